@@ -1,0 +1,19 @@
+/* mem - checked allocation. Sizes are multiplied with an overflow test; failure is an ERR_SYS that names
+ * the size asked for. mem_array() gives zeroed memory, mem_raw() 64-byte aligned memory that is not zeroed
+ * (for matrices). Both are freed with free(). */
+#ifndef PTQ_MEM_H
+#define PTQ_MEM_H
+
+#include <stddef.h>
+#include "err.h"
+
+void *mem_array(size_t count, size_t size, struct err *e);
+void *mem_raw(size_t count, size_t size, struct err *e);
+/* Grows *p to hold at least want elements (doubling); *cap is updated. Returns 0/-1; on failure *p is as it was. */
+int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e);
+char *mem_text(const char *text, struct err *e);                 /* a copy */
+char *mem_printf(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
+/* a*b into *out; -1 when it overflows size_t. */
+int mem_mul(size_t a, size_t b, size_t *out);
+
+#endif

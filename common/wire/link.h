@@ -1,0 +1,71 @@
+/* link - one end of a stream of messages: a socket, a pipe or a file; the stage does not see which.
+ *
+ * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything else is the path of a file.
+ * The only files that include ZeroMQ are link_zmq.c (and curve.c once there). Sockets are ROUTER (binder) / DEALER (connector).
+ *
+ * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the two sides exchange hello (version, role,
+ * run) and welcome or fail: a mismatch is refused with a reason that both sides print.
+ * Credit: the receiver gives each sender a number of messages and bytes (opts.credit_*); a sender sends only within both (one message
+ * may always go when nothing is outstanding, however large). link_recv returns credit for the message it returned *before*, i.e. when
+ * the stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead:
+ * error on a fixed link, forgotten (with its reason in the log) on an elastic one. */
+#ifndef PTQ_LINK_H
+#define PTQ_LINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../base/err.h"
+#include "frame.h"
+#include "msg.h"
+
+enum link_dir { LINK_IN, LINK_OUT };
+
+enum link_route {
+    LINK_ANY, /* to whichever peer has credit; waits for a peer */
+    LINK_ALL  /* to every peer that has said hello (commits); peers that come later get what was sent before, in order, from
+                 the link's replay function if one was set; never waits on a peer without credit: the message is kept for it */
+};
+
+struct link_opts {
+    const char *role;            /* of this end: "forward", "reduce" ... goes into hello */
+    const char *peer_role;       /* the role that the other end must have; NULL: any */
+    const char *run;             /* run id that both must share; "" or NULL: not checked */
+    enum link_route route;       /* LINK_OUT */
+    size_t peers;                /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
+                                    the end of all present counts as the end (LINK_IN); 0: 1 */
+    size_t credit_messages;      /* LINK_IN: 0: 4 */
+    size_t credit_bytes;         /* LINK_IN: 0: 256 MiB */
+    enum frame_compress compress;/* LINK_OUT */
+    double timeout_s;            /* 0: 30 */
+    int insecure;                /* allow binding tcp beyond loopback without keys */
+    struct frame_limits limits;  /* all 0: default */
+};
+
+struct link;
+
+struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
+
+/* Takes the next message. 1: *m is the caller's; 0: the stream ended properly (every peer sent its end mark, counts and checksums
+ * agree); -1: error (incl. a stream cut off without end mark: ERR_DATA "incomplete"); 2: nothing within timeout_ms (-1: wait for ever).
+ * Returns 2 early when sig_draining() becomes true. */
+int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
+
+/* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; gives up with an error when draining. */
+int link_send(struct link *l, struct msg **m, struct err *e);
+/* Like link_send, but to the peer that sent `peer` number (LINK_OUT with replies; see link_peers). */
+int link_can_send(struct link *l, struct err *e);  /* 1: link_send would not block now, 0: it would, -1 error; serves the socket */
+
+/* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets ERR_DATA. Waits until what was sent is taken.
+ * why: reason for an incomplete end, may be NULL. */
+int link_end(struct link *l, int complete, const char *why, struct err *e);
+void link_close(struct link **l);
+
+int link_is_socket(const struct link *l);
+/* Waits until one of the links has something to receive (or, for LINK_OUT, can send); which[] flags set. Other links' heartbeats are
+ * served. Returns number ready, 0 on timeout or draining, -1 error. */
+int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e);
+
+struct link_stats { uint64_t messages, bytes_raw, bytes_wire; double wait_s, cpu_s; size_t peers; };
+void link_stats(const struct link *l, struct link_stats *s);
+
+#endif

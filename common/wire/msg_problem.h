@@ -1,0 +1,57 @@
+/* msg_problem - typed views of problem, solution and commit. */
+#ifndef PTQ_MSG_PROBLEM_H
+#define PTQ_MSG_PROBLEM_H
+
+#include "msg.h"
+
+#define PROBLEM_LINEARS 64
+
+/* What a solver gets: raw sums over the calibration rows of one site, and every linear that reads them. */
+struct problem_view {
+    uint64_t block, order, sites;
+    const char *site;
+    const char *modality;
+    size_t K;
+    uint64_t tokens, sequences;
+    double sum_w, sum_w2;
+    const struct tensor *S;       /* "S" F64 or F32 [K*(K+1)/2]: sum_t w_t x_t x_t', lower triangle row by row */
+    const struct tensor *D;       /* "D" F64 or F32 [K,K]: sum_t w_t (x~_t - x_t) x_t'; NULL when not collected */
+    size_t nlinears;
+    const struct tensor *linear[PROBLEM_LINEARS];  /* W [N,K], float, named as the linear */
+    const struct json *lengths;   /* histogram: array of [length, sequences, sum_w] */
+    const struct json *prov;
+    uint64_t bytes_in;            /* bytes of activations that went into it */
+};
+int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
+
+/* What came out, per linear. */
+struct solution_linear {
+    const char *name;
+    size_t N, K, G;
+    int bits;
+    int64_t group;                /* -1: per row */
+    const char *grid;             /* "sym" */
+    const struct tensor *codes;   /* "NAME.codes" U8 [N,K] */
+    const struct tensor *scales;  /* "NAME.scales" float [N,G] */
+    const struct tensor *zeros;   /* "NAME.zeros" U8 [N,G] */
+    double loss, rel_loss;        /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double asym_loss;             /* NaN without D */
+};
+struct solution_view {
+    uint64_t block, order, sites;
+    const char *site;
+    size_t K;
+    uint64_t tokens, sequences;
+    double sum_w, sum_w2;
+    const char *solver;
+    double damp;                  /* the relative damping used; attempts before it */
+    int64_t attempts;
+    const char *fallback;         /* NULL, "floor" or "rtn" */
+    double seconds;
+    size_t nlinears;
+    struct solution_linear linear[PROBLEM_LINEARS];
+    const struct json *prov;
+};
+int solution_read(const struct msg *m, struct solution_view *v, struct err *e);  /* MSG_SOLUTION or MSG_COMMIT */
+
+#endif

@@ -1,0 +1,72 @@
+/* solver - the contract of every solver: a pure function from a problem to codes. Same problem, same options, same bytes.
+ *
+ * One file per solver, ending in one const struct solver; solver_list.c is the only list. All arithmetic f64.
+ * H = (S / sum w), symmetric, full; D = D_raw / sum w. Notes: maca-gptq-gptaq.md 2, golden-solver/README. */
+#ifndef PTQ_SOLVER_H
+#define PTQ_SOLVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/base/json.h"
+#include "../../common/base/par.h"
+#include "../../common/model/grid.h"
+#include "../../common/tensor/dtype.h"
+
+enum fit { FIT_MINMAX, FIT_MSE };
+enum order { ORDER_NONE, ORDER_ACT, ORDER_GROUP };
+enum groups { GROUPS_STATIC, GROUPS_DYNAMIC };
+enum dead { DEAD_KEEP, DEAD_ZERO };
+
+struct solve_opts {
+    const char *solver;        /* "gptq" */
+    int bits;                  /* 2 3 4 8 */
+    int64_t group;             /* -1 or a divisor of K (a short last group is refused by default) */
+    enum grid grid;
+    enum fit fit;
+    enum order order;
+    enum groups groups;
+    double damp;               /* of the mean diagonal */
+    enum dead dead;
+    enum dtype scale_type;     /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
+    size_t block;              /* columns per lazy update; never changes the result beyond rounding of sums */
+    int zero_min;              /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison with goldens) */
+};
+
+struct solve_stats {
+    double damp;               /* what the factorisation needed */
+    int attempts;
+    const char *fallback;      /* NULL, "floor", "rtn" */
+    size_t dead;               /* dead columns */
+};
+
+/* One linear: W [N,K] f64 in; codes U8 [N,K], scales f64 [N,G] (already rounded to scale_type), zeros U8 [N,G] out. */
+struct solve_job {
+    size_t N, K, G;
+    const double *W;
+    const double *H;           /* [K,K] undamped; NULL for solvers that do not need it */
+    const double *D;           /* [K,K] or NULL */
+    uint8_t *codes;
+    double *scales;
+    uint8_t *zeros;
+};
+
+#define SOLVER_NEEDS_H 1
+#define SOLVER_NEEDS_D 2
+
+struct solver {
+    const char *name;
+    const char *about;         /* one line with the paper */
+    const char *options;       /* comma-separated names of the options it looks at */
+    unsigned needs;
+    /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release. */
+    int (*prepare)(const struct solve_opts *o, size_t K, const double *H, const double *D, struct par *p, void **state,
+                   struct solve_stats *st, struct err *e);
+    int (*solve)(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p, struct err *e);
+    void (*release)(void *state);
+};
+
+const struct solver *solver_find(const char *name); /* NULL: unknown */
+const struct solver *solver_at(size_t i);           /* NULL past the end */
+
+#endif
