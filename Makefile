@@ -12,10 +12,9 @@ LDLIBS   += -lzmq -lmsgpackc -lzstd -ljansson -lpcre2-8 -lutf8proc $(if $(DNNL),
 LDFLAGS  += $(SAN)
 
 LIB_SRC   := $(wildcard common/*/*.c)
-STAGES    := $(notdir $(wildcard stages/*))
-CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c))
-MAIN_SRC  := $(wildcard stages/*/*_main.c)
-FRONT_SRC := $(wildcard pipelines/*.c)
+CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c ops/tools/*.c pipelines/*.c))
+MAIN_SRC  := $(wildcard stages/*/*_main.c ops/tools/*_main.c)
+FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))

@@ -52,7 +52,10 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 
 /* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; gives up with an error when draining. */
 int link_send(struct link *l, struct msg **m, struct err *e);
-/* Like link_send, but to the peer that sent `peer` number (LINK_OUT with replies; see link_peers). */
+/* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or file has just peer 0). Used by the sampler, which
+ * gives whole lanes to one worker. link_peers waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
+int link_peers(struct link *l, struct err *e);
+int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e);
 int link_can_send(struct link *l, struct err *e);  /* 1: link_send would not block now, 0: it would, -1 error; serves the socket */
 
 /* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets ERR_DATA. Waits until what was sent is taken.

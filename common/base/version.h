@@ -1,0 +1,7 @@
+/* version - of the product and of what its numbers depend on. */
+#ifndef PTQ_VERSION_H
+#define PTQ_VERSION_H
+
+#define PTQ_VERSION "0.1.0"
+
+#endif
