@@ -1,28 +1,37 @@
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
+# Targets: setup all demo test check bench fuzz install clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
+BIN      ?= bin
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-BIN      ?= bin
+JOBS     ?= 2
+FUZZ_SECONDS ?= 20
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 OPT      ?= -O2 -g
 DNNL     := $(shell printf '\043include <dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
-CFLAGS   += -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SAN) -fno-omit-frame-pointer $(if $(DNNL),-DPTQ_DNNL)
-LDLIBS   += -lzmq -lmsgpackc -lzstd -ljansson -lpcre2-8 -lutf8proc $(if $(DNNL),-ldnnl) -llapacke -lopenblas -lpthread -lm
-LDFLAGS  += $(SAN)
+override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SAN) -fno-omit-frame-pointer $(if $(DNNL),-DPTQ_DNNL)
+override LDFLAGS += $(SAN)
+override LDLIBS += -lzmq -lmsgpackc -lzstd -ljansson -lpcre2-8 -lutf8proc $(if $(DNNL),-ldnnl) -llapacke -lopenblas -lpthread -lm
 
 LIB_SRC   := $(wildcard common/*/*.c)
 CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c ops/tools/*.c pipelines/*.c))
 MAIN_SRC  := $(wildcard stages/*/*_main.c ops/tools/*_main.c)
 FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
+SCENES    := $(sort $(wildcard tests/scene/*.bats))
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))
 FRONT_BIN := $(if $(FRONT_SRC),$(BIN)/ptq)
 TEST_BIN  := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_BIN  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 obj        = $(1:%.c=$(BUILD)/%.o)
 
 all: $(STAGE_BIN) $(FRONT_BIN)
+
+setup:
+	sh ops/setup
 
 $(LIB): $(call obj,$(LIB_SRC)) $(call obj,$(CORE_SRC))
 	@rm -f $@
@@ -47,11 +56,47 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 unit-tests: $(TEST_BIN)
 
+# Scenes find the commands first in PATH and their folder in PTQ_BIN.
+test: all unit-tests
+	PTQ_BIN='$(abspath $(BIN))' PATH='$(abspath $(BIN))':"$$PATH" prove -j$(JOBS) --exec ops/tap $(sort $(TEST_BIN)) $(SCENES)
+
+check:
+	CC=$(CC) sh ops/lint
+	$(MAKE) test BUILD=build/san BIN=build/san/bin OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+demo: all
+	sh pipelines/demo/demo.sh '$(BIN)'
+
+bench: all $(BUILD)/bench/peak
+	sh tests/bench/bench.sh '$(BIN)' $(BUILD)/bench/peak
+
+fuzz:
+	$(MAKE) fuzz-run CC=clang BUILD=build/clang OPT='-O1 -g' SAN='-fsanitize=address,fuzzer-no-link'
+
+fuzz-run: $(FUZZ_BIN)
+	sh ops/fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $(FUZZ_BIN)
+
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines' \
+	    '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+	install $(STAGE_BIN) $(FRONT_BIN) '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 $(wildcard stages/*/*.1 ops/tools/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
+	install -m 644 $(wildcard README.md common/wire/INTERFACES.md) '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+
 clean:
-	rm -rf $(BUILD) $(BIN)
+	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all clean unit-tests
+.PHONY: all setup unit-tests test check demo bench fuzz fuzz-run install clean
 .SECONDARY:
