@@ -30,6 +30,8 @@ struct gguf *gguf_open(const char *path, struct err *e);
 void gguf_close(struct gguf **g);
 const struct gguf_entry *gguf_find(const struct gguf *g, const char *name);
 int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, struct err *e); /* whole tensor, decoded */
+/* Rows [first, first+count) of all but the fastest dimension: count x shape[ndim-1] elements. */
+int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
 /* Decode n elements (a multiple of the block) of a type from bytes. -1: type not known. */
 int gguf_decode(uint32_t type, const void *src, size_t n, float *dst);
 /* Parse from memory (the fuzz target). */

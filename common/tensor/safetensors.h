@@ -51,8 +51,11 @@ int st_meta(struct st_writer *w, const char *key, const char *value, struct err 
 int st_declare(struct st_writer *w, const char *name, enum dtype t, int ndim, const uint64_t *shape, struct err *e);
 int st_begin(struct st_writer *w, struct err *e);                                       /* header is fixed now */
 int st_put(struct st_writer *w, const char *name, const void *data, size_t bytes, struct err *e);
+/* The same in pieces, in ascending order without gaps: `at` is the number of bytes given before. */
+int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes, struct err *e);
 int st_copy(struct st_writer *w, const char *name, const struct st_set *from, const struct st_entry *x, struct err *e); /* byte for byte */
-int st_publish(struct st_writer **w, struct err *e);      /* error when a declared tensor was never put */
+/* Error when a declared tensor was not given whole. The writer is gone afterwards, as is the temporary file when it fails. */
+int st_publish(struct st_writer **w, struct err *e);
 void st_abort(struct st_writer **w);                      /* removes the temporary file */
 
 #endif

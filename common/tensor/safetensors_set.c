@@ -1,0 +1,207 @@
+/* safetensors_set - a Hugging Face folder as one set of tensors: a single file, or the shards an index names.
+ *
+ * The index is as little trusted as a header: shard names must be plain file names, every tensor it promises must be in the shard
+ * it names, and no tensor may be in two shards. Tensors of a shard that the index does not list belong to the set all the same,
+ * as in the reference reader. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/fs.h"
+#include "../base/mem.h"
+#include "safetensors.h"
+
+#define SINGLE "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+#define SHARDS_MAX 4096
+
+struct names {
+    const char **list; /* borrowed from the index */
+    size_t count, cap;
+};
+
+static int shard_name_check(const char *name, const char *tensor, const char *index, struct err *e)
+{
+    if (!name)
+        return err_set(e, ERR_USE, "%s: weight_map of tensor '%.190s' is not a file name", index, tensor);
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') || strchr(name, '\\'))
+        return err_set(e, ERR_USE, "%s: weight_map of tensor '%.190s': '%.100s' is not the name of a file in this folder", index,
+                       tensor, name);
+    return 0;
+}
+
+static size_t names_find(const struct names *n, const char *name)
+{
+    for (size_t i = n->count; i-- > 0;) /* the last one first: an index lists its tensors shard by shard */
+        if (strcmp(n->list[i], name) == 0)
+            return i;
+    return n->count;
+}
+
+static int names_collect(struct names *n, const struct json *map, const char *index, struct err *e)
+{
+    for (size_t i = 0; i < json_count(map); i++) {
+        const char *tensor, *name = json_as_text(json_member(map, i, &tensor));
+
+        if (shard_name_check(name, tensor, index, e))
+            return -1;
+        if (names_find(n, name) < n->count)
+            continue;
+        if (n->count >= SHARDS_MAX)
+            return err_set(e, ERR_USE, "%s: weight_map names more than %d files", index, SHARDS_MAX);
+        if (mem_grow((void **)&n->list, &n->cap, n->count + 1, sizeof *n->list, e))
+            return -1;
+        n->list[n->count++] = name;
+    }
+    return 0;
+}
+
+/* Moves the one shard of `one` into the set. */
+static int set_take(struct st_set *s, struct st_set *one, struct err *e)
+{
+    size_t have = s->count, shard = s->nshards;
+    struct st_entry *all = mem_array(have + one->count + 1, sizeof *all, e);
+
+    if (!all)
+        return -1;
+    if (have)
+        memcpy(all, s->entries, have * sizeof *all);
+    for (size_t i = 0; i < one->count; i++) {
+        all[have + i] = one->entries[i];
+        all[have + i].shard = shard;
+    }
+    free(s->entries);
+    s->entries = all;
+    s->count = have + one->count;
+    s->paths[shard] = one->paths[0];
+    s->fds[shard] = one->fds[0];
+    s->nshards++;
+    one->paths[0] = NULL;
+    one->fds[0] = -1;
+    if (shard == 0) {
+        s->metadata = one->metadata;
+        one->metadata = NULL;
+    }
+    return 0;
+}
+
+static int shards_open(struct st_set *s, const struct names *n, const char *dir, const char *index, struct err *e)
+{
+    s->paths = mem_array(n->count + 1, sizeof *s->paths, e);
+    s->fds = mem_array(n->count + 1, sizeof *s->fds, e);
+    if (!s->paths || !s->fds)
+        return -1;
+    for (size_t i = 0; i < n->count; i++) {
+        char *path = fs_join(dir, n->list[i], e);
+        struct st_set *one = NULL;
+        int rc = -1;
+
+        if (path && !fs_exists(path))
+            err_set(e, ERR_USE, "%s: shard '%.100s' is missing from the folder; download it again", index, n->list[i]);
+        else if (path && (one = st_open(path, e)))
+            rc = set_take(s, one, e);
+        st_close(&one);
+        free(path);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct st_entry *x = a, *y = b;
+    int c = strcmp(x->name, y->name);
+
+    return c ? c : (x->shard > y->shard) - (x->shard < y->shard);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static int set_check(struct st_set *s, const struct names *n, const struct json *map, const char *index, struct err *e)
+{
+    if (s->count)
+        qsort(s->entries, s->count, sizeof *s->entries, by_name);
+    for (size_t i = 1; i < s->count; i++)
+        if (strcmp(s->entries[i - 1].name, s->entries[i].name) == 0)
+            return err_set(e, ERR_USE, "%s: tensor '%s' is in two shards, '%s' and '%s'", index, s->entries[i].name,
+                           base_name(s->paths[s->entries[i - 1].shard]), base_name(s->paths[s->entries[i].shard]));
+    for (size_t i = 0; i < json_count(map); i++) {
+        const char *tensor, *name = json_as_text(json_member(map, i, &tensor));
+        const struct st_entry *x = st_find(s, tensor);
+
+        if (!x || x->shard != names_find(n, name))
+            return err_set(e, ERR_USE, "%s: tensor '%.190s' is not in shard '%.100s'; download the model again", index, tensor, name);
+    }
+    return 0;
+}
+
+static struct st_set *index_open(const char *dir, const char *index, struct err *e)
+{
+    struct json *root = json_read(index, e);
+    const struct json *map = json_get(root, "weight_map");
+    struct names names = {NULL, 0, 0};
+    struct st_set *s = NULL;
+
+    if (!root)
+        return NULL;
+    if (json_kind(map) != JSON_KIND_OBJECT || json_count(map) == 0) {
+        err_set(e, ERR_USE, "%s: field 'weight_map' is missing or empty", index);
+        goto out;
+    }
+    s = mem_array(1, sizeof *s, e);
+    if (s && (names_collect(&names, map, index, e) || shards_open(s, &names, dir, index, e) ||
+              set_check(s, &names, map, index, e)))
+        st_close(&s);
+out:
+    free(names.list);
+    json_destroy(&root);
+    return s;
+}
+
+/* Why there is nothing to open: says which other kind of model lies there. */
+static void explain_missing(const char *dir, struct err *e)
+{
+    char **names = NULL;
+    size_t count = 0;
+    const char *hint = "";
+
+    if (!fs_is_dir(dir)) {
+        err_set(e, ERR_USE, "%s: not a folder", dir);
+        return;
+    }
+    if (fs_list(dir, &names, &count, e))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const char *dot = strrchr(names[i], '.');
+
+        if (dot && strcmp(dot, ".gguf") == 0)
+            hint = " (a GGUF file is there: make a model folder of it with ptq-import)";
+        else if (!*hint && dot && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pth") == 0))
+            hint = " (PyTorch files are there: convert them to safetensors)";
+    }
+    fs_names_free(&names, count);
+    err_set(e, ERR_USE, "%s: neither " SINGLE " nor " INDEX " in this folder%s", dir, hint);
+}
+
+struct st_set *st_open_folder(const char *dir, struct err *e)
+{
+    char *single = fs_join(dir, SINGLE, e), *index = fs_join(dir, INDEX, e);
+    struct st_set *s = NULL;
+
+    if (single && index) {
+        if (fs_exists(single))
+            s = st_open(single, e);
+        else if (fs_exists(index))
+            s = index_open(dir, index, e);
+        else
+            explain_missing(dir, e);
+    }
+    free(single);
+    free(index);
+    return s;
+}
