@@ -12,6 +12,13 @@
 #include <stdio.h>
 #include "err.h"
 
+/* jansson exports these names too, and its own code would end up in ours: they get other symbols. */
+#define json_type ptq_json_type
+#define json_object ptq_json_object
+#define json_array ptq_json_array
+#define json_copy ptq_json_copy
+#define json_real_value ptq_json_real_value
+
 struct json;
 
 enum json_type { JSON_KIND_NULL, JSON_KIND_BOOL, JSON_KIND_INT, JSON_KIND_REAL, JSON_KIND_TEXT, JSON_KIND_ARRAY, JSON_KIND_OBJECT };

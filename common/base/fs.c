@@ -1,0 +1,390 @@
+/* fs - files and folders with checked writes. */
+#include "fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem.h"
+
+/* A file the user named and that cannot be opened is wrong input; anything else is the system's fault. */
+static int open_failed(const char *what, const char *path, struct err *e)
+{
+    enum err_kind kind = ERR_SYS;
+
+    if (errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == EISDIR || errno == EEXIST)
+        kind = ERR_USE;
+    err_sys(e, "cannot %s '%s'", what, path);
+    if (e)
+        e->kind = kind;
+    return -1;
+}
+
+char *fs_join(const char *dir, const char *name, struct err *e)
+{
+    size_t n = strlen(dir);
+
+    return mem_printf(e, "%s%s%s", dir, n && dir[n - 1] != '/' ? "/" : "", name);
+}
+
+/* Reads until the end into a buffer that grows: sizes of pipes and of /proc are not known before. */
+static char *read_rest(int fd, const char *path, size_t max, size_t guess, size_t *length, struct err *e)
+{
+    char *text = NULL;
+    size_t cap = 0, used = 0;
+
+    for (;;) {
+        size_t want = used ? used + used / 2 + 4096 : guess;
+        ssize_t got;
+
+        if (mem_grow((void **)&text, &cap, want + 2, 1, e) < 0)
+            goto fail;
+        got = read(fd, text + used, cap - 1 - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            open_failed("read", path, e);
+            goto fail;
+        }
+        if (got == 0)
+            break;
+        used += (size_t)got;
+        if (used > max) {
+            err_set(e, ERR_USE, "'%s' has more than the %zu bytes it may have", path, max);
+            goto fail;
+        }
+    }
+    text[used] = 0;
+    if (length)
+        *length = used;
+    return text;
+fail:
+    free(text);
+    return NULL;
+}
+
+char *fs_read(const char *path, size_t max, size_t *length, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    char *text = NULL;
+
+    if (fd < 0) {
+        open_failed("open", path, e);
+        return NULL;
+    }
+    if (fstat(fd, &st) < 0)
+        err_sys(e, "cannot look at '%s'", path);
+    else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+        err_set(e, ERR_USE, "'%s' has more than the %zu bytes it may have", path, max);
+    else
+        text = read_rest(fd, path, max, S_ISREG(st.st_mode) ? (size_t)st.st_size : 4096, length, e);
+    close(fd);
+    return text;
+}
+
+int fs_size(const char *path, uint64_t *bytes, struct err *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return open_failed("look at", path, e);
+    *bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int fs_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+int fs_is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int fs_mkdir(const char *path, struct err *e)
+{
+    char *part = mem_text(path, e), *slash;
+    int rc = -1;
+
+    if (!part)
+        return -1;
+    for (slash = part + (*part == '/'); (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = 0;
+        if (*part && mkdir(part, 0777) < 0 && errno != EEXIST && errno != EROFS) {
+            open_failed("make folder", part, e);
+            goto out;
+        }
+    }
+    if (mkdir(part, 0777) < 0 && !(errno == EEXIST && fs_is_dir(part))) {
+        open_failed("make folder", part, e);
+        goto out;
+    }
+    rc = 0;
+out:
+    free(part);
+    return rc;
+}
+
+int fs_empty_dir(const char *path, int *empty, struct err *e)
+{
+    char **names;
+    size_t count;
+
+    if (fs_list(path, &names, &count, e) < 0)
+        return -1;
+    *empty = count == 0;
+    fs_names_free(&names, count);
+    return 0;
+}
+
+int fs_remove_tree(const char *path, struct err *e)
+{
+    struct stat st;
+    char **names;
+    size_t count;
+    int rc = 0;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : err_sys(e, "cannot look at '%s'", path);
+    if (!S_ISDIR(st.st_mode))
+        return unlink(path) < 0 ? err_sys(e, "cannot remove '%s'", path) : 0;
+    if (fs_list(path, &names, &count, e) < 0)
+        return -1;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        char *child = fs_join(path, names[i], e);
+
+        rc = child ? fs_remove_tree(child, e) : -1;
+        free(child);
+    }
+    fs_names_free(&names, count);
+    if (rc == 0 && rmdir(path) < 0)
+        rc = err_sys(e, "cannot remove '%s'", path);
+    return rc;
+}
+
+int fs_write_all(int fd, const void *data, size_t n, const char *what, struct err *e)
+{
+    const char *p = data;
+
+    while (n) {
+        ssize_t put = write(fd, p, n);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return err_sys(e, "cannot write %s", what);
+        p += put;
+        n -= (size_t)put;
+    }
+    return 0;
+}
+
+int fs_pwrite_all(int fd, const void *data, size_t n, uint64_t at, const char *what, struct err *e)
+{
+    const char *p = data;
+
+    while (n) {
+        ssize_t put = pwrite(fd, p, n, (off_t)at);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return err_sys(e, "cannot write %s", what);
+        p += put;
+        n -= (size_t)put;
+        at += (uint64_t)put;
+    }
+    return 0;
+}
+
+int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, struct err *e)
+{
+    char *p = data;
+
+    while (n) {
+        ssize_t got = pread(fd, p, n, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_sys(e, "cannot read %s", what);
+        if (got == 0)
+            return err_set(e, ERR_USE, "%s is truncated: %zu bytes are missing", what, n);
+        p += got;
+        n -= (size_t)got;
+        at += (uint64_t)got;
+    }
+    return 0;
+}
+
+/* Folder of a path: "." when there is no slash. */
+static char *parent(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir;
+
+    if (!slash)
+        return mem_text(".", e);
+    dir = mem_text(path, e);
+    if (dir)
+        dir[slash == path ? 1 : slash - path] = 0;
+    return dir;
+}
+
+int fs_sync_dir(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+    if (fd < 0)
+        return open_failed("open folder", path, e);
+    if (fsync(fd) < 0 && errno != EINVAL) /* some file systems cannot sync a folder */
+        rc = err_sys(e, "cannot sync folder '%s'", path);
+    close(fd);
+    return rc;
+}
+
+/* A temporary file beside path; *fd is open for writing. */
+static char *temp_open(const char *path, int *fd, struct err *e)
+{
+    char *temp = mem_printf(e, "%s.tmp.%ld", path, (long)getpid());
+
+    if (!temp)
+        return NULL;
+    *fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (*fd < 0) {
+        open_failed("write", temp, e);
+        free(temp);
+        return NULL;
+    }
+    return temp;
+}
+
+/* Syncs, closes and renames; on failure, or when rc is not 0, the temporary file goes. Frees temp. */
+static int temp_finish(char *temp, int fd, const char *path, int rc, struct err *e)
+{
+    char *dir = NULL;
+
+    if (rc == 0 && fsync(fd) < 0)
+        rc = err_sys(e, "cannot sync '%s'", temp);
+    if (close(fd) < 0 && rc == 0)
+        rc = err_sys(e, "cannot close '%s'", temp);
+    if (rc == 0 && !(dir = parent(path, e)))
+        rc = -1;
+    if (rc == 0 && rename(temp, path) < 0)
+        rc = err_sys(e, "cannot rename '%s' to '%s'", temp, path);
+    if (rc != 0)
+        unlink(temp);
+    else
+        rc = fs_sync_dir(dir, e);
+    free(dir);
+    free(temp);
+    return rc;
+}
+
+int fs_publish(const char *path, const void *data, size_t n, struct err *e)
+{
+    int fd;
+    char *temp = temp_open(path, &fd, e);
+
+    if (!temp)
+        return -1;
+    return temp_finish(temp, fd, path, fs_write_all(fd, data, n, temp, e), e);
+}
+
+static int copy_bytes(int in, int out, const char *from, const char *to, struct err *e)
+{
+    enum { ROOM = 1 << 18 };
+    char *room = mem_array(ROOM, 1, e);
+    int rc = room ? 0 : -1;
+
+    while (rc == 0) {
+        ssize_t got = read(in, room, ROOM);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            rc = open_failed("read", from, e);
+        if (got <= 0)
+            break;
+        rc = fs_write_all(out, room, (size_t)got, to, e);
+    }
+    free(room);
+    return rc;
+}
+
+int fs_copy(const char *from, const char *to, struct err *e)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out, rc = -1;
+    char *temp;
+
+    if (in < 0)
+        return open_failed("open", from, e);
+    temp = temp_open(to, &out, e);
+    if (temp) {
+        rc = copy_bytes(in, out, from, temp, e);
+        rc = temp_finish(temp, out, to, rc, e);
+    }
+    close(in);
+    return rc;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int fs_list(const char *dir, char ***names, size_t *count, struct err *e)
+{
+    DIR *d = opendir(dir);
+    struct dirent *x;
+    char **list = NULL;
+    size_t n = 0, cap = 0;
+    int rc = -1;
+
+    if (!d)
+        return open_failed("open folder", dir, e);
+    while ((errno = 0, x = readdir(d))) {
+        if (!strcmp(x->d_name, ".") || !strcmp(x->d_name, ".."))
+            continue;
+        if (mem_grow((void **)&list, &cap, n + 1, sizeof *list, e) < 0 || !(list[n] = mem_text(x->d_name, e)))
+            goto out;
+        n++;
+    }
+    if (errno) {
+        err_sys(e, "cannot list folder '%s'", dir);
+        goto out;
+    }
+    if (n)
+        qsort(list, n, sizeof *list, by_bytes);
+    rc = 0;
+out:
+    closedir(d);
+    if (rc < 0) {
+        fs_names_free(&list, n);
+        return -1;
+    }
+    *names = list;
+    *count = n;
+    return 0;
+}
+
+void fs_names_free(char ***names, size_t count)
+{
+    if (!names || !*names)
+        return;
+    for (size_t i = 0; i < count; i++)
+        free((*names)[i]);
+    free(*names);
+    *names = NULL;
+}

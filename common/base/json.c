@@ -1,0 +1,296 @@
+/* json - struct json is a json_t of jansson under another name. What the parser refuses beyond the grammar: duplicate
+ * keys, bad UTF-8, NUL in keys, numbers out of range, nesting beyond jansson's limit of 2048. */
+#include <jansson.h>
+
+/* jansson's own functions whose names json.h gives to ours. */
+static json_t *jn_object(void) { return json_object(); }
+static json_t *jn_array(void) { return json_array(); }
+
+#include "json.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs.h"
+
+#define FILE_MAX ((size_t)1 << 30)
+
+/* json_member() walks objects in order with a cursor, else big vocabularies would take quadratic time. The cursor
+ * is void once anything was removed or destroyed anywhere. */
+static atomic_ulong removals;
+static _Thread_local struct {
+    const struct json *object;
+    size_t index;
+    void *iter;
+    unsigned long removals;
+} cursor;
+
+static json_t *in(struct json *j) { return (json_t *)j; }
+static const json_t *cin(const struct json *j) { return (const json_t *)j; }
+static struct json *ex(json_t *j) { return (struct json *)j; }
+
+struct json *json_parse(const char *text, size_t length, const char *what, struct err *e)
+{
+    json_error_t bad;
+    json_t *j = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &bad);
+
+    if (!j)
+        err_set(e, ERR_USE, "'%s': not valid JSON: %s (line %d, column %d)", what, bad.text, bad.line, bad.column);
+    return ex(j);
+}
+
+struct json *json_read(const char *path, struct err *e)
+{
+    size_t length;
+    char *text = fs_read(path, FILE_MAX, &length, e);
+    struct json *j = text ? json_parse(text, length, path, e) : NULL;
+
+    free(text);
+    return j;
+}
+
+char *json_print(const struct json *j, int indent, struct err *e)
+{
+    size_t flags = JSON_ENCODE_ANY | (indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT);
+    char *text = json_dumps(cin(j), flags);
+
+    if (!text)
+        err_set(e, ERR_SYS, "cannot print JSON: out of memory, or nested too deep");
+    return text;
+}
+
+struct json *json_copy(const struct json *j)
+{
+    return ex(json_deep_copy(cin(j)));
+}
+
+static void drop(struct json *j)
+{
+    if (!j)
+        return;
+    atomic_fetch_add(&removals, 1);
+    json_decref(in(j));
+}
+
+void json_destroy(struct json **j)
+{
+    if (!j)
+        return;
+    drop(*j);
+    *j = NULL;
+}
+
+struct json *json_object(void) { return ex(jn_object()); }
+struct json *json_array(void) { return ex(jn_array()); }
+struct json *json_null_value(void) { return ex(json_null()); }
+struct json *json_bool(int v) { return ex(json_boolean(v)); }
+struct json *json_int(int64_t v) { return ex(json_integer(v)); }
+struct json *json_real_value(double v) { return ex(isfinite(v) ? json_real(v) : json_null()); }
+struct json *json_text(const char *v) { return ex(v ? json_string(v) : NULL); }
+struct json *json_text_n(const char *v, size_t n) { return ex(v ? json_stringn(v, n) : NULL); }
+
+enum json_type json_kind(const struct json *j)
+{
+    if (!j)
+        return JSON_KIND_NULL;
+    switch (json_typeof(cin(j))) {
+    case JSON_OBJECT: return JSON_KIND_OBJECT;
+    case JSON_ARRAY: return JSON_KIND_ARRAY;
+    case JSON_STRING: return JSON_KIND_TEXT;
+    case JSON_INTEGER: return JSON_KIND_INT;
+    case JSON_REAL: return JSON_KIND_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE: return JSON_KIND_BOOL;
+    case JSON_NULL: break;
+    }
+    return JSON_KIND_NULL;
+}
+
+int json_set(struct json *object, const char *key, struct json *child)
+{
+    return json_object_set_new(in(object), key, in(child));
+}
+
+int json_set_int(struct json *object, const char *key, int64_t v) { return json_set(object, key, json_int(v)); }
+int json_set_real(struct json *object, const char *key, double v) { return json_set(object, key, json_real_value(v)); }
+int json_set_text(struct json *object, const char *key, const char *v) { return json_set(object, key, json_text(v)); }
+int json_set_bool(struct json *object, const char *key, int v) { return json_set(object, key, json_bool(v)); }
+
+int json_del(struct json *object, const char *key)
+{
+    atomic_fetch_add(&removals, 1);
+    return json_object_del(in(object), key);
+}
+
+int json_push(struct json *array, struct json *child)
+{
+    return json_array_append_new(in(array), in(child));
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+    return ex(json_object_get(cin(object), key));
+}
+
+size_t json_count(const struct json *j)
+{
+    return json_is_array(cin(j)) ? json_array_size(cin(j)) : json_object_size(cin(j));
+}
+
+const struct json *json_at(const struct json *array, size_t i)
+{
+    return ex(json_array_get(cin(array), i));
+}
+
+const struct json *json_member(const struct json *object, size_t i, const char **key)
+{
+    json_t *o = (json_t *)(uintptr_t)object; /* jansson's iterators want it writable, and do not write */
+    unsigned long now = atomic_load(&removals);
+    size_t at = 0;
+    void *iter;
+
+    if (!object || !json_is_object(cin(object)) || i >= json_object_size(cin(object)))
+        return NULL;
+    if (cursor.object == object && cursor.removals == now && cursor.iter && cursor.index <= i) {
+        at = cursor.index;
+        iter = cursor.iter;
+    } else {
+        iter = json_object_iter(o);
+    }
+    for (; iter && at < i; at++)
+        iter = json_object_iter_next(o, iter);
+    cursor.object = object;
+    cursor.index = at;
+    cursor.iter = iter;
+    cursor.removals = now;
+    if (!iter)
+        return NULL;
+    if (key)
+        *key = json_object_iter_key(iter);
+    return ex(json_object_iter_value(iter));
+}
+
+int json_as_int(const struct json *j, int64_t *v)
+{
+    if (json_is_integer(cin(j))) {
+        *v = json_integer_value(cin(j));
+        return 0;
+    }
+    if (json_is_real(cin(j))) {
+        double r;
+
+        json_as_real(j, &r);
+        if (r != floor(r) || r < -0x1p63 || r >= 0x1p63)
+            return -1;
+        *v = (int64_t)r;
+        return 0;
+    }
+    return -1;
+}
+
+int json_as_real(const struct json *j, double *v)
+{
+    if (!json_is_number(cin(j)))
+        return -1;
+    *v = json_number_value(cin(j));
+    return 0;
+}
+
+int json_as_bool(const struct json *j, int *v)
+{
+    if (!json_is_boolean(cin(j)))
+        return -1;
+    *v = json_is_true(cin(j));
+    return 0;
+}
+
+const char *json_as_text(const struct json *j)
+{
+    return json_string_value(cin(j));
+}
+
+size_t json_text_length(const struct json *j)
+{
+    return json_string_length(cin(j));
+}
+
+static int bad_field(const struct json *object, const char *key, const char *want, const char *what, struct err *e)
+{
+    if (json_kind(object) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s: is not an object with a field '%s'", what, key);
+    if (!json_get(object, key))
+        return err_set(e, ERR_USE, "%s: field '%s' is missing", what, key);
+    return err_set(e, ERR_USE, "%s: field '%s' must be %s", what, key, want);
+}
+
+static int in_range(int64_t v, int64_t min, int64_t max, const char *key, const char *what, struct err *e)
+{
+    if (v >= min && v <= max)
+        return 0;
+    return err_set(e, ERR_USE, "%s: field '%s' is %lld, must be %lld to %lld", what, key, (long long)v, (long long)min,
+                   (long long)max);
+}
+
+int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v, const char *what,
+                  struct err *e)
+{
+    int64_t x;
+
+    if (json_as_int(json_get(object, key), &x) < 0)
+        return bad_field(object, key, "an integer", what, e);
+    if (in_range(x, min, max, key, what, e) < 0)
+        return -1;
+    *v = x;
+    return 0;
+}
+
+int json_need_real(const struct json *object, const char *key, double *v, const char *what, struct err *e)
+{
+    if (json_as_real(json_get(object, key), v) < 0)
+        return bad_field(object, key, "a number", what, e);
+    return 0;
+}
+
+const char *json_need_text(const struct json *object, const char *key, const char *what, struct err *e)
+{
+    const char *v = json_as_text(json_get(object, key));
+
+    if (!v)
+        bad_field(object, key, "a text", what, e);
+    return v;
+}
+
+static int is_absent(const struct json *object, const char *key)
+{
+    return json_kind(json_get(object, key)) == JSON_KIND_NULL;
+}
+
+int json_opt_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t def, int64_t *v,
+                 const char *what, struct err *e)
+{
+    if (!is_absent(object, key))
+        return json_need_int(object, key, min, max, v, what, e);
+    *v = def;
+    return 0;
+}
+
+int json_opt_real(const struct json *object, const char *key, double def, double *v, const char *what, struct err *e)
+{
+    if (!is_absent(object, key))
+        return json_need_real(object, key, v, what, e);
+    *v = def;
+    return 0;
+}
+
+int json_opt_bool(const struct json *object, const char *key, int def, int *v, const char *what, struct err *e)
+{
+    if (is_absent(object, key)) {
+        *v = def;
+        return 0;
+    }
+    if (json_as_bool(json_get(object, key), v) < 0)
+        return bad_field(object, key, "true or false", what, e);
+    return 0;
+}

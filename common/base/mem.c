@@ -1,0 +1,96 @@
+/* mem - checked allocation. */
+#include "mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN ((size_t)64)
+
+int mem_mul(size_t a, size_t b, size_t *out)
+{
+    if (b && a > SIZE_MAX / b)
+        return -1;
+    *out = a * b;
+    return 0;
+}
+
+static void *no_memory(size_t count, size_t size, struct err *e)
+{
+    err_set(e, ERR_SYS, "out of memory: cannot allocate %zu x %zu bytes", count, size);
+    return NULL;
+}
+
+void *mem_array(size_t count, size_t size, struct err *e)
+{
+    void *p = NULL;
+    size_t bytes;
+
+    if (mem_mul(count, size, &bytes) == 0)
+        p = calloc(1, bytes ? bytes : 1);
+    return p ? p : no_memory(count, size, e);
+}
+
+void *mem_raw(size_t count, size_t size, struct err *e)
+{
+    void *p = NULL;
+    size_t bytes;
+
+    if (mem_mul(count, size, &bytes) == 0 && bytes <= SIZE_MAX - ALIGN) {
+        bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+        p = aligned_alloc(ALIGN, bytes ? bytes : ALIGN);
+    }
+    return p ? p : no_memory(count, size, e);
+}
+
+int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e)
+{
+    size_t room = *cap < 8 ? 8 : *cap, bytes;
+    void *grown;
+
+    if (want <= *cap)
+        return 0;
+    while (room < want)
+        room = room > SIZE_MAX / 2 ? want : room * 2;
+    if (mem_mul(room, size, &bytes) < 0 || !(grown = realloc(*p, bytes ? bytes : 1))) {
+        no_memory(room, size, e);
+        return -1;
+    }
+    *p = grown;
+    *cap = room;
+    return 0;
+}
+
+char *mem_text(const char *text, struct err *e)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = mem_array(n, 1, e);
+
+    if (copy)
+        memcpy(copy, text, n);
+    return copy;
+}
+
+char *mem_printf(struct err *e, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        err_set(e, ERR_SYS, "cannot format text");
+        return NULL;
+    }
+    text = mem_array((size_t)n + 1, 1, e);
+    if (!text)
+        return NULL;
+    va_start(ap, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return text;
+}

@@ -1,0 +1,47 @@
+/* sig - the drain flag, and a pipe that becomes readable with it so that poll loops wake up. */
+#include "sig.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t asked;
+static int wake[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (asked)
+        _exit(ERR_SYS);
+    asked = 1;
+    if (write(wake[1], "d", 1) < 0)
+        return; /* the flag is set anyway */
+}
+
+int sig_init(struct err *e)
+{
+    struct sigaction a;
+
+    if (wake[0] < 0 && pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0)
+        return err_sys(e, "cannot make a pipe for signals");
+    memset(&a, 0, sizeof a);
+    sigemptyset(&a.sa_mask);
+    a.sa_handler = on_signal;
+    if (sigaction(SIGTERM, &a, NULL) < 0 || sigaction(SIGINT, &a, NULL) < 0)
+        return err_sys(e, "cannot catch signals");
+    a.sa_handler = SIG_IGN;
+    if (sigaction(SIGPIPE, &a, NULL) < 0)
+        return err_sys(e, "cannot ignore SIGPIPE");
+    return 0;
+}
+
+int sig_draining(void)
+{
+    return asked != 0;
+}
+
+int sig_fd(void)
+{
+    return wake[0];
+}

@@ -1,0 +1,129 @@
+/* status - progress for a supervisor (JSON lines) or for a person (one line on a terminal).
+ * The supervisor's descriptor is made non-blocking, and a line goes out whole or not at all: lines are shorter than
+ * PIPE_BUF, so a pipe takes them in one piece. */
+#include "status.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define INTERVAL 0.1
+
+static struct {
+    char stage[32];
+    int fd;             /* -1: none */
+    int live;           /* a line on the terminal */
+    int drawn;
+    double last, began; /* last update; when the counted work began */
+    uint64_t total;     /* of the counted work */
+    uint64_t tokens;
+    char state[32], site[64], unit[16];
+} now = {.fd = -1};
+
+void status_init(const char *stage, int fd)
+{
+    memset(&now, 0, sizeof now);
+    snprintf(now.stage, sizeof now.stage, "%s", stage);
+    now.fd = fd;
+    now.live = fd < 0 && isatty(2);
+    now.last = -1;
+    if (fd >= 0) {
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+            now.fd = -1;
+    }
+}
+
+/* Copies text that is safe inside JSON quotes as it is: names of states, sites and units are plain words. */
+static void copy_plain(char *dst, size_t room, const char *src)
+{
+    size_t n = 0;
+
+    for (; src && *src && n + 1 < room; src++)
+        if (*src != '"' && *src != '\\' && (unsigned char)*src >= ' ' && (unsigned char)*src < 127)
+            dst[n++] = *src;
+    dst[n] = 0;
+}
+
+static void put_json(int64_t block, uint64_t done, uint64_t total)
+{
+    char line[512];
+    int n = snprintf(line, sizeof line,
+                     "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%llu,\"total\":%llu,"
+                     "\"unit\":\"%s\",\"tokens\":%llu}\n",
+                     now.stage, now.state, (long long)block, now.site, (unsigned long long)done,
+                     (unsigned long long)total, now.unit, (unsigned long long)now.tokens);
+
+    if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
+        return; /* full or gone: the next update says more anyway */
+}
+
+static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
+{
+    char line[256], where[96] = "", left[48] = "";
+    double spent = t - now.began, rate = spent > 0.5 ? (double)done / spent : 0;
+    int n;
+
+    if (block >= 0)
+        snprintf(where, sizeof where, " block %lld%s%s", (long long)block, now.site[0] ? " " : "", now.site);
+    if (rate > 0 && total > done) {
+        double s = (double)(total - done) / rate;
+
+        if (s > 1e6)
+            s = 1e6;
+        if (s >= 3600)
+            snprintf(left, sizeof left, ", %d h %02d min left", (int)s / 3600, (int)s / 60 % 60);
+        else if (s >= 60)
+            snprintf(left, sizeof left, ", %d min %02d s left", (int)s / 60, (int)s % 60);
+        else
+            snprintf(left, sizeof left, ", %.0f s left", s);
+    }
+    n = snprintf(line, sizeof line, "\r\033[K%s: %s%s", now.stage, now.state, where);
+    if (n > 0 && total)
+        n += snprintf(line + n, sizeof line - (size_t)n, " %.0f%% (%llu of %llu %s, %.3g/s%s)",
+                      100 * (double)done / (double)total, (unsigned long long)done, (unsigned long long)total, now.unit,
+                      rate, left);
+    if (n > 0 && write(2, line, strlen(line)) < 0)
+        return;
+    now.drawn = 1;
+}
+
+void status_update(const char *state, int64_t block, const char *site, uint64_t done, uint64_t total, const char *unit)
+{
+    double t;
+    int fresh;
+
+    if (now.fd < 0 && !now.live)
+        return;
+    t = clock_wall();
+    fresh = strncmp(now.state, state ? state : "", sizeof now.state - 1) != 0 || now.last < 0;
+    if (fresh || done == 0 || now.total != total)
+        now.began = t;
+    now.total = total;
+    if (!fresh && t - now.last < INTERVAL && (done < total || !total))
+        return;
+    now.last = t;
+    copy_plain(now.state, sizeof now.state, state);
+    copy_plain(now.site, sizeof now.site, site);
+    copy_plain(now.unit, sizeof now.unit, unit);
+    if (now.fd >= 0)
+        put_json(block, done, total);
+    else
+        put_live(block, done, total, t);
+}
+
+void status_tokens(uint64_t tokens_forwarded)
+{
+    now.tokens = tokens_forwarded;
+}
+
+void status_end(void)
+{
+    if (now.drawn && write(2, "\r\033[K", 4) < 0)
+        return;
+    now.drawn = 0;
+}
