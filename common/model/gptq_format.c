@@ -1,9 +1,9 @@
 /* gptq_format - GPTQ v1 words and back.
  *
  * Every width is one rule: b-bit fields stand one after the other, lowest bit first, in a stream of
- * little-endian 32-bit words; a 3-bit field may straddle two words. Codes run down the input dimension
- * (one stream per output column), zeros along the output dimension (one stream per group). v1 stores
- * zero-1. Checked against the output of the AutoGPTQ and GPTQModel packers (tests/golden/pack).
+ * little-endian 32-bit words; a 3-bit field may straddle two words. Codes run down the inputs (one
+ * stream per output column), zeros along the outputs (one stream per group). v1 stores zero-1.
+ * Checked against the output of the AutoGPTQ and GPTQModel packers (tests/golden/pack).
  * What it leaves out: v2 (zeros stored as they are), act-order permutations of g_idx. */
 #include "gptq_format.h"
 
@@ -21,8 +21,8 @@ static int refuse_bits(int bits, const char *name, struct err *e)
 
 static int refuse_size(size_t n, const char *what, int bits, const char *name, struct err *e)
 {
-    return err_set(e, ERR_USE, "'%s': %zu %s at %d bits do not fill whole 32-bit words, as GPTQ needs",
-                   name, n, what, bits);
+    return err_set(e, ERR_USE, "'%s': %zu %s at %d bits do not fill whole 32-bit words, as GPTQ "
+                   "needs", name, n, what, bits);
 }
 
 int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, struct err *e)
@@ -106,11 +106,12 @@ int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t
             unsigned zero = zeros[n * G + g];
 
             if (zero == 0)
-                return err_set(e, ERR_USE, "'%s': zero point 0 (row %zu, group %zu) cannot be stored "
-                               "in GPTQ v1; solve with zero points of 1 and more", name, n, g);
+                return err_set(e, ERR_USE, "'%s': zero point 0 (row %zu, group %zu) cannot be "
+                               "stored in GPTQ v1; solve with zero points of 1 and more",
+                               name, n, g);
             if (zero > 1u << bits)
-                return err_set(e, ERR_USE, "'%s': zero point %u (row %zu, group %zu) is beyond %d bits",
-                               name, zero, n, g, bits);
+                return err_set(e, ERR_USE, "'%s': zero point %u (row %zu, group %zu) is beyond %d "
+                               "bits", name, zero, n, g, bits);
             field_put(qzeros + g * words, 1, n, bits, zero - 1);
         }
     }
