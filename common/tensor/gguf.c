@@ -1,0 +1,595 @@
+/* gguf - reading GGUF v2 and v3: metadata as JSON, tensors decoded to f32.
+ *
+ * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is believed before it is checked against
+ * what is left of it, so allocations stay in proportion to the file. Left out: version 1, big-endian files, arrays of arrays,
+ * writing, and decoding of the k-, i- and other quants (their sizes are known, so that a file that holds them can be listed). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "../base/fs.h"
+#include "../base/mem.h"
+#include "gguf.h"
+
+#define PREFIX_FIRST ((uint64_t)4 << 20)  /* bytes read at first; doubled while the header does not fit */
+#define PREFIX_MAX ((uint64_t)512 << 20)
+#define KEYS_MAX 65536
+#define KEY_BYTES_MAX 1024
+#define ITEMS_MAX ((uint64_t)1 << 22)     /* array items in all metadata together */
+#define TENSORS_MAX ((uint64_t)1 << 17)
+#define BLOCK 32                          /* elements of Q4_0, Q4_1, Q8_0 */
+#define STEP 65536                        /* elements decoded at a time */
+
+enum value_type { V_U8, V_I8, V_U16, V_I16, V_U32, V_I32, V_F32, V_BOOL, V_TEXT, V_ARRAY, V_U64, V_I64, V_F64, V_COUNT };
+
+static const size_t VALUE_BYTES[V_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8}; /* of a text or an array: at least */
+
+struct type_info {
+    uint32_t type;
+    const char *name;
+    unsigned elements, bytes; /* of a block */
+};
+
+static const struct type_info TYPES[] = {
+    {0, "F32", 1, 4},         {1, "F16", 1, 2},        {2, "Q4_0", 32, 18},     {3, "Q4_1", 32, 20},    {6, "Q5_0", 32, 22},
+    {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},     {9, "Q8_1", 32, 36},     {10, "Q2_K", 256, 84},  {11, "Q3_K", 256, 110},
+    {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},  {14, "Q6_K", 256, 210},  {15, "Q8_K", 256, 292}, {16, "IQ2_XXS", 256, 66},
+    {17, "IQ2_XS", 256, 74},  {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50}, {20, "IQ4_NL", 32, 18}, {21, "IQ3_S", 256, 110},
+    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},       {25, "I16", 1, 2},      {26, "I32", 1, 4},
+    {27, "I64", 1, 8},        {28, "F64", 1, 8},       {29, "IQ1_M", 256, 56},  {30, "BF16", 1, 2},     {34, "TQ1_0", 256, 54},
+    {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17}};
+
+struct cursor {
+    const unsigned char *data;
+    uint64_t length, at;   /* of the bytes at hand */
+    uint64_t file_bytes;
+    uint64_t items;        /* array items so far */
+    int more;              /* set when the bytes at hand end too early but the file goes on */
+    const char *what;
+    const char *where;     /* key or tensor being read, for errors */
+};
+
+static const struct type_info *type_find(uint32_t type)
+{
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++)
+        if (TYPES[i].type == type)
+            return &TYPES[i];
+    return NULL;
+}
+
+const char *gguf_type_name(uint32_t type)
+{
+    const struct type_info *t = type_find(type);
+
+    return t ? t->name : "unknown";
+}
+
+/* n bytes at the cursor, NULL when there are no such. */
+static const unsigned char *take(struct cursor *c, uint64_t n, struct err *e)
+{
+    const unsigned char *p = c->data + c->at;
+
+    if (n > c->file_bytes - c->at) {
+        err_set(e, ERR_USE, "%s: truncated at %s: %llu bytes wanted, %llu left; download it again", c->what, c->where,
+                (unsigned long long)n, (unsigned long long)(c->file_bytes - c->at));
+        return NULL;
+    }
+    if (n > c->length - c->at) {
+        c->more = 1;
+        err_set(e, ERR_USE, "%s: %s lies beyond the first %llu bytes", c->what, c->where, (unsigned long long)c->length);
+        return NULL;
+    }
+    c->at += n;
+    return p;
+}
+
+static int take_u32(struct cursor *c, uint32_t *v, struct err *e)
+{
+    const unsigned char *p = take(c, sizeof *v, e);
+
+    if (!p)
+        return -1;
+    memcpy(v, p, sizeof *v);
+    return 0;
+}
+
+static int take_u64(struct cursor *c, uint64_t *v, struct err *e)
+{
+    const unsigned char *p = take(c, sizeof *v, e);
+
+    if (!p)
+        return -1;
+    memcpy(v, p, sizeof *v);
+    return 0;
+}
+
+/* A short text without NUL into out (of size n). */
+static int take_name(struct cursor *c, char *out, size_t n, const char *kind, struct err *e)
+{
+    uint64_t length;
+    const unsigned char *p;
+
+    if (take_u64(c, &length, e))
+        return -1;
+    if (length == 0 || length >= n)
+        return err_set(e, ERR_USE, "%s: %s of %llu bytes; between 1 and %zu are supported", c->what, kind,
+                       (unsigned long long)length, n - 1);
+    p = take(c, length, e);
+    if (!p)
+        return -1;
+    if (memchr(p, 0, (size_t)length))
+        return err_set(e, ERR_USE, "%s: %s with a NUL byte", c->what, kind);
+    memcpy(out, p, (size_t)length);
+    out[length] = '\0';
+    return 0;
+}
+
+static struct json *take_text(struct cursor *c, struct err *e)
+{
+    uint64_t length;
+    const unsigned char *p;
+    struct json *j;
+
+    if (take_u64(c, &length, e))
+        return NULL;
+    p = take(c, length, e);
+    if (!p)
+        return NULL;
+    j = json_text_n((const char *)p, (size_t)length);
+    if (!j)
+        err_set(e, ERR_USE, "%s: key '%s' holds a text that is not UTF-8", c->what, c->where);
+    return j;
+}
+
+static struct json *number(enum value_type t, const unsigned char *p)
+{
+    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; float f32; uint64_t u64; int64_t i64; double f64; } v;
+
+    memcpy(&v, p, VALUE_BYTES[t]);
+    switch (t) {
+    case V_U8: return json_int(v.u8);
+    case V_I8: return json_int(v.i8);
+    case V_U16: return json_int(v.u16);
+    case V_I16: return json_int(v.i16);
+    case V_U32: return json_int(v.u32);
+    case V_I32: return json_int(v.i32);
+    case V_F32: return json_real_value(v.f32);
+    case V_BOOL: return json_bool(v.u8 != 0);
+    case V_U64: return v.u64 > INT64_MAX ? json_real_value((double)v.u64) : json_int((int64_t)v.u64);
+    case V_I64: return json_int(v.i64);
+    case V_F64: return json_real_value(v.f64);
+    default: return NULL;
+    }
+}
+
+/* A value that is no array. */
+static struct json *take_single(struct cursor *c, enum value_type t, struct err *e)
+{
+    const unsigned char *p;
+    struct json *j;
+
+    if (t == V_TEXT)
+        return take_text(c, e);
+    p = take(c, VALUE_BYTES[t], e);
+    if (!p)
+        return NULL;
+    if (t == V_BOOL && *p > 1) {
+        err_set(e, ERR_USE, "%s: key '%s': %d is not a truth value", c->what, c->where, *p);
+        return NULL;
+    }
+    j = number(t, p);
+    if (!j)
+        err_set(e, ERR_SYS, "%s: out of memory at key '%s'", c->what, c->where);
+    return j;
+}
+
+static int take_type(struct cursor *c, enum value_type *t, struct err *e)
+{
+    uint32_t v;
+
+    if (take_u32(c, &v, e))
+        return -1;
+    if (v >= V_COUNT)
+        return err_set(e, ERR_USE, "%s: key '%s' has value type %u, which is not known", c->what, c->where, v);
+    *t = (enum value_type)v;
+    return 0;
+}
+
+static struct json *take_array(struct cursor *c, struct err *e)
+{
+    enum value_type t;
+    uint64_t count;
+    struct json *list, *item;
+
+    if (take_type(c, &t, e) || take_u64(c, &count, e))
+        return NULL;
+    if (t == V_ARRAY) {
+        err_set(e, ERR_USE, "%s: key '%s' is an array of arrays, which is not supported", c->what, c->where);
+        return NULL;
+    }
+    if (count > (c->file_bytes - c->at) / VALUE_BYTES[t] || count > ITEMS_MAX - c->items) {
+        err_set(e, ERR_USE, "%s: key '%s' promises %llu items, more than %s", c->what, c->where, (unsigned long long)count,
+                count > ITEMS_MAX - c->items ? "is supported" : "the file can hold; download it again");
+        return NULL;
+    }
+    c->items += count;
+    list = json_array();
+    if (!list)
+        err_set(e, ERR_SYS, "%s: out of memory at key '%s'", c->what, c->where);
+    for (uint64_t i = 0; list && i < count; i++) {
+        item = take_single(c, t, e);
+        if (item && json_push(list, item) == 0)
+            continue;
+        if (item)
+            err_set(e, ERR_SYS, "%s: out of memory at key '%s'", c->what, c->where);
+        json_destroy(&list);
+    }
+    return list;
+}
+
+static int take_pair(struct cursor *c, struct json *meta, struct err *e)
+{
+    char key[KEY_BYTES_MAX];
+    enum value_type t;
+    struct json *v;
+    int rc = -1;
+
+    c->where = "the metadata";
+    if (take_name(c, key, sizeof key, "metadata key", e))
+        return -1;
+    c->where = key;
+    if (json_get(meta, key)) {
+        err_set(e, ERR_USE, "%s: key '%.128s' is there twice", c->what, key);
+        goto out;
+    }
+    if (take_type(c, &t, e))
+        goto out;
+    v = t == V_ARRAY ? take_array(c, e) : take_single(c, t, e);
+    if (!v)
+        goto out;
+    if (json_set(meta, key, v)) {
+        err_set(e, ERR_USE, "%s: a metadata key is not UTF-8, or out of memory", c->what);
+        goto out;
+    }
+    rc = 0;
+out:
+    c->where = "the metadata";
+    return rc;
+}
+
+static int entry_measure(struct gguf_entry *x, const struct cursor *c, struct err *e)
+{
+    const struct type_info *t = type_find(x->type);
+    uint64_t n = 1;
+
+    if (!t)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has type %u, which is not known", c->what, x->name, x->type);
+    for (int i = 0; i < x->ndim; i++)
+        if (__builtin_mul_overflow(n, x->shape[i], &n) || n > INT64_MAX / 8)
+            return err_set(e, ERR_USE, "%s: tensor '%s': shape is too large", c->what, x->name);
+    if ((x->ndim ? x->shape[x->ndim - 1] : 1) % t->elements)
+        return err_set(e, ERR_USE, "%s: tensor '%s': rows of %llu do not divide into blocks of %u (%s)", c->what, x->name,
+                       (unsigned long long)(x->ndim ? x->shape[x->ndim - 1] : 1), t->elements, t->name);
+    n /= t->elements;
+    if (__builtin_mul_overflow(n, (uint64_t)t->bytes, &x->bytes) || x->bytes > INT64_MAX)
+        return err_set(e, ERR_USE, "%s: tensor '%s': shape is too large", c->what, x->name);
+    return 0;
+}
+
+static int take_entry(struct cursor *c, struct gguf_entry *x, struct err *e)
+{
+    uint32_t ndim;
+
+    if (take_name(c, x->name, sizeof x->name, "tensor name", e) || take_u32(c, &ndim, e))
+        return -1;
+    if (ndim > TENSOR_DIMS)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %u dimensions, at most %d are supported", c->what, x->name, ndim, TENSOR_DIMS);
+    x->ndim = (int)ndim;
+    for (uint32_t i = 0; i < ndim; i++)
+        if (take_u64(c, &x->shape[ndim - 1 - i], e))
+            return -1;
+    if (take_u32(c, &x->type, e) || take_u64(c, &x->offset, e))
+        return -1;
+    return entry_measure(x, c, e);
+}
+
+static int alignment_read(const struct json *meta, uint64_t *align, const char *what, struct err *e)
+{
+    int64_t v;
+
+    if (json_opt_int(meta, "general.alignment", 1, 1 << 20, 32, &v, what, e))
+        return -1;
+    if (v & (v - 1))
+        return err_set(e, ERR_USE, "%s: general.alignment %lld is not a power of two", what, (long long)v);
+    *align = (uint64_t)v;
+    return 0;
+}
+
+/* Offsets are the padded running sum of the sizes; afterwards they count from the start of the file. */
+static int entries_place(struct gguf *g, const struct cursor *c, uint64_t align, struct err *e)
+{
+    uint64_t start = (c->at + align - 1) / align * align, sum = 0, room = c->file_bytes > start ? c->file_bytes - start : 0;
+
+    for (size_t i = 0; i < g->count; i++) {
+        struct gguf_entry *x = &g->entries[i];
+
+        if (x->offset != sum)
+            return err_set(e, ERR_USE, "%s: tensor '%s' begins at %llu of the data, the tensors before it end at %llu", c->what,
+                           x->name, (unsigned long long)x->offset, (unsigned long long)sum);
+        if (sum > room || x->bytes > room - sum)
+            return err_set(e, ERR_USE, "%s: truncated: tensor '%s' needs %llu bytes at %llu of the data, which has %llu; download it again",
+                           c->what, x->name, (unsigned long long)x->bytes, (unsigned long long)sum, (unsigned long long)room);
+        sum += (x->bytes + align - 1) / align * align;
+        x->offset += start;
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct gguf_entry *)a)->name, ((const struct gguf_entry *)b)->name);
+}
+
+static int head_read(struct cursor *c, uint64_t *tensors, uint64_t *keys, struct err *e)
+{
+    const unsigned char *magic = take(c, 4, e);
+    uint32_t version;
+
+    if (!magic)
+        return -1;
+    if (memcmp(magic, "GGUF", 4))
+        return err_set(e, ERR_USE, "%s: not a GGUF file", c->what);
+    if (take_u32(c, &version, e))
+        return -1;
+    if (version == 0x02000000u || version == 0x03000000u)
+        return err_set(e, ERR_USE, "%s: a big-endian GGUF file; convert it to little-endian", c->what);
+    if (version != 2 && version != 3)
+        return err_set(e, ERR_USE, "%s: GGUF version %u, 2 and 3 are supported", c->what, version);
+    if (take_u64(c, tensors, e) || take_u64(c, keys, e))
+        return -1;
+    if (*tensors > TENSORS_MAX || *tensors > (c->file_bytes - c->at) / 25)
+        return err_set(e, ERR_USE, "%s: promises %llu tensors, more than %s", c->what, (unsigned long long)*tensors,
+                       *tensors > TENSORS_MAX ? "are supported" : "the file can hold; download it again");
+    if (*keys > KEYS_MAX || *keys > (c->file_bytes - c->at) / 13)
+        return err_set(e, ERR_USE, "%s: promises %llu metadata keys, more than %s", c->what, (unsigned long long)*keys,
+                       *keys > KEYS_MAX ? "are supported" : "the file can hold; download it again");
+    return 0;
+}
+
+static int body_read(struct cursor *c, struct gguf *g, struct err *e)
+{
+    uint64_t tensors = 0, keys = 0, align = 1;
+
+    if (head_read(c, &tensors, &keys, e))
+        return -1;
+    for (uint64_t i = 0; i < keys; i++)
+        if (take_pair(c, g->meta, e))
+            return -1;
+    if (alignment_read(g->meta, &align, c->what, e))
+        return -1;
+    g->entries = mem_array((size_t)tensors + 1, sizeof *g->entries, e);
+    if (!g->entries)
+        return -1;
+    c->where = "the list of tensors";
+    for (; g->count < tensors; g->count++)
+        if (take_entry(c, &g->entries[g->count], e))
+            return -1;
+    if (entries_place(g, c, align, e))
+        return -1;
+    if (g->count)
+        qsort(g->entries, g->count, sizeof *g->entries, by_name);
+    for (size_t i = 1; i < g->count; i++)
+        if (by_name(&g->entries[i - 1], &g->entries[i]) == 0)
+            return err_set(e, ERR_USE, "%s: tensor '%s' is there twice", c->what, g->entries[i].name);
+    return 0;
+}
+
+static struct gguf *parse(struct cursor *c, struct err *e)
+{
+    struct gguf *g = mem_array(1, sizeof *g, e);
+
+    if (!g)
+        return NULL;
+    g->fd = -1;
+    g->path = mem_text(c->what, e);
+    g->meta = json_object();
+    if (g->path && !g->meta)
+        err_set(e, ERR_SYS, "%s: out of memory", c->what);
+    if (!g->path || !g->meta || body_read(c, g, e))
+        gguf_close(&g);
+    return g;
+}
+
+struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what, struct err *e)
+{
+    struct cursor c = {data, length, 0, file_bytes, 0, 0, what, "the head"};
+
+    if (length > file_bytes) {
+        err_set(e, ERR_USE, "%s: %zu bytes of a file of %llu", what, length, (unsigned long long)file_bytes);
+        return NULL;
+    }
+    return parse(&c, e);
+}
+
+static int file_open(const char *path, uint64_t *bytes, struct err *e)
+{
+    struct stat st;
+    int fd;
+
+    if (stat(path, &st))
+        return err_sys(e, "%s", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_USE, "%s: not a regular file", path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, "%s", path);
+    *bytes = (uint64_t)st.st_size;
+    return fd;
+}
+
+struct gguf *gguf_open(const char *path, struct err *e)
+{
+    uint64_t bytes = 0, have;
+    struct gguf *g = NULL;
+    struct err why = {ERR_NONE, ""};
+    int fd = file_open(path, &bytes, e);
+    int more = 1;
+
+    if (fd < 0)
+        return NULL;
+    for (have = PREFIX_FIRST; more && have <= PREFIX_MAX; have *= 2) {
+        size_t n = (size_t)(have < bytes ? have : bytes);
+        char *prefix = mem_array(n + 1, 1, &why);
+        struct cursor c = {(unsigned char *)prefix, n, 0, bytes, 0, 0, path, "the head"};
+
+        if (prefix && fs_pread_all(fd, prefix, n, 0, path, &why) == 0)
+            g = parse(&c, &why);
+        free(prefix);
+        more = !g && c.more;
+    }
+    if (g) {
+        g->fd = fd;
+        return g;
+    }
+    close(fd);
+    if (e)
+        *e = why;
+    return NULL;
+}
+
+void gguf_close(struct gguf **g)
+{
+    int keep = errno;
+
+    if (!g || !*g)
+        return;
+    if ((*g)->fd >= 0)
+        close((*g)->fd);
+    json_destroy(&(*g)->meta);
+    free((*g)->entries);
+    free((*g)->path);
+    free(*g);
+    *g = NULL;
+    errno = keep;
+}
+
+const struct gguf_entry *gguf_find(const struct gguf *g, const char *name)
+{
+    size_t low = 0, high = g->count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int c = strcmp(name, g->entries[mid].name);
+
+        if (c == 0)
+            return &g->entries[mid];
+        if (c < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+static float half_at(const unsigned char *p)
+{
+    uint16_t h;
+
+    memcpy(&h, p, sizeof h);
+    return f16_to_f32(h);
+}
+
+static void decode_q8_0(const unsigned char *p, size_t blocks, float *dst)
+{
+    for (; blocks--; p += 34, dst += BLOCK) {
+        float d = half_at(p);
+
+        for (int i = 0; i < BLOCK; i++)
+            dst[i] = (float)(int8_t)p[2 + i] * d;
+    }
+}
+
+static void decode_q4_0(const unsigned char *p, size_t blocks, float *dst)
+{
+    for (; blocks--; p += 18, dst += BLOCK) {
+        float d = half_at(p);
+
+        for (int i = 0; i < BLOCK / 2; i++) {
+            dst[i] = (float)((p[2 + i] & 15) - 8) * d;
+            dst[i + BLOCK / 2] = (float)((p[2 + i] >> 4) - 8) * d;
+        }
+    }
+}
+
+static void decode_q4_1(const unsigned char *p, size_t blocks, float *dst)
+{
+    for (; blocks--; p += 20, dst += BLOCK) {
+        float d = half_at(p), m = half_at(p + 2);
+
+        for (int i = 0; i < BLOCK / 2; i++) {
+            dst[i] = (float)(p[4 + i] & 15) * d + m;
+            dst[i + BLOCK / 2] = (float)(p[4 + i] >> 4) * d + m;
+        }
+    }
+}
+
+int gguf_decode(uint32_t type, const void *src, size_t n, float *dst)
+{
+    switch (type) {
+    case GGUF_F32: return dtype_to_f32(DT_F32, src, n, dst);
+    case GGUF_F16: return dtype_to_f32(DT_F16, src, n, dst);
+    case GGUF_BF16: return dtype_to_f32(DT_BF16, src, n, dst);
+    case GGUF_Q8_0: decode_q8_0(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
+    case GGUF_Q4_0: decode_q4_0(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
+    case GGUF_Q4_1: decode_q4_1(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
+    default: return -1;
+    }
+}
+
+/* n elements from element `first` on, both multiples of the block. */
+static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t n, float *dst, struct err *e)
+{
+    const struct type_info *t = type_find(x->type);
+    size_t step = n < STEP ? (size_t)n : STEP;
+    unsigned char *raw;
+    int rc = 0;
+
+    if (n == 0)
+        return 0;
+    raw = mem_array(step / t->elements, t->bytes, e);
+    if (!raw)
+        return -1;
+    for (uint64_t done = 0; rc == 0 && done < n; done += step) {
+        size_t m = n - done < step ? (size_t)(n - done) : step;
+
+        rc = fs_pread_all(g->fd, raw, m / t->elements * t->bytes, x->offset + (first + done) / t->elements * t->bytes, g->path, e);
+        if (rc == 0 && gguf_decode(x->type, raw, m, dst + done))
+            rc = err_set(e, ERR_USE, "%s: tensor '%s': type %s cannot be decoded; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can", g->path,
+                         x->name, t->name);
+    }
+    free(raw);
+    return rc;
+}
+
+int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e)
+{
+    uint64_t rows = 1, width = x->ndim ? x->shape[x->ndim - 1] : 1;
+
+    for (int i = 0; i + 1 < x->ndim; i++)
+        rows *= x->shape[i];
+    if (count > rows || first > rows - count)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu", g->path, x->name,
+                       (unsigned long long)rows, (unsigned long long)count, (unsigned long long)first);
+    return elements_load(g, x, first * width, count * width, dst, e);
+}
+
+int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, struct err *e)
+{
+    uint64_t rows = 1;
+
+    for (int i = 0; i + 1 < x->ndim; i++)
+        rows *= x->shape[i];
+    return gguf_load_rows_f32(g, x, 0, rows, dst, e);
+}
