@@ -1,0 +1,642 @@
+/* blas - the only file that knows OpenBLAS, LAPACK and oneDNN.
+ *
+ * Every product is cut into tiles whose place and shape follow from the shape of the problem alone; a tile is one
+ * single-threaded library call, and tiles run in parallel on a struct par. That is what makes the bytes independent of threads:
+ * the libraries themselves round differently for other thread counts and row blocks. f32 and bf16 products are oneDNN matmul
+ * primitives, kept by shape; the f32 tiles of attention, whose shapes vary without end, go through its plain sgemm. Without oneDNN (PTQ_DNNL
+ * not defined) all is OpenBLAS, and bf16 is widened first. bf16 products are exact in f32, only their sum rounds.
+ *
+ * Leaves out: integer products, GPUs, products with more than two dimensions. */
+#include "blas.h"
+
+#include <cblas.h>
+#include <cpuid.h>
+#include <float.h>
+#include <lapacke.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef PTQ_DNNL
+#include <dnnl.h>
+#endif
+#include "../base/mem.h"
+#include "dtype.h"
+
+enum { LINEAR_ROWS = 256, LINEAR_COLS = 1024, GRAM_ROWS = 96, CROSS_TILE = 256, DGEMM_TILE = 256 };
+
+/* ---- start -------------------------------------------------------------------------------------------------------- */
+
+struct cpu { int avx2, avx512, bf16; };
+
+static struct cpu cpu_look(void)
+{
+    struct cpu c = {0};
+    unsigned a, b, d, x;
+
+    __builtin_cpu_init();
+    c.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    c.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (c.avx512 && __get_cpuid_count(7, 1, &a, &b, &x, &d))
+        c.bf16 = (a >> 5) & 1;
+    return c;
+}
+
+static int env_want(const char *name, const char *value, int keep, int *changed, struct err *e)
+{
+    const char *now = getenv(name);
+
+    if (now && *now && (keep || strcmp(now, value) == 0))
+        return 0;
+    if (setenv(name, value, 1) != 0)
+        return err_sys(e, "cannot set %s", name);
+    *changed = 1;
+    return 0;
+}
+
+/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to start again once the environment
+ * is right. The second start finds nothing to change: there is no loop. */
+int blas_start(char **argv, struct err *e)
+{
+    struct cpu c = cpu_look();
+    const char *core = c.avx512 ? "SkylakeX" : c.avx2 ? "Haswell" : NULL;
+    int changed = 0;
+
+    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) != 0) ||
+        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) != 0 ||
+        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) != 0)
+        return -1;
+    if (!changed)
+        return 0;
+    execv("/proc/self/exe", argv);
+    return err_sys(e, "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 (set them by hand): "
+                      "/proc/self/exe", core ? core : "");
+}
+
+static char kernel_text[128];
+
+static void kernel_describe(void)
+{
+    char *core = openblas_get_corename();
+#ifdef PTQ_DNNL
+    const dnnl_version_t *v = dnnl_version();
+
+    snprintf(kernel_text, sizeof kernel_text, "openblas/%s onednn/%d.%d.%d%s", core, v->major, v->minor, v->patch,
+             cpu_look().bf16 ? " bf16" : "");
+#else
+    snprintf(kernel_text, sizeof kernel_text, "openblas/%s", core);
+#endif
+}
+
+const char *blas_kernel(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, kernel_describe);
+    return kernel_text;
+}
+
+/* ---- tiles -------------------------------------------------------------------------------------------------------- */
+
+typedef int tile_fn(void *ctx, size_t i, size_t worker, struct err *e);
+
+static int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e)
+{
+    if (p)
+        return par_for(p, n, fn, ctx, e);
+    for (size_t i = 0; i < n; i++)
+        if (fn(ctx, i, 0, e) != 0)
+            return -1;
+    return 0;
+}
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The libraries count in int; a leading dimension shorter than its row would read somebody else's memory. */
+static int dims_check(const char *what, struct err *e, size_t n, const size_t (*dims)[2])
+{
+    for (size_t i = 0; i < n; i++)
+        if (dims[i][0] > INT_MAX || dims[i][1] > INT_MAX || dims[i][1] < dims[i][0])
+            return err_set(e, ERR_USE, "%s: rows of %zu elements at distance %zu", what, dims[i][0], dims[i][1]);
+    return 0;
+}
+
+#ifdef PTQ_DNNL
+/* ---- oneDNN: primitives kept by shape -------------------------------------------------------------------------------- */
+
+/* C[M,N] (+)= A[M,K] B[K,N] with any strides: element (r, c) of A lies at r * a0 + c * a1. */
+struct shape {
+    dnnl_dim_t M, N, K, a0, a1, b0, b1, ldc;
+    int bf16, add;
+};
+
+struct kernel {
+    struct shape shape;
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t a, b, c, scratch;
+    size_t users;
+    uint64_t used;
+    struct kernel *next;
+};
+
+enum { KERNEL_BUCKETS = 256, KERNELS_MAX = 512 };
+
+static struct {
+    pthread_once_t once;
+    pthread_mutex_t lock;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    pthread_key_t scratch_key;
+    int failed, bf16;
+    struct kernel *bucket[KERNEL_BUCKETS];
+    size_t count;
+    uint64_t clock;
+} dn = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local struct { void *data; size_t bytes; } scratch;
+
+static void scratch_free(void *unused)
+{
+    (void)unused;
+    free(scratch.data);
+    scratch.data = NULL;
+    scratch.bytes = 0;
+}
+
+static void dn_init(void)
+{
+    dn.failed = dnnl_engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
+                dnnl_stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
+                pthread_key_create(&dn.scratch_key, scratch_free) != 0;
+    dn.bf16 = cpu_look().bf16;
+}
+
+static int dn_error(const char *what, dnnl_status_t s, struct err *e)
+{
+    return err_set(e, ERR_SYS, "oneDNN: %s failed with status %d", what, (int)s);
+}
+
+static void kernel_destroy(struct kernel *k)
+{
+    if (k->primitive)
+        dnnl_primitive_destroy(k->primitive);
+    free(k);
+}
+
+static dnnl_status_t kernel_attr(const struct shape *s, dnnl_primitive_attr_t *attr)
+{
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t st = dnnl_primitive_attr_create(attr);
+
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+    if (st != dnnl_success || !s->add)
+        return st;
+    st = dnnl_post_ops_create(&ops);
+    if (st == dnnl_success)
+        st = dnnl_post_ops_append_sum(ops, 1.0f);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_post_ops(*attr, ops);
+    if (ops)
+        dnnl_post_ops_destroy(ops);
+    return st;
+}
+
+static dnnl_status_t kernel_build(struct kernel *k)
+{
+    const struct shape *s = &k->shape;
+    const dnnl_data_type_t in = s->bf16 ? dnnl_bf16 : dnnl_f32;
+    const dnnl_dims_t da = {s->M, s->K}, db = {s->K, s->N}, dc = {s->M, s->N};
+    const dnnl_dims_t sa = {s->a0, s->a1}, sb = {s->b0, s->b1}, sc = {s->ldc, 1};
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_matmul_desc_t d;
+    dnnl_status_t st;
+
+    if ((st = dnnl_memory_desc_init_by_strides(&k->a, 2, da, in, sa)) != dnnl_success ||
+        (st = dnnl_memory_desc_init_by_strides(&k->b, 2, db, in, sb)) != dnnl_success ||
+        (st = dnnl_memory_desc_init_by_strides(&k->c, 2, dc, dnnl_f32, sc)) != dnnl_success ||
+        (st = dnnl_matmul_desc_init(&d, &k->a, &k->b, NULL, &k->c)) != dnnl_success ||
+        (st = kernel_attr(s, &attr)) != dnnl_success ||
+        (st = dnnl_primitive_desc_create(&pd, &d, attr, dn.engine, NULL)) != dnnl_success)
+        goto out;
+    k->scratch = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    st = dnnl_primitive_create(&k->primitive, pd);
+out:
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    return st;
+}
+
+static size_t shape_bucket(const struct shape *s)
+{
+    const dnnl_dim_t v[] = {s->M, s->N, s->K, s->a0, s->a1, s->b0, s->b1, s->ldc, s->bf16 * 2 + s->add};
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
+        h = (h ^ (uint64_t)v[i]) * 0x9e3779b97f4a7c15u;
+    return (size_t)(h >> 32) % KERNEL_BUCKETS;
+}
+
+static int shape_equal(const struct shape *x, const struct shape *y)
+{
+    return x->M == y->M && x->N == y->N && x->K == y->K && x->a0 == y->a0 && x->a1 == y->a1 && x->b0 == y->b0 &&
+           x->b1 == y->b1 && x->ldc == y->ldc && x->bf16 == y->bf16 && x->add == y->add;
+}
+
+/* The kernel that nobody uses and that was used longest ago goes. */
+static void kernels_trim(void)
+{
+    struct kernel **oldest = NULL, *k;
+
+    for (size_t b = 0; b < KERNEL_BUCKETS; b++)
+        for (struct kernel **at = &dn.bucket[b]; *at; at = &(*at)->next)
+            if ((*at)->users == 0 && (!oldest || (*at)->used < (*oldest)->used))
+                oldest = at;
+    if (!oldest)
+        return;
+    k = *oldest;
+    *oldest = k->next;
+    kernel_destroy(k);
+    dn.count--;
+}
+
+static struct kernel *kernel_take(const struct shape *s, struct err *e)
+{
+    size_t b = shape_bucket(s);
+    struct kernel *k;
+    dnnl_status_t st;
+
+    pthread_mutex_lock(&dn.lock);
+    for (k = dn.bucket[b]; k && !shape_equal(&k->shape, s); k = k->next)
+        ;
+    if (!k) {
+        if (dn.count >= KERNELS_MAX)
+            kernels_trim();
+        k = mem_array(1, sizeof *k, e);
+        if (!k)
+            goto out;
+        k->shape = *s;
+        st = kernel_build(k);
+        if (st != dnnl_success) {
+            dn_error("matmul", st, e);
+            kernel_destroy(k);
+            k = NULL;
+            goto out;
+        }
+        k->next = dn.bucket[b];
+        dn.bucket[b] = k;
+        dn.count++;
+    }
+    k->users++;
+    k->used = ++dn.clock;
+out:
+    pthread_mutex_unlock(&dn.lock);
+    return k;
+}
+
+static void kernel_give(struct kernel *k)
+{
+    pthread_mutex_lock(&dn.lock);
+    k->users--;
+    pthread_mutex_unlock(&dn.lock);
+}
+
+static int scratch_reserve(size_t bytes, struct err *e)
+{
+    void *data;
+
+    if (bytes <= scratch.bytes)
+        return 0;
+    data = mem_raw(bytes, 1, e);
+    if (!data)
+        return -1;
+    free(scratch.data);
+    scratch.data = data;
+    scratch.bytes = bytes;
+    pthread_setspecific(dn.scratch_key, &scratch); /* its destructor frees the buffer when the thread ends */
+    return 0;
+}
+
+/* oneDNN's descriptors of memory are not const-correct; nothing writes through a and b. */
+static void *unconst(const void *p)
+{
+    union { const void *c; void *v; } u = {.c = p};
+
+    return u.v;
+}
+
+static int matmul(const struct shape *s, const void *a, const void *b, float *c, struct err *e)
+{
+    dnnl_memory_t m[4] = {NULL, NULL, NULL, NULL};
+    struct kernel *k = NULL;
+    dnnl_status_t st;
+    int rc = -1;
+
+    pthread_once(&dn.once, dn_init);
+    if (dn.failed)
+        return err_set(e, ERR_SYS, "oneDNN: no CPU engine");
+    k = kernel_take(s, e);
+    if (!k || scratch_reserve(dnnl_memory_desc_get_size(&k->scratch), e) != 0)
+        goto out;
+    if ((st = dnnl_memory_create(&m[0], &k->a, dn.engine, unconst(a))) != dnnl_success ||
+        (st = dnnl_memory_create(&m[1], &k->b, dn.engine, unconst(b))) != dnnl_success ||
+        (st = dnnl_memory_create(&m[2], &k->c, dn.engine, c)) != dnnl_success ||
+        (st = dnnl_memory_create(&m[3], &k->scratch, dn.engine, scratch.data)) != dnnl_success) {
+        dn_error("memory", st, e);
+        goto out;
+    }
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_SRC, m[0]}, {DNNL_ARG_WEIGHTS, m[1]}, {DNNL_ARG_DST, m[2]}, {DNNL_ARG_SCRATCHPAD, m[3]}};
+    st = dnnl_primitive_execute(k->primitive, dn.stream, 4, args);
+    rc = st == dnnl_success ? 0 : dn_error("execute", st, e);
+out:
+    for (size_t i = 0; i < 4; i++)
+        if (m[i])
+            dnnl_memory_destroy(m[i]);
+    if (k)
+        kernel_give(k);
+    return rc;
+}
+
+/* One f32 tile C (+)= op(A) op(B). */
+static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda, const float *b, size_t ldb,
+                    float *c, size_t ldc, int add, struct err *e)
+{
+    const struct shape s = {.M = (dnnl_dim_t)M, .N = (dnnl_dim_t)N, .K = (dnnl_dim_t)K,
+                            .a0 = ta ? 1 : (dnnl_dim_t)lda, .a1 = ta ? (dnnl_dim_t)lda : 1,
+                            .b0 = tb ? 1 : (dnnl_dim_t)ldb, .b1 = tb ? (dnnl_dim_t)ldb : 1,
+                            .ldc = (dnnl_dim_t)ldc, .add = add};
+
+    return matmul(&s, a, b, c, e);
+}
+
+static int tile_bf16_works(void)
+{
+    pthread_once(&dn.once, dn_init);
+    return dn.bf16;
+}
+
+/* C[M,N] = A[T,M]' B[T,N] */
+static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld, float *c, size_t ldc,
+                     struct err *e)
+{
+    const struct shape s = {.M = (dnnl_dim_t)M, .N = (dnnl_dim_t)N, .K = (dnnl_dim_t)T, .a0 = 1, .a1 = (dnnl_dim_t)ld,
+                            .b0 = (dnnl_dim_t)ld, .b1 = 1, .ldc = (dnnl_dim_t)ldc, .bf16 = 1};
+
+    return matmul(&s, a, b, c, e);
+}
+#else
+static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda, const float *b, size_t ldb,
+                    float *c, size_t ldc, int add, struct err *e)
+{
+    (void)e;
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)M, (int)N, (int)K, 1.0f, a,
+                (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
+    return 0;
+}
+
+static int tile_bf16_works(void)
+{
+    return 0;
+}
+
+static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld, float *c, size_t ldc,
+                     struct err *e)
+{
+    (void)M; (void)N; (void)T; (void)a; (void)b; (void)ld; (void)c; (void)ldc;
+    return err_set(e, ERR_SYS, "bf16 products need oneDNN");
+}
+#endif
+
+/* ---- f32 products --------------------------------------------------------------------------------------------------- */
+
+struct linear_job {
+    size_t T, N, K, cols, across;
+    const float *x, *w;
+    size_t ldx, ldw, ldy;
+    float *y;
+    int add;
+};
+
+static int linear_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct linear_job *j = ctx;
+    size_t t = i / j->across * LINEAR_ROWS, n = i % j->across * j->cols;
+
+    (void)worker;
+    return tile_f32(0, 1, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K, j->x + t * j->ldx, j->ldx,
+                    j->w + n * j->ldw, j->ldw, j->y + t * j->ldy + n, j->ldy, j->add, e);
+}
+
+int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw,
+                float *y, size_t ldy, int add, struct err *e)
+{
+    struct linear_job j = {.T = T, .N = N, .K = K, .x = x, .w = w, .ldx = ldx, .ldw = ldw, .ldy = ldy, .y = y, .add = add};
+
+    if (dims_check("linear", e, 4, (const size_t[][2]){{K, ldx}, {K, ldw}, {N, ldy}, {T, T}}) != 0)
+        return -1;
+    if (T == 0 || N == 0)
+        return 0;
+    if (K == 0)
+        return err_set(e, ERR_USE, "linear: no inputs");
+    j.across = ceil_div(N, LINEAR_COLS);
+    j.cols = ceil_div(ceil_div(N, j.across), 64) * 64;
+    j.across = ceil_div(N, j.cols);
+    return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, linear_tile, &j, e);
+}
+
+int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+               float beta, float *c, size_t ldc, struct err *e)
+{
+    if (dims_check("sgemm", e, 3, (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+        dims_check("sgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
+        return -1;
+    if (M == 0 || N == 0)
+        return 0;
+#ifdef PTQ_DNNL
+    dnnl_status_t st = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K, alpha, a,
+                                  (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc);
+
+    return st == dnnl_success ? 0 : dn_error("sgemm", st, e);
+#else
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)M, (int)N, (int)K, alpha, a,
+                (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    return 0;
+#endif
+}
+
+/* ---- X'X -------------------------------------------------------------------------------------------------------------- */
+
+struct gram_job {
+    size_t T, K, ldx, lds, panels;
+    const uint16_t *x16;
+    const float *x32;
+    float *s;
+};
+
+/* Panel of rows [r, r + GRAM_ROWS) against all columns up to its own end: flat tiles waste little above the diagonal. */
+static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct gram_job *j = ctx;
+    size_t r = (j->panels - 1 - i) * GRAM_ROWS; /* the longest first */
+    size_t rows = least(GRAM_ROWS, j->K - r), cols = r + rows;
+    float *s = j->s + r * j->lds;
+
+    (void)worker;
+    if (j->x16)
+        return tile_bf16(rows, cols, j->T, j->x16 + r, j->x16, j->ldx, s, j->lds, e);
+    return tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
+}
+
+/* For CPUs without bf16 products: the same numbers in f32. */
+static float *gram_widen(size_t T, size_t K, const uint16_t *x, size_t ldx, struct err *e)
+{
+    size_t n;
+    float *w;
+
+    if (mem_mul(T, K, &n) != 0) {
+        err_set(e, ERR_USE, "gram: %zu x %zu inputs are too many", T, K);
+        return NULL;
+    }
+    w = mem_raw(n, sizeof *w, e);
+    for (size_t t = 0; w && t < T; t++)
+        dtype_to_f32(DT_BF16, x + t * ldx, K, w + t * K);
+    return w;
+}
+
+int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx, float *s, size_t lds,
+              struct err *e)
+{
+    struct gram_job j = {.T = T, .K = K, .ldx = ldx, .lds = lds, .x16 = x16, .x32 = x32, .s = s};
+    float *wide = NULL;
+    int rc;
+
+    if (!x16 == !x32)
+        return err_set(e, ERR_USE, "gram: inputs are either bf16 or f32");
+    if (T == 0)
+        return err_set(e, ERR_USE, "gram: no rows");
+    if (dims_check("gram", e, 3, (const size_t[][2]){{K, ldx}, {K, lds}, {T, T}}) != 0)
+        return -1;
+    if (x16 && !tile_bf16_works()) {
+        wide = gram_widen(T, K, x16, ldx, e);
+        if (!wide)
+            return -1;
+        j.x16 = NULL;
+        j.x32 = wide;
+        j.ldx = K;
+    }
+    j.panels = ceil_div(K, GRAM_ROWS);
+    rc = tiles_run(p, j.panels, gram_panel, &j, e);
+    free(wide);
+    return rc;
+}
+
+struct cross_job {
+    size_t T, M, N, across, lda, ldb, ldc;
+    const float *a, *b;
+    float *c;
+};
+
+static int cross_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct cross_job *j = ctx;
+    size_t m = i / j->across * CROSS_TILE, n = i % j->across * CROSS_TILE;
+
+    (void)worker;
+    return tile_f32(1, 0, least(CROSS_TILE, j->M - m), least(CROSS_TILE, j->N - n), j->T, j->a + m, j->lda, j->b + n, j->ldb,
+                    j->c + m * j->ldc + n, j->ldc, 0, e);
+}
+
+int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+               size_t ldc, struct err *e)
+{
+    struct cross_job j = {.T = T, .M = M, .N = N, .across = ceil_div(N, CROSS_TILE), .lda = lda, .ldb = ldb, .ldc = ldc, .a = a,
+                          .b = b, .c = c};
+
+    if (T == 0)
+        return err_set(e, ERR_USE, "cross: no rows");
+    if (dims_check("cross", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
+        return -1;
+    return tiles_run(p, ceil_div(M, CROSS_TILE) * j.across, cross_tile, &j, e);
+}
+
+/* ---- f64 -------------------------------------------------------------------------------------------------------------- */
+
+/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK works in place without a copy. */
+int blas_potrf(size_t K, double *a, size_t lda)
+{
+    lapack_int n = (lapack_int)K, ld = (lapack_int)lda, info = 0;
+    char uplo = 'U';
+
+    if (K > INT_MAX || lda > INT_MAX || lda < K)
+        return -1;
+    if (K == 0)
+        return 0;
+    LAPACK_dpotrf(&uplo, &n, a, &ld, &info);
+    /* OpenBLAS's own dpotrf lets a NaN pivot pass: NaN <= 0 is false. */
+    for (size_t i = 0; info == 0 && i < K; i++)
+        if (!(a[i * lda + i] > 0.0) || a[i * lda + i] > DBL_MAX)
+            return (int)i + 1;
+    return info < 0 ? -1 : (int)info;
+}
+
+int blas_trtri(size_t K, double *l, size_t ldl)
+{
+    lapack_int n = (lapack_int)K, ld = (lapack_int)ldl, info = 0;
+    char uplo = 'U', diag = 'N';
+
+    if (K > INT_MAX || ldl > INT_MAX || ldl < K)
+        return -1;
+    if (K == 0)
+        return 0;
+    LAPACK_dtrtri(&uplo, &diag, &n, l, &ld, &info);
+    return info < 0 ? -1 : (int)info;
+}
+
+struct dgemm_job {
+    int ta, tb;
+    size_t M, N, K, across, lda, ldb, ldc;
+    double alpha, beta;
+    const double *a, *b;
+    double *c;
+};
+
+static int dgemm_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct dgemm_job *j = ctx;
+    size_t m = i / j->across * DGEMM_TILE, n = i % j->across * DGEMM_TILE;
+
+    (void)worker;
+    (void)e;
+    cblas_dgemm(CblasRowMajor, j->ta ? CblasTrans : CblasNoTrans, j->tb ? CblasTrans : CblasNoTrans,
+                (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K, j->alpha,
+                j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda, j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta,
+                j->c + m * j->ldc + n, (int)j->ldc);
+    return 0;
+}
+
+int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha, const double *a, size_t lda,
+               const double *b, size_t ldb, double beta, double *c, size_t ldc, struct err *e)
+{
+    struct dgemm_job j = {.ta = ta, .tb = tb, .M = M, .N = N, .K = K, .across = ceil_div(N, DGEMM_TILE), .lda = lda, .ldb = ldb,
+                          .ldc = ldc, .alpha = alpha, .beta = beta, .a = a, .b = b, .c = c};
+
+    if (dims_check("dgemm", e, 3, (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+        dims_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
+        return -1;
+    return tiles_run(p, ceil_div(M, DGEMM_TILE) * j.across, dgemm_tile, &j, e);
+}
