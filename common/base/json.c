@@ -18,14 +18,15 @@ static json_t *jn_array(void) { return json_array(); }
 #define FILE_MAX ((size_t)1 << 30)
 
 /* json_member() walks objects in order with a cursor, else big vocabularies would take quadratic time. The cursor
- * is void once anything was removed or destroyed anywhere. */
+ * is void once anything was removed or destroyed anywhere. A few of them, because objects are walked inside objects. */
+#define CURSORS 16
 static atomic_ulong removals;
-static _Thread_local struct {
+static _Thread_local struct cursor {
     const struct json *object;
     size_t index;
     void *iter;
     unsigned long removals;
-} cursor;
+} cursors[CURSORS];
 
 static json_t *in(struct json *j) { return (json_t *)j; }
 static const json_t *cin(const struct json *j) { return (const json_t *)j; }
@@ -148,23 +149,22 @@ const struct json *json_member(const struct json *object, size_t i, const char *
 {
     json_t *o = (json_t *)(uintptr_t)object; /* jansson's iterators want it writable, and do not write */
     unsigned long now = atomic_load(&removals);
+    struct cursor *c;
     size_t at = 0;
     void *iter;
 
     if (!object || !json_is_object(cin(object)) || i >= json_object_size(cin(object)))
         return NULL;
-    if (cursor.object == object && cursor.removals == now && cursor.iter && cursor.index <= i) {
-        at = cursor.index;
-        iter = cursor.iter;
+    c = &cursors[((uintptr_t)object >> 5) % CURSORS];
+    if (c->object == object && c->removals == now && c->iter && c->index <= i) {
+        at = c->index;
+        iter = c->iter;
     } else {
         iter = json_object_iter(o);
     }
     for (; iter && at < i; at++)
         iter = json_object_iter_next(o, iter);
-    cursor.object = object;
-    cursor.index = at;
-    cursor.iter = iter;
-    cursor.removals = now;
+    *c = (struct cursor){object, at, iter, now};
     if (!iter)
         return NULL;
     if (key)
