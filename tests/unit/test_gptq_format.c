@@ -1,0 +1,163 @@
+/* GPTQ v1 words against those of the official packers (tests/golden/pack), and what must be refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../common/base/json.h"
+#include "../../common/model/gptq_format.h"
+#include "../../common/model/grid.h"
+#include "../../common/tensor/safetensors.h"
+
+#define N 32
+#define K 128
+
+static void refuses_shapes(void **state)
+{
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(gptq_check(32, 32, 3, -1, "w", &e), 0);
+    assert_int_equal(gptq_check(48, 32, 2, 16, "w", &e), 0);
+    assert_int_equal(gptq_check(32, 128, 4, 64, "w", &e), 0);
+    assert_int_equal(gptq_check(32, 32, 5, -1, "w", &e), -1);
+    assert_non_null(strstr(e.text, "'w'"));
+    assert_int_equal(gptq_check(32, 48, 3, -1, "w", &e), -1);
+    assert_non_null(strstr(e.text, "48 inputs"));
+    assert_int_equal(gptq_check(16, 96, 3, -1, "w", &e), -1);
+    assert_non_null(strstr(e.text, "16 outputs"));
+    assert_int_equal(gptq_check(32, 36, 4, -1, "w", &e), -1);
+    assert_int_equal(gptq_check(36, 32, 4, -1, "w", &e), -1);
+    assert_int_equal(gptq_check(32, 8, 2, -1, "w", &e), -1);
+    assert_int_equal(gptq_check(2, 32, 8, -1, "w", &e), -1);
+    assert_int_equal(gptq_check(0, 32, 4, -1, "w", &e), -1);
+    assert_int_equal(gptq_check(32, 128, 4, 48, "w", &e), -1);
+    assert_non_null(strstr(e.text, "group 48"));
+    assert_int_equal(gptq_check(32, 128, 4, 0, "w", &e), -1);
+    assert_int_equal(gptq_check(32, 128, 4, 256, "w", &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+}
+
+static void refuses_values(void **state)
+{
+    uint8_t codes[32 * 32], zeros[32];
+    uint32_t words[32 * 32];
+    struct err e = { 0 };
+
+    (void)state;
+    memset(codes, 15, sizeof codes);
+    assert_int_equal(gptq_pack_codes(32, 32, 4, codes, words), 0);
+    codes[77] = 16;
+    assert_int_equal(gptq_pack_codes(32, 32, 4, codes, words), -1);
+    assert_int_equal(gptq_pack_codes(32, 32, 7, codes, words), -1);
+    memset(zeros, 16, sizeof zeros);
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), 0);
+    zeros[3] = 17;
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), -1);
+    assert_non_null(strstr(e.text, "17"));
+    zeros[3] = 0;
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), -1);
+    assert_non_null(strstr(e.text, "zero point 0 (row 3, group 0)"));
+    memset(words, 0xff, sizeof words);
+    assert_int_equal(gptq_unpack_zeros(32, 1, 8, words, zeros), -1);
+}
+
+static const struct tensor *load(const struct st_set *s, const char *id, const char *part, struct tensor *t)
+{
+    char name[TENSOR_NAME];
+    struct err e = { 0 };
+    const struct st_entry *x;
+
+    snprintf(name, sizeof name, "%s.%s", id, part);
+    assert_non_null(x = st_find(s, name));
+    assert_int_equal(st_load(s, x, t, &e), 0);
+    return t;
+}
+
+static void check_case(const struct st_set *s, const char *id, int bits, int64_t group, int act, int storable)
+{
+    struct tensor codes, in_zeros, qweight, qzeros, scales, Wq;
+    size_t G = grid_groups(K, group);
+    uint8_t zeros[N * 4], back_codes[N * K], back_zeros[N * 4];
+    uint32_t words[N * K];
+    uint16_t by_row[N * 4];
+    float w[N * K];
+    struct err e = { 0 };
+
+    load(s, id, "codes", &codes);
+    load(s, id, "in_zeros", &in_zeros);
+    load(s, id, "qweight", &qweight);
+    load(s, id, "qzeros", &qzeros);
+    load(s, id, "scales", &scales);
+    load(s, id, "Wq", &Wq);
+    assert_true(G <= 4);
+    for (size_t i = 0; i < N * G; i++)
+        zeros[i] = (uint8_t)((const int32_t *)in_zeros.data)[i];
+    assert_int_equal(gptq_check(N, K, bits, group, id, &e), 0);
+    assert_int_equal(qweight.bytes, (size_t)K * (size_t)bits / 32 * N * 4);
+    assert_int_equal(gptq_pack_codes(N, K, bits, codes.data, words), 0);
+    assert_memory_equal(words, qweight.data, qweight.bytes);
+    assert_int_equal(gptq_unpack_codes(N, K, bits, qweight.data, back_codes), 0);
+    assert_memory_equal(back_codes, codes.data, N * K);
+    assert_int_equal(gptq_pack_zeros(N, G, bits, zeros, words, id, &e), storable ? 0 : -1);
+    if (storable) {
+        assert_int_equal(qzeros.bytes, G * N * (size_t)bits / 32 * 4);
+        assert_memory_equal(words, qzeros.data, qzeros.bytes);
+        assert_int_equal(gptq_unpack_zeros(N, G, bits, qzeros.data, back_zeros), 0);
+        assert_memory_equal(back_zeros, zeros, N * G);
+    }
+    if (!act) { /* act-order goldens permute the groups, which grid_dequantize leaves out */
+        for (size_t n = 0; n < N; n++)
+            for (size_t g = 0; g < G; g++)
+                by_row[n * G + g] = ((const uint16_t *)scales.data)[g * N + n];
+        assert_int_equal(grid_dequantize(N, K, group, codes.data, DT_F16, by_row, zeros, w, &e), 0);
+        assert_memory_equal(w, Wq.data, Wq.bytes);
+    }
+    tensor_release(&codes);
+    tensor_release(&in_zeros);
+    tensor_release(&qweight);
+    tensor_release(&qzeros);
+    tensor_release(&scales);
+    tensor_release(&Wq);
+}
+
+static void equals_goldens(void **state)
+{
+    struct err e = { 0 };
+    struct json *manifest = json_read("tests/golden/pack/manifest.json", &e);
+    struct st_set *s = st_open("tests/golden/pack/gptq.safetensors", &e);
+    const struct json *cases = json_get(manifest, "cases");
+
+    (void)state;
+    assert_non_null(manifest);
+    assert_non_null(s);
+    assert_int_equal(json_count(cases), 19);
+    for (size_t i = 0; i < json_count(cases); i++) {
+        const struct json *c = json_at(cases, i);
+        int64_t bits, group, least;
+        int act;
+
+        assert_int_equal(json_need_int(c, "bits", 2, 8, &bits, "case", &e), 0);
+        assert_int_equal(json_need_int(c, "group_size", -1, K, &group, "case", &e), 0);
+        assert_int_equal(json_need_int(c, "zeros_min", 0, 255, &least, "case", &e), 0);
+        assert_int_equal(json_opt_bool(c, "desc_act", 0, &act, "case", &e), 0);
+        check_case(s, json_as_text(json_get(c, "id")), (int)bits, group, act, least > 0);
+    }
+    st_close(&s);
+    json_destroy(&manifest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refuses_shapes),
+        cmocka_unit_test(refuses_values),
+        cmocka_unit_test(equals_goldens),
+    };
+
+    return cmocka_run_group_tests_name("gptq_format", tests, NULL, NULL);
+}
