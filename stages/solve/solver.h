@@ -5,6 +5,7 @@
 #ifndef PTQ_SOLVER_H
 #define PTQ_SOLVER_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
@@ -33,22 +34,30 @@ struct solve_opts {
     int zero_min;              /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison with goldens) */
 };
 
+/* The defaults of ptq-solve. */
+#define SOLVE_OPTS_DEFAULT                                                                              \
+    {.solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX, .order = ORDER_ACT, \
+     .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP, .scale_type = DT_F16, .block = 128, .zero_min = 1}
+
 struct solve_stats {
     double damp;               /* what the factorisation needed */
-    int attempts;
+    int attempts;              /* factorisations tried, the successful one included; 0: none was needed */
     const char *fallback;      /* NULL, "floor", "rtn" */
     size_t dead;               /* dead columns */
 };
 
-/* One linear: W [N,K] f64 in; codes U8 [N,K], scales f64 [N,G] (already rounded to scale_type), zeros U8 [N,G] out. */
+/* One linear: W [N,K] of a float type in; codes U8 [N,K], scales f64 [N,G] (already rounded to scale_type), zeros U8 [N,G] out. */
 struct solve_job {
+    const char *name;          /* for errors */
     size_t N, K, G;
-    const double *W;
+    enum dtype w_type;
+    const void *W;
     const double *H;           /* [K,K] undamped; NULL for solvers that do not need it */
     const double *D;           /* [K,K] or NULL */
     uint8_t *codes;
     double *scales;
     uint8_t *zeros;
+    atomic_size_t raised;      /* out: scales that rounded to 0 and were raised (solve_grid.h) */
 };
 
 #define SOLVER_NEEDS_H 1
@@ -68,5 +77,7 @@ struct solver {
 
 const struct solver *solver_find(const char *name); /* NULL: unknown */
 const struct solver *solver_at(size_t i);           /* NULL past the end */
+/* 1 when the solver looks at this option (name without dashes). */
+int solver_takes(const struct solver *s, const char *option);
 
 #endif
