@@ -1,0 +1,23 @@
+/* family_mistral - Mistral 7B and its kin: Llama without biases, with one attention window for all blocks. */
+#include "family.h"
+
+static int settle(struct config *c, const char *what, struct err *e)
+{
+    int64_t window;
+
+    /* The reference takes 4096 when the key is absent, none when it is null. */
+    if (json_get(c->json, "sliding_window") && json_kind(json_get(c->json, "sliding_window")) == JSON_KIND_NULL)
+        window = 0;
+    else if (json_opt_int(c->json, "sliding_window", 1, INT64_C(1) << 40, 4096, &window, what, e) != 0)
+        return -1;
+    c->window = (size_t)window;
+    return 0;
+}
+
+extern const struct family family_mistral;
+const struct family family_mistral = {
+    .model_type = "mistral",
+    .architecture = "MistralForCausalLM",
+    FAMILY_LLAMA_NAMES,
+    .settle = settle,
+};

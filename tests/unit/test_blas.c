@@ -1,0 +1,284 @@
+/* test_blas - products against the plain loops, and the promise that threads change no bit.
+ * Tolerance: a sum of n products of numbers below 1/2 in f32, in any order, errs by at most (n + 1) u sum|x_i y_i|. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/base/rng.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/tensor/dtype.h"
+
+static float *random_f32(size_t n, uint64_t seed)
+{
+    struct rng r;
+    float *x = mem_raw(n, sizeof *x, NULL);
+
+    assert_non_null(x);
+    rng_seed(&r, seed, 0);
+    for (size_t i = 0; i < n; i++)
+        x[i] = bf16_to_f32(f32_to_bf16((float)(rng_unit(&r) - 0.5)));
+    return x;
+}
+
+static double *random_f64(size_t n, uint64_t seed)
+{
+    struct rng r;
+    double *x = mem_raw(n, sizeof *x, NULL);
+
+    assert_non_null(x);
+    rng_seed(&r, seed, 0);
+    for (size_t i = 0; i < n; i++)
+        x[i] = rng_unit(&r) - 0.5;
+    return x;
+}
+
+/* |x_i y_i| <= 1/4 each; u = FLT_EPSILON / 2 */
+static double sum_bound(size_t n)
+{
+    return (double)(n + 2) * (FLT_EPSILON / 2) * 0.25 * (double)n;
+}
+
+static void test_bad_arguments(void **state)
+{
+    struct err e = {0};
+    float v[16] = {0};
+    double d[4] = {1.0, 0.0, 0.0, -1.0};
+    uint16_t h[4] = {0};
+
+    (void)state;
+    assert_int_equal(blas_linear(NULL, 2, 2, 2, v, 1, v, 2, v, 2, 0, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_int_equal(blas_linear(NULL, 2, 2, 0, v, 1, v, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear(NULL, (size_t)1 << 40, 2, 2, v, 2, v, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear(NULL, 0, 2, 2, v, 2, v, 2, v, 2, 0, &e), 0);
+    assert_int_equal(blas_gram(NULL, 2, 2, h, v, 2, v, 2, &e), -1);
+    assert_int_equal(blas_gram(NULL, 2, 2, NULL, NULL, 2, v, 2, &e), -1);
+    assert_int_equal(blas_gram(NULL, 0, 2, NULL, v, 2, v, 2, &e), -1);
+    assert_int_equal(blas_gram(NULL, 2, 2, NULL, v, 1, v, 2, &e), -1);
+    assert_int_equal(blas_sgemm(0, 0, 2, 2, 2, 1, v, 1, v, 2, 0, v, 2, &e), -1);
+    assert_int_equal(blas_cross(NULL, 2, 4, 4, v, 3, v, 4, v, 4, &e), -1);
+    assert_int_equal(blas_dgemm(NULL, 0, 0, 2, 2, 2, 1, d, 1, d, 2, 0, d, 2, &e), -1);
+    assert_int_equal(blas_potrf(2, d, 1), -1);
+    assert_int_equal(blas_trtri(2, d, 1), -1);
+    assert_int_equal(blas_potrf(2, d, 2), 2);
+    d[3] = NAN;
+    assert_int_equal(blas_potrf(2, d, 2), 2);
+}
+
+static void linear_case(size_t T, size_t N, size_t K, int add)
+{
+    size_t ldx = K + 3, ldw = K + 1, ldy = N + 2;
+    float *x = random_f32(T * ldx, 1), *w = random_f32(N * ldw, 2), *y = random_f32(T * ldy, 3), *first = NULL;
+    float *want = random_f32(T * ldy, 3);
+    struct err e = {0};
+
+    ref_linear(T, N, K, x, ldx, w, ldw, want, ldy, add);
+    for (size_t threads = 0; threads <= 3; threads++) {
+        struct par *p = threads ? par_open(threads, &e) : NULL;
+
+        free(y);
+        y = random_f32(T * ldy, 3);
+        assert_int_equal(blas_linear(p, T, N, K, x, ldx, w, ldw, y, ldy, add, &e), 0);
+        for (size_t i = 0; i < T * ldy; i++)
+            assert_true(fabs((double)y[i] - (double)want[i]) <= sum_bound(K + 1));
+        if (first)
+            assert_true(memcmp(first, y, T * ldy * sizeof *y) == 0);
+        else {
+            first = y;
+            y = NULL;
+        }
+        par_close(&p);
+    }
+    free(x);
+    free(w);
+    free(y);
+    free(first);
+    free(want);
+}
+
+static void test_linear(void **state)
+{
+    (void)state;
+    linear_case(1, 1, 1, 0);
+    linear_case(37, 65, 40, 0);
+    linear_case(300, 130, 96, 1);
+    linear_case(257, 1100, 64, 0);
+    linear_case(513, 1030, 33, 1);
+}
+
+static void gram_case(size_t T, size_t K, int bf16)
+{
+    size_t ld = K + 5, lds = K + 1;
+    float *x = random_f32(T * ld, 4), *s, *first = NULL;
+    double *want = mem_raw(K * lds, sizeof *want, NULL);
+    uint16_t *h = mem_raw(T * ld, sizeof *h, NULL);
+    struct err e = {0};
+
+    assert_non_null(want);
+    assert_non_null(h);
+    for (size_t i = 0; i < T * ld; i++)
+        h[i] = f32_to_bf16(x[i]);
+    ref_gram(T, K, x, ld, want, lds);
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct par *p = par_open(threads, &e);
+
+        s = random_f32(K * lds, 5);
+        assert_int_equal(blas_gram(p, T, K, bf16 ? h : NULL, bf16 ? NULL : x, ld, s, lds, &e), 0);
+        for (size_t i = 0; i < K; i++)
+            for (size_t j = 0; j <= i; j++)
+                assert_true(fabs((double)s[i * lds + j] - want[i * lds + j]) <= sum_bound(T));
+        if (first) {
+            assert_true(memcmp(first, s, K * lds * sizeof *s) == 0);
+            free(s);
+        } else
+            first = s;
+        par_close(&p);
+    }
+    free(x);
+    free(h);
+    free(first);
+    free(want);
+}
+
+static void test_gram(void **state)
+{
+    (void)state;
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        gram_case(1, 1, bf16);
+        gram_case(7, 96, bf16);
+        gram_case(130, 97, bf16);
+        gram_case(600, 300, bf16);
+    }
+}
+
+static void test_cross_and_sgemm(void **state)
+{
+    enum { T = 70, M = 300, N = 261 };
+    float *a = random_f32(T * M, 6), *b = random_f32(T * N, 7), *c = random_f32(M * N, 8), *d = random_f32(M * N, 8);
+    float *at = random_f32(T * M, 6), *bt = random_f32(T * N, 6), *want = random_f32(M * N, 8);
+    struct err e = {0};
+    struct par *p = par_open(2, &e);
+
+    (void)state;
+    for (size_t t = 0; t < T; t++) {
+        for (size_t m = 0; m < M; m++)
+            at[m * T + t] = a[t * M + m];
+        for (size_t n = 0; n < N; n++)
+            bt[n * T + t] = b[t * N + n];
+    }
+    ref_linear(M, N, T, at, T, bt, T, want, N, 0);
+    assert_int_equal(blas_cross(p, T, M, N, a, M, b, N, c, N, &e), 0);
+    for (size_t i = 0; i < M * N; i++)
+        assert_true(fabs((double)c[i] - (double)want[i]) <= sum_bound(T));
+    for (int form = 0; form < 4; form++) {
+        int ta = form & 1, tb = form >> 1;
+
+        memcpy(c, d, M * N * sizeof *c);
+        assert_int_equal(blas_sgemm(ta, tb, M, N, T, 0.5f, ta ? a : at, ta ? M : T, tb ? bt : b, tb ? T : N, 2.0f, c, N, &e), 0);
+        for (size_t i = 0; i < M * N; i++)
+            assert_true(fabs((double)c[i] - (0.5 * (double)want[i] + 2.0 * (double)d[i])) <= sum_bound(T + 4));
+    }
+    par_close(&p);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+    free(at);
+    free(bt);
+    free(want);
+}
+
+/* A = B B' + K: factor, invert, and come back to the identity; residual bound K^2 eps times a condition number below 20. */
+static void test_factor(void **state)
+{
+    enum { K = 300 };
+    double *b = random_f64(K * K, 9), *a = mem_raw(K * K, sizeof *a, NULL), *l = mem_raw(K * K, sizeof *l, NULL);
+    double *one = mem_raw(K * K, sizeof *one, NULL), *first = mem_raw(K * K, sizeof *first, NULL);
+    struct err e = {0};
+    struct par *p = par_open(3, &e);
+
+    (void)state;
+    assert_true(a && l && one && first);
+    assert_int_equal(blas_dgemm(p, 0, 1, K, K, K, 1.0, b, K, b, K, 0.0, first, K, &e), 0);
+    assert_int_equal(blas_dgemm(NULL, 0, 1, K, K, K, 1.0, b, K, b, K, 0.0, a, K, &e), 0);
+    assert_true(memcmp(first, a, K * K * sizeof *a) == 0);
+    for (size_t i = 0; i < K; i++)
+        a[i * K + i] += K;
+    memcpy(l, a, K * K * sizeof *l);
+    l[1] = 12345.0; /* above the diagonal: neither read nor written */
+    assert_int_equal(blas_potrf(K, l, K), 0);
+    assert_true(l[1] == 12345.0);
+    assert_int_equal(blas_trtri(K, l, K), 0);
+    for (size_t i = 0; i < K; i++)
+        memset(l + i * K + i + 1, 0, (K - i - 1) * sizeof *l);
+    assert_int_equal(blas_dgemm(p, 0, 0, K, K, K, 1.0, l, K, a, K, 0.0, one, K, &e), 0);
+    assert_int_equal(blas_dgemm(p, 0, 1, K, K, K, 1.0, one, K, l, K, 0.0, a, K, &e), 0);
+    for (size_t i = 0; i < K; i++)
+        for (size_t j = 0; j < K; j++)
+            assert_true(fabs(a[i * K + j] - (i == j)) <= (double)K * K * DBL_EPSILON * 20);
+    par_close(&p);
+    free(a);
+    free(b);
+    free(l);
+    free(one);
+    free(first);
+}
+
+/* Many shapes from many threads: kernels are built, used and dropped while others use theirs. */
+static int busy_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const float *x = ctx;
+    size_t n = i % 700 + 1;
+    float *y = mem_raw(n, sizeof *y, e), want[2];
+
+    (void)worker;
+    if (!y || blas_linear(NULL, 1, n, 3, x, 3, x, 3, y, n, 0, e) != 0)
+        return -1;
+    ref_linear(1, 2, 3, x, 3, x, 3, want, 2, 0);
+    if (fabsf(y[0] - want[0]) > 1e-6f || (n > 1 && fabsf(y[1] - want[1]) > 1e-6f)) {
+        free(y);
+        return err_set(e, ERR_DATA, "shape %zu is wrong", n);
+    }
+    free(y);
+    return 0;
+}
+
+static void test_many_shapes(void **state)
+{
+    float *x = random_f32(3 * 701, 10);
+    struct err e = {0};
+    struct par *p = par_open(3, &e);
+
+    (void)state;
+    if (par_for(p, 1500, busy_tile, x, &e) != 0)
+        fail_msg("%s", e.text);
+    par_close(&p);
+    free(x);
+}
+
+static void test_kernel_text(void **state)
+{
+    (void)state;
+    assert_true(memcmp(blas_kernel(), "openblas/", 9) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_linear),      cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_cross_and_sgemm), cmocka_unit_test(test_factor),    cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_kernel_text),
+    };
+    struct err e = {0};
+
+    (void)argc;
+    if (blas_start(argv, &e) != 0)
+        return err_exit(&e);
+    return cmocka_run_group_tests_name("blas", tests, NULL, NULL);
+}
