@@ -2,6 +2,8 @@
  *
  * Two families: byte-level BPE (GPT-2, Llama-3, Qwen2, SmolLM, tale; with their pre-tokenizer patterns, Split and Digits parts, added and
  * special tokens, ignore_merges) and SentencePiece-style BPE (Llama 2, TinyStories, Mistral: "▁" for spaces, byte fallback).
+ * add_bos_token and add_eos_token of tokenizer_config.json, where said, overrule the post-processor.
+ * One thread at a time per tokenizer: it keeps a cache of frequent words and scratch space.
  * A part of tokenizer.json that is not known is refused by name, never skipped. Reading is lossless: decode(encode(x)) = x
  * wherever the reference has that property. pcre2 and utf8proc only in unicode.c. */
 #ifndef PTQ_TOKENIZER_H
@@ -17,6 +19,7 @@ struct tokenizer *tokenizer_open(const char *dir, struct err *e);       /* dir/t
 struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *what, struct err *e);
 void tokenizer_close(struct tokenizer **t);
 size_t tokenizer_vocab(const struct tokenizer *t);   /* highest id + 1, added tokens included */
+uint64_t tokenizer_digest(const struct tokenizer *t); /* of the text of tokenizer.json */
 int32_t tokenizer_bos(const struct tokenizer *t);    /* the token its post-processor puts in front; -1: none */
 /* Ids of UTF-8 text (NUL bytes allowed). special: 1 adds what the post-processor adds (BOS); added tokens in the text are recognised
  * when parse_added is 1. *ids is malloc'd. Invalid UTF-8: replaced by U+FFFD as the reference does. */
