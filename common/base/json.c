@@ -1,5 +1,5 @@
 /* json - struct json is a json_t of jansson under another name. What the parser refuses beyond the grammar: duplicate
- * keys, bad UTF-8, NUL in keys, numbers out of range, nesting beyond jansson's limit of 2048. */
+ * keys, bad UTF-8, NUL in keys, reals out of range, nesting beyond jansson's limit of 2048. */
 #include <jansson.h>
 
 /* jansson's own functions whose names json.h gives to ours. */
@@ -35,8 +35,12 @@ static struct json *ex(json_t *j) { return (struct json *)j; }
 struct json *json_parse(const char *text, size_t length, const char *what, struct err *e)
 {
     json_error_t bad;
-    json_t *j = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &bad);
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    json_t *j = json_loadb(text, length, flags, &bad);
 
+    /* Integers beyond 64 bits are common in tokenizer_config.json ("no limit" is 10^30): such a text is read as reals. */
+    if (!j && json_error_code(&bad) == json_error_numeric_overflow)
+        j = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &bad);
     if (!j)
         err_set(e, ERR_USE, "'%s': not valid JSON: %s (line %d, column %d)", what, bad.text, bad.line, bad.column);
     return ex(j);

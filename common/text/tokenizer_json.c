@@ -36,17 +36,27 @@ static int model_refuse(const struct json *m, const char *what, struct err *e)
     return 0;
 }
 
+/* "a b". Tokens may hold spaces themselves: then the cut is the first that leaves two tokens. */
+static int merge_cut(struct bpe *b, const char *text, size_t n, struct err *e)
+{
+    size_t i, cut = 0;
+
+    for (i = 1; i + 1 < n; i++) {
+        if (text[i] != ' ') continue;
+        if (!cut) cut = i;
+        if (bpe_find(b, text, i) < 0 || bpe_find(b, text + i + 1, n - i - 1) < 0) continue;
+        cut = i;
+        break;
+    }
+    if (!cut) return err_set(e, ERR_USE, "merge '%.60s' is not a pair", text);
+    return bpe_add_merge(b, text, cut, text + cut + 1, n - cut - 1, e);
+}
+
 static int merge_parse(struct bpe *b, const struct json *j, struct err *e)
 {
     const char *text = json_as_text(j), *right = json_as_text(json_at(j, 1)), *left = json_as_text(json_at(j, 0));
-    const char *space;
 
-    if (text) {
-        size_t n = json_text_length(j);
-
-        if (!(space = memchr(text + (n > 0), ' ', n - (n > 0)))) return err_set(e, ERR_USE, "merge '%.60s' is not a pair", text);
-        return bpe_add_merge(b, text, (size_t)(space - text), space + 1, (size_t)(text + n - space - 1), e);
-    }
+    if (text) return merge_cut(b, text, json_text_length(j), e);
     if (json_kind(j) != JSON_KIND_ARRAY || json_count(j) != 2 || !left || !right)
         return err_set(e, ERR_USE, "a merge is neither \"a b\" nor [\"a\", \"b\"]");
     return bpe_add_merge(b, left, json_text_length(json_at(j, 0)), right, json_text_length(json_at(j, 1)), e);
