@@ -1,4 +1,5 @@
-/* frame - messages to bytes and back. Part 0 is a msgpack map (INTERFACES.md), then one part per tensor.
+/* frame - messages to bytes and back. Part 0 is the CRC32C (u32) of what follows in it and a msgpack map (INTERFACES.md), then one
+ * part per tensor.
  *
  * A decoder checks every length by subtraction, and shape x dtype = raw length, before it allocates, and refuses more than the limits.
  * On pipes and in files the parts stand behind a fixed prefix: magic "PTQ1", u32 part count, then u64 length of each part, all
@@ -38,7 +39,7 @@ void frame_parts_free(struct part **parts, size_t *count);
 /* Decodes; takes over ownership of every part (also on error: they are released). */
 struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim, struct err *e);
 
-/* Byte streams. frame_read: 1 a message, 0 clean end of file (between messages), -1 error (truncated, corrupt). */
+/* Byte streams. frame_read: 1 a message, 0 clean end of file (between messages), -1 error (truncated: ERR_DATA, corrupt: ERR_USE). */
 int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what, uint64_t *bytes_out, struct err *e);
 int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what, uint64_t *bytes_in, struct err *e);
 /* From memory, for tests and fuzzing: one framed message at data; *used says how much was read. */

@@ -23,6 +23,9 @@ struct problem_view {
     uint64_t bytes_in;            /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
+/* A problem with id and metadata from the view; linear[i] gives name and shape only (its data is not looked at), S and D are not
+ * looked at. The caller then adds the tensors "S", "D" and every linear with msg_add() or msg_add_new(). */
+struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e);
 
 /* What came out, per linear. */
 struct solution_linear {
@@ -53,5 +56,8 @@ struct solution_view {
     const struct json *prov;
 };
 int solution_read(const struct msg *m, struct solution_view *v, struct err *e);  /* MSG_SOLUTION or MSG_COMMIT */
+/* A solution with id and metadata from the view (tensors of the view are not looked at); the caller then adds "NAME.codes", "NAME.scales"
+ * and "NAME.zeros" of every linear. A commit is the same message with kind set to MSG_COMMIT by the writer. */
+struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
 
 #endif
