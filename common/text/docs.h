@@ -1,0 +1,31 @@
+/* docs - the documents of a data file, one at a time.
+ *
+ * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."} or {"input_ids": [1, 2, ...]}; other
+ * keys are ignored, blank lines skipped, the two kinds do not mix in one file. Errors name file and line. */
+#ifndef PTQ_DOCS_H
+#define PTQ_DOCS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../base/err.h"
+
+struct docs;
+
+struct doc {                 /* either text or ids is set */
+    size_t line;             /* 1-based */
+    char *text;              /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
+    size_t length;
+    int32_t *ids;            /* each >= 0; the vocabulary is the caller's business */
+    size_t count;
+};
+
+struct docs *docs_open(const char *path, struct err *e);
+/* 1: *d is the next document (release it), 0: the end, -1: an error. */
+int docs_next(struct docs *r, struct doc *d, struct err *e);
+void docs_close(struct docs **r);
+void doc_release(struct doc *d);
+
+/* One line of a .jsonl file (the fuzz target). */
+int doc_parse(const char *line, size_t length, const char *what, struct doc *d, struct err *e);
+
+#endif
