@@ -1,0 +1,45 @@
+/* child - one process of a run: started, listened to, waited for.
+ *
+ * Its stderr and its status lines come through pipes. It stands in a process group of its own, so that Ctrl-C reaches it through the
+ * supervisor alone, and gets SIGTERM when the supervisor dies. */
+#ifndef PTQ_CHILD_H
+#define PTQ_CHILD_H
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include "../common/base/err.h"
+#include "plan.h"
+
+#define CHILD_LINE 2048
+
+struct lines {              /* bytes of a pipe cut into lines; longer ones are cut off */
+    int fd;                 /* -1: closed */
+    size_t n;
+    char text[CHILD_LINE];
+};
+
+struct child {
+    const struct plan_process *plan;
+    pid_t pid;              /* 0: not running */
+    struct lines err, status;
+    char last[CHILD_LINE];  /* line of stderr */
+    FILE *log;              /* copy of stderr; NULL: none */
+    int exited;
+    int code;               /* exit code; 111 when a signal ended it */
+    int signal;             /* that ended it, else 0 */
+    size_t turn;            /* how many ended before it */
+    double started, ended;  /* clock_wall */
+    struct rusage usage;
+};
+
+/* log_dir: folder for a copy of its stderr, or NULL. */
+int child_start(struct child *c, const struct plan_process *p, const char *log_dir, struct err *e);
+/* Reads what is there and calls line() for each whole line. Closes the pipe at its end. */
+void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx, struct child *c);
+void child_signal(const struct child *c, int number);   /* to its whole process group */
+/* From what wait4 said. */
+void child_ended(struct child *c, int status, const struct rusage *usage, size_t turn);
+void child_close(struct child *c);
+
+#endif

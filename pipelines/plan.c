@@ -1,0 +1,312 @@
+/* plan - from recipe to argument vectors. No shell is involved: a value never becomes two words, whatever is in it. */
+#include "plan.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../common/base/mem.h"
+
+#define WORD_MAX ((size_t)64 << 10)
+
+struct writer {             /* a word in the making */
+    char *text;
+    size_t n, cap;
+};
+
+static int put(struct writer *w, const char *s, size_t n, struct err *e)
+{
+    if (w->n + n >= WORD_MAX)
+        return err_set(e, ERR_USE, "a word of a command is longer than %zu bytes", WORD_MAX);
+    if (mem_grow((void **)&w->text, &w->cap, w->n + n + 1, 1, e) != 0)
+        return -1;
+    if (n)
+        memcpy(w->text + w->n, s, n);
+    w->n += n;
+    w->text[w->n] = '\0';
+    return 0;
+}
+
+static const struct recipe_stage *stage_find(const struct recipe *r, const char *name, size_t n)
+{
+    for (size_t i = 0; i < r->nstages; i++)
+        if (strlen(r->stage[i].name) == n && memcmp(r->stage[i].name, name, n) == 0)
+            return &r->stage[i];
+    return NULL;
+}
+
+/* What ${name} stands for; turn picks the value of a list. number: room for a value made here. */
+static const char *lookup(const struct recipe *r, const char *name, size_t turn, char number[24], struct err *e)
+{
+    const struct recipe_var *v = recipe_find(r, name);
+    const char *dot = strchr(name, '.');
+    const struct recipe_stage *st = dot ? stage_find(r, name, (size_t)(dot - name)) : NULL;
+
+    if (v && v->count == 0) {
+        err_set(e, ERR_USE, "'--%s VALUE' is missing: %s", name, v->help);
+        return NULL;
+    }
+    if (v)
+        return v->value[turn < v->count ? turn : 0];
+    if (strcmp(name, "cores") == 0) {
+        snprintf(number, 24, "%zu", r->cores);
+        return number;
+    }
+    if (st && strcmp(dot, ".count") == 0) {
+        snprintf(number, 24, "%zu", st->count);
+        return number;
+    }
+    if (st && strcmp(dot, ".threads") == 0) {
+        snprintf(number, 24, "%zu", r->cores > st->count ? r->cores / st->count : 1);
+        return number;
+    }
+    err_set(e, ERR_USE, "unknown variable '${%s}'", name);
+    return NULL;
+}
+
+/* One name of a variable out of a word at `${`; returns the length including the closing brace, 0 when there is none. */
+static size_t variable_at(const char *s, char name[80])
+{
+    const char *close;
+
+    if (s[0] != '$' || s[1] != '{' || !(close = strchr(s, '}')) || close - s - 2 > 79 || close - s < 3)
+        return 0;
+    snprintf(name, 80, "%.*s", (int)(close - s - 2), s + 2);
+    return (size_t)(close - s + 1);
+}
+
+static int expand(const struct recipe *r, const char *word, size_t turn, struct writer *out, struct err *e)
+{
+    if (put(out, "", 0, e) != 0)
+        return -1;
+    while (*word) {
+        char name[80], number[24];
+        size_t n = variable_at(word, name);
+        const char *value;
+
+        if (n == 0) {
+            if (put(out, word, 1, e) != 0)
+                return -1;
+            word++;
+            continue;
+        }
+        value = lookup(r, name, turn, number, e);
+        if (!value || put(out, value, strlen(value), e) != 0)
+            return -1;
+        word += n;
+    }
+    return 0;
+}
+
+/* How often a word stands in the command: once, or once for each value of the list it names. */
+static size_t repeats(const struct recipe *r, const char *word)
+{
+    for (; *word; word++) {
+        char name[80];
+        size_t n = variable_at(word, name);
+        const struct recipe_var *v = n ? recipe_find(r, name) : NULL;
+
+        if (v && v->is_list && v->count > 1)
+            return v->count;
+    }
+    return 1;
+}
+
+/* Takes over text, also on error. */
+static int add_word(struct plan_process *p, char *text, struct err *e)
+{
+    char **grown = text ? realloc(p->argv, (p->argc + 2) * sizeof *grown) : NULL;
+
+    if (!grown) {
+        free(text);
+        return err_sys(e, "command of %s", p->label);
+    }
+    p->argv = grown;
+    p->argv[p->argc++] = text;
+    p->argv[p->argc] = NULL;
+    return 0;
+}
+
+/* "%name" or "@%name": length of the mark, 0 for any other word. */
+static size_t endpoint_mark(const char *word)
+{
+    return word[0] == '%' && word[1] ? 1 : word[0] == '@' && word[1] == '%' && word[2] ? 2 : 0;
+}
+
+static int add_endpoint(struct plan_process *p, const char *word, const char *sockets, struct err *e)
+{
+    size_t mark = endpoint_mark(word);
+    struct sockaddr_un limit;
+    size_t n = strlen(sockets) + 1 + strlen(word + mark);
+
+    if (strchr(word + mark, '/') || strchr(word + mark, '%') || strchr(word + mark, '$'))
+        return err_set(e, ERR_USE, "'%s' is no name of a socket", word);
+    if (n >= sizeof limit.sun_path)
+        return err_set(e, ERR_USE, "socket path '%s/%s' is %zu bytes, the system takes %zu: set XDG_RUNTIME_DIR to a shorter folder", sockets,
+                       word + mark, n, sizeof limit.sun_path - 1);
+    return add_word(p, mem_printf(e, "%sipc://%s/%s", mark == 2 ? "@" : "", sockets, word + mark), e);
+}
+
+static int add_expanded(const struct recipe *r, struct plan_process *p, const char *word, size_t turn, struct err *e)
+{
+    struct writer w = { 0 };
+
+    if (expand(r, word, turn, &w, e) != 0) {
+        free(w.text);
+        return -1;
+    }
+    return add_word(p, w.text, e);
+}
+
+static int add_command(const struct recipe *r, const struct recipe_stage *st, struct plan_process *p, const char *sockets,
+                       struct err *e)
+{
+    for (size_t i = 0; i < st->nwords; i++) {
+        size_t times = repeats(r, st->word[i]);
+
+        if (endpoint_mark(st->word[i])) {
+            if (add_endpoint(p, st->word[i], sockets, e) != 0)
+                return -1;
+            continue;
+        }
+        for (size_t turn = 0; turn < times; turn++) {
+            if (turn && i && strncmp(st->word[i - 1], "--", 2) == 0 && !strchr(st->word[i - 1], '=') &&
+                add_expanded(r, p, st->word[i - 1], turn, e) != 0)
+                return -1;
+            if (add_expanded(r, p, st->word[i], turn, e) != 0)
+                return -1;
+        }
+    }
+    p->program = plan_find_program(p->argv[0], e);
+    p->ours = strncmp(strrchr(p->argv[0], '/') ? strrchr(p->argv[0], '/') + 1 : p->argv[0], "ptq-", 4) == 0;
+    return p->program ? 0 : -1;
+}
+
+/* Every socket: bound by one process, connected to by another. */
+static int check_socket(const struct recipe *r, const struct recipe_stage *at, const char *name, struct err *e)
+{
+    size_t binders = 0, connectors = 0;
+
+    for (size_t i = 0; i < r->nstages; i++)
+        for (size_t k = 0; k < r->stage[i].nwords; k++) {
+            const char *word = r->stage[i].word[k];
+            size_t mark = endpoint_mark(word);
+
+            if (!mark || strcmp(word + mark, name) != 0)
+                continue;
+            *(mark == 2 ? &binders : &connectors) += r->stage[i].count;
+        }
+    if (binders == 1 && connectors)
+        return 0;
+    if (binders == 0)
+        err_set(e, ERR_USE, "stage '%s': no stage binds '%s': one process says '@%%%s'", at->name, name, name);
+    else if (binders > 1)
+        err_set(e, ERR_USE, "stage '%s': %zu processes bind '%s': only one can", at->name, binders, name);
+    else
+        err_set(e, ERR_USE, "stage '%s': no stage connects to '%s': another says '%%%s'", at->name, name, name);
+    return -1;
+}
+
+static int check_sockets(const struct recipe *r, struct err *e)
+{
+    for (size_t i = 0; i < r->nstages; i++)
+        for (size_t k = 0; k < r->stage[i].nwords; k++) {
+            size_t mark = endpoint_mark(r->stage[i].word[k]);
+
+            if (mark && check_socket(r, &r->stage[i], r->stage[i].word[k] + mark, e) != 0)
+                return err_prefix(e, "%s:%d", r->path, r->stage[i].line);
+        }
+    return 0;
+}
+
+void plan_own_dir(char *dir, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", dir, size - 1);
+    char *slash;
+
+    dir[n > 0 ? n : 0] = '\0';
+    slash = strrchr(dir, '/');
+    if (slash)
+        *slash = '\0';
+}
+
+char *plan_find_program(const char *name, struct err *e)
+{
+    char dir[PATH_MAX];
+    const char *path = getenv("PATH");
+    char *found;
+
+    if (strchr(name, '/')) {
+        if (access(name, X_OK) == 0)
+            return mem_text(name, e);
+        err_set(e, ERR_USE, "cannot execute '%s'", name);
+        return NULL;
+    }
+    plan_own_dir(dir, sizeof dir);
+    found = mem_printf(e, "%s/%s", dir, name);
+    while (found && access(found, X_OK) != 0) {
+        size_t n = path ? strcspn(path, ":") : 0;
+
+        free(found);
+        if (!path || !*path) {
+            err_set(e, ERR_USE, "command '%s' is not beside ptq and not in PATH", name);
+            return NULL;
+        }
+        found = mem_printf(e, "%.*s/%s", n ? (int)n : 1, n ? path : ".", name);
+        path += n + (path[n] == ':');
+    }
+    return found;
+}
+
+struct plan *plan_create(const struct recipe *r, const char *sockets, struct err *e)
+{
+    struct plan *p;
+    size_t total = 0;
+
+    if (recipe_complete(r, e) != 0 || check_sockets(r, e) != 0)
+        return NULL;
+    for (size_t i = 0; i < r->nstages; i++)
+        total += r->stage[i].count;
+    p = mem_array(1, sizeof *p, e);
+    if (!p)
+        return NULL;
+    p->process = mem_array(total, sizeof *p->process, e);
+    for (size_t i = 0; p->process && i < r->nstages; i++)
+        for (size_t k = 0; k < r->stage[i].count; k++) {
+            const struct recipe_stage *st = &r->stage[i];
+            struct plan_process *one = &p->process[p->count++];
+
+            one->stage = i;
+            one->label = st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
+            if (one->label && add_command(r, st, one, sockets, e) == 0)
+                continue;
+            err_prefix(e, "%s:%d: stage '%s'", r->path, st->line, st->name);
+            plan_destroy(&p);
+            return NULL;
+        }
+    if (!p->process)
+        plan_destroy(&p);
+    return p;
+}
+
+void plan_destroy(struct plan **pp)
+{
+    struct plan *p = *pp;
+
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->count; i++) {
+        for (size_t k = 0; k < p->process[i].argc; k++)
+            free(p->process[i].argv[k]);
+        free(p->process[i].argv);
+        free(p->process[i].label);
+        free(p->process[i].program);
+    }
+    free(p->process);
+    free(p);
+    *pp = NULL;
+}

@@ -1,0 +1,98 @@
+/* precheck - model folder, data files, output folder, and whether bits and group fit the shapes of the model. */
+#include "precheck.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/base/fs.h"
+#include "../common/model/gptq_format.h"
+#include "../common/model/site.h"
+
+static int check_data(const struct recipe *r, struct err *e)
+{
+    const struct recipe_var *data = recipe_find(r, "data");
+
+    for (size_t i = 0; data && i < data->count; i++) {
+        uint64_t bytes;
+
+        if (fs_size(data->value[i], &bytes, e) != 0) {
+            e->kind = ERR_USE;
+            return err_prefix(e, "--data");
+        }
+        if (bytes == 0)
+            return err_set(e, ERR_DATA, "--data: '%s' is empty", data->value[i]);
+    }
+    return 0;
+}
+
+/* Free to use: not there, empty, or the place of an earlier run, which the writer then looks into itself. */
+static int check_out(const struct recipe *r, struct err *e)
+{
+    const char *out = recipe_value(r, "out");
+    char *own;
+    int empty = 0, ours;
+
+    if (!out || !fs_exists(out))
+        return 0;
+    if (!fs_is_dir(out))
+        return err_set(e, ERR_USE, "--out: '%s' is there and not a folder", out);
+    if (fs_empty_dir(out, &empty, e) != 0)
+        return err_prefix(e, "--out");
+    own = fs_join(out, ".ptqflow", e);
+    if (!own)
+        return -1;
+    ours = fs_exists(own);
+    free(own);
+    if (!empty && !ours)
+        return err_set(e, ERR_USE, "--out: '%s' holds something else: give an empty folder or a new one", out);
+    return 0;
+}
+
+static int check_linear(const struct site_info *site, size_t i, long bits, long group, int packed, struct err *e)
+{
+    const struct site_linear *l = &site->linear[i];
+
+    if (group > 0 && site->inputs % (size_t)group)
+        return err_set(e, ERR_USE, "--group: %ld does not divide the %zu inputs of '%s'", group, site->inputs, l->name);
+    return packed && bits > 0 ? gptq_check(l->rows, site->inputs, (int)bits, group, l->name, e) : 0;
+}
+
+static int check_shapes(const struct recipe *r, const struct config *c, struct err *e)
+{
+    const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"), *format = recipe_value(r, "format");
+    char *end = NULL;
+    long g = group ? strtol(group, &end, 10) : -1, b = bits ? strtol(bits, NULL, 10) : 0;
+
+    if (group && (end == group || *end || (g != -1 && g < 1)))
+        return err_set(e, ERR_USE, "--group: '%s' is neither -1 nor a number of inputs", group);
+    for (size_t s = 0; s < SITE_COUNT; s++) {
+        struct site_info site;
+
+        site_describe(c, 0, (enum site)s, &site);
+        for (size_t i = 0; i < site.count; i++)
+            if (check_linear(&site, i, b, g, format && strstr(format, "gptq"), e) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+int precheck(const struct recipe *r, struct config *c, int *known, struct err *e)
+{
+    const char *model = recipe_value(r, "model");
+
+    *known = 0;
+    if (model && !fs_is_dir(model))
+        return err_set(e, ERR_USE, "--model: '%s' is not a folder", model);
+    if (check_data(r, e) != 0 || check_out(r, e) != 0)
+        return -1;
+    if (!model)
+        return 0;
+    if (config_read(model, c, e) != 0)
+        return -1;
+    *known = 1;
+    if (check_shapes(r, c, e) == 0)
+        return 0;
+    config_release(c);
+    *known = 0;
+    return -1;
+}

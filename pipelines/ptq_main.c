@@ -1,0 +1,73 @@
+/* ptq - the front door: `ptq X` runs the command ptq-X that lies beside it or in PATH; `ptq run` is the supervisor (run.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+#include "../common/base/version.h"
+#include "plan.h"
+#include "run.h"
+
+static const struct {
+    const char *name, *about;
+} commands[] = {
+    { "run", "run the stages of a recipe: the whole job in one command" },
+    { "import", "turn a GGUF file into a Hugging Face folder" },
+    { "eval", "perplexity and KL divergence of a checkpoint" },
+    { "inspect", "look into a stream, a problem, a checkpoint" },
+    { "diff", "compare two streams or two checkpoints" },
+    { "stream", "turn plain tensors into problems, solutions into plain tensors" },
+    { "sample", "stage 1: text to chunks of tokens" },
+    { "forward", "stage 2: chunks to the inputs of every site" },
+    { "reduce", "stage 3: inputs to one problem a site" },
+    { "solve", "stage 4: problem to solution" },
+    { "write", "stage 5: solutions to a checkpoint" },
+    { NULL, NULL },
+};
+
+static void usage(FILE *f)
+{
+    fputs("usage: ptq COMMAND [arguments]\n"
+          "Post-training quantization of language models as a dataflow of small processes.\n\n", f);
+    for (size_t i = 0; commands[i].name; i++)
+        fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+    fputs("\n'ptq COMMAND --help' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: --help, --version.\n", f);
+}
+
+static int run_command(char **argv, struct err *e)
+{
+    char *name = mem_printf(e, "ptq-%s", argv[0]);
+    char *path = name && !strchr(argv[0], '/') ? plan_find_program(name, e) : NULL;
+
+    if (path) {
+        argv[0] = name;
+        execv(path, argv);
+        err_sys(e, "cannot execute '%s'", path);
+    } else if (name) {
+        err_set(e, ERR_USE, "no command '%s': ptq --help lists them", argv[0]);
+    }
+    free(path);
+    free(name);
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = { 0 };
+
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+        usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? ERR_USE : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return printf("ptq %s\n", PTQ_VERSION) < 0;
+    if (strcmp(argv[1], "run") == 0)
+        return run_main(argc - 1, argv + 1);
+    log_init("ptq", LOG_NORMAL);
+    run_command(argv + 1, &e);
+    log_fatal(&e);
+    return err_exit(&e);
+}

@@ -1,0 +1,373 @@
+/* recipe - parsing of recipes (format: recipe.h). Leaves out what a shell has: quotes, globs, conditions. */
+#include "recipe.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/base/mem.h"
+
+#define WORKERS_MAX 1024
+
+static const char *const reserved[] = { "cores", "dry-run", "help", "keep", "log", "quiet", "set", "workers", NULL };
+
+static int name_ok(const char *s, size_t n)
+{
+    if (n == 0 || n > 63 || !islower((unsigned char)s[0]))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (!islower((unsigned char)s[i]) && !isdigit((unsigned char)s[i]) && s[i] != '-' && s[i] != '_')
+            return 0;
+    return 1;
+}
+
+static char *text_n(const char *s, size_t n, struct err *e)
+{
+    char *t = mem_array(n + 1, 1, e);
+
+    if (t)
+        memcpy(t, s, n);
+    return t;
+}
+
+/* A copy of s[0..n) without blanks at both ends. */
+static char *text_trim(const char *s, size_t n, struct err *e)
+{
+    while (n && isspace((unsigned char)*s)) {
+        s++;
+        n--;
+    }
+    while (n && isspace((unsigned char)s[n - 1]))
+        n--;
+    return text_n(s, n, e);
+}
+
+static int bad(const struct recipe *r, int line, struct err *e, const char *fmt, const char *arg)
+{
+    err_set(e, ERR_USE, fmt, arg);
+    return err_prefix(e, "%s:%d", r->path, line);
+}
+
+/* `name = value   # help`, after the word set or list. */
+static int parse_var(struct recipe *r, const char *s, size_t n, int is_list, int line, struct err *e)
+{
+    const char *eq = memchr(s, '=', n);
+    const char *hash = NULL, *end = s + n;
+    struct recipe_var *v;
+    char *value = NULL;
+    void *grown;
+
+    if (!eq)
+        return bad(r, line, e, "expected '%s name = value   # help'", is_list ? "list" : "set");
+    for (const char *p = eq + 1; p < end && !hash; p++)
+        if (*p == '#' && isspace((unsigned char)p[-1]))
+            hash = p;
+    grown = realloc(r->var, (r->nvars + 1) * sizeof *r->var);
+    if (!grown)
+        return err_sys(e, "%s", r->path);
+    r->var = grown;
+    v = &r->var[r->nvars];
+    memset(v, 0, sizeof *v);
+    v->line = line;
+    v->is_list = is_list;
+    v->name = text_trim(s, (size_t)(eq - s), e);
+    v->help = hash ? text_trim(hash + 1, (size_t)(end - hash - 1), e) : text_n("", 0, e);
+    value = text_trim(eq + 1, (size_t)((hash ? hash : end) - eq - 1), e);
+    r->nvars++;
+    if (!v->name || !v->help || !value) {
+        free(value);
+        return -1;
+    }
+    if (*value)
+        v->value[v->count++] = value;
+    else
+        free(value);
+    if (!name_ok(v->name, strlen(v->name)))
+        return bad(r, line, e, "'%s' is no name for a variable: use a-z, 0-9, - and _", v->name);
+    for (size_t i = 0; reserved[i]; i++)
+        if (strcmp(v->name, reserved[i]) == 0)
+            return bad(r, line, e, "a variable cannot be called '%s': ptq run has an option of that name", v->name);
+    if (recipe_find(r, v->name) != v)
+        return bad(r, line, e, "variable '%s' is set a second time", v->name);
+    return 0;
+}
+
+static int parse_count(struct recipe *r, struct recipe_stage *st, const char *s, size_t n, struct err *e)
+{
+    char text[32], *end;
+    unsigned long v;
+
+    snprintf(text, sizeof text, "%.*s", (int)(n < 31 ? n : 31), s);
+    st->many = 1;
+    if (strcmp(text, "cores") == 0) {
+        st->count = r->cores < RECIPE_LANES ? r->cores : RECIPE_LANES;
+        return 0;
+    }
+    v = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
+    if (v < 1 || v > WORKERS_MAX || *end)
+        return bad(r, st->line, e, "count '%s' of a stage: expected a number from 1 to 1024, or cores", text);
+    st->count = v;
+    return 0;
+}
+
+static int parse_words(struct recipe *r, struct recipe_stage *st, const char *s, const char *end, struct err *e)
+{
+    while (s < end) {
+        const char *from;
+        void *grown;
+
+        while (s < end && isspace((unsigned char)*s))
+            s++;
+        if (s == end)
+            break;
+        if (*s == '#')
+            break;
+        for (from = s; s < end && !isspace((unsigned char)*s); s++)
+            ;
+        grown = realloc(st->word, (st->nwords + 1) * sizeof *st->word);
+        if (!grown)
+            return err_sys(e, "%s", r->path);
+        st->word = grown;
+        st->word[st->nwords] = text_n(from, (size_t)(s - from), e);
+        if (!st->word[st->nwords])
+            return -1;
+        st->nwords++;
+    }
+    return st->nwords ? 0 : bad(r, st->line, e, "stage '%s' has no command", st->name);
+}
+
+/* `name*count: command` */
+static int parse_stage(struct recipe *r, const char *s, size_t n, int line, struct err *e)
+{
+    const char *end = s + n, *colon = s, *star;
+    struct recipe_stage *st;
+    void *grown;
+
+    while (colon < end && *colon != ':' && !isspace((unsigned char)*colon))
+        colon++;
+    if (colon == end || *colon != ':') {
+        char head[40];
+
+        snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
+        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set' or 'list'", head);
+    }
+    grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
+    if (!grown)
+        return err_sys(e, "%s", r->path);
+    r->stage = grown;
+    st = &r->stage[r->nstages++];
+    memset(st, 0, sizeof *st);
+    st->line = line;
+    st->count = 1;
+    star = memchr(s, '*', (size_t)(colon - s));
+    st->name = text_n(s, (size_t)((star ? star : colon) - s), e);
+    if (!st->name)
+        return -1;
+    if (!name_ok(st->name, strlen(st->name)))
+        return bad(r, line, e, "'%s' is no name for a stage: use a-z, 0-9, - and _", st->name);
+    for (size_t i = 0; i + 1 < r->nstages; i++)
+        if (strcmp(r->stage[i].name, st->name) == 0)
+            return bad(r, line, e, "stage '%s' is there already: name*count gives it more processes", st->name);
+    if (star && parse_count(r, st, star + 1, (size_t)(colon - star - 1), e) != 0)
+        return -1;
+    return parse_words(r, st, colon + 1, end, e);
+}
+
+static int parse_line(struct recipe *r, const char *s, size_t n, int line, struct err *e)
+{
+    while (n && isspace((unsigned char)*s)) {
+        s++;
+        n--;
+    }
+    while (n && isspace((unsigned char)s[n - 1]))
+        n--;
+    if (n == 0)
+        return 0;
+    if (*s == '#') {
+        if (!*r->about && n > 2 && r->nvars == 0 && r->nstages == 0) {
+            free(r->about);
+            r->about = text_trim(s + 1, n - 1, e);
+        }
+        return r->about ? 0 : -1;
+    }
+    if (n > 4 && memcmp(s, "set", 3) == 0 && isspace((unsigned char)s[3]))
+        return parse_var(r, s + 4, n - 4, 0, line, e);
+    if (n > 5 && memcmp(s, "list", 4) == 0 && isspace((unsigned char)s[4]))
+        return parse_var(r, s + 5, n - 5, 1, line, e);
+    return parse_stage(r, s, n, line, e);
+}
+
+/* Joins lines that end in a backslash and hands each logical line on with the number of its first. */
+static int parse_lines(struct recipe *r, const char *text, struct err *e)
+{
+    char *joined = mem_array(strlen(text) + 1, 1, e);
+    size_t n = 0;
+    int line = 0, first = 0, rc = joined ? 0 : -1;
+
+    while (rc == 0 && *text) {
+        size_t len = strcspn(text, "\n"), keep = len;
+
+        line++;
+        if (n == 0)
+            first = line;
+        if (keep && text[keep - 1] == '\r')
+            keep--;
+        if (keep && text[keep - 1] == '\\') {
+            memcpy(joined + n, text, keep - 1);
+            n += keep - 1;
+            joined[n++] = ' ';
+        } else {
+            memcpy(joined + n, text, keep);
+            rc = parse_line(r, joined, n + keep, first, e);
+            n = 0;
+        }
+        text += len + (text[len] == '\n');
+    }
+    if (rc == 0 && n)
+        rc = parse_line(r, joined, n, first, e);
+    free(joined);
+    return rc;
+}
+
+struct recipe *recipe_parse(const char *text, const char *path, size_t cores, struct err *e)
+{
+    struct recipe *r = mem_array(1, sizeof *r, e);
+
+    if (!r)
+        return NULL;
+    r->cores = cores ? cores : 1;
+    r->path = mem_text(path, e);
+    r->about = mem_text("", e);
+    if (!r->path || !r->about || parse_lines(r, text, e) != 0)
+        goto bad;
+    if (r->nstages == 0) {
+        err_set(e, ERR_USE, "%s: a recipe needs a stage: 'name: command'", path);
+        goto bad;
+    }
+    return r;
+bad:
+    recipe_destroy(&r);
+    return NULL;
+}
+
+void recipe_destroy(struct recipe **rp)
+{
+    struct recipe *r = *rp;
+
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->nvars; i++) {
+        for (size_t k = 0; k < r->var[i].count; k++)
+            free(r->var[i].value[k]);
+        free(r->var[i].name);
+        free(r->var[i].help);
+    }
+    for (size_t i = 0; i < r->nstages; i++) {
+        for (size_t k = 0; k < r->stage[i].nwords; k++)
+            free(r->stage[i].word[k]);
+        free(r->stage[i].word);
+        free(r->stage[i].name);
+    }
+    free(r->var);
+    free(r->stage);
+    free(r->path);
+    free(r->about);
+    free(r);
+    *rp = NULL;
+}
+
+const struct recipe_var *recipe_find(const struct recipe *r, const char *name)
+{
+    for (size_t i = 0; i < r->nvars; i++)
+        if (r->var[i].name && strcmp(r->var[i].name, name) == 0)
+            return &r->var[i];
+    return NULL;
+}
+
+const char *recipe_value(const struct recipe *r, const char *name)
+{
+    const struct recipe_var *v = recipe_find(r, name);
+
+    return v && v->count ? v->value[0] : NULL;
+}
+
+int recipe_set(struct recipe *r, const char *name, const char *value, struct err *e)
+{
+    const struct recipe_var *found = recipe_find(r, name);
+    struct recipe_var *v;
+    char *copy;
+
+    if (!found) {
+        char names[400] = "";
+        size_t n = 0;
+
+        for (size_t i = 0; i < r->nvars && n < sizeof names - 80; i++)
+            n += (size_t)snprintf(names + n, sizeof names - n, " --%s", r->var[i].name);
+        return err_set(e, ERR_USE, "unknown option '--%s': %s takes%s (see --help)", name, r->path, names);
+    }
+    v = &r->var[found - r->var];
+    if (!*value)
+        return err_set(e, ERR_USE, "option '--%s' has an empty value", name);
+    if (v->given && !v->is_list)
+        return err_set(e, ERR_USE, "option '--%s' is given twice", name);
+    if (v->given && v->count == RECIPE_VALUES)
+        return err_set(e, ERR_USE, "option '--%s' is given more than %d times", name, RECIPE_VALUES);
+    copy = mem_text(value, e);
+    if (!copy)
+        return -1;
+    if (!v->given)
+        while (v->count)
+            free(v->value[--v->count]);
+    v->given = 1;
+    v->value[v->count++] = copy;
+    return 0;
+}
+
+static int set_workers(struct recipe *r, const char *item, size_t n, struct err *e)
+{
+    const char *eq = memchr(item, '=', n);
+    char text[24], *end;
+    unsigned long v;
+
+    if (!eq)
+        return err_set(e, ERR_USE, "option '--workers': '%.*s' is not STAGE=COUNT", (int)n, item);
+    snprintf(text, sizeof text, "%.*s", (int)((size_t)(item + n - eq - 1) < 23 ? item + n - eq - 1 : 23), eq + 1);
+    v = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
+    if (v < 1 || v > WORKERS_MAX || *end)
+        return err_set(e, ERR_USE, "option '--workers': count '%s' is not a number from 1 to %d", text, WORKERS_MAX);
+    for (size_t i = 0; i < r->nstages; i++) {
+        struct recipe_stage *st = &r->stage[i];
+
+        if (strlen(st->name) != (size_t)(eq - item) || memcmp(st->name, item, (size_t)(eq - item)) != 0)
+            continue;
+        if (!st->many && v != 1)
+            return err_set(e, ERR_USE, "option '--workers': stage '%s' of %s is one process", st->name, r->path);
+        st->count = v;
+        return 0;
+    }
+    return err_set(e, ERR_USE, "option '--workers': %s has no stage '%.*s'", r->path, (int)(eq - item), item);
+}
+
+int recipe_workers(struct recipe *r, const char *text, struct err *e)
+{
+    for (;;) {
+        size_t n = strcspn(text, ",");
+
+        if (set_workers(r, text, n, e) != 0)
+            return -1;
+        if (!text[n])
+            return 0;
+        text += n + 1;
+    }
+}
+
+int recipe_complete(const struct recipe *r, struct err *e)
+{
+    for (size_t i = 0; i < r->nvars; i++)
+        if (r->var[i].count == 0)
+            return err_set(e, ERR_USE, "'--%s VALUE' is missing: %s", r->var[i].name,
+                           *r->var[i].help ? r->var[i].help : "the recipe has no default for it");
+    return 0;
+}

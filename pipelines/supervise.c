@@ -1,0 +1,256 @@
+/* supervise - the poll loop of a run. Signals come through a signalfd, so nothing happens behind its back. */
+#include "supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/base/clock.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+
+#define TICK_MS 200
+#define KILL_SECONDS 10.0
+/* When one stage fails its neighbours fail too, and may be seen to end first: so long the others are let be before the first to
+ * fail is looked for. */
+#define BLAME_SECONDS 0.5
+
+struct loop {
+    struct supervise *s;
+    int sigfd;
+    int asked;          /* SIGTERM or SIGINT: how many */
+    int stopping;       /* SIGTERM has been passed on */
+    double failed_at;   /* when a stage ended badly; 0: none has */
+    double stop_at;     /* when SIGTERM went out because of it */
+    size_t ended;
+    size_t blamed;      /* processes that had ended when the others were told to stop */
+};
+
+static void on_stderr(void *ctx, struct child *c, char *text)
+{
+    struct loop *l = ctx;
+
+    watch_clear(&l->s->watch);
+    dprintf(2, "%s\n", text);
+    if (c->log)
+        fprintf(c->log, "%s\n", text);
+    if (*text)
+        snprintf(c->last, sizeof c->last, "%s", text);
+}
+
+static void on_status(void *ctx, struct child *c, char *text)
+{
+    struct loop *l = ctx;
+
+    watch_status(&l->s->watch, (size_t)(c - l->s->child), text);
+}
+
+static void signal_all(struct loop *l, int number)
+{
+    for (size_t i = 0; i < l->s->plan->count; i++)
+        child_signal(&l->s->child[i], number);
+}
+
+static void stop_all(struct loop *l)
+{
+    if (l->stopping)
+        return;
+    l->stopping = 1;
+    l->stop_at = clock_wall();
+    l->blamed = l->ended;
+    signal_all(l, SIGTERM);
+}
+
+static void reap(struct loop *l)
+{
+    struct rusage usage;
+    int status;
+    pid_t pid;
+
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+        for (size_t i = 0; i < l->s->plan->count; i++) {
+            struct child *c = &l->s->child[i];
+
+            if (c->pid != pid || c->exited)
+                continue;
+            child_ended(c, status, &usage, l->ended++);
+            if (c->code != 0 && l->failed_at <= 0)
+                l->failed_at = c->ended;
+        }
+}
+
+static void on_signals(struct loop *l)
+{
+    struct signalfd_siginfo info;
+
+    while (read(l->sigfd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD)
+            continue;
+        l->asked++;
+        watch_clear(&l->s->watch);
+        log_info(l->asked == 1 ? "stopping: stages finish what they have in hand (once more: at once)" : "stopping at once");
+        if (l->asked == 1)
+            stop_all(l);
+        else
+            signal_all(l, SIGKILL);
+    }
+    reap(l);
+}
+
+static int blocked_signals(sigset_t *old, struct err *e)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, old) < 0)
+        return err_sys(e, "cannot block signals");
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd >= 0 ? fd : err_sys(e, "cannot read signals");
+}
+
+/* Waits for anything to happen, at most a tick, and deals with it. */
+static int turn(struct loop *l, struct pollfd *p, struct err *e)
+{
+    size_t n = l->s->plan->count;
+
+    p[0] = (struct pollfd){ .fd = l->sigfd, .events = POLLIN };
+    for (size_t i = 0; i < n; i++) {
+        p[1 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].err.fd, .events = POLLIN };
+        p[2 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].status.fd, .events = POLLIN };
+    }
+    if (poll(p, 1 + 2 * n, TICK_MS) < 0 && errno != EINTR)
+        return err_sys(e, "cannot wait for the stages");
+    for (size_t i = 0; i < n; i++) {
+        struct child *c = &l->s->child[i];
+
+        if (p[1 + 2 * i].revents)
+            child_read(&c->err, on_stderr, l, c);
+        if (p[2 + 2 * i].revents)
+            child_read(&c->status, on_status, l, c);
+    }
+    on_signals(l);
+    return 0;
+}
+
+static void deadlines(struct loop *l)
+{
+    double now = clock_wall();
+
+    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > BLAME_SECONDS)
+        stop_all(l);
+    if (l->failed_at > 0 && l->stopping && now - l->stop_at > KILL_SECONDS)
+        signal_all(l, SIGKILL);
+}
+
+/* How likely a bad end is the cause of the others: its own words against what it heard from a neighbour. */
+static int guilt(const struct child *c)
+{
+    if (c->code == 0)
+        return 0;
+    if (c->signal)
+        return 5;
+    if (c->code == ERR_USE)
+        return 4;
+    return strstr(c->last, "incomplete") || strstr(c->last, "peer") ? 1 : c->code == ERR_SYS ? 3 : 2;
+}
+
+static const struct child *culprit(const struct loop *l)
+{
+    const struct child *worst = NULL;
+
+    for (size_t i = 0; i < l->s->plan->count; i++) {
+        const struct child *c = &l->s->child[i];
+
+        if (c->code == 0 || (l->stopping && c->turn >= l->blamed))
+            continue;
+        if (!worst || guilt(c) > guilt(worst) || (guilt(c) == guilt(worst) && c->turn < worst->turn))
+            worst = c;
+    }
+    return worst;
+}
+
+static int verdict(const struct loop *l, struct err *e)
+{
+    const struct child *c = culprit(l);
+    int all_done = 1;
+
+    for (size_t i = 0; i < l->s->plan->count; i++)
+        all_done = all_done && l->s->child[i].code == 0;
+    if (all_done)
+        return 0;
+    if (!c)
+        return err_set(e, ERR_SYS, "stopped by a signal before the run was complete");
+    if (c->signal)
+        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s)%s%.300s", c->plan->label, c->signal,
+                       strsignal(c->signal), *c->last ? "; its last line: " : "", c->last);
+    return err_set(e, c->code == ERR_DATA ? ERR_DATA : c->code == ERR_USE ? ERR_USE : ERR_SYS,
+                   "stage '%s' failed with exit code %d%s%.300s", c->plan->label, c->code, *c->last ? ": " : "", c->last);
+}
+
+static int start_all(struct loop *l, struct err *e)
+{
+    for (size_t i = 0; i < l->s->plan->count; i++)
+        if (child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) != 0)
+            return -1;
+    return 0;
+}
+
+static int follow(struct loop *l, struct err *e)
+{
+    struct pollfd *p = mem_array(1 + 2 * l->s->plan->count, sizeof *p, e);
+    int rc = p ? 0 : -1;
+
+    while (rc == 0 && l->ended < l->s->plan->count) {
+        rc = turn(l, p, e);
+        deadlines(l);
+        if (!l->s->quiet && !l->stopping)
+            watch_draw(&l->s->watch);
+    }
+    for (size_t i = 0; i < l->s->plan->count; i++)
+        child_read(&l->s->child[i].err, on_stderr, l, &l->s->child[i]);
+    watch_clear(&l->s->watch);
+    free(p);
+    return rc;
+}
+
+int supervise_run(struct supervise *s, struct err *e)
+{
+    struct loop l = { .s = s, .sigfd = -1 };
+    double began = clock_wall();
+    sigset_t old;
+    int rc = -1;
+
+    s->child = mem_array(s->plan->count, sizeof *s->child, e);
+    if (!s->child)
+        return -1;
+    for (size_t i = 0; i < s->plan->count; i++)
+        s->child[i].err.fd = s->child[i].status.fd = -1;
+    l.sigfd = blocked_signals(&old, e);
+    if (l.sigfd < 0)
+        return -1;
+    if (start_all(&l, e) == 0 && follow(&l, e) == 0)
+        rc = verdict(&l, e);
+    signal_all(&l, SIGKILL);
+    s->seconds = clock_wall() - began;
+    close(l.sigfd);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
+void supervise_release(struct supervise *s)
+{
+    for (size_t i = 0; s->child && i < s->plan->count; i++)
+        child_close(&s->child[i]);
+    free(s->child);
+    s->child = NULL;
+}

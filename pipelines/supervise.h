@@ -1,0 +1,24 @@
+/* supervise - starts the processes of a plan and stays with them until the last has ended. */
+#ifndef PTQ_SUPERVISE_H
+#define PTQ_SUPERVISE_H
+
+#include <stddef.h>
+#include "../common/base/err.h"
+#include "child.h"
+#include "plan.h"
+#include "watch.h"
+
+struct supervise {
+    const struct plan *plan;
+    const char *log_dir;    /* NULL: no copies of stderr */
+    int quiet;              /* no progress */
+    struct watch watch;     /* watch_init() is the caller's */
+    struct child *child;    /* [plan->count], owned: see supervise_release */
+    double seconds;         /* wall */
+};
+
+/* 0: every process exited 0. -1: e names the process that failed first and its last words; e->kind is the exit code of the run. */
+int supervise_run(struct supervise *s, struct err *e);
+void supervise_release(struct supervise *s);
+
+#endif

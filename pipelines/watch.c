@@ -1,0 +1,167 @@
+/* watch - share of the work done, time left, one line about it.
+ *
+ * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, Hessian T K^2 (one triangle), solve in fp64
+ * N K^2 + 2/3 K^3, counted twice because fp64 runs at half the rate. Attention is left out: it is small and the same in each block. */
+#include "watch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/base/clock.h"
+#include "../common/base/log.h"
+
+#define PLAIN_SECONDS 10.0
+#define STREAMED 0.9 /* the part of a site's work that is done when its last chunk is forwarded, the solve being the rest */
+
+void watch_init(struct watch *w, const struct config *c, uint64_t tokens)
+{
+    memset(w, 0, sizeof *w);
+    for (size_t i = 0; i < WATCH_WORKERS; i++)
+        w->worker[i].order = -1;
+    w->tokens = tokens;
+    w->began = w->said = clock_wall();
+    w->live = isatty(2);
+    if (!c)
+        return;
+    w->layers = c->layers;
+    for (size_t s = 0; s < SITE_COUNT; s++) {
+        struct site_info site;
+        double K, N = 0, T = (double)tokens;
+
+        site_describe(c, 0, (enum site)s, &site);
+        K = (double)site.inputs;
+        for (size_t i = 0; i < site.count; i++)
+            N += (double)site.linear[i].rows;
+        w->cost[s] = 2 * T * N * K + T * K * K + 2 * (N * K * K + 2.0 / 3 * K * K * K);
+    }
+}
+
+static void worker_status(struct watch *w, size_t i, const struct json *j)
+{
+    const char *name = json_as_text(json_get(j, "site"));
+    int64_t block = -1, done = 0, total = 0;
+    enum site site;
+
+    if (i >= WATCH_WORKERS || !name || site_parse(name, &site) != 0)
+        return;
+    if (json_as_int(json_get(j, "block"), &block) != 0 || json_as_int(json_get(j, "done"), &done) != 0 ||
+        json_as_int(json_get(j, "total"), &total) != 0 || block < 0 || done < 0 || total < done)
+        return;
+    if (i >= w->workers)
+        w->workers = i + 1;
+    w->worker[i].order = (int64_t)site_order((size_t)block, site);
+    w->worker[i].done = (uint64_t)done;
+    w->worker[i].total = (uint64_t)total;
+}
+
+void watch_status(struct watch *w, size_t i, const char *line)
+{
+    struct json *j = json_parse(line, strlen(line), "status", NULL);
+    const char *stage = json_as_text(json_get(j, "stage"));
+    const char *state = json_as_text(json_get(j, "state"));
+    const char *unit = json_as_text(json_get(j, "unit"));
+    int64_t done = 0;
+
+    if (stage && state)
+        snprintf(w->state, sizeof w->state, "%s: %s", stage, state);
+    if (stage && strcmp(stage, "forward") == 0)
+        worker_status(w, i, j);
+    if (stage && unit && strcmp(stage, "write") == 0 && strcmp(unit, "sites") == 0 &&
+        json_as_int(json_get(j, "done"), &done) == 0 && done > 0)
+        w->committed = (uint64_t)done;
+    json_destroy(&j);
+}
+
+/* Share of the first site not committed that the workers have forwarded. */
+static double share_of_site(const struct watch *w)
+{
+    uint64_t done = 0, total = 0;
+
+    for (size_t i = 0; i < w->workers; i++) {
+        if (w->worker[i].order < 0)
+            continue;
+        total += w->worker[i].total;
+        if (w->worker[i].order == (int64_t)w->committed)
+            done += w->worker[i].done;
+    }
+    return total ? (double)done / (double)total : 0;
+}
+
+double watch_share(const struct watch *w)
+{
+    double block = 0, done;
+    size_t whole = (size_t)w->committed / SITE_COUNT, part = (size_t)w->committed % SITE_COUNT;
+
+    for (size_t s = 0; s < SITE_COUNT; s++)
+        block += w->cost[s];
+    if (!w->layers || block <= 0 || whole >= w->layers)
+        return w->layers && whole >= w->layers ? 1 : 0;
+    done = (double)whole * block;
+    for (size_t s = 0; s < part; s++)
+        done += w->cost[s];
+    return (done + STREAMED * share_of_site(w) * w->cost[part]) / ((double)w->layers * block);
+}
+
+static void time_text(double s, char *out, size_t size)
+{
+    long t = s < 1e7 ? (long)(s + 0.5) : 9999999;
+
+    if (t >= 3600)
+        snprintf(out, size, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+    else
+        snprintf(out, size, "%ld:%02ld", t / 60, t % 60);
+}
+
+static void describe(const struct watch *w, char *out, size_t size)
+{
+    double spent = clock_wall() - w->began, share = watch_share(w);
+    size_t block = (size_t)w->committed / SITE_COUNT;
+    char left[32] = "-";
+
+    if (!w->layers) {
+        snprintf(out, size, "%s", *w->state ? w->state : "starting");
+        return;
+    }
+    if (w->workers == 0 && w->committed == 0) {
+        snprintf(out, size, "reading the model and the text");
+        return;
+    }
+    if (block >= w->layers) {
+        snprintf(out, size, "all %zu blocks done, writing the checkpoint", w->layers);
+        return;
+    }
+    if (share > 0.02)
+        time_text(spent * (1 - share) / share, left, sizeof left);
+    snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", block + 1, w->layers,
+             site_name((enum site)(w->committed % SITE_COUNT)), 100 * share, share * (double)w->tokens / (spent > 0 ? spent : 1),
+             left);
+}
+
+void watch_draw(struct watch *w)
+{
+    double now = clock_wall();
+    uint64_t block = w->committed / SITE_COUNT;
+    char line[256];
+
+    if (!w->live && now - w->said < PLAIN_SECONDS && block == w->said_block)
+        return;
+    describe(w, line, sizeof line);
+    w->said = now;
+    w->said_block = block;
+    if (!w->live) {
+        log_info("%s", line);
+        return;
+    }
+    if (dprintf(2, "\r\033[Kptq: %s", line) < 0)
+        return;
+    w->drawn = 1;
+}
+
+void watch_clear(struct watch *w)
+{
+    if (w->drawn && dprintf(2, "\r\033[K") < 0)
+        return;
+    w->drawn = 0;
+}

@@ -1,0 +1,42 @@
+/* watch - how far a run is, from the status lines of its stages.
+ *
+ * Work is counted in flops: a site costs its share of the forward pass, its triangle of the Hessian and its solve (notes in watch.c), so
+ * the time left follows from what the done share took, not from a count of blocks. */
+#ifndef PTQ_WATCH_H
+#define PTQ_WATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../common/base/err.h"
+#include "../common/base/json.h"
+#include "../common/model/config.h"
+#include "../common/model/site.h"
+
+#define WATCH_WORKERS 1024
+
+struct watch {
+    size_t layers;              /* 0: model not known, states of the stages are all there is to say */
+    uint64_t tokens;            /* of the calibration */
+    double cost[SITE_COUNT];    /* of one site of each kind, any unit; the same in every block */
+    double began;               /* clock_wall at the start */
+    uint64_t committed;         /* sites made durable */
+    struct {
+        int64_t order;          /* of the site it works at; -1: none yet */
+        uint64_t done, total;   /* chunks of that site */
+    } worker[WATCH_WORKERS];
+    size_t workers;
+    char state[160];            /* last state of any stage, for runs whose model is not known */
+    int live;                   /* stderr is a terminal */
+    int drawn;
+    double said;                /* when the last plain line went out */
+    uint64_t said_block;
+};
+
+void watch_init(struct watch *w, const struct config *c, uint64_t tokens); /* c NULL: not known */
+/* A status line of process number i of the run. */
+void watch_status(struct watch *w, size_t i, const char *line);
+double watch_share(const struct watch *w);                /* of the work done, 0 to 1 */
+void watch_draw(struct watch *w);                         /* live line, or a plain one when it is due */
+void watch_clear(struct watch *w);                        /* before anything else is printed */
+
+#endif

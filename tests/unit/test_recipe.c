@@ -1,0 +1,169 @@
+/* recipe, plan: text to commands. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "../../pipelines/plan.h"
+#include "../../pipelines/recipe.h"
+
+static void refuse(const char *text, const char *want)
+{
+    struct err e = { 0 };
+    struct recipe *r = recipe_parse(text, "x.pipe", 4, &e);
+
+    assert_null(r);
+    assert_int_equal(e.kind, ERR_USE);
+    if (!strstr(e.text, want))
+        fail_msg("'%s' does not say '%s'", e.text, want);
+}
+
+static void bad_recipes(void **state)
+{
+    (void)state;
+    refuse("", "x.pipe: a recipe needs a stage");
+    refuse("# only words\n\n", "needs a stage");
+    refuse("a: true\nwhat is this\n", "x.pipe:2: 'what is this': expected");
+    refuse("a: true \\\n  more\nb*0: true\n", "x.pipe:3: count '0'");
+    refuse("b*many: true\n", "count 'many'");
+    refuse("b*12x: true\n", "count '12x'");
+    refuse("b*: true\n", "count ''");
+    refuse("b*2000: true\n", "count '2000'");
+    refuse("a:\n", "x.pipe:1: stage 'a' has no command");
+    refuse("a: # nothing\n", "has no command");
+    refuse("A: true\n", "'A' is no name");
+    refuse("a: true\na: true\n", "x.pipe:2: stage 'a' is there already");
+    refuse("set x\na: true\n", "x.pipe:1: expected 'set name = value");
+    refuse("set 9 = 1\na: true\n", "'9' is no name");
+    refuse("set x = 1\nset x = 2\na: true\n", "x.pipe:2: variable 'x' is set a second time");
+    refuse("set workers = 1\na: true\n", "ptq run has an option of that name");
+}
+
+static struct recipe *accept(const char *text)
+{
+    struct err e = { 0 };
+    struct recipe *r = recipe_parse(text, "x.pipe", 4, &e);
+
+    if (!r)
+        fail_msg("%s", e.text);
+    return r;
+}
+
+static void bad_values(void **state)
+{
+    struct recipe *r = accept("set x = 1\nset y =  # the why\nlist z =\na: true\nb*2: true\n");
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(recipe_set(r, "w", "1", &e), -1);
+    assert_non_null(strstr(e.text, "unknown option '--w'"));
+    assert_non_null(strstr(e.text, "--x --y --z"));
+    assert_int_equal(recipe_set(r, "x", "", &e), -1);
+    assert_int_equal(recipe_complete(r, &e), -1);
+    assert_non_null(strstr(e.text, "'--y VALUE' is missing: the why"));
+    assert_int_equal(recipe_set(r, "x", "2", &e), 0);
+    assert_int_equal(recipe_set(r, "x", "3", &e), -1);
+    assert_non_null(strstr(e.text, "given twice"));
+    assert_string_equal(recipe_value(r, "x"), "2");
+    assert_int_equal(recipe_workers(r, "a=2", &e), -1);
+    assert_int_equal(recipe_workers(r, "b", &e), -1);
+    assert_int_equal(recipe_workers(r, "b=", &e), -1);
+    assert_int_equal(recipe_workers(r, "b=0", &e), -1);
+    assert_int_equal(recipe_workers(r, "c=1", &e), -1);
+    assert_int_equal(recipe_workers(r, "b=3,", &e), -1);
+    assert_int_equal(recipe_workers(r, "a=1,b=5", &e), 0);
+    assert_int_equal(r->stage[1].count, 5);
+    recipe_destroy(&r);
+    assert_null(r);
+    recipe_destroy(&r);
+}
+
+static void refuse_plan(const char *text, const char *sockets, const char *want)
+{
+    struct recipe *r = accept(text);
+    struct err e = { 0 };
+    struct plan *p = plan_create(r, sockets, &e);
+
+    assert_null(p);
+    assert_int_equal(e.kind, ERR_USE);
+    if (!strstr(e.text, want))
+        fail_msg("'%s' does not say '%s'", e.text, want);
+    recipe_destroy(&r);
+}
+
+static void bad_plans(void **state)
+{
+    char folder[200];
+
+    (void)state;
+    memset(folder, 'f', sizeof folder);
+    folder[0] = '/';
+    folder[sizeof folder - 1] = '\0';
+    refuse_plan("a: true ${x}\n", "/r", "x.pipe:1: stage 'a': unknown variable '${x}'");
+    refuse_plan("a: true ${b.count}\n", "/r", "unknown variable '${b.count}'");
+    refuse_plan("a: no-such-command-anywhere\n", "/r", "'no-such-command-anywhere' is not beside ptq and not in PATH");
+    refuse_plan("a: /no/such\n", "/r", "cannot execute '/no/such'");
+    refuse_plan("a: true %s\nb: true %s\n", "/r", "x.pipe:1: stage 'a': no stage binds 's'");
+    refuse_plan("a: true @%s\n", "/r", "no stage connects to 's'");
+    refuse_plan("a*2: true @%s\nb: true %s\n", "/r", "2 processes bind 's'");
+    refuse_plan("a: true @%s/t\nb: true %s/t\n", "/r", "no name of a socket");
+    refuse_plan("a: true @%s\nb: true %s\n", folder, "XDG_RUNTIME_DIR");
+    refuse_plan("set x =\na: true ${x}\n", "/r", "'--x VALUE' is missing");
+}
+
+static void plans(void **state)
+{
+    struct recipe *r = accept("# about it\n"
+                              "set x = 1   # one\n"
+                              "list d =    # files\n"
+                              "set p = a#b $HOME ${x}\n"
+                              "a: true --x ${x}:${x} @%s --data ${d} --p ${p} \\\n"
+                              "   ${cores} # the end\n"
+                              "b*cores: true %s ${b.count} ${b.threads} ${a.threads} $ 100% @\n");
+    static const char *const a[] = { "true", "--x", "two words:two words", "@ipc:///r/s", "--data", "1 2", "--data", "'3'", "--p",
+                                     "a#b $HOME ${x}", "4" };
+    static const char *const b[] = { "true", "ipc:///r/s", "3", "1", "4", "$", "100%", "@" };
+    struct err e = { 0 };
+    struct plan *p;
+
+    (void)state;
+    assert_string_equal(r->about, "about it");
+    assert_string_equal(r->var[0].help, "one");
+    assert_int_equal(r->stage[1].count, 4);
+    assert_int_equal(recipe_set(r, "x", "two words", &e), 0);
+    assert_int_equal(recipe_set(r, "d", "1 2", &e), 0);
+    assert_int_equal(recipe_set(r, "d", "'3'", &e), 0);
+    assert_int_equal(recipe_workers(r, "b=3", &e), 0);
+    p = plan_create(r, "/r", &e);
+    if (!p)
+        fail_msg("%s", e.text);
+    assert_int_equal(p->count, 4);
+    assert_string_equal(p->process[0].label, "a");
+    assert_string_equal(p->process[3].label, "b.3");
+    assert_int_equal(p->process[0].argc, sizeof a / sizeof *a);
+    for (size_t i = 0; i < p->process[0].argc; i++)
+        assert_string_equal(p->process[0].argv[i], a[i]);
+    assert_int_equal(p->process[2].argc, sizeof b / sizeof *b);
+    for (size_t i = 0; i < p->process[2].argc; i++)
+        assert_string_equal(p->process[2].argv[i], b[i]);
+    assert_null(p->process[2].argv[p->process[2].argc]);
+    assert_int_equal(p->process[0].ours, 0);
+    plan_destroy(&p);
+    plan_destroy(&p);
+    recipe_destroy(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_recipes),
+        cmocka_unit_test(bad_values),
+        cmocka_unit_test(bad_plans),
+        cmocka_unit_test(plans),
+    };
+
+    return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
+}
