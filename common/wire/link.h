@@ -2,6 +2,8 @@
  *
  * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything else is the path of a file.
  * The only files that include ZeroMQ are link_zmq.c (and curve.c once there). Sockets are ROUTER (binder) / DEALER (connector).
+ * A socket link has one thread of its own that owns the socket: handshake, heartbeats, credit, encoding and decoding go on while the stage
+ * computes. Of the stage's own threads only one at a time may use a link.
  *
  * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the two sides exchange hello (version, role,
  * run) and welcome or fail: a mismatch is refused with a reason that both sides print.
@@ -37,6 +39,8 @@ struct link_opts {
     size_t credit_bytes;         /* LINK_IN: 0: 256 MiB */
     enum frame_compress compress;/* LINK_OUT */
     double timeout_s;            /* 0: 30 */
+    int elastic;                 /* peers may come and go: a lost one is logged and forgotten; what it had not yet taken goes to
+                                    another (LINK_OUT, LINK_ANY) */
     int insecure;                /* allow binding tcp beyond loopback without keys */
     struct frame_limits limits;  /* all 0: default */
 };
@@ -45,20 +49,30 @@ struct link;
 
 struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
 
+/* Where a socket link can be reached or connects to ("tcp://127.0.0.1:40123" after binding "@tcp://127.0.0.1:*"); else the endpoint. */
+const char *link_address(const struct link *l);
+
+/* LINK_ALL: where message number i (from 0, in the order of link_send) can be made again for a peer that comes late, so that the link need
+ * not keep everything it sent. Called on the link's own thread, only for messages that link_send has accepted; it must read nothing
+ * that the stage may still be changing. Without it the link keeps all messages. Set it before the first link_send. */
+void link_set_replay(struct link *l, int (*fn)(void *ctx, uint64_t i, struct msg **m, struct err *e), void *ctx);
+
 /* Takes the next message. 1: *m is the caller's; 0: the stream ended properly (every peer sent its end mark, counts and checksums
  * agree); -1: error (incl. a stream cut off without end mark: ERR_DATA "incomplete"); 2: nothing within timeout_ms (-1: wait for ever).
- * Returns 2 early when sig_draining() becomes true. */
+ * Returns 2 early when sig_draining() becomes true, even if messages are waiting. What arrived before an error is still given out first. */
 int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 
-/* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; gives up with an error when draining. */
+/* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; when draining it gives up with an error
+ * after 5 seconds without credit, so that the piece of work in hand can still leave. */
 int link_send(struct link *l, struct msg **m, struct err *e);
 /* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or file has just peer 0). Used by the sampler, which
  * gives whole lanes to one worker. link_peers waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
 int link_peers(struct link *l, struct err *e);
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e);
-int link_can_send(struct link *l, struct err *e);  /* 1: link_send would not block now, 0: it would, -1 error; serves the socket */
+int link_can_send(struct link *l, struct err *e);  /* 1: link_send of a small message would not block now, 0: it would, -1 error */
 
-/* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets ERR_DATA. Waits until what was sent is taken.
+/* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets ERR_DATA. Waits, as long as the peers live, until
+ * each has everything and has acknowledged the end; a complete end also waits for opts.peers to come. Nothing may be sent after it.
  * why: reason for an incomplete end, may be NULL. */
 int link_end(struct link *l, int complete, const char *why, struct err *e);
 void link_close(struct link **l);
@@ -68,6 +82,8 @@ int link_is_socket(const struct link *l);
  * served. Returns number ready, 0 on timeout or draining, -1 error. */
 int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e);
 
+/* bytes_raw: tensors as they are; bytes_wire: what travelled; wait_s: the stage stood still in link_* calls; cpu_s: encoding, decoding,
+ * checksums and copying, on whichever thread; peers: those present (ended ones included). */
 struct link_stats { uint64_t messages, bytes_raw, bytes_wire; double wait_s, cpu_s; size_t peers; };
 void link_stats(const struct link *l, struct link_stats *s);
 

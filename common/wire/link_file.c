@@ -1,0 +1,254 @@
+/* link_file - a stream on a pipe or in a file: framed messages, then the end mark.
+ *
+ * Nothing comes back from the other end, so there is no credit but the pipe itself, and no acknowledgement. A file holds one stream: bytes
+ * behind its end mark are refused (joined files are not a stream); behind the end mark of a pipe nothing is read any more. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "../base/clock.h"
+#include "../base/mem.h"
+#include "../base/sig.h"
+#include "link_impl.h"
+
+#define DRAIN_S 5.0
+#define PIPE_BYTES (1 << 20)
+
+struct file_link {
+    struct link l;
+    int fd, own, regular, over;
+    const char *what;
+    uint64_t count, sum;
+    struct link_stats st;
+};
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a sender. */
+static int fd_wait(struct file_link *f, short events, double until, int drain, struct err *e)
+{
+    double from = clock_wall();
+    int r;
+
+    for (;;) {
+        struct pollfd p[2] = { { f->fd, events, 0 }, { drain ? sig_fd() : -1, POLLIN, 0 } };
+
+        r = poll(p, 2, wait_ms(until));
+        if (r < 0 && errno != EINTR) {
+            r = err_sys(e, "%s", f->what);
+            break;
+        }
+        if (drain && sig_draining()) {
+            r = 2;
+            break;
+        }
+        if (r >= 0) {
+            r = p[0].revents ? 1 : 0;
+            if (r || wait_ms(until) == 0)
+                break;
+        }
+    }
+    f->l.wait_s += clock_wall() - from;
+    return r;
+}
+
+static int tail_check(struct file_link *f, struct err *e)
+{
+    char byte;
+    ssize_t n = f->regular ? read(f->fd, &byte, 1) : 0;
+
+    if (n < 0)
+        return err_sys(e, "%s", f->what);
+    return n ? err_set(e, ERR_DATA, "%s: more data follows the end mark; give the streams one at a time", f->what) : 0;
+}
+
+/* A control message in the stream: 0 proper end, -1. */
+static int control_take(struct file_link *f, const struct msg *m, struct err *e)
+{
+    const char *text = json_as_text(json_get(m->meta, "text"));
+
+    if (m->kind == MSG_FAIL)
+        return err_set(e, ERR_DATA, "stream in %s is incomplete: %s", f->what, text ? text : "its sender failed");
+    if (m->kind != MSG_END)
+        return err_set(e, ERR_DATA, "%s: a '%s' message does not belong in a stream", f->what, msg_kind_name(m->kind));
+    if (end_mark_check(m, f->count, f->sum, f->what, e) != 0 || tail_check(f, e) != 0)
+        return -1;
+    f->over = 1;
+    return 0;
+}
+
+static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e)
+{
+    struct file_link *f = (struct file_link *)l;
+    uint64_t bytes = 0;
+    double cpu;
+    int r;
+
+    if (f->over)
+        return 0;
+    r = sig_draining() ? 2 : fd_wait(f, POLLIN, wait_until(timeout_ms), 1, e);
+    if (r != 1)
+        return r < 0 ? -1 : 2;
+    cpu = thread_seconds();
+    r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
+    f->st.bytes_wire += bytes;
+    if (r > 0 && msg_kind_is_data((*m)->kind)) {
+        f->count++;
+        f->sum += msg_checksum(*m);
+        f->st.messages++;
+        f->st.bytes_raw += msg_bytes(*m);
+    } else if (r > 0) {
+        r = control_take(f, *m, e);
+        msg_destroy(m);
+    } else if (r == 0) {
+        r = err_set(e, ERR_DATA, "stream in %s is incomplete: it stops after %llu messages without an end mark", f->what,
+                    (unsigned long long)f->count);
+    }
+    f->st.cpu_s += thread_seconds() - cpu;
+    return r;
+}
+
+static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
+{
+    double cpu = thread_seconds();
+    uint64_t bytes = 0;
+    int r = sig_draining() ? fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e) : fd_wait(f, POLLOUT, -1, 1, e);
+
+    if (r == 2)
+        r = fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e);
+    if (r == 0)
+        return err_set(e, ERR_SYS, "%s: asked to stop while the next stage does not take data", f->what);
+    if (r < 0)
+        return -1;
+    r = frame_write(f->fd, m, f->l.o.compress, f->what, &bytes, e);
+    f->st.bytes_wire += bytes;
+    f->st.cpu_s += thread_seconds() - cpu;
+    return r;
+}
+
+static int file_send(struct link *l, size_t peer, struct msg **m, struct err *e)
+{
+    struct file_link *f = (struct file_link *)l;
+
+    if (peer != LINK_PEER_ANY && peer != 0)
+        return err_set(e, ERR_USE, "%s: has no peer %zu", f->what, peer);
+    (*m)->seq = f->count;
+    if (frame_out(f, *m, e) != 0)
+        return -1;
+    f->count++;
+    f->sum += msg_checksum(*m);
+    f->st.messages++;
+    f->st.bytes_raw += msg_bytes(*m);
+    msg_destroy(m);
+    return 0;
+}
+
+static int file_end(struct link *l, int complete, const char *why, struct err *e)
+{
+    struct file_link *f = (struct file_link *)l;
+    struct msg *m = end_mark_create(l->role, f->count, f->sum, complete, why, e);
+    int r = m ? frame_out(f, m, e) : -1;
+
+    msg_destroy(&m);
+    /* The last chance to hear of a write that failed late. */
+    if (r == 0 && f->own) {
+        if (close(f->fd) != 0)
+            r = err_sys(e, "%s", f->what);
+        f->fd = -1;
+    }
+    return r;
+}
+
+static int file_peers(struct link *l, struct err *e)
+{
+    (void)l;
+    (void)e;
+    return 1;
+}
+
+static int file_ready(struct link *l, struct err *e)
+{
+    struct file_link *f = (struct file_link *)l;
+    struct pollfd p = { f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0 };
+
+    if (f->over)
+        return 1;
+    if (poll(&p, 1, 0) < 0 && errno != EINTR)
+        return err_sys(e, "%s", f->what);
+    return p.revents != 0;
+}
+
+static struct pollfd file_poll(const struct link *l)
+{
+    const struct file_link *f = (const struct file_link *)l;
+
+    return (struct pollfd){ f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0 };
+}
+
+static void file_close(struct link *l)
+{
+    struct file_link *f = (struct file_link *)l;
+
+    if (f->own && f->fd >= 0)
+        close(f->fd);
+}
+
+static void file_stats(const struct link *l, struct link_stats *s)
+{
+    *s = ((const struct file_link *)l)->st;
+    s->peers = 1;
+}
+
+static const struct link_ops file_ops = { file_recv, file_send, file_peers, file_ready, file_end, file_close, file_stats, file_poll };
+
+static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
+{
+    struct stat st;
+
+    f->own = strcmp(endpoint, "-") != 0;
+    if (f->own) {
+        f->what = f->l.endpoint;
+        f->fd = f->l.dir == LINK_IN ? open(endpoint, O_RDONLY | O_CLOEXEC)
+                                    : open(endpoint, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (f->fd < 0)
+            return errno == ENOENT || errno == EACCES || errno == EISDIR || errno == ENOTDIR
+                       ? err_set(e, ERR_USE, "cannot open '%s': %s", endpoint, strerror(errno))
+                       : err_sys(e, "cannot open '%s'", endpoint);
+    } else {
+        f->fd = f->l.dir == LINK_IN ? 0 : 1;
+        f->what = f->l.dir == LINK_IN ? "standard input" : "standard output";
+    }
+    if (isatty(f->fd))
+        return err_set(e, ERR_USE, "%s is a terminal: streams are binary, use a pipe, a file or a socket", f->what);
+    if (fstat(f->fd, &st) != 0)
+        return err_sys(e, "%s", f->what);
+    if (S_ISDIR(st.st_mode))
+        return err_set(e, ERR_USE, "%s is a folder, not a stream", f->what);
+    f->regular = S_ISREG(st.st_mode);
+    /* Fewer switches between the two processes of a pipe; where the system says no, the pipe stays as it is. */
+    if (S_ISFIFO(st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)
+        errno = 0;
+    return 0;
+}
+
+struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e)
+{
+    struct file_link *f = mem_array(1, sizeof *f, e);
+    struct link *l = (struct link *)f;
+
+    if (!f)
+        return NULL;
+    f->fd = -1;
+    if (link_init(l, &file_ops, endpoint, dir, o, e) != 0 || fd_open(f, endpoint, e) != 0)
+        link_close(&l);
+    return l;
+}

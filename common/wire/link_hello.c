@@ -1,0 +1,173 @@
+/* link_hello - who is there: hello from the connector, welcome or fail from the binder; on the link's own thread.
+ *
+ * Both say protocol version, role, direction, run and instance (a random name of this end of this link), a receiver also the credit it
+ * gives. A connector says hello after every connection: the same instance on the other side means the same process, another one a restart. */
+#include <stdlib.h>
+#include <string.h>
+#include "../base/log.h"
+#include "../base/mem.h"
+#include "link_impl.h"
+
+struct hello { int64_t version, messages, bytes; const char *role, *run, *instance; enum link_dir dir; };
+
+int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
+{
+    const struct link *l = &s->l;
+    struct err e = { 0 };
+    struct msg *m = msg_create(kind, l->role, &e);
+    int bad = !m || json_set_int(m->meta, "version", MSG_VERSION) || json_set_text(m->meta, "role", l->role) ||
+              json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") || json_set_text(m->meta, "run", l->run) ||
+              json_set_text(m->meta, "instance", s->instance);
+
+    if (!bad && l->dir == LINK_IN)
+        bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
+              json_set_int(m->meta, "credit_bytes", (int64_t)l->o.credit_bytes);
+    if (bad) {
+        msg_destroy(&m);
+        err_set(&e, ERR_SYS, "no memory to say hello");
+        sock_fail(s, &e);
+        return -1;
+    }
+    return peer_control(s, to, &m);
+}
+
+static int hello_read(const struct msg *m, struct hello *h, struct err *e)
+{
+    const char *dir;
+
+    if (json_need_int(m->meta, "version", 0, INT32_MAX, &h->version, "hello", e) != 0)
+        return -1;
+    if (h->version != MSG_VERSION)
+        return err_set(e, ERR_USE, "protocol version %lld where %d is spoken", (long long)h->version, MSG_VERSION);
+    if (!(h->role = json_need_text(m->meta, "role", "hello", e)) || !(h->run = json_need_text(m->meta, "run", "hello", e)) ||
+        !(dir = json_need_text(m->meta, "dir", "hello", e)) || !(h->instance = json_need_text(m->meta, "instance", "hello", e)))
+        return -1;
+    if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
+        return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
+    h->dir = dir[0] == 'i' ? LINK_IN : LINK_OUT;
+    if (h->dir == LINK_OUT)
+        return 0;
+    return json_need_int(m->meta, "credit_messages", 1, INT32_MAX, &h->messages, "hello", e) != 0 ||
+                   json_need_int(m->meta, "credit_bytes", 1, INT64_MAX, &h->bytes, "hello", e) != 0
+               ? -1 : 0;
+}
+
+/* Is this the other end that we want? */
+static int hello_check(const struct sock *s, const struct hello *h, struct err *e)
+{
+    const struct link *l = &s->l;
+
+    if (l->peer_role && strcmp(h->role, l->peer_role) != 0)
+        return err_set(e, ERR_USE, "role %.31s where %s was expected", h->role, l->peer_role);
+    if (h->dir == l->dir)
+        return err_set(e, ERR_USE, "both %s and %.31s want to %s on this link", l->role, h->role,
+                       l->dir == LINK_IN ? "receive" : "send");
+    if (*l->run && *h->run && strcmp(l->run, h->run) != 0)
+        return err_set(e, ERR_USE, "run %.39s where run %s is going on", h->run, l->run);
+    return 0;
+}
+
+static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
+{
+    pthread_mutex_lock(&s->mu);
+    snprintf(p->role, sizeof p->role, "%s", h->role);
+    snprintf(p->instance, sizeof p->instance, "%s", h->instance);
+    if (s->l.dir == LINK_IN) {
+        p->win_messages = s->l.o.credit_messages;
+        p->win_bytes = s->l.o.credit_bytes;
+    } else {
+        p->win_messages = (size_t)h->messages;
+        p->win_bytes = (size_t)h->bytes;
+    }
+    p->state = PEER_READY;
+    pthread_mutex_unlock(&s->mu);
+    p->down = 0;
+    sock_notify(s);
+    log_detail("%s: connected to %s", s->l.address, p->role);
+}
+
+struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e)
+{
+    struct peer *p = mem_array(1, sizeof *p, e);
+    int bad;
+
+    if (!p)
+        return NULL;
+    p->id = *id;
+    p->state = state;
+    p->heard = s->now;
+    pthread_mutex_lock(&s->mu);
+    bad = mem_grow((void **)&s->peer, &s->room, s->npeers + 1, sizeof *s->peer, e);
+    if (!bad) {
+        p->number = s->npeers;
+        s->peer[s->npeers++] = p;
+    }
+    pthread_mutex_unlock(&s->mu);
+    if (bad) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+struct peer *peer_of(struct sock *s, const struct zid *id)
+{
+    for (size_t i = 0; i < s->npeers; i++)
+        if (s->peer[i]->id.n == id->n && memcmp(s->peer[i]->id.data, id->data, id->n) == 0)
+            return s->peer[i];
+    return NULL;
+}
+
+void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
+{
+    struct peer *p = peer_of(s, id);
+    struct err e = { 0 };
+    struct hello h;
+
+    if (!s->bound)
+        return;
+    if (hello_read(m, &h, &e) != 0 || hello_check(s, &h, &e) != 0) {
+        log_warn("%s: refused %s: %s", s->l.address, *m->stage ? m->stage : "a peer", e.text);
+        peer_say_fail(s, id, e.text);
+        return;
+    }
+    if (p && p->state == PEER_GONE) {
+        peer_say_fail(s, id, "it was given up as lost; start it again");
+        return;
+    }
+    if (p && strcmp(p->instance, h.instance) != 0) {
+        peer_lost(s, p, ERR_SYS, "was replaced by another process of the same name");
+        return;
+    }
+    if (p)
+        p->down = 0;
+    else if ((p = peer_add(s, id, PEER_HELLO, &e)))
+        hello_accept(s, p, &h);
+    else
+        sock_fail(s, &e);
+    if (p)
+        hello_send(s, id, MSG_WELCOME);
+}
+
+void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    struct err e = { 0 };
+    struct hello h;
+
+    if (s->bound || p->state == PEER_GONE)
+        return;
+    if (hello_read(m, &h, &e) != 0 || hello_check(s, &h, &e) != 0) {
+        peer_say_fail(s, &p->id, e.text);
+        err_prefix(&e, "%s refused", s->l.address);
+        sock_fail(s, &e);
+        return;
+    }
+    if (p->instance[0] && strcmp(p->instance, h.instance) != 0 && (p->count || p->end_sent)) {
+        peer_lost(s, p, ERR_SYS, "was restarted and knows nothing of this stream");
+        return;
+    }
+    s->hello_at = 0;
+    if (p->state == PEER_HELLO || strcmp(p->instance, h.instance) != 0)
+        hello_accept(s, p, &h);
+    p->down = 0;
+}

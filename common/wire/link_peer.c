@@ -1,0 +1,399 @@
+/* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its credit, end mark, credit, acknowledgement), and
+ * what becomes of a lost peer's share. Left out: sending again what a restarted process had; it belongs into welcome_take and peer_lost. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../base/log.h"
+#include "../base/mem.h"
+#include "link_impl.h"
+
+#define HISTORY_BYTES ((size_t)64 << 20) /* kept for slow peers when replay can make it again */
+
+struct encoded {
+    atomic_size_t refs;
+    struct part *parts;
+    size_t count;
+    struct box *box; /* NULL: no part borrows from the message */
+};
+
+void sock_notify(struct sock *s)
+{
+    uint64_t one = 1;
+
+    if (write(s->event, &one, sizeof one) < 0)
+        return; /* full: the stage will look anyway */
+}
+
+void sock_fail(struct sock *s, const struct err *e)
+{
+    pthread_mutex_lock(&s->mu);
+    if (!s->failed) {
+        s->failed = 1;
+        s->err = *e;
+    }
+    pthread_mutex_unlock(&s->mu);
+    sock_notify(s);
+}
+
+const char *peer_name(const struct sock *s, const struct peer *p, char out[256])
+{
+    const char *role = p->role[0] ? p->role : s->l.peer_role ? s->l.peer_role : "peer";
+
+    if (s->bound)
+        snprintf(out, 256, "%s (peer %zu at %.160s)", role, p->number, s->l.address);
+    else
+        snprintf(out, 256, "%s at %.160s", role, s->l.address);
+    return out;
+}
+
+static void encoded_release(void *owner)
+{
+    struct encoded *c = owner;
+
+    if (atomic_fetch_sub(&c->refs, 1) != 1)
+        return;
+    frame_parts_free(&c->parts, &c->count);
+    box_unref(&c->box);
+    free(c);
+}
+
+static int parts_borrow(const struct encoded *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->parts[i].release && c->parts[i].bytes)
+            return 1;
+    return 0;
+}
+
+/* Encodes and sends; b (may be NULL) is what the parts may borrow from. ZS_*; an error has been kept. */
+static int message_send(struct sock *s, const struct zid *to, const struct msg *m, enum frame_compress how, struct box *b)
+{
+    struct err e = { 0 };
+    struct encoded *c = mem_array(1, sizeof *c, &e);
+    size_t bytes = 0, n;
+    int r = -1;
+
+    if (!c || frame_encode(m, how, &c->parts, &c->count, &e) != 0) {
+        free(c);
+        sock_fail(s, &e);
+        return -1;
+    }
+    n = c->count;
+    if (b && parts_borrow(c)) {
+        box_ref(b);
+        c->box = b;
+    }
+    for (size_t i = 0; i < n; i++)
+        bytes += c->parts[i].bytes;
+    atomic_init(&c->refs, n + 1);
+    r = zsock_send(s->z, to, c->parts, n, encoded_release, c, &e);
+    if (r < 0)
+        sock_fail(s, &e);
+    if (r == ZS_AGAIN || r == ZS_GONE)
+        atomic_fetch_sub(&c->refs, n);
+    encoded_release(c);
+    if (r == ZS_OK) {
+        pthread_mutex_lock(&s->mu);
+        s->st.bytes_wire += bytes;
+        pthread_mutex_unlock(&s->mu);
+    }
+    return r;
+}
+
+int peer_control(struct sock *s, const struct zid *to, struct msg **m)
+{
+    int r = message_send(s, to, *m, FRAME_RAW, NULL);
+
+    msg_destroy(m);
+    return r;
+}
+
+/* What a send told about the connection. */
+static int sent(struct sock *s, struct peer *p, int r)
+{
+    if (r == ZS_OK) {
+        p->sent = s->now;
+        if (s->bound)
+            p->down = 0;
+    } else if (!p->down) {
+        p->down = s->now;
+    }
+    return r;
+}
+
+struct msg *peer_control_new(struct sock *s, enum msg_kind kind)
+{
+    struct err e = { 0 };
+    struct msg *m = msg_create(kind, s->l.role, &e);
+
+    if (!m)
+        sock_fail(s, &e);
+    return m;
+}
+
+int peer_say(struct sock *s, struct peer *p, struct msg *m)
+{
+    return m ? sent(s, p, peer_control(s, &p->id, &m)) : -1;
+}
+
+void peer_say_fail(struct sock *s, const struct zid *to, const char *text)
+{
+    struct msg *m = peer_control_new(s, MSG_FAIL);
+
+    if (m && json_set_text(m->meta, "text", text) == 0)
+        peer_control(s, to, &m);
+    msg_destroy(&m);
+}
+
+static void box_again(struct sock *s, struct box *b)
+{
+    struct err e = { 0 };
+
+    if (!b || queue_push(&s->again, b, &e) == 0)
+        return;
+    box_unref(&b);
+    if (!s->failed)
+        s->err = e;
+    s->failed = 1;
+}
+
+/* Its share goes back to be dealt out again (under mu). */
+static void peer_rob(struct sock *s, struct peer *p)
+{
+    struct box *b;
+
+    while ((b = queue_pop(&p->kept)))
+        box_again(s, b);
+    box_again(s, p->held);
+    p->held = NULL;
+    while ((b = queue_pop(&p->queue)))
+        box_again(s, b);
+}
+
+void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
+{
+    struct err e = { 0 };
+    char name[256];
+    int elastic = s->l.o.elastic, over;
+
+    pthread_mutex_lock(&s->mu);
+    over = p->state == PEER_GONE || p->state == PEER_ENDED;
+    if (!over)
+        p->state = PEER_GONE;
+    if (!over && elastic && s->l.dir == LINK_OUT && s->l.o.route == LINK_ANY)
+        peer_rob(s, p);
+    pthread_mutex_unlock(&s->mu);
+    if (over)
+        return;
+    err_set(&e, kind, "%s %s", peer_name(s, p, name), why);
+    if (elastic)
+        log_warn("%s; going on without it", e.text);
+    else
+        sock_fail(s, &e);
+    sock_notify(s);
+}
+
+/* Elastic: what lost peers left goes to those with credit. */
+void again_deal(struct sock *s)
+{
+    pthread_mutex_lock(&s->mu);
+    for (size_t k = 0; s->again.count && k < s->npeers; k++) {
+        struct peer *p = s->peer[(s->turn + k) % s->npeers];
+        struct box *b = s->again.at[s->again.head];
+        struct err e = { 0 };
+
+        if (p->state != PEER_READY || !peer_credit(p, b->bytes))
+            continue;
+        queue_pop(&s->again);
+        if (queue_push(&p->queue, b, &e) != 0) {
+            box_unref(&b);
+            s->failed = 1;
+            s->err = e;
+            break;
+        }
+        p->out_messages++;
+        p->out_bytes += b->bytes;
+        s->turn = p->number + 1;
+        k = SIZE_MAX; /* from the start, with the new turn */
+    }
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* LINK_ALL: message i for p, from memory or made again. */
+static struct box *history_take(struct sock *s, const struct peer *p)
+{
+    struct box *b = NULL;
+    struct msg *m = NULL;
+    struct err e = { 0 };
+    int there;
+
+    pthread_mutex_lock(&s->mu);
+    there = p->next < s->history.count;
+    if (there && (b = s->history.at[p->next]))
+        box_ref(b);
+    pthread_mutex_unlock(&s->mu);
+    if (b || !there)
+        return b;
+    if (s->replay(s->replay_ctx, p->next, &m, &e) != 0 || !m || !(b = box_create(m, &e))) {
+        msg_destroy(&m);
+        err_prefix(&e, "cannot send message %zu of %s again", p->next, s->l.address);
+        sock_fail(s, &e);
+    }
+    return b;
+}
+
+/* LINK_ALL with replay: forgets what all present peers have, and the oldest when slow ones hold up too much. */
+void history_trim(struct sock *s)
+{
+    size_t low = SIZE_MAX, bytes = 0, i;
+
+    pthread_mutex_lock(&s->mu);
+    for (i = 0; i < s->npeers; i++)
+        if (s->peer[i]->state == PEER_READY && s->peer[i]->next < low)
+            low = s->peer[i]->next;
+    for (i = s->history.count; s->replay && i > s->history_low; i--) {
+        struct box **b = &s->history.at[i - 1];
+
+        bytes += *b ? (*b)->bytes : 0;
+        if (i - 1 < low || bytes > HISTORY_BYTES)
+            box_unref(b);
+    }
+    if (s->replay && low > s->history_low)
+        s->history_low = low < s->history.count ? low : s->history.count;
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* Next message for p with its credit taken, or NULL. */
+static struct box *next_take(struct sock *s, struct peer *p)
+{
+    int all = s->l.o.route == LINK_ALL, may = 1;
+    struct box *b = p->held;
+
+    p->held = NULL;
+    if (!b && all)
+        b = history_take(s, p);
+    pthread_mutex_lock(&s->mu);
+    if (!b && !all)
+        b = queue_pop(&p->queue);
+    if (b && all && (may = peer_credit(p, b->bytes))) {
+        p->out_messages++;
+        p->out_bytes += b->bytes;
+    }
+    pthread_mutex_unlock(&s->mu);
+    if (may)
+        return b;
+    p->held = b;
+    return NULL;
+}
+
+static void credit_undo(struct sock *s, struct peer *p, size_t bytes)
+{
+    pthread_mutex_lock(&s->mu);
+    p->out_messages--;
+    p->out_bytes -= bytes;
+    pthread_mutex_unlock(&s->mu);
+}
+
+static int data_send(struct sock *s, struct peer *p, struct box *b)
+{
+    uint64_t sum = msg_checksum(b->m);
+    struct err e = { 0 };
+    int r;
+
+    b->m->seq = p->count;
+    r = sent(s, p, message_send(s, &p->id, b->m, s->l.o.compress, b));
+    if (r != ZS_OK) {
+        if (s->l.o.route == LINK_ALL)
+            credit_undo(s, p, b->bytes);
+        p->held = b;
+        return r;
+    }
+    p->count++;
+    p->next++;
+    p->sum += sum;
+    if (s->l.o.elastic && s->l.o.route == LINK_ANY) {
+        pthread_mutex_lock(&s->mu);
+        r = queue_push(&p->kept, b, &e);
+        pthread_mutex_unlock(&s->mu);
+        if (r == 0)
+            return ZS_OK;
+        sock_fail(s, &e);
+    }
+    box_unref(&b);
+    return ZS_OK;
+}
+
+/* Is all that p will get on its way? Elastic: also taken by all, since a lost peer's share may still come to p. */
+static int end_due(struct sock *s, struct peer *p)
+{
+    int due;
+
+    pthread_mutex_lock(&s->mu);
+    due = s->ending && !p->end_sent;
+    if (due && s->complete)
+        due = !p->held && !p->queue.count && !s->again.count && (s->l.o.route == LINK_ANY || p->next == s->history.count);
+    for (size_t i = 0; due && s->complete && s->l.o.elastic && i < s->npeers; i++)
+        due = !s->peer[i]->kept.count && !s->peer[i]->queue.count && !s->peer[i]->held;
+    pthread_mutex_unlock(&s->mu);
+    return due;
+}
+
+static void end_send(struct sock *s, struct peer *p)
+{
+    struct err e = { 0 };
+    struct msg *m = end_mark_create(s->l.role, p->count, p->sum, s->complete, s->why[0] ? s->why : NULL, &e);
+
+    if (!m)
+        sock_fail(s, &e);
+    else
+        p->end_sent = sent(s, p, peer_control(s, &p->id, &m)) == ZS_OK;
+}
+
+static void ack_send(struct sock *s, struct peer *p)
+{
+    struct msg *m = peer_control_new(s, MSG_ACK);
+
+    if (m && json_set_int(m->meta, "count", (int64_t)p->count) == 0 && peer_say(s, p, m) == ZS_OK)
+        p->ack_due = 0;
+}
+
+static void credit_send(struct sock *s, struct peer *p)
+{
+    struct msg *m;
+    size_t messages, bytes;
+
+    pthread_mutex_lock(&s->mu);
+    messages = p->owed_messages;
+    bytes = p->owed_bytes;
+    pthread_mutex_unlock(&s->mu);
+    if (!messages || !(m = peer_control_new(s, MSG_CREDIT)))
+        return;
+    if (json_set_int(m->meta, "messages", (int64_t)messages) || json_set_int(m->meta, "bytes", (int64_t)bytes) ||
+        peer_say(s, p, m) != ZS_OK)
+        return;
+    pthread_mutex_lock(&s->mu);
+    p->owed_messages -= messages;
+    p->owed_bytes -= bytes;
+    p->out_messages -= messages;
+    p->out_bytes -= bytes;
+    pthread_mutex_unlock(&s->mu);
+}
+
+void peer_pump(struct sock *s, struct peer *p)
+{
+    struct box *b;
+
+    if (p->ack_due && !p->down)
+        ack_send(s, p);
+    if (p->state != PEER_READY || p->down || s->failed)
+        return;
+    if (s->l.dir == LINK_IN) {
+        credit_send(s, p);
+        return;
+    }
+    while ((b = next_take(s, p)))
+        if (data_send(s, p, b) != ZS_OK)
+            break;
+    if (!p->down && end_due(s, p))
+        end_send(s, p);
+}

@@ -1,0 +1,318 @@
+/* link_serve - the thread of a socket link: it owns the socket and does heartbeats, credit, encoding and decoding, so that a stage which
+ * computes for a minute is still a living peer, and so that data moves while it computes. Here: the loop, what comes in, and the clock.
+ *
+ * Every data message bears its number on the connection; a gap (a connection that broke with data on its way) is an error at once. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "link_impl.h"
+
+#define PING_S 1.0         /* say something at least this often */
+#define PROBE_S 0.1        /* the same after some connection broke, to learn which */
+#define HELLO_S 1.0        /* hello again when nobody answers */
+#define GRACE_IPC_S 1.0    /* a broken connection may come back: inside a host only by chance, */
+#define GRACE_TCP_S 5.0    /* over a network often */
+#define STALL_S 2.0        /* this thread itself stood still: nobody else is to blame */
+#define BATCH 64
+
+static void data_take(struct sock *s, struct peer *p, struct msg *m)
+{
+    struct err e = { 0 };
+    struct box *b = NULL;
+    char name[256];
+    int bad, over;
+
+    if (m->seq != p->count) {
+        err_set(&e, ERR_DATA, "message %llu of %s is lost: number %llu came", (unsigned long long)p->count, peer_name(s, p, name),
+                (unsigned long long)m->seq);
+        goto out;
+    }
+    p->count++;
+    p->sum += msg_checksum(m);
+    if (!(b = box_create(m, &e)))
+        goto out;
+    b->peer = p->number;
+    pthread_mutex_lock(&s->mu);
+    over = !peer_credit(p, b->bytes);
+    bad = over || queue_push(&s->inbox, b, &e) != 0;
+    if (!bad) {
+        p->out_messages++;
+        p->out_bytes += b->bytes;
+    }
+    pthread_mutex_unlock(&s->mu);
+    if (!bad) {
+        sock_notify(s);
+        return;
+    }
+    if (over)
+        err_set(&e, ERR_DATA, "%s sends beyond its credit", peer_name(s, p, name));
+    b->m = NULL;
+    box_unref(&b);
+out:
+    msg_destroy(&m);
+    peer_say_fail(s, &p->id, e.text);
+    sock_fail(s, &e);
+}
+
+static void state_set(struct sock *s, struct peer *p, enum peer_state state)
+{
+    pthread_mutex_lock(&s->mu);
+    p->state = state;
+    pthread_mutex_unlock(&s->mu);
+    sock_notify(s);
+}
+
+static void end_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    struct err e = { 0 };
+    char name[256];
+    int complete;
+
+    if (end_mark_check(m, p->count, p->sum, peer_name(s, p, name), &e) == 0) {
+        p->ack_due = 1;
+        state_set(s, p, PEER_ENDED);
+        return;
+    }
+    if (json_opt_bool(m->meta, "complete", 0, &complete, "end mark", NULL) == 0 && !complete)
+        p->ack_due = 1; /* it said so itself and may go */
+    else
+        peer_say_fail(s, &p->id, e.text);
+    state_set(s, p, PEER_GONE);
+    sock_fail(s, &e);
+}
+
+static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    struct err e = { 0 };
+    int64_t messages, bytes;
+    size_t n, k;
+
+    if (json_need_int(m->meta, "messages", 1, INT32_MAX, &messages, "credit", &e) != 0 ||
+        json_need_int(m->meta, "bytes", 0, INT64_MAX, &bytes, "credit", &e) != 0) {
+        peer_lost(s, p, ERR_DATA, e.text);
+        return;
+    }
+    pthread_mutex_lock(&s->mu);
+    n = (size_t)messages < p->out_messages ? (size_t)messages : p->out_messages;
+    k = (size_t)bytes < p->out_bytes ? (size_t)bytes : p->out_bytes;
+    p->out_messages -= n;
+    p->out_bytes -= k;
+    while (n-- && p->kept.count) {
+        struct box *b = queue_pop(&p->kept);
+        box_unref(&b);
+    }
+    pthread_mutex_unlock(&s->mu);
+    sock_notify(s);
+}
+
+static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    const char *text = json_as_text(json_get(m->meta, "text"));
+    struct err e = { 0 };
+    char name[256];
+
+    text = text ? text : "gives no reason";
+    if (p->state == PEER_HELLO) {
+        err_set(&e, ERR_USE, "%s refused us: %s", peer_name(s, p, name), text);
+        sock_fail(s, &e);
+        return;
+    }
+    err_set(&e, ERR_DATA, "left the stream unfinished: %s", text);
+    peer_lost(s, p, ERR_DATA, e.text);
+}
+
+static void message_take(struct sock *s, struct peer *p, struct msg *m)
+{
+    p->heard = s->now;
+    if (s->bound)
+        p->down = 0;
+    if (m->kind == MSG_FAIL)
+        fail_take(s, p, m);
+    else if (m->kind == MSG_WELCOME)
+        welcome_take(s, p, m);
+    else if (p->state != PEER_READY)
+        log_detail("%s: %s from a peer that is not there any more", s->l.address, msg_kind_name(m->kind));
+    else if (m->kind == MSG_ACK && p->end_sent)
+        state_set(s, p, PEER_ENDED);
+    else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT)
+        credit_take(s, p, m);
+    else if (m->kind == MSG_END && s->l.dir == LINK_IN)
+        end_take(s, p, m);
+    else if (m->kind != MSG_PING)
+        peer_lost(s, p, ERR_DATA, "sends what does not belong on this link");
+    msg_destroy(&m);
+}
+
+static void damage_take(struct sock *s, struct peer *p, const struct zid *from, struct err *e)
+{
+    char name[256];
+
+    peer_say_fail(s, from, e->text);
+    if (!p) {
+        log_warn("%s: refused a message of a stranger: %s", s->l.address, e->text);
+        return;
+    }
+    err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
+    e->kind = e->kind == ERR_SYS ? ERR_SYS : ERR_DATA;
+    sock_fail(s, e);
+}
+
+/* One message off the socket; 0 when there was none. */
+static int receive_one(struct sock *s)
+{
+    struct part *parts = NULL;
+    struct err e = { 0 };
+    struct msg *m = NULL;
+    struct peer *p;
+    struct zid from;
+    size_t count = 0, bytes = 0;
+    int r = zsock_recv(s->z, &from, &parts, &count, &s->l.o.limits, &e);
+
+    if (r == 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].bytes;
+    if (r > 0)
+        m = frame_decode(parts, count, &s->l.o.limits, &e);
+    free(parts);
+    p = peer_of(s, &from);
+    pthread_mutex_lock(&s->mu);
+    s->st.bytes_wire += bytes;
+    pthread_mutex_unlock(&s->mu);
+    if (!m) {
+        damage_take(s, p, &from, &e);
+    } else if (m->kind == MSG_HELLO) {
+        hello_take(s, &from, m);
+        msg_destroy(&m);
+    } else if (!p) {
+        msg_destroy(&m); /* of a connection that we no longer know; it will say hello again */
+    } else if (msg_kind_is_data(m->kind) && p->state == PEER_READY && s->l.dir == LINK_IN) {
+        p->heard = s->now;
+        data_take(s, p, m);
+    } else {
+        message_take(s, p, m);
+    }
+    return 1;
+}
+
+/* A connector says hello until somebody answers. */
+static void hello_tick(struct sock *s)
+{
+    if (s->bound || !s->npeers || !s->hello_at || s->now < s->hello_at || s->failed)
+        return;
+    s->hello_at = s->now + (hello_send(s, &s->peer[0]->id, MSG_HELLO) == ZS_OK ? HELLO_S : PROBE_S);
+}
+
+static void peer_tick(struct sock *s, struct peer *p)
+{
+    double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
+    double quiet = p->down || s->now < s->probe_until ? PROBE_S : PING_S;
+    char why[128];
+
+    if (p->state != PEER_READY)
+        return;
+    if (p->down && s->now - p->down > grace) {
+        peer_lost(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
+        return;
+    }
+    if (s->now - p->heard > s->l.o.timeout_s) {
+        snprintf(why, sizeof why, "is dead: not a sign of life for %.0f s", s->now - p->heard);
+        peer_lost(s, p, ERR_SYS, why);
+        return;
+    }
+    if (s->now - p->sent >= quiet && !s->hello_at)
+        peer_say(s, p, peer_control_new(s, MSG_PING));
+}
+
+static int tick_ms(const struct sock *s)
+{
+    int ms = s->hello_at || s->now < s->probe_until ? 100 : 500;
+
+    for (size_t i = 0; i < s->npeers; i++)
+        if (s->peer[i]->down && s->peer[i]->state == PEER_READY)
+            ms = 100;
+    return ms;
+}
+
+/* Connections came or went. */
+static void change_take(struct sock *s, int bits)
+{
+    if (s->bound) {
+        if (bits & ZS_DOWN)
+            s->probe_until = s->now + 10 * PROBE_S;
+        return;
+    }
+    if ((bits & ZS_DOWN) && !s->peer[0]->down)
+        s->peer[0]->down = s->now;
+    if (bits & ZS_UP)
+        s->hello_at = s->now;
+}
+
+/* Time in which this thread stood still (a suspended machine, a debugger) is not held against the peers. */
+static void clock_tick(struct sock *s)
+{
+    double now = clock_wall(), gap = now - s->now;
+
+    for (size_t i = 0; gap > STALL_S && i < s->npeers; i++) {
+        s->peer[i]->heard += gap;
+        s->peer[i]->down += s->peer[i]->down > 0 ? gap : 0;
+    }
+    s->now = now;
+}
+
+/* The other ends must not wait for us. */
+static void leave(struct sock *s)
+{
+    char text[600];
+
+    snprintf(text, sizeof text, "%s %s", s->l.role, s->failed ? s->err.text : "closed the link before the end of the stream");
+    for (size_t i = 0; i < s->npeers; i++)
+        if (s->peer[i]->ack_due)
+            peer_pump(s, s->peer[i]);
+        else if (s->peer[i]->state == PEER_READY && !s->peer[i]->down)
+            peer_say_fail(s, &s->peer[i]->id, text);
+}
+
+static int round_serve(struct sock *s)
+{
+    int bits = zsock_wait(s->z, s->wake, tick_ms(s)), stop;
+    uint64_t n;
+
+    if (read(s->wake, &n, sizeof n) < 0)
+        n = 0; /* not for that reason */
+    clock_tick(s);
+    change_take(s, bits);
+    for (int i = 0; i < BATCH && receive_one(s); i++)
+        ;
+    again_deal(s);
+    hello_tick(s);
+    for (size_t i = 0; i < s->npeers; i++) {
+        peer_pump(s, s->peer[i]);
+        peer_tick(s, s->peer[i]);
+    }
+    if (s->l.o.route == LINK_ALL && s->l.dir == LINK_OUT)
+        history_trim(s);
+    pthread_mutex_lock(&s->mu);
+    stop = s->stop;
+    pthread_mutex_unlock(&s->mu);
+    return !stop;
+}
+
+void *sock_serve(void *sock)
+{
+    struct sock *s = sock;
+    const struct zid nobody = { .n = 0 };
+    struct err e = { 0 };
+
+    s->now = clock_wall();
+    if (!s->bound && !peer_add(s, &nobody, PEER_HELLO, &e)) {
+        sock_fail(s, &e);
+        return NULL;
+    }
+    while (round_serve(s))
+        ;
+    leave(s);
+    return NULL;
+}
