@@ -115,7 +115,7 @@ static int sent(struct sock *s, struct peer *p, int r)
         p->sent = s->now;
         if (s->bound)
             p->down = 0;
-    } else if (!p->down) {
+    } else if (p->down <= 0) {
         p->down = s->now;
     }
     return r;
@@ -383,9 +383,9 @@ void peer_pump(struct sock *s, struct peer *p)
 {
     struct box *b;
 
-    if (p->ack_due && !p->down)
+    if (p->ack_due && p->down <= 0)
         ack_send(s, p);
-    if (p->state != PEER_READY || p->down || s->failed)
+    if (p->state != PEER_READY || p->down > 0 || s->failed)
         return;
     if (s->l.dir == LINK_IN) {
         credit_send(s, p);
@@ -394,6 +394,6 @@ void peer_pump(struct sock *s, struct peer *p)
     while ((b = next_take(s, p)))
         if (data_send(s, p, b) != ZS_OK)
             break;
-    if (!p->down && end_due(s, p))
+    if (p->down <= 0 && end_due(s, p))
         end_send(s, p);
 }

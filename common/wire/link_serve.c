@@ -200,7 +200,7 @@ static int receive_one(struct sock *s)
 /* A connector says hello until somebody answers. */
 static void hello_tick(struct sock *s)
 {
-    if (s->bound || !s->npeers || !s->hello_at || s->now < s->hello_at || s->failed)
+    if (s->bound || !s->npeers || s->hello_at <= 0 || s->now < s->hello_at || s->failed)
         return;
     s->hello_at = s->now + (hello_send(s, &s->peer[0]->id, MSG_HELLO) == ZS_OK ? HELLO_S : PROBE_S);
 }
@@ -208,12 +208,12 @@ static void hello_tick(struct sock *s)
 static void peer_tick(struct sock *s, struct peer *p)
 {
     double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
-    double quiet = p->down || s->now < s->probe_until ? PROBE_S : PING_S;
+    double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : PING_S;
     char why[128];
 
     if (p->state != PEER_READY)
         return;
-    if (p->down && s->now - p->down > grace) {
+    if (p->down > 0 && s->now - p->down > grace) {
         peer_lost(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
         return;
     }
@@ -222,16 +222,16 @@ static void peer_tick(struct sock *s, struct peer *p)
         peer_lost(s, p, ERR_SYS, why);
         return;
     }
-    if (s->now - p->sent >= quiet && !s->hello_at)
+    if (s->now - p->sent >= quiet && s->hello_at <= 0)
         peer_say(s, p, peer_control_new(s, MSG_PING));
 }
 
 static int tick_ms(const struct sock *s)
 {
-    int ms = s->hello_at || s->now < s->probe_until ? 100 : 500;
+    int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : 500;
 
     for (size_t i = 0; i < s->npeers; i++)
-        if (s->peer[i]->down && s->peer[i]->state == PEER_READY)
+        if (s->peer[i]->down > 0 && s->peer[i]->state == PEER_READY)
             ms = 100;
     return ms;
 }
@@ -244,7 +244,7 @@ static void change_take(struct sock *s, int bits)
             s->probe_until = s->now + 10 * PROBE_S;
         return;
     }
-    if ((bits & ZS_DOWN) && !s->peer[0]->down)
+    if ((bits & ZS_DOWN) && s->peer[0]->down <= 0)
         s->peer[0]->down = s->now;
     if (bits & ZS_UP)
         s->hello_at = s->now;
@@ -271,7 +271,7 @@ static void leave(struct sock *s)
     for (size_t i = 0; i < s->npeers; i++)
         if (s->peer[i]->ack_due)
             peer_pump(s, s->peer[i]);
-        else if (s->peer[i]->state == PEER_READY && !s->peer[i]->down)
+        else if (s->peer[i]->state == PEER_READY && s->peer[i]->down <= 0)
             peer_say_fail(s, &s->peer[i]->id, text);
 }
 
