@@ -216,25 +216,28 @@ out:
     return rc;
 }
 
+/* A regular file for reading, and its size. */
 static int file_open(const char *path, uint64_t *bytes, struct err *e)
 {
     struct stat st;
     int fd;
 
-    if (stat(path, &st))
-        return err_sys(e, "%s", path);
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_USE, "%s: not a regular file", path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(e, "%s", path);
-    if (fstat(fd, &st)) {
-        err_sys(e, "%s", path);
-        close(fd);
+    if (fs_size(path, bytes, e)) /* says best why there is nothing to open */
         return -1;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block here */
+    if (fd < 0 || fstat(fd, &st)) {
+        err_sys(e, "cannot open '%s'", path);
+        if (e && errno == EACCES)
+            e->kind = ERR_USE;
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, ERR_USE, "'%s' is not a regular file", path);
+    } else {
+        *bytes = (uint64_t)st.st_size;
+        return fd;
     }
-    *bytes = (uint64_t)st.st_size;
-    return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 static char *header_read(int fd, uint64_t bytes, const char *path, size_t *length, struct err *e)
