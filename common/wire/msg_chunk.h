@@ -45,7 +45,5 @@ struct weights_view {
 int weights_read(const struct msg *m, struct weights_view *v, struct err *e);
 /* Header and metadata; the caller then adds every linear of v->linears as a tensor. */
 struct msg *weights_create(const struct weights_view *v, const char *stage, struct err *e);
-/* Meta from the view; the caller adds one tensor per linear with msg_add. */
-struct msg *weights_create(const struct weights_view *v, const char *stage, struct err *e);
 
 #endif

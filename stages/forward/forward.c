@@ -1,0 +1,284 @@
+/* forward - see forward.h. */
+#include "forward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/wire/msg_chunk.h"
+#include "forward_site.h"
+#include "store.h"
+
+struct held {
+    struct msg *msg;              /* owns ids, lengths, weights */
+    struct chunk_view view;
+};
+
+struct forward {
+    struct model *model;
+    struct forward_opts o;
+    const struct config *c;
+    struct held *held;            /* in chunk order */
+    size_t count, cap;
+    uint64_t tokens;
+    struct store *store;
+    float *prev, *x;              /* [Tmax, Kmax] f32: input of the site before, of this one */
+    size_t t_max, k_max;
+    struct json *prov;
+    char run[40];
+};
+
+struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e)
+{
+    struct forward *f = mem_array(1, sizeof *f, e);
+
+    if (!f)
+        return NULL;
+    f->model = m;
+    f->o = *o;
+    f->c = model_config(m);
+    for (int s = 0; s < SITE_COUNT; s++) {
+        struct site_info info;
+        site_describe(f->c, 0, (enum site)s, &info);
+        if (info.inputs > f->k_max)
+            f->k_max = info.inputs;
+    }
+    return f;
+}
+
+void forward_close(struct forward **fp)
+{
+    struct forward *f = fp ? *fp : NULL;
+
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->count; i++)
+        msg_destroy(&f->held[i].msg);
+    free(f->held);
+    store_close(&f->store);
+    free(f->prev);
+    free(f->x);
+    json_destroy(&f->prov);
+    free(f);
+    *fp = NULL;
+}
+
+size_t forward_chunks(const struct forward *f)
+{
+    return f->count;
+}
+
+uint64_t forward_tokens(const struct forward *f)
+{
+    return f->tokens;
+}
+
+static int check_chunk(const struct forward *f, const struct chunk_view *v, struct err *e)
+{
+    if (v->vocab > f->c->vocab)
+        return err_set(e, ERR_USE, "chunk %llu: ids of a vocabulary of %llu, but the model has %zu; sample with the "
+                       "tokenizer of this model", (unsigned long long)v->chunk, (unsigned long long)v->vocab, f->c->vocab);
+    for (size_t s = 0; s < v->nseq; s++)
+        if (f->c->context && (size_t)v->lengths[s] > f->c->context)
+            return err_set(e, ERR_USE, "chunk %llu: a sequence of %d tokens, but the model's context is %zu",
+                           (unsigned long long)v->chunk, v->lengths[s], f->c->context);
+    if (f->count && (v->chunks != f->held[0].view.chunks || v->lanes != f->held[0].view.lanes))
+        return err_set(e, ERR_USE, "chunk %llu: %llu chunks in %llu lanes, but an earlier one said %llu in %llu",
+                       (unsigned long long)v->chunk, (unsigned long long)v->chunks, (unsigned long long)v->lanes,
+                       (unsigned long long)f->held[0].view.chunks, (unsigned long long)f->held[0].view.lanes);
+    return 0;
+}
+
+/* A deep copy, so that the caller keeps its message; chunks are small (token ids). */
+int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
+{
+    struct chunk_view v;
+    struct msg *copy;
+    size_t at = f->count;
+
+    if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, &v, e) < 0)
+        return -1;
+    for (size_t i = 0; i < f->count; i++)
+        if (f->held[i].view.chunk == v.chunk)
+            return 0;
+    copy = chunk_write(&v, chunk->stage, e);
+    if (!copy)
+        return -1;
+    if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0 || chunk_read(copy, &v, e) < 0) {
+        msg_destroy(&copy);
+        return -1;
+    }
+    while (at > 0 && f->held[at - 1].view.chunk > v.chunk)
+        at--;
+    memmove(f->held + at + 1, f->held + at, (f->count - at) * sizeof *f->held);
+    f->held[at] = (struct held){copy, v};
+    f->count++;
+    f->tokens += v.T;
+    snprintf(f->run, sizeof f->run, "%s", chunk->run);
+    return 0;
+}
+
+static struct rows rows_of(const struct chunk_view *v)
+{
+    return (struct rows){v->T, v->nseq, v->lengths};
+}
+
+/* Room for all chunks, and their embeddings. */
+static int start(struct forward *f, struct err *e)
+{
+    size_t n, item = dtype_size(f->o.acts);
+    void *h, *x;
+
+    f->store = store_open(f->o.mem, f->o.tmp, e);
+    if (!f->store)
+        return -1;
+    for (size_t i = 0; i < f->count; i++) {
+        size_t T = f->held[i].view.T;
+        if (T > f->t_max)
+            f->t_max = T;
+        if (store_add(f->store, T * f->c->d * sizeof(float), T * f->k_max * item, e) < 0)
+            return -1;
+    }
+    if (mem_mul(f->t_max, f->k_max, &n) < 0)
+        return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
+    f->prev = mem_raw(n, sizeof *f->prev, e);
+    f->x = mem_raw(n, sizeof *f->x, e);
+    if (!f->prev || !f->x)
+        return -1;
+    for (size_t i = 0; i < f->count; i++)
+        if (store_load(f->store, i, 0, &h, &x, e) < 0 ||
+            model_embed(f->model, f->held[i].view.ids, f->held[i].view.T, h, e) < 0 ||
+            store_save(f->store, i, 1, 0, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* acts = f's rows x, rounded; the same bytes go to the store. */
+static int emit_rows(struct forward *f, size_t i, const struct site_at *at, void *kept, const struct forward_io *io,
+                     struct err *e)
+{
+    const struct chunk_view *v = &f->held[i].view;
+    struct acts_view a = {.block = at->block, .order = at->order, .sites = at->sites, .site = at->info.name,
+                          .chunk = v->chunk, .chunks = v->chunks, .lane = v->lane, .lanes = v->lanes,
+                          .modality = "text", .T = v->T, .K = at->info.inputs, .nseq = v->nseq, .w = v->weights,
+                          .lengths = v->lengths};
+    struct msg *m;
+    void *x;
+    size_t n = v->T * at->info.inputs;
+
+    a.lane_first = v->lane * v->chunks / v->lanes;
+    a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
+    m = acts_write(&a, f->o.acts, &x, "forward", e);
+    if (!m)
+        return -1;
+    snprintf(m->run, sizeof m->run, "%s", f->run);
+    dtype_from_f32(f->o.acts, f->x, n, x);
+    memcpy(kept, x, n * dtype_size(f->o.acts));
+    if (io->emit(io->ctx, &m, e) < 0) {
+        msg_destroy(&m);
+        return -1;
+    }
+    return 0;
+}
+
+/* One site of one chunk: load, compute, emit, keep. */
+static int site_chunk(struct forward *f, struct block *b, size_t i, const struct site_at *at, const struct forward_io *io,
+                      struct err *e)
+{
+    const struct chunk_view *v = &f->held[i].view;
+    struct rows r = rows_of(v);
+    size_t item = dtype_size(f->o.acts);
+    size_t before = at->site == SITE_QKV ? 0 : v->T * at->before_inputs;
+    void *h, *kept;
+
+    if (store_load(f->store, i, before * item, &h, &kept, e) < 0)
+        return -1;
+    if (before && dtype_to_f32(f->o.acts, kept, before, f->prev) < 0)
+        return err_set(e, ERR_SYS, "rows of type %s cannot be read back", dtype_name(f->o.acts));
+    if (block_input(b, at->site, &r, h, before ? f->prev : NULL, f->x, e) < 0 ||
+        emit_rows(f, i, at, kept, io, e) < 0)
+        return -1;
+    return store_save(f->store, i, at->site == SITE_UP, v->T * at->info.inputs * item, e);
+}
+
+/* The end of a block for all chunks. */
+static int finish_block(struct forward *f, struct block *b, const struct site_at *at, struct err *e)
+{
+    size_t item = dtype_size(f->o.acts);
+
+    for (size_t i = 0; i < f->count; i++) {
+        struct rows r = rows_of(&f->held[i].view);
+        size_t n = r.T * at->info.inputs;
+        void *h, *kept;
+        if (store_load(f->store, i, n * item, &h, &kept, e) < 0 ||
+            dtype_to_f32(f->o.acts, kept, n, f->prev) < 0 ||
+            block_finish(b, &r, h, f->prev, e) < 0 || store_save(f->store, i, 1, 0, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
+static int load_weights(struct forward *f, struct block *b, const struct site_at *at, const struct forward_io *io,
+                        struct err *e)
+{
+    struct msg *m = NULL;
+    int rc;
+
+    if (f->o.order == FORWARD_FULL)
+        return block_load_site(b, at->site, e);
+    if (io->commit(io->ctx, at->order, &m, e) < 0)
+        return -1;
+    rc = site_set_commit(b, at, m, e);
+    msg_destroy(&m);
+    return rc;
+}
+
+static int run_site(struct forward *f, struct block *b, const struct site_at *at, const struct forward_io *io,
+                    struct err *e)
+{
+    if (f->count && f->held[0].view.chunk == 0 && site_emit_weights(f->model, at, f->prov, f->run, io, e) < 0)
+        return -1;
+    for (size_t i = 0; i < f->count; i++) {
+        if (io->progress)
+            io->progress(io->ctx, at->block, at->info.name, i, f->count);
+        if (site_chunk(f, b, i, at, io, e) < 0)
+            return err_prefix(e, "block %zu, %s, chunk %llu", at->block, at->info.name,
+                              (unsigned long long)f->held[i].view.chunk);
+    }
+    if (at->site != SITE_QKV)
+        block_drop_site(b, (enum site)(at->site - 1));
+    return load_weights(f, b, at, io, e);
+}
+
+static int run_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
+{
+    struct block *b = block_open(f->model, index, e);
+    struct site_at at;
+    int rc = -1;
+
+    if (!b)
+        return -1;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        site_at_init(&at, f->c, index, (enum site)s);
+        if (run_site(f, b, &at, io, e) < 0)
+            goto out;
+    }
+    rc = finish_block(f, b, &at, e);
+out:
+    block_close(&b);
+    return rc;
+}
+
+int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
+{
+    if (!f->count)
+        return err_set(e, ERR_DATA, "no chunk came: nothing to run");
+    f->prov = site_prov(f->held[0].view.prov, f->model, f->o.acts, f->o.order == FORWARD_SITE ? "site" : "full", e);
+    if (!f->prov || start(f, e) < 0)
+        return -1;
+    for (size_t i = 0; i < f->c->layers; i++)
+        if (run_block(f, i, io, e) < 0)
+            return -1;
+    return 0;
+}

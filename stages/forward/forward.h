@@ -1,0 +1,46 @@
+/* forward - runs the chunks that a worker holds through the model, site by site, and emits the inputs of every site.
+ *
+ * The core, without sockets. Order "site" (DESIGN 1): the rows of a site go out, then its commit is awaited, then the quantized weights of
+ * that commit compute the rows of the next site; each token passes each block once. Order "full" needs no commits: every input is that of
+ * the unquantized model, so a stream can be recorded without solvers.
+ * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
+ * saw is what the model gets. The worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
+#ifndef PTQ_FORWARD_H
+#define PTQ_FORWARD_H
+
+#include "../../common/base/err.h"
+#include "../../common/base/par.h"
+#include "../../common/model/model.h"
+#include "../../common/tensor/dtype.h"
+#include "../../common/wire/msg.h"
+
+enum forward_order { FORWARD_SITE, FORWARD_FULL };
+
+struct forward_opts {
+    enum dtype acts;          /* DT_BF16 or DT_F32 */
+    enum forward_order order;
+    uint64_t mem;             /* bytes for hidden states */
+    const char *tmp;          /* folder of the spill file */
+};
+
+struct forward_io {
+    void *ctx;
+    /* Sends a message; takes it over (*m NULL) when it succeeds. */
+    int (*emit)(void *ctx, struct msg **m, struct err *e);
+    /* Waits for the commit of site number order; *m is the core's. Not called in order FULL. */
+    int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);
+    /* What is being done: for progress. May be NULL. */
+    void (*progress)(void *ctx, size_t block, const char *site, size_t done, size_t chunks);
+};
+
+struct forward;
+
+struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e); /* m: borrowed */
+/* Takes a chunk (before forward_run). Checked against the model's vocabulary and context. */
+int forward_add(struct forward *f, const struct msg *chunk, struct err *e);
+size_t forward_chunks(const struct forward *f);
+uint64_t forward_tokens(const struct forward *f);
+int forward_run(struct forward *f, const struct forward_io *io, struct err *e);
+void forward_close(struct forward **f);
+
+#endif

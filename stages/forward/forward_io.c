@@ -1,0 +1,155 @@
+/* forward_io - see forward_io.h. */
+#include "forward_io.h"
+
+#include <stdlib.h>
+#include "../../common/base/log.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/status.h"
+#include "../../common/wire/follow.h"
+#include "../../common/wire/link.h"
+#include "../../common/wire/msg_problem.h"
+
+struct forward_io_links {
+    struct link *in, *out, *commits;
+    struct follow *follow;
+};
+
+struct forward_io_links *forward_io_open(const struct forward_ends *ends, struct err *e)
+{
+    struct forward_io_links *l = mem_array(1, sizeof *l, e);
+    struct link_opts o = {.role = "forward", .insecure = ends->insecure};
+
+    if (!l)
+        return NULL;
+    o.peer_role = "sample";
+    o.credit_messages = 1024;
+    if (!(l->in = link_open(ends->in, LINK_IN, &o, e)))
+        goto fail;
+    o.peer_role = "write";
+    o.credit_messages = 4;
+    if (ends->commits && !(l->commits = link_open(ends->commits, LINK_IN, &o, e)))
+        goto fail;
+    if (ends->follow && !(l->follow = follow_open(ends->follow, e)))
+        goto fail;
+    o.peer_role = "reduce";
+    o.compress = ends->zstd ? FRAME_ZSTD : FRAME_RAW;
+    if (!(l->out = link_open(ends->out, LINK_OUT, &o, e)))
+        goto fail;
+    return l;
+fail:
+    forward_io_close(&l);
+    return NULL;
+}
+
+void forward_io_close(struct forward_io_links **lp)
+{
+    struct forward_io_links *l = lp ? *lp : NULL;
+
+    if (!l)
+        return;
+    link_close(&l->in);
+    link_close(&l->out);
+    link_close(&l->commits);
+    follow_close(&l->follow);
+    free(l);
+    *lp = NULL;
+}
+
+static int emit(void *ctx, struct msg **m, struct err *e)
+{
+    struct forward_io_links *l = ctx;
+
+    return link_send(l->out, m, e);
+}
+
+/* A commit by link: sites are committed in order here, since each is emitted only after the one before. */
+static int commit_by_link(struct forward_io_links *l, uint64_t order, struct msg **m, struct err *e)
+{
+    struct solution_view v;
+    int rc;
+
+    while ((rc = link_recv(l->commits, m, -1, e)) == 1) {
+        if ((*m)->kind != MSG_COMMIT)
+            return err_set(e, ERR_USE, "expected a commit, got a %s", msg_kind_name((*m)->kind));
+        if (solution_read(*m, &v, e) < 0)
+            return -1;
+        if (v.order == order)
+            return 0;
+        msg_destroy(m);
+        if (v.order > order)
+            return err_set(e, ERR_DATA, "the commit of site %llu came while %llu was awaited",
+                           (unsigned long long)v.order, (unsigned long long)order);
+    }
+    if (rc == 0)
+        err_set(e, ERR_DATA, "the writer ended before it committed site %llu", (unsigned long long)order);
+    else if (rc == 2)
+        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu", (unsigned long long)order);
+    return -1;
+}
+
+static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
+{
+    struct forward_io_links *l = ctx;
+    int rc;
+
+    status_update("wait", -1, NULL, order, 0, "sites");
+    if (l->commits)
+        return commit_by_link(l, order, m, e);
+    rc = follow_next(l->follow, order, m, -1, e);
+    if (rc == 1)
+        return 0;
+    if (rc == 2)
+        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu", (unsigned long long)order);
+    else if (rc == 0)
+        err_set(e, ERR_DATA, "the folder that is followed is finished already; use a new output folder");
+    return -1;
+}
+
+static void progress(void *ctx, size_t block, const char *site, size_t done, size_t chunks)
+{
+    (void)ctx;
+    status_update("forward", (int64_t)block, site, done, chunks, "chunks");
+}
+
+/* All chunks first: they are token ids, small beside everything that follows. */
+static int take_chunks(struct forward_io_links *l, struct forward *f, struct err *e)
+{
+    struct msg *m = NULL;
+    int rc;
+
+    while ((rc = link_recv(l->in, &m, -1, e)) == 1) {
+        rc = m->kind == MSG_CHUNK ? forward_add(f, m, e)
+                                  : err_set(e, ERR_USE, "expected chunks, got a %s", msg_kind_name(m->kind));
+        msg_destroy(&m);
+        if (rc < 0)
+            return -1;
+    }
+    if (rc == 2)
+        return err_set(e, ERR_DATA, "told to stop before all chunks had come");
+    return rc;
+}
+
+/* The writer's end mark says that it has taken the last commit's confirmation; without it this worker would leave a peer waiting. */
+static int await_end(struct forward_io_links *l, struct err *e)
+{
+    struct msg *m = NULL;
+    int rc = l->commits ? link_recv(l->commits, &m, -1, e) : 0;
+
+    msg_destroy(&m);
+    return rc < 0 ? -1 : 0;
+}
+
+int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e)
+{
+    struct forward_io io = {.ctx = l, .emit = emit, .commit = commit, .progress = progress};
+    int rc = take_chunks(l, f, e);
+
+    if (rc == 0 && forward_chunks(f) > 0) {
+        log_info("%zu chunks, %llu tokens", forward_chunks(f), (unsigned long long)forward_tokens(f));
+        status_tokens(forward_tokens(f));
+        rc = forward_run(f, &io, e);
+    }
+    if (link_end(l->out, rc == 0, rc < 0 ? e->text : NULL, rc < 0 ? NULL : e) < 0)
+        rc = -1;
+    return rc < 0 ? -1 : await_end(l, e);
+}

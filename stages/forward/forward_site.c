@@ -1,0 +1,143 @@
+/* forward_site - see forward_site.h. */
+#include "forward_site.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/hash.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/version.h"
+#include "../../common/model/grid.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/msg_problem.h"
+
+void site_at_init(struct site_at *at, const struct config *c, size_t block, enum site s)
+{
+    memset(at, 0, sizeof *at);
+    at->block = block;
+    at->site = s;
+    at->order = site_order(block, s);
+    at->sites = c->layers * SITE_COUNT;
+    site_describe(c, block, s, &at->info);
+    if (s != SITE_QKV) {
+        struct site_info before;
+        site_describe(c, block, (enum site)(s - 1), &before);
+        at->before_inputs = before.inputs;
+    }
+}
+
+/* NAME.weight as tensor NAME */
+static int add_linear(struct model *model, const struct site_linear *l, struct msg *m, struct err *e)
+{
+    const struct st_set *set = model_tensors(model);
+    const struct st_entry *x;
+    char name[TENSOR_NAME + 8];
+    struct tensor t;
+
+    snprintf(name, sizeof name, "%s.weight", l->name);
+    x = st_find(set, name);
+    if (!x)
+        return err_set(e, ERR_USE, "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
+    if (st_load(set, x, &t, e) < 0)
+        return -1;
+    snprintf(t.name, sizeof t.name, "%s", l->name);
+    if (tensor_count_bad(&t)) {
+        tensor_release(&t);
+        return err_set(e, ERR_USE, "tensor '%s' has NaN or infinite weights", name);
+    }
+    if (msg_add(m, &t, e) == 0)
+        return 0;
+    tensor_release(&t);
+    return -1;
+}
+
+int site_emit_weights(struct model *model, const struct site_at *at, const struct json *prov, const char *run,
+                      const struct forward_io *io, struct err *e)
+{
+    struct weights_view v = {.block = at->block, .order = at->order, .sites = at->sites, .site = at->info.name,
+                             .K = at->info.inputs, .prov = prov};
+    struct json *linears = json_array();
+    struct msg *m = NULL;
+    int rc = -1;
+
+    for (size_t i = 0; i < at->info.count; i++) {
+        struct json *l = json_object();
+        json_set_text(l, "name", at->info.linear[i].name);
+        json_set_int(l, "rows", (int64_t)at->info.linear[i].rows);
+        if (json_push(linears, l) < 0) {
+            err_set(e, ERR_SYS, "out of memory");
+            goto out;
+        }
+    }
+    v.linears = linears;
+    m = weights_create(&v, "forward", e);
+    if (!m)
+        goto out;
+    snprintf(m->run, sizeof m->run, "%s", run);
+    for (size_t i = 0; i < at->info.count; i++)
+        if (add_linear(model, &at->info.linear[i], m, e) < 0)
+            goto out;
+    rc = io->emit(io->ctx, &m, e);
+out:
+    msg_destroy(&m);
+    json_destroy(&linears);
+    return rc;
+}
+
+static int set_linear(struct block *b, const struct site_at *at, size_t i, const struct solution_view *v, struct err *e)
+{
+    const struct site_linear *l = &at->info.linear[i];
+    const struct solution_linear *q = NULL;
+    float *w;
+
+    for (size_t k = 0; k < v->nlinears; k++)
+        if (strcmp(v->linear[k].name, l->name) == 0)
+            q = &v->linear[k];
+    if (!q || q->N != l->rows || q->K != at->info.inputs)
+        return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]", at->info.name, at->block,
+                       l->name, l->rows, at->info.inputs);
+    w = mem_raw(q->N * q->K, sizeof *w, e);
+    if (!w)
+        return -1;
+    if (grid_dequantize(q->N, q->K, q->group, q->codes->data, q->scales->dtype, q->scales->data, q->zeros->data, w, e) < 0) {
+        free(w);
+        return err_prefix(e, "'%s'", l->name);
+    }
+    return block_set_linear(b, at->site, i, w, e);
+}
+
+int site_set_commit(struct block *b, const struct site_at *at, const struct msg *m, struct err *e)
+{
+    struct solution_view v;
+
+    if (solution_read(m, &v, e) < 0)
+        return -1;
+    if (v.order != at->order)
+        return err_set(e, ERR_DATA, "got the commit of site %llu, expected %llu", (unsigned long long)v.order,
+                       (unsigned long long)at->order);
+    for (size_t i = 0; i < at->info.count; i++)
+        if (set_linear(b, at, i, &v, e) < 0)
+            return -1;
+    return 0;
+}
+
+struct json *site_prov(const struct json *before, const struct model *m, enum dtype acts, const char *order, struct err *e)
+{
+    struct json *all = before ? json_copy(before) : json_array();
+    struct json *rec = json_object();
+    char digest[17];
+
+    hash_hex(model_digest(m), digest);
+    json_set_text(rec, "stage", "forward");
+    json_set_text(rec, "version", PTQ_VERSION);
+    json_set_text(rec, "model", digest);
+    json_set_text(rec, "acts", dtype_name(acts));
+    json_set_text(rec, "order", order);
+    json_set_text(rec, "kernel", blas_kernel());
+    if (json_push(all, rec) < 0) {
+        json_destroy(&all);
+        err_set(e, ERR_SYS, "out of memory");
+    }
+    return all;
+}

@@ -1,0 +1,392 @@
+/* reduce - see reduce.h. One struct job per open (site, modality); sites are independent of each other. */
+#include "reduce.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/msg_problem.h"
+#include "reduce_sum.h"
+
+#define SITES_MAX 1000000u
+#define CHUNKS_MAX 100000000u
+
+struct lane {
+    int open;                  /* sums are allocated */
+    uint64_t next;             /* the chunk that is added next; first + count: all in */
+    uint64_t first, count;
+    struct sums sums;
+};
+
+struct job {
+    uint64_t order, block, sites, chunks;
+    uint64_t nlanes, merged;   /* merged: lanes in the total */
+    char modality[32], site[64];
+    size_t K;
+    struct lane *lanes;
+    struct sums total;
+    struct msg *weights;
+    struct msg **early;        /* acts that came before their turn in the lane */
+    size_t nearly, early_cap;
+    struct job *next;
+};
+
+struct reduce {
+    struct par *par;
+    reduce_emit emit;
+    void *ctx;
+    struct job *jobs;
+    struct sums_scratch scratch;
+    unsigned char *done;       /* by order: 1 emitted */
+    uint64_t sites, emitted;
+};
+
+struct reduce *reduce_open(struct par *par, reduce_emit emit, void *ctx, struct err *e)
+{
+    struct reduce *r = mem_array(1, sizeof *r, e);
+
+    if (!r)
+        return NULL;
+    r->par = par;
+    r->emit = emit;
+    r->ctx = ctx;
+    return r;
+}
+
+static void job_destroy(struct job *j)
+{
+    if (!j)
+        return;
+    for (uint64_t l = 0; j->lanes && l < j->nlanes; l++)
+        sums_release(&j->lanes[l].sums);
+    free(j->lanes);
+    sums_release(&j->total);
+    for (size_t i = 0; i < j->nearly; i++)
+        msg_destroy(&j->early[i]);
+    free(j->early);
+    msg_destroy(&j->weights);
+    free(j);
+}
+
+void reduce_close(struct reduce **rp)
+{
+    struct reduce *r = rp ? *rp : NULL;
+
+    if (!r)
+        return;
+    while (r->jobs) {
+        struct job *j = r->jobs;
+        r->jobs = j->next;
+        job_destroy(j);
+    }
+    free(r->scratch.tile);
+    free(r->scratch.rows);
+    free(r->done);
+    free(r);
+    *rp = NULL;
+}
+
+void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites)
+{
+    *emitted = r->emitted;
+    *sites = r->sites;
+}
+
+/* The first message says how many sites the run has; all others must say the same. */
+static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, uint64_t sites, struct err *e)
+{
+    if (!r->sites) {
+        if (!sites || sites > SITES_MAX)
+            return err_set(e, ERR_USE, "message '%s': field 'sites' is %llu, not 1 to %u", m->id,
+                           (unsigned long long)sites, SITES_MAX);
+        r->done = mem_array((size_t)sites, 1, e);
+        if (!r->done)
+            return -1;
+        r->sites = sites;
+    }
+    if (sites != r->sites || order >= sites)
+        return err_set(e, ERR_USE, "message '%s': site %llu of %llu does not belong to this run of %llu sites", m->id,
+                       (unsigned long long)order, (unsigned long long)sites, (unsigned long long)r->sites);
+    return 0;
+}
+
+/* Finds or opens the job of a site; modality NULL: any (weights come once for all). */
+static struct job *job_of(struct reduce *r, uint64_t order, const char *modality, struct err *e)
+{
+    struct job *j;
+
+    for (j = r->jobs; j; j = j->next)
+        if (j->order == order && (!modality || !*j->modality || strcmp(j->modality, modality) == 0))
+            return j;
+    j = mem_array(1, sizeof *j, e);
+    if (!j)
+        return NULL;
+    j->order = order;
+    j->next = r->jobs;
+    r->jobs = j;
+    return j;
+}
+
+static int job_start(struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
+{
+    if (!a->chunks || a->chunks > CHUNKS_MAX || !a->lanes || a->lanes > a->chunks)
+        return err_set(e, ERR_USE, "message '%s': %llu chunks in %llu lanes is impossible", m->id,
+                       (unsigned long long)a->chunks, (unsigned long long)a->lanes);
+    if (sums_init(&j->total, a->K, e) < 0)
+        return -1;
+    j->lanes = mem_array((size_t)a->lanes, sizeof *j->lanes, e);
+    if (!j->lanes)
+        return -1;
+    j->nlanes = a->lanes;
+    j->chunks = a->chunks;
+    j->K = a->K;
+    j->block = a->block;
+    j->sites = a->sites;
+    snprintf(j->site, sizeof j->site, "%s", a->site);
+    snprintf(j->modality, sizeof j->modality, "%s", a->modality);
+    for (uint64_t l = 0; l < a->lanes; l++) {
+        j->lanes[l].first = l * a->chunks / a->lanes;
+        j->lanes[l].count = (l + 1) * a->chunks / a->lanes - j->lanes[l].first;
+        j->lanes[l].next = j->lanes[l].first;
+    }
+    return 0;
+}
+
+static int check_acts(const struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
+{
+    if (a->K != j->K || a->chunks != j->chunks || a->lanes != j->nlanes || a->block != j->block ||
+        strcmp(a->site, j->site) != 0)
+        return err_set(e, ERR_USE,
+                       "message '%s': %s of block %llu (%zu inputs, %llu chunks, %llu lanes) does not match %s of block "
+                       "%llu (%zu, %llu, %llu) that came before", m->id, a->site, (unsigned long long)a->block, a->K,
+                       (unsigned long long)a->chunks, (unsigned long long)a->lanes, j->site,
+                       (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
+                       (unsigned long long)j->nlanes);
+    if (a->lane >= j->nlanes || a->chunk < j->lanes[a->lane].first ||
+        a->chunk - j->lanes[a->lane].first >= j->lanes[a->lane].count)
+        return err_set(e, ERR_USE, "message '%s': chunk %llu is not in lane %llu", m->id, (unsigned long long)a->chunk,
+                       (unsigned long long)a->lane);
+    return 0;
+}
+
+/* Merges finished lanes, in lane order. */
+static int merge_lanes(struct job *j, struct err *e)
+{
+    while (j->merged < j->nlanes) {
+        struct lane *l = &j->lanes[j->merged];
+        if (l->next < l->first + l->count)
+            return 0;
+        if (l->open && sums_merge(&j->total, &l->sums, j->K, e) < 0)
+            return -1;
+        sums_release(&l->sums);
+        j->merged++;
+    }
+    return 0;
+}
+
+static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a, struct err *e)
+{
+    struct lane *l = &j->lanes[a->lane];
+
+    if (!l->open) {
+        if (sums_init(&l->sums, j->K, e) < 0)
+            return -1;
+        l->open = 1;
+    }
+    if (sums_add_rows(&l->sums, a, &r->scratch, r->par, e) < 0)
+        return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
+                          (unsigned long long)a->chunk);
+    l->next++;
+    return merge_lanes(j, e);
+}
+
+/* Adds early chunks whose turn has come; starts over after each, until none fits. */
+static int add_early(struct reduce *r, struct job *j, struct err *e)
+{
+    struct acts_view a;
+
+    for (size_t i = 0; i < j->nearly;) {
+        if (acts_read(j->early[i], &a, e) < 0)
+            return -1;
+        if (a.chunk > j->lanes[a.lane].next) {
+            i++;
+            continue;
+        }
+        if (a.chunk == j->lanes[a.lane].next && add_chunk(r, j, &a, e) < 0)
+            return -1;
+        msg_destroy(&j->early[i]);
+        j->early[i] = j->early[--j->nearly];
+        i = 0;
+    }
+    return 0;
+}
+
+static struct json *length_table(const struct sums *s)
+{
+    struct json *all = json_array();
+
+    for (size_t i = 0; all && i < s->nbins; i++) {
+        struct json *row = json_array();
+        json_push(row, json_int((int64_t)s->bins[i].length));
+        json_push(row, json_int((int64_t)s->bins[i].sequences));
+        json_push(row, json_real_value(s->bins[i].sum_w));
+        if (json_push(all, row) < 0)
+            json_destroy(&all);
+    }
+    return all;
+}
+
+/* S moves out of the job into the message. */
+static int move_sums(struct job *j, struct msg *m, struct err *e)
+{
+    uint64_t n = (uint64_t)j->K * (j->K + 1) / 2;
+    struct tensor s;
+
+    if (tensor_borrow(&s, "S", DT_F64, 1, &n, j->total.s, e) < 0)
+        return -1;
+    s.release = free;
+    s.owner = j->total.s;
+    j->total.s = NULL;
+    if (msg_add(m, &s, e) == 0)
+        return 0;
+    tensor_release(&s);
+    return -1;
+}
+
+/* The finished problem: S moves out of the job, the weights out of their message. */
+static struct msg *job_problem(struct job *j, struct err *e)
+{
+    struct weights_view w;
+    struct problem_view v;
+    struct msg *m = NULL;
+    struct json *lengths = length_table(&j->total);
+
+    if (weights_read(j->weights, &w, e) < 0)
+        goto out;
+    if (w.K != j->K) {
+        err_set(e, ERR_USE, "message '%s': weights have %zu inputs, the rows %zu", j->weights->id, w.K, j->K);
+        goto out;
+    }
+    v = (struct problem_view){.block = j->block, .order = j->order, .sites = j->sites, .site = j->site,
+                              .modality = j->modality, .K = j->K, .tokens = j->total.tokens,
+                              .sequences = j->total.sequences, .sum_w = j->total.sum_w, .sum_w2 = j->total.sum_w2,
+                              .lengths = lengths, .prov = w.prov, .bytes_in = j->total.bytes};
+    v.nlinears = j->weights->ntensors;
+    for (size_t i = 0; i < v.nlinears; i++)
+        v.linear[i] = &j->weights->tensors[i];
+    m = problem_create(&v, "reduce", e);
+    if (!m)
+        goto out;
+    snprintf(m->run, sizeof m->run, "%s", j->weights->run);
+    if (move_sums(j, m, e) < 0)
+        goto fail;
+    for (size_t i = 0; i < j->weights->ntensors; i++)
+        if (msg_add(m, &j->weights->tensors[i], e) < 0)
+            goto fail;
+    goto out;
+fail:
+    msg_destroy(&m);
+out:
+    json_destroy(&lengths);
+    return m;
+}
+
+static int job_emit(struct reduce *r, struct job *j, struct err *e)
+{
+    struct job **at = &r->jobs;
+    struct msg *m;
+
+    if (!j->weights || !j->nlanes || j->merged < j->nlanes)
+        return 0;
+    m = job_problem(j, e);
+    if (!m)
+        return -1;
+    while (*at != j)
+        at = &(*at)->next;
+    *at = j->next;
+    r->done[j->order] = 1;
+    r->emitted++;
+    job_destroy(j);
+    if (r->emit(r->ctx, &m, e) < 0) {
+        msg_destroy(&m);
+        return -1;
+    }
+    return 0;
+}
+
+static int push_weights(struct reduce *r, struct msg **m, struct err *e)
+{
+    struct weights_view w;
+    struct job *j;
+
+    if (weights_read(*m, &w, e) < 0 || check_sites(r, *m, w.order, w.sites, e) < 0)
+        return -1;
+    if (r->done[w.order])
+        return 0;
+    j = job_of(r, w.order, NULL, e);
+    if (!j)
+        return -1;
+    if (j->weights)
+        return 0;
+    j->weights = *m;
+    *m = NULL;
+    return job_emit(r, j, e);
+}
+
+static int push_acts(struct reduce *r, struct msg **m, struct err *e)
+{
+    struct acts_view a;
+    struct job *j;
+
+    if (acts_read(*m, &a, e) < 0 || check_sites(r, *m, a.order, a.sites, e) < 0)
+        return -1;
+    if (r->done[a.order])
+        return 0;
+    j = job_of(r, a.order, a.modality, e);
+    if (!j || (!j->nlanes && job_start(j, *m, &a, e) < 0) || check_acts(j, *m, &a, e) < 0)
+        return -1;
+    if (a.chunk < j->lanes[a.lane].next)
+        return 0;
+    if (a.chunk > j->lanes[a.lane].next) {
+        if (mem_grow((void **)&j->early, &j->early_cap, j->nearly + 1, sizeof *j->early, e) < 0)
+            return -1;
+        j->early[j->nearly++] = *m;
+        *m = NULL;
+        return 0;
+    }
+    if (add_chunk(r, j, &a, e) < 0 || add_early(r, j, e) < 0)
+        return -1;
+    return job_emit(r, j, e);
+}
+
+int reduce_push(struct reduce *r, struct msg **m, struct err *e)
+{
+    int rc;
+
+    switch ((*m)->kind) {
+    case MSG_WEIGHTS: rc = push_weights(r, m, e); break;
+    case MSG_ACTS: rc = push_acts(r, m, e); break;
+    default:
+        rc = err_set(e, ERR_USE, "message '%s' is a %s; a reducer takes acts and weights", (*m)->id,
+                     msg_kind_name((*m)->kind));
+    }
+    msg_destroy(m);
+    return rc;
+}
+
+int reduce_finish(struct reduce *r, struct err *e)
+{
+    if (!r->sites)
+        return err_set(e, ERR_DATA, "the stream ended without a single row; did the stage before fail?");
+    for (uint64_t i = 0; i < r->sites; i++)
+        if (!r->done[i]) {
+            const struct job *j = r->jobs;
+            while (j && j->order != i)
+                j = j->next;
+            return err_set(e, ERR_DATA, "the stream ended early: site %llu of %llu%s%s is not complete%s",
+                           (unsigned long long)i + 1, (unsigned long long)r->sites, j ? " " : "", j ? j->site : "",
+                           j && !j->weights ? " (no weights came)" : "");
+        }
+    return 0;
+}

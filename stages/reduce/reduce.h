@@ -1,0 +1,29 @@
+/* reduce - raw sums over the calibration rows of each site, emitted as one problem when every chunk has been counted.
+ *
+ * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2, tokens, sequences, lengths (DESIGN 3.5).
+ * One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in chunk order within a lane, lanes in lane order, so the
+ * sums do not depend on arrival, on workers or on threads. A chunk that was already counted is dropped; one that comes early waits.
+ * Nothing is normalised here: whoever solves divides by sum w.
+ * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet. */
+#ifndef PTQ_REDUCE_H
+#define PTQ_REDUCE_H
+
+#include "../../common/base/err.h"
+#include "../../common/base/par.h"
+#include "../../common/wire/msg.h"
+
+struct reduce;
+
+/* Takes the finished problem over (sets *m to NULL when it succeeds). */
+typedef int (*reduce_emit)(void *ctx, struct msg **m, struct err *e);
+
+struct reduce *reduce_open(struct par *par, reduce_emit emit, void *ctx, struct err *e); /* par: borrowed */
+/* Counts one weights or acts message; *m is taken over. Emits a problem when it completes a site. */
+int reduce_push(struct reduce *r, struct msg **m, struct err *e);
+/* The stream has ended: every site must have been emitted (ERR_DATA names what is missing). */
+int reduce_finish(struct reduce *r, struct err *e);
+/* Sites emitted so far, and of how many (0 before the first message). */
+void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites);
+void reduce_close(struct reduce **r);
+
+#endif

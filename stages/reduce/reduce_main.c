@@ -1,0 +1,102 @@
+/* ptq-reduce - adds up the calibration rows of each site and emits problems. The core is reduce.c. */
+#include <stddef.h>
+#include <unistd.h>
+
+#include "../../common/base/log.h"
+#include "../../common/base/opt.h"
+#include "../../common/base/sig.h"
+#include "../../common/base/status.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/wire/link.h"
+#include "reduce.h"
+
+struct reduce_opts {
+    const char *in, *out;
+    int64_t threads, peers, status_fd;
+    uint64_t credit;
+    int zstd, quiet, verbose, insecure;
+};
+
+static const struct opt table[] = {
+    {"in", OPT_TEXT, offsetof(struct reduce_opts, in), "EP", "where rows come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
+    {"out", OPT_TEXT, offsetof(struct reduce_opts, out), "EP", "where problems go", 0, 0, NULL},
+    {"peers", OPT_INT, offsetof(struct reduce_opts, peers), "N", "forward workers whose end is the end of the stream", 1, 65536, NULL},
+    {"threads", OPT_INT, offsetof(struct reduce_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
+    {"credit", OPT_SIZE, offsetof(struct reduce_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
+    {"zstd", OPT_FLAG, offsetof(struct reduce_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},
+    {"status-fd", OPT_INT, offsetof(struct reduce_opts, status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL},
+    {"insecure", OPT_FLAG, offsetof(struct reduce_opts, insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct reduce_opts, quiet), NULL, "warnings and errors only", 0, 0, NULL},
+    {"verbose", OPT_FLAG, offsetof(struct reduce_opts, verbose), NULL, "more lines", 0, 0, NULL},
+    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
+};
+
+static const struct opt_spec spec = {
+    "ptq-reduce", "adds up the inputs of each site over all calibration rows; one problem per site",
+    "[--in EP] [--out EP] [options]", table,
+    "The sums are the same bytes for any number of workers and threads on one type of CPU kernel\n"
+    "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).", 0, 0,
+};
+
+static int emit(void *ctx, struct msg **m, struct err *e)
+{
+    return link_send(ctx, m, e);
+}
+
+static int pump(struct link *in, struct reduce *r, struct err *e)
+{
+    struct msg *m = NULL;
+    uint64_t done, sites;
+    int rc;
+
+    while ((rc = link_recv(in, &m, -1, e)) == 1) {
+        if (reduce_push(r, &m, e) < 0)
+            return -1;
+        reduce_progress(r, &done, &sites);
+        status_update("reduce", -1, NULL, done, sites, "sites");
+    }
+    if (rc == 2)
+        return err_set(e, ERR_DATA, "told to stop before the stream ended");
+    return rc < 0 ? -1 : reduce_finish(r, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct reduce_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
+                            .status_fd = -1, .credit = (uint64_t)64 << 20};
+    struct err e = {0};
+    struct link *in = NULL, *out = NULL;
+    struct reduce *r = NULL;
+    struct par *par = NULL;
+    int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
+
+    if (rc > 0)
+        return 0;
+    log_init("reduce", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
+    if (rc < 0 || blas_start(argv, &e) < 0 || sig_init(&e) < 0) {
+        rc = -1;
+        goto out;
+    }
+    rc = -1;
+    status_init("reduce", (int)o.status_fd);
+    par = par_open((size_t)o.threads, &e);
+    in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
+                                 .credit_messages = 64, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
+    out = !in ? NULL : link_open(o.out, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve",
+                                 .compress = o.zstd ? FRAME_ZSTD : FRAME_RAW, .insecure = o.insecure}, &e);
+    r = !out ? NULL : reduce_open(par, emit, out, &e);
+    if (!r)
+        goto out;
+    rc = pump(in, r, &e);
+    if (link_end(out, rc == 0, rc < 0 ? e.text : NULL, rc < 0 ? NULL : &e) < 0)
+        rc = -1;
+out:
+    if (rc < 0)
+        log_fatal(&e);
+    status_end();
+    reduce_close(&r);
+    link_close(&in);
+    link_close(&out);
+    par_close(&par);
+    return rc < 0 ? err_exit(&e) : 0;
+}

@@ -1,0 +1,167 @@
+/* reduce_sum - see reduce_sum.h.
+ *
+ * Rows that all bear one weight c are summed unweighted and scaled once: weights of 1 then give the very bytes of no weights.
+ * Rows of different weight are multiplied by sqrt(w) first (f32). Leaves out D, which needs a second stream of rows. */
+#include "reduce_sum.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/tensor/blas.h"
+
+int sums_init(struct sums *x, size_t K, struct err *e)
+{
+    size_t n;
+
+    memset(x, 0, sizeof *x);
+    if (mem_mul(K, K + 1, &n) < 0)
+        return err_set(e, ERR_USE, "a site of %zu inputs is too wide", K);
+    x->s = mem_raw(n / 2, sizeof *x->s, e);
+    if (!x->s)
+        return -1;
+    memset(x->s, 0, n / 2 * sizeof *x->s);
+    return 0;
+}
+
+void sums_release(struct sums *x)
+{
+    free(x->s);
+    free(x->bins);
+    memset(x, 0, sizeof *x);
+}
+
+static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w, struct err *e)
+{
+    size_t i = 0;
+
+    while (i < x->nbins && x->bins[i].length < length)
+        i++;
+    if (i == x->nbins || x->bins[i].length != length) {
+        if (mem_grow((void **)&x->bins, &x->bins_cap, x->nbins + 1, sizeof *x->bins, e) < 0)
+            return -1;
+        memmove(x->bins + i + 1, x->bins + i, (x->nbins - i) * sizeof *x->bins);
+        x->nbins++;
+        x->bins[i] = (struct length_bin){length, 0, 0};
+    }
+    x->bins[i].sequences += sequences;
+    x->bins[i].sum_w += sum_w;
+    return 0;
+}
+
+/* One weight for all rows? *c is it. */
+static int weight_is_constant(const float *w, size_t T, double *c)
+{
+    *c = w ? (double)w[0] : 1;
+    for (size_t t = 1; w && t < T; t++)
+        if (w[t] != w[0])
+            return 0;
+    return 1;
+}
+
+static int count_rows(struct sums *x, const struct acts_view *a, struct err *e)
+{
+    size_t t = 0;
+
+    for (size_t s = 0; s < a->nseq; s++) {
+        double sum = 0;
+        size_t end = t + (size_t)a->lengths[s];
+        for (; t < end; t++) {
+            double w = a->w ? (double)a->w[t] : 1;
+            if (!(w >= 0) || !isfinite(w))
+                return err_set(e, ERR_USE, "token weight %g is not a number from 0 up", w);
+            sum += w;
+            x->sum_w2 += w * w;
+        }
+        x->sum_w += sum;
+        if (count_length(x, (uint64_t)a->lengths[s], 1, sum, e) < 0)
+            return -1;
+    }
+    x->tokens += a->T;
+    x->sequences += a->nseq;
+    x->bytes += a->x->bytes;
+    return 0;
+}
+
+/* rows = sqrt(w) x, f32 */
+static int scale_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
+{
+    size_t n;
+
+    if (mem_mul(a->T, a->K, &n) < 0 || mem_grow((void **)&t->rows, &t->rows_cap, n, sizeof *t->rows, e) < 0)
+        return -1;
+    if (dtype_to_f32(a->x->dtype, a->x->data, n, t->rows) < 0)
+        return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(a->x->dtype));
+    for (size_t i = 0; i < a->T; i++) {
+        float r = sqrtf(a->w[i]);
+        for (size_t k = 0; k < a->K; k++)
+            t->rows[i * a->K + k] *= r;
+    }
+    return 0;
+}
+
+struct add_job {
+    double *s;
+    const float *tile;
+    size_t K;
+    double c;
+};
+
+/* A band of rows of the triangle; bands are fixed, each element is written once. */
+#define BAND 64
+static int add_band(void *ctx, size_t band, size_t worker, struct err *e)
+{
+    struct add_job *j = ctx;
+    size_t end = (band + 1) * BAND < j->K ? (band + 1) * BAND : j->K;
+
+    (void)worker;
+    for (size_t i = band * BAND; i < end; i++) {
+        double *s = j->s + i * (i + 1) / 2;
+        const float *row = j->tile + i * j->K;
+        for (size_t k = 0; k <= i; k++)
+            s[k] += j->c * (double)row[k];
+        if (!isfinite(s[i]))
+            return err_set(e, ERR_DATA, "input channel %zu has infinite or NaN activations", i);
+    }
+    return 0;
+}
+
+int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+{
+    struct add_job j = {x->s, NULL, a->K, 1};
+    const void *data = a->x->data;
+    int constant = weight_is_constant(a->w, a->T, &j.c);
+    size_t n;
+
+    if (count_rows(x, a, e) < 0)
+        return -1;
+    if (mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
+        return -1;
+    if (!constant) {
+        if (scale_rows(a, t, e) < 0)
+            return -1;
+        j.c = 1;
+    }
+    if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
+                  constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)
+        return -1;
+    j.tile = t->tile;
+    return par_for(p, (a->K + BAND - 1) / BAND, add_band, &j, e);
+}
+
+int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
+{
+    size_t n = K * (K + 1) / 2;
+
+    for (size_t i = 0; i < n; i++)
+        x->s[i] += y->s[i];
+    x->sum_w += y->sum_w;
+    x->sum_w2 += y->sum_w2;
+    x->tokens += y->tokens;
+    x->sequences += y->sequences;
+    x->bytes += y->bytes;
+    for (size_t i = 0; i < y->nbins; i++)
+        if (count_length(x, y->bins[i].length, y->bins[i].sequences, y->bins[i].sum_w, e) < 0)
+            return -1;
+    return 0;
+}

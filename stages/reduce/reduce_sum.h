@@ -1,0 +1,40 @@
+/* reduce_sum - the sums of one site: a packed f64 triangle per lane, merged in lane order. Private to the stage. */
+#ifndef PTQ_REDUCE_SUM_H
+#define PTQ_REDUCE_SUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/base/par.h"
+#include "../../common/wire/msg_chunk.h"
+
+struct length_bin {
+    uint64_t length, sequences;
+    double sum_w;
+};
+
+/* What is added up over the rows of a chunk, a lane or a site. */
+struct sums {
+    double *s;               /* packed lower triangle, K(K+1)/2 */
+    double sum_w, sum_w2;
+    uint64_t tokens, sequences, bytes;
+    size_t nbins, bins_cap;
+    struct length_bin *bins; /* in order of length */
+};
+
+/* tile: [K,K] f32; rows: weighted rows. Both grow as needed. */
+struct sums_scratch {
+    float *tile;
+    size_t tile_cap;
+    float *rows;
+    size_t rows_cap;
+};
+
+int sums_init(struct sums *x, size_t K, struct err *e);
+void sums_release(struct sums *x);
+/* Adds the rows of one chunk. */
+int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+/* x += y, element by element. */
+int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e);
+
+#endif

@@ -1,0 +1,220 @@
+/* reduce: sums against plain loops, the same bytes whatever the order of arrival, repeats dropped, weights, missing chunks. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../common/base/rng.h"
+#include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/msg_problem.h"
+#include "../../stages/reduce/reduce.h"
+
+#define NK 37
+#define NT 50
+#define CHUNKS 7
+#define LANES 3
+
+static struct msg *kept;
+
+static int keep(void *ctx, struct msg **m, struct err *e)
+{
+    (void)ctx;
+    (void)e;
+    assert_null(kept);
+    kept = *m;
+    *m = NULL;
+    return 0;
+}
+
+static float value(uint64_t chunk, size_t i)
+{
+    struct rng r;
+
+    rng_seed(&r, chunk, i);
+    return (float)rng_normal(&r);
+}
+
+/* One chunk of two sequences; weight: NULL, or one per sequence. */
+static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
+{
+    static const int32_t lengths[2] = {20, 30};
+    struct err e = {0};
+    struct acts_view v = {.block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .chunk = chunk, .chunks = CHUNKS,
+                          .lanes = LANES, .modality = "text", .T = NT, .K = NK, .nseq = 2, .lengths = lengths};
+    float rows[NT * NK], w[NT];
+    struct msg *m;
+    void *x;
+
+    while ((v.lane + 1) * CHUNKS / LANES <= chunk)
+        v.lane++;
+    v.lane_first = v.lane * CHUNKS / LANES;
+    v.lane_count = (v.lane + 1) * CHUNKS / LANES - v.lane_first;
+    for (size_t t = 0; weight && t < NT; t++)
+        w[t] = weight[t >= 20];
+    v.w = weight ? w : NULL;
+    m = acts_write(&v, type, &x, "test", &e);
+    assert_non_null(m);
+    for (size_t i = 0; i < NT * NK; i++)
+        rows[i] = value(chunk, i);
+    assert_int_equal(dtype_from_f32(type, rows, NT * NK, x), 0);
+    return m;
+}
+
+static struct msg *weights_of(void)
+{
+    struct err e = {0};
+    struct json *linears = json_array(), *l = json_object();
+    struct weights_view v = {.block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .K = NK, .linears = linears};
+    uint64_t shape[2] = {4, NK};
+    struct msg *m;
+    float *w;
+
+    json_set_text(l, "name", "l.q");
+    json_set_int(l, "rows", 4);
+    json_push(linears, l);
+    m = weights_create(&v, "test", &e);
+    assert_non_null(m);
+    w = msg_add_new(m, "l.q", DT_F32, 2, shape, &e);
+    for (size_t i = 0; i < 4 * NK; i++)
+        w[i] = (float)i;
+    json_destroy(&linears);
+    return m;
+}
+
+/* Pushes the chunks in this order (-1 ends), then the weights; the problem lands in `kept`. */
+static void reduce_all(const int *order, enum dtype type, const float *weight, size_t threads)
+{
+    struct err e = {0};
+    struct par *par = par_open(threads, &e);
+    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct msg *m;
+
+    for (; *order >= 0; order++) {
+        m = acts_of((uint64_t)*order, type, weight);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+        assert_null(m);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0 || reduce_finish(r, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_close(&r);
+    par_close(&par);
+}
+
+static void sums_are_those_of_plain_loops(void **state)
+{
+    const float weight[2] = {0.25f, 2};
+    struct err e = {0};
+    struct problem_view v;
+    const double *s;
+
+    (void)state;
+    reduce_all((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_F32, weight, 1);
+    assert_int_equal(problem_read(kept, &v, &e), 0);
+    assert_int_equal(v.tokens, CHUNKS * NT);
+    assert_int_equal(v.sequences, CHUNKS * 2);
+    assert_true(fabs(v.sum_w - CHUNKS * (20 * 0.25 + 30 * 2)) < 1e-9);
+    assert_true(fabs(v.sum_w2 - CHUNKS * (20 * 0.0625 + 30 * 4)) < 1e-9);
+    assert_int_equal(v.nlinears, 1);
+    s = v.S->data;
+    for (size_t i = 0; i < NK; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double want = 0, size = 0;
+            for (uint64_t c = 0; c < CHUNKS; c++)
+                for (size_t t = 0; t < NT; t++) {
+                    double p = (double)weight[t >= 20] * (double)value(c, t * NK + i) * (double)value(c, t * NK + j);
+                    want += p;
+                    size += fabs(p);
+                }
+            /* f32 rows scaled by sqrt(w) (three roundings) and NT products summed in f32 */
+            assert_true(fabs(s[i * (i + 1) / 2 + j] - want) <= (NT + 4) * 6e-8 * size);
+        }
+    msg_destroy(&kept);
+}
+
+static void assert_same_sums(const int *order, enum dtype type, const float *weight, size_t threads)
+{
+    struct msg *first = kept;
+
+    kept = NULL;
+    reduce_all(order, type, weight, threads);
+    assert_memory_equal(msg_tensor(first, "S")->data, msg_tensor(kept, "S")->data, msg_tensor(kept, "S")->bytes);
+    msg_destroy(&kept);
+    kept = first;
+}
+
+static void arrival_and_threads_change_no_byte(void **state)
+{
+    const float ones[2] = {1, 1};
+
+    (void)state;
+    reduce_all((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_BF16, NULL, 1);
+    assert_same_sums((const int[]){6, 5, 4, 3, 2, 1, 0, -1}, DT_BF16, NULL, 2);
+    assert_same_sums((const int[]){4, 0, 5, 2, 1, 6, 3, -1}, DT_BF16, NULL, 3);
+    assert_same_sums((const int[]){0, 0, 1, 5, 5, 2, 3, 4, 1, 6, 0, -1}, DT_BF16, NULL, 1); /* repeats */
+    assert_same_sums((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_BF16, ones, 1);
+    msg_destroy(&kept);
+}
+
+static void a_missing_chunk_is_named(void **state)
+{
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct msg *m;
+
+    (void)state;
+    assert_int_equal(reduce_finish(r, &e), -1);
+    for (uint64_t c = 0; c < CHUNKS - 1; c++) {
+        m = acts_of(c, DT_F32, NULL);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    assert_null(kept);
+    assert_int_equal(reduce_finish(r, &e), -1);
+    assert_int_equal(e.kind, ERR_DATA);
+    assert_non_null(strstr(e.text, "attn.qkv"));
+    reduce_close(&r);
+    reduce_close(NULL);
+    par_close(&par);
+}
+
+static void wrong_messages_are_refused(void **state)
+{
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct msg *m = msg_create(MSG_COMMIT, "test", &e);
+
+    (void)state;
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_null(m);
+    assert_non_null(strstr(e.text, "commit"));
+    m = acts_of(0, DT_F32, NULL);
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    m = acts_of(1, DT_F32, NULL);
+    json_set_int(m->meta, "sites", 9);
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    m = acts_of(1, DT_F32, NULL);
+    ((float *)msg_tensor(m, "x")->data)[NK + 3] = NAN;
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_non_null(strstr(e.text, "channel 3"));
+    reduce_close(&r);
+    par_close(&par);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_messages_are_refused),
+        cmocka_unit_test(a_missing_chunk_is_named),
+        cmocka_unit_test(sums_are_those_of_plain_loops),
+        cmocka_unit_test(arrival_and_threads_change_no_byte),
+    };
+    return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
+}
