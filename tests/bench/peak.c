@@ -1,0 +1,133 @@
+/* peak - what this machine can do, and what a run needs at least.
+ *
+ *   peak                          best f32 product rate of blas.h on all cores, GF/s
+ *   peak MODEL TOKENS LENGTH      flops that a GPTQ run cannot do without, one "name value" a line
+ *
+ * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the last linear, whose output nobody needs),
+ * attention 4 d_attn (LENGTH / 2) per token and block, one triangle of S per site K^2 per token (multiply and add), solve
+ * N K^2 + 2/3 K^3 per site. Not counted: norms, activations, sampling, packing, compression, copies. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../common/base/clock.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/par.h"
+#include "../../common/model/config.h"
+#include "../../common/model/site.h"
+#include "../../common/tensor/blas.h"
+
+#define SIDE 2048
+#define TILE 1024
+#define SECONDS 2.0
+
+struct tiles {
+    const float *a, *b;
+    float *c;
+};
+
+static int tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    struct tiles *t = ctx;
+
+    (void)i;
+    return blas_sgemm(0, 0, TILE, TILE, TILE, 1, t->a, TILE, t->b, TILE, 0, t->c + worker * TILE * TILE, TILE, e);
+}
+
+/* Best rate of repeated products; library: 0 blas_linear, 1 a blas_sgemm tile on every core. */
+static int best_rate(struct par *p, int library, const float *a, const float *b, float *c, double *best, struct err *e)
+{
+    double end = clock_wall() + SECONDS;
+    size_t threads = par_threads(p);
+
+    while (clock_wall() < end) {
+        struct tiles t = { a, b, c };
+        double began = clock_wall(), flops, rate;
+        int rc;
+
+        if (library == 0) {
+            flops = 2.0 * SIDE * SIDE * SIDE;
+            rc = blas_linear(p, SIDE, SIDE, SIDE, a, SIDE, b, SIDE, c, SIDE, 0, e);
+        } else {
+            flops = 2.0 * TILE * TILE * TILE * (double)threads;
+            rc = par_for(p, threads, tile, &t, e);
+        }
+        if (rc != 0)
+            return -1;
+        rate = flops / (clock_wall() - began);
+        *best = rate > *best ? rate : *best;
+    }
+    return 0;
+}
+
+static int measure(struct err *e)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t threads = cores > 0 ? (size_t)cores : 1, n = (size_t)SIDE * SIDE;
+    struct par *p = par_open(threads, e);
+    float *a = mem_raw(n, sizeof *a, e), *b = mem_raw(n, sizeof *b, e);
+    float *c = mem_raw(n > threads * TILE * TILE ? n : threads * TILE * TILE, sizeof *c, e);
+    double best = 0;
+    int rc = -1;
+
+    if (p && a && b && c) {
+        for (size_t i = 0; i < n; i++) {
+            a[i] = (float)(i % 13) * 0.1F - 0.5F;
+            b[i] = (float)(i % 17) * 0.1F - 0.7F;
+        }
+        rc = best_rate(p, 0, a, b, c, &best, e) != 0 ? -1 : best_rate(p, 1, a, b, c, &best, e);
+    }
+    if (rc == 0)
+        printf("%.1f\n", best / 1e9);
+    free(c);
+    free(b);
+    free(a);
+    par_close(&p);
+    return rc;
+}
+
+static int count(const char *dir, double tokens, double length, struct err *e)
+{
+    double weights = 0, gram = 0, solve = 0, last = 0;
+    struct config c;
+
+    if (config_read(dir, &c, e) != 0)
+        return -1;
+    for (size_t s = 0; s < SITE_COUNT; s++) {
+        struct site_info site;
+        double K, N = 0;
+
+        site_describe(&c, 0, (enum site)s, &site);
+        K = (double)site.inputs;
+        for (size_t i = 0; i < site.count; i++)
+            N += (double)site.linear[i].rows;
+        weights += N * K;
+        gram += K * K;
+        solve += N * K * K + 2.0 / 3 * K * K * K;
+        last = N * K;
+    }
+    printf("forward %.6g\n", 2 * tokens * ((double)c.layers * weights - last));
+    printf("attention %.6g\n", tokens * (double)c.layers * 4 * (double)(c.heads * c.head_dim) * length / 2);
+    printf("hessian %.6g\n", tokens * (double)c.layers * gram);
+    printf("solve %.6g\n", (double)c.layers * solve);
+    config_release(&c);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = { 0 };
+    int rc;
+
+    if (argc != 1 && argc != 4) {
+        fputs("usage: peak [MODEL TOKENS LENGTH]\n", stderr);
+        return ERR_USE;
+    }
+    rc = blas_start(argv, &e);
+    if (rc == 0)
+        rc = argc == 1 ? measure(&e) : count(argv[1], atof(argv[2]), atof(argv[3]), &e);
+    if (rc != 0)
+        fprintf(stderr, "peak: fatal: %s\n", e.text);
+    return err_exit(&e);
+}
