@@ -19,8 +19,9 @@ struct work {
     const struct solve_opts *o;
     const struct solver *solver;
     struct problem_view v;
-    struct msg *problem, *solution;
-    struct json *linears; /* of the solution, until they are all there */
+    struct solution_view s;
+    struct msg *problem;
+    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
     double *H, *D;
     struct solve_stats stats;
     struct solve_note *note;
@@ -200,40 +201,9 @@ static struct json *record(const struct work *w)
     return r;
 }
 
-static int write_meta(struct work *w, double seconds, struct err *e)
-{
-    const struct problem_view *v = &w->v;
-    struct json *m = w->solution->meta, *prov = v->prov ? json_copy(v->prov) : json_array();
-    int bad = 0;
-
-    bad |= json_push(prov, record(w));
-    bad |= json_set_int(m, "block", (int64_t)v->block);
-    bad |= json_set_int(m, "order", (int64_t)v->order);
-    bad |= json_set_int(m, "sites", (int64_t)v->sites);
-    bad |= json_set_text(m, "site", v->site);
-    bad |= json_set_text(m, "modality", v->modality);
-    bad |= json_set_int(m, "K", (int64_t)v->K);
-    bad |= json_set_int(m, "tokens", (int64_t)v->tokens);
-    bad |= json_set_int(m, "sequences", (int64_t)v->sequences);
-    bad |= json_set_real(m, "sum_w", v->sum_w);
-    bad |= json_set_real(m, "sum_w2", v->sum_w2);
-    bad |= json_set_real(m, "effective", v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
-    bad |= json_set_real(m, "coverage", w->note->coverage);
-    bad |= json_set_text(m, "solver", w->o->solver);
-    bad |= json_set_real(m, "damp", w->stats.damp);
-    bad |= json_set_int(m, "attempts", w->stats.attempts);
-    bad |= json_set_int(m, "dead", (int64_t)w->stats.dead);
-    bad |= json_set(m, "fallback", w->stats.fallback ? json_text(w->stats.fallback) : json_null_value());
-    bad |= json_set(m, "linears", w->linears);
-    w->linears = NULL;
-    bad |= json_set_real(m, "seconds", seconds);
-    bad |= json_set(m, "prov", prov);
-    return bad ? err_set(e, ERR_SYS, "%s: out of memory", w->problem->id) : 0;
-}
-
-/* Room for the three tensors of a linear, named after it. */
-static void *add_tensor(struct msg *m, const char *name, const char *part, enum dtype type, size_t rows, size_t columns,
-                        struct err *e)
+/* Room for a result, named after its linear. */
+static void *result_alloc(struct tensor *t, const char *name, const char *part, enum dtype type, size_t rows, size_t columns,
+                          struct err *e)
 {
     const uint64_t shape[2] = {rows, columns};
     char full[TENSOR_NAME];
@@ -242,48 +212,34 @@ static void *add_tensor(struct msg *m, const char *name, const char *part, enum 
         err_set(e, ERR_USE, "tensor name '%s' is too long", name);
         return NULL;
     }
-    return msg_add_new(m, full, type, 2, shape, e);
+    return tensor_alloc(t, full, type, 2, shape, e) ? NULL : t->data;
 }
 
-static int describe(struct work *w, const struct solve_job *j, const struct solve_loss *loss, struct err *e)
+static int solve_linear(struct work *w, size_t i, void *state, struct par *p, struct err *e)
 {
-    struct json *x = json_object();
-    int bad = 0;
-
-    bad |= json_set_text(x, "name", j->name);
-    bad |= json_set_int(x, "rows", (int64_t)j->N);
-    bad |= json_set_int(x, "bits", w->o->bits);
-    bad |= json_set_int(x, "group", w->o->group);
-    bad |= json_set_text(x, "grid", grid_name(w->o->grid));
-    bad |= json_set_real(x, "loss", loss->loss);
-    bad |= json_set_real(x, "rel_loss", loss->rel_loss);
-    bad |= json_set_real(x, "asym_loss", loss->asym_loss);
-    bad |= json_set_int(x, "raised", (int64_t)atomic_load(&j->raised));
-    bad |= json_push(w->linears, x);
-    return bad ? err_set(e, ERR_SYS, "%s: out of memory", w->problem->id) : 0;
-}
-
-static int solve_linear(struct work *w, void *state, const struct tensor *t, struct par *p, struct err *e)
-{
-    const size_t N = (size_t)t->shape[0], G = grid_groups(w->v.K, w->o->group);
-    struct solve_job j = {.name = t->name, .N = N, .K = w->v.K, .G = G, .w_type = t->dtype, .W = t->data, .H = w->H, .D = w->D};
+    const struct tensor *t = w->v.linear[i];
+    const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, w->o->group);
+    struct solve_job j = {.name = t->name, .N = N, .K = K, .G = G, .w_type = t->dtype, .W = t->data, .H = w->H, .D = w->D};
+    struct tensor *out = &w->results[3 * i];
     struct solve_loss loss = {0.0, 0.0, 0.0};
     void *stored;
     int rc = -1;
 
     j.scales = mem_raw(N * G, sizeof *j.scales, e);
-    j.codes = add_tensor(w->solution, t->name, "codes", DT_U8, N, j.K, e);
-    stored = add_tensor(w->solution, t->name, "scales", w->o->scale_type, N, G, e);
-    j.zeros = add_tensor(w->solution, t->name, "zeros", DT_U8, N, G, e);
-    if (!j.scales || !j.codes || !stored || !j.zeros || w->solver->solve(w->o, state, &j, p, e))
-        goto out;
-    dtype_from_f64(w->o->scale_type, j.scales, N * G, stored);
-    if (solve_loss(w->o, &j, p, &loss, e) || describe(w, &j, &loss, e))
+    j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
+    stored = result_alloc(&out[1], t->name, "scales", w->o->scale_type, N, G, e);
+    j.zeros = result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e);
+    if (!j.scales || !j.codes || !stored || !j.zeros || w->solver->solve(w->o, state, &j, p, e) ||
+        solve_loss(w->o, &j, p, &loss, e))
         goto out;
     if (!isfinite(loss.loss)) {
         err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, t->name);
         goto out;
     }
+    dtype_from_f64(w->o->scale_type, j.scales, N * G, stored);
+    w->s.linear[i] = (struct solution_linear){.name = t->name, .N = N, .K = K, .G = G, .bits = w->o->bits,
+                                              .group = w->o->group, .grid = grid_name(w->o->grid), .loss = loss.loss,
+                                              .rel_loss = loss.rel_loss, .asym_loss = loss.asym_loss};
     w->note->raised += atomic_load(&j.raised);
     if (!*w->note->worst_name || loss.rel_loss > w->note->worst) {
         w->note->worst = loss.rel_loss;
@@ -298,66 +254,103 @@ out:
 
 static int solve_all(struct work *w, struct par *p, struct err *e)
 {
-    const struct solver *s = w->solver;
     void *state = NULL;
     int rc = -1;
 
-    if (s->prepare(w->o, w->v.K, w->H, w->D, p, &state, &w->stats, e)) {
+    if (w->solver->prepare(w->o, w->v.K, w->H, w->D, p, &state, &w->stats, e)) {
         err_prefix(e, "%s", w->problem->id);
         goto out;
     }
     for (size_t i = 0; i < w->v.nlinears; i++)
-        if (solve_linear(w, state, w->v.linear[i], p, e))
+        if (solve_linear(w, i, state, p, e))
             goto out;
     rc = 0;
 out:
-    if (s->release)
-        s->release(state);
+    w->solver->release(state);
     return rc;
 }
 
-static struct msg *start_solution(const struct msg *problem, struct err *e)
+/* The message: what the problem said about itself, what was done, the results. */
+static struct msg *compose(struct work *w, double seconds, struct err *e)
 {
-    struct msg *m = msg_create(MSG_SOLUTION, "solve", e);
+    const struct problem_view *v = &w->v;
+    struct json *prov = v->prov ? json_copy(v->prov) : json_array();
+    struct msg *m = NULL;
+    int bad = json_push(prov, record(w));
 
-    if (m) {
-        memcpy(m->id, problem->id, sizeof m->id);
-        memcpy(m->run, problem->run, sizeof m->run);
-    }
+    w->s.block = v->block;
+    w->s.order = v->order;
+    w->s.sites = v->sites;
+    w->s.site = v->site;
+    w->s.K = v->K;
+    w->s.tokens = v->tokens;
+    w->s.sequences = v->sequences;
+    w->s.sum_w = v->sum_w;
+    w->s.sum_w2 = v->sum_w2;
+    w->s.solver = w->o->solver;
+    w->s.damp = w->stats.damp;
+    w->s.attempts = w->stats.attempts;
+    w->s.fallback = w->stats.fallback;
+    w->s.seconds = seconds;
+    w->s.nlinears = v->nlinears;
+    w->s.prov = prov;
+    m = bad ? NULL : solution_create(&w->s, "solve", e);
+    json_destroy(&prov);
+    if (!m)
+        return bad ? (err_set(e, ERR_SYS, "%s: out of memory", w->problem->id), NULL) : NULL;
+    memcpy(m->id, w->problem->id, sizeof m->id);
+    memcpy(m->run, w->problem->run, sizeof m->run);
+    bad |= json_set_text(m->meta, "modality", v->modality);
+    bad |= json_set_real(m->meta, "effective", v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
+    bad |= json_set_real(m->meta, "coverage", w->note->coverage);
+    bad |= json_set_int(m->meta, "dead", (int64_t)w->stats.dead);
+    bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
+    if (bad)
+        err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
+    for (size_t i = 0; !bad && i < 3 * v->nlinears; i++)
+        bad = msg_add(m, &w->results[i], e);
+    if (bad)
+        msg_destroy(&m);
     return m;
 }
 
 struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p, struct solve_note *note, struct err *e)
 {
     const double start = clock_wall();
-    struct work w = {.o = o, .solver = solver_find(o->solver), .problem = *problem, .note = note};
-    int rc = -1;
+    struct work *w = mem_array(1, sizeof *w, e);
+    struct msg *solution = NULL;
 
     *note = (struct solve_note){.coverage = 0.0};
-    if (solve_check_opts(o, e) || problem_read(w.problem, &w.v, e) || check_problem(&w, e))
+    if (!w)
         goto out;
-    note->coverage = (double)w.v.tokens / (double)w.v.K;
-    w.solution = start_solution(w.problem, e);
-    w.linears = json_array();
-    if (!w.solution || expand(&w, e) || expand_d(&w, e))
+    w->o = o;
+    w->solver = solver_find(o->solver);
+    w->problem = *problem;
+    w->note = note;
+    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || check_problem(w, e))
         goto out;
-    if (w.v.tokens == 0) {
-        w.solver = solver_find("rtn");
-        w.stats.fallback = "rtn";
+    note->coverage = (double)w->v.tokens / (double)w->v.K;
+    if (expand(w, e) || expand_d(w, e))
+        goto out;
+    if (w->v.tokens == 0) {
+        w->solver = solver_find("rtn");
+        w->stats.fallback = "rtn";
     }
-    if (solve_all(&w, p, e) || write_meta(&w, clock_wall() - start, e))
+    if (solve_all(w, p, e))
         goto out;
-    note->damp = w.stats.damp;
-    note->attempts = w.stats.attempts;
-    note->fallback = w.stats.fallback;
-    note->dead = w.stats.dead;
-    rc = 0;
+    note->damp = w->stats.damp;
+    note->attempts = w->stats.attempts;
+    note->fallback = w->stats.fallback;
+    note->dead = w->stats.dead;
+    solution = compose(w, clock_wall() - start, e);
 out:
-    free(w.H);
-    free(w.D);
-    json_destroy(&w.linears);
+    for (size_t i = 0; w && i < 3 * w->v.nlinears; i++)
+        tensor_release(&w->results[i]);
+    if (w) {
+        free(w->H);
+        free(w->D);
+    }
+    free(w);
     msg_destroy(problem);
-    if (rc)
-        msg_destroy(&w.solution);
-    return w.solution;
+    return solution;
 }
