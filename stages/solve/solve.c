@@ -298,7 +298,6 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     json_destroy(&prov);
     if (!m)
         return bad ? (err_set(e, ERR_SYS, "%s: out of memory", w->problem->id), NULL) : NULL;
-    memcpy(m->id, w->problem->id, sizeof m->id);
     memcpy(m->run, w->problem->run, sizeof m->run);
     bad |= json_set_text(m->meta, "modality", v->modality);
     bad |= json_set_real(m->meta, "effective", v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
@@ -344,7 +343,7 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     note->dead = w->stats.dead;
     solution = compose(w, clock_wall() - start, e);
 out:
-    for (size_t i = 0; w && i < 3 * w->v.nlinears; i++)
+    for (size_t i = 0; w && i < 3 * PROBLEM_LINEARS; i++)
         tensor_release(&w->results[i]);
     if (w) {
         free(w->H);
