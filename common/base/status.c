@@ -94,20 +94,22 @@ static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
 
 void status_update(const char *state, int64_t block, const char *site, uint64_t done, uint64_t total, const char *unit)
 {
+    char clean[sizeof now.state];
     double t;
     int fresh;
 
     if (now.fd < 0 && !now.live)
         return;
     t = clock_wall();
-    fresh = strncmp(now.state, state ? state : "", sizeof now.state - 1) != 0 || now.last < 0;
+    copy_plain(clean, sizeof clean, state);
+    fresh = strcmp(now.state, clean) != 0 || now.last < 0;
     if (fresh || done == 0 || now.total != total)
         now.began = t;
     now.total = total;
     if (!fresh && t - now.last < INTERVAL && (done < total || !total))
         return;
     now.last = t;
-    copy_plain(now.state, sizeof now.state, state);
+    memcpy(now.state, clean, sizeof clean);
     copy_plain(now.site, sizeof now.site, site);
     copy_plain(now.unit, sizeof now.unit, unit);
     if (now.fd >= 0)

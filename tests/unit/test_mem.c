@@ -1,0 +1,68 @@
+/* Allocation: sizes that overflow are refused, growth keeps what is there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../common/base/mem.h"
+
+static void test_overflow(void **state)
+{
+    struct err e = {0};
+    size_t out = 7, cap = 0;
+    void *p = NULL;
+
+    (void)state;
+    assert_int_equal(mem_mul(SIZE_MAX, 2, &out), -1);
+    assert_int_equal(out, 7);
+    assert_null(mem_array(SIZE_MAX / 2, 4, &e));
+    assert_int_equal(e.kind, ERR_SYS);
+    assert_non_null(strstr(e.text, "x 4 bytes"));
+    assert_null(mem_raw(SIZE_MAX - 3, 1, &e));
+    assert_null(mem_raw(SIZE_MAX, SIZE_MAX, NULL));
+    assert_int_equal(mem_grow(&p, &cap, SIZE_MAX, 16, &e), -1);
+    assert_null(p);
+    assert_int_equal(cap, 0);
+}
+
+static void test_good(void **state)
+{
+    size_t cap = 0;
+    int *grown = NULL;
+    unsigned char *z = mem_array(100, 3, NULL);
+    void *raw = mem_raw(0, 8, NULL), *odd = mem_raw(3, 7, NULL);
+    char *text = mem_printf(NULL, "%d-%s", 5, "x");
+
+    (void)state;
+    assert_non_null(z);
+    for (int i = 0; i < 300; i++)
+        assert_int_equal(z[i], 0);
+    assert_non_null(raw);
+    assert_int_equal((uintptr_t)odd % 64, 0);
+    assert_string_equal(text, "5-x");
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(mem_grow((void **)&grown, &cap, (size_t)i + 1, sizeof *grown, NULL), 0);
+        grown[i] = i;
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(grown[i], i);
+    free(z);
+    free(raw);
+    free(odd);
+    free(text);
+    free(grown);
+    text = mem_text("", NULL);
+    assert_string_equal(text, "");
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good)};
+
+    return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
+}

@@ -1,0 +1,68 @@
+/* Status: JSON lines for a supervisor that may be slow or gone. */
+#include <signal.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../common/base/json.h"
+#include "../../common/base/status.h"
+
+static void test_nobody(void **state)
+{
+    (void)state;
+    status_init("x", 9999); /* not open: silent */
+    status_update("running", 0, "attn.qkv", 1, 2, "chunks");
+    status_init("x", -1);
+    status_update(NULL, -1, NULL, 0, 0, NULL);
+    status_end();
+}
+
+static void test_lines(void **state)
+{
+    int p[2];
+    char line[1024];
+    struct err e = {0};
+    struct json *j;
+    int64_t v = 0;
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(pipe(p), 0);
+    status_init("forward", p[1]);
+    status_tokens(4096);
+    status_update("run \"x\"\n", 3, "attn.qkv", 5, 9, "chunks");
+    status_update("run \"x\"\n", 3, "attn.qkv", 6, 9, "chunks"); /* too soon: left out */
+    n = read(p[0], line, sizeof line);
+    assert_true(n > 0 && line[n - 1] == '\n' && memchr(line, '\n', (size_t)n) == line + n - 1);
+    j = json_parse(line, (size_t)n, "status", &e);
+    assert_non_null(j);
+    assert_string_equal(json_as_text(json_get(j, "stage")), "forward");
+    assert_string_equal(json_as_text(json_get(j, "state")), "run x");
+    assert_int_equal(json_as_int(json_get(j, "done"), &v), 0);
+    assert_int_equal(v, 5);
+    assert_int_equal(json_as_int(json_get(j, "tokens"), &v), 0);
+    assert_int_equal(v, 4096);
+    json_destroy(&j);
+    status_update("run \"x\"\n", 3, "attn.qkv", 9, 9, "chunks"); /* the last one always goes out */
+    assert_true(read(p[0], line, sizeof line) > 0);
+    for (int i = 0; i < 20000; i++) /* far beyond what the pipe holds: must come back */
+        status_update(i % 2 ? "a" : "b", 0, "s", 1, 2, "u");
+    close(p[0]);
+    signal(SIGPIPE, SIG_IGN);
+    status_update("gone", 0, "s", 2, 2, "u");
+    status_end();
+    close(p[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nobody), cmocka_unit_test(test_lines)};
+
+    return cmocka_run_group_tests_name("status", tests, NULL, NULL);
+}
