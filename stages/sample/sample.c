@@ -1,0 +1,282 @@
+/* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes, writes the provenance record.
+ *
+ * Leaves out: chats, images, token weights, rows of several lengths; each will be one more planner or one more tensor of a chunk. */
+#include "sample.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/fs.h"
+#include "../../common/base/hash.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/version.h"
+#include "../../common/wire/msg_chunk.h"
+#include "sample_impl.h"
+
+static const char *const mode_names[] = { "concat", "crops", "head" };
+static const char *const bos_names[] = { "auto", "yes", "no" };
+
+/* ---- opening ---- */
+
+static int tokenizer_find(struct sample *s, struct err *e)
+{
+    char *path = fs_join(s->o.model, "tokenizer.json", e);
+
+    if (!path) return -1;
+    if (fs_exists(path)) s->tokenizer = tokenizer_open(s->o.model, e);
+    else path[0] = 0;
+    if (path[0] && !s->tokenizer) {
+        free(path);
+        return -1;
+    }
+    free(path);
+    s->bos = s->tokenizer ? tokenizer_bos(s->tokenizer) : -1;
+    if (s->bos < 0 && s->o.bos == SAMPLE_BOS_YES) {
+        if (s->config.bos < 0 || (uint64_t)s->config.bos >= s->config.vocab)
+            return err_set(e, ERR_USE, "'%s': --bos yes, but neither tokenizer nor config.json names a BOS token", s->o.model);
+        s->bos = (int32_t)s->config.bos;
+    }
+    return 0;
+}
+
+static int limits_check(const struct sample *s, struct err *e)
+{
+    const struct sample_opts *o = &s->o;
+
+    if (o->length < 2) return err_set(e, ERR_USE, "--length %zu: a row has at least 2 tokens", o->length);
+    if (s->config.context && o->length > s->config.context)
+        return err_set(e, ERR_USE, "--length %zu is more than max_position_embeddings %zu of '%s'", o->length, s->config.context,
+                       o->model);
+    if (o->tokens && o->tokens < o->length)
+        return err_set(e, ERR_USE, "--tokens %llu is less than one row of --length %zu", (unsigned long long)o->tokens, o->length);
+    if (!o->lanes || !o->chunk_tokens) return err_set(e, ERR_USE, "--lanes and --chunk-tokens are at least 1");
+    return o->ndata ? 0 : err_set(e, ERR_USE, "--data FILE is needed");
+}
+
+static int chunks_cut(struct sample *s, struct err *e)
+{
+    size_t i, tokens = 0;
+
+    if (!(s->chunk_row = mem_array(s->nrow + 1, sizeof *s->chunk_row, e))) return -1;
+    for (i = 0; i < s->nrow; i++) {
+        if (i && tokens + s->row[i].length <= s->o.chunk_tokens) {
+            tokens += s->row[i].length;
+            continue;
+        }
+        s->chunk_row[s->chunks++] = i;
+        tokens = s->row[i].length;
+    }
+    s->chunk_row[s->chunks] = s->nrow;
+    s->lanes = s->o.lanes < s->chunks ? s->o.lanes : s->chunks;
+    return 0;
+}
+
+/* Copies the tokens of a row to out. */
+static void row_fill(const struct sample *s, const struct row *w, int32_t *out)
+{
+    size_t left = w->length, doc = w->doc, offset = w->offset;
+
+    if (w->bos) {
+        *out++ = s->bos;
+        left--;
+    }
+    while (left) {
+        const struct source *x = &s->source[doc++];
+        size_t take = x->n - offset < left ? x->n - offset : left;
+
+        memcpy(out, x->ids + offset, take * sizeof *out);
+        out += take;
+        left -= take;
+        offset = 0;
+    }
+}
+
+static int bos_audit(struct sample *s, struct err *e)
+{
+    int32_t *ids = mem_array(s->o.length, sizeof *ids, e);
+    size_t i;
+
+    if (!ids) return -1;
+    for (i = 0; i < s->nrow; i++) {
+        row_fill(s, &s->row[i], ids);
+        s->audit.double_bos += s->bos >= 0 && ids[0] == s->bos && ids[1] == s->bos;
+    }
+    free(ids);
+    return 0;
+}
+
+/* ---- the record ---- */
+
+static struct json *audit_json(const struct sample *s)
+{
+    const struct sample_audit *a = &s->audit;
+    const struct { const char *name; uint64_t v; } counts[] = {
+        { "documents_read", a->read }, { "documents_passed", a->passed },   { "documents_used", a->used },
+        { "documents_cropped", a->cropped }, { "documents_dropped", a->dropped }, { "duplicates", a->duplicates },
+        { "double_bos", a->double_bos }, { "remainder", a->remainder },
+    };
+    struct json *j = json_object(), *files = json_array(), *pair = json_array(), *lengths = json_array();
+    int bad = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof counts / sizeof *counts; i++) bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
+    for (i = 0; i < s->o.ndata; i++) bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
+    bad |= json_push(pair, json_int((int64_t)s->o.length)) < 0;
+    bad |= json_push(pair, json_int((int64_t)s->nrow)) < 0;
+    bad |= json_push(lengths, pair) < 0;
+    bad |= json_set(j, "file_tokens", files) < 0;
+    bad |= json_set(j, "lengths", lengths) < 0;
+    if (bad) json_destroy(&j);
+    return j;
+}
+
+static int record_build(struct sample *s, struct err *e)
+{
+    const struct sample_opts *o = &s->o;
+    char data[17], tokenizer[17] = "", *text = NULL;
+    struct json *r = s->record = json_object();
+    int bad = 0;
+
+    hash_hex(s->data_digest, data);
+    if (s->tokenizer) hash_hex(tokenizer_digest(s->tokenizer), tokenizer);
+    bad |= json_set_text(r, "stage", "sample") < 0;
+    bad |= json_set_text(r, "version", PTQ_VERSION) < 0;
+    bad |= json_set_text(r, "mode", mode_names[o->mode]) < 0;
+    bad |= json_set_int(r, "length", (int64_t)o->length) < 0;
+    bad |= json_set_int(r, "tokens", (int64_t)sample_tokens(s)) < 0;
+    bad |= json_set_int(r, "sequences", (int64_t)s->nrow) < 0;
+    bad |= json_set_int(r, "seed", (int64_t)o->seed) < 0;
+    bad |= json_set_text(r, "bos", bos_names[o->bos]) < 0;
+    bad |= json_set_int(r, "lanes", (int64_t)s->lanes) < 0;
+    bad |= json_set_int(r, "chunks", (int64_t)s->chunks) < 0;
+    bad |= json_set_int(r, "chunk_tokens", (int64_t)o->chunk_tokens) < 0;
+    bad |= json_set_int(r, "vocab", (int64_t)s->config.vocab) < 0;
+    bad |= json_set_text(r, "data", data) < 0;
+    bad |= json_set(r, "tokenizer", tokenizer[0] ? json_text(tokenizer) : json_null_value()) < 0;
+    bad |= json_set(r, "audit", audit_json(s)) < 0;
+    if (bad) return err_set(e, ERR_SYS, "no memory for the provenance record");
+    if (!(text = json_print(r, 0, e))) return -1;
+    hash_hex(hash_bytes(text, strlen(text)), s->run);
+    free(text);
+    return 0;
+}
+
+struct sample *sample_open(const struct sample_opts *o, struct err *e)
+{
+    struct sample *s = mem_array(1, sizeof *s, e);
+
+    if (!s) return NULL;
+    s->o = *o;
+    s->want = o->tokens ? o->tokens / (o->length ? o->length : 1) : UINT64_MAX;
+    if (config_read(o->model, &s->config, e) < 0) goto fail;
+    s->config_open = 1;
+    if (limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 || sample_digest(s, e) < 0) goto fail;
+    if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e))) goto fail;
+    s->audit.file_tokens = s->file_tokens;
+    s->audit.files = o->ndata;
+    s->audit.remainder = o->tokens % o->length;
+    if (sample_plan(s, e) < 0 || chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || record_build(s, e) < 0) goto fail;
+    return s;
+fail:
+    sample_close(&s);
+    return NULL;
+}
+
+void sample_close(struct sample **s)
+{
+    size_t i;
+
+    if (!s || !*s) return;
+    for (i = 0; i < (*s)->nsource; i++) free((*s)->source[i].ids);
+    free((*s)->source);
+    free((*s)->row);
+    free((*s)->chunk_row);
+    free((*s)->seen);
+    free((*s)->file_tokens);
+    json_destroy(&(*s)->record);
+    tokenizer_close(&(*s)->tokenizer);
+    if ((*s)->config_open) config_release(&(*s)->config);
+    free(*s);
+    *s = NULL;
+}
+
+size_t sample_chunks(const struct sample *s) { return s->chunks; }
+size_t sample_lanes(const struct sample *s) { return s->lanes; }
+size_t sample_rows(const struct sample *s) { return s->nrow; }
+uint64_t sample_tokens(const struct sample *s) { return (uint64_t)s->nrow * s->o.length; }
+const struct sample_audit *sample_audit(const struct sample *s) { return &s->audit; }
+const struct json *sample_record(const struct sample *s) { return s->record; }
+const char *sample_run(const struct sample *s) { return s->run; }
+
+/* ---- emitting ---- */
+
+/* First chunk of a lane. */
+static size_t lane_first(const struct sample *s, size_t lane)
+{
+    return (size_t)((uint64_t)lane * s->chunks / s->lanes);
+}
+
+struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
+{
+    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, i, at = 0, lane = 0;
+    int32_t *ids = mem_array(rows * s->o.length, sizeof *ids, e), *lengths = mem_array(rows, sizeof *lengths, e);
+    struct json *prov = json_array();
+    struct msg *m = NULL;
+
+    while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk) lane++;
+    if (!ids || !lengths) goto out;
+    if (json_push(prov, json_copy(s->record)) < 0) {
+        err_set(e, ERR_SYS, "no memory for the provenance record");
+        goto out;
+    }
+    for (i = 0; i < rows; i++) {
+        row_fill(s, &s->row[first + i], ids + at);
+        lengths[i] = (int32_t)s->row[first + i].length;
+        at += s->row[first + i].length;
+    }
+    m = chunk_write(&(struct chunk_view){ .chunk = chunk, .chunks = s->chunks, .lane = lane, .lanes = s->lanes,
+                                          .vocab = s->config.vocab, .T = at, .nseq = rows, .ids = ids, .lengths = lengths,
+                                          .prov = prov },
+                    "sample", e);
+    if (m) memcpy(m->run, s->run, sizeof s->run);
+out:
+    json_destroy(&prov);
+    free(ids);
+    free(lengths);
+    return m;
+}
+
+/* The k-th chunk of a peer; SIZE_MAX: it has fewer. */
+static size_t peer_chunk(const struct sample *s, size_t peers, size_t peer, size_t k)
+{
+    size_t lane;
+
+    for (lane = peer; lane < s->lanes; lane += peers) {
+        size_t n = lane_first(s, lane + 1) - lane_first(s, lane);
+
+        if (k < n) return lane_first(s, lane) + k;
+        k -= n;
+    }
+    return SIZE_MAX;
+}
+
+int sample_emit(const struct sample *s, size_t peers, int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
+                struct err *e)
+{
+    size_t k, peer, sent = 0;
+
+    for (k = 0; sent < s->chunks; k++)
+        for (peer = 0; peer < peers; peer++) {
+            size_t chunk = peer_chunk(s, peers, peer, k);
+            struct msg *m;
+
+            if (chunk == SIZE_MAX) continue;
+            if (!(m = sample_chunk(s, chunk, e))) return -1;
+            if (emit(ctx, peer, &m, e) < 0) {
+                msg_destroy(&m);
+                return -1;
+            }
+            sent++;
+        }
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* sample - calibration data to chunks of tokens: reads, plans, emits. No sockets here.
+ *
+ * Three modes, L = length:
+ *   concat  the documents joined in order, nothing between them, cut into rows of L; what most tools do. Reads no more than it needs.
+ *   crops   a window of L tokens at a random place in each of randomly drawn documents. A document of n tokens gives at most n/L windows:
+ *           a second round over the documents begins only when each gave its first. Shorter documents are dropped.
+ *   head    the first L tokens of each document, in order; shorter documents are dropped.
+ * A row that begins with the BOS token has L-1 tokens of text. The number of rows is tokens / L, what remains of the budget is left out;
+ * budget 0 takes all rows there are.
+ *
+ * Everything depends on the data's contents, the model folder and the options alone. Lengths: all in tokens. */
+#ifndef PTQ_SAMPLE_H
+#define PTQ_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/base/json.h"
+#include "../../common/wire/msg.h"
+
+enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD };
+/* auto: in crops and head, rows of text begin with the token that the tokenizer puts in front of a text, if it has one. */
+enum sample_bos { SAMPLE_BOS_AUTO, SAMPLE_BOS_YES, SAMPLE_BOS_NO };
+
+struct sample_opts {
+    const char *model;            /* folder: config.json, and a tokenizer unless the data are ids */
+    const char *const *data;      /* .txt, .jsonl */
+    size_t ndata;
+    uint64_t tokens;
+    size_t length;
+    enum sample_mode mode;
+    uint64_t seed;
+    size_t chunk_tokens;          /* a chunk is whole rows, at least one, no more than about this many tokens */
+    size_t lanes;
+    enum sample_bos bos;
+};
+#define SAMPLE_OPTS_DEFAULT \
+    { .tokens = 65536, .length = 2048, .mode = SAMPLE_CONCAT, .seed = 1, .chunk_tokens = 2048, .lanes = 8 }
+
+/* What was done with the documents. */
+struct sample_audit {
+    uint64_t read;                /* tokenized, or taken as ids */
+    uint64_t passed;              /* crops: not looked at, others were drawn before them */
+    uint64_t used, cropped;       /* in at least one row; of these, not whole */
+    uint64_t dropped;             /* too short, or empty */
+    uint64_t duplicates;          /* the same tokens as a document read before; never dropped */
+    uint64_t double_bos;          /* rows that begin with BOS twice */
+    uint64_t remainder;           /* tokens of the budget that make no row */
+    const uint64_t *file_tokens;  /* [ndata] tokens read of each file */
+    uint64_t files;
+};
+
+struct sample;
+
+struct sample *sample_open(const struct sample_opts *o, struct err *e);
+void sample_close(struct sample **s);
+
+size_t sample_chunks(const struct sample *s);
+size_t sample_lanes(const struct sample *s);      /* at most the number of chunks */
+size_t sample_rows(const struct sample *s);
+uint64_t sample_tokens(const struct sample *s);
+const struct sample_audit *sample_audit(const struct sample *s);
+const struct json *sample_record(const struct sample *s);  /* of the provenance, audit included */
+const char *sample_run(const struct sample *s);   /* digest of the record */
+
+struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e);
+/* All chunks, each to one peer: lane l to peer l mod peers, the peers in turn, so that all start at once; each gets its chunks in order.
+ * emit takes the message. */
+int sample_emit(const struct sample *s, size_t peers, int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
+                struct err *e);
+
+#endif
