@@ -40,7 +40,7 @@ struct sample_opts {
 /* What was done with the documents. */
 struct sample_audit {
     uint64_t read;                /* tokenized, or taken as ids */
-    uint64_t passed;              /* crops: not looked at, others were drawn before them */
+    uint64_t passed;              /* crops: not drawn; most of these are not even tokenized */
     uint64_t used, cropped;       /* in at least one row; of these, not whole */
     uint64_t dropped;             /* too short, or empty */
     uint64_t duplicates;          /* the same tokens as a document read before; never dropped */

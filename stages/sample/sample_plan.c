@@ -171,6 +171,7 @@ static int crops_draw(struct sample *s, struct sample_reader *r, struct err *e)
             if (source_push(s, &x, e) < 0) return -1;
             heap_up(s->source, s->nsource - 1);
         } else {
+            s->audit.passed++;
             free(s->source[0].ids);
             heap_down(s->source, s->nsource, x);
         }
