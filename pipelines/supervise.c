@@ -66,22 +66,24 @@ static void stop_all(struct loop *l)
     signal_all(l, SIGTERM);
 }
 
+/* What a stage left running goes with it: its group is killed while the dead leader still holds the number. */
 static void reap(struct loop *l)
 {
-    struct rusage usage;
-    int status;
-    pid_t pid;
+    for (size_t i = 0; i < l->s->plan->count; i++) {
+        struct child *c = &l->s->child[i];
+        siginfo_t info = { .si_pid = 0 };
+        struct rusage usage;
+        int status;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-        for (size_t i = 0; i < l->s->plan->count; i++) {
-            struct child *c = &l->s->child[i];
-
-            if (c->pid != pid || c->exited)
-                continue;
-            child_ended(c, status, &usage, l->ended++);
-            if (c->code != 0 && l->failed_at <= 0)
-                l->failed_at = c->ended;
-        }
+        if (c->exited || c->pid <= 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            continue;
+        child_signal(c, SIGKILL);
+        if (wait4(c->pid, &status, 0, &usage) != c->pid)
+            continue;
+        child_ended(c, status, &usage, l->ended++);
+        if (c->code != 0 && l->failed_at <= 0)
+            l->failed_at = c->ended;
+    }
 }
 
 static void on_signals(struct loop *l)
@@ -240,7 +242,7 @@ int supervise_run(struct supervise *s, struct err *e)
         return -1;
     if (start_all(&l, e) == 0 && follow(&l, e) == 0)
         rc = verdict(&l, e);
-    signal_all(&l, SIGKILL);
+    signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;
     close(l.sigfd);
     sigprocmask(SIG_SETMASK, &old, NULL);

@@ -82,8 +82,8 @@ END
 }
 
 @test "SIGTERM is passed on once; a run whose stages then finish is done" {
-    two 'trap "echo drained >&2; exit 0" TERM; echo up >up; sleep 100 & wait' 'true'
-    ptq run two.pipe 2>log 3>&- &
+    printf 'set s = trap "echo drained >&2; exit 0" TERM; echo up >up; sleep 100 & wait\na: sh -c ${s}\n' >one.pipe
+    ptq run one.pipe 2>log 3>&- &
     read -r x <up
     kill -TERM $!
     wait $!
