@@ -9,7 +9,8 @@
 #include "../base/log.h"
 #include "link_impl.h"
 
-#define PING_S 1.0         /* say something at least this often */
+#define PING_S 1.0         /* say something at least this often, */
+#define PING_PART 0.25     /* and often enough in the time after which we ourselves would give up */
 #define PROBE_S 0.1        /* the same after some connection broke, to learn which */
 #define HELLO_S 1.0        /* hello again when nobody answers */
 #define GRACE_IPC_S 1.0    /* a broken connection may come back: inside a host only by chance, */
@@ -205,10 +206,15 @@ static void hello_tick(struct sock *s)
     s->hello_at = s->now + (hello_send(s, &s->peer[0]->id, MSG_HELLO) == ZS_OK ? HELLO_S : PROBE_S);
 }
 
+static double ping_s(const struct sock *s)
+{
+    return s->l.o.timeout_s * PING_PART < PING_S ? s->l.o.timeout_s * PING_PART : PING_S;
+}
+
 static void peer_tick(struct sock *s, struct peer *p)
 {
     double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
-    double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : PING_S;
+    double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
     char why[128];
 
     if (p->state != PEER_READY)
@@ -228,7 +234,7 @@ static void peer_tick(struct sock *s, struct peer *p)
 
 static int tick_ms(const struct sock *s)
 {
-    int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : 500;
+    int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : (int)(ping_s(s) * 500) + 1;
 
     for (size_t i = 0; i < s->npeers; i++)
         if (s->peer[i]->down > 0 && s->peer[i]->state == PEER_READY)
