@@ -1,0 +1,180 @@
+/* gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices (act-order without static groups) are read
+ * by giving each input its own scale and zero. Leaves out: v2 zeros, per-module overrides ("dynamic"), a quantized head. */
+#include <stdlib.h>
+#include <string.h>
+#include "../base/mem.h"
+#include "gptq_format.h"
+#include "grid.h"
+#include "model_parts.h"
+
+static int check_format(const struct json *q, const char *what, struct err *e)
+{
+    const struct json *f = json_get(q, "checkpoint_format"), *d = json_get(q, "dynamic"), *p = json_get(q, "pack_dtype");
+    const char *method = json_need_text(q, "quant_method", what, e), *format, *pack;
+    int lm_head;
+
+    if (!method)
+        return -1;
+    if (strcmp(method, "gptq") != 0)
+        return err_set(e, ERR_USE, "%s: quant_method '%.64s' is not supported (known: gptq)", what, method);
+    if (json_kind(f) == JSON_KIND_NULL)
+        f = json_get(q, "format");
+    format = json_kind(f) == JSON_KIND_NULL ? "gptq" : json_as_text(f);
+    if (!format || strcmp(format, "gptq") != 0)
+        return err_set(e, ERR_USE, "%s: checkpoint_format '%.64s' is not supported (known: gptq)", what, format ? format : "not a text");
+    pack = json_kind(p) == JSON_KIND_NULL ? "int32" : json_as_text(p);
+    if (!pack || strcmp(pack, "int32") != 0)
+        return err_set(e, ERR_USE, "%s: pack_dtype is not int32", what);
+    if (json_kind(d) != JSON_KIND_NULL && json_count(d) > 0)
+        return err_set(e, ERR_USE, "%s: 'dynamic' overrides are not supported", what);
+    if (json_opt_bool(q, "lm_head", 0, &lm_head, what, e) != 0)
+        return -1;
+    return lm_head ? err_set(e, ERR_USE, "%s: a quantized lm_head is not supported", what) : 0;
+}
+
+int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e)
+{
+    const struct json *q = json_get(config, "quantization_config");
+    char what[600];
+    int64_t bits, group;
+
+    *quantized = 0;
+    if (json_kind(q) == JSON_KIND_NULL)
+        return 0;
+    snprintf(what, sizeof what, "%.500s/config.json: quantization_config", dir);
+    if (json_kind(q) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s must be an object", what);
+    if (check_format(q, what, e) != 0 || json_need_int(q, "bits", 2, 8, &bits, what, e) != 0 ||
+        json_need_int(q, "group_size", -1, INT64_C(1) << 32, &group, what, e) != 0)
+        return -1;
+    if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
+        return err_set(e, ERR_USE, "%s: bits is %lld (known: 2, 3, 4, 8)", what, (long long)bits);
+    if (group == 0)
+        return err_set(e, ERR_USE, "%s: group_size is 0 (-1: one group a row)", what);
+    *quantized = 1;
+    spec->bits = (int)bits;
+    spec->group = group;
+    return 0;
+}
+
+static const struct st_entry *part_find(const struct model *m, const char *name, const char *suffix)
+{
+    char full[TENSOR_NAME + 16];
+
+    snprintf(full, sizeof full, "%s.%s", name, suffix);
+    return st_find(m->st, full);
+}
+
+static int part_check(const struct model *m, const char *name, const char *suffix, int real, int ndim, const uint64_t *shape,
+                      struct err *e)
+{
+    const struct st_entry *x = part_find(m, name, suffix);
+    char want[96], got[96];
+
+    if (!x)
+        return err_set(e, ERR_USE, "%s: tensor '%s.%s' is missing (and '%s.weight' is not there either)", m->dir, name, suffix, name);
+    if (real ? !dtype_is_float(x->dtype) : x->dtype != DT_I32)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, %s is needed", m->st->paths[x->shard], x->name,
+                       dtype_name(x->dtype), real ? "a float type" : "I32");
+    if (x->ndim == ndim && memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) == 0)
+        return 0;
+    tensor_shape_text(ndim, shape, want, sizeof want);
+    tensor_shape_text(x->ndim, x->shape, got, sizeof got);
+    return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s", m->st->paths[x->shard], x->name, got, want);
+}
+
+int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e)
+{
+    const size_t b = (size_t)m->gptq.bits, G = grid_groups(K, m->gptq.group);
+
+    if (gptq_check(N, K, m->gptq.bits, m->gptq.group, name, e) != 0)
+        return err_prefix(e, "%s", m->dir);
+    if (part_check(m, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) != 0 ||
+        part_check(m, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) != 0 ||
+        part_check(m, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) != 0)
+        return -1;
+    return part_find(m, name, "g_idx") ? part_check(m, name, "g_idx", 0, 1, (const uint64_t[]){K}, e) : 0;
+}
+
+/* The group of each input; *plain is 1 when they are k / group. */
+static int32_t *groups_read(const struct model *m, const char *name, size_t K, int *plain, struct err *e)
+{
+    const struct st_entry *x = part_find(m, name, "g_idx");
+    const size_t G = grid_groups(K, m->gptq.group), width = G == 1 ? K : (size_t)m->gptq.group;
+    int32_t *g = mem_array(K, sizeof *g, e);
+    struct tensor t = {0};
+
+    *plain = 1;
+    if (!g)
+        return NULL;
+    if (x && st_load(m->st, x, &t, e) != 0)
+        goto fail;
+    for (size_t k = 0; k < K; k++) {
+        if (t.data)
+            memcpy(&g[k], (const char *)t.data + k * sizeof *g, sizeof *g);
+        else
+            g[k] = (int32_t)(k / width);
+        if (g[k] < 0 || (size_t)g[k] >= G) {
+            err_set(e, ERR_USE, "%s: tensor '%s.g_idx': group %ld of input %zu is outside 0 to %zu", m->dir, name, (long)g[k], k, G - 1);
+            goto fail;
+        }
+        *plain &= (size_t)g[k] == k / width;
+    }
+    tensor_release(&t);
+    return g;
+fail:
+    tensor_release(&t);
+    free(g);
+    return NULL;
+}
+
+static int dequantize(const struct model *m, size_t N, size_t K, const int32_t *group_of, int plain, const uint8_t *codes,
+                      const float *scales, const uint8_t *zeros, float *w, struct err *e)
+{
+    const size_t G = grid_groups(K, m->gptq.group), width = plain ? G : K;
+    float *s = mem_raw(N * width, sizeof *s, e);
+    uint8_t *z = mem_raw(N * width, 1, e);
+    int rc = -1;
+
+    if (s && z) {
+        for (size_t n = 0; n < N; n++)
+            for (size_t i = 0; i < width; i++) {
+                size_t g = plain ? i : (size_t)group_of[i];
+
+                s[n * width + i] = scales[g * N + n];
+                z[n * width + i] = zeros[n * G + g];
+            }
+        rc = grid_dequantize(N, K, plain ? m->gptq.group : 1, codes, DT_F32, s, z, w, e);
+    }
+    free(s);
+    free(z);
+    return rc;
+}
+
+int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e)
+{
+    const size_t G = grid_groups(K, m->gptq.group);
+    struct tensor q = {0}, qz = {0};
+    int plain, rc = -1;
+    int32_t *group_of = groups_read(m, name, K, &plain, e);
+    uint8_t *codes = mem_raw(N * K, 1, e), *zeros = mem_raw(N * G, 1, e);
+    float *scales = mem_raw(N * G, sizeof *scales, e);
+
+    if (!group_of || !codes || !zeros || !scales || st_load(m->st, part_find(m, name, "qweight"), &q, e) != 0 ||
+        st_load(m->st, part_find(m, name, "qzeros"), &qz, e) != 0 ||
+        model_read(m, part_find(m, name, "scales"), 0, G, scales, e) != 0)
+        goto out;
+    if (gptq_unpack_codes(N, K, m->gptq.bits, q.data, codes) != 0 || gptq_unpack_zeros(N, G, m->gptq.bits, qz.data, zeros) != 0) {
+        err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", m->dir, name);
+        goto out;
+    }
+    rc = dequantize(m, N, K, group_of, plain, codes, scales, zeros, w, e);
+out:
+    tensor_release(&q);
+    tensor_release(&qz);
+    free(group_of);
+    free(codes);
+    free(zeros);
+    free(scales);
+    return rc;
+}

@@ -1,0 +1,44 @@
+/* model_parts - what model.c, block.c and gptq_load.c share; nobody else includes this. */
+#ifndef PTQ_MODEL_PARTS_H
+#define PTQ_MODEL_PARTS_H
+
+#include "family.h"
+#include "model.h"
+#include "rope.h"
+
+struct gptq_spec {           /* of config.json's quantization_config */
+    int bits;
+    int64_t group;
+};
+
+struct model {
+    char *dir;
+    struct config c;
+    const struct family *f;
+    struct st_set *st;
+    struct par *par;
+    struct rope rope;
+    const struct st_entry *embed, *head_entry;
+    float *head, *final_norm; /* loaded at first use */
+    float *scratch;           /* of the block at work */
+    size_t scratch_room;
+    int quantized;
+    struct gptq_spec gptq;
+    uint64_t digest;
+};
+
+/* The tensor with this shape and a float type; an error that names it otherwise. */
+const struct st_entry *model_need(const struct model *m, const char *name, int ndim, const uint64_t *shape, struct err *e);
+/* The same as f32, all finite. dst has room for count rows (elements of a vector) from first on. */
+int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
+/* A vector [n] by name, malloc'd. */
+float *model_vector(const struct model *m, const char *name, size_t n, struct err *e);
+/* At least n floats, kept between calls. */
+float *model_scratch(struct model *m, size_t n, struct err *e);
+
+int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e);
+/* name: a linear [N,K] that has no .weight. */
+int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e);
+int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e);
+
+#endif

@@ -1,0 +1,21 @@
+/* rope - rotary positions: tables of cos and sin, half-split as in Hugging Face checkpoints. */
+#ifndef PTQ_ROPE_H
+#define PTQ_ROPE_H
+
+#include <stddef.h>
+#include "../base/err.h"
+#include "config.h"
+
+struct rope {
+    size_t half, length, room;  /* head_dim / 2; positions 0 .. length - 1 are there */
+    float *inverse;             /* [half] radians per position */
+    float *cosine, *sine;       /* [length, half] */
+};
+
+int rope_init(struct rope *r, const struct config *c, struct err *e);
+int rope_reserve(struct rope *r, size_t length, struct err *e);
+void rope_release(struct rope *r);
+/* Rotates `heads` heads that stand one after the other at x. */
+void rope_apply(const struct rope *r, size_t position, size_t heads, float *x);
+
+#endif

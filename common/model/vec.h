@@ -1,0 +1,17 @@
+/* vec - rows of f32 numbers: the elementwise parts of a forward pass. Single-threaded; sums run in 16 fixed lanes, so a result
+ * depends on the numbers and their count alone, not on the width of the CPU's registers. */
+#ifndef PTQ_VEC_H
+#define PTQ_VEC_H
+
+#include <stddef.h>
+
+int vec_finite(const float *x, size_t n);                          /* 1: no NaN, no infinity */
+float vec_max(const float *x, size_t n);                           /* -inf for n = 0 */
+float vec_exp_sum(float *x, size_t n, float shift);                /* x = exp(x - shift), arguments in [-87, 88]; returns the sum */
+void vec_scale(float *x, size_t n, float a);
+void vec_add(float *x, const float *y, size_t n);
+void vec_silu_mul(float *gate, const float *up, size_t n);         /* gate = gate / (1 + exp(-gate)) * up */
+void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y); /* y = w x / sqrt(mean x^2 + eps); y may be x */
+void vec_rotate(float *x, const float *cosine, const float *sine, size_t half);  /* pairs (x[i], x[i + half]) */
+
+#endif
