@@ -5,6 +5,7 @@
 #include <string.h>
 #include "../base/clock.h"
 #include "../base/hash.h"
+#include "../base/log.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "link_impl.h"
@@ -43,14 +44,30 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
 struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e)
 {
     const struct link_opts none = { .role = "" };
+    struct link *l;
 
     if (!endpoint || !*endpoint) {
         err_set(e, ERR_USE, "an endpoint is empty: say -, a file, URL or @URL (ipc://PATH, tcp://HOST:PORT)");
         return NULL;
     }
     if (endpoint[0] == '@' || strstr(endpoint, "://"))
-        return sock_open(endpoint, dir, o ? o : &none, e);
-    return file_open(endpoint, dir, o ? o : &none, e);
+        l = sock_open(endpoint, dir, o ? o : &none, e);
+    else
+        l = file_open(endpoint, dir, o ? o : &none, e);
+    if (l)
+        l->opened = 1;
+    return l;
+}
+
+/* What an end moved and what that took, for `make bench` and whoever asks with --verbose. */
+static void tell_stats(const struct link *l)
+{
+    struct link_stats s;
+
+    link_stats(l, &s);
+    log_detail("link %s %s: %llu messages, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s", l->dir == LINK_IN ? "in" : "out",
+               l->address, (unsigned long long)s.messages, (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire,
+               s.cpu_s, s.wait_s);
 }
 
 void link_close(struct link **l)
@@ -61,6 +78,8 @@ void link_close(struct link **l)
     if (!gone)
         return;
     *l = NULL;
+    if (gone->opened)
+        tell_stats(gone);
     gone->ops->close(gone);
     free(gone->endpoint);
     free(gone->address);

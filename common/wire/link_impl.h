@@ -26,6 +26,7 @@ struct link_ops {
 struct link {
     const struct link_ops *ops;
     enum link_dir dir;
+    int opened;             /* all of it: link_open has returned it */
     char *endpoint;       /* as given */
     char *address;        /* resolved */
     char *role, *peer_role, *run;
