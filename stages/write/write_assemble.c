@@ -1,0 +1,347 @@
+/* write_assemble - a Hugging Face folder of safetensors from the source checkpoint and the part files.
+ *
+ * Tensors keep the order of their names; files are cut where shard_bytes would be passed, all tensors of a linear in one
+ * file. Everything that is not a replaced weight is copied byte for byte; so are the source's other files. One site's
+ * solution and one linear's words are in memory at a time. What it leaves out: the choice of what stands for a weight
+ * (struct layout), publishing (write_out.c). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../common/base/fs.h"
+#include "../../common/base/mem.h"
+#include "../../common/wire/follow.h"
+#include "../../common/wire/frame.h"
+#include "write_format.h"
+
+#define CONFIG_MAX ((size_t)16 << 20)
+#define OTHER_MAX ((uint64_t)64 << 20) /* larger files beside the weights are not copied */
+
+/* A tensor of the source: copied, or replaced by those of its linear. */
+struct piece {
+    const struct st_entry *source;
+    const struct plan_linear *linear; /* NULL: copied */
+    size_t shard;
+};
+
+struct job {
+    struct assembly *a;
+    const struct layout *layout;
+    struct piece *pieces;
+    size_t *linear_shard;
+    size_t nshards;
+    struct st_writer **writers;
+    struct json *map;                 /* weight_map of the index; NULL with one shard */
+};
+
+int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m, struct solution_view *v,
+                  struct err *e)
+{
+    const struct frame_limits limits = FRAME_LIMITS_DEFAULT;
+    const struct solution_linear *linear[SITE_LINEARS];
+    char name[32], *path;
+    uint64_t digest;
+    int fd, got, rc = -1;
+
+    *m = NULL;
+    follow_part_name(order, name);
+    if (!(path = fs_join(parts, name, e)))
+        return -1;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+        err_sys(e, "cannot open '%s'", path);
+        goto out;
+    }
+    got = frame_read(fd, m, &limits, path, NULL, e);
+    close(fd);
+    if (got != 1) {
+        if (got == 0)
+            err_set(e, ERR_USE, "'%s' is empty", path);
+        goto out;
+    }
+    if (solution_read(*m, v, e) || plan_check(p, v, linear, &digest, e)) {
+        err_prefix(e, "'%s'", path);
+        goto out;
+    }
+    if (v->order != order || (p->site[order].done && p->site[order].digest != digest)) {
+        err_set(e, ERR_SYS, "'%s' is not what was written there", path);
+        goto out;
+    }
+    rc = 0;
+out:
+    if (rc)
+        msg_destroy(m);
+    free(path);
+    return rc;
+}
+
+static char *weight_file(const struct job *j, size_t shard, struct err *e)
+{
+    if (j->nshards == 1)
+        return mem_text("model.safetensors", e);
+    return mem_printf(e, "model-%05zu-of-%05zu.safetensors", shard + 1, j->nshards);
+}
+
+static int piece_bytes(const struct job *j, const struct piece *x, uint64_t *bytes, struct err *e)
+{
+    struct layout_tensor t[LAYOUT_TENSORS];
+    size_t elements, one;
+    int n;
+
+    *bytes = x->source->bytes;
+    if (!x->linear)
+        return 0;
+    if ((n = j->layout->describe(x->linear, t, e)) < 0)
+        return -1;
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        if (tensor_measure(t[i].dtype, t[i].ndim, t[i].shape, t[i].name, &elements, &one, e))
+            return -1;
+        *bytes += one;
+    }
+    return 0;
+}
+
+static int pieces_make(struct job *j, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+    uint64_t bytes, filled = 0;
+
+    if (!(j->pieces = mem_array(p->source->count, sizeof *j->pieces, e)) ||
+        !(j->linear_shard = mem_array(p->nlinears, sizeof *j->linear_shard, e)))
+        return -1;
+    for (size_t i = 0; i < p->source->count; i++) {
+        struct piece *x = &j->pieces[i];
+
+        x->source = &p->source->entries[i];
+        x->linear = plan_find_weight(p, x->source->name);
+        if (piece_bytes(j, x, &bytes, e))
+            return -1;
+        if (filled && bytes > j->a->shard_bytes - (filled < j->a->shard_bytes ? filled : j->a->shard_bytes)) {
+            j->nshards++;
+            filled = 0;
+        }
+        x->shard = j->nshards;
+        if (x->linear)
+            j->linear_shard[x->linear - p->linear] = x->shard;
+        filled += bytes;
+        j->a->bytes += bytes;
+    }
+    j->nshards++;
+    return 0;
+}
+
+static int declare(struct job *j, size_t shard, const char *name, enum dtype t, int ndim, const uint64_t *shape,
+                   struct err *e)
+{
+    char *file;
+    int rc;
+
+    if (st_declare(j->writers[shard], name, t, ndim, shape, e))
+        return -1;
+    if (!j->map)
+        return 0;
+    if (!(file = weight_file(j, shard, e)))
+        return -1;
+    rc = json_set_text(j->map, name, file) ? err_set(e, ERR_SYS, "index: out of memory") : 0;
+    free(file);
+    return rc;
+}
+
+static int writers_open(struct job *j, struct err *e)
+{
+    struct layout_tensor t[LAYOUT_TENSORS];
+    int n;
+
+    if (!(j->writers = mem_array(j->nshards, sizeof *j->writers, e)))
+        return -1;
+    for (size_t i = 0; i < j->nshards; i++) {
+        char *file = weight_file(j, i, e), *path = file ? fs_join(j->a->folder, file, e) : NULL;
+
+        if (path)
+            j->writers[i] = st_create(path, e);
+        free(path);
+        free(file);
+        if (!j->writers[i] || st_meta(j->writers[i], "ptqflow", j->a->prov, e))
+            return -1;
+    }
+    for (size_t i = 0; i < j->a->plan->source->count; i++) {
+        const struct piece *x = &j->pieces[i];
+        const struct st_entry *s = x->source;
+
+        if (!x->linear && declare(j, x->shard, s->name, s->dtype, s->ndim, s->shape, e))
+            return -1;
+        if (x->linear && (n = j->layout->describe(x->linear, t, e)) < 0)
+            return -1;
+        for (int k = 0; x->linear && k < n; k++)
+            if (declare(j, x->shard, t[k].name, t[k].dtype, t[k].ndim, t[k].shape, e))
+                return -1;
+    }
+    for (size_t i = 0; i < j->nshards; i++)
+        if (st_begin(j->writers[i], e))
+            return -1;
+    return 0;
+}
+
+static int tensors_write(struct job *j, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+
+    for (size_t i = 0; i < p->source->count; i++) {
+        const struct piece *x = &j->pieces[i];
+
+        if (!x->linear && st_copy(j->writers[x->shard], x->source->name, p->source, x->source, e))
+            return -1;
+    }
+    for (size_t order = 0; order < p->sites; order++) {
+        struct solution_view v;
+        struct msg *m;
+        int rc = assemble_part(j->a->parts, p, order, &m, &v, e);
+
+        for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
+            const struct plan_linear *l = plan_find(p, v.linear[i].name);
+
+            rc = j->layout->put(l, &v.linear[i], j->writers[j->linear_shard[l - p->linear]], e);
+        }
+        msg_destroy(&m);
+        if (rc)
+            return -1;
+    }
+    for (size_t i = 0; i < j->nshards; i++)
+        if (st_publish(&j->writers[i], e))
+            return -1;
+    return 0;
+}
+
+static int text_publish(const struct job *j, const char *name, const char *text, struct err *e)
+{
+    char *path = fs_join(j->a->folder, name, e);
+    int rc = path ? fs_publish(path, text, strlen(text), e) : -1;
+
+    free(path);
+    return rc;
+}
+
+static int json_publish(const struct job *j, const char *name, const struct json *value, struct err *e)
+{
+    char *text = json_print(value, 2, e), *line = text ? mem_printf(e, "%s\n", text) : NULL;
+    int rc = line ? text_publish(j, name, line, e) : -1;
+
+    free(line);
+    free(text);
+    return rc;
+}
+
+static int index_publish(struct job *j, struct err *e)
+{
+    struct json *index = json_object(), *metadata = json_object();
+    int rc = -1;
+
+    if (json_set_int(metadata, "total_size", (int64_t)j->a->bytes))
+        json_destroy(&metadata);
+    rc = json_set(index, "metadata", metadata);
+    if (rc == 0)
+        rc = json_set(index, "weight_map", json_copy(j->map));
+    rc = rc ? err_set(e, ERR_SYS, "index: out of memory")
+            : json_publish(j, "model.safetensors.index.json", index, e);
+    json_destroy(&index);
+    return rc;
+}
+
+static int config_publish(struct job *j, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+    char *path = fs_join(p->dir, "config.json", e), *text = NULL, *edited = NULL;
+    struct json *q = NULL;
+    size_t length;
+    int rc = -1;
+
+    if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)))
+        goto out;
+    if (!j->layout->config) {
+        rc = text_publish(j, "config.json", text, e);
+        goto out;
+    }
+    if (!(q = j->layout->config(p, e)) ||
+        !(edited = config_edit(text, length, q, p->linear[0].scale_type, path, e)) ||
+        text_publish(j, "config.json", edited, e))
+        goto out;
+    rc = j->layout->config_copy ? json_publish(j, j->layout->config_copy, q, e) : 0;
+out:
+    json_destroy(&q);
+    free(edited);
+    free(text);
+    free(path);
+    return rc;
+}
+
+static int ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* Weights in any format, what is written here, and hidden files. */
+static int left_behind(const struct job *j, const char *name)
+{
+    static const char *const ends[] = { ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt",
+                                        ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx" };
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i]))
+            return 1;
+    return *name == '.' || strcmp(name, "config.json") == 0 ||
+           (j->layout->config_copy && strcmp(name, j->layout->config_copy) == 0);
+}
+
+static int others_copy(const struct job *j, struct err *e)
+{
+    const char *dir = j->a->plan->dir;
+    char **names;
+    size_t count;
+    int rc = fs_list(dir, &names, &count, e);
+
+    if (rc)
+        return -1;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        char *from = fs_join(dir, names[i], e), *to = fs_join(j->a->folder, names[i], e);
+        struct stat st;
+
+        if (!from || !to)
+            rc = -1;
+        else if (!left_behind(j, names[i]) && stat(from, &st) == 0 && S_ISREG(st.st_mode) &&
+                 (uint64_t)st.st_size <= OTHER_MAX)
+            rc = fs_copy(from, to, e);
+        free(from);
+        free(to);
+    }
+    fs_names_free(&names, count);
+    return rc;
+}
+
+int assemble_safetensors(struct assembly *a, const struct layout *layout, struct err *e)
+{
+    struct job j = { .a = a, .layout = layout };
+    int rc = -1;
+
+    if (pieces_make(&j, e))
+        goto out;
+    if (j.nshards > 1 && !(j.map = json_object())) {
+        err_set(e, ERR_SYS, "index: out of memory");
+        goto out;
+    }
+    if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
+        goto out;
+    rc = others_copy(&j, e) ? -1 : config_publish(&j, e);
+out:
+    for (size_t i = 0; j.writers && i < j.nshards; i++)
+        st_abort(&j.writers[i]);
+    free(j.writers);
+    free(j.linear_shard);
+    free(j.pieces);
+    json_destroy(&j.map);
+    return rc;
+}

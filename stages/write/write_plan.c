@@ -1,0 +1,301 @@
+/* write_plan - the model's sites and linears, and checking of solutions against them. */
+#include "write_plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/hash.h"
+#include "../../common/base/mem.h"
+#include "../../common/model/grid.h"
+
+static int linear_add(struct plan *p, const struct site_info *info, size_t order, size_t i, struct err *e)
+{
+    struct plan_linear *l = &p->linear[p->nlinears];
+    char name[TENSOR_NAME + 8], shape[96];
+
+    snprintf(l->name, sizeof l->name, "%s", info->linear[i].name);
+    l->N = info->linear[i].rows;
+    l->K = info->inputs;
+    l->site = order;
+    snprintf(name, sizeof name, "%s.weight", l->name);
+    if (!(l->source = st_find(p->source, name))) {
+        snprintf(name, sizeof name, "%s.qweight", l->name);
+        if (st_find(p->source, name))
+            return err_set(e, ERR_USE, "'%s' is quantized already ('%s')", p->dir, name);
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, l->name);
+    }
+    if (!dtype_is_float(l->source->dtype))
+        return err_set(e, ERR_USE, "'%s': tensor '%s' is of type %s, not a float type", p->dir, name,
+                       dtype_name(l->source->dtype));
+    if (l->source->ndim != 2 || l->source->shape[0] != l->N || l->source->shape[1] != l->K) {
+        tensor_shape_text(l->source->ndim, l->source->shape, shape, sizeof shape);
+        return err_set(e, ERR_USE, "'%s': tensor '%s' has shape %s, the config says [%zu, %zu]", p->dir, name,
+                       shape, l->N, l->K);
+    }
+    p->nlinears++;
+    return 0;
+}
+
+static int sites_make(struct plan *p, struct err *e)
+{
+    if (mem_mul(p->config.layers, SITE_COUNT, &p->sites) || p->sites == 0)
+        return err_set(e, ERR_USE, "'%s': a model of %zu layers", p->dir, p->config.layers);
+    if (!(p->site = mem_array(p->sites, sizeof *p->site, e)) ||
+        !(p->linear = mem_array(p->sites * SITE_LINEARS, sizeof *p->linear, e)))
+        return -1;
+    for (size_t block = 0; block < p->config.layers; block++) {
+        for (int s = 0; s < SITE_COUNT; s++) {
+            size_t order = site_order(block, (enum site)s);
+            struct plan_site *x = &p->site[order];
+            struct site_info info;
+
+            site_describe(&p->config, block, (enum site)s, &info);
+            *x = (struct plan_site){ .block = block, .site = (enum site)s, .first = p->nlinears };
+            for (; x->count < info.count; x->count++)
+                if (linear_add(p, &info, order, x->count, e))
+                    return -1;
+        }
+    }
+    return 0;
+}
+
+static int by_linear_name(const void *a, const void *b, void *linear)
+{
+    const struct plan_linear *l = linear;
+
+    return strcmp(l[*(const size_t *)a].name, l[*(const size_t *)b].name);
+}
+
+int plan_open(struct plan *p, const char *dir, struct err *e)
+{
+    memset(p, 0, sizeof *p);
+    if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) || !(p->source = st_open_folder(dir, e)))
+        goto fail;
+    if (json_get(p->config.json, "quantization_config")) {
+        err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
+        goto fail;
+    }
+    if (sites_make(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)))
+        goto fail;
+    for (size_t i = 0; i < p->nlinears; i++)
+        p->by_name[i] = i;
+    qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
+    return 0;
+fail:
+    plan_release(p);
+    return -1;
+}
+
+void plan_release(struct plan *p)
+{
+    for (size_t i = 0; p->site && i < p->sites; i++)
+        free(p->site[i].prov);
+    free(p->site);
+    free(p->linear);
+    free(p->by_name);
+    free(p->dir);
+    st_close(&p->source);
+    config_release(&p->config);
+    memset(p, 0, sizeof *p);
+}
+
+static struct plan_linear *find(const struct plan *p, const char *name, size_t length)
+{
+    size_t low = 0, high = p->nlinears;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        struct plan_linear *l = &p->linear[p->by_name[mid]];
+        int c = strncmp(name, l->name, length);
+
+        if (c == 0 && l->name[length] == '\0')
+            return l;
+        if (c <= 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+struct plan_linear *plan_find(const struct plan *p, const char *name)
+{
+    return find(p, name, strlen(name));
+}
+
+struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor)
+{
+    size_t n = strlen(tensor), tail = sizeof ".weight" - 1;
+
+    return n > tail && strcmp(tensor + n - tail, ".weight") == 0 ? find(p, tensor, n - tail) : NULL;
+}
+
+static int place_check(const struct plan *p, const struct solution_view *v, struct err *e)
+{
+    const struct plan_site *x;
+
+    if (v->sites != p->sites)
+        return err_set(e, ERR_USE, "solution of a run with %llu sites; '%s' has %zu",
+                       (unsigned long long)v->sites, p->dir, p->sites);
+    if (v->order >= p->sites)
+        return err_set(e, ERR_USE, "solution of site number %llu, of %zu", (unsigned long long)v->order, p->sites);
+    x = &p->site[v->order];
+    if (v->block != x->block || strcmp(v->site, site_name(x->site)))
+        return err_set(e, ERR_USE, "solution number %llu is of block %llu %s; there the model has block %zu %s",
+                       (unsigned long long)v->order, (unsigned long long)v->block, v->site, x->block,
+                       site_name(x->site));
+    return 0;
+}
+
+static int values_check(const struct solution_linear *s, struct err *e)
+{
+    const uint8_t *codes = s->codes->data, *zeros = s->zeros->data;
+    unsigned top = (1u << s->bits) - 1;
+    size_t bad;
+
+    for (size_t i = 0; i < s->N * s->K; i++)
+        if (codes[i] > top)
+            return err_set(e, ERR_USE, "'%s': code %u (row %zu, column %zu) is beyond %d bits", s->name, codes[i],
+                           i / s->K, i % s->K, s->bits);
+    for (size_t i = 0; i < s->N * s->G; i++)
+        if (zeros[i] > top)
+            return err_set(e, ERR_USE, "'%s': zero point %u (row %zu, group %zu) is beyond %d bits", s->name,
+                           zeros[i], i / s->G, i % s->G, s->bits);
+    if ((bad = tensor_count_bad(s->scales)))
+        return err_set(e, ERR_USE, "'%s': %zu scales are NaN or infinite", s->name, bad);
+    return 0;
+}
+
+static int linear_check(const struct plan_linear *l, const struct solution_linear *s, struct err *e)
+{
+    const uint64_t shape[2] = { l->N, l->K }, small[2] = { l->N, grid_groups(l->K, s->group) };
+
+    if (s->N != l->N || s->K != l->K)
+        return err_set(e, ERR_USE, "'%s': solution of [%zu, %zu], the model has [%zu, %zu]", s->name, s->N, s->K,
+                       l->N, l->K);
+    if (s->bits < 1 || s->bits > 8)
+        return err_set(e, ERR_USE, "'%s': %d bits", s->name, s->bits);
+    if (s->group != -1 && s->group < 1)
+        return err_set(e, ERR_USE, "'%s': group %lld", s->name, (long long)s->group);
+    if (s->G != small[1])
+        return err_set(e, ERR_USE, "'%s': %zu groups; %zu inputs in groups of %lld make %llu", s->name, s->G, s->K,
+                       (long long)s->group, (unsigned long long)small[1]);
+    if (s->codes->dtype != DT_U8 || s->zeros->dtype != DT_U8 || !dtype_is_float(s->scales->dtype) ||
+        !tensor_has_shape(s->codes, 2, shape) || !tensor_has_shape(s->zeros, 2, small) ||
+        !tensor_has_shape(s->scales, 2, small))
+        return err_set(e, ERR_USE, "'%s': codes, scales or zeros of a wrong shape or type", s->name);
+    return values_check(s, e);
+}
+
+static uint64_t solution_digest(const struct solution_linear *const *linear, size_t count)
+{
+    struct hash h;
+
+    hash_start(&h);
+    for (size_t i = 0; i < count; i++) {
+        const struct solution_linear *s = linear[i];
+        const int64_t head[3] = { s->bits, s->group, s->scales->dtype };
+
+        hash_add(&h, s->name, strlen(s->name) + 1);
+        hash_add(&h, head, sizeof head);
+        hash_add(&h, s->codes->data, s->codes->bytes);
+        hash_add(&h, s->scales->data, s->scales->bytes);
+        hash_add(&h, s->zeros->data, s->zeros->bytes);
+    }
+    return hash_end(&h);
+}
+
+int plan_check(const struct plan *p, const struct solution_view *v,
+               const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e)
+{
+    const struct plan_site *x;
+
+    if (place_check(p, v, e))
+        return -1;
+    x = &p->site[v->order];
+    for (size_t i = 0; i < SITE_LINEARS; i++)
+        linear[i] = NULL;
+    for (size_t i = 0; i < v->nlinears; i++) {
+        const struct plan_linear *l = plan_find(p, v->linear[i].name);
+        size_t at;
+
+        if (!l || l->site != v->order)
+            return err_set(e, ERR_USE, "block %zu %s has no linear '%s'", x->block, v->site, v->linear[i].name);
+        at = (size_t)(l - p->linear) - x->first;
+        if (linear[at])
+            return err_set(e, ERR_USE, "'%s' stands twice in one solution", v->linear[i].name);
+        if (linear_check(l, &v->linear[i], e))
+            return -1;
+        linear[at] = &v->linear[i];
+    }
+    for (size_t i = 0; i < x->count; i++)
+        if (!linear[i])
+            return err_set(e, ERR_USE, "solution of block %zu %s lacks '%s'", x->block, v->site,
+                           p->linear[x->first + i].name);
+    *digest = solution_digest(linear, x->count);
+    return 0;
+}
+
+static int all_equal(const struct tensor *zeros, unsigned value)
+{
+    const uint8_t *z = zeros->data;
+
+    for (size_t i = 0; i < zeros->bytes; i++)
+        if (z[i] != value)
+            return 0;
+    return 1;
+}
+
+int plan_note(struct plan *p, const struct solution_view *v,
+              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest, struct err *e)
+{
+    struct plan_site *x = &p->site[v->order];
+
+    if (!(x->prov = v->prov ? json_print(v->prov, 0, e) : mem_text("[]", e)))
+        return -1;
+    for (size_t i = 0; i < x->count; i++) {
+        struct plan_linear *l = &p->linear[x->first + i];
+
+        l->bits = linear[i]->bits;
+        l->group = linear[i]->group;
+        l->G = linear[i]->G;
+        l->scale_type = linear[i]->scales->dtype;
+        l->symmetric = all_equal(linear[i]->zeros, 1u << (l->bits - 1));
+        l->loss = linear[i]->loss;
+        l->rel_loss = linear[i]->rel_loss;
+    }
+    x->digest = digest;
+    x->tokens = v->tokens;
+    x->damp = v->damp;
+    x->seconds = v->seconds;
+    snprintf(x->solver, sizeof x->solver, "%s", v->solver);
+    x->done = 1;
+    p->done++;
+    return 0;
+}
+
+double plan_site_loss(const struct plan *p, size_t order, double *loss)
+{
+    const struct plan_site *x = &p->site[order];
+    double sum = 0, whole = 0;
+
+    for (size_t i = x->first; i < x->first + x->count; i++) {
+        const struct plan_linear *l = &p->linear[i];
+
+        sum += l->loss;
+        if (l->loss != 0)
+            whole += l->loss / l->rel_loss;
+    }
+    *loss = sum;
+    return sum == 0 ? 0 : sum / whole;
+}
+
+int plan_missing(const struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->sites; i++)
+        if (!p->site[i].done)
+            return err_set(e, ERR_DATA, "%zu of %zu sites have no solution, the first is site %zu (block %zu %s)",
+                           p->sites - p->done, p->sites, i, p->site[i].block, site_name(p->site[i].site));
+    return 0;
+}

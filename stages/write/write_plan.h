@@ -1,0 +1,67 @@
+/* write_plan - the model that is being quantized: its tensors, its sites in the order of the run, and for each linear
+ * what its solution was like. Tensors themselves stay in the source and in the part files. */
+#ifndef PTQ_WRITE_PLAN_H
+#define PTQ_WRITE_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/model/config.h"
+#include "../../common/model/site.h"
+#include "../../common/tensor/safetensors.h"
+#include "../../common/wire/msg_problem.h"
+
+struct plan_linear {
+    char name[TENSOR_NAME];   /* without .weight */
+    size_t N, K, site;        /* outputs, inputs, order of its site */
+    const struct st_entry *source;
+    /* from the solution; bits 0 until it has come */
+    int bits;
+    int64_t group;
+    size_t G;
+    enum dtype scale_type;
+    int symmetric;            /* every zero point is 2^(bits-1) */
+    double loss, rel_loss;
+};
+
+struct plan_site {
+    size_t block, first, count; /* linears[first .. first+count) */
+    enum site site;
+    int done;
+    uint64_t digest;          /* of the codes, scales and zeros of its linears */
+    uint64_t tokens;
+    double damp, seconds;
+    char solver[32];
+    char *prov;               /* JSON text, one line; owned */
+};
+
+struct plan {
+    char *dir;
+    struct config config;
+    struct st_set *source;
+    size_t sites, done, nlinears;
+    struct plan_site *site;
+    struct plan_linear *linear;
+    size_t *by_name;          /* indices of linear[], sorted by name */
+};
+
+/* Reads config and names; every linear's .weight must be there with its shape and a float type. */
+int plan_open(struct plan *p, const char *dir, struct err *e);
+void plan_release(struct plan *p);
+/* The linear of this name (without .weight), or of this tensor "NAME.weight"; NULL: none. */
+struct plan_linear *plan_find(const struct plan *p, const char *name);
+struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);
+
+/* Checks a solution against the model: order, block, site, names, shapes, groups, codes within bits, finite scales. Fills
+ * linear[i] with the solution's linear for p->linear[first + i], and the digest. Changes nothing in the plan. */
+int plan_check(const struct plan *p, const struct solution_view *v,
+               const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e);
+/* Takes down what plan_check has approved. */
+int plan_note(struct plan *p, const struct solution_view *v,
+              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest, struct err *e);
+/* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */
+double plan_site_loss(const struct plan *p, size_t order, double *loss);
+/* 0 when every site has its solution, else -1 and the first that has none. */
+int plan_missing(const struct plan *p, struct err *e);
+
+#endif
