@@ -1,9 +1,11 @@
-/* write_assemble - a Hugging Face folder of safetensors from the source checkpoint and the part files.
+/* write_assemble - a Hugging Face folder of safetensors from the source checkpoint and the part
+ * files.
  *
- * Tensors keep the order of their names; files are cut where shard_bytes would be passed, all tensors of a linear in one
- * file. Everything that is not a replaced weight is copied byte for byte; so are the source's other files. One site's
- * solution and one linear's words are in memory at a time. What it leaves out: the choice of what stands for a weight
- * (struct layout), publishing (write_out.c). */
+ * Tensors keep the order of their names; files are cut where shard_bytes would be passed, all
+ * tensors of a linear in one file. Everything that is not a replaced weight is copied byte for
+ * byte; so are the source's other files. One site's solution and one linear's words are in
+ * memory at a time. What it leaves out: the choice of what stands for a weight (struct layout),
+ * publishing (write_out.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

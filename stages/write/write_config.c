@@ -1,6 +1,7 @@
-/* write_config - edits of config.json that leave the source's spelling alone: printing the parsed tree again would turn
- * 1e-06 into seventeen digits and lose the layout that people compare by eye. The text has been parsed before, so the
- * scan below may rely on its being an object in valid JSON. */
+/* write_config - edits of config.json that leave the source's spelling alone: printing the
+ * parsed tree again would turn 1e-06 into seventeen digits and lose the layout that people
+ * compare by eye. The text has been parsed before, so the scan below may rely on its being an
+ * object in valid JSON. */
 #include <stdlib.h>
 #include <string.h>
 

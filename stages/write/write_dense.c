@@ -1,5 +1,6 @@
-/* write_dense - the quantized model as an ordinary checkpoint: same names, shapes and types as the source, config.json as it
- * was. Each weight is scale * (code - zero), once rounded to f32 (grid.h) and once from there to the source's type. */
+/* write_dense - the quantized model as an ordinary checkpoint: same names, shapes and types as
+ * the source, config.json as it was. Each weight is scale * (code - zero), once rounded to f32
+ * (grid.h) and once from there to the source's type. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,11 @@
-/* write_format - the contract of an output format: one file ending in one const struct output_format, one line in
- * write_formats.c. A format is asked about each solution when it comes (a run must not fail at its end for what was
- * known at its start), and at the end it fills one folder from the source checkpoint and the part files.
+/* write_format - the contract of an output format: one file ending in one const struct
+ * output_format, one line in write_formats.c. A format is asked about each solution when it
+ * comes (a run must not fail at its end for what was known at its start), and at the end it
+ * fills one folder from the source checkpoint and the part files.
  *
- * Formats made of safetensors share write_assemble.c and give it a struct layout: which tensors replace NAME.weight, and
- * what stands in config.json. Output bytes depend on the model and the solutions alone: no times, paths, hosts. */
+ * Formats made of safetensors share write_assemble.c and give it a struct layout: which tensors
+ * replace NAME.weight, and what stands in config.json. Output bytes depend on the model and the
+ * solutions alone: no times, paths, hosts. */
 #ifndef PTQ_WRITE_FORMAT_H
 #define PTQ_WRITE_FORMAT_H
 
@@ -49,14 +51,15 @@ struct layout {
     /* The tensors that stand for l's weight; how many, -1. */
     int (*describe)(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS], struct err *e);
     int (*put)(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w, struct err *e);
-    /* The quantization_config (config.json's dtype then becomes that of the scales). NULL: config.json stays as it is. */
+    /* The quantization_config (config.json's dtype then becomes that of the scales). NULL:
+     * config.json stays as it is. */
     struct json *(*config)(const struct plan *p, struct err *e);
     const char *config_copy;  /* file that holds quantization_config alone; NULL: none */
 };
 int assemble_safetensors(struct assembly *a, const struct layout *layout, struct err *e);
 
-/* config.json of the source with `quantization_config` (NULL: none) added and the dtype field set (DT_COUNT: as it is);
- * everything else stays as the source spells it. Caller frees. */
+/* config.json of the source with `quantization_config` (NULL: none) added and the dtype field
+ * set (DT_COUNT: as it is); everything else stays as the source spells it. Caller frees. */
 char *config_edit(const char *text, size_t length, const struct json *quantization, enum dtype dtype, const char *what,
                   struct err *e);
 

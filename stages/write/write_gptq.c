@@ -1,10 +1,12 @@
-/* write_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and everything else as in the source.
+/* write_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
+ * everything else as in the source.
  *
- * One bit width and one group size for the whole checkpoint, rows in their order (g_idx = k / group, desc_act false): the variant that
- * every reader takes on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
- * readers take) and config.json's dtype becomes that type, because readers compute in it. Asymmetric checkpoints load in vLLM
- * and SGLang; GPTQModel (and with it transformers) refuses asymmetric v1 files of other producers.
- * What it leaves out: v2, per-module overrides ("dynamic"), quantized heads. */
+ * One bit width and one group size for the whole checkpoint, rows in their order (g_idx = k /
+ * group, desc_act false): the variant that every reader takes on its fast path. Scales are
+ * stored in the type they were solved in (F16, or BF16 which newer readers take) and
+ * config.json's dtype becomes that type, because readers compute in it. Asymmetric checkpoints
+ * load in vLLM and SGLang; GPTQModel (and with it transformers) refuses asymmetric v1 files of
+ * other producers. What it leaves out: v2, per-module overrides ("dynamic"), quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,8 @@ static int same_as_first(const struct plan *p, const struct plan_linear *l, cons
                            s->name, dtype_name(s->scales->dtype), x->name, dtype_name(x->scale_type));
         return 0; /* the others are like x */
     }
-    /* The first solution speaks for all: what cannot be stored is refused now, not when its turn comes. */
+    /* The first solution speaks for all: what cannot be stored is refused now, not when its turn
+     * comes. */
     for (size_t i = 0; i < p->nlinears; i++)
         if (gptq_check(p->linear[i].N, p->linear[i].K, s->bits, s->group, p->linear[i].name, e))
             return err_prefix(e, "gptq format");

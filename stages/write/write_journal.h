@@ -8,8 +8,9 @@
  *            "digest"}                          the site's part file is durable; one line per site
  *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear
  *   done     {"sites","bytes_before","bytes_after","wall"}              all of them are there
- * A line is durable (fsync) when journal_append returns. What varies between runs of the same job (times, bytes moved)
- * stands here and nowhere else in OUT. A last line without its newline is what a cut left: it is dropped. */
+ * A line is durable (fsync) when journal_append returns. What varies between runs of the same
+ * job (times, bytes moved) stands here and nowhere else in OUT. A last line without its newline
+ * is what a cut left: it is dropped. */
 #ifndef PTQ_WRITE_JOURNAL_H
 #define PTQ_WRITE_JOURNAL_H
 
@@ -22,8 +23,9 @@
 
 struct journal;
 
-/* Reads what is there (nothing: an empty journal) and opens it for appending; the file is made. A line that is not a
- * record, or a start record of another format, is an error that names the line. */
+/* Reads what is there (nothing: an empty journal) and opens it for appending; the file is made.
+ * A line that is not a record, or a start record of another format, is an error that names the
+ * line. */
 struct journal *journal_open(const char *path, struct err *e);
 void journal_close(struct journal **j);
 size_t journal_count(const struct journal *j);

@@ -1,5 +1,6 @@
-/* write_out - claiming, clearing and publishing of the output folder. Files lie in OUT or one folder below it.
- * What it leaves out: going on with an unfinished run; journal_open already reads what such a run left. */
+/* write_out - claiming, clearing and publishing of the output folder. Files lie in OUT or one
+ * folder below it. What it leaves out: going on with an unfinished run; journal_open already
+ * reads what such a run left. */
 #include "write_out.h"
 
 #include <errno.h>
@@ -30,7 +31,8 @@ static int is_config(const char *file)
     return strcmp(slash ? slash + 1 : file, "config.json") == 0;
 }
 
-/* Appends the paths of the files below dir/prefix to list, two levels deep at most; folders at that depth count as files. */
+/* Appends the paths of the files below dir/prefix to list, two levels deep at most; folders at
+ * that depth count as files. */
 static int files_list(const char *dir, const char *prefix, struct json *list, struct err *e)
 {
     char *full = fs_join(dir, prefix, e), **names = NULL;

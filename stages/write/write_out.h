@@ -1,8 +1,10 @@
-/* write_out - the output folder: who may write into it, what of an earlier run is cleared away, the marks that followers see.
+/* write_out - the output folder: who may write into it, what of an earlier run is cleared away,
+ * the marks that followers see.
  *
- * OUT must be absent, empty, or hold an earlier output of ptqflow and nothing else (then `overwrite` is needed). What an
- * earlier run published stands in its journal; a file that is not listed there is somebody else's and is never
- * touched. While a run goes on OUT holds only OUT/.ptqflow, so that half a model can never be loaded. */
+ * OUT must be absent, empty, or hold an earlier output of ptqflow and nothing else (then
+ * `overwrite` is needed). What an earlier run published stands in its journal; a file that is
+ * not listed there is somebody else's and is never touched. While a run goes on OUT holds only
+ * OUT/.ptqflow, so that half a model can never be loaded. */
 #ifndef PTQ_WRITE_OUT_H
 #define PTQ_WRITE_OUT_H
 
@@ -17,13 +19,15 @@ struct out_folder {
     int claim_fd, lock_fd;    /* -1: none */
 };
 
-/* Refuses (ERR_USE) a folder that holds something else, another writer's, a finished output or an unfinished run
- * without `overwrite`. After success the folder is ours, empty, and followers may come. On error *o is released. */
+/* Refuses (ERR_USE) a folder that holds something else, another writer's, a finished output or
+ * an unfinished run without `overwrite`. After success the folder is ours, empty, and followers
+ * may come. On error *o is released. */
 int out_open(struct out_folder *o, const char *path, int overwrite, struct err *e);
 void out_release(struct out_folder *o);
 /* The failed mark, with why; errors are kept quiet: there is one already. */
 void out_fail(struct out_folder *o, const char *why);
-/* Files of OUT/.ptqflow/assemble, paths relative to it, sorted: an array of texts. NULL on error. */
+/* Files of OUT/.ptqflow/assemble, paths relative to it, sorted: an array of texts. NULL on
+ * error. */
 struct json *out_assembled(const struct out_folder *o, struct err *e);
 /* Moves these files into OUT, config.json files last, durably. */
 int out_publish(struct out_folder *o, const struct json *files, struct err *e);

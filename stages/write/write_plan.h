@@ -1,5 +1,6 @@
-/* write_plan - the model that is being quantized: its tensors, its sites in the order of the run, and for each linear
- * what its solution was like. Tensors themselves stay in the source and in the part files. */
+/* write_plan - the model that is being quantized: its tensors, its sites in the order of the
+ * run, and for each linear what its solution was like. Tensors themselves stay in the source and
+ * in the part files. */
 #ifndef PTQ_WRITE_PLAN_H
 #define PTQ_WRITE_PLAN_H
 
@@ -52,8 +53,9 @@ void plan_release(struct plan *p);
 struct plan_linear *plan_find(const struct plan *p, const char *name);
 struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);
 
-/* Checks a solution against the model: order, block, site, names, shapes, groups, codes within bits, finite scales. Fills
- * linear[i] with the solution's linear for p->linear[first + i], and the digest. Changes nothing in the plan. */
+/* Checks a solution (solution_read has looked at the values) against the model: order, block,
+ * site, names, shapes. Fills linear[i] with the solution's linear for p->linear[first + i], and
+ * the digest. Changes nothing in the plan. */
 int plan_check(const struct plan *p, const struct solution_view *v,
                const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e);
 /* Takes down what plan_check has approved. */

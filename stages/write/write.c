@@ -1,0 +1,439 @@
+/* write - the core of ptq-write: one solution after the other, then the checkpoints. Sockets are
+ * the main's business. */
+#include "write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../common/base/clock.h"
+#include "../../common/base/fs.h"
+#include "../../common/base/hash.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/version.h"
+#include "../../common/wire/follow.h"
+#include "../../common/wire/frame.h"
+#include "write_format.h"
+#include "write_out.h"
+
+struct writer {
+    struct plan plan;
+    struct out_folder out;
+    const struct output_format *formats[WRITE_FORMATS];
+    size_t nformats;
+    char *names;              /* of the formats, as given */
+    int keep_parts;
+    uint64_t shard_bytes;
+    double start;
+    struct write_sizes sizes;
+};
+
+static int format_add(struct writer *w, const char *name, struct err *e)
+{
+    const struct output_format *f = format_find(name);
+
+    if (!f)
+        return err_set(e, ERR_USE, "format '%s' is not known (gptq, dense)", name);
+    for (size_t i = 0; i < w->nformats; i++)
+        if (w->formats[i] == f)
+            return err_set(e, ERR_USE, "format '%s' is given twice", name);
+    if (w->nformats == WRITE_FORMATS)
+        return err_set(e, ERR_USE, "more than %d formats", WRITE_FORMATS);
+    w->formats[w->nformats++] = f;
+    return 0;
+}
+
+static int formats_parse(struct writer *w, const char *list, struct err *e)
+{
+    char *copy = mem_text(list, e), *at = copy, *comma;
+    int rc = copy ? 0 : -1;
+
+    while (rc == 0 && at) {
+        if ((comma = strchr(at, ',')))
+            *comma++ = '\0';
+        rc = format_add(w, at, e);
+        at = comma;
+    }
+    free(copy);
+    return rc;
+}
+
+static int start_record(struct writer *w, struct err *e)
+{
+    struct json *r = json_object();
+    char now[32];
+    time_t t = time(NULL);
+    struct tm tm;
+
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+    if (json_set_text(r, "record", "start") || json_set_int(r, "format", JOURNAL_FORMAT) ||
+        json_set_text(r, "version", PTQ_VERSION) || json_set_text(r, "model", w->plan.dir) ||
+        json_set_text(r, "formats", w->names) || json_set_text(r, "time", now))
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+struct writer *write_open(const struct write_opts *o, struct err *e)
+{
+    struct writer *w = mem_array(1, sizeof *w, e);
+
+    if (!w)
+        return NULL;
+    w->out.claim_fd = w->out.lock_fd = -1;
+    w->start = clock_wall();
+    w->keep_parts = o->keep_parts;
+    w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
+    if (!(w->names = mem_text(o->formats, e)) || formats_parse(w, o->formats, e) ||
+        plan_open(&w->plan, o->model, e) || out_open(&w->out, o->out, o->overwrite, e))
+        goto fail;
+    for (size_t i = 0; i < w->plan.source->count; i++)
+        w->sizes.source += w->plan.source->entries[i].bytes;
+    if (start_record(w, e)) {
+        write_fail(w, e);
+        goto fail;
+    }
+    return w;
+fail:
+    write_close(&w);
+    return NULL;
+}
+
+void write_close(struct writer **w)
+{
+    if (!w || !*w)
+        return;
+    for (size_t i = 0; i < (*w)->sizes.formats; i++)
+        free((*w)->sizes.format[i].folder);
+    free((*w)->names);
+    plan_release(&(*w)->plan);
+    out_release(&(*w)->out);
+    free(*w);
+    *w = NULL;
+}
+
+const struct plan *write_plan(const struct writer *w)
+{
+    return &w->plan;
+}
+
+const struct write_sizes *write_sizes(const struct writer *w)
+{
+    return &w->sizes;
+}
+
+void write_fail(struct writer *w, const struct err *why)
+{
+    out_fail(&w->out, why->text);
+}
+
+/* The part appears whole and durable. */
+static int part_write(struct writer *w, const struct msg *m, uint64_t order, uint64_t *bytes, struct err *e)
+{
+    char name[32], *path, *temp = NULL;
+    int fd = -1, rc = -1;
+
+    follow_part_name(order, name);
+    path = fs_join(w->out.parts, name, e);
+    temp = path ? mem_printf(e, "%s.new", path) : NULL;
+    if (!temp)
+        goto out;
+    if ((fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0) {
+        err_sys(e, "cannot make '%s'", temp);
+        goto out;
+    }
+    rc = frame_write(fd, m, FRAME_ZSTD, temp, bytes, e);
+    if (rc == 0 && fsync(fd))
+        rc = err_sys(e, "cannot make '%s' durable", temp);
+    if (close(fd) && rc == 0)
+        rc = err_sys(e, "cannot close '%s'", temp);
+    if (rc == 0 && rename(temp, path))
+        rc = err_sys(e, "cannot rename '%s'", temp);
+    if (rc)
+        unlink(temp);
+    else
+        rc = fs_sync_dir(w->out.parts, e);
+out:
+    free(temp);
+    free(path);
+    return rc;
+}
+
+static struct json *linear_record(const struct solution_linear *s)
+{
+    struct json *r = json_object();
+
+    if (json_set_text(r, "name", s->name) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
+        json_set_text(r, "grid", s->grid) || json_set_real(r, "loss", s->loss) ||
+        json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss))
+        json_destroy(&r);
+    return r;
+}
+
+/* Fields of the message that the view does not have, as they are. */
+static int field_copy(struct json *to, const struct msg *m, const char *key)
+{
+    const struct json *j = json_get(m->meta, key);
+
+    return json_set(to, key, j ? json_copy(j) : json_null_value());
+}
+
+static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
+                       const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes, struct err *e)
+{
+    const struct plan_site *x = &w->plan.site[v->order];
+    struct json *r = json_object(), *list = json_array();
+    double loss = 0, whole = 0;
+    char hex[17];
+    int bad = !list;
+
+    hash_hex(digest, hex);
+    for (size_t i = 0; i < x->count; i++) {
+        bad = bad || json_push(list, linear_record(linear[i]));
+        loss += linear[i]->loss;
+        whole += linear[i]->loss != 0 ? linear[i]->loss / linear[i]->rel_loss : 0;
+    }
+    bad = json_set_text(r, "record", "site") || json_set_int(r, "order", (int64_t)v->order) ||
+          json_set_int(r, "sites", (int64_t)v->sites) || json_set_int(r, "block", (int64_t)v->block) ||
+          json_set_text(r, "site", v->site) || json_set_text(r, "run", m->run) || bad;
+    bad = json_set(r, "linears", list) || bad;
+    bad = bad || json_set_real(r, "loss", loss) || json_set_real(r, "rel_loss", loss == 0 ? 0 : loss / whole) ||
+          json_set_text(r, "solver", v->solver) || json_set_real(r, "damp", v->damp) ||
+          json_set_int(r, "attempts", v->attempts) ||
+          json_set(r, "fallback", v->fallback ? json_text(v->fallback) : json_null_value()) ||
+          field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
+          json_set_int(r, "sequences", (int64_t)v->sequences) || json_set_real(r, "sum_w", v->sum_w) ||
+          json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
+          json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
+          json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) || json_set_int(r, "bytes_part", (int64_t)bytes) ||
+          json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
+    if (bad)
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+static int solution_take(struct writer *w, struct msg *m, struct err *e)
+{
+    const struct solution_linear *linear[SITE_LINEARS];
+    struct solution_view v;
+    const struct plan_site *x;
+    uint64_t digest, bytes = 0;
+
+    if (m->kind != MSG_SOLUTION)
+        return err_set(e, ERR_USE, "'%s' is a %s, not a solution", m->id, msg_kind_name(m->kind));
+    if (solution_read(m, &v, e) || plan_check(&w->plan, &v, linear, &digest, e))
+        return -1;
+    x = &w->plan.site[v.order];
+    if (x->done && x->digest != digest)
+        return err_set(e, ERR_DATA, "two different solutions of block %zu %s: another solver, other options or "
+                       "another machine's kernels in one run", x->block, v.site);
+    if (x->done)
+        return 0;
+    for (size_t f = 0; f < w->nformats; f++)
+        for (size_t i = 0; i < x->count; i++)
+            if (w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
+                return -1;
+    m->kind = MSG_COMMIT;
+    snprintf(m->stage, sizeof m->stage, "write");
+    if (part_write(w, m, v.order, &bytes, e) || site_record(w, m, &v, linear, digest, bytes, e) ||
+        plan_note(&w->plan, &v, linear, digest, e))
+        return -1;
+    return 1;
+}
+
+int write_solution(struct writer *w, struct msg **m, struct err *e)
+{
+    int rc = solution_take(w, *m, e);
+
+    if (rc != 1)
+        msg_destroy(m);
+    return rc;
+}
+
+int write_commit(const struct writer *w, size_t order, struct msg **m, struct err *e)
+{
+    struct solution_view v;
+
+    return assemble_part(w->out.parts, &w->plan, order, m, &v, e);
+}
+
+static struct json *write_record(const char *format)
+{
+    struct json *r = json_object();
+
+    if (json_set_text(r, "stage", "write") || json_set_text(r, "version", PTQ_VERSION) ||
+        json_set_text(r, "format", format))
+        json_destroy(&r);
+    return r;
+}
+
+/* {"from","sites","prov"} of sites that follow each other with the same provenance. */
+static struct json *prov_run(const struct plan *p, size_t from, size_t sites)
+{
+    struct json *r = json_object(), *prov = json_parse(p->site[from].prov, strlen(p->site[from].prov), "prov", NULL);
+
+    if (json_set(r, "prov", prov) || json_set_int(r, "from", (int64_t)from) || json_set_int(r, "sites", (int64_t)sites))
+        json_destroy(&r);
+    return r;
+}
+
+/* Provenance of the whole: the array that all sites share, else one entry per run of sites; then
+ * this stage's record. */
+static char *prov_text(const struct plan *p, const char *format, struct err *e)
+{
+    struct json *all = NULL;
+    size_t same = 1;
+    char *text;
+    int bad = 0;
+
+    while (same < p->sites && strcmp(p->site[0].prov, p->site[same].prov) == 0)
+        same++;
+    if (same == p->sites) {
+        all = json_parse(p->site[0].prov, strlen(p->site[0].prov), "prov", NULL);
+    } else if ((all = json_array())) {
+        for (size_t from = 0, end; from < p->sites && !bad; from = end) {
+            for (end = from + 1; end < p->sites && !strcmp(p->site[from].prov, p->site[end].prov);)
+                end++;
+            bad = json_push(all, prov_run(p, from, end - from));
+        }
+    }
+    if (bad || json_push(all, write_record(format))) {
+        err_set(e, ERR_SYS, "provenance: out of memory");
+        text = NULL;
+    } else {
+        text = json_print(all, 0, e);
+    }
+    json_destroy(&all);
+    return text;
+}
+
+/* One format alone fills OUT itself, several a folder each. */
+static char *format_folder(const struct writer *w, const char *root, size_t i, struct err *e)
+{
+    return w->nformats == 1 ? mem_text(root, e) : fs_join(root, w->formats[i]->name, e);
+}
+
+static int format_assemble(struct writer *w, size_t i, struct err *e)
+{
+    struct assembly a = { .plan = &w->plan, .parts = w->out.parts, .shard_bytes = w->shard_bytes };
+    char *folder = format_folder(w, w->out.assemble, i, e), *shown = format_folder(w, w->out.path, i, e);
+    char *prov = prov_text(&w->plan, w->formats[i]->name, e);
+    int rc = -1;
+
+    if (!folder || !shown || !prov || fs_mkdir(folder, e))
+        goto out;
+    a.folder = folder;
+    a.prov = prov;
+    if (w->formats[i]->assemble(&a, e) || fs_sync_dir(folder, e))
+        goto out;
+    w->sizes.format[w->sizes.formats].name = w->formats[i]->name;
+    w->sizes.format[w->sizes.formats].folder = shown;
+    w->sizes.format[w->sizes.formats++].bytes = a.bytes;
+    shown = NULL;
+    rc = 0;
+out:
+    free(prov);
+    free(shown);
+    free(folder);
+    return rc;
+}
+
+static int publish_record(struct writer *w, const struct json *files, struct err *e)
+{
+    struct json *r = json_object();
+
+    if (json_set_text(r, "record", "publish") || json_set(r, "files", json_copy(files)))
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+static int done_record(struct writer *w, struct err *e)
+{
+    struct json *r = json_object(), *after = json_object();
+    int bad = 0;
+
+    for (size_t i = 0; i < w->sizes.formats; i++)
+        bad = bad || json_set_int(after, w->sizes.format[i].name, (int64_t)w->sizes.format[i].bytes);
+    if (bad)
+        json_destroy(&after);
+    if (json_set(r, "bytes_after", after) || json_set_text(r, "record", "done") ||
+        json_set_int(r, "sites", (int64_t)w->plan.sites) ||
+        json_set_int(r, "bytes_before", (int64_t)w->sizes.source) ||
+        json_set_real(r, "wall", clock_wall() - w->start))
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+/* Codes, and each group's share of its scale and zero point. */
+static double stored_bits(const struct plan *p)
+{
+    double bits = 0, weights = 0;
+
+    for (size_t i = 0; i < p->nlinears; i++) {
+        const struct plan_linear *l = &p->linear[i];
+
+        weights += (double)l->N * (double)l->K;
+        bits += (double)l->N * (double)l->K * l->bits +
+                (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
+    }
+    return bits / weights;
+}
+
+int write_finish(struct writer *w, struct err *e)
+{
+    struct json *files = NULL;
+    int rc = -1;
+
+    if (plan_missing(&w->plan, e))
+        return -1;
+    for (size_t i = 0; i < w->nformats; i++)
+        if (format_assemble(w, i, e))
+            return -1;
+    w->sizes.bits = stored_bits(&w->plan);
+    if (!(files = out_assembled(&w->out, e)) || publish_record(w, files, e) || out_publish(&w->out, files, e) ||
+        done_record(w, e))
+        goto out;
+    rc = out_done(&w->out, w->keep_parts, e);
+out:
+    json_destroy(&files);
+    return rc;
+}
+
+static int by_loss(const void *a, const void *b)
+{
+    const struct write_row *x = a, *y = b;
+
+    if (x->rel_loss != y->rel_loss)
+        return x->rel_loss > y->rel_loss ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Insertion into the few rows that are wanted. */
+size_t write_worst(const struct writer *w, struct write_row *rows, size_t max)
+{
+    const struct plan *p = &w->plan;
+    size_t count = 0;
+
+    for (size_t i = 0; i < p->sites; i++) {
+        const struct plan_site *x = &p->site[i];
+        struct write_row r = { .order = i, .block = x->block, .site = site_name(x->site), .damp = x->damp,
+                               .seconds = x->seconds, .tokens = x->tokens, .linear_loss = -1 };
+
+        if (!x->done)
+            continue;
+        r.rel_loss = plan_site_loss(p, i, &r.loss);
+        for (size_t k = x->first; k < x->first + x->count; k++)
+            if (p->linear[k].rel_loss > r.linear_loss) {
+                r.linear_loss = p->linear[k].rel_loss;
+                r.linear = p->linear[k].name;
+            }
+        if (count == max && (max == 0 || by_loss(&r, &rows[count - 1]) > 0))
+            continue;
+        rows[count < max ? count++ : count - 1] = r;
+        qsort(rows, count, sizeof *rows, by_loss);
+    }
+    return count;
+}

@@ -1,0 +1,73 @@
+/* write - makes solutions durable, in any order of arrival, and a checkpoint of them at the end.
+ *
+ * Each solution is checked against the model, written as a commit message to OUT/.ptqflow/parts
+ * (temporary name, fsync, rename, fsync of the folder), taken down in the journal (fsync), and
+ * only then given back as the commit to broadcast. Forward stages without a link read the same
+ * parts: the follow protocol is in common/wire/follow.h.
+ *
+ * What is where: while a run goes on OUT holds only OUT/.ptqflow. At the end, with one format,
+ * OUT itself is the checkpoint; with several each has a folder of its name (OUT/gptq,
+ * OUT/dense). All files outside .ptqflow depend on the model and the solutions alone: the same
+ * bytes in every run of the same job. What varies (seconds, wall time, bytes moved) stands in
+ * OUT/.ptqflow/journal.jsonl, which stays; the parts are deleted unless asked for. A folder that
+ * an unfinished run left is refused without `overwrite`. The core never prints; the caller
+ * broadcasts, logs, and calls write_fail on any error after write_open. */
+#ifndef PTQ_WRITE_H
+#define PTQ_WRITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/wire/msg.h"
+#include "write_plan.h"
+
+#define WRITE_SHARD_BYTES ((uint64_t)5000000000) /* tensor bytes of a weight file, as others cut them */
+
+struct write_opts {
+    const char *model;        /* folder of the source */
+    const char *out;
+    const char *formats;      /* "gptq,dense": names of write_formats.c */
+    int overwrite, keep_parts;
+    uint64_t shard_bytes;     /* 0: WRITE_SHARD_BYTES */
+};
+
+#define WRITE_FORMATS 8
+
+struct writer;
+
+/* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
+struct writer *write_open(const struct write_opts *o, struct err *e);
+/* 1: *m has become the durable commit of its site; 0: the site was there already with the same
+ * bytes, *m is gone; -1: refused or not written, *m is gone. */
+int write_solution(struct writer *w, struct msg **m, struct err *e);
+/* All sites must be there; then the checkpoints appear. Call it only after a proper end of the
+ * stream. */
+int write_finish(struct writer *w, struct err *e);
+/* Says in OUT why this run ended; for followers. */
+void write_fail(struct writer *w, const struct err *why);
+void write_close(struct writer **w);
+
+const struct plan *write_plan(const struct writer *w);
+/* The commit of a site from its part, for peers of a link that come late; safe beside
+ * write_solution of other sites. */
+int write_commit(const struct writer *w, size_t order, struct msg **m, struct err *e);
+
+/* Sites by relative loss, worst first. */
+struct write_row {
+    size_t order, block;
+    const char *site, *linear;   /* linear: the worst of the site */
+    double loss, rel_loss, linear_loss, damp, seconds;
+    uint64_t tokens;
+};
+size_t write_worst(const struct writer *w, struct write_row *rows, size_t max);
+
+/* Known after write_finish: tensor bytes of the source and of each format. */
+struct write_sizes {
+    uint64_t source;
+    size_t formats;
+    struct { const char *name; char *folder; uint64_t bytes; } format[WRITE_FORMATS];
+    double bits;                 /* stored bits of a quantized weight, its share of scales and zeros included */
+};
+const struct write_sizes *write_sizes(const struct writer *w);
+
+#endif

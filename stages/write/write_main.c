@@ -1,0 +1,182 @@
+/* ptq-write - makes solutions durable, broadcasts them as commits, and writes the checkpoint.
+ * The core is write.c. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/log.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/opt.h"
+#include "../../common/base/sig.h"
+#include "../../common/base/status.h"
+#include "../../common/wire/link.h"
+#include "write.h"
+
+#define WORST 10
+
+struct args {
+    const char *model, *in, *commits, *format;
+    int64_t peers, commit_peers, status_fd;
+    uint64_t shard_size;
+    int overwrite, keep_parts, insecure, quiet, verbose;
+};
+
+#define AT(field) offsetof(struct args, field)
+static const struct opt table[] = {
+    { "model", OPT_TEXT, AT(model), "DIR", "the model that is being quantized (a Hugging Face folder)", 0, 0, NULL },
+    { "in", OPT_TEXT, AT(in), "EP", "where solutions come from: @URL, URL, a file, or - for stdin", 0, 0, NULL },
+    { "commits", OPT_TEXT, AT(commits), "EP", "where commits go; without it forward stages follow OUT", 0, 0, NULL },
+    { "format", OPT_TEXT, AT(format), "LIST", "formats to write, comma-separated: gptq, dense; several get a folder each", 0,
+      0, NULL },
+    { "overwrite", OPT_FLAG, AT(overwrite), NULL, "replace an earlier output of ptqflow in OUT, finished or not", 0, 0, NULL },
+    { "keep-parts", OPT_FLAG, AT(keep_parts), NULL, "keep the commits in OUT/.ptqflow/parts after the end", 0, 0, NULL },
+    { "shard-size", OPT_SIZE, AT(shard_size), "BYTES", "tensor bytes after which a new weight file begins", 0, 0, NULL },
+    { "peers", OPT_INT, AT(peers), "N", "solvers whose end is the end of the stream", 1, 65536, NULL },
+    { "commit-peers", OPT_INT, AT(commit_peers), "N", "forward workers that take commits", 1, 65536, NULL },
+    { "status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL },
+    { "insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL },
+    { "quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL },
+    { "verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL },
+    { NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct opt_spec spec = {
+    "ptq-write", "makes solutions durable and writes the quantized checkpoint", "--model DIR [options] OUT", table,
+    "OUT must be absent or empty; with --overwrite it may hold an earlier output. While the run goes on it holds\n"
+    "only OUT/.ptqflow; the checkpoint appears at the end, or not at all.", 1, 1,
+};
+
+/* Commits that were sent, by their number on the link, for peers that come late. */
+struct sent {
+    const struct writer *writer;
+    size_t *order;
+};
+
+static int replay(void *ctx, uint64_t i, struct msg **m, struct err *e)
+{
+    const struct sent *s = ctx;
+
+    return write_commit(s->writer, s->order[i], m, e);
+}
+
+/* Solutions until the stream ends: 1 when it ended properly, 0 when this process is asked to
+ * stop. */
+static int pump(struct writer *w, struct link *in, struct link *commits, struct sent *sent, struct err *e)
+{
+    const struct plan *p = write_plan(w);
+    struct msg *m = NULL;
+    int rc = 0;
+
+    while (!sig_draining() && (rc = link_recv(in, &m, -1, e)) == 1) {
+        char id[MSG_ID];
+        size_t number = p->done;
+        int64_t order = -1;
+
+        memcpy(id, m->id, sizeof id);
+        json_as_int(json_get(m->meta, "order"), &order);
+        if ((rc = write_solution(w, &m, e)) < 0)
+            return -1;
+        if (rc == 0) {
+            log_warn("%s came twice, with the same bytes", id);
+            continue;
+        }
+        sent->order[number] = (size_t)order;
+        log_detail("%s committed (%zu of %zu)", id, p->done, p->sites);
+        status_update("write", (int64_t)p->site[order].block, site_name(p->site[order].site), p->done, p->sites, "sites");
+        rc = commits ? link_send(commits, &m, e) : 0;
+        msg_destroy(&m);
+        if (rc)
+            return -1;
+    }
+    if (sig_draining())
+        return 0;
+    return rc < 0 ? -1 : 1;
+}
+
+static void tell(const struct writer *w)
+{
+    const struct write_sizes *s = write_sizes(w);
+    struct write_row rows[WORST];
+    size_t n = write_worst(w, rows, WORST);
+
+    log_info("%5s %-9s %10s %10s %8s %9s %8s  %s", "block", "site", "rel loss", "loss", "damp", "tokens", "seconds",
+             "worst linear");
+    for (size_t i = 0; i < n; i++)
+        log_info("%5zu %-9s %10.3e %10.3e %8.3g %9llu %8.2f  %s", rows[i].block, rows[i].site, rows[i].rel_loss,
+                 rows[i].loss, rows[i].damp, (unsigned long long)rows[i].tokens, rows[i].seconds,
+                 rows[i].linear ? rows[i].linear : "");
+    for (size_t i = 0; i < s->formats; i++)
+        log_info("%s: %.2f bits a weight, %.1f MB -> %.1f MB (%.0f%%) in %s", s->format[i].name, s->bits,
+                 (double)s->source / 1e6, (double)s->format[i].bytes / 1e6,
+                 s->source ? 100 * (double)s->format[i].bytes / (double)s->source : 0, s->format[i].folder);
+}
+
+/* The checkpoint is written after the commits' link has ended: assembling may take longer than
+ * its peers wait. */
+static int run(struct writer *w, struct link *in, struct link *commits, struct sent *sent, struct err *e)
+{
+    const struct plan *p = write_plan(w);
+    int rc = pump(w, in, commits, sent, e);
+
+    if (rc == 0)
+        err_set(e, ERR_SYS, "asked to stop with %zu of %zu sites", p->done, p->sites);
+    if (rc < 1 || plan_missing(p, e)) {
+        if (commits)
+            link_end(commits, 0, e->text, NULL);
+        return -1;
+    }
+    if (commits && link_end(commits, 1, NULL, e))
+        return -1;
+    status_update("assemble", -1, NULL, 0, 0, NULL);
+    return write_finish(w, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = { .in = "-", .format = "gptq", .peers = 1, .commit_peers = 1, .status_fd = -1,
+                      .shard_size = WRITE_SHARD_BYTES };
+    struct opt_args out;
+    struct err e = { 0 };
+    struct writer *w = NULL;
+    struct link *in = NULL, *commits = NULL;
+    struct sent sent = { 0 };
+    int rc = opt_parse(&spec, &a, &out, argc, argv, &e);
+
+    if (rc > 0)
+        return 0;
+    log_init("write", a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
+    if (rc == 0 && !a.model)
+        rc = err_set(&e, ERR_USE, "--model DIR is missing");
+    if (rc || (rc = sig_init(&e)))
+        goto out;
+    rc = -1;
+    status_init("write", (int)a.status_fd);
+    w = write_open(&(struct write_opts){ a.model, out.arg[0], a.format, a.overwrite, a.keep_parts, a.shard_size }, &e);
+    if (!w)
+        goto out;
+    sent = (struct sent){ w, mem_array(write_plan(w)->sites, sizeof *sent.order, &e) };
+    in = !sent.order ? NULL : link_open(a.in, LINK_IN, &(struct link_opts){ .role = "write", .peers = (size_t)a.peers,
+                                        .insecure = a.insecure }, &e);
+    if (in && a.commits) {
+        commits = link_open(a.commits, LINK_OUT, &(struct link_opts){ .role = "write", .route = LINK_ALL, .elastic = 1,
+                            .peers = (size_t)a.commit_peers, .insecure = a.insecure }, &e);
+        if (commits)
+            link_set_replay(commits, replay, &sent);
+    }
+    if (in && (commits || !a.commits))
+        rc = run(w, in, commits, &sent, &e);
+    if (rc)
+        write_fail(w, &e);
+    else
+        tell(w);
+out:
+    if (rc)
+        log_fatal(&e);
+    status_end();
+    link_close(&in);
+    link_close(&commits);
+    write_close(&w);
+    free(sent.order);
+    return rc ? err_exit(&e) : 0;
+}
