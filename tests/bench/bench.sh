@@ -13,16 +13,26 @@ out=build/bench/out
 mkdir -p build/bench
 rm -rf "$out"
 
+# With --verbose every end of a link says what it moved and took.
+sed 's/\(ptq-[a-z]*\) /\1 --verbose /' pipelines/gptq.pipe >build/bench/gptq.pipe
+
 before=$("$peak")
-"$bin/ptq" run pipelines/gptq.pipe --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
-    --bits 4 --group 64 --seed 1
+"$bin/ptq" run build/bench/gptq.pipe --log build/bench/log --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
+    --bits 4 --group 64 --seed 1 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
 after=$("$peak")
 
 all() { # FIELD of the whole run
     sed -n "s/^  \"$1\": \([-+.0-9eE]*\),*\$/\1/p" "$out/.ptqflow/run.json"
 }
+wire() { # WORD BEFORE IT, DIRECTION: sum over the ends of all links
+    cat build/bench/log/*.log | awk -v unit="$1" -v dir="$2" '$2 == "link" && (dir == "" || $3 == dir) {
+        for (i = 4; i < NF; i++)
+            if (index($(i + 1) " " $(i + 2), unit) == 1) sum += $i
+    } END { printf "%.3f\n", sum }'
+}
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
-    -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" '
+    -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
+    -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" '
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
         best = before > after ? before : after
@@ -32,5 +42,6 @@ all() { # FIELD of the whole run
         printf "wall         %.1f s, %.0f tokens/s\n", wall, tokens / wall
         printf "efficiency   %.2f = useful work / (wall x peak)\n", sum / (wall * best * 1e9)
         printf "CPU          %.1f s, all processes\n", cpu
+        printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token\n", wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens
         printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
     }'
