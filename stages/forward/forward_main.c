@@ -1,0 +1,100 @@
+/* ptq-forward - runs a model block by block over the chunks it is given and emits the inputs of every site. The core is forward.c. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../../common/base/log.h"
+#include "../../common/base/opt.h"
+#include "../../common/base/sig.h"
+#include "../../common/base/status.h"
+#include "../../common/tensor/blas.h"
+#include "forward.h"
+#include "forward_io.h"
+
+struct forward_main_opts {
+    struct forward_ends ends;
+    const char *model, *tmp;
+    int acts, order;
+    int64_t threads, status_fd;
+    uint64_t mem;
+    int quiet, verbose;
+};
+
+static const struct opt table[] = {
+    {"model", OPT_TEXT, offsetof(struct forward_main_opts, model), "DIR", "checkpoint folder (config.json, safetensors)", 0, 0, NULL},
+    {"in", OPT_TEXT, offsetof(struct forward_main_opts, ends.in), "EP", "where chunks come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
+    {"out", OPT_TEXT, offsetof(struct forward_main_opts, ends.out), "EP", "where rows and weights go", 0, 0, NULL},
+    {"commits", OPT_TEXT, offsetof(struct forward_main_opts, ends.commits), "EP", "where ptq-write announces commits", 0, 0, NULL},
+    {"follow", OPT_TEXT, offsetof(struct forward_main_opts, ends.follow), "DIR", "or: the output folder of ptq-write, for pipes", 0, 0, NULL},
+    {"order", OPT_CHOICE, offsetof(struct forward_main_opts, order), "ORDER",
+     "site: each input comes from the quantized weights before it\nfull: unquantized model throughout, needs no commits", 0, 0, "site|full"},
+    {"acts", OPT_CHOICE, offsetof(struct forward_main_opts, acts), "TYPE", "type of the rows, on the wire and in the products that follow", 0, 0, "bf16|f32"},
+    {"mem", OPT_SIZE, offsetof(struct forward_main_opts, mem), "BYTES", "memory for hidden states; the rest goes to a spill file", 0, 0, NULL},
+    {"tmp", OPT_TEXT, offsetof(struct forward_main_opts, tmp), "DIR", "folder of the spill file (TMPDIR, else /var/tmp)", 0, 0, NULL},
+    {"threads", OPT_INT, offsetof(struct forward_main_opts, threads), "N", "threads; never changes the result", 1, 1024, NULL},
+    {"zstd", OPT_FLAG, offsetof(struct forward_main_opts, ends.zstd), NULL, "compress rows (files and networks)", 0, 0, NULL},
+    {"status-fd", OPT_INT, offsetof(struct forward_main_opts, status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL},
+    {"insecure", OPT_FLAG, offsetof(struct forward_main_opts, ends.insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct forward_main_opts, quiet), NULL, "warnings and errors only", 0, 0, NULL},
+    {"verbose", OPT_FLAG, offsetof(struct forward_main_opts, verbose), NULL, "more lines", 0, 0, NULL},
+    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
+};
+
+static const struct opt_spec spec = {
+    "ptq-forward", "runs a model over calibration chunks and emits the inputs of every site",
+    "--model DIR (--commits EP | --follow DIR | --order full) [options]", table,
+    "Environment: TMPDIR; OPENBLAS_CORETYPE (chosen from the CPU when it is not set).", 0, 0,
+};
+
+static int check(const struct forward_main_opts *o, struct err *e)
+{
+    int commits = (o->ends.commits != NULL) + (o->ends.follow != NULL);
+
+    if (!o->model)
+        return err_set(e, ERR_USE, "--model DIR is needed");
+    if (o->order == FORWARD_SITE && commits != 1)
+        return err_set(e, ERR_USE, "order 'site' needs either --commits EP or --follow DIR, to get the quantized weights back "
+                       "(or say --order full)");
+    if (o->order == FORWARD_FULL && commits)
+        return err_set(e, ERR_USE, "order 'full' takes no commits: leave --commits and --follow out");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct forward_main_opts o = {.ends = {.in = "-", .out = "-"}, .tmp = tmp && *tmp ? tmp : "/var/tmp", .status_fd = -1,
+                                  .threads = sysconf(_SC_NPROCESSORS_ONLN), .mem = (uint64_t)2 << 30};
+    struct err e = {0};
+    struct forward_io_links *links = NULL;
+    struct forward *f = NULL;
+    struct model *model = NULL;
+    struct par *par = NULL;
+    int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
+
+    if (rc > 0)
+        return 0;
+    log_init("forward", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
+    if (rc < 0 || check(&o, &e) < 0 || blas_start(argv, &e) < 0 || sig_init(&e) < 0) {
+        rc = -1;
+        goto out;
+    }
+    rc = -1;
+    status_init("forward", (int)o.status_fd);
+    if (!(par = par_open((size_t)o.threads, &e)) || !(model = model_open(o.model, par, &e)))
+        goto out;
+    f = forward_open(model, &(struct forward_opts){.acts = o.acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o.order,
+                                                   .mem = o.mem, .tmp = o.tmp}, &e);
+    links = f ? forward_io_open(&o.ends, &e) : NULL;
+    if (links)
+        rc = forward_io_run(links, f, &e);
+out:
+    if (rc < 0)
+        log_fatal(&e);
+    status_end();
+    forward_io_close(&links);
+    forward_close(&f);
+    model_close(&model);
+    par_close(&par);
+    return rc < 0 ? err_exit(&e) : 0;
+}

@@ -1,0 +1,286 @@
+/* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in memory and spilled; commits that hold the
+ * very weights of the checkpoint change nothing; bad chunks and commits are refused. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../common/tensor/safetensors.h"
+#include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/msg_problem.h"
+#include "../../stages/forward/forward.h"
+
+#define DIR "tests/golden/conformance/llama3"
+#define GATE (20 * 2.2e-5f) /* 20 x the f32 - f64 difference that the golden's README measured */
+
+struct recorder {
+    size_t n;
+    struct msg *m[4096];
+    const struct model *model;
+    int wrong_commit;
+};
+
+static int record(void *ctx, struct msg **m, struct err *e)
+{
+    struct recorder *r = ctx;
+
+    (void)e;
+    assert_true(r->n < 4096);
+    r->m[r->n++] = *m;
+    *m = NULL;
+    return 0;
+}
+
+static void recorder_clear(struct recorder *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        msg_destroy(&r->m[i]);
+    r->n = 0;
+}
+
+/* The golden's sequences 0 and 1 as two chunks. */
+static struct msg *chunk_of(const struct st_set *g, uint64_t i)
+{
+    struct err e = {0};
+    char name[32];
+    struct tensor ids;
+    int32_t id[512], length;
+    struct chunk_view v = {.chunk = i, .chunks = 2, .lane = i, .lanes = 2, .vocab = 320, .nseq = 1};
+    struct msg *m;
+
+    snprintf(name, sizeof name, "input_ids.%d", (int)i);
+    assert_non_null(st_find(g, name));
+    assert_int_equal(st_load(g, st_find(g, name), &ids, &e), 0);
+    for (size_t t = 0; t < ids.shape[0]; t++)
+        id[t] = (int32_t)((int64_t *)ids.data)[t];
+    length = (int32_t)ids.shape[0];
+    v.T = ids.shape[0];
+    v.ids = id;
+    v.lengths = &length;
+    m = chunk_write(&v, "test", &e);
+    if (!m)
+        fail_msg("%s", e.text);
+    tensor_release(&ids);
+    return m;
+}
+
+/* Runs both chunks; what was emitted is in r. Returns what forward_run returned. */
+static int run(const struct forward_opts *o, struct recorder *r,
+               int (*commit)(void *, uint64_t, struct msg **, struct err *), struct err *e)
+{
+    struct st_set *g = st_open(DIR "/golden.safetensors", e);
+    struct par *par = par_open(1, e);
+    struct model *m = model_open(DIR, par, e);
+    struct forward *f;
+    struct forward_io io = {.ctx = r, .emit = record, .commit = commit};
+    int rc;
+
+    if (!g || !m)
+        fail_msg("%s", e->text);
+    r->model = m;
+    f = forward_open(m, o, e);
+    for (uint64_t i = 2; i-- > 0;) {
+        struct msg *c = chunk_of(g, i);
+        if (forward_add(f, c, e) < 0)
+            fail_msg("%s", e->text);
+        msg_destroy(&c);
+    }
+    assert_int_equal(forward_chunks(f), 2);
+    rc = forward_run(f, &io, e);
+    forward_close(&f);
+    model_close(&m);
+    par_close(&par);
+    st_close(&g);
+    return rc;
+}
+
+/* Largest difference between the rows of (block 2, site, chunk) and golden tensor in.CHUNK.model.layers.2.MODULE. */
+static float worst(const struct recorder *r, const char *site, uint64_t chunk, const char *module)
+{
+    struct err e = {0};
+    struct st_set *g = st_open(DIR "/golden.safetensors", &e);
+    struct tensor t;
+    char name[128];
+    float most = -1;
+
+    snprintf(name, sizeof name, "in.%d.model.layers.2.%s", (int)chunk, module);
+    assert_non_null(st_find(g, name));
+    assert_int_equal(st_load(g, st_find(g, name), &t, &e), 0);
+    for (size_t i = 0; i < r->n; i++) {
+        struct acts_view v;
+        if (r->m[i]->kind != MSG_ACTS)
+            continue;
+        assert_int_equal(acts_read(r->m[i], &v, &e), 0);
+        if (v.block != 2 || v.chunk != chunk || strcmp(v.site, site) != 0)
+            continue;
+        assert_int_equal(v.x->bytes, t.bytes);
+        most = 0;
+        for (size_t k = 0; k < v.T * v.K; k++)
+            most = fmaxf(most, fabsf(((float *)v.x->data)[k] - ((float *)t.data)[k]));
+    }
+    tensor_release(&t);
+    st_close(&g);
+    assert_true(most >= 0);
+    return most;
+}
+
+static void assert_golden(const struct recorder *r)
+{
+    for (uint64_t c = 0; c < 2; c++) {
+        assert_true(worst(r, "attn.qkv", c, "self_attn.q_proj") < GATE);
+        assert_true(worst(r, "attn.o", c, "self_attn.o_proj") < GATE);
+        assert_true(worst(r, "mlp.up", c, "mlp.gate_proj") < GATE);
+        assert_true(worst(r, "mlp.down", c, "mlp.down_proj") < GATE);
+    }
+}
+
+static void rows_are_the_references(void **state)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder r = {0};
+
+    (void)state;
+    if (run(&o, &r, NULL, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(r.n, 4 * 4 * 3); /* blocks x sites x (two chunks and the weights) */
+    assert_int_equal(r.m[0]->kind, MSG_WEIGHTS);
+    assert_golden(&r);
+    recorder_clear(&r);
+}
+
+static void a_spill_file_changes_no_byte(void **state)
+{
+    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder a = {0}, b = {0};
+
+    (void)state;
+    assert_int_equal(run(&o, &a, NULL, &e), 0);
+    o.mem = 0;
+    assert_int_equal(run(&o, &b, NULL, &e), 0);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < a.n; i++)
+        assert_int_equal(msg_checksum(a.m[i]), msg_checksum(b.m[i]));
+    recorder_clear(&a);
+    recorder_clear(&b);
+}
+
+/* A commit whose dequantized weights are near the checkpoint's: 8 bits per row. The grid is built here, from the emitted weights. */
+static void add_codes(struct msg *m, const struct tensor *w, struct err *e)
+{
+    uint64_t shape[2] = {w->shape[0], w->shape[1]}, groups[2] = {w->shape[0], 1};
+    char name[TENSOR_NAME + 16];
+    uint8_t *codes, *zeros;
+    double *scales;
+
+    snprintf(name, sizeof name, "%s.codes", w->name);
+    codes = msg_add_new(m, name, DT_U8, 2, shape, e);
+    snprintf(name, sizeof name, "%s.scales", w->name);
+    scales = msg_add_new(m, name, DT_F64, 2, groups, e);
+    snprintf(name, sizeof name, "%s.zeros", w->name);
+    zeros = msg_add_new(m, name, DT_U8, 2, groups, e);
+    for (size_t n = 0; n < shape[0]; n++) {
+        float *row = malloc(shape[1] * sizeof *row), most = 0;
+        dtype_to_f32(w->dtype, (char *)w->data + n * shape[1] * dtype_size(w->dtype), shape[1], row);
+        for (size_t k = 0; k < shape[1]; k++)
+            most = fmaxf(most, fabsf(row[k]));
+        scales[n] = (double)most / 127;
+        zeros[n] = 128;
+        for (size_t k = 0; k < shape[1]; k++)
+            codes[n * shape[1] + k] = (uint8_t)(lrint((double)row[k] / scales[n]) + 128);
+        free(row);
+    }
+}
+
+static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *e)
+{
+    struct recorder *r = ctx;
+    struct solution_view v = {.order = r->wrong_commit ? order + 1 : order, .sites = 16, .solver = "test", .damp = 0};
+    struct msg *weights = NULL;
+    struct weights_view w;
+    struct msg *m;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (r->m[i]->kind == MSG_WEIGHTS)
+            weights = r->m[i];
+    assert_int_equal(weights_read(weights, &w, e), 0);
+    assert_int_equal(w.order, order);
+    v.block = w.block;
+    v.site = w.site;
+    v.K = w.K;
+    v.nlinears = weights->ntensors;
+    for (size_t i = 0; i < v.nlinears; i++)
+        v.linear[i] = (struct solution_linear){.name = weights->tensors[i].name, .N = weights->tensors[i].shape[0], .K = w.K,
+                                               .G = 1, .bits = 8, .group = -1, .grid = "sym", .asym_loss = NAN};
+    m = solution_create(&v, "test", e);
+    assert_non_null(m);
+    m->kind = MSG_COMMIT;
+    for (size_t i = 0; i < v.nlinears; i++)
+        add_codes(m, &weights->tensors[i], e);
+    *out = m;
+    return 0;
+}
+
+/* 8-bit weights move the rows a little, but they must move: the quantized prefix is really used. */
+static void commits_are_what_the_next_site_sees(void **state)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder r = {0};
+    float d;
+
+    (void)state;
+    if (run(&o, &r, commit_8bit, &e) < 0)
+        fail_msg("%s", e.text);
+    d = worst(&r, "mlp.down", 0, "mlp.down_proj");
+    assert_true(d > GATE);
+    assert_true(d < 0.5f);
+    recorder_clear(&r);
+    r.wrong_commit = 1;
+    assert_int_equal(run(&o, &r, commit_8bit, &e), -1);
+    assert_non_null(strstr(e.text, "expected 0"));
+    recorder_clear(&r);
+}
+
+static void bad_chunks_are_refused(void **state)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
+    int32_t ids[4] = {1, 2, 3, 4}, length = 4;
+    struct chunk_view v = {.chunk = 0, .chunks = 1, .lane = 0, .lanes = 1, .vocab = 321, .T = 4, .nseq = 1, .ids = ids,
+                           .lengths = &length};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct model *m = model_open(DIR, par, &e);
+    struct forward *f = forward_open(m, &o, &e);
+    struct forward_io io = {.emit = record};
+    struct msg *c = chunk_write(&v, "test", &e);
+
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(forward_run(f, &io, &e), -1); /* no chunks */
+    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_non_null(strstr(e.text, "vocabulary"));
+    msg_destroy(&c);
+    c = msg_create(MSG_ACTS, "test", &e);
+    assert_int_equal(forward_add(f, c, &e), -1);
+    msg_destroy(&c);
+    forward_close(&f);
+    forward_close(NULL);
+    model_close(&m);
+    par_close(&par);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
+        cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(commits_are_what_the_next_site_sees),
+    };
+    return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
+}
