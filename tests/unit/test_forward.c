@@ -1,5 +1,5 @@
-/* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in memory and spilled; commits that hold the
- * very weights of the checkpoint change nothing; bad chunks and commits are refused. */
+/* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in memory and spilled; rows behind commits are those
+ * of a checkpoint that holds the committed weights, bit for bit; bad chunks and commits are refused. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
@@ -21,8 +22,9 @@
 struct recorder {
     size_t n;
     struct msg *m[4096];
-    const struct model *model;
     int wrong_commit;
+    struct tensor committed[64]; /* NAME.weight, F32, as dequantized */
+    size_t ncommitted;
 };
 
 static int record(void *ctx, struct msg **m, struct err *e)
@@ -40,7 +42,9 @@ static void recorder_clear(struct recorder *r)
 {
     for (size_t i = 0; i < r->n; i++)
         msg_destroy(&r->m[i]);
-    r->n = 0;
+    for (size_t i = 0; i < r->ncommitted; i++)
+        tensor_release(&r->committed[i]);
+    r->n = r->ncommitted = 0;
 }
 
 /* The golden's sequences 0 and 1 as two chunks. */
@@ -70,19 +74,18 @@ static struct msg *chunk_of(const struct st_set *g, uint64_t i)
 }
 
 /* Runs both chunks; what was emitted is in r. Returns what forward_run returned. */
-static int run(const struct forward_opts *o, struct recorder *r,
+static int run(const char *dir, const struct forward_opts *o, struct recorder *r,
                int (*commit)(void *, uint64_t, struct msg **, struct err *), struct err *e)
 {
     struct st_set *g = st_open(DIR "/golden.safetensors", e);
     struct par *par = par_open(1, e);
-    struct model *m = model_open(DIR, par, e);
+    struct model *m = model_open(dir, par, e);
     struct forward *f;
     struct forward_io io = {.ctx = r, .emit = record, .commit = commit};
     int rc;
 
     if (!g || !m)
         fail_msg("%s", e->text);
-    r->model = m;
     f = forward_open(m, o, e);
     for (uint64_t i = 2; i-- > 0;) {
         struct msg *c = chunk_of(g, i);
@@ -146,7 +149,7 @@ static void rows_are_the_references(void **state)
     struct recorder r = {0};
 
     (void)state;
-    if (run(&o, &r, NULL, &e) < 0)
+    if (run(DIR, &o, &r, NULL, &e) < 0)
         fail_msg("%s", e.text);
     assert_int_equal(r.n, 4 * 4 * 3); /* blocks x sites x (two chunks and the weights) */
     assert_int_equal(r.m[0]->kind, MSG_WEIGHTS);
@@ -161,9 +164,9 @@ static void a_spill_file_changes_no_byte(void **state)
     struct recorder a = {0}, b = {0};
 
     (void)state;
-    assert_int_equal(run(&o, &a, NULL, &e), 0);
+    assert_int_equal(run(DIR, &o, &a, NULL, &e), 0);
     o.mem = 0;
-    assert_int_equal(run(&o, &b, NULL, &e), 0);
+    assert_int_equal(run(DIR, &o, &b, NULL, &e), 0);
     assert_int_equal(a.n, b.n);
     for (size_t i = 0; i < a.n; i++)
         assert_int_equal(msg_checksum(a.m[i]), msg_checksum(b.m[i]));
@@ -171,30 +174,36 @@ static void a_spill_file_changes_no_byte(void **state)
     recorder_clear(&b);
 }
 
-/* A commit whose dequantized weights are near the checkpoint's: 8 bits per row. The grid is built here, from the emitted weights. */
-static void add_codes(struct msg *m, const struct tensor *w, struct err *e)
+/* Codes of 8 bits per row for a weight; what they stand for is kept in r. */
+static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w, struct err *e)
 {
     uint64_t shape[2] = {w->shape[0], w->shape[1]}, groups[2] = {w->shape[0], 1};
     char name[TENSOR_NAME + 16];
+    struct tensor *f = &r->committed[r->ncommitted++];
     uint8_t *codes, *zeros;
     double *scales;
+    float *v;
 
+    snprintf(name, sizeof name, "%.150s.weight", w->name);
+    assert_int_equal(tensor_alloc(f, name, DT_F32, 2, shape, e), 0);
+    v = f->data;
+    assert_int_equal(dtype_to_f32(w->dtype, w->data, shape[0] * shape[1], v), 0);
     snprintf(name, sizeof name, "%s.codes", w->name);
     codes = msg_add_new(m, name, DT_U8, 2, shape, e);
     snprintf(name, sizeof name, "%s.scales", w->name);
     scales = msg_add_new(m, name, DT_F64, 2, groups, e);
     snprintf(name, sizeof name, "%s.zeros", w->name);
     zeros = msg_add_new(m, name, DT_U8, 2, groups, e);
-    for (size_t n = 0; n < shape[0]; n++) {
-        float *row = malloc(shape[1] * sizeof *row), most = 0;
-        dtype_to_f32(w->dtype, (char *)w->data + n * shape[1] * dtype_size(w->dtype), shape[1], row);
+    for (size_t n = 0; n < shape[0]; n++, v += shape[1], codes += shape[1]) {
+        float most = 0;
         for (size_t k = 0; k < shape[1]; k++)
-            most = fmaxf(most, fabsf(row[k]));
+            most = fmaxf(most, fabsf(v[k]));
         scales[n] = (double)most / 127;
         zeros[n] = 128;
-        for (size_t k = 0; k < shape[1]; k++)
-            codes[n * shape[1] + k] = (uint8_t)(lrint((double)row[k] / scales[n]) + 128);
-        free(row);
+        for (size_t k = 0; k < shape[1]; k++) {
+            codes[k] = (uint8_t)(lrint((double)v[k] / scales[n]) + 128);
+            v[k] = (float)(scales[n] * (codes[k] - 128));
+        }
     }
 }
 
@@ -222,28 +231,77 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     assert_non_null(m);
     m->kind = MSG_COMMIT;
     for (size_t i = 0; i < v.nlinears; i++)
-        add_codes(m, &weights->tensors[i], e);
+        add_codes(r, m, &weights->tensors[i], e);
     *out = m;
     return 0;
 }
 
-/* 8-bit weights move the rows a little, but they must move: the quantized prefix is really used. */
+/* The model in dir/, with the committed weights in the place of its own. */
+static void write_committed(const struct recorder *r, const char *dir)
+{
+    struct err e = {0};
+    char path[128];
+    struct st_set *from = st_open(DIR "/model.safetensors", &e);
+    struct st_writer *w;
+
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    assert_int_equal(fs_copy(DIR "/config.json", path, &e), 0);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    w = st_create(path, &e);
+    assert_non_null(from);
+    assert_non_null(w);
+    for (int put = 0; put < 2; put++) {
+        for (size_t i = 0; i < from->count; i++) {
+            const struct st_entry *x = &from->entries[i];
+            const struct tensor *c = NULL;
+            for (size_t k = 0; k < r->ncommitted; k++)
+                if (strcmp(r->committed[k].name, x->name) == 0)
+                    c = &r->committed[k];
+            if (!put)
+                assert_int_equal(st_declare(w, x->name, c ? DT_F32 : x->dtype, x->ndim, x->shape, &e), 0);
+            else
+                assert_int_equal(c ? st_put(w, x->name, c->data, c->bytes, &e) : st_copy(w, x->name, from, x, &e), 0);
+        }
+        if (!put)
+            assert_int_equal(st_begin(w, &e), 0);
+    }
+    assert_int_equal(st_publish(&w, &e), 0);
+    st_close(&from);
+}
+
 static void commits_are_what_the_next_site_sees(void **state)
 {
     struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    char dir[] = "/tmp/ptqflow-test-XXXXXX";
     struct err e = {0};
-    struct recorder r = {0};
-    float d;
+    struct recorder a = {0}, b = {0};
 
     (void)state;
-    if (run(&o, &r, commit_8bit, &e) < 0)
+    assert_non_null(mkdtemp(dir));
+    if (run(DIR, &o, &a, commit_8bit, &e) < 0)
         fail_msg("%s", e.text);
-    d = worst(&r, "mlp.down", 0, "mlp.down_proj");
-    assert_true(d > GATE);
-    assert_true(d < 0.5f);
-    recorder_clear(&r);
-    r.wrong_commit = 1;
-    assert_int_equal(run(&o, &r, commit_8bit, &e), -1);
+    assert_true(worst(&a, "mlp.down", 0, "mlp.down_proj") > GATE); /* the weights are others */
+    write_committed(&a, dir);
+    o.order = FORWARD_FULL;
+    if (run(dir, &o, &b, NULL, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < a.n; i++)
+        if (a.m[i]->kind == MSG_ACTS)
+            assert_int_equal(msg_checksum(a.m[i]), msg_checksum(b.m[i]));
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+    recorder_clear(&a);
+    recorder_clear(&b);
+}
+
+static void a_commit_of_another_site_is_refused(void **state)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder r = {.wrong_commit = 1};
+
+    (void)state;
+    assert_int_equal(run(DIR, &o, &r, commit_8bit, &e), -1);
     assert_non_null(strstr(e.text, "expected 0"));
     recorder_clear(&r);
 }
@@ -281,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
         cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(commits_are_what_the_next_site_sees),
+        cmocka_unit_test(a_commit_of_another_site_is_refused),
     };
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }
