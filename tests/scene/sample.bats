@@ -1,0 +1,93 @@
+#!/usr/bin/env bats
+# sample.bats - ptq-sample as a process: rows to a file, a pipe and sockets; input that is wrong.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    root=$BATS_TEST_DIRNAME/../..
+    model=$root/pipelines/demo/tale-qwen3
+    cd "$BATS_TEST_TMPDIR"
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
+    head -n 40 "$model/calib.jsonl" >text.jsonl
+    printf '{"input_ids": [%s]}\n' '1, 2, 3, 4' '5, 6, 7, 8' '9, 10, 11, 12' >ids.jsonl
+    mkdir bare
+    cp "$model/config.json" bare/
+}
+
+@test "file, pipe and a second run are the same bytes" {
+    run -0 ptq-sample --model "$model" --data text.jsonl --tokens 8192 --length 512 --out a.ptq
+    [[ $output == *"16 rows of 512 = 8192 tokens in 4 chunks, 4 lanes"* ]]
+    [[ $output == *"documents: "*" read"* ]]
+    ptq-sample --model "$model" --data text.jsonl --tokens 8192 --length 512 --quiet >b.ptq
+    cmp a.ptq b.ptq
+    mv text.jsonl elsewhere.jsonl
+    ptq-sample --quiet --model "$model" --data elsewhere.jsonl --tokens 8192 --length 512 --out c.ptq
+    cmp a.ptq c.ptq
+}
+
+@test "modes and seeds give other rows, the same seed the same" {
+    for args in '--mode concat' '--mode head' '--mode crops' '--mode crops --seed 2'; do
+        ptq-sample --quiet --model "$model" --data text.jsonl --tokens 2048 --length 128 $args --out "x${args// /}.ptq"
+        ptq-sample --quiet --model "$model" --data text.jsonl --tokens 2048 --length 128 $args | cmp - "x${args// /}.ptq"
+    done
+    [ "$(cksum x*.ptq | cut -d' ' -f1 | sort -u | wc -l)" = 4 ]
+}
+
+@test "ids need no tokenizer; the remainder of the budget is said" {
+    run -0 ptq-sample --model bare --data ids.jsonl --tokens 11 --length 4 --out ids.ptq
+    [[ $output == *"2 rows of 4 = 8 tokens"* ]]
+    [[ $output == *"3 tokens of the budget make no row"* ]]
+    [ -s ids.ptq ]
+}
+
+@test "two workers get all chunks between them, whatever their speed" {
+    end=ipc://$BATS_TEST_TMPDIR/s
+    ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out "@$end" --peers 2 &
+    ptq-cat --quiet --in "$end" --out one.ptq &
+    ptq-cat --quiet --in "$end" --out two.ptq
+    wait
+    ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out all.ptq
+    ends=$(($(wc -c <one.ptq) + $(wc -c <two.ptq) - $(wc -c <all.ptq)))
+    [ "$ends" -gt 0 ] && [ "$ends" -lt 1000 ] # each chunk is in one of the two; one end mark more
+    [ "$(wc -c <one.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ] && [ "$(wc -c <two.ptq)" -gt "$(($(wc -c <all.ptq) / 3))" ]
+}
+
+refused() { # CODE WORDS ARGUMENTS...
+    code=$1 words=$2
+    shift 2
+    run -"$code" ptq-sample --out out.ptq "$@"
+    [[ ${lines[-1]} == "sample: fatal: "*"$words"* ]] || { echo "$output"; false; }
+    [ ! -e out.ptq ]
+}
+
+@test "wrong use and wrong input: exit 100, one line, no file" {
+    refused 100 'needed'
+    refused 100 '--data' --model "$model"
+    refused 100 'config.json' --model nowhere --data text.jsonl
+    refused 100 'gone.jsonl' --model "$model" --data gone.jsonl
+    refused 100 '.jsonl' --model "$model" --data "$model/config.json"
+    refused 100 'max_position_embeddings 4096' --model "$model" --data text.jsonl --tokens 8192 --length 8192
+    refused 100 '--tokens 100' --model "$model" --data text.jsonl --tokens 100 --length 512
+    refused 100 'length' --model "$model" --data text.jsonl --length 0
+    refused 100 'mode' --model "$model" --data text.jsonl --mode mixed
+    refused 100 'BOS' --model "$model" --data text.jsonl --bos yes
+    refused 100 'no tokenizer.json' --model bare --data text.jsonl
+    echo '{"input_ids": [1, 2048]}' >>ids.jsonl
+    refused 100 'ids.jsonl:4: token id 2048 is not below the model'"'"'s vocab_size 2048' --model bare --data ids.jsonl --tokens 14 --length 2
+    printf '{"text": "a"}\n{"txt": "b"}\n' >odd.jsonl
+    refused 100 'odd.jsonl:2' --model "$model" --data odd.jsonl
+}
+
+@test "a tokenizer that is not understood is refused by name" {
+    cp "$model/tokenizer.json" "$model/tokenizer_config.json" bare/
+    sed -i 's/"type": *"NFC"/"type":"Nmt"/' bare/tokenizer.json
+    refused 100 "normalizer 'Nmt'" --model bare --data text.jsonl
+    : >bare/tokenizer.json
+    refused 100 'tokenizer.json' --model bare --data text.jsonl
+}
+
+@test "data that do not suffice: exit 1 with what is there" {
+    refused 1 'need 65536 tokens, have ' --model "$model" --data text.jsonl --tokens 65536 --length 2048
+    refused 1 'need 64 tokens, have 12' --model bare --data ids.jsonl --tokens 64 --length 4
+    : >empty.txt
+    refused 1 'have 0' --model "$model" --data empty.txt
+}
