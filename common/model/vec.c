@@ -13,7 +13,7 @@
 #define VEC_CLONES
 #endif
 
-enum { LANES = 16 };
+enum { LANES = 16, PART = 512 };
 
 static inline uint32_t float_bits(float f)
 {
@@ -61,7 +61,7 @@ static inline float lanes_sum(float *lane)
     return lane[0];
 }
 
-VEC_CLONES int vec_finite(const float *x, size_t n)
+VEC_CLONES static int all_finite(const float *x, size_t n)
 {
     uint32_t bad[LANES] = {0}, any = 0;
     size_t i = 0;
@@ -76,7 +76,7 @@ VEC_CLONES int vec_finite(const float *x, size_t n)
     return !any;
 }
 
-VEC_CLONES float vec_max(const float *x, size_t n)
+VEC_CLONES static float max(const float *x, size_t n)
 {
     float m[LANES];
     size_t i = 0;
@@ -93,7 +93,7 @@ VEC_CLONES float vec_max(const float *x, size_t n)
     return m[0];
 }
 
-VEC_CLONES float vec_exp_sum(float *x, size_t n, float shift)
+VEC_CLONES static float exp_sum(float *x, size_t n, float shift)
 {
     float sum[LANES] = {0};
     size_t i = 0;
@@ -112,7 +112,43 @@ VEC_CLONES float vec_exp_sum(float *x, size_t n, float shift)
     return lanes_sum(sum);
 }
 
-VEC_CLONES void vec_scale(float *x, size_t n, float a)
+VEC_CLONES static float exp_part(const float *x, size_t n, float shift)
+{
+    float sum[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            sum[l] += exp_lane(x[i + l] - shift);
+    for (size_t l = 0; i < n; i++, l++)
+        sum[l] += exp_lane(x[i] - shift);
+    return lanes_sum(sum);
+}
+
+/* *total += sum of p = exp(x - sx), the result is the sum of p ((x - sx) - (y - sy)). */
+VEC_CLONES static float moment_part(const float *x, const float *y, size_t n, float sx, float sy, double *total)
+{
+    float sum[LANES] = {0}, moment[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            float p = exp_lane(x[i + l] - sx);
+
+            sum[l] += p;
+            moment[l] += p * ((x[i + l] - sx) - (y[i + l] - sy));
+        }
+    for (size_t l = 0; i < n; i++, l++) {
+        float p = exp_lane(x[i] - sx);
+
+        sum[l] += p;
+        moment[l] += p * ((x[i] - sx) - (y[i] - sy));
+    }
+    *total += (double)lanes_sum(sum);
+    return lanes_sum(moment);
+}
+
+VEC_CLONES static void scale(float *x, size_t n, float a)
 {
     size_t i = 0;
 
@@ -123,7 +159,7 @@ VEC_CLONES void vec_scale(float *x, size_t n, float a)
         x[i] *= a;
 }
 
-VEC_CLONES void vec_add(float *restrict x, const float *restrict y, size_t n)
+VEC_CLONES static void add(float *restrict x, const float *restrict y, size_t n)
 {
     size_t i = 0;
 
@@ -134,7 +170,7 @@ VEC_CLONES void vec_add(float *restrict x, const float *restrict y, size_t n)
         x[i] += y[i];
 }
 
-VEC_CLONES void vec_silu_mul(float *restrict gate, const float *restrict up, size_t n)
+VEC_CLONES static void silu_mul(float *restrict gate, const float *restrict up, size_t n)
 {
     size_t i = 0;
 
@@ -145,7 +181,7 @@ VEC_CLONES void vec_silu_mul(float *restrict gate, const float *restrict up, siz
         gate[i] = gate[i] / (1.0f + exp_lane(-gate[i])) * up[i];
 }
 
-VEC_CLONES void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y)
+VEC_CLONES static void rmsnorm(const float *x, const float *w, size_t n, float eps, float *y)
 {
     float sum[LANES] = {0}, a;
     size_t i = 0;
@@ -167,7 +203,7 @@ VEC_CLONES void vec_rmsnorm(const float *x, const float *w, size_t n, float eps,
         y[i] = w[i] * (x[i] * a);
 }
 
-VEC_CLONES void vec_rotate(float *restrict x, const float *restrict cosine, const float *restrict sine, size_t half)
+VEC_CLONES static void rotate(float *restrict x, const float *restrict cosine, const float *restrict sine, size_t half)
 {
     float *restrict z = x + half;
     size_t i = 0;
@@ -188,4 +224,65 @@ VEC_CLONES void vec_rotate(float *restrict x, const float *restrict cosine, cons
         x[i] = a * cosine[i] - b * sine[i];
         z[i] = b * cosine[i] + a * sine[i];
     }
+}
+
+/* ---- the public names: clang 14 renames a function with clones outside its file ---- */
+
+int vec_finite(const float *x, size_t n)
+{
+    return all_finite(x, n);
+}
+
+float vec_max(const float *x, size_t n)
+{
+    return max(x, n);
+}
+
+float vec_exp_sum(float *x, size_t n, float shift)
+{
+    return exp_sum(x, n, shift);
+}
+
+void vec_scale(float *x, size_t n, float a)
+{
+    scale(x, n, a);
+}
+
+void vec_add(float *x, const float *y, size_t n)
+{
+    add(x, y, n);
+}
+
+void vec_silu_mul(float *gate, const float *up, size_t n)
+{
+    silu_mul(gate, up, n);
+}
+
+void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y)
+{
+    rmsnorm(x, w, n, eps, y);
+}
+
+void vec_rotate(float *x, const float *cosine, const float *sine, size_t half)
+{
+    rotate(x, cosine, sine, half);
+}
+
+double vec_exp_total(const float *x, size_t n, float shift)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < n; i += PART)
+        sum += (double)exp_part(x + i, n - i < PART ? n - i : PART, shift);
+    return sum;
+}
+
+double vec_exp_moment(const float *x, const float *y, size_t n, float sx, float sy, double *total)
+{
+    double sum = 0.0;
+
+    *total = 0.0;
+    for (size_t i = 0; i < n; i += PART)
+        sum += (double)moment_part(x + i, y + i, n - i < PART ? n - i : PART, sx, sy, total);
+    return sum;
 }

@@ -8,6 +8,10 @@
 int vec_finite(const float *x, size_t n);                          /* 1: no NaN, no infinity */
 float vec_max(const float *x, size_t n);                           /* -inf for n = 0 */
 float vec_exp_sum(float *x, size_t n, float shift);                /* x = exp(x - shift), arguments in [-87, 88]; returns the sum */
+/* Sums of a distribution, terms in f32, runs of 512 of them added in f64: sum of exp(x - shift); and with y beside it sum of exp(x - sx) ((x - sx) - (y - sy)),
+ * *total the plain sum. */
+double vec_exp_total(const float *x, size_t n, float shift);
+double vec_exp_moment(const float *x, const float *y, size_t n, float sx, float sy, double *total);
 void vec_scale(float *x, size_t n, float a);
 void vec_add(float *x, const float *y, size_t n);
 void vec_silu_mul(float *gate, const float *up, size_t n);         /* gate = gate / (1 + exp(-gate)) * up */
