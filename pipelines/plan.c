@@ -162,9 +162,17 @@ static int add_expanded(const struct recipe *r, struct plan_process *p, const ch
     return add_word(p, w.text, e);
 }
 
-static int add_command(const struct recipe *r, const struct recipe_stage *st, struct plan_process *p, const char *sockets,
+static int is_ours(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+
+    return strncmp(slash ? slash + 1 : program, "ptq-", 4) == 0;
+}
+
+static int add_command(const struct recipe *r, const struct recipe_stage *st, struct plan_process *p, const char *sockets, int quiet,
                        struct err *e)
 {
+    p->ours = is_ours(st->word[0]);
     for (size_t i = 0; i < st->nwords; i++) {
         size_t times = repeats(r, st->word[i]);
 
@@ -180,9 +188,10 @@ static int add_command(const struct recipe *r, const struct recipe_stage *st, st
             if (add_expanded(r, p, st->word[i], turn, e) != 0)
                 return -1;
         }
+        if (i == 0 && quiet && p->ours && add_word(p, mem_text("--quiet", e), e) != 0)
+            return -1;
     }
     p->program = plan_find_program(p->argv[0], e);
-    p->ours = strncmp(strrchr(p->argv[0], '/') ? strrchr(p->argv[0], '/') + 1 : p->argv[0], "ptq-", 4) == 0;
     return p->program ? 0 : -1;
 }
 
@@ -262,7 +271,7 @@ char *plan_find_program(const char *name, struct err *e)
     return found;
 }
 
-struct plan *plan_create(const struct recipe *r, const char *sockets, struct err *e)
+struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet, struct err *e)
 {
     struct plan *p;
     size_t total = 0;
@@ -282,7 +291,7 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, struct err
 
             one->stage = i;
             one->label = st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
-            if (one->label && add_command(r, st, one, sockets, e) == 0)
+            if (one->label && add_command(r, st, one, sockets, quiet, e) == 0)
                 continue;
             err_prefix(e, "%s:%d: stage '%s'", r->path, st->line, st->name);
             plan_destroy(&p);

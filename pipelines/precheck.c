@@ -25,7 +25,6 @@ static int check_data(const struct recipe *r, struct err *e)
     return 0;
 }
 
-/* Free to use: not there, empty, or the place of an earlier run, which the writer then looks into itself. */
 static int check_out(const struct recipe *r, struct err *e)
 {
     const char *out = recipe_value(r, "out");
@@ -38,14 +37,15 @@ static int check_out(const struct recipe *r, struct err *e)
         return err_set(e, ERR_USE, "--out: '%s' is there and not a folder", out);
     if (fs_empty_dir(out, &empty, e) != 0)
         return err_prefix(e, "--out");
+    if (empty)
+        return 0;
     own = fs_join(out, ".ptqflow", e);
     if (!own)
         return -1;
     ours = fs_exists(own);
     free(own);
-    if (!empty && !ours)
-        return err_set(e, ERR_USE, "--out: '%s' holds something else: give an empty folder or a new one", out);
-    return 0;
+    return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out, ours ? "an earlier output of ptqflow" : "something else",
+                   ours ? "remove it or give another folder" : "give an empty folder or a new one");
 }
 
 static int check_linear(const struct site_info *site, size_t i, long bits, long group, int packed, struct err *e)

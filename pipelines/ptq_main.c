@@ -19,6 +19,7 @@ static const struct {
     { "eval", "perplexity and KL divergence of a checkpoint" },
     { "inspect", "look into a stream, a problem, a checkpoint" },
     { "diff", "compare two streams or two checkpoints" },
+    { "cat", "copy a stream between endpoints, or measure a link" },
     { "stream", "turn plain tensors into problems, solutions into plain tensors" },
     { "sample", "stage 1: text to chunks of tokens" },
     { "forward", "stage 2: chunks to the inputs of every site" },

@@ -34,7 +34,7 @@ static void usage(FILE *f)
           "  --dry-run           print the commands and stop\n"
           "  --log DIR           keep what each process says in DIR/STAGE.log\n"
           "  --keep              keep the folder of the sockets, with the logs\n"
-          "  --quiet             no progress\n"
+          "  --quiet             warnings and errors only\n"
           "  --help              this text\n\n"
           "environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH finds\n"
           "commands that are not beside ptq.\n"
@@ -175,7 +175,7 @@ static void print_word(const char *s)
 
 static int dry_run(const struct recipe *r, struct err *e)
 {
-    struct plan *p = plan_create(r, "SOCKETS", e);
+    struct plan *p = plan_create(r, "SOCKETS", 0, e);
 
     if (!p)
         return -1;
@@ -214,18 +214,16 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
 
     if (precheck(r, &c, &known, e) != 0)
         return -1;
-    plan = plan_create(r, sockets, e);
+    plan = plan_create(r, sockets, o->quiet, e);
     if (!plan || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
     s.plan = plan;
     watch_init(&s.watch, known ? &c : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
     rc = supervise_run(&s, e);
-    if (s.child && (rc == 0 || !o->quiet))
+    if (s.child && !o->quiet)
         report_print(stderr, r, &s);
-    if (rc == 0 && out) {
-        rc = report_write(out, r, &s, e);
+    if (rc == 0 && out && (rc = report_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
-    }
 out:
     supervise_release(&s);
     plan_destroy(&plan);
@@ -264,6 +262,7 @@ int run_main(int argc, char **argv)
     if (r && take_options(&o, r, argc - 2, argv + 2, &e) == 0) {
         if (o.help)
             recipe_usage(r);
+        log_init("ptq", o.quiet ? LOG_QUIET : LOG_NORMAL);
         rc = o.help ? 0 : recipe_complete(r, &e) != 0 ? -1 : o.dry_run ? dry_run(r, &e) : with_sockets(&o, r, &e);
     }
     if (rc != 0)

@@ -85,7 +85,7 @@ static void refuse_plan(const char *text, const char *sockets, const char *want)
 {
     struct recipe *r = accept(text);
     struct err e = { 0 };
-    struct plan *p = plan_create(r, sockets, &e);
+    struct plan *p = plan_create(r, sockets, 0, &e);
 
     assert_null(p);
     assert_int_equal(e.kind, ERR_USE);
@@ -137,7 +137,7 @@ static void plans(void **state)
     assert_int_equal(recipe_set(r, "d", "1 2", &e), 0);
     assert_int_equal(recipe_set(r, "d", "'3'", &e), 0);
     assert_int_equal(recipe_workers(r, "b=3", &e), 0);
-    p = plan_create(r, "/r", &e);
+    p = plan_create(r, "/r", 0, &e);
     if (!p)
         fail_msg("%s", e.text);
     assert_int_equal(p->count, 4);

@@ -1,0 +1,93 @@
+#!/usr/bin/env bats
+# job.bats - the main job on the bundled model: the same bytes however it is run, a checkpoint that can be evaluated, bad input refused.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    export JOB="--tokens 16384 --length 512 --bits 4 --group 64 --seed 1"
+    cd "$BATS_FILE_TMPDIR"
+    job one --workers forward=1
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+job() { # OUT MORE...
+    local out=$1
+    shift
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" $JOB --quiet "$@"
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+@test "the run leaves a checkpoint, a journal with a line a site, a record" {
+    [ -f one/config.json ]
+    [ -f one/tokenizer.json ]
+    [ "$(jq -s 'map(select(.site)) | length' one/.ptqflow/journal.jsonl)" = 24 ]
+    [ "$(jq -r '.stages | map(.name) | join(" ")' one/.ptqflow/run.json)" = "sample forward reduce solve write" ]
+}
+
+@test "three forward workers give the same bytes as one" {
+    job three --workers forward=3
+    diff <(sums one) <(sums three)
+}
+
+@test "two solvers and other threads give the same bytes" {
+    job solvers --workers forward=2,solve=2
+    diff <(sums one) <(sums solvers)
+}
+
+@test "the pipe gives the same bytes as ptq run" {
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 16384 --length 512 --mode concat --seed 1 --quiet |
+        ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |
+        ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" pipe --quiet
+    diff <(sums one) <(sums pipe)
+}
+
+@test "SIGTERM in the middle: exit 111, no half model" {
+    mkfifo said
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out cut --tokens 65536 --length 512 2>said 3>&- &
+    pid=$!
+    exec 7<said
+    while read -r line <&7; do [[ $line == *"block 2/6"* ]] && break; done
+    kill -TERM $pid
+    cat <&7 >/dev/null
+    code=0; wait $pid || code=$?
+    [ $code = 111 ]
+    [ -z "$(ls cut)" ] || [ ! -e cut/model.safetensors ]
+}
+
+@test "bad input is refused before anything starts" {
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model /no/such --data "$M/calib.jsonl" --out bad
+    [[ $output == "ptq: fatal: --model: '/no/such' is not a folder" ]]
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data /no/such --out bad
+    [[ $output == *"--data: "*"/no/such"* ]]
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out bad --group 96
+    [[ $output == *"--group: 96 does not divide the 256 inputs of 'model.layers.0.self_attn.q_proj'"* ]]
+    mkdir other
+    echo mine >other/file
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out other
+    [[ $output == *"'other' holds something else"* ]]
+    [ "$(ls other)" = file ]
+    : >empty.jsonl
+    run -1 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data empty.jsonl --out bad
+    [[ $output == *"'empty.jsonl' is empty"* ]]
+    [ ! -e bad ]
+}
+
+@test "what a stage refuses ends the run with its code" {
+    printf '{"text": "short"}\n' >short.jsonl
+    run ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data short.jsonl --out bad --quiet
+    [ "$status" = 1 ] || [ "$status" = 100 ]
+    [[ $output == *"ptq: fatal: stage 'sample' failed"* ]]
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out one --quiet
+    [[ $output == *"'one' holds an earlier output of ptqflow: remove it"* ]]
+    run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out bits --quiet --bits 5
+    [[ $output == *"'model.layers.0.self_attn.q_proj'"*"bits, not 5"* ]]
+    [ ! -e bad/model.safetensors ]
+}
