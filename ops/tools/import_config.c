@@ -10,6 +10,7 @@
 #include "../../common/base/mem.h"
 #include "import.h"
 
+#define FACTOR_MAX 128 /* of rope scaling; beyond it the tolerance of factors_match() would mean nothing */
 #define SIZE_MAX_SANE ((int64_t)1 << 31)
 
 /* Below "ARCH."; what a reader may pass over or what is read below. */
@@ -189,6 +190,8 @@ int import_rope_factors(const float *factors, size_t n, double theta, struct imp
         if (factors[i] > most)
             most = factors[i];
     m->factor = 0;
+    if (!(most <= FACTOR_MAX))
+        return -1;
     if (most == 1) /* all of one: no scaling */
         return factors_match(factors, n, theta, 1, 1, 4, 8192) ? 0 : -1;
     for (size_t b = 0; b < sizeof BANDS / sizeof BANDS[0]; b++)
