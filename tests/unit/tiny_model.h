@@ -171,7 +171,7 @@ static inline struct msg *tiny_solution(const char *dir, size_t order, const str
     memset(&v, 0, sizeof v);
     tiny_need(config_read(dir, &c, &e) == 0, &e);
     site_describe(&c, order / SITE_COUNT, (enum site)(order % SITE_COUNT), &info);
-    prov = json_parse("[{\"stage\":\"solve\",\"bits\":4}]", 29, "prov", &e);
+    prov = json_parse("[{\"stage\":\"solve\",\"bits\":4}]", 28, "prov", &e);
     v.block = order / SITE_COUNT;
     v.order = order;
     v.sites = TINY_SITES;

@@ -1,0 +1,409 @@
+/* The writer's core: what is refused, and that no half model is left, whatever happens. */
+#include <errno.h>
+#include <math.h>
+#include <sys/mount.h>
+
+#include "../../common/wire/follow.h"
+#include "../../common/wire/link.h"
+#include "../../stages/write/write_journal.h"
+#include "writer_run.h"
+
+static void refuses_use(void **state)
+{
+    struct err e = { 0 };
+
+    (void)state;
+    refused("gtpq", 0, ERR_USE, "format 'gtpq'");
+    refused("", 0, ERR_USE, "format ''");
+    refused("gptq,", 0, ERR_USE, "format ''");
+    refused("dense,dense", 0, ERR_USE, "twice");
+    assert_null(write_open(&(struct write_opts){ .model = "/nowhere", .out = out, .formats = "gptq" }, &e));
+    assert_int_equal(e.kind, ERR_USE);
+    assert_false(fs_exists(out));
+    write_close(NULL);
+}
+
+static void refuses_models(void **state)
+{
+    char good[64];
+    struct err e = { 0 };
+    struct st_writer *s;
+    const uint64_t shape[1] = { 4 };
+
+    (void)state;
+    memcpy(good, model, sizeof good);
+    snprintf(model, sizeof model, "%s/bad", root);
+    assert_int_equal(fs_mkdir(model, &e), 0);
+    put(at("bad/config.json"), tiny_config);
+    assert_non_null(s = st_create(at("bad/model.safetensors"), &e));
+    assert_int_equal(st_declare(s, "model.layers.0.self_attn.q_proj.qweight", DT_I32, 1, shape, &e), 0);
+    assert_int_equal(st_begin(s, &e), 0);
+    assert_int_equal(st_put(s, "model.layers.0.self_attn.q_proj.qweight", "0123456789abcdef", 16, &e), 0);
+    assert_int_equal(st_publish(&s, &e), 0);
+    refused("gptq", 0, ERR_USE, "quantized already");
+    assert_int_equal(fs_remove_tree(at("bad/model.safetensors"), &e), 0);
+    assert_int_equal(fs_copy(at("model/model.safetensors"), at("bad/model.safetensors"), &e), 0);
+    put(at("bad/config.json"), "{\"quantization_config\": {}, \"model_type\": \"llama\"}");
+    assert_null(opened("gptq", 0, &e));
+    memcpy(model, good, sizeof good);
+}
+
+static void refuses_folders(void **state)
+{
+    struct err e = { 0 };
+    struct writer *w;
+    char good[64];
+
+    (void)state;
+    put(out, "a file");
+    refused("gptq", 1, ERR_USE, "not a folder");
+    memcpy(good, out, sizeof good);
+    snprintf(out, sizeof out, "%s/out/below", root);
+    refused("gptq", 0, ERR_USE, "below");
+    memcpy(out, good, sizeof good);
+    assert_int_equal(fs_remove_tree(out, &e), 0);
+    assert_int_equal(fs_mkdir(out, &e), 0);
+    put(at("@thesis.txt"), "years of work");
+    refused("gptq", 1, ERR_USE, "holds something else ('thesis.txt')");
+    assert_true(fs_exists(at("@thesis.txt")));
+    assert_false(fs_exists(at("@" FOLLOW_DIR)));
+    assert_int_equal(fs_remove_tree(at("@thesis.txt"), &e), 0);
+
+    w = need_open("gptq", 0); /* an empty folder will do */
+    refused("gptq", 1, ERR_USE, "another ptq-write");
+    write_close(&w);
+    w = need_open("gptq", 0); /* nothing was committed: nothing is lost */
+    assert_int_equal(give(w, 5, &(struct tiny_opts)TINY_OPTS, &e), 1);
+    write_close(&w);
+    refused("gptq", 0, ERR_USE, "unfinished run");
+    w = need_open("gptq", 1);
+    assert_false(fs_exists(at("@" FOLLOW_PARTS "/00005.ptq")));
+    write_close(&w);
+}
+
+static void refuses_foreign_files_in_an_earlier_output(void **state)
+{
+    struct err e = { 0 };
+
+    (void)state;
+    whole_run("gptq,dense", &(struct tiny_opts)TINY_OPTS, 0, 1, 0);
+    refused("gptq", 0, ERR_USE, "finished output");
+    put(at("@dense/notes.md"), "mine");
+    refused("gptq", 1, ERR_USE, "dense/notes.md");
+    assert_true(fs_exists(at("@gptq/config.json")));
+    assert_int_equal(fs_remove_tree(at("@dense/notes.md"), &e), 0);
+    whole_run("dense", &(struct tiny_opts)TINY_OPTS, 0, 1, 0);
+    assert_false(fs_exists(at("@gptq")));
+    assert_true(fs_exists(at("@config.json")));
+}
+
+static void refuses_solutions(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+    struct writer *w = need_open("gptq", 0);
+    struct msg *m = msg_create(MSG_PROBLEM, "test", &e);
+
+    (void)state;
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_null(m);
+    assert_non_null(strstr(e.text, "not a solution"));
+    m = tiny_solution(model, 3, &o);
+    json_set_int(m->meta, "sites", 12);
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "12 sites"));
+    m = tiny_solution(model, 3, &o);
+    json_set_int(m->meta, "block", 1);
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "block 1 mlp.down"));
+    m = tiny_solution(model, 3, &o);
+    json_set_int(m->meta, "order", 7);
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    m = tiny_solution(model, 4, &o); /* block 1's linears in block 0's place */
+    json_set_int(m->meta, "order", 0);
+    json_set_int(m->meta, "block", 0);
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "has no linear 'model.layers.1."));
+    m = tiny_solution(model, 0, &o);
+    ((uint16_t *)msg_tensor(m, "model.layers.0.self_attn.q_proj.scales")->data)[5] = 0x7e00;
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "q_proj.scales"));
+    m = tiny_solution(model, 0, &o);
+    ((uint8_t *)msg_tensor(m, "model.layers.0.self_attn.k_proj.codes")->data)[9] = 16;
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "k_proj.codes"));
+    assert_int_equal(write_plan(w)->done, 0);
+    assert_int_equal(write_finish(w, &e), -1);
+    assert_int_equal(e.kind, ERR_DATA);
+    assert_non_null(strstr(e.text, "8 of 8 sites"));
+    write_close(&w);
+}
+
+static void refuses_linears(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+    struct writer *w = need_open("gptq", 0);
+    struct solution_view v;
+    struct msg *m = tiny_solution(model, 2, &o), *less;
+
+    (void)state;
+    assert_int_equal(solution_read(m, &v, &e), 0);
+    v.nlinears = 1; /* without the other linear of the site */
+    assert_non_null(less = solution_create(&v, "test", &e));
+    tiny_solve(less, &v.linear[0], &o);
+    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_non_null(strstr(e.text, "lacks 'model.layers.0.mlp.gate_proj'"));
+    v.nlinears = 2;
+    v.linear[1].N = 32; /* fewer rows than the model */
+    assert_non_null(less = solution_create(&v, "test", &e));
+    tiny_solve(less, &v.linear[0], &o);
+    tiny_solve(less, &v.linear[1], &o);
+    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_non_null(strstr(e.text, "[32, 64], the model has [96, 64]"));
+    v.linear[1].N = 96;
+    v.linear[1].name = "model.layers.0.mlp.side_proj";
+    assert_non_null(less = solution_create(&v, "test", &e));
+    tiny_solve(less, &v.linear[0], &o);
+    tiny_solve(less, &v.linear[1], &o);
+    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_non_null(strstr(e.text, "has no linear 'model.layers.0.mlp.side_proj'"));
+    msg_destroy(&m);
+    write_close(&w);
+}
+
+static void refuses_what_gptq_cannot_store(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+    struct writer *w = need_open("dense,gptq", 0);
+
+    (void)state;
+    o.scale_type = DT_F32;
+    give_refused(w, 0, &o, "--scale-type f16");
+    o = (struct tiny_opts)TINY_OPTS;
+    o.group = 64; /* divides 64, not the 96 inputs of mlp.down: known from the first solution on */
+    give_refused(w, 0, &o, "down_proj': group 64");
+    o = (struct tiny_opts)TINY_OPTS;
+    assert_int_equal(give(w, 0, &o, &e), 1);
+    o.bits = 3;
+    give_refused(w, 1, &o, "3");
+    o = (struct tiny_opts)TINY_OPTS;
+    o.group = -1;
+    give_refused(w, 1, &o, "--format dense");
+    o = (struct tiny_opts)TINY_OPTS;
+    o.scale_type = DT_BF16;
+    give_refused(w, 1, &o, "BF16");
+    o = (struct tiny_opts)TINY_OPTS;
+    struct msg *m = tiny_solution(model, 1, &o);
+    ((uint8_t *)msg_tensor(m, "model.layers.0.self_attn.o_proj.zeros")->data)[3] = 0;
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_non_null(strstr(e.text, "zero point 0 (row 1, group 1)"));
+    write_close(&w);
+}
+
+static void duplicates(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+    struct writer *w = need_open("gptq", 0);
+    struct msg *m;
+
+    (void)state;
+    assert_int_equal(give(w, 2, &o, &e), 1);
+    assert_int_equal(give(w, 2, &o, &e), 0);
+    m = tiny_solution(model, 2, &o);
+    json_set_real(m->meta, "seconds", 9); /* another machine, the same codes */
+    assert_int_equal(write_solution(w, &m, &e), 0);
+    m = tiny_solution(model, 2, &o);
+    ((uint8_t *)msg_tensor(m, "model.layers.0.mlp.up_proj.codes")->data)[0] ^= 1;
+    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(e.kind, ERR_DATA);
+    assert_non_null(strstr(e.text, "two different solutions of block 0 mlp.up"));
+    assert_int_equal(write_plan(w)->done, 1);
+    assert_int_equal(write_commit(w, 2, &m, &e), 0);
+    assert_int_equal(m->kind, MSG_COMMIT);
+    msg_destroy(&m);
+    assert_int_equal(write_commit(w, 3, &m, &e), -1);
+    write_close(&w);
+}
+
+/* While a run goes on, and after one that failed, nothing can be loaded. */
+static void no_half_model(void **state)
+{
+    struct err e = { 0 };
+    struct writer *w;
+    char **names;
+    size_t count, n;
+    char *why;
+
+    (void)state;
+    whole_run("gptq", &(struct tiny_opts)TINY_OPTS, 0, 1, 0);
+    w = need_open("gptq", 1);
+    for (size_t i = 0; i < TINY_SITES - 1; i++)
+        assert_int_equal(give(w, i, &(struct tiny_opts)TINY_OPTS, &e), 1);
+    assert_int_equal(write_finish(w, &e), -1);
+    assert_non_null(strstr(e.text, "1 of 8 sites have no solution, the first is site 7 (block 1 mlp.down)"));
+    write_fail(w, &e);
+    write_close(&w);
+    assert_int_equal(fs_list(out, &names, &count, &e), 0);
+    assert_int_equal(count, 1);
+    assert_string_equal(names[0], FOLLOW_DIR);
+    fs_names_free(&names, count);
+    assert_non_null(why = fs_read(at("@" FOLLOW_FAILED), 1000, &n, &e));
+    assert_non_null(strstr(why, "no solution"));
+    free(why);
+}
+
+static void worst_and_journal(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+    struct writer *w = need_open("gptq", 0);
+    struct write_row rows[3];
+    char *text, *line;
+    size_t n, lines = 0;
+    double loss, rel;
+
+    (void)state;
+    assert_int_equal(write_worst(w, rows, 3), 0);
+    for (size_t i = 0; i < TINY_SITES; i++) {
+        o.rel_loss = i == 4 ? 0.5 : 0;
+        assert_int_equal(give(w, i, &o, &e), 1);
+    }
+    assert_int_equal(write_worst(w, rows, 3), 3);
+    assert_int_equal(rows[0].order, 4);
+    assert_int_equal(rows[1].order, 7);
+    assert_int_equal(rows[2].order, 6);
+    assert_true(fabs(rows[0].rel_loss - 0.505) < 1e-12); /* all three linears have it */
+    assert_non_null(strstr(rows[0].linear, "model.layers.1.self_attn."));
+    assert_int_equal(write_worst(w, rows, 0), 0);
+    assert_int_equal(write_finish(w, &e), 0);
+    assert_int_equal(write_sizes(w)->formats, 1);
+    assert_true(write_sizes(w)->format[0].bytes < write_sizes(w)->source);
+    assert_true(fabs(write_sizes(w)->bits - (4 + 20.0 / 32)) < 1e-12);
+    write_close(&w);
+    assert_non_null(text = fs_read(at("@" FOLLOW_DIR "/journal.jsonl"), 1 << 20, &n, &e));
+    for (line = text; (line = strchr(line, '\n')); line++)
+        lines++;
+    assert_int_equal(lines, 1 + TINY_SITES + 2);
+    line = strstr(text, "\"order\":4,");
+    assert_non_null(line);
+    *strchr(line, '\n') = '\0';
+    while (line[-1] != '\n')
+        line--;
+    struct json *r = json_parse(line, strlen(line), "line", &e);
+    assert_int_equal(json_need_real(r, "loss", &loss, "line", &e), 0);
+    assert_int_equal(json_need_real(r, "rel_loss", &rel, "line", &e), 0);
+    assert_true(loss == 6 && fabs(rel - 0.505) < 1e-12);
+    assert_int_equal(json_count(json_get(r, "linears")), 3);
+    assert_non_null(json_get(r, "wall"));
+    assert_non_null(json_get(r, "ess"));
+    json_destroy(&r);
+    free(text);
+}
+
+static int unmount_out(void **state)
+{
+    umount2(out, MNT_DETACH);
+    return remove_out(state);
+}
+
+/* A file system of a few pages: the parts do not fit, or the checkpoint beside them does not. */
+static void full_disk(void **state)
+{
+    static const char *const sizes[] = { "size=28k", "size=104k" };
+    struct tiny_opts o = TINY_OPTS;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skip: only root can mount a small file system\n");
+        skip();
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct err e = { 0 };
+        struct writer *w;
+        struct journal *j;
+        char **names;
+        size_t count, taken = 0;
+        int rc = 1;
+
+        assert_int_equal(fs_mkdir(out, &e), 0);
+        if (mount("none", out, "tmpfs", 0, sizes[i])) {
+            print_message("skip: cannot mount a tmpfs here: %s\n", strerror(errno));
+            skip();
+        }
+        w = need_open("dense", 0);
+        for (; taken < TINY_SITES && rc == 1; taken += rc == 1)
+            rc = give(w, taken, &o, &e);
+        if (rc == 1)
+            rc = write_finish(w, &e);
+        assert_int_equal(rc, -1);
+        assert_int_equal(taken == TINY_SITES, i);
+        assert_int_equal(e.kind, ERR_SYS);
+        assert_non_null(strstr(e.text, strerror(ENOSPC)));
+        write_fail(w, &e);
+        write_close(&w);
+        assert_int_equal(fs_list(out, &names, &count, &e), 0);
+        assert_int_equal(count, 1);
+        fs_names_free(&names, count);
+        assert_non_null(j = journal_open(at("@" FOLLOW_DIR "/journal.jsonl"), &e));
+        assert_int_equal(journal_count(j), 1 + taken);
+        journal_close(&j);
+        assert_int_equal(umount(out), 0);
+    }
+}
+
+/* DIR: a model and files of solutions, for scenes. */
+static int make_files(const char *dir)
+{
+    static const struct { const char *name; size_t sites; struct tiny_opts o; } files[] = {
+        { "good.ptq", TINY_SITES, TINY_OPTS },
+        { "short.ptq", TINY_SITES - 1, TINY_OPTS },
+        { "zeros.ptq", TINY_SITES, { 4, 32, DT_F16, -1, 0, NULL } },
+        { "f32.ptq", TINY_SITES, { 4, 32, DT_F32, 0, 0, NULL } },
+    };
+    struct err e = { 0 };
+    char path[600];
+
+    snprintf(model, sizeof model, "%s", "model");
+    tiny_need(chdir(dir) == 0, &e);
+    tiny_model("model");
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        struct link *l;
+
+        snprintf(path, sizeof path, "%s", files[f].name);
+        tiny_need(!!(l = link_open(path, LINK_OUT, &(struct link_opts){ .role = "solve" }, &e)), &e);
+        for (size_t i = files[f].sites; i-- > 0;) {
+            struct msg *m = tiny_solution("model", i, &files[f].o);
+
+            if (files[f].o.asym < 0)
+                ((uint8_t *)m->tensors[2].data)[0] = 0;
+            tiny_need(link_send(l, &m, &e) == 0, &e);
+        }
+        tiny_need(link_end(l, 1, NULL, &e) == 0, &e);
+        link_close(&l);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(refuses_use, remove_out),
+        cmocka_unit_test_teardown(refuses_models, remove_out),
+        cmocka_unit_test_teardown(refuses_folders, remove_out),
+        cmocka_unit_test_teardown(refuses_foreign_files_in_an_earlier_output, remove_out),
+        cmocka_unit_test_teardown(refuses_solutions, remove_out),
+        cmocka_unit_test_teardown(refuses_linears, remove_out),
+        cmocka_unit_test_teardown(refuses_what_gptq_cannot_store, remove_out),
+        cmocka_unit_test_teardown(duplicates, remove_out),
+        cmocka_unit_test_teardown(no_half_model, remove_out),
+        cmocka_unit_test_teardown(worst_and_journal, remove_out),
+        cmocka_unit_test_teardown(full_disk, unmount_out),
+    };
+
+    if (argc == 3 && strcmp(argv[1], "--make") == 0)
+        return make_files(argv[2]);
+    return cmocka_run_group_tests_name("write", tests, make_root, remove_root);
+}
