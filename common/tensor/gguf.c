@@ -1,8 +1,8 @@
 /* gguf - reading GGUF v2 and v3: metadata as JSON, tensors decoded to f32.
  *
  * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is believed before it is checked against
- * what is left of it, so allocations stay in proportion to the file. Left out: version 1, big-endian files, arrays of arrays,
- * writing, and decoding of the k-, i- and other quants (their sizes are known, so that a file that holds them can be listed). */
+ * what is left of it, so allocations stay in proportion to the file. Left out: version 1, big-endian files, arrays of arrays, and
+ * writing. Types that gguf_decode.c does not decode have their sizes known here, so that a file that holds them can be listed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,7 +19,6 @@
 #define KEY_BYTES_MAX 1024
 #define ITEMS_MAX ((uint64_t)1 << 22)     /* array items in all metadata together */
 #define TENSORS_MAX ((uint64_t)1 << 17)
-#define BLOCK 32                          /* elements of Q4_0, Q4_1, Q8_0 */
 #define STEP 65536                        /* elements decoded at a time */
 
 enum value_type { V_U8, V_I8, V_U16, V_I16, V_U32, V_I32, V_F32, V_BOOL, V_TEXT, V_ARRAY, V_U64, V_I64, V_F64, V_COUNT };
@@ -499,61 +498,6 @@ const struct gguf_entry *gguf_find(const struct gguf *g, const char *name)
             low = mid + 1;
     }
     return NULL;
-}
-
-static float half_at(const unsigned char *p)
-{
-    uint16_t h;
-
-    memcpy(&h, p, sizeof h);
-    return f16_to_f32(h);
-}
-
-static void decode_q8_0(const unsigned char *p, size_t blocks, float *dst)
-{
-    for (; blocks--; p += 34, dst += BLOCK) {
-        float d = half_at(p);
-
-        for (int i = 0; i < BLOCK; i++)
-            dst[i] = (float)(int8_t)p[2 + i] * d;
-    }
-}
-
-static void decode_q4_0(const unsigned char *p, size_t blocks, float *dst)
-{
-    for (; blocks--; p += 18, dst += BLOCK) {
-        float d = half_at(p);
-
-        for (int i = 0; i < BLOCK / 2; i++) {
-            dst[i] = (float)((p[2 + i] & 15) - 8) * d;
-            dst[i + BLOCK / 2] = (float)((p[2 + i] >> 4) - 8) * d;
-        }
-    }
-}
-
-static void decode_q4_1(const unsigned char *p, size_t blocks, float *dst)
-{
-    for (; blocks--; p += 20, dst += BLOCK) {
-        float d = half_at(p), m = half_at(p + 2);
-
-        for (int i = 0; i < BLOCK / 2; i++) {
-            dst[i] = (float)(p[4 + i] & 15) * d + m;
-            dst[i + BLOCK / 2] = (float)(p[4 + i] >> 4) * d + m;
-        }
-    }
-}
-
-int gguf_decode(uint32_t type, const void *src, size_t n, float *dst)
-{
-    switch (type) {
-    case GGUF_F32: return dtype_to_f32(DT_F32, src, n, dst);
-    case GGUF_F16: return dtype_to_f32(DT_F16, src, n, dst);
-    case GGUF_BF16: return dtype_to_f32(DT_BF16, src, n, dst);
-    case GGUF_Q8_0: decode_q8_0(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
-    case GGUF_Q4_0: decode_q4_0(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
-    case GGUF_Q4_1: decode_q4_1(src, n / BLOCK, dst); return n % BLOCK ? -1 : 0;
-    default: return -1;
-    }
 }
 
 /* n elements from element `first` on, both multiples of the block. */

@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# import.bats - the import command on a real small file: what it makes, what it refuses, what it leaves behind when the disk is full.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    gguf=$(realpath -m "${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data/tinystories-656k-gguf/TinyStories-656K-Q8_0.gguf")
+    cd "$BATS_TEST_TMPDIR"
+}
+
+need() {
+    [ -r "$gguf" ] || skip "$gguf is not on this machine (PTQ_SHARED)"
+}
+
+@test "import: help, misuse, a file that is none" {
+    run -0 ptq-import --help
+    [[ $output == *"--vocab-only"* ]]
+    run -100 ptq-import one
+    run -100 ptq-import --dtype f8 a b
+    [[ $output == "import: fatal: "* ]]
+    run -100 ptq-import none.gguf hf
+    [[ $output == *"none.gguf"* ]]
+    echo "not a model" >no.gguf
+    run -100 ptq-import no.gguf hf
+    [[ $output == *"no.gguf"*"not a GGUF file"* ]]
+    [ ! -e hf ]
+}
+
+@test "import: a model folder, the same bytes each time, and never over another one" {
+    need
+    run -0 ptq-import --quiet "$gguf" hf
+    [ "$(ls hf | tr '\n' ' ')" = "config.json generation_config.json model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json " ]
+    run -0 ptq-import --quiet "$gguf" deep/er/hf/
+    diff -r hf deep/er/hf
+    run -100 ptq-import "$gguf" hf
+    [[ $output == *"'hf' is not empty"* ]]
+    run -0 ptq-import --quiet --vocab-only "$gguf" words
+    [ "$(ls words | wc -l)" = 3 ]
+    cmp words/tokenizer.json hf/tokenizer.json
+}
+
+@test "import: a truncated file names itself and leaves nothing" {
+    need
+    head -c 700000 "$gguf" >cut.gguf
+    run -100 ptq-import cut.gguf hf
+    [[ $output == *"cut.gguf: truncated"*"download it again"* ]]
+    [ "$(ls)" = cut.gguf ]
+}
+
+@test "import: a full disk is 111 and leaves nothing" {
+    need
+    # A limit on file size gives the same failing writes; 512 KiB are enough for the tokenizer, not for the tensors.
+    run -111 bash -c 'trap "" XFSZ; ulimit -f 512; exec ptq-import --quiet "$1" hf' bash "$gguf"
+    [[ $output == *"model.safetensors"* ]]
+    [ -z "$(ls)" ]
+}
