@@ -1,0 +1,333 @@
+/* Identities that hold for any problem, the damping ladder, dead columns. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+#include "../../common/base/rng.h"
+#include "solver_run.h"
+
+/* ---- identities ---------------------------------------------------------------------------------------------- */
+
+/* A made-up site: correlated inputs with very uneven channels, T rows, so that H has rank min(T, K). */
+struct site {
+    size_t N, K;
+    float *W;
+    double *H;
+};
+
+static void site_init(struct site *s, size_t N, size_t K, size_t T, uint64_t seed)
+{
+    struct rng r;
+    double *x = mem_raw(T * K, sizeof *x, NULL);
+
+    *s = (struct site){N, K, mem_raw(N * K, sizeof(float), NULL), mem_array(K * K, sizeof(double), NULL)};
+    rng_seed(&r, seed, 0);
+    for (size_t i = 0; i < N * K; i++)
+        s->W[i] = (float)(0.05 * rng_normal(&r));
+    for (size_t t = 0; t < T; t++) {
+        const double common = rng_normal(&r);
+        for (size_t k = 0; k < K; k++)
+            x[t * K + k] = (rng_normal(&r) + common) * (1.0 + (double)(k * 7 % 13));
+    }
+    for (size_t i = 0; i < K; i++)
+        for (size_t j = 0; j < K; j++) {
+            double sum = 0.0;
+            for (size_t t = 0; t < T; t++)
+                sum += x[t * K + i] * x[t * K + j];
+            s->H[i * K + j] = sum / (double)T;
+        }
+    free(x);
+}
+
+static void site_release(struct site *s)
+{
+    free(s->W);
+    free(s->H);
+}
+
+static void same(const struct site *s, size_t G, const struct result *a, const struct result *b)
+{
+    assert_memory_equal(a->codes, b->codes, s->N * s->K);
+    assert_memory_equal(a->zeros, b->zeros, s->N * G);
+    assert_memory_equal(a->scales, b->scales, s->N * G * sizeof(double));
+}
+
+static const struct solve_opts variants[] = {
+    {"gptq", 4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 128, 1},
+    {"gptq", 3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 128, 1},
+    {"gptq", 3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 128, 1},
+    {"gptq", 2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32, 128, 1},
+    {"gptq", 8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 128, 0},
+};
+#define VARIANTS (sizeof variants / sizeof variants[0])
+
+static void test_block_size(void **ctx)
+{
+    static const size_t block[] = {1, 2, 7, 32, 128, 192, 5000};
+    struct site s;
+
+    (void)ctx;
+    site_init(&s, 70, 192, 800, 1);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result first, other;
+        struct solve_opts o = variants[v];
+
+        solve_ok(&o, s.N, s.K, s.W, s.H, &first);
+        for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
+            o.block = block[i];
+            solve_ok(&o, s.N, s.K, s.W, s.H, &other);
+            assert_memory_equal(first.codes, other.codes, s.N * s.K);
+            assert_memory_equal(first.zeros, other.zeros, s.N * grid_groups(s.K, o.group));
+            result_release(&other);
+        }
+        result_release(&first);
+    }
+    site_release(&s);
+}
+
+static void test_threads(void **ctx)
+{
+    struct site s;
+
+    (void)ctx;
+    site_init(&s, 200, 192, 800, 2);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result first, other;
+
+        solve_ok(&variants[v], s.N, s.K, s.W, s.H, &first);
+        for (size_t threads = 2; threads <= 4; threads++) {
+            struct err e = {0};
+            assert_int_equal(solve_threads(&variants[v], s.N, s.K, DT_F32, s.W, s.H, threads, &other, &e), 0);
+            same(&s, grid_groups(s.K, variants[v].group), &first, &other);
+            result_release(&other);
+        }
+        result_release(&first);
+    }
+    site_release(&s);
+}
+
+static void test_scale_of_h(void **ctx)
+{
+    struct site s;
+
+    (void)ctx;
+    site_init(&s, 33, 192, 800, 3);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result first, other;
+
+        solve_ok(&variants[v], s.N, s.K, s.W, s.H, &first);
+        for (size_t i = 0; i < s.K * s.K; i++)
+            s.H[i] *= 0x1p40;
+        solve_ok(&variants[v], s.N, s.K, s.W, s.H, &other);
+        same(&s, grid_groups(s.K, variants[v].group), &first, &other);
+        result_release(&first);
+        result_release(&other);
+    }
+    site_release(&s);
+}
+
+/* With independent inputs an error cannot be made good: GPTQ is rounding to nearest, in any order. */
+static void test_identity_is_rtn(void **ctx)
+{
+    struct site s;
+
+    (void)ctx;
+    site_init(&s, 65, 192, 1, 4);
+    memset(s.H, 0, s.K * s.K * sizeof *s.H);
+    for (size_t k = 0; k < s.K; k++)
+        s.H[k * s.K + k] = 1.0 + (double)(k % 5);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result gptq, rtn;
+        struct solve_opts o = variants[v];
+
+        solve_ok(&o, s.N, s.K, s.W, s.H, &gptq);
+        o.solver = "rtn";
+        solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+        same(&s, grid_groups(s.K, o.group), &gptq, &rtn);
+        result_release(&gptq);
+        result_release(&rtn);
+    }
+    site_release(&s);
+}
+
+static void test_gptq_beats_rtn(void **ctx)
+{
+    struct site s;
+
+    (void)ctx;
+    site_init(&s, 40, 192, 800, 5);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result gptq, rtn;
+        struct solve_opts o = variants[v];
+
+        solve_ok(&o, s.N, s.K, s.W, s.H, &gptq);
+        o.solver = "rtn";
+        solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+        assert_true(total_loss(&o, s.N, s.K, s.W, s.H, &gptq) < total_loss(&o, s.N, s.K, s.W, s.H, &rtn));
+        result_release(&gptq);
+        result_release(&rtn);
+    }
+    site_release(&s);
+}
+
+/* ---- damping and dead columns -------------------------------------------------------------------------------- */
+
+static void test_ladder(void **ctx)
+{
+    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct result r;
+    struct site s;
+
+    (void)ctx;
+    o.group = 32;
+    site_init(&s, 8, 64, 10, 6); /* rank 10 of 64 */
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_null(r.stats.fallback);
+    assert_int_equal(r.stats.attempts, 1);
+    result_release(&r);
+    /* Smallest eigenvalue -0.3 of the mean diagonal: 0.5 is the first damping that lifts it. */
+    memset(s.H, 0, s.K * s.K * sizeof *s.H);
+    for (size_t k = 0; k < s.K; k++)
+        s.H[k * s.K + k] = 1.0;
+    s.H[5 * s.K + 9] = s.H[9 * s.K + 5] = 1.3;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_null(r.stats.fallback);
+    assert_int_equal(r.stats.attempts, 6);
+    assert_true(r.stats.damp == 0.5);
+    result_release(&r);
+    /* Diagonal 1 and -0.02, 0.89 beside it: damping .5 gives 1.49 * 0.47 < 0.89^2, the floor 0.1 gives 1.49 * 0.59. */
+    s.H[5 * s.K + 9] = s.H[9 * s.K + 5] = 0.89;
+    s.H[9 * s.K + 9] = -0.02;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_string_equal(r.stats.fallback, "floor");
+    result_release(&r);
+    /* Nothing helps: rounding to nearest, and it says so. */
+    s.H[5 * s.K + 9] = s.H[9 * s.K + 5] = 50.0;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_string_equal(r.stats.fallback, "rtn");
+    assert_int_equal(r.stats.attempts, 12);
+    {
+        struct result rtn;
+        o.solver = "rtn";
+        solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+        same(&s, 2, &r, &rtn);
+        result_release(&rtn);
+    }
+    result_release(&r);
+    site_release(&s);
+}
+
+static void test_damp_starts_higher(void **ctx)
+{
+    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct result r;
+    struct site s;
+
+    (void)ctx;
+    o.group = -1;
+    o.damp = 0.07;
+    site_init(&s, 4, 16, 40, 7);
+    memset(s.H, 0, s.K * s.K * sizeof *s.H);
+    for (size_t k = 0; k < s.K; k++)
+        s.H[k * s.K + k] = 1.0;
+    s.H[1] = s.H[s.K] = 1.15;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r); /* 0.07, 0.1, 0.2 */
+    assert_int_equal(r.stats.attempts, 3);
+    assert_true(r.stats.damp == 0.2);
+    result_release(&r);
+    site_release(&s);
+}
+
+static void kill_column(struct site *s, size_t k)
+{
+    for (size_t i = 0; i < s->K; i++)
+        s->H[i * s->K + k] = s->H[k * s->K + i] = 0.0;
+}
+
+static void test_dead_columns(void **ctx)
+{
+    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct result r, rtn;
+    struct site s;
+
+    (void)ctx;
+    o.group = 32;
+    site_init(&s, 10, 64, 200, 8);
+    kill_column(&s, 3);
+    kill_column(&s, 40);
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_int_equal(r.stats.dead, 2);
+    o.solver = "rtn";
+    solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+    for (size_t n = 0; n < s.N; n++) { /* kept: rounded to nearest, no neighbour moves them */
+        assert_int_equal(r.codes[n * s.K + 3], rtn.codes[n * s.K + 3]);
+        assert_int_equal(r.codes[n * s.K + 40], rtn.codes[n * s.K + 40]);
+    }
+    result_release(&r);
+    o.solver = "gptq";
+    o.dead = DEAD_ZERO;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    for (size_t n = 0; n < s.N; n++)
+        assert_int_equal(r.codes[n * s.K + 3], r.zeros[n * 2]);
+    result_release(&r);
+    memset(s.H, 0, s.K * s.K * sizeof *s.H); /* all dead: rounding to nearest */
+    o.dead = DEAD_KEEP;
+    solve_ok(&o, s.N, s.K, s.W, s.H, &r);
+    assert_int_equal(r.stats.dead, s.K);
+    assert_null(r.stats.fallback);
+    same(&s, 2, &r, &rtn);
+    result_release(&r);
+    result_release(&rtn);
+    site_release(&s);
+}
+
+/* The type that holds W must not matter. */
+static void test_weight_types(void **ctx)
+{
+    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct site s;
+    struct err e = {0};
+    uint16_t *half;
+    double *wide;
+    struct result a, b;
+
+    (void)ctx;
+    o.group = 32;
+    site_init(&s, 5, 64, 200, 9);
+    half = malloc(s.N * s.K * sizeof *half);
+    wide = malloc(s.N * s.K * sizeof *wide);
+    for (size_t i = 0; i < s.N * s.K; i++) {
+        half[i] = f32_to_bf16(s.W[i]);
+        wide[i] = (double)bf16_to_f32(half[i]);
+    }
+    assert_int_equal(solve_threads(&o, s.N, s.K, DT_BF16, half, s.H, 1, &a, &e), 0);
+    assert_int_equal(solve_threads(&o, s.N, s.K, DT_F64, wide, s.H, 1, &b, &e), 0);
+    same(&s, 2, &a, &b);
+    result_release(&b);
+    assert_int_equal(solve_threads(&o, s.N, s.K, DT_I32, wide, s.H, 1, &b, &e), -1);
+    assert_non_null(strstr(e.text, "not a float type"));
+    result_release(&a);
+    result_release(&b);
+    free(half);
+    free(wide);
+    site_release(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weight_types),
+        cmocka_unit_test(test_block_size),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_scale_of_h),
+        cmocka_unit_test(test_identity_is_rtn),
+        cmocka_unit_test(test_gptq_beats_rtn),
+        cmocka_unit_test(test_ladder),
+        cmocka_unit_test(test_damp_starts_higher),
+        cmocka_unit_test(test_dead_columns),
+    };
+
+    return cmocka_run_group_tests_name("solve_sweep", tests, NULL, NULL);
+}
