@@ -10,7 +10,8 @@
 
 typedef int visit_fn(struct st_writer *w, const struct solution_linear *x, struct err *e);
 
-static const char *full_name(char out[TENSOR_NAME + 16], const struct solution_linear *x, const char *part)
+static const char *full_name(char out[TENSOR_NAME + 16], const struct solution_linear *x,
+                             const char *part)
 {
     snprintf(out, TENSOR_NAME + 16, "%s.%s", x->name, part);
     return out;
@@ -40,7 +41,8 @@ static int put(struct st_writer *w, const struct solution_linear *x, struct err 
         return err_set(e, ERR_SYS, "%s: too large", x->name);
     value = mem_raw(cells, sizeof *value, e);
     if (value &&
-        grid_dequantize(x->N, x->K, x->group, x->codes->data, x->scales->dtype, x->scales->data, x->zeros->data, value, e) == 0 &&
+        grid_dequantize(x->N, x->K, x->group, x->codes->data, x->scales->dtype, x->scales->data,
+                        x->zeros->data, value, e) == 0 &&
         st_put(w, full_name(name, x, "codes"), x->codes->data, x->codes->bytes, e) == 0 &&
         st_put(w, full_name(name, x, "scales"), x->scales->data, x->scales->bytes, e) == 0 &&
         st_put(w, full_name(name, x, "zeros"), x->zeros->data, x->zeros->bytes, e) == 0 &&
@@ -51,7 +53,8 @@ static int put(struct st_writer *w, const struct solution_linear *x, struct err 
 }
 
 /* Every linear of the file, once; an incomplete stream is an error. */
-static int each_linear(const char *solutions, struct st_writer *w, visit_fn *visit, size_t *count, struct err *e)
+static int each_linear(const char *solutions, struct st_writer *w, visit_fn *visit, size_t *count,
+                       struct err *e)
 {
     const struct link_opts o = {.role = "stream"};
     struct link *in = link_open(solutions, LINK_IN, &o, e);
@@ -81,7 +84,8 @@ int stream_export(const char *solutions, const char *path, size_t *count, struct
     int rc = -1;
 
     if (strcmp(solutions, "-") == 0 || solutions[0] == '@' || strstr(solutions, "://"))
-        return err_set(e, ERR_USE, "'%s': solutions are read twice, give the path of a file", solutions);
+        return err_set(e, ERR_USE, "'%s': solutions are read twice, give the path of a file",
+                       solutions);
     w = st_create(path, e);
     if (!w || each_linear(solutions, w, declare, count, e))
         goto out;

@@ -1,4 +1,5 @@
-/* stream_import - safetensors to problems: see stream.h. The weights of the sum are 1 / tokens, so that S is H bit for bit. */
+/* stream_import - safetensors to problems: see stream.h. The weights of the sum are 1 / tokens, so
+ * that S is H bit for bit. */
 #include "stream.h"
 
 #include <math.h>
@@ -9,7 +10,8 @@
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_problem.h"
 
-/* Largest |H_ij - H_ji| that passes for rounding, in units of sqrt(H_ii H_jj): sums in f32 differ by about 1e-6. */
+/* Largest |H_ij - H_ji| that passes for rounding, in units of sqrt(H_ii H_jj): sums in f32 differ
+ * by about 1e-6. */
 #define ASYMMETRY 1e-4
 
 struct import {
@@ -69,7 +71,8 @@ static double *load_square(const struct import *im, const char *part, size_t K, 
         bad(im, part, "is not there", e);
         return NULL;
     }
-    if (!dtype_is_float(x->dtype) || x->ndim != 2 || x->shape[0] != shape[0] || x->shape[1] != shape[1]) {
+    if (!dtype_is_float(x->dtype) || x->ndim != 2 || x->shape[0] != shape[0] ||
+        x->shape[1] != shape[1]) {
         bad(im, part, "must be a float matrix as wide and as high as W is wide", e);
         return NULL;
     }
@@ -115,7 +118,8 @@ static int load_tokens(const struct import *im, uint64_t *tokens, struct err *e)
 static int add_sums(const struct import *im, struct msg *m, size_t K, struct err *e)
 {
     const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
-    double *H = load_square(im, "H", K, e), *S = H ? msg_add_new(m, "S", DT_F64, 1, triangle, e) : NULL;
+    double *H = load_square(im, "H", K, e),
+           *S = H ? msg_add_new(m, "S", DT_F64, 1, triangle, e) : NULL;
     int rc = -1;
 
     if (!S)
@@ -155,10 +159,17 @@ static int add_drift(const struct import *im, struct msg *m, size_t K, struct er
     return to ? 0 : -1;
 }
 
-static struct msg *make_problem(const struct import *im, const struct st_entry *x, uint64_t index, uint64_t count, struct err *e)
+static struct msg *make_problem(const struct import *im, const struct st_entry *x, uint64_t index,
+                                uint64_t count, struct err *e)
 {
-    struct problem_view v = {.block = index, .order = index, .sites = count, .site = "import", .modality = "text",
-                             .sum_w = 1.0, .nlinears = 1, .prov = im->prov};
+    struct problem_view v = {.block = index,
+                             .order = index,
+                             .sites = count,
+                             .site = "import",
+                             .modality = "text",
+                             .sum_w = 1.0,
+                             .nlinears = 1,
+                             .prov = im->prov};
     struct tensor W = {.ndim = 0};
     struct msg *m = NULL;
 

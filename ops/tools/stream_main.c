@@ -1,4 +1,5 @@
-/* ptq-stream - problems from plain tensors, plain tensors from solutions. The work is in stream_import.c and stream_export.c. */
+/* ptq-stream - problems from plain tensors, plain tensors from solutions. The work is in
+ * stream_import.c and stream_export.c. */
 #include <stddef.h>
 #include <string.h>
 
@@ -14,19 +15,27 @@ struct stream_opts {
 };
 
 static const struct opt table[] = {
-    {"out", OPT_TEXT, offsetof(struct stream_opts, out), "EP", "import: where problems go: a file, URL, @URL, or - for stdout", 0, 0,
+    {"out", OPT_TEXT, offsetof(struct stream_opts, out), "EP",
+     "import: where problems go: a file, URL, @URL, or - for stdout", 0, 0, NULL},
+    {"zstd", OPT_FLAG, offsetof(struct stream_opts, zstd), NULL, "import: compress problems", 0, 0,
      NULL},
-    {"zstd", OPT_FLAG, offsetof(struct stream_opts, zstd), NULL, "import: compress problems", 0, 0, NULL},
-    {"quiet", OPT_FLAG, offsetof(struct stream_opts, quiet), NULL, "warnings and errors only", 0, 0, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct stream_opts, quiet), NULL, "warnings and errors only", 0, 0,
+     NULL},
     {"verbose", OPT_FLAG, offsetof(struct stream_opts, verbose), NULL, "more lines", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
 static const struct opt_spec spec = {
-    "ptq-stream", "makes problems from plain tensors, and plain tensors from solutions",
-    "[options] import FILE.safetensors\n       ptq-stream [options] export SOLUTIONS FILE.safetensors", table,
-    "import: NAME.W [N,K], NAME.H [K,K] = sum x x'/tokens, optional NAME.D [K,K], optional NAME.tokens.\n"
-    "export: NAME.codes, NAME.scales, NAME.zeros, NAME.dequantized.", 2, 3,
+    "ptq-stream",
+    "makes problems from plain tensors, and plain tensors from solutions",
+    "[options] import FILE.safetensors\n       ptq-stream [options] export SOLUTIONS "
+    "FILE.safetensors",
+    table,
+    "import: NAME.W [N,K], NAME.H [K,K] = sum x x'/tokens, optional NAME.D [K,K], optional "
+    "NAME.tokens.\n"
+    "export: NAME.codes, NAME.scales, NAME.zeros, NAME.dequantized.",
+    2,
+    3,
 };
 
 static int run_import(const struct stream_opts *o, const char *path, struct err *e)
@@ -73,7 +82,8 @@ int main(int argc, char **argv)
         else if (args.count == 3 && strcmp(args.arg[0], "export") == 0)
             rc = run_export(args.arg[1], args.arg[2], &e);
         else
-            rc = err_set(&e, ERR_USE, "say 'import FILE' or 'export SOLUTIONS FILE'; --help tells more");
+            rc = err_set(&e, ERR_USE,
+                         "say 'import FILE' or 'export SOLUTIONS FILE'; --help tells more");
     }
     if (rc)
         log_fatal(&e);

@@ -1,6 +1,8 @@
-/* solve - from a problem message to a solution message: checks, normalises, runs the solver, measures (DESIGN 3.5, 3.6).
+/* solve - from a problem message to a solution message: checks, normalises, runs the solver,
+ * measures (DESIGN 3.5, 3.6).
  *
- * Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a solver works (3 with D). */
+ * Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
+ * solver works (3 with D). */
 #include "solve.h"
 
 #include <math.h>
@@ -32,20 +34,28 @@ static const char *const order_names[] = {"none", "act", "group"};
 static const char *const groups_names[] = {"static", "dynamic"};
 static const char *const dead_names[] = {"keep", "zero"};
 
-/* An option that the solver does not look at may be given only as what it is anyway, so that a recipe can name them all. */
+/* An option that the solver does not look at may be given only as what it is anyway, so that a
+ * recipe can name them all. */
 static int check_unused(const struct solve_opts *o, const struct solver *s, struct err *e)
 {
     const struct solve_opts def = SOLVE_OPTS_DEFAULT;
-    const struct { const char *name; int changed; } list[] = {
-        {"order", o->order != def.order},   {"groups", o->groups != def.groups},
-        {"damp", o->damp < def.damp || o->damp > def.damp}, {"dead", o->dead != def.dead},
+    const struct {
+        const char *name;
+        int changed;
+    } list[] = {
+        {"order", o->order != def.order},
+        {"groups", o->groups != def.groups},
+        {"damp", o->damp < def.damp || o->damp > def.damp},
+        {"dead", o->dead != def.dead},
         {"block", o->block != def.block},
     };
 
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (list[i].changed && !solver_takes(s, list[i].name))
-            return err_set(e, ERR_USE, "--%s means nothing to solver %s: leave it out, or choose another solver", list[i].name,
-                           s->name);
+            return err_set(
+                e, ERR_USE,
+                "--%s means nothing to solver %s: leave it out, or choose another solver",
+                list[i].name, s->name);
     return 0;
 }
 
@@ -54,11 +64,13 @@ int solve_check_opts(const struct solve_opts *o, struct err *e)
     const struct solver *s = solver_find(o->solver);
 
     if (!s)
-        return err_set(e, ERR_USE, "there is no solver '%s'; ptq-solve --list shows them", o->solver ? o->solver : "");
+        return err_set(e, ERR_USE, "there is no solver '%s'; ptq-solve --list shows them",
+                       o->solver ? o->solver : "");
     if (o->bits != 2 && o->bits != 3 && o->bits != 4 && o->bits != 8)
         return err_set(e, ERR_USE, "--bits must be 2, 3, 4 or 8, not %d", o->bits);
     if (o->group != -1 && o->group < 1)
-        return err_set(e, ERR_USE, "--group must be -1 or at least 1, not %lld", (long long)o->group);
+        return err_set(e, ERR_USE, "--group must be -1 or at least 1, not %lld",
+                       (long long)o->group);
     if (o->block < 1)
         return err_set(e, ERR_USE, "--block must be at least 1");
     if (!(o->damp >= 0.0 && o->damp <= 10.0))
@@ -70,14 +82,16 @@ int solve_check_opts(const struct solve_opts *o, struct err *e)
     return check_unused(o, s, e);
 }
 
-/* ---- what came in --------------------------------------------------------------------------------------------- */
+/* ---- what came in
+ * --------------------------------------------------------------------------------------------- */
 
 static int check_finite(const struct tensor *t, const struct work *w, struct err *e)
 {
     const size_t bad = tensor_count_bad(t);
 
     if (bad)
-        return err_set(e, ERR_DATA, "%s: tensor '%s' holds %zu NaN or infinite values", w->problem->id, t->name, bad);
+        return err_set(e, ERR_DATA, "%s: tensor '%s' holds %zu NaN or infinite values",
+                       w->problem->id, t->name, bad);
     return 0;
 }
 
@@ -87,14 +101,18 @@ static int check_problem(const struct work *w, struct err *e)
     const int64_t group = w->o->group;
 
     if (group > 0 && v->K % (size_t)group)
-        return err_set(e, ERR_USE, "%s: '%s' has %zu inputs, which --group %lld does not divide; use a divisor or -1",
-                       w->problem->id, v->linear[0]->name, v->K, (long long)group);
+        return err_set(
+            e, ERR_USE,
+            "%s: '%s' has %zu inputs, which --group %lld does not divide; use a divisor or -1",
+            w->problem->id, v->linear[0]->name, v->K, (long long)group);
     if (!isfinite(v->sum_w) || v->sum_w < 0.0 || (v->tokens > 0) != (v->sum_w > 0.0))
-        return err_set(e, ERR_DATA, "%s: sum_w is %g with %llu tokens", w->problem->id, v->sum_w, (unsigned long long)v->tokens);
+        return err_set(e, ERR_DATA, "%s: sum_w is %g with %llu tokens", w->problem->id, v->sum_w,
+                       (unsigned long long)v->tokens);
     if (!isfinite(v->sum_w2) || v->sum_w2 < 0.0)
         return err_set(e, ERR_DATA, "%s: sum_w2 is %g", w->problem->id, v->sum_w2);
     if ((w->solver->needs & SOLVER_NEEDS_D) && !v->D)
-        return err_set(e, ERR_USE, "%s: solver %s needs D, which this problem does not hold", w->problem->id, w->solver->name);
+        return err_set(e, ERR_USE, "%s: solver %s needs D, which this problem does not hold",
+                       w->problem->id, w->solver->name);
     if (check_finite(v->S, w, e) || (v->D && check_finite(v->D, w, e)))
         return -1;
     for (size_t i = 0; i < v->nlinears; i++)
@@ -133,7 +151,8 @@ static int expand(struct work *w, struct err *e)
     size_t cells, at = 0;
 
     if (mem_mul(K, K, &cells))
-        return err_set(e, ERR_SYS, "%s: a %zu x %zu matrix does not fit into memory", w->problem->id, K, K);
+        return err_set(e, ERR_SYS, "%s: a %zu x %zu matrix does not fit into memory",
+                       w->problem->id, K, K);
     w->H = mem_raw(cells, sizeof *w->H, e);
     if (!w->H)
         return -1;
@@ -144,7 +163,8 @@ static int expand(struct work *w, struct err *e)
         for (size_t j = 0; j <= i; j++)
             row[j] *= scale;
         if (row[i] < 0.0)
-            return err_set(e, ERR_DATA, "%s: S[%zu,%zu] is negative: not a sum of squares", w->problem->id, i, i);
+            return err_set(e, ERR_DATA, "%s: S[%zu,%zu] is negative: not a sum of squares",
+                           w->problem->id, i, i);
     }
     drop(w->problem, S);
     mirror(K, w->H);
@@ -167,7 +187,8 @@ static int expand_d(struct work *w, struct err *e)
     return 0;
 }
 
-/* ---- what goes out -------------------------------------------------------------------------------------------- */
+/* ---- what goes out
+ * -------------------------------------------------------------------------------------------- */
 
 static struct json *record(const struct work *w)
 {
@@ -202,8 +223,8 @@ static struct json *record(const struct work *w)
 }
 
 /* Room for a result, named after its linear. */
-static void *result_alloc(struct tensor *t, const char *name, const char *part, enum dtype type, size_t rows, size_t columns,
-                          struct err *e)
+static void *result_alloc(struct tensor *t, const char *name, const char *part, enum dtype type,
+                          size_t rows, size_t columns, struct err *e)
 {
     const uint64_t shape[2] = {rows, columns};
     char full[TENSOR_NAME];
@@ -219,7 +240,14 @@ static int solve_linear(struct work *w, size_t i, void *state, struct par *p, st
 {
     const struct tensor *t = w->v.linear[i];
     const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, w->o->group);
-    struct solve_job j = {.name = t->name, .N = N, .K = K, .G = G, .w_type = t->dtype, .W = t->data, .H = w->H, .D = w->D};
+    struct solve_job j = {.name = t->name,
+                          .N = N,
+                          .K = K,
+                          .G = G,
+                          .w_type = t->dtype,
+                          .W = t->data,
+                          .H = w->H,
+                          .D = w->D};
     struct tensor *out = &w->results[3 * i];
     struct solve_loss loss = {0.0, 0.0, 0.0};
     void *stored;
@@ -237,9 +265,16 @@ static int solve_linear(struct work *w, size_t i, void *state, struct par *p, st
         goto out;
     }
     dtype_from_f64(w->o->scale_type, j.scales, N * G, stored);
-    w->s.linear[i] = (struct solution_linear){.name = t->name, .N = N, .K = K, .G = G, .bits = w->o->bits,
-                                              .group = w->o->group, .grid = grid_name(w->o->grid), .loss = loss.loss,
-                                              .rel_loss = loss.rel_loss, .asym_loss = loss.asym_loss};
+    w->s.linear[i] = (struct solution_linear){.name = t->name,
+                                              .N = N,
+                                              .K = K,
+                                              .G = G,
+                                              .bits = w->o->bits,
+                                              .group = w->o->group,
+                                              .grid = grid_name(w->o->grid),
+                                              .loss = loss.loss,
+                                              .rel_loss = loss.rel_loss,
+                                              .asym_loss = loss.asym_loss};
     w->note->raised += atomic_load(&j.raised);
     if (!*w->note->worst_name || loss.rel_loss > w->note->worst) {
         w->note->worst = loss.rel_loss;
@@ -300,7 +335,8 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
         return bad ? (err_set(e, ERR_SYS, "%s: out of memory", w->problem->id), NULL) : NULL;
     memcpy(m->run, w->problem->run, sizeof m->run);
     bad |= json_set_text(m->meta, "modality", v->modality);
-    bad |= json_set_real(m->meta, "effective", v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
+    bad |= json_set_real(m->meta, "effective",
+                         v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
     bad |= json_set_real(m->meta, "coverage", w->note->coverage);
     bad |= json_set_int(m->meta, "dead", (int64_t)w->stats.dead);
     bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
@@ -313,7 +349,8 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     return m;
 }
 
-struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p, struct solve_note *note, struct err *e)
+struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,
+                          struct solve_note *note, struct err *e)
 {
     const double start = clock_wall();
     struct work *w = mem_array(1, sizeof *w, e);

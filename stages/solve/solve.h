@@ -1,4 +1,5 @@
-/* solve - the core of ptq-solve: a problem message in, a solution message out. No sockets, no output. */
+/* solve - the core of ptq-solve: a problem message in, a solution message out. No sockets, no
+ * output. */
 #ifndef PTQ_SOLVE_H
 #define PTQ_SOLVE_H
 
@@ -6,24 +7,26 @@
 #include "../../common/wire/msg.h"
 #include "solver.h"
 
-/* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ... and an option that is not at
- * its default although the solver does not look at it. */
+/* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ... and
+ * an option that is not at its default although the solver does not look at it. */
 int solve_check_opts(const struct solve_opts *o, struct err *e);
 
 /* What main tells the user; all of it is in the solution's metadata too. */
 struct solve_note {
-    double coverage;        /* calibration rows per input channel */
+    double coverage; /* calibration rows per input channel */
     double damp;
     int attempts;
-    const char *fallback;   /* NULL, "floor", "rtn" */
-    size_t dead, raised;    /* dead columns, scales raised from 0 */
-    double worst;           /* largest relative loss of the site's linears */
+    const char *fallback;         /* NULL, "floor", "rtn" */
+    size_t dead, raised;          /* dead columns, scales raised from 0 */
+    double worst;                 /* largest relative loss of the site's linears */
     char worst_name[TENSOR_NAME]; /* of the linear */
 };
 
-/* Solves every linear of a problem. Consumes *problem (it is freed as early as possible and NULL afterwards, also on error).
- * A problem without any calibration rows is rounded to nearest, and says so (fallback "rtn"). Errors name site and tensor:
- * NaN or infinity, sums that cannot be, a group that does not divide K. */
-struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p, struct solve_note *note, struct err *e);
+/* Solves every linear of a problem. Consumes *problem (it is freed as early as possible and NULL
+ * afterwards, also on error). A problem without any calibration rows is rounded to nearest, and
+ * says so (fallback "rtn"). Errors name site and tensor: NaN or infinity, sums that cannot be, a
+ * group that does not divide K. */
+struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,
+                          struct solve_note *note, struct err *e);
 
 #endif

@@ -1,7 +1,8 @@
 /* solve_damp - factoring a Hessian that may not be definite: see solve_damp.h.
  *
- * One factorisation is enough: with J the reversal of rows and columns, J H J = L L' gives H = R R' with R = J L J upper,
- * so U = R^-1 = J L^-1 J (potrf and trtri, half the work of factoring, inverting and factoring again). */
+ * One factorisation is enough: with J the reversal of rows and columns, J H J = L L' gives H = R R'
+ * with R = J L J upper, so U = R^-1 = J L^-1 J (potrf and trtri, half the work of factoring,
+ * inverting and factoring again). */
 #include "solve_damp.h"
 
 #include <math.h>
@@ -30,9 +31,10 @@ size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *
     return count;
 }
 
-/* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not definite, -1: error. */
-static int try_factor(size_t K, const double *H, const double *diag, const size_t *order, double add, double least, double *U,
-                      struct err *e)
+/* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not
+ * definite, -1: error. */
+static int try_factor(size_t K, const double *H, const double *diag, const size_t *order,
+                      double add, double least, double *U, struct err *e)
 {
     int rc;
 
@@ -62,8 +64,8 @@ static int try_factor(size_t K, const double *H, const double *diag, const size_
     return 1;
 }
 
-int damp_factor(const struct solve_opts *o, size_t K, const double *H, const double *diag, const size_t *order, double *U,
-                struct solve_stats *st, struct err *e)
+int damp_factor(const struct solve_opts *o, size_t K, const double *H, const double *diag,
+                const size_t *order, double *U, struct solve_stats *st, struct err *e)
 {
     double mean = 0.0, largest = 0.0, least = 1e-6;
     int rc;

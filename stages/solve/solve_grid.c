@@ -1,5 +1,6 @@
-/* solve_grid - fitting of grids: see solve_grid.h. minmax takes the range as it is, mse shrinks it by steps of 1% and
- * keeps the first strict minimum of sum |q - w|^2.4 (the reference's exponent and 80 steps). */
+/* solve_grid - fitting of grids: see solve_grid.h. minmax takes the range as it is, mse shrinks it
+ * by steps of 1% and keeps the first strict minimum of sum |q - w|^2.4 (the reference's exponent
+ * and 80 steps). */
 #include "solve_grid.h"
 
 #include <float.h>
@@ -32,7 +33,8 @@ int solve_grid_store(enum dtype type, double *s, int *raised)
     uint64_t stored = 0;
     double back;
 
-    if (dtype_from_f64(type, s, 1, &stored) || dtype_to_f64(type, &stored, 1, &back) || !isfinite(back))
+    if (dtype_from_f64(type, s, 1, &stored) || dtype_to_f64(type, &stored, 1, &back) ||
+        !isfinite(back))
         return -1;
     *raised = !(back > 0.0);
     *s = *raised ? smallest_normal(type) : back;
@@ -40,7 +42,8 @@ int solve_grid_store(enum dtype type, double *s, int *raised)
 }
 
 /* The grid of one row for the range [lo, hi], lo <= 0 <= hi, shrunk by p. */
-static int row_grid(const struct solve_opts *o, double lo, double hi, double p, double *s, double *z, int *raised)
+static int row_grid(const struct solve_opts *o, double lo, double hi, double p, double *s,
+                    double *z, int *raised)
 {
     const double top = solve_grid_top(o);
     const double half = (double)(1 << (o->bits - 1));
@@ -67,8 +70,8 @@ static int row_grid(const struct solve_opts *o, double lo, double hi, double p, 
     return 0;
 }
 
-/* Range to cut into steps: all-zero groups get [-1, 1]; sym mirrors the negative side when there is one (the reference
- * leaves the range of a group without negative weights as it is). */
+/* Range to cut into steps: all-zero groups get [-1, 1]; sym mirrors the negative side when there is
+ * one (the reference leaves the range of a group without negative weights as it is). */
 static void row_range(const struct solve_opts *o, double *lo, double *hi)
 {
     if (o->grid == GRID_SYM_NARROW)
@@ -85,14 +88,16 @@ static void row_range(const struct solve_opts *o, double *lo, double *hi)
     }
 }
 
-static int overflow(const struct solve_opts *o, const struct solve_job *j, size_t row, struct err *e)
+static int overflow(const struct solve_opts *o, const struct solve_job *j, size_t row,
+                    struct err *e)
 {
-    return err_set(e, ERR_DATA, "%s: row %zu: a scale is too large for %s; use --scale-type bf16 or f32", j->name, row,
-                   dtype_name(o->scale_type));
+    return err_set(e, ERR_DATA,
+                   "%s: row %zu: a scale is too large for %s; use --scale-type bf16 or f32",
+                   j->name, row, dtype_name(o->scale_type));
 }
 
-static int fit_step(const struct solve_opts *o, struct solve_job *j, size_t first, const double *lo, const double *hi,
-                    double p, double *s, double *z, int *raised, struct err *e)
+static int fit_step(const struct solve_opts *o, struct solve_job *j, size_t first, const double *lo,
+                    const double *hi, double p, double *s, double *z, int *raised, struct err *e)
 {
     for (size_t r = 0; r < R; r++)
         if (row_grid(o, lo[r], hi[r], p, &s[r], &z[r], &raised[r]))
@@ -106,8 +111,9 @@ static void unit_of(const double *lo, const double *hi, double *unit)
         unit[r] = 1.0 / fmax(fmax(-lo[r], hi[r]), DBL_MIN);
 }
 
-static int fit_mse(const struct solve_opts *o, struct solve_job *j, size_t first, const double *lo, const double *hi,
-                   const double *x, size_t n, double *s, double *z, int *raised, struct err *e)
+static int fit_mse(const struct solve_opts *o, struct solve_job *j, size_t first, const double *lo,
+                   const double *hi, const double *x, size_t n, double *s, double *z, int *raised,
+                   struct err *e)
 {
     const double top = solve_grid_top(o);
     double best[R], sums[R], s1[R], z1[R], unit[R];
@@ -130,8 +136,8 @@ static int fit_mse(const struct solve_opts *o, struct solve_job *j, size_t first
     return 0;
 }
 
-int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, const double *x, size_t n, double *s,
-                   double *z, struct err *e)
+int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, const double *x,
+                   size_t n, double *s, double *z, struct err *e)
 {
     double lo[R], hi[R];
     int raised[R];

@@ -1,4 +1,5 @@
-/* solve_loss - see solve_loss.h. Only the lower triangle of H is multiplied: blocks below the diagonal count twice. */
+/* solve_loss - see solve_loss.h. Only the lower triangle of H is multiplied: blocks below the
+ * diagonal count twice. */
 #include "solve_loss.h"
 
 #include <math.h>
@@ -55,7 +56,8 @@ static int fill(const struct run *run, struct scratch *t, size_t first, struct e
     const size_t K = j->K, rows = j->N - first < R ? j->N - first : R;
 
     if (tile_load(j->w_type, j->W, j->N, K, first, t->row, t->w))
-        return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name, dtype_name(j->w_type));
+        return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
+                       dtype_name(j->w_type));
     for (size_t k = 0; k < K; k++) {
         double *x = t->x + 2 * k * R;
 
@@ -84,8 +86,8 @@ static int quadratic(const struct run *run, struct scratch *t, struct sums *out,
 
     for (size_t b0 = 0; b0 < K; b0 += BLOCK) {
         const size_t n = K - b0 < BLOCK ? K - b0 : BLOCK;
-        if (blas_dgemm(NULL, 0, 0, K - b0, width, n, 1.0, run->j->H + b0 * K + b0, K, t->x + b0 * width, width, 0.0, t->y, width,
-                       e))
+        if (blas_dgemm(NULL, 0, 0, K - b0, width, n, 1.0, run->j->H + b0 * K + b0, K,
+                       t->x + b0 * width, width, 0.0, t->y, width, e))
             return -1;
         dot(t->x + b0 * width, t->y, n, 1.0, sum);
         dot(t->x + (b0 + n) * width, t->y + n * width, K - b0 - n, 2.0, sum);
@@ -103,7 +105,8 @@ static int cross(const struct run *run, struct scratch *t, struct sums *out, str
 
     for (size_t b0 = 0; b0 < K; b0 += BLOCK) {
         const size_t n = K - b0 < BLOCK ? K - b0 : BLOCK;
-        if (blas_dgemm(NULL, 1, 0, n, R, K, 1.0, run->j->D + b0, K, t->x + R, 2 * R, 0.0, t->y, R, e))
+        if (blas_dgemm(NULL, 1, 0, n, R, K, 1.0, run->j->D + b0, K, t->x + R, 2 * R, 0.0, t->y, R,
+                       e))
             return -1;
         for (size_t k = 0; k < n; k++)
             for (size_t r = 0; r < R; r++)
@@ -124,7 +127,8 @@ static int loss_tile(void *ctx, size_t i, size_t worker, struct err *e)
     return run->j->D ? cross(run, t, &run->sums[i], e) : 0;
 }
 
-int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p, struct solve_loss *out, struct err *e)
+int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p,
+               struct solve_loss *out, struct err *e)
 {
     const size_t tiles = tile_count(j->N);
     struct run run = {.j = j, .group = o->group > 0 ? (size_t)o->group : j->K};

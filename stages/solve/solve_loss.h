@@ -5,12 +5,14 @@
 #include "solver.h"
 
 struct solve_loss {
-    double loss;     /* tr((W-Q) H (W-Q)') */
-    double rel_loss; /* over tr(W H W'); 0 when that is 0 */
-    double asym_loss;/* loss + 2 tr(W D (W-Q)'): against the full-precision target, less a constant; NaN without D */
+    double loss;      /* tr((W-Q) H (W-Q)') */
+    double rel_loss;  /* over tr(W H W'); 0 when that is 0 */
+    double asym_loss; /* loss + 2 tr(W D (W-Q)'): against the full-precision target, less a
+                         constant; NaN without D */
 };
 
 /* The job has been solved; its H must be there, D may be. Sums in a fixed order. */
-int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p, struct solve_loss *out, struct err *e);
+int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p,
+               struct solve_loss *out, struct err *e);
 
 #endif

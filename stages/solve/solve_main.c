@@ -1,4 +1,5 @@
-/* ptq-solve - turns problems into solutions: codes, scales and zeros of every linear. The core is solve.c. */
+/* ptq-solve - turns problems into solutions: codes, scales and zeros of every linear. The core is
+ * solve.c. */
 #include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -25,37 +26,55 @@ static const enum dtype type_of[] = {DT_F16, DT_BF16, DT_F32, DT_F64};
 
 #define AT(field) offsetof(struct args, field)
 static const struct opt table[] = {
-    {"in", OPT_TEXT, AT(in), "EP", "where problems come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
+    {"in", OPT_TEXT, AT(in), "EP", "where problems come from: @URL, URL, a file, or - for stdin", 0,
+     0, NULL},
     {"out", OPT_TEXT, AT(out), "EP", "where solutions go", 0, 0, NULL},
     {"solver", OPT_TEXT, AT(solver), "NAME", "algorithm; --list shows them", 0, 0, NULL},
     {"bits", OPT_CHOICE, AT(bits), "N", "bits of a code", 0, 0, "2|3|4|8"},
-    {"group", OPT_INT, AT(group), "N", "inputs that share a scale, a divisor of every K; -1: a whole row", -1, 1 << 24, NULL},
+    {"group", OPT_INT, AT(group), "N",
+     "inputs that share a scale, a divisor of every K; -1: a whole row", -1, 1 << 24, NULL},
     {"grid", OPT_CHOICE, AT(grid), "NAME", "integer grid", 0, 0, "sym|sym-narrow|asym"},
-    {"fit", OPT_CHOICE, AT(fit), "NAME", "scales from the whole range, or a search for the best smaller one", 0, 0, "minmax|mse"},
-    {"order", OPT_CHOICE, AT(order), "NAME", "of the columns: as they are, by diagonal, by group", 0, 0, "none|act|group"},
-    {"groups", OPT_CHOICE, AT(groups), "NAME", "group scales from the weights as given, or as moved when the sweep gets there", 0,
-     0, "static|dynamic"},
-    {"damp", OPT_REAL, AT(damp), "X", "added to the diagonal, as a part of its mean; more when that fails", 0, 10, NULL},
-    {"dead", OPT_CHOICE, AT(dead), "NAME", "inputs that are always 0: keep their weights or zero them", 0, 0, "keep|zero"},
-    {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", "scales are rounded to it before codes are chosen", 0, 0,
-     "f16|bf16|f32|f64"},
-    {"block", OPT_INT, AT(block), "N", "columns between two large updates; speed only", 1, 1 << 24, NULL},
-    {"zero-min", OPT_INT, AT(zero_min), "N", "smallest zero point of asym (GPTQ v1 files cannot hold 0)", 0, 1, NULL},
-    {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0, NULL},
+    {"fit", OPT_CHOICE, AT(fit), "NAME",
+     "scales from the whole range, or a search for the best smaller one", 0, 0, "minmax|mse"},
+    {"order", OPT_CHOICE, AT(order), "NAME", "of the columns: as they are, by diagonal, by group",
+     0, 0, "none|act|group"},
+    {"groups", OPT_CHOICE, AT(groups), "NAME",
+     "group scales from the weights as given, or as moved when the sweep gets there", 0, 0,
+     "static|dynamic"},
+    {"damp", OPT_REAL, AT(damp), "X",
+     "added to the diagonal, as a part of its mean; more when that fails", 0, 10, NULL},
+    {"dead", OPT_CHOICE, AT(dead), "NAME",
+     "inputs that are always 0: keep their weights or zero them", 0, 0, "keep|zero"},
+    {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE",
+     "scales are rounded to it before codes are chosen", 0, 0, "f16|bf16|f32|f64"},
+    {"block", OPT_INT, AT(block), "N", "columns between two large updates; speed only", 1, 1 << 24,
+     NULL},
+    {"zero-min", OPT_INT, AT(zero_min), "N",
+     "smallest zero point of asym (GPTQ v1 files cannot hold 0)", 0, 1, NULL},
+    {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0,
+     NULL},
     {"threads", OPT_INT, AT(threads), "N", "threads; never changes the result", 1, 1024, NULL},
-    {"peers", OPT_INT, AT(peers), "N", "reducers whose end is the end of the stream", 1, 65536, NULL},
+    {"peers", OPT_INT, AT(peers), "N", "reducers whose end is the end of the stream", 1, 65536,
+     NULL},
     {"zstd", OPT_FLAG, AT(zstd), NULL, "compress solutions (files and networks)", 0, 0, NULL},
-    {"status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL},
-    {"insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL},
+    {"status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1,
+     1 << 20, NULL},
+    {"insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0,
+     0, NULL},
     {"quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL},
     {"verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
 static const struct opt_spec spec = {
-    "ptq-solve", "quantizes the linears of each problem", "[--in EP] [--out EP] [options]", table,
+    "ptq-solve",
+    "quantizes the linears of each problem",
+    "[--in EP] [--out EP] [options]",
+    table,
     "The solution is the same bytes for any number of threads on one type of CPU kernel\n"
-    "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).", 0, 0,
+    "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).",
+    0,
+    0,
 };
 
 static int list_solvers(struct err *e)
@@ -70,9 +89,18 @@ static int list_solvers(struct err *e)
 static struct solve_opts opts_of(const struct args *a)
 {
     return (struct solve_opts){
-        .solver = a->solver, .bits = bits_of[a->bits], .group = a->group, .grid = (enum grid)a->grid, .fit = (enum fit)a->fit,
-        .order = (enum order)a->order, .groups = (enum groups)a->groups, .damp = a->damp, .dead = (enum dead)a->dead,
-        .scale_type = type_of[a->scale_type], .block = (size_t)a->block, .zero_min = (int)a->zero_min,
+        .solver = a->solver,
+        .bits = bits_of[a->bits],
+        .group = a->group,
+        .grid = (enum grid)a->grid,
+        .fit = (enum fit)a->fit,
+        .order = (enum order)a->order,
+        .groups = (enum groups)a->groups,
+        .damp = a->damp,
+        .dead = (enum dead)a->dead,
+        .scale_type = type_of[a->scale_type],
+        .block = (size_t)a->block,
+        .zero_min = (int)a->zero_min,
     };
 }
 
@@ -83,12 +111,15 @@ static void tell(const char *id, const struct solve_note *n)
     if (n->fallback)
         log_warn("%s: fallback %s after %d factorisations", id, n->fallback, n->attempts);
     if (n->raised)
-        log_warn("%s: %zu scales too small for their type were raised; their groups are 0 now", id, n->raised);
-    log_detail("%s: damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->damp, n->dead, n->worst, n->worst_name);
+        log_warn("%s: %zu scales too small for their type were raised; their groups are 0 now", id,
+                 n->raised);
+    log_detail("%s: damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->damp, n->dead,
+               n->worst, n->worst_name);
 }
 
 /* Problems until the stream ends (1) or the process is asked to stop (0). */
-static int pump(struct link *in, struct link *out, const struct solve_opts *o, struct par *par, struct err *e)
+static int pump(struct link *in, struct link *out, const struct solve_opts *o, struct par *par,
+                struct err *e)
 {
     struct problem_view v;
     struct solve_note note;
@@ -122,37 +153,54 @@ static int finish(struct link *out, int rc, struct err *e)
         link_end(out, 0, e->text, NULL);
         return -1;
     }
-    return link_end(out, rc > 0 || link_is_socket(out), rc > 0 ? NULL : "the solver was asked to stop", e);
+    return link_end(out, rc > 0 || link_is_socket(out),
+                    rc > 0 ? NULL : "the solver was asked to stop", e);
+}
+
+/* Both ends and the threads; what was opened is the caller's to close, also on error. */
+static int open_all(const struct args *a, struct link **in, struct link **out, struct par **par,
+                    struct err *e)
+{
+    const struct link_opts from = {.role = "solve", .peers = (size_t)a->peers,
+                                   .credit_messages = 2, .insecure = a->insecure};
+    const struct link_opts to = {.role = "solve", .insecure = a->insecure,
+                                 .compress = a->zstd ? FRAME_ZSTD : FRAME_RAW};
+
+    *par = par_open((size_t)a->threads, e);
+    *in = *par ? link_open(a->in, LINK_IN, &from, e) : NULL;
+    *out = *in ? link_open(a->out, LINK_OUT, &to, e) : NULL;
+    return *out ? 0 : -1;
 }
 
 int main(int argc, char **argv)
 {
     const struct solve_opts def = SOLVE_OPTS_DEFAULT;
-    struct args a = {.in = "-", .out = "-", .solver = def.solver, .bits = 2, .group = def.group, .order = (int)def.order,
-                     .damp = def.damp, .block = (int64_t)def.block, .zero_min = def.zero_min, .peers = 1,
-                     .threads = sysconf(_SC_NPROCESSORS_ONLN), .status_fd = -1};
-    struct solve_opts o = def;
+    struct args a = {.in = "-", .out = "-", .solver = def.solver, .bits = 2, .group = def.group,
+                     .order = (int)def.order, .damp = def.damp, .block = (int64_t)def.block,
+                     .zero_min = def.zero_min, .peers = 1, .status_fd = -1};
+    struct solve_opts o;
     struct err e = {0};
     struct link *in = NULL, *out = NULL;
     struct par *par = NULL;
-    int rc = opt_parse(&spec, &a, NULL, argc, argv, &e);
+    int rc;
 
+    a.threads = sysconf(_SC_NPROCESSORS_ONLN);
+    rc = opt_parse(&spec, &a, NULL, argc, argv, &e);
     if (rc > 0)
         return 0;
     log_init("solve", a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    o = rc < 0 ? def : opts_of(&a);
-    if (rc < 0 || a.list || blas_start(argv, &e) || solve_check_opts(&o, &e) || sig_init(&e)) {
-        rc = rc < 0 || e.kind ? -1 : list_solvers(&e);
+    if (rc < 0)
+        goto out;
+    if (a.list) {
+        rc = list_solvers(&e);
         goto out;
     }
+    o = opts_of(&a);
     rc = -1;
+    if (blas_start(argv, &e) || solve_check_opts(&o, &e) || sig_init(&e))
+        goto out;
     status_init("solve", (int)a.status_fd);
-    par = par_open((size_t)a.threads, &e);
-    in = !par ? NULL : link_open(a.in, LINK_IN, &(struct link_opts){.role = "solve", .peers = (size_t)a.peers,
-                                 .credit_messages = 2, .insecure = a.insecure}, &e);
-    out = !in ? NULL : link_open(a.out, LINK_OUT, &(struct link_opts){.role = "solve", .insecure = a.insecure,
-                                 .compress = a.zstd ? FRAME_ZSTD : FRAME_RAW}, &e);
-    if (out)
+    if (open_all(&a, &in, &out, &par, &e) == 0)
         rc = finish(out, pump(in, out, &o, par, &e), &e);
 out:
     if (rc < 0)

@@ -22,7 +22,8 @@ static int compare(const void *pa, const void *pb)
     return a->column < b->column ? -1 : a->column > b->column;
 }
 
-int solve_order(const struct solve_opts *o, size_t K, const double *diag, size_t *order, struct err *e)
+int solve_order(const struct solve_opts *o, size_t K, const double *diag, size_t *order,
+                struct err *e)
 {
     const size_t size = o->order == ORDER_GROUP && o->group > 0 ? (size_t)o->group : K;
     struct entry *list;

@@ -1,6 +1,8 @@
-/* solve_sweep - see solve_sweep.h. GPTQ (arXiv 2210.17323), step by step as in notes/maca-gptq-gptaq.md 2.1.
+/* solve_sweep - see solve_sweep.h. GPTQ (arXiv 2210.17323), step by step as in
+ * notes/maca-gptq-gptaq.md 2.1.
  *
- * Leaves out: the reference's stale group grids (a group fitted inside a block always sees current values). */
+ * Leaves out: the reference's stale group grids (a group fitted inside a block always sees current
+ * values). */
 #include "solve_sweep.h"
 
 #include <stdlib.h>
@@ -22,15 +24,15 @@ struct run {
 };
 
 struct scratch {
-    double *w;       /* [K][R] weights as they came, column k of the matrix at k */
-    double *x;       /* [K][R] the same in processing order, moved by the errors so far */
-    double *err;     /* [block][R] */
-    double *fit;     /* [group][R] current values of a dynamic group */
-    double *row;     /* [K] */
+    double *w;            /* [K][R] weights as they came, column k of the matrix at k */
+    double *x;            /* [K][R] the same in processing order, moved by the errors so far */
+    double *err;          /* [block][R] */
+    double *fit;          /* [group][R] current values of a dynamic group */
+    double *row;          /* [K] */
     double *scale, *zero; /* [G][R] */
-    uint8_t *codes;  /* [K][R], by column */
-    size_t *place;   /* [K] step at which a column is taken */
-    uint8_t *fitted; /* [G] */
+    uint8_t *codes;       /* [K][R], by column */
+    size_t *place;        /* [K] step at which a column is taken */
+    uint8_t *fitted;      /* [G] */
 };
 
 static void scratch_release(struct scratch *t)
@@ -51,8 +53,9 @@ static int scratch_init(const struct run *run, struct scratch *t, struct err *e)
 {
     const size_t K = run->K, G = run->G, col = R * sizeof(double);
 
-    if (!(t->w = mem_raw(K, col, e)) || !(t->row = mem_raw(K, sizeof(double), e)) || !(t->scale = mem_raw(G, col, e)) ||
-        !(t->zero = mem_raw(G, col, e)) || !(t->codes = mem_raw(K, R, e)))
+    if (!(t->w = mem_raw(K, col, e)) || !(t->row = mem_raw(K, sizeof(double), e)) ||
+        !(t->scale = mem_raw(G, col, e)) || !(t->zero = mem_raw(G, col, e)) ||
+        !(t->codes = mem_raw(K, R, e)))
         return -1;
     if (!run->s->U)
         return 0;
@@ -70,17 +73,19 @@ static int scratch_init(const struct run *run, struct scratch *t, struct err *e)
 static int fit_static(const struct run *run, struct scratch *t, size_t first, struct err *e)
 {
     for (size_t g = 0; g < run->G; g++) {
-        const size_t start = g * run->group, n = run->K - start < run->group ? run->K - start : run->group;
-        if (solve_grid_fit(run->o, run->j, first, t->w + start * R, n, t->scale + g * R, t->zero + g * R, e))
+        const size_t start = g * run->group,
+                     n = run->K - start < run->group ? run->K - start : run->group;
+        if (solve_grid_fit(run->o, run->j, first, t->w + start * R, n, t->scale + g * R,
+                           t->zero + g * R, e))
             return -1;
     }
     return 0;
 }
 
-/* Grid of one group from the values its columns have at step i of the block that starts at b0: those of this block are up
- * to date, later ones still lack the block's errors. */
-static int fit_dynamic(const struct run *run, struct scratch *t, size_t first, size_t g, size_t b0, size_t b1, size_t i,
-                       struct err *e)
+/* Grid of one group from the values its columns have at step i of the block that starts at b0:
+ * those of this block are up to date, later ones still lack the block's errors. */
+static int fit_dynamic(const struct run *run, struct scratch *t, size_t first, size_t g, size_t b0,
+                       size_t b1, size_t i, struct err *e)
 {
     const size_t start = g * run->group;
 
@@ -93,10 +98,12 @@ static int fit_dynamic(const struct run *run, struct scratch *t, size_t first, s
             tile_spread(out, 1, t->err + (b - b0) * R, run->s->U + b * run->K + at);
     }
     t->fitted[g] = 1;
-    return solve_grid_fit(run->o, run->j, first, t->fit, run->group, t->scale + g * R, t->zero + g * R, e);
+    return solve_grid_fit(run->o, run->j, first, t->fit, run->group, t->scale + g * R,
+                          t->zero + g * R, e);
 }
 
-static int sweep_block(const struct run *run, struct scratch *t, size_t first, size_t b0, size_t b1, struct err *e)
+static int sweep_block(const struct run *run, struct scratch *t, size_t first, size_t b0, size_t b1,
+                       struct err *e)
 {
     const double top = solve_grid_top(run->o);
     const size_t K = run->K;
@@ -116,7 +123,8 @@ static int sweep_block(const struct run *run, struct scratch *t, size_t first, s
     }
     if (b1 == K)
         return 0;
-    return blas_dgemm(NULL, 1, 0, K - b1, R, b1 - b0, -1.0, run->s->U + b0 * K + b1, K, t->err, R, 1.0, t->x + b1 * R, R, e);
+    return blas_dgemm(NULL, 1, 0, K - b1, R, b1 - b0, -1.0, run->s->U + b0 * K + b1, K, t->err, R,
+                      1.0, t->x + b1 * R, R, e);
 }
 
 static int sweep_feedback(const struct run *run, struct scratch *t, size_t first, struct err *e)
@@ -177,7 +185,8 @@ static int sweep_tile(void *ctx, size_t i, size_t worker, struct err *e)
     if (!t->w && scratch_init(run, t, e))
         return -1;
     if (tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
-        return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name, dtype_name(j->w_type));
+        return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
+                       dtype_name(j->w_type));
     if (run->o->group > 0)
         clear_columns(run, t);
     if (!run->dynamic && fit_static(run, t, first, e))
@@ -192,9 +201,11 @@ static int sweep_tile(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
-int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_job *j, struct par *p, struct err *e)
+int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_job *j, struct par *p,
+              struct err *e)
 {
-    struct run run = {.o = o, .s = s, .j = j, .K = j->K, .block = o->block < j->K ? o->block : j->K};
+    struct run run = {
+        .o = o, .s = s, .j = j, .K = j->K, .block = o->block < j->K ? o->block : j->K};
     int rc;
 
     run.group = o->group > 0 ? (size_t)o->group : j->K;

@@ -1,7 +1,8 @@
 /* solve_tile - the vector loops of the solvers: see solve_tile.h.
  *
- * Each loop is written once as plain C and compiled for AVX-512, AVX2 and the base instruction set; which one runs is
- * asked of the CPU. Contraction into fused operations is off (-std=c11 for gcc, the pragma for clang). */
+ * Each loop is written once as plain C and compiled for AVX-512, AVX2 and the base instruction set;
+ * which one runs is asked of the CPU. Contraction into fused operations is off (-std=c11 for gcc,
+ * the pragma for clang). */
 #include "solve_tile.h"
 
 #include <string.h>
@@ -15,28 +16,40 @@
 #define BODY static inline __attribute__((always_inline)) void
 
 #if defined(__x86_64__)
-#define EACH_CPU(name, params, args)                                                      \
-    VECTOR __attribute__((target("avx512f,avx512dq"))) static void name##_512 params { name##_body args; } \
-    VECTOR __attribute__((target("avx2"))) static void name##_256 params { name##_body args; } \
-    VECTOR static void name##_base params { name##_body args; }                                  \
-    void name params                                                                      \
-    {                                                                                     \
-        if (__builtin_cpu_supports("avx512dq"))                                           \
-            name##_512 args;                                                              \
-        else if (__builtin_cpu_supports("avx2"))                                          \
-            name##_256 args;                                                              \
-        else                                                                              \
-            name##_base args;                                                             \
+#define EACH_CPU(name, params, args)                                                 \
+    VECTOR __attribute__((target("avx512f,avx512dq"))) static void name##_512 params \
+    {                                                                                \
+        name##_body args;                                                            \
+    }                                                                                \
+    VECTOR __attribute__((target("avx2"))) static void name##_256 params             \
+    {                                                                                \
+        name##_body args;                                                            \
+    }                                                                                \
+    VECTOR static void name##_base params                                            \
+    {                                                                                \
+        name##_body args;                                                            \
+    }                                                                                \
+    void name params                                                                 \
+    {                                                                                \
+        if (__builtin_cpu_supports("avx512dq"))                                      \
+            name##_512 args;                                                         \
+        else if (__builtin_cpu_supports("avx2"))                                     \
+            name##_256 args;                                                         \
+        else                                                                         \
+            name##_base args;                                                        \
     }
 #else
 #define EACH_CPU(name, params, args) \
-    VECTOR void name params { name##_body args; }
+    VECTOR void name params          \
+    {                                \
+        name##_body args;            \
+    }
 #endif
 
 #define R SOLVE_TILE
 
-/* Adding and taking away 1.5 * 2^52 rounds half to even (the mode every C program starts in) for |x| < 2^51; the clamp to
- * whole numbers far outside every grid changes no code. */
+/* Adding and taking away 1.5 * 2^52 rounds half to even (the mode every C program starts in) for
+ * |x| < 2^51; the clamp to whole numbers far outside every grid changes no code. */
 static inline __attribute__((always_inline)) double round_even(double x)
 {
     const double shift = 6755399441055744.0;
@@ -46,7 +59,8 @@ static inline __attribute__((always_inline)) double round_even(double x)
     return (x + shift) - shift;
 }
 
-static inline __attribute__((always_inline)) double code_of(double w, double s, double z, double top)
+static inline __attribute__((always_inline)) double code_of(double w, double s, double z,
+                                                            double top)
 {
     double c = round_even(w / s) + z;
 
@@ -59,7 +73,8 @@ size_t tile_count(size_t N)
     return N / R + (N % R != 0);
 }
 
-int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row, double *tile)
+int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
+              double *tile)
 {
     const size_t size = dtype_size(w_type);
 
@@ -74,8 +89,8 @@ int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first
     return 0;
 }
 
-BODY tile_round_body(const double *restrict w, const double *restrict s, const double *restrict z, double top,
-                     double *restrict q, uint8_t *restrict code)
+BODY tile_round_body(const double *restrict w, const double *restrict s, const double *restrict z,
+                     double top, double *restrict q, uint8_t *restrict code)
 {
     double c[R];
 
@@ -88,12 +103,13 @@ BODY tile_round_body(const double *restrict w, const double *restrict s, const d
 }
 
 EACH_CPU(tile_round,
-         (const double *restrict w, const double *restrict s, const double *restrict z, double top, double *restrict q,
-          uint8_t *restrict code),
+         (const double *restrict w, const double *restrict s, const double *restrict z, double top,
+          double *restrict q, uint8_t *restrict code),
          (w, s, z, top, q, code))
 
-/* v^1.2 for v in [0, 2] by v^-0.2: a first guess from the exponent of the float, then Newton's z (6 - v z^5) / 5, which
- * squares the error; four steps from 3.4% reach the last bits. v^1.2 = v^2 (v^-0.2)^4. */
+/* v^1.2 for v in [0, 2] by way of z = v^-0.2: a first guess from the exponent of the float, then
+ * Newton's step z (6 - v z^5) / 5, which squares the error; four from 3.4% reach the last bits.
+ * v^1.2 = v^2 z^4. */
 static inline __attribute__((always_inline)) double power_1_2(double v)
 {
     float f = (float)v;
@@ -112,8 +128,9 @@ static inline __attribute__((always_inline)) double power_1_2(double v)
     return v * v * (z * z);
 }
 
-BODY tile_error_body(const double *restrict x, size_t n, const double *restrict s, const double *restrict z, double top,
-                     const double *restrict unit, double *restrict sums)
+BODY tile_error_body(const double *restrict x, size_t n, const double *restrict s,
+                     const double *restrict z, double top, const double *restrict unit,
+                     double *restrict sums)
 {
     for (size_t k = 0; k < n; k++)
         for (size_t r = 0; r < R; r++) {
@@ -124,8 +141,8 @@ BODY tile_error_body(const double *restrict x, size_t n, const double *restrict 
 }
 
 EACH_CPU(tile_error,
-         (const double *restrict x, size_t n, const double *restrict s, const double *restrict z, double top,
-          const double *restrict unit, double *restrict sums),
+         (const double *restrict x, size_t n, const double *restrict s, const double *restrict z,
+          double top, const double *restrict unit, double *restrict sums),
          (x, n, s, z, top, unit, sums))
 
 BODY tile_range_body(const double *restrict x, size_t n, double *restrict lo, double *restrict hi)
@@ -140,13 +157,17 @@ BODY tile_range_body(const double *restrict x, size_t n, double *restrict lo, do
         }
 }
 
-EACH_CPU(tile_range, (const double *restrict x, size_t n, double *restrict lo, double *restrict hi), (x, n, lo, hi))
+EACH_CPU(tile_range, (const double *restrict x, size_t n, double *restrict lo, double *restrict hi),
+         (x, n, lo, hi))
 
-BODY tile_spread_body(double *restrict x, size_t n, const double *restrict e, const double *restrict u)
+BODY tile_spread_body(double *restrict x, size_t n, const double *restrict e,
+                      const double *restrict u)
 {
     for (size_t k = 0; k < n; k++)
         for (size_t r = 0; r < R; r++)
             x[k * R + r] -= e[r] * u[k];
 }
 
-EACH_CPU(tile_spread, (double *restrict x, size_t n, const double *restrict e, const double *restrict u), (x, n, e, u))
+EACH_CPU(tile_spread,
+         (double *restrict x, size_t n, const double *restrict e, const double *restrict u),
+         (x, n, e, u))

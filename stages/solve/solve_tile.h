@@ -1,7 +1,9 @@
-/* solve_tile - a few rows of a weight matrix, laid out for the sweep: column k of the tile is SOLVE_TILE consecutive
- * doubles, one per row, so that every inner loop runs over rows and vectorises. Rows past the end of the matrix hold 0.
+/* solve_tile - a few rows of a weight matrix, laid out for the sweep: column k of the tile is
+ * SOLVE_TILE consecutive doubles, one per row, so that every inner loop runs over rows and
+ * vectorises. Rows past the end of the matrix hold 0.
  *
- * The loops here take the widest vectors the CPU has. They use no fused multiply-add: each version gives the same bits. */
+ * The loops here take the widest vectors the CPU has. They use no fused multiply-add: each version
+ * gives the same bits. */
 #ifndef PTQ_SOLVE_TILE_H
 #define PTQ_SOLVE_TILE_H
 
@@ -10,18 +12,24 @@
 #include "../../common/base/err.h"
 #include "../../common/tensor/dtype.h"
 
-#define SOLVE_TILE 64 /* rows; a part of the numbers only through BLAS, and fixed, so the thread count never shows */
+#define SOLVE_TILE                                                                            \
+    64 /* rows; a part of the numbers only through BLAS, and fixed, so the thread count never \
+          shows */
 
 size_t tile_count(size_t N);
-/* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into tile [K][SOLVE_TILE]; -1 when w_type is no float type.
- * row: scratch of K doubles. */
-int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row, double *tile);
+/* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into tile [K][SOLVE_TILE]; -1 when
+ * w_type is no float type. row: scratch of K doubles. */
+int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
+              double *tile);
 
-/* Rounds one column w on the grid value = s (code - z), codes 0 .. top: the true quotient, half to even, z added after.
- * q gets the rounded value; code may be NULL. */
-void tile_round(const double *w, const double *s, const double *z, double top, double *q, uint8_t *code);
-/* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the rounding of w on (s, z). unit[r] = 1/a. */
-void tile_error(const double *x, size_t n, const double *s, const double *z, double top, const double *unit, double *sums);
+/* Rounds one column w on the grid value = s (code - z), codes 0 .. top: the true quotient, half to
+ * even, z added after. q gets the rounded value; code may be NULL. */
+void tile_round(const double *w, const double *s, const double *z, double top, double *q,
+                uint8_t *code);
+/* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the rounding of w on (s, z). unit[r] =
+ * 1/a. */
+void tile_error(const double *x, size_t n, const double *s, const double *z, double top,
+                const double *unit, double *sums);
 /* lo = min(0, columns), hi = max(0, columns) */
 void tile_range(const double *x, size_t n, double *lo, double *hi);
 /* Columns x[k] -= e u[k] for k < n. */

@@ -1,7 +1,9 @@
-/* solver - the contract of every solver: a pure function from a problem to codes. Same problem, same options, same bytes.
+/* solver - the contract of every solver: a pure function from a problem to codes. Same problem,
+ * same options, same bytes.
  *
- * One file per solver, ending in one const struct solver; solver_list.c is the only list. All arithmetic f64.
- * H = (S / sum w), symmetric, full; D = D_raw / sum w. Notes: maca-gptq-gptaq.md 2, golden-solver/README. */
+ * One file per solver, ending in one const struct solver; solver_list.c is the only list. All
+ * arithmetic f64. H = (S / sum w), symmetric, full; D = D_raw / sum w. Notes: maca-gptq-gptaq.md 2,
+ * golden-solver/README. */
 #ifndef PTQ_SOLVER_H
 #define PTQ_SOLVER_H
 
@@ -20,44 +22,49 @@ enum groups { GROUPS_STATIC, GROUPS_DYNAMIC };
 enum dead { DEAD_KEEP, DEAD_ZERO };
 
 struct solve_opts {
-    const char *solver;        /* "gptq" */
-    int bits;                  /* 2 3 4 8 */
-    int64_t group;             /* -1 or a divisor of K (a short last group is refused by default) */
+    const char *solver; /* "gptq" */
+    int bits;           /* 2 3 4 8 */
+    int64_t group;      /* -1 or a divisor of K (a short last group is refused by default) */
     enum grid grid;
     enum fit fit;
     enum order order;
     enum groups groups;
-    double damp;               /* of the mean diagonal */
+    double damp; /* of the mean diagonal */
     enum dead dead;
-    enum dtype scale_type;     /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
-    size_t block;              /* columns per lazy update; never changes the result beyond rounding of sums */
-    int zero_min;              /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison with goldens) */
+    enum dtype scale_type; /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
+    size_t block; /* columns per lazy update; never changes the result beyond rounding of sums */
+    int zero_min; /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
+                     with goldens) */
 };
 
 /* The defaults of ptq-solve. */
-#define SOLVE_OPTS_DEFAULT                                                                              \
-    {.solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX, .order = ORDER_ACT, \
-     .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP, .scale_type = DT_F16, .block = 128, .zero_min = 1}
+#define SOLVE_OPTS_DEFAULT                                                             \
+    {                                                                                  \
+        .solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX, \
+        .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,  \
+        .scale_type = DT_F16, .block = 128, .zero_min = 1                              \
+    }
 
 struct solve_stats {
-    double damp;               /* what the factorisation needed */
-    int attempts;              /* factorisations tried, the successful one included; 0: none was needed */
-    const char *fallback;      /* NULL, "floor", "rtn" */
-    size_t dead;               /* dead columns */
+    double damp;  /* what the factorisation needed */
+    int attempts; /* factorisations tried, the successful one included; 0: none was needed */
+    const char *fallback; /* NULL, "floor", "rtn" */
+    size_t dead;          /* dead columns */
 };
 
-/* One linear: W [N,K] of a float type in; codes U8 [N,K], scales f64 [N,G] (already rounded to scale_type), zeros U8 [N,G] out. */
+/* One linear: W [N,K] of a float type in; codes U8 [N,K], scales f64 [N,G] (already rounded to
+ * scale_type), zeros U8 [N,G] out. */
 struct solve_job {
-    const char *name;          /* for errors */
+    const char *name; /* for errors */
     size_t N, K, G;
     enum dtype w_type;
     const void *W;
-    const double *H;           /* [K,K] undamped; NULL for solvers that do not need it */
-    const double *D;           /* [K,K] or NULL */
+    const double *H; /* [K,K] undamped; NULL for solvers that do not need it */
+    const double *D; /* [K,K] or NULL */
     uint8_t *codes;
     double *scales;
     uint8_t *zeros;
-    atomic_size_t raised;      /* out: scales that rounded to 0 and were raised (solve_grid.h) */
+    atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
 };
 
 #define SOLVER_NEEDS_H 1
@@ -65,13 +72,15 @@ struct solve_job {
 
 struct solver {
     const char *name;
-    const char *about;         /* one line with the paper */
-    const char *options;       /* comma-separated names of the options it looks at */
+    const char *about;   /* one line with the paper */
+    const char *options; /* comma-separated names of the options it looks at */
     unsigned needs;
-    /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release. */
-    int (*prepare)(const struct solve_opts *o, size_t K, const double *H, const double *D, struct par *p, void **state,
-                   struct solve_stats *st, struct err *e);
-    int (*solve)(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p, struct err *e);
+    /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release.
+     */
+    int (*prepare)(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e);
+    int (*solve)(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
+                 struct err *e);
     void (*release)(void *state);
 };
 

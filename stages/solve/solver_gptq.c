@@ -1,8 +1,10 @@
-/* solver_gptq - GPTQ (Frantar et al., arXiv 2210.17323): columns are rounded one after the other, each error is made good by
- * the later columns along the inverse Hessian. Notes: maca-gptq-gptaq.md 2.
+/* solver_gptq - GPTQ (Frantar et al., arXiv 2210.17323): columns are rounded one after the other,
+ * each error is made good by the later columns along the inverse Hessian. Notes:
+ * maca-gptq-gptaq.md 2.
  *
- * Differs from the reference code on purpose: fp64; group grids never stale; dead columns keep their weights unless asked;
- * more damping, a floor and at last plain rounding where the factorisation fails, instead of a crash. */
+ * Differs from the reference code on purpose: fp64; group grids never stale; dead columns keep
+ * their weights unless asked; more damping, a floor and at last plain rounding where the
+ * factorisation fails, instead of a crash. */
 #include "solver.h"
 
 #include <stdlib.h>
@@ -30,8 +32,8 @@ static void release(void *state)
     free(s);
 }
 
-static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D, struct par *p, void **state,
-                   struct solve_stats *st, struct err *e)
+static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e)
 {
     struct state *s = mem_array(1, sizeof *s, e);
     double *diag = mem_array(K, sizeof *diag, e);
@@ -70,7 +72,8 @@ out:
     return rc;
 }
 
-static int solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p, struct err *e)
+static int solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
+                 struct err *e)
 {
     const struct state *s = state;
 

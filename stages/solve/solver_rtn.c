@@ -3,8 +3,8 @@
 
 #include "solve_sweep.h"
 
-static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D, struct par *p, void **state,
-                   struct solve_stats *st, struct err *e)
+static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e)
 {
     (void)o;
     (void)K;
@@ -17,7 +17,8 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
     return 0;
 }
 
-static int solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p, struct err *e)
+static int solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
+                 struct err *e)
 {
     const struct sweep plain = {NULL, NULL, NULL};
 

@@ -1,4 +1,5 @@
-/* solver_run - for tests: one solver on one linear, and the loss of what came out by plain loops. Include cmocka first. */
+/* solver_run - for tests: one solver on one linear, and the loss of what came out by plain loops.
+ * Include cmocka first. */
 #ifndef PTQ_TEST_SOLVER_RUN_H
 #define PTQ_TEST_SOLVER_RUN_H
 
@@ -20,18 +21,21 @@ static inline void result_release(struct result *r)
     *r = (struct result){0};
 }
 
-static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, enum dtype type, const void *W,
-                                const double *H, size_t threads, struct result *out, struct err *e)
+static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, enum dtype type,
+                                const void *W, const double *H, size_t threads, struct result *out,
+                                struct err *e)
 {
     const struct solver *s = solver_find(o->solver);
-    struct solve_job j = {.name = "w", .N = N, .K = K, .G = grid_groups(K, o->group), .w_type = type, .W = W, .H = H};
+    struct solve_job j = {
+        .name = "w", .N = N, .K = K, .G = grid_groups(K, o->group), .w_type = type, .W = W, .H = H};
     struct par *p = par_open(threads, e);
     void *state = NULL;
     int rc;
 
     assert_non_null(s);
     assert_non_null(p);
-    *out = (struct result){.codes = mem_array(N * K, 1, e), .zeros = mem_array(N * j.G, 1, e),
+    *out = (struct result){.codes = mem_array(N * K, 1, e),
+                           .zeros = mem_array(N * j.G, 1, e),
                            .scales = mem_array(N * j.G, sizeof(double), e)};
     j.codes = out->codes;
     j.zeros = out->zeros;
@@ -44,7 +48,8 @@ static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, 
     return rc;
 }
 
-static inline void solve_ok(const struct solve_opts *o, size_t N, size_t K, const float *W, const double *H, struct result *out)
+static inline void solve_ok(const struct solve_opts *o, size_t N, size_t K, const float *W,
+                            const double *H, struct result *out)
 {
     struct err e = {0};
 
@@ -52,14 +57,16 @@ static inline void solve_ok(const struct solve_opts *o, size_t N, size_t K, cons
         fail_msg("%s", e.text);
 }
 
-static inline double row_loss(const struct solve_opts *o, size_t K, const float *w, const double *H, const struct result *r, size_t n)
+static inline double row_loss(const struct solve_opts *o, size_t K, const float *w, const double *H,
+                              const struct result *r, size_t n)
 {
     const size_t group = o->group > 0 ? (size_t)o->group : K, G = K / group;
     double *d = malloc(K * sizeof *d), loss = 0.0;
 
     for (size_t k = 0; k < K; k++) {
         const size_t g = n * G + k / group;
-        d[k] = (double)w[n * K + k] - r->scales[g] * ((double)r->codes[n * K + k] - (double)r->zeros[g]);
+        d[k] = (double)w[n * K + k] -
+               r->scales[g] * ((double)r->codes[n * K + k] - (double)r->zeros[g]);
     }
     for (size_t i = 0; i < K; i++)
         for (size_t k = 0; k < K; k++)
@@ -68,7 +75,8 @@ static inline double row_loss(const struct solve_opts *o, size_t K, const float 
     return loss;
 }
 
-static inline double total_loss(const struct solve_opts *o, size_t N, size_t K, const float *w, const double *H, const struct result *r)
+static inline double total_loss(const struct solve_opts *o, size_t N, size_t K, const float *w,
+                                const double *H, const struct result *r)
 {
     double loss = 0.0;
 

@@ -1,4 +1,5 @@
-/* The core of ptq-solve: what it refuses, and that its messages say what was done. Orders, damping and losses on their own. */
+/* The core of ptq-solve: what it refuses, and that its messages say what was done. Orders, damping
+ * and losses on their own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +48,7 @@ static int make_data(void **ctx)
 }
 
 struct want {
-    double factor;        /* S, D and the sums times this */
+    double factor; /* S, D and the sums times this */
     enum dtype s_type;
     int with_d, tokens;
 };
@@ -56,8 +57,16 @@ static struct msg *problem(const struct want *x)
 {
     const uint64_t triangle[1] = {K * (K + 1) / 2}, square[2] = {K, K}, shape[2] = {N, K};
     struct tensor header[2] = {{.ndim = 0}};
-    struct problem_view v = {.block = 3, .order = 13, .sites = 20, .site = "mlp.up", .modality = "text", .K = K,
-                             .tokens = (uint64_t)x->tokens, .sum_w = x->factor * x->tokens, .sum_w2 = x->tokens, .nlinears = 2};
+    struct problem_view v = {.block = 3,
+                             .order = 13,
+                             .sites = 20,
+                             .site = "mlp.up",
+                             .modality = "text",
+                             .K = K,
+                             .tokens = (uint64_t)x->tokens,
+                             .sum_w = x->factor * x->tokens,
+                             .sum_w2 = x->tokens,
+                             .nlinears = 2};
     struct err e = {0};
     struct msg *m;
     void *p;
@@ -99,7 +108,8 @@ static struct solve_opts opts(void)
     return o;
 }
 
-static struct msg *solve(const struct solve_opts *o, struct msg *m, size_t threads, struct solve_note *note, struct err *e)
+static struct msg *solve(const struct solve_opts *o, struct msg *m, size_t threads,
+                         struct solve_note *note, struct err *e)
 {
     struct par *p = par_open(threads, e);
     struct msg *out = solve_problem(o, &m, p, note, e);
@@ -127,13 +137,13 @@ static void test_refuses_options(void **ctx)
 
     (void)ctx;
     assert_int_equal(solve_check_opts(&o, &e), 0);
-#define BAD(change, words)                                \
-    do {                                                  \
-        o = opts();                                       \
-        change;                                           \
-        assert_int_equal(solve_check_opts(&o, &e), -1);   \
-        assert_int_equal(e.kind, ERR_USE);                \
-        assert_non_null(strstr(e.text, words));           \
+#define BAD(change, words)                              \
+    do {                                                \
+        o = opts();                                     \
+        change;                                         \
+        assert_int_equal(solve_check_opts(&o, &e), -1); \
+        assert_int_equal(e.kind, ERR_USE);              \
+        assert_non_null(strstr(e.text, words));         \
     } while (0)
     BAD(o.solver = "magic", "magic");
     BAD(o.solver = NULL, "no solver");
@@ -161,7 +171,8 @@ static void test_refuses_problems(void **ctx)
 
     (void)ctx;
     o.group = 64;
-    refuse(&o, problem(&plain), ERR_USE, "model.layers.3.mlp.gate_proj' has 96 inputs, which --group 64");
+    refuse(&o, problem(&plain), ERR_USE,
+           "model.layers.3.mlp.gate_proj' has 96 inputs, which --group 64");
     o.group = 192;
     refuse(&o, problem(&plain), ERR_USE, "--group 192");
     o = opts();
@@ -197,7 +208,8 @@ static double direct_loss(const struct solution_linear *x, double *asym, double 
         double d[K], w[K];
         for (size_t k = 0; k < K; k++) {
             double s;
-            dtype_to_f64(x->scales->dtype, (const uint16_t *)x->scales->data + n * x->G + k / 32, 1, &s);
+            dtype_to_f64(x->scales->dtype, (const uint16_t *)x->scales->data + n * x->G + k / 32, 1,
+                         &s);
             w[k] = (double)data.W[n * K + k];
             d[k] = w[k] - s * ((double)((const uint8_t *)x->codes->data)[n * K + k] -
                                (double)((const uint8_t *)x->zeros->data)[n * x->G + k / 32]);
@@ -248,10 +260,13 @@ static void test_solution(void **ctx)
         close_to(v.linear[i].rel_loss, loss / norm);
         close_to(v.linear[i].asym_loss, asym);
     }
-    assert_string_equal(json_as_text(json_get(json_at(v.prov, json_count(v.prov) - 1), "stage")), "solve");
-    assert_string_equal(json_as_text(json_get(json_at(v.prov, json_count(v.prov) - 1), "order")), "act");
+    assert_string_equal(json_as_text(json_get(json_at(v.prov, json_count(v.prov) - 1), "stage")),
+                        "solve");
+    assert_string_equal(json_as_text(json_get(json_at(v.prov, json_count(v.prov) - 1), "order")),
+                        "act");
     assert_null(json_get(json_at(v.prov, json_count(v.prov) - 1), "seconds"));
-    assert_true(note.coverage == (double)T / K && note.dead == 0 && note.raised == 0 && note.worst > 0.0);
+    assert_true(note.coverage == (double)T / K && note.dead == 0 && note.raised == 0 &&
+                note.worst > 0.0);
     msg_destroy(&m);
 }
 
@@ -336,12 +351,15 @@ static void test_no_tokens(void **ctx)
     msg_destroy(&b);
 }
 
-/* ---- parts ---------------------------------------------------------------------------------------------------- */
+/* ---- parts
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void test_order(void **ctx)
 {
     static const double diag[6] = {1.0, 5.0, 1.0, 3.0, 5.0, 2.0};
-    static const size_t none[6] = {0, 1, 2, 3, 4, 5}, act[6] = {1, 4, 3, 5, 0, 2}, group2[6] = {1, 0, 4, 5, 3, 2};
+    static const size_t none[6] = {0, 1, 2, 3, 4, 5}, act[6] = {1, 4, 3, 5, 0, 2},
+                        group2[6] = {1, 0, 4, 5, 3, 2};
     struct solve_opts o = opts();
     size_t order[6];
     struct err e = {0};
@@ -367,7 +385,8 @@ static void test_factor(void **ctx)
 {
     struct solve_opts o = opts();
     struct solve_stats st = {0};
-    double *U = mem_raw(K * K, sizeof *U, NULL), *H = mem_raw(K * K, sizeof *H, NULL), diag[K], mean = 0.0, worst = 0.0;
+    double *U = mem_raw(K * K, sizeof *U, NULL), *H = mem_raw(K * K, sizeof *H, NULL), diag[K],
+           mean = 0.0, worst = 0.0;
     uint8_t dead[K];
     size_t order[K];
     struct err e = {0};
@@ -407,7 +426,8 @@ static void test_dead_diagonal(void **ctx)
 
     (void)ctx;
     assert_int_equal(damp_dead(&o, 3, H, diag, dead), 1);
-    assert_true(diag[0] == 2.0 && diag[1] == 3.0 && diag[2] == 4.0 && !dead[0] && dead[1] && !dead[2]);
+    assert_true(diag[0] == 2.0 && diag[1] == 3.0 && diag[2] == 4.0 && !dead[0] && dead[1] &&
+                !dead[2]);
     o.dead = DEAD_ZERO;
     assert_int_equal(damp_dead(&o, 3, H, diag, dead), 1);
     assert_true(diag[1] == 1.0);

@@ -1,4 +1,5 @@
-/* Grids: storage of scales, zero points kept out of 0, ranges; and the vector loops under them against plain ones. */
+/* Grids: storage of scales, zero points kept out of 0, ranges; and the vector loops under them
+ * against plain ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@
 
 #define R SOLVE_TILE
 
-static void fit(const struct solve_opts *o, const double *x, size_t n, double *s, double *z, size_t *raised)
+static void fit(const struct solve_opts *o, const double *x, size_t n, double *s, double *z,
+                size_t *raised)
 {
     struct solve_job j = {.name = "w", .N = R, .K = n, .G = 1};
     struct err e = {0};
@@ -59,7 +61,8 @@ static void test_store(void **ctx)
 
     (void)ctx;
     assert_int_equal(solve_grid_store(DT_F16, &s, &raised), -1);
-    s = 65520.0; /* half way between the largest number and what would be next: rounds to infinity */
+    s = 65520.0; /* half way between the largest number and what would be next: rounds to infinity
+                  */
     assert_int_equal(solve_grid_store(DT_F16, &s, &raised), -1);
     s = 65519.0;
     assert_int_equal(solve_grid_store(DT_F16, &s, &raised), 0);
@@ -98,7 +101,8 @@ static void test_raised(void **ctx)
     assert_true(q[3] == 0.0);
 }
 
-/* Whatever the signs, asym holds the whole range to half a step, and its zero point is at least zero_min. */
+/* Whatever the signs, asym holds the whole range to half a step, and its zero point is at least
+ * zero_min. */
 static void test_asym_holds_range(void **ctx)
 {
     static double x[8 * R];
@@ -110,7 +114,10 @@ static void test_asym_holds_range(void **ctx)
     (void)ctx;
     rng_seed(&r, 1, 0);
     for (size_t i = 0; i < 8 * R; i++) {
-        const double shift = i % R % 4 == 0 ? 1.5 : i % R % 4 == 1 ? -1.5 : i % R % 4 == 2 ? 0.49 : 0.0;
+        const double shift = i % R % 4 == 0   ? 1.5
+                             : i % R % 4 == 1 ? -1.5
+                             : i % R % 4 == 2 ? 0.49
+                                              : 0.0;
         x[i] = rng_unit(&r) - 0.5 + shift;
     }
     for (int zero_min = 0; zero_min <= 1; zero_min++)
@@ -122,10 +129,13 @@ static void test_asym_holds_range(void **ctx)
                 fit(&o, x, 8, s, z, NULL);
                 for (size_t i = 0; i < 8 * R; i++) {
                     const size_t k = i % R;
-                    /* half a step, half a step of the zero point, the rounding of the scale at most top times */
-                    const double slack = s[k] * (1.0 + top * (type[t] == DT_BF16 ? 0x1p-8 : 0x1p-11));
+                    /* half a step, half a step of the zero point, the rounding of the scale at most
+                     * top times */
+                    const double slack =
+                        s[k] * (1.0 + top * (type[t] == DT_BF16 ? 0x1p-8 : 0x1p-11));
                     assert_true(z[k] >= zero_min && z[k] <= top);
-                    assert_true(x[i] <= s[k] * (top - z[k]) + slack && x[i] >= -s[k] * z[k] - slack);
+                    assert_true(x[i] <= s[k] * (top - z[k]) + slack &&
+                                x[i] >= -s[k] * z[k] - slack);
                 }
             }
 }
@@ -145,7 +155,9 @@ static void test_zero_min(void **ctx)
     assert_true(z[0] == 0.0 && s[0] == 1.0 / 15.0);
     o.zero_min = 1;
     fit(&o, x, 2, s, z, NULL);
-    assert_true(z[0] == 1.0 && s[0] == 1.0 / 14.0); /* code 15 is 14 steps above zero: the largest weight exactly */
+    assert_true(z[0] == 1.0 &&
+                s[0] ==
+                    1.0 / 14.0); /* code 15 is 14 steps above zero: the largest weight exactly */
     o.fit = FIT_MSE;
     fit(&o, x, 2, s, z, NULL);
     assert_true(z[0] == 1.0 && s[0] <= 1.0 / 14.0);
@@ -170,10 +182,13 @@ static void test_special_groups(void **ctx)
     x[1] = -1.0;
     o.grid = GRID_SYM;
     fit(&o, x, 2, s, z, NULL);
-    assert_true(s[0] == 1.0 / 15.0 && s[1] == 2.0 / 15.0); /* the reference's rule for groups without negative weights */
+    assert_true(s[0] == 1.0 / 15.0 &&
+                s[1] == 2.0 / 15.0); /* the reference's rule for groups without negative weights */
 }
 
-/* ---- loops ---------------------------------------------------------------------------------------------------- */
+/* ---- loops
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void test_round_half_even(void **ctx)
 {
@@ -205,7 +220,8 @@ static void test_round_half_even(void **ctx)
     assert_int_equal(code[32 + 5], 10); /* 2.5 -> 2 */
 }
 
-/* The power of the search has 1e-9 relative accuracy or better: far finer than the gap of candidates that matters (1e-6). */
+/* The power of the search has 1e-9 relative accuracy or better: far finer than the gap of
+ * candidates that matters (1e-6). */
 static void test_error_power(void **ctx)
 {
     static double x[50 * R];
@@ -256,16 +272,16 @@ static void test_spread_and_load(void **ctx)
     for (size_t r = 0; r < R; r++)
         e[r] = (double)r;
     tile_spread(tile + R, 3, e, u);
-    assert_true(tile[4] == 340.0 && tile[R + 4] == 341.0 - 8.0 && tile[2 * R + 4] == 342.0 + 4.0 && tile[3 * R + 4] == 343.0 - 2.0 &&
-                tile[4 * R + 4] == 344.0);
+    assert_true(tile[4] == 340.0 && tile[R + 4] == 341.0 - 8.0 && tile[2 * R + 4] == 342.0 + 4.0 &&
+                tile[3 * R + 4] == 343.0 - 2.0 && tile[4 * R + 4] == 344.0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overflow),       cmocka_unit_test(test_store),
-        cmocka_unit_test(test_raised),         cmocka_unit_test(test_asym_holds_range),
-        cmocka_unit_test(test_zero_min),       cmocka_unit_test(test_special_groups),
+        cmocka_unit_test(test_overflow),        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_raised),          cmocka_unit_test(test_asym_holds_range),
+        cmocka_unit_test(test_zero_min),        cmocka_unit_test(test_special_groups),
         cmocka_unit_test(test_round_half_even), cmocka_unit_test(test_error_power),
         cmocka_unit_test(test_spread_and_load),
     };

@@ -8,9 +8,11 @@
 #include "../../common/base/rng.h"
 #include "solver_run.h"
 
-/* ---- identities ---------------------------------------------------------------------------------------------- */
+/* ---- identities
+ * ---------------------------------------------------------------------------------------------- */
 
-/* A made-up site: correlated inputs with very uneven channels, T rows, so that H has rank min(T, K). */
+/* A made-up site: correlated inputs with very uneven channels, T rows, so that H has rank min(T,
+ * K). */
 struct site {
     size_t N, K;
     float *W;
@@ -22,7 +24,8 @@ static void site_init(struct site *s, size_t N, size_t K, size_t T, uint64_t see
     struct rng r;
     double *x = mem_raw(T * K, sizeof *x, NULL);
 
-    *s = (struct site){N, K, mem_raw(N * K, sizeof(float), NULL), mem_array(K * K, sizeof(double), NULL)};
+    *s = (struct site){N, K, mem_raw(N * K, sizeof(float), NULL),
+                       mem_array(K * K, sizeof(double), NULL)};
     rng_seed(&r, seed, 0);
     for (size_t i = 0; i < N * K; i++)
         s->W[i] = (float)(0.05 * rng_normal(&r));
@@ -55,11 +58,16 @@ static void same(const struct site *s, size_t G, const struct result *a, const s
 }
 
 static const struct solve_opts variants[] = {
-    {"gptq", 4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 128, 1},
-    {"gptq", 3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 128, 1},
-    {"gptq", 3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 128, 1},
-    {"gptq", 2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32, 128, 1},
-    {"gptq", 8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 128, 0},
+    {"gptq", 4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 128,
+     1},
+    {"gptq", 3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 128,
+     1},
+    {"gptq", 3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 128,
+     1},
+    {"gptq", 2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32,
+     128, 1},
+    {"gptq", 8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 128,
+     0},
 };
 #define VARIANTS (sizeof variants / sizeof variants[0])
 
@@ -99,7 +107,8 @@ static void test_threads(void **ctx)
         solve_ok(&variants[v], s.N, s.K, s.W, s.H, &first);
         for (size_t threads = 2; threads <= 4; threads++) {
             struct err e = {0};
-            assert_int_equal(solve_threads(&variants[v], s.N, s.K, DT_F32, s.W, s.H, threads, &other, &e), 0);
+            assert_int_equal(
+                solve_threads(&variants[v], s.N, s.K, DT_F32, s.W, s.H, threads, &other, &e), 0);
             same(&s, grid_groups(s.K, variants[v].group), &first, &other);
             result_release(&other);
         }
@@ -128,7 +137,8 @@ static void test_scale_of_h(void **ctx)
     site_release(&s);
 }
 
-/* With independent inputs an error cannot be made good: GPTQ is rounding to nearest, in any order. */
+/* With independent inputs an error cannot be made good: GPTQ is rounding to nearest, in any order.
+ */
 static void test_identity_is_rtn(void **ctx)
 {
     struct site s;
@@ -165,14 +175,16 @@ static void test_gptq_beats_rtn(void **ctx)
         solve_ok(&o, s.N, s.K, s.W, s.H, &gptq);
         o.solver = "rtn";
         solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
-        assert_true(total_loss(&o, s.N, s.K, s.W, s.H, &gptq) < total_loss(&o, s.N, s.K, s.W, s.H, &rtn));
+        assert_true(total_loss(&o, s.N, s.K, s.W, s.H, &gptq) <
+                    total_loss(&o, s.N, s.K, s.W, s.H, &rtn));
         result_release(&gptq);
         result_release(&rtn);
     }
     site_release(&s);
 }
 
-/* ---- damping and dead columns -------------------------------------------------------------------------------- */
+/* ---- damping and dead columns
+ * -------------------------------------------------------------------------------- */
 
 static void test_ladder(void **ctx)
 {
@@ -197,7 +209,8 @@ static void test_ladder(void **ctx)
     assert_int_equal(r.stats.attempts, 6);
     assert_true(r.stats.damp == 0.5);
     result_release(&r);
-    /* Diagonal 1 and -0.02, 0.89 beside it: damping .5 gives 1.49 * 0.47 < 0.89^2, the floor 0.1 gives 1.49 * 0.59. */
+    /* Diagonal 1 and -0.02, 0.89 beside it: damping .5 gives 1.49 * 0.47 < 0.89^2, the floor 0.1
+     * gives 1.49 * 0.59. */
     s.H[5 * s.K + 9] = s.H[9 * s.K + 5] = 0.89;
     s.H[9 * s.K + 9] = -0.02;
     solve_ok(&o, s.N, s.K, s.W, s.H, &r);
@@ -318,14 +331,10 @@ static void test_weight_types(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weight_types),
-        cmocka_unit_test(test_block_size),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_scale_of_h),
-        cmocka_unit_test(test_identity_is_rtn),
-        cmocka_unit_test(test_gptq_beats_rtn),
-        cmocka_unit_test(test_ladder),
-        cmocka_unit_test(test_damp_starts_higher),
+        cmocka_unit_test(test_weight_types),    cmocka_unit_test(test_block_size),
+        cmocka_unit_test(test_threads),         cmocka_unit_test(test_scale_of_h),
+        cmocka_unit_test(test_identity_is_rtn), cmocka_unit_test(test_gptq_beats_rtn),
+        cmocka_unit_test(test_ladder),          cmocka_unit_test(test_damp_starts_higher),
         cmocka_unit_test(test_dead_columns),
     };
 

@@ -10,7 +10,9 @@
 #include "shared.h"
 #include "solver_run.h"
 
-/* ---- registry ------------------------------------------------------------------------------------------------ */
+/* ---- registry
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void test_registry(void **ctx)
 {
@@ -30,7 +32,9 @@ static void test_registry(void **ctx)
     assert_true(solver_takes(solver_find("gptq"), "damp"));
 }
 
-/* ---- goldens ------------------------------------------------------------------------------------------------- */
+/* ---- goldens
+ * -------------------------------------------------------------------------------------------------
+ */
 
 struct input {
     char file[64];
@@ -68,9 +72,13 @@ static struct solve_opts case_opts(const struct json *c)
     assert_int_equal(json_as_int(option(c, "bits"), &bits), 0);
     assert_int_equal(json_as_int(option(c, "group"), &o.group), 0);
     o.bits = (int)bits;
-    o.grid = text_is(option(c, "grid"), "gptq_sym") ? GRID_SYM : text_is(option(c, "grid"), "asym") ? GRID_ASYM : GRID_SYM_NARROW;
+    o.grid = text_is(option(c, "grid"), "gptq_sym") ? GRID_SYM
+             : text_is(option(c, "grid"), "asym")   ? GRID_ASYM
+                                                    : GRID_SYM_NARROW;
     o.fit = flag(c, "mse") ? FIT_MSE : FIT_MINMAX;
-    o.order = text_is(option(c, "order"), "gar") ? ORDER_GROUP : flag(c, "act_order") ? ORDER_ACT : ORDER_NONE;
+    o.order = text_is(option(c, "order"), "gar") ? ORDER_GROUP
+              : flag(c, "act_order")             ? ORDER_ACT
+                                                 : ORDER_NONE;
     o.groups = flag(c, "static_groups") ? GROUPS_STATIC : GROUPS_DYNAMIC;
     o.dead = text_is(option(c, "dead"), "keep") ? DEAD_KEEP : DEAD_ZERO;
     if (option(c, "damp"))
@@ -123,8 +131,9 @@ static const struct input *input_open(struct input *list, size_t n, const char *
     return &list[i];
 }
 
-static void check_row(const char *id, const struct solve_opts *o, const struct input *in, const struct result *r, size_t n,
-                      const struct tensor want[5], struct tally *t)
+static void check_row(const char *id, const struct solve_opts *o, const struct input *in,
+                      const struct result *r, size_t n, const struct tensor want[5],
+                      struct tally *t)
 {
     const size_t K = (size_t)in->W.shape[1], G = (size_t)want[1].shape[1];
     const uint8_t *codes = want[0].data, *tie = want[4].data;
@@ -136,13 +145,15 @@ static void check_row(const char *id, const struct solve_opts *o, const struct i
         if (zeros[g] != r->zeros[g])
             fail_msg("%s/%s row %zu: zero %d, golden %d", in->file, id, n, r->zeros[g], zeros[g]);
         if (fabs(scales[g] - r->scales[g]) > 1e-12 * scales[g])
-            fail_msg("%s/%s row %zu: scale %.17g, golden %.17g", in->file, id, n, r->scales[g], scales[g]);
+            fail_msg("%s/%s row %zu: scale %.17g, golden %.17g", in->file, id, n, r->scales[g],
+                     scales[g]);
     }
     for (size_t k = n * K; k < (n + 1) * K; k++) {
         if (codes[k] == r->codes[k])
             continue;
         if (!tie || !tie[k])
-            fail_msg("%s/%s row %zu column %zu: code %d, golden %d", in->file, id, n, k - n * K, r->codes[k], codes[k]);
+            fail_msg("%s/%s row %zu column %zu: code %d, golden %d", in->file, id, n, k - n * K,
+                     r->codes[k], codes[k]);
         tied++;
     }
     t->ties += tied;
@@ -174,7 +185,8 @@ static void run_case(const struct json *c, const struct input *in, struct tally 
         }
     }
     assert_int_equal(json_as_real(json_get(c, "loss"), &loss), 0);
-    assert_int_equal(json_as_real(json_get(json_get(c, "tolerance"), "total_loss_rtol"), &tolerance), 0);
+    assert_int_equal(
+        json_as_real(json_get(json_get(c, "tolerance"), "total_loss_rtol"), &tolerance), 0);
     assert_true(fabs(total_loss(&o, N, K, in->W.data, in->H.data, &r) - loss) <= tolerance * loss);
     assert_null(r.stats.fallback);
     t->cases++;
@@ -195,11 +207,13 @@ static void run_goldens(const char *method, size_t least)
     assert_true(json_count(cases) > 0);
     for (size_t i = 0; i < json_count(cases); i++) {
         const struct json *c = json_at(cases, i);
-        if (text_is(option(c, "method"), method) && !strstr(json_as_text(json_get(c, "id")), "compat"))
+        if (text_is(option(c, "method"), method) &&
+            !strstr(json_as_text(json_get(c, "id")), "compat"))
             run_case(c, input_open(input, 16, json_as_text(json_get(c, "file"))), &t);
     }
-    print_message("%s: %zu cases, %zu rows compared, %zu rows below the margin, %zu codes at a tie that differ\n", method,
-                  t.cases, t.rows, t.below, t.ties);
+    print_message("%s: %zu cases, %zu rows compared, %zu rows below the margin, %zu codes at a tie "
+                  "that differ\n",
+                  method, t.cases, t.rows, t.below, t.ties);
     assert_true(t.cases >= least);
     assert_true(t.below * 4 < t.rows);
     for (size_t i = 0; i < 16 && input[i].set; i++) {
@@ -225,8 +239,9 @@ static void test_golden_gptq(void **ctx)
 /* On every golden input, at the settings people use, gptq loses less than rtn. */
 static void test_gptq_beats_rtn_on_goldens(void **ctx)
 {
-    static const char *const file[] = {"L0.attn_in", "L0.o_in", "L0.mlp_in", "L0.down_in", "L1.attn_in",
-                                       "L1.o_in", "L1.mlp_in", "L1.down_in", "dead"};
+    static const char *const file[] = {"L0.attn_in", "L0.o_in",    "L0.mlp_in",
+                                       "L0.down_in", "L1.attn_in", "L1.o_in",
+                                       "L1.mlp_in",  "L1.down_in", "dead"};
     shared_or_skip(manifest, "data/golden-solver/manifest.json");
 
     (void)ctx;
@@ -244,8 +259,10 @@ static void test_gptq_beats_rtn_on_goldens(void **ctx)
             solve_ok(&o, (size_t)in.W.shape[0], (size_t)in.W.shape[1], in.W.data, in.H.data, &gptq);
             o.solver = "rtn";
             solve_ok(&o, (size_t)in.W.shape[0], (size_t)in.W.shape[1], in.W.data, in.H.data, &rtn);
-            assert_true(total_loss(&o, (size_t)in.W.shape[0], (size_t)in.W.shape[1], in.W.data, in.H.data, &gptq) <=
-                        total_loss(&o, (size_t)in.W.shape[0], (size_t)in.W.shape[1], in.W.data, in.H.data, &rtn));
+            assert_true(total_loss(&o, (size_t)in.W.shape[0], (size_t)in.W.shape[1], in.W.data,
+                                   in.H.data, &gptq) <= total_loss(&o, (size_t)in.W.shape[0],
+                                                                   (size_t)in.W.shape[1], in.W.data,
+                                                                   in.H.data, &rtn));
             result_release(&gptq);
             result_release(&rtn);
             tensor_release(&in.W);
