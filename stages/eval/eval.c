@@ -1,0 +1,279 @@
+/* eval - the forward pass over batches of windows, block by block, so that each weight is read once per batch; then logits in
+ * tiles of rows, of both models side by side. Sums of NLL and KL are f64. Leaves out: strided and overlapping windows. */
+#include "eval.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/base/sig.h"
+#include "../../common/base/status.h"
+#include "../../common/model/vec.h"
+
+enum { HEAD_ROWS = 128 };
+
+struct pass {
+    struct model *model[2];  /* the model, the reference or NULL */
+    struct par *par;
+    const struct windows *w;
+    const struct eval_opts *o;
+    struct eval *out;
+    float *hidden[2];        /* of the batch, [tokens, d] */
+    float *logits[2];        /* one tile of rows, or a whole window when they are kept */
+    struct st_writer *file;
+    size_t kept;             /* predictions whose KL is stored */
+};
+
+static size_t width(const struct model *m)
+{
+    return m ? model_config(m)->d : 0;
+}
+
+static size_t window_length(const struct windows *w, size_t i)
+{
+    return w->start[i + 1] - w->start[i];
+}
+
+/* ---- hidden states ---- */
+
+static int forward(struct pass *p, int which, size_t first, size_t last, struct err *e)
+{
+    struct model *m = p->model[which];
+    const size_t d = width(m), base = p->w->start[first], layers = model_config(m)->layers;
+    float *h = p->hidden[which];
+
+    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) != 0)
+        return -1;
+    for (size_t l = 0; l < layers; l++) {
+        struct block *b = block_open(m, l, e);
+        int rc = b ? 0 : -1;
+
+        for (int s = 0; rc == 0 && s < SITE_COUNT; s++)
+            rc = block_load_site(b, (enum site)s, e);
+        for (size_t i = first; rc == 0 && i < last; i++) {
+            const int32_t length = (int32_t)window_length(p->w, i);
+            const struct rows r = {.T = (size_t)length, .nseq = 1, .lengths = &length};
+
+            rc = sig_draining() ? err_set(e, ERR_SYS, "stopped by a signal")
+                                : block_forward(b, &r, h + (p->w->start[i] - base) * d, e);
+        }
+        block_close(&b);
+        if (rc != 0)
+            return -1;
+        status_update(which ? "reference" : "forward", (int64_t)l, NULL, l + 1, layers, "blocks");
+    }
+    return model_final_norm(m, p->w->start[last] - base, h, e);
+}
+
+/* ---- predictions ---- */
+
+struct row_result {
+    double nll, ref_nll, kld;
+    int agree;
+};
+
+struct tile {
+    const int32_t *next;     /* of each row; rows without one are not asked for */
+    size_t vocab;
+    const float *logits[2];
+    struct row_result row[HEAD_ROWS];
+};
+
+static size_t argmax(const float *x, size_t n, float top)
+{
+    size_t i = 0;
+
+    while (i < n && x[i] < top)
+        i++;
+    return i;
+}
+
+/* One prediction. KL(ref || model) = sum p (log p - log q), with both shifted by their maxima before they are subtracted. */
+static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    struct tile *t = ctx;
+    const size_t V = t->vocab, id = (size_t)t->next[i];
+    const float *q = t->logits[0] + i * V, *p = t->logits[1] ? t->logits[1] + i * V : NULL;
+    struct row_result *r = &t->row[i];
+    const float top = vec_max(q, V);
+    const double logsum = log(vec_exp_total(q, V, top));
+
+    (void)worker;
+    r->nll = logsum - ((double)q[id] - (double)top);
+    if (!isfinite(r->nll))
+        return err_set(e, ERR_DATA, "the model's logits are not finite");
+    if (p) {
+        const float ref_top = vec_max(p, V);
+        double total, moment = vec_exp_moment(p, q, V, ref_top, top, &total);
+
+        r->ref_nll = log(total) - ((double)p[id] - (double)ref_top);
+        r->kld = moment / total - (log(total) - logsum);
+        if (!isfinite(r->kld) || !isfinite(r->ref_nll))
+            return err_set(e, ERR_DATA, "the reference's logits are not finite");
+        r->kld = r->kld > 0.0 ? r->kld : 0.0; /* a distance; rounding alone makes it negative */
+        r->agree = argmax(p, V, ref_top) == argmax(q, V, top);
+    }
+    return 0;
+}
+
+static int score_tile(struct pass *p, size_t window, size_t first, size_t rows, const float *const logits[2], struct err *e)
+{
+    struct window_sums *sum = &p->out->window[window];
+    struct tile t = {.next = p->w->ids + p->w->start[window] + first + 1, .vocab = model_config(p->model[0])->vocab,
+                     .logits = {logits[0], logits[1]}};
+
+    if (par_for(p->par, rows, tile_row, &t, e) != 0)
+        return err_prefix(e, "window %zu", window);
+    for (size_t i = 0; i < rows; i++) {
+        sum->nll += t.row[i].nll;
+        sum->ref_nll += t.row[i].ref_nll;
+        sum->kld += t.row[i].kld;
+        sum->agree += (size_t)t.row[i].agree;
+        if (p->out->kld)
+            p->out->kld[p->kept++] = (float)t.row[i].kld;
+    }
+    sum->predictions += rows;
+    return 0;
+}
+
+static int score_window(struct pass *p, size_t window, size_t base, struct err *e)
+{
+    const size_t length = window_length(p->w, window), V = model_config(p->model[0])->vocab;
+    char name[32];
+
+    for (size_t t = 0; t < length; t += HEAD_ROWS) {
+        const size_t rows = length - t < HEAD_ROWS ? length - t : HEAD_ROWS;
+        const float *tile[2] = {NULL, NULL};
+
+        for (int k = 0; k < 2 && p->model[k]; k++) {
+            float *to = p->logits[k] + (k == 0 && p->file ? t * V : 0);
+
+            if (model_logits(p->model[k], rows, p->hidden[k] + (p->w->start[window] - base + t) * width(p->model[k]), to, e) != 0)
+                return -1;
+            tile[k] = to;
+        }
+        if (score_tile(p, window, t, t + rows == length ? rows - 1 : rows, tile, e) != 0)
+            return -1;
+    }
+    if (!p->file)
+        return 0;
+    snprintf(name, sizeof name, "logits.%zu", window);
+    return st_put(p->file, name, p->logits[0], length * V * sizeof(float), e);
+}
+
+/* ---- batches ---- */
+
+/* As many windows as fit into the memory allowed, at least one. */
+static size_t batch_end(const struct pass *p, size_t first)
+{
+    const uint64_t per_token = (width(p->model[0]) + width(p->model[1])) * sizeof(float);
+    size_t last = first + 1;
+
+    while (last < p->w->count && (p->w->start[last + 1] - p->w->start[first]) * per_token <= p->o->mem)
+        last++;
+    return last;
+}
+
+static int hidden_alloc(struct pass *p, struct err *e)
+{
+    size_t tokens = 0, last;
+
+    for (size_t first = 0; first < p->w->count; first = last) {
+        last = batch_end(p, first);
+        if (p->w->start[last] - p->w->start[first] > tokens)
+            tokens = p->w->start[last] - p->w->start[first];
+    }
+    for (int k = 0; k < 2 && p->model[k]; k++)
+        if (!(p->hidden[k] = mem_raw(tokens * width(p->model[k]), sizeof(float), e)))
+            return -1;
+    return 0;
+}
+
+static int logits_alloc(struct pass *p, struct err *e)
+{
+    const size_t V = model_config(p->model[0])->vocab;
+    size_t longest = HEAD_ROWS;
+
+    for (size_t i = 0; p->o->logits && i < p->w->count; i++)
+        longest = window_length(p->w, i) > longest ? window_length(p->w, i) : longest;
+    if (!(p->logits[0] = mem_raw(longest * V, sizeof(float), e)))
+        return -1;
+    return p->model[1] && !(p->logits[1] = mem_raw(HEAD_ROWS * V, sizeof(float), e)) ? -1 : 0;
+}
+
+static int file_open(struct pass *p, struct err *e)
+{
+    const size_t V = model_config(p->model[0])->vocab;
+    char name[32];
+
+    if (!p->o->logits)
+        return 0;
+    p->file = st_create(p->o->logits, e);
+    if (!p->file)
+        return -1;
+    for (size_t i = 0; i < p->w->count; i++) {
+        snprintf(name, sizeof name, "logits.%zu", i);
+        if (st_declare(p->file, name, DT_F32, 2, (const uint64_t[]){window_length(p->w, i), V}, e) != 0)
+            return -1;
+    }
+    return st_begin(p->file, e);
+}
+
+static int run_batches(struct pass *p, struct err *e)
+{
+    size_t last;
+
+    for (size_t first = 0; first < p->w->count; first = last) {
+        last = batch_end(p, first);
+        for (int k = 0; k < 2 && p->model[k]; k++)
+            if (forward(p, k, first, last, e) != 0)
+                return -1;
+        for (size_t i = first; i < last; i++) {
+            if (sig_draining())
+                return err_set(e, ERR_SYS, "stopped by a signal");
+            if (score_window(p, i, p->w->start[first], e) != 0)
+                return -1;
+            status_update("head", -1, NULL, i + 1, p->w->count, "windows");
+        }
+    }
+    return 0;
+}
+
+int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w, const struct eval_opts *o, struct eval *out,
+             struct err *e)
+{
+    struct pass p = {.model = {m, ref}, .par = par, .w = w, .o = o, .out = out};
+    int rc = -1;
+
+    memset(out, 0, sizeof *out);
+    if (ref && model_config(ref)->vocab != model_config(m)->vocab)
+        return err_set(e, ERR_USE, "the model has a vocabulary of %zu, the reference of %zu", model_config(m)->vocab,
+                       model_config(ref)->vocab);
+    out->windows = w->count;
+    out->tokens = w->tokens;
+    out->predictions = w->tokens - w->count;
+    out->window = mem_array(w->count, sizeof *out->window, e);
+    if (!out->window || (ref && !(out->kld = mem_raw(out->predictions + 1, sizeof *out->kld, e))))
+        goto out;
+    if (hidden_alloc(&p, e) != 0 || logits_alloc(&p, e) != 0 || file_open(&p, e) != 0 || run_batches(&p, e) != 0)
+        goto out;
+    rc = p.file ? st_publish(&p.file, e) : 0;
+out:
+    if (p.file)
+        st_abort(&p.file);
+    for (int k = 0; k < 2; k++) {
+        free(p.hidden[k]);
+        free(p.logits[k]);
+    }
+    if (rc != 0)
+        eval_release(out);
+    return rc;
+}
+
+void eval_release(struct eval *v)
+{
+    free(v->window);
+    free(v->kld);
+    memset(v, 0, sizeof *v);
+}
