@@ -155,7 +155,7 @@ static int declare(struct job *j, size_t shard, const char *name, enum dtype t, 
 static int writers_open(struct job *j, struct err *e)
 {
     struct layout_tensor t[LAYOUT_TENSORS];
-    int n;
+    int n = 0;
 
     if (!(j->writers = mem_array(j->nshards, sizeof *j->writers, e)))
         return -1;
