@@ -14,7 +14,7 @@
 #include "../../stages/solve/solve_damp.h"
 #include "../../stages/solve/solve_order.h"
 
-enum { N = 70, K = 96, T = 300 };
+enum { N = 70, K = 160, T = 300 };
 
 struct data {
     float W[N * K], x[T * K];
@@ -172,7 +172,7 @@ static void test_refuses_problems(void **ctx)
     (void)ctx;
     o.group = 64;
     refuse(&o, problem(&plain), ERR_USE,
-           "model.layers.3.mlp.gate_proj' has 96 inputs, which --group 64");
+           "model.layers.3.mlp.gate_proj' has 160 inputs, which --group 64");
     o.group = 192;
     refuse(&o, problem(&plain), ERR_USE, "--group 192");
     o = opts();
