@@ -41,29 +41,32 @@ int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, st
     return 0;
 }
 
-/* Field i of a stream whose words lie `stride` apart. */
-static void field_put(uint32_t *words, size_t stride, size_t i, int bits, uint32_t value)
+/* Field i of a stream of words. */
+static void field_put(uint32_t *words, size_t i, int bits, uint32_t value)
 {
     size_t bit = i * (size_t)bits;
-    uint32_t *word = words + bit / 32 * stride;
+    uint32_t *word = words + bit / 32;
     unsigned shift = (unsigned)(bit % 32);
 
     *word |= value << shift;
     if (shift + (unsigned)bits > 32)
-        word[stride] |= value >> (32 - shift);
+        word[1] |= value >> (32 - shift);
 }
 
-static uint32_t field_get(const uint32_t *words, size_t stride, size_t i, int bits)
+static uint32_t field_get(const uint32_t *words, size_t i, int bits)
 {
     size_t bit = i * (size_t)bits;
-    const uint32_t *word = words + bit / 32 * stride;
+    const uint32_t *word = words + bit / 32;
     unsigned shift = (unsigned)(bit % 32);
     uint32_t value = *word >> shift;
 
     if (shift + (unsigned)bits > 32)
-        value |= word[stride] << (32 - shift);
+        value |= word[1] << (32 - shift);
     return value & ((1u << bits) - 1);
 }
+
+/* 32 codes fill exactly b words: blocks of them keep both sides of the transposition near in memory. */
+#define BLOCK 32
 
 int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t *qweight)
 {
@@ -72,12 +75,21 @@ int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t
     if (!bits_known(bits))
         return -1;
     top = (1u << bits) - 1;
-    memset(qweight, 0, K * (size_t)bits / 32 * N * sizeof *qweight);
-    for (size_t n = 0; n < N; n++) {
-        for (size_t k = 0; k < K; k++) {
-            if (codes[n * K + k] > top)
-                return -1;
-            field_put(qweight + n, N, k, bits, codes[n * K + k]);
+    for (size_t k = 0; k < K; k += BLOCK) {
+        size_t count = K - k < BLOCK ? K - k : BLOCK, words = count * (size_t)bits / 32;
+        uint32_t *out = qweight + k * (size_t)bits / 32 * N;
+
+        for (size_t n = 0; n < N; n++) {
+            const uint8_t *code = codes + n * K + k;
+            uint32_t word[8] = { 0 };
+
+            for (size_t i = 0; i < count; i++) {
+                if (code[i] > top)
+                    return -1;
+                field_put(word, i, bits, code[i]);
+            }
+            for (size_t j = 0; j < words; j++)
+                out[j * N + n] = word[j];
         }
     }
     return 0;
@@ -87,9 +99,19 @@ int gptq_unpack_codes(size_t N, size_t K, int bits, const uint32_t *qweight, uin
 {
     if (!bits_known(bits))
         return -1;
-    for (size_t n = 0; n < N; n++)
-        for (size_t k = 0; k < K; k++)
-            codes[n * K + k] = (uint8_t)field_get(qweight + n, N, k, bits);
+    for (size_t k = 0; k < K; k += BLOCK) {
+        size_t count = K - k < BLOCK ? K - k : BLOCK, words = count * (size_t)bits / 32;
+        const uint32_t *in = qweight + k * (size_t)bits / 32 * N;
+
+        for (size_t n = 0; n < N; n++) {
+            uint32_t word[8] = { 0 };
+
+            for (size_t j = 0; j < words; j++)
+                word[j] = in[j * N + n];
+            for (size_t i = 0; i < count; i++)
+                codes[n * K + k + i] = (uint8_t)field_get(word, i, bits);
+        }
+    }
     return 0;
 }
 
@@ -112,7 +134,7 @@ int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t
             if (zero > 1u << bits)
                 return err_set(e, ERR_USE, "'%s': zero point %u (row %zu, group %zu) is beyond %d "
                                "bits", name, zero, n, g, bits);
-            field_put(qzeros + g * words, 1, n, bits, zero - 1);
+            field_put(qzeros + g * words, n, bits, zero - 1);
         }
     }
     return 0;
@@ -126,7 +148,7 @@ int gptq_unpack_zeros(size_t N, size_t G, int bits, const uint32_t *qzeros, uint
         return -1;
     for (size_t n = 0; n < N; n++) {
         for (size_t g = 0; g < G; g++) {
-            uint32_t zero = field_get(qzeros + g * words, 1, n, bits) + 1;
+            uint32_t zero = field_get(qzeros + g * words, n, bits) + 1;
 
             if (zero > UINT8_MAX)
                 return -1;

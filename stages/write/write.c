@@ -359,10 +359,10 @@ static int done_record(struct writer *w, struct err *e)
         bad = bad || json_set_int(after, w->sizes.format[i].name, (int64_t)w->sizes.format[i].bytes);
     if (bad)
         json_destroy(&after);
-    if (json_set(r, "bytes_after", after) || json_set_text(r, "record", "done") ||
-        json_set_int(r, "sites", (int64_t)w->plan.sites) ||
-        json_set_int(r, "bytes_before", (int64_t)w->sizes.source) ||
-        json_set_real(r, "wall", clock_wall() - w->start))
+    bad = json_set_text(r, "record", "done") || json_set_int(r, "sites", (int64_t)w->plan.sites) ||
+          json_set_int(r, "bytes_before", (int64_t)w->sizes.source);
+    bad = json_set(r, "bytes_after", after) || bad || json_set_real(r, "wall", clock_wall() - w->start);
+    if (bad)
         json_destroy(&r);
     return journal_append(w->out.journal, &r, e);
 }

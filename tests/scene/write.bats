@@ -82,7 +82,12 @@ nothing_but_ptqflow() { # DIR
     [ "$(ls -A home)" = notes ]
     run -100 ptq-write --model "$in/model" --in "$in/good.ptq" --overwrite home/notes
     run -100 ptq-write --model "$in/model" --in "$in/good.ptq" --overwrite home/notes/below
+    run -100 ptq-write --model "$in/model" --in "$in/good.ptq" /proc/out
     [ "$(cat home/notes)" = precious ]
+    if [ "$(id -u)" != 0 ]; then # root may write anywhere
+        mkdir -m 555 shut
+        run -100 ptq-write --model "$in/model" --in "$in/good.ptq" shut/out
+    fi
     ptq-write --quiet --model "$in/model" --in "$in/good.ptq" out
     run -100 --separate-stderr ptq-write --model "$in/model" --in "$in/good.ptq" out
     [[ $stderr == *"finished output; --overwrite"* ]]

@@ -66,6 +66,29 @@ static void refuses_values(void **state)
     assert_int_equal(gptq_unpack_zeros(32, 1, 8, words, zeros), -1);
 }
 
+/* Widths whose inputs are no multiple of 32: the last words stand for fewer codes. */
+static void short_tails(void **state)
+{
+    static const struct { int bits; size_t inputs; } cases[] = { { 2, 48 }, { 4, 40 }, { 8, 36 }, { 8, 4 }, { 4, 8 } };
+    uint8_t codes[32 * 48], back[32 * 48];
+    uint32_t words[32 * 48];
+    struct err e = { 0 };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        size_t n = 32 * cases[c].inputs;
+
+        for (size_t i = 0; i < n; i++)
+            codes[i] = (uint8_t)(i * 7 % (1u << cases[c].bits));
+        assert_int_equal(gptq_check(32, cases[c].inputs, cases[c].bits, -1, "w", &e), 0);
+        assert_int_equal(gptq_pack_codes(32, cases[c].inputs, cases[c].bits, codes, words), 0);
+        assert_int_equal(gptq_unpack_codes(32, cases[c].inputs, cases[c].bits, words, back), 0);
+        assert_memory_equal(back, codes, n);
+        /* the last code of the last row ends the last word */
+        assert_int_equal(words[n * (size_t)cases[c].bits / 32 - 1] >> (32 - cases[c].bits), codes[n - 1]);
+    }
+}
+
 static const struct tensor *load(const struct st_set *s, const char *id, const char *part, struct tensor *t)
 {
     char name[TENSOR_NAME];
@@ -156,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_shapes),
         cmocka_unit_test(refuses_values),
+        cmocka_unit_test(short_tails),
         cmocka_unit_test(equals_goldens),
     };
 
