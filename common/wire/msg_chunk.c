@@ -112,6 +112,9 @@ static int read_x(const struct msg *m, struct acts_view *v, struct err *e)
     v->x = x;
     v->T = (size_t)x->shape[0];
     v->K = (size_t)x->shape[1];
+    v->xf = msg_tensor(m, "xf");
+    if (v->xf && (v->xf->dtype != x->dtype || !tensor_has_shape(v->xf, 2, x->shape)))
+        return check_fail(m, e, "tensor 'xf' must have the type and shape of 'x'");
     return 0;
 }
 
@@ -139,7 +142,7 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
     return check_weights(m, "w", v->T, &v->w, e);
 }
 
-struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, const char *stage, struct err *e)
+struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf, const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_ACTS, stage, e);
     uint64_t shape[2] = {v->T, v->K};
@@ -158,7 +161,8 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, c
         json_set_text(m->meta, "modality", v->modality ? v->modality : "text"))
         return no_memory(&m, e);
     *x = msg_add_new(m, "x", x_type, 2, shape, e);
-    if (!*x || add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
+    if (!*x || (xf && !(*xf = msg_add_new(m, "xf", x_type, 2, shape, e))) ||
+        add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0))
         goto fail;
     return m;

@@ -27,12 +27,13 @@ struct acts_view {
     const char *modality;         /* "text" */
     size_t T, K, nseq;
     const struct tensor *x;       /* "x" BF16 or F32 [T,K] */
+    const struct tensor *xf;      /* "xf", like x: the same rows in the full-precision model; NULL when that stream does not run */
     const float *w;               /* "w" F32 [T]; NULL: 1 */
     const int32_t *lengths;       /* "lengths" I32 [nseq]: for the histogram */
 };
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
-/* Header and lengths/w copied; the caller fills x in place: *x is its data. */
-struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, const char *stage, struct err *e);
+/* Header and lengths/w copied; the caller fills x in place: *x is its data. xf: NULL, or where the data of "xf" is to be returned. */
+struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf, const char *stage, struct err *e);
 
 /* The weights of a site, from the worker that holds chunk 0; once per site. */
 struct weights_view {

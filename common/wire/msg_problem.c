@@ -85,6 +85,47 @@ static int read_lengths(const struct msg *m, struct problem_view *v, struct err 
     return 0;
 }
 
+/* A further set: tensors S.NAME, D.NAME and their counts in field NAME. */
+static int read_further(const struct msg *m, const char *name, size_t K, struct problem_sums *s, struct err *e)
+{
+    const struct json *counts = json_get(m->meta, name);
+    uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2}, square[2] = {K, K};
+    char tensor[32];
+    int64_t tokens, sequences;
+
+    snprintf(tensor, sizeof tensor, "S.%s", name);
+    if (!msg_tensor(m, tensor))
+        return counts ? check_fail(m, e, "field '%s' is there, but not tensor '%s'", name, tensor) : 0;
+    if (!(s->S = read_wide(m, tensor, 1, triangle, e)))
+        return -1;
+    *tensor = 'D';
+    if (msg_tensor(m, tensor) && !(s->D = read_wide(m, tensor, 2, square, e)))
+        return -1;
+    if (json_as_int(json_get(counts, "tokens"), &tokens) < 0 || tokens < 0 ||
+        json_as_int(json_get(counts, "sequences"), &sequences) < 0 || sequences < 0 ||
+        json_as_real(json_get(counts, "sum_w"), &s->sum_w) < 0 || !(s->sum_w >= 0) ||
+        json_as_real(json_get(counts, "sum_w2"), &s->sum_w2) < 0 || !(s->sum_w2 >= 0))
+        return check_fail(m, e, "field '%s' must hold tokens, sequences, sum_w and sum_w2", name);
+    s->tokens = (uint64_t)tokens;
+    s->sequences = (uint64_t)sequences;
+    return 0;
+}
+
+static int put_further(struct msg *m, const char *name, const struct problem_sums *s)
+{
+    struct json *x;
+
+    if (!(s->sum_w > 0))
+        return 0;
+    x = json_object();
+    if (!x || json_set_int(x, "tokens", (int64_t)s->tokens) || json_set_int(x, "sequences", (int64_t)s->sequences) ||
+        json_set_real(x, "sum_w", s->sum_w) || json_set_real(x, "sum_w2", s->sum_w2)) {
+        json_destroy(&x);
+        return -1;
+    }
+    return json_set(m->meta, name, x);
+}
+
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
 {
     uint64_t triangle[1], square[2];
@@ -101,6 +142,8 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     if (!(v->S = read_wide(m, "S", 1, triangle, e)))
         return -1;
     if (msg_tensor(m, "D") && !(v->D = read_wide(m, "D", 2, square, e)))
+        return -1;
+    if (read_further(m, "hold", v->K, &v->hold, e) < 0 || read_further(m, "plain", v->K, &v->plain, e) < 0)
         return -1;
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);
 }
@@ -149,6 +192,7 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
         json_set_text(m->meta, "modality", v->modality ? v->modality : "text") ||
         put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
         json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) || put_linears(m, v) ||
+        put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
         json_set(m->meta, "lengths", v->lengths ? json_copy(v->lengths) : json_array()) || check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;

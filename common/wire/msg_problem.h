@@ -6,6 +6,13 @@
 
 #define PROBLEM_LINEARS 64
 
+/* A further set of raw sums over the same site: S NULL when it was not collected. */
+struct problem_sums {
+    const struct tensor *S, *D;
+    uint64_t tokens, sequences;
+    double sum_w, sum_w2;
+};
+
 /* What a solver gets: raw sums over the calibration rows of one site, and every linear that reads them. */
 struct problem_view {
     uint64_t block, order, sites;
@@ -18,13 +25,16 @@ struct problem_view {
     const struct tensor *D;       /* "D" F64 or F32 [K,K]: sum_t w_t (x~_t - x_t) x_t'; NULL when not collected */
     size_t nlinears;
     const struct tensor *linear[PROBLEM_LINEARS];  /* W [N,K], float, named as the linear */
+    struct problem_sums hold;     /* "S.hold", "D.hold": chunks that are not in S, to judge solutions on */
+    struct problem_sums plain;    /* "S.plain", "D.plain": the chunks of S with every token weight 1 */
     const struct json *lengths;   /* histogram: array of [length, sequences, sum_w] */
     const struct json *prov;
     uint64_t bytes_in;            /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
 /* A problem with id and metadata from the view; linear[i] gives name and shape only (its data is not looked at), S and D are not
- * looked at. The caller then adds the tensors "S", "D" and every linear with msg_add() or msg_add_new(). */
+ * looked at. hold and plain: their counts are written when hold.sum_w or plain.sum_w is above 0. The caller then adds the tensors "S", "D",
+ * "S.hold" ... and every linear with msg_add() or msg_add_new(). */
 struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e);
 
 /* What came out, per linear. */

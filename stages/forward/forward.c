@@ -168,7 +168,7 @@ static int emit_rows(struct forward *f, size_t i, const struct site_at *at, void
 
     a.lane_first = v->lane * v->chunks / v->lanes;
     a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
-    m = acts_write(&a, f->o.acts, &x, "forward", e);
+    m = acts_write(&a, f->o.acts, &x, NULL, "forward", e);
     if (!m)
         return -1;
     snprintf(m->run, sizeof m->run, "%s", f->run);

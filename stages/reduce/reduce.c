@@ -12,11 +12,12 @@
 #define SITES_MAX 1000000u
 #define CHUNKS_MAX 100000000u
 
+enum set { SET_MAIN, SET_HOLD, SET_PLAIN, SETS };
+
 struct lane {
-    int open;                  /* sums are allocated */
     uint64_t next;             /* the chunk that is added next; first + count: all in */
     uint64_t first, count;
-    struct sums sums;
+    struct sums sums[SETS];    /* s NULL: nothing in it yet */
 };
 
 struct job {
@@ -25,7 +26,8 @@ struct job {
     char modality[32], site[64];
     size_t K;
     struct lane *lanes;
-    struct sums total;
+    struct sums total[SETS];
+    int with_d;
     struct msg *weights;
     struct msg **early;        /* acts that came before their turn in the lane */
     size_t nearly, early_cap;
@@ -33,6 +35,7 @@ struct job {
 };
 
 struct reduce {
+    struct reduce_opts o;
     struct par *par;
     reduce_emit emit;
     void *ctx;
@@ -42,16 +45,23 @@ struct reduce {
     uint64_t sites, emitted;
 };
 
-struct reduce *reduce_open(struct par *par, reduce_emit emit, void *ctx, struct err *e)
+struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit, void *ctx, struct err *e)
 {
     struct reduce *r = mem_array(1, sizeof *r, e);
 
     if (!r)
         return NULL;
+    r->o = *o;
     r->par = par;
     r->emit = emit;
     r->ctx = ctx;
     return r;
+}
+
+static void sets_release(struct sums *sets)
+{
+    for (int s = 0; s < SETS; s++)
+        sums_release(&sets[s]);
 }
 
 static void job_destroy(struct job *j)
@@ -59,9 +69,9 @@ static void job_destroy(struct job *j)
     if (!j)
         return;
     for (uint64_t l = 0; j->lanes && l < j->nlanes; l++)
-        sums_release(&j->lanes[l].sums);
+        sets_release(j->lanes[l].sums);
     free(j->lanes);
-    sums_release(&j->total);
+    sets_release(j->total);
     for (size_t i = 0; i < j->nearly; i++)
         msg_destroy(&j->early[i]);
     free(j->early);
@@ -80,8 +90,7 @@ void reduce_close(struct reduce **rp)
         r->jobs = j->next;
         job_destroy(j);
     }
-    free(r->scratch.tile);
-    free(r->scratch.rows);
+    sums_scratch_release(&r->scratch);
     free(r->done);
     free(r);
     *rp = NULL;
@@ -128,13 +137,15 @@ static struct job *job_of(struct reduce *r, uint64_t order, const char *modality
     return j;
 }
 
-static int job_start(struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
+static int job_start(struct reduce *r, struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
 {
     if (!a->chunks || a->chunks > CHUNKS_MAX || !a->lanes || a->lanes > a->chunks)
         return err_set(e, ERR_USE, "message '%s': %llu chunks in %llu lanes is impossible", m->id,
                        (unsigned long long)a->chunks, (unsigned long long)a->lanes);
-    if (sums_init(&j->total, a->K, e) < 0)
-        return -1;
+    if (r->o.holdout > a->chunks)
+        return err_set(e, ERR_USE, "every %lluth chunk is to be held out, but there are only %llu: use a smaller number, smaller "
+                       "chunks or more tokens", (unsigned long long)r->o.holdout, (unsigned long long)a->chunks);
+    j->with_d = a->xf != NULL;
     j->lanes = mem_array((size_t)a->lanes, sizeof *j->lanes, e);
     if (!j->lanes)
         return -1;
@@ -153,6 +164,16 @@ static int job_start(struct job *j, const struct msg *m, const struct acts_view 
     return 0;
 }
 
+/* Adds y to x, which is opened when it is empty. */
+static int set_merge(struct sums *x, const struct sums *y, const struct job *j, struct err *e)
+{
+    if (!y->s)
+        return 0;
+    if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
+        return -1;
+    return sums_merge(x, y, j->K, e);
+}
+
 static int check_acts(const struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
 {
     if (a->K != j->K || a->chunks != j->chunks || a->lanes != j->nlanes || a->block != j->block ||
@@ -163,6 +184,8 @@ static int check_acts(const struct job *j, const struct msg *m, const struct act
                        (unsigned long long)a->chunks, (unsigned long long)a->lanes, j->site,
                        (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
                        (unsigned long long)j->nlanes);
+    if (j->with_d != (a->xf != NULL))
+        return err_set(e, ERR_USE, "message '%s': some chunks have the rows of the full-precision model, others not", m->id);
     if (a->lane >= j->nlanes || a->chunk < j->lanes[a->lane].first ||
         a->chunk - j->lanes[a->lane].first >= j->lanes[a->lane].count)
         return err_set(e, ERR_USE, "message '%s': chunk %llu is not in lane %llu", m->id, (unsigned long long)a->chunk,
@@ -177,24 +200,31 @@ static int merge_lanes(struct job *j, struct err *e)
         struct lane *l = &j->lanes[j->merged];
         if (l->next < l->first + l->count)
             return 0;
-        if (l->open && sums_merge(&j->total, &l->sums, j->K, e) < 0)
-            return -1;
-        sums_release(&l->sums);
+        for (int s = 0; s < SETS; s++)
+            if (set_merge(&j->total[s], &l->sums[s], j, e) < 0)
+                return -1;
+        sets_release(l->sums);
         j->merged++;
     }
     return 0;
 }
 
+static int add_to(struct reduce *r, struct job *j, struct sums *x, const struct acts_view *a, struct err *e)
+{
+    if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
+        return -1;
+    return sums_add_rows(x, a, &r->scratch, r->par, e);
+}
+
 static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a, struct err *e)
 {
     struct lane *l = &j->lanes[a->lane];
+    struct acts_view plain = *a;
+    int held = r->o.holdout && a->chunk % r->o.holdout == r->o.holdout - 1;
 
-    if (!l->open) {
-        if (sums_init(&l->sums, j->K, e) < 0)
-            return -1;
-        l->open = 1;
-    }
-    if (sums_add_rows(&l->sums, a, &r->scratch, r->par, e) < 0)
+    plain.w = NULL;
+    if (add_to(r, j, &l->sums[held ? SET_HOLD : SET_MAIN], a, e) < 0 ||
+        (r->o.plain && !held && add_to(r, j, &l->sums[SET_PLAIN], &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
     l->next++;
@@ -237,21 +267,40 @@ static struct json *length_table(const struct sums *s)
     return all;
 }
 
-/* S moves out of the job into the message. */
+/* *data moves into the message as tensor name; nothing when it is NULL. */
+static int move_tensor(struct msg *m, const char *name, int ndim, const uint64_t *shape, double **data, struct err *e)
+{
+    struct tensor t;
+
+    if (!*data)
+        return 0;
+    if (tensor_borrow(&t, name, DT_F64, ndim, shape, *data, e) < 0)
+        return -1;
+    t.release = free;
+    t.owner = *data;
+    *data = NULL;
+    if (msg_add(m, &t, e) == 0)
+        return 0;
+    tensor_release(&t);
+    return -1;
+}
+
+/* The sums move out of the job. */
 static int move_sums(struct job *j, struct msg *m, struct err *e)
 {
-    uint64_t n = (uint64_t)j->K * (j->K + 1) / 2;
-    struct tensor s;
+    static const char *const name[SETS][2] = {{"S", "D"}, {"S.hold", "D.hold"}, {"S.plain", "D.plain"}};
+    const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2, square[2] = {j->K, j->K};
 
-    if (tensor_borrow(&s, "S", DT_F64, 1, &n, j->total.s, e) < 0)
-        return -1;
-    s.release = free;
-    s.owner = j->total.s;
-    j->total.s = NULL;
-    if (msg_add(m, &s, e) == 0)
-        return 0;
-    tensor_release(&s);
-    return -1;
+    for (int s = 0; s < SETS; s++)
+        if (move_tensor(m, name[s][0], 1, &triangle, &j->total[s].s, e) < 0 ||
+            move_tensor(m, name[s][1], 2, square, &j->total[s].d, e) < 0)
+            return -1;
+    return 0;
+}
+
+static struct problem_sums counts_of(const struct sums *s)
+{
+    return (struct problem_sums){.tokens = s->tokens, .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2};
 }
 
 /* The finished problem: S moves out of the job, the weights out of their message. */
@@ -260,7 +309,8 @@ static struct msg *job_problem(struct job *j, struct err *e)
     struct weights_view w;
     struct problem_view v;
     struct msg *m = NULL;
-    struct json *lengths = length_table(&j->total);
+    const struct sums *s = &j->total[SET_MAIN];
+    struct json *lengths = length_table(s);
 
     if (weights_read(j->weights, &w, e) < 0)
         goto out;
@@ -269,9 +319,10 @@ static struct msg *job_problem(struct job *j, struct err *e)
         goto out;
     }
     v = (struct problem_view){.block = j->block, .order = j->order, .sites = j->sites, .site = j->site,
-                              .modality = j->modality, .K = j->K, .tokens = j->total.tokens,
-                              .sequences = j->total.sequences, .sum_w = j->total.sum_w, .sum_w2 = j->total.sum_w2,
-                              .lengths = lengths, .prov = w.prov, .bytes_in = j->total.bytes};
+                              .modality = j->modality, .K = j->K, .tokens = s->tokens,
+                              .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2,
+                              .hold = counts_of(&j->total[SET_HOLD]), .plain = counts_of(&j->total[SET_PLAIN]),
+                              .lengths = lengths, .prov = w.prov, .bytes_in = s->bytes + j->total[SET_HOLD].bytes};
     v.nlinears = j->weights->ntensors;
     for (size_t i = 0; i < v.nlinears; i++)
         v.linear[i] = &j->weights->tensors[i];
@@ -344,7 +395,7 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
     if (r->done[a.order])
         return 0;
     j = job_of(r, a.order, a.modality, e);
-    if (!j || (!j->nlanes && job_start(j, *m, &a, e) < 0) || check_acts(j, *m, &a, e) < 0)
+    if (!j || (!j->nlanes && job_start(r, j, *m, &a, e) < 0) || check_acts(j, *m, &a, e) < 0)
         return -1;
     if (a.chunk < j->lanes[a.lane].next)
         return 0;

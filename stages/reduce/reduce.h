@@ -1,6 +1,8 @@
 /* reduce - raw sums over the calibration rows of each site, emitted as one problem when every chunk has been counted.
  *
- * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2, tokens, sequences, lengths (DESIGN 3.5).
+ * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2, tokens, sequences, lengths, and where the rows of
+ * the full-precision model come along also D = sum_t w_t (x~_t - x_t) x_t' (DESIGN 3.5). Two further sets may be kept from the same pass:
+ * the sums of held-out chunks, which are then not in the main ones, and those of the main chunks with every weight 1.
  * One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in chunk order within a lane, lanes in lane order, so the
  * sums do not depend on arrival, on workers or on threads. A chunk that was already counted is dropped; one that comes early waits.
  * Nothing is normalised here: whoever solves divides by sum w.
@@ -14,10 +16,15 @@
 
 struct reduce;
 
+struct reduce_opts {
+    uint64_t holdout;  /* every holdout-th chunk is held out; 0: none */
+    int plain;         /* keep the sums with weights 1 beside the weighted ones */
+};
+
 /* Takes the finished problem over (sets *m to NULL when it succeeds). */
 typedef int (*reduce_emit)(void *ctx, struct msg **m, struct err *e);
 
-struct reduce *reduce_open(struct par *par, reduce_emit emit, void *ctx, struct err *e); /* par: borrowed */
+struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit, void *ctx, struct err *e); /* par: borrowed */
 /* Counts one weights or acts message; *m is taken over. Emits a problem when it completes a site. */
 int reduce_push(struct reduce *r, struct msg **m, struct err *e);
 /* The stream has ended: every site must have been emitted (ERR_DATA names what is missing). */

@@ -10,24 +10,29 @@
 #include "../../common/wire/link.h"
 #include "reduce.h"
 
-struct reduce_opts {
+struct reduce_main_opts {
+    struct reduce_opts core;
     const char *in, *out;
-    int64_t threads, peers, status_fd;
+    int64_t threads, peers, status_fd, holdout;
     uint64_t credit;
     int zstd, quiet, verbose, insecure;
 };
 
 static const struct opt table[] = {
-    {"in", OPT_TEXT, offsetof(struct reduce_opts, in), "EP", "where rows come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
-    {"out", OPT_TEXT, offsetof(struct reduce_opts, out), "EP", "where problems go", 0, 0, NULL},
-    {"peers", OPT_INT, offsetof(struct reduce_opts, peers), "N", "forward workers whose end is the end of the stream", 1, 65536, NULL},
-    {"threads", OPT_INT, offsetof(struct reduce_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
-    {"credit", OPT_SIZE, offsetof(struct reduce_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
-    {"zstd", OPT_FLAG, offsetof(struct reduce_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},
-    {"status-fd", OPT_INT, offsetof(struct reduce_opts, status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL},
-    {"insecure", OPT_FLAG, offsetof(struct reduce_opts, insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL},
-    {"quiet", OPT_FLAG, offsetof(struct reduce_opts, quiet), NULL, "warnings and errors only", 0, 0, NULL},
-    {"verbose", OPT_FLAG, offsetof(struct reduce_opts, verbose), NULL, "more lines", 0, 0, NULL},
+    {"in", OPT_TEXT, offsetof(struct reduce_main_opts, in), "EP", "where rows come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
+    {"out", OPT_TEXT, offsetof(struct reduce_main_opts, out), "EP", "where problems go", 0, 0, NULL},
+    {"peers", OPT_INT, offsetof(struct reduce_main_opts, peers), "N", "forward workers whose end is the end of the stream", 1, 65536, NULL},
+    {"holdout", OPT_INT, offsetof(struct reduce_main_opts, holdout), "N",
+     "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)", 0, 1000000, NULL},
+    {"plain", OPT_FLAG, offsetof(struct reduce_main_opts, core.plain), NULL,
+     "keep the sums with every token weight 1 beside the weighted ones", 0, 0, NULL},
+    {"threads", OPT_INT, offsetof(struct reduce_main_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
+    {"credit", OPT_SIZE, offsetof(struct reduce_main_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
+    {"zstd", OPT_FLAG, offsetof(struct reduce_main_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},
+    {"status-fd", OPT_INT, offsetof(struct reduce_main_opts, status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL},
+    {"insecure", OPT_FLAG, offsetof(struct reduce_main_opts, insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct reduce_main_opts, quiet), NULL, "warnings and errors only", 0, 0, NULL},
+    {"verbose", OPT_FLAG, offsetof(struct reduce_main_opts, verbose), NULL, "more lines", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -62,7 +67,7 @@ static int pump(struct link *in, struct reduce *r, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct reduce_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
+    struct reduce_main_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
                             .status_fd = -1, .credit = (uint64_t)64 << 20};
     struct err e = {0};
     struct link *in = NULL, *out = NULL;
@@ -79,12 +84,13 @@ int main(int argc, char **argv)
     }
     rc = -1;
     status_init("reduce", (int)o.status_fd);
+    o.core.holdout = (uint64_t)o.holdout;
     par = par_open((size_t)o.threads, &e);
     in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
                                  .credit_messages = 64, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
     out = !in ? NULL : link_open(o.out, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve",
                                  .compress = o.zstd ? FRAME_ZSTD : FRAME_RAW, .insecure = o.insecure}, &e);
-    r = !out ? NULL : reduce_open(par, emit, out, &e);
+    r = !out ? NULL : reduce_open(&o.core, par, emit, out, &e);
     if (!r)
         goto out;
     rc = pump(in, r, &e);

@@ -1,7 +1,7 @@
 /* reduce_sum - see reduce_sum.h.
  *
  * Rows that all bear one weight c are summed unweighted and scaled once: weights of 1 then give the very bytes of no weights.
- * Rows of different weight are multiplied by sqrt(w) first (f32). Leaves out D, which needs a second stream of rows. */
+ * Rows of different weight are multiplied by sqrt(w) first (f32). D bears the same weights, on the drift x~ - x. */
 #include "reduce_sum.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 
-int sums_init(struct sums *x, size_t K, struct err *e)
+int sums_init(struct sums *x, size_t K, int with_d, struct err *e)
 {
     size_t n;
 
@@ -21,14 +21,29 @@ int sums_init(struct sums *x, size_t K, struct err *e)
     if (!x->s)
         return -1;
     memset(x->s, 0, n / 2 * sizeof *x->s);
+    if (!with_d)
+        return 0;
+    x->d = mem_raw(K * K, sizeof *x->d, e);
+    if (!x->d)
+        return -1;
+    memset(x->d, 0, K * K * sizeof *x->d);
     return 0;
 }
 
 void sums_release(struct sums *x)
 {
     free(x->s);
+    free(x->d);
     free(x->bins);
     memset(x, 0, sizeof *x);
+}
+
+void sums_scratch_release(struct sums_scratch *t)
+{
+    free(t->tile);
+    free(t->rows);
+    free(t->drift);
+    memset(t, 0, sizeof *t);
 }
 
 static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w, struct err *e)
@@ -79,19 +94,27 @@ static int count_rows(struct sums *x, const struct acts_view *a, struct err *e)
     }
     x->tokens += a->T;
     x->sequences += a->nseq;
-    x->bytes += a->x->bytes;
+    x->bytes += a->x->bytes + (a->xf ? a->xf->bytes : 0);
+    return 0;
+}
+
+/* *to = rows in f32 */
+static int widen(const struct acts_view *a, const struct tensor *x, float **to, size_t *cap, struct err *e)
+{
+    size_t n;
+
+    if (mem_mul(a->T, a->K, &n) < 0 || mem_grow((void **)to, cap, n, sizeof **to, e) < 0)
+        return -1;
+    if (dtype_to_f32(x->dtype, x->data, n, *to) < 0)
+        return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(x->dtype));
     return 0;
 }
 
 /* rows = sqrt(w) x, f32 */
 static int scale_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
-    size_t n;
-
-    if (mem_mul(a->T, a->K, &n) < 0 || mem_grow((void **)&t->rows, &t->rows_cap, n, sizeof *t->rows, e) < 0)
+    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
         return -1;
-    if (dtype_to_f32(a->x->dtype, a->x->data, n, t->rows) < 0)
-        return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(a->x->dtype));
     for (size_t i = 0; i < a->T; i++) {
         float r = sqrtf(a->w[i]);
         for (size_t k = 0; k < a->K; k++)
@@ -126,11 +149,44 @@ static int add_band(void *ctx, size_t band, size_t worker, struct err *e)
     return 0;
 }
 
+/* A band of rows of D. */
+static int add_drift_band(void *ctx, size_t band, size_t worker, struct err *e)
+{
+    struct add_job *j = ctx;
+    size_t end = ((band + 1) * BAND < j->K ? (band + 1) * BAND : j->K) * j->K;
+
+    (void)worker;
+    (void)e;
+    for (size_t i = band * BAND * j->K; i < end; i++)
+        j->s[i] += j->c * (double)j->tile[i];
+    return 0;
+}
+
+/* D += sum_t w_t (x~_t - x_t) x_t'; c: the weight of all rows when constant. */
+static int add_drift(struct sums *x, const struct acts_view *a, int constant, double c, struct sums_scratch *t, struct par *p,
+                     struct err *e)
+{
+    struct add_job j = {x->d, NULL, a->K, constant ? c : 1};
+
+    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 || widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
+        return -1;
+    for (size_t i = 0; i < a->T; i++)
+        for (size_t k = 0; k < a->K; k++) {
+            float d = t->drift[i * a->K + k] - t->rows[i * a->K + k];
+            t->drift[i * a->K + k] = constant ? d : d * a->w[i];
+        }
+    if (blas_cross(p, a->T, a->K, a->K, t->drift, a->K, t->rows, a->K, t->tile, a->K, e) < 0)
+        return -1;
+    j.tile = t->tile;
+    return par_for(p, (a->K + BAND - 1) / BAND, add_drift_band, &j, e);
+}
+
 int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
 {
     struct add_job j = {x->s, NULL, a->K, 1};
     const void *data = a->x->data;
     int constant = weight_is_constant(a->w, a->T, &j.c);
+    const double c = j.c;
     size_t n;
 
     if (count_rows(x, a, e) < 0)
@@ -146,7 +202,9 @@ int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch
                   constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)
         return -1;
     j.tile = t->tile;
-    return par_for(p, (a->K + BAND - 1) / BAND, add_band, &j, e);
+    if (par_for(p, (a->K + BAND - 1) / BAND, add_band, &j, e) < 0)
+        return -1;
+    return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }
 
 int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
@@ -155,6 +213,8 @@ int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
 
     for (size_t i = 0; i < n; i++)
         x->s[i] += y->s[i];
+    for (size_t i = 0; x->d && i < K * K; i++)
+        x->d[i] += y->d[i];
     x->sum_w += y->sum_w;
     x->sum_w2 += y->sum_w2;
     x->tokens += y->tokens;

@@ -16,22 +16,22 @@ struct length_bin {
 /* What is added up over the rows of a chunk, a lane or a site. */
 struct sums {
     double *s;               /* packed lower triangle, K(K+1)/2 */
+    double *d;               /* [K,K] sum_t w_t (x~_t - x_t) x_t'; NULL: not collected */
     double sum_w, sum_w2;
     uint64_t tokens, sequences, bytes;
     size_t nbins, bins_cap;
     struct length_bin *bins; /* in order of length */
 };
 
-/* tile: [K,K] f32; rows: weighted rows. Both grow as needed. */
+/* tile: [K,K] f32; rows, drift: [T,K] f32. All grow as needed. */
 struct sums_scratch {
-    float *tile;
-    size_t tile_cap;
-    float *rows;
-    size_t rows_cap;
+    float *tile, *rows, *drift;
+    size_t tile_cap, rows_cap, drift_cap;
 };
 
-int sums_init(struct sums *x, size_t K, struct err *e);
+int sums_init(struct sums *x, size_t K, int with_d, struct err *e);
 void sums_release(struct sums *x);
+void sums_scratch_release(struct sums_scratch *t);
 /* Adds the rows of one chunk. */
 int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
 /* x += y, element by element. */

@@ -44,7 +44,7 @@ static struct msg *acts(void)
                           .lengths = lengths};
     struct err e = {0};
     void *x;
-    struct msg *m = acts_write(&v, DT_BF16, &x, "forward", &e);
+    struct msg *m = acts_write(&v, DT_BF16, &x, NULL, "forward", &e);
 
     assert_non_null(m);
     memset(x, 0, 36);

@@ -56,7 +56,7 @@ static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
     for (size_t t = 0; weight && t < NT; t++)
         w[t] = weight[t >= 20];
     v.w = weight ? w : NULL;
-    m = acts_write(&v, type, &x, "test", &e);
+    m = acts_write(&v, type, &x, NULL, "test", &e);
     assert_non_null(m);
     for (size_t i = 0; i < NT * NK; i++)
         rows[i] = value(chunk, i);
@@ -90,7 +90,7 @@ static void reduce_all(const int *order, enum dtype type, const float *weight, s
 {
     struct err e = {0};
     struct par *par = par_open(threads, &e);
-    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
     struct msg *m;
 
     for (; *order >= 0; order++) {
@@ -164,7 +164,7 @@ static void a_missing_chunk_is_named(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
     struct msg *m;
 
     (void)state;
@@ -188,7 +188,7 @@ static void wrong_messages_are_refused(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(par, keep, NULL, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
     struct msg *m = msg_create(MSG_COMMIT, "test", &e);
 
     (void)state;
