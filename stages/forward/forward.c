@@ -14,6 +14,13 @@ struct held {
     struct chunk_view view;
 };
 
+/* One way through the model: the hidden states and, while a block runs, that block with the weights of this way. */
+struct way {
+    int full;                     /* the checkpoint's own weights; else those of the commits */
+    struct store *store;
+    struct block *block;
+};
+
 struct forward {
     struct model *model;
     struct forward_opts o;
@@ -21,7 +28,8 @@ struct forward {
     struct held *held;            /* in chunk order */
     size_t count, cap;
     uint64_t tokens;
-    struct store *store;
+    struct way way[2];            /* the one that is emitted as x; the full-precision one, as xf */
+    int ways;
     float *prev, *x;              /* [Tmax, Kmax] f32: input of the site before, of this one */
     size_t t_max, k_max;
     struct json *prov;
@@ -37,6 +45,9 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
     f->model = m;
     f->o = *o;
     f->c = model_config(m);
+    f->ways = o->dual ? 2 : 1;
+    f->way[0].full = o->order == FORWARD_FULL;
+    f->way[1].full = 1;
     for (int s = 0; s < SITE_COUNT; s++) {
         struct site_info info;
         site_describe(f->c, 0, (enum site)s, &info);
@@ -55,7 +66,10 @@ void forward_close(struct forward **fp)
     for (size_t i = 0; i < f->count; i++)
         msg_destroy(&f->held[i].msg);
     free(f->held);
-    store_close(&f->store);
+    for (int w = 0; w < 2; w++) {
+        block_close(&f->way[w].block);
+        store_close(&f->way[w].store);
+    }
     free(f->prev);
     free(f->x);
     json_destroy(&f->prov);
@@ -124,85 +138,93 @@ static struct rows rows_of(const struct chunk_view *v)
 }
 
 /* Room for all chunks, and their embeddings. */
-static int start(struct forward *f, struct err *e)
+static int start_way(struct forward *f, struct way *w, struct err *e)
 {
-    size_t n, item = dtype_size(f->o.acts);
+    size_t item = dtype_size(f->o.acts);
     void *h, *x;
 
-    f->store = store_open(f->o.mem, f->o.tmp, e);
-    if (!f->store)
+    w->store = store_open(f->o.mem / (uint64_t)f->ways, f->o.tmp, e);
+    if (!w->store)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
         size_t T = f->held[i].view.T;
-        if (T > f->t_max)
-            f->t_max = T;
-        if (store_add(f->store, T * f->c->d * sizeof(float), T * f->k_max * item, e) < 0)
+        if (store_add(w->store, T * f->c->d * sizeof(float), T * f->k_max * item, e) < 0)
             return -1;
     }
+    for (size_t i = 0; i < f->count; i++)
+        if (store_load(w->store, i, 0, &h, &x, e) < 0 ||
+            model_embed(f->model, f->held[i].view.ids, f->held[i].view.T, h, e) < 0 ||
+            store_save(w->store, i, 1, 0, e) < 0)
+            return -1;
+    return 0;
+}
+
+static int start(struct forward *f, struct err *e)
+{
+    size_t n;
+
+    for (size_t i = 0; i < f->count; i++)
+        if (f->held[i].view.T > f->t_max)
+            f->t_max = f->held[i].view.T;
     if (mem_mul(f->t_max, f->k_max, &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
     f->prev = mem_raw(n, sizeof *f->prev, e);
     f->x = mem_raw(n, sizeof *f->x, e);
     if (!f->prev || !f->x)
         return -1;
-    for (size_t i = 0; i < f->count; i++)
-        if (store_load(f->store, i, 0, &h, &x, e) < 0 ||
-            model_embed(f->model, f->held[i].view.ids, f->held[i].view.T, h, e) < 0 ||
-            store_save(f->store, i, 1, 0, e) < 0)
+    for (int w = 0; w < f->ways; w++)
+        if (start_way(f, &f->way[w], e) < 0)
             return -1;
     return 0;
 }
 
-/* acts = f's rows x, rounded; the same bytes go to the store. */
-static int emit_rows(struct forward *f, size_t i, const struct site_at *at, void *kept, const struct forward_io *io,
-                     struct err *e)
+/* The rows of one chunk on one way, rounded into out; the same bytes stay in the store for the product that follows. */
+static int way_rows(struct forward *f, struct way *w, size_t i, const struct site_at *at, void *out, struct err *e)
+{
+    struct rows r = rows_of(&f->held[i].view);
+    size_t item = dtype_size(f->o.acts), n = r.T * at->info.inputs;
+    size_t before = at->site == SITE_QKV ? 0 : r.T * at->before_inputs;
+    void *h, *kept;
+
+    if (store_load(w->store, i, before * item, &h, &kept, e) < 0)
+        return -1;
+    if (before && dtype_to_f32(f->o.acts, kept, before, f->prev) < 0)
+        return err_set(e, ERR_SYS, "rows of type %s cannot be read back", dtype_name(f->o.acts));
+    if (block_input(w->block, at->site, &r, h, before ? f->prev : NULL, f->x, e) < 0)
+        return -1;
+    dtype_from_f32(f->o.acts, f->x, n, out);
+    memcpy(kept, out, n * item);
+    return store_save(w->store, i, at->site == SITE_UP, n * item, e);
+}
+
+/* One site of one chunk, out. */
+static int site_chunk(struct forward *f, size_t i, const struct site_at *at, const struct forward_io *io, struct err *e)
 {
     const struct chunk_view *v = &f->held[i].view;
     struct acts_view a = {.block = at->block, .order = at->order, .sites = at->sites, .site = at->info.name,
                           .chunk = v->chunk, .chunks = v->chunks, .lane = v->lane, .lanes = v->lanes,
                           .modality = "text", .T = v->T, .K = at->info.inputs, .nseq = v->nseq, .w = v->weights,
                           .lengths = v->lengths};
+    void *x[2] = {NULL, NULL};
     struct msg *m;
-    void *x;
-    size_t n = v->T * at->info.inputs;
+    int rc = 0;
 
     a.lane_first = v->lane * v->chunks / v->lanes;
     a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
-    m = acts_write(&a, f->o.acts, &x, NULL, "forward", e);
+    m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
     if (!m)
         return -1;
     snprintf(m->run, sizeof m->run, "%s", f->run);
-    dtype_from_f32(f->o.acts, f->x, n, x);
-    memcpy(kept, x, n * dtype_size(f->o.acts));
-    if (io->emit(io->ctx, &m, e) < 0) {
-        msg_destroy(&m);
-        return -1;
-    }
-    return 0;
-}
-
-/* One site of one chunk: load, compute, emit, keep. */
-static int site_chunk(struct forward *f, struct block *b, size_t i, const struct site_at *at, const struct forward_io *io,
-                      struct err *e)
-{
-    const struct chunk_view *v = &f->held[i].view;
-    struct rows r = rows_of(v);
-    size_t item = dtype_size(f->o.acts);
-    size_t before = at->site == SITE_QKV ? 0 : v->T * at->before_inputs;
-    void *h, *kept;
-
-    if (store_load(f->store, i, before * item, &h, &kept, e) < 0)
-        return -1;
-    if (before && dtype_to_f32(f->o.acts, kept, before, f->prev) < 0)
-        return err_set(e, ERR_SYS, "rows of type %s cannot be read back", dtype_name(f->o.acts));
-    if (block_input(b, at->site, &r, h, before ? f->prev : NULL, f->x, e) < 0 ||
-        emit_rows(f, i, at, kept, io, e) < 0)
-        return -1;
-    return store_save(f->store, i, at->site == SITE_UP, v->T * at->info.inputs * item, e);
+    for (int w = 0; w < f->ways && rc == 0; w++)
+        rc = way_rows(f, &f->way[w], i, at, x[w], e);
+    if (rc == 0)
+        rc = io->emit(io->ctx, &m, e);
+    msg_destroy(&m);
+    return rc;
 }
 
 /* The end of a block for all chunks. */
-static int finish_block(struct forward *f, struct block *b, const struct site_at *at, struct err *e)
+static int finish_block(struct forward *f, struct way *w, const struct site_at *at, struct err *e)
 {
     size_t item = dtype_size(f->o.acts);
 
@@ -210,64 +232,66 @@ static int finish_block(struct forward *f, struct block *b, const struct site_at
         struct rows r = rows_of(&f->held[i].view);
         size_t n = r.T * at->info.inputs;
         void *h, *kept;
-        if (store_load(f->store, i, n * item, &h, &kept, e) < 0 ||
+        if (store_load(w->store, i, n * item, &h, &kept, e) < 0 ||
             dtype_to_f32(f->o.acts, kept, n, f->prev) < 0 ||
-            block_finish(b, &r, h, f->prev, e) < 0 || store_save(f->store, i, 1, 0, e) < 0)
+            block_finish(w->block, &r, h, f->prev, e) < 0 || store_save(w->store, i, 1, 0, e) < 0)
             return -1;
     }
+    block_close(&w->block);
     return 0;
 }
 
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
-static int load_weights(struct forward *f, struct block *b, const struct site_at *at, const struct forward_io *io,
-                        struct err *e)
+static int load_weights(struct way *w, const struct site_at *at, const struct forward_io *io, struct err *e)
 {
     struct msg *m = NULL;
     int rc;
 
-    if (f->o.order == FORWARD_FULL)
-        return block_load_site(b, at->site, e);
+    if (at->site != SITE_QKV)
+        block_drop_site(w->block, (enum site)(at->site - 1));
+    if (w->full)
+        return block_load_site(w->block, at->site, e);
     if (io->commit(io->ctx, at->order, &m, e) < 0)
         return -1;
-    rc = site_set_commit(b, at, m, e);
+    rc = site_set_commit(w->block, at, m, e);
     msg_destroy(&m);
     return rc;
 }
 
-static int run_site(struct forward *f, struct block *b, const struct site_at *at, const struct forward_io *io,
-                    struct err *e)
+static int run_site(struct forward *f, const struct site_at *at, const struct forward_io *io, struct err *e)
 {
-    if (f->count && f->held[0].view.chunk == 0 && site_emit_weights(f->model, at, f->prov, f->run, io, e) < 0)
+    if (f->held[0].view.chunk == 0 && site_emit_weights(f->model, at, f->prov, f->run, io, e) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
         if (io->progress)
             io->progress(io->ctx, at->block, at->info.name, i, f->count);
-        if (site_chunk(f, b, i, at, io, e) < 0)
+        if (site_chunk(f, i, at, io, e) < 0)
             return err_prefix(e, "block %zu, %s, chunk %llu", at->block, at->info.name,
                               (unsigned long long)f->held[i].view.chunk);
     }
-    if (at->site != SITE_QKV)
-        block_drop_site(b, (enum site)(at->site - 1));
-    return load_weights(f, b, at, io, e);
+    /* the full way first: it need not wait, and others are still solving */
+    for (int w = f->ways; w-- > 0;)
+        if (load_weights(&f->way[w], at, io, e) < 0)
+            return -1;
+    return 0;
 }
 
 static int run_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
 {
-    struct block *b = block_open(f->model, index, e);
     struct site_at at;
-    int rc = -1;
 
-    if (!b)
-        return -1;
+    for (int w = 0; w < f->ways; w++)
+        if (!(f->way[w].block = block_open(f->model, index, e)))
+            return -1;
     for (int s = 0; s < SITE_COUNT; s++) {
         site_at_init(&at, f->c, index, (enum site)s);
-        if (run_site(f, b, &at, io, e) < 0)
-            goto out;
+        if (run_site(f, &at, io, e) < 0)
+            return -1;
     }
-    rc = finish_block(f, b, &at, e);
-out:
-    block_close(&b);
-    return rc;
+    for (int w = f->ways; w-- > 0;)
+        if (finish_block(f, &f->way[w], &at, e) < 0)
+            return -1;
+    return 0;
 }
 
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e)

@@ -3,6 +3,8 @@
  * The core, without sockets. Order "site" (DESIGN 1): the rows of a site go out, then its commit is awaited, then the quantized weights of
  * that commit compute the rows of the next site; each token passes each block once. Order "full" needs no commits: every input is that of
  * the unquantized model, so a stream can be recorded without solvers.
+ * With dual a second set of hidden states goes through the unquantized weights; its rows travel beside as xf, for solvers that aim at the
+ * full-precision target. That doubles the arithmetic and the hidden states.
  * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
  * saw is what the model gets. The worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
 #ifndef PTQ_FORWARD_H
@@ -19,6 +21,7 @@ enum forward_order { FORWARD_SITE, FORWARD_FULL };
 struct forward_opts {
     enum dtype acts;          /* DT_BF16 or DT_F32 */
     enum forward_order order;
+    int dual;                 /* run the full-precision model beside and emit its rows too ("xf") */
     uint64_t mem;             /* bytes for hidden states */
     const char *tmp;          /* folder of the spill file */
 };

@@ -17,7 +17,7 @@ struct forward_main_opts {
     int acts, order;
     int64_t threads, status_fd;
     uint64_t mem;
-    int quiet, verbose;
+    int dual, quiet, verbose;
 };
 
 static const struct opt table[] = {
@@ -28,6 +28,8 @@ static const struct opt table[] = {
     {"follow", OPT_TEXT, offsetof(struct forward_main_opts, ends.follow), "DIR", "or: the output folder of ptq-write, for pipes", 0, 0, NULL},
     {"order", OPT_CHOICE, offsetof(struct forward_main_opts, order), "ORDER",
      "site: each input comes from the quantized weights before it\nfull: unquantized model throughout, needs no commits", 0, 0, "site|full"},
+    {"dual", OPT_FLAG, offsetof(struct forward_main_opts, dual), NULL,
+     "also run the full-precision model and send its rows beside (solvers that need D: gptaq, qep, ...)", 0, 0, NULL},
     {"acts", OPT_CHOICE, offsetof(struct forward_main_opts, acts), "TYPE", "type of the rows, on the wire and in the products that follow", 0, 0, "bf16|f32"},
     {"mem", OPT_SIZE, offsetof(struct forward_main_opts, mem), "BYTES", "memory for hidden states; the rest goes to a spill file", 0, 0, NULL},
     {"tmp", OPT_TEXT, offsetof(struct forward_main_opts, tmp), "DIR", "folder of the spill file (TMPDIR, else /var/tmp)", 0, 0, NULL},
@@ -55,6 +57,8 @@ static int check(const struct forward_main_opts *o, struct err *e)
     if (o->order == FORWARD_SITE && commits != 1)
         return err_set(e, ERR_USE, "order 'site' needs either --commits EP or --follow DIR, to get the quantized weights back "
                        "(or say --order full)");
+    if (o->order == FORWARD_FULL && o->dual)
+        return err_set(e, ERR_USE, "order 'full' has one stream only: leave --dual out");
     if (o->order == FORWARD_FULL && commits)
         return err_set(e, ERR_USE, "order 'full' takes no commits: leave --commits and --follow out");
     return 0;
@@ -83,7 +87,7 @@ int main(int argc, char **argv)
     status_init("forward", (int)o.status_fd);
     if (!(par = par_open((size_t)o.threads, &e)) || !(model = model_open(o.model, par, &e)))
         goto out;
-    f = forward_open(model, &(struct forward_opts){.acts = o.acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o.order,
+    f = forward_open(model, &(struct forward_opts){.acts = o.acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o.order, .dual = o.dual,
                                                    .mem = o.mem, .tmp = o.tmp}, &e);
     links = f ? forward_io_open(&o.ends, &e) : NULL;
     if (links)

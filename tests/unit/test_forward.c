@@ -294,6 +294,34 @@ static void commits_are_what_the_next_site_sees(void **state)
     recorder_clear(&b);
 }
 
+/* The second way is the unquantized model, whatever is committed. */
+static void dual_rows_are_those_of_the_full_model(void **state)
+{
+    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder a = {0}, b = {0};
+    size_t others = 0;
+
+    (void)state;
+    if (run(DIR, &o, &a, commit_8bit, &e) < 0)
+        fail_msg("%s", e.text);
+    o.order = FORWARD_FULL;
+    o.dual = 0;
+    assert_int_equal(run(DIR, &o, &b, NULL, &e), 0);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < a.n; i++) {
+        const struct tensor *x = msg_tensor(a.m[i], "x"), *xf = msg_tensor(a.m[i], "xf");
+        if (a.m[i]->kind != MSG_ACTS)
+            continue;
+        assert_non_null(xf);
+        assert_memory_equal(xf->data, msg_tensor(b.m[i], "x")->data, xf->bytes);
+        others += memcmp(x->data, xf->data, x->bytes) != 0;
+    }
+    assert_int_equal(others, 2 * 15); /* all but the first site of the first block */
+    recorder_clear(&a);
+    recorder_clear(&b);
+}
+
 static void a_commit_of_another_site_is_refused(void **state)
 {
     struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
@@ -340,6 +368,7 @@ int main(void)
         cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
         cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(commits_are_what_the_next_site_sees),
         cmocka_unit_test(a_commit_of_another_site_is_refused),
+        cmocka_unit_test(dual_rows_are_those_of_the_full_model),
     };
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }
