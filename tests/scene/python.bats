@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# python.bats - the reader and writer in Python against the C programs: each must take what the other made.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    wire=$BATS_TEST_DIRNAME/../../ops/python/ptqwire.py
+    seeds=$BATS_TEST_DIRNAME/../fuzz/corpus/frame
+    for module in msgpack zstandard numpy; do
+        python3 -c "import $module" 2>/dev/null || skip "no Python module $module here"
+    done
+}
+
+@test "Python's checksums are those of the specifications" {
+    cd "$(dirname "$wire")"
+    PYTHONDONTWRITEBYTECODE=1 run -0 python3 -c '
+import ptqwire as w
+assert w.crc32c(b"") == 0 and w.crc32c(b"123456789") == 0xe3069283
+assert w.xxh64(b"") == 0xef46db3751d8e999 and w.xxh64(b"abc") == 0x44bc2cf5ad770999
+assert w.xxh64(b"Nobody inspects the spammish repetition") == 0xfbcea83c8a378bf1'
+}
+
+# made.ptq: a message with a tensor of every type and codec, written by Python
+make_stream() {
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$wire") python3 -c '
+import numpy as np, ptqwire as w
+rng = np.random.default_rng(1)
+tensors = {}
+for name, code in w.DTYPES.items():
+    raw = rng.normal(size=2048).astype("<f4").tobytes()
+    array = np.frombuffer(raw, code) if name in ("F32", "F64", "BF16") else rng.integers(0, 2, 999).astype(code)
+    tensors["t." + name] = (name, array[:array.size // 3 * 3].reshape(3, -1))
+with open("made.ptq", "wb") as f:
+    w.write_stream(f, [w.Message("chunk", f"c{i}", meta={"x": 0.1, "list": [1, None, True, "é"]}, tensors=tensors)
+                       for i in range(3)], '"$1"')
+'
+}
+
+@test "C reads what Python writes, raw and packed, the same" {
+    make_stream False
+    cp made.ptq raw.ptq
+    make_stream True
+    [ "$(stat -c %s made.ptq)" -lt "$(stat -c %s raw.ptq)" ]
+    run -0 ptq-diff raw.ptq made.ptq
+    [ "$output" = "39 tensors equal, 0 differences" ]
+}
+
+@test "Python reads what C packs, the same" {
+    make_stream False
+    run -0 --separate-stderr ptq-cat --in made.ptq --out packed.ptq --compress zstd
+    [ "$(stat -c %s packed.ptq)" -lt "$(stat -c %s made.ptq)" ]
+    run -0 python3 "$wire" copy packed.ptq again.ptq
+    run -0 ptq-diff made.ptq again.ptq
+    [ "$output" = "39 tensors equal, 0 differences" ]
+}
+
+@test "Python refuses a stream that is cut off, damaged, or without end mark" {
+    make_stream True
+    head -c 3000 made.ptq >cut.ptq
+    run -1 python3 "$wire" list cut.ptq
+    [[ $output == *truncated* ]]
+    printf '\377' | dd of=made.ptq bs=1 seek=2000 conv=notrunc status=none
+    run -1 python3 "$wire" list made.ptq
+    [[ $output == *damaged* ]]
+    run -1 python3 "$wire" list "$seeds/chunk.ptq"
+    [[ $output == *"no end mark"* ]]
+}
+
+@test "Python receives from a socket: hello, credit, end" {
+    python3 -c "import zmq" 2>/dev/null || skip "no Python module zmq here"
+    run -0 --separate-stderr ptq-cat --make 20 --size 1K --out made.ptq
+    timeout 30 ptq-cat --quiet --in made.ptq --out "@ipc://$PWD/s" &
+    run -0 timeout 30 python3 "$wire" recv "ipc://$PWD/s"
+    wait $!
+    [ "${lines[0]%% data*}" = "chunk made/0" ]
+    [ "${lines[20]}" = "complete: 20 messages" ]
+}

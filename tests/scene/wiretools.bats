@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# wiretools.bats - ptq-inspect and ptq-diff on streams and files.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    seeds=$BATS_TEST_DIRNAME/../fuzz/corpus/frame
+    ptq-cat --quiet --make 3 --size 1K --out three.ptq
+    ptq-cat --quiet --make 4 --size 1K --out four.ptq
+}
+
+@test "misuse and help" {
+    run -100 ptq-inspect
+    run -100 ptq-diff three.ptq
+    run -100 ptq-diff - -
+    run -100 ptq-inspect no-such-file
+    [[ $output == "inspect: fatal: cannot open 'no-such-file'"* ]]
+    : >empty
+    run -100 ptq-inspect empty
+    echo '{"not": "tensors"}' >text
+    run -100 ptq-inspect text
+    run -100 ptq-diff three.ptq text
+    run -0 ptq-inspect --help
+    run -0 ptq-diff --version
+}
+
+@test "inspect lists messages, tensors and totals" {
+    run -0 ptq-inspect three.ptq
+    [ "${lines[0]%%  *}" = "chunk made/0" ]
+    [[ ${lines[2]} == "  data  U8 [1024]  1024 bytes  min "* ]]
+    [[ ${lines[9]} == "total  3 chunk  "* ]]
+    run -0 ptq-inspect --json - <three.ptq
+    [ "${#lines[@]}" = 4 ]
+    [[ ${lines[3]} == *'"counts":{"chunk":3}'* ]]
+}
+
+@test "inspect of a stream without its end: listed, then refused" {
+    run -1 ptq-inspect "$seeds/solution.ptq"
+    [[ $output == *"q.codes  U8 [5, 4]  20 bytes  min 7 max 7 mean 7 "* ]]
+    [[ $output == *"without an end mark"* ]]
+    head -c 1500 three.ptq >cut.ptq
+    run -1 ptq-inspect cut.ptq
+    [[ $output == "chunk made/0"*"truncated"* ]]
+}
+
+@test "diff: equal, packed differently, missing, changed" {
+    run -0 ptq-diff three.ptq three.ptq
+    [ "$output" = "3 tensors equal, 0 differences" ]
+    ptq-cat --quiet --in three.ptq --out packed.ptq --compress zstd
+    run -0 ptq-diff three.ptq - <packed.ptq
+    run -1 ptq-diff three.ptq four.ptq
+    [ "${lines[0]}" = "chunk made/3: only in the second" ]
+    [ "${lines[1]}" = "3 tensors equal, 1 differences" ]
+    run -1 ptq-diff --json four.ptq three.ptq
+    [ "${lines[0]}" = '{"message":"chunk made/3","what":"","how":"only in the first"}' ]
+    ptq-cat --quiet --make 3 --size 2K --out other.ptq
+    run -1 ptq-diff three.ptq other.ptq
+    [ "${lines[0]}" = "chunk made/0: data: U8 [1024] against U8 [2048]" ]
+}
