@@ -1,0 +1,18 @@
+/* fuzz_docs - one line of a .jsonl file from anywhere: refused, or a document with either text or ids. */
+#include <stdlib.h>
+#include "../../common/text/docs.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct doc d;
+    struct err e = {0};
+
+    if (doc_parse((const char *)data, size, "line", &d, &e) != 0)
+        return 0;
+    if (!d.text == !d.ids || (d.text && d.text[d.length]) || (d.ids && d.count == 0))
+        abort();
+    doc_release(&d);
+    return 0;
+}
