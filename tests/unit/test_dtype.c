@@ -180,6 +180,12 @@ static void test_vector_equals_scalar(void **state)
         dtype_from_f32(DT_F16, x, n, h);
         for (size_t i = 0; i < n; i++)
             assert_int_equal(h[i], f32_to_f16(x[i]));
+        dtype_from_f32(DT_BF16, x, n, h);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(h[i], f32_to_bf16(x[i]));
+        dtype_to_f32(DT_BF16, h, n, x);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(f32_to_bf16(x[i]), h[i]);
     }
 }
 
