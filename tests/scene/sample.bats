@@ -36,14 +36,17 @@ setup() {
     run -0 ptq-sample --model bare --data ids.jsonl --tokens 11 --length 4 --out ids.ptq
     [[ $output == *"2 rows of 4 = 8 tokens"* ]]
     [[ $output == *"3 tokens of the budget make no row"* ]]
-    [ -s ids.ptq ]
+    run -0 ptq-inspect ids.ptq
+    [[ $output == *"chunk c0"*'"chunks":1'*'"stage":"sample"'*'"mode":"concat"'* ]]
+    [[ $output == *"ids  I32 [8]  32 bytes  min 1 max 8 "* ]]
+    [[ $output == *"lengths  I32 [2]  8 bytes  min 4 max 4 "* ]]
 }
 
 @test "two workers get all chunks between them, whatever their speed" {
     end=ipc://$BATS_TEST_TMPDIR/s
-    ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out "@$end" --peers 2 &
-    ptq-cat --quiet --in "$end" --out one.ptq &
-    ptq-cat --quiet --in "$end" --out two.ptq
+    timeout 60 ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out "@$end" --peers 2 &
+    timeout 60 ptq-cat --quiet --in "$end" --out one.ptq &
+    timeout 60 ptq-cat --quiet --in "$end" --out two.ptq
     wait
     ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out all.ptq
     ends=$(($(wc -c <one.ptq) + $(wc -c <two.ptq) - $(wc -c <all.ptq)))
