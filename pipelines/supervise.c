@@ -39,7 +39,7 @@ static void on_stderr(void *ctx, struct child *c, char *text)
     dprintf(2, "%s\n", text);
     if (c->log)
         fprintf(c->log, "%s\n", text);
-    if (*text)
+    if (*text && (!strstr(c->last, ": fatal: ") || strstr(text, ": fatal: ")))
         snprintf(c->last, sizeof c->last, "%s", text);
 }
 

@@ -48,7 +48,9 @@ static int options_set(struct zsock *z, const char *url, const char *identity, s
         bad |= option_set(z->sock, ZMQ_IPV6, 1);
     if (z->bound)
         return bad | option_set(z->sock, ZMQ_ROUTER_MANDATORY, 1) | option_set(z->sock, ZMQ_ROUTER_HANDOVER, 1);
-    return bad | option_set(z->sock, ZMQ_IMMEDIATE, 1) | zmq_setsockopt(z->sock, ZMQ_ROUTING_ID, identity, strlen(identity));
+    /* Not ZMQ_IMMEDIATE: with it a broken connection takes along what had come in by it and was not read yet, so the acknowledgement of an
+     * end by a peer that then closes could be lost on a busy machine. */
+    return bad | zmq_setsockopt(z->sock, ZMQ_ROUTING_ID, identity, strlen(identity));
 }
 
 static int watch_open(struct zsock *z)
