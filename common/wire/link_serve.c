@@ -198,7 +198,7 @@ static int receive_one(struct sock *s)
     return 1;
 }
 
-/* A connector says hello until somebody answers. */
+/* A connector says hello after each connection, until somebody answers. Without one it would only pile up. */
 static void hello_tick(struct sock *s)
 {
     if (s->bound || !s->npeers || s->hello_at <= 0 || s->now < s->hello_at || s->failed)
@@ -228,7 +228,7 @@ static void peer_tick(struct sock *s, struct peer *p)
         peer_lost(s, p, ERR_SYS, why);
         return;
     }
-    if (s->now - p->sent >= quiet && s->hello_at <= 0)
+    if (s->now - p->sent >= quiet && (s->bound || p->down <= 0))
         peer_say(s, p, peer_control_new(s, MSG_PING));
 }
 
@@ -250,6 +250,8 @@ static void change_take(struct sock *s, int bits)
             s->probe_until = s->now + 10 * PROBE_S;
         return;
     }
+    if (bits & ZS_DOWN)
+        s->hello_at = 0;
     if ((bits & ZS_DOWN) && s->peer[0]->down <= 0)
         s->peer[0]->down = s->now;
     if (bits & ZS_UP)

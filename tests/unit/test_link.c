@@ -584,7 +584,7 @@ static struct zsock *raw_open(int version)
     return z;
 }
 
-/* The next control message that is not a ping. */
+/* The next message that is neither ping nor credit. */
 static struct msg *raw_recv(struct zsock *z)
 {
     const struct frame_limits lim = FRAME_LIMITS_DEFAULT;
@@ -602,7 +602,7 @@ static struct msg *raw_recv(struct zsock *z)
         m = frame_decode(parts, n, &lim, &e);
         free(parts);
         assert_non_null(m);
-        if (m->kind != MSG_PING)
+        if (m->kind != MSG_PING && m->kind != MSG_CREDIT)
             return m;
         msg_destroy(&m);
     }

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# link.bats - streams between real processes: pipes, files and sockets joined by ptq-cat; cut short, killed, refused.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    at=ipc://$BATS_TEST_TMPDIR/s/a
+}
+
+teardown() {
+    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+}
+
+ends_with() { # STATUS PID: waits for a process of this shell
+    local status=0
+    wait "$2" || status=$?
+    [ "$status" = "$1" ] || { echo "exit status $status instead of $1"; return 1; }
+}
+
+make_stream() { # N SIZE FILE
+    ptq-cat --quiet --make "$1" --size "$2" --out "$3"
+}
+
+@test "help goes to standard output with 0, misuse is 100" {
+    run -0 --separate-stderr ptq-cat --help
+    [[ $output == *"--in ENDPOINT"* ]]
+    run -100 ptq-cat --make
+    run -100 ptq-cat --quiet --in no-such-file --out x
+    [[ $output == "cat: fatal: cannot open 'no-such-file': No such file or directory" ]]
+    run -100 ptq-cat --quiet --make 1 --out @tcp://0.0.0.0:5999
+    [[ $output == *"--insecure"* ]]
+}
+
+@test "a stream is the same after a pipe, a file and a socket, whichever end binds" {
+    make_stream 20 300K a.ptq
+    ptq-cat --quiet <a.ptq | ptq-cat --quiet >b.ptq
+    cmp a.ptq b.ptq
+    ptq-cat --quiet --in "@$at" --out c.ptq &
+    run -0 ptq-cat --quiet --in a.ptq --out "$at"
+    wait $!
+    cmp a.ptq c.ptq
+    ptq-cat --quiet --in a.ptq --out "@$at" &
+    run -0 ptq-cat --quiet --in "$at" --out d.ptq
+    wait $!
+    cmp a.ptq d.ptq
+    [ "$(stat -c %a s)" = 700 ]
+}
+
+@test "zstd on the way changes no tensor" {
+    make_stream 5 1M a.ptq
+    ptq-cat --quiet --compress zstd --in a.ptq --out z.ptq
+    [ "$(stat -c %s z.ptq)" -lt 100000 ]
+    ptq-cat --quiet --in z.ptq --out b.ptq
+    cmp a.ptq b.ptq
+}
+
+@test "a pipe that is cut is incomplete, and so is what was made of it" {
+    make_stream 5 10K a.ptq
+    size=$(stat -c %s a.ptq)
+    for cut in 1 100 $((size / 2)) $((size - 1)); do
+        head -c "$cut" a.ptq >cut.ptq
+        run -1 ptq-cat --quiet --in cut.ptq --out b.ptq
+        run -1 ptq-cat --quiet --in b.ptq --out /dev/null
+        [[ $output == *incomplete* ]]
+    done
+    : >empty.ptq
+    run -1 ptq-cat --quiet --in empty.ptq --out /dev/null
+    [[ $output == *"without an end mark"* ]]
+    cat a.ptq a.ptq >two.ptq
+    run -1 ptq-cat --quiet --in two.ptq --out /dev/null
+    [[ $output == *"follows the end mark"* ]]
+}
+
+@test "a sender cut short makes the receiver fail with its reason, over a socket too" {
+    make_stream 5 10K a.ptq
+    head -c 20000 a.ptq >cut.ptq
+    ptq-cat --quiet --in "@$at" --out b.ptq 2>said &
+    run -1 ptq-cat --quiet --in cut.ptq --out "$at"
+    ends_with 1 $!
+    grep -q "incomplete" said
+    grep -q "truncated" said
+}
+
+@test "two senders, one receiver: all that both sent, once both have ended" {
+    make_stream 10 1K a.ptq
+    ptq-cat --in "@$at" --peers-in 2 --out b.ptq 2>said &
+    run -0 ptq-cat --quiet --in a.ptq --out "$at"
+    run -0 ptq-cat --quiet --in a.ptq --out "$at"
+    wait $!
+    grep -q "in: 20 messages" said
+}
+
+@test "one sender to two: any divides, all repeats" {
+    make_stream 10 1K a.ptq
+    ptq-cat --quiet --in a.ptq --route all --peers-out 2 --out "@$at" &
+    ptq-cat --quiet --in "$at" --out b.ptq &
+    run -0 ptq-cat --quiet --in "$at" --out c.ptq
+    wait %1 %2
+    cmp a.ptq b.ptq
+    cmp a.ptq c.ptq
+    ptq-cat --quiet --in a.ptq --peers-out 2 --out "@$at" &
+    ptq-cat --in "$at" --out b.ptq 2>said.b &
+    ptq-cat --in "$at" --out c.ptq 2>said.c
+    wait
+    n=$(sed -n 's/.* in: \([0-9]*\) messages.*/\1/p; s/^cat: in: \([0-9]*\) messages.*/\1/p' said.b said.c | paste -sd+ | bc)
+    [ "$n" = 10 ]
+}
+
+@test "another run is refused, and both say why" {
+    make_stream 1 1K a.ptq
+    ptq-cat --quiet --run aaa --in "@$at" --out b.ptq 2>said &
+    run -100 ptq-cat --quiet --run bbb --in a.ptq --out "$at"
+    [[ $output == *"run bbb where run aaa is going on"* ]]
+    run -0 ptq-cat --quiet --run aaa --in a.ptq --out "$at"
+    wait %1
+    grep -q "run bbb where run aaa is going on" said
+}
+
+# Starts a sender that reads the fifo "slow" and a receiver, and lets one whole message through.
+hanging_pair() {
+    mkfifo slow got
+    ptq-cat --quiet --as forward --in slow --out "$at" 2>said &
+    victim=$!
+    exec 7>slow
+    ptq-cat --quiet --as reduce --in "@$at" --out got 2>heard 7>&- &
+    reader=$!
+    exec 8<got
+    make_stream 0 1K end.ptq
+    make_stream 1 1K one.ptq
+    head -c $(($(stat -c %s one.ptq) - $(stat -c %s end.ptq))) one.ptq >&7
+    head -c 100 <&8 >/dev/null
+}
+
+@test "a killed sender is reported within seconds, by name" {
+    hanging_pair
+    kill -9 $victim
+    SECONDS=0
+    ends_with 111 $reader
+    [ $SECONDS -le 5 ]
+    grep -q "forward (peer 0 at ipc:.*) is gone" heard
+}
+
+@test "SIGTERM drains: the stream is ended as cut short" {
+    hanging_pair
+    kill -TERM $victim
+    ends_with 1 $victim
+    ends_with 1 $reader
+    grep -q "asked to stop" heard
+}
