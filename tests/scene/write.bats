@@ -137,6 +137,7 @@ start_writer() { # ARG...
 }
 
 @test "commits go to every peer, also to one that comes late" {
+    command -v ptq-cat >/dev/null || skip "ptq-cat is not built"
     ep=ipc://$BATS_TEST_TMPDIR/commits
     mkfifo feed
     ptq-write --verbose --model "$in/model" --in feed --commits "@$ep" --commit-peers 2 out 2>log &
