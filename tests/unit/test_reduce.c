@@ -64,6 +64,20 @@ static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
     return m;
 }
 
+/* The same with rows of the full-precision model: x plus a drift. */
+static struct msg *dual_of(uint64_t chunk, const float *weight)
+{
+    struct err e = {0};
+    struct msg *m = acts_of(chunk, DT_F32, weight);
+    const float *x = msg_tensor(m, "x")->data;
+    uint64_t shape[2] = {NT, NK};
+    float *xf = msg_add_new(m, "xf", DT_F32, 2, shape, &e);
+
+    for (size_t i = 0; i < NT * NK; i++)
+        xf[i] = x[i] + 0.125f * value(chunk + 1000, i);
+    return m;
+}
+
 static struct msg *weights_of(void)
 {
     struct err e = {0};
@@ -134,6 +148,82 @@ static void sums_are_those_of_plain_loops(void **state)
             assert_true(fabs(s[i * (i + 1) / 2 + j] - want) <= (NT + 4) * 6e-8 * size);
         }
     msg_destroy(&kept);
+}
+
+/* D, held-out chunks and sums without weights of one pass against plain loops. */
+static void assert_set(const struct tensor *S, const struct tensor *D, const uint64_t *chunks, const float *weight)
+{
+    const double *s = S->data, *d = D->data;
+
+    for (size_t i = 0; i < NK; i++)
+        for (size_t j = 0; j < NK; j++) {
+            double want_s = 0, want_d = 0, size_s = 0, size_d = 0;
+            for (const uint64_t *c = chunks; *c < CHUNKS; c++)
+                for (size_t t = 0; t < NT; t++) {
+                    double w = weight ? (double)weight[t >= 20] : 1, xj = (double)value(*c, t * NK + j);
+                    float xi = value(*c, t * NK + i), xf = xi + 0.125f * value(*c + 1000, t * NK + i);
+                    double drift = (double)(xf - xi);
+                    want_s += w * (double)xi * xj;
+                    size_s += w * fabs((double)xi * xj);
+                    want_d += w * drift * xj;
+                    size_d += w * fabs(drift * xj);
+                }
+            if (j <= i)
+                assert_true(fabs(s[i * (i + 1) / 2 + j] - want_s) <= (NT + 4) * 6e-8 * size_s);
+            assert_true(fabs(d[i * NK + j] - want_d) <= (NT + 4) * 6e-8 * size_d);
+        }
+}
+
+static void one_pass_keeps_all_sets(void **state)
+{
+    const float weight[2] = {0.25f, 2};
+    struct reduce_opts o = {.holdout = 3, .plain = 1};
+    struct err e = {0};
+    struct par *par = par_open(2, &e);
+    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct problem_view v;
+    struct msg *m;
+
+    (void)state;
+    for (uint64_t c = 0; c < CHUNKS; c++) {
+        m = dual_of(c, weight);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0 || problem_read(kept, &v, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(v.tokens, 5 * NT);
+    assert_int_equal(v.hold.tokens, 2 * NT);
+    assert_int_equal(v.plain.tokens, 5 * NT);
+    assert_true(fabs(v.plain.sum_w - 5 * NT) < 1e-9);
+    assert_true(fabs(v.hold.sum_w - 2 * (20 * 0.25 + 30 * 2)) < 1e-9);
+    assert_set(v.S, v.D, (const uint64_t[]){0, 1, 3, 4, 6, CHUNKS}, weight);
+    assert_set(v.hold.S, v.hold.D, (const uint64_t[]){2, 5, CHUNKS}, weight);
+    assert_set(v.plain.S, v.plain.D, (const uint64_t[]){0, 1, 3, 4, 6, CHUNKS}, NULL);
+    msg_destroy(&kept);
+    reduce_close(&r);
+    par_close(&par);
+}
+
+static void sets_that_cannot_be_are_refused(void **state)
+{
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){.holdout = CHUNKS + 1}, par, keep, NULL, &e);
+    struct msg *m = dual_of(0, NULL);
+
+    (void)state;
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_non_null(strstr(e.text, "held out"));
+    reduce_close(&r);
+    r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
+    m = dual_of(0, NULL);
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    m = acts_of(1, DT_F32, NULL);
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_non_null(strstr(e.text, "full-precision"));
+    reduce_close(&r);
+    par_close(&par);
 }
 
 static void assert_same_sums(const int *order, enum dtype type, const float *weight, size_t threads)
@@ -214,6 +304,8 @@ int main(void)
         cmocka_unit_test(wrong_messages_are_refused),
         cmocka_unit_test(a_missing_chunk_is_named),
         cmocka_unit_test(sums_are_those_of_plain_loops),
+        cmocka_unit_test(sets_that_cannot_be_are_refused),
+        cmocka_unit_test(one_pass_keeps_all_sets),
         cmocka_unit_test(arrival_and_threads_change_no_byte),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
