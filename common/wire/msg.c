@@ -175,3 +175,29 @@ uint64_t msg_checksum(const struct msg *m)
     }
     return hash_end(&h);
 }
+
+struct msg *msg_borrow(const struct msg *m, struct err *e)
+{
+    struct msg *b = msg_create(m->kind, m->stage, e);
+    struct tensor t;
+
+    if (!b)
+        return NULL;
+    memcpy(b->id, m->id, sizeof b->id);
+    memcpy(b->run, m->run, sizeof b->run);
+    json_destroy(&b->meta);
+    b->meta = json_copy(m->meta);
+    if (!b->meta) {
+        err_set(e, ERR_SYS, "%s '%s': out of memory for its metadata", msg_kind_name(m->kind), m->id);
+        goto fail;
+    }
+    for (size_t i = 0; i < m->ntensors; i++) {
+        const struct tensor *x = &m->tensors[i];
+        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, x->data, e) < 0 || msg_add(b, &t, e) < 0)
+            goto fail;
+    }
+    return b;
+fail:
+    msg_destroy(&b);
+    return NULL;
+}

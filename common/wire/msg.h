@@ -48,6 +48,8 @@ const struct tensor *msg_need(const struct msg *m, const char *name, enum dtype 
 /* Name of a site's message: "b3.attn.qkv", with "@image" behind it when the modality is not text (NULL: text), and suffix at the end
  * ("/c12" for a chunk, "/w" for weights, "" for problem, solution and commit). */
 int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *modality, const char *suffix, struct err *e);
+/* The same message over m's tensors, which it borrows: m must outlive it. */
+struct msg *msg_borrow(const struct msg *m, struct err *e);
 size_t msg_bytes(const struct msg *m);  /* raw bytes of all tensors + a little: what credit counts */
 /* Order-free checksum of a data message: 64-bit hash over kind, id and the CRC32C of each tensor. The end mark carries their sum. */
 uint64_t msg_checksum(const struct msg *m);

@@ -12,7 +12,7 @@
 
 struct reduce_main_opts {
     struct reduce_opts core;
-    const char *in, *out;
+    const char *in, *out, *record;
     int64_t threads, peers, status_fd, holdout;
     uint64_t credit;
     int zstd, quiet, verbose, insecure;
@@ -21,6 +21,7 @@ struct reduce_main_opts {
 static const struct opt table[] = {
     {"in", OPT_TEXT, offsetof(struct reduce_main_opts, in), "EP", "where rows come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
     {"out", OPT_TEXT, offsetof(struct reduce_main_opts, out), "EP", "where problems go", 0, 0, NULL},
+    {"record", OPT_TEXT, offsetof(struct reduce_main_opts, record), "FILE", "also keep the problems in a file, to solve them again later", 0, 0, NULL},
     {"peers", OPT_INT, offsetof(struct reduce_main_opts, peers), "N", "forward workers whose end is the end of the stream", 1, 65536, NULL},
     {"holdout", OPT_INT, offsetof(struct reduce_main_opts, holdout), "N",
      "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)", 0, 1000000, NULL},
@@ -43,9 +44,46 @@ static const struct opt_spec spec = {
     "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).", 0, 0,
 };
 
+struct outs {
+    struct link *out, *record; /* record: NULL, or a file */
+};
+
 static int emit(void *ctx, struct msg **m, struct err *e)
 {
-    return link_send(ctx, m, e);
+    struct outs *o = ctx;
+    struct msg *copy = o->record ? msg_borrow(*m, e) : NULL;
+    int rc = !o->record ? 0 : copy ? link_send(o->record, &copy, e) : -1;
+
+    msg_destroy(&copy);
+    return rc < 0 ? -1 : link_send(o->out, m, e);
+}
+
+static struct link *open_out(const struct reduce_main_opts *o, const char *endpoint, struct err *e)
+{
+    return link_open(endpoint, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve", .insecure = o->insecure,
+                                                             .compress = o->zstd ? FRAME_ZSTD : FRAME_RAW}, e);
+}
+
+/* The record is an ordinary file: its end mark is written like that of any stream. */
+static int open_outs(const struct reduce_main_opts *o, struct outs *outs, struct err *e)
+{
+    if (!(outs->out = open_out(o, o->out, e)))
+        return -1;
+    if (!o->record)
+        return 0;
+    outs->record = open_out(o, o->record, e);
+    if (outs->record && link_is_socket(outs->record))
+        return err_set(e, ERR_USE, "--record takes the name of a file, not '%s'", o->record);
+    return outs->record ? 0 : -1;
+}
+
+static int end_outs(struct outs *o, int rc, struct err *e)
+{
+    int ok = rc == 0;
+
+    if (o->record && link_end(o->record, ok, ok ? NULL : e->text, ok ? e : NULL) < 0)
+        rc = -1;
+    return link_end(o->out, ok, ok ? NULL : e->text, ok ? e : NULL) < 0 ? -1 : rc;
 }
 
 static int pump(struct link *in, struct reduce *r, struct err *e)
@@ -70,7 +108,8 @@ int main(int argc, char **argv)
     struct reduce_main_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
                             .status_fd = -1, .credit = (uint64_t)64 << 20};
     struct err e = {0};
-    struct link *in = NULL, *out = NULL;
+    struct link *in = NULL;
+    struct outs outs = {NULL, NULL};
     struct reduce *r = NULL;
     struct par *par = NULL;
     int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
@@ -88,21 +127,17 @@ int main(int argc, char **argv)
     par = par_open((size_t)o.threads, &e);
     in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
                                  .credit_messages = 64, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
-    out = !in ? NULL : link_open(o.out, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve",
-                                 .compress = o.zstd ? FRAME_ZSTD : FRAME_RAW, .insecure = o.insecure}, &e);
-    r = !out ? NULL : reduce_open(&o.core, par, emit, out, &e);
-    if (!r)
+    if (!in || open_outs(&o, &outs, &e) < 0 || !(r = reduce_open(&o.core, par, emit, &outs, &e)))
         goto out;
-    rc = pump(in, r, &e);
-    if (link_end(out, rc == 0, rc < 0 ? e.text : NULL, rc < 0 ? NULL : &e) < 0)
-        rc = -1;
+    rc = end_outs(&outs, pump(in, r, &e), &e);
 out:
     if (rc < 0)
         log_fatal(&e);
     status_end();
     reduce_close(&r);
     link_close(&in);
-    link_close(&out);
+    link_close(&outs.out);
+    link_close(&outs.record);
     par_close(&par);
     return rc < 0 ? err_exit(&e) : 0;
 }
