@@ -4,7 +4,8 @@
  * Checkpoints: plain (F32/F16/BF16) and GPTQ v1 (dequantized on load: f16 scale times (code - zero), exact in f32).
  * All arithmetic f32 as the reference does it (RMSNorm: mean of squares in f32; softmax f32), products by blas.h. Rows of one chunk are whole
  * sequences one after the other; attention never crosses a sequence; positions start at 0 in each. Results of a chunk do not depend on
- * threads or on other chunks. Shapes: T tokens of the chunk, d hidden, K inputs of a site, N rows of a linear. */
+ * threads or on other chunks. One thread at a time calls into a model and its blocks (scratch is shared); the work inside runs on
+ * the par given to model_open. Shapes: T tokens of the chunk, d hidden, K inputs of a site, N rows of a linear. */
 #ifndef PTQ_MODEL_H
 #define PTQ_MODEL_H
 
@@ -42,7 +43,7 @@ struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* The linears of a site as the checkpoint has them (f32). NaN or infinite weights: an error that names the tensor. */
 int block_load_site(struct block *b, enum site s, struct err *e);
-/* Replaces linear i of a site by w [N,K] f32 (taken over: freed by the block), e.g. dequantized codes of a commit. */
+/* Replaces linear i of a site by w [N,K] f32 (taken over, also on an error: freed by the block), e.g. dequantized codes of a commit. */
 int block_set_linear(struct block *b, enum site s, size_t i, float *w, struct err *e);
 void block_drop_site(struct block *b, enum site s);   /* frees its linears */
 

@@ -10,7 +10,6 @@
 #include "blas.h"
 
 #include <cblas.h>
-#include <cpuid.h>
 #include <float.h>
 #include <lapacke.h>
 #include <limits.h>
@@ -18,63 +17,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #ifdef PTQ_DNNL
 #include <dnnl.h>
 #endif
 #include "../base/mem.h"
+#include "blas_cpu.h"
 #include "dtype.h"
 
-enum { LINEAR_ROWS = 256, LINEAR_COLS = 1024, GRAM_ROWS = 96, CROSS_TILE = 256, DGEMM_TILE = 256 };
+enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, GRAM_ROWS = 96, CROSS_TILE = 256, DGEMM_TILE = 256 };
 
-/* ---- start -------------------------------------------------------------------------------------------------------- */
-
-struct cpu { int avx2, avx512, bf16; };
-
-static struct cpu cpu_look(void)
-{
-    struct cpu c = {0};
-    unsigned a, b, d, x;
-
-    __builtin_cpu_init();
-    c.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    c.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    if (c.avx512 && __get_cpuid_count(7, 1, &a, &b, &x, &d))
-        c.bf16 = (a >> 5) & 1;
-    return c;
-}
-
-static int env_want(const char *name, const char *value, int keep, int *changed, struct err *e)
-{
-    const char *now = getenv(name);
-
-    if (now && *now && (keep || strcmp(now, value) == 0))
-        return 0;
-    if (setenv(name, value, 1) != 0)
-        return err_sys(e, "cannot set %s", name);
-    *changed = 1;
-    return 0;
-}
-
-/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to start again once the environment
- * is right. The second start finds nothing to change: there is no loop. */
-int blas_start(char **argv, struct err *e)
-{
-    struct cpu c = cpu_look();
-    const char *core = c.avx512 ? "SkylakeX" : c.avx2 ? "Haswell" : NULL;
-    int changed = 0;
-
-    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) != 0) ||
-        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) != 0 ||
-        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) != 0)
-        return -1;
-    if (!changed)
-        return 0;
-    execv("/proc/self/exe", argv);
-    return err_sys(e, "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 (set them by hand): "
-                      "/proc/self/exe", core ? core : "");
-}
+/* ---- what the numbers depend on ---- */
 
 static char kernel_text[128];
 
@@ -84,8 +36,8 @@ static void kernel_describe(void)
 #ifdef PTQ_DNNL
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(kernel_text, sizeof kernel_text, "openblas/%s onednn/%d.%d.%d%s", core, v->major, v->minor, v->patch,
-             cpu_look().bf16 ? " bf16" : "");
+    snprintf(kernel_text, sizeof kernel_text, "openblas/%s onednn/%d.%d.%d-isa%x%s", core, v->major, v->minor, v->patch,
+             (unsigned)dnnl_get_effective_cpu_isa(), blas_cpu().bf16 ? " bf16" : "");
 #else
     snprintf(kernel_text, sizeof kernel_text, "openblas/%s", core);
 #endif
@@ -179,7 +131,7 @@ static void dn_init(void)
     dn.failed = dnnl_engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
                 dnnl_stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
                 pthread_key_create(&dn.scratch_key, scratch_free) != 0;
-    dn.bf16 = cpu_look().bf16;
+    dn.bf16 = blas_cpu().bf16;
 }
 
 static int dn_error(const char *what, dnnl_status_t s, struct err *e)

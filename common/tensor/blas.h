@@ -15,7 +15,7 @@
 /* First call of every main, before anything else: picks OPENBLAS_CORETYPE from CPUID and one thread for OpenBLAS and OpenMP. When
  * the environment does not say so already it sets it and executes the program again (the library reads it at load). */
 int blas_start(char **argv, struct err *e);
-const char *blas_kernel(void);   /* "openblas/SkylakeX onednn/2.6.3": what the numbers depend on */
+const char *blas_kernel(void);   /* "openblas/SkylakeX onednn/2.6.3-isa27 bf16": what the numbers depend on */
 
 /* Y[T,N] (+)= X[T,K] W[N,K]'; add: 1 adds to Y. f32. */
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw,

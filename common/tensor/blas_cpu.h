@@ -1,0 +1,12 @@
+/* blas_cpu - what blas.c and blas_start.c want to know about the CPU. */
+#ifndef PTQ_BLAS_CPU_H
+#define PTQ_BLAS_CPU_H
+
+struct blas_cpu {
+    int avx2, avx512;   /* with FMA; with DQ, BW and VL */
+    int bf16;           /* products of bf16 in hardware */
+};
+
+struct blas_cpu blas_cpu(void);
+
+#endif

@@ -1,0 +1,53 @@
+/* blas_start - the kind of CPU, and an environment in which OpenBLAS and OpenMP do what blas.c relies on.
+ * OpenBLAS 0.3.21 does not know newer CPUs and takes kernels half as fast as it has: so the choice is made here, from CPUID. */
+#include <cpuid.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "blas.h"
+#include "blas_cpu.h"
+
+struct blas_cpu blas_cpu(void)
+{
+    struct blas_cpu c = {0};
+    unsigned a, b, d, x;
+
+    __builtin_cpu_init();
+    c.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    c.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (c.avx512 && __get_cpuid_count(7, 1, &a, &b, &x, &d))
+        c.bf16 = (a >> 5) & 1;
+    return c;
+}
+
+static int env_want(const char *name, const char *value, int keep, int *changed, struct err *e)
+{
+    const char *now = getenv(name);
+
+    if (now && *now && (keep || strcmp(now, value) == 0))
+        return 0;
+    if (setenv(name, value, 1) != 0)
+        return err_sys(e, "cannot set %s", name);
+    *changed = 1;
+    return 0;
+}
+
+/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to start again once the environment
+ * is right. The second start finds nothing to change: there is no loop. */
+int blas_start(char **argv, struct err *e)
+{
+    struct blas_cpu c = blas_cpu();
+    const char *core = c.avx512 ? "SkylakeX" : c.avx2 ? "Haswell" : NULL;
+    int changed = 0;
+
+    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) != 0) ||
+        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) != 0 ||
+        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) != 0)
+        return -1;
+    if (!changed)
+        return 0;
+    execv("/proc/self/exe", argv);
+    return err_sys(e, "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 (set them by hand): "
+                      "/proc/self/exe", core ? core : "");
+}
