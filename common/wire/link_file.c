@@ -33,6 +33,16 @@ static double thread_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Standard output as a link: at most one in a process. */
+static int output_open;
+
+int link_output_gone(void)
+{
+    struct pollfd p = { output_open ? 1 : -1, 0, 0 };
+
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
 /* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a sender. */
 static int fd_wait(struct file_link *f, short events, double until, int drain, struct err *e)
 {
@@ -40,15 +50,20 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
     int r;
 
     for (;;) {
-        struct pollfd p[2] = { { f->fd, events, 0 }, { drain ? sig_fd() : -1, POLLIN, 0 } };
+        struct pollfd p[3] = { { f->fd, events, 0 }, { drain ? sig_fd() : -1, POLLIN, 0 },
+                               { events == POLLIN && output_open ? 1 : -1, 0, 0 } };
 
-        r = poll(p, 2, wait_ms(until));
+        r = poll(p, 3, wait_ms(until));
         if (r < 0 && errno != EINTR) {
             r = err_sys(e, "%s", f->what);
             break;
         }
         if (drain && sig_draining()) {
             r = 2;
+            break;
+        }
+        if (p[2].revents & POLLERR) {
+            r = err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output");
             break;
         }
         if (r >= 0) {
@@ -200,6 +215,8 @@ static void file_close(struct link *l)
 
     if (f->own && f->fd >= 0)
         close(f->fd);
+    if (f->fd == 1)
+        output_open = 0;
 }
 
 static void file_stats(const struct link *l, struct link_stats *s)
@@ -226,6 +243,7 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
     } else {
         f->fd = f->l.dir == LINK_IN ? 0 : 1;
         f->what = f->l.dir == LINK_IN ? "standard input" : "standard output";
+        output_open |= f->fd == 1;
     }
     if (isatty(f->fd))
         return err_set(e, ERR_USE, "%s is a terminal: streams are binary, use a pipe, a file or a socket", f->what);

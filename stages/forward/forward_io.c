@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/link.h"
 #include "../../common/wire/msg_problem.h"
+
+#define FOLLOW_STEP_MS 500 /* how often a wait for a commit looks whether there is still somebody to wait for */
 
 struct forward_io_links {
     struct link *in, *out, *commits;
@@ -95,7 +98,11 @@ static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
     status_update("wait", -1, NULL, order, 0, "sites");
     if (l->commits)
         return commit_by_link(l, order, m, e);
-    rc = follow_next(l->follow, order, m, -1, e);
+    do {
+        rc = follow_next(l->follow, order, m, FOLLOW_STEP_MS, e);
+        if (rc == 2 && link_output_gone())
+            return err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output");
+    } while (rc == 2 && !sig_draining());
     if (rc == 1)
         return 0;
     if (rc == 2)

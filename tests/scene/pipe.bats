@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# pipe.bats - the job as a shell pipe: every stage's stream kept in a file and replayed, recorded problems, a pipe whose end goes away.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 8192 --length 512 --seed 1 --quiet >chunks.ptq
+    ptq forward --model "$M" --follow one --quiet <chunks.ptq | tee acts.ptq |
+        ptq reduce --record recorded.ptq --quiet | tee problems.ptq |
+        ptq solve --bits 4 --group 64 --quiet | tee solutions.ptq | ptq write --model "$M" one --quiet
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+@test "each kept stream, replayed, gives the same checkpoint" {
+    ptq write --model "$M" two --quiet <solutions.ptq
+    diff <(sums one) <(sums two)
+    ptq solve --bits 4 --group 64 --quiet <problems.ptq | ptq write --model "$M" three --quiet
+    diff <(sums one) <(sums three)
+    ptq reduce --quiet <acts.ptq | ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" four --quiet
+    diff <(sums one) <(sums four)
+}
+
+@test "the recorded problems are those that went out" {
+    cmp recorded.ptq problems.ptq
+}
+
+@test "a problem stream needs no model, and another grid gives another checkpoint" {
+    ptq solve --bits 3 --group 64 --quiet <recorded.ptq >three-bits.ptq
+    ptq write --model "$M" bits3 --quiet <three-bits.ptq
+    [ "$(jq .quantization_config.bits bits3/config.json)" = 3 ]
+    run -1 cmp one/model.safetensors bits3/model.safetensors
+}
+
+@test "order full needs no commits, and its first problem is that of order site" {
+    ptq forward --model "$M" --order full --quiet <chunks.ptq | ptq reduce --quiet >full.ptq
+    ptq inspect --json full.ptq | jq -e -s '[.. | objects | select(.kind? == "problem")] | length > 0'
+    run -1 ptq diff --json problems.ptq full.ptq
+}
+
+@test "a spill file and other memory change no byte" {
+    ptq forward --model "$M" --follow spilled --mem 1M --tmp . --quiet <chunks.ptq | ptq reduce --quiet |
+        ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" spilled --quiet
+    diff <(sums one) <(sums spilled)
+    [ -z "$(ls | grep ptqflow-spill)" ]
+}
+
+@test "held-out chunks and the full-precision stream come along in one pass" {
+    ptq forward --model "$M" --follow dual --dual --quiet <chunks.ptq | ptq reduce --holdout 4 --quiet | tee dual.ptq |
+        ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" dual --quiet
+    ptq inspect dual.ptq >seen
+    grep -q 'S.hold' seen
+    grep -q 'D.hold' seen
+}
+
+@test "a writer that refuses its folder ends the whole pipe at once" {
+    mkdir -p foreign
+    touch foreign/thing
+    SECONDS=0
+    set +o pipefail
+    ptq forward --model "$M" --follow foreign --quiet <chunks.ptq 2>forward.err | ptq reduce --quiet 2>reduce.err |
+        ptq solve --bits 4 --group 64 --quiet 2>solve.err | { run -100 ptq write --model "$M" foreign --quiet; echo "$output" >write.err; }
+    [ $SECONDS -lt 20 ]
+    grep -q "holds something else" write.err
+    grep -Eq "the stage behind this one has gone|Broken pipe" forward.err
+    [ "$(ls foreign)" = thing ]
+}
