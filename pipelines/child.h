@@ -23,7 +23,8 @@ struct child {
     const struct plan_process *plan;
     pid_t pid;              /* 0: not running */
     struct lines err, status;
-    char last[CHILD_LINE];  /* line of stderr; a ": fatal: " one stays */
+    char last[CHILD_LINE];  /* its fatal line without "NAME: fatal: "; until it says one, its last line of stderr */
+    int fatal;              /* it said one */
     FILE *log;              /* copy of stderr; NULL: none */
     int exited;
     int code;               /* exit code; 111 when a signal ended it */

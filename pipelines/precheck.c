@@ -7,6 +7,7 @@
 #include "../common/base/fs.h"
 #include "../common/model/gptq_format.h"
 #include "../common/model/site.h"
+#include "../common/wire/follow.h"
 
 static int check_data(const struct recipe *r, struct err *e)
 {
@@ -25,11 +26,25 @@ static int check_data(const struct recipe *r, struct err *e)
     return 0;
 }
 
+/* What a run leaves that ended before its first site: the writer clears it. 1, 0, -1. */
+static int is_barren(const char *out, struct err *e)
+{
+    char **names = NULL, *parts = fs_join(out, FOLLOW_PARTS, e);
+    size_t count = 0;
+    int rc = -1, empty = 1;
+
+    if (parts && fs_list(out, &names, &count, e) == 0 && (!fs_exists(parts) || fs_empty_dir(parts, &empty, e) == 0))
+        rc = empty && count == 1 && strcmp(names[0], FOLLOW_DIR) == 0;
+    fs_names_free(&names, count);
+    free(parts);
+    return rc;
+}
+
 static int check_out(const struct recipe *r, struct err *e)
 {
     const char *out = recipe_value(r, "out");
     char *own;
-    int empty = 0, ours;
+    int empty = 0, ours, barren;
 
     if (!out || !fs_exists(out))
         return 0;
@@ -39,11 +54,12 @@ static int check_out(const struct recipe *r, struct err *e)
         return err_prefix(e, "--out");
     if (empty)
         return 0;
-    own = fs_join(out, ".ptqflow", e);
-    if (!own)
-        return -1;
-    ours = fs_exists(own);
+    own = fs_join(out, FOLLOW_DIR, e);
+    ours = own ? fs_exists(own) : -1;
     free(own);
+    barren = ours > 0 ? is_barren(out, e) : 0;
+    if (ours < 0 || barren)
+        return barren > 0 ? 0 : -1;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out, ours ? "an earlier output of ptqflow" : "something else",
                    ours ? "remove it or give another folder" : "give an empty folder or a new one");
 }

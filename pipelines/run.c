@@ -220,7 +220,7 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
     s.plan = plan;
     watch_init(&s.watch, known ? &c : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
     rc = supervise_run(&s, e);
-    if (s.child && !o->quiet)
+    if (rc == 0 && !o->quiet)
         report_print(stderr, r, &s);
     if (rc == 0 && out && (rc = report_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);

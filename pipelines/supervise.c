@@ -15,7 +15,7 @@
 #include "../common/base/mem.h"
 
 #define TICK_MS 200
-#define KILL_SECONDS 10.0
+#define KILL_SECONDS 5.0
 /* When one stage fails its neighbours fail too, and may be seen to end first: so long the others are let be before the first to
  * fail is looked for. */
 #define BLAME_SECONDS 0.5
@@ -25,22 +25,38 @@ struct loop {
     int sigfd;
     int asked;          /* SIGTERM or SIGINT: how many */
     int stopping;       /* SIGTERM has been passed on */
+    int failing;        /* a stage said a fatal line, or ended badly */
     double failed_at;   /* when a stage ended badly; 0: none has */
     double stop_at;     /* when SIGTERM went out because of it */
     size_t ended;
     size_t blamed;      /* processes that had ended when the others were told to stop */
 };
 
+/* What follows the mark in "NAME: fatal: WORDS"; NULL: another line. */
+static const char *marked(const char *text, const char *mark)
+{
+    size_t name = strcspn(text, ": ");
+
+    return name && strncmp(text + name, mark, strlen(mark)) == 0 ? text + name + strlen(mark) : NULL;
+}
+
+/* A stage that fails makes its neighbours fail. Their last words are kept, and shown are those of the stage to blame: see verdict().
+ * What others warn of after the first failure is its echo. */
 static void on_stderr(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
+    const char *words = marked(text, ": fatal: ");
 
-    watch_clear(&l->s->watch);
-    dprintf(2, "%s\n", text);
     if (c->log)
         fprintf(c->log, "%s\n", text);
-    if (*text && (!strstr(c->last, ": fatal: ") || strstr(text, ": fatal: ")))
-        snprintf(c->last, sizeof c->last, "%s", text);
+    if (words)
+        l->failing = c->fatal = 1;
+    else if (!(l->failing && marked(text, ": warning: "))) {
+        watch_clear(&l->s->watch);
+        dprintf(2, "%s\n", text);
+    }
+    if (words || (*text && !c->fatal))
+        snprintf(c->last, sizeof c->last, "%s", words ? words : text);
 }
 
 static void on_status(void *ctx, struct child *c, char *text)
@@ -83,6 +99,7 @@ static void reap(struct loop *l)
         child_ended(c, status, &usage, l->ended++);
         if (c->code != 0 && l->failed_at <= 0)
             l->failed_at = c->ended;
+        l->failing = l->failing || c->code != 0;
     }
 }
 
@@ -157,13 +174,18 @@ static void deadlines(struct loop *l)
 /* How likely a bad end is the cause of the others: its own words against what it heard from a neighbour. */
 static int guilt(const struct child *c)
 {
+    static const char *const echo[] = { "incomplete", "peer", "left the stream", "is gone: its connection broke" };
+
     if (c->code == 0)
         return 0;
     if (c->signal)
         return 5;
     if (c->code == ERR_USE)
         return 4;
-    return strstr(c->last, "incomplete") || strstr(c->last, "peer") ? 1 : c->code == ERR_SYS ? 3 : 2;
+    for (size_t i = 0; i < sizeof echo / sizeof *echo; i++)
+        if (strstr(c->last, echo[i]))
+            return 1;
+    return c->code == ERR_SYS ? 3 : 2;
 }
 
 static const struct child *culprit(const struct loop *l)
@@ -193,10 +215,11 @@ static int verdict(const struct loop *l, struct err *e)
     if (!c)
         return err_set(e, ERR_SYS, "stopped by a signal before the run was complete");
     if (c->signal)
-        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s)%s%.300s", c->plan->label, c->signal,
-                       strsignal(c->signal), *c->last ? "; its last line: " : "", c->last);
+        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s", c->plan->label, c->signal,
+                       strsignal(c->signal), c->signal == SIGKILL ? ": by someone, or because memory ran out" : "",
+                       *c->last ? "; its last line: " : "", c->last);
     return err_set(e, c->code == ERR_DATA ? ERR_DATA : c->code == ERR_USE ? ERR_USE : ERR_SYS,
-                   "stage '%s' failed with exit code %d%s%.300s", c->plan->label, c->code, *c->last ? ": " : "", c->last);
+                   "stage '%s' failed with exit code %d%s%s", c->plan->label, c->code, *c->last ? ": " : "", c->last);
 }
 
 static int start_all(struct loop *l, struct err *e)

@@ -107,13 +107,22 @@ static void wait_explain(struct sock *s, double from, int *told)
                  s->l.peer_role ? s->l.peer_role : "peers");
 }
 
+static size_t peers_present(const struct sock *s, enum peer_state least)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->npeers; i++)
+        n += s->peer[i]->state >= least && s->peer[i]->state != PEER_GONE;
+    return n;
+}
+
 /* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at once when draining begins,
- * 0 go on for DRAIN_S. */
+ * 0 go on for DRAIN_S, if there is anybody to wait for. */
 static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e), void *ctx, int timeout_ms, int drain,
                       struct err *e)
 {
     double from = clock_wall(), until = wait_until(timeout_ms), stop = -1;
-    int told = 0, r;
+    int told = 0, alone, r;
 
     for (;;) {
         struct pollfd p[2] = { { s->event, POLLIN, 0 }, { stop < 0 ? sig_fd() : -1, POLLIN, 0 } };
@@ -128,12 +137,13 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
         event_clear(s);
         pthread_mutex_lock(&s->mu);
         r = ask(s, ctx, e);
+        alone = !peers_present(s, PEER_READY);
         pthread_mutex_unlock(&s->mu);
         if (r)
             break;
         if (wait_ms(until) == 0)
             break;
-        if (stop >= 0 && wait_ms(stop) == 0) {
+        if (stop >= 0 && (alone || wait_ms(stop) == 0)) {
             r = 2;
             break;
         }
@@ -153,15 +163,6 @@ static int failed(const struct sock *s, struct err *e)
     if (s->failed && e)
         *e = s->err;
     return s->failed ? -1 : 0;
-}
-
-static size_t peers_present(const struct sock *s, enum peer_state least)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->npeers; i++)
-        n += s->peer[i]->state >= least && s->peer[i]->state != PEER_GONE;
-    return n;
 }
 
 /* All have ended, and enough have come. */
@@ -327,11 +328,13 @@ static struct pollfd sock_poll(const struct link *l)
 static int ask_end(struct sock *s, void *ctx, struct err *e)
 {
     int complete = *(int *)ctx;
-    size_t ended = peers_present(s, PEER_ENDED), here = peers_present(s, PEER_READY);
+    size_t ended = peers_present(s, PEER_ENDED), here = peers_present(s, PEER_READY), gone = 0;
 
     if (failed(s, e))
         return -1;
-    return ended == here && (!complete || ended >= s->l.o.peers);
+    for (size_t i = 0; i < s->npeers; i++) /* what went to all need not wait for one that came and left */
+        gone += s->l.o.route == LINK_ALL && s->peer[i]->state == PEER_GONE;
+    return ended == here && (!complete || ended + gone >= s->l.o.peers);
 }
 
 static int sock_end(struct link *l, int complete, const char *why, struct err *e)

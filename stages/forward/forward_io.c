@@ -136,14 +136,16 @@ static int take_chunks(struct forward_io_links *l, struct forward *f, struct err
     return rc;
 }
 
-/* The writer's end mark says that it has taken the last commit's confirmation; without it this worker would leave a peer waiting. */
+/* The writer's end mark says that it has taken the last commit's confirmation; without it this worker would leave a peer waiting. A worker
+ * that got no chunks also has all commits before it. */
 static int await_end(struct forward_io_links *l, struct err *e)
 {
     struct msg *m = NULL;
-    int rc = l->commits ? link_recv(l->commits, &m, -1, e) : 0;
+    int rc = 0;
 
-    msg_destroy(&m);
-    return rc < 0 ? -1 : 0;
+    while (l->commits && (rc = link_recv(l->commits, &m, -1, e)) == 1)
+        msg_destroy(&m);
+    return rc == 2 ? err_set(e, ERR_DATA, "told to stop before the writer's end") : rc;
 }
 
 int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e)
