@@ -38,7 +38,8 @@ static const struct opt table[] = {
 static const struct opt_spec spec = {
     "ptq-eval", "perplexity of a checkpoint, and its distance from a reference", "--model DIR --data FILE [options]", table,
     "Text is tokenized without special tokens, joined and cut into windows that do not overlap.\n"
-    "Rows of input_ids are windows as they are, and need no tokenizer.", 0, 0,
+    "Rows of input_ids are windows as they are, and need no tokenizer.\n"
+    "Environment: OPENBLAS_CORETYPE, the kernels of OpenBLAS; chosen from the CPU when it is not set.", 0, 0,
 };
 
 static void print_line(const char *name, struct estimate v)

@@ -1,0 +1,46 @@
+#!/usr/bin/env bats
+# eval.bats - the command as a user meets it: refusals with one line and the right exit code, and a report that can be read by a machine.
+
+setup() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    cd "$BATS_TEST_DIRNAME/../.."
+    work=$BATS_TEST_TMPDIR
+    model=tests/golden/conformance/llama3
+    printf '{"input_ids":[1,2,3,4,5]}\n{"input_ids":[7]}\n{"input_ids":[9,8,7]}\n' > "$work/ids.jsonl"
+}
+
+fails() { # CODE WORD command...
+    code=$1 word=$2
+    shift 2
+    run "$@"
+    [ "$status" -eq "$code" ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"$word"* ]]
+}
+
+@test "wrong use and wrong input are refused in one line" {
+    fails 100 -- ptq-eval --model "$model"
+    fails 100 /nowhere/config.json ptq-eval --model /nowhere --data "$work/ids.jsonl"
+    fails 100 tokenizer.json ptq-eval --model "$model" --data pipelines/demo/tale-qwen3/eval.jsonl
+    fails 100 vocabulary ptq-eval --model "$model" --ref pipelines/demo/tale-qwen3 --data "$work/ids.jsonl"
+    printf '{"input_ids":[1,2,999]}\n' > "$work/far.jsonl"
+    fails 100 999 ptq-eval --model "$model" --data "$work/far.jsonl"
+    printf '{"input_ids":[1]}\n' > "$work/one.jsonl"
+    fails 1 predict ptq-eval --model "$model" --data "$work/one.jsonl" --logits "$work/l.safetensors"
+    printf '{"text":"too short"}\n' > "$work/short.jsonl"
+    fails 1 window ptq-eval --model pipelines/demo/tale-qwen3 --data "$work/short.jsonl"
+}
+
+@test "one JSON object, the same for any number of threads and batches, and the logits" {
+    ptq-eval --model "$model" --ref tests/golden/conformance/mistral --data "$work/ids.jsonl" --json --threads 1 > "$work/a"
+    ptq-eval --model "$model" --ref tests/golden/conformance/mistral --data "$work/ids.jsonl" --json --threads 3 --mem 1 \
+        --logits "$work/l.safetensors" > "$work/b"
+    cmp "$work/a" "$work/b"
+    [ "$(wc -l < "$work/a")" -eq 1 ]
+    grep -q '"tokens":9,"predictions":6,"windows":3' "$work/a"
+    for key in perplexity nll ref_perplexity dnll kld_mean kld_median kld_p99 kld_max top1_agree; do
+        grep -q "\"$key\":" "$work/a"
+        grep -q "\"${key}_se\":" "$work/a"
+    done
+    grep -q '"logits.1":{"dtype":"F32","shape":\[1,320\]' "$work/l.safetensors"
+}
