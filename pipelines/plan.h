@@ -25,8 +25,8 @@ void plan_own_dir(char *dir, size_t size);
 /* Path of a program: beside the running executable, then in PATH; a name with a slash stays. Caller frees. */
 char *plan_find_program(const char *name, struct err *e);
 
-/* sockets: folder for the ipc sockets that %names stand for. quiet: every ptq-X gets --quiet. Refused: an unknown variable, a socket nobody or more than one process
- * binds, a socket nobody connects to, a path that the system's limit for sockets cannot hold, a program that is not there. */
+/* sockets: folder for the ipc sockets that %names stand for. quiet: every ptq-X gets --quiet. Refused: an unknown variable, a socket
+ * nobody or more than one process binds, a socket nobody connects to, a path that the system's limit for sockets cannot hold, a program that is not there. */
 struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet, struct err *e);
 void plan_destroy(struct plan **p);
 

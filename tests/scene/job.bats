@@ -49,6 +49,11 @@ sums() { # DIR: of everything but the folder of what varies
     diff <(sums one) <(sums pipe)
 }
 
+@test "the checkpoint evaluates, close to the original" {
+    run -0 --separate-stderr ptq eval --model one --ref "$M" --data "$M/eval.jsonl" --window 512 --max-windows 8 --json --quiet
+    [ "$(jq '.kld_mean > 0 and .kld_mean < 0.2 and .top1_agree > 0.7' <<<"$output")" = true ]
+}
+
 @test "SIGTERM in the middle: exit 111, no half model" {
     mkfifo said
     ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out cut --tokens 65536 --length 512 2>said 3>&- &
