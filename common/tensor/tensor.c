@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/hash.h"
 #include "../base/mem.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors travel little-endian, as they lie in memory");
@@ -143,4 +144,13 @@ size_t tensor_count_bad(const struct tensor *t)
     default:
         return 0;
     }
+}
+
+uint32_t tensor_crc(struct tensor *t)
+{
+    if (!t->crc_known) {
+        t->crc = hash_crc32c(0, t->data, t->bytes);
+        t->crc_known = 1;
+    }
+    return t->crc;
 }

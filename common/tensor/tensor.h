@@ -19,6 +19,8 @@ struct tensor {
     size_t bytes;                  /* elements x dtype_size, checked */
     void *data;
     void (*release)(void *owner);  /* NULL: borrowed */
+    uint32_t crc;                  /* CRC32C of data, where decoding, encoding or msg_checksum has computed it */
+    int crc_known;                 /* whoever writes into data after that clears it, else the receiver refuses the message as damaged */
     void *owner;                   /* what release gets (data itself for malloc'd memory, release = free) */
 };
 
@@ -29,6 +31,7 @@ int tensor_alloc(struct tensor *t, const char *name, enum dtype dtype, int ndim,
 /* A header over somebody else's memory. */
 int tensor_borrow(struct tensor *t, const char *name, enum dtype dtype, int ndim, const uint64_t *shape, void *data, struct err *e);
 void tensor_release(struct tensor *t); /* frees what it owns and zeroes the struct */
+uint32_t tensor_crc(struct tensor *t); /* computed once: see crc_known */
 size_t tensor_elements(const struct tensor *t);
 int tensor_has_shape(const struct tensor *t, int ndim, const uint64_t *shape);
 /* "[576, 1536]" into a buffer of at least 96 bytes */

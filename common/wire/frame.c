@@ -56,10 +56,12 @@ static int pack_tensor(const struct tensor *t, enum frame_compress c, struct par
     return 0;
 }
 
-static struct json *describe(const struct tensor *t, const struct part *p, enum zcodec codec)
+static struct json *describe(struct tensor *t, const struct part *p, enum zcodec codec)
 {
     struct json *d = json_object(), *shape = json_array();
+    uint32_t crc = codec == ZC_RAW ? tensor_crc(t) : hash_crc32c(0, p->data, p->bytes);
     int bad = !d || !shape;
+
 
     for (int i = 0; i < t->ndim && !bad; i++)
         bad = json_push(shape, json_int((int64_t)t->shape[i]));
@@ -71,7 +73,7 @@ static struct json *describe(const struct tensor *t, const struct part *p, enum 
     }
     bad = json_set(d, "shape", shape) || json_set_text(d, "codec", zbuf_name(codec)) ||
           json_set_int(d, "raw", (int64_t)t->bytes) || json_set_int(d, "packed", (int64_t)p->bytes) ||
-          json_set_int(d, "crc", hash_crc32c(0, p->data, p->bytes));
+          json_set_int(d, "crc", crc);
     if (bad)
         json_destroy(&d);
     return d;
@@ -329,6 +331,8 @@ static int take_part(struct msg *m, const struct frame_entry *x, struct part *p,
         return err_set(e, ERR_USE, "tensor '%s' is damaged: its CRC does not fit", t.name);
     if (x->codec == ZC_RAW && (uintptr_t)p->data % dtype_size(t.dtype) == 0) {
         t.data = p->data;
+        t.crc = x->crc;
+        t.crc_known = 1;
         t.release = p->release;
         t.owner = p->owner;
         p->release = NULL;

@@ -169,7 +169,7 @@ uint64_t msg_checksum(const struct msg *m)
     hash_add(&h, msg_kind_name(m->kind), strlen(msg_kind_name(m->kind)) + 1);
     hash_add(&h, m->id, strlen(m->id) + 1);
     for (size_t i = 0; i < m->ntensors; i++) {
-        uint32_t crc = hash_crc32c(0, m->tensors[i].data, m->tensors[i].bytes);
+        uint32_t crc = tensor_crc(&m->tensors[i]);
 
         hash_add(&h, &crc, sizeof crc);
     }
