@@ -39,7 +39,9 @@ int blas_start(char **argv, struct err *e)
 {
     struct blas_cpu c = blas_cpu();
     const char *core = c.avx512 ? "SkylakeX" : c.avx2 ? "Haswell" : NULL;
+    char path[4096];
     int changed = 0;
+    ssize_t n;
 
     if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) != 0) ||
         env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) != 0 ||
@@ -47,6 +49,11 @@ int blas_start(char **argv, struct err *e)
         return -1;
     if (!changed)
         return 0;
+    n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n > 0) { /* by its path, so that ps and top still show the name of the command */
+        path[n] = '\0';
+        execv(path, argv);
+    }
     execv("/proc/self/exe", argv);
     return err_sys(e, "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 (set them by hand): "
                       "/proc/self/exe", core ? core : "");

@@ -42,6 +42,11 @@ size_t tokenizer_vocab(const struct tokenizer *t)
     return t->vocab;
 }
 
+size_t tokenizer_vocab_base(const struct tokenizer *t)
+{
+    return bpe_vocab(t->bpe);
+}
+
 uint64_t tokenizer_digest(const struct tokenizer *t)
 {
     return t->digest;

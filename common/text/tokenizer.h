@@ -19,6 +19,7 @@ struct tokenizer *tokenizer_open(const char *dir, struct err *e);       /* dir/t
 struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *what, struct err *e);
 void tokenizer_close(struct tokenizer **t);
 size_t tokenizer_vocab(const struct tokenizer *t);   /* highest id + 1, added tokens included */
+size_t tokenizer_vocab_base(const struct tokenizer *t); /* the same without those that are added tokens only */
 uint64_t tokenizer_digest(const struct tokenizer *t); /* of the text of tokenizer.json */
 int32_t tokenizer_bos(const struct tokenizer *t);    /* the token its post-processor puts in front; -1: none */
 /* Ids of UTF-8 text (NUL bytes allowed). special: 1 adds what the post-processor adds (BOS); added tokens in the text are recognised

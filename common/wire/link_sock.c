@@ -393,8 +393,8 @@ static void sock_close(struct link *l)
         wake(s);
         pthread_join(s->thread, NULL);
     }
-    /* What is left are small control messages to peers that live; a peer that has stopped reading must not hold us. */
-    linger = s->failed ? 500 : 3000;
+    /* What is left are small control messages to peers that live; a peer that has stopped reading, or none, must not hold us. */
+    linger = !peers_present(s, PEER_READY) ? 0 : s->failed || sig_draining() ? 500 : 3000;
     zsock_close(&s->z, linger);
     for (size_t i = 0; i < s->npeers; i++) {
         queue_clear(&s->peer[i]->queue);

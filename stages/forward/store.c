@@ -45,7 +45,7 @@ static int open_file(struct store *s, struct err *e)
         return -1;
     s->fd = mkostemp(path, O_CLOEXEC);
     if (s->fd < 0)
-        err_sys(e, "cannot make a spill file in '%s' (see --tmp)", s->tmp_dir);
+        err_sys(e, "cannot make a spill file in '%s' (--tmp or TMPDIR names another folder)", s->tmp_dir);
     else
         unlink(path);
     free(path);
@@ -129,13 +129,16 @@ int store_load(struct store *s, size_t chunk, size_t x_bytes, void **h, void **x
 int store_save(struct store *s, size_t chunk, int save_h, size_t x_bytes, struct err *e)
 {
     struct slot *t = &s->slots[chunk];
+    int rc = 0;
 
     if (t->h)
         return 0;
-    if ((save_h || !t->written) && fs_pwrite_all(s->fd, s->h, t->h_bytes, t->at, "spill file", e) < 0)
-        return -1;
-    t->written = 1;
-    return x_bytes ? fs_pwrite_all(s->fd, s->x, x_bytes, t->at + t->h_bytes, "spill file", e) : 0;
+    if (save_h || !t->written)
+        rc = fs_pwrite_all(s->fd, s->h, t->h_bytes, t->at, "spill file", e);
+    if (rc == 0 && x_bytes)
+        rc = fs_pwrite_all(s->fd, s->x, x_bytes, t->at + t->h_bytes, "spill file", e);
+    t->written = t->written || rc == 0;
+    return rc == 0 ? 0 : err_prefix(e, "folder '%s' (--tmp or TMPDIR names another)", s->tmp_dir);
 }
 
 uint64_t store_spilled(const struct store *s)

@@ -30,6 +30,9 @@ static int tokenizer_find(struct sample *s, struct err *e)
         return -1;
     }
     free(path);
+    if (s->tokenizer && tokenizer_vocab_base(s->tokenizer) > s->config.vocab) /* an added token may lie beyond: if it occurs, the line is refused */
+        return err_set(e, ERR_USE, "%s/tokenizer.json has token ids up to %zu, config.json has vocab_size %zu: they do not belong together",
+                       s->o.model, tokenizer_vocab_base(s->tokenizer) - 1, s->config.vocab);
     s->bos = s->tokenizer ? tokenizer_bos(s->tokenizer) : -1;
     if (s->bos < 0 && s->o.bos == SAMPLE_BOS_YES) {
         if (s->config.bos < 0 || (uint64_t)s->config.bos >= s->config.vocab)

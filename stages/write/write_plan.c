@@ -7,6 +7,9 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/vec.h"
+
+#define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
 static int linear_add(struct plan *p, const struct site_info *info, size_t order, size_t i, struct err *e)
 {
@@ -66,6 +69,41 @@ static int by_linear_name(const void *a, const void *b, void *linear)
     return strcmp(l[*(const size_t *)a].name, l[*(const size_t *)b].name);
 }
 
+/* What is copied passes no other stage that would look at its numbers. */
+static int copied_check(const struct plan *p, const struct st_entry *x, float *rows, struct err *e)
+{
+    const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
+    const uint64_t step = width < CHECK_NUMBERS ? CHECK_NUMBERS / (width ? width : 1) : 1;
+
+    for (uint64_t at = 0, n; at < x->shape[0]; at += n) {
+        n = x->shape[0] - at < step ? x->shape[0] - at : step;
+        if (st_load_rows_f32(p->source, x, at, n, rows, e))
+            return -1;
+        if (!vec_finite(rows, (size_t)n * width))
+            return err_set(e, ERR_USE, "%s: tensor '%s' has NaN or infinite weights", p->source->paths[x->shard], x->name);
+    }
+    return 0;
+}
+
+static int all_copied_check(const struct plan *p, struct err *e)
+{
+    float *rows = NULL;
+    int rc = 0;
+
+    for (size_t i = 0; i < p->source->count && rc == 0; i++) {
+        const struct st_entry *x = &p->source->entries[i];
+        const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
+
+        if (plan_find_weight(p, x->name) || !dtype_is_float(x->dtype) || x->ndim < 1 || x->ndim > 2)
+            continue;
+        free(rows);
+        rows = mem_raw(width > CHECK_NUMBERS ? width : CHECK_NUMBERS, sizeof *rows, e);
+        rc = rows ? copied_check(p, x, rows, e) : -1;
+    }
+    free(rows);
+    return rc;
+}
+
 int plan_open(struct plan *p, const char *dir, struct err *e)
 {
     memset(p, 0, sizeof *p);
@@ -80,7 +118,8 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
     for (size_t i = 0; i < p->nlinears; i++)
         p->by_name[i] = i;
     qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
-    return 0;
+    if (all_copied_check(p, e) == 0)
+        return 0;
 fail:
     plan_release(p);
     return -1;

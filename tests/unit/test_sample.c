@@ -39,17 +39,18 @@ static const char *write_file(const char *name, const char *text)
     "\"num_attention_heads\":1,\"num_key_value_heads\":1,\"intermediate_size\":8,\"vocab_size\":30,\"max_position_embeddings\":16," \
     "\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"hidden_act\":\"silu\",\"tie_word_embeddings\":true,\"bos_token_id\":" bos "}"
 
-/* a is 1, b is 2, ... z is 26; <s> is 28 and stands in front of texts; # is 40: not in the model. */
+/* a is 1, b is 2, ... z is 26; <s> is 28 and stands in front of texts; # is 40: an added token that is not in the model. */
 static void write_model(const char *name, int tokenizer, const char *config)
 {
     struct err e = { 0 };
-    char path[64], text[2048] = "{\"added_tokens\":[{\"id\":28,\"content\":\"<s>\",\"special\":true,\"normalized\":false}],"
+    char path[64], text[2048] = "{\"added_tokens\":[{\"id\":28,\"content\":\"<s>\",\"special\":true,\"normalized\":false},"
+        "{\"id\":40,\"content\":\"#\",\"normalized\":false}],"
         "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],"
-        "\"special_tokens\":{\"<s>\":{\"ids\":[28]}}},\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"#\":40";
+        "\"special_tokens\":{\"<s>\":{\"ids\":[28]}}},\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":1";
     int c;
 
     assert_int_equal(fs_mkdir(path_of(name), &e), 0);
-    for (c = 'a'; c <= 'z'; c++)
+    for (c = 'b'; c <= 'z'; c++)
         snprintf(text + strlen(text), sizeof text - strlen(text), ",\"%c\":%d", c, c - 'a' + 1);
     strcat(text, "}}}");
     snprintf(path, sizeof path, "%s/config.json", name);
