@@ -256,7 +256,8 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K, stru
         json_need_int(j, "group", -1, (int64_t)K, &x->group, what, e) < 0 ||
         !(x->grid = json_need_text(j, "grid", what, e)) || json_need_real(j, "loss", &x->loss, what, e) < 0 ||
         json_need_real(j, "rel_loss", &x->rel_loss, what, e) < 0 ||
-        json_opt_real(j, "asym_loss", NAN, &x->asym_loss, what, e) < 0)
+        json_opt_real(j, "asym_loss", NAN, &x->asym_loss, what, e) < 0 ||
+        json_opt_real(j, "bound", 0.0, &x->bound, what, e) < 0)
         return -1;
     if (x->group == 0)
         return check_fail(m, e, "linear '%.100s': field 'group' is 0, must be -1 or a number of columns", x->name);
@@ -309,7 +310,7 @@ static struct json *describe(const struct solution_linear *x)
     if (j && !json_set_text(j, "name", x->name) && !json_set_int(j, "rows", (int64_t)x->N) &&
         !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
         !json_set_real(j, "loss", x->loss) && !json_set_real(j, "rel_loss", x->rel_loss) &&
-        !json_set_real(j, "asym_loss", x->asym_loss))
+        !json_set_real(j, "asym_loss", x->asym_loss) && !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
         return j;
     json_destroy(&j);
     return NULL;

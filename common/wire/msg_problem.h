@@ -49,6 +49,7 @@ struct solution_linear {
     const struct tensor *zeros;   /* "NAME.zeros" U8 [N,G] */
     double loss, rel_loss;        /* tr((W-Q)H(W-Q)'), over tr(WHW') */
     double asym_loss;             /* NaN without D */
+    double bound;                 /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
 };
 struct solution_view {
     uint64_t block, order, sites;

@@ -1,8 +1,10 @@
-/* solve - from a problem message to a solution message: checks, normalises, runs the solver,
- * measures (DESIGN 3.5, 3.6).
+/* solve - from a problem message to a solution message: checks, normalises, runs the solver or lets
+ * several compete, measures (DESIGN 3.5, 3.6).
  *
- * Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
- * solver works (3 with D). */
+ * A contest (best:A,B) keeps per site the contender with the smallest loss summed over its linears, on
+ * the held-out sums when the problem has them: a loss under the H that a solver worked with flatters
+ * it. Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
+ * solver works (one more with D, another with GPTAQ's term; a contest has two more). */
 #include "solve.h"
 
 #include <math.h>
@@ -10,89 +12,45 @@
 #include <string.h>
 #include "../../common/base/clock.h"
 #include "../../common/base/mem.h"
-#include "../../common/base/version.h"
-#include "../../common/tensor/blas.h"
-#include "../../common/wire/msg_problem.h"
+#include "solve_expand.h"
 #include "solve_loss.h"
+#include "solve_opts.h"
+#include "solve_refine.h"
 
-#define MIRROR 32
+/* What one solver made of the site. */
+struct answer {
+    struct solve_opts o;
+    const struct solver *solver;
+    struct solve_stats stats;
+    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
+    struct solution_linear linear[PROBLEM_LINEARS];
+    double loss, asym_loss; /* over all linears */
+    double judged;          /* what contenders are compared by */
+    size_t raised;
+};
 
 struct work {
     const struct solve_opts *o;
-    const struct solver *solver;
+    struct contenders list;
     struct problem_view v;
-    struct solution_view s;
+    struct problem_sums sums; /* those that are solved with */
     struct msg *problem;
-    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
-    double *H, *D;
-    struct solve_stats stats;
+    double *H, *D, *hold_H, *hold_D;
+    struct answer *best, *now;
+    struct json *contenders;
     struct solve_note *note;
 };
 
-static const char *const fit_names[] = {"minmax", "mse"};
-static const char *const order_names[] = {"none", "act", "group"};
-static const char *const groups_names[] = {"static", "dynamic"};
-static const char *const dead_names[] = {"keep", "zero"};
+/* ---- what came in ---- */
 
-/* An option that the solver does not look at may be given only as what it is anyway, so that a
- * recipe can name them all. */
-static int check_unused(const struct solve_opts *o, const struct solver *s, struct err *e)
+static int check_sums(const struct work *w, const struct problem_sums *s, struct err *e)
 {
-    const struct solve_opts def = SOLVE_OPTS_DEFAULT;
-    const struct {
-        const char *name;
-        int changed;
-    } list[] = {
-        {"order", o->order != def.order},
-        {"groups", o->groups != def.groups},
-        {"damp", o->damp < def.damp || o->damp > def.damp},
-        {"dead", o->dead != def.dead},
-        {"block", o->block != def.block},
-    };
-
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-        if (list[i].changed && !solver_takes(s, list[i].name))
-            return err_set(
-                e, ERR_USE,
-                "--%s means nothing to solver %s: leave it out, or choose another solver",
-                list[i].name, s->name);
-    return 0;
-}
-
-int solve_check_opts(const struct solve_opts *o, struct err *e)
-{
-    const struct solver *s = solver_find(o->solver);
-
-    if (!s)
-        return err_set(e, ERR_USE, "there is no solver '%s'; ptq-solve --list shows them",
-                       o->solver ? o->solver : "");
-    if (o->bits != 2 && o->bits != 3 && o->bits != 4 && o->bits != 8)
-        return err_set(e, ERR_USE, "--bits must be 2, 3, 4 or 8, not %d", o->bits);
-    if (o->group != -1 && o->group < 1)
-        return err_set(e, ERR_USE, "--group must be -1 or at least 1, not %lld",
-                       (long long)o->group);
-    if (o->block < 1)
-        return err_set(e, ERR_USE, "--block must be at least 1");
-    if (!(o->damp >= 0.0 && o->damp <= 10.0))
-        return err_set(e, ERR_USE, "--damp must be from 0 to 10");
-    if (!dtype_is_float(o->scale_type))
-        return err_set(e, ERR_USE, "--scale-type must be f16, bf16, f32 or f64");
-    if (o->zero_min != 0 && o->zero_min != 1)
-        return err_set(e, ERR_USE, "--zero-min must be 0 or 1");
-    return check_unused(o, s, e);
-}
-
-/* ---- what came in
- * --------------------------------------------------------------------------------------------- */
-
-static int check_finite(const struct tensor *t, const struct work *w, struct err *e)
-{
-    const size_t bad = tensor_count_bad(t);
-
-    if (bad)
-        return err_set(e, ERR_DATA, "%s: tensor '%s' holds %zu NaN or infinite values",
-                       w->problem->id, t->name, bad);
-    return 0;
+    if (!isfinite(s->sum_w) || s->sum_w < 0.0 || (s->tokens > 0) != (s->sum_w > 0.0))
+        return err_set(e, ERR_DATA, "%s: sum_w is %g with %llu tokens", w->problem->id, s->sum_w,
+                       (unsigned long long)s->tokens);
+    if (!isfinite(s->sum_w2) || s->sum_w2 < 0.0)
+        return err_set(e, ERR_DATA, "%s: sum_w2 is %g", w->problem->id, s->sum_w2);
+    return expand_check(w->problem, s->S, e) || expand_check(w->problem, s->D, e) ? -1 : 0;
 }
 
 static int check_problem(const struct work *w, struct err *e)
@@ -105,122 +63,59 @@ static int check_problem(const struct work *w, struct err *e)
             e, ERR_USE,
             "%s: '%s' has %zu inputs, which --group %lld does not divide; use a divisor or -1",
             w->problem->id, v->linear[0]->name, v->K, (long long)group);
-    if (!isfinite(v->sum_w) || v->sum_w < 0.0 || (v->tokens > 0) != (v->sum_w > 0.0))
-        return err_set(e, ERR_DATA, "%s: sum_w is %g with %llu tokens", w->problem->id, v->sum_w,
-                       (unsigned long long)v->tokens);
-    if (!isfinite(v->sum_w2) || v->sum_w2 < 0.0)
-        return err_set(e, ERR_DATA, "%s: sum_w2 is %g", w->problem->id, v->sum_w2);
-    if ((w->solver->needs & SOLVER_NEEDS_D) && !v->D)
-        return err_set(e, ERR_USE, "%s: solver %s needs D, which this problem does not hold",
-                       w->problem->id, w->solver->name);
-    if (check_finite(v->S, w, e) || (v->D && check_finite(v->D, w, e)))
+    for (size_t i = 0; i < w->list.count; i++)
+        if ((contender_needs(w->list.name[i]) & SOLVER_NEEDS_D) && !w->sums.D)
+            return err_set(e, ERR_USE,
+                           "%s: solver %s needs D, which this problem does not hold: run "
+                           "ptq-forward --dual",
+                           w->problem->id, w->list.name[i]);
+    if (check_sums(w, &w->sums, e) || (w->list.contest && check_sums(w, &v->hold, e)))
         return -1;
     for (size_t i = 0; i < v->nlinears; i++)
-        if (check_finite(v->linear[i], w, e))
+        if (expand_check(w->problem, v->linear[i], e))
             return -1;
     return 0;
 }
 
-/* Frees the data of one tensor of the problem; the view's pointer to it stays, without data. */
-static void drop(struct msg *m, const struct tensor *t)
+static int choose_sums(struct work *w, struct err *e)
 {
-    for (size_t i = 0; i < m->ntensors; i++)
-        if (&m->tensors[i] == t && t->release) {
-            m->tensors[i].release(m->tensors[i].owner);
-            m->tensors[i].release = NULL;
-            m->tensors[i].data = NULL;
-            m->tensors[i].bytes = 0;
-        }
+    const struct problem_view *v = &w->v;
+
+    w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
+    if (w->o->sums == SUMS_WEIGHTED)
+        return 0;
+    if (!v->plain.S)
+        return err_set(e, ERR_USE,
+                       "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --plain",
+                       w->problem->id);
+    w->sums = v->plain;
+    return 0;
 }
 
-static void mirror(size_t K, double *H)
+/* Sums that nobody will read. */
+static void drop_rest(struct work *w)
 {
-    for (size_t i0 = 0; i0 < K; i0 += MIRROR)
-        for (size_t j0 = 0; j0 <= i0; j0 += MIRROR)
-            for (size_t i = i0; i < K && i < i0 + MIRROR; i++)
-                for (size_t j = j0; j < i && j < j0 + MIRROR; j++)
-                    H[j * K + i] = H[i * K + j];
+    const struct problem_view *v = &w->v;
+    const struct tensor *rest[] = {v->S,       v->D,      v->plain.S,
+                                   v->plain.D, v->hold.S, v->hold.D};
+
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
+        if (rest[i])
+            expand_drop(w->problem, rest[i]);
 }
 
-/* H = S / sum w, from one triangle to the full matrix. */
 static int expand(struct work *w, struct err *e)
 {
-    const struct tensor *S = w->v.S;
-    const size_t K = w->v.K, size = dtype_size(S->dtype);
-    const double scale = w->v.sum_w > 0.0 ? 1.0 / w->v.sum_w : 1.0;
-    size_t cells, at = 0;
-
-    if (mem_mul(K, K, &cells))
-        return err_set(e, ERR_SYS, "%s: a %zu x %zu matrix does not fit into memory",
-                       w->problem->id, K, K);
-    w->H = mem_raw(cells, sizeof *w->H, e);
-    if (!w->H)
+    if (expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e))
         return -1;
-    for (size_t i = 0; i < K; at += ++i) {
-        double *row = w->H + i * K;
-
-        dtype_to_f64(S->dtype, (const char *)S->data + at * size, i + 1, row);
-        for (size_t j = 0; j <= i; j++)
-            row[j] *= scale;
-        if (row[i] < 0.0)
-            return err_set(e, ERR_DATA, "%s: S[%zu,%zu] is negative: not a sum of squares",
-                           w->problem->id, i, i);
-    }
-    drop(w->problem, S);
-    mirror(K, w->H);
+    if (w->list.contest && w->v.hold.S && w->v.hold.tokens > 0 &&
+        expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
+        return -1;
+    drop_rest(w);
     return 0;
 }
 
-static int expand_d(struct work *w, struct err *e)
-{
-    const size_t cells = w->v.K * w->v.K;
-
-    if (!w->v.D || w->v.tokens == 0)
-        return 0;
-    w->D = mem_raw(cells, sizeof *w->D, e);
-    if (!w->D)
-        return -1;
-    dtype_to_f64(w->v.D->dtype, w->v.D->data, cells, w->D);
-    for (size_t i = 0; i < cells; i++)
-        w->D[i] /= w->v.sum_w;
-    drop(w->problem, w->v.D);
-    return 0;
-}
-
-/* ---- what goes out
- * -------------------------------------------------------------------------------------------- */
-
-static struct json *record(const struct work *w)
-{
-    const struct solve_opts *o = w->o;
-    const struct solver *s = w->solver;
-    struct json *r = json_object();
-    int bad = 0;
-
-    bad |= json_set_text(r, "stage", "solve");
-    bad |= json_set_text(r, "version", PTQ_VERSION);
-    bad |= json_set_text(r, "solver", s->name);
-    bad |= json_set_int(r, "bits", o->bits);
-    bad |= json_set_int(r, "group", o->group);
-    bad |= json_set_text(r, "grid", grid_name(o->grid));
-    bad |= json_set_text(r, "fit", fit_names[o->fit]);
-    bad |= json_set_text(r, "scale_type", dtype_name(o->scale_type));
-    bad |= json_set_int(r, "zero_min", o->zero_min);
-    if (solver_takes(s, "order"))
-        bad |= json_set_text(r, "order", order_names[o->order]);
-    if (solver_takes(s, "groups"))
-        bad |= json_set_text(r, "groups", groups_names[o->groups]);
-    if (solver_takes(s, "damp"))
-        bad |= json_set_real(r, "damp", o->damp);
-    if (solver_takes(s, "dead"))
-        bad |= json_set_text(r, "dead", dead_names[o->dead]);
-    if (solver_takes(s, "block"))
-        bad |= json_set_int(r, "block", (int64_t)o->block);
-    bad |= json_set_text(r, "kernel", blas_kernel());
-    if (bad)
-        json_destroy(&r);
-    return r;
-}
+/* ---- one solver ---- */
 
 /* Room for a result, named after its linear. */
 static void *result_alloc(struct tensor *t, const char *name, const char *part, enum dtype type,
@@ -236,10 +131,39 @@ static void *result_alloc(struct tensor *t, const char *name, const char *part, 
     return tensor_alloc(t, full, type, 2, shape, e) ? NULL : t->data;
 }
 
-static int solve_linear(struct work *w, size_t i, void *state, struct par *p, struct err *e)
+static int is_asym(const struct work *w)
+{
+    return w->o->criterion == CRITERION_ASYM && (w->hold_H ? w->hold_D : w->D);
+}
+
+/* Adds the linear's losses to the answer's. */
+static int measure(struct work *w, struct answer *a, struct solve_job *j, struct par *p,
+                   struct solve_loss *own, struct err *e)
+{
+    struct solve_loss hold;
+
+    if (solve_loss(&a->o, j, p, own, e))
+        return -1;
+    if (!isfinite(own->loss))
+        return err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, j->name);
+    hold = *own;
+    if (w->hold_H) {
+        j->H = w->hold_H;
+        j->D = w->hold_D;
+        if (solve_loss(&a->o, j, p, &hold, e))
+            return -1;
+    }
+    a->loss += own->loss;
+    a->asym_loss += own->asym_loss;
+    a->judged += is_asym(w) ? hold.asym_loss : hold.loss;
+    return 0;
+}
+
+static int solve_linear(struct work *w, struct answer *a, size_t i, void *state, struct par *p,
+                        struct err *e)
 {
     const struct tensor *t = w->v.linear[i];
-    const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, w->o->group);
+    const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, a->o.group);
     struct solve_job j = {.name = t->name,
                           .N = N,
                           .K = K,
@@ -248,105 +172,199 @@ static int solve_linear(struct work *w, size_t i, void *state, struct par *p, st
                           .W = t->data,
                           .H = w->H,
                           .D = w->D};
-    struct tensor *out = &w->results[3 * i];
+    struct tensor *out = &a->results[3 * i];
     struct solve_loss loss = {0.0, 0.0, 0.0};
     void *stored;
     int rc = -1;
 
     j.scales = mem_raw(N * G, sizeof *j.scales, e);
     j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
-    stored = result_alloc(&out[1], t->name, "scales", w->o->scale_type, N, G, e);
+    stored = result_alloc(&out[1], t->name, "scales", a->o.scale_type, N, G, e);
     j.zeros = result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e);
-    if (!j.scales || !j.codes || !stored || !j.zeros || w->solver->solve(w->o, state, &j, p, e) ||
-        solve_loss(w->o, &j, p, &loss, e))
+    if (!j.scales || !j.codes || !stored || !j.zeros || a->solver->solve(&a->o, state, &j, p, e) ||
+        solve_refine(&a->o, &j, p, e) || measure(w, a, &j, p, &loss, e))
         goto out;
-    if (!isfinite(loss.loss)) {
-        err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, t->name);
-        goto out;
-    }
-    dtype_from_f64(w->o->scale_type, j.scales, N * G, stored);
-    w->s.linear[i] = (struct solution_linear){.name = t->name,
-                                              .N = N,
-                                              .K = K,
-                                              .G = G,
-                                              .bits = w->o->bits,
-                                              .group = w->o->group,
-                                              .grid = grid_name(w->o->grid),
-                                              .loss = loss.loss,
-                                              .rel_loss = loss.rel_loss,
-                                              .asym_loss = loss.asym_loss};
-    w->note->raised += atomic_load(&j.raised);
-    if (!*w->note->worst_name || loss.rel_loss > w->note->worst) {
-        w->note->worst = loss.rel_loss;
-        memcpy(w->note->worst_name, t->name, sizeof t->name);
-    }
-    drop(w->problem, t);
+    dtype_from_f64(a->o.scale_type, j.scales, N * G, stored);
+    a->linear[i] = (struct solution_linear){.name = t->name,
+                                            .N = N,
+                                            .K = K,
+                                            .G = G,
+                                            .bits = a->o.bits,
+                                            .group = a->o.group,
+                                            .grid = grid_name(a->o.grid),
+                                            .loss = loss.loss,
+                                            .rel_loss = loss.rel_loss,
+                                            .asym_loss = loss.asym_loss,
+                                            .bound = isfinite(j.bound) ? j.bound : 0.0};
+    a->raised += atomic_load(&j.raised);
+    if (w->list.count == 1)
+        expand_drop(w->problem, t);
     rc = 0;
 out:
     free(j.scales);
     return rc;
 }
 
-static int solve_all(struct work *w, struct par *p, struct err *e)
+/* A problem without calibration rows is rounded to nearest whatever was asked for. */
+static int solve_all(struct work *w, struct answer *a, const char *name, struct par *p,
+                     struct err *e)
 {
     void *state = NULL;
     int rc = -1;
 
-    if (w->solver->prepare(w->o, w->v.K, w->H, w->D, p, &state, &w->stats, e)) {
+    a->o = *w->o;
+    a->o.solver = name;
+    a->solver = solver_find(name);
+    if (w->sums.tokens == 0) {
+        a->solver = solver_find("rtn");
+        a->stats.fallback = "rtn";
+    }
+    if (a->solver->prepare(&a->o, w->v.K, w->H, w->D, p, &state, &a->stats, e)) {
         err_prefix(e, "%s", w->problem->id);
         goto out;
     }
     for (size_t i = 0; i < w->v.nlinears; i++)
-        if (solve_linear(w, i, state, p, e))
+        if (solve_linear(w, a, i, state, p, e))
             goto out;
     rc = 0;
 out:
-    w->solver->release(state);
+    a->solver->release(state);
     return rc;
+}
+
+/* ---- the contest ---- */
+
+static void answer_clear(struct answer *a)
+{
+    for (size_t i = 0; a && i < 3 * PROBLEM_LINEARS; i++)
+        tensor_release(&a->results[i]);
+    if (a)
+        memset(a, 0, sizeof *a);
+}
+
+static struct json *describe(const struct work *w, const struct answer *a)
+{
+    struct json *x = json_object();
+    int bad = json_set_text(x, "solver", a->o.solver);
+
+    bad |= json_set_real(x, "loss", a->loss);
+    bad |= json_set_real(x, "asym_loss", a->asym_loss);
+    bad |= json_set_real(x, "hold_loss", w->hold_H ? a->judged : NAN);
+    if (a->stats.fallback)
+        bad |= json_set_text(x, "fallback", a->stats.fallback);
+    if (bad)
+        json_destroy(&x);
+    return x;
+}
+
+/* The first of equals stays. */
+static int solve_contest(struct work *w, struct par *p, struct err *e)
+{
+    w->contenders = json_array();
+    for (size_t i = 0; i < w->list.count; i++) {
+        if (solve_all(w, w->now, w->list.name[i], p, e))
+            return -1;
+        if (w->list.contest && json_push(w->contenders, describe(w, w->now)))
+            return err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
+        if (i == 0 || w->now->judged < w->best->judged) {
+            struct answer *last = w->best;
+            w->best = w->now;
+            w->now = last;
+        }
+        answer_clear(w->now);
+    }
+    return 0;
+}
+
+/* ---- what goes out ---- */
+
+static int put_meta(struct work *w, struct msg *m)
+{
+    const struct answer *a = w->best;
+    const double w2 = w->sums.sum_w2;
+    int bad = json_set_text(m->meta, "modality", w->v.modality);
+
+    bad |= json_set_real(m->meta, "effective", w2 > 0.0 ? w->sums.sum_w * w->sums.sum_w / w2 : 0.0);
+    bad |= json_set_real(m->meta, "coverage", w->note->coverage);
+    bad |= json_set_int(m->meta, "dead", (int64_t)a->stats.dead);
+    bad |= json_set_int(m->meta, "raised", (int64_t)a->raised);
+    if (!w->list.contest)
+        return bad;
+    bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");
+    bad |= json_set_text(m->meta, "judged_on", w->hold_H ? "hold" : "main");
+    bad |= json_set(m->meta, "contenders", json_copy(w->contenders));
+    return bad;
 }
 
 /* The message: what the problem said about itself, what was done, the results. */
 static struct msg *compose(struct work *w, double seconds, struct err *e)
 {
     const struct problem_view *v = &w->v;
+    const struct answer *a = w->best;
+    struct solution_view *s = mem_array(1, sizeof *s, e);
     struct json *prov = v->prov ? json_copy(v->prov) : json_array();
+    int bad = json_push(prov, solve_record(&a->o, w->D != NULL,
+                                           w->list.contest ? w->o->solver : NULL));
     struct msg *m = NULL;
-    int bad = json_push(prov, record(w));
 
-    w->s.block = v->block;
-    w->s.order = v->order;
-    w->s.sites = v->sites;
-    w->s.site = v->site;
-    w->s.K = v->K;
-    w->s.tokens = v->tokens;
-    w->s.sequences = v->sequences;
-    w->s.sum_w = v->sum_w;
-    w->s.sum_w2 = v->sum_w2;
-    w->s.solver = w->o->solver;
-    w->s.damp = w->stats.damp;
-    w->s.attempts = w->stats.attempts;
-    w->s.fallback = w->stats.fallback;
-    w->s.seconds = seconds;
-    w->s.nlinears = v->nlinears;
-    w->s.prov = prov;
-    m = bad ? NULL : solution_create(&w->s, "solve", e);
+    if (s) {
+        *s = (struct solution_view){
+            .block = v->block, .order = v->order, .sites = v->sites, .site = v->site, .K = v->K,
+            .tokens = w->sums.tokens, .sequences = w->sums.sequences, .sum_w = w->sums.sum_w,
+            .sum_w2 = w->sums.sum_w2, .solver = a->o.solver, .damp = a->stats.damp,
+            .attempts = a->stats.attempts, .fallback = a->stats.fallback, .seconds = seconds,
+            .nlinears = v->nlinears, .prov = prov};
+        memcpy(s->linear, a->linear, sizeof s->linear);
+        m = bad ? NULL : solution_create(s, "solve", e);
+    }
+    free(s);
     json_destroy(&prov);
     if (!m)
         return bad ? (err_set(e, ERR_SYS, "%s: out of memory", w->problem->id), NULL) : NULL;
     memcpy(m->run, w->problem->run, sizeof m->run);
-    bad |= json_set_text(m->meta, "modality", v->modality);
-    bad |= json_set_real(m->meta, "effective",
-                         v->sum_w2 > 0.0 ? v->sum_w * v->sum_w / v->sum_w2 : 0.0);
-    bad |= json_set_real(m->meta, "coverage", w->note->coverage);
-    bad |= json_set_int(m->meta, "dead", (int64_t)w->stats.dead);
-    bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
+    bad = put_meta(w, m);
     if (bad)
         err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
     for (size_t i = 0; !bad && i < 3 * v->nlinears; i++)
-        bad = msg_add(m, &w->results[i], e);
+        bad = msg_add(m, &w->best->results[i], e);
     if (bad)
         msg_destroy(&m);
     return m;
+}
+
+static void tell(const struct work *w)
+{
+    const struct answer *a = w->best;
+    struct solve_note *n = w->note;
+
+    n->damp = a->stats.damp;
+    n->attempts = a->stats.attempts;
+    n->fallback = a->stats.fallback;
+    n->dead = a->stats.dead;
+    n->raised = a->raised;
+    n->blind = w->list.contest && !w->hold_H;
+    snprintf(n->solver, sizeof n->solver, "%s", a->o.solver);
+    for (size_t i = 0; i < w->v.nlinears; i++)
+        if (i == 0 || a->linear[i].rel_loss > n->worst) {
+            n->worst = a->linear[i].rel_loss;
+            snprintf(n->worst_name, sizeof n->worst_name, "%s", a->linear[i].name);
+        }
+}
+
+static void work_destroy(struct work *w)
+{
+    if (!w)
+        return;
+    answer_clear(w->best);
+    answer_clear(w->now);
+    free(w->best);
+    free(w->now);
+    json_destroy(&w->contenders);
+    free(w->H);
+    free(w->D);
+    free(w->hold_H);
+    free(w->hold_D);
+    free(w);
 }
 
 struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,
@@ -357,36 +375,22 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     struct msg *solution = NULL;
 
     *note = (struct solve_note){.coverage = 0.0};
-    if (!w)
+    if (!w || !(w->best = mem_array(1, sizeof *w->best, e)) ||
+        !(w->now = mem_array(1, sizeof *w->now, e)))
         goto out;
     w->o = o;
-    w->solver = solver_find(o->solver);
     w->problem = *problem;
     w->note = note;
-    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || check_problem(w, e))
+    if (solve_check_opts(o, e) || contenders_parse(o->solver, &w->list, e) ||
+        problem_read(w->problem, &w->v, e) || choose_sums(w, e) || check_problem(w, e))
         goto out;
-    note->coverage = (double)w->v.tokens / (double)w->v.K;
-    if (expand(w, e) || expand_d(w, e))
+    note->coverage = (double)w->sums.tokens / (double)w->v.K;
+    if (expand(w, e) || solve_contest(w, p, e))
         goto out;
-    if (w->v.tokens == 0) {
-        w->solver = solver_find("rtn");
-        w->stats.fallback = "rtn";
-    }
-    if (solve_all(w, p, e))
-        goto out;
-    note->damp = w->stats.damp;
-    note->attempts = w->stats.attempts;
-    note->fallback = w->stats.fallback;
-    note->dead = w->stats.dead;
+    tell(w);
     solution = compose(w, clock_wall() - start, e);
 out:
-    for (size_t i = 0; w && i < 3 * PROBLEM_LINEARS; i++)
-        tensor_release(&w->results[i]);
-    if (w) {
-        free(w->H);
-        free(w->D);
-    }
-    free(w);
+    work_destroy(w);
     msg_destroy(problem);
     return solution;
 }

@@ -8,7 +8,7 @@
 #include "solver.h"
 
 /* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ... and
- * an option that is not at its default although the solver does not look at it. */
+ * an option that is not at its default although no solver named looks at it. (solve_opts.c) */
 int solve_check_opts(const struct solve_opts *o, struct err *e);
 
 /* What main tells the user; all of it is in the solution's metadata too. */
@@ -17,6 +17,8 @@ struct solve_note {
     double damp;
     int attempts;
     const char *fallback;         /* NULL, "floor", "rtn" */
+    char solver[32];              /* of a contest: the winner */
+    int blind;                    /* a contest was judged on the sums it was solved with */
     size_t dead, raised;          /* dead columns, scales raised from 0 */
     double worst;                 /* largest relative loss of the site's linears */
     char worst_name[TENSOR_NAME]; /* of the linear */

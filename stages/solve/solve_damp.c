@@ -31,6 +31,17 @@ size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *
     return count;
 }
 
+void damp_diag(const struct solve_opts *o, size_t K, const double *H, double *diag, uint8_t *dead)
+{
+    double mean = 0.0;
+
+    damp_dead(o, K, H, diag, dead);
+    for (size_t k = 0; k < K; k++)
+        mean += diag[k] / (double)K;
+    for (size_t k = 0; k < K; k++)
+        diag[k] += o->damp * mean;
+}
+
 /* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not
  * definite, -1: error. */
 static int try_factor(size_t K, const double *H, const double *diag, const size_t *order,

@@ -14,6 +14,9 @@
 size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *diag,
                  uint8_t *dead);
 
+/* The diagonal of the H that fits and refinement use: as above, plus o->damp times its mean. */
+void damp_diag(const struct solve_opts *o, size_t K, const double *H, double *diag, uint8_t *dead);
+
 /* Fills U [K,K] (in the given order of columns; below the diagonal it holds nothing of use). 0, or
  * -1 on error. Damping goes o->damp, then the larger ones of 0.02 0.05 0.1 0.2 0.5, times the mean
  * of diag; then, at the last damping, diagonal entries below 1e-6 .. 1e-1 of the largest are raised

@@ -1,7 +1,8 @@
 /* solve_grid - fitting of grids: see solve_grid.h. minmax takes the range as it is, mse shrinks it
  * by steps of 1% and keeps the first strict minimum of sum |q - w|^2.4 (the reference's exponent
- * and 80 steps). */
+ * and 80 steps). Fits that weigh errors: solve_fit.c. */
 #include "solve_grid.h"
+#include "solve_fit.h"
 
 #include <float.h>
 #include <math.h>
@@ -42,24 +43,30 @@ int solve_grid_store(enum dtype type, double *s, int *raised)
 }
 
 /* The grid of one row for the range [lo, hi], lo <= 0 <= hi, shrunk by p. */
-static int row_grid(const struct solve_opts *o, double lo, double hi, double p, double *s,
-                    double *z, int *raised)
+static int row_grid(const struct solve_opts *o, double lo, double hi, double p, enum zero_round how,
+                    double *s, double *z, int *raised)
 {
     const double top = solve_grid_top(o);
     const double half = (double)(1 << (o->bits - 1));
     const double least = (double)o->zero_min;
 
-    *z = half;
     if (o->grid == GRID_SYM_NARROW) {
+        *z = half;
         *s = p * fmax(fmax(-lo, hi), NARROW_MIN) / (half - 1.0);
         return solve_grid_store(o->scale_type, s, raised);
     }
     *s = (hi * p - lo * p) / top;
     if (solve_grid_store(o->scale_type, s, raised))
         return -1;
-    if (o->grid == GRID_SYM)
+    if (o->grid == GRID_SYM) {
+        *z = half;
         return 0;
-    *z = nearbyint(-lo * p / *s);
+    }
+    if (how == ZERO_GIVEN)
+        return 0;
+    *z = how == ZERO_NEAREST ? nearbyint(-lo * p / *s)
+         : how == ZERO_DOWN  ? floor(-lo * p / *s)
+                             : ceil(-lo * p / *s);
     if (*z < least) {
         *z = least;
         *s = hi * p / (top - least);
@@ -96,13 +103,25 @@ static int overflow(const struct solve_opts *o, const struct solve_job *j, size_
                    j->name, row, dtype_name(o->scale_type));
 }
 
-static int fit_step(const struct solve_opts *o, struct solve_job *j, size_t first, const double *lo,
-                    const double *hi, double p, double *s, double *z, int *raised, struct err *e)
+int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, size_t first,
+                      const double *lo, const double *hi, const double *p, enum zero_round how,
+                      double *s, double *z, int *raised, struct err *e)
 {
     for (size_t r = 0; r < R; r++)
-        if (row_grid(o, lo[r], hi[r], p, &s[r], &z[r], &raised[r]))
+        if (row_grid(o, lo[r], hi[r], p[r], how, &s[r], &z[r], &raised[r]))
             return overflow(o, j, first + r, e);
     return 0;
+}
+
+static int fit_step(const struct solve_opts *o, const struct solve_job *j, size_t first,
+                    const double *lo, const double *hi, double p, double *s, double *z, int *raised,
+                    struct err *e)
+{
+    double same[R];
+
+    for (size_t r = 0; r < R; r++)
+        same[r] = p;
+    return solve_grid_shrink(o, j, first, lo, hi, same, ZERO_NEAREST, s, z, raised, e);
 }
 
 static void unit_of(const double *lo, const double *hi, double *unit)
@@ -136,8 +155,27 @@ static int fit_mse(const struct solve_opts *o, struct solve_job *j, size_t first
     return 0;
 }
 
-int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, const double *x,
-                   size_t n, double *s, double *z, struct err *e)
+static int fit_any(const struct solve_opts *o, struct solve_job *j, size_t first, size_t start,
+                   const double *lo, const double *hi, const double *x, size_t n, double *s,
+                   double *z, int *raised, struct err *e)
+{
+    const struct fit_range range = {first, start, n, lo, hi, x};
+
+    switch (o->fit) {
+    case FIT_MSE:
+        return fit_mse(o, j, first, lo, hi, x, n, s, z, raised, e);
+    case FIT_HESSIAN:
+        return fit_hessian(o, j, &range, s, z, raised, e);
+    case FIT_NEUQI:
+        return fit_neuqi(o, j, &range, s, z, raised, e);
+    case FIT_MINMAX:
+        break;
+    }
+    return fit_step(o, j, first, lo, hi, 1.0, s, z, raised, e);
+}
+
+int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, size_t start,
+                   const double *x, size_t n, double *s, double *z, struct err *e)
 {
     double lo[R], hi[R];
     int raised[R];
@@ -146,8 +184,7 @@ int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first
     tile_range(x, n, lo, hi);
     for (size_t r = 0; r < R; r++)
         row_range(o, &lo[r], &hi[r]);
-    if (o->fit == FIT_MSE ? fit_mse(o, j, first, lo, hi, x, n, s, z, raised, e)
-                          : fit_step(o, j, first, lo, hi, 1.0, s, z, raised, e))
+    if (fit_any(o, j, first, start, lo, hi, x, n, s, z, raised, e))
         return -1;
     for (size_t r = 0; r < R; r++)
         count += (size_t)(raised[r] && first + r < j->N);

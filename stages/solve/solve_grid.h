@@ -23,9 +23,18 @@ double solve_grid_top(const struct solve_opts *o);
  */
 int solve_grid_store(enum dtype type, double *s, int *raised);
 
-/* Fits one grid per row to n columns (tile layout): s and z get SOLVE_TILE entries. first: number
- * of the tile's first row, for errors. */
-int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, const double *x,
-                   size_t n, double *s, double *z, struct err *e);
+enum zero_round { ZERO_NEAREST, ZERO_DOWN, ZERO_UP, ZERO_GIVEN };
+
+/* One grid per row for the ranges [lo, hi] shrunk by p[r], its zero point rounded as said (of the
+ * symmetric grids it is fixed; ZERO_GIVEN: z as it is, asym only). -1: a scale overflows. */
+int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, size_t first,
+                      const double *lo, const double *hi, const double *p, enum zero_round how,
+                      double *s, double *z, int *raised, struct err *e);
+
+/* Fits one grid per row to n columns (tile layout), columns start, start+1, ... of the linear: s and
+ * z get SOLVE_TILE entries. first: number of the tile's first row, for errors. FIT_HESSIAN and
+ * FIT_NEUQI read H and diag of the job. */
+int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, size_t start,
+                   const double *x, size_t n, double *s, double *z, struct err *e);
 
 #endif

@@ -16,8 +16,9 @@
 struct args {
     const char *in, *out, *solver;
     int64_t group, block, zero_min, threads, status_fd, peers;
-    double damp;
-    int bits, grid, fit, order, groups, dead, scale_type;
+    int64_t pull, tries, refine, seed;
+    double damp, alpha, alpha2, beta, qep_alpha, refine_alpha;
+    int bits, grid, fit, order, groups, dead, scale_type, p_source, criterion, sums, scales;
     int zstd, list, insecure, quiet, verbose;
 };
 
@@ -29,15 +30,25 @@ static const struct opt table[] = {
     {"in", OPT_TEXT, AT(in), "EP", "where problems come from: @URL, URL, a file, or - for stdin", 0,
      0, NULL},
     {"out", OPT_TEXT, AT(out), "EP", "where solutions go", 0, 0, NULL},
-    {"solver", OPT_TEXT, AT(solver), "NAME", "algorithm; --list shows them", 0, 0, NULL},
+    {"solver", OPT_TEXT, AT(solver), "NAME",
+     "algorithm; --list shows them. qep+NAME shifts the target before it;\n"
+     "best:A,B,... keeps the best of several, per site",
+     0, 0, NULL},
     {"bits", OPT_CHOICE, AT(bits), "N", "bits of a code", 0, 0, "2|3|4|8"},
     {"group", OPT_INT, AT(group), "N",
      "inputs that share a scale, a divisor of every K; -1: a whole row", -1, 1 << 24, NULL},
     {"grid", OPT_CHOICE, AT(grid), "NAME", "integer grid", 0, 0, "sym|sym-narrow|asym"},
     {"fit", OPT_CHOICE, AT(fit), "NAME",
-     "scales from the whole range, or a search for the best smaller one", 0, 0, "minmax|mse"},
-    {"order", OPT_CHOICE, AT(order), "NAME", "of the columns: as they are, by diagonal, by group",
-     0, 0, "none|act|group"},
+     "scales from the whole range, or a search for the best smaller one", 0, 0,
+     "minmax|mse|hessian|neuqi"},
+    {"scales", OPT_CHOICE, AT(scales), "NAME",
+     "hessian: short for --fit hessian --refine 1 (two-stage group scales)", 0, 0, "fit|hessian"},
+    {"refine", OPT_INT, AT(refine), "N", "passes over the scales after the codes are chosen", 0,
+     100, NULL},
+    {"refine-alpha", OPT_REAL, AT(refine_alpha), "X", "share of D in them", 0, 4, NULL},
+    {"order", OPT_CHOICE, AT(order), "NAME",
+     "of the columns: as they are, by diagonal, by group, by smallest pivot", 0, 0,
+     "none|act|group|pivot"},
     {"groups", OPT_CHOICE, AT(groups), "NAME",
      "group scales from the weights as given, or as moved when the sweep gets there", 0, 0,
      "static|dynamic"},
@@ -45,6 +56,25 @@ static const struct opt table[] = {
      "added to the diagonal, as a part of its mean; more when that fails", 0, 10, NULL},
     {"dead", OPT_CHOICE, AT(dead), "NAME",
      "inputs that are always 0: keep their weights or zero them", 0, 0, "keep|zero"},
+    {"alpha", OPT_REAL, AT(alpha), "X", "gptaq, rescomp, foem: share of the drift that is made good",
+     0, 4, NULL},
+    {"alpha2", OPT_REAL, AT(alpha2), "X", "rescomp: hold on the original weights", 0, 4, NULL},
+    {"beta", OPT_REAL, AT(beta), "X", "foem: weight of the first-order term", 0, 1, NULL},
+    {"pull", OPT_INT, AT(pull), "N", "foem: the first of N columns is not pulled back (0: all are)",
+     0, 1 << 24, NULL},
+    {"qep-alpha", OPT_REAL, AT(qep_alpha), "X", "qep: share of the target shift", 0, 1, NULL},
+    {"p-source", OPT_CHOICE, AT(p_source), "NAME",
+     "gptaq, rescomp, foem: what a column hands on: its value before rounding,\n"
+     "that kept in the grid's range, or the rounded one; auto: q for 2 bits, pre_clamp above",
+     0, 0, "auto|pre|pre_clamp|q"},
+    {"tries", OPT_INT, AT(tries), "N", "ojbkq: random roundings of each row", 1, 10000, NULL},
+    {"seed", OPT_INT, AT(seed), "N", "ojbkq: of the random roundings", 0, 0, NULL},
+    {"criterion", OPT_CHOICE, AT(criterion), "NAME",
+     "best: loss to compare, against the full-precision target (where D is there) or not", 0, 0,
+     "asym|plain"},
+    {"sums", OPT_CHOICE, AT(sums), "NAME",
+     "which sums to solve with: those with token weights, or ptq-reduce --plain's", 0, 0,
+     "weighted|plain"},
     {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE",
      "scales are rounded to it before codes are chosen", 0, 0, "f16|bf16|f32|f64"},
     {"block", OPT_INT, AT(block), "N", "columns between two large updates; speed only", 1, 1 << 24,
@@ -82,7 +112,10 @@ static int list_solvers(struct err *e)
     const struct solver *s;
 
     for (size_t i = 0; (s = solver_at(i)); i++)
-        printf("%-8s %s\n         options: %s\n", s->name, s->about, s->options);
+        printf("%-8s %s\n         %soptions: %s\n", s->name, s->about,
+               s->needs & SOLVER_NEEDS_D ? "needs D (ptq-forward --dual); " : "", s->options);
+    printf("\nqep+NAME shifts the target before any solver that does not do so itself.\n"
+           "best:A,B,... lets solvers compete and keeps the best for each site.\n");
     return fflush(stdout) ? err_sys(e, "cannot write to stdout") : 0;
 }
 
@@ -90,10 +123,22 @@ static struct solve_opts opts_of(const struct args *a)
 {
     return (struct solve_opts){
         .solver = a->solver,
+        .alpha = a->alpha,
+        .alpha2 = a->alpha2,
+        .beta = a->beta,
+        .pull = a->pull,
+        .qep_alpha = a->qep_alpha,
+        .p_source = (enum p_source)a->p_source,
+        .tries = a->tries,
+        .seed = (uint64_t)a->seed,
+        .refine = a->scales && a->refine < 1 ? 1 : (int)a->refine,
+        .refine_alpha = a->refine_alpha,
+        .criterion = (enum criterion)a->criterion,
+        .sums = (enum sums_kind)a->sums,
         .bits = bits_of[a->bits],
         .group = a->group,
         .grid = (enum grid)a->grid,
-        .fit = (enum fit)a->fit,
+        .fit = a->scales ? FIT_HESSIAN : (enum fit)a->fit,
         .order = (enum order)a->order,
         .groups = (enum groups)a->groups,
         .damp = a->damp,
@@ -113,7 +158,10 @@ static void tell(const char *id, const struct solve_note *n)
     if (n->raised)
         log_warn("%s: %zu scales too small for their type were raised; their groups are 0 now", id,
                  n->raised);
-    log_detail("%s: damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->damp, n->dead,
+    if (n->blind)
+        log_warn("%s: no held-out sums: solvers were judged on the sums they worked with (see "
+                 "ptq-reduce --holdout)", id);
+    log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver, n->damp, n->dead,
                n->worst, n->worst_name);
 }
 
@@ -177,7 +225,10 @@ int main(int argc, char **argv)
     const struct solve_opts def = SOLVE_OPTS_DEFAULT;
     struct args a = {.in = "-", .out = "-", .solver = def.solver, .bits = 2, .group = def.group,
                      .order = (int)def.order, .damp = def.damp, .block = (int64_t)def.block,
-                     .zero_min = def.zero_min, .peers = 1, .status_fd = -1};
+                     .zero_min = def.zero_min, .alpha = def.alpha, .alpha2 = def.alpha2,
+                     .beta = def.beta, .pull = def.pull, .qep_alpha = def.qep_alpha,
+                     .tries = def.tries, .seed = (int64_t)def.seed,
+                     .refine_alpha = def.refine_alpha, .peers = 1, .status_fd = -1};
     struct solve_opts o;
     struct err e = {0};
     struct link *in = NULL, *out = NULL;

@@ -145,6 +145,23 @@ EACH_CPU(tile_error,
           double top, const double *restrict unit, double *restrict sums),
          (x, n, s, z, top, unit, sums))
 
+BODY tile_weighted_body(const double *restrict x, size_t n, const double *restrict s,
+                        const double *restrict z, double top, const double *restrict h,
+                        double *restrict sums)
+{
+    for (size_t k = 0; k < n; k++)
+        for (size_t r = 0; r < R; r++) {
+            const double w = x[k * R + r];
+            const double d = s[r] * (code_of(w, s[r], z[r], top) - z[r]) - w;
+            sums[r] += h[k] * (d * d);
+        }
+}
+
+EACH_CPU(tile_weighted,
+         (const double *restrict x, size_t n, const double *restrict s, const double *restrict z,
+          double top, const double *restrict h, double *restrict sums),
+         (x, n, s, z, top, h, sums))
+
 BODY tile_range_body(const double *restrict x, size_t n, double *restrict lo, double *restrict hi)
 {
     for (size_t r = 0; r < R; r++)

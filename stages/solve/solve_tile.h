@@ -30,6 +30,9 @@ void tile_round(const double *w, const double *s, const double *z, double top, d
  * 1/a. */
 void tile_error(const double *x, size_t n, const double *s, const double *z, double top,
                 const double *unit, double *sums);
+/* sums[r] += h[k] (q - w)^2 over the n columns of x */
+void tile_weighted(const double *x, size_t n, const double *s, const double *z, double top,
+                   const double *h, double *sums);
 /* lo = min(0, columns), hi = max(0, columns) */
 void tile_range(const double *x, size_t n, double *lo, double *hi);
 /* Columns x[k] -= e u[k] for k < n. */

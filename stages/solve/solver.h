@@ -16,13 +16,18 @@
 #include "../../common/model/grid.h"
 #include "../../common/tensor/dtype.h"
 
-enum fit { FIT_MINMAX, FIT_MSE };
-enum order { ORDER_NONE, ORDER_ACT, ORDER_GROUP };
+enum fit { FIT_MINMAX, FIT_MSE, FIT_HESSIAN, FIT_NEUQI };
+enum order { ORDER_NONE, ORDER_ACT, ORDER_GROUP, ORDER_PIVOT };
 enum groups { GROUPS_STATIC, GROUPS_DYNAMIC };
 enum dead { DEAD_KEEP, DEAD_ZERO };
+/* What a column hands on to the later ones through D: its value before rounding, that value kept
+ * inside the grid's range, or the rounded one. AUTO: Q for 2 bits, PRE_CLAMP above. */
+enum p_source { P_AUTO, P_PRE, P_PRE_CLAMP, P_Q };
+enum criterion { CRITERION_ASYM, CRITERION_PLAIN };
+enum sums_kind { SUMS_WEIGHTED, SUMS_PLAIN };
 
 struct solve_opts {
-    const char *solver; /* "gptq" */
+    const char *solver; /* "gptq", "qep+gptq", "best:gptq,gptaq" */
     int bits;           /* 2 3 4 8 */
     int64_t group;      /* -1 or a divisor of K (a short last group is refused by default) */
     enum grid grid;
@@ -35,6 +40,18 @@ struct solve_opts {
     size_t block; /* columns per lazy update; never changes the result beyond rounding of sums */
     int zero_min; /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
                      with goldens) */
+    double alpha;           /* gptaq, rescomp, foem: share of the D term */
+    double alpha2;          /* rescomp: share of the term that holds on to the original weight */
+    double beta;            /* foem */
+    int64_t pull;           /* foem: the first of so many columns is not pulled; 0: all are */
+    double qep_alpha;       /* share of the target shift */
+    enum p_source p_source;
+    int64_t tries;          /* ojbkq: random roundings beside the plain one */
+    uint64_t seed;          /* of them */
+    int refine;             /* passes over the scales after the codes are chosen */
+    double refine_alpha;    /* share of D in them */
+    enum criterion criterion; /* best: what is compared */
+    enum sums_kind sums;
 };
 
 /* The defaults of ptq-solve. */
@@ -42,7 +59,9 @@ struct solve_opts {
     {                                                                                  \
         .solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX, \
         .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,  \
-        .scale_type = DT_F16, .block = 128, .zero_min = 1                              \
+        .scale_type = DT_F16, .block = 128, .zero_min = 1, .alpha = 0.25,              \
+        .alpha2 = 0.25, .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 5, .seed = 1, \
+        .refine_alpha = 0.25                                                           \
     }
 
 struct solve_stats {
@@ -65,10 +84,17 @@ struct solve_job {
     double *scales;
     uint8_t *zeros;
     atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
+    const double *diag;   /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
+    double bound;         /* out: see sweep_run; NaN from a solver without feedback */
 };
 
 #define SOLVER_NEEDS_H 1
 #define SOLVER_NEEDS_D 2
+#define SOLVER_SHIFTS 4 /* moves the whole target itself: not behind qep+ */
+
+/* Names of options that most solvers share. */
+#define SOLVER_GRID_OPTIONS "bits,group,grid,fit,scales,scale-type,zero-min,refine,refine-alpha,sums"
+#define SOLVER_SWEEP_OPTIONS "order,groups,damp,dead,block"
 
 struct solver {
     const char *name;
@@ -84,7 +110,10 @@ struct solver {
     void (*release)(void *state);
 };
 
-const struct solver *solver_find(const char *name); /* NULL: unknown */
+/* By the name of one solver; of "qep+gptq" the part before the plus. NULL: unknown. */
+const struct solver *solver_find(const char *name);
+/* What stands behind the plus ("gptq" for "qep" alone); NULL for a solver that stands alone. */
+const char *solver_inner(const char *name);
 const struct solver *solver_at(size_t i);           /* NULL past the end */
 /* 1 when the solver looks at this option (name without dashes). */
 int solver_takes(const struct solver *s, const char *option);

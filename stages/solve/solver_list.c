@@ -3,10 +3,18 @@
 
 #include <string.h>
 
+extern const struct solver solver_foem;
+extern const struct solver solver_gptaq;
 extern const struct solver solver_gptq;
+extern const struct solver solver_ojbkq;
+extern const struct solver solver_qep;
+extern const struct solver solver_qronos;
+extern const struct solver solver_rescomp;
 extern const struct solver solver_rtn;
 
-static const struct solver *const list[] = {&solver_gptq, &solver_rtn};
+static const struct solver *const list[] = {&solver_gptq,    &solver_gptaq, &solver_qep,
+                                            &solver_qronos,  &solver_rescomp, &solver_foem,
+                                            &solver_ojbkq,   &solver_rtn};
 
 const struct solver *solver_at(size_t i)
 {
@@ -15,10 +23,19 @@ const struct solver *solver_at(size_t i)
 
 const struct solver *solver_find(const char *name)
 {
+    const size_t n = name ? strcspn(name, "+") : 0;
+
     for (size_t i = 0; name && i < sizeof list / sizeof list[0]; i++)
-        if (strcmp(list[i]->name, name) == 0)
+        if (strlen(list[i]->name) == n && memcmp(list[i]->name, name, n) == 0)
             return list[i];
     return NULL;
+}
+
+const char *solver_inner(const char *name)
+{
+    const char *plus = strchr(name, '+');
+
+    return plus ? plus + 1 : strcmp(name, "qep") == 0 ? "gptq" : NULL;
 }
 
 int solver_takes(const struct solver *s, const char *option)

@@ -20,7 +20,7 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
 static int solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
                  struct err *e)
 {
-    const struct sweep plain = {NULL, NULL, NULL};
+    const struct sweep plain = {.U = NULL};
 
     (void)state;
     return sweep_run(o, &plain, j, p, e);
@@ -35,7 +35,7 @@ extern const struct solver solver_rtn;
 const struct solver solver_rtn = {
     .name = "rtn",
     .about = "round to nearest: no Hessian, the reference for the others",
-    .options = "bits,group,grid,fit,scale-type,zero-min",
+    .options = SOLVER_GRID_OPTIONS,
     .needs = 0,
     .prepare = prepare,
     .solve = solve,

@@ -168,7 +168,8 @@ static struct json *linear_record(const struct solution_linear *s)
 
     if (json_set_text(r, "name", s->name) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
         json_set_text(r, "grid", s->grid) || json_set_real(r, "loss", s->loss) ||
-        json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss))
+        json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss) ||
+        (s->bound > 0 && json_set_real(r, "bound", s->bound)))
         json_destroy(&r);
     return r;
 }
@@ -179,6 +180,14 @@ static int field_copy(struct json *to, const struct msg *m, const char *key)
     const struct json *j = json_get(m->meta, key);
 
     return json_set(to, key, j ? json_copy(j) : json_null_value());
+}
+
+/* What a contest between solvers left: all of them, and what they were judged by. */
+static int contest_copy(struct json *to, const struct msg *m)
+{
+    if (!json_get(m->meta, "contenders"))
+        return 0;
+    return field_copy(to, m, "contenders") || field_copy(to, m, "judged_on") || field_copy(to, m, "criterion") ? -1 : 0;
 }
 
 static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
@@ -207,7 +216,7 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
           field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
           json_set_int(r, "sequences", (int64_t)v->sequences) || json_set_real(r, "sum_w", v->sum_w) ||
           json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
-          json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
+          contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
           json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) || json_set_int(r, "bytes_part", (int64_t)bytes) ||
           json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
     if (bad)

@@ -5,12 +5,14 @@
 
 #include <stdlib.h>
 #include "../../common/base/mem.h"
+#include "../../stages/solve/solve_refine.h"
 #include "../../stages/solve/solver.h"
 
 struct result {
     uint8_t *codes, *zeros;
     double *scales;
     struct solve_stats stats;
+    double bound;
 };
 
 static inline void result_release(struct result *r)
@@ -21,13 +23,13 @@ static inline void result_release(struct result *r)
     *r = (struct result){0};
 }
 
-static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, enum dtype type,
-                                const void *W, const double *H, size_t threads, struct result *out,
-                                struct err *e)
+static inline int solve_drift(const struct solve_opts *o, size_t N, size_t K, enum dtype type,
+                              const void *W, const double *H, const double *D, size_t threads,
+                              struct result *out, struct err *e)
 {
     const struct solver *s = solver_find(o->solver);
     struct solve_job j = {
-        .name = "w", .N = N, .K = K, .G = grid_groups(K, o->group), .w_type = type, .W = W, .H = H};
+        .name = "w", .N = N, .K = K, .G = grid_groups(K, o->group), .w_type = type, .W = W, .H = H, .D = D};
     struct par *p = par_open(threads, e);
     void *state = NULL;
     int rc;
@@ -40,12 +42,20 @@ static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, 
     j.codes = out->codes;
     j.zeros = out->zeros;
     j.scales = out->scales;
-    rc = s->prepare(o, K, H, NULL, p, &state, &out->stats, e);
+    rc = s->prepare(o, K, H, D, p, &state, &out->stats, e);
     if (rc == 0)
-        rc = s->solve(o, state, &j, p, e);
+        rc = s->solve(o, state, &j, p, e) || solve_refine(o, &j, p, e) ? -1 : 0;
+    out->bound = j.bound;
     s->release(state);
     par_close(&p);
     return rc;
+}
+
+static inline int solve_threads(const struct solve_opts *o, size_t N, size_t K, enum dtype type,
+                                const void *W, const double *H, size_t threads, struct result *out,
+                                struct err *e)
+{
+    return solve_drift(o, N, K, type, W, H, NULL, threads, out, e);
 }
 
 static inline void solve_ok(const struct solve_opts *o, size_t N, size_t K, const float *W,

@@ -367,16 +367,16 @@ static void test_order(void **ctx)
     (void)ctx;
     o.group = 2;
     o.order = ORDER_NONE;
-    assert_int_equal(solve_order(&o, 6, diag, order, &e), 0);
+    assert_int_equal(solve_order(&o, 6, NULL, diag, order, NULL, &e), 0);
     assert_memory_equal(order, none, sizeof order);
     o.order = ORDER_ACT;
-    assert_int_equal(solve_order(&o, 6, diag, order, &e), 0);
+    assert_int_equal(solve_order(&o, 6, NULL, diag, order, NULL, &e), 0);
     assert_memory_equal(order, act, sizeof order);
     o.order = ORDER_GROUP;
-    assert_int_equal(solve_order(&o, 6, diag, order, &e), 0);
+    assert_int_equal(solve_order(&o, 6, NULL, diag, order, NULL, &e), 0);
     assert_memory_equal(order, group2, sizeof order);
     o.group = -1;
-    assert_int_equal(solve_order(&o, 6, diag, order, &e), 0);
+    assert_int_equal(solve_order(&o, 6, NULL, diag, order, NULL, &e), 0);
     assert_memory_equal(order, act, sizeof order);
 }
 
@@ -395,7 +395,7 @@ static void test_factor(void **ctx)
     for (size_t i = 0; i < K * K; i++)
         H[i] = data.S[i] / T;
     assert_int_equal(damp_dead(&o, K, H, diag, dead), 0);
-    assert_int_equal(solve_order(&o, K, diag, order, &e), 0);
+    assert_int_equal(solve_order(&o, K, NULL, diag, order, NULL, &e), 0);
     assert_int_equal(damp_factor(&o, K, H, diag, order, U, &st, &e), 0);
     assert_int_equal(st.attempts, 1);
     for (size_t k = 0; k < K; k++)

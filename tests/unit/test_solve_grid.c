@@ -18,7 +18,7 @@ static void fit(const struct solve_opts *o, const double *x, size_t n, double *s
     struct solve_job j = {.name = "w", .N = R, .K = n, .G = 1};
     struct err e = {0};
 
-    if (solve_grid_fit(o, &j, 0, x, n, s, z, &e))
+    if (solve_grid_fit(o, &j, 0, 0, x, n, s, z, &e))
         fail_msg("%s", e.text);
     if (raised)
         *raised = atomic_load(&j.raised);
@@ -45,13 +45,13 @@ static void test_overflow(void **ctx)
 
     (void)ctx;
     x[7] = 1e6;
-    assert_int_equal(solve_grid_fit(&o, &j, 100, x, 2, s, z, &e), -1);
+    assert_int_equal(solve_grid_fit(&o, &j, 100, 0, x, 2, s, z, &e), -1);
     assert_int_equal(e.kind, ERR_DATA);
     assert_non_null(strstr(e.text, "layer.q"));
     assert_non_null(strstr(e.text, "row 107"));
     assert_non_null(strstr(e.text, "bf16"));
     o.scale_type = DT_BF16;
-    assert_int_equal(solve_grid_fit(&o, &j, 100, x, 2, s, z, &e), 0);
+    assert_int_equal(solve_grid_fit(&o, &j, 100, 0, x, 2, s, z, &e), 0);
 }
 
 static void test_store(void **ctx)

@@ -57,17 +57,22 @@ static void same(const struct site *s, size_t G, const struct result *a, const s
     assert_memory_equal(a->scales, b->scales, s->N * G * sizeof(double));
 }
 
+#define VARIANT(b, gr, gd, ft, ord, grp, dmp, dd, st, zmin)                                     \
+    {                                                                                           \
+        .solver = "gptq", .bits = b, .group = gr, .grid = gd, .fit = ft, .order = ord,          \
+        .groups = grp, .damp = dmp, .dead = dd, .scale_type = st, .block = 128,                 \
+        .zero_min = zmin, .alpha = 0.25, .alpha2 = 0.25, .beta = 0.2, .pull = 128,              \
+        .qep_alpha = 0.5, .tries = 3, .seed = 1, .refine_alpha = 0.25                           \
+    }
 static const struct solve_opts variants[] = {
-    {"gptq", 4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 128,
-     1},
-    {"gptq", 3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 128,
-     1},
-    {"gptq", 3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 128,
-     1},
-    {"gptq", 2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32,
-     128, 1},
-    {"gptq", 8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 128,
-     0},
+    VARIANT(4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 1),
+    VARIANT(2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32,
+            1),
+    VARIANT(8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 0),
+    VARIANT(3, 64, GRID_ASYM, FIT_NEUQI, ORDER_PIVOT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(2, 64, GRID_SYM, FIT_HESSIAN, ORDER_PIVOT, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
 };
 #define VARIANTS (sizeof variants / sizeof variants[0])
 
@@ -154,7 +159,7 @@ static void test_identity_is_rtn(void **ctx)
 
         solve_ok(&o, s.N, s.K, s.W, s.H, &gptq);
         o.solver = "rtn";
-        solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+        solve_ok(&o, s.N, s.K, s.W, s.H, &rtn);
         same(&s, grid_groups(s.K, o.group), &gptq, &rtn);
         result_release(&gptq);
         result_release(&rtn);
@@ -174,7 +179,7 @@ static void test_gptq_beats_rtn(void **ctx)
 
         solve_ok(&o, s.N, s.K, s.W, s.H, &gptq);
         o.solver = "rtn";
-        solve_ok(&o, s.N, s.K, s.W, NULL, &rtn);
+        solve_ok(&o, s.N, s.K, s.W, s.H, &rtn);
         assert_true(total_loss(&o, s.N, s.K, s.W, s.H, &gptq) <
                     total_loss(&o, s.N, s.K, s.W, s.H, &rtn));
         result_release(&gptq);

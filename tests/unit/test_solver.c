@@ -39,11 +39,11 @@ static void test_registry(void **ctx)
 struct input {
     char file[64];
     struct st_set *set;
-    struct tensor W, H;
+    struct tensor W, H, D;
 };
 
 struct tally {
-    size_t cases, rows, below, ties;
+    size_t cases, left, rows, below, ties;
 };
 
 static const struct json *option(const struct json *c, const char *key)
@@ -58,6 +58,15 @@ static int flag(const struct json *c, const char *key)
     return option(c, key) && json_as_bool(option(c, key), &v) == 0 && v;
 }
 
+static double real(const struct json *c, const char *key, double def)
+{
+    double v = def;
+
+    if (option(c, key))
+        assert_int_equal(json_as_real(option(c, key), &v), 0);
+    return v;
+}
+
 static int text_is(const struct json *v, const char *want)
 {
     return json_as_text(v) && strcmp(json_as_text(v), want) == 0;
@@ -68,14 +77,16 @@ static struct solve_opts case_opts(const struct json *c)
     struct solve_opts o = SOLVE_OPTS_DEFAULT;
     int64_t bits = 0, block = 128;
 
-    o.solver = json_as_text(option(c, "method"));
+    o.solver = text_is(option(c, "method"), "qep") ? "qep+gptq" : json_as_text(option(c, "method"));
     assert_int_equal(json_as_int(option(c, "bits"), &bits), 0);
     assert_int_equal(json_as_int(option(c, "group"), &o.group), 0);
     o.bits = (int)bits;
     o.grid = text_is(option(c, "grid"), "gptq_sym") ? GRID_SYM
              : text_is(option(c, "grid"), "asym")   ? GRID_ASYM
                                                     : GRID_SYM_NARROW;
-    o.fit = flag(c, "mse") ? FIT_MSE : FIT_MINMAX;
+    o.fit = flag(c, "mse")                            ? FIT_MSE
+            : text_is(option(c, "fit"), "hessian") ? FIT_HESSIAN
+                                                     : FIT_MINMAX;
     o.order = text_is(option(c, "order"), "gar") ? ORDER_GROUP
               : flag(c, "act_order")             ? ORDER_ACT
                                                  : ORDER_NONE;
@@ -86,9 +97,47 @@ static struct solve_opts case_opts(const struct json *c)
     if (option(c, "block"))
         assert_int_equal(json_as_int(option(c, "block"), &block), 0);
     o.block = block > 0 ? (size_t)block : (size_t)1 << 20;
+    if (strcmp(o.solver, "qronos") == 0)
+        o.groups = GROUPS_STATIC;
+    o.alpha = real(c, "alpha", 0.0);
+    o.alpha2 = real(c, "alpha2", 0.0);
+    o.beta = real(c, "beta", 0.0);
+    o.pull = block;
+    o.qep_alpha = o.alpha;
+    o.refine = (int)real(c, "refine", 0.0);
+    o.refine_alpha = real(c, "refine_alpha", 0.0);
+    o.p_source = text_is(option(c, "p_source"), "q")           ? P_Q
+                 : text_is(option(c, "p_source"), "pre_clamp") ? P_PRE_CLAMP
+                                                               : P_PRE;
     o.scale_type = DT_F64;
     o.zero_min = 0;
     return o;
+}
+
+/* Cases that only repeat a defect of published code: group grids from stale weights, and a source of
+ * the P term that changes at the end of a block (inside one block it is the value before rounding). */
+static int left_out(const struct json *c, size_t K)
+{
+    const char *source = json_as_text(option(c, "p_source"));
+    const double block = real(c, "block", 0.0);
+
+    if (flag(c, "stale"))
+        return 1;
+    return source && strncmp(source, "mixed", 5) == 0 && block > 0.0 && block < (double)K &&
+           real(c, "alpha", 0.0) > 0.0;
+}
+
+/* Qronos names its damping as an absolute number. */
+static void set_damp(const struct json *c, const struct input *in, struct solve_opts *o)
+{
+    const size_t K = (size_t)in->W.shape[1];
+    const double *H = in->H.data, absolute = real(c, "damp_abs", 0.0);
+    double mean = 0.0;
+
+    for (size_t k = 0; k < K; k++)
+        mean += H[k * K + k] / (double)K;
+    if (absolute > 0.0)
+        o->damp = absolute / mean;
 }
 
 static void load(const struct st_set *set, const char *name, struct tensor *t)
@@ -128,6 +177,8 @@ static const struct input *input_open(struct input *list, size_t n, const char *
         fail_msg("%s", e.text);
     load(list[i].set, "W", &list[i].W);
     load(list[i].set, "H", &list[i].H);
+    if (st_find(list[i].set, "D"))
+        load(list[i].set, "D", &list[i].D);
     return &list[i];
 }
 
@@ -165,16 +216,19 @@ static void run_case(const struct json *c, const struct input *in, struct tally 
 {
     static const char *const part[] = {"codes", "scales", "zeros", "row_loss", "margin", "tie"};
     const char *id = json_as_text(json_get(c, "id"));
-    const struct solve_opts o = case_opts(c);
+    struct solve_opts o = case_opts(c);
     const size_t N = (size_t)in->W.shape[0], K = (size_t)in->W.shape[1];
     const int rtn = strcmp(o.solver, "rtn") == 0;
     struct tensor want[6] = {{.ndim = 0}};
     struct result r;
+    struct err e = {0};
     double loss, tolerance;
 
+    set_damp(c, in, &o);
     for (size_t i = 0; i < 5U + (size_t)rtn; i++)
         load_part(in->set, id, part[i], &want[i]);
-    solve_ok(&o, N, K, in->W.data, in->H.data, &r);
+    if (solve_drift(&o, N, K, DT_F32, in->W.data, in->H.data, in->D.data, 1, &r, &e))
+        fail_msg("%s/%s: %s", in->file, id, e.text);
     for (size_t n = 0; n < N; n++) {
         const struct tensor row[5] = {want[0], want[1], want[2], want[3], want[5]};
         if (((const float *)want[4].data)[n] >= 1e-6F) {
@@ -207,19 +261,26 @@ static void run_goldens(const char *method, size_t least)
     assert_true(json_count(cases) > 0);
     for (size_t i = 0; i < json_count(cases); i++) {
         const struct json *c = json_at(cases, i);
-        if (text_is(option(c, "method"), method) &&
-            !strstr(json_as_text(json_get(c, "id")), "compat"))
-            run_case(c, input_open(input, 16, json_as_text(json_get(c, "file"))), &t);
+        const struct input *in;
+
+        if (!text_is(option(c, "method"), method))
+            continue;
+        in = input_open(input, 16, json_as_text(json_get(c, "file")));
+        if (left_out(c, (size_t)in->W.shape[1]))
+            t.left++;
+        else
+            run_case(c, in, &t);
     }
-    print_message("%s: %zu cases, %zu rows compared, %zu rows below the margin, %zu codes at a tie "
-                  "that differ\n",
-                  method, t.cases, t.rows, t.below, t.ties);
+    print_message("%s: %zu cases (%zu of published defects left out), %zu rows compared, %zu rows below "
+                  "the margin, %zu codes at a tie that differ\n",
+                  method, t.cases, t.left, t.rows, t.below, t.ties);
     assert_true(t.cases >= least);
     assert_int_equal(t.ties, 0); /* ties may differ, but true division and half to even leave no choice */
     assert_true(t.below * 4 < t.rows);
     for (size_t i = 0; i < 16 && input[i].set; i++) {
         tensor_release(&input[i].W);
         tensor_release(&input[i].H);
+        tensor_release(&input[i].D);
         st_close(&input[i].set);
     }
     json_destroy(&manifest);
@@ -235,6 +296,36 @@ static void test_golden_gptq(void **ctx)
 {
     (void)ctx;
     run_goldens("gptq", 78);
+}
+
+static void test_golden_gptaq(void **ctx)
+{
+    (void)ctx;
+    run_goldens("gptaq", 110);
+}
+
+static void test_golden_qep(void **ctx)
+{
+    (void)ctx;
+    run_goldens("qep", 19);
+}
+
+static void test_golden_qronos(void **ctx)
+{
+    (void)ctx;
+    run_goldens("qronos", 23);
+}
+
+static void test_golden_rescomp(void **ctx)
+{
+    (void)ctx;
+    run_goldens("rescomp", 14);
+}
+
+static void test_golden_foem(void **ctx)
+{
+    (void)ctx;
+    run_goldens("foem", 34);
 }
 
 /* On every golden input, at the settings people use, gptq loses less than rtn. */
@@ -268,6 +359,7 @@ static void test_gptq_beats_rtn_on_goldens(void **ctx)
             result_release(&rtn);
             tensor_release(&in.W);
             tensor_release(&in.H);
+            tensor_release(&in.D);
             st_close(&in.set);
         }
 }
@@ -278,6 +370,11 @@ int main(void)
         cmocka_unit_test(test_registry),
         cmocka_unit_test(test_golden_rtn),
         cmocka_unit_test(test_golden_gptq),
+        cmocka_unit_test(test_golden_gptaq),
+        cmocka_unit_test(test_golden_qep),
+        cmocka_unit_test(test_golden_qronos),
+        cmocka_unit_test(test_golden_rescomp),
+        cmocka_unit_test(test_golden_foem),
         cmocka_unit_test(test_gptq_beats_rtn_on_goldens),
     };
 

@@ -1,0 +1,28 @@
+/* solve_opts - what options mean: which solvers they name, which of them look at which, and the record
+ * of them that a solution carries. */
+#ifndef PTQ_SOLVE_OPTS_H
+#define PTQ_SOLVE_OPTS_H
+
+#include "solver.h"
+
+#define CONTENDERS 16
+#define CONTENDER_NAME 32
+
+/* The solvers that "best:a,b,c" names; otherwise the one. */
+struct contenders {
+    size_t count;
+    int contest; /* best: was said */
+    char name[CONTENDERS][CONTENDER_NAME];
+};
+
+/* Refuses unknown solvers, "a+b" where a shifts no target or b does so itself, and doubles. */
+int contenders_parse(const char *solver, struct contenders *c, struct err *e);
+/* What the solver "a+b" needs (SOLVER_NEEDS_*), and whether it looks at an option. */
+unsigned contender_needs(const char *name);
+int contender_takes(const char *name, const char *option);
+
+/* The options that matter to this solver, for "prov". has_d: the problem had D. from: "best:..." when
+ * the solver won a contest, else NULL. NULL: out of memory. */
+struct json *solve_record(const struct solve_opts *o, int has_d, const char *from);
+
+#endif

@@ -1,0 +1,40 @@
+/* solver_foem - FOEM (AAAI 2026, arXiv 2507.11017): the first-order term that GPTQ drops: a column
+ * that compensation has moved from its original weight carries a gradient, so the error becomes
+ * (w - q) - beta (w - w0) and the column itself is pulled back by beta. With D in the problem and
+ * alpha above 0 also GPTAQ's term. Notes: maca-gptq-gptaq.md 4.
+ *
+ * The published code does not pull the first column of a block of 128: --pull 128, here for any
+ * --block; --pull 0 is the method without that gap. */
+#include "solver.h"
+
+#include "solve_factor.h"
+
+static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e)
+{
+    struct factor *f = factor_open(o, K, H, p, st, e);
+
+    *state = f;
+    if (!f)
+        return -1;
+    if (!f->sweep.U)
+        return 0;
+    f->sweep.beta = o->beta;
+    f->sweep.pull = (size_t)o->pull;
+    f->sweep.source = factor_source(o);
+    if (!D || !(o->alpha > 0.0))
+        return 0;
+    f->sweep.P = f->P = factor_term(f, D, NULL, o->alpha, p, e);
+    return f->P ? 0 : -1;
+}
+
+extern const struct solver solver_foem;
+const struct solver solver_foem = {
+    .name = "foem",
+    .about = "FOEM (arXiv 2507.11017): GPTQ with a first-order term; with D also GPTAQ's term",
+    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS ",beta,pull,alpha,p-source",
+    .needs = SOLVER_NEEDS_H,
+    .prepare = prepare,
+    .solve = factor_solve,
+    .release = factor_release,
+};
