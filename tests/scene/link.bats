@@ -103,7 +103,7 @@ make_stream() { # N SIZE FILE
     ptq-cat --in "$at" --out b.ptq 2>said.b &
     ptq-cat --in "$at" --out c.ptq 2>said.c
     wait
-    n=$(sed -n 's/.* in: \([0-9]*\) messages.*/\1/p; s/^cat: in: \([0-9]*\) messages.*/\1/p' said.b said.c | paste -sd+ | bc)
+    n=$(sed -n 's/.* in: \([0-9]*\) messages.*/\1/p; s/^cat: in: \([0-9]*\) messages.*/\1/p' said.b said.c | awk '{ sum += $1 } END { print sum }')
     [ "$n" = 10 ]
 }
 
