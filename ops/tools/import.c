@@ -5,18 +5,17 @@
  * of a head interleaved, go back to the order of the checkpoint. Left out: sharding, other architectures (import_config.c). */
 #include "import.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/safetensors.h"
+#include "newdir.h"
 
 #define PIECE ((uint64_t)1 << 20) /* elements, unless one head is more */
 
@@ -174,70 +173,25 @@ out:
     return rc;
 }
 
-static int folder_check(const char *dir, struct err *e)
-{
-    int empty = 0;
-
-    if (!fs_exists(dir))
-        return 0;
-    if (!fs_is_dir(dir))
-        return err_set(e, ERR_USE, "'%s' is there and is not a folder", dir);
-    if (fs_empty_dir(dir, &empty, e))
-        return -1;
-    return empty ? 0 : err_set(e, ERR_USE, "folder '%s' is not empty; name another one, or remove it first", dir);
-}
-
-/* The folder takes its name; what is in it was synced file by file. */
-static int folder_publish(const char *part, const char *dir, struct err *e)
-{
-    char *parent;
-    int rc;
-
-    if (fs_sync_dir(part, e))
-        return -1;
-    if (rename(part, dir)) /* an empty folder of that name is replaced */
-        return err_sys(e, "cannot rename '%s' to '%s'", part, dir);
-    parent = fs_join(dir, "..", e);
-    rc = parent ? fs_sync_dir(parent, e) : -1;
-    free(parent);
-    return rc;
-}
-
-static char *part_name(const char *dir, struct err *e)
-{
-    size_t n = strlen(dir);
-
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
-    return mem_printf(e, "%.*s.part-%ld", (int)n, dir, (long)getpid());
-}
-
 int import_run(const struct import_options *o, struct err *e)
 {
     struct gguf *g = NULL;
     struct import_tokenizer t = {0};
-    char *part = NULL;
-    int made = 0, rc = -1;
+    struct newdir d = {0};
+    int rc = -1;
 
-    if (folder_check(o->dir, e))
+    if (newdir_check(o->dir, e))
         return -1;
     g = gguf_open(o->file, e);
     if (!g || import_tokenizer_make(g, &t, e))
         goto out;
     if (t.warning)
         log_warn("%s: %s", o->file, t.warning);
-    part = part_name(o->dir, e);
-    if (!part || fs_mkdir(part, e))
+    if (newdir_begin(&d, o->dir, e) || tokenizer_write(d.part, &t, e) || (!o->vocab_only && model_write(d.part, g, o, &t, e)))
         goto out;
-    made = 1;
-    if (tokenizer_write(part, &t, e) || (!o->vocab_only && model_write(part, g, o, &t, e)) || folder_publish(part, o->dir, e))
-        goto out;
-    made = 0;
-    rc = 0;
+    rc = newdir_publish(&d, e);
 out:
-    if (made)
-        fs_remove_tree(part, NULL);
-    free(part);
+    newdir_abort(&d);
     import_tokenizer_release(&t);
     gguf_close(&g);
     return rc;

@@ -10,17 +10,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/sidecar.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
 #include "write_format.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
-#define OTHER_MAX ((uint64_t)64 << 20) /* larger files beside the weights are not copied */
 
 /* A tensor of the source: copied, or replaced by those of its linear. */
 struct piece {
@@ -279,51 +278,6 @@ out:
     return rc;
 }
 
-static int ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
-/* Weights in any format, what is written here, and hidden files. */
-static int left_behind(const struct job *j, const char *name)
-{
-    static const char *const ends[] = { ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt",
-                                        ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx" };
-
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(name, ends[i]))
-            return 1;
-    return *name == '.' || strcmp(name, "config.json") == 0 ||
-           (j->layout->config_copy && strcmp(name, j->layout->config_copy) == 0);
-}
-
-static int others_copy(const struct job *j, struct err *e)
-{
-    const char *dir = j->a->plan->dir;
-    char **names;
-    size_t count;
-    int rc = fs_list(dir, &names, &count, e);
-
-    if (rc)
-        return -1;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        char *from = fs_join(dir, names[i], e), *to = fs_join(j->a->folder, names[i], e);
-        struct stat st;
-
-        if (!from || !to)
-            rc = -1;
-        else if (!left_behind(j, names[i]) && stat(from, &st) == 0 && S_ISREG(st.st_mode) &&
-                 (uint64_t)st.st_size <= OTHER_MAX)
-            rc = fs_copy(from, to, e);
-        free(from);
-        free(to);
-    }
-    fs_names_free(&names, count);
-    return rc;
-}
-
 int assemble_safetensors(struct assembly *a, const struct layout *layout, struct err *e)
 {
     struct job j = { .a = a, .layout = layout };
@@ -337,7 +291,7 @@ int assemble_safetensors(struct assembly *a, const struct layout *layout, struct
     }
     if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
         goto out;
-    rc = others_copy(&j, e) ? -1 : config_publish(&j, e);
+    rc = sidecar_copy(a->plan->dir, a->folder, layout->config_copy, e) ? -1 : config_publish(&j, e);
 out:
     for (size_t i = 0; j.writers && i < j.nshards; i++)
         st_abort(&j.writers[i]);

@@ -1,0 +1,50 @@
+/* sidecar - copies of what lies beside the weights. */
+#include "sidecar.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "../base/fs.h"
+
+#define LARGEST ((off_t)64 << 20)
+
+static int ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+static int left_behind(const char *name, const char *skip)
+{
+    static const char *const ends[] = {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt",
+                                       ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx"};
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i]))
+            return 1;
+    return *name == '.' || strcmp(name, "config.json") == 0 || (skip && strcmp(name, skip) == 0);
+}
+
+int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e)
+{
+    char **names;
+    size_t count;
+    int rc = fs_list(from, &names, &count, e);
+
+    if (rc)
+        return -1;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        char *source = fs_join(from, names[i], e), *copy = fs_join(to, names[i], e);
+        struct stat st;
+
+        if (!source || !copy)
+            rc = -1;
+        else if (!left_behind(names[i], skip) && stat(source, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= LARGEST)
+            rc = fs_copy(source, copy, e);
+        free(source);
+        free(copy);
+    }
+    fs_names_free(&names, count);
+    return rc;
+}
