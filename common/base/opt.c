@@ -192,7 +192,8 @@ static void default_text(const struct opt *o, const void *values, char *out, siz
     out[0] = 0;
     switch (o->type) {
     case OPT_INT:
-        snprintf(out, room, " (default %lld)", (long long)*(const int64_t *)at);
+        if (!bounded(o) || (double)*(const int64_t *)at >= o->min)
+            snprintf(out, room, " (default %lld)", (long long)*(const int64_t *)at);
         break;
     case OPT_REAL:
         snprintf(out, room, " (default %g)", *(const double *)at);

@@ -2,7 +2,7 @@
  *
  * Long options only, "--name value" or "--name=value"; "--" ends options; "-" is an ordinary argument.
  * --help prints to stdout, --version too. A repeated, unknown or out-of-range option is refused by name.
- * The program's struct holds the values; defaults are what the struct holds before opt_parse(). Text options
+ * The program's struct holds the values; defaults are what the struct holds before opt_parse() (an int below its range: no default). Text options
  * point into argv. OPT_SIZE takes bytes with an optional K, M, G (1024-based). */
 #ifndef PTQ_OPT_H
 #define PTQ_OPT_H

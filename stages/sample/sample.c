@@ -1,6 +1,6 @@
 /* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes, writes the provenance record.
  *
- * Leaves out: chats, images, token weights, rows of several lengths; each will be one more planner or one more tensor of a chunk. */
+ * Leaves out: images. */
 #include "sample.h"
 
 #include <stdlib.h>
@@ -15,6 +15,9 @@
 
 static const char *const mode_names[] = { "concat", "crops", "head" };
 static const char *const bos_names[] = { "auto", "yes", "no" };
+static const char *const draw_names[] = { "stratified", "uniform", "fixed" };
+static const char *const crops_names[] = { "independent", "nested" };
+static const char *const short_names[] = { "error", "join" };
 
 /* ---- opening ---- */
 
@@ -46,11 +49,15 @@ static int limits_check(const struct sample *s, struct err *e)
 {
     const struct sample_opts *o = &s->o;
 
-    if (o->length < 2) return err_set(e, ERR_USE, "--length %zu: a row has at least 2 tokens", o->length);
-    if (s->config.context && o->length > s->config.context)
+    if (o->nlengths) {
+        if (o->tokens && o->tokens < s->set[s->nset - 1])
+            return err_set(e, ERR_USE, "--tokens %llu is less than one row of the shortest of --lengths, %zu",
+                           (unsigned long long)o->tokens, s->set[s->nset - 1]);
+    } else if (o->length < 2) return err_set(e, ERR_USE, "--length %zu: a row has at least 2 tokens", o->length);
+    else if (s->config.context && o->length > s->config.context)
         return err_set(e, ERR_USE, "--length %zu is more than max_position_embeddings %zu of '%s'", o->length, s->config.context,
                        o->model);
-    if (o->tokens && o->tokens < o->length)
+    else if (o->tokens && o->tokens < o->length)
         return err_set(e, ERR_USE, "--tokens %llu is less than one row of --length %zu", (unsigned long long)o->tokens, o->length);
     if (!o->lanes || !o->chunk_tokens) return err_set(e, ERR_USE, "--lanes and --chunk-tokens are at least 1");
     return o->ndata ? 0 : err_set(e, ERR_USE, "--data FILE is needed");
@@ -96,7 +103,7 @@ static void row_fill(const struct sample *s, const struct row *w, int32_t *out)
 
 static int bos_audit(struct sample *s, struct err *e)
 {
-    int32_t *ids = mem_array(s->o.length, sizeof *ids, e);
+    int32_t *ids = mem_array(s->set[0], sizeof *ids, e);
     size_t i;
 
     if (!ids) return -1;
@@ -108,6 +115,34 @@ static int bos_audit(struct sample *s, struct err *e)
     return 0;
 }
 
+/* Weights of the tokens of a row. */
+static void weights_fill(const struct sample *s, const struct row *w, float *out)
+{
+    float each = s->o.weights == SAMPLE_WEIGHTS_LENGTH ? 1.0f / (float)w->length : 1.0f;
+    size_t i;
+
+    for (i = 0; i < w->length; i++) out[i] = each;
+}
+
+static int weights_audit(struct sample *s, struct err *e)
+{
+    float *w = mem_array(s->set[0], sizeof *w, e);
+    double sum = 0, squares = 0;
+    size_t i, t;
+
+    if (!w) return -1;
+    for (i = 0; i < s->nrow; i++) {
+        weights_fill(s, &s->row[i], w);
+        for (t = 0; t < s->row[i].length; t++) {
+            sum += (double)w[t];
+            squares += (double)w[t] * (double)w[t];
+        }
+    }
+    s->audit.effective = squares > 0 ? sum * sum / squares : 0;
+    free(w);
+    return 0;
+}
+
 /* ---- the record ---- */
 
 static struct json *audit_json(const struct sample *s)
@@ -116,21 +151,51 @@ static struct json *audit_json(const struct sample *s)
     const struct { const char *name; uint64_t v; } counts[] = {
         { "documents_read", a->read }, { "documents_passed", a->passed },   { "documents_used", a->used },
         { "documents_cropped", a->cropped }, { "documents_dropped", a->dropped }, { "duplicates", a->duplicates },
-        { "double_bos", a->double_bos }, { "remainder", a->remainder },
+        { "double_bos", a->double_bos }, { "remainder", a->remainder },     { "rows_joined", a->joined },
+        { "lengths_capped", a->capped },
     };
-    struct json *j = json_object(), *files = json_array(), *pair = json_array(), *lengths = json_array();
+    struct json *j = json_object(), *files = json_array(), *lengths = json_array();
     int bad = 0;
     size_t i;
 
     for (i = 0; i < sizeof counts / sizeof *counts; i++) bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
     for (i = 0; i < s->o.ndata; i++) bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
-    bad |= json_push(pair, json_int((int64_t)s->o.length)) < 0;
-    bad |= json_push(pair, json_int((int64_t)s->nrow)) < 0;
-    bad |= json_push(lengths, pair) < 0;
+    for (i = s->nset; i-- > 0;) {
+        struct json *pair = json_array();
+
+        bad |= json_push(pair, json_int((int64_t)s->set[i])) < 0;
+        bad |= json_push(pair, json_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
+        bad |= json_push(lengths, pair) < 0;
+    }
+    bad |= json_set_real(j, "effective", a->effective) < 0;
     bad |= json_set(j, "file_tokens", files) < 0;
     bad |= json_set(j, "lengths", lengths) < 0;
     if (bad) json_destroy(&j);
     return j;
+}
+
+/* What was asked of lengths, crops and weights, where it is not the usual. */
+static int record_draw(const struct sample *s, struct json *r)
+{
+    const struct sample_opts *o = &s->o;
+    struct json *lengths = json_array();
+    int bad = 0;
+    size_t i;
+
+    for (i = s->nset; i-- > 0;) bad |= json_push(lengths, json_int((int64_t)s->set[i])) < 0;
+    if (o->nlengths) {
+        bad |= json_set(r, "lengths", lengths) < 0;
+        bad |= json_set_text(r, "draw", draw_names[o->draw]) < 0;
+    } else {
+        json_destroy(&lengths);
+        bad |= json_set_int(r, "length", (int64_t)o->length) < 0;
+    }
+    if (o->mode == SAMPLE_CROPS) {
+        bad |= json_set_text(r, "crops", crops_names[o->crops]) < 0;
+        bad |= json_set_text(r, "short", short_names[o->too_short]) < 0;
+    }
+    bad |= json_set_text(r, "weights", o->weights == SAMPLE_WEIGHTS_LENGTH ? "length" : "none") < 0;
+    return bad;
 }
 
 static int record_build(struct sample *s, struct err *e)
@@ -145,7 +210,7 @@ static int record_build(struct sample *s, struct err *e)
     bad |= json_set_text(r, "stage", "sample") < 0;
     bad |= json_set_text(r, "version", PTQ_VERSION) < 0;
     bad |= json_set_text(r, "mode", mode_names[o->mode]) < 0;
-    bad |= json_set_int(r, "length", (int64_t)o->length) < 0;
+    bad |= record_draw(s, r);
     bad |= json_set_int(r, "tokens", (int64_t)sample_tokens(s)) < 0;
     bad |= json_set_int(r, "sequences", (int64_t)s->nrow) < 0;
     bad |= json_set_int(r, "seed", (int64_t)o->seed) < 0;
@@ -164,21 +229,29 @@ static int record_build(struct sample *s, struct err *e)
     return 0;
 }
 
+static int parts_make(struct sample *s, struct err *e)
+{
+    if (!(s->part = mem_array(1, sizeof *s->part, e))) return -1;
+    s->nparts = 1;
+    s->part[0].end = s->o.ndata;
+    return sample_draw(s, s->o.tokens, &s->part[0], e);
+}
+
 struct sample *sample_open(const struct sample_opts *o, struct err *e)
 {
     struct sample *s = mem_array(1, sizeof *s, e);
 
     if (!s) return NULL;
     s->o = *o;
-    s->want = o->tokens ? o->tokens / (o->length ? o->length : 1) : UINT64_MAX;
     if (config_read(o->model, &s->config, e) < 0) goto fail;
     s->config_open = 1;
-    if (limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 || sample_digest(s, e) < 0) goto fail;
+    if (sample_set(s, e) < 0 || limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 || sample_digest(s, e) < 0) goto fail;
     if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e))) goto fail;
     s->audit.file_tokens = s->file_tokens;
     s->audit.files = o->ndata;
-    s->audit.remainder = o->tokens % o->length;
-    if (sample_plan(s, e) < 0 || chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || record_build(s, e) < 0) goto fail;
+    if (parts_make(s, e) < 0 || sample_plan(s, e) < 0) goto fail;
+    s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
+    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || weights_audit(s, e) < 0 || record_build(s, e) < 0) goto fail;
     return s;
 fail:
     sample_close(&s);
@@ -191,6 +264,8 @@ void sample_close(struct sample **s)
 
     if (!s || !*s) return;
     for (i = 0; i < (*s)->nsource; i++) free((*s)->source[i].ids);
+    for (i = 0; i < (*s)->nparts; i++) free((*s)->part[i].length);
+    free((*s)->part);
     free((*s)->source);
     free((*s)->row);
     free((*s)->chunk_row);
@@ -206,7 +281,31 @@ void sample_close(struct sample **s)
 size_t sample_chunks(const struct sample *s) { return s->chunks; }
 size_t sample_lanes(const struct sample *s) { return s->lanes; }
 size_t sample_rows(const struct sample *s) { return s->nrow; }
-uint64_t sample_tokens(const struct sample *s) { return (uint64_t)s->nrow * s->o.length; }
+
+uint64_t sample_tokens(const struct sample *s)
+{
+    uint64_t sum = 0;
+    size_t i;
+
+    for (i = 0; i < s->nrow; i++) sum += s->row[i].length;
+    return sum;
+}
+
+size_t sample_lengths(const struct sample *s, const size_t **length)
+{
+    *length = s->set;
+    return s->nset;
+}
+
+uint64_t sample_rows_of(const struct sample *s, size_t length)
+{
+    uint64_t n = 0;
+    size_t i;
+
+    for (i = 0; i < s->nrow; i++) n += s->row[i].length == length;
+    return n;
+}
+
 const struct sample_audit *sample_audit(const struct sample *s) { return &s->audit; }
 const struct json *sample_record(const struct sample *s) { return s->record; }
 const char *sample_run(const struct sample *s) { return s->run; }
@@ -221,29 +320,34 @@ static size_t lane_first(const struct sample *s, size_t lane)
 
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
-    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, i, at = 0, lane = 0;
-    int32_t *ids = mem_array(rows * s->o.length, sizeof *ids, e), *lengths = mem_array(rows, sizeof *lengths, e);
+    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0, lane = 0;
+    int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE;
+    int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
+    float *weights = NULL;
     struct json *prov = json_array();
     struct msg *m = NULL;
 
     while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk) lane++;
-    if (!ids || !lengths) goto out;
+    for (i = 0; i < rows; i++) T += s->row[first + i].length;
+    if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) || (weighted && !(weights = mem_array(T, sizeof *weights, e)))) goto out;
     if (json_push(prov, json_copy(s->record)) < 0) {
         err_set(e, ERR_SYS, "no memory for the provenance record");
         goto out;
     }
     for (i = 0; i < rows; i++) {
         row_fill(s, &s->row[first + i], ids + at);
+        if (weighted) weights_fill(s, &s->row[first + i], weights + at);
         lengths[i] = (int32_t)s->row[first + i].length;
         at += s->row[first + i].length;
     }
     m = chunk_write(&(struct chunk_view){ .chunk = chunk, .chunks = s->chunks, .lane = lane, .lanes = s->lanes,
-                                          .vocab = s->config.vocab, .T = at, .nseq = rows, .ids = ids, .lengths = lengths,
-                                          .prov = prov },
+                                          .vocab = s->config.vocab, .T = T, .nseq = rows, .ids = ids, .lengths = lengths,
+                                          .weights = weights, .prov = prov },
                     "sample", e);
     if (m) memcpy(m->run, s->run, sizeof s->run);
 out:
     json_destroy(&prov);
+    free(weights);
     free(ids);
     free(lengths);
     return m;

@@ -8,6 +8,13 @@
  * A row that begins with the BOS token has L-1 tokens of text. The number of rows is tokens / L, what remains of the budget is left out;
  * budget 0 takes all rows there are.
  *
+ * Rows of several lengths (`lengths`; MaCa, arXiv 2602.07465): concat cuts rows of the drawn lengths one after the other, crops draws the
+ * documents of each length by itself among those long enough for it. The lengths fill the budget exactly wherever their sums can.
+ *   stratified  cycles of one row of each length, longest first, then the fewest rows that fill what remains
+ *   uniform     each length drawn by itself until one does not fit
+ *   fixed       one length
+ * nested: the rows of a cycle are prefixes of one crop of the longest length. Lengths beyond the model's context become that context.
+ *
  * Everything depends on the data's contents, the model folder and the options alone. Lengths: all in tokens. */
 #ifndef PTQ_SAMPLE_H
 #define PTQ_SAMPLE_H
@@ -22,6 +29,15 @@ enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD };
 /* auto: in crops and head, rows of text begin with the token that the tokenizer puts in front of a text, if it has one. */
 enum sample_bos { SAMPLE_BOS_AUTO, SAMPLE_BOS_YES, SAMPLE_BOS_NO };
 
+enum sample_draw { SAMPLE_STRATIFIED, SAMPLE_UNIFORM, SAMPLE_FIXED };
+enum sample_crops { SAMPLE_INDEPENDENT, SAMPLE_NESTED };
+/* crops, when the documents that are long enough for a length do not suffice: an error, or rows cut from all documents joined in order. */
+enum sample_short { SAMPLE_SHORT_ERROR, SAMPLE_SHORT_JOIN };
+/* length: each token of a row of L tokens bears weight 1/L, so that each row counts as one sample. */
+enum sample_weights { SAMPLE_WEIGHTS_NONE, SAMPLE_WEIGHTS_LENGTH };
+
+#define SAMPLE_LENGTHS_MAX 64
+
 struct sample_opts {
     const char *model;            /* folder: config.json, and a tokenizer unless the data are ids */
     const char *const *data;      /* .txt, .jsonl */
@@ -33,6 +49,12 @@ struct sample_opts {
     size_t chunk_tokens;          /* a chunk is whole rows, at least one, no more than about this many tokens */
     size_t lanes;
     enum sample_bos bos;
+    const size_t *lengths;        /* instead of length, [nlengths]; any order */
+    size_t nlengths;
+    enum sample_draw draw;
+    enum sample_crops crops;
+    enum sample_short too_short;
+    enum sample_weights weights;
 };
 #define SAMPLE_OPTS_DEFAULT \
     { .tokens = 65536, .length = 2048, .mode = SAMPLE_CONCAT, .seed = 1, .chunk_tokens = 2048, .lanes = 8 }
@@ -46,6 +68,9 @@ struct sample_audit {
     uint64_t duplicates;          /* the same tokens as a document read before; never dropped */
     uint64_t double_bos;          /* rows that begin with BOS twice */
     uint64_t remainder;           /* tokens of the budget that make no row */
+    uint64_t joined;              /* crops: rows cut from joined documents, because too few were long enough */
+    uint64_t capped;              /* lengths that were beyond the model's context */
+    double effective;             /* effective sample size in tokens, (sum w)^2 / sum w^2 */
     const uint64_t *file_tokens;  /* [ndata] tokens read of each file */
     uint64_t files;
 };
@@ -59,6 +84,9 @@ size_t sample_chunks(const struct sample *s);
 size_t sample_lanes(const struct sample *s);      /* at most the number of chunks */
 size_t sample_rows(const struct sample *s);
 uint64_t sample_tokens(const struct sample *s);
+/* The lengths that rows can have, longest first. */
+size_t sample_lengths(const struct sample *s, const size_t **length);
+uint64_t sample_rows_of(const struct sample *s, size_t length);
 const struct sample_audit *sample_audit(const struct sample *s);
 const struct json *sample_record(const struct sample *s);  /* of the provenance, audit included */
 const char *sample_run(const struct sample *s);   /* digest of the record */

@@ -9,7 +9,8 @@
 struct sample_reader {
     struct sample *s;
     struct docs *docs;
-    size_t file;
+    size_t file, end;
+    int again;
 };
 
 int sample_digest(struct sample *s, struct err *e)
@@ -31,11 +32,11 @@ int sample_digest(struct sample *s, struct err *e)
     return 0;
 }
 
-struct sample_reader *sample_reader_open(struct sample *s, struct err *e)
+struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again, struct err *e)
 {
     struct sample_reader *r = mem_array(1, sizeof *r, e);
 
-    if (r) r->s = s;
+    if (r) *r = (struct sample_reader){ .s = s, .file = p->file, .end = p->end, .again = again };
     return r;
 }
 
@@ -104,13 +105,25 @@ static int source_read(struct sample *s, const char *path, struct doc *d, struct
     return check_ids(s, path, d, x, e);
 }
 
+static int count(struct sample_reader *r, const struct source *x, struct err *e)
+{
+    struct sample *s = r->s;
+    int twice = x->n ? seen_add(s, hash_bytes(x->ids, x->n * sizeof *x->ids), e) : 0;
+
+    if (twice < 0) return -1;
+    s->audit.read++;
+    s->audit.duplicates += (uint64_t)twice;
+    s->file_tokens[r->file] += x->n;
+    return 0;
+}
+
 int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx, struct err *e)
 {
     struct sample *s = r->s;
     struct doc d;
-    int got, twice;
+    int got;
 
-    while (r->file < s->o.ndata) {
+    while (r->file < r->end) {
         const char *path = s->o.data[r->file];
 
         if (!r->docs && !(r->docs = docs_open(path, e))) return -1;
@@ -127,14 +140,10 @@ int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(vo
         }
         got = source_read(s, path, &d, x, e);
         doc_release(&d);
-        twice = got < 0 || !x->n ? 0 : seen_add(s, hash_bytes(x->ids, x->n * sizeof *x->ids), e);
-        if (got < 0 || twice < 0) {
+        if (got < 0 || (!r->again && count(r, x, e) < 0)) {
             free(x->ids);
             return -1;
         }
-        s->audit.read++;
-        s->audit.duplicates += (uint64_t)twice;
-        s->file_tokens[r->file] += x->n;
         return 1;
     }
     return 0;

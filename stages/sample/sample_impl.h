@@ -11,8 +11,8 @@
 struct source {
     int32_t *ids;
     size_t n;
-    uint64_t key;        /* crops: its place in the random order */
     int text;            /* was text, not ids */
+    int joined;          /* read again, to be joined with others; counted when it was read first */
     uint64_t taken;      /* tokens in rows */
 };
 
@@ -22,13 +22,26 @@ struct row {
     int bos;
 };
 
+/* Files that are sampled by themselves, and the rows that are to come from them. */
+struct part {
+    size_t file, end;             /* files [file, end) */
+    uint64_t stream;              /* of its random numbers: this one and those that follow */
+    uint64_t want;                /* rows; UINT64_MAX: all there are, of the one length */
+    size_t *length;               /* [want] in order; NULL: all of the one length */
+    size_t first;                 /* row of s->row */
+    uint64_t cycles;              /* stratified: as many rows of `length` as lengths times this are cycles */
+};
+
 struct sample {
     struct sample_opts o;
+    size_t set[SAMPLE_LENGTHS_MAX]; /* lengths, longest first, none twice */
+    size_t nset;
+    struct part *part;
+    size_t nparts;
     struct config config;
     int config_open;
     struct tokenizer *tokenizer;  /* NULL: the folder has none */
     int32_t bos;                  /* -1: none */
-    uint64_t want;                /* rows; UINT64_MAX: all */
     struct source *source;
     size_t nsource, source_cap;
     struct row *row;
@@ -44,15 +57,37 @@ struct sample {
     char run[17];
 };
 
-/* sample_data.c: documents of all files, in order. */
+/* sample_data.c: documents of the files of a part, in order. again: nothing is counted. */
 struct sample_reader;
-struct sample_reader *sample_reader_open(struct sample *s, struct err *e);
+struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again, struct err *e);
 /* 1: *x is the next document (x->ids is the caller's), 0: no more, -1. skip, if not NULL, is asked before the document is tokenized. */
 int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx, struct err *e);
 void sample_reader_close(struct sample_reader **r);
 int sample_digest(struct sample *s, struct err *e);
 
+/* sample_lengths.c: set, from the options; then the rows of a part that fill so many tokens (p->want, length, cycles). */
+int sample_set(struct sample *s, struct err *e);
+int sample_draw(const struct sample *s, uint64_t tokens, struct part *p, struct err *e);
+static inline size_t part_length(const struct sample *s, const struct part *p, uint64_t row)
+{
+    return p->length ? p->length[row] : s->set[0];
+}
+
 /* sample_plan.c: fills source and row. */
 int sample_plan(struct sample *s, struct err *e);
+int source_push(struct sample *s, struct source *x, struct err *e);   /* takes the ids in any case */
+int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos, struct err *e);
+int row_bos(const struct sample *s, int text);                        /* whether the rows of a document begin with BOS */
+/* A place in sources that follow each other, joined. join_fill reads on until `need` tokens are there (*have tokens), join_row makes the
+ * next row. */
+struct join {
+    size_t doc, offset;
+};
+int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have, struct err *e);
+int join_row(struct sample *s, struct join *j, size_t length, int bos, struct err *e);
+int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e);
+
+/* sample_crops.c */
+int plan_crops(struct sample *s, const struct part *p, struct err *e);
 
 #endif

@@ -1,5 +1,8 @@
 /* ptq-sample - reads calibration data, tokenizes it and sends it out in chunks. The core is sample.c. */
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../../common/base/log.h"
 #include "../../common/base/opt.h"
@@ -10,9 +13,9 @@
 
 struct sample_main_opts {
     struct opt_texts data;
-    const char *model, *out;
+    const char *model, *out, *lengths;
     int64_t tokens, length, seed, chunk_tokens, lanes, peers, status_fd;
-    int mode, bos, zstd, insecure, quiet, verbose;
+    int mode, bos, draw, crops, too_short, weights, zstd, insecure, quiet, verbose;
 };
 
 #define AT(field) offsetof(struct sample_main_opts, field)
@@ -21,10 +24,20 @@ static const struct opt table[] = {
     { "data", OPT_TEXTS, AT(data), "FILE", ".txt (one document) or .jsonl ({\"text\"} or {\"input_ids\"} a line); may be repeated", 0, 0,
       NULL },
     { "tokens", OPT_INT, AT(tokens), "N", "how many tokens in all, cut down to whole rows; 0: all there are", 0, 1e12, NULL },
-    { "length", OPT_INT, AT(length), "N", "tokens in a row", 2, 1 << 24, NULL },
+    { "length", OPT_INT, AT(length), "N", "tokens in a row (default 2048)", 2, 1 << 24, NULL },
+    { "lengths", OPT_TEXT, AT(lengths), "N,N,...", "rows of these lengths instead (MaCa: 256,512,1024,2048,4096)", 0, 0, NULL },
+    { "draw", OPT_CHOICE, AT(draw), "HOW",
+      "how lengths are drawn\nstratified: as many rows of each\nuniform: each by itself\nfixed: one length", 0, 0, "stratified|uniform|fixed" },
     { "mode", OPT_CHOICE, AT(mode), "MODE",
-      "concat: documents joined, cut into rows\ncrops: random windows in random documents\nhead: the beginning of each document", 0, 0,
-      "concat|crops|head" },
+      "concat: documents joined, cut into rows\ncrops: random windows in random documents\nhead: the beginning of each document\n"
+      "auto: crops with --lengths, else concat", 0, 0, "concat|crops|head|auto" },
+    { "crops", OPT_CHOICE, AT(crops), "HOW",
+      "independent: each length draws its own windows\nnested: prefixes of one window of the longest length", 0, 0, "independent|nested" },
+    { "short", OPT_CHOICE, AT(too_short), "HOW",
+      "when too few documents are long enough for crops\nerror: refuse\njoin: cut rows from joined documents, and count them", 0, 0,
+      "error|join" },
+    { "weights", OPT_CHOICE, AT(weights), "HOW",
+      "none: tokens count alike\nlength: 1/L in a row of L tokens, so that rows count alike", 0, 0, "none|length" },
     { "seed", OPT_INT, AT(seed), "N", "of the drawing in crops", 0, 9e15, NULL },
     { "bos", OPT_CHOICE, AT(bos), "WHEN",
       "rows begin with the BOS token\nauto: text in crops and head, if the tokenizer adds one", 0, 0, "auto|yes|no" },
@@ -44,18 +57,68 @@ static const struct opt_spec spec = {
     "ptq-sample", "calibration data to chunks of tokens", "--model DIR --data FILE [options]", table, NULL, 0, 0,
 };
 
+/* "256,512,..." */
+static int lengths_parse(const char *text, size_t *out, size_t *count, struct err *e)
+{
+    const char *at = text;
+
+    for (*count = 0; at; at++) {
+        char *end;
+        long long v = strtoll(at, &end, 10);
+
+        if (end == at || v < 2 || v > 1 << 24 || (*end && *end != ','))
+            return err_set(e, ERR_USE, "--lengths '%s': lengths from 2 to %d with commas between them", text, 1 << 24);
+        if (*count == SAMPLE_LENGTHS_MAX) return err_set(e, ERR_USE, "--lengths: more than %d", SAMPLE_LENGTHS_MAX);
+        out[(*count)++] = (size_t)v;
+        if (!*end) return 0;
+        at = end;
+    }
+    return 0;
+}
+
+static int opts_make(const struct sample_main_opts *o, size_t *lengths, struct sample_opts *s, struct err *e)
+{
+    *s = (struct sample_opts){ .model = o->model, .data = o->data.text, .ndata = o->data.count, .tokens = (uint64_t)o->tokens,
+                               .length = o->length ? (size_t)o->length : 2048, .seed = (uint64_t)o->seed,
+                               .chunk_tokens = (size_t)o->chunk_tokens, .lanes = (size_t)o->lanes, .bos = (enum sample_bos)o->bos,
+                               .draw = (enum sample_draw)o->draw, .crops = (enum sample_crops)o->crops,
+                               .too_short = (enum sample_short)o->too_short, .weights = (enum sample_weights)o->weights };
+    s->mode = o->mode < 3 ? (enum sample_mode)o->mode : o->lengths ? SAMPLE_CROPS : SAMPLE_CONCAT;
+    if (!o->model || !o->data.count) return err_set(e, ERR_USE, "--model DIR and --data FILE are needed");
+    if (o->lengths && o->length) return err_set(e, ERR_USE, "--length and --lengths: only one of them");
+    s->lengths = lengths;
+    return o->lengths ? lengths_parse(o->lengths, lengths, &s->nlengths, e) : 0;
+}
+
+static void rows_log(const struct sample *s)
+{
+    char text[1024] = "";
+    const size_t *length;
+    size_t n = sample_lengths(s, &length), used = 0, i;
+
+    if (n == 1) snprintf(text, sizeof text, "of %zu", length[0]);
+    for (i = n; n > 1 && i && used < sizeof text - 64; i--)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%zu: %llu%s", i == n ? "(" : ", ", length[i - 1],
+                                 (unsigned long long)sample_rows_of(s, length[i - 1]), i == 1 ? ")" : "");
+    log_info("%zu rows %s = %llu tokens in %zu chunks, %zu lanes; run %s", sample_rows(s), text, (unsigned long long)sample_tokens(s),
+             sample_chunks(s), sample_lanes(s), sample_run(s));
+}
+
 static void audit_log(const struct sample *s, const struct sample_main_opts *o)
 {
     const struct sample_audit *a = sample_audit(s);
     uint64_t i;
 
-    log_info("%zu rows of %lld = %llu tokens in %zu chunks, %zu lanes; run %s", sample_rows(s), (long long)o->length,
-             (unsigned long long)sample_tokens(s), sample_chunks(s), sample_lanes(s), sample_run(s));
+    rows_log(s);
     log_info("documents: %llu read, %llu used (%llu not whole), %llu dropped, %llu passed over, %llu duplicates",
              (unsigned long long)a->read, (unsigned long long)a->used, (unsigned long long)a->cropped, (unsigned long long)a->dropped,
              (unsigned long long)a->passed, (unsigned long long)a->duplicates);
     for (i = 0; i < a->files; i++) log_detail("%s: %llu tokens read", o->data.text[i], (unsigned long long)a->file_tokens[i]);
+    if (o->weights) log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder) log_info("%llu tokens of the budget make no row", (unsigned long long)a->remainder);
+    if (a->capped) log_warn("%llu of the lengths are beyond the model's context and were cut down to it", (unsigned long long)a->capped);
+    if (a->joined)
+        log_warn("%llu rows are cut from joined documents: too few documents are that long", (unsigned long long)a->joined);
     if (a->double_bos) log_warn("%llu rows begin with BOS twice: say --bos no", (unsigned long long)a->double_bos);
 }
 
@@ -90,8 +153,10 @@ static int send_all(struct sample *s, struct link *out, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct sample_main_opts o = { .out = "-", .tokens = 65536, .length = 2048, .seed = 1, .chunk_tokens = 2048, .lanes = 8,
-                                  .peers = 1, .status_fd = -1 };
+    struct sample_main_opts o = { .out = "-", .tokens = 65536, .seed = 1, .chunk_tokens = 2048, .lanes = 8, .mode = 3, .peers = 1,
+                                  .status_fd = -1 };
+    size_t lengths[SAMPLE_LENGTHS_MAX];
+    struct sample_opts opts;
     struct err e = { 0 };
     struct sample *s = NULL;
     struct link *out = NULL;
@@ -99,15 +164,11 @@ int main(int argc, char **argv)
 
     if (rc > 0) return 0;
     log_init("sample", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc == 0 && (!o.model || !o.data.count)) rc = err_set(&e, ERR_USE, "--model DIR and --data FILE are needed");
-    if (rc < 0 || (rc = sig_init(&e)) < 0) goto out;
+    if (rc < 0 || (rc = opts_make(&o, lengths, &opts, &e)) < 0 || (rc = sig_init(&e)) < 0) goto out;
     status_init("sample", (int)o.status_fd);
     status_update("reading", -1, "", 0, 0, "");
     rc = -1;
-    s = sample_open(&(struct sample_opts){ .model = o.model, .data = o.data.text, .ndata = o.data.count, .tokens = (uint64_t)o.tokens,
-                                           .length = (size_t)o.length, .mode = (enum sample_mode)o.mode, .seed = (uint64_t)o.seed,
-                                           .chunk_tokens = (size_t)o.chunk_tokens, .lanes = (size_t)o.lanes,
-                                           .bos = (enum sample_bos)o.bos }, &e);
+    s = sample_open(&opts, &e);
     if (!s) goto out;
     audit_log(s, &o);
     out = link_open(o.out, LINK_OUT, &(struct link_opts){ .role = "sample", .run = sample_run(s), .peers = (size_t)o.peers,

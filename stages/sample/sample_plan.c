@@ -1,11 +1,11 @@
-/* sample_plan - which tokens of which documents make which row. One planner a mode; each keeps only the documents that it uses. */
+/* sample_plan - which tokens of which documents make which row. One planner a mode (crops: sample_crops.c); each keeps only the documents
+ * that it uses. */
 #include <stdlib.h>
 
 #include "../../common/base/mem.h"
-#include "../../common/base/rng.h"
 #include "sample_impl.h"
 
-static int source_push(struct sample *s, struct source *x, struct err *e)
+int source_push(struct sample *s, struct source *x, struct err *e)
 {
     void *p = s->source;
 
@@ -18,215 +18,153 @@ static int source_push(struct sample *s, struct source *x, struct err *e)
     return 0;
 }
 
-static int row_push(struct sample *s, size_t doc, size_t offset, int bos, struct err *e)
+int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos, struct err *e)
 {
     void *p = s->row;
 
     if (s->nrow == s->row_cap && mem_grow(&p, &s->row_cap, s->nrow + 1, sizeof *s->row, e) < 0) return -1;
     s->row = p;
-    s->row[s->nrow++] = (struct row){ doc, offset, s->o.length, bos };
+    s->row[s->nrow++] = (struct row){ .doc = doc, .offset = offset, .length = length, .bos = bos };
     return 0;
 }
 
-/* Whether the rows of a document begin with BOS. */
-static int row_bos(const struct sample *s, int text)
+int row_bos(const struct sample *s, int text)
 {
     if (s->bos < 0 || s->o.bos == SAMPLE_BOS_NO) return 0;
     return s->o.bos == SAMPLE_BOS_YES || (s->o.mode != SAMPLE_CONCAT && text);
 }
 
-/* ---- concat ---- */
-
-static int concat_cut(struct sample *s, uint64_t have, struct err *e)
+int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e)
 {
-    int bos = row_bos(s, 0);
-    size_t step = s->o.length - (size_t)bos, doc = 0, offset = 0, left;
+    uint64_t need = 0, i;
 
-    for (; have >= step && s->nrow < s->want; have -= step) {
-        if (row_push(s, doc, offset, bos, e) < 0) return -1;
-        for (left = step; left;) {
-            struct source *x = &s->source[doc];
-            size_t take = x->n - offset < left ? x->n - offset : left;
-
-            x->taken += take;
-            left -= take;
-            offset += take;
-            if (offset < x->n) continue;
-            doc++;
-            offset = 0;
-        }
-    }
-    return 0;
+    if (p->want == UINT64_MAX) need = s->set[0];
+    else if (!p->length) need = p->want * s->set[0];
+    else
+        for (i = 0; i < p->want; i++) need += p->length[i];
+    err_set(e, ERR_DATA, "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too short)",
+            (unsigned long long)need, (unsigned long long)have, s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length",
+            (unsigned long long)s->audit.read, (unsigned long long)s->audit.dropped);
+    return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
 }
 
-static int plan_concat(struct sample *s, struct sample_reader *r, uint64_t *have, struct err *e)
+/* ---- documents joined ---- */
+
+int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have, struct err *e)
 {
-    size_t step = s->o.length - (size_t)row_bos(s, 0);
     struct source x;
     int got;
 
-    while (*have / step < s->want) {
+    while (*have < need) {
         if ((got = sample_reader_next(r, &x, NULL, NULL, e)) < 0) return -1;
         if (!got) break;
         if (!x.n) {
-            s->audit.dropped++;
+            s->audit.dropped += !joined;
             free(x.ids);
             continue;
         }
         *have += x.n;
+        x.joined = joined;
         if (source_push(s, &x, e) < 0) return -1;
     }
-    if (concat_cut(s, *have, e) < 0) return -1;
-    *have += s->nrow * (uint64_t)row_bos(s, 0);
     return 0;
+}
+
+int join_row(struct sample *s, struct join *j, size_t length, int bos, struct err *e)
+{
+    size_t left = length - (size_t)bos;
+
+    if (row_push(s, j->doc, j->offset, length, bos, e) < 0) return -1;
+    while (left) {
+        struct source *x = &s->source[j->doc];
+        size_t take = x->n - j->offset < left ? x->n - j->offset : left;
+
+        x->taken += take;
+        left -= take;
+        j->offset += take;
+        if (j->offset < x->n) continue;
+        j->doc++;
+        j->offset = 0;
+    }
+    return 0;
+}
+
+static int plan_concat(struct sample *s, const struct part *p, struct err *e)
+{
+    struct sample_reader *r = sample_reader_open(s, p, 0, e);
+    struct join at = { .doc = s->nsource };
+    size_t bos = (size_t)row_bos(s, 0);
+    uint64_t need = UINT64_MAX, have = 0, left, i;
+    int rc = -1;
+
+    if (!r) return -1;
+    if (p->want != UINT64_MAX)
+        for (need = i = 0; i < p->want; i++) need += part_length(s, p, i) - bos;
+    if (join_fill(s, r, need, 0, &have, e) < 0) goto out;
+    left = have;
+    for (i = 0; i < p->want && left >= part_length(s, p, i) - bos; i++) {
+        left -= part_length(s, p, i) - bos;
+        if (join_row(s, &at, part_length(s, p, i), (int)bos, e) < 0) goto out;
+    }
+    rc = p->want == UINT64_MAX ? (i ? 0 : plan_failed(s, p, have, e)) : i == p->want ? 0 : plan_failed(s, p, have + i * bos, e);
+out:
+    sample_reader_close(&r);
+    return rc;
 }
 
 /* ---- head ---- */
 
-static int plan_head(struct sample *s, struct sample_reader *r, uint64_t *have, struct err *e)
+static int plan_head(struct sample *s, const struct part *p, struct err *e)
 {
+    struct sample_reader *r = sample_reader_open(s, p, 0, e);
+    size_t length = s->set[0];
+    uint64_t rows = 0;
     struct source x;
-    int got;
+    int got = -1;
 
-    while (s->nrow < s->want) {
-        size_t step;
-
-        if ((got = sample_reader_next(r, &x, NULL, NULL, e)) < 0) return -1;
-        if (!got) break;
-        step = s->o.length - (size_t)row_bos(s, x.text);
-        if (x.n < step) {
+    while (r && rows < p->want && (got = sample_reader_next(r, &x, NULL, NULL, e)) > 0) {
+        x.taken = length - (size_t)row_bos(s, x.text);
+        if (x.n < x.taken) {
             s->audit.dropped++;
             free(x.ids);
             continue;
         }
-        x.taken = step;
-        *have += s->o.length;
-        if (source_push(s, &x, e) < 0 || row_push(s, s->nsource - 1, 0, row_bos(s, x.text), e) < 0) return -1;
-    }
-    return 0;
-}
-
-/* ---- crops ---- */
-
-/* Every document draws a key; the lowest `want` keys of documents that are long enough stay, in a heap with the highest on top. So memory
- * is that of the documents used, and most documents of a large file are not even tokenized. */
-struct draw {
-    struct sample *s;
-    struct rng rng;
-    uint64_t key;
-};
-
-static int draw_skip(void *ctx)
-{
-    struct draw *d = ctx;
-
-    d->key = rng_next(&d->rng);
-    return d->s->nsource >= d->s->want && d->key >= d->s->source[0].key;
-}
-
-static void heap_down(struct source *h, size_t n, struct source x)
-{
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < n) {
-        if (child + 1 < n && h[child + 1].key > h[child].key) child++;
-        if (h[child].key <= x.key) break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = x;
-}
-
-static void heap_up(struct source *h, size_t i)
-{
-    struct source x = h[i];
-
-    while (i && h[(i - 1) / 2].key < x.key) {
-        h[i] = h[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    h[i] = x;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct source *x = a, *y = b;
-
-    return x->key < y->key ? -1 : x->key > y->key;
-}
-
-static int crops_draw(struct sample *s, struct sample_reader *r, struct err *e)
-{
-    struct draw d = { .s = s };
-    struct source x;
-    int got;
-
-    rng_seed(&d.rng, s->o.seed, 0);
-    while ((got = sample_reader_next(r, &x, draw_skip, &d, e)) > 0) {
-        x.key = d.key;
-        if (x.n < s->o.length - (size_t)row_bos(s, x.text)) {
-            s->audit.dropped++;
-            free(x.ids);
-        } else if (s->nsource < s->want) {
-            if (source_push(s, &x, e) < 0) return -1;
-            heap_up(s->source, s->nsource - 1);
-        } else {
-            s->audit.passed++;
-            free(s->source[0].ids);
-            heap_down(s->source, s->nsource, x);
+        if (source_push(s, &x, e) < 0 || row_push(s, s->nsource - 1, 0, length, row_bos(s, x.text), e) < 0) {
+            got = -1;
+            break;
         }
+        rows++;
     }
-    if (s->nsource) qsort(s->source, s->nsource, sizeof *s->source, by_key);
-    return got;
-}
-
-static int plan_crops(struct sample *s, struct sample_reader *r, uint64_t *have, struct err *e)
-{
-    struct rng rng;
-    uint64_t round, given = 1;
-    size_t i;
-
-    if (crops_draw(s, r, e) < 0) return -1;
-    rng_seed(&rng, s->o.seed, 1);
-    for (round = 1; s->nrow < s->want && given; round++) {
-        given = 0;
-        for (i = 0; i < s->nsource && s->nrow < s->want; i++) {
-            struct source *x = &s->source[i];
-            int bos = row_bos(s, x->text);
-            size_t step = s->o.length - (size_t)bos;
-
-            if (x->n / step < round) continue;
-            given = 1;
-            x->taken += step;
-            *have += s->o.length;
-            if (row_push(s, i, (size_t)rng_below(&rng, x->n - step + 1), bos, e) < 0) return -1;
-        }
-    }
-    return 0;
+    sample_reader_close(&r);
+    if (got < 0) return -1;
+    return (p->want == UINT64_MAX && rows) || rows == p->want ? 0 : plan_failed(s, p, rows * length, e);
 }
 
 /* ---- the whole ---- */
 
-int sample_plan(struct sample *s, struct err *e)
+static int plan_part(struct sample *s, struct part *p, struct err *e)
 {
-    static int (*const planner[])(struct sample *, struct sample_reader *, uint64_t *, struct err *) = {
+    static int (*const planner[])(struct sample *, const struct part *, struct err *) = {
         [SAMPLE_CONCAT] = plan_concat, [SAMPLE_CROPS] = plan_crops, [SAMPLE_HEAD] = plan_head
     };
-    struct sample_reader *r = sample_reader_open(s, e);
-    uint64_t have = 0;
-    size_t i;
-    int rc = r ? planner[s->o.mode](s, r, &have, e) : -1;
 
-    sample_reader_close(&r);
-    if (rc < 0) return -1;
-    if (s->want != UINT64_MAX ? s->nrow < s->want : !s->nrow)
-        return err_set(e, ERR_DATA, "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too short)",
-                       (unsigned long long)(s->want != UINT64_MAX ? s->want * s->o.length : s->o.length), (unsigned long long)have,
-                       s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length", (unsigned long long)s->audit.read,
-                       (unsigned long long)s->audit.dropped);
+    p->first = s->nrow;
+    if (planner[s->o.mode](s, p, e) < 0) return -1;
+    p->want = s->nrow - p->first;
+    return 0;
+}
+
+int sample_plan(struct sample *s, struct err *e)
+{
+    size_t i;
+
+    for (i = 0; i < s->nparts; i++)
+        if (plan_part(s, &s->part[i], e) < 0) return -1;
     for (i = 0; i < s->nsource; i++) {
-        s->audit.used += s->source[i].taken > 0;
-        s->audit.cropped += s->source[i].taken > 0 && s->source[i].taken < s->source[i].n;
+        const struct source *x = &s->source[i];
+
+        s->audit.used += x->taken > 0 && !x->joined;
+        s->audit.cropped += x->taken > 0 && x->taken < x->n && !x->joined;
     }
     return 0;
 }
