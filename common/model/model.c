@@ -12,13 +12,23 @@
 
 enum { NORM_ROWS = 64 };
 
+/* Length of a tensor's name without ".weight". */
+static size_t stem_length(const char *name)
+{
+    size_t n = strlen(name), k = strlen(".weight");
+
+    return n > k && strcmp(name + n - k, ".weight") == 0 ? n - k : n;
+}
+
 const struct st_entry *model_need(const struct model *m, const char *name, int ndim, const uint64_t *shape, struct err *e)
 {
     const struct st_entry *x = st_find(m->st, name);
-    char want[96], got[96];
+    char want[96], got[96], packed[TENSOR_NAME + 8];
 
     if (!x) {
-        err_set(e, ERR_USE, "%s: tensor '%s' is missing", m->dir, name);
+        snprintf(packed, sizeof packed, "%.*s.qweight", (int)stem_length(name), name);
+        err_set(e, ERR_USE, "%s: tensor '%s' is missing%s", m->dir, name,
+                st_find(m->st, packed) ? ": the model is quantized already, and config.json does not say how" : "");
         return NULL;
     }
     if (!dtype_is_float(x->dtype)) {
