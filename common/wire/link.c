@@ -101,23 +101,28 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e)
     return l->dir == LINK_IN ? l->ops->recv(l, m, timeout_ms, e) : wrong_way(l, "receive", e);
 }
 
-static int send_to(struct link *l, size_t peer, struct msg **m, struct err *e)
+static int send_to(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
 {
     if (l->dir != LINK_OUT || l->ended)
         return wrong_way(l, l->ended ? "send after the end mark" : "send", e);
     if (!*m || !msg_kind_is_data((*m)->kind))
         return err_set(e, ERR_USE, "link %s: only data messages can be sent", l->endpoint);
-    return l->ops->send(l, peer, m, e);
+    return l->ops->send(l, peer, key, m, e);
 }
 
 int link_send(struct link *l, struct msg **m, struct err *e)
 {
-    return send_to(l, LINK_PEER_ANY, m, e);
+    return send_to(l, LINK_PEER_ANY, NULL, m, e);
+}
+
+int link_send_keyed(struct link *l, const char *key, struct msg **m, struct err *e)
+{
+    return send_to(l, LINK_PEER_ANY, key, m, e);
 }
 
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e)
 {
-    return send_to(l, peer, m, e);
+    return send_to(l, peer, NULL, m, e);
 }
 
 int link_peers(struct link *l, struct err *e)

@@ -10,7 +10,12 @@
  * Credit: the receiver gives each sender a number of messages and bytes (opts.credit_*); a sender sends only within both (one message
  * may always go when nothing is outstanding, however large). link_recv returns credit for the message it returned *before*, i.e. when
  * the stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead:
- * error on a fixed link, forgotten (with its reason in the log) on an elastic one. */
+ * error on a fixed link, forgotten (with its reason in the log) on an elastic one.
+ *
+ * Elastic links: peers come and go, so completeness is a matter of the data, never of who has ended.
+ * - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not taken (hold: that link_done has not covered) is given to another.
+ * - Receiver (LINK_IN): link_recv returns 0 only after link_enough; peers that fail or vanish are forgotten, what they sent stays.
+ * - A receiver that wants to go says link_leave: what it took is done with, what it did not take is given to another. */
 #ifndef PTQ_LINK_H
 #define PTQ_LINK_H
 
@@ -39,8 +44,11 @@ struct link_opts {
     size_t credit_bytes;         /* LINK_IN: 0: 256 MiB */
     enum frame_compress compress;/* LINK_OUT */
     double timeout_s;            /* 0: 30 */
-    int elastic;                 /* peers may come and go: a lost one is logged and forgotten; what it had not yet taken goes to
-                                    another (LINK_OUT, LINK_ANY) */
+    int elastic;                 /* peers may come and go, see above */
+    int hold;                    /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
+    const char *const *accepts;  /* LINK_IN: patterns of the keys that this end takes (fnmatch, on the whole key and on what follows
+                                    its first '.'); they must outlive the link */
+    size_t naccepts;             /* 0: takes all */
     int insecure;                /* allow binding tcp beyond loopback without keys */
     struct frame_limits limits;  /* all 0: default */
 };
@@ -65,6 +73,15 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 /* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; when draining it gives up with an error
  * after 5 seconds without credit, so that the piece of work in hand can still leave. */
 int link_send(struct link *l, struct msg **m, struct err *e);
+/* The same to a peer that accepts the key (LINK_ANY); waits for one, and says so after 5 seconds. Pipes and files take every key. */
+int link_send_keyed(struct link *l, const char *key, struct msg **m, struct err *e);
+/* hold: messages of this id are covered; nobody needs them any more. */
+int link_done(struct link *l, const char *id, struct err *e);
+/* LINK_IN: link_close will tell the senders that all that link_recv returned is done with and the rest must go to another; a sender
+ * that is not elastic takes it for a failure. Call it only when what became of them has been delivered. */
+void link_leave(struct link *l);
+/* Elastic LINK_IN: the data is complete; from now on link_recv returns 0 when those present have ended, even if nobody is there. */
+void link_enough(struct link *l);
 /* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or file has just peer 0). Used by the sampler, which
  * gives whole lanes to one worker. link_peers waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
 int link_peers(struct link *l, struct err *e);
@@ -90,5 +107,8 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
  * checksums and copying, on whichever thread; peers: those present (ended ones included). */
 struct link_stats { uint64_t messages, bytes_raw, bytes_wire; double wait_s, cpu_s; size_t peers; };
 void link_stats(const struct link *l, struct link_stats *s);
+
+/* Does a pattern fit the key, as link_opts.accepts says? No patterns: yes. */
+int link_accepts(const char *const *patterns, size_t n, const char *key);
 
 #endif

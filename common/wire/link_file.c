@@ -150,10 +150,11 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
     return r;
 }
 
-static int file_send(struct link *l, size_t peer, struct msg **m, struct err *e)
+static int file_send(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
 {
     struct file_link *f = (struct file_link *)l;
 
+    (void)key;
     if (peer != LINK_PEER_ANY && peer != 0)
         return err_set(e, ERR_USE, "%s: has no peer %zu", f->what, peer);
     (*m)->seq = f->count;

@@ -8,7 +8,17 @@
 #include "../base/mem.h"
 #include "link_impl.h"
 
-struct hello { int64_t version, messages, bytes; const char *role, *run, *instance; enum link_dir dir; };
+struct hello { int64_t version, messages, bytes; const char *role, *run, *instance; enum link_dir dir; const struct json *accepts; };
+
+static struct json *accepts_list(const struct link_opts *o)
+{
+    struct json *list = json_array();
+
+    for (size_t i = 0; i < o->naccepts; i++)
+        if (json_push(list, json_text(o->accepts[i])) != 0)
+            json_destroy(&list);
+    return list;
+}
 
 int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
 {
@@ -21,7 +31,8 @@ int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
 
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
-              json_set_int(m->meta, "credit_bytes", (int64_t)l->o.credit_bytes);
+              json_set_int(m->meta, "credit_bytes", (int64_t)l->o.credit_bytes) ||
+              (l->o.naccepts && json_set(m->meta, "accepts", accepts_list(&l->o)));
     if (bad) {
         msg_destroy(&m);
         err_set(&e, ERR_SYS, "no memory to say hello");
@@ -45,6 +56,9 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
     h->dir = dir[0] == 'i' ? LINK_IN : LINK_OUT;
+    h->accepts = json_get(m->meta, "accepts");
+    if (h->accepts && accepts_check(h->accepts, e) != 0)
+        return -1;
     if (h->dir == LINK_OUT)
         return 0;
     return json_need_int(m->meta, "credit_messages", 1, INT32_MAX, &h->messages, "hello", e) != 0 ||
@@ -69,6 +83,9 @@ static int hello_check(const struct sock *s, const struct hello *h, struct err *
 
 static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
 {
+    struct err e = { 0 };
+    int bad;
+
     pthread_mutex_lock(&s->mu);
     snprintf(p->role, sizeof p->role, "%s", h->role);
     snprintf(p->instance, sizeof p->instance, "%s", h->instance);
@@ -79,8 +96,11 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
         p->win_messages = (size_t)h->messages;
         p->win_bytes = (size_t)h->bytes;
     }
+    bad = accepts_take(p, h->accepts, &e);
     p->state = PEER_READY;
     pthread_mutex_unlock(&s->mu);
+    if (bad)
+        sock_fail(s, &e);
     p->down = 0;
     sock_notify(s);
     log_detail("%s: connected to %s", s->l.address, p->role);

@@ -14,7 +14,7 @@
 struct link;
 struct link_ops {
     int (*recv)(struct link *l, struct msg **m, int timeout_ms, struct err *e);
-    int (*send)(struct link *l, size_t peer, struct msg **m, struct err *e);
+    int (*send)(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e); /* key NULL: none */
     int (*peers)(struct link *l, struct err *e);
     int (*ready)(struct link *l, struct err *e);  /* 1: recv would return, or a small send would not block; 0, -1 */
     int (*end)(struct link *l, int complete, const char *why, struct err *e);
@@ -57,6 +57,7 @@ struct box {
     struct msg *m;
     size_t bytes;   /* what it costs in credit */
     size_t peer;    /* whom it came from */
+    char *key;      /* NULL: for anyone; owned */
 };
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
@@ -65,6 +66,7 @@ void box_unref(struct box **b);
 struct queue { struct box **at; size_t head, count, room; }; /* at[head .. head+count) */
 int queue_push(struct queue *q, struct box *b, struct err *e);
 struct box *queue_pop(struct queue *q); /* NULL when empty */
+struct box *queue_take(struct queue *q, size_t i); /* the i-th of them */
 void queue_clear(struct queue *q);
 
 enum peer_state {
@@ -78,6 +80,8 @@ struct peer {
     size_t number;
     struct zid id;
     char role[32], instance[40];
+    char **accepts;             /* patterns, under mu */
+    size_t naccepts;
     enum peer_state state;      /* written under mu */
     /* of the link's thread alone */
     double heard, sent, down;   /* down: since when the connection is gone; 0: it stands */
@@ -90,6 +94,7 @@ struct peer {
     struct queue queue;         /* LINK_ANY: chosen for this peer, credit taken */
     struct queue kept;          /* elastic: sent, not yet taken by the peer */
     size_t owed_messages, owed_bytes; /* LINK_IN: credit to give back */
+    uint64_t taken;             /* LINK_IN: messages that link_recv has returned */
 };
 
 struct sock {
@@ -118,6 +123,9 @@ struct sock {
     int failed;
     struct err err;             /* the first error */
     int ending, complete, stop;
+    int leaving, enough;        /* link_leave, link_enough */
+    char (*done)[MSG_ID];       /* hold: ids that are covered */
+    size_t ndone, done_room;
     char why[256];
     struct link_stats st;
     /* of the stage alone */
@@ -141,10 +149,20 @@ int peer_control(struct sock *s, const struct zid *to, struct msg **m); /* ZS_*;
 struct msg *peer_control_new(struct sock *s, enum msg_kind kind);
 int peer_say(struct sock *s, struct peer *p, struct msg *m); /* ZS_*; keeps note of the connection; consumes m */
 void peer_pump(struct sock *s, struct peer *p);              /* sends what is due and allowed */
-void again_deal(struct sock *s);
 void history_trim(struct sock *s);
 void peer_say_fail(struct sock *s, const struct zid *to, const char *text);
 const char *peer_name(const struct sock *s, const struct peer *p, char out[256]);
+
+/* link_elastic.c: who may have which message, and what becomes of a lost peer's share. */
+int peer_accepts(const struct peer *p, const char *key);     /* under mu; key NULL: yes */
+int accepts_check(const struct json *list, struct err *e);
+int accepts_take(struct peer *p, const struct json *list, struct err *e); /* under mu */
+void accepts_release(struct peer *p);
+void peer_rob(struct sock *s, struct peer *p);               /* under mu: its share goes back to be dealt out again */
+void again_deal(struct sock *s);
+int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e); /* under mu: b has been sent to p */
+void leave_take(struct sock *s, struct peer *p, const struct msg *m);
+void leave_send(struct sock *s, struct peer *p);
 
 /* link_hello.c: the handshake, on the link's thread. */
 struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e);

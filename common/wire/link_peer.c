@@ -1,5 +1,5 @@
-/* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its credit, end mark, credit, acknowledgement), and
- * what becomes of a lost peer's share. Left out: sending again what a restarted process had; it belongs into welcome_take and peer_lost. */
+/* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its credit, end mark, credit, acknowledgement).
+ * Left out: sending again what a restarted process had; it belongs into welcome_take and peer_lost. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,31 +145,6 @@ void peer_say_fail(struct sock *s, const struct zid *to, const char *text)
     msg_destroy(&m);
 }
 
-static void box_again(struct sock *s, struct box *b)
-{
-    struct err e = { 0 };
-
-    if (!b || queue_push(&s->again, b, &e) == 0)
-        return;
-    box_unref(&b);
-    if (!s->failed)
-        s->err = e;
-    s->failed = 1;
-}
-
-/* Its share goes back to be dealt out again (under mu). */
-static void peer_rob(struct sock *s, struct peer *p)
-{
-    struct box *b;
-
-    while ((b = queue_pop(&p->kept)))
-        box_again(s, b);
-    box_again(s, p->held);
-    p->held = NULL;
-    while ((b = queue_pop(&p->queue)))
-        box_again(s, b);
-}
-
 void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
 {
     struct err e = { 0 };
@@ -191,32 +166,6 @@ void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *w
     else
         sock_fail(s, &e);
     sock_notify(s);
-}
-
-/* Elastic: what lost peers left goes to those with credit. */
-void again_deal(struct sock *s)
-{
-    pthread_mutex_lock(&s->mu);
-    for (size_t k = 0; s->again.count && k < s->npeers; k++) {
-        struct peer *p = s->peer[(s->turn + k) % s->npeers];
-        struct box *b = s->again.at[s->again.head];
-        struct err e = { 0 };
-
-        if (p->state != PEER_READY || !peer_credit(p, b->bytes))
-            continue;
-        queue_pop(&s->again);
-        if (queue_push(&p->queue, b, &e) != 0) {
-            box_unref(&b);
-            s->failed = 1;
-            s->err = e;
-            break;
-        }
-        p->out_messages++;
-        p->out_bytes += b->bytes;
-        s->turn = p->number + 1;
-        k = SIZE_MAX; /* from the start, with the new turn */
-    }
-    pthread_mutex_unlock(&s->mu);
 }
 
 /* LINK_ALL: message i for p, from memory or made again. */
@@ -313,7 +262,7 @@ static int data_send(struct sock *s, struct peer *p, struct box *b)
     p->sum += sum;
     if (s->l.o.elastic && s->l.o.route == LINK_ANY) {
         pthread_mutex_lock(&s->mu);
-        r = queue_push(&p->kept, b, &e);
+        r = kept_push(s, p, b, &e);
         pthread_mutex_unlock(&s->mu);
         if (r == 0)
             return ZS_OK;

@@ -69,7 +69,7 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     struct err e = { 0 };
     char name[256];
-    int complete;
+    int complete = 1;
 
     if (end_mark_check(m, p->count, p->sum, peer_name(s, p, name), &e) == 0) {
         p->ack_due = 1;
@@ -81,7 +81,10 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
     else
         peer_say_fail(s, &p->id, e.text);
     state_set(s, p, PEER_GONE);
-    sock_fail(s, &e);
+    if (s->l.o.elastic && !complete)
+        log_warn("%s; going on without it", e.text);
+    else
+        sock_fail(s, &e);
 }
 
 static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
@@ -100,7 +103,7 @@ static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
     k = (size_t)bytes < p->out_bytes ? (size_t)bytes : p->out_bytes;
     p->out_messages -= n;
     p->out_bytes -= k;
-    while (n-- && p->kept.count) {
+    while (!s->l.o.hold && n-- && p->kept.count) {
         struct box *b = queue_pop(&p->kept);
         box_unref(&b);
     }
@@ -141,6 +144,8 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
         credit_take(s, p, m);
     else if (m->kind == MSG_END && s->l.dir == LINK_IN)
         end_take(s, p, m);
+    else if (m->kind == MSG_LEAVE && s->l.dir == LINK_OUT)
+        leave_take(s, p, m);
     else if (m->kind != MSG_PING)
         peer_lost(s, p, ERR_DATA, "sends what does not belong on this link");
     msg_destroy(&m);
@@ -279,6 +284,8 @@ static void leave(struct sock *s)
     for (size_t i = 0; i < s->npeers; i++)
         if (s->peer[i]->ack_due)
             peer_pump(s, s->peer[i]);
+        else if (s->peer[i]->state == PEER_READY && s->peer[i]->down <= 0 && s->leaving)
+            leave_send(s, s->peer[i]);
         else if (s->peer[i]->state == PEER_READY && s->peer[i]->down <= 0)
             peer_say_fail(s, &s->peer[i]->id, text);
 }

@@ -41,6 +41,7 @@ void box_unref(struct box **b)
     if (!gone || atomic_fetch_sub(&gone->refs, 1) != 1)
         return;
     msg_destroy(&gone->m);
+    free(gone->key);
     free(gone);
 }
 
@@ -64,6 +65,15 @@ struct box *queue_pop(struct queue *q)
         return NULL;
     q->count--;
     return q->at[q->head++];
+}
+
+struct box *queue_take(struct queue *q, size_t i)
+{
+    struct box **at = q->at + q->head, *b = at[i];
+
+    q->count--;
+    memmove(at + i, at + i + 1, (q->count - i) * sizeof *at);
+    return b;
 }
 
 void queue_clear(struct queue *q)
@@ -90,23 +100,6 @@ static void event_clear(struct sock *s)
         return; /* nothing there */
 }
 
-/* Says once on whom the stage waits, when it takes long. */
-static void wait_explain(struct sock *s, double from, int *told)
-{
-    size_t n = 0;
-
-    if (*told || clock_wall() - from < PATIENCE_S)
-        return;
-    *told = 1;
-    pthread_mutex_lock(&s->mu);
-    for (size_t i = 0; i < s->npeers; i++)
-        n += s->peer[i]->state == PEER_READY || s->peer[i]->state == PEER_ENDED;
-    pthread_mutex_unlock(&s->mu);
-    if (n < s->l.o.peers)
-        log_info("waiting at %s for %zu of %zu %s", s->l.address, s->l.o.peers - n, s->l.o.peers,
-                 s->l.peer_role ? s->l.peer_role : "peers");
-}
-
 static size_t peers_present(const struct sock *s, enum peer_state least)
 {
     size_t n = 0;
@@ -116,10 +109,30 @@ static size_t peers_present(const struct sock *s, enum peer_state least)
     return n;
 }
 
+/* Says once on whom the stage waits, when it takes long. */
+static void wait_explain(struct sock *s, double from, const char *key, int *told)
+{
+    const char *role = s->l.peer_role ? s->l.peer_role : "peer";
+    size_t n, takers = 0;
+
+    if (*told || clock_wall() - from < PATIENCE_S)
+        return;
+    *told = 1;
+    pthread_mutex_lock(&s->mu);
+    n = peers_present(s, PEER_READY);
+    for (size_t i = 0; i < s->npeers; i++)
+        takers += s->peer[i]->state == PEER_READY && peer_accepts(s->peer[i], key);
+    pthread_mutex_unlock(&s->mu);
+    if (n < s->l.o.peers)
+        log_info("waiting at %s for %zu of %zu %s", s->l.address, s->l.o.peers - n, s->l.o.peers, s->l.peer_role ? role : "peers");
+    else if (key && !takers)
+        log_warn("%s waits at %s: no %s present accepts it", key, s->l.address, role);
+}
+
 /* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at once when draining begins,
- * 0 go on for DRAIN_S, if there is anybody to wait for. */
-static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e), void *ctx, int timeout_ms, int drain,
-                      struct err *e)
+ * 0 go on for DRAIN_S, if there is anybody to wait for. key: of the message that waits, or NULL. */
+static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e), void *ctx, const char *key, int timeout_ms,
+                      int drain, struct err *e)
 {
     double from = clock_wall(), until = wait_until(timeout_ms), stop = -1;
     int told = 0, alone, r;
@@ -152,7 +165,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             r = err_sys(e, "cannot wait for %s", s->l.address);
             break;
         }
-        wait_explain(s, from, &told);
+        wait_explain(s, from, key, &told);
     }
     s->l.wait_s += clock_wall() - from;
     return r;
@@ -165,12 +178,13 @@ static int failed(const struct sock *s, struct err *e)
     return s->failed ? -1 : 0;
 }
 
-/* All have ended, and enough have come. */
+/* All have ended, and enough have come; elastic: and the stage has all it needs. */
 static int all_ended(const struct sock *s)
 {
     size_t ended = peers_present(s, PEER_ENDED);
+    int enough = s->l.o.elastic ? s->enough : ended >= s->l.o.peers;
 
-    return ended >= s->l.o.peers && ended == peers_present(s, PEER_HELLO);
+    return enough && ended == peers_present(s, PEER_HELLO);
 }
 
 static int ask_recv(struct sock *s, void *ctx, struct err *e)
@@ -197,13 +211,14 @@ static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         s->taken = 0;
         wake(s);
     }
-    r = stage_wait(s, ask_recv, NULL, timeout_ms, 1, e);
+    r = stage_wait(s, ask_recv, NULL, NULL, timeout_ms, 1, e);
     if (r != 1)
         return r < 0 ? -1 : r == 3 ? 0 : 2;
     pthread_mutex_lock(&s->mu);
     b = queue_pop(&s->inbox);
     s->st.messages++;
     s->st.bytes_raw += b->bytes;
+    s->peer[b->peer]->taken++;
     pthread_mutex_unlock(&s->mu);
     s->taken = 1;
     s->taken_peer = b->peer;
@@ -256,13 +271,14 @@ static int ask_send(struct sock *s, void *ctx, struct err *e)
         size_t i = (s->turn + k) % s->npeers;
         struct peer *p = s->peer[i];
 
-        if ((a->peer == LINK_PEER_ANY || a->peer == i) && p->state == PEER_READY && peer_credit(p, a->box ? a->box->bytes : 0))
+        if ((a->peer == LINK_PEER_ANY || a->peer == i) && p->state == PEER_READY && peer_credit(p, a->box ? a->box->bytes : 0) &&
+            (!a->box || peer_accepts(p, a->box->key)))
             return a->box ? box_place(s, p, a->box, e) : 1;
     }
     return 0;
 }
 
-static int sock_send(struct link *l, size_t peer, struct msg **m, struct err *e)
+static int sock_send(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
 {
     struct sock *s = (struct sock *)l;
     struct send_ask a = { peer, NULL };
@@ -272,7 +288,7 @@ static int sock_send(struct link *l, size_t peer, struct msg **m, struct err *e)
         return err_set(e, ERR_USE, "link %s: goes to all peers, not to one", l->address);
     if (!(a.box = box_create(*m, e)))
         return -1;
-    r = stage_wait(s, ask_send, &a, -1, 0, e);
+    r = key && !(a.box->key = mem_text(key, e)) ? -1 : stage_wait(s, ask_send, &a, key, -1, 0, e);
     if (r != 1) {
         a.box->m = NULL;
         box_unref(&a.box);
@@ -294,7 +310,7 @@ static int ask_peers(struct sock *s, void *ctx, struct err *e)
 static int sock_peers(struct link *l, struct err *e)
 {
     struct sock *s = (struct sock *)l;
-    int r = stage_wait(s, ask_peers, NULL, -1, 1, e), n;
+    int r = stage_wait(s, ask_peers, NULL, NULL, -1, 1, e), n;
 
     if (r == 2)
         return err_set(e, ERR_SYS, "link %s: asked to stop while waiting for peers", l->address);
@@ -332,8 +348,10 @@ static int ask_end(struct sock *s, void *ctx, struct err *e)
 
     if (failed(s, e))
         return -1;
-    for (size_t i = 0; i < s->npeers; i++) /* what went to all need not wait for one that came and left */
-        gone += s->l.o.route == LINK_ALL && s->peer[i]->state == PEER_GONE;
+    if (complete && s->again.count)
+        return 0;
+    for (size_t i = 0; i < s->npeers; i++) /* one that came and left took, or was robbed of, its share */
+        gone += (s->l.o.route == LINK_ALL || s->l.o.elastic) && s->peer[i]->state == PEER_GONE;
     return ended == here && (!complete || ended + gone >= s->l.o.peers);
 }
 
@@ -349,7 +367,7 @@ static int sock_end(struct link *l, int complete, const char *why, struct err *e
         strncpy(s->why, why, sizeof s->why - 1);
     pthread_mutex_unlock(&s->mu);
     wake(s);
-    r = stage_wait(s, ask_end, &complete, complete ? -1 : (int)(l->o.timeout_s * 1000), 0, e);
+    r = stage_wait(s, ask_end, &complete, NULL, complete ? -1 : (int)(l->o.timeout_s * 1000), 0, e);
     if (r == 1)
         return 0;
     return r < 0 ? -1 : err_set(e, ERR_SYS, "link %s: the end of the stream was not acknowledged", l->address);
@@ -400,12 +418,14 @@ static void sock_close(struct link *l)
         queue_clear(&s->peer[i]->queue);
         queue_clear(&s->peer[i]->kept);
         box_unref(&s->peer[i]->held);
+        accepts_release(s->peer[i]);
         free(s->peer[i]);
     }
     free(s->peer);
     queue_clear(&s->inbox);
     queue_clear(&s->history);
     queue_clear(&s->again);
+    free(s->done);
     if (s->wake >= 0)
         close(s->wake);
     if (s->event >= 0)

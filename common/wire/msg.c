@@ -11,7 +11,7 @@
 #include "../base/mem.h"
 
 static const char *const names[MSG_KIND_COUNT] = {"chunk",  "acts",   "partial", "weights", "problem", "solution", "commit",
-                                                  "hello",  "welcome", "credit", "ping",    "ack",     "end",      "fail"};
+                                                  "hello",  "welcome", "credit", "ping",    "ack",     "end",      "fail",   "leave"};
 
 const char *msg_kind_name(enum msg_kind k)
 {

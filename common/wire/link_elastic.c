@@ -1,0 +1,260 @@
+/* link_elastic - sockets whose peers come and go: which peer accepts which message, what is kept of what was sent, who gets the share of
+ * a peer that left or was lost, and the goodbye of a receiver.
+ *
+ * A receiver that leaves says how many messages its stage has taken; those are dealt with, later ones are dealt out again. One that is lost
+ * says nothing: all that is still kept of its share is dealt out again. */
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../base/log.h"
+#include "../base/mem.h"
+#include "link_impl.h"
+
+#define ACCEPTS_MAX 4096
+#define PATTERN_MAX 256
+
+int link_accepts(const char *const *patterns, size_t n, const char *key)
+{
+    const char *dot = strchr(key, '.');
+
+    for (size_t i = 0; i < n; i++)
+        if (fnmatch(patterns[i], key, 0) == 0 || (dot && fnmatch(patterns[i], dot + 1, 0) == 0))
+            return 1;
+    return n == 0;
+}
+
+int peer_accepts(const struct peer *p, const char *key)
+{
+    return !key || link_accepts((const char *const *)p->accepts, p->naccepts, key);
+}
+
+int accepts_check(const struct json *list, struct err *e)
+{
+    size_t n = json_count(list);
+
+    if (json_kind(list) != JSON_KIND_ARRAY || n > ACCEPTS_MAX)
+        return err_set(e, ERR_USE, "hello: field 'accepts' must be an array of at most %d patterns", ACCEPTS_MAX);
+    for (size_t i = 0; i < n; i++)
+        if (!json_as_text(json_at(list, i)) || strlen(json_as_text(json_at(list, i))) > PATTERN_MAX)
+            return err_set(e, ERR_USE, "hello: field 'accepts' holds what is no pattern of at most %d bytes", PATTERN_MAX);
+    return 0;
+}
+
+void accepts_release(struct peer *p)
+{
+    for (size_t i = 0; i < p->naccepts; i++)
+        free(p->accepts[i]);
+    free(p->accepts);
+    p->accepts = NULL;
+    p->naccepts = 0;
+}
+
+int accepts_take(struct peer *p, const struct json *list, struct err *e)
+{
+    size_t n = json_count(list);
+
+    accepts_release(p);
+    if (n == 0)
+        return 0;
+    if (!(p->accepts = mem_array(n, sizeof *p->accepts, e)))
+        return -1;
+    for (; p->naccepts < n; p->naccepts++)
+        if (!(p->accepts[p->naccepts] = mem_text(json_as_text(json_at(list, p->naccepts)), e)))
+            return -1;
+    return 0;
+}
+
+static int is_done(const struct sock *s, const struct box *b)
+{
+    for (size_t i = 0; i < s->ndone; i++)
+        if (strcmp(s->done[i], b->m->id) == 0)
+            return 1;
+    return 0;
+}
+
+static void box_again(struct sock *s, struct box *b)
+{
+    struct err e = { 0 };
+
+    if (!b)
+        return;
+    if (!is_done(s, b) && queue_push(&s->again, b, &e) == 0)
+        return;
+    box_unref(&b);
+    if (!e.text[0])
+        return;
+    if (!s->failed)
+        s->err = e;
+    s->failed = 1;
+}
+
+void peer_rob(struct sock *s, struct peer *p)
+{
+    struct box *b;
+
+    while ((b = queue_pop(&p->kept)))
+        box_again(s, b);
+    box_again(s, p->held);
+    p->held = NULL;
+    while ((b = queue_pop(&p->queue)))
+        box_again(s, b);
+}
+
+/* The next peer, from the turn on, that may have it now. */
+static struct peer *again_taker(const struct sock *s, const struct box *b)
+{
+    for (size_t k = 0; k < s->npeers; k++) {
+        struct peer *p = s->peer[(s->turn + k) % s->npeers];
+
+        if (p->state == PEER_READY && peer_credit(p, b->bytes) && peer_accepts(p, b->key))
+            return p;
+    }
+    return NULL;
+}
+
+void again_deal(struct sock *s)
+{
+    struct err e = { 0 };
+
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->again.count && !s->failed;) {
+        struct box *b = s->again.at[s->again.head + i];
+        struct peer *p = again_taker(s, b);
+
+        if (!p) {
+            i++;
+            continue;
+        }
+        queue_take(&s->again, i);
+        if (queue_push(&p->queue, b, &e) != 0) {
+            box_unref(&b);
+            s->failed = 1;
+            s->err = e;
+            break;
+        }
+        p->out_messages++;
+        p->out_bytes += b->bytes;
+        s->turn = p->number + 1;
+    }
+    pthread_mutex_unlock(&s->mu);
+}
+
+int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e)
+{
+    if (!is_done(s, b))
+        return queue_push(&p->kept, b, e);
+    box_unref(&b);
+    return 0;
+}
+
+static void queue_drop(struct queue *q, const char *id)
+{
+    for (size_t i = 0; i < q->count;) {
+        struct box *b = q->at[q->head + i];
+
+        if (strcmp(b->m->id, id) != 0) {
+            i++;
+            continue;
+        }
+        queue_take(q, i);
+        box_unref(&b);
+    }
+}
+
+int link_done(struct link *l, const char *id, struct err *e)
+{
+    struct sock *s = (struct sock *)l;
+    uint64_t one = 1;
+    int rc;
+
+    if (!link_is_sock(l) || !l->o.hold)
+        return 0;
+    pthread_mutex_lock(&s->mu);
+    rc = mem_grow((void **)&s->done, &s->done_room, s->ndone + 1, sizeof *s->done, e);
+    if (rc == 0) {
+        snprintf(s->done[s->ndone++], MSG_ID, "%s", id);
+        queue_drop(&s->again, id);
+        for (size_t i = 0; i < s->npeers; i++)
+            queue_drop(&s->peer[i]->kept, id);
+    }
+    pthread_mutex_unlock(&s->mu);
+    if (write(s->wake, &one, sizeof one) < 0)
+        return rc; /* full: it is awake anyway */
+    return rc;
+}
+
+void link_leave(struct link *l)
+{
+    struct sock *s = (struct sock *)l;
+
+    if (!link_is_sock(l) || l->dir != LINK_IN)
+        return;
+    pthread_mutex_lock(&s->mu);
+    s->leaving = 1;
+    pthread_mutex_unlock(&s->mu);
+}
+
+void link_enough(struct link *l)
+{
+    struct sock *s = (struct sock *)l;
+
+    if (!link_is_sock(l) || l->dir != LINK_IN)
+        return;
+    pthread_mutex_lock(&s->mu);
+    s->enough = 1;
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* The others of its share are still there for peer_rob. */
+static void taken_drop(struct sock *s, struct peer *p, uint64_t taken)
+{
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < p->kept.count;) {
+        struct box *b = p->kept.at[p->kept.head + i];
+
+        if (b->m->seq >= taken) {
+            i++;
+            continue;
+        }
+        queue_take(&p->kept, i);
+        box_unref(&b);
+    }
+    pthread_mutex_unlock(&s->mu);
+}
+
+void leave_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    struct err e = { 0 };
+    int64_t taken;
+    char name[256];
+
+    if (!s->l.o.elastic || s->l.o.route != LINK_ANY) {
+        peer_lost(s, p, ERR_DATA, "left the stream unfinished: it was asked to stop");
+        return;
+    }
+    if (json_need_int(m->meta, "taken", 0, INT64_MAX, &taken, "leave", &e) != 0) {
+        peer_lost(s, p, ERR_DATA, e.text);
+        return;
+    }
+    taken_drop(s, p, (uint64_t)taken);
+    pthread_mutex_lock(&s->mu);
+    p->state = PEER_GONE;
+    peer_rob(s, p);
+    pthread_mutex_unlock(&s->mu);
+    log_detail("%s has left, with %lld messages dealt with", peer_name(s, p, name), (long long)taken);
+    sock_notify(s);
+}
+
+void leave_send(struct sock *s, struct peer *p)
+{
+    struct msg *m = peer_control_new(s, MSG_LEAVE);
+
+    if (!m)
+        return;
+    if (json_set_int(m->meta, "taken", (int64_t)p->taken) != 0)
+        msg_destroy(&m);
+    else
+        peer_say(s, p, m);
+}
