@@ -1,6 +1,7 @@
 /* attention - one task per sequence, head and block of queries: scores against the keys that the block can see, softmax in place,
  * product with the values, division by the sum last. Keys beyond the block and before its window are never touched, which saves
- * half of the work; scores of one block are all the memory it needs. Leaves out: soft caps, sinks, biases, caches of keys. */
+ * half of the work; scores of one block are all the memory it needs. Keys and values are those of the chunk itself or of a cache.
+ * Leaves out: soft caps, sinks, biases. */
 #include "attention.h"
 
 #include <math.h>
@@ -13,13 +14,15 @@
 enum { QUERIES = 128 };
 
 struct task {
-    size_t start, length, first; /* rows of the sequence in the chunk; first query */
+    size_t seq, row, rows, at;   /* rows of the block in the chunk; position of the first one in its sequence */
+    size_t start;                /* first row of the sequence in the chunk */
 };
 
 struct attention {
     const struct config *c;
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
+    const float *const *keys, *const *values; /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
     float *x, *scores;
     size_t room;                 /* scores of one worker */
     const struct task *tasks;
@@ -33,69 +36,164 @@ static float softmax_row(float *s, size_t keys, size_t low, size_t high)
     return vec_exp_sum(s + low, high - low, vec_max(s + low, high - low));
 }
 
+/* Scores of one head of a block, softmax without the division: s [rows, keys], the keys from `from` on; sum [rows]. */
+static int block_scores(const struct attention *a, const struct task *t, size_t head, size_t from, float *s, float *sum, struct err *e)
+{
+    const struct config *c = a->c;
+    const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim, keys = t->at + t->rows - from;
+    const float *k = (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
+
+    if (blas_sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd), a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s,
+                   keys, e) != 0)
+        return -1;
+    for (size_t j = 0; j < t->rows; j++) {
+        size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
+
+        sum[j] = softmax_row(s + j * keys, keys, low - from, at + 1 - from);
+    }
+    return 0;
+}
+
+/* The first key that a block can see. */
+static size_t first_key(const struct config *c, const struct task *t)
+{
+    return c->window && t->at + 1 > c->window ? t->at + 1 - c->window : 0;
+}
+
 static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct attention *a = ctx;
     const struct config *c = a->c;
     const struct task *t = &a->tasks[i / c->heads];
     const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim, ldx = c->heads * hd;
-    const size_t rows = t->length - t->first < QUERIES ? t->length - t->first : QUERIES;
-    const size_t from = c->window && t->first + 1 > c->window ? t->first + 1 - c->window : 0;
-    const size_t keys = t->first + rows - from;
-    float *s = a->scores + worker * a->room, sum[QUERIES];
-    float *x = a->x + (t->start + t->first) * ldx + head * hd;
+    const size_t from = first_key(c, t), keys = t->at + t->rows - from;
+    const float *v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
+    float *s = a->scores + worker * a->room, sum[QUERIES], *x = a->x + t->row * ldx + head * hd;
 
-    if (blas_sgemm(0, 1, rows, keys, hd, 1.0f / sqrtf((float)hd), a->q + (t->start + t->first) * a->ldq + head * hd, a->ldq,
-                   a->k + (t->start + from) * a->ldk + kv * hd, a->ldk, 0.0f, s, keys, e) != 0)
+    if (block_scores(a, t, head, from, s, sum, e) != 0 ||
+        blas_sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) != 0)
         return -1;
-    for (size_t j = 0; j < rows; j++) {
-        size_t at = t->first + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
-
-        sum[j] = softmax_row(s + j * keys, keys, low - from, at + 1 - from);
-    }
-    if (blas_sgemm(0, 0, rows, hd, keys, 1.0f, s, keys, a->v + (t->start + from) * a->ldv + kv * hd, a->ldv, 0.0f, x, ldx, e) != 0)
-        return -1;
-    for (size_t j = 0; j < rows; j++)
+    for (size_t j = 0; j < t->rows; j++)
         vec_scale(x + j * ldx, hd, 1.0f / sum[j]);
     return 0;
 }
 
-/* Last blocks first: they see the most keys. */
-static size_t tasks_make(const struct rows *r, struct task *tasks)
+/* Last blocks first: they see the most keys. Returns how many; *most: the keys that a task may see. */
+static size_t tasks_make(const struct rows *r, const size_t *first, struct task *tasks, size_t *most)
 {
     size_t n = 0, start = 0;
 
+    *most = 0;
     for (size_t s = 0; s < r->nseq; s++) {
-        size_t length = (size_t)r->lengths[s];
+        size_t length = (size_t)r->lengths[s], before = first ? first[s] : 0;
 
         for (size_t b = (length + QUERIES - 1) / QUERIES; b-- > 0; n++)
             if (tasks)
-                tasks[n] = (struct task){.start = start, .length = length, .first = b * QUERIES};
+                tasks[n] = (struct task){.seq = s, .row = start + b * QUERIES, .at = before + b * QUERIES, .start = start,
+                                         .rows = length - b * QUERIES < QUERIES ? length - b * QUERIES : QUERIES};
+        if (before + length > *most)
+            *most = before + length;
         start += length;
     }
     return n;
+}
+
+static int attention_tasks(struct par *par, struct attention *a, const struct rows *r, const size_t *first, struct err *e)
+{
+    size_t most, n = tasks_make(r, first, NULL, &most), rows = 0;
+    struct task *tasks = mem_array(n, sizeof *tasks, e);
+    int rc = -1;
+
+    if (!tasks)
+        return -1;
+    tasks_make(r, first, tasks, &most);
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i].rows > rows)
+            rows = tasks[i].rows;
+    a->tasks = tasks;
+    a->room = most * rows;
+    a->scores = mem_raw(a->room * par_threads(par), sizeof *a->scores, e);
+    if (a->scores)
+        rc = par_for(par, n * a->c->heads, attention_task, a, e);
+    free(a->scores);
+    free(tasks);
+    return rc;
 }
 
 int attention_run(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
                   const float *v, size_t ldv, float *x, struct err *e)
 {
     struct attention a = {.c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
-    size_t longest = 0, n = tasks_make(r, NULL);
-    struct task *tasks = mem_array(n, sizeof *tasks, e);
+
+    return attention_tasks(par, &a, r, NULL, e);
+}
+
+int attention_cached(struct par *par, const struct config *c, const struct rows *r, const size_t *first, const float *q, size_t ldq,
+                     const float *const *keys, const float *const *values, size_t ldk, float *x, struct err *e)
+{
+    struct attention a = {.c = c, .q = q, .keys = keys, .values = values, .ldq = ldq, .ldk = ldk, .ldv = ldk, .x = x};
+
+    return attention_tasks(par, &a, r, first, e);
+}
+
+/* ---- what each token receives ---- */
+
+struct receive {
+    struct attention a;
+    const struct task *whole;    /* of each sequence: its rows, as if they were one block */
+    double *heads;               /* [heads, T] */
+    size_t T;
+};
+
+/* One head of one sequence, its blocks in order: who runs it changes no sum. */
+static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct receive *v = ctx;
+    const struct task *w = &v->whole[i / v->a.c->heads];
+    const size_t head = i % v->a.c->heads;
+    float *s = v->a.scores + worker * v->a.room, sum[QUERIES];
+    double *out = v->heads + head * v->T + w->row;
+
+    for (size_t b = 0; b < w->rows; b += QUERIES) {
+        const struct task t = {.seq = w->seq, .row = w->row + b, .at = b, .start = w->row,
+                               .rows = w->rows - b < QUERIES ? w->rows - b : QUERIES};
+        const size_t from = first_key(v->a.c, &t), keys = t.at + t.rows - from;
+
+        if (block_scores(&v->a, &t, head, from, s, sum, e) != 0)
+            return -1;
+        for (size_t j = 0; j < t.rows; j++)
+            vec_add_scaled(out + from, s + j * keys, keys, 1 / (double)sum[j]);
+    }
+    return 0;
+}
+
+int attention_received(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k,
+                       size_t ldk, double *received, struct err *e)
+{
+    struct receive v = {.a = {.c = c, .q = q, .k = k, .ldq = ldq, .ldk = ldk}, .T = r->T};
+    struct task *whole = mem_array(r->nseq, sizeof *whole, e);
+    size_t start = 0, most = 0;
     int rc = -1;
 
-    if (!tasks)
-        return -1;
-    tasks_make(r, tasks);
-    for (size_t s = 0; s < r->nseq; s++)
-        if ((size_t)r->lengths[s] > longest)
-            longest = (size_t)r->lengths[s];
-    a.tasks = tasks;
-    a.room = longest * QUERIES;
-    a.scores = mem_raw(a.room * par_threads(par), sizeof *a.scores, e);
-    if (a.scores)
-        rc = par_for(par, n * c->heads, attention_task, &a, e);
-    free(a.scores);
-    free(tasks);
+    for (size_t s = 0; whole && s < r->nseq; s++) {
+        whole[s] = (struct task){.seq = s, .row = start, .rows = (size_t)r->lengths[s]};
+        start += whole[s].rows;
+        if (whole[s].rows > most)
+            most = whole[s].rows;
+    }
+    v.whole = whole;
+    v.a.room = most * QUERIES;
+    v.a.scores = whole ? mem_raw(v.a.room * par_threads(par), sizeof *v.a.scores, e) : NULL;
+    v.heads = v.a.scores ? mem_array(c->heads * r->T, sizeof *v.heads, e) : NULL;
+    if (v.heads && par_for(par, r->nseq * c->heads, receive_task, &v, e) == 0) {
+        memset(received, 0, r->T * sizeof *received);
+        for (size_t h = 0; h < c->heads; h++)
+            for (size_t t = 0; t < r->T; t++)
+                received[t] += v.heads[h * r->T + t];
+        rc = 0;
+    }
+    free(v.heads);
+    free(v.a.scores);
+    free(whole);
     return rc;
 }

@@ -12,4 +12,14 @@
 int attention_run(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
                   const float *v, size_t ldv, float *x, struct err *e);
 
+/* The same for rows that come behind others: sequence s has r->lengths[s] queries at the positions first[s] and on; keys[s] and values[s] hold
+ * its rows from position 0 to the last of these queries, ldk floats apart. */
+int attention_cached(struct par *par, const struct config *c, const struct rows *r, const size_t *first, const float *q, size_t ldq,
+                     const float *const *keys, const float *const *values, size_t ldk, float *x, struct err *e);
+
+/* received [T]: the attention that each token gets, a sum over heads and over the queries of its sequence that see it, in f64. The sum of a
+ * sequence is heads x its tokens. */
+int attention_received(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k,
+                       size_t ldk, double *received, struct err *e);
+
 #endif

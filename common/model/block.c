@@ -7,6 +7,7 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "attention.h"
+#include "kv_cache.h"
 #include "model_parts.h"
 #include "vec.h"
 
@@ -204,7 +205,7 @@ static void norm_heads(float *x, size_t heads, size_t n, const float *w, float e
         vec_rmsnorm(x + h * n, w, n, eps, x + h * n);
 }
 
-/* Biases, head norms and rotation of one row of q, k, v. */
+/* Biases, head norms and rotation of one row of q, k and, where the row is that wide, v. */
 static void row_heads(const struct row_job *j, size_t row)
 {
     const struct config *c = &j->b->m->c;
@@ -216,7 +217,7 @@ static void row_heads(const struct row_job *j, size_t row)
         vec_add(q, bias[0], nq);
     if (bias[1])
         vec_add(k, bias[1], nk);
-    if (bias[2])
+    if (bias[2] && j->width > nq + nk)
         vec_add(v, bias[2], nk);
     norm_heads(q, c->heads, c->head_dim, j->b->q_norm, (float)c->norm_eps);
     norm_heads(k, c->kv_heads, c->head_dim, j->b->k_norm, (float)c->norm_eps);
@@ -269,35 +270,81 @@ static int check_rows(const struct rows *r, size_t *longest, struct err *e)
     return sum == r->T ? 0 : err_set(e, ERR_USE, "the sequences of the chunk have %zu tokens, the chunk has %zu", sum, r->T);
 }
 
-static size_t *positions_make(const struct rows *r, struct err *e)
+/* Cached keys: what block_decode knows beside the rows. */
+struct cached {
+    struct kv_cache *kv;
+    const size_t *slots;
+    size_t *first;               /* position of the first row of each sequence */
+    const float **keys, **values;
+};
+
+static size_t *positions_make(const struct rows *r, const size_t *first, struct err *e)
 {
     size_t *p = mem_array(r->T, sizeof *p, e), t = 0;
 
     for (size_t s = 0; p && s < r->nseq; s++)
         for (size_t i = 0; i < (size_t)r->lengths[s]; i++)
-            p[t++] = i;
+            p[t++] = (first ? first[s] : 0) + i;
     return p;
 }
 
-static int input_attention(struct block *b, const struct rows *r, const float *prev, float *x, struct err *e)
+/* The first `parts` of q, k, v of rows that are normed already, side by side in j->q, rotated. longest: positions needed. */
+static int heads_make(struct row_job *j, const struct rows *r, const size_t *first, size_t longest, const float *prev, size_t parts,
+                      struct err *e)
+{
+    const struct block *b = j->b;
+    size_t *position, at = 0;
+    int rc = -1;
+
+    if (need_site(b, SITE_QKV, e) != 0 || rope_reserve(&b->m->rope, longest, e) != 0)
+        return -1;
+    position = positions_make(r, first, e);
+    j->position = position;
+    if (!position)
+        return -1;
+    for (size_t i = 0; i < parts; at += b->info[SITE_QKV].linear[i++].rows)
+        if (linear(b, SITE_QKV, i, r->T, prev, j->q + at, j->width, 0, e) != 0)
+            goto out;
+    rc = each_row(j, row_heads, e);
+out:
+    free(position);
+    return rc;
+}
+
+/* Rows of k and v go behind those that the cache has. */
+static void cache_append(const struct row_job *j, const struct rows *r, const struct cached *c, size_t nq, size_t nk)
+{
+    const float *k = j->q + nq;
+
+    for (size_t s = 0; s < r->nseq; s++) {
+        float *keys = kv_keys(c->kv, j->b->index, c->slots[s]), *values = kv_values(c->kv, j->b->index, c->slots[s]);
+
+        for (size_t i = c->first[s]; i < c->first[s] + (size_t)r->lengths[s]; i++, k += j->width) {
+            memcpy(keys + i * nk, k, nk * sizeof *k);
+            memcpy(values + i * nk, k + nk, nk * sizeof *k);
+        }
+        c->keys[s] = keys;
+        c->values[s] = values;
+    }
+}
+
+static int input_attention(struct block *b, const struct rows *r, const struct cached *cache, const float *prev, float *x, struct err *e)
 {
     const struct config *c = &b->m->c;
     const size_t nq = c->heads * c->head_dim, nk = c->kv_heads * c->head_dim;
     struct row_job j = {.b = b, .T = r->T, .width = nq + 2 * nk};
-    size_t longest, *position = NULL;
-    int rc = -1;
+    size_t longest;
 
-    if (check_rows(r, &longest, e) != 0 || need_site(b, SITE_QKV, e) != 0 || rope_reserve(&b->m->rope, longest, e) != 0)
+    if (check_rows(r, &longest, e) != 0 || need_site(b, SITE_QKV, e) != 0 || !(j.q = model_scratch(b->m, r->T * j.width, e)))
         return -1;
-    j.q = model_scratch(b->m, r->T * j.width, e);
-    position = positions_make(r, e);
-    j.position = position;
-    if (j.q && position && linear(b, SITE_QKV, 0, r->T, prev, j.q, j.width, 0, e) == 0 &&
-        linear(b, SITE_QKV, 1, r->T, prev, j.q + nq, j.width, 0, e) == 0 &&
-        linear(b, SITE_QKV, 2, r->T, prev, j.q + nq + nk, j.width, 0, e) == 0 && each_row(&j, row_heads, e) == 0)
-        rc = attention_run(b->m->par, c, r, j.q, j.width, j.q + nq, j.width, j.q + nq + nk, j.width, x, e);
-    free(position);
-    return rc;
+    if (cache)
+        longest = kv_room(cache->kv);
+    if (heads_make(&j, r, cache ? cache->first : NULL, longest, prev, 3, e) != 0)
+        return -1;
+    if (!cache)
+        return attention_run(b->m->par, c, r, j.q, j.width, j.q + nq, j.width, j.q + nq + nk, j.width, x, e);
+    cache_append(&j, r, cache, nq, nk);
+    return attention_cached(b->m->par, c, r, cache->first, j.q, j.width, cache->keys, cache->values, nk, x, e);
 }
 
 static int input_mlp(struct block *b, const struct rows *r, float *h, const float *prev, float *x, struct err *e)
@@ -334,7 +381,7 @@ int block_input(struct block *b, enum site s, const struct rows *r, float *h, co
     case SITE_QKV:
         return each_row(&j, row_norm1, e);
     case SITE_O:
-        return input_attention(b, r, prev, x, e);
+        return input_attention(b, r, NULL, prev, x, e);
     case SITE_UP:
         return input_mlp(b, r, h, prev, x, e);
     case SITE_DOWN:
@@ -353,14 +400,17 @@ int block_finish(struct block *b, const struct rows *r, float *h, const float *p
     return j.bias ? each_row(&j, row_bias, e) : 0;
 }
 
-int block_forward(struct block *b, const struct rows *r, float *h, struct err *e)
+static int block_run(struct block *b, const struct rows *r, const struct cached *cache, float *h, struct err *e)
 {
     float *x[SITE_COUNT] = {NULL};
     int rc = -1;
 
     for (int s = 0; s < SITE_COUNT; s++) {
         x[s] = mem_raw(r->T * b->info[s].inputs, sizeof **x, e);
-        if (!x[s] || block_input(b, (enum site)s, r, h, s ? x[s - 1] : NULL, x[s], e) != 0)
+        if (!x[s])
+            goto out;
+        if (cache && s == SITE_O ? input_attention(b, r, cache, x[SITE_QKV], x[s], e) != 0
+                                 : block_input(b, (enum site)s, r, h, s ? x[s - 1] : NULL, x[s], e) != 0)
             goto out;
         if (s) {
             free(x[s - 1]);
@@ -371,5 +421,54 @@ int block_forward(struct block *b, const struct rows *r, float *h, struct err *e
 out:
     for (int s = 0; s < SITE_COUNT; s++)
         free(x[s]);
+    return rc;
+}
+
+int block_forward(struct block *b, const struct rows *r, float *h, struct err *e)
+{
+    return block_run(b, r, NULL, h, e);
+}
+
+int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r, float *h, struct err *e)
+{
+    struct cached c = {.kv = kv, .slots = slots, .first = mem_array(r->nseq, sizeof *c.first, e)};
+    int rc = -1;
+
+    c.keys = c.first ? mem_array(2 * r->nseq, sizeof *c.keys, e) : NULL;
+    if (!c.keys)
+        goto out;
+    c.values = c.keys + r->nseq;
+    for (size_t s = 0; s < r->nseq; s++) {
+        c.first[s] = kv_length(kv, slots[s]);
+        if (r->lengths[s] < 1 || (size_t)r->lengths[s] > kv_room(kv) - c.first[s]) {
+            err_set(e, ERR_USE, "%ld rows do not fit behind the %zu of slot %zu: the cache has room for %zu", (long)r->lengths[s],
+                    c.first[s], slots[s], kv_room(kv));
+            goto out;
+        }
+    }
+    rc = block_run(b, r, &c, h, e);
+out:
+    free(c.keys);
+    free(c.first);
+    return rc;
+}
+
+int block_received(struct block *b, const struct rows *r, const float *h, double *received, struct err *e)
+{
+    const struct config *c = &b->m->c;
+    const size_t nq = c->heads * c->head_dim, nk = c->kv_heads * c->head_dim;
+    struct row_job j = {.b = b, .T = r->T, .width = nq + nk};
+    float *x = NULL;
+    size_t longest;
+    int rc = -1;
+
+    if (check_rows(r, &longest, e) != 0 || !(j.q = model_scratch(b->m, r->T * j.width, e)) ||
+        !(x = mem_raw(r->T * c->d, sizeof *x, e)))
+        return -1;
+    for (size_t t = 0; t < r->T; t++)
+        vec_rmsnorm(h + t * c->d, b->norm1, c->d, (float)c->norm_eps, x + t * c->d);
+    if (heads_make(&j, r, NULL, longest, x, 2, e) == 0)
+        rc = attention_received(b->m->par, c, r, j.q, j.width, j.q + nq, j.width, received, e);
+    free(x);
     return rc;
 }

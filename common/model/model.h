@@ -58,6 +58,13 @@ int block_input(struct block *b, enum site s, const struct rows *r, float *h, co
 int block_finish(struct block *b, const struct rows *r, float *h, const float *prev, struct err *e);
 /* Whole block with the checkpoint's own linears (all four sites must be loaded). scratch-free convenience for evaluation. */
 int block_forward(struct block *b, const struct rows *r, float *h, struct err *e);
+/* The same for rows that come behind those in a cache (kv_cache.h): sequence s of r stands in slot slots[s], its rows are the ones after
+ * kv_length; their keys and values are added. kv_advance moves on when all blocks have run. */
+struct kv_cache;
+int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r, float *h, struct err *e);
+/* received [T]: the attention that each token gets in this block, summed over heads and the queries that see it, from norm1(h) and the
+ * linears of QKV that are loaded. h is the residual stream before the block and stays as it is. */
+int block_received(struct block *b, const struct rows *r, const float *h, double *received, struct err *e);
 
 /* Final norm in place (h [T,d]), then logits [T, vocab] of already normed rows. The head matrix is loaded at first use and kept. */
 int model_final_norm(struct model *m, size_t T, float *h, struct err *e);

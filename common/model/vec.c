@@ -112,6 +112,17 @@ VEC_CLONES static float exp_sum(float *x, size_t n, float shift)
     return lanes_sum(sum);
 }
 
+VEC_CLONES static void add_scaled(double *y, const float *x, size_t n, double a)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            y[i + l] += a * (double)x[i + l];
+    for (; i < n; i++)
+        y[i] += a * (double)x[i];
+}
+
 VEC_CLONES static float exp_part(const float *x, size_t n, float shift)
 {
     float sum[LANES] = {0};
@@ -246,6 +257,11 @@ float vec_exp_sum(float *x, size_t n, float shift)
 void vec_scale(float *x, size_t n, float a)
 {
     scale(x, n, a);
+}
+
+void vec_add_scaled(double *y, const float *x, size_t n, double a)
+{
+    add_scaled(y, x, n, a);
 }
 
 void vec_add(float *x, const float *y, size_t n)

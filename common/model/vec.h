@@ -14,6 +14,7 @@ double vec_exp_total(const float *x, size_t n, float shift);
 double vec_exp_moment(const float *x, const float *y, size_t n, float sx, float sy, double *total);
 void vec_scale(float *x, size_t n, float a);
 void vec_add(float *x, const float *y, size_t n);
+void vec_add_scaled(double *y, const float *x, size_t n, double a); /* y += a x in f64 */
 void vec_silu_mul(float *gate, const float *up, size_t n);         /* gate = gate / (1 + exp(-gate)) * up */
 void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y); /* y = w x / sqrt(mean x^2 + eps); y may be x */
 void vec_rotate(float *x, const float *cosine, const float *sine, size_t half);  /* pairs (x[i], x[i + half]) */

@@ -7,11 +7,13 @@
 #include "../../common/base/mem.h"
 #include "../../common/wire/msg_chunk.h"
 #include "forward_site.h"
+#include "forward_weights.h"
 #include "store.h"
 
 struct held {
     struct msg *msg;              /* owns ids, lengths, weights */
     struct chunk_view view;
+    float *w;                     /* [T] weights of the block at work; NULL: those of the chunk */
 };
 
 /* One way through the model: the hidden states and, while a block runs, that block with the weights of this way. */
@@ -27,7 +29,7 @@ struct forward {
     const struct config *c;
     struct held *held;            /* in chunk order */
     size_t count, cap;
-    uint64_t tokens;
+    uint64_t tokens, uniform;
     struct way way[2];            /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
     float *prev, *x;              /* [Tmax, Kmax] f32: input of the site before, of this one */
@@ -63,8 +65,10 @@ void forward_close(struct forward **fp)
 
     if (!f)
         return;
-    for (size_t i = 0; i < f->count; i++)
+    for (size_t i = 0; i < f->count; i++) {
         msg_destroy(&f->held[i].msg);
+        free(f->held[i].w);
+    }
     free(f->held);
     for (int w = 0; w < 2; w++) {
         block_close(&f->way[w].block);
@@ -85,6 +89,11 @@ size_t forward_chunks(const struct forward *f)
 uint64_t forward_tokens(const struct forward *f)
 {
     return f->tokens;
+}
+
+uint64_t forward_uniform(const struct forward *f)
+{
+    return f->uniform;
 }
 
 static int check_chunk(const struct forward *f, const struct chunk_view *v, struct err *e)
@@ -125,7 +134,7 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     while (at > 0 && f->held[at - 1].view.chunk > v.chunk)
         at--;
     memmove(f->held + at + 1, f->held + at, (f->count - at) * sizeof *f->held);
-    f->held[at] = (struct held){copy, v};
+    f->held[at] = (struct held){copy, v, NULL};
     f->count++;
     f->tokens += v.T;
     snprintf(f->run, sizeof f->run, "%s", chunk->run);
@@ -197,6 +206,23 @@ static int way_rows(struct forward *f, struct way *w, size_t i, const struct sit
     return store_save(w->store, i, at->site == SITE_UP, n * item, e);
 }
 
+/* Weights of a chunk for the block that begins; the checkpoint's own q and k are loaded. */
+static int weigh_chunk(struct forward *f, size_t i, struct err *e)
+{
+    struct held *c = &f->held[i];
+    struct rows r = rows_of(&c->view);
+    void *h, *x;
+    size_t uniform = 0;
+
+    if (!c->w && !(c->w = mem_raw(r.T, sizeof *c->w, e)))
+        return -1;
+    if (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
+        weights_make(f->way[0].block, &r, h, f->o.weight_min, c->view.weights, c->w, &uniform, e) < 0)
+        return -1;
+    f->uniform += uniform;
+    return 0;
+}
+
 /* One site of one chunk, out. */
 static int site_chunk(struct forward *f, size_t i, const struct site_at *at, const struct forward_io *io, struct err *e)
 {
@@ -209,6 +235,10 @@ static int site_chunk(struct forward *f, size_t i, const struct site_at *at, con
     struct msg *m;
     int rc = 0;
 
+    if (f->o.attention_weights && at->site == SITE_QKV && weigh_chunk(f, i, e) < 0)
+        return -1;
+    if (f->held[i].w)
+        a.w = f->held[i].w;
     a.lane_first = v->lane * v->chunks / v->lanes;
     a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
     m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
@@ -283,6 +313,8 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
     for (int w = 0; w < f->ways; w++)
         if (!(f->way[w].block = block_open(f->model, index, e)))
             return -1;
+    if (f->o.attention_weights && block_load_site(f->way[0].block, SITE_QKV, e) < 0)
+        return -1;
     for (int s = 0; s < SITE_COUNT; s++) {
         site_at_init(&at, f->c, index, (enum site)s);
         if (run_site(f, &at, io, e) < 0)
@@ -298,7 +330,7 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
 {
     if (!f->count)
         return err_set(e, ERR_DATA, "no chunk came: nothing to run");
-    f->prov = site_prov(f->held[0].view.prov, f->model, f->o.acts, f->o.order == FORWARD_SITE ? "site" : "full", e);
+    f->prov = site_prov(f->held[0].view.prov, f->model, &f->o, e);
     if (!f->prov || start(f, e) < 0)
         return -1;
     for (size_t i = 0; i < f->c->layers; i++)

@@ -6,7 +6,8 @@
  * With dual a second set of hidden states goes through the unquantized weights; its rows travel beside as xf, for solvers that aim at the
  * full-precision target. That doubles the arithmetic and the hidden states.
  * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
- * saw is what the model gets. The worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
+ * saw is what the model gets. With attention_weights each row also carries a weight from the attention that its token receives in the block
+ * (forward_weights.h), times the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
 #ifndef PTQ_FORWARD_H
 #define PTQ_FORWARD_H
 
@@ -22,6 +23,8 @@ struct forward_opts {
     enum dtype acts;          /* DT_BF16 or DT_F32 */
     enum forward_order order;
     int dual;                 /* run the full-precision model beside and emit its rows too ("xf") */
+    int attention_weights;    /* weigh tokens by the attention they receive */
+    double weight_min;        /* the least weight of a token beside the largest, before they are scaled to mean 1 */
     uint64_t mem;             /* bytes for hidden states */
     const char *tmp;          /* folder of the spill file */
 };
@@ -43,6 +46,8 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
 int forward_add(struct forward *f, const struct msg *chunk, struct err *e);
 size_t forward_chunks(const struct forward *f);
 uint64_t forward_tokens(const struct forward *f);
+/* Sequences, counted in each block, whose tokens all received the same attention: their weights stayed as given. */
+uint64_t forward_uniform(const struct forward *f);
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e);
 void forward_close(struct forward **f);
 

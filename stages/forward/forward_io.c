@@ -157,6 +157,9 @@ int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e)
         log_info("%zu chunks, %llu tokens", forward_chunks(f), (unsigned long long)forward_tokens(f));
         status_tokens(forward_tokens(f));
         rc = forward_run(f, &io, e);
+        if (forward_uniform(f) > 0)
+            log_info("attention weights: %llu times a sequence of a block had nothing to tell its tokens apart, they kept equal weights",
+                     (unsigned long long)forward_uniform(f));
     }
     if (link_end(l->out, rc == 0, rc < 0 ? e->text : NULL, rc < 0 ? NULL : e) < 0)
         rc = -1;

@@ -17,7 +17,8 @@ struct forward_main_opts {
     int acts, order;
     int64_t threads, status_fd;
     uint64_t mem;
-    int dual, quiet, verbose;
+    double weight_min;
+    int token_weights, dual, quiet, verbose;
 };
 
 static const struct opt table[] = {
@@ -31,6 +32,9 @@ static const struct opt table[] = {
     {"dual", OPT_FLAG, offsetof(struct forward_main_opts, dual), NULL,
      "also run the full-precision model and send its rows beside (solvers that need D: gptaq, qep, ...)", 0, 0, NULL},
     {"acts", OPT_CHOICE, offsetof(struct forward_main_opts, acts), "TYPE", "type of the rows, on the wire and in the products that follow", 0, 0, "bf16|f32"},
+    {"token-weights", OPT_CHOICE, offsetof(struct forward_main_opts, token_weights), "KIND",
+     "given: those of the chunks, if any\nattention: these times the attention that a token receives in the block (RSQ)", 0, 0, "given|attention"},
+    {"weight-min", OPT_REAL, offsetof(struct forward_main_opts, weight_min), "R", "attention: the least weight beside the largest", 1e-6, 1, NULL},
     {"mem", OPT_SIZE, offsetof(struct forward_main_opts, mem), "BYTES", "memory for hidden states; the rest goes to a spill file", 0, 0, NULL},
     {"tmp", OPT_TEXT, offsetof(struct forward_main_opts, tmp), "DIR", "folder of the spill file (TMPDIR, else /var/tmp)", 0, 0, NULL},
     {"threads", OPT_INT, offsetof(struct forward_main_opts, threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -68,7 +72,7 @@ int main(int argc, char **argv)
 {
     const char *tmp = getenv("TMPDIR");
     struct forward_main_opts o = {.ends = {.in = "-", .out = "-"}, .tmp = tmp && *tmp ? tmp : "/var/tmp", .status_fd = -1,
-                                  .threads = sysconf(_SC_NPROCESSORS_ONLN), .mem = (uint64_t)2 << 30};
+                                  .threads = sysconf(_SC_NPROCESSORS_ONLN), .mem = (uint64_t)2 << 30, .weight_min = 0.005};
     struct err e = {0};
     struct forward_io_links *links = NULL;
     struct forward *f = NULL;
@@ -88,6 +92,7 @@ int main(int argc, char **argv)
     if (!(par = par_open((size_t)o.threads, &e)) || !(model = model_open(o.model, par, &e)))
         goto out;
     f = forward_open(model, &(struct forward_opts){.acts = o.acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o.order, .dual = o.dual,
+                                                   .attention_weights = o.token_weights == 1, .weight_min = o.weight_min,
                                                    .mem = o.mem, .tmp = o.tmp}, &e);
     links = f ? forward_io_open(&o.ends, &e) : NULL;
     if (links)

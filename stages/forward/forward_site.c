@@ -122,7 +122,7 @@ int site_set_commit(struct block *b, const struct site_at *at, const struct msg 
     return 0;
 }
 
-struct json *site_prov(const struct json *before, const struct model *m, enum dtype acts, const char *order, struct err *e)
+struct json *site_prov(const struct json *before, const struct model *m, const struct forward_opts *o, struct err *e)
 {
     struct json *all = before ? json_copy(before) : json_array();
     struct json *rec = json_object();
@@ -132,8 +132,12 @@ struct json *site_prov(const struct json *before, const struct model *m, enum dt
     json_set_text(rec, "stage", "forward");
     json_set_text(rec, "version", PTQ_VERSION);
     json_set_text(rec, "model", digest);
-    json_set_text(rec, "acts", dtype_name(acts));
-    json_set_text(rec, "order", order);
+    json_set_text(rec, "acts", dtype_name(o->acts));
+    json_set_text(rec, "order", o->order == FORWARD_SITE ? "site" : "full");
+    if (o->attention_weights) {
+        json_set_text(rec, "weights", "attention");
+        json_set_real(rec, "weight_min", o->weight_min);
+    }
     json_set_text(rec, "kernel", blas_kernel());
     if (json_push(all, rec) < 0) {
         json_destroy(&all);

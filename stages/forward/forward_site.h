@@ -20,6 +20,6 @@ int site_emit_weights(struct model *m, const struct site_at *at, const struct js
 /* Dequantizes a commit into the block; it must be this site's, with every linear in its shape. */
 int site_set_commit(struct block *b, const struct site_at *at, const struct msg *m, struct err *e);
 /* The chunks' provenance with this stage's record behind it. */
-struct json *site_prov(const struct json *before, const struct model *m, enum dtype acts, const char *order, struct err *e);
+struct json *site_prov(const struct json *before, const struct model *m, const struct forward_opts *o, struct err *e);
 
 #endif

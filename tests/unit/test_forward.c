@@ -322,6 +322,46 @@ static void dual_rows_are_those_of_the_full_model(void **state)
     recorder_clear(&b);
 }
 
+/* The rows stay as they are; each block has weights of its own, the same for its four sites, mean 1 in each sequence. */
+static void attention_weighs_rows(void **state)
+{
+    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .attention_weights = 1, .weight_min = 0.005, .mem = 0, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder a = {0}, b = {0};
+    const struct tensor *first[2] = {NULL, NULL};
+    size_t other = 0;
+
+    (void)state;
+    if (run(DIR, &o, &a, commit_8bit, &e) < 0)
+        fail_msg("%s", e.text);
+    o.attention_weights = 0;
+    o.mem = 1 << 30;
+    assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), 0);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < a.n; i++) {
+        struct acts_view v;
+        double sum = 0;
+        const struct tensor *w = msg_tensor(a.m[i], "w");
+        if (a.m[i]->kind != MSG_ACTS)
+            continue;
+        assert_int_equal(acts_read(a.m[i], &v, &e), 0);
+        assert_memory_equal(v.x->data, msg_tensor(b.m[i], "x")->data, v.x->bytes);
+        assert_null(msg_tensor(b.m[i], "w"));
+        assert_non_null(w);
+        for (size_t t = 0; t < v.T; t++)
+            sum += (double)v.w[t];
+        assert_true(fabs(sum / (double)v.T - 1) < 1e-6);
+        if (strcmp(v.site, "attn.qkv") == 0) {
+            other += first[v.chunk] && memcmp(first[v.chunk]->data, w->data, w->bytes) != 0;
+            first[v.chunk] = w;
+        }
+        assert_memory_equal(first[v.chunk]->data, w->data, w->bytes);
+    }
+    assert_int_equal(other, 2 * 3);
+    recorder_clear(&a);
+    recorder_clear(&b);
+}
+
 static void a_commit_of_another_site_is_refused(void **state)
 {
     struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
@@ -368,6 +408,7 @@ int main(void)
         cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
         cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(commits_are_what_the_next_site_sees),
         cmocka_unit_test(a_commit_of_another_site_is_refused),
+        cmocka_unit_test(attention_weighs_rows),
         cmocka_unit_test(dual_rows_are_those_of_the_full_model),
     };
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);

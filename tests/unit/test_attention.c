@@ -1,0 +1,148 @@
+/* attention: what tokens receive against plain loops in f64, for one and three threads; rows behind a cache are those of the whole sequence; the token
+ * weights made from it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "../../common/base/rng.h"
+#include "../../common/model/attention.h"
+#include "../../common/tensor/blas.h"
+#include "../../stages/forward/forward_weights.h"
+#include "model_run.h"
+
+enum { HEADS = 4, KV = 2, HD = 8, T = 309, WIDTH = (HEADS + 2 * KV) * HD };
+static const int32_t lengths[] = {1, 7, 300, 1};
+static const struct rows rows = {.T = T, .nseq = 4, .lengths = lengths};
+
+static float *random_rows(void)
+{
+    float *q = run_array(T * WIDTH);
+    struct rng r;
+
+    rng_seed(&r, 7, 0);
+    for (size_t i = 0; i < T * WIDTH; i++)
+        q[i] = (float)rng_normal(&r);
+    return q;
+}
+
+static struct config small(size_t window)
+{
+    return (struct config){.heads = HEADS, .kv_heads = KV, .head_dim = HD, .window = window};
+}
+
+static void plain_received(const struct config *c, const float *q, double *out)
+{
+    for (size_t s = 0, start = 0; s < rows.nseq; start += (size_t)lengths[s++])
+        for (size_t h = 0; h < HEADS; h++)
+            for (size_t i = 0; i < (size_t)lengths[s]; i++) {
+                double p[T], sum = 0;
+                size_t low = c->window && i + 1 > c->window ? i + 1 - c->window : 0;
+
+                for (size_t j = low; j <= i; j++) {
+                    double dot = 0;
+                    for (size_t k = 0; k < HD; k++)
+                        dot += (double)q[(start + i) * WIDTH + h * HD + k] *
+                               (double)q[(start + j) * WIDTH + (HEADS + h / (HEADS / KV)) * HD + k];
+                    sum += p[j] = exp(dot / sqrt(HD));
+                }
+                for (size_t j = low; j <= i; j++)
+                    out[start + j] += p[j] / sum;
+            }
+}
+
+/* Gate: a weight of the softmax is off by some 1e-6 of itself in f32 (scores up to 16, exp and sums in f32); a token receives a sum of
+ * such weights, all positive. */
+static void received_is_the_plain_sum(void **state)
+{
+    float *q = random_rows();
+    struct err err = {0};
+
+    (void)state;
+    for (size_t window = 0; window <= 20; window += 20) {
+        const struct config c = small(window);
+        double want[T] = {0}, got[2][T], total = 0;
+
+        plain_received(&c, q, want);
+        for (size_t threads = 1; threads <= 3; threads += 2) {
+            struct par *p = par_open(threads, &err);
+
+            must(attention_received(p, &c, &rows, q, WIDTH, q + HEADS * HD, WIDTH, got[threads / 2], &err) == 0);
+            par_close(&p);
+        }
+        assert_memory_equal(got[0], got[1], sizeof got[0]);
+        for (size_t t = 0; t < T; t++) {
+            assert_true(fabs(got[0][t] - want[t]) <= 1e-5 * want[t]);
+            total += got[0][t];
+        }
+        assert_true(fabs(total - HEADS * T) <= 1e-5 * HEADS * T);
+        assert_true(fabs(got[0][0] - HEADS) <= 1e-5); /* the only token of its sequence gets it all */
+    }
+    free(q);
+}
+
+/* Sequence 2 in pieces of 128, 1, 100, 71 rows against the whole: the same sums in another order of blocks. */
+static void cached_rows_are_those_of_the_whole(void **state)
+{
+    static const int32_t pieces[] = {128, 1, 100, 71}, whole = 300;
+    float *q = random_rows() + 8 * WIDTH, *all = run_array(300 * HEADS * HD), *part = run_array(300 * HEADS * HD);
+    struct err err = {0};
+    struct par *p = par_open(2, &err);
+
+    (void)state;
+    for (size_t window = 0; window <= 20; window += 20) {
+        const struct config c = small(window);
+        const float *k = q + HEADS * HD, *v = k + KV * HD;
+
+        must(attention_run(p, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k, WIDTH, v, WIDTH, all, &err) == 0);
+        for (size_t i = 0, first = 0; i < 4; first += (size_t)pieces[i++]) {
+            must(attention_cached(p, &c, &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first, q + first * WIDTH, WIDTH, &k, &v, WIDTH,
+                                  part + first * HEADS * HD, &err) == 0);
+        }
+        assert_true(run_distance(all, part, 300 * HEADS * HD) <= 1e-5);
+    }
+    par_close(&p);
+    free(q - 8 * WIDTH);
+    free(all);
+    free(part);
+}
+
+static void weights_have_mean_one(void **state)
+{
+    static const int32_t n[] = {1, 4, 3};
+    static const double received[] = {4, 10, 2, 6, 4, 5, 5, 5};
+    static const float given[] = {2, 2, 2, 2, 0, 3, 3, 3};
+    const struct rows r = {8, 3, n};
+    float w[8], v[8];
+    double low = 0.25, sum = 0;
+
+    (void)state;
+    assert_int_equal(weights_scale(&r, received, low, NULL, w), 2);
+    assert_true(w[0] == 1 && w[5] == 1 && w[6] == 1 && w[7] == 1);
+    /* (r - 2) / 8 of {10, 2, 6, 4} = {1, 0, 1/2, 1/4} -> {1, 0.25, 0.625, 0.4375}, sum 2.3125 */
+    assert_true(w[1] == (float)(1 * 4 / 2.3125) && w[2] == (float)(0.25 * 4 / 2.3125));
+    for (size_t t = 1; t < 5; t++)
+        sum += (double)w[t];
+    assert_true(fabs(sum - 4) < 1e-6);
+    assert_int_equal(weights_scale(&r, received, low, given, v), 2);
+    for (size_t t = 0; t < 8; t++)
+        assert_true(v[t] == w[t] * given[t]);
+    assert_int_equal(weights_scale(&r, received, 1.0, NULL, w), 2);
+    for (size_t t = 0; t < 8; t++)
+        assert_true(w[t] == 1);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_have_mean_one),
+        cmocka_unit_test(received_is_the_plain_sum),
+        cmocka_unit_test(cached_rows_are_those_of_the_whole),
+    };
+    struct err e = {0};
+
+    (void)argc;
+    if (blas_start(argv, &e) != 0)
+        return err_exit(&e);
+    return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
+}
