@@ -12,7 +12,7 @@
 
 struct reduce_main_opts {
     struct reduce_opts core;
-    const char *in, *out, *record;
+    const char *in, *out, *record, *commits;
     int64_t threads, peers, status_fd, holdout;
     uint64_t credit;
     int zstd, quiet, verbose, insecure;
@@ -22,6 +22,8 @@ static const struct opt table[] = {
     {"in", OPT_TEXT, offsetof(struct reduce_main_opts, in), "EP", "where rows come from: @URL, URL, a file, or - for stdin", 0, 0, NULL},
     {"out", OPT_TEXT, offsetof(struct reduce_main_opts, out), "EP", "where problems go", 0, 0, NULL},
     {"record", OPT_TEXT, offsetof(struct reduce_main_opts, record), "FILE", "also keep the problems in a file, to solve them again later", 0, 0, NULL},
+    {"commits", OPT_TEXT, offsetof(struct reduce_main_opts, commits), "EP",
+     "where ptq-write announces commits: until then a problem is kept, and given to another solver when its own is lost", 0, 0, NULL},
     {"peers", OPT_INT, offsetof(struct reduce_main_opts, peers), "N", "forward workers whose end is the end of the stream", 1, 65536, NULL},
     {"holdout", OPT_INT, offsetof(struct reduce_main_opts, holdout), "N",
      "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)", 0, 1000000, NULL},
@@ -45,7 +47,8 @@ static const struct opt_spec spec = {
 };
 
 struct outs {
-    struct link *out, *record; /* record: NULL, or a file */
+    struct link *out, *record, *commits; /* record: NULL, or a file; commits: NULL, or from the writer */
+    uint64_t committed;
 };
 
 static int emit(void *ctx, struct msg **m, struct err *e)
@@ -55,12 +58,13 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     int rc = !o->record ? 0 : copy ? link_send(o->record, &copy, e) : -1;
 
     msg_destroy(&copy);
-    return rc < 0 ? -1 : link_send(o->out, m, e);
+    return rc < 0 ? -1 : link_send_keyed(o->out, (*m)->id, m, e);
 }
 
 static struct link *open_out(const struct reduce_main_opts *o, const char *endpoint, struct err *e)
 {
-    return link_open(endpoint, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve", .insecure = o->insecure,
+    return link_open(endpoint, LINK_OUT, &(struct link_opts){.role = "reduce", .peer_role = "solve", .elastic = 1,
+                                                             .hold = o->commits != NULL, .insecure = o->insecure,
                                                              .compress = o->zstd ? FRAME_ZSTD : FRAME_RAW}, e);
 }
 
@@ -68,6 +72,9 @@ static struct link *open_out(const struct reduce_main_opts *o, const char *endpo
 static int open_outs(const struct reduce_main_opts *o, struct outs *outs, struct err *e)
 {
     if (!(outs->out = open_out(o, o->out, e)))
+        return -1;
+    if (o->commits && !(outs->commits = link_open(o->commits, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "write",
+                                                  .insecure = o->insecure}, e)))
         return -1;
     if (!o->record)
         return 0;
@@ -86,21 +93,66 @@ static int end_outs(struct outs *o, int rc, struct err *e)
     return link_end(o->out, ok, ok ? NULL : e->text, ok ? e : NULL) < 0 ? -1 : rc;
 }
 
-static int pump(struct link *in, struct reduce *r, struct err *e)
+static int take_rows(struct link *in, struct reduce *r, int *over, struct err *e)
 {
     struct msg *m = NULL;
     uint64_t done, sites;
-    int rc;
+    int rc = link_recv(in, &m, -1, e);
 
-    while ((rc = link_recv(in, &m, -1, e)) == 1) {
-        if (reduce_push(r, &m, e) < 0)
-            return -1;
+    if (rc == 1) {
+        rc = reduce_push(r, &m, e);
         reduce_progress(r, &done, &sites);
         status_update("reduce", -1, NULL, done, sites, "sites");
+        return rc;
     }
-    if (rc == 2)
-        return err_set(e, ERR_DATA, "told to stop before the stream ended");
-    return rc < 0 ? -1 : reduce_finish(r, e);
+    *over = rc == 0;
+    return rc == 0 ? reduce_finish(r, e) : rc < 0 ? -1 : 0;
+}
+
+/* The problem of a committed site is kept no longer. */
+static int take_commit(struct outs *o, struct err *e)
+{
+    struct msg *m = NULL;
+    int rc = link_recv(o->commits, &m, -1, e);
+
+    if (rc == 0)
+        return err_set(e, ERR_DATA, "the writer ended its commits before all sites were committed");
+    if (rc == 1 && m->kind != MSG_COMMIT)
+        rc = err_set(e, ERR_USE, "message '%s' is a %s; commits were expected", m->id, msg_kind_name(m->kind));
+    if (rc == 1) {
+        o->committed++;
+        rc = link_done(o->out, m->id, e);
+    }
+    msg_destroy(&m);
+    return rc < 0 ? -1 : 0;
+}
+
+/* Until all rows are in and, with commits, all sites are committed. */
+static int pump(struct link *in, struct outs *o, struct reduce *r, struct err *e)
+{
+    uint64_t done, sites;
+    int over = 0;
+
+    for (;;) {
+        struct link *wait[2];
+        int ready[2] = {0}, n = 0, rc, rows = -1, commits = -1;
+
+        reduce_progress(r, &done, &sites);
+        if (over && (!o->commits || o->committed >= sites))
+            return 0;
+        if (!over)
+            wait[rows = n++] = in;
+        if (o->commits && (!sites || o->committed < sites))
+            wait[commits = n++] = o->commits;
+        if ((rc = link_poll(wait, (size_t)n, ready, -1, e)) < 0)
+            return -1;
+        if (rc == 0)
+            return err_set(e, ERR_DATA, "told to stop before the stream ended");
+        if (commits >= 0 && ready[commits] && take_commit(o, e) < 0)
+            return -1;
+        if (rows >= 0 && ready[rows] && take_rows(in, r, &over, e) < 0)
+            return -1;
+    }
 }
 
 int main(int argc, char **argv)
@@ -109,7 +161,7 @@ int main(int argc, char **argv)
                             .status_fd = -1, .credit = (uint64_t)64 << 20};
     struct err e = {0};
     struct link *in = NULL;
-    struct outs outs = {NULL, NULL};
+    struct outs outs = {0};
     struct reduce *r = NULL;
     struct par *par = NULL;
     int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
@@ -129,7 +181,7 @@ int main(int argc, char **argv)
                                  .credit_messages = 64, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
     if (!in || open_outs(&o, &outs, &e) < 0 || !(r = reduce_open(&o.core, par, emit, &outs, &e)))
         goto out;
-    rc = end_outs(&outs, pump(in, r, &e), &e);
+    rc = end_outs(&outs, pump(in, &outs, r, &e), &e);
 out:
     if (rc < 0)
         log_fatal(&e);
@@ -138,6 +190,7 @@ out:
     link_close(&in);
     link_close(&outs.out);
     link_close(&outs.record);
+    link_close(&outs.commits);
     par_close(&par);
     return rc < 0 ? err_exit(&e) : 0;
 }

@@ -15,6 +15,7 @@
 
 struct args {
     const char *in, *out, *solver;
+    struct opt_texts only;
     int64_t group, block, zero_min, threads, status_fd, peers;
     int64_t pull, tries, refine, seed;
     double damp, alpha, alpha2, beta, qep_alpha, refine_alpha;
@@ -34,6 +35,9 @@ static const struct opt table[] = {
      "algorithm; --list shows them. qep+NAME shifts the target before it;\n"
      "best:A,B,... keeps the best of several, per site",
      0, 0, NULL},
+    {"only", OPT_TEXTS, AT(only), "PATTERN",
+     "take only sites whose name fits, as 'mlp.*', attn.o or b3.mlp.down; may be repeated", 0, 0,
+     NULL},
     {"bits", OPT_CHOICE, AT(bits), "N", "bits of a code", 0, 0, "2|3|4|8"},
     {"group", OPT_INT, AT(group), "N",
      "inputs that share a scale, a divisor of every K; -1: a whole row", -1, 1 << 24, NULL},
@@ -166,8 +170,8 @@ static void tell(const char *id, const struct solve_note *n)
 }
 
 /* Problems until the stream ends (1) or the process is asked to stop (0). */
-static int pump(struct link *in, struct link *out, const struct solve_opts *o, struct par *par,
-                struct err *e)
+static int pump(struct link *in, struct link *out, const struct opt_texts *only,
+                const struct solve_opts *o, struct par *par, struct err *e)
 {
     struct problem_view v;
     struct solve_note note;
@@ -176,7 +180,9 @@ static int pump(struct link *in, struct link *out, const struct solve_opts *o, s
     int rc = 0;
 
     while (!sig_draining() && (rc = link_recv(in, &m, -1, e)) == 1) {
-        if (problem_read(m, &v, e)) {
+        if (!link_accepts(only->text, only->count, m->id))
+            err_set(e, ERR_USE, "%s does not fit --only; only sockets sort problems", m->id);
+        if (e->text[0] || problem_read(m, &v, e)) {
             msg_destroy(&m);
             return -1;
         }
@@ -194,15 +200,29 @@ static int pump(struct link *in, struct link *out, const struct solve_opts *o, s
     return rc < 0 ? -1 : rc == 0 && !sig_draining();
 }
 
-/* Leaving a crowd of solvers is a proper end; a pipe or file that lacks the rest says so. */
-static int finish(struct link *out, int rc, struct err *e)
+/* Both neighbours are there: 1; 0 when the process is asked to stop before. */
+static int join(struct link *in, struct link *out, struct err *e)
+{
+    if (link_peers(in, e) < 0 || link_peers(out, e) < 0)
+        return sig_draining() ? 0 : -1;
+    status_update("ready", -1, NULL, 0, 0, "sites");
+    return 1;
+}
+
+/* Leaving a crowd of solvers is a proper end, and what was not taken from the reducer goes to
+ * another; a pipe or file that lacks the rest says so. */
+static int finish(struct link *in, struct link *out, int rc, struct err *e)
 {
     if (rc < 0) {
         link_end(out, 0, e->text, NULL);
         return -1;
     }
-    return link_end(out, rc > 0 || link_is_socket(out),
-                    rc > 0 ? NULL : "the solver was asked to stop", e);
+    if (link_end(out, rc > 0 || link_is_socket(out),
+                 rc > 0 ? NULL : "the solver was asked to stop", e))
+        return -1;
+    if (rc == 0 && link_is_socket(out))
+        link_leave(in);
+    return 0;
 }
 
 /* Both ends and the threads; what was opened is the caller's to close, also on error. */
@@ -210,7 +230,8 @@ static int open_all(const struct args *a, struct link **in, struct link **out, s
                     struct err *e)
 {
     const struct link_opts from = {.role = "solve", .peers = (size_t)a->peers,
-                                   .credit_messages = 2, .insecure = a->insecure};
+                                   .credit_messages = 2, .insecure = a->insecure,
+                                   .accepts = a->only.text, .naccepts = a->only.count};
     const struct link_opts to = {.role = "solve", .insecure = a->insecure,
                                  .compress = a->zstd ? FRAME_ZSTD : FRAME_RAW};
 
@@ -251,8 +272,8 @@ int main(int argc, char **argv)
     if (blas_start(argv, &e) || solve_check_opts(&o, &e) || sig_init(&e))
         goto out;
     status_init("solve", (int)a.status_fd);
-    if (open_all(&a, &in, &out, &par, &e) == 0)
-        rc = finish(out, pump(in, out, &o, par, &e), &e);
+    if (open_all(&a, &in, &out, &par, &e) == 0 && (rc = join(in, out, &e)) == 1)
+        rc = finish(in, out, pump(in, out, &a.only, &o, par, &e), &e);
 out:
     if (rc < 0)
         log_fatal(&e);

@@ -224,21 +224,32 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
     return journal_append(w->out.journal, &r, e);
 }
 
+/* A problem that was given to another solver may be solved twice, by two kinds: then the first counts. */
+static int same_prov(const struct plan_site *x, const struct solution_view *v, struct err *e)
+{
+    char *text = v->prov ? json_print(v->prov, 0, e) : mem_text("[]", e);
+    int same = text ? strcmp(text, x->prov) == 0 : -1;
+
+    free(text);
+    return same;
+}
+
 static int solution_take(struct writer *w, struct msg *m, struct err *e)
 {
     const struct solution_linear *linear[SITE_LINEARS];
     struct solution_view v;
     const struct plan_site *x;
     uint64_t digest, bytes = 0;
+    int same;
 
     if (m->kind != MSG_SOLUTION)
         return err_set(e, ERR_USE, "'%s' is a %s, not a solution", m->id, msg_kind_name(m->kind));
     if (solution_read(m, &v, e) || plan_check(&w->plan, &v, linear, &digest, e))
         return -1;
     x = &w->plan.site[v.order];
-    if (x->done && x->digest != digest)
-        return err_set(e, ERR_DATA, "two different solutions of block %zu %s: another solver, other options or "
-                       "another machine's kernels in one run", x->block, v.site);
+    if (x->done && x->digest != digest && (same = same_prov(x, &v, e)) != 0)
+        return same < 0 ? -1 : err_set(e, ERR_DATA, "two different solutions of block %zu %s from the same solver with the same "
+                                       "options: another machine's kernels in one run?", x->block, v.site);
     if (x->done)
         return 0;
     for (size_t f = 0; f < w->nformats; f++)

@@ -38,7 +38,7 @@ struct writer;
 /* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
 struct writer *write_open(const struct write_opts *o, struct err *e);
 /* 1: *m has become the durable commit of its site; 0: the site was there already with the same
- * bytes, *m is gone; -1: refused or not written, *m is gone. */
+ * bytes or from another solver, *m is gone; -1: refused or not written, *m is gone. */
 int write_solution(struct writer *w, struct msg **m, struct err *e);
 /* All sites must be there; then the checkpoints appear. Call it only after a proper end of the
  * stream. */

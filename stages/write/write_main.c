@@ -14,6 +14,8 @@
 #include "write.h"
 
 #define WORST 10
+#define WATCH_MS 1000
+#define FAREWELL_MS 5000
 
 struct args {
     const char *model, *in, *commits, *format;
@@ -32,7 +34,7 @@ static const struct opt table[] = {
     { "overwrite", OPT_FLAG, AT(overwrite), NULL, "replace an earlier output of ptqflow in OUT, finished or not", 0, 0, NULL },
     { "keep-parts", OPT_FLAG, AT(keep_parts), NULL, "keep the commits in OUT/.ptqflow/parts after the end", 0, 0, NULL },
     { "shard-size", OPT_SIZE, AT(shard_size), "BYTES", "tensor bytes after which a new weight file begins", 0, 0, NULL },
-    { "peers", OPT_INT, AT(peers), "N", "solvers whose end is the end of the stream", 1, 65536, NULL },
+    { "peers", OPT_INT, AT(peers), "N", "solvers at the start; others may come and go", 1, 65536, NULL },
     { "commit-peers", OPT_INT, AT(commit_peers), "N", "forward workers that take commits", 1, 65536, NULL },
     { "status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL },
     { "insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL },
@@ -60,15 +62,43 @@ static int replay(void *ctx, uint64_t i, struct msg **m, struct err *e)
     return write_commit(s->writer, s->order[i], m, e);
 }
 
-/* Solutions until the stream ends: 1 when it ended properly, 0 when this process is asked to
- * stop. */
+/* Sockets: solvers come and go, but once those who take commits have all gone nobody will send
+ * the rest. */
+static int abandoned(const struct link *in, const struct link *commits, int *came, struct err *e)
+{
+    struct link_stats solvers, takers = { 0 };
+
+    if (!commits)
+        return 0;
+    link_stats(in, &solvers);
+    link_stats(commits, &takers);
+    *came = *came || takers.peers;
+    if (!*came || takers.peers || solvers.peers)
+        return 0;
+    return err_set(e, ERR_DATA, "incomplete: neither a solver nor anyone who takes commits is left");
+}
+
+/* The next solution; elastic links do not end by themselves. */
+static int next_solution(struct link *in, const struct link *commits, int *came, struct msg **m, struct err *e)
+{
+    int rc;
+
+    while ((rc = link_recv(in, m, link_is_socket(in) ? WATCH_MS : -1, e)) == 2 && !sig_draining())
+        if (abandoned(in, commits, came, e))
+            return -1;
+    return rc;
+}
+
+/* Solutions until all sites are there (from a pipe or file also the end mark): 1, 0 when this
+ * process is asked to stop. */
 static int pump(struct writer *w, struct link *in, struct link *commits, struct sent *sent, struct err *e)
 {
     const struct plan *p = write_plan(w);
     struct msg *m = NULL;
-    int rc = 0;
+    int rc = 0, came = 0;
 
-    while (!sig_draining() && (rc = link_recv(in, &m, -1, e)) == 1) {
+    while (!sig_draining() && !(link_is_socket(in) && p->done == p->sites) &&
+           (rc = next_solution(in, commits, &came, &m, e)) == 1) {
         char id[MSG_ID];
         size_t number = p->done;
         int64_t order = -1;
@@ -78,7 +108,7 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
         if ((rc = write_solution(w, &m, e)) < 0)
             return -1;
         if (rc == 0) {
-            log_warn("%s came twice, with the same bytes", id);
+            log_warn("%s came twice; the first is kept", id);
             continue;
         }
         sent->order[number] = (size_t)order;
@@ -89,9 +119,19 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
         if (rc)
             return -1;
     }
-    if (sig_draining())
+    if (sig_draining() && !(link_is_socket(in) && p->done == p->sites))
         return 0;
     return rc < 0 ? -1 : 1;
+}
+
+/* Solvers that are still there end on their own, now that the reducer knows all commits. */
+static void farewell(struct link *in)
+{
+    struct msg *m = NULL;
+
+    link_enough(in);
+    while (link_is_socket(in) && link_recv(in, &m, FAREWELL_MS, NULL) == 1)
+        msg_destroy(&m);
 }
 
 static void tell(const struct writer *w)
@@ -129,7 +169,10 @@ static int run(struct writer *w, struct link *in, struct link *commits, struct s
     if (commits && link_end(commits, 1, NULL, e))
         return -1;
     status_update("assemble", -1, NULL, 0, 0, NULL);
-    return write_finish(w, e);
+    if (write_finish(w, e))
+        return -1;
+    farewell(in);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -156,7 +199,7 @@ int main(int argc, char **argv)
     if (!w)
         goto out;
     sent = (struct sent){ w, mem_array(write_plan(w)->sites, sizeof *sent.order, &e) };
-    in = !sent.order ? NULL : link_open(a.in, LINK_IN, &(struct link_opts){ .role = "write", .peers = (size_t)a.peers,
+    in = !sent.order ? NULL : link_open(a.in, LINK_IN, &(struct link_opts){ .role = "write", .elastic = 1, .peers = (size_t)a.peers,
                                         .insecure = a.insecure }, &e);
     if (in && a.commits) {
         commits = link_open(a.commits, LINK_OUT, &(struct link_opts){ .role = "write", .route = LINK_ALL, .elastic = 1,

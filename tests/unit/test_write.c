@@ -220,6 +220,10 @@ static void duplicates(void **state)
     assert_int_equal(write_solution(w, &m, &e), -1);
     assert_int_equal(e.kind, ERR_DATA);
     assert_non_null(strstr(e.text, "two different solutions of block 0 mlp.up"));
+    m = tiny_solution(model, 2, &o); /* of another solver: the first counts */
+    ((uint8_t *)msg_tensor(m, "model.layers.0.mlp.up_proj.codes")->data)[0] ^= 1;
+    assert_int_equal(json_set(m->meta, "prov", json_parse("[{\"stage\":\"other\"}]", 19, "prov", &e)), 0);
+    assert_int_equal(write_solution(w, &m, &e), 0);
     assert_int_equal(write_plan(w)->done, 1);
     assert_int_equal(write_commit(w, 2, &m, &e), 0);
     assert_int_equal(m->kind, MSG_COMMIT);
