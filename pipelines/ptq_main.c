@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
     { "run", "run the stages of a recipe: the whole job in one command" },
     { "import", "turn a GGUF file into a Hugging Face folder" },
+    { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
     { "eval", "perplexity and KL divergence of a checkpoint" },
     { "inspect", "look into a stream, a problem, a checkpoint" },
     { "diff", "compare two streams or two checkpoints" },
