@@ -33,7 +33,7 @@ static const struct opt_spec SPEC = {
     "--model DIR [options] OUT", TABLE,
     "OUT must not exist or be empty. The weights of the norms go into the linears behind them. A model with tied embeddings is\n"
     "untied: OUT has an lm_head.weight of its own, and config.json says so.\n"
-    "Example: ptq-rotate --model SmolLM2 rotated && ptq run gptq.pipe --model rotated --data c4.jsonl --bits 3 --out small\n",
+    "Example: ptq-rotate --model SmolLM2 rotated && ptq run gptq --model rotated --data c4.jsonl --bits 3 --out small\n",
     1, 1};
 
 int main(int argc, char **argv)
