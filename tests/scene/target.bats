@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# target.bats - solvers that aim at the full-precision model's outputs, and contests between solvers, on the bundled model.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    export CONTEST=best:gptq,gptaq,qep+gptq
+    cd "$BATS_FILE_TMPDIR"
+    job one gptaq --solver $CONTEST --holdout 4 --workers forward=1
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+job() { # OUT RECIPE MORE...
+    local out=$1 recipe=$2
+    shift 2
+    ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" \
+        --tokens ${TOKENS:-16384} --length 512 --bits 3 --group 64 --seed 1 --quiet "$@"
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+@test "the journal names every contender, and the winner is the one with the smallest held-out loss" {
+    jq -s 'map(select(.record == "site"))' one/.ptqflow/journal.jsonl >sites
+    [ "$(jq length sites)" = 24 ]
+    [ "$(jq 'all(.judged_on == "hold" and .criterion == "asym" and (.contenders | length) == 3)' sites)" = true ]
+    [ "$(jq 'all(.solver == (.contenders | min_by(.hold_loss) | .solver))' sites)" = true ]
+    [ "$(jq 'map(.solver) | unique | length > 1' sites)" = true ]
+    [ "$(jq 'all(.[].linears[]; .bound > 0)' sites)" = true ]
+}
+
+@test "workers, solvers and threads do not show in the bytes" {
+    job more gptaq --solver $CONTEST --holdout 4 --workers forward=3,solve=2
+    diff <(sums one) <(sums more)
+}
+
+@test "each solver runs in the pipeline and says so" {
+    for solver in qronos rescomp qep+ojbkq; do
+        TOKENS=4096 job "$solver" gptaq --solver $solver
+        [ "$(jq -r 'select(.record == "site") | .solver' "$solver/.ptqflow/journal.jsonl" | sort -u)" = $solver ]
+        rm -r "$solver"
+    done
+}
+
+@test "a solver that needs the second stream says how to get it" {
+    run -100 job bad gptq --solver gptaq
+    [[ $output == *"solver gptaq needs D, which this problem does not hold: run ptq-forward --dual"* ]]
+}
+
+@test "without held-out sums a contest warns" {
+    TOKENS=4096 run -0 job blind gptq --solver best:gptq,rtn
+    [[ $output == *"no held-out sums: solvers were judged on the sums they worked with"* ]]
+    [ "$(jq -s 'map(select(.record == "site")) | all(.judged_on == "main")' blind/.ptqflow/journal.jsonl)" = true ]
+}
