@@ -102,7 +102,7 @@ static int expand(const struct recipe *r, const char *word, size_t turn, struct 
     return 0;
 }
 
-/* How often a word stands in the command: once, or once for each value of the list it names. */
+/* How often a word stands in the command: once, once for each value of the list it names, or never: an option without a value. */
 static size_t repeats(const struct recipe *r, const char *word)
 {
     for (; *word; word++) {
@@ -110,10 +110,16 @@ static size_t repeats(const struct recipe *r, const char *word)
         size_t n = variable_at(word, name);
         const struct recipe_var *v = n ? recipe_find(r, name) : NULL;
 
-        if (v && v->is_list && v->count > 1)
+        if (v && ((v->is_list && v->count > 1) || (v->is_option && v->count == 0)))
             return v->count;
     }
     return 1;
+}
+
+/* An option whose value is the next word. */
+static int takes_value(const char *word, const char *next)
+{
+    return strncmp(word, "--", 2) == 0 && !strchr(word, '=') && strncmp(next, "--", 2) != 0;
 }
 
 /* Takes over text, also on error. */
@@ -181,8 +187,10 @@ static int add_command(const struct recipe *r, const struct recipe_stage *st, st
                 return -1;
             continue;
         }
+        if (i + 1 < st->nwords && takes_value(st->word[i], st->word[i + 1]) && repeats(r, st->word[i + 1]) == 0)
+            continue;
         for (size_t turn = 0; turn < times; turn++) {
-            if (turn && i && strncmp(st->word[i - 1], "--", 2) == 0 && !strchr(st->word[i - 1], '=') &&
+            if (turn && i && takes_value(st->word[i - 1], st->word[i]) &&
                 add_expanded(r, p, st->word[i - 1], turn, e) != 0)
                 return -1;
             if (add_expanded(r, p, st->word[i], turn, e) != 0)

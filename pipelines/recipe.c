@@ -50,8 +50,8 @@ static int bad(const struct recipe *r, int line, struct err *e, const char *fmt,
     return err_prefix(e, "%s:%d", r->path, line);
 }
 
-/* `name = value   # help`, after the word set or list. */
-static int parse_var(struct recipe *r, const char *s, size_t n, int is_list, int line, struct err *e)
+/* `name = value   # help`, after the keyword. */
+static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyword, int line, struct err *e)
 {
     const char *eq = memchr(s, '=', n);
     const char *hash = NULL, *end = s + n;
@@ -60,7 +60,7 @@ static int parse_var(struct recipe *r, const char *s, size_t n, int is_list, int
     void *grown;
 
     if (!eq)
-        return bad(r, line, e, "expected '%s name = value   # help'", is_list ? "list" : "set");
+        return bad(r, line, e, "expected '%s name = value   # help'", keyword);
     for (const char *p = eq + 1; p < end && !hash; p++)
         if (*p == '#' && isspace((unsigned char)p[-1]))
             hash = p;
@@ -71,7 +71,8 @@ static int parse_var(struct recipe *r, const char *s, size_t n, int is_list, int
     v = &r->var[r->nvars];
     memset(v, 0, sizeof *v);
     v->line = line;
-    v->is_list = is_list;
+    v->is_list = strcmp(keyword, "list") == 0;
+    v->is_option = strcmp(keyword, "option") == 0;
     v->name = text_trim(s, (size_t)(eq - s), e);
     v->help = hash ? text_trim(hash + 1, (size_t)(end - hash - 1), e) : text_n("", 0, e);
     value = text_trim(eq + 1, (size_t)((hash ? hash : end) - eq - 1), e);
@@ -151,7 +152,7 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         char head[40];
 
         snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
-        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set' or 'list'", head);
+        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list' or 'option'", head);
     }
     grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
     if (!grown)
@@ -177,6 +178,8 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
 
 static int parse_line(struct recipe *r, const char *s, size_t n, int line, struct err *e)
 {
+    static const char *const keywords[] = { "set", "list", "option" };
+
     while (n && isspace((unsigned char)*s)) {
         s++;
         n--;
@@ -192,10 +195,12 @@ static int parse_line(struct recipe *r, const char *s, size_t n, int line, struc
         }
         return r->about ? 0 : -1;
     }
-    if (n > 4 && memcmp(s, "set", 3) == 0 && isspace((unsigned char)s[3]))
-        return parse_var(r, s + 4, n - 4, 0, line, e);
-    if (n > 5 && memcmp(s, "list", 4) == 0 && isspace((unsigned char)s[4]))
-        return parse_var(r, s + 5, n - 5, 1, line, e);
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
+        size_t k = strlen(keywords[i]);
+
+        if (n > k + 1 && memcmp(s, keywords[i], k) == 0 && isspace((unsigned char)s[k]))
+            return parse_var(r, s + k + 1, n - k - 1, keywords[i], line, e);
+    }
     return parse_stage(r, s, n, line, e);
 }
 
@@ -366,7 +371,7 @@ int recipe_workers(struct recipe *r, const char *text, struct err *e)
 int recipe_complete(const struct recipe *r, struct err *e)
 {
     for (size_t i = 0; i < r->nvars; i++)
-        if (r->var[i].count == 0)
+        if (r->var[i].count == 0 && !r->var[i].is_option)
             return err_set(e, ERR_USE, "'--%s VALUE' is missing: %s", r->var[i].name,
                            *r->var[i].help ? r->var[i].help : "the recipe has no default for it");
     return 0;

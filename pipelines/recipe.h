@@ -3,6 +3,7 @@
  *   # first comment line: what the recipe does
  *   set bits = 4        # help of the variable; without a value the user must give one
  *   list data =         # as set, but may be given several times
+ *   option record =     # as set, but without a value its word drops out of the command, with the option before it
  *   forward*cores: ptq-forward --in %chunks --threads ${forward.threads} \
  *                              --out %acts
  *
@@ -24,6 +25,7 @@ struct recipe_var {
     char *help;
     int line;
     int is_list;
+    int is_option;          /* may be without a value */
     int given;              /* by the user: the default is gone */
     size_t count;           /* of values; 0: none yet */
     char *value[RECIPE_VALUES];
@@ -59,7 +61,7 @@ const char *recipe_value(const struct recipe *r, const char *name);
 int recipe_set(struct recipe *r, const char *name, const char *value, struct err *e);
 /* "forward=2,solve=1" */
 int recipe_workers(struct recipe *r, const char *text, struct err *e);
-/* Error unless every variable has a value. */
+/* Error unless every variable has a value, options apart. */
 int recipe_complete(const struct recipe *r, struct err *e);
 
 #endif

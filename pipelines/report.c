@@ -67,7 +67,7 @@ static struct json *variables(const struct recipe *r)
 
     for (size_t i = 0; i < r->nvars; i++) {
         const struct recipe_var *v = &r->var[i];
-        struct json *value = v->is_list ? json_array() : json_text(v->value[0]);
+        struct json *value = v->is_list ? json_array() : v->count ? json_text(v->value[0]) : json_null_value();
 
         for (size_t k = 0; v->is_list && k < v->count; k++)
             json_push(value, json_text(v->value[k]));

@@ -51,7 +51,7 @@ static void recipe_usage(const struct recipe *r)
         const struct recipe_var *v = &r->var[i];
 
         printf("  --%-18s %s%s", v->name, v->help, v->is_list ? " (may be repeated)" : "");
-        printf(v->count ? " [%s]\n" : " (must be given)\n", v->count ? v->value[0] : "");
+        printf(v->count ? " [%s]\n" : "%s\n", v->count ? v->value[0] : v->is_option ? "" : " (must be given)");
     }
     printf("\nstages:\n");
     for (size_t i = 0; i < r->nstages; i++)

@@ -143,6 +143,9 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
         return -1;
     if (msg_tensor(m, "D") && !(v->D = read_wide(m, "D", 2, square, e)))
         return -1;
+    square[0] = json_count(v->lengths);
+    if (msg_tensor(m, "diag") && !(v->diag = read_wide(m, "diag", 2, square, e)))
+        return -1;
     if (read_further(m, "hold", v->K, &v->hold, e) < 0 || read_further(m, "plain", v->K, &v->plain, e) < 0)
         return -1;
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);

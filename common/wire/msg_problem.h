@@ -23,6 +23,7 @@ struct problem_view {
     double sum_w, sum_w2;
     const struct tensor *S;       /* "S" F64 or F32 [K*(K+1)/2]: sum_t w_t x_t x_t', lower triangle row by row */
     const struct tensor *D;       /* "D" F64 or F32 [K,K]: sum_t w_t (x~_t - x_t) x_t'; NULL when not collected */
+    const struct tensor *diag;    /* "diag" F64 or F32 [lengths, K]: for each entry of `lengths` the sum over its rows of x_k^2, every weight 1; NULL */
     size_t nlinears;
     const struct tensor *linear[PROBLEM_LINEARS];  /* W [N,K], float, named as the linear */
     struct problem_sums hold;     /* "S.hold", "D.hold": chunks that are not in S, to judge solutions on */

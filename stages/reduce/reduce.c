@@ -224,6 +224,7 @@ static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a,
 
     plain.w = NULL;
     if (add_to(r, j, &l->sums[held ? SET_HOLD : SET_MAIN], a, e) < 0 ||
+        (r->o.length_diagonals && !held && sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
         (r->o.plain && !held && add_to(r, j, &l->sums[SET_PLAIN], &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
@@ -285,6 +286,22 @@ static int move_tensor(struct msg *m, const char *name, int ndim, const uint64_t
     return -1;
 }
 
+/* "diag": for each length of the main set its sum over rows of x_k^2. Nothing when they were not collected. */
+static int add_squares(const struct job *j, struct msg *m, struct err *e)
+{
+    const struct sums *s = &j->total[SET_MAIN];
+    const uint64_t shape[2] = {s->nbins, j->K};
+    double *to;
+
+    if (!s->nbins || !s->bins[0].squares)
+        return 0;
+    if (!(to = msg_add_new(m, "diag", DT_F64, 2, shape, e)))
+        return -1;
+    for (size_t i = 0; i < s->nbins; i++)
+        memcpy(to + i * j->K, s->bins[i].squares, j->K * sizeof *to);
+    return 0;
+}
+
 /* The sums move out of the job. */
 static int move_sums(struct job *j, struct msg *m, struct err *e)
 {
@@ -330,7 +347,7 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
-    if (move_sums(j, m, e) < 0)
+    if (move_sums(j, m, e) < 0 || add_squares(j, m, e) < 0)
         goto fail;
     for (size_t i = 0; i < j->weights->ntensors; i++)
         if (msg_add(m, &j->weights->tensors[i], e) < 0)

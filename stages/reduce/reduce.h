@@ -19,6 +19,7 @@ struct reduce;
 struct reduce_opts {
     uint64_t holdout;  /* every holdout-th chunk is held out; 0: none */
     int plain;         /* keep the sums with weights 1 beside the weighted ones */
+    int length_diagonals; /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
 };
 
 /* Takes the finished problem over (sets *m to NULL when it succeeds). */

@@ -29,6 +29,8 @@ static const struct opt table[] = {
      "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)", 0, 1000000, NULL},
     {"plain", OPT_FLAG, offsetof(struct reduce_main_opts, core.plain), NULL,
      "keep the sums with every token weight 1 beside the weighted ones", 0, 0, NULL},
+    {"length-diagonals", OPT_FLAG, offsetof(struct reduce_main_opts, core.length_diagonals), NULL,
+     "keep the diagonal of the sums for each sequence length, for ptq report", 0, 0, NULL},
     {"threads", OPT_INT, offsetof(struct reduce_main_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
     {"credit", OPT_SIZE, offsetof(struct reduce_main_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
     {"zstd", OPT_FLAG, offsetof(struct reduce_main_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},

@@ -34,6 +34,8 @@ void sums_release(struct sums *x)
 {
     free(x->s);
     free(x->d);
+    for (size_t i = 0; i < x->nbins; i++)
+        free(x->bins[i].squares);
     free(x->bins);
     memset(x, 0, sizeof *x);
 }
@@ -46,7 +48,8 @@ void sums_scratch_release(struct sums_scratch *t)
     memset(t, 0, sizeof *t);
 }
 
-static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w, struct err *e)
+/* The bin of a length, made where it is new; NULL: no memory. */
+static struct length_bin *bin_of(struct sums *x, uint64_t length, struct err *e)
 {
     size_t i = 0;
 
@@ -54,13 +57,22 @@ static int count_length(struct sums *x, uint64_t length, uint64_t sequences, dou
         i++;
     if (i == x->nbins || x->bins[i].length != length) {
         if (mem_grow((void **)&x->bins, &x->bins_cap, x->nbins + 1, sizeof *x->bins, e) < 0)
-            return -1;
+            return NULL;
         memmove(x->bins + i + 1, x->bins + i, (x->nbins - i) * sizeof *x->bins);
         x->nbins++;
-        x->bins[i] = (struct length_bin){length, 0, 0};
+        x->bins[i] = (struct length_bin){.length = length};
     }
-    x->bins[i].sequences += sequences;
-    x->bins[i].sum_w += sum_w;
+    return &x->bins[i];
+}
+
+static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w, struct err *e)
+{
+    struct length_bin *b = bin_of(x, length, e);
+
+    if (!b)
+        return -1;
+    b->sequences += sequences;
+    b->sum_w += sum_w;
     return 0;
 }
 
@@ -207,6 +219,64 @@ int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }
 
+struct square_job {
+    double *to;
+    const float *rows;
+    size_t T, K;
+};
+
+/* A band of columns of one sequence: each sum is one thread's, its rows in order. */
+static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
+{
+    const struct square_job *j = ctx;
+    size_t end = (band + 1) * BAND < j->K ? (band + 1) * BAND : j->K;
+
+    (void)worker;
+    (void)e;
+    for (size_t t = 0; t < j->T; t++)
+        for (size_t k = band * BAND; k < end; k++)
+            j->to[k] += (double)j->rows[t * j->K + k] * (double)j->rows[t * j->K + k];
+    return 0;
+}
+
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+{
+    struct square_job j = {.K = a->K};
+    size_t at = 0;
+
+    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
+        return -1;
+    for (size_t s = 0; s < a->nseq; s++) {
+        struct length_bin *b = bin_of(x, (uint64_t)a->lengths[s], e);
+
+        if (!b || (!b->squares && !(b->squares = mem_array(a->K, sizeof *b->squares, e))))
+            return -1;
+        j.to = b->squares;
+        j.T = (size_t)a->lengths[s];
+        j.rows = t->rows + at * a->K;
+        if (par_for(p, (a->K + BAND - 1) / BAND, add_square_band, &j, e) < 0)
+            return -1;
+        at += j.T;
+    }
+    return 0;
+}
+
+static int merge_bin(struct sums *x, const struct length_bin *from, size_t K, struct err *e)
+{
+    struct length_bin *b;
+
+    if (count_length(x, from->length, from->sequences, from->sum_w, e) < 0)
+        return -1;
+    b = bin_of(x, from->length, e);
+    if (!from->squares)
+        return 0;
+    if (!b->squares && !(b->squares = mem_array(K, sizeof *b->squares, e)))
+        return -1;
+    for (size_t k = 0; k < K; k++)
+        b->squares[k] += from->squares[k];
+    return 0;
+}
+
 int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
 {
     size_t n = K * (K + 1) / 2;
@@ -221,7 +291,7 @@ int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
     x->sequences += y->sequences;
     x->bytes += y->bytes;
     for (size_t i = 0; i < y->nbins; i++)
-        if (count_length(x, y->bins[i].length, y->bins[i].sequences, y->bins[i].sum_w, e) < 0)
+        if (merge_bin(x, &y->bins[i], K, e) < 0)
             return -1;
     return 0;
 }

@@ -11,6 +11,7 @@
 struct length_bin {
     uint64_t length, sequences;
     double sum_w;
+    double *squares;         /* [K] sum over its rows of x_k^2, every weight 1; NULL: not collected */
 };
 
 /* What is added up over the rows of a chunk, a lane or a site. */
@@ -34,6 +35,8 @@ void sums_release(struct sums *x);
 void sums_scratch_release(struct sums_scratch *t);
 /* Adds the rows of one chunk. */
 int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+/* Adds the squares of its rows, by length. After sums_add_rows of the same rows. */
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
 /* x += y, element by element. */
 int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e);
 

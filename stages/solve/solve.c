@@ -288,6 +288,8 @@ static int put_meta(struct work *w, struct msg *m)
     bad |= json_set_real(m->meta, "coverage", w->note->coverage);
     bad |= json_set_int(m->meta, "dead", (int64_t)a->stats.dead);
     bad |= json_set_int(m->meta, "raised", (int64_t)a->raised);
+    bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
+    bad |= json_set(m->meta, "lengths", json_copy(w->v.lengths));
     if (!w->list.contest)
         return bad;
     bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");

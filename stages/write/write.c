@@ -166,7 +166,7 @@ static struct json *linear_record(const struct solution_linear *s)
 {
     struct json *r = json_object();
 
-    if (json_set_text(r, "name", s->name) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
+    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
         json_set_text(r, "grid", s->grid) || json_set_real(r, "loss", s->loss) ||
         json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss) ||
         (s->bound > 0 && json_set_real(r, "bound", s->bound)))
@@ -216,7 +216,8 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
           field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
           json_set_int(r, "sequences", (int64_t)v->sequences) || json_set_real(r, "sum_w", v->sum_w) ||
           json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
-          contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
+          json_set_int(r, "inputs", (int64_t)v->K) || field_copy(r, m, "coverage") || field_copy(r, m, "raised") ||
+          field_copy(r, m, "lengths") || contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
           json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) || json_set_int(r, "bytes_part", (int64_t)bytes) ||
           json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
     if (bad)

@@ -21,7 +21,7 @@ static struct msg *problem(void)
     struct problem_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .tokens = 6, .sequences = 2,
                              .sum_w = LOSS, .sum_w2 = LOSS / 3, .nlinears = 2, .linear = {&q, &k}, .lengths = rows,
                              .bytes_in = 48};
-    uint64_t s[1] = {10}, d[2] = {4, 4};
+    uint64_t s[1] = {10}, d[2] = {4, 4}, diag[2] = {1, 4};
     struct err e = {0};
 
     json_push(row, json_int(3));
@@ -32,6 +32,7 @@ static struct msg *problem(void)
     assert_non_null(m);
     memset(msg_add_new(m, "S", DT_F64, 1, s, &e), 0, 80);
     memset(msg_add_new(m, "D", DT_F32, 2, d, &e), 0, 64);
+    memset(msg_add_new(m, "diag", DT_F64, 2, diag, &e), 0, 32);
     memset(msg_add_new(m, "q", DT_BF16, 2, q.shape, &e), 0, 40);
     memset(msg_add_new(m, "k", DT_F32, 2, k.shape, &e), 0, 32);
     json_destroy(&rows);
@@ -147,6 +148,9 @@ static void test_tensors(void **state)
     tensor_refused(problem, "S", DT_BF16, 1, 10, 0, 0);
     tensor_refused(problem, "D", DT_F64, 2, 4, 5, 0);
     tensor_refused(problem, "D", DT_F16, 2, 4, 4, 0);
+    tensor_refused(problem, "diag", DT_F64, 2, 2, 4, 0); /* one length */
+    tensor_refused(problem, "diag", DT_F64, 2, 1, 5, 0);
+    tensor_refused(problem, "diag", DT_U8, 2, 1, 4, 0);
     tensor_refused(problem, "q", DT_BF16, 2, 5, 3, 0);
     tensor_refused(problem, "q", DT_I32, 2, 5, 4, 0);
     tensor_refused(solution, "q.codes", DT_U8, 2, 5, 4, 16);
@@ -195,6 +199,7 @@ static void test_round_trip(void **state)
     assert_int_equal(p.nlinears, 2);
     assert_string_equal(p.linear[1]->name, "k");
     assert_non_null(p.D);
+    assert_non_null(p.diag);
     msg_destroy(&m);
     m = solution();
     m->kind = MSG_COMMIT;

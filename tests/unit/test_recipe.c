@@ -52,6 +52,30 @@ static struct recipe *accept(const char *text)
     return r;
 }
 
+static void options_drop_out(void **state)
+{
+    static const char *const without[] = { "true", "--quiet", "--last", "z" };
+    static const char *const with[] = { "true", "--file", "a b", "--quiet", "--also=a b", "--last", "z" };
+    struct err e = { 0 };
+
+    (void)state;
+    for (int given = 0; given < 2; given++) {
+        struct recipe *r = accept("option f =   # may be\noption z = z\na: true --file ${f} --quiet --also=${f} --last ${z}\n");
+        struct plan *p;
+
+        assert_int_equal(recipe_set(r, "f", "", &e), -1);
+        if (given)
+            assert_int_equal(recipe_set(r, "f", "a b", &e), 0);
+        p = plan_create(r, "/r", 0, &e);
+        assert_non_null(p);
+        assert_int_equal(p->process[0].argc, given ? 7 : 4);
+        for (size_t i = 0; i < p->process[0].argc; i++)
+            assert_string_equal(p->process[0].argv[i], given ? with[i] : without[i]);
+        plan_destroy(&p);
+        recipe_destroy(&r);
+    }
+}
+
 static void bad_values(void **state)
 {
     struct recipe *r = accept("set x = 1\nset y =  # the why\nlist z =\na: true\nb*2: true\n");
@@ -160,7 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_recipes),
-        cmocka_unit_test(bad_values),
+        cmocka_unit_test(bad_values), cmocka_unit_test(options_drop_out),
         cmocka_unit_test(bad_plans),
         cmocka_unit_test(plans),
     };

@@ -205,6 +205,60 @@ static void one_pass_keeps_all_sets(void **state)
     par_close(&par);
 }
 
+/* Chunks 2 and 5 are held out: lengths and diagonals are those of the others, whatever the weights, order and threads. */
+static struct msg *diagonals_of(const int *order, const float *weight, size_t threads)
+{
+    struct reduce_opts o = {.holdout = 3, .length_diagonals = 1};
+    struct err e = {0};
+    struct par *par = par_open(threads, &e);
+    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct msg *m;
+
+    for (; *order >= 0; order++) {
+        m = acts_of((uint64_t)*order, DT_F32, weight);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_close(&r);
+    par_close(&par);
+    m = kept;
+    kept = NULL;
+    return m;
+}
+
+static void diagonals_by_length_are_those_of_plain_loops(void **state)
+{
+    const float weight[2] = {0.25f, 2};
+    struct err e = {0};
+    struct problem_view v;
+    struct msg *one = diagonals_of((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, weight, 1), *two;
+    const double *got;
+
+    (void)state;
+    assert_int_equal(problem_read(one, &v, &e), 0);
+    assert_int_equal(json_count(v.lengths), 2);
+    assert_non_null(v.diag);
+    got = v.diag->data;
+    for (size_t l = 0; l < 2; l++)
+        for (size_t k = 0; k < NK; k++) {
+            double want = 0;
+            for (uint64_t c = 0; c < CHUNKS; c++)
+                for (size_t t = l ? 20 : 0; c % 3 != 2 && t < (l ? NT : 20); t++)
+                    want += (double)value(c, t * NK + k) * (double)value(c, t * NK + k);
+            /* at most 5 x 30 positive numbers, added in f64 in another order */
+            assert_true(fabs(got[l * NK + k] - want) <= 150 * 2.3e-16 * want);
+        }
+    two = diagonals_of((const int[]){6, 3, 5, 0, 2, 4, 1, 1, -1}, NULL, 2);
+    assert_memory_equal(msg_tensor(two, "diag")->data, v.diag->data, v.diag->bytes);
+    msg_destroy(&two);
+    msg_destroy(&one);
+    reduce_all((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_F32, weight, 1);
+    assert_null(msg_tensor(kept, "diag"));
+    msg_destroy(&kept);
+}
+
 static void sets_that_cannot_be_are_refused(void **state)
 {
     struct err e = {0};
@@ -306,6 +360,7 @@ int main(void)
         cmocka_unit_test(sums_are_those_of_plain_loops),
         cmocka_unit_test(sets_that_cannot_be_are_refused),
         cmocka_unit_test(one_pass_keeps_all_sets),
+        cmocka_unit_test(diagonals_by_length_are_those_of_plain_loops),
         cmocka_unit_test(arrival_and_threads_change_no_byte),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
