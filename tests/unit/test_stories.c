@@ -12,6 +12,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/tensor/blas.h"
+#include "../../stages/generate/generate.h"
 #include "model_run.h"
 #include "shared.h"
 
@@ -199,6 +200,49 @@ static void test_greedy(void **state)
     free(want);
 }
 
+static int take_ids(void *ctx, size_t i, const int32_t *ids, size_t prompt, size_t count, struct err *e)
+{
+    (void)i;
+    (void)e;
+    assert_int_equal(prompt, 1);
+    assert_int_equal(count, STEPS + 1);
+    memcpy(ctx, ids, count * sizeof *ids);
+    return 0;
+}
+
+/* The same text with every token once through the model, by the core of ptq-generate. */
+static void test_greedy_cached(void **state)
+{
+    static char text[16384];
+    struct err err = {0};
+    int32_t ids[STEPS + 1], start = 1;
+    const struct prompt prompt = {&start, 1};
+    const struct generate_opts o = {.count = 1, .tokens = STEPS, .slots = 1, .mem = UINT64_MAX, .pick = {.top_p = 1}};
+    const struct generate_io io = {.ctx = ids, .take = take_ids};
+    struct generate_stats stats;
+    size_t size, length;
+    char *bin, *want;
+    struct par *par;
+    struct model *m;
+
+    (void)state;
+    shared_or_skip(weights, "data/stories260k/checkpoint_legacy.bin");
+    shared_or_skip(tokens, "data/stories260k/tokenizer.bin");
+    shared_or_skip(golden, "data/stories260k/golden_greedy_n200.txt");
+    must(bin = fs_read(tokens, 1 << 20, &size, &err));
+    must(want = fs_read(golden, 1 << 20, &length, &err));
+    m = convert(weights, &par);
+    must(generate_run(m, par, &prompt, 1, &o, &io, &stats, &err) == 0);
+    for (size_t t = 0; t < STEPS; t++)
+        print_token(bin, size, ids[t], ids[t + 1], text);
+    while (length > 0 && want[length - 1] == '\n')
+        want[--length] = '\0';
+    assert_string_equal(text, want);
+    discard(m, par);
+    free(bin);
+    free(want);
+}
+
 /* Gate as in test_model: 20 times the f32 error of the conformance models (4 or 5 blocks, logits of the same size). */
 static void test_logits(void **state)
 {
@@ -241,7 +285,7 @@ static void test_logits(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_greedy), cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_greedy), cmocka_unit_test(test_greedy_cached), cmocka_unit_test(test_logits)};
     struct err e = {0};
 
     (void)argc;

@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# generate.bats - the command as a user meets it: refusals in one line, the same bytes from any number of threads, lines that ptq-sample reads back.
+
+setup() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    cd "$BATS_TEST_DIRNAME/../.."
+    work=$BATS_TEST_TMPDIR
+    model=tests/golden/conformance/llama3
+    tale=pipelines/demo/tale-qwen3
+}
+
+fails() { # CODE WORD command...
+    code=$1 word=$2
+    shift 2
+    run "$@"
+    [ "$status" -eq "$code" ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"$word"* ]]
+}
+
+@test "wrong use and wrong input are refused in one line, and nothing is published" {
+    fails 100 --model ptq-generate
+    fails 100 /nowhere/config.json ptq-generate --model /nowhere
+    fails 100 --ids ptq-generate --model "$model"
+    printf 'text\n' > "$work/p.txt"
+    fails 100 tokenizer.json ptq-generate --model "$model" --ids --prompts "$work/p.txt"
+    printf '\n\n' > "$work/none.txt"
+    fails 100 "no prompts" ptq-generate --model "$tale" --prompts "$work/none.txt"
+    printf '{"input_ids":[]}\n' > "$work/empty.jsonl"
+    fails 100 empty.jsonl:1 ptq-generate --model "$tale" --prompts "$work/empty.jsonl"
+    printf '{"input_ids":[1,2,999]}\n' > "$work/far.jsonl"
+    fails 100 999 ptq-generate --model "$model" --ids --prompts "$work/far.jsonl" --out "$work/out.jsonl"
+    [ ! -e "$work/out.jsonl" ]
+}
+
+@test "the same seed gives the same bytes from any number of threads, another seed others" {
+    for n in 1 3; do
+        ptq-generate --model "$tale" --count 6 --tokens 40 --batch 4 --top-p 0.9 --threads $n --out "$work/$n.jsonl" --quiet
+    done
+    cmp "$work/1.jsonl" "$work/3.jsonl"
+    [ "$(wc -l < "$work/1.jsonl")" -eq 6 ]
+    ptq-generate --model "$tale" --count 6 --tokens 40 --batch 4 --top-p 0.9 --quiet > "$work/stdout"
+    cmp "$work/1.jsonl" "$work/stdout"
+    ptq-generate --model "$tale" --count 6 --tokens 40 --batch 4 --top-p 0.9 --seed 2 --quiet > "$work/other"
+    run cmp "$work/1.jsonl" "$work/other"
+    [ "$status" -eq 1 ]
+}
+
+@test "prompts stand in front of what is written and are used in turn" {
+    printf 'Once upon a time\r\n\nThe dog' > "$work/p.txt"
+    ptq-generate --model "$tale" --prompts "$work/p.txt" --count 3 --tokens 8 --quiet > "$work/out"
+    [[ "$(sed -n 1p "$work/out")" == '{"text":"Once upon a time'* ]]
+    [[ "$(sed -n 2p "$work/out")" == '{"text":"The dog'* ]]
+    [[ "$(sed -n 3p "$work/out")" == '{"text":"Once upon a time'* ]]
+    printf '{"input_ids":[5,6,7,8]}\n' > "$work/p.jsonl"
+    run ptq-generate --model "$model" --ids --prompts "$work/p.jsonl" --prompt-tokens 2 --tokens 1 --quiet
+    [[ "$output" =~ ^\{\"input_ids\":\[5,6,[0-9]+\]\}$ ]]
+}
+
+@test "ptq-sample reads back what was written" {
+    ptq-generate --model "$tale" --count 4 --tokens 63 --ignore-eos --ids --out "$work/ids.jsonl" --quiet
+    ptq-sample --model "$tale" --data "$work/ids.jsonl" --tokens 256 --length 64 --out "$work/chunks" --quiet
+    ptq-generate --model "$tale" --count 4 --tokens 64 --ignore-eos --out "$work/text.jsonl" --quiet
+    ptq-sample --model "$tale" --data "$work/text.jsonl" --tokens 128 --length 32 --out "$work/chunks2" --quiet
+    [ -s "$work/chunks" ]
+    [ -s "$work/chunks2" ]
+}
