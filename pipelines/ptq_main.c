@@ -17,6 +17,7 @@ static const struct {
     { "run", "run the stages of a recipe: the whole job in one command" },
     { "import", "turn a GGUF file into a Hugging Face folder" },
     { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
+    { "generate", "let a model write text: calibration data of its own" },
     { "eval", "perplexity and KL divergence of a checkpoint" },
     { "inspect", "look into a stream, a problem, a checkpoint" },
     { "diff", "compare two streams or two checkpoints" },
