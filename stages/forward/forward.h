@@ -7,7 +7,8 @@
  * full-precision target. That doubles the arithmetic and the hidden states.
  * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
  * saw is what the model gets. With attention_weights each row also carries a weight from the attention that its token receives in the block
- * (forward_weights.h), times the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
+ * (forward_weights.h), times the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the
+ * checkpoint has them. */
 #ifndef PTQ_FORWARD_H
 #define PTQ_FORWARD_H
 
