@@ -73,6 +73,7 @@ test: all unit-tests
 # gcc warns about things that are not so when it instruments; the ordinary build and lint's clang have the warnings.
 check:
 	sh ops/lint
+	mkdir -p build/san/share && ln -sfn ../../.. build/san/share/ptqflow # recipes by name
 	$(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 demo: all
