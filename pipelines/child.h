@@ -26,6 +26,11 @@ struct child {
     char last[CHILD_LINE];  /* its fatal line without "NAME: fatal: "; until it says one, its last line of stderr */
     int fatal;              /* it said one */
     FILE *log;              /* copy of stderr; NULL: none */
+    int joined;             /* it has said a status line: its links stand */
+    int added;              /* started while the run was going on */
+    int leaving;            /* it was told to go while the run goes on */
+    int forgiven;           /* how it ended is no failure of the run */
+    char status_text[512];  /* last status line; "" */
     int exited;
     int code;               /* exit code; 111 when a signal ended it */
     int signal;             /* that ended it, else 0 */

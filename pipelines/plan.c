@@ -168,11 +168,16 @@ static int add_expanded(const struct recipe *r, struct plan_process *p, const ch
     return add_word(p, w.text, e);
 }
 
-static int is_ours(const char *program)
+static const char *base_name(const char *program)
 {
     const char *slash = strrchr(program, '/');
 
-    return strncmp(slash ? slash + 1 : program, "ptq-", 4) == 0;
+    return slash ? slash + 1 : program;
+}
+
+static int is_ours(const char *program)
+{
+    return strncmp(base_name(program), "ptq-", 4) == 0;
 }
 
 static int add_command(const struct recipe *r, const struct recipe_stage *st, struct plan_process *p, const char *sockets, int quiet,
@@ -291,13 +296,15 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
     p = mem_array(1, sizeof *p, e);
     if (!p)
         return NULL;
-    p->process = mem_array(total, sizeof *p->process, e);
+    p->room = total + PLAN_SPARE;
+    p->process = mem_array(p->room, sizeof *p->process, e);
     for (size_t i = 0; p->process && i < r->nstages; i++)
         for (size_t k = 0; k < r->stage[i].count; k++) {
             const struct recipe_stage *st = &r->stage[i];
             struct plan_process *one = &p->process[p->count++];
 
             one->stage = i;
+            one->pool = strcmp(base_name(st->word[0]), "ptq-solve") == 0;
             one->label = st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
             if (one->label && add_command(r, st, one, sockets, quiet, e) == 0)
                 continue;
@@ -310,19 +317,87 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
     return p;
 }
 
+static int is_option(const char *word)
+{
+    return strncmp(word, "--", 2) == 0 && word[2];
+}
+
+static int same_option(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+
+    return is_option(a) && is_option(b) && n == strcspn(b, "=") && memcmp(a, b, n) == 0;
+}
+
+static int keeps(const char *option, int same, size_t nwords, const char *const *word)
+{
+    for (size_t i = 1; i < nwords; i++)
+        if (same_option(option, word[i]))
+            return 0;
+    return same || same_option(option, "--in") || same_option(option, "--out");
+}
+
+/* What stays of the old command, then the words of the new one. */
+static int add_changed(struct plan_process *p, const struct plan_process *like, size_t nwords, const char *const *word, const char *sockets,
+                       struct err *e)
+{
+    const char *program = nwords ? word[0] : like->argv[0];
+    int same = strcmp(base_name(program), base_name(like->argv[0])) == 0, keep = 0;
+
+    if (add_word(p, mem_text(program, e), e) != 0)
+        return -1;
+    for (size_t i = 1; i < like->argc; i++) {
+        int first = is_option(like->argv[i]), value = i > 1 && is_option(like->argv[i - 1]) && !strchr(like->argv[i - 1], '=');
+
+        keep = first ? keeps(like->argv[i], same, nwords, word) : value ? keep : same;
+        if (keep && add_word(p, mem_text(like->argv[i], e), e) != 0)
+            return -1;
+    }
+    for (size_t i = 1; i < nwords; i++)
+        if (is_option(word[i]) && word[i][strlen(word[i]) - 1] == '=')
+            continue; /* it only takes the old one away */
+        else if (endpoint_mark(word[i]) ? add_endpoint(p, word[i], sockets, e) : add_word(p, mem_text(word[i], e), e))
+            return -1;
+    return 0;
+}
+
+static void process_release(struct plan_process *p)
+{
+    for (size_t k = 0; k < p->argc; k++)
+        free(p->argv[k]);
+    free(p->argv);
+    free(p->label);
+    free(p->program);
+}
+
+int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords, const char *const *word, const char *sockets, struct err *e)
+{
+    const struct plan_process *old = &p->process[like];
+    struct plan_process one = { .stage = old->stage, .pool = old->pool };
+    size_t number = 1;
+
+    if (p->count == p->room)
+        return err_set(e, ERR_USE, "%d processes have been added to this run, which is all it can take", PLAN_SPARE);
+    for (size_t i = 0; i < p->count; i++)
+        number += p->process[i].stage == old->stage;
+    one.label = mem_printf(e, "%s.%zu", r->stage[old->stage].name, number);
+    if (!one.label || add_changed(&one, old, nwords, word, sockets, e) != 0 || !(one.program = plan_find_program(one.argv[0], e))) {
+        process_release(&one);
+        return -1;
+    }
+    one.ours = is_ours(one.argv[0]);
+    p->process[p->count] = one;
+    return (int)p->count++;
+}
+
 void plan_destroy(struct plan **pp)
 {
     struct plan *p = *pp;
 
     if (!p)
         return;
-    for (size_t i = 0; i < p->count; i++) {
-        for (size_t k = 0; k < p->process[i].argc; k++)
-            free(p->process[i].argv[k]);
-        free(p->process[i].argv);
-        free(p->process[i].label);
-        free(p->process[i].program);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        process_release(&p->process[i]);
     free(p->process);
     free(p);
     *pp = NULL;

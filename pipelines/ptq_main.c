@@ -8,6 +8,7 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
+#include "ctl.h"
 #include "plan.h"
 #include "run.h"
 
@@ -15,6 +16,8 @@ static const struct {
     const char *name, *about;
 } commands[] = {
     { "run", "run the stages of a recipe: the whole job in one command" },
+    { "ctl", "look at a run that is going on; exchange its solvers; stop it" },
+    { "top", "the stages of a run, refreshed every second" },
     { "import", "turn a GGUF file into a Hugging Face folder" },
     { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
     { "generate", "let a model write text: calibration data of its own" },
@@ -69,6 +72,8 @@ int main(int argc, char **argv)
         return printf("ptq %s\n", PTQ_VERSION) < 0;
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
+        return ctl_main(argc - 1, argv + 1);
     log_init("ptq", LOG_NORMAL);
     run_command(argv + 1, &e);
     log_fatal(&e);

@@ -218,6 +218,11 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
     if (!plan || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
     s.plan = plan;
+    s.recipe = r;
+    s.run_dir = sockets;
+    s.out = out;
+    if (!o->quiet)
+        log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
     watch_init(&s.watch, known ? &c : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../common/base/clock.h"
+#include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 
@@ -28,7 +29,7 @@ struct loop {
     int failing;        /* a stage said a fatal line, or ended badly */
     double failed_at;   /* when a stage ended badly; 0: none has */
     double stop_at;     /* when SIGTERM went out because of it */
-    size_t ended;
+    int published;      /* OUT/.ptqflow/control is there */
     size_t blamed;      /* processes that had ended when the others were told to stop */
 };
 
@@ -63,13 +64,17 @@ static void on_status(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
 
+    c->joined = 1;
+    snprintf(c->status_text, sizeof c->status_text, "%s", text);
     watch_status(&l->s->watch, (size_t)(c - l->s->child), text);
 }
 
+/* A second SIGTERM would cut short one that is leaving. */
 static void signal_all(struct loop *l, int number)
 {
     for (size_t i = 0; i < l->s->plan->count; i++)
-        child_signal(&l->s->child[i], number);
+        if (number != SIGTERM || !l->s->child[i].leaving)
+            child_signal(&l->s->child[i], number);
 }
 
 static void stop_all(struct loop *l)
@@ -78,29 +83,50 @@ static void stop_all(struct loop *l)
         return;
     l->stopping = 1;
     l->stop_at = clock_wall();
-    l->blamed = l->ended;
+    l->blamed = l->s->ended;
+    l->s->stop_asked++;
+    crew_stop(l->s);
     signal_all(l, SIGTERM);
 }
 
 /* What a stage left running goes with it: its group is killed while the dead leader still holds the number. */
+static int reap_one(struct loop *l, struct child *c)
+{
+    siginfo_t info = { .si_pid = 0 };
+    struct rusage usage;
+    int status;
+
+    if (c->exited || c->pid <= 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+        return 0;
+    child_signal(c, SIGKILL);
+    if (wait4(c->pid, &status, 0, &usage) != c->pid)
+        return 0;
+    child_ended(c, status, &usage, l->s->ended++);
+    child_read(&c->err, on_stderr, l, c);
+    child_read(&c->status, on_status, l, c);
+    return 1;
+}
+
+/* Those that nobody can do without come first: when one of them fails it is the cause, and no crew is mended any more. */
 static void reap(struct loop *l)
 {
-    for (size_t i = 0; i < l->s->plan->count; i++) {
-        struct child *c = &l->s->child[i];
-        siginfo_t info = { .si_pid = 0 };
-        struct rusage usage;
-        int status;
+    struct supervise *s = l->s;
 
-        if (c->exited || c->pid <= 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-            continue;
-        child_signal(c, SIGKILL);
-        if (wait4(c->pid, &status, 0, &usage) != c->pid)
-            continue;
-        child_ended(c, status, &usage, l->ended++);
-        if (c->code != 0 && l->failed_at <= 0)
-            l->failed_at = c->ended;
-        l->failing = l->failing || c->code != 0;
-    }
+    for (int pool = 0; pool < 2; pool++)
+        for (size_t i = 0; i < s->plan->count; i++) {
+            struct child *c = &s->child[i];
+
+            if (s->plan->process[i].pool != pool || !reap_one(l, c) || c->code == 0)
+                continue;
+            if (l->failed_at <= 0 && !l->stopping && crew_excuse(s, i)) {
+                c->forgiven = 1;
+                l->failing = 0;
+                continue;
+            }
+            if (l->failed_at <= 0)
+                l->failed_at = c->ended;
+            l->failing = 1;
+        }
 }
 
 static void on_signals(struct loop *l)
@@ -140,14 +166,15 @@ static int blocked_signals(sigset_t *old, struct err *e)
 /* Waits for anything to happen, at most a tick, and deals with it. */
 static int turn(struct loop *l, struct pollfd *p, struct err *e)
 {
-    size_t n = l->s->plan->count;
+    size_t n = l->s->plan->count, all = 1 + 2 * n;
 
     p[0] = (struct pollfd){ .fd = l->sigfd, .events = POLLIN };
     for (size_t i = 0; i < n; i++) {
         p[1 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].err.fd, .events = POLLIN };
         p[2 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].status.fd, .events = POLLIN };
     }
-    if (poll(p, 1 + 2 * n, TICK_MS) < 0 && errno != EINTR)
+    control_poll(l->s->control, p + all);
+    if (poll(p, all + CONTROL_FDS, TICK_MS) < 0 && errno != EINTR)
         return err_sys(e, "cannot wait for the stages");
     for (size_t i = 0; i < n; i++) {
         struct child *c = &l->s->child[i];
@@ -158,7 +185,35 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
             child_read(&c->status, on_status, l, c);
     }
     on_signals(l);
+    control_serve(l->s->control, p + all, crew_request, l->s);
+    if (l->s->stop_asked && !l->stopping)
+        stop_all(l);
+    crew_tick(l->s);
+    crew_dismiss(l->s);
     return 0;
+}
+
+/* OUT/.ptqflow/control leads to the socket, as soon as a stage has made the folder. */
+static void publish(struct loop *l)
+{
+    const struct supervise *s = l->s;
+    char *dir = !l->published && s->out ? mem_printf(NULL, "%s/.ptqflow", s->out) : NULL;
+    char *at = dir ? mem_printf(NULL, "%s/" CONTROL_NAME, dir) : NULL, *to = at ? mem_printf(NULL, "%s/" CONTROL_NAME, s->run_dir) : NULL;
+
+    if (to && fs_is_dir(dir) && (unlink(at) == 0 || errno == ENOENT))
+        l->published = symlink(to, at) == 0;
+    free(to);
+    free(at);
+    free(dir);
+}
+
+static void withdraw(const struct loop *l)
+{
+    char *at = l->published ? mem_printf(NULL, "%s/.ptqflow/" CONTROL_NAME, l->s->out) : NULL;
+
+    if (at)
+        unlink(at);
+    free(at);
 }
 
 static void deadlines(struct loop *l)
@@ -195,7 +250,7 @@ static const struct child *culprit(const struct loop *l)
     for (size_t i = 0; i < l->s->plan->count; i++) {
         const struct child *c = &l->s->child[i];
 
-        if (c->code == 0 || (l->stopping && c->turn >= l->blamed))
+        if (c->code == 0 || c->forgiven || (l->stopping && c->turn >= l->blamed))
             continue;
         if (!worst || guilt(c) > guilt(worst) || (guilt(c) == guilt(worst) && c->turn < worst->turn))
             worst = c;
@@ -209,11 +264,11 @@ static int verdict(const struct loop *l, struct err *e)
     int all_done = 1;
 
     for (size_t i = 0; i < l->s->plan->count; i++)
-        all_done = all_done && l->s->child[i].code == 0;
+        all_done = all_done && (l->s->child[i].code == 0 || l->s->child[i].forgiven);
     if (all_done)
         return 0;
     if (!c)
-        return err_set(e, ERR_SYS, "stopped by a signal before the run was complete");
+        return err_set(e, ERR_SYS, "stopped by %s before the run was complete", l->asked ? "a signal" : "ptq ctl");
     if (c->signal)
         return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s", c->plan->label, c->signal,
                        strsignal(c->signal), c->signal == SIGKILL ? ": by someone, or because memory ran out" : "",
@@ -232,12 +287,13 @@ static int start_all(struct loop *l, struct err *e)
 
 static int follow(struct loop *l, struct err *e)
 {
-    struct pollfd *p = mem_array(1 + 2 * l->s->plan->count, sizeof *p, e);
+    struct pollfd *p = mem_array(1 + 2 * l->s->plan->room + CONTROL_FDS, sizeof *p, e);
     int rc = p ? 0 : -1;
 
-    while (rc == 0 && l->ended < l->s->plan->count) {
+    while (rc == 0 && l->s->ended < l->s->plan->count) {
         rc = turn(l, p, e);
         deadlines(l);
+        publish(l);
         if (!l->s->quiet && !l->stopping)
             watch_draw(&l->s->watch);
     }
@@ -255,7 +311,7 @@ int supervise_run(struct supervise *s, struct err *e)
     sigset_t old;
     int rc = -1;
 
-    s->child = mem_array(s->plan->count, sizeof *s->child, e);
+    s->child = mem_array(s->plan->room, sizeof *s->child, e);
     if (!s->child)
         return -1;
     for (size_t i = 0; i < s->plan->count; i++)
@@ -263,10 +319,12 @@ int supervise_run(struct supervise *s, struct err *e)
     l.sigfd = blocked_signals(&old, e);
     if (l.sigfd < 0)
         return -1;
-    if (start_all(&l, e) == 0 && follow(&l, e) == 0)
+    if ((s->control = control_open(s->run_dir, e)) && start_all(&l, e) == 0 && follow(&l, e) == 0)
         rc = verdict(&l, e);
     signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;
+    withdraw(&l);
+    control_close(&s->control);
     close(l.sigfd);
     sigprocmask(SIG_SETMASK, &old, NULL);
     return rc;

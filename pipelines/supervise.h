@@ -5,15 +5,24 @@
 #include <stddef.h>
 #include "../common/base/err.h"
 #include "child.h"
+#include "control.h"
+#include "crew.h"
 #include "plan.h"
 #include "watch.h"
 
 struct supervise {
-    const struct plan *plan;
+    struct plan *plan;      /* grows when processes are added */
+    const struct recipe *recipe;
+    const char *run_dir;    /* folder of the sockets: the control socket is made here */
+    const char *out;        /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
     const char *log_dir;    /* NULL: no copies of stderr */
     int quiet;              /* no progress */
     struct watch watch;     /* watch_init() is the caller's */
-    struct child *child;    /* [plan->count], owned: see supervise_release */
+    struct child *child;    /* [plan->room], the first plan->count in use; owned: see supervise_release */
+    struct control *control;
+    struct crew crew;
+    size_t ended;           /* processes */
+    int stop_asked;         /* through the control socket, or by signal */
     double seconds;         /* wall */
 };
 

@@ -114,6 +114,27 @@ static struct peer *again_taker(const struct sock *s, const struct box *b)
     return NULL;
 }
 
+/* Says once that what a lost peer left finds no taker (under mu). */
+static void again_explain(struct sock *s)
+{
+    const struct box *stuck = NULL;
+
+    for (size_t i = 0; i < s->again.count && !stuck; i++) {
+        stuck = s->again.at[s->again.head + i];
+        for (size_t k = 0; stuck && k < s->npeers; k++)
+            if (s->peer[k]->state == PEER_READY && peer_accepts(s->peer[k], stuck->key))
+                stuck = NULL;
+    }
+    if (!stuck)
+        s->again_at = 0;
+    else if (s->again_at == 0)
+        s->again_at = s->now;
+    if (stuck && s->again_at > 0 && s->now - s->again_at > PATIENCE_S) {
+        log_warn("%s waits at %s: no %s present accepts it", stuck->m->id, s->l.address, s->l.peer_role ? s->l.peer_role : "peer");
+        s->again_at = -1;
+    }
+}
+
 void again_deal(struct sock *s)
 {
     struct err e = { 0 };
@@ -138,6 +159,7 @@ void again_deal(struct sock *s)
         p->out_bytes += b->bytes;
         s->turn = p->number + 1;
     }
+    again_explain(s);
     pthread_mutex_unlock(&s->mu);
 }
 

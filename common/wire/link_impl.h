@@ -10,6 +10,7 @@
 #include "link_zmq.h"
 
 #define LINK_PEER_ANY SIZE_MAX
+#define PATIENCE_S 5.0   /* of a sender; then it says on whom it waits */
 
 struct link;
 struct link_ops {
@@ -110,6 +111,7 @@ struct sock {
     double now, probe_until;
     double hello_at;            /* connector: when to say hello (again); 0: answered */
     struct queue again;         /* elastic: left over by a lost peer (under mu) */
+    double again_at;            /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
 
     pthread_mutex_t mu;         /* all below */
     struct peer **peer;

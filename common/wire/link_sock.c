@@ -14,7 +14,6 @@
 #include "link_impl.h"
 
 #define DRAIN_S 5.0      /* how long a stage that is asked to stop still waits for credit or acknowledgement */
-#define PATIENCE_S 5.0   /* then it says on whom it waits */
 
 struct box *box_create(struct msg *m, struct err *e)
 {

@@ -180,6 +180,52 @@ static void plans(void **state)
     recipe_destroy(&r);
 }
 
+static void check_argv(const struct plan_process *p, const char *const *want)
+{
+    size_t n = 0;
+
+    for (; want[n]; n++) {
+        assert_true(n < p->argc);
+        assert_string_equal(p->argv[n], want[n]);
+    }
+    assert_int_equal(p->argc, n);
+    assert_null(p->argv[n]);
+}
+
+static void added(void **state)
+{
+    static const char *const changed[] = { "true", "--bits", "3", "--only=a.*", "--damp=", "--x" };
+    static const char *const argv_changed[] = { "true", "--in", "ipc:///r/p", "--group", "-1", "--quiet", "--bits", "3", "--only=a.*", "--x", NULL };
+    static const char *const other[] = { "false", "--out", "%q" };
+    static const char *const argv_other[] = { "false", "--in", "ipc:///r/p", "--out", "ipc:///r/q", NULL };
+    static const char *const missing[] = { "no-such-command-anywhere" }, *const bad[] = { "true", "@%a/b" };
+    struct recipe *r = accept("a: true @%p\nb: true --in %p --bits 4 --only b --group -1 --only c --damp 1 --quiet\n");
+    struct err e = { 0 };
+    struct plan *p = plan_create(r, "/r", 0, &e);
+    const struct plan_process *first;
+
+    (void)state;
+    assert_non_null(p);
+    first = &p->process[1];
+    assert_int_equal(plan_add(p, r, 1, 1, missing, "/r", &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_int_equal(plan_add(p, r, 1, 2, bad, "/r", &e), -1);
+    assert_int_equal(p->count, 2);
+    assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), 2);
+    check_argv(&p->process[2], (const char *const *)first->argv);
+    assert_string_equal(p->process[2].label, "b.2");
+    assert_int_equal(plan_add(p, r, 2, 6, changed, "/r", &e), 3);
+    check_argv(&p->process[3], argv_changed);
+    assert_int_equal(plan_add(p, r, 3, 3, other, "/r", &e), 4);
+    check_argv(&p->process[4], argv_other);
+    for (int i = 5; i < 2 + PLAN_SPARE; i++)
+        assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), i);
+    assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), -1);
+    assert_ptr_equal(first, &p->process[1]);
+    plan_destroy(&p);
+    recipe_destroy(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +233,7 @@ int main(void)
         cmocka_unit_test(bad_values), cmocka_unit_test(options_drop_out),
         cmocka_unit_test(bad_plans),
         cmocka_unit_test(plans),
+        cmocka_unit_test(added),
     };
 
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);

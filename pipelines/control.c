@@ -1,0 +1,173 @@
+/* control - listening, lines in, lines out. What requests mean is crew.c's business. */
+#include "control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../common/base/mem.h"
+
+#define LINE_BYTES 65536
+
+struct client {
+    int fd;             /* -1: free */
+    uint64_t number;
+    size_t n;
+    char *text;         /* LINE_BYTES, while fd >= 0 */
+};
+
+struct control {
+    int fd;
+    uint64_t clients;   /* so far */
+    char path[sizeof ((struct sockaddr_un *)0)->sun_path];
+    struct client client[CONTROL_CLIENTS];
+};
+
+static void client_close(struct client *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    free(c->text);
+    *c = (struct client){ .fd = -1 };
+}
+
+struct control *control_open(const char *dir, struct err *e)
+{
+    struct control *c = mem_array(1, sizeof *c, e);
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+    if (!c)
+        return NULL;
+    c->fd = -1;
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+        c->client[i].fd = -1;
+    if ((size_t)snprintf(a.sun_path, sizeof a.sun_path, "%s/" CONTROL_NAME, dir) >= sizeof a.sun_path) {
+        err_set(e, ERR_USE, "socket path '%s/" CONTROL_NAME "' is too long: set XDG_RUNTIME_DIR to a shorter folder", dir);
+        goto bad;
+    }
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(c->fd, CONTROL_CLIENTS) < 0) {
+        err_sys(e, "cannot listen at '%s'", a.sun_path);
+        goto bad;
+    }
+    memcpy(c->path, a.sun_path, sizeof c->path);
+    return c;
+bad:
+    control_close(&c);
+    return NULL;
+}
+
+void control_close(struct control **cp)
+{
+    struct control *c = *cp;
+
+    if (!c)
+        return;
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+        client_close(&c->client[i]);
+    if (c->fd >= 0)
+        close(c->fd);
+    if (*c->path)
+        unlink(c->path);
+    free(c);
+    *cp = NULL;
+}
+
+void control_poll(const struct control *c, struct pollfd *p)
+{
+    p[0] = (struct pollfd){ .fd = c->fd, .events = POLLIN };
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+        p[1 + i] = (struct pollfd){ .fd = c->client[i].fd, .events = POLLIN };
+}
+
+/* One more than there is room for is turned away: its connection closes. */
+static void client_accept(struct control *c)
+{
+    int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    for (size_t i = 0; fd >= 0 && i < CONTROL_CLIENTS; i++) {
+        struct client *x = &c->client[i];
+
+        if (x->fd >= 0 || !(x->text = mem_array(LINE_BYTES, 1, NULL)))
+            continue;
+        x->fd = fd;
+        x->number = ++c->clients;
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void request_take(struct control *c, uint64_t client, const char *text, size_t n, control_handle handle, void *ctx)
+{
+    struct err e = { 0 };
+    struct json *j = json_parse(text, n, "request", &e), *answer;
+
+    if (j) {
+        handle(ctx, client, j);
+        json_destroy(&j);
+        return;
+    }
+    answer = json_object();
+    if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", e.text) || json_set_int(answer, "code", ERR_USE))
+        json_destroy(&answer);
+    control_say(c, client, &answer);
+}
+
+static void client_read(struct control *c, struct client *x, control_handle handle, void *ctx)
+{
+    ssize_t got = read(x->fd, x->text + x->n, LINE_BYTES - x->n);
+    uint64_t number = x->number;
+    char *end;
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        client_close(x);
+        return;
+    }
+    x->n += (size_t)got;
+    while (x->number == number && (end = memchr(x->text, '\n', x->n))) {
+        size_t used = (size_t)(end - x->text) + 1;
+
+        request_take(c, number, x->text, used - 1, handle, ctx);
+        if (x->number != number)
+            return;
+        x->n -= used;
+        memmove(x->text, x->text + used, x->n);
+    }
+    if (x->n == LINE_BYTES)
+        client_close(x);
+}
+
+void control_serve(struct control *c, const struct pollfd *p, control_handle handle, void *ctx)
+{
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+        if (p[1 + i].revents && c->client[i].fd == p[1 + i].fd)
+            client_read(c, &c->client[i], handle, ctx);
+    if (p[0].revents)
+        client_accept(c);
+}
+
+void control_say(struct control *c, uint64_t client, struct json **line)
+{
+    char *text = *line ? json_print(*line, 0, NULL) : NULL;
+    size_t n = text ? strlen(text) : 0;
+
+    json_destroy(line);
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *x = &c->client[i];
+
+        if (x->fd < 0 || x->number != client)
+            continue;
+        if (text)
+            text[n] = '\n'; /* in place of its end */
+        if (!text || send(x->fd, text, n + 1, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n + 1)
+            client_close(x);
+    }
+    free(text);
+}

@@ -1,0 +1,31 @@
+/* control - the socket through which a run is asked and told things while it goes on.
+ *
+ * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send JSON objects, one a line. Requests:
+ * {"cmd":"status"}, {"cmd":"scale","stage":S,"count":N}, {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}. Answers: any
+ * number of {"event":TEXT}, then one with "ok": true, or false with "error" and "code" (an exit code). */
+#ifndef PTQ_CONTROL_H
+#define PTQ_CONTROL_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "../common/base/err.h"
+#include "../common/base/json.h"
+
+#define CONTROL_CLIENTS 16
+#define CONTROL_FDS (1 + CONTROL_CLIENTS)
+#define CONTROL_NAME "control"
+
+struct control;
+typedef void (*control_handle)(void *ctx, uint64_t client, const struct json *request);
+
+struct control *control_open(const char *dir, struct err *e);
+/* Fills CONTROL_FDS entries; -1 in those that are free. */
+void control_poll(const struct control *c, struct pollfd *p);
+/* Deals with what poll() found; calls handle for each request. */
+void control_serve(struct control *c, const struct pollfd *p, control_handle handle, void *ctx);
+/* Sends a line and frees it. A client that has gone, or does not read, is forgotten. */
+void control_say(struct control *c, uint64_t client, struct json **line);
+void control_close(struct control **c);
+
+#endif

@@ -1,0 +1,384 @@
+/* ctl - finding the run, one request, its answers. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../common/base/err.h"
+#include "../common/base/fs.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+#include "control.h"
+
+#define ANSWER_BYTES ((size_t)16 << 20)
+#define REFRESH_MS 1000
+
+struct ctl {
+    const char *out, *run;
+    int json, fd;
+    FILE *from;             /* answers, line by line */
+};
+
+static void usage(FILE *f)
+{
+    fputs("usage: ptq ctl [--out OUT | --run DIR] [--json] COMMAND\n"
+          "       ptq top [--out OUT | --run DIR]\n"
+          "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
+          "  status              its processes: state, CPU, memory, where they are\n"
+          "  top                 the same, refreshed every second on a terminal until the run ends\n"
+          "  scale STAGE N       have N processes of a stage of solvers\n"
+          "  swap STAGE COMMAND  start these in place of the stage's processes; when they have joined, the old\n"
+          "                      ones finish what they have in hand and leave; options that COMMAND does not\n"
+          "                      give stay as they were, '--name=' takes one away\n"
+          "  stop                end the run: stages finish what they have in hand\n\n"
+          "  --out OUT           the run that writes to OUT; without --out and --run: the only one going on\n"
+          "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
+          "  --json              print answers as JSON, one a line\n\n"
+          "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
+          "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
+          "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of what failed.\n", f);
+}
+
+static int dial(const char *path)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    char real[PATH_MAX];
+    int fd;
+
+    if (!realpath(path, real))
+        return -1;
+    if (strlen(real) >= sizeof a.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(a.sun_path, real, strlen(real) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int dial_named(const struct ctl *c, struct err *e)
+{
+    char *path = c->run ? mem_printf(e, "%s/" CONTROL_NAME, c->run) : mem_printf(e, "%s/.ptqflow/" CONTROL_NAME, c->out);
+    int fd = path ? dial(path) : -1;
+
+    if (path && fd < 0)
+        err_set(e, ERR_USE, "no run is going on %s '%s' (%s: %s)", c->run ? "in" : "that writes to", c->run ? c->run : c->out, path,
+                strerror(errno));
+    free(path);
+    return fd;
+}
+
+/* The only run that answers among those of this user. */
+static int dial_only(struct err *e)
+{
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    char **names = NULL;
+    size_t count = 0, runs = 0;
+    int fd = -1;
+
+    base = base && *base && fs_is_dir(base) ? base : "/tmp";
+    if (fs_list(base, &names, &count, e) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        char *path = strncmp(names[i], "ptq-", 4) == 0 ? mem_printf(e, "%s/%s/" CONTROL_NAME, base, names[i]) : NULL;
+        int one = path ? dial(path) : -1;
+
+        free(path);
+        if (one < 0)
+            continue;
+        if (runs++)
+            close(one);
+        else
+            fd = one;
+    }
+    fs_names_free(&names, count);
+    if (runs == 1)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return runs ? err_set(e, ERR_USE, "%zu runs are going on: say which with --out OUT or --run DIR", runs)
+                : err_set(e, ERR_USE, "no run is going on in %s", base);
+}
+
+static int ask(struct ctl *c, struct json **request, struct err *e)
+{
+    char *text = *request ? json_print(*request, 0, e) : NULL, *line = text ? mem_printf(e, "%s\n", text) : NULL;
+    int rc = -1;
+
+    json_destroy(request);
+    if (!line)
+        err_set(e, ERR_SYS, "no memory for the request");
+    else if (send(c->fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line))
+        rc = 0;
+    else
+        err_sys(e, "cannot ask the run");
+    free(line);
+    free(text);
+    return rc;
+}
+
+/* The next line; NULL when there is none. */
+static struct json *answer(struct ctl *c, struct err *e)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n = getline(&line, &room, c->from);
+    struct json *j = NULL;
+
+    if (n > 0 && (size_t)n <= ANSWER_BYTES)
+        j = json_parse(line, (size_t)n, "answer", e);
+    else
+        err_set(e, ERR_SYS, "the run has ended, or turned us away, before it answered");
+    if (j && c->json && fputs(line, stdout) < 0)
+        json_destroy(&j);
+    free(line);
+    return j;
+}
+
+/* Events, then the answer itself, which must be "ok". */
+static struct json *conclude(struct ctl *c, struct err *e)
+{
+    struct json *j;
+    const char *text;
+    int64_t code = ERR_SYS;
+    int ok;
+
+    while ((j = answer(c, e)) && (text = json_as_text(json_get(j, "event")))) {
+        if (!c->json)
+            printf("%s\n", text);
+        fflush(stdout);
+        json_destroy(&j);
+    }
+    if (!j)
+        return NULL;
+    if (json_opt_bool(j, "ok", 0, &ok, "answer", e) == 0 && ok)
+        return j;
+    text = json_as_text(json_get(j, "error"));
+    json_as_int(json_get(j, "code"), &code);
+    err_set(e, code == ERR_DATA ? ERR_DATA : code == ERR_USE ? ERR_USE : ERR_SYS, "%s", text ? text : "refused without a reason");
+    json_destroy(&j);
+    return NULL;
+}
+
+static struct json *request_new(const char *cmd)
+{
+    struct json *j = json_object();
+
+    if (json_set_text(j, "cmd", cmd) != 0)
+        json_destroy(&j);
+    return j;
+}
+
+static struct json *status_ask(struct ctl *c, struct err *e)
+{
+    struct json *request = request_new("status");
+
+    return ask(c, &request, e) == 0 ? conclude(c, e) : NULL;
+}
+
+static int status(struct ctl *c, struct err *e)
+{
+    struct json *now = status_ask(c, e);
+    int rc = now ? 0 : -1;
+
+    if (now && !c->json)
+        ctl_table(stdout, now, NULL);
+    json_destroy(&now);
+    return rc;
+}
+
+/* Refreshes until the run ends, which is no error. */
+static int top(struct ctl *c, struct err *e)
+{
+    struct json *before = NULL, *now;
+
+    if (!isatty(1))
+        return status(c, e);
+    while ((now = status_ask(c, e))) {
+        fputs("\033[H\033[J", stdout);
+        ctl_table(stdout, now, before);
+        fflush(stdout);
+        json_destroy(&before);
+        before = now;
+        poll(NULL, 0, REFRESH_MS);
+    }
+    if (!before)
+        return -1;
+    json_destroy(&before);
+    puts("the run has ended");
+    return 0;
+}
+
+/* Words of a command line as a shell would cut it, with '...' and "..." but without expansions. Pushes them to list. */
+static int words_push(struct json *list, const char *s, struct err *e)
+{
+    char *word = mem_array(strlen(s) + 1, 1, e);
+    int rc = word ? 0 : -1;
+
+    while (rc == 0 && *(s += strspn(s, " \t\n"))) {
+        char quote = 0;
+        size_t n = 0;
+
+        for (; *s && (quote || !strchr(" \t\n", *s)); s++) {
+            if (quote ? *s == quote : *s == '\'' || *s == '"')
+                quote = quote ? 0 : *s;
+            else
+                word[n++] = *s;
+        }
+        if (quote)
+            rc = err_set(e, ERR_USE, "the command has a quote %c that does not close", quote);
+        else if (json_push(list, json_text_n(word, n)) != 0)
+            rc = err_set(e, ERR_SYS, "no memory for the request");
+    }
+    free(word);
+    return rc;
+}
+
+static struct json *swap_request(int argc, char **argv, struct err *e)
+{
+    struct json *j = request_new("swap"), *list = json_array();
+    int bad = json_set_text(j, "stage", argv[1]), rc = 0;
+
+    if (argc == 3)
+        rc = words_push(list, argv[2], e);
+    else
+        for (int i = 2; i < argc && !bad; i++)
+            bad = json_push(list, json_text(argv[i]));
+    bad = json_set(j, "command", list) || bad;
+    if (bad && rc == 0)
+        err_set(e, ERR_SYS, "no memory for the request");
+    if (bad || rc)
+        json_destroy(&j);
+    return j;
+}
+
+static struct json *scale_request(char **argv, struct err *e)
+{
+    struct json *j;
+    char *end;
+    long n = strtol(argv[2], &end, 10);
+
+    if (!*argv[2] || *end || n < 1 || n > 1024) {
+        err_set(e, ERR_USE, "scale: '%.40s' is not a number from 1 to 1024", argv[2]);
+        return NULL;
+    }
+    j = request_new("scale");
+    if (json_set_text(j, "stage", argv[1]) || json_set_int(j, "count", n)) {
+        err_set(e, ERR_SYS, "no memory for the request");
+        json_destroy(&j);
+    }
+    return j;
+}
+
+static int change(struct ctl *c, struct json **request, struct err *e)
+{
+    struct json *j = *request && ask(c, request, e) == 0 ? conclude(c, e) : NULL;
+    const char *text = json_as_text(json_get(j, "text"));
+    int rc = j ? 0 : -1;
+
+    if (text && !c->json)
+        printf("%s\n", text);
+    json_destroy(&j);
+    return rc;
+}
+
+static int check(int argc, char **argv, struct err *e)
+{
+    static const struct { const char *name, *rest; int least, most; } commands[] = {
+        { "status", "", 1, 1 }, { "top", "", 1, 1 }, { "stop", "", 1, 1 }, { "scale", " STAGE N", 3, 3 }, { "swap", " STAGE COMMAND", 3, INT_MAX },
+    };
+
+    if (argc < 1)
+        return err_set(e, ERR_USE, "what is to be done? (status, top, scale, swap, stop)");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return argc >= commands[i].least && argc <= commands[i].most
+                       ? 0 : err_set(e, ERR_USE, "'%s' goes like this: ptq ctl %s%s", argv[0], argv[0], commands[i].rest);
+    return err_set(e, ERR_USE, "unknown command '%.40s' (status, top, scale, swap, stop)", argv[0]);
+}
+
+static int command(struct ctl *c, int argc, char **argv, struct err *e)
+{
+    struct json *request = NULL;
+
+    if (strcmp(argv[0], "status") == 0)
+        return status(c, e);
+    if (strcmp(argv[0], "top") == 0)
+        return top(c, e);
+    if (strcmp(argv[0], "scale") == 0)
+        request = scale_request(argv, e);
+    else if (strcmp(argv[0], "swap") == 0)
+        request = swap_request(argc, argv, e);
+    else
+        request = request_new("stop");
+    return change(c, &request, e);
+}
+
+/* Options before the command; returns how many words they are, -1 on misuse, 0 words and help set when asked. */
+static int options(struct ctl *c, int *help, int argc, char **argv, struct err *e)
+{
+    int i = 1;
+
+    for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+        const char **value = strcmp(argv[i], "--out") == 0 ? &c->out : strcmp(argv[i], "--run") == 0 ? &c->run : NULL;
+
+        if (strcmp(argv[i], "--help") == 0)
+            *help = 1;
+        else if (strcmp(argv[i], "--json") == 0)
+            c->json = 1;
+        else if (!value)
+            return err_set(e, ERR_USE, "unknown option '%.40s' (--out, --run, --json, --help)", argv[i]);
+        else if (i + 1 == argc || *value)
+            return err_set(e, ERR_USE, "option '%s' %s", argv[i], *value ? "is given twice" : "needs a value");
+        else
+            *value = argv[++i];
+    }
+    return c->out && c->run ? err_set(e, ERR_USE, "give --out or --run, not both") : i;
+}
+
+int ctl_main(int argc, char **argv)
+{
+    char name[] = "top", *only_top[] = { name, NULL };
+    struct ctl c = { .fd = -1 };
+    struct err e = { 0 };
+    int help = 0, rc = -1, n;
+
+    log_init("ctl", LOG_NORMAL);
+    n = options(&c, &help, argc, argv, &e);
+    if (n < 0)
+        goto out;
+    if (help) {
+        usage(stdout);
+        return fflush(stdout) == 0 ? 0 : ERR_SYS;
+    }
+    argc -= n;
+    argv += n;
+    if (argc == 0 && strcmp(argv[-n], "top") == 0) {
+        argc = 1;
+        argv = only_top;
+    }
+    if (check(argc, argv, &e) != 0 || (c.fd = c.out || c.run ? dial_named(&c, &e) : dial_only(&e)) < 0)
+        goto out;
+    if (!(c.from = fdopen(c.fd, "r")))
+        err_sys(&e, "cannot read from the run");
+    else
+        rc = command(&c, argc, argv, &e);
+out:
+    if (rc != 0)
+        log_fatal(&e);
+    if (c.from)
+        fclose(c.from);
+    else if (c.fd >= 0)
+        close(c.fd);
+    return rc == 0 && fflush(stdout) == 0 ? 0 : err_exit(&e);
+}
