@@ -42,6 +42,16 @@ sums() { # DIR: of everything but the folder of what varies
     diff <(sums one) <(sums solvers)
 }
 
+@test "rows weighed by attention: other bytes, the same from one worker and three, and the journal tells the effective sample size" {
+    job weighed --token-weights attention --workers forward=1
+    job weighed3 --token-weights attention --workers forward=3
+    diff <(sums weighed) <(sums weighed3)
+    run -1 cmp one/model.safetensors weighed/model.safetensors
+    [ "$(jq -s 'map(select(.site)) | all(.ess > 1 and .ess < 16000)' weighed/.ptqflow/journal.jsonl)" = true ]
+    job equal --token-weights attention --weight-min 1
+    [ "$(jq -s 'map(select(.site)) | all(.ess == 16384)' equal/.ptqflow/journal.jsonl)" = true ]
+}
+
 @test "the pipe gives the same bytes as ptq run" {
     ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 16384 --length 512 --mode concat --seed 1 --quiet |
         ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |
