@@ -19,7 +19,7 @@ job() { # OUT RECIPE MORE...
     local out=$1 recipe=$2
     shift 2
     ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" \
-        --tokens ${TOKENS:-16384} --length 512 --bits 3 --group 64 --seed 1 --quiet "$@"
+        --tokens ${TOKENS:-16384} ${ROWS:---length 512} --bits 3 --group 64 --seed 1 --quiet "$@"
 }
 
 sums() { # DIR: of everything but the folder of what varies
@@ -46,6 +46,12 @@ sums() { # DIR: of everything but the folder of what varies
         [ "$(jq -r 'select(.record == "site") | .solver' "$solver/.ptqflow/journal.jsonl" | sort -u)" = $solver ]
         rm -r "$solver"
     done
+}
+
+@test "lengths, token weights and the options of solvers go through the recipe" {
+    TOKENS=4096 ROWS="--lengths 128,256 --weights length --short join" job mixed gptaq \
+        --solver rescomp --alpha 0.5 --alpha2 0.5 --refine 1 --token-weights attention --fit hessian
+    [ "$(jq -s 'map(select(.record == "site")) | length' mixed/.ptqflow/journal.jsonl)" = 24 ]
 }
 
 @test "a solver that needs the second stream says how to get it" {
