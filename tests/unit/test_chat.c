@@ -1,0 +1,297 @@
+/* Chat templates: what is refused, by name and line; limits; then every rendering of tests/golden/chat, made by jinja2 (make.py there). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../../common/base/fs.h"
+#include "../../common/base/hash.h"
+#include "../../common/text/chat.h"
+#include "shared.h"
+
+#define GOLDEN "tests/golden/chat"
+#define HI "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+
+static struct json *parsed(const char *text)
+{
+    struct err e = { 0 };
+    struct json *j = json_parse(text, strlen(text), "test", &e);
+
+    if (!j) fail_msg("%s", e.text);
+    return j;
+}
+
+/* The text, or NULL and why. */
+static char *rendered(const char *template, const char *vars, size_t steps, size_t bytes, struct err *e)
+{
+    struct chat *c = chat_parse(template, strlen(template), "t", e);
+    struct json *j = parsed(vars);
+    char *out = NULL;
+    size_t n;
+
+    if (c && steps) chat_limit(c, steps, bytes);
+    if (c) out = chat_render(c, j, &n, e);
+    if (out) assert_int_equal(strlen(out), n);
+    json_destroy(&j);
+    chat_close(&c);
+    return out;
+}
+
+static void expect(const char *template, const char *want)
+{
+    struct err e = { 0 };
+    char *out = rendered(template, HI, 0, 0, &e);
+
+    if (!out) fail_msg("%s: %s", template, e.text);
+    assert_string_equal(out, want);
+    free(out);
+}
+
+static void refused(const char *template, const char *words)
+{
+    struct err e = { 0 };
+    char *out = rendered(template, HI, 0, 0, &e);
+
+    if (out || e.kind != ERR_USE || !strstr(e.text, words)) fail_msg("%s: '%s' is not about '%s'", template, out ? out : e.text, words);
+}
+
+static void not_understood(void **state)
+{
+    static const char *const all[][2] = {
+        { "a\n{% include 'x' %}", "t:2: this tag is not supported" }, { "{% raw %}{% endraw %}", "raw" }, { "{% do x %}", "'do'" },
+        { "\n\n{{ 1|sort }}", "t:3: the filter 'sort'" }, { "{{ 1 is weird }}", "test 'weird'" }, { "{{ 'a'.zfill(3) }}", "method 'zfill'" },
+        { "{{ foo(1) }}", "function 'foo'" }, { "{{ cycler(1) }}", "'cycler'" }, { "{{ messages.append(1) }}", "method 'append'" },
+        { "{{ messages[0].items }}", "'items' that is not called" }, { "{{ 'a'.__class__ }}", "with _" },
+        { "{{ strftime_now('%Y') }}", "today's date" }, { "{{ nothing.x }}", "'x' of an undefined value" },
+        { "{{ 'a' + 1 }}", "between a text and a int" }, { "{{ 1 / 0 }}", "division by 0" }, { "{{ 9223372036854775807 }}", "number" },
+        { "{{ 999999999999999999 * 999999999 }}", "too large" }, { "{{ raise_exception('no ' ~ 1) }}", "refuses the conversation: no 1" },
+        { "{{ x", "without an end" }, { "{{ 'x }}", "without an end" }, { "{# x", "without an end" }, { "{% if 1 %}", "end of a block" },
+        { "{{ (1 }}", "bracket" }, { "{{ a b }}", "at 'b'" }, { "{{ }}", "an expression is needed" }, { "{% endif %}", "out of place" },
+        { "{% break %}", "not in a loop" }, { "{% for x in 3 %}{% endfor %}", "cannot be iterated" }, { "{{ 1 < 'a' }}", "no order" },
+        { "{% set x.y = 1 %}", "namespace" }, { "{% for a, b in [[1]] %}{% endfor %}", "more names" }, { "{{ 'é'|upper }}", "ASCII" },
+        { "{{ ['\xE2\x80\x94'] }}", "U+2014" }, { "{{ ('a'|safe) + '<' }}", "safe" }, { "{{ f(*a) }}", "with *" }, { "{{ x is y is z }}", "" },
+        { "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deep" }, { "{{ loop.cycle(1) }}", "undefined value" },
+        { "{% for x in [1] recursive %}{% endfor %}", "recursive" }, { "{{ range(10**9) }}", "range" }, { "{{ 1 | tojson(separators=[1]) }}", "separators" },
+        { "{{ \"\\N{DASH}\" }}", "\\N" }, { "{{ 1 ? 2 }}", "no meaning" }, { "\xFF", "UTF-8" }, { "{{ ns.x.y }}", "undefined" },
+        { "{{ [1]|join('a', attribute='') }}", "without a name" },
+    };
+    char deep[4096] = "";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) refused(all[i][0], all[i][1]);
+    strcat(deep, "{{ ");
+    for (int i = 0; i < 250; i++) strcat(deep, "(");
+    strcat(deep, "1");
+    for (int i = 0; i < 250; i++) strcat(deep, ")");
+    refused(strcat(deep, " }}"), "too deep");
+    strcpy(deep, "{{ 1");
+    for (int i = 0; i < 400; i++) strcat(deep, "+1");
+    refused(strcat(deep, " }}"), "too deep");
+    assert_null(chat_open("/nonexistent", NULL, &(struct err){ 0 }));
+    chat_close(NULL);
+}
+
+static void limits(void **state)
+{
+    static const char forever[] = "{% set l = range(9999) %}{% for a in l %}{% for b in l %}{{ b }}{% endfor %}{% endfor %}";
+    static const char grows[] = "{% set ns = namespace(s='0123456789') %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
+    static const char prints[] = "{% for a in range(9999) %}0123456789{% endfor %}";
+    struct err e = { 0 };
+    struct json *j = parsed("{\"messages\":3}");
+    struct chat *c = chat_parse("x", 1, "t", &e);
+    size_t n;
+
+    (void)state;
+    assert_null(chat_render(c, j, &n, &e));
+    assert_non_null(strstr(e.text, "messages"));
+    json_destroy(&j);
+    chat_close(&c);
+    assert_null(rendered(forever, HI, 100000, 1 << 28, &e));
+    assert_non_null(strstr(e.text, "100000 steps"));
+    assert_null(rendered(grows, HI, 100000, 1 << 20, &e));
+    assert_non_null(strstr(e.text, "memory"));
+    assert_null(rendered(prints, HI, 100000, 50000, &e));
+    assert_non_null(strstr(e.text, "output"));
+    assert_int_equal(chat_set_date(NULL, "2025-13-01", &e), -1);
+    assert_int_equal(chat_set_date(NULL, "2025-02-29", &e), -1);
+    assert_int_equal(chat_set_date(NULL, "25-1-1", &e), -1);
+    assert_int_equal(chat_set_date(NULL, "2025-01-01x", &e), -1);
+}
+
+/* White space around tags: the rules of trim_blocks, lstrip_blocks and the signs. */
+static void white_space(void **state)
+{
+    (void)state;
+    expect("a\n", "a");
+    expect("a\n\n", "a\n");
+    expect("a\r\nb\rc", "a\nb\nc");
+    expect("  {% if 1 %}\n  x\n  {% endif %}\ny", "  x\ny");
+    expect("x  {% if 1 %} y {% endif %}  \nz", "x   y   \nz");
+    expect("  {%+ if 1 +%}\nx{% endif %}", "  \nx");
+    expect(" {{ 1 }}\n {{- 2 -}}  \n 3", " 123");
+    expect("a \n {#- c -#} \n b", "ab");
+    expect("a\n  {# c #}\nb", "a\nb");
+    expect("{{ 'a' -}}\xC2\xA0\n{{ 'b' }}", "ab");
+    expect("{{ {'a': {'b': 1}}.a.b }}", "1");
+    expect("{#-#}x", "x");
+    expect("{% if 0 %}a{% elif 1 %}b{% else %}c{% endif %}", "b");
+}
+
+static struct chat *template_of(const char *name, int own)
+{
+    struct err e = { 0 };
+    const char *path;
+    char mine[256], foreign[256];
+    struct chat *c;
+    struct json *s = json_text("<s>"), *end = json_text("</s>");
+
+    snprintf(mine, sizeof mine, GOLDEN "/%s", name);
+    snprintf(foreign, sizeof foreign, "data/chat-templates/%s", name);
+    path = own ? mine : shared_path(foreign);
+    if (!path) {
+        json_destroy(&s);
+        json_destroy(&end);
+        return NULL;
+    }
+    if (!(c = chat_open("/nonexistent", path, &e))) fail_msg("%s", e.text);
+    assert_int_equal(chat_set(c, "bos_token", s, &e), 0);
+    assert_int_equal(chat_set(c, "eos_token", end, &e), 0);
+    assert_int_equal(chat_set_date(c, "2025-01-02", &e), 0);
+    json_destroy(&s);
+    json_destroy(&end);
+    return c;
+}
+
+static void check_row(const struct chat *c, const struct json *vars, const struct json *row, const char *name)
+{
+    const char *want = json_as_text(json_get(row, "text"));
+    struct err e = { 0 };
+    int64_t bytes = 0, crc = 0, i = 0;
+    size_t n = 0;
+    char *out = chat_render(c, vars, &n, &e);
+
+    json_as_int(json_get(row, "chat"), &i);
+    if (json_get(row, "refused")) {
+        if (out || !strstr(e.text, json_as_text(json_get(row, "refused")))) fail_msg("%s, chat %d: '%s'", name, (int)i, e.text);
+        return;
+    }
+    if (!out) fail_msg("%s, chat %d: %s", name, (int)i, e.text);
+    if (want) {
+        if (strcmp(out, want)) print_message("%s, chat %d\n", name, (int)i);
+        assert_string_equal(out, want);
+    } else {
+        assert_int_equal(json_as_int(json_get(row, "bytes"), &bytes), 0);
+        assert_int_equal(json_as_int(json_get(row, "crc32c"), &crc), 0);
+        if (n != (size_t)bytes || hash_crc32c(0, out, n) != (uint32_t)crc) fail_msg("%s, chat %d: another text:\n%s", name, (int)i, out);
+    }
+    free(out);
+}
+
+/* All rows of expected.jsonl of our own templates, or of the foreign ones; returns how many could be checked. */
+static size_t check_rows(int own)
+{
+    struct err e = { 0 };
+    size_t n, count = 0;
+    struct json *chat[16];
+    size_t chats = 0;
+    char *chat_text = fs_read(GOLDEN "/conversations.jsonl", 1 << 20, &n, &e), *rows = fs_read(GOLDEN "/expected.jsonl", 1 << 20, &n, &e);
+
+    assert_non_null(chat_text);
+    assert_non_null(rows);
+    for (char *line = strtok(chat_text, "\n"); line; line = strtok(NULL, "\n")) chat[chats++] = parsed(line);
+    for (char *line = rows, *end; *line; line = end + 1) {
+        struct json *row;
+        struct chat *c;
+        int64_t i;
+        int mine;
+
+        end = strchr(line, '\n');
+        *end = 0;
+        row = parsed(line);
+        assert_int_equal(json_as_bool(json_get(row, "own"), &mine), 0);
+        assert_int_equal(json_as_int(json_get(row, "chat"), &i), 0);
+        assert_true((size_t)i < chats);
+        c = mine == own ? template_of(json_as_text(json_get(row, "template")), own) : NULL;
+        if (c) {
+            check_row(c, chat[i], row, json_as_text(json_get(row, "template")));
+            count++;
+        }
+        chat_close(&c);
+        json_destroy(&row);
+    }
+    while (chats) json_destroy(&chat[--chats]);
+    free(chat_text);
+    free(rows);
+    return count;
+}
+
+static void own_templates(void **state)
+{
+    (void)state;
+    assert_int_equal(check_rows(1), 14);
+}
+
+static void foreign_templates(void **state)
+{
+    shared_or_skip(there, "data/chat-templates");
+    (void)state;
+    assert_int_equal(check_rows(0), 56);
+}
+
+/* Where a model folder keeps its template. */
+static void folders(void **state)
+{
+    static const char *const configs[] = {
+        "{\"chat_template\":\"{{ bos_token }}1\",\"bos_token\":{\"content\":\"<b>\"}}",
+        "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"default\",\"template\":\"3{{ bos_token }}\"}],\"bos_token\":null}",
+    };
+    char dir[] = "/tmp/ptq-chat-XXXXXX", config[64], file[64];
+    struct err e = { 0 };
+    struct json *j = parsed(HI);
+    uint64_t digest = 0;
+    size_t n;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(config, sizeof config, "%s/tokenizer_config.json", dir);
+    snprintf(file, sizeof file, "%s/chat_template.jinja", dir);
+    for (int i = 0; i < 4; i++) {
+        struct chat *c;
+        char *out;
+
+        if (i < 2) assert_int_equal(fs_publish(config, configs[i], strlen(configs[i]), &e), 0);
+        if (i == 2) assert_int_equal(fs_publish(file, "4", 1, &e), 0);
+        if (i == 3) assert_int_equal(fs_publish(config, "{}", 2, &e), 0);
+        if (i == 3) assert_int_equal(unlink(file), 0);
+        c = chat_open(dir, NULL, &e);
+        if (i == 3) {
+            assert_null(c);
+            assert_non_null(strstr(e.text, "no \"chat_template\""));
+            break;
+        }
+        assert_non_null(c);
+        assert_true(chat_digest(c) != digest);
+        digest = chat_digest(c);
+        out = chat_render(c, j, &n, &e);
+        assert_string_equal(out, i == 0 ? "<b>1" : i == 1 ? "3" : "4");
+        free(out);
+        chat_close(&c);
+    }
+    json_destroy(&j);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(not_understood), cmocka_unit_test(limits),            cmocka_unit_test(white_space),
+        cmocka_unit_test(own_templates),  cmocka_unit_test(foreign_templates), cmocka_unit_test(folders),
+    };
+
+    return cmocka_run_group_tests_name("chat", tests, NULL, NULL);
+}
