@@ -1,4 +1,5 @@
-/* chat - finds a model's template, keeps its variables, renders. The language: chat_lex.c, chat_parse.c, chat_eval.c, chat_call.c. */
+/* chat - finds a model's template, keeps its variables, renders. The language: chat_lex.c, chat_parse.c (chat_expr.c), chat_eval.c (chat_ops.c),
+ * chat_call.c, chat_value.c, chat_text.c. */
 #include "chat.h"
 
 #include <stdio.h>

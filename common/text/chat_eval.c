@@ -1,12 +1,9 @@
 /* chat_eval - runs the nodes. Scopes are those of Jinja2: a loop's body, a macro and a generation block have their own, a fresh one for each
  * turn; an if has none. A name that nothing set is undefined: printing it gives nothing, an attribute of it is an error. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chat_parts.h"
-
-static int eval(struct run *r, const struct node *n, struct value *out);
 
 /* ---- names ---- */
 
@@ -49,245 +46,6 @@ static struct var *name_find(const struct run *r, struct str name)
     return v;
 }
 
-/* ---- parts of values ---- */
-
-static int loop_get(struct run *r, const struct loop *l, struct str name, struct value *out)
-{
-    int64_t n = (int64_t)l->items->n, i = (int64_t)l->i;
-    const struct { const char *name; enum value_kind kind; int64_t v; } all[] = {
-        { "index", V_INT, i + 1 }, { "index0", V_INT, i }, { "revindex", V_INT, n - i }, { "revindex0", V_INT, n - i - 1 },
-        { "first", V_BOOL, i == 0 }, { "last", V_BOOL, i == n - 1 }, { "length", V_INT, n }, { "depth", V_INT, 1 },
-        { "depth0", V_INT, 0 },
-    };
-
-    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-        if (str_same(name, all[k].name)) {
-            *out = value_of(all[k].kind, all[k].v);
-            return 0;
-        }
-    *out = value_of(V_UNDEF, 0);
-    if (str_same(name, "previtem")) {
-        if (i) *out = l->items->at[i - 1];
-        return 0;
-    }
-    if (str_same(name, "nextitem")) {
-        if (i + 1 < n) *out = l->items->at[i + 1];
-        return 0;
-    }
-    return run_fail(r, "loop.%.*s is not supported", (int)(name.n < 40 ? name.n : 40), name.p);
-}
-
-int value_get(struct run *r, const struct value *v, struct str name, struct value *out)
-{
-    const struct value *found = NULL;
-    int shown = (int)(name.n < 40 ? name.n : 40);
-
-    if (v->kind == V_UNDEF) return run_fail(r, "'%.*s' of an undefined value", shown, name.p);
-    if (v->kind == V_LOOP) return loop_get(r, v->u.loop, name, out);
-    if (v->kind == V_MACRO) return run_fail(r, "attributes of a macro are not supported");
-    if (is_method(v, name)) return run_fail(r, "the method '%.*s' that is not called", shown, name.p);
-    if (v->kind == V_DICT || v->kind == V_SPACE) found = dict_find(v->u.dict, name);
-    *out = found ? *found : value_of(V_UNDEF, 0);
-    return 0;
-}
-
-int value_item(struct run *r, const struct value *v, const struct value *key, struct value *out)
-{
-    const struct value *found;
-    int64_t i = key->u.i;
-    size_t n;
-
-    if (v->kind == V_UNDEF) return run_fail(r, "an item of an undefined value");
-    if (v->kind == V_DICT && key->kind == V_STR && (found = dict_find(v->u.dict, key->u.s))) {
-        *out = *found;
-        return 0;
-    }
-    *out = value_of(V_UNDEF, 0);
-    if (key->kind == V_STR) return value_get(r, v, key->u.s, out);
-    if ((v->kind != V_LIST && v->kind != V_STR) || (key->kind != V_INT && key->kind != V_BOOL)) return 0;
-    if (value_length(r, v, &n) < 0) return -1;
-    if (i < 0) i += (int64_t)n;
-    if (i < 0 || i >= (int64_t)n) return 0;
-    if (v->kind == V_LIST) *out = v->u.list->at[i];
-    else {
-        struct str one = text_slice(v->u.s, (size_t)i, (size_t)i + 1);
-
-        *out = value_str(one.p, one.n);
-    }
-    return 0;
-}
-
-static int bound(struct run *r, const struct node *n, int64_t *at, int *given)
-{
-    struct value v;
-
-    *given = 0;
-    if (!n) return 0;
-    if (eval(r, n, &v) < 0) return -1;
-    if (v.kind == V_NONE) return 0;
-    if (v.kind != V_INT) return run_fail(r, "a slice from or to a %s", value_name(&v));
-    *given = 1;
-    *at = v.u.i;
-    return 0;
-}
-
-static int64_t clamp(int64_t i, int64_t low, int64_t high) { return i < low ? low : i > high ? high : i; }
-
-/* v[from:to:step] as in Python. */
-static int slice(struct run *r, const struct value *v, const struct node *n, struct value *out)
-{
-    int64_t from = 0, to = 0, step = 1, size, i;
-    int has_from, has_to, has_step;
-    struct value list;
-    struct list *items;
-
-    if (bound(r, n->b, &from, &has_from) < 0 || bound(r, n->c, &to, &has_to) < 0 || bound(r, n->d, &step, &has_step) < 0) return -1;
-    if (!has_step) step = 1;
-    if (!step) return run_fail(r, "a slice with a step of 0");
-    if (v->kind != V_LIST && v->kind != V_STR) {
-        if (v->kind == V_UNDEF) return run_fail(r, "a slice of an undefined value");
-        *out = value_of(V_UNDEF, 0); /* as Jinja2: what cannot be had is undefined */
-        return 0;
-    }
-    if (value_items(r, v, &items) < 0) return -1;
-    size = (int64_t)items->n;
-    from = !has_from ? step > 0 ? 0 : size - 1 : clamp(from < 0 ? from + size : from, step > 0 ? 0 : -1, step > 0 ? size : size - 1);
-    to = !has_to ? step > 0 ? size : -1 : clamp(to < 0 ? to + size : to, step > 0 ? 0 : -1, step > 0 ? size : size - 1);
-    step = clamp(step, -size - 1, size + 1);
-    if (value_list(r, 0, &list) < 0) return -1;
-    for (i = from; step > 0 ? i < to : i > to; i += step)
-        if (list_push(r, list.u.list, items->at[i]) < 0) return -1;
-    *out = list;
-    out->marked = v->kind == V_LIST && v->marked;
-    return v->kind == V_STR ? text_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
-}
-
-int value_in(struct run *r, const struct value *v, const struct value *in, int *yes)
-{
-    *yes = 0;
-    if (in->kind == V_STR) {
-        if (v->kind != V_STR) return run_fail(r, "a %s cannot be in a text", value_name(v));
-        *yes = text_find(in->u.s, v->u.s, 0) != SIZE_MAX;
-        return 0;
-    }
-    if (in->kind == V_DICT) {
-        *yes = v->kind == V_STR && dict_find(in->u.dict, v->u.s);
-        return 0;
-    }
-    if (in->kind == V_UNDEF) return 0;
-    if (in->kind != V_LIST) return run_fail(r, "nothing can be in a %s", value_name(in));
-    for (size_t i = 0; i < in->u.list->n && !*yes; i++)
-        if (value_equal(r, v, &in->u.list->at[i], yes) < 0) return -1;
-    return 0;
-}
-
-/* ---- operators ---- */
-
-static int whole(struct run *r, enum op op, int64_t a, int64_t b, struct value *out)
-{
-    int64_t x = 0;
-    int over = 0;
-
-    if ((op == OP_FLOOR || op == OP_MOD) && (!b || (b == -1 && a == INT64_MIN))) return run_fail(r, "division by 0");
-    if (op == OP_ADD) over = __builtin_add_overflow(a, b, &x);
-    else if (op == OP_SUB) over = __builtin_sub_overflow(a, b, &x);
-    else if (op == OP_MUL) over = __builtin_mul_overflow(a, b, &x);
-    else if (op == OP_FLOOR) x = a / b - (a % b != 0 && (a < 0) != (b < 0));
-    else if (op == OP_MOD) x = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0);
-    else {
-        if (b < 0 || b > 64) return run_fail(r, "a power that is not supported");
-        for (x = 1; b-- && !over;) over = __builtin_mul_overflow(x, a, &x);
-    }
-    *out = value_of(V_INT, x);
-    return over ? run_fail(r, "a number that is too large") : 0;
-}
-
-static int arithmetic(struct run *r, enum op op, const struct value *a, const struct value *b, struct value *out)
-{
-    double x = a->kind == V_REAL ? a->u.r : (double)a->u.i, y = b->kind == V_REAL ? b->u.r : (double)b->u.i;
-
-    if (a->kind != V_REAL && b->kind != V_REAL && op != OP_DIV) return whole(r, op, a->u.i, b->u.i, out);
-    if (op == OP_MOD || op == OP_FLOOR || op == OP_POW) return run_fail(r, "this operation is not supported with fractions");
-    if (op == OP_DIV && !(y < 0 || y > 0)) return run_fail(r, "division by 0");
-    *out = value_of(V_REAL, 0);
-    out->u.r = op == OP_ADD ? x + y : op == OP_SUB ? x - y : op == OP_MUL ? x * y : x / y;
-    return isfinite(out->u.r) ? 0 : run_fail(r, "a number that is too large");
-}
-
-static int is_number(const struct value *v) { return v->kind == V_INT || v->kind == V_BOOL || v->kind == V_REAL; }
-
-static int text_add(struct run *r, struct value a, struct value b, struct value *out)
-{
-    char *p;
-
-    if (a.marked || b.marked) return run_fail(r, "joining a text that went through safe is not supported");
-    if (!(p = arena_get(&r->arena, a.u.s.n + b.u.s.n + 1, r->e))) return -1;
-    if (a.u.s.n) memcpy(p, a.u.s.p, a.u.s.n);
-    if (b.u.s.n) memcpy(p + a.u.s.n, b.u.s.p, b.u.s.n);
-    *out = value_str(p, a.u.s.n + b.u.s.n);
-    return 0;
-}
-
-static int repeat(struct run *r, const struct value *v, int64_t times, struct value *out)
-{
-    size_t i, n = v->kind == V_STR ? 1 : v->u.list->n;
-    struct value list;
-
-    if (times > 100000) return run_fail(r, "something repeated more than 100000 times");
-    if (v->kind == V_STR && v->marked) return run_fail(r, "repeating a text that went through safe is not supported");
-    if (value_list(r, 0, &list) < 0) return -1;
-    for (; times > 0; times--)
-        for (i = 0; i < n; i++)
-            if (list_push(r, list.u.list, v->kind == V_STR ? *v : v->u.list->at[i]) < 0) return -1;
-    *out = list;
-    out->marked = v->marked;
-    return v->kind == V_STR ? text_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
-}
-
-static int binary(struct run *r, enum op op, const struct value *a, const struct value *b, struct value *out)
-{
-    if (is_number(a) && is_number(b)) return arithmetic(r, op, a, b, out);
-    if (op == OP_ADD && a->kind == V_STR && b->kind == V_STR) return text_add(r, *a, *b, out);
-    if (op == OP_ADD && a->kind == V_LIST && b->kind == V_LIST && a->marked == b->marked) {
-        if (value_list(r, a->u.list->n + b->u.list->n, out) < 0) return -1;
-        out->marked = a->marked;
-        for (size_t i = 0; i < a->u.list->n; i++)
-            if (list_push(r, out->u.list, a->u.list->at[i]) < 0) return -1;
-        for (size_t i = 0; i < b->u.list->n; i++)
-            if (list_push(r, out->u.list, b->u.list->at[i]) < 0) return -1;
-        return 0;
-    }
-    if (op == OP_MUL && (a->kind == V_STR || a->kind == V_LIST) && b->kind == V_INT) return repeat(r, a, b->u.i, out);
-    if (op == OP_MUL && (b->kind == V_STR || b->kind == V_LIST) && a->kind == V_INT) return repeat(r, b, a->u.i, out);
-    return run_fail(r, "no such operation between a %s and a %s", value_name(a), value_name(b));
-}
-
-static int compare(struct run *r, const struct node *n, struct value *out)
-{
-    struct value a, b;
-    int yes = 1, order = 0;
-
-    if (eval(r, n->a, &a) < 0) return -1;
-    for (const struct node *one = n->b; one && yes; one = one->next, a = b) {
-        if (eval(r, one->a, &b) < 0) return -1;
-        if (one->op == OP_EQ || one->op == OP_NE) {
-            if (value_equal(r, &a, &b, &yes) < 0) return -1;
-        } else if (one->op == OP_IN || one->op == OP_NOT_IN) {
-            if (value_in(r, &a, &b, &yes) < 0) return -1;
-        } else if (value_order(r, &a, &b, &order) < 0) return -1;
-        switch (one->op) {
-        case OP_NE: case OP_NOT_IN: yes = !yes; break;
-        case OP_LT: yes = order < 0; break;
-        case OP_LE: yes = order <= 0; break;
-        case OP_GT: yes = order > 0; break;
-        case OP_GE: yes = order >= 0; break;
-        default: break;
-        }
-    }
-    *out = value_of(V_BOOL, yes);
-    return 0;
-}
-
 /* ---- calls ---- */
 
 static int args_eval(struct run *r, const struct node *n, struct args *x)
@@ -300,10 +58,10 @@ static int args_eval(struct run *r, const struct node *n, struct args *x)
                 if (x->word[i].name.n == n->text.n && !memcmp(x->word[i].name.p, n->text.p, n->text.n))
                     return run_fail(r, "an argument is given twice");
             x->word[x->words].name = n->text;
-            if (eval(r, n->a, &x->word[x->words++].v) < 0) return -1;
+            if (chat_eval(r, n->a, &x->word[x->words++].v) < 0) return -1;
         } else {
             if (x->n == sizeof x->at / sizeof *x->at) return run_fail(r, "too many arguments");
-            if (eval(r, n, &x->at[x->n++]) < 0) return -1;
+            if (chat_eval(r, n, &x->at[x->n++]) < 0) return -1;
         }
     }
     return 0;
@@ -341,7 +99,7 @@ static int macro_call(struct run *r, const struct macro *m, const struct args *x
         }
         if (i < x->n) v = x->at[i];
         else if (k < x->words) v = x->word[k].v, used++;
-        else if (p->a && eval(r, p->a, &v) < 0) goto out;
+        else if (p->a && chat_eval(r, p->a, &v) < 0) goto out;
         if (frame_set(r, p->text, v) < 0) goto out;
     }
     if (x->n > i || used < x->words) {
@@ -368,13 +126,13 @@ static int call(struct run *r, const struct node *n, struct value *out)
         if (!(var = name_find(r, of->text))) return chat_function(r, of->text, &x, out);
         v = var->value;
     } else if (of->kind == N_ATTR) {
-        if (eval(r, of->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
+        if (chat_eval(r, of->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
         r->line = n->line;
         if (v.kind == V_UNDEF) return run_fail(r, "'%.*s' of an undefined value", (int)(of->text.n < 40 ? of->text.n : 40), of->text.p);
         member = (v.kind == V_DICT || v.kind == V_SPACE) && !is_method(&v, of->text) ? dict_find(v.u.dict, of->text) : NULL;
         if (!member) return chat_method(r, v, of->text, &x, out);
         v = *member;
-    } else if (eval(r, of, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
+    } else if (chat_eval(r, of, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
     if (v.kind != V_MACRO) return run_fail(r, "a %s cannot be called", value_name(&v));
     return macro_call(r, v.u.macro, &x, out);
 }
@@ -388,7 +146,7 @@ static int eval_list(struct run *r, const struct node *n, struct value *out)
     if (value_list(r, 0, out) < 0) return -1;
     out->marked = n->flag;
     for (const struct node *one = n->a; one; one = one->next)
-        if (eval(r, one, &v) < 0 || list_push(r, out->u.list, v) < 0) return -1;
+        if (chat_eval(r, one, &v) < 0 || list_push(r, out->u.list, v) < 0) return -1;
     return 0;
 }
 
@@ -398,7 +156,7 @@ static int eval_dict(struct run *r, const struct node *n, struct value *out)
 
     if (value_dict(r, V_DICT, out) < 0) return -1;
     for (const struct node *one = n->a; one; one = one->next)
-        if (eval(r, one->a, &key) < 0 || eval(r, one->b, &v) < 0 || dict_put(r, out->u.dict, key, v) < 0) return -1;
+        if (chat_eval(r, one->a, &key) < 0 || chat_eval(r, one->b, &v) < 0 || dict_put(r, out->u.dict, key, v) < 0) return -1;
     return 0;
 }
 
@@ -423,7 +181,7 @@ static int eval_test(struct run *r, const struct node *n, struct value *out)
         *out = value_of(V_BOOL, n->text.n == 7);
         return 0;
     }
-    if (eval(r, n->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
+    if (chat_eval(r, n->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
     r->line = n->line;
     if (chat_test(r, n->text, v, &x, &yes) < 0) return -1;
     *out = value_of(V_BOOL, yes);
@@ -434,8 +192,8 @@ static int eval_sign(struct run *r, const struct node *n, struct value *out)
 {
     struct value v;
 
-    if (eval(r, n->a, &v) < 0) return -1;
-    if (!is_number(&v)) return run_fail(r, "the sign of a %s", value_name(&v));
+    if (chat_eval(r, n->a, &v) < 0) return -1;
+    if (v.kind != V_INT && v.kind != V_BOOL && v.kind != V_REAL) return run_fail(r, "the sign of a %s", value_name(&v));
     *out = v;
     if (v.kind == V_BOOL) out->kind = V_INT;
     if (n->kind == N_NEG && v.kind == V_REAL) out->u.r = -v.u.r;
@@ -447,17 +205,17 @@ static int eval_two(struct run *r, const struct node *n, struct value *out)
 {
     struct value a, b;
 
-    if (eval(r, n->a, &a) < 0) return -1;
+    if (chat_eval(r, n->a, &a) < 0) return -1;
     if (n->kind == N_AND || n->kind == N_OR) {
         *out = a;
-        return value_true(&a) == (n->kind == N_OR) ? 0 : eval(r, n->b, out);
+        return value_true(&a) == (n->kind == N_OR) ? 0 : chat_eval(r, n->b, out);
     }
-    if (eval(r, n->b, &b) < 0) return -1;
+    if (chat_eval(r, n->b, &b) < 0) return -1;
     r->line = n->line;
     if (n->kind == N_ITEM) return value_item(r, &a, &b, out);
-    if (n->kind == N_BINARY) return binary(r, n->op, &a, &b, out);
+    if (n->kind == N_BINARY) return value_binary(r, n->op, &a, &b, out);
     if (value_print(r, &a, &a) < 0 || value_print(r, &b, &b) < 0) return -1;
-    return text_add(r, a, b, out);
+    return value_binary(r, OP_ADD, &a, &b, out);
 }
 
 static int eval_kind(struct run *r, const struct node *n, struct value *out)
@@ -473,22 +231,22 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
     case N_CALL: return call(r, n, out);
     case N_TEST: return eval_test(r, n, out);
     case N_NEG: case N_POS: return eval_sign(r, n, out);
-    case N_COMPARE: return compare(r, n, out);
+    case N_COMPARE: return value_compare(r, n, out);
     case N_ITEM: case N_AND: case N_OR: case N_BINARY: case N_CONCAT: return eval_two(r, n, out);
-    case N_ATTR: return eval(r, n->a, &v) < 0 ? -1 : value_get(r, &v, n->text, out);
-    case N_SLICE: return eval(r, n->a, &v) < 0 ? -1 : slice(r, &v, n, out);
+    case N_ATTR: return chat_eval(r, n->a, &v) < 0 ? -1 : value_get(r, &v, n->text, out);
+    case N_SLICE: return chat_eval(r, n->a, &v) < 0 ? -1 : value_slice(r, &v, n, out);
     case N_FILTER:
-        if (eval(r, n->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
+        if (chat_eval(r, n->a, &v) < 0 || args_eval(r, n->b, &x) < 0) return -1;
         r->line = n->line;
         return chat_filter(r, n->text, v, &x, out);
     case N_NOT:
-        if (eval(r, n->a, &v) < 0) return -1;
+        if (chat_eval(r, n->a, &v) < 0) return -1;
         *out = value_of(V_BOOL, !value_true(&v));
         return 0;
     case N_COND:
-        if (eval(r, n->b, &v) < 0) return -1;
+        if (chat_eval(r, n->b, &v) < 0) return -1;
         *out = value_of(V_UNDEF, 0);
-        return value_true(&v) ? eval(r, n->a, out) : n->c ? eval(r, n->c, out) : 0;
+        return value_true(&v) ? chat_eval(r, n->a, out) : n->c ? chat_eval(r, n->c, out) : 0;
     default: return run_fail(r, "an expression that cannot be here");
     }
 }
@@ -496,11 +254,10 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
 static int step(struct run *r, const struct node *n)
 {
     r->line = n->line;
-    if (++r->steps > r->chat->steps) return run_fail(r, "more than %zu steps", r->chat->steps);
-    return 0;
+    return run_step(r);
 }
 
-static int eval(struct run *r, const struct node *n, struct value *out)
+int chat_eval(struct run *r, const struct node *n, struct value *out)
 {
     int rc;
 
@@ -533,9 +290,9 @@ static int run_set(struct run *r, const struct node *n)
 {
     struct value v, space;
 
-    if (eval(r, n->b, &v) < 0) return -1;
+    if (chat_eval(r, n->b, &v) < 0) return -1;
     if (n->a->kind != N_ATTR) return assign(r, n->a, v);
-    if (eval(r, n->a->a, &space) < 0) return -1;
+    if (chat_eval(r, n->a->a, &space) < 0) return -1;
     if (space.kind != V_SPACE) return run_fail(r, "only a namespace's attributes can be set");
     return dict_put(r, space.u.dict, value_str(n->a->text.p, n->a->text.n), v);
 }
@@ -571,12 +328,12 @@ static int loop_items(struct run *r, const struct node *n, struct list **out)
     struct list *all;
     int rc = -1;
 
-    if (eval(r, n->b, &v) < 0 || value_items(r, &v, out) < 0) return -1;
+    if (chat_eval(r, n->b, &v) < 0 || value_items(r, &v, out) < 0) return -1;
     if (!n->f) return 0;
     all = *out;
     if (value_list(r, 0, &list) < 0) return -1;
     for (size_t i = 0; i < all->n; i++)
-        if (frame_open(r, kept) < 0 || assign(r, n->a, all->at[i]) < 0 || eval(r, n->f, &v) < 0 ||
+        if (frame_open(r, kept) < 0 || assign(r, n->a, all->at[i]) < 0 || chat_eval(r, n->f, &v) < 0 ||
             (value_true(&v) && list_push(r, list.u.list, all->at[i]) < 0))
             goto out;
     *out = list.u.list;
@@ -618,7 +375,7 @@ static int run_print(struct run *r, const struct node *n)
 {
     struct value v;
 
-    if (eval(r, n->a, &v) < 0 || value_print(r, &v, &v) < 0) return -1;
+    if (chat_eval(r, n->a, &v) < 0 || value_print(r, &v, &v) < 0) return -1;
     return out_add(r, v.u.s.p, v.u.s.n);
 }
 
@@ -626,7 +383,7 @@ static int run_if(struct run *r, const struct node *n)
 {
     struct value v;
 
-    if (eval(r, n->a, &v) < 0) return -1;
+    if (chat_eval(r, n->a, &v) < 0) return -1;
     return chat_run(r, value_true(&v) ? n->b : n->c);
 }
 

@@ -1,24 +1,14 @@
 /* chat_parse - tokens to nodes, with the grammar and the precedences of Jinja2. Tags: if, for (with filter and else), set (plain, tuple,
- * attribute of a namespace, block), macro, break, continue, generation. Any other is refused. */
+ * attribute of a namespace, block), macro, break, continue, generation. Any other is refused. Expressions: chat_expr.c. */
 #include <string.h>
 
 #include "chat_parts.h"
 
-struct parser {
-    const struct tok *t;
-    const char *what;
-    struct arena *arena;
-    int depth, loops;
-    struct err *e;
-};
-
-static struct node *parse_condition(struct parser *p);
-static struct node *parse_unary(struct parser *p, int filters);
 static int parse_body(struct parser *p, const char *const *ends, struct node **out);
 
 static int length_shown(struct str s) { return (int)(s.n < 40 ? s.n : 40); }
 
-static struct node *refuse(struct parser *p, const char *why)
+struct node *parse_refuse(struct parser *p, const char *why)
 {
     const struct tok *t = p->t;
 
@@ -27,7 +17,7 @@ static struct node *refuse(struct parser *p, const char *why)
     return NULL;
 }
 
-static struct node *node_new(struct parser *p, enum node_kind kind)
+struct node *node_new(struct parser *p, enum node_kind kind)
 {
     struct node *n = arena_get(p->arena, sizeof *n, p->e);
 
@@ -37,403 +27,38 @@ static struct node *node_new(struct parser *p, enum node_kind kind)
     return n;
 }
 
-static int is_op(const struct parser *p, const char *op) { return p->t->kind == TOK_OP && str_same(p->t->text, op); }
-static int is_name(const struct parser *p, const char *name) { return p->t->kind == TOK_NAME && str_same(p->t->text, name); }
+int is_op(const struct parser *p, const char *op) { return p->t->kind == TOK_OP && str_same(p->t->text, op); }
+int is_name(const struct parser *p, const char *name) { return p->t->kind == TOK_NAME && str_same(p->t->text, name); }
 
-static int take_op(struct parser *p, const char *op)
+int take_op(struct parser *p, const char *op)
 {
     if (!is_op(p, op)) return 0;
     p->t++;
     return 1;
 }
 
-static int take_name(struct parser *p, const char *name)
+int take_name(struct parser *p, const char *name)
 {
     if (!is_name(p, name)) return 0;
     p->t++;
     return 1;
 }
 
-static int need_op(struct parser *p, const char *op)
+int need_op(struct parser *p, const char *op)
 {
     char why[32] = "'";
 
     if (take_op(p, op)) return 0;
     strcat(strcat(why, op), "' is needed");
-    refuse(p, why);
+    parse_refuse(p, why);
     return -1;
 }
 
-static int deeper(struct parser *p)
+int parse_deeper(struct parser *p)
 {
     if (++p->depth <= CHAT_DEPTH) return 0;
-    refuse(p, "nested too deep");
+    parse_refuse(p, "nested too deep");
     return -1;
-}
-
-/* ---- expressions ---- */
-
-static struct node *parse_const(struct parser *p, struct value v)
-{
-    struct node *n = node_new(p, N_CONST);
-
-    if (n) n->value = v;
-    p->t++;
-    return n;
-}
-
-static struct node *parse_texts(struct parser *p)
-{
-    struct node *n = node_new(p, N_CONST);
-    size_t size = 0, i;
-    char *all;
-
-    for (i = 0; p->t[i].kind == TOK_STR; i++) size += p->t[i].text.n;
-    if (!n || !(all = arena_get(p->arena, size + 1, p->e))) return NULL;
-    n->value = value_str(all, size);
-    for (; p->t->kind == TOK_STR; p->t++) {
-        if (p->t->text.n) memcpy(all, p->t->text.p, p->t->text.n);
-        all += p->t->text.n;
-    }
-    return n;
-}
-
-/* Elements up to `end`, which is taken. */
-static int parse_elements(struct parser *p, const char *end, struct node **list, int *commas)
-{
-    for (*commas = 0; !take_op(p, end); list = &(*list)->next) {
-        if (!(*list = parse_condition(p))) return -1;
-        if (take_op(p, ",")) ++*commas;
-        else if (!is_op(p, end)) return need_op(p, end);
-    }
-    return 0;
-}
-
-static struct node *parse_dict(struct parser *p)
-{
-    struct node *n = node_new(p, N_DICT), **to = n ? &n->a : NULL;
-
-    for (p->t++; n && !take_op(p, "}"); to = &(*to)->next) {
-        if (!(*to = node_new(p, N_PAIR)) || !((*to)->a = parse_condition(p)) || need_op(p, ":") < 0 || !((*to)->b = parse_condition(p)))
-            return NULL;
-        if (!take_op(p, ",") && !is_op(p, "}")) return refuse(p, "'}' is needed");
-    }
-    return n;
-}
-
-static struct node *parse_brackets(struct parser *p)
-{
-    int tuple = is_op(p, "("), commas;
-    struct node *n = node_new(p, N_LIST);
-
-    p->t++;
-    if (!n || parse_elements(p, tuple ? ")" : "]", &n->a, &commas) < 0) return NULL;
-    n->flag = tuple;
-    return tuple && n->a && !commas ? n->a : n;
-}
-
-static struct node *parse_primary(struct parser *p)
-{
-    static const struct { const char *name; enum value_kind kind; int64_t i; } consts[] = {
-        { "true", V_BOOL, 1 }, { "True", V_BOOL, 1 }, { "false", V_BOOL, 0 }, { "False", V_BOOL, 0 }, { "none", V_NONE, 0 },
-        { "None", V_NONE, 0 },
-    };
-    static const char *const words[] = { "if", "else", "elif", "in", "is", "and", "or", "not", "for", "recursive" };
-    const struct tok *t = p->t;
-    struct value v = { .kind = V_REAL };
-    struct node *n;
-
-    if (t->kind == TOK_STR) return parse_texts(p);
-    if (t->kind == TOK_INT) return parse_const(p, value_of(V_INT, t->i));
-    v.u.r = t->r;
-    if (t->kind == TOK_REAL) return parse_const(p, v);
-    if (is_op(p, "(") || is_op(p, "[")) return parse_brackets(p);
-    if (is_op(p, "{")) return parse_dict(p);
-    if (t->kind != TOK_NAME) return refuse(p, "an expression is needed");
-    for (size_t i = 0; i < sizeof consts / sizeof *consts; i++)
-        if (str_same(t->text, consts[i].name)) return parse_const(p, value_of(consts[i].kind, consts[i].i));
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (str_same(t->text, words[i])) return refuse(p, "an expression is needed");
-    if (!(n = node_new(p, N_NAME))) return NULL;
-    n->text = t->text;
-    p->t++;
-    return n;
-}
-
-/* Arguments behind "(", with the ")". */
-static int parse_arguments(struct parser *p, struct node **to)
-{
-    int words = 0;
-
-    for (p->t++; !take_op(p, ")"); to = &(*to)->next) {
-        if (is_op(p, "*") || is_op(p, "**")) {
-            refuse(p, "arguments with * are not supported");
-            return -1;
-        }
-        if (p->t->kind == TOK_NAME && p->t[1].kind == TOK_OP && str_same(p->t[1].text, "=")) {
-            if (!(*to = node_new(p, N_KEYWORD))) return -1;
-            (*to)->text = p->t->text;
-            p->t += 2;
-            words = 1;
-            if (!((*to)->a = parse_condition(p))) return -1;
-        } else if (words) {
-            refuse(p, "an argument without a name behind one with a name");
-            return -1;
-        } else if (!(*to = parse_condition(p))) return -1;
-        else if ((*to)->next) {
-            refuse(p, "an argument that is not supported");
-            return -1;
-        }
-        if (!take_op(p, ",") && !is_op(p, ")")) return need_op(p, ")");
-    }
-    return 0;
-}
-
-static struct node *parse_index(struct parser *p, struct node *of)
-{
-    struct node *n = node_new(p, N_ITEM);
-
-    p->t++;
-    if (!n) return NULL;
-    n->a = of;
-    if (!is_op(p, ":") && !(n->b = parse_condition(p))) return NULL;
-    if (take_op(p, ":")) {
-        n->kind = N_SLICE;
-        if (!is_op(p, ":") && !is_op(p, "]") && !(n->c = parse_condition(p))) return NULL;
-        if (take_op(p, ":") && !is_op(p, "]") && !(n->d = parse_condition(p))) return NULL;
-    }
-    return need_op(p, "]") < 0 ? NULL : n;
-}
-
-static struct node *parse_postfix(struct parser *p, struct node *n)
-{
-    struct node *outer;
-    int links = 0;
-
-    while (n && (is_op(p, ".") || is_op(p, "[") || is_op(p, "("))) {
-        if (++links > CHAT_DEPTH) return refuse(p, "nested too deep");
-        if (is_op(p, "[")) n = parse_index(p, n);
-        else if (is_op(p, "(")) {
-            if (!(outer = node_new(p, N_CALL)) || parse_arguments(p, &outer->b) < 0) return NULL;
-            outer->a = n;
-            n = outer;
-        } else {
-            p->t++;
-            if (p->t->kind != TOK_NAME) return refuse(p, "the name of an attribute is needed");
-            if (p->t->text.p[0] == '_') return refuse(p, "attributes with _ are not accessible");
-            if (!(outer = node_new(p, N_ATTR))) return NULL;
-            outer->a = n;
-            outer->text = p->t++->text;
-            n = outer;
-        }
-    }
-    return n;
-}
-
-static struct node *parse_filter(struct parser *p, struct node *of)
-{
-    struct node *n = node_new(p, N_FILTER);
-
-    if (!n) return NULL;
-    if (p->t->kind != TOK_NAME) return refuse(p, "the name of a filter is needed");
-    n->a = of;
-    n->text = p->t++->text;
-    if (is_op(p, ".")) return refuse(p, "a filter that is not supported");
-    return is_op(p, "(") && parse_arguments(p, &n->b) < 0 ? NULL : n;
-}
-
-/* A test that takes an argument without brackets: "x is divisibleby 3". */
-static int test_takes(struct str name)
-{
-    static const char *const all[] = { "divisibleby", "sameas", "equalto", "eq", "ne", "lt", "le", "gt", "ge", "in", "greaterthan", "lessthan" };
-
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (str_same(name, all[i])) return 1;
-    return 0;
-}
-
-static struct node *parse_test(struct parser *p, struct node *of)
-{
-    struct node *n = node_new(p, N_TEST), *not;
-    int negated = take_name(p, "not");
-
-    if (!n) return NULL;
-    if (p->t->kind != TOK_NAME) return refuse(p, "the name of a test is needed");
-    n->a = of;
-    n->text = p->t++->text;
-    if (is_op(p, "(")) {
-        if (parse_arguments(p, &n->b) < 0) return NULL;
-    } else if (test_takes(n->text) && !((n->b = parse_primary(p)) && (n->b = parse_postfix(p, n->b)))) return NULL;
-    if (is_name(p, "is")) return refuse(p, "tests in a row");
-    if (!negated) return n;
-    if ((not = node_new(p, N_NOT))) not->a = n;
-    return not;
-}
-
-static struct node *parse_filters(struct parser *p, struct node *n)
-{
-    int links = 0;
-
-    while (n && (is_op(p, "|") || is_name(p, "is"))) {
-        int filter = is_op(p, "|");
-
-        if (++links > CHAT_DEPTH) return refuse(p, "nested too deep");
-        p->t++;
-        n = filter ? parse_filter(p, n) : parse_test(p, n);
-        if (n && is_op(p, "(")) return refuse(p, "a call of what a filter gives is not supported");
-    }
-    return n;
-}
-
-static struct node *parse_unary(struct parser *p, int filters)
-{
-    struct node *n = NULL;
-    int minus = is_op(p, "-"), plus = is_op(p, "+");
-
-    if (deeper(p) < 0) return NULL;
-    if (minus || plus) {
-        n = node_new(p, minus ? N_NEG : N_POS);
-        p->t++;
-        if (n && !(n->a = parse_unary(p, 0))) n = NULL;
-    } else n = parse_primary(p);
-    n = n ? parse_postfix(p, n) : NULL;
-    n = n && filters ? parse_filters(p, n) : n;
-    p->depth--;
-    return n;
-}
-
-/* Binary operators, the loosest level first. */
-static const struct level {
-    enum node_kind kind;
-    struct {
-        const char *name;
-        enum op op;
-    } op[5];
-} levels[] = {
-    { N_BINARY, { { "+", OP_ADD }, { "-", OP_SUB } } },
-    { N_CONCAT, { { "~", OP_ADD } } },
-    { N_BINARY, { { "*", OP_MUL }, { "/", OP_DIV }, { "//", OP_FLOOR }, { "%", OP_MOD } } },
-    { N_BINARY, { { "**", OP_POW } } },
-};
-enum { LEVELS = sizeof levels / sizeof *levels };
-
-static struct node *parse_level(struct parser *p, int level)
-{
-    struct node *left = level == LEVELS ? parse_unary(p, 1) : parse_level(p, level + 1), *n;
-    int links = 0;
-
-    while (left && level < LEVELS) {
-        size_t i = 0;
-
-        while (levels[level].op[i].name && !is_op(p, levels[level].op[i].name)) i++;
-        if (!levels[level].op[i].name) break;
-        if (++links > CHAT_DEPTH) return refuse(p, "nested too deep");
-        if (!(n = node_new(p, levels[level].kind))) return NULL;
-        p->t++;
-        n->op = levels[level].op[i].op;
-        n->a = left;
-        if (!(n->b = parse_level(p, level + 1))) return NULL;
-        left = n;
-    }
-    return left;
-}
-
-static int compare_op(struct parser *p, enum op *op)
-{
-    static const struct { const char *name; enum op op; } all[] = {
-        { "==", OP_EQ }, { "!=", OP_NE }, { "<", OP_LT }, { "<=", OP_LE }, { ">", OP_GT }, { ">=", OP_GE },
-    };
-
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (take_op(p, all[i].name)) {
-            *op = all[i].op;
-            return 1;
-        }
-    *op = OP_IN;
-    if (take_name(p, "in")) return 1;
-    if (!is_name(p, "not") || p->t[1].kind != TOK_NAME || !str_same(p->t[1].text, "in")) return 0;
-    p->t += 2;
-    *op = OP_NOT_IN;
-    return 1;
-}
-
-static struct node *parse_compare(struct parser *p)
-{
-    struct node *left = parse_level(p, 0), *n = NULL, **to = NULL, *one;
-    enum op op;
-
-    while (left && compare_op(p, &op)) {
-        if (!n) {
-            if (!(n = node_new(p, N_COMPARE))) return NULL;
-            n->a = left;
-            to = &n->b;
-        }
-        if (!(one = node_new(p, N_BINARY)) || !(one->a = parse_level(p, 0))) return NULL;
-        one->op = op;
-        *to = one;
-        to = &one->next;
-    }
-    return n ? n : left;
-}
-
-static struct node *parse_not(struct parser *p)
-{
-    struct node *n;
-
-    if (!is_name(p, "not")) return parse_compare(p);
-    if (deeper(p) < 0 || !(n = node_new(p, N_NOT))) return NULL;
-    p->t++;
-    n->a = parse_not(p);
-    p->depth--;
-    return n->a ? n : NULL;
-}
-
-static struct node *parse_and_or(struct parser *p, int or)
-{
-    struct node *left = or ? parse_and_or(p, 0) : parse_not(p), *n;
-    int links = 0;
-
-    while (left && is_name(p, or ? "or" : "and")) {
-        if (++links > CHAT_DEPTH) return refuse(p, "nested too deep");
-        if (!(n = node_new(p, or ? N_OR : N_AND))) return NULL;
-        p->t++;
-        n->a = left;
-        if (!(n->b = or ? parse_and_or(p, 0) : parse_not(p))) return NULL;
-        left = n;
-    }
-    return left;
-}
-
-static struct node *parse_condition(struct parser *p)
-{
-    struct node *n, *cond;
-
-    if (deeper(p) < 0) return NULL;
-    n = parse_and_or(p, 1);
-    while (n && is_name(p, "if")) {
-        if (!(cond = node_new(p, N_COND))) return NULL;
-        p->t++;
-        cond->a = n;
-        if (!(cond->b = parse_and_or(p, 1))) return NULL;
-        if (take_name(p, "else") && !(cond->c = parse_condition(p))) return NULL;
-        n = cond;
-    }
-    p->depth--;
-    return n;
-}
-
-/* An expression, or several with commas: a tuple. */
-static struct node *parse_tuple(struct parser *p)
-{
-    struct node *first = parse_condition(p), *n, **to;
-
-    if (!first || !is_op(p, ",")) return first;
-    if (!(n = node_new(p, N_LIST))) return NULL;
-    n->flag = 1;
-    n->a = first;
-    for (to = &first->next; take_op(p, ",") && p->t->kind != TOK_TAG_END && p->t->kind != TOK_PRINT_END; to = &(*to)->next)
-        if (!(*to = parse_condition(p))) return NULL;
-    return n;
 }
 
 /* ---- statements ---- */
@@ -441,7 +66,7 @@ static struct node *parse_tuple(struct parser *p)
 static int tag_end(struct parser *p)
 {
     if (p->t->kind != TOK_TAG_END) {
-        refuse(p, "the end of the tag is needed");
+        parse_refuse(p, "the end of the tag is needed");
         return -1;
     }
     p->t++;
@@ -463,12 +88,12 @@ static struct node *parse_target(struct parser *p, int attribute)
     struct node *list = NULL, **to = &list, *n;
 
     do {
-        if (p->t->kind != TOK_NAME) return refuse(p, "the name of a variable is needed");
+        if (p->t->kind != TOK_NAME) return parse_refuse(p, "the name of a variable is needed");
         if (!(*to = node_new(p, N_NAME))) return NULL;
         (*to)->text = p->t++->text;
         if (attribute && !list->next && is_op(p, ".")) {
             p->t++;
-            if (p->t->kind != TOK_NAME) return refuse(p, "the name of an attribute is needed");
+            if (p->t->kind != TOK_NAME) return parse_refuse(p, "the name of an attribute is needed");
             if (!(n = node_new(p, N_ATTR))) return NULL;
             n->a = list;
             n->text = p->t++->text;
@@ -485,7 +110,7 @@ static struct node *parse_if(struct parser *p)
     struct node *n = node_new(p, N_IF), *rest = NULL;
 
     p->t++;
-    if (deeper(p) < 0 || !n || !(n->a = parse_tuple(p)) || tag_end(p) < 0 || parse_body(p, ends, &n->b) < 0) return NULL;
+    if (parse_deeper(p) < 0 || !n || !(n->a = parse_tuple(p)) || tag_end(p) < 0 || parse_body(p, ends, &n->b) < 0) return NULL;
     if (is_name(p, "elif")) {
         if (!(rest = parse_if(p))) return NULL;
         n->c = rest;
@@ -508,13 +133,13 @@ static struct node *parse_for(struct parser *p)
     struct node *n = node_new(p, N_FOR);
 
     p->t++;
-    if (deeper(p) < 0 || !n || !(n->a = parse_target(p, 0))) return NULL;
-    if (!take_name(p, "in")) return refuse(p, "'in' is needed");
+    if (parse_deeper(p) < 0 || !n || !(n->a = parse_target(p, 0))) return NULL;
+    if (!take_name(p, "in")) return parse_refuse(p, "'in' is needed");
     /* without a condition of its own: an "if" here is the loop's filter */
-    if (!(n->b = parse_and_or(p, 1))) return NULL;
-    if (is_op(p, ",")) return refuse(p, "a loop over a tuple without brackets is not supported");
+    if (!(n->b = parse_plain(p))) return NULL;
+    if (is_op(p, ",")) return parse_refuse(p, "a loop over a tuple without brackets is not supported");
     if (take_name(p, "if") && !(n->f = parse_condition(p))) return NULL;
-    if (is_name(p, "recursive")) return refuse(p, "a recursive loop is not supported");
+    if (is_name(p, "recursive")) return parse_refuse(p, "a recursive loop is not supported");
     p->loops++;
     if (tag_end(p) < 0 || parse_body(p, ends, &n->c) < 0) return NULL;
     p->loops--;
@@ -536,14 +161,14 @@ static struct node *parse_set(struct parser *p)
     if (!n || !(n->a = parse_target(p, 1))) return NULL;
     if (take_op(p, "=")) return !(n->b = parse_tuple(p)) || tag_end(p) < 0 ? NULL : n;
     n->kind = N_SETBLOCK;
-    if (n->a->next || n->a->kind == N_ATTR) return refuse(p, "'=' is needed");
+    if (n->a->next || n->a->kind == N_ATTR) return parse_refuse(p, "'=' is needed");
     if (is_op(p, "|")) {
         /* the filters stand on a constant, which evaluation puts the text into */
         if (!(n->f = node_new(p, N_CONST))) return NULL;
         n->c = n->f;
         if (!(n->f = parse_filters(p, n->f))) return NULL;
     }
-    if (deeper(p) < 0 || body_to(p, "endset", &n->b) < 0) return NULL;
+    if (parse_deeper(p) < 0 || body_to(p, "endset", &n->b) < 0) return NULL;
     p->depth--;
     return n;
 }
@@ -554,16 +179,16 @@ static struct node *parse_macro(struct parser *p)
     int loops = p->loops;
 
     p->t++;
-    if (deeper(p) < 0 || !n) return NULL;
-    if (p->t->kind != TOK_NAME) return refuse(p, "the name of a macro is needed");
+    if (parse_deeper(p) < 0 || !n) return NULL;
+    if (p->t->kind != TOK_NAME) return parse_refuse(p, "the name of a macro is needed");
     n->text = p->t++->text;
     if (need_op(p, "(") < 0) return NULL;
     for (to = &n->a; !take_op(p, ")"); to = &(*to)->next) {
-        if (p->t->kind != TOK_NAME) return refuse(p, "the name of a parameter is needed");
+        if (p->t->kind != TOK_NAME) return parse_refuse(p, "the name of a parameter is needed");
         if (!(*to = node_new(p, N_KEYWORD))) return NULL;
         (*to)->text = p->t++->text;
         if (take_op(p, "=") && !((*to)->a = parse_condition(p))) return NULL;
-        if (!take_op(p, ",") && !is_op(p, ")")) return refuse(p, "')' is needed");
+        if (!take_op(p, ",") && !is_op(p, ")")) return parse_refuse(p, "')' is needed");
     }
     p->loops = 0;
     if (body_to(p, "endmacro", &n->b) < 0) return NULL;
@@ -577,7 +202,7 @@ static struct node *parse_scope(struct parser *p)
     struct node *n = node_new(p, N_SCOPE);
 
     p->t++;
-    if (deeper(p) < 0 || !n || body_to(p, "endgeneration", &n->b) < 0) return NULL;
+    if (parse_deeper(p) < 0 || !n || body_to(p, "endgeneration", &n->b) < 0) return NULL;
     p->depth--;
     return n;
 }
@@ -586,7 +211,7 @@ static struct node *parse_jump(struct parser *p)
 {
     struct node *n = node_new(p, is_name(p, "break") ? N_BREAK : N_CONTINUE);
 
-    if (!p->loops) return refuse(p, "not in a loop");
+    if (!p->loops) return parse_refuse(p, "not in a loop");
     p->t++;
     return !n || tag_end(p) < 0 ? NULL : n;
 }
@@ -600,7 +225,7 @@ static struct node *parse_statement(struct parser *p)
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (is_name(p, all[i].name)) return all[i].parse(p);
-    return refuse(p, p->t->kind == TOK_NAME ? "this tag is not supported or out of place" : "the name of a tag is needed");
+    return parse_refuse(p, p->t->kind == TOK_NAME ? "this tag is not supported or out of place" : "the name of a tag is needed");
 }
 
 /* Statements up to a tag that begins with one of `ends`; then that name is the token at hand. ends NULL: up to the end. */
@@ -611,7 +236,7 @@ static int parse_body(struct parser *p, const char *const *ends, struct node **o
     for (;; out = &n->next) {
         if (p->t->kind == TOK_END) {
             if (!ends) return 0;
-            refuse(p, "the end of a block is missing");
+            parse_refuse(p, "the end of a block is missing");
             return -1;
         }
         if (p->t->kind == TOK_TEXT) {
@@ -619,7 +244,7 @@ static int parse_body(struct parser *p, const char *const *ends, struct node **o
         } else if (p->t->kind == TOK_PRINT) {
             p->t++;
             if ((n = node_new(p, N_PRINT)) && !(n->a = parse_tuple(p))) n = NULL;
-            else if (n && p->t->kind != TOK_PRINT_END) n = refuse(p, "the end of an expression is needed");
+            else if (n && p->t->kind != TOK_PRINT_END) n = parse_refuse(p, "the end of an expression is needed");
             else if (n) p->t++;
         } else {
             p->t++;

@@ -92,6 +92,26 @@ struct node {
     struct node *a, *b, *c, *d, *f, *next;
 };
 
+struct parser {
+    const struct tok *t;
+    const char *what;
+    struct arena *arena;
+    int depth, loops;
+    struct err *e;
+};
+struct node *parse_refuse(struct parser *p, const char *why);   /* at the token at hand; NULL */
+struct node *node_new(struct parser *p, enum node_kind kind);
+int is_op(const struct parser *p, const char *op);
+int is_name(const struct parser *p, const char *name);
+int take_op(struct parser *p, const char *op);                  /* 1: it was there, and is taken */
+int take_name(struct parser *p, const char *name);
+int need_op(struct parser *p, const char *op);
+int parse_deeper(struct parser *p);
+struct node *parse_condition(struct parser *p);                 /* chat_expr.c: an expression */
+struct node *parse_plain(struct parser *p);                     /* one without "if" */
+struct node *parse_tuple(struct parser *p);                     /* one or several with commas */
+struct node *parse_filters(struct parser *p, struct node *of);
+
 struct node *chat_parse_toks(const struct toks *t, const char *what, struct arena *a, struct err *e);
 
 enum { CHAT_DEPTH = 150 };        /* of nesting in the text; evaluation may go twice as deep */
@@ -144,6 +164,7 @@ struct run {
 
 /* chat_value.c. Functions that may fail return -1 with r->e filled, by run_fail. */
 int run_fail(struct run *r, const char *fmt, ...) ERR_PRINTF(2, 3);
+int run_step(struct run *r);                                                    /* counts one */
 int out_add(struct run *r, const char *p, size_t n);
 int str_same(struct str a, const char *b);
 struct value value_of(enum value_kind kind, int64_t i);
@@ -195,6 +216,12 @@ int chat_method(struct run *r, struct value v, struct str name, struct args *x, 
 
 /* chat_eval.c */
 int chat_run(struct run *r, const struct node *body);
+int chat_eval(struct run *r, const struct node *n, struct value *out);
+
+/* chat_ops.c */
+int value_slice(struct run *r, const struct value *v, const struct node *n, struct value *out);   /* n: its bounds */
+int value_binary(struct run *r, enum op op, const struct value *a, const struct value *b, struct value *out);
+int value_compare(struct run *r, const struct node *n, struct value *out);
 int value_get(struct run *r, const struct value *v, struct str name, struct value *out);  /* v.name */
 int value_item(struct run *r, const struct value *v, const struct value *key, struct value *out); /* v[key] */
 int value_in(struct run *r, const struct value *v, const struct value *in, int *yes);

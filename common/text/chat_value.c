@@ -65,6 +65,11 @@ int run_fail(struct run *r, const char *fmt, ...)
     return err_set(r->e, ERR_USE, "%s:%d: %s", r->chat->what, r->line, text);
 }
 
+int run_step(struct run *r)
+{
+    return ++r->steps > r->chat->steps ? run_fail(r, "more than %zu steps", r->chat->steps) : 0;
+}
+
 int out_add(struct run *r, const char *p, size_t n)
 {
     void *data = r->out.data;
@@ -247,7 +252,8 @@ static int equal(struct run *r, const struct value *a, const struct value *b, in
     double x, y;
 
     *same = 0;
-    if (depth > CHAT_DEPTH || ++r->steps > r->chat->steps) return run_fail(r, "a comparison that takes too long");
+    if (depth > CHAT_DEPTH) return run_fail(r, "compared values are nested too deep");
+    if (run_step(r) < 0) return -1;
     if (number(a, &x) && number(b, &y)) {
         *same = a->kind == V_REAL || b->kind == V_REAL ? !(x < y || x > y) && x == x : a->u.i == b->u.i;
         return 0;
@@ -463,7 +469,8 @@ static int put_value(struct writer *w, const struct value *v, int depth)
 {
     char text[32];
 
-    if (depth > CHAT_DEPTH || ++w->r->steps > w->r->chat->steps) return run_fail(w->r, "a value that is too large to print");
+    if (depth > CHAT_DEPTH) return run_fail(w->r, "a printed value is nested too deep");
+    if (run_step(w->r) < 0) return -1;
     switch (v->kind) {
     case V_NONE: return put_text(w, w->json ? "null" : "None");
     case V_BOOL: return put_text(w, w->json ? v->u.i ? "true" : "false" : v->u.i ? "True" : "False");
