@@ -104,16 +104,19 @@ void block_close(struct block **b)
     *b = NULL;
 }
 
-static int load_linear(struct block *b, enum site s, size_t i, struct err *e)
+int block_load_linear(struct block *b, enum site s, size_t i, struct err *e)
 {
-    const struct site_linear *l = &b->info[s].linear[i];
     const size_t K = b->info[s].inputs;
+    const struct site_linear *l;
     char name[TENSOR_NAME + 8];
     const struct st_entry *x;
-    float *w = mem_raw(l->rows * K, sizeof *w, e);
+    float *w;
     int rc;
 
-    if (!w)
+    if (i >= b->info[s].count)
+        return err_set(e, ERR_USE, "block %zu: site %s has no linear %zu", b->index, b->info[s].name, i);
+    l = &b->info[s].linear[i];
+    if (!(w = mem_raw(l->rows * K, sizeof *w, e)))
         return -1;
     snprintf(name, sizeof name, "%s.weight", l->name);
     x = st_find(b->m->st, name);
@@ -128,7 +131,7 @@ static int load_linear(struct block *b, enum site s, size_t i, struct err *e)
 int block_load_site(struct block *b, enum site s, struct err *e)
 {
     for (size_t i = 0; i < b->info[s].count; i++)
-        if (load_linear(b, s, i, e) != 0)
+        if (block_load_linear(b, s, i, e) != 0)
             return -1;
     return 0;
 }

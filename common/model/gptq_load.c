@@ -1,15 +1,17 @@
 /* gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices (act-order without static groups) are read
- * by giving each input its own scale and zero. Leaves out: v2 zeros, per-module overrides ("dynamic"), a quantized head. */
+ * by giving each input its own scale and zero. Rules of "dynamic" (GPTQModel): the first regular expression that matches a name from its start
+ * says its bits and group, or that it is not quantized. Leaves out: v2 zeros, a quantized head. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../text/unicode.h"
 #include "gptq_format.h"
 #include "grid.h"
 #include "model_parts.h"
 
 static int check_format(const struct json *q, const char *what, struct err *e)
 {
-    const struct json *f = json_get(q, "checkpoint_format"), *d = json_get(q, "dynamic"), *p = json_get(q, "pack_dtype");
+    const struct json *f = json_get(q, "checkpoint_format"), *p = json_get(q, "pack_dtype");
     const char *method = json_need_text(q, "quant_method", what, e), *format, *pack;
     int lm_head;
 
@@ -25,18 +27,87 @@ static int check_format(const struct json *q, const char *what, struct err *e)
     pack = json_kind(p) == JSON_KIND_NULL ? "int32" : json_as_text(p);
     if (!pack || strcmp(pack, "int32") != 0)
         return err_set(e, ERR_USE, "%s: pack_dtype is not int32", what);
-    if (json_kind(d) != JSON_KIND_NULL && json_count(d) > 0)
-        return err_set(e, ERR_USE, "%s: 'dynamic' overrides are not supported", what);
     if (json_opt_bool(q, "lm_head", 0, &lm_head, what, e) != 0)
         return -1;
     return lm_head ? err_set(e, ERR_USE, "%s: a quantized lm_head is not supported", what) : 0;
+}
+
+struct gptq_rule {
+    struct unicode_regex *name;
+    int skip;
+    int bits;
+    int64_t group;
+};
+
+static int read_width(const struct json *q, const char *what, int def_bits, int64_t def_group, int *bits, int64_t *group, struct err *e)
+{
+    int64_t b;
+
+    if (json_opt_int(q, "bits", 2, 8, def_bits, &b, what, e) != 0 ||
+        json_opt_int(q, "group_size", -1, INT64_C(1) << 32, def_group, group, what, e) != 0)
+        return -1;
+    if (b != 2 && b != 3 && b != 4 && b != 8)
+        return err_set(e, ERR_USE, "%s: bits is %lld (known: 2, 3, 4, 8)", what, (long long)b);
+    if (*group == 0)
+        return err_set(e, ERR_USE, "%s: group_size is 0 (-1: one group a row)", what);
+    *bits = (int)b;
+    return 0;
+}
+
+static int read_rule(struct gptq_spec *spec, const char *pattern, const struct json *v, const char *what, struct err *e)
+{
+    struct gptq_rule *r = &spec->rules[spec->nrules];
+    const int sign = (pattern[0] == '-' || pattern[0] == '+') && pattern[1] == ':';
+    const char *regex = pattern + 2 * sign;
+    char rule[800];
+
+    snprintf(rule, sizeof rule, "%s: dynamic '%.120s'", what, pattern);
+    if (json_kind(v) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s must be an object", rule);
+    if (unicode_valid(regex, strlen(regex)) != strlen(regex))
+        return err_set(e, ERR_USE, "%s is not UTF-8", rule);
+    r->skip = sign && *pattern == '-';
+    if (!r->skip && read_width(v, rule, spec->bits, spec->group, &r->bits, &r->group, e) != 0)
+        return -1;
+    if (!(r->name = unicode_regex_open(regex, strlen(regex), 0, rule, e)))
+        return -1;
+    spec->nrules++;
+    return 0;
+}
+
+static int read_rules(struct gptq_spec *spec, const struct json *d, const char *what, struct err *e)
+{
+    const size_t count = json_count(d);
+
+    if (json_kind(d) == JSON_KIND_NULL || count == 0)
+        return 0;
+    if (json_kind(d) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s: field 'dynamic' must be an object", what);
+    if (!(spec->rules = mem_array(count, sizeof *spec->rules, e)))
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const char *pattern = NULL;
+        const struct json *v = json_member(d, i, &pattern);
+
+        if (read_rule(spec, pattern, v, what, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+void gptq_release_spec(struct gptq_spec *spec)
+{
+    for (size_t i = 0; i < spec->nrules; i++)
+        unicode_regex_close(&spec->rules[i].name);
+    free(spec->rules);
+    *spec = (struct gptq_spec){0};
 }
 
 int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e)
 {
     const struct json *q = json_get(config, "quantization_config");
     char what[600];
-    int64_t bits, group;
+    int64_t must;
 
     *quantized = 0;
     if (json_kind(q) == JSON_KIND_NULL)
@@ -44,16 +115,35 @@ int gptq_read_spec(const struct json *config, const char *dir, int *quantized, s
     snprintf(what, sizeof what, "%.500s/config.json: quantization_config", dir);
     if (json_kind(q) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "%s must be an object", what);
-    if (check_format(q, what, e) != 0 || json_need_int(q, "bits", 2, 8, &bits, what, e) != 0 ||
-        json_need_int(q, "group_size", -1, INT64_C(1) << 32, &group, what, e) != 0)
+    if (check_format(q, what, e) != 0 || json_need_int(q, "bits", 2, 8, &must, what, e) != 0 ||
+        json_need_int(q, "group_size", -1, INT64_C(1) << 32, &must, what, e) != 0 ||
+        read_width(q, what, 0, 0, &spec->bits, &spec->group, e) != 0 || read_rules(spec, json_get(q, "dynamic"), what, e) != 0)
         return -1;
-    if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
-        return err_set(e, ERR_USE, "%s: bits is %lld (known: 2, 3, 4, 8)", what, (long long)bits);
-    if (group == 0)
-        return err_set(e, ERR_USE, "%s: group_size is 0 (-1: one group a row)", what);
     *quantized = 1;
-    spec->bits = (int)bits;
-    spec->group = group;
+    return 0;
+}
+
+/* Bits and group of one linear; an error where the rules say that it is not quantized, or cannot be read. */
+static int width_of(const struct model *m, const char *name, int *bits, int64_t *group, struct err *e)
+{
+    const struct gptq_spec *s = &m->gptq;
+
+    *bits = s->bits;
+    *group = s->group;
+    for (size_t i = 0; i < s->nrules; i++) {
+        size_t start, end;
+        const int hit = unicode_regex_next(s->rules[i].name, name, strlen(name), 0, &start, &end, e);
+
+        if (hit < 0)
+            return err_prefix(e, "%s/config.json: dynamic", m->dir);
+        if (!hit || start > 0)
+            continue;
+        if (s->rules[i].skip)
+            return err_set(e, ERR_USE, "%s: config.json says that '%s' is not quantized, but '%s.weight' is not there", m->dir, name, name);
+        *bits = s->rules[i].bits;
+        *group = s->rules[i].group;
+        return 0;
+    }
     return 0;
 }
 
@@ -85,10 +175,16 @@ static int part_check(const struct model *m, const char *name, const char *suffi
 
 int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e)
 {
-    const size_t b = (size_t)m->gptq.bits, G = grid_groups(K, m->gptq.group);
+    size_t b, G;
+    int64_t group;
+    int bits;
 
-    if (gptq_check(N, K, m->gptq.bits, m->gptq.group, name, e) != 0)
+    if (width_of(m, name, &bits, &group, e) != 0)
+        return -1;
+    if (gptq_check(N, K, bits, group, name, e) != 0)
         return err_prefix(e, "%s", m->dir);
+    b = (size_t)bits;
+    G = grid_groups(K, group);
     if (part_check(m, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) != 0 ||
         part_check(m, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) != 0 ||
         part_check(m, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) != 0)
@@ -97,10 +193,10 @@ int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t 
 }
 
 /* The group of each input; *plain is 1 when they are k / group. */
-static int32_t *groups_read(const struct model *m, const char *name, size_t K, int *plain, struct err *e)
+static int32_t *groups_read(const struct model *m, const char *name, size_t K, int64_t group, int *plain, struct err *e)
 {
     const struct st_entry *x = part_find(m, name, "g_idx");
-    const size_t G = grid_groups(K, m->gptq.group), width = G == 1 ? K : (size_t)m->gptq.group;
+    const size_t G = grid_groups(K, group), width = G == 1 ? K : (size_t)group;
     int32_t *g = mem_array(K, sizeof *g, e);
     struct tensor t = {0};
 
@@ -128,10 +224,10 @@ fail:
     return NULL;
 }
 
-static int dequantize(const struct model *m, size_t N, size_t K, const int32_t *group_of, int plain, const uint8_t *codes,
+static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of, int plain, const uint8_t *codes,
                       const float *scales, const uint8_t *zeros, float *w, struct err *e)
 {
-    const size_t G = grid_groups(K, m->gptq.group), width = plain ? G : K;
+    const size_t G = grid_groups(K, group), width = plain ? G : K;
     float *s = mem_raw(N * width, sizeof *s, e);
     uint8_t *z = mem_raw(N * width, 1, e);
     int rc = -1;
@@ -144,7 +240,7 @@ static int dequantize(const struct model *m, size_t N, size_t K, const int32_t *
                 s[n * width + i] = scales[g * N + n];
                 z[n * width + i] = zeros[n * G + g];
             }
-        rc = grid_dequantize(N, K, plain ? m->gptq.group : 1, codes, DT_F32, s, z, w, e);
+        rc = grid_dequantize(N, K, plain ? group : 1, codes, DT_F32, s, z, w, e);
     }
     free(s);
     free(z);
@@ -153,22 +249,30 @@ static int dequantize(const struct model *m, size_t N, size_t K, const int32_t *
 
 int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e)
 {
-    const size_t G = grid_groups(K, m->gptq.group);
     struct tensor q = {0}, qz = {0};
-    int plain, rc = -1;
-    int32_t *group_of = groups_read(m, name, K, &plain, e);
-    uint8_t *codes = mem_raw(N * K, 1, e), *zeros = mem_raw(N * G, 1, e);
-    float *scales = mem_raw(N * G, sizeof *scales, e);
+    int32_t *group_of = NULL;
+    uint8_t *codes = NULL, *zeros = NULL;
+    float *scales = NULL;
+    int bits, plain, rc = -1;
+    int64_t group;
+    size_t G;
 
+    if (width_of(m, name, &bits, &group, e) != 0)
+        return -1;
+    G = grid_groups(K, group);
+    group_of = groups_read(m, name, K, group, &plain, e);
+    codes = mem_raw(N * K, 1, e);
+    zeros = mem_raw(N * G, 1, e);
+    scales = mem_raw(N * G, sizeof *scales, e);
     if (!group_of || !codes || !zeros || !scales || st_load(m->st, part_find(m, name, "qweight"), &q, e) != 0 ||
         st_load(m->st, part_find(m, name, "qzeros"), &qz, e) != 0 ||
         model_read(m, part_find(m, name, "scales"), 0, G, scales, e) != 0)
         goto out;
-    if (gptq_unpack_codes(N, K, m->gptq.bits, q.data, codes) != 0 || gptq_unpack_zeros(N, G, m->gptq.bits, qz.data, zeros) != 0) {
+    if (gptq_unpack_codes(N, K, bits, q.data, codes) != 0 || gptq_unpack_zeros(N, G, bits, qz.data, zeros) != 0) {
         err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", m->dir, name);
         goto out;
     }
-    rc = dequantize(m, N, K, group_of, plain, codes, scales, zeros, w, e);
+    rc = dequantize(group, N, K, group_of, plain, codes, scales, zeros, w, e);
 out:
     tensor_release(&q);
     tensor_release(&qz);

@@ -199,6 +199,7 @@ void model_close(struct model **m)
 {
     if (!*m)
         return;
+    gptq_release_spec(&(*m)->gptq);
     rope_release(&(*m)->rope);
     st_close(&(*m)->st);
     config_release(&(*m)->c);

@@ -43,6 +43,8 @@ struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* The linears of a site as the checkpoint has them (f32). NaN or infinite weights: an error that names the tensor. */
 int block_load_site(struct block *b, enum site s, struct err *e);
+/* One of them: linear i of the site. */
+int block_load_linear(struct block *b, enum site s, size_t i, struct err *e);
 /* Replaces linear i of a site by w [N,K] f32 (taken over, also on an error: freed by the block), e.g. dequantized codes of a commit. */
 int block_set_linear(struct block *b, enum site s, size_t i, float *w, struct err *e);
 void block_drop_site(struct block *b, enum site s);   /* frees its linears */

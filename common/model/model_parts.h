@@ -9,6 +9,8 @@
 struct gptq_spec {           /* of config.json's quantization_config */
     int bits;
     int64_t group;
+    size_t nrules;
+    struct gptq_rule *rules; /* its "dynamic": the first that matches a linear's name speaks for it; owned */
 };
 
 struct model {
@@ -36,7 +38,9 @@ float *model_vector(const struct model *m, const char *name, size_t n, struct er
 /* At least n floats, kept between calls. */
 float *model_scratch(struct model *m, size_t n, struct err *e);
 
+/* *spec is to be released also after an error. */
 int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e);
+void gptq_release_spec(struct gptq_spec *spec);
 /* name: a linear [N,K] that has no .weight. */
 int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e);
 int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e);

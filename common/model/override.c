@@ -309,6 +309,8 @@ int overrides_split(const struct overrides *o, const struct config *c, size_t bl
     struct override_values first, v;
     struct site_info info;
 
+    if (!site_fused(s))
+        return 0;
     site_describe(c, block, s, &info);
     overrides_of(o, block, info.name, info.linear[0].name, &first);
     for (size_t i = 1; i < info.count; i++) {

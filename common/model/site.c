@@ -12,6 +12,11 @@ const char *site_name(enum site s)
     return names[s];
 }
 
+const char *site_fused(enum site s)
+{
+    return s == SITE_QKV ? "qkv_proj" : s == SITE_UP ? "gate_up_proj" : NULL;
+}
+
 int site_parse(const char *name, enum site *s)
 {
     for (int i = 0; i < SITE_COUNT; i++)

@@ -22,6 +22,8 @@ struct site_info {
 };
 
 const char *site_name(enum site s);
+/* Last word of the module that engines fuse the linears of a site into ("qkv_proj", "gate_up_proj"); NULL: they stay apart. */
+const char *site_fused(enum site s);
 int site_parse(const char *name, enum site *s);
 void site_describe(const struct config *c, size_t block, enum site s, struct site_info *out);
 /* Position in the run's order: block * SITE_COUNT + site. */

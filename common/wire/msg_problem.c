@@ -245,6 +245,23 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
     return 0;
 }
 
+/* A linear that nothing was done to: it must not have results either. */
+static int read_kept(const struct msg *m, struct solution_linear *x, struct err *e)
+{
+    static const char *const parts[] = {"codes", "scales", "zeros"};
+    char full[TENSOR_NAME + 16];
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(full, sizeof full, "%.190s.%s", x->name, parts[i]);
+        if (msg_tensor(m, full))
+            return check_fail(m, e, "linear '%.100s' is said to be kept, but tensor '%s' is there", x->name, full);
+    }
+    x->group = -1;
+    x->grid = "";
+    x->asym_loss = NAN;
+    return 0;
+}
+
 static int read_linear(const struct msg *m, const struct json *j, size_t K, struct solution_linear *x, struct err *e)
 {
     char what[CHECK_WHAT + 16];
@@ -255,7 +272,15 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K, stru
     n = strlen(what);
     snprintf(what + n, sizeof what - n, ": linears");
     if (!(x->name = json_need_text(j, "name", what, e)) || json_need_int(j, "rows", 1, CHECK_COUNT_MAX, &rows, what, e) < 0 ||
-        json_need_int(j, "bits", 1, 8, &bits, what, e) < 0 ||
+        json_opt_bool(j, "kept", 0, &x->kept, what, e) < 0)
+        return -1;
+    x->N = (size_t)rows;
+    x->K = K;
+    if (x->kept)
+        return read_kept(m, x, e);
+    if (json_get(j, "solver") && !(x->solver = json_need_text(j, "solver", what, e)))
+        return -1;
+    if (json_need_int(j, "bits", 1, 8, &bits, what, e) < 0 ||
         json_need_int(j, "group", -1, (int64_t)K, &x->group, what, e) < 0 ||
         !(x->grid = json_need_text(j, "grid", what, e)) || json_need_real(j, "loss", &x->loss, what, e) < 0 ||
         json_need_real(j, "rel_loss", &x->rel_loss, what, e) < 0 ||
@@ -264,8 +289,6 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K, stru
         return -1;
     if (x->group == 0)
         return check_fail(m, e, "linear '%.100s': field 'group' is 0, must be -1 or a number of columns", x->name);
-    x->N = (size_t)rows;
-    x->K = K;
     x->bits = (int)bits;
     return read_tensors(m, x, e);
 }
@@ -309,9 +332,11 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
 static struct json *describe(const struct solution_linear *x)
 {
     struct json *j = json_object();
+    int bad = !j || json_set_text(j, "name", x->name) || json_set_int(j, "rows", (int64_t)x->N);
 
-    if (j && !json_set_text(j, "name", x->name) && !json_set_int(j, "rows", (int64_t)x->N) &&
-        !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
+    if (x->kept && !bad && !json_set_bool(j, "kept", 1))
+        return j;
+    if (!x->kept && !bad && !(x->solver && json_set_text(j, "solver", x->solver)) && !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
         !json_set_real(j, "loss", x->loss) && !json_set_real(j, "rel_loss", x->rel_loss) &&
         !json_set_real(j, "asym_loss", x->asym_loss) && !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
         return j;

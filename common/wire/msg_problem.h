@@ -42,6 +42,8 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
 struct solution_linear {
     const char *name;
     size_t N, K, G;
+    int kept;                     /* 1: not quantized, the checkpoint's own weights stay; of the fields below solver alone is set then, to NULL */
+    const char *solver;           /* NULL: that of the site */
     int bits;
     int64_t group;                /* -1: per row */
     const char *grid;             /* "sym" */
@@ -69,7 +71,7 @@ struct solution_view {
 };
 int solution_read(const struct msg *m, struct solution_view *v, struct err *e);  /* MSG_SOLUTION or MSG_COMMIT */
 /* A solution with id and metadata from the view (tensors of the view are not looked at); the caller then adds "NAME.codes", "NAME.scales"
- * and "NAME.zeros" of every linear. A commit is the same message with kind set to MSG_COMMIT by the writer. */
+ * and "NAME.zeros" of every linear that is not kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
 struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
 
 #endif

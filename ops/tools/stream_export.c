@@ -22,6 +22,8 @@ static int declare(struct st_writer *w, const struct solution_linear *x, struct 
     const uint64_t wide[2] = {x->N, x->K}, small[2] = {x->N, x->G};
     char name[TENSOR_NAME + 16];
 
+    if (x->kept)
+        return 0;
     return st_declare(w, full_name(name, x, "codes"), DT_U8, 2, wide, e) ||
                    st_declare(w, full_name(name, x, "scales"), x->scales->dtype, 2, small, e) ||
                    st_declare(w, full_name(name, x, "zeros"), DT_U8, 2, small, e) ||
@@ -37,6 +39,8 @@ static int put(struct st_writer *w, const struct solution_linear *x, struct err 
     size_t cells;
     int rc = -1;
 
+    if (x->kept)
+        return 0;
     if (mem_mul(x->N, x->K, &cells))
         return err_set(e, ERR_SYS, "%s: too large", x->name);
     value = mem_raw(cells, sizeof *value, e);

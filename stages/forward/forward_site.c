@@ -97,6 +97,8 @@ static int set_linear(struct block *b, const struct site_at *at, size_t i, const
     if (!q || q->N != l->rows || q->K != at->info.inputs)
         return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]", at->info.name, at->block,
                        l->name, l->rows, at->info.inputs);
+    if (q->kept)
+        return block_load_linear(b, at->site, i, e);
     w = mem_raw(q->N * q->K, sizeof *w, e);
     if (!w)
         return -1;

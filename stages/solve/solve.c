@@ -1,6 +1,8 @@
 /* solve - from a problem message to a solution message: checks, normalises, runs the solver or lets
  * several compete, measures (DESIGN 3.5, 3.6).
  *
+ * Linears that overrides make different from each other are solved in parts: each part has its own options, its own
+ * factorisation, and its own contest where its solver is one. Without overrides a site is one part.
  * A contest (best:A,B) keeps per site the contender with the smallest loss summed over its linears, on
  * the held-out sums when the problem has them: a loss under the H that a solver worked with flatters
  * it. Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
@@ -29,14 +31,24 @@ struct answer {
     size_t raised;
 };
 
+/* Linears with the same options. */
+struct part {
+    struct solve_opts o;
+    struct contenders list;
+    size_t count, linear[PROBLEM_LINEARS]; /* places in the problem */
+    struct answer *best;
+};
+
 struct work {
     const struct solve_opts *o;
-    struct contenders list;
     struct problem_view v;
     struct problem_sums sums; /* those that are solved with */
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
-    struct answer *best, *now;
+    size_t nparts;            /* 0: every linear is kept as it is */
+    struct part *part;        /* [v.nlinears] */
+    int contest;              /* some part is one */
+    struct answer *now;
     struct json *contenders;
     struct solve_note *note;
 };
@@ -53,23 +65,73 @@ static int check_sums(const struct work *w, const struct problem_sums *s, struct
     return expand_check(w->problem, s->S, e) || expand_check(w->problem, s->D, e) ? -1 : 0;
 }
 
-static int check_problem(const struct work *w, struct err *e)
+static struct part *part_of(struct work *w, const struct solve_opts *o, struct err *e)
+{
+    struct part *x;
+
+    for (size_t i = 0; i < w->nparts; i++)
+        if (solve_opts_same(&w->part[i].o, o))
+            return &w->part[i];
+    x = &w->part[w->nparts];
+    if (contenders_parse(o->solver, &x->list, e) || !(x->best = mem_array(1, sizeof *x->best, e)))
+        return NULL;
+    x->o = *o;
+    w->contest |= x->list.contest;
+    w->nparts++;
+    return x;
+}
+
+/* Which linears are solved how. */
+static int divide(struct work *w, struct err *e)
 {
     const struct problem_view *v = &w->v;
-    const int64_t group = w->o->group;
+
+    if (!(w->part = mem_array(v->nlinears, sizeof *w->part, e)))
+        return -1;
+    for (size_t i = 0; i < v->nlinears; i++) {
+        struct solve_opts o;
+        struct part *x;
+        const int kept = solve_opts_for(w->o, (size_t)v->block, v->site, v->linear[i]->name, &o, e);
+
+        if (kept < 0)
+            return -1;
+        w->note->kept += (size_t)kept;
+        if (kept)
+            continue;
+        if (!(x = part_of(w, &o, e)))
+            return -1;
+        x->linear[x->count++] = i;
+    }
+    return 0;
+}
+
+static int check_part(const struct work *w, const struct part *x, struct err *e)
+{
+    const struct problem_view *v = &w->v;
+    const int64_t group = x->o.group;
 
     if (group > 0 && v->K % (size_t)group)
         return err_set(
             e, ERR_USE,
             "%s: '%s' has %zu inputs, which --group %lld does not divide; use a divisor or -1",
-            w->problem->id, v->linear[0]->name, v->K, (long long)group);
-    for (size_t i = 0; i < w->list.count; i++)
-        if ((contender_needs(w->list.name[i]) & SOLVER_NEEDS_D) && !w->sums.D)
+            w->problem->id, v->linear[x->linear[0]]->name, v->K, (long long)group);
+    for (size_t i = 0; i < x->list.count; i++)
+        if ((contender_needs(x->list.name[i]) & SOLVER_NEEDS_D) && !w->sums.D)
             return err_set(e, ERR_USE,
                            "%s: solver %s needs D, which this problem does not hold: run "
                            "ptq-forward --dual",
-                           w->problem->id, w->list.name[i]);
-    if (check_sums(w, &w->sums, e) || (w->list.contest && check_sums(w, &v->hold, e)))
+                           w->problem->id, x->list.name[i]);
+    return 0;
+}
+
+static int check_problem(const struct work *w, struct err *e)
+{
+    const struct problem_view *v = &w->v;
+
+    for (size_t i = 0; i < w->nparts; i++)
+        if (check_part(w, &w->part[i], e))
+            return -1;
+    if (check_sums(w, &w->sums, e) || (w->contest && check_sums(w, &v->hold, e)))
         return -1;
     for (size_t i = 0; i < v->nlinears; i++)
         if (expand_check(w->problem, v->linear[i], e))
@@ -106,9 +168,9 @@ static void drop_rest(struct work *w)
 
 static int expand(struct work *w, struct err *e)
 {
-    if (expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e))
+    if (w->nparts && expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e))
         return -1;
-    if (w->list.contest && w->v.hold.S && w->v.hold.tokens > 0 &&
+    if (w->contest && w->v.hold.S && w->v.hold.tokens > 0 &&
         expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
         return -1;
     drop_rest(w);
@@ -159,7 +221,7 @@ static int measure(struct work *w, struct answer *a, struct solve_job *j, struct
     return 0;
 }
 
-static int solve_linear(struct work *w, struct answer *a, size_t i, void *state, struct par *p,
+static int solve_linear(struct work *w, const struct part *x, struct answer *a, size_t i, void *state, struct par *p,
                         struct err *e)
 {
     const struct tensor *t = w->v.linear[i];
@@ -197,7 +259,7 @@ static int solve_linear(struct work *w, struct answer *a, size_t i, void *state,
                                             .asym_loss = loss.asym_loss,
                                             .bound = isfinite(j.bound) ? j.bound : 0.0};
     a->raised += atomic_load(&j.raised);
-    if (w->list.count == 1)
+    if (x->list.count == 1)
         expand_drop(w->problem, t);
     rc = 0;
 out:
@@ -206,13 +268,13 @@ out:
 }
 
 /* A problem without calibration rows is rounded to nearest whatever was asked for. */
-static int solve_all(struct work *w, struct answer *a, const char *name, struct par *p,
+static int solve_all(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p,
                      struct err *e)
 {
     void *state = NULL;
     int rc = -1;
 
-    a->o = *w->o;
+    a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
     if (w->sums.tokens == 0) {
@@ -223,8 +285,8 @@ static int solve_all(struct work *w, struct answer *a, const char *name, struct 
         err_prefix(e, "%s", w->problem->id);
         goto out;
     }
-    for (size_t i = 0; i < w->v.nlinears; i++)
-        if (solve_linear(w, a, i, state, p, e))
+    for (size_t i = 0; i < x->count; i++)
+        if (solve_linear(w, x, a, x->linear[i], state, p, e))
             goto out;
     rc = 0;
 out:
@@ -258,17 +320,16 @@ static struct json *describe(const struct work *w, const struct answer *a)
 }
 
 /* The first of equals stays. */
-static int solve_contest(struct work *w, struct par *p, struct err *e)
+static int solve_contest(struct work *w, struct part *x, struct par *p, struct err *e)
 {
-    w->contenders = json_array();
-    for (size_t i = 0; i < w->list.count; i++) {
-        if (solve_all(w, w->now, w->list.name[i], p, e))
+    for (size_t i = 0; i < x->list.count; i++) {
+        if (solve_all(w, x, w->now, x->list.name[i], p, e))
             return -1;
-        if (w->list.contest && json_push(w->contenders, describe(w, w->now)))
+        if (x->list.contest && json_push(w->contenders, describe(w, w->now)))
             return err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
-        if (i == 0 || w->now->judged < w->best->judged) {
-            struct answer *last = w->best;
-            w->best = w->now;
+        if (i == 0 || w->now->judged < x->best->judged) {
+            struct answer *last = x->best;
+            x->best = w->now;
             w->now = last;
         }
         answer_clear(w->now);
@@ -276,21 +337,63 @@ static int solve_contest(struct work *w, struct par *p, struct err *e)
     return 0;
 }
 
+static int solve_parts(struct work *w, struct par *p, struct err *e)
+{
+    w->contenders = json_array();
+    for (size_t i = 0; i < w->nparts; i++)
+        if (solve_contest(w, &w->part[i], p, e))
+            return -1;
+    return 0;
+}
+
 /* ---- what goes out ---- */
+
+/* What all parts needed. solver: the one of all, "mixed", or "none". */
+static void sum_up(const struct work *w, struct solve_note *n)
+{
+    snprintf(n->solver, sizeof n->solver, "none");
+    for (size_t i = 0; i < w->nparts; i++) {
+        const struct answer *a = w->part[i].best;
+
+        n->damp = a->stats.damp > n->damp ? a->stats.damp : n->damp;
+        n->attempts = a->stats.attempts > n->attempts ? a->stats.attempts : n->attempts;
+        n->fallback = n->fallback ? n->fallback : a->stats.fallback;
+        n->dead = a->stats.dead > n->dead ? a->stats.dead : n->dead;
+        n->raised += a->raised;
+        if (i == 0 || strcmp(n->solver, a->o.solver) == 0)
+            snprintf(n->solver, sizeof n->solver, "%s", a->o.solver);
+        else
+            snprintf(n->solver, sizeof n->solver, "mixed");
+    }
+    n->blind = w->contest && !w->hold_H;
+}
+
+/* Engines fuse the linears of a site where they fuse any: those that are stored differently come apart. */
+static int is_split(const struct work *w)
+{
+    if (w->nparts && w->note->kept)
+        return 1;
+    for (size_t i = 1; i < w->nparts; i++) {
+        const struct solve_opts *x = &w->part[i].o, *first = &w->part[0].o;
+
+        if (x->bits != first->bits || x->group != first->group || x->grid != first->grid)
+            return 1;
+    }
+    return 0;
+}
 
 static int put_meta(struct work *w, struct msg *m)
 {
-    const struct answer *a = w->best;
     const double w2 = w->sums.sum_w2;
     int bad = json_set_text(m->meta, "modality", w->v.modality);
 
     bad |= json_set_real(m->meta, "effective", w2 > 0.0 ? w->sums.sum_w * w->sums.sum_w / w2 : 0.0);
     bad |= json_set_real(m->meta, "coverage", w->note->coverage);
-    bad |= json_set_int(m->meta, "dead", (int64_t)a->stats.dead);
-    bad |= json_set_int(m->meta, "raised", (int64_t)a->raised);
+    bad |= json_set_int(m->meta, "dead", (int64_t)w->note->dead);
+    bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
     bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
     bad |= json_set(m->meta, "lengths", json_copy(w->v.lengths));
-    if (!w->list.contest)
+    if (!w->contest)
         return bad;
     bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");
     bad |= json_set_text(m->meta, "judged_on", w->hold_H ? "hold" : "main");
@@ -298,25 +401,68 @@ static int put_meta(struct work *w, struct msg *m)
     return bad;
 }
 
+/* The options as given; of a contest that all linears were in, the winner. */
+static struct json *record(const struct work *w)
+{
+    const struct part *x = NULL;
+    struct contenders list;
+    struct solve_opts o = *w->o;
+
+    for (size_t i = 0; i < w->nparts && !x; i++)
+        if (strcmp(w->part[i].o.solver, w->o->solver) == 0)
+            x = &w->part[i];
+    if (contenders_parse(w->o->solver, &list, NULL))
+        return NULL;
+    o.solver = x ? x->best->o.solver : list.name[0];
+    return solve_record(&o, w->D != NULL, list.contest ? w->o->solver : NULL);
+}
+
+/* Every linear in the order of the problem. */
+static void collect(const struct work *w, struct solution_view *s)
+{
+    s->nlinears = w->v.nlinears;
+    for (size_t i = 0; i < s->nlinears; i++)
+        s->linear[i] = (struct solution_linear){.name = w->v.linear[i]->name, .N = (size_t)w->v.linear[i]->shape[0],
+                                                .K = w->v.K, .kept = 1};
+    for (size_t k = 0; k < w->nparts; k++) {
+        const struct part *x = &w->part[k];
+
+        for (size_t i = 0; i < x->count; i++) {
+            s->linear[x->linear[i]] = x->best->linear[x->linear[i]];
+            if (strcmp(w->note->solver, "mixed") == 0)
+                s->linear[x->linear[i]].solver = x->best->o.solver;
+        }
+    }
+}
+
+static int add_results(struct work *w, struct msg *m, struct err *e)
+{
+    int bad = 0;
+
+    for (size_t i = 0; i < 3 * w->v.nlinears && !bad; i++)
+        for (size_t k = 0; k < w->nparts && !bad; k++)
+            if (w->part[k].best->results[i].data)
+                bad = msg_add(m, &w->part[k].best->results[i], e);
+    return bad;
+}
+
 /* The message: what the problem said about itself, what was done, the results. */
 static struct msg *compose(struct work *w, double seconds, struct err *e)
 {
     const struct problem_view *v = &w->v;
-    const struct answer *a = w->best;
+    const struct solve_note *n = w->note;
     struct solution_view *s = mem_array(1, sizeof *s, e);
     struct json *prov = v->prov ? json_copy(v->prov) : json_array();
-    int bad = json_push(prov, solve_record(&a->o, w->D != NULL,
-                                           w->list.contest ? w->o->solver : NULL));
+    int bad = json_push(prov, record(w));
     struct msg *m = NULL;
 
     if (s) {
         *s = (struct solution_view){
             .block = v->block, .order = v->order, .sites = v->sites, .site = v->site, .K = v->K,
             .tokens = w->sums.tokens, .sequences = w->sums.sequences, .sum_w = w->sums.sum_w,
-            .sum_w2 = w->sums.sum_w2, .solver = a->o.solver, .damp = a->stats.damp,
-            .attempts = a->stats.attempts, .fallback = a->stats.fallback, .seconds = seconds,
-            .nlinears = v->nlinears, .prov = prov};
-        memcpy(s->linear, a->linear, sizeof s->linear);
+            .sum_w2 = w->sums.sum_w2, .solver = n->solver, .damp = n->damp,
+            .attempts = n->attempts, .fallback = n->fallback, .seconds = seconds, .prov = prov};
+        collect(w, s);
         m = bad ? NULL : solution_create(s, "solve", e);
     }
     free(s);
@@ -324,32 +470,31 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     if (!m)
         return bad ? (err_set(e, ERR_SYS, "%s: out of memory", w->problem->id), NULL) : NULL;
     memcpy(m->run, w->problem->run, sizeof m->run);
-    bad = put_meta(w, m);
-    if (bad)
+    if (put_meta(w, m)) {
         err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
-    for (size_t i = 0; !bad && i < 3 * v->nlinears; i++)
-        bad = msg_add(m, &w->best->results[i], e);
-    if (bad)
         msg_destroy(&m);
+    } else if (add_results(w, m, e)) {
+        msg_destroy(&m);
+    }
     return m;
 }
 
 static void tell(const struct work *w)
 {
-    const struct answer *a = w->best;
     struct solve_note *n = w->note;
+    int first = 1;
 
-    n->damp = a->stats.damp;
-    n->attempts = a->stats.attempts;
-    n->fallback = a->stats.fallback;
-    n->dead = a->stats.dead;
-    n->raised = a->raised;
-    n->blind = w->list.contest && !w->hold_H;
-    snprintf(n->solver, sizeof n->solver, "%s", a->o.solver);
-    for (size_t i = 0; i < w->v.nlinears; i++)
-        if (i == 0 || a->linear[i].rel_loss > n->worst) {
-            n->worst = a->linear[i].rel_loss;
-            snprintf(n->worst_name, sizeof n->worst_name, "%s", a->linear[i].name);
+    sum_up(w, n);
+    n->split = is_split(w);
+    for (size_t k = 0; k < w->nparts; k++)
+        for (size_t i = 0; i < w->part[k].count; i++) {
+            const struct solution_linear *x = &w->part[k].best->linear[w->part[k].linear[i]];
+
+            if (!first && !(x->rel_loss > n->worst))
+                continue;
+            first = 0;
+            n->worst = x->rel_loss;
+            snprintf(n->worst_name, sizeof n->worst_name, "%s", x->name);
         }
 }
 
@@ -357,9 +502,12 @@ static void work_destroy(struct work *w)
 {
     if (!w)
         return;
-    answer_clear(w->best);
+    for (size_t i = 0; w->part && i < w->nparts; i++) {
+        answer_clear(w->part[i].best);
+        free(w->part[i].best);
+    }
+    free(w->part);
     answer_clear(w->now);
-    free(w->best);
     free(w->now);
     json_destroy(&w->contenders);
     free(w->H);
@@ -377,17 +525,16 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     struct msg *solution = NULL;
 
     *note = (struct solve_note){.coverage = 0.0};
-    if (!w || !(w->best = mem_array(1, sizeof *w->best, e)) ||
-        !(w->now = mem_array(1, sizeof *w->now, e)))
+    if (!w || !(w->now = mem_array(1, sizeof *w->now, e)))
         goto out;
     w->o = o;
     w->problem = *problem;
     w->note = note;
-    if (solve_check_opts(o, e) || contenders_parse(o->solver, &w->list, e) ||
-        problem_read(w->problem, &w->v, e) || choose_sums(w, e) || check_problem(w, e))
+    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) || divide(w, e) ||
+        check_problem(w, e))
         goto out;
     note->coverage = (double)w->sums.tokens / (double)w->v.K;
-    if (expand(w, e) || solve_contest(w, p, e))
+    if (expand(w, e) || solve_parts(w, p, e))
         goto out;
     tell(w);
     solution = compose(w, clock_wall() - start, e);

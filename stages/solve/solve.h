@@ -8,7 +8,7 @@
 #include "solver.h"
 
 /* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ... and
- * an option that is not at its default although no solver named looks at it. (solve_opts.c) */
+ * an option that is not at its default although no solver named looks at it; an override that could not be solved with. (solve_opts.c) */
 int solve_check_opts(const struct solve_opts *o, struct err *e);
 
 /* What main tells the user; all of it is in the solution's metadata too. */
@@ -21,7 +21,9 @@ struct solve_note {
     int blind;                    /* a contest was judged on the sums it was solved with */
     size_t dead, raised;          /* dead columns, scales raised from 0 */
     double worst;                 /* largest relative loss of the site's linears */
-    char worst_name[TENSOR_NAME]; /* of the linear */
+    char worst_name[TENSOR_NAME]; /* of the linear; "": none was quantized */
+    size_t kept;                  /* linears that overrides leave alone */
+    int split;                    /* linears of the site that engines fuse differ in bits, group, grid or in being kept */
 };
 
 /* Solves every linear of a problem. Consumes *problem (it is freed as early as possible and NULL

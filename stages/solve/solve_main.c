@@ -2,19 +2,23 @@
  * solve.c. */
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "../../common/base/log.h"
+#include "../../common/base/mem.h"
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
+#include "../../common/model/override.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/link.h"
 #include "../../common/wire/msg_problem.h"
 #include "solve.h"
 
 struct args {
-    const char *in, *out, *solver;
+    const char *in, *out, *solver, *overrides;
+    struct opt_texts override;
     struct opt_texts only;
     int64_t group, block, zero_min, threads, status_fd, peers;
     int64_t pull, tries, refine, seed;
@@ -85,6 +89,12 @@ static const struct opt table[] = {
      NULL},
     {"zero-min", OPT_INT, AT(zero_min), "N",
      "smallest zero point of asym (GPTQ v1 files cannot hold 0)", 0, 1, NULL},
+    {"override", OPT_TEXTS, AT(override), "LINE",
+     "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the linears that a\n"
+     "shell pattern hits, or 'PATTERN: skip': leave them as they are. Patterns are on names\n"
+     "(model.layers.*.mlp.down_proj) or sites (mlp.down, b3.attn.*); may be repeated, later lines win",
+     0, 0, NULL},
+    {"overrides", OPT_TEXT, AT(overrides), "FILE", "such lines from a file; --override wins over it", 0, 0, NULL},
     {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0,
      NULL},
     {"threads", OPT_INT, AT(threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -153,8 +163,41 @@ static struct solve_opts opts_of(const struct args *a)
     };
 }
 
+/* Overrides of a run: which of them have hit a linear so far. */
+struct patterns {
+    struct overrides lines;
+    unsigned char *hit; /* [lines.count] */
+    int split_said;
+};
+
+static void patterns_note(struct patterns *p, const struct problem_view *v)
+{
+    for (size_t i = 0; i < p->lines.count; i++)
+        for (size_t k = 0; k < v->nlinears && !p->hit[i]; k++)
+            p->hit[i] = (unsigned char)override_hits(&p->lines.at[i], (size_t)v->block, v->site, v->linear[k]->name);
+}
+
+/* After all sites of a model: a pattern that hit none was misspelled. */
+static int patterns_check(const struct patterns *p, struct err *e)
+{
+    for (size_t i = 0; i < p->lines.count; i++)
+        if (!p->hit[i])
+            return err_set(e, ERR_USE, "%s: '%s' hit no linear of the model", p->lines.at[i].from, p->lines.at[i].pattern);
+    return 0;
+}
+
+static void tell_split(struct patterns *p, const char *id)
+{
+    if (!p->split_said++)
+        log_warn("%s: its linears now differ in bits, group or grid: vLLM and SGLang, which fuse them, cannot load that", id);
+}
+
 static void tell(const char *id, const struct solve_note *n)
 {
+    if (n->kept && !*n->worst_name) {
+        log_detail("%s: kept as it is", id);
+        return;
+    }
     if (n->coverage < 2.0)
         log_warn("%s: only %.2f calibration rows per input channel", id, n->coverage);
     if (n->fallback)
@@ -171,12 +214,12 @@ static void tell(const char *id, const struct solve_note *n)
 
 /* Problems until the stream ends (1) or the process is asked to stop (0). */
 static int pump(struct link *in, struct link *out, const struct opt_texts *only,
-                const struct solve_opts *o, struct par *par, struct err *e)
+                const struct solve_opts *o, struct patterns *patterns, struct par *par, struct err *e)
 {
     struct problem_view v;
     struct solve_note note;
     struct msg *m = NULL;
-    uint64_t done = 0;
+    uint64_t done = 0, sites = 0;
     int rc = 0;
 
     while (!sig_draining() && (rc = link_recv(in, &m, -1, e)) == 1) {
@@ -186,18 +229,24 @@ static int pump(struct link *in, struct link *out, const struct opt_texts *only,
             msg_destroy(&m);
             return -1;
         }
+        sites = v.sites;
+        patterns_note(patterns, &v);
         status_update("solve", (int64_t)v.block, v.site, done, v.sites, "sites");
         m = solve_problem(o, &m, par, &note, e);
         if (!m)
             return -1;
         tell(m->id, &note);
+        if (note.split)
+            tell_split(patterns, m->id);
         if (link_send(out, &m, e)) {
             msg_destroy(&m);
             return -1;
         }
         done++;
     }
-    return rc < 0 ? -1 : rc == 0 && !sig_draining();
+    if (rc < 0 || (done == sites && patterns_check(patterns, e)))
+        return -1;
+    return rc == 0 && !sig_draining();
 }
 
 /* Both neighbours are there: 1; 0 when the process is asked to stop before. */
@@ -250,6 +299,7 @@ int main(int argc, char **argv)
                      .beta = def.beta, .pull = def.pull, .qep_alpha = def.qep_alpha,
                      .tries = def.tries, .seed = (int64_t)def.seed,
                      .refine_alpha = def.refine_alpha, .peers = 1, .status_fd = -1};
+    struct patterns patterns = {.lines = OVERRIDES_NONE};
     struct solve_opts o;
     struct err e = {0};
     struct link *in = NULL, *out = NULL;
@@ -268,12 +318,14 @@ int main(int argc, char **argv)
         goto out;
     }
     o = opts_of(&a);
+    o.overrides = &patterns.lines;
     rc = -1;
-    if (blas_start(argv, &e) || solve_check_opts(&o, &e) || sig_init(&e))
+    if (blas_start(argv, &e) || overrides_load(&patterns.lines, a.overrides, a.override.text, a.override.count, &e) ||
+        !(patterns.hit = mem_array(patterns.lines.count + 1, 1, &e)) || solve_check_opts(&o, &e) || sig_init(&e))
         goto out;
     status_init("solve", (int)a.status_fd);
     if (open_all(&a, &in, &out, &par, &e) == 0 && (rc = join(in, out, &e)) == 1)
-        rc = finish(in, out, pump(in, out, &a.only, &o, par, &e), &e);
+        rc = finish(in, out, pump(in, out, &a.only, &o, &patterns, par, &e), &e);
 out:
     if (rc < 0)
         log_fatal(&e);
@@ -281,5 +333,7 @@ out:
     link_close(&in);
     link_close(&out);
     par_close(&par);
+    overrides_release(&patterns.lines);
+    free(patterns.hit);
     return rc < 0 ? err_exit(&e) : 0;
 }

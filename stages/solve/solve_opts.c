@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/base/version.h"
+#include "../../common/model/override.h"
 #include "../../common/tensor/blas.h"
 #include "solve.h"
 
@@ -89,6 +90,21 @@ static int differs(double a, double b)
     return a < b || a > b;
 }
 
+/* The solvers of overrides look at options too. */
+static int taken_by_override(const struct overrides *o, const char *option)
+{
+    struct contenders c;
+    int taken = 0;
+
+    for (size_t i = 0; o && i < o->count && !taken; i++) {
+        if (!o->at[i].v.solver || contenders_parse(o->at[i].v.solver, &c, NULL))
+            continue;
+        for (size_t k = 0; k < c.count && !taken; k++)
+            taken = contender_takes(c.name[k], option);
+    }
+    return taken;
+}
+
 /* An option that no solver looks at may be given only as what it is anyway, so that a recipe can name
  * them all. */
 static int check_unused(const struct solve_opts *o, const struct contenders *c, struct err *e)
@@ -114,7 +130,7 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
     };
 
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        int taken = !list[i].changed;
+        int taken = !list[i].changed || taken_by_override(o->overrides, list[i].name);
         for (size_t k = 0; k < c->count && !taken; k++)
             taken = contender_takes(c->name[k], list[i].name);
         if (!taken)
@@ -152,13 +168,11 @@ static int check_solver_values(const struct solve_opts *o, struct err *e)
     return 0;
 }
 
-int solve_check_opts(const struct solve_opts *o, struct err *e)
+static int check_values(const struct solve_opts *o, struct contenders *c, struct err *e)
 {
-    struct contenders c;
-
     if (!o->solver)
         return err_set(e, ERR_USE, "there is no solver ''; ptq-solve --list shows them");
-    if (contenders_parse(o->solver, &c, e))
+    if (contenders_parse(o->solver, c, e))
         return -1;
     if (o->bits != 2 && o->bits != 3 && o->bits != 4 && o->bits != 8)
         return err_set(e, ERR_USE, "--bits must be 2, 3, 4 or 8, not %d", o->bits);
@@ -173,10 +187,67 @@ int solve_check_opts(const struct solve_opts *o, struct err *e)
         return err_set(e, ERR_USE, "--scale-type must be f16, bf16, f32 or f64");
     if (o->zero_min != 0 && o->zero_min != 1)
         return err_set(e, ERR_USE, "--zero-min must be 0 or 1");
-    for (size_t i = 0; i < c.count; i++)
-        if (o->groups == GROUPS_DYNAMIC && contender_takes(c.name[i], "tries"))
-            return err_set(e, ERR_USE, "solver %s needs --groups static", c.name[i]);
-    return check_solver_values(o, e) ? -1 : check_unused(o, &c, e);
+    for (size_t i = 0; i < c->count; i++)
+        if (o->groups == GROUPS_DYNAMIC && contender_takes(c->name[i], "tries"))
+            return err_set(e, ERR_USE, "solver %s needs --groups static", c->name[i]);
+    return check_solver_values(o, e);
+}
+
+/* ---- overrides ---- */
+
+static int apply(const struct override_values *v, struct solve_opts *o, struct err *e)
+{
+    o->bits = v->bits ? v->bits : o->bits;
+    o->group = v->group ? v->group : o->group;
+    o->grid = v->grid >= 0 ? (enum grid)v->grid : o->grid;
+    o->damp = v->damp >= 0.0 ? v->damp : o->damp;
+    o->solver = v->solver ? v->solver : o->solver;
+    for (size_t i = 0; v->fit && i < sizeof fit_names / sizeof *fit_names; i++)
+        if (strcmp(fit_names[i], v->fit) == 0) {
+            o->fit = (enum fit)i;
+            return 0;
+        }
+    return v->fit ? err_set(e, ERR_USE, "fit must be minmax, mse, hessian or neuqi, not '%.40s'", v->fit) : 0;
+}
+
+/* Each line by itself. Options that its solver does not look at are for the other linears. */
+static int check_overrides(const struct solve_opts *o, struct err *e)
+{
+    for (size_t i = 0; o->overrides && i < o->overrides->count; i++) {
+        const struct override *x = &o->overrides->at[i];
+        struct solve_opts one = *o;
+        struct contenders c;
+
+        if (apply(&x->v, &one, e) || check_values(&one, &c, e))
+            return err_prefix(e, "%s: '%.100s'", x->from, x->text);
+    }
+    return 0;
+}
+
+int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, const char *linear, struct solve_opts *out, struct err *e)
+{
+    struct override_values v;
+    struct contenders c;
+
+    *out = *o;
+    if (!overrides_of(o->overrides, block, site, linear, &v))
+        return 0;
+    if (v.skip == 1)
+        return 1;
+    return apply(&v, out, e) || check_values(out, &c, e) ? err_prefix(e, "overrides of '%s'", linear) : 0;
+}
+
+int solve_opts_same(const struct solve_opts *a, const struct solve_opts *b)
+{
+    return a->bits == b->bits && a->group == b->group && a->grid == b->grid && a->fit == b->fit &&
+           !differs(a->damp, b->damp) && strcmp(a->solver, b->solver) == 0;
+}
+
+int solve_check_opts(const struct solve_opts *o, struct err *e)
+{
+    struct contenders c;
+
+    return check_values(o, &c, e) || check_unused(o, &c, e) || check_overrides(o, e) ? -1 : 0;
 }
 
 /* ---- record ---- */
@@ -206,6 +277,17 @@ static int put_solver_values(struct json *r, const struct solve_opts *o, int has
         bad |= json_set_real(r, "refine_alpha", has_d ? o->refine_alpha : 0.0);
     }
     return bad;
+}
+
+/* The lines as they are: with the options above they say everything about every linear. */
+static struct json *override_lines(const struct overrides *o)
+{
+    struct json *list = json_array();
+
+    for (size_t i = 0; list && i < o->count; i++)
+        if (json_push(list, json_text(o->at[i].text)))
+            json_destroy(&list);
+    return list;
 }
 
 struct json *solve_record(const struct solve_opts *o, int has_d, const char *from)
@@ -240,6 +322,8 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
         bad |= json_set_int(r, "block", (int64_t)o->block);
     bad |= put_solver_values(r, o, has_d);
     bad |= json_set_text(r, "kernel", blas_kernel());
+    if (o->overrides && o->overrides->count)
+        bad |= json_set(r, "overrides", override_lines(o->overrides));
     if (bad)
         json_destroy(&r);
     return r;

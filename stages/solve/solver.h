@@ -26,6 +26,8 @@ enum p_source { P_AUTO, P_PRE, P_PRE_CLAMP, P_Q };
 enum criterion { CRITERION_ASYM, CRITERION_PLAIN };
 enum sums_kind { SUMS_WEIGHTED, SUMS_PLAIN };
 
+struct overrides;
+
 struct solve_opts {
     const char *solver; /* "gptq", "qep+gptq", "best:gptq,gptaq" */
     int bits;           /* 2 3 4 8 */
@@ -52,6 +54,7 @@ struct solve_opts {
     double refine_alpha;    /* share of D in them */
     enum criterion criterion; /* best: what is compared */
     enum sums_kind sums;
+    const struct overrides *overrides; /* what is different for some linears; NULL: nothing */
 };
 
 /* The defaults of ptq-solve. */

@@ -166,7 +166,13 @@ static struct json *linear_record(const struct solution_linear *s)
 {
     struct json *r = json_object();
 
-    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
+    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) || (s->kept && json_set_bool(r, "kept", 1))) {
+        json_destroy(&r);
+        return NULL;
+    }
+    if (s->kept)
+        return r;
+    if ((s->solver && json_set_text(r, "solver", s->solver)) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
         json_set_text(r, "grid", s->grid) || json_set_real(r, "loss", s->loss) ||
         json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss) ||
         (s->bound > 0 && json_set_real(r, "bound", s->bound)))
@@ -255,7 +261,7 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return 0;
     for (size_t f = 0; f < w->nformats; f++)
         for (size_t i = 0; i < x->count; i++)
-            if (w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
+            if (!linear[i]->kept && w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
                 return -1;
     m->kind = MSG_COMMIT;
     snprintf(m->stage, sizeof m->stage, "write");
@@ -396,11 +402,13 @@ static double stored_bits(const struct plan *p)
     for (size_t i = 0; i < p->nlinears; i++) {
         const struct plan_linear *l = &p->linear[i];
 
+        if (l->kept)
+            continue;
         weights += (double)l->N * (double)l->K;
         bits += (double)l->N * (double)l->K * l->bits +
                 (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
     }
-    return bits / weights;
+    return weights > 0 ? bits / weights : 0;
 }
 
 int write_finish(struct writer *w, struct err *e)

@@ -24,7 +24,7 @@
 /* A tensor of the source: copied, or replaced by those of its linear. */
 struct piece {
     const struct st_entry *source;
-    const struct plan_linear *linear; /* NULL: copied */
+    const struct plan_linear *linear; /* NULL: copied, as are the weights that stay what they were */
     size_t shard;
 };
 
@@ -118,6 +118,8 @@ static int pieces_make(struct job *j, struct err *e)
 
         x->source = &p->source->entries[i];
         x->linear = plan_find_weight(p, x->source->name);
+        if (x->linear && x->linear->kept)
+            x->linear = NULL;
         if (piece_bytes(j, x, &bytes, e))
             return -1;
         if (filled && bytes > j->a->shard_bytes - (filled < j->a->shard_bytes ? filled : j->a->shard_bytes)) {
@@ -204,7 +206,8 @@ static int tensors_write(struct job *j, struct err *e)
         for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
             const struct plan_linear *l = plan_find(p, v.linear[i].name);
 
-            rc = j->layout->put(l, &v.linear[i], j->writers[j->linear_shard[l - p->linear]], e);
+            if (!l->kept)
+                rc = j->layout->put(l, &v.linear[i], j->writers[j->linear_shard[l - p->linear]], e);
         }
         msg_destroy(&m);
         if (rc)
@@ -266,7 +269,7 @@ static int config_publish(struct job *j, struct err *e)
         goto out;
     }
     if (!(q = j->layout->config(p, e)) ||
-        !(edited = config_edit(text, length, q, p->linear[0].scale_type, path, e)) ||
+        !(edited = config_edit(text, length, q, plan_first(p)->scale_type, path, e)) ||
         text_publish(j, "config.json", edited, e))
         goto out;
     rc = j->layout->config_copy ? json_publish(j, j->layout->config_copy, q, e) : 0;

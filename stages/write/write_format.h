@@ -28,7 +28,7 @@ struct assembly {
 struct output_format {
     const char *name;         /* "gptq" */
     const char *about;        /* one line for --help */
-    /* Can this linear be stored? Called for each linear of each solution, l as it will be noted. */
+    /* Can this linear be stored? Called for each linear of each solution that is not kept as it is. */
     int (*check)(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s, struct err *e);
     int (*assemble)(struct assembly *a, struct err *e);
 };
@@ -51,7 +51,7 @@ struct layout {
     /* The tensors that stand for l's weight; how many, -1. */
     int (*describe)(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS], struct err *e);
     int (*put)(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w, struct err *e);
-    /* The quantization_config (config.json's dtype then becomes that of the scales). NULL:
+    /* The quantization_config (config.json's dtype then becomes that of the scales); an error when nothing was quantized. NULL:
      * config.json stays as it is. */
     struct json *(*config)(const struct plan *p, struct err *e);
     const char *config_copy;  /* file that holds quantization_config alone; NULL: none */

@@ -1,12 +1,12 @@
 /* write_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
  * everything else as in the source.
  *
- * One bit width and one group size for the whole checkpoint, rows in their order (g_idx = k /
- * group, desc_act false): the variant that every reader takes on its fast path. Scales are
+ * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes on its fast path. Scales are
  * stored in the type they were solved in (F16, or BF16 which newer readers take) and
  * config.json's dtype becomes that type, because readers compute in it. Asymmetric checkpoints
  * load in vLLM and SGLang; GPTQModel (and with it transformers) refuses asymmetric v1 files of
- * other producers. What it leaves out: v2, per-module overrides ("dynamic"), quantized heads. */
+ * other producers. bits, group_size and sym are those of most linears; the others stand in "dynamic" (write_dynamic.c).
+ * What it leaves out: v2, quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,30 +15,22 @@
 #include "../../common/base/version.h"
 #include "../../common/model/gptq_format.h"
 #include "../../common/model/grid.h"
+#include "write_dynamic.h"
 #include "write_format.h"
 
-static int same_as_first(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s,
-                         struct err *e)
+/* Readers compute in one type. */
+static int same_type(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s, struct err *e)
 {
     for (size_t i = 0; i < p->nlinears; i++) {
         const struct plan_linear *x = &p->linear[i];
 
         if (!x->bits || x == l)
             continue;
-        if (x->bits != s->bits || x->group != s->group)
-            return err_set(e, ERR_USE, "'%s' has %d bits in groups of %lld, '%s' %d in %lld: the gptq format stores "
-                           "one of each; use --format dense", s->name, s->bits, (long long)s->group, x->name, x->bits,
-                           (long long)x->group);
         if (x->scale_type != s->scales->dtype)
             return err_set(e, ERR_USE, "'%s' has scales of type %s, '%s' of %s: the gptq format stores one type",
                            s->name, dtype_name(s->scales->dtype), x->name, dtype_name(x->scale_type));
         return 0; /* the others are like x */
     }
-    /* The first solution speaks for all: what cannot be stored is refused now, not when its turn
-     * comes. */
-    for (size_t i = 0; i < p->nlinears; i++)
-        if (gptq_check(p->linear[i].N, p->linear[i].K, s->bits, s->group, p->linear[i].name, e))
-            return err_prefix(e, "gptq format");
     return 0;
 }
 
@@ -49,7 +41,9 @@ static int check(const struct plan *p, const struct plan_linear *l, const struct
     if (s->scales->dtype != DT_F16 && s->scales->dtype != DT_BF16)
         return err_set(e, ERR_USE, "'%s': scales of type %s cannot be stored in the gptq format; solve with "
                        "--scale-type f16", s->name, dtype_name(s->scales->dtype));
-    if (same_as_first(p, l, s, e))
+    if (gptq_check(l->N, l->K, s->bits, s->group, l->name, e))
+        return err_prefix(e, "gptq format");
+    if (same_type(p, l, s, e))
         return -1;
     for (size_t i = 0; i < s->N * s->G; i++)
         if (zeros[i] == 0)
@@ -139,14 +133,23 @@ static double least_damp(const struct plan *p)
     return damp;
 }
 
+/* 1: at least one linear of the site was quantized. */
+static int has_work(const struct plan *p, size_t site)
+{
+    for (size_t i = p->site[site].first; i < p->site[site].first + p->site[site].count; i++)
+        if (!p->linear[i].kept)
+            return 1;
+    return 0;
+}
+
 static struct json *meta(const struct plan *p)
 {
     struct json *m = json_object(), *list = json_array();
-    const char *solver = p->site[0].solver;
+    const char *solver = NULL;
 
-    for (size_t i = 1; i < p->sites; i++)
-        if (strcmp(p->site[i].solver, solver))
-            solver = "mixed";
+    for (size_t i = 0; i < p->sites; i++)
+        if (has_work(p, i))
+            solver = !solver || strcmp(p->site[i].solver, solver) == 0 ? p->site[i].solver : "mixed";
     if (json_push(list, json_text("ptqflow:" PTQ_VERSION)))
         json_destroy(&list);
     if (json_set(m, "quantizer", list) || json_set_text(m, "solver", solver))
@@ -156,19 +159,26 @@ static struct json *meta(const struct plan *p)
 
 static struct json *config(const struct plan *p, struct err *e)
 {
-    struct json *c = json_object();
-    int symmetric = 1, bad;
+    struct json *c, *dynamic;
+    struct dynamic_base base;
     double damp = least_damp(p);
+    int bad;
 
-    for (size_t i = 0; i < p->nlinears; i++)
-        symmetric = symmetric && p->linear[i].symmetric;
-    bad = !c || json_set_int(c, "bits", p->linear[0].bits) || json_set_int(c, "group_size", p->linear[0].group) ||
+    if (!plan_first(p)) {
+        err_set(e, ERR_USE, "every linear was skipped: there is nothing for the gptq format to hold; use --format dense");
+        return NULL;
+    }
+    base = dynamic_base(p);
+    c = json_object();
+    bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
           json_set_bool(c, "desc_act", 0) || json_set_bool(c, "static_groups", 1) ||
-          json_set_bool(c, "sym", symmetric) || json_set_bool(c, "lm_head", 0) ||
+          json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
           json_set_bool(c, "true_sequential", 1) || (isfinite(damp) && json_set_real(c, "damp_percent", damp)) ||
           json_set_text(c, "quant_method", "gptq") || json_set_text(c, "checkpoint_format", "gptq") ||
-          json_set_text(c, "format", "gptq") || json_set_text(c, "pack_dtype", "int32") ||
-          json_set(c, "meta", meta(p));
+          json_set_text(c, "format", "gptq") || json_set_text(c, "pack_dtype", "int32");
+    dynamic = bad ? NULL : dynamic_rules(p, &base);
+    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_copy(dynamic))) || json_set(c, "meta", meta(p));
+    json_destroy(&dynamic);
     if (bad) {
         json_destroy(&c);
         err_set(e, ERR_SYS, "quantization_config: out of memory");

@@ -201,9 +201,11 @@ static uint64_t solution_digest(const struct solution_linear *const *linear, siz
     hash_start(&h);
     for (size_t i = 0; i < count; i++) {
         const struct solution_linear *s = linear[i];
-        const int64_t head[3] = { s->bits, s->group, s->scales->dtype };
+        const int64_t head[3] = { s->bits, s->group, s->kept ? 0 : s->scales->dtype };
 
         hash_add(&h, s->name, strlen(s->name) + 1);
+        if (s->kept)
+            continue;
         hash_add(&h, head, sizeof head);
         hash_add(&h, s->codes->data, s->codes->bytes);
         hash_add(&h, s->scales->data, s->scales->bytes);
@@ -263,10 +265,14 @@ int plan_note(struct plan *p, const struct solution_view *v,
     for (size_t i = 0; i < x->count; i++) {
         struct plan_linear *l = &p->linear[x->first + i];
 
+        l->kept = linear[i]->kept;
+        if (l->kept)
+            continue;
         l->bits = linear[i]->bits;
         l->group = linear[i]->group;
         l->G = linear[i]->G;
         l->scale_type = linear[i]->scales->dtype;
+        l->asym = strcmp(linear[i]->grid, "asym") == 0;
         l->symmetric = all_equal(linear[i]->zeros, 1u << (l->bits - 1));
         l->loss = linear[i]->loss;
         l->rel_loss = linear[i]->rel_loss;
@@ -279,6 +285,14 @@ int plan_note(struct plan *p, const struct solution_view *v,
     x->done = 1;
     p->done++;
     return 0;
+}
+
+const struct plan_linear *plan_first(const struct plan *p)
+{
+    for (size_t i = 0; i < p->nlinears; i++)
+        if (!p->linear[i].kept)
+            return &p->linear[i];
+    return NULL;
 }
 
 double plan_site_loss(const struct plan *p, size_t order, double *loss)

@@ -16,12 +16,14 @@ struct plan_linear {
     char name[TENSOR_NAME];   /* without .weight */
     size_t N, K, site;        /* outputs, inputs, order of its site */
     const struct st_entry *source;
-    /* from the solution; bits 0 until it has come */
+    /* from the solution; bits 0 until it has come, and for a linear that is kept as it is */
+    int kept;
     int bits;
     int64_t group;
     size_t G;
     enum dtype scale_type;
     int symmetric;            /* every zero point is 2^(bits-1) */
+    int asym;                 /* solved on the asymmetric grid */
     double loss, rel_loss;
 };
 
@@ -61,6 +63,8 @@ int plan_check(const struct plan *p, const struct solution_view *v,
 /* Takes down what plan_check has approved. */
 int plan_note(struct plan *p, const struct solution_view *v,
               const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest, struct err *e);
+/* The first linear that is not kept; NULL: none. All sites must be there. */
+const struct plan_linear *plan_first(const struct plan *p);
 /* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */
 double plan_site_loss(const struct plan *p, size_t order, double *loss);
 /* 0 when every site has its solution, else -1 and the first that has none. */
