@@ -134,8 +134,10 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
                           : err_set(e, ERR_USE, "%s:%zu: an empty prompt (leave --prompts out to start from nothing)", path, d.line);
             if (d.count)
                 d.ids = NULL;
-        } else {
+        } else if (d.text) {
             bad = add_text(s, d.text, d.length, most, path, d.line, e);
+        } else {
+            bad = err_set(e, ERR_USE, "%s:%zu: a prompt is {\"text\"} or {\"input_ids\"}", path, d.line);
         }
         doc_release(&d);
         if (bad)

@@ -46,6 +46,22 @@ fails() { # CODE WORD command...
     [ "$status" -eq 1 ]
 }
 
+@test "SIGTERM: exit 1, what was done stands on stdout" {
+    mkfifo "$work/lines"
+    ptq-generate --model "$tale" --count 1000000 --tokens 4 --batch 1 --quiet > "$work/lines" 2> "$work/said" 3>&- &
+    pid=$!
+    exec 4< "$work/lines"
+    read -r line <&4
+    [[ "$line" == '{"text":"'* ]]
+    kill -TERM "$pid"
+    cat <&4 > /dev/null
+    exec 4<&-
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" -eq 1 ]
+    grep -q "told to stop" "$work/said"
+}
+
 @test "prompts stand in front of what is written and are used in turn" {
     printf 'Once upon a time\r\n\nThe dog' > "$work/p.txt"
     ptq-generate --model "$tale" --prompts "$work/p.txt" --count 3 --tokens 8 --quiet > "$work/out"
