@@ -115,6 +115,25 @@ static int write_text(const struct args *a, struct model *m, struct par *par, st
     return 0;
 }
 
+/* Before hours of work, not after them. */
+static int check_out(const char *out, struct err *e)
+{
+    const char *slash = strrchr(out, '/');
+    char *dir = mem_text(slash ? out : ".", e);
+    int rc = 0;
+
+    if (!dir)
+        return -1;
+    if (slash)
+        dir[slash == out ? 1 : slash - out] = '\0';
+    if (fs_is_dir(out))
+        rc = err_set(e, ERR_USE, "--out '%s' is a folder: name a file", out);
+    else if (access(dir, W_OK) != 0)
+        rc = err_set(e, ERR_USE, "--out '%s': no folder '%s' that can be written to", out, dir);
+    free(dir);
+    return rc;
+}
+
 static int run(const struct args *a, struct par *par, struct err *e)
 {
     struct model *m = model_open(a->model, par, e);
@@ -156,10 +175,10 @@ int main(int argc, char **argv)
         goto out;
     }
     log_init("generate", a.verbose ? LOG_VERBOSE : a.quiet ? LOG_QUIET : LOG_NORMAL);
-    if (!a.model) {
+    if (!a.model)
         err_set(&e, ERR_USE, "--model is needed");
+    if (!a.model || (strcmp(a.out, "-") != 0 && check_out(a.out, &e) != 0))
         goto out;
-    }
     status_init("generate", (int)a.status_fd);
     if (sig_init(&e) == 0 && (par = par_open((size_t)a.threads, &e)) != NULL)
         (void)run(&a, par, &e);

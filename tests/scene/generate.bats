@@ -31,6 +31,8 @@ fails() { # CODE WORD command...
     printf '{"input_ids":[1,2,999]}\n' > "$work/far.jsonl"
     fails 100 999 ptq-generate --model "$model" --ids --prompts "$work/far.jsonl" --out "$work/out.jsonl"
     [ ! -e "$work/out.jsonl" ]
+    fails 100 "is a folder" ptq-generate --model "$tale" --out "$work"
+    fails 100 /nowhere ptq-generate --model "$tale" --out /nowhere/own.jsonl
 }
 
 @test "the same seed gives the same bytes from any number of threads, another seed others" {

@@ -50,6 +50,7 @@ sums() { # DIR: of everything but the folder of what varies
     [ "$(jq -s 'map(select(.site)) | all(.ess > 1 and .ess < 16000)' weighed/.ptqflow/journal.jsonl)" = true ]
     job equal --token-weights attention --weight-min 1
     [ "$(jq -s 'map(select(.site)) | all(.ess == 16384)' equal/.ptqflow/journal.jsonl)" = true ]
+    run -0 ptq diff one equal
 }
 
 @test "the pipe gives the same bytes as ptq run" {
