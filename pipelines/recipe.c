@@ -71,8 +71,8 @@ static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyw
     v = &r->var[r->nvars];
     memset(v, 0, sizeof *v);
     v->line = line;
-    v->is_list = strcmp(keyword, "list") == 0;
-    v->is_option = strcmp(keyword, "option") == 0;
+    v->is_list = strcmp(keyword, "list") == 0 || strcmp(keyword, "options") == 0;
+    v->is_option = strncmp(keyword, "option", 6) == 0;
     v->name = text_trim(s, (size_t)(eq - s), e);
     v->help = hash ? text_trim(hash + 1, (size_t)(end - hash - 1), e) : text_n("", 0, e);
     value = text_trim(eq + 1, (size_t)((hash ? hash : end) - eq - 1), e);
@@ -152,7 +152,7 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         char head[40];
 
         snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
-        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list' or 'option'", head);
+        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list', 'option' or 'options'", head);
     }
     grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
     if (!grown)
@@ -178,7 +178,7 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
 
 static int parse_line(struct recipe *r, const char *s, size_t n, int line, struct err *e)
 {
-    static const char *const keywords[] = { "set", "list", "option" };
+    static const char *const keywords[] = { "set", "list", "option", "options" };
 
     while (n && isspace((unsigned char)*s)) {
         s++;

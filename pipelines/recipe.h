@@ -4,6 +4,7 @@
  *   set bits = 4        # help of the variable; without a value the user must give one
  *   list data =         # as set, but may be given several times
  *   option record =     # as set, but without a value its word drops out of the command, with the option before it
+ *   options override =  # as option, but may be given several times
  *   forward*cores: ptq-forward --in %chunks --threads ${forward.threads} \
  *                              --out %acts
  *

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# override.bats - other bits, groups and solvers for some linears, others left alone: through the whole job, into GPTQ's "dynamic", and back.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    cat >lines <<'END'
+# the last linear of each MLP is the most sensitive one
+mlp.down: bits=8 group=32
+b0.*: bits=3
+b0.*: skip          # wins
+b4.mlp.up: grid=asym solver=rtn
+END
+    job run --format gptq,dense
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+job() { # OUT MORE...
+    local out=$1
+    shift
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 4096 --length 512 --bits 4 --group 64 --seed 1 \
+        --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet "$@"
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+@test "the pipe gives the same bytes as ptq run" {
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 4096 --length 512 --mode concat --seed 1 --quiet |
+        ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |
+        ptq solve --bits 4 --group 64 --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet |
+        tee solutions.ptq | ptq write --model "$M" --format gptq,dense pipe --quiet
+    diff <(sums run) <(sums pipe)
+}
+
+@test "the config has the values of most linears and a rule for each of the others" {
+    q=$(jq -c .quantization_config run/gptq/config.json)
+    [ "$(jq -c '[.bits, .group_size, .sym]' <<<"$q")" = '[4,64,true]' ]
+    [ "$(jq -c '.dynamic["-:^model\\.layers\\.0\\.mlp\\.down_proj$"]' <<<"$q")" = '{}' ]
+    [ "$(jq -c '.dynamic["-:^model\\.layers\\.5\\.self_attn\\.o_proj$"]' <<<"$q")" = '{}' ]
+    [ "$(jq -c '.dynamic["+:^model\\.layers\\.3\\.mlp\\.down_proj$"]' <<<"$q")" = '{"bits":8,"group_size":32,"sym":true}' ]
+    [ "$(jq -c '.dynamic["+:^model\\.layers\\.4\\.mlp\\.up_proj$"]' <<<"$q")" = '{"bits":4,"group_size":64,"sym":false}' ]
+    [ "$(jq '.dynamic | length' <<<"$q")" = 18 ]
+    # the names that engines fuse q k v and gate up into have rules too, where all of them are alike
+    [ "$(jq -r '.dynamic | keys[] | select(test("qkv|gate_up"))' <<<"$q" | paste -sd' ')" = \
+        '+:^model\.layers\.4\.mlp\.gate_up_proj$ -:^model\.layers\.0\.mlp\.gate_up_proj$ -:^model\.layers\.0\.self_attn\.qkv_proj$' ]
+    [ "$(jq -c .quantization_config run/gptq/config.json)" = "$(jq -c . run/gptq/quantize_config.json)" ]
+}
+
+@test "what was skipped is the source's bytes in both formats, and has no packed tensors" {
+    for name in model.layers.0.self_attn.q_proj model.layers.0.mlp.down_proj model.layers.5.self_attn.o_proj; do
+        for dir in run/gptq run/dense; do
+            [ "$(tensor "$dir" $name.weight)" = "$(tensor "$M" $name.weight)" ]
+        done
+        header run/gptq | jq -e --arg n "$name.qweight" 'has($n) | not'
+    done
+    header run/gptq | jq -e '."model.layers.3.mlp.down_proj.qweight".shape == [192, 256] and
+        ."model.layers.3.mlp.down_proj.scales".shape == [24, 256] and ."model.layers.3.self_attn.o_proj.qweight".shape == [32, 256]'
+}
+
+header() { # DIR: of its only weight file
+    local n
+    n=$(od -An -tu8 -N8 "$1/model.safetensors" | tr -d ' ')
+    tail -c +9 "$1/model.safetensors" | head -c "$n"
+}
+
+tensor() { # DIR NAME: a digest of its bytes
+    local n from to
+    n=$(od -An -tu8 -N8 "$1/model.safetensors" | tr -d ' ')
+    read -r from to < <(header "$1" | jq -r --arg n "$2" '.[$n].data_offsets | join(" ")')
+    tail -c +$((9 + n + from)) "$1/model.safetensors" | head -c $((to - from)) | sha256sum
+}
+
+@test "the mixed checkpoint evaluates like its dense twin" {
+    run -0 --separate-stderr ptq eval --model run/gptq --ref run/dense --data "$M/eval.jsonl" --window 512 --max-windows 4 --json --quiet
+    [ "$(jq '.kld_mean < 1e-4 and .top1_agree > 0.99' <<<"$output")" = true ]
+}
+
+@test "the journal and the solutions name what was kept and which solver made what" {
+    [ "$(jq -s '[.[] | select(.site) | .linears[] | select(.kept)] | length' run/.ptqflow/journal.jsonl)" = 8 ]
+    [ "$(jq -s -r '[.[] | select(.site == "mlp.up" and .block == 4) | .solver] | join(" ")' run/.ptqflow/journal.jsonl)" = rtn ]
+    header run/gptq | jq -r .__metadata__.ptqflow | jq -e '[.. | .overrides? // empty] | .[0] | length == 5'
+}
+
+@test "without overrides that change anything the bytes are those of a run without any" {
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 512 --quiet | ptq forward --model "$M" --order full --quiet |
+        ptq reduce --quiet >full.ptq
+    ptq solve --quiet <full.ptq | ptq write --model "$M" plain --quiet
+    ptq solve --override '*: skip' --override '*: bits=4 group=64 skip=no' --quiet <full.ptq | ptq write --model "$M" same --quiet
+    cmp plain/config.json same/config.json
+    ptq diff plain same
+    ptq solve --override '*.1.self_attn.q_proj: bits=8' --quiet <full.ptq 2>warning | ptq write --model "$M" q8 --quiet
+    grep -q 'b1.attn.qkv: its linears now differ' warning
+    [ "$(tensor q8 model.layers.1.self_attn.k_proj.qweight)" = "$(tensor plain model.layers.1.self_attn.k_proj.qweight)" ]
+    [ "$(tensor q8 model.layers.1.self_attn.q_proj.qweight)" != "$(tensor plain model.layers.1.self_attn.q_proj.qweight)" ]
+}
+
+@test "mistakes are refused: before a run starts, by name and line" {
+    for line in 'mlp.dwon: bits=8' 'b6.*: skip'; do
+        run -100 job refused --override "$line"
+        [[ $output == "ptq: fatal: --override: '${line%%:*}' hits no linear of this model"* ]]
+    done
+    run -100 job refused --override 'mlp.down: group=100'
+    [[ $output == *"100 does not divide the 768 inputs of 'model.layers.1.mlp.down_proj'"* ]]
+    printf '\nmlp.down: bits=7\n' >bad
+    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out refused --overrides bad
+    [[ $output == "ptq: fatal: bad:2: 'mlp.down: bits=7': bits must be"* ]]
+    [ ! -e refused ]
+    run -100 --separate-stderr ptq solve --override 'mlp.down: solver=none' </dev/null
+    [[ $stderr == *"--override: 'mlp.down: solver=none': there is no solver 'none'"* ]]
+    run -100 --separate-stderr ptq solve --override 'mlp.down: fit=best' </dev/null
+    [[ $stderr == *"fit must be minmax"* ]]
+    run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "mlp.dwon: bits=8" --quiet <full.ptq'
+    [[ $stderr == *"--override: 'mlp.dwon' hit no linear of the model"* ]]
+    run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$M" nothing --quiet 2>said'
+    grep -q 'every linear was skipped' said
+}
