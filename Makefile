@@ -82,6 +82,9 @@ demo: all
 bench: all $(BUILD)/bench/peak
 	sh tests/bench/bench.sh '$(BIN)' $(BUILD)/bench/peak
 
+bench-methods: all
+	sh tests/bench/methods.sh '$(BIN)'
+
 fuzz:
 	$(MAKE) fuzz-run CC=clang BUILD=build/clang OPT='-O1 -g' SAN='-fsanitize=address,fuzzer-no-link'
 
@@ -100,5 +103,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check demo bench fuzz fuzz-run install clean
+.PHONY: all setup unit-tests test check demo bench bench-methods fuzz fuzz-run install clean
 .SECONDARY:
