@@ -1,5 +1,5 @@
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check bench fuzz install clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check bench bench-methods fuzz install clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
