@@ -18,7 +18,7 @@ static int ends_with(const char *name, const char *end)
 static int left_behind(const char *name, const char *skip)
 {
     static const char *const ends[] = {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt",
-                                       ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx"};
+                                       ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".jsonl", ".parquet"};
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
