@@ -153,7 +153,7 @@ static int filter_list(struct run *r, struct value v, const char *how, struct va
     if (value_list(r, items->n, out) < 0) return -1;
     for (i = 0; i < items->n; i++)
         if (list_push(r, out->u.list, items->at[how[0] == 'r' ? items->n - 1 - i : i]) < 0) return -1;
-    if (how[0] == 'r' && v.kind == V_STR) return text_join(r, (struct str){ "", 0 }, out->u.list, 0, out);
+    if (how[0] == 'r' && v.kind == V_STR) return str_join(r, (struct str){ "", 0 }, out->u.list, 0, out);
     return 0;
 }
 
@@ -209,7 +209,7 @@ static int filter_join(struct run *r, struct value v, const struct args *x, stru
         }
         items = list.u.list;
     }
-    return text_join(r, with ? with->u.s : (struct str){ "", 0 }, items, 1, out);
+    return str_join(r, with ? with->u.s : (struct str){ "", 0 }, items, 1, out);
 }
 
 static int by_name(const void *a, const void *b)
@@ -231,7 +231,7 @@ static int filter_dictsort(struct run *r, struct value v, const struct args *x, 
     for (i = 0; i < list.u.list->n; i++) { /* (lower key, pair) */
         struct value both;
 
-        if (value_list(r, 2, &both) < 0 || text_case(r, list.u.list->at[i].u.list->at[0].u.s, 'l', &low) < 0 ||
+        if (value_list(r, 2, &both) < 0 || str_case(r, list.u.list->at[i].u.list->at[0].u.s, 'l', &low) < 0 ||
             list_push(r, both.u.list, low) < 0 || list_push(r, both.u.list, list.u.list->at[i]) < 0 ||
             list_push(r, out->u.list, both) < 0)
             return -1;
@@ -248,10 +248,10 @@ static int filter_text(struct run *r, struct str name, struct value v, const str
     if (v.kind != V_STR && value_print(r, &v, &v) < 0) return -1;
     if (str_same(name, "replace")) {
         if (x->words || x->n != 2 || x->at[0].kind != V_STR || x->at[1].kind != V_STR) return run_fail(r, "replace takes two texts");
-        return text_replace(r, v.u.s, x->at[0].u.s, x->at[1].u.s, -1, out);
+        return str_replace(r, v.u.s, x->at[0].u.s, x->at[1].u.s, -1, out);
     }
     if (x->words) return run_fail(r, "trim: arguments by name are not supported");
-    return text_method(r, v.u.s, str_same(name, "trim") ? (struct str){ "strip", 5 } : name, x->at, x->n, out);
+    return str_method(r, v.u.s, str_same(name, "trim") ? (struct str){ "strip", 5 } : name, x->at, x->n, out);
 }
 
 /* Filters without arguments. */
@@ -436,7 +436,7 @@ int chat_function(struct run *r, struct str name, struct args *x, struct value *
     if (str_same(name, "range")) return function_range(r, x, out);
     if (str_same(name, "strftime_now")) {
         if (r->chat->year) return function_strftime(r, x, out);
-        return run_fail(r, "the template asks for today's date (strftime_now): give it one, or results would change from day to day");
+        return run_fail(r, "the template asks for today's date (strftime_now): give one with --date, or results would change from day to day");
     }
     if (str_same(name, "raise_exception")) {
         struct value text = value_str("", 0);
@@ -478,7 +478,7 @@ int chat_method(struct run *r, struct value v, struct str name, struct args *x, 
 {
     if (x->words) return run_fail(r, "a method with an argument by name is not supported");
     if (v.kind == V_STR && v.marked) return run_fail(r, "a method of a text that went through safe is not supported");
-    if (v.kind == V_STR) return text_method(r, v.u.s, name, x->at, x->n, out);
+    if (v.kind == V_STR) return str_method(r, v.u.s, name, x->at, x->n, out);
     if (v.kind == V_DICT) return dict_method(r, v, name, x, out);
     return unknown(r, "method", name);
 }

@@ -58,7 +58,7 @@ static size_t spaces(const struct lexer *x)
         uint32_t c;
         size_t step = unicode_char(x->text + at, x->n - at, &c);
 
-        if (!text_space(c)) break;
+        if (!str_space(c)) break;
         at += step;
     }
     return at - x->at;
@@ -248,11 +248,11 @@ static size_t text_end(const struct lexer *x, const char *text, size_t n, char s
 {
     size_t line = n;
 
-    if (sign == '-') return text_strip((struct str){ text, n }, NULL, 0, 1).n;
+    if (sign == '-') return str_strip((struct str){ text, n }, NULL, 0, 1).n;
     if (sign == '+' || !lstrip) return n;
     while (line && text[line - 1] != '\n') line--;
     if (!line && !x->fresh) return n;
-    return text_strip((struct str){ text + line, n - line }, NULL, 1, 0).n ? n : line;
+    return str_strip((struct str){ text + line, n - line }, NULL, 1, 0).n ? n : line;
 }
 
 static int lex_text(struct lexer *x)

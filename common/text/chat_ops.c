@@ -65,7 +65,7 @@ int value_item(struct run *r, const struct value *v, const struct value *key, st
     if (i < 0 || i >= (int64_t)n) return 0;
     if (v->kind == V_LIST) *out = v->u.list->at[i];
     else {
-        struct str one = text_slice(v->u.s, (size_t)i, (size_t)i + 1);
+        struct str one = str_slice(v->u.s, (size_t)i, (size_t)i + 1);
 
         *out = value_str(one.p, one.n);
     }
@@ -114,7 +114,7 @@ int value_slice(struct run *r, const struct value *v, const struct node *n, stru
         if (list_push(r, list.u.list, items->at[i]) < 0) return -1;
     *out = list;
     out->marked = v->kind == V_LIST && v->marked;
-    return v->kind == V_STR ? text_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
+    return v->kind == V_STR ? str_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
 }
 
 int value_in(struct run *r, const struct value *v, const struct value *in, int *yes)
@@ -122,7 +122,7 @@ int value_in(struct run *r, const struct value *v, const struct value *in, int *
     *yes = 0;
     if (in->kind == V_STR) {
         if (v->kind != V_STR) return run_fail(r, "a %s cannot be in a text", value_name(v));
-        *yes = text_find(in->u.s, v->u.s, 0) != SIZE_MAX;
+        *yes = str_find(in->u.s, v->u.s, 0) != SIZE_MAX;
         return 0;
     }
     if (in->kind == V_DICT) {
@@ -196,7 +196,7 @@ static int repeat(struct run *r, const struct value *v, int64_t times, struct va
             if (list_push(r, list.u.list, v->kind == V_STR ? *v : v->u.list->at[i]) < 0) return -1;
     *out = list;
     out->marked = v->marked;
-    return v->kind == V_STR ? text_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
+    return v->kind == V_STR ? str_join(r, (struct str){ "", 0 }, list.u.list, 0, out) : 0;
 }
 
 int value_binary(struct run *r, enum op op, const struct value *a, const struct value *b, struct value *out)

@@ -187,15 +187,15 @@ int value_print(struct run *r, const struct value *v, struct value *out);       
 int value_dump(struct run *r, const struct value *v, int indent, int sorted, struct value *out); /* JSON; indent < 0: one line */
 
 /* chat_text.c: texts count in characters */
-size_t text_chars(struct str s);
-struct str text_slice(struct str s, size_t from, size_t to);                    /* characters [from, to) */
-struct str text_strip(struct str s, const struct str *set, int left, int right);
-size_t text_find(struct str s, struct str word, size_t from);                   /* byte offset, SIZE_MAX: none */
-int text_space(uint32_t c);                                                     /* Python's str.isspace */
-int text_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n, struct value *out);
-int text_case(struct run *r, struct str s, char how, struct value *out);        /* 'u' 'l' 't' 'c' */
-int text_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most, struct value *out);
-int text_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out);
+size_t str_chars(struct str s);
+struct str str_slice(struct str s, size_t from, size_t to);                    /* characters [from, to) */
+struct str str_strip(struct str s, const struct str *set, int left, int right);
+size_t str_find(struct str s, struct str word, size_t from);                   /* byte offset, SIZE_MAX: none */
+int str_space(uint32_t c);                                                     /* Python's str.isspace */
+int str_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n, struct value *out);
+int str_case(struct run *r, struct str s, char how, struct value *out);        /* 'u' 'l' 't' 'c' */
+int str_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most, struct value *out);
+int str_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out);
 int is_method(const struct value *v, struct str name);                          /* whether the type has an attribute of this name */
 
 /* chat_call.c */

@@ -4,12 +4,12 @@
 #include "chat_parts.h"
 #include "unicode.h"
 
-int text_space(uint32_t c)
+int str_space(uint32_t c)
 {
     return (c >= 0x1c && c <= 0x1f) || unicode_is_space(c);
 }
 
-size_t text_chars(struct str s)
+size_t str_chars(struct str s)
 {
     size_t i, n = 0;
 
@@ -27,7 +27,7 @@ static size_t offset(struct str s, size_t chars)
     return i;
 }
 
-struct str text_slice(struct str s, size_t from, size_t to)
+struct str str_slice(struct str s, size_t from, size_t to)
 {
     size_t start = offset(s, from), end = offset(s, to > from ? to : from);
 
@@ -40,13 +40,13 @@ static int stripped(const char *p, size_t n, const struct str *set)
     size_t i;
 
     unicode_char(p, n, &c);
-    if (!set) return text_space(c);
+    if (!set) return str_space(c);
     for (i = 0; i + n <= set->n; i++)
         if (!memcmp(set->p + i, p, n)) return 1;
     return 0;
 }
 
-struct str text_strip(struct str s, const struct str *set, int left, int right)
+struct str str_strip(struct str s, const struct str *set, int left, int right)
 {
     uint32_t c;
     size_t i;
@@ -65,7 +65,7 @@ struct str text_strip(struct str s, const struct str *set, int left, int right)
     return s;
 }
 
-size_t text_find(struct str s, struct str word, size_t from)
+size_t str_find(struct str s, struct str word, size_t from)
 {
     const char *at;
 
@@ -75,7 +75,7 @@ size_t text_find(struct str s, struct str word, size_t from)
     return at ? (size_t)(at - s.p) : SIZE_MAX;
 }
 
-int text_case(struct run *r, struct str s, char how, struct value *out)
+int str_case(struct run *r, struct str s, char how, struct value *out)
 {
     char *to = arena_get(&r->arena, s.n + 1, r->e);
     int inside = 0;               /* of a word: title; of the text: capitalize */
@@ -94,18 +94,18 @@ int text_case(struct run *r, struct str s, char how, struct value *out)
     return 0;
 }
 
-int text_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most, struct value *out)
+int str_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most, struct value *out)
 {
     size_t count = 0, at, done = 0, used = 0, size;
     char *p;
 
     if (!from.n) return run_fail(r, "replace of an empty text is not supported");
-    for (at = 0; (most < 0 || count < (uint64_t)most) && (at = text_find(s, from, at)) != SIZE_MAX; at += from.n) count++;
+    for (at = 0; (most < 0 || count < (uint64_t)most) && (at = str_find(s, from, at)) != SIZE_MAX; at += from.n) count++;
     if (to.n && count > r->arena.max / to.n) return run_fail(r, "a text that is too long");
     size = s.n - count * from.n + count * to.n;
     if (!(p = arena_get(&r->arena, size + 1, r->e))) return -1;
     while (count--) {
-        at = text_find(s, from, done);
+        at = str_find(s, from, done);
         memcpy(p + used, s.p + done, at - done);
         used += at - done;
         if (to.n) memcpy(p + used, to.p, to.n);
@@ -117,7 +117,7 @@ int text_replace(struct run *r, struct str s, struct str from, struct str to, in
     return 0;
 }
 
-int text_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out)
+int str_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out)
 {
     struct value one;
     size_t i, used = 0, size = 0;
@@ -148,14 +148,14 @@ int text_join(struct run *r, struct str with, const struct list *l, int convert,
 
 static int split_spaces(struct run *r, struct str s, int64_t most, struct list *l)
 {
-    for (s = text_strip(s, NULL, 1, 0); s.n; s = text_strip(s, NULL, 1, 0)) {
+    for (s = str_strip(s, NULL, 1, 0); s.n; s = str_strip(s, NULL, 1, 0)) {
         size_t i = 0, step;
         uint32_t c;
 
-        if (most >= 0 && l->n == (uint64_t)most) return list_push(r, l, value_str(s.p, text_strip(s, NULL, 0, 1).n));
+        if (most >= 0 && l->n == (uint64_t)most) return list_push(r, l, value_str(s.p, str_strip(s, NULL, 0, 1).n));
         for (; i < s.n; i += step) {
             step = unicode_char(s.p + i, s.n - i, &c);
-            if (text_space(c)) break;
+            if (str_space(c)) break;
         }
         if (list_push(r, l, value_str(s.p, i)) < 0) return -1;
         s.p += i;
@@ -174,7 +174,7 @@ static int split(struct run *r, struct str s, const struct value *arg, size_t n,
     if (value_list(r, 0, out) < 0) return -1;
     if (!n || arg[0].kind == V_NONE) return split_spaces(r, s, most, out->u.list);
     if (!arg[0].u.s.n) return run_fail(r, "split by an empty text");
-    while ((most < 0 || out->u.list->n < (uint64_t)most) && (at = text_find(s, arg[0].u.s, from)) != SIZE_MAX) {
+    while ((most < 0 || out->u.list->n < (uint64_t)most) && (at = str_find(s, arg[0].u.s, from)) != SIZE_MAX) {
         if (list_push(r, out->u.list, value_str(s.p + from, at - from)) < 0) return -1;
         from = at + arg[0].u.s.n;
     }
@@ -202,8 +202,8 @@ static size_t count_of(struct str s, struct str word)
 {
     size_t n = 0, at = 0;
 
-    if (!word.n) return text_chars(s) + 1;
-    for (; (at = text_find(s, word, at)) != SIZE_MAX; at += word.n) n++;
+    if (!word.n) return str_chars(s) + 1;
+    for (; (at = str_find(s, word, at)) != SIZE_MAX; at += word.n) n++;
     return n;
 }
 
@@ -222,8 +222,8 @@ static int text_word_method(struct run *r, enum method m, struct str s, const st
     }
     if (arg->kind != V_STR) return run_fail(r, "a text is needed, not a %s", value_name(arg));
     if (m == M_FIND) {
-        at = text_find(s, arg->u.s, 0);
-        *out = value_of(V_INT, at == SIZE_MAX ? -1 : (int64_t)text_chars((struct str){ s.p, at }));
+        at = str_find(s, arg->u.s, 0);
+        *out = value_of(V_INT, at == SIZE_MAX ? -1 : (int64_t)str_chars((struct str){ s.p, at }));
     } else if (m == M_COUNT) *out = value_of(V_INT, (int64_t)count_of(s, arg->u.s));
     else {
         if (begins(r, s, arg, m == M_NOSUFFIX, &yes) < 0) return -1;
@@ -233,7 +233,7 @@ static int text_word_method(struct run *r, enum method m, struct str s, const st
     return 0;
 }
 
-int text_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n, struct value *out)
+int str_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n, struct value *out)
 {
     static const struct { const char *name; size_t min, max; } all[METHODS] = {
         { "strip", 0, 1 }, { "lstrip", 0, 1 }, { "rstrip", 0, 1 }, { "split", 0, 2 }, { "startswith", 1, 1 }, { "endswith", 1, 1 },
@@ -252,18 +252,18 @@ int text_method(struct run *r, struct str s, struct str name, const struct value
     case M_STRIP: case M_LSTRIP: case M_RSTRIP:
         if (n && arg[0].kind == V_STR) set = &arg[0].u.s;
         else if (n && arg[0].kind != V_NONE) return run_fail(r, "strip of a %s", value_name(&arg[0]));
-        rest = text_strip(s, set, m != M_RSTRIP, m != M_LSTRIP);
+        rest = str_strip(s, set, m != M_RSTRIP, m != M_LSTRIP);
         *out = value_str(rest.p, rest.n);
         return 0;
     case M_SPLIT: return split(r, s, arg, n, out);
     case M_REPLACE:
         if (arg[0].kind != V_STR || arg[1].kind != V_STR || (n > 2 && arg[2].kind != V_INT)) return run_fail(r, "replace takes texts");
-        return text_replace(r, s, arg[0].u.s, arg[1].u.s, n > 2 ? arg[2].u.i : -1, out);
-    case M_UPPER: return text_case(r, s, 'u', out);
-    case M_LOWER: return text_case(r, s, 'l', out);
-    case M_TITLE: return text_case(r, s, 't', out);
-    case M_CAPITAL: return text_case(r, s, 'c', out);
-    case M_JOIN: return value_items(r, &arg[0], &items) < 0 ? -1 : text_join(r, s, items, 0, out);
+        return str_replace(r, s, arg[0].u.s, arg[1].u.s, n > 2 ? arg[2].u.i : -1, out);
+    case M_UPPER: return str_case(r, s, 'u', out);
+    case M_LOWER: return str_case(r, s, 'l', out);
+    case M_TITLE: return str_case(r, s, 't', out);
+    case M_CAPITAL: return str_case(r, s, 'c', out);
+    case M_JOIN: return value_items(r, &arg[0], &items) < 0 ? -1 : str_join(r, s, items, 0, out);
     default: return text_word_method(r, (enum method)m, s, arg, out);
     }
 }

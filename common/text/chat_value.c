@@ -305,7 +305,7 @@ int value_order(struct run *r, const struct value *a, const struct value *b, int
 
 int value_length(struct run *r, const struct value *v, size_t *n)
 {
-    *n = v->kind == V_STR ? text_chars(v->u.s) : v->kind == V_LIST ? v->u.list->n : v->kind == V_DICT ? v->u.dict->n : 0;
+    *n = v->kind == V_STR ? str_chars(v->u.s) : v->kind == V_LIST ? v->u.list->n : v->kind == V_DICT ? v->u.dict->n : 0;
     if (v->kind == V_STR || v->kind == V_LIST || v->kind == V_DICT || v->kind == V_UNDEF) return 0;
     return run_fail(r, "a %s has no length", value_name(v));
 }

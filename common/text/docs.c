@@ -1,4 +1,4 @@
-/* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves out: compressed files, chats, images. */
+/* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves out: compressed files, images. */
 #include "docs.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ struct docs {
     int whole;               /* .txt: 1 until it was given */
     char *line;
     size_t room, number;
-    int kind;                /* of the documents so far: 0 none, 't' text, 'i' ids */
+    int kind;                /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
 };
 
 static int ends_with(const char *text, const char *end)
@@ -67,6 +67,7 @@ void doc_release(struct doc *d)
 {
     free(d->text);
     free(d->ids);
+    json_destroy(&d->chat);
     memset(d, 0, sizeof *d);
 }
 
@@ -90,10 +91,35 @@ static int read_ids(const struct json *list, const char *what, struct doc *d, st
     return 0;
 }
 
+static int read_chat(const struct json *line, const char *what, struct doc *d, struct err *e)
+{
+    static const char *const names[] = { "messages", "tools", "documents" };
+    const struct json *list = json_get(line, "messages"), *more = json_get(line, "chat_template_kwargs"), *v;
+    const char *name;
+    int bad = 0;
+
+    if (json_kind(list) != JSON_KIND_ARRAY || !json_count(list))
+        return err_set(e, ERR_USE, "%s: \"messages\" must be an array of at least one message", what);
+    for (size_t i = 0; i < json_count(list); i++)
+        if (!json_as_text(json_get(json_at(list, i), "role")))
+            return err_set(e, ERR_USE, "%s: messages[%zu] has no \"role\"", what, i);
+    if (more && json_kind(more) != JSON_KIND_OBJECT && json_kind(more) != JSON_KIND_NULL)
+        return err_set(e, ERR_USE, "%s: \"chat_template_kwargs\" must be an object", what);
+    d->chat = json_object();
+    for (size_t i = 0; i < json_count(more); i++) {
+        v = json_member(more, i, &name);
+        bad |= json_set(d->chat, name, json_copy(v)) != 0;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if ((v = json_get(line, names[i])))
+            bad |= json_set(d->chat, names[i], json_copy(v)) != 0;
+    return bad ? err_set(e, ERR_SYS, "%s: no memory for the chat", what) : 0;
+}
+
 int doc_parse(const char *line, size_t length, const char *what, struct doc *d, struct err *e)
 {
     struct json *j = json_parse(line, length, what, e);
-    const struct json *text, *ids;
+    const struct json *text, *ids, *chat;
     int rc = -1;
 
     memset(d, 0, sizeof *d);
@@ -101,8 +127,11 @@ int doc_parse(const char *line, size_t length, const char *what, struct doc *d, 
         return -1;
     text = json_get(j, "text");
     ids = json_get(j, "input_ids");
-    if (!text == !ids)
-        err_set(e, ERR_USE, "%s: a line needs either \"text\" or \"input_ids\"", what);
+    chat = json_get(j, "messages");
+    if (!!text + !!ids + !!chat != 1)
+        err_set(e, ERR_USE, "%s: a line needs either \"text\" or \"input_ids\" or \"messages\"", what);
+    else if (chat)
+        rc = read_chat(j, what, d, e);
     else if (ids)
         rc = read_ids(ids, what, d, e);
     else if (!json_as_text(text))
@@ -147,10 +176,10 @@ static int next_line(struct docs *r, struct doc *d, struct err *e)
     if (doc_parse(r->line, (size_t)n, what, d, e) != 0)
         return -1;
     d->line = r->number;
-    kind = d->text ? 't' : 'i';
+    kind = d->text ? 't' : d->ids ? 'i' : 'c';
     if (r->kind && r->kind != kind) {
         doc_release(d);
-        return err_set(e, ERR_USE, "%s: \"text\" and \"input_ids\" do not mix in one file", what);
+        return err_set(e, ERR_USE, "%s: \"text\", \"input_ids\" and \"messages\" do not mix in one file", what);
     }
     r->kind = kind;
     return 1;

@@ -1,4 +1,4 @@
-/* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes, writes the provenance record.
+/* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes.
  *
  * Leaves out: images. */
 #include "sample.h"
@@ -9,15 +9,8 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
-#include "../../common/base/version.h"
 #include "../../common/wire/msg_chunk.h"
 #include "sample_impl.h"
-
-static const char *const mode_names[] = { "concat", "crops", "head" };
-static const char *const bos_names[] = { "auto", "yes", "no" };
-static const char *const draw_names[] = { "stratified", "uniform", "fixed" };
-static const char *const crops_names[] = { "independent", "nested" };
-static const char *const short_names[] = { "error", "join" };
 
 /* ---- opening ---- */
 
@@ -115,128 +108,6 @@ static int bos_audit(struct sample *s, struct err *e)
     return 0;
 }
 
-/* Weights of the tokens of a row. */
-static void weights_fill(const struct sample *s, const struct row *w, float *out)
-{
-    float each = s->o.weights == SAMPLE_WEIGHTS_LENGTH ? 1.0f / (float)w->length : 1.0f;
-    size_t i;
-
-    for (i = 0; i < w->length; i++) out[i] = each;
-}
-
-static int weights_audit(struct sample *s, struct err *e)
-{
-    float *w = mem_array(s->set[0], sizeof *w, e);
-    double sum = 0, squares = 0;
-    size_t i, t;
-
-    if (!w) return -1;
-    for (i = 0; i < s->nrow; i++) {
-        weights_fill(s, &s->row[i], w);
-        for (t = 0; t < s->row[i].length; t++) {
-            sum += (double)w[t];
-            squares += (double)w[t] * (double)w[t];
-        }
-    }
-    s->audit.effective = squares > 0 ? sum * sum / squares : 0;
-    free(w);
-    return 0;
-}
-
-/* ---- the record ---- */
-
-static struct json *audit_json(const struct sample *s)
-{
-    const struct sample_audit *a = &s->audit;
-    const struct { const char *name; uint64_t v; } counts[] = {
-        { "documents_read", a->read }, { "documents_passed", a->passed },   { "documents_used", a->used },
-        { "documents_cropped", a->cropped }, { "documents_dropped", a->dropped }, { "duplicates", a->duplicates },
-        { "double_bos", a->double_bos }, { "remainder", a->remainder },     { "rows_joined", a->joined },
-        { "lengths_capped", a->capped },
-    };
-    struct json *j = json_object(), *files = json_array(), *lengths = json_array();
-    int bad = 0;
-    size_t i;
-
-    for (i = 0; i < sizeof counts / sizeof *counts; i++) bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
-    for (i = 0; i < s->o.ndata; i++) bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
-    for (i = s->nset; i-- > 0;) {
-        struct json *pair = json_array();
-
-        bad |= json_push(pair, json_int((int64_t)s->set[i])) < 0;
-        bad |= json_push(pair, json_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
-        bad |= json_push(lengths, pair) < 0;
-    }
-    bad |= json_set_real(j, "effective", a->effective) < 0;
-    bad |= json_set(j, "file_tokens", files) < 0;
-    bad |= json_set(j, "lengths", lengths) < 0;
-    if (bad) json_destroy(&j);
-    return j;
-}
-
-/* What was asked of lengths, crops and weights, where it is not the usual. */
-static int record_draw(const struct sample *s, struct json *r)
-{
-    const struct sample_opts *o = &s->o;
-    struct json *lengths = json_array();
-    int bad = 0;
-    size_t i;
-
-    for (i = s->nset; i-- > 0;) bad |= json_push(lengths, json_int((int64_t)s->set[i])) < 0;
-    if (o->nlengths) {
-        bad |= json_set(r, "lengths", lengths) < 0;
-        bad |= json_set_text(r, "draw", draw_names[o->draw]) < 0;
-    } else {
-        json_destroy(&lengths);
-        bad |= json_set_int(r, "length", (int64_t)o->length) < 0;
-    }
-    if (o->mode == SAMPLE_CROPS) {
-        bad |= json_set_text(r, "crops", crops_names[o->crops]) < 0;
-        bad |= json_set_text(r, "short", short_names[o->too_short]) < 0;
-    }
-    bad |= json_set_text(r, "weights", o->weights == SAMPLE_WEIGHTS_LENGTH ? "length" : "none") < 0;
-    return bad;
-}
-
-static int record_build(struct sample *s, struct err *e)
-{
-    const struct sample_opts *o = &s->o;
-    char data[17], tokenizer[17] = "", *text = NULL;
-    struct json *r = s->record = json_object();
-    int bad = 0;
-
-    hash_hex(s->data_digest, data);
-    if (s->tokenizer) hash_hex(tokenizer_digest(s->tokenizer), tokenizer);
-    bad |= json_set_text(r, "stage", "sample") < 0;
-    bad |= json_set_text(r, "version", PTQ_VERSION) < 0;
-    bad |= json_set_text(r, "mode", mode_names[o->mode]) < 0;
-    bad |= record_draw(s, r);
-    bad |= json_set_int(r, "tokens", (int64_t)sample_tokens(s)) < 0;
-    bad |= json_set_int(r, "sequences", (int64_t)s->nrow) < 0;
-    bad |= json_set_int(r, "seed", (int64_t)o->seed) < 0;
-    bad |= json_set_text(r, "bos", bos_names[o->bos]) < 0;
-    bad |= json_set_int(r, "lanes", (int64_t)s->lanes) < 0;
-    bad |= json_set_int(r, "chunks", (int64_t)s->chunks) < 0;
-    bad |= json_set_int(r, "chunk_tokens", (int64_t)o->chunk_tokens) < 0;
-    bad |= json_set_int(r, "vocab", (int64_t)s->config.vocab) < 0;
-    bad |= json_set_text(r, "data", data) < 0;
-    bad |= json_set(r, "tokenizer", tokenizer[0] ? json_text(tokenizer) : json_null_value()) < 0;
-    bad |= json_set(r, "audit", audit_json(s)) < 0;
-    if (bad) return err_set(e, ERR_SYS, "no memory for the provenance record");
-    if (!(text = json_print(r, 0, e))) return -1;
-    hash_hex(hash_bytes(text, strlen(text)), s->run);
-    free(text);
-    return 0;
-}
-
-static int parts_make(struct sample *s, struct err *e)
-{
-    if (!(s->part = mem_array(1, sizeof *s->part, e))) return -1;
-    s->nparts = 1;
-    s->part[0].end = s->o.ndata;
-    return sample_draw(s, s->o.tokens, &s->part[0], e);
-}
-
 struct sample *sample_open(const struct sample_opts *o, struct err *e)
 {
     struct sample *s = mem_array(1, sizeof *s, e);
@@ -249,9 +120,11 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
     if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e))) goto fail;
     s->audit.file_tokens = s->file_tokens;
     s->audit.files = o->ndata;
-    if (parts_make(s, e) < 0 || sample_plan(s, e) < 0) goto fail;
+    if (sample_parts(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0) goto fail;
     s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
-    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || weights_audit(s, e) < 0 || record_build(s, e) < 0) goto fail;
+    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || sample_weights_read(s, e) < 0 || sample_weights_audit(s, e) < 0 ||
+        sample_record_build(s, e) < 0)
+        goto fail;
     return s;
 fail:
     sample_close(&s);
@@ -268,6 +141,8 @@ void sample_close(struct sample **s)
     free((*s)->part);
     free((*s)->source);
     free((*s)->row);
+    free((*s)->weight);
+    chat_close(&(*s)->chat);
     free((*s)->chunk_row);
     free((*s)->seen);
     free((*s)->file_tokens);
@@ -321,7 +196,7 @@ static size_t lane_first(const struct sample *s, size_t lane)
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
     size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0, lane = 0;
-    int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE;
+    int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight;
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL;
     struct json *prov = json_array();
@@ -336,7 +211,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     }
     for (i = 0; i < rows; i++) {
         row_fill(s, &s->row[first + i], ids + at);
-        if (weighted) weights_fill(s, &s->row[first + i], weights + at);
+        if (weighted) sample_weights_fill(s, &s->row[first + i], weights + at);
         lengths[i] = (int32_t)s->row[first + i].length;
         at += s->row[first + i].length;
     }

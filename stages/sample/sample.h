@@ -13,6 +13,7 @@
  *   stratified  cycles of one row of each length, longest first, then the fewest rows that fill what remains
  *   uniform     each length drawn by itself until one does not fit
  *   fixed       one length
+ * With shares each file is sampled by itself, to its part of the budget, and the rows are interleaved evenly.
  * nested: the rows of a cycle are prefixes of one crop of the longest length. Lengths beyond the model's context become that context.
  *
  * Everything depends on the data's contents, the model folder and the options alone. Lengths: all in tokens. */
@@ -55,6 +56,11 @@ struct sample_opts {
     enum sample_crops crops;
     enum sample_short too_short;
     enum sample_weights weights;
+    const double *shares;         /* [ndata] each file's part of the tokens, in any unit; NULL: the files are one text after the other */
+    const char *token_weights;    /* file: .jsonl, {"weights": [...]} for each row in order; .safetensors, "weights" [tokens] */
+    double clip_low, clip_high;   /* of these, at mean 1; high 0: not clipped */
+    const char *chat_template;    /* file; NULL: the model's own */
+    const char *date;             /* today's, for chat templates that ask; NULL: none */
 };
 #define SAMPLE_OPTS_DEFAULT \
     { .tokens = 65536, .length = 2048, .mode = SAMPLE_CONCAT, .seed = 1, .chunk_tokens = 2048, .lanes = 8 }
@@ -70,6 +76,9 @@ struct sample_audit {
     uint64_t remainder;           /* tokens of the budget that make no row */
     uint64_t joined;              /* crops: rows cut from joined documents, because too few were long enough */
     uint64_t capped;              /* lengths that were beyond the model's context */
+    uint64_t chats;               /* of the documents read */
+    uint64_t bos_removed;         /* chats whose template and --bos, or template and text, both began with BOS: one of them went */
+    uint64_t weights_uniform;     /* rows whose token weights were all 0 or not finite: taken as 1 */
     double effective;             /* effective sample size in tokens, (sum w)^2 / sum w^2 */
     const uint64_t *file_tokens;  /* [ndata] tokens read of each file */
     uint64_t files;

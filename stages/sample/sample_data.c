@@ -89,14 +89,39 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
     return 0;
 }
 
+/* A chat rendered and tokenized; the template says itself where BOS stands. */
+static int chat_read(struct sample *s, const struct json *vars, struct source *x, struct err *e)
+{
+    int32_t bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos;
+    char *text = NULL;
+    size_t n, drop;
+    int rc = -1;
+
+    if (!s->chat && !(s->chat = chat_open(s->o.model, s->o.chat_template, e))) return -1;
+    if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0) return -1;
+    if (!(text = chat_render(s->chat, vars, &n, e))) goto out;
+    if (tokenizer_encode(s->tokenizer, text, n, 0, 1, &x->ids, &x->n, e) < 0) goto out;
+    drop = x->n && bos >= 0 && x->ids[0] == bos &&
+           ((x->n > 1 && x->ids[1] == bos) || (s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT));
+    if (drop) memmove(x->ids, x->ids + 1, --x->n * sizeof *x->ids);
+    x->bos_removed = (int)drop;
+    rc = 0;
+out:
+    free(text);
+    return rc;
+}
+
 static int source_read(struct sample *s, const char *path, struct doc *d, struct source *x, struct err *e)
 {
     *x = (struct source){ .text = d->text != NULL };
-    if (d->text && !s->tokenizer)
+    if ((d->text || d->chat) && !s->tokenizer)
         return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", path, d->line, s->o.model);
     if (d->text) {
         if (tokenizer_encode(s->tokenizer, d->text, d->length, 0, 1, &x->ids, &x->n, e) < 0)
             return err_prefix(e, "%s:%zu", path, d->line);
+    } else if (d->chat) {
+        x->chat = 1;
+        if (chat_read(s, d->chat, x, e) < 0) return err_prefix(e, "%s:%zu", path, d->line);
     } else {
         x->ids = d->ids;
         x->n = d->count;
@@ -112,6 +137,8 @@ static int count(struct sample_reader *r, const struct source *x, struct err *e)
 
     if (twice < 0) return -1;
     s->audit.read++;
+    s->audit.chats += (uint64_t)x->chat;
+    s->audit.bos_removed += (uint64_t)x->bos_removed;
     s->audit.duplicates += (uint64_t)twice;
     s->file_tokens[r->file] += x->n;
     return 0;

@@ -3,6 +3,7 @@
 #define PTQ_SAMPLE_IMPL_H
 
 #include "../../common/model/config.h"
+#include "../../common/text/chat.h"
 #include "../../common/text/docs.h"
 #include "../../common/text/tokenizer.h"
 #include "sample.h"
@@ -11,7 +12,8 @@
 struct source {
     int32_t *ids;
     size_t n;
-    int text;            /* was text, not ids */
+    int text, chat;      /* was text, was a chat; neither: ids */
+    int bos_removed;
     int joined;          /* read again, to be joined with others; counted when it was read first */
     uint64_t taken;      /* tokens in rows */
 };
@@ -20,6 +22,7 @@ struct source {
 struct row {
     size_t doc, offset, length;
     int bos;
+    uint64_t at;                  /* its first token among all */
 };
 
 /* Files that are sampled by themselves, and the rows that are to come from them. */
@@ -29,6 +32,7 @@ struct part {
     uint64_t want;                /* rows; UINT64_MAX: all there are, of the one length */
     size_t *length;               /* [want] in order; NULL: all of the one length */
     size_t first;                 /* row of s->row */
+    uint64_t tokens;              /* of its rows */
     uint64_t cycles;              /* stratified: as many rows of `length` as lengths times this are cycles */
 };
 
@@ -41,6 +45,9 @@ struct sample {
     struct config config;
     int config_open;
     struct tokenizer *tokenizer;  /* NULL: the folder has none */
+    struct chat *chat;            /* once a chat was read */
+    float *weight;                /* [tokens] of a file, mean 1 in each row; NULL: none */
+    uint64_t weight_digest;
     int32_t bos;                  /* -1: none */
     struct source *source;
     size_t nsource, source_cap;
@@ -72,6 +79,18 @@ static inline size_t part_length(const struct sample *s, const struct part *p, u
 {
     return p->length ? p->length[row] : s->set[0];
 }
+
+/* sample_mix.c: the parts and their budgets; afterwards, rows of all parts evenly among each other. */
+int sample_parts(struct sample *s, struct err *e);
+int sample_interleave(struct sample *s, struct err *e);
+
+/* sample_weights.c: reads token weights; then weights of the tokens of a row. */
+int sample_weights_read(struct sample *s, struct err *e);
+void sample_weights_fill(const struct sample *s, const struct row *w, float *out);
+int sample_weights_audit(struct sample *s, struct err *e);
+
+/* sample_record.c */
+int sample_record_build(struct sample *s, struct err *e);
 
 /* sample_plan.c: fills source and row. */
 int sample_plan(struct sample *s, struct err *e);

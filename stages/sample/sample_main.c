@@ -12,8 +12,8 @@
 #include "sample.h"
 
 struct sample_main_opts {
-    struct opt_texts data;
-    const char *model, *out, *lengths;
+    struct opt_texts data, share;
+    const char *model, *out, *lengths, *token_weights, *weight_clip, *chat_template, *date;
     int64_t tokens, length, seed, chunk_tokens, lanes, peers, status_fd;
     int mode, bos, draw, crops, too_short, weights, zstd, insecure, quiet, verbose;
 };
@@ -21,8 +21,10 @@ struct sample_main_opts {
 #define AT(field) offsetof(struct sample_main_opts, field)
 static const struct opt table[] = {
     { "model", OPT_TEXT, AT(model), "DIR", "checkpoint folder: config.json, tokenizer.json (not needed for input_ids)", 0, 0, NULL },
-    { "data", OPT_TEXTS, AT(data), "FILE", ".txt (one document) or .jsonl ({\"text\"} or {\"input_ids\"} a line); may be repeated", 0, 0,
+    { "data", OPT_TEXTS, AT(data), "FILE", ".txt (one document) or .jsonl ({\"text\"}, {\"input_ids\"} or {\"messages\"} a line); may be repeated", 0, 0,
       NULL },
+    { "share", OPT_TEXTS, AT(share), "X",
+      "part of the tokens that comes from each --data, in their order\n(any unit; without it the files follow each other)", 0, 0, NULL },
     { "tokens", OPT_INT, AT(tokens), "N", "how many tokens in all, cut down to whole rows; 0: all there are", 0, 1e12, NULL },
     { "length", OPT_INT, AT(length), "N", "tokens in a row (default 2048)", 2, 1 << 24, NULL },
     { "lengths", OPT_TEXT, AT(lengths), "N,N,...", "rows of these lengths instead (MaCa: 256,512,1024,2048,4096)", 0, 0, NULL },
@@ -38,6 +40,12 @@ static const struct opt table[] = {
       "error|join" },
     { "weights", OPT_CHOICE, AT(weights), "HOW",
       "none: tokens count alike\nlength: 1/L in a row of L tokens, so that rows count alike", 0, 0, "none|length" },
+    { "token-weights", OPT_TEXT, AT(token_weights), "FILE",
+      "weights of the tokens, multiplied in: .jsonl ({\"weights\": [...]} for each row) or\n.safetensors (\"weights\"); mean 1 in each row", 0, 0,
+      NULL },
+    { "weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL },
+    { "chat-template", OPT_TEXT, AT(chat_template), "FILE", "Jinja template of \"messages\" instead of the model's own", 0, 0, NULL },
+    { "date", OPT_TEXT, AT(date), "YYYY-MM-DD", "today's date, for chat templates that ask for it", 0, 0, NULL },
     { "seed", OPT_INT, AT(seed), "N", "of the drawing in crops", 0, 9e15, NULL },
     { "bos", OPT_CHOICE, AT(bos), "WHEN",
       "rows begin with the BOS token\nauto: text in crops and head, if the tokenizer adds one", 0, 0, "auto|yes|no" },
@@ -76,16 +84,49 @@ static int lengths_parse(const char *text, size_t *out, size_t *count, struct er
     return 0;
 }
 
-static int opts_make(const struct sample_main_opts *o, size_t *lengths, struct sample_opts *s, struct err *e)
+/* "LO,HI" */
+static int clip_parse(const char *text, struct sample_opts *s, struct err *e)
+{
+    char *end, *last;
+
+    s->clip_low = strtod(text, &end);
+    if (end != text && *end == ',') {
+        s->clip_high = strtod(end + 1, &last);
+        if (last != end + 1 && !*last && s->clip_low >= 0 && s->clip_high > 0 && s->clip_high < 1e30) return 0;
+    }
+    return err_set(e, ERR_USE, "--weight-clip '%s': two numbers with a comma between them, the second above 0", text);
+}
+
+static int shares_parse(const struct sample_main_opts *o, double *share, struct sample_opts *s, struct err *e)
+{
+    size_t i;
+
+    if (!o->share.count) return 0;
+    if (o->share.count != o->data.count)
+        return err_set(e, ERR_USE, "%zu --share for %zu --data: each file needs one", o->share.count, o->data.count);
+    for (i = 0; i < o->share.count; i++) {
+        char *end;
+
+        share[i] = strtod(o->share.text[i], &end);
+        if (end == o->share.text[i] || *end) return err_set(e, ERR_USE, "--share '%s' is no number", o->share.text[i]);
+    }
+    s->shares = share;
+    return 0;
+}
+
+static int opts_make(const struct sample_main_opts *o, size_t *lengths, double *share, struct sample_opts *s, struct err *e)
 {
     *s = (struct sample_opts){ .model = o->model, .data = o->data.text, .ndata = o->data.count, .tokens = (uint64_t)o->tokens,
                                .length = o->length ? (size_t)o->length : 2048, .seed = (uint64_t)o->seed,
                                .chunk_tokens = (size_t)o->chunk_tokens, .lanes = (size_t)o->lanes, .bos = (enum sample_bos)o->bos,
                                .draw = (enum sample_draw)o->draw, .crops = (enum sample_crops)o->crops,
-                               .too_short = (enum sample_short)o->too_short, .weights = (enum sample_weights)o->weights };
+                               .too_short = (enum sample_short)o->too_short, .weights = (enum sample_weights)o->weights,
+                               .token_weights = o->token_weights, .chat_template = o->chat_template, .date = o->date };
     s->mode = o->mode < 3 ? (enum sample_mode)o->mode : o->lengths ? SAMPLE_CROPS : SAMPLE_CONCAT;
     if (!o->model || !o->data.count) return err_set(e, ERR_USE, "--model DIR and --data FILE are needed");
     if (o->lengths && o->length) return err_set(e, ERR_USE, "--length and --lengths: only one of them");
+    if (o->weight_clip && !o->token_weights) return err_set(e, ERR_USE, "--weight-clip needs --token-weights");
+    if ((o->weight_clip && clip_parse(o->weight_clip, s, e) < 0) || shares_parse(o, share, s, e) < 0) return -1;
     s->lengths = lengths;
     return o->lengths ? lengths_parse(o->lengths, lengths, &s->nlengths, e) : 0;
 }
@@ -114,11 +155,14 @@ static void audit_log(const struct sample *s, const struct sample_main_opts *o)
              (unsigned long long)a->read, (unsigned long long)a->used, (unsigned long long)a->cropped, (unsigned long long)a->dropped,
              (unsigned long long)a->passed, (unsigned long long)a->duplicates);
     for (i = 0; i < a->files; i++) log_detail("%s: %llu tokens read", o->data.text[i], (unsigned long long)a->file_tokens[i]);
-    if (o->weights) log_info("effective sample size: %.0f tokens", a->effective);
+    if (o->weights || o->token_weights) log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder) log_info("%llu tokens of the budget make no row", (unsigned long long)a->remainder);
     if (a->capped) log_warn("%llu of the lengths are beyond the model's context and were cut down to it", (unsigned long long)a->capped);
     if (a->joined)
         log_warn("%llu rows are cut from joined documents: too few documents are that long", (unsigned long long)a->joined);
+    if (a->chats) log_info("%llu of the documents are chats", (unsigned long long)a->chats);
+    if (a->bos_removed) log_warn("%llu chats began with BOS twice: one of them was taken off", (unsigned long long)a->bos_removed);
+    if (a->weights_uniform) log_warn("%llu rows have no usable token weights and count with 1", (unsigned long long)a->weights_uniform);
     if (a->double_bos) log_warn("%llu rows begin with BOS twice: say --bos no", (unsigned long long)a->double_bos);
 }
 
@@ -156,6 +200,7 @@ int main(int argc, char **argv)
     struct sample_main_opts o = { .out = "-", .tokens = 65536, .seed = 1, .chunk_tokens = 2048, .lanes = 8, .mode = 3, .peers = 1,
                                   .status_fd = -1 };
     size_t lengths[SAMPLE_LENGTHS_MAX];
+    double share[OPT_TEXTS_MAX];
     struct sample_opts opts;
     struct err e = { 0 };
     struct sample *s = NULL;
@@ -164,7 +209,7 @@ int main(int argc, char **argv)
 
     if (rc > 0) return 0;
     log_init("sample", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc < 0 || (rc = opts_make(&o, lengths, &opts, &e)) < 0 || (rc = sig_init(&e)) < 0) goto out;
+    if (rc < 0 || (rc = opts_make(&o, lengths, share, &opts, &e)) < 0 || (rc = sig_init(&e)) < 0) goto out;
     status_init("sample", (int)o.status_fd);
     status_update("reading", -1, "", 0, 0, "");
     rc = -1;

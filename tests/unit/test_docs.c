@@ -62,6 +62,11 @@ static void test_refused(void **state)
     refused("{\"input_ids\": [1, 2147483648]}\n", ":1", "input_ids[1]");
     refused("{\"input_ids\": [1.5]}\n", ":1", "input_ids[0]");
     refused("{\"text\": \"a\"}\n{\"input_ids\": [1]}\n", ":2", "mix");
+    refused("{\"messages\": []}\n", ":1", "at least one");
+    refused("{\"messages\": [{\"content\": \"a\"}]}\n", ":1", "messages[0]");
+    refused("{\"messages\": [{\"role\": \"user\"}], \"chat_template_kwargs\": 1}\n", ":1", "chat_template_kwargs");
+    refused("{\"messages\": [{\"role\": \"user\"}], \"text\": \"a\"}\n", ":1", "either");
+    refused("{\"text\": \"a\"}\n{\"messages\": [{\"role\": \"user\"}]}\n", ":2", "mix");
     refused("{\"text\": \"a\"}\n{\"text\"\n", ":2", "");
     refused("[1]\n", ":1", "");
 }

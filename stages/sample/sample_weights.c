@@ -1,0 +1,172 @@
+/* sample_weights - weights of tokens: 1/L, those of a file, and their product.
+ *
+ * Those of a file are brought to mean 1 in each row, clipped, and brought to mean 1 again (RSQ, arXiv 2503.01820, scales and clips importance
+ * likewise). A row whose weights are all 0, or one of them not a finite number (null in JSON), counts with 1 for each token. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/hash.h"
+#include "../../common/base/mem.h"
+#include "../../common/tensor/safetensors.h"
+#include "sample_impl.h"
+
+static double row_mean(const float *w, size_t n)
+{
+    double sum = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) sum += (double)w[i];
+    return sum / (double)n;
+}
+
+static void row_divide(float *w, size_t n, double by)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) w[i] = (float)((double)w[i] / by);
+}
+
+static int row_normal(struct sample *s, size_t row, float *w, struct err *e)
+{
+    size_t n = s->row[row].length, i;
+    double mean;
+
+    for (i = 0; i < n; i++)
+        if (w[i] < 0) return err_set(e, ERR_USE, "%s: row %zu: weight %zu is below 0", s->o.token_weights, row, i);
+    mean = row_mean(w, n);
+    if (mean > 0 && isfinite(mean)) {
+        row_divide(w, n, mean);
+        for (i = 0; s->o.clip_high > 0 && i < n; i++)
+            w[i] = (float)fmin(fmax((double)w[i], s->o.clip_low), s->o.clip_high);
+        mean = row_mean(w, n);
+    }
+    if (mean > 0 && isfinite(mean)) {
+        if (s->o.clip_high > 0) row_divide(w, n, mean);
+        return 0;
+    }
+    for (i = 0; i < n; i++) w[i] = 1;
+    s->audit.weights_uniform++;
+    return 0;
+}
+
+static int line_read(struct sample *s, size_t row, const char *line, size_t n, const char *what, struct err *e)
+{
+    const struct row *r = &s->row[row];
+    struct json *j = json_parse(line, n, what, e);
+    const struct json *list = json_get(j, "weights");
+    int rc = -1;
+    size_t i;
+
+    if (!j) return -1;
+    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != r->length) {
+        err_set(e, ERR_USE, "%s: \"weights\" must be an array of %zu numbers, one for each token of row %zu", what, r->length, row);
+        goto out;
+    }
+    for (i = 0; i < r->length; i++) {
+        const struct json *one = json_at(list, i);
+        double v = NAN;
+
+        if (json_kind(one) != JSON_KIND_NULL && json_as_real(one, &v) < 0) {
+            err_set(e, ERR_USE, "%s: weights[%zu] is not a number", what, i);
+            goto out;
+        }
+        s->weight[r->at + i] = (float)v;
+    }
+    rc = 0;
+out:
+    json_destroy(&j);
+    return rc;
+}
+
+static int lines_read(struct sample *s, struct err *e)
+{
+    FILE *f = fopen(s->o.token_weights, "rb");
+    char *line = NULL, what[512];
+    size_t room = 0, row = 0, number = 0;
+    ssize_t n;
+    int rc = -1;
+
+    if (!f) return err_set(e, ERR_USE, "%s: cannot be read", s->o.token_weights);
+    while ((n = getline(&line, &room, f)) >= 0) {
+        number++;
+        if (line[strspn(line, " \t\r\n")] == 0) continue;
+        snprintf(what, sizeof what, "%s:%zu", s->o.token_weights, number);
+        if (row == s->nrow) {
+            err_set(e, ERR_USE, "%s: weights of a row beyond the last: there are %zu rows", what, s->nrow);
+            goto out;
+        }
+        if (line_read(s, row++, line, (size_t)n, what, e) < 0) goto out;
+    }
+    if (ferror(f)) err_sys(e, "%s", s->o.token_weights);
+    else if (row < s->nrow) err_set(e, ERR_USE, "%s: weights of %zu rows, there are %zu", s->o.token_weights, row, s->nrow);
+    else rc = 0;
+out:
+    free(line);
+    fclose(f);
+    return rc;
+}
+
+static int tensor_read(struct sample *s, struct err *e)
+{
+    struct st_set *set = st_open(s->o.token_weights, e);
+    const struct st_entry *x = set ? st_find(set, "weights") : NULL;
+    uint64_t tokens = sample_tokens(s);
+    int rc = -1;
+
+    if (set && (!x || x->ndim != 1 || x->shape[0] != tokens))
+        err_set(e, ERR_USE, "%s: a tensor \"weights\" [%llu] is needed, one number for each token of the rows", s->o.token_weights,
+                (unsigned long long)tokens);
+    else if (set) rc = st_load_rows_f32(set, x, 0, tokens, s->weight, e);
+    st_close(&set);
+    return rc;
+}
+
+int sample_weights_read(struct sample *s, struct err *e)
+{
+    const char *file = s->o.token_weights;
+    size_t n = file ? strlen(file) : 0, i;
+    int rc;
+
+    if (!file) return 0;
+    if (s->o.clip_high > 0 ? s->o.clip_low < 0 || s->o.clip_low > s->o.clip_high : s->o.clip_low > 0 || s->o.clip_high < 0)
+        return err_set(e, ERR_USE, "--weight-clip: %g to %g is no range above 0", s->o.clip_low, s->o.clip_high);
+    if (!(s->weight = mem_array(sample_tokens(s), sizeof *s->weight, e))) return -1;
+    if (hash_file(file, &s->weight_digest, e) < 0) {
+        if (e) e->kind = ERR_USE;
+        return -1;
+    }
+    if (n > 12 && !strcmp(file + n - 12, ".safetensors")) rc = tensor_read(s, e);
+    else if (n > 6 && !strcmp(file + n - 6, ".jsonl")) rc = lines_read(s, e);
+    else rc = err_set(e, ERR_USE, "%s: token weights are a .jsonl or a .safetensors file", file);
+    for (i = 0; rc == 0 && i < s->nrow; i++) rc = row_normal(s, i, s->weight + s->row[i].at, e);
+    return rc;
+}
+
+void sample_weights_fill(const struct sample *s, const struct row *w, float *out)
+{
+    float each = s->o.weights == SAMPLE_WEIGHTS_LENGTH ? 1.0f / (float)w->length : 1.0f;
+    size_t i;
+
+    for (i = 0; i < w->length; i++) out[i] = s->weight ? s->weight[w->at + i] * each : each;
+}
+
+int sample_weights_audit(struct sample *s, struct err *e)
+{
+    float *w = mem_array(s->set[0], sizeof *w, e);
+    double sum = 0, squares = 0;
+    size_t i, t;
+
+    if (!w) return -1;
+    for (i = 0; i < s->nrow; i++) {
+        sample_weights_fill(s, &s->row[i], w);
+        for (t = 0; t < s->row[i].length; t++) {
+            sum += (double)w[t];
+            squares += (double)w[t] * (double)w[t];
+        }
+    }
+    s->audit.effective = squares > 0 ? sum * sum / squares : 0;
+    free(w);
+    return 0;
+}
