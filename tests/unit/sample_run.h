@@ -136,6 +136,16 @@ static inline void rows_text(const struct sample *s, char *out, size_t room)
     out[used] = 0;
 }
 
+static inline void expect_rows_of(struct sample_opts o, const char *want)
+{
+    struct sample *s = opened(o);
+    char text[1024];
+
+    rows_text(s, text, sizeof text);
+    assert_string_equal(text, want);
+    sample_close(&s);
+}
+
 #define LINES "{\"text\":\"abc\"}\n{\"text\":\"\"}\n{\"text\":\"defghij\"}\n{\"text\":\"klmnop\"}\n{\"text\":\"abc\"}\n"
 
 #endif

@@ -42,16 +42,6 @@ static void bad_input(void **state)
     sample_close(NULL);
 }
 
-static void expect_rows(struct sample_opts o, const char *want)
-{
-    struct sample *s = opened(o);
-    char text[1024];
-
-    rows_text(s, text, sizeof text);
-    assert_string_equal(text, want);
-    sample_close(&s);
-}
-
 static void concat(void **state)
 {
     const char *data[] = { write_file("l.jsonl", LINES), write_file("t.txt", "xyz") };
@@ -59,11 +49,11 @@ static void concat(void **state)
     struct sample *s;
 
     (void)state;
-    expect_rows(o, "abcd|efgh|");
+    expect_rows_of(o, "abcd|efgh|");
     o.tokens = 0;
-    expect_rows(o, "abcd|efgh|ijkl|mnop|abcx|");
+    expect_rows_of(o, "abcd|efgh|ijkl|mnop|abcx|");
     o.bos = SAMPLE_BOS_YES;
-    expect_rows(o, "^abc|^def|^ghi|^jkl|^mno|^pab|^cxy|");
+    expect_rows_of(o, "^abc|^def|^ghi|^jkl|^mno|^pab|^cxy|");
     o.bos = SAMPLE_BOS_AUTO;
     o.tokens = 11; /* two rows; three tokens of the budget remain */
     s = opened(o);
@@ -88,15 +78,15 @@ static void rows_of_ids_are_rows(void **state)
     struct sample *s;
 
     (void)state;
-    expect_rows(o, "abc|^^f|");
+    expect_rows_of(o, "abc|^^f|");
     o.model = path_of("letters");
     o.mode = SAMPLE_HEAD; /* ids are taken as they are: no BOS unless asked for */
     s = opened(o);
     assert_int_equal(sample_audit(s)->double_bos, 1);
     sample_close(&s);
-    expect_rows(o, "abc|^^f|");
+    expect_rows_of(o, "abc|^^f|");
     o.bos = SAMPLE_BOS_YES;
-    expect_rows(o, "^ab|^^^|");
+    expect_rows_of(o, "^ab|^^^|");
 }
 
 static void head(void **state)
@@ -106,11 +96,11 @@ static void head(void **state)
 
     (void)state;
     o.mode = SAMPLE_HEAD;
-    expect_rows(o, "^abc|^def|^klm|^abc|");
+    expect_rows_of(o, "^abc|^def|^klm|^abc|");
     o.bos = SAMPLE_BOS_NO;
-    expect_rows(o, "defg|klmn|");
+    expect_rows_of(o, "defg|klmn|");
     o.tokens = 4;
-    expect_rows(o, "defg|");
+    expect_rows_of(o, "defg|");
 }
 
 static void crops(void **state)
