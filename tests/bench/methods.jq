@@ -7,32 +7,38 @@ def mean: add / length;
 # The sample's standard deviation; null with one value.
 def deviation: if length < 2 then null else mean as $m | (map((. - $m) * (. - $m)) | add / (length - 1) | sqrt) end;
 def spread: map(select(. != null)) | if length == 0 then "-" else (mean | digits) + (deviation | if . == null then "" else " (" + digits + ")" end) end;
-def good: map(select(.failed | not));
+# Failed ones and those whose outputs are not finite do not count.
+def good: map(select((.failed | not) and .wiki.kld != null));
 def kld: map(.wiki.kld) | mean;
 # How far apart two means may lie by chance: from the seeds, or from the windows where there is only one seed.
 def kld_doubt: map(.wiki.kld) as $v | ($v | deviation) // (map(.wiki.kld_se) | mean);
 def of($method): map(select(.method == $method)) | good;
+# Both only with the seeds that both have; two empty arrays where there is none.
+def shared($a; $b): ($a | map(.seed)) as $x | ($b | map(.seed)) as $y |
+    [ ($a | map(select(.seed as $s | $y | index($s)))), ($b | map(select(.seed as $s | $x | index($s)))) ];
 def row($method; $text):
     map(select(.method == $method)) as $all | ($all | good) as $c | of("gptq") as $base |
     if ($all | length) == 0 then "| \($text) | not run yet | | | | | | | | |"
-    elif ($c | length) == 0 then "| \($text) | failed: \($all[0].failed | gsub("\\|"; "/")) | | | | | | | | |"
+    elif ($c | length) == 0 then "| \($text) | failed: \($all[0].failed // "its outputs are not finite" | gsub("\\|"; "/")) | | | | | | | | |"
     else "| \($text) | \($c | map(.wiki.perplexity) | spread) | \($c | map(.wiki.dnll) | mean | fixed(4)) ± \($c | map(.wiki.dnll_se) | mean | fixed(4)) | " +
         "\($c | map(.c4.perplexity) | spread) | \($c | map(.wiki.kld) | spread) ± \($c | map(.wiki.kld_se) | mean | digits) | " +
-        (if ($base | length) == 0 then "-" else (($c | kld) / ($base | kld) | fixed(2)) end) +
+        (shared($c; $base) | if (.[0] | length) == 0 then "-" else (.[0] | kld) / (.[1] | kld) | fixed(2) end) +
         " | \($c | length) | \($c[0].sequences) | \($c | map(.ess) | mean | fixed(0)) | \($c | map(.cpu_seconds) | mean | fixed(1)) |" end;
 def head: "| method | perplexity | dNLL ± se | C4 ppl | KL ± se | KL / gptq | seeds | rows | ESS | CPU s |\n|---|---|---|---|---|---|---|---|---|---|";
-def best_says($members): of("best") as $b | if ($b | length) == 0 then "`best` has not been run."
-    else [ $members[] as $m | of($m) | select(length > 0) ] as $in |
-        if ($in | length) == 0 then "No member of `best` has been run." else
-        ($in | min_by(kld)) as $m | (($b | kld_doubt) as $x | ($m | kld_doubt) as $y | ($x * $x + $y * $y | sqrt)) as $doubt |
-        (($b | kld) - ($m | kld)) as $more |
+def best_says($members): of("best") as $b |
+    [ $members[] as $m | shared($b; of($m)) | select(.[0] | length > 0) ] as $pairs |
+    if ($b | length) == 0 then "`best` has not been run."
+    elif ($pairs | length) == 0 then "No member of `best` has been run with its seeds."
+    else ($pairs | max_by((.[0] | kld) - (.[1] | kld))) as [$b, $m] |
+        (($b | kld_doubt) as $x | ($m | kld_doubt) as $y | ($x * $x + $y * $y | sqrt)) as $doubt | (($b | kld) - ($m | kld)) as $more |
         ($b | map(.solvers) | map(to_entries[]) | group_by(.key) | map("\(.[0].key) \(map(.value) | add)") | join(", ")) as $won |
         "`best` against its best member, \($m[0].method): KL \(if $more < 0 then "" else "+" end)\($more | fixed(4)), spread \($doubt | fixed(4)): " +
         (if $more > $doubt then "**WORSE THAN ITS BEST MEMBER BY MORE THAN THE SPREAD**" else "not worse by more than the spread" end) +
-        "; sites won: \($won)." end end;
-def unhelpful: of("gptq") as $base | if ($base | length) == 0 then "" else
-    [ group_by(.method)[] | good | select(length > 0) | select(.[0].method as $m | ["rtn", "gptq"] | index($m) | not) |
-        select(kld > ($base | kld)) | .[0].method ] | if length == 0 then "" else "\nNo better than `gptq` in KL here: \(join(", "))." end end;
+        "; sites won: \($won)." end;
+def unhelpful: of("gptq") as $base |
+    [ group_by(.method)[] | good | select(length > 0) | select(.[0].method as $m | ["rtn", "gptq"] | index($m) | not) | . as $c |
+        shared($c; $base) | select(.[0] | length > 0) | select((.[0] | kld) > (.[1] | kld)) | .[0][0].method ] |
+    if length == 0 then "" else "\nNo better than `gptq` in KL here: \(join(", "))." end;
 def title: { "w4-channel": "4 bits, one scale a row", "w3-g64": "3 bits, groups of 64", "w2-g64": "2 bits, groups of 64", "w4-g64": "4 bits, groups of 64" }[.];
 def study_label: { "gptq": "2048", "gptq-mix": "MaCa's mix, tokens count alike", "maca": "MaCa's mix, 1/L",
     "gptq-512w": "512, 1/L (the same factor on all: a check)" }[.] // ltrimstr("gptq-");

@@ -93,7 +93,7 @@ cells() { # SEED: its cells in the order of their turn: GRID METHOD SEED
     [ "$1" = 1 ] || [ "$model" = $tale ] || return 0
     for grid in w3-g64 w4-g64; do
         for method in $study; do
-            case $grid-$method-$1 in w3-g64-gptq-* | w3-g64-maca-* | *-gptq-512w-[!1]) continue ;; esac
+            case $grid-$method-$1 in w3-g64-gptq-[0-9] | w3-g64-maca-[0-9] | *-gptq-512w-[!1]) continue ;; esac
             echo "$grid $method $1"
         done
     done
@@ -195,5 +195,5 @@ while [ "$seed" -le "$seeds" ] && [ -z "$stopped" ]; do
     seed=$((seed + 1))
 done
 [ -z "$stopped" ] || echo "stopped after $(($(date +%s) - began)) s; the same command goes on" >&2
-cat "$results"/*/*.json | jq -rs --arg methods "$methods" --arg study "$study" --arg best "$best" -f "$here/methods.jq" >"$work/methods.md"
+find "$results" -name "*.json" -exec cat {} + | jq -rs --arg methods "$methods" --arg study "$study" --arg best "$best" -f "$here/methods.jq" >"$work/methods.md"
 mv "$work/methods.md" "${PTQ_BENCH_TABLE:-$here/methods.md}"
