@@ -22,6 +22,7 @@ static const struct {
     { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
     { "generate", "let a model write text: calibration data of its own" },
     { "eval", "perplexity and KL divergence of a checkpoint" },
+    { "report", "one HTML page about a run: losses, lengths, spectra, time" },
     { "inspect", "look into a stream, a problem, a checkpoint" },
     { "diff", "compare two streams or two checkpoints" },
     { "cat", "copy a stream between endpoints, or measure a link" },
