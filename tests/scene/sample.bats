@@ -94,3 +94,44 @@ refused() { # CODE WORDS ARGUMENTS...
     : >empty.txt
     refused 1 'have 0' --model "$model" --data empty.txt
 }
+
+@test "rows of several lengths fill the budget; lengths beyond the context are cut down to it" {
+    run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,64,128,256 --weights length --out m.ptq
+    [[ $output == *"278 rows (32: 70, 64: 69, 128: 70, 256: 69) = 33280 tokens"* ]]
+    [[ $output == *"effective sample size: "* ]]
+    run -0 ptq-inspect m.ptq
+    [[ $output == *'"lengths":[32,64,128,256],"draw":"stratified","crops":"independent"'*'"weights":"length"'* ]]
+    run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 4608 --lengths 512,99999 --mode concat --out c.ptq
+    [[ $output == *"warning: 1 of the lengths are beyond the model's context"* ]]
+    run -1 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,2048 --out n.ptq
+    [[ $output == *"windows of 2048 tokens, have 0 in documents of that length"*"--short join"* ]]
+    run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,2048 --short join --out n.ptq
+    [[ $output == *"warning: 16 rows are cut from joined documents"* ]]
+    run -100 ptq-sample --model "$model" --data text.jsonl --length 32 --lengths 32,64
+    [[ $output == *"--length and --lengths"* ]]
+    for bad in 1 32, 32,,64 x ''; do
+        run -100 ptq-sample --model "$model" --data text.jsonl --lengths "$bad"
+    done
+}
+
+@test "chats, shares and token weights" {
+    printf '{"messages": [{"role": "user", "content": "Hello %d"}, {"role": "assistant", "content": "Hi."}]}\n' $(seq 100) >chats.jsonl
+    printf '{%% for m in messages %%}\n<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{%% endfor %%}' >t.jinja
+    run -0 ptq-sample --model "$model" --chat-template t.jinja --data chats.jsonl --share 1 --data text.jsonl --share 3 --tokens 1024 \
+        --length 64 --out x.ptq
+    [[ $output == *"16 rows of 64 = 1024 tokens"*"of the documents are chats"* ]]
+    run -0 ptq-inspect x.ptq
+    [[ $output == *'"shares":[[1.0,256],[3.0,768]]'*'"template":"'* ]]
+    printf '{{ messages|shuffle }}' >t.jinja
+    run -100 ptq-sample --model "$model" --chat-template t.jinja --data chats.jsonl --out y.ptq
+    [[ $output == *"chats.jsonl:1: t.jinja:1: the filter 'shuffle' is not supported"* ]]
+    [ ! -e y.ptq ]
+    run -100 ptq-sample --model "$model" --data chats.jsonl --data text.jsonl --share 1
+    [[ $output == *"1 --share for 2 --data"* ]]
+    printf '{"weights": [1, 3]}\n' >w.jsonl
+    run -0 ptq-sample --model bare --data ids.jsonl --tokens 2 --length 2 --token-weights w.jsonl --out w.ptq
+    run -0 ptq-inspect w.ptq
+    [[ $output == *"weights  F32 [2]"*"min 0.5 max 1.5"* ]]
+    run -100 ptq-sample --model bare --data ids.jsonl --tokens 4 --length 2 --token-weights w.jsonl
+    [[ $output == *"1 rows, there are 2"* ]]
+}
