@@ -16,6 +16,7 @@ static const struct {
     const char *name, *about;
 } commands[] = {
     { "run", "run the stages of a recipe: the whole job in one command" },
+    { "resolve", "solve the recorded problems of a run again, otherwise" },
     { "ctl", "look at a run that is going on; exchange its solvers; stop it" },
     { "top", "the stages of a run, refreshed every second" },
     { "import", "turn a GGUF file into a Hugging Face folder" },
@@ -73,6 +74,8 @@ int main(int argc, char **argv)
         return printf("ptq %s\n", PTQ_VERSION) < 0;
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "resolve") == 0) /* the recipe of that name */
+        return run_main(argc, argv);
     if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
         return ctl_main(argc - 1, argv + 1);
     log_init("ptq", LOG_NORMAL);

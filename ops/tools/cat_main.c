@@ -7,12 +7,13 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
+#include "../../common/base/status.h"
 #include "../../common/base/version.h"
 #include "../../common/wire/link.h"
 
 struct cat {
     const char *in, *out, *role, *run;
-    int64_t make, peers_in, peers_out, credit;
+    int64_t make, peers_in, peers_out, credit, status_fd;
     uint64_t size;
     double timeout;
     int compress, route, insecure, quiet, verbose;
@@ -32,6 +33,7 @@ static const struct opt table[] = {
     { "credit", OPT_INT, AT(credit), "N", "messages that a sender may have on its way", 1, 1e6, NULL },
     { "timeout", OPT_REAL, AT(timeout), "SECONDS", "a peer silent for so long is dead", 0.1, 86400, NULL },
     { "compress", OPT_CHOICE, AT(compress), "HOW", "tensors as they are, or zstd", 0, 0, "raw|zstd" },
+    { "status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL },
     { "insecure", OPT_FLAG, AT(insecure), NULL, "bind tcp beyond this host without keys", 0, 0, NULL },
     { "quiet", OPT_FLAG, AT(quiet), NULL, "say only what is wrong", 0, 0, NULL },
     { "verbose", OPT_FLAG, AT(verbose), NULL, "say more", 0, 0, NULL },
@@ -68,14 +70,17 @@ static int message_next(const struct cat *c, struct link *in, int64_t *made, str
 static int stream_copy(const struct cat *c, struct link *in, struct link *out, struct err *e)
 {
     struct msg *m = NULL;
+    uint64_t done = 0;
     int64_t made = 0;
     int r;
 
-    while ((r = message_next(c, in, &made, &m, e)) == 1)
+    while ((r = message_next(c, in, &made, &m, e)) == 1) {
         if (link_send(out, &m, e) != 0) {
             msg_destroy(&m);
             return -1;
         }
+        status_update("copy", -1, NULL, ++done, 0, "messages");
+    }
     if (r < 0) {
         struct err ignored;
         link_end(out, 0, e->text, &ignored); /* the first error is the one to tell */
@@ -104,7 +109,7 @@ static void side_tell(const char *what, const struct link *l)
 
 int main(int argc, char **argv)
 {
-    struct cat c = { .in = "-", .out = "-", .make = -1, .role = "cat", .run = "", .size = 1 << 20, .peers_in = 1, .peers_out = 1, .credit = 4, .timeout = 30 };
+    struct cat c = { .in = "-", .out = "-", .make = -1, .role = "cat", .run = "", .size = 1 << 20, .peers_in = 1, .peers_out = 1, .credit = 4, .status_fd = -1, .timeout = 30 };
     struct link *in = NULL, *out = NULL;
     struct link_opts oi, oo;
     struct err e = { 0 };
@@ -121,6 +126,7 @@ int main(int argc, char **argv)
     oo = (struct link_opts){ .role = c.role, .run = c.run, .route = c.route ? LINK_ALL : LINK_ANY, .peers = (size_t)c.peers_out,
                              .compress = c.compress ? FRAME_ZSTD : FRAME_RAW, .timeout_s = c.timeout, .insecure = c.insecure };
     r = -1;
+    status_init("cat", (int)c.status_fd);
     if ((c.make < 0 && !(in = link_open(c.in, LINK_IN, &oi, &e))) || !(out = link_open(c.out, LINK_OUT, &oo, &e)))
         goto out;
     from = clock_wall();

@@ -24,7 +24,7 @@ struct args {
     int64_t pull, tries, refine, seed;
     double damp, alpha, alpha2, beta, qep_alpha, refine_alpha;
     int bits, grid, fit, order, groups, dead, scale_type, p_source, criterion, sums, scales;
-    int zstd, list, insecure, quiet, verbose;
+    int recorded, zstd, list, insecure, quiet, verbose;
 };
 
 static const int bits_of[] = {2, 3, 4, 8};
@@ -95,6 +95,9 @@ static const struct opt table[] = {
      "(model.layers.*.mlp.down_proj) or sites (mlp.down, b3.attn.*); may be repeated, later lines win",
      0, 0, NULL},
     {"overrides", OPT_TEXT, AT(overrides), "FILE", "such lines from a file; --override wins over it", 0, 0, NULL},
+    {"recorded", OPT_FLAG, AT(recorded), NULL,
+     "say in the provenance that the problems are those of an earlier run: later blocks have not seen\n"
+     "these solutions (the recipe resolve says it)", 0, 0, NULL},
     {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0,
      NULL},
     {"threads", OPT_INT, AT(threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -160,6 +163,7 @@ static struct solve_opts opts_of(const struct args *a)
         .scale_type = type_of[a->scale_type],
         .block = (size_t)a->block,
         .zero_min = (int)a->zero_min,
+        .recorded = a->recorded,
     };
 }
 

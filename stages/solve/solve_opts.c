@@ -308,6 +308,8 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     bad |= json_set_text(r, "fit", fit_names[o->fit]);
     bad |= json_set_text(r, "scale_type", dtype_name(o->scale_type));
     bad |= json_set_int(r, "zero_min", o->zero_min);
+    if (o->recorded)
+        bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)
         bad |= json_set_text(r, "sums", sums_names[o->sums]);
     if (contender_takes(o->solver, "order"))

@@ -41,6 +41,18 @@ sums() { # DIR: of everything but the folder of what varies
     run -1 cmp one/model.safetensors bits3/model.safetensors
 }
 
+@test "ptq resolve: recorded problems solved again as a run, marked as such" {
+    ptq resolve --problems recorded.ptq --model "$M" --out again --bits 4 --group 64 --quiet
+    run -0 ptq diff --json one again
+    ptq resolve --problems recorded.ptq --model "$M" --out again3 --bits 3 --group 64 --quiet
+    [ "$(jq .quantization_config.bits again3/config.json)" = 3 ]
+    grep -aq 'inputs[^,]*recorded' again3/model.safetensors
+    run -1 grep -aq 'inputs[^,]*recorded' one/model.safetensors
+    run -100 ptq resolve --problems no-such.ptq --model "$M" --out nothing
+    [[ $output == *no-such.ptq* ]]
+    [ ! -e nothing/config.json ]
+}
+
 @test "order full needs no commits, and its first problem is that of order site" {
     ptq forward --model "$M" --order full --quiet <chunks.ptq | ptq reduce --quiet >full.ptq
     ptq inspect --json full.ptq | jq -e -s '[.. | objects | select(.kind? == "problem")] | length > 0'
