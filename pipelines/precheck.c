@@ -6,7 +6,6 @@
 
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
-#include "../common/model/gptq_format.h"
 #include "../common/model/override.h"
 #include "../common/model/site.h"
 #include "../common/wire/follow.h"
@@ -66,78 +65,37 @@ static int check_out(const struct recipe *r, struct err *e)
                    ours ? "remove it or give another folder" : "give an empty folder or a new one");
 }
 
-struct shape_opts {
-    long bits, group; /* bits 0: not known */
-    int packed;
-    struct overrides overrides;
-};
-
-static int check_linear(const struct shape_opts *o, size_t block, const struct site_info *site, size_t i, struct err *e)
-{
-    const struct site_linear *l = &site->linear[i];
-    struct override_values v;
-    int64_t group;
-    int bits;
-
-    overrides_of(&o->overrides, block, site->name, l->name, &v);
-    if (v.skip == 1)
-        return 0;
-    group = v.group ? v.group : o->group;
-    bits = v.bits ? v.bits : (int)o->bits;
-    if (group > 0 && site->inputs % (size_t)group)
-        return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'", (long long)group, site->inputs, l->name);
-    return o->packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
-}
-
 /* Engines fuse what now differs: once for each kind of site. */
-static void warn_split(const struct shape_opts *o, const struct config *c)
+static void warn_split(const struct overrides *o, const struct config *c)
 {
-    for (int s = 0; s < SITE_COUNT && o->packed; s++)
+    for (int s = 0; s < SITE_COUNT; s++)
         for (size_t b = 0; b < c->layers; b++) {
-            struct site_info site;
-
-            if (!overrides_split(&o->overrides, c, b, (enum site)s))
+            if (!overrides_split(o, c, b, (enum site)s))
                 continue;
-            site_describe(c, b, (enum site)s, &site);
             log_warn("b%zu.%s: its linears differ after the overrides: vLLM and SGLang, which fuse them into %s, cannot load that", b,
-                     site.name, site_fused((enum site)s));
+                     site_name((enum site)s), site_fused((enum site)s));
             break;
         }
-}
-
-static int check_model(const struct shape_opts *o, const struct config *c, struct err *e)
-{
-    if (overrides_check(&o->overrides, c, e) != 0)
-        return -1;
-    for (size_t b = 0; b < (o->overrides.count ? c->layers : 1); b++)
-        for (size_t s = 0; s < SITE_COUNT; s++) {
-            struct site_info site;
-
-            site_describe(c, b, (enum site)s, &site);
-            for (size_t i = 0; i < site.count; i++)
-                if (check_linear(o, b, &site, i, e) != 0)
-                    return -1;
-        }
-    warn_split(o, c);
-    return 0;
 }
 
 static int check_shapes(const struct recipe *r, const struct config *c, struct err *e)
 {
     const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"), *format = recipe_value(r, "format");
     const struct recipe_var *lines = recipe_find(r, "override");
-    struct shape_opts o = { .packed = format && strstr(format, "gptq"), .bits = bits ? strtol(bits, NULL, 10) : 0 };
+    const int packed = format && strstr(format, "gptq");
+    struct overrides o = OVERRIDES_NONE;
     char *end = NULL;
+    long g = group ? strtol(group, &end, 10) : -1;
     int rc;
 
-    o.group = group ? strtol(group, &end, 10) : -1;
-    if (group && (end == group || *end || (o.group != -1 && o.group < 1)))
+    if (group && (end == group || *end || (g != -1 && g < 1)))
         return err_set(e, ERR_USE, "--group: '%s' is neither -1 nor a number of inputs", group);
-    if (overrides_load(&o.overrides, recipe_value(r, "overrides"), lines ? (const char *const *)lines->value : NULL,
-                       lines ? lines->count : 0, e) != 0)
+    if (overrides_load(&o, recipe_value(r, "overrides"), lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0, e) != 0)
         return -1;
-    rc = check_model(&o, c, e);
-    overrides_release(&o.overrides);
+    rc = overrides_check_shapes(&o, c, bits ? (int)strtol(bits, NULL, 10) : 0, g, packed, e);
+    if (rc == 0 && packed)
+        warn_split(&o, c);
+    overrides_release(&o);
     return rc;
 }
 

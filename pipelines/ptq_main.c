@@ -19,6 +19,7 @@ static const struct {
     { "resolve", "solve the recorded problems of a run again, otherwise" },
     { "ctl", "look at a run that is going on; exchange its solvers; stop it" },
     { "top", "the stages of a run, refreshed every second" },
+    { "plan", "say what a run would do: what overrides hit, size, work, memory" },
     { "import", "turn a GGUF file into a Hugging Face folder" },
     { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
     { "generate", "let a model write text: calibration data of its own" },

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "gptq_format.h"
 #include "grid.h"
 
 #define FILE_MAX ((size_t)16 << 20)
@@ -300,6 +301,38 @@ int overrides_check(const struct overrides *o, const struct config *c, struct er
             site_describe(c, 0, SITE_DOWN, &info);
             return err_set(e, ERR_USE, "%s: '%s' hits no linear of this model; names are like '%s', sites like '%s' or 'b0.%s'",
                            o->at[i].from, o->at[i].pattern, info.linear[0].name, info.name, info.name);
+        }
+    return 0;
+}
+
+static int check_linear(const struct overrides *o, size_t block, const struct site_info *site, size_t i, int bits, int64_t group, int packed,
+                        struct err *e)
+{
+    const struct site_linear *l = &site->linear[i];
+    struct override_values v;
+
+    overrides_of(o, block, site->name, l->name, &v);
+    if (v.skip == 1)
+        return 0;
+    group = v.group ? v.group : group;
+    bits = v.bits ? v.bits : bits;
+    if (group > 0 && site->inputs % (size_t)group)
+        return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'", (long long)group, site->inputs, l->name);
+    return packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
+}
+
+int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits, int64_t group, int packed, struct err *e)
+{
+    if (overrides_check(o, c, e))
+        return -1;
+    for (size_t b = 0; b < (o->count ? c->layers : 1); b++)
+        for (int s = 0; s < SITE_COUNT; s++) {
+            struct site_info site;
+
+            site_describe(c, b, (enum site)s, &site);
+            for (size_t i = 0; i < site.count; i++)
+                if (check_linear(o, b, &site, i, bits, group, packed, e))
+                    return -1;
         }
     return 0;
 }

@@ -1,0 +1,71 @@
+/* forecast - what a run would do, worked out from config, tensor names and options: which linears get what, the size of the output, the
+ * work, the memory of each stage. Reads no weights, starts no stage. */
+#ifndef PTQ_FORECAST_H
+#define PTQ_FORECAST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/model/config.h"
+#include "../../common/model/override.h"
+#include "../../common/tensor/dtype.h"
+
+struct forecast_opts {
+    const char *model;       /* folder */
+    int bits;
+    int64_t group;
+    enum dtype scale_type;
+    int packed;              /* to the GPTQ format; else dense */
+    const struct overrides *overrides;
+    uint64_t tokens, length; /* of the calibration; of a sequence */
+    int dual;                /* the full-precision stream runs beside */
+    enum dtype acts;
+    uint64_t mem;            /* for hidden states, of each forward process */
+    size_t forwards, solvers, cores;
+};
+
+/* Linears that are alike after the overrides. */
+struct forecast_class {
+    int kept, bits;
+    int64_t group;
+    int grid;                /* -1: as the run says */
+    const char *solver;      /* NULL: as the run says */
+    size_t linears;
+    uint64_t weights, bytes; /* bytes: in the output */
+};
+
+struct forecast_hit {        /* of an override line */
+    size_t linears, wins;    /* hit; hit and not taken back by a later line in everything it says */
+    uint64_t weights;
+};
+
+#define FORECAST_CLASSES 256
+
+/* Peak resident bytes of one process of a stage. */
+struct forecast_memory {
+    uint64_t forward, reduce, solve, write;
+    uint64_t hidden, spilled; /* hidden states of a forward process: in memory, in its file */
+};
+
+struct forecast {
+    struct config config;
+    size_t sites, solved;    /* solved: sites that a solver works on */
+    size_t nclasses;
+    struct forecast_class class[FORECAST_CLASSES];
+    struct forecast_hit *hit; /* [overrides->count]; owned */
+    size_t split[SITE_COUNT]; /* blocks whose linears engines fuse, but which now differ */
+    uint64_t source, output; /* tensor bytes */
+    uint64_t other;          /* of them: embeddings, norms, biases, head: copied in any case */
+    double bits, bits_all;   /* a quantized weight takes; a weight of the whole checkpoint takes */
+    double flops_forward, flops_reduce, flops_solve;
+    struct forecast_memory memory;
+};
+
+/* Errors are those the run would end with: a pattern that hits nothing, a group that does not divide, ... *f is to be released in any case. */
+int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err *e);
+void forecast_release(struct forecast *f);
+
+/* The memory part (forecast_memory.c); f->config is there. */
+void forecast_memory(const struct forecast_opts *o, struct forecast *f);
+
+#endif
