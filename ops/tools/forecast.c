@@ -59,7 +59,7 @@ static void count_hits(struct tally *t, size_t block, const struct site_info *si
         if (!override_hits(&lines->at[k], block, site->name, site->linear[i].name))
             continue;
         t->f->hit[k].linears++;
-        t->f->hit[k].wins += (size_t)decides(&lines->at[k].v, v);
+        t->f->hit[k].decides += (size_t)decides(&lines->at[k].v, v);
         t->f->hit[k].weights += (uint64_t)site->linear[i].rows * site->inputs;
     }
 }

@@ -35,7 +35,7 @@ struct forecast_class {
 };
 
 struct forecast_hit {        /* of an override line */
-    size_t linears, wins;    /* hit; hit and not taken back by a later line in everything it says */
+    size_t linears, decides; /* that it hits; of them those for which later lines leave something of it */
     uint64_t weights;
 };
 

@@ -98,7 +98,7 @@ static double reduce_bytes(const struct forecast_opts *o, const struct needs *n,
 {
     const double lanes = least((double)o->forwards, s->chunks) + 1; /* one a worker, and the total */
     const double sums = n->square / 2 + (o->dual ? n->square : 0), rows = 4 * s->chunk * n->K * (o->dual ? 2 : 1);
-    const double under_way = least(s->chunks + 1, 4 + s->chunks / 6 + 1.5 * ((double)o->forwards - 1));
+    const double under_way = least(s->chunks + 1, 3.5 + s->chunks / 6 + 2 * ((double)o->forwards - 1));
     const double waiting = least(s->message * under_way, (double)o->forwards * (CREDIT + s->message));
 
     return BASE_REDUCE * MIB + threads_of(o->cores, 1) * PER_THREAD + lanes * sums + n->square / 2 /* a tile in f32 */ + rows + s->message +

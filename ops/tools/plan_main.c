@@ -74,7 +74,7 @@ static void print_overrides(const struct overrides *o, const struct forecast *f)
     if (o->count)
         printf("\n%-40s %8s %14s %14s\n", "overrides", "linears", "weights", "decides for");
     for (size_t i = 0; i < o->count; i++)
-        printf("  %-38s %8zu %14" PRIu64 " %14zu\n", o->at[i].text, f->hit[i].linears, f->hit[i].weights, f->hit[i].wins);
+        printf("  %-38s %8zu %14" PRIu64 " %14zu\n", o->at[i].text, f->hit[i].linears, f->hit[i].weights, f->hit[i].decides);
 }
 
 static void print_memory(const struct forecast *f, const struct values *v)
@@ -132,7 +132,7 @@ static struct json *hit_json(const struct override *x, const struct forecast_hit
 
     if (json_set_text(j, "line", x->text) || json_set_text(j, "from", x->from) || json_set_text(j, "pattern", x->pattern) ||
         json_set_int(j, "linears", (int64_t)h->linears) || json_set_int(j, "weights", (int64_t)h->weights) ||
-        json_set_int(j, "decides", (int64_t)h->wins))
+        json_set_int(j, "decides", (int64_t)h->decides))
         json_destroy(&j);
     return j;
 }

@@ -122,3 +122,32 @@ tensor() { # DIR NAME: a digest of its bytes
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$M" nothing --quiet 2>said'
     grep -q 'every linear was skipped' said
 }
+
+@test "ptq plan tells the bytes that the run writes, what is hit and what is kept" {
+    run -0 --separate-stderr ptq plan --model "$M" --tokens 4096 --length 512 --overrides lines --override '*.5.self_attn.o_proj: skip' --json
+    plan=$output
+    [ "$(jq .bytes_after <<<"$plan")" = "$(jq 'select(.record == "done") | .bytes_after.gptq' run/.ptqflow/journal.jsonl)" ]
+    [ "$(jq .bytes_before <<<"$plan")" = "$(jq 'select(.record == "done") | .bytes_before' run/.ptqflow/journal.jsonl)" ]
+    [ "$(jq '[.sites, .solved]' -c <<<"$plan")" = '[24,19]' ]
+    [ "$(jq '[.overrides[] | [.linears, .decides]]' -c <<<"$plan")" = '[[6,5],[7,0],[7,7],[2,2],[1,1]]' ]
+    [ "$(jq '.classes[] | select(.kept) | .linears' <<<"$plan")" = 8 ]
+    run -0 ptq plan --model "$M" --format dense --json
+    [ "$(jq '.bytes_after == .bytes_before' <<<"$output")" = true ]
+}
+
+@test "ptq plan's memory follows tokens, --dual and --mem; its mistakes are those of a run" {
+    peak() { ptq plan --model "$M" --json "$@" | jq .memory.forward.peak_bytes; }
+    [ "$(peak --tokens 65536)" -gt "$(peak --tokens 16384)" ]
+    [ "$(peak --tokens 65536 --dual)" -gt "$(peak --tokens 65536)" ]
+    [ "$(peak --tokens 65536 --mem 16M --workers 1)" -lt $(($(peak --tokens 65536 --workers 1) - 120000000)) ]
+    [ "$(ptq plan --model "$M" --mem 16M --workers 1 --json | jq '.memory.spilled_bytes > 140000000')" = true ]
+    run -100 ptq plan
+    [[ $output == "plan: fatal: --model DIR is missing" ]]
+    run -100 ptq plan --model "$M" --override 'mlp.dwon: bits=8'
+    [[ $output == *"'mlp.dwon' hits no linear of this model"* ]]
+    run -100 ptq plan --model "$M" --group 100
+    run -100 ptq plan --model run/gptq
+    [[ $output == *"quantized already"* ]]
+    run -0 --separate-stderr ptq plan --model "$M" --override '*.q_proj: bits=8'
+    [[ $stderr == *"attn.qkv: its linears differ after the overrides, in 6 of 6 blocks"* ]]
+}
