@@ -8,8 +8,8 @@
  * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the two sides exchange hello (version, role,
  * run) and welcome or fail: a mismatch is refused with a reason that both sides print.
  * Credit: the receiver gives each sender a number of messages and bytes (opts.credit_*); a sender sends only within both (one message
- * may always go when nothing is outstanding, however large). link_recv returns credit for the message it returned *before*, i.e. when
- * the stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead:
+ * may always go when nothing is outstanding, however large). link_recv and link_poll return credit for the message that link_recv returned *before*,
+ * i.e. when the stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead:
  * error on a fixed link, forgotten (with its reason in the log) on an elastic one.
  *
  * Elastic links: peers come and go, so completeness is a matter of the data, never of who has ended.

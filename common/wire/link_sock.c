@@ -196,20 +196,26 @@ static int ask_recv(struct sock *s, void *ctx, struct err *e)
     return all_ended(s) ? 3 : 0;
 }
 
+/* The stage has come back for more: credit of the message that it took last. */
+static void credit_back(struct sock *s)
+{
+    if (!s->taken)
+        return;
+    pthread_mutex_lock(&s->mu);
+    s->peer[s->taken_peer]->owed_messages++;
+    s->peer[s->taken_peer]->owed_bytes += s->taken_bytes;
+    pthread_mutex_unlock(&s->mu);
+    s->taken = 0;
+    wake(s);
+}
+
 static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e)
 {
     struct sock *s = (struct sock *)l;
     struct box *b;
     int r;
 
-    if (s->taken) {
-        pthread_mutex_lock(&s->mu);
-        s->peer[s->taken_peer]->owed_messages++;
-        s->peer[s->taken_peer]->owed_bytes += s->taken_bytes;
-        pthread_mutex_unlock(&s->mu);
-        s->taken = 0;
-        wake(s);
-    }
+    credit_back(s);
     r = stage_wait(s, ask_recv, NULL, NULL, timeout_ms, 1, e);
     if (r != 1)
         return r < 0 ? -1 : r == 3 ? 0 : 2;
@@ -327,6 +333,7 @@ static int sock_ready(struct link *l, struct err *e)
     struct send_ask a = { LINK_PEER_ANY, NULL };
     int r;
 
+    credit_back(s);
     event_clear(s);
     pthread_mutex_lock(&s->mu);
     r = l->dir == LINK_IN ? ask_recv(s, NULL, e) : ask_send(s, &a, e);

@@ -278,6 +278,16 @@ static int finish(struct link *in, struct link *out, int rc, struct err *e)
     return 0;
 }
 
+/* Asked to stop before both neighbours were there. */
+static int desert(struct link *in, struct link *out, struct err *e)
+{
+    struct link_stats s;
+
+    link_leave(in);
+    link_stats(out, &s);
+    return s.peers ? finish(in, out, 0, e) : 0;
+}
+
 /* Both ends and the threads; what was opened is the caller's to close, also on error. */
 static int open_all(const struct args *a, struct link **in, struct link **out, struct par **par,
                     struct err *e)
@@ -328,8 +338,8 @@ int main(int argc, char **argv)
         !(patterns.hit = mem_array(patterns.lines.count + 1, 1, &e)) || solve_check_opts(&o, &e) || sig_init(&e))
         goto out;
     status_init("solve", (int)a.status_fd);
-    if (open_all(&a, &in, &out, &par, &e) == 0 && (rc = join(in, out, &e)) == 1)
-        rc = finish(in, out, pump(in, out, &a.only, &o, &patterns, par, &e), &e);
+    if (open_all(&a, &in, &out, &par, &e) == 0 && (rc = join(in, out, &e)) >= 0)
+        rc = rc ? finish(in, out, pump(in, out, &a.only, &o, &patterns, par, &e), &e) : desert(in, out, &e);
 out:
     if (rc < 0)
         log_fatal(&e);

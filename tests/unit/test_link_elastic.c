@@ -214,6 +214,24 @@ static void test_enough(void **state)
     link_close(&in);
 }
 
+/* Polling is coming back for more: it returns the credit without which the next message would never come. */
+static void test_poll_credit(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 1)), *out = open_ok(url, LINK_OUT, OUT());
+    struct err e = { 0 };
+
+    (void)state;
+    send_ok(out, 0, 10);
+    recv_ok(in, 0);
+    assert_int_equal(link_poll(&in, 1, &(int){ 0 }, 300, &e), 0);
+    send_ok(out, 1, 10);
+    recv_ok(in, 1);
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup(test_hold, setup),
         cmocka_unit_test_setup(test_done_in_between, setup),
         cmocka_unit_test_setup(test_enough, setup),
+        cmocka_unit_test_setup(test_poll_credit, setup),
     };
     return link_tests_run("link elastic", tests, sizeof tests / sizeof *tests);
 }

@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# swap.bats - solvers that come and go during a run: swapped, scaled, started by hand, killed; and ptq ctl used wrongly.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-swap-XXXXXX)
+    export JOB="--tokens 16384 --length 512 --seed 1 --workers forward=1"
+    cd "$BATS_FILE_TMPDIR"
+}
+
+teardown_file() {
+    rm -rf "$XDG_RUNTIME_DIR"
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    run_pid=
+}
+
+teardown() {
+    [ -n "$run_pid" ] || return 0
+    kill -TERM "$run_pid" && sleep 0.1 && kill -TERM "$run_pid" # the second kills what is stopped, too
+    wait "$run_pid" || true
+}
+
+job() { # RECIPE OUT MORE...
+    local recipe=$1 out=$2
+    shift 2
+    exec ptq run "$recipe" --model "$M" --data "$M/calib.jsonl" --out "$out" $JOB "$@"
+}
+
+start() { # RECIPE OUT MORE...: in the background, until ptq ctl finds it
+    out=$2
+    job "$@" >"$2.log" 2>&1 3>&- &
+    run_pid=$!
+    until [ -e "$out/.ptqflow/control" ] && [ -e "$out/.ptqflow/journal.jsonl" ]; do alive; done
+}
+
+alive() { # a moment later the run is still there
+    kill -0 "$run_pid" || { cat "$out.log"; return 1; }
+    sleep 0.02
+}
+
+finish() { # STATUS
+    local code=0
+    wait "$run_pid" || code=$?
+    run_pid=
+    [ "$code" = "$1" ] || { cat "$out.log"; return 1; }
+}
+
+sites() {
+    grep -c '"record": *"site"' "$out/.ptqflow/journal.jsonl" || true
+}
+
+await() { # N: so many sites are in the journal
+    while [ "$(sites)" -lt "$1" ]; do alive; done
+}
+
+pid_of() { # NAME
+    ptq ctl --out "$out" --json status | jq -r --arg n "$1" '.processes[] | select(.name == $n) | .pid'
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+each_site_once() { # OUT
+    [ "$(jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | xargs)" = "$(seq 0 23 | xargs)" ]
+}
+
+solved_by() { # SOLVER: --only options of the sites it solved in $out
+    jq -r --arg s "$1" 'select(.record == "site" and .solver == $s) | "--only b\(.block).\(.site)"' "$out/.ptqflow/journal.jsonl" | xargs
+}
+
+assigned() { # the recipe with a stage for each solver, and the sites of each given in advance
+    local stage=$(sed -n '/^solve\*1:/,/[^\\]$/p' "$ROOT/pipelines/gptq.pipe")
+    sed '/^solve\*1:/,/[^\\]$/d; s/--peers ${solve.count}/--peers 2/' "$ROOT/pipelines/gptq.pipe"
+    for solver in gptq rtn; do
+        sed "s/^solve\*1:/$solver:/; s/--threads \${solve.threads}/--threads 1/; s/--solver \${solver}/--solver $solver $(solved_by $solver)/" <<<"$stage"
+    done
+}
+
+@test "twenty swaps at random moments: each site once, the bytes of the same assignment given in advance" {
+    start "$ROOT/pipelines/gptq.pipe" swapped
+    forward=$(pid_of forward)
+    RANDOM=4
+    at=0
+    for ((k = 1; k <= 20; k++)); do
+        solver=$([ $((k % 2)) = 1 ] && echo rtn || echo gptq)
+        await $at
+        how=$((RANDOM % 3))
+        case $(($(sites) > k ? 0 : how)) in # the run stands still, goes on, or goes on in the middle of the swap
+        0) ptq ctl --out swapped swap solve "ptq-solve --solver $solver" >>ctl.log ;;
+        1) kill -CONT "$forward"
+           ptq ctl --out swapped swap solve "ptq-solve --solver $solver" >>ctl.log ;;
+        2) ptq ctl --out swapped swap solve ptq-solve --solver $solver >>ctl.log & ctl=$!
+           kill -CONT "$forward"
+           wait $ctl ;;
+        esac
+        kill -STOP "$forward" # so that twenty swaps fit into the run
+        at=$(sites)
+        if [ $at -le $k ] && [ $((RANDOM % 2)) = 1 ]; then
+            kill -CONT "$forward"
+            at=$((at + 1))
+        fi
+    done
+    kill -CONT "$forward"
+    finish 0
+    [ "$(grep -c joined ctl.log)" = 20 ]
+    each_site_once swapped
+    [ -n "$(solved_by rtn)" ]
+    [ -n "$(solved_by gptq)" ]
+    [[ $(head -c 20000 swapped/model.safetensors) == *'\"solver\":\"rtn\"'* ]]
+    assigned >assigned.pipe
+    (job "$PWD/assigned.pipe" advance --quiet)
+    diff <(sums swapped) <(sums advance)
+}
+
+@test "killed solvers: their problems go to others or to one started anew, and no byte differs" {
+    (job "$ROOT/pipelines/gptq.pipe" plain --quiet --record problems.ptq)
+    start "$ROOT/pipelines/gptq.pipe" killed
+    for n in 4 10; do
+        await $n
+        names=$(ptq ctl --out killed --json status | jq -r '.processes[] | select(.stage == "solve" and .state == "at work") | .pid')
+        kill -STOP $names # what is sent to it now it cannot solve
+        ptq ctl --out killed scale solve 2
+        kill -KILL $names
+    done
+    await 16
+    names=$(ptq ctl --out killed --json status | jq -r '.processes[] | select(.stage == "solve" and .state != "ended") | .pid')
+    kill -KILL $names # all that there are
+    finish 0
+    grep -q 'goes to the others of its stage' killed.log
+    grep -q 'another is started in its place' killed.log
+    each_site_once killed
+    diff <(sums plain) <(sums killed)
+}
+
+@test "solvers started by hand join and leave" {
+    start "$ROOT/pipelines/gptq.pipe" hand
+    dir=$(ptq ctl --out hand --json status | jq -r .run)
+    [ -d "$dir" ]
+    hand() { ptq-solve --quiet --in "ipc://$dir/problems" --out "ipc://$dir/solutions" --group 64 --order act 3>&- & }
+    hand; first=$!
+    await 8
+    kill -TERM $first
+    wait $first
+    hand; second=$!
+    kill -TERM "$(pid_of solve)" # the run's own leaves as well
+    finish 0
+    wait $second
+    each_site_once hand
+    diff <(sums plain) <(sums hand)
+}
+
+@test "solvers by pattern; a problem that nobody accepts waits and is named" {
+    start "$ROOT/pipelines/routed.pipe" routed
+    ptq ctl --out routed swap mlp "ptq-solve --only mlp.up"
+    while ! grep -q 'b[0-9]*.mlp.down waits at .*: no solve present accepts it' routed.log; do alive; done
+    ptq ctl --out routed swap mlp "ptq-solve --only mlp.*"
+    finish 0
+    each_site_once routed
+    [ "$(jq -r 'select(.record == "site") | "\(.site[:4]) \(.solver)"' routed/.ptqflow/journal.jsonl | sort -u | xargs)" = "attn rtn mlp. gptq" ]
+    run -100 --separate-stderr ptq-solve --quiet --group 64 --only 'attn.*' --out none.ptq --in problems.ptq # nobody else is there to take it
+    [[ $stderr == *"b0.mlp.up does not fit --only"* ]]
+}
+
+@test "ptq ctl: misuse, refusals that leave the run as it is, stop" {
+    run -0 ptq ctl --help
+    run -0 ptq top --help
+    run -100 ptq ctl
+    run -100 ptq ctl dance
+    run -100 ptq ctl swap solve
+    run -100 ptq ctl --out
+    run -100 ptq ctl --out a --run b status
+    run -100 ptq ctl scale solve many
+    run -100 ptq ctl status
+    [[ $output == "ctl: fatal: no run is going on in $XDG_RUNTIME_DIR" ]]
+    run -100 ptq ctl --out nowhere status
+    [[ $output == "ctl: fatal: no run is going on that writes to 'nowhere'"* ]]
+    start "$ROOT/pipelines/gptq.pipe" stopped
+    run -100 ptq ctl swap forward "ptq-forward"
+    [[ $output == *"stage 'forward' holds state of the run"* ]]
+    run -100 ptq ctl scale dance 2
+    [[ $output == *"there is no stage 'dance'; processes of these may come and go: solve" ]]
+    run -100 ptq ctl swap solve "ptq-solve --solver none"
+    [[ $output == *"did not join (exit code 100): there is no solver 'none'"*"the run goes on as before" ]]
+    run -100 ptq ctl swap solve "no-such-command"
+    [[ $output == *"'no-such-command' is not beside ptq and not in PATH" ]]
+    run -100 ptq ctl swap solve "ptq-solve 'open"
+    run -0 ptq ctl swap solve "ptq-solve --damp= --damp 0.02"
+    run -0 ptq top
+    [[ $output == *"solve."*"at work"* ]]
+    run -0 ptq ctl --run "$(ptq ctl --json status | jq -r .run)" stop
+    finish 111
+    grep -q 'ptq: fatal: stopped by ptq ctl before the run was complete' stopped.log
+    [ ! -e stopped/.ptqflow/control ]
+}
