@@ -251,6 +251,7 @@ static int filter_text(struct run *r, struct str name, struct value v, const str
         return str_replace(r, v.u.s, x->at[0].u.s, x->at[1].u.s, -1, out);
     }
     if (x->words) return run_fail(r, "trim: arguments by name are not supported");
+    if (str_same(name, "title") && !x->n) return str_case(r, v.u.s, 'T', out);
     return str_method(r, v.u.s, str_same(name, "trim") ? (struct str){ "strip", 5 } : name, x->at, x->n, out);
 }
 

@@ -193,7 +193,7 @@ struct str str_strip(struct str s, const struct str *set, int left, int right);
 size_t str_find(struct str s, struct str word, size_t from);                   /* byte offset, SIZE_MAX: none */
 int str_space(uint32_t c);                                                     /* Python's str.isspace */
 int str_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n, struct value *out);
-int str_case(struct run *r, struct str s, char how, struct value *out);        /* 'u' 'l' 't' 'c' */
+int str_case(struct run *r, struct str s, char how, struct value *out);        /* 'u' 'l' 'c', 't' method, 'T' filter */
 int str_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most, struct value *out);
 int str_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out);
 int is_method(const struct value *v, struct str name);                          /* whether the type has an attribute of this name */

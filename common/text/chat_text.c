@@ -75,6 +75,12 @@ size_t str_find(struct str s, struct str word, size_t from)
     return at ? (size_t)(at - s.p) : SIZE_MAX;
 }
 
+/* Whether Jinja2's title filter begins a word behind it. */
+static int separates(int c)
+{
+    return str_space((uint32_t)c) || (c && strchr("-({[<", c));
+}
+
 int str_case(struct run *r, struct str s, char how, struct value *out)
 {
     char *to = arena_get(&r->arena, s.n + 1, r->e);
@@ -88,7 +94,7 @@ int str_case(struct run *r, struct str s, char how, struct value *out)
         if (c > 127) return run_fail(r, "upper and lower case beyond ASCII is not supported");
         to[i] = (char)c;
         if (letter) to[i] = (char)(how == 'l' || (how != 'u' && inside) ? c | 32 : c & ~32);
-        inside = how == 't' ? letter : 1;
+        inside = how == 't' ? letter : how == 'T' ? !separates(c) : 1;
     }
     *out = value_str(to, s.n);
     return 0;
@@ -152,7 +158,7 @@ static int split_spaces(struct run *r, struct str s, int64_t most, struct list *
         size_t i = 0, step;
         uint32_t c;
 
-        if (most >= 0 && l->n == (uint64_t)most) return list_push(r, l, value_str(s.p, str_strip(s, NULL, 0, 1).n));
+        if (most >= 0 && l->n == (uint64_t)most) return list_push(r, l, value_str(s.p, s.n));
         for (; i < s.n; i += step) {
             step = unicode_char(s.p + i, s.n - i, &c);
             if (str_space(c)) break;

@@ -140,6 +140,8 @@ static void white_space(void **state)
     expect("{{ 'a' -}}\xC2\xA0\n{{ 'b' }}", "ab");
     expect("{{ {'a': {'b': 1}}.a.b }}", "1");
     expect("{#-#}x", "x");
+    expect("{{ \"they're [bill]s\"|title }}{{ \"they're\".title() }}", "They're [Bill]sThey'Re");
+    expect("{{ ' a  b c '.split(None, 1) }}", "['a', 'b c ']");
     expect("{% if 0 %}a{% elif 1 %}b{% else %}c{% endif %}", "b");
 }
 
