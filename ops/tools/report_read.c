@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
@@ -105,10 +104,9 @@ static int numbers_read(const struct json *j, struct report_site *s, const char 
                : 0;
 }
 
-/* A site that is there twice (a resumed run) counts as it was last. */
 static int site_add(struct report *r, const struct json *j, const char *what, struct err *e)
 {
-    struct report_site s = {0}, *grown;
+    struct report_site s = {.line = r->nsites};
     int64_t order, sites, block;
     const char *name = json_need_text(j, "site", what, e);
 
@@ -128,14 +126,8 @@ static int site_add(struct report *r, const struct json *j, const char *what, st
         contenders_add(&s, json_get(j, "contenders"), what, e))
         return -1;
     r->sites_all = (uint64_t)sites;
-    for (size_t i = 0; i < r->nsites; i++)
-        if (r->site[i].order == s.order) {
-            r->site[i] = s;
-            return 0;
-        }
-    if (!(grown = realloc(r->site, (r->nsites + 1) * sizeof *grown)))
-        return err_sys(e, "%s", what);
-    r->site = grown;
+    if (mem_grow((void **)&r->site, &r->sites_cap, r->nsites + 1, sizeof *r->site, e))
+        return -1;
     r->site[r->nsites++] = s;
     return 0;
 }
@@ -195,7 +187,24 @@ static int by_order(const void *a, const void *b)
 {
     const struct report_site *x = a, *y = b;
 
-    return (x->order > y->order) - (x->order < y->order);
+    if (x->order != y->order)
+        return x->order > y->order ? 1 : -1;
+    return (x->line > y->line) - (x->line < y->line);
+}
+
+/* In order; a site that is there twice (a resumed run) counts as it was last. */
+static void sites_sort(struct report *r)
+{
+    size_t n = 0;
+
+    if (r->nsites)
+        qsort(r->site, r->nsites, sizeof *r->site, by_order);
+    for (size_t i = 0; i < r->nsites; i++) {
+        if (n && r->site[n - 1].order == r->site[i].order)
+            n--;
+        r->site[n++] = r->site[i];
+    }
+    r->nsites = n;
 }
 
 /* Kinds as the data flows through a block, not as they came. */
@@ -214,6 +223,7 @@ static void kinds_sort(struct report *r)
     for (size_t i = 0; i < r->nsites; i++)
         r->site[i].kind = map[r->site[i].kind];
     memcpy(r->kind, name, n * sizeof *name);
+    r->nkinds = n;
 }
 
 static int extras_read(struct report *r, struct err *e)
@@ -249,8 +259,7 @@ struct report *report_open(const char *out, struct err *e)
         report_close(&r);
         return NULL;
     }
-    if (r->nsites)
-        qsort(r->site, r->nsites, sizeof *r->site, by_order);
+    sites_sort(r);
     kinds_sort(r);
     return r;
 }

@@ -20,6 +20,7 @@ struct report_contender {
 
 struct report_site {
     uint64_t order, block;
+    size_t line;                    /* which of the journal's sites it was */
     size_t kind;                    /* of report.kind */
     const char *solver, *fallback;  /* fallback: NULL none */
     const char *judged_on, *criterion; /* NULL: no contest */
@@ -57,7 +58,7 @@ struct report {
     int cut;                        /* the journal's last line was not whole */
     size_t other;                   /* records of kinds that this version does not know */
     uint64_t sites_all;             /* sites that the run has; 0: not known yet */
-    size_t nsites;
+    size_t nsites, sites_cap;
     struct report_site *site;       /* in order, each once */
     size_t nkinds;
     const char *kind[REPORT_KINDS]; /* names of the sites of a block, in order */
