@@ -47,6 +47,8 @@ def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.gri
 ($methods | split(" ")) as $methods | ($study | split(" ")) as $study | ($best | split(",")) as $members |
 def section: . as $cells |
     "## \(.[0].model), \(.[0].tokens) calibration tokens", "",
+    ($cells | good | if length == 0 then empty else "Unquantized: perplexity \(.[0].wiki | .perplexity * (-.dnll | exp) | fixed(2))" +
+        (if .[0].c4 then ", C4 \(.[0].c4 | .perplexity * (-.dnll | exp) | fixed(2))" else "" end) + "." end), "",
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
         "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), ""),
     "### Length of the rows, gptq", "",
@@ -74,4 +76,5 @@ unique | map(tostring) | join(" or ")) tokens (MaCa: of 256 to 4096), so at one 
 "In brackets: standard deviation over the seeds. rows: sequences summed. ESS: effective sample size in tokens, (sum w)^2 / sum w^2, median over sites.",
 "CPU s: of the quantization alone, all processes, on a machine that others used too. rtn does not depend on the seed.",
 "",
+(if all(.model == "tale-qwen3") then "**Not run yet:** any model but the bundled one (`PTQ_BENCH_MODEL` and its texts, as SmolLM2-135M).", "" else empty end),
 (group_by([.model, .tokens])[] | section)

@@ -4,7 +4,7 @@
 # done, and stays until one of its inputs changes: options, model, data, or the solvers' code. methods.jq makes tests/bench/methods.md
 # of the cells there are and says which are missing, so the command may be stopped and given again at any time.
 #   PTQ_BENCH_MODEL, PTQ_BENCH_DATA, PTQ_BENCH_WIKI, PTQ_BENCH_C4  a model folder, its calibration text, and the two texts it is measured
-#                      on; without them the bundled model with its own texts. Names in the table are those of the folder and its bits.
+#                      on; without them the bundled model with its own texts. The table calls a model by the name of its folder.
 #   PTQ_BENCH_TOKENS   calibration tokens of a cell (32768; another model than the bundled one: 16384)
 #   PTQ_BENCH_LENGTH   tokens of a sequence where a method does not say (2048)
 #   PTQ_BENCH_CELLS    only cells whose name fits one of these patterns of a shell, as 'w3-*' or '*-gptq-s[12]'
@@ -37,7 +37,6 @@ length=${PTQ_BENCH_LENGTH:-2048}
 seeds=${PTQ_BENCH_SEEDS:-3}
 seconds=${PTQ_BENCH_SECONDS:-0}
 name=$(basename "$model")
-[ "$name" != hf ] || name=$(basename "$(dirname "$(cd "$model" && pwd)")")
 folder=$results/$name-$tokens
 began=$(date +%s)
 
@@ -60,7 +59,13 @@ digest() { # FILE...: of their bytes
 model_digest=$(digest "$model"/config.json "$model"/*.safetensors)
 data_digest=$(digest "$data")
 eval_digest=$(digest "$wiki" ${c4:+"$c4"})
-code_digest=$(digest stages/solve/*.[ch] "$here/methods.pipe")
+# What decides a solution: the solvers, the defaults of their options and the recipe; not how problems come and go.
+defaults=$("$bin/ptq" solve --help | awk '/^  --/ { print "" } { printf "%s ", $0 }' | tr -s " " |
+    sed -nE 's/^ *--(grid|fit|scales|refine|order|groups|damp|dead|alpha2?|beta|pull|qep-alpha|p-source|scale-type) .*\(default ([^)]*)\).*/\1 \2/p')
+code_digest=$({
+    find stages/solve -name 'solve*_*.c' ! -name '*_list.c' ! -name '*_main.c' ! -name '*_opts.c' | LC_ALL=C sort | xargs cat "$here/methods.pipe"
+    echo "$defaults"
+} | sha256sum | cut -c 1-16)
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
 
@@ -127,9 +132,9 @@ rotated_model() { # SEED: the folder of the rotated model, made once
     echo "$dir"
 }
 measure() { # CHECKPOINT TEXT WINDOWS: JSON
-    "$bin/ptq" eval --model "$1" --data "$2" --ref "$model" --window $window --max-windows "$3" --json --verbose 2>"$work/eval.log" >"$work/eval.json" &
+    "$bin/ptq" eval --model "$1" --data "$2" --ref "$model" --window $window --max-windows "$3" --json --verbose 2>"$work/said" >"$work/eval.json" &
     child=$!
-    wait $child || return 1
+    wait $child || { child=; return 1; }
     child=
     cat "$work/eval.json"
 }
@@ -144,7 +149,7 @@ run_cell() { # GRID METHOD SEED KEY: one cell, or a failed one; prints nothing
     wait $child || { child=; return 1; }
     child=
     measure "$work/out" "$wiki" $windows_wiki >"$work/wiki.json" || return 1
-    kernel=$(grep -o 'openblas/.*' "$work/eval.log" | head -n 1)
+    kernel=$(grep -o 'openblas/.*' "$work/said" | head -n 1)
     echo null >"$work/c4.json"
     [ -z "$c4" ] || measure "$work/out" "$c4" $windows_c4 >"$work/c4.json" || return 1
     case " $methods " in *" $2 "*) in_table=true ;; *) in_table=false ;; esac
