@@ -336,7 +336,8 @@ static struct json *describe(const struct solution_linear *x)
 
     if (x->kept && !bad && !json_set_bool(j, "kept", 1))
         return j;
-    if (!x->kept && !bad && !(x->solver && json_set_text(j, "solver", x->solver)) && !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
+    if (!x->kept && !bad && !(x->solver && json_set_text(j, "solver", x->solver)) &&
+        !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
         !json_set_real(j, "loss", x->loss) && !json_set_real(j, "rel_loss", x->rel_loss) &&
         !json_set_real(j, "asym_loss", x->asym_loss) && !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
         return j;

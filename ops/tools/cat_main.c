@@ -109,7 +109,8 @@ static void side_tell(const char *what, const struct link *l)
 
 int main(int argc, char **argv)
 {
-    struct cat c = { .in = "-", .out = "-", .make = -1, .role = "cat", .run = "", .size = 1 << 20, .peers_in = 1, .peers_out = 1, .credit = 4, .status_fd = -1, .timeout = 30 };
+    struct cat c = { .in = "-", .out = "-", .make = -1, .role = "cat", .run = "", .size = 1 << 20, .peers_in = 1, .peers_out = 1,
+                     .credit = 4, .status_fd = -1, .timeout = 30 };
     struct link *in = NULL, *out = NULL;
     struct link_opts oi, oo;
     struct err e = { 0 };
