@@ -103,7 +103,7 @@ static void leaves(int hold)
     recv_none(b);
     for (int i = 1; i < 3; i++) {
         struct err e = { 0 };
-        char id[8];
+        char id[16];
 
         snprintf(id, sizeof id, "m%d", i);
         assert_int_equal(link_done(out, id, &e), 0);
