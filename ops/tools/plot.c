@@ -165,8 +165,7 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
 
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < s[i].count; k++) {
-            if (isfinite(s[i].y[k]))
-                grow(s[i].x[k], p->log_x, &x0, &x1);
+            grow(s[i].x[k], p->log_x, &x0, &x1); /* gaps too: charts beside each other show the same blocks */
             grow(s[i].y[k], p->log_y, &y0, &y1);
         }
     grow(p->floor_y, p->log_y, &y0, &y1);

@@ -10,6 +10,12 @@
 
 #define SOLVERS 16
 
+/* Was anything solved here? Not where every linear stays at full precision. */
+static int is_solved(const struct report_site *s)
+{
+    return !s->kept || s->kept < json_count(s->linears);
+}
+
 static struct plot chart(const char *title, const char *y_label, int log_y)
 {
     return (struct plot){.title = title, .x_label = "block", .y_label = y_label, .log_y = log_y, .whole_x = 1, .floor_y = NAN, .line_y = NAN};
@@ -55,7 +61,7 @@ int page_losses(struct page *p)
 {
     const struct plot rel = chart("Relative loss", "share of the output's energy", 1), loss = chart("Loss", "tr((W−Q) H (W−Q)′)", 1),
                       asym = chart("Asymmetric loss", "against the full-precision model", 1);
-    size_t exact = 0, below = 0;
+    size_t exact = 0, below = 0, kept = 0;
     int rc;
 
     page_head(p, "Loss of each site");
@@ -70,7 +76,10 @@ int page_losses(struct page *p)
 
         exact += s->loss <= 0;
         below += s->asym_loss <= 0;
+        kept += !is_solved(s);
     }
+    if (kept)
+        page_note(p, "", "Left at full precision, and not in the charts: %zu of %zu sites.", kept, p->r->nsites);
     if (exact)
         page_note(p, "", "%zu sites have no loss at all and are not in the charts, which are logarithmic.", exact);
     if (below)
@@ -120,10 +129,11 @@ static int solvers_chart(struct page *p, size_t kind)
     if (lines_init(&l, SOLVERS, r->nsites, p->e))
         return -1;
     for (size_t i = 0; i < r->nsites; i++)
-        lines_get(&l, r->site[i].solver, 0, 1);
+        if (is_solved(&r->site[i]))
+            lines_get(&l, r->site[i].solver, 0, 1);
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
-        struct plot_series *line = s->kind == kind ? lines_get(&l, s->solver, 0, 1) : NULL;
+        struct plot_series *line = s->kind == kind && is_solved(s) ? lines_get(&l, s->solver, 0, 1) : NULL;
 
         if (line)
             lines_add(&l, line, (double)s->block, s->rel_loss, 0);
@@ -243,16 +253,21 @@ static int contest_section(struct page *p, const struct report_site *s)
 int page_contest(struct page *p)
 {
     const struct report *r = p->r;
+    const char *first = NULL;
     int several = 0, rc = 0;
 
     for (size_t i = 0; i < r->nsites; i++) {
         if (r->site[i].ncontenders)
             return contest_section(p, &r->site[i]);
-        several = several || strcmp(r->site[i].solver, r->site[0].solver) != 0;
+        if (!is_solved(&r->site[i]))
+            continue;
+        first = first ? first : r->site[i].solver;
+        several = several || strcmp(r->site[i].solver, first) != 0;
     }
     if (!several)
         return 0;
     page_head(p, "Loss by solver");
+    page_note(p, "", "Which solver each site had: relative losses, as above.");
     fputs("<div class=\"charts\">\n", p->f);
     for (size_t k = 0; k < r->nkinds && rc == 0; k++)
         rc = solvers_chart(p, k);

@@ -233,47 +233,60 @@ static double real_of(const struct json *j, const char *key)
     return json_as_real(json_get(j, key), &v) == 0 ? v : NAN;
 }
 
-/* Values of a text over all sites, with how many sites have each: "gptq: 20 of 24; gptaq: 4 of 24". */
-static void tally(const struct report *r, void (*of)(const struct report_site *s, char *out, size_t n), char *out, size_t size)
+/* Values of a text over all linears, with how many have each: "gptq: 20 of 24; gptaq: 4 of 24". */
+static void tally(const struct report *r, void (*of)(const struct report_site *s, const struct json *linear, char *out, size_t n), char *out,
+                  size_t size)
 {
     char seen[12][96], one[96];
-    size_t count[12] = {0}, n = 0, at = 0;
+    size_t count[12] = {0}, n = 0, at = 0, all = 0;
 
-    for (size_t i = 0; i < r->nsites; i++) {
-        size_t k = 0;
+    for (size_t i = 0; i < r->nsites; i++)
+        for (size_t l = 0; l < json_count(r->site[i].linears); l++, all++) {
+            size_t k = 0;
 
-        of(&r->site[i], one, sizeof one);
-        while (k < n && strcmp(seen[k], one) != 0)
-            k++;
-        if (k == n && n < 12)
-            memcpy(seen[n++], one, sizeof one);
-        if (k < n)
-            count[k]++;
-    }
-    *out = '\0';
+            of(&r->site[i], json_at(r->site[i].linears, l), one, sizeof one);
+            while (k < n && strcmp(seen[k], one) != 0)
+                k++;
+            if (k == n && n < 12)
+                memcpy(seen[n++], one, sizeof one);
+            if (k < n)
+                count[k]++;
+        }
+    snprintf(out, size, "not known");
     for (size_t k = 0; k < n && at < size; k++)
         at += (size_t)(n == 1 ? snprintf(out + at, size - at, "%.95s", seen[k])
-                              : snprintf(out + at, size - at, "%s%.95s: %zu of %zu", k ? "; " : "", seen[k], count[k], r->nsites));
+                              : snprintf(out + at, size - at, "%s%.95s: %zu of %zu linears", k ? "; " : "", seen[k], count[k], all));
 }
 
-static void solver_of(const struct report_site *s, char *out, size_t n)
+static int is_kept(const struct json *linear)
 {
-    snprintf(out, n, "%s", s->solver);
+    int kept = 0;
+
+    return json_as_bool(json_get(linear, "kept"), &kept) == 0 && kept;
 }
 
-static void grid_of(const struct report_site *s, char *out, size_t n)
+static void solver_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
 {
-    const struct json *l = json_at(s->linears, 0);
+    snprintf(out, n, "%s", is_kept(linear) ? "none" : text_of(linear, "solver", s->solver));
+}
+
+static void grid_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
+{
     int64_t bits = 0, group = 0;
     char scales[48] = "one scale a row";
 
-    if (json_as_int(json_get(l, "bits"), &bits) || json_as_int(json_get(l, "group"), &group)) {
+    (void)s;
+    if (is_kept(linear)) {
+        snprintf(out, n, "left at full precision");
+        return;
+    }
+    if (json_as_int(json_get(linear, "bits"), &bits) || json_as_int(json_get(linear, "group"), &group)) {
         snprintf(out, n, "not known");
         return;
     }
     if (group > 0)
         snprintf(scales, sizeof scales, "groups of %lld", (long long)group);
-    snprintf(out, n, "%lld bits, %s, %.20s", (long long)bits, scales, text_of(l, "grid", "?"));
+    snprintf(out, n, "%lld bits, %s, %.20s", (long long)bits, scales, text_of(linear, "grid", "?"));
 }
 
 static void summary_size(struct page *p)
@@ -310,15 +323,22 @@ static void summary_size(struct page *p)
 
 static void summary_data(struct page *p)
 {
-    const struct report_site *s = &p->r->site[0];
-    char a[SCALE_TEXT], b[SCALE_TEXT], c[SCALE_TEXT];
+    const struct report_site *s = p->r->site;
+    char a[SCALE_TEXT], b[SCALE_TEXT], c[SCALE_TEXT], d[SCALE_TEXT];
+    double least, most;
 
     if (!p->r->nsites)
         return;
+    least = most = s->ess;
+    for (size_t i = 1; i < p->r->nsites; i++) {
+        least = p->r->site[i].ess < least ? p->r->site[i].ess : least;
+        most = p->r->site[i].ess > most ? p->r->site[i].ess : most;
+    }
     number_text(s->tokens < 0 ? NAN : (double)s->tokens, 16, a);
     number_text(s->sequences < 0 ? NAN : (double)s->sequences, 16, b);
-    number_text(floor(s->ess + 0.5), 16, c);
-    fact(p, "Calibration", "%s tokens in %s sequences; effective sample size %s%s", a, b, c,
+    number_text(floor(least + 0.5), 16, c);
+    number_text(floor(most + 0.5), 16, d);
+    fact(p, "Calibration", "%s tokens in %s sequences; effective sample size %s%s%s%s", a, b, c, strcmp(c, d) ? " to " : "", strcmp(c, d) ? d : "",
          s->judged_on && strcmp(s->judged_on, "hold") == 0 ? " (held-out chunks not counted)" : "");
 }
 

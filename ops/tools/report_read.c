@@ -40,7 +40,14 @@ static int linears_add(struct report_site *s, const char *what, struct err *e)
         const struct json *l = json_at(s->linears, i);
         int64_t rows, bits, group;
         double loss, groups;
+        int kept;
 
+        if (json_opt_bool(l, "kept", 0, &kept, what, e))
+            return -1;
+        if (kept) {
+            s->kept++;
+            continue;
+        }
         if (json_opt_real(l, "asym_loss", NAN, &loss, what, e) || json_opt_int(l, "rows", 1, INT32_MAX, -1, &rows, what, e) ||
             json_opt_int(l, "bits", 1, 64, -1, &bits, what, e) || json_opt_int(l, "group", -1, INT32_MAX, 0, &group, what, e))
             return -1;
@@ -51,9 +58,12 @@ static int linears_add(struct report_site *s, const char *what, struct err *e)
         weights += (double)rows * (double)s->inputs;
         stored += (double)rows * ((double)s->inputs * (double)bits + groups * (double)(SCALE_BITS + bits));
     }
-    s->asym_loss = json_count(s->linears) ? asym : NAN;
-    s->weights = weights > 0 ? weights : NAN;
-    s->stored_bits = weights > 0 ? stored : NAN;
+    if (s->kept && s->kept == json_count(s->linears))
+        s->loss = s->rel_loss = s->asym_loss = s->damp = NAN; /* nothing was solved */
+    else
+        s->asym_loss = json_count(s->linears) ? asym : NAN;
+    s->weights = weights;
+    s->stored_bits = isnan(weights) ? NAN : stored;
     return 0;
 }
 
@@ -91,7 +101,7 @@ static int lengths_check(const struct json *list, const char *what, struct err *
 
 static int numbers_read(const struct json *j, struct report_site *s, const char *what, struct err *e)
 {
-    return json_need_real(j, "loss", &s->loss, what, e) || json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
+    return json_opt_real(j, "loss", NAN, &s->loss, what, e) || json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
                    json_opt_real(j, "damp", NAN, &s->damp, what, e) || json_opt_real(j, "sum_w", NAN, &s->sum_w, what, e) ||
                    json_opt_real(j, "ess", NAN, &s->ess, what, e) || json_opt_real(j, "coverage", NAN, &s->coverage, what, e) ||
                    json_opt_real(j, "seconds", NAN, &s->seconds, what, e) || json_opt_real(j, "wall", NAN, &s->wall, what, e) ||

@@ -29,6 +29,7 @@ struct report_site {
     int64_t attempts, dead, raised, tokens, sequences, inputs, bytes_in, bytes_raw, bytes_part;
     const struct json *lengths;     /* NULL: not known */
     const struct json *linears;
+    size_t kept;                    /* linears left at full precision; when all are, losses are NAN */
     size_t ncontenders;
     struct report_contender contender[REPORT_CONTENDERS];
 };

@@ -6,6 +6,7 @@
  *            "rel_loss","asym_loss"}],"loss","rel_loss","solver","damp","attempts","fallback","dead",
  *            "tokens","sequences","sum_w","ess","inputs","coverage","raised","lengths","seconds","bytes_in","bytes_raw","bytes_part","wall",
  *            "digest"}                          the site's part file is durable; one line per site
+ *            a linear left as it is has "kept":true and neither grid nor losses;
  *            a linear has "bound" too where the solver knows one; after a contest of solvers also
  *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
  *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear

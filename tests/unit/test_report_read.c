@@ -161,14 +161,19 @@ static void linears_are_added_up(void **state)
 
     (void)state;
     put("journal.jsonl", SITE(0, 0, "a", ",\"inputs\":100,\"linears\":[{\"rows\":10,\"bits\":4,\"group\":64,\"asym_loss\":1},"
-                                         "{\"rows\":30,\"bits\":2,\"group\":-1,\"asym_loss\":2}]"));
+                                         "{\"rows\":30,\"bits\":2,\"group\":-1,\"asym_loss\":2},{\"name\":\"k\",\"rows\":7,\"kept\":true}]")
+                         SITE(1, 0, "b", ",\"inputs\":8,\"linears\":[{\"rows\":7,\"kept\":true}]"));
     r = report_open(dir, &e);
     if (!r)
         fail_msg("%s", e.text);
     assert_true(r->site[0].weights == 4000);
     assert_true(r->site[0].stored_bits == 10 * (400 + 2 * 20) + 30 * (200 + 18));
     assert_true(r->site[0].asym_loss == 3);
+    assert_true(r->site[0].kept == 1 && r->site[0].loss == 0.5);
+    assert_true(r->site[1].kept == 1 && isnan(r->site[1].loss) && r->site[1].weights == 0);
     report_close(&r);
+    says("Left at full precision, and not in the charts: 1 of 2 sites");
+    says("left at full precision: 2 of 4 linears");
 }
 
 /* Two lengths of 200 channels: the first has one large channel (7), the second another (9). */
