@@ -30,9 +30,17 @@ wire() { # WORD BEFORE IT, DIRECTION: sum over the ends of all links
             if (index($(i + 1) " " $(i + 2), unit) == 1) sum += $i
     } END { printf "%.3f\n", sum }'
 }
+# What ptq plan foresaw of each stage's peak beside what the run's table says.
+planned() {
+    "$bin/ptq" plan --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 >build/bench/plan
+    awk '/^(forward|reduce|solve|write) / && NF == 3 { plan[$1] = $3 }
+         /^(forward|reduce|solve|write) / && NF == 6 { text = text sprintf("%s%s %d/%d", text ? ", " : "", $1, $6, plan[$1]) }
+         END { print text }' build/bench/plan build/bench/said
+}
+
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
-    -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" '
+    -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" '
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
         best = before > after ? before : after
@@ -44,4 +52,5 @@ wire() { # WORD BEFORE IT, DIRECTION: sum over the ends of all links
         printf "CPU          %.1f s, all processes\n", cpu
         printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token\n", wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens
         printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
+        printf "             of one process, MiB, measured/planned: %s\n", plan
     }'
