@@ -51,13 +51,14 @@ static void colour(FILE *f, const struct plot *p, size_t i, size_t n)
 }
 
 /* Marks differ in shape; all are about as large. */
-static void mark(FILE *f, size_t shape, double x, double y)
+static void mark(FILE *f, size_t shape, double x, double y, double r)
 {
     switch (shape % 4) {
-    case 0: fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\"", x, y); break;
-    case 1: fprintf(f, "<path d=\"M%.1f %.1fh6v6h-6z\"", x - 3, y - 3); break;
-    case 2: fprintf(f, "<path d=\"M%.1f %.1fl4 7h-8z\"", x, y - 4.4); break;
-    default: fprintf(f, "<path d=\"M%.1f %.1fl4.2 4.2l-4.2 4.2l-4.2 -4.2z\"", x, y - 4.2);
+    case 0: fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"", x, y, r); break;
+    case 1: fprintf(f, "<path d=\"M%.1f %.1fh%.1fv%.1fh%.1fz\"", x - r, y - r, 2 * r, 2 * r, -2 * r); break;
+    case 2: fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fh%.1fz\"", x, y - 1.4 * r, 1.25 * r, 2.2 * r, -2.5 * r); break;
+    default: fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fl%.1f %.1fl%.1f %.1fz\"", x, y - 1.35 * r, 1.35 * r, 1.35 * r, -1.35 * r, 1.35 * r,
+                     -1.35 * r, -1.35 * r);
     }
 }
 
@@ -204,7 +205,7 @@ static void series_points(FILE *f, const struct plot *p, const struct frame *r, 
             continue;
         if (s->ring && s->ring[k])
             fprintf(f, "<circle class=\"ring\" cx=\"%.1f\" cy=\"%.1f\" r=\"6.5\"/>", x, y);
-        mark(f, shape, x, y);
+        mark(f, shape, x, y, s->count > 40 ? 1.8 : 3.1);
         number_text(s->x[k], 6, at);
         number_text(s->y[k], 4, value);
         fputs("><title>", f);
@@ -227,7 +228,7 @@ static void legend_entry(FILE *f, const struct plot *p, const struct plot_series
     if (s->line)
         series_line(f, &unit, &sample, p->ordered || !s->points ? i : 0);
     if (s->points) {
-        mark(f, i, x + 11, y - 4);
+        mark(f, i, x + 11, y - 4, 3.1);
         fputs("/>", f);
     }
     fputs("</g>", f);
