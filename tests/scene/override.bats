@@ -151,3 +151,20 @@ tensor() { # DIR NAME: a digest of its bytes
     run -0 --separate-stderr ptq plan --model "$M" --override '*.q_proj: bits=8'
     [[ $stderr == *"attn.qkv: its linears differ after the overrides, in 6 of 6 blocks"* ]]
 }
+
+@test "linears of one site with different solvers: each says its own, and has the codes that solver gives it alone" {
+    for name in gptq rtn; do
+        ptq solve --solver $name --quiet <full.ptq | ptq write --model "$M" all-$name --quiet
+    done
+    ptq solve --override '*.1.mlp.gate_proj: solver=rtn' --override 'b2.attn.o: solver=best:gptq,rtn' --override 'b3.mlp.up: damp=0.05' --quiet \
+        <full.ptq 2>said | ptq write --model "$M" several --quiet
+    ! grep -q 'now differ' said || false
+    [ "$(jq -r 'select(.block == 1 and .site == "mlp.up") | .solver, (.linears[] | .solver)' several/.ptqflow/journal.jsonl | xargs)" = 'mixed rtn gptq' ]
+    [ "$(jq -r 'select(.block == 2 and .site == "attn.o") | .contenders | length' several/.ptqflow/journal.jsonl)" = 2 ]
+    [ "$(jq -r 'select(.block == 3 and .site == "mlp.up") | .damp' several/.ptqflow/journal.jsonl)" = 0.05 ]
+    [ "$(jq -r '.quantization_config | .meta.solver, has("dynamic")' several/config.json | xargs)" = 'mixed false' ]
+    gate=model.layers.1.mlp.gate_proj.qweight up=model.layers.1.mlp.up_proj.qweight
+    [ "$(tensor several $gate)" = "$(tensor all-rtn $gate)" ]
+    [ "$(tensor several $up)" = "$(tensor all-gptq $up)" ]
+    [ "$(tensor several $gate)" != "$(tensor all-gptq $gate)" ]
+}

@@ -253,6 +253,27 @@ static void test_same_bits(void **state)
     dirs_remove();
 }
 
+/* Rules speak for a linear: the first that matches its name from the start, with or without a sign; what they do not say is the base's. */
+static void test_rules(void **state)
+{
+    const struct spec spec = {.bits = 4, .group = 32, .scales = DT_F16};
+    float *a, *b;
+
+    (void)state;
+    dirs_make();
+    make_folders(&spec);
+    write_gptq_config(&spec);
+    write_config(packed_dir, "{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32, \"dynamic\": {\"-:self_attn\": {}, "
+                             "\"+:^model\\\\.layers\\\\.\\\\d+\\\\.mlp\\\\.(?:up|gate|down)_proj$\": {\"bits\": 4, \"sym\": false}, "
+                             "\"model.*_proj\": {\"bits\": 4, \"group_size\": 32}, \"-:.*\": {}}}");
+    a = hidden_of(packed_dir, 1);
+    b = hidden_of(dense_dir, 0);
+    assert_true(memcmp(a, b, 30 * 64 * sizeof *a) == 0);
+    free(a);
+    free(b);
+    dirs_remove();
+}
+
 static void refused(const char *word)
 {
     struct err e = {0};
@@ -331,6 +352,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_config), cmocka_unit_test(test_refused_tensors), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_rules),
     };
     struct err e = {0};
 

@@ -221,10 +221,30 @@ static void test_round_trip(void **state)
     msg_destroy(&m);
 }
 
+/* A linear that is kept has no results, and a commit that says both is refused. */
+static void test_kept(void **state)
+{
+    struct solution_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .solver = "none", .nlinears = 1};
+    struct solution_view s;
+    struct err e = {0};
+    struct msg *m;
+
+    (void)state;
+    linear_refused("kept", json_bool(1), "'q' is said to be kept, but tensor 'q.codes' is there");
+    linear_refused("kept", json_int(1), "kept");
+    linear_refused("solver", json_int(1), "solver");
+    v.linear[0] = (struct solution_linear){.name = "q", .N = 5, .K = 4, .kept = 1};
+    assert_non_null(m = solution_create(&v, "solve", &e));
+    m = travel(m);
+    assert_int_equal(solution_read(m, &s, &e), 0);
+    assert_true(s.linear[0].kept && s.linear[0].N == 5 && !s.linear[0].codes && !s.linear[0].solver && s.linear[0].bits == 0);
+    msg_destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_tensors),
-                                       cmocka_unit_test(test_round_trip)};
+                                       cmocka_unit_test(test_round_trip), cmocka_unit_test(test_kept)};
 
     return cmocka_run_group_tests_name("msg_problem", tests, NULL, NULL);
 }
