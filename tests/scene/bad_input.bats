@@ -408,8 +408,16 @@ killed() { # STAGE
     killed reduce
 }
 
-@test "kill -9 of the solver" {
-    killed solve
+@test "kill -9 of the solver: another takes its place" {
+    local stage
+    start
+    stage=$(process ptq-solve)
+    until_said "block 2/4"
+    kill -9 "$stage"
+    stderr+=$(cat <&7)
+    wait "$run"
+    [ -f out/config.json ]
+    [[ $stderr == *"solve is gone: Killed; another is started in its place"* ]]
 }
 
 @test "kill -9 of the writer" {
