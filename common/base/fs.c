@@ -388,3 +388,26 @@ void fs_names_free(char ***names, size_t count)
     free(*names);
     *names = NULL;
 }
+
+int fs_open(const char *path, uint64_t *bytes, struct err *e)
+{
+    struct stat st;
+    int fd;
+
+    if (fs_size(path, bytes, e)) /* says best why there is nothing to open */
+        return -1;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block here */
+    if (fd < 0 || fstat(fd, &st)) {
+        err_sys(e, "cannot open '%s'", path);
+        if (e && errno == EACCES)
+            e->kind = ERR_USE;
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, ERR_USE, "'%s' is not a regular file", path);
+    } else {
+        *bytes = (uint64_t)st.st_size;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}

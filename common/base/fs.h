@@ -10,6 +10,8 @@
 char *fs_join(const char *dir, const char *name, struct err *e);       /* dir/name; caller frees */
 /* Whole file into memory, NUL-terminated; refuses more than max bytes. Caller frees. */
 char *fs_read(const char *path, size_t max, size_t *length, struct err *e);
+/* Opens a regular file for reading, its size into *bytes; a folder, a pipe or a file that is not there is the user's error. The descriptor, or -1. */
+int fs_open(const char *path, uint64_t *bytes, struct err *e);
 int fs_size(const char *path, uint64_t *bytes, struct err *e);
 int fs_exists(const char *path);                                        /* 1 file or folder, 0 not */
 int fs_is_dir(const char *path);

@@ -4,10 +4,8 @@
  * what is left of it, so allocations stay in proportion to the file. Left out: version 1, big-endian files, arrays of arrays, and
  * writing. Types that gguf_decode.c does not decode have their sizes known here, so that a file that holds them can be listed. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
@@ -412,36 +410,12 @@ struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, co
     return parse(&c, e);
 }
 
-/* A regular file for reading, and its size. */
-static int file_open(const char *path, uint64_t *bytes, struct err *e)
-{
-    struct stat st;
-    int fd;
-
-    if (fs_size(path, bytes, e)) /* says best why there is nothing to open */
-        return -1;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block here */
-    if (fd < 0 || fstat(fd, &st)) {
-        err_sys(e, "cannot open '%s'", path);
-        if (e && errno == EACCES)
-            e->kind = ERR_USE;
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_USE, "'%s' is not a regular file", path);
-    } else {
-        *bytes = (uint64_t)st.st_size;
-        return fd;
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 struct gguf *gguf_open(const char *path, struct err *e)
 {
     uint64_t bytes = 0, have;
     struct gguf *g = NULL;
     struct err why = {ERR_NONE, ""};
-    int fd = file_open(path, &bytes, e);
+    int fd = fs_open(path, &bytes, e);
     int more = 1;
 
     if (fd < 0)

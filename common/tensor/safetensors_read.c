@@ -4,10 +4,8 @@
  * is believed before it is checked against the size of the file. Left out: element types of less than a byte and of 8-bit
  * floats (refused by name), and tensors of more than TENSOR_DIMS dimensions. Sets of shards: safetensors_set.c. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
@@ -216,30 +214,6 @@ out:
     return rc;
 }
 
-/* A regular file for reading, and its size. */
-static int file_open(const char *path, uint64_t *bytes, struct err *e)
-{
-    struct stat st;
-    int fd;
-
-    if (fs_size(path, bytes, e)) /* says best why there is nothing to open */
-        return -1;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block here */
-    if (fd < 0 || fstat(fd, &st)) {
-        err_sys(e, "cannot open '%s'", path);
-        if (e && errno == EACCES)
-            e->kind = ERR_USE;
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_USE, "'%s' is not a regular file", path);
-    } else {
-        *bytes = (uint64_t)st.st_size;
-        return fd;
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 static char *header_read(int fd, uint64_t bytes, const char *path, size_t *length, struct err *e)
 {
     uint64_t n;
@@ -288,7 +262,7 @@ struct st_set *st_open(const char *path, struct err *e)
     s->paths[0] = mem_text(path, e);
     if (!s->paths[0])
         goto fail;
-    s->fds[0] = file_open(path, &bytes, e);
+    s->fds[0] = fs_open(path, &bytes, e);
     if (s->fds[0] < 0)
         goto fail;
     header = header_read(s->fds[0], bytes, path, &length, e);
