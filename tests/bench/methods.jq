@@ -1,8 +1,8 @@
 # tests/bench/methods.md from the cells of methods.sh (an array); $methods, $study: what is to be there; $best: who competes in best.
-def fixed($n): if . == null or isnan then "-" else (. * pow(10; $n) | round) as $i | ($i | if . < 0 then -. else . end | tostring) as $d |
+def fixed($n): if . == null or isnan then "-" else (. * pow(10; $n) | round | if . == 0 then 0 else . end) as $i | ($i | if . < 0 then -. else . end | tostring) as $d |
     (if $i < 0 then "-" else "" end) + (if $n == 0 then $d else
     (if ($d | length) > $n then $d else ("0000000" + $d)[-($n + 1):] end) as $p | $p[:-$n] + "." + $p[-$n:] end) end;
-def digits: if . == null then "-" elif . < 1 then fixed(4) elif . < 100 then fixed(2) else fixed(0) end;
+def digits: if . == null then "-" elif . < 0.01 then fixed(5) elif . < 1 then fixed(4) elif . < 100 then fixed(2) else fixed(0) end;
 def mean: add / length;
 # The sample's standard deviation; null with one value.
 def deviation: if length < 2 then null else mean as $m | (map((. - $m) * (. - $m)) | add / (length - 1) | sqrt) end;
@@ -41,8 +41,9 @@ def unhelpful: of("gptq") as $base |
     if length == 0 then "" else "\nNo better than `gptq` in KL here: \(join(", "))." end;
 def title: { "w4-channel": "4 bits, one scale a row", "w3-g64": "3 bits, groups of 64", "w2-g64": "2 bits, groups of 64", "w4-g64": "4 bits, groups of 64" }[.];
 def study_label: { "gptq": "2048", "gptq-mix": "MaCa's mix, tokens count alike", "maca": "MaCa's mix, 1/L",
-    "gptq-512w": "512, 1/L (the same factor on all: a check)" }[.] // ltrimstr("gptq-");
-def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.grid == $w[0] and .method == $w[1] and .seed == $w[2]) | not) | "\(.[0]) \(.[1]) seed \(.[2])" ];
+    "gptq-512w": "512, 1/L (a check: one seed)" }[.] // ltrimstr("gptq-");
+def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.grid == $w[0] and .method == $w[1] and .seed == $w[2]) | not) ] |
+    group_by(.[0]) | map("\(.[0][0]): \(map(.[1]) | join(", "))");
 
 ($methods | split(" ")) as $methods | ($study | split(" ")) as $study | ($best | split(",")) as $members |
 def section: . as $cells |
@@ -52,7 +53,7 @@ def section: . as $cells |
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
         "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), ""),
     "### Length of the rows, gptq", "",
-    "At equal tokens. With one length 1/L is the same factor on every token and changes nothing but rounding; one cell checks that.", "",
+    "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.", "",
     (("w3-g64", "w4-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $study | index($m))))) as $here |
         "#### \($grid | title)", "", (head | sub("method"; "rows of")), ($study[] as $m | $here | row($m; $m | study_label)), ""),
     ([ ("w3-g64", "w4-channel", "w2-g64") as $g | $methods[] | [ $g, ., 1 ] ] + [ ("w3-g64", "w4-g64") as $g | $study[] | [ $g, ., 1 ] ] | unique) as $want |
@@ -66,15 +67,16 @@ def section: . as $cells |
 "Made by `make bench-methods` (tests/bench/methods.sh says what it can be told); do not edit.",
 "",
 "Every row is a run of its own. The seed shuffles the calibration documents; the first tokens of them, joined, are cut into rows of \(map(.length // empty) |
-unique | map(tostring) | join(" or ")) tokens (MaCa: of 256 to 4096), so at one seed all methods see the same text. Symmetric grids from the whole range,",
-"columns by activation order, damping 0.01, each solver with its default options. `maca`: mixed lengths, each token weighted 1/L. `rotated`: gptq on the",
+unique | map(tostring) | join(" or ")) tokens",
+"(MaCa: of 256 to 4096), so at one seed all methods see the same text. Symmetric grids from the whole range, columns by activation order, damping 0.01, each solver with its default options. `maca`: mixed lengths, each token weighted 1/L. `rotated`: gptq on the",
 "checkpoint that `ptq rotate` makes (f32). `rsq`: the same with attention as token weights. `best`: best:\($best), judged on every eighth chunk, which",
 "comes out of the same budget. `foem` without the full-precision stream.",
 "",
 "perplexity: of the quantized model on the evaluation text (bundled model: eval.jsonl, windows of 1024; others: WikiText-2, six windows of 2048; C4: four of",
 "2048). dNLL: nats more than the unquantized model, with the standard error over windows, which are the same for all rows. KL: from the unquantized model, nats a token.",
 "In brackets: standard deviation over the seeds. rows: sequences summed. ESS: effective sample size in tokens, (sum w)^2 / sum w^2, median over sites.",
-"CPU s: of the quantization alone, all processes, on a machine that others used too. rtn does not depend on the seed.",
+"CPU s: of the quantization alone, all processes, on a machine that others used too. rtn does not depend on the seed; other rows",
+"with fewer seeds than three have not been run with the rest yet. The bundled model's texts were sampled from itself.",
 "",
 (if all(.model == "tale-qwen3") then "**Not run yet:** any model but the bundled one (`PTQ_BENCH_MODEL` and its texts, as SmolLM2-135M).", "" else empty end),
 (group_by([.model, .tokens])[] | section)
