@@ -68,7 +68,7 @@ unit-tests: $(TEST_BIN)
 
 # Scenes find the commands first in PATH and their folder in PTQ_BIN.
 test: all unit-tests
-	PTQ_BIN='$(abspath $(BIN))' PATH='$(abspath $(BIN))':"$$PATH" prove -j$(JOBS) --exec ops/tap $(sort $(TEST_BIN)) $(SCENES)
+	PTQ_BIN='$(abspath $(BIN))' PATH='$(abspath $(BIN))':"$$PATH" prove -f -o -j$(JOBS) --exec ops/tap $(sort $(TEST_BIN)) $(SCENES)
 
 # gcc warns about things that are not so when it instruments; the ordinary build and lint's clang have the warnings.
 check:

@@ -82,7 +82,7 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
         peer_say_fail(s, &p->id, e.text);
     state_set(s, p, PEER_GONE);
     if (s->l.o.elastic && !complete)
-        log_warn("%s; going on without it", e.text);
+        log_detail("%s; going on without it", e.text); /* it has told its own user; here it would stand before the cause */
     else
         sock_fail(s, &e);
 }
