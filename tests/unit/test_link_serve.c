@@ -153,8 +153,10 @@ static void rule_broken(int how, const char *text)
         end = msg_create(MSG_CREDIT, "raw", &e);
     if (end)
         raw_send(z, end, 0);
+    if (how == RAW_GREED)
+        raw_told(z, MSG_FAIL, text); /* before anything is taken: that would give credit back, and there might be no greed */
     recv_fails(in, ERR_DATA, text);
-    if (how != RAW_KIND)
+    if (how != RAW_KIND && how != RAW_GREED)
         raw_told(z, MSG_FAIL, text);
     zsock_close(&z, 0);
     link_close(&in);
