@@ -1,4 +1,4 @@
-/* clock - monotonic and CPU seconds. */
+/* clock - see clock.h. */
 #include "clock.h"
 
 #include <time.h>
@@ -17,7 +17,7 @@ double clock_wall(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
-double clock_cpu(void)
+double clock_thread(void)
 {
-    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -1,8 +1,8 @@
-/* clock - monotonic and CPU seconds. */
+/* clock - monotonic seconds, CPU seconds of the calling thread. */
 #ifndef PTQ_CLOCK_H
 #define PTQ_CLOCK_H
 
 double clock_wall(void); /* monotonic seconds */
-double clock_cpu(void);  /* CPU seconds of this process, all threads */
+double clock_thread(void); /* CPU seconds of this thread */
 
 #endif

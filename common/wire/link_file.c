@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "../base/clock.h"
 #include "../base/mem.h"
@@ -24,14 +23,6 @@ struct file_link {
     uint64_t count, sum;
     struct link_stats st;
 };
-
-static double thread_seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Standard output as a link: at most one in a process. */
 static int output_open;
@@ -113,7 +104,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     r = sig_draining() ? 2 : fd_wait(f, POLLIN, wait_until(timeout_ms), 1, e);
     if (r != 1)
         return r < 0 ? -1 : 2;
-    cpu = thread_seconds();
+    cpu = clock_thread();
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
     f->st.bytes_wire += bytes;
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
@@ -128,13 +119,13 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         r = err_set(e, ERR_DATA, "stream in %s is incomplete: it stops after %llu messages without an end mark", f->what,
                     (unsigned long long)f->count);
     }
-    f->st.cpu_s += thread_seconds() - cpu;
+    f->st.cpu_s += clock_thread() - cpu;
     return r;
 }
 
 static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
 {
-    double cpu = thread_seconds();
+    double cpu = clock_thread();
     uint64_t bytes = 0;
     int r = sig_draining() ? fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e) : fd_wait(f, POLLOUT, -1, 1, e);
 
@@ -146,7 +137,7 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
         return -1;
     r = frame_write(f->fd, m, f->l.o.compress, f->what, &bytes, e);
     f->st.bytes_wire += bytes;
-    f->st.cpu_s += thread_seconds() - cpu;
+    f->st.cpu_s += clock_thread() - cpu;
     return r;
 }
 

@@ -34,7 +34,6 @@ struct output_format {
 };
 
 const struct output_format *format_find(const char *name);  /* NULL: unknown */
-const struct output_format *format_at(size_t i);            /* NULL past the end */
 
 /* The commit of one site, read back from its part file; *m is the caller's. */
 int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m, struct solution_view *v,

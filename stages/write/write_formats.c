@@ -7,11 +7,6 @@ extern const struct output_format format_gptq, format_dense;
 
 static const struct output_format *const formats[] = { &format_gptq, &format_dense };
 
-const struct output_format *format_at(size_t i)
-{
-    return i < sizeof formats / sizeof *formats ? formats[i] : NULL;
-}
-
 const struct output_format *format_find(const char *name)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
