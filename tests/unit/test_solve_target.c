@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include "../../common/base/rng.h"
@@ -200,14 +201,19 @@ static struct factor *factor(const struct solve_opts *o, struct par **p)
     return f;
 }
 
-/* The damped H in processing order. */
-static double damped(const struct factor *f, const struct solve_opts *o, size_t i, size_t j)
+static double mean_diagonal(void)
 {
     double mean = 0.0;
 
     for (size_t k = 0; k < K; k++)
         mean += H[k * K + k] / K;
-    return H[f->order[i] * K + f->order[j]] + (i == j ? o->damp * mean : 0.0);
+    return mean;
+}
+
+/* The damped H in processing order. */
+static double damped(const struct factor *f, const struct solve_opts *o, size_t i, size_t j)
+{
+    return H[f->order[i] * K + f->order[j]] + (i == j ? o->damp * mean_diagonal() : 0.0);
 }
 
 /* Row q of P times H[q+1:,q+1:] is alpha D[q,q+1:]. */
@@ -238,6 +244,70 @@ static void test_rows_of_p(void **ctx)
     }
     free(P);
     free(both);
+    factor_close(&f);
+    par_close(&p);
+}
+
+/* x A = b for a symmetric A [n,n], by elimination with row exchanges; A and b are used up, b becomes x. */
+static void solve_plain(double *A, double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        size_t pivot = k;
+        for (size_t i = k + 1; i < n; i++)
+            if (fabs(A[i * n + k]) > fabs(A[pivot * n + k]))
+                pivot = i;
+        for (size_t j = k; j < n; j++) {
+            const double v = A[k * n + j];
+            A[k * n + j] = A[pivot * n + j];
+            A[pivot * n + j] = v;
+        }
+        const double v = b[k];
+        b[k] = b[pivot];
+        b[pivot] = v;
+        for (size_t i = k + 1; i < n; i++) {
+            const double m = A[i * n + k] / A[k * n + k];
+            for (size_t j = k; j < n; j++)
+                A[i * n + j] -= m * A[k * n + j];
+            b[i] -= m * b[k];
+        }
+    }
+    for (size_t k = n; k-- > 0;) {
+        for (size_t j = k + 1; j < n; j++)
+            b[k] -= A[k * n + j] * b[j];
+        b[k] /= A[k * n + k];
+    }
+}
+
+/* Row q of P is alpha D[q,q+1:] inv(H[q+1:,q+1:]), every row solved by itself without U. */
+static void test_rows_of_p_solved(void **ctx)
+{
+    static double A[K * K], b[K];
+    const struct solve_opts o = opts("gptaq", 4, 64);
+    /* the eigenvalues lie between damp mean and (1 + damp) K mean, mean that of the diagonal */
+    const double condition = K * (1.0 + o.damp) / o.damp, mean = mean_diagonal();
+    struct par *p;
+    struct factor *f = factor(&o, &p);
+    struct err e = {0};
+    double *P = factor_term(f, D, NULL, 0.25, p, &e);
+
+    (void)ctx;
+    assert_non_null(P);
+    for (size_t q = 0; q + 1 < K; q++) {
+        const size_t n = K - q - 1;
+        double size = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            b[i] = 0.25 * D[f->order[q] * K + f->order[q + 1 + i]];
+            for (size_t j = 0; j < n; j++)
+                A[i * n + j] = H[f->order[q + 1 + i] * K + f->order[q + 1 + j]] +
+                               (i == j ? o.damp * mean : 0.0);
+        }
+        solve_plain(A, b, n);
+        for (size_t i = 0; i < n; i++)
+            size = fmax(size, fabs(b[i]));
+        for (size_t i = 0; i < n; i++) /* both are backward stable: n rounding errors each, times the condition */
+            assert_true(fabs(P[q * K + q + 1 + i] - b[i]) <= 2.0 * K * DBL_EPSILON * condition * size);
+    }
+    free(P);
     factor_close(&f);
     par_close(&p);
 }
@@ -490,7 +560,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_drift_is_gptq), cmocka_unit_test(test_scale_of_sums),
         cmocka_unit_test(test_block_size),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_rows_of_p),        cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_rows_of_p),        cmocka_unit_test(test_rows_of_p_solved),
+        cmocka_unit_test(test_shift),
         cmocka_unit_test(test_pivot_order),      cmocka_unit_test(test_refine_never_loses),
         cmocka_unit_test(test_random_rounding),  cmocka_unit_test(test_bound),
         cmocka_unit_test(test_neuqi),            cmocka_unit_test(test_hessian_fit),
