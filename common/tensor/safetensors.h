@@ -20,6 +20,8 @@ struct st_entry {
     size_t shard;    /* index of the file in a set */
 };
 
+#define ST_RECORDS "ptqflow" /* the key of __metadata__ that st_records() reads: JSON text */
+
 /* One file or a set of shards; entries are sorted by name. */
 struct st_set {
     size_t nshards;
@@ -35,6 +37,9 @@ struct st_set *st_open(const char *path, struct err *e);      /* one file */
  * separator, tensors missing from their shard, and tensors in two shards are refused. */
 struct st_set *st_open_folder(const char *dir, struct err *e);
 void st_close(struct st_set **s);
+/* What the metadata say of the making of a checkpoint that ptqflow wrote: an array of records, one for each stage that changed it, the
+ * caller's. Empty when it came from elsewhere; NULL: no memory. */
+struct json *st_records(const struct st_set *s);
 const struct st_entry *st_find(const struct st_set *s, const char *name); /* NULL when absent */
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);   /* as stored */
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */

@@ -205,3 +205,14 @@ struct st_set *st_open_folder(const char *dir, struct err *e)
     free(index);
     return s;
 }
+
+struct json *st_records(const struct st_set *s)
+{
+    const char *text = json_as_text(json_get(s->metadata, ST_RECORDS));
+    struct json *all = text ? json_parse(text, strlen(text), "metadata", NULL) : NULL;
+
+    if (json_kind(all) == JSON_KIND_ARRAY)
+        return all;
+    json_destroy(&all);
+    return json_array();
+}

@@ -256,11 +256,30 @@ static int entry_show(const struct view *v, const struct st_set *set, const stru
     return 0;
 }
 
+/* A line for each thing that was done to the checkpoint. */
+static int print_records(const struct view *v, const struct json *records, struct err *e)
+{
+    for (size_t i = 0; i < json_count(records); i++) {
+        char *text = json_print(json_at(records, i), 0, e);
+
+        if (!text)
+            return -1;
+        fprintf(v->out, "record  %s\n", text);
+        free(text);
+    }
+    return 0;
+}
+
 static int set_totals(const struct view *v, const struct st_set *set, uint64_t linears, uint64_t bytes, struct err *e)
 {
-    struct json *j;
+    struct json *j, *records = st_records(set);
+    int rc;
 
     if (!v->json) {
+        rc = print_records(v, records, e);
+        json_destroy(&records);
+        if (rc < 0)
+            return -1;
         fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count, set->nshards, bytes);
         if (linears)
             fprintf(v->out, ", %" PRIu64 " linears quantized as GPTQ", linears);
@@ -271,6 +290,13 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
     if (j && (json_set_int(j, "tensors", (int64_t)set->count) || json_set_int(j, "files", (int64_t)set->nshards) ||
               json_set_int(j, "raw_bytes", (int64_t)bytes) || json_set_int(j, "gptq_linears", (int64_t)linears)))
         json_destroy(&j);
+    if (j && json_count(records)) {
+        rc = json_set(j, "records", records);
+        records = NULL;
+        if (rc)
+            json_destroy(&j);
+    }
+    json_destroy(&records);
     return print_line(v, j, e);
 }
 

@@ -198,17 +198,12 @@ static struct json *record_make(const struct job *j, const struct rotate_report 
     return r;
 }
 
-/* What the source says of its own making, if we wrote it, and then this. */
+/* The records of the source, and then this one. */
 static char *prov_text(const struct job *j, const struct rotate_report *report, struct err *e)
 {
-    const char *earlier = json_as_text(json_get(model_tensors(j->m)->metadata, "ptqflow"));
-    struct json *all = earlier ? json_parse(earlier, strlen(earlier), "metadata", NULL) : NULL;
+    struct json *all = st_records(model_tensors(j->m));
     char *text = NULL;
 
-    if (json_kind(all) != JSON_KIND_ARRAY) {
-        json_destroy(&all);
-        all = json_array();
-    }
     if (json_push(all, record_make(j, report)))
         err_set(e, ERR_SYS, "provenance: out of memory");
     else
@@ -222,7 +217,7 @@ static int tensors_write(struct job *j, const struct rotate_report *report, cons
     char *prov = prov_text(j, report, e);
     int rc = -1;
 
-    if (!prov || !(j->w = st_create(path, e)) || st_meta(j->w, "ptqflow", prov, e))
+    if (!prov || !(j->w = st_create(path, e)) || st_meta(j->w, ST_RECORDS, prov, e))
         goto out;
     for (size_t i = 0; i < j->plan.count; i++) {
         const struct rotate_item *x = &j->plan.item[i];

@@ -307,32 +307,41 @@ static struct json *prov_run(const struct plan *p, size_t from, size_t sites)
     return r;
 }
 
-/* Provenance of the whole: the array that all sites share, else one entry per run of sites; then
- * this stage's record. */
-static char *prov_text(const struct plan *p, const char *format, struct err *e)
+/* Adds the records that all sites share, else one entry per run of sites. */
+static int prov_push(struct json *all, const struct plan *p)
 {
-    struct json *all = NULL;
     size_t same = 1;
-    char *text;
     int bad = 0;
 
     while (same < p->sites && strcmp(p->site[0].prov, p->site[same].prov) == 0)
         same++;
     if (same == p->sites) {
-        all = json_parse(p->site[0].prov, strlen(p->site[0].prov), "prov", NULL);
-    } else if ((all = json_array())) {
-        for (size_t from = 0, end; from < p->sites && !bad; from = end) {
-            for (end = from + 1; end < p->sites && !strcmp(p->site[from].prov, p->site[end].prov);)
-                end++;
-            bad = json_push(all, prov_run(p, from, end - from));
-        }
+        struct json *prov = json_parse(p->site[0].prov, strlen(p->site[0].prov), "prov", NULL);
+
+        bad = !prov;
+        for (size_t i = 0; i < json_count(prov) && !bad; i++)
+            bad = json_push(all, json_copy(json_at(prov, i)));
+        json_destroy(&prov);
+        return bad;
     }
-    if (bad || json_push(all, write_record(format))) {
+    for (size_t from = 0, end; from < p->sites && !bad; from = end) {
+        for (end = from + 1; end < p->sites && !strcmp(p->site[from].prov, p->site[end].prov);)
+            end++;
+        bad = json_push(all, prov_run(p, from, end - from));
+    }
+    return bad;
+}
+
+/* Provenance of the whole: what the source brings along (a rotated model is still in its rotated basis), the sites', this stage's. */
+static char *prov_text(const struct plan *p, const char *format, struct err *e)
+{
+    struct json *all = st_records(p->source);
+    char *text = NULL;
+
+    if (prov_push(all, p) || json_push(all, write_record(format)))
         err_set(e, ERR_SYS, "provenance: out of memory");
-        text = NULL;
-    } else {
+    else
         text = json_print(all, 0, e);
-    }
     json_destroy(&all);
     return text;
 }

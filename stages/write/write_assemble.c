@@ -167,7 +167,7 @@ static int writers_open(struct job *j, struct err *e)
             j->writers[i] = st_create(path, e);
         free(path);
         free(file);
-        if (!j->writers[i] || st_meta(j->writers[i], "ptqflow", j->a->prov, e))
+        if (!j->writers[i] || st_meta(j->writers[i], ST_RECORDS, j->a->prov, e))
             return -1;
     }
     for (size_t i = 0; i < j->a->plan->source->count; i++) {

@@ -39,6 +39,8 @@ measure() { # MODEL: one JSON object, the source as the reference
     ptq-rotate --quiet --model "$M" --threads 3 again
     cmp short/model.safetensors again/model.safetensors
     ptq run "$ROOT/pipelines/gptq.pipe" --model short --data "$M/calib.jsonl" --tokens 8192 --length 512 --bits 4 --out four --quiet
+    ptq-inspect --fast --json four | jq -e -s 'last.records | map(.stage) == ["rotate", "sample", "forward", "solve", "write"] and .[0].seed == 1'
+    ptq-inspect --fast four | grep -q '^record  {"stage":"rotate",.*"kind":"random-hadamard"'
     measure four | jq -e '.perplexity / .ref_perplexity < 1.02'
     run -100 ptq-rotate --model four five
     [[ $output == *"'four' is quantized"* ]]

@@ -333,6 +333,60 @@ static void provenance(void **state)
     st_close(&s);
 }
 
+static void set_source_records(const char *text)
+{
+    char path[128];
+    struct err e = { 0 };
+    struct st_set *s = open_out(model);
+    struct st_writer *w;
+
+    snprintf(path, sizeof path, "%s/model.safetensors", model);
+    assert_non_null(w = st_create(path, &e));
+    assert_int_equal(st_meta(w, "ptqflow", text, &e), 0);
+    for (size_t i = 0; i < s->count; i++)
+        assert_int_equal(st_declare(w, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim, s->entries[i].shape, &e), 0);
+    assert_int_equal(st_begin(w, &e), 0);
+    for (size_t i = 0; i < s->count; i++)
+        assert_int_equal(st_copy(w, s->entries[i].name, s, &s->entries[i], &e), 0);
+    assert_int_equal(st_publish(&w, &e), 0);
+    st_close(&s);
+}
+
+/* A model that was rotated says so when it is quantized, in every format and every shard; what is not our record is not taken for one. */
+static void records_of_the_source(void **state)
+{
+    static const char *const strange[] = { "not JSON", "{\"stage\":\"rotate\"}" };
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        set_source_records(strange[i]);
+        whole_run("gptq", &o, 0, 1, 0);
+        struct st_set *s = open_out(out);
+        assert_memory_equal(json_as_text(json_get(s->metadata, "ptqflow")), "[{\"stage\":\"solve\"", 17);
+        st_close(&s);
+    }
+    set_source_records("[{\"stage\":\"rotate\",\"kind\":\"hadamard\"}]");
+    for (size_t i = 0; i < 2; i++) {
+        whole_run(i ? "gptq" : "dense", &o, 0, 1, 8192);
+        struct st_set *s = open_out(out);
+        assert_true(s->nshards > 1);
+        for (size_t k = 0; k < s->nshards; k++) {
+            struct st_set *one = st_open(s->paths[k], &e);
+            struct json *records = one ? st_records(one) : NULL;
+
+            assert_int_equal(json_count(records), 3);
+            assert_string_equal(json_as_text(json_get(json_at(records, 0), "kind")), "hadamard");
+            assert_string_equal(json_as_text(json_get(json_at(records, 1), "stage")), "solve");
+            assert_string_equal(json_as_text(json_get(json_at(records, 2), "stage")), "write");
+            json_destroy(&records);
+            st_close(&one);
+        }
+        st_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +396,7 @@ int main(void)
         cmocka_unit_test_teardown(same_bytes, remove_out),
         cmocka_unit_test_teardown(shards, remove_out),
         cmocka_unit_test_teardown(provenance, remove_out),
+        cmocka_unit_test_teardown(records_of_the_source, remove_out),
     };
 
     return cmocka_run_group_tests_name("write_formats", tests, make_root, remove_root);
