@@ -126,6 +126,37 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
     return json_set(m->meta, name, x);
 }
 
+static int read_class(const struct msg *m, const struct json *x, size_t K, size_t i, struct problem_class *c, struct err *e)
+{
+    const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
+    char tensor[32];
+    int64_t tokens;
+
+    c->kind = json_as_text(json_get(x, "kind"));
+    c->name = json_as_text(json_get(x, "name"));
+    if (!c->kind || !c->name || json_as_int(json_get(x, "tokens"), &tokens) < 0 || tokens < 0 ||
+        json_as_real(json_get(x, "sum_w"), &c->sum_w) < 0 || !(c->sum_w >= 0))
+        return check_fail(m, e, "field 'classes': entry %zu must hold kind, name, tokens and sum_w", i);
+    c->tokens = (uint64_t)tokens;
+    snprintf(tensor, sizeof tensor, "S.class.%zu", i);
+    return (c->S = read_wide(m, tensor, 1, triangle, e)) ? 0 : -1;
+}
+
+static int read_classes(const struct msg *m, struct problem_view *v, struct err *e)
+{
+    const struct json *list = json_get(m->meta, "classes");
+
+    if (!list)
+        return 0;
+    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) > PROBLEM_CLASSES)
+        return check_fail(m, e, "field 'classes' must be an array of at most %d entries", PROBLEM_CLASSES);
+    v->nclasses = json_count(list);
+    for (size_t i = 0; i < v->nclasses; i++)
+        if (read_class(m, json_at(list, i), v->K, i, &v->classes[i], e) < 0)
+            return -1;
+    return 0;
+}
+
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
 {
     uint64_t triangle[1], square[2];
@@ -146,7 +177,8 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     square[0] = json_count(v->lengths);
     if (msg_tensor(m, "diag") && !(v->diag = read_wide(m, "diag", 2, square, e)))
         return -1;
-    if (read_further(m, "hold", v->K, &v->hold, e) < 0 || read_further(m, "plain", v->K, &v->plain, e) < 0)
+    if (read_further(m, "hold", v->K, &v->hold, e) < 0 || read_further(m, "plain", v->K, &v->plain, e) < 0 ||
+        read_classes(m, v, e) < 0)
         return -1;
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);
 }
@@ -199,6 +231,28 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
         json_set(m->meta, "lengths", v->lengths ? json_copy(v->lengths) : json_array()) || check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;
+}
+
+static struct json *class_entry(const struct problem_class *c)
+{
+    struct json *x = json_object();
+
+    if (!x || json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
+        json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w))
+        json_destroy(&x);
+    return x;
+}
+
+int problem_put_classes(struct msg *m, const struct problem_class *list, size_t n, struct err *e)
+{
+    struct json *all = n ? json_array() : NULL;
+
+    for (size_t i = 0; all && i < n; i++)
+        if (json_push(all, class_entry(&list[i])))
+            json_destroy(&all);
+    if (n && (!all || json_set(m->meta, "classes", all)))
+        return err_set(e, ERR_SYS, "problem '%s': out of memory", m->id);
+    return 0;
 }
 
 static const struct tensor *linear_tensor(const struct msg *m, const char *name, const char *what, enum dtype t, struct err *e)

@@ -13,6 +13,17 @@ struct problem_sums {
     double sum_w, sum_w2;
 };
 
+#define PROBLEM_CLASSES 64
+
+/* The share of S that one class of rows has: those of sequences of one length, or at positions of one band. */
+struct problem_class {
+    const char *kind;             /* "length", "position": classes of one kind add up to S */
+    const char *name;             /* "256"; "0", "1-127" */
+    uint64_t tokens;
+    double sum_w;
+    const struct tensor *S;       /* "S.class.I" F64 or F32 [K*(K+1)/2], I the place in the list */
+};
+
 /* What a solver gets: raw sums over the calibration rows of one site, and every linear that reads them. */
 struct problem_view {
     uint64_t block, order, sites;
@@ -28,6 +39,8 @@ struct problem_view {
     const struct tensor *linear[PROBLEM_LINEARS];  /* W [N,K], float, named as the linear */
     struct problem_sums hold;     /* "S.hold", "D.hold": chunks that are not in S, to judge solutions on */
     struct problem_sums plain;    /* "S.plain", "D.plain": the chunks of S with every token weight 1 */
+    size_t nclasses;              /* 0: not collected */
+    struct problem_class classes[PROBLEM_CLASSES];
     const struct json *lengths;   /* histogram: array of [length, sequences, sum_w] */
     const struct json *prov;
     uint64_t bytes_in;            /* bytes of activations that went into it */
@@ -37,6 +50,9 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
  * looked at. hold and plain: their counts are written when hold.sum_w or plain.sum_w is above 0. The caller then adds the tensors "S", "D",
  * "S.hold" ... and every linear with msg_add() or msg_add_new(). */
 struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e);
+
+/* Adds the list of classes to a problem; their tensors are the caller's to add. n 0: nothing. */
+int problem_put_classes(struct msg *m, const struct problem_class *list, size_t n, struct err *e);
 
 /* What came out, per linear. */
 struct solution_linear {

@@ -470,7 +470,7 @@ int page_write(FILE *f, const struct report *r, struct err *e)
     summary(&p);
     if (!r->nsites)
         page_note(&p, "missing", "No site is solved yet: there is nothing to draw.");
-    else if (page_losses(&p) || page_contest(&p) || page_trouble(&p) || page_samples(&p) || page_lengths(&p) || page_spectra(&p))
+    else if (page_losses(&p) || page_contest(&p) || page_trouble(&p) || page_samples(&p) || page_lengths(&p) || page_classes(&p) || page_spectra(&p))
         return -1;
     if (page_costs(&p))
         return -1;

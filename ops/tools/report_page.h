@@ -16,12 +16,13 @@ struct page {
 /* The whole page; errors of f are looked at here. */
 int page_write(FILE *f, const struct report *r, struct err *e);
 
-/* Sections, in order (report_losses.c, report_spectra.c, report_costs.c): -1 out of memory. */
+/* Sections, in order (report_losses.c, report_spectra.c, report_classes.c, report_costs.c): -1 out of memory. */
 int page_losses(struct page *p);
 int page_contest(struct page *p);
 int page_trouble(struct page *p);
 int page_samples(struct page *p);
 int page_lengths(struct page *p);
+int page_classes(struct page *p);
 int page_spectra(struct page *p);
 int page_costs(struct page *p);
 

@@ -99,6 +99,25 @@ static int lengths_check(const struct json *list, const char *what, struct err *
     return 0;
 }
 
+static int classes_check(const struct json *list, const char *what, struct err *e)
+{
+    static const char *const numbers[] = {"tokens", "sum_w", "energy", "loss"};
+    double v;
+
+    if (json_count(list) > REPORT_CLASSES)
+        return err_set(e, ERR_USE, "%s: field 'classes' has more than %d entries", what, REPORT_CLASSES);
+    for (size_t i = 0; i < json_count(list); i++) {
+        const struct json *x = json_at(list, i);
+
+        if (!json_need_text(x, "kind", what, e) || !json_need_text(x, "name", what, e))
+            return err_prefix(e, "field 'classes', entry %zu", i);
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+            if (json_opt_real(x, numbers[k], NAN, &v, what, e))
+                return err_prefix(e, "field 'classes', entry %zu", i);
+    }
+    return 0;
+}
+
 static int numbers_read(const struct json *j, struct report_site *s, const char *what, struct err *e)
 {
     return json_opt_real(j, "loss", NAN, &s->loss, what, e) || json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
@@ -131,8 +150,9 @@ static int site_add(struct report *r, const struct json *j, const char *what, st
     s.judged_on = json_as_text(json_get(j, "judged_on"));
     s.criterion = json_as_text(json_get(j, "criterion"));
     s.lengths = json_count(json_get(j, "lengths")) ? json_get(j, "lengths") : NULL;
+    s.classes = json_count(json_get(j, "classes")) ? json_get(j, "classes") : NULL;
     s.linears = json_get(j, "linears");
-    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) || lengths_check(s.lengths, what, e) ||
+    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) || lengths_check(s.lengths, what, e) || classes_check(s.classes, what, e) ||
         contenders_add(&s, json_get(j, "contenders"), what, e))
         return -1;
     r->sites_all = (uint64_t)sites;

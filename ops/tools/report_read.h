@@ -12,6 +12,7 @@
 
 #define REPORT_CONTENDERS 16
 #define REPORT_KINDS 64
+#define REPORT_CLASSES 64
 
 struct report_contender {
     const char *solver;
@@ -28,6 +29,7 @@ struct report_site {
     double weights, stored_bits;    /* of its linears: their number, and bits with scales (16) and zero points; NAN: not known */
     int64_t attempts, dead, raised, tokens, sequences, inputs, bytes_in, bytes_raw, bytes_part;
     const struct json *lengths;     /* NULL: not known */
+    const struct json *classes;     /* NULL: not kept apart; else kind, name, tokens, sum_w, energy, loss, cross of each, checked */
     const struct json *linears;
     size_t kept;                    /* linears left at full precision; when all are, losses are NAN */
     size_t ncontenders;

@@ -7,7 +7,6 @@
 #include "../../common/base/mem.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
-#include "reduce_sum.h"
 
 #define SITES_MAX 1000000u
 #define CHUNKS_MAX 100000000u
@@ -18,6 +17,7 @@ struct lane {
     uint64_t next;             /* the chunk that is added next; first + count: all in */
     uint64_t first, count;
     struct sums sums[SETS];    /* s NULL: nothing in it yet */
+    struct class_sums classes;
 };
 
 struct job {
@@ -27,6 +27,7 @@ struct job {
     size_t K;
     struct lane *lanes;
     struct sums total[SETS];
+    struct class_sums classes;
     int with_d;
     struct msg *weights;
     struct msg **early;        /* acts that came before their turn in the lane */
@@ -68,10 +69,13 @@ static void job_destroy(struct job *j)
 {
     if (!j)
         return;
-    for (uint64_t l = 0; j->lanes && l < j->nlanes; l++)
+    for (uint64_t l = 0; j->lanes && l < j->nlanes; l++) {
         sets_release(j->lanes[l].sums);
+        class_sums_release(&j->lanes[l].classes);
+    }
     free(j->lanes);
     sets_release(j->total);
+    class_sums_release(&j->classes);
     for (size_t i = 0; i < j->nearly; i++)
         msg_destroy(&j->early[i]);
     free(j->early);
@@ -203,7 +207,10 @@ static int merge_lanes(struct job *j, struct err *e)
         for (int s = 0; s < SETS; s++)
             if (set_merge(&j->total[s], &l->sums[s], j, e) < 0)
                 return -1;
+        if (class_sums_merge(&j->classes, &l->classes, j->K, e) < 0)
+            return -1;
         sets_release(l->sums);
+        class_sums_release(&l->classes);
         j->merged++;
     }
     return 0;
@@ -225,6 +232,7 @@ static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a,
     plain.w = NULL;
     if (add_to(r, j, &l->sums[held ? SET_HOLD : SET_MAIN], a, e) < 0 ||
         (r->o.length_diagonals && !held && sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
+        (!held && class_sums_add(&l->classes, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
         (r->o.plain && !held && add_to(r, j, &l->sums[SET_PLAIN], &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
@@ -315,6 +323,25 @@ static int move_sums(struct job *j, struct msg *m, struct err *e)
     return 0;
 }
 
+/* "S.class.0" ... move out of the job, their names and counts into the metadata. */
+static int move_classes(struct job *j, struct msg *m, struct err *e)
+{
+    const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2;
+    struct problem_class list[PROBLEM_CLASSES];
+    char name[PROBLEM_CLASSES][CLASS_NAME], tensor[32];
+
+    for (size_t i = 0; i < j->classes.count; i++) {
+        struct class_sum *c = &j->classes.at[i];
+
+        class_name(c, name[i], sizeof name[i]);
+        list[i] = (struct problem_class){.kind = class_kind(c), .name = name[i], .tokens = c->tokens, .sum_w = c->sum_w};
+        snprintf(tensor, sizeof tensor, "S.class.%zu", i);
+        if (move_tensor(m, tensor, 1, &triangle, &c->s, e) < 0)
+            return -1;
+    }
+    return problem_put_classes(m, list, j->classes.count, e);
+}
+
 static struct problem_sums counts_of(const struct sums *s)
 {
     return (struct problem_sums){.tokens = s->tokens, .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2};
@@ -347,7 +374,7 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
-    if (move_sums(j, m, e) < 0 || add_squares(j, m, e) < 0)
+    if (move_sums(j, m, e) < 0 || move_classes(j, m, e) < 0 || add_squares(j, m, e) < 0)
         goto fail;
     for (size_t i = 0; i < j->weights->ntensors; i++)
         if (msg_add(m, &j->weights->tensors[i], e) < 0)

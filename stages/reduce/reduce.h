@@ -6,13 +6,14 @@
  * One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in chunk order within a lane, lanes in lane order, so the
  * sums do not depend on arrival, on workers or on threads. A chunk that was already counted is dropped; one that comes early waits.
  * Nothing is normalised here: whoever solves divides by sum w.
- * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet. */
+ * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet; with classes as much again for each class. */
 #ifndef PTQ_REDUCE_H
 #define PTQ_REDUCE_H
 
 #include "../../common/base/err.h"
 #include "../../common/base/par.h"
 #include "../../common/wire/msg.h"
+#include "reduce_class.h"
 
 struct reduce;
 
@@ -20,6 +21,7 @@ struct reduce_opts {
     uint64_t holdout;  /* every holdout-th chunk is held out; 0: none */
     int plain;         /* keep the sums with weights 1 beside the weighted ones */
     int length_diagonals; /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
+    unsigned classes;  /* CLASS_LENGTH, CLASS_POSITION or both: keep the sums of each class of rows of the main set (reduce_class.h) */
 };
 
 /* Takes the finished problem over (sets *m to NULL when it succeeds). */

@@ -15,7 +15,7 @@ struct reduce_main_opts {
     const char *in, *out, *record, *commits;
     int64_t threads, peers, status_fd, holdout;
     uint64_t credit;
-    int zstd, quiet, verbose, insecure;
+    int classes, zstd, quiet, verbose, insecure;
 };
 
 static const struct opt table[] = {
@@ -31,6 +31,9 @@ static const struct opt table[] = {
      "keep the sums with every token weight 1 beside the weighted ones", 0, 0, NULL},
     {"length-diagonals", OPT_FLAG, offsetof(struct reduce_main_opts, core.length_diagonals), NULL,
      "keep the diagonal of the sums for each sequence length, for ptq report", 0, 0, NULL},
+    {"classes", OPT_CHOICE, offsetof(struct reduce_main_opts, classes), "KIND",
+     "also keep the sums by length of the sequence, by position in it, or both: ptq-solve then tells the loss on each class", 0, 0,
+     "none|length|position|both"},
     {"threads", OPT_INT, offsetof(struct reduce_main_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
     {"credit", OPT_SIZE, offsetof(struct reduce_main_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
     {"zstd", OPT_FLAG, offsetof(struct reduce_main_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},
@@ -178,6 +181,7 @@ int main(int argc, char **argv)
     rc = -1;
     status_init("reduce", (int)o.status_fd);
     o.core.holdout = (uint64_t)o.holdout;
+    o.core.classes = (unsigned)o.classes; /* the choices are in the order of the bits */
     par = par_open((size_t)o.threads, &e);
     in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
                                  .credit_messages = 64, .credit_bytes = o.credit, .insecure = o.insecure}, &e);

@@ -161,6 +161,13 @@ static int add_band(void *ctx, size_t band, size_t worker, struct err *e)
     return 0;
 }
 
+int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *p, struct err *e)
+{
+    struct add_job j = {s, tile, K, c};
+
+    return par_for(p, (K + BAND - 1) / BAND, add_band, &j, e);
+}
+
 /* A band of rows of D. */
 static int add_drift_band(void *ctx, size_t band, size_t worker, struct err *e)
 {
@@ -195,26 +202,21 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
 
 int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
 {
-    struct add_job j = {x->s, NULL, a->K, 1};
     const void *data = a->x->data;
-    int constant = weight_is_constant(a->w, a->T, &j.c);
-    const double c = j.c;
+    double c;
+    int constant = weight_is_constant(a->w, a->T, &c);
     size_t n;
 
     if (count_rows(x, a, e) < 0)
         return -1;
     if (mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
-    if (!constant) {
-        if (scale_rows(a, t, e) < 0)
-            return -1;
-        j.c = 1;
-    }
+    if (!constant && scale_rows(a, t, e) < 0)
+        return -1;
     if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
                   constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)
         return -1;
-    j.tile = t->tile;
-    if (par_for(p, (a->K + BAND - 1) / BAND, add_band, &j, e) < 0)
+    if (sums_add_tile(x->s, t->tile, a->K, constant ? c : 1, p, e) < 0)
         return -1;
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }

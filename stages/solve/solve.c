@@ -14,44 +14,11 @@
 #include <string.h>
 #include "../../common/base/clock.h"
 #include "../../common/base/mem.h"
+#include "classes.h"
 #include "solve_expand.h"
 #include "solve_loss.h"
-#include "solve_opts.h"
 #include "solve_refine.h"
-
-/* What one solver made of the site. */
-struct answer {
-    struct solve_opts o;
-    const struct solver *solver;
-    struct solve_stats stats;
-    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
-    struct solution_linear linear[PROBLEM_LINEARS];
-    double loss, asym_loss; /* over all linears */
-    double judged;          /* what contenders are compared by */
-    size_t raised;
-};
-
-/* Linears with the same options. */
-struct part {
-    struct solve_opts o;
-    struct contenders list;
-    size_t count, linear[PROBLEM_LINEARS]; /* places in the problem */
-    struct answer *best;
-};
-
-struct work {
-    const struct solve_opts *o;
-    struct problem_view v;
-    struct problem_sums sums; /* those that are solved with */
-    struct msg *problem;
-    double *H, *D, *hold_H, *hold_D;
-    size_t nparts;            /* 0: every linear is kept as it is */
-    struct part *part;        /* [v.nlinears] */
-    int contest;              /* some part is one */
-    struct answer *now;
-    struct json *contenders;
-    struct solve_note *note;
-};
+#include "work.h"
 
 /* ---- what came in ---- */
 
@@ -136,7 +103,7 @@ static int check_problem(const struct work *w, struct err *e)
     for (size_t i = 0; i < v->nlinears; i++)
         if (expand_check(w->problem, v->linear[i], e))
             return -1;
-    return 0;
+    return classes_check(w, e);
 }
 
 static int choose_sums(struct work *w, struct err *e)
@@ -259,7 +226,7 @@ static int solve_linear(struct work *w, const struct part *x, struct answer *a, 
                                             .asym_loss = loss.asym_loss,
                                             .bound = isfinite(j.bound) ? j.bound : 0.0};
     a->raised += atomic_load(&j.raised);
-    if (x->list.count == 1)
+    if (x->list.count == 1 && !w->v.nclasses)
         expand_drop(w->problem, t);
     rc = 0;
 out:
@@ -268,8 +235,8 @@ out:
 }
 
 /* A problem without calibration rows is rounded to nearest whatever was asked for. */
-static int solve_all(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p,
-                     struct err *e)
+int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p,
+               struct err *e)
 {
     void *state = NULL;
     int rc = -1;
@@ -296,7 +263,7 @@ out:
 
 /* ---- the contest ---- */
 
-static void answer_clear(struct answer *a)
+void answer_clear(struct answer *a)
 {
     for (size_t i = 0; a && i < 3 * PROBLEM_LINEARS; i++)
         tensor_release(&a->results[i]);
@@ -323,7 +290,7 @@ static struct json *describe(const struct work *w, const struct answer *a)
 static int solve_contest(struct work *w, struct part *x, struct par *p, struct err *e)
 {
     for (size_t i = 0; i < x->list.count; i++) {
-        if (solve_all(w, x, w->now, x->list.name[i], p, e))
+        if (work_solve(w, x, w->now, x->list.name[i], p, e))
             return -1;
         if (x->list.contest && json_push(w->contenders, describe(w, w->now)))
             return err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
@@ -393,6 +360,8 @@ static int put_meta(struct work *w, struct msg *m)
     bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
     bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
     bad |= json_set(m->meta, "lengths", json_copy(w->v.lengths));
+    if (w->classes)
+        bad |= json_set(m->meta, "classes", json_copy(w->classes));
     if (!w->contest)
         return bad;
     bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");
@@ -510,6 +479,7 @@ static void work_destroy(struct work *w)
     answer_clear(w->now);
     free(w->now);
     json_destroy(&w->contenders);
+    json_destroy(&w->classes);
     free(w->H);
     free(w->D);
     free(w->hold_H);
@@ -534,7 +504,7 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
         check_problem(w, e))
         goto out;
     note->coverage = (double)w->sums.tokens / (double)w->v.K;
-    if (expand(w, e) || solve_parts(w, p, e))
+    if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;
     tell(w);
     solution = compose(w, clock_wall() - start, e);

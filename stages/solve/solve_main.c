@@ -24,7 +24,7 @@ struct args {
     int64_t pull, tries, refine, seed;
     double damp, alpha, alpha2, beta, qep_alpha, refine_alpha;
     int bits, grid, fit, order, groups, dead, scale_type, p_source, criterion, sums, scales;
-    int recorded, zstd, list, insecure, quiet, verbose;
+    int recorded, cross, zstd, list, insecure, quiet, verbose;
 };
 
 static const int bits_of[] = {2, 3, 4, 8};
@@ -98,6 +98,9 @@ static const struct opt table[] = {
     {"recorded", OPT_FLAG, AT(recorded), NULL,
      "say in the provenance that the problems are those of an earlier run: later blocks have not seen\n"
      "these solutions (the recipe resolve says it)", 0, 0, NULL},
+    {"cross", OPT_CHOICE, AT(cross), "KIND",
+     "length: also solve each site from the sequences of one length alone (ptq-reduce --classes length), length by length,\n"
+     "and note what each such solution costs on each class, for ptq report. The solution stays the same", 0, 0, "none|length"},
     {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0,
      NULL},
     {"threads", OPT_INT, AT(threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -164,6 +167,7 @@ static struct solve_opts opts_of(const struct args *a)
         .block = (size_t)a->block,
         .zero_min = (int)a->zero_min,
         .recorded = a->recorded,
+        .cross = a->cross,
     };
 }
 

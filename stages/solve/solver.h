@@ -54,6 +54,7 @@ struct solve_opts {
     double refine_alpha;    /* share of D in them */
     enum criterion criterion; /* best: what is compared */
     enum sums_kind sums;
+    int cross;                /* also try solutions from the rows of one length alone, and tell what they cost */
     int recorded;             /* the problems are those of an earlier run: said in the provenance */
     const struct overrides *overrides; /* what is different for some linears; NULL: nothing */
 };

@@ -196,6 +196,12 @@ static int contest_copy(struct json *to, const struct msg *m)
     return field_copy(to, m, "contenders") || field_copy(to, m, "judged_on") || field_copy(to, m, "criterion") ? -1 : 0;
 }
 
+/* How the solution fares on each class of rows, where the problem told them apart. */
+static int classes_copy(struct json *to, const struct msg *m)
+{
+    return json_get(m->meta, "classes") ? field_copy(to, m, "classes") : 0;
+}
+
 static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
                        const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes, struct err *e)
 {
@@ -223,7 +229,7 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
           json_set_int(r, "sequences", (int64_t)v->sequences) || json_set_real(r, "sum_w", v->sum_w) ||
           json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
           json_set_int(r, "inputs", (int64_t)v->K) || field_copy(r, m, "coverage") || field_copy(r, m, "raised") ||
-          field_copy(r, m, "lengths") || contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
+          field_copy(r, m, "lengths") || classes_copy(r, m) || contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
           json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) || json_set_int(r, "bytes_part", (int64_t)bytes) ||
           json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
     if (bad)

@@ -7,7 +7,7 @@ setup_file() {
     model=$root/pipelines/demo/tale-qwen3
     cd "$BATS_FILE_TMPDIR"
     ptq run "$root/pipelines/maca.pipe" --model "$model" --data "$model/calib.jsonl" --out 'a <b> & c' --tokens 3072 \
-        --lengths 64,128,512 --record problems.ptq --workers forward=1 --quiet 2>log || { cat log >&2; return 1; }
+        --lengths 64,128,512 --classes both --cross length --record problems.ptq --workers forward=1 --quiet 2>log || { cat log >&2; return 1; }
     ptq report 'a <b> & c' --problems problems.ptq --blocks 0,5 --out page.html
 }
 
@@ -48,6 +48,20 @@ setup() {
     # a point for each site in that chart
     points=$(sed -n '/<title>Relative loss/,/<\/svg>/p' page.html | grep -c ', block ')
     [ "$points" = "$sites" ]
+}
+
+@test "the loss on each class of rows, and what one length alone would have given" {
+    grep -q 'Loss by class of rows' page.html
+    # 3 lengths of 24 sites with all they need; a solution from its own length alone is the best on it at nearly every site
+    jq -es '[ .[] | select(.record == "site") | .classes ] | length == 24 and
+        all(.[]; [ .[] | select(.kind == "length") | .name ] == [ "64", "128", "512" ] and all(.[]; .loss > 0 and .energy > .loss and (.cross | length) == 3)) and
+        ([ .[] | map(select(.kind == "length") | .cross) | [ range(3) as $i | .[$i][$i] == (.[$i] | min) ] | .[] ] | (map(select(.)) | length) >= 0.8 * length)' \
+        "$out/.ptqflow/journal.jsonl"
+    # the lengths of a site add up to its loss
+    jq -es 'all(.[] | select(.record == "site"); ([ .classes[] | select(.kind == "length") | .loss * .sum_w ] | add) / (.loss * .sum_w) | . > 0.999 and . < 1.001)' \
+        "$out/.ptqflow/journal.jsonl"
+    [ "$(sed -n '/By length of the sequence/,/By position/p' page.html | grep -c '<title>.*attn.o')" = 1 ]
+    sed -n '/Had only one length been seen/,/<\/table>/p' page.html | grep -q 'on at 0'
 }
 
 @test "spectra of the blocks that were asked for, of each kind of site and length" {

@@ -21,6 +21,7 @@ static struct msg *problem(void)
     struct problem_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .tokens = 6, .sequences = 2,
                              .sum_w = LOSS, .sum_w2 = LOSS / 3, .nlinears = 2, .linear = {&q, &k}, .lengths = rows,
                              .bytes_in = 48};
+    const struct problem_class class = {.kind = "length", .name = "3", .tokens = 6, .sum_w = LOSS};
     uint64_t s[1] = {10}, d[2] = {4, 4}, diag[2] = {1, 4};
     struct err e = {0};
 
@@ -33,6 +34,8 @@ static struct msg *problem(void)
     memset(msg_add_new(m, "S", DT_F64, 1, s, &e), 0, 80);
     memset(msg_add_new(m, "D", DT_F32, 2, d, &e), 0, 64);
     memset(msg_add_new(m, "diag", DT_F64, 2, diag, &e), 0, 32);
+    memset(msg_add_new(m, "S.class.0", DT_F64, 1, s, &e), 0, 80);
+    assert_int_equal(problem_put_classes(m, &class, 1, &e), 0);
     memset(msg_add_new(m, "q", DT_BF16, 2, q.shape, &e), 0, 40);
     memset(msg_add_new(m, "k", DT_F32, 2, k.shape, &e), 0, 32);
     json_destroy(&rows);
@@ -90,6 +93,20 @@ static void linear_refused(const char *field, struct json *value, const char *sa
     msg_destroy(&m);
 }
 
+/* One class; kind: with that field. */
+static struct json *class_list(int kind, int64_t tokens, double sum_w)
+{
+    struct json *list = json_array(), *x = json_object();
+
+    if (kind)
+        json_set_text(x, "kind", "length");
+    json_set_text(x, "name", "3");
+    json_set_int(x, "tokens", tokens);
+    json_set_real(x, "sum_w", sum_w);
+    json_push(list, x);
+    return list;
+}
+
 static void test_fields(void **state)
 {
     (void)state;
@@ -104,6 +121,10 @@ static void test_fields(void **state)
     field_refused(problem, "lengths", NULL);
     field_refused(problem, "lengths", json_array());
     field_refused(problem, "linears", NULL);
+    field_refused(problem, "classes", json_object());
+    field_refused(problem, "classes", class_list(0, 6, LOSS));
+    field_refused(problem, "classes", class_list(1, -6, LOSS));
+    field_refused(problem, "classes", class_list(1, 6, -LOSS));
     field_refused(problem, "prov", json_object());
     field_refused(solution, "solver", NULL);
     field_refused(solution, "damp", json_null_value());
@@ -151,6 +172,8 @@ static void test_tensors(void **state)
     tensor_refused(problem, "diag", DT_F64, 2, 2, 4, 0); /* one length */
     tensor_refused(problem, "diag", DT_F64, 2, 1, 5, 0);
     tensor_refused(problem, "diag", DT_U8, 2, 1, 4, 0);
+    tensor_refused(problem, "S.class.0", DT_F64, 1, 9, 0, 0);
+    tensor_refused(problem, "S.class.0", DT_BF16, 1, 10, 0, 0);
     tensor_refused(problem, "q", DT_BF16, 2, 5, 3, 0);
     tensor_refused(problem, "q", DT_I32, 2, 5, 4, 0);
     tensor_refused(solution, "q.codes", DT_U8, 2, 5, 4, 16);
@@ -199,6 +222,11 @@ static void test_round_trip(void **state)
     assert_int_equal(p.nlinears, 2);
     assert_string_equal(p.linear[1]->name, "k");
     assert_non_null(p.D);
+    assert_int_equal(p.nclasses, 1);
+    assert_string_equal(p.classes[0].kind, "length");
+    assert_string_equal(p.classes[0].name, "3");
+    assert_int_equal(p.classes[0].tokens, 6);
+    assert_true(fabs(p.classes[0].sum_w - LOSS) <= 0);
     assert_non_null(p.diag);
     msg_destroy(&m);
     m = solution();

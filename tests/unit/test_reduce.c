@@ -259,6 +259,112 @@ static void diagonals_by_length_are_those_of_plain_loops(void **state)
     msg_destroy(&kept);
 }
 
+static struct msg *classes_of(unsigned classes, const int *order, enum dtype type, const float *weight, size_t threads)
+{
+    struct err e = {0};
+    struct par *par = par_open(threads, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){.holdout = 3, .classes = classes}, par, keep, NULL, &e);
+    struct msg *m;
+
+    for (; *order >= 0; order++) {
+        m = acts_of((uint64_t)*order, type, weight);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_close(&r);
+    par_close(&par);
+    m = kept;
+    kept = NULL;
+    return m;
+}
+
+/* The class of rows [from, to) of one of the two sequences of each chunk, or of both. */
+static void assert_class(const struct problem_class *c, const char *kind, const char *name, const size_t (*rows)[2], size_t n,
+                         const float *weight)
+{
+    const double *s = c->S->data;
+    double tokens = 0, sum_w = 0;
+
+    assert_string_equal(c->kind, kind);
+    assert_string_equal(c->name, name);
+    for (size_t r = 0; r < n; r++) {
+        tokens += 5 * (double)(rows[r][1] - rows[r][0]);
+        sum_w += 5 * (double)(rows[r][1] - rows[r][0]) * (double)weight[rows[r][0] >= 20];
+    }
+    assert_int_equal(c->tokens, (uint64_t)tokens);
+    assert_true(fabs(c->sum_w - sum_w) <= 1e-12 * sum_w);
+    for (size_t i = 0; i < NK; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double want = 0, size = 0;
+            for (uint64_t chunk = 0; chunk < CHUNKS; chunk++)
+                for (size_t r = 0; chunk % 3 != 2 && r < n; r++)
+                    for (size_t t = rows[r][0]; t < rows[r][1]; t++) {
+                        double p = (double)weight[t >= 20] * (double)value(chunk, t * NK + i) * (double)value(chunk, t * NK + j);
+                        want += p;
+                        size += fabs(p);
+                    }
+            assert_true(fabs(s[i * (i + 1) / 2 + j] - want) <= (NT + 4) * 6e-8 * size);
+        }
+}
+
+static void classes_are_those_of_plain_loops(void **state)
+{
+    static const size_t shorter[1][2] = {{0, 20}}, longer[1][2] = {{20, 50}}, start[2][2] = {{0, 1}, {20, 21}},
+                        rest[2][2] = {{1, 20}, {21, 50}};
+    const float weight[2] = {0.25f, 2}, ones[2] = {1, 1};
+    const int order[] = {0, 1, 2, 3, 4, 5, 6, -1}, other[] = {6, 3, 5, 0, 2, 4, 1, 1, -1};
+    struct err e = {0};
+    struct problem_view v;
+    struct msg *both = classes_of(CLASS_LENGTH | CLASS_POSITION, order, DT_F32, weight, 1), *again;
+
+    (void)state;
+    assert_int_equal(problem_read(both, &v, &e), 0);
+    assert_int_equal(v.nclasses, 4);
+    assert_class(&v.classes[0], "length", "20", shorter, 1, weight);
+    assert_class(&v.classes[1], "length", "30", longer, 1, weight);
+    assert_class(&v.classes[2], "position", "0", start, 2, weight);
+    assert_class(&v.classes[3], "position", "1-127", rest, 2, weight);
+    again = classes_of(CLASS_LENGTH | CLASS_POSITION, other, DT_F32, weight, 2);
+    for (size_t i = 0; i < 4; i++)
+        assert_memory_equal(msg_tensor(again, v.classes[i].S->name)->data, v.classes[i].S->data, v.classes[i].S->bytes);
+    msg_destroy(&again);
+    again = classes_of(0, order, DT_F32, weight, 1); /* S is the same with and without */
+    assert_memory_equal(msg_tensor(again, "S")->data, v.S->data, v.S->bytes);
+    assert_null(json_get(again->meta, "classes"));
+    msg_destroy(&again);
+    msg_destroy(&both);
+    both = classes_of(CLASS_POSITION, order, DT_BF16, NULL, 1);
+    again = classes_of(CLASS_POSITION, order, DT_BF16, ones, 1);
+    assert_memory_equal(msg_tensor(again, "S.class.1")->data, msg_tensor(both, "S.class.1")->data, msg_tensor(both, "S.class.1")->bytes);
+    msg_destroy(&again);
+    msg_destroy(&both);
+}
+
+static void too_many_lengths_are_refused(void **state)
+{
+    int32_t lengths[CLASS_LENGTHS_MAX + 1];
+    struct acts_view v = {.block = 0, .sites = 1, .site = "attn.qkv", .chunks = 1, .lanes = 1, .lane_count = 1, .modality = "text",
+                          .K = 2, .nseq = CLASS_LENGTHS_MAX + 1, .lengths = lengths};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){.classes = CLASS_LENGTH}, par, keep, NULL, &e);
+    struct msg *m;
+    void *x;
+
+    (void)state;
+    for (size_t i = 0; i < v.nseq; v.T += (size_t)lengths[i++])
+        lengths[i] = (int32_t)i + 1;
+    m = acts_write(&v, DT_F32, &x, NULL, "test", &e);
+    assert_non_null(m);
+    memset(x, 0, v.T * 2 * sizeof(float));
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_non_null(strstr(e.text, "more than 32 different lengths"));
+    reduce_close(&r);
+    par_close(&par);
+}
+
 static void sets_that_cannot_be_are_refused(void **state)
 {
     struct err e = {0};
@@ -358,6 +464,8 @@ int main(void)
         cmocka_unit_test(wrong_messages_are_refused),
         cmocka_unit_test(a_missing_chunk_is_named),
         cmocka_unit_test(sums_are_those_of_plain_loops),
+        cmocka_unit_test(classes_are_those_of_plain_loops),
+        cmocka_unit_test(too_many_lengths_are_refused),
         cmocka_unit_test(sets_that_cannot_be_are_refused),
         cmocka_unit_test(one_pass_keeps_all_sets),
         cmocka_unit_test(diagonals_by_length_are_those_of_plain_loops),

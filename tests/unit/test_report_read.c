@@ -82,6 +82,8 @@ static void broken_lines_are_named(void **state)
     refused(START SITE(0, 0, "a", ",\"tokens\":\"many\""), "'tokens'");
     refused(START SITE(0, 0, "a", ",\"lengths\":[[1]]"), "'lengths'");
     refused(START SITE(0, 0, "a", ",\"contenders\":[{\"loss\":1}]"), "'solver'");
+    refused(START SITE(0, 0, "a", ",\"classes\":[{\"name\":\"64\"}]"), "'kind'");
+    refused(START SITE(0, 0, "a", ",\"classes\":[{\"kind\":\"length\",\"name\":\"64\",\"loss\":\"much\"}]"), "'loss'");
     refused(START SITE(0, 0, "a", ",\"linears\":[{\"rows\":0}]"), "'rows'");
     put("journal.jsonl", START);
     put("run.json", "[]");

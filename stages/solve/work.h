@@ -1,0 +1,48 @@
+/* work - the state of one problem while it is solved: shared by solve.c and classes.c, private to the stage. */
+#ifndef PTQ_SOLVE_WORK_H
+#define PTQ_SOLVE_WORK_H
+
+#include "../../common/wire/msg_problem.h"
+#include "solve.h"
+#include "solve_opts.h"
+
+/* What one solver made of the site. */
+struct answer {
+    struct solve_opts o;
+    const struct solver *solver;
+    struct solve_stats stats;
+    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
+    struct solution_linear linear[PROBLEM_LINEARS];
+    double loss, asym_loss; /* over all linears */
+    double judged;          /* what contenders are compared by */
+    size_t raised;
+};
+
+/* Linears with the same options. */
+struct part {
+    struct solve_opts o;
+    struct contenders list;
+    size_t count, linear[PROBLEM_LINEARS]; /* places in the problem */
+    struct answer *best;
+};
+
+struct work {
+    const struct solve_opts *o;
+    struct problem_view v;
+    struct problem_sums sums; /* those that are solved with */
+    struct msg *problem;
+    double *H, *D, *hold_H, *hold_D;
+    size_t nparts;            /* 0: every linear is kept as it is */
+    struct part *part;        /* [v.nlinears] */
+    int contest;              /* some part is one */
+    struct answer *now;
+    struct json *contenders;
+    struct json *classes;     /* NULL: the problem has none */
+    struct solve_note *note;
+};
+
+/* Solves the linears of a part by one solver, under w->H and w->D. */
+int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p, struct err *e);
+void answer_clear(struct answer *a);
+
+#endif
