@@ -29,7 +29,7 @@ struct forward {
     const struct config *c;
     struct held *held;            /* in chunk order */
     size_t count, cap;
-    uint64_t tokens, uniform;
+    uint64_t tokens, images, uniform, zero;
     struct way way[2];            /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
     float *prev, *x;              /* [Tmax, Kmax] f32: input of the site before, of this one */
@@ -96,11 +96,24 @@ uint64_t forward_uniform(const struct forward *f)
     return f->uniform;
 }
 
+uint64_t forward_zero(const struct forward *f)
+{
+    return f->zero;
+}
+
+int forward_one_modality(const struct forward *f)
+{
+    return f->o.by_modality && (f->images == 0 || f->images == f->tokens);
+}
+
 static int check_chunk(const struct forward *f, const struct chunk_view *v, struct err *e)
 {
     if (v->vocab > f->c->vocab)
         return err_set(e, ERR_USE, "chunk %llu: ids of a vocabulary of %llu, but the model has %zu; sample with the "
                        "tokenizer of this model", (unsigned long long)v->chunk, (unsigned long long)v->vocab, f->c->vocab);
+    if (f->o.by_modality && !v->modality)
+        return err_set(e, ERR_USE, "chunk %llu: no tensor 'modality' says which of its tokens are text and which are image, and "
+                       "--modality-weights goes by that (ptq-sample makes text only: leave the option out)", (unsigned long long)v->chunk);
     for (size_t s = 0; s < v->nseq; s++)
         if (f->c->context && (size_t)v->lengths[s] > f->c->context)
             return err_set(e, ERR_USE, "chunk %llu: a sequence of %d tokens, but the model's context is %zu",
@@ -137,6 +150,8 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     f->held[at] = (struct held){copy, v, NULL};
     f->count++;
     f->tokens += v.T;
+    for (size_t t = 0; v.modality && t < v.T; t++)
+        f->images += v.modality[t] == 1;
     snprintf(f->run, sizeof f->run, "%s", chunk->run);
     return 0;
 }
@@ -206,7 +221,7 @@ static int way_rows(struct forward *f, struct way *w, size_t i, const struct sit
     return store_save(w->store, i, at->site == SITE_UP, n * item, e);
 }
 
-/* Weights of a chunk for the block that begins; the checkpoint's own q and k are loaded. */
+/* Weights of a chunk for the block that begins; with attention the checkpoint's own q and k are loaded. */
 static int weigh_chunk(struct forward *f, size_t i, struct err *e)
 {
     struct held *c = &f->held[i];
@@ -216,9 +231,15 @@ static int weigh_chunk(struct forward *f, size_t i, struct err *e)
 
     if (!c->w && !(c->w = mem_raw(r.T, sizeof *c->w, e)))
         return -1;
-    if (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
-        weights_make(f->way[0].block, &r, h, f->o.weight_min, c->view.weights, c->w, &uniform, e) < 0)
+    for (size_t t = 0; t < r.T; t++)
+        c->w[t] = 1;
+    if (f->o.attention_weights && (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
+                                   weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
         return -1;
+    if (f->o.by_modality || f->o.clip.high > 0)
+        f->zero += weights_share(&r, f->o.by_modality ? c->view.modality : NULL, f->o.modality, &f->o.clip, c->w);
+    for (size_t t = 0; c->view.weights && t < r.T; t++)
+        c->w[t] *= c->view.weights[t];
     f->uniform += uniform;
     return 0;
 }
@@ -235,7 +256,7 @@ static int site_chunk(struct forward *f, size_t i, const struct site_at *at, con
     struct msg *m;
     int rc = 0;
 
-    if (f->o.attention_weights && at->site == SITE_QKV && weigh_chunk(f, i, e) < 0)
+    if (at->site == SITE_QKV && (f->o.attention_weights || (f->o.by_modality && !f->held[i].w)) && weigh_chunk(f, i, e) < 0)
         return -1;
     if (f->held[i].w)
         a.w = f->held[i].w;

@@ -7,7 +7,8 @@
  * full-precision target. That doubles the arithmetic and the hidden states.
  * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
  * saw is what the model gets. With attention_weights each row also carries a weight from the attention that its token receives in the block
- * (forward_weights.h), times the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the
+ * (forward_weights.h), with by_modality one from whether it is text or image; both together are brought to mean 1 in each sequence and
+ * multiplied by the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the
  * checkpoint has them. */
 #ifndef PTQ_FORWARD_H
 #define PTQ_FORWARD_H
@@ -15,6 +16,7 @@
 #include "../../common/base/err.h"
 #include "../../common/base/par.h"
 #include "../../common/model/model.h"
+#include "../../common/model/weigh.h"
 #include "../../common/tensor/dtype.h"
 #include "../../common/wire/msg.h"
 
@@ -26,6 +28,9 @@ struct forward_opts {
     int dual;                 /* run the full-precision model beside and emit its rows too ("xf") */
     int attention_weights;    /* weigh tokens by the attention they receive */
     double weight_min;        /* the least weight of a token beside the largest, before they are scaled to mean 1 */
+    int by_modality;          /* weigh tokens by their modality: each chunk must say what its tokens are */
+    double modality[2];       /* of text, of image */
+    struct weigh_clip clip;   /* of the weights from attention and modality */
     uint64_t mem;             /* bytes for hidden states */
     const char *tmp;          /* folder of the spill file */
 };
@@ -49,6 +54,10 @@ size_t forward_chunks(const struct forward *f);
 uint64_t forward_tokens(const struct forward *f);
 /* Sequences, counted in each block, whose tokens all received the same attention: their weights stayed as given. */
 uint64_t forward_uniform(const struct forward *f);
+/* Sequences, in each block, whose weights from attention and modality were all 0: their tokens count alike. */
+uint64_t forward_zero(const struct forward *f);
+/* 1: weighed by modality, but all tokens are of one. */
+int forward_one_modality(const struct forward *f);
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e);
 void forward_close(struct forward **f);
 

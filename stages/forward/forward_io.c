@@ -155,11 +155,15 @@ int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e)
 
     if (rc == 0 && forward_chunks(f) > 0) {
         log_info("%zu chunks, %llu tokens", forward_chunks(f), (unsigned long long)forward_tokens(f));
+        if (forward_one_modality(f))
+            log_warn("--modality-weights: all tokens of the chunks here are of one modality: weighing them changes nothing");
         status_tokens(forward_tokens(f));
         rc = forward_run(f, &io, e);
         if (forward_uniform(f) > 0)
             log_info("attention weights: %llu times a sequence of a block had nothing to tell its tokens apart, they kept equal weights",
                      (unsigned long long)forward_uniform(f));
+        if (forward_zero(f) > 0)
+            log_warn("token weights: %llu times a sequence had weights of 0 only, its tokens count alike", (unsigned long long)forward_zero(f));
     }
     if (link_end(l->out, rc == 0, rc < 0 ? e->text : NULL, rc < 0 ? NULL : e) < 0)
         rc = -1;

@@ -10,10 +10,11 @@
 #include "../../common/tensor/blas.h"
 #include "forward.h"
 #include "forward_io.h"
+#include "forward_weights.h"
 
 struct forward_main_opts {
     struct forward_ends ends;
-    const char *model, *tmp;
+    const char *model, *tmp, *modality_weights, *weight_clip;
     int acts, order;
     int64_t threads, status_fd;
     uint64_t mem;
@@ -35,6 +36,10 @@ static const struct opt table[] = {
     {"token-weights", OPT_CHOICE, offsetof(struct forward_main_opts, token_weights), "KIND",
      "given: those of the chunks, if any\nattention: these times the attention that a token receives in the block (RSQ)", 0, 0, "given|attention"},
     {"weight-min", OPT_REAL, offsetof(struct forward_main_opts, weight_min), "R", "attention: the least weight beside the largest", 1e-6, 1, NULL},
+    {"modality-weights", OPT_TEXT, offsetof(struct forward_main_opts, modality_weights), "text=R,image=R",
+     "weigh tokens by what they are; the chunks must say it", 0, 0, NULL},
+    {"weight-clip", OPT_TEXT, offsetof(struct forward_main_opts, weight_clip), "LO,HI",
+     "bounds of the weights from attention and modality, at mean 1 in each sequence", 0, 0, NULL},
     {"mem", OPT_SIZE, offsetof(struct forward_main_opts, mem), "BYTES", "memory for hidden states; the rest goes to a spill file", 0, 0, NULL},
     {"tmp", OPT_TEXT, offsetof(struct forward_main_opts, tmp), "DIR", "folder of the spill file (TMPDIR, else /var/tmp)", 0, 0, NULL},
     {"threads", OPT_INT, offsetof(struct forward_main_opts, threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -65,7 +70,20 @@ static int check(const struct forward_main_opts *o, struct err *e)
         return err_set(e, ERR_USE, "order 'full' has one stream only: leave --dual out");
     if (o->order == FORWARD_FULL && commits)
         return err_set(e, ERR_USE, "order 'full' takes no commits: leave --commits and --follow out");
+    if (o->weight_clip && o->token_weights != 1 && !o->modality_weights)
+        return err_set(e, ERR_USE, "--weight-clip needs --token-weights attention or --modality-weights (those of a file are clipped by "
+                       "ptq-sample)");
     return 0;
+}
+
+static int core_opts(const struct forward_main_opts *o, struct forward_opts *f, struct err *e)
+{
+    *f = (struct forward_opts){.acts = o->acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o->order, .dual = o->dual,
+                               .attention_weights = o->token_weights == 1, .weight_min = o->weight_min,
+                               .by_modality = o->modality_weights != NULL, .mem = o->mem, .tmp = o->tmp};
+    if (o->modality_weights && weights_parse(o->modality_weights, f->modality, e) < 0)
+        return -1;
+    return o->weight_clip ? weigh_clip_parse(o->weight_clip, &f->clip, e) : 0;
 }
 
 int main(int argc, char **argv)
@@ -73,6 +91,7 @@ int main(int argc, char **argv)
     const char *tmp = getenv("TMPDIR");
     struct forward_main_opts o = {.ends = {.in = "-", .out = "-"}, .tmp = tmp && *tmp ? tmp : "/var/tmp", .status_fd = -1,
                                   .threads = sysconf(_SC_NPROCESSORS_ONLN), .mem = (uint64_t)2 << 30, .weight_min = 0.005};
+    struct forward_opts core;
     struct err e = {0};
     struct forward_io_links *links = NULL;
     struct forward *f = NULL;
@@ -83,7 +102,7 @@ int main(int argc, char **argv)
     if (rc > 0)
         return 0;
     log_init("forward", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc < 0 || check(&o, &e) < 0 || blas_start(argv, &e) < 0 || sig_init(&e) < 0) {
+    if (rc < 0 || check(&o, &e) < 0 || core_opts(&o, &core, &e) < 0 || blas_start(argv, &e) < 0 || sig_init(&e) < 0) {
         rc = -1;
         goto out;
     }
@@ -91,9 +110,7 @@ int main(int argc, char **argv)
     status_init("forward", (int)o.status_fd);
     if (!(par = par_open((size_t)o.threads, &e)) || !(model = model_open(o.model, par, &e)))
         goto out;
-    f = forward_open(model, &(struct forward_opts){.acts = o.acts ? DT_F32 : DT_BF16, .order = (enum forward_order)o.order, .dual = o.dual,
-                                                   .attention_weights = o.token_weights == 1, .weight_min = o.weight_min,
-                                                   .mem = o.mem, .tmp = o.tmp}, &e);
+    f = forward_open(model, &core, &e);
     links = f ? forward_io_open(&o.ends, &e) : NULL;
     if (links)
         rc = forward_io_run(links, f, &e);

@@ -140,6 +140,14 @@ struct json *site_prov(const struct json *before, const struct model *m, const s
         json_set_text(rec, "weights", "attention");
         json_set_real(rec, "weight_min", o->weight_min);
     }
+    if (o->by_modality) {
+        struct json *ratio = json_object();
+
+        json_set_real(ratio, "text", o->modality[0]);
+        json_set_real(ratio, "image", o->modality[1]);
+        json_set(rec, "modality_weights", ratio);
+    }
+    weigh_clip_record(&o->clip, rec);
     json_set_text(rec, "kernel", blas_kernel());
     if (json_push(all, rec) < 0) {
         json_destroy(&all);

@@ -1,8 +1,10 @@
 /* forward_weights - see forward_weights.h. */
 #include "forward_weights.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "../../common/base/mem.h"
 
 /* r of one sequence into w; 0: there is nothing to tell its tokens apart. */
@@ -23,7 +25,7 @@ static int scale_sequence(const double *received, size_t n, double low, float *w
     return 1;
 }
 
-size_t weights_scale(const struct rows *r, const double *received, double low, const float *given, float *w)
+size_t weights_scale(const struct rows *r, const double *received, double low, float *w)
 {
     size_t at = 0, uniform = 0;
 
@@ -33,19 +35,65 @@ size_t weights_scale(const struct rows *r, const double *received, double low, c
             for (size_t t = 0; t < (size_t)r->lengths[s]; t++)
                 w[at + t] = 1;
         }
-    for (size_t t = 0; given && t < r->T; t++)
-        w[t] *= given[t];
     return uniform;
 }
 
-int weights_make(struct block *b, const struct rows *r, const float *h, double low, const float *given, float *w, size_t *uniform,
-                 struct err *e)
+int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w, size_t *uniform, struct err *e)
 {
     double *received = mem_raw(r->T, sizeof *received, e);
     int rc = received ? block_received(b, r, h, received, e) : -1;
 
     if (rc == 0)
-        *uniform += weights_scale(r, received, low, given, w);
+        *uniform += weights_scale(r, received, low, w);
     free(received);
     return rc;
+}
+
+/* The modality whose name the text begins with, *end behind "NAME=R"; -1: none. */
+static int parse_one(const char *text, double *ratio, const char **end)
+{
+    static const char *const name[2] = {"text=", "image="};
+    char *last;
+
+    for (int m = 0; m < 2; m++) {
+        const size_t n = strlen(name[m]);
+
+        if (strncmp(text, name[m], n) != 0 || (!isdigit((unsigned char)text[n]) && text[n] != '.'))
+            continue;
+        *ratio = strtod(text + n, &last);
+        *end = last;
+        return last > text + n && *ratio < 1e30 && (!*last || *last == ',') ? m : -1;
+    }
+    return -1;
+}
+
+int weights_parse(const char *text, double modality[2], struct err *e)
+{
+    int named[2] = {0, 0};
+
+    modality[0] = modality[1] = 1;
+    for (const char *at = text, *end = NULL;; at = end + 1) {
+        double ratio = 0;
+        int m = parse_one(at, &ratio, &end);
+
+        if (m < 0 || named[m]++)
+            return err_set(e, ERR_USE, "--modality-weights '%s': text=R, image=R, or both with a comma between them, each R from 0 up", text);
+        modality[m] = ratio;
+        if (!*end)
+            break;
+    }
+    if (!(modality[0] > 0) && !(modality[1] > 0))
+        return err_set(e, ERR_USE, "--modality-weights '%s': nothing is left to count", text);
+    return 0;
+}
+
+size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[2], const struct weigh_clip *c, float *w)
+{
+    size_t zero = 0;
+
+    for (size_t t = 0; modality && t < r->T; t++)
+        w[t] = (float)((double)w[t] * ratio[modality[t]]);
+    for (size_t s = 0; s < r->nseq; w += r->lengths[s++])
+        zero += !weigh_normal(w, (size_t)r->lengths[s], c);
+    return zero;
 }

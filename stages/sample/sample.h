@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
+#include "../../common/model/weigh.h"
 #include "../../common/wire/msg.h"
 
 enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD };
@@ -58,7 +59,7 @@ struct sample_opts {
     enum sample_weights weights;
     const double *shares;         /* [ndata] each file's part of the tokens, in any unit; NULL: the files are one text after the other */
     const char *token_weights;    /* file: .jsonl, {"weights": [...]} for each row in order; .safetensors, "weights" [tokens] */
-    double clip_low, clip_high;   /* of these, at mean 1; high 0: not clipped */
+    struct weigh_clip clip;       /* of these */
     const char *chat_template;    /* file; NULL: the model's own */
     const char *date;             /* today's, for chat templates that ask; NULL: none */
 };

@@ -84,19 +84,6 @@ static int lengths_parse(const char *text, size_t *out, size_t *count, struct er
     return 0;
 }
 
-/* "LO,HI" */
-static int clip_parse(const char *text, struct sample_opts *s, struct err *e)
-{
-    char *end, *last;
-
-    s->clip_low = strtod(text, &end);
-    if (end != text && *end == ',') {
-        s->clip_high = strtod(end + 1, &last);
-        if (last != end + 1 && !*last && s->clip_low >= 0 && s->clip_high > 0 && s->clip_high < 1e30) return 0;
-    }
-    return err_set(e, ERR_USE, "--weight-clip '%s': two numbers with a comma between them, the second above 0", text);
-}
-
 static int shares_parse(const struct sample_main_opts *o, double *share, struct sample_opts *s, struct err *e)
 {
     size_t i;
@@ -126,7 +113,7 @@ static int opts_make(const struct sample_main_opts *o, size_t *lengths, double *
     if (!o->model || !o->data.count) return err_set(e, ERR_USE, "--model DIR and --data FILE are needed");
     if (o->lengths && o->length) return err_set(e, ERR_USE, "--length and --lengths: only one of them");
     if (o->weight_clip && !o->token_weights) return err_set(e, ERR_USE, "--weight-clip needs --token-weights");
-    if ((o->weight_clip && clip_parse(o->weight_clip, s, e) < 0) || shares_parse(o, share, s, e) < 0) return -1;
+    if ((o->weight_clip && weigh_clip_parse(o->weight_clip, &s->clip, e) < 0) || shares_parse(o, share, s, e) < 0) return -1;
     s->lengths = lengths;
     return o->lengths ? lengths_parse(o->lengths, lengths, &s->nlengths, e) : 0;
 }

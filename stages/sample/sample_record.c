@@ -67,14 +67,7 @@ static int record_weights(const struct sample *s, struct json *r)
 
     hash_hex(s->weight_digest, digest);
     bad = json_set_text(r, "token_weights", digest) < 0;
-    if (s->o.clip_high > 0) {
-        struct json *clip = json_array();
-
-        bad |= json_push(clip, json_real_value(s->o.clip_low)) < 0;
-        bad |= json_push(clip, json_real_value(s->o.clip_high)) < 0;
-        bad |= json_set(r, "weight_clip", clip) < 0;
-    }
-    return bad;
+    return bad | (weigh_clip_record(&s->o.clip, r) < 0);
 }
 
 /* What was asked of lengths, crops and weights, where it is not the usual. */

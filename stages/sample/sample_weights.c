@@ -9,45 +9,17 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/weigh.h"
 #include "../../common/tensor/safetensors.h"
 #include "sample_impl.h"
-
-static double row_mean(const float *w, size_t n)
-{
-    double sum = 0;
-    size_t i;
-
-    for (i = 0; i < n; i++) sum += (double)w[i];
-    return sum / (double)n;
-}
-
-static void row_divide(float *w, size_t n, double by)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) w[i] = (float)((double)w[i] / by);
-}
 
 static int row_normal(struct sample *s, size_t row, float *w, struct err *e)
 {
     size_t n = s->row[row].length, i;
-    double mean;
 
     for (i = 0; i < n; i++)
         if (w[i] < 0) return err_set(e, ERR_USE, "%s: row %zu: weight %zu is below 0", s->o.token_weights, row, i);
-    mean = row_mean(w, n);
-    if (mean > 0 && isfinite(mean)) {
-        row_divide(w, n, mean);
-        for (i = 0; s->o.clip_high > 0 && i < n; i++)
-            w[i] = (float)fmin(fmax((double)w[i], s->o.clip_low), s->o.clip_high);
-        mean = row_mean(w, n);
-    }
-    if (mean > 0 && isfinite(mean)) {
-        if (s->o.clip_high > 0) row_divide(w, n, mean);
-        return 0;
-    }
-    for (i = 0; i < n; i++) w[i] = 1;
-    s->audit.weights_uniform++;
+    s->audit.weights_uniform += !weigh_normal(w, n, &s->o.clip);
     return 0;
 }
 
@@ -130,8 +102,6 @@ int sample_weights_read(struct sample *s, struct err *e)
     int rc;
 
     if (!file) return 0;
-    if (s->o.clip_high > 0 ? s->o.clip_low < 0 || s->o.clip_low > s->o.clip_high : s->o.clip_low > 0 || s->o.clip_high < 0)
-        return err_set(e, ERR_USE, "--weight-clip: %g to %g is no range above 0", s->o.clip_low, s->o.clip_high);
     if (!(s->weight = mem_array(sample_tokens(s), sizeof *s->weight, e))) return -1;
     if (hash_file(file, &s->weight_digest, e) < 0) {
         if (e) e->kind = ERR_USE;

@@ -101,18 +101,14 @@ static void token_weights(void **state)
     refused(o, ERR_USE, "weights[2]");
     o.token_weights = write_file("w5.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,-2,3,4]}\n");
     refused(o, ERR_USE, "below 0");
-    o.clip_low = 2;
-    o.clip_high = 1;
-    refused(o, ERR_USE, "--weight-clip");
-    o.clip_low = o.clip_high = 0;
     o.token_weights = write_file("w6.jsonl", "{\"weights\":[2,0,2,4]}\n{\"weights\":[1,1,1,5]}\n");
     weights_are(o, (const float[]){ 1, 0, 1, 2, 0.5f, 0.5f, 0.5f, 2.5f }, 8, 64 / 13.);
     o.weights = SAMPLE_WEIGHTS_LENGTH; /* times 1/L: both rows weigh 1 */
     weights_are(o, (const float[]){ 0.25f, 0, 0.25f, 0.5f, 0.125f, 0.125f, 0.125f, 0.625f }, 8, 64 / 13.);
     o.weights = SAMPLE_WEIGHTS_NONE;
-    o.clip_high = 1.5; /* (1 0 1 1.5) / (3.5/4); (.5 .5 .5 1.5) / (3/4) */
+    o.clip.high = 1.5; /* (1 0 1 1.5) / (3.5/4); (.5 .5 .5 1.5) / (3/4) */
     weights_are(o, (const float[]){ 8 / 7.f, 0, 8 / 7.f, 12 / 7.f, 2 / 3.f, 2 / 3.f, 2 / 3.f, 2 }, 8, 64 / (272 / 49. + 48 / 9.));
-    o.clip_high = 0;
+    o.clip.high = 0;
     o.token_weights = write_file("w7.jsonl", "{\"weights\":[0,0,0,0]}\n{\"weights\":[1,null,1,5]}\n");
     weights_are(o, (const float[]){ 1, 1, 1, 1, 1, 1, 1, 1 }, 8, 8);
     s = opened(o);
