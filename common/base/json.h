@@ -44,7 +44,7 @@ int json_set_int(struct json *object, const char *key, int64_t v);
 int json_set_real(struct json *object, const char *key, double v);
 int json_set_text(struct json *object, const char *key, const char *v);
 int json_set_bool(struct json *object, const char *key, int v);
-int json_del(struct json *object, const char *key);
+int json_del(struct json *object, const char *key); /* tests take fields out of messages with it */
 int json_push(struct json *array, struct json *child);
 
 const struct json *json_get(const struct json *object, const char *key);  /* NULL when absent or not an object */

@@ -146,15 +146,6 @@ static const struct opt *find(const struct opt *table, const char *name, size_t 
     return NULL;
 }
 
-int opt_assign(const struct opt *table, void *values, const char *name, const char *value, struct err *e)
-{
-    const struct opt *o = find(table, name, strlen(name));
-
-    if (!o)
-        return err_set(e, ERR_USE, "unknown option '%s'", name);
-    return set_value(o, values, value, e);
-}
-
 /* Prints words of text from column `at`, wrapped at WIDTH with continuation lines starting at `indent`. */
 static void put_wrapped(FILE *f, const char *text, int at, int indent)
 {

@@ -55,7 +55,4 @@ struct opt_args {
 /* 0: go on; 1: help or version was shown, exit 0; -1: misuse, e says what (ERR_USE). args may be NULL when args_max is 0. */
 int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, int argc, char **argv, struct err *e);
 
-/* One value by name, "name=value" (for --set and recipe variables); same checks. */
-int opt_assign(const struct opt *table, void *values, const char *name, const char *value, struct err *e);
-
 #endif

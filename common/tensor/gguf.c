@@ -56,13 +56,6 @@ static const struct type_info *type_find(uint32_t type)
     return NULL;
 }
 
-const char *gguf_type_name(uint32_t type)
-{
-    const struct type_info *t = type_find(type);
-
-    return t ? t->name : "unknown";
-}
-
 /* n bytes at the cursor, NULL when there are no such. */
 static const unsigned char *take(struct cursor *c, uint64_t n, struct err *e)
 {

@@ -34,7 +34,6 @@ int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, 
 int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
 /* Decode n elements (a multiple of the block) of a type from bytes. -1: type not known. */
 int gguf_decode(uint32_t type, const void *src, size_t n, float *dst);
-const char *gguf_type_name(uint32_t type); /* "Q6_K"; "unknown" */
 /* Parse from memory (the fuzz target). */
 struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what, struct err *e);
 

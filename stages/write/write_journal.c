@@ -131,11 +131,6 @@ size_t journal_count(const struct journal *j)
     return json_count(j->records);
 }
 
-const struct json *journal_at(const struct journal *j, size_t i)
-{
-    return json_at(j->records, i);
-}
-
 const struct json *journal_last(const struct journal *j, const char *record)
 {
     for (size_t i = json_count(j->records); i-- > 0;) {

@@ -32,7 +32,6 @@ struct journal;
 struct journal *journal_open(const char *path, struct err *e);
 void journal_close(struct journal **j);
 size_t journal_count(const struct journal *j);
-const struct json *journal_at(const struct journal *j, size_t i);
 /* The last record of this kind, or NULL. */
 const struct json *journal_last(const struct journal *j, const char *record);
 /* Takes *record over in any case: NULL afterwards. NULL record: out of memory, an error. */
