@@ -196,7 +196,7 @@ static size_t lane_first(const struct sample *s, size_t lane)
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
     size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0, lane = 0;
-    int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight;
+    int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL;
     struct json *prov = json_array();

@@ -60,6 +60,7 @@ struct sample_opts {
     const double *shares;         /* [ndata] each file's part of the tokens, in any unit; NULL: the files are one text after the other */
     const char *token_weights;    /* file: .jsonl, {"weights": [...]} for each row in order; .safetensors, "weights" [tokens] */
     struct weigh_clip clip;       /* of these */
+    const double *first_weight;   /* of the first token of each row, multiplied in; NULL: 1 */
     const char *chat_template;    /* file; NULL: the model's own */
     const char *date;             /* today's, for chat templates that ask; NULL: none */
 };

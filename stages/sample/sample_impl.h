@@ -87,6 +87,7 @@ int sample_interleave(struct sample *s, struct err *e);
 /* sample_weights.c: reads token weights; then weights of the tokens of a row. */
 int sample_weights_read(struct sample *s, struct err *e);
 void sample_weights_fill(const struct sample *s, const struct row *w, float *out);
+int sample_first_weighs(const struct sample *s); /* is the first token of a row weighted? */
 int sample_weights_audit(struct sample *s, struct err *e);
 
 /* sample_record.c */

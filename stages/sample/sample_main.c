@@ -14,6 +14,7 @@
 struct sample_main_opts {
     struct opt_texts data, share;
     const char *model, *out, *lengths, *token_weights, *weight_clip, *chat_template, *date;
+    double first_weight;
     int64_t tokens, length, seed, chunk_tokens, lanes, peers, status_fd;
     int mode, bos, draw, crops, too_short, weights, zstd, insecure, quiet, verbose;
 };
@@ -44,6 +45,9 @@ static const struct opt table[] = {
       "weights of the tokens, multiplied in: .jsonl ({\"weights\": [...]} for each row) or\n.safetensors (\"weights\"); mean 1 in each row", 0, 0,
       NULL },
     { "weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL },
+    { "first-weight", OPT_REAL, AT(first_weight), "X",
+      "weight of the first token of each row, multiplied in; 0 leaves it out of the sums:\nmany models rest their attention on it, with inputs like no other token's", 0, 1e6,
+      NULL },
     { "chat-template", OPT_TEXT, AT(chat_template), "FILE", "Jinja template of \"messages\" instead of the model's own", 0, 0, NULL },
     { "date", OPT_TEXT, AT(date), "YYYY-MM-DD", "today's date, for chat templates that ask for it", 0, 0, NULL },
     { "seed", OPT_INT, AT(seed), "N", "of the drawing in crops", 0, 9e15, NULL },
@@ -108,7 +112,7 @@ static int opts_make(const struct sample_main_opts *o, size_t *lengths, double *
                                .chunk_tokens = (size_t)o->chunk_tokens, .lanes = (size_t)o->lanes, .bos = (enum sample_bos)o->bos,
                                .draw = (enum sample_draw)o->draw, .crops = (enum sample_crops)o->crops,
                                .too_short = (enum sample_short)o->too_short, .weights = (enum sample_weights)o->weights,
-                               .token_weights = o->token_weights, .chat_template = o->chat_template, .date = o->date };
+                               .token_weights = o->token_weights, .first_weight = &o->first_weight, .chat_template = o->chat_template, .date = o->date };
     s->mode = o->mode < 3 ? (enum sample_mode)o->mode : o->lengths ? SAMPLE_CROPS : SAMPLE_CONCAT;
     if (!o->model || !o->data.count) return err_set(e, ERR_USE, "--model DIR and --data FILE are needed");
     if (o->lengths && o->length) return err_set(e, ERR_USE, "--length and --lengths: only one of them");
@@ -142,7 +146,7 @@ static void audit_log(const struct sample *s, const struct sample_main_opts *o)
              (unsigned long long)a->read, (unsigned long long)a->used, (unsigned long long)a->cropped, (unsigned long long)a->dropped,
              (unsigned long long)a->passed, (unsigned long long)a->duplicates);
     for (i = 0; i < a->files; i++) log_detail("%s: %llu tokens read", o->data.text[i], (unsigned long long)a->file_tokens[i]);
-    if (o->weights || o->token_weights) log_info("effective sample size: %.0f tokens", a->effective);
+    if (o->weights || o->token_weights || o->first_weight < 1 || o->first_weight > 1) log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder) log_info("%llu tokens of the budget make no row", (unsigned long long)a->remainder);
     if (a->capped) log_warn("%llu of the lengths are beyond the model's context and were cut down to it", (unsigned long long)a->capped);
     if (a->joined)
@@ -184,7 +188,7 @@ static int send_all(struct sample *s, struct link *out, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct sample_main_opts o = { .out = "-", .tokens = 65536, .seed = 1, .chunk_tokens = 2048, .lanes = 8, .mode = 3, .peers = 1,
+    struct sample_main_opts o = { .out = "-", .tokens = 65536, .seed = 1, .chunk_tokens = 2048, .lanes = 8, .mode = 3, .peers = 1, .first_weight = 1,
                                   .status_fd = -1 };
     size_t lengths[SAMPLE_LENGTHS_MAX];
     double share[OPT_TEXTS_MAX];

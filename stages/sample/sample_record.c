@@ -93,6 +93,7 @@ static int record_draw(const struct sample *s, struct json *r)
     }
     if (o->shares) bad |= json_set(r, "shares", shares_json(s)) < 0;
     if (s->weight) bad |= record_weights(s, r);
+    if (sample_first_weighs(s)) bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);
         bad |= json_set_text(r, "template", digest) < 0;

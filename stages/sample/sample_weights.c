@@ -1,4 +1,4 @@
-/* sample_weights - weights of tokens: 1/L, those of a file, and their product.
+/* sample_weights - weights of tokens: 1/L, those of a file, that of the first token of a row, and their product.
  *
  * Those of a file are brought to mean 1 in each row, clipped, and brought to mean 1 again (RSQ, arXiv 2503.01820, scales and clips importance
  * likewise). A row whose weights are all 0, or one of them not a finite number (null in JSON), counts with 1 for each token. */
@@ -114,12 +114,18 @@ int sample_weights_read(struct sample *s, struct err *e)
     return rc;
 }
 
+int sample_first_weighs(const struct sample *s)
+{
+    return s->o.first_weight && (*s->o.first_weight < 1 || *s->o.first_weight > 1);
+}
+
 void sample_weights_fill(const struct sample *s, const struct row *w, float *out)
 {
     float each = s->o.weights == SAMPLE_WEIGHTS_LENGTH ? 1.0f / (float)w->length : 1.0f;
     size_t i;
 
     for (i = 0; i < w->length; i++) out[i] = s->weight ? s->weight[w->at + i] * each : each;
+    if (sample_first_weighs(s)) out[0] *= (float)*s->o.first_weight;
 }
 
 int sample_weights_audit(struct sample *s, struct err *e)

@@ -253,12 +253,51 @@ static void weights_of_length(void **state)
     sample_close(&s);
 }
 
+/* The first token of each row weighs so many times 1/L; the others stay. */
+static void weight_of_the_first_token(void **state)
+{
+    const char *data[] = { path_of("long.txt") };
+    const double weights[] = { 0, 16 }, one = 1;
+    struct sample_opts o = long_options("8192", 9000, data, 3 * (8 + 4 + 2), (const size_t[]){ 2, 4, 8 }, 3);
+    struct err e = { 0 };
+    struct sample *s;
+    size_t k, i, j, at;
+
+    (void)state;
+    for (k = 0; k < 2; k++) {
+        struct msg *m;
+        struct chunk_view v;
+
+        o.weights = SAMPLE_WEIGHTS_LENGTH;
+        o.first_weight = &weights[k];
+        s = opened(o);
+        m = sample_chunk(s, 0, &e);
+        assert_int_equal(chunk_read(m, &v, &e), 0);
+        assert_non_null(v.weights);
+        for (i = at = 0; i < v.nseq; i++)
+            for (j = 0; j < (size_t)v.lengths[i]; j++, at++)
+                assert_true(v.weights[at] == (j ? 1.0f : (float)weights[k]) / (float)v.lengths[i]);
+        msg_destroy(&m);
+        assert_true(json_get(sample_record(s), "first_weight") != NULL);
+        sample_close(&s);
+    }
+    o.weights = SAMPLE_WEIGHTS_NONE;
+    o.first_weight = &weights[0];
+    s = opened(o);
+    assert_float_equal(sample_audit(s)->effective, 42 - 9, 0);
+    sample_close(&s);
+    o.first_weight = &one; /* is no weight at all */
+    s = opened(o);
+    assert_null(json_get(sample_record(s), "first_weight"));
+    sample_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lengths_refused), cmocka_unit_test(lengths_fill_the_budget), cmocka_unit_test(uniform_draws),
         cmocka_unit_test(lengths_capped),  cmocka_unit_test(nested),                  cmocka_unit_test(joined),
-        cmocka_unit_test(weights_of_length),
+        cmocka_unit_test(weights_of_length), cmocka_unit_test(weight_of_the_first_token),
     };
 
     return cmocka_run_group_tests_name("sample_lengths", tests, set_up, tear_down);
