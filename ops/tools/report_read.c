@@ -152,8 +152,8 @@ static int site_add(struct report *r, const struct json *j, const char *what, st
     s.lengths = json_count(json_get(j, "lengths")) ? json_get(j, "lengths") : NULL;
     s.classes = json_count(json_get(j, "classes")) ? json_get(j, "classes") : NULL;
     s.linears = json_get(j, "linears");
-    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) || lengths_check(s.lengths, what, e) || classes_check(s.classes, what, e) ||
-        contenders_add(&s, json_get(j, "contenders"), what, e))
+    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) || lengths_check(s.lengths, what, e) ||
+        classes_check(s.classes, what, e) || contenders_add(&s, json_get(j, "contenders"), what, e))
         return -1;
     r->sites_all = (uint64_t)sites;
     if (mem_grow((void **)&r->site, &r->sites_cap, r->nsites + 1, sizeof *r->site, e))

@@ -10,6 +10,7 @@
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/model/vec.h"
+#include "eval_states.h"
 
 enum { HEAD_ROWS = 128 };
 
@@ -64,6 +65,17 @@ static int forward(struct pass *p, int which, size_t first, size_t last, struct 
         status_update(which ? "reference" : "forward", (int64_t)l, NULL, l + 1, layers, "blocks");
     }
     return model_final_norm(m, p->w->start[last] - base, h, e);
+}
+
+/* Those of the reference may be kept from another time, or are to be kept for one. */
+static int reference(struct pass *p, size_t first, size_t last, struct err *e)
+{
+    struct states *const kept = p->o->states;
+    const size_t base = p->w->start[first], tokens = p->w->start[last] - base;
+
+    if (states_kept(kept))
+        return states_get(kept, base, tokens, p->hidden[1], e);
+    return forward(p, 1, first, last, e) != 0 || (kept && states_put(kept, base, tokens, p->hidden[1], e) != 0) ? -1 : 0;
 }
 
 /* ---- predictions ---- */
@@ -226,9 +238,8 @@ static int run_batches(struct pass *p, struct err *e)
 
     for (size_t first = 0; first < p->w->count; first = last) {
         last = batch_end(p, first);
-        for (int k = 0; k < 2 && p->model[k]; k++)
-            if (forward(p, k, first, last, e) != 0)
-                return -1;
+        if (forward(p, 0, first, last, e) != 0 || (p->model[1] && reference(p, first, last, e) != 0))
+            return -1;
         for (size_t i = first; i < last; i++) {
             if (sig_draining())
                 return err_set(e, ERR_SYS, "stopped by a signal");
@@ -258,7 +269,7 @@ int eval_run(struct model *m, struct model *ref, struct par *par, const struct w
         goto out;
     if (hidden_alloc(&p, e) != 0 || logits_alloc(&p, e) != 0 || file_open(&p, e) != 0 || run_batches(&p, e) != 0)
         goto out;
-    rc = p.file ? st_publish(&p.file, e) : 0;
+    rc = states_finish(o->states, e) != 0 ? -1 : p.file ? st_publish(&p.file, e) : 0;
 out:
     if (p.file)
         st_abort(&p.file);

@@ -36,9 +36,12 @@ struct eval {
     float *kld;              /* [predictions] in order, with a reference; else NULL */
 };
 
+struct states; /* eval_states.h */
+
 struct eval_opts {
     uint64_t mem;            /* bytes for hidden states of a batch of windows */
     const char *logits;      /* file for logits.i [T, vocab] of each window, or NULL */
+    struct states *states;   /* the reference's hidden states: kept, or to be kept; NULL: neither */
 };
 
 /* Runs m (and ref, or NULL) over all windows. */

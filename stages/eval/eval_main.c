@@ -10,9 +10,10 @@
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "eval.h"
+#include "eval_states.h"
 
 struct args {
-    const char *model, *data, *ref, *logits;
+    const char *model, *data, *ref, *ref_states, *logits;
     int64_t window, max_windows, threads, status_fd;
     uint64_t mem;
     int json, quiet, verbose;
@@ -23,6 +24,8 @@ static const struct opt table[] = {
     {"model", OPT_TEXT, AT(model), "DIR", "checkpoint to measure, dense or GPTQ", 0, 0, NULL},
     {"data", OPT_TEXT, AT(data), "FILE", ".txt, or .jsonl with {\"text\"} or {\"input_ids\"}", 0, 0, NULL},
     {"ref", OPT_TEXT, AT(ref), "DIR", "checkpoint to compare with: KL divergence, top-1 agreement, increase of NLL", 0, 0, NULL},
+    {"ref-states", OPT_TEXT, AT(ref_states), "FILE",
+     "keep the reference's last hidden states there, or read them when they are there: a second model is compared in half the time", 0, 0, NULL},
     {"window", OPT_INT, AT(window), "N", "tokens of a window of text (0: 2048, or the model's context if that is less)", 0, 1 << 24, NULL},
     {"max-windows", OPT_INT, AT(max_windows), "N", "stop after N windows (0: all)", 0, 1 << 30, NULL},
     {"json", OPT_FLAG, AT(json), NULL, "one JSON object on stdout instead of a table", 0, 0, NULL},
@@ -91,7 +94,7 @@ static size_t window_of(const struct args *a, const struct model *m)
 
 static int measure(const struct args *a, struct par *par, struct err *e)
 {
-    const struct eval_opts o = {.mem = a->mem, .logits = a->logits};
+    struct eval_opts o = {.mem = a->mem, .logits = a->logits};
     struct model *m = model_open(a->model, par, e), *ref = NULL;
     struct windows w = {0};
     struct eval v = {0};
@@ -107,11 +110,16 @@ static int measure(const struct args *a, struct par *par, struct err *e)
             log_warn("window %zu has %zu tokens, the model's context is %zu", i, w.start[i + 1] - w.start[i], model_config(m)->context);
             break;
         }
+    if (a->ref_states && !(o.states = states_open(a->ref_states, a->ref, ref, &w, e)))
+        goto out;
+    if (states_kept(o.states))
+        log_detail("the reference's hidden states are those of %s", a->ref_states);
     if (eval_run(m, ref, par, &w, &o, &v, e) != 0 || eval_report(&v, &r, e) != 0)
         goto out;
     status_end();
     rc = print_report(&r, a->json, e);
 out:
+    states_close(&o.states);
     eval_release(&v);
     windows_release(&w);
     model_close(&ref);
@@ -139,6 +147,10 @@ int main(int argc, char **argv)
     log_init("eval", a.verbose ? LOG_VERBOSE : a.quiet ? LOG_QUIET : LOG_NORMAL);
     if (!a.model || !a.data) {
         err_set(&e, ERR_USE, "--%s is needed", a.model ? "data" : "model");
+        goto out;
+    }
+    if (a.ref_states && !a.ref) {
+        err_set(&e, ERR_USE, "--ref-states needs --ref");
         goto out;
     }
     status_init("eval", (int)a.status_fd);

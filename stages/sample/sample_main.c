@@ -46,8 +46,8 @@ static const struct opt table[] = {
       NULL },
     { "weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL },
     { "first-weight", OPT_REAL, AT(first_weight), "X",
-      "weight of the first token of each row, multiplied in; 0 leaves it out of the sums:\nmany models rest their attention on it, with inputs like no other token's", 0, 1e6,
-      NULL },
+      "weight of the first token of each row, multiplied in; 0 leaves it out of the sums:\n"
+      "many models rest their attention on it, with inputs like no other token's", 0, 1e6, NULL },
     { "chat-template", OPT_TEXT, AT(chat_template), "FILE", "Jinja template of \"messages\" instead of the model's own", 0, 0, NULL },
     { "date", OPT_TEXT, AT(date), "YYYY-MM-DD", "today's date, for chat templates that ask for it", 0, 0, NULL },
     { "seed", OPT_INT, AT(seed), "N", "of the drawing in crops", 0, 9e15, NULL },

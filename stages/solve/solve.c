@@ -5,7 +5,8 @@
  * factorisation, and its own contest where its solver is one. Without overrides a site is one part.
  * A contest (best:A,B) keeps per site the contender with the smallest loss summed over its linears, on
  * the held-out sums when the problem has them: a loss under the H that a solver worked with flatters
- * it. Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
+ * it. With --refit the winner then solves the site again, with the held-out sums added to the others: all data, as if it had
+ * been alone. Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
  * solver works (one more with D, another with GPTAQ's term; a contest has two more). */
 #include "solve.h"
 
@@ -176,7 +177,7 @@ static int measure(struct work *w, struct answer *a, struct solve_job *j, struct
     if (!isfinite(own->loss))
         return err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, j->name);
     hold = *own;
-    if (w->hold_H) {
+    if (w->hold_H && !w->refitting) {
         j->H = w->hold_H;
         j->D = w->hold_D;
         if (solve_loss(&a->o, j, p, &hold, e))
@@ -226,7 +227,7 @@ static int solve_linear(struct work *w, const struct part *x, struct answer *a, 
                                             .asym_loss = loss.asym_loss,
                                             .bound = isfinite(j.bound) ? j.bound : 0.0};
     a->raised += atomic_load(&j.raised);
-    if (x->list.count == 1 && !w->v.nclasses)
+    if (x->list.count == 1 && !w->v.nclasses && !w->o->refit)
         expand_drop(w->problem, t);
     rc = 0;
 out:
@@ -304,13 +305,49 @@ static int solve_contest(struct work *w, struct part *x, struct par *p, struct e
     return 0;
 }
 
+/* X = (sum_w X + hold_w Y) / (sum_w + hold_w), what H and D of all chunks are. */
+static void merge(double *X, const double *Y, size_t n, double sum_w, double hold_w)
+{
+    for (size_t i = 0; i < n; i++)
+        X[i] = (sum_w * X[i] + hold_w * Y[i]) / (sum_w + hold_w);
+}
+
+/* The winners again, and solvers that were alone, from all chunks. */
+static int refit(struct work *w, struct par *p, struct err *e)
+{
+    const struct problem_sums *hold = &w->v.hold;
+    const size_t cells = w->v.K * w->v.K;
+
+    if (w->D && !w->hold_D)
+        return err_set(e, ERR_USE, "%s: --refit: the held-out sums hold no D", w->problem->id);
+    merge(w->H, w->hold_H, cells, w->sums.sum_w, hold->sum_w);
+    if (w->D)
+        merge(w->D, w->hold_D, cells, w->sums.sum_w, hold->sum_w);
+    w->sums.tokens += hold->tokens;
+    w->sums.sequences += hold->sequences;
+    w->sums.sum_w += hold->sum_w;
+    w->sums.sum_w2 += hold->sum_w2;
+    w->refitting = 1;
+    for (size_t i = 0; i < w->nparts; i++) {
+        struct part *x = &w->part[i];
+        struct answer *last = x->best;
+
+        if (work_solve(w, x, w->now, x->best->o.solver, p, e))
+            return -1;
+        x->best = w->now;
+        w->now = last;
+        answer_clear(last);
+    }
+    return 0;
+}
+
 static int solve_parts(struct work *w, struct par *p, struct err *e)
 {
     w->contenders = json_array();
     for (size_t i = 0; i < w->nparts; i++)
         if (solve_contest(w, &w->part[i], p, e))
             return -1;
-    return 0;
+    return w->o->refit && w->hold_H ? refit(w, p, e) : 0;
 }
 
 /* ---- what goes out ---- */
@@ -503,9 +540,9 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) || divide(w, e) ||
         check_problem(w, e))
         goto out;
-    note->coverage = (double)w->sums.tokens / (double)w->v.K;
     if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;
+    note->coverage = (double)w->sums.tokens / (double)w->v.K;
     tell(w);
     solution = compose(w, clock_wall() - start, e);
 out:

@@ -24,7 +24,7 @@ struct args {
     int64_t pull, tries, refine, seed;
     double damp, alpha, alpha2, beta, qep_alpha, refine_alpha;
     int bits, grid, fit, order, groups, dead, scale_type, p_source, criterion, sums, scales;
-    int recorded, cross, zstd, list, insecure, quiet, verbose;
+    int recorded, cross, refit, zstd, list, insecure, quiet, verbose;
 };
 
 static const int bits_of[] = {2, 3, 4, 8};
@@ -80,6 +80,8 @@ static const struct opt table[] = {
     {"criterion", OPT_CHOICE, AT(criterion), "NAME",
      "best: loss to compare, against the full-precision target (where D is there) or not", 0, 0,
      "asym|plain"},
+    {"refit", OPT_CHOICE, AT(refit), "WHEN",
+     "best: yes: once the held-out chunks have chosen, the winner solves the site again from all chunks", 0, 0, "no|yes"},
     {"sums", OPT_CHOICE, AT(sums), "NAME",
      "which sums to solve with: those with token weights, or ptq-reduce --plain's", 0, 0,
      "weighted|plain"},
@@ -168,6 +170,7 @@ static struct solve_opts opts_of(const struct args *a)
         .zero_min = (int)a->zero_min,
         .recorded = a->recorded,
         .cross = a->cross,
+        .refit = a->refit,
     };
 }
 

@@ -141,6 +141,10 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
     }
     if (o->criterion != def.criterion && !c->contest)
         return err_set(e, ERR_USE, "--criterion means nothing without --solver best:A,B");
+    if (o->refit && !c->contest)
+        return err_set(e, ERR_USE, "--refit means nothing without --solver best:A,B");
+    if (o->refit && o->sums != SUMS_WEIGHTED)
+        return err_set(e, ERR_USE, "--refit adds the held-out sums, which are weighted, to those of --sums plain: choose one of them");
     if (differs(o->refine_alpha, def.refine_alpha) && !o->refine)
         return err_set(e, ERR_USE, "--refine-alpha means nothing without --refine");
     return 0;
@@ -301,6 +305,8 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     if (from) {
         bad |= json_set_text(r, "chosen_from", from);
         bad |= json_set_text(r, "criterion", criterion_names[o->criterion]);
+        if (o->refit)
+            bad |= json_set_bool(r, "refit", 1);
     }
     bad |= json_set_int(r, "bits", o->bits);
     bad |= json_set_int(r, "group", o->group);

@@ -53,6 +53,7 @@ struct solve_opts {
     int refine;             /* passes over the scales after the codes are chosen */
     double refine_alpha;    /* share of D in them */
     enum criterion criterion; /* best: what is compared */
+    int refit;                /* best: solve again with the winner and all chunks, the held-out ones too */
     enum sums_kind sums;
     int cross;                /* also try solutions from the rows of one length alone, and tell what they cost */
     int recorded;             /* the problems are those of an earlier run: said in the provenance */

@@ -35,6 +35,7 @@ struct work {
     size_t nparts;            /* 0: every linear is kept as it is */
     struct part *part;        /* [v.nlinears] */
     int contest;              /* some part is one */
+    int refitting;            /* the held-out sums are in the others now */
     struct answer *now;
     struct json *contenders;
     struct json *classes;     /* NULL: the problem has none */

@@ -40,12 +40,12 @@ def unhelpful: of("gptq") as $base |
         shared($c; $base) | select(.[0] | length > 0) | select((.[0] | kld) > (.[1] | kld)) | .[0][0].method ] |
     if length == 0 then "" else "\nNo better than `gptq` in KL here: \(join(", "))." end;
 def title: { "w4-channel": "4 bits, one scale a row", "w3-g64": "3 bits, groups of 64", "w2-g64": "2 bits, groups of 64", "w4-g64": "4 bits, groups of 64" }[.];
-def study_label: { "gptq": "2048", "gptq-mix": "MaCa's mix, tokens count alike", "maca": "MaCa's mix, 1/L",
+def study_label: if test("-first") then (capture("(?<row>.*)-first(?<weight>.*)") | "\(.row | study_label), first token of a row times \(.weight)") else . end | { "gptq": "2048", "gptq-mix": "MaCa's mix, tokens count alike", "maca": "MaCa's mix, 1/L",
     "gptq-512w": "512, 1/L (a check: one seed)" }[.] // ltrimstr("gptq-");
 def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.grid == $w[0] and .method == $w[1] and .seed == $w[2]) | not) ] |
     group_by(.[0]) | map("\(.[0][0]): \(map(.[1]) | join(", "))");
 
-($methods | split(" ")) as $methods | ($study | split(" ")) as $study | ($best | split(",")) as $members |
+($methods | split(" ")) as $methods | [ $study | splits("\\s+") ] as $study | ($best | split(",")) as $members |
 def section: . as $cells |
     "## \(.[0].model), \(.[0].tokens) calibration tokens", "",
     ($cells | good | if length == 0 then empty else "Unquantized: perplexity \(.[0].wiki | .perplexity * (-.dnll | exp) | fixed(2))" +
@@ -53,7 +53,9 @@ def section: . as $cells |
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
         "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), ""),
     "### Length of the rows, gptq", "",
-    "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.", "",
+    "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
+    "The last rows (seed 1) change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
+    "rows of 2048 whose first tokens weigh what those of rows of 128 do (16), and none at all. lengths.md says what comes of it.", "",
     (("w3-g64", "w4-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $study | index($m))))) as $here |
         "#### \($grid | title)", "", (head | sub("method"; "rows of")), ($study[] as $m | $here | row($m; $m | study_label)), ""),
     ([ ("w3-g64", "w4-channel", "w2-g64") as $g | $methods[] | [ $g, ., 1 ] ] + [ ("w3-g64", "w4-g64") as $g | $study[] | [ $g, ., 1 ] ] | unique) as $want |

@@ -41,7 +41,8 @@ folder=$results/$name-$tokens
 began=$(date +%s)
 
 methods='rtn gptq maca gptaq maca+gptaq qep+gptq qronos rescomp foem rotated rsq best'
-study='gptq-128 gptq-256 gptq-512 gptq-512w gptq-1024 gptq gptq-4096 gptq-mix maca'
+study='gptq-128 gptq-256 gptq-512 gptq-512w gptq-1024 gptq gptq-4096 gptq-mix maca
+    gptq-128-first0.0625 gptq-first16 gptq-128-first0 gptq-first0 maca-first0.3'
 
 mkdir -p "$folder" build/bench
 work=$(mktemp -d build/bench/cell.XXXXXX)
@@ -77,13 +78,14 @@ group_of() { # GRID
 }
 options_of() { # METHOD: the recipe's variables
     case $1 in
+    *-first*) echo "$(options_of "${1%-first*}") --first-weight ${1##*-first}" ;;
     rtn | gptq | foem) echo "--solver $1 --length $length" ;;
     gptaq | qronos | rescomp | qep+gptq) echo "--solver $1 --set dual=--dual --length $length" ;;
     maca) echo "--solver gptq --lengths $lengths --weights length" ;;
     maca+gptaq) echo "--solver gptaq --set dual=--dual --lengths $lengths --weights length" ;;
     rotated) echo "--solver gptq --length $length" ;;
     rsq) echo "--solver gptq --token-weights attention --length $length" ;;
-    best) echo "--solver best:$best --holdout $holdout --set dual=--dual --length $length" ;;
+    best) echo "--solver best:$best --holdout $holdout --refit yes --set dual=--dual --length $length" ;;
     gptq-mix) echo "--solver gptq --lengths $lengths" ;;
     gptq-512w) echo "--solver gptq --length 512 --weights length" ;;
     gptq-*) echo "--solver gptq --length ${1#gptq-}" ;;
@@ -98,7 +100,7 @@ cells() { # SEED: its cells in the order of their turn: GRID METHOD SEED
     [ "$1" = 1 ] || [ "$model" = $tale ] || return 0
     for grid in w3-g64 w4-g64; do
         for method in $study; do
-            case $grid-$method-$1 in w3-g64-gptq-[0-9] | w3-g64-maca-[0-9] | *-gptq-512w-[!1]) continue ;; esac
+            case $grid-$method-$1 in w3-g64-gptq-[0-9] | w3-g64-maca-[0-9] | *-gptq-512w-[!1] | *-first*-[!1]) continue ;; esac
             echo "$grid $method $1"
         done
     done
@@ -132,7 +134,7 @@ rotated_model() { # SEED: the folder of the rotated model, made once
     echo "$dir"
 }
 measure() { # CHECKPOINT TEXT WINDOWS: JSON
-    "$bin/ptq" eval --model "$1" --data "$2" --ref "$model" --window $window --max-windows "$3" --json --verbose 2>"$work/said" >"$work/eval.json" &
+    "$bin/ptq" eval --model "$1" --data "$2" --ref "$model" --ref-states "$work/states-$(basename "$2").safetensors" --window $window --max-windows "$3" --json --verbose 2>"$work/said" >"$work/eval.json" &
     child=$!
     wait $child || { child=; return 1; }
     child=

@@ -44,3 +44,28 @@ fails() { # CODE WORD command...
     done
     grep -q '"logits.1":{"dtype":"F32","shape":\[1,320\]' "$work/l.safetensors"
 }
+
+@test "the reference's hidden states are kept, give the same report, and are refused where they do not belong" {
+    ref=tests/golden/conformance/mistral states=$work/states.safetensors
+    fails 100 -- ptq-eval --model "$model" --data "$work/ids.jsonl" --ref-states "$states"
+    ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json > "$work/a"
+    ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json --mem 1 --ref-states "$states" > "$work/b"
+    cmp "$work/a" "$work/b"
+    before=$(sha256sum "$states")
+    ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json --verbose --ref-states "$states" > "$work/b" 2>"$work/said"
+    cmp "$work/a" "$work/b"
+    grep -q "the reference's hidden states are those of $states" "$work/said"
+    [ "$(sha256sum "$states")" = "$before" ]
+    # another text, another reference (of the same shapes, one weight different), a damaged file
+    printf '{"input_ids":[1,2,3,4,6]}\n{"input_ids":[9,8,7]}\n' > "$work/other.jsonl"
+    fails 100 'not the states of this reference' ptq-eval --model "$model" --ref "$ref" --data "$work/other.jsonl" --ref-states "$states"
+    cp -r "$ref" "$work/near"
+    size=$(stat -c %s "$work/near/model.safetensors")
+    printf '\100' | dd of="$work/near/model.safetensors" bs=1 seek=$((size - 1)) conv=notrunc status=none
+    fails 100 'not the states of this reference' ptq-eval --model "$model" --ref "$work/near" --data "$work/ids.jsonl" --ref-states "$states"
+    truncate -s -4 "$states"
+    fails 100 "$states" ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --ref-states "$states"
+    # an evaluation that fails leaves none behind
+    fails 100 vocabulary ptq-eval --model "$model" --ref pipelines/demo/tale-qwen3 --data "$work/ids.jsonl" --ref-states "$work/none"
+    [ -z "$(ls "$work" | grep none)" ]
+}

@@ -174,6 +174,7 @@ static void test_refuses(void **ctx)
     BAD("qep+rtn", order = ORDER_NONE, "--order means nothing");
     BAD("best:gptq,rtn", alpha = 0.5, "--alpha means nothing to solver best:gptq,rtn");
     BAD("gptq", criterion = CRITERION_PLAIN, "--criterion means nothing");
+    BAD("gptq", refit = 1, "--refit means nothing");
     BAD("gptq", refine_alpha = 0.5, "--refine-alpha means nothing");
     BAD("gptaq", alpha = NAN, "--alpha must be");
     BAD("gptaq", alpha = -1.0, "--alpha must be");
@@ -183,6 +184,10 @@ static void test_refuses(void **ctx)
     BAD("ojbkq", groups = GROUPS_DYNAMIC, "needs --groups static");
     BAD("gptq", sums = SUMS_PLAIN, "ptq-reduce --plain");
 #undef BAD
+    o = opts("best:gptq,rtn");
+    o.refit = 1;
+    o.sums = SUMS_PLAIN;
+    refuse(&o, problem(0, 1, 1, 1), "--sums plain: choose one");
     o = opts("best:gptq,gptaq"); /* one that looks at it is enough */
     o.alpha = 0.5;
     msg_destroy(&(struct msg *){solve(&o, problem(0, 1, 1, 0), &(struct solve_note){.damp = 0})});
@@ -257,6 +262,59 @@ static void test_contest(void **ctx)
                   CRITERION_PLAIN, "main");
 }
 
+/* The sums of two sets as one. */
+static struct msg *joined(void)
+{
+    const size_t cells = (size_t)K * K;
+    struct msg *m;
+
+    for (size_t i = 0; i < cells; i++) {
+        S[2][i] = S[0][i] + S[1][i];
+        D[2][i] = D[0][i] + D[1][i];
+    }
+    m = problem(2, 1, 0, 0);
+    json_set_int(m->meta, "tokens", 2 * T);
+    json_set_real(m->meta, "sum_w", 2 * T);
+    json_set_real(m->meta, "sum_w2", 2 * T);
+    return m;
+}
+
+/* After the choice the winner has all chunks: what it makes of the sums of both sets, but for the rounding of H. */
+static void test_refit(void **ctx)
+{
+    struct solve_opts o = opts("best:rtn,gptq,qep+gptq");
+    struct solve_note note;
+    struct msg *plain = solve(&o, problem(0, 1, 1, 0), &note), *out, *all;
+    struct solution_view a, b, c;
+    struct err e = {0};
+    size_t differ[2] = {0, 0};
+
+    (void)ctx;
+    o.refit = 1;
+    out = solve(&o, problem(0, 1, 1, 0), &note);
+    assert_true(fabs(note.coverage - 2.0 * T / K) < 1e-9);
+    assert_int_equal(solution_read(plain, &c, &e), 0);
+    assert_int_equal(solution_read(out, &a, &e), 0);
+    assert_string_equal(a.solver, c.solver);
+    assert_int_equal(a.tokens, 2 * T);
+    assert_true(fabs(a.sum_w - 2 * T) <= 0.0);
+    assert_int_equal(json_as_text(json_get(out->meta, "judged_on"))[0], 'h');
+    assert_true(json_get(json_at(a.prov, json_count(a.prov) - 1), "refit") != NULL);
+    o = opts(a.solver);
+    all = solve(&o, joined(), &note);
+    assert_int_equal(solution_read(all, &b, &e), 0);
+    for (size_t i = 0; i < (size_t)N * K; i++) {
+        differ[0] += ((const uint8_t *)a.linear[0].codes->data)[i] != ((const uint8_t *)b.linear[0].codes->data)[i];
+        differ[1] += ((const uint8_t *)a.linear[0].codes->data)[i] != ((const uint8_t *)c.linear[0].codes->data)[i];
+    }
+    assert_int_equal(differ[0], 0);     /* T is no power of two, so H differs in its last bits; no code is that close to a boundary */
+    assert_true(differ[1] > N);         /* and it is another solution than that of the main chunks */
+    assert_true(fabs(a.linear[0].loss - b.linear[0].loss) <= 1e-9 * b.linear[0].loss);
+    msg_destroy(&plain);
+    msg_destroy(&out);
+    msg_destroy(&all);
+}
+
 /* Here the two criteria choose differently, and with D the target-aware solver wins. */
 static void test_criteria_differ(void **ctx)
 {
@@ -323,7 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses),         cmocka_unit_test(test_contest),
         cmocka_unit_test(test_criteria_differ), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_foem_without_d),
+        cmocka_unit_test(test_foem_without_d),  cmocka_unit_test(test_refit), /* last: it overwrites set 2 */
     };
 
     return cmocka_run_group_tests_name("solve_contest", tests, make_data, NULL);
