@@ -221,8 +221,8 @@ int page_classes(struct page *p)
     page_head(p, "Loss by class of rows");
     page_note(p, "", "The same solutions, measured on the rows of one class at a time: sequences of one length, positions of one band. Relative loss: "
                      "tr((W−Q) H (W−Q)′) over tr(W H W′) with the H of the class, geometric mean over the sites. Energy: weight times "
-                     "tr(W H W′), what a class brings into the sum that is solved with; mean over the sites of its share. A class whose share of the energy is far above its "
-                     "share of the weight draws the solution to itself.");
+                     "tr(W H W′), what a class brings into the sum that is solved with; mean over the sites of its share. A class whose share of "
+                     "the energy is far above its share of the weight draws the solution to itself.");
     if (kind_section(p, all, "length", "By length of the sequence") || kind_section(p, all, "position", "By position in the sequence"))
         return -1;
     if (!has_cross(all))
