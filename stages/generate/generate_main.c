@@ -14,7 +14,7 @@
 #include "generate_text.h"
 
 struct args {
-    const char *model, *prompts, *out;
+    const char *model, *prompts, *chat_template, *date, *out;
     int64_t count, tokens, prompt_tokens, batch, seed, top_k, threads, status_fd;
     double temperature, top_p;
     uint64_t mem;
@@ -24,7 +24,9 @@ struct args {
 #define AT(field) offsetof(struct args, field)
 static const struct opt table[] = {
     {"model", OPT_TEXT, AT(model), "DIR", "checkpoint that writes, dense or GPTQ", 0, 0, NULL},
-    {"prompts", OPT_TEXT, AT(prompts), "FILE", ".txt with a prompt a line, or .jsonl with {\"text\"} or {\"input_ids\"}", 0, 0, NULL},
+    {"prompts", OPT_TEXT, AT(prompts), "FILE", ".txt with a prompt a line, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"} (chats)", 0, 0, NULL},
+    {"chat-template", OPT_TEXT, AT(chat_template), "FILE", "Jinja template of \"messages\" instead of the model's own", 0, 0, NULL},
+    {"date", OPT_TEXT, AT(date), "YYYY-MM-DD", "today's date, for chat templates that ask for it", 0, 0, NULL},
     {"prompt-tokens", OPT_INT, AT(prompt_tokens), "N", "keep only the first N tokens of a prompt (0: all)", 0, 1 << 24, NULL},
     {"start", OPT_CHOICE, AT(start), "KIND", "without prompts: from the BOS token (random, if the model has none), or from a random token", 0, 0, "bos|random"},
     {"count", OPT_INT, AT(count), "N", "sequences; prompts are used in turn (0: one for each prompt, 128 without)", 0, 1 << 24, NULL},
@@ -146,6 +148,8 @@ static int run(const struct args *a, struct par *par, struct err *e)
         err_set(e, ERR_USE, "'%s' has no tokenizer.json: say --ids", a->model);
         goto out;
     }
+    s.chat_template = a->chat_template;
+    s.date = a->date;
     if (a->prompts ? script_read(&s, a->prompts, (size_t)a->prompt_tokens, e)
                    : script_start(&s, model_config(m), a->start, a->count ? (size_t)a->count : 128, (uint64_t)a->seed, e))
         goto out;

@@ -99,6 +99,32 @@ static int add_text(struct script *s, const char *text, size_t length, size_t mo
     return err_set(e, ERR_USE, "%s:%zu: an empty prompt (leave --prompts out to start from nothing)", what, line);
 }
 
+/* A conversation, and the beginning of the answer to it. The template says itself where BOS stands. */
+static int add_chat(struct script *s, struct json *vars, size_t most, const char *what, size_t line, struct err *e)
+{
+    int32_t *ids = NULL;
+    size_t count = 0, length;
+    char *text = NULL;
+    int rc = -1;
+
+    if (!s->tokenizer)
+        return err_set(e, ERR_USE, "%s:%zu: messages, but '%s' has no tokenizer.json", what, line, s->dir);
+    if (!s->chat && (!(s->chat = chat_open(s->dir, s->chat_template, e)) || (s->date && chat_set_date(s->chat, s->date, e) != 0)))
+        return -1;
+    if (!json_get(vars, "add_generation_prompt") && json_set_bool(vars, "add_generation_prompt", 1) != 0)
+        return err_set(e, ERR_SYS, "out of memory");
+    if (!(text = chat_render(s->chat, vars, &length, e)) || tokenizer_encode(s->tokenizer, text, length, 0, 1, &ids, &count, e) != 0)
+        err_prefix(e, "%s:%zu", what, line);
+    else if (count)
+        rc = add_prompt(s, ids, count, most, e);
+    else
+        err_set(e, ERR_USE, "%s:%zu: the chat template makes nothing of it", what, line);
+    if (!count)
+        free(ids);
+    free(text);
+    return rc;
+}
+
 static int read_lines(struct script *s, const char *path, size_t most, struct err *e)
 {
     size_t length, line = 0;
@@ -137,7 +163,7 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
         } else if (d.text) {
             bad = add_text(s, d.text, d.length, most, path, d.line, e);
         } else {
-            bad = err_set(e, ERR_USE, "%s:%zu: a prompt is {\"text\"} or {\"input_ids\"}", path, d.line);
+            bad = add_chat(s, d.chat, most, path, d.line, e);
         }
         doc_release(&d);
         if (bad)
@@ -192,11 +218,11 @@ static struct json *text_of(const struct script *s, const int32_t *ids, size_t c
     size_t length;
     char *text;
 
-    if (count && ids[0] == s->bos) {
+    if (!s->chat && count && ids[0] == s->bos) {
         ids++;
         count--;
     }
-    for (size_t i = 0; count && i < s->nstops; i++)
+    for (size_t i = 0; !s->chat && count && i < s->nstops; i++)
         if (s->stops[i] == ids[count - 1]) {
             count--;
             break;
@@ -243,6 +269,7 @@ void script_close(struct script *s)
     for (size_t i = 0; i < s->count; i++)
         free(s->prompts[i].ids);
     free(s->prompts);
+    chat_close(&s->chat);
     tokenizer_close(&s->tokenizer);
     memset(s, 0, sizeof *s);
 }

@@ -75,6 +75,21 @@ fails() { # CODE WORD command...
     [[ "$output" =~ ^\{\"input_ids\":\[5,6,[0-9]+\]\}$ ]]
 }
 
+@test "a chat is rendered with the beginning of an answer, and the answer is written" {
+    printf '{"messages": [{"role": "user", "content": "Tell me a story."}]}\n{"messages": [{"role": "user", "content": "Hi"}], "chat_template_kwargs": {"add_generation_prompt": false}}\n' >"$work/c.jsonl"
+    printf '{%% for m in messages %%}[{{ m.role }}] {{ m.content }}{%% endfor %%}{%% if add_generation_prompt %%} [assistant]{%% endif %%}' >"$work/t.jinja"
+    ptq-generate --model "$tale" --prompts "$work/c.jsonl" --chat-template "$work/t.jinja" --tokens 8 --quiet >"$work/out"
+    [[ "$(sed -n 1p "$work/out")" == '{"text":"[user] Tell me a story. [assistant]'?* ]]
+    [[ "$(sed -n 2p "$work/out")" == '{"text":"[user] Hi'* ]]
+    run grep -c assistant "$work/out"
+    [ "$output" = 1 ]
+    ptq-generate --model "$tale" --prompts "$work/c.jsonl" --tokens 8 --quiet >"$work/own" # by the model's own template
+    [[ "$(sed -n 1p "$work/own")" == *'<|im_start|>assistant'* ]]
+    printf '{{ messages|shuffle }}' >"$work/t.jinja"
+    fails 100 "shuffle" ptq-generate --model "$tale" --prompts "$work/c.jsonl" --chat-template "$work/t.jinja" --tokens 8
+    fails 100 "c.jsonl:1: messages, but" ptq-generate --model "$model" --ids --prompts "$work/c.jsonl" --tokens 8
+}
+
 @test "ptq-sample reads back what was written" {
     ptq-generate --model "$tale" --count 4 --tokens 63 --ignore-eos --ids --out "$work/ids.jsonl" --quiet
     ptq-sample --model "$tale" --data "$work/ids.jsonl" --tokens 256 --length 64 --out "$work/chunks" --quiet
