@@ -161,13 +161,23 @@ static struct rows rows_of(const struct chunk_view *v)
     return (struct rows){v->T, v->nseq, v->lengths};
 }
 
+/* What one way may keep in memory: an equal share; when not all fits, less the room that a chunk from the file is worked on in. */
+static uint64_t way_budget(const struct forward *f)
+{
+    const uint64_t share = f->o.mem / (uint64_t)f->ways, row = f->c->d * sizeof(float) + f->k_max * dtype_size(f->o.acts);
+
+    if (row * f->tokens <= share)
+        return share;
+    return share > row * f->t_max ? share - row * f->t_max : 0;
+}
+
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
     size_t item = dtype_size(f->o.acts);
     void *h, *x;
 
-    w->store = store_open(f->o.mem / (uint64_t)f->ways, f->o.tmp, e);
+    w->store = store_open(way_budget(f), f->o.tmp, e);
     if (!w->store)
         return -1;
     for (size_t i = 0; i < f->count; i++) {

@@ -31,7 +31,7 @@ struct forward_opts {
     int by_modality;          /* weigh tokens by their modality: each chunk must say what its tokens are */
     double modality[2];       /* of text, of image */
     struct weigh_clip clip;   /* of the weights from attention and modality */
-    uint64_t mem;             /* bytes for hidden states */
+    uint64_t mem;             /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
     const char *tmp;          /* folder of the spill file */
 };
 

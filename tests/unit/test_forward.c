@@ -322,6 +322,23 @@ static void dual_rows_are_those_of_the_full_model(void **state)
     recorder_clear(&b);
 }
 
+static void a_spill_file_changes_no_byte_of_two_ways(void **state)
+{
+    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder a = {0}, b = {0};
+
+    (void)state;
+    assert_int_equal(run(DIR, &o, &a, commit_8bit, &e), 0);
+    o.mem = 0;
+    assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), 0);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < a.n; i++)
+        assert_int_equal(msg_checksum(a.m[i]), msg_checksum(b.m[i]));
+    recorder_clear(&a);
+    recorder_clear(&b);
+}
+
 /* The rows stay as they are; each block has weights of its own, the same for its four sites, mean 1 in each sequence. */
 static void attention_weighs_rows(void **state)
 {
@@ -406,7 +423,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
-        cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(commits_are_what_the_next_site_sees),
+        cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(a_spill_file_changes_no_byte_of_two_ways),
+        cmocka_unit_test(commits_are_what_the_next_site_sees),
         cmocka_unit_test(a_commit_of_another_site_is_refused),
         cmocka_unit_test(attention_weighs_rows),
         cmocka_unit_test(dual_rows_are_those_of_the_full_model),
