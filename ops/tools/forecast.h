@@ -1,5 +1,5 @@
 /* forecast - what a run would do, worked out from config, tensor names and options: which linears get what, the size of the output, the
- * work, the memory of each stage. Reads no weights, starts no stage. */
+ * work, the memory of each stage. Reads no weights, runs no stage. */
 #ifndef PTQ_FORECAST_H
 #define PTQ_FORECAST_H
 
@@ -10,6 +10,11 @@
 #include "../../common/model/override.h"
 #include "../../common/tensor/dtype.h"
 
+/* Peak resident bytes of the programs that compute, when they have done nothing yet. */
+struct forecast_base {
+    uint64_t forward, reduce, solve;
+};
+
 struct forecast_opts {
     const char *model;       /* folder */
     int bits;
@@ -17,11 +22,16 @@ struct forecast_opts {
     enum dtype scale_type;
     int packed;              /* to the GPTQ format; else dense */
     const struct overrides *overrides;
-    uint64_t tokens, length; /* of the calibration; of a sequence */
+    const char *solver;      /* as in ptq-solve */
+    uint64_t tokens, length; /* of the calibration; of the longest sequence */
     int dual;                /* the full-precision stream runs beside */
+    uint64_t holdout;        /* every so manyth chunk is held out; 0: none */
+    int plain;               /* sums with weights of 1 are kept beside */
     enum dtype acts;
     uint64_t mem;            /* for hidden states, of each forward process */
     size_t forwards, solvers, cores;
+    struct forecast_base base;
+    uint64_t tokenizer;      /* bytes of tokenizer.json */
 };
 
 /* Linears that are alike after the overrides. */
@@ -43,7 +53,8 @@ struct forecast_hit {        /* of an override line */
 
 /* Peak resident bytes of one process of a stage. */
 struct forecast_memory {
-    uint64_t forward, reduce, solve, write;
+    uint64_t sample, forward, reduce, solve, write;
+    uint64_t all;             /* of all processes together */
     uint64_t hidden, spilled; /* hidden states of a forward process: in memory, in its file */
 };
 
@@ -65,7 +76,11 @@ struct forecast {
 int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err *e);
 void forecast_release(struct forecast *f);
 
-/* The memory part (forecast_memory.c); f->config is there. */
+/* Measured, from the commands beside this one; where one does not start, a usual value. Call it before anything that takes memory: a process begins
+ * with the peak of the one that starts it. */
+struct forecast_base forecast_base(void);
+
+/* The memory part (forecast_memory.c); f->config and classes are there, o->solver is one that contenders_parse takes. */
 void forecast_memory(const struct forecast_opts *o, struct forecast *f);
 
 #endif

@@ -1,32 +1,47 @@
 /* forecast_memory - peak resident memory of one process of each stage.
  *
- * What a stage allocates follows from shapes: hidden states (tokens x d f32, tokens x Kmax rows; twice with the full-precision stream), one
- * site's linears in f32, triangles in f64 for every lane in progress and for the total, square matrices of a solver. What waits between two
- * stages depends on their speeds; the number of messages under way is a fit to runs on two cores (1 to 2 workers, 4,096 to 65,536 tokens, 10M
- * and 135M weights), bounded by the credit of a link. The constants of a process were measured too: its libraries, and what a thread of
- * BLAS or oneDNN keeps. A run that another load slows down differs by a few messages. */
+ * Three parts. What a stage allocates follows from shapes and is counted here as the stages allocate it: hidden states, one site's linears in f32,
+ * triangles and squares in f64, the rows of a chunk. What its program takes before it has done anything comes from forecast_base.c, measured on the
+ * spot. The rest are constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights: kernels made at
+ * run time, threads, messages under way (at most three a worker, how many depends on speeds), and freed blocks that malloc keeps for later
+ * (only those up to 32 MiB: larger ones go back at once). These are what the 15% of the manual are for. */
 #include "forecast.h"
 
-#define MIB ((double)(1 << 20))
-#define CHUNK_TOKENS 2048u   /* ptq-sample's default */
-#define LANES 8u
-#define CREDIT (64.0 * MIB)  /* ptq-reduce's default, for each worker */
+#include <string.h>
+#include "../../common/tensor/blas_cpu.h"
+#include "../../stages/solve/solve_opts.h"
+#include "../../stages/solve/solve_tile.h"
 
-enum { BASE_FORWARD = 17, BASE_REDUCE = 10, BASE_SOLVE = 11, BASE_WRITE = 9 }; /* MiB */
-#define PER_THREAD (3.75 * MIB)
+#define MIB ((double)(1 << 20))
+#define CHUNK_TOKENS 2048u        /* ptq-sample's defaults */
+#define LANES 8u
+#define CREDIT (64.0 * MIB)       /* ptq-reduce's, for each worker */
+#define WINDOW 3.0
+#define QUERIES 128.0             /* of a task of attention */
+#define SLAB 1024.0               /* rows of the MLP at a time */
+#define KEPT_BLOCK (32.0 * MIB)   /* the largest block that malloc keeps: glibc's DEFAULT_MMAP_THRESHOLD_MAX */
+
+/* Of a process at work, beyond its program: kernels, sockets, and each thread with what BLAS or oneDNN keeps for it. The two small stages: with their
+ * program. */
+enum { OWN_FORWARD = 9, OWN_REDUCE = 1, OWN_SOLVE = 2 }; /* MiB */
+#define ALL_SAMPLE (9.5 * MIB)
+#define ALL_WRITE (9.3 * MIB)
+#define THREAD_FORWARD (1.9 * MIB)
+#define THREAD_REDUCE (2.8 * MIB)
+#define THREAD_SOLVE (1.5 * MIB)
 
 /* What the largest site of each kind of need takes. */
 struct needs {
-    double K;                /* most inputs */
-    double f32, source;      /* most bytes of the linears of a site, as f32 and as the checkpoint has them */
-    double weights;          /* most weights of a site */
-    double square;           /* K^2 f64 of the widest site that is solved */
+    double K;                     /* most inputs */
+    double f32, source;           /* most bytes of the linears of a site, as f32 and as the checkpoint has them */
+    double weights, linear;       /* most weights of a site, of a linear */
+    double square, triangle;      /* K^2 and K (K + 1) / 2 f64 */
 };
 
 struct shares {
-    double chunk, chunks;    /* tokens of a chunk; chunks of the run */
-    double mine;             /* chunks of one worker */
-    double message;          /* bytes of the rows of a chunk at the widest site */
+    double chunk, chunks, lanes;  /* tokens of the largest chunk; chunks and lanes of the run */
+    double mine;                  /* chunks of one worker */
+    double tensor, message;       /* bytes of the rows of a chunk at the widest site; with those of the second stream */
 };
 
 static double least(double a, double b)
@@ -48,14 +63,19 @@ static struct needs needs_of(const struct config *c)
         double weights = 0;
 
         site_describe(c, 0, (enum site)s, &site);
-        for (size_t i = 0; i < site.count; i++)
-            weights += (double)site.linear[i].rows * (double)site.inputs;
+        for (size_t i = 0; i < site.count; i++) {
+            const double w = (double)site.linear[i].rows * (double)site.inputs;
+
+            weights += w;
+            n.linear = most(n.linear, w);
+        }
         n.K = most(n.K, (double)site.inputs);
         n.weights = most(n.weights, weights);
     }
     n.f32 = 4 * n.weights;
     n.source = 2 * n.weights;
     n.square = 8 * n.K * n.K;
+    n.triangle = 4 * n.K * (n.K + 1);
     return n;
 }
 
@@ -65,10 +85,11 @@ static struct shares shares_of(const struct forecast_opts *o, const struct needs
     const uint64_t rows = CHUNK_TOKENS / o->length, chunk = o->length * (rows ? rows : 1);
     const uint64_t chunks = (o->tokens + chunk - 1) / chunk, lanes = chunks < LANES ? chunks : LANES;
     const uint64_t dealt = lanes ? (lanes + o->forwards - 1) / o->forwards : 0;
-    struct shares s = {.chunks = (double)chunks, .chunk = (double)(chunk < o->tokens ? chunk : o->tokens)};
+    struct shares s = {.chunks = (double)chunks, .lanes = (double)lanes, .chunk = (double)(chunk < o->tokens ? chunk : o->tokens)};
 
     s.mine = lanes ? (double)((dealt * chunks + lanes - 1) / lanes) : 0;
-    s.message = s.chunk * n->K * (double)dtype_size(o->acts) * (o->dual ? 2 : 1);
+    s.tensor = s.chunk * n->K * (double)dtype_size(o->acts);
+    s.message = s.tensor * (o->dual ? 2 : 1);
     return s;
 }
 
@@ -77,46 +98,129 @@ static double threads_of(size_t cores, size_t processes)
     return (double)(cores > processes ? cores / processes : 1);
 }
 
+/* Room that grows by doubling. */
+static double doubled(double n)
+{
+    double room = 8;
+
+    while (room < n)
+        room *= 2;
+    return room;
+}
+
+/* Hidden states in memory, as forward.c divides --mem between the streams. */
+static double held_of(const struct forecast_opts *o, struct forecast *f, const struct needs *n, const struct shares *s)
+{
+    const double ways = o->dual ? 2 : 1, area = s->chunk * (4 * (double)f->config.d + n->K * (double)dtype_size(o->acts));
+    const double share = (double)o->mem / ways, all = s->mine * area;
+    double slots = 0, held = all;
+
+    if (all > share) {
+        while (area * (slots + 2) <= share)
+            slots++;
+        held = area * (slots + 1);
+    }
+    f->memory.hidden = (uint64_t)(ways * held);
+    f->memory.spilled = all > share ? (uint64_t)(ways * (all - area * slots)) : 0;
+    return ways * held;
+}
+
 static double forward_bytes(const struct forecast_opts *o, struct forecast *f, const struct needs *n, const struct shares *s)
 {
     const struct config *c = &f->config;
-    const double ways = o->dual ? 2 : 1, area = s->chunk * (4 * (double)c->d + n->K * (double)dtype_size(o->acts));
-    const double hidden = ways * s->mine * area, heads = (double)((c->heads + 2 * c->kv_heads) * c->head_dim);
-    const double scratch = 4 * most(s->chunk * heads, least(s->chunk, 1024) * (double)c->ff);
-    const double waiting = least(s->message * least(s->mine, 5 + s->mine / 12), CREDIT + s->message);
-    double held = hidden;
+    const double ways = o->dual ? 2 : 1, threads = threads_of(o->cores, o->forwards), heads = (double)((c->heads + 2 * c->kv_heads) * c->head_dim);
+    const double rows = 8 * s->chunk * n->K, scratch = 4 * most(s->chunk * heads, least(s->chunk, SLAB) * (double)c->ff);
+    const double scores = 4 * threads * least((double)o->length, QUERIES) * (double)o->length;
+    const double sent = least(2.5, s->mine), kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
+    const double waiting = least(s->message * sent, CREDIT + s->message) + s->message * kept;
 
-    if (hidden > (double)o->mem)
-        held = (double)o->mem - (double)((uint64_t)(double)o->mem % (uint64_t)(area > 1 ? area : 1)) + ways * area;
-    f->memory.hidden = (uint64_t)held;
-    f->memory.spilled = hidden > (double)o->mem ? (uint64_t)(hidden - held + ways * area) : 0;
-    return BASE_FORWARD * MIB + threads_of(o->cores, o->forwards) * PER_THREAD + held + 8 * s->chunk * n->K + scratch + ways * n->f32 +
-           n->source + s->message + waiting;
+    return OWN_FORWARD * MIB + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
+}
+
+/* The total and the lanes that are not merged yet: one of each worker, and those that were done before their turn. */
+static double reduce_sums(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
+{
+    const double lanes = least(s->lanes, 2 * (double)o->forwards - 1), set = n->triangle + (o->dual ? n->square : 0);
+    const double lane = set * (o->plain ? 2 : 1), total = set * (1 + (o->holdout > 0) + (o->plain != 0));
+
+    return total + lanes * lane;
 }
 
 static double reduce_bytes(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
-    const double lanes = least((double)o->forwards, s->chunks) + 1; /* one a worker, and the total */
-    const double sums = n->square / 2 + (o->dual ? n->square : 0), rows = 4 * s->chunk * n->K * (o->dual ? 2 : 1);
-    const double under_way = least(s->chunks + 1, 3.5 + s->chunks / 6 + 2 * ((double)o->forwards - 1));
-    const double waiting = least(s->message * under_way, (double)o->forwards * (CREDIT + s->message));
+    const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
+    const double rows = 4 * doubled(cells) * (o->dual ? 2 : 1) + widened, tile = 4 * doubled(n->K * n->K);
+    const double workers = 1 + 0.4 * ((double)o->forwards - 1), window = least(WINDOW, s->mine);
+    const double waiting = least(window * s->message, CREDIT + s->message) * workers * (s->tensor <= KEPT_BLOCK ? 1.5 : 1);
 
-    return BASE_REDUCE * MIB + threads_of(o->cores, 1) * PER_THREAD + lanes * sums + n->square / 2 /* a tile in f32 */ + rows + s->message +
-           sums + n->source /* the problem on its way */ + waiting;
+    return OWN_REDUCE * MIB + threads_of(o->cores, 1) * THREAD_REDUCE + reduce_sums(o, n, s) + tile + rows + n->source + waiting;
 }
 
-static double solve_bytes(const struct forecast_opts *o, const struct needs *n)
+/* Squares that a solver has alive beside H and D, and f64 copies of a linear. */
+static double solver_squares(const char *name, int dual, double *copies)
 {
-    return BASE_SOLVE * MIB + threads_of(o->cores, o->solvers) * PER_THREAD + (o->dual ? 6.4 : 3.2) * n->square + n->source + n->weights;
+    const char *inner = solver_inner(name);
+
+    *copies = strncmp(name, "qronos", 6) == 0 || inner ? 1 : 0;
+    if (inner)
+        return 1 + solver_squares(inner, dual, &(double){0});
+    if (strcmp(name, "rtn") == 0)
+        return 0;
+    if (strcmp(name, "rescomp") == 0)
+        return 3;
+    return strcmp(name, "gptaq") == 0 || (strcmp(name, "foem") == 0 && dual) ? 2 : 1;
+}
+
+/* Of one --solver, all its contenders: what is alive while it works; *squares is raised to those it makes itself. */
+static double solver_bytes(const struct forecast_opts *o, const char *solver, const struct needs *n, double *squares)
+{
+    const double sums = 1 + (o->dual != 0), scratch = 5 * SOLVE_TILE * 8 * n->K * threads_of(o->cores, o->solvers);
+    double own = 0, copies = 0, copied;
+    struct contenders c;
+
+    if (contenders_parse(solver, &c, NULL))
+        return 0;
+    for (size_t i = 0; i < c.count; i++) {
+        own = most(own, solver_squares(c.name[i], o->dual, &copied));
+        copies = most(copies, copied);
+    }
+    *squares = most(*squares, own);
+    return n->square * (own + sums * (c.contest && o->holdout ? 2 : 1)) + copies * 8 * n->linear + scratch + n->source +
+           n->weights * (c.contest ? 2 : 1);
+}
+
+/* What malloc keeps of the sums that a problem came with. */
+static double solve_kept(const struct forecast_opts *o, const struct needs *n, double squares)
+{
+    const double main = (n->triangle <= KEPT_BLOCK ? n->triangle : 0) + (o->dual && n->square <= KEPT_BLOCK ? n->square : 0);
+    const double others = (o->holdout > 0) + (o->plain != 0);
+
+    return main * ((squares > 0 ? 1.9 : 0.5) + 0.3 * others);
+}
+
+/* A problem as it comes, with the first squares made of it; or what is alive afterwards. */
+static double solve_bytes(const struct forecast_opts *o, const struct forecast *f, const struct needs *n)
+{
+    const double sets = 1 + (o->holdout > 0) + (o->plain != 0), problem = sets * (n->triangle + (o->dual ? n->square : 0)) + n->source;
+    double squares = 0, alive = solver_bytes(o, o->solver, n, &squares);
+
+    for (size_t i = 0; i < f->nclasses; i++)
+        if (f->class[i].solver)
+            alive = most(alive, solver_bytes(o, f->class[i].solver, n, &squares));
+    alive = most(alive, problem + n->square * (o->dual ? 1.5 : 1));
+    return OWN_SOLVE * MIB + threads_of(o->cores, o->solvers) * THREAD_SOLVE + alive + solve_kept(o, n, squares);
 }
 
 void forecast_memory(const struct forecast_opts *o, struct forecast *f)
 {
     const struct needs n = needs_of(&f->config);
     const struct shares s = shares_of(o, &n);
+    struct forecast_memory *m = &f->memory;
 
-    f->memory.forward = (uint64_t)forward_bytes(o, f, &n, &s);
-    f->memory.reduce = (uint64_t)reduce_bytes(o, &n, &s);
-    f->memory.solve = (uint64_t)solve_bytes(o, &n);
-    f->memory.write = (uint64_t)(BASE_WRITE * MIB + 2 * n.weights);
+    m->sample = (uint64_t)(ALL_SAMPLE + 6.3 * (double)o->tokenizer + 4 * (double)o->tokens);
+    m->forward = o->base.forward + (uint64_t)forward_bytes(o, f, &n, &s);
+    m->reduce = o->base.reduce + (uint64_t)reduce_bytes(o, &n, &s);
+    m->solve = o->base.solve + (uint64_t)solve_bytes(o, f, &n);
+    m->write = (uint64_t)(ALL_WRITE + 2.7 * n.weights);
+    m->all = m->sample + m->forward * o->forwards + m->reduce + m->solve * o->solvers + m->write;
 }

@@ -3,18 +3,21 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/base/log.h"
 #include "../../common/base/opt.h"
 #include "../../common/model/grid.h"
+#include "../../stages/solve/solve_opts.h"
 #include "forecast.h"
 
 struct values {
-    const char *model, *overrides;
+    const char *model, *overrides, *solver;
     struct opt_texts override;
-    int bits, scale_type, format, grid, acts, dual, json;
-    int64_t group, tokens, length, forwards, solvers, cores;
+    int bits, scale_type, format, grid, acts, dual, plain, json;
+    int64_t group, tokens, length, holdout, forwards, solvers, cores;
     uint64_t mem;
 };
 
@@ -30,11 +33,14 @@ static const struct opt TABLE[] = {
     {"grid", OPT_CHOICE, AT(grid), "NAME", "integer grid", 0, 0, "sym|sym-narrow|asym"},
     {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", "of the scales", 0, 0, "f16|bf16|f32|f64"},
     {"format", OPT_CHOICE, AT(format), "NAME", "of the output", 0, 0, "gptq|dense"},
+    {"solver", OPT_TEXT, AT(solver), "NAME", "as in ptq-solve, best:A,B,... too; one that needs the full-precision stream brings --dual", 0, 0, NULL},
     {"override", OPT_TEXTS, AT(override), "LINE", "'PATTERN: KEY=VALUE ...' or 'PATTERN: skip', as in ptq-solve; may be repeated", 0, 0, NULL},
     {"overrides", OPT_TEXT, AT(overrides), "FILE", "such lines from a file", 0, 0, NULL},
     {"tokens", OPT_INT, AT(tokens), "N", "calibration tokens", 1, 1e15, NULL},
-    {"length", OPT_INT, AT(length), "N", "tokens of a sequence", 1, 1 << 24, NULL},
-    {"dual", OPT_FLAG, AT(dual), NULL, "the full-precision stream runs beside (gptaq, qep, ...)", 0, 0, NULL},
+    {"length", OPT_INT, AT(length), "N", "tokens of a sequence, of the longest if there are several lengths", 1, 1 << 24, NULL},
+    {"dual", OPT_FLAG, AT(dual), NULL, "the full-precision stream runs beside (the recipe gptaq, whatever the solver)", 0, 0, NULL},
+    {"holdout", OPT_INT, AT(holdout), "N", "every Nth chunk is held out to judge solvers on (0: none)", 0, 1000000, NULL},
+    {"plain", OPT_FLAG, AT(plain), NULL, "sums with weights of 1 are kept beside the weighted ones (the recipe maca)", 0, 0, NULL},
     {"acts", OPT_CHOICE, AT(acts), "TYPE", "of the site inputs", 0, 0, "bf16|f32"},
     {"mem", OPT_SIZE, AT(mem), "BYTES", "memory for hidden states of each forward process", 0, 0, NULL},
     {"workers", OPT_INT, AT(forwards), "N", "forward processes (as many as cores, at most 8)", 1, 1024, NULL},
@@ -81,11 +87,12 @@ static void print_memory(const struct forecast *f, const struct values *v)
 {
     const struct forecast_memory *m = &f->memory;
     const struct { const char *name; int64_t processes; uint64_t bytes; } rows[] = {
-        {"forward", v->forwards, m->forward}, {"reduce", 1, m->reduce}, {"solve", v->solvers, m->solve}, {"write", 1, m->write}};
+        {"sample", 1, m->sample}, {"forward", v->forwards, m->forward}, {"reduce", 1, m->reduce}, {"solve", v->solvers, m->solve}, {"write", 1, m->write}};
 
     printf("\n%-10s %9s %14s\n", "stage", "processes", "peak MiB each");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         printf("%-10s %9lld %14.0f\n", rows[i].name, (long long)rows[i].processes, (double)rows[i].bytes / (1 << 20));
+    printf("%-10s %9lld %14.0f\n", "together", (long long)(v->forwards + v->solvers + 3), (double)m->all / (1 << 20));
     printf("hidden states of a forward process: %.0f MiB in memory", (double)m->hidden / (1 << 20));
     printf(m->spilled ? ", %.0f MiB in its file\n" : "\n", (double)m->spilled / (1 << 20));
 }
@@ -151,8 +158,9 @@ static struct json *memory_json(const struct forecast *f, const struct values *v
     const struct forecast_memory *m = &f->memory;
     struct json *j = json_object();
 
-    if (json_set(j, "forward", stage_json(v->forwards, m->forward)) || json_set(j, "reduce", stage_json(1, m->reduce)) ||
+    if (json_set(j, "sample", stage_json(1, m->sample)) || json_set(j, "forward", stage_json(v->forwards, m->forward)) || json_set(j, "reduce", stage_json(1, m->reduce)) ||
         json_set(j, "solve", stage_json(v->solvers, m->solve)) || json_set(j, "write", stage_json(1, m->write)) ||
+        json_set_int(j, "peak_bytes", (int64_t)m->all) ||
         json_set_int(j, "hidden_bytes", (int64_t)m->hidden) || json_set_int(j, "spilled_bytes", (int64_t)m->spilled))
         json_destroy(&j);
     return j;
@@ -199,19 +207,53 @@ static int print_json(const struct forecast *f, const struct values *v, const st
     return text ? 0 : -1;
 }
 
-static struct forecast_opts opts_of(const struct values *v, const struct overrides *o)
+/* Bytes of a file of the model; 0: it is not there. */
+static uint64_t file_bytes(const char *dir, const char *name)
 {
-    return (struct forecast_opts){.model = v->model, .bits = BITS[v->bits], .group = v->group, .scale_type = SCALES[v->scale_type],
-                                  .packed = v->format == 0, .overrides = o, .tokens = (uint64_t)v->tokens, .length = (uint64_t)v->length,
-                                  .dual = v->dual, .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
-                                  .solvers = (size_t)v->solvers, .cores = (size_t)v->cores};
+    char *path = fs_join(dir, name, NULL);
+    struct stat st;
+    const uint64_t n = path && stat(path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+
+    free(path);
+    return n;
+}
+
+/* Does a solver need the full-precision stream? -1: no such solver. */
+static int needs_dual(const char *solver, struct err *e)
+{
+    struct contenders c;
+    int need = 0;
+
+    if (contenders_parse(solver, &c, e))
+        return -1;
+    for (size_t i = 0; i < c.count; i++)
+        need |= (contender_needs(c.name[i]) & SOLVER_NEEDS_D) != 0;
+    return need;
+}
+
+static int opts_of(const struct values *v, const struct overrides *lines, struct forecast_opts *o, struct err *e)
+{
+    int dual = needs_dual(v->solver, e), one = 0;
+
+    for (size_t i = 0; i < lines->count && dual >= 0; i++) {
+        if (lines->at[i].v.solver && (one = needs_dual(lines->at[i].v.solver, e)) < 0)
+            return err_prefix(e, "%s: '%s'", lines->at[i].from, lines->at[i].text);
+        dual |= one;
+    }
+    *o = (struct forecast_opts){.model = v->model, .bits = BITS[v->bits], .group = v->group, .scale_type = SCALES[v->scale_type],
+                                .packed = v->format == 0, .overrides = lines, .solver = v->solver, .tokens = (uint64_t)v->tokens,
+                                .length = (uint64_t)v->length, .dual = v->dual || dual == 1, .holdout = (uint64_t)v->holdout, .plain = v->plain,
+                                .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
+                                .solvers = (size_t)v->solvers, .cores = (size_t)v->cores, .tokenizer = file_bytes(v->model, "tokenizer.json")};
+    return dual < 0 ? -1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct values v = {.bits = 2, .group = 64, .tokens = 65536, .length = 2048, .mem = (uint64_t)2 << 30, .solvers = 1};
+    struct values v = {.solver = "gptq", .bits = 2, .group = 64, .tokens = 65536, .length = 2048, .mem = (uint64_t)2 << 30, .solvers = 1};
     struct overrides lines = OVERRIDES_NONE;
-    struct forecast_opts o;
+    struct forecast_opts o = {.model = NULL};
+    const struct forecast_base base = forecast_base();
     struct forecast f = {.sites = 0};
     struct err e = {0};
     int rc;
@@ -225,7 +267,9 @@ int main(int argc, char **argv)
         rc = err_set(&e, ERR_USE, "--model DIR is missing");
     if (rc == 0)
         rc = overrides_load(&lines, v.overrides, v.override.text, v.override.count, &e);
-    o = opts_of(&v, &lines);
+    if (rc == 0)
+        rc = opts_of(&v, &lines, &o, &e);
+    o.base = base;
     if (rc == 0 && (rc = forecast_make(&o, &f, &e)) == 0) {
         warn_split(&f);
         if (v.json)
