@@ -61,8 +61,12 @@ static int check_out(const struct recipe *r, struct err *e)
     barren = ours > 0 ? is_barren(out, e) : 0;
     if (ours < 0 || barren)
         return barren > 0 ? 0 : -1;
+    if (ours && recipe_value(r, "overwrite")) /* what of it is ours the writer knows */
+        return 0;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out, ours ? "an earlier output of ptqflow" : "something else",
-                   ours ? "remove it or give another folder" : "give an empty folder or a new one");
+                   !ours                             ? "give an empty folder or a new one"
+                   : recipe_find(r, "overwrite")     ? "remove it, give another folder, or say --overwrite"
+                                                     : "remove it or give another folder");
 }
 
 /* Engines fuse what now differs: once for each kind of site. */

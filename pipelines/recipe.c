@@ -72,7 +72,8 @@ static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyw
     memset(v, 0, sizeof *v);
     v->line = line;
     v->is_list = strcmp(keyword, "list") == 0 || strcmp(keyword, "options") == 0;
-    v->is_option = strncmp(keyword, "option", 6) == 0;
+    v->is_flag = strcmp(keyword, "flag") == 0;
+    v->is_option = v->is_flag || strncmp(keyword, "option", 6) == 0;
     v->name = text_trim(s, (size_t)(eq - s), e);
     v->help = hash ? text_trim(hash + 1, (size_t)(end - hash - 1), e) : text_n("", 0, e);
     value = text_trim(eq + 1, (size_t)((hash ? hash : end) - eq - 1), e);
@@ -85,6 +86,8 @@ static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyw
         v->value[v->count++] = value;
     else
         free(value);
+    if (v->is_flag && v->count)
+        return bad(r, line, e, "flag '%s' cannot have a value: it is given or not", v->name);
     if (!name_ok(v->name, strlen(v->name)))
         return bad(r, line, e, "'%s' is no name for a variable: use a-z, 0-9, - and _", v->name);
     for (size_t i = 0; reserved[i]; i++)
@@ -152,7 +155,7 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         char head[40];
 
         snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
-        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list', 'option' or 'options'", head);
+        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list', 'option', 'options' or 'flag'", head);
     }
     grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
     if (!grown)
@@ -178,7 +181,7 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
 
 static int parse_line(struct recipe *r, const char *s, size_t n, int line, struct err *e)
 {
-    static const char *const keywords[] = { "set", "list", "option", "options" };
+    static const char *const keywords[] = { "set", "list", "option", "options", "flag" };
 
     while (n && isspace((unsigned char)*s)) {
         s++;
@@ -315,6 +318,8 @@ int recipe_set(struct recipe *r, const char *name, const char *value, struct err
     v = &r->var[found - r->var];
     if (!*value)
         return err_set(e, ERR_USE, "option '--%s' has an empty value", name);
+    if (v->is_flag && (strncmp(value, "--", 2) != 0 || strcmp(value + 2, name) != 0))
+        return err_set(e, ERR_USE, "option '--%s' takes no value", name);
     if (v->given && !v->is_list)
         return err_set(e, ERR_USE, "option '--%s' is given twice", name);
     if (v->given && v->count == RECIPE_VALUES)

@@ -5,6 +5,7 @@
  *   list data =         # as set, but may be given several times
  *   option record =     # as set, but without a value its word drops out of the command, with the option before it
  *   options override =  # as option, but may be given several times
+ *   flag overwrite =    # as option, but given without a value: its word becomes --overwrite
  *   forward*cores: ptq-forward --in %chunks --threads ${forward.threads} \
  *                              --out %acts
  *
@@ -27,6 +28,7 @@ struct recipe_var {
     int line;
     int is_list;
     int is_option;          /* may be without a value */
+    int is_flag;            /* an option whose only value is its own name with the dashes */
     int given;              /* by the user: the default is gone */
     size_t count;           /* of values; 0: none yet */
     char *value[RECIPE_VALUES];

@@ -107,15 +107,18 @@ static int set_pair(struct recipe *r, const char *pair, struct err *e)
     return recipe_set(r, name, eq + 1, e);
 }
 
-/* The flags that take no value. 1 when word is one. */
-static int take_flag(struct run_opts *o, const char *word)
+/* The flags that take no value, ours and the recipe's. 1 when word is one, -1 on error. */
+static int take_flag(struct run_opts *o, struct recipe *r, const char *word, struct err *e)
 {
+    const struct recipe_var *v = strncmp(word, "--", 2) == 0 ? recipe_find(r, word + 2) : NULL;
     int *flag = strcmp(word, "--help") == 0      ? &o->help
                 : strcmp(word, "--dry-run") == 0 ? &o->dry_run
                 : strcmp(word, "--keep") == 0    ? &o->keep
                 : strcmp(word, "--quiet") == 0   ? &o->quiet
                                                  : NULL;
 
+    if (v && v->is_flag)
+        return recipe_set(r, v->name, word, e) == 0 ? 1 : -1;
     if (flag)
         *flag = 1;
     return flag != NULL;
@@ -147,8 +150,10 @@ static int take_value(struct run_opts *o, struct recipe *r, int argc, char **arg
 static int take_options(struct run_opts *o, struct recipe *r, int argc, char **argv, struct err *e)
 {
     while (argc > 0) {
-        int n = take_flag(o, argv[0]) ? 1 : take_value(o, r, argc, argv, e);
+        int n = take_flag(o, r, argv[0], e);
 
+        if (n == 0)
+            n = take_value(o, r, argc, argv, e);
         if (n < 0)
             return -1;
         argc -= n;

@@ -96,6 +96,22 @@ sums() { # DIR: of everything but the folder of what varies
     [ ! -e bad ]
 }
 
+@test "--overwrite replaces an earlier output, and nothing that is not ours" {
+    again() { ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 512 --quiet "$@"; }
+    again --out earlier --bits 3
+    again --out fresh
+    again --overwrite --out earlier
+    diff <(cd earlier && sha256sum model.safetensors *.json) <(cd fresh && sha256sum model.safetensors *.json)
+    [ "$(jq -c .variables.overwrite earlier/.ptqflow/run.json)" != null ]
+    echo mine >earlier/notes
+    run -100 again --overwrite --out earlier
+    [[ $output == *"notes"* ]]
+    [ "$(cat earlier/notes)" = mine ]
+    [ -e earlier/model.safetensors ]
+    run -100 again --overwrite=yes --out earlier
+    [[ $output == *"'--overwrite' takes no value"* ]]
+}
+
 @test "what a stage refuses ends the run with its code" {
     printf '{"text": "short"}\n' >short.jsonl
     run ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data short.jsonl --out bad --quiet

@@ -76,6 +76,30 @@ static void options_drop_out(void **state)
     }
 }
 
+static void flags_are_there_or_not(void **state)
+{
+    struct err e = { 0 };
+
+    (void)state;
+    refuse("flag f = yes\na: true ${f}\n", "flag 'f' cannot have a value");
+    for (int given = 0; given < 2; given++) {
+        struct recipe *r = accept("flag over-all =   # may be\na: true --format x ${over-all} y\n");
+        struct plan *p;
+
+        assert_int_equal(recipe_set(r, "over-all", "yes", &e), -1);
+        assert_non_null(strstr(e.text, "'--over-all' takes no value"));
+        if (given)
+            assert_int_equal(recipe_set(r, "over-all", "--over-all", &e), 0);
+        assert_int_equal(recipe_complete(r, &e), 0);
+        p = plan_create(r, "/r", 0, &e);
+        assert_non_null(p);
+        assert_int_equal(p->process[0].argc, given ? 5 : 4);
+        assert_string_equal(p->process[0].argv[3], given ? "--over-all" : "y");
+        plan_destroy(&p);
+        recipe_destroy(&r);
+    }
+}
+
 static void bad_values(void **state)
 {
     struct recipe *r = accept("set x = 1\nset y =  # the why\nlist z =\na: true\nb*2: true\n");
@@ -230,7 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_recipes),
-        cmocka_unit_test(bad_values), cmocka_unit_test(options_drop_out),
+        cmocka_unit_test(bad_values), cmocka_unit_test(options_drop_out), cmocka_unit_test(flags_are_there_or_not),
         cmocka_unit_test(bad_plans),
         cmocka_unit_test(plans),
         cmocka_unit_test(added),
