@@ -46,21 +46,23 @@ def missing($want): . as $cells | [ $want[] | select(. as $w | $cells | any(.gri
     group_by(.[0]) | map("\(.[0][0]): \(map(.[1]) | join(", "))");
 
 ($methods | split(" ")) as $methods | [ $study | splits("\\s+") ] as $study | ($best | split(",")) as $members |
-def section: . as $cells |
+# whole: all that the table is to have; else (another number of tokens, cells that were chosen) only what there is.
+def section($whole): . as $cells |
     "## \(.[0].model), \(.[0].tokens) calibration tokens", "",
     ($cells | good | if length == 0 then empty else "Unquantized: perplexity \(.[0].wiki | .perplexity * (-.dnll | exp) | fixed(2))" +
         (if .[0].c4 then ", C4 \(.[0].c4 | .perplexity * (-.dnll | exp) | fixed(2))" else "" end) + "." end), "",
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
-        "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), ""),
+        if $whole then "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), "" else empty end),
     "### Length of the rows, gptq", "",
-    "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
-    "The last rows (seed 1) change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
-    "rows of 2048 whose first tokens weigh what those of rows of 128 do (16), and none at all. lengths.md says what comes of it.", "",
+    (if $whole then "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
+        "The last rows (seed 1) change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
+        "rows of 2048 whose first tokens weigh what those of rows of 128 do (16), and none at all. lengths.md says what comes of it.", "" else empty end),
     (("w3-g64", "w4-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $study | index($m))))) as $here |
-        "#### \($grid | title)", "", (head | sub("method"; "rows of")), ($study[] as $m | $here | row($m; $m | study_label)), ""),
+        "#### \($grid | title)", "", (head | sub("method"; "rows of")),
+        ($study[] as $m | select($whole or ($here | any(.method == $m))) | $here | row($m; $m | study_label)), ""),
     ([ ("w3-g64", "w4-channel", "w2-g64") as $g | $methods[] | [ $g, ., 1 ] ] + [ ("w3-g64", "w4-g64") as $g | $study[] | [ $g, ., 1 ] ] | unique) as $want |
-    ($cells | good | missing($want)) as $not | ($not | if length == 0 then "Every method has been run with at least one seed." else
-        "**Not run yet:** \(join("; "))." end), "",
+    (if $whole then ($cells | good | missing($want)) as $not | ($not | if length == 0 then "Every method has been run with at least one seed." else
+        "**Not run yet:** \(join("; "))." end), "" else empty end),
     "Cells: \($cells | good | length). Made by: \($cells | good | group_by([.commit, .cpu, .kernel]) |
         map("\(length) at commit \(.[0].commit) on \(.[0].cpu), \(.[0].kernel)") | join("; "))." , "";
 
@@ -81,4 +83,4 @@ unique | map(tostring) | join(" or ")) tokens",
 "with fewer seeds than three have not been run with the rest yet. The bundled model's texts were sampled from itself.",
 "",
 (if all(.model == "tale-qwen3") then "**Not run yet:** any model but the bundled one (`PTQ_BENCH_MODEL` and its texts, as SmolLM2-135M).", "" else empty end),
-(group_by([.model, .tokens])[] | section)
+(group_by(.model)[] | group_by(.tokens) | (map(length) | max) as $most | .[] | section(length == $most))

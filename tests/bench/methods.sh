@@ -5,6 +5,7 @@
 # of the cells there are and says which are missing, so the command may be stopped and given again at any time.
 #   PTQ_BENCH_MODEL, PTQ_BENCH_DATA, PTQ_BENCH_WIKI, PTQ_BENCH_C4  a model folder, its calibration text, and the two texts it is measured
 #                      on; without them the bundled model with its own texts. The table calls a model by the name of its folder.
+#                      PTQ_BENCH_DATA alone: the bundled model with another text
 #   PTQ_BENCH_TOKENS   calibration tokens of a cell (32768; another model than the bundled one: 16384)
 #   PTQ_BENCH_LENGTH   tokens of a sequence where a method does not say (2048)
 #   PTQ_BENCH_CELLS    only cells whose name fits one of these patterns of a shell, as 'w3-*' or '*-gptq-s[12]'
@@ -13,6 +14,9 @@
 #   PTQ_BENCH_OLD      keep: cells of older solvers count as done
 #   PTQ_BENCH_RESULTS  folder of the results (tests/bench/methods)
 #   PTQ_BENCH_TABLE    the table (tests/bench/methods.md)
+# MaCa at its published budget (the bundled text is too short for it; like that one, this is the model's own):
+#   bin/ptq generate --model pipelines/demo/tale-qwen3 --count 1100 --tokens 511 --ignore-eos --ids --batch 64 --out own.jsonl
+#   PTQ_BENCH_DATA=own.jsonl PTQ_BENCH_TOKENS=524288 PTQ_BENCH_CELLS='w[34]-g64-gptq-s* w[34]-g64-gptq-mix-s* w[34]-g64-maca-s*' make bench-methods
 set -eu
 bin=$(cd "$1" && pwd)
 here=tests/bench
@@ -29,7 +33,7 @@ if [ -n "${PTQ_BENCH_MODEL:-}" ]; then
     tokens=${PTQ_BENCH_TOKENS:-16384}
     window=2048 windows_wiki=6 windows_c4=4
 else
-    model=$tale data=$tale/calib.jsonl wiki=$tale/eval.jsonl c4=
+    model=$tale data=${PTQ_BENCH_DATA:-$tale/calib.jsonl} wiki=$tale/eval.jsonl c4=
     tokens=${PTQ_BENCH_TOKENS:-32768}
     window=1024 windows_wiki=0 windows_c4=0
 fi
