@@ -1,0 +1,92 @@
+#!/usr/bin/env bats
+# plan.bats - what ptq plan says of memory against the peaks that a run's record holds, stage by stage; --mem with two streams.
+#
+# The bound is 15% of what was measured, or for the small processes 2 MiB: that is what the kernel maps around the pages of libraries that were
+# asked for, more or less from one start to the next. Every run has rows enough that the messages under way (up to three a worker, as many as speeds
+# make it) are less than the 15%.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    local linked
+    linked=$(ldd "$(command -v ptq-forward)")
+    if [[ $linked == *libasan* ]]; then
+        skip "sanitizers take memory of their own"
+    elif [[ $linked != *dnnl* ]]; then
+        skip "the constants of ptq plan are those of a build with oneDNN"
+    elif grep -qs '\[always\]' /sys/kernel/mm/transparent_hugepage/enabled; then
+        skip "transparent huge pages round every block up"
+    elif [ "$(nproc --all)" -gt 8 ]; then
+        skip "what a thread takes was measured up to 8 of them"
+    fi
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+job() { # OUT RECIPE MORE...
+    local out=$1 recipe=$2
+    shift 2
+    ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --seed 1 --quiet "$@"
+}
+
+peak() { # OUT STAGE: MiB
+    jq --arg s "$2" '.stages[] | select(.name == $s) | .peak_rss_mib' "$1/.ptqflow/run.json"
+}
+
+foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound; says all rows when one is not
+    local out=$1
+    shift
+    ptq plan --model "$M" --json "$@" >plan.json
+    run -0 jq -r --slurpfile plan plan.json '
+        def row($name; $of; $is): {name: $name, plan: $of, is: $is, ok: (($of - $is | fabs) <= ([0.15 * $is, 2] | max))};
+        [$plan[0].memory as $m | (.stages[] | row(.name; $m[.name].peak_bytes / 1048576; .peak_rss_mib)),
+         row("together"; $m.peak_bytes / 1048576; [.stages[].peak_rss_sum_mib] | add)] |
+        (.[] | "\(.name): plan \(.plan | round), measured \(.is | round) MiB"), all(.ok)' "$out/.ptqflow/run.json"
+    echo "$output"
+    [ "${lines[-1]}" = true ]
+}
+
+@test "gptq, two workers" {
+    job two gptq --tokens 16384 --length 2048 --workers forward=2
+    foreseen two --tokens 16384 --length 2048 --workers 2
+}
+
+@test "rows in f32, one worker, round to nearest" {
+    job wide gptq --tokens 8192 --length 1024 --workers forward=1 --acts f32 --solver rtn
+    foreseen wide --tokens 8192 --length 1024 --workers 1 --acts f32 --solver rtn
+}
+
+@test "a full-precision stream beside, solvers competing on held-out chunks" {
+    job best gptaq --tokens 8192 --length 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    foreseen best --tokens 8192 --length 1024 --workers 1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+}
+
+@test "plain sums beside" {
+    job maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
+    foreseen maca --tokens 16384 --length 2048 --plain --workers 1
+}
+
+@test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
+    job held gptaq --tokens 16384 --length 2048 --workers forward=1
+    job spilled gptaq --tokens 16384 --length 2048 --workers forward=1 --mem 24M
+    cmp held/model.safetensors spilled/model.safetensors
+    foreseen held --tokens 16384 --length 2048 --workers 1 --dual --solver gptaq
+    foreseen spilled --tokens 16384 --length 2048 --workers 1 --dual --solver gptaq --mem 24M
+    # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
+    # the 12 are two messages of 2 x 2048 x 768 bf16 that one run may have under way and the other not
+    [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
+    awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 80 - 20 - 12) }'
+}
+
+@test "mistakes are those of a run" {
+    run -100 ptq plan --model "$M" --solver nosuch
+    [[ $output == *"there is no solver 'nosuch'"* ]]
+    run -100 ptq plan --model "$M" --override 'mlp.down: solver=nosuch'
+    [[ $output == *"there is no solver 'nosuch'"* ]]
+    [ "$(ptq plan --model "$M" --override 'mlp.down: solver=gptaq' --json | jq .memory.hidden_bytes)" = \
+        "$(ptq plan --model "$M" --dual --json | jq .memory.hidden_bytes)" ]
+}
