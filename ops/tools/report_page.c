@@ -39,7 +39,9 @@ static const char style[] =
     ".c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}\n"
     ".c5{color:var(--c5)}.c6{color:var(--c6)}.c7{color:var(--c7)}\n"
     ".q0{color:var(--q0)}.q1{color:var(--q1)}.q2{color:var(--q2)}.q3{color:var(--q3)}.q4{color:var(--q4)}.q5{color:var(--q5)}rect{fill:currentColor}\n"
-    "@media (max-width:480px){.key,.label{font-size:14px}.tick{font-size:13.5px}.head{font-size:16px}.plain th{padding-left:0}}\n"
+    "@media (max-width:480px){.key,.label{font-size:14px}.tick{font-size:13.5px}.head{font-size:16px}.plain th{padding-left:0}\n"
+    "table{font-size:.76rem}th,td{padding:.22em .28em}th{white-space:normal;vertical-align:bottom}\n"
+    ".scroll td:first-child,.scroll th:first-child{position:sticky;left:0;background:var(--bg)}}\n"
     "@media print{:root{color-scheme:light}figure{break-inside:avoid}}\n";
 
 void page_head(struct page *p, const char *title)
