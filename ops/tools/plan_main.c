@@ -158,7 +158,8 @@ static struct json *memory_json(const struct forecast *f, const struct values *v
     const struct forecast_memory *m = &f->memory;
     struct json *j = json_object();
 
-    if (json_set(j, "sample", stage_json(1, m->sample)) || json_set(j, "forward", stage_json(v->forwards, m->forward)) || json_set(j, "reduce", stage_json(1, m->reduce)) ||
+    if (json_set(j, "sample", stage_json(1, m->sample)) ||
+        json_set(j, "forward", stage_json(v->forwards, m->forward)) || json_set(j, "reduce", stage_json(1, m->reduce)) ||
         json_set(j, "solve", stage_json(v->solvers, m->solve)) || json_set(j, "write", stage_json(1, m->write)) ||
         json_set_int(j, "peak_bytes", (int64_t)m->all) ||
         json_set_int(j, "hidden_bytes", (int64_t)m->hidden) || json_set_int(j, "spilled_bytes", (int64_t)m->spilled))
