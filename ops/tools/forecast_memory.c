@@ -141,7 +141,8 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f, c
 static double reduce_sums(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
     const double lanes = least(s->lanes, 2 * (double)o->forwards - 1), set = n->triangle + (o->dual ? n->square : 0);
-    const double lane = set * (o->plain ? 2 : 1), total = set * (1 + (o->holdout > 0) + (o->plain != 0));
+    const double apart = (double)o->classes * n->triangle;
+    const double lane = set * (o->plain ? 2 : 1) + apart, total = set * (1 + (o->holdout > 0) + (o->plain != 0)) + apart;
 
     return total + lanes * lane;
 }
@@ -149,7 +150,7 @@ static double reduce_sums(const struct forecast_opts *o, const struct needs *n, 
 static double reduce_bytes(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
     const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
-    const double rows = 4 * doubled(cells) * (o->dual ? 2 : 1) + widened, tile = 4 * doubled(n->K * n->K);
+    const double rows = 4 * doubled(cells) * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * doubled(n->K * n->K);
     const double workers = 1 + 0.4 * ((double)o->forwards - 1), window = least(WINDOW, s->mine);
     const double waiting = least(window * s->message, CREDIT + s->message) * workers * (s->tensor <= KEPT_BLOCK ? 1.5 : 1);
 
@@ -201,13 +202,14 @@ static double solve_kept(const struct forecast_opts *o, const struct needs *n, d
 /* A problem as it comes, with the first squares made of it; or what is alive afterwards. */
 static double solve_bytes(const struct forecast_opts *o, const struct forecast *f, const struct needs *n)
 {
-    const double sets = 1 + (o->holdout > 0) + (o->plain != 0), problem = sets * (n->triangle + (o->dual ? n->square : 0)) + n->source;
+    const double sets = 1 + (o->holdout > 0) + (o->plain != 0), apart = (double)o->classes * n->triangle;
+    const double problem = sets * (n->triangle + (o->dual ? n->square : 0)) + n->source + apart;
     double squares = 0, alive = solver_bytes(o, o->solver, n, &squares);
 
     for (size_t i = 0; i < f->nclasses; i++)
         if (f->class[i].solver)
             alive = most(alive, solver_bytes(o, f->class[i].solver, n, &squares));
-    alive = most(alive, problem + n->square * (o->dual ? 1.5 : 1));
+    alive = most(alive + apart, problem + n->square * (o->dual ? 1.5 : 1));
     return OWN_SOLVE * MIB + threads_of(o->cores, o->solvers) * THREAD_SOLVE + alive + solve_kept(o, n, squares);
 }
 

@@ -17,7 +17,7 @@ struct values {
     const char *model, *overrides, *solver;
     struct opt_texts override;
     int bits, scale_type, format, grid, acts, dual, plain, json;
-    int64_t group, tokens, length, holdout, forwards, solvers, cores;
+    int64_t group, tokens, length, holdout, classes, forwards, solvers, cores;
     uint64_t mem;
 };
 
@@ -40,6 +40,8 @@ static const struct opt TABLE[] = {
     {"length", OPT_INT, AT(length), "N", "tokens of a sequence, of the longest if there are several lengths", 1, 1 << 24, NULL},
     {"dual", OPT_FLAG, AT(dual), NULL, "the full-precision stream runs beside (the recipe gptaq, whatever the solver)", 0, 0, NULL},
     {"holdout", OPT_INT, AT(holdout), "N", "every Nth chunk is held out to judge solvers on (0: none)", 0, 1000000, NULL},
+    {"classes", OPT_INT, AT(classes), "N",
+     "classes of rows whose sums are kept apart: as many as lengths, and bands of positions (at most 6)", 0, 64, NULL},
     {"plain", OPT_FLAG, AT(plain), NULL, "sums with weights of 1 are kept beside the weighted ones (the recipe maca)", 0, 0, NULL},
     {"acts", OPT_CHOICE, AT(acts), "TYPE", "of the site inputs", 0, 0, "bf16|f32"},
     {"mem", OPT_SIZE, AT(mem), "BYTES", "memory for hidden states of each forward process", 0, 0, NULL},
@@ -243,8 +245,8 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
     }
     *o = (struct forecast_opts){.model = v->model, .bits = BITS[v->bits], .group = v->group, .scale_type = SCALES[v->scale_type],
                                 .packed = v->format == 0, .overrides = lines, .solver = v->solver, .tokens = (uint64_t)v->tokens,
-                                .length = (uint64_t)v->length, .dual = v->dual || dual == 1, .holdout = (uint64_t)v->holdout, .plain = v->plain,
-                                .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
+                                .length = (uint64_t)v->length, .dual = v->dual || dual == 1, .holdout = (uint64_t)v->holdout,
+                                .classes = (uint64_t)v->classes, .plain = v->plain, .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
                                 .solvers = (size_t)v->solvers, .cores = (size_t)v->cores, .tokenizer = file_bytes(v->model, "tokenizer.json")};
     return dual < 0 ? -1 : 0;
 }
