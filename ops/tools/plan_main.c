@@ -246,7 +246,8 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
     *o = (struct forecast_opts){.model = v->model, .bits = BITS[v->bits], .group = v->group, .scale_type = SCALES[v->scale_type],
                                 .packed = v->format == 0, .overrides = lines, .solver = v->solver, .tokens = (uint64_t)v->tokens,
                                 .length = (uint64_t)v->length, .dual = v->dual || dual == 1, .holdout = (uint64_t)v->holdout,
-                                .classes = (uint64_t)v->classes, .plain = v->plain, .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
+                                .classes = (uint64_t)v->classes, .plain = v->plain,
+                                .acts = v->acts ? DT_F32 : DT_BF16, .mem = v->mem, .forwards = (size_t)v->forwards,
                                 .solvers = (size_t)v->solvers, .cores = (size_t)v->cores, .tokenizer = file_bytes(v->model, "tokenizer.json")};
     return dual < 0 ? -1 : 0;
 }
