@@ -298,8 +298,13 @@ static int finish_block(struct forward *f, struct way *w, const struct site_at *
             block_finish(w->block, &r, h, f->prev, e) < 0 || store_save(w->store, i, 1, 0, e) < 0)
             return -1;
     }
-    block_close(&w->block);
     return 0;
+}
+
+/* After the last site nothing follows that anybody asks for. */
+static int is_last(const struct site_at *at)
+{
+    return at->order + 1 == at->sites;
 }
 
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
@@ -331,7 +336,7 @@ static int run_site(struct forward *f, const struct site_at *at, const struct fo
                               (unsigned long long)f->held[i].view.chunk);
     }
     /* the full way first: it need not wait, and others are still solving */
-    for (int w = f->ways; w-- > 0;)
+    for (int w = f->ways; w-- > 0 && !is_last(at);)
         if (load_weights(&f->way[w], at, io, e) < 0)
             return -1;
     return 0;
@@ -351,9 +356,11 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
         if (run_site(f, &at, io, e) < 0)
             return -1;
     }
-    for (int w = f->ways; w-- > 0;)
+    for (int w = f->ways; w-- > 0 && !is_last(&at);)
         if (finish_block(f, &f->way[w], &at, e) < 0)
             return -1;
+    for (int w = f->ways; w-- > 0;)
+        block_close(&f->way[w].block);
     return 0;
 }
 

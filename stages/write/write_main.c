@@ -15,7 +15,6 @@
 
 #define WORST 10
 #define WATCH_MS 1000
-#define FAREWELL_MS 5000
 
 struct args {
     const char *model, *in, *commits, *format;
@@ -124,14 +123,18 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
     return rc < 0 ? -1 : 1;
 }
 
-/* Solvers that are still there end on their own, now that the reducer knows all commits. */
+/* Solvers that are still there end on their own, now that the reducer knows all commits. That may take long on a busy machine, and a
+ * solver that is left before its end counts as failed; one that is lost is no longer there. */
 static void farewell(struct link *in)
 {
     struct msg *m = NULL;
+    int rc = link_is_socket(in) ? 1 : 0;
 
     link_enough(in);
-    while (link_is_socket(in) && link_recv(in, &m, FAREWELL_MS, NULL) == 1)
+    while ((rc == 1 || rc == 2) && !sig_draining()) {
+        rc = link_recv(in, &m, WATCH_MS, NULL);
         msg_destroy(&m);
+    }
 }
 
 static void tell(const struct writer *w)

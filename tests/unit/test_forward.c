@@ -23,6 +23,7 @@ struct recorder {
     size_t n;
     struct msg *m[4096];
     int wrong_commit;
+    size_t asked;                /* commits */
     struct tensor committed[64]; /* NAME.weight, F32, as dequantized */
     size_t ncommitted;
 };
@@ -215,6 +216,7 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     struct weights_view w;
     struct msg *m;
 
+    r->asked++;
     for (size_t i = 0; i < r->n; i++)
         if (r->m[i]->kind == MSG_WEIGHTS)
             weights = r->m[i];
@@ -281,6 +283,7 @@ static void commits_are_what_the_next_site_sees(void **state)
     if (run(DIR, &o, &a, commit_8bit, &e) < 0)
         fail_msg("%s", e.text);
     assert_true(worst(&a, "mlp.down", 0, "mlp.down_proj") > GATE); /* the weights are others */
+    assert_int_equal(a.asked, 15); /* of 16 sites: nothing is computed behind the last */
     write_committed(&a, dir);
     o.order = FORWARD_FULL;
     if (run(dir, &o, &b, NULL, &e) < 0)
