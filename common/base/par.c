@@ -1,8 +1,9 @@
 /* par - a fixed team of threads that take indices from a counter. The caller works too, as worker 0. One par_for at a
- * time: the owner calls it from one thread. */
+ * time: the owner calls it from one thread. Signals are the owner's, who has a stack for their handlers (sig.h). */
 #include "par.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "mem.h"
@@ -84,6 +85,19 @@ static void *helper_main(void *arg)
     return NULL;
 }
 
+/* A helper that no signal comes to. */
+static int helper_start(struct seat *s, pthread_t *helper)
+{
+    sigset_t all, before;
+    int bad;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return -1;
+    bad = pthread_create(helper, NULL, helper_main, s);
+    return pthread_sigmask(SIG_SETMASK, &before, NULL) != 0 || bad ? -1 : 0;
+}
+
 struct par *par_open(size_t threads, struct err *e)
 {
     struct par *p;
@@ -108,7 +122,7 @@ struct par *par_open(size_t threads, struct err *e)
 
         p->seat[w].par = p;
         p->seat[w].worker = w;
-        if (pthread_create(&p->helper[w], NULL, helper_main, &p->seat[w]) != 0) {
+        if (helper_start(&p->seat[w], &p->helper[w]) != 0) {
             err_set(e, ERR_SYS, "cannot start thread %zu of %zu", w + 1, threads);
             goto fail;
         }

@@ -8,6 +8,7 @@
 
 static volatile sig_atomic_t asked;
 static int wake[2] = {-1, -1};
+static char stack[1 << 16]; /* of handlers; a frame with the registers of AMX takes 11 KiB */
 
 static void on_signal(int number)
 {
@@ -21,12 +22,16 @@ static void on_signal(int number)
 
 int sig_init(struct err *e)
 {
+    const stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction a;
 
     if (wake[0] < 0 && pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0)
         return err_sys(e, "cannot make a pipe for signals");
+    if (sigaltstack(&own, NULL) < 0)
+        return err_sys(e, "cannot give signals a stack");
     memset(&a, 0, sizeof a);
-    sigemptyset(&a.sa_mask);
+    sigfillset(&a.sa_mask);
+    a.sa_flags = SA_ONSTACK;
     a.sa_handler = on_signal;
     if (sigaction(SIGTERM, &a, NULL) < 0 || sigaction(SIGINT, &a, NULL) < 0)
         return err_sys(e, "cannot catch signals");

@@ -1,5 +1,7 @@
 /* Tiles on threads: each index once, errors stop, many rounds. */
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,9 +78,45 @@ static void test_threads(void **state)
     run(5);
 }
 
+/* Which workers would be interrupted by SIGTERM; all wait for each other, so that each has one tile. */
+struct masks {
+    pthread_barrier_t together;
+    int open[3];
+};
+
+static int mask_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    struct masks *m = ctx;
+    sigset_t now;
+
+    (void)i;
+    (void)e;
+    pthread_barrier_wait(&m->together);
+    pthread_sigmask(SIG_SETMASK, NULL, &now);
+    m->open[worker] = !sigismember(&now, SIGTERM);
+    return 0;
+}
+
+static void signals_come_to_the_owner_only(void **state)
+{
+    struct err e = {0};
+    struct par *p = par_open(3, &e);
+    struct masks m;
+
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&m.together, NULL, 3), 0);
+    assert_int_equal(par_for(p, 3, mask_tile, &m, &e), 0);
+    assert_true(m.open[0]);
+    assert_false(m.open[1]);
+    assert_false(m.open[2]);
+    pthread_barrier_destroy(&m.together);
+    par_close(&p);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad), cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad), cmocka_unit_test(test_threads),
+                                       cmocka_unit_test(signals_come_to_the_owner_only)};
 
     return cmocka_run_group_tests_name("par", tests, NULL, NULL);
 }

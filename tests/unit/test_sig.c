@@ -1,0 +1,113 @@
+/* A signal in the middle of a product changes nothing: the handler has a stack of its own. Without sig_init's, this process dies of damaged memory
+ * within a second where oneDNN makes the kernels. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include "../../common/base/clock.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/sig.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/tensor/dtype.h"
+
+enum { T = 512, K = 576, N = 768 };
+
+static volatile sig_atomic_t signals;
+
+static void on_alarm(int number)
+{
+    volatile char frame[512]; /* what a handler does with its stack */
+
+    (void)number;
+    for (size_t i = 0; i < sizeof frame; i++)
+        frame[i] = (char)i;
+    signals += frame[1] == 1;
+}
+
+struct products {
+    float *x, *w, *y, *s;
+    uint16_t *h;
+};
+
+static void compute(struct par *p, struct products *v)
+{
+    struct err e = {0};
+
+    assert_int_equal(blas_linear(p, T, N, K, v->x, K, v->w, K, v->y, N, 0, &e), 0);
+    assert_int_equal(blas_gram(p, T, K, v->h, NULL, K, v->s, K, &e), 0);
+    assert_int_equal(blas_gram(p, T, K, NULL, v->x, K, v->s, K, &e), 0);
+}
+
+static void products_init(struct products *v)
+{
+    *v = (struct products){mem_array(T * K, sizeof(float), NULL), mem_array(N * K, sizeof(float), NULL), mem_array(T * N, sizeof(float), NULL),
+                           mem_array(K * K, sizeof(float), NULL), mem_array(T * K, sizeof(uint16_t), NULL)};
+    for (size_t i = 0; i < (size_t)T * K; i++) {
+        v->x[i] = (float)(i % 7) - 3;
+        v->h[i] = f32_to_bf16(v->x[i]);
+    }
+    for (size_t i = 0; i < (size_t)N * K; i++)
+        v->w[i] = (float)(i % 5) - 2;
+}
+
+static void storm(long microseconds)
+{
+    const struct itimerval every = {{0, microseconds}, {0, microseconds}};
+
+    assert_int_equal(setitimer(ITIMER_REAL, &every, NULL), 0);
+}
+
+static void a_signal_in_a_product_changes_nothing(void **state)
+{
+    struct err e = {0};
+    struct sigaction a = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART}, term;
+    struct par *p = par_open(2, &e);
+    struct products quiet, loud;
+    double start;
+    stack_t now;
+
+    (void)state;
+    assert_int_equal(sig_init(&e), 0);
+    assert_int_equal(sigaltstack(NULL, &now), 0);
+    assert_int_equal(now.ss_flags & SS_DISABLE, 0);
+    assert_int_equal(sigaction(SIGTERM, NULL, &term), 0);
+    assert_true(term.sa_flags & SA_ONSTACK);
+    assert_int_equal(sigaction(SIGALRM, &a, NULL), 0);
+    products_init(&quiet);
+    products_init(&loud);
+    compute(p, &quiet);
+    storm(200);
+    for (start = clock_wall(); clock_wall() - start < 0.7;) {
+        compute(p, &loud);
+        assert_memory_equal(loud.y, quiet.y, sizeof(float) * T * N);
+        assert_memory_equal(loud.s, quiet.s, sizeof(float) * K * K);
+    }
+    storm(0);
+    assert_true(signals > 10);
+    for (struct products *v = &quiet;; v = &loud) {
+        free(v->x);
+        free(v->w);
+        free(v->y);
+        free(v->s);
+        free(v->h);
+        if (v == &loud)
+            break;
+    }
+    par_close(&p);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_signal_in_a_product_changes_nothing)};
+    struct err e = {0};
+
+    (void)argc;
+    if (blas_start(argv, &e) != 0)
+        return err_exit(&e);
+    return cmocka_run_group_tests_name("sig", tests, NULL, NULL);
+}
