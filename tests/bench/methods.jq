@@ -73,8 +73,8 @@ def section($whole): . as $cells |
 "Every row is a run of its own. The seed shuffles the calibration documents; the first tokens of them, joined, are cut into rows of \(map(.length // empty) |
 unique | map(tostring) | join(" or ")) tokens",
 "(MaCa: of 256 to 4096), so at one seed all methods see the same text. Symmetric grids from the whole range, columns by activation order, damping 0.01, each solver with its default options. `maca`: mixed lengths, each token weighted 1/L. `rotated`: gptq on the",
-"checkpoint that `ptq rotate` makes (f32). `rsq`: the same with attention as token weights. `best`: best:\($best), judged on every eighth chunk, which",
-"comes out of the same budget. `foem` without the full-precision stream.",
+"checkpoint that `ptq rotate` makes (f32). `rsq`: the same with attention as token weights. `best`: best:\($best), judged on every eighth chunk of the",
+"same budget; the winner then solves again from all chunks (--refit). `foem` without the full-precision stream.",
 "",
 "perplexity: of the quantized model on the evaluation text (bundled model: eval.jsonl, windows of 1024; others: WikiText-2, six windows of 2048; C4: four of",
 "2048). dNLL: nats more than the unquantized model, with the standard error over windows, which are the same for all rows. KL: from the unquantized model, nats a token.",
