@@ -109,7 +109,8 @@ cells() { # SEED: its cells in the order of their turn: GRID METHOD SEED
         done
     done
 }
-# A large model has only its leading methods measured with more than one seed: gptq, and the three with the least divergence.
+# A large model has only its leading methods measured with more than one seed: gptq, the three with the least divergence, and beside best the best
+# of its members.
 # Rounding to nearest does not depend on the seed.
 leading() { # GRID SEED
     if [ "$2" = 1 ]; then
@@ -118,8 +119,9 @@ leading() { # GRID SEED
         echo "${methods#rtn }"
     else
         echo gptq
-        cat "$folder/$1"-*-s1.json 2>/dev/null | jq -rs 'map(select(.in_table and .method != "gptq" and .method != "rtn")) |
-            sort_by(.wiki.kld) | .[:3][].method'
+        cat "$folder/$1"-*-s1.json 2>/dev/null | jq -rs --arg best $best 'map(select(.in_table and .method != "gptq" and .method != "rtn")) |
+            sort_by(.wiki.kld) | map(.method) | .[:3] as $first | ($best | split(",")) as $members |
+            $first + if $first | index("best") then [ .[] | select(. as $m | $members | index($m)) ][:1] else [] end | unique[]'
     fi
 }
 
