@@ -2,7 +2,6 @@
 #include "reduce_class.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,23 +78,13 @@ static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t 
     return &x->at[i];
 }
 
-/* Rows of the chunk, weighted, as f32 in t->rows. */
-static int widen_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
+/* The rows of the chunk, weighted, and room for those of one class and their sums. */
+static int rows_make(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
-    size_t n;
-
-    if (mem_mul(a->T, a->K, &n) < 0 || mem_grow((void **)&t->rows, &t->rows_cap, n, sizeof *t->rows, e) < 0 ||
-        mem_grow((void **)&t->drift, &t->drift_cap, n, sizeof *t->drift, e) < 0 ||
-        mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
-        return -1;
-    if (dtype_to_f32(a->x->dtype, a->x->data, a->T * a->K, t->rows) < 0)
-        return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(a->x->dtype));
-    for (size_t i = 0; a->w && i < a->T; i++) {
-        float r = sqrtf(a->w[i]);
-        for (size_t k = 0; k < a->K; k++)
-            t->rows[i * a->K + k] *= r;
-    }
-    return 0;
+    return sums_weigh_rows(a, t, e) < 0 || mem_grow((void **)&t->drift, &t->drift_cap, a->T * a->K, sizeof *t->drift, e) < 0 ||
+                   mem_grow((void **)&t->tile, &t->tile_cap, a->K * a->K, sizeof *t->tile, e) < 0
+               ? -1
+               : 0;
 }
 
 /* Gathers the rows of the smallest class that is above *first (NONE: any) and returns how many; 0: there is none left. */
@@ -147,7 +136,7 @@ int class_sums_add(struct class_sums *x, unsigned kinds, const struct acts_view 
 {
     if (!kinds)
         return 0;
-    if (widen_rows(a, t, e) < 0 || ((kinds & CLASS_LENGTH) && add_kind(x, CLASS_LENGTH, a, t, p, e) < 0))
+    if (rows_make(a, t, e) < 0 || ((kinds & CLASS_LENGTH) && add_kind(x, CLASS_LENGTH, a, t, p, e) < 0))
         return -1;
     return kinds & CLASS_POSITION ? add_kind(x, CLASS_POSITION, a, t, p, e) : 0;
 }

@@ -122,12 +122,11 @@ static int widen(const struct acts_view *a, const struct tensor *x, float **to, 
     return 0;
 }
 
-/* rows = sqrt(w) x, f32 */
-static int scale_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
+int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
         return -1;
-    for (size_t i = 0; i < a->T; i++) {
+    for (size_t i = 0; a->w && i < a->T; i++) {
         float r = sqrtf(a->w[i]);
         for (size_t k = 0; k < a->K; k++)
             t->rows[i * a->K + k] *= r;
@@ -211,7 +210,7 @@ int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch
         return -1;
     if (mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
-    if (!constant && scale_rows(a, t, e) < 0)
+    if (!constant && sums_weigh_rows(a, t, e) < 0)
         return -1;
     if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
                   constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)

@@ -35,6 +35,8 @@ void sums_release(struct sums *x);
 void sums_scratch_release(struct sums_scratch *t);
 /* Adds the rows of one chunk. */
 int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+/* t->rows [T,K] = sqrt(w) x, f32. */
+int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is an error. */
 int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *p, struct err *e);
 /* Adds the squares of its rows, by length. After sums_add_rows of the same rows. */

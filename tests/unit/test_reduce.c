@@ -205,17 +205,15 @@ static void one_pass_keeps_all_sets(void **state)
     par_close(&par);
 }
 
-/* Chunks 2 and 5 are held out: lengths and diagonals are those of the others, whatever the weights, order and threads. */
-static struct msg *diagonals_of(const int *order, const float *weight, size_t threads)
+static struct msg *problem_of(const struct reduce_opts *o, const int *order, enum dtype type, const float *weight, size_t threads)
 {
-    struct reduce_opts o = {.holdout = 3, .length_diagonals = 1};
     struct err e = {0};
     struct par *par = par_open(threads, &e);
-    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct reduce *r = reduce_open(o, par, keep, NULL, &e);
     struct msg *m;
 
     for (; *order >= 0; order++) {
-        m = acts_of((uint64_t)*order, DT_F32, weight);
+        m = acts_of((uint64_t)*order, type, weight);
         assert_int_equal(reduce_push(r, &m, &e), 0);
     }
     m = weights_of();
@@ -226,6 +224,12 @@ static struct msg *diagonals_of(const int *order, const float *weight, size_t th
     m = kept;
     kept = NULL;
     return m;
+}
+
+/* Chunks 2 and 5 are held out: lengths and diagonals are those of the others, whatever the weights, order and threads. */
+static struct msg *diagonals_of(const int *order, const float *weight, size_t threads)
+{
+    return problem_of(&(struct reduce_opts){.holdout = 3, .length_diagonals = 1}, order, DT_F32, weight, threads);
 }
 
 static void diagonals_by_length_are_those_of_plain_loops(void **state)
@@ -261,23 +265,7 @@ static void diagonals_by_length_are_those_of_plain_loops(void **state)
 
 static struct msg *classes_of(unsigned classes, const int *order, enum dtype type, const float *weight, size_t threads)
 {
-    struct err e = {0};
-    struct par *par = par_open(threads, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){.holdout = 3, .classes = classes}, par, keep, NULL, &e);
-    struct msg *m;
-
-    for (; *order >= 0; order++) {
-        m = acts_of((uint64_t)*order, type, weight);
-        assert_int_equal(reduce_push(r, &m, &e), 0);
-    }
-    m = weights_of();
-    if (reduce_push(r, &m, &e) < 0)
-        fail_msg("%s", e.text);
-    reduce_close(&r);
-    par_close(&par);
-    m = kept;
-    kept = NULL;
-    return m;
+    return problem_of(&(struct reduce_opts){.holdout = 3, .classes = classes}, order, type, weight, threads);
 }
 
 /* The class of rows [from, to) of one of the two sequences of each chunk, or of both. */
