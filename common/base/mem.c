@@ -1,6 +1,7 @@
 /* mem - checked allocation. */
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,6 +62,13 @@ int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e)
     *p = grown;
     *cap = room;
     return 0;
+}
+
+/* Either call also stops malloc from raising both with what it sees freed. */
+void mem_return_freed(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
 char *mem_text(const char *text, struct err *e)

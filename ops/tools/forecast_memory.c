@@ -2,9 +2,9 @@
  *
  * Three parts. What a stage allocates follows from shapes and is counted here as the stages allocate it: hidden states, one site's linears in f32,
  * triangles and squares in f64, the rows of a chunk. What its program takes before it has done anything comes from forecast_base.c, measured on the
- * spot. The rest are constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights: kernels made at
- * run time, threads, messages under way (at most three a worker, how many depends on speeds), and freed blocks that malloc keeps for later
- * (only those up to 32 MiB: larger ones go back at once). These are what the 15% of the manual are for. */
+ * spot. The rest are constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights, on quiet and on
+ * busy machines: kernels made at run time, threads, and freed blocks that malloc keeps for later in forward and reduce (only those up to 32 MiB:
+ * larger ones go back at once). These are what the 15% of the manual are for. */
 #include "forecast.h"
 
 #include <string.h>
@@ -16,14 +16,18 @@
 #define CHUNK_TOKENS 2048u        /* ptq-sample's defaults */
 #define LANES 8u
 #define CREDIT (64.0 * MIB)       /* ptq-reduce's, for each worker */
-#define WINDOW 3.0
+#define WINDOW 2.0
 #define QUERIES 128.0             /* of a task of attention */
 #define SLAB 1024.0               /* rows of the MLP at a time */
 #define KEPT_BLOCK (32.0 * MIB)   /* the largest block that malloc keeps: glibc's DEFAULT_MMAP_THRESHOLD_MAX */
 
-/* Of a process at work, beyond its program: kernels, sockets, and each thread with what BLAS or oneDNN keeps for it. The two small stages: with their
- * program. */
-enum { OWN_FORWARD = 9, OWN_REDUCE = 1, OWN_SOLVE = 2 }; /* MiB */
+/* Of a process at work, beyond its program: kernels, sockets, and each thread with what BLAS or oneDNN keeps for it; in the reducer more where it
+ * multiplies both bf16 and f32. The two small stages: with their program. */
+#define OWN_FORWARD (9 * MIB)
+#define OWN_REDUCE (3 * MIB)
+#define OWN_SOLVE (1 * MIB)
+#define FACTOR_SOLVE (1 * MIB)    /* of all solvers that factor a matrix */
+#define FLOAT_REDUCE (7.5 * MIB)
 #define ALL_SAMPLE (9.5 * MIB)
 #define ALL_WRITE (9.3 * MIB)
 #define THREAD_FORWARD (1.9 * MIB)
@@ -98,16 +102,6 @@ static double threads_of(size_t cores, size_t processes)
     return (double)(cores > processes ? cores / processes : 1);
 }
 
-/* Room that grows by doubling. */
-static double doubled(double n)
-{
-    double room = 8;
-
-    while (room < n)
-        room *= 2;
-    return room;
-}
-
 /* Hidden states in memory, as forward.c divides --mem between the streams. */
 static double held_of(const struct forecast_opts *o, struct forecast *f, const struct needs *n, const struct shares *s)
 {
@@ -134,27 +128,30 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f, c
     const double sent = least(2.5, s->mine), kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
     const double waiting = least(s->message * sent, CREDIT + s->message) + s->message * kept;
 
-    return OWN_FORWARD * MIB + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
+    return OWN_FORWARD + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
 }
 
-/* The total and the lanes that are not merged yet: one of each worker, and those that were done before their turn. */
+/* The total and the lanes that are not merged yet: one of each worker, and those that were done before their turn. A lane of several chunks may have
+ * held one of them out. */
 static double reduce_sums(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
     const double lanes = least(s->lanes, 2 * (double)o->forwards - 1), set = n->triangle + (o->dual ? n->square : 0);
-    const double apart = (double)o->classes * n->triangle;
-    const double lane = set * (o->plain ? 2 : 1) + apart, total = set * (1 + (o->holdout > 0) + (o->plain != 0)) + apart;
+    const double apart = (double)o->classes * n->triangle, held = o->holdout > 0, plain = o->plain != 0;
 
-    return total + lanes * lane;
+    return set * (1 + held + plain) + apart + lanes * (set * (1 + plain + (s->chunks > s->lanes ? held : 0)) + apart);
 }
 
+/* All that a worker may have under way is there at some moment: it fills its window while rows are added up. */
 static double reduce_bytes(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
+    const int both = o->acts == DT_BF16 && (o->plain || o->dual || o->classes);
     const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
-    const double rows = 4 * doubled(cells) * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * doubled(n->K * n->K);
-    const double workers = 1 + 0.4 * ((double)o->forwards - 1), window = least(WINDOW, s->mine);
-    const double waiting = least(window * s->message, CREDIT + s->message) * workers * (s->tensor <= KEPT_BLOCK ? 1.5 : 1);
+    const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * n->K * n->K;
+    const double window = least(WINDOW, s->mine) * (double)o->forwards, kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;
+    const double waiting = least(window * s->message, (double)o->forwards * (CREDIT + s->message)) + kept * s->message;
 
-    return OWN_REDUCE * MIB + threads_of(o->cores, 1) * THREAD_REDUCE + reduce_sums(o, n, s) + tile + rows + n->source + waiting;
+    return OWN_REDUCE + threads_of(o->cores, 1) * THREAD_REDUCE + (both ? FLOAT_REDUCE : 0) + reduce_sums(o, n, s) +
+           tile + rows + n->source + waiting;
 }
 
 /* Squares that a solver has alive beside H and D, and f64 copies of a linear. */
@@ -172,10 +169,10 @@ static double solver_squares(const char *name, int dual, double *copies)
     return strcmp(name, "gptaq") == 0 || (strcmp(name, "foem") == 0 && dual) ? 2 : 1;
 }
 
-/* Of one --solver, all its contenders: what is alive while it works; *squares is raised to those it makes itself. */
-static double solver_bytes(const struct forecast_opts *o, const char *solver, const struct needs *n, double *squares)
+/* Of one --solver, all its contenders: what is alive while it works. */
+static double solver_bytes(const struct forecast_opts *o, const char *solver, const struct needs *n)
 {
-    const double sums = 1 + (o->dual != 0), scratch = 5 * SOLVE_TILE * 8 * n->K * threads_of(o->cores, o->solvers);
+    const double sums = 1 + (o->dual != 0), tile = SOLVE_TILE * 8 * n->K * threads_of(o->cores, o->solvers);
     double own = 0, copies = 0, copied;
     struct contenders c;
 
@@ -185,32 +182,22 @@ static double solver_bytes(const struct forecast_opts *o, const char *solver, co
         own = most(own, solver_squares(c.name[i], o->dual, &copied));
         copies = most(copies, copied);
     }
-    *squares = most(*squares, own);
-    return n->square * (own + sums * (c.contest && o->holdout ? 2 : 1)) + copies * 8 * n->linear + scratch + n->source +
-           n->weights * (c.contest ? 2 : 1);
+    return n->square * (own + sums * (c.contest && o->holdout ? 2 : 1)) + copies * 8 * n->linear + n->source +
+           n->weights * (c.contest ? 2 : 1) + (own > 0 ? 5 * tile + FACTOR_SOLVE : 3 * tile);
 }
 
-/* What malloc keeps of the sums that a problem came with. */
-static double solve_kept(const struct forecast_opts *o, const struct needs *n, double squares)
-{
-    const double main = (n->triangle <= KEPT_BLOCK ? n->triangle : 0) + (o->dual && n->square <= KEPT_BLOCK ? n->square : 0);
-    const double others = (o->holdout > 0) + (o->plain != 0);
-
-    return main * ((squares > 0 ? 1.9 : 0.5) + 0.3 * others);
-}
-
-/* A problem as it comes, with the first squares made of it; or what is alive afterwards. */
+/* A problem as it comes, while squares are made of it (half of the first before S goes, the second beside D); or what is alive afterwards. */
 static double solve_bytes(const struct forecast_opts *o, const struct forecast *f, const struct needs *n)
 {
     const double sets = 1 + (o->holdout > 0) + (o->plain != 0), apart = (double)o->classes * n->triangle;
     const double problem = sets * (n->triangle + (o->dual ? n->square : 0)) + n->source + apart;
-    double squares = 0, alive = solver_bytes(o, o->solver, n, &squares);
+    double alive = solver_bytes(o, o->solver, n);
 
     for (size_t i = 0; i < f->nclasses; i++)
         if (f->class[i].solver)
-            alive = most(alive, solver_bytes(o, f->class[i].solver, n, &squares));
-    alive = most(alive + apart, problem + n->square * (o->dual ? 1.5 : 1));
-    return OWN_SOLVE * MIB + threads_of(o->cores, o->solvers) * THREAD_SOLVE + alive + solve_kept(o, n, squares);
+            alive = most(alive, solver_bytes(o, f->class[i].solver, n));
+    alive = most(alive + apart, problem + (o->dual ? 2 * n->square - n->triangle : n->triangle));
+    return OWN_SOLVE + threads_of(o->cores, o->solvers) * THREAD_SOLVE + alive;
 }
 
 void forecast_memory(const struct forecast_opts *o, struct forecast *f)

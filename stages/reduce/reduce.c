@@ -27,6 +27,8 @@ struct job {
     size_t K;
     struct lane *lanes;
     struct sums total[SETS];
+    struct sums spare[SETS];   /* of merged lanes, empty: the next lane takes their memory */
+    size_t nspare;
     struct class_sums classes;
     int with_d;
     struct msg *weights;
@@ -75,6 +77,7 @@ static void job_destroy(struct job *j)
     }
     free(j->lanes);
     sets_release(j->total);
+    sets_release(j->spare);
     class_sums_release(&j->classes);
     for (size_t i = 0; i < j->nearly; i++)
         msg_destroy(&j->early[i]);
@@ -197,6 +200,19 @@ static int check_acts(const struct job *j, const struct msg *m, const struct act
     return 0;
 }
 
+/* Memory that is new for each lane would cost more than adding up does where sites are small: the kernel clears it, and malloc keeps it. */
+static void sets_spare(struct job *j, struct sums *sets)
+{
+    for (int s = 0; s < SETS; s++) {
+        if (sets[s].s && j->nspare < SETS) {
+            sums_clear(&sets[s], j->K);
+            j->spare[j->nspare++] = sets[s];
+            sets[s] = (struct sums){0};
+        }
+        sums_release(&sets[s]);
+    }
+}
+
 /* Merges finished lanes, in lane order. */
 static int merge_lanes(struct job *j, struct err *e)
 {
@@ -209,15 +225,21 @@ static int merge_lanes(struct job *j, struct err *e)
                 return -1;
         if (class_sums_merge(&j->classes, &l->classes, j->K, e) < 0)
             return -1;
-        sets_release(l->sums);
+        sets_spare(j, l->sums);
         class_sums_release(&l->classes);
         j->merged++;
     }
     return 0;
 }
 
-static int add_to(struct reduce *r, struct job *j, struct sums *x, const struct acts_view *a, struct err *e)
+static int add_to(struct reduce *r, struct job *j, struct lane *l, enum set set, const struct acts_view *a, struct err *e)
 {
+    struct sums *x = &l->sums[set];
+
+    if (!x->s && j->nspare) {
+        *x = j->spare[--j->nspare];
+        j->spare[j->nspare] = (struct sums){0};
+    }
     if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
         return -1;
     return sums_add_rows(x, a, &r->scratch, r->par, e);
@@ -230,10 +252,10 @@ static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a,
     int held = r->o.holdout && a->chunk % r->o.holdout == r->o.holdout - 1;
 
     plain.w = NULL;
-    if (add_to(r, j, &l->sums[held ? SET_HOLD : SET_MAIN], a, e) < 0 ||
+    if (add_to(r, j, l, held ? SET_HOLD : SET_MAIN, a, e) < 0 ||
         (r->o.length_diagonals && !held && sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
         (!held && class_sums_add(&l->classes, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
-        (r->o.plain && !held && add_to(r, j, &l->sums[SET_PLAIN], &plain, e) < 0))
+        (r->o.plain && !held && add_to(r, j, l, SET_PLAIN, &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
     l->next++;

@@ -20,23 +20,33 @@ int sums_init(struct sums *x, size_t K, int with_d, struct err *e)
     x->s = mem_raw(n / 2, sizeof *x->s, e);
     if (!x->s)
         return -1;
-    memset(x->s, 0, n / 2 * sizeof *x->s);
-    if (!with_d)
-        return 0;
-    x->d = mem_raw(K * K, sizeof *x->d, e);
-    if (!x->d)
+    if (with_d && !(x->d = mem_raw(K * K, sizeof *x->d, e)))
         return -1;
-    memset(x->d, 0, K * K * sizeof *x->d);
+    sums_clear(x, K);
     return 0;
+}
+
+static void bins_release(struct sums *x)
+{
+    for (size_t i = 0; i < x->nbins; i++)
+        free(x->bins[i].squares);
+    free(x->bins);
+}
+
+void sums_clear(struct sums *x, size_t K)
+{
+    bins_release(x);
+    *x = (struct sums){.s = x->s, .d = x->d};
+    memset(x->s, 0, K * (K + 1) / 2 * sizeof *x->s);
+    if (x->d)
+        memset(x->d, 0, K * K * sizeof *x->d);
 }
 
 void sums_release(struct sums *x)
 {
     free(x->s);
     free(x->d);
-    for (size_t i = 0; i < x->nbins; i++)
-        free(x->bins[i].squares);
-    free(x->bins);
+    bins_release(x);
     memset(x, 0, sizeof *x);
 }
 

@@ -31,6 +31,8 @@ struct sums_scratch {
 };
 
 int sums_init(struct sums *x, size_t K, int with_d, struct err *e);
+/* Of the same K: as sums_init, in the memory it has. */
+void sums_clear(struct sums *x, size_t K);
 void sums_release(struct sums *x);
 void sums_scratch_release(struct sums_scratch *t);
 /* Adds the rows of one chunk. */

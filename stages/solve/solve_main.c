@@ -338,6 +338,7 @@ int main(int argc, char **argv)
         rc = list_solvers(&e);
         goto out;
     }
+    mem_return_freed(); /* squares of one site after the other */
     o = opts_of(&a);
     o.overrides = &patterns.lines;
     rc = -1;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,9 +61,52 @@ static void test_good(void **state)
     free(text);
 }
 
+/* Counted page by page; statm is off by some for each CPU. */
+static size_t resident(void)
+{
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+    char line[256];
+    size_t kib = 0;
+
+    assert_non_null(f);
+    while (!kib && fgets(line, sizeof line, f))
+        if (sscanf(line, "Rss: %zu", &kib) != 1)
+            kib = 0;
+    fclose(f);
+    assert_true(kib > 0);
+    return kib * 1024;
+}
+
+/* Blocks below one that stays: malloc as it is would keep them, once it has seen one like them freed. */
+static void test_return_freed(void **state)
+{
+    enum { BLOCKS = 32, BYTES = 1 << 20 };
+    void *block[BLOCKS], *top;
+    size_t before, full, after;
+
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* it has a malloc of its own */
+#endif
+    mem_return_freed();
+    for (int round = 0; round < 2; round++) {
+        before = resident();
+        for (int i = 0; i < BLOCKS; i++)
+            memset(block[i] = mem_raw(BYTES, 1, NULL), 1, BYTES);
+        top = mem_array(1000, 1, NULL);
+        full = resident();
+        for (int i = 0; i < BLOCKS; i++)
+            free(block[i]);
+        after = resident();
+        free(top);
+        assert_true(full >= before + BLOCKS * BYTES);
+        assert_true(after < before + 2 * BYTES);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good), cmocka_unit_test(test_return_freed)};
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
 }
