@@ -42,7 +42,7 @@ static const struct opt TABLE[] = {
     {"holdout", OPT_INT, AT(holdout), "N", "every Nth chunk is held out to judge solvers on (0: none)", 0, 1000000, NULL},
     {"classes", OPT_INT, AT(classes), "N",
      "classes of rows whose sums are kept apart: as many as lengths, and bands of positions (at most 6)", 0, 64, NULL},
-    {"plain", OPT_FLAG, AT(plain), NULL, "sums with weights of 1 are kept beside the weighted ones (the recipe maca)", 0, 0, NULL},
+    {"sums", OPT_CHOICE, AT(plain), "WHICH", "as in ptq-reduce; both in the recipe maca", 0, 0, "weighted|both"},
     {"acts", OPT_CHOICE, AT(acts), "TYPE", "of the site inputs", 0, 0, "bf16|f32"},
     {"mem", OPT_SIZE, AT(mem), "BYTES", "memory for hidden states of each forward process", 0, 0, NULL},
     {"workers", OPT_INT, AT(forwards), "N", "forward processes (as many as cores, at most 8)", 1, 1024, NULL},

@@ -116,7 +116,7 @@ static int choose_sums(struct work *w, struct err *e)
         return 0;
     if (!v->plain.S)
         return err_set(e, ERR_USE,
-                       "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --plain",
+                       "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --sums both",
                        w->problem->id);
     w->sums = v->plain;
     return 0;

@@ -83,7 +83,7 @@ static const struct opt table[] = {
     {"refit", OPT_CHOICE, AT(refit), "WHEN",
      "best: yes: once the held-out chunks have chosen, the winner solves the site again from all chunks", 0, 0, "no|yes"},
     {"sums", OPT_CHOICE, AT(sums), "NAME",
-     "which sums to solve with: those with token weights, or ptq-reduce --plain's", 0, 0,
+     "which sums to solve with: those with token weights, or the plain ones of ptq-reduce --sums both", 0, 0,
      "weighted|plain"},
     {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE",
      "scales are rounded to it before codes are chosen", 0, 0, "f16|bf16|f32|f64"},

@@ -66,7 +66,7 @@ foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound
 
 @test "plain sums beside" {
     job maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
-    foreseen maca --tokens 16384 --length 2048 --plain --workers 1
+    foreseen maca --tokens 16384 --length 2048 --sums both --workers 1
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {

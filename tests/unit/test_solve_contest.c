@@ -182,7 +182,7 @@ static void test_refuses(void **ctx)
     BAD("gptq", refine = 101, "--refine must be");
     BAD("ojbkq", tries = 0, "--tries must be");
     BAD("ojbkq", groups = GROUPS_DYNAMIC, "needs --groups static");
-    BAD("gptq", sums = SUMS_PLAIN, "ptq-reduce --plain");
+    BAD("gptq", sums = SUMS_PLAIN, "ptq-reduce --sums both");
 #undef BAD
     o = opts("best:gptq,rtn");
     o.refit = 1;
