@@ -127,6 +127,14 @@ int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t
     return 0;
 }
 
+int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(isfinite(w[i]) && w[i] >= 0))
+            return check_fail(m, e, "tensor '%s': weight %zu is negative or not finite", name, i);
+    return 0;
+}
+
 int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e)
 {
     const struct tensor *t;
@@ -139,10 +147,7 @@ int check_weights(const struct msg *m, const char *name, size_t T, const float *
     if (t->shape[0] != T)
         return check_fail(m, e, "tensor '%s' has %" PRIu64 " weights for %zu tokens", name, t->shape[0], T);
     *w = t->data;
-    for (size_t i = 0; i < T; i++)
-        if (!(isfinite((*w)[i]) && (*w)[i] >= 0))
-            return check_fail(m, e, "tensor '%s': weight %zu is negative or not finite", name, i);
-    return 0;
+    return check_finite_weights(m, name, *w, T, e);
 }
 
 /* The name of entry i, not used by one before it. */

@@ -57,6 +57,21 @@ static int check_modality(const struct msg *m, struct chunk_view *v, struct err 
     return 0;
 }
 
+static int check_block_weights(const struct msg *m, struct chunk_view *v, struct err *e)
+{
+    const struct tensor *t;
+
+    if (!msg_tensor(m, "block_weights"))
+        return 0;
+    if (!(t = msg_need(m, "block_weights", DT_F32, 2, e)))
+        return -1;
+    if (t->shape[0] < 1 || t->shape[1] != v->nseq)
+        return check_fail(m, e, "tensor 'block_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu sequences", t->shape[0], t->shape[1], v->nseq);
+    v->blocks = (size_t)t->shape[0];
+    v->block_weights = t->data;
+    return check_finite_weights(m, "block_weights", v->block_weights, v->blocks * v->nseq, e);
+}
+
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *ids;
@@ -72,9 +87,22 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
     if (v->T < 1)
         return check_fail(m, e, "tensor 'ids' is empty");
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
-        check_weights(m, "weights", v->T, &v->weights, e) < 0)
+        check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0)
         return -1;
     return check_modality(m, v, e);
+}
+
+static int add_block_weights(struct msg *m, const struct chunk_view *v, struct err *e)
+{
+    const uint64_t shape[2] = {v->blocks, v->nseq};
+    float *to;
+
+    if (!v->block_weights)
+        return 0;
+    if (!(to = msg_add_new(m, "block_weights", DT_F32, 2, shape, e)))
+        return -1;
+    memcpy(to, v->block_weights, v->blocks * v->nseq * sizeof *to);
+    return 0;
 }
 
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e)
@@ -91,7 +119,7 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         return no_memory(&m, e);
     if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 || add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->weights && add_copy(m, "weights", DT_F32, v->T, v->weights, e) < 0) ||
-        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0))
+        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) || add_block_weights(m, v, e) < 0)
         goto fail;
     return m;
 fail:

@@ -14,6 +14,8 @@ struct chunk_view {
     const int32_t *lengths;      /* "lengths" I32 [nseq] */
     const float *weights;        /* "weights" F32 [T], token weights; NULL: all 1 */
     const uint8_t *modality;     /* "modality" U8 [T]; NULL: all text (0) */
+    size_t blocks;
+    const float *block_weights;  /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
     const struct json *prov;     /* provenance so far: array of records, one per stage */
 };
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e);

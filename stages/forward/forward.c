@@ -114,6 +114,9 @@ static int check_chunk(const struct forward *f, const struct chunk_view *v, stru
     if (f->o.by_modality && !v->modality)
         return err_set(e, ERR_USE, "chunk %llu: no tensor 'modality' says which of its tokens are text and which are image, and "
                        "--modality-weights goes by that (ptq-sample makes text only: leave the option out)", (unsigned long long)v->chunk);
+    if (v->block_weights && v->blocks != f->c->layers)
+        return err_set(e, ERR_USE, "chunk %llu: its sequences have weights in %zu blocks, but the model has %zu", (unsigned long long)v->chunk,
+                       v->blocks, f->c->layers);
     for (size_t s = 0; s < v->nseq; s++)
         if (f->c->context && (size_t)v->lengths[s] > f->c->context)
             return err_set(e, ERR_USE, "chunk %llu: a sequence of %d tokens, but the model's context is %zu",
@@ -231,8 +234,19 @@ static int way_rows(struct forward *f, struct way *w, size_t i, const struct sit
     return store_save(w->store, i, at->site == SITE_UP, n * item, e);
 }
 
+/* Those of the sequences in this block. */
+static void weigh_sequences(const struct chunk_view *v, uint64_t block, float *w)
+{
+    const float *each = v->block_weights + block * v->nseq;
+    size_t t = 0;
+
+    for (size_t s = 0; s < v->nseq; s++)
+        for (size_t end = t + (size_t)v->lengths[s]; t < end; t++)
+            w[t] *= each[s];
+}
+
 /* Weights of a chunk for the block that begins; with attention the checkpoint's own q and k are loaded. */
-static int weigh_chunk(struct forward *f, size_t i, struct err *e)
+static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *e)
 {
     struct held *c = &f->held[i];
     struct rows r = rows_of(&c->view);
@@ -250,6 +264,8 @@ static int weigh_chunk(struct forward *f, size_t i, struct err *e)
         f->zero += weights_share(&r, f->o.by_modality ? c->view.modality : NULL, f->o.modality, &f->o.clip, c->w);
     for (size_t t = 0; c->view.weights && t < r.T; t++)
         c->w[t] *= c->view.weights[t];
+    if (c->view.block_weights)
+        weigh_sequences(&c->view, block, c->w);
     f->uniform += uniform;
     return 0;
 }
@@ -266,7 +282,8 @@ static int site_chunk(struct forward *f, size_t i, const struct site_at *at, con
     struct msg *m;
     int rc = 0;
 
-    if (at->site == SITE_QKV && (f->o.attention_weights || (f->o.by_modality && !f->held[i].w)) && weigh_chunk(f, i, e) < 0)
+    if (at->site == SITE_QKV && (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
+        weigh_chunk(f, i, at->block, e) < 0)
         return -1;
     if (f->held[i].w)
         a.w = f->held[i].w;

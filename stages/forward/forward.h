@@ -8,7 +8,7 @@
  * Rows are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the next product uses: what the solver
  * saw is what the model gets. With attention_weights each row also carries a weight from the attention that its token receives in the block
  * (forward_weights.h), with by_modality one from whether it is text or image; both together are brought to mean 1 in each sequence and
- * multiplied by the weight that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the
+ * multiplied by the weights that came with the chunk. The worker that holds chunk 0 also emits the weights of each site, as the
  * checkpoint has them. */
 #ifndef PTQ_FORWARD_H
 #define PTQ_FORWARD_H

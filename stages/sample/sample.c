@@ -142,6 +142,7 @@ void sample_close(struct sample **s)
     free((*s)->source);
     free((*s)->row);
     free((*s)->weight);
+    free((*s)->block_weight);
     chat_close(&(*s)->chat);
     free((*s)->chunk_row);
     free((*s)->seen);
@@ -198,13 +199,16 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0, lane = 0;
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
-    float *weights = NULL;
+    float *weights = NULL, *block_weights = NULL;
     struct json *prov = json_array();
     struct msg *m = NULL;
 
     while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk) lane++;
     for (i = 0; i < rows; i++) T += s->row[first + i].length;
-    if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) || (weighted && !(weights = mem_array(T, sizeof *weights, e)))) goto out;
+    if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) || (weighted && !(weights = mem_array(T, sizeof *weights, e))) ||
+        (s->block_weight && !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))))
+        goto out;
+    if (block_weights) sample_block_weights(s, first, rows, block_weights);
     if (json_push(prov, json_copy(s->record)) < 0) {
         err_set(e, ERR_SYS, "no memory for the provenance record");
         goto out;
@@ -217,12 +221,13 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     }
     m = chunk_write(&(struct chunk_view){ .chunk = chunk, .chunks = s->chunks, .lane = lane, .lanes = s->lanes,
                                           .vocab = s->config.vocab, .T = T, .nseq = rows, .ids = ids, .lengths = lengths,
-                                          .weights = weights, .prov = prov },
+                                          .weights = weights, .blocks = s->config.layers, .block_weights = block_weights, .prov = prov },
                     "sample", e);
     if (m) memcpy(m->run, s->run, sizeof s->run);
 out:
     json_destroy(&prov);
     free(weights);
+    free(block_weights);
     free(ids);
     free(lengths);
     return m;

@@ -58,7 +58,8 @@ struct sample_opts {
     enum sample_short too_short;
     enum sample_weights weights;
     const double *shares;         /* [ndata] each file's part of the tokens, in any unit; NULL: the files are one text after the other */
-    const char *token_weights;    /* file: .jsonl, {"weights": [...]} for each row in order; .safetensors, "weights" [tokens] */
+    const char *token_weights;    /* file: .jsonl, {"weights": [L], "blocks": [blocks]} for each row in order, either or both;
+                                     .safetensors, "weights" [tokens], "blocks" [blocks, rows] */
     struct weigh_clip clip;       /* of these */
     const double *first_weight;   /* of the first token of each row, multiplied in; NULL: 1 */
     const char *chat_template;    /* file; NULL: the model's own */
@@ -81,6 +82,7 @@ struct sample_audit {
     uint64_t chats;               /* of the documents read */
     uint64_t bos_removed;         /* chats whose template and --bos, or template and text, both began with BOS: one of them went */
     uint64_t weights_uniform;     /* rows whose token weights were all 0 or not finite: taken as 1 */
+    uint64_t blocks_uniform;      /* blocks in which those of the rows were */
     double effective;             /* effective sample size in tokens, (sum w)^2 / sum w^2 */
     const uint64_t *file_tokens;  /* [ndata] tokens read of each file */
     uint64_t files;

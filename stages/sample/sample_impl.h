@@ -47,6 +47,7 @@ struct sample {
     struct tokenizer *tokenizer;  /* NULL: the folder has none */
     struct chat *chat;            /* once a chat was read */
     float *weight;                /* [tokens] of a file, mean 1 in each row; NULL: none */
+    float *block_weight;          /* [blocks, rows] of a file, mean 1 in each block; NULL: none */
     uint64_t weight_digest;
     int32_t bos;                  /* -1: none */
     struct source *source;
@@ -87,6 +88,7 @@ int sample_interleave(struct sample *s, struct err *e);
 /* sample_weights.c: reads token weights; then weights of the tokens of a row. */
 int sample_weights_read(struct sample *s, struct err *e);
 void sample_weights_fill(const struct sample *s, const struct row *w, float *out);
+void sample_block_weights(const struct sample *s, size_t first, size_t rows, float *out); /* [blocks, rows], where there are any */
 int sample_first_weighs(const struct sample *s); /* is the first token of a row weighted? */
 int sample_weights_audit(struct sample *s, struct err *e);
 

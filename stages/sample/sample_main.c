@@ -42,7 +42,7 @@ static const struct opt table[] = {
     { "weights", OPT_CHOICE, AT(weights), "HOW",
       "none: tokens count alike\nlength: 1/L in a row of L tokens, so that rows count alike", 0, 0, "none|length" },
     { "token-weights", OPT_TEXT, AT(token_weights), "FILE",
-      "weights of the tokens, multiplied in: .jsonl ({\"weights\": [...]} for each row) or\n.safetensors (\"weights\"); mean 1 in each row", 0, 0,
+      "weights multiplied in: .jsonl ({\"weights\": [each token],\n\"blocks\": [the row in each block]}, either or both,\nfor each row) or .safetensors (\"weights\" [tokens],\n\"blocks\" [blocks, rows]); mean 1 in a row, in a block", 0, 0,
       NULL },
     { "weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL },
     { "first-weight", OPT_REAL, AT(first_weight), "X",
@@ -154,6 +154,7 @@ static void audit_log(const struct sample *s, const struct sample_main_opts *o)
     if (a->chats) log_info("%llu of the documents are chats", (unsigned long long)a->chats);
     if (a->bos_removed) log_warn("%llu chats began with BOS twice: one of them was taken off", (unsigned long long)a->bos_removed);
     if (a->weights_uniform) log_warn("%llu rows have no usable token weights and count with 1", (unsigned long long)a->weights_uniform);
+    if (a->blocks_uniform) log_warn("in %llu blocks no row has a usable weight, and all count with 1", (unsigned long long)a->blocks_uniform);
     if (a->double_bos) log_warn("%llu rows begin with BOS twice: say --bos no", (unsigned long long)a->double_bos);
 }
 

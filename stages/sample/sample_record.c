@@ -21,6 +21,7 @@ static struct json *audit_json(const struct sample *s)
         { "double_bos", a->double_bos }, { "remainder", a->remainder },     { "rows_joined", a->joined },
         { "lengths_capped", a->capped },     { "chats", a->chats }, { "bos_removed", a->bos_removed },
         { "weights_uniform", a->weights_uniform },
+        { "blocks_uniform", a->blocks_uniform },
     };
     struct json *j = json_object(), *files = json_array(), *lengths = json_array();
     int bad = 0;
@@ -92,7 +93,7 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= json_set_text(r, "short", short_names[o->too_short]) < 0;
     }
     if (o->shares) bad |= json_set(r, "shares", shares_json(s)) < 0;
-    if (s->weight) bad |= record_weights(s, r);
+    if (s->o.token_weights) bad |= record_weights(s, r);
     if (sample_first_weighs(s)) bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);

@@ -1,7 +1,8 @@
 /* sample_weights - weights of tokens: 1/L, those of a file, that of the first token of a row, and their product.
  *
  * Those of a file are brought to mean 1 in each row, clipped, and brought to mean 1 again (RSQ, arXiv 2503.01820, scales and clips importance
- * likewise). A row whose weights are all 0, or one of them not a finite number (null in JSON), counts with 1 for each token. */
+ * likewise). A row whose weights are all 0, or one of them not a finite number (null in JSON), counts with 1 for each token. A file may also weigh
+ * each row in each block of the model; these are brought to mean 1 over the rows of a block, in the same way. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,31 +24,57 @@ static int row_normal(struct sample *s, size_t row, float *w, struct err *e)
     return 0;
 }
 
+static int block_normal(struct sample *s, size_t block, float *w, struct err *e)
+{
+    size_t i;
+
+    for (i = 0; i < s->nrow; i++)
+        if (w[i] < 0) return err_set(e, ERR_USE, "%s: block %zu: the weight of row %zu is below 0", s->o.token_weights, block, i);
+    s->audit.blocks_uniform += !weigh_normal(w, s->nrow, &s->o.clip);
+    return 0;
+}
+
+/* The array `key` of n numbers, or null, to to[0], to[step], ... */
+static int list_read(const struct json *j, const char *key, size_t n, float *to, size_t step, const char *what, struct err *e)
+{
+    const struct json *list = json_get(j, key);
+    size_t i;
+
+    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != n)
+        return err_set(e, ERR_USE, "%s: \"%s\" must be an array of %zu numbers, one for each %s", what, key, n,
+                       step == 1 ? "token of the row" : "block of the model");
+    for (i = 0; i < n; i++) {
+        const struct json *one = json_at(list, i);
+        double v = NAN;
+
+        if (json_kind(one) != JSON_KIND_NULL && json_as_real(one, &v) < 0)
+            return err_set(e, ERR_USE, "%s: %s[%zu] is not a number", what, key, i);
+        to[i * step] = (float)v;
+    }
+    return 0;
+}
+
+static int room_make(struct sample *s, int tokens, int blocks, struct err *e)
+{
+    if (tokens && !(s->weight = mem_array(sample_tokens(s), sizeof *s->weight, e))) return -1;
+    return blocks && !(s->block_weight = mem_array(s->nrow * s->config.layers, sizeof *s->block_weight, e)) ? -1 : 0;
+}
+
+/* The first row says which of the two there are. */
 static int line_read(struct sample *s, size_t row, const char *line, size_t n, const char *what, struct err *e)
 {
     const struct row *r = &s->row[row];
     struct json *j = json_parse(line, n, what, e);
-    const struct json *list = json_get(j, "weights");
-    int rc = -1;
-    size_t i;
+    int tokens = json_get(j, "weights") != NULL, blocks = json_get(j, "blocks") != NULL, rc = -1;
 
     if (!j) return -1;
-    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != r->length) {
-        err_set(e, ERR_USE, "%s: \"weights\" must be an array of %zu numbers, one for each token of row %zu", what, r->length, row);
-        goto out;
-    }
-    for (i = 0; i < r->length; i++) {
-        const struct json *one = json_at(list, i);
-        double v = NAN;
-
-        if (json_kind(one) != JSON_KIND_NULL && json_as_real(one, &v) < 0) {
-            err_set(e, ERR_USE, "%s: weights[%zu] is not a number", what, i);
-            goto out;
-        }
-        s->weight[r->at + i] = (float)v;
-    }
-    rc = 0;
-out:
+    if (!tokens && !blocks) err_set(e, ERR_USE, "%s: neither \"weights\" (of the tokens) nor \"blocks\" (of the row in each block)", what);
+    else if (row && (tokens != (s->weight != NULL) || blocks != (s->block_weight != NULL)))
+        err_set(e, ERR_USE, "%s: all rows need the same of \"weights\" and \"blocks\"", what);
+    else if ((row || room_make(s, tokens, blocks, e) == 0) &&
+             (!tokens || list_read(j, "weights", r->length, s->weight + r->at, 1, what, e) == 0) &&
+             (!blocks || list_read(j, "blocks", s->config.layers, s->block_weight + row, s->nrow, what, e) == 0))
+        rc = 0;
     json_destroy(&j);
     return rc;
 }
@@ -82,15 +109,20 @@ out:
 
 static int tensor_read(struct sample *s, struct err *e)
 {
+    const uint64_t tokens = sample_tokens(s), rows = s->nrow, blocks = s->config.layers;
     struct st_set *set = st_open(s->o.token_weights, e);
-    const struct st_entry *x = set ? st_find(set, "weights") : NULL;
-    uint64_t tokens = sample_tokens(s);
+    const struct st_entry *x = set ? st_find(set, "weights") : NULL, *y = set ? st_find(set, "blocks") : NULL;
     int rc = -1;
 
-    if (set && (!x || x->ndim != 1 || x->shape[0] != tokens))
+    if (set && ((!x && !y) || (x && (x->ndim != 1 || x->shape[0] != tokens))))
         err_set(e, ERR_USE, "%s: a tensor \"weights\" [%llu] is needed, one number for each token of the rows", s->o.token_weights,
                 (unsigned long long)tokens);
-    else if (set) rc = st_load_rows_f32(set, x, 0, tokens, s->weight, e);
+    else if (set && y && (y->ndim != 2 || y->shape[0] != blocks || y->shape[1] != rows))
+        err_set(e, ERR_USE, "%s: tensor \"blocks\" must be [%llu, %llu], a number for each block of the model and each row", s->o.token_weights,
+                (unsigned long long)blocks, (unsigned long long)rows);
+    else if (set && room_make(s, x != NULL, y != NULL, e) == 0 && (!x || st_load_rows_f32(set, x, 0, tokens, s->weight, e) == 0) &&
+             (!y || st_load_rows_f32(set, y, 0, blocks, s->block_weight, e) == 0))
+        rc = 0;
     st_close(&set);
     return rc;
 }
@@ -102,7 +134,6 @@ int sample_weights_read(struct sample *s, struct err *e)
     int rc;
 
     if (!file) return 0;
-    if (!(s->weight = mem_array(sample_tokens(s), sizeof *s->weight, e))) return -1;
     if (hash_file(file, &s->weight_digest, e) < 0) {
         if (e) e->kind = ERR_USE;
         return -1;
@@ -110,8 +141,16 @@ int sample_weights_read(struct sample *s, struct err *e)
     if (n > 12 && !strcmp(file + n - 12, ".safetensors")) rc = tensor_read(s, e);
     else if (n > 6 && !strcmp(file + n - 6, ".jsonl")) rc = lines_read(s, e);
     else rc = err_set(e, ERR_USE, "%s: token weights are a .jsonl or a .safetensors file", file);
-    for (i = 0; rc == 0 && i < s->nrow; i++) rc = row_normal(s, i, s->weight + s->row[i].at, e);
+    for (i = 0; rc == 0 && s->weight && i < s->nrow; i++) rc = row_normal(s, i, s->weight + s->row[i].at, e);
+    for (i = 0; rc == 0 && s->block_weight && i < s->config.layers; i++) rc = block_normal(s, i, s->block_weight + i * s->nrow, e);
     return rc;
+}
+
+void sample_block_weights(const struct sample *s, size_t first, size_t rows, float *out)
+{
+    size_t i;
+
+    for (i = 0; i < s->config.layers; i++) memcpy(out + i * rows, s->block_weight + i * s->nrow + first, rows * sizeof *out);
 }
 
 int sample_first_weighs(const struct sample *s)

@@ -53,6 +53,22 @@ sums() { # DIR: of everything but the folder of what varies
     run -0 ptq diff one equal
 }
 
+@test "rows weighed in each block from a file: equal weights change nothing, others only the blocks where they differ" {
+    for i in $(seq 32); do
+        echo '{"blocks": [3, 3, 3, 3, 3, 3]}' >&3
+        echo "{\"blocks\": [1, 1, 1, 1, 1, $((i % 4))]}" >&4
+    done 3>equal.jsonl 4>last.jsonl
+    job alike --weight-file equal.jsonl
+    run -0 ptq diff one alike
+    job last1 --weight-file last.jsonl --workers forward=1
+    job last3 --weight-file last.jsonl --workers forward=3
+    diff <(sums last1) <(sums last3)
+    # a mean of 1.5: (32 x 512 x 1.5)^2 / (512 x 8 x (1 + 4 + 9))
+    jq -s 'map(select(.site)) | all(if .block < 5 then .ess == 16384 else (.ess - 10533 | fabs) < 1 end)' last1/.ptqflow/journal.jsonl | grep -qx true
+    run -1 ptq diff one last1
+    [[ $output == *"layers.5."* && $output != *"layers.4."* ]]
+}
+
 @test "the pipe gives the same bytes as ptq run" {
     ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 16384 --length 512 --mode concat --seed 1 --quiet |
         ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |

@@ -12,18 +12,19 @@ setup_file() {
     local linked
     linked=$(ldd "$(command -v ptq-forward)")
     if [[ $linked == *libasan* ]]; then
-        skip "sanitizers take memory of their own"
+        export WHY_NOT="sanitizers take memory of their own"
     elif [[ $linked != *dnnl* ]]; then
-        skip "the constants of ptq plan are those of a build with oneDNN"
+        export WHY_NOT="the constants of ptq plan are those of a build with oneDNN"
     elif grep -qs '\[always\]' /sys/kernel/mm/transparent_hugepage/enabled; then
-        skip "transparent huge pages round every block up"
+        export WHY_NOT="transparent huge pages round every block up"
     elif [ "$(nproc --all)" -gt 8 ]; then
-        skip "what a thread takes was measured up to 8 of them"
+        export WHY_NOT="what a thread takes was measured up to 8 of them"
     fi
 }
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
+    [ -z "${WHY_NOT:-}" ] || skip "$WHY_NOT"
 }
 
 job() { # OUT RECIPE MORE...

@@ -38,7 +38,7 @@ static inline const char *write_file(const char *name, const char *text)
     return path;
 }
 
-#define CONFIG(bos) "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":1," \
+#define CONFIG(bos) "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":8,\"num_hidden_layers\":2," \
     "\"num_attention_heads\":1,\"num_key_value_heads\":1,\"intermediate_size\":8,\"vocab_size\":30,\"max_position_embeddings\":16," \
     "\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"hidden_act\":\"silu\",\"tie_word_embeddings\":true,\"bos_token_id\":" bos "}"
 

@@ -107,13 +107,14 @@ static void seen_release(struct seen *s)
         msg_destroy(&s->weights[i]);
 }
 
-/* The middle half of each sequence is an image. */
-static struct msg *chunk_of(const float *weights, int with_modality)
+/* The middle half of each sequence is an image. each NULL, or the weight of both sequences in each block. */
+static struct msg *chunk_with(const float *weights, int with_modality, const float *each, size_t blocks)
 {
     static const int32_t lengths[2] = {LENGTH, LENGTH};
     int32_t ids[T];
     uint8_t modality[T];
-    struct chunk_view v = {.chunks = 1, .lanes = 1, .vocab = TINY_VOCAB, .T = T, .nseq = 2, .ids = ids, .lengths = lengths, .weights = weights};
+    struct chunk_view v = {.chunks = 1, .lanes = 1, .vocab = TINY_VOCAB, .T = T, .nseq = 2, .ids = ids, .lengths = lengths, .weights = weights,
+                           .blocks = blocks, .block_weights = each};
     struct err e = {0};
     struct msg *m;
 
@@ -127,20 +128,24 @@ static struct msg *chunk_of(const float *weights, int with_modality)
     return m;
 }
 
+static struct msg *chunk_of(const float *weights, int with_modality)
+{
+    return chunk_with(weights, with_modality, NULL, 0);
+}
+
 static int is_image(size_t t)
 {
     return t % LENGTH >= 3 && t % LENGTH < 9;
 }
 
-/* modality NULL: not weighed by it. */
-static void forward_one(const double *modality, const float *weights, int attention, struct seen *s)
+/* modality NULL: not weighed by it. *c goes. */
+static void forward_chunk(const double *modality, struct msg *c, int attention, struct seen *s)
 {
     struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .attention_weights = attention, .weight_min = 0.01, .mem = 1 << 24, .tmp = "/tmp"};
     struct forward_io io = {.ctx = s, .emit = see};
     struct err e = {0};
     struct par *par = par_open(1, &e);
     struct model *m = model_open(model, par, &e);
-    struct msg *c = chunk_of(weights, 1);
     struct forward *f;
 
     *s = (struct seen){.nacts = 0};
@@ -159,6 +164,11 @@ static void forward_one(const double *modality, const float *weights, int attent
     forward_close(&f);
     model_close(&m);
     par_close(&par);
+}
+
+static void forward_one(const double *modality, const float *weights, int attention, struct seen *s)
+{
+    forward_chunk(modality, chunk_of(weights, 1), attention, s);
 }
 
 static void chunks_must_say_it(void **state)
@@ -232,6 +242,49 @@ static void every_site_is_weighed(void **state)
     seen_release(&attention);
     seen_release(&all);
     seen_release(&same);
+}
+
+/* In each block its own, times all others; the rows stay what they are. */
+static void sequences_weigh_in_each_block(void **state)
+{
+    static const float each[TINY_LAYERS][2] = {{1.5f, 0.5f}, {0, 2}};
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 24, .tmp = "/tmp"};
+    float given[T];
+    struct seen plain, blocks, attention, all;
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct model *m = model_open(model, par, &e);
+    struct forward *f = forward_open(m, &o, &e);
+    struct msg *c = chunk_with(NULL, 0, (const float[]){1, 1}, 1);
+
+    (void)state;
+    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_non_null(strstr(e.text, "weights in 1 blocks, but the model has 2"));
+    msg_destroy(&c);
+    forward_close(&f);
+    model_close(&m);
+    par_close(&par);
+    for (size_t t = 0; t < T; t++)
+        given[t] = (float)(t % 5) / 4;
+    forward_one(NULL, NULL, 0, &plain);
+    forward_chunk(NULL, chunk_with(NULL, 1, each[0], TINY_LAYERS), 0, &blocks);
+    forward_one(NULL, given, 1, &attention);
+    forward_chunk(NULL, chunk_with(given, 1, each[0], TINY_LAYERS), 1, &all);
+    for (size_t i = 0; i < TINY_SITES; i++) {
+        const struct tensor *x = msg_tensor(plain.acts[i], "x");
+
+        assert_memory_equal(x->data, msg_tensor(blocks.acts[i], "x")->data, x->bytes);
+        for (size_t t = 0; t < T; t++) {
+            const float want = each[i / SITE_COUNT][t / LENGTH];
+
+            assert_true(weight(blocks.acts[i], t) == want);
+            assert_true(weight(all.acts[i], t) == weight(attention.acts[i], t) * want);
+        }
+    }
+    seen_release(&plain);
+    seen_release(&blocks);
+    seen_release(&attention);
+    seen_release(&all);
 }
 
 static int keep(void *ctx, struct msg **m, struct err *e)
@@ -325,6 +378,7 @@ int main(void)
         cmocka_unit_test(ratios),
         cmocka_unit_test(chunks_must_say_it),
         cmocka_unit_test(weights_by_hand),
+        cmocka_unit_test(sequences_weigh_in_each_block),
         cmocka_unit_test(every_site_is_weighed),
         cmocka_unit_test(weight_zero_is_left_out),
     };

@@ -28,7 +28,8 @@ static struct msg *chunk(void)
 {
     struct json *p = prov();
     struct chunk_view v = {.chunk = 11, .chunks = 20, .lane = 4, .lanes = 8, .vocab = 100, .T = 6, .nseq = 2, .ids = ids,
-                           .lengths = lengths, .weights = weights, .modality = modality, .prov = p};
+                           .lengths = lengths, .weights = weights, .modality = modality, .blocks = 3, .block_weights = weights,
+                           .prov = p};
     struct err e = {0};
     struct msg *m = chunk_write(&v, "sample", &e);
 
@@ -171,6 +172,10 @@ static void test_tensors(void **state)
     tensor_refused(chunk, "weights", DT_F32, 1, 5, 0);
     tensor_refused(chunk, "weights", DT_F16, 1, 6, 0);
     tensor_refused(chunk, "modality", DT_U8, 1, 7, 0);
+    tensor_refused(chunk, "block_weights", DT_F32, 2, 3, 3); /* two sequences */
+    tensor_refused(chunk, "block_weights", DT_F32, 2, 0, 2);
+    tensor_refused(chunk, "block_weights", DT_F32, 1, 6, 0);
+    tensor_refused(chunk, "block_weights", DT_F16, 2, 3, 2);
     tensor_refused(acts, "x", DT_F16, 2, 6, 3);
     tensor_refused(acts, "x", DT_F32, 1, 18, 0);
     tensor_refused(acts, "x", DT_F32, 2, 6, 0);
@@ -251,6 +256,8 @@ static void test_round_trip(void **state)
     assert_memory_equal(c.lengths, lengths, sizeof lengths);
     assert_memory_equal(c.weights, weights, sizeof weights);
     assert_memory_equal(c.modality, modality, sizeof modality);
+    assert_int_equal(c.blocks, 3);
+    assert_memory_equal(c.block_weights, weights, sizeof weights);
     assert_string_equal(json_as_text(json_get(json_at(c.prov, 0), "stage")), "sample");
     msg_destroy(&m);
     m = travel(acts());

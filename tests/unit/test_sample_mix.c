@@ -138,6 +138,73 @@ static void tensor_weights(void **state)
     refused(o, ERR_USE, "\"weights\" [4]");
 }
 
+/* Row by row, first chunk first: the weights of each in the two blocks of the model. */
+static void block_weights_are(struct sample_opts o, const float *want, size_t rows)
+{
+    struct sample *s = opened(o);
+    struct err e = { 0 };
+    size_t row = 0;
+
+    for (size_t c = 0; c < sample_chunks(s); c++) {
+        struct msg *m = sample_chunk(s, c, &e);
+        struct chunk_view v;
+
+        assert_non_null(m);
+        assert_int_equal(chunk_read(m, &v, &e), 0);
+        assert_int_equal(v.blocks, 2);
+        for (size_t i = 0; i < v.nseq; i++, row++)
+            for (size_t b = 0; b < 2; b++)
+                if (row >= rows || fabsf(v.block_weights[b * v.nseq + i] - want[2 * row + b]) > 1e-6f)
+                    fail_msg("row %zu, block %zu: %g", row, b, (double)v.block_weights[b * v.nseq + i]);
+        msg_destroy(&m);
+    }
+    assert_int_equal(row, rows);
+    sample_close(&s);
+}
+
+static void block_weights(void **state)
+{
+    static const float w[6] = { 1, 2, 3, 4, 4, 4 };
+    const char *data[] = { write_file("b.txt", "abcdefghijkl") };
+    struct sample_opts o = options("letters", data, 1, 12, 4);
+    uint64_t shape[2] = { 2, 3 };
+    struct err e = { 0 };
+    struct st_writer *x;
+    struct sample *s;
+
+    (void)state;
+    o.token_weights = write_file("b1.jsonl", "{\"block\":[1,2]}\n");
+    refused(o, ERR_USE, "neither \"weights\"");
+    o.token_weights = write_file("b2.jsonl", "{\"blocks\":[1,2,3]}\n");
+    refused(o, ERR_USE, "b2.jsonl:1: \"blocks\" must be an array of 2 numbers, one for each block");
+    o.token_weights = write_file("b3.jsonl", "{\"blocks\":[1,2]}\n{\"weights\":[1,2,3,4]}\n");
+    refused(o, ERR_USE, "b3.jsonl:2: all rows need the same");
+    o.token_weights = write_file("b4.jsonl", "{\"blocks\":[1,2]}\n{\"blocks\":[1,-2]}\n{\"blocks\":[1,1]}\n");
+    refused(o, ERR_USE, "block 1: the weight of row 1 is below 0");
+    o.token_weights = write_file("b5.jsonl", "{\"blocks\":[1,4]}\n{\"blocks\":[2,4]}\n{\"blocks\":[3,4]}\n");
+    block_weights_are(o, (const float[]){ 0.5f, 1, 1, 1, 1.5f, 1 }, 3);
+    o.clip.high = 1.2; /* (.5 1 1.2) / .9 */
+    block_weights_are(o, (const float[]){ 5 / 9.f, 1, 10 / 9.f, 1, 12 / 9.f, 1 }, 3);
+    o.clip.high = 0;
+    o.token_weights = write_file("b6.jsonl", "{\"blocks\":[1,0],\"weights\":[1,2,3,4]}\n{\"blocks\":[null,0],\"weights\":[1,1,1,1]}\n"
+                                             "{\"blocks\":[3,0],\"weights\":[1,1,1,1]}\n");
+    block_weights_are(o, (const float[]){ 1, 1, 1, 1, 1, 1 }, 3);
+    s = opened(o);
+    assert_int_equal(sample_audit(s)->blocks_uniform, 2);
+    assert_int_equal(sample_audit(s)->weights_uniform, 0);
+    sample_close(&s);
+    x = st_create(path_of("b.safetensors"), &e);
+    assert_non_null(x);
+    assert_int_equal(st_declare(x, "blocks", DT_F32, 2, shape, &e), 0);
+    assert_int_equal(st_begin(x, &e), 0);
+    assert_int_equal(st_put(x, "blocks", w, sizeof w, &e), 0);
+    assert_int_equal(st_publish(&x, &e), 0);
+    o.token_weights = path_of("b.safetensors");
+    block_weights_are(o, (const float[]){ 0.5f, 1, 1, 1, 1.5f, 1 }, 3);
+    o.tokens = 8;
+    refused(o, ERR_USE, "\"blocks\" must be [2, 2]");
+}
+
 /* ---- chats ---- */
 
 #define CHATS "{\"messages\":[{\"role\":\"user\",\"content\":\"abc\"},{\"role\":\"bot\",\"content\":\"de\"}]}\n" \
@@ -187,7 +254,7 @@ static void chats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shares), cmocka_unit_test(token_weights), cmocka_unit_test(tensor_weights), cmocka_unit_test(chats),
+        cmocka_unit_test(shares), cmocka_unit_test(token_weights), cmocka_unit_test(tensor_weights), cmocka_unit_test(block_weights), cmocka_unit_test(chats),
     };
 
     return cmocka_run_group_tests_name("sample_mix", tests, set_up, tear_down);
