@@ -42,7 +42,8 @@ static const struct opt table[] = {
     { "weights", OPT_CHOICE, AT(weights), "HOW",
       "none: tokens count alike\nlength: 1/L in a row of L tokens, so that rows count alike", 0, 0, "none|length" },
     { "token-weights", OPT_TEXT, AT(token_weights), "FILE",
-      "weights multiplied in: .jsonl ({\"weights\": [each token],\n\"blocks\": [the row in each block]}, either or both,\nfor each row) or .safetensors (\"weights\" [tokens],\n\"blocks\" [blocks, rows]); mean 1 in a row, in a block", 0, 0,
+      "weights multiplied in: .jsonl ({\"weights\": [each token],\n\"blocks\": [the row in each block]}, either or both,\n"
+      "for each row) or .safetensors (\"weights\" [tokens],\n\"blocks\" [blocks, rows]); mean 1 in a row, in a block", 0, 0,
       NULL },
     { "weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL },
     { "first-weight", OPT_REAL, AT(first_weight), "X",
