@@ -189,7 +189,7 @@ static int ready_mark(struct link **l, size_t n, int *ready, struct err *e)
 int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e)
 {
     double until = wait_until(timeout_ms), from = clock_wall();
-    struct pollfd *fds = mem_array(n + 1, sizeof *fds, e);
+    struct pollfd *fds = mem_array(n + 2, sizeof *fds, e);
     int count = -1;
 
     if (!fds)
@@ -200,11 +200,16 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
             ready[i] = 0;
         }
         fds[n] = (struct pollfd){ sig_fd(), POLLIN, 0 };
+        fds[n + 1] = link_output_poll();
         count = sig_draining() ? 0 : ready_mark(l, n, ready, e);
         if (count || sig_draining() || wait_ms(until) == 0)
             break;
-        if (poll(fds, n + 1, wait_ms(until)) < 0 && errno != EINTR) {
+        if (poll(fds, n + 2, wait_ms(until)) < 0 && errno != EINTR) {
             count = err_sys(e, "cannot wait for links");
+            break;
+        }
+        if ((fds[n + 1].revents & POLLERR) && link_output_check(e) != 0) {
+            count = -1;
             break;
         }
     }

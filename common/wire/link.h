@@ -94,9 +94,9 @@ int link_can_send(struct link *l, struct err *e);  /* 1: link_send of a small me
 int link_end(struct link *l, int complete, const char *why, struct err *e);
 void link_close(struct link **l);
 
-/* 1 when standard output is a link and nobody reads it any more: waiting for anything else has become useless. link_recv on a pipe or file
- * notices by itself, so a pipeline falls back to front as soon as its last stage is gone. */
-int link_output_gone(void);
+/* -1 when standard output is a link and nobody reads it any more: waiting for anything else has become useless. link_poll, and link_recv on a
+ * pipe or file, notice by themselves, so a pipeline falls back to front as soon as its last stage is gone. */
+int link_output_check(struct err *e);
 
 int link_is_socket(const struct link *l);
 /* Waits until one of the links has something to receive (or, for LINK_OUT, can send); which[] flags set. Other links' heartbeats are

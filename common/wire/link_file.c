@@ -27,11 +27,16 @@ struct file_link {
 /* Standard output as a link: at most one in a process. */
 static int output_open;
 
-int link_output_gone(void)
+struct pollfd link_output_poll(void)
 {
-    struct pollfd p = { output_open ? 1 : -1, 0, 0 };
+    return (struct pollfd){ output_open ? 1 : -1, 0, 0 };
+}
 
-    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+int link_output_check(struct err *e)
+{
+    struct pollfd p = link_output_poll();
+
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR) ? err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output") : 0;
 }
 
 /* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a sender. */
@@ -42,7 +47,7 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
 
     for (;;) {
         struct pollfd p[3] = { { f->fd, events, 0 }, { drain ? sig_fd() : -1, POLLIN, 0 },
-                               { events == POLLIN && output_open ? 1 : -1, 0, 0 } };
+                               events == POLLIN ? link_output_poll() : (struct pollfd){ -1, 0, 0 } };
 
         r = poll(p, 3, wait_ms(until));
         if (r < 0 && errno != EINTR) {
@@ -53,8 +58,8 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
             r = 2;
             break;
         }
-        if (p[2].revents & POLLERR) {
-            r = err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output");
+        if ((p[2].revents & POLLERR) && link_output_check(e) != 0) {
+            r = -1;
             break;
         }
         if (r >= 0) {

@@ -39,6 +39,7 @@ struct link {
 struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
 struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
 int link_is_sock(const struct link *l);
+struct pollfd link_output_poll(void);                   /* POLLERR when link_output_check would fail; else nothing */
 int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir, const struct link_opts *o,
               struct err *e);
 

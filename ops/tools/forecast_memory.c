@@ -23,7 +23,8 @@
 
 /* Of a process at work, beyond its program: kernels, sockets, and each thread with what BLAS or oneDNN keeps for it; in the reducer more where it
  * multiplies both bf16 and f32. The two small stages: with their program. */
-#define OWN_FORWARD (9 * MIB)
+#define OWN_FORWARD (3 * MIB)
+#define WIDE_FORWARD (6 * MIB)    /* more with the kernels for AVX-512 */
 #define OWN_REDUCE (3 * MIB)
 #define OWN_SOLVE (1 * MIB)
 #define FACTOR_SOLVE (1 * MIB)    /* of all solvers that factor a matrix */
@@ -127,8 +128,9 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f, c
     const double scores = 4 * threads * least((double)o->length, QUERIES) * (double)o->length;
     const double sent = least(2.5, s->mine), kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
     const double waiting = least(s->message * sent, CREDIT + s->message) + s->message * kept;
+    const double own = OWN_FORWARD + (blas_cpu().avx512 ? WIDE_FORWARD : 0);
 
-    return OWN_FORWARD + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
+    return own + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
 }
 
 /* The total and the lanes that are not merged yet: one of each worker, and those that were done before their turn. A lane of several chunks may have
@@ -144,7 +146,7 @@ static double reduce_sums(const struct forecast_opts *o, const struct needs *n, 
 /* All that a worker may have under way is there at some moment: it fills its window while rows are added up. */
 static double reduce_bytes(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
 {
-    const int both = o->acts == DT_BF16 && (o->plain || o->dual || o->classes);
+    const int both = o->acts == DT_BF16 && blas_cpu().bf16 && (o->plain || o->dual || o->classes);
     const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
     const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * n->K * n->K;
     const double window = least(WINDOW, s->mine) * (double)o->forwards, kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;

@@ -100,8 +100,8 @@ static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
         return commit_by_link(l, order, m, e);
     do {
         rc = follow_next(l->follow, order, m, FOLLOW_STEP_MS, e);
-        if (rc == 2 && link_output_gone())
-            return err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output");
+        if (rc == 2 && link_output_check(e) != 0)
+            return -1;
     } while (rc == 2 && !sig_draining());
     if (rc == 1)
         return 0;

@@ -84,3 +84,13 @@ sums() { # DIR: of everything but the folder of what varies
     grep -Eq "the stage behind this one has gone|Broken pipe" forward.err
     [ "$(ls foreign)" = thing ]
 }
+
+@test "a writer that goes when all wait for it ends the whole pipe too" {
+    set +o pipefail
+    # The first byte of a solution: all rows of the first site are through, and forward waits for its commit.
+    timeout 300 ptq forward --model "$M" --follow nobody --quiet <chunks.ptq 2>forward.err | ptq reduce --quiet 2>reduce.err |
+        ptq solve --bits 4 --group 64 --quiet 2>solve.err | head -c 1 >/dev/null
+    for stage in forward reduce solve; do
+        grep -Eq "the stage behind this one has gone|Broken pipe" $stage.err
+    done
+}
