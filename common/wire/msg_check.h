@@ -26,8 +26,8 @@ int check_prov(const struct msg *m, const struct json **prov, struct err *e);
 int check_put_prov(struct msg *m, const struct json *prov); /* NULL: an empty array */
 /* "lengths" I32: each at least 1, together T. */
 int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq, struct err *e);
-/* An optional F32 [T] of weights: finite and not negative. */
-int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e); /* finite, >= 0 */
+/* Weights: finite and not negative. Then an optional F32 [T] of them. */
+int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e);
 int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e);
 /* list = array of {"name", "rows"}, 1 to CHECK_LINEARS of them, names different; each is a float tensor [rows, K] of the message. out (may
  * be NULL) has CHECK_LINEARS places. */
