@@ -208,7 +208,7 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
             count = err_sys(e, "cannot wait for links");
             break;
         }
-        if ((fds[n + 1].revents & POLLERR) && link_output_check(e) != 0) {
+        if (link_output_read(&fds[n + 1], e) != 0) {
             count = -1;
             break;
         }

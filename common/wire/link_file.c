@@ -32,11 +32,16 @@ struct pollfd link_output_poll(void)
     return (struct pollfd){ output_open ? 1 : -1, 0, 0 };
 }
 
+int link_output_read(const struct pollfd *p, struct err *e)
+{
+    return p->revents & POLLERR ? err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output") : 0;
+}
+
 int link_output_check(struct err *e)
 {
     struct pollfd p = link_output_poll();
 
-    return poll(&p, 1, 0) > 0 && (p.revents & POLLERR) ? err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output") : 0;
+    return poll(&p, 1, 0) > 0 ? link_output_read(&p, e) : 0;
 }
 
 /* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a sender. */
@@ -58,7 +63,7 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
             r = 2;
             break;
         }
-        if ((p[2].revents & POLLERR) && link_output_check(e) != 0) {
+        if (link_output_read(&p[2], e) != 0) {
             r = -1;
             break;
         }

@@ -39,7 +39,8 @@ struct link {
 struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
 struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
 int link_is_sock(const struct link *l);
-struct pollfd link_output_poll(void);                   /* POLLERR when link_output_check would fail; else nothing */
+struct pollfd link_output_poll(void);                   /* to wait with; -1 where standard output is no link */
+int link_output_read(const struct pollfd *p, struct err *e); /* after the wait: as link_output_check */
 int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir, const struct link_opts *o,
               struct err *e);
 

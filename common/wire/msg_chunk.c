@@ -17,17 +17,21 @@ static struct msg *no_memory(struct msg **m, struct err *e)
     return NULL;
 }
 
-/* Adds a copy of n elements as a 1-D tensor. */
+/* Adds a copy as a tensor of this shape. */
+static int add_shaped(struct msg *m, const char *name, enum dtype t, int ndim, const uint64_t *shape, const void *data, struct err *e)
+{
+    void *to = msg_add_new(m, name, t, ndim, shape, e);
+    const size_t bytes = to ? m->tensors[m->ntensors - 1].bytes : 0;
+
+    if (bytes)
+        memcpy(to, data, bytes);
+    return to ? 0 : -1;
+}
+
+/* n elements, 1-D. */
 static int add_copy(struct msg *m, const char *name, enum dtype t, size_t n, const void *data, struct err *e)
 {
-    uint64_t shape[1] = {n};
-    void *to = msg_add_new(m, name, t, 1, shape, e);
-
-    if (!to)
-        return -1;
-    if (n)
-        memcpy(to, data, n * dtype_size(t));
-    return 0;
+    return add_shaped(m, name, t, 1, (const uint64_t[]){n}, data, e);
 }
 
 static int check_ids(const struct msg *m, const struct chunk_view *v, struct err *e)
@@ -92,19 +96,6 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
     return check_modality(m, v, e);
 }
 
-static int add_block_weights(struct msg *m, const struct chunk_view *v, struct err *e)
-{
-    const uint64_t shape[2] = {v->blocks, v->nseq};
-    float *to;
-
-    if (!v->block_weights)
-        return 0;
-    if (!(to = msg_add_new(m, "block_weights", DT_F32, 2, shape, e)))
-        return -1;
-    memcpy(to, v->block_weights, v->blocks * v->nseq * sizeof *to);
-    return 0;
-}
-
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_CHUNK, stage, e);
@@ -119,7 +110,8 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         return no_memory(&m, e);
     if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 || add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->weights && add_copy(m, "weights", DT_F32, v->T, v->weights, e) < 0) ||
-        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) || add_block_weights(m, v, e) < 0)
+        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
+        (v->block_weights && add_shaped(m, "block_weights", DT_F32, 2, (const uint64_t[]){v->blocks, v->nseq}, v->block_weights, e) < 0))
         goto fail;
     return m;
 fail:

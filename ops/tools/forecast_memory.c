@@ -9,14 +9,13 @@
 
 #include <string.h>
 #include "../../common/tensor/blas_cpu.h"
+#include "../../stages/reduce/reduce.h"
 #include "../../stages/solve/solve_opts.h"
 #include "../../stages/solve/solve_tile.h"
 
 #define MIB ((double)(1 << 20))
 #define CHUNK_TOKENS 2048u        /* ptq-sample's defaults */
 #define LANES 8u
-#define CREDIT (64.0 * MIB)       /* ptq-reduce's, for each worker */
-#define WINDOW 2.0
 #define QUERIES 128.0             /* of a task of attention */
 #define SLAB 1024.0               /* rows of the MLP at a time */
 #define KEPT_BLOCK (32.0 * MIB)   /* the largest block that malloc keeps: glibc's DEFAULT_MMAP_THRESHOLD_MAX */
@@ -127,7 +126,7 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f, c
     const double rows = 8 * s->chunk * n->K, scratch = 4 * most(s->chunk * heads, least(s->chunk, SLAB) * (double)c->ff);
     const double scores = 4 * threads * least((double)o->length, QUERIES) * (double)o->length;
     const double sent = least(2.5, s->mine), kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
-    const double waiting = least(s->message * sent, CREDIT + s->message) + s->message * kept;
+    const double waiting = least(s->message * sent, (double)REDUCE_CREDIT + s->message) + s->message * kept;
     const double own = OWN_FORWARD + (blas_cpu().avx512 ? WIDE_FORWARD : 0);
 
     return own + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
@@ -149,8 +148,8 @@ static double reduce_bytes(const struct forecast_opts *o, const struct needs *n,
     const int both = o->acts == DT_BF16 && blas_cpu().bf16 && (o->plain || o->dual || o->classes);
     const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
     const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * n->K * n->K;
-    const double window = least(WINDOW, s->mine) * (double)o->forwards, kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;
-    const double waiting = least(window * s->message, (double)o->forwards * (CREDIT + s->message)) + kept * s->message;
+    const double window = least(REDUCE_WINDOW, s->mine) * (double)o->forwards, kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;
+    const double waiting = least(window * s->message, (double)o->forwards * ((double)REDUCE_CREDIT + s->message)) + kept * s->message;
 
     return OWN_REDUCE + threads_of(o->cores, 1) * THREAD_REDUCE + (both ? FLOAT_REDUCE : 0) + reduce_sums(o, n, s) +
            tile + rows + n->source + waiting;

@@ -353,7 +353,7 @@ static int run_site(struct forward *f, const struct site_at *at, const struct fo
                               (unsigned long long)f->held[i].view.chunk);
     }
     /* the full way first: it need not wait, and others are still solving */
-    for (int w = f->ways; w-- > 0 && !is_last(at);)
+    for (int w = is_last(at) ? 0 : f->ways; w-- > 0;)
         if (load_weights(&f->way[w], at, io, e) < 0)
             return -1;
     return 0;
@@ -373,7 +373,7 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
         if (run_site(f, &at, io, e) < 0)
             return -1;
     }
-    for (int w = f->ways; w-- > 0 && !is_last(&at);)
+    for (int w = is_last(&at) ? 0 : f->ways; w-- > 0;)
         if (finish_block(f, &f->way[w], &at, e) < 0)
             return -1;
     for (int w = f->ways; w-- > 0;)

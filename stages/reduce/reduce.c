@@ -27,7 +27,7 @@ struct job {
     size_t K;
     struct lane *lanes;
     struct sums total[SETS];
-    struct sums spare[SETS];   /* of merged lanes, empty: the next lane takes their memory */
+    struct sums spare[SETS];   /* of merged lanes: the next lane takes their memory */
     size_t nspare;
     struct class_sums classes;
     int with_d;
@@ -205,7 +205,6 @@ static void sets_spare(struct job *j, struct sums *sets)
 {
     for (int s = 0; s < SETS; s++) {
         if (sets[s].s && j->nspare < SETS) {
-            sums_clear(&sets[s], j->K);
             j->spare[j->nspare++] = sets[s];
             sets[s] = (struct sums){0};
         }
@@ -239,6 +238,7 @@ static int add_to(struct reduce *r, struct job *j, struct lane *l, enum set set,
     if (!x->s && j->nspare) {
         *x = j->spare[--j->nspare];
         j->spare[j->nspare] = (struct sums){0};
+        sums_clear(x, j->K);
     }
     if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
         return -1;

@@ -10,8 +10,6 @@
 #include "../../common/wire/link.h"
 #include "reduce.h"
 
-#define WINDOW 2 /* messages of a worker: one is added up while the next one comes. More do not make a run faster, but its memory uncertain */
-
 struct reduce_main_opts {
     struct reduce_opts core;
     const char *in, *out, *record, *commits;
@@ -165,7 +163,7 @@ static int pump(struct link *in, struct outs *o, struct reduce *r, struct err *e
 int main(int argc, char **argv)
 {
     struct reduce_main_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
-                            .status_fd = -1, .credit = (uint64_t)64 << 20};
+                            .status_fd = -1, .credit = REDUCE_CREDIT};
     struct err e = {0};
     struct link *in = NULL;
     struct outs outs = {0};
@@ -186,7 +184,7 @@ int main(int argc, char **argv)
     o.core.classes = (unsigned)o.classes; /* the choices are in the order of the bits */
     par = par_open((size_t)o.threads, &e);
     in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
-                                 .credit_messages = WINDOW, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
+                                 .credit_messages = REDUCE_WINDOW, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
     if (!in || open_outs(&o, &outs, &e) < 0 || !(r = reduce_open(&o.core, par, emit, &outs, &e)))
         goto out;
     rc = end_outs(&outs, pump(in, &outs, r, &e), &e);

@@ -14,23 +14,14 @@
 #include "../../common/tensor/safetensors.h"
 #include "sample_impl.h"
 
-static int row_normal(struct sample *s, size_t row, float *w, struct err *e)
-{
-    size_t n = s->row[row].length, i;
-
-    for (i = 0; i < n; i++)
-        if (w[i] < 0) return err_set(e, ERR_USE, "%s: row %zu: weight %zu is below 0", s->o.token_weights, row, i);
-    s->audit.weights_uniform += !weigh_normal(w, n, &s->o.clip);
-    return 0;
-}
-
-static int block_normal(struct sample *s, size_t block, float *w, struct err *e)
+/* The n weights of a row (of: "row", one: "weight") or of a block; *uniform counts those that had no usable one. */
+static int list_normal(const struct sample *s, float *w, size_t n, const char *of, size_t which, const char *one, uint64_t *uniform, struct err *e)
 {
     size_t i;
 
-    for (i = 0; i < s->nrow; i++)
-        if (w[i] < 0) return err_set(e, ERR_USE, "%s: block %zu: the weight of row %zu is below 0", s->o.token_weights, block, i);
-    s->audit.blocks_uniform += !weigh_normal(w, s->nrow, &s->o.clip);
+    for (i = 0; i < n; i++)
+        if (w[i] < 0) return err_set(e, ERR_USE, "%s: %s %zu: %s %zu is below 0", s->o.token_weights, of, which, one, i);
+    *uniform += !weigh_normal(w, n, &s->o.clip);
     return 0;
 }
 
@@ -141,8 +132,10 @@ int sample_weights_read(struct sample *s, struct err *e)
     if (n > 12 && !strcmp(file + n - 12, ".safetensors")) rc = tensor_read(s, e);
     else if (n > 6 && !strcmp(file + n - 6, ".jsonl")) rc = lines_read(s, e);
     else rc = err_set(e, ERR_USE, "%s: token weights are a .jsonl or a .safetensors file", file);
-    for (i = 0; rc == 0 && s->weight && i < s->nrow; i++) rc = row_normal(s, i, s->weight + s->row[i].at, e);
-    for (i = 0; rc == 0 && s->block_weight && i < s->config.layers; i++) rc = block_normal(s, i, s->block_weight + i * s->nrow, e);
+    for (i = 0; rc == 0 && s->weight && i < s->nrow; i++)
+        rc = list_normal(s, s->weight + s->row[i].at, s->row[i].length, "row", i, "weight", &s->audit.weights_uniform, e);
+    for (i = 0; rc == 0 && s->block_weight && i < s->config.layers; i++)
+        rc = list_normal(s, s->block_weight + i * s->nrow, s->nrow, "block", i, "the weight of row", &s->audit.blocks_uniform, e);
     return rc;
 }
 

@@ -80,6 +80,26 @@ static void weights_are(struct sample_opts o, const float *want, size_t n, doubl
     sample_close(&s);
 }
 
+static void weights_refused(struct sample_opts o, const char *name, const char *text, const char *want)
+{
+    o.token_weights = write_file(name, text);
+    refused(o, ERR_USE, want);
+}
+
+/* A .safetensors file of one tensor. */
+static const char *weights_file(const char *name, const char *tensor, int ndim, const uint64_t *shape, const float *w, size_t bytes)
+{
+    struct err e = { 0 };
+    struct st_writer *x = st_create(path_of(name), &e);
+
+    assert_non_null(x);
+    assert_int_equal(st_declare(x, tensor, DT_F32, ndim, shape, &e), 0);
+    assert_int_equal(st_begin(x, &e), 0);
+    assert_int_equal(st_put(x, tensor, w, bytes, &e), 0);
+    assert_int_equal(st_publish(&x, &e), 0);
+    return path_of(name);
+}
+
 static void token_weights(void **state)
 {
     const char *data[] = { write_file("w.txt", "abcdefgh") };
@@ -89,18 +109,13 @@ static void token_weights(void **state)
     (void)state;
     o.token_weights = path_of("gone.jsonl");
     refused(o, ERR_USE, "gone.jsonl");
-    o.token_weights = write_file("w.csv", "1");
-    refused(o, ERR_USE, ".safetensors");
-    o.token_weights = write_file("w1.jsonl", "{\"weights\":[1,2,3,4]}\n");
-    refused(o, ERR_USE, "1 rows, there are 2");
-    o.token_weights = write_file("w2.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,3]}\n");
-    refused(o, ERR_USE, "w2.jsonl:2: \"weights\" must be an array of 4");
-    o.token_weights = write_file("w3.jsonl", "{\"weights\":[1,2,3,4]}\n\n{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,3,4]}");
-    refused(o, ERR_USE, "w3.jsonl:4: weights of a row beyond the last");
-    o.token_weights = write_file("w4.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,\"x\",4]}\n");
-    refused(o, ERR_USE, "weights[2]");
-    o.token_weights = write_file("w5.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,-2,3,4]}\n");
-    refused(o, ERR_USE, "below 0");
+    weights_refused(o, "w.csv", "1", ".safetensors");
+    weights_refused(o, "w1.jsonl", "{\"weights\":[1,2,3,4]}\n", "1 rows, there are 2");
+    weights_refused(o, "w2.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,3]}\n", "w2.jsonl:2: \"weights\" must be an array of 4");
+    weights_refused(o, "w3.jsonl", "{\"weights\":[1,2,3,4]}\n\n{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,3,4]}",
+                    "w3.jsonl:4: weights of a row beyond the last");
+    weights_refused(o, "w4.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,2,\"x\",4]}\n", "weights[2]");
+    weights_refused(o, "w5.jsonl", "{\"weights\":[1,2,3,4]}\n{\"weights\":[1,-2,3,4]}\n", "below 0");
     o.token_weights = write_file("w6.jsonl", "{\"weights\":[2,0,2,4]}\n{\"weights\":[1,1,1,5]}\n");
     weights_are(o, (const float[]){ 1, 0, 1, 2, 0.5f, 0.5f, 0.5f, 2.5f }, 8, 64 / 13.);
     o.weights = SAMPLE_WEIGHTS_LENGTH; /* times 1/L: both rows weigh 1 */
@@ -122,17 +137,9 @@ static void tensor_weights(void **state)
     static const float w[8] = { 2, 0, 2, 4, 1, 1, 1, 5 };
     const char *data[] = { write_file("w.txt", "abcdefgh") };
     struct sample_opts o = options("letters", data, 1, 8, 4);
-    struct err e = { 0 };
-    uint64_t shape[1] = { 8 };
-    struct st_writer *x = st_create(path_of("w.safetensors"), &e);
 
     (void)state;
-    assert_non_null(x);
-    assert_int_equal(st_declare(x, "weights", DT_F32, 1, shape, &e), 0);
-    assert_int_equal(st_begin(x, &e), 0);
-    assert_int_equal(st_put(x, "weights", w, sizeof w, &e), 0);
-    assert_int_equal(st_publish(&x, &e), 0);
-    o.token_weights = path_of("w.safetensors");
+    o.token_weights = weights_file("w.safetensors", "weights", 1, (const uint64_t[]){ 8 }, w, sizeof w);
     weights_are(o, (const float[]){ 1, 0, 1, 2, 0.5f, 0.5f, 0.5f, 2.5f }, 8, 64 / 13.);
     o.tokens = 4;
     refused(o, ERR_USE, "\"weights\" [4]");
@@ -167,20 +174,13 @@ static void block_weights(void **state)
     static const float w[6] = { 1, 2, 3, 4, 4, 4 };
     const char *data[] = { write_file("b.txt", "abcdefghijkl") };
     struct sample_opts o = options("letters", data, 1, 12, 4);
-    uint64_t shape[2] = { 2, 3 };
-    struct err e = { 0 };
-    struct st_writer *x;
     struct sample *s;
 
     (void)state;
-    o.token_weights = write_file("b1.jsonl", "{\"block\":[1,2]}\n");
-    refused(o, ERR_USE, "neither \"weights\"");
-    o.token_weights = write_file("b2.jsonl", "{\"blocks\":[1,2,3]}\n");
-    refused(o, ERR_USE, "b2.jsonl:1: \"blocks\" must be an array of 2 numbers, one for each block");
-    o.token_weights = write_file("b3.jsonl", "{\"blocks\":[1,2]}\n{\"weights\":[1,2,3,4]}\n");
-    refused(o, ERR_USE, "b3.jsonl:2: all rows need the same");
-    o.token_weights = write_file("b4.jsonl", "{\"blocks\":[1,2]}\n{\"blocks\":[1,-2]}\n{\"blocks\":[1,1]}\n");
-    refused(o, ERR_USE, "block 1: the weight of row 1 is below 0");
+    weights_refused(o, "b1.jsonl", "{\"block\":[1,2]}\n", "neither \"weights\"");
+    weights_refused(o, "b2.jsonl", "{\"blocks\":[1,2,3]}\n", "b2.jsonl:1: \"blocks\" must be an array of 2 numbers, one for each block");
+    weights_refused(o, "b3.jsonl", "{\"blocks\":[1,2]}\n{\"weights\":[1,2,3,4]}\n", "b3.jsonl:2: all rows need the same");
+    weights_refused(o, "b4.jsonl", "{\"blocks\":[1,2]}\n{\"blocks\":[1,-2]}\n{\"blocks\":[1,1]}\n", "block 1: the weight of row 1 is below 0");
     o.token_weights = write_file("b5.jsonl", "{\"blocks\":[1,4]}\n{\"blocks\":[2,4]}\n{\"blocks\":[3,4]}\n");
     block_weights_are(o, (const float[]){ 0.5f, 1, 1, 1, 1.5f, 1 }, 3);
     o.clip.high = 1.2; /* (.5 1 1.2) / .9 */
@@ -193,13 +193,7 @@ static void block_weights(void **state)
     assert_int_equal(sample_audit(s)->blocks_uniform, 2);
     assert_int_equal(sample_audit(s)->weights_uniform, 0);
     sample_close(&s);
-    x = st_create(path_of("b.safetensors"), &e);
-    assert_non_null(x);
-    assert_int_equal(st_declare(x, "blocks", DT_F32, 2, shape, &e), 0);
-    assert_int_equal(st_begin(x, &e), 0);
-    assert_int_equal(st_put(x, "blocks", w, sizeof w, &e), 0);
-    assert_int_equal(st_publish(&x, &e), 0);
-    o.token_weights = path_of("b.safetensors");
+    o.token_weights = weights_file("b.safetensors", "blocks", 2, (const uint64_t[]){ 2, 3 }, w, sizeof w);
     block_weights_are(o, (const float[]){ 0.5f, 1, 1, 1, 1.5f, 1 }, 3);
     o.tokens = 8;
     refused(o, ERR_USE, "\"blocks\" must be [2, 2]");
