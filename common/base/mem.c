@@ -65,6 +65,11 @@ int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e)
 }
 
 /* Either call also stops malloc from raising both with what it sees freed. */
+void mem_trim(void)
+{
+    malloc_trim(0);
+}
+
 void mem_return_freed(void)
 {
     mallopt(M_MMAP_THRESHOLD, 128 << 10);

@@ -16,6 +16,8 @@ char *mem_printf(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 /* For a process of few, large, short-lived blocks, before it takes any: freed memory goes back to the system at once. Else malloc keeps up to
  * several times the largest one, more or less as speeds make it. Costs a page fault for every 4 KiB taken. */
 void mem_return_freed(void);
+/* What malloc keeps of freed memory goes back to the system, this once. */
+void mem_trim(void);
 /* a*b into *out; -1 when it overflows size_t. */
 int mem_mul(size_t a, size_t b, size_t *out);
 

@@ -29,7 +29,7 @@ struct forecast_opts {
     uint64_t classes;        /* classes of rows whose sums are kept apart; 0: none */
     int plain;               /* sums with weights of 1 are kept beside */
     enum dtype acts;
-    uint64_t mem;            /* for hidden states, of each forward process */
+    uint64_t mem;            /* for hidden states, of each forward process; for sums, of the reducer */
     size_t forwards, solvers, cores;
     struct forecast_base base;
     uint64_t tokenizer;      /* bytes of tokenizer.json */
@@ -57,6 +57,7 @@ struct forecast_memory {
     uint64_t sample, forward, reduce, solve, write;
     uint64_t all;             /* of all processes together */
     uint64_t hidden, spilled; /* hidden states of a forward process: in memory, in its file */
+    uint64_t sums, sums_spilled; /* of the reducer: in memory, and the most that lies in its file */
 };
 
 struct forecast {

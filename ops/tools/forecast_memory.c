@@ -7,6 +7,7 @@
  * larger ones go back at once). These are what the 15% of the manual are for. */
 #include "forecast.h"
 
+#include <math.h>
 #include <string.h>
 #include "../../common/tensor/blas_cpu.h"
 #include "../../stages/reduce/reduce.h"
@@ -18,6 +19,9 @@
 #define LANES 8u
 #define QUERIES 128.0             /* of a task of attention */
 #define SLAB 1024.0               /* rows of the MLP at a time */
+#define EARLY 0.25                /* lanes that are done before their turn: of one chunk; of several */
+#define EARLY_LONG 0.75
+#define KEPT_CLASSES 2.0           /* triangles of merged lanes that malloc keeps */
 #define KEPT_BLOCK (32.0 * MIB)   /* the largest block that malloc keeps: glibc's DEFAULT_MMAP_THRESHOLD_MAX */
 
 /* Of a process at work, beyond its program: kernels, sockets, and each thread with what BLAS or oneDNN keeps for it; in the reducer more where it
@@ -132,27 +136,37 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f, c
     return own + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores + ways * n->f32 + n->source + waiting;
 }
 
-/* The total and the lanes that are not merged yet: one of each worker, and those that were done before their turn. A lane of several chunks may have
- * held one of them out. */
-static double reduce_sums(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
+/* The total and the lanes that are not merged yet: one of each worker, and of two or more workers some that were done before their turn (measured;
+ * 2 x workers - 1 at most). A lane of several chunks may have held one of them out. Of all these what --mem allows, in whole triangles, but not less
+ * than the total, which is sent as a problem. */
+static double reduce_sums(const struct forecast_opts *o, struct forecast *f, const struct needs *n, const struct shares *s)
 {
-    const double lanes = least(s->lanes, 2 * (double)o->forwards - 1), set = n->triangle + (o->dual ? n->square : 0);
+    const int long_lanes = s->chunks > s->lanes;
+    const double early = o->forwards == 1 ? 0 : long_lanes ? EARLY_LONG : EARLY;
+    const double lanes = least(s->lanes, (double)o->forwards + early), set = n->triangle + (o->dual ? n->square : 0);
     const double apart = (double)o->classes * n->triangle, held = o->holdout > 0, plain = o->plain != 0;
+    const double both = held > 0 && long_lanes ? least(1, s->chunks / s->lanes / (double)o->holdout) : 0;
+    const double problem = set * (1 + held + plain) + apart;
+    const double all = problem + lanes * (set * (1 + plain + both) + apart), fit = floor(2 * (double)o->mem / n->square);
+    const double sums = most(problem, least(all, fit * n->square / 2));
 
-    return set * (1 + held + plain) + apart + lanes * (set * (1 + plain + (s->chunks > s->lanes ? held : 0)) + apart);
+    f->memory.sums = (uint64_t)sums;
+    f->memory.sums_spilled = (uint64_t)(all - sums);
+    return sums;
 }
 
 /* All that a worker may have under way is there at some moment: it fills its window while rows are added up. */
-static double reduce_bytes(const struct forecast_opts *o, const struct needs *n, const struct shares *s)
+static double reduce_bytes(const struct forecast_opts *o, struct forecast *f, const struct needs *n, const struct shares *s)
 {
     const int both = o->acts == DT_BF16 && blas_cpu().bf16 && (o->plain || o->dual || o->classes);
     const double cells = s->chunk * n->K, widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
     const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened, tile = 4 * n->K * n->K;
     const double window = least(REDUCE_WINDOW, s->mine) * (double)o->forwards, kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;
     const double waiting = least(window * s->message, (double)o->forwards * ((double)REDUCE_CREDIT + s->message)) + kept * s->message;
+    const double freed = o->classes && n->triangle <= KEPT_BLOCK ? KEPT_CLASSES * n->triangle : 0;
 
-    return OWN_REDUCE + threads_of(o->cores, 1) * THREAD_REDUCE + (both ? FLOAT_REDUCE : 0) + reduce_sums(o, n, s) +
-           tile + rows + n->source + waiting;
+    return OWN_REDUCE + threads_of(o->cores, 1) * THREAD_REDUCE + (both ? FLOAT_REDUCE : 0) + reduce_sums(o, f, n, s) +
+           freed + tile + rows + n->source + waiting;
 }
 
 /* Squares that a solver has alive beside H and D, and f64 copies of a linear. */
@@ -209,7 +223,7 @@ void forecast_memory(const struct forecast_opts *o, struct forecast *f)
 
     m->sample = (uint64_t)(ALL_SAMPLE + 6.3 * (double)o->tokenizer + 4 * (double)o->tokens);
     m->forward = o->base.forward + (uint64_t)forward_bytes(o, f, &n, &s);
-    m->reduce = o->base.reduce + (uint64_t)reduce_bytes(o, &n, &s);
+    m->reduce = o->base.reduce + (uint64_t)reduce_bytes(o, f, &n, &s);
     m->solve = o->base.solve + (uint64_t)solve_bytes(o, f, &n);
     m->write = (uint64_t)(ALL_WRITE + 2.7 * n.weights);
     m->all = m->sample + m->forward * o->forwards + m->reduce + m->solve * o->solvers + m->write;

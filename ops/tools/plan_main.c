@@ -44,7 +44,7 @@ static const struct opt TABLE[] = {
      "classes of rows whose sums are kept apart: as many as lengths, and bands of positions (at most 6)", 0, 64, NULL},
     {"sums", OPT_CHOICE, AT(plain), "WHICH", "as in ptq-reduce; both in the recipe maca", 0, 0, "weighted|both"},
     {"acts", OPT_CHOICE, AT(acts), "TYPE", "of the site inputs", 0, 0, "bf16|f32"},
-    {"mem", OPT_SIZE, AT(mem), "BYTES", "memory for hidden states of each forward process", 0, 0, NULL},
+    {"mem", OPT_SIZE, AT(mem), "BYTES", "memory for hidden states of each forward process, and for the reducer's sums", 0, 0, NULL},
     {"workers", OPT_INT, AT(forwards), "N", "forward processes (as many as cores, at most 8)", 1, 1024, NULL},
     {"solvers", OPT_INT, AT(solvers), "N", "solver processes", 1, 1024, NULL},
     {"cores", OPT_INT, AT(cores), "N", "of the machine the run is for (this one's)", 1, 4096, NULL},
@@ -85,6 +85,12 @@ static void print_overrides(const struct overrides *o, const struct forecast *f)
         printf("  %-38s %8zu %14" PRIu64 " %14zu\n", o->at[i].text, f->hit[i].linears, f->hit[i].weights, f->hit[i].decides);
 }
 
+static void print_places(const char *what, uint64_t held, uint64_t spilled)
+{
+    printf("%s: %.0f MiB in memory", what, (double)held / (1 << 20));
+    printf(spilled ? ", %.0f MiB in its file\n" : "\n", (double)spilled / (1 << 20));
+}
+
 static void print_memory(const struct forecast *f, const struct values *v)
 {
     const struct forecast_memory *m = &f->memory;
@@ -95,8 +101,8 @@ static void print_memory(const struct forecast *f, const struct values *v)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         printf("%-10s %9lld %14.0f\n", rows[i].name, (long long)rows[i].processes, (double)rows[i].bytes / (1 << 20));
     printf("%-10s %9lld %14.0f\n", "together", (long long)(v->forwards + v->solvers + 3), (double)m->all / (1 << 20));
-    printf("hidden states of a forward process: %.0f MiB in memory", (double)m->hidden / (1 << 20));
-    printf(m->spilled ? ", %.0f MiB in its file\n" : "\n", (double)m->spilled / (1 << 20));
+    print_places("hidden states of a forward process", m->hidden, m->spilled);
+    print_places("sums of the reducer", m->sums, m->sums_spilled);
 }
 
 static void print_text(const struct forecast *f, const struct values *v, const struct overrides *o)
@@ -164,7 +170,8 @@ static struct json *memory_json(const struct forecast *f, const struct values *v
         json_set(j, "forward", stage_json(v->forwards, m->forward)) || json_set(j, "reduce", stage_json(1, m->reduce)) ||
         json_set(j, "solve", stage_json(v->solvers, m->solve)) || json_set(j, "write", stage_json(1, m->write)) ||
         json_set_int(j, "peak_bytes", (int64_t)m->all) ||
-        json_set_int(j, "hidden_bytes", (int64_t)m->hidden) || json_set_int(j, "spilled_bytes", (int64_t)m->spilled))
+        json_set_int(j, "hidden_bytes", (int64_t)m->hidden) || json_set_int(j, "spilled_bytes", (int64_t)m->spilled) ||
+        json_set_int(j, "sums_bytes", (int64_t)m->sums) || json_set_int(j, "sums_spilled_bytes", (int64_t)m->sums_spilled))
         json_destroy(&j);
     return j;
 }

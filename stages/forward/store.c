@@ -1,7 +1,6 @@
 /* store - see store.h. */
 #include "store.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,24 +36,9 @@ struct store *store_open(uint64_t budget, const char *tmp_dir, struct err *e)
     return s;
 }
 
-static int open_file(struct store *s, struct err *e)
-{
-    char *path = fs_join(s->tmp_dir, "ptqflow-spill-XXXXXX", e);
-
-    if (!path)
-        return -1;
-    s->fd = mkostemp(path, O_CLOEXEC);
-    if (s->fd < 0)
-        err_sys(e, "cannot make a spill file in '%s' (--tmp or TMPDIR names another folder)", s->tmp_dir);
-    else
-        unlink(path);
-    free(path);
-    return s->fd < 0 ? -1 : 0;
-}
-
 static int spill(struct store *s, struct slot *t, struct err *e)
 {
-    if (s->fd < 0 && open_file(s, e) < 0)
+    if (s->fd < 0 && (s->fd = fs_temporary(s->tmp_dir, e)) < 0)
         return -1;
     t->at = s->spilled;
     s->spilled += (uint64_t)t->h_bytes + t->x_bytes;

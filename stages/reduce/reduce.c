@@ -11,12 +11,17 @@
 #define SITES_MAX 1000000u
 #define CHUNKS_MAX 100000000u
 
+/* Of the sums of lanes while they are open: the number of the lane. */
+#define RANK_TOTAL ((uint64_t)1 << 62)
+#define RANK_DONE ((uint64_t)1 << 63)
+
 enum set { SET_MAIN, SET_HOLD, SET_PLAIN, SETS };
 
 struct lane {
     uint64_t next;             /* the chunk that is added next; first + count: all in */
     uint64_t first, count;
-    struct sums sums[SETS];    /* s NULL: nothing in it yet */
+    struct slab_home home;
+    struct sums sums[SETS];
     struct class_sums classes;
 };
 
@@ -26,9 +31,8 @@ struct job {
     char modality[32], site[64];
     size_t K;
     struct lane *lanes;
+    struct slab_home home;     /* of the total */
     struct sums total[SETS];
-    struct sums spare[SETS];   /* of merged lanes: the next lane takes their memory */
-    size_t nspare;
     struct class_sums classes;
     int with_d;
     struct msg *weights;
@@ -42,6 +46,7 @@ struct reduce {
     struct par *par;
     reduce_emit emit;
     void *ctx;
+    struct slabs *slabs;
     struct job *jobs;
     struct sums_scratch scratch;
     unsigned char *done;       /* by order: 1 emitted */
@@ -58,6 +63,8 @@ struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_
     r->par = par;
     r->emit = emit;
     r->ctx = ctx;
+    if (!(r->slabs = slabs_open(o->mem, o->tmp, e)))
+        reduce_close(&r);
     return r;
 }
 
@@ -77,7 +84,6 @@ static void job_destroy(struct job *j)
     }
     free(j->lanes);
     sets_release(j->total);
-    sets_release(j->spare);
     class_sums_release(&j->classes);
     for (size_t i = 0; i < j->nearly; i++)
         msg_destroy(&j->early[i]);
@@ -98,6 +104,7 @@ void reduce_close(struct reduce **rp)
         job_destroy(j);
     }
     sums_scratch_release(&r->scratch);
+    slabs_close(&r->slabs);
     free(r->done);
     free(r);
     *rp = NULL;
@@ -107,6 +114,12 @@ void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites)
 {
     *emitted = r->emitted;
     *sites = r->sites;
+}
+
+void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled)
+{
+    *held = slabs_held(r->slabs);
+    *spilled = slabs_spilled(r->slabs);
 }
 
 /* The first message says how many sites the run has; all others must say the same. */
@@ -153,6 +166,7 @@ static int job_start(struct reduce *r, struct job *j, const struct msg *m, const
         return err_set(e, ERR_USE, "every %lluth chunk is to be held out, but there are only %llu: use a smaller number, smaller "
                        "chunks or more tokens", (unsigned long long)r->o.holdout, (unsigned long long)a->chunks);
     j->with_d = a->xf != NULL;
+    j->home = (struct slab_home){r->slabs, RANK_TOTAL};
     j->lanes = mem_array((size_t)a->lanes, sizeof *j->lanes, e);
     if (!j->lanes)
         return -1;
@@ -167,18 +181,9 @@ static int job_start(struct reduce *r, struct job *j, const struct msg *m, const
         j->lanes[l].first = l * a->chunks / a->lanes;
         j->lanes[l].count = (l + 1) * a->chunks / a->lanes - j->lanes[l].first;
         j->lanes[l].next = j->lanes[l].first;
+        j->lanes[l].home = (struct slab_home){r->slabs, l};
     }
     return 0;
-}
-
-/* Adds y to x, which is opened when it is empty. */
-static int set_merge(struct sums *x, const struct sums *y, const struct job *j, struct err *e)
-{
-    if (!y->s)
-        return 0;
-    if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
-        return -1;
-    return sums_merge(x, y, j->K, e);
 }
 
 static int check_acts(const struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
@@ -200,18 +205,6 @@ static int check_acts(const struct job *j, const struct msg *m, const struct act
     return 0;
 }
 
-/* Memory that is new for each lane would cost more than adding up does where sites are small: the kernel clears it, and malloc keeps it. */
-static void sets_spare(struct job *j, struct sums *sets)
-{
-    for (int s = 0; s < SETS; s++) {
-        if (sets[s].s && j->nspare < SETS) {
-            j->spare[j->nspare++] = sets[s];
-            sets[s] = (struct sums){0};
-        }
-        sums_release(&sets[s]);
-    }
-}
-
 /* Merges finished lanes, in lane order. */
 static int merge_lanes(struct job *j, struct err *e)
 {
@@ -220,29 +213,18 @@ static int merge_lanes(struct job *j, struct err *e)
         if (l->next < l->first + l->count)
             return 0;
         for (int s = 0; s < SETS; s++)
-            if (set_merge(&j->total[s], &l->sums[s], j, e) < 0)
+            if (sums_merge(&j->total[s], &l->sums[s], &j->home, j->K, e) < 0)
                 return -1;
-        if (class_sums_merge(&j->classes, &l->classes, j->K, e) < 0)
+        if (class_sums_merge(&j->classes, &l->classes, &j->home, e) < 0)
             return -1;
-        sets_spare(j, l->sums);
-        class_sums_release(&l->classes);
         j->merged++;
     }
     return 0;
 }
 
-static int add_to(struct reduce *r, struct job *j, struct lane *l, enum set set, const struct acts_view *a, struct err *e)
+static int add_to(struct reduce *r, struct lane *l, enum set set, const struct acts_view *a, struct err *e)
 {
-    struct sums *x = &l->sums[set];
-
-    if (!x->s && j->nspare) {
-        *x = j->spare[--j->nspare];
-        j->spare[j->nspare] = (struct sums){0};
-        sums_clear(x, j->K);
-    }
-    if (!x->s && sums_init(x, j->K, j->with_d, e) < 0)
-        return -1;
-    return sums_add_rows(x, a, &r->scratch, r->par, e);
+    return sums_add_rows(&l->sums[set], &l->home, a, &r->scratch, r->par, e);
 }
 
 static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a, struct err *e)
@@ -252,13 +234,14 @@ static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a,
     int held = r->o.holdout && a->chunk % r->o.holdout == r->o.holdout - 1;
 
     plain.w = NULL;
-    if (add_to(r, j, l, held ? SET_HOLD : SET_MAIN, a, e) < 0 ||
+    if (add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0 ||
         (r->o.length_diagonals && !held && sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
-        (!held && class_sums_add(&l->classes, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
-        (r->o.plain && !held && add_to(r, j, l, SET_PLAIN, &plain, e) < 0))
+        (!held && class_sums_add(&l->classes, &l->home, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
+        (r->o.plain && !held && add_to(r, l, SET_PLAIN, &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
-    l->next++;
+    if (++l->next == l->first + l->count)
+        l->home.rank += RANK_DONE;
     return merge_lanes(j, e);
 }
 
@@ -298,18 +281,17 @@ static struct json *length_table(const struct sums *s)
     return all;
 }
 
-/* *data moves into the message as tensor name; nothing when it is NULL. */
-static int move_tensor(struct msg *m, const char *name, int ndim, const uint64_t *shape, double **data, struct err *e)
+/* A slab in use moves into the message as tensor name; nothing when it is NULL. */
+static int move_slab(struct msg *m, const char *name, int ndim, const uint64_t *shape, struct slab **x, struct err *e)
 {
     struct tensor t;
 
-    if (!*data)
+    if (!*x)
         return 0;
-    if (tensor_borrow(&t, name, DT_F64, ndim, shape, *data, e) < 0)
+    if (tensor_borrow(&t, name, DT_F64, ndim, shape, (*x)->at, e) < 0)
         return -1;
     t.release = free;
-    t.owner = *data;
-    *data = NULL;
+    t.owner = slab_take(x);
     if (msg_add(m, &t, e) == 0)
         return 0;
     tensor_release(&t);
@@ -332,6 +314,18 @@ static int add_squares(const struct job *j, struct msg *m, struct err *e)
     return 0;
 }
 
+/* All that goes into the problem: in memory together, before the first of it leaves the budget. */
+static int total_use(struct job *j, struct err *e)
+{
+    for (int s = 0; s < SETS; s++)
+        if ((j->total[s].s && slab_use(j->total[s].s, e) < 0) || (j->total[s].d && slab_use(j->total[s].d, e) < 0))
+            return -1;
+    for (size_t i = 0; i < j->classes.count; i++)
+        if (slab_use(j->classes.at[i].s, e) < 0)
+            return -1;
+    return 0;
+}
+
 /* The sums move out of the job. */
 static int move_sums(struct job *j, struct msg *m, struct err *e)
 {
@@ -339,8 +333,8 @@ static int move_sums(struct job *j, struct msg *m, struct err *e)
     const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2, square[2] = {j->K, j->K};
 
     for (int s = 0; s < SETS; s++)
-        if (move_tensor(m, name[s][0], 1, &triangle, &j->total[s].s, e) < 0 ||
-            move_tensor(m, name[s][1], 2, square, &j->total[s].d, e) < 0)
+        if (move_slab(m, name[s][0], 1, &triangle, &j->total[s].s, e) < 0 ||
+            move_slab(m, name[s][1], 2, square, &j->total[s].d, e) < 0)
             return -1;
     return 0;
 }
@@ -358,7 +352,7 @@ static int move_classes(struct job *j, struct msg *m, struct err *e)
         class_name(c, name[i], sizeof name[i]);
         list[i] = (struct problem_class){.kind = class_kind(c), .name = name[i], .tokens = c->tokens, .sum_w = c->sum_w};
         snprintf(tensor, sizeof tensor, "S.class.%zu", i);
-        if (move_tensor(m, tensor, 1, &triangle, &c->s, e) < 0)
+        if (move_slab(m, tensor, 1, &triangle, &c->s, e) < 0)
             return -1;
     }
     return problem_put_classes(m, list, j->classes.count, e);
@@ -396,7 +390,7 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
-    if (move_sums(j, m, e) < 0 || move_classes(j, m, e) < 0 || add_squares(j, m, e) < 0)
+    if (total_use(j, e) < 0 || move_sums(j, m, e) < 0 || move_classes(j, m, e) < 0 || add_squares(j, m, e) < 0)
         goto fail;
     for (size_t i = 0; i < j->weights->ntensors; i++)
         if (msg_add(m, &j->weights->tensors[i], e) < 0)

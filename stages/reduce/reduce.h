@@ -6,7 +6,9 @@
  * One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in chunk order within a lane, lanes in lane order, so the
  * sums do not depend on arrival, on workers or on threads. A chunk that was already counted is dropped; one that comes early waits.
  * Nothing is normalised here: whoever solves divides by sum w.
- * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet; with classes as much again for each class. */
+ * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet, K^2 more with D; with classes a triangle more for
+ * each class. What is beyond opts.mem lies in a spill file (reduce_slab.h): lanes that are done before their turn first, then the total, then open
+ * lanes. The least is what a problem holds: it is sent whole. */
 #ifndef PTQ_REDUCE_H
 #define PTQ_REDUCE_H
 
@@ -26,6 +28,8 @@ struct reduce_opts {
     int plain;         /* keep the sums with weights 1 beside the weighted ones */
     int length_diagonals; /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
     unsigned classes;  /* CLASS_LENGTH, CLASS_POSITION or both: keep the sums of each class of rows of the main set (reduce_class.h) */
+    uint64_t mem;      /* bytes for these sums */
+    const char *tmp;   /* folder of the spill file; borrowed, used only when mem is not enough */
 };
 
 /* Takes the finished problem over (sets *m to NULL when it succeeds). */
@@ -38,6 +42,8 @@ int reduce_push(struct reduce *r, struct msg **m, struct err *e);
 int reduce_finish(struct reduce *r, struct err *e);
 /* Sites emitted so far, and of how many (0 before the first message). */
 void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites);
+/* Most bytes of sums in memory at once so far (beyond opts.mem: a problem alone takes more), and in the spill file. */
+void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled);
 void reduce_close(struct reduce **r);
 
 #endif

@@ -41,7 +41,7 @@ void class_name(const struct class_sum *c, char *to, size_t size)
 void class_sums_release(struct class_sums *x)
 {
     for (size_t i = 0; i < x->count; i++)
-        free(x->at[i].s);
+        slab_destroy(&x->at[i].s);
     free(x->at);
     memset(x, 0, sizeof *x);
 }
@@ -55,11 +55,10 @@ static size_t kind_count(const struct class_sums *x, unsigned kind)
     return n;
 }
 
-/* The class, opened where it is new; NULL: an error. */
-static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t first, size_t K, struct err *e)
+/* The class, without sums where it is new; NULL: an error. */
+static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t first, struct err *e)
 {
-    size_t i = 0, n = K * (K + 1) / 2; /* fits: sums_init looked */
-    double *s;
+    size_t i = 0;
 
     while (i < x->count && (x->at[i].kind < kind || (x->at[i].kind == kind && x->at[i].first < first)))
         i++;
@@ -70,11 +69,11 @@ static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t 
                 CLASS_LENGTHS_MAX);
         return NULL;
     }
-    if (mem_grow((void **)&x->at, &x->cap, x->count + 1, sizeof *x->at, e) < 0 || !(s = mem_array(n, sizeof *s, e)))
+    if (mem_grow((void **)&x->at, &x->cap, x->count + 1, sizeof *x->at, e) < 0)
         return NULL;
     memmove(x->at + i + 1, x->at + i, (x->count - i) * sizeof *x->at);
     x->count++;
-    x->at[i] = (struct class_sum){.kind = kind, .first = first, .s = s};
+    x->at[i] = (struct class_sum){.kind = kind, .first = first};
     return &x->at[i];
 }
 
@@ -115,16 +114,23 @@ static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, 
     return n;
 }
 
-static int add_kind(struct class_sums *x, unsigned kind, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned kind, const struct acts_view *a, struct sums_scratch *t,
+                    struct par *p, struct err *e)
 {
     uint64_t first = NONE;
     double sum_w = 0;
     size_t n;
 
     for (; (n = gather(a, kind, &first, &sum_w, t)); sum_w = 0) {
-        struct class_sum *c = class_of(x, kind, first, a->K, e);
+        struct class_sum *c = class_of(x, kind, first, e);
+        int rc;
 
-        if (!c || blas_gram(p, n, a->K, NULL, t->drift, a->K, t->tile, a->K, e) < 0 || sums_add_tile(c->s, t->tile, a->K, 1, p, e) < 0)
+        if (!c || blas_gram(p, n, a->K, NULL, t->drift, a->K, t->tile, a->K, e) < 0 ||
+            sums_ready(&c->s, home, a->K * (a->K + 1) / 2, e) < 0)
+            return -1;
+        rc = sums_add_tile(c->s->at, t->tile, a->K, 1, p, e);
+        slab_leave(c->s);
+        if (rc < 0)
             return -1;
         c->tokens += n;
         c->sum_w += sum_w;
@@ -132,26 +138,26 @@ static int add_kind(struct class_sums *x, unsigned kind, const struct acts_view 
     return 0;
 }
 
-int class_sums_add(struct class_sums *x, unsigned kinds, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds, const struct acts_view *a, struct sums_scratch *t,
+                   struct par *p, struct err *e)
 {
     if (!kinds)
         return 0;
-    if (rows_make(a, t, e) < 0 || ((kinds & CLASS_LENGTH) && add_kind(x, CLASS_LENGTH, a, t, p, e) < 0))
+    if (rows_make(a, t, e) < 0 || ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0))
         return -1;
-    return kinds & CLASS_POSITION ? add_kind(x, CLASS_POSITION, a, t, p, e) : 0;
+    return kinds & CLASS_POSITION ? add_kind(x, home, CLASS_POSITION, a, t, p, e) : 0;
 }
 
-int class_sums_merge(struct class_sums *x, const struct class_sums *y, size_t K, struct err *e)
+int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home, struct err *e)
 {
     for (size_t i = 0; i < y->count; i++) {
-        struct class_sum *c = class_of(x, y->at[i].kind, y->at[i].first, K, e);
+        struct class_sum *c = class_of(x, y->at[i].kind, y->at[i].first, e);
 
-        if (!c)
+        if (!c || slab_merge(&c->s, &y->at[i].s, home, e) < 0)
             return -1;
         c->tokens += y->at[i].tokens;
         c->sum_w += y->at[i].sum_w;
-        for (size_t k = 0; k < K * (K + 1) / 2; k++)
-            c->s[k] += y->at[i].s[k];
     }
+    class_sums_release(y);
     return 0;
 }

@@ -17,7 +17,7 @@ struct class_sum {
     uint64_t first;          /* the length; or the first position of the band */
     uint64_t tokens;
     double sum_w;
-    double *s;               /* packed lower triangle, K(K+1)/2 */
+    struct slab *s;          /* packed lower triangle, K(K+1)/2 */
 };
 
 struct class_sums {
@@ -26,10 +26,10 @@ struct class_sums {
 };
 
 /* Adds the rows of one chunk to their classes of these kinds. */
-int class_sums_add(struct class_sums *x, unsigned kinds, const struct acts_view *a, struct sums_scratch *t, struct par *p,
-                   struct err *e);
-/* x += y, element by element. */
-int class_sums_merge(struct class_sums *x, const struct class_sums *y, size_t K, struct err *e);
+int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds, const struct acts_view *a, struct sums_scratch *t,
+                   struct par *p, struct err *e);
+/* x += y, element by element; y is empty afterwards. */
+int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home, struct err *e);
 void class_sums_release(struct class_sums *x);
 const char *class_kind(const struct class_sum *c);                   /* "length", "position" */
 void class_name(const struct class_sum *c, char *to, size_t size);   /* "256"; "0", "1-127", "8192-" */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
@@ -34,6 +35,8 @@ static const struct opt table[] = {
     {"classes", OPT_CHOICE, offsetof(struct reduce_main_opts, classes), "KIND",
      "also keep the sums by length of the sequence, by position in it, or both: ptq-solve then tells the loss on each class", 0, 0,
      "none|length|position|both"},
+    {"mem", OPT_SIZE, offsetof(struct reduce_main_opts, core.mem), "BYTES", "memory for sums; the rest goes to a spill file", 0, 0, NULL},
+    {"tmp", OPT_TEXT, offsetof(struct reduce_main_opts, core.tmp), "DIR", "folder of the spill file (TMPDIR, else /var/tmp)", 0, 0, NULL},
     {"threads", OPT_INT, offsetof(struct reduce_main_opts, threads), "N", "threads for the sums; never changes the result", 1, 1024, NULL},
     {"credit", OPT_SIZE, offsetof(struct reduce_main_opts, credit), "BYTES", "rows that each worker may have under way", 0, 0, NULL},
     {"zstd", OPT_FLAG, offsetof(struct reduce_main_opts, zstd), NULL, "compress problems (files and networks)", 0, 0, NULL},
@@ -48,7 +51,9 @@ static const struct opt_spec spec = {
     "ptq-reduce", "adds up the inputs of each site over all calibration rows; one problem per site",
     "[--in EP] [--out EP] [options]", table,
     "The sums are the same bytes for any number of workers and threads on one type of CPU kernel\n"
-    "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).", 0, 0,
+    "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set). --mem bounds S and D of the site and of the lanes\n"
+    "that are added up; the problem of a site is sent whole, so that it is the least there is.\n"
+    "Environment: TMPDIR, OPENBLAS_CORETYPE.", 0, 0,
 };
 
 struct outs {
@@ -98,20 +103,44 @@ static int end_outs(struct outs *o, int rc, struct err *e)
     return link_end(o->out, ok, ok ? NULL : e->text, ok ? e : NULL) < 0 ? -1 : rc;
 }
 
-static int take_rows(struct link *in, struct reduce *r, int *over, struct err *e)
+struct ins {
+    struct link *in;
+    struct reduce *r;
+    const struct reduce_opts *o;
+    uint64_t held, spilled;  /* noted so far */
+    int over;
+};
+
+/* Says once that sums are in a file, and whenever a problem beats all before it in what it takes beyond --mem. */
+static void note_memory(struct ins *i)
+{
+    uint64_t held, spilled;
+
+    reduce_memory(i->r, &held, &spilled);
+    if (spilled && !i->spilled)
+        log_info("sums beyond --mem lie in a file in '%s'", i->o->tmp);
+    if (held > i->o->mem && held > i->held)
+        log_warn("the sums of one problem take %.4g MiB of memory, --mem is %.4g MiB: a problem is sent whole", (double)held / (1 << 20),
+                 (double)i->o->mem / (1 << 20));
+    i->held = held;
+    i->spilled = spilled;
+}
+
+static int take_rows(struct ins *i, struct err *e)
 {
     struct msg *m = NULL;
     uint64_t done, sites;
-    int rc = link_recv(in, &m, -1, e);
+    int rc = link_recv(i->in, &m, -1, e);
 
     if (rc == 1) {
-        rc = reduce_push(r, &m, e);
-        reduce_progress(r, &done, &sites);
+        rc = reduce_push(i->r, &m, e);
+        note_memory(i);
+        reduce_progress(i->r, &done, &sites);
         status_update("reduce", -1, NULL, done, sites, "sites");
         return rc;
     }
-    *over = rc == 0;
-    return rc == 0 ? reduce_finish(r, e) : rc < 0 ? -1 : 0;
+    i->over = rc == 0;
+    return rc == 0 ? reduce_finish(i->r, e) : rc < 0 ? -1 : 0;
 }
 
 /* The problem of a committed site is kept no longer. */
@@ -133,20 +162,19 @@ static int take_commit(struct outs *o, struct err *e)
 }
 
 /* Until all rows are in and, with commits, all sites are committed. */
-static int pump(struct link *in, struct outs *o, struct reduce *r, struct err *e)
+static int pump(struct ins *i, struct outs *o, struct err *e)
 {
     uint64_t done, sites;
-    int over = 0;
 
     for (;;) {
         struct link *wait[2];
         int ready[2] = {0}, n = 0, rc, rows = -1, commits = -1;
 
-        reduce_progress(r, &done, &sites);
-        if (over && (!o->commits || o->committed >= sites))
+        reduce_progress(i->r, &done, &sites);
+        if (i->over && (!o->commits || o->committed >= sites))
             return 0;
-        if (!over)
-            wait[rows = n++] = in;
+        if (!i->over)
+            wait[rows = n++] = i->in;
         if (o->commits && (!sites || o->committed < sites))
             wait[commits = n++] = o->commits;
         if ((rc = link_poll(wait, (size_t)n, ready, -1, e)) < 0)
@@ -155,7 +183,7 @@ static int pump(struct link *in, struct outs *o, struct reduce *r, struct err *e
             return err_set(e, ERR_DATA, "told to stop before the stream ended");
         if (commits >= 0 && ready[commits] && take_commit(o, e) < 0)
             return -1;
-        if (rows >= 0 && ready[rows] && take_rows(in, r, &over, e) < 0)
+        if (rows >= 0 && ready[rows] && take_rows(i, e) < 0)
             return -1;
     }
 }
@@ -163,11 +191,10 @@ static int pump(struct link *in, struct outs *o, struct reduce *r, struct err *e
 int main(int argc, char **argv)
 {
     struct reduce_main_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
-                            .status_fd = -1, .credit = REDUCE_CREDIT};
+                            .status_fd = -1, .credit = REDUCE_CREDIT, .core = {.mem = (uint64_t)2 << 30, .tmp = fs_temporary_dir()}};
     struct err e = {0};
-    struct link *in = NULL;
+    struct ins ins = {.o = &o.core};
     struct outs outs = {0};
-    struct reduce *r = NULL;
     struct par *par = NULL;
     int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
 
@@ -183,17 +210,17 @@ int main(int argc, char **argv)
     o.core.holdout = (uint64_t)o.holdout;
     o.core.classes = (unsigned)o.classes; /* the choices are in the order of the bits */
     par = par_open((size_t)o.threads, &e);
-    in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
-                                 .credit_messages = REDUCE_WINDOW, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
-    if (!in || open_outs(&o, &outs, &e) < 0 || !(r = reduce_open(&o.core, par, emit, &outs, &e)))
+    ins.in = !par ? NULL : link_open(o.in, LINK_IN, &(struct link_opts){.role = "reduce", .peer_role = "forward", .peers = (size_t)o.peers,
+                                     .credit_messages = REDUCE_WINDOW, .credit_bytes = o.credit, .insecure = o.insecure}, &e);
+    if (!ins.in || open_outs(&o, &outs, &e) < 0 || !(ins.r = reduce_open(&o.core, par, emit, &outs, &e)))
         goto out;
-    rc = end_outs(&outs, pump(in, &outs, r, &e), &e);
+    rc = end_outs(&outs, pump(&ins, &outs, &e), &e);
 out:
     if (rc < 0)
         log_fatal(&e);
     status_end();
-    reduce_close(&r);
-    link_close(&in);
+    reduce_close(&ins.r);
+    link_close(&ins.in);
     link_close(&outs.out);
     link_close(&outs.record);
     link_close(&outs.commits);

@@ -10,22 +10,6 @@
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 
-int sums_init(struct sums *x, size_t K, int with_d, struct err *e)
-{
-    size_t n;
-
-    memset(x, 0, sizeof *x);
-    if (mem_mul(K, K + 1, &n) < 0)
-        return err_set(e, ERR_USE, "a site of %zu inputs is too wide", K);
-    x->s = mem_raw(n / 2, sizeof *x->s, e);
-    if (!x->s)
-        return -1;
-    if (with_d && !(x->d = mem_raw(K * K, sizeof *x->d, e)))
-        return -1;
-    sums_clear(x, K);
-    return 0;
-}
-
 static void bins_release(struct sums *x)
 {
     for (size_t i = 0; i < x->nbins; i++)
@@ -33,19 +17,10 @@ static void bins_release(struct sums *x)
     free(x->bins);
 }
 
-void sums_clear(struct sums *x, size_t K)
-{
-    bins_release(x);
-    *x = (struct sums){.s = x->s, .d = x->d};
-    memset(x->s, 0, K * (K + 1) / 2 * sizeof *x->s);
-    if (x->d)
-        memset(x->d, 0, K * K * sizeof *x->d);
-}
-
 void sums_release(struct sums *x)
 {
-    free(x->s);
-    free(x->d);
+    slab_destroy(&x->s);
+    slab_destroy(&x->d);
     bins_release(x);
     memset(x, 0, sizeof *x);
 }
@@ -194,7 +169,7 @@ static int add_drift_band(void *ctx, size_t band, size_t worker, struct err *e)
 static int add_drift(struct sums *x, const struct acts_view *a, int constant, double c, struct sums_scratch *t, struct par *p,
                      struct err *e)
 {
-    struct add_job j = {x->d, NULL, a->K, constant ? c : 1};
+    struct add_job j = {x->d->at, NULL, a->K, constant ? c : 1};
 
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 || widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
         return -1;
@@ -209,15 +184,14 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
     return par_for(p, (a->K + BAND - 1) / BAND, add_drift_band, &j, e);
 }
 
-int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+/* The products of the rows, into arrays that are in memory. */
+static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
 {
     const void *data = a->x->data;
     double c;
     int constant = weight_is_constant(a->w, a->T, &c);
     size_t n;
 
-    if (count_rows(x, a, e) < 0)
-        return -1;
     if (mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
     if (!constant && sums_weigh_rows(a, t, e) < 0)
@@ -225,9 +199,34 @@ int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch
     if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
                   constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)
         return -1;
-    if (sums_add_tile(x->s, t->tile, a->K, constant ? c : 1, p, e) < 0)
+    if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
         return -1;
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
+}
+
+int sums_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e)
+{
+    return *x ? slab_use(*x, e) : (*x = slab_create(home, count, e)) ? 0 : -1;
+}
+
+int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
+                  struct err *e)
+{
+    size_t n;
+    int rc;
+
+    if (mem_mul(a->K, a->K + 1, &n) < 0)
+        return err_set(e, ERR_USE, "a site of %zu inputs is too wide", a->K);
+    if (count_rows(x, a, e) < 0 || sums_ready(&x->s, home, n / 2, e) < 0)
+        return -1;
+    rc = a->xf ? sums_ready(&x->d, home, a->K * a->K, e) : 0;
+    if (rc == 0) {
+        rc = add_products(x, a, t, p, e);
+        if (x->d)
+            slab_leave(x->d);
+    }
+    slab_leave(x->s);
+    return rc;
 }
 
 struct square_job {
@@ -288,14 +287,10 @@ static int merge_bin(struct sums *x, const struct length_bin *from, size_t K, st
     return 0;
 }
 
-int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
+int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K, struct err *e)
 {
-    size_t n = K * (K + 1) / 2;
-
-    for (size_t i = 0; i < n; i++)
-        x->s[i] += y->s[i];
-    for (size_t i = 0; x->d && i < K * K; i++)
-        x->d[i] += y->d[i];
+    if (slab_merge(&x->s, &y->s, home, e) < 0 || slab_merge(&x->d, &y->d, home, e) < 0)
+        return -1;
     x->sum_w += y->sum_w;
     x->sum_w2 += y->sum_w2;
     x->tokens += y->tokens;
@@ -304,5 +299,6 @@ int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e)
     for (size_t i = 0; i < y->nbins; i++)
         if (merge_bin(x, &y->bins[i], K, e) < 0)
             return -1;
+    sums_release(y);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "../../common/base/err.h"
 #include "../../common/base/par.h"
 #include "../../common/wire/msg_chunk.h"
+#include "reduce_slab.h"
 
 struct length_bin {
     uint64_t length, sequences;
@@ -16,8 +17,8 @@ struct length_bin {
 
 /* What is added up over the rows of a chunk, a lane or a site. */
 struct sums {
-    double *s;               /* packed lower triangle, K(K+1)/2 */
-    double *d;               /* [K,K] sum_t w_t (x~_t - x_t) x_t'; NULL: not collected */
+    struct slab *s;          /* packed lower triangle, K(K+1)/2; NULL: nothing in it yet */
+    struct slab *d;          /* [K,K] sum_t w_t (x~_t - x_t) x_t'; NULL: not collected */
     double sum_w, sum_w2;
     uint64_t tokens, sequences, bytes;
     size_t nbins, bins_cap;
@@ -30,20 +31,20 @@ struct sums_scratch {
     size_t tile_cap, rows_cap, drift_cap;
 };
 
-int sums_init(struct sums *x, size_t K, int with_d, struct err *e);
-/* Of the same K: as sums_init, in the memory it has. */
-void sums_clear(struct sums *x, size_t K);
 void sums_release(struct sums *x);
 void sums_scratch_release(struct sums_scratch *t);
-/* Adds the rows of one chunk. */
-int sums_add_rows(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+/* Adds the rows of one chunk; opens x where it is empty, with D when they have those of the full-precision model. */
+int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
+                  struct err *e);
+/* The array in memory, in use, zeros where it is new (NULL). */
+int sums_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e);
 /* t->rows [T,K] = sqrt(w) x, f32. */
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is an error. */
 int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *p, struct err *e);
 /* Adds the squares of its rows, by length. After sums_add_rows of the same rows. */
 int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
-/* x += y, element by element. */
-int sums_merge(struct sums *x, const struct sums *y, size_t K, struct err *e);
+/* x += y, element by element; y is empty afterwards. */
+int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K, struct err *e);
 
 #endif

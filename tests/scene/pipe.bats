@@ -60,10 +60,12 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "a spill file and other memory change no byte" {
-    ptq forward --model "$M" --follow spilled --mem 1M --tmp . --quiet <chunks.ptq | ptq reduce --quiet |
+    ptq forward --model "$M" --follow spilled --mem 1M --tmp . --quiet <chunks.ptq | ptq reduce --mem 1M --tmp . 2>said |
         ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" spilled --quiet
     diff <(sums one) <(sums spilled)
     [ -z "$(ls | grep ptqflow-spill)" ]
+    grep -qx "reduce: sums beyond --mem lie in a file in '.'" said
+    grep -q 'reduce: warning: the sums of one problem take 2.253 MiB of memory, --mem is 1 MiB' said # 768 x 769 / 2 f64
 }
 
 @test "held-out chunks and the full-precision stream come along in one pass" {

@@ -82,6 +82,17 @@ foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound
     awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 80 - 20 - 12) }'
 }
 
+@test "--mem holds for the sums of the reducer, D with them, and no byte changes" {
+    job all gptaq --tokens 16384 --length 2048 --workers forward=2
+    job few gptaq --tokens 16384 --length 2048 --workers forward=2 --mem 8M
+    cmp all/model.safetensors few/model.safetensors
+    foreseen all --tokens 16384 --length 2048 --workers 2 --dual --solver gptaq
+    foreseen few --tokens 16384 --length 2048 --workers 2 --dual --solver gptaq --mem 8M
+    # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
+    [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
+    awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'
+}
+
 @test "mistakes are those of a run" {
     run -100 ptq plan --model "$M" --solver nosuch
     [[ $output == *"there is no solver 'nosuch'"* ]]

@@ -99,7 +99,7 @@ static inline void chain_run(struct chain *c, const char *dir, const struct samp
 
     *c = (struct chain){.solve = *so, .par = par_open(1, &e)};
     chain_need(!!c->par, &e);
-    chain_need(!!(c->reduce = reduce_open(&(struct reduce_opts){0}, c->par, chain_solve, c, &e)), &e);
+    chain_need(!!(c->reduce = reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, c->par, chain_solve, c, &e)), &e);
     chain_need(!!(m = model_open(dir, c->par, &e)), &e);
     chain_need(!!(f = forward_open(m, fo, &e)), &e);
     for (size_t i = 0; i < sample_chunks(s); i++) {

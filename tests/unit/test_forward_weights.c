@@ -301,7 +301,7 @@ static struct msg *problem_of(struct msg *acts, struct msg *weights)
     struct err e = {0};
     struct par *par = par_open(1, &e);
     struct msg *problem = NULL;
-    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, &problem, &e);
+    struct reduce *r = reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, par, keep, &problem, &e);
 
     if (reduce_push(r, &weights, &e) < 0 || reduce_push(r, &acts, &e) < 0)
         fail_msg("%s", e.text);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -77,36 +79,67 @@ static size_t resident(void)
     return kib * 1024;
 }
 
-/* Blocks below one that stays: malloc as it is would keep them, once it has seen one like them freed. */
-static void test_return_freed(void **state)
+#define BLOCKS 32
+#define BYTES ((size_t)1 << 20)
+
+/* Takes and frees blocks below one that stays: malloc as it is keeps them, once it has seen one like them freed. What is still there after `then`. */
+static size_t fill_and_free(void (*then)(void))
 {
-    enum { BLOCKS = 32, BYTES = 1 << 20 };
     void *block[BLOCKS], *top;
-    size_t before, full, after;
+    size_t before = resident(), full, left;
+
+    for (int i = 0; i < BLOCKS; i++)
+        memset(block[i] = mem_raw(BYTES, 1, NULL), 1, BYTES);
+    top = mem_array(1000, 1, NULL);
+    full = resident();
+    for (int i = 0; i < BLOCKS; i++)
+        free(block[i]);
+    if (then)
+        then();
+    left = resident();
+    free(top);
+    assert_true(full >= before + BLOCKS * BYTES);
+    return left > before ? left - before : 0;
+}
+
+/* In a process of its own: what malloc has seen is not forgotten. */
+static void test_trim(void **state)
+{
+    pid_t child;
+    int status = -1;
 
     (void)state;
 #ifdef __SANITIZE_ADDRESS__
     skip(); /* it has a malloc of its own */
 #endif
-    mem_return_freed();
-    for (int round = 0; round < 2; round++) {
-        before = resident();
-        for (int i = 0; i < BLOCKS; i++)
-            memset(block[i] = mem_raw(BYTES, 1, NULL), 1, BYTES);
-        top = mem_array(1000, 1, NULL);
-        full = resident();
-        for (int i = 0; i < BLOCKS; i++)
-            free(block[i]);
-        after = resident();
-        free(top);
-        assert_true(full >= before + BLOCKS * BYTES);
-        assert_true(after < before + 2 * BYTES);
+    if ((child = fork()) == 0) {
+        size_t kept, trimmed;
+
+        fill_and_free(NULL);
+        kept = fill_and_free(NULL);
+        mem_trim();
+        trimmed = fill_and_free(mem_trim);
+        _exit(kept < BLOCKS * BYTES / 2 ? 1 : trimmed > 2 * BYTES ? 2 : 0);
     }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
+}
+
+static void test_return_freed(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* it has a malloc of its own */
+#endif
+    mem_return_freed();
+    for (int round = 0; round < 2; round++)
+        assert_true(fill_and_free(NULL) < 2 * BYTES);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good), cmocka_unit_test(test_return_freed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good), cmocka_unit_test(test_trim),
+                                       cmocka_unit_test(test_return_freed)};
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
 }

@@ -19,7 +19,6 @@
 #define LANES 3
 
 static struct msg *kept;
-
 static int keep(void *ctx, struct msg **m, struct err *e)
 {
     (void)ctx;
@@ -28,6 +27,15 @@ static int keep(void *ctx, struct msg **m, struct err *e)
     kept = *m;
     *m = NULL;
     return 0;
+}
+
+static uint64_t mem; /* for sums: tests run with none in memory but those in use, with few, with all */
+
+static struct reduce *open_reduce(struct reduce_opts o, struct par *par, struct err *e)
+{
+    o.mem = mem;
+    o.tmp = "/tmp";
+    return reduce_open(&o, par, keep, NULL, e);
 }
 
 static float value(uint64_t chunk, size_t i)
@@ -104,7 +112,7 @@ static void reduce_all(const int *order, enum dtype type, const float *weight, s
 {
     struct err e = {0};
     struct par *par = par_open(threads, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){0}, par, &e);
     struct msg *m;
 
     for (; *order >= 0; order++) {
@@ -180,7 +188,7 @@ static void one_pass_keeps_all_sets(void **state)
     struct reduce_opts o = {.holdout = 3, .plain = 1};
     struct err e = {0};
     struct par *par = par_open(2, &e);
-    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct reduce *r = open_reduce(o, par, &e);
     struct problem_view v;
     struct msg *m;
 
@@ -209,7 +217,7 @@ static struct msg *problem_of(const struct reduce_opts *o, const int *order, enu
 {
     struct err e = {0};
     struct par *par = par_open(threads, &e);
-    struct reduce *r = reduce_open(o, par, keep, NULL, &e);
+    struct reduce *r = open_reduce(*o, par, &e);
     struct msg *m;
 
     for (; *order >= 0; order++) {
@@ -337,7 +345,7 @@ static void too_many_lengths_are_refused(void **state)
                           .K = 2, .nseq = CLASS_LENGTHS_MAX + 1, .lengths = lengths};
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){.classes = CLASS_LENGTH}, par, keep, NULL, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){.classes = CLASS_LENGTH}, par, &e);
     struct msg *m;
     void *x;
 
@@ -357,14 +365,14 @@ static void sets_that_cannot_be_are_refused(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){.holdout = CHUNKS + 1}, par, keep, NULL, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){.holdout = CHUNKS + 1}, par, &e);
     struct msg *m = dual_of(0, NULL);
 
     (void)state;
     assert_int_equal(reduce_push(r, &m, &e), -1);
     assert_non_null(strstr(e.text, "held out"));
     reduce_close(&r);
-    r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
+    r = open_reduce((struct reduce_opts){0}, par, &e);
     m = dual_of(0, NULL);
     assert_int_equal(reduce_push(r, &m, &e), 0);
     m = acts_of(1, DT_F32, NULL);
@@ -398,11 +406,77 @@ static void arrival_and_threads_change_no_byte(void **state)
     msg_destroy(&kept);
 }
 
+/* The problem of dual chunks with every set there is, in an order that leaves lanes open and lanes done before their turn. */
+static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spilled)
+{
+    static const int order[] = {5, 3, 6, 0, 2, 1, 4};
+    const float weight[2] = {0.25f, 2};
+    struct err e = {0};
+    struct reduce_opts o = {.holdout = 3, .plain = 1, .classes = CLASS_LENGTH, .length_diagonals = 1, .mem = bytes, .tmp = "/tmp"};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct msg *m;
+
+    for (size_t i = 0; i < CHUNKS; i++) {
+        m = dual_of((uint64_t)order[i], weight);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_memory(r, held, spilled);
+    reduce_close(&r);
+    par_close(&par);
+    m = kept;
+    kept = NULL;
+    return m;
+}
+
+static void memory_is_bounded_and_changes_no_byte(void **state)
+{
+    const uint64_t triangle = NK * (NK + 1) / 2 * 8, square = NK * NK * 8, problem = 3 * (triangle + square) + 2 * triangle;
+    uint64_t held, spilled, all;
+    struct msg *want = full_problem(UINT64_MAX, &all, &spilled), *got;
+
+    (void)state;
+    assert_int_equal(spilled, 0);
+    assert_true(all > problem);
+    for (uint64_t bytes = 0; bytes <= all + triangle; bytes += triangle) {
+        got = full_problem(bytes, &held, &spilled);
+        assert_int_equal(got->ntensors, want->ntensors);
+        for (size_t i = 0; i < want->ntensors; i++)
+            assert_memory_equal(got->tensors[i].data, want->tensors[i].data, want->tensors[i].bytes);
+        assert_true(held <= (bytes > problem ? bytes : problem));
+        assert_int_equal(spilled > 0, bytes < all);
+        msg_destroy(&got);
+    }
+    msg_destroy(&want);
+}
+
+static void a_folder_that_is_not_there_is_named(void **state)
+{
+    struct err e = {0};
+    struct reduce_opts o = {.mem = 0, .tmp = "/nonexistent-folder"};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
+    struct msg *m = acts_of(0, DT_F32, NULL);
+
+    (void)state;
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    m = acts_of(4, DT_F32, NULL); /* opens another lane */
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_int_equal(e.kind, ERR_SYS);
+    assert_non_null(strstr(e.text, "/nonexistent-folder"));
+    assert_non_null(strstr(e.text, "--tmp"));
+    reduce_close(&r);
+    par_close(&par);
+}
+
 static void a_missing_chunk_is_named(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){0}, par, &e);
     struct msg *m;
 
     (void)state;
@@ -426,7 +500,7 @@ static void wrong_messages_are_refused(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = reduce_open(&(struct reduce_opts){0}, par, keep, NULL, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){0}, par, &e);
     struct msg *m = msg_create(MSG_COMMIT, "test", &e);
 
     (void)state;
@@ -446,18 +520,30 @@ static void wrong_messages_are_refused(void **state)
     par_close(&par);
 }
 
+static int set_mem(void **state)
+{
+    mem = *(const uint64_t *)*state;
+    return 0;
+}
+
 int main(void)
 {
+    static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
+#define THRICE(test)                                                                                     \
+    {#test ", memory for sums in use", test, set_mem, NULL, &budget[0]},                                 \
+    {#test ", memory for some", test, set_mem, NULL, &budget[1]}, {#test, test, set_mem, NULL, &budget[2]}
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_messages_are_refused),
-        cmocka_unit_test(a_missing_chunk_is_named),
-        cmocka_unit_test(sums_are_those_of_plain_loops),
-        cmocka_unit_test(classes_are_those_of_plain_loops),
-        cmocka_unit_test(too_many_lengths_are_refused),
-        cmocka_unit_test(sets_that_cannot_be_are_refused),
-        cmocka_unit_test(one_pass_keeps_all_sets),
-        cmocka_unit_test(diagonals_by_length_are_those_of_plain_loops),
-        cmocka_unit_test(arrival_and_threads_change_no_byte),
+        THRICE(wrong_messages_are_refused),
+        THRICE(a_missing_chunk_is_named),
+        cmocka_unit_test(a_folder_that_is_not_there_is_named),
+        THRICE(sums_are_those_of_plain_loops),
+        THRICE(classes_are_those_of_plain_loops),
+        THRICE(too_many_lengths_are_refused),
+        THRICE(sets_that_cannot_be_are_refused),
+        THRICE(one_pass_keeps_all_sets),
+        THRICE(diagonals_by_length_are_those_of_plain_loops),
+        THRICE(arrival_and_threads_change_no_byte),
+        cmocka_unit_test(memory_is_bounded_and_changes_no_byte),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }
