@@ -55,7 +55,7 @@ def section($whole): . as $cells |
         if $whole then "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), "" else empty end),
     "### Length of the rows, gptq", "",
     (if $whole then "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
-        "The last rows (seed 1) change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
+        "The last rows change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",
         "rows of 2048 whose first tokens weigh what those of rows of 128 do (16), and none at all. lengths.md says what comes of it.", "" else empty end),
     (("w3-g64", "w4-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $study | index($m))))) as $here |
         "#### \($grid | title)", "", (head | sub("method"; "rows of")),

@@ -47,6 +47,7 @@ began=$(date +%s)
 methods='rtn gptq maca gptaq maca+gptaq qep+gptq qronos rescomp foem rotated rsq best'
 study='gptq-128 gptq-256 gptq-512 gptq-512w gptq-1024 gptq gptq-4096 gptq-mix maca
     gptq-128-first0.0625 gptq-first16 gptq-128-first0 gptq-first0 maca-first0.3'
+answer='gptq-128 gptq gptq-128-first0.0625 gptq-first16 maca maca-first0.3' # of the study what lengths.md rests on
 
 mkdir -p "$folder" build/bench
 work=$(mktemp -d build/bench/cell.XXXXXX)
@@ -101,16 +102,17 @@ cells() { # SEED: its cells in the order of their turn: GRID METHOD SEED
             echo "$grid $method $1"
         done
     done
-    [ "$1" = 1 ] || [ "$model" = $tale ] || return 0
+    rows=$answer
+    [ "$1" != 1 ] && [ "$model" != $tale ] || rows=$study
     for grid in w3-g64 w4-g64; do
-        for method in $study; do
-            case $grid-$method-$1 in w3-g64-gptq-[0-9] | w3-g64-maca-[0-9] | *-gptq-512w-[!1] | *-first*-[!1]) continue ;; esac
+        for method in $rows; do
+            case $method-$1 in gptq-512w-[!1]) continue ;; esac
             echo "$grid $method $1"
         done
     done
 }
 # A large model has only its leading methods measured with more than one seed: gptq, the three with the least divergence, and beside best the best
-# of its members.
+# of its members; of rows of other lengths those of $answer.
 # Rounding to nearest does not depend on the seed.
 leading() { # GRID SEED
     if [ "$2" = 1 ]; then
