@@ -260,8 +260,6 @@ static int add_slab(struct slab *to, struct slab *from, struct err *e)
 
 int slab_merge(struct slab **to, struct slab **from, const struct slab_home *home, struct err *e)
 {
-    int used = 0, rc;
-
     if (!*from)
         return 0;
     if (!*to) {
@@ -275,14 +273,12 @@ int slab_merge(struct slab **to, struct slab **from, const struct slab_home *hom
     if (!(*to)->at && !(*from)->at) {
         if (slab_use(*to, e) < 0)
             return -1;
-        used = 1;
+        slab_leave(*to); /* none goes until another needs memory */
     }
-    rc = add_slab(*to, *from, e);
-    if (used)
-        slab_leave(*to);
-    if (rc == 0)
-        slab_destroy(from);
-    return rc;
+    if (add_slab(*to, *from, e) < 0)
+        return -1;
+    slab_destroy(from);
+    return 0;
 }
 
 /* With the last slab the spare memory goes, and the file is empty again. */
