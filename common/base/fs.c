@@ -228,29 +228,6 @@ int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, st
     return 0;
 }
 
-const char *fs_temporary_dir(void)
-{
-    const char *dir = getenv("TMPDIR");
-
-    return dir && *dir ? dir : "/var/tmp";
-}
-
-int fs_temporary(const char *dir, struct err *e)
-{
-    char *path = fs_join(dir, "ptqflow-spill-XXXXXX", e);
-    int fd;
-
-    if (!path)
-        return -1;
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0)
-        err_sys(e, "cannot make a spill file in '%s' (--tmp or TMPDIR names another folder)", dir);
-    else
-        unlink(path);
-    free(path);
-    return fd;
-}
-
 /* Folder of a path: "." when there is no slash. */
 static char *parent(const char *path, struct err *e)
 {

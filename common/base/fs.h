@@ -22,9 +22,6 @@ int fs_copy(const char *from, const char *to, struct err *e);           /* publi
 int fs_write_all(int fd, const void *data, size_t n, const char *what, struct err *e);  /* loops, checks */
 int fs_pwrite_all(int fd, const void *data, size_t n, uint64_t at, const char *what, struct err *e);
 int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, struct err *e); /* short = ERR_USE "truncated" */
-/* A file without a name in a folder, for reading and writing; it is gone when it is closed. The descriptor, or -1. */
-int fs_temporary(const char *dir, struct err *e);
-const char *fs_temporary_dir(void);                                     /* TMPDIR, else /var/tmp; the default of --tmp */
 int fs_publish(const char *path, const void *data, size_t n, struct err *e);
 int fs_sync_dir(const char *path, struct err *e);
 /* Names in a folder, sorted bytewise, "." and ".." left out. Caller frees each and the array: fs_names_free. */

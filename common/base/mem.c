@@ -64,12 +64,12 @@ int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e)
     return 0;
 }
 
-/* Either call also stops malloc from raising both with what it sees freed. */
 void mem_trim(void)
 {
     malloc_trim(0);
 }
 
+/* Either call also stops malloc from raising both with what it sees freed. */
 void mem_return_freed(void)
 {
     mallopt(M_MMAP_THRESHOLD, 128 << 10);

@@ -127,6 +127,13 @@ int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t
     return 0;
 }
 
+int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim, const struct tensor **t, struct err *e)
+{
+    if (!msg_tensor(m, name))
+        return 0;
+    return (*t = msg_need(m, name, dtype, ndim, e)) ? 1 : -1;
+}
+
 int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++)
@@ -138,12 +145,11 @@ int check_finite_weights(const struct msg *m, const char *name, const float *w, 
 int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e)
 {
     const struct tensor *t;
+    int there = check_optional(m, name, DT_F32, 1, &t, e);
 
     *w = NULL;
-    if (!msg_tensor(m, name))
-        return 0;
-    if (!(t = msg_need(m, name, DT_F32, 1, e)))
-        return -1;
+    if (there != 1)
+        return there;
     if (t->shape[0] != T)
         return check_fail(m, e, "tensor '%s' has %" PRIu64 " weights for %zu tokens", name, t->shape[0], T);
     *w = t->data;

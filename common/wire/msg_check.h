@@ -26,6 +26,8 @@ int check_prov(const struct msg *m, const struct json **prov, struct err *e);
 int check_put_prov(struct msg *m, const struct json *prov); /* NULL: an empty array */
 /* "lengths" I32: each at least 1, together T. */
 int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq, struct err *e);
+/* An optional tensor: 1 it is there, 0 it is not, -1 it is of another type or number of dimensions. */
+int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim, const struct tensor **t, struct err *e);
 /* Weights: finite and not negative. Then an optional F32 [T] of them. */
 int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e);
 int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e);

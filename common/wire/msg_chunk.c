@@ -46,11 +46,10 @@ static int check_ids(const struct msg *m, const struct chunk_view *v, struct err
 static int check_modality(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *t;
+    int there = check_optional(m, "modality", DT_U8, 1, &t, e);
 
-    if (!msg_tensor(m, "modality"))
-        return 0;
-    if (!(t = msg_need(m, "modality", DT_U8, 1, e)))
-        return -1;
+    if (there != 1)
+        return there;
     if (t->shape[0] != v->T)
         return check_fail(m, e, "tensor 'modality' has %" PRIu64 " values for %zu tokens", t->shape[0], v->T);
     v->modality = t->data;
@@ -64,11 +63,10 @@ static int check_modality(const struct msg *m, struct chunk_view *v, struct err 
 static int check_block_weights(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *t;
+    int there = check_optional(m, "block_weights", DT_F32, 2, &t, e);
 
-    if (!msg_tensor(m, "block_weights"))
-        return 0;
-    if (!(t = msg_need(m, "block_weights", DT_F32, 2, e)))
-        return -1;
+    if (there != 1)
+        return there;
     if (t->shape[0] < 1 || t->shape[1] != v->nseq)
         return check_fail(m, e, "tensor 'block_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu sequences", t->shape[0], t->shape[1], v->nseq);
     v->blocks = (size_t)t->shape[0];

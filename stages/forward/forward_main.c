@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
+#include "../../common/base/spill.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "forward.h"
@@ -89,7 +89,7 @@ static int core_opts(const struct forward_main_opts *o, struct forward_opts *f, 
 
 int main(int argc, char **argv)
 {
-    struct forward_main_opts o = {.ends = {.in = "-", .out = "-"}, .tmp = fs_temporary_dir(), .status_fd = -1,
+    struct forward_main_opts o = {.ends = {.in = "-", .out = "-"}, .tmp = spill_dir(), .status_fd = -1,
                                   .threads = sysconf(_SC_NPROCESSORS_ONLN), .mem = (uint64_t)2 << 30, .weight_min = 0.005};
     struct forward_opts core;
     struct err e = {0};

@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/spill.h"
 
 struct slot {
     size_t h_bytes, x_bytes;
@@ -16,8 +15,7 @@ struct slot {
 
 struct store {
     uint64_t budget, used, spilled;
-    const char *tmp_dir;
-    int fd;                 /* -1: no file yet */
+    struct spill file;
     struct slot *slots;
     size_t count, cap;
     void *h, *x;            /* the areas of the spilled chunk that is loaded */
@@ -31,14 +29,13 @@ struct store *store_open(uint64_t budget, const char *tmp_dir, struct err *e)
     if (!s)
         return NULL;
     s->budget = budget;
-    s->tmp_dir = tmp_dir;
-    s->fd = -1;
+    s->file = (struct spill)SPILL_IN(tmp_dir);
     return s;
 }
 
 static int spill(struct store *s, struct slot *t, struct err *e)
 {
-    if (s->fd < 0 && (s->fd = fs_temporary(s->tmp_dir, e)) < 0)
+    if (spill_make(&s->file, e) < 0)
         return -1;
     t->at = s->spilled;
     s->spilled += (uint64_t)t->h_bytes + t->x_bytes;
@@ -86,9 +83,9 @@ static int load_spilled(struct store *s, struct slot *t, size_t x_bytes, struct 
         memset(s->x, 0, x_bytes);
         return 0;
     }
-    if (fs_pread_all(s->fd, s->h, t->h_bytes, t->at, "spill file", e) < 0)
+    if (spill_read(&s->file, s->h, t->h_bytes, t->at, e) < 0)
         return -1;
-    return x_bytes ? fs_pread_all(s->fd, s->x, x_bytes, t->at + t->h_bytes, "spill file", e) : 0;
+    return x_bytes ? spill_read(&s->file, s->x, x_bytes, t->at + t->h_bytes, e) : 0;
 }
 
 int store_load(struct store *s, size_t chunk, size_t x_bytes, void **h, void **x, struct err *e)
@@ -118,11 +115,11 @@ int store_save(struct store *s, size_t chunk, int save_h, size_t x_bytes, struct
     if (t->h)
         return 0;
     if (save_h || !t->written)
-        rc = fs_pwrite_all(s->fd, s->h, t->h_bytes, t->at, "spill file", e);
+        rc = spill_write(&s->file, s->h, t->h_bytes, t->at, e);
     if (rc == 0 && x_bytes)
-        rc = fs_pwrite_all(s->fd, s->x, x_bytes, t->at + t->h_bytes, "spill file", e);
+        rc = spill_write(&s->file, s->x, x_bytes, t->at + t->h_bytes, e);
     t->written = t->written || rc == 0;
-    return rc == 0 ? 0 : err_prefix(e, "folder '%s' (--tmp or TMPDIR names another)", s->tmp_dir);
+    return rc;
 }
 
 uint64_t store_spilled(const struct store *s)
@@ -143,8 +140,7 @@ void store_close(struct store **sp)
     free(s->slots);
     free(s->h);
     free(s->x);
-    if (s->fd >= 0)
-        close(s->fd);
+    spill_close(&s->file);
     free(s);
     *sp = NULL;
 }

@@ -126,7 +126,7 @@ static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned
         int rc;
 
         if (!c || blas_gram(p, n, a->K, NULL, t->drift, a->K, t->tile, a->K, e) < 0 ||
-            sums_ready(&c->s, home, a->K * (a->K + 1) / 2, e) < 0)
+            slab_ready(&c->s, home, a->K * (a->K + 1) / 2, e) < 0)
             return -1;
         rc = sums_add_tile(c->s->at, t->tile, a->K, 1, p, e);
         slab_leave(c->s);

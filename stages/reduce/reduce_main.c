@@ -2,10 +2,10 @@
 #include <stddef.h>
 #include <unistd.h>
 
-#include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
+#include "../../common/base/spill.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/link.h"
@@ -191,7 +191,7 @@ static int pump(struct ins *i, struct outs *o, struct err *e)
 int main(int argc, char **argv)
 {
     struct reduce_main_opts o = {.in = "-", .out = "-", .peers = 1, .threads = sysconf(_SC_NPROCESSORS_ONLN),
-                            .status_fd = -1, .credit = REDUCE_CREDIT, .core = {.mem = (uint64_t)2 << 30, .tmp = fs_temporary_dir()}};
+                            .status_fd = -1, .credit = REDUCE_CREDIT, .core = {.mem = (uint64_t)2 << 30, .tmp = spill_dir()}};
     struct err e = {0};
     struct ins ins = {.o = &o.core};
     struct outs outs = {0};

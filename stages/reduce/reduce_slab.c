@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/spill.h"
 
 #define SPARES 6                   /* for the next lane, S and D of three sets: new memory costs more than adding up where sites are small */
 #define BLOCK ((size_t)1 << 17)    /* doubles that are read at a time to be added */
@@ -17,8 +16,7 @@ struct place {
 
 struct slabs {
     uint64_t budget, held, most;   /* held: bytes in memory, spare ones too */
-    const char *tmp_dir;
-    int fd;                        /* -1: no file yet */
+    struct spill file;
     uint64_t end, longest;         /* of the file */
     struct place *free;            /* places whose slabs went, or are in memory */
     size_t nfree, free_cap;
@@ -34,8 +32,7 @@ struct slabs *slabs_open(uint64_t budget, const char *tmp_dir, struct err *e)
     if (!a)
         return NULL;
     a->budget = budget;
-    a->tmp_dir = tmp_dir;
-    a->fd = -1;
+    a->file = (struct spill)SPILL_IN(tmp_dir);
     return a;
 }
 
@@ -54,32 +51,40 @@ static uint64_t bytes_of(size_t count)
     return (uint64_t)count * sizeof(double);
 }
 
-/* Spare memory number i, no longer counted. */
-static double *spare_out(struct slabs *a, size_t i)
+static void memory_free(struct slabs *a, double *x, size_t count)
 {
-    double *x = a->spare[i].at;
-
-    a->held -= bytes_of(a->spare[i].count);
-    a->spare[i] = a->spare[--a->nspare];
-    return x;
-}
-
-static void spare_drop(struct slabs *a)
-{
-    free(spare_out(a, 0));
-    mem_trim();
+    a->held -= bytes_of(count);
+    free(x);
 }
 
 /* The memory of a slab is not needed by it any more. */
 static void memory_back(struct slabs *a, double *x, size_t count)
 {
-    if (a->nspare < SPARES) {
-        a->spare[a->nspare].at = x;
-        a->spare[a->nspare++].count = count;
+    if (a->nspare == SPARES) {
+        memory_free(a, x, count);
         return;
     }
-    a->held -= bytes_of(count);
-    free(x);
+    a->spare[a->nspare].at = x;
+    a->spare[a->nspare++].count = count;
+}
+
+/* Spare memory of this size; NULL: there is none. */
+static double *spare_take(struct slabs *a, size_t count)
+{
+    for (size_t i = 0; i < a->nspare; i++)
+        if (a->spare[i].count == count) {
+            double *x = a->spare[i].at;
+
+            a->spare[i] = a->spare[--a->nspare];
+            return x;
+        }
+    return NULL;
+}
+
+static void spare_free(struct slabs *a)
+{
+    a->nspare--;
+    memory_free(a, a->spare[a->nspare].at, a->spare[a->nspare].count);
 }
 
 void slabs_close(struct slabs **ap)
@@ -89,17 +94,11 @@ void slabs_close(struct slabs **ap)
     if (!a)
         return;
     while (a->nspare)
-        free(spare_out(a, 0));
-    if (a->fd >= 0)
-        close(a->fd);
+        spare_free(a);
+    spill_close(&a->file);
     free(a->free);
     free(a);
     *ap = NULL;
-}
-
-static int in_folder(const struct slabs *a, int rc, struct err *e)
-{
-    return rc == 0 ? 0 : err_prefix(e, "folder '%s' (--tmp or TMPDIR names another)", a->tmp_dir);
 }
 
 static void place_find(struct slabs *a, struct slab *x)
@@ -125,10 +124,8 @@ static void place_back(struct slabs *a, const struct slab *x)
 
 static int park(struct slabs *a, struct slab *x, struct err *e)
 {
-    if (a->fd < 0 && (a->fd = fs_temporary(a->tmp_dir, e)) < 0)
-        return -1;
     place_find(a, x);
-    if (in_folder(a, fs_pwrite_all(a->fd, x->at, x->count * sizeof *x->at, x->place, "spill file", e), e) < 0) {
+    if (spill_write(&a->file, x->at, x->count * sizeof *x->at, x->place, e) < 0) {
         place_back(a, x);
         return -1;
     }
@@ -153,17 +150,16 @@ static double *memory_for(struct slabs *a, size_t count, struct err *e)
 {
     for (;;) {
         struct slab *victim = NULL;
+        double *spare = spare_take(a, count);
 
-        for (size_t i = 0; i < a->nspare; i++)
-            if (a->spare[i].count == count) {
-                a->held += bytes_of(count);
-                return spare_out(a, i);
-            }
+        if (spare)
+            return spare;
         if (bytes_of(count) <= a->budget && a->held <= a->budget - bytes_of(count))
             break;
-        if (a->nspare)
-            spare_drop(a);
-        else if (!(victim = victim_of(a)))
+        if (a->nspare) {
+            spare_free(a);
+            mem_trim();
+        } else if (!(victim = victim_of(a)))
             break;
         else if (park(a, victim, e) < 0)
             return NULL;
@@ -206,7 +202,7 @@ int slab_use(struct slab *x, struct err *e)
 
         if (!at)
             return -1;
-        if (in_folder(a, fs_pread_all(a->fd, at, x->count * sizeof *at, x->place, "spill file", e), e) < 0) {
+        if (spill_read(&a->file, at, x->count * sizeof *at, x->place, e) < 0) {
             memory_back(a, at, x->count);
             return -1;
         }
@@ -215,6 +211,11 @@ int slab_use(struct slab *x, struct err *e)
     }
     x->uses++;
     return 0;
+}
+
+int slab_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e)
+{
+    return *x ? slab_use(*x, e) : (*x = slab_create(home, count, e)) ? 0 : -1;
 }
 
 void slab_leave(struct slab *x)
@@ -230,7 +231,7 @@ static int add_from_file(struct slabs *a, uint64_t place, double *to, size_t cou
 
     for (size_t i = 0, n; rc == 0 && i < count; i += n) {
         n = count - i < BLOCK ? count - i : BLOCK;
-        rc = in_folder(a, fs_pread_all(a->fd, block, n * sizeof *block, place + bytes_of(i), "spill file", e), e);
+        rc = spill_read(&a->file, block, n * sizeof *block, place + bytes_of(i), e);
         for (size_t k = 0; rc == 0 && k < n; k++)
             to[i + k] += block[k];
     }
@@ -295,9 +296,9 @@ static void slab_gone(struct slab **xp)
     if (a->first)
         return;
     while (a->nspare)
-        free(spare_out(a, 0));
+        spare_free(a);
     a->nfree = 0;
-    if (a->end && ftruncate(a->fd, 0) == 0)
+    if (a->end && spill_empty(&a->file) == 0)
         a->end = 0;
 }
 

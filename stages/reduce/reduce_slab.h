@@ -34,6 +34,7 @@ uint64_t slabs_spilled(const struct slabs *a); /* most bytes the file had */
 
 struct slab *slab_create(const struct slab_home *home, size_t count, struct err *e); /* zeros, in use */
 int slab_use(struct slab *x, struct err *e);   /* ->at is valid until as many slab_leave as slab_use */
+int slab_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e); /* slab_use; *x NULL: slab_create */
 void slab_leave(struct slab *x);
 /* *to += *from, element by element, wherever they lie; *to NULL: moved to this home. *from is consumed. */
 int slab_merge(struct slab **to, struct slab **from, const struct slab_home *home, struct err *e);

@@ -204,11 +204,6 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }
 
-int sums_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e)
-{
-    return *x ? slab_use(*x, e) : (*x = slab_create(home, count, e)) ? 0 : -1;
-}
-
 int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
                   struct err *e)
 {
@@ -217,9 +212,9 @@ int sums_add_rows(struct sums *x, const struct slab_home *home, const struct act
 
     if (mem_mul(a->K, a->K + 1, &n) < 0)
         return err_set(e, ERR_USE, "a site of %zu inputs is too wide", a->K);
-    if (count_rows(x, a, e) < 0 || sums_ready(&x->s, home, n / 2, e) < 0)
+    if (count_rows(x, a, e) < 0 || slab_ready(&x->s, home, n / 2, e) < 0)
         return -1;
-    rc = a->xf ? sums_ready(&x->d, home, a->K * a->K, e) : 0;
+    rc = a->xf ? slab_ready(&x->d, home, a->K * a->K, e) : 0;
     if (rc == 0) {
         rc = add_products(x, a, t, p, e);
         if (x->d)

@@ -36,8 +36,6 @@ void sums_scratch_release(struct sums_scratch *t);
 /* Adds the rows of one chunk; opens x where it is empty, with D when they have those of the full-precision model. */
 int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
                   struct err *e);
-/* The array in memory, in use, zeros where it is new (NULL). */
-int sums_ready(struct slab **x, const struct slab_home *home, size_t count, struct err *e);
 /* t->rows [T,K] = sqrt(w) x, f32. */
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is an error. */

@@ -70,12 +70,17 @@ foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound
     foreseen maca --tokens 16384 --length 2048 --sums both --workers 1
 }
 
+bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
+    local sizes=(--tokens 16384 --length 2048)
+    job "$1" gptaq "${sizes[@]}" --workers forward="$3"
+    job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
+    cmp "$1/model.safetensors" "$2/model.safetensors"
+    foreseen "$1" "${sizes[@]}" --workers "$3" --dual --solver gptaq
+    foreseen "$2" "${sizes[@]}" --workers "$3" --dual --solver gptaq --mem "$4"
+}
+
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
-    job held gptaq --tokens 16384 --length 2048 --workers forward=1
-    job spilled gptaq --tokens 16384 --length 2048 --workers forward=1 --mem 24M
-    cmp held/model.safetensors spilled/model.safetensors
-    foreseen held --tokens 16384 --length 2048 --workers 1 --dual --solver gptaq
-    foreseen spilled --tokens 16384 --length 2048 --workers 1 --dual --solver gptaq --mem 24M
+    bounded held spilled 1 24M
     # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
     # the 12 are the two messages of 2 x 2048 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
     [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
@@ -83,11 +88,7 @@ foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound
 }
 
 @test "--mem holds for the sums of the reducer, D with them, and no byte changes" {
-    job all gptaq --tokens 16384 --length 2048 --workers forward=2
-    job few gptaq --tokens 16384 --length 2048 --workers forward=2 --mem 8M
-    cmp all/model.safetensors few/model.safetensors
-    foreseen all --tokens 16384 --length 2048 --workers 2 --dual --solver gptaq
-    foreseen few --tokens 16384 --length 2048 --workers 2 --dual --solver gptaq --mem 8M
+    bounded all few 2 8M
     # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
     [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
     awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'

@@ -100,33 +100,6 @@ static void test_at_offsets(void **state)
     free(path);
 }
 
-static void test_temporary(void **state)
-{
-    struct err e = {0};
-    char room[4] = "", **names;
-    size_t before, after;
-    int fd = fs_temporary("/nonexistent-folder", &e);
-
-    (void)state;
-    assert_int_equal(fd, -1);
-    assert_int_equal(e.kind, ERR_SYS);
-    assert_non_null(strstr(e.text, "'/nonexistent-folder' (--tmp or TMPDIR"));
-    assert_int_equal(fs_list(root, &names, &before, &e), 0);
-    fs_names_free(&names, before);
-    assert_true((fd = fs_temporary(root, &e)) >= 0);
-    assert_int_equal(fs_list(root, &names, &after, &e), 0);
-    fs_names_free(&names, after);
-    assert_int_equal(after, before);
-    assert_int_equal(fs_pwrite_all(fd, "abc", 3, 5, "f", &e), 0);
-    assert_int_equal(fs_pread_all(fd, room, 3, 5, "f", &e), 0);
-    assert_string_equal(room, "abc");
-    close(fd);
-    setenv("TMPDIR", "", 1);
-    assert_string_equal(fs_temporary_dir(), "/var/tmp");
-    setenv("TMPDIR", "/x", 1);
-    assert_string_equal(fs_temporary_dir(), "/x");
-}
-
 static void test_full_disk(void **state)
 {
     struct err e = {0};
@@ -165,8 +138,7 @@ static int drop_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad), cmocka_unit_test(test_publish),
-                                       cmocka_unit_test(test_at_offsets), cmocka_unit_test(test_temporary),
-                                       cmocka_unit_test(test_full_disk)};
+                                       cmocka_unit_test(test_at_offsets), cmocka_unit_test(test_full_disk)};
 
     return cmocka_run_group_tests_name("fs", tests, make_root, drop_root);
 }
