@@ -70,13 +70,13 @@ static int open_log(struct child *c, const char *dir, struct err *e)
 
 int child_start(struct child *c, const struct plan_process *p, const char *log_dir, struct err *e)
 {
-    int err[2] = { -1, -1 }, status[2] = { -1, -1 };
+    int err[2] = {-1, -1}, status[2] = {-1, -1};
     pid_t parent = getpid();
 
     memset(c, 0, sizeof *c);
     c->plan = p;
     c->err.fd = c->status.fd = -1;
-    if (log_dir && open_log(c, log_dir, e) != 0)
+    if (log_dir && open_log(c, log_dir, e) < 0)
         return -1;
     if (pipe2(err, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0) {
         err_sys(e, "cannot make pipes for %s", p->label);
@@ -109,7 +109,8 @@ bad:
     return -1;
 }
 
-void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx, struct child *c)
+void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx,
+                struct child *c)
 {
     ssize_t got = 0;
 

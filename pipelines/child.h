@@ -1,7 +1,8 @@
 /* child - one process of a run: started, listened to, waited for.
  *
- * Its stderr and its status lines come through pipes. It stands in a process group of its own, so that Ctrl-C reaches it through the
- * supervisor alone, and gets SIGTERM when the supervisor dies. */
+ * Its stderr and its status lines come through pipes. It stands in a process group of its own,
+ * so that Ctrl-C reaches it through the supervisor alone, and gets SIGTERM when the supervisor
+ * dies. */
 #ifndef PTQ_CHILD_H
 #define PTQ_CHILD_H
 
@@ -13,37 +14,39 @@
 
 #define CHILD_LINE 2048
 
-struct lines {              /* bytes of a pipe cut into lines; longer ones are cut off */
-    int fd;                 /* -1: closed */
+struct lines { /* bytes of a pipe cut into lines; longer ones are cut off */
+    int fd;    /* -1: closed */
     size_t n;
     char text[CHILD_LINE];
 };
 
 struct child {
     const struct plan_process *plan;
-    pid_t pid;              /* 0: not running */
+    pid_t pid; /* 0: not running */
     struct lines err, status;
-    char last[CHILD_LINE];  /* its fatal line without "NAME: fatal: "; until it says one, its last line of stderr */
-    int fatal;              /* it said one */
-    FILE *log;              /* copy of stderr; NULL: none */
-    int joined;             /* it has said a status line: its links stand */
-    int added;              /* started while the run was going on */
-    int leaving;            /* it was told to go while the run goes on */
-    int forgiven;           /* how it ended is no failure of the run */
-    char status_text[512];  /* last status line; "" */
+    /* its fatal line without "NAME: fatal: "; until it says one, its last line of stderr */
+    char last[CHILD_LINE];
+    int fatal;             /* it said one */
+    FILE *log;             /* copy of stderr; NULL: none */
+    int joined;            /* it has said a status line: its links stand */
+    int added;             /* started while the run was going on */
+    int leaving;           /* it was told to go while the run goes on */
+    int forgiven;          /* how it ended is no failure of the run */
+    char status_text[512]; /* last status line; "" */
     int exited;
-    int code;               /* exit code; 111 when a signal ended it */
-    int signal;             /* that ended it, else 0 */
-    size_t turn;            /* how many ended before it */
-    double started, ended;  /* clock_wall */
+    int code;              /* exit code; 111 when a signal ended it */
+    int signal;            /* that ended it, else 0 */
+    size_t turn;           /* how many ended before it */
+    double started, ended; /* clock_wall */
     struct rusage usage;
 };
 
 /* log_dir: folder for a copy of its stderr, or NULL. */
 int child_start(struct child *c, const struct plan_process *p, const char *log_dir, struct err *e);
 /* Reads what is there and calls line() for each whole line. Closes the pipe at its end. */
-void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx, struct child *c);
-void child_signal(const struct child *c, int number);   /* to its whole process group */
+void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx,
+                struct child *c);
+void child_signal(const struct child *c, int number); /* to its whole process group */
 /* From what wait4 said. */
 void child_ended(struct child *c, int status, const struct rusage *usage, size_t turn);
 void child_close(struct child *c);

@@ -14,16 +14,16 @@
 #define LINE_BYTES 65536
 
 struct client {
-    int fd;             /* -1: free */
+    int fd; /* -1: free */
     uint64_t number;
     size_t n;
-    char *text;         /* LINE_BYTES, while fd >= 0 */
+    char *text; /* LINE_BYTES, while fd >= 0 */
 };
 
 struct control {
     int fd;
-    uint64_t clients;   /* so far */
-    char path[sizeof ((struct sockaddr_un *)0)->sun_path];
+    uint64_t clients; /* so far */
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct client client[CONTROL_CLIENTS];
 };
 
@@ -32,25 +32,30 @@ static void client_close(struct client *c)
     if (c->fd >= 0)
         close(c->fd);
     free(c->text);
-    *c = (struct client){ .fd = -1 };
+    *c = (struct client){.fd = -1};
 }
 
 struct control *control_open(const char *dir, struct err *e)
 {
     struct control *c = mem_array(1, sizeof *c, e);
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
 
     if (!c)
         return NULL;
     c->fd = -1;
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         c->client[i].fd = -1;
-    if ((size_t)snprintf(a.sun_path, sizeof a.sun_path, "%s/" CONTROL_NAME, dir) >= sizeof a.sun_path) {
-        err_set(e, ERR_USE, "socket path '%s/" CONTROL_NAME "' is too long: set XDG_RUNTIME_DIR to a shorter folder", dir);
+    if ((size_t)snprintf(a.sun_path, sizeof a.sun_path, "%s/" CONTROL_NAME, dir) >=
+        sizeof a.sun_path) {
+        err_set(e, ERR_USE,
+                "socket path '%s/" CONTROL_NAME
+                "' is too long: set XDG_RUNTIME_DIR to a shorter folder",
+                dir);
         goto bad;
     }
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(c->fd, CONTROL_CLIENTS) < 0) {
+    if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+        listen(c->fd, CONTROL_CLIENTS) < 0) {
         err_sys(e, "cannot listen at '%s'", a.sun_path);
         goto bad;
     }
@@ -79,9 +84,9 @@ void control_close(struct control **cp)
 
 void control_poll(const struct control *c, struct pollfd *p)
 {
-    p[0] = (struct pollfd){ .fd = c->fd, .events = POLLIN };
+    p[0] = (struct pollfd){.fd = c->fd, .events = POLLIN};
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
-        p[1 + i] = (struct pollfd){ .fd = c->client[i].fd, .events = POLLIN };
+        p[1 + i] = (struct pollfd){.fd = c->client[i].fd, .events = POLLIN};
 }
 
 /* One more than there is room for is turned away: its connection closes. */
@@ -102,9 +107,10 @@ static void client_accept(struct control *c)
         close(fd);
 }
 
-static void request_take(struct control *c, uint64_t client, const char *text, size_t n, control_handle handle, void *ctx)
+static void request_take(struct control *c, uint64_t client, const char *text, size_t n,
+                         control_handle handle, void *ctx)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *j = json_parse(text, n, "request", &e), *answer;
 
     if (j) {
@@ -113,7 +119,8 @@ static void request_take(struct control *c, uint64_t client, const char *text, s
         return;
     }
     answer = json_object();
-    if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", e.text) || json_set_int(answer, "code", ERR_USE))
+    if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", e.text) ||
+        json_set_int(answer, "code", ERR_USE))
         json_destroy(&answer);
     control_say(c, client, &answer);
 }

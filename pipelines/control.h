@@ -1,8 +1,9 @@
 /* control - the socket through which a run is asked and told things while it goes on.
  *
- * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send JSON objects, one a line. Requests:
- * {"cmd":"status"}, {"cmd":"scale","stage":S,"count":N}, {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}. Answers: any
- * number of {"event":TEXT}, then one with "ok": true, or false with "error" and "code" (an exit code). */
+ * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send
+ * JSON objects, one a line. Requests: {"cmd":"status"}, {"cmd":"scale","stage":S,"count":N},
+ * {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}. Answers: any number of
+ * {"event":TEXT}, then one with "ok": true, or false with "error" and "code" (an exit code). */
 #ifndef PTQ_CONTROL_H
 #define PTQ_CONTROL_H
 

@@ -13,7 +13,7 @@
 
 #define COUNT_MAX 1024
 #define WORDS_MAX 256
-#define RESTARTS 3  /* of a run; a crew that keeps dying has a reason */
+#define RESTARTS 3 /* of a run; a crew that keeps dying has a reason */
 
 static int lives(const struct supervise *s, size_t i)
 {
@@ -56,7 +56,8 @@ static void say_error(struct supervise *s, uint64_t client, const struct err *e)
 {
     struct json *j = json_object();
 
-    if (json_set_bool(j, "ok", 0) || json_set_text(j, "error", e->text) || json_set_int(j, "code", err_exit(e)))
+    if (json_set_bool(j, "ok", 0) || json_set_text(j, "error", e->text) ||
+        json_set_int(j, "code", err_exit(e)))
         json_destroy(&j);
     control_say(s->control, client, &j);
 }
@@ -69,13 +70,14 @@ static void dismiss(struct supervise *s, size_t i)
     child_signal(&s->child[i], SIGTERM);
 }
 
-static int add_one(struct supervise *s, size_t like, size_t nwords, const char *const *word, struct err *e)
+static int add_one(struct supervise *s, size_t like, size_t nwords, const char *const *word,
+                   struct err *e)
 {
     int i = plan_add(s->plan, s->recipe, like, nwords, word, s->run_dir, e);
 
     if (i < 0)
         return -1;
-    if (child_start(&s->child[i], &s->plan->process[i], s->log_dir, e) != 0) {
+    if (child_start(&s->child[i], &s->plan->process[i], s->log_dir, e) < 0) {
         s->child[i].exited = s->child[i].forgiven = 1;
         s->ended++;
         return -1;
@@ -86,13 +88,14 @@ static int add_one(struct supervise *s, size_t like, size_t nwords, const char *
 }
 
 /* Starts count new ones; when one cannot be started those before it leave again. */
-static int add_many(struct supervise *s, size_t like, size_t count, size_t nwords, const char *const *word, struct err *e)
+static int add_many(struct supervise *s, size_t like, size_t count, size_t nwords,
+                    const char *const *word, struct err *e)
 {
     struct crew *c = &s->crew;
 
     c->from = c->until = s->plan->count;
     for (size_t k = 0; k < count; k++) {
-        if (add_one(s, like, nwords, word, e) != 0) {
+        if (add_one(s, like, nwords, word, e) < 0) {
             for (size_t i = c->from; i < s->plan->count; i++)
                 dismiss(s, i);
             return -1;
@@ -113,7 +116,8 @@ static size_t newest(const struct supervise *s, size_t stage)
     return found;
 }
 
-static int stage_of(const struct supervise *s, const struct json *request, size_t *stage, struct err *e)
+static int stage_of(const struct supervise *s, const struct json *request, size_t *stage,
+                    struct err *e)
 {
     const char *name = json_need_text(request, "stage", "request", e);
     char names[256] = "";
@@ -126,11 +130,18 @@ static int stage_of(const struct supervise *s, const struct json *request, size_
 
         *stage = p->stage;
         if (strcmp(s->recipe->stage[p->stage].name, name) == 0)
-            return p->pool ? 0 : err_set(e, ERR_USE, "stage '%s' holds state of the run: its processes stay as they are", name);
+            return p->pool
+                       ? 0
+                       : err_set(
+                             e, ERR_USE,
+                             "stage '%s' holds state of the run: its processes stay as they are",
+                             name);
         if (p->pool && !s->child[i].added && (i == 0 || s->plan->process[i - 1].stage != p->stage))
-            n += (size_t)snprintf(names + n, sizeof names - n, " %.60s", s->recipe->stage[p->stage].name);
+            n += (size_t)snprintf(names + n, sizeof names - n, " %.60s",
+                                  s->recipe->stage[p->stage].name);
     }
-    return err_set(e, ERR_USE, "there is no stage '%.60s'; processes of these may come and go:%s", name, *names ? names : " none");
+    return err_set(e, ERR_USE, "there is no stage '%.60s'; processes of these may come and go:%s",
+                   name, *names ? names : " none");
 }
 
 static int scale(struct supervise *s, const struct json *request, struct err *e)
@@ -139,7 +150,8 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
     int64_t count;
     size_t now, going;
 
-    if (stage_of(s, request, &c->stage, e) != 0 || json_need_int(request, "count", 1, COUNT_MAX, &count, "request", e) != 0)
+    if (stage_of(s, request, &c->stage, e) < 0 ||
+        json_need_int(request, "count", 1, COUNT_MAX, &count, "request", e) < 0)
         return -1;
     now = serving(s, c->stage);
     c->replace = 0;
@@ -151,7 +163,8 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
             dismiss(s, i);
             going--;
         }
-    return now < (size_t)count ? add_many(s, newest(s, c->stage), (size_t)count - now, 0, NULL, e) : 0;
+    return now < (size_t)count ? add_many(s, newest(s, c->stage), (size_t)count - now, 0, NULL, e)
+                               : 0;
 }
 
 static int swap(struct supervise *s, const struct json *request, struct err *e)
@@ -161,10 +174,11 @@ static int swap(struct supervise *s, const struct json *request, struct err *e)
     struct crew *c = &s->crew;
     size_t n = json_count(list), count;
 
-    if (stage_of(s, request, &c->stage, e) != 0)
+    if (stage_of(s, request, &c->stage, e) < 0)
         return -1;
     if (json_kind(list) != JSON_KIND_ARRAY || n == 0 || n > WORDS_MAX)
-        return err_set(e, ERR_USE, "request: field 'command' must be an array of 1 to %d words", WORDS_MAX);
+        return err_set(e, ERR_USE, "request: field 'command' must be an array of 1 to %d words",
+                       WORDS_MAX);
     for (size_t i = 0; i < n; i++)
         if (!(word[i] = json_as_text(json_at(list, i))) || !*word[i])
             return err_set(e, ERR_USE, "request: word %zu of 'command' is empty or no text", i + 1);
@@ -174,18 +188,22 @@ static int swap(struct supervise *s, const struct json *request, struct err *e)
     return add_many(s, newest(s, c->stage), count ? count : 1, n, word, e);
 }
 
-static int begin(struct supervise *s, uint64_t client, const char *cmd, const struct json *request, struct err *e)
+static int begin(struct supervise *s, uint64_t client, const char *cmd, const struct json *request,
+                 struct err *e)
 {
     struct crew *c = &s->crew;
     int (*what)(struct supervise *, const struct json *, struct err *) =
-        strcmp(cmd, "scale") == 0 ? scale : strcmp(cmd, "swap") == 0 ? swap : NULL;
+        strcmp(cmd, "scale") == 0  ? scale
+        : strcmp(cmd, "swap") == 0 ? swap
+                                   : NULL;
 
     if (!what)
         return err_set(e, ERR_USE, "unknown request '%.40s' (status, scale, swap, stop)", cmd);
     if (s->stop_asked)
         return err_set(e, ERR_USE, "the run is stopping");
     if (c->state != CREW_IDLE)
-        return err_set(e, ERR_USE, "a change of stage '%s' is still under way", s->recipe->stage[c->stage].name);
+        return err_set(e, ERR_USE, "a change of stage '%s' is still under way",
+                       s->recipe->stage[c->stage].name);
     c->client = client;
     if (what(s, request, e) == 0)
         return 0;
@@ -196,7 +214,7 @@ static int begin(struct supervise *s, uint64_t client, const char *cmd, const st
 void crew_request(void *ctx, uint64_t client, const struct json *request)
 {
     struct supervise *s = ctx;
-    struct err e = { 0 };
+    struct err e = {0};
     const char *cmd = json_need_text(request, "cmd", "request", &e);
 
     if (cmd && strcmp(cmd, "status") == 0) {
@@ -206,7 +224,7 @@ void crew_request(void *ctx, uint64_t client, const struct json *request)
     } else if (cmd && strcmp(cmd, "stop") == 0) {
         s->stop_asked++;
         say_ok(s, client, "stopping: stages finish what they have in hand");
-    } else if (!cmd || begin(s, client, cmd, request, &e) != 0) {
+    } else if (!cmd || begin(s, client, cmd, request, &e) < 0) {
         say_error(s, client, &e);
     }
 }
@@ -214,10 +232,11 @@ void crew_request(void *ctx, uint64_t client, const struct json *request)
 /* A new one has ended before it joined: the others stay as they were. */
 static void change_failed(struct supervise *s, const struct child *c)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
-    err_set(&e, c->code == ERR_DATA || c->code == ERR_USE ? (enum err_kind)c->code : ERR_SYS, "%s did not join (exit code %d)%s%s; the run goes on as before",
-            c->plan->label, c->code, *c->last ? ": " : "", c->last);
+    err_set(&e, c->code == ERR_DATA || c->code == ERR_USE ? (enum err_kind)c->code : ERR_SYS,
+            "%s did not join (exit code %d)%s%s; the run goes on as before", c->plan->label,
+            c->code, *c->last ? ": " : "", c->last);
     log_warn("%s", e.text);
     for (size_t i = s->crew.from; i < s->crew.until; i++)
         if (lives(s, i))
@@ -244,7 +263,8 @@ static void joined(struct supervise *s)
             dismiss(s, i);
     c->state = CREW_LEAVING;
     if (c->until > c->from) {
-        snprintf(text, sizeof text, "%zu new of stage '%s' joined", c->until - c->from, s->recipe->stage[c->stage].name);
+        snprintf(text, sizeof text, "%zu new of stage '%s' joined", c->until - c->from,
+                 s->recipe->stage[c->stage].name);
         say_event(s, text);
     }
 }
@@ -261,14 +281,15 @@ void crew_tick(struct supervise *s)
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->plan->process[i].stage == c->stage && lives(s, i) && s->child[i].leaving)
             return;
-    snprintf(text, sizeof text, "stage '%s': %zu at work", s->recipe->stage[c->stage].name, serving(s, c->stage));
+    snprintf(text, sizeof text, "stage '%s': %zu at work", s->recipe->stage[c->stage].name,
+             serving(s, c->stage));
     c->state = CREW_IDLE;
     say_ok(s, c->client, text);
 }
 
 void crew_stop(struct supervise *s)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     if (s->crew.state == CREW_IDLE)
         return;
@@ -281,17 +302,19 @@ int crew_excuse(struct supervise *s, size_t i)
 {
     struct child *c = &s->child[i];
     const char *what = c->signal ? strsignal(c->signal) : *c->last ? c->last : "no reason given";
-    struct err e = { 0 };
+    struct err e = {0};
 
     if (!s->plan->process[i].pool)
         return 0;
     if (c->leaving || (c->added && !c->joined)) {
         if (c->joined)
-            log_warn("%s ended badly while leaving: %s; what it had goes to others", c->plan->label, what);
+            log_warn("%s ended badly while leaving: %s; what it had goes to others", c->plan->label,
+                     what);
         return 1;
     }
     if (serving(s, s->plan->process[i].stage)) {
-        log_warn("%s is gone: %s; what it had goes to the others of its stage", c->plan->label, what);
+        log_warn("%s is gone: %s; what it had goes to the others of its stage", c->plan->label,
+                 what);
         return 1;
     }
     if ((c->code != ERR_SYS && !c->signal) || s->crew.restarts == RESTARTS)
@@ -329,8 +352,10 @@ static void measure(pid_t pid, double *cpu, double *rss)
     n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = '\0';
-    if (!(at = strrchr(text, ')')) ||
-        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld", &user, &system, &pages) != 3)
+    if (!(at = strrchr(text, ')')) || sscanf(at + 1,
+                                             " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu "
+                                             "%*d %*d %*d %*d %*d %*d %*u %*u %ld",
+                                             &user, &system, &pages) != 3)
         return;
     *cpu = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
     *rss = (double)pages * (double)sysconf(_SC_PAGESIZE) / 1048576;
@@ -349,17 +374,26 @@ static struct json *command_of(const struct plan_process *p)
 static struct json *process_of(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
-    struct json *j = json_object(), *said = *c->status_text ? json_parse(c->status_text, strlen(c->status_text), "status", NULL) : NULL;
+    struct json *j = json_object(),
+                *said = *c->status_text
+                            ? json_parse(c->status_text, strlen(c->status_text), "status", NULL)
+                            : NULL;
     double cpu = 0, rss = 0;
     int bad;
 
     if (lives(s, i))
         measure(c->pid, &cpu, &rss);
-    bad = json_set_text(j, "name", c->plan->label) || json_set_text(j, "stage", s->recipe->stage[c->plan->stage].name) ||
+    bad = json_set_text(j, "name", c->plan->label) ||
+          json_set_text(j, "stage", s->recipe->stage[c->plan->stage].name) ||
           json_set_int(j, "pid", c->pid) ||
-          json_set_text(j, "state", c->exited ? "ended" : c->leaving ? "leaving" : c->joined ? "at work" : "starting") ||
-          json_set_real(j, "seconds", (c->exited ? c->ended : clock_wall()) - c->started) || json_set_real(j, "cpu_s", cpu) ||
-          json_set_real(j, "rss_mib", rss) || json_set(j, "command", command_of(c->plan));
+          json_set_text(j, "state",
+                        c->exited    ? "ended"
+                        : c->leaving ? "leaving"
+                        : c->joined  ? "at work"
+                                     : "starting") ||
+          json_set_real(j, "seconds", (c->exited ? c->ended : clock_wall()) - c->started) ||
+          json_set_real(j, "cpu_s", cpu) || json_set_real(j, "rss_mib", rss) ||
+          json_set(j, "command", command_of(c->plan));
     if (said)
         bad = json_set(j, "status", said) || bad;
     if (c->exited)
@@ -376,11 +410,13 @@ struct json *crew_snapshot(const struct supervise *s)
     for (size_t i = 0; i < s->plan->count; i++)
         if (json_push(list, process_of(s, i)) != 0)
             json_destroy(&list);
-    if (json_set_bool(j, "ok", 1) || json_set_text(j, "run", s->run_dir) || json_set_text(j, "recipe", s->recipe->path) ||
-        json_set_text(j, "out", s->out ? s->out : "") || json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
+    if (json_set_bool(j, "ok", 1) || json_set_text(j, "run", s->run_dir) ||
+        json_set_text(j, "recipe", s->recipe->path) ||
+        json_set_text(j, "out", s->out ? s->out : "") ||
+        json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
         json_set_int(j, "sites_done", (int64_t)s->watch.committed) ||
-        json_set_int(j, "sites", (int64_t)(s->watch.layers * SITE_COUNT)) || json_set_real(j, "share", watch_share(&s->watch)) ||
-        json_set(j, "processes", list))
+        json_set_int(j, "sites", (int64_t)(s->watch.layers * SITE_COUNT)) ||
+        json_set_real(j, "share", watch_share(&s->watch)) || json_set(j, "processes", list))
         json_destroy(&j);
     return j;
 }

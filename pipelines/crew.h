@@ -1,8 +1,10 @@
-/* crew - processes of stages without state (solvers), which may come and go while a run goes on: scale, swap, and what becomes of one
- * that dies. Also answers the other requests of the control socket.
+/* crew - processes of stages without state (solvers), which may come and go while a run goes on:
+ * scale, swap, and what becomes of one that dies. Also answers the other requests of the control
+ * socket.
  *
- * A swap starts as many new processes as there are old ones, waits until each has said that its links stand, then tells the old ones to
- * finish what they have in hand and leave. When a new one ends before that, the old ones stay and the swap has failed; the run goes on. */
+ * A swap starts as many new processes as there are old ones, waits until each has said that its
+ * links stand, then tells the old ones to finish what they have in hand and leave. When a new
+ * one ends before that, the old ones stay and the swap has failed; the run goes on. */
 #ifndef PTQ_CREW_H
 #define PTQ_CREW_H
 
@@ -17,10 +19,10 @@ enum crew_state { CREW_IDLE, CREW_JOINING, CREW_LEAVING };
 
 struct crew {
     enum crew_state state;
-    uint64_t client;        /* who asked */
+    uint64_t client; /* who asked */
     size_t stage;
-    size_t from, until;     /* the new processes */
-    int replace;            /* the others of the stage leave when these have joined */
+    size_t from, until; /* the new processes */
+    int replace;        /* the others of the stage leave when these have joined */
     size_t restarts;
 };
 
@@ -30,7 +32,8 @@ void crew_request(void *ctx, uint64_t client, const struct json *request);
 void crew_tick(struct supervise *s);
 /* The run is stopping: no more waiting. */
 void crew_stop(struct supervise *s);
-/* Process i has ended badly. 1: the run goes on without it, or with a new one like it; 0: that is a failure of the run. */
+/* Process i has ended badly. 1: the run goes on without it, or with a new one like it; 0: that
+ * is a failure of the run. */
 int crew_excuse(struct supervise *s, size_t i);
 /* Everything but the crews has ended: who is still there has nothing to wait for. */
 void crew_dismiss(struct supervise *s);

@@ -22,32 +22,38 @@
 struct ctl {
     const char *out, *run;
     int json, fd;
-    FILE *from;             /* answers, line by line */
+    FILE *from; /* answers, line by line */
 };
 
 static void usage(FILE *f)
 {
-    fputs("usage: ptq ctl [--out OUT | --run DIR] [--json] COMMAND\n"
-          "       ptq top [--out OUT | --run DIR]\n"
-          "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
-          "  status              its processes: state, CPU, memory, where they are\n"
-          "  top                 the same, refreshed every second on a terminal until the run ends\n"
-          "  scale STAGE N       have N processes of a stage of solvers\n"
-          "  swap STAGE COMMAND  start these in place of the stage's processes; when they have joined, the old\n"
-          "                      ones finish what they have in hand and leave; options that COMMAND does not\n"
-          "                      give stay as they were, '--name=' takes one away\n"
-          "  stop                end the run: stages finish what they have in hand\n\n"
-          "  --out OUT           the run that writes to OUT; without --out and --run: the only one going on\n"
-          "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
-          "  --json              print answers as JSON, one a line\n\n"
-          "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
-          "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
-          "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of what failed.\n", f);
+    fputs(
+        "usage: ptq ctl [--out OUT | --run DIR] [--json] COMMAND\n"
+        "       ptq top [--out OUT | --run DIR]\n"
+        "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
+        "  status              its processes: state, CPU, memory, where they are\n"
+        "  top                 the same, refreshed every second on a terminal until the run ends\n"
+        "  scale STAGE N       have N processes of a stage of solvers\n"
+        "  swap STAGE COMMAND  start these in place of the stage's processes; when they have "
+        "joined, the old\n"
+        "                      ones finish what they have in hand and leave; options that COMMAND "
+        "does not\n"
+        "                      give stay as they were, '--name=' takes one away\n"
+        "  stop                end the run: stages finish what they have in hand\n\n"
+        "  --out OUT           the run that writes to OUT; without --out and --run: the only one "
+        "going on\n"
+        "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
+        "  --json              print answers as JSON, one a line\n\n"
+        "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
+        "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
+        "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of "
+        "what failed.\n",
+        f);
 }
 
 static int dial(const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     char real[PATH_MAX];
     int fd;
 
@@ -68,12 +74,13 @@ static int dial(const char *path)
 
 static int dial_named(const struct ctl *c, struct err *e)
 {
-    char *path = c->run ? mem_printf(e, "%s/" CONTROL_NAME, c->run) : mem_printf(e, "%s/.ptqflow/" CONTROL_NAME, c->out);
+    char *path = c->run ? mem_printf(e, "%s/" CONTROL_NAME, c->run)
+                        : mem_printf(e, "%s/.ptqflow/" CONTROL_NAME, c->out);
     int fd = path ? dial(path) : -1;
 
     if (path && fd < 0)
-        err_set(e, ERR_USE, "no run is going on %s '%s' (%s: %s)", c->run ? "in" : "that writes to", c->run ? c->run : c->out, path,
-                strerror(errno));
+        err_set(e, ERR_USE, "no run is going on %s '%s' (%s: %s)", c->run ? "in" : "that writes to",
+                c->run ? c->run : c->out, path, strerror(errno));
     free(path);
     return fd;
 }
@@ -87,10 +94,12 @@ static int dial_only(struct err *e)
     int fd = -1;
 
     base = base && *base && fs_is_dir(base) ? base : "/tmp";
-    if (fs_list(base, &names, &count, e) != 0)
+    if (fs_list(base, &names, &count, e) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        char *path = strncmp(names[i], "ptq-", 4) == 0 ? mem_printf(e, "%s/%s/" CONTROL_NAME, base, names[i]) : NULL;
+        char *path = strncmp(names[i], "ptq-", 4) == 0
+                         ? mem_printf(e, "%s/%s/" CONTROL_NAME, base, names[i])
+                         : NULL;
         int one = path ? dial(path) : -1;
 
         free(path);
@@ -106,13 +115,15 @@ static int dial_only(struct err *e)
         return fd;
     if (fd >= 0)
         close(fd);
-    return runs ? err_set(e, ERR_USE, "%zu runs are going on: say which with --out OUT or --run DIR", runs)
+    return runs ? err_set(e, ERR_USE,
+                          "%zu runs are going on: say which with --out OUT or --run DIR", runs)
                 : err_set(e, ERR_USE, "no run is going on in %s", base);
 }
 
 static int ask(struct ctl *c, struct json **request, struct err *e)
 {
-    char *text = *request ? json_print(*request, 0, e) : NULL, *line = text ? mem_printf(e, "%s\n", text) : NULL;
+    char *text = *request ? json_print(*request, 0, e) : NULL,
+         *line = text ? mem_printf(e, "%s\n", text) : NULL;
     int rc = -1;
 
     json_destroy(request);
@@ -165,7 +176,11 @@ static struct json *conclude(struct ctl *c, struct err *e)
         return j;
     text = json_as_text(json_get(j, "error"));
     json_as_int(json_get(j, "code"), &code);
-    err_set(e, code == ERR_DATA ? ERR_DATA : code == ERR_USE ? ERR_USE : ERR_SYS, "%s", text ? text : "refused without a reason");
+    err_set(e,
+            code == ERR_DATA  ? ERR_DATA
+            : code == ERR_USE ? ERR_USE
+                              : ERR_SYS,
+            "%s", text ? text : "refused without a reason");
     json_destroy(&j);
     return NULL;
 }
@@ -219,7 +234,8 @@ static int top(struct ctl *c, struct err *e)
     return 0;
 }
 
-/* Words of a command line as a shell would cut it, with '...' and "..." but without expansions. Pushes them to list. */
+/* Words of a command line as a shell would cut it, with '...' and "..." but without expansions.
+ * Pushes them to list. */
 static int words_push(struct json *list, const char *s, struct err *e)
 {
     char *word = mem_array(strlen(s) + 1, 1, e);
@@ -294,8 +310,15 @@ static int change(struct ctl *c, struct json **request, struct err *e)
 
 static int check(int argc, char **argv, struct err *e)
 {
-    static const struct { const char *name, *rest; int least, most; } commands[] = {
-        { "status", "", 1, 1 }, { "top", "", 1, 1 }, { "stop", "", 1, 1 }, { "scale", " STAGE N", 3, 3 }, { "swap", " STAGE COMMAND", 3, INT_MAX },
+    static const struct {
+        const char *name, *rest;
+        int least, most;
+    } commands[] = {
+        {"status", "", 1, 1},
+        {"top", "", 1, 1},
+        {"stop", "", 1, 1},
+        {"scale", " STAGE N", 3, 3},
+        {"swap", " STAGE COMMAND", 3, INT_MAX},
     };
 
     if (argc < 1)
@@ -303,7 +326,9 @@ static int check(int argc, char **argv, struct err *e)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             return argc >= commands[i].least && argc <= commands[i].most
-                       ? 0 : err_set(e, ERR_USE, "'%s' goes like this: ptq ctl %s%s", argv[0], argv[0], commands[i].rest);
+                       ? 0
+                       : err_set(e, ERR_USE, "'%s' goes like this: ptq ctl %s%s", argv[0], argv[0],
+                                 commands[i].rest);
     return err_set(e, ERR_USE, "unknown command '%.40s' (status, top, scale, swap, stop)", argv[0]);
 }
 
@@ -324,22 +349,27 @@ static int command(struct ctl *c, int argc, char **argv, struct err *e)
     return change(c, &request, e);
 }
 
-/* Options before the command; returns how many words they are, -1 on misuse, 0 words and help set when asked. */
+/* Options before the command; returns how many words they are, -1 on misuse, 0 words and help
+ * set when asked. */
 static int options(struct ctl *c, int *help, int argc, char **argv, struct err *e)
 {
     int i = 1;
 
     for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
-        const char **value = strcmp(argv[i], "--out") == 0 ? &c->out : strcmp(argv[i], "--run") == 0 ? &c->run : NULL;
+        const char **value = strcmp(argv[i], "--out") == 0   ? &c->out
+                             : strcmp(argv[i], "--run") == 0 ? &c->run
+                                                             : NULL;
 
         if (strcmp(argv[i], "--help") == 0)
             *help = 1;
         else if (strcmp(argv[i], "--json") == 0)
             c->json = 1;
         else if (!value)
-            return err_set(e, ERR_USE, "unknown option '%.40s' (--out, --run, --json, --help)", argv[i]);
+            return err_set(e, ERR_USE, "unknown option '%.40s' (--out, --run, --json, --help)",
+                           argv[i]);
         else if (i + 1 == argc || *value)
-            return err_set(e, ERR_USE, "option '%s' %s", argv[i], *value ? "is given twice" : "needs a value");
+            return err_set(e, ERR_USE, "option '%s' %s", argv[i],
+                           *value ? "is given twice" : "needs a value");
         else
             *value = argv[++i];
     }
@@ -348,9 +378,9 @@ static int options(struct ctl *c, int *help, int argc, char **argv, struct err *
 
 int ctl_main(int argc, char **argv)
 {
-    char name[] = "top", *only_top[] = { name, NULL };
-    struct ctl c = { .fd = -1 };
-    struct err e = { 0 };
+    char name[] = "top", *only_top[] = {name, NULL};
+    struct ctl c = {.fd = -1};
+    struct err e = {0};
     int help = 0, rc = -1, n;
 
     log_init("ctl", LOG_NORMAL);
@@ -367,7 +397,8 @@ int ctl_main(int argc, char **argv)
         argc = 1;
         argv = only_top;
     }
-    if (check(argc, argv, &e) != 0 || (c.fd = c.out || c.run ? dial_named(&c, &e) : dial_only(&e)) < 0)
+    if (check(argc, argv, &e) != 0 ||
+        (c.fd = c.out || c.run ? dial_named(&c, &e) : dial_only(&e)) < 0)
         goto out;
     if (!(c.from = fdopen(c.fd, "r")))
         err_sys(&e, "cannot read from the run");

@@ -1,4 +1,5 @@
-/* ctl - `ptq ctl` and `ptq top`: talks to a run that is going on, through its control socket (control.h). */
+/* ctl - `ptq ctl` and `ptq top`: talks to a run that is going on, through its control socket
+ * (control.h). */
 #ifndef PTQ_CTL_H
 #define PTQ_CTL_H
 
@@ -8,7 +9,8 @@
 /* argv[0]: "ctl" or "top". Returns the exit code of the process. */
 int ctl_main(int argc, char **argv);
 
-/* ctl_table.c: the processes of a run as lines. before: an earlier answer, for what they do now; NULL: since they started. */
+/* ctl_table.c: the processes of a run as lines. before: an earlier answer, for what they do now;
+ * NULL: since they started. */
 void ctl_table(FILE *f, const struct json *now, const struct json *before);
 
 #endif

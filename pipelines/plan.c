@@ -1,4 +1,5 @@
-/* plan - from recipe to argument vectors. No shell is involved: a value never becomes two words, whatever is in it. */
+/* plan - from recipe to argument vectors. No shell is involved: a value never becomes two words,
+ * whatever is in it. */
 #include "plan.h"
 
 #include <limits.h>
@@ -13,7 +14,7 @@
 
 #define WORD_MAX ((size_t)64 << 10)
 
-struct writer {             /* a word in the making */
+struct writer { /* a word in the making */
     char *text;
     size_t n, cap;
 };
@@ -22,7 +23,7 @@ static int put(struct writer *w, const char *s, size_t n, struct err *e)
 {
     if (w->n + n >= WORD_MAX)
         return err_set(e, ERR_USE, "a word of a command is longer than %zu bytes", WORD_MAX);
-    if (mem_grow((void **)&w->text, &w->cap, w->n + n + 1, 1, e) != 0)
+    if (mem_grow((void **)&w->text, &w->cap, w->n + n + 1, 1, e) < 0)
         return -1;
     if (n)
         memcpy(w->text + w->n, s, n);
@@ -40,7 +41,8 @@ static const struct recipe_stage *stage_find(const struct recipe *r, const char 
 }
 
 /* What ${name} stands for; turn picks the value of a list. number: room for a value made here. */
-static const char *lookup(const struct recipe *r, const char *name, size_t turn, char number[24], struct err *e)
+static const char *lookup(const struct recipe *r, const char *name, size_t turn, char number[24],
+                          struct err *e)
 {
     const struct recipe_var *v = recipe_find(r, name);
     const char *dot = strchr(name, '.');
@@ -68,18 +70,21 @@ static const char *lookup(const struct recipe *r, const char *name, size_t turn,
     return NULL;
 }
 
-/* One name of a variable out of a word at `${`; returns the length including the closing brace, 0 when there is none. */
+/* One name of a variable out of a word at `${`; returns the length including the closing brace,
+ * 0 when there is none. */
 static size_t variable_at(const char *s, char name[80])
 {
     const char *close;
 
-    if (s[0] != '$' || s[1] != '{' || !(close = strchr(s, '}')) || close - s - 2 > 79 || close - s < 3)
+    if (s[0] != '$' || s[1] != '{' || !(close = strchr(s, '}')) || close - s - 2 > 79 ||
+        close - s < 3)
         return 0;
     snprintf(name, 80, "%.*s", (int)(close - s - 2), s + 2);
     return (size_t)(close - s + 1);
 }
 
-static int expand(const struct recipe *r, const char *word, size_t turn, struct writer *out, struct err *e)
+static int expand(const struct recipe *r, const char *word, size_t turn, struct writer *out,
+                  struct err *e)
 {
     if (put(out, "", 0, e) != 0)
         return -1;
@@ -102,7 +107,8 @@ static int expand(const struct recipe *r, const char *word, size_t turn, struct 
     return 0;
 }
 
-/* How often a word stands in the command: once, once for each value of the list it names, or never: an option without a value. */
+/* How often a word stands in the command: once, once for each value of the list it names, or
+ * never: an option without a value. */
 static size_t repeats(const struct recipe *r, const char *word)
 {
     for (; *word; word++) {
@@ -143,7 +149,8 @@ static size_t endpoint_mark(const char *word)
     return word[0] == '%' && word[1] ? 1 : word[0] == '@' && word[1] == '%' && word[2] ? 2 : 0;
 }
 
-static int add_endpoint(struct plan_process *p, const char *word, const char *sockets, struct err *e)
+static int add_endpoint(struct plan_process *p, const char *word, const char *sockets,
+                        struct err *e)
 {
     size_t mark = endpoint_mark(word);
     struct sockaddr_un limit;
@@ -152,16 +159,20 @@ static int add_endpoint(struct plan_process *p, const char *word, const char *so
     if (strchr(word + mark, '/') || strchr(word + mark, '%') || strchr(word + mark, '$'))
         return err_set(e, ERR_USE, "'%s' is no name of a socket", word);
     if (n >= sizeof limit.sun_path)
-        return err_set(e, ERR_USE, "socket path '%s/%s' is %zu bytes, the system takes %zu: set XDG_RUNTIME_DIR to a shorter folder", sockets,
-                       word + mark, n, sizeof limit.sun_path - 1);
-    return add_word(p, mem_printf(e, "%sipc://%s/%s", mark == 2 ? "@" : "", sockets, word + mark), e);
+        return err_set(e, ERR_USE,
+                       "socket path '%s/%s' is %zu bytes, the system takes %zu: set "
+                       "XDG_RUNTIME_DIR to a shorter folder",
+                       sockets, word + mark, n, sizeof limit.sun_path - 1);
+    return add_word(p, mem_printf(e, "%sipc://%s/%s", mark == 2 ? "@" : "", sockets, word + mark),
+                    e);
 }
 
-static int add_expanded(const struct recipe *r, struct plan_process *p, const char *word, size_t turn, struct err *e)
+static int add_expanded(const struct recipe *r, struct plan_process *p, const char *word,
+                        size_t turn, struct err *e)
 {
-    struct writer w = { 0 };
+    struct writer w = {0};
 
-    if (expand(r, word, turn, &w, e) != 0) {
+    if (expand(r, word, turn, &w, e) < 0) {
         free(w.text);
         return -1;
     }
@@ -180,28 +191,29 @@ static int is_ours(const char *program)
     return strncmp(base_name(program), "ptq-", 4) == 0;
 }
 
-static int add_command(const struct recipe *r, const struct recipe_stage *st, struct plan_process *p, const char *sockets, int quiet,
-                       struct err *e)
+static int add_command(const struct recipe *r, const struct recipe_stage *st,
+                       struct plan_process *p, const char *sockets, int quiet, struct err *e)
 {
     p->ours = is_ours(st->word[0]);
     for (size_t i = 0; i < st->nwords; i++) {
         size_t times = repeats(r, st->word[i]);
 
         if (endpoint_mark(st->word[i])) {
-            if (add_endpoint(p, st->word[i], sockets, e) != 0)
+            if (add_endpoint(p, st->word[i], sockets, e) < 0)
                 return -1;
             continue;
         }
-        if (i + 1 < st->nwords && takes_value(st->word[i], st->word[i + 1]) && repeats(r, st->word[i + 1]) == 0)
+        if (i + 1 < st->nwords && takes_value(st->word[i], st->word[i + 1]) &&
+            repeats(r, st->word[i + 1]) == 0)
             continue;
         for (size_t turn = 0; turn < times; turn++) {
             if (turn && i && takes_value(st->word[i - 1], st->word[i]) &&
-                add_expanded(r, p, st->word[i - 1], turn, e) != 0)
+                add_expanded(r, p, st->word[i - 1], turn, e) < 0)
                 return -1;
-            if (add_expanded(r, p, st->word[i], turn, e) != 0)
+            if (add_expanded(r, p, st->word[i], turn, e) < 0)
                 return -1;
         }
-        if (i == 0 && quiet && p->ours && add_word(p, mem_text("--quiet", e), e) != 0)
+        if (i == 0 && quiet && p->ours && add_word(p, mem_text("--quiet", e), e) < 0)
             return -1;
     }
     p->program = plan_find_program(p->argv[0], e);
@@ -209,7 +221,8 @@ static int add_command(const struct recipe *r, const struct recipe_stage *st, st
 }
 
 /* Every socket: bound by one process, connected to by another. */
-static int check_socket(const struct recipe *r, const struct recipe_stage *at, const char *name, struct err *e)
+static int check_socket(const struct recipe *r, const struct recipe_stage *at, const char *name,
+                        struct err *e)
 {
     size_t binders = 0, connectors = 0;
 
@@ -225,11 +238,14 @@ static int check_socket(const struct recipe *r, const struct recipe_stage *at, c
     if (binders == 1 && connectors)
         return 0;
     if (binders == 0)
-        err_set(e, ERR_USE, "stage '%s': no stage binds '%s': one process says '@%%%s'", at->name, name, name);
+        err_set(e, ERR_USE, "stage '%s': no stage binds '%s': one process says '@%%%s'", at->name,
+                name, name);
     else if (binders > 1)
-        err_set(e, ERR_USE, "stage '%s': %zu processes bind '%s': only one can", at->name, binders, name);
+        err_set(e, ERR_USE, "stage '%s': %zu processes bind '%s': only one can", at->name, binders,
+                name);
     else
-        err_set(e, ERR_USE, "stage '%s': no stage connects to '%s': another says '%%%s'", at->name, name, name);
+        err_set(e, ERR_USE, "stage '%s': no stage connects to '%s': another says '%%%s'", at->name,
+                name, name);
     return -1;
 }
 
@@ -239,7 +255,7 @@ static int check_sockets(const struct recipe *r, struct err *e)
         for (size_t k = 0; k < r->stage[i].nwords; k++) {
             size_t mark = endpoint_mark(r->stage[i].word[k]);
 
-            if (mark && check_socket(r, &r->stage[i], r->stage[i].word[k] + mark, e) != 0)
+            if (mark && check_socket(r, &r->stage[i], r->stage[i].word[k] + mark, e) < 0)
                 return err_prefix(e, "%s:%d", r->path, r->stage[i].line);
         }
     return 0;
@@ -289,7 +305,7 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
     struct plan *p;
     size_t total = 0;
 
-    if (recipe_complete(r, e) != 0 || check_sockets(r, e) != 0)
+    if (recipe_complete(r, e) < 0 || check_sockets(r, e) < 0)
         return NULL;
     for (size_t i = 0; i < r->nstages; i++)
         total += r->stage[i].count;
@@ -305,7 +321,8 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
 
             one->stage = i;
             one->pool = strcmp(base_name(st->word[0]), "ptq-solve") == 0;
-            one->label = st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
+            one->label =
+                st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
             if (one->label && add_command(r, st, one, sockets, quiet, e) == 0)
                 continue;
             err_prefix(e, "%s:%d: stage '%s'", r->path, st->line, st->name);
@@ -338,25 +355,27 @@ static int keeps(const char *option, int same, size_t nwords, const char *const 
 }
 
 /* What stays of the old command, then the words of the new one. */
-static int add_changed(struct plan_process *p, const struct plan_process *like, size_t nwords, const char *const *word, const char *sockets,
-                       struct err *e)
+static int add_changed(struct plan_process *p, const struct plan_process *like, size_t nwords,
+                       const char *const *word, const char *sockets, struct err *e)
 {
     const char *program = nwords ? word[0] : like->argv[0];
     int same = strcmp(base_name(program), base_name(like->argv[0])) == 0, keep = 0;
 
-    if (add_word(p, mem_text(program, e), e) != 0)
+    if (add_word(p, mem_text(program, e), e) < 0)
         return -1;
     for (size_t i = 1; i < like->argc; i++) {
-        int first = is_option(like->argv[i]), value = i > 1 && is_option(like->argv[i - 1]) && !strchr(like->argv[i - 1], '=');
+        int first = is_option(like->argv[i]),
+            value = i > 1 && is_option(like->argv[i - 1]) && !strchr(like->argv[i - 1], '=');
 
         keep = first ? keeps(like->argv[i], same, nwords, word) : value ? keep : same;
-        if (keep && add_word(p, mem_text(like->argv[i], e), e) != 0)
+        if (keep && add_word(p, mem_text(like->argv[i], e), e) < 0)
             return -1;
     }
     for (size_t i = 1; i < nwords; i++)
         if (is_option(word[i]) && word[i][strlen(word[i]) - 1] == '=')
             continue; /* it only takes the old one away */
-        else if (endpoint_mark(word[i]) ? add_endpoint(p, word[i], sockets, e) : add_word(p, mem_text(word[i], e), e))
+        else if (endpoint_mark(word[i]) ? add_endpoint(p, word[i], sockets, e)
+                                        : add_word(p, mem_text(word[i], e), e))
             return -1;
     return 0;
 }
@@ -370,18 +389,22 @@ static void process_release(struct plan_process *p)
     free(p->program);
 }
 
-int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords, const char *const *word, const char *sockets, struct err *e)
+int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
+             const char *const *word, const char *sockets, struct err *e)
 {
     const struct plan_process *old = &p->process[like];
-    struct plan_process one = { .stage = old->stage, .pool = old->pool };
+    struct plan_process one = {.stage = old->stage, .pool = old->pool};
     size_t number = 1;
 
     if (p->count == p->room)
-        return err_set(e, ERR_USE, "%d processes have been added to this run, which is all it can take", PLAN_SPARE);
+        return err_set(e, ERR_USE,
+                       "%d processes have been added to this run, which is all it can take",
+                       PLAN_SPARE);
     for (size_t i = 0; i < p->count; i++)
         number += p->process[i].stage == old->stage;
     one.label = mem_printf(e, "%s.%zu", r->stage[old->stage].name, number);
-    if (!one.label || add_changed(&one, old, nwords, word, sockets, e) != 0 || !(one.program = plan_find_program(one.argv[0], e))) {
+    if (!one.label || add_changed(&one, old, nwords, word, sockets, e) < 0 ||
+        !(one.program = plan_find_program(one.argv[0], e))) {
         process_release(&one);
         return -1;
     }

@@ -1,4 +1,5 @@
-/* plan - a recipe turned into processes: every command with its variables, endpoints and program path put in. */
+/* plan - a recipe turned into processes: every command with its variables, endpoints and program
+ * path put in. */
 #ifndef PTQ_PLAN_H
 #define PTQ_PLAN_H
 
@@ -7,13 +8,14 @@
 #include "recipe.h"
 
 struct plan_process {
-    size_t stage;       /* index into the recipe */
-    char *label;        /* "reduce", or "forward.2" where a stage has several processes */
-    char *program;      /* path of the executable */
-    int ours;           /* a ptq-X: takes --status-fd */
-    int pool;           /* of a stage without state (ptq-solve): its processes may come and go while the run goes on */
+    size_t stage;  /* index into the recipe */
+    char *label;   /* "reduce", or "forward.2" where a stage has several processes */
+    char *program; /* path of the executable */
+    int ours;      /* a ptq-X: takes --status-fd */
+    /* of a stage without state (ptq-solve): its processes may come and go while the run goes on */
+    int pool;
     size_t argc;
-    char **argv;        /* argv[0] as the recipe writes it; NULL at the end */
+    char **argv; /* argv[0] as the recipe writes it; NULL at the end */
 };
 
 #define PLAN_SPARE 1000 /* processes that plan_add can add */
@@ -25,16 +27,21 @@ struct plan {
 
 /* Folder of the running executable, or "" where it cannot be told. */
 void plan_own_dir(char *dir, size_t size);
-/* Path of a program: beside the running executable, then in PATH; a name with a slash stays. Caller frees. */
+/* Path of a program: beside the running executable, then in PATH; a name with a slash stays.
+ * Caller frees. */
 char *plan_find_program(const char *name, struct err *e);
 
-/* sockets: folder for the ipc sockets that %names stand for. quiet: every ptq-X gets --quiet. Refused: an unknown variable, a socket
- * nobody or more than one process binds, a socket nobody connects to, a path that the system's limit for sockets cannot hold, a program that is not there. */
+/* sockets: folder for the ipc sockets that %names stand for. quiet: every ptq-X gets --quiet.
+ * Refused: an unknown variable, a socket nobody or more than one process binds, a socket nobody
+ * connects to, a path that the system's limit for sockets cannot hold, a program that is not
+ * there. */
 struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet, struct err *e);
-/* One more process of the stage of process `like`; returns its number, -1 on error. words: its command; its own options are kept, unless
- * the command gives them, when it is the same program; of another program only --in and --out. `--name=` takes an option away. No words: the
- * same command. No process moves in memory. */
-int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords, const char *const *word, const char *sockets, struct err *e);
+/* One more process of the stage of process `like`; returns its number, -1 on error. words: its
+ * command; its own options are kept, unless the command gives them, when it is the same program;
+ * of another program only --in and --out. `--name=` takes an option away. No words: the same
+ * command. No process moves in memory. */
+int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
+             const char *const *word, const char *sockets, struct err *e);
 void plan_destroy(struct plan **p);
 
 #endif

@@ -1,4 +1,5 @@
-/* precheck - model folder, data files, output folder, and whether bits and group fit the shapes of the model. */
+/* precheck - model folder, data files, output folder, and whether bits and group fit the shapes
+ * of the model. */
 #include "precheck.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static int check_data(const struct recipe *r, struct err *e)
     for (size_t i = 0; data && i < data->count; i++) {
         uint64_t bytes;
 
-        if (fs_size(data->value[i], &bytes, e) != 0) {
+        if (fs_size(data->value[i], &bytes, e) < 0) {
             e->kind = ERR_USE;
             return err_prefix(e, "--data");
         }
@@ -34,7 +35,8 @@ static int is_barren(const char *out, struct err *e)
     size_t count = 0;
     int rc = -1, empty = 1;
 
-    if (parts && fs_list(out, &names, &count, e) == 0 && (!fs_exists(parts) || fs_empty_dir(parts, &empty, e) == 0))
+    if (parts && fs_list(out, &names, &count, e) == 0 &&
+        (!fs_exists(parts) || fs_empty_dir(parts, &empty, e) == 0))
         rc = empty && count == 1 && strcmp(names[0], FOLLOW_DIR) == 0;
     fs_names_free(&names, count);
     free(parts);
@@ -51,7 +53,7 @@ static int check_out(const struct recipe *r, struct err *e)
         return 0;
     if (!fs_is_dir(out))
         return err_set(e, ERR_USE, "--out: '%s' is there and not a folder", out);
-    if (fs_empty_dir(out, &empty, e) != 0)
+    if (fs_empty_dir(out, &empty, e) < 0)
         return err_prefix(e, "--out");
     if (empty)
         return 0;
@@ -63,10 +65,12 @@ static int check_out(const struct recipe *r, struct err *e)
         return barren > 0 ? 0 : -1;
     if (ours && recipe_value(r, "overwrite")) /* what of it is ours the writer knows */
         return 0;
-    return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out, ours ? "an earlier output of ptqflow" : "something else",
-                   !ours                             ? "give an empty folder or a new one"
-                   : recipe_find(r, "overwrite")     ? "remove it, give another folder, or say --overwrite"
-                                                     : "remove it or give another folder");
+    return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out,
+                   ours ? "an earlier output of ptqflow" : "something else",
+                   !ours ? "give an empty folder or a new one"
+                   : recipe_find(r, "overwrite")
+                       ? "remove it, give another folder, or say --overwrite"
+                       : "remove it or give another folder");
 }
 
 /* Engines fuse what now differs: once for each kind of site. */
@@ -76,15 +80,17 @@ static void warn_split(const struct overrides *o, const struct config *c)
         for (size_t b = 0; b < c->layers; b++) {
             if (!overrides_split(o, c, b, (enum site)s))
                 continue;
-            log_warn("b%zu.%s: its linears differ after the overrides: vLLM and SGLang, which fuse them into %s, cannot load that", b,
-                     site_name((enum site)s), site_fused((enum site)s));
+            log_warn("b%zu.%s: its linears differ after the overrides: vLLM and SGLang, which fuse "
+                     "them into %s, cannot load that",
+                     b, site_name((enum site)s), site_fused((enum site)s));
             break;
         }
 }
 
 static int check_shapes(const struct recipe *r, const struct config *c, struct err *e)
 {
-    const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"), *format = recipe_value(r, "format");
+    const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"),
+               *format = recipe_value(r, "format");
     const struct recipe_var *lines = recipe_find(r, "override");
     const int packed = format && strstr(format, "gptq");
     struct overrides o = OVERRIDES_NONE;
@@ -94,7 +100,9 @@ static int check_shapes(const struct recipe *r, const struct config *c, struct e
 
     if (group && (end == group || *end || (g != -1 && g < 1)))
         return err_set(e, ERR_USE, "--group: '%s' is neither -1 nor a number of inputs", group);
-    if (overrides_load(&o, recipe_value(r, "overrides"), lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0, e) != 0)
+    if (overrides_load(&o, recipe_value(r, "overrides"),
+                       lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0,
+                       e) < 0)
         return -1;
     rc = overrides_check_shapes(&o, c, bits ? (int)strtol(bits, NULL, 10) : 0, g, packed, e);
     if (rc == 0 && packed)
@@ -110,11 +118,11 @@ int precheck(const struct recipe *r, struct config *c, int *known, struct err *e
     *known = 0;
     if (model && !fs_is_dir(model))
         return err_set(e, ERR_USE, "--model: '%s' is not a folder", model);
-    if (check_data(r, e) != 0 || check_out(r, e) != 0)
+    if (check_data(r, e) < 0 || check_out(r, e) < 0)
         return -1;
     if (!model)
         return 0;
-    if (config_read(model, c, e) != 0)
+    if (config_read(model, c, e) < 0)
         return -1;
     *known = 1;
     if (check_shapes(r, c, e) == 0)

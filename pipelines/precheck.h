@@ -1,5 +1,6 @@
-/* precheck - what can be seen to be wrong before any process starts. Looks at the variables model, data, out, bits, group, format, override and
- * overrides of a recipe, those that it has; the stages check everything again. */
+/* precheck - what can be seen to be wrong before any process starts. Looks at the variables
+ * model, data, out, bits, group, format, override and overrides of a recipe, those that it has;
+ * the stages check everything again. */
 #ifndef PTQ_PRECHECK_H
 #define PTQ_PRECHECK_H
 

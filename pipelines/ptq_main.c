@@ -1,4 +1,5 @@
-/* ptq - the front door: `ptq X` runs the command ptq-X that lies beside it or in PATH; `ptq run` is the supervisor (run.h). */
+/* ptq - the front door: `ptq X` runs the command ptq-X that lies beside it or in PATH; `ptq run`
+ * is the supervisor (run.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,35 +16,38 @@
 static const struct {
     const char *name, *about;
 } commands[] = {
-    { "run", "run the stages of a recipe: the whole job in one command" },
-    { "resolve", "solve the recorded problems of a run again, otherwise" },
-    { "ctl", "look at a run that is going on; exchange its solvers; stop it" },
-    { "top", "the stages of a run, refreshed every second" },
-    { "plan", "say what a run would do: what overrides hit, size, work, memory" },
-    { "import", "turn a GGUF file into a Hugging Face folder" },
-    { "rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize" },
-    { "generate", "let a model write text: calibration data of its own" },
-    { "eval", "perplexity and KL divergence of a checkpoint" },
-    { "report", "one HTML page about a run: losses, lengths, spectra, time" },
-    { "inspect", "look into a stream, a problem, a checkpoint" },
-    { "diff", "compare two streams or two checkpoints" },
-    { "cat", "copy a stream between endpoints, or measure a link" },
-    { "stream", "turn plain tensors into problems, solutions into plain tensors" },
-    { "sample", "stage 1: text to chunks of tokens" },
-    { "forward", "stage 2: chunks to the inputs of every site" },
-    { "reduce", "stage 3: inputs to one problem a site" },
-    { "solve", "stage 4: problem to solution" },
-    { "write", "stage 5: solutions to a checkpoint" },
-    { NULL, NULL },
+    {"run", "run the stages of a recipe: the whole job in one command"},
+    {"resolve", "solve the recorded problems of a run again, otherwise"},
+    {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
+    {"top", "the stages of a run, refreshed every second"},
+    {"plan", "say what a run would do: what overrides hit, size, work, memory"},
+    {"import", "turn a GGUF file into a Hugging Face folder"},
+    {"rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize"},
+    {"generate", "let a model write text: calibration data of its own"},
+    {"eval", "perplexity and KL divergence of a checkpoint"},
+    {"report", "one HTML page about a run: losses, lengths, spectra, time"},
+    {"inspect", "look into a stream, a problem, a checkpoint"},
+    {"diff", "compare two streams or two checkpoints"},
+    {"cat", "copy a stream between endpoints, or measure a link"},
+    {"stream", "turn plain tensors into problems, solutions into plain tensors"},
+    {"sample", "stage 1: text to chunks of tokens"},
+    {"forward", "stage 2: chunks to the inputs of every site"},
+    {"reduce", "stage 3: inputs to one problem a site"},
+    {"solve", "stage 4: problem to solution"},
+    {"write", "stage 5: solutions to a checkpoint"},
+    {NULL, NULL},
 };
 
 static void usage(FILE *f)
 {
     fputs("usage: ptq COMMAND [arguments]\n"
-          "Post-training quantization of language models as a dataflow of small processes.\n\n", f);
+          "Post-training quantization of language models as a dataflow of small processes.\n\n",
+          f);
     for (size_t i = 0; commands[i].name; i++)
         fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
-    fputs("\n'ptq COMMAND --help' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: --help, --version.\n", f);
+    fputs("\n'ptq COMMAND --help' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: "
+          "--help, --version.\n",
+          f);
 }
 
 static int run_command(char **argv, struct err *e)
@@ -65,7 +69,7 @@ static int run_command(char **argv, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         usage(argc < 2 ? stderr : stdout);

@@ -1,4 +1,5 @@
-/* recipe - parsing of recipes (format: recipe.h). Leaves out what a shell has: quotes, globs, conditions. */
+/* recipe - parsing of recipes (format: recipe.h). Leaves out what a shell has: quotes, globs,
+ * conditions. */
 #include "recipe.h"
 
 #include <ctype.h>
@@ -11,14 +12,16 @@
 
 #define WORKERS_MAX 1024
 
-static const char *const reserved[] = { "cores", "dry-run", "help", "keep", "log", "quiet", "set", "workers", NULL };
+static const char *const reserved[] = {"cores", "dry-run", "help",    "keep", "log",
+                                       "quiet", "set",     "workers", NULL};
 
 static int name_ok(const char *s, size_t n)
 {
     if (n == 0 || n > 63 || !islower((unsigned char)s[0]))
         return 0;
     for (size_t i = 0; i < n; i++)
-        if (!islower((unsigned char)s[i]) && !isdigit((unsigned char)s[i]) && s[i] != '-' && s[i] != '_')
+        if (!islower((unsigned char)s[i]) && !isdigit((unsigned char)s[i]) && s[i] != '-' &&
+            s[i] != '_')
             return 0;
     return 1;
 }
@@ -51,7 +54,8 @@ static int bad(const struct recipe *r, int line, struct err *e, const char *fmt,
 }
 
 /* `name = value   # help`, after the keyword. */
-static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyword, int line, struct err *e)
+static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyword, int line,
+                     struct err *e)
 {
     const char *eq = memchr(s, '=', n);
     const char *hash = NULL, *end = s + n;
@@ -92,13 +96,16 @@ static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyw
         return bad(r, line, e, "'%s' is no name for a variable: use a-z, 0-9, - and _", v->name);
     for (size_t i = 0; reserved[i]; i++)
         if (strcmp(v->name, reserved[i]) == 0)
-            return bad(r, line, e, "a variable cannot be called '%s': ptq run has an option of that name", v->name);
+            return bad(r, line, e,
+                       "a variable cannot be called '%s': ptq run has an option of that name",
+                       v->name);
     if (recipe_find(r, v->name) != v)
         return bad(r, line, e, "variable '%s' is set a second time", v->name);
     return 0;
 }
 
-static int parse_count(struct recipe *r, struct recipe_stage *st, const char *s, size_t n, struct err *e)
+static int parse_count(struct recipe *r, struct recipe_stage *st, const char *s, size_t n,
+                       struct err *e)
 {
     char text[32], *end;
     unsigned long v;
@@ -111,12 +118,14 @@ static int parse_count(struct recipe *r, struct recipe_stage *st, const char *s,
     }
     v = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
     if (v < 1 || v > WORKERS_MAX || *end)
-        return bad(r, st->line, e, "count '%s' of a stage: expected a number from 1 to 1024, or cores", text);
+        return bad(r, st->line, e,
+                   "count '%s' of a stage: expected a number from 1 to 1024, or cores", text);
     st->count = v;
     return 0;
 }
 
-static int parse_words(struct recipe *r, struct recipe_stage *st, const char *s, const char *end, struct err *e)
+static int parse_words(struct recipe *r, struct recipe_stage *st, const char *s, const char *end,
+                       struct err *e)
 {
     while (s < end) {
         const char *from;
@@ -155,7 +164,10 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         char head[40];
 
         snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
-        return bad(r, line, e, "'%s': expected 'name: command', 'name*count: command', 'set', 'list', 'option', 'options' or 'flag'", head);
+        return bad(r, line, e,
+                   "'%s': expected 'name: command', 'name*count: command', 'set', 'list', "
+                   "'option', 'options' or 'flag'",
+                   head);
     }
     grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
     if (!grown)
@@ -173,15 +185,16 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         return bad(r, line, e, "'%s' is no name for a stage: use a-z, 0-9, - and _", st->name);
     for (size_t i = 0; i + 1 < r->nstages; i++)
         if (strcmp(r->stage[i].name, st->name) == 0)
-            return bad(r, line, e, "stage '%s' is there already: name*count gives it more processes", st->name);
-    if (star && parse_count(r, st, star + 1, (size_t)(colon - star - 1), e) != 0)
+            return bad(r, line, e,
+                       "stage '%s' is there already: name*count gives it more processes", st->name);
+    if (star && parse_count(r, st, star + 1, (size_t)(colon - star - 1), e) < 0)
         return -1;
     return parse_words(r, st, colon + 1, end, e);
 }
 
 static int parse_line(struct recipe *r, const char *s, size_t n, int line, struct err *e)
 {
-    static const char *const keywords[] = { "set", "list", "option", "options", "flag" };
+    static const char *const keywords[] = {"set", "list", "option", "options", "flag"};
 
     while (n && isspace((unsigned char)*s)) {
         s++;
@@ -207,7 +220,8 @@ static int parse_line(struct recipe *r, const char *s, size_t n, int line, struc
     return parse_stage(r, s, n, line, e);
 }
 
-/* Joins lines that end in a backslash and hands each logical line on with the number of its first. */
+/* Joins lines that end in a backslash and hands each logical line on with the number of its
+ * first. */
 static int parse_lines(struct recipe *r, const char *text, struct err *e)
 {
     char *joined = mem_array(strlen(text) + 1, 1, e);
@@ -248,7 +262,7 @@ struct recipe *recipe_parse(const char *text, const char *path, size_t cores, st
     r->cores = cores ? cores : 1;
     r->path = mem_text(path, e);
     r->about = mem_text("", e);
-    if (!r->path || !r->about || parse_lines(r, text, e) != 0)
+    if (!r->path || !r->about || parse_lines(r, text, e) < 0)
         goto bad;
     if (r->nstages == 0) {
         err_set(e, ERR_USE, "%s: a recipe needs a stage: 'name: command'", path);
@@ -313,7 +327,8 @@ int recipe_set(struct recipe *r, const char *name, const char *value, struct err
 
         for (size_t i = 0; i < r->nvars && n < sizeof names - 80; i++)
             n += (size_t)snprintf(names + n, sizeof names - n, " --%s", r->var[i].name);
-        return err_set(e, ERR_USE, "unknown option '--%s': %s takes%s (see --help)", name, r->path, names);
+        return err_set(e, ERR_USE, "unknown option '--%s': %s takes%s (see --help)", name, r->path,
+                       names);
     }
     v = &r->var[found - r->var];
     if (!*value)
@@ -323,7 +338,8 @@ int recipe_set(struct recipe *r, const char *name, const char *value, struct err
     if (v->given && !v->is_list)
         return err_set(e, ERR_USE, "option '--%s' is given twice", name);
     if (v->given && v->count == RECIPE_VALUES)
-        return err_set(e, ERR_USE, "option '--%s' is given more than %d times", name, RECIPE_VALUES);
+        return err_set(e, ERR_USE, "option '--%s' is given more than %d times", name,
+                       RECIPE_VALUES);
     copy = mem_text(value, e);
     if (!copy)
         return -1;
@@ -343,21 +359,26 @@ static int set_workers(struct recipe *r, const char *item, size_t n, struct err 
 
     if (!eq)
         return err_set(e, ERR_USE, "option '--workers': '%.*s' is not STAGE=COUNT", (int)n, item);
-    snprintf(text, sizeof text, "%.*s", (int)((size_t)(item + n - eq - 1) < 23 ? item + n - eq - 1 : 23), eq + 1);
+    snprintf(text, sizeof text, "%.*s",
+             (int)((size_t)(item + n - eq - 1) < 23 ? item + n - eq - 1 : 23), eq + 1);
     v = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
     if (v < 1 || v > WORKERS_MAX || *end)
-        return err_set(e, ERR_USE, "option '--workers': count '%s' is not a number from 1 to %d", text, WORKERS_MAX);
+        return err_set(e, ERR_USE, "option '--workers': count '%s' is not a number from 1 to %d",
+                       text, WORKERS_MAX);
     for (size_t i = 0; i < r->nstages; i++) {
         struct recipe_stage *st = &r->stage[i];
 
-        if (strlen(st->name) != (size_t)(eq - item) || memcmp(st->name, item, (size_t)(eq - item)) != 0)
+        if (strlen(st->name) != (size_t)(eq - item) ||
+            memcmp(st->name, item, (size_t)(eq - item)) != 0)
             continue;
         if (!st->many && v != 1)
-            return err_set(e, ERR_USE, "option '--workers': stage '%s' of %s is one process", st->name, r->path);
+            return err_set(e, ERR_USE, "option '--workers': stage '%s' of %s is one process",
+                           st->name, r->path);
         st->count = v;
         return 0;
     }
-    return err_set(e, ERR_USE, "option '--workers': %s has no stage '%.*s'", r->path, (int)(eq - item), item);
+    return err_set(e, ERR_USE, "option '--workers': %s has no stage '%.*s'", r->path,
+                   (int)(eq - item), item);
 }
 
 int recipe_workers(struct recipe *r, const char *text, struct err *e)
@@ -365,7 +386,7 @@ int recipe_workers(struct recipe *r, const char *text, struct err *e)
     for (;;) {
         size_t n = strcspn(text, ",");
 
-        if (set_workers(r, text, n, e) != 0)
+        if (set_workers(r, text, n, e) < 0)
             return -1;
         if (!text[n])
             return 0;

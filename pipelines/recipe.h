@@ -3,16 +3,19 @@
  *   # first comment line: what the recipe does
  *   set bits = 4        # help of the variable; without a value the user must give one
  *   list data =         # as set, but may be given several times
- *   option record =     # as set, but without a value its word drops out of the command, with the option before it
+ *   option record =     # as set, but without a value its word drops out of the command,
+ *                       with the option before it
  *   options override =  # as option, but may be given several times
  *   flag overwrite =    # as option, but given without a value: its word becomes --overwrite
  *   forward*cores: ptq-forward --in %chunks --threads ${forward.threads} \
  *                              --out %acts
  *
- * name: command, or name*count: command; count is a number, `cores` or `1`, and --workers name=N replaces it for a stage
- * that has one. Words are split at blanks first, then ${variables} are put in, so a value with blanks stays one word.
- * A word `%name` connects to the socket of that name, `@%name` binds it. Every stage x has ${x.count} and ${x.threads}
- * (the cores shared out among its processes); ${cores} is the machine's. A list repeats its word, and the option before it. */
+ * name: command, or name*count: command; count is a number, `cores` or `1`, and --workers name=N
+ * replaces it for a stage that has one. Words are split at blanks first, then ${variables} are
+ * put in, so a value with blanks stays one word. A word `%name` connects to the socket of that
+ * name, `@%name` binds it. Every stage x has ${x.count} and ${x.threads} (the cores shared out
+ * among its processes); ${cores} is the machine's. A list repeats its word, and the option
+ * before it. */
 #ifndef PTQ_RECIPE_H
 #define PTQ_RECIPE_H
 
@@ -20,24 +23,24 @@
 #include "../common/base/err.h"
 
 #define RECIPE_VALUES 64
-#define RECIPE_LANES 8  /* more workers than lanes have nothing to do: what `cores` is capped at */
+#define RECIPE_LANES 8 /* more workers than lanes have nothing to do: what `cores` is capped at */
 
 struct recipe_var {
     char *name;
     char *help;
     int line;
     int is_list;
-    int is_option;          /* may be without a value */
-    int is_flag;            /* an option whose only value is its own name with the dashes */
-    int given;              /* by the user: the default is gone */
-    size_t count;           /* of values; 0: none yet */
+    int is_option; /* may be without a value */
+    int is_flag;   /* an option whose only value is its own name with the dashes */
+    int given;     /* by the user: the default is gone */
+    size_t count;  /* of values; 0: none yet */
     char *value[RECIPE_VALUES];
 };
 
 struct recipe_stage {
     char *name;
     int line;
-    int many;               /* written with *count */
+    int many; /* written with *count */
     size_t count;
     size_t nwords;
     char **word;
@@ -45,7 +48,7 @@ struct recipe_stage {
 
 struct recipe {
     char *path;
-    char *about;            /* the first comment line; "" when there is none */
+    char *about; /* the first comment line; "" when there is none */
     size_t cores;
     size_t nvars;
     struct recipe_var *var;
@@ -57,10 +60,13 @@ struct recipe {
 struct recipe *recipe_parse(const char *text, const char *path, size_t cores, struct err *e);
 void recipe_destroy(struct recipe **r);
 
-const struct recipe_var *recipe_find(const struct recipe *r, const char *name); /* NULL: no such variable */
-/* The value of a variable that is no list, or NULL when there is no such variable or it has no value. */
+/* NULL: no such variable */
+const struct recipe_var *recipe_find(const struct recipe *r, const char *name);
+/* The value of a variable that is no list, or NULL when there is no such variable or it has no
+ * value. */
 const char *recipe_value(const struct recipe *r, const char *name);
-/* One value from the user. An unknown name is an error that lists what there is; a second value for no list is one too. */
+/* One value from the user. An unknown name is an error that lists what there is; a second value
+ * for no list is one too. */
 int recipe_set(struct recipe *r, const char *name, const char *value, struct err *e);
 /* "forward=2,solve=1" */
 int recipe_workers(struct recipe *r, const char *text, struct err *e);

@@ -11,7 +11,7 @@
 
 struct cost {
     size_t processes;
-    double wall;        /* of the longest of them */
+    double wall; /* of the longest of them */
     double cpu;
     double rss_max, rss_sum; /* MiB, peak */
 };
@@ -22,8 +22,8 @@ static void cost_add(struct cost *sum, const struct child *c)
 
     sum->processes++;
     sum->wall = wall > sum->wall ? wall : sum->wall;
-    sum->cpu += (double)c->usage.ru_utime.tv_sec + (double)c->usage.ru_utime.tv_usec * 1e-6 + (double)c->usage.ru_stime.tv_sec +
-                (double)c->usage.ru_stime.tv_usec * 1e-6;
+    sum->cpu += (double)c->usage.ru_utime.tv_sec + (double)c->usage.ru_utime.tv_usec * 1e-6 +
+                (double)c->usage.ru_stime.tv_sec + (double)c->usage.ru_stime.tv_usec * 1e-6;
     sum->rss_max = rss > sum->rss_max ? rss : sum->rss_max;
     sum->rss_sum += rss;
 }
@@ -31,7 +31,7 @@ static void cost_add(struct cost *sum, const struct child *c)
 /* stage == r->nstages: of all. */
 static struct cost cost_of(const struct recipe *r, const struct supervise *s, size_t stage)
 {
-    struct cost sum = { 0 };
+    struct cost sum = {0};
 
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->child[i].exited && (stage == r->nstages || s->plan->process[i].stage == stage))
@@ -43,22 +43,24 @@ void report_print(FILE *f, const struct recipe *r, const struct supervise *s)
 {
     struct cost c = cost_of(r, s, r->nstages);
 
-    fprintf(f, "%-10s %9s %9s %9s %7s %14s\n", "stage", "processes", "wall s", "CPU s", "load", "peak MiB each");
+    fprintf(f, "%-10s %9s %9s %9s %7s %14s\n", "stage", "processes", "wall s", "CPU s", "load",
+            "peak MiB each");
     for (size_t i = 0; i < r->nstages; i++) {
         struct cost one = cost_of(r, s, i);
 
-        fprintf(f, "%-10s %9zu %9.1f %9.1f %6.0f%% %14.0f\n", r->stage[i].name, one.processes, one.wall, one.cpu,
-                one.wall > 0 ? 100 * one.cpu / one.wall : 0, one.rss_max);
+        fprintf(f, "%-10s %9zu %9.1f %9.1f %6.0f%% %14.0f\n", r->stage[i].name, one.processes,
+                one.wall, one.cpu, one.wall > 0 ? 100 * one.cpu / one.wall : 0, one.rss_max);
     }
-    fprintf(f, "%-10s %9zu %9.1f %9.1f %6.0f%% %14.0f (sum)\n", "all", c.processes, s->seconds, c.cpu,
-            s->seconds > 0 ? 100 * c.cpu / s->seconds : 0, c.rss_sum);
+    fprintf(f, "%-10s %9zu %9.1f %9.1f %6.0f%% %14.0f (sum)\n", "all", c.processes, s->seconds,
+            c.cpu, s->seconds > 0 ? 100 * c.cpu / s->seconds : 0, c.rss_sum);
 }
 
 static int cost_fill(struct json *o, const char *name, const struct cost *c)
 {
     return json_set_text(o, "name", name) || json_set_int(o, "processes", (int64_t)c->processes) ||
            json_set_real(o, "wall_s", c->wall) || json_set_real(o, "cpu_s", c->cpu) ||
-           json_set_real(o, "peak_rss_mib", c->rss_max) || json_set_real(o, "peak_rss_sum_mib", c->rss_sum);
+           json_set_real(o, "peak_rss_mib", c->rss_max) ||
+           json_set_real(o, "peak_rss_sum_mib", c->rss_sum);
 }
 
 static struct json *variables(const struct recipe *r)
@@ -67,7 +69,9 @@ static struct json *variables(const struct recipe *r)
 
     for (size_t i = 0; i < r->nvars; i++) {
         const struct recipe_var *v = &r->var[i];
-        struct json *value = v->is_list ? json_array() : v->count ? json_text(v->value[0]) : json_null_value();
+        struct json *value = v->is_list ? json_array()
+                             : v->count ? json_text(v->value[0])
+                                        : json_null_value();
 
         for (size_t k = 0; v->is_list && k < v->count; k++)
             json_push(value, json_text(v->value[k]));

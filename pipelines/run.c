@@ -1,4 +1,5 @@
-/* run - options of `ptq run`, then: recipe, checks, a private folder for the sockets, the processes, the report. */
+/* run - options of `ptq run`, then: recipe, checks, a private folder for the sockets, the
+ * processes, the report. */
 #include "run.h"
 
 #include <limits.h>
@@ -25,20 +26,24 @@ struct run_opts {
 
 static void usage(FILE *f)
 {
-    fputs("usage: ptq run RECIPE [--VARIABLE VALUE]... [options]\n"
-          "Runs the stages of a recipe, connected, until the output is complete.\n\n"
-          "  RECIPE              a file, or the name of one that came with ptqflow, e.g. gptq\n"
-          "  --VARIABLE VALUE    sets a variable of the recipe; 'ptq run RECIPE --help' lists them\n"
-          "  --set NAME=VALUE    the same\n"
-          "  --workers S=N,...   processes of stage S\n"
-          "  --dry-run           print the commands and stop\n"
-          "  --log DIR           keep what each process says in DIR/STAGE.log\n"
-          "  --keep              keep the folder of the sockets, with the logs\n"
-          "  --quiet             warnings and errors only\n"
-          "  --help              this text\n\n"
-          "environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH finds\n"
-          "commands that are not beside ptq.\n"
-          "exit: 0 done, 1 the data said no, 100 wrong use or input, 111 the system failed or a signal came.\n", f);
+    fputs(
+        "usage: ptq run RECIPE [--VARIABLE VALUE]... [options]\n"
+        "Runs the stages of a recipe, connected, until the output is complete.\n\n"
+        "  RECIPE              a file, or the name of one that came with ptqflow, e.g. gptq\n"
+        "  --VARIABLE VALUE    sets a variable of the recipe; 'ptq run RECIPE --help' lists them\n"
+        "  --set NAME=VALUE    the same\n"
+        "  --workers S=N,...   processes of stage S\n"
+        "  --dry-run           print the commands and stop\n"
+        "  --log DIR           keep what each process says in DIR/STAGE.log\n"
+        "  --keep              keep the folder of the sockets, with the logs\n"
+        "  --quiet             warnings and errors only\n"
+        "  --help              this text\n\n"
+        "environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH "
+        "finds\n"
+        "commands that are not beside ptq.\n"
+        "exit: 0 done, 1 the data said no, 100 wrong use or input, 111 the system failed or a "
+        "signal came.\n",
+        f);
 }
 
 static void recipe_usage(const struct recipe *r)
@@ -51,11 +56,14 @@ static void recipe_usage(const struct recipe *r)
         const struct recipe_var *v = &r->var[i];
 
         printf("  --%-18s %s%s", v->name, v->help, v->is_list ? " (may be repeated)" : "");
-        printf(v->count ? " [%s]\n" : "%s\n", v->count ? v->value[0] : v->is_option ? "" : " (must be given)");
+        printf(v->count ? " [%s]\n" : "%s\n", v->count       ? v->value[0]
+                                              : v->is_option ? ""
+                                                             : " (must be given)");
     }
     printf("\nstages:\n");
     for (size_t i = 0; i < r->nstages; i++)
-        printf("  %s%s: %s\n", r->stage[i].name, r->stage[i].many ? " (--workers)" : "", r->stage[i].word[0]);
+        printf("  %s%s: %s\n", r->stage[i].name, r->stage[i].many ? " (--workers)" : "",
+               r->stage[i].word[0]);
     printf("\noptions: see ptq run --help\n");
 }
 
@@ -72,7 +80,7 @@ static char *try_recipe(const char *a, const char *b, const char *name, const ch
 /* The path of a recipe: as given, else among those that came with the program. Caller frees. */
 static char *find_recipe(const char *name, struct err *e)
 {
-    static const char *const places[] = { "/../pipelines/", "/../share/ptqflow/pipelines/" };
+    static const char *const places[] = {"/../pipelines/", "/../share/ptqflow/pipelines/"};
     char own[PATH_MAX], *path = try_recipe("", "", name, "");
 
     plan_own_dir(own, sizeof own);
@@ -80,7 +88,9 @@ static char *find_recipe(const char *name, struct err *e)
         if (!(path = try_recipe(own, places[i], name, "")))
             path = try_recipe(own, places[i], name, ".pipe");
     if (!path)
-        err_set(e, ERR_USE, "recipe '%s' is not there, neither as a file nor among those that came with ptq", name);
+        err_set(e, ERR_USE,
+                "recipe '%s' is not there, neither as a file nor among those that came with ptq",
+                name);
     return path;
 }
 
@@ -124,7 +134,8 @@ static int take_flag(struct run_opts *o, struct recipe *r, const char *word, str
     return flag != NULL;
 }
 
-/* One option with its value, "--name value" or "--name=value"; returns how many words it took, -1 on error. */
+/* One option with its value, "--name value" or "--name=value"; returns how many words it took,
+ * -1 on error. */
 static int take_value(struct run_opts *o, struct recipe *r, int argc, char **argv, struct err *e)
 {
     const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
@@ -132,7 +143,9 @@ static int take_value(struct run_opts *o, struct recipe *r, int argc, char **arg
     int rc;
 
     if (strncmp(argv[0], "--", 2) != 0 || !argv[0][2])
-        return err_set(e, ERR_USE, "'%s' is one word too many: after the recipe come options (--name value)", argv[0]);
+        return err_set(e, ERR_USE,
+                       "'%s' is one word too many: after the recipe come options (--name value)",
+                       argv[0]);
     snprintf(name, sizeof name, "%.*s", eq ? (int)(eq - argv[0] - 2) : 79, argv[0] + 2);
     if (!value)
         return err_set(e, ERR_USE, "option '--%s' needs a value", name);
@@ -165,7 +178,8 @@ static int take_options(struct run_opts *o, struct recipe *r, int argc, char **a
 /* A word as a shell would take it back. */
 static void print_word(const char *s)
 {
-    if (*s && !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,")]) {
+    if (*s &&
+        !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,")]) {
         fputs(s, stdout);
         return;
     }
@@ -209,15 +223,16 @@ static char *make_sockets(struct err *e)
     return dir;
 }
 
-static int start(const struct run_opts *o, const struct recipe *r, const char *sockets, struct err *e)
+static int start(const struct run_opts *o, const struct recipe *r, const char *sockets,
+                 struct err *e)
 {
-    struct supervise s = { .log_dir = o->log ? o->log : o->keep ? sockets : NULL, .quiet = o->quiet };
+    struct supervise s = {.log_dir = o->log ? o->log : o->keep ? sockets : NULL, .quiet = o->quiet};
     const char *out = recipe_value(r, "out"), *tokens = recipe_value(r, "tokens");
     struct config c;
     struct plan *plan = NULL;
     int known = 0, rc = -1;
 
-    if (precheck(r, &c, &known, e) != 0)
+    if (precheck(r, &c, &known, e) < 0)
         return -1;
     plan = plan_create(r, sockets, o->quiet, e);
     if (!plan || (o->log && fs_mkdir(o->log, e) != 0))
@@ -245,7 +260,7 @@ out:
 static int with_sockets(const struct run_opts *o, const struct recipe *r, struct err *e)
 {
     char *sockets = make_sockets(e);
-    struct err ignored = { 0 };
+    struct err ignored = {0};
     int rc = sockets ? start(o, r, sockets, e) : -1;
 
     if (sockets && o->keep)
@@ -258,9 +273,9 @@ static int with_sockets(const struct run_opts *o, const struct recipe *r, struct
 
 int run_main(int argc, char **argv)
 {
-    struct run_opts o = { 0 };
+    struct run_opts o = {0};
     struct recipe *r = NULL;
-    struct err e = { 0 };
+    struct err e = {0};
     int rc = -1;
 
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
@@ -273,7 +288,10 @@ int run_main(int argc, char **argv)
         if (o.help)
             recipe_usage(r);
         log_init("ptq", o.quiet ? LOG_QUIET : LOG_NORMAL);
-        rc = o.help ? 0 : recipe_complete(r, &e) != 0 ? -1 : o.dry_run ? dry_run(r, &e) : with_sockets(&o, r, &e);
+        rc = o.help                       ? 0
+             : recipe_complete(r, &e) < 0 ? -1
+             : o.dry_run                  ? dry_run(r, &e)
+                                          : with_sockets(&o, r, &e);
     }
     if (rc != 0)
         log_fatal(&e);

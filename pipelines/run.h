@@ -1,13 +1,15 @@
-/* run - the supervisor: `ptq run RECIPE`. Starts the processes of a plan, passes on what they say, stops all when one fails.
+/* run - the supervisor: `ptq run RECIPE`. Starts the processes of a plan, passes on what they
+ * say, stops all when one fails.
  *
- * A stage that exits 0 is done. 1, 100 or 111 (or a signal, which counts as 111) stops the others with SIGTERM, after 10 s with SIGKILL,
- * and is the exit code of the run. A stage that is lost is not started again: what it held cannot be replayed yet.
- * SIGTERM or SIGINT is passed on once as SIGTERM: stages finish what they have in hand; a second one kills. */
+ * A stage that exits 0 is done. 1, 100 or 111 (or a signal, which counts as 111) stops the
+ * others with SIGTERM, after 10 s with SIGKILL, and is the exit code of the run. A stage that is
+ * lost is not started again: what it held cannot be replayed yet. SIGTERM or SIGINT is passed on
+ * once as SIGTERM: stages finish what they have in hand; a second one kills. */
 #ifndef PTQ_RUN_H
 #define PTQ_RUN_H
 
 #include "../common/base/err.h"
 
-int run_main(int argc, char **argv);   /* argv[0] = "run"; returns the exit code */
+int run_main(int argc, char **argv); /* argv[0] = "run"; returns the exit code */
 
 #endif

@@ -1,4 +1,5 @@
-/* supervise - the poll loop of a run. Signals come through a signalfd, so nothing happens behind its back. */
+/* supervise - the poll loop of a run. Signals come through a signalfd, so nothing happens behind
+ * its back. */
 #include "supervise.h"
 
 #include <errno.h>
@@ -17,20 +18,20 @@
 
 #define TICK_MS 200
 #define KILL_SECONDS 5.0
-/* When one stage fails its neighbours fail too, and may be seen to end first: so long the others are let be before the first to
- * fail is looked for. */
+/* When one stage fails its neighbours fail too, and may be seen to end first: so long the others
+ * are let be before the first to fail is looked for. */
 #define BLAME_SECONDS 0.5
 
 struct loop {
     struct supervise *s;
     int sigfd;
-    int asked;          /* SIGTERM or SIGINT: how many */
-    int stopping;       /* SIGTERM has been passed on */
-    int failing;        /* a stage said a fatal line, or ended badly */
-    double failed_at;   /* when a stage ended badly; 0: none has */
-    double stop_at;     /* when SIGTERM went out because of it */
-    int published;      /* OUT/.ptqflow/control is there */
-    size_t blamed;      /* processes that had ended when the others were told to stop */
+    int asked;        /* SIGTERM or SIGINT: how many */
+    int stopping;     /* SIGTERM has been passed on */
+    int failing;      /* a stage said a fatal line, or ended badly */
+    double failed_at; /* when a stage ended badly; 0: none has */
+    double stop_at;   /* when SIGTERM went out because of it */
+    int published;    /* OUT/.ptqflow/control is there */
+    size_t blamed;    /* processes that had ended when the others were told to stop */
 };
 
 /* What follows the mark in "NAME: fatal: WORDS"; NULL: another line. */
@@ -38,11 +39,12 @@ static const char *marked(const char *text, const char *mark)
 {
     size_t name = strcspn(text, ": ");
 
-    return name && strncmp(text + name, mark, strlen(mark)) == 0 ? text + name + strlen(mark) : NULL;
+    return name && strncmp(text + name, mark, strlen(mark)) == 0 ? text + name + strlen(mark)
+                                                                 : NULL;
 }
 
-/* A stage that fails makes its neighbours fail. Their last words are kept, and shown are those of the stage to blame: see verdict().
- * What others warn of after the first failure is its echo. */
+/* A stage that fails makes its neighbours fail. Their last words are kept, and shown are those
+ * of the stage to blame: see verdict(). What others warn of after the first failure is its echo. */
 static void on_stderr(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
@@ -89,14 +91,16 @@ static void stop_all(struct loop *l)
     signal_all(l, SIGTERM);
 }
 
-/* What a stage left running goes with it: its group is killed while the dead leader still holds the number. */
+/* What a stage left running goes with it: its group is killed while the dead leader still holds
+ * the number. */
 static int reap_one(struct loop *l, struct child *c)
 {
-    siginfo_t info = { .si_pid = 0 };
+    siginfo_t info = {.si_pid = 0};
     struct rusage usage;
     int status;
 
-    if (c->exited || c->pid <= 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    if (c->exited || c->pid <= 0 ||
+        waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
         return 0;
     child_signal(c, SIGKILL);
     if (wait4(c->pid, &status, 0, &usage) != c->pid)
@@ -107,7 +111,8 @@ static int reap_one(struct loop *l, struct child *c)
     return 1;
 }
 
-/* Those that nobody can do without come first: when one of them fails it is the cause, and no crew is mended any more. */
+/* Those that nobody can do without come first: when one of them fails it is the cause, and no
+ * crew is mended any more. */
 static void reap(struct loop *l)
 {
     struct supervise *s = l->s;
@@ -138,7 +143,9 @@ static void on_signals(struct loop *l)
             continue;
         l->asked++;
         watch_clear(&l->s->watch);
-        log_info(l->asked == 1 ? "stopping: stages finish what they have in hand (once more: at once)" : "stopping at once");
+        log_info(l->asked == 1
+                     ? "stopping: stages finish what they have in hand (once more: at once)"
+                     : "stopping at once");
         if (l->asked == 1)
             stop_all(l);
         else
@@ -168,10 +175,10 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
 {
     size_t n = l->s->plan->count, all = 1 + 2 * n;
 
-    p[0] = (struct pollfd){ .fd = l->sigfd, .events = POLLIN };
+    p[0] = (struct pollfd){.fd = l->sigfd, .events = POLLIN};
     for (size_t i = 0; i < n; i++) {
-        p[1 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].err.fd, .events = POLLIN };
-        p[2 + 2 * i] = (struct pollfd){ .fd = l->s->child[i].status.fd, .events = POLLIN };
+        p[1 + 2 * i] = (struct pollfd){.fd = l->s->child[i].err.fd, .events = POLLIN};
+        p[2 + 2 * i] = (struct pollfd){.fd = l->s->child[i].status.fd, .events = POLLIN};
     }
     control_poll(l->s->control, p + all);
     if (poll(p, all + CONTROL_FDS, TICK_MS) < 0 && errno != EINTR)
@@ -198,7 +205,8 @@ static void publish(struct loop *l)
 {
     const struct supervise *s = l->s;
     char *dir = !l->published && s->out ? mem_printf(NULL, "%s/.ptqflow", s->out) : NULL;
-    char *at = dir ? mem_printf(NULL, "%s/" CONTROL_NAME, dir) : NULL, *to = at ? mem_printf(NULL, "%s/" CONTROL_NAME, s->run_dir) : NULL;
+    char *at = dir ? mem_printf(NULL, "%s/" CONTROL_NAME, dir) : NULL,
+         *to = at ? mem_printf(NULL, "%s/" CONTROL_NAME, s->run_dir) : NULL;
 
     if (to && fs_is_dir(dir) && (unlink(at) == 0 || errno == ENOENT))
         l->published = symlink(to, at) == 0;
@@ -226,10 +234,12 @@ static void deadlines(struct loop *l)
         signal_all(l, SIGKILL);
 }
 
-/* How likely a bad end is the cause of the others: its own words against what it heard from a neighbour. */
+/* How likely a bad end is the cause of the others: its own words against what it heard from a
+ * neighbour. */
 static int guilt(const struct child *c)
 {
-    static const char *const echo[] = { "incomplete", "peer", "left the stream", "is gone: its connection broke" };
+    static const char *const echo[] = {"incomplete", "peer", "left the stream",
+                                       "is gone: its connection broke"};
 
     if (c->code == 0)
         return 0;
@@ -252,7 +262,8 @@ static const struct child *culprit(const struct loop *l)
 
         if (c->code == 0 || c->forgiven || (l->stopping && c->turn >= l->blamed))
             continue;
-        if (!worst || guilt(c) > guilt(worst) || (guilt(c) == guilt(worst) && c->turn < worst->turn))
+        if (!worst || guilt(c) > guilt(worst) ||
+            (guilt(c) == guilt(worst) && c->turn < worst->turn))
             worst = c;
     }
     return worst;
@@ -268,19 +279,25 @@ static int verdict(const struct loop *l, struct err *e)
     if (all_done)
         return 0;
     if (!c)
-        return err_set(e, ERR_SYS, "stopped by %s before the run was complete", l->asked ? "a signal" : "ptq ctl");
+        return err_set(e, ERR_SYS, "stopped by %s before the run was complete",
+                       l->asked ? "a signal" : "ptq ctl");
     if (c->signal)
-        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s", c->plan->label, c->signal,
-                       strsignal(c->signal), c->signal == SIGKILL ? ": by someone, or because memory ran out" : "",
+        return err_set(e, ERR_SYS, "stage '%s' was ended by signal %d (%s%s)%s%s", c->plan->label,
+                       c->signal, strsignal(c->signal),
+                       c->signal == SIGKILL ? ": by someone, or because memory ran out" : "",
                        *c->last ? "; its last line: " : "", c->last);
-    return err_set(e, c->code == ERR_DATA ? ERR_DATA : c->code == ERR_USE ? ERR_USE : ERR_SYS,
-                   "stage '%s' failed with exit code %d%s%s", c->plan->label, c->code, *c->last ? ": " : "", c->last);
+    return err_set(e,
+                   c->code == ERR_DATA  ? ERR_DATA
+                   : c->code == ERR_USE ? ERR_USE
+                                        : ERR_SYS,
+                   "stage '%s' failed with exit code %d%s%s", c->plan->label, c->code,
+                   *c->last ? ": " : "", c->last);
 }
 
 static int start_all(struct loop *l, struct err *e)
 {
     for (size_t i = 0; i < l->s->plan->count; i++)
-        if (child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) != 0)
+        if (child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) < 0)
             return -1;
     return 0;
 }
@@ -306,7 +323,7 @@ static int follow(struct loop *l, struct err *e)
 
 int supervise_run(struct supervise *s, struct err *e)
 {
-    struct loop l = { .s = s, .sigfd = -1 };
+    struct loop l = {.s = s, .sigfd = -1};
     double began = clock_wall();
     sigset_t old;
     int rc = -1;

@@ -11,22 +11,25 @@
 #include "watch.h"
 
 struct supervise {
-    struct plan *plan;      /* grows when processes are added */
+    struct plan *plan; /* grows when processes are added */
     const struct recipe *recipe;
-    const char *run_dir;    /* folder of the sockets: the control socket is made here */
-    const char *out;        /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
-    const char *log_dir;    /* NULL: no copies of stderr */
-    int quiet;              /* no progress */
-    struct watch watch;     /* watch_init() is the caller's */
-    struct child *child;    /* [plan->room], the first plan->count in use; owned: see supervise_release */
+    const char *run_dir; /* folder of the sockets: the control socket is made here */
+    /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
+    const char *out;
+    const char *log_dir; /* NULL: no copies of stderr */
+    int quiet;           /* no progress */
+    struct watch watch;  /* watch_init() is the caller's */
+    /* [plan->room], the first plan->count in use; owned: see supervise_release */
+    struct child *child;
     struct control *control;
     struct crew crew;
-    size_t ended;           /* processes */
-    int stop_asked;         /* through the control socket, or by signal */
-    double seconds;         /* wall */
+    size_t ended;   /* processes */
+    int stop_asked; /* through the control socket, or by signal */
+    double seconds; /* wall */
 };
 
-/* 0: every process exited 0. -1: e names the process that failed first and its last words; e->kind is the exit code of the run. */
+/* 0: every process exited 0. -1: e names the process that failed first and its last words;
+ * e->kind is the exit code of the run. */
 int supervise_run(struct supervise *s, struct err *e);
 void supervise_release(struct supervise *s);
 

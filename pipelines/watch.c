@@ -1,7 +1,8 @@
 /* watch - share of the work done, time left, one line about it.
  *
- * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, Hessian T K^2 (one triangle), solve in fp64
- * N K^2 + 2/3 K^3, counted twice because fp64 runs at half the rate. Attention is left out: it is small and the same in each block. */
+ * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, Hessian
+ * T K^2 (one triangle), solve in fp64 N K^2 + 2/3 K^3, counted twice because fp64 runs at half
+ * the rate. Attention is left out: it is small and the same in each block. */
 #include "watch.h"
 
 #include <inttypes.h>
@@ -13,7 +14,9 @@
 #include "../common/base/log.h"
 
 #define PLAIN_SECONDS 10.0
-#define STREAMED 0.9 /* the part of a site's work that is done when its last chunk is forwarded, the solve being the rest */
+/* the part of a site's work that is done when its last chunk is forwarded, the solve being the
+ * rest */
+#define STREAMED 0.9
 
 void watch_init(struct watch *w, const struct config *c, uint64_t tokens)
 {
@@ -46,7 +49,8 @@ static void worker_status(struct watch *w, size_t i, const struct json *j)
 
     if (i >= WATCH_WORKERS || !name || site_parse(name, &site) != 0)
         return;
-    if (json_as_int(json_get(j, "block"), &block) != 0 || json_as_int(json_get(j, "done"), &done) != 0 ||
+    if (json_as_int(json_get(j, "block"), &block) != 0 ||
+        json_as_int(json_get(j, "done"), &done) != 0 ||
         json_as_int(json_get(j, "total"), &total) != 0 || block < 0 || done < 0 || total < done)
         return;
     if (i >= w->workers)
@@ -135,8 +139,8 @@ static void describe(const struct watch *w, char *out, size_t size)
     if (share > 0.02)
         time_text(spent * (1 - share) / share, left, sizeof left);
     snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", block + 1, w->layers,
-             site_name((enum site)(w->committed % SITE_COUNT)), 100 * share, share * (double)w->tokens / (spent > 0 ? spent : 1),
-             left);
+             site_name((enum site)(w->committed % SITE_COUNT)), 100 * share,
+             share * (double)w->tokens / (spent > 0 ? spent : 1), left);
 }
 
 void watch_draw(struct watch *w)

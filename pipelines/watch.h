@@ -1,7 +1,8 @@
 /* watch - how far a run is, from the status lines of its stages.
  *
- * Work is counted in flops: a site costs its share of the forward pass, its triangle of the Hessian and its solve (notes in watch.c), so
- * the time left follows from what the done share took, not from a count of blocks. */
+ * Work is counted in flops: a site costs its share of the forward pass, its triangle of the
+ * Hessian and its solve (notes in watch.c), so the time left follows from what the done share
+ * took, not from a count of blocks. */
 #ifndef PTQ_WATCH_H
 #define PTQ_WATCH_H
 
@@ -15,28 +16,30 @@
 #define WATCH_WORKERS 1024
 
 struct watch {
-    size_t layers;              /* 0: model not known, states of the stages are all there is to say */
-    uint64_t tokens;            /* of the calibration */
-    double cost[SITE_COUNT];    /* of one site of each kind, any unit; the same in every block */
-    double began;               /* clock_wall at the start */
-    uint64_t committed;         /* sites made durable */
+    /* 0: model not known, states of the stages are all there is to say */
+    size_t layers;
+    uint64_t tokens;         /* of the calibration */
+    double cost[SITE_COUNT]; /* of one site of each kind, any unit; the same in every block */
+    double began;            /* clock_wall at the start */
+    uint64_t committed;      /* sites made durable */
     struct {
-        int64_t order;          /* of the site it works at; -1: none yet */
-        uint64_t done, total;   /* chunks of that site */
+        int64_t order;        /* of the site it works at; -1: none yet */
+        uint64_t done, total; /* chunks of that site */
     } worker[WATCH_WORKERS];
     size_t workers;
-    char state[160];            /* last state of any stage, for runs whose model is not known */
-    int live;                   /* stderr is a terminal */
+    char state[160]; /* last state of any stage, for runs whose model is not known */
+    int live;        /* stderr is a terminal */
     int drawn;
-    double said;                /* when the last plain line went out */
+    double said; /* when the last plain line went out */
     uint64_t said_block;
 };
 
 void watch_init(struct watch *w, const struct config *c, uint64_t tokens); /* c NULL: not known */
 /* A status line of process number i of the run. */
 void watch_status(struct watch *w, size_t i, const char *line);
-double watch_share(const struct watch *w);                /* of the work done, 0 to 1 */
-void watch_draw(struct watch *w);                         /* live line, or a plain one when it is due */
-void watch_clear(struct watch *w);                        /* before anything else is printed */
+double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
+/* live line, or a plain one when it is due */
+void watch_draw(struct watch *w);
+void watch_clear(struct watch *w); /* before anything else is printed */
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef PTQ_CLOCK_H
 #define PTQ_CLOCK_H
 
-double clock_wall(void); /* monotonic seconds */
+double clock_wall(void);   /* monotonic seconds */
 double clock_thread(void); /* CPU seconds of this thread */
 
 #endif

@@ -1,5 +1,5 @@
-/* err - filling and prefixing the error value. Formats into a buffer of its own first, so that arguments may point
- * into the error that is being rewritten. */
+/* err - filling and prefixing the error value. Formats into a buffer of its own first, so that
+ * arguments may point into the error that is being rewritten. */
 #include "err.h"
 
 #include <errno.h>

@@ -18,9 +18,9 @@ struct err {
 };
 
 #if defined(__GNUC__)
-#define ERR_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#    define ERR_PRINTF(a, b) __attribute__((format(printf, a, b)))
 #else
-#define ERR_PRINTF(a, b)
+#    define ERR_PRINTF(a, b)
 #endif
 
 /* Fills e (which may be NULL) and returns -1, so that failing is one statement. Keeps errno. */

@@ -12,12 +12,14 @@
 
 #include "mem.h"
 
-/* A file the user named and that cannot be opened is wrong input; anything else is the system's fault. */
+/* A file the user named and that cannot be opened is wrong input; anything else is the system's
+ * fault. */
 static int open_failed(const char *what, const char *path, struct err *e)
 {
     enum err_kind kind = ERR_SYS;
 
-    if (errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == EISDIR || errno == EEXIST)
+    if (errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == EISDIR ||
+        errno == EEXIST)
         kind = ERR_USE;
     err_sys(e, "cannot %s '%s'", what, path);
     if (e)
@@ -32,8 +34,10 @@ char *fs_join(const char *dir, const char *name, struct err *e)
     return mem_printf(e, "%s%s%s", dir, n && dir[n - 1] != '/' ? "/" : "", name);
 }
 
-/* Reads until the end into a buffer that grows: sizes of pipes and of /proc are not known before. */
-static char *read_rest(int fd, const char *path, size_t max, size_t guess, size_t *length, struct err *e)
+/* Reads until the end into a buffer that grows: sizes of pipes and of /proc are not known
+ * before. */
+static char *read_rest(int fd, const char *path, size_t max, size_t guess, size_t *length,
+                       struct err *e)
 {
     char *text = NULL;
     size_t cap = 0, used = 0;
@@ -270,7 +274,8 @@ static char *temp_open(const char *path, int *fd, struct err *e)
     return temp;
 }
 
-/* Syncs, closes and renames; on failure, or when rc is not 0, the temporary file goes. Frees temp. */
+/* Syncs, closes and renames; on failure, or when rc is not 0, the temporary file goes. Frees
+ * temp. */
 static int temp_finish(char *temp, int fd, const char *path, int rc, struct err *e)
 {
     char *dir = NULL;
@@ -357,7 +362,8 @@ int fs_list(const char *dir, char ***names, size_t *count, struct err *e)
     while ((errno = 0, x = readdir(d))) {
         if (!strcmp(x->d_name, ".") || !strcmp(x->d_name, ".."))
             continue;
-        if (mem_grow((void **)&list, &cap, n + 1, sizeof *list, e) < 0 || !(list[n] = mem_text(x->d_name, e)))
+        if (mem_grow((void **)&list, &cap, n + 1, sizeof *list, e) < 0 ||
+            !(list[n] = mem_text(x->d_name, e)))
             goto out;
         n++;
     }

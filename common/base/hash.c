@@ -1,5 +1,5 @@
-/* hash - CRC32C (RFC 3720 appendix B.4: reflected polynomial 0x82f63b78) and XXH64 (its public specification,
- * github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), seed 0. */
+/* hash - CRC32C (RFC 3720 appendix B.4: reflected polynomial 0x82f63b78) and XXH64 (its public
+ * specification, github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), seed 0. */
 #include "hash.h"
 
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#    include <nmmintrin.h>
 #endif
 
 #define POLY 0x82f63b78u
@@ -38,8 +38,9 @@ static uint32_t crc_table(uint32_t c, const unsigned char *p, size_t n)
 
         memcpy(&x, p, 8);
         x ^= c;
-        c = table[7][x & 255] ^ table[6][x >> 8 & 255] ^ table[5][x >> 16 & 255] ^ table[4][x >> 24 & 255] ^
-            table[3][x >> 32 & 255] ^ table[2][x >> 40 & 255] ^ table[1][x >> 48 & 255] ^ table[0][x >> 56];
+        c = table[7][x & 255] ^ table[6][x >> 8 & 255] ^ table[5][x >> 16 & 255] ^
+            table[4][x >> 24 & 255] ^ table[3][x >> 32 & 255] ^ table[2][x >> 40 & 255] ^
+            table[1][x >> 48 & 255] ^ table[0][x >> 56];
     }
     for (; n; n--)
         c = (c >> 8) ^ table[0][(c ^ *p++) & 255];
@@ -47,7 +48,8 @@ static uint32_t crc_table(uint32_t c, const unsigned char *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c, const unsigned char *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c, const unsigned char *p,
+                                                            size_t n)
 {
     uint64_t x, crc = c;
 
@@ -183,7 +185,8 @@ int hash_file(const char *path, uint64_t *digest, struct err *e)
     int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
 
     if (fd < 0)
-        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it", path);
+        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
+                       path);
     room = malloc(ROOM);
     if (!room) {
         err_set(e, ERR_SYS, "out of memory: cannot allocate %d bytes", ROOM);

@@ -11,7 +11,12 @@
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t n);
 
 /* 64-bit digest, chainable: start with hash_start(). */
-struct hash { uint64_t state[4]; uint64_t total; unsigned char tail[32]; size_t ntail; };
+struct hash {
+    uint64_t state[4];
+    uint64_t total;
+    unsigned char tail[32];
+    size_t ntail;
+};
 void hash_start(struct hash *h);
 void hash_add(struct hash *h, const void *data, size_t n);
 uint64_t hash_end(const struct hash *h);

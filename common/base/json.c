@@ -1,10 +1,17 @@
-/* json - struct json is a json_t of jansson under another name. What the parser refuses beyond the grammar: duplicate
- * keys, bad UTF-8, NUL in keys, reals out of range, nesting beyond jansson's limit of 2048. */
+/* json - struct json is a json_t of jansson under another name. What the parser refuses beyond
+ * the grammar: duplicate keys, bad UTF-8, NUL in keys, reals out of range, nesting beyond
+ * jansson's limit of 2048. */
 #include <jansson.h>
 
 /* jansson's own functions whose names json.h gives to ours. */
-static json_t *jn_object(void) { return json_object(); }
-static json_t *jn_array(void) { return json_array(); }
+static json_t *jn_object(void)
+{
+    return json_object();
+}
+static json_t *jn_array(void)
+{
+    return json_array();
+}
 
 #include "json.h"
 
@@ -17,8 +24,9 @@ static json_t *jn_array(void) { return json_array(); }
 
 #define FILE_MAX ((size_t)1 << 30)
 
-/* json_member() walks objects in order with a cursor, else big vocabularies would take quadratic time. The cursor
- * is void once anything was removed or destroyed anywhere. A few of them, because objects are walked inside objects. */
+/* json_member() walks objects in order with a cursor, else big vocabularies would take quadratic
+ * time. The cursor is void once anything was removed or destroyed anywhere. A few of them,
+ * because objects are walked inside objects. */
 #define CURSORS 16
 static atomic_ulong removals;
 static _Thread_local struct cursor {
@@ -28,9 +36,18 @@ static _Thread_local struct cursor {
     unsigned long removals;
 } cursors[CURSORS];
 
-static json_t *in(struct json *j) { return (json_t *)j; }
-static const json_t *cin(const struct json *j) { return (const json_t *)j; }
-static struct json *ex(json_t *j) { return (struct json *)j; }
+static json_t *in(struct json *j)
+{
+    return (json_t *)j;
+}
+static const json_t *cin(const struct json *j)
+{
+    return (const json_t *)j;
+}
+static struct json *ex(json_t *j)
+{
+    return (struct json *)j;
+}
 
 struct json *json_parse(const char *text, size_t length, const char *what, struct err *e)
 {
@@ -38,11 +55,13 @@ struct json *json_parse(const char *text, size_t length, const char *what, struc
     size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_t *j = json_loadb(text, length, flags, &bad);
 
-    /* Integers beyond 64 bits are common in tokenizer_config.json ("no limit" is 10^30): such a text is read as reals. */
+    /* Integers beyond 64 bits are common in tokenizer_config.json ("no limit" is 10^30): such a
+     * text is read as reals. */
     if (!j && json_error_code(&bad) == json_error_numeric_overflow)
         j = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &bad);
     if (!j)
-        err_set(e, ERR_USE, "'%s': not valid JSON: %s (line %d, column %d)", what, bad.text, bad.line, bad.column);
+        err_set(e, ERR_USE, "'%s': not valid JSON: %s (line %d, column %d)", what, bad.text,
+                bad.line, bad.column);
     return ex(j);
 }
 
@@ -87,28 +106,59 @@ void json_destroy(struct json **j)
     *j = NULL;
 }
 
-struct json *json_object(void) { return ex(jn_object()); }
-struct json *json_array(void) { return ex(jn_array()); }
-struct json *json_null_value(void) { return ex(json_null()); }
-struct json *json_bool(int v) { return ex(json_boolean(v)); }
-struct json *json_int(int64_t v) { return ex(json_integer(v)); }
-struct json *json_real_value(double v) { return ex(isfinite(v) ? json_real(v) : json_null()); }
-struct json *json_text(const char *v) { return ex(v ? json_string(v) : NULL); }
-struct json *json_text_n(const char *v, size_t n) { return ex(v ? json_stringn(v, n) : NULL); }
+struct json *json_object(void)
+{
+    return ex(jn_object());
+}
+struct json *json_array(void)
+{
+    return ex(jn_array());
+}
+struct json *json_null_value(void)
+{
+    return ex(json_null());
+}
+struct json *json_bool(int v)
+{
+    return ex(json_boolean(v));
+}
+struct json *json_int(int64_t v)
+{
+    return ex(json_integer(v));
+}
+struct json *json_real_value(double v)
+{
+    return ex(isfinite(v) ? json_real(v) : json_null());
+}
+struct json *json_text(const char *v)
+{
+    return ex(v ? json_string(v) : NULL);
+}
+struct json *json_text_n(const char *v, size_t n)
+{
+    return ex(v ? json_stringn(v, n) : NULL);
+}
 
 enum json_type json_kind(const struct json *j)
 {
     if (!j)
         return JSON_KIND_NULL;
     switch (json_typeof(cin(j))) {
-    case JSON_OBJECT: return JSON_KIND_OBJECT;
-    case JSON_ARRAY: return JSON_KIND_ARRAY;
-    case JSON_STRING: return JSON_KIND_TEXT;
-    case JSON_INTEGER: return JSON_KIND_INT;
-    case JSON_REAL: return JSON_KIND_REAL;
+    case JSON_OBJECT:
+        return JSON_KIND_OBJECT;
+    case JSON_ARRAY:
+        return JSON_KIND_ARRAY;
+    case JSON_STRING:
+        return JSON_KIND_TEXT;
+    case JSON_INTEGER:
+        return JSON_KIND_INT;
+    case JSON_REAL:
+        return JSON_KIND_REAL;
     case JSON_TRUE:
-    case JSON_FALSE: return JSON_KIND_BOOL;
-    case JSON_NULL: break;
+    case JSON_FALSE:
+        return JSON_KIND_BOOL;
+    case JSON_NULL:
+        break;
     }
     return JSON_KIND_NULL;
 }
@@ -118,10 +168,22 @@ int json_set(struct json *object, const char *key, struct json *child)
     return json_object_set_new(in(object), key, in(child));
 }
 
-int json_set_int(struct json *object, const char *key, int64_t v) { return json_set(object, key, json_int(v)); }
-int json_set_real(struct json *object, const char *key, double v) { return json_set(object, key, json_real_value(v)); }
-int json_set_text(struct json *object, const char *key, const char *v) { return json_set(object, key, json_text(v)); }
-int json_set_bool(struct json *object, const char *key, int v) { return json_set(object, key, json_bool(v)); }
+int json_set_int(struct json *object, const char *key, int64_t v)
+{
+    return json_set(object, key, json_int(v));
+}
+int json_set_real(struct json *object, const char *key, double v)
+{
+    return json_set(object, key, json_real_value(v));
+}
+int json_set_text(struct json *object, const char *key, const char *v)
+{
+    return json_set(object, key, json_text(v));
+}
+int json_set_bool(struct json *object, const char *key, int v)
+{
+    return json_set(object, key, json_bool(v));
+}
 
 int json_del(struct json *object, const char *key)
 {
@@ -151,7 +213,8 @@ const struct json *json_at(const struct json *array, size_t i)
 
 const struct json *json_member(const struct json *object, size_t i, const char **key)
 {
-    json_t *o = (json_t *)(uintptr_t)object; /* jansson's iterators want it writable, and do not write */
+    /* jansson's iterators want it writable, and do not write */
+    json_t *o = (json_t *)(uintptr_t)object;
     unsigned long now = atomic_load(&removals);
     struct cursor *c;
     size_t at = 0;
@@ -220,7 +283,8 @@ size_t json_text_length(const struct json *j)
     return json_string_length(cin(j));
 }
 
-static int bad_field(const struct json *object, const char *key, const char *want, const char *what, struct err *e)
+static int bad_field(const struct json *object, const char *key, const char *want, const char *what,
+                     struct err *e)
 {
     if (json_kind(object) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "%s: is not an object with a field '%s'", what, key);
@@ -229,16 +293,17 @@ static int bad_field(const struct json *object, const char *key, const char *wan
     return err_set(e, ERR_USE, "%s: field '%s' must be %s", what, key, want);
 }
 
-static int in_range(int64_t v, int64_t min, int64_t max, const char *key, const char *what, struct err *e)
+static int in_range(int64_t v, int64_t min, int64_t max, const char *key, const char *what,
+                    struct err *e)
 {
     if (v >= min && v <= max)
         return 0;
-    return err_set(e, ERR_USE, "%s: field '%s' is %lld, must be %lld to %lld", what, key, (long long)v, (long long)min,
-                   (long long)max);
+    return err_set(e, ERR_USE, "%s: field '%s' is %lld, must be %lld to %lld", what, key,
+                   (long long)v, (long long)min, (long long)max);
 }
 
-int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v, const char *what,
-                  struct err *e)
+int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v,
+                  const char *what, struct err *e)
 {
     int64_t x;
 
@@ -250,14 +315,16 @@ int json_need_int(const struct json *object, const char *key, int64_t min, int64
     return 0;
 }
 
-int json_need_real(const struct json *object, const char *key, double *v, const char *what, struct err *e)
+int json_need_real(const struct json *object, const char *key, double *v, const char *what,
+                   struct err *e)
 {
     if (json_as_real(json_get(object, key), v) < 0)
         return bad_field(object, key, "a number", what, e);
     return 0;
 }
 
-const char *json_need_text(const struct json *object, const char *key, const char *what, struct err *e)
+const char *json_need_text(const struct json *object, const char *key, const char *what,
+                           struct err *e)
 {
     const char *v = json_as_text(json_get(object, key));
 
@@ -271,8 +338,8 @@ static int is_absent(const struct json *object, const char *key)
     return json_kind(json_get(object, key)) == JSON_KIND_NULL;
 }
 
-int json_opt_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t def, int64_t *v,
-                 const char *what, struct err *e)
+int json_opt_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t def,
+                 int64_t *v, const char *what, struct err *e)
 {
     if (!is_absent(object, key))
         return json_need_int(object, key, min, max, v, what, e);
@@ -280,7 +347,8 @@ int json_opt_int(const struct json *object, const char *key, int64_t min, int64_
     return 0;
 }
 
-int json_opt_real(const struct json *object, const char *key, double def, double *v, const char *what, struct err *e)
+int json_opt_real(const struct json *object, const char *key, double def, double *v,
+                  const char *what, struct err *e)
 {
     if (!is_absent(object, key))
         return json_need_real(object, key, v, what, e);
@@ -288,7 +356,8 @@ int json_opt_real(const struct json *object, const char *key, double def, double
     return 0;
 }
 
-int json_opt_bool(const struct json *object, const char *key, int def, int *v, const char *what, struct err *e)
+int json_opt_bool(const struct json *object, const char *key, int def, int *v, const char *what,
+                  struct err *e)
 {
     if (is_absent(object, key)) {
         *v = def;

@@ -1,9 +1,10 @@
-/* json - trees of JSON values: config files, journals, message metadata (mpk.c turns them into msgpack).
+/* json - trees of JSON values: config files, journals, message metadata (mpk.c turns them into
+ * msgpack).
  *
- * The only file that knows jansson is json.c; struct json is opaque (a json_t inside). Objects keep insertion order.
- * "set" and "push" functions take ownership of the child and accept NULL as an out-of-memory mark: the first
- * failure sticks to nothing, it is returned as -1. Getters borrow. Parsing refuses duplicate keys, bad UTF-8 and
- * nesting beyond a limit. */
+ * The only file that knows jansson is json.c; struct json is opaque (a json_t inside). Objects
+ * keep insertion order. "set" and "push" functions take ownership of the child and accept NULL
+ * as an out-of-memory mark: the first failure sticks to nothing, it is returned as -1. Getters
+ * borrow. Parsing refuses duplicate keys, bad UTF-8 and nesting beyond a limit. */
 #ifndef PTQ_JSON_H
 #define PTQ_JSON_H
 
@@ -12,7 +13,8 @@
 #include <stdio.h>
 #include "err.h"
 
-/* jansson exports these names too, and its own code would end up in ours: they get other symbols. */
+/* jansson exports these names too, and its own code would end up in ours: they get other
+ * symbols. */
 #define json_type ptq_json_type
 #define json_object ptq_json_object
 #define json_array ptq_json_array
@@ -21,12 +23,22 @@
 
 struct json;
 
-enum json_type { JSON_KIND_NULL, JSON_KIND_BOOL, JSON_KIND_INT, JSON_KIND_REAL, JSON_KIND_TEXT, JSON_KIND_ARRAY, JSON_KIND_OBJECT };
+enum json_type {
+    JSON_KIND_NULL,
+    JSON_KIND_BOOL,
+    JSON_KIND_INT,
+    JSON_KIND_REAL,
+    JSON_KIND_TEXT,
+    JSON_KIND_ARRAY,
+    JSON_KIND_OBJECT
+};
 
-struct json *json_parse(const char *text, size_t length, const char *what, struct err *e); /* what: file name for errors */
+/* what: file name for errors */
+struct json *json_parse(const char *text, size_t length, const char *what, struct err *e);
 struct json *json_read(const char *path, struct err *e);
-char *json_print(const struct json *j, int indent, struct err *e); /* indent 0: one line; caller frees */
-struct json *json_copy(const struct json *j);                      /* deep */
+/* indent 0: one line; caller frees */
+char *json_print(const struct json *j, int indent, struct err *e);
+struct json *json_copy(const struct json *j); /* deep */
 void json_destroy(struct json **j);
 
 struct json *json_object(void);
@@ -47,7 +59,8 @@ int json_set_bool(struct json *object, const char *key, int v);
 int json_del(struct json *object, const char *key); /* tests take fields out of messages with it */
 int json_push(struct json *array, struct json *child);
 
-const struct json *json_get(const struct json *object, const char *key);  /* NULL when absent or not an object */
+/* NULL when absent or not an object */
+const struct json *json_get(const struct json *object, const char *key);
 size_t json_count(const struct json *array_or_object);
 const struct json *json_at(const struct json *array, size_t i);
 /* i-th member of an object in order. */
@@ -57,16 +70,22 @@ const struct json *json_member(const struct json *object, size_t i, const char *
 int json_as_int(const struct json *j, int64_t *v);
 int json_as_real(const struct json *j, double *v);
 int json_as_bool(const struct json *j, int *v);
-const char *json_as_text(const struct json *j);          /* NULL when not a text */
+const char *json_as_text(const struct json *j); /* NULL when not a text */
 size_t json_text_length(const struct json *j);
 
 /* Fields that must be there: error names `what` and the field. */
-int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v, const char *what, struct err *e);
-int json_need_real(const struct json *object, const char *key, double *v, const char *what, struct err *e);
-const char *json_need_text(const struct json *object, const char *key, const char *what, struct err *e);
+int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v,
+                  const char *what, struct err *e);
+int json_need_real(const struct json *object, const char *key, double *v, const char *what,
+                   struct err *e);
+const char *json_need_text(const struct json *object, const char *key, const char *what,
+                           struct err *e);
 /* Fields with a default (absent or null); wrong type is an error. */
-int json_opt_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t def, int64_t *v, const char *what, struct err *e);
-int json_opt_real(const struct json *object, const char *key, double def, double *v, const char *what, struct err *e);
-int json_opt_bool(const struct json *object, const char *key, int def, int *v, const char *what, struct err *e);
+int json_opt_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t def,
+                 int64_t *v, const char *what, struct err *e);
+int json_opt_real(const struct json *object, const char *key, double def, double *v,
+                  const char *what, struct err *e);
+int json_opt_bool(const struct json *object, const char *key, int def, int *v, const char *what,
+                  struct err *e);
 
 #endif

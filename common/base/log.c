@@ -1,5 +1,5 @@
-/* log - one write(2) per line, so that lines of several processes on one stderr do not mix. A live status line on a
- * terminal is cleared first; the next update draws it again. */
+/* log - one write(2) per line, so that lines of several processes on one stderr do not mix. A
+ * live status line on a terminal is cleared first; the next update draws it again. */
 #include "log.h"
 
 #include <stdarg.h>
@@ -19,7 +19,8 @@ void log_init(const char *stage, enum log_level level)
 static void put_line(const char *tag, const char *fmt, va_list ap)
 {
     char line[2048];
-    int at = snprintf(line, sizeof line - 1, "%s%s: %s", isatty(2) ? "\r\033[K" : "", stage_name, tag);
+    int at =
+        snprintf(line, sizeof line - 1, "%s%s: %s", isatty(2) ? "\r\033[K" : "", stage_name, tag);
     size_t n;
 
     if (at < 0)

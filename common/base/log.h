@@ -8,9 +8,9 @@
 enum log_level { LOG_QUIET, LOG_NORMAL, LOG_VERBOSE };
 
 void log_init(const char *stage, enum log_level level);
-void log_info(const char *fmt, ...) ERR_PRINTF(1, 2);    /* NORMAL and up */
-void log_detail(const char *fmt, ...) ERR_PRINTF(1, 2);  /* VERBOSE only */
-void log_warn(const char *fmt, ...) ERR_PRINTF(1, 2);    /* always */
-void log_fatal(const struct err *e);                     /* always */
+void log_info(const char *fmt, ...) ERR_PRINTF(1, 2);   /* NORMAL and up */
+void log_detail(const char *fmt, ...) ERR_PRINTF(1, 2); /* VERBOSE only */
+void log_warn(const char *fmt, ...) ERR_PRINTF(1, 2);   /* always */
+void log_fatal(const struct err *e);                    /* always */
 
 #endif

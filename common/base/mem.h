@@ -1,6 +1,6 @@
-/* mem - checked allocation. Sizes are multiplied with an overflow test; failure is an ERR_SYS that names
- * the size asked for. mem_array() gives zeroed memory, mem_raw() 64-byte aligned memory that is not zeroed
- * (for matrices). Both are freed with free(). */
+/* mem - checked allocation. Sizes are multiplied with an overflow test; failure is an ERR_SYS
+ * that names the size asked for. mem_array() gives zeroed memory, mem_raw() 64-byte aligned
+ * memory that is not zeroed (for matrices). Both are freed with free(). */
 #ifndef PTQ_MEM_H
 #define PTQ_MEM_H
 
@@ -9,12 +9,14 @@
 
 void *mem_array(size_t count, size_t size, struct err *e);
 void *mem_raw(size_t count, size_t size, struct err *e);
-/* Grows *p to hold at least want elements (doubling); *cap is updated. Returns 0/-1; on failure *p is as it was. */
+/* Grows *p to hold at least want elements (doubling); *cap is updated. Returns 0/-1; on failure
+ * *p is as it was. */
 int mem_grow(void **p, size_t *cap, size_t want, size_t size, struct err *e);
-char *mem_text(const char *text, struct err *e);                 /* a copy */
+char *mem_text(const char *text, struct err *e); /* a copy */
 char *mem_printf(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
-/* For a process of few, large, short-lived blocks, before it takes any: freed memory goes back to the system at once. Else malloc keeps up to
- * several times the largest one, more or less as speeds make it. Costs a page fault for every 4 KiB taken. */
+/* For a process of few, large, short-lived blocks, before it takes any: freed memory goes back
+ * to the system at once. Else malloc keeps up to several times the largest one, more or less as
+ * speeds make it. Costs a page fault for every 4 KiB taken. */
 void mem_return_freed(void);
 /* What malloc keeps of freed memory goes back to the system, this once. */
 void mem_trim(void);

@@ -64,7 +64,8 @@ static int set_int(const struct opt *o, void *at, const char *value, struct err 
     if (end == value || *end || errno)
         return err_set(e, ERR_USE, "--%s: '%s' is not a whole number", o->name, value);
     if (bounded(o) && ((double)v < o->min || (double)v > o->max))
-        return err_set(e, ERR_USE, "--%s: %s is out of range, must be %.0f to %.0f", o->name, value, o->min, o->max);
+        return err_set(e, ERR_USE, "--%s: %s is out of range, must be %.0f to %.0f", o->name, value,
+                       o->min, o->max);
     *(int64_t *)at = v;
     return 0;
 }
@@ -79,7 +80,8 @@ static int set_real(const struct opt *o, void *at, const char *value, struct err
     if (end == value || *end || !isfinite(v))
         return err_set(e, ERR_USE, "--%s: '%s' is not a number", o->name, value);
     if (bounded(o) && (v < o->min || v > o->max))
-        return err_set(e, ERR_USE, "--%s: %s is out of range, must be %g to %g", o->name, value, o->min, o->max);
+        return err_set(e, ERR_USE, "--%s: %s is out of range, must be %g to %g", o->name, value,
+                       o->min, o->max);
     *(double *)at = v;
     return 0;
 }
@@ -97,8 +99,9 @@ static int set_size(const struct opt *o, void *at, const char *value, struct err
         end++;
     }
     if (*value < '0' || *value > '9' || *end || errno || v > UINT64_MAX >> shift)
-        return err_set(e, ERR_USE, "--%s: '%s' is not a size in bytes (a number, with K, M or G if you like)", o->name,
-                       value);
+        return err_set(e, ERR_USE,
+                       "--%s: '%s' is not a size in bytes (a number, with K, M or G if you like)",
+                       o->name, value);
     *(uint64_t *)at = (uint64_t)v << shift;
     return 0;
 }
@@ -146,7 +149,8 @@ static const struct opt *find(const struct opt *table, const char *name, size_t 
     return NULL;
 }
 
-/* Prints words of text from column `at`, wrapped at WIDTH with continuation lines starting at `indent`. */
+/* Prints words of text from column `at`, wrapped at WIDTH with continuation lines starting at
+ * `indent`. */
 static void put_wrapped(FILE *f, const char *text, int at, int indent)
 {
     while (*text) {
@@ -230,8 +234,9 @@ static void put_option(FILE *f, const struct opt *o, const void *values)
 
 static void put_help(FILE *f, const struct opt_spec *s, const void *values)
 {
-    static const struct opt own[] = {{"help", OPT_FLAG, 0, NULL, "Show this help", 0, 0, NULL},
-                                     {"version", OPT_FLAG, 0, NULL, "Show the version", 0, 0, NULL}};
+    static const struct opt own[] = {
+        {"help", OPT_FLAG, 0, NULL, "Show this help", 0, 0, NULL},
+        {"version", OPT_FLAG, 0, NULL, "Show the version", 0, 0, NULL}};
 
     fprintf(f, "Usage: %s %s\n", s->command, s->usage ? s->usage : "[options]");
     put_wrapped(f, s->about, 0, 0);
@@ -241,12 +246,13 @@ static void put_help(FILE *f, const struct opt_spec *s, const void *values)
     for (size_t i = 0; i < 2; i++)
         put_option(f, &own[i], values);
     if (s->notes)
-        fprintf(f, "\n%s%s", s->notes, *s->notes && s->notes[strlen(s->notes) - 1] == '\n' ? "" : "\n");
+        fprintf(f, "\n%s%s", s->notes,
+                *s->notes && s->notes[strlen(s->notes) - 1] == '\n' ? "" : "\n");
 }
 
 /* One "--name[=value]"; *used says how many of argv it took. */
-static int parse_option(const struct opt_spec *s, void *values, char *seen, int argc, char **argv, int at, int *used,
-                        struct err *e)
+static int parse_option(const struct opt_spec *s, void *values, char *seen, int argc, char **argv,
+                        int at, int *used, struct err *e)
 {
     const char *name = argv[at] + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
     size_t n = eq ? (size_t)(eq - name) : strlen(name);
@@ -254,7 +260,8 @@ static int parse_option(const struct opt_spec *s, void *values, char *seen, int 
 
     *used = 1;
     if (!o)
-        return err_set(e, ERR_USE, "unknown option '--%.*s' (see %s --help)", (int)n, name, s->command);
+        return err_set(e, ERR_USE, "unknown option '--%.*s' (see %s --help)", (int)n, name,
+                       s->command);
     if (seen[o - s->table] && o->type != OPT_TEXTS)
         return err_set(e, ERR_USE, "--%s is given twice", o->name);
     seen[o - s->table] = 1;
@@ -278,7 +285,8 @@ static int add_arg(const struct opt_spec *s, struct opt_args *args, const char *
     return 0;
 }
 
-/* --help and --version win over whatever else is wrong with the line; a value of an option is not taken for one. */
+/* --help and --version win over whatever else is wrong with the line; a value of an option is
+ * not taken for one. */
 static int asked(const struct opt_spec *s, int argc, char **argv, const char *what)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
@@ -301,7 +309,8 @@ static int finish_show(struct err *e)
     return 1;
 }
 
-int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, int argc, char **argv, struct err *e)
+int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, int argc,
+              char **argv, struct err *e)
 {
     char *seen;
     int rc = -1, literal = 0;
@@ -334,7 +343,8 @@ int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, 
         }
     }
     if ((args ? args->count : 0) < spec->args_min) {
-        err_set(e, ERR_USE, "an argument is missing: %s %s", spec->command, spec->usage ? spec->usage : "");
+        err_set(e, ERR_USE, "an argument is missing: %s %s", spec->command,
+                spec->usage ? spec->usage : "");
         goto out;
     }
     rc = 0;

@@ -1,9 +1,10 @@
 /* opt - options by table: parsing, range checks, help text.
  *
- * Long options only, "--name value" or "--name=value"; "--" ends options; "-" is an ordinary argument.
- * --help prints to stdout, --version too. A repeated, unknown or out-of-range option is refused by name.
- * The program's struct holds the values; defaults are what the struct holds before opt_parse() (an int below its range: no default). Text options
- * point into argv. OPT_SIZE takes bytes with an optional K, M, G (1024-based). */
+ * Long options only, "--name value" or "--name=value"; "--" ends options; "-" is an ordinary
+ * argument. --help prints to stdout, --version too. A repeated, unknown or out-of-range option
+ * is refused by name. The program's struct holds the values; defaults are what the struct holds
+ * before opt_parse() (an int below its range: no default). Text options point into argv.
+ * OPT_SIZE takes bytes with an optional K, M, G (1024-based). */
 #ifndef PTQ_OPT_H
 #define PTQ_OPT_H
 
@@ -38,11 +39,11 @@ struct opt {
 };
 
 struct opt_spec {
-    const char *command;  /* "ptq-solve" */
-    const char *about;    /* one line */
-    const char *usage;    /* "[options] OUT": what follows the command in the usage line */
+    const char *command; /* "ptq-solve" */
+    const char *about;   /* one line */
+    const char *usage;   /* "[options] OUT": what follows the command in the usage line */
     const struct opt *table;
-    const char *notes;    /* printed after the options: environment, examples; may be NULL */
+    const char *notes; /* printed after the options: environment, examples; may be NULL */
     size_t args_min, args_max;
 };
 
@@ -52,7 +53,9 @@ struct opt_args {
     const char *arg[OPT_ARGS_MAX];
 };
 
-/* 0: go on; 1: help or version was shown, exit 0; -1: misuse, e says what (ERR_USE). args may be NULL when args_max is 0. */
-int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, int argc, char **argv, struct err *e);
+/* 0: go on; 1: help or version was shown, exit 0; -1: misuse, e says what (ERR_USE). args may be
+ * NULL when args_max is 0. */
+int opt_parse(const struct opt_spec *spec, void *values, struct opt_args *args, int argc,
+              char **argv, struct err *e);
 
 #endif

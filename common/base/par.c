@@ -1,5 +1,6 @@
-/* par - a fixed team of threads that take indices from a counter. The caller works too, as worker 0. One par_for at a
- * time: the owner calls it from one thread. Signals are the owner's, who has a stack for their handlers (sig.h). */
+/* par - a fixed team of threads that take indices from a counter. The caller works too, as
+ * worker 0. One par_for at a time: the owner calls it from one thread. Signals are the owner's,
+ * who has a stack for their handlers (sig.h). */
 #include "par.h"
 
 #include <pthread.h>
@@ -139,7 +140,8 @@ size_t par_threads(const struct par *p)
     return p->threads;
 }
 
-int par_for(struct par *p, size_t n, int (*fn)(void *ctx, size_t i, size_t worker, struct err *e), void *ctx, struct err *e)
+int par_for(struct par *p, size_t n, int (*fn)(void *ctx, size_t i, size_t worker, struct err *e),
+            void *ctx, struct err *e)
 {
     if (p->threads == 1 || n < 2) {
         for (size_t i = 0; i < n; i++)

@@ -1,6 +1,7 @@
-/* rng - xoshiro256** (Blackman, Vigna: "Scrambled linear pseudorandom number generators", 2021), its state filled by
- * splitmix64 from seed and stream. Integers only up to rng_unit; rng_normal is rounded to f32 precision, because the
- * last bit of libm's logarithm may differ between machines. */
+/* rng - xoshiro256** (Blackman, Vigna: "Scrambled linear pseudorandom number generators", 2021),
+ * its state filled by splitmix64 from seed and stream. Integers only up to rng_unit; rng_normal
+ * is rounded to f32 precision, because the last bit of libm's logarithm may differ between
+ * machines. */
 #include "rng.h"
 
 #include <math.h>
@@ -63,7 +64,8 @@ double rng_normal(struct rng *r)
 {
     double u, v, q;
 
-    do { /* Marsaglia's polar method; the second number is not kept, so that the state is all there is */
+    /* Marsaglia's polar method; the second number is not kept, so that the state is all there is */
+    do {
         u = 2 * rng_unit(r) - 1;
         v = 2 * rng_unit(r) - 1;
         q = u * u + v * v;

@@ -1,11 +1,13 @@
-/* rng - PCG64-style / splitmix generator with a fixed, documented sequence: the same seed gives the same
- * numbers on every machine. Streams with different `stream` numbers are independent. */
+/* rng - PCG64-style / splitmix generator with a fixed, documented sequence: the same seed gives
+ * the same numbers on every machine. Streams with different `stream` numbers are independent. */
 #ifndef PTQ_RNG_H
 #define PTQ_RNG_H
 
 #include <stdint.h>
 
-struct rng { uint64_t s[4]; };
+struct rng {
+    uint64_t s[4];
+};
 
 void rng_seed(struct rng *r, uint64_t seed, uint64_t stream);
 uint64_t rng_next(struct rng *r);

@@ -1,14 +1,16 @@
-/* sig - SIGTERM and SIGINT ask to drain, a second one exits at once with 111; SIGPIPE is ignored.
+/* sig - SIGTERM and SIGINT ask to drain, a second one exits at once with 111; SIGPIPE is
+ * ignored.
  *
- * Handlers run on a stack of their own (SA_ONSTACK): kernels that oneDNN makes at run time keep numbers far below the stack pointer, where the
- * system would put the frame of a handler. Without it a signal in the middle of a product damages memory (tests/unit/test_sig.c). */
+ * Handlers run on a stack of their own (SA_ONSTACK): kernels that oneDNN makes at run time keep
+ * numbers far below the stack pointer, where the system would put the frame of a handler.
+ * Without it a signal in the middle of a product damages memory (tests/unit/test_sig.c). */
 #ifndef PTQ_SIG_H
 #define PTQ_SIG_H
 
 #include "err.h"
 
 int sig_init(struct err *e);
-int sig_draining(void);  /* 1 after the first SIGTERM or SIGINT */
-int sig_fd(void);        /* becomes readable when draining starts; for poll loops */
+int sig_draining(void); /* 1 after the first SIGTERM or SIGINT */
+int sig_fd(void);       /* becomes readable when draining starts; for poll loops */
 
 #endif

@@ -23,7 +23,8 @@ int spill_make(struct spill *s, struct err *e)
         return -1;
     s->fd = mkostemp(path, O_CLOEXEC);
     if (s->fd < 0)
-        err_sys(e, "cannot make a spill file in '%s' (--tmp or TMPDIR names another folder)", s->dir);
+        err_sys(e, "cannot make a spill file in '%s' (--tmp or TMPDIR names another folder)",
+                s->dir);
     else
         unlink(path);
     free(path);
@@ -37,7 +38,9 @@ static int in_folder(const struct spill *s, int rc, struct err *e)
 
 int spill_write(struct spill *s, const void *data, size_t n, uint64_t at, struct err *e)
 {
-    return spill_make(s, e) < 0 ? -1 : in_folder(s, fs_pwrite_all(s->fd, data, n, at, "spill file", e), e);
+    return spill_make(s, e) < 0
+               ? -1
+               : in_folder(s, fs_pwrite_all(s->fd, data, n, at, "spill file", e), e);
 }
 
 int spill_read(const struct spill *s, void *data, size_t n, uint64_t at, struct err *e)

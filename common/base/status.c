@@ -1,6 +1,6 @@
-/* status - progress for a supervisor (JSON lines) or for a person (one line on a terminal).
- * The supervisor's descriptor is made non-blocking, and a line goes out whole or not at all: lines are shorter than
- * PIPE_BUF, so a pipe takes them in one piece. */
+/* status - progress for a supervisor (JSON lines) or for a person (one line on a terminal). The
+ * supervisor's descriptor is made non-blocking, and a line goes out whole or not at all: lines
+ * are shorter than PIPE_BUF, so a pipe takes them in one piece. */
 #include "status.h"
 
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 
 static struct {
     char stage[32];
-    int fd;             /* -1: none */
-    int live;           /* a line on the terminal */
+    int fd;   /* -1: none */
+    int live; /* a line on the terminal */
     int drawn;
     double last, began; /* last update; when the counted work began */
     uint64_t total;     /* of the counted work */
@@ -38,7 +38,8 @@ void status_init(const char *stage, int fd)
     }
 }
 
-/* Copies text that is safe inside JSON quotes as it is: names of states, sites and units are plain words. */
+/* Copies text that is safe inside JSON quotes as it is: names of states, sites and units are
+ * plain words. */
 static void copy_plain(char *dst, size_t room, const char *src)
 {
     size_t n = 0;
@@ -53,7 +54,8 @@ static void put_json(int64_t block, uint64_t done, uint64_t total)
 {
     char line[512];
     int n = snprintf(line, sizeof line,
-                     "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%llu,\"total\":%llu,"
+                     "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%"
+                     "llu,\"total\":%llu,"
                      "\"unit\":\"%s\",\"tokens\":%llu}\n",
                      now.stage, now.state, (long long)block, now.site, (unsigned long long)done,
                      (unsigned long long)total, now.unit, (unsigned long long)now.tokens);
@@ -69,7 +71,8 @@ static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
     int n;
 
     if (block >= 0)
-        snprintf(where, sizeof where, " block %lld%s%s", (long long)block, now.site[0] ? " " : "", now.site);
+        snprintf(where, sizeof where, " block %lld%s%s", (long long)block, now.site[0] ? " " : "",
+                 now.site);
     if (rate > 0 && total > done) {
         double s = (double)(total - done) / rate;
 
@@ -85,14 +88,15 @@ static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
     n = snprintf(line, sizeof line, "\r\033[K%s: %s%s", now.stage, now.state, where);
     if (n > 0 && total)
         n += snprintf(line + n, sizeof line - (size_t)n, " %.0f%% (%llu of %llu %s, %.3g/s%s)",
-                      100 * (double)done / (double)total, (unsigned long long)done, (unsigned long long)total, now.unit,
-                      rate, left);
+                      100 * (double)done / (double)total, (unsigned long long)done,
+                      (unsigned long long)total, now.unit, rate, left);
     if (n > 0 && write(2, line, strlen(line)) < 0)
         return;
     now.drawn = 1;
 }
 
-void status_update(const char *state, int64_t block, const char *site, uint64_t done, uint64_t total, const char *unit)
+void status_update(const char *state, int64_t block, const char *site, uint64_t done,
+                   uint64_t total, const char *unit)
 {
     char clean[sizeof now.state];
     double t;

@@ -1,7 +1,8 @@
-/* attention - one task per sequence, head and block of queries: scores against the keys that the block can see, softmax in place,
- * product with the values, division by the sum last. Keys beyond the block and before its window are never touched, which saves
- * half of the work; scores of one block are all the memory it needs. Keys and values are those of the chunk itself or of a cache.
- * Leaves out: soft caps, sinks, biases. */
+/* attention - one task per sequence, head and block of queries: scores against the keys that the
+ * block can see, softmax in place, product with the values, division by the sum last. Keys
+ * beyond the block and before its window are never touched, which saves half of the work; scores
+ * of one block are all the memory it needs. Keys and values are those of the chunk itself or of
+ * a cache. Leaves out: soft caps, sinks, biases. */
 #include "attention.h"
 
 #include <math.h>
@@ -14,17 +15,19 @@
 enum { QUERIES = 128 };
 
 struct task {
-    size_t seq, row, rows, at;   /* rows of the block in the chunk; position of the first one in its sequence */
-    size_t start;                /* first row of the sequence in the chunk */
+    /* rows of the block in the chunk; position of the first one in its sequence */
+    size_t seq, row, rows, at;
+    size_t start; /* first row of the sequence in the chunk */
 };
 
 struct attention {
     const struct config *c;
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
-    const float *const *keys, *const *values; /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
+    /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
+    const float *const *keys, *const *values;
     float *x, *scores;
-    size_t room;                 /* scores of one worker */
+    size_t room; /* scores of one worker */
     const struct task *tasks;
 };
 
@@ -36,15 +39,19 @@ static float softmax_row(float *s, size_t keys, size_t low, size_t high)
     return vec_exp_sum(s + low, high - low, vec_max(s + low, high - low));
 }
 
-/* Scores of one head of a block, softmax without the division: s [rows, keys], the keys from `from` on; sum [rows]. */
-static int block_scores(const struct attention *a, const struct task *t, size_t head, size_t from, float *s, float *sum, struct err *e)
+/* Scores of one head of a block, softmax without the division: s [rows, keys], the keys from
+ * `from` on; sum [rows]. */
+static int block_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
+                        float *s, float *sum, struct err *e)
 {
     const struct config *c = a->c;
-    const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim, keys = t->at + t->rows - from;
-    const float *k = (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
+    const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
+                 keys = t->at + t->rows - from;
+    const float *k =
+        (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
 
-    if (blas_sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd), a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s,
-                   keys, e) != 0)
+    if (blas_sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd),
+                   a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s, keys, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++) {
         size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
@@ -65,21 +72,25 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct attention *a = ctx;
     const struct config *c = a->c;
     const struct task *t = &a->tasks[i / c->heads];
-    const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim, ldx = c->heads * hd;
+    const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
+                 ldx = c->heads * hd;
     const size_t from = first_key(c, t), keys = t->at + t->rows - from;
-    const float *v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
+    const float *v =
+        (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
     float *s = a->scores + worker * a->room, sum[QUERIES], *x = a->x + t->row * ldx + head * hd;
 
-    if (block_scores(a, t, head, from, s, sum, e) != 0 ||
-        blas_sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) != 0)
+    if (block_scores(a, t, head, from, s, sum, e) < 0 ||
+        blas_sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++)
         vec_scale(x + j * ldx, hd, 1.0f / sum[j]);
     return 0;
 }
 
-/* Last blocks first: they see the most keys. Returns how many; *most: the keys that a task may see. */
-static size_t tasks_make(const struct rows *r, const size_t *first, struct task *tasks, size_t *most)
+/* Last blocks first: they see the most keys. Returns how many; *most: the keys that a task may
+ * see. */
+static size_t tasks_make(const struct rows *r, const size_t *first, struct task *tasks,
+                         size_t *most)
 {
     size_t n = 0, start = 0;
 
@@ -89,8 +100,12 @@ static size_t tasks_make(const struct rows *r, const size_t *first, struct task 
 
         for (size_t b = (length + QUERIES - 1) / QUERIES; b-- > 0; n++)
             if (tasks)
-                tasks[n] = (struct task){.seq = s, .row = start + b * QUERIES, .at = before + b * QUERIES, .start = start,
-                                         .rows = length - b * QUERIES < QUERIES ? length - b * QUERIES : QUERIES};
+                tasks[n] = (struct task){
+                    .seq = s,
+                    .row = start + b * QUERIES,
+                    .at = before + b * QUERIES,
+                    .start = start,
+                    .rows = length - b * QUERIES < QUERIES ? length - b * QUERIES : QUERIES};
         if (before + length > *most)
             *most = before + length;
         start += length;
@@ -98,7 +113,8 @@ static size_t tasks_make(const struct rows *r, const size_t *first, struct task 
     return n;
 }
 
-static int attention_tasks(struct par *par, struct attention *a, const struct rows *r, const size_t *first, struct err *e)
+static int attention_tasks(struct par *par, struct attention *a, const struct rows *r,
+                           const size_t *first, struct err *e)
 {
     size_t most, n = tasks_make(r, first, NULL, &most), rows = 0;
     struct task *tasks = mem_array(n, sizeof *tasks, e);
@@ -120,18 +136,22 @@ static int attention_tasks(struct par *par, struct attention *a, const struct ro
     return rc;
 }
 
-int attention_run(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
-                  const float *v, size_t ldv, float *x, struct err *e)
+int attention_run(struct par *par, const struct config *c, const struct rows *r, const float *q,
+                  size_t ldq, const float *k, size_t ldk, const float *v, size_t ldv, float *x,
+                  struct err *e)
 {
-    struct attention a = {.c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
+    struct attention a = {
+        .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
 
     return attention_tasks(par, &a, r, NULL, e);
 }
 
-int attention_cached(struct par *par, const struct config *c, const struct rows *r, const size_t *first, const float *q, size_t ldq,
-                     const float *const *keys, const float *const *values, size_t ldk, float *x, struct err *e)
+int attention_cached(struct par *par, const struct config *c, const struct rows *r,
+                     const size_t *first, const float *q, size_t ldq, const float *const *keys,
+                     const float *const *values, size_t ldk, float *x, struct err *e)
 {
-    struct attention a = {.c = c, .q = q, .keys = keys, .values = values, .ldq = ldq, .ldk = ldk, .ldv = ldk, .x = x};
+    struct attention a = {
+        .c = c, .q = q, .keys = keys, .values = values, .ldq = ldq, .ldk = ldk, .ldv = ldk, .x = x};
 
     return attention_tasks(par, &a, r, first, e);
 }
@@ -140,8 +160,8 @@ int attention_cached(struct par *par, const struct config *c, const struct rows 
 
 struct receive {
     struct attention a;
-    const struct task *whole;    /* of each sequence: its rows, as if they were one block */
-    double *heads;               /* [heads, T] */
+    const struct task *whole; /* of each sequence: its rows, as if they were one block */
+    double *heads;            /* [heads, T] */
     size_t T;
 };
 
@@ -155,11 +175,14 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
     double *out = v->heads + head * v->T + w->row;
 
     for (size_t b = 0; b < w->rows; b += QUERIES) {
-        const struct task t = {.seq = w->seq, .row = w->row + b, .at = b, .start = w->row,
+        const struct task t = {.seq = w->seq,
+                               .row = w->row + b,
+                               .at = b,
+                               .start = w->row,
                                .rows = w->rows - b < QUERIES ? w->rows - b : QUERIES};
         const size_t from = first_key(v->a.c, &t), keys = t.at + t.rows - from;
 
-        if (block_scores(&v->a, &t, head, from, s, sum, e) != 0)
+        if (block_scores(&v->a, &t, head, from, s, sum, e) < 0)
             return -1;
         for (size_t j = 0; j < t.rows; j++)
             vec_add_scaled(out + from, s + j * keys, keys, 1 / (double)sum[j]);
@@ -167,8 +190,9 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
-int attention_received(struct par *par, const struct config *c, const struct rows *r, const float *q, size_t ldq, const float *k,
-                       size_t ldk, double *received, struct err *e)
+int attention_received(struct par *par, const struct config *c, const struct rows *r,
+                       const float *q, size_t ldq, const float *k, size_t ldk, double *received,
+                       struct err *e)
 {
     struct receive v = {.a = {.c = c, .q = q, .k = k, .ldq = ldq, .ldk = ldk}, .T = r->T};
     struct task *whole = mem_array(r->nseq, sizeof *whole, e);

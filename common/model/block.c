@@ -1,6 +1,6 @@
-/* block - one decoder block, site by site: norms, attention and the gated MLP around the linears.
- * Row slabs bound the scratch memory; their size, like that of tiles, is fixed. Leaves out: experts, norms after a sublayer,
- * parallel attention and MLP. */
+/* block - one decoder block, site by site: norms, attention and the gated MLP around the
+ * linears. Row slabs bound the scratch memory; their size, like that of tiles, is fixed. Leaves
+ * out: experts, norms after a sublayer, parallel attention and MLP. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,10 +67,11 @@ struct block *block_open(struct model *m, size_t index, struct err *e)
     b->index = index;
     for (int s = 0; s < SITE_COUNT; s++) {
         site_describe(&m->c, index, (enum site)s, &b->info[s]);
-        if (load_biases(b, (enum site)s, e) != 0)
+        if (load_biases(b, (enum site)s, e) < 0)
             goto fail;
     }
-    if (load_norm(b, m->f->norm1, m->c.d, &b->norm1, e) == 0 && load_norm(b, m->f->norm2, m->c.d, &b->norm2, e) == 0 &&
+    if (load_norm(b, m->f->norm1, m->c.d, &b->norm1, e) == 0 &&
+        load_norm(b, m->f->norm2, m->c.d, &b->norm2, e) == 0 &&
         load_norm(b, m->f->q_norm, m->c.head_dim, &b->q_norm, e) == 0 &&
         load_norm(b, m->f->k_norm, m->c.head_dim, &b->k_norm, e) == 0)
         return b;
@@ -114,13 +115,15 @@ int block_load_linear(struct block *b, enum site s, size_t i, struct err *e)
     int rc;
 
     if (i >= b->info[s].count)
-        return err_set(e, ERR_USE, "block %zu: site %s has no linear %zu", b->index, b->info[s].name, i);
+        return err_set(e, ERR_USE, "block %zu: site %s has no linear %zu", b->index,
+                       b->info[s].name, i);
     l = &b->info[s].linear[i];
     if (!(w = mem_raw(l->rows * K, sizeof *w, e)))
         return -1;
     snprintf(name, sizeof name, "%s.weight", l->name);
     x = st_find(b->m->st, name);
-    rc = x ? model_read(b->m, x, 0, l->rows, w, e) : gptq_load_linear(b->m, l->name, l->rows, K, w, e);
+    rc = x ? model_read(b->m, x, 0, l->rows, w, e)
+           : gptq_load_linear(b->m, l->name, l->rows, K, w, e);
     if (rc != 0) {
         free(w);
         return -1;
@@ -131,7 +134,7 @@ int block_load_linear(struct block *b, enum site s, size_t i, struct err *e)
 int block_load_site(struct block *b, enum site s, struct err *e)
 {
     for (size_t i = 0; i < b->info[s].count; i++)
-        if (block_load_linear(b, s, i, e) != 0)
+        if (block_load_linear(b, s, i, e) < 0)
             return -1;
     return 0;
 }
@@ -140,7 +143,8 @@ int block_set_linear(struct block *b, enum site s, size_t i, float *w, struct er
 {
     if (i >= b->info[s].count) {
         free(w);
-        return err_set(e, ERR_USE, "block %zu: site %s has no linear %zu", b->index, b->info[s].name, i);
+        return err_set(e, ERR_USE, "block %zu: site %s has no linear %zu", b->index,
+                       b->info[s].name, i);
     }
     free(b->w[s][i]);
     b->w[s][i] = w;
@@ -152,16 +156,19 @@ int block_set_linear(struct block *b, enum site s, size_t i, float *w, struct er
 struct row_job {
     const struct block *b;
     size_t T;
-    const size_t *position;  /* of each row in its sequence */
+    const size_t *position; /* of each row in its sequence */
     float *h, *x;
     const float *up, *bias;
-    float *q;                /* q, k, v side by side */
-    size_t width;            /* of a row of q, or of the rows that get a bias */
+    float *q;     /* q, k, v side by side */
+    size_t width; /* of a row of q, or of the rows that get a bias */
 };
 
 typedef void row_fn(const struct row_job *j, size_t row);
 
-struct rows_run { const struct row_job *j; row_fn *fn; };
+struct rows_run {
+    const struct row_job *j;
+    row_fn *fn;
+};
 
 static int row_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
@@ -247,15 +254,18 @@ static int need_site(const struct block *b, enum site s, struct err *e)
 {
     for (size_t i = 0; i < b->info[s].count; i++)
         if (!b->w[s][i])
-            return err_set(e, ERR_USE, "block %zu: '%s' is needed but not loaded", b->index, b->info[s].linear[i].name);
+            return err_set(e, ERR_USE, "block %zu: '%s' is needed but not loaded", b->index,
+                           b->info[s].linear[i].name);
     return 0;
 }
 
-static int linear(const struct block *b, enum site s, size_t i, size_t T, const float *x, float *y, size_t ldy, int add, struct err *e)
+static int linear(const struct block *b, enum site s, size_t i, size_t T, const float *x, float *y,
+                  size_t ldy, int add, struct err *e)
 {
     const size_t K = b->info[s].inputs;
 
-    return blas_linear(b->m->par, T, b->info[s].linear[i].rows, K, x, K, b->w[s][i], K, y, ldy, add, e);
+    return blas_linear(b->m->par, T, b->info[s].linear[i].rows, K, x, K, b->w[s][i], K, y, ldy, add,
+                       e);
 }
 
 static int check_rows(const struct rows *r, size_t *longest, struct err *e)
@@ -265,19 +275,23 @@ static int check_rows(const struct rows *r, size_t *longest, struct err *e)
     *longest = 0;
     for (size_t s = 0; s < r->nseq; s++) {
         if (r->lengths[s] < 1 || (size_t)r->lengths[s] > r->T - sum)
-            return err_set(e, ERR_USE, "sequence %zu of the chunk has %ld tokens, %zu are left", s, (long)r->lengths[s], r->T - sum);
+            return err_set(e, ERR_USE, "sequence %zu of the chunk has %ld tokens, %zu are left", s,
+                           (long)r->lengths[s], r->T - sum);
         sum += (size_t)r->lengths[s];
         if ((size_t)r->lengths[s] > *longest)
             *longest = (size_t)r->lengths[s];
     }
-    return sum == r->T ? 0 : err_set(e, ERR_USE, "the sequences of the chunk have %zu tokens, the chunk has %zu", sum, r->T);
+    return sum == r->T ? 0
+                       : err_set(e, ERR_USE,
+                                 "the sequences of the chunk have %zu tokens, the chunk has %zu",
+                                 sum, r->T);
 }
 
 /* Cached keys: what block_decode knows beside the rows. */
 struct cached {
     struct kv_cache *kv;
     const size_t *slots;
-    size_t *first;               /* position of the first row of each sequence */
+    size_t *first; /* position of the first row of each sequence */
     const float **keys, **values;
 };
 
@@ -291,22 +305,23 @@ static size_t *positions_make(const struct rows *r, const size_t *first, struct 
     return p;
 }
 
-/* The first `parts` of q, k, v of rows that are normed already, side by side in j->q, rotated. longest: positions needed. */
-static int heads_make(struct row_job *j, const struct rows *r, const size_t *first, size_t longest, const float *prev, size_t parts,
-                      struct err *e)
+/* The first `parts` of q, k, v of rows that are normed already, side by side in j->q, rotated.
+ * longest: positions needed. */
+static int heads_make(struct row_job *j, const struct rows *r, const size_t *first, size_t longest,
+                      const float *prev, size_t parts, struct err *e)
 {
     const struct block *b = j->b;
     size_t *position, at = 0;
     int rc = -1;
 
-    if (need_site(b, SITE_QKV, e) != 0 || rope_reserve(&b->m->rope, longest, e) != 0)
+    if (need_site(b, SITE_QKV, e) < 0 || rope_reserve(&b->m->rope, longest, e) < 0)
         return -1;
     position = positions_make(r, first, e);
     j->position = position;
     if (!position)
         return -1;
     for (size_t i = 0; i < parts; at += b->info[SITE_QKV].linear[i++].rows)
-        if (linear(b, SITE_QKV, i, r->T, prev, j->q + at, j->width, 0, e) != 0)
+        if (linear(b, SITE_QKV, i, r->T, prev, j->q + at, j->width, 0, e) < 0)
             goto out;
     rc = each_row(j, row_heads, e);
 out:
@@ -315,12 +330,14 @@ out:
 }
 
 /* Rows of k and v go behind those that the cache has. */
-static void cache_append(const struct row_job *j, const struct rows *r, const struct cached *c, size_t nq, size_t nk)
+static void cache_append(const struct row_job *j, const struct rows *r, const struct cached *c,
+                         size_t nq, size_t nk)
 {
     const float *k = j->q + nq;
 
     for (size_t s = 0; s < r->nseq; s++) {
-        float *keys = kv_keys(c->kv, j->b->index, c->slots[s]), *values = kv_values(c->kv, j->b->index, c->slots[s]);
+        float *keys = kv_keys(c->kv, j->b->index, c->slots[s]),
+              *values = kv_values(c->kv, j->b->index, c->slots[s]);
 
         for (size_t i = c->first[s]; i < c->first[s] + (size_t)r->lengths[s]; i++, k += j->width) {
             memcpy(keys + i * nk, k, nk * sizeof *k);
@@ -331,52 +348,62 @@ static void cache_append(const struct row_job *j, const struct rows *r, const st
     }
 }
 
-static int input_attention(struct block *b, const struct rows *r, const struct cached *cache, const float *prev, float *x, struct err *e)
+static int input_attention(struct block *b, const struct rows *r, const struct cached *cache,
+                           const float *prev, float *x, struct err *e)
 {
     const struct config *c = &b->m->c;
     const size_t nq = c->heads * c->head_dim, nk = c->kv_heads * c->head_dim;
     struct row_job j = {.b = b, .T = r->T, .width = nq + 2 * nk};
     size_t longest;
 
-    if (check_rows(r, &longest, e) != 0 || need_site(b, SITE_QKV, e) != 0 || !(j.q = model_scratch(b->m, r->T * j.width, e)))
+    if (check_rows(r, &longest, e) < 0 || need_site(b, SITE_QKV, e) < 0 ||
+        !(j.q = model_scratch(b->m, r->T * j.width, e)))
         return -1;
     if (cache)
         longest = kv_room(cache->kv);
-    if (heads_make(&j, r, cache ? cache->first : NULL, longest, prev, 3, e) != 0)
+    if (heads_make(&j, r, cache ? cache->first : NULL, longest, prev, 3, e) < 0)
         return -1;
     if (!cache)
-        return attention_run(b->m->par, c, r, j.q, j.width, j.q + nq, j.width, j.q + nq + nk, j.width, x, e);
+        return attention_run(b->m->par, c, r, j.q, j.width, j.q + nq, j.width, j.q + nq + nk,
+                             j.width, x, e);
     cache_append(&j, r, cache, nq, nk);
-    return attention_cached(b->m->par, c, r, cache->first, j.q, j.width, cache->keys, cache->values, nk, x, e);
+    return attention_cached(b->m->par, c, r, cache->first, j.q, j.width, cache->keys, cache->values,
+                            nk, x, e);
 }
 
-static int input_mlp(struct block *b, const struct rows *r, float *h, const float *prev, float *x, struct err *e)
+static int input_mlp(struct block *b, const struct rows *r, float *h, const float *prev, float *x,
+                     struct err *e)
 {
     struct row_job j = {.b = b, .T = r->T, .h = h, .x = x, .bias = b->bias[SITE_O][0]};
 
-    if (need_site(b, SITE_O, e) != 0 || linear(b, SITE_O, 0, r->T, prev, h, b->m->c.d, 1, e) != 0)
+    if (need_site(b, SITE_O, e) < 0 || linear(b, SITE_O, 0, r->T, prev, h, b->m->c.d, 1, e) < 0)
         return -1;
     return each_row(&j, row_norm2, e);
 }
 
-static int input_down(struct block *b, const struct rows *r, const float *prev, float *x, struct err *e)
+static int input_down(struct block *b, const struct rows *r, const float *prev, float *x,
+                      struct err *e)
 {
     const size_t d = b->m->c.d, ff = b->m->c.ff;
     float *up;
 
-    if (need_site(b, SITE_UP, e) != 0 || !(up = model_scratch(b->m, (r->T < SLAB_ROWS ? r->T : SLAB_ROWS) * ff, e)))
+    if (need_site(b, SITE_UP, e) < 0 ||
+        !(up = model_scratch(b->m, (r->T < SLAB_ROWS ? r->T : SLAB_ROWS) * ff, e)))
         return -1;
     for (size_t t = 0; t < r->T; t += SLAB_ROWS) {
-        struct row_job j = {.b = b, .T = r->T - t < SLAB_ROWS ? r->T - t : SLAB_ROWS, .x = x + t * ff, .q = up};
+        struct row_job j = {
+            .b = b, .T = r->T - t < SLAB_ROWS ? r->T - t : SLAB_ROWS, .x = x + t * ff, .q = up};
 
-        if (linear(b, SITE_UP, 0, j.T, prev + t * d, j.x, ff, 0, e) != 0 || linear(b, SITE_UP, 1, j.T, prev + t * d, up, ff, 0, e) != 0 ||
-            each_row(&j, row_gate, e) != 0)
+        if (linear(b, SITE_UP, 0, j.T, prev + t * d, j.x, ff, 0, e) < 0 ||
+            linear(b, SITE_UP, 1, j.T, prev + t * d, up, ff, 0, e) < 0 ||
+            each_row(&j, row_gate, e) < 0)
             return -1;
     }
     return 0;
 }
 
-int block_input(struct block *b, enum site s, const struct rows *r, float *h, const float *prev, float *x, struct err *e)
+int block_input(struct block *b, enum site s, const struct rows *r, float *h, const float *prev,
+                float *x, struct err *e)
 {
     struct row_job j = {.b = b, .T = r->T, .h = h, .x = x};
 
@@ -396,24 +423,28 @@ int block_input(struct block *b, enum site s, const struct rows *r, float *h, co
 
 int block_finish(struct block *b, const struct rows *r, float *h, const float *prev, struct err *e)
 {
-    struct row_job j = {.b = b, .T = r->T, .h = h, .bias = b->bias[SITE_DOWN][0], .width = b->m->c.d};
+    struct row_job j = {
+        .b = b, .T = r->T, .h = h, .bias = b->bias[SITE_DOWN][0], .width = b->m->c.d};
 
-    if (need_site(b, SITE_DOWN, e) != 0 || linear(b, SITE_DOWN, 0, r->T, prev, h, b->m->c.d, 1, e) != 0)
+    if (need_site(b, SITE_DOWN, e) < 0 ||
+        linear(b, SITE_DOWN, 0, r->T, prev, h, b->m->c.d, 1, e) < 0)
         return -1;
     return j.bias ? each_row(&j, row_bias, e) : 0;
 }
 
-static int block_run(struct block *b, const struct rows *r, const struct cached *cache, float *h, struct err *e)
+static int block_run(struct block *b, const struct rows *r, const struct cached *cache, float *h,
+                     struct err *e)
 {
-    float *x[SITE_COUNT] = {NULL};
+    float *x[SITE_COUNT] = {0};
     int rc = -1;
 
     for (int s = 0; s < SITE_COUNT; s++) {
         x[s] = mem_raw(r->T * b->info[s].inputs, sizeof **x, e);
         if (!x[s])
             goto out;
-        if (cache && s == SITE_O ? input_attention(b, r, cache, x[SITE_QKV], x[s], e) != 0
-                                 : block_input(b, (enum site)s, r, h, s ? x[s - 1] : NULL, x[s], e) != 0)
+        if (cache && s == SITE_O
+                ? input_attention(b, r, cache, x[SITE_QKV], x[s], e) < 0
+                : block_input(b, (enum site)s, r, h, s ? x[s - 1] : NULL, x[s], e) < 0)
             goto out;
         if (s) {
             free(x[s - 1]);
@@ -432,7 +463,8 @@ int block_forward(struct block *b, const struct rows *r, float *h, struct err *e
     return block_run(b, r, NULL, h, e);
 }
 
-int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r, float *h, struct err *e)
+int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r,
+                 float *h, struct err *e)
 {
     struct cached c = {.kv = kv, .slots = slots, .first = mem_array(r->nseq, sizeof *c.first, e)};
     int rc = -1;
@@ -444,8 +476,9 @@ int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, cons
     for (size_t s = 0; s < r->nseq; s++) {
         c.first[s] = kv_length(kv, slots[s]);
         if (r->lengths[s] < 1 || (size_t)r->lengths[s] > kv_room(kv) - c.first[s]) {
-            err_set(e, ERR_USE, "%ld rows do not fit behind the %zu of slot %zu: the cache has room for %zu", (long)r->lengths[s],
-                    c.first[s], slots[s], kv_room(kv));
+            err_set(e, ERR_USE,
+                    "%ld rows do not fit behind the %zu of slot %zu: the cache has room for %zu",
+                    (long)r->lengths[s], c.first[s], slots[s], kv_room(kv));
             goto out;
         }
     }
@@ -456,7 +489,8 @@ out:
     return rc;
 }
 
-int block_received(struct block *b, const struct rows *r, const float *h, double *received, struct err *e)
+int block_received(struct block *b, const struct rows *r, const float *h, double *received,
+                   struct err *e)
 {
     const struct config *c = &b->m->c;
     const size_t nq = c->heads * c->head_dim, nk = c->kv_heads * c->head_dim;
@@ -465,7 +499,7 @@ int block_received(struct block *b, const struct rows *r, const float *h, double
     size_t longest;
     int rc = -1;
 
-    if (check_rows(r, &longest, e) != 0 || !(j.q = model_scratch(b->m, r->T * j.width, e)) ||
+    if (check_rows(r, &longest, e) < 0 || !(j.q = model_scratch(b->m, r->T * j.width, e)) ||
         !(x = mem_raw(r->T * c->d, sizeof *x, e)))
         return -1;
     for (size_t t = 0; t < r->T; t++)

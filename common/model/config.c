@@ -1,6 +1,7 @@
-/* config - config.json: the fields every family has. Reads both generations of keys: rope_theta + rope_scaling, and
- * rope_parameters. Leaves out: nested configs of vision models, rope types beyond default, linear and llama3, everything
- * about generation. What would change the mathematics and is not done here is refused, not ignored. */
+/* config - config.json: the fields every family has. Reads both generations of keys: rope_theta
+ * + rope_scaling, and rope_parameters. Leaves out: nested configs of vision models, rope types
+ * beyond default, linear and llama3, everything about generation. What would change the
+ * mathematics and is not done here is refused, not ignored. */
 #include "config.h"
 
 #include <math.h>
@@ -20,18 +21,19 @@ static int present(const struct json *j, const char *key)
     return json_kind(json_get(j, key)) != JSON_KIND_NULL;
 }
 
-static int read_size(const struct json *j, const char *key, int64_t max, size_t *out, const char *what, struct err *e)
+static int read_size(const struct json *j, const char *key, int64_t max, size_t *out,
+                     const char *what, struct err *e)
 {
     int64_t v;
 
-    if (json_need_int(j, key, 1, max, &v, what, e) != 0)
+    if (json_need_int(j, key, 1, max, &v, what, e) < 0)
         return -1;
     *out = (size_t)v;
     return 0;
 }
 
-static int read_size_or(const struct json *j, const char *key, int64_t max, size_t def, size_t *out, const char *what,
-                        struct err *e)
+static int read_size_or(const struct json *j, const char *key, int64_t max, size_t def, size_t *out,
+                        const char *what, struct err *e)
 {
     *out = def;
     return present(j, key) ? read_size(j, key, max, out, what, e) : 0;
@@ -44,12 +46,14 @@ static int positive(double v, const char *key, const char *what, struct err *e)
     return 0;
 }
 
-static int need_positive(const struct json *j, const char *key, double *v, const char *what, struct err *e)
+static int need_positive(const struct json *j, const char *key, double *v, const char *what,
+                         struct err *e)
 {
-    return json_need_real(j, key, v, what, e) != 0 ? -1 : positive(*v, key, what, e);
+    return json_need_real(j, key, v, what, e) < 0 ? -1 : positive(*v, key, what, e);
 }
 
-static int read_text(const char *v, char *out, size_t n, const char *key, const char *what, struct err *e)
+static int read_text(const char *v, char *out, size_t n, const char *key, const char *what,
+                     struct err *e)
 {
     if (strlen(v) >= n)
         return err_set(e, ERR_USE, "%s: %s is too long", what, key);
@@ -66,8 +70,10 @@ static int unknown_model(const char *what, const char *key, const char *got, str
     const struct family *f;
 
     for (size_t i = 0; (f = family_at(i)) != NULL && used < sizeof known; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", f->model_type);
-    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s)", what, key, got, known);
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                 f->model_type);
+    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s)", what, key, got,
+                   known);
 }
 
 static int read_identity(struct config *c, const char *what, struct err *e)
@@ -84,12 +90,16 @@ static int read_identity(struct config *c, const char *what, struct err *e)
         return unknown_model(what, "model_type", type, e);
     if (!present(c->json, "architectures"))
         arch = f->architecture;
-    else if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != 1 || !(arch = json_as_text(json_at(list, 0))))
+    else if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != 1 ||
+             !(arch = json_as_text(json_at(list, 0))))
         return err_set(e, ERR_USE, "%s: architectures must be an array of one name", what);
     if (strcmp(arch, f->architecture) != 0)
         return unknown_model(what, "architecture", arch, e);
     return read_text(type, c->model_type, sizeof c->model_type, "model_type", what, e) ||
-           read_text(arch, c->architecture, sizeof c->architecture, "architectures", what, e) ? -1 : 0;
+                   read_text(arch, c->architecture, sizeof c->architecture, "architectures", what,
+                             e)
+               ? -1
+               : 0;
 }
 
 /* ---- sizes ---- */
@@ -98,26 +108,31 @@ static int read_sizes(struct config *c, const char *what, struct err *e)
 {
     const struct json *j = c->json;
 
-    if (read_size(j, "hidden_size", WIDTH_MAX, &c->d, what, e) != 0 ||
-        read_size(j, "num_hidden_layers", 65536, &c->layers, what, e) != 0 ||
-        read_size(j, "num_attention_heads", 65536, &c->heads, what, e) != 0 ||
-        read_size_or(j, "num_key_value_heads", 65536, c->heads, &c->kv_heads, what, e) != 0 ||
-        read_size_or(j, "head_dim", 65536, c->d / c->heads, &c->head_dim, what, e) != 0 ||
-        read_size(j, "intermediate_size", WIDTH_MAX, &c->ff, what, e) != 0 ||
-        read_size(j, "vocab_size", WIDTH_MAX, &c->vocab, what, e) != 0 ||
-        read_size_or(j, "max_position_embeddings", INT64_C(1) << 40, 2048, &c->context, what, e) != 0)
+    if (read_size(j, "hidden_size", WIDTH_MAX, &c->d, what, e) < 0 ||
+        read_size(j, "num_hidden_layers", 65536, &c->layers, what, e) < 0 ||
+        read_size(j, "num_attention_heads", 65536, &c->heads, what, e) < 0 ||
+        read_size_or(j, "num_key_value_heads", 65536, c->heads, &c->kv_heads, what, e) < 0 ||
+        read_size_or(j, "head_dim", 65536, c->d / c->heads, &c->head_dim, what, e) < 0 ||
+        read_size(j, "intermediate_size", WIDTH_MAX, &c->ff, what, e) < 0 ||
+        read_size(j, "vocab_size", WIDTH_MAX, &c->vocab, what, e) < 0 ||
+        read_size_or(j, "max_position_embeddings", INT64_C(1) << 40, 2048, &c->context, what, e) !=
+            0)
         return -1;
     if (!present(j, "head_dim") && c->d % c->heads != 0)
-        return err_set(e, ERR_USE, "%s: hidden_size %zu is not a multiple of num_attention_heads %zu and there is no head_dim", what,
-                       c->d, c->heads);
+        return err_set(e, ERR_USE,
+                       "%s: hidden_size %zu is not a multiple of num_attention_heads %zu and there "
+                       "is no head_dim",
+                       what, c->d, c->heads);
     if (c->head_dim == 0 || c->head_dim % 2 != 0)
         return err_set(e, ERR_USE, "%s: head_dim %zu must be even", what, c->head_dim);
     if (c->heads % c->kv_heads != 0)
-        return err_set(e, ERR_USE, "%s: num_attention_heads %zu is not a multiple of num_key_value_heads %zu", what, c->heads,
-                       c->kv_heads);
+        return err_set(e, ERR_USE,
+                       "%s: num_attention_heads %zu is not a multiple of num_key_value_heads %zu",
+                       what, c->heads, c->kv_heads);
     if (c->heads * c->head_dim > (size_t)WIDTH_MAX)
-        return err_set(e, ERR_USE, "%s: %zu heads of %zu are too wide", what, c->heads, c->head_dim);
-    if (json_opt_real(j, "rms_norm_eps", 1e-6, &c->norm_eps, what, e) != 0)
+        return err_set(e, ERR_USE, "%s: %zu heads of %zu are too wide", what, c->heads,
+                       c->head_dim);
+    if (json_opt_real(j, "rms_norm_eps", 1e-6, &c->norm_eps, what, e) < 0)
         return -1;
     if (!isfinite(c->norm_eps) || c->norm_eps < 0.0)
         return err_set(e, ERR_USE, "%s: rms_norm_eps is %g", what, c->norm_eps);
@@ -125,7 +140,8 @@ static int read_sizes(struct config *c, const char *what, struct err *e)
 }
 
 /* A token id, null, or a list of which the first counts. */
-static int read_token(const struct config *c, const char *key, int64_t *out, const char *what, struct err *e)
+static int read_token(const struct config *c, const char *key, int64_t *out, const char *what,
+                      struct err *e)
 {
     const struct json *v = json_get(c->json, key);
 
@@ -155,18 +171,22 @@ static int read_rope_type(struct config *c, const struct json *r, const char *wh
     else if (strcmp(type, "llama3") == 0)
         c->rope = ROPE_LLAMA3;
     else
-        return err_set(e, ERR_USE, "%s: rope type '%.64s' is not supported (known: default, linear, llama3)", what, type);
+        return err_set(e, ERR_USE,
+                       "%s: rope type '%.64s' is not supported (known: default, linear, llama3)",
+                       what, type);
     return 0;
 }
 
 static int read_rope_llama3(struct config *c, const struct json *r, const char *what, struct err *e)
 {
-    if (need_positive(r, "low_freq_factor", &c->rope_low, what, e) != 0 ||
-        need_positive(r, "high_freq_factor", &c->rope_high, what, e) != 0 ||
-        read_size(r, "original_max_position_embeddings", INT64_C(1) << 40, &c->rope_original, what, e) != 0)
+    if (need_positive(r, "low_freq_factor", &c->rope_low, what, e) < 0 ||
+        need_positive(r, "high_freq_factor", &c->rope_high, what, e) < 0 ||
+        read_size(r, "original_max_position_embeddings", INT64_C(1) << 40, &c->rope_original, what,
+                  e) < 0)
         return -1;
     if (c->rope_high <= c->rope_low)
-        return err_set(e, ERR_USE, "%s: high_freq_factor %g is not above low_freq_factor %g", what, c->rope_high, c->rope_low);
+        return err_set(e, ERR_USE, "%s: high_freq_factor %g is not above low_freq_factor %g", what,
+                       c->rope_high, c->rope_low);
     return 0;
 }
 
@@ -178,19 +198,21 @@ static int read_rope(struct config *c, const char *what, struct err *e)
     double partial;
 
     c->rope_factor = 1.0;
-    if (json_opt_real(c->json, "rope_theta", 10000.0, &c->rope_theta, what, e) != 0 ||
-        json_opt_real(c->json, "partial_rotary_factor", 1.0, &partial, what, e) != 0)
+    if (json_opt_real(c->json, "rope_theta", 10000.0, &c->rope_theta, what, e) < 0 ||
+        json_opt_real(c->json, "partial_rotary_factor", 1.0, &partial, what, e) < 0)
         return -1;
     if (present(c->json, key)) {
         if (json_kind(r) != JSON_KIND_OBJECT)
             return err_set(e, ERR_USE, "%s: %s must be an object", what, key);
         for (size_t i = 0; i < json_count(r); i++)
             if (json_kind(json_member(r, i, &member)) == JSON_KIND_OBJECT)
-                return err_set(e, ERR_USE, "%s: %s.%.64s: rope per kind of block is not supported", what, key, member);
-        if (read_rope_type(c, r, what, e) != 0 || json_opt_real(r, "rope_theta", c->rope_theta, &c->rope_theta, what, e) != 0 ||
-            json_opt_real(r, "partial_rotary_factor", partial, &partial, what, e) != 0 ||
-            (c->rope != ROPE_DEFAULT && need_positive(r, "factor", &c->rope_factor, what, e) != 0) ||
-            (c->rope == ROPE_LLAMA3 && read_rope_llama3(c, r, what, e) != 0))
+                return err_set(e, ERR_USE, "%s: %s.%.64s: rope per kind of block is not supported",
+                               what, key, member);
+        if (read_rope_type(c, r, what, e) < 0 ||
+            json_opt_real(r, "rope_theta", c->rope_theta, &c->rope_theta, what, e) < 0 ||
+            json_opt_real(r, "partial_rotary_factor", partial, &partial, what, e) < 0 ||
+            (c->rope != ROPE_DEFAULT && need_positive(r, "factor", &c->rope_factor, what, e) < 0) ||
+            (c->rope == ROPE_LLAMA3 && read_rope_llama3(c, r, what, e) < 0))
             return -1;
     }
     if (partial != 1.0)
@@ -206,11 +228,13 @@ static int read_activation(const struct config *c, const char *what, struct err 
     const char *act = json_kind(a) == JSON_KIND_NULL ? "silu" : json_as_text(a);
 
     if (!act || (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0))
-        return err_set(e, ERR_USE, "%s: hidden_act '%.64s' is not supported (known: silu)", what, act ? act : "not a text");
+        return err_set(e, ERR_USE, "%s: hidden_act '%.64s' is not supported (known: silu)", what,
+                       act ? act : "not a text");
     return 0;
 }
 
-/* Newer files name the kind of attention of each block: it must agree with what the other keys said. */
+/* Newer files name the kind of attention of each block: it must agree with what the other keys
+ * said. */
 static int check_layer_types(const struct config *c, const char *what, struct err *e)
 {
     const struct json *list = json_get(c->json, "layer_types");
@@ -223,20 +247,23 @@ static int check_layer_types(const struct config *c, const char *what, struct er
     for (size_t i = 0; i < c->layers; i++) {
         got = json_as_text(json_at(list, i));
         if (!got || strcmp(got, want) != 0)
-            return err_set(e, ERR_USE, "%s: layer_types[%zu] is '%.64s', supported here: '%s' in every block", what, i,
-                           got ? got : "not a text", want);
+            return err_set(e, ERR_USE,
+                           "%s: layer_types[%zu] is '%.64s', supported here: '%s' in every block",
+                           what, i, got ? got : "not a text", want);
     }
     return 0;
 }
 
 static int refuse_unknown_mathematics(const struct config *c, const char *what, struct err *e)
 {
-    static const char *const keys[] = {"attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "num_experts",
-                                       "num_local_experts", "vision_config", "no_rope_layers"};
+    static const char *const keys[] = {
+        "attn_logit_softcapping", "final_logit_softcapping", "clip_qkv",      "num_experts",
+        "num_local_experts",      "vision_config",           "no_rope_layers"};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (present(c->json, keys[i]))
-            return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, keys[i], c->model_type);
+            return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, keys[i],
+                           c->model_type);
     return 0;
 }
 
@@ -250,10 +277,12 @@ int config_parse(const char *text, size_t length, const char *what, struct confi
         err_set(e, ERR_USE, "%s: not a JSON object", what);
         goto fail;
     }
-    if (read_identity(c, what, e) != 0 || read_sizes(c, what, e) != 0 || read_activation(c, what, e) != 0 ||
-        read_rope(c, what, e) != 0 || read_token(c, "bos_token_id", &c->bos, what, e) != 0 ||
-        read_token(c, "eos_token_id", &c->eos, what, e) != 0 || refuse_unknown_mathematics(c, what, e) != 0 ||
-        family_of(c)->settle(c, what, e) != 0 || check_layer_types(c, what, e) != 0)
+    if (read_identity(c, what, e) < 0 || read_sizes(c, what, e) < 0 ||
+        read_activation(c, what, e) < 0 || read_rope(c, what, e) < 0 ||
+        read_token(c, "bos_token_id", &c->bos, what, e) < 0 ||
+        read_token(c, "eos_token_id", &c->eos, what, e) < 0 ||
+        refuse_unknown_mathematics(c, what, e) < 0 || family_of(c)->settle(c, what, e) < 0 ||
+        check_layer_types(c, what, e) < 0)
         goto fail;
     return 0;
 fail:

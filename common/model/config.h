@@ -1,8 +1,10 @@
-/* config - config.json of a decoder-only model, both generations of keys (notes/peers 6), checked.
+/* config - config.json of a decoder-only model, both generations of keys (notes/peers 6),
+ * checked.
  *
- * A family (family.c: one descriptor, one list) says which model_type / architectures it serves and how tensor names are formed. Here:
- * llama (Llama 2/3, SmolLM2), mistral (sliding window), qwen3 (q/k norm). Unknown architectures are refused by name, as are features
- * that would change the mathematics and are not implemented (rope types, activations). */
+ * A family (family.c: one descriptor, one list) says which model_type / architectures it serves
+ * and how tensor names are formed. Here: llama (Llama 2/3, SmolLM2), mistral (sliding window),
+ * qwen3 (q/k norm). Unknown architectures are refused by name, as are features that would change
+ * the mathematics and are not implemented (rope types, activations). */
 #ifndef PTQ_CONFIG_H
 #define PTQ_CONFIG_H
 
@@ -19,16 +21,17 @@ struct config {
     size_t d, layers, heads, kv_heads, head_dim, ff, vocab, context;
     double norm_eps;
     int tied, attention_bias /* q k v */, attention_out_bias, mlp_bias, qk_norm;
-    size_t window;          /* 0: none; key j is visible to i when i - window < j <= i */
+    size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
     enum rope_type rope;
     double rope_theta, rope_factor, rope_low, rope_high;
     size_t rope_original;
-    int64_t bos, eos;       /* -1: none */
-    struct json *json;      /* the whole file, owned */
+    int64_t bos, eos;  /* -1: none */
+    struct json *json; /* the whole file, owned */
 };
 
 int config_read(const char *dir, struct config *c, struct err *e);
-int config_parse(const char *text, size_t length, const char *what, struct config *c, struct err *e);
+int config_parse(const char *text, size_t length, const char *what, struct config *c,
+                 struct err *e);
 void config_release(struct config *c);
 
 #endif

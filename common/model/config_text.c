@@ -34,7 +34,8 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
             continue;
         close = string_end(text, length, i);
         at = skip_space(text, length, close + 1);
-        if (depth == 1 && at < length && text[at] == ':' && close - i - 1 == n && !memcmp(text + i + 1, key, n)) {
+        if (depth == 1 && at < length && text[at] == ':' && close - i - 1 == n &&
+            !memcmp(text + i + 1, key, n)) {
             *first = skip_space(text, length, at + 1);
             if (*first < length && text[*first] == '"')
                 *end = string_end(text, length, *first) + 1;
@@ -51,10 +52,14 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
 static const char *dtype_text(enum dtype t)
 {
     switch (t) {
-    case DT_F16: return "\"float16\"";
-    case DT_BF16: return "\"bfloat16\"";
-    case DT_F32: return "\"float32\"";
-    default: return NULL;
+    case DT_F16:
+        return "\"float16\"";
+    case DT_BF16:
+        return "\"bfloat16\"";
+    case DT_F32:
+        return "\"float32\"";
+    default:
+        return NULL;
     }
 }
 
@@ -109,7 +114,8 @@ int config_text_dtype(char **text, enum dtype dtype, struct err *e)
 
     if (!name)
         return 0;
-    if (value_set(text, "torch_dtype", name, &found, e) || value_set(text, "dtype", name, &found, e))
+    if (value_set(text, "torch_dtype", name, &found, e) ||
+        value_set(text, "dtype", name, &found, e))
         return -1;
     return found ? 0 : config_text_add(text, "torch_dtype", name, e);
 }

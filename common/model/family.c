@@ -30,7 +30,8 @@ const struct family *family_of(const struct config *c)
     return f ? f : families[0];
 }
 
-void family_block_name(const struct family *f, size_t block, const char *part, const char *suffix, char *out)
+void family_block_name(const struct family *f, size_t block, const char *part, const char *suffix,
+                       char *out)
 {
     snprintf(out, TENSOR_NAME, "%s.%zu.%s%s", f->blocks, block, part, suffix);
 }

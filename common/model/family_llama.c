@@ -3,8 +3,8 @@
 
 static int settle(struct config *c, const char *what, struct err *e)
 {
-    if (json_opt_bool(c->json, "attention_bias", 0, &c->attention_bias, what, e) != 0 ||
-        json_opt_bool(c->json, "mlp_bias", 0, &c->mlp_bias, what, e) != 0)
+    if (json_opt_bool(c->json, "attention_bias", 0, &c->attention_bias, what, e) < 0 ||
+        json_opt_bool(c->json, "mlp_bias", 0, &c->mlp_bias, what, e) < 0)
         return -1;
     c->attention_out_bias = c->attention_bias;
     return 0;

@@ -1,4 +1,5 @@
-/* family_mistral - Mistral 7B and its kin: Llama without biases, with one attention window for all blocks. */
+/* family_mistral - Mistral 7B and its kin: Llama without biases, with one attention window for
+ * all blocks. */
 #include "family.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
@@ -6,9 +7,11 @@ static int settle(struct config *c, const char *what, struct err *e)
     int64_t window;
 
     /* The reference takes 4096 when the key is absent, none when it is null. */
-    if (json_get(c->json, "sliding_window") && json_kind(json_get(c->json, "sliding_window")) == JSON_KIND_NULL)
+    if (json_get(c->json, "sliding_window") &&
+        json_kind(json_get(c->json, "sliding_window")) == JSON_KIND_NULL)
         window = 0;
-    else if (json_opt_int(c->json, "sliding_window", 1, INT64_C(1) << 40, 4096, &window, what, e) != 0)
+    else if (json_opt_int(c->json, "sliding_window", 1, INT64_C(1) << 40, 4096, &window, what, e) !=
+             0)
         return -1;
     c->window = (size_t)window;
     return 0;

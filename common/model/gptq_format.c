@@ -21,8 +21,10 @@ static int refuse_bits(int bits, const char *name, struct err *e)
 
 static int refuse_size(size_t n, const char *what, int bits, const char *name, struct err *e)
 {
-    return err_set(e, ERR_USE, "'%s': %zu %s at %d bits do not fill whole 32-bit words, as GPTQ "
-                   "needs", name, n, what, bits);
+    return err_set(e, ERR_USE,
+                   "'%s': %zu %s at %d bits do not fill whole 32-bit words, as GPTQ "
+                   "needs",
+                   name, n, what, bits);
 }
 
 int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, struct err *e)
@@ -65,7 +67,8 @@ static uint32_t field_get(const uint32_t *words, size_t i, int bits)
     return value & ((1u << bits) - 1);
 }
 
-/* 32 codes fill exactly b words: blocks of them keep both sides of the transposition near in memory. */
+/* 32 codes fill exactly b words: blocks of them keep both sides of the transposition near in
+ * memory. */
 #define BLOCK 32
 
 int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t *qweight)
@@ -81,7 +84,7 @@ int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes, uint32_t
 
         for (size_t n = 0; n < N; n++) {
             const uint8_t *code = codes + n * K + k;
-            uint32_t word[8] = { 0 };
+            uint32_t word[8] = {0};
 
             for (size_t i = 0; i < count; i++) {
                 if (code[i] > top)
@@ -104,7 +107,7 @@ int gptq_unpack_codes(size_t N, size_t K, int bits, const uint32_t *qweight, uin
         const uint32_t *in = qweight + k * (size_t)bits / 32 * N;
 
         for (size_t n = 0; n < N; n++) {
-            uint32_t word[8] = { 0 };
+            uint32_t word[8] = {0};
 
             for (size_t j = 0; j < words; j++)
                 word[j] = in[j * N + n];
@@ -128,12 +131,15 @@ int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t
             unsigned zero = zeros[n * G + g];
 
             if (zero == 0)
-                return err_set(e, ERR_USE, "'%s': zero point 0 (row %zu, group %zu) cannot be "
+                return err_set(e, ERR_USE,
+                               "'%s': zero point 0 (row %zu, group %zu) cannot be "
                                "stored in GPTQ v1; solve with zero points of 1 and more",
                                name, n, g);
             if (zero > 1u << bits)
-                return err_set(e, ERR_USE, "'%s': zero point %u (row %zu, group %zu) is beyond %d "
-                               "bits", name, zero, n, g, bits);
+                return err_set(e, ERR_USE,
+                               "'%s': zero point %u (row %zu, group %zu) is beyond %d "
+                               "bits",
+                               name, zero, n, g, bits);
             field_put(qzeros + g * words, n, bits, zero - 1);
         }
     }

@@ -1,6 +1,7 @@
-/* gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices (act-order without static groups) are read
- * by giving each input its own scale and zero. Rules of "dynamic" (GPTQModel): the first regular expression that matches a name from its start
- * says its bits and group, or that it is not quantized. Leaves out: v2 zeros, a quantized head. */
+/* gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices (act-order
+ * without static groups) are read by giving each input its own scale and zero. Rules of
+ * "dynamic" (GPTQModel): the first regular expression that matches a name from its start says
+ * its bits and group, or that it is not quantized. Leaves out: v2 zeros, a quantized head. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
@@ -18,16 +19,18 @@ static int check_format(const struct json *q, const char *what, struct err *e)
     if (!method)
         return -1;
     if (strcmp(method, "gptq") != 0)
-        return err_set(e, ERR_USE, "%s: quant_method '%.64s' is not supported (known: gptq)", what, method);
+        return err_set(e, ERR_USE, "%s: quant_method '%.64s' is not supported (known: gptq)", what,
+                       method);
     if (json_kind(f) == JSON_KIND_NULL)
         f = json_get(q, "format");
     format = json_kind(f) == JSON_KIND_NULL ? "gptq" : json_as_text(f);
     if (!format || strcmp(format, "gptq") != 0)
-        return err_set(e, ERR_USE, "%s: checkpoint_format '%.64s' is not supported (known: gptq)", what, format ? format : "not a text");
+        return err_set(e, ERR_USE, "%s: checkpoint_format '%.64s' is not supported (known: gptq)",
+                       what, format ? format : "not a text");
     pack = json_kind(p) == JSON_KIND_NULL ? "int32" : json_as_text(p);
     if (!pack || strcmp(pack, "int32") != 0)
         return err_set(e, ERR_USE, "%s: pack_dtype is not int32", what);
-    if (json_opt_bool(q, "lm_head", 0, &lm_head, what, e) != 0)
+    if (json_opt_bool(q, "lm_head", 0, &lm_head, what, e) < 0)
         return -1;
     return lm_head ? err_set(e, ERR_USE, "%s: a quantized lm_head is not supported", what) : 0;
 }
@@ -39,12 +42,13 @@ struct gptq_rule {
     int64_t group;
 };
 
-static int read_width(const struct json *q, const char *what, int def_bits, int64_t def_group, int *bits, int64_t *group, struct err *e)
+static int read_width(const struct json *q, const char *what, int def_bits, int64_t def_group,
+                      int *bits, int64_t *group, struct err *e)
 {
     int64_t b;
 
-    if (json_opt_int(q, "bits", 2, 8, def_bits, &b, what, e) != 0 ||
-        json_opt_int(q, "group_size", -1, INT64_C(1) << 32, def_group, group, what, e) != 0)
+    if (json_opt_int(q, "bits", 2, 8, def_bits, &b, what, e) < 0 ||
+        json_opt_int(q, "group_size", -1, INT64_C(1) << 32, def_group, group, what, e) < 0)
         return -1;
     if (b != 2 && b != 3 && b != 4 && b != 8)
         return err_set(e, ERR_USE, "%s: bits is %lld (known: 2, 3, 4, 8)", what, (long long)b);
@@ -54,7 +58,8 @@ static int read_width(const struct json *q, const char *what, int def_bits, int6
     return 0;
 }
 
-static int read_rule(struct gptq_spec *spec, const char *pattern, const struct json *v, const char *what, struct err *e)
+static int read_rule(struct gptq_spec *spec, const char *pattern, const struct json *v,
+                     const char *what, struct err *e)
 {
     struct gptq_rule *r = &spec->rules[spec->nrules];
     const int sign = (pattern[0] == '-' || pattern[0] == '+') && pattern[1] == ':';
@@ -67,7 +72,7 @@ static int read_rule(struct gptq_spec *spec, const char *pattern, const struct j
     if (unicode_valid(regex, strlen(regex)) != strlen(regex))
         return err_set(e, ERR_USE, "%s is not UTF-8", rule);
     r->skip = sign && *pattern == '-';
-    if (!r->skip && read_width(v, rule, spec->bits, spec->group, &r->bits, &r->group, e) != 0)
+    if (!r->skip && read_width(v, rule, spec->bits, spec->group, &r->bits, &r->group, e) < 0)
         return -1;
     if (!(r->name = unicode_regex_open(regex, strlen(regex), 0, rule, e)))
         return -1;
@@ -89,7 +94,7 @@ static int read_rules(struct gptq_spec *spec, const struct json *d, const char *
         const char *pattern = NULL;
         const struct json *v = json_member(d, i, &pattern);
 
-        if (read_rule(spec, pattern, v, what, e) != 0)
+        if (read_rule(spec, pattern, v, what, e) < 0)
             return -1;
     }
     return 0;
@@ -103,7 +108,8 @@ void gptq_release_spec(struct gptq_spec *spec)
     *spec = (struct gptq_spec){0};
 }
 
-int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e)
+int gptq_read_spec(const struct json *config, const char *dir, int *quantized,
+                   struct gptq_spec *spec, struct err *e)
 {
     const struct json *q = json_get(config, "quantization_config");
     char what[600];
@@ -115,16 +121,19 @@ int gptq_read_spec(const struct json *config, const char *dir, int *quantized, s
     snprintf(what, sizeof what, "%.500s/config.json: quantization_config", dir);
     if (json_kind(q) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "%s must be an object", what);
-    if (check_format(q, what, e) != 0 || json_need_int(q, "bits", 2, 8, &must, what, e) != 0 ||
-        json_need_int(q, "group_size", -1, INT64_C(1) << 32, &must, what, e) != 0 ||
-        read_width(q, what, 0, 0, &spec->bits, &spec->group, e) != 0 || read_rules(spec, json_get(q, "dynamic"), what, e) != 0)
+    if (check_format(q, what, e) < 0 || json_need_int(q, "bits", 2, 8, &must, what, e) < 0 ||
+        json_need_int(q, "group_size", -1, INT64_C(1) << 32, &must, what, e) < 0 ||
+        read_width(q, what, 0, 0, &spec->bits, &spec->group, e) < 0 ||
+        read_rules(spec, json_get(q, "dynamic"), what, e) < 0)
         return -1;
     *quantized = 1;
     return 0;
 }
 
-/* Bits and group of one linear; an error where the rules say that it is not quantized, or cannot be read. */
-static int width_of(const struct model *m, const char *name, int *bits, int64_t *group, struct err *e)
+/* Bits and group of one linear; an error where the rules say that it is not quantized, or cannot
+ * be read. */
+static int width_of(const struct model *m, const char *name, int *bits, int64_t *group,
+                    struct err *e)
 {
     const struct gptq_spec *s = &m->gptq;
 
@@ -132,14 +141,18 @@ static int width_of(const struct model *m, const char *name, int *bits, int64_t 
     *group = s->group;
     for (size_t i = 0; i < s->nrules; i++) {
         size_t start, end;
-        const int hit = unicode_regex_next(s->rules[i].name, name, strlen(name), 0, &start, &end, e);
+        const int hit =
+            unicode_regex_next(s->rules[i].name, name, strlen(name), 0, &start, &end, e);
 
         if (hit < 0)
             return err_prefix(e, "%s/config.json: dynamic", m->dir);
         if (!hit || start > 0)
             continue;
         if (s->rules[i].skip)
-            return err_set(e, ERR_USE, "%s: config.json says that '%s' is not quantized, but '%s.weight' is not there", m->dir, name, name);
+            return err_set(
+                e, ERR_USE,
+                "%s: config.json says that '%s' is not quantized, but '%s.weight' is not there",
+                m->dir, name, name);
         *bits = s->rules[i].bits;
         *group = s->rules[i].group;
         return 0;
@@ -155,22 +168,26 @@ static const struct st_entry *part_find(const struct model *m, const char *name,
     return st_find(m->st, full);
 }
 
-static int part_check(const struct model *m, const char *name, const char *suffix, int real, int ndim, const uint64_t *shape,
-                      struct err *e)
+static int part_check(const struct model *m, const char *name, const char *suffix, int real,
+                      int ndim, const uint64_t *shape, struct err *e)
 {
     const struct st_entry *x = part_find(m, name, suffix);
     char want[96], got[96];
 
     if (!x)
-        return err_set(e, ERR_USE, "%s: tensor '%s.%s' is missing (and '%s.weight' is not there either)", m->dir, name, suffix, name);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s.%s' is missing (and '%s.weight' is not there either)",
+                       m->dir, name, suffix, name);
     if (real ? !dtype_is_float(x->dtype) : x->dtype != DT_I32)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, %s is needed", m->st->paths[x->shard], x->name,
-                       dtype_name(x->dtype), real ? "a float type" : "I32");
+        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, %s is needed",
+                       m->st->paths[x->shard], x->name, dtype_name(x->dtype),
+                       real ? "a float type" : "I32");
     if (x->ndim == ndim && memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) == 0)
         return 0;
     tensor_shape_text(ndim, shape, want, sizeof want);
     tensor_shape_text(x->ndim, x->shape, got, sizeof got);
-    return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s", m->st->paths[x->shard], x->name, got, want);
+    return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s",
+                   m->st->paths[x->shard], x->name, got, want);
 }
 
 int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e)
@@ -179,21 +196,24 @@ int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t 
     int64_t group;
     int bits;
 
-    if (width_of(m, name, &bits, &group, e) != 0)
+    if (width_of(m, name, &bits, &group, e) < 0)
         return -1;
-    if (gptq_check(N, K, bits, group, name, e) != 0)
+    if (gptq_check(N, K, bits, group, name, e) < 0)
         return err_prefix(e, "%s", m->dir);
     b = (size_t)bits;
     G = grid_groups(K, group);
-    if (part_check(m, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) != 0 ||
-        part_check(m, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) != 0 ||
-        part_check(m, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) != 0)
+    if (part_check(m, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) < 0 ||
+        part_check(m, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) < 0 ||
+        part_check(m, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) < 0)
         return -1;
-    return part_find(m, name, "g_idx") ? part_check(m, name, "g_idx", 0, 1, (const uint64_t[]){K}, e) : 0;
+    return part_find(m, name, "g_idx")
+               ? part_check(m, name, "g_idx", 0, 1, (const uint64_t[]){K}, e)
+               : 0;
 }
 
 /* The group of each input; *plain is 1 when they are k / group. */
-static int32_t *groups_read(const struct model *m, const char *name, size_t K, int64_t group, int *plain, struct err *e)
+static int32_t *groups_read(const struct model *m, const char *name, size_t K, int64_t group,
+                            int *plain, struct err *e)
 {
     const struct st_entry *x = part_find(m, name, "g_idx");
     const size_t G = grid_groups(K, group), width = G == 1 ? K : (size_t)group;
@@ -203,7 +223,7 @@ static int32_t *groups_read(const struct model *m, const char *name, size_t K, i
     *plain = 1;
     if (!g)
         return NULL;
-    if (x && st_load(m->st, x, &t, e) != 0)
+    if (x && st_load(m->st, x, &t, e) < 0)
         goto fail;
     for (size_t k = 0; k < K; k++) {
         if (t.data)
@@ -211,7 +231,8 @@ static int32_t *groups_read(const struct model *m, const char *name, size_t K, i
         else
             g[k] = (int32_t)(k / width);
         if (g[k] < 0 || (size_t)g[k] >= G) {
-            err_set(e, ERR_USE, "%s: tensor '%s.g_idx': group %ld of input %zu is outside 0 to %zu", m->dir, name, (long)g[k], k, G - 1);
+            err_set(e, ERR_USE, "%s: tensor '%s.g_idx': group %ld of input %zu is outside 0 to %zu",
+                    m->dir, name, (long)g[k], k, G - 1);
             goto fail;
         }
         *plain &= (size_t)g[k] == k / width;
@@ -224,8 +245,9 @@ fail:
     return NULL;
 }
 
-static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of, int plain, const uint8_t *codes,
-                      const float *scales, const uint8_t *zeros, float *w, struct err *e)
+static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of, int plain,
+                      const uint8_t *codes, const float *scales, const uint8_t *zeros, float *w,
+                      struct err *e)
 {
     const size_t G = grid_groups(K, group), width = plain ? G : K;
     float *s = mem_raw(N * width, sizeof *s, e);
@@ -247,7 +269,8 @@ static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of
     return rc;
 }
 
-int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e)
+int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w,
+                     struct err *e)
 {
     struct tensor q = {0}, qz = {0};
     int32_t *group_of = NULL;
@@ -257,18 +280,20 @@ int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K
     int64_t group;
     size_t G;
 
-    if (width_of(m, name, &bits, &group, e) != 0)
+    if (width_of(m, name, &bits, &group, e) < 0)
         return -1;
     G = grid_groups(K, group);
     group_of = groups_read(m, name, K, group, &plain, e);
     codes = mem_raw(N * K, 1, e);
     zeros = mem_raw(N * G, 1, e);
     scales = mem_raw(N * G, sizeof *scales, e);
-    if (!group_of || !codes || !zeros || !scales || st_load(m->st, part_find(m, name, "qweight"), &q, e) != 0 ||
-        st_load(m->st, part_find(m, name, "qzeros"), &qz, e) != 0 ||
-        model_read(m, part_find(m, name, "scales"), 0, G, scales, e) != 0)
+    if (!group_of || !codes || !zeros || !scales ||
+        st_load(m->st, part_find(m, name, "qweight"), &q, e) < 0 ||
+        st_load(m->st, part_find(m, name, "qzeros"), &qz, e) < 0 ||
+        model_read(m, part_find(m, name, "scales"), 0, G, scales, e) < 0)
         goto out;
-    if (gptq_unpack_codes(N, K, bits, q.data, codes) != 0 || gptq_unpack_zeros(N, G, bits, qz.data, zeros) != 0) {
+    if (gptq_unpack_codes(N, K, bits, q.data, codes) != 0 ||
+        gptq_unpack_zeros(N, G, bits, qz.data, zeros) != 0) {
         err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", m->dir, name);
         goto out;
     }

@@ -10,7 +10,7 @@
 
 #include "../base/mem.h"
 
-static const char *const names[GRID_COUNT] = { "sym", "sym-narrow", "asym" };
+static const char *const names[GRID_COUNT] = {"sym", "sym-narrow", "asym"};
 
 const char *grid_name(enum grid g)
 {

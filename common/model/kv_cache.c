@@ -5,9 +5,9 @@
 #include "../base/mem.h"
 
 struct kv_cache {
-    size_t slots, room, width;   /* width: floats of a row */
-    size_t *length;              /* [slots] */
-    float *rows;                 /* [layers, slots, 2, room, width] */
+    size_t slots, room, width; /* width: floats of a row */
+    size_t *length;            /* [slots] */
+    float *rows;               /* [layers, slots, 2, room, width] */
 };
 
 struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e)

@@ -1,8 +1,10 @@
-/* kv_cache - keys and values of the positions that a model has been through, for a fixed number of sequences ("slots").
+/* kv_cache - keys and values of the positions that a model has been through, for a fixed number
+ * of sequences ("slots").
  *
- * f32, as they came out of the products, keys rotated: 2 x layers x kv_heads x head_dim x 4 bytes for each position. A row of one slot and block
- * is kv_heads * head_dim floats; rows follow one another from position 0. Memory that no position has reached yet is never touched. With a
- * sliding window older rows stay, unread. */
+ * f32, as they came out of the products, keys rotated: 2 x layers x kv_heads x head_dim x 4
+ * bytes for each position. A row of one slot and block is kv_heads * head_dim floats; rows
+ * follow one another from position 0. Memory that no position has reached yet is never touched.
+ * With a sliding window older rows stay, unread. */
 #ifndef PTQ_KV_CACHE_H
 #define PTQ_KV_CACHE_H
 
@@ -15,7 +17,7 @@
 struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e);
 void kv_close(struct kv_cache **kv);
 size_t kv_room(const struct kv_cache *kv);
-size_t kv_length(const struct kv_cache *kv, size_t slot);  /* positions that all blocks have done */
+size_t kv_length(const struct kv_cache *kv, size_t slot); /* positions that all blocks have done */
 void kv_clear(struct kv_cache *kv, size_t slot);
 void kv_advance(struct kv_cache *kv, const size_t *slots, const struct rows *r);
 float *kv_keys(struct kv_cache *kv, size_t block, size_t slot);

@@ -1,5 +1,6 @@
-/* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in block.c.
- * Leaves out: heads with a bias, embeddings that are scaled or normed, a quantized head. */
+/* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
+ * block.c. Leaves out: heads with a bias, embeddings that are scaled or normed, a quantized
+ * head. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -20,7 +21,8 @@ static size_t stem_length(const char *name)
     return n > k && strcmp(name + n - k, ".weight") == 0 ? n - k : n;
 }
 
-const struct st_entry *model_need(const struct model *m, const char *name, int ndim, const uint64_t *shape, struct err *e)
+const struct st_entry *model_need(const struct model *m, const char *name, int ndim,
+                                  const uint64_t *shape, struct err *e)
 {
     const struct st_entry *x = st_find(m->st, name);
     char want[96], got[96], packed[TENSOR_NAME + 8];
@@ -28,31 +30,36 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
     if (!x) {
         snprintf(packed, sizeof packed, "%.*s.qweight", (int)stem_length(name), name);
         err_set(e, ERR_USE, "%s: tensor '%s' is missing%s", m->dir, name,
-                st_find(m->st, packed) ? ": the model is quantized already, and config.json does not say how" : "");
+                st_find(m->st, packed)
+                    ? ": the model is quantized already, and config.json does not say how"
+                    : "");
         return NULL;
     }
     if (!dtype_is_float(x->dtype)) {
-        err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed", m->st->paths[x->shard], name,
-                dtype_name(x->dtype));
+        err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
+                m->st->paths[x->shard], name, dtype_name(x->dtype));
         return NULL;
     }
     if (x->ndim != ndim || memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) != 0) {
         tensor_shape_text(ndim, shape, want, sizeof want);
         tensor_shape_text(x->ndim, x->shape, got, sizeof got);
-        err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s", m->st->paths[x->shard], name, got, want);
+        err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s",
+                m->st->paths[x->shard], name, got, want);
         return NULL;
     }
     return x;
 }
 
-int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e)
+int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
+               float *dst, struct err *e)
 {
     size_t n = (size_t)count * (x->ndim > 1 ? (size_t)x->shape[1] : 1);
 
-    if (st_load_rows_f32(m->st, x, first, count, dst, e) != 0)
+    if (st_load_rows_f32(m->st, x, first, count, dst, e) < 0)
         return -1;
     if (!vec_finite(dst, n))
-        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers", m->st->paths[x->shard], x->name);
+        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
+                       m->st->paths[x->shard], x->name);
     return 0;
 }
 
@@ -61,7 +68,7 @@ float *model_vector(const struct model *m, const char *name, size_t n, struct er
     const struct st_entry *x = model_need(m, name, 1, (const uint64_t[]){n}, e);
     float *v = x ? mem_raw(n, sizeof *v, e) : NULL;
 
-    if (v && model_read(m, x, 0, n, v, e) != 0) {
+    if (v && model_read(m, x, 0, n, v, e) < 0) {
         free(v);
         v = NULL;
     }
@@ -91,7 +98,9 @@ static int check_bias(const struct model *m, const struct site_linear *l, struct
     if (l->has_bias || (m->quantized && st_find(m->st, name)))
         return model_need(m, name, 1, (const uint64_t[]){l->rows}, e) ? 0 : -1;
     if (st_find(m->st, name))
-        return err_set(e, ERR_USE, "%s: tensor '%s' is there, but config.json says that there is no bias", m->dir, name);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s' is there, but config.json says that there is no bias",
+                       m->dir, name);
     return 0;
 }
 
@@ -99,7 +108,7 @@ static int check_linear(const struct model *m, const struct site_linear *l, size
 {
     char name[TENSOR_NAME + 8];
 
-    if (check_bias(m, l, e) != 0)
+    if (check_bias(m, l, e) < 0)
         return -1;
     snprintf(name, sizeof name, "%s.weight", l->name);
     if (m->quantized && !st_find(m->st, name))
@@ -107,7 +116,8 @@ static int check_linear(const struct model *m, const struct site_linear *l, size
     return model_need(m, name, 2, (const uint64_t[]){l->rows, K}, e) ? 0 : -1;
 }
 
-static int check_norm(const struct model *m, size_t block, const char *part, size_t n, struct err *e)
+static int check_norm(const struct model *m, size_t block, const char *part, size_t n,
+                      struct err *e)
 {
     char name[TENSOR_NAME];
 
@@ -121,13 +131,15 @@ static int check_block(const struct model *m, size_t block, struct err *e)
 {
     struct site_info info;
 
-    if (check_norm(m, block, m->f->norm1, m->c.d, e) != 0 || check_norm(m, block, m->f->norm2, m->c.d, e) != 0 ||
-        check_norm(m, block, m->f->q_norm, m->c.head_dim, e) != 0 || check_norm(m, block, m->f->k_norm, m->c.head_dim, e) != 0)
+    if (check_norm(m, block, m->f->norm1, m->c.d, e) < 0 ||
+        check_norm(m, block, m->f->norm2, m->c.d, e) < 0 ||
+        check_norm(m, block, m->f->q_norm, m->c.head_dim, e) < 0 ||
+        check_norm(m, block, m->f->k_norm, m->c.head_dim, e) < 0)
         return -1;
     for (int s = 0; s < SITE_COUNT; s++) {
         site_describe(&m->c, block, (enum site)s, &info);
         for (size_t i = 0; i < info.count; i++)
-            if (check_linear(m, &info.linear[i], info.inputs, e) != 0)
+            if (check_linear(m, &info.linear[i], info.inputs, e) < 0)
                 return -1;
     }
     return 0;
@@ -142,7 +154,8 @@ static int check_ends(struct model *m, struct err *e)
     snprintf(embed, sizeof embed, "%s.weight", m->f->embed);
     snprintf(head, sizeof head, "%s.weight", m->f->head);
     snprintf(norm, sizeof norm, "%s.weight", m->f->final_norm);
-    m->embed = model_need(m, m->c.tied && !st_find(m->st, embed) && st_find(m->st, head) ? head : embed, 2, shape, e);
+    m->embed = model_need(
+        m, m->c.tied && !st_find(m->st, embed) && st_find(m->st, head) ? head : embed, 2, shape, e);
     if (!m->embed)
         return -1;
     m->head_entry = m->c.tied ? m->embed : model_need(m, head, 2, shape, e);
@@ -179,14 +192,15 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
         return NULL;
     m->par = par;
     m->dir = mem_text(dir, e);
-    if (!m->dir || config_read(dir, &m->c, e) != 0)
+    if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;
     m->f = family_of(&m->c);
-    if (gptq_read_spec(m->c.json, dir, &m->quantized, &m->gptq, e) != 0 || !(m->st = st_open_folder(dir, e)) ||
-        check_ends(m, e) != 0 || rope_init(&m->rope, &m->c, e) != 0)
+    if (gptq_read_spec(m->c.json, dir, &m->quantized, &m->gptq, e) < 0 ||
+        !(m->st = st_open_folder(dir, e)) || check_ends(m, e) < 0 ||
+        rope_init(&m->rope, &m->c, e) < 0)
         goto fail;
     for (size_t b = 0; b < m->c.layers; b++)
-        if (check_block(m, b, e) != 0)
+        if (check_block(m, b, e) < 0)
             goto fail;
     if (digest_make(m, e) == 0)
         return m;
@@ -239,8 +253,9 @@ int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct 
 
     for (size_t t = 0; t < T; t++) {
         if (ids[t] < 0 || (size_t)ids[t] >= m->c.vocab)
-            return err_set(e, ERR_USE, "%s: token id %ld is outside the vocabulary of %zu", m->dir, (long)ids[t], m->c.vocab);
-        if (model_read(m, m->embed, (uint64_t)ids[t], 1, h + t * d, e) != 0)
+            return err_set(e, ERR_USE, "%s: token id %ld is outside the vocabulary of %zu", m->dir,
+                           (long)ids[t], m->c.vocab);
+        if (model_read(m, m->embed, (uint64_t)ids[t], 1, h + t * d, e) < 0)
             return -1;
     }
     return 0;
@@ -287,7 +302,7 @@ int model_logits(struct model *m, size_t T, const float *h, float *logits, struc
         head = mem_raw(V * d, sizeof *head, e);
         if (!head)
             return -1;
-        if (model_read(m, m->head_entry, 0, V, head, e) != 0) {
+        if (model_read(m, m->head_entry, 0, V, head, e) < 0) {
             free(head);
             return -1;
         }

@@ -6,11 +6,12 @@
 #include "model.h"
 #include "rope.h"
 
-struct gptq_spec {           /* of config.json's quantization_config */
+struct gptq_spec { /* of config.json's quantization_config */
     int bits;
     int64_t group;
     size_t nrules;
-    struct gptq_rule *rules; /* its "dynamic": the first that matches a linear's name speaks for it; owned */
+    /* its "dynamic": the first that matches a linear's name speaks for it; owned */
+    struct gptq_rule *rules;
 };
 
 struct model {
@@ -30,19 +31,23 @@ struct model {
 };
 
 /* The tensor with this shape and a float type; an error that names it otherwise. */
-const struct st_entry *model_need(const struct model *m, const char *name, int ndim, const uint64_t *shape, struct err *e);
+const struct st_entry *model_need(const struct model *m, const char *name, int ndim,
+                                  const uint64_t *shape, struct err *e);
 /* The same as f32, all finite. dst has room for count rows (elements of a vector) from first on. */
-int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
+int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
+               float *dst, struct err *e);
 /* A vector [n] by name, malloc'd. */
 float *model_vector(const struct model *m, const char *name, size_t n, struct err *e);
 /* At least n floats, kept between calls. */
 float *model_scratch(struct model *m, size_t n, struct err *e);
 
 /* *spec is to be released also after an error. */
-int gptq_read_spec(const struct json *config, const char *dir, int *quantized, struct gptq_spec *spec, struct err *e);
+int gptq_read_spec(const struct json *config, const char *dir, int *quantized,
+                   struct gptq_spec *spec, struct err *e);
 void gptq_release_spec(struct gptq_spec *spec);
 /* name: a linear [N,K] that has no .weight. */
 int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e);
-int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w, struct err *e);
+int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w,
+                     struct err *e);
 
 #endif

@@ -113,7 +113,8 @@ static int read_pair(struct override_values *v, const char *key, const char *val
     const int said = is_said(v, key);
 
     if (said < 0)
-        return err_set(e, ERR_USE, "'%.40s' is none of bits, group, grid, fit, solver, damp, skip", key);
+        return err_set(e, ERR_USE, "'%.40s' is none of bits, group, grid, fit, solver, damp, skip",
+                       key);
     if (said)
         return err_set(e, ERR_USE, "%s is there twice", key);
     if (!value && strcmp(key, "skip") != 0)
@@ -128,7 +129,8 @@ static int read_pair(struct override_values *v, const char *key, const char *val
     case 'g':
         return key[2] == 'o' ? read_group(v, value, e) : read_grid(v, value, e);
     default:
-        return key[1] == 'o' ? read_name(&v->solver, key, value, e) : read_skip(v, value ? value : "yes", e);
+        return key[1] == 'o' ? read_name(&v->solver, key, value, e)
+                             : read_skip(v, value ? value : "yes", e);
     }
 }
 
@@ -148,7 +150,9 @@ static int read_words(struct override *o, struct err *e)
     char *colon = strstr(o->words, ": "), *at, *next;
 
     if (!colon || colon == o->words || memchr(o->words, ' ', (size_t)(colon - o->words)))
-        return err_set(e, ERR_USE, "expected 'PATTERN: key=value ...' (e.g. 'mlp.down: bits=8 group=32' or 'b0.*: skip')");
+        return err_set(
+            e, ERR_USE,
+            "expected 'PATTERN: key=value ...' (e.g. 'mlp.down: bits=8 group=32' or 'b0.*: skip')");
     *colon = '\0';
     o->pattern = o->words;
     if (stars(o->pattern) > STARS_MAX)
@@ -163,8 +167,10 @@ static int read_words(struct override *o, struct err *e)
         if (read_pair(&o->v, at, eq, e))
             return -1;
     }
-    if (o->v.skip == 1 && (o->v.bits || o->v.group || o->v.grid >= 0 || o->v.damp >= 0.0 || o->v.solver || o->v.fit))
-        return err_set(e, ERR_USE, "skip leaves the linear as it is: no other key makes sense beside it");
+    if (o->v.skip == 1 &&
+        (o->v.bits || o->v.group || o->v.grid >= 0 || o->v.damp >= 0.0 || o->v.solver || o->v.fit))
+        return err_set(e, ERR_USE,
+                       "skip leaves the linear as it is: no other key makes sense beside it");
     return 0;
 }
 
@@ -181,7 +187,9 @@ int overrides_add(struct overrides *o, const char *text, size_t n, const char *f
     size_t length;
 
     if (n > LINE_MAX_BYTES || memchr(text, '\0', n))
-        return err_set(e, ERR_USE, "%s: %s", from, n > LINE_MAX_BYTES ? "a line longer than 4096 bytes" : "a NUL byte in the line");
+        return err_set(e, ERR_USE, "%s: %s", from,
+                       n > LINE_MAX_BYTES ? "a line longer than 4096 bytes"
+                                          : "a NUL byte in the line");
     if (!(x.text = tidy(text, n, &length, e)))
         return -1;
     if (length == 0 || strcmp(x.text, "none") == 0) {
@@ -203,7 +211,8 @@ fail:
     return -1;
 }
 
-int overrides_parse(struct overrides *o, const char *text, size_t length, const char *what, struct err *e)
+int overrides_parse(struct overrides *o, const char *text, size_t length, const char *what,
+                    struct err *e)
 {
     const char *end = text + length;
 
@@ -220,7 +229,8 @@ int overrides_parse(struct overrides *o, const char *text, size_t length, const 
     return 0;
 }
 
-int overrides_load(struct overrides *o, const char *path, const char *const *lines, size_t count, struct err *e)
+int overrides_load(struct overrides *o, const char *path, const char *const *lines, size_t count,
+                   struct err *e)
 {
     size_t length = 0;
     char *text = NULL;
@@ -253,10 +263,12 @@ int override_hits(const struct override *o, size_t block, const char *site, cons
     char place[96];
 
     snprintf(place, sizeof place, "b%zu.%.64s", block, site);
-    return fnmatch(o->pattern, linear, 0) == 0 || fnmatch(o->pattern, site, 0) == 0 || fnmatch(o->pattern, place, 0) == 0;
+    return fnmatch(o->pattern, linear, 0) == 0 || fnmatch(o->pattern, site, 0) == 0 ||
+           fnmatch(o->pattern, place, 0) == 0;
 }
 
-int overrides_of(const struct overrides *o, size_t block, const char *site, const char *linear, struct override_values *v)
+int overrides_of(const struct overrides *o, size_t block, const char *site, const char *linear,
+                 struct override_values *v)
 {
     int hit = 0;
 
@@ -299,14 +311,17 @@ int overrides_check(const struct overrides *o, const struct config *c, struct er
             struct site_info info;
 
             site_describe(c, 0, SITE_DOWN, &info);
-            return err_set(e, ERR_USE, "%s: '%s' hits no linear of this model; names are like '%s', sites like '%s' or 'b0.%s'",
-                           o->at[i].from, o->at[i].pattern, info.linear[0].name, info.name, info.name);
+            return err_set(e, ERR_USE,
+                           "%s: '%s' hits no linear of this model; names are like '%s', sites like "
+                           "'%s' or 'b0.%s'",
+                           o->at[i].from, o->at[i].pattern, info.linear[0].name, info.name,
+                           info.name);
         }
     return 0;
 }
 
-static int check_linear(const struct overrides *o, size_t block, const struct site_info *site, size_t i, int bits, int64_t group, int packed,
-                        struct err *e)
+static int check_linear(const struct overrides *o, size_t block, const struct site_info *site,
+                        size_t i, int bits, int64_t group, int packed, struct err *e)
 {
     const struct site_linear *l = &site->linear[i];
     struct override_values v;
@@ -317,11 +332,13 @@ static int check_linear(const struct overrides *o, size_t block, const struct si
     group = v.group ? v.group : group;
     bits = v.bits ? v.bits : bits;
     if (group > 0 && site->inputs % (size_t)group)
-        return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'", (long long)group, site->inputs, l->name);
+        return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
+                       (long long)group, site->inputs, l->name);
     return packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
 }
 
-int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits, int64_t group, int packed, struct err *e)
+int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits,
+                           int64_t group, int packed, struct err *e)
 {
     if (overrides_check(o, c, e))
         return -1;

@@ -1,8 +1,9 @@
 /* rope - default, linear and llama3 frequencies.
  *
- * The reference (transformers, modeling_rope_utils) forms frequencies and angles in f32; at position 4096 one unit in the last place
- * of a frequency is 2e-4 radians. So each step is rounded to f32 where the reference rounds; only cos and sin of the f32 angle are
- * taken in f64. Leaves out: dynamic, yarn, longrope, partial and multi-axis rope. */
+ * The reference (transformers, modeling_rope_utils) forms frequencies and angles in f32; at
+ * position 4096 one unit in the last place of a frequency is 2e-4 radians. So each step is
+ * rounded to f32 where the reference rounds; only cos and sin of the f32 angle are taken in f64.
+ * Leaves out: dynamic, yarn, longrope, partial and multi-axis rope. */
 #include "rope.h"
 
 #include <math.h>
@@ -14,7 +15,8 @@
 /* Long wavelengths are stretched by the factor, short ones kept, those between are blended. */
 static float llama3_frequency(const struct config *c, float f)
 {
-    const float low = (float)c->rope_low, high = (float)c->rope_high, factor = (float)c->rope_factor;
+    const float low = (float)c->rope_low, high = (float)c->rope_high,
+                factor = (float)c->rope_factor;
     const float original = (float)c->rope_original;
     const float wave = (float)(2.0 * 3.14159265358979323846) / f;
     float s;

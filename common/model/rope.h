@@ -7,9 +7,9 @@
 #include "config.h"
 
 struct rope {
-    size_t half, length, room;  /* head_dim / 2; positions 0 .. length - 1 are there */
-    float *inverse;             /* [half] radians per position */
-    float *cosine, *sine;       /* [length, half] */
+    size_t half, length, room; /* head_dim / 2; positions 0 .. length - 1 are there */
+    float *inverse;            /* [half] radians per position */
+    float *cosine, *sine;      /* [length, half] */
 };
 
 int rope_init(struct rope *r, const struct config *c, struct err *e);

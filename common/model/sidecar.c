@@ -17,8 +17,13 @@ static int ends_with(const char *name, const char *end)
 
 static int left_behind(const char *name, const char *skip)
 {
-    static const char *const ends[] = {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt",
-                                       ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".jsonl", ".parquet"};
+    static const char *const ends[] = {".safetensors", ".safetensors.index.json",
+                                       ".bin",         ".bin.index.json",
+                                       ".pt",          ".pth",
+                                       ".ckpt",        ".gguf",
+                                       ".h5",          ".msgpack",
+                                       ".onnx",        ".jsonl",
+                                       ".parquet"};
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
@@ -40,7 +45,8 @@ int sidecar_copy(const char *from, const char *to, const char *skip, struct err 
 
         if (!source || !copy)
             rc = -1;
-        else if (!left_behind(names[i], skip) && stat(source, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= LARGEST)
+        else if (!left_behind(names[i], skip) && stat(source, &st) == 0 && S_ISREG(st.st_mode) &&
+                 st.st_size <= LARGEST)
             rc = fs_copy(source, copy, e);
         free(source);
         free(copy);

@@ -1,11 +1,13 @@
-/* sidecar - the files of a checkpoint folder beside its weights: tokenizer, generation settings, licence. */
+/* sidecar - the files of a checkpoint folder beside its weights: tokenizer, generation settings,
+ * licence. */
 #ifndef PTQ_SIDECAR_H
 #define PTQ_SIDECAR_H
 
 #include "../base/err.h"
 
-/* Copies the plain files of folder `from` into folder `to`. Left behind: weights in any format and their indexes, data sets, config.json (its
- * writer's business), hidden files, files above 64 MiB, and the file called `skip` (NULL: none). */
+/* Copies the plain files of folder `from` into folder `to`. Left behind: weights in any format
+ * and their indexes, data sets, config.json (its writer's business), hidden files, files above
+ * 64 MiB, and the file called `skip` (NULL: none). */
 int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e);
 
 #endif

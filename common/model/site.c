@@ -43,7 +43,8 @@ void site_describe(const struct config *c, size_t block, enum site s, struct sit
 {
     const struct family *f = family_of(c);
     const size_t inputs[SITE_COUNT] = {c->d, c->heads * c->head_dim, c->d, c->ff};
-    const int bias[SITE_COUNT] = {c->attention_bias, c->attention_out_bias, c->mlp_bias, c->mlp_bias};
+    const int bias[SITE_COUNT] = {c->attention_bias, c->attention_out_bias, c->mlp_bias,
+                                  c->mlp_bias};
 
     memset(out, 0, sizeof *out);
     out->name = names[s];

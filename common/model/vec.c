@@ -1,6 +1,8 @@
-/* vec - loops written so that gcc and clang turn them into vector code at -O2: blocks of 16 lanes of a fixed trip count, compiled
- * for AVX-512, AVX2 and the baseline and chosen at load. No product is contracted with a sum, so all three give the same bits.
- * exp: Cody-Waite reduction and the degree-6 polynomial of Cephes (expf.c), at most 1.4 units of 2^-24 off in [-87, 88]. */
+/* vec - loops written so that gcc and clang turn them into vector code at -O2: blocks of 16
+ * lanes of a fixed trip count, compiled for AVX-512, AVX2 and the baseline and chosen at load.
+ * No product is contracted with a sum, so all three give the same bits. exp: Cody-Waite
+ * reduction and the degree-6 polynomial of Cephes (expf.c), at most 1.4 units of 2^-24 off in
+ * [-87, 88]. */
 #include "vec.h"
 
 #include <math.h>
@@ -8,9 +10,9 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__linux__)
-#define VEC_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#    define VEC_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
-#define VEC_CLONES
+#    define VEC_CLONES
 #endif
 
 enum { LANES = 16, PART = 512 };
@@ -137,7 +139,8 @@ VEC_CLONES static float exp_part(const float *x, size_t n, float shift)
 }
 
 /* *total += sum of p = exp(x - sx), the result is the sum of p ((x - sx) - (y - sy)). */
-VEC_CLONES static float moment_part(const float *x, const float *y, size_t n, float sx, float sy, double *total)
+VEC_CLONES static float moment_part(const float *x, const float *y, size_t n, float sx, float sy,
+                                    double *total)
 {
     float sum[LANES] = {0}, moment[LANES] = {0};
     size_t i = 0;
@@ -214,7 +217,8 @@ VEC_CLONES static void rmsnorm(const float *x, const float *w, size_t n, float e
         y[i] = w[i] * (x[i] * a);
 }
 
-VEC_CLONES static void rotate(float *restrict x, const float *restrict cosine, const float *restrict sine, size_t half)
+VEC_CLONES static void rotate(float *restrict x, const float *restrict cosine,
+                              const float *restrict sine, size_t half)
 {
     float *restrict z = x + half;
     size_t i = 0;

@@ -1,22 +1,27 @@
-/* vec - rows of f32 numbers: the elementwise parts of a forward pass. Single-threaded; sums run in 16 fixed lanes, so a result
- * depends on the numbers and their count alone, not on the width of the CPU's registers. */
+/* vec - rows of f32 numbers: the elementwise parts of a forward pass. Single-threaded; sums run
+ * in 16 fixed lanes, so a result depends on the numbers and their count alone, not on the width
+ * of the CPU's registers. */
 #ifndef PTQ_VEC_H
 #define PTQ_VEC_H
 
 #include <stddef.h>
 
-int vec_finite(const float *x, size_t n);                          /* 1: no NaN, no infinity */
-float vec_max(const float *x, size_t n);                           /* -inf for n = 0 */
-float vec_exp_sum(float *x, size_t n, float shift);                /* x = exp(x - shift), arguments in [-87, 88]; returns the sum */
-/* Sums of a distribution, terms in f32, runs of 512 of them added in f64: sum of exp(x - shift); and with y beside it sum of exp(x - sx) ((x - sx) - (y - sy)),
- * *total the plain sum. */
+int vec_finite(const float *x, size_t n); /* 1: no NaN, no infinity */
+float vec_max(const float *x, size_t n);  /* -inf for n = 0 */
+/* x = exp(x - shift), arguments in [-87, 88]; returns the sum */
+float vec_exp_sum(float *x, size_t n, float shift);
+/* Sums of a distribution, terms in f32, runs of 512 of them added in f64: sum of exp(x - shift);
+ * and with y beside it sum of exp(x - sx) ((x - sx) - (y - sy)), *total the plain sum. */
 double vec_exp_total(const float *x, size_t n, float shift);
 double vec_exp_moment(const float *x, const float *y, size_t n, float sx, float sy, double *total);
 void vec_scale(float *x, size_t n, float a);
 void vec_add(float *x, const float *y, size_t n);
 void vec_add_scaled(double *y, const float *x, size_t n, double a); /* y += a x in f64 */
-void vec_silu_mul(float *gate, const float *up, size_t n);         /* gate = gate / (1 + exp(-gate)) * up */
-void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y); /* y = w x / sqrt(mean x^2 + eps); y may be x */
-void vec_rotate(float *x, const float *cosine, const float *sine, size_t half);  /* pairs (x[i], x[i + half]) */
+/* gate = gate / (1 + exp(-gate)) * up */
+void vec_silu_mul(float *gate, const float *up, size_t n);
+/* y = w x / sqrt(mean x^2 + eps); y may be x */
+void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y);
+/* pairs (x[i], x[i + half]) */
+void vec_rotate(float *x, const float *cosine, const float *sine, size_t half);
 
 #endif

@@ -11,11 +11,15 @@ int weigh_clip_parse(const char *text, struct weigh_clip *c, struct err *e)
     c->low = strtod(text, &end);
     if (end != text && *end == ',') {
         c->high = strtod(end + 1, &last);
-        if (last != end + 1 && !*last && c->low >= 0 && c->high > 0 && c->high < 1e30 && c->low <= c->high)
+        if (last != end + 1 && !*last && c->low >= 0 && c->high > 0 && c->high < 1e30 &&
+            c->low <= c->high)
             return 0;
     }
-    return err_set(e, ERR_USE, "--weight-clip '%s': two numbers with a comma between them, the first from 0 up, the second above 0 and not "
-                   "below the first", text);
+    return err_set(e, ERR_USE,
+                   "--weight-clip '%s': two numbers with a comma between them, the first from 0 "
+                   "up, the second above 0 and not "
+                   "below the first",
+                   text);
 }
 
 int weigh_clip_record(const struct weigh_clip *c, struct json *record)

@@ -1,4 +1,5 @@
-/* weigh - the weights of the tokens of one sequence, brought to mean 1 whatever they were made of (a file, attention, modality). */
+/* weigh - the weights of the tokens of one sequence, brought to mean 1 whatever they were made
+ * of (a file, attention, modality). */
 #ifndef PTQ_WEIGH_H
 #define PTQ_WEIGH_H
 
@@ -13,9 +14,11 @@ struct weigh_clip {
 
 /* The value "LO,HI" of --weight-clip: 0 <= LO <= HI, HI > 0. */
 int weigh_clip_parse(const char *text, struct weigh_clip *c, struct err *e);
-/* Adds "weight_clip": [LO, HI] to a record of the provenance, when there are bounds. -1: no memory. */
+/* Adds "weight_clip": [LO, HI] to a record of the provenance, when there are bounds. -1: no
+ * memory. */
 int weigh_clip_record(const struct weigh_clip *c, struct json *record);
-/* w [n], each >= 0, to mean 1, clipped, and to mean 1 again. 0: they are all 0, or one is not finite: each is 1 now. */
+/* w [n], each >= 0, to mean 1, clipped, and to mean 1 again. 0: they are all 0, or one is not
+ * finite: each is 1 now. */
 int weigh_normal(float *w, size_t n, const struct weigh_clip *c);
 
 #endif

@@ -1,10 +1,12 @@
 /* blas - the only file that knows OpenBLAS, LAPACK and oneDNN.
  *
- * Every product is cut into tiles whose place and shape follow from the shape of the problem alone; a tile is one
- * single-threaded library call, and tiles run in parallel on a struct par. That is what makes the bytes independent of threads:
- * the libraries themselves round differently for other thread counts and row blocks. f32 and bf16 products are oneDNN matmul
- * primitives, kept by shape; the f32 tiles of attention, whose shapes vary without end, go through its plain sgemm. Without oneDNN (PTQ_DNNL
- * not defined) all is OpenBLAS, and bf16 is widened first. bf16 products are exact in f32, only their sum rounds.
+ * Every product is cut into tiles whose place and shape follow from the shape of the problem
+ * alone; a tile is one single-threaded library call, and tiles run in parallel on a struct par.
+ * That is what makes the bytes independent of threads: the libraries themselves round
+ * differently for other thread counts and row blocks. f32 and bf16 products are oneDNN matmul
+ * primitives, kept by shape; the f32 tiles of attention, whose shapes vary without end, go
+ * through its plain sgemm. Without oneDNN (PTQ_DNNL not defined) all is OpenBLAS, and bf16 is
+ * widened first. bf16 products are exact in f32, only their sum rounds.
  *
  * Leaves out: integer products, GPUs, products with more than two dimensions. */
 #include "blas.h"
@@ -18,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #ifdef PTQ_DNNL
-#include <dnnl.h>
+#    include <dnnl.h>
 #endif
 #include "../base/mem.h"
 #include "blas_cpu.h"
@@ -36,8 +38,9 @@ static void kernel_describe(void)
 #ifdef PTQ_DNNL
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(kernel_text, sizeof kernel_text, "openblas/%s onednn/%d.%d.%d-isa%x%s", core, v->major, v->minor, v->patch,
-             (unsigned)dnnl_get_effective_cpu_isa(), blas_cpu().bf16 ? " bf16" : "");
+    snprintf(kernel_text, sizeof kernel_text, "openblas/%s onednn/%d.%d.%d-isa%x%s", core, v->major,
+             v->minor, v->patch, (unsigned)dnnl_get_effective_cpu_isa(),
+             blas_cpu().bf16 ? " bf16" : "");
 #else
     snprintf(kernel_text, sizeof kernel_text, "openblas/%s", core);
 #endif
@@ -51,7 +54,7 @@ const char *blas_kernel(void)
     return kernel_text;
 }
 
-/* ---- tiles -------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ---- */
 
 typedef int tile_fn(void *ctx, size_t i, size_t worker, struct err *e);
 
@@ -75,17 +78,19 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The libraries count in int; a leading dimension shorter than its row would read somebody else's memory. */
+/* The libraries count in int; a leading dimension shorter than its row would read somebody
+ * else's memory. */
 static int dims_check(const char *what, struct err *e, size_t n, const size_t (*dims)[2])
 {
     for (size_t i = 0; i < n; i++)
         if (dims[i][0] > INT_MAX || dims[i][1] > INT_MAX || dims[i][1] < dims[i][0])
-            return err_set(e, ERR_USE, "%s: rows of %zu elements at distance %zu", what, dims[i][0], dims[i][1]);
+            return err_set(e, ERR_USE, "%s: rows of %zu elements at distance %zu", what, dims[i][0],
+                           dims[i][1]);
     return 0;
 }
 
 #ifdef PTQ_DNNL
-/* ---- oneDNN: primitives kept by shape -------------------------------------------------------------------------------- */
+/* ---- oneDNN: primitives kept by shape ---- */
 
 /* C[M,N] (+)= A[M,K] B[K,N] with any strides: element (r, c) of A lies at r * a0 + c * a1. */
 struct shape {
@@ -116,7 +121,10 @@ static struct {
     uint64_t clock;
 } dn = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
-static _Thread_local struct { void *data; size_t bytes; } scratch;
+static _Thread_local struct {
+    void *data;
+    size_t bytes;
+} scratch;
 
 static void scratch_free(void *unused)
 {
@@ -128,9 +136,10 @@ static void scratch_free(void *unused)
 
 static void dn_init(void)
 {
-    dn.failed = dnnl_engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
-                dnnl_stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
-                pthread_key_create(&dn.scratch_key, scratch_free) != 0;
+    dn.failed =
+        dnnl_engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
+        pthread_key_create(&dn.scratch_key, scratch_free) != 0;
     dn.bf16 = blas_cpu().bf16;
 }
 
@@ -195,7 +204,8 @@ out:
 
 static size_t shape_bucket(const struct shape *s)
 {
-    const dnnl_dim_t v[] = {s->M, s->N, s->K, s->a0, s->a1, s->b0, s->b1, s->ldc, s->bf16 * 2 + s->add};
+    const dnnl_dim_t v[] = {
+        s->M, s->N, s->K, s->a0, s->a1, s->b0, s->b1, s->ldc, s->bf16 * 2 + s->add};
     uint64_t h = 0;
 
     for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
@@ -205,8 +215,9 @@ static size_t shape_bucket(const struct shape *s)
 
 static int shape_equal(const struct shape *x, const struct shape *y)
 {
-    return x->M == y->M && x->N == y->N && x->K == y->K && x->a0 == y->a0 && x->a1 == y->a1 && x->b0 == y->b0 &&
-           x->b1 == y->b1 && x->ldc == y->ldc && x->bf16 == y->bf16 && x->add == y->add;
+    return x->M == y->M && x->N == y->N && x->K == y->K && x->a0 == y->a0 && x->a1 == y->a1 &&
+           x->b0 == y->b0 && x->b1 == y->b1 && x->ldc == y->ldc && x->bf16 == y->bf16 &&
+           x->add == y->add;
 }
 
 /* The kernel that nobody uses and that was used longest ago goes. */
@@ -279,14 +290,18 @@ static int scratch_reserve(size_t bytes, struct err *e)
     free(scratch.data);
     scratch.data = data;
     scratch.bytes = bytes;
-    pthread_setspecific(dn.scratch_key, &scratch); /* its destructor frees the buffer when the thread ends */
+    /* its destructor frees the buffer when the thread ends */
+    pthread_setspecific(dn.scratch_key, &scratch);
     return 0;
 }
 
 /* oneDNN's descriptors of memory are not const-correct; nothing writes through a and b. */
 static void *unconst(const void *p)
 {
-    union { const void *c; void *v; } u = {.c = p};
+    union {
+        const void *c;
+        void *v;
+    } u = {.c = p};
 
     return u.v;
 }
@@ -302,7 +317,7 @@ static int matmul(const struct shape *s, const void *a, const void *b, float *c,
     if (dn.failed)
         return err_set(e, ERR_SYS, "oneDNN: no CPU engine");
     k = kernel_take(s, e);
-    if (!k || scratch_reserve(dnnl_memory_desc_get_size(&k->scratch), e) != 0)
+    if (!k || scratch_reserve(dnnl_memory_desc_get_size(&k->scratch), e) < 0)
         goto out;
     if ((st = dnnl_memory_create(&m[0], &k->a, dn.engine, unconst(a))) != dnnl_success ||
         (st = dnnl_memory_create(&m[1], &k->b, dn.engine, unconst(b))) != dnnl_success ||
@@ -311,8 +326,10 @@ static int matmul(const struct shape *s, const void *a, const void *b, float *c,
         dn_error("memory", st, e);
         goto out;
     }
-    const dnnl_exec_arg_t args[] = {
-        {DNNL_ARG_SRC, m[0]}, {DNNL_ARG_WEIGHTS, m[1]}, {DNNL_ARG_DST, m[2]}, {DNNL_ARG_SCRATCHPAD, m[3]}};
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, m[0]},
+                                    {DNNL_ARG_WEIGHTS, m[1]},
+                                    {DNNL_ARG_DST, m[2]},
+                                    {DNNL_ARG_SCRATCHPAD, m[3]}};
     st = dnnl_primitive_execute(k->primitive, dn.stream, 4, args);
     rc = st == dnnl_success ? 0 : dn_error("execute", st, e);
 out:
@@ -325,13 +342,18 @@ out:
 }
 
 /* One f32 tile C (+)= op(A) op(B). */
-static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda, const float *b, size_t ldb,
-                    float *c, size_t ldc, int add, struct err *e)
+static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
+                    const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
-    const struct shape s = {.M = (dnnl_dim_t)M, .N = (dnnl_dim_t)N, .K = (dnnl_dim_t)K,
-                            .a0 = ta ? 1 : (dnnl_dim_t)lda, .a1 = ta ? (dnnl_dim_t)lda : 1,
-                            .b0 = tb ? 1 : (dnnl_dim_t)ldb, .b1 = tb ? (dnnl_dim_t)ldb : 1,
-                            .ldc = (dnnl_dim_t)ldc, .add = add};
+    const struct shape s = {.M = (dnnl_dim_t)M,
+                            .N = (dnnl_dim_t)N,
+                            .K = (dnnl_dim_t)K,
+                            .a0 = ta ? 1 : (dnnl_dim_t)lda,
+                            .a1 = ta ? (dnnl_dim_t)lda : 1,
+                            .b0 = tb ? 1 : (dnnl_dim_t)ldb,
+                            .b1 = tb ? (dnnl_dim_t)ldb : 1,
+                            .ldc = (dnnl_dim_t)ldc,
+                            .add = add};
 
     return matmul(&s, a, b, c, e);
 }
@@ -343,21 +365,29 @@ static int tile_bf16_works(void)
 }
 
 /* C[M,N] = A[T,M]' B[T,N] */
-static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld, float *c, size_t ldc,
-                     struct err *e)
+static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld,
+                     float *c, size_t ldc, struct err *e)
 {
-    const struct shape s = {.M = (dnnl_dim_t)M, .N = (dnnl_dim_t)N, .K = (dnnl_dim_t)T, .a0 = 1, .a1 = (dnnl_dim_t)ld,
-                            .b0 = (dnnl_dim_t)ld, .b1 = 1, .ldc = (dnnl_dim_t)ldc, .bf16 = 1};
+    const struct shape s = {.M = (dnnl_dim_t)M,
+                            .N = (dnnl_dim_t)N,
+                            .K = (dnnl_dim_t)T,
+                            .a0 = 1,
+                            .a1 = (dnnl_dim_t)ld,
+                            .b0 = (dnnl_dim_t)ld,
+                            .b1 = 1,
+                            .ldc = (dnnl_dim_t)ldc,
+                            .bf16 = 1};
 
     return matmul(&s, a, b, c, e);
 }
 #else
-static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda, const float *b, size_t ldb,
-                    float *c, size_t ldc, int add, struct err *e)
+static int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
+                    const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
     (void)e;
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)M, (int)N, (int)K, 1.0f, a,
-                (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                (int)M, (int)N, (int)K, 1.0f, a, (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c,
+                (int)ldc);
     return 0;
 }
 
@@ -366,15 +396,22 @@ static int tile_bf16_works(void)
     return 0;
 }
 
-static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld, float *c, size_t ldc,
-                     struct err *e)
+static int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld,
+                     float *c, size_t ldc, struct err *e)
 {
-    (void)M; (void)N; (void)T; (void)a; (void)b; (void)ld; (void)c; (void)ldc;
+    (void)M;
+    (void)N;
+    (void)T;
+    (void)a;
+    (void)b;
+    (void)ld;
+    (void)c;
+    (void)ldc;
     return err_set(e, ERR_SYS, "bf16 products need oneDNN");
 }
 #endif
 
-/* ---- f32 products --------------------------------------------------------------------------------------------------- */
+/* ---- f32 products ---- */
 
 struct linear_job {
     size_t T, N, K, cols, across;
@@ -390,14 +427,24 @@ static int linear_tile(void *ctx, size_t i, size_t worker, struct err *e)
     size_t t = i / j->across * LINEAR_ROWS, n = i % j->across * j->cols;
 
     (void)worker;
-    return tile_f32(0, 1, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K, j->x + t * j->ldx, j->ldx,
-                    j->w + n * j->ldw, j->ldw, j->y + t * j->ldy + n, j->ldy, j->add, e);
+    return tile_f32(0, 1, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K,
+                    j->x + t * j->ldx, j->ldx, j->w + n * j->ldw, j->ldw, j->y + t * j->ldy + n,
+                    j->ldy, j->add, e);
 }
 
-int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw,
-                float *y, size_t ldy, int add, struct err *e)
+int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e)
 {
-    struct linear_job j = {.T = T, .N = N, .K = K, .x = x, .w = w, .ldx = ldx, .ldw = ldw, .ldy = ldy, .y = y, .add = add};
+    struct linear_job j = {.T = T,
+                           .N = N,
+                           .K = K,
+                           .x = x,
+                           .w = w,
+                           .ldx = ldx,
+                           .ldw = ldw,
+                           .ldy = ldy,
+                           .y = y,
+                           .add = add};
 
     if (dims_check("linear", e, 4, (const size_t[][2]){{K, ldx}, {K, ldw}, {N, ldy}, {T, T}}) != 0)
         return -1;
@@ -411,27 +458,30 @@ int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, siz
     return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, linear_tile, &j, e);
 }
 
-int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-               float beta, float *c, size_t ldc, struct err *e)
+int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
+               size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
+               struct err *e)
 {
-    if (dims_check("sgemm", e, 3, (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+    if (dims_check("sgemm", e, 3,
+                   (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
         dims_check("sgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
         return -1;
     if (M == 0 || N == 0)
         return 0;
 #ifdef PTQ_DNNL
-    dnnl_status_t st = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K, alpha, a,
-                                  (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc);
+    dnnl_status_t st =
+        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K,
+                   alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc);
 
     return st == dnnl_success ? 0 : dn_error("sgemm", st, e);
 #else
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)M, (int)N, (int)K, alpha, a,
-                (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                (int)M, (int)N, (int)K, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
     return 0;
 #endif
 }
 
-/* ---- X'X -------------------------------------------------------------------------------------------------------------- */
+/* ---- X'X ---- */
 
 struct gram_job {
     size_t T, K, ldx, lds, panels;
@@ -440,7 +490,8 @@ struct gram_job {
     float *s;
 };
 
-/* Panel of rows [r, r + GRAM_ROWS) against all columns up to its own end: flat tiles waste little above the diagonal. */
+/* Panel of rows [r, r + GRAM_ROWS) against all columns up to its own end: flat tiles waste
+ * little above the diagonal. */
 static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct gram_job *j = ctx;
@@ -470,8 +521,8 @@ static float *gram_widen(size_t T, size_t K, const uint16_t *x, size_t ldx, stru
     return w;
 }
 
-int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx, float *s, size_t lds,
-              struct err *e)
+int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
+              float *s, size_t lds, struct err *e)
 {
     struct gram_job j = {.T = T, .K = K, .ldx = ldx, .lds = lds, .x16 = x16, .x32 = x32, .s = s};
     float *wide = NULL;
@@ -509,15 +560,23 @@ static int cross_tile(void *ctx, size_t i, size_t worker, struct err *e)
     size_t m = i / j->across * CROSS_TILE, n = i % j->across * CROSS_TILE;
 
     (void)worker;
-    return tile_f32(1, 0, least(CROSS_TILE, j->M - m), least(CROSS_TILE, j->N - n), j->T, j->a + m, j->lda, j->b + n, j->ldb,
-                    j->c + m * j->ldc + n, j->ldc, 0, e);
+    return tile_f32(1, 0, least(CROSS_TILE, j->M - m), least(CROSS_TILE, j->N - n), j->T, j->a + m,
+                    j->lda, j->b + n, j->ldb, j->c + m * j->ldc + n, j->ldc, 0, e);
 }
 
-int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda, const float *b, size_t ldb, float *c,
-               size_t ldc, struct err *e)
+int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+               const float *b, size_t ldb, float *c, size_t ldc, struct err *e)
 {
-    struct cross_job j = {.T = T, .M = M, .N = N, .across = ceil_div(N, CROSS_TILE), .lda = lda, .ldb = ldb, .ldc = ldc, .a = a,
-                          .b = b, .c = c};
+    struct cross_job j = {.T = T,
+                          .M = M,
+                          .N = N,
+                          .across = ceil_div(N, CROSS_TILE),
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc,
+                          .a = a,
+                          .b = b,
+                          .c = c};
 
     if (T == 0)
         return err_set(e, ERR_USE, "cross: no rows");
@@ -526,9 +585,10 @@ int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size
     return tiles_run(p, ceil_div(M, CROSS_TILE) * j.across, cross_tile, &j, e);
 }
 
-/* ---- f64 -------------------------------------------------------------------------------------------------------------- */
+/* ---- f64 ---- */
 
-/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK works in place without a copy. */
+/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK
+ * works in place without a copy. */
 int blas_potrf(size_t K, double *a, size_t lda)
 {
     lapack_int n = (lapack_int)K, ld = (lapack_int)lda, info = 0;
@@ -575,19 +635,34 @@ static int dgemm_tile(void *ctx, size_t i, size_t worker, struct err *e)
     (void)worker;
     (void)e;
     cblas_dgemm(CblasRowMajor, j->ta ? CblasTrans : CblasNoTrans, j->tb ? CblasTrans : CblasNoTrans,
-                (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K, j->alpha,
-                j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda, j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta,
-                j->c + m * j->ldc + n, (int)j->ldc);
+                (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K,
+                j->alpha, j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda,
+                j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta, j->c + m * j->ldc + n,
+                (int)j->ldc);
     return 0;
 }
 
-int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha, const double *a, size_t lda,
-               const double *b, size_t ldb, double beta, double *c, size_t ldc, struct err *e)
+int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha,
+               const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
+               size_t ldc, struct err *e)
 {
-    struct dgemm_job j = {.ta = ta, .tb = tb, .M = M, .N = N, .K = K, .across = ceil_div(N, DGEMM_TILE), .lda = lda, .ldb = ldb,
-                          .ldc = ldc, .alpha = alpha, .beta = beta, .a = a, .b = b, .c = c};
+    struct dgemm_job j = {.ta = ta,
+                          .tb = tb,
+                          .M = M,
+                          .N = N,
+                          .K = K,
+                          .across = ceil_div(N, DGEMM_TILE),
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc,
+                          .alpha = alpha,
+                          .beta = beta,
+                          .a = a,
+                          .b = b,
+                          .c = c};
 
-    if (dims_check("dgemm", e, 3, (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+    if (dims_check("dgemm", e, 3,
+                   (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
         dims_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
         return -1;
     return tiles_run(p, ceil_div(M, DGEMM_TILE) * j.across, dgemm_tile, &j, e);

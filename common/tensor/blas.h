@@ -1,9 +1,10 @@
 /* blas - the dense products this project needs, with the same bytes for any number of threads.
  *
- * The only file that includes BLAS, LAPACK and oneDNN headers is blas.c. The libraries are always called single-threaded, on
- * tiles fixed by the shape of the problem alone; tiles run in parallel on a struct par. f32 products use oneDNN where it was
- * found at build time, OpenBLAS otherwise. blas_ref.c has the plain loops of the same functions for tests.
- * All matrices are row-major; ld is the distance between rows in elements. */
+ * The only file that includes BLAS, LAPACK and oneDNN headers is blas.c. The libraries are
+ * always called single-threaded, on tiles fixed by the shape of the problem alone; tiles run in
+ * parallel on a struct par. f32 products use oneDNN where it was found at build time, OpenBLAS
+ * otherwise. blas_ref.c has the plain loops of the same functions for tests. All matrices are
+ * row-major; ld is the distance between rows in elements. */
 #ifndef PTQ_BLAS_H
 #define PTQ_BLAS_H
 
@@ -12,33 +13,43 @@
 #include "../base/err.h"
 #include "../base/par.h"
 
-/* First call of every main, before anything else: picks OPENBLAS_CORETYPE from CPUID and one thread for OpenBLAS and OpenMP. When
- * the environment does not say so already it sets it and executes the program again (the library reads it at load). */
+/* First call of every main, before anything else: picks OPENBLAS_CORETYPE from CPUID and one
+ * thread for OpenBLAS and OpenMP. When the environment does not say so already it sets it and
+ * executes the program again (the library reads it at load). */
 int blas_start(char **argv, struct err *e);
-const char *blas_kernel(void);   /* "openblas/SkylakeX onednn/2.6.3-isa27 bf16": what the numbers depend on */
+/* "openblas/SkylakeX onednn/2.6.3-isa27 bf16": what the numbers depend on */
+const char *blas_kernel(void);
 
 /* Y[T,N] (+)= X[T,K] W[N,K]'; add: 1 adds to Y. f32. */
-int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw,
-                float *y, size_t ldy, int add, struct err *e);
-/* General single-threaded f32 tiles (attention): C[M,N] = alpha A B (+ beta C), ta/tb 1 = transposed. */
-int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-               float beta, float *c, size_t ldc, struct err *e);
-/* S[K,K] lower triangle (tiles on and below the diagonal; the rest is not touched) = X'X, X [T,K] given as bf16 (x16) or f32 (x32),
- * the other NULL. f32 result of one chunk; the caller adds chunks in f64. */
-int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx, float *s, size_t lds, struct err *e);
+int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+/* General single-threaded f32 tiles (attention): C[M,N] = alpha A B (+ beta C), ta/tb 1 =
+ * transposed. */
+int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
+               size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
+               struct err *e);
+/* S[K,K] lower triangle (tiles on and below the diagonal; the rest is not touched) = X'X, X
+ * [T,K] given as bf16 (x16) or f32 (x32), the other NULL. f32 result of one chunk; the caller
+ * adds chunks in f64. */
+int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
+              float *s, size_t lds, struct err *e);
 /* C[M,N] = A[T,M]' B[T,N], f32 (D of DESIGN 3.5; both f32). */
-int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
+int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+               const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
 
-/* fp64, for the solvers. potrf: A = L L', lower, in place (upper not touched); returns 0, or the 1-based index of the pivot that is not
- * positive, -1 on error. trtri: inverse of a lower triangle in place. dgemm as in BLAS, row-major, tiles in parallel;
- * p NULL: in the calling thread (from inside a par_for, where p is busy). */
+/* fp64, for the solvers. potrf: A = L L', lower, in place (upper not touched); returns 0, or the
+ * 1-based index of the pivot that is not positive, -1 on error. trtri: inverse of a lower
+ * triangle in place. dgemm as in BLAS, row-major, tiles in parallel; p NULL: in the calling
+ * thread (from inside a par_for, where p is busy). */
 int blas_potrf(size_t K, double *a, size_t lda);
 int blas_trtri(size_t K, double *l, size_t ldl);
-int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha, const double *a, size_t lda,
-               const double *b, size_t ldb, double beta, double *c, size_t ldc, struct err *e);
+int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha,
+               const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
+               size_t ldc, struct err *e);
 
 /* The plain twins (blas_ref.c), for tests: double sums. */
-void ref_linear(size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw, float *y, size_t ldy, int add);
+void ref_linear(size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w,
+                size_t ldw, float *y, size_t ldy, int add);
 void ref_gram(size_t T, size_t K, const float *x, size_t ldx, double *s, size_t lds);
 
 #endif

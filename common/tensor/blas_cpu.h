@@ -3,8 +3,8 @@
 #define PTQ_BLAS_CPU_H
 
 struct blas_cpu {
-    int avx2, avx512;   /* with FMA; with DQ, BW and VL */
-    int bf16;           /* products of bf16 in hardware */
+    int avx2, avx512; /* with FMA; with DQ, BW and VL */
+    int bf16;         /* products of bf16 in hardware */
 };
 
 struct blas_cpu blas_cpu(void);

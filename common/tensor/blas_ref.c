@@ -1,7 +1,9 @@
-/* blas_ref - plain loops with double sums: what blas.c is compared with in tests. Slow on purpose, no library. */
+/* blas_ref - plain loops with double sums: what blas.c is compared with in tests. Slow on
+ * purpose, no library. */
 #include "blas.h"
 
-void ref_linear(size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w, size_t ldw, float *y, size_t ldy, int add)
+void ref_linear(size_t T, size_t N, size_t K, const float *x, size_t ldx, const float *w,
+                size_t ldw, float *y, size_t ldy, int add)
 {
     for (size_t t = 0; t < T; t++)
         for (size_t n = 0; n < N; n++) {

@@ -1,5 +1,6 @@
-/* blas_start - the kind of CPU, and an environment in which OpenBLAS and OpenMP do what blas.c relies on.
- * OpenBLAS 0.3.21 does not know newer CPUs and takes kernels half as fast as it has: so the choice is made here, from CPUID. */
+/* blas_start - the kind of CPU, and an environment in which OpenBLAS and OpenMP do what blas.c
+ * relies on. OpenBLAS 0.3.21 does not know newer CPUs and takes kernels half as fast as it has:
+ * so the choice is made here, from CPUID. */
 #include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,9 @@ static int env_want(const char *name, const char *value, int keep, int *changed,
     return 0;
 }
 
-/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to start again once the environment
- * is right. The second start finds nothing to change: there is no loop. */
+/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to
+ * start again once the environment is right. The second start finds nothing to change: there is
+ * no loop. */
 int blas_start(char **argv, struct err *e)
 {
     struct blas_cpu c = blas_cpu();
@@ -43,9 +45,9 @@ int blas_start(char **argv, struct err *e)
     int changed = 0;
     ssize_t n;
 
-    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) != 0) ||
-        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) != 0 ||
-        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) != 0)
+    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) < 0) ||
+        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) < 0 ||
+        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) < 0)
         return -1;
     if (!changed)
         return 0;
@@ -55,6 +57,9 @@ int blas_start(char **argv, struct err *e)
         execv(path, argv);
     }
     execv("/proc/self/exe", argv);
-    return err_sys(e, "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 (set them by hand): "
-                      "/proc/self/exe", core ? core : "");
+    return err_sys(e,
+                   "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 "
+                   "OMP_NUM_THREADS=1 (set them by hand): "
+                   "/proc/self/exe",
+                   core ? core : "");
 }

@@ -1,11 +1,12 @@
-/* dtype - names, sizes, and conversion between float types. Loops are written so that the compiler can vectorize them;
- * f16 uses the CPU's F16C where it is there, with the same results as the portable code. f64 to the 16-bit types goes
- * through an f32 rounded to odd, which makes the second rounding the only one that counts. */
+/* dtype - names, sizes, and conversion between float types. Loops are written so that the
+ * compiler can vectorize them; f16 uses the CPU's F16C where it is there, with the same results
+ * as the portable code. f64 to the 16-bit types goes through an f32 rounded to odd, which makes
+ * the second rounding the only one that counts. */
 #include "dtype.h"
 
 #include <string.h>
 #if defined(__x86_64__)
-#include <immintrin.h>
+#    include <immintrin.h>
 #endif
 
 #define STEP 16 /* a count the compiler knows: only such loops are vectorized at -O2 */
@@ -14,9 +15,10 @@ static const struct {
     const char *name;
     unsigned char size, is_float;
 } types[DT_COUNT] = {
-    [DT_BOOL] = {"BOOL", 1, 0}, [DT_U8] = {"U8", 1, 0},   [DT_I8] = {"I8", 1, 0},     [DT_U16] = {"U16", 2, 0},
-    [DT_I16] = {"I16", 2, 0},   [DT_F16] = {"F16", 2, 1}, [DT_BF16] = {"BF16", 2, 1}, [DT_U32] = {"U32", 4, 0},
-    [DT_I32] = {"I32", 4, 0},   [DT_F32] = {"F32", 4, 1}, [DT_U64] = {"U64", 8, 0},   [DT_I64] = {"I64", 8, 0},
+    [DT_BOOL] = {"BOOL", 1, 0}, [DT_U8] = {"U8", 1, 0},   [DT_I8] = {"I8", 1, 0},
+    [DT_U16] = {"U16", 2, 0},   [DT_I16] = {"I16", 2, 0}, [DT_F16] = {"F16", 2, 1},
+    [DT_BF16] = {"BF16", 2, 1}, [DT_U32] = {"U32", 4, 0}, [DT_I32] = {"I32", 4, 0},
+    [DT_F32] = {"F32", 4, 1},   [DT_U64] = {"U64", 8, 0}, [DT_I64] = {"I64", 8, 0},
     [DT_F64] = {"F64", 8, 1},
 };
 
@@ -67,7 +69,8 @@ uint16_t f32_to_f16(float v)
 
     normal = a - 0x38000000u; /* exponent bias 127 to 15 */
     normal = (normal + 0xfffu + (normal >> 13 & 1)) >> 13;
-    small = bits_of(float_of(a) + 0.5f) - 0x3f000000u; /* one ulp of 0.5 is the smallest f16: the addition rounds */
+    /* one ulp of 0.5 is the smallest f16: the addition rounds */
+    small = bits_of(float_of(a) + 0.5f) - 0x3f000000u;
     out = a >= 0x38800000u ? normal : small;
     out = a >= 0x47800000u ? 0x7c00u : out;
     out = a > 0x7f800000u ? 0x7e00u | (a >> 13 & 0x3ffu) : out;
@@ -110,16 +113,19 @@ static float round_odd(double d)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx,f16c"))) static size_t f16c_widen(const uint16_t *src, size_t n, float *dst)
+__attribute__((target("avx,f16c"))) static size_t f16c_widen(const uint16_t *src, size_t n,
+                                                             float *dst)
 {
     size_t i = 0;
 
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(src + i))));
+        _mm256_storeu_ps(
+            dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(src + i))));
     return i;
 }
 
-__attribute__((target("avx,f16c"))) static size_t f16c_narrow(const float *src, size_t n, uint16_t *dst)
+__attribute__((target("avx,f16c"))) static size_t f16c_narrow(const float *src, size_t n,
+                                                              uint16_t *dst)
 {
     size_t i = 0;
 
@@ -131,12 +137,24 @@ __attribute__((target("avx,f16c"))) static size_t f16c_narrow(const float *src, 
 
 static int have_f16c(void)
 {
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2"); /* every CPU with AVX2 has F16C */
+    /* every CPU with AVX2 has F16C */
+    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2");
 }
 #else
-static size_t f16c_widen(const uint16_t *src, size_t n, float *dst) { (void)src, (void)n, (void)dst; return 0; }
-static size_t f16c_narrow(const float *src, size_t n, uint16_t *dst) { (void)src, (void)n, (void)dst; return 0; }
-static int have_f16c(void) { return 0; }
+static size_t f16c_widen(const uint16_t *src, size_t n, float *dst)
+{
+    (void)src, (void)n, (void)dst;
+    return 0;
+}
+static size_t f16c_narrow(const float *src, size_t n, uint16_t *dst)
+{
+    (void)src, (void)n, (void)dst;
+    return 0;
+}
+static int have_f16c(void)
+{
+    return 0;
+}
 #endif
 
 int dtype_to_f32(enum dtype t, const void *restrict src, size_t n, float *restrict dst)

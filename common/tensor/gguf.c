@@ -1,8 +1,10 @@
 /* gguf - reading GGUF v2 and v3: metadata as JSON, tensors decoded to f32.
  *
- * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is believed before it is checked against
- * what is left of it, so allocations stay in proportion to the file. Left out: version 1, big-endian files, arrays of arrays, and
- * writing. Types that gguf_decode.c does not decode have their sizes known here, so that a file that holds them can be listed. */
+ * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is
+ * believed before it is checked against what is left of it, so allocations stay in proportion to
+ * the file. Left out: version 1, big-endian files, arrays of arrays, and writing. Types that
+ * gguf_decode.c does not decode have their sizes known here, so that a file that holds them can
+ * be listed. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +13,34 @@
 #include "../base/mem.h"
 #include "gguf.h"
 
-#define PREFIX_FIRST ((uint64_t)4 << 20)  /* bytes read at first; doubled while the header does not fit */
+/* bytes read at first; doubled while the header does not fit */
+#define PREFIX_FIRST ((uint64_t)4 << 20)
 #define PREFIX_MAX ((uint64_t)512 << 20)
 #define KEYS_MAX 65536
 #define KEY_BYTES_MAX 1024
-#define ITEMS_MAX ((uint64_t)1 << 22)     /* array items in all metadata together */
+#define ITEMS_MAX ((uint64_t)1 << 22) /* array items in all metadata together */
 #define TENSORS_MAX ((uint64_t)1 << 17)
-#define STEP 65536                        /* elements decoded at a time */
+#define STEP 65536 /* elements decoded at a time */
 
-enum value_type { V_U8, V_I8, V_U16, V_I16, V_U32, V_I32, V_F32, V_BOOL, V_TEXT, V_ARRAY, V_U64, V_I64, V_F64, V_COUNT };
+enum value_type {
+    V_U8,
+    V_I8,
+    V_U16,
+    V_I16,
+    V_U32,
+    V_I32,
+    V_F32,
+    V_BOOL,
+    V_TEXT,
+    V_ARRAY,
+    V_U64,
+    V_I64,
+    V_F64,
+    V_COUNT
+};
 
-static const size_t VALUE_BYTES[V_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8}; /* of a text or an array: at least */
+/* of a text or an array: at least */
+static const size_t VALUE_BYTES[V_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
 struct type_info {
     uint32_t type;
@@ -30,22 +49,26 @@ struct type_info {
 };
 
 static const struct type_info TYPES[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},        {2, "Q4_0", 32, 18},     {3, "Q4_1", 32, 20},    {6, "Q5_0", 32, 22},
-    {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},     {9, "Q8_1", 32, 36},     {10, "Q2_K", 256, 84},  {11, "Q3_K", 256, 110},
-    {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},  {14, "Q6_K", 256, 210},  {15, "Q8_K", 256, 292}, {16, "IQ2_XXS", 256, 66},
-    {17, "IQ2_XS", 256, 74},  {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50}, {20, "IQ4_NL", 32, 18}, {21, "IQ3_S", 256, 110},
-    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},       {25, "I16", 1, 2},      {26, "I32", 1, 4},
-    {27, "I64", 1, 8},        {28, "F64", 1, 8},       {29, "IQ1_M", 256, 56},  {30, "BF16", 1, 2},     {34, "TQ1_0", 256, 54},
+    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},
+    {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
+    {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},      {10, "Q2_K", 256, 84},
+    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
+    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66},
+    {17, "IQ2_XS", 256, 74},  {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},
+    {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},  {22, "IQ2_S", 256, 82},
+    {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
+    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},
+    {29, "IQ1_M", 256, 56},   {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},
     {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17}};
 
 struct cursor {
     const unsigned char *data;
-    uint64_t length, at;   /* of the bytes at hand */
+    uint64_t length, at; /* of the bytes at hand */
     uint64_t file_bytes;
-    uint64_t items;        /* array items so far */
-    int more;              /* set when the bytes at hand end too early but the file goes on */
+    uint64_t items; /* array items so far */
+    int more;       /* set when the bytes at hand end too early but the file goes on */
     const char *what;
-    const char *where;     /* key or tensor being read, for errors */
+    const char *where; /* key or tensor being read, for errors */
 };
 
 static const struct type_info *type_find(uint32_t type)
@@ -62,13 +85,15 @@ static const unsigned char *take(struct cursor *c, uint64_t n, struct err *e)
     const unsigned char *p = c->data + c->at;
 
     if (n > c->file_bytes - c->at) {
-        err_set(e, ERR_USE, "%s: truncated at %s: %llu bytes wanted, %llu left; download it again", c->what, c->where,
-                (unsigned long long)n, (unsigned long long)(c->file_bytes - c->at));
+        err_set(e, ERR_USE, "%s: truncated at %s: %llu bytes wanted, %llu left; download it again",
+                c->what, c->where, (unsigned long long)n,
+                (unsigned long long)(c->file_bytes - c->at));
         return NULL;
     }
     if (n > c->length - c->at) {
         c->more = 1;
-        err_set(e, ERR_USE, "%s: %s lies beyond the first %llu bytes", c->what, c->where, (unsigned long long)c->length);
+        err_set(e, ERR_USE, "%s: %s lies beyond the first %llu bytes", c->what, c->where,
+                (unsigned long long)c->length);
         return NULL;
     }
     c->at += n;
@@ -104,8 +129,8 @@ static int take_name(struct cursor *c, char *out, size_t n, const char *kind, st
     if (take_u64(c, &length, e))
         return -1;
     if (length == 0 || length >= n)
-        return err_set(e, ERR_USE, "%s: %s of %llu bytes; between 1 and %zu are supported", c->what, kind,
-                       (unsigned long long)length, n - 1);
+        return err_set(e, ERR_USE, "%s: %s of %llu bytes; between 1 and %zu are supported", c->what,
+                       kind, (unsigned long long)length, n - 1);
     p = take(c, length, e);
     if (!p)
         return -1;
@@ -135,22 +160,45 @@ static struct json *take_text(struct cursor *c, struct err *e)
 
 static struct json *number(enum value_type t, const unsigned char *p)
 {
-    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; float f32; uint64_t u64; int64_t i64; double f64; } v;
+    union {
+        uint8_t u8;
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        float f32;
+        uint64_t u64;
+        int64_t i64;
+        double f64;
+    } v;
 
     memcpy(&v, p, VALUE_BYTES[t]);
     switch (t) {
-    case V_U8: return json_int(v.u8);
-    case V_I8: return json_int(v.i8);
-    case V_U16: return json_int(v.u16);
-    case V_I16: return json_int(v.i16);
-    case V_U32: return json_int(v.u32);
-    case V_I32: return json_int(v.i32);
-    case V_F32: return json_real_value(v.f32);
-    case V_BOOL: return json_bool(v.u8 != 0);
-    case V_U64: return v.u64 > INT64_MAX ? json_real_value((double)v.u64) : json_int((int64_t)v.u64);
-    case V_I64: return json_int(v.i64);
-    case V_F64: return json_real_value(v.f64);
-    default: return NULL;
+    case V_U8:
+        return json_int(v.u8);
+    case V_I8:
+        return json_int(v.i8);
+    case V_U16:
+        return json_int(v.u16);
+    case V_I16:
+        return json_int(v.i16);
+    case V_U32:
+        return json_int(v.u32);
+    case V_I32:
+        return json_int(v.i32);
+    case V_F32:
+        return json_real_value(v.f32);
+    case V_BOOL:
+        return json_bool(v.u8 != 0);
+    case V_U64:
+        return v.u64 > INT64_MAX ? json_real_value((double)v.u64) : json_int((int64_t)v.u64);
+    case V_I64:
+        return json_int(v.i64);
+    case V_F64:
+        return json_real_value(v.f64);
+    default:
+        return NULL;
     }
 }
 
@@ -182,7 +230,8 @@ static int take_type(struct cursor *c, enum value_type *t, struct err *e)
     if (take_u32(c, &v, e))
         return -1;
     if (v >= V_COUNT)
-        return err_set(e, ERR_USE, "%s: key '%s' has value type %u, which is not known", c->what, c->where, v);
+        return err_set(e, ERR_USE, "%s: key '%s' has value type %u, which is not known", c->what,
+                       c->where, v);
     *t = (enum value_type)v;
     return 0;
 }
@@ -196,12 +245,15 @@ static struct json *take_array(struct cursor *c, struct err *e)
     if (take_type(c, &t, e) || take_u64(c, &count, e))
         return NULL;
     if (t == V_ARRAY) {
-        err_set(e, ERR_USE, "%s: key '%s' is an array of arrays, which is not supported", c->what, c->where);
+        err_set(e, ERR_USE, "%s: key '%s' is an array of arrays, which is not supported", c->what,
+                c->where);
         return NULL;
     }
     if (count > (c->file_bytes - c->at) / VALUE_BYTES[t] || count > ITEMS_MAX - c->items) {
-        err_set(e, ERR_USE, "%s: key '%s' promises %llu items, more than %s", c->what, c->where, (unsigned long long)count,
-                count > ITEMS_MAX - c->items ? "is supported" : "the file can hold; download it again");
+        err_set(e, ERR_USE, "%s: key '%s' promises %llu items, more than %s", c->what, c->where,
+                (unsigned long long)count,
+                count > ITEMS_MAX - c->items ? "is supported"
+                                             : "the file can hold; download it again");
         return NULL;
     }
     c->items += count;
@@ -255,13 +307,16 @@ static int entry_measure(struct gguf_entry *x, const struct cursor *c, struct er
     uint64_t n = 1;
 
     if (!t)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has type %u, which is not known", c->what, x->name, x->type);
+        return err_set(e, ERR_USE, "%s: tensor '%s' has type %u, which is not known", c->what,
+                       x->name, x->type);
     for (int i = 0; i < x->ndim; i++)
         if (__builtin_mul_overflow(n, x->shape[i], &n) || n > INT64_MAX / 8)
             return err_set(e, ERR_USE, "%s: tensor '%s': shape is too large", c->what, x->name);
     if ((x->ndim ? x->shape[x->ndim - 1] : 1) % t->elements)
-        return err_set(e, ERR_USE, "%s: tensor '%s': rows of %llu do not divide into blocks of %u (%s)", c->what, x->name,
-                       (unsigned long long)(x->ndim ? x->shape[x->ndim - 1] : 1), t->elements, t->name);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s': rows of %llu do not divide into blocks of %u (%s)",
+                       c->what, x->name, (unsigned long long)(x->ndim ? x->shape[x->ndim - 1] : 1),
+                       t->elements, t->name);
     n /= t->elements;
     if (__builtin_mul_overflow(n, (uint64_t)t->bytes, &x->bytes) || x->bytes > INT64_MAX)
         return err_set(e, ERR_USE, "%s: tensor '%s': shape is too large", c->what, x->name);
@@ -275,7 +330,8 @@ static int take_entry(struct cursor *c, struct gguf_entry *x, struct err *e)
     if (take_name(c, x->name, sizeof x->name, "tensor name", e) || take_u32(c, &ndim, e))
         return -1;
     if (ndim > TENSOR_DIMS)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has %u dimensions, at most %d are supported", c->what, x->name, ndim, TENSOR_DIMS);
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %u dimensions, at most %d are supported",
+                       c->what, x->name, ndim, TENSOR_DIMS);
     x->ndim = (int)ndim;
     for (uint32_t i = 0; i < ndim; i++)
         if (take_u64(c, &x->shape[ndim - 1 - i], e))
@@ -292,25 +348,33 @@ static int alignment_read(const struct json *meta, uint64_t *align, const char *
     if (json_opt_int(meta, "general.alignment", 1, 1 << 20, 32, &v, what, e))
         return -1;
     if (v & (v - 1))
-        return err_set(e, ERR_USE, "%s: general.alignment %lld is not a power of two", what, (long long)v);
+        return err_set(e, ERR_USE, "%s: general.alignment %lld is not a power of two", what,
+                       (long long)v);
     *align = (uint64_t)v;
     return 0;
 }
 
-/* Offsets are the padded running sum of the sizes; afterwards they count from the start of the file. */
+/* Offsets are the padded running sum of the sizes; afterwards they count from the start of the
+ * file. */
 static int entries_place(struct gguf *g, const struct cursor *c, uint64_t align, struct err *e)
 {
-    uint64_t start = (c->at + align - 1) / align * align, sum = 0, room = c->file_bytes > start ? c->file_bytes - start : 0;
+    uint64_t start = (c->at + align - 1) / align * align, sum = 0,
+             room = c->file_bytes > start ? c->file_bytes - start : 0;
 
     for (size_t i = 0; i < g->count; i++) {
         struct gguf_entry *x = &g->entries[i];
 
         if (x->offset != sum)
-            return err_set(e, ERR_USE, "%s: tensor '%s' begins at %llu of the data, the tensors before it end at %llu", c->what,
-                           x->name, (unsigned long long)x->offset, (unsigned long long)sum);
+            return err_set(
+                e, ERR_USE,
+                "%s: tensor '%s' begins at %llu of the data, the tensors before it end at %llu",
+                c->what, x->name, (unsigned long long)x->offset, (unsigned long long)sum);
         if (sum > room || x->bytes > room - sum)
-            return err_set(e, ERR_USE, "%s: truncated: tensor '%s' needs %llu bytes at %llu of the data, which has %llu; download it again",
-                           c->what, x->name, (unsigned long long)x->bytes, (unsigned long long)sum, (unsigned long long)room);
+            return err_set(e, ERR_USE,
+                           "%s: truncated: tensor '%s' needs %llu bytes at %llu of the data, which "
+                           "has %llu; download it again",
+                           c->what, x->name, (unsigned long long)x->bytes, (unsigned long long)sum,
+                           (unsigned long long)room);
         sum += (x->bytes + align - 1) / align * align;
         x->offset += start;
     }
@@ -334,16 +398,20 @@ static int head_read(struct cursor *c, uint64_t *tensors, uint64_t *keys, struct
     if (take_u32(c, &version, e))
         return -1;
     if (version == 0x02000000u || version == 0x03000000u)
-        return err_set(e, ERR_USE, "%s: a big-endian GGUF file; convert it to little-endian", c->what);
+        return err_set(e, ERR_USE, "%s: a big-endian GGUF file; convert it to little-endian",
+                       c->what);
     if (version != 2 && version != 3)
         return err_set(e, ERR_USE, "%s: GGUF version %u, 2 and 3 are supported", c->what, version);
     if (take_u64(c, tensors, e) || take_u64(c, keys, e))
         return -1;
     if (*tensors > TENSORS_MAX || *tensors > (c->file_bytes - c->at) / 25)
-        return err_set(e, ERR_USE, "%s: promises %llu tensors, more than %s", c->what, (unsigned long long)*tensors,
-                       *tensors > TENSORS_MAX ? "are supported" : "the file can hold; download it again");
+        return err_set(e, ERR_USE, "%s: promises %llu tensors, more than %s", c->what,
+                       (unsigned long long)*tensors,
+                       *tensors > TENSORS_MAX ? "are supported"
+                                              : "the file can hold; download it again");
     if (*keys > KEYS_MAX || *keys > (c->file_bytes - c->at) / 13)
-        return err_set(e, ERR_USE, "%s: promises %llu metadata keys, more than %s", c->what, (unsigned long long)*keys,
+        return err_set(e, ERR_USE, "%s: promises %llu metadata keys, more than %s", c->what,
+                       (unsigned long long)*keys,
                        *keys > KEYS_MAX ? "are supported" : "the file can hold; download it again");
     return 0;
 }
@@ -372,7 +440,8 @@ static int body_read(struct cursor *c, struct gguf *g, struct err *e)
         qsort(g->entries, g->count, sizeof *g->entries, by_name);
     for (size_t i = 1; i < g->count; i++)
         if (by_name(&g->entries[i - 1], &g->entries[i]) == 0)
-            return err_set(e, ERR_USE, "%s: tensor '%s' is there twice", c->what, g->entries[i].name);
+            return err_set(e, ERR_USE, "%s: tensor '%s' is there twice", c->what,
+                           g->entries[i].name);
     return 0;
 }
 
@@ -392,12 +461,14 @@ static struct gguf *parse(struct cursor *c, struct err *e)
     return g;
 }
 
-struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what, struct err *e)
+struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what,
+                        struct err *e)
 {
     struct cursor c = {data, length, 0, file_bytes, 0, 0, what, "the head"};
 
     if (length > file_bytes) {
-        err_set(e, ERR_USE, "%s: %zu bytes of a file of %llu", what, length, (unsigned long long)file_bytes);
+        err_set(e, ERR_USE, "%s: %zu bytes of a file of %llu", what, length,
+                (unsigned long long)file_bytes);
         return NULL;
     }
     return parse(&c, e);
@@ -468,7 +539,8 @@ const struct gguf_entry *gguf_find(const struct gguf *g, const char *name)
 }
 
 /* n elements from element `first` on, both multiples of the block. */
-static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t n, float *dst, struct err *e)
+static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint64_t first,
+                         uint64_t n, float *dst, struct err *e)
 {
     const struct type_info *t = type_find(x->type);
     size_t step = n < STEP ? (size_t)n : STEP;
@@ -483,24 +555,29 @@ static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint6
     for (uint64_t done = 0; rc == 0 && done < n; done += step) {
         size_t m = n - done < step ? (size_t)(n - done) : step;
 
-        rc = fs_pread_all(g->fd, raw, m / t->elements * t->bytes, x->offset + (first + done) / t->elements * t->bytes, g->path, e);
+        rc = fs_pread_all(g->fd, raw, m / t->elements * t->bytes,
+                          x->offset + (first + done) / t->elements * t->bytes, g->path, e);
         if (rc == 0 && gguf_decode(x->type, raw, m, dst + done))
-            rc = err_set(e, ERR_USE, "%s: tensor '%s': type %s cannot be decoded; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can", g->path,
-                         x->name, t->name);
+            rc = err_set(e, ERR_USE,
+                         "%s: tensor '%s': type %s cannot be decoded; F32, F16, BF16, Q8_0, Q4_0 "
+                         "and Q4_1 can",
+                         g->path, x->name, t->name);
     }
     free(raw);
     return rc;
 }
 
-int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e)
+int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first,
+                       uint64_t count, float *dst, struct err *e)
 {
     uint64_t rows = 1, width = x->ndim ? x->shape[x->ndim - 1] : 1;
 
     for (int i = 0; i + 1 < x->ndim; i++)
         rows *= x->shape[i];
     if (count > rows || first > rows - count)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu", g->path, x->name,
-                       (unsigned long long)rows, (unsigned long long)count, (unsigned long long)first);
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu",
+                       g->path, x->name, (unsigned long long)rows, (unsigned long long)count,
+                       (unsigned long long)first);
     return elements_load(g, x, first * width, count * width, dst, e);
 }
 

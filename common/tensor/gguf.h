@@ -1,6 +1,7 @@
-/* gguf - reading GGUF v2/v3 files (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): metadata and tensors.
- * Types F32, F16, BF16, Q8_0, Q4_0, Q4_1 are decoded; others can be listed but not loaded. Untrusted input: all lengths
- * checked by subtraction before use, limits on counts and strings, offsets as the format demands. */
+/* gguf - reading GGUF v2/v3 files (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md):
+ * metadata and tensors. Types F32, F16, BF16, Q8_0, Q4_0, Q4_1 are decoded; others can be listed
+ * but not loaded. Untrusted input: all lengths checked by subtraction before use, limits on
+ * counts and strings, offsets as the format demands. */
 #ifndef PTQ_GGUF_H
 #define PTQ_GGUF_H
 
@@ -8,20 +9,27 @@
 #include "../base/json.h"
 #include "tensor.h"
 
-enum gguf_type { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q4_1 = 3, GGUF_Q8_0 = 8, GGUF_BF16 = 30 };
+enum gguf_type {
+    GGUF_F32 = 0,
+    GGUF_F16 = 1,
+    GGUF_Q4_0 = 2,
+    GGUF_Q4_1 = 3,
+    GGUF_Q8_0 = 8,
+    GGUF_BF16 = 30
+};
 
 struct gguf_entry {
     char name[TENSOR_NAME];
-    uint32_t type;           /* a gguf_type, or another number */
+    uint32_t type; /* a gguf_type, or another number */
     int ndim;
     uint64_t shape[TENSOR_DIMS]; /* row-major order: slowest first (reversed from the file) */
-    uint64_t offset, bytes;  /* in the file */
+    uint64_t offset, bytes;      /* in the file */
 };
 
 struct gguf {
     char *path;
     int fd;
-    struct json *meta;       /* object: key -> value; arrays as arrays */
+    struct json *meta; /* object: key -> value; arrays as arrays */
     size_t count;
     struct gguf_entry *entries;
 };
@@ -29,12 +37,15 @@ struct gguf {
 struct gguf *gguf_open(const char *path, struct err *e);
 void gguf_close(struct gguf **g);
 const struct gguf_entry *gguf_find(const struct gguf *g, const char *name);
-int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, struct err *e); /* whole tensor, decoded */
+/* whole tensor, decoded */
+int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, struct err *e);
 /* Rows [first, first+count) of all but the fastest dimension: count x shape[ndim-1] elements. */
-int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
+int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first,
+                       uint64_t count, float *dst, struct err *e);
 /* Decode n elements (a multiple of the block) of a type from bytes. -1: type not known. */
 int gguf_decode(uint32_t type, const void *src, size_t n, float *dst);
 /* Parse from memory (the fuzz target). */
-struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what, struct err *e);
+struct gguf *gguf_parse(const void *data, size_t length, uint64_t file_bytes, const char *what,
+                        struct err *e);
 
 #endif

@@ -1,8 +1,9 @@
 /* hadamard - Paley's matrices over any finite field, times Sylvester's.
  *
- * The field of q = p^k elements is the polynomials over the integers mod p, modulo a primitive polynomial: the powers of x then run
- * through all elements but 0, squares and others in turn, which is all that Paley's construction asks (the quadratic character). An
- * element is its coefficients as digits in base p. */
+ * The field of q = p^k elements is the polynomials over the integers mod p, modulo a primitive
+ * polynomial: the powers of x then run through all elements but 0, squares and others in turn,
+ * which is all that Paley's construction asks (the quadratic character). An element is its
+ * coefficients as digits in base p. */
 #include "hadamard.h"
 
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 enum { DEGREE_MAX = 24 };
 
 struct hadamard {
-    size_t n, m;      /* order of the whole and of the core; n / m is a power of two */
-    signed char *c;   /* [m,m] */
+    size_t n, m;    /* order of the whole and of the core; n / m is a power of two */
+    signed char *c; /* [m,m] */
 };
 
 struct field {
@@ -48,7 +49,8 @@ static size_t paley_two(size_t m)
 {
     size_t k;
 
-    return m >= 4 && m % 2 == 0 && (m / 2 - 1) % 4 == 1 && prime_power(m / 2 - 1, &k) ? m / 2 - 1 : 0;
+    return m >= 4 && m % 2 == 0 && (m / 2 - 1) % 4 == 1 && prime_power(m / 2 - 1, &k) ? m / 2 - 1
+                                                                                      : 0;
 }
 
 size_t hadamard_core(size_t n)
@@ -128,7 +130,8 @@ static size_t difference(const struct field *f, size_t a, size_t b)
 
 /* ---- the matrices ---- */
 
-/* Entry of Paley's matrix bordered by ones: the corner 0; below a sign, so that it is symmetric (q = 1 mod 4) or skew (3 mod 4). */
+/* Entry of Paley's matrix bordered by ones: the corner 0; below a sign, so that it is symmetric
+ * (q = 1 mod 4) or skew (3 mod 4). */
 static signed char bordered(const struct field *f, size_t i, size_t j)
 {
     if (i == 0 || j == 0)
@@ -148,7 +151,8 @@ static void core_fill(const struct field *f, size_t m, signed char *c)
             if (step == 1)
                 c[i * m + j] = i == j ? 1 : s;
             else
-                c[i * m + j] = i / 2 == j / 2 ? corner[i % 2][j % 2] : (signed char)(s * whole[i % 2][j % 2]);
+                c[i * m + j] =
+                    i / 2 == j / 2 ? corner[i % 2][j % 2] : (signed char)(s * whole[i % 2][j % 2]);
         }
 }
 

@@ -1,10 +1,13 @@
-/* hadamard - Hadamard matrices (entries 1 and -1, H H' = n I) of any order n = m 2^k for which m has a construction of Paley's, made
- * when they are asked for, and the product of rows with them: additions only, exact for integers.
+/* hadamard - Hadamard matrices (entries 1 and -1, H H' = n I) of any order n = m 2^k for which m
+ * has a construction of Paley's, made when they are asked for, and the product of rows with
+ * them: additions only, exact for integers.
  *
- * H = C x S with S the Sylvester matrix of order 2^k (fast Walsh-Hadamard transform) and C the core of the smallest order m:
- * 1, q + 1 for a prime power q = 3 mod 4 (Paley I), or 2(q + 1) for a prime power q = 1 mod 4 (Paley II). R. E. A. C. Paley, "On
- * orthogonal matrices", 1933. Left out: orders that need other constructions (92, 116, 156, 172, ...); of the multiples of 64 up to 4608
- * only 3776 has none here. A product of a row of n numbers costs n (k + m) additions. */
+ * H = C x S with S the Sylvester matrix of order 2^k (fast Walsh-Hadamard transform) and C the
+ * core of the smallest order m: 1, q + 1 for a prime power q = 3 mod 4 (Paley I), or 2(q + 1)
+ * for a prime power q = 1 mod 4 (Paley II). R. E. A. C. Paley, "On orthogonal matrices", 1933.
+ * Left out: orders that need other constructions (92, 116, 156, 172, ...); of the multiples of
+ * 64 up to 4608 only 3776 has none here. A product of a row of n numbers costs n (k + m)
+ * additions. */
 #ifndef PTQ_HADAMARD_H
 #define PTQ_HADAMARD_H
 

@@ -1,7 +1,8 @@
 /* rotation - seeded orthogonal matrices.
  *
- * The dense one: a matrix A of normal numbers, A A' = L L', Q = L^-1 A; done again on Q until it is orthogonal to rounding (Cholesky QR:
- * Yamamoto et al., 2015). L has a positive diagonal, so Q is the one that Gram-Schmidt gives. */
+ * The dense one: a matrix A of normal numbers, A A' = L L', Q = L^-1 A; done again on Q until it
+ * is orthogonal to rounding (Cholesky QR: Yamamoto et al., 2015). L has a positive diagonal, so
+ * Q is the one that Gram-Schmidt gives. */
 #include "rotation.h"
 
 #include <math.h>
@@ -16,9 +17,9 @@ enum { PASSES = 4 };
 
 struct rotation {
     size_t n;
-    double *signs;           /* [n]: D / sqrt n; not for orthogonal */
+    double *signs; /* [n]: D / sqrt n; not for orthogonal */
     struct hadamard *h;
-    double *dense;           /* [n,n] */
+    double *dense; /* [n,n] */
 };
 
 const char *rotation_name(enum rotation_kind kind)
@@ -56,10 +57,13 @@ static double gram_error(const double *g, size_t n)
 }
 
 /* q becomes inv(L) q; g is Q Q' and then scratch. */
-static int orthogonalize(size_t n, double *q, double *g, double *scratch, struct par *par, struct err *e)
+static int orthogonalize(size_t n, double *q, double *g, double *scratch, struct par *par,
+                         struct err *e)
 {
     if (blas_potrf(n, g, n) != 0 || blas_trtri(n, g, n) != 0)
-        return err_set(e, ERR_DATA, "the drawn matrix of order %zu is singular to rounding; take another seed", n);
+        return err_set(e, ERR_DATA,
+                       "the drawn matrix of order %zu is singular to rounding; take another seed",
+                       n);
     for (size_t i = 0; i < n; i++)
         memset(g + i * n + i + 1, 0, (n - i - 1) * sizeof *g);
     if (blas_dgemm(par, 0, 0, n, n, n, 1, g, n, q, n, 0, scratch, n, e))
@@ -94,14 +98,19 @@ static int dense_make(struct rotation *r, struct rng *rng, struct par *par, stru
         if (pass < PASSES && orthogonalize(n, r->dense, g, scratch, par, e))
             goto out;
     }
-    rc = off <= enough ? 0 : err_set(e, ERR_DATA, "the drawn matrix of order %zu stays %g from orthogonal; take another seed", n, off);
+    rc = off <= enough
+             ? 0
+             : err_set(e, ERR_DATA,
+                       "the drawn matrix of order %zu stays %g from orthogonal; take another seed",
+                       n, off);
 out:
     free(scratch);
     free(g);
     return rc;
 }
 
-struct rotation *rotation_create(enum rotation_kind kind, size_t n, uint64_t seed, struct par *par, struct err *e)
+struct rotation *rotation_create(enum rotation_kind kind, size_t n, uint64_t seed, struct par *par,
+                                 struct err *e)
 {
     struct rotation *r = mem_array(1, sizeof *r, e);
     struct rng rng;

@@ -1,8 +1,9 @@
 /* safetensors - reading and writing .safetensors files and sharded checkpoints.
  *
- * Format: https://github.com/huggingface/safetensors. The header is untrusted: every check of DESIGN 3.1 and notes
- * (length, UTF-8, duplicate keys, known dtype, shape x dtype = bytes, offsets sorted, contiguous, inside the file) happens in
- * open(); reading is pread() of what is asked for, never a map of the whole file (resident memory stays what is used). */
+ * Format: https://github.com/huggingface/safetensors. The header is untrusted: every check of
+ * DESIGN 3.1 and notes (length, UTF-8, duplicate keys, known dtype, shape x dtype = bytes,
+ * offsets sorted, contiguous, inside the file) happens in open(); reading is pread() of what is
+ * asked for, never a map of the whole file (resident memory stays what is used). */
 #ifndef PTQ_SAFETENSORS_H
 #define PTQ_SAFETENSORS_H
 
@@ -17,7 +18,7 @@ struct st_entry {
     uint64_t shape[TENSOR_DIMS];
     uint64_t offset; /* in the file, from its start */
     uint64_t bytes;
-    size_t shard;    /* index of the file in a set */
+    size_t shard; /* index of the file in a set */
 };
 
 #define ST_RECORDS "ptqflow" /* the key of __metadata__ that st_records() reads: JSON text */
@@ -29,38 +30,51 @@ struct st_set {
     int *fds;
     size_t count;
     struct st_entry *entries;
-    struct json *metadata;   /* __metadata__ of the first file; NULL when none */
+    struct json *metadata; /* __metadata__ of the first file; NULL when none */
 };
 
-struct st_set *st_open(const char *path, struct err *e);      /* one file */
-/* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards. Names of shards with a path
- * separator, tensors missing from their shard, and tensors in two shards are refused. */
+struct st_set *st_open(const char *path, struct err *e); /* one file */
+/* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
+ * Names of shards with a path separator, tensors missing from their shard, and tensors in two
+ * shards are refused. */
 struct st_set *st_open_folder(const char *dir, struct err *e);
 void st_close(struct st_set **s);
-/* What the metadata say of the making of a checkpoint that ptqflow wrote: an array of records, one for each stage that changed it, the
- * caller's. Empty when it came from elsewhere; NULL: no memory. */
+/* What the metadata say of the making of a checkpoint that ptqflow wrote: an array of records,
+ * one for each stage that changed it, the caller's. Empty when it came from elsewhere; NULL: no
+ * memory. */
 struct json *st_records(const struct st_set *s);
 const struct st_entry *st_find(const struct st_set *s, const char *name); /* NULL when absent */
-int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);   /* as stored */
+/* as stored */
+int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
-int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e);
+int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
+                     uint64_t count, float *dst, struct err *e);
 /* Parse only (the fuzz target): header bytes of a file of file_bytes bytes. */
 int st_parse_header(const char *header, size_t length, uint64_t file_bytes, const char *what,
-                    struct st_entry **entries, size_t *count, struct json **metadata, struct err *e);
+                    struct st_entry **entries, size_t *count, struct json **metadata,
+                    struct err *e);
 
-/* Writer: declare all tensors, then give their data in any order by name; close publishes (temporary name, fsync, rename).
- * Layout is by descending element size, then name, so the same tensors give the same bytes. */
+/* Writer: declare all tensors, then give their data in any order by name; close publishes
+ * (temporary name, fsync, rename). Layout is by descending element size, then name, so the same
+ * tensors give the same bytes. */
 struct st_writer;
 struct st_writer *st_create(const char *path, struct err *e);
-int st_meta(struct st_writer *w, const char *key, const char *value, struct err *e);   /* "format":"pt" is always there */
-int st_declare(struct st_writer *w, const char *name, enum dtype t, int ndim, const uint64_t *shape, struct err *e);
-int st_begin(struct st_writer *w, struct err *e);                                       /* header is fixed now */
+/* "format":"pt" is always there */
+int st_meta(struct st_writer *w, const char *key, const char *value, struct err *e);
+int st_declare(struct st_writer *w, const char *name, enum dtype t, int ndim, const uint64_t *shape,
+               struct err *e);
+/* header is fixed now */
+int st_begin(struct st_writer *w, struct err *e);
 int st_put(struct st_writer *w, const char *name, const void *data, size_t bytes, struct err *e);
 /* The same in pieces, in ascending order without gaps: `at` is the number of bytes given before. */
-int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes, struct err *e);
-int st_copy(struct st_writer *w, const char *name, const struct st_set *from, const struct st_entry *x, struct err *e); /* byte for byte */
-/* Error when a declared tensor was not given whole. The writer is gone afterwards, as is the temporary file when it fails. */
+int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
+                struct err *e);
+/* byte for byte */
+int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
+            const struct st_entry *x, struct err *e);
+/* Error when a declared tensor was not given whole. The writer is gone afterwards, as is the
+ * temporary file when it fails. */
 int st_publish(struct st_writer **w, struct err *e);
-void st_abort(struct st_writer **w);                      /* removes the temporary file */
+void st_abort(struct st_writer **w); /* removes the temporary file */
 
 #endif

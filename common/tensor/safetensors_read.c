@@ -1,8 +1,10 @@
-/* safetensors_read - one .safetensors file: the header's checks, and reading of what is asked for.
+/* safetensors_read - one .safetensors file: the header's checks, and reading of what is asked
+ * for.
  *
- * Follows https://github.com/huggingface/safetensors: u64 header length, JSON header, data without holes. Nothing in the header
- * is believed before it is checked against the size of the file. Left out: element types of less than a byte and of 8-bit
- * floats (refused by name), and tensors of more than TENSOR_DIMS dimensions. Sets of shards: safetensors_set.c. */
+ * Follows https://github.com/huggingface/safetensors: u64 header length, JSON header, data
+ * without holes. Nothing in the header is believed before it is checked against the size of the
+ * file. Left out: element types of less than a byte and of 8-bit floats (refused by name), and
+ * tensors of more than TENSOR_DIMS dimensions. Sets of shards: safetensors_set.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +17,23 @@
 #define BLOCK ((size_t)1 << 20) /* bytes converted at a time by st_load_rows_f32 */
 
 /* What the format knows and struct dtype does not. */
-static const char *const FOREIGN[] = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
-                                      "C64", NULL};
+static const char *const FOREIGN[] = {"F4",      "F6_E2M3",     "F6_E3M2",     "F8_E5M2", "F8_E4M3",
+                                      "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "C64",     NULL};
 
 static int entry_dtype(const struct json *j, struct st_entry *x, const char *what, struct err *e)
 {
     const char *name = json_as_text(json_get(j, "dtype"));
 
     if (!name)
-        return err_set(e, ERR_USE, "%s: tensor '%s': field 'dtype' is missing or not a text", what, x->name);
+        return err_set(e, ERR_USE, "%s: tensor '%s': field 'dtype' is missing or not a text", what,
+                       x->name);
     if (dtype_parse(name, &x->dtype) == 0)
         return 0;
     for (size_t i = 0; FOREIGN[i]; i++)
         if (strcmp(FOREIGN[i], name) == 0)
-            return err_set(e, ERR_USE, "%s: tensor '%s': dtype %s is not supported; use the F32, F16 or BF16 checkpoint of this model",
+            return err_set(e, ERR_USE,
+                           "%s: tensor '%s': dtype %s is not supported; use the F32, F16 or BF16 "
+                           "checkpoint of this model",
                            what, x->name, name);
     return err_set(e, ERR_USE, "%s: tensor '%s': dtype '%.32s' is not known", what, x->name, name);
 }
@@ -38,16 +43,21 @@ static int entry_shape(const struct json *j, struct st_entry *x, const char *wha
     const struct json *shape = json_get(j, "shape");
 
     if (json_kind(shape) != JSON_KIND_ARRAY)
-        return err_set(e, ERR_USE, "%s: tensor '%s': field 'shape' is missing or not a list", what, x->name);
+        return err_set(e, ERR_USE, "%s: tensor '%s': field 'shape' is missing or not a list", what,
+                       x->name);
     if (json_count(shape) > TENSOR_DIMS)
-        return err_set(e, ERR_USE, "%s: tensor '%s': shape has %zu dimensions, at most %d are supported", what, x->name,
-                       json_count(shape), TENSOR_DIMS);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s': shape has %zu dimensions, at most %d are supported", what,
+                       x->name, json_count(shape), TENSOR_DIMS);
     x->ndim = (int)json_count(shape);
     for (size_t i = 0; i < json_count(shape); i++) {
         int64_t n;
 
-        if (json_kind(json_at(shape, i)) != JSON_KIND_INT || json_as_int(json_at(shape, i), &n) || n < 0)
-            return err_set(e, ERR_USE, "%s: tensor '%s': field 'shape' holds something that is not a size", what, x->name);
+        if (json_kind(json_at(shape, i)) != JSON_KIND_INT || json_as_int(json_at(shape, i), &n) ||
+            n < 0)
+            return err_set(e, ERR_USE,
+                           "%s: tensor '%s': field 'shape' holds something that is not a size",
+                           what, x->name);
         x->shape[i] = (uint64_t)n;
     }
     return 0;
@@ -61,33 +71,40 @@ static int entry_offsets(const struct json *j, struct st_entry *x, const char *w
     size_t elements, bytes;
     int64_t begin, end;
 
-    if (json_kind(span) != JSON_KIND_ARRAY || json_count(span) != 2 || json_kind(first) != JSON_KIND_INT ||
-        json_kind(last) != JSON_KIND_INT || json_as_int(first, &begin) || json_as_int(last, &end) || begin < 0 || end < 0)
-        return err_set(e, ERR_USE, "%s: tensor '%s': field 'data_offsets' is missing or not two offsets", what, x->name);
+    if (json_kind(span) != JSON_KIND_ARRAY || json_count(span) != 2 ||
+        json_kind(first) != JSON_KIND_INT || json_kind(last) != JSON_KIND_INT ||
+        json_as_int(first, &begin) || json_as_int(last, &end) || begin < 0 || end < 0)
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s': field 'data_offsets' is missing or not two offsets", what,
+                       x->name);
     if (end < begin)
-        return err_set(e, ERR_USE, "%s: tensor '%s': data_offsets end (%lld) before they begin (%lld)", what, x->name,
-                       (long long)end, (long long)begin);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s': data_offsets end (%lld) before they begin (%lld)", what,
+                       x->name, (long long)end, (long long)begin);
     if (tensor_measure(x->dtype, x->ndim, x->shape, x->name, &elements, &bytes, e))
         return err_prefix(e, "%s", what);
     if ((uint64_t)(end - begin) != bytes) {
         char text[128];
 
         tensor_shape_text(x->ndim, x->shape, text, sizeof text);
-        return err_set(e, ERR_USE, "%s: tensor '%s': data_offsets span %lld bytes, shape %s of %s needs %zu", what, x->name,
-                       (long long)(end - begin), text, dtype_name(x->dtype), bytes);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s': data_offsets span %lld bytes, shape %s of %s needs %zu",
+                       what, x->name, (long long)(end - begin), text, dtype_name(x->dtype), bytes);
     }
     x->offset = (uint64_t)begin;
     x->bytes = bytes;
     return 0;
 }
 
-static int entry_read(const char *name, const struct json *j, struct st_entry *x, const char *what, struct err *e)
+static int entry_read(const char *name, const struct json *j, struct st_entry *x, const char *what,
+                      struct err *e)
 {
     size_t n = strlen(name);
 
     if (n == 0 || n >= sizeof x->name)
-        return err_set(e, ERR_USE, "%s: tensor name of %zu bytes ('%.40s...'); between 1 and %zu are supported", what, n, name,
-                       sizeof x->name - 1);
+        return err_set(e, ERR_USE,
+                       "%s: tensor name of %zu bytes ('%.40s...'); between 1 and %zu are supported",
+                       what, n, name, sizeof x->name - 1);
     memcpy(x->name, name, n + 1);
     if (json_kind(j) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "%s: tensor '%s' is not described by an object", what, name);
@@ -110,8 +127,10 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct st_entry *)a)->name, ((const struct st_entry *)b)->name);
 }
 
-/* The data must be filled by the tensors exactly: no hole, no overlap, nothing outside, nothing left. */
-static int entries_place(struct st_entry *entries, size_t count, uint64_t start, uint64_t data, const char *what, struct err *e)
+/* The data must be filled by the tensors exactly: no hole, no overlap, nothing outside, nothing
+ * left. */
+static int entries_place(struct st_entry *entries, size_t count, uint64_t start, uint64_t data,
+                         const char *what, struct err *e)
 {
     uint64_t at = 0, need = 0;
 
@@ -119,19 +138,25 @@ static int entries_place(struct st_entry *entries, size_t count, uint64_t start,
         if (entries[i].offset + entries[i].bytes > need)
             need = entries[i].offset + entries[i].bytes;
     if (need > data)
-        return err_set(e, ERR_USE, "%s: truncated: the header promises %llu bytes of data, the file holds %llu; download it again",
+        return err_set(e, ERR_USE,
+                       "%s: truncated: the header promises %llu bytes of data, the file holds "
+                       "%llu; download it again",
                        what, (unsigned long long)need, (unsigned long long)data);
     if (count)
         qsort(entries, count, sizeof *entries, by_offset);
     for (size_t i = 0; i < count; i++) {
         if (entries[i].offset != at)
-            return err_set(e, ERR_USE, "%s: tensor '%s': data_offsets begin at %llu, %s the previous tensor's end (%llu)", what,
-                           entries[i].name, (unsigned long long)entries[i].offset,
-                           entries[i].offset < at ? "inside the data before" : "leaving a hole after", (unsigned long long)at);
+            return err_set(
+                e, ERR_USE,
+                "%s: tensor '%s': data_offsets begin at %llu, %s the previous tensor's end (%llu)",
+                what, entries[i].name, (unsigned long long)entries[i].offset,
+                entries[i].offset < at ? "inside the data before" : "leaving a hole after",
+                (unsigned long long)at);
         at += entries[i].bytes;
     }
     if (at != data)
-        return err_set(e, ERR_USE, "%s: %llu bytes after the last tensor's data", what, (unsigned long long)(data - at));
+        return err_set(e, ERR_USE, "%s: %llu bytes after the last tensor's data", what,
+                       (unsigned long long)(data - at));
     for (size_t i = 0; i < count; i++)
         entries[i].offset += start;
     if (count)
@@ -152,8 +177,8 @@ static int metadata_check(const struct json *meta, const char *what, struct err 
     return 0;
 }
 
-static int members_read(const struct json *root, struct st_entry *entries, size_t *count, struct json **metadata, const char *what,
-                        struct err *e)
+static int members_read(const struct json *root, struct st_entry *entries, size_t *count,
+                        struct json **metadata, const char *what, struct err *e)
 {
     size_t n = 0;
 
@@ -175,8 +200,8 @@ static int members_read(const struct json *root, struct st_entry *entries, size_
     return 0;
 }
 
-int st_parse_header(const char *header, size_t length, uint64_t file_bytes, const char *what, struct st_entry **entries, size_t *count,
-                    struct json **metadata, struct err *e)
+int st_parse_header(const char *header, size_t length, uint64_t file_bytes, const char *what,
+                    struct st_entry **entries, size_t *count, struct json **metadata, struct err *e)
 {
     struct st_entry *list = NULL;
     struct json *root = NULL, *meta = NULL;
@@ -187,9 +212,11 @@ int st_parse_header(const char *header, size_t length, uint64_t file_bytes, cons
     *count = 0;
     *metadata = NULL;
     if (file_bytes < 8 || length > file_bytes - 8 || length > HEADER_MAX)
-        return err_set(e, ERR_USE, "%s: header of %zu bytes in a file of %llu", what, length, (unsigned long long)file_bytes);
+        return err_set(e, ERR_USE, "%s: header of %zu bytes in a file of %llu", what, length,
+                       (unsigned long long)file_bytes);
     if (length < 2 || header[0] != '{')
-        return err_set(e, ERR_USE, "%s: not a safetensors file: the header does not begin with '{'", what);
+        return err_set(e, ERR_USE, "%s: not a safetensors file: the header does not begin with '{'",
+                       what);
     root = json_parse(header, length, what, e);
     if (!root)
         return -1;
@@ -220,18 +247,21 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
     char *header;
 
     if (bytes < 8) {
-        err_set(e, ERR_USE, "%s: not a safetensors file: %llu bytes", path, (unsigned long long)bytes);
+        err_set(e, ERR_USE, "%s: not a safetensors file: %llu bytes", path,
+                (unsigned long long)bytes);
         return NULL;
     }
     if (fs_pread_all(fd, &n, 8, 0, path, e))
         return NULL;
     if (n > HEADER_MAX) {
-        err_set(e, ERR_USE, "%s: not a safetensors file: header length %llu is over the limit of %u", path, (unsigned long long)n,
-                HEADER_MAX);
+        err_set(e, ERR_USE,
+                "%s: not a safetensors file: header length %llu is over the limit of %u", path,
+                (unsigned long long)n, HEADER_MAX);
         return NULL;
     }
     if (n > bytes - 8) {
-        err_set(e, ERR_USE, "%s: truncated: the header has %llu bytes, the file %llu; download it again", path,
+        err_set(e, ERR_USE,
+                "%s: truncated: the header has %llu bytes, the file %llu; download it again", path,
                 (unsigned long long)n, (unsigned long long)bytes);
         return NULL;
     }
@@ -266,7 +296,8 @@ struct st_set *st_open(const char *path, struct err *e)
     if (s->fds[0] < 0)
         goto fail;
     header = header_read(s->fds[0], bytes, path, &length, e);
-    if (!header || st_parse_header(header, length, bytes, path, &s->entries, &s->count, &s->metadata, e))
+    if (!header ||
+        st_parse_header(header, length, bytes, path, &s->entries, &s->count, &s->metadata, e))
         goto fail;
     free(header);
     return s;
@@ -315,7 +346,8 @@ const struct st_entry *st_find(const struct st_set *s, const char *name)
     return NULL;
 }
 
-static int span_read(const struct st_set *s, const struct st_entry *x, void *dst, size_t n, uint64_t skip, struct err *e)
+static int span_read(const struct st_set *s, const struct st_entry *x, void *dst, size_t n,
+                     uint64_t skip, struct err *e)
 {
     if (fs_pread_all(s->fds[x->shard], dst, n, x->offset + skip, s->paths[x->shard], e))
         return err_prefix(e, "tensor '%s'", x->name);
@@ -333,7 +365,8 @@ int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out
     return 0;
 }
 
-int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count, float *dst, struct err *e)
+int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
+                     uint64_t count, float *dst, struct err *e)
 {
     const char *path = s->paths[x->shard];
     uint64_t rows = x->ndim ? x->shape[0] : 1;
@@ -342,10 +375,12 @@ int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t 
     int rc = 0;
 
     if (!dtype_is_float(x->dtype))
-        return err_set(e, ERR_USE, "%s: tensor '%s' has dtype %s, a float type is needed", path, x->name, dtype_name(x->dtype));
+        return err_set(e, ERR_USE, "%s: tensor '%s' has dtype %s, a float type is needed", path,
+                       x->name, dtype_name(x->dtype));
     if (count > rows || first > rows - count)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu", path, x->name,
-                       (unsigned long long)rows, (unsigned long long)count, (unsigned long long)first);
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu", path,
+                       x->name, (unsigned long long)rows, (unsigned long long)count,
+                       (unsigned long long)first);
     if (count == 0 || x->bytes == 0)
         return 0;
     n = (size_t)(x->bytes / size / rows * count);
@@ -360,7 +395,8 @@ int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t 
 
         rc = span_read(s, x, block, m * size, first + done * size, e);
         if (rc == 0 && dtype_to_f32(x->dtype, block, m, dst + done))
-            rc = err_set(e, ERR_USE, "%s: tensor '%s': cannot convert %s to F32", path, x->name, dtype_name(x->dtype));
+            rc = err_set(e, ERR_USE, "%s: tensor '%s': cannot convert %s to F32", path, x->name,
+                         dtype_name(x->dtype));
         done += m;
     }
     free(block);

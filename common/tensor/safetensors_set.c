@@ -1,8 +1,9 @@
-/* safetensors_set - a Hugging Face folder as one set of tensors: a single file, or the shards an index names.
+/* safetensors_set - a Hugging Face folder as one set of tensors: a single file, or the shards an
+ * index names.
  *
- * The index is as little trusted as a header: shard names must be plain file names, every tensor it promises must be in the shard
- * it names, and no tensor may be in two shards. Tensors of a shard that the index does not list belong to the set all the same,
- * as in the reference reader. */
+ * The index is as little trusted as a header: shard names must be plain file names, every tensor
+ * it promises must be in the shard it names, and no tensor may be in two shards. Tensors of a
+ * shard that the index does not list belong to the set all the same, as in the reference reader. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +23,21 @@ struct names {
 static int shard_name_check(const char *name, const char *tensor, const char *index, struct err *e)
 {
     if (!name)
-        return err_set(e, ERR_USE, "%s: weight_map of tensor '%.190s' is not a file name", index, tensor);
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') || strchr(name, '\\'))
-        return err_set(e, ERR_USE, "%s: weight_map of tensor '%.190s': '%.100s' is not the name of a file in this folder", index,
-                       tensor, name);
+        return err_set(e, ERR_USE, "%s: weight_map of tensor '%.190s' is not a file name", index,
+                       tensor);
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') ||
+        strchr(name, '\\'))
+        return err_set(
+            e, ERR_USE,
+            "%s: weight_map of tensor '%.190s': '%.100s' is not the name of a file in this folder",
+            index, tensor, name);
     return 0;
 }
 
 static size_t names_find(const struct names *n, const char *name)
 {
-    for (size_t i = n->count; i-- > 0;) /* the last one first: an index lists its tensors shard by shard */
+    /* the last one first: an index lists its tensors shard by shard */
+    for (size_t i = n->count; i-- > 0;)
         if (strcmp(n->list[i], name) == 0)
             return i;
     return n->count;
@@ -47,7 +53,8 @@ static int names_collect(struct names *n, const struct json *map, const char *in
         if (names_find(n, name) < n->count)
             continue;
         if (n->count >= SHARDS_MAX)
-            return err_set(e, ERR_USE, "%s: weight_map names more than %d files", index, SHARDS_MAX);
+            return err_set(e, ERR_USE, "%s: weight_map names more than %d files", index,
+                           SHARDS_MAX);
         if (mem_grow((void **)&n->list, &n->cap, n->count + 1, sizeof *n->list, e))
             return -1;
         n->list[n->count++] = name;
@@ -84,7 +91,8 @@ static int set_take(struct st_set *s, struct st_set *one, struct err *e)
     return 0;
 }
 
-static int shards_open(struct st_set *s, const struct names *n, const char *dir, const char *index, struct err *e)
+static int shards_open(struct st_set *s, const struct names *n, const char *dir, const char *index,
+                       struct err *e)
 {
     s->paths = mem_array(n->count + 1, sizeof *s->paths, e);
     s->fds = mem_array(n->count + 1, sizeof *s->fds, e);
@@ -96,7 +104,8 @@ static int shards_open(struct st_set *s, const struct names *n, const char *dir,
         int rc = -1;
 
         if (path && !fs_exists(path))
-            err_set(e, ERR_USE, "%s: shard '%.100s' is missing from the folder; download it again", index, n->list[i]);
+            err_set(e, ERR_USE, "%s: shard '%.100s' is missing from the folder; download it again",
+                    index, n->list[i]);
         else if (path && (one = st_open(path, e)))
             rc = set_take(s, one, e);
         st_close(&one);
@@ -122,20 +131,24 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static int set_check(struct st_set *s, const struct names *n, const struct json *map, const char *index, struct err *e)
+static int set_check(struct st_set *s, const struct names *n, const struct json *map,
+                     const char *index, struct err *e)
 {
     if (s->count)
         qsort(s->entries, s->count, sizeof *s->entries, by_name);
     for (size_t i = 1; i < s->count; i++)
         if (strcmp(s->entries[i - 1].name, s->entries[i].name) == 0)
-            return err_set(e, ERR_USE, "%s: tensor '%s' is in two shards, '%s' and '%s'", index, s->entries[i].name,
-                           base_name(s->paths[s->entries[i - 1].shard]), base_name(s->paths[s->entries[i].shard]));
+            return err_set(e, ERR_USE, "%s: tensor '%s' is in two shards, '%s' and '%s'", index,
+                           s->entries[i].name, base_name(s->paths[s->entries[i - 1].shard]),
+                           base_name(s->paths[s->entries[i].shard]));
     for (size_t i = 0; i < json_count(map); i++) {
         const char *tensor, *name = json_as_text(json_member(map, i, &tensor));
         const struct st_entry *x = st_find(s, tensor);
 
         if (!x || x->shard != names_find(n, name))
-            return err_set(e, ERR_USE, "%s: tensor '%.190s' is not in shard '%.100s'; download the model again", index, tensor, name);
+            return err_set(e, ERR_USE,
+                           "%s: tensor '%.190s' is not in shard '%.100s'; download the model again",
+                           index, tensor, name);
     }
     return 0;
 }

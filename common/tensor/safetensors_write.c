@@ -1,8 +1,9 @@
 /* safetensors_write - a .safetensors file that appears whole or not at all.
  *
- * The layout is fixed by the declared tensors alone (descending element size, then name), so the order in which data arrives does
- * not change a byte. Everything is written under a temporary name in the same folder; publishing is fsync, rename, fsync of the
- * folder. Space is asked for at the start where the file system can: a full disk is found before the work, not after. */
+ * The layout is fixed by the declared tensors alone (descending element size, then name), so the
+ * order in which data arrives does not change a byte. Everything is written under a temporary
+ * name in the same folder; publishing is fsync, rename, fsync of the folder. Space is asked for
+ * at the start where the file system can: a full disk is found before the work, not after. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -72,11 +73,14 @@ int st_meta(struct st_writer *w, const char *key, const char *value, struct err 
     if (w->begun)
         return err_set(e, ERR_USE, "%s: metadata '%s' comes after the header", w->path, key);
     if (json_set_text(w->meta, key, value))
-        return err_set(e, ERR_USE, "%s: metadata '%s' cannot be stored: not UTF-8, or out of memory", w->path, key);
+        return err_set(e, ERR_USE,
+                       "%s: metadata '%s' cannot be stored: not UTF-8, or out of memory", w->path,
+                       key);
     return 0;
 }
 
-int st_declare(struct st_writer *w, const char *name, enum dtype t, int ndim, const uint64_t *shape, struct err *e)
+int st_declare(struct st_writer *w, const char *name, enum dtype t, int ndim, const uint64_t *shape,
+               struct err *e)
 {
     struct slot *s;
     size_t elements, bytes;
@@ -129,7 +133,8 @@ static int header_add(struct json *root, const struct slot *s, uint64_t at)
     const uint64_t span[2] = {at, at + s->x.bytes};
     struct json *j = json_object();
 
-    if (!j || json_set_text(j, "dtype", dtype_name(s->x.dtype)) || json_set(j, "shape", numbers(s->x.shape, s->x.ndim)) ||
+    if (!j || json_set_text(j, "dtype", dtype_name(s->x.dtype)) ||
+        json_set(j, "shape", numbers(s->x.shape, s->x.ndim)) ||
         json_set(j, "data_offsets", numbers(span, 2))) {
         json_destroy(&j);
         return -1;
@@ -168,7 +173,8 @@ static char *header_make(struct st_writer *w, size_t *bytes, uint64_t *file_byte
     *file_bytes = at + 8 + n;
     goto out;
 memory:
-    err_set(e, ERR_SYS, "%s: cannot make the header: a name is not UTF-8, or out of memory", w->path);
+    err_set(e, ERR_SYS, "%s: cannot make the header: a name is not UTF-8, or out of memory",
+            w->path);
 out:
     free(text);
     json_destroy(&root);
@@ -178,8 +184,10 @@ out:
 static int space_ask(const struct st_writer *w, uint64_t bytes, struct err *e)
 {
     if (bytes > INT64_MAX)
-        return err_set(e, ERR_USE, "%s: %llu bytes are too many for a file", w->path, (unsigned long long)bytes);
-    if (fallocate(w->fd, 0, 0, (off_t)bytes) && (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
+        return err_set(e, ERR_USE, "%s: %llu bytes are too many for a file", w->path,
+                       (unsigned long long)bytes);
+    if (fallocate(w->fd, 0, 0, (off_t)bytes) &&
+        (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
         return err_sys(e, "%s: no room for %llu bytes", w->path, (unsigned long long)bytes);
     return 0; /* other errors: this file system cannot say beforehand */
 }
@@ -229,19 +237,24 @@ static struct slot *slot_find(struct st_writer *w, const char *name, struct err 
         else
             low = mid + 1;
     }
-    err_set(e, ERR_USE, "%s: tensor '%.190s' %s", w->path, name, w->begun ? "was not declared" : "comes before the header");
+    err_set(e, ERR_USE, "%s: tensor '%.190s' %s", w->path, name,
+            w->begun ? "was not declared" : "comes before the header");
     return NULL;
 }
 
-int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes, struct err *e)
+int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
+                struct err *e)
 {
     struct slot *s = slot_find(w, name, e);
 
     if (!s)
         return -1;
     if (at != s->filled || bytes > s->x.bytes - s->filled)
-        return err_set(e, ERR_USE, "%s: tensor '%s': %zu bytes at %llu do not follow the %llu of %llu that are there", w->path, name,
-                       bytes, (unsigned long long)at, (unsigned long long)s->filled, (unsigned long long)s->x.bytes);
+        return err_set(
+            e, ERR_USE,
+            "%s: tensor '%s': %zu bytes at %llu do not follow the %llu of %llu that are there",
+            w->path, name, bytes, (unsigned long long)at, (unsigned long long)s->filled,
+            (unsigned long long)s->x.bytes);
     if (fs_pwrite_all(w->fd, data, bytes, s->x.offset + at, w->path, e))
         return -1;
     s->filled += bytes;
@@ -255,8 +268,8 @@ int st_put(struct st_writer *w, const char *name, const void *data, size_t bytes
     if (!s)
         return -1;
     if (bytes != s->x.bytes)
-        return err_set(e, ERR_USE, "%s: tensor '%s': given %zu bytes, declared with %llu", w->path, name, bytes,
-                       (unsigned long long)s->x.bytes);
+        return err_set(e, ERR_USE, "%s: tensor '%s': given %zu bytes, declared with %llu", w->path,
+                       name, bytes, (unsigned long long)s->x.bytes);
     return st_put_part(w, name, 0, data, bytes, e);
 }
 
@@ -270,7 +283,8 @@ static int same_layout(const struct st_entry *a, const struct st_entry *b)
     return 1;
 }
 
-int st_copy(struct st_writer *w, const char *name, const struct st_set *from, const struct st_entry *x, struct err *e)
+int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
+            const struct st_entry *x, struct err *e)
 {
     const struct slot *s = slot_find(w, name, e);
     size_t step = x->bytes < BLOCK ? (size_t)x->bytes : BLOCK;
@@ -280,8 +294,8 @@ int st_copy(struct st_writer *w, const char *name, const struct st_set *from, co
     if (!s)
         return -1;
     if (!same_layout(&s->x, x))
-        return err_set(e, ERR_USE, "%s: tensor '%s': shape or dtype differ from '%s' of %s", w->path, name, x->name,
-                       from->paths[x->shard]);
+        return err_set(e, ERR_USE, "%s: tensor '%s': shape or dtype differ from '%s' of %s",
+                       w->path, name, x->name, from->paths[x->shard]);
     block = mem_array(step + 1, 1, e);
     if (!block)
         return -1;
@@ -319,8 +333,9 @@ static int complete_check(const struct st_writer *w, struct err *e)
         return err_set(e, ERR_USE, "%s: published before the header was written", w->path);
     for (size_t i = 0; i < w->count; i++)
         if (w->slots[i].filled != w->slots[i].x.bytes)
-            return err_set(e, ERR_USE, "%s: tensor '%s' has %llu of its %llu bytes", w->path, w->slots[i].x.name,
-                           (unsigned long long)w->slots[i].filled, (unsigned long long)w->slots[i].x.bytes);
+            return err_set(e, ERR_USE, "%s: tensor '%s' has %llu of its %llu bytes", w->path,
+                           w->slots[i].x.name, (unsigned long long)w->slots[i].filled,
+                           (unsigned long long)w->slots[i].x.bytes);
     return 0;
 }
 

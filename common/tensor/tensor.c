@@ -9,22 +9,26 @@
 #include "../base/hash.h"
 #include "../base/mem.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors travel little-endian, as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensors travel little-endian, as they lie in memory");
 
-int tensor_measure(enum dtype t, int ndim, const uint64_t *shape, const char *name, size_t *elements, size_t *bytes,
-                   struct err *e)
+int tensor_measure(enum dtype t, int ndim, const uint64_t *shape, const char *name,
+                   size_t *elements, size_t *bytes, struct err *e)
 {
     size_t n = 1, total;
 
     if ((unsigned)t >= DT_COUNT)
         return err_set(e, ERR_USE, "tensor '%s': unknown element type", name);
     if (ndim < 0 || ndim > TENSOR_DIMS)
-        return err_set(e, ERR_USE, "tensor '%s': %d dimensions, must be 0 to %d", name, ndim, TENSOR_DIMS);
+        return err_set(e, ERR_USE, "tensor '%s': %d dimensions, must be 0 to %d", name, ndim,
+                       TENSOR_DIMS);
     for (int i = 0; i < ndim; i++)
         if (shape[i] > SIZE_MAX || mem_mul(n, (size_t)shape[i], &n) < 0)
-            return err_set(e, ERR_USE, "tensor '%s': its shape does not fit the memory of any machine", name);
+            return err_set(e, ERR_USE,
+                           "tensor '%s': its shape does not fit the memory of any machine", name);
     if (mem_mul(n, dtype_size(t), &total) < 0 || total > PTRDIFF_MAX)
-        return err_set(e, ERR_USE, "tensor '%s': its shape does not fit the memory of any machine", name);
+        return err_set(e, ERR_USE, "tensor '%s': its shape does not fit the memory of any machine",
+                       name);
     if (elements)
         *elements = n;
     if (bytes)
@@ -32,12 +36,14 @@ int tensor_measure(enum dtype t, int ndim, const uint64_t *shape, const char *na
     return 0;
 }
 
-static int fill(struct tensor *t, const char *name, enum dtype dtype, int ndim, const uint64_t *shape, struct err *e)
+static int fill(struct tensor *t, const char *name, enum dtype dtype, int ndim,
+                const uint64_t *shape, struct err *e)
 {
     struct tensor x = {.dtype = dtype, .ndim = ndim};
 
     if (strlen(name) >= sizeof x.name)
-        return err_set(e, ERR_USE, "tensor '%.60s...': its name has more than %d characters", name, TENSOR_NAME - 1);
+        return err_set(e, ERR_USE, "tensor '%.60s...': its name has more than %d characters", name,
+                       TENSOR_NAME - 1);
     if (tensor_measure(dtype, ndim, shape, name, NULL, &x.bytes, e) < 0)
         return -1;
     memcpy(x.name, name, strlen(name));
@@ -47,7 +53,8 @@ static int fill(struct tensor *t, const char *name, enum dtype dtype, int ndim, 
     return 0;
 }
 
-int tensor_alloc(struct tensor *t, const char *name, enum dtype dtype, int ndim, const uint64_t *shape, struct err *e)
+int tensor_alloc(struct tensor *t, const char *name, enum dtype dtype, int ndim,
+                 const uint64_t *shape, struct err *e)
 {
     struct tensor x;
 
@@ -63,8 +70,8 @@ int tensor_alloc(struct tensor *t, const char *name, enum dtype dtype, int ndim,
     return 0;
 }
 
-int tensor_borrow(struct tensor *t, const char *name, enum dtype dtype, int ndim, const uint64_t *shape, void *data,
-                  struct err *e)
+int tensor_borrow(struct tensor *t, const char *name, enum dtype dtype, int ndim,
+                  const uint64_t *shape, void *data, struct err *e)
 {
     memset(t, 0, sizeof *t);
     if (fill(t, name, dtype, ndim, shape, e) < 0)

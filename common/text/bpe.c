@@ -1,6 +1,8 @@
-/* bpe - see bpe.h. Two open-addressed tables (token text -> id, pair of ids -> rank and id), a heap over a linked list of symbols.
+/* bpe - see bpe.h. Two open-addressed tables (token text -> id, pair of ids -> rank and id), a
+ * heap over a linked list of symbols.
  *
- * Left out: dropout, prefixes and suffixes of subwords; the reader of tokenizer.json refuses them. */
+ * Left out: dropout, prefixes and suffixes of subwords; the reader of tokenizer.json refuses
+ * them. */
 #include "bpe.h"
 
 #include <stdlib.h>
@@ -15,18 +17,18 @@
 #define CACHE_IDS 12
 
 struct token {
-    size_t at;      /* in the pool of texts */
+    size_t at; /* in the pool of texts */
     uint32_t n;
     int32_t known;
 };
 
 struct merge {
-    uint64_t key;   /* left id, right id; an empty slot has rank -1 */
+    uint64_t key; /* left id, right id; an empty slot has rank -1 */
     int32_t rank, id;
 };
 
 struct symbol {
-    int32_t id;     /* -1: merged into its left neighbour */
+    int32_t id; /* -1: merged into its left neighbour */
     int32_t prev, next;
 };
 
@@ -44,14 +46,15 @@ struct bpe {
     struct bpe_opts o;
     char *pool;
     size_t pool_used, pool_cap;
-    struct token *token;    /* by id */
+    struct token *token; /* by id */
     size_t ntoken, token_cap;
-    int32_t *slot;          /* text table: id or -1 */
+    int32_t *slot; /* text table: id or -1 */
     size_t slots, tokens;
     struct merge *merge;
     size_t merge_slots, merges;
-    int32_t byte_id[256];   /* of a byte: by its character (byte level) or by its name (fallback); -1: none */
-    int bytes_whole;        /* all of byte_id are there */
+    /* of a byte: by its character (byte level) or by its name (fallback); -1: none */
+    int32_t byte_id[256];
+    int bytes_whole; /* all of byte_id are there */
     struct cached *cache;
     struct symbol *symbol;
     size_t symbol_cap, symbols;
@@ -73,8 +76,10 @@ uint32_t bpe_byte_char(unsigned char byte)
     uint32_t c = 256;
     unsigned b;
 
-    if (byte_is_itself(byte)) return byte;
-    for (b = 0; b < byte; b++) c += !byte_is_itself(b);
+    if (byte_is_itself(byte))
+        return byte;
+    for (b = 0; b < byte; b++)
+        c += !byte_is_itself(b);
     return c;
 }
 
@@ -82,9 +87,11 @@ int bpe_char_byte(uint32_t c)
 {
     unsigned b;
 
-    if (c < 256) return byte_is_itself(c) ? (int)c : -1;
+    if (c < 256)
+        return byte_is_itself(c) ? (int)c : -1;
     for (b = 0, c -= 256; b < 256; b++)
-        if (!byte_is_itself(b) && c-- == 0) return (int)b;
+        if (!byte_is_itself(b) && c-- == 0)
+            return (int)b;
     return -1;
 }
 
@@ -95,7 +102,8 @@ int bpe_ids_push(struct bpe_ids *ids, int32_t id, struct err *e)
     void *p = ids->id;
 
     if (ids->count == ids->cap) {
-        if (mem_grow(&p, &ids->cap, ids->count + 1, sizeof *ids->id, e) < 0) return -1;
+        if (mem_grow(&p, &ids->cap, ids->count + 1, sizeof *ids->id, e) < 0)
+            return -1;
         ids->id = p;
     }
     ids->id[ids->count++] = id;
@@ -106,7 +114,8 @@ static size_t table_slots(size_t count)
 {
     size_t n = 16;
 
-    while (n < count + count / 2) n *= 2;
+    while (n < count + count / 2)
+        n *= 2;
     return n;
 }
 
@@ -116,10 +125,12 @@ struct bpe *bpe_create(size_t tokens, size_t merges, struct err *e)
     size_t i;
 
     if (tokens > BPE_ID_MAX || merges > 4 * (size_t)BPE_ID_MAX) {
-        err_set(e, ERR_USE, "a vocabulary of %zu tokens and %zu merges is too large", tokens, merges);
+        err_set(e, ERR_USE, "a vocabulary of %zu tokens and %zu merges is too large", tokens,
+                merges);
         return NULL;
     }
-    if (!(b = mem_array(1, sizeof *b, e))) return NULL;
+    if (!(b = mem_array(1, sizeof *b, e)))
+        return NULL;
     b->slots = table_slots(tokens);
     b->merge_slots = table_slots(merges);
     b->slot = mem_array(b->slots, sizeof *b->slot, e);
@@ -129,14 +140,17 @@ struct bpe *bpe_create(size_t tokens, size_t merges, struct err *e)
         bpe_destroy(&b);
         return NULL;
     }
-    for (i = 0; i < b->slots; i++) b->slot[i] = -1;
-    for (i = 0; i < b->merge_slots; i++) b->merge[i].rank = -1;
+    for (i = 0; i < b->slots; i++)
+        b->slot[i] = -1;
+    for (i = 0; i < b->merge_slots; i++)
+        b->merge[i].rank = -1;
     return b;
 }
 
 void bpe_destroy(struct bpe **b)
 {
-    if (!b || !*b) return;
+    if (!b || !*b)
+        return;
     free((*b)->pool);
     free((*b)->token);
     free((*b)->slot);
@@ -157,7 +171,8 @@ static size_t text_slot(const struct bpe *b, const char *text, size_t n)
     while (b->slot[i] >= 0) {
         const struct token *t = &b->token[b->slot[i]];
 
-        if (t->n == n && !memcmp(b->pool + t->at, text, n)) break;
+        if (t->n == n && !memcmp(b->pool + t->at, text, n))
+            break;
         i = (i + 1) & (b->slots - 1);
     }
     return i;
@@ -170,7 +185,8 @@ int32_t bpe_find(const struct bpe *b, const char *text, size_t n)
 
 const char *bpe_text(const struct bpe *b, int64_t id, size_t *n)
 {
-    if (id < 0 || (size_t)id >= b->ntoken || !b->token[id].known) return NULL;
+    if (id < 0 || (size_t)id >= b->ntoken || !b->token[id].known)
+        return NULL;
     *n = b->token[id].n;
     return b->pool + b->token[id].at;
 }
@@ -185,25 +201,33 @@ int bpe_add_token(struct bpe *b, const char *text, size_t n, int64_t id, struct 
     void *p;
     size_t slot;
 
-    if (id < 0 || id >= BPE_ID_MAX) return err_set(e, ERR_USE, "token '%.60s': id %lld is out of range", text, (long long)id);
-    if (!n || n > UINT16_MAX) return err_set(e, ERR_USE, "token %lld is a text of %zu bytes", (long long)id, n);
+    if (id < 0 || id >= BPE_ID_MAX)
+        return err_set(e, ERR_USE, "token '%.60s': id %lld is out of range", text, (long long)id);
+    if (!n || n > UINT16_MAX)
+        return err_set(e, ERR_USE, "token %lld is a text of %zu bytes", (long long)id, n);
     if ((size_t)id < b->ntoken && b->token[id].known)
-        return err_set(e, ERR_USE, "token '%.60s': id %lld is taken by another", text, (long long)id);
-    if (b->tokens + 1 >= b->slots) return err_set(e, ERR_USE, "more tokens than were announced");
+        return err_set(e, ERR_USE, "token '%.60s': id %lld is taken by another", text,
+                       (long long)id);
+    if (b->tokens + 1 >= b->slots)
+        return err_set(e, ERR_USE, "more tokens than were announced");
     slot = text_slot(b, text, n);
-    if (b->slot[slot] >= 0) return err_set(e, ERR_USE, "token '%.60s' stands there twice", text);
+    if (b->slot[slot] >= 0)
+        return err_set(e, ERR_USE, "token '%.60s' stands there twice", text);
     p = b->token;
-    if ((size_t)id >= b->token_cap && mem_grow(&p, &b->token_cap, (size_t)id + 1, sizeof *b->token, e) < 0) return -1;
+    if ((size_t)id >= b->token_cap &&
+        mem_grow(&p, &b->token_cap, (size_t)id + 1, sizeof *b->token, e) < 0)
+        return -1;
     b->token = p;
     if ((size_t)id >= b->ntoken) {
         memset(b->token + b->ntoken, 0, ((size_t)id + 1 - b->ntoken) * sizeof *b->token);
         b->ntoken = (size_t)id + 1;
     }
     p = b->pool;
-    if (mem_grow(&p, &b->pool_cap, b->pool_used + n, 1, e) < 0) return -1;
+    if (mem_grow(&p, &b->pool_cap, b->pool_used + n, 1, e) < 0)
+        return -1;
     b->pool = p;
     memcpy(b->pool + b->pool_used, text, n);
-    b->token[id] = (struct token){ b->pool_used, (uint32_t)n, 1 };
+    b->token[id] = (struct token){b->pool_used, (uint32_t)n, 1};
     b->pool_used += n;
     b->slot[slot] = (int32_t)id;
     b->tokens++;
@@ -216,29 +240,35 @@ static struct merge *merge_slot(const struct bpe *b, int32_t left, int32_t right
     uint64_t h = key * UINT64_C(0x9E3779B97F4A7C15);
     size_t i = (size_t)(h ^ h >> 32) & (b->merge_slots - 1);
 
-    while (b->merge[i].rank >= 0 && b->merge[i].key != key) i = (i + 1) & (b->merge_slots - 1);
+    while (b->merge[i].rank >= 0 && b->merge[i].key != key)
+        i = (i + 1) & (b->merge_slots - 1);
     return &b->merge[i];
 }
 
-int bpe_add_merge(struct bpe *b, const char *left, size_t nleft, const char *right, size_t nright, struct err *e)
+int bpe_add_merge(struct bpe *b, const char *left, size_t nleft, const char *right, size_t nright,
+                  struct err *e)
 {
     int32_t l = bpe_find(b, left, nleft), r = bpe_find(b, right, nright), both;
     struct merge *m;
     void *p = b->spelled;
 
-    if (b->merges + 1 >= b->merge_slots) return err_set(e, ERR_USE, "more merges than were announced");
+    if (b->merges + 1 >= b->merge_slots)
+        return err_set(e, ERR_USE, "more merges than were announced");
     if (l < 0 || r < 0)
-        return err_set(e, ERR_USE, "merge %zu: '%.*s' is not in the vocabulary", b->merges, l < 0 ? (int)nleft : (int)nright,
-                       l < 0 ? left : right);
-    if (mem_grow(&p, &b->spelled_cap, nleft + nright, 1, e) < 0) return -1;
+        return err_set(e, ERR_USE, "merge %zu: '%.*s' is not in the vocabulary", b->merges,
+                       l < 0 ? (int)nleft : (int)nright, l < 0 ? left : right);
+    if (mem_grow(&p, &b->spelled_cap, nleft + nright, 1, e) < 0)
+        return -1;
     b->spelled = p;
     memcpy(b->spelled, left, nleft);
     memcpy(b->spelled + nleft, right, nright);
     if ((both = bpe_find(b, b->spelled, nleft + nright)) < 0)
-        return err_set(e, ERR_USE, "merge %zu: '%.*s' is not in the vocabulary", b->merges, (int)(nleft + nright), b->spelled);
+        return err_set(e, ERR_USE, "merge %zu: '%.*s' is not in the vocabulary", b->merges,
+                       (int)(nleft + nright), b->spelled);
     m = merge_slot(b, l, r);
     m->key = (uint64_t)(uint32_t)l << 32 | (uint32_t)r;
-    m->rank = (int32_t)b->merges++; /* of a pair that stands there twice the later rank holds, as in the reference */
+    /* of a pair that stands there twice the later rank holds, as in the reference */
+    m->rank = (int32_t)b->merges++;
     m->id = both;
     return 0;
 }
@@ -248,7 +278,8 @@ int bpe_start(struct bpe *b, const struct bpe_opts *o, struct err *e)
     int i;
 
     b->o = *o;
-    if (o->unk >= 0 && (size_t)o->unk >= b->ntoken) return err_set(e, ERR_USE, "the unknown token is not in the vocabulary");
+    if (o->unk >= 0 && (size_t)o->unk >= b->ntoken)
+        return err_set(e, ERR_USE, "the unknown token is not in the vocabulary");
     b->bytes_whole = 1;
     for (i = 0; i < 256; i++) {
         char name[8];
@@ -266,7 +297,8 @@ int bpe_start(struct bpe *b, const struct bpe_opts *o, struct err *e)
             n = 6;
         }
         b->byte_id[i] = bpe_find(b, name, n);
-        if (b->byte_id[i] < 0) b->bytes_whole = 0;
+        if (b->byte_id[i] < 0)
+            b->bytes_whole = 0;
     }
     return 0;
 }
@@ -283,7 +315,9 @@ static int heap_push(struct bpe *b, struct pair p, struct err *e)
     size_t i = b->heaped;
     void *q = b->heap;
 
-    if (b->heaped == b->heap_cap && mem_grow(&q, &b->heap_cap, b->heaped + 1, sizeof *b->heap, e) < 0) return -1;
+    if (b->heaped == b->heap_cap &&
+        mem_grow(&q, &b->heap_cap, b->heaped + 1, sizeof *b->heap, e) < 0)
+        return -1;
     b->heap = q;
     b->heaped++;
     while (i && pair_before(&p, &b->heap[(i - 1) / 2])) {
@@ -300,8 +334,10 @@ static struct pair heap_pop(struct bpe *b)
     size_t i = 0, child;
 
     while ((child = 2 * i + 1) < b->heaped) {
-        if (child + 1 < b->heaped && pair_before(&b->heap[child + 1], &b->heap[child])) child++;
-        if (!pair_before(&b->heap[child], &last)) break;
+        if (child + 1 < b->heaped && pair_before(&b->heap[child + 1], &b->heap[child]))
+            child++;
+        if (!pair_before(&b->heap[child], &last))
+            break;
         b->heap[i] = b->heap[child];
         i = child;
     }
@@ -316,9 +352,10 @@ static int symbol_push(struct bpe *b, int32_t id, struct err *e)
     void *p = b->symbol;
     size_t i = b->symbols;
 
-    if (i == b->symbol_cap && mem_grow(&p, &b->symbol_cap, i + 1, sizeof *b->symbol, e) < 0) return -1;
+    if (i == b->symbol_cap && mem_grow(&p, &b->symbol_cap, i + 1, sizeof *b->symbol, e) < 0)
+        return -1;
     b->symbol = p;
-    b->symbol[i] = (struct symbol){ id, (int32_t)i - 1, (int32_t)i + 1 };
+    b->symbol[i] = (struct symbol){id, (int32_t)i - 1, (int32_t)i + 1};
     b->symbols++;
     return 0;
 }
@@ -331,10 +368,12 @@ static int push_unknown(struct bpe *b, const char *c, size_t n, int *fusing, str
     if (b->o.byte_fallback && b->bytes_whole) {
         *fusing = 0;
         for (i = 0; i < n; i++)
-            if (symbol_push(b, b->byte_id[(unsigned char)c[i]], e) < 0) return -1;
+            if (symbol_push(b, b->byte_id[(unsigned char)c[i]], e) < 0)
+                return -1;
         return 0;
     }
-    if (b->o.unk < 0 || (*fusing && b->o.fuse_unk)) return 0;
+    if (b->o.unk < 0 || (*fusing && b->o.fuse_unk))
+        return 0;
     *fusing = 1;
     return symbol_push(b, b->o.unk, e);
 }
@@ -348,17 +387,20 @@ static int symbols_read(struct bpe *b, const char *piece, size_t n, struct err *
     while (at < n) {
         uint32_t c;
         size_t step = b->o.byte_level ? 1 : unicode_char(piece + at, n - at, &c);
-        int32_t id = b->o.byte_level ? b->byte_id[(unsigned char)piece[at]] : bpe_find(b, piece + at, step);
+        int32_t id =
+            b->o.byte_level ? b->byte_id[(unsigned char)piece[at]] : bpe_find(b, piece + at, step);
 
         if (id >= 0) {
             fusing = 0;
-            if (symbol_push(b, id, e) < 0) return -1;
+            if (symbol_push(b, id, e) < 0)
+                return -1;
         } else if (push_unknown(b, piece + at, step, &fusing, e) < 0) {
             return -1;
         }
         at += step;
     }
-    if (b->symbols) b->symbol[b->symbols - 1].next = -1;
+    if (b->symbols)
+        b->symbol[b->symbols - 1].next = -1;
     return 0;
 }
 
@@ -367,10 +409,12 @@ static int pair_offer(struct bpe *b, int32_t at, struct err *e)
     int32_t next = at < 0 ? -1 : b->symbol[at].next;
     const struct merge *m;
 
-    if (next < 0) return 0;
+    if (next < 0)
+        return 0;
     m = merge_slot(b, b->symbol[at].id, b->symbol[next].id);
-    if (m->rank < 0) return 0;
-    return heap_push(b, (struct pair){ m->rank, at, b->symbol[at].id, b->symbol[next].id, m->id }, e);
+    if (m->rank < 0)
+        return 0;
+    return heap_push(b, (struct pair){m->rank, at, b->symbol[at].id, b->symbol[next].id, m->id}, e);
 }
 
 static int symbols_merge(struct bpe *b, struct err *e)
@@ -379,19 +423,24 @@ static int symbols_merge(struct bpe *b, struct err *e)
 
     b->heaped = 0;
     for (i = 0; i + 1 < b->symbols; i++)
-        if (pair_offer(b, (int32_t)i, e) < 0) return -1;
+        if (pair_offer(b, (int32_t)i, e) < 0)
+            return -1;
     while (b->heaped) {
         struct pair p = heap_pop(b);
         struct symbol *left = &b->symbol[p.at], *right;
 
-        if (left->id != p.left || left->next < 0) continue;
+        if (left->id != p.left || left->next < 0)
+            continue;
         right = &b->symbol[left->next];
-        if (right->id != p.right) continue;
+        if (right->id != p.right)
+            continue;
         left->id = p.id;
         left->next = right->next;
         right->id = -1;
-        if (left->next >= 0) b->symbol[left->next].prev = p.at;
-        if (pair_offer(b, left->prev, e) < 0 || pair_offer(b, p.at, e) < 0) return -1;
+        if (left->next >= 0)
+            b->symbol[left->next].prev = p.at;
+        if (pair_offer(b, left->prev, e) < 0 || pair_offer(b, p.at, e) < 0)
+            return -1;
     }
     return 0;
 }
@@ -406,22 +455,29 @@ static int piece_whole(struct bpe *b, const char *piece, size_t n, int32_t *id, 
         *id = bpe_find(b, piece, n);
         return 0;
     }
-    if (mem_grow(&p, &b->spelled_cap, 2 * n + 4, 1, e) < 0) return -1;
+    if (mem_grow(&p, &b->spelled_cap, 2 * n + 4, 1, e) < 0)
+        return -1;
     b->spelled = p;
-    for (i = 0; i < n; i++) used += unicode_put(bpe_byte_char((unsigned char)piece[i]), b->spelled + used);
+    for (i = 0; i < n; i++)
+        used += unicode_put(bpe_byte_char((unsigned char)piece[i]), b->spelled + used);
     *id = bpe_find(b, b->spelled, used);
     return 0;
 }
 
-static int encode_fresh(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, struct err *e)
+static int encode_fresh(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids,
+                        struct err *e)
 {
     int32_t at, whole = -1;
 
-    if (b->o.ignore_merges && piece_whole(b, piece, n, &whole, e) < 0) return -1;
-    if (whole >= 0) return bpe_ids_push(ids, whole, e);
-    if (symbols_read(b, piece, n, e) < 0 || symbols_merge(b, e) < 0) return -1;
+    if (b->o.ignore_merges && piece_whole(b, piece, n, &whole, e) < 0)
+        return -1;
+    if (whole >= 0)
+        return bpe_ids_push(ids, whole, e);
+    if (symbols_read(b, piece, n, e) < 0 || symbols_merge(b, e) < 0)
+        return -1;
     for (at = b->symbols ? 0 : -1; at >= 0; at = b->symbol[at].next)
-        if (bpe_ids_push(ids, b->symbol[at].id, e) < 0) return -1;
+        if (bpe_ids_push(ids, b->symbol[at].id, e) < 0)
+            return -1;
     return 0;
 }
 
@@ -430,17 +486,21 @@ int bpe_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, 
     size_t first = ids->count, count, i;
     struct cached *c = NULL;
 
-    if (!n) return 0;
-    if (n >= INT32_MAX) return err_set(e, ERR_USE, "a text of %zu bytes in one piece is too long", n);
+    if (!n)
+        return 0;
+    if (n >= INT32_MAX)
+        return err_set(e, ERR_USE, "a text of %zu bytes in one piece is too long", n);
     if (n <= CACHE_KEY) {
         c = &b->cache[hash_bytes(piece, n) & (CACHE_SLOTS - 1)];
         if (c->n == n && !memcmp(c->key, piece, n)) {
             for (i = 0; i < c->count; i++)
-                if (bpe_ids_push(ids, c->id[i], e) < 0) return -1;
+                if (bpe_ids_push(ids, c->id[i], e) < 0)
+                    return -1;
             return 0;
         }
     }
-    if (encode_fresh(b, piece, n, ids, e) < 0) return -1;
+    if (encode_fresh(b, piece, n, ids, e) < 0)
+        return -1;
     count = ids->count - first;
     if (c && count <= CACHE_IDS) {
         c->n = (unsigned char)n;

@@ -1,5 +1,5 @@
-/* chat_value - the values of a template and what Python does with them: truth, equality, str(), json.dumps(). All memory of a rendering is
- * in one arena. */
+/* chat_value - the values of a template and what Python does with them: truth, equality, str(),
+ * json.dumps(). All memory of a rendering is in one arena. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@ void *arena_get(struct arena *a, size_t n, struct err *e)
     n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (!p || p->size - p->used < n) {
         size = head + n > PAGE_BYTES ? head + n : PAGE_BYTES;
-        if (!(p = mem_array(1, size, e))) return NULL;
+        if (!(p = mem_array(1, size, e)))
+            return NULL;
         p->next = a->page;
         p->size = size;
         p->used = head;
@@ -74,10 +75,14 @@ int out_add(struct run *r, const char *p, size_t n)
 {
     void *data = r->out.data;
 
-    if (n > r->chat->bytes || r->out.n > r->chat->bytes - n) return run_fail(r, "more than %zu bytes of output", r->chat->bytes);
-    if (r->out.n + n + 1 > r->out.room && mem_grow(&data, &r->out.room, r->out.n + n + 1, 1, r->e) < 0) return -1;
+    if (n > r->chat->bytes || r->out.n > r->chat->bytes - n)
+        return run_fail(r, "more than %zu bytes of output", r->chat->bytes);
+    if (r->out.n + n + 1 > r->out.room &&
+        mem_grow(&data, &r->out.room, r->out.n + n + 1, 1, r->e) < 0)
+        return -1;
     r->out.data = data;
-    if (n) memcpy(r->out.data + r->out.n, p, n);
+    if (n)
+        memcpy(r->out.data + r->out.n, p, n);
     r->out.n += n;
     r->out.data[r->out.n] = 0;
     return 0;
@@ -92,7 +97,7 @@ int str_same(struct str a, const char *b)
 
 struct value value_of(enum value_kind kind, int64_t i)
 {
-    struct value v = { .kind = kind };
+    struct value v = {.kind = kind};
 
     v.u.i = i;
     return v;
@@ -100,9 +105,9 @@ struct value value_of(enum value_kind kind, int64_t i)
 
 struct value value_str(const char *p, size_t n)
 {
-    struct value v = { .kind = V_STR };
+    struct value v = {.kind = V_STR};
 
-    v.u.s = (struct str){ p, n };
+    v.u.s = (struct str){p, n};
     return v;
 }
 
@@ -110,8 +115,10 @@ int value_text(struct run *r, const char *p, size_t n, struct value *out)
 {
     char *copy = arena_get(&r->arena, n + 1, r->e);
 
-    if (!copy) return -1;
-    if (n) memcpy(copy, p, n);
+    if (!copy)
+        return -1;
+    if (n)
+        memcpy(copy, p, n);
     *out = value_str(copy, n);
     return 0;
 }
@@ -119,10 +126,14 @@ int value_text(struct run *r, const char *p, size_t n, struct value *out)
 int value_list(struct run *r, size_t room, struct value *out)
 {
     *out = value_of(V_LIST, 0);
-    if (!(out->u.list = arena_get(&r->arena, sizeof *out->u.list, r->e))) return -1;
-    if (room > SIZE_MAX / sizeof(struct value) / 2) return run_fail(r, "a list that is too long");
+    if (!(out->u.list = arena_get(&r->arena, sizeof *out->u.list, r->e)))
+        return -1;
+    if (room > SIZE_MAX / sizeof(struct value) / 2)
+        return run_fail(r, "a list that is too long");
     out->u.list->room = room;
-    return room && !(out->u.list->at = arena_get(&r->arena, room * sizeof *out->u.list->at, r->e)) ? -1 : 0;
+    return room && !(out->u.list->at = arena_get(&r->arena, room * sizeof *out->u.list->at, r->e))
+               ? -1
+               : 0;
 }
 
 int value_dict(struct run *r, enum value_kind kind, struct value *out)
@@ -137,8 +148,10 @@ int list_push(struct run *r, struct list *l, struct value v)
         size_t room = l->room ? 2 * l->room : 8;
         struct value *at = arena_get(&r->arena, room * sizeof *at, r->e);
 
-        if (!at) return -1;
-        if (l->n) memcpy(at, l->at, l->n * sizeof *at);
+        if (!at)
+            return -1;
+        if (l->n)
+            memcpy(at, l->at, l->n * sizeof *at);
         l->at = at;
         l->room = room;
     }
@@ -151,7 +164,8 @@ const struct value *dict_find(const struct dict *d, struct str key)
     for (size_t i = 0; i < d->n; i++) {
         const struct value *k = &d->at[i].key;
 
-        if (k->kind == V_STR && k->u.s.n == key.n && !memcmp(k->u.s.p, key.p, key.n)) return &d->at[i].value;
+        if (k->kind == V_STR && k->u.s.n == key.n && !memcmp(k->u.s.p, key.p, key.n))
+            return &d->at[i].value;
     }
     return NULL;
 }
@@ -160,7 +174,8 @@ int dict_put(struct run *r, struct dict *d, struct value key, struct value v)
 {
     struct value *old;
 
-    if (key.kind != V_STR) return run_fail(r, "a key that is a %s: only texts are supported", value_name(&key));
+    if (key.kind != V_STR)
+        return run_fail(r, "a key that is a %s: only texts are supported", value_name(&key));
     if ((old = (struct value *)dict_find(d, key.u.s))) {
         *old = v;
         return 0;
@@ -169,12 +184,14 @@ int dict_put(struct run *r, struct dict *d, struct value key, struct value v)
         size_t room = d->room ? 2 * d->room : 8;
         struct pair *at = arena_get(&r->arena, room * sizeof *at, r->e);
 
-        if (!at) return -1;
-        if (d->n) memcpy(at, d->at, d->n * sizeof *at);
+        if (!at)
+            return -1;
+        if (d->n)
+            memcpy(at, d->at, d->n * sizeof *at);
         d->at = at;
         d->room = room;
     }
-    d->at[d->n++] = (struct pair){ key, v };
+    d->at[d->n++] = (struct pair){key, v};
     return 0;
 }
 
@@ -185,27 +202,47 @@ static int json_value(struct run *r, const struct json *j, int depth, struct val
     struct value v;
     int yes = 0;
 
-    if (depth > CHAT_DEPTH) return run_fail(r, "a conversation that is nested too deep");
+    if (depth > CHAT_DEPTH)
+        return run_fail(r, "a conversation that is nested too deep");
     switch (json_kind(j)) {
-    case JSON_KIND_NULL: *out = value_of(V_NONE, 0); return 0;
-    case JSON_KIND_BOOL: json_as_bool(j, &yes); *out = value_of(V_BOOL, yes); return 0;
-    case JSON_KIND_INT: *out = value_of(V_INT, 0); json_as_int(j, &out->u.i); return 0;
-    case JSON_KIND_REAL: *out = value_of(V_REAL, 0); json_as_real(j, &out->u.r); return 0;
-    case JSON_KIND_TEXT: return value_text(r, json_as_text(j), json_text_length(j), out);
-    case JSON_KIND_ARRAY:
-        if (value_list(r, n, out) < 0) return -1;
-        for (i = 0; i < n; i++)
-            if (json_value(r, json_at(j, i), depth + 1, &v) < 0 || list_push(r, out->u.list, v) < 0) return -1;
+    case JSON_KIND_NULL:
+        *out = value_of(V_NONE, 0);
         return 0;
-    case JSON_KIND_OBJECT: break;
+    case JSON_KIND_BOOL:
+        json_as_bool(j, &yes);
+        *out = value_of(V_BOOL, yes);
+        return 0;
+    case JSON_KIND_INT:
+        *out = value_of(V_INT, 0);
+        json_as_int(j, &out->u.i);
+        return 0;
+    case JSON_KIND_REAL:
+        *out = value_of(V_REAL, 0);
+        json_as_real(j, &out->u.r);
+        return 0;
+    case JSON_KIND_TEXT:
+        return value_text(r, json_as_text(j), json_text_length(j), out);
+    case JSON_KIND_ARRAY:
+        if (value_list(r, n, out) < 0)
+            return -1;
+        for (i = 0; i < n; i++)
+            if (json_value(r, json_at(j, i), depth + 1, &v) < 0 || list_push(r, out->u.list, v) < 0)
+                return -1;
+        return 0;
+    case JSON_KIND_OBJECT:
+        break;
     }
-    if (value_dict(r, V_DICT, out) < 0 || (n && !(out->u.dict->at = arena_get(&r->arena, n * sizeof *out->u.dict->at, r->e)))) return -1;
+    if (value_dict(r, V_DICT, out) < 0 ||
+        (n && !(out->u.dict->at = arena_get(&r->arena, n * sizeof *out->u.dict->at, r->e))))
+        return -1;
     out->u.dict->room = n;
-    for (i = 0; i < n; i++) {     /* keys of an object differ already */
+    for (i = 0; i < n; i++) { /* keys of an object differ already */
         const struct json *child = json_member(j, i, &key);
         struct pair *p = &out->u.dict->at[i];
 
-        if (value_text(r, key, strlen(key), &p->key) < 0 || json_value(r, child, depth + 1, &p->value) < 0) return -1;
+        if (value_text(r, key, strlen(key), &p->key) < 0 ||
+            json_value(r, child, depth + 1, &p->value) < 0)
+            return -1;
         out->u.dict->n++;
     }
     return 0;
@@ -221,28 +258,41 @@ int value_json(struct run *r, const struct json *j, struct value *out)
 int value_true(const struct value *v)
 {
     switch (v->kind) {
-    case V_BOOL: case V_INT: return v->u.i != 0;
-    case V_REAL: return v->u.r < 0 || v->u.r > 0 || v->u.r != v->u.r;
-    case V_STR: return v->u.s.n != 0;
-    case V_LIST: return v->u.list->n != 0;
-    case V_DICT: return v->u.dict->n != 0;
-    case V_SPACE: case V_LOOP: case V_MACRO: return 1;
-    default: return 0;
+    case V_BOOL:
+    case V_INT:
+        return v->u.i != 0;
+    case V_REAL:
+        return v->u.r < 0 || v->u.r > 0 || v->u.r != v->u.r;
+    case V_STR:
+        return v->u.s.n != 0;
+    case V_LIST:
+        return v->u.list->n != 0;
+    case V_DICT:
+        return v->u.dict->n != 0;
+    case V_SPACE:
+    case V_LOOP:
+    case V_MACRO:
+        return 1;
+    default:
+        return 0;
     }
 }
 
 const char *value_name(const struct value *v)
 {
-    static const char *const names[] = { "undefined value", "none", "bool", "int", "float", "text", "list", "dict", "namespace", "loop",
-                                         "macro" };
+    static const char *const names[] = {"undefined value", "none", "bool", "int",
+                                        "float",           "text", "list", "dict",
+                                        "namespace",       "loop", "macro"};
 
     return names[v->kind];
 }
 
 static int number(const struct value *v, double *x)
 {
-    if (v->kind == V_REAL) *x = v->u.r;
-    else *x = (double)v->u.i;
+    if (v->kind == V_REAL)
+        *x = v->u.r;
+    else
+        *x = (double)v->u.i;
     return v->kind == V_BOOL || v->kind == V_INT || v->kind == V_REAL;
 }
 
@@ -252,31 +302,45 @@ static int equal(struct run *r, const struct value *a, const struct value *b, in
     double x, y;
 
     *same = 0;
-    if (depth > CHAT_DEPTH) return run_fail(r, "compared values are nested too deep");
-    if (run_step(r) < 0) return -1;
+    if (depth > CHAT_DEPTH)
+        return run_fail(r, "compared values are nested too deep");
+    if (run_step(r) < 0)
+        return -1;
     if (number(a, &x) && number(b, &y)) {
-        *same = a->kind == V_REAL || b->kind == V_REAL ? !(x < y || x > y) && x == x : a->u.i == b->u.i;
+        *same =
+            a->kind == V_REAL || b->kind == V_REAL ? !(x < y || x > y) && x == x : a->u.i == b->u.i;
         return 0;
     }
-    if (a->kind != b->kind) return 0;
+    if (a->kind != b->kind)
+        return 0;
     switch (a->kind) {
-    case V_UNDEF: case V_NONE: *same = 1; return 0;
-    case V_STR: *same = a->u.s.n == b->u.s.n && !memcmp(a->u.s.p, b->u.s.p, a->u.s.n); return 0;
+    case V_UNDEF:
+    case V_NONE:
+        *same = 1;
+        return 0;
+    case V_STR:
+        *same = a->u.s.n == b->u.s.n && !memcmp(a->u.s.p, b->u.s.p, a->u.s.n);
+        return 0;
     case V_LIST:
-        if (a->u.list->n != b->u.list->n || a->marked != b->marked) return 0;
+        if (a->u.list->n != b->u.list->n || a->marked != b->marked)
+            return 0;
         for (*same = 1, i = 0; i < a->u.list->n && *same; i++)
-            if (equal(r, &a->u.list->at[i], &b->u.list->at[i], depth + 1, same) < 0) return -1;
+            if (equal(r, &a->u.list->at[i], &b->u.list->at[i], depth + 1, same) < 0)
+                return -1;
         return 0;
     case V_DICT:
-        if (a->u.dict->n != b->u.dict->n) return 0;
+        if (a->u.dict->n != b->u.dict->n)
+            return 0;
         for (*same = 1, i = 0; i < a->u.dict->n && *same; i++) {
             const struct value *other = dict_find(b->u.dict, a->u.dict->at[i].key.u.s);
 
             *same = 0;
-            if (other && equal(r, &a->u.dict->at[i].value, other, depth + 1, same) < 0) return -1;
+            if (other && equal(r, &a->u.dict->at[i].value, other, depth + 1, same) < 0)
+                return -1;
         }
         return 0;
-    default: return run_fail(r, "a %s compared with a %s", value_name(a), value_name(b));
+    default:
+        return run_fail(r, "a %s compared with a %s", value_name(a), value_name(b));
     }
 }
 
@@ -290,7 +354,8 @@ int value_order(struct run *r, const struct value *a, const struct value *b, int
     double x, y;
 
     if (number(a, &x) && number(b, &y)) {
-        *order = a->kind == V_REAL || b->kind == V_REAL ? (x > y) - (x < y) : (a->u.i > b->u.i) - (a->u.i < b->u.i);
+        *order = a->kind == V_REAL || b->kind == V_REAL ? (x > y) - (x < y)
+                                                        : (a->u.i > b->u.i) - (a->u.i < b->u.i);
         return 0;
     }
     if (a->kind == V_STR && b->kind == V_STR) { /* UTF-8 sorts as its characters do */
@@ -305,8 +370,12 @@ int value_order(struct run *r, const struct value *a, const struct value *b, int
 
 int value_length(struct run *r, const struct value *v, size_t *n)
 {
-    *n = v->kind == V_STR ? str_chars(v->u.s) : v->kind == V_LIST ? v->u.list->n : v->kind == V_DICT ? v->u.dict->n : 0;
-    if (v->kind == V_STR || v->kind == V_LIST || v->kind == V_DICT || v->kind == V_UNDEF) return 0;
+    *n = v->kind == V_STR    ? str_chars(v->u.s)
+         : v->kind == V_LIST ? v->u.list->n
+         : v->kind == V_DICT ? v->u.dict->n
+                             : 0;
+    if (v->kind == V_STR || v->kind == V_LIST || v->kind == V_DICT || v->kind == V_UNDEF)
+        return 0;
     return run_fail(r, "a %s has no length", value_name(v));
 }
 
@@ -320,13 +389,17 @@ int value_items(struct run *r, const struct value *v, struct list **out)
         *out = v->u.list;
         return 0;
     }
-    if (v->kind != V_STR && v->kind != V_DICT && v->kind != V_UNDEF) return run_fail(r, "a %s cannot be iterated", value_name(v));
-    if (value_list(r, 0, &list) < 0) return -1;
+    if (v->kind != V_STR && v->kind != V_DICT && v->kind != V_UNDEF)
+        return run_fail(r, "a %s cannot be iterated", value_name(v));
+    if (value_list(r, 0, &list) < 0)
+        return -1;
     for (i = 0; v->kind == V_DICT && i < v->u.dict->n; i++)
-        if (list_push(r, list.u.list, v->u.dict->at[i].key) < 0) return -1;
+        if (list_push(r, list.u.list, v->u.dict->at[i].key) < 0)
+            return -1;
     for (i = 0; v->kind == V_STR && i < v->u.s.n; i += step) {
         step = unicode_char(v->u.s.p + i, v->u.s.n - i, &c);
-        if (list_push(r, list.u.list, value_str(v->u.s.p + i, step)) < 0) return -1;
+        if (list_push(r, list.u.list, value_str(v->u.s.p + i, step)) < 0)
+            return -1;
     }
     *out = list.u.list;
     return 0;
@@ -344,15 +417,20 @@ static int put(struct writer *w, const char *p, size_t n)
 {
     void *data = w->t.data;
 
-    if (n > w->r->chat->bytes || w->t.n > w->r->chat->bytes - n) return run_fail(w->r, "a text of more than %zu bytes", w->r->chat->bytes);
-    if (w->t.n + n + 1 > w->t.room && mem_grow(&data, &w->t.room, w->t.n + n + 1, 1, w->r->e) < 0) return -1;
+    if (n > w->r->chat->bytes || w->t.n > w->r->chat->bytes - n)
+        return run_fail(w->r, "a text of more than %zu bytes", w->r->chat->bytes);
+    if (w->t.n + n + 1 > w->t.room && mem_grow(&data, &w->t.room, w->t.n + n + 1, 1, w->r->e) < 0)
+        return -1;
     w->t.data = data;
     memcpy(w->t.data + w->t.n, p, n);
     w->t.n += n;
     return 0;
 }
 
-static int put_text(struct writer *w, const char *text) { return put(w, text, strlen(text)); }
+static int put_text(struct writer *w, const char *text)
+{
+    return put(w, text, strlen(text));
+}
 
 static int put_json_string(struct writer *w, struct str s)
 {
@@ -360,36 +438,49 @@ static int put_json_string(struct writer *w, struct str s)
     char text[8];
     size_t i;
 
-    if (put_text(w, "\"") < 0) return -1;
+    if (put_text(w, "\"") < 0)
+        return -1;
     for (i = 0; i < s.n; i++) {
         const char *at = s.p[i] ? strchr(plain, s.p[i]) : NULL;
 
-        if (at) snprintf(text, sizeof text, "\\%c", short_of[at - plain]);
-        else if ((unsigned char)s.p[i] < 32) snprintf(text, sizeof text, "\\u%04x", (unsigned)(unsigned char)s.p[i]);
-        else snprintf(text, sizeof text, "%c", s.p[i]);
-        if (put_text(w, text) < 0) return -1;
+        if (at)
+            snprintf(text, sizeof text, "\\%c", short_of[at - plain]);
+        else if ((unsigned char)s.p[i] < 32)
+            snprintf(text, sizeof text, "\\u%04x", (unsigned)(unsigned char)s.p[i]);
+        else
+            snprintf(text, sizeof text, "%c", s.p[i]);
+        if (put_text(w, text) < 0)
+            return -1;
     }
     return put_text(w, "\"");
 }
 
-/* repr(); what Python would show of characters beyond ASCII that are neither letters nor digits is not known here. */
+/* repr(); what Python would show of characters beyond ASCII that are neither letters nor digits
+ * is not known here. */
 static int put_repr_string(struct writer *w, struct str s)
 {
     static const char special[] = "\n\r\t\\";
     char quote = memchr(s.p, '\'', s.n) && !memchr(s.p, '"', s.n) ? '"' : '\'', text[16];
     size_t i, step;
 
-    if (put(w, &quote, 1) < 0) return -1;
+    if (put(w, &quote, 1) < 0)
+        return -1;
     for (i = 0; i < s.n; i += step) {
         const char *at = s.p[i] ? strchr(special, s.p[i]) : NULL;
         uint32_t c;
 
         step = unicode_char(s.p + i, s.n - i, &c);
-        if (at || s.p[i] == quote) snprintf(text, sizeof text, "\\%c", at ? "nrt\\"[at - special] : quote);
-        else if (c < 32 || c == 127) snprintf(text, sizeof text, "\\x%02x", (unsigned)c);
-        else if (c < 127 || unicode_is_word(c)) snprintf(text, sizeof text, "%.*s", (int)step, s.p + i);
-        else return run_fail(w->r, "a list or dict printed with U+%04X in it: use tojson", (unsigned)c);
-        if (put_text(w, text) < 0) return -1;
+        if (at || s.p[i] == quote)
+            snprintf(text, sizeof text, "\\%c", at ? "nrt\\"[at - special] : quote);
+        else if (c < 32 || c == 127)
+            snprintf(text, sizeof text, "\\x%02x", (unsigned)c);
+        else if (c < 127 || unicode_is_word(c))
+            snprintf(text, sizeof text, "%.*s", (int)step, s.p + i);
+        else
+            return run_fail(w->r, "a list or dict printed with U+%04X in it: use tojson",
+                            (unsigned)c);
+        if (put_text(w, text) < 0)
+            return -1;
     }
     return put(w, &quote, 1);
 }
@@ -400,13 +491,16 @@ static int put_real(struct writer *w, double x)
     char digits[40], text[400];
     int power, n;
 
-    if (!isfinite(x)) return run_fail(w->r, "a number that is not finite");
+    if (!isfinite(x))
+        return run_fail(w->r, "a number that is not finite");
     for (n = 1; n < 18; n++) {
         snprintf(digits, sizeof digits, "%.*e", n - 1, x);
-        if (!(strtod(digits, NULL) < x) && !(strtod(digits, NULL) > x)) break;
+        if (!(strtod(digits, NULL) < x) && !(strtod(digits, NULL) > x))
+            break;
     }
     power = atoi(strchr(digits, 'e') + 1);
-    if (power < -4 || power >= 16) return put_text(w, digits);
+    if (power < -4 || power >= 16)
+        return put_text(w, digits);
     snprintf(text, sizeof text, "%.*f", n - 1 > power ? n - 1 - power : 1, x);
     return put_text(w, text);
 }
@@ -415,10 +509,13 @@ static int put_value(struct writer *w, const struct value *v, int depth);
 
 static int put_break(struct writer *w, int depth)
 {
-    if (w->indent < 0) return 0;
-    if (put_text(w, "\n") < 0) return -1;
+    if (w->indent < 0)
+        return 0;
+    if (put_text(w, "\n") < 0)
+        return -1;
     for (int i = 0; i < depth * w->indent; i++)
-        if (put_text(w, " ") < 0) return -1;
+        if (put_text(w, " ") < 0)
+            return -1;
     return 0;
 }
 
@@ -436,16 +533,20 @@ static int put_dict(struct writer *w, const struct dict *d, int depth)
     struct pair *at = d->at;
     size_t i;
 
-    if (!d->n) return put_text(w, "{}");
+    if (!d->n)
+        return put_text(w, "{}");
     if (w->sorted) {
-        if (!(at = arena_get(&w->r->arena, d->n * sizeof *at, w->r->e))) return -1;
+        if (!(at = arena_get(&w->r->arena, d->n * sizeof *at, w->r->e)))
+            return -1;
         memcpy(at, d->at, d->n * sizeof *at);
         qsort(at, d->n, sizeof *at, by_pair_key);
     }
-    if (put_text(w, "{") < 0) return -1;
+    if (put_text(w, "{") < 0)
+        return -1;
     for (i = 0; i < d->n; i++)
-        if ((i && put_text(w, comma) < 0) || put_break(w, depth + 1) < 0 || put_value(w, &at[i].key, depth + 1) < 0 ||
-            put_text(w, ": ") < 0 || put_value(w, &at[i].value, depth + 1) < 0)
+        if ((i && put_text(w, comma) < 0) || put_break(w, depth + 1) < 0 ||
+            put_value(w, &at[i].key, depth + 1) < 0 || put_text(w, ": ") < 0 ||
+            put_value(w, &at[i].value, depth + 1) < 0)
             return -1;
     return put_break(w, depth) < 0 ? -1 : put_text(w, "}");
 }
@@ -457,11 +558,16 @@ static int put_list(struct writer *w, const struct value *v, int depth)
     int tuple = v->marked && !w->json;
     size_t i;
 
-    if (!l->n) return put_text(w, tuple ? "()" : "[]");
-    if (put_text(w, tuple ? "(" : "[") < 0) return -1;
+    if (!l->n)
+        return put_text(w, tuple ? "()" : "[]");
+    if (put_text(w, tuple ? "(" : "[") < 0)
+        return -1;
     for (i = 0; i < l->n; i++)
-        if ((i && put_text(w, comma) < 0) || put_break(w, depth + 1) < 0 || put_value(w, &l->at[i], depth + 1) < 0) return -1;
-    if (put_break(w, depth) < 0) return -1;
+        if ((i && put_text(w, comma) < 0) || put_break(w, depth + 1) < 0 ||
+            put_value(w, &l->at[i], depth + 1) < 0)
+            return -1;
+    if (put_break(w, depth) < 0)
+        return -1;
     return put_text(w, tuple ? l->n == 1 ? ",)" : ")" : "]");
 }
 
@@ -469,17 +575,28 @@ static int put_value(struct writer *w, const struct value *v, int depth)
 {
     char text[32];
 
-    if (depth > CHAT_DEPTH) return run_fail(w->r, "a printed value is nested too deep");
-    if (run_step(w->r) < 0) return -1;
+    if (depth > CHAT_DEPTH)
+        return run_fail(w->r, "a printed value is nested too deep");
+    if (run_step(w->r) < 0)
+        return -1;
     switch (v->kind) {
-    case V_NONE: return put_text(w, w->json ? "null" : "None");
-    case V_BOOL: return put_text(w, w->json ? v->u.i ? "true" : "false" : v->u.i ? "True" : "False");
-    case V_INT: snprintf(text, sizeof text, "%lld", (long long)v->u.i); return put_text(w, text);
-    case V_REAL: return put_real(w, v->u.r);
-    case V_STR: return w->json ? put_json_string(w, v->u.s) : put_repr_string(w, v->u.s);
-    case V_LIST: return put_list(w, v, depth);
-    case V_DICT: return put_dict(w, v->u.dict, depth);
-    default: return run_fail(w->r, "a %s cannot be printed", value_name(v));
+    case V_NONE:
+        return put_text(w, w->json ? "null" : "None");
+    case V_BOOL:
+        return put_text(w, w->json ? v->u.i ? "true" : "false" : v->u.i ? "True" : "False");
+    case V_INT:
+        snprintf(text, sizeof text, "%lld", (long long)v->u.i);
+        return put_text(w, text);
+    case V_REAL:
+        return put_real(w, v->u.r);
+    case V_STR:
+        return w->json ? put_json_string(w, v->u.s) : put_repr_string(w, v->u.s);
+    case V_LIST:
+        return put_list(w, v, depth);
+    case V_DICT:
+        return put_dict(w, v->u.dict, depth);
+    default:
+        return run_fail(w->r, "a %s cannot be printed", value_name(v));
     }
 }
 
@@ -487,14 +604,15 @@ static int written(struct writer *w, const struct value *v, struct value *out)
 {
     int rc = put_value(w, v, 0);
 
-    if (rc == 0) rc = value_text(w->r, w->t.data, w->t.n, out);
+    if (rc == 0)
+        rc = value_text(w->r, w->t.data, w->t.n, out);
     free(w->t.data);
     return rc;
 }
 
 int value_print(struct run *r, const struct value *v, struct value *out)
 {
-    struct writer w = { .r = r, .indent = -1 };
+    struct writer w = {.r = r, .indent = -1};
 
     if (v->kind == V_STR || v->kind == V_UNDEF) {
         *out = v->kind == V_STR ? *v : value_str("", 0);
@@ -505,7 +623,7 @@ int value_print(struct run *r, const struct value *v, struct value *out)
 
 int value_dump(struct run *r, const struct value *v, int indent, int sorted, struct value *out)
 {
-    struct writer w = { .r = r, .json = 1, .indent = indent, .sorted = sorted };
+    struct writer w = {.r = r, .json = 1, .indent = indent, .sorted = sorted};
 
     return written(&w, v, out);
 }

@@ -1,4 +1,5 @@
-/* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves out: compressed files, images. */
+/* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves
+ * out: compressed files, images. */
 #include "docs.h"
 
 #include <stdio.h>
@@ -12,11 +13,11 @@ enum { DOC_BYTES = 1 << 30 };
 
 struct docs {
     char *path;
-    FILE *file;              /* .jsonl */
-    int whole;               /* .txt: 1 until it was given */
+    FILE *file; /* .jsonl */
+    int whole;  /* .txt: 1 until it was given */
     char *line;
     size_t room, number;
-    int kind;                /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
+    int kind; /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
 };
 
 static int ends_with(const char *text, const char *end)
@@ -93,13 +94,15 @@ static int read_ids(const struct json *list, const char *what, struct doc *d, st
 
 static int read_chat(const struct json *line, const char *what, struct doc *d, struct err *e)
 {
-    static const char *const names[] = { "messages", "tools", "documents" };
-    const struct json *list = json_get(line, "messages"), *more = json_get(line, "chat_template_kwargs"), *v;
+    static const char *const names[] = {"messages", "tools", "documents"};
+    const struct json *list = json_get(line, "messages"),
+                      *more = json_get(line, "chat_template_kwargs"), *v;
     const char *name;
     int bad = 0;
 
     if (json_kind(list) != JSON_KIND_ARRAY || !json_count(list))
-        return err_set(e, ERR_USE, "%s: \"messages\" must be an array of at least one message", what);
+        return err_set(e, ERR_USE, "%s: \"messages\" must be an array of at least one message",
+                       what);
     for (size_t i = 0; i < json_count(list); i++)
         if (!json_as_text(json_get(json_at(list, i), "role")))
             return err_set(e, ERR_USE, "%s: messages[%zu] has no \"role\"", what, i);
@@ -129,7 +132,8 @@ int doc_parse(const char *line, size_t length, const char *what, struct doc *d, 
     ids = json_get(j, "input_ids");
     chat = json_get(j, "messages");
     if (!!text + !!ids + !!chat != 1)
-        err_set(e, ERR_USE, "%s: a line needs either \"text\" or \"input_ids\" or \"messages\"", what);
+        err_set(e, ERR_USE, "%s: a line needs either \"text\" or \"input_ids\" or \"messages\"",
+                what);
     else if (chat)
         rc = read_chat(j, what, d, e);
     else if (ids)
@@ -179,7 +183,8 @@ static int next_line(struct docs *r, struct doc *d, struct err *e)
     kind = d->text ? 't' : d->ids ? 'i' : 'c';
     if (r->kind && r->kind != kind) {
         doc_release(d);
-        return err_set(e, ERR_USE, "%s: \"text\", \"input_ids\" and \"messages\" do not mix in one file", what);
+        return err_set(e, ERR_USE,
+                       "%s: \"text\", \"input_ids\" and \"messages\" do not mix in one file", what);
     }
     r->kind = kind;
     return 1;

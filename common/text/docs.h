@@ -1,8 +1,9 @@
 /* docs - the documents of a data file, one at a time.
  *
- * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."}, {"input_ids": [1, 2, ...]} or
- * {"messages": [{"role": "...", "content": ...}, ...]} (a chat, for chat.h to render); other keys are ignored, blank lines skipped, the kinds
- * do not mix in one file. Errors name file and line. */
+ * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."},
+ * {"input_ids": [1, 2, ...]} or {"messages": [{"role": "...", "content": ...}, ...]} (a chat,
+ * for chat.h to render); other keys are ignored, blank lines skipped, the kinds do not mix in
+ * one file. Errors name file and line. */
 #ifndef PTQ_DOCS_H
 #define PTQ_DOCS_H
 
@@ -13,13 +14,15 @@
 
 struct docs;
 
-struct doc {                 /* one of text, ids and chat is set */
-    size_t line;             /* 1-based */
-    char *text;              /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
+struct doc {     /* one of text, ids and chat is set */
+    size_t line; /* 1-based */
+    char *text;  /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
     size_t length;
-    int32_t *ids;            /* each >= 0; the vocabulary is the caller's business */
+    int32_t *ids; /* each >= 0; the vocabulary is the caller's business */
     size_t count;
-    struct json *chat;       /* variables of the template: messages (objects with a text "role"), tools, documents, chat_template_kwargs' */
+    /* variables of the template: messages (objects with a text "role"), tools, documents,
+     * chat_template_kwargs' */
+    struct json *chat;
 };
 
 struct docs *docs_open(const char *path, struct err *e);

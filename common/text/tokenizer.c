@@ -1,4 +1,5 @@
-/* tokenizer - encoding: text is cut at added tokens, normalized, cut again, split into pieces, and each piece goes through BPE. */
+/* tokenizer - encoding: text is cut at added tokens, normalized, cut again, split into pieces,
+ * and each piece goes through BPE. */
 #include "tokenizer.h"
 
 #include <stdlib.h>
@@ -12,7 +13,8 @@ void tokenizer_close(struct tokenizer **t)
     struct tokenizer *x;
     size_t i;
 
-    if (!t || !(x = *t)) return;
+    if (!t || !(x = *t))
+        return;
     for (i = 0; i < x->nnorm; i++) {
         unicode_regex_close(&x->norm[i].find);
         free(x->norm[i].put.data);
@@ -62,21 +64,28 @@ int32_t tokenizer_id(const struct tokenizer *t, const char *token)
     size_t i, n = strlen(token);
 
     for (i = 0; i < t->nadded; i++)
-        if (t->added[i].raw.n == n && !memcmp(t->added[i].raw.data, token, n)) return t->added[i].id;
+        if (t->added[i].raw.n == n && !memcmp(t->added[i].raw.data, token, n))
+            return t->added[i].id;
     return bpe_find(t->bpe, token, n);
 }
 
 /* Text without added tokens (any more). */
-static int encode_plain(const struct tokenizer *t, const char *text, size_t n, int start, struct bpe_ids *ids, struct err *e)
+static int encode_plain(const struct tokenizer *t, const char *text, size_t n, int start,
+                        struct bpe_ids *ids, struct err *e)
 {
-    struct pieces x = { 0 };
+    struct pieces x = {0};
     int rc = -1;
     size_t i;
 
-    if (!n) return 0;
-    if (text_copy(&x.text, text, n, e) < 0 || pieces_push(&x, 0, n, e) < 0 || text_split(t, &x, start, e) < 0) goto out;
+    if (!n)
+        return 0;
+    if (text_copy(&x.text, text, n, e) < 0 || pieces_push(&x, 0, n, e) < 0 ||
+        text_split(t, &x, start, e) < 0)
+        goto out;
     for (i = 0; i < x.count; i++)
-        if (bpe_encode(t->bpe, x.text.data + x.span[i].start, x.span[i].end - x.span[i].start, ids, e) < 0) goto out;
+        if (bpe_encode(t->bpe, x.text.data + x.span[i].start, x.span[i].end - x.span[i].start, ids,
+                       e) < 0)
+            goto out;
     rc = 0;
 out:
     pieces_release(&x);
@@ -84,19 +93,23 @@ out:
 }
 
 /* Text that may hold normalized added tokens. */
-static int encode_section(const struct tokenizer *t, const char *text, size_t n, int start, int parse_added,
-                          struct bpe_ids *ids, struct err *e)
+static int encode_section(const struct tokenizer *t, const char *text, size_t n, int start,
+                          int parse_added, struct bpe_ids *ids, struct err *e)
 {
-    struct text x = { 0 };
+    struct text x = {0};
     struct span s;
     size_t at = 0;
     int32_t id;
     int rc = -1;
 
-    if (!n) return 0;
-    if (text_copy(&x, text, n, e) < 0 || text_normalize(t, &x, e) < 0) goto out;
+    if (!n)
+        return 0;
+    if (text_copy(&x, text, n, e) < 0 || text_normalize(t, &x, e) < 0)
+        goto out;
     while (parse_added && added_next(t, 1, x.data, x.n, at, &s, &id)) {
-        if (encode_plain(t, x.data + at, s.start - at, start && !at, ids, e) < 0 || bpe_ids_push(ids, id, e) < 0) goto out;
+        if (encode_plain(t, x.data + at, s.start - at, start && !at, ids, e) < 0 ||
+            bpe_ids_push(ids, id, e) < 0)
+            goto out;
         at = s.end;
     }
     rc = encode_plain(t, x.data + at, x.n - at, start && !at, ids, e);
@@ -105,15 +118,16 @@ out:
     return rc;
 }
 
-static int encode_valid(const struct tokenizer *t, const char *text, size_t n, int parse_added, struct bpe_ids *ids,
-                        struct err *e)
+static int encode_valid(const struct tokenizer *t, const char *text, size_t n, int parse_added,
+                        struct bpe_ids *ids, struct err *e)
 {
     struct span s;
     size_t at = 0;
     int32_t id;
 
     while (parse_added && added_next(t, 0, text, n, at, &s, &id)) {
-        if (encode_section(t, text + at, s.start - at, !at, parse_added, ids, e) < 0 || bpe_ids_push(ids, id, e) < 0)
+        if (encode_section(t, text + at, s.start - at, !at, parse_added, ids, e) < 0 ||
+            bpe_ids_push(ids, id, e) < 0)
             return -1;
         at = s.end;
     }
@@ -125,23 +139,26 @@ static int ids_add(struct bpe_ids *to, const struct bpe_ids *from, struct err *e
     size_t i;
 
     for (i = 0; i < from->count; i++)
-        if (bpe_ids_push(to, from->id[i], e) < 0) return -1;
+        if (bpe_ids_push(to, from->id[i], e) < 0)
+            return -1;
     return 0;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special, int parse_added, int32_t **ids,
-                     size_t *count, struct err *e)
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special,
+                     int parse_added, int32_t **ids, size_t *count, struct err *e)
 {
-    struct bpe_ids out = { 0 };
+    struct bpe_ids out = {0};
     char *repaired = NULL;
 
     *ids = NULL;
     *count = 0;
     if (unicode_valid(text, length) != length) {
-        if (!(repaired = unicode_repair(text, length, &length, e))) return -1;
+        if (!(repaired = unicode_repair(text, length, &length, e)))
+            return -1;
         text = repaired;
     }
-    if ((special && ids_add(&out, &t->front, e) < 0) || encode_valid(t, text, length, parse_added, &out, e) < 0 ||
+    if ((special && ids_add(&out, &t->front, e) < 0) ||
+        encode_valid(t, text, length, parse_added, &out, e) < 0 ||
         (special && ids_add(&out, &t->back, e) < 0)) {
         free(out.id);
         free(repaired);

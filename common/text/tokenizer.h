@@ -1,11 +1,13 @@
 /* tokenizer - text to token ids and back, from a Hugging Face tokenizer.json.
  *
- * Two families: byte-level BPE (GPT-2, Llama-3, Qwen2, SmolLM, tale; with their pre-tokenizer patterns, Split and Digits parts, added and
- * special tokens, ignore_merges) and SentencePiece-style BPE (Llama 2, TinyStories, Mistral: "▁" for spaces, byte fallback).
- * add_bos_token and add_eos_token of tokenizer_config.json, where said, overrule the post-processor.
- * One thread at a time per tokenizer: it keeps a cache of frequent words and scratch space.
- * A part of tokenizer.json that is not known is refused by name, never skipped. Reading is lossless: decode(encode(x)) = x
- * wherever the reference has that property. pcre2 and utf8proc only in unicode.c. */
+ * Two families: byte-level BPE (GPT-2, Llama-3, Qwen2, SmolLM, tale; with their pre-tokenizer
+ * patterns, Split and Digits parts, added and special tokens, ignore_merges) and
+ * SentencePiece-style BPE (Llama 2, TinyStories, Mistral: "▁" for spaces, byte fallback).
+ * add_bos_token and add_eos_token of tokenizer_config.json, where said, overrule the
+ * post-processor. One thread at a time per tokenizer: it keeps a cache of frequent words and
+ * scratch space. A part of tokenizer.json that is not known is refused by name, never skipped.
+ * Reading is lossless: decode(encode(x)) = x wherever the reference has that property. pcre2 and
+ * utf8proc only in unicode.c. */
 #ifndef PTQ_TOKENIZER_H
 #define PTQ_TOKENIZER_H
 
@@ -15,18 +17,24 @@
 
 struct tokenizer;
 
-struct tokenizer *tokenizer_open(const char *dir, struct err *e);       /* dir/tokenizer.json (+ tokenizer_config.json) */
+/* dir/tokenizer.json (+ tokenizer_config.json) */
+struct tokenizer *tokenizer_open(const char *dir, struct err *e);
 struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *what, struct err *e);
 void tokenizer_close(struct tokenizer **t);
-size_t tokenizer_vocab(const struct tokenizer *t);   /* highest id + 1, added tokens included */
-size_t tokenizer_vocab_base(const struct tokenizer *t); /* the same without those that are added tokens only */
+size_t tokenizer_vocab(const struct tokenizer *t); /* highest id + 1, added tokens included */
+/* the same without those that are added tokens only */
+size_t tokenizer_vocab_base(const struct tokenizer *t);
 uint64_t tokenizer_digest(const struct tokenizer *t); /* of the text of tokenizer.json */
-int32_t tokenizer_bos(const struct tokenizer *t);    /* the token its post-processor puts in front; -1: none */
-/* Ids of UTF-8 text (NUL bytes allowed). special: 1 adds what the post-processor adds (BOS); added tokens in the text are recognised
- * when parse_added is 1. *ids is malloc'd. Invalid UTF-8: replaced by U+FFFD as the reference does. */
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special, int parse_added,
-                     int32_t **ids, size_t *count, struct err *e);
-char *tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, size_t *length, struct err *e); /* caller frees */
+/* the token its post-processor puts in front; -1: none */
+int32_t tokenizer_bos(const struct tokenizer *t);
+/* Ids of UTF-8 text (NUL bytes allowed). special: 1 adds what the post-processor adds (BOS);
+ * added tokens in the text are recognised when parse_added is 1. *ids is malloc'd. Invalid
+ * UTF-8: replaced by U+FFFD as the reference does. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special,
+                     int parse_added, int32_t **ids, size_t *count, struct err *e);
+/* caller frees */
+char *tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, size_t *length,
+                       struct err *e);
 int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* -1: no such token */
 
 #endif

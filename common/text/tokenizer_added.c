@@ -1,4 +1,5 @@
-/* tokenizer_added - added tokens in a text: the leftmost, the longest of those, with what they swallow on either side. */
+/* tokenizer_added - added tokens in a text: the leftmost, the longest of those, with what they
+ * swallow on either side. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,10 @@ static int word_before(const char *text, size_t at)
     size_t i = at;
     uint32_t c;
 
-    if (!at) return 0;
-    do i--;
+    if (!at)
+        return 0;
+    do
+        i--;
     while (i && ((unsigned char)text[i] & 0xC0) == 0x80);
     unicode_char(text + i, at - i, &c);
     return unicode_is_word(c);
@@ -20,7 +23,8 @@ static int word_after(const char *text, size_t n, size_t at)
 {
     uint32_t c;
 
-    if (at >= n) return 0;
+    if (at >= n)
+        return 0;
     unicode_char(text + at, n - at, &c);
     return unicode_is_word(c);
 }
@@ -31,10 +35,12 @@ static size_t spaces_before(const char *text, size_t from, size_t at)
         size_t i = at;
         uint32_t c;
 
-        do i--;
+        do
+            i--;
         while (i > from && ((unsigned char)text[i] & 0xC0) == 0x80);
         unicode_char(text + i, at - i, &c);
-        if (!unicode_is_space(c)) break;
+        if (!unicode_is_space(c))
+            break;
         at = i;
     }
     return at;
@@ -46,13 +52,15 @@ static size_t spaces_after(const char *text, size_t n, size_t at)
         uint32_t c;
         size_t step = unicode_char(text + at, n - at, &c);
 
-        if (!unicode_is_space(c)) break;
+        if (!unicode_is_space(c))
+            break;
         at += step;
     }
     return at;
 }
 
-static const struct added *added_at(const struct tokenizer *t, int normalized, const char *text, size_t n)
+static const struct added *added_at(const struct tokenizer *t, int normalized, const char *text,
+                                    size_t n)
 {
     size_t i;
 
@@ -60,13 +68,14 @@ static const struct added *added_at(const struct tokenizer *t, int normalized, c
         const struct added *a = &t->added[i];
         const struct text *x = normalized ? &a->norm : &a->raw;
 
-        if (a->normalized == normalized && x->n && x->n <= n && !memcmp(text, x->data, x->n)) return a;
+        if (a->normalized == normalized && x->n && x->n <= n && !memcmp(text, x->data, x->n))
+            return a;
     }
     return NULL;
 }
 
-int added_next(const struct tokenizer *t, int normalized, const char *text, size_t n, size_t from, struct span *span,
-               int32_t *id)
+int added_next(const struct tokenizer *t, int normalized, const char *text, size_t n, size_t from,
+               struct span *span, int32_t *id)
 {
     size_t at;
 
@@ -74,8 +83,10 @@ int added_next(const struct tokenizer *t, int normalized, const char *text, size
         const struct added *a;
         size_t end;
 
-        if (!t->starts[normalized][(unsigned char)text[at]]) continue;
-        if (!(a = added_at(t, normalized, text + at, n - at))) continue;
+        if (!t->starts[normalized][(unsigned char)text[at]])
+            continue;
+        if (!(a = added_at(t, normalized, text + at, n - at)))
+            continue;
         end = at + (normalized ? a->norm.n : a->raw.n);
         if (a->single_word && (word_before(text, at) || word_after(text, n, end))) {
             at = end - 1;
@@ -94,7 +105,8 @@ static int longer_first(const void *x, const void *y)
     const struct added *a = x, *b = y;
     size_t na = a->normalized ? a->norm.n : a->raw.n, nb = b->normalized ? b->norm.n : b->raw.n;
 
-    if (na != nb) return na > nb ? -1 : 1;
+    if (na != nb)
+        return na > nb ? -1 : 1;
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
@@ -105,12 +117,15 @@ int added_prepare(struct tokenizer *t, struct err *e)
     for (i = 0; i < t->nadded; i++) {
         struct added *a = &t->added[i];
 
-        if (a->normalized &&
-            (text_copy(&a->norm, a->raw.data, a->raw.n, e) < 0 || text_normalize(t, &a->norm, e) < 0))
+        if (a->normalized && (text_copy(&a->norm, a->raw.data, a->raw.n, e) < 0 ||
+                              text_normalize(t, &a->norm, e) < 0))
             return -1;
-        if (a->normalized && a->norm.n) t->starts[1][(unsigned char)a->norm.data[0]] = 1;
-        if (!a->normalized && a->raw.n) t->starts[0][(unsigned char)a->raw.data[0]] = 1;
+        if (a->normalized && a->norm.n)
+            t->starts[1][(unsigned char)a->norm.data[0]] = 1;
+        if (!a->normalized && a->raw.n)
+            t->starts[0][(unsigned char)a->raw.data[0]] = 1;
     }
-    if (t->nadded) qsort(t->added, t->nadded, sizeof *t->added, longer_first);
+    if (t->nadded)
+        qsort(t->added, t->nadded, sizeof *t->added, longer_first);
     return 0;
 }

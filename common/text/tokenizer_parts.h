@@ -1,7 +1,7 @@
 /* tokenizer_parts - inside of struct tokenizer, shared by the tokenizer_*.c files alone.
  *
- * The parts of tokenizer.json are flattened into short lists of steps: a Sequence is its members, Digits and the pattern of
- * ByteLevel are Splits. */
+ * The parts of tokenizer.json are flattened into short lists of steps: a Sequence is its
+ * members, Digits and the pattern of ByteLevel are Splits. */
 #ifndef PTQ_TOKENIZER_PARTS_H
 #define PTQ_TOKENIZER_PARTS_H
 
@@ -18,15 +18,15 @@ enum norm_kind { NORM_PREPEND, NORM_REPLACE, NORM_FORM };
 struct norm_step {
     enum norm_kind kind;
     struct unicode_regex *find;
-    struct text put;          /* PREPEND, REPLACE */
+    struct text put; /* PREPEND, REPLACE */
     enum unicode_form form;
 };
 
 enum split_behavior { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_PREVIOUS, SPLIT_NEXT, SPLIT_CONTIGUOUS };
 enum pre_kind {
     PRE_SPLIT,
-    PRE_SPACE,  /* a space in front of each piece that has none */
-    PRE_META    /* spaces become `put`, which also goes in front: see prefix */
+    PRE_SPACE, /* a space in front of each piece that has none */
+    PRE_META   /* spaces become `put`, which also goes in front: see prefix */
 };
 enum meta_prefix { META_ALWAYS, META_FIRST, META_NEVER };
 struct pre_step {
@@ -42,13 +42,14 @@ enum dec_kind { DEC_BYTE_LEVEL, DEC_REPLACE, DEC_BYTE_FALLBACK, DEC_FUSE, DEC_ST
 struct dec_step {
     enum dec_kind kind;
     struct unicode_regex *find;
-    struct text put;          /* REPLACE: new text; STRIP, META: the character */
-    size_t start, stop;       /* STRIP */
-    int prefix;               /* META: the first token's is dropped */
+    struct text put;    /* REPLACE: new text; STRIP, META: the character */
+    size_t start, stop; /* STRIP */
+    int prefix;         /* META: the first token's is dropped */
 };
 
 struct added {
-    struct text raw, norm;    /* norm: as it looks after normalizing; empty unless it is looked for there */
+    /* norm: as it looks after normalizing; empty unless it is looked for there */
+    struct text raw, norm;
     int32_t id;
     int special, lstrip, rstrip, single_word, normalized;
 };
@@ -61,7 +62,7 @@ struct tokenizer {
     struct pre_step pre[STEPS_MAX];
     struct dec_step dec[STEPS_MAX];
     size_t nnorm, npre, ndec;
-    struct added *added;      /* longest text first */
+    struct added *added; /* longest text first */
     size_t nadded;
     unsigned char starts[2][256]; /* bytes that begin an added token: [0] raw, [1] normalized */
     struct bpe_ids front, back;   /* what the post-processor adds */
@@ -74,29 +75,33 @@ struct span {
     size_t start, end;
 };
 struct pieces {
-    struct text text;         /* what the spans point into */
+    struct text text; /* what the spans point into */
     struct span *span;
     size_t count, cap;
 };
-int pieces_push(struct pieces *p, size_t start, size_t end, struct err *e); /* empty ones are left out */
+/* empty ones are left out */
+int pieces_push(struct pieces *p, size_t start, size_t end, struct err *e);
 void pieces_release(struct pieces *p);
 
-/* tokenizer_split.c. `start` is 1 when the text is the very beginning of what is encoded. Both replace *x. */
+/* tokenizer_split.c. `start` is 1 when the text is the very beginning of what is encoded. Both
+ * replace *x. */
 int text_normalize(const struct tokenizer *t, struct text *x, struct err *e);
 int text_split(const struct tokenizer *t, struct pieces *x, int start, struct err *e);
 int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, struct err *e);
 int text_copy(struct text *x, const char *data, size_t n, struct err *e);
 
-/* tokenizer_added.c: the next added token in text[from, n): 1 found, 0 none. span is what it swallows. */
-int added_next(const struct tokenizer *t, int normalized, const char *text, size_t n, size_t from, struct span *span,
-               int32_t *id);
+/* tokenizer_added.c: the next added token in text[from, n): 1 found, 0 none. span is what it
+ * swallows. */
+int added_next(const struct tokenizer *t, int normalized, const char *text, size_t n, size_t from,
+               struct span *span, int32_t *id);
 int added_prepare(struct tokenizer *t, struct err *e);
 
-/* tokenizer_steps.c: normalizer, pre-tokenizer and decoder of tokenizer.json into steps. *byte_level is set when the text is to be
- * taken as bytes. */
+/* tokenizer_steps.c: normalizer, pre-tokenizer and decoder of tokenizer.json into steps.
+ * *byte_level is set when the text is to be taken as bytes. */
 struct json;
 int norm_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e);
-int pre_parse(struct tokenizer *t, const struct json *j, int *byte_level, const char *what, struct err *e);
+int pre_parse(struct tokenizer *t, const struct json *j, int *byte_level, const char *what,
+              struct err *e);
 int dec_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* tokenizer_split - normalizing a text and cutting it into the pieces that are encoded one by one. */
+/* tokenizer_split - normalizing a text and cutting it into the pieces that are encoded one by
+ * one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +8,10 @@
 
 int text_copy(struct text *x, const char *data, size_t n, struct err *e)
 {
-    if (!(x->data = mem_array(n + 1, 1, e))) return -1;
-    if (n) memcpy(x->data, data, n);
+    if (!(x->data = mem_array(n + 1, 1, e)))
+        return -1;
+    if (n)
+        memcpy(x->data, data, n);
     x->n = n;
     return 0;
 }
@@ -23,10 +26,13 @@ static int buffer_add(struct buffer *b, const char *data, size_t n, struct err *
 {
     void *p = b->data;
 
-    if (n >= SIZE_MAX / 4 - b->n) return err_set(e, ERR_USE, "a text is too long");
-    if (b->n + n + 1 > b->cap && mem_grow(&p, &b->cap, b->n + n + 1, 1, e) < 0) return -1;
+    if (n >= SIZE_MAX / 4 - b->n)
+        return err_set(e, ERR_USE, "a text is too long");
+    if (b->n + n + 1 > b->cap && mem_grow(&p, &b->cap, b->n + n + 1, 1, e) < 0)
+        return -1;
     b->data = p;
-    if (n) memcpy(b->data + b->n, data, n);
+    if (n)
+        memcpy(b->data + b->n, data, n);
     b->n += n;
     b->data[b->n] = 0;
     return 0;
@@ -41,15 +47,18 @@ static void text_take(struct text *x, struct buffer *b)
 
 int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, struct err *e)
 {
-    struct buffer b = { 0 };
+    struct buffer b = {0};
     size_t at = 0, start, end;
     int r;
 
     while ((r = unicode_regex_next(find, x->data, x->n, at, &start, &end, e)) > 0) {
-        if (buffer_add(&b, x->data + at, start - at, e) < 0 || buffer_add(&b, put->data, put->n, e) < 0) goto fail;
+        if (buffer_add(&b, x->data + at, start - at, e) < 0 ||
+            buffer_add(&b, put->data, put->n, e) < 0)
+            goto fail;
         at = end;
     }
-    if (r < 0 || buffer_add(&b, x->data + at, x->n - at, e) < 0) goto fail;
+    if (r < 0 || buffer_add(&b, x->data + at, x->n - at, e) < 0)
+        goto fail;
     text_take(x, &b);
     return 0;
 fail:
@@ -63,23 +72,27 @@ int text_normalize(const struct tokenizer *t, struct text *x, struct err *e)
 
     for (i = 0; i < t->nnorm; i++) {
         const struct norm_step *s = &t->norm[i];
-        struct buffer b = { 0 };
+        struct buffer b = {0};
         char *formed;
 
-        if (!x->n) return 0;
+        if (!x->n)
+            return 0;
         switch (s->kind) {
         case NORM_PREPEND:
-            if (buffer_add(&b, s->put.data, s->put.n, e) < 0 || buffer_add(&b, x->data, x->n, e) < 0) {
+            if (buffer_add(&b, s->put.data, s->put.n, e) < 0 ||
+                buffer_add(&b, x->data, x->n, e) < 0) {
                 free(b.data);
                 return -1;
             }
             text_take(x, &b);
             break;
         case NORM_REPLACE:
-            if (text_replace(x, s->find, &s->put, e) < 0) return -1;
+            if (text_replace(x, s->find, &s->put, e) < 0)
+                return -1;
             break;
         case NORM_FORM:
-            if (!(formed = unicode_normalize(x->data, x->n, s->form, &n, e))) return -1;
+            if (!(formed = unicode_normalize(x->data, x->n, s->form, &n, e)))
+                return -1;
             free(x->data);
             x->data = formed;
             x->n = n;
@@ -95,10 +108,12 @@ int pieces_push(struct pieces *p, size_t start, size_t end, struct err *e)
 {
     void *q = p->span;
 
-    if (start == end) return 0;
-    if (p->count == p->cap && mem_grow(&q, &p->cap, p->count + 1, sizeof *p->span, e) < 0) return -1;
+    if (start == end)
+        return 0;
+    if (p->count == p->cap && mem_grow(&q, &p->cap, p->count + 1, sizeof *p->span, e) < 0)
+        return -1;
     p->span = q;
-    p->span[p->count++] = (struct span){ start, end };
+    p->span[p->count++] = (struct span){start, end};
     return 0;
 }
 
@@ -106,16 +121,19 @@ void pieces_release(struct pieces *p)
 {
     free(p->text.data);
     free(p->span);
-    *p = (struct pieces){ 0 };
+    *p = (struct pieces){0};
 }
 
 /* A stretch of a piece: a match of the pattern, or what stands between two. */
-static int stretch_push(struct pieces *out, const struct pre_step *s, struct span x, int match, int *before, struct err *e)
+static int stretch_push(struct pieces *out, const struct pre_step *s, struct span x, int match,
+                        int *before, struct err *e)
 {
     struct span *last = out->count ? &out->span[out->count - 1] : NULL;
-    int was = *before; /* -1: nothing of this piece yet, else whether the stretch before was a match */
+    /* -1: nothing of this piece yet, else whether the stretch before was a match */
+    int was = *before;
 
-    if (x.start == x.end) return 0;
+    if (x.start == x.end)
+        return 0;
     match ^= s->invert;
     *before = match;
     switch (s->behavior) {
@@ -147,7 +165,7 @@ static int stretch_push(struct pieces *out, const struct pre_step *s, struct spa
 
 static int step_split(struct pieces *x, const struct pre_step *s, struct err *e)
 {
-    struct pieces out = { 0 };
+    struct pieces out = {0};
     size_t i;
 
     for (i = 0; i < x->count; i++) {
@@ -157,12 +175,15 @@ static int step_split(struct pieces *x, const struct pre_step *s, struct err *e)
         int r, before = -1;
 
         while ((r = unicode_regex_next(s->find, text, n, at, &start, &end, e)) > 0) {
-            if (stretch_push(&out, s, (struct span){ p.start + at, p.start + start }, 0, &before, e) < 0 ||
-                stretch_push(&out, s, (struct span){ p.start + start, p.start + end }, 1, &before, e) < 0)
+            if (stretch_push(&out, s, (struct span){p.start + at, p.start + start}, 0, &before, e) <
+                    0 ||
+                stretch_push(&out, s, (struct span){p.start + start, p.start + end}, 1, &before,
+                             e) < 0)
                 goto fail;
             at = end;
         }
-        if (r < 0 || stretch_push(&out, s, (struct span){ p.start + at, p.end }, 0, &before, e) < 0) goto fail;
+        if (r < 0 || stretch_push(&out, s, (struct span){p.start + at, p.end}, 0, &before, e) < 0)
+            goto fail;
     }
     free(x->span);
     x->span = out.span;
@@ -175,13 +196,15 @@ fail:
 }
 
 /* Adds a piece with its spaces replaced, and something in front where the step says so. */
-static int piece_rewrite(struct buffer *b, const struct pre_step *s, const char *text, size_t n, int first, struct err *e)
+static int piece_rewrite(struct buffer *b, const struct pre_step *s, const char *text, size_t n,
+                         int first, struct err *e)
 {
     size_t i, from = 0;
     int begins;
 
     if (s->kind == PRE_SPACE) {
-        if (text[0] != ' ' && buffer_add(b, " ", 1, e) < 0) return -1;
+        if (text[0] != ' ' && buffer_add(b, " ", 1, e) < 0)
+            return -1;
         return buffer_add(b, text, n, e);
     }
     begins = text[0] == ' ' || (n >= s->put.n && !memcmp(text, s->put.data, s->put.n));
@@ -189,8 +212,11 @@ static int piece_rewrite(struct buffer *b, const struct pre_step *s, const char 
         buffer_add(b, s->put.data, s->put.n, e) < 0)
         return -1;
     for (i = 0; i < n; i++) {
-        if (text[i] != ' ') continue;
-        if (buffer_add(b, text + from, i - from, e) < 0 || buffer_add(b, s->put.data, s->put.n, e) < 0) return -1;
+        if (text[i] != ' ')
+            continue;
+        if (buffer_add(b, text + from, i - from, e) < 0 ||
+            buffer_add(b, s->put.data, s->put.n, e) < 0)
+            return -1;
         from = i + 1;
     }
     return buffer_add(b, text + from, n - from, e);
@@ -198,18 +224,19 @@ static int piece_rewrite(struct buffer *b, const struct pre_step *s, const char 
 
 static int step_rewrite(struct pieces *x, const struct pre_step *s, int start, struct err *e)
 {
-    struct buffer b = { 0 };
+    struct buffer b = {0};
     size_t i;
 
     for (i = 0; i < x->count; i++) {
         struct span *p = &x->span[i];
         size_t at = b.n;
 
-        if (piece_rewrite(&b, s, x->text.data + p->start, p->end - p->start, start && p->start == 0, e) < 0) {
+        if (piece_rewrite(&b, s, x->text.data + p->start, p->end - p->start, start && p->start == 0,
+                          e) < 0) {
             free(b.data);
             return -1;
         }
-        *p = (struct span){ at, b.n };
+        *p = (struct span){at, b.n};
     }
     text_take(&x->text, &b);
     return 0;
@@ -222,7 +249,8 @@ int text_split(const struct tokenizer *t, struct pieces *x, int start, struct er
     for (i = 0; i < t->npre && x->count; i++) {
         const struct pre_step *s = &t->pre[i];
 
-        if ((s->kind == PRE_SPLIT ? step_split(x, s, e) : step_rewrite(x, s, start, e)) < 0) return -1;
+        if ((s->kind == PRE_SPLIT ? step_split(x, s, e) : step_rewrite(x, s, start, e)) < 0)
+            return -1;
     }
     return 0;
 }

@@ -1,7 +1,8 @@
 /* unicode - UTF-8 checks of our own, normal forms by utf8proc, regular expressions by pcre2.
  *
- * tokenizer.json patterns are written for Oniguruma (Ruby syntax). For the patterns in use pcre2 differs in two points only, which
- * are levelled here: its \s knows U+180E, which Unicode no longer counts as a space, and its $ needs to be told about lines. */
+ * tokenizer.json patterns are written for Oniguruma (Ruby syntax). For the patterns in use pcre2
+ * differs in two points only, which are levelled here: its \s knows U+180E, which Unicode no
+ * longer counts as a space, and its $ needs to be told about lines. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 
 #include "unicode.h"
@@ -17,20 +18,27 @@
 
 /* ---- UTF-8 ---- */
 
-/* Length of the valid sequence at p, or 0; *broken is then the length of its maximal valid beginning (at least 1). */
+/* Length of the valid sequence at p, or 0; *broken is then the length of its maximal valid
+ * beginning (at least 1). */
 static size_t utf8_step(const unsigned char *p, size_t n, size_t *broken)
 {
     unsigned char low = 0x80, high = 0xBF;
     size_t want, i;
 
     *broken = 1;
-    if (p[0] < 0x80) return 1;
-    if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xC2 || p[0] > 0xF4)
+        return 0;
     want = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-    if (p[0] == 0xE0) low = 0xA0;
-    if (p[0] == 0xED) high = 0x9F;
-    if (p[0] == 0xF0) low = 0x90;
-    if (p[0] == 0xF4) high = 0x8F;
+    if (p[0] == 0xE0)
+        low = 0xA0;
+    if (p[0] == 0xED)
+        high = 0x9F;
+    if (p[0] == 0xF0)
+        low = 0x90;
+    if (p[0] == 0xF4)
+        high = 0x8F;
     for (i = 1; i < want; i++) {
         if (i >= n || p[i] < low || p[i] > high) {
             *broken = i;
@@ -59,7 +67,8 @@ size_t unicode_valid(const char *text, size_t n)
             }
         }
         step = utf8_step(p + at, n - at, &broken);
-        if (!step) return at;
+        if (!step)
+            return at;
         at += step;
     }
     return n;
@@ -75,7 +84,8 @@ char *unicode_repair(const char *text, size_t n, size_t *length, struct err *e)
         err_set(e, ERR_USE, "a text of %zu bytes is too long", n);
         return NULL;
     }
-    if (!(out = mem_array(room + 1, 1, e))) return NULL;
+    if (!(out = mem_array(room + 1, 1, e)))
+        return NULL;
     while (at < n) {
         size_t broken, step = utf8_step(p + at, n - at, &broken);
 
@@ -99,9 +109,11 @@ size_t unicode_char(const char *text, size_t n, uint32_t *c)
     const unsigned char *p = (const unsigned char *)text;
     size_t want = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4, i;
 
-    if (want > n) want = n;
+    if (want > n)
+        want = n;
     *c = want == 1 ? p[0] : want == 2 ? p[0] & 0x1Fu : want == 3 ? p[0] & 0x0Fu : p[0] & 0x07u;
-    for (i = 1; i < want; i++) *c = *c << 6 | (p[i] & 0x3Fu);
+    for (i = 1; i < want; i++)
+        *c = *c << 6 | (p[i] & 0x3Fu);
     return want;
 }
 
@@ -114,8 +126,10 @@ size_t unicode_put(uint32_t c, char out[4])
 
 int unicode_is_space(uint32_t c)
 {
-    if ((c >= 9 && c <= 13) || c == 0x20 || c == 0x85) return 1;
-    if (c < 0xA0) return 0;
+    if ((c >= 9 && c <= 13) || c == 0x20 || c == 0x85)
+        return 1;
+    if (c < 0xA0)
+        return 0;
     switch (utf8proc_category((utf8proc_int32_t)c)) {
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
@@ -153,11 +167,13 @@ static int is_ascii(const char *text, size_t n)
     size_t i;
 
     for (i = 0; i < n; i++)
-        if ((unsigned char)text[i] >= 0x80) return 0;
+        if ((unsigned char)text[i] >= 0x80)
+            return 0;
     return 1;
 }
 
-char *unicode_normalize(const char *text, size_t n, enum unicode_form form, size_t *length, struct err *e)
+char *unicode_normalize(const char *text, size_t n, enum unicode_form form, size_t *length,
+                        struct err *e)
 {
     static const utf8proc_option_t options[] = {
         [UNICODE_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
@@ -171,14 +187,16 @@ char *unicode_normalize(const char *text, size_t n, enum unicode_form form, size
     if (is_ascii(text, n)) {
         char *same = mem_array(n + 1, 1, e);
 
-        if (!same) return NULL;
+        if (!same)
+            return NULL;
         memcpy(same, text, n);
         *length = n;
         return same;
     }
     r = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &out, options[form]);
     if (r < 0) {
-        err_set(e, r == UTF8PROC_ERROR_NOMEM ? ERR_SYS : ERR_USE, "cannot normalize a text: %s", utf8proc_errmsg(r));
+        err_set(e, r == UTF8PROC_ERROR_NOMEM ? ERR_SYS : ERR_USE, "cannot normalize a text: %s",
+                utf8proc_errmsg(r));
         return NULL;
     }
     *length = (size_t)r;
@@ -205,8 +223,10 @@ static size_t pattern_spell(const char *p, size_t n, char *out)
         const char *put = NULL;
 
         if (p[i] == '\\' && i + 1 < n) {
-            if (p[i + 1] == 's') put = class ? SPACES : "[" SPACES "]";
-            if (p[i + 1] == 'S' && !class) put = "[^" SPACES "]";
+            if (p[i + 1] == 's')
+                put = class ? SPACES : "[" SPACES "]";
+            if (p[i + 1] == 'S' && !class)
+                put = "[^" SPACES "]";
             if (put) {
                 memcpy(out + used, put, strlen(put));
                 used += strlen(put);
@@ -217,14 +237,17 @@ static size_t pattern_spell(const char *p, size_t n, char *out)
             i++;
             continue;
         }
-        if (p[i] == '[') class = 1;
-        if (p[i] == ']') class = 0;
+        if (p[i] == '[')
+            class = 1;
+        if (p[i] == ']')
+            class = 0;
         out[used++] = p[i];
     }
     return used;
 }
 
-struct unicode_regex *unicode_regex_open(const char *pattern, size_t length, int literal, const char *what, struct err *e)
+struct unicode_regex *unicode_regex_open(const char *pattern, size_t length, int literal,
+                                         const char *what, struct err *e)
 {
     struct unicode_regex *r = NULL;
     char *spelled = NULL;
@@ -236,18 +259,24 @@ struct unicode_regex *unicode_regex_open(const char *pattern, size_t length, int
         err_set(e, ERR_USE, "%s: a pattern of %zu bytes: empty or too long", what, length);
         return NULL;
     }
-    if (!(spelled = mem_array(length + 1, sizeof SPACES + 3, e)) || !(r = mem_array(1, sizeof *r, e))) goto out;
-    if (literal) memcpy(spelled, pattern, length);
-    else n = pattern_spell(pattern, length, spelled);
-    r->code = pcre2_compile((PCRE2_SPTR)spelled, n,
-                            literal ? PCRE2_UTF | PCRE2_LITERAL
-                                    : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                            &code, &at, NULL);
+    if (!(spelled = mem_array(length + 1, sizeof SPACES + 3, e)) ||
+        !(r = mem_array(1, sizeof *r, e)))
+        goto out;
+    if (literal)
+        memcpy(spelled, pattern, length);
+    else
+        n = pattern_spell(pattern, length, spelled);
+    r->code =
+        pcre2_compile((PCRE2_SPTR)spelled, n,
+                      literal ? PCRE2_UTF | PCRE2_LITERAL
+                              : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                      &code, &at, NULL);
     if (!r->code) {
         PCRE2_UCHAR why[160] = "";
 
         pcre2_get_error_message(code, why, sizeof why);
-        err_set(e, ERR_USE, "%s: cannot compile the pattern '%.200s': %s", what, pattern, (const char *)why);
+        err_set(e, ERR_USE, "%s: cannot compile the pattern '%.200s': %s", what, pattern,
+                (const char *)why);
         unicode_regex_close(&r);
         goto out;
     }
@@ -263,15 +292,16 @@ out:
 
 void unicode_regex_close(struct unicode_regex **r)
 {
-    if (!r || !*r) return;
+    if (!r || !*r)
+        return;
     pcre2_match_data_free((*r)->match);
     pcre2_code_free((*r)->code);
     free(*r);
     *r = NULL;
 }
 
-int unicode_regex_next(struct unicode_regex *r, const char *text, size_t n, size_t from, size_t *start, size_t *end,
-                       struct err *e)
+int unicode_regex_next(struct unicode_regex *r, const char *text, size_t n, size_t from,
+                       size_t *start, size_t *end, struct err *e)
 {
     uint32_t options = PCRE2_NO_UTF_CHECK;
 
@@ -279,7 +309,8 @@ int unicode_regex_next(struct unicode_regex *r, const char *text, size_t n, size
         int code = pcre2_match(r->code, (PCRE2_SPTR)text, n, from, options, r->match, NULL);
         const PCRE2_SIZE *v = pcre2_get_ovector_pointer(r->match);
 
-        if (code == PCRE2_ERROR_NOMATCH) return 0;
+        if (code == PCRE2_ERROR_NOMATCH)
+            return 0;
         if (code == PCRE2_ERROR_JIT_STACKLIMIT && !(options & PCRE2_NO_JIT)) {
             options |= PCRE2_NO_JIT;
             continue;
@@ -288,16 +319,18 @@ int unicode_regex_next(struct unicode_regex *r, const char *text, size_t n, size
             PCRE2_UCHAR why[160] = "";
 
             pcre2_get_error_message(code, why, sizeof why);
-            return err_set(e, ERR_USE, "cannot split a text with the tokenizer's pattern: %s", (const char *)why);
+            return err_set(e, ERR_USE, "cannot split a text with the tokenizer's pattern: %s",
+                           (const char *)why);
         }
         if (v[1] > v[0] && v[0] >= from) {
             *start = v[0];
             *end = v[1];
             return 1;
         }
-        if (v[0] >= n) return 0;
+        if (v[0] >= n)
+            return 0;
         from = (v[0] > from ? v[0] : from);
-        from += unicode_char(text + from, n - from, &(uint32_t){ 0 });
+        from += unicode_char(text + from, n - from, &(uint32_t){0});
     }
     return 0;
 }

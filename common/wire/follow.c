@@ -37,10 +37,10 @@ struct mark {
 
 struct follow {
     char *out, *parts, *lock, *failed, *done;
-    int watch;            /* inotify */
-    int seen;             /* the writer was alive once */
-    double first;         /* clock of the first follow_next, 0 before */
-    struct mark old;      /* the failed marker that was there at open: an earlier run's */
+    int watch;       /* inotify */
+    int seen;        /* the writer was alive once */
+    double first;    /* clock of the first follow_next, 0 before */
+    struct mark old; /* the failed marker that was there at open: an earlier run's */
 };
 
 void follow_part_name(uint64_t order, char out[32])
@@ -54,7 +54,7 @@ static void mark_read(const char *path, struct mark *m)
 
     memset(m, 0, sizeof *m);
     if (stat(path, &st) == 0)
-        *m = (struct mark){ 1, st.st_dev, st.st_ino, st.st_mtim };
+        *m = (struct mark){1, st.st_dev, st.st_ino, st.st_mtim};
 }
 
 static int mark_equal(const struct mark *a, const struct mark *b)
@@ -127,8 +127,9 @@ static int part_read(const struct follow *f, uint64_t order, struct msg **m, str
     got = frame_read(fd, m, &limits, path, NULL, e);
     if (got == 0)
         got = err_set(e, ERR_USE, "'%s' is empty", path);
-    if (got == 1 && ((*m)->kind != MSG_COMMIT || json_as_int(json_get((*m)->meta, "order"), &number) ||
-                     (uint64_t)number != order)) {
+    if (got == 1 &&
+        ((*m)->kind != MSG_COMMIT || json_as_int(json_get((*m)->meta, "order"), &number) ||
+         (uint64_t)number != order)) {
         msg_destroy(m);
         got = err_set(e, ERR_USE, "'%s' is not the commit of site number %llu", path,
                       (unsigned long long)order);
@@ -174,11 +175,14 @@ static int look(struct follow *f, uint64_t order, struct msg **m, struct err *e)
     if (f->seen && fs_exists(f->done))
         return 0;
     if (f->seen)
-        return err_set(e, ERR_DATA, "the writer of '%s' is gone, without the commit of site number %llu",
-                       f->out, (unsigned long long)order);
+        return err_set(e, ERR_DATA,
+                       "the writer of '%s' is gone, without the commit of site number %llu", f->out,
+                       (unsigned long long)order);
     if (clock_wall() - f->first > FOLLOW_START_S)
-        return err_set(e, ERR_DATA, "no writer has come to '%s' within %d s: start ptq-write on it "
-                       "first, or at the same time", f->out, FOLLOW_START_S);
+        return err_set(e, ERR_DATA,
+                       "no writer has come to '%s' within %d s: start ptq-write on it "
+                       "first, or at the same time",
+                       f->out, FOLLOW_START_S);
     return 2;
 }
 
@@ -224,7 +228,7 @@ int follow_next(struct follow *f, uint64_t order, struct msg **m, int timeout_ms
     if (f->first == 0)
         f->first = clock_wall();
     for (;;) {
-        struct pollfd p[2] = { { f->watch, POLLIN, 0 }, { sig_fd(), POLLIN, 0 } };
+        struct pollfd p[2] = {{f->watch, POLLIN, 0}, {sig_fd(), POLLIN, 0}};
         double left = timeout_ms < 0 ? LOOK_MS : (end - clock_wall()) * 1e3;
         int got;
 

@@ -5,8 +5,8 @@
  *   OUT/.ptqflow/parts/    one file per committed site, "%05llu.ptq" by its order in the run: a
  *                          framed commit message (frame.h), whole from the moment its name is there
  *   OUT/.ptqflow/lock      an flock is held on it while the writer lives. The name appears with the
- *                          lock already taken, after what an earlier run left has been cleared away:
- *                          while the lock is held, what is in parts/ belongs to this run
+ *                          lock already taken, after what an earlier run left has been cleared
+ *                          away: while the lock is held, what is in parts/ belongs to this run
  *   OUT/.ptqflow/failed    the writer ended with an error; the reason is in the file
  *   OUT/.ptqflow/done      the checkpoint is published; made before the parts are deleted
  * A follower may start before the writer, and before OUT is there. It trusts parts only while

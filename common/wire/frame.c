@@ -1,6 +1,6 @@
-/* frame - parts of messages: encoding, and decoding of bytes nobody vouches for. Streams of framed messages: frame_io.c.
- * Every byte is covered: part 0 by the CRC at its start, the others by the CRCs in part 0, the lengths of the prefix by the
- * lengths in part 0. */
+/* frame - parts of messages: encoding, and decoding of bytes nobody vouches for. Streams of
+ * framed messages: frame_io.c. Every byte is covered: part 0 by the CRC at its start, the others
+ * by the CRCs in part 0, the lengths of the prefix by the lengths in part 0. */
 #include "frame.h"
 
 #include <inttypes.h>
@@ -35,7 +35,8 @@ void frame_parts_free(struct part **parts, size_t *count)
 }
 
 /* Fills the part of a tensor: borrowed when raw, packed when that is smaller. */
-static int pack_tensor(const struct tensor *t, enum frame_compress c, struct part *out, enum zcodec *codec, struct err *e)
+static int pack_tensor(const struct tensor *t, enum frame_compress c, struct part *out,
+                       enum zcodec *codec, struct err *e)
 {
     void *packed;
     size_t bytes;
@@ -62,25 +63,26 @@ static struct json *describe(struct tensor *t, const struct part *p, enum zcodec
     uint32_t crc = codec == ZC_RAW ? tensor_crc(t) : hash_crc32c(0, p->data, p->bytes);
     int bad = !d || !shape;
 
-
     for (int i = 0; i < t->ndim && !bad; i++)
         bad = json_push(shape, json_int((int64_t)t->shape[i]));
-    bad = bad || json_set_text(d, "name", t->name) || json_set_text(d, "dtype", dtype_name(t->dtype));
+    bad =
+        bad || json_set_text(d, "name", t->name) || json_set_text(d, "dtype", dtype_name(t->dtype));
     if (bad) {
         json_destroy(&shape);
         json_destroy(&d);
         return NULL;
     }
     bad = json_set(d, "shape", shape) || json_set_text(d, "codec", zbuf_name(codec)) ||
-          json_set_int(d, "raw", (int64_t)t->bytes) || json_set_int(d, "packed", (int64_t)p->bytes) ||
-          json_set_int(d, "crc", crc);
+          json_set_int(d, "raw", (int64_t)t->bytes) ||
+          json_set_int(d, "packed", (int64_t)p->bytes) || json_set_int(d, "crc", crc);
     if (bad)
         json_destroy(&d);
     return d;
 }
 
 /* CRC and msgpack map; takes over tensors. */
-static int encode_header(const struct msg *m, struct json **tensors, struct part *out, struct err *e)
+static int encode_header(const struct msg *m, struct json **tensors, struct part *out,
+                         struct err *e)
 {
     struct json *head = json_object();
     void *map = NULL;
@@ -98,7 +100,10 @@ static int encode_header(const struct msg *m, struct json **tensors, struct part
         *tensors = NULL;
     }
     if (bad) {
-        err_set(e, ERR_SYS, "message '%s': cannot build its header (out of memory, or a text that is not UTF-8)", m->id);
+        err_set(
+            e, ERR_SYS,
+            "message '%s': cannot build its header (out of memory, or a text that is not UTF-8)",
+            m->id);
         goto out;
     }
     if (mpk_encode(head, &map, &bytes, e) < 0)
@@ -117,7 +122,8 @@ out:
     return rc;
 }
 
-int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count, struct err *e)
+int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count,
+                 struct err *e)
 {
     size_t n = m->ntensors + 1;
     struct part *p = mem_array(n, sizeof *p, e);
@@ -131,7 +137,8 @@ int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts
         if (pack_tensor(&m->tensors[i], c, &p[i + 1], &codec, e) < 0)
             goto fail;
         if (!tensors || json_push(tensors, describe(&m->tensors[i], &p[i + 1], codec)) < 0) {
-            err_set(e, ERR_SYS, "message '%s': cannot describe tensor '%s'", m->id, m->tensors[i].name);
+            err_set(e, ERR_SYS, "message '%s': cannot describe tensor '%s'", m->id,
+                    m->tensors[i].name);
             goto fail;
         }
     }
@@ -161,7 +168,8 @@ void frame_limits_fill(struct frame_limits *out, const struct frame_limits *lim)
         out->message_bytes = def.message_bytes;
 }
 
-static int copy_text(const struct json *head, const char *key, char *out, size_t room, struct err *e)
+static int copy_text(const struct json *head, const char *key, char *out, size_t room,
+                     struct err *e)
 {
     const struct json *j = json_get(head, key);
     const char *text = json_need_text(head, key, "message header", e);
@@ -170,7 +178,8 @@ static int copy_text(const struct json *head, const char *key, char *out, size_t
     if (!text)
         return -1;
     if (n >= room)
-        return err_set(e, ERR_USE, "message header: field '%s' has more than %zu bytes", key, room - 1);
+        return err_set(e, ERR_USE, "message header: field '%s' has more than %zu bytes", key,
+                       room - 1);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] < ' ' || text[i] == 127)
             return err_set(e, ERR_USE, "message header: field '%s' has control characters", key);
@@ -192,19 +201,24 @@ static int read_shape(const struct json *d, struct tensor *t, struct err *e)
     if (!(dtype = json_need_text(d, "dtype", t->name, e)))
         return -1;
     if (dtype_parse(dtype, &t->dtype) < 0)
-        return err_set(e, ERR_USE, "tensor '%s': field 'dtype' is the unknown '%.20s'", t->name, dtype);
+        return err_set(e, ERR_USE, "tensor '%s': field 'dtype' is the unknown '%.20s'", t->name,
+                       dtype);
     if (json_kind(shape) != JSON_KIND_ARRAY || json_count(shape) > TENSOR_DIMS)
-        return err_set(e, ERR_USE, "tensor '%s': field 'shape' must be an array of at most %d", t->name, TENSOR_DIMS);
+        return err_set(e, ERR_USE, "tensor '%s': field 'shape' must be an array of at most %d",
+                       t->name, TENSOR_DIMS);
     t->ndim = (int)json_count(shape);
     for (int i = 0; i < t->ndim; i++) {
         if (json_as_int(json_at(shape, (size_t)i), &x) < 0 || x < 0)
-            return err_set(e, ERR_USE, "tensor '%s': field 'shape' holds something that is not a size", t->name);
+            return err_set(e, ERR_USE,
+                           "tensor '%s': field 'shape' holds something that is not a size",
+                           t->name);
         t->shape[i] = (uint64_t)x;
     }
     return tensor_measure(t->dtype, t->ndim, t->shape, t->name, NULL, &t->bytes, e);
 }
 
-static int read_entry(const struct json *d, const struct frame_limits *lim, struct frame_entry *x, struct err *e)
+static int read_entry(const struct json *d, const struct frame_limits *lim, struct frame_entry *x,
+                      struct err *e)
 {
     struct tensor *t = &x->tensor;
     const char *codec;
@@ -214,24 +228,31 @@ static int read_entry(const struct json *d, const struct frame_limits *lim, stru
         return -1;
     if (json_need_int(d, "raw", 0, INT64_MAX, &raw, t->name, e) < 0 ||
         json_need_int(d, "packed", 0, INT64_MAX, &packed, t->name, e) < 0 ||
-        json_need_int(d, "crc", 0, UINT32_MAX, &crc, t->name, e) < 0 || !(codec = json_need_text(d, "codec", t->name, e)))
+        json_need_int(d, "crc", 0, UINT32_MAX, &crc, t->name, e) < 0 ||
+        !(codec = json_need_text(d, "codec", t->name, e)))
         return -1;
     if (zbuf_parse(codec, &x->codec) < 0)
-        return err_set(e, ERR_USE, "tensor '%s': field 'codec' is the unknown '%.20s'", t->name, codec);
+        return err_set(e, ERR_USE, "tensor '%s': field 'codec' is the unknown '%.20s'", t->name,
+                       codec);
     if ((uint64_t)raw != t->bytes)
-        return err_set(e, ERR_USE, "tensor '%s': field 'raw' is %" PRId64 ", its shape and type make %zu", t->name, raw,
-                       t->bytes);
+        return err_set(e, ERR_USE,
+                       "tensor '%s': field 'raw' is %" PRId64 ", its shape and type make %zu",
+                       t->name, raw, t->bytes);
     if (t->bytes > lim->tensor_bytes)
-        return err_set(e, ERR_USE, "tensor '%s' has %zu bytes, the limit is %zu", t->name, t->bytes, lim->tensor_bytes);
+        return err_set(e, ERR_USE, "tensor '%s' has %zu bytes, the limit is %zu", t->name, t->bytes,
+                       lim->tensor_bytes);
     if (x->codec == ZC_RAW ? packed != raw : (uint64_t)packed > t->bytes + t->bytes / 128 + 1024)
-        return err_set(e, ERR_USE, "tensor '%s': field 'packed' is %" PRId64 ", does not fit %" PRId64 " raw bytes",
+        return err_set(e, ERR_USE,
+                       "tensor '%s': field 'packed' is %" PRId64 ", does not fit %" PRId64
+                       " raw bytes",
                        t->name, packed, raw);
     x->packed = (size_t)packed;
     x->crc = (uint32_t)crc;
     return 0;
 }
 
-static int read_entries(const struct json *list, const struct frame_limits *lim, struct frame_head *h, struct err *e)
+static int read_entries(const struct json *list, const struct frame_limits *lim,
+                        struct frame_head *h, struct err *e)
 {
     size_t total = 0;
 
@@ -239,7 +260,8 @@ static int read_entries(const struct json *list, const struct frame_limits *lim,
         return err_set(e, ERR_USE, "message header: field 'tensors' must be an array");
     h->count = json_count(list);
     if (h->count >= lim->parts)
-        return err_set(e, ERR_USE, "message header: %zu tensors, the limit is %zu", h->count, lim->parts - 1);
+        return err_set(e, ERR_USE, "message header: %zu tensors, the limit is %zu", h->count,
+                       lim->parts - 1);
     h->entries = mem_array(h->count, sizeof *h->entries, e);
     if (!h->entries)
         return -1;
@@ -249,13 +271,16 @@ static int read_entries(const struct json *list, const struct frame_limits *lim,
         if (read_entry(json_at(list, i), lim, x, e) < 0)
             return -1;
         if (x->tensor.bytes > lim->message_bytes - total)
-            return err_set(e, ERR_USE, "the tensors have more than the %zu bytes a message may have", lim->message_bytes);
+            return err_set(e, ERR_USE,
+                           "the tensors have more than the %zu bytes a message may have",
+                           lim->message_bytes);
         total += x->tensor.bytes;
     }
     return 0;
 }
 
-static int read_head(const struct json *head, const struct frame_limits *lim, struct frame_head *h, struct err *e)
+static int read_head(const struct json *head, const struct frame_limits *lim, struct frame_head *h,
+                     struct err *e)
 {
     const struct json *meta = json_get(head, "meta");
     const char *kind;
@@ -265,7 +290,8 @@ static int read_head(const struct json *head, const struct frame_limits *lim, st
     if (json_need_int(head, "v", 0, INT32_MAX, &v, "message header", e) < 0)
         return -1;
     if (v != MSG_VERSION)
-        return err_set(e, ERR_USE, "message version %" PRId64 ", this program speaks version %d", v, MSG_VERSION);
+        return err_set(e, ERR_USE, "message version %" PRId64 ", this program speaks version %d", v,
+                       MSG_VERSION);
     if (!(kind = json_need_text(head, "kind", "message header", e)))
         return -1;
     if (msg_kind_parse(kind, &k) < 0)
@@ -289,7 +315,8 @@ static int read_head(const struct json *head, const struct frame_limits *lim, st
     return 0;
 }
 
-int frame_head_read(const void *data, size_t bytes, const struct frame_limits *lim, struct frame_head *h, struct err *e)
+int frame_head_read(const void *data, size_t bytes, const struct frame_limits *lim,
+                    struct frame_head *h, struct err *e)
 {
     const unsigned char *p = data;
     struct json *head;
@@ -298,7 +325,8 @@ int frame_head_read(const void *data, size_t bytes, const struct frame_limits *l
 
     memset(h, 0, sizeof *h);
     if (bytes <= sizeof crc || bytes > lim->header_bytes)
-        return err_set(e, ERR_USE, "a message header has %zu bytes, must have 5 to %zu", bytes, lim->header_bytes);
+        return err_set(e, ERR_USE, "a message header has %zu bytes, must have 5 to %zu", bytes,
+                       lim->header_bytes);
     memcpy(&crc, p, sizeof crc);
     if (hash_crc32c(0, p + sizeof crc, bytes - sizeof crc) != crc)
         return err_set(e, ERR_USE, "a message header is damaged: its CRC does not fit");
@@ -320,13 +348,15 @@ void frame_head_free(struct frame_head *h)
     memset(h, 0, sizeof *h);
 }
 
-/* Moves a part into the message as tensor x: adopted when raw and aligned, else unpacked into memory of its own. */
+/* Moves a part into the message as tensor x: adopted when raw and aligned, else unpacked into
+ * memory of its own. */
 static int take_part(struct msg *m, const struct frame_entry *x, struct part *p, struct err *e)
 {
     struct tensor t = x->tensor;
 
     if (p->bytes != x->packed)
-        return err_set(e, ERR_USE, "tensor '%s' came with %zu bytes, its header says %zu", t.name, p->bytes, x->packed);
+        return err_set(e, ERR_USE, "tensor '%s' came with %zu bytes, its header says %zu", t.name,
+                       p->bytes, x->packed);
     if (hash_crc32c(0, p->data, p->bytes) != x->crc)
         return err_set(e, ERR_USE, "tensor '%s' is damaged: its CRC does not fit", t.name);
     if (x->codec == ZC_RAW && (uintptr_t)p->data % dtype_size(t.dtype) == 0) {
@@ -371,7 +401,8 @@ fail:
     return NULL;
 }
 
-struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim, struct err *e)
+struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
+                         struct err *e)
 {
     struct frame_limits limits;
     struct frame_head h = {0};

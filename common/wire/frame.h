@@ -1,9 +1,10 @@
-/* frame - messages to bytes and back. Part 0 is the CRC32C (u32) of what follows in it and a msgpack map (INTERFACES.md), then one
- * part per tensor.
+/* frame - messages to bytes and back. Part 0 is the CRC32C (u32) of what follows in it and a
+ * msgpack map (INTERFACES.md), then one part per tensor.
  *
- * A decoder checks every length by subtraction, and shape x dtype = raw length, before it allocates, and refuses more than the limits.
- * On pipes and in files the parts stand behind a fixed prefix: magic "PTQ1", u32 part count, then u64 length of each part, all
- * little-endian. Decoded tensors of raw codec borrow from the part when it was handed over (no copy). */
+ * A decoder checks every length by subtraction, and shape x dtype = raw length, before it
+ * allocates, and refuses more than the limits. On pipes and in files the parts stand behind a
+ * fixed prefix: magic "PTQ1", u32 part count, then u64 length of each part, all little-endian.
+ * Decoded tensors of raw codec borrow from the part when it was handed over (no copy). */
 #ifndef PTQ_FRAME_H
 #define PTQ_FRAME_H
 
@@ -15,12 +16,15 @@
 #include "zbuf.h"
 
 struct frame_limits {
-    size_t parts;        /* default 4096 */
-    size_t header_bytes; /* default 64 MiB */
-    size_t tensor_bytes; /* default 8 GiB */
-    size_t message_bytes;/* default 16 GiB */
+    size_t parts;         /* default 4096 */
+    size_t header_bytes;  /* default 64 MiB */
+    size_t tensor_bytes;  /* default 8 GiB */
+    size_t message_bytes; /* default 16 GiB */
 };
-#define FRAME_LIMITS_DEFAULT { 4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30 }
+#define FRAME_LIMITS_DEFAULT                                      \
+    {                                                             \
+        4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30 \
+    }
 
 enum frame_compress { FRAME_RAW, FRAME_ZSTD };
 
@@ -33,16 +37,23 @@ struct part {
 };
 void part_release(struct part *p);
 
-/* Encodes m into parts (array malloc'd; parts of raw tensors borrow from m, so m must outlive them). */
-int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count, struct err *e);
+/* Encodes m into parts (array malloc'd; parts of raw tensors borrow from m, so m must outlive
+ * them). */
+int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count,
+                 struct err *e);
 void frame_parts_free(struct part **parts, size_t *count);
 /* Decodes; takes over ownership of every part (also on error: they are released). */
-struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim, struct err *e);
+struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
+                         struct err *e);
 
-/* Byte streams. frame_read: 1 a message, 0 clean end of file (between messages), -1 error (truncated: ERR_DATA, corrupt: ERR_USE). */
-int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what, uint64_t *bytes_out, struct err *e);
-int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what, uint64_t *bytes_in, struct err *e);
+/* Byte streams. frame_read: 1 a message, 0 clean end of file (between messages), -1 error
+ * (truncated: ERR_DATA, corrupt: ERR_USE). */
+int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what,
+                uint64_t *bytes_out, struct err *e);
+int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what,
+               uint64_t *bytes_in, struct err *e);
 /* From memory, for tests and fuzzing: one framed message at data; *used says how much was read. */
-struct msg *frame_parse(const void *data, size_t length, const struct frame_limits *lim, size_t *used, struct err *e);
+struct msg *frame_parse(const void *data, size_t length, const struct frame_limits *lim,
+                        size_t *used, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* frame_io - framed messages on pipes, in files and in memory. Prefix: "PTQ1", u32 count of parts, u64 length of each, all
- * little-endian; then the parts one after the other. */
+/* frame_io - framed messages on pipes, in files and in memory. Prefix: "PTQ1", u32 count of
+ * parts, u64 length of each, all little-endian; then the parts one after the other. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -43,7 +43,8 @@ static int write_pieces(int fd, struct iovec *v, size_t n, const char *what, str
     return 0;
 }
 
-int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what, uint64_t *bytes_out, struct err *e)
+int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what,
+                uint64_t *bytes_out, struct err *e)
 {
     struct part *parts = NULL;
     struct iovec *v = NULL;
@@ -153,8 +154,10 @@ static uint64_t length_at(const unsigned char *lengths, size_t i)
     return x;
 }
 
-/* Everything behind magic and count. Tensors are read only once the header has told their sizes, which the limits cover. */
-static struct msg *read_body(struct source *s, size_t n, const struct frame_limits *lim, struct err *e)
+/* Everything behind magic and count. Tensors are read only once the header has told their sizes,
+ * which the limits cover. */
+static struct msg *read_body(struct source *s, size_t n, const struct frame_limits *lim,
+                             struct err *e)
 {
     unsigned char *lengths = mem_array(n, 8, e);
     struct part *parts = mem_array(n, sizeof *parts, e);
@@ -176,7 +179,9 @@ static struct msg *read_body(struct source *s, size_t n, const struct frame_limi
     }
     for (size_t i = 1; i < n; i++) {
         if (i > h.count || length_at(lengths, i) != h.entries[i - 1].packed) {
-            err_set(e, ERR_USE, "%s: message '%s': the prefix and the header do not agree about part %zu", s->what, h.m->id, i);
+            err_set(e, ERR_USE,
+                    "%s: message '%s': the prefix and the header do not agree about part %zu",
+                    s->what, h.m->id, i);
             goto out;
         }
         if (pull_part(s, h.entries[i - 1].packed, &parts[i], e) < 0)
@@ -203,18 +208,22 @@ static int read_one(struct source *s, struct msg **m, const struct frame_limits 
     if (got <= 0)
         return (int)got;
     if (memcmp(fixed, MAGIC, (size_t)(got < 4 ? got : 4)))
-        return err_set(e, ERR_USE, "%s: is not a stream of messages (no \"" MAGIC "\" where one must start)", s->what);
+        return err_set(e, ERR_USE,
+                       "%s: is not a stream of messages (no \"" MAGIC "\" where one must start)",
+                       s->what);
     if (got < FIXED)
         return err_set(e, ERR_DATA, "%s: truncated in the middle of a message", s->what);
     frame_limits_fill(&limits, lim);
     memcpy(&n, fixed + 4, 4);
     if (n < 1 || n > limits.parts)
-        return err_set(e, ERR_USE, "%s: a message of %u parts, must have 1 to %zu", s->what, n, limits.parts);
+        return err_set(e, ERR_USE, "%s: a message of %u parts, must have 1 to %zu", s->what, n,
+                       limits.parts);
     *m = read_body(s, n, &limits, e);
     return *m ? 1 : -1;
 }
 
-int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what, uint64_t *bytes_in, struct err *e)
+int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what,
+               uint64_t *bytes_in, struct err *e)
 {
     struct source s = {.fd = fd, .what = what};
     int rc = read_one(&s, m, lim, e);
@@ -224,7 +233,8 @@ int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const cha
     return rc;
 }
 
-struct msg *frame_parse(const void *data, size_t length, const struct frame_limits *lim, size_t *used, struct err *e)
+struct msg *frame_parse(const void *data, size_t length, const struct frame_limits *lim,
+                        size_t *used, struct err *e)
 {
     struct source s = {.fd = -1, .at = data, .left = length, .what = "memory"};
     struct msg *m = NULL;

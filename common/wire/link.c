@@ -1,4 +1,5 @@
-/* link - endpoints, options and polling; the work is done by link_file.c (pipes, files) and link_sock.c (sockets). */
+/* link - endpoints, options and polling; the work is done by link_file.c (pipes, files) and
+ * link_sock.c (sockets). */
 #include "link.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -24,15 +25,16 @@ static void opts_complete(struct link_opts *o)
     o->limits.message_bytes = o->limits.message_bytes ? o->limits.message_bytes : def.message_bytes;
 }
 
-int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir, const struct link_opts *o,
-              struct err *e)
+int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir,
+              const struct link_opts *o, struct err *e)
 {
     l->ops = ops;
     l->dir = dir;
     l->o = *o;
     opts_complete(&l->o);
     if (!(l->endpoint = mem_text(endpoint, e)) || !(l->address = mem_text(endpoint, e)) ||
-        !(l->role = mem_text(o->role ? o->role : "", e)) || !(l->run = mem_text(o->run ? o->run : "", e)) ||
+        !(l->role = mem_text(o->role ? o->role : "", e)) ||
+        !(l->run = mem_text(o->run ? o->run : "", e)) ||
         (o->peer_role && !(l->peer_role = mem_text(o->peer_role, e))))
         return -1;
     l->o.role = l->role;
@@ -41,13 +43,15 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
     return 0;
 }
 
-struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e)
+struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e)
 {
-    const struct link_opts none = { .role = "" };
+    const struct link_opts none = {.role = ""};
     struct link *l;
 
     if (!endpoint || !*endpoint) {
-        err_set(e, ERR_USE, "an endpoint is empty: say -, a file, URL or @URL (ipc://PATH, tcp://HOST:PORT)");
+        err_set(e, ERR_USE,
+                "an endpoint is empty: say -, a file, URL or @URL (ipc://PATH, tcp://HOST:PORT)");
         return NULL;
     }
     if (endpoint[0] == '@' || strstr(endpoint, "://"))
@@ -65,9 +69,10 @@ static void tell_stats(const struct link *l)
     struct link_stats s;
 
     link_stats(l, &s);
-    log_detail("link %s %s: %llu messages, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s", l->dir == LINK_IN ? "in" : "out",
-               l->address, (unsigned long long)s.messages, (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire,
-               s.cpu_s, s.wait_s);
+    log_detail(
+        "link %s %s: %llu messages, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s",
+        l->dir == LINK_IN ? "in" : "out", l->address, (unsigned long long)s.messages,
+        (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire, s.cpu_s, s.wait_s);
 }
 
 void link_close(struct link **l)
@@ -199,7 +204,7 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
             fds[i] = l[i]->ops->poll(l[i]);
             ready[i] = 0;
         }
-        fds[n] = (struct pollfd){ sig_fd(), POLLIN, 0 };
+        fds[n] = (struct pollfd){sig_fd(), POLLIN, 0};
         fds[n + 1] = link_output_poll();
         count = sig_draining() ? 0 : ready_mark(l, n, ready, e);
         if (count || sig_draining() || wait_ms(until) == 0)
@@ -219,7 +224,8 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
     return count;
 }
 
-struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete, const char *why, struct err *e)
+struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete,
+                            const char *why, struct err *e)
 {
     struct msg *m = msg_create(MSG_END, role, e);
     char hex[17];
@@ -228,31 +234,37 @@ struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int 
         return NULL;
     hash_hex(sum, hex);
     if (json_set_int(m->meta, "count", (int64_t)count) || json_set_text(m->meta, "sum", hex) ||
-        json_set_bool(m->meta, "complete", complete) || (why && json_set_text(m->meta, "why", why))) {
+        json_set_bool(m->meta, "complete", complete) ||
+        (why && json_set_text(m->meta, "why", why))) {
         err_set(e, ERR_SYS, "no memory for the end mark");
         msg_destroy(&m);
     }
     return m;
 }
 
-int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char *from, struct err *e)
+int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char *from,
+                   struct err *e)
 {
     const char *text, *why = json_as_text(json_get(m->meta, "why"));
     int64_t said;
     int complete;
     char hex[17];
 
-    if (json_need_int(m->meta, "count", 0, INT64_MAX, &said, "end mark", e) != 0 ||
-        json_opt_bool(m->meta, "complete", 0, &complete, "end mark", e) != 0 ||
+    if (json_need_int(m->meta, "count", 0, INT64_MAX, &said, "end mark", e) < 0 ||
+        json_opt_bool(m->meta, "complete", 0, &complete, "end mark", e) < 0 ||
         !(text = json_need_text(m->meta, "sum", "end mark", e)))
         return -1;
     if (!complete)
-        return err_set(e, ERR_DATA, "stream from %s is incomplete: %s", from, why && *why ? why : "its sender ended it early");
+        return err_set(e, ERR_DATA, "stream from %s is incomplete: %s", from,
+                       why && *why ? why : "its sender ended it early");
     if ((uint64_t)said != count)
-        return err_set(e, ERR_DATA, "stream from %s is incomplete: %llu messages came, its end mark says %lld", from,
-                       (unsigned long long)count, (long long)said);
+        return err_set(e, ERR_DATA,
+                       "stream from %s is incomplete: %llu messages came, its end mark says %lld",
+                       from, (unsigned long long)count, (long long)said);
     hash_hex(sum, hex);
     if (strcmp(hex, text) != 0)
-        return err_set(e, ERR_DATA, "stream from %s is damaged: checksum %s, its end mark says %.16s", from, hex, text);
+        return err_set(e, ERR_DATA,
+                       "stream from %s is damaged: checksum %s, its end mark says %.16s", from, hex,
+                       text);
     return 0;
 }

@@ -1,21 +1,29 @@
-/* link - one end of a stream of messages: a socket, a pipe or a file; the stage does not see which.
+/* link - one end of a stream of messages: a socket, a pipe or a file; the stage does not see
+ * which.
  *
- * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything else is the path of a file.
- * The only files that include ZeroMQ are link_zmq.c (and curve.c once there). Sockets are ROUTER (binder) / DEALER (connector).
- * A socket link has one thread of its own that owns the socket: handshake, heartbeats, credit, encoding and decoding go on while the stage
- * computes. Of the stage's own threads only one at a time may use a link.
+ * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything
+ * else is the path of a file. The only files that include ZeroMQ are link_zmq.c (and curve.c
+ * once there). Sockets are ROUTER (binder) / DEALER (connector). A socket link has one thread of
+ * its own that owns the socket: handshake, heartbeats, credit, encoding and decoding go on while
+ * the stage computes. Of the stage's own threads only one at a time may use a link.
  *
- * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the two sides exchange hello (version, role,
- * run) and welcome or fail: a mismatch is refused with a reason that both sides print.
- * Credit: the receiver gives each sender a number of messages and bytes (opts.credit_*); a sender sends only within both (one message
- * may always go when nothing is outstanding, however large). link_recv and link_poll return credit for the message that link_recv returned *before*,
- * i.e. when the stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead:
- * error on a fixed link, forgotten (with its reason in the log) on an elastic one.
+ * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the
+ * two sides exchange hello (version, role, run) and welcome or fail: a mismatch is refused with
+ * a reason that both sides print. Credit: the receiver gives each sender a number of messages
+ * and bytes (opts.credit_*); a sender sends only within both (one message may always go when
+ * nothing is outstanding, however large). link_recv and link_poll return credit for the message
+ * that link_recv returned *before*, i.e. when the stage has come back for more. High-water marks
+ * are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead: error
+ * on a fixed link, forgotten (with its reason in the log) on an elastic one.
  *
- * Elastic links: peers come and go, so completeness is a matter of the data, never of who has ended.
- * - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not taken (hold: that link_done has not covered) is given to another.
- * - Receiver (LINK_IN): link_recv returns 0 only after link_enough; peers that fail or vanish are forgotten, what they sent stays.
- * - A receiver that wants to go says link_leave: what it took is done with, what it did not take is given to another. */
+ * Elastic links: peers come and go, so completeness is a matter of the data, never of who has
+ * ended.
+ * - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not taken (hold: that link_done
+ *   has not covered) is given to another.
+ * - Receiver (LINK_IN): link_recv returns 0 only after link_enough; peers that fail or vanish
+ *   are forgotten, what they sent stays.
+ * - A receiver that wants to go says link_leave: what it took is done with, what it did not take
+ *   is given to another. */
 #ifndef PTQ_LINK_H
 #define PTQ_LINK_H
 
@@ -29,83 +37,109 @@ enum link_dir { LINK_IN, LINK_OUT };
 
 enum link_route {
     LINK_ANY, /* to whichever peer has credit; waits for a peer */
-    LINK_ALL  /* to every peer that has said hello (commits); peers that come later get what was sent before, in order, from
-                 the link's replay function if one was set; never waits on a peer without credit: the message is kept for it */
+    /* to every peer that has said hello (commits); peers that come later get what was sent
+     * before, in order, from the link's replay function if one was set; never waits on a peer
+     * without credit: the message is kept for it */
+    LINK_ALL
 };
 
 struct link_opts {
-    const char *role;            /* of this end: "forward", "reduce" ... goes into hello */
-    const char *peer_role;       /* the role that the other end must have; NULL: any */
-    const char *run;             /* run id that both must share; "" or NULL: not checked */
-    enum link_route route;       /* LINK_OUT */
-    size_t peers;                /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
-                                    the end of all present counts as the end (LINK_IN); 0: 1 */
-    size_t credit_messages;      /* LINK_IN: 0: 4 */
-    size_t credit_bytes;         /* LINK_IN: 0: 256 MiB */
-    enum frame_compress compress;/* LINK_OUT */
-    double timeout_s;            /* 0: 30 */
-    int elastic;                 /* peers may come and go, see above */
-    int hold;                    /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
-    const char *const *accepts;  /* LINK_IN: patterns of the keys that this end takes (fnmatch, on the whole key and on what follows
-                                    its first '.'); they must outlive the link */
-    size_t naccepts;             /* 0: takes all */
-    int insecure;                /* allow binding tcp beyond loopback without keys */
-    struct frame_limits limits;  /* all 0: default */
+    const char *role;      /* of this end: "forward", "reduce" ... goes into hello */
+    const char *peer_role; /* the role that the other end must have; NULL: any */
+    const char *run;       /* run id that both must share; "" or NULL: not checked */
+    enum link_route route; /* LINK_OUT */
+    /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
+     * the end of all present counts as the end (LINK_IN); 0: 1 */
+    size_t peers;
+    size_t credit_messages;       /* LINK_IN: 0: 4 */
+    size_t credit_bytes;          /* LINK_IN: 0: 256 MiB */
+    enum frame_compress compress; /* LINK_OUT */
+    double timeout_s;             /* 0: 30 */
+    int elastic;                  /* peers may come and go, see above */
+    /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
+    int hold;
+    /* LINK_IN: patterns of the keys that this end takes (fnmatch, on the whole key and on what
+     * follows its first '.'); they must outlive the link */
+    const char *const *accepts;
+    size_t naccepts;            /* 0: takes all */
+    int insecure;               /* allow binding tcp beyond loopback without keys */
+    struct frame_limits limits; /* all 0: default */
 };
 
 struct link;
 
-struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
+struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e);
 
-/* Where a socket link can be reached or connects to ("tcp://127.0.0.1:40123" after binding "@tcp://127.0.0.1:*"); else the endpoint. */
+/* Where a socket link can be reached or connects to ("tcp://127.0.0.1:40123" after binding
+ * "@tcp://127.0.0.1:*"); else the endpoint. */
 const char *link_address(const struct link *l);
 
-/* LINK_ALL: where message number i (from 0, in the order of link_send) can be made again for a peer that comes late, so that the link need
- * not keep everything it sent. Called on the link's own thread, only for messages that link_send has accepted; it must read nothing
- * that the stage may still be changing. Without it the link keeps all messages. Set it before the first link_send. */
-void link_set_replay(struct link *l, int (*fn)(void *ctx, uint64_t i, struct msg **m, struct err *e), void *ctx);
+/* LINK_ALL: where message number i (from 0, in the order of link_send) can be made again for a
+ * peer that comes late, so that the link need not keep everything it sent. Called on the link's
+ * own thread, only for messages that link_send has accepted; it must read nothing that the stage
+ * may still be changing. Without it the link keeps all messages. Set it before the first
+ * link_send. */
+void link_set_replay(struct link *l,
+                     int (*fn)(void *ctx, uint64_t i, struct msg **m, struct err *e), void *ctx);
 
-/* Takes the next message. 1: *m is the caller's; 0: the stream ended properly (every peer sent its end mark, counts and checksums
- * agree); -1: error (incl. a stream cut off without end mark: ERR_DATA "incomplete"); 2: nothing within timeout_ms (-1: wait for ever).
- * Returns 2 early when sig_draining() becomes true, even if messages are waiting. What arrived before an error is still given out first. */
+/* Takes the next message. 1: *m is the caller's; 0: the stream ended properly (every peer sent
+ * its end mark, counts and checksums agree); -1: error (incl. a stream cut off without end mark:
+ * ERR_DATA "incomplete"); 2: nothing within timeout_ms (-1: wait for ever). Returns 2 early when
+ * sig_draining() becomes true, even if messages are waiting. What arrived before an error is
+ * still given out first. */
 int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 
-/* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; when draining it gives up with an error
- * after 5 seconds without credit, so that the piece of work in hand can still leave. */
+/* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; when
+ * draining it gives up with an error after 5 seconds without credit, so that the piece of work
+ * in hand can still leave. */
 int link_send(struct link *l, struct msg **m, struct err *e);
-/* The same to a peer that accepts the key (LINK_ANY); waits for one, and says so after 5 seconds. Pipes and files take every key. */
+/* The same to a peer that accepts the key (LINK_ANY); waits for one, and says so after 5
+ * seconds. Pipes and files take every key. */
 int link_send_keyed(struct link *l, const char *key, struct msg **m, struct err *e);
 /* hold: messages of this id are covered; nobody needs them any more. */
 int link_done(struct link *l, const char *id, struct err *e);
-/* LINK_IN: link_close will tell the senders that all that link_recv returned is done with and the rest must go to another; a sender
- * that is not elastic takes it for a failure. Call it only when what became of them has been delivered. */
+/* LINK_IN: link_close will tell the senders that all that link_recv returned is done with and
+ * the rest must go to another; a sender that is not elastic takes it for a failure. Call it only
+ * when what became of them has been delivered. */
 void link_leave(struct link *l);
-/* Elastic LINK_IN: the data is complete; from now on link_recv returns 0 when those present have ended, even if nobody is there. */
+/* Elastic LINK_IN: the data is complete; from now on link_recv returns 0 when those present have
+ * ended, even if nobody is there. */
 void link_enough(struct link *l);
-/* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or file has just peer 0). Used by the sampler, which
- * gives whole lanes to one worker. link_peers waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
+/* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or
+ * file has just peer 0). Used by the sampler, which gives whole lanes to one worker. link_peers
+ * waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
 int link_peers(struct link *l, struct err *e);
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e);
-int link_can_send(struct link *l, struct err *e);  /* 1: link_send of a small message would not block now, 0: it would, -1 error */
+/* 1: link_send of a small message would not block now, 0: it would, -1 error */
+int link_can_send(struct link *l, struct err *e);
 
-/* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets ERR_DATA. Waits, as long as the peers live, until
- * each has everything and has acknowledged the end; a complete end also waits for opts.peers to come. Nothing may be sent after it.
- * why: reason for an incomplete end, may be NULL. */
+/* End mark to every peer (count + checksum); complete 0 = "cut short", the receiver gets
+ * ERR_DATA. Waits, as long as the peers live, until each has everything and has acknowledged the
+ * end; a complete end also waits for opts.peers to come. Nothing may be sent after it. why:
+ * reason for an incomplete end, may be NULL. */
 int link_end(struct link *l, int complete, const char *why, struct err *e);
 void link_close(struct link **l);
 
-/* -1 when standard output is a link and nobody reads it any more: waiting for anything else has become useless. link_poll, and link_recv on a
- * pipe or file, notice by themselves, so a pipeline falls back to front as soon as its last stage is gone. */
+/* -1 when standard output is a link and nobody reads it any more: waiting for anything else has
+ * become useless. link_poll, and link_recv on a pipe or file, notice by themselves, so a
+ * pipeline falls back to front as soon as its last stage is gone. */
 int link_output_check(struct err *e);
 
 int link_is_socket(const struct link *l);
-/* Waits until one of the links has something to receive (or, for LINK_OUT, can send); which[] flags set. Other links' heartbeats are
- * served. Returns number ready, 0 on timeout or draining, -1 error. */
+/* Waits until one of the links has something to receive (or, for LINK_OUT, can send); which[]
+ * flags set. Other links' heartbeats are served. Returns number ready, 0 on timeout or draining,
+ * -1 error. */
 int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e);
 
-/* bytes_raw: tensors as they are; bytes_wire: what travelled; wait_s: the stage stood still in link_* calls; cpu_s: encoding, decoding,
- * checksums and copying, on whichever thread; peers: those present (ended ones included). */
-struct link_stats { uint64_t messages, bytes_raw, bytes_wire; double wait_s, cpu_s; size_t peers; };
+/* bytes_raw: tensors as they are; bytes_wire: what travelled; wait_s: the stage stood still in
+ * link_* calls; cpu_s: encoding, decoding, checksums and copying, on whichever thread; peers:
+ * those present (ended ones included). */
+struct link_stats {
+    uint64_t messages, bytes_raw, bytes_wire;
+    double wait_s, cpu_s;
+    size_t peers;
+};
 void link_stats(const struct link *l, struct link_stats *s);
 
 /* Does a pattern fit the key, as link_opts.accepts says? No patterns: yes. */

@@ -1,8 +1,10 @@
-/* link_elastic - sockets whose peers come and go: which peer accepts which message, what is kept of what was sent, who gets the share of
- * a peer that left or was lost, and the goodbye of a receiver.
+/* link_elastic - sockets whose peers come and go: which peer accepts which message, what is kept
+ * of what was sent, who gets the share of a peer that left or was lost, and the goodbye of a
+ * receiver.
  *
- * A receiver that leaves says how many messages its stage has taken; those are dealt with, later ones are dealt out again. One that is lost
- * says nothing: all that is still kept of its share is dealt out again. */
+ * A receiver that leaves says how many messages its stage has taken; those are dealt with, later
+ * ones are dealt out again. One that is lost says nothing: all that is still kept of its share
+ * is dealt out again. */
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,10 +37,13 @@ int accepts_check(const struct json *list, struct err *e)
     size_t n = json_count(list);
 
     if (json_kind(list) != JSON_KIND_ARRAY || n > ACCEPTS_MAX)
-        return err_set(e, ERR_USE, "hello: field 'accepts' must be an array of at most %d patterns", ACCEPTS_MAX);
+        return err_set(e, ERR_USE, "hello: field 'accepts' must be an array of at most %d patterns",
+                       ACCEPTS_MAX);
     for (size_t i = 0; i < n; i++)
         if (!json_as_text(json_at(list, i)) || strlen(json_as_text(json_at(list, i))) > PATTERN_MAX)
-            return err_set(e, ERR_USE, "hello: field 'accepts' holds what is no pattern of at most %d bytes", PATTERN_MAX);
+            return err_set(e, ERR_USE,
+                           "hello: field 'accepts' holds what is no pattern of at most %d bytes",
+                           PATTERN_MAX);
     return 0;
 }
 
@@ -76,7 +81,7 @@ static int is_done(const struct sock *s, const struct box *b)
 
 static void box_again(struct sock *s, struct box *b)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     if (!b)
         return;
@@ -130,14 +135,15 @@ static void again_explain(struct sock *s)
     else if (s->again_at == 0)
         s->again_at = s->now;
     if (stuck && s->again_at > 0 && s->now - s->again_at > PATIENCE_S) {
-        log_warn("%s waits at %s: no %s present accepts it", stuck->m->id, s->l.address, s->l.peer_role ? s->l.peer_role : "peer");
+        log_warn("%s waits at %s: no %s present accepts it", stuck->m->id, s->l.address,
+                 s->l.peer_role ? s->l.peer_role : "peer");
         s->again_at = -1;
     }
 }
 
 void again_deal(struct sock *s)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     pthread_mutex_lock(&s->mu);
     for (size_t i = 0; i < s->again.count && !s->failed;) {
@@ -149,7 +155,7 @@ void again_deal(struct sock *s)
             continue;
         }
         queue_take(&s->again, i);
-        if (queue_push(&p->queue, b, &e) != 0) {
+        if (queue_push(&p->queue, b, &e) < 0) {
             box_unref(&b);
             s->failed = 1;
             s->err = e;
@@ -248,7 +254,7 @@ static void taken_drop(struct sock *s, struct peer *p, uint64_t taken)
 
 void leave_take(struct sock *s, struct peer *p, const struct msg *m)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int64_t taken;
     char name[256];
 
@@ -256,7 +262,7 @@ void leave_take(struct sock *s, struct peer *p, const struct msg *m)
         peer_lost(s, p, ERR_DATA, "left the stream unfinished: it was asked to stop");
         return;
     }
-    if (json_need_int(m->meta, "taken", 0, INT64_MAX, &taken, "leave", &e) != 0) {
+    if (json_need_int(m->meta, "taken", 0, INT64_MAX, &taken, "leave", &e) < 0) {
         peer_lost(s, p, ERR_DATA, e.text);
         return;
     }
@@ -265,7 +271,8 @@ void leave_take(struct sock *s, struct peer *p, const struct msg *m)
     p->state = PEER_GONE;
     peer_rob(s, p);
     pthread_mutex_unlock(&s->mu);
-    log_detail("%s has left, with %lld messages dealt with", peer_name(s, p, name), (long long)taken);
+    log_detail("%s has left, with %lld messages dealt with", peer_name(s, p, name),
+               (long long)taken);
     sock_notify(s);
 }
 

@@ -1,7 +1,8 @@
 /* link_file - a stream on a pipe or in a file: framed messages, then the end mark.
  *
- * Nothing comes back from the other end, so there is no credit but the pipe itself, and no acknowledgement. A file holds one stream: bytes
- * behind its end mark are refused (joined files are not a stream); behind the end mark of a pipe nothing is read any more. */
+ * Nothing comes back from the other end, so there is no credit but the pipe itself, and no
+ * acknowledgement. A file holds one stream: bytes behind its end mark are refused (joined files
+ * are not a stream); behind the end mark of a pipe nothing is read any more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,12 +30,15 @@ static int output_open;
 
 struct pollfd link_output_poll(void)
 {
-    return (struct pollfd){ output_open ? 1 : -1, 0, 0 };
+    return (struct pollfd){output_open ? 1 : -1, 0, 0};
 }
 
 int link_output_read(const struct pollfd *p, struct err *e)
 {
-    return p->revents & POLLERR ? err_set(e, ERR_SYS, "the stage behind this one has gone: nobody reads standard output") : 0;
+    return p->revents & POLLERR
+               ? err_set(e, ERR_SYS,
+                         "the stage behind this one has gone: nobody reads standard output")
+               : 0;
 }
 
 int link_output_check(struct err *e)
@@ -44,15 +48,17 @@ int link_output_check(struct err *e)
     return poll(&p, 1, 0) > 0 ? link_output_read(&p, e) : 0;
 }
 
-/* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a sender. */
+/* 1 ready, 0 time is up, 2 draining, -1. After draining began only a deadline ends the wait of a
+ * sender. */
 static int fd_wait(struct file_link *f, short events, double until, int drain, struct err *e)
 {
     double from = clock_wall();
     int r;
 
     for (;;) {
-        struct pollfd p[3] = { { f->fd, events, 0 }, { drain ? sig_fd() : -1, POLLIN, 0 },
-                               events == POLLIN ? link_output_poll() : (struct pollfd){ -1, 0, 0 } };
+        struct pollfd p[3] = {{f->fd, events, 0},
+                              {drain ? sig_fd() : -1, POLLIN, 0},
+                              events == POLLIN ? link_output_poll() : (struct pollfd){-1, 0, 0}};
 
         r = poll(p, 3, wait_ms(until));
         if (r < 0 && errno != EINTR) {
@@ -84,7 +90,10 @@ static int tail_check(struct file_link *f, struct err *e)
 
     if (n < 0)
         return err_sys(e, "%s", f->what);
-    return n ? err_set(e, ERR_DATA, "%s: more data follows the end mark; give the streams one at a time", f->what) : 0;
+    return n ? err_set(e, ERR_DATA,
+                       "%s: more data follows the end mark; give the streams one at a time",
+                       f->what)
+             : 0;
 }
 
 /* A control message in the stream: 0 proper end, -1. */
@@ -93,10 +102,12 @@ static int control_take(struct file_link *f, const struct msg *m, struct err *e)
     const char *text = json_as_text(json_get(m->meta, "text"));
 
     if (m->kind == MSG_FAIL)
-        return err_set(e, ERR_DATA, "stream in %s is incomplete: %s", f->what, text ? text : "its sender failed");
+        return err_set(e, ERR_DATA, "stream in %s is incomplete: %s", f->what,
+                       text ? text : "its sender failed");
     if (m->kind != MSG_END)
-        return err_set(e, ERR_DATA, "%s: a '%s' message does not belong in a stream", f->what, msg_kind_name(m->kind));
-    if (end_mark_check(m, f->count, f->sum, f->what, e) != 0 || tail_check(f, e) != 0)
+        return err_set(e, ERR_DATA, "%s: a '%s' message does not belong in a stream", f->what,
+                       msg_kind_name(m->kind));
+    if (end_mark_check(m, f->count, f->sum, f->what, e) < 0 || tail_check(f, e) < 0)
         return -1;
     f->over = 1;
     return 0;
@@ -126,8 +137,9 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         r = control_take(f, *m, e);
         msg_destroy(m);
     } else if (r == 0) {
-        r = err_set(e, ERR_DATA, "stream in %s is incomplete: it stops after %llu messages without an end mark", f->what,
-                    (unsigned long long)f->count);
+        r = err_set(e, ERR_DATA,
+                    "stream in %s is incomplete: it stops after %llu messages without an end mark",
+                    f->what, (unsigned long long)f->count);
     }
     f->st.cpu_s += clock_thread() - cpu;
     return r;
@@ -137,12 +149,14 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
 {
     double cpu = clock_thread();
     uint64_t bytes = 0;
-    int r = sig_draining() ? fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e) : fd_wait(f, POLLOUT, -1, 1, e);
+    int r = sig_draining() ? fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e)
+                           : fd_wait(f, POLLOUT, -1, 1, e);
 
     if (r == 2)
         r = fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e);
     if (r == 0)
-        return err_set(e, ERR_SYS, "%s: asked to stop while the next stage does not take data", f->what);
+        return err_set(e, ERR_SYS, "%s: asked to stop while the next stage does not take data",
+                       f->what);
     if (r < 0)
         return -1;
     r = frame_write(f->fd, m, f->l.o.compress, f->what, &bytes, e);
@@ -195,7 +209,7 @@ static int file_peers(struct link *l, struct err *e)
 static int file_ready(struct link *l, struct err *e)
 {
     struct file_link *f = (struct file_link *)l;
-    struct pollfd p = { f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0 };
+    struct pollfd p = {f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0};
 
     if (f->over)
         return 1;
@@ -208,7 +222,7 @@ static struct pollfd file_poll(const struct link *l)
 {
     const struct file_link *f = (const struct file_link *)l;
 
-    return (struct pollfd){ f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0 };
+    return (struct pollfd){f->fd, l->dir == LINK_IN ? POLLIN : POLLOUT, 0};
 }
 
 static void file_close(struct link *l)
@@ -227,7 +241,8 @@ static void file_stats(const struct link *l, struct link_stats *s)
     s->peers = 1;
 }
 
-static const struct link_ops file_ops = { file_recv, file_send, file_peers, file_ready, file_end, file_close, file_stats, file_poll };
+static const struct link_ops file_ops = {file_recv, file_send,  file_peers, file_ready,
+                                         file_end,  file_close, file_stats, file_poll};
 
 static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
 {
@@ -236,8 +251,9 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
     f->own = strcmp(endpoint, "-") != 0;
     if (f->own) {
         f->what = f->l.endpoint;
-        f->fd = f->l.dir == LINK_IN ? open(endpoint, O_RDONLY | O_CLOEXEC)
-                                    : open(endpoint, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        f->fd = f->l.dir == LINK_IN
+                    ? open(endpoint, O_RDONLY | O_CLOEXEC)
+                    : open(endpoint, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (f->fd < 0)
             return errno == ENOENT || errno == EACCES || errno == EISDIR || errno == ENOTDIR
                        ? err_set(e, ERR_USE, "cannot open '%s': %s", endpoint, strerror(errno))
@@ -248,19 +264,23 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
         output_open |= f->fd == 1;
     }
     if (isatty(f->fd))
-        return err_set(e, ERR_USE, "%s is a terminal: streams are binary, use a pipe, a file or a socket", f->what);
+        return err_set(e, ERR_USE,
+                       "%s is a terminal: streams are binary, use a pipe, a file or a socket",
+                       f->what);
     if (fstat(f->fd, &st) != 0)
         return err_sys(e, "%s", f->what);
     if (S_ISDIR(st.st_mode))
         return err_set(e, ERR_USE, "%s is a folder, not a stream", f->what);
     f->regular = S_ISREG(st.st_mode);
-    /* Fewer switches between the two processes of a pipe; where the system says no, the pipe stays as it is. */
+    /* Fewer switches between the two processes of a pipe; where the system says no, the pipe
+     * stays as it is. */
     if (S_ISFIFO(st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)
         errno = 0;
     return 0;
 }
 
-struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e)
+struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e)
 {
     struct file_link *f = mem_array(1, sizeof *f, e);
     struct link *l = (struct link *)f;
@@ -268,7 +288,7 @@ struct link *file_open(const char *endpoint, enum link_dir dir, const struct lin
     if (!f)
         return NULL;
     f->fd = -1;
-    if (link_init(l, &file_ops, endpoint, dir, o, e) != 0 || fd_open(f, endpoint, e) != 0)
+    if (link_init(l, &file_ops, endpoint, dir, o, e) < 0 || fd_open(f, endpoint, e) < 0)
         link_close(&l);
     return l;
 }

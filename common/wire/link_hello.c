@@ -1,14 +1,21 @@
-/* link_hello - who is there: hello from the connector, welcome or fail from the binder; on the link's own thread.
+/* link_hello - who is there: hello from the connector, welcome or fail from the binder; on the
+ * link's own thread.
  *
- * Both say protocol version, role, direction, run and instance (a random name of this end of this link), a receiver also the credit it
- * gives. A connector says hello after every connection: the same instance on the other side means the same process, another one a restart. */
+ * Both say protocol version, role, direction, run and instance (a random name of this end of
+ * this link), a receiver also the credit it gives. A connector says hello after every
+ * connection: the same instance on the other side means the same process, another one a restart. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "link_impl.h"
 
-struct hello { int64_t version, messages, bytes; const char *role, *run, *instance; enum link_dir dir; const struct json *accepts; };
+struct hello {
+    int64_t version, messages, bytes;
+    const char *role, *run, *instance;
+    enum link_dir dir;
+    const struct json *accepts;
+};
 
 static struct json *accepts_list(const struct link_opts *o)
 {
@@ -23,10 +30,12 @@ static struct json *accepts_list(const struct link_opts *o)
 int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
 {
     const struct link *l = &s->l;
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = msg_create(kind, l->role, &e);
-    int bad = !m || json_set_int(m->meta, "version", MSG_VERSION) || json_set_text(m->meta, "role", l->role) ||
-              json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") || json_set_text(m->meta, "run", l->run) ||
+    int bad = !m || json_set_int(m->meta, "version", MSG_VERSION) ||
+              json_set_text(m->meta, "role", l->role) ||
+              json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") ||
+              json_set_text(m->meta, "run", l->run) ||
               json_set_text(m->meta, "instance", s->instance);
 
     if (!bad && l->dir == LINK_IN)
@@ -46,24 +55,28 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
 {
     const char *dir;
 
-    if (json_need_int(m->meta, "version", 0, INT32_MAX, &h->version, "hello", e) != 0)
+    if (json_need_int(m->meta, "version", 0, INT32_MAX, &h->version, "hello", e) < 0)
         return -1;
     if (h->version != MSG_VERSION)
-        return err_set(e, ERR_USE, "protocol version %lld where %d is spoken", (long long)h->version, MSG_VERSION);
-    if (!(h->role = json_need_text(m->meta, "role", "hello", e)) || !(h->run = json_need_text(m->meta, "run", "hello", e)) ||
-        !(dir = json_need_text(m->meta, "dir", "hello", e)) || !(h->instance = json_need_text(m->meta, "instance", "hello", e)))
+        return err_set(e, ERR_USE, "protocol version %lld where %d is spoken",
+                       (long long)h->version, MSG_VERSION);
+    if (!(h->role = json_need_text(m->meta, "role", "hello", e)) ||
+        !(h->run = json_need_text(m->meta, "run", "hello", e)) ||
+        !(dir = json_need_text(m->meta, "dir", "hello", e)) ||
+        !(h->instance = json_need_text(m->meta, "instance", "hello", e)))
         return -1;
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
     h->dir = dir[0] == 'i' ? LINK_IN : LINK_OUT;
     h->accepts = json_get(m->meta, "accepts");
-    if (h->accepts && accepts_check(h->accepts, e) != 0)
+    if (h->accepts && accepts_check(h->accepts, e) < 0)
         return -1;
     if (h->dir == LINK_OUT)
         return 0;
-    return json_need_int(m->meta, "credit_messages", 1, INT32_MAX, &h->messages, "hello", e) != 0 ||
-                   json_need_int(m->meta, "credit_bytes", 1, INT64_MAX, &h->bytes, "hello", e) != 0
-               ? -1 : 0;
+    return json_need_int(m->meta, "credit_messages", 1, INT32_MAX, &h->messages, "hello", e) < 0 ||
+                   json_need_int(m->meta, "credit_bytes", 1, INT64_MAX, &h->bytes, "hello", e) < 0
+               ? -1
+               : 0;
 }
 
 /* Is this the other end that we want? */
@@ -83,7 +96,7 @@ static int hello_check(const struct sock *s, const struct hello *h, struct err *
 
 static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int bad;
 
     pthread_mutex_lock(&s->mu);
@@ -141,12 +154,12 @@ struct peer *peer_of(struct sock *s, const struct zid *id)
 void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
 {
     struct peer *p = peer_of(s, id);
-    struct err e = { 0 };
+    struct err e = {0};
     struct hello h;
 
     if (!s->bound)
         return;
-    if (hello_read(m, &h, &e) != 0 || hello_check(s, &h, &e) != 0) {
+    if (hello_read(m, &h, &e) < 0 || hello_check(s, &h, &e) < 0) {
         log_warn("%s: refused %s: %s", s->l.address, *m->stage ? m->stage : "a peer", e.text);
         peer_say_fail(s, id, e.text);
         return;
@@ -171,12 +184,12 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
 
 void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct hello h;
 
     if (s->bound || p->state == PEER_GONE)
         return;
-    if (hello_read(m, &h, &e) != 0 || hello_check(s, &h, &e) != 0) {
+    if (hello_read(m, &h, &e) < 0 || hello_check(s, &h, &e) < 0) {
         peer_say_fail(s, &p->id, e.text);
         err_prefix(&e, "%s refused", s->l.address);
         sock_fail(s, &e);

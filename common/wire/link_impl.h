@@ -1,5 +1,6 @@
-/* link_impl - what the files of a link share: link.c (dispatch), link_file.c (pipes and files), link_sock.c (sockets, the stage's
- * side), link_peer.c and link_hello.c (sockets, the link's own thread). Nobody else includes it. */
+/* link_impl - what the files of a link share: link.c (dispatch), link_file.c (pipes and files),
+ * link_sock.c (sockets, the stage's side), link_peer.c and link_hello.c (sockets, the link's own
+ * thread). Nobody else includes it. */
 #ifndef PTQ_LINK_IMPL_H
 #define PTQ_LINK_IMPL_H
 
@@ -10,44 +11,52 @@
 #include "link_zmq.h"
 
 #define LINK_PEER_ANY SIZE_MAX
-#define PATIENCE_S 5.0   /* of a sender; then it says on whom it waits */
+#define PATIENCE_S 5.0 /* of a sender; then it says on whom it waits */
 
 struct link;
 struct link_ops {
     int (*recv)(struct link *l, struct msg **m, int timeout_ms, struct err *e);
-    int (*send)(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e); /* key NULL: none */
+    /* key NULL: none */
+    int (*send)(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e);
     int (*peers)(struct link *l, struct err *e);
-    int (*ready)(struct link *l, struct err *e);  /* 1: recv would return, or a small send would not block; 0, -1 */
+    /* 1: recv would return, or a small send would not block; 0, -1 */
+    int (*ready)(struct link *l, struct err *e);
     int (*end)(struct link *l, int complete, const char *why, struct err *e);
     void (*close)(struct link *l);
     void (*stats)(const struct link *l, struct link_stats *s);
-    struct pollfd (*poll)(const struct link *l);  /* what to poll before asking ready() again */
+    struct pollfd (*poll)(const struct link *l); /* what to poll before asking ready() again */
 };
 
 struct link {
     const struct link_ops *ops;
     enum link_dir dir;
-    int opened;             /* all of it: link_open has returned it */
-    char *endpoint;       /* as given */
-    char *address;        /* resolved */
+    int opened;     /* all of it: link_open has returned it */
+    char *endpoint; /* as given */
+    char *address;  /* resolved */
     char *role, *peer_role, *run;
-    struct link_opts o;   /* defaults filled in, texts point to the copies above */
+    struct link_opts o; /* defaults filled in, texts point to the copies above */
     double wait_s;
-    int ended;            /* link_end was called */
+    int ended; /* link_end was called */
 };
 
-struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
-struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e);
+struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e);
+struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e);
 int link_is_sock(const struct link *l);
-struct pollfd link_output_poll(void);                   /* to wait with; -1 where standard output is no link */
-int link_output_read(const struct pollfd *p, struct err *e); /* after the wait: as link_output_check */
-int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir, const struct link_opts *o,
-              struct err *e);
+/* to wait with; -1 where standard output is no link */
+struct pollfd link_output_poll(void);
+/* after the wait: as link_output_check */
+int link_output_read(const struct pollfd *p, struct err *e);
+int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir,
+              const struct link_opts *o, struct err *e);
 
 /* The end mark: count, sum of msg_checksum, complete, why. */
-struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete, const char *why, struct err *e);
+struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete,
+                            const char *why, struct err *e);
 /* 0 when complete and both agree; else ERR_DATA. */
-int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char *from, struct err *e);
+int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char *from,
+                   struct err *e);
 /* Deadlines in clock_wall seconds, < 0: none; and what is left of them for poll. */
 double wait_until(int timeout_ms);
 int wait_ms(double until);
@@ -58,17 +67,20 @@ int wait_ms(double until);
 struct box {
     atomic_size_t refs;
     struct msg *m;
-    size_t bytes;   /* what it costs in credit */
-    size_t peer;    /* whom it came from */
-    char *key;      /* NULL: for anyone; owned */
+    size_t bytes; /* what it costs in credit */
+    size_t peer;  /* whom it came from */
+    char *key;    /* NULL: for anyone; owned */
 };
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
 void box_unref(struct box **b);
 
-struct queue { struct box **at; size_t head, count, room; }; /* at[head .. head+count) */
+struct queue {
+    struct box **at;
+    size_t head, count, room;
+}; /* at[head .. head+count) */
 int queue_push(struct queue *q, struct box *b, struct err *e);
-struct box *queue_pop(struct queue *q); /* NULL when empty */
+struct box *queue_pop(struct queue *q);            /* NULL when empty */
 struct box *queue_take(struct queue *q, size_t i); /* the i-th of them */
 void queue_clear(struct queue *q);
 
@@ -83,21 +95,22 @@ struct peer {
     size_t number;
     struct zid id;
     char role[32], instance[40];
-    char **accepts;             /* patterns, under mu */
+    char **accepts; /* patterns, under mu */
     size_t naccepts;
-    enum peer_state state;      /* written under mu */
+    enum peer_state state; /* written under mu */
     /* of the link's thread alone */
-    double heard, sent, down;   /* down: since when the connection is gone; 0: it stands */
-    uint64_t count, sum;        /* data messages sent or received, sum of their checksums */
-    struct box *held;           /* taken from the queue, not yet sent */
-    size_t next;                /* LINK_ALL: next of the history */
+    double heard, sent, down; /* down: since when the connection is gone; 0: it stands */
+    uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
+    struct box *held;         /* taken from the queue, not yet sent */
+    size_t next;              /* LINK_ALL: next of the history */
     int end_sent, ack_due;
-    /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we gave. out_*: used up of it. */
+    /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
+     * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;
-    struct queue queue;         /* LINK_ANY: chosen for this peer, credit taken */
-    struct queue kept;          /* elastic: sent, not yet taken by the peer */
+    struct queue queue;               /* LINK_ANY: chosen for this peer, credit taken */
+    struct queue kept;                /* elastic: sent, not yet taken by the peer */
     size_t owed_messages, owed_bytes; /* LINK_IN: credit to give back */
-    uint64_t taken;             /* LINK_IN: messages that link_recv has returned */
+    uint64_t taken;                   /* LINK_IN: messages that link_recv has returned */
 };
 
 struct sock {
@@ -105,73 +118,80 @@ struct sock {
     struct zsock *z;
     int bound;
     char instance[40];
-    int wake, event;            /* eventfds: to the link's thread, to the stage */
+    int wake, event; /* eventfds: to the link's thread, to the stage */
     pthread_t thread;
     int started;
     clockid_t clock;
     /* of the link's thread alone */
     double now, probe_until;
-    double hello_at;            /* connector: when to say hello (again); 0: answered */
-    struct queue again;         /* elastic: left over by a lost peer (under mu) */
-    double again_at;            /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
+    double hello_at;    /* connector: when to say hello (again); 0: answered */
+    struct queue again; /* elastic: left over by a lost peer (under mu) */
+    /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
+    double again_at;
 
-    pthread_mutex_t mu;         /* all below */
+    pthread_mutex_t mu; /* all below */
     struct peer **peer;
     size_t npeers, room;
-    size_t turn;                /* LINK_ANY: where the search for credit starts */
+    size_t turn; /* LINK_ANY: where the search for credit starts */
     struct queue inbox;
-    struct queue history;       /* LINK_ALL: head stays 0; NULL: dropped, ask replay */
-    size_t history_low;         /* all below are dropped */
+    struct queue history; /* LINK_ALL: head stays 0; NULL: dropped, ask replay */
+    size_t history_low;   /* all below are dropped */
     int (*replay)(void *ctx, uint64_t i, struct msg **m, struct err *e);
     void *replay_ctx;
     int failed;
-    struct err err;             /* the first error */
+    struct err err; /* the first error */
     int ending, complete, stop;
-    int leaving, enough;        /* link_leave, link_enough */
-    char (*done)[MSG_ID];       /* hold: ids that are covered */
+    int leaving, enough;  /* link_leave, link_enough */
+    char (*done)[MSG_ID]; /* hold: ids that are covered */
     size_t ndone, done_room;
     char why[256];
     struct link_stats st;
     /* of the stage alone */
     size_t taken_peer, taken_bytes;
-    int taken;                  /* credit of the last received message is still to give back */
+    int taken; /* credit of the last received message is still to give back */
 };
 
-/* link_url.c: refuses what is not an endpoint or would be open to the network; makes the folder of an ipc socket. */
+/* link_url.c: refuses what is not an endpoint or would be open to the network; makes the folder
+ * of an ipc socket. */
 int url_check(const char *url, int bind, int insecure, struct err *e);
 
 /* link_serve.c: the link's thread. */
 void *sock_serve(void *sock);
 
 /* link_peer.c: what goes out, on the link's thread. */
-void sock_notify(struct sock *s);                       /* tells the stage to look again */
-void sock_fail(struct sock *s, const struct err *e);    /* keeps the first error */
-int peer_credit(const struct peer *p, size_t bytes);    /* under mu: may a message of this size go? */
+void sock_notify(struct sock *s);                    /* tells the stage to look again */
+void sock_fail(struct sock *s, const struct err *e); /* keeps the first error */
+/* under mu: may a message of this size go? */
+int peer_credit(const struct peer *p, size_t bytes);
 struct peer *peer_of(struct sock *s, const struct zid *id); /* link_hello.c; NULL: unknown */
 void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why);
 int peer_control(struct sock *s, const struct zid *to, struct msg **m); /* ZS_*; m is consumed */
 struct msg *peer_control_new(struct sock *s, enum msg_kind kind);
-int peer_say(struct sock *s, struct peer *p, struct msg *m); /* ZS_*; keeps note of the connection; consumes m */
-void peer_pump(struct sock *s, struct peer *p);              /* sends what is due and allowed */
+/* ZS_*; keeps note of the connection; consumes m */
+int peer_say(struct sock *s, struct peer *p, struct msg *m);
+void peer_pump(struct sock *s, struct peer *p); /* sends what is due and allowed */
 void history_trim(struct sock *s);
 void peer_say_fail(struct sock *s, const struct zid *to, const char *text);
 const char *peer_name(const struct sock *s, const struct peer *p, char out[256]);
 
 /* link_elastic.c: who may have which message, and what becomes of a lost peer's share. */
-int peer_accepts(const struct peer *p, const char *key);     /* under mu; key NULL: yes */
+int peer_accepts(const struct peer *p, const char *key); /* under mu; key NULL: yes */
 int accepts_check(const struct json *list, struct err *e);
 int accepts_take(struct peer *p, const struct json *list, struct err *e); /* under mu */
 void accepts_release(struct peer *p);
-void peer_rob(struct sock *s, struct peer *p);               /* under mu: its share goes back to be dealt out again */
+/* under mu: its share goes back to be dealt out again */
+void peer_rob(struct sock *s, struct peer *p);
 void again_deal(struct sock *s);
-int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e); /* under mu: b has been sent to p */
+/* under mu: b has been sent to p */
+int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e);
 void leave_take(struct sock *s, struct peer *p, const struct msg *m);
 void leave_send(struct sock *s, struct peer *p);
 
 /* link_hello.c: the handshake, on the link's thread. */
 struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e);
-int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind); /* ZS_* */
-void hello_take(struct sock *s, const struct zid *id, const struct msg *m);   /* binder: HELLO */
-void welcome_take(struct sock *s, struct peer *p, const struct msg *m);       /* connector: WELCOME */
+int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind);   /* ZS_* */
+void hello_take(struct sock *s, const struct zid *id, const struct msg *m); /* binder: HELLO */
+/* connector: WELCOME */
+void welcome_take(struct sock *s, struct peer *p, const struct msg *m);
 
 #endif

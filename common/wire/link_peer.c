@@ -1,5 +1,6 @@
-/* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its credit, end mark, credit, acknowledgement).
- * Left out: sending again what a restarted process had; it belongs into welcome_take and peer_lost. */
+/* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its
+ * credit, end mark, credit, acknowledgement). Left out: sending again what a restarted process
+ * had; it belongs into welcome_take and peer_lost. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,15 +66,17 @@ static int parts_borrow(const struct encoded *c)
     return 0;
 }
 
-/* Encodes and sends; b (may be NULL) is what the parts may borrow from. ZS_*; an error has been kept. */
-static int message_send(struct sock *s, const struct zid *to, const struct msg *m, enum frame_compress how, struct box *b)
+/* Encodes and sends; b (may be NULL) is what the parts may borrow from. ZS_*; an error has been
+ * kept. */
+static int message_send(struct sock *s, const struct zid *to, const struct msg *m,
+                        enum frame_compress how, struct box *b)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct encoded *c = mem_array(1, sizeof *c, &e);
     size_t bytes = 0, n;
     int r = -1;
 
-    if (!c || frame_encode(m, how, &c->parts, &c->count, &e) != 0) {
+    if (!c || frame_encode(m, how, &c->parts, &c->count, &e) < 0) {
         free(c);
         sock_fail(s, &e);
         return -1;
@@ -123,7 +126,7 @@ static int sent(struct sock *s, struct peer *p, int r)
 
 struct msg *peer_control_new(struct sock *s, enum msg_kind kind)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = msg_create(kind, s->l.role, &e);
 
     if (!m)
@@ -147,7 +150,7 @@ void peer_say_fail(struct sock *s, const struct zid *to, const char *text)
 
 void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char name[256];
     int elastic = s->l.o.elastic, over;
 
@@ -173,7 +176,7 @@ static struct box *history_take(struct sock *s, const struct peer *p)
 {
     struct box *b = NULL;
     struct msg *m = NULL;
-    struct err e = { 0 };
+    struct err e = {0};
     int there;
 
     pthread_mutex_lock(&s->mu);
@@ -191,7 +194,8 @@ static struct box *history_take(struct sock *s, const struct peer *p)
     return b;
 }
 
-/* LINK_ALL with replay: forgets what all present peers have, and the oldest when slow ones hold up too much. */
+/* LINK_ALL with replay: forgets what all present peers have, and the oldest when slow ones hold
+ * up too much. */
 void history_trim(struct sock *s)
 {
     size_t low = SIZE_MAX, bytes = 0, i;
@@ -246,7 +250,7 @@ static void credit_undo(struct sock *s, struct peer *p, size_t bytes)
 static int data_send(struct sock *s, struct peer *p, struct box *b)
 {
     uint64_t sum = msg_checksum(b->m);
-    struct err e = { 0 };
+    struct err e = {0};
     int r;
 
     b->m->seq = p->count;
@@ -272,7 +276,8 @@ static int data_send(struct sock *s, struct peer *p, struct box *b)
     return ZS_OK;
 }
 
-/* Is all that p will get on its way? Elastic: also taken by all, since a lost peer's share may still come to p. */
+/* Is all that p will get on its way? Elastic: also taken by all, since a lost peer's share may
+ * still come to p. */
 static int end_due(struct sock *s, struct peer *p)
 {
     int due;
@@ -280,7 +285,8 @@ static int end_due(struct sock *s, struct peer *p)
     pthread_mutex_lock(&s->mu);
     due = s->ending && !p->end_sent;
     if (due && s->complete)
-        due = !p->held && !p->queue.count && !s->again.count && (s->l.o.route == LINK_ANY || p->next == s->history.count);
+        due = !p->held && !p->queue.count && !s->again.count &&
+              (s->l.o.route == LINK_ANY || p->next == s->history.count);
     for (size_t i = 0; due && s->complete && s->l.o.elastic && i < s->npeers; i++)
         due = !s->peer[i]->kept.count && !s->peer[i]->queue.count && !s->peer[i]->held;
     pthread_mutex_unlock(&s->mu);
@@ -289,8 +295,9 @@ static int end_due(struct sock *s, struct peer *p)
 
 static void end_send(struct sock *s, struct peer *p)
 {
-    struct err e = { 0 };
-    struct msg *m = end_mark_create(s->l.role, p->count, p->sum, s->complete, s->why[0] ? s->why : NULL, &e);
+    struct err e = {0};
+    struct msg *m =
+        end_mark_create(s->l.role, p->count, p->sum, s->complete, s->why[0] ? s->why : NULL, &e);
 
     if (!m)
         sock_fail(s, &e);
@@ -317,8 +324,8 @@ static void credit_send(struct sock *s, struct peer *p)
     pthread_mutex_unlock(&s->mu);
     if (!messages || !(m = peer_control_new(s, MSG_CREDIT)))
         return;
-    if (json_set_int(m->meta, "messages", (int64_t)messages) || json_set_int(m->meta, "bytes", (int64_t)bytes) ||
-        peer_say(s, p, m) != ZS_OK)
+    if (json_set_int(m->meta, "messages", (int64_t)messages) ||
+        json_set_int(m->meta, "bytes", (int64_t)bytes) || peer_say(s, p, m) != ZS_OK)
         return;
     pthread_mutex_lock(&s->mu);
     p->owed_messages -= messages;

@@ -1,7 +1,9 @@
-/* link_serve - the thread of a socket link: it owns the socket and does heartbeats, credit, encoding and decoding, so that a stage which
- * computes for a minute is still a living peer, and so that data moves while it computes. Here: the loop, what comes in, and the clock.
+/* link_serve - the thread of a socket link: it owns the socket and does heartbeats, credit,
+ * encoding and decoding, so that a stage which computes for a minute is still a living peer, and
+ * so that data moves while it computes. Here: the loop, what comes in, and the clock.
  *
- * Every data message bears its number on the connection; a gap (a connection that broke with data on its way) is an error at once. */
+ * Every data message bears its number on the connection; a gap (a connection that broke with
+ * data on its way) is an error at once. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,25 +11,25 @@
 #include "../base/log.h"
 #include "link_impl.h"
 
-#define PING_S 1.0         /* say something at least this often, */
-#define PING_PART 0.25     /* and often enough in the time after which we ourselves would give up */
-#define PROBE_S 0.1        /* the same after some connection broke, to learn which */
-#define HELLO_S 1.0        /* hello again when nobody answers */
-#define GRACE_IPC_S 1.0    /* a broken connection may come back: inside a host only by chance, */
-#define GRACE_TCP_S 5.0    /* over a network often */
-#define STALL_S 2.0        /* this thread itself stood still: nobody else is to blame */
+#define PING_S 1.0      /* say something at least this often, */
+#define PING_PART 0.25  /* and often enough in the time after which we ourselves would give up */
+#define PROBE_S 0.1     /* the same after some connection broke, to learn which */
+#define HELLO_S 1.0     /* hello again when nobody answers */
+#define GRACE_IPC_S 1.0 /* a broken connection may come back: inside a host only by chance, */
+#define GRACE_TCP_S 5.0 /* over a network often */
+#define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
 
 static void data_take(struct sock *s, struct peer *p, struct msg *m)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct box *b = NULL;
     char name[256];
     int bad, over;
 
     if (m->seq != p->count) {
-        err_set(&e, ERR_DATA, "message %llu of %s is lost: number %llu came", (unsigned long long)p->count, peer_name(s, p, name),
-                (unsigned long long)m->seq);
+        err_set(&e, ERR_DATA, "message %llu of %s is lost: number %llu came",
+                (unsigned long long)p->count, peer_name(s, p, name), (unsigned long long)m->seq);
         goto out;
     }
     p->count++;
@@ -37,7 +39,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     b->peer = p->number;
     pthread_mutex_lock(&s->mu);
     over = !peer_credit(p, b->bytes);
-    bad = over || queue_push(&s->inbox, b, &e) != 0;
+    bad = over || queue_push(&s->inbox, b, &e) < 0;
     if (!bad) {
         p->out_messages++;
         p->out_bytes += b->bytes;
@@ -67,7 +69,7 @@ static void state_set(struct sock *s, struct peer *p, enum peer_state state)
 
 static void end_take(struct sock *s, struct peer *p, const struct msg *m)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char name[256];
     int complete = 1;
 
@@ -82,19 +84,20 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
         peer_say_fail(s, &p->id, e.text);
     state_set(s, p, PEER_GONE);
     if (s->l.o.elastic && !complete)
-        log_detail("%s; going on without it", e.text); /* it has told its own user; here it would stand before the cause */
+        /* it has told its own user; here it would stand before the cause */
+        log_detail("%s; going on without it", e.text);
     else
         sock_fail(s, &e);
 }
 
 static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int64_t messages, bytes;
     size_t n, k;
 
-    if (json_need_int(m->meta, "messages", 1, INT32_MAX, &messages, "credit", &e) != 0 ||
-        json_need_int(m->meta, "bytes", 0, INT64_MAX, &bytes, "credit", &e) != 0) {
+    if (json_need_int(m->meta, "messages", 1, INT32_MAX, &messages, "credit", &e) < 0 ||
+        json_need_int(m->meta, "bytes", 0, INT64_MAX, &bytes, "credit", &e) < 0) {
         peer_lost(s, p, ERR_DATA, e.text);
         return;
     }
@@ -114,7 +117,7 @@ static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
 static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     const char *text = json_as_text(json_get(m->meta, "text"));
-    struct err e = { 0 };
+    struct err e = {0};
     char name[256];
 
     text = text ? text : "gives no reason";
@@ -137,7 +140,8 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
     else if (m->kind == MSG_WELCOME)
         welcome_take(s, p, m);
     else if (p->state != PEER_READY)
-        log_detail("%s: %s from a peer that is not there any more", s->l.address, msg_kind_name(m->kind));
+        log_detail("%s: %s from a peer that is not there any more", s->l.address,
+                   msg_kind_name(m->kind));
     else if (m->kind == MSG_ACK && p->end_sent)
         state_set(s, p, PEER_ENDED);
     else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT)
@@ -169,7 +173,7 @@ static void damage_take(struct sock *s, struct peer *p, const struct zid *from, 
 static int receive_one(struct sock *s)
 {
     struct part *parts = NULL;
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = NULL;
     struct peer *p;
     struct zid from;
@@ -203,7 +207,8 @@ static int receive_one(struct sock *s)
     return 1;
 }
 
-/* A connector says hello after each connection, until somebody answers. Without one it would only pile up. */
+/* A connector says hello after each connection, until somebody answers. Without one it would
+ * only pile up. */
 static void hello_tick(struct sock *s)
 {
     if (s->bound || !s->npeers || s->hello_at <= 0 || s->now < s->hello_at || s->failed)
@@ -263,7 +268,8 @@ static void change_take(struct sock *s, int bits)
         s->hello_at = s->now;
 }
 
-/* Time in which this thread stood still (a suspended machine, a debugger) is not held against the peers. */
+/* Time in which this thread stood still (a suspended machine, a debugger) is not held against
+ * the peers. */
 static void clock_tick(struct sock *s)
 {
     double now = clock_wall(), gap = now - s->now;
@@ -280,7 +286,8 @@ static void leave(struct sock *s)
 {
     char text[600];
 
-    snprintf(text, sizeof text, "%s %s", s->l.role, s->failed ? s->err.text : "closed the link before the end of the stream");
+    snprintf(text, sizeof text, "%s %s", s->l.role,
+             s->failed ? s->err.text : "closed the link before the end of the stream");
     for (size_t i = 0; i < s->npeers; i++)
         if (s->peer[i]->ack_due)
             peer_pump(s, s->peer[i]);
@@ -318,8 +325,8 @@ static int round_serve(struct sock *s)
 void *sock_serve(void *sock)
 {
     struct sock *s = sock;
-    const struct zid nobody = { .n = 0 };
-    struct err e = { 0 };
+    const struct zid nobody = {.n = 0};
+    struct err e = {0};
 
     s->now = clock_wall();
     if (!s->bound && !peer_add(s, &nobody, PEER_HELLO, &e)) {

@@ -1,4 +1,5 @@
-/* link_sock - sockets: opening, and the stage's side of the queues; the thread that owns the socket is in link_peer.c. */
+/* link_sock - sockets: opening, and the stage's side of the queues; the thread that owns the
+ * socket is in link_peer.c. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #include "../base/sig.h"
 #include "link_impl.h"
 
-#define DRAIN_S 5.0      /* how long a stage that is asked to stop still waits for credit or acknowledgement */
+/* how long a stage that is asked to stop still waits for credit or acknowledgement */
+#define DRAIN_S 5.0
 
 struct box *box_create(struct msg *m, struct err *e)
 {
@@ -52,7 +54,7 @@ int queue_push(struct queue *q, struct box *b, struct err *e)
         memmove(q->at, q->at + q->head, q->count * sizeof *q->at);
         q->head = 0;
     }
-    if (mem_grow((void **)&q->at, &q->room, q->head + q->count + 1, sizeof *q->at, e) != 0)
+    if (mem_grow((void **)&q->at, &q->room, q->head + q->count + 1, sizeof *q->at, e) < 0)
         return -1;
     q->at[q->head + q->count++] = b;
     return 0;
@@ -80,7 +82,7 @@ void queue_clear(struct queue *q)
     for (size_t i = 0; i < q->count; i++)
         box_unref(&q->at[q->head + i]);
     free(q->at);
-    *q = (struct queue){ 0 };
+    *q = (struct queue){0};
 }
 
 static void wake(struct sock *s)
@@ -123,21 +125,23 @@ static void wait_explain(struct sock *s, double from, const char *key, int *told
         takers += s->peer[i]->state == PEER_READY && peer_accepts(s->peer[i], key);
     pthread_mutex_unlock(&s->mu);
     if (n < s->l.o.peers)
-        log_info("waiting at %s for %zu of %zu %s", s->l.address, s->l.o.peers - n, s->l.o.peers, s->l.peer_role ? role : "peers");
+        log_info("waiting at %s for %zu of %zu %s", s->l.address, s->l.o.peers - n, s->l.o.peers,
+                 s->l.peer_role ? role : "peers");
     else if (key && !takers)
         log_warn("%s waits at %s: no %s present accepts it", key, s->l.address, role);
 }
 
-/* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at once when draining begins,
- * 0 go on for DRAIN_S, if there is anybody to wait for. key: of the message that waits, or NULL. */
-static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e), void *ctx, const char *key, int timeout_ms,
-                      int drain, struct err *e)
+/* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at
+ * once when draining begins, 0 go on for DRAIN_S, if there is anybody to wait for. key: of the
+ * message that waits, or NULL. */
+static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e),
+                      void *ctx, const char *key, int timeout_ms, int drain, struct err *e)
 {
     double from = clock_wall(), until = wait_until(timeout_ms), stop = -1;
     int told = 0, alone, r;
 
     for (;;) {
-        struct pollfd p[2] = { { s->event, POLLIN, 0 }, { stop < 0 ? sig_fd() : -1, POLLIN, 0 } };
+        struct pollfd p[2] = {{s->event, POLLIN, 0}, {stop < 0 ? sig_fd() : -1, POLLIN, 0}};
         double next = clock_wall() + 1;
 
         if (sig_draining() && stop < 0)
@@ -238,14 +242,18 @@ int peer_credit(const struct peer *p, size_t bytes)
 {
     if (p->out_messages == 0)
         return 1;
-    return p->out_messages < p->win_messages && p->out_bytes < p->win_bytes && bytes <= p->win_bytes - p->out_bytes;
+    return p->out_messages < p->win_messages && p->out_bytes < p->win_bytes &&
+           bytes <= p->win_bytes - p->out_bytes;
 }
 
-struct send_ask { size_t peer; struct box *box; }; /* box NULL: only ask */
+struct send_ask {
+    size_t peer;
+    struct box *box;
+}; /* box NULL: only ask */
 
 static int box_place(struct sock *s, struct peer *p, struct box *b, struct err *e)
 {
-    if (queue_push(p ? &p->queue : &s->history, b, e) != 0)
+    if (queue_push(p ? &p->queue : &s->history, b, e) < 0)
         return -1;
     if (p) {
         p->out_messages++;
@@ -276,8 +284,8 @@ static int ask_send(struct sock *s, void *ctx, struct err *e)
         size_t i = (s->turn + k) % s->npeers;
         struct peer *p = s->peer[i];
 
-        if ((a->peer == LINK_PEER_ANY || a->peer == i) && p->state == PEER_READY && peer_credit(p, a->box ? a->box->bytes : 0) &&
-            (!a->box || peer_accepts(p, a->box->key)))
+        if ((a->peer == LINK_PEER_ANY || a->peer == i) && p->state == PEER_READY &&
+            peer_credit(p, a->box ? a->box->bytes : 0) && (!a->box || peer_accepts(p, a->box->key)))
             return a->box ? box_place(s, p, a->box, e) : 1;
     }
     return 0;
@@ -286,7 +294,7 @@ static int ask_send(struct sock *s, void *ctx, struct err *e)
 static int sock_send(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
 {
     struct sock *s = (struct sock *)l;
-    struct send_ask a = { peer, NULL };
+    struct send_ask a = {peer, NULL};
     int r;
 
     if (peer != LINK_PEER_ANY && l->o.route == LINK_ALL)
@@ -297,7 +305,9 @@ static int sock_send(struct link *l, size_t peer, const char *key, struct msg **
     if (r != 1) {
         a.box->m = NULL;
         box_unref(&a.box);
-        return r < 0 ? -1 : err_set(e, ERR_SYS, "link %s: asked to stop while no peer takes data", l->address);
+        return r < 0 ? -1
+                     : err_set(e, ERR_SYS, "link %s: asked to stop while no peer takes data",
+                               l->address);
     }
     *m = NULL;
     wake(s);
@@ -330,7 +340,7 @@ static int sock_peers(struct link *l, struct err *e)
 static int sock_ready(struct link *l, struct err *e)
 {
     struct sock *s = (struct sock *)l;
-    struct send_ask a = { LINK_PEER_ANY, NULL };
+    struct send_ask a = {LINK_PEER_ANY, NULL};
     int r;
 
     credit_back(s);
@@ -344,7 +354,7 @@ static int sock_ready(struct link *l, struct err *e)
 
 static struct pollfd sock_poll(const struct link *l)
 {
-    return (struct pollfd){ ((const struct sock *)l)->event, POLLIN, 0 };
+    return (struct pollfd){((const struct sock *)l)->event, POLLIN, 0};
 }
 
 static int ask_end(struct sock *s, void *ctx, struct err *e)
@@ -356,7 +366,8 @@ static int ask_end(struct sock *s, void *ctx, struct err *e)
         return -1;
     if (complete && s->again.count)
         return 0;
-    for (size_t i = 0; i < s->npeers; i++) /* one that came and left took, or was robbed of, its share */
+    /* one that came and left took, or was robbed of, its share */
+    for (size_t i = 0; i < s->npeers; i++)
         gone += (s->l.o.route == LINK_ALL || s->l.o.elastic) && s->peer[i]->state == PEER_GONE;
     return ended == here && (!complete || ended + gone >= s->l.o.peers);
 }
@@ -376,10 +387,13 @@ static int sock_end(struct link *l, int complete, const char *why, struct err *e
     r = stage_wait(s, ask_end, &complete, NULL, complete ? -1 : (int)(l->o.timeout_s * 1000), 0, e);
     if (r == 1)
         return 0;
-    return r < 0 ? -1 : err_set(e, ERR_SYS, "link %s: the end of the stream was not acknowledged", l->address);
+    return r < 0 ? -1
+                 : err_set(e, ERR_SYS, "link %s: the end of the stream was not acknowledged",
+                           l->address);
 }
 
-void link_set_replay(struct link *l, int (*fn)(void *ctx, uint64_t i, struct msg **m, struct err *e), void *ctx)
+void link_set_replay(struct link *l,
+                     int (*fn)(void *ctx, uint64_t i, struct msg **m, struct err *e), void *ctx)
 {
     struct sock *s = (struct sock *)l;
 
@@ -394,7 +408,7 @@ void link_set_replay(struct link *l, int (*fn)(void *ctx, uint64_t i, struct msg
 static void sock_stats(const struct link *l, struct link_stats *st)
 {
     struct sock *s = (struct sock *)(uintptr_t)l;
-    struct timespec t = { 0 };
+    struct timespec t = {0};
 
     pthread_mutex_lock(&s->mu);
     *st = s->st;
@@ -417,7 +431,8 @@ static void sock_close(struct link *l)
         wake(s);
         pthread_join(s->thread, NULL);
     }
-    /* What is left are small control messages to peers that live; a peer that has stopped reading, or none, must not hold us. */
+    /* What is left are small control messages to peers that live; a peer that has stopped
+     * reading, or none, must not hold us. */
     linger = !peers_present(s, PEER_READY) ? 0 : s->failed || sig_draining() ? 500 : 3000;
     zsock_close(&s->z, linger);
     for (size_t i = 0; i < s->npeers; i++) {
@@ -439,7 +454,8 @@ static void sock_close(struct link *l)
     pthread_mutex_destroy(&s->mu);
 }
 
-static const struct link_ops sock_ops = { sock_recv, sock_send, sock_peers, sock_ready, sock_end, sock_close, sock_stats, sock_poll };
+static const struct link_ops sock_ops = {sock_recv, sock_send,  sock_peers, sock_ready,
+                                         sock_end,  sock_close, sock_stats, sock_poll};
 
 int link_is_sock(const struct link *l)
 {
@@ -475,7 +491,8 @@ static int thread_start(struct sock *s, struct err *e)
     return 0;
 }
 
-struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o, struct err *e)
+struct link *sock_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
+                       struct err *e)
 {
     struct sock *s = mem_array(1, sizeof *s, e);
     struct link *l = (struct link *)s;
@@ -486,8 +503,8 @@ struct link *sock_open(const char *endpoint, enum link_dir dir, const struct lin
     pthread_mutex_init(&s->mu, NULL);
     s->wake = s->event = -1;
     s->bound = endpoint[0] == '@';
-    if (link_init(l, &sock_ops, endpoint, dir, o, e) != 0 || url_check(url, s->bound, o->insecure, e) != 0 ||
-        instance_make(s->instance, e) != 0)
+    if (link_init(l, &sock_ops, endpoint, dir, o, e) < 0 ||
+        url_check(url, s->bound, o->insecure, e) < 0 || instance_make(s->instance, e) < 0)
         goto out;
     s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -498,7 +515,7 @@ struct link *sock_open(const char *endpoint, enum link_dir dir, const struct lin
     if (!(s->z = zsock_open(url, s->bound, s->instance, l->o.limits.tensor_bytes, e)))
         goto out;
     free(l->address);
-    if (!(l->address = mem_text(zsock_address(s->z), e)) || thread_start(s, e) != 0)
+    if (!(l->address = mem_text(zsock_address(s->z), e)) || thread_start(s, e) < 0)
         goto out;
     return l;
 out:

@@ -10,14 +10,14 @@
 /* A tcp address that only this host can reach. */
 static int host_is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost:", 10) == 0 || strncmp(host, "[::1]:", 6) == 0 ||
-           strncmp(host, "lo:", 3) == 0;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost:", 10) == 0 ||
+           strncmp(host, "[::1]:", 6) == 0 || strncmp(host, "lo:", 3) == 0;
 }
 
 /* Somebody listens on the path already: ZeroMQ would take it over without a word. */
 static int path_is_served(const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     int fd, r;
 
     if (strlen(path) >= sizeof a.sun_path)
@@ -37,17 +37,21 @@ static int ipc_prepare(const char *path, struct err *e)
     char dir[sizeof a.sun_path];
 
     if (strlen(path) >= sizeof a.sun_path)
-        return err_set(e, ERR_USE, "ipc path '%s' is longer than %zu bytes", path, sizeof a.sun_path - 1);
+        return err_set(e, ERR_USE, "ipc path '%s' is longer than %zu bytes", path,
+                       sizeof a.sun_path - 1);
     if (path[0] == '@' || path[0] == '*')
         return 0;
     if (path_is_served(path))
-        return err_set(e, ERR_USE, "cannot bind 'ipc://%s': another process is listening there", path);
+        return err_set(e, ERR_USE, "cannot bind 'ipc://%s': another process is listening there",
+                       path);
     if (!slash || slash == path)
         return 0;
     memcpy(dir, path, (size_t)(slash - path));
     dir[slash - path] = '\0';
     if (fs_exists(dir))
-        return fs_is_dir(dir) ? 0 : err_set(e, ERR_USE, "cannot bind 'ipc://%s': '%s' is not a folder", path, dir);
+        return fs_is_dir(dir)
+                   ? 0
+                   : err_set(e, ERR_USE, "cannot bind 'ipc://%s': '%s' is not a folder", path, dir);
     if (fs_mkdir(dir, e) != 0)
         return -1;
     return chmod(dir, 0700) == 0 ? 0 : err_sys(e, "cannot close folder '%s' to others", dir);
@@ -61,8 +65,12 @@ int url_check(const char *url, int bind, int insecure, struct err *e)
     if (strncmp(url, "ipc://", 6) == 0 && *rest)
         return bind ? ipc_prepare(rest, e) : 0;
     if (strncmp(url, "tcp://", 6) != 0 || !strchr(rest, ':'))
-        return err_set(e, ERR_USE, "'%s' is not an endpoint: say ipc://PATH or tcp://HOST:PORT", url);
+        return err_set(e, ERR_USE, "'%s' is not an endpoint: say ipc://PATH or tcp://HOST:PORT",
+                       url);
     if (bind && !insecure && !host_is_loopback(rest))
-        return err_set(e, ERR_USE, "binding '%s' would let anybody on the network in: bind 127.0.0.1, or say --insecure", url);
+        return err_set(
+            e, ERR_USE,
+            "binding '%s' would let anybody on the network in: bind 127.0.0.1, or say --insecure",
+            url);
     return 0;
 }

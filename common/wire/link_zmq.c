@@ -1,8 +1,9 @@
-/* link_zmq - sockets: ROUTER for the end that binds, DEALER for the end that connects. The only file of the links that includes ZeroMQ.
+/* link_zmq - sockets: ROUTER for the end that binds, DEALER for the end that connects. The only
+ * file of the links that includes ZeroMQ.
  *
- * Large parts are never copied here: a part that goes out stays where it is until ZeroMQ releases it, a part that comes in is handed on
- * in ZeroMQ's memory. One context per socket: its threads bear a number of their own, so their CPU time can be told apart.
- * Left out: CURVE keys. */
+ * Large parts are never copied here: a part that goes out stays where it is until ZeroMQ
+ * releases it, a part that comes in is handed on in ZeroMQ's memory. One context per socket: its
+ * threads bear a number of their own, so their CPU time can be told apart. Left out: CURVE keys. */
 #include "link_zmq.h"
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <zmq.h>
 #include "../base/mem.h"
 
-#define COPY_BELOW 4096   /* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
+/* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
+#define COPY_BELOW 4096
 #define SOCKET_BUFFER (1 << 20)
 #define HIGH_WATER 100000 /* messages; credit governs, this is only a fuse */
 
@@ -39,17 +41,22 @@ static int option_set(void *sock, int option, int v)
 static int options_set(struct zsock *z, const char *url, const char *identity, size_t max_bytes)
 {
     int64_t max = (int64_t)max_bytes;
-    int bad = option_set(z->sock, ZMQ_SNDHWM, HIGH_WATER) | option_set(z->sock, ZMQ_RCVHWM, HIGH_WATER) |
-              option_set(z->sock, ZMQ_SNDBUF, SOCKET_BUFFER) | option_set(z->sock, ZMQ_RCVBUF, SOCKET_BUFFER) |
-              option_set(z->sock, ZMQ_RECONNECT_IVL, 100) | option_set(z->sock, ZMQ_RECONNECT_IVL_MAX, 5000) |
+    int bad = option_set(z->sock, ZMQ_SNDHWM, HIGH_WATER) |
+              option_set(z->sock, ZMQ_RCVHWM, HIGH_WATER) |
+              option_set(z->sock, ZMQ_SNDBUF, SOCKET_BUFFER) |
+              option_set(z->sock, ZMQ_RCVBUF, SOCKET_BUFFER) |
+              option_set(z->sock, ZMQ_RECONNECT_IVL, 100) |
+              option_set(z->sock, ZMQ_RECONNECT_IVL_MAX, 5000) |
               zmq_setsockopt(z->sock, ZMQ_MAXMSGSIZE, &max, sizeof max);
 
     if (strchr(url, '['))
         bad |= option_set(z->sock, ZMQ_IPV6, 1);
     if (z->bound)
-        return bad | option_set(z->sock, ZMQ_ROUTER_MANDATORY, 1) | option_set(z->sock, ZMQ_ROUTER_HANDOVER, 1);
-    /* Not ZMQ_IMMEDIATE: with it a broken connection takes along what had come in by it and was not read yet, so the acknowledgement of an
-     * end by a peer that then closes could be lost on a busy machine. */
+        return bad | option_set(z->sock, ZMQ_ROUTER_MANDATORY, 1) |
+               option_set(z->sock, ZMQ_ROUTER_HANDOVER, 1);
+    /* Not ZMQ_IMMEDIATE: with it a broken connection takes along what had come in by it and was
+     * not read yet, so the acknowledgement of an end by a peer that then closes could be lost on
+     * a busy machine. */
     return bad | zmq_setsockopt(z->sock, ZMQ_ROUTING_ID, identity, strlen(identity));
 }
 
@@ -58,13 +65,15 @@ static int watch_open(struct zsock *z)
     char name[64];
 
     snprintf(name, sizeof name, "inproc://watch-%d", z->number);
-    if (zmq_socket_monitor(z->sock, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+    if (zmq_socket_monitor(z->sock, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) !=
+        0)
         return -1;
     z->watch = zmq_socket(z->ctx, ZMQ_PAIR);
     return z->watch && zmq_connect(z->watch, name) == 0 ? 0 : -1;
 }
 
-struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes, struct err *e)
+struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes,
+                         struct err *e)
 {
     struct zsock *z = mem_array(1, sizeof *z, e);
     size_t n = sizeof z->address;
@@ -75,15 +84,16 @@ struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t
     z->number = atomic_fetch_add(&sockets, 1) % 10000;
     z->ctx = zmq_ctx_new();
     if (!z->ctx || zmq_ctx_set(z->ctx, ZMQ_THREAD_NAME_PREFIX, z->number) != 0 ||
-        !(z->sock = zmq_socket(z->ctx, bind ? ZMQ_ROUTER : ZMQ_DEALER)) || options_set(z, url, identity, max_bytes) != 0 ||
-        watch_open(z) != 0) {
+        !(z->sock = zmq_socket(z->ctx, bind ? ZMQ_ROUTER : ZMQ_DEALER)) ||
+        options_set(z, url, identity, max_bytes) != 0 || watch_open(z) != 0) {
         zmq_err(e, "cannot make a socket");
         goto out;
     }
     if ((bind ? zmq_bind(z->sock, url) : zmq_connect(z->sock, url)) != 0) {
         /* A wrong address stays wrong; one in use may be free again later. */
         enum err_kind kind = zmq_errno() == EADDRINUSE ? ERR_SYS : ERR_USE;
-        err_set(e, kind, "cannot %s '%s': %s", bind ? "bind" : "connect to", url, zmq_strerror(zmq_errno()));
+        err_set(e, kind, "cannot %s '%s': %s", bind ? "bind" : "connect to", url,
+                zmq_strerror(zmq_errno()));
         goto out;
     }
     if (zmq_getsockopt(z->sock, ZMQ_LAST_ENDPOINT, z->address, &n) != 0)
@@ -120,13 +130,16 @@ static int watch_read(struct zsock *z)
         zmq_msg_close(&m);
         if (!more)
             continue; /* the address frame that follows each event */
-        bits |= event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? ZS_UP : event == ZMQ_EVENT_DISCONNECTED ? ZS_DOWN : 0;
+        bits |= event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? ZS_UP
+                : event == ZMQ_EVENT_DISCONNECTED      ? ZS_DOWN
+                                                       : 0;
     }
 }
 
 int zsock_wait(struct zsock *z, int fd, int timeout_ms)
 {
-    zmq_pollitem_t items[3] = { { z->sock, 0, ZMQ_POLLIN, 0 }, { NULL, fd, ZMQ_POLLIN, 0 }, { z->watch, 0, ZMQ_POLLIN, 0 } };
+    zmq_pollitem_t items[3] = {
+        {z->sock, 0, ZMQ_POLLIN, 0}, {NULL, fd, ZMQ_POLLIN, 0}, {z->watch, 0, ZMQ_POLLIN, 0}};
     int bits = 0;
 
     if (zmq_poll(items, 3, timeout_ms) <= 0)
@@ -136,7 +149,10 @@ int zsock_wait(struct zsock *z, int fd, int timeout_ms)
     return bits | (items[0].revents ? ZS_READABLE : 0);
 }
 
-struct sending { void (*release)(void *); void *owner; };
+struct sending {
+    void (*release)(void *);
+    void *owner;
+};
 
 static void release_part(void *data, void *hint)
 {
@@ -149,7 +165,8 @@ static void release_part(void *data, void *hint)
 }
 
 /* 0, or the error; then nothing was released. */
-static int part_send(struct zsock *z, const struct part *p, int flags, void (*release)(void *), void *owner)
+static int part_send(struct zsock *z, const struct part *p, int flags, void (*release)(void *),
+                     void *owner)
 {
     struct sending *s = malloc(sizeof *s);
     zmq_msg_t m;
@@ -157,7 +174,7 @@ static int part_send(struct zsock *z, const struct part *p, int flags, void (*re
 
     if (!s)
         return ENOMEM;
-    *s = (struct sending){ release, owner };
+    *s = (struct sending){release, owner};
     if (zmq_msg_init_data(&m, p->data, p->bytes, release_part, s) != 0) {
         free(s);
         return ENOMEM;
@@ -175,8 +192,8 @@ static int id_send(struct zsock *z, const struct zid *to)
     return zmq_send(z->sock, to->data, to->n, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 ? 0 : zmq_errno();
 }
 
-int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, size_t count, void (*release)(void *), void *owner,
-               struct err *e)
+int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, size_t count,
+               void (*release)(void *), void *owner, struct err *e)
 {
     size_t i = 0;
     int error = z->bound ? id_send(z, to) : 0, addressed = z->bound && !error;
@@ -208,14 +225,14 @@ static int part_take(zmq_msg_t *m, struct part *p, struct err *e)
         if (!(p->data = mem_raw(n ? n : 1, 1, e)))
             return -1;
         memcpy(p->data, zmq_msg_data(m), n);
-        *p = (struct part){ p->data, n, free, p->data };
+        *p = (struct part){p->data, n, free, p->data};
         return 0;
     }
     if (!(own = mem_array(1, sizeof *own, e)))
         return -1;
     zmq_msg_init(own);
     zmq_msg_move(own, m);
-    *p = (struct part){ zmq_msg_data(own), n, release_received, own };
+    *p = (struct part){zmq_msg_data(own), n, release_received, own};
     return 0;
 }
 
@@ -227,7 +244,8 @@ static int recv_id(struct zsock *z, struct zid *from)
     return n < 0 ? -1 : 0;
 }
 
-int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count, const struct frame_limits *lim, struct err *e)
+int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count,
+               const struct frame_limits *lim, struct err *e)
 {
     size_t room = 0, total = 0;
     int more, bad = 0;
@@ -245,12 +263,14 @@ int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *c
             int error = zmq_errno();
             zmq_msg_close(&m);
             frame_parts_free(parts, count);
-            return error == EAGAIN ? 0 : err_set(e, ERR_SYS, "cannot receive: %s", zmq_strerror(error));
+            return error == EAGAIN ? 0
+                                   : err_set(e, ERR_SYS, "cannot receive: %s", zmq_strerror(error));
         }
         more = zmq_msg_more(&m);
         if (!bad && (*count >= lim->parts || zmq_msg_size(&m) > lim->message_bytes - total))
-            bad = err_set(e, ERR_DATA, "a message of more than %zu parts or %zu bytes", lim->parts, lim->message_bytes);
-        if (!bad && mem_grow((void **)parts, &room, *count + 1, sizeof **parts, e) != 0)
+            bad = err_set(e, ERR_DATA, "a message of more than %zu parts or %zu bytes", lim->parts,
+                          lim->message_bytes);
+        if (!bad && mem_grow((void **)parts, &room, *count + 1, sizeof **parts, e) < 0)
             bad = -1;
         if (!bad) {
             total += zmq_msg_size(&m);
@@ -264,7 +284,8 @@ int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *c
     return bad ? -1 : 1;
 }
 
-/* Threads of this context are named "NUMBER/ZMQbg/..."; the kernel keeps their time in nanoseconds. */
+/* Threads of this context are named "NUMBER/ZMQbg/..."; the kernel keeps their time in
+ * nanoseconds. */
 static double thread_cpu(const char *tid, const char *prefix)
 {
     char path[320], text[64] = "";

@@ -1,4 +1,5 @@
-/* link_zmq - the few things a link needs of ZeroMQ: one socket, multipart messages without copies, who came and went. */
+/* link_zmq - the few things a link needs of ZeroMQ: one socket, multipart messages without
+ * copies, who came and went. */
 #ifndef PTQ_LINK_ZMQ_H
 #define PTQ_LINK_ZMQ_H
 
@@ -6,24 +7,32 @@
 #include "../base/err.h"
 #include "frame.h"
 
-struct zid { unsigned char data[255]; size_t n; }; /* routing id; n 0 on a connector */
+struct zid {
+    unsigned char data[255];
+    size_t n;
+}; /* routing id; n 0 on a connector */
 
 struct zsock;
 
 enum { ZS_OK = 0, ZS_AGAIN = 1, ZS_GONE = 2 }; /* -1: error */
 enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4 };
 
-/* identity: what a connector is called by the binder. max_bytes: a larger part is refused before it is allocated. */
-struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes, struct err *e);
+/* identity: what a connector is called by the binder. max_bytes: a larger part is refused before
+ * it is allocated. */
+struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes,
+                         struct err *e);
 const char *zsock_address(const struct zsock *z);
 /* Waits for input, a change of connections or fd; ZS_* bits. */
 int zsock_wait(struct zsock *z, int fd, int timeout_ms);
-/* Never blocks. After ZS_OK and -1 release(owner) is called once per part, now or later and on any thread; after ZS_AGAIN (no connection, or
- * full) and ZS_GONE (no such peer) nothing was taken. */
-int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, size_t count, void (*release)(void *), void *owner,
-               struct err *e);
-/* 1: a message, *parts malloc'd, each part owns its memory; 0: none now; -1 error (also more than the limits: message dropped). */
-int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count, const struct frame_limits *lim, struct err *e);
+/* Never blocks. After ZS_OK and -1 release(owner) is called once per part, now or later and on
+ * any thread; after ZS_AGAIN (no connection, or full) and ZS_GONE (no such peer) nothing was
+ * taken. */
+int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, size_t count,
+               void (*release)(void *), void *owner, struct err *e);
+/* 1: a message, *parts malloc'd, each part owns its memory; 0: none now; -1 error (also more
+ * than the limits: message dropped). */
+int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count,
+               const struct frame_limits *lim, struct err *e);
 double zsock_cpu(const struct zsock *z); /* CPU seconds of ZeroMQ's own thread */
 void zsock_close(struct zsock **z, int linger_ms);
 

@@ -1,5 +1,6 @@
-/* mpk - msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) to and from trees. The bytes are walked once before
- * the library sees them: it would allocate whatever a lying count asks for, and accepts more types than a message may have. */
+/* mpk - msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) to and from trees. The
+ * bytes are walked once before the library sees them: it would allocate whatever a lying count
+ * asks for, and accepts more types than a message may have. */
 #include "mpk.h"
 
 #include <inttypes.h>
@@ -57,7 +58,8 @@ static int walk_items(struct walk *w, size_t count, int depth, struct err *e)
 
 static int walk_long(struct walk *w, unsigned char tag, int depth, struct err *e)
 {
-    static const unsigned char fixed[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8}; /* 0xca float32 ... 0xd3 int64 */
+    /* 0xca float32 ... 0xd3 int64 */
+    static const unsigned char fixed[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
     size_t n;
 
     if (tag >= 0xca && tag <= 0xd3)
@@ -133,7 +135,8 @@ fail:
     return NULL;
 }
 
-static int add_member(struct json *out, const msgpack_object_kv *kv, const char *what, struct err *e)
+static int add_member(struct json *out, const msgpack_object_kv *kv, const char *what,
+                      struct err *e)
 {
     const msgpack_object_str *k = &kv->key.via.str;
     struct json *child;
@@ -182,7 +185,8 @@ static struct json *from_object(const msgpack_object *o, const char *what, struc
         return json_bool(o->via.boolean);
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
         if (o->via.u64 > INT64_MAX) {
-            err_set(e, ERR_USE, "%s: bad msgpack: %" PRIu64 " is too large, integers end at 2^63-1", what, o->via.u64);
+            err_set(e, ERR_USE, "%s: bad msgpack: %" PRIu64 " is too large, integers end at 2^63-1",
+                    what, o->via.u64);
             return NULL;
         }
         j = json_int((int64_t)o->via.u64);
@@ -302,7 +306,9 @@ int mpk_encode(const struct json *j, void **data, size_t *length, struct err *e)
     msgpack_packer_init(&pk, &room, msgpack_sbuffer_write);
     if (put(&pk, j, 0) < 0) {
         msgpack_sbuffer_destroy(&room);
-        return err_set(e, ERR_SYS, "cannot encode metadata: out of memory, or nested more than %d deep", DEPTH_MAX);
+        return err_set(e, ERR_SYS,
+                       "cannot encode metadata: out of memory, or nested more than %d deep",
+                       DEPTH_MAX);
     }
     *length = room.size;
     *data = msgpack_sbuffer_release(&room);

@@ -1,5 +1,6 @@
-/* mpk - trees of values (struct json) to and from msgpack. The only file that includes msgpack. Limits on nesting, sizes and counts;
- * bin, ext and non-text keys are refused in messages (tensors travel in their own parts). */
+/* mpk - trees of values (struct json) to and from msgpack. The only file that includes msgpack.
+ * Limits on nesting, sizes and counts; bin, ext and non-text keys are refused in messages
+ * (tensors travel in their own parts). */
 #ifndef PTQ_MPK_H
 #define PTQ_MPK_H
 

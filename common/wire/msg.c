@@ -1,4 +1,5 @@
-/* msg - messages in memory. The tensor array doubles when its count reaches a power of two, so no capacity is kept. */
+/* msg - messages in memory. The tensor array doubles when its count reaches a power of two, so
+ * no capacity is kept. */
 #include "msg.h"
 
 #include <inttypes.h>
@@ -10,8 +11,9 @@
 #include "../base/hash.h"
 #include "../base/mem.h"
 
-static const char *const names[MSG_KIND_COUNT] = {"chunk",  "acts",   "partial", "weights", "problem", "solution", "commit",
-                                                  "hello",  "welcome", "credit", "ping",    "ack",     "end",      "fail",   "leave"};
+static const char *const names[MSG_KIND_COUNT] = {
+    "chunk",   "acts",   "partial", "weights", "problem", "solution", "commit", "hello",
+    "welcome", "credit", "ping",    "ack",     "end",     "fail",     "leave"};
 
 const char *msg_kind_name(enum msg_kind k)
 {
@@ -75,16 +77,18 @@ int msg_set_id(struct msg *m, struct err *e, const char *fmt, ...)
     n = vsnprintf(m->id, sizeof m->id, fmt, ap);
     va_end(ap);
     if (n < 0 || (size_t)n >= sizeof m->id)
-        return err_set(e, ERR_USE, "the name of a message, '%.40s...', has more than %d characters", m->id, MSG_ID - 1);
+        return err_set(e, ERR_USE, "the name of a message, '%.40s...', has more than %d characters",
+                       m->id, MSG_ID - 1);
     return 0;
 }
 
-int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *modality, const char *suffix,
-                    struct err *e)
+int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *modality,
+                    const char *suffix, struct err *e)
 {
     int plain = !modality || !strcmp(modality, "text");
 
-    return msg_set_id(m, e, "b%" PRIu64 ".%s%s%s%s", block, site, plain ? "" : "@", plain ? "" : modality, suffix);
+    return msg_set_id(m, e, "b%" PRIu64 ".%s%s%s%s", block, site, plain ? "" : "@",
+                      plain ? "" : modality, suffix);
 }
 
 /* Room for one more tensor. */
@@ -95,7 +99,8 @@ static int make_room(struct msg *m, struct err *e)
 
     if (n & (n - 1))
         return 0;
-    if (mem_mul(n ? 2 * n : 1, sizeof *m->tensors, &bytes) < 0 || !(grown = realloc(m->tensors, bytes)))
+    if (mem_mul(n ? 2 * n : 1, sizeof *m->tensors, &bytes) < 0 ||
+        !(grown = realloc(m->tensors, bytes)))
         return err_set(e, ERR_SYS, "out of memory: cannot add a tensor to message '%s'", m->id);
     m->tensors = grown;
     return 0;
@@ -114,7 +119,8 @@ int msg_add(struct msg *m, struct tensor *t, struct err *e)
     return 0;
 }
 
-void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim, const uint64_t *shape, struct err *e)
+void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim,
+                  const uint64_t *shape, struct err *e)
 {
     struct tensor t;
 
@@ -135,18 +141,20 @@ const struct tensor *msg_tensor(const struct msg *m, const char *name)
     return NULL;
 }
 
-const struct tensor *msg_need(const struct msg *m, const char *name, enum dtype dtype, int ndim, struct err *e)
+const struct tensor *msg_need(const struct msg *m, const char *name, enum dtype dtype, int ndim,
+                              struct err *e)
 {
     const struct tensor *t = msg_tensor(m, name);
 
     if (!t)
         err_set(e, ERR_USE, "%s '%s': tensor '%s' is missing", msg_kind_name(m->kind), m->id, name);
     else if (dtype == DT_COUNT ? !dtype_is_float(t->dtype) : t->dtype != dtype)
-        err_set(e, ERR_USE, "%s '%s': tensor '%s' is of type %s, must be %s", msg_kind_name(m->kind), m->id, name,
-                dtype_name(t->dtype), dtype == DT_COUNT ? "a float type" : dtype_name(dtype));
+        err_set(e, ERR_USE, "%s '%s': tensor '%s' is of type %s, must be %s",
+                msg_kind_name(m->kind), m->id, name, dtype_name(t->dtype),
+                dtype == DT_COUNT ? "a float type" : dtype_name(dtype));
     else if (t->ndim != ndim)
-        err_set(e, ERR_USE, "%s '%s': tensor '%s' has %d dimensions, must have %d", msg_kind_name(m->kind), m->id, name,
-                t->ndim, ndim);
+        err_set(e, ERR_USE, "%s '%s': tensor '%s' has %d dimensions, must have %d",
+                msg_kind_name(m->kind), m->id, name, t->ndim, ndim);
     else
         return t;
     return NULL;
@@ -188,12 +196,14 @@ struct msg *msg_borrow(const struct msg *m, struct err *e)
     json_destroy(&b->meta);
     b->meta = json_copy(m->meta);
     if (!b->meta) {
-        err_set(e, ERR_SYS, "%s '%s': out of memory for its metadata", msg_kind_name(m->kind), m->id);
+        err_set(e, ERR_SYS, "%s '%s': out of memory for its metadata", msg_kind_name(m->kind),
+                m->id);
         goto fail;
     }
     for (size_t i = 0; i < m->ntensors; i++) {
         const struct tensor *x = &m->tensors[i];
-        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, x->data, e) < 0 || msg_add(b, &t, e) < 0)
+        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, x->data, e) < 0 ||
+            msg_add(b, &t, e) < 0)
             goto fail;
     }
     return b;

@@ -33,7 +33,8 @@ int check_kind(const struct msg *m, enum msg_kind k, struct err *e)
     return check_fail(m, e, "is not what must come here, a message of kind '%s'", msg_kind_name(k));
 }
 
-int check_u64(const struct msg *m, const char *key, int64_t min, int64_t max, uint64_t *v, struct err *e)
+int check_u64(const struct msg *m, const char *key, int64_t min, int64_t max, uint64_t *v,
+              struct err *e)
 {
     char what[CHECK_WHAT];
     int64_t x;
@@ -57,24 +58,29 @@ const char *check_text(const struct msg *m, const char *key, struct err *e)
     return text;
 }
 
-int check_site(const struct msg *m, uint64_t *block, uint64_t *order, uint64_t *sites, const char **site, struct err *e)
+int check_site(const struct msg *m, uint64_t *block, uint64_t *order, uint64_t *sites,
+               const char **site, struct err *e)
 {
     if (check_u64(m, "block", 0, CHECK_COUNT_MAX, block, e) < 0 ||
         check_u64(m, "sites", 1, CHECK_COUNT_MAX, sites, e) < 0 ||
-        check_u64(m, "order", 0, (int64_t)*sites - 1, order, e) < 0 || !(*site = check_text(m, "site", e)))
+        check_u64(m, "order", 0, (int64_t)*sites - 1, order, e) < 0 ||
+        !(*site = check_text(m, "site", e)))
         return -1;
     return 0;
 }
 
 int check_put_site(struct msg *m, uint64_t block, uint64_t order, uint64_t sites, const char *site)
 {
-    return json_set_int(m->meta, "block", (int64_t)block) || json_set_int(m->meta, "order", (int64_t)order) ||
-                   json_set_int(m->meta, "sites", (int64_t)sites) || json_set_text(m->meta, "site", site)
+    return json_set_int(m->meta, "block", (int64_t)block) ||
+                   json_set_int(m->meta, "order", (int64_t)order) ||
+                   json_set_int(m->meta, "sites", (int64_t)sites) ||
+                   json_set_text(m->meta, "site", site)
                ? -1
                : 0;
 }
 
-int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t *lane, uint64_t *lanes, struct err *e)
+int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t *lane,
+               uint64_t *lanes, struct err *e)
 {
     if (check_u64(m, "chunks", 1, CHECK_COUNT_MAX, chunks, e) < 0 ||
         check_u64(m, "chunk", 0, (int64_t)*chunks - 1, chunk, e) < 0 ||
@@ -82,7 +88,9 @@ int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t 
         check_u64(m, "lane", 0, (int64_t)*lanes - 1, lane, e) < 0)
         return -1;
     if (*chunk < *lane * *chunks / *lanes || *chunk >= (*lane + 1) * *chunks / *lanes)
-        return check_fail(m, e, "field 'lane' is %" PRIu64 " of %" PRIu64 ", which does not hold chunk %" PRIu64 " of %" PRIu64,
+        return check_fail(m, e,
+                          "field 'lane' is %" PRIu64 " of %" PRIu64
+                          ", which does not hold chunk %" PRIu64 " of %" PRIu64,
                           *lane, *lanes, *chunk, *chunks);
     return 0;
 }
@@ -108,7 +116,8 @@ int check_put_prov(struct msg *m, const struct json *prov)
     return json_set(m->meta, "prov", prov ? json_copy(prov) : json_array());
 }
 
-int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq, struct err *e)
+int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq,
+                  struct err *e)
 {
     const struct tensor *t = msg_need(m, "lengths", DT_I32, 1, e);
     uint64_t sum = 0;
@@ -119,22 +128,26 @@ int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t
     *lengths = t->data;
     for (size_t i = 0; i < *nseq; i++) {
         if ((*lengths)[i] < 1)
-            return check_fail(m, e, "tensor 'lengths': sequence %zu has length %d", i, (int)(*lengths)[i]);
+            return check_fail(m, e, "tensor 'lengths': sequence %zu has length %d", i,
+                              (int)(*lengths)[i]);
         sum += (uint64_t)(*lengths)[i];
     }
     if (sum != T)
-        return check_fail(m, e, "tensor 'lengths' adds up to %" PRIu64 ", there are %zu tokens", sum, T);
+        return check_fail(m, e, "tensor 'lengths' adds up to %" PRIu64 ", there are %zu tokens",
+                          sum, T);
     return 0;
 }
 
-int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim, const struct tensor **t, struct err *e)
+int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim,
+                   const struct tensor **t, struct err *e)
 {
     if (!msg_tensor(m, name))
         return 0;
     return (*t = msg_need(m, name, dtype, ndim, e)) ? 1 : -1;
 }
 
-int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e)
+int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n,
+                         struct err *e)
 {
     for (size_t i = 0; i < n; i++)
         if (!(isfinite(w[i]) && w[i] >= 0))
@@ -151,13 +164,15 @@ int check_weights(const struct msg *m, const char *name, size_t T, const float *
     if (there != 1)
         return there;
     if (t->shape[0] != T)
-        return check_fail(m, e, "tensor '%s' has %" PRIu64 " weights for %zu tokens", name, t->shape[0], T);
+        return check_fail(m, e, "tensor '%s' has %" PRIu64 " weights for %zu tokens", name,
+                          t->shape[0], T);
     *w = t->data;
     return check_finite_weights(m, name, *w, T, e);
 }
 
 /* The name of entry i, not used by one before it. */
-static const char *linear_name(const struct msg *m, const struct json *list, size_t i, struct err *e)
+static const char *linear_name(const struct msg *m, const struct json *list, size_t i,
+                               struct err *e)
 {
     const struct json *j = json_get(json_at(list, i), "name");
     const char *name = json_as_text(j);
@@ -174,13 +189,14 @@ static const char *linear_name(const struct msg *m, const struct json *list, siz
     return name;
 }
 
-int check_linears(const struct msg *m, const struct json *list, size_t K, const struct tensor **out, size_t *count,
-                  struct err *e)
+int check_linears(const struct msg *m, const struct json *list, size_t K, const struct tensor **out,
+                  size_t *count, struct err *e)
 {
     size_t n = json_count(list);
 
     if (json_kind(list) != JSON_KIND_ARRAY || n < 1 || n > CHECK_LINEARS)
-        return check_fail(m, e, "field 'linears' must be an array of 1 to %d entries", CHECK_LINEARS);
+        return check_fail(m, e, "field 'linears' must be an array of 1 to %d entries",
+                          CHECK_LINEARS);
     for (size_t i = 0; i < n; i++) {
         const char *name = linear_name(m, list, i, e);
         const struct tensor *t = name ? msg_need(m, name, DT_COUNT, 2, e) : NULL;
@@ -191,8 +207,9 @@ int check_linears(const struct msg *m, const struct json *list, size_t K, const 
         if (json_as_int(json_get(json_at(list, i), "rows"), &rows) < 0 || rows < 1)
             return check_fail(m, e, "field 'linears': '%.100s' has no number 'rows'", name);
         if (t->shape[0] != (uint64_t)rows || t->shape[1] != K)
-            return check_fail(m, e, "tensor '%.100s' is [%" PRIu64 ", %" PRIu64 "], must be [%" PRId64 ", %zu]", name,
-                              t->shape[0], t->shape[1], rows, K);
+            return check_fail(
+                m, e, "tensor '%.100s' is [%" PRIu64 ", %" PRIu64 "], must be [%" PRId64 ", %zu]",
+                name, t->shape[0], t->shape[1], rows, K);
         if (out)
             out[i] = t;
     }

@@ -1,4 +1,5 @@
-/* msg_check - checks that the typed views share. Errors name kind and id of the message and the field. */
+/* msg_check - checks that the typed views share. Errors name kind and id of the message and the
+ * field. */
 #ifndef PTQ_MSG_CHECK_H
 #define PTQ_MSG_CHECK_H
 
@@ -13,28 +14,35 @@ int check_fail(const struct msg *m, struct err *e, const char *fmt, ...) ERR_PRI
 const char *check_what(const struct msg *m, char *out);
 /* Kind, and a whole number of meta in [min, max]. */
 int check_kind(const struct msg *m, enum msg_kind k, struct err *e);
-int check_u64(const struct msg *m, const char *key, int64_t min, int64_t max, uint64_t *v, struct err *e);
+int check_u64(const struct msg *m, const char *key, int64_t min, int64_t max, uint64_t *v,
+              struct err *e);
 /* A text of 1 to 60 characters of meta. */
 const char *check_text(const struct msg *m, const char *key, struct err *e);
 /* block, order, sites, site; order is below sites. */
-int check_site(const struct msg *m, uint64_t *block, uint64_t *order, uint64_t *sites, const char **site, struct err *e);
+int check_site(const struct msg *m, uint64_t *block, uint64_t *order, uint64_t *sites,
+               const char **site, struct err *e);
 int check_put_site(struct msg *m, uint64_t block, uint64_t order, uint64_t sites, const char *site);
 /* chunk below chunks, lane below lanes, lane holds chunk by the rule of the lanes. */
-int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t *lane, uint64_t *lanes, struct err *e);
+int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t *lane,
+               uint64_t *lanes, struct err *e);
 /* prov: absent (NULL) or an array of records with a text "stage". */
 int check_prov(const struct msg *m, const struct json **prov, struct err *e);
 int check_put_prov(struct msg *m, const struct json *prov); /* NULL: an empty array */
 /* "lengths" I32: each at least 1, together T. */
-int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq, struct err *e);
-/* An optional tensor: 1 it is there, 0 it is not, -1 it is of another type or number of dimensions. */
-int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim, const struct tensor **t, struct err *e);
-/* Weights: finite and not negative. Then an optional F32 [T] of them. */
-int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n, struct err *e);
-int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e);
-/* list = array of {"name", "rows"}, 1 to CHECK_LINEARS of them, names different; each is a float tensor [rows, K] of the message. out (may
- * be NULL) has CHECK_LINEARS places. */
-#define CHECK_LINEARS 64
-int check_linears(const struct msg *m, const struct json *list, size_t K, const struct tensor **out, size_t *count,
+int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq,
                   struct err *e);
+/* An optional tensor: 1 it is there, 0 it is not, -1 it is of another type or number of
+ * dimensions. */
+int check_optional(const struct msg *m, const char *name, enum dtype dtype, int ndim,
+                   const struct tensor **t, struct err *e);
+/* Weights: finite and not negative. Then an optional F32 [T] of them. */
+int check_finite_weights(const struct msg *m, const char *name, const float *w, size_t n,
+                         struct err *e);
+int check_weights(const struct msg *m, const char *name, size_t T, const float **w, struct err *e);
+/* list = array of {"name", "rows"}, 1 to CHECK_LINEARS of them, names different; each is a float
+ * tensor [rows, K] of the message. out (may be NULL) has CHECK_LINEARS places. */
+#define CHECK_LINEARS 64
+int check_linears(const struct msg *m, const struct json *list, size_t K, const struct tensor **out,
+                  size_t *count, struct err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* msg_chunk - chunk, acts and weights: readers check everything against everything, writers fill id and metadata. */
+/* msg_chunk - chunk, acts and weights: readers check everything against everything, writers fill
+ * id and metadata. */
 #include "msg_chunk.h"
 
 #include <inttypes.h>
@@ -11,14 +12,16 @@
 
 static struct msg *no_memory(struct msg **m, struct err *e)
 {
-    err_set(e, ERR_SYS, "%s '%s': cannot set its metadata (out of memory, or a text that is not UTF-8)",
+    err_set(e, ERR_SYS,
+            "%s '%s': cannot set its metadata (out of memory, or a text that is not UTF-8)",
             msg_kind_name((*m)->kind), (*m)->id);
     msg_destroy(m);
     return NULL;
 }
 
 /* Adds a copy as a tensor of this shape. */
-static int add_shaped(struct msg *m, const char *name, enum dtype t, int ndim, const uint64_t *shape, const void *data, struct err *e)
+static int add_shaped(struct msg *m, const char *name, enum dtype t, int ndim,
+                      const uint64_t *shape, const void *data, struct err *e)
 {
     void *to = msg_add_new(m, name, t, ndim, shape, e);
     const size_t bytes = to ? m->tensors[m->ntensors - 1].bytes : 0;
@@ -29,7 +32,8 @@ static int add_shaped(struct msg *m, const char *name, enum dtype t, int ndim, c
 }
 
 /* n elements, 1-D. */
-static int add_copy(struct msg *m, const char *name, enum dtype t, size_t n, const void *data, struct err *e)
+static int add_copy(struct msg *m, const char *name, enum dtype t, size_t n, const void *data,
+                    struct err *e)
 {
     return add_shaped(m, name, t, 1, (const uint64_t[]){n}, data, e);
 }
@@ -38,8 +42,9 @@ static int check_ids(const struct msg *m, const struct chunk_view *v, struct err
 {
     for (size_t i = 0; i < v->T; i++)
         if (v->ids[i] < 0 || (uint64_t)v->ids[i] >= v->vocab)
-            return check_fail(m, e, "tensor 'ids': token %zu is %d, must be below the vocabulary's %" PRIu64, i,
-                              (int)v->ids[i], v->vocab);
+            return check_fail(
+                m, e, "tensor 'ids': token %zu is %d, must be below the vocabulary's %" PRIu64, i,
+                (int)v->ids[i], v->vocab);
     return 0;
 }
 
@@ -51,12 +56,14 @@ static int check_modality(const struct msg *m, struct chunk_view *v, struct err 
     if (there != 1)
         return there;
     if (t->shape[0] != v->T)
-        return check_fail(m, e, "tensor 'modality' has %" PRIu64 " values for %zu tokens", t->shape[0], v->T);
+        return check_fail(m, e, "tensor 'modality' has %" PRIu64 " values for %zu tokens",
+                          t->shape[0], v->T);
     v->modality = t->data;
     for (size_t i = 0; i < v->T; i++)
         if (v->modality[i] > 1)
-            return check_fail(m, e, "tensor 'modality': token %zu is %d, must be 0 (text) or 1 (image)", i,
-                              v->modality[i]);
+            return check_fail(m, e,
+                              "tensor 'modality': token %zu is %d, must be 0 (text) or 1 (image)",
+                              i, v->modality[i]);
     return 0;
 }
 
@@ -68,7 +75,9 @@ static int check_block_weights(const struct msg *m, struct chunk_view *v, struct
     if (there != 1)
         return there;
     if (t->shape[0] < 1 || t->shape[1] != v->nseq)
-        return check_fail(m, e, "tensor 'block_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu sequences", t->shape[0], t->shape[1], v->nseq);
+        return check_fail(m, e,
+                          "tensor 'block_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu sequences",
+                          t->shape[0], t->shape[1], v->nseq);
     v->blocks = (size_t)t->shape[0];
     v->block_weights = t->data;
     return check_finite_weights(m, "block_weights", v->block_weights, v->blocks * v->nseq, e);
@@ -79,7 +88,8 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
     const struct tensor *ids;
 
     memset(v, 0, sizeof *v);
-    if (check_kind(m, MSG_CHUNK, e) < 0 || check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
+    if (check_kind(m, MSG_CHUNK, e) < 0 ||
+        check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
         check_u64(m, "vocab", 1, VOCAB_MAX, &v->vocab, e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
     if (!(ids = msg_need(m, "ids", DT_I32, 1, e)))
@@ -102,14 +112,19 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         return NULL;
     if (msg_set_id(m, e, "c%" PRIu64, v->chunk) < 0)
         goto fail;
-    if (json_set_int(m->meta, "chunk", (int64_t)v->chunk) || json_set_int(m->meta, "chunks", (int64_t)v->chunks) ||
-        json_set_int(m->meta, "lane", (int64_t)v->lane) || json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
+    if (json_set_int(m->meta, "chunk", (int64_t)v->chunk) ||
+        json_set_int(m->meta, "chunks", (int64_t)v->chunks) ||
+        json_set_int(m->meta, "lane", (int64_t)v->lane) ||
+        json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
         json_set_int(m->meta, "vocab", (int64_t)v->vocab) || check_put_prov(m, v->prov))
         return no_memory(&m, e);
-    if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 || add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
+    if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 ||
+        add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->weights && add_copy(m, "weights", DT_F32, v->T, v->weights, e) < 0) ||
         (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
-        (v->block_weights && add_shaped(m, "block_weights", DT_F32, 2, (const uint64_t[]){v->blocks, v->nseq}, v->block_weights, e) < 0))
+        (v->block_weights &&
+         add_shaped(m, "block_weights", DT_F32, 2, (const uint64_t[]){v->blocks, v->nseq},
+                    v->block_weights, e) < 0))
         goto fail;
     return m;
 fail:
@@ -124,7 +139,8 @@ static int read_x(const struct msg *m, struct acts_view *v, struct err *e)
     if (!x)
         return -1;
     if (x->dtype != DT_BF16 && x->dtype != DT_F32)
-        return check_fail(m, e, "tensor 'x' is of type %s, must be BF16 or F32", dtype_name(x->dtype));
+        return check_fail(m, e, "tensor 'x' is of type %s, must be BF16 or F32",
+                          dtype_name(x->dtype));
     if (x->shape[1] < 1)
         return check_fail(m, e, "tensor 'x' has no columns");
     v->x = x;
@@ -144,23 +160,27 @@ static int read_lane_span(const struct msg *m, struct acts_view *v, struct err *
         check_u64(m, "lane_count", 1, CHECK_COUNT_MAX, &v->lane_count, e) < 0)
         return -1;
     if (v->lane_first != first || v->lane_count != end - first)
-        return check_fail(m, e, "fields 'lane_first' and 'lane_count' are %" PRIu64 " and %" PRIu64 ", must be %" PRIu64
-                          " and %" PRIu64, v->lane_first, v->lane_count, first, end - first);
+        return check_fail(m, e,
+                          "fields 'lane_first' and 'lane_count' are %" PRIu64 " and %" PRIu64
+                          ", must be %" PRIu64 " and %" PRIu64,
+                          v->lane_first, v->lane_count, first, end - first);
     return 0;
 }
 
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
 {
     memset(v, 0, sizeof *v);
-    if (check_kind(m, MSG_ACTS, e) < 0 || check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
-        check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 || read_lane_span(m, v, e) < 0 ||
-        !(v->modality = check_text(m, "modality", e)) || read_x(m, v, e) < 0 ||
-        check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0)
+    if (check_kind(m, MSG_ACTS, e) < 0 ||
+        check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+        check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
+        read_lane_span(m, v, e) < 0 || !(v->modality = check_text(m, "modality", e)) ||
+        read_x(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0)
         return -1;
     return check_weights(m, "w", v->T, &v->w, e);
 }
 
-struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf, const char *stage, struct err *e)
+struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
+                       const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_ACTS, stage, e);
     uint64_t shape[2] = {v->T, v->K};
@@ -171,8 +191,10 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
     snprintf(suffix, sizeof suffix, "/c%" PRIu64, v->chunk);
     if (msg_set_site_id(m, v->block, v->site, v->modality, suffix, e) < 0)
         goto fail;
-    if (check_put_site(m, v->block, v->order, v->sites, v->site) || json_set_int(m->meta, "chunk", (int64_t)v->chunk) ||
-        json_set_int(m->meta, "chunks", (int64_t)v->chunks) || json_set_int(m->meta, "lane", (int64_t)v->lane) ||
+    if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
+        json_set_int(m->meta, "chunk", (int64_t)v->chunk) ||
+        json_set_int(m->meta, "chunks", (int64_t)v->chunks) ||
+        json_set_int(m->meta, "lane", (int64_t)v->lane) ||
         json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
         json_set_int(m->meta, "lane_first", (int64_t)v->lane_first) ||
         json_set_int(m->meta, "lane_count", (int64_t)v->lane_count) ||
@@ -194,7 +216,8 @@ int weights_read(const struct msg *m, struct weights_view *v, struct err *e)
     uint64_t K;
 
     memset(v, 0, sizeof *v);
-    if (check_kind(m, MSG_WEIGHTS, e) < 0 || check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+    if (check_kind(m, MSG_WEIGHTS, e) < 0 ||
+        check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         check_u64(m, "K", 1, CHECK_COUNT_MAX, &K, e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
     v->K = (size_t)K;
@@ -202,7 +225,8 @@ int weights_read(const struct msg *m, struct weights_view *v, struct err *e)
     if (check_linears(m, v->linears, v->K, NULL, NULL, e) < 0)
         return -1;
     if (m->ntensors != json_count(v->linears))
-        return check_fail(m, e, "%zu tensors for the %zu entries of field 'linears'", m->ntensors, json_count(v->linears));
+        return check_fail(m, e, "%zu tensors for the %zu entries of field 'linears'", m->ntensors,
+                          json_count(v->linears));
     return 0;
 }
 
@@ -216,7 +240,8 @@ struct msg *weights_create(const struct weights_view *v, const char *stage, stru
         msg_destroy(&m);
         return NULL;
     }
-    if (check_put_site(m, v->block, v->order, v->sites, v->site) || json_set_int(m->meta, "K", (int64_t)v->K) ||
+    if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
+        json_set_int(m->meta, "K", (int64_t)v->K) ||
         json_set(m->meta, "linears", json_copy(v->linears)) || check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;

@@ -1,22 +1,24 @@
-/* msg_chunk - typed views of the messages that run between sample, forward and reduce. Each *_read checks every field and fills a struct that
- * borrows from the message; each *_write makes a message. Field by field: INTERFACES.md. */
+/* msg_chunk - typed views of the messages that run between sample, forward and reduce. Each
+ * *_read checks every field and fills a struct that borrows from the message; each *_write makes
+ * a message. Field by field: INTERFACES.md. */
 #ifndef PTQ_MSG_CHUNK_H
 #define PTQ_MSG_CHUNK_H
 
 #include "msg.h"
 
 struct chunk_view {
-    uint64_t chunk, chunks;      /* this one, of how many in the run */
-    uint64_t lane, lanes;        /* lane = fixed run of consecutive chunks */
-    uint64_t vocab;              /* ids are below this */
+    uint64_t chunk, chunks; /* this one, of how many in the run */
+    uint64_t lane, lanes;   /* lane = fixed run of consecutive chunks */
+    uint64_t vocab;         /* ids are below this */
     size_t T, nseq;
-    const int32_t *ids;          /* "ids" I32 [T] */
-    const int32_t *lengths;      /* "lengths" I32 [nseq] */
-    const float *weights;        /* "weights" F32 [T], token weights; NULL: all 1 */
-    const uint8_t *modality;     /* "modality" U8 [T]; NULL: all text (0) */
+    const int32_t *ids;      /* "ids" I32 [T] */
+    const int32_t *lengths;  /* "lengths" I32 [nseq] */
+    const float *weights;    /* "weights" F32 [T], token weights; NULL: all 1 */
+    const uint8_t *modality; /* "modality" U8 [T]; NULL: all text (0) */
     size_t blocks;
-    const float *block_weights;  /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
-    const struct json *prov;     /* provenance so far: array of records, one per stage */
+    /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
+    const float *block_weights;
+    const struct json *prov; /* provenance so far: array of records, one per stage */
 };
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e);
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e); /* copies */
@@ -25,24 +27,30 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
 struct acts_view {
     uint64_t block, order, sites; /* order = position of the site in the run, of `sites` */
     const char *site;             /* "attn.qkv" */
-    uint64_t chunk, chunks, lane, lanes, lane_first, lane_count; /* lane_first: first chunk of the lane, lane_count chunks in it */
-    const char *modality;         /* "text" */
+    /* lane_first: first chunk of the lane, lane_count chunks in it */
+    uint64_t chunk, chunks, lane, lanes, lane_first, lane_count;
+    const char *modality; /* "text" */
     size_t T, K, nseq;
-    const struct tensor *x;       /* "x" BF16 or F32 [T,K] */
-    const struct tensor *xf;      /* "xf", like x: the same rows in the full-precision model; NULL when that stream does not run */
-    const float *w;               /* "w" F32 [T]; NULL: 1 */
-    const int32_t *lengths;       /* "lengths" I32 [nseq]: for the histogram */
+    const struct tensor *x; /* "x" BF16 or F32 [T,K] */
+    /* "xf", like x: the same rows in the full-precision model; NULL when that stream does not
+     * run */
+    const struct tensor *xf;
+    const float *w;         /* "w" F32 [T]; NULL: 1 */
+    const int32_t *lengths; /* "lengths" I32 [nseq]: for the histogram */
 };
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
-/* Header and lengths/w copied; the caller fills x in place: *x is its data. xf: NULL, or where the data of "xf" is to be returned. */
-struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf, const char *stage, struct err *e);
+/* Header and lengths/w copied; the caller fills x in place: *x is its data. xf: NULL, or where
+ * the data of "xf" is to be returned. */
+struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
+                       const char *stage, struct err *e);
 
 /* The weights of a site, from the worker that holds chunk 0; once per site. */
 struct weights_view {
     uint64_t block, order, sites;
     const char *site;
     size_t K;
-    const struct json *linears;  /* array of {"name", "rows"}; the tensors bear these names, [rows,K], as in the checkpoint */
+    /* array of {"name", "rows"}; the tensors bear these names, [rows,K], as in the checkpoint */
+    const struct json *linears;
     const struct json *prov;
 };
 int weights_read(const struct msg *m, struct weights_view *v, struct err *e);

@@ -1,4 +1,5 @@
-/* msg_problem - problem, solution and commit: readers check everything against everything, creators fill id and metadata. */
+/* msg_problem - problem, solution and commit: readers check everything against everything,
+ * creators fill id and metadata. */
 #include "msg_problem.h"
 
 #include <inttypes.h>
@@ -13,13 +14,14 @@
 _Static_assert(PROBLEM_LINEARS == CHECK_LINEARS, "one limit");
 
 /* K, tokens, sequences, sum_w, sum_w2: the same in problem and solution. */
-static int read_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t *sequences, double *sum_w, double *sum_w2,
-                     struct err *e)
+static int read_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t *sequences,
+                     double *sum_w, double *sum_w2, struct err *e)
 {
     char what[CHECK_WHAT];
     uint64_t k;
 
-    if (check_u64(m, "K", 1, K_MAX, &k, e) < 0 || check_u64(m, "tokens", 0, INT64_MAX, tokens, e) < 0 ||
+    if (check_u64(m, "K", 1, K_MAX, &k, e) < 0 ||
+        check_u64(m, "tokens", 0, INT64_MAX, tokens, e) < 0 ||
         check_u64(m, "sequences", 0, INT64_MAX, sequences, e) < 0 ||
         json_need_real(m->meta, "sum_w", sum_w, check_what(m, what), e) < 0 ||
         json_need_real(m->meta, "sum_w2", sum_w2, what, e) < 0)
@@ -30,16 +32,20 @@ static int read_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t 
     return 0;
 }
 
-static int put_sums(struct msg *m, size_t K, uint64_t tokens, uint64_t sequences, double sum_w, double sum_w2)
+static int put_sums(struct msg *m, size_t K, uint64_t tokens, uint64_t sequences, double sum_w,
+                    double sum_w2)
 {
-    return json_set_int(m->meta, "K", (int64_t)K) || json_set_int(m->meta, "tokens", (int64_t)tokens) ||
-                   json_set_int(m->meta, "sequences", (int64_t)sequences) || json_set_real(m->meta, "sum_w", sum_w) ||
+    return json_set_int(m->meta, "K", (int64_t)K) ||
+                   json_set_int(m->meta, "tokens", (int64_t)tokens) ||
+                   json_set_int(m->meta, "sequences", (int64_t)sequences) ||
+                   json_set_real(m->meta, "sum_w", sum_w) ||
                    json_set_real(m->meta, "sum_w2", sum_w2)
                ? -1
                : 0;
 }
 
-static const struct tensor *read_wide(const struct msg *m, const char *name, int ndim, const uint64_t *shape, struct err *e)
+static const struct tensor *read_wide(const struct msg *m, const char *name, int ndim,
+                                      const uint64_t *shape, struct err *e)
 {
     const struct tensor *t = msg_need(m, name, DT_COUNT, ndim, e);
     char have[96], want[96];
@@ -47,7 +53,8 @@ static const struct tensor *read_wide(const struct msg *m, const char *name, int
     if (!t)
         return NULL;
     if (t->dtype != DT_F64 && t->dtype != DT_F32) {
-        check_fail(m, e, "tensor '%s' is of type %s, must be F64 or F32", name, dtype_name(t->dtype));
+        check_fail(m, e, "tensor '%s' is of type %s, must be F64 or F32", name,
+                   dtype_name(t->dtype));
         return NULL;
     }
     if (!tensor_has_shape(t, ndim, shape)) {
@@ -73,20 +80,23 @@ static int read_lengths(const struct msg *m, struct problem_view *v, struct err 
         double w;
 
         if (json_kind(row) != JSON_KIND_ARRAY || json_as_int(json_at(row, 0), &length) < 0 ||
-            json_as_int(json_at(row, 1), &count) < 0 || json_as_real(json_at(row, 2), &w) < 0 || length < 0 ||
-            count < 0 || !(w >= 0))
-            return check_fail(m, e, "field 'lengths': entry %zu is not [length, sequences, sum_w]", i);
+            json_as_int(json_at(row, 1), &count) < 0 || json_as_real(json_at(row, 2), &w) < 0 ||
+            length < 0 || count < 0 || !(w >= 0))
+            return check_fail(m, e, "field 'lengths': entry %zu is not [length, sequences, sum_w]",
+                              i);
         total += (uint64_t)count;
     }
     if (total != v->sequences)
-        return check_fail(m, e, "field 'lengths' counts %" PRIu64 " sequences, field 'sequences' says %" PRIu64, total,
-                          v->sequences);
+        return check_fail(
+            m, e, "field 'lengths' counts %" PRIu64 " sequences, field 'sequences' says %" PRIu64,
+            total, v->sequences);
     v->lengths = list;
     return 0;
 }
 
 /* A further set: tensors S.NAME, D.NAME and their counts in field NAME. */
-static int read_further(const struct msg *m, const char *name, size_t K, struct problem_sums *s, struct err *e)
+static int read_further(const struct msg *m, const char *name, size_t K, struct problem_sums *s,
+                        struct err *e)
 {
     const struct json *counts = json_get(m->meta, name);
     uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2}, square[2] = {K, K};
@@ -95,7 +105,8 @@ static int read_further(const struct msg *m, const char *name, size_t K, struct 
 
     snprintf(tensor, sizeof tensor, "S.%s", name);
     if (!msg_tensor(m, tensor))
-        return counts ? check_fail(m, e, "field '%s' is there, but not tensor '%s'", name, tensor) : 0;
+        return counts ? check_fail(m, e, "field '%s' is there, but not tensor '%s'", name, tensor)
+                      : 0;
     if (!(s->S = read_wide(m, tensor, 1, triangle, e)))
         return -1;
     *tensor = 'D';
@@ -118,7 +129,8 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
     if (!(s->sum_w > 0))
         return 0;
     x = json_object();
-    if (!x || json_set_int(x, "tokens", (int64_t)s->tokens) || json_set_int(x, "sequences", (int64_t)s->sequences) ||
+    if (!x || json_set_int(x, "tokens", (int64_t)s->tokens) ||
+        json_set_int(x, "sequences", (int64_t)s->sequences) ||
         json_set_real(x, "sum_w", s->sum_w) || json_set_real(x, "sum_w2", s->sum_w2)) {
         json_destroy(&x);
         return -1;
@@ -126,7 +138,8 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
     return json_set(m->meta, name, x);
 }
 
-static int read_class(const struct msg *m, const struct json *x, size_t K, size_t i, struct problem_class *c, struct err *e)
+static int read_class(const struct msg *m, const struct json *x, size_t K, size_t i,
+                      struct problem_class *c, struct err *e)
 {
     const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
     char tensor[32];
@@ -136,7 +149,8 @@ static int read_class(const struct msg *m, const struct json *x, size_t K, size_
     c->name = json_as_text(json_get(x, "name"));
     if (!c->kind || !c->name || json_as_int(json_get(x, "tokens"), &tokens) < 0 || tokens < 0 ||
         json_as_real(json_get(x, "sum_w"), &c->sum_w) < 0 || !(c->sum_w >= 0))
-        return check_fail(m, e, "field 'classes': entry %zu must hold kind, name, tokens and sum_w", i);
+        return check_fail(m, e, "field 'classes': entry %zu must hold kind, name, tokens and sum_w",
+                          i);
     c->tokens = (uint64_t)tokens;
     snprintf(tensor, sizeof tensor, "S.class.%zu", i);
     return (c->S = read_wide(m, tensor, 1, triangle, e)) ? 0 : -1;
@@ -149,7 +163,8 @@ static int read_classes(const struct msg *m, struct problem_view *v, struct err 
     if (!list)
         return 0;
     if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) > PROBLEM_CLASSES)
-        return check_fail(m, e, "field 'classes' must be an array of at most %d entries", PROBLEM_CLASSES);
+        return check_fail(m, e, "field 'classes' must be an array of at most %d entries",
+                          PROBLEM_CLASSES);
     v->nclasses = json_count(list);
     for (size_t i = 0; i < v->nclasses; i++)
         if (read_class(m, json_at(list, i), v->K, i, &v->classes[i], e) < 0)
@@ -162,7 +177,8 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     uint64_t triangle[1], square[2];
 
     memset(v, 0, sizeof *v);
-    if (check_kind(m, MSG_PROBLEM, e) < 0 || check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+    if (check_kind(m, MSG_PROBLEM, e) < 0 ||
+        check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         !(v->modality = check_text(m, "modality", e)) ||
         read_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
         check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0 ||
@@ -177,15 +193,16 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     square[0] = json_count(v->lengths);
     if (msg_tensor(m, "diag") && !(v->diag = read_wide(m, "diag", 2, square, e)))
         return -1;
-    if (read_further(m, "hold", v->K, &v->hold, e) < 0 || read_further(m, "plain", v->K, &v->plain, e) < 0 ||
-        read_classes(m, v, e) < 0)
+    if (read_further(m, "hold", v->K, &v->hold, e) < 0 ||
+        read_further(m, "plain", v->K, &v->plain, e) < 0 || read_classes(m, v, e) < 0)
         return -1;
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);
 }
 
 static struct msg *no_memory(struct msg **m, struct err *e)
 {
-    err_set(e, ERR_SYS, "%s '%s': cannot set its metadata (out of memory, or a text that is not UTF-8)",
+    err_set(e, ERR_SYS,
+            "%s '%s': cannot set its metadata (out of memory, or a text that is not UTF-8)",
             msg_kind_name((*m)->kind), (*m)->id);
     msg_destroy(m);
     return NULL;
@@ -228,7 +245,8 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
         put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
         json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) || put_linears(m, v) ||
         put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
-        json_set(m->meta, "lengths", v->lengths ? json_copy(v->lengths) : json_array()) || check_put_prov(m, v->prov))
+        json_set(m->meta, "lengths", v->lengths ? json_copy(v->lengths) : json_array()) ||
+        check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;
 }
@@ -255,7 +273,8 @@ int problem_put_classes(struct msg *m, const struct problem_class *list, size_t 
     return 0;
 }
 
-static const struct tensor *linear_tensor(const struct msg *m, const char *name, const char *what, enum dtype t, struct err *e)
+static const struct tensor *linear_tensor(const struct msg *m, const char *name, const char *what,
+                                          enum dtype t, struct err *e)
 {
     char full[TENSOR_NAME + 16];
 
@@ -291,9 +310,11 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
     if (!tensor_has_shape(x->zeros, 2, grid))
         return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->zeros->name, x->N, x->G);
     if (largest(x->codes) >> x->bits)
-        return check_fail(m, e, "tensor '%s' has a code that does not fit %d bits", x->codes->name, x->bits);
+        return check_fail(m, e, "tensor '%s' has a code that does not fit %d bits", x->codes->name,
+                          x->bits);
     if (largest(x->zeros) >> x->bits)
-        return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits", x->zeros->name, x->bits);
+        return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits",
+                          x->zeros->name, x->bits);
     if (tensor_count_bad(x->scales))
         return check_fail(m, e, "tensor '%s' has scales that are not finite", x->scales->name);
     return 0;
@@ -308,7 +329,8 @@ static int read_kept(const struct msg *m, struct solution_linear *x, struct err 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         snprintf(full, sizeof full, "%.190s.%s", x->name, parts[i]);
         if (msg_tensor(m, full))
-            return check_fail(m, e, "linear '%.100s' is said to be kept, but tensor '%s' is there", x->name, full);
+            return check_fail(m, e, "linear '%.100s' is said to be kept, but tensor '%s' is there",
+                              x->name, full);
     }
     x->group = -1;
     x->grid = "";
@@ -316,7 +338,8 @@ static int read_kept(const struct msg *m, struct solution_linear *x, struct err 
     return 0;
 }
 
-static int read_linear(const struct msg *m, const struct json *j, size_t K, struct solution_linear *x, struct err *e)
+static int read_linear(const struct msg *m, const struct json *j, size_t K,
+                       struct solution_linear *x, struct err *e)
 {
     char what[CHECK_WHAT + 16];
     int64_t rows, bits;
@@ -325,7 +348,8 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K, stru
     check_what(m, what);
     n = strlen(what);
     snprintf(what + n, sizeof what - n, ": linears");
-    if (!(x->name = json_need_text(j, "name", what, e)) || json_need_int(j, "rows", 1, CHECK_COUNT_MAX, &rows, what, e) < 0 ||
+    if (!(x->name = json_need_text(j, "name", what, e)) ||
+        json_need_int(j, "rows", 1, CHECK_COUNT_MAX, &rows, what, e) < 0 ||
         json_opt_bool(j, "kept", 0, &x->kept, what, e) < 0)
         return -1;
     x->N = (size_t)rows;
@@ -336,13 +360,16 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K, stru
         return -1;
     if (json_need_int(j, "bits", 1, 8, &bits, what, e) < 0 ||
         json_need_int(j, "group", -1, (int64_t)K, &x->group, what, e) < 0 ||
-        !(x->grid = json_need_text(j, "grid", what, e)) || json_need_real(j, "loss", &x->loss, what, e) < 0 ||
+        !(x->grid = json_need_text(j, "grid", what, e)) ||
+        json_need_real(j, "loss", &x->loss, what, e) < 0 ||
         json_need_real(j, "rel_loss", &x->rel_loss, what, e) < 0 ||
         json_opt_real(j, "asym_loss", NAN, &x->asym_loss, what, e) < 0 ||
         json_opt_real(j, "bound", 0.0, &x->bound, what, e) < 0)
         return -1;
     if (x->group == 0)
-        return check_fail(m, e, "linear '%.100s': field 'group' is 0, must be -1 or a number of columns", x->name);
+        return check_fail(m, e,
+                          "linear '%.100s': field 'group' is 0, must be -1 or a number of columns",
+                          x->name);
     x->bits = (int)bits;
     return read_tensors(m, x, e);
 }
@@ -353,13 +380,15 @@ static int read_linears(const struct msg *m, struct solution_view *v, struct err
 
     v->nlinears = json_count(list);
     if (json_kind(list) != JSON_KIND_ARRAY || v->nlinears < 1 || v->nlinears > PROBLEM_LINEARS)
-        return check_fail(m, e, "field 'linears' must be an array of 1 to %d entries", PROBLEM_LINEARS);
+        return check_fail(m, e, "field 'linears' must be an array of 1 to %d entries",
+                          PROBLEM_LINEARS);
     for (size_t i = 0; i < v->nlinears; i++) {
         if (read_linear(m, json_at(list, i), v->K, &v->linear[i], e) < 0)
             return -1;
         for (size_t k = 0; k < i; k++)
             if (!strcmp(v->linear[k].name, v->linear[i].name))
-                return check_fail(m, e, "field 'linears': '%.100s' is there twice", v->linear[i].name);
+                return check_fail(m, e, "field 'linears': '%.100s' is there twice",
+                                  v->linear[i].name);
     }
     return 0;
 }
@@ -374,9 +403,11 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
         return -1;
     if (check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         read_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
-        !(v->solver = check_text(m, "solver", e)) || json_need_real(m->meta, "damp", &v->damp, check_what(m, what), e) < 0 ||
+        !(v->solver = check_text(m, "solver", e)) ||
+        json_need_real(m->meta, "damp", &v->damp, check_what(m, what), e) < 0 ||
         json_need_int(m->meta, "attempts", 0, INT32_MAX, &v->attempts, what, e) < 0 ||
-        json_need_real(m->meta, "seconds", &v->seconds, what, e) < 0 || check_prov(m, &v->prov, e) < 0)
+        json_need_real(m->meta, "seconds", &v->seconds, what, e) < 0 ||
+        check_prov(m, &v->prov, e) < 0)
         return -1;
     if (json_kind(fallback) != JSON_KIND_NULL && !(v->fallback = check_text(m, "fallback", e)))
         return -1;
@@ -391,9 +422,11 @@ static struct json *describe(const struct solution_linear *x)
     if (x->kept && !bad && !json_set_bool(j, "kept", 1))
         return j;
     if (!x->kept && !bad && !(x->solver && json_set_text(j, "solver", x->solver)) &&
-        !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) && !json_set_text(j, "grid", x->grid) &&
-        !json_set_real(j, "loss", x->loss) && !json_set_real(j, "rel_loss", x->rel_loss) &&
-        !json_set_real(j, "asym_loss", x->asym_loss) && !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
+        !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) &&
+        !json_set_text(j, "grid", x->grid) && !json_set_real(j, "loss", x->loss) &&
+        !json_set_real(j, "rel_loss", x->rel_loss) &&
+        !json_set_real(j, "asym_loss", x->asym_loss) &&
+        !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
         return j;
     json_destroy(&j);
     return NULL;
@@ -403,16 +436,20 @@ static int put_solution(struct msg *m, const struct solution_view *v)
 {
     struct json *list = json_array();
 
-    if (!list || json_set(m->meta, "linears", list)) /* the array is the message's now, and filled there */
+    /* the array is the message's now, and filled there */
+    if (!list || json_set(m->meta, "linears", list))
         return -1;
     for (size_t i = 0; i < v->nlinears; i++)
         if (json_push(list, describe(&v->linear[i])))
             return -1;
     return check_put_site(m, v->block, v->order, v->sites, v->site) ||
                    put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
-                   json_set_text(m->meta, "solver", v->solver) || json_set_real(m->meta, "damp", v->damp) ||
-                   json_set_int(m->meta, "attempts", v->attempts) || json_set_real(m->meta, "seconds", v->seconds) ||
-                   json_set(m->meta, "fallback", v->fallback ? json_text(v->fallback) : json_null_value()) ||
+                   json_set_text(m->meta, "solver", v->solver) ||
+                   json_set_real(m->meta, "damp", v->damp) ||
+                   json_set_int(m->meta, "attempts", v->attempts) ||
+                   json_set_real(m->meta, "seconds", v->seconds) ||
+                   json_set(m->meta, "fallback",
+                            v->fallback ? json_text(v->fallback) : json_null_value()) ||
                    check_put_prov(m, v->prov)
                ? -1
                : 0;

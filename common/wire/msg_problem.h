@@ -15,16 +15,18 @@ struct problem_sums {
 
 #define PROBLEM_CLASSES 64
 
-/* The share of S that one class of rows has: those of sequences of one length, or at positions of one band. */
+/* The share of S that one class of rows has: those of sequences of one length, or at positions
+ * of one band. */
 struct problem_class {
-    const char *kind;             /* "length", "position": classes of one kind add up to S */
-    const char *name;             /* "256"; "0", "1-127" */
+    const char *kind; /* "length", "position": classes of one kind add up to S */
+    const char *name; /* "256"; "0", "1-127" */
     uint64_t tokens;
     double sum_w;
-    const struct tensor *S;       /* "S.class.I" F64 or F32 [K*(K+1)/2], I the place in the list */
+    const struct tensor *S; /* "S.class.I" F64 or F32 [K*(K+1)/2], I the place in the list */
 };
 
-/* What a solver gets: raw sums over the calibration rows of one site, and every linear that reads them. */
+/* What a solver gets: raw sums over the calibration rows of one site, and every linear that
+ * reads them. */
 struct problem_view {
     uint64_t block, order, sites;
     const char *site;
@@ -32,23 +34,30 @@ struct problem_view {
     size_t K;
     uint64_t tokens, sequences;
     double sum_w, sum_w2;
-    const struct tensor *S;       /* "S" F64 or F32 [K*(K+1)/2]: sum_t w_t x_t x_t', lower triangle row by row */
-    const struct tensor *D;       /* "D" F64 or F32 [K,K]: sum_t w_t (x~_t - x_t) x_t'; NULL when not collected */
-    const struct tensor *diag;    /* "diag" F64 or F32 [lengths, K]: for each entry of `lengths` the sum over its rows of x_k^2, every weight 1; NULL */
+    /* "S" F64 or F32 [K*(K+1)/2]: sum_t w_t x_t x_t', lower triangle row by row */
+    const struct tensor *S;
+    /* "D" F64 or F32 [K,K]: sum_t w_t (x~_t - x_t) x_t'; NULL when not collected */
+    const struct tensor *D;
+    /* "diag" F64 or F32 [lengths, K]: for each entry of `lengths` the sum over its rows of
+     * x_k^2, every weight 1; NULL */
+    const struct tensor *diag;
     size_t nlinears;
-    const struct tensor *linear[PROBLEM_LINEARS];  /* W [N,K], float, named as the linear */
-    struct problem_sums hold;     /* "S.hold", "D.hold": chunks that are not in S, to judge solutions on */
-    struct problem_sums plain;    /* "S.plain", "D.plain": the chunks of S with every token weight 1 */
-    size_t nclasses;              /* 0: not collected */
+    const struct tensor *linear[PROBLEM_LINEARS]; /* W [N,K], float, named as the linear */
+    /* "S.hold", "D.hold": chunks that are not in S, to judge solutions on */
+    struct problem_sums hold;
+    /* "S.plain", "D.plain": the chunks of S with every token weight 1 */
+    struct problem_sums plain;
+    size_t nclasses; /* 0: not collected */
     struct problem_class classes[PROBLEM_CLASSES];
-    const struct json *lengths;   /* histogram: array of [length, sequences, sum_w] */
+    const struct json *lengths; /* histogram: array of [length, sequences, sum_w] */
     const struct json *prov;
-    uint64_t bytes_in;            /* bytes of activations that went into it */
+    uint64_t bytes_in; /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
-/* A problem with id and metadata from the view; linear[i] gives name and shape only (its data is not looked at), S and D are not
- * looked at. hold and plain: their counts are written when hold.sum_w or plain.sum_w is above 0. The caller then adds the tensors "S", "D",
- * "S.hold" ... and every linear with msg_add() or msg_add_new(). */
+/* A problem with id and metadata from the view; linear[i] gives name and shape only (its data is
+ * not looked at), S and D are not looked at. hold and plain: their counts are written when
+ * hold.sum_w or plain.sum_w is above 0. The caller then adds the tensors "S", "D", "S.hold" ...
+ * and every linear with msg_add() or msg_add_new(). */
 struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e);
 
 /* Adds the list of classes to a problem; their tensors are the caller's to add. n 0: nothing. */
@@ -58,17 +67,20 @@ int problem_put_classes(struct msg *m, const struct problem_class *list, size_t 
 struct solution_linear {
     const char *name;
     size_t N, K, G;
-    int kept;                     /* 1: not quantized, the checkpoint's own weights stay; of the fields below solver alone is set then, to NULL */
-    const char *solver;           /* NULL: that of the site */
+    /* 1: not quantized, the checkpoint's own weights stay; of the fields below solver alone is
+     * set then, to NULL */
+    int kept;
+    const char *solver; /* NULL: that of the site */
     int bits;
-    int64_t group;                /* -1: per row */
-    const char *grid;             /* "sym" */
-    const struct tensor *codes;   /* "NAME.codes" U8 [N,K] */
-    const struct tensor *scales;  /* "NAME.scales" float [N,G] */
-    const struct tensor *zeros;   /* "NAME.zeros" U8 [N,G] */
-    double loss, rel_loss;        /* tr((W-Q)H(W-Q)'), over tr(WHW') */
-    double asym_loss;             /* NaN without D */
-    double bound;                 /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
+    int64_t group;               /* -1: per row */
+    const char *grid;            /* "sym" */
+    const struct tensor *codes;  /* "NAME.codes" U8 [N,K] */
+    const struct tensor *scales; /* "NAME.scales" float [N,G] */
+    const struct tensor *zeros;  /* "NAME.zeros" U8 [N,G] */
+    double loss, rel_loss;       /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double asym_loss;            /* NaN without D */
+    /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
+    double bound;
 };
 struct solution_view {
     uint64_t block, order, sites;
@@ -77,17 +89,19 @@ struct solution_view {
     uint64_t tokens, sequences;
     double sum_w, sum_w2;
     const char *solver;
-    double damp;                  /* the relative damping used; attempts before it */
+    double damp; /* the relative damping used; attempts before it */
     int64_t attempts;
-    const char *fallback;         /* NULL, "floor" or "rtn" */
+    const char *fallback; /* NULL, "floor" or "rtn" */
     double seconds;
     size_t nlinears;
     struct solution_linear linear[PROBLEM_LINEARS];
     const struct json *prov;
 };
-int solution_read(const struct msg *m, struct solution_view *v, struct err *e);  /* MSG_SOLUTION or MSG_COMMIT */
-/* A solution with id and metadata from the view (tensors of the view are not looked at); the caller then adds "NAME.codes", "NAME.scales"
- * and "NAME.zeros" of every linear that is not kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
+/* MSG_SOLUTION or MSG_COMMIT */
+int solution_read(const struct msg *m, struct solution_view *v, struct err *e);
+/* A solution with id and metadata from the view (tensors of the view are not looked at); the
+ * caller then adds "NAME.codes", "NAME.scales" and "NAME.zeros" of every linear that is not
+ * kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
 struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* zbuf - codecs of tensor payloads. zstd at level 1: links are faster than higher levels. The split codecs know only the
- * width of an element (2 or 4 bytes), so bf16+zstd serves f16 too. */
+/* zbuf - codecs of tensor payloads. zstd at level 1: links are faster than higher levels. The
+ * split codecs know only the width of an element (2 or 4 bytes), so bf16+zstd serves f16 too. */
 #include "zbuf.h"
 
 #include <stdint.h>
@@ -60,7 +60,8 @@ static void planes_split(const unsigned char *raw, size_t n, size_t width, unsig
     }
 }
 
-static void planes_join(const unsigned char *high, const unsigned char *low, size_t n, size_t width, unsigned char *raw)
+static void planes_join(const unsigned char *high, const unsigned char *low, size_t n, size_t width,
+                        unsigned char *raw)
 {
     for (size_t b = 0; b < width; b++) {
         const unsigned char *from = b < width / 2 ? high + b * n : low + (b - width / 2) * n;
@@ -81,7 +82,8 @@ static int squeeze(const void *src, size_t n, void *dst, size_t room, size_t *us
     return 0;
 }
 
-static int pack_split(size_t width, const void *raw, size_t raw_bytes, void **out, size_t *out_bytes, struct err *e)
+static int pack_split(size_t width, const void *raw, size_t raw_bytes, void **out,
+                      size_t *out_bytes, struct err *e)
 {
     size_t n = raw_bytes / width, half = raw_bytes / 2, room, used;
     unsigned char *planes = NULL, *packed = NULL;
@@ -89,7 +91,8 @@ static int pack_split(size_t width, const void *raw, size_t raw_bytes, void **ou
     int rc = -1;
 
     if (raw_bytes % width)
-        return err_set(e, ERR_USE, "%zu bytes are not whole elements of %zu bytes", raw_bytes, width);
+        return err_set(e, ERR_USE, "%zu bytes are not whole elements of %zu bytes", raw_bytes,
+                       width);
     room = ZSTD_compressBound(half);
     planes = mem_raw(raw_bytes, 1, e);
     packed = mem_raw(LENGTH_FIELD + room + half, 1, e);
@@ -111,7 +114,8 @@ out:
     return rc;
 }
 
-int zbuf_pack(enum zcodec c, const void *raw, size_t raw_bytes, void **out, size_t *out_bytes, struct err *e)
+int zbuf_pack(enum zcodec c, const void *raw, size_t raw_bytes, void **out, size_t *out_bytes,
+              struct err *e)
 {
     size_t room;
     void *packed;
@@ -151,8 +155,8 @@ static int unsqueeze(const void *src, size_t src_bytes, void *dst, size_t n, str
     return 0;
 }
 
-static int unpack_split(size_t width, const unsigned char *packed, size_t packed_bytes, void *raw, size_t raw_bytes,
-                        struct err *e)
+static int unpack_split(size_t width, const unsigned char *packed, size_t packed_bytes, void *raw,
+                        size_t raw_bytes, struct err *e)
 {
     size_t half = raw_bytes / 2;
     unsigned char *high;
@@ -160,7 +164,8 @@ static int unpack_split(size_t width, const unsigned char *packed, size_t packed
     int rc;
 
     if (raw_bytes % width)
-        return err_set(e, ERR_USE, "%zu bytes are not whole elements of %zu bytes", raw_bytes, width);
+        return err_set(e, ERR_USE, "%zu bytes are not whole elements of %zu bytes", raw_bytes,
+                       width);
     if (packed_bytes < LENGTH_FIELD || packed_bytes - LENGTH_FIELD < half)
         return err_set(e, ERR_USE, "is too short for its codec");
     memcpy(&length, packed, sizeof length);
@@ -177,7 +182,8 @@ static int unpack_split(size_t width, const unsigned char *packed, size_t packed
     return rc;
 }
 
-int zbuf_unpack(enum zcodec c, const void *packed, size_t packed_bytes, void *raw, size_t raw_bytes, struct err *e)
+int zbuf_unpack(enum zcodec c, const void *packed, size_t packed_bytes, void *raw, size_t raw_bytes,
+                struct err *e)
 {
     if (split_width(c))
         return unpack_split(split_width(c), packed, packed_bytes, raw, raw_bytes, e);

@@ -1,5 +1,6 @@
-/* diff - messages are matched by kind and id, in any order, tensors by name. Sequence numbers, run ids and codecs do not
- * count: they say how a thing travelled, not what it is. The first stream is held in memory, the second one passes by. */
+/* diff - messages are matched by kind and id, in any order, tensors by name. Sequence numbers,
+ * run ids and codecs do not count: they say how a thing travelled, not what it is. The first
+ * stream is held in memory, the second one passes by. */
 #include "diff.h"
 
 #include <inttypes.h>
@@ -30,7 +31,8 @@ struct hold {
 };
 
 /* One finding: where ("problem b3.attn.qkv", or empty), what (a tensor or field), how. */
-static void say(struct report *r, const char *where, const char *what, const char *how, double max_abs)
+static void say(struct report *r, const char *where, const char *what, const char *how,
+                double max_abs)
 {
     struct json *j;
     char *text;
@@ -41,15 +43,17 @@ static void say(struct report *r, const char *where, const char *what, const cha
         return;
     }
     j = json_object();
-    if (j && !json_set_text(j, "message", where) && !json_set_text(j, "what", what) && !json_set_text(j, "how", how) &&
-        (max_abs < 0 || !json_set_real(j, "max_abs", max_abs)) && (text = json_print(j, 0, NULL))) {
+    if (j && !json_set_text(j, "message", where) && !json_set_text(j, "what", what) &&
+        !json_set_text(j, "how", how) && (max_abs < 0 || !json_set_real(j, "max_abs", max_abs)) &&
+        (text = json_print(j, 0, NULL))) {
         fprintf(r->out, "%s\n", text);
         free(text);
     }
     json_destroy(&j);
 }
 
-static void compare_tensors(struct report *r, const char *where, const struct tensor *a, const struct tensor *b)
+static void compare_tensors(struct report *r, const char *where, const struct tensor *a,
+                            const struct tensor *b)
 {
     char how[320], sa[96], sb[96];
     struct value_diff d;
@@ -57,7 +61,8 @@ static void compare_tensors(struct report *r, const char *where, const struct te
     if (a->dtype != b->dtype || !tensor_has_shape(a, b->ndim, b->shape)) {
         tensor_shape_text(a->ndim, a->shape, sa, sizeof sa);
         tensor_shape_text(b->ndim, b->shape, sb, sizeof sb);
-        snprintf(how, sizeof how, "%s %s against %s %s", dtype_name(a->dtype), sa, dtype_name(b->dtype), sb);
+        snprintf(how, sizeof how, "%s %s against %s %s", dtype_name(a->dtype), sa,
+                 dtype_name(b->dtype), sb);
         say(r, where, a->name, how, -1);
         return;
     }
@@ -66,7 +71,8 @@ static void compare_tensors(struct report *r, const char *where, const struct te
         r->equal++;
         return;
     }
-    snprintf(how, sizeof how, "%zu of %zu elements differ, by at most %.6g", d.different, d.n, d.max_abs);
+    snprintf(how, sizeof how, "%zu of %zu elements differ, by at most %.6g", d.different, d.n,
+             d.max_abs);
     say(r, where, a->name, how, d.max_abs);
 }
 
@@ -97,7 +103,8 @@ static int same_value(const struct report *r, const struct json *a, const struct
     case JSON_KIND_REAL:
         return !json_as_real(a, &x) && !json_as_real(b, &y) && !memcmp(&x, &y, sizeof x);
     case JSON_KIND_TEXT:
-        return json_text_length(a) == json_text_length(b) && !memcmp(json_as_text(a), json_as_text(b), json_text_length(a));
+        return json_text_length(a) == json_text_length(b) &&
+               !memcmp(json_as_text(a), json_as_text(b), json_text_length(a));
     case JSON_KIND_ARRAY:
         if (json_count(a) != json_count(b))
             return 0;
@@ -115,14 +122,16 @@ static int same_value(const struct report *r, const struct json *a, const struct
             const char *key = "";
             const struct json *child = json_member(from, n, &key);
 
-            if (!ignored(r, key) && (!json_get(to, key) || !same_value(r, child, json_get(to, key))))
+            if (!ignored(r, key) &&
+                (!json_get(to, key) || !same_value(r, child, json_get(to, key))))
                 return 0;
         }
     }
     return 1;
 }
 
-static void compare_meta(struct report *r, const char *where, const struct json *a, const struct json *b)
+static void compare_meta(struct report *r, const char *where, const struct json *a,
+                         const struct json *b)
 {
     for (int turn = 0; turn < 2; turn++) {
         const struct json *from = turn ? b : a, *to = turn ? a : b;
@@ -161,7 +170,8 @@ static void compare_messages(struct report *r, const struct msg *a, const struct
 }
 
 /* Calls take(ctx, &m) for every message; what it leaves in m is destroyed. */
-static int each_message(const char *path, int (*take)(void *, struct msg **, struct err *), void *ctx, struct err *e)
+static int each_message(const char *path, int (*take)(void *, struct msg **, struct err *),
+                        void *ctx, struct err *e)
 {
     const struct link_opts o = {.role = "diff"};
     struct link *l = link_open(path, LINK_IN, &o, e);
@@ -244,7 +254,8 @@ static int diff_streams(const char *a, const char *b, struct report *r, struct e
     }
     for (size_t i = 0; i < h.count; i++)
         if (!h.list[i].seen) {
-            snprintf(where, sizeof where, "%s %s", msg_kind_name(h.list[i].m->kind), h.list[i].m->id);
+            snprintf(where, sizeof where, "%s %s", msg_kind_name(h.list[i].m->kind),
+                     h.list[i].m->id);
             say(r, where, "", "only in the first", -1);
         }
 out:
@@ -254,8 +265,8 @@ out:
     return rc;
 }
 
-static int compare_entries(struct report *r, const struct st_set *sa, const struct st_entry *x, const struct st_set *sb,
-                           const struct st_entry *y, struct err *e)
+static int compare_entries(struct report *r, const struct st_set *sa, const struct st_entry *x,
+                           const struct st_set *sb, const struct st_entry *y, struct err *e)
 {
     struct tensor a = {0}, b = {0};
     int rc = -1;
@@ -269,7 +280,8 @@ static int compare_entries(struct report *r, const struct st_set *sa, const stru
     return rc;
 }
 
-static int diff_sets(const struct st_set *a, const struct st_set *b, struct report *r, struct err *e)
+static int diff_sets(const struct st_set *a, const struct st_set *b, struct report *r,
+                     struct err *e)
 {
     for (size_t i = 0; i < a->count; i++) {
         const struct st_entry *y = st_find(b, a->entries[i].name);

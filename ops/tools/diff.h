@@ -6,9 +6,9 @@
 #include "../../common/base/err.h"
 
 struct diff_opts {
-    int json;                   /* one JSON object a line */
+    int json; /* one JSON object a line */
     size_t nignore;
-    const char *const *ignore;  /* fields of meta that do not count */
+    const char *const *ignore; /* fields of meta that do not count */
 };
 
 /* 0 equal, 1 different (out says what), -1 error. */

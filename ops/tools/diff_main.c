@@ -13,15 +13,21 @@ struct values {
 static const struct opt TABLE[] = {
     {"json", OPT_FLAG, offsetof(struct values, json), NULL, "one JSON object a line", 0, 0, NULL},
     {"ignore", OPT_TEXTS, offsetof(struct values, ignore), "FIELD",
-     "leave this field of the metadata out, at any depth; may be repeated (\"seconds\" differs from run to run)", 0, 0, NULL},
+     "leave this field of the metadata out, at any depth; may be repeated (\"seconds\" differs "
+     "from run to run)",
+     0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
 
 static const struct opt_spec SPEC = {
-    "ptq-diff", "compare two streams of messages, or two safetensors files or checkpoint folders, tensor by tensor",
-    "[options] A B", TABLE,
+    "ptq-diff",
+    "compare two streams of messages, or two safetensors files or checkpoint folders, tensor by "
+    "tensor",
+    "[options] A B",
+    TABLE,
     "Exit status: 0 equal, 1 different, 100 wrong use or input, 111 system.\n"
     "Example: ptq-diff --ignore seconds old-solutions.ptq new-solutions.ptq\n",
-    2, 2};
+    2,
+    2};
 
 int main(int argc, char **argv)
 {

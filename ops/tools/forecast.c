@@ -11,9 +11,9 @@ struct tally {
     const struct forecast_opts *o;
     struct forecast *f;
     const struct st_set *set;
-    uint64_t replaced;       /* source bytes of quantized linears */
-    double bits, weights;    /* of quantized linears */
-    double all;              /* weights of the checkpoint */
+    uint64_t replaced;    /* source bytes of quantized linears */
+    double bits, weights; /* of quantized linears */
+    double all;           /* weights of the checkpoint */
 };
 
 /* GPTQ v1: qweight, qzeros, scales, g_idx. */
@@ -24,13 +24,16 @@ static uint64_t packed_bytes(size_t N, size_t K, const struct forecast_class *c,
     return K * b / 32 * N * 4 + G * (N * b / 32) * 4 + G * N * dtype_size(scales) + K * 4;
 }
 
-static struct forecast_class *class_of(struct forecast *f, const struct forecast_class *want, struct err *e)
+static struct forecast_class *class_of(struct forecast *f, const struct forecast_class *want,
+                                       struct err *e)
 {
     for (size_t i = 0; i < f->nclasses; i++) {
         struct forecast_class *c = &f->class[i];
-        const int same = (!c->solver && !want->solver) || (c->solver && want->solver && strcmp(c->solver, want->solver) == 0);
+        const int same = (!c->solver && !want->solver) ||
+                         (c->solver && want->solver && strcmp(c->solver, want->solver) == 0);
 
-        if (c->kept == want->kept && c->bits == want->bits && c->group == want->group && c->grid == want->grid && same)
+        if (c->kept == want->kept && c->bits == want->bits && c->group == want->group &&
+            c->grid == want->grid && same)
             return c;
     }
     if (f->nclasses == FORECAST_CLASSES) {
@@ -46,12 +49,15 @@ static int decides(const struct override_values *x, const struct override_values
 {
     if (x->skip == 1 || v->skip == 1)
         return x->skip == v->skip;
-    return (x->bits && x->bits == v->bits) || (x->group && x->group == v->group) || (x->grid >= 0 && x->grid == v->grid) ||
-           (x->damp >= 0.0 && !(x->damp < v->damp || x->damp > v->damp)) || (x->solver && x->solver == v->solver) ||
-           (x->fit && x->fit == v->fit) || (x->skip == 0 && v->skip == 0);
+    return (x->bits && x->bits == v->bits) || (x->group && x->group == v->group) ||
+           (x->grid >= 0 && x->grid == v->grid) ||
+           (x->damp >= 0.0 && !(x->damp < v->damp || x->damp > v->damp)) ||
+           (x->solver && x->solver == v->solver) || (x->fit && x->fit == v->fit) ||
+           (x->skip == 0 && v->skip == 0);
 }
 
-static void count_hits(struct tally *t, size_t block, const struct site_info *site, size_t i, const struct override_values *v)
+static void count_hits(struct tally *t, size_t block, const struct site_info *site, size_t i,
+                       const struct override_values *v)
 {
     const struct overrides *lines = t->o->overrides;
 
@@ -65,7 +71,8 @@ static void count_hits(struct tally *t, size_t block, const struct site_info *si
 }
 
 /* 1: a solver has work with it, 0: kept, -1 */
-static int add_linear(struct tally *t, size_t block, const struct site_info *site, size_t i, struct err *e)
+static int add_linear(struct tally *t, size_t block, const struct site_info *site, size_t i,
+                      struct err *e)
 {
     const size_t N = site->linear[i].rows, K = site->inputs;
     struct forecast_class want = {.grid = -1}, *c;
@@ -75,9 +82,11 @@ static int add_linear(struct tally *t, size_t block, const struct site_info *sit
 
     snprintf(name, sizeof name, "%s.weight", site->linear[i].name);
     if (!(x = st_find(t->set, name)))
-        return err_set(e, ERR_USE, "'%s' has no tensor '%s' (is it quantized already?)", t->o->model, name);
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s' (is it quantized already?)",
+                       t->o->model, name);
     if (x->ndim != 2 || x->shape[0] != N || x->shape[1] != K)
-        return err_set(e, ERR_USE, "'%s': the shape of tensor '%s' is not what config.json says", t->o->model, name);
+        return err_set(e, ERR_USE, "'%s': the shape of tensor '%s' is not what config.json says",
+                       t->o->model, name);
     overrides_of(t->o->overrides, block, site->name, site->linear[i].name, &v);
     count_hits(t, block, site, i, &v);
     want.kept = v.skip == 1;
@@ -97,11 +106,13 @@ static int add_linear(struct tally *t, size_t block, const struct site_info *sit
         return 0;
     t->weights += (double)N * (double)K;
     t->bits += (double)N * (double)K * want.bits +
-               (double)N * (double)grid_groups(K, want.group) * (double)(8 * dtype_size(t->o->scale_type) + (size_t)want.bits);
+               (double)N * (double)grid_groups(K, want.group) *
+                   (double)(8 * dtype_size(t->o->scale_type) + (size_t)want.bits);
     return 1;
 }
 
-/* Notes of a site's work: watch.c counts the same; here attention is in it, and fp64 is not counted twice. */
+/* Notes of a site's work: watch.c counts the same; here attention is in it, and fp64 is not
+ * counted twice. */
 static void add_work(struct tally *t, const struct site_info *site, enum site s, double rows)
 {
     const struct config *c = &t->f->config;
@@ -179,9 +190,11 @@ int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err 
     if (config_read(o->model, &f->config, e))
         return -1;
     if (json_get(f->config.json, "quantization_config"))
-        return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", o->model);
+        return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
+                       o->model);
     if (overrides_check_shapes(o->overrides, &f->config, o->bits, o->group, o->packed, e) ||
-        !(f->hit = mem_array(o->overrides->count + 1, sizeof *f->hit, e)) || !(set = st_open_folder(o->model, e)))
+        !(f->hit = mem_array(o->overrides->count + 1, sizeof *f->hit, e)) ||
+        !(set = st_open_folder(o->model, e)))
         return -1;
     t.set = set;
     if (add_all(&t, e) == 0) {

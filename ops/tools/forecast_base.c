@@ -1,6 +1,7 @@
-/* forecast_base - what the programs that compute take before they have done anything: BLAS and oneDNN, above all. It depends on their versions, on the
- * kernel and on the CPU, so it is measured: each command is started with --version, and the kernel tells its peak. A process begins with the peak
- * of the one that starts it, so the caller must be smaller than they are. */
+/* forecast_base - what the programs that compute take before they have done anything: BLAS and
+ * oneDNN, above all. It depends on their versions, on the kernel and on the CPU, so it is
+ * measured: each command is started with --version, and the kernel tells its peak. A process
+ * begins with the peak of the one that starts it, so the caller must be smaller than they are. */
 #include "forecast.h"
 
 #include <fcntl.h>
@@ -52,6 +53,7 @@ struct forecast_base forecast_base(void)
     char folder[PATH_MAX];
 
     own_folder(folder);
-    return (struct forecast_base){.forward = program_bytes(folder, "forward"), .reduce = program_bytes(folder, "reduce"),
+    return (struct forecast_base){.forward = program_bytes(folder, "forward"),
+                                  .reduce = program_bytes(folder, "reduce"),
                                   .solve = program_bytes(folder, "solve")};
 }

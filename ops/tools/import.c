@@ -1,8 +1,11 @@
-/* import - a GGUF file becomes a Hugging Face model folder: config, tokenizer, one safetensors file.
+/* import - a GGUF file becomes a Hugging Face model folder: config, tokenizer, one safetensors
+ * file.
  *
- * Everything is written into a folder beside the wanted one, which takes its name when all is there. Tensors are decoded to f32
- * and rounded once, in pieces of about a million elements. Rows of query and key weights of llama files, which keep the two halves
- * of a head interleaved, go back to the order of the checkpoint. Left out: sharding, other architectures (import_config.c). */
+ * Everything is written into a folder beside the wanted one, which takes its name when all is
+ * there. Tensors are decoded to f32 and rounded once, in pieces of about a million elements.
+ * Rows of query and key weights of llama files, which keep the two halves of a head interleaved,
+ * go back to the order of the checkpoint. Left out: sharding, other architectures
+ * (import_config.c). */
 #include "import.h"
 
 #include <math.h>
@@ -36,16 +39,19 @@ static void room_release(struct room *r)
 static void head_unweave(const float *in, float *out, uint64_t rows, uint64_t width)
 {
     for (uint64_t i = 0; i < rows; i++)
-        memcpy(out + (i / 2 + i % 2 * (rows / 2)) * width, in + i * width, (size_t)width * sizeof *out);
+        memcpy(out + (i / 2 + i % 2 * (rows / 2)) * width, in + i * width,
+               (size_t)width * sizeof *out);
 }
 
-static int piece_write(const struct gguf *g, const struct import_tensor *t, enum dtype dtype, uint64_t first, uint64_t rows,
-                       uint64_t width, struct room *r, struct st_writer *w, struct err *e)
+static int piece_write(const struct gguf *g, const struct import_tensor *t, enum dtype dtype,
+                       uint64_t first, uint64_t rows, uint64_t width, struct room *r,
+                       struct st_writer *w, struct err *e)
 {
     size_t n = (size_t)(rows * width), size = dtype_size(dtype);
     const float *src;
 
-    if (mem_grow((void **)&r->raw, &r->cap_raw, n, sizeof *r->raw, e) || mem_grow(&r->out, &r->cap_out, n * size, 1, e) ||
+    if (mem_grow((void **)&r->raw, &r->cap_raw, n, sizeof *r->raw, e) ||
+        mem_grow(&r->out, &r->cap_out, n * size, 1, e) ||
         mem_grow((void **)&r->rows, &r->cap_rows, t->head_rows ? n : 1, sizeof *r->rows, e))
         return -1;
     if (t->ndim == 1) {
@@ -59,18 +65,21 @@ static int piece_write(const struct gguf *g, const struct import_tensor *t, enum
     src = t->head_rows ? r->rows : r->raw;
     for (size_t i = 0; i < n; i++)
         if (!isfinite(src[i]))
-            return err_set(e, ERR_USE, "%s: tensor '%s' holds a NaN or an infinity", g->path, t->from->name);
+            return err_set(e, ERR_USE, "%s: tensor '%s' holds a NaN or an infinity", g->path,
+                           t->from->name);
     if (dtype_from_f32(dtype, src, n, r->out))
-        return err_set(e, ERR_USE, "%s: tensor '%s' cannot be stored as %s", g->path, t->from->name, dtype_name(dtype));
+        return err_set(e, ERR_USE, "%s: tensor '%s' cannot be stored as %s", g->path, t->from->name,
+                       dtype_name(dtype));
     for (size_t i = 0; dtype == DT_F16 && i < n; i++)
         if ((((const uint16_t *)r->out)[i] & 0x7C00) == 0x7C00)
-            return err_set(e, ERR_USE, "%s: tensor '%s' holds %g, which F16 cannot; use --dtype bf16", g->path, t->from->name,
-                           (double)src[i]);
+            return err_set(e, ERR_USE,
+                           "%s: tensor '%s' holds %g, which F16 cannot; use --dtype bf16", g->path,
+                           t->from->name, (double)src[i]);
     return st_put_part(w, t->name, first * width * size, r->out, n * size, e);
 }
 
-static int tensor_write(const struct gguf *g, const struct import_tensor *t, enum dtype dtype, struct room *r, struct st_writer *w,
-                        struct err *e)
+static int tensor_write(const struct gguf *g, const struct import_tensor *t, enum dtype dtype,
+                        struct room *r, struct st_writer *w, struct err *e)
 {
     uint64_t rows = t->shape[0], width = t->ndim == 2 ? t->shape[1] : 1, step = PIECE / width;
 
@@ -88,8 +97,8 @@ static int tensor_write(const struct gguf *g, const struct import_tensor *t, enu
     return 0;
 }
 
-static int tensors_write(const struct gguf *g, const struct import_tensor *list, size_t count, enum dtype dtype, const char *path,
-                         struct err *e)
+static int tensors_write(const struct gguf *g, const struct import_tensor *list, size_t count,
+                         enum dtype dtype, const char *path, struct err *e)
 {
     struct st_writer *w = st_create(path, e);
     struct room room = {0};
@@ -137,14 +146,15 @@ static int json_write(const char *dir, const char *name, const struct json *j, s
 
 static int tokenizer_write(const char *dir, const struct import_tokenizer *t, struct err *e)
 {
-    if (json_write(dir, "tokenizer.json", t->tokenizer, e) || json_write(dir, "tokenizer_config.json", t->config, e) ||
+    if (json_write(dir, "tokenizer.json", t->tokenizer, e) ||
+        json_write(dir, "tokenizer_config.json", t->config, e) ||
         json_write(dir, "special_tokens_map.json", t->special, e))
         return -1;
     return 0;
 }
 
-static int model_write(const char *dir, const struct gguf *g, const struct import_options *o, const struct import_tokenizer *t,
-                       struct err *e)
+static int model_write(const char *dir, const struct gguf *g, const struct import_opts *o,
+                       const struct import_tokenizer *t, struct err *e)
 {
     struct import_model m;
     struct import_tensor *list = NULL;
@@ -156,13 +166,15 @@ static int model_write(const char *dir, const struct gguf *g, const struct impor
     if (!path || import_model_read(g, &m, e) || import_names(g, &m, &list, &count, e))
         goto out;
     if (t->count > (size_t)m.vocab) {
-        err_set(e, ERR_USE, "%s: the vocabulary has %zu tokens, tensor 'token_embd.weight' %lld rows", g->path, t->count,
-                (long long)m.vocab);
+        err_set(e, ERR_USE,
+                "%s: the vocabulary has %zu tokens, tensor 'token_embd.weight' %lld rows", g->path,
+                t->count, (long long)m.vocab);
         goto out;
     }
     config = import_config(&m, g, o->dtype, e);
     generation = config ? import_generation(g, e) : NULL;
-    if (!generation || json_write(dir, "config.json", config, e) || json_write(dir, "generation_config.json", generation, e))
+    if (!generation || json_write(dir, "config.json", config, e) ||
+        json_write(dir, "generation_config.json", generation, e))
         goto out;
     rc = tensors_write(g, list, count, o->dtype, path, e);
 out:
@@ -173,7 +185,7 @@ out:
     return rc;
 }
 
-int import_run(const struct import_options *o, struct err *e)
+int import_run(const struct import_opts *o, struct err *e)
 {
     struct gguf *g = NULL;
     struct import_tokenizer t = {0};
@@ -187,7 +199,8 @@ int import_run(const struct import_options *o, struct err *e)
         goto out;
     if (t.warning)
         log_warn("%s: %s", o->file, t.warning);
-    if (newdir_begin(&d, o->dir, e) || tokenizer_write(d.part, &t, e) || (!o->vocab_only && model_write(d.part, g, o, &t, e)))
+    if (newdir_begin(&d, o->dir, e) || tokenizer_write(d.part, &t, e) ||
+        (!o->vocab_only && model_write(d.part, g, o, &t, e)))
         goto out;
     rc = newdir_publish(&d, e);
 out:

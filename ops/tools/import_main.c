@@ -12,18 +12,27 @@ struct values {
 };
 
 static const struct opt TABLE[] = {
-    {"dtype", OPT_CHOICE, offsetof(struct values, dtype), "TYPE", "element type of the tensors written", 0, 0, "bf16|f16|f32"},
-    {"vocab-only", OPT_FLAG, offsetof(struct values, vocab_only), NULL, "write the tokenizer's files only", 0, 0, NULL},
-    {"status-fd", OPT_INT, offsetof(struct values, status_fd), "N", "write progress as JSON lines to this descriptor", -1, 1023, NULL},
-    {"quiet", OPT_FLAG, offsetof(struct values, quiet), NULL, "say warnings and errors only", 0, 0, NULL},
+    {"dtype", OPT_CHOICE, offsetof(struct values, dtype), "TYPE",
+     "element type of the tensors written", 0, 0, "bf16|f16|f32"},
+    {"vocab-only", OPT_FLAG, offsetof(struct values, vocab_only), NULL,
+     "write the tokenizer's files only", 0, 0, NULL},
+    {"status-fd", OPT_INT, offsetof(struct values, status_fd), "N",
+     "write progress as JSON lines to this descriptor", -1, 1023, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct values, quiet), NULL, "say warnings and errors only", 0, 0,
+     NULL},
     {"verbose", OPT_FLAG, offsetof(struct values, verbose), NULL, "say more", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
 
 static const struct opt_spec SPEC = {
-    "ptq-import", "make a Hugging Face model folder of a GGUF file", "[options] FILE.gguf DIR", TABLE,
-    "DIR must not exist or be empty. Architectures llama and qwen3; tensor types F32, F16, BF16, Q8_0, Q4_0, Q4_1.\n"
+    "ptq-import",
+    "make a Hugging Face model folder of a GGUF file",
+    "[options] FILE.gguf DIR",
+    TABLE,
+    "DIR must not exist or be empty. Architectures llama and qwen3; tensor types F32, F16, BF16, "
+    "Q8_0, Q4_0, Q4_1.\n"
     "Example: ptq-import SmolLM2-135M-Instruct.Q4_1.gguf smollm2\n",
-    2, 2};
+    2,
+    2};
 
 int main(int argc, char **argv)
 {
@@ -31,7 +40,7 @@ int main(int argc, char **argv)
     struct values v = {0, 0, 0, 0, -1};
     struct opt_args args = {0};
     struct err e = {ERR_NONE, ""};
-    struct import_options o;
+    struct import_opts o;
     int rc;
 
     log_init("import", LOG_NORMAL);
@@ -45,7 +54,7 @@ int main(int argc, char **argv)
         goto out;
     if (!v.quiet || v.status_fd >= 0)
         status_init("import", (int)v.status_fd);
-    o = (struct import_options){args.arg[0], args.arg[1], TYPES[v.dtype], v.vocab_only};
+    o = (struct import_opts){args.arg[0], args.arg[1], TYPES[v.dtype], v.vocab_only};
     rc = import_run(&o, &e);
     status_end();
     if (rc == 0)

@@ -1,7 +1,8 @@
 /* import_merges - merges of a SentencePiece BPE vocabulary, which holds scores instead.
  *
- * As the reference conversion to tokenizer.json does it: every way to split a piece into two pieces of the vocabulary is a merge;
- * merges are ordered by the piece's score, best first, then by the ids of the piece and of its parts. */
+ * As the reference conversion to tokenizer.json does it: every way to split a piece into two
+ * pieces of the vocabulary is a merge; merges are ordered by the piece's score, best first, then
+ * by the ids of the piece and of its parts. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
@@ -94,24 +95,30 @@ static struct json *merges_print(const struct maker *k, const char *what, struct
     return list;
 }
 
-struct json *import_merges(const struct json *tokens, const struct json *scores, const struct json *types, const struct json *vocab,
-                           const char *what, struct err *e)
+struct json *import_merges(const struct json *tokens, const struct json *scores,
+                           const struct json *types, const struct json *vocab, const char *what,
+                           struct err *e)
 {
     struct maker k = {tokens, types, vocab, NULL, 0, 0, NULL, 0};
     struct json *list = NULL;
 
     if (json_kind(scores) != JSON_KIND_ARRAY || json_count(scores) != json_count(tokens)) {
-        err_set(e, ERR_USE, "%s: key 'tokenizer.ggml.scores' must hold a score for each of the %zu tokens", what, json_count(tokens));
+        err_set(e, ERR_USE,
+                "%s: key 'tokenizer.ggml.scores' must hold a score for each of the %zu tokens",
+                what, json_count(tokens));
         return NULL;
     }
     for (size_t i = 0; i < json_count(tokens); i++) {
         double score;
 
         if (json_as_real(json_at(scores, i), &score)) {
-            err_set(e, ERR_USE, "%s: key 'tokenizer.ggml.scores': the score of token %zu is not a number", what, i);
+            err_set(e, ERR_USE,
+                    "%s: key 'tokenizer.ggml.scores': the score of token %zu is not a number", what,
+                    i);
             goto out;
         }
-        if (is_normal(&k, (int64_t)i) && !strchr(json_as_text(json_at(tokens, i)), ' ') && piece_split(&k, (int64_t)i, score, e))
+        if (is_normal(&k, (int64_t)i) && !strchr(json_as_text(json_at(tokens, i)), ' ') &&
+            piece_split(&k, (int64_t)i, score, e))
             goto out;
     }
     if (k.count)

@@ -1,6 +1,8 @@
-/* import_names - which tensor of a GGUF file is which of a checkpoint, and what shape it must have.
+/* import_names - which tensor of a GGUF file is which of a checkpoint, and what shape it must
+ * have.
  *
- * A tensor that is not in the table is refused: it would be part of the mathematics that the checkpoint then lacks. */
+ * A tensor that is not in the table is refused: it would be part of the mathematics that the
+ * checkpoint then lacks. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,13 +57,20 @@ struct list {
 static uint64_t size_of(const struct import_model *m, enum size s)
 {
     switch (s) {
-    case D: return (uint64_t)m->d;
-    case Q: return (uint64_t)(m->heads * m->head_dim);
-    case KV: return (uint64_t)(m->kv_heads * m->head_dim);
-    case FF: return (uint64_t)m->ff;
-    case HD: return (uint64_t)m->head_dim;
-    case VOCAB: return (uint64_t)m->vocab;
-    case NONE: break;
+    case D:
+        return (uint64_t)m->d;
+    case Q:
+        return (uint64_t)(m->heads * m->head_dim);
+    case KV:
+        return (uint64_t)(m->kv_heads * m->head_dim);
+    case FF:
+        return (uint64_t)m->ff;
+    case HD:
+        return (uint64_t)m->head_dim;
+    case VOCAB:
+        return (uint64_t)m->vocab;
+    case NONE:
+        break;
     }
     return 0;
 }
@@ -69,16 +78,22 @@ static uint64_t size_of(const struct import_model *m, enum size s)
 static int applies(const struct import_model *m, enum when w)
 {
     switch (w) {
-    case UNTIED: return !m->tied;
-    case ATTENTION_BIAS: return m->attention_bias;
-    case MLP_BIAS: return m->mlp_bias;
-    case QK_NORM: return m->family == IMPORT_QWEN3;
-    case ALWAYS: break;
+    case UNTIED:
+        return !m->tied;
+    case ATTENTION_BIAS:
+        return m->attention_bias;
+    case MLP_BIAS:
+        return m->mlp_bias;
+    case QK_NORM:
+        return m->family == IMPORT_QWEN3;
+    case ALWAYS:
+        break;
     }
     return 1;
 }
 
-static int add(struct list *l, const struct rule *r, const char *from, const char *to, struct err *e)
+static int add(struct list *l, const struct rule *r, const char *from, const char *to,
+               struct err *e)
 {
     const struct gguf_entry *x = gguf_find(l->g, from);
     struct import_tensor *t = &l->tensors[l->count++];
@@ -91,12 +106,14 @@ static int add(struct list *l, const struct rule *r, const char *from, const cha
     t->shape[0] = size_of(l->m, r->rows);
     t->shape[1] = size_of(l->m, r->columns);
     t->head_rows = r->rope && l->m->permuted ? (uint64_t)l->m->head_dim : 0;
-    if (x->ndim != t->ndim || x->shape[0] != t->shape[0] || (t->ndim == 2 && x->shape[1] != t->shape[1])) {
+    if (x->ndim != t->ndim || x->shape[0] != t->shape[0] ||
+        (t->ndim == 2 && x->shape[1] != t->shape[1])) {
         char have[128], want[128];
 
         tensor_shape_text(x->ndim, x->shape, have, sizeof have);
         tensor_shape_text(t->ndim, t->shape, want, sizeof want);
-        return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, the metadata say %s", l->g->path, from, have, want);
+        return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, the metadata say %s", l->g->path,
+                       from, have, want);
     }
     l->used[x - l->g->entries] = 1;
     return 0;
@@ -107,7 +124,8 @@ static int collect(struct list *l, struct err *e)
     char from[TENSOR_NAME], to[TENSOR_NAME];
 
     for (size_t i = 0; i < COUNT(MODEL_RULES); i++)
-        if (applies(l->m, MODEL_RULES[i].when) && add(l, &MODEL_RULES[i], MODEL_RULES[i].from, MODEL_RULES[i].to, e))
+        if (applies(l->m, MODEL_RULES[i].when) &&
+            add(l, &MODEL_RULES[i], MODEL_RULES[i].from, MODEL_RULES[i].to, e))
             return -1;
     for (int64_t n = 0; n < l->m->layers; n++)
         for (size_t i = 0; i < COUNT(BLOCK_RULES); i++) {
@@ -128,20 +146,24 @@ static int rest_check(const struct list *l, struct err *e)
 
         if (l->used[i] || (l->m->family != IMPORT_QWEN3 && strcmp(name, "rope_freqs.weight") == 0))
             continue;
-        return err_set(e, ERR_USE, "%s: tensor '%s' is not part of a %s model of %lld blocks; this kind of model cannot be imported",
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s' is not part of a %s model of %lld blocks; this kind of "
+                       "model cannot be imported",
                        l->g->path, name, l->m->arch, (long long)l->m->layers);
     }
     return 0;
 }
 
-int import_names(const struct gguf *g, const struct import_model *m, struct import_tensor **list, size_t *count, struct err *e)
+int import_names(const struct gguf *g, const struct import_model *m, struct import_tensor **list,
+                 size_t *count, struct err *e)
 {
     struct list l = {g, m, NULL, 0, NULL};
     int rc = -1;
 
     *list = NULL;
     *count = 0;
-    l.tensors = mem_array((size_t)m->layers * COUNT(BLOCK_RULES) + COUNT(MODEL_RULES), sizeof *l.tensors, e);
+    l.tensors = mem_array((size_t)m->layers * COUNT(BLOCK_RULES) + COUNT(MODEL_RULES),
+                          sizeof *l.tensors, e);
     l.used = l.tensors ? mem_array(g->count + 1, 1, e) : NULL;
     if (!l.used || collect(&l, e) || rest_check(&l, e))
         goto out;

@@ -1,4 +1,5 @@
-/* inspect - lists and sums up. Tensors are looked at one at a time, so a checkpoint need not fit the memory. */
+/* inspect - lists and sums up. Tensors are looked at one at a time, so a checkpoint need not fit
+ * the memory. */
 #include "inspect.h"
 
 #include <fcntl.h>
@@ -33,7 +34,8 @@ int input_detect(const char *path, enum input_kind *k, struct err *e)
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it", path);
+        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
+                       path);
     got = read(fd, magic, sizeof magic);
     close(fd);
     if (got == 0)
@@ -73,13 +75,15 @@ static struct json *tensor_json(const struct view *v, const struct tensor *t)
 {
     struct json *j = json_object();
     struct value_stats s;
-    int bad = !j || json_set_text(j, "name", t->name) || json_set_text(j, "dtype", dtype_name(t->dtype)) ||
+    int bad = !j || json_set_text(j, "name", t->name) ||
+              json_set_text(j, "dtype", dtype_name(t->dtype)) ||
               json_set(j, "shape", shape_json(t)) || json_set_int(j, "bytes", (int64_t)t->bytes);
 
     if (!bad && v->stats) {
         values_stats(t, &s);
-        bad = json_set_real(j, "min", s.min) || json_set_real(j, "max", s.max) || json_set_real(j, "mean", s.mean) ||
-              json_set_real(j, "norm", s.norm) || json_set_int(j, "bad", (int64_t)s.bad);
+        bad = json_set_real(j, "min", s.min) || json_set_real(j, "max", s.max) ||
+              json_set_real(j, "mean", s.mean) || json_set_real(j, "norm", s.norm) ||
+              json_set_int(j, "bad", (int64_t)s.bad);
     }
     if (bad)
         json_destroy(&j);
@@ -92,7 +96,8 @@ static void print_tensor(const struct view *v, const char *indent, const struct 
     char shape[96];
 
     tensor_shape_text(t->ndim, t->shape, shape, sizeof shape);
-    fprintf(v->out, "%s%s  %s %s  %zu bytes", indent, t->name, dtype_name(t->dtype), shape, t->bytes);
+    fprintf(v->out, "%s%s  %s %s  %zu bytes", indent, t->name, dtype_name(t->dtype), shape,
+            t->bytes);
     if (v->stats) {
         values_stats(t, &s);
         fprintf(v->out, "  min %.6g max %.6g mean %.6g norm %.6g", s.min, s.max, s.mean, s.norm);
@@ -109,9 +114,10 @@ static int message_json(const struct view *v, const struct msg *m, uint64_t wire
 
     for (size_t i = 0; i < m->ntensors && !bad; i++)
         bad = json_push(list, tensor_json(v, &m->tensors[i]));
-    bad = bad || json_set_text(j, "kind", msg_kind_name(m->kind)) || json_set_text(j, "id", m->id) ||
-          json_set_text(j, "stage", m->stage) || json_set_text(j, "run", m->run) ||
-          json_set_int(j, "wire_bytes", (int64_t)wire) || json_set(j, "meta", json_copy(m->meta));
+    bad = bad || json_set_text(j, "kind", msg_kind_name(m->kind)) ||
+          json_set_text(j, "id", m->id) || json_set_text(j, "stage", m->stage) ||
+          json_set_text(j, "run", m->run) || json_set_int(j, "wire_bytes", (int64_t)wire) ||
+          json_set(j, "meta", json_copy(m->meta));
     if (bad) {
         json_destroy(&list);
         json_destroy(&j);
@@ -130,14 +136,16 @@ static int message_show(const struct view *v, const struct msg *m, uint64_t wire
     meta = json_print(m->meta, 0, e);
     if (!meta)
         return -1;
-    fprintf(v->out, "%s %s  from %s  %" PRIu64 " bytes\n  %s\n", msg_kind_name(m->kind), m->id, m->stage, wire, meta);
+    fprintf(v->out, "%s %s  from %s  %" PRIu64 " bytes\n  %s\n", msg_kind_name(m->kind), m->id,
+            m->stage, wire, meta);
     free(meta);
     for (size_t i = 0; i < m->ntensors; i++)
         print_tensor(v, "  ", &m->tensors[i]);
     return 0;
 }
 
-static int stream_totals(const struct view *v, const uint64_t *counts, const struct link_stats *s, struct err *e)
+static int stream_totals(const struct view *v, const uint64_t *counts, const struct link_stats *s,
+                         struct err *e)
 {
     struct json *j, *k;
     int bad;
@@ -155,7 +163,8 @@ static int stream_totals(const struct view *v, const uint64_t *counts, const str
     bad = !j || !k;
     for (int i = 0; i < MSG_KIND_COUNT && !bad; i++)
         bad = counts[i] && json_set_int(k, msg_kind_name((enum msg_kind)i), (int64_t)counts[i]);
-    bad = bad || json_set_int(j, "wire_bytes", (int64_t)s->bytes_wire) || json_set_int(j, "raw_bytes", (int64_t)s->bytes_raw);
+    bad = bad || json_set_int(j, "wire_bytes", (int64_t)s->bytes_wire) ||
+          json_set_int(j, "raw_bytes", (int64_t)s->bytes_raw);
     if (bad) {
         json_destroy(&k);
         json_destroy(&j);
@@ -198,7 +207,8 @@ struct gptq_note {
     uint64_t bits, group, K, N;
 };
 
-static const struct st_entry *sibling(const struct st_set *set, const char *stem, size_t n, const char *suffix)
+static const struct st_entry *sibling(const struct st_set *set, const char *stem, size_t n,
+                                      const char *suffix)
 {
     char name[TENSOR_NAME];
 
@@ -206,8 +216,8 @@ static const struct st_entry *sibling(const struct st_set *set, const char *stem
     return st_find(set, name);
 }
 
-/* Is entry x the qweight of a GPTQ linear? Bits and group follow from the shapes: qweight [K bits/32, N], scales [G, N],
- * qzeros [G, N bits/32]. */
+/* Is entry x the qweight of a GPTQ linear? Bits and group follow from the shapes: qweight [K
+ * bits/32, N], scales [G, N], qzeros [G, N bits/32]. */
 static int gptq_look(const struct st_set *set, const struct st_entry *x, struct gptq_note *g)
 {
     size_t n = strlen(x->name), stem = n - 8;
@@ -217,7 +227,8 @@ static int gptq_look(const struct st_set *set, const struct st_entry *x, struct 
         return 0;
     scales = sibling(set, x->name, stem, ".scales");
     zeros = sibling(set, x->name, stem, ".qzeros");
-    if (!scales || !zeros || x->ndim != 2 || scales->ndim != 2 || zeros->ndim != 2 || !scales->shape[0] || !scales->shape[1])
+    if (!scales || !zeros || x->ndim != 2 || scales->ndim != 2 || zeros->ndim != 2 ||
+        !scales->shape[0] || !scales->shape[1])
         return 0;
     g->N = scales->shape[1];
     g->bits = zeros->shape[1] * 32 / g->N;
@@ -228,8 +239,8 @@ static int gptq_look(const struct st_set *set, const struct st_entry *x, struct 
     return 1;
 }
 
-static int entry_show(const struct view *v, const struct st_set *set, const struct st_entry *x, int gptq,
-                      const struct gptq_note *g, struct err *e)
+static int entry_show(const struct view *v, const struct st_set *set, const struct st_entry *x,
+                      int gptq, const struct gptq_note *g, struct err *e)
 {
     struct tensor t;
     struct json *j;
@@ -243,15 +254,19 @@ static int entry_show(const struct view *v, const struct st_set *set, const stru
     }
     if (v->json) {
         j = tensor_json(v, &t);
-        if (j && gptq && (json_set_int(j, "bits", (int64_t)g->bits) || json_set_int(j, "group", (int64_t)g->group)))
+        if (j && gptq &&
+            (json_set_int(j, "bits", (int64_t)g->bits) ||
+             json_set_int(j, "group", (int64_t)g->group)))
             json_destroy(&j);
         tensor_release(&t);
         return print_line(v, j, e);
     }
     print_tensor(v, "", &t);
     if (gptq)
-        fprintf(v->out, "  GPTQ: %" PRIu64 " bits, group %" PRIu64 ", %" PRIu64 " inputs, %" PRIu64 " outputs\n", g->bits,
-                g->group, g->K, g->N);
+        fprintf(v->out,
+                "  GPTQ: %" PRIu64 " bits, group %" PRIu64 ", %" PRIu64 " inputs, %" PRIu64
+                " outputs\n",
+                g->bits, g->group, g->K, g->N);
     tensor_release(&t);
     return 0;
 }
@@ -270,7 +285,8 @@ static int print_records(const struct view *v, const struct json *records, struc
     return 0;
 }
 
-static int set_totals(const struct view *v, const struct st_set *set, uint64_t linears, uint64_t bytes, struct err *e)
+static int set_totals(const struct view *v, const struct st_set *set, uint64_t linears,
+                      uint64_t bytes, struct err *e)
 {
     struct json *j, *records = st_records(set);
     int rc;
@@ -280,15 +296,18 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
         json_destroy(&records);
         if (rc < 0)
             return -1;
-        fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count, set->nshards, bytes);
+        fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count,
+                set->nshards, bytes);
         if (linears)
             fprintf(v->out, ", %" PRIu64 " linears quantized as GPTQ", linears);
         fputc('\n', v->out);
         return 0;
     }
     j = json_object();
-    if (j && (json_set_int(j, "tensors", (int64_t)set->count) || json_set_int(j, "files", (int64_t)set->nshards) ||
-              json_set_int(j, "raw_bytes", (int64_t)bytes) || json_set_int(j, "gptq_linears", (int64_t)linears)))
+    if (j && (json_set_int(j, "tensors", (int64_t)set->count) ||
+              json_set_int(j, "files", (int64_t)set->nshards) ||
+              json_set_int(j, "raw_bytes", (int64_t)bytes) ||
+              json_set_int(j, "gptq_linears", (int64_t)linears)))
         json_destroy(&j);
     if (j && json_count(records)) {
         rc = json_set(j, "records", records);

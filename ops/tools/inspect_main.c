@@ -11,12 +11,18 @@ struct values {
 
 static const struct opt TABLE[] = {
     {"json", OPT_FLAG, offsetof(struct values, json), NULL, "one JSON object a line", 0, 0, NULL},
-    {"fast", OPT_FLAG, offsetof(struct values, fast), NULL, "names, types and shapes only: no statistics", 0, 0, NULL},
+    {"fast", OPT_FLAG, offsetof(struct values, fast), NULL,
+     "names, types and shapes only: no statistics", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
 
 static const struct opt_spec SPEC = {
-    "ptq-inspect", "show what is in a stream of messages, a safetensors file or a checkpoint folder", "[options] FILE...|-",
-    TABLE, "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n", 1, OPT_ARGS_MAX};
+    "ptq-inspect",
+    "show what is in a stream of messages, a safetensors file or a checkpoint folder",
+    "[options] FILE...|-",
+    TABLE,
+    "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
+    1,
+    OPT_ARGS_MAX};
 
 int main(int argc, char **argv)
 {

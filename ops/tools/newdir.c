@@ -19,7 +19,9 @@ int newdir_check(const char *dir, struct err *e)
         return err_set(e, ERR_USE, "'%s' is there and is not a folder", dir);
     if (fs_empty_dir(dir, &empty, e))
         return -1;
-    return empty ? 0 : err_set(e, ERR_USE, "folder '%s' is not empty; name another one, or remove it first", dir);
+    return empty ? 0
+                 : err_set(e, ERR_USE,
+                           "folder '%s' is not empty; name another one, or remove it first", dir);
 }
 
 static char *part_name(const char *dir, struct err *e)

@@ -1,11 +1,12 @@
-/* newdir - an output folder that appears whole or not at all: everything is written into a folder beside it, which then takes its name. */
+/* newdir - an output folder that appears whole or not at all: everything is written into a
+ * folder beside it, which then takes its name. */
 #ifndef PTQ_NEWDIR_H
 #define PTQ_NEWDIR_H
 
 #include "../../common/base/err.h"
 
 struct newdir {
-    char *dir, *part;   /* the wanted name; the folder to write into until newdir_publish */
+    char *dir, *part; /* the wanted name; the folder to write into until newdir_publish */
 };
 
 /* Refuses what is no folder and a folder that is not empty, by name. */

@@ -19,22 +19,34 @@
 
 struct frame {
     struct scale x, y;
-    double height;      /* of the whole picture, legend included */
+    double height; /* of the whole picture, legend included */
 };
 
 void html_text(FILE *f, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
         switch (*p) {
-        case '<': fputs("&lt;", f); break;
-        case '>': fputs("&gt;", f); break;
-        case '&': fputs("&amp;", f); break;
-        case '"': fputs("&quot;", f); break;
-        case '\'': fputs("&#39;", f); break;
+        case '<':
+            fputs("&lt;", f);
+            break;
+        case '>':
+            fputs("&gt;", f);
+            break;
+        case '&':
+            fputs("&amp;", f);
+            break;
+        case '"':
+            fputs("&quot;", f);
+            break;
+        case '\'':
+            fputs("&#39;", f);
+            break;
         default:
             if (*p < 32 && *p != '\t' && *p != '\n')
                 fputs("\xEF\xBF\xBD", f);
-            else if (*p == 0xEF && p[1] == 0xBF && (p[2] == 0xBE || p[2] == 0xBF)) { /* U+FFFE and U+FFFF are no characters of XML */
+            else if (*p == 0xEF && p[1] == 0xBF &&
+                     (p[2] == 0xBE ||
+                      p[2] == 0xBF)) { /* U+FFFE and U+FFFF are no characters of XML */
                 fputs("\xEF\xBF\xBD", f);
                 p += 2;
             } else
@@ -54,15 +66,24 @@ static void colour(FILE *f, const struct plot *p, size_t i, size_t n)
 static void mark(FILE *f, size_t shape, double x, double y, double r)
 {
     switch (shape % 4) {
-    case 0: fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"", x, y, r); break;
-    case 1: fprintf(f, "<path d=\"M%.1f %.1fh%.1fv%.1fh%.1fz\"", x - r, y - r, 2 * r, 2 * r, -2 * r); break;
-    case 2: fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fh%.1fz\"", x, y - 1.4 * r, 1.25 * r, 2.2 * r, -2.5 * r); break;
-    default: fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fl%.1f %.1fl%.1f %.1fz\"", x, y - 1.35 * r, 1.35 * r, 1.35 * r, -1.35 * r, 1.35 * r,
-                     -1.35 * r, -1.35 * r);
+    case 0:
+        fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"", x, y, r);
+        break;
+    case 1:
+        fprintf(f, "<path d=\"M%.1f %.1fh%.1fv%.1fh%.1fz\"", x - r, y - r, 2 * r, 2 * r, -2 * r);
+        break;
+    case 2:
+        fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fh%.1fz\"", x, y - 1.4 * r, 1.25 * r, 2.2 * r,
+                -2.5 * r);
+        break;
+    default:
+        fprintf(f, "<path d=\"M%.1f %.1fl%.1f %.1fl%.1f %.1fl%.1f %.1fz\"", x, y - 1.35 * r,
+                1.35 * r, 1.35 * r, -1.35 * r, 1.35 * r, -1.35 * r, -1.35 * r);
     }
 }
 
-static void words(FILE *f, double x, double y, const char *class, const char *anchor, const char *text)
+static void words(FILE *f, double x, double y, const char *class, const char *anchor,
+                  const char *text)
 {
     fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\" text-anchor=\"%s\">", x, y, class, anchor);
     html_text(f, text);
@@ -130,7 +151,10 @@ static void axis_y(FILE *f, const struct plot *p, const struct frame *r)
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", r->x.from, y, r->x.to);
         words(f, LEFT - 7, y + 4, "tick", "end", text);
     }
-    fprintf(f, "<text transform=\"translate(14 %.1f) rotate(-90)\" class=\"label\" text-anchor=\"middle\">", (r->y.from + r->y.to) / 2);
+    fprintf(f,
+            "<text transform=\"translate(14 %.1f) rotate(-90)\" class=\"label\" "
+            "text-anchor=\"middle\">",
+            (r->y.from + r->y.to) / 2);
     html_text(f, p->y_label);
     fputs("</text>\n", f);
 }
@@ -166,7 +190,8 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
 
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < s[i].count; k++) {
-            grow(s[i].x[k], p->log_x, &x0, &x1); /* gaps too: charts beside each other show the same blocks */
+            /* gaps too: charts beside each other show the same blocks */
+            grow(s[i].x[k], p->log_x, &x0, &x1);
             grow(s[i].y[k], p->log_y, &y0, &y1);
         }
     grow(p->floor_y, p->log_y, &y0, &y1);
@@ -177,7 +202,9 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
 
 static void series_line(FILE *f, const struct frame *r, const struct plot_series *s, size_t dash)
 {
-    static const char *const dashes[] = {"", " stroke-dasharray=\"7 3\"", " stroke-dasharray=\"2 3\"", " stroke-dasharray=\"9 3 2 3\""};
+    static const char *const dashes[] = {"", " stroke-dasharray=\"7 3\"",
+                                         " stroke-dasharray=\"2 3\"",
+                                         " stroke-dasharray=\"9 3 2 3\""};
     int down = 0;
 
     fputs("<path class=\"line\" d=\"", f);
@@ -194,7 +221,8 @@ static void series_line(FILE *f, const struct frame *r, const struct plot_series
     fprintf(f, "\"%s/>\n", dashes[dash % 4]);
 }
 
-static void series_points(FILE *f, const struct plot *p, const struct frame *r, const struct plot_series *s, size_t shape)
+static void series_points(FILE *f, const struct plot *p, const struct frame *r,
+                          const struct plot_series *s, size_t shape)
 {
     char at[SCALE_TEXT], value[SCALE_TEXT];
 
@@ -216,7 +244,8 @@ static void series_points(FILE *f, const struct plot *p, const struct frame *r, 
     }
 }
 
-static void legend_entry(FILE *f, const struct plot *p, const struct plot_series *s, size_t i, size_t n, double x, double y)
+static void legend_entry(FILE *f, const struct plot *p, const struct plot_series *s, size_t i,
+                         size_t n, double x, double y)
 {
     const double xs[2] = {x, x + 22}, ys[2] = {y - 4, y - 4};
     const struct frame unit = {.x = {x, x + 22, x, x + 22, 0}, .y = {0, 1, 0, 1, 0}};
@@ -272,8 +301,8 @@ void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size
     fputs("</svg></figure>\n", f);
 }
 
-static void bar(FILE *f, const struct frame *r, double x, double w, double v, size_t i, const char *name,
-                const char *unit)
+static void bar(FILE *f, const struct frame *r, double x, double w, double v, size_t i,
+                const char *name, const char *unit)
 {
     double y = scale_at(&r->y, v), low = scale_at(&r->y, 0);
     char text[SCALE_TEXT];
@@ -281,15 +310,16 @@ static void bar(FILE *f, const struct frame *r, double x, double w, double v, si
     if (!isfinite(y))
         return;
     number_text(v, 2, text); /* the table beside it has more digits */
-    fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>", i % COLOURS, x, y, w, low - y);
+    fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>",
+            i % COLOURS, x, y, w, low - y);
     html_text(f, name);
     fprintf(f, ": %s %s</title></rect>\n", text, unit);
     if (text_width(text) * 0.75 <= w + 2)
         words(f, x + w / 2, y - 4, "small", "middle", text);
 }
 
-void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t nseries, const char *const *groups, size_t ngroups,
-               const double *value, const char *unit)
+void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t nseries,
+               const char *const *groups, size_t ngroups, const double *value, const char *unit)
 {
     struct frame r = {.x = {0, 1, LEFT, WIDTH - RIGHT, 0}};
     double top = 0, low = 0, step = (WIDTH - RIGHT - LEFT) / (double)(ngroups ? ngroups : 1);
@@ -303,15 +333,16 @@ void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t 
     axis_y(f, p, &r);
     for (size_t g = 0; g < ngroups; g++)
         for (size_t i = 0; i < nseries; i++)
-            bar(f, &r, LEFT + step * ((double)g + 0.11) + w * (double)i + 0.5, w - 1 > 0.5 ? w - 1 : 0.5, value[g * nseries + i], i,
-                series[i], unit);
+            bar(f, &r, LEFT + step * ((double)g + 0.11) + w * (double)i + 0.5,
+                w - 1 > 0.5 ? w - 1 : 0.5, value[g * nseries + i], i, series[i], unit);
     fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", LEFT, r.y.from, WIDTH - RIGHT);
     for (size_t g = 0; g < ngroups; g += every)
         words(f, LEFT + step * ((double)g + 0.5), r.y.from + 17, "tick", "middle", groups[g]);
     words(f, (LEFT + WIDTH - RIGHT) / 2, r.y.from + 35, "label", "middle", p->x_label);
     for (size_t i = 0; i < nseries; i++) {
         legend_place(series, nseries, i, &x, &row);
-        fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>", i % COLOURS, x + 8, HEIGHT + 2 + ROW * (double)row);
+        fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>",
+                i % COLOURS, x + 8, HEIGHT + 2 + ROW * (double)row);
         words(f, x + 27, HEIGHT + 12 + ROW * (double)row, "key", "start", series[i]);
     }
     fputs("</svg></figure>\n", f);

@@ -77,7 +77,8 @@ static void tick_add(const struct scale *s, struct ticks *t, double v)
 {
     double slack = s->log ? 0 : 1e-9 * (s->hi - s->lo);
 
-    if (t->count < TICKS_MAX && v >= s->lo * (s->log ? 1 - 1e-9 : 1) - slack && v <= s->hi * (s->log ? 1 + 1e-9 : 1) + slack)
+    if (t->count < TICKS_MAX && v >= s->lo * (s->log ? 1 - 1e-9 : 1) - slack &&
+        v <= s->hi * (s->log ? 1 + 1e-9 : 1) + slack)
         t->at[t->count++] = v;
 }
 
@@ -86,7 +87,8 @@ static void ticks_log(const struct scale *s, size_t want, struct ticks *t)
 {
     int first = (int)floor(log10(s->lo) + 1e-9), last = (int)ceil(log10(s->hi) - 1e-9);
     double decades = log10(s->hi / s->lo);
-    int every = (int)ceil(decades / (double)(want ? want : 1)), fine = decades * 3 <= (double)want + 3.5;
+    int every = (int)ceil(decades / (double)(want ? want : 1)),
+        fine = decades * 3 <= (double)want + 3.5;
 
     for (int d = first; d <= last; d++)
         for (size_t i = 0; i < (fine ? 3 : 1); i++)
@@ -107,7 +109,8 @@ void scale_ticks(const struct scale *s, size_t want, int whole, struct ticks *t)
     } else {
         step = round_step(s->hi - s->lo, want);
         step = whole && step < 1 ? 1 : step;
-        for (double i = ceil(s->lo / step - 1e-9); i * step <= s->hi + 1e-9 * step && t->count < TICKS_MAX; i++)
+        for (double i = ceil(s->lo / step - 1e-9);
+             i * step <= s->hi + 1e-9 * step && t->count < TICKS_MAX; i++)
             tick_add(s, t, i == 0 ? 0 : i * step);
     }
 }
@@ -219,9 +222,11 @@ void seconds_text(double v, char out[SCALE_TEXT])
     else if (v < 99.95)
         put_unit(v, "s", out);
     else if (v < 3599.5)
-        snprintf(out, SCALE_TEXT, "%.0f min %02.0f s", floor((v + 0.5) / 60), floor(v + 0.5) - 60 * floor((v + 0.5) / 60));
+        snprintf(out, SCALE_TEXT, "%.0f min %02.0f s", floor((v + 0.5) / 60),
+                 floor(v + 0.5) - 60 * floor((v + 0.5) / 60));
     else
-        snprintf(out, SCALE_TEXT, "%.0f h %02.0f min", floor((v + 30) / 3600), floor((v + 30) / 60) - 60 * floor((v + 30) / 3600));
+        snprintf(out, SCALE_TEXT, "%.0f h %02.0f min", floor((v + 30) / 3600),
+                 floor((v + 30) / 60) - 60 * floor((v + 30) / 3600));
 }
 
 void percent_text(double share, char out[SCALE_TEXT])

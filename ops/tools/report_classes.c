@@ -1,5 +1,6 @@
-/* report_classes - section on how the solutions fare on each class of calibration rows: sequences of one length, positions of one band
- * (ptq-reduce --classes), and what the sequences of one length alone would have given (ptq-solve --cross length). */
+/* report_classes - section on how the solutions fare on each class of calibration rows:
+ * sequences of one length, positions of one band (ptq-reduce --classes), and what the sequences
+ * of one length alone would have given (ptq-solve --cross length). */
 #include "report_page.h"
 
 #include <math.h>
@@ -36,14 +37,16 @@ static const struct json *class_at(const struct report_site *s, const struct jso
     return NULL;
 }
 
-/* Share of the class in what all classes of its kind give of this number: weight times energy or loss. */
+/* Share of the class in what all classes of its kind give of this number: weight times energy or
+ * loss. */
 static double share_of(const struct report_site *s, const struct json *c, const char *number)
 {
     double all = 0;
 
     for (size_t i = 0; i < json_count(s->classes); i++)
         if (is_kind(json_at(s->classes, i), json_as_text(json_get(c, "kind"))))
-            all += real_of(json_at(s->classes, i), "sum_w") * real_of(json_at(s->classes, i), number);
+            all +=
+                real_of(json_at(s->classes, i), "sum_w") * real_of(json_at(s->classes, i), number);
     return all > 0 ? real_of(c, "sum_w") * real_of(c, number) / all : NAN;
 }
 
@@ -58,7 +61,8 @@ static const struct report_site *fullest(const struct report *r)
     const struct report_site *most = NULL;
 
     for (size_t i = 0; i < r->nsites; i++)
-        if (r->site[i].classes && (!most || json_count(r->site[i].classes) > json_count(most->classes)))
+        if (r->site[i].classes &&
+            (!most || json_count(r->site[i].classes) > json_count(most->classes)))
             most = &r->site[i];
     return most;
 }
@@ -108,7 +112,9 @@ static void class_row(struct page *p, const struct json *like)
 
 static void kind_table(struct page *p, const struct report_site *all, const char *kind)
 {
-    const char *const head[] = {kind, "tokens", "share of the weight", "share of the energy", "share of the loss", "relative loss"};
+    const char *const head[] = {
+        kind,           "tokens", "share of the weight", "share of the energy", "share of the loss",
+        "relative loss"};
 
     page_table(p, NULL, head, sizeof head / sizeof *head);
     for (size_t i = 0; i < json_count(all->classes); i++)
@@ -121,15 +127,22 @@ static void kind_table(struct page *p, const struct report_site *all, const char
 static int class_chart(struct page *p, const struct report_site *all, const char *kind, size_t site)
 {
     const struct report *r = p->r;
-    struct plot plot = {.title = r->kind[site], .x_label = "block", .whole_x = 1, .y_label = "relative loss", .log_y = 1, .ordered = 1,
-                        .floor_y = NAN, .line_y = NAN};
+    struct plot plot = {.title = r->kind[site],
+                        .x_label = "block",
+                        .whole_x = 1,
+                        .y_label = "relative loss",
+                        .log_y = 1,
+                        .ordered = 1,
+                        .floor_y = NAN,
+                        .line_y = NAN};
     struct page_lines l;
 
     if (lines_init(&l, CURVES, r->nsites, p->e))
         return -1;
     for (size_t k = 0; k < json_count(all->classes); k++) {
         const struct json *like = json_at(all->classes, k);
-        struct plot_series *line = is_kind(like, kind) ? lines_get(&l, json_as_text(json_get(like, "name")), 1, 1) : NULL;
+        struct plot_series *line =
+            is_kind(like, kind) ? lines_get(&l, json_as_text(json_get(like, "name")), 1, 1) : NULL;
 
         for (size_t i = 0; line && i < r->nsites; i++) {
             const struct json *c = r->site[i].kind == site ? class_at(&r->site[i], like) : NULL;
@@ -144,7 +157,8 @@ static int class_chart(struct page *p, const struct report_site *all, const char
     return 0;
 }
 
-static int kind_section(struct page *p, const struct report_site *all, const char *kind, const char *title)
+static int kind_section(struct page *p, const struct report_site *all, const char *kind,
+                        const char *title)
 {
     int rc = 0;
 
@@ -162,7 +176,8 @@ static int kind_section(struct page *p, const struct report_site *all, const cha
     return rc;
 }
 
-/* Geometric mean over the sites of the loss of the solution from one length (place `from` of the lists) over that of the run's own. */
+/* Geometric mean over the sites of the loss of the solution from one length (place `from` of the
+ * lists) over that of the run's own. */
 static double crossed(const struct report *r, const struct json *like, size_t from)
 {
     struct mean m = {0};
@@ -187,7 +202,8 @@ static void cross_table(struct page *p, const struct report_site *all)
     for (size_t i = 0; i < n; i++) {
         const struct json *c = json_at(all->classes, i);
 
-        snprintf(name[i], sizeof name[i], "on %s%.40s", is_kind(c, "position") ? "at " : "", json_as_text(json_get(c, "name")));
+        snprintf(name[i], sizeof name[i], "on %s%.40s", is_kind(c, "position") ? "at " : "",
+                 json_as_text(json_get(c, "name")));
         head[1 + i] = name[i];
     }
     page_table(p, NULL, head, 1 + n);
@@ -219,19 +235,28 @@ int page_classes(struct page *p)
     if (!all)
         return 0;
     page_head(p, "Loss by class of rows");
-    page_note(p, "", "The same solutions, measured on the rows of one class at a time: sequences of one length, positions of one band. Relative loss: "
-                     "tr((W−Q) H (W−Q)′) over tr(W H W′) with the H of the class, geometric mean over the sites. Energy: weight times "
-                     "tr(W H W′), what a class brings into the sum that is solved with; mean over the sites of its share. A class whose share of "
-                     "the energy is far above its share of the weight draws the solution to itself.");
-    if (kind_section(p, all, "length", "By length of the sequence") || kind_section(p, all, "position", "By position in the sequence"))
+    page_note(p, "",
+              "The same solutions, measured on the rows of one class at a time: sequences of one "
+              "length, positions of one band. Relative loss: "
+              "tr((W−Q) H (W−Q)′) over tr(W H W′) with the H of the class, geometric mean over the "
+              "sites. Energy: weight times "
+              "tr(W H W′), what a class brings into the sum that is solved with; mean over the "
+              "sites of its share. A class whose share of "
+              "the energy is far above its share of the weight draws the solution to itself.");
+    if (kind_section(p, all, "length", "By length of the sequence") ||
+        kind_section(p, all, "position", "By position in the sequence"))
         return -1;
     if (!has_cross(all))
         return 0;
     fputs("<h3>Had only one length been seen</h3>\n", p->f);
-    page_note(p, "", "Each site was also solved from the sequences of one length alone (the row), and measured on each class (the column): its loss over "
-                     "that of the solution of this run, geometric mean over the sites; below 1 is better than this run. On its own length a solution has "
-                     "seen the very rows: compare the others. A column that grows upwards or downwards says that lengths do not speak for each other; "
-                     "a length with few tokens loses because it has few.");
+    page_note(p, "",
+              "Each site was also solved from the sequences of one length alone (the row), and "
+              "measured on each class (the column): its loss over "
+              "that of the solution of this run, geometric mean over the sites; below 1 is better "
+              "than this run. On its own length a solution has "
+              "seen the very rows: compare the others. A column that grows upwards or downwards "
+              "says that lengths do not speak for each other; "
+              "a length with few tokens loses because it has few.");
     cross_table(p, all);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* report_costs - the section on what the run cost: time and memory of the stages (run.json), seconds of the solver and bytes moved (journal). */
+/* report_costs - the section on what the run cost: time and memory of the stages (run.json),
+ * seconds of the solver and bytes moved (journal). */
 #include "report_page.h"
 
 #include <math.h>
@@ -38,8 +39,13 @@ static void stage_row(struct page *p, const struct json *s, const char *name)
 static void stages(struct page *p)
 {
     static const char *const series[] = {"wall", "CPU"};
-    static const char *const head[] = {"<stage", "processes", "wall", "CPU", "load", "peak memory of one", "of all"};
-    const struct plot plot = {.title = "Time of each stage", .x_label = "stage", .y_label = "seconds", .floor_y = 0, .line_y = NAN};
+    static const char *const head[] = {"<stage", "processes",          "wall",  "CPU",
+                                       "load",   "peak memory of one", "of all"};
+    const struct plot plot = {.title = "Time of each stage",
+                              .x_label = "stage",
+                              .y_label = "seconds",
+                              .floor_y = 0,
+                              .line_y = NAN};
     const struct json *list = json_get(p->r->run, "stages");
     const char *names[STAGES];
     double value[2 * STAGES];
@@ -57,14 +63,21 @@ static void stages(struct page *p)
         stage_row(p, json_at(list, i), names[i]);
     stage_row(p, p->r->run, "all");
     page_table_end(p, NULL);
-    page_note(p, "", "Wall: from the start of the stage's first process to the end of its last; stages run side by side, and wait for each other. "
-                     "Load: CPU over wall of all its processes.");
+    page_note(p, "",
+              "Wall: from the start of the stage's first process to the end of its last; stages "
+              "run side by side, and wait for each other. "
+              "Load: CPU over wall of all its processes.");
 }
 
 static int seconds_chart(struct page *p)
 {
     const struct report *r = p->r;
-    const struct plot plot = {.title = "Solving each site", .x_label = "block", .y_label = "seconds", .whole_x = 1, .log_y = 1, .floor_y = NAN,
+    const struct plot plot = {.title = "Solving each site",
+                              .x_label = "block",
+                              .y_label = "seconds",
+                              .whole_x = 1,
+                              .log_y = 1,
+                              .floor_y = NAN,
                               .line_y = NAN};
     struct page_lines l;
 
@@ -113,7 +126,8 @@ static void bytes_row(struct page *p, const char *name, size_t kind)
 
 static void bytes(struct page *p)
 {
-    static const char *const head[] = {"<site", "sites", "solving", "inputs into the reducer", "solutions", "as kept on disk"};
+    static const char *const head[] = {
+        "<site", "sites", "solving", "inputs into the reducer", "solutions", "as kept on disk"};
     int known = 0;
 
     for (size_t i = 0; i < p->r->nsites; i++)
@@ -125,7 +139,9 @@ static void bytes(struct page *p)
     bytes_row(p, "all", REPORT_KINDS);
     page_table_end(p, NULL);
     if (!known)
-        page_note(p, "missing", "Bytes of inputs are not in this journal: ptq-solve of this version hands them on.");
+        page_note(
+            p, "missing",
+            "Bytes of inputs are not in this journal: ptq-solve of this version hands them on.");
 }
 
 int page_costs(struct page *p)
@@ -141,8 +157,10 @@ int page_costs(struct page *p)
     else
         fputs("</div>\n", p->f);
     if (!p->r->run)
-        page_note(p, "missing", "Time and memory of the stages are not known: there is no run.json. ptq run writes it when a run ends; stages "
-                                "that were started by hand do not.");
+        page_note(p, "missing",
+                  "Time and memory of the stages are not known: there is no run.json. ptq run "
+                  "writes it when a run ends; stages "
+                  "that were started by hand do not.");
     if (p->r->nsites)
         bytes(p);
     return rc;

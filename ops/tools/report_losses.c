@@ -1,4 +1,5 @@
-/* report_losses - sections on how well sites were solved: losses over the blocks, contests between solvers, what needed more damping. */
+/* report_losses - sections on how well sites were solved: losses over the blocks, contests
+ * between solvers, what needed more damping. */
 #include "report_page.h"
 
 #include <math.h>
@@ -18,7 +19,13 @@ static int is_solved(const struct report_site *s)
 
 static struct plot chart(const char *title, const char *y_label, int log_y)
 {
-    return (struct plot){.title = title, .x_label = "block", .y_label = y_label, .log_y = log_y, .whole_x = 1, .floor_y = NAN, .line_y = NAN};
+    return (struct plot){.title = title,
+                         .x_label = "block",
+                         .y_label = y_label,
+                         .log_y = log_y,
+                         .whole_x = 1,
+                         .floor_y = NAN,
+                         .line_y = NAN};
 }
 
 static double loss_of(const struct report_site *s)
@@ -37,7 +44,8 @@ static double asym_of(const struct report_site *s)
 }
 
 /* One line for each kind of site. Nothing when no site has the number. */
-static int kinds_chart(struct page *p, const struct plot *plot, double (*of)(const struct report_site *s))
+static int kinds_chart(struct page *p, const struct plot *plot,
+                       double (*of)(const struct report_site *s))
 {
     const struct report *r = p->r;
     struct page_lines l;
@@ -59,17 +67,24 @@ static int kinds_chart(struct page *p, const struct plot *plot, double (*of)(con
 
 int page_losses(struct page *p)
 {
-    const struct plot rel = chart("Relative loss", "share of the output's energy", 1), loss = chart("Loss", "tr((W−Q) H (W−Q)′)", 1),
+    const struct plot rel = chart("Relative loss", "share of the output's energy", 1),
+                      loss = chart("Loss", "tr((W−Q) H (W−Q)′)", 1),
                       asym = chart("Asymmetric loss", "against the full-precision model", 1);
     size_t exact = 0, below = 0, kept = 0;
     int rc;
 
     page_head(p, "Loss of each site");
-    page_note(p, "", "What quantization changed in the outputs of the linears that share one input, on the calibration rows: "
-                     "tr((W−Q) H (W−Q)′) with H the weighted mean of x x′, summed over the linears of the site. Relative: divided by tr(W H W′), "
-                     "so that sites can be compared. Lower is better.");
+    page_note(p, "",
+              "What quantization changed in the outputs of the linears that share one input, on "
+              "the calibration rows: "
+              "tr((W−Q) H (W−Q)′) with H the weighted mean of x x′, summed over the linears of the "
+              "site. Relative: divided by tr(W H W′), "
+              "so that sites can be compared. Lower is better.");
     fputs("<div class=\"charts\">\n", p->f);
-    rc = kinds_chart(p, &rel, rel_of) || kinds_chart(p, &loss, loss_of) || kinds_chart(p, &asym, asym_of) ? -1 : 0;
+    rc = kinds_chart(p, &rel, rel_of) || kinds_chart(p, &loss, loss_of) ||
+                 kinds_chart(p, &asym, asym_of)
+             ? -1
+             : 0;
     fputs("</div>\n", p->f);
     for (size_t i = 0; i < p->r->nsites; i++) {
         const struct report_site *s = &p->r->site[i];
@@ -79,11 +94,16 @@ int page_losses(struct page *p)
         kept += !is_solved(s);
     }
     if (kept)
-        page_note(p, "", "Left at full precision, and not in the charts: %zu of %zu sites.", kept, p->r->nsites);
+        page_note(p, "", "Left at full precision, and not in the charts: %zu of %zu sites.", kept,
+                  p->r->nsites);
     if (exact)
-        page_note(p, "", "%zu sites have no loss at all and are not in the charts, which are logarithmic.", exact);
+        page_note(p, "",
+                  "%zu sites have no loss at all and are not in the charts, which are logarithmic.",
+                  exact);
     if (below)
-        page_note(p, "", "%zu asymmetric losses are 0 or below and not in the chart, which is logarithmic: this loss leaves out a constant of each site.",
+        page_note(p, "",
+                  "%zu asymmetric losses are 0 or below and not in the chart, which is "
+                  "logarithmic: this loss leaves out a constant of each site.",
                   below);
     return rc;
 }
@@ -111,7 +131,8 @@ static int contest_chart(struct page *p, size_t kind, const char *label)
             struct plot_series *line = lines_get(&l, s->contender[k].solver, 1, 1);
 
             if (line)
-                lines_add(&l, line, (double)s->block, score(s, &s->contender[k]), strcmp(s->solver, s->contender[k].solver) == 0);
+                lines_add(&l, line, (double)s->block, score(s, &s->contender[k]),
+                          strcmp(s->solver, s->contender[k].solver) == 0);
         }
     if (l.n)
         plot_lines(p->f, &plot, l.s, l.n);
@@ -133,7 +154,8 @@ static int solvers_chart(struct page *p, size_t kind)
             lines_get(&l, r->site[i].solver, 0, 1);
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
-        struct plot_series *line = s->kind == kind && is_solved(s) ? lines_get(&l, s->solver, 0, 1) : NULL;
+        struct plot_series *line =
+            s->kind == kind && is_solved(s) ? lines_get(&l, s->solver, 0, 1) : NULL;
 
         if (line)
             lines_add(&l, line, (double)s->block, s->rel_loss, 0);
@@ -143,8 +165,9 @@ static int solvers_chart(struct page *p, size_t kind)
     return 0;
 }
 
-/* By how much a contender lost at a site, as a share of the winner's plain loss: asymmetric losses leave out a constant, so that only their
- * differences mean something. NAN: it did not take part. */
+/* By how much a contender lost at a site, as a share of the winner's plain loss: asymmetric
+ * losses leave out a constant, so that only their differences mean something. NAN: it did not
+ * take part. */
 static double behind(const struct report_site *s, const char *solver)
 {
     double mine = NAN, best = NAN, scale = NAN;
@@ -211,7 +234,8 @@ static void wins_table(struct page *p)
 
 static void contest_table(struct page *p)
 {
-    static const char *const head[] = {"block", "<site", "<contender", "loss", "asymmetric loss", "held-out loss", "<"};
+    static const char *const head[] = {"block",           "<site",         "<contender", "loss",
+                                       "asymmetric loss", "held-out loss", "<"};
     const char *fold = "Every contender at every site";
 
     page_table(p, fold, head, 7);
@@ -234,12 +258,15 @@ static void contest_table(struct page *p)
 
 static int contest_section(struct page *p, const struct report_site *s)
 {
-    int hold = s->judged_on && strcmp(s->judged_on, "hold") == 0, asym = s->criterion && strcmp(s->criterion, "asym") == 0;
+    int hold = s->judged_on && strcmp(s->judged_on, "hold") == 0,
+        asym = s->criterion && strcmp(s->criterion, "asym") == 0;
     int rc = 0;
 
     page_head(p, "Contest of solvers");
-    page_note(p, "", "Each site was solved by every contender, and the one with the smallest %sloss on %s was kept (ring). Sites come one after "
-                     "another: each contender starts from what the winners before it left.",
+    page_note(p, "",
+              "Each site was solved by every contender, and the one with the smallest %sloss on %s "
+              "was kept (ring). Sites come one after "
+              "another: each contender starts from what the winners before it left.",
               asym ? "asymmetric " : "", hold ? "held-out chunks" : "the calibration rows");
     wins_table(p);
     fputs("<div class=\"charts\">\n", p->f);
@@ -283,7 +310,8 @@ static void trouble_text(const struct report_site *s, char *out, size_t n)
     if (s->fallback)
         at += (size_t)snprintf(out + at, n - at, "fell back to %.40s; ", s->fallback);
     if (s->attempts > 1)
-        at += (size_t)snprintf(out + at, n - at, "%lld attempts at damping; ", (long long)s->attempts);
+        at += (size_t)snprintf(out + at, n - at, "%lld attempts at damping; ",
+                               (long long)s->attempts);
     if (s->dead > 0)
         at += (size_t)snprintf(out + at, n - at, "%lld inputs always 0; ", (long long)s->dead);
     if (s->coverage < 2)
@@ -294,8 +322,10 @@ static void trouble_text(const struct report_site *s, char *out, size_t n)
 
 int page_trouble(struct page *p)
 {
-    static const char *const head[] = {"block", "<site", "<what", "damping", "attempts", "dead inputs", "raised inputs", "tokens per input",
-                                       "relative loss"};
+    static const char *const head[] = {
+        "block",        "<site",       "<what",         "damping",
+        "attempts",     "dead inputs", "raised inputs", "tokens per input",
+        "relative loss"};
     const struct report *r = p->r;
     size_t listed = 0;
     char text[200];
@@ -324,12 +354,21 @@ int page_trouble(struct page *p)
         page_table_end(p, NULL);
     number_text(r->site[0].damp, 3, text);
     if (listed)
-        page_note(p, "", "%zu of %zu sites are listed: those that needed more than the first damping, a fallback, that have inputs which are "
-                         "always 0, or fewer than 2 calibration tokens per input.", listed, r->nsites);
+        page_note(p, "",
+                  "%zu of %zu sites are listed: those that needed more than the first damping, a "
+                  "fallback, that have inputs which are "
+                  "always 0, or fewer than 2 calibration tokens per input.",
+                  listed, r->nsites);
     else
-        page_note(p, "", "Nothing to tell: every site was solved with the first damping (%s of the mean diagonal), no input is always 0%s.", text,
-                  isfinite(r->site[0].coverage) ? ", and each site has at least 2 tokens per input" : "");
+        page_note(p, "",
+                  "Nothing to tell: every site was solved with the first damping (%s of the mean "
+                  "diagonal), no input is always 0%s.",
+                  text,
+                  isfinite(r->site[0].coverage) ? ", and each site has at least 2 tokens per input"
+                                                : "");
     if (!isfinite(r->site[0].coverage))
-        page_note(p, "missing", "Tokens per input are not in this journal; ptq-write notes them since it keeps inputs and coverage.");
+        page_note(p, "missing",
+                  "Tokens per input are not in this journal; ptq-write notes them since it keeps "
+                  "inputs and coverage.");
     return 0;
 }

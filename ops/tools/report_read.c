@@ -27,7 +27,8 @@ static size_t kind_find(struct report *r, const char *name, const char *what, st
 }
 
 /* Counts that older journals lack are -1. */
-static int count_of(const struct json *j, const char *key, int64_t *v, const char *what, struct err *e)
+static int count_of(const struct json *j, const char *key, int64_t *v, const char *what,
+                    struct err *e)
 {
     return json_opt_int(j, key, 0, INT64_MAX, -1, v, what, e);
 }
@@ -48,15 +49,18 @@ static int linears_add(struct report_site *s, const char *what, struct err *e)
             s->kept++;
             continue;
         }
-        if (json_opt_real(l, "asym_loss", NAN, &loss, what, e) || json_opt_int(l, "rows", 1, INT32_MAX, -1, &rows, what, e) ||
-            json_opt_int(l, "bits", 1, 64, -1, &bits, what, e) || json_opt_int(l, "group", -1, INT32_MAX, 0, &group, what, e))
+        if (json_opt_real(l, "asym_loss", NAN, &loss, what, e) ||
+            json_opt_int(l, "rows", 1, INT32_MAX, -1, &rows, what, e) ||
+            json_opt_int(l, "bits", 1, 64, -1, &bits, what, e) ||
+            json_opt_int(l, "group", -1, INT32_MAX, 0, &group, what, e))
             return -1;
         asym += loss;
         if (rows < 0 || bits < 0 || !group || s->inputs < 1)
             weights = NAN;
         groups = group < 0 ? 1 : ceil((double)s->inputs / (double)group);
         weights += (double)rows * (double)s->inputs;
-        stored += (double)rows * ((double)s->inputs * (double)bits + groups * (double)(SCALE_BITS + bits));
+        stored += (double)rows *
+                  ((double)s->inputs * (double)bits + groups * (double)(SCALE_BITS + bits));
     }
     if (s->kept && s->kept == json_count(s->linears))
         s->loss = s->rel_loss = s->asym_loss = s->damp = NAN; /* nothing was solved */
@@ -67,7 +71,8 @@ static int linears_add(struct report_site *s, const char *what, struct err *e)
     return 0;
 }
 
-static int contenders_add(struct report_site *s, const struct json *list, const char *what, struct err *e)
+static int contenders_add(struct report_site *s, const struct json *list, const char *what,
+                          struct err *e)
 {
     size_t n = json_count(list);
 
@@ -77,8 +82,10 @@ static int contenders_add(struct report_site *s, const struct json *list, const 
         struct report_contender *c = &s->contender[i];
         const struct json *j = json_at(list, i);
 
-        if (!(c->solver = json_need_text(j, "solver", what, e)) || json_opt_real(j, "loss", NAN, &c->loss, what, e) ||
-            json_opt_real(j, "asym_loss", NAN, &c->asym_loss, what, e) || json_opt_real(j, "hold_loss", NAN, &c->hold_loss, what, e))
+        if (!(c->solver = json_need_text(j, "solver", what, e)) ||
+            json_opt_real(j, "loss", NAN, &c->loss, what, e) ||
+            json_opt_real(j, "asym_loss", NAN, &c->asym_loss, what, e) ||
+            json_opt_real(j, "hold_loss", NAN, &c->hold_loss, what, e))
             return -1;
     }
     s->ncontenders = n;
@@ -92,9 +99,11 @@ static int lengths_check(const struct json *list, const char *what, struct err *
         int64_t length, sequences;
         double w;
 
-        if (json_as_int(json_at(row, 0), &length) || json_as_int(json_at(row, 1), &sequences) || json_as_real(json_at(row, 2), &w) ||
-            length < 0 || sequences < 0 || !(w >= 0))
-            return err_set(e, ERR_USE, "%s: field 'lengths': entry %zu is not [length, sequences, weight]", what, i);
+        if (json_as_int(json_at(row, 0), &length) || json_as_int(json_at(row, 1), &sequences) ||
+            json_as_real(json_at(row, 2), &w) || length < 0 || sequences < 0 || !(w >= 0))
+            return err_set(e, ERR_USE,
+                           "%s: field 'lengths': entry %zu is not [length, sequences, weight]",
+                           what, i);
     }
     return 0;
 }
@@ -105,7 +114,8 @@ static int classes_check(const struct json *list, const char *what, struct err *
     double v;
 
     if (json_count(list) > REPORT_CLASSES)
-        return err_set(e, ERR_USE, "%s: field 'classes' has more than %d entries", what, REPORT_CLASSES);
+        return err_set(e, ERR_USE, "%s: field 'classes' has more than %d entries", what,
+                       REPORT_CLASSES);
     for (size_t i = 0; i < json_count(list); i++) {
         const struct json *x = json_at(list, i);
 
@@ -118,16 +128,25 @@ static int classes_check(const struct json *list, const char *what, struct err *
     return 0;
 }
 
-static int numbers_read(const struct json *j, struct report_site *s, const char *what, struct err *e)
+static int numbers_read(const struct json *j, struct report_site *s, const char *what,
+                        struct err *e)
 {
-    return json_opt_real(j, "loss", NAN, &s->loss, what, e) || json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
-                   json_opt_real(j, "damp", NAN, &s->damp, what, e) || json_opt_real(j, "sum_w", NAN, &s->sum_w, what, e) ||
-                   json_opt_real(j, "ess", NAN, &s->ess, what, e) || json_opt_real(j, "coverage", NAN, &s->coverage, what, e) ||
-                   json_opt_real(j, "seconds", NAN, &s->seconds, what, e) || json_opt_real(j, "wall", NAN, &s->wall, what, e) ||
-                   count_of(j, "attempts", &s->attempts, what, e) || count_of(j, "dead", &s->dead, what, e) ||
-                   count_of(j, "raised", &s->raised, what, e) || count_of(j, "tokens", &s->tokens, what, e) ||
-                   count_of(j, "sequences", &s->sequences, what, e) || count_of(j, "inputs", &s->inputs, what, e) ||
-                   count_of(j, "bytes_in", &s->bytes_in, what, e) || count_of(j, "bytes_raw", &s->bytes_raw, what, e) ||
+    return json_opt_real(j, "loss", NAN, &s->loss, what, e) ||
+                   json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
+                   json_opt_real(j, "damp", NAN, &s->damp, what, e) ||
+                   json_opt_real(j, "sum_w", NAN, &s->sum_w, what, e) ||
+                   json_opt_real(j, "ess", NAN, &s->ess, what, e) ||
+                   json_opt_real(j, "coverage", NAN, &s->coverage, what, e) ||
+                   json_opt_real(j, "seconds", NAN, &s->seconds, what, e) ||
+                   json_opt_real(j, "wall", NAN, &s->wall, what, e) ||
+                   count_of(j, "attempts", &s->attempts, what, e) ||
+                   count_of(j, "dead", &s->dead, what, e) ||
+                   count_of(j, "raised", &s->raised, what, e) ||
+                   count_of(j, "tokens", &s->tokens, what, e) ||
+                   count_of(j, "sequences", &s->sequences, what, e) ||
+                   count_of(j, "inputs", &s->inputs, what, e) ||
+                   count_of(j, "bytes_in", &s->bytes_in, what, e) ||
+                   count_of(j, "bytes_raw", &s->bytes_raw, what, e) ||
                    count_of(j, "bytes_part", &s->bytes_part, what, e)
                ? -1
                : 0;
@@ -139,7 +158,8 @@ static int site_add(struct report *r, const struct json *j, const char *what, st
     int64_t order, sites, block;
     const char *name = json_need_text(j, "site", what, e);
 
-    if (!name || json_need_int(j, "sites", 1, SITES_MAX, &sites, what, e) || json_need_int(j, "order", 0, sites - 1, &order, what, e) ||
+    if (!name || json_need_int(j, "sites", 1, SITES_MAX, &sites, what, e) ||
+        json_need_int(j, "order", 0, sites - 1, &order, what, e) ||
         json_need_int(j, "block", 0, SITES_MAX, &block, what, e) || numbers_read(j, &s, what, e))
         return -1;
     s.order = (uint64_t)order;
@@ -152,8 +172,9 @@ static int site_add(struct report *r, const struct json *j, const char *what, st
     s.lengths = json_count(json_get(j, "lengths")) ? json_get(j, "lengths") : NULL;
     s.classes = json_count(json_get(j, "classes")) ? json_get(j, "classes") : NULL;
     s.linears = json_get(j, "linears");
-    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) || lengths_check(s.lengths, what, e) ||
-        classes_check(s.classes, what, e) || contenders_add(&s, json_get(j, "contenders"), what, e))
+    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) ||
+        lengths_check(s.lengths, what, e) || classes_check(s.classes, what, e) ||
+        contenders_add(&s, json_get(j, "contenders"), what, e))
         return -1;
     r->sites_all = (uint64_t)sites;
     if (mem_grow((void **)&r->site, &r->sites_cap, r->nsites + 1, sizeof *r->site, e))
@@ -200,7 +221,10 @@ static int journal_read(struct report *r, struct err *e)
     int rc = -1;
 
     if (!fs_exists(r->journal))
-        return err_set(e, ERR_USE, "there is no '%s': give the folder that ptq run or ptq-write wrote its checkpoint to", r->journal);
+        return err_set(
+            e, ERR_USE,
+            "there is no '%s': give the folder that ptq run or ptq-write wrote its checkpoint to",
+            r->journal);
     if (!(text = fs_read(r->journal, JOURNAL_BYTES, &length, e)))
         return -1;
     for (at = text; (end = memchr(at, '\n', length - (size_t)(at - text))); at = end + 1, number++)
@@ -258,7 +282,8 @@ static void kinds_sort(struct report *r)
 
 static int extras_read(struct report *r, struct err *e)
 {
-    char *run = mem_printf(e, "%s/.ptqflow/run.json", r->path), *failed = mem_printf(e, "%s/.ptqflow/failed", r->path);
+    char *run = mem_printf(e, "%s/.ptqflow/run.json", r->path),
+         *failed = mem_printf(e, "%s/.ptqflow/failed", r->path);
     size_t n;
     int rc = -1;
 

@@ -1,4 +1,5 @@
-/* report_spectra - sections on the calibration data: effective sample size, lengths, and the Hessian's diagonal by length. */
+/* report_spectra - sections on the calibration data: effective sample size, lengths, and the
+ * Hessian's diagonal by length. */
 #include "report_page.h"
 
 #include <math.h>
@@ -15,9 +16,14 @@
 static int samples_chart(struct page *p, int per_input)
 {
     const struct report *r = p->r;
-    struct plot plot = {.title = per_input ? "Effective tokens per input" : "Effective sample size", .x_label = "block", .whole_x = 1,
-                        .y_label = per_input ? "effective tokens / inputs" : "tokens", .log_y = per_input,
-                        .floor_y = per_input ? 1 : 0, .line_y = per_input ? 2 : NAN, .line_name = "2 per input"};
+    struct plot plot = {.title = per_input ? "Effective tokens per input" : "Effective sample size",
+                        .x_label = "block",
+                        .whole_x = 1,
+                        .y_label = per_input ? "effective tokens / inputs" : "tokens",
+                        .log_y = per_input,
+                        .floor_y = per_input ? 1 : 0,
+                        .line_y = per_input ? 2 : NAN,
+                        .line_name = "2 per input"};
     struct page_lines l;
 
     if (lines_init(&l, r->nkinds, r->nsites, p->e))
@@ -27,7 +33,8 @@ static int samples_chart(struct page *p, int per_input)
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
 
-        lines_add(&l, &l.s[s->kind], (double)s->block, per_input ? s->ess / (s->inputs > 0 ? (double)s->inputs : NAN) : s->ess, 0);
+        lines_add(&l, &l.s[s->kind], (double)s->block,
+                  per_input ? s->ess / (s->inputs > 0 ? (double)s->inputs : NAN) : s->ess, 0);
     }
     plot_lines(p->f, &plot, l.s, l.n);
     lines_release(&l);
@@ -41,8 +48,10 @@ int page_samples(struct page *p)
     char text[2][SCALE_TEXT];
 
     page_head(p, "Effective sample size");
-    page_note(p, "", "(Σw)² / Σw² over the weights w of the calibration tokens: as many tokens of equal weight would say as much. "
-                     "It is the number of tokens when all weights are equal.");
+    page_note(p, "",
+              "(Σw)² / Σw² over the weights w of the calibration tokens: as many tokens of equal "
+              "weight would say as much. "
+              "It is the number of tokens when all weights are equal.");
     for (size_t i = 0; i < r->nsites; i++)
         inputs = inputs || r->site[i].inputs > 0;
     for (size_t i = 1; i < r->nsites; i++)
@@ -50,7 +59,8 @@ int page_samples(struct page *p)
     number_text(floor(r->site[0].ess + 0.5), 16, text[0]);
     percent_text(r->site[0].ess / (double)r->site[0].tokens, text[1]);
     if (same && r->site[0].tokens > 0)
-        page_note(p, "", "The same at every site: %s, which is %s of the tokens.", text[0], text[1]);
+        page_note(p, "", "The same at every site: %s, which is %s of the tokens.", text[0],
+                  text[1]);
     fputs("<div class=\"charts\">\n", p->f);
     if (!same || !inputs)
         rc = samples_chart(p, 0);
@@ -58,7 +68,9 @@ int page_samples(struct page *p)
         rc = samples_chart(p, 1);
     fputs("</div>\n", p->f);
     if (!inputs)
-        page_note(p, "missing", "Inputs of the sites are not in this journal, so tokens per input cannot be drawn.");
+        page_note(
+            p, "missing",
+            "Inputs of the sites are not in this journal, so tokens per input cannot be drawn.");
     return rc;
 }
 
@@ -103,7 +115,8 @@ static size_t bins_fill(const struct json *list, struct bin *bins)
 
 static void lengths_table(struct page *p, const struct bin *bins, size_t n, const struct bin *all)
 {
-    static const char *const head[] = {"length", "sequences", "share", "tokens", "share", "weight", "share", "weight of a token"};
+    static const char *const head[] = {"length", "sequences", "share", "tokens",
+                                       "share",  "weight",    "share", "weight of a token"};
 
     page_table(p, NULL, head, 8);
     for (size_t i = 0; i < n; i++) {
@@ -123,7 +136,11 @@ static void lengths_table(struct page *p, const struct bin *bins, size_t n, cons
 int page_lengths(struct page *p)
 {
     static const char *const series[] = {"sequences", "tokens", "weight"};
-    const struct plot plot = {.title = "Share of each length", .x_label = "sequence length, tokens", .y_label = "%", .floor_y = 0, .line_y = NAN};
+    const struct plot plot = {.title = "Share of each length",
+                              .x_label = "sequence length, tokens",
+                              .y_label = "%",
+                              .floor_y = 0,
+                              .line_y = NAN};
     const struct json *list = NULL;
     struct bin bins[64], all = {0};
     const char *names[64];
@@ -134,8 +151,10 @@ int page_lengths(struct page *p)
     for (size_t i = 0; i < p->r->nsites && !list; i++)
         list = p->r->site[i].lengths;
     if (!list) {
-        page_note(p, "missing", "The lengths of the sequences are not in this journal: ptq-solve hands them on, and ptq-write notes them, since they "
-                                "are in this report.");
+        page_note(p, "missing",
+                  "The lengths of the sequences are not in this journal: ptq-solve hands them on, "
+                  "and ptq-write notes them, since they "
+                  "are in this report.");
         return 0;
     }
     n = bins_fill(list, bins);
@@ -166,7 +185,8 @@ static size_t classes_pick(const struct report_spectrum *s, size_t *pick)
         size_t more = 0;
 
         for (size_t k = 0; k < s->count; k++)
-            more += s->class[k].tokens > s->class[i].tokens || (s->class[k].tokens == s->class[i].tokens && k < i);
+            more += s->class[k].tokens > s->class[i].tokens ||
+                    (s->class[k].tokens == s->class[i].tokens && k < i);
         if (more < CURVES && s->class[i].sorted)
             pick[n++] = i;
     }
@@ -175,7 +195,12 @@ static size_t classes_pick(const struct report_spectrum *s, size_t *pick)
 
 static int spectrum_chart(struct page *p, const struct report_spectrum *s)
 {
-    struct plot plot = {.x_label = "rank of the channel", .y_label = "mean x²", .log_x = 1, .log_y = 1, .ordered = 1, .floor_y = NAN,
+    struct plot plot = {.x_label = "rank of the channel",
+                        .y_label = "mean x²",
+                        .log_x = 1,
+                        .log_y = 1,
+                        .ordered = 1,
+                        .floor_y = NAN,
                         .line_y = NAN};
     size_t pick[CURVES], index[POINTS], points, n = classes_pick(s, pick);
     char title[96], name[CURVES][SCALE_TEXT + 8];
@@ -193,7 +218,8 @@ static int spectrum_chart(struct page *p, const struct report_spectrum *s)
         for (size_t k = 0; k < points; k++)
             lines_add(&l, line, (double)index[k] + 1, c->sorted[index[k]], 0);
     }
-    snprintf(title, sizeof title, "Block %llu, %.40s: %zu channels", (unsigned long long)s->block, p->r->kind[s->kind], s->K);
+    snprintf(title, sizeof title, "Block %llu, %.40s: %zu channels", (unsigned long long)s->block,
+             p->r->kind[s->kind], s->K);
     plot.title = title;
     plot_lines(p->f, &plot, l.s, l.n);
     lines_release(&l);
@@ -204,7 +230,13 @@ static int spectrum_chart(struct page *p, const struct report_spectrum *s)
 static int top_chart(struct page *p, size_t kind)
 {
     const struct report *r = p->r;
-    struct plot plot = {.title = r->kind[kind], .x_label = "block", .whole_x = 1, .y_label = "% of the trace", .ordered = 1, .floor_y = 0, .line_y = NAN};
+    struct plot plot = {.title = r->kind[kind],
+                        .x_label = "block",
+                        .whole_x = 1,
+                        .y_label = "% of the trace",
+                        .ordered = 1,
+                        .floor_y = 0,
+                        .line_y = NAN};
     struct page_lines l;
     char name[CURVES][SCALE_TEXT];
     size_t names = 0;
@@ -238,8 +270,17 @@ static int top_chart(struct page *p, size_t kind)
 
 static void spectra_table(struct page *p)
 {
-    static const char *const head[] = {"block", "<site", "length", "tokens", "mean x²", "median", "largest", "largest / median",
-                                       "channels > 10 × median", "largest 1 % hold", "shared with all lengths"};
+    static const char *const head[] = {"block",
+                                       "<site",
+                                       "length",
+                                       "tokens",
+                                       "mean x²",
+                                       "median",
+                                       "largest",
+                                       "largest / median",
+                                       "channels > 10 × median",
+                                       "largest 1 % hold",
+                                       "shared with all lengths"};
     const char *fold = "The diagonals in numbers, every site and length";
 
     page_table(p, fold, head, sizeof head / sizeof *head);
@@ -270,10 +311,16 @@ static int spectra_missing(struct page *p)
     const struct report *r = p->r;
 
     if (!r->problems)
-        page_note(p, "missing", "Not drawn: the diagonals are in the stream of problems, which a run keeps when asked. Run the pipeline with "
-                                "--record FILE (or ptq-reduce --length-diagonals --record FILE), then: ptq report %.900s --problems FILE", r->path);
+        page_note(p, "missing",
+                  "Not drawn: the diagonals are in the stream of problems, which a run keeps when "
+                  "asked. Run the pipeline with "
+                  "--record FILE (or ptq-reduce --length-diagonals --record FILE), then: ptq "
+                  "report %.900s --problems FILE",
+                  r->path);
     else if (r->nproblems)
-        page_note(p, "missing", "Not drawn: the %zu problems of '%.900s' have no diagonals by length. ptq-reduce --length-diagonals keeps them.",
+        page_note(p, "missing",
+                  "Not drawn: the %zu problems of '%.900s' have no diagonals by length. ptq-reduce "
+                  "--length-diagonals keeps them.",
                   r->nproblems, r->problems);
     else
         page_note(p, "missing", "Not drawn: '%.900s' has no problem in it yet.", r->problems);
@@ -287,21 +334,30 @@ int page_spectra(struct page *p)
 
     page_head(p, "Hessian diagonal by sequence length");
     if (r->problems_why)
-        page_note(p, "alert", "'%.900s' was read as far as it goes: %.500s", r->problems, r->problems_why);
+        page_note(p, "alert", "'%.900s' was read as far as it goes: %.500s", r->problems,
+                  r->problems_why);
     if (!r->nspectra)
         return spectra_missing(p);
-    page_note(p, "", "The mean of x² of each input channel over the tokens of the sequences of one length, every token counting the same, largest channel "
-                     "first (figure 1 of MaCa, arXiv 2602.07465). Curves that lie on each other mean that length does not matter to this site.");
+    page_note(p, "",
+              "The mean of x² of each input channel over the tokens of the sequences of one "
+              "length, every token counting the same, largest channel "
+              "first (figure 1 of MaCa, arXiv 2602.07465). Curves that lie on each other mean that "
+              "length does not matter to this site.");
     fputs("<div class=\"charts\">\n", p->f);
     for (size_t i = 0; i < r->nspectra && rc == 0; i++)
         if (r->spectrum[i].count && r->spectrum[i].class[0].sorted)
             rc = spectrum_chart(p, &r->spectrum[i]);
-    fputs("</div>\n<h3>Share of the diagonal that the largest 1 % of the channels hold</h3>\n<div class=\"charts\">\n", p->f);
+    fputs("</div>\n<h3>Share of the diagonal that the largest 1 % of the channels hold</h3>\n<div "
+          "class=\"charts\">\n",
+          p->f);
     for (size_t k = 0; k < r->nkinds && rc == 0; k++)
         rc = top_chart(p, k);
     fputs("</div>\n", p->f);
-    page_note(p, "", "“Shared with all lengths” in the table: how many of a length's largest 1 %% of the channels are also among the "
-                     "largest of all lengths together; below 100 %%, lengths light up different channels.");
+    page_note(
+        p, "",
+        "“Shared with all lengths” in the table: how many of a length's largest 1 %% of the "
+        "channels are also among the "
+        "largest of all lengths together; below 100 %%, lengths light up different channels.");
     spectra_table(p);
     return rc;
 }

@@ -1,5 +1,6 @@
-/* report_spectrum - the diagonals by sequence length of a recorded stream of problems (ptq-reduce --record --length-diagonals), as figure 1
- * of MaCa (arXiv 2602.07465) looks at them. Of a problem only its counts and its tensor "diag" are kept. */
+/* report_spectrum - the diagonals by sequence length of a recorded stream of problems
+ * (ptq-reduce --record --length-diagonals), as figure 1 of MaCa (arXiv 2602.07465) looks at
+ * them. Of a problem only its counts and its tensor "diag" are kept. */
 #include "report_read.h"
 
 #include <math.h>
@@ -35,7 +36,9 @@ int report_measure(struct report_class *c, const double *sums, size_t K, struct 
         if (!(sums[k] >= 0) || !isfinite(sums[k])) {
             free(c->sorted);
             c->sorted = NULL;
-            return err_set(e, ERR_USE, "tensor 'diag': channel %zu of length %llu is not a number from 0 up", k, (unsigned long long)c->length);
+            return err_set(e, ERR_USE,
+                           "tensor 'diag': channel %zu of length %llu is not a number from 0 up", k,
+                           (unsigned long long)c->length);
         }
         c->sorted[k] = c->tokens > 0 ? sums[k] / c->tokens : 0;
         all += c->sorted[k];
@@ -53,7 +56,8 @@ int report_measure(struct report_class *c, const double *sums, size_t K, struct 
     return 0;
 }
 
-/* How many of the largest channels of one row of sums are at least as large as the last of the largest of the other's. */
+/* How many of the largest channels of one row of sums are at least as large as the last of the
+ * largest of the other's. */
 static double overlap(const double *row, const double *other, size_t K, double *scratch)
 {
     size_t n = top_count(K), both = 0;
@@ -70,7 +74,8 @@ static double overlap(const double *row, const double *other, size_t K, double *
     return (double)(both < n ? both : n) / (double)n;
 }
 
-static int classes_fill(struct report_spectrum *s, const struct problem_view *v, const double *diag, double *scratch, struct err *e)
+static int classes_fill(struct report_spectrum *s, const struct problem_view *v, const double *diag,
+                        double *scratch, struct err *e)
 {
     double *all = scratch + s->K;
 
@@ -105,11 +110,13 @@ static int values_of(const struct tensor *t, double **out, struct err *e)
     if (!(*out = mem_array(n ? n : 1, sizeof **out, e)))
         return -1;
     for (size_t i = 0; i < n; i++)
-        (*out)[i] = t->dtype == DT_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
+        (*out)[i] =
+            t->dtype == DT_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
     return 0;
 }
 
-static int spectrum_add(struct report *r, const struct problem_view *v, size_t kind, int drawn, struct err *e)
+static int spectrum_add(struct report *r, const struct problem_view *v, size_t kind, int drawn,
+                        struct err *e)
 {
     struct report_spectrum *s, *grown = realloc(r->spectrum, (r->nspectra + 1) * sizeof *grown);
     double *diag = NULL, *scratch = NULL;
@@ -119,7 +126,8 @@ static int spectrum_add(struct report *r, const struct problem_view *v, size_t k
         return err_sys(e, "spectra");
     r->spectrum = grown;
     s = &grown[r->nspectra];
-    *s = (struct report_spectrum){.block = v->block, .kind = kind, .K = v->K, .count = json_count(v->lengths)};
+    *s = (struct report_spectrum){
+        .block = v->block, .kind = kind, .K = v->K, .count = json_count(v->lengths)};
     if (!(s->class = mem_array(s->count, sizeof *s->class, e)))
         return -1;
     r->nspectra++;
@@ -134,19 +142,24 @@ static int spectrum_add(struct report *r, const struct problem_view *v, size_t k
     return rc;
 }
 
-/* Problems and journal must be of one run: the journal tells by the name of the run, where it has one. */
+/* Problems and journal must be of one run: the journal tells by the name of the run, where it
+ * has one. */
 static int run_check(const struct report *r, const struct msg *m, struct err *e)
 {
     for (size_t i = 0; i < json_count(r->records); i++) {
         const char *run = json_as_text(json_get(json_at(r->records, i), "run"));
 
         if (run && *run && *m->run && strcmp(run, m->run) != 0)
-            return err_set(e, ERR_USE, "%s is of run %s, '%s' of run %s: give the stream that this run recorded", m->id, m->run, r->journal, run);
+            return err_set(
+                e, ERR_USE,
+                "%s is of run %s, '%s' of run %s: give the stream that this run recorded", m->id,
+                m->run, r->journal, run);
     }
     return 0;
 }
 
-static int problem_add(struct report *r, const struct msg *m, int (*drawn)(const void *ctx, uint64_t block), const void *ctx,
+static int problem_add(struct report *r, const struct msg *m,
+                       int (*drawn)(const void *ctx, uint64_t block), const void *ctx,
                        struct err *e)
 {
     struct problem_view v;
@@ -156,12 +169,14 @@ static int problem_add(struct report *r, const struct msg *m, int (*drawn)(const
         return -1;
     while (kind < r->nkinds && strcmp(r->kind[kind], v.site) != 0)
         kind++;
-    if (kind == r->nkinds || !v.diag || !json_count(v.lengths)) /* a site that is not solved yet, or no diagonals */
+    /* a site that is not solved yet, or no diagonals */
+    if (kind == r->nkinds || !v.diag || !json_count(v.lengths))
         return 0;
     return spectrum_add(r, &v, kind, drawn(ctx, v.block), e) ? err_prefix(e, "%s", m->id) : 0;
 }
 
-int report_problems(struct report *r, const char *file, int (*drawn)(const void *ctx, uint64_t block), const void *ctx, struct err *e)
+int report_problems(struct report *r, const char *file,
+                    int (*drawn)(const void *ctx, uint64_t block), const void *ctx, struct err *e)
 {
     struct link *in = link_open(file, LINK_IN, &(struct link_opts){.role = "report"}, e);
     struct err why = {0};

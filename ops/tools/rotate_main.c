@@ -1,4 +1,5 @@
-/* ptq-rotate - folds a rotation of the residual stream into a checkpoint. The work is in rotate.c. */
+/* ptq-rotate - folds a rotation of the residual stream into a checkpoint. The work is in
+ * rotate.c. */
 #include <stddef.h>
 #include <unistd.h>
 #include "../../common/base/log.h"
@@ -15,26 +16,40 @@ struct values {
 };
 
 static const struct opt TABLE[] = {
-    {"model", OPT_TEXT, offsetof(struct values, model), "DIR", "checkpoint to rotate: llama, mistral or qwen3, not quantized", 0, 0, NULL},
+    {"model", OPT_TEXT, offsetof(struct values, model), "DIR",
+     "checkpoint to rotate: llama, mistral or qwen3, not quantized", 0, 0, NULL},
     {"kind", OPT_CHOICE, offsetof(struct values, kind), "KIND",
-     "Hadamard matrix with random signs, the same without, or a random orthogonal matrix", 0, 0, "random-hadamard|hadamard|orthogonal"},
-    {"seed", OPT_INT, offsetof(struct values, seed), "N", "of the random numbers", 0, 9007199254740992.0, NULL},
+     "Hadamard matrix with random signs, the same without, or a random orthogonal matrix", 0, 0,
+     "random-hadamard|hadamard|orthogonal"},
+    {"seed", OPT_INT, offsetof(struct values, seed), "N", "of the random numbers", 0,
+     9007199254740992.0, NULL},
     {"dtype", OPT_CHOICE, offsetof(struct values, dtype), "TYPE",
-     "element type of the tensors written; keep: each as in DIR. bf16 rounds every rotated weight anew (by up to 1/512 of its value), "
-     "f32 keeps the function to about 1e-5", 0, 0, "keep|f32|bf16"},
-    {"threads", OPT_INT, offsetof(struct values, threads), "N", "threads; never changes the result", 1, 1024, NULL},
-    {"status-fd", OPT_INT, offsetof(struct values, status_fd), "N", "write progress as JSON lines to this descriptor", -1, 1023, NULL},
-    {"quiet", OPT_FLAG, offsetof(struct values, quiet), NULL, "say warnings and errors only", 0, 0, NULL},
+     "element type of the tensors written; keep: each as in DIR. bf16 rounds every rotated weight "
+     "anew (by up to 1/512 of its value), "
+     "f32 keeps the function to about 1e-5",
+     0, 0, "keep|f32|bf16"},
+    {"threads", OPT_INT, offsetof(struct values, threads), "N", "threads; never changes the result",
+     1, 1024, NULL},
+    {"status-fd", OPT_INT, offsetof(struct values, status_fd), "N",
+     "write progress as JSON lines to this descriptor", -1, 1023, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct values, quiet), NULL, "say warnings and errors only", 0, 0,
+     NULL},
     {"verbose", OPT_FLAG, offsetof(struct values, verbose), NULL, "say more", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
 
 static const struct opt_spec SPEC = {
-    "ptq-rotate", "fold a rotation into a checkpoint: the same model with weights and activations that quantize better",
-    "--model DIR [options] OUT", TABLE,
-    "OUT must not exist or be empty. The weights of the norms go into the linears behind them. A model with tied embeddings is\n"
+    "ptq-rotate",
+    "fold a rotation into a checkpoint: the same model with weights and activations that quantize "
+    "better",
+    "--model DIR [options] OUT",
+    TABLE,
+    "OUT must not exist or be empty. The weights of the norms go into the linears behind them. A "
+    "model with tied embeddings is\n"
     "untied: OUT has an lm_head.weight of its own, and config.json says so.\n"
-    "Example: ptq-rotate --model SmolLM2 rotated && ptq run gptq --model rotated --data c4.jsonl --bits 3 --out small\n",
-    1, 1};
+    "Example: ptq-rotate --model SmolLM2 rotated && ptq run gptq --model rotated --data c4.jsonl "
+    "--bits 3 --out small\n",
+    1,
+    1};
 
 int main(int argc, char **argv)
 {
@@ -42,7 +57,7 @@ int main(int argc, char **argv)
     struct values v = {.seed = 1, .threads = 1, .status_fd = -1};
     struct opt_args args = {0};
     struct err e = {ERR_NONE, ""};
-    struct rotate_options o;
+    struct rotate_opts o;
     struct rotate_report report;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int rc;
@@ -65,15 +80,17 @@ int main(int argc, char **argv)
         goto out;
     if (!v.quiet || v.status_fd >= 0)
         status_init("rotate", (int)v.status_fd);
-    o = (struct rotate_options){v.model, args.arg[0], (enum rotation_kind)v.kind, (uint64_t)v.seed, TYPES[v.dtype], (size_t)v.threads};
+    o = (struct rotate_opts){v.model,          args.arg[0],    (enum rotation_kind)v.kind,
+                             (uint64_t)v.seed, TYPES[v.dtype], (size_t)v.threads};
     rc = rotate_run(&o, &report, &e);
     status_end();
     if (rc == 0 && report.core)
-        log_info("'%s': %s rotation of order %zu = %zu x %zu%s", o.out, rotation_name(report.kind), report.order, report.core,
-                 report.order / report.core, report.untied ? "; embeddings and head are untied now" : "");
-    else if (rc == 0)
-        log_info("'%s': %s rotation of order %zu%s", o.out, rotation_name(report.kind), report.order,
+        log_info("'%s': %s rotation of order %zu = %zu x %zu%s", o.out, rotation_name(report.kind),
+                 report.order, report.core, report.order / report.core,
                  report.untied ? "; embeddings and head are untied now" : "");
+    else if (rc == 0)
+        log_info("'%s': %s rotation of order %zu%s", o.out, rotation_name(report.kind),
+                 report.order, report.untied ? "; embeddings and head are untied now" : "");
 out:
     if (e.kind)
         log_fatal(&e);

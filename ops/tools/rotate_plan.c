@@ -7,7 +7,8 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/family.h"
 
-/* A tensor that belongs to no linear but is harmless: the frequencies of the positions, which old checkpoints store. */
+/* A tensor that belongs to no linear but is harmless: the frequencies of the positions, which
+ * old checkpoints store. */
 #define FREQUENCIES ".rotary_emb.inv_freq"
 
 static const struct st_entry *source(const struct model *m, const char *name, struct err *e)
@@ -19,8 +20,8 @@ static const struct st_entry *source(const struct model *m, const char *name, st
     return x;
 }
 
-static int item_add(struct rotate_plan *p, const char *name, const struct st_entry *from, const struct st_entry *fold,
-                    enum rotate_action action, struct err *e)
+static int item_add(struct rotate_plan *p, const char *name, const struct st_entry *from,
+                    const struct st_entry *fold, enum rotate_action action, struct err *e)
 {
     struct rotate_item *x = &p->item[p->count];
 
@@ -36,23 +37,27 @@ static int item_add(struct rotate_plan *p, const char *name, const struct st_ent
     return 0;
 }
 
-static int linear_add(struct rotate_plan *p, const struct model *m, const struct site_linear *l, enum site s,
-                      const struct st_entry *fold, struct err *e)
+static int linear_add(struct rotate_plan *p, const struct model *m, const struct site_linear *l,
+                      enum site s, const struct st_entry *fold, struct err *e)
 {
     const int writes = s == SITE_O || s == SITE_DOWN;
     char name[TENSOR_NAME + 8];
 
     snprintf(name, sizeof name, "%s.weight", l->name);
-    if (item_add(p, name, source(m, name, e), writes ? NULL : fold, writes ? ROTATE_COLUMNS : ROTATE_ROWS, e))
+    if (item_add(p, name, source(m, name, e), writes ? NULL : fold,
+                 writes ? ROTATE_COLUMNS : ROTATE_ROWS, e))
         return -1;
     snprintf(name, sizeof name, "%s.bias", l->name);
-    return l->has_bias ? item_add(p, name, source(m, name, e), NULL, writes ? ROTATE_ROWS : ROTATE_KEEP, e) : 0;
+    return l->has_bias
+               ? item_add(p, name, source(m, name, e), NULL, writes ? ROTATE_ROWS : ROTATE_KEEP, e)
+               : 0;
 }
 
 static int block_add(struct rotate_plan *p, const struct model *m, size_t block, struct err *e)
 {
     const struct family *f = family_of(model_config(m));
-    const char *const norm[SITE_COUNT] = {[SITE_QKV] = f->norm1, [SITE_UP] = f->norm2}, *const heads[] = {f->q_norm, f->k_norm};
+    const char *const norm[SITE_COUNT] = {[SITE_QKV] = f->norm1, [SITE_UP] = f->norm2},
+                      *const heads[] = {f->q_norm, f->k_norm};
     char name[TENSOR_NAME];
 
     for (size_t i = 0; i < 2; i++)
@@ -96,8 +101,11 @@ static int ends_add(struct rotate_plan *p, const struct model *m, struct err *e)
     last = source(m, norm, e);
     if (!in)
         return err_set(e, ERR_USE, "tensor '%s' is missing", embed);
-    return !last || item_add(p, embed, in, NULL, ROTATE_ROWS, e) || item_add(p, norm, last, NULL, ROTATE_ONES, e) ||
-           item_add(p, head, out, last, ROTATE_ROWS, e) ? -1 : 0;
+    return !last || item_add(p, embed, in, NULL, ROTATE_ROWS, e) ||
+                   item_add(p, norm, last, NULL, ROTATE_ONES, e) ||
+                   item_add(p, head, out, last, ROTATE_ROWS, e)
+               ? -1
+               : 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -120,7 +128,10 @@ static int strangers_add(struct rotate_plan *p, const struct model *m, struct er
         if (bsearch(&key, p->item, known, sizeof key, by_name))
             continue;
         if (strlen(name) < n || strcmp(name + strlen(name) - n, FREQUENCIES) != 0)
-            return err_set(e, ERR_USE, "tensor '%s' is none of the architecture's: what a rotation does to it is not known", name);
+            return err_set(e, ERR_USE,
+                           "tensor '%s' is none of the architecture's: what a rotation does to it "
+                           "is not known",
+                           name);
         if (item_add(p, name, &st->entries[i], NULL, ROTATE_KEEP, e))
             return -1;
     }

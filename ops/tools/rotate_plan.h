@@ -5,14 +5,16 @@
 #include "../../common/model/model.h"
 
 enum rotate_action {
-    ROTATE_KEEP,    /* the same numbers */
-    ROTATE_ONES,    /* a norm whose weights went into the linears behind it */
-    ROTATE_ROWS,    /* each row w becomes (w fold) Q: embeddings, head, what reads the stream, biases of what writes it */
-    ROTATE_COLUMNS  /* W becomes Q' W: what writes the stream */
+    ROTATE_KEEP, /* the same numbers */
+    ROTATE_ONES, /* a norm whose weights went into the linears behind it */
+    /* each row w becomes (w fold) Q: embeddings, head, what reads the stream, biases of what
+     * writes it */
+    ROTATE_ROWS,
+    ROTATE_COLUMNS /* W becomes Q' W: what writes the stream */
 };
 
 struct rotate_item {
-    char name[TENSOR_NAME];          /* in the output */
+    char name[TENSOR_NAME];             /* in the output */
     const struct st_entry *from, *fold; /* fold: the norm that goes in; NULL: none */
     enum rotate_action action;
 };

@@ -9,19 +9,20 @@
 #include "../../common/wire/link.h"
 #include "stream.h"
 
-struct stream_opts {
+struct stream_main_opts {
     const char *out;
     int zstd, quiet, verbose;
 };
 
 static const struct opt table[] = {
-    {"out", OPT_TEXT, offsetof(struct stream_opts, out), "EP",
+    {"out", OPT_TEXT, offsetof(struct stream_main_opts, out), "EP",
      "import: where problems go: a file, URL, @URL, or - for stdout", 0, 0, NULL},
-    {"zstd", OPT_FLAG, offsetof(struct stream_opts, zstd), NULL, "import: compress problems", 0, 0,
+    {"zstd", OPT_FLAG, offsetof(struct stream_main_opts, zstd), NULL, "import: compress problems",
+     0, 0, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct stream_main_opts, quiet), NULL, "warnings and errors only",
+     0, 0, NULL},
+    {"verbose", OPT_FLAG, offsetof(struct stream_main_opts, verbose), NULL, "more lines", 0, 0,
      NULL},
-    {"quiet", OPT_FLAG, offsetof(struct stream_opts, quiet), NULL, "warnings and errors only", 0, 0,
-     NULL},
-    {"verbose", OPT_FLAG, offsetof(struct stream_opts, verbose), NULL, "more lines", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -38,7 +39,7 @@ static const struct opt_spec spec = {
     3,
 };
 
-static int run_import(const struct stream_opts *o, const char *path, struct err *e)
+static int run_import(const struct stream_main_opts *o, const char *path, struct err *e)
 {
     const struct link_opts lo = {.role = "stream", .compress = o->zstd ? FRAME_ZSTD : FRAME_RAW};
     struct link *out = link_open(o->out, LINK_OUT, &lo, e);
@@ -68,8 +69,8 @@ static int run_export(const char *solutions, const char *path, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct stream_opts o = {.out = "-"};
-    struct opt_args args = {.count = 0};
+    struct stream_main_opts o = {.out = "-"};
+    struct opt_args args = {0};
     struct err e = {0};
     int rc = opt_parse(&spec, &o, &args, argc, argv, &e);
 

@@ -1,4 +1,5 @@
-/* tensor_values - elements as doubles, a block at a time. 64-bit integers lose bits beyond 2^53: for looking, that will do. */
+/* tensor_values - elements as doubles, a block at a time. 64-bit integers lose bits beyond 2^53:
+ * for looking, that will do. */
 #include "tensor_values.h"
 
 #include <math.h>
@@ -16,11 +17,30 @@ static void widen(const struct tensor *t, size_t at, size_t n, double *out)
         uint64_t u = 0;
 
         switch (t->dtype) {
-        case DT_I8: { int8_t x; memcpy(&x, p, 1); s = x; break; }
-        case DT_I16: { int16_t x; memcpy(&x, p, 2); s = x; break; }
-        case DT_I32: { int32_t x; memcpy(&x, p, 4); s = x; break; }
-        case DT_I64: memcpy(&s, p, 8); break;
-        default: memcpy(&u, p, dtype_size(t->dtype)); break; /* unsigned, little-endian */
+        case DT_I8: {
+            int8_t x;
+            memcpy(&x, p, 1);
+            s = x;
+            break;
+        }
+        case DT_I16: {
+            int16_t x;
+            memcpy(&x, p, 2);
+            s = x;
+            break;
+        }
+        case DT_I32: {
+            int32_t x;
+            memcpy(&x, p, 4);
+            s = x;
+            break;
+        }
+        case DT_I64:
+            memcpy(&s, p, 8);
+            break;
+        default:
+            memcpy(&u, p, dtype_size(t->dtype));
+            break; /* unsigned, little-endian */
         }
         out[i] = (double)s + (double)u;
     }

@@ -1,5 +1,6 @@
-/* eval - the forward pass over batches of windows, block by block, so that each weight is read once per batch; then logits in
- * tiles of rows, of both models side by side. Sums of NLL and KL are f64. Leaves out: strided and overlapping windows. */
+/* eval - the forward pass over batches of windows, block by block, so that each weight is read
+ * once per batch; then logits in tiles of rows, of both models side by side. Sums of NLL and KL
+ * are f64. Leaves out: strided and overlapping windows. */
 #include "eval.h"
 
 #include <math.h>
@@ -15,15 +16,15 @@
 enum { HEAD_ROWS = 128 };
 
 struct pass {
-    struct model *model[2];  /* the model, the reference or NULL */
+    struct model *model[2]; /* the model, the reference or NULL */
     struct par *par;
     const struct windows *w;
     const struct eval_opts *o;
     struct eval *out;
-    float *hidden[2];        /* of the batch, [tokens, d] */
-    float *logits[2];        /* one tile of rows, or a whole window when they are kept */
+    float *hidden[2]; /* of the batch, [tokens, d] */
+    float *logits[2]; /* one tile of rows, or a whole window when they are kept */
     struct st_writer *file;
-    size_t kept;             /* predictions whose KL is stored */
+    size_t kept; /* predictions whose KL is stored */
 };
 
 static size_t width(const struct model *m)
@@ -44,7 +45,7 @@ static int forward(struct pass *p, int which, size_t first, size_t last, struct 
     const size_t d = width(m), base = p->w->start[first], layers = model_config(m)->layers;
     float *h = p->hidden[which];
 
-    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) != 0)
+    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) < 0)
         return -1;
     for (size_t l = 0; l < layers; l++) {
         struct block *b = block_open(m, l, e);
@@ -75,7 +76,10 @@ static int reference(struct pass *p, size_t first, size_t last, struct err *e)
 
     if (states_kept(kept))
         return states_get(kept, base, tokens, p->hidden[1], e);
-    return forward(p, 1, first, last, e) != 0 || (kept && states_put(kept, base, tokens, p->hidden[1], e) != 0) ? -1 : 0;
+    return forward(p, 1, first, last, e) < 0 ||
+                   (kept && states_put(kept, base, tokens, p->hidden[1], e) < 0)
+               ? -1
+               : 0;
 }
 
 /* ---- predictions ---- */
@@ -86,7 +90,7 @@ struct row_result {
 };
 
 struct tile {
-    const int32_t *next;     /* of each row; rows without one are not asked for */
+    const int32_t *next; /* of each row; rows without one are not asked for */
     size_t vocab;
     const float *logits[2];
     struct row_result row[HEAD_ROWS];
@@ -101,7 +105,8 @@ static size_t argmax(const float *x, size_t n, float top)
     return i;
 }
 
-/* One prediction. KL(ref || model) = sum p (log p - log q), with both shifted by their maxima before they are subtracted. */
+/* One prediction. KL(ref || model) = sum p (log p - log q), with both shifted by their maxima
+ * before they are subtracted. */
 static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
 {
     struct tile *t = ctx;
@@ -129,13 +134,15 @@ static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
-static int score_tile(struct pass *p, size_t window, size_t first, size_t rows, const float *const logits[2], struct err *e)
+static int score_tile(struct pass *p, size_t window, size_t first, size_t rows,
+                      const float *const logits[2], struct err *e)
 {
     struct window_sums *sum = &p->out->window[window];
-    struct tile t = {.next = p->w->ids + p->w->start[window] + first + 1, .vocab = model_config(p->model[0])->vocab,
+    struct tile t = {.next = p->w->ids + p->w->start[window] + first + 1,
+                     .vocab = model_config(p->model[0])->vocab,
                      .logits = {logits[0], logits[1]}};
 
-    if (par_for(p->par, rows, tile_row, &t, e) != 0)
+    if (par_for(p->par, rows, tile_row, &t, e) < 0)
         return err_prefix(e, "window %zu", window);
     for (size_t i = 0; i < rows; i++) {
         sum->nll += t.row[i].nll;
@@ -161,11 +168,13 @@ static int score_window(struct pass *p, size_t window, size_t base, struct err *
         for (int k = 0; k < 2 && p->model[k]; k++) {
             float *to = p->logits[k] + (k == 0 && p->file ? t * V : 0);
 
-            if (model_logits(p->model[k], rows, p->hidden[k] + (p->w->start[window] - base + t) * width(p->model[k]), to, e) != 0)
+            if (model_logits(p->model[k], rows,
+                             p->hidden[k] + (p->w->start[window] - base + t) * width(p->model[k]),
+                             to, e) < 0)
                 return -1;
             tile[k] = to;
         }
-        if (score_tile(p, window, t, t + rows == length ? rows - 1 : rows, tile, e) != 0)
+        if (score_tile(p, window, t, t + rows == length ? rows - 1 : rows, tile, e) < 0)
             return -1;
     }
     if (!p->file)
@@ -182,7 +191,8 @@ static size_t batch_end(const struct pass *p, size_t first)
     const uint64_t per_token = (width(p->model[0]) + width(p->model[1])) * sizeof(float);
     size_t last = first + 1;
 
-    while (last < p->w->count && (p->w->start[last + 1] - p->w->start[first]) * per_token <= p->o->mem)
+    while (last < p->w->count &&
+           (p->w->start[last + 1] - p->w->start[first]) * per_token <= p->o->mem)
         last++;
     return last;
 }
@@ -226,7 +236,8 @@ static int file_open(struct pass *p, struct err *e)
         return -1;
     for (size_t i = 0; i < p->w->count; i++) {
         snprintf(name, sizeof name, "logits.%zu", i);
-        if (st_declare(p->file, name, DT_F32, 2, (const uint64_t[]){window_length(p->w, i), V}, e) != 0)
+        if (st_declare(p->file, name, DT_F32, 2, (const uint64_t[]){window_length(p->w, i), V}, e) <
+            0)
             return -1;
     }
     return st_begin(p->file, e);
@@ -238,12 +249,12 @@ static int run_batches(struct pass *p, struct err *e)
 
     for (size_t first = 0; first < p->w->count; first = last) {
         last = batch_end(p, first);
-        if (forward(p, 0, first, last, e) != 0 || (p->model[1] && reference(p, first, last, e) != 0))
+        if (forward(p, 0, first, last, e) < 0 || (p->model[1] && reference(p, first, last, e) < 0))
             return -1;
         for (size_t i = first; i < last; i++) {
             if (sig_draining())
                 return err_set(e, ERR_SYS, "stopped by a signal");
-            if (score_window(p, i, p->w->start[first], e) != 0)
+            if (score_window(p, i, p->w->start[first], e) < 0)
                 return -1;
             status_update("head", -1, NULL, i + 1, p->w->count, "windows");
         }
@@ -251,25 +262,26 @@ static int run_batches(struct pass *p, struct err *e)
     return 0;
 }
 
-int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w, const struct eval_opts *o, struct eval *out,
-             struct err *e)
+int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w,
+             const struct eval_opts *o, struct eval *out, struct err *e)
 {
     struct pass p = {.model = {m, ref}, .par = par, .w = w, .o = o, .out = out};
     int rc = -1;
 
     memset(out, 0, sizeof *out);
     if (ref && model_config(ref)->vocab != model_config(m)->vocab)
-        return err_set(e, ERR_USE, "the model has a vocabulary of %zu, the reference of %zu", model_config(m)->vocab,
-                       model_config(ref)->vocab);
+        return err_set(e, ERR_USE, "the model has a vocabulary of %zu, the reference of %zu",
+                       model_config(m)->vocab, model_config(ref)->vocab);
     out->windows = w->count;
     out->tokens = w->tokens;
     out->predictions = w->tokens - w->count;
     out->window = mem_array(w->count, sizeof *out->window, e);
     if (!out->window || (ref && !(out->kld = mem_raw(out->predictions + 1, sizeof *out->kld, e))))
         goto out;
-    if (hidden_alloc(&p, e) != 0 || logits_alloc(&p, e) != 0 || file_open(&p, e) != 0 || run_batches(&p, e) != 0)
+    if (hidden_alloc(&p, e) < 0 || logits_alloc(&p, e) < 0 || file_open(&p, e) < 0 ||
+        run_batches(&p, e) < 0)
         goto out;
-    rc = states_finish(o->states, e) != 0 ? -1 : p.file ? st_publish(&p.file, e) : 0;
+    rc = states_finish(o->states, e) < 0 ? -1 : p.file ? st_publish(&p.file, e) : 0;
 out:
     if (p.file)
         st_abort(&p.file);

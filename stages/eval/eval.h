@@ -1,8 +1,9 @@
 /* eval - perplexity of a checkpoint, and how far its predictions are from those of a reference.
  *
- * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens, documents joined with nothing between,
- * cut into windows that do not overlap; every window is a sequence of its own and gives window - 1 predictions; what does not fill the
- * last window is dropped. Rows of {"input_ids"} are windows as they are. */
+ * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens,
+ * documents joined with nothing between, cut into windows that do not overlap; every window is a
+ * sequence of its own and gives window - 1 predictions; what does not fill the last window is
+ * dropped. Rows of {"input_ids"} are windows as they are. */
 #ifndef PTQ_EVAL_H
 #define PTQ_EVAL_H
 
@@ -15,12 +16,14 @@
 
 struct windows {
     size_t count, tokens;
-    size_t *start;           /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
+    size_t *start; /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
     int32_t *ids;
 };
 
-/* data: a .txt or .jsonl; dir: the folder whose tokenizer.json reads text; length: of a window; max: windows at most, 0 for all. */
-int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w, struct err *e);
+/* data: a .txt or .jsonl; dir: the folder whose tokenizer.json reads text; length: of a window;
+ * max: windows at most, 0 for all. */
+int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w,
+                 struct err *e);
 void windows_release(struct windows *w);
 
 /* What one window gave; sums over its predictions. */
@@ -33,29 +36,32 @@ struct window_sums {
 struct eval {
     size_t windows, tokens, predictions;
     struct window_sums *window;
-    float *kld;              /* [predictions] in order, with a reference; else NULL */
+    float *kld; /* [predictions] in order, with a reference; else NULL */
 };
 
 struct states; /* eval_states.h */
 
 struct eval_opts {
-    uint64_t mem;            /* bytes for hidden states of a batch of windows */
-    const char *logits;      /* file for logits.i [T, vocab] of each window, or NULL */
-    struct states *states;   /* the reference's hidden states: kept, or to be kept; NULL: neither */
+    uint64_t mem;          /* bytes for hidden states of a batch of windows */
+    const char *logits;    /* file for logits.i [T, vocab] of each window, or NULL */
+    struct states *states; /* the reference's hidden states: kept, or to be kept; NULL: neither */
 };
 
 /* Runs m (and ref, or NULL) over all windows. */
-int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w, const struct eval_opts *o, struct eval *out,
-             struct err *e);
+int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w,
+             const struct eval_opts *o, struct eval *out, struct err *e);
 void eval_release(struct eval *v);
 
 /* An estimate with its standard error; se is NaN where there is none (one window only). */
-struct estimate { double value, se; };
+struct estimate {
+    double value, se;
+};
 
 struct eval_report {
     size_t windows, tokens, predictions;
     int has_ref;
-    struct estimate nll, perplexity, ref_nll, ref_perplexity, dnll, kld_mean, kld_median, kld_p99, kld_max, top1;
+    struct estimate nll, perplexity, ref_nll, ref_perplexity, dnll, kld_mean, kld_median, kld_p99,
+        kld_max, top1;
 };
 
 int eval_report(const struct eval *v, struct eval_report *r, struct err *e);

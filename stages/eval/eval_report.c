@@ -1,8 +1,9 @@
 /* eval_report - estimates and standard errors from the sums of each window.
  *
- * Tokens of one window are not independent, windows nearly are: all errors are over windows. Means: the cluster estimator of a
- * ratio, sqrt(W / (W - 1) sum (X_w - mean n_w)^2) / n. Quantiles and the maximum: 400 bootstrap samples of the windows with a fixed
- * seed. Perplexity: exp(nll) times the error of nll. */
+ * Tokens of one window are not independent, windows nearly are: all errors are over windows.
+ * Means: the cluster estimator of a ratio, sqrt(W / (W - 1) sum (X_w - mean n_w)^2) / n.
+ * Quantiles and the maximum: 400 bootstrap samples of the windows with a fixed seed. Perplexity:
+ * exp(nll) times the error of nll. */
 #include <math.h>
 #include <stdlib.h>
 #include "../../common/base/mem.h"
@@ -13,11 +14,26 @@ enum { SAMPLES = 400, QUANTILES = 3 };
 
 typedef double sum_fn(const struct window_sums *w);
 
-static double sum_nll(const struct window_sums *w) { return w->nll; }
-static double sum_ref(const struct window_sums *w) { return w->ref_nll; }
-static double sum_dnll(const struct window_sums *w) { return w->nll - w->ref_nll; }
-static double sum_kld(const struct window_sums *w) { return w->kld; }
-static double sum_agree(const struct window_sums *w) { return (double)w->agree; }
+static double sum_nll(const struct window_sums *w)
+{
+    return w->nll;
+}
+static double sum_ref(const struct window_sums *w)
+{
+    return w->ref_nll;
+}
+static double sum_dnll(const struct window_sums *w)
+{
+    return w->nll - w->ref_nll;
+}
+static double sum_kld(const struct window_sums *w)
+{
+    return w->kld;
+}
+static double sum_agree(const struct window_sums *w)
+{
+    return (double)w->agree;
+}
 
 static struct estimate mean_of(const struct eval *v, sum_fn *f)
 {
@@ -46,7 +62,10 @@ static struct estimate perplexity_of(struct estimate nll)
 
 /* ---- quantiles ---- */
 
-struct ranked { float kld; uint32_t window; };
+struct ranked {
+    float kld;
+    uint32_t window;
+};
 
 static int by_kld(const void *a, const void *b)
 {
@@ -55,9 +74,10 @@ static int by_kld(const void *a, const void *b)
     return x->kld < y->kld ? -1 : x->kld > y->kld;
 }
 
-/* Median, 99% and maximum when window w counts times[w] times: the smallest value that at least this part of the predictions
- * do not exceed. */
-static void quantiles(const struct ranked *r, size_t n, const uint32_t *times, double total, double out[QUANTILES])
+/* Median, 99% and maximum when window w counts times[w] times: the smallest value that at least
+ * this part of the predictions do not exceed. */
+static void quantiles(const struct ranked *r, size_t n, const uint32_t *times, double total,
+                      double out[QUANTILES])
 {
     const double part[QUANTILES] = {0.5 * total, 0.99 * total, total};
     double below = 0.0;
@@ -81,7 +101,8 @@ static double deviation(const double *x, size_t stride, size_t n)
     return sqrt(square / (double)(n - 1));
 }
 
-static void bootstrap(const struct eval *v, const struct ranked *r, uint32_t *times, double sample[SAMPLES][QUANTILES])
+static void bootstrap(const struct eval *v, const struct ranked *r, uint32_t *times,
+                      double sample[SAMPLES][QUANTILES])
 {
     struct rng rng;
 
@@ -106,7 +127,7 @@ static int kld_quantiles(const struct eval *v, struct estimate *const out[QUANTI
 {
     struct ranked *r = mem_array(v->predictions, sizeof *r, e);
     uint32_t *times = mem_array(v->windows, sizeof *times, e);
-    double (*sample)[QUANTILES] = mem_array(SAMPLES, sizeof *sample, e), value[QUANTILES];
+    double(*sample)[QUANTILES] = mem_array(SAMPLES, sizeof *sample, e), value[QUANTILES];
     size_t n = 0;
     int rc = -1;
 
@@ -122,7 +143,8 @@ static int kld_quantiles(const struct eval *v, struct estimate *const out[QUANTI
     if (v->windows > 1)
         bootstrap(v, r, times, sample);
     for (size_t q = 0; q < QUANTILES; q++)
-        *out[q] = (struct estimate){value[q], v->windows > 1 ? deviation(&sample[0][q], QUANTILES, SAMPLES) : NAN};
+        *out[q] = (struct estimate){
+            value[q], v->windows > 1 ? deviation(&sample[0][q], QUANTILES, SAMPLES) : NAN};
     rc = 0;
 out:
     free(r);
@@ -133,7 +155,10 @@ out:
 
 int eval_report(const struct eval *v, struct eval_report *r, struct err *e)
 {
-    *r = (struct eval_report){.windows = v->windows, .tokens = v->tokens, .predictions = v->predictions, .has_ref = v->kld != NULL};
+    *r = (struct eval_report){.windows = v->windows,
+                              .tokens = v->tokens,
+                              .predictions = v->predictions,
+                              .has_ref = v->kld != NULL};
     if (v->predictions == 0)
         return err_set(e, ERR_DATA, "no window has two tokens: there is nothing to predict");
     r->nll = mean_of(v, sum_nll);
@@ -145,7 +170,8 @@ int eval_report(const struct eval *v, struct eval_report *r, struct err *e)
     r->dnll = mean_of(v, sum_dnll);
     r->kld_mean = mean_of(v, sum_kld);
     r->top1 = mean_of(v, sum_agree);
-    return kld_quantiles(v, (struct estimate *const[]){&r->kld_median, &r->kld_p99, &r->kld_max}, e);
+    return kld_quantiles(v, (struct estimate *const[]){&r->kld_median, &r->kld_p99, &r->kld_max},
+                         e);
 }
 
 static int set_estimate(struct json *j, const char *name, const char *se_name, struct estimate v)
@@ -157,15 +183,19 @@ struct json *eval_report_json(const struct eval_report *r, struct err *e)
 {
     struct json *j = json_object();
 
-    if (!j || set_estimate(j, "perplexity", "perplexity_se", r->perplexity) || set_estimate(j, "nll", "nll_se", r->nll) ||
-        json_set_int(j, "tokens", (int64_t)r->tokens) || json_set_int(j, "predictions", (int64_t)r->predictions) ||
+    if (!j || set_estimate(j, "perplexity", "perplexity_se", r->perplexity) ||
+        set_estimate(j, "nll", "nll_se", r->nll) || json_set_int(j, "tokens", (int64_t)r->tokens) ||
+        json_set_int(j, "predictions", (int64_t)r->predictions) ||
         json_set_int(j, "windows", (int64_t)r->windows))
         goto fail;
-    if (r->has_ref &&
-        (set_estimate(j, "ref_perplexity", "ref_perplexity_se", r->ref_perplexity) || set_estimate(j, "ref_nll", "ref_nll_se", r->ref_nll) ||
-         set_estimate(j, "dnll", "dnll_se", r->dnll) || set_estimate(j, "kld_mean", "kld_mean_se", r->kld_mean) ||
-         set_estimate(j, "kld_median", "kld_median_se", r->kld_median) || set_estimate(j, "kld_p99", "kld_p99_se", r->kld_p99) ||
-         set_estimate(j, "kld_max", "kld_max_se", r->kld_max) || set_estimate(j, "top1_agree", "top1_agree_se", r->top1)))
+    if (r->has_ref && (set_estimate(j, "ref_perplexity", "ref_perplexity_se", r->ref_perplexity) ||
+                       set_estimate(j, "ref_nll", "ref_nll_se", r->ref_nll) ||
+                       set_estimate(j, "dnll", "dnll_se", r->dnll) ||
+                       set_estimate(j, "kld_mean", "kld_mean_se", r->kld_mean) ||
+                       set_estimate(j, "kld_median", "kld_median_se", r->kld_median) ||
+                       set_estimate(j, "kld_p99", "kld_p99_se", r->kld_p99) ||
+                       set_estimate(j, "kld_max", "kld_max_se", r->kld_max) ||
+                       set_estimate(j, "top1_agree", "top1_agree_se", r->top1)))
         goto fail;
     return j;
 fail:

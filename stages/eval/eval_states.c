@@ -13,13 +13,14 @@
 
 struct states {
     size_t d;
-    struct st_set *in;       /* kept: read */
+    struct st_set *in; /* kept: read */
     const struct st_entry *hidden;
-    struct st_writer *out;   /* else: written */
+    struct st_writer *out; /* else: written */
 };
 
 /* Of everything that the states depend on. */
-static int key_of(const char *dir, const struct model *ref, const struct windows *w, char key[17], struct err *e)
+static int key_of(const char *dir, const struct model *ref, const struct windows *w, char key[17],
+                  struct err *e)
 {
     struct st_set *files = st_open_folder(dir, e);
     const uint64_t config = model_digest(ref);
@@ -42,7 +43,8 @@ static int key_of(const char *dir, const struct model *ref, const struct windows
     return rc;
 }
 
-static int file_read(struct states *s, const char *path, const char *key, size_t tokens, struct err *e)
+static int file_read(struct states *s, const char *path, const char *key, size_t tokens,
+                     struct err *e)
 {
     const char *have;
 
@@ -50,24 +52,29 @@ static int file_read(struct states *s, const char *path, const char *key, size_t
         return -1;
     have = json_as_text(json_get(s->in->metadata, KEY));
     s->hidden = st_find(s->in, "hidden");
-    if (!have || strcmp(have, key) != 0 || !s->hidden || s->hidden->dtype != DT_F32 || s->hidden->ndim != 2 ||
-        s->hidden->shape[0] != tokens || s->hidden->shape[1] != s->d)
-        return err_set(e, ERR_USE, "%s: not the states of this reference on these windows and this kind of CPU: name another file, or remove it",
+    if (!have || strcmp(have, key) != 0 || !s->hidden || s->hidden->dtype != DT_F32 ||
+        s->hidden->ndim != 2 || s->hidden->shape[0] != tokens || s->hidden->shape[1] != s->d)
+        return err_set(e, ERR_USE,
+                       "%s: not the states of this reference on these windows and this kind of "
+                       "CPU: name another file, or remove it",
                        path);
     return 0;
 }
 
-static int file_begin(struct states *s, const char *path, const char *key, size_t tokens, struct err *e)
+static int file_begin(struct states *s, const char *path, const char *key, size_t tokens,
+                      struct err *e)
 {
     const uint64_t shape[2] = {tokens, s->d};
 
-    return (s->out = st_create(path, e)) && st_meta(s->out, KEY, key, e) == 0 && st_declare(s->out, "hidden", DT_F32, 2, shape, e) == 0 &&
+    return (s->out = st_create(path, e)) && st_meta(s->out, KEY, key, e) == 0 &&
+                   st_declare(s->out, "hidden", DT_F32, 2, shape, e) == 0 &&
                    st_begin(s->out, e) == 0
                ? 0
                : -1;
 }
 
-struct states *states_open(const char *path, const char *ref_dir, const struct model *ref, const struct windows *w, struct err *e)
+struct states *states_open(const char *path, const char *ref_dir, const struct model *ref,
+                           const struct windows *w, struct err *e)
 {
     struct states *s = mem_array(1, sizeof *s, e);
     char key[17];
@@ -77,7 +84,8 @@ struct states *states_open(const char *path, const char *ref_dir, const struct m
         return NULL;
     s->d = model_config(ref)->d;
     if (key_of(ref_dir, ref, w, key, e) == 0)
-        rc = fs_exists(path) ? file_read(s, path, key, w->tokens, e) : file_begin(s, path, key, w->tokens, e);
+        rc = fs_exists(path) ? file_read(s, path, key, w->tokens, e)
+                             : file_begin(s, path, key, w->tokens, e);
     if (rc != 0)
         states_close(&s);
     return s;
@@ -95,7 +103,8 @@ int states_get(struct states *s, size_t first, size_t tokens, float *to, struct 
 
 int states_put(struct states *s, size_t first, size_t tokens, const float *from, struct err *e)
 {
-    return st_put_part(s->out, "hidden", first * s->d * sizeof *from, from, tokens * s->d * sizeof *from, e);
+    return st_put_part(s->out, "hidden", first * s->d * sizeof *from, from,
+                       tokens * s->d * sizeof *from, e);
 }
 
 int states_finish(struct states *s, struct err *e)

@@ -24,7 +24,7 @@ void windows_release(struct windows *w)
 
 static int append(struct gather *g, const int32_t *ids, size_t n, struct err *e)
 {
-    if (mem_grow((void **)&g->w->ids, &g->room, g->w->tokens + n, sizeof *ids, e) != 0)
+    if (mem_grow((void **)&g->w->ids, &g->room, g->w->tokens + n, sizeof *ids, e) < 0)
         return -1;
     if (n)
         memcpy(g->w->ids + g->w->tokens, ids, n * sizeof *ids);
@@ -35,7 +35,8 @@ static int append(struct gather *g, const int32_t *ids, size_t n, struct err *e)
 /* The window that ends at token `end`. */
 static int window_end(struct gather *g, size_t end, struct err *e)
 {
-    if (mem_grow((void **)&g->w->start, &g->starts_room, g->w->count + 2, sizeof *g->w->start, e) != 0)
+    if (mem_grow((void **)&g->w->start, &g->starts_room, g->w->count + 2, sizeof *g->w->start, e) !=
+        0)
         return -1;
     g->w->start[0] = 0;
     g->w->start[++g->w->count] = end;
@@ -50,7 +51,7 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
 
     if (!g->t && !(g->t = tokenizer_open(g->dir, e)))
         return -1;
-    if (tokenizer_encode(g->t, d->text, d->length, 0, 1, &ids, &n, e) != 0)
+    if (tokenizer_encode(g->t, d->text, d->length, 0, 1, &ids, &n, e) < 0)
         return err_prefix(e, "%s:%zu", g->data, d->line);
     rc = append(g, ids, n, e);
     free(ids);
@@ -68,17 +69,19 @@ static int cut(struct gather *g, struct err *e)
     size_t n = g->w->tokens / g->length;
 
     if (n == 0)
-        return err_set(e, ERR_DATA, "%s: %zu tokens do not fill one window of %zu", g->data, g->w->tokens, g->length);
+        return err_set(e, ERR_DATA, "%s: %zu tokens do not fill one window of %zu", g->data,
+                       g->w->tokens, g->length);
     if (g->max && n > g->max)
         n = g->max;
     for (size_t i = 0; i < n; i++)
-        if (window_end(g, (i + 1) * g->length, e) != 0)
+        if (window_end(g, (i + 1) * g->length, e) < 0)
             return -1;
     g->w->tokens = n * g->length;
     return 0;
 }
 
-int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w, struct err *e)
+int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w,
+                 struct err *e)
 {
     struct gather g = {.w = w, .data = data, .dir = dir, .length = length, .max = max};
     struct docs *docs = docs_open(data, e);
@@ -88,7 +91,8 @@ int windows_read(const char *data, const char *dir, size_t length, size_t max, s
     memset(w, 0, sizeof *w);
     while (docs && (got = docs_next(docs, &d, e)) == 1) {
         text = d.text != NULL;
-        if (text ? add_text(&g, &d, e) != 0 : append(&g, d.ids, d.count, e) != 0 || window_end(&g, w->tokens, e) != 0)
+        if (text ? add_text(&g, &d, e) < 0
+                 : append(&g, d.ids, d.count, e) < 0 || window_end(&g, w->tokens, e) < 0)
             got = -1;
         doc_release(&d);
         if (got < 0 || full(&g, text))

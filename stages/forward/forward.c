@@ -11,14 +11,15 @@
 #include "store.h"
 
 struct held {
-    struct msg *msg;              /* owns ids, lengths, weights */
+    struct msg *msg; /* owns ids, lengths, weights */
     struct chunk_view view;
-    float *w;                     /* [T] weights of the block at work; NULL: those of the chunk */
+    float *w; /* [T] weights of the block at work; NULL: those of the chunk */
 };
 
-/* One way through the model: the hidden states and, while a block runs, that block with the weights of this way. */
+/* One way through the model: the hidden states and, while a block runs, that block with the
+ * weights of this way. */
 struct way {
-    int full;                     /* the checkpoint's own weights; else those of the commits */
+    int full; /* the checkpoint's own weights; else those of the commits */
     struct store *store;
     struct block *block;
 };
@@ -27,12 +28,12 @@ struct forward {
     struct model *model;
     struct forward_opts o;
     const struct config *c;
-    struct held *held;            /* in chunk order */
+    struct held *held; /* in chunk order */
     size_t count, cap;
     uint64_t tokens, images, uniform, zero;
-    struct way way[2];            /* the one that is emitted as x; the full-precision one, as xf */
+    struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
-    float *prev, *x;              /* [Tmax, Kmax] f32: input of the site before, of this one */
+    float *prev, *x; /* [Tmax, Kmax] f32: input of the site before, of this one */
     size_t t_max, k_max;
     struct json *prov;
     char run[40];
@@ -109,22 +110,35 @@ int forward_one_modality(const struct forward *f)
 static int check_chunk(const struct forward *f, const struct chunk_view *v, struct err *e)
 {
     if (v->vocab > f->c->vocab)
-        return err_set(e, ERR_USE, "chunk %llu: ids of a vocabulary of %llu, but the model has %zu; sample with the "
-                       "tokenizer of this model", (unsigned long long)v->chunk, (unsigned long long)v->vocab, f->c->vocab);
+        return err_set(
+            e, ERR_USE,
+            "chunk %llu: ids of a vocabulary of %llu, but the model has %zu; sample with the "
+            "tokenizer of this model",
+            (unsigned long long)v->chunk, (unsigned long long)v->vocab, f->c->vocab);
     if (f->o.by_modality && !v->modality)
-        return err_set(e, ERR_USE, "chunk %llu: no tensor 'modality' says which of its tokens are text and which are image, and "
-                       "--modality-weights goes by that (ptq-sample makes text only: leave the option out)", (unsigned long long)v->chunk);
+        return err_set(
+            e, ERR_USE,
+            "chunk %llu: no tensor 'modality' says which of its tokens are text and which are "
+            "image, and "
+            "--modality-weights goes by that (ptq-sample makes text only: leave the option out)",
+            (unsigned long long)v->chunk);
     if (v->block_weights && v->blocks != f->c->layers)
-        return err_set(e, ERR_USE, "chunk %llu: its sequences have weights in %zu blocks, but the model has %zu", (unsigned long long)v->chunk,
-                       v->blocks, f->c->layers);
+        return err_set(
+            e, ERR_USE,
+            "chunk %llu: its sequences have weights in %zu blocks, but the model has %zu",
+            (unsigned long long)v->chunk, v->blocks, f->c->layers);
     for (size_t s = 0; s < v->nseq; s++)
         if (f->c->context && (size_t)v->lengths[s] > f->c->context)
-            return err_set(e, ERR_USE, "chunk %llu: a sequence of %d tokens, but the model's context is %zu",
+            return err_set(e, ERR_USE,
+                           "chunk %llu: a sequence of %d tokens, but the model's context is %zu",
                            (unsigned long long)v->chunk, v->lengths[s], f->c->context);
     if (f->count && (v->chunks != f->held[0].view.chunks || v->lanes != f->held[0].view.lanes))
-        return err_set(e, ERR_USE, "chunk %llu: %llu chunks in %llu lanes, but an earlier one said %llu in %llu",
-                       (unsigned long long)v->chunk, (unsigned long long)v->chunks, (unsigned long long)v->lanes,
-                       (unsigned long long)f->held[0].view.chunks, (unsigned long long)f->held[0].view.lanes);
+        return err_set(
+            e, ERR_USE,
+            "chunk %llu: %llu chunks in %llu lanes, but an earlier one said %llu in %llu",
+            (unsigned long long)v->chunk, (unsigned long long)v->chunks,
+            (unsigned long long)v->lanes, (unsigned long long)f->held[0].view.chunks,
+            (unsigned long long)f->held[0].view.lanes);
     return 0;
 }
 
@@ -143,7 +157,8 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     copy = chunk_write(&v, chunk->stage, e);
     if (!copy)
         return -1;
-    if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0 || chunk_read(copy, &v, e) < 0) {
+    if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0 ||
+        chunk_read(copy, &v, e) < 0) {
         msg_destroy(&copy);
         return -1;
     }
@@ -164,10 +179,12 @@ static struct rows rows_of(const struct chunk_view *v)
     return (struct rows){v->T, v->nseq, v->lengths};
 }
 
-/* What one way may keep in memory: an equal share; when not all fits, less the room that a chunk from the file is worked on in. */
+/* What one way may keep in memory: an equal share; when not all fits, less the room that a chunk
+ * from the file is worked on in. */
 static uint64_t way_budget(const struct forward *f)
 {
-    const uint64_t share = f->o.mem / (uint64_t)f->ways, row = f->c->d * sizeof(float) + f->k_max * dtype_size(f->o.acts);
+    const uint64_t share = f->o.mem / (uint64_t)f->ways,
+                   row = f->c->d * sizeof(float) + f->k_max * dtype_size(f->o.acts);
 
     if (row * f->tokens <= share)
         return share;
@@ -215,8 +232,10 @@ static int start(struct forward *f, struct err *e)
     return 0;
 }
 
-/* The rows of one chunk on one way, rounded into out; the same bytes stay in the store for the product that follows. */
-static int way_rows(struct forward *f, struct way *w, size_t i, const struct site_at *at, void *out, struct err *e)
+/* The rows of one chunk on one way, rounded into out; the same bytes stay in the store for the
+ * product that follows. */
+static int way_rows(struct forward *f, struct way *w, size_t i, const struct site_at *at, void *out,
+                    struct err *e)
 {
     struct rows r = rows_of(&f->held[i].view);
     size_t item = dtype_size(f->o.acts), n = r.T * at->info.inputs;
@@ -245,7 +264,8 @@ static void weigh_sequences(const struct chunk_view *v, uint64_t block, float *w
             w[t] *= each[s];
 }
 
-/* Weights of a chunk for the block that begins; with attention the checkpoint's own q and k are loaded. */
+/* Weights of a chunk for the block that begins; with attention the checkpoint's own q and k are
+ * loaded. */
 static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *e)
 {
     struct held *c = &f->held[i];
@@ -257,11 +277,13 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
         return -1;
     for (size_t t = 0; t < r.T; t++)
         c->w[t] = 1;
-    if (f->o.attention_weights && (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
-                                   weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
+    if (f->o.attention_weights &&
+        (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
+         weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
         return -1;
     if (f->o.by_modality || f->o.clip.high > 0)
-        f->zero += weights_share(&r, f->o.by_modality ? c->view.modality : NULL, f->o.modality, &f->o.clip, c->w);
+        f->zero += weights_share(&r, f->o.by_modality ? c->view.modality : NULL, f->o.modality,
+                                 &f->o.clip, c->w);
     for (size_t t = 0; c->view.weights && t < r.T; t++)
         c->w[t] *= c->view.weights[t];
     if (c->view.block_weights)
@@ -271,18 +293,30 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
 }
 
 /* One site of one chunk, out. */
-static int site_chunk(struct forward *f, size_t i, const struct site_at *at, const struct forward_io *io, struct err *e)
+static int site_chunk(struct forward *f, size_t i, const struct site_at *at,
+                      const struct forward_io *io, struct err *e)
 {
     const struct chunk_view *v = &f->held[i].view;
-    struct acts_view a = {.block = at->block, .order = at->order, .sites = at->sites, .site = at->info.name,
-                          .chunk = v->chunk, .chunks = v->chunks, .lane = v->lane, .lanes = v->lanes,
-                          .modality = "text", .T = v->T, .K = at->info.inputs, .nseq = v->nseq, .w = v->weights,
+    struct acts_view a = {.block = at->block,
+                          .order = at->order,
+                          .sites = at->sites,
+                          .site = at->info.name,
+                          .chunk = v->chunk,
+                          .chunks = v->chunks,
+                          .lane = v->lane,
+                          .lanes = v->lanes,
+                          .modality = "text",
+                          .T = v->T,
+                          .K = at->info.inputs,
+                          .nseq = v->nseq,
+                          .w = v->weights,
                           .lengths = v->lengths};
     void *x[2] = {NULL, NULL};
     struct msg *m;
     int rc = 0;
 
-    if (at->site == SITE_QKV && (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
+    if (at->site == SITE_QKV &&
+        (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
         weigh_chunk(f, i, at->block, e) < 0)
         return -1;
     if (f->held[i].w)
@@ -325,7 +359,8 @@ static int is_last(const struct site_at *at)
 }
 
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
-static int load_weights(struct way *w, const struct site_at *at, const struct forward_io *io, struct err *e)
+static int load_weights(struct way *w, const struct site_at *at, const struct forward_io *io,
+                        struct err *e)
 {
     struct msg *m = NULL;
     int rc;
@@ -341,7 +376,8 @@ static int load_weights(struct way *w, const struct site_at *at, const struct fo
     return rc;
 }
 
-static int run_site(struct forward *f, const struct site_at *at, const struct forward_io *io, struct err *e)
+static int run_site(struct forward *f, const struct site_at *at, const struct forward_io *io,
+                    struct err *e)
 {
     if (f->held[0].view.chunk == 0 && site_emit_weights(f->model, at, f->prov, f->run, io, e) < 0)
         return -1;

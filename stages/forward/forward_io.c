@@ -10,7 +10,8 @@
 #include "../../common/wire/link.h"
 #include "../../common/wire/msg_problem.h"
 
-#define FOLLOW_STEP_MS 500 /* how often a wait for a commit looks whether there is still somebody to wait for */
+/* how often a wait for a commit looks whether there is still somebody to wait for */
+#define FOLLOW_STEP_MS 500
 
 struct forward_io_links {
     struct link *in, *out, *commits;
@@ -65,7 +66,8 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     return link_send(l->out, m, e);
 }
 
-/* A commit by link: sites are committed in order here, since each is emitted only after the one before. */
+/* A commit by link: sites are committed in order here, since each is emitted only after the one
+ * before. */
 static int commit_by_link(struct forward_io_links *l, uint64_t order, struct msg **m, struct err *e)
 {
     struct solution_view v;
@@ -84,9 +86,11 @@ static int commit_by_link(struct forward_io_links *l, uint64_t order, struct msg
                            (unsigned long long)v.order, (unsigned long long)order);
     }
     if (rc == 0)
-        err_set(e, ERR_DATA, "the writer ended before it committed site %llu", (unsigned long long)order);
+        err_set(e, ERR_DATA, "the writer ended before it committed site %llu",
+                (unsigned long long)order);
     else if (rc == 2)
-        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu", (unsigned long long)order);
+        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu",
+                (unsigned long long)order);
     return -1;
 }
 
@@ -106,9 +110,11 @@ static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
     if (rc == 1)
         return 0;
     if (rc == 2)
-        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu", (unsigned long long)order);
+        err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu",
+                (unsigned long long)order);
     else if (rc == 0)
-        err_set(e, ERR_DATA, "the folder that is followed is finished already; use a new output folder");
+        err_set(e, ERR_DATA,
+                "the folder that is followed is finished already; use a new output folder");
     return -1;
 }
 
@@ -125,8 +131,9 @@ static int take_chunks(struct forward_io_links *l, struct forward *f, struct err
     int rc;
 
     while ((rc = link_recv(l->in, &m, -1, e)) == 1) {
-        rc = m->kind == MSG_CHUNK ? forward_add(f, m, e)
-                                  : err_set(e, ERR_USE, "expected chunks, got a %s", msg_kind_name(m->kind));
+        rc = m->kind == MSG_CHUNK
+                 ? forward_add(f, m, e)
+                 : err_set(e, ERR_USE, "expected chunks, got a %s", msg_kind_name(m->kind));
         msg_destroy(&m);
         if (rc < 0)
             return -1;
@@ -136,8 +143,8 @@ static int take_chunks(struct forward_io_links *l, struct forward *f, struct err
     return rc;
 }
 
-/* The writer's end mark says that it has taken the last commit's confirmation; without it this worker would leave a peer waiting. A worker
- * that got no chunks also has all commits before it. */
+/* The writer's end mark says that it has taken the last commit's confirmation; without it this
+ * worker would leave a peer waiting. A worker that got no chunks also has all commits before it. */
 static int await_end(struct forward_io_links *l, struct err *e)
 {
     struct msg *m = NULL;
@@ -154,16 +161,21 @@ int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e)
     int rc = take_chunks(l, f, e);
 
     if (rc == 0 && forward_chunks(f) > 0) {
-        log_info("%zu chunks, %llu tokens", forward_chunks(f), (unsigned long long)forward_tokens(f));
+        log_info("%zu chunks, %llu tokens", forward_chunks(f),
+                 (unsigned long long)forward_tokens(f));
         if (forward_one_modality(f))
-            log_warn("--modality-weights: all tokens of the chunks here are of one modality: weighing them changes nothing");
+            log_warn("--modality-weights: all tokens of the chunks here are of one modality: "
+                     "weighing them changes nothing");
         status_tokens(forward_tokens(f));
         rc = forward_run(f, &io, e);
         if (forward_uniform(f) > 0)
-            log_info("attention weights: %llu times a sequence of a block had nothing to tell its tokens apart, they kept equal weights",
+            log_info("attention weights: %llu times a sequence of a block had nothing to tell its "
+                     "tokens apart, they kept equal weights",
                      (unsigned long long)forward_uniform(f));
         if (forward_zero(f) > 0)
-            log_warn("token weights: %llu times a sequence had weights of 0 only, its tokens count alike", (unsigned long long)forward_zero(f));
+            log_warn("token weights: %llu times a sequence had weights of 0 only, its tokens count "
+                     "alike",
+                     (unsigned long long)forward_zero(f));
     }
     if (link_end(l->out, rc == 0, rc < 0 ? e->text : NULL, rc < 0 ? NULL : e) < 0)
         rc = -1;

@@ -1,5 +1,5 @@
-/* forward_io - the three ends of the forward stage: chunks in, rows out, commits back (by link or by the writer's folder).
- * Private to the stage. */
+/* forward_io - the three ends of the forward stage: chunks in, rows out, commits back (by link
+ * or by the writer's folder). Private to the stage. */
 #ifndef PTQ_FORWARD_IO_H
 #define PTQ_FORWARD_IO_H
 
@@ -13,7 +13,8 @@ struct forward_ends {
 struct forward_io_links;
 
 struct forward_io_links *forward_io_open(const struct forward_ends *ends, struct err *e);
-/* Takes all chunks, runs the core, ends the stream: complete when the run was, else cut short with the reason. */
+/* Takes all chunks, runs the core, ends the stream: complete when the run was, else cut short
+ * with the reason. */
 int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e);
 void forward_io_close(struct forward_io_links **l);
 

@@ -28,7 +28,8 @@ void site_at_init(struct site_at *at, const struct config *c, size_t block, enum
 }
 
 /* NAME.weight as tensor NAME */
-static int add_linear(struct model *model, const struct site_linear *l, struct msg *m, struct err *e)
+static int add_linear(struct model *model, const struct site_linear *l, struct msg *m,
+                      struct err *e)
 {
     const struct st_set *set = model_tensors(model);
     const struct st_entry *x;
@@ -38,7 +39,8 @@ static int add_linear(struct model *model, const struct site_linear *l, struct m
     snprintf(name, sizeof name, "%s.weight", l->name);
     x = st_find(set, name);
     if (!x)
-        return err_set(e, ERR_USE, "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
+        return err_set(e, ERR_USE,
+                       "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
     if (st_load(set, x, &t, e) < 0)
         return -1;
     snprintf(t.name, sizeof t.name, "%s", l->name);
@@ -52,11 +54,15 @@ static int add_linear(struct model *model, const struct site_linear *l, struct m
     return -1;
 }
 
-int site_emit_weights(struct model *model, const struct site_at *at, const struct json *prov, const char *run,
-                      const struct forward_io *io, struct err *e)
+int site_emit_weights(struct model *model, const struct site_at *at, const struct json *prov,
+                      const char *run, const struct forward_io *io, struct err *e)
 {
-    struct weights_view v = {.block = at->block, .order = at->order, .sites = at->sites, .site = at->info.name,
-                             .K = at->info.inputs, .prov = prov};
+    struct weights_view v = {.block = at->block,
+                             .order = at->order,
+                             .sites = at->sites,
+                             .site = at->info.name,
+                             .K = at->info.inputs,
+                             .prov = prov};
     struct json *linears = json_array();
     struct msg *m = NULL;
     int rc = -1;
@@ -85,7 +91,8 @@ out:
     return rc;
 }
 
-static int set_linear(struct block *b, const struct site_at *at, size_t i, const struct solution_view *v, struct err *e)
+static int set_linear(struct block *b, const struct site_at *at, size_t i,
+                      const struct solution_view *v, struct err *e)
 {
     const struct site_linear *l = &at->info.linear[i];
     const struct solution_linear *q = NULL;
@@ -95,14 +102,15 @@ static int set_linear(struct block *b, const struct site_at *at, size_t i, const
         if (strcmp(v->linear[k].name, l->name) == 0)
             q = &v->linear[k];
     if (!q || q->N != l->rows || q->K != at->info.inputs)
-        return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]", at->info.name, at->block,
-                       l->name, l->rows, at->info.inputs);
+        return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]",
+                       at->info.name, at->block, l->name, l->rows, at->info.inputs);
     if (q->kept)
         return block_load_linear(b, at->site, i, e);
     w = mem_raw(q->N * q->K, sizeof *w, e);
     if (!w)
         return -1;
-    if (grid_dequantize(q->N, q->K, q->group, q->codes->data, q->scales->dtype, q->scales->data, q->zeros->data, w, e) < 0) {
+    if (grid_dequantize(q->N, q->K, q->group, q->codes->data, q->scales->dtype, q->scales->data,
+                        q->zeros->data, w, e) < 0) {
         free(w);
         return err_prefix(e, "'%s'", l->name);
     }
@@ -116,15 +124,16 @@ int site_set_commit(struct block *b, const struct site_at *at, const struct msg 
     if (solution_read(m, &v, e) < 0)
         return -1;
     if (v.order != at->order)
-        return err_set(e, ERR_DATA, "got the commit of site %llu, expected %llu", (unsigned long long)v.order,
-                       (unsigned long long)at->order);
+        return err_set(e, ERR_DATA, "got the commit of site %llu, expected %llu",
+                       (unsigned long long)v.order, (unsigned long long)at->order);
     for (size_t i = 0; i < at->info.count; i++)
         if (set_linear(b, at, i, &v, e) < 0)
             return -1;
     return 0;
 }
 
-struct json *site_prov(const struct json *before, const struct model *m, const struct forward_opts *o, struct err *e)
+struct json *site_prov(const struct json *before, const struct model *m,
+                       const struct forward_opts *o, struct err *e)
 {
     struct json *all = before ? json_copy(before) : json_array();
     struct json *rec = json_object();

@@ -21,7 +21,8 @@ static int scale_sequence(const double *received, size_t n, double low, float *w
     for (size_t t = 0; t < n; t++)
         sum += low + (1 - low) * ((received[t] - least) / (most - least));
     for (size_t t = 0; t < n; t++)
-        w[t] = (float)((low + (1 - low) * ((received[t] - least) / (most - least))) * (double)n / sum);
+        w[t] =
+            (float)((low + (1 - low) * ((received[t] - least) / (most - least))) * (double)n / sum);
     return 1;
 }
 
@@ -38,7 +39,8 @@ size_t weights_scale(const struct rows *r, const double *received, double low, f
     return uniform;
 }
 
-int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w, size_t *uniform, struct err *e)
+int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w,
+                 size_t *uniform, struct err *e)
 {
     double *received = mem_raw(r->T, sizeof *received, e);
     int rc = received ? block_received(b, r, h, received, e) : -1;
@@ -77,7 +79,10 @@ int weights_parse(const char *text, double modality[2], struct err *e)
         int m = parse_one(at, &ratio, &end);
 
         if (m < 0 || named[m]++)
-            return err_set(e, ERR_USE, "--modality-weights '%s': text=R, image=R, or both with a comma between them, each R from 0 up", text);
+            return err_set(e, ERR_USE,
+                           "--modality-weights '%s': text=R, image=R, or both with a comma between "
+                           "them, each R from 0 up",
+                           text);
         modality[m] = ratio;
         if (!*end)
             break;
@@ -87,7 +92,8 @@ int weights_parse(const char *text, double modality[2], struct err *e)
     return 0;
 }
 
-size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[2], const struct weigh_clip *c, float *w)
+size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[2],
+                     const struct weigh_clip *c, float *w)
 {
     size_t zero = 0;
 

@@ -8,8 +8,8 @@
 
 struct slot {
     size_t h_bytes, x_bytes;
-    void *h, *x;            /* NULL: in the file */
-    uint64_t at;            /* offset of h in the file; x follows */
+    void *h, *x; /* NULL: in the file */
+    uint64_t at; /* offset of h in the file; x follows */
     int written;
 };
 
@@ -18,7 +18,7 @@ struct store {
     struct spill file;
     struct slot *slots;
     size_t count, cap;
-    void *h, *x;            /* the areas of the spilled chunk that is loaded */
+    void *h, *x; /* the areas of the spilled chunk that is loaded */
     size_t h_max, x_max;
 };
 
@@ -93,7 +93,8 @@ int store_load(struct store *s, size_t chunk, size_t x_bytes, void **h, void **x
     struct slot *t;
 
     if (chunk >= s->count || x_bytes > s->slots[chunk].x_bytes)
-        return err_set(e, ERR_SYS, "store: chunk %zu with %zu bytes was never declared", chunk, x_bytes);
+        return err_set(e, ERR_SYS, "store: chunk %zu with %zu bytes was never declared", chunk,
+                       x_bytes);
     t = &s->slots[chunk];
     if (t->h) {
         *h = t->h;

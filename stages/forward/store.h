@@ -1,8 +1,10 @@
-/* store - the hidden states of the chunks a worker holds, within a memory budget; what does not fit lives in a spill file.
+/* store - the hidden states of the chunks a worker holds, within a memory budget; what does not
+ * fit lives in a spill file.
  *
- * Per chunk two areas: h, the residual stream (f32 [T,d]), and x, the rows of the last site as they were sent (bf16 or f32, up to [T,Kmax]).
- * The first chunks stay in memory until the budget is used, the others are read and written at each use (the file is unlinked at once,
- * so nothing is left behind). Which chunk lies where changes no number. */
+ * Per chunk two areas: h, the residual stream (f32 [T,d]), and x, the rows of the last site as
+ * they were sent (bf16 or f32, up to [T,Kmax]). The first chunks stay in memory until the budget
+ * is used, the others are read and written at each use (the file is unlinked at once, so nothing
+ * is left behind). Which chunk lies where changes no number. */
 #ifndef PTQ_STORE_H
 #define PTQ_STORE_H
 
@@ -15,7 +17,8 @@ struct store;
 struct store *store_open(uint64_t budget, const char *tmp_dir, struct err *e);
 /* Declares a chunk; returns its number, counted from 0, or -1. Only before the first store_load. */
 int store_add(struct store *s, size_t h_bytes, size_t x_bytes, struct err *e);
-/* Pointers to the areas of a chunk, valid until the next store_load; content is what was saved (zero at first). x_bytes: how much of x to load. */
+/* Pointers to the areas of a chunk, valid until the next store_load; content is what was saved
+ * (zero at first). x_bytes: how much of x to load. */
 int store_load(struct store *s, size_t chunk, size_t x_bytes, void **h, void **x, struct err *e);
 /* Says that h (save_h) and x_bytes of x of the loaded chunk have changed. */
 int store_save(struct store *s, size_t chunk, int save_h, size_t x_bytes, struct err *e);

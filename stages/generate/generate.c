@@ -35,11 +35,11 @@ struct generate {
     size_t nslots, next, given, done; /* sequences begun, handed out, finished */
     /* of a step */
     int32_t *ids, *lengths;
-    size_t *at;                       /* slot of each sequence of the step */
-    size_t *ready, *row;              /* slots that get a token, the rows that tell it */
+    size_t *at;          /* slot of each sequence of the step */
+    size_t *ready, *row; /* slots that get a token, the rows that tell it */
     size_t nready;
     float *h, *last, *logits;
-    struct pick_item *work;           /* [slots, V] */
+    struct pick_item *work; /* [slots, V] */
     int32_t *picked;
 };
 
@@ -61,7 +61,7 @@ static size_t block_bytes(const struct config *c)
 static int load_block(struct block *b, struct err *e)
 {
     for (int s = 0; s < SITE_COUNT; s++)
-        if (block_load_site(b, (enum site)s, e) != 0)
+        if (block_load_site(b, (enum site)s, e) < 0)
             return -1;
     return 0;
 }
@@ -75,7 +75,7 @@ static int open_blocks(struct generate *g, struct err *e)
     g->blocks = mem_array(g->c->layers, sizeof *g->blocks, e);
     for (size_t i = 0; g->blocks && i < g->c->layers; i++) {
         g->blocks[i] = block_open(g->m, i, e);
-        if (!g->blocks[i] || (i < g->stats->held && load_block(g->blocks[i], e) != 0))
+        if (!g->blocks[i] || (i < g->stats->held && load_block(g->blocks[i], e) < 0))
             return -1;
     }
     return g->blocks ? 0 : -1;
@@ -84,9 +84,9 @@ static int open_blocks(struct generate *g, struct err *e)
 static int run_blocks(struct generate *g, const struct rows *r, struct err *e)
 {
     for (size_t i = 0; i < g->c->layers; i++) {
-        if (i >= g->stats->held && load_block(g->blocks[i], e) != 0)
+        if (i >= g->stats->held && load_block(g->blocks[i], e) < 0)
             return -1;
-        if (block_decode(g->blocks[i], g->kv, g->at, r, g->h, e) != 0)
+        if (block_decode(g->blocks[i], g->kv, g->at, r, g->h, e) < 0)
             return -1;
         for (int s = 0; i >= g->stats->held && s < SITE_COUNT; s++)
             block_drop_site(g->blocks[i], (enum site)s);
@@ -99,7 +99,8 @@ static int run_blocks(struct generate *g, const struct rows *r, struct err *e)
 
 static size_t limit_of(const struct generate *g, const struct sequence *q)
 {
-    return g->c->context && q->prompt + g->o->tokens > g->c->context ? g->c->context : q->prompt + g->o->tokens;
+    return g->c->context && q->prompt + g->o->tokens > g->c->context ? g->c->context
+                                                                     : q->prompt + g->o->tokens;
 }
 
 static int begin_sequence(struct generate *g, size_t slot, struct err *e)
@@ -168,7 +169,7 @@ static int collect(struct generate *g, struct rows *r, struct err *e)
         const struct sequence *q;
         size_t have, n;
 
-        if (!g->slots[s].busy && g->next < g->o->count && begin_sequence(g, s, e) != 0)
+        if (!g->slots[s].busy && g->next < g->o->count && begin_sequence(g, s, e) < 0)
             return -1;
         if (!g->slots[s].busy)
             continue;
@@ -193,7 +194,8 @@ static int pick_task(void *ctx, size_t i, size_t worker, struct err *e)
     const size_t V = g->c->vocab, drawn = g->o->vocab && g->o->vocab < V ? g->o->vocab : V;
 
     (void)e;
-    g->picked[i] = pick_token(g->logits + i * V, drawn, &g->o->pick, &g->slots[g->ready[i]].rng, g->work + worker * V);
+    g->picked[i] = pick_token(g->logits + i * V, drawn, &g->o->pick, &g->slots[g->ready[i]].rng,
+                              g->work + worker * V);
     return 0;
 }
 
@@ -202,14 +204,16 @@ static int step(struct generate *g, struct err *e)
     const size_t d = g->c->d;
     struct rows r;
 
-    if (collect(g, &r, e) != 0 || model_embed(g->m, g->ids, r.T, g->h, e) != 0 || run_blocks(g, &r, e) != 0)
+    if (collect(g, &r, e) < 0 || model_embed(g->m, g->ids, r.T, g->h, e) < 0 ||
+        run_blocks(g, &r, e) < 0)
         return -1;
     if (!g->nready)
         return 0;
     for (size_t i = 0; i < g->nready; i++)
         memcpy(g->last + i * d, g->h + g->row[i] * d, d * sizeof *g->h);
-    if (model_final_norm(g->m, g->nready, g->last, e) != 0 || model_logits(g->m, g->nready, g->last, g->logits, e) != 0 ||
-        par_for(g->par, g->nready, pick_task, g, e) != 0)
+    if (model_final_norm(g->m, g->nready, g->last, e) < 0 ||
+        model_logits(g->m, g->nready, g->last, g->logits, e) < 0 ||
+        par_for(g->par, g->nready, pick_task, g, e) < 0)
         return -1;
     for (size_t i = 0; i < g->nready; i++)
         add_token(g, &g->slots[g->ready[i]], g->picked[i]);
@@ -227,8 +231,10 @@ static int check_prompts(const struct generate *g, size_t *room, struct err *e)
         if (!q.prompt)
             return err_set(e, ERR_USE, "prompt %zu is empty", i);
         if (g->c->context && q.prompt >= g->c->context)
-            return err_set(e, ERR_USE, "prompt %zu has %zu tokens, the model's context is %zu: nothing can follow", i, q.prompt,
-                           g->c->context);
+            return err_set(
+                e, ERR_USE,
+                "prompt %zu has %zu tokens, the model's context is %zu: nothing can follow", i,
+                q.prompt, g->c->context);
         if (limit_of(g, &q) > *room)
             *room = limit_of(g, &q);
     }
@@ -240,16 +246,23 @@ static int make_room(struct generate *g, struct err *e)
     const size_t V = g->c->vocab, n = g->nslots;
     size_t room;
 
-    if (check_prompts(g, &room, e) != 0)
+    if (check_prompts(g, &room, e) < 0)
         return -1;
-    return (g->kv = kv_open(g->c, n, room, e)) && (g->sequences = mem_array(g->o->count, sizeof *g->sequences, e)) &&
-           (g->slots = mem_array(n, sizeof *g->slots, e)) && (g->ids = mem_array(STEP_ROWS, sizeof *g->ids, e)) &&
-           (g->lengths = mem_array(n, sizeof *g->lengths, e)) && (g->at = mem_array(n, sizeof *g->at, e)) &&
-           (g->ready = mem_array(n, sizeof *g->ready, e)) && (g->row = mem_array(n, sizeof *g->row, e)) &&
-           (g->picked = mem_array(n, sizeof *g->picked, e)) &&
-           (g->h = mem_raw(STEP_ROWS * g->c->d, sizeof *g->h, e)) && (g->last = mem_raw(n * g->c->d, sizeof *g->last, e)) &&
-           (g->logits = mem_raw(n * V, sizeof *g->logits, e)) &&
-           (g->work = mem_raw(par_threads(g->par) * V, sizeof *g->work, e)) ? 0 : -1;
+    return (g->kv = kv_open(g->c, n, room, e)) &&
+                   (g->sequences = mem_array(g->o->count, sizeof *g->sequences, e)) &&
+                   (g->slots = mem_array(n, sizeof *g->slots, e)) &&
+                   (g->ids = mem_array(STEP_ROWS, sizeof *g->ids, e)) &&
+                   (g->lengths = mem_array(n, sizeof *g->lengths, e)) &&
+                   (g->at = mem_array(n, sizeof *g->at, e)) &&
+                   (g->ready = mem_array(n, sizeof *g->ready, e)) &&
+                   (g->row = mem_array(n, sizeof *g->row, e)) &&
+                   (g->picked = mem_array(n, sizeof *g->picked, e)) &&
+                   (g->h = mem_raw(STEP_ROWS * g->c->d, sizeof *g->h, e)) &&
+                   (g->last = mem_raw(n * g->c->d, sizeof *g->last, e)) &&
+                   (g->logits = mem_raw(n * V, sizeof *g->logits, e)) &&
+                   (g->work = mem_raw(par_threads(g->par) * V, sizeof *g->work, e))
+               ? 0
+               : -1;
 }
 
 static void release(struct generate *g)
@@ -275,21 +288,29 @@ static void release(struct generate *g)
     free(g->work);
 }
 
-int generate_run(struct model *m, struct par *par, const struct prompt *prompts, size_t nprompts, const struct generate_opts *o,
-                 const struct generate_io *io, struct generate_stats *stats, struct err *e)
+int generate_run(struct model *m, struct par *par, const struct prompt *prompts, size_t nprompts,
+                 const struct generate_opts *o, const struct generate_io *io,
+                 struct generate_stats *stats, struct err *e)
 {
-    struct generate g = {.m = m, .par = par, .c = model_config(m), .o = o, .prompts = prompts, .nprompts = nprompts, .stats = stats,
+    struct generate g = {.m = m,
+                         .par = par,
+                         .c = model_config(m),
+                         .o = o,
+                         .prompts = prompts,
+                         .nprompts = nprompts,
+                         .stats = stats,
                          .nslots = o->slots < o->count ? o->slots : o->count};
     int rc = -1;
 
     memset(stats, 0, sizeof *stats);
     if (!nprompts || !o->count || !o->tokens || !o->slots)
-        return err_set(e, ERR_USE, "nothing to generate: %zu prompts, %zu sequences of %zu tokens", nprompts, o->count, o->tokens);
-    if (make_room(&g, e) != 0 || open_blocks(&g, e) != 0)
+        return err_set(e, ERR_USE, "nothing to generate: %zu prompts, %zu sequences of %zu tokens",
+                       nprompts, o->count, o->tokens);
+    if (make_room(&g, e) < 0 || open_blocks(&g, e) < 0)
         goto out;
     rc = 0;
     while (rc == 0 && g.done < o->count) {
-        if (step(&g, e) != 0 || hand_out(&g, io, e) != 0)
+        if (step(&g, e) != 0 || hand_out(&g, io, e) < 0)
             rc = -1;
         else if (io->progress)
             rc = io->progress(io->ctx, stats->tokens, g.done);

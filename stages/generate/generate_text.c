@@ -9,14 +9,16 @@
 
 #define PROMPTS_BYTES ((size_t)1 << 30)
 
-static int add_stop(struct script *s, const struct json *v, size_t vocab, const char *what, struct err *e)
+static int add_stop(struct script *s, const struct json *v, size_t vocab, const char *what,
+                    struct err *e)
 {
     int64_t id;
 
     if (json_kind(v) == JSON_KIND_NULL)
         return 0;
     if (json_as_int(v, &id) != 0 || id < 0 || (uint64_t)id >= vocab)
-        return err_set(e, ERR_USE, "%s: eos_token_id is not a token of the vocabulary of %zu", what, vocab);
+        return err_set(e, ERR_USE, "%s: eos_token_id is not a token of the vocabulary of %zu", what,
+                       vocab);
     for (size_t i = 0; i < s->nstops; i++)
         if (s->stops[i] == id)
             return 0;
@@ -26,14 +28,15 @@ static int add_stop(struct script *s, const struct json *v, size_t vocab, const 
     return 0;
 }
 
-static int add_stops(struct script *s, const struct json *config, size_t vocab, const char *what, struct err *e)
+static int add_stops(struct script *s, const struct json *config, size_t vocab, const char *what,
+                     struct err *e)
 {
     const struct json *v = json_get(config, "eos_token_id");
 
     if (json_kind(v) != JSON_KIND_ARRAY)
         return add_stop(s, v, vocab, what, e);
     for (size_t i = 0; i < json_count(v); i++)
-        if (add_stop(s, json_at(v, i), vocab, what, e) != 0)
+        if (add_stop(s, json_at(v, i), vocab, what, e) < 0)
             return -1;
     return 0;
 }
@@ -76,7 +79,7 @@ int script_open(struct script *s, const char *dir, const struct config *c, struc
 /* ids: taken over. */
 static int add_prompt(struct script *s, int32_t *ids, size_t count, size_t most, struct err *e)
 {
-    if (mem_grow((void **)&s->prompts, &s->cap, s->count + 1, sizeof *s->prompts, e) != 0) {
+    if (mem_grow((void **)&s->prompts, &s->cap, s->count + 1, sizeof *s->prompts, e) < 0) {
         free(ids);
         return -1;
     }
@@ -84,23 +87,29 @@ static int add_prompt(struct script *s, int32_t *ids, size_t count, size_t most,
     return 0;
 }
 
-static int add_text(struct script *s, const char *text, size_t length, size_t most, const char *what, size_t line, struct err *e)
+static int add_text(struct script *s, const char *text, size_t length, size_t most,
+                    const char *what, size_t line, struct err *e)
 {
     int32_t *ids = NULL;
     size_t count;
 
     if (!s->tokenizer)
-        return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", what, line, s->dir);
-    if (tokenizer_encode(s->tokenizer, text, length, 1, 1, &ids, &count, e) != 0)
+        return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", what, line,
+                       s->dir);
+    if (tokenizer_encode(s->tokenizer, text, length, 1, 1, &ids, &count, e) < 0)
         return -1;
     if (count)
         return add_prompt(s, ids, count, most, e);
     free(ids);
-    return err_set(e, ERR_USE, "%s:%zu: an empty prompt (leave --prompts out to start from nothing)", what, line);
+    return err_set(e, ERR_USE,
+                   "%s:%zu: an empty prompt (leave --prompts out to start from nothing)", what,
+                   line);
 }
 
-/* A conversation, and the beginning of the answer to it. The template says itself where BOS stands. */
-static int add_chat(struct script *s, struct json *vars, size_t most, const char *what, size_t line, struct err *e)
+/* A conversation, and the beginning of the answer to it. The template says itself where BOS
+ * stands. */
+static int add_chat(struct script *s, struct json *vars, size_t most, const char *what, size_t line,
+                    struct err *e)
 {
     int32_t *ids = NULL;
     size_t count = 0, length;
@@ -108,12 +117,16 @@ static int add_chat(struct script *s, struct json *vars, size_t most, const char
     int rc = -1;
 
     if (!s->tokenizer)
-        return err_set(e, ERR_USE, "%s:%zu: messages, but '%s' has no tokenizer.json", what, line, s->dir);
-    if (!s->chat && (!(s->chat = chat_open(s->dir, s->chat_template, e)) || (s->date && chat_set_date(s->chat, s->date, e) != 0)))
+        return err_set(e, ERR_USE, "%s:%zu: messages, but '%s' has no tokenizer.json", what, line,
+                       s->dir);
+    if (!s->chat && (!(s->chat = chat_open(s->dir, s->chat_template, e)) ||
+                     (s->date && chat_set_date(s->chat, s->date, e) < 0)))
         return -1;
-    if (!json_get(vars, "add_generation_prompt") && json_set_bool(vars, "add_generation_prompt", 1) != 0)
+    if (!json_get(vars, "add_generation_prompt") &&
+        json_set_bool(vars, "add_generation_prompt", 1) != 0)
         return err_set(e, ERR_SYS, "out of memory");
-    if (!(text = chat_render(s->chat, vars, &length, e)) || tokenizer_encode(s->tokenizer, text, length, 0, 1, &ids, &count, e) != 0)
+    if (!(text = chat_render(s->chat, vars, &length, e)) ||
+        tokenizer_encode(s->tokenizer, text, length, 0, 1, &ids, &count, e) < 0)
         err_prefix(e, "%s:%zu", what, line);
     else if (count)
         rc = add_prompt(s, ids, count, most, e);
@@ -156,8 +169,12 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
         int bad;
 
         if (d.ids) {
-            bad = d.count ? add_prompt(s, d.ids, d.count, most, e)
-                          : err_set(e, ERR_USE, "%s:%zu: an empty prompt (leave --prompts out to start from nothing)", path, d.line);
+            bad =
+                d.count
+                    ? add_prompt(s, d.ids, d.count, most, e)
+                    : err_set(e, ERR_USE,
+                              "%s:%zu: an empty prompt (leave --prompts out to start from nothing)",
+                              path, d.line);
             if (d.count)
                 d.ids = NULL;
         } else if (d.text) {
@@ -182,7 +199,8 @@ int script_read(struct script *s, const char *path, size_t most, struct err *e)
     return s->count ? 0 : err_set(e, ERR_USE, "%s: no prompts in it", path);
 }
 
-int script_start(struct script *s, const struct config *c, int random, size_t count, uint64_t seed, struct err *e)
+int script_start(struct script *s, const struct config *c, int random, size_t count, uint64_t seed,
+                 struct err *e)
 {
     size_t vocab = c->vocab;
     struct rng r;
@@ -206,7 +224,7 @@ int script_start(struct script *s, const struct config *c, int random, size_t co
                 for (size_t k = 0; k < s->nstops; k++)
                     stop |= s->stops[k] == *id;
             } while (stop);
-        if (add_prompt(s, id, 1, 0, e) != 0)
+        if (add_prompt(s, id, 1, 0, e) < 0)
             return -1;
     }
     return 0;
@@ -250,12 +268,15 @@ static struct json *ids_of(const int32_t *ids, size_t count, struct err *e)
     return all;
 }
 
-char *script_line(const struct script *s, int as_ids, const int32_t *ids, size_t count, struct err *e)
+char *script_line(const struct script *s, int as_ids, const int32_t *ids, size_t count,
+                  struct err *e)
 {
-    struct json *line = json_object(), *value = as_ids ? ids_of(ids, count, e) : text_of(s, ids, count, e);
+    struct json *line = json_object(),
+                *value = as_ids ? ids_of(ids, count, e) : text_of(s, ids, count, e);
     char *text = NULL, *out = NULL;
 
-    if (value && json_set(line, as_ids ? "input_ids" : "text", value) == 0 && (text = json_print(line, 0, e)))
+    if (value && json_set(line, as_ids ? "input_ids" : "text", value) == 0 &&
+        (text = json_print(line, 0, e)))
         out = mem_printf(e, "%s\n", text);
     else if (value && e->kind == ERR_NONE)
         err_set(e, ERR_SYS, "out of memory");

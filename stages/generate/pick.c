@@ -1,4 +1,5 @@
-/* pick - see pick.h. Candidates come off a heap one by one, so that a nucleus of a few tokens costs no sort of the vocabulary. */
+/* pick - see pick.h. Candidates come off a heap one by one, so that a nucleus of a few tokens
+ * costs no sort of the vocabulary. */
 #include "pick.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ static void sift(struct pick_item *h, size_t n, size_t at)
     h[at] = x;
 }
 
-/* The first one goes behind the heap, which gets shorter: after k calls the k first stand at the end, the very first last. */
+/* The first one goes behind the heap, which gets shorter: after k calls the k first stand at the
+ * end, the very first last. */
 static const struct pick_item *heap_take(struct pick_item *h, size_t *n)
 {
     const struct pick_item x = h[0];
@@ -51,7 +53,8 @@ static double share(float logit, float top, double temperature)
 }
 
 /* All of the vocabulary, in the order of ids. */
-static int32_t pick_any(const float *logits, size_t V, float top, const struct pick_opts *o, double draw)
+static int32_t pick_any(const float *logits, size_t V, float top, const struct pick_opts *o,
+                        double draw)
 {
     double total = 0, sum = 0;
     size_t last = 0;
@@ -70,7 +73,8 @@ static int32_t pick_any(const float *logits, size_t V, float top, const struct p
     return (int32_t)last;
 }
 
-static int32_t pick_among(const float *logits, size_t V, float top, const struct pick_opts *o, double draw, struct pick_item *h)
+static int32_t pick_among(const float *logits, size_t V, float top, const struct pick_opts *o,
+                          double draw, struct pick_item *h)
 {
     const size_t most = o->top_k && (uint64_t)o->top_k < V ? (size_t)o->top_k : V;
     double total = 0, kept = 0, sum = 0;
@@ -101,7 +105,8 @@ static int32_t pick_among(const float *logits, size_t V, float top, const struct
     return h[V - count].id;
 }
 
-int32_t pick_token(const float *logits, size_t V, const struct pick_opts *o, struct rng *r, struct pick_item *work)
+int32_t pick_token(const float *logits, size_t V, const struct pick_opts *o, struct rng *r,
+                   struct pick_item *work)
 {
     const size_t best = largest(logits, V);
     double draw;

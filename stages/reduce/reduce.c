@@ -1,4 +1,5 @@
-/* reduce - see reduce.h. One struct job per open (site, modality); sites are independent of each other. */
+/* reduce - see reduce.h. One struct job per open (site, modality); sites are independent of each
+ * other. */
 #include "reduce.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@
 enum set { SET_MAIN, SET_HOLD, SET_PLAIN, SETS };
 
 struct lane {
-    uint64_t next;             /* the chunk that is added next; first + count: all in */
+    uint64_t next; /* the chunk that is added next; first + count: all in */
     uint64_t first, count;
     struct slab_home home;
     struct sums sums[SETS];
@@ -27,16 +28,16 @@ struct lane {
 
 struct job {
     uint64_t order, block, sites, chunks;
-    uint64_t nlanes, merged;   /* merged: lanes in the total */
+    uint64_t nlanes, merged; /* merged: lanes in the total */
     char modality[32], site[64];
     size_t K;
     struct lane *lanes;
-    struct slab_home home;     /* of the total */
+    struct slab_home home; /* of the total */
     struct sums total[SETS];
     struct class_sums classes;
     int with_d;
     struct msg *weights;
-    struct msg **early;        /* acts that came before their turn in the lane */
+    struct msg **early; /* acts that came before their turn in the lane */
     size_t nearly, early_cap;
     struct job *next;
 };
@@ -49,11 +50,12 @@ struct reduce {
     struct slabs *slabs;
     struct job *jobs;
     struct sums_scratch scratch;
-    unsigned char *done;       /* by order: 1 emitted */
+    unsigned char *done; /* by order: 1 emitted */
     uint64_t sites, emitted;
 };
 
-struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit, void *ctx, struct err *e)
+struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit,
+                           void *ctx, struct err *e)
 {
     struct reduce *r = mem_array(1, sizeof *r, e);
 
@@ -123,7 +125,8 @@ void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled)
 }
 
 /* The first message says how many sites the run has; all others must say the same. */
-static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, uint64_t sites, struct err *e)
+static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, uint64_t sites,
+                       struct err *e)
 {
     if (!r->sites) {
         if (!sites || sites > SITES_MAX)
@@ -135,8 +138,10 @@ static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, ui
         r->sites = sites;
     }
     if (sites != r->sites || order >= sites)
-        return err_set(e, ERR_USE, "message '%s': site %llu of %llu does not belong to this run of %llu sites", m->id,
-                       (unsigned long long)order, (unsigned long long)sites, (unsigned long long)r->sites);
+        return err_set(e, ERR_USE,
+                       "message '%s': site %llu of %llu does not belong to this run of %llu sites",
+                       m->id, (unsigned long long)order, (unsigned long long)sites,
+                       (unsigned long long)r->sites);
     return 0;
 }
 
@@ -157,14 +162,18 @@ static struct job *job_of(struct reduce *r, uint64_t order, const char *modality
     return j;
 }
 
-static int job_start(struct reduce *r, struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
+static int job_start(struct reduce *r, struct job *j, const struct msg *m,
+                     const struct acts_view *a, struct err *e)
 {
     if (!a->chunks || a->chunks > CHUNKS_MAX || !a->lanes || a->lanes > a->chunks)
         return err_set(e, ERR_USE, "message '%s': %llu chunks in %llu lanes is impossible", m->id,
                        (unsigned long long)a->chunks, (unsigned long long)a->lanes);
     if (r->o.holdout > a->chunks)
-        return err_set(e, ERR_USE, "every %lluth chunk is to be held out, but there are only %llu: use a smaller number, smaller "
-                       "chunks or more tokens", (unsigned long long)r->o.holdout, (unsigned long long)a->chunks);
+        return err_set(e, ERR_USE,
+                       "every %lluth chunk is to be held out, but there are only %llu: use a "
+                       "smaller number, smaller "
+                       "chunks or more tokens",
+                       (unsigned long long)r->o.holdout, (unsigned long long)a->chunks);
     j->with_d = a->xf != NULL;
     j->home = (struct slab_home){r->slabs, RANK_TOTAL};
     j->lanes = mem_array((size_t)a->lanes, sizeof *j->lanes, e);
@@ -186,22 +195,28 @@ static int job_start(struct reduce *r, struct job *j, const struct msg *m, const
     return 0;
 }
 
-static int check_acts(const struct job *j, const struct msg *m, const struct acts_view *a, struct err *e)
+static int check_acts(const struct job *j, const struct msg *m, const struct acts_view *a,
+                      struct err *e)
 {
     if (a->K != j->K || a->chunks != j->chunks || a->lanes != j->nlanes || a->block != j->block ||
         strcmp(a->site, j->site) != 0)
         return err_set(e, ERR_USE,
-                       "message '%s': %s of block %llu (%zu inputs, %llu chunks, %llu lanes) does not match %s of block "
-                       "%llu (%zu, %llu, %llu) that came before", m->id, a->site, (unsigned long long)a->block, a->K,
+                       "message '%s': %s of block %llu (%zu inputs, %llu chunks, %llu lanes) does "
+                       "not match %s of block "
+                       "%llu (%zu, %llu, %llu) that came before",
+                       m->id, a->site, (unsigned long long)a->block, a->K,
                        (unsigned long long)a->chunks, (unsigned long long)a->lanes, j->site,
                        (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
                        (unsigned long long)j->nlanes);
     if (j->with_d != (a->xf != NULL))
-        return err_set(e, ERR_USE, "message '%s': some chunks have the rows of the full-precision model, others not", m->id);
+        return err_set(
+            e, ERR_USE,
+            "message '%s': some chunks have the rows of the full-precision model, others not",
+            m->id);
     if (a->lane >= j->nlanes || a->chunk < j->lanes[a->lane].first ||
         a->chunk - j->lanes[a->lane].first >= j->lanes[a->lane].count)
-        return err_set(e, ERR_USE, "message '%s': chunk %llu is not in lane %llu", m->id, (unsigned long long)a->chunk,
-                       (unsigned long long)a->lane);
+        return err_set(e, ERR_USE, "message '%s': chunk %llu is not in lane %llu", m->id,
+                       (unsigned long long)a->chunk, (unsigned long long)a->lane);
     return 0;
 }
 
@@ -222,7 +237,8 @@ static int merge_lanes(struct job *j, struct err *e)
     return 0;
 }
 
-static int add_to(struct reduce *r, struct lane *l, enum set set, const struct acts_view *a, struct err *e)
+static int add_to(struct reduce *r, struct lane *l, enum set set, const struct acts_view *a,
+                  struct err *e)
 {
     return sums_add_rows(&l->sums[set], &l->home, a, &r->scratch, r->par, e);
 }
@@ -235,8 +251,10 @@ static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a,
 
     plain.w = NULL;
     if (add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0 ||
-        (r->o.length_diagonals && !held && sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
-        (!held && class_sums_add(&l->classes, &l->home, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
+        (r->o.length_diagonals && !held &&
+         sums_add_squares(&l->sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
+        (!held &&
+         class_sums_add(&l->classes, &l->home, r->o.classes, a, &r->scratch, r->par, e) < 0) ||
         (r->o.plain && !held && add_to(r, l, SET_PLAIN, &plain, e) < 0))
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
@@ -282,7 +300,8 @@ static struct json *length_table(const struct sums *s)
 }
 
 /* A slab in use moves into the message as tensor name; nothing when it is NULL. */
-static int move_slab(struct msg *m, const char *name, int ndim, const uint64_t *shape, struct slab **x, struct err *e)
+static int move_slab(struct msg *m, const char *name, int ndim, const uint64_t *shape,
+                     struct slab **x, struct err *e)
 {
     struct tensor t;
 
@@ -298,7 +317,8 @@ static int move_slab(struct msg *m, const char *name, int ndim, const uint64_t *
     return -1;
 }
 
-/* "diag": for each length of the main set its sum over rows of x_k^2. Nothing when they were not collected. */
+/* "diag": for each length of the main set its sum over rows of x_k^2. Nothing when they were not
+ * collected. */
 static int add_squares(const struct job *j, struct msg *m, struct err *e)
 {
     const struct sums *s = &j->total[SET_MAIN];
@@ -318,7 +338,8 @@ static int add_squares(const struct job *j, struct msg *m, struct err *e)
 static int total_use(struct job *j, struct err *e)
 {
     for (int s = 0; s < SETS; s++)
-        if ((j->total[s].s && slab_use(j->total[s].s, e) < 0) || (j->total[s].d && slab_use(j->total[s].d, e) < 0))
+        if ((j->total[s].s && slab_use(j->total[s].s, e) < 0) ||
+            (j->total[s].d && slab_use(j->total[s].d, e) < 0))
             return -1;
     for (size_t i = 0; i < j->classes.count; i++)
         if (slab_use(j->classes.at[i].s, e) < 0)
@@ -329,7 +350,8 @@ static int total_use(struct job *j, struct err *e)
 /* The sums move out of the job. */
 static int move_sums(struct job *j, struct msg *m, struct err *e)
 {
-    static const char *const name[SETS][2] = {{"S", "D"}, {"S.hold", "D.hold"}, {"S.plain", "D.plain"}};
+    static const char *const name[SETS][2] = {
+        {"S", "D"}, {"S.hold", "D.hold"}, {"S.plain", "D.plain"}};
     const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2, square[2] = {j->K, j->K};
 
     for (int s = 0; s < SETS; s++)
@@ -350,7 +372,8 @@ static int move_classes(struct job *j, struct msg *m, struct err *e)
         struct class_sum *c = &j->classes.at[i];
 
         class_name(c, name[i], sizeof name[i]);
-        list[i] = (struct problem_class){.kind = class_kind(c), .name = name[i], .tokens = c->tokens, .sum_w = c->sum_w};
+        list[i] = (struct problem_class){
+            .kind = class_kind(c), .name = name[i], .tokens = c->tokens, .sum_w = c->sum_w};
         snprintf(tensor, sizeof tensor, "S.class.%zu", i);
         if (move_slab(m, tensor, 1, &triangle, &c->s, e) < 0)
             return -1;
@@ -360,7 +383,8 @@ static int move_classes(struct job *j, struct msg *m, struct err *e)
 
 static struct problem_sums counts_of(const struct sums *s)
 {
-    return (struct problem_sums){.tokens = s->tokens, .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2};
+    return (struct problem_sums){
+        .tokens = s->tokens, .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2};
 }
 
 /* The finished problem: S moves out of the job, the weights out of their message. */
@@ -375,14 +399,25 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (weights_read(j->weights, &w, e) < 0)
         goto out;
     if (w.K != j->K) {
-        err_set(e, ERR_USE, "message '%s': weights have %zu inputs, the rows %zu", j->weights->id, w.K, j->K);
+        err_set(e, ERR_USE, "message '%s': weights have %zu inputs, the rows %zu", j->weights->id,
+                w.K, j->K);
         goto out;
     }
-    v = (struct problem_view){.block = j->block, .order = j->order, .sites = j->sites, .site = j->site,
-                              .modality = j->modality, .K = j->K, .tokens = s->tokens,
-                              .sequences = s->sequences, .sum_w = s->sum_w, .sum_w2 = s->sum_w2,
-                              .hold = counts_of(&j->total[SET_HOLD]), .plain = counts_of(&j->total[SET_PLAIN]),
-                              .lengths = lengths, .prov = w.prov, .bytes_in = s->bytes + j->total[SET_HOLD].bytes};
+    v = (struct problem_view){.block = j->block,
+                              .order = j->order,
+                              .sites = j->sites,
+                              .site = j->site,
+                              .modality = j->modality,
+                              .K = j->K,
+                              .tokens = s->tokens,
+                              .sequences = s->sequences,
+                              .sum_w = s->sum_w,
+                              .sum_w2 = s->sum_w2,
+                              .hold = counts_of(&j->total[SET_HOLD]),
+                              .plain = counts_of(&j->total[SET_PLAIN]),
+                              .lengths = lengths,
+                              .prov = w.prov,
+                              .bytes_in = s->bytes + j->total[SET_HOLD].bytes};
     v.nlinears = j->weights->ntensors;
     for (size_t i = 0; i < v.nlinears; i++)
         v.linear[i] = &j->weights->tensors[i];
@@ -390,7 +425,8 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
-    if (total_use(j, e) < 0 || move_sums(j, m, e) < 0 || move_classes(j, m, e) < 0 || add_squares(j, m, e) < 0)
+    if (total_use(j, e) < 0 || move_sums(j, m, e) < 0 || move_classes(j, m, e) < 0 ||
+        add_squares(j, m, e) < 0)
         goto fail;
     for (size_t i = 0; i < j->weights->ntensors; i++)
         if (msg_add(m, &j->weights->tensors[i], e) < 0)
@@ -476,8 +512,12 @@ int reduce_push(struct reduce *r, struct msg **m, struct err *e)
     int rc;
 
     switch ((*m)->kind) {
-    case MSG_WEIGHTS: rc = push_weights(r, m, e); break;
-    case MSG_ACTS: rc = push_acts(r, m, e); break;
+    case MSG_WEIGHTS:
+        rc = push_weights(r, m, e);
+        break;
+    case MSG_ACTS:
+        rc = push_acts(r, m, e);
+        break;
     default:
         rc = err_set(e, ERR_USE, "message '%s' is a %s; a reducer takes acts and weights", (*m)->id,
                      msg_kind_name((*m)->kind));
@@ -489,15 +529,17 @@ int reduce_push(struct reduce *r, struct msg **m, struct err *e)
 int reduce_finish(struct reduce *r, struct err *e)
 {
     if (!r->sites)
-        return err_set(e, ERR_DATA, "the stream ended without a single row; did the stage before fail?");
+        return err_set(e, ERR_DATA,
+                       "the stream ended without a single row; did the stage before fail?");
     for (uint64_t i = 0; i < r->sites; i++)
         if (!r->done[i]) {
             const struct job *j = r->jobs;
             while (j && j->order != i)
                 j = j->next;
-            return err_set(e, ERR_DATA, "the stream ended early: site %llu of %llu%s%s is not complete%s",
-                           (unsigned long long)i + 1, (unsigned long long)r->sites, j ? " " : "", j ? j->site : "",
-                           j && !j->weights ? " (no weights came)" : "");
+            return err_set(e, ERR_DATA,
+                           "the stream ended early: site %llu of %llu%s%s is not complete%s",
+                           (unsigned long long)i + 1, (unsigned long long)r->sites, j ? " " : "",
+                           j ? j->site : "", j && !j->weights ? " (no weights came)" : "");
         }
     return 0;
 }

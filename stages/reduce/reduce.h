@@ -1,14 +1,18 @@
-/* reduce - raw sums over the calibration rows of each site, emitted as one problem when every chunk has been counted.
+/* reduce - raw sums over the calibration rows of each site, emitted as one problem when every
+ * chunk has been counted.
  *
- * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2, tokens, sequences, lengths, and where the rows of
- * the full-precision model come along also D = sum_t w_t (x~_t - x_t) x_t' (DESIGN 3.5). Two further sets may be kept from the same pass:
- * the sums of held-out chunks, which are then not in the main ones, and those of the main chunks with every weight 1.
- * One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in chunk order within a lane, lanes in lane order, so the
- * sums do not depend on arrival, on workers or on threads. A chunk that was already counted is dropped; one that comes early waits.
- * Nothing is normalised here: whoever solves divides by sum w.
- * Memory per open site: K(K+1)/2 doubles for the total and for each lane that is not merged yet, K^2 more with D; with classes a triangle more for
- * each class. What is beyond opts.mem lies in a spill file (reduce_slab.h): lanes that are done before their turn first, then the total, then open
- * lanes. The least is what a problem holds: it is sent whole. */
+ * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2,
+ * tokens, sequences, lengths, and where the rows of the full-precision model come along also D =
+ * sum_t w_t (x~_t - x_t) x_t' (DESIGN 3.5). Two further sets may be kept from the same pass: the
+ * sums of held-out chunks, which are then not in the main ones, and those of the main chunks
+ * with every weight 1. One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in
+ * chunk order within a lane, lanes in lane order, so the sums do not depend on arrival, on
+ * workers or on threads. A chunk that was already counted is dropped; one that comes early
+ * waits. Nothing is normalised here: whoever solves divides by sum w. Memory per open site:
+ * K(K+1)/2 doubles for the total and for each lane that is not merged yet, K^2 more with D; with
+ * classes a triangle more for each class. What is beyond opts.mem lies in a spill file
+ * (reduce_slab.h): lanes that are done before their turn first, then the total, then open lanes.
+ * The least is what a problem holds: it is sent whole. */
 #ifndef PTQ_REDUCE_H
 #define PTQ_REDUCE_H
 
@@ -17,32 +21,40 @@
 #include "../../common/wire/msg.h"
 #include "reduce_class.h"
 
-/* ptq-reduce's, for each worker. Messages: one is added up while the next one comes; more do not make a run faster, but its memory uncertain. */
+/* ptq-reduce's, for each worker. Messages: one is added up while the next one comes; more do not
+ * make a run faster, but its memory uncertain. */
 #define REDUCE_WINDOW 2
 #define REDUCE_CREDIT ((uint64_t)64 << 20)
 
 struct reduce;
 
 struct reduce_opts {
-    uint64_t holdout;  /* every holdout-th chunk is held out; 0: none */
-    int plain;         /* keep the sums with weights 1 beside the weighted ones */
-    int length_diagonals; /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
-    unsigned classes;  /* CLASS_LENGTH, CLASS_POSITION or both: keep the sums of each class of rows of the main set (reduce_class.h) */
-    uint64_t mem;      /* bytes for these sums */
-    const char *tmp;   /* folder of the spill file; borrowed, used only when mem is not enough */
+    uint64_t holdout; /* every holdout-th chunk is held out; 0: none */
+    int plain;        /* keep the sums with weights 1 beside the weighted ones */
+    /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
+    int length_diagonals;
+    /* CLASS_LENGTH, CLASS_POSITION or both: keep the sums of each class of rows of the main set
+     * (reduce_class.h) */
+    unsigned classes;
+    uint64_t mem;    /* bytes for these sums */
+    const char *tmp; /* folder of the spill file; borrowed, used only when mem is not enough */
 };
 
 /* Takes the finished problem over (sets *m to NULL when it succeeds). */
 typedef int (*reduce_emit)(void *ctx, struct msg **m, struct err *e);
 
-struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit, void *ctx, struct err *e); /* par: borrowed */
-/* Counts one weights or acts message; *m is taken over. Emits a problem when it completes a site. */
+/* par: borrowed */
+struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit,
+                           void *ctx, struct err *e);
+/* Counts one weights or acts message; *m is taken over. Emits a problem when it completes a
+ * site. */
 int reduce_push(struct reduce *r, struct msg **m, struct err *e);
 /* The stream has ended: every site must have been emitted (ERR_DATA names what is missing). */
 int reduce_finish(struct reduce *r, struct err *e);
 /* Sites emitted so far, and of how many (0 before the first message). */
 void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites);
-/* Most bytes of sums in memory at once so far (beyond opts.mem: a problem alone takes more), and in the spill file. */
+/* Most bytes of sums in memory at once so far (beyond opts.mem: a problem alone takes more), and
+ * in the spill file. */
 void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled);
 void reduce_close(struct reduce **r);
 

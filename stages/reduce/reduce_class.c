@@ -1,4 +1,5 @@
-/* reduce_class - see reduce_class.h. Rows of a class are gathered as f32 and summed in one tile a chunk. */
+/* reduce_class - see reduce_class.h. Rows of a class are gathered as f32 and summed in one tile
+ * a chunk. */
 #include "reduce_class.h"
 
 #include <inttypes.h>
@@ -56,16 +57,20 @@ static size_t kind_count(const struct class_sums *x, unsigned kind)
 }
 
 /* The class, without sums where it is new; NULL: an error. */
-static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t first, struct err *e)
+static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t first,
+                                  struct err *e)
 {
     size_t i = 0;
 
-    while (i < x->count && (x->at[i].kind < kind || (x->at[i].kind == kind && x->at[i].first < first)))
+    while (i < x->count &&
+           (x->at[i].kind < kind || (x->at[i].kind == kind && x->at[i].first < first)))
         i++;
     if (i < x->count && x->at[i].kind == kind && x->at[i].first == first)
         return &x->at[i];
     if (kind_count(x, kind) == CLASS_LENGTHS_MAX) {
-        err_set(e, ERR_USE, "the sequences have more than %d different lengths: classes by length are for a few; use --classes position",
+        err_set(e, ERR_USE,
+                "the sequences have more than %d different lengths: classes by length are for a "
+                "few; use --classes position",
                 CLASS_LENGTHS_MAX);
         return NULL;
     }
@@ -80,15 +85,19 @@ static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t 
 /* The rows of the chunk, weighted, and room for those of one class and their sums. */
 static int rows_make(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
-    return sums_weigh_rows(a, t, e) < 0 || mem_grow((void **)&t->drift, &t->drift_cap, a->T * a->K, sizeof *t->drift, e) < 0 ||
+    return sums_weigh_rows(a, t, e) < 0 ||
+                   mem_grow((void **)&t->drift, &t->drift_cap, a->T * a->K, sizeof *t->drift, e) <
+                       0 ||
                    mem_grow((void **)&t->tile, &t->tile_cap, a->K * a->K, sizeof *t->tile, e) < 0
                ? -1
                : 0;
 }
 
-/* Gathers the rows of the smallest class that is above *first (NONE: any) and returns how many; 0: there is none left. */
+/* Gathers the rows of the smallest class that is above *first (NONE: any) and returns how many;
+ * 0: there is none left. */
 #define NONE UINT64_MAX
-static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, double *sum_w, struct sums_scratch *t)
+static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, double *sum_w,
+                     struct sums_scratch *t)
 {
     uint64_t next = NONE;
     size_t n = 0;
@@ -98,7 +107,8 @@ static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, 
 
         for (size_t s = 0; s < a->nseq; s++)
             for (int32_t i = 0; i < a->lengths[s]; i++, row++) {
-                uint64_t key = kind == CLASS_LENGTH ? (uint64_t)a->lengths[s] : BANDS[band_of((uint64_t)i)];
+                uint64_t key =
+                    kind == CLASS_LENGTH ? (uint64_t)a->lengths[s] : BANDS[band_of((uint64_t)i)];
 
                 if (pass == 0 && (*first == NONE || key > *first) && key < next)
                     next = key;
@@ -114,8 +124,8 @@ static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, 
     return n;
 }
 
-static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned kind, const struct acts_view *a, struct sums_scratch *t,
-                    struct par *p, struct err *e)
+static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned kind,
+                    const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
 {
     uint64_t first = NONE;
     double sum_w = 0;
@@ -138,17 +148,19 @@ static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned
     return 0;
 }
 
-int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds, const struct acts_view *a, struct sums_scratch *t,
-                   struct par *p, struct err *e)
+int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds,
+                   const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
 {
     if (!kinds)
         return 0;
-    if (rows_make(a, t, e) < 0 || ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0))
+    if (rows_make(a, t, e) < 0 ||
+        ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0))
         return -1;
     return kinds & CLASS_POSITION ? add_kind(x, home, CLASS_POSITION, a, t, p, e) : 0;
 }
 
-int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home, struct err *e)
+int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
+                     struct err *e)
 {
     for (size_t i = 0; i < y->count; i++) {
         struct class_sum *c = class_of(x, y->at[i].kind, y->at[i].first, e);

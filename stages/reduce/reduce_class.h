@@ -1,7 +1,9 @@
-/* reduce_class - the sums of one site kept apart by class of rows: by the length of their sequence, by their position in it.
+/* reduce_class - the sums of one site kept apart by class of rows: by the length of their
+ * sequence, by their position in it.
  *
- * Beside the sums that are solved with, so that the solver can say how a solution fares on each class. The rows of a class bear the same
- * token weights as in S, so that the classes of one kind add up to S but for the rounding of f32 tiles. Private to the stage. */
+ * Beside the sums that are solved with, so that the solver can say how a solution fares on each
+ * class. The rows of a class bear the same token weights as in S, so that the classes of one
+ * kind add up to S but for the rounding of f32 tiles. Private to the stage. */
 #ifndef PTQ_REDUCE_CLASS_H
 #define PTQ_REDUCE_CLASS_H
 
@@ -13,25 +15,27 @@
 #define CLASS_LENGTHS_MAX 32 /* different lengths; each costs as much memory as S */
 
 struct class_sum {
-    unsigned kind;           /* CLASS_LENGTH or CLASS_POSITION */
-    uint64_t first;          /* the length; or the first position of the band */
+    unsigned kind;  /* CLASS_LENGTH or CLASS_POSITION */
+    uint64_t first; /* the length; or the first position of the band */
     uint64_t tokens;
     double sum_w;
-    struct slab *s;          /* packed lower triangle, K(K+1)/2 */
+    struct slab *s; /* packed lower triangle, K(K+1)/2 */
 };
 
 struct class_sums {
     size_t count, cap;
-    struct class_sum *at;    /* in order of kind, then of first */
+    struct class_sum *at; /* in order of kind, then of first */
 };
 
 /* Adds the rows of one chunk to their classes of these kinds. */
-int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds, const struct acts_view *a, struct sums_scratch *t,
-                   struct par *p, struct err *e);
+int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds,
+                   const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
 /* x += y, element by element; y is empty afterwards. */
-int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home, struct err *e);
+int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
+                     struct err *e);
 void class_sums_release(struct class_sums *x);
-const char *class_kind(const struct class_sum *c);                   /* "length", "position" */
-void class_name(const struct class_sum *c, char *to, size_t size);   /* "256"; "0", "1-127", "8192-" */
+const char *class_kind(const struct class_sum *c); /* "length", "position" */
+/* "256"; "0", "1-127", "8192-" */
+void class_name(const struct class_sum *c, char *to, size_t size);
 
 #endif

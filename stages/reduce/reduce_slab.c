@@ -6,8 +6,10 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/spill.h"
 
-#define SPARES 6                   /* for the next lane, S and D of three sets: new memory costs more than adding up where sites are small */
-#define BLOCK ((size_t)1 << 17)    /* doubles that are read at a time to be added */
+/* for the next lane, S and D of three sets: new memory costs more than adding up where sites are
+ * small */
+#define SPARES 6
+#define BLOCK ((size_t)1 << 17) /* doubles that are read at a time to be added */
 
 struct place {
     uint64_t at;
@@ -15,12 +17,15 @@ struct place {
 };
 
 struct slabs {
-    uint64_t budget, held, most;   /* held: bytes in memory, spare ones too */
+    uint64_t budget, held, most; /* held: bytes in memory, spare ones too */
     struct spill file;
-    uint64_t end, longest;         /* of the file */
-    struct place *free;            /* places whose slabs went, or are in memory */
+    uint64_t end, longest; /* of the file */
+    struct place *free;    /* places whose slabs went, or are in memory */
     size_t nfree, free_cap;
-    struct { double *at; size_t count; } spare[SPARES];
+    struct {
+        double *at;
+        size_t count;
+    } spare[SPARES];
     size_t nspare;
     struct slab *first;
 };
@@ -145,7 +150,8 @@ static struct slab *victim_of(const struct slabs *a)
     return best;
 }
 
-/* Memory for count doubles: spare, or new within the budget, or that of a slab that goes, or, when none can go, beyond the budget. */
+/* Memory for count doubles: spare, or new within the budget, or that of a slab that goes, or,
+ * when none can go, beyond the budget. */
 static double *memory_for(struct slabs *a, size_t count, struct err *e)
 {
     for (;;) {
@@ -270,7 +276,8 @@ int slab_merge(struct slab **to, struct slab **from, const struct slab_home *hom
         return 0;
     }
     if ((*to)->count != (*from)->count)
-        return err_set(e, ERR_SYS, "slabs of %zu and of %zu numbers cannot be added", (*to)->count, (*from)->count);
+        return err_set(e, ERR_SYS, "slabs of %zu and of %zu numbers cannot be added", (*to)->count,
+                       (*from)->count);
     if (!(*to)->at && !(*from)->at) {
         if (slab_use(*to, e) < 0)
             return -1;

@@ -1,7 +1,8 @@
 /* reduce_sum - see reduce_sum.h.
  *
- * Rows that all bear one weight c are summed unweighted and scaled once: weights of 1 then give the very bytes of no weights.
- * Rows of different weight are multiplied by sqrt(w) first (f32). D bears the same weights, on the drift x~ - x. */
+ * Rows that all bear one weight c are summed unweighted and scaled once: weights of 1 then give
+ * the very bytes of no weights. Rows of different weight are multiplied by sqrt(w) first (f32).
+ * D bears the same weights, on the drift x~ - x. */
 #include "reduce_sum.h"
 
 #include <math.h>
@@ -50,7 +51,8 @@ static struct length_bin *bin_of(struct sums *x, uint64_t length, struct err *e)
     return &x->bins[i];
 }
 
-static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w, struct err *e)
+static int count_length(struct sums *x, uint64_t length, uint64_t sequences, double sum_w,
+                        struct err *e)
 {
     struct length_bin *b = bin_of(x, length, e);
 
@@ -96,7 +98,8 @@ static int count_rows(struct sums *x, const struct acts_view *a, struct err *e)
 }
 
 /* *to = rows in f32 */
-static int widen(const struct acts_view *a, const struct tensor *x, float **to, size_t *cap, struct err *e)
+static int widen(const struct acts_view *a, const struct tensor *x, float **to, size_t *cap,
+                 struct err *e)
 {
     size_t n;
 
@@ -166,12 +169,13 @@ static int add_drift_band(void *ctx, size_t band, size_t worker, struct err *e)
 }
 
 /* D += sum_t w_t (x~_t - x_t) x_t'; c: the weight of all rows when constant. */
-static int add_drift(struct sums *x, const struct acts_view *a, int constant, double c, struct sums_scratch *t, struct par *p,
-                     struct err *e)
+static int add_drift(struct sums *x, const struct acts_view *a, int constant, double c,
+                     struct sums_scratch *t, struct par *p, struct err *e)
 {
     struct add_job j = {x->d->at, NULL, a->K, constant ? c : 1};
 
-    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 || widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
+    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 ||
+        widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
         return -1;
     for (size_t i = 0; i < a->T; i++)
         for (size_t k = 0; k < a->K; k++) {
@@ -185,27 +189,30 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
 }
 
 /* The products of the rows, into arrays that are in memory. */
-static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
+                        struct par *p, struct err *e)
 {
     const void *data = a->x->data;
     double c;
     int constant = weight_is_constant(a->w, a->T, &c);
     size_t n;
 
-    if (mem_mul(a->K, a->K, &n) < 0 || mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
+    if (mem_mul(a->K, a->K, &n) < 0 ||
+        mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
     if (!constant && sums_weigh_rows(a, t, e) < 0)
         return -1;
     if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
-                  constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K, e) < 0)
+                  constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K,
+                  e) < 0)
         return -1;
     if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
         return -1;
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }
 
-int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
-                  struct err *e)
+int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a,
+                  struct sums_scratch *t, struct par *p, struct err *e)
 {
     size_t n;
     int rc;
@@ -244,7 +251,8 @@ static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
     return 0;
 }
 
-int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
+                     struct par *p, struct err *e)
 {
     struct square_job j = {.K = a->K};
     size_t at = 0;
@@ -282,7 +290,8 @@ static int merge_bin(struct sums *x, const struct length_bin *from, size_t K, st
     return 0;
 }
 
-int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K, struct err *e)
+int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K,
+               struct err *e)
 {
     if (slab_merge(&x->s, &y->s, home, e) < 0 || slab_merge(&x->d, &y->d, home, e) < 0)
         return -1;

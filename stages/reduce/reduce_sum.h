@@ -1,4 +1,5 @@
-/* reduce_sum - the sums of one site: a packed f64 triangle per lane, merged in lane order. Private to the stage. */
+/* reduce_sum - the sums of one site: a packed f64 triangle per lane, merged in lane order.
+ * Private to the stage. */
 #ifndef PTQ_REDUCE_SUM_H
 #define PTQ_REDUCE_SUM_H
 
@@ -12,13 +13,14 @@
 struct length_bin {
     uint64_t length, sequences;
     double sum_w;
-    double *squares;         /* [K] sum over its rows of x_k^2, every weight 1; NULL: not collected */
+    /* [K] sum over its rows of x_k^2, every weight 1; NULL: not collected */
+    double *squares;
 };
 
 /* What is added up over the rows of a chunk, a lane or a site. */
 struct sums {
-    struct slab *s;          /* packed lower triangle, K(K+1)/2; NULL: nothing in it yet */
-    struct slab *d;          /* [K,K] sum_t w_t (x~_t - x_t) x_t'; NULL: not collected */
+    struct slab *s; /* packed lower triangle, K(K+1)/2; NULL: nothing in it yet */
+    struct slab *d; /* [K,K] sum_t w_t (x~_t - x_t) x_t'; NULL: not collected */
     double sum_w, sum_w2;
     uint64_t tokens, sequences, bytes;
     size_t nbins, bins_cap;
@@ -33,16 +35,20 @@ struct sums_scratch {
 
 void sums_release(struct sums *x);
 void sums_scratch_release(struct sums_scratch *t);
-/* Adds the rows of one chunk; opens x where it is empty, with D when they have those of the full-precision model. */
-int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a, struct sums_scratch *t, struct par *p,
-                  struct err *e);
+/* Adds the rows of one chunk; opens x where it is empty, with D when they have those of the
+ * full-precision model. */
+int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a,
+                  struct sums_scratch *t, struct par *p, struct err *e);
 /* t->rows [T,K] = sqrt(w) x, f32. */
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
-/* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is an error. */
+/* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is
+ * an error. */
 int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *p, struct err *e);
 /* Adds the squares of its rows, by length. After sums_add_rows of the same rows. */
-int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
+                     struct par *p, struct err *e);
 /* x += y, element by element; y is empty afterwards. */
-int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K, struct err *e);
+int sums_merge(struct sums *x, struct sums *y, const struct slab_home *home, size_t K,
+               struct err *e);
 
 #endif

@@ -18,21 +18,30 @@ static int tokenizer_find(struct sample *s, struct err *e)
 {
     char *path = fs_join(s->o.model, "tokenizer.json", e);
 
-    if (!path) return -1;
-    if (fs_exists(path)) s->tokenizer = tokenizer_open(s->o.model, e);
-    else path[0] = 0;
+    if (!path)
+        return -1;
+    if (fs_exists(path))
+        s->tokenizer = tokenizer_open(s->o.model, e);
+    else
+        path[0] = 0;
     if (path[0] && !s->tokenizer) {
         free(path);
         return -1;
     }
     free(path);
-    if (s->tokenizer && tokenizer_vocab_base(s->tokenizer) > s->config.vocab) /* an added token may lie beyond: if it occurs, the line is refused */
-        return err_set(e, ERR_USE, "%s/tokenizer.json has token ids up to %zu, config.json has vocab_size %zu: they do not belong together",
+    /* an added token may lie beyond: if it occurs, the line is refused */
+    if (s->tokenizer && tokenizer_vocab_base(s->tokenizer) > s->config.vocab)
+        return err_set(e, ERR_USE,
+                       "%s/tokenizer.json has token ids up to %zu, config.json has vocab_size %zu: "
+                       "they do not belong together",
                        s->o.model, tokenizer_vocab_base(s->tokenizer) - 1, s->config.vocab);
     s->bos = s->tokenizer ? tokenizer_bos(s->tokenizer) : -1;
     if (s->bos < 0 && s->o.bos == SAMPLE_BOS_YES) {
         if (s->config.bos < 0 || (uint64_t)s->config.bos >= s->config.vocab)
-            return err_set(e, ERR_USE, "'%s': --bos yes, but neither tokenizer nor config.json names a BOS token", s->o.model);
+            return err_set(
+                e, ERR_USE,
+                "'%s': --bos yes, but neither tokenizer nor config.json names a BOS token",
+                s->o.model);
         s->bos = (int32_t)s->config.bos;
     }
     return 0;
@@ -44,15 +53,19 @@ static int limits_check(const struct sample *s, struct err *e)
 
     if (o->nlengths) {
         if (o->tokens && o->tokens < s->set[s->nset - 1])
-            return err_set(e, ERR_USE, "--tokens %llu is less than one row of the shortest of --lengths, %zu",
+            return err_set(e, ERR_USE,
+                           "--tokens %llu is less than one row of the shortest of --lengths, %zu",
                            (unsigned long long)o->tokens, s->set[s->nset - 1]);
-    } else if (o->length < 2) return err_set(e, ERR_USE, "--length %zu: a row has at least 2 tokens", o->length);
+    } else if (o->length < 2)
+        return err_set(e, ERR_USE, "--length %zu: a row has at least 2 tokens", o->length);
     else if (s->config.context && o->length > s->config.context)
-        return err_set(e, ERR_USE, "--length %zu is more than max_position_embeddings %zu of '%s'", o->length, s->config.context,
-                       o->model);
+        return err_set(e, ERR_USE, "--length %zu is more than max_position_embeddings %zu of '%s'",
+                       o->length, s->config.context, o->model);
     else if (o->tokens && o->tokens < o->length)
-        return err_set(e, ERR_USE, "--tokens %llu is less than one row of --length %zu", (unsigned long long)o->tokens, o->length);
-    if (!o->lanes || !o->chunk_tokens) return err_set(e, ERR_USE, "--lanes and --chunk-tokens are at least 1");
+        return err_set(e, ERR_USE, "--tokens %llu is less than one row of --length %zu",
+                       (unsigned long long)o->tokens, o->length);
+    if (!o->lanes || !o->chunk_tokens)
+        return err_set(e, ERR_USE, "--lanes and --chunk-tokens are at least 1");
     return o->ndata ? 0 : err_set(e, ERR_USE, "--data FILE is needed");
 }
 
@@ -60,7 +73,8 @@ static int chunks_cut(struct sample *s, struct err *e)
 {
     size_t i, tokens = 0;
 
-    if (!(s->chunk_row = mem_array(s->nrow + 1, sizeof *s->chunk_row, e))) return -1;
+    if (!(s->chunk_row = mem_array(s->nrow + 1, sizeof *s->chunk_row, e)))
+        return -1;
     for (i = 0; i < s->nrow; i++) {
         if (i && tokens + s->row[i].length <= s->o.chunk_tokens) {
             tokens += s->row[i].length;
@@ -99,7 +113,8 @@ static int bos_audit(struct sample *s, struct err *e)
     int32_t *ids = mem_array(s->set[0], sizeof *ids, e);
     size_t i;
 
-    if (!ids) return -1;
+    if (!ids)
+        return -1;
     for (i = 0; i < s->nrow; i++) {
         row_fill(s, &s->row[i], ids);
         s->audit.double_bos += s->bos >= 0 && ids[0] == s->bos && ids[1] == s->bos;
@@ -112,18 +127,24 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
 {
     struct sample *s = mem_array(1, sizeof *s, e);
 
-    if (!s) return NULL;
+    if (!s)
+        return NULL;
     s->o = *o;
-    if (config_read(o->model, &s->config, e) < 0) goto fail;
+    if (config_read(o->model, &s->config, e) < 0)
+        goto fail;
     s->config_open = 1;
-    if (sample_set(s, e) < 0 || limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 || sample_digest(s, e) < 0) goto fail;
-    if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e))) goto fail;
+    if (sample_set(s, e) < 0 || limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 ||
+        sample_digest(s, e) < 0)
+        goto fail;
+    if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e)))
+        goto fail;
     s->audit.file_tokens = s->file_tokens;
     s->audit.files = o->ndata;
-    if (sample_parts(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0) goto fail;
+    if (sample_parts(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0)
+        goto fail;
     s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
-    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || sample_weights_read(s, e) < 0 || sample_weights_audit(s, e) < 0 ||
-        sample_record_build(s, e) < 0)
+    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || sample_weights_read(s, e) < 0 ||
+        sample_weights_audit(s, e) < 0 || sample_record_build(s, e) < 0)
         goto fail;
     return s;
 fail:
@@ -135,9 +156,12 @@ void sample_close(struct sample **s)
 {
     size_t i;
 
-    if (!s || !*s) return;
-    for (i = 0; i < (*s)->nsource; i++) free((*s)->source[i].ids);
-    for (i = 0; i < (*s)->nparts; i++) free((*s)->part[i].length);
+    if (!s || !*s)
+        return;
+    for (i = 0; i < (*s)->nsource; i++)
+        free((*s)->source[i].ids);
+    for (i = 0; i < (*s)->nparts; i++)
+        free((*s)->part[i].length);
     free((*s)->part);
     free((*s)->source);
     free((*s)->row);
@@ -149,21 +173,32 @@ void sample_close(struct sample **s)
     free((*s)->file_tokens);
     json_destroy(&(*s)->record);
     tokenizer_close(&(*s)->tokenizer);
-    if ((*s)->config_open) config_release(&(*s)->config);
+    if ((*s)->config_open)
+        config_release(&(*s)->config);
     free(*s);
     *s = NULL;
 }
 
-size_t sample_chunks(const struct sample *s) { return s->chunks; }
-size_t sample_lanes(const struct sample *s) { return s->lanes; }
-size_t sample_rows(const struct sample *s) { return s->nrow; }
+size_t sample_chunks(const struct sample *s)
+{
+    return s->chunks;
+}
+size_t sample_lanes(const struct sample *s)
+{
+    return s->lanes;
+}
+size_t sample_rows(const struct sample *s)
+{
+    return s->nrow;
+}
 
 uint64_t sample_tokens(const struct sample *s)
 {
     uint64_t sum = 0;
     size_t i;
 
-    for (i = 0; i < s->nrow; i++) sum += s->row[i].length;
+    for (i = 0; i < s->nrow; i++)
+        sum += s->row[i].length;
     return sum;
 }
 
@@ -178,13 +213,23 @@ uint64_t sample_rows_of(const struct sample *s, size_t length)
     uint64_t n = 0;
     size_t i;
 
-    for (i = 0; i < s->nrow; i++) n += s->row[i].length == length;
+    for (i = 0; i < s->nrow; i++)
+        n += s->row[i].length == length;
     return n;
 }
 
-const struct sample_audit *sample_audit(const struct sample *s) { return &s->audit; }
-const struct json *sample_record(const struct sample *s) { return s->record; }
-const char *sample_run(const struct sample *s) { return s->run; }
+const struct sample_audit *sample_audit(const struct sample *s)
+{
+    return &s->audit;
+}
+const struct json *sample_record(const struct sample *s)
+{
+    return s->record;
+}
+const char *sample_run(const struct sample *s)
+{
+    return s->run;
+}
 
 /* ---- emitting ---- */
 
@@ -196,34 +241,52 @@ static size_t lane_first(const struct sample *s, size_t lane)
 
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
-    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0, lane = 0;
+    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0,
+           lane = 0;
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL, *block_weights = NULL;
     struct json *prov = json_array();
     struct msg *m = NULL;
 
-    while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk) lane++;
-    for (i = 0; i < rows; i++) T += s->row[first + i].length;
-    if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) || (weighted && !(weights = mem_array(T, sizeof *weights, e))) ||
-        (s->block_weight && !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))))
+    while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk)
+        lane++;
+    for (i = 0; i < rows; i++)
+        T += s->row[first + i].length;
+    if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) ||
+        (weighted && !(weights = mem_array(T, sizeof *weights, e))) ||
+        (s->block_weight &&
+         !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))))
         goto out;
-    if (block_weights) sample_block_weights(s, first, rows, block_weights);
+    if (block_weights)
+        sample_block_weights(s, first, rows, block_weights);
     if (json_push(prov, json_copy(s->record)) < 0) {
         err_set(e, ERR_SYS, "no memory for the provenance record");
         goto out;
     }
     for (i = 0; i < rows; i++) {
         row_fill(s, &s->row[first + i], ids + at);
-        if (weighted) sample_weights_fill(s, &s->row[first + i], weights + at);
+        if (weighted)
+            sample_weights_fill(s, &s->row[first + i], weights + at);
         lengths[i] = (int32_t)s->row[first + i].length;
         at += s->row[first + i].length;
     }
-    m = chunk_write(&(struct chunk_view){ .chunk = chunk, .chunks = s->chunks, .lane = lane, .lanes = s->lanes,
-                                          .vocab = s->config.vocab, .T = T, .nseq = rows, .ids = ids, .lengths = lengths,
-                                          .weights = weights, .blocks = s->config.layers, .block_weights = block_weights, .prov = prov },
+    m = chunk_write(&(struct chunk_view){.chunk = chunk,
+                                         .chunks = s->chunks,
+                                         .lane = lane,
+                                         .lanes = s->lanes,
+                                         .vocab = s->config.vocab,
+                                         .T = T,
+                                         .nseq = rows,
+                                         .ids = ids,
+                                         .lengths = lengths,
+                                         .weights = weights,
+                                         .blocks = s->config.layers,
+                                         .block_weights = block_weights,
+                                         .prov = prov},
                     "sample", e);
-    if (m) memcpy(m->run, s->run, sizeof s->run);
+    if (m)
+        memcpy(m->run, s->run, sizeof s->run);
 out:
     json_destroy(&prov);
     free(weights);
@@ -241,13 +304,15 @@ static size_t peer_chunk(const struct sample *s, size_t peers, size_t peer, size
     for (lane = peer; lane < s->lanes; lane += peers) {
         size_t n = lane_first(s, lane + 1) - lane_first(s, lane);
 
-        if (k < n) return lane_first(s, lane) + k;
+        if (k < n)
+            return lane_first(s, lane) + k;
         k -= n;
     }
     return SIZE_MAX;
 }
 
-int sample_emit(const struct sample *s, size_t peers, int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
+int sample_emit(const struct sample *s, size_t peers,
+                int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e)
 {
     size_t k, peer, sent = 0;
@@ -257,8 +322,10 @@ int sample_emit(const struct sample *s, size_t peers, int (*emit)(void *ctx, siz
             size_t chunk = peer_chunk(s, peers, peer, k);
             struct msg *m;
 
-            if (chunk == SIZE_MAX) continue;
-            if (!(m = sample_chunk(s, chunk, e))) return -1;
+            if (chunk == SIZE_MAX)
+                continue;
+            if (!(m = sample_chunk(s, chunk, e)))
+                return -1;
             if (emit(ctx, peer, &m, e) < 0) {
                 msg_destroy(&m);
                 return -1;

@@ -1,8 +1,10 @@
 /* sample_crops - random windows of random documents, for each length by itself.
  *
- * Each document draws a key for each length; the lowest keys of documents that are long enough stay, as many as there are rows of the
- * length, in a heap with the highest on top. So memory is that of the documents used, and most documents of a large file are not even
- * tokenized. Nested crops draw for the longest length only and give a prefix of the same window to each length of a cycle. */
+ * Each document draws a key for each length; the lowest keys of documents that are long enough
+ * stay, as many as there are rows of the length, in a heap with the highest on top. So memory is
+ * that of the documents used, and most documents of a large file are not even tokenized. Nested
+ * crops draw for the longest length only and give a prefix of the same window to each length of
+ * a cycle. */
 #include <stdlib.h>
 
 #include "../../common/base/mem.h"
@@ -11,8 +13,8 @@
 
 struct held {
     struct source x;
-    size_t refs;                  /* heaps that hold it */
-    size_t index;                 /* in s->source, once there; SIZE_MAX before */
+    size_t refs;  /* heaps that hold it */
+    size_t index; /* in s->source, once there; SIZE_MAX before */
 };
 
 struct entry {
@@ -25,11 +27,11 @@ struct window {
     int bos;
 };
 
-struct draw {                     /* of the windows of one length */
+struct draw { /* of the windows of one length */
     size_t length;
     uint64_t want;
     struct rng rng;
-    uint64_t key;                 /* of the document at hand */
+    uint64_t key; /* of the document at hand */
     struct entry *heap;
     size_t n, room;
     struct window *window;
@@ -46,7 +48,8 @@ struct crops {
 
 static void held_drop(struct held *h)
 {
-    if (--h->refs) return;
+    if (--h->refs)
+        return;
     free(h->x.ids);
     free(h);
 }
@@ -56,7 +59,8 @@ static void crops_release(struct crops *c)
     size_t i, k;
 
     for (i = 0; i < c->ndraw; i++) {
-        for (k = 0; k < c->draw[i].n; k++) held_drop(c->draw[i].heap[k].doc);
+        for (k = 0; k < c->draw[i].n; k++)
+            held_drop(c->draw[i].heap[k].doc);
         free(c->draw[i].heap);
         free(c->draw[i].window);
     }
@@ -85,8 +89,10 @@ static void heap_down(struct entry *h, size_t n, struct entry x)
     size_t i = 0, child;
 
     while ((child = 2 * i + 1) < n) {
-        if (child + 1 < n && h[child + 1].key > h[child].key) child++;
-        if (h[child].key <= x.key) break;
+        if (child + 1 < n && h[child + 1].key > h[child].key)
+            child++;
+        if (h[child].key <= x.key)
+            break;
         h[i] = h[child];
         i = child;
     }
@@ -119,7 +125,7 @@ static size_t step_of(const struct sample *s, size_t length, int text)
 
 static int draw_take(struct crops *c, struct draw *d, struct held *h, struct err *e)
 {
-    struct entry x = { d->key, h };
+    struct entry x = {d->key, h};
     void *p = d->heap;
 
     if (d->n == d->want) {
@@ -127,7 +133,8 @@ static int draw_take(struct crops *c, struct draw *d, struct held *h, struct err
         held_drop(d->heap[0].doc);
         heap_down(d->heap, d->n, x);
     } else {
-        if (d->n == d->room && mem_grow(&p, &d->room, d->n + 1, sizeof *d->heap, e) < 0) return -1;
+        if (d->n == d->room && mem_grow(&p, &d->room, d->n + 1, sizeof *d->heap, e) < 0)
+            return -1;
         d->heap = p;
         d->heap[d->n++] = x;
         heap_up(d->heap, d->n - 1);
@@ -147,11 +154,13 @@ static int document_take(struct crops *c, struct source *x, struct err *e)
         free(x->ids);
         return -1;
     }
-    *h = (struct held){ *x, 1, SIZE_MAX };
+    *h = (struct held){*x, 1, SIZE_MAX};
     for (i = 0; i < c->ndraw && rc == 0; i++) {
-        if (x->n < step_of(c->s, c->draw[i].length, x->text)) continue;
+        if (x->n < step_of(c->s, c->draw[i].length, x->text))
+            continue;
         enough = 1;
-        if (wants(&c->draw[i])) rc = draw_take(c, &c->draw[i], h, e);
+        if (wants(&c->draw[i]))
+            rc = draw_take(c, &c->draw[i], h, e);
     }
     c->s->audit.dropped += !enough;
     c->s->audit.passed += enough && h->refs == 1;
@@ -173,7 +182,8 @@ static int documents_read(struct crops *c, struct err *e)
         }
     sample_reader_close(&r);
     for (i = 0; i < c->ndraw; i++)
-        if (c->draw[i].n) qsort(c->draw[i].heap, c->draw[i].n, sizeof *c->draw[i].heap, by_key);
+        if (c->draw[i].n)
+            qsort(c->draw[i].heap, c->draw[i].n, sizeof *c->draw[i].heap, by_key);
     return got;
 }
 
@@ -196,13 +206,16 @@ static int window_push(struct draw *d, struct window w, struct err *e)
 {
     void *p = d->window;
 
-    if (d->nwindow == d->window_room && mem_grow(&p, &d->window_room, d->nwindow + 1, sizeof w, e) < 0) return -1;
+    if (d->nwindow == d->window_room &&
+        mem_grow(&p, &d->window_room, d->nwindow + 1, sizeof w, e) < 0)
+        return -1;
     d->window = p;
     d->window[d->nwindow++] = w;
     return 0;
 }
 
-/* One window of each document, then a second one of those that are long enough for two, and so on. */
+/* One window of each document, then a second one of those that are long enough for two, and so
+ * on. */
 static int windows_make(struct crops *c, struct draw *d, uint64_t stream, struct err *e)
 {
     struct sample *s = c->s;
@@ -216,11 +229,16 @@ static int windows_make(struct crops *c, struct draw *d, uint64_t stream, struct
             const struct source *x = &d->heap[i].doc->x;
             size_t step = step_of(s, d->length, x->text);
 
-            if (x->n / step < round) continue;
+            if (x->n / step < round)
+                continue;
             given = 1;
-            if (held_index(s, d->heap[i].doc, &index, e) < 0) return -1;
+            if (held_index(s, d->heap[i].doc, &index, e) < 0)
+                return -1;
             s->source[index].taken += step;
-            if (window_push(d, (struct window){ index, (size_t)rng_below(&rng, x->n - step + 1), row_bos(s, x->text) }, e) < 0)
+            if (window_push(d,
+                            (struct window){index, (size_t)rng_below(&rng, x->n - step + 1),
+                                            row_bos(s, x->text)},
+                            e) < 0)
                 return -1;
         }
     return 0;
@@ -231,17 +249,19 @@ static int windows_join(struct crops *c, struct err *e)
 {
     struct sample *s = c->s;
     struct sample_reader *r = sample_reader_open(s, c->p, 1, e);
-    struct join at = { .doc = s->nsource };
+    struct join at = {.doc = s->nsource};
     size_t rows = s->nrow, bos, i;
     uint64_t need = 0, missing = 0, have = 0;
     int rc = -1;
 
-    if (!r) return -1;
+    if (!r)
+        return -1;
     for (i = 0; i < c->ndraw; i++) {
         missing += c->draw[i].want - c->draw[i].nwindow;
         need += (c->draw[i].want - c->draw[i].nwindow) * c->draw[i].length;
     }
-    if (join_fill(s, r, need, 1, &have, e) < 0) goto out;
+    if (join_fill(s, r, need, 1, &have, e) < 0)
+        goto out;
     bos = (size_t)(at.doc < s->nsource && row_bos(s, s->source[at.doc].text));
     if (have < need - missing * bos) {
         plan_failed(s, c->p, have, e);
@@ -249,9 +269,11 @@ static int windows_join(struct crops *c, struct err *e)
     }
     for (i = 0; i < c->ndraw; i++)
         for (; c->draw[i].nwindow < c->draw[i].want; c->draw[i].joined++) {
-            struct window w = { at.doc, at.offset, (int)bos };
+            struct window w = {at.doc, at.offset, (int)bos};
 
-            if (join_row(s, &at, c->draw[i].length, (int)bos, e) < 0 || window_push(&c->draw[i], w, e) < 0) goto out;
+            if (join_row(s, &at, c->draw[i].length, (int)bos, e) < 0 ||
+                window_push(&c->draw[i], w, e) < 0)
+                goto out;
         }
     s->nrow = rows; /* the rows are made in their order later */
     rc = 0;
@@ -271,15 +293,22 @@ static int windows_missing(struct crops *c, struct err *e)
         const struct draw *d = &c->draw[i];
 
         have += d->nwindow * (uint64_t)d->length;
-        if (d->want == UINT64_MAX ? d->nwindow > 0 : d->nwindow == d->want) continue;
+        if (d->want == UINT64_MAX ? d->nwindow > 0 : d->nwindow == d->want)
+            continue;
         missing = 1;
         k = i;
     }
-    if (!missing) return 0;
-    if (s->o.too_short == SAMPLE_SHORT_JOIN && c->p->want != UINT64_MAX) return windows_join(c, e);
-    if (c->ndraw == 1 && s->nset == 1) return plan_failed(s, c->p, have, e);
-    err_set(e, ERR_DATA, "data too short: need %llu windows of %zu tokens, have %zu in documents of that length (%llu documents read); "
-            "--short join cuts rows from joined documents", (unsigned long long)c->draw[k].want, c->draw[k].length, c->draw[k].nwindow,
+    if (!missing)
+        return 0;
+    if (s->o.too_short == SAMPLE_SHORT_JOIN && c->p->want != UINT64_MAX)
+        return windows_join(c, e);
+    if (c->ndraw == 1 && s->nset == 1)
+        return plan_failed(s, c->p, have, e);
+    err_set(e, ERR_DATA,
+            "data too short: need %llu windows of %zu tokens, have %zu in documents of that length "
+            "(%llu documents read); "
+            "--short join cuts rows from joined documents",
+            (unsigned long long)c->draw[k].want, c->draw[k].length, c->draw[k].nwindow,
             (unsigned long long)s->audit.read);
     return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[c->p->file]) : -1;
 }
@@ -297,11 +326,14 @@ static int rows_make(struct crops *c, struct err *e)
         size_t length = part_length(s, p, i);
         const struct window *w;
 
-        for (k = 0; !nested && c->draw[k].length != length;) k++;
-        if (nested) k = 0;
+        for (k = 0; !nested && c->draw[k].length != length;)
+            k++;
+        if (nested)
+            k = 0;
         w = &c->draw[k].window[c->draw[k].next];
         s->audit.joined += c->draw[k].next >= c->draw[k].nwindow - c->draw[k].joined;
-        if (row_push(s, w->doc, w->offset, length, w->bos, e) < 0) return -1;
+        if (row_push(s, w->doc, w->offset, length, w->bos, e) < 0)
+            return -1;
         c->draw[k].next += !nested || i >= p->cycles * s->nset || (i + 1) % s->nset == 0;
     }
     return 0;
@@ -321,24 +353,30 @@ static void draws_begin(struct crops *c)
 
         d->length = s->set[k];
         rng_seed(&d->rng, s->o.seed, p->stream + 2 * k);
-        if (!p->length) d->want = p->want;
-        else if (nested) d->want = p->cycles + (p->want - p->cycles * s->nset);
+        if (!p->length)
+            d->want = p->want;
+        else if (nested)
+            d->want = p->cycles + (p->want - p->cycles * s->nset);
         else
-            for (i = 0; i < p->want; i++) d->want += p->length[i] == d->length;
+            for (i = 0; i < p->want; i++)
+                d->want += p->length[i] == d->length;
     }
 }
 
 int plan_crops(struct sample *s, const struct part *p, struct err *e)
 {
-    struct crops c = { .s = s, .p = p };
+    struct crops c = {.s = s, .p = p};
     size_t k;
     int rc = -1;
 
     draws_begin(&c);
-    if (documents_read(&c, e) < 0) goto out;
+    if (documents_read(&c, e) < 0)
+        goto out;
     for (k = 0; k < c.ndraw; k++)
-        if (windows_make(&c, &c.draw[k], p->stream + 2 * k + 1, e) < 0) goto out;
-    if (windows_missing(&c, e) < 0) goto out;
+        if (windows_make(&c, &c.draw[k], p->stream + 2 * k + 1, e) < 0)
+            goto out;
+    if (windows_missing(&c, e) < 0)
+        goto out;
     rc = rows_make(&c, e);
 out:
     crops_release(&c);

@@ -12,28 +12,30 @@
 struct source {
     int32_t *ids;
     size_t n;
-    int text, chat;      /* was text, was a chat; neither: ids */
+    int text, chat; /* was text, was a chat; neither: ids */
     int bos_removed;
-    int joined;          /* read again, to be joined with others; counted when it was read first */
-    uint64_t taken;      /* tokens in rows */
+    int joined;     /* read again, to be joined with others; counted when it was read first */
+    uint64_t taken; /* tokens in rows */
 };
 
-/* A row: `bos` token or none, then tokens from source `doc` at `offset`; concat goes on in the sources behind it. */
+/* A row: `bos` token or none, then tokens from source `doc` at `offset`; concat goes on in the
+ * sources behind it. */
 struct row {
     size_t doc, offset, length;
     int bos;
-    uint64_t at;                  /* its first token among all */
+    uint64_t at; /* its first token among all */
 };
 
 /* Files that are sampled by themselves, and the rows that are to come from them. */
 struct part {
-    size_t file, end;             /* files [file, end) */
-    uint64_t stream;              /* of its random numbers: this one and those that follow */
-    uint64_t want;                /* rows; UINT64_MAX: all there are, of the one length */
-    size_t *length;               /* [want] in order; NULL: all of the one length */
-    size_t first;                 /* row of s->row */
-    uint64_t tokens;              /* of its rows */
-    uint64_t cycles;              /* stratified: as many rows of `length` as lengths times this are cycles */
+    size_t file, end; /* files [file, end) */
+    uint64_t stream;  /* of its random numbers: this one and those that follow */
+    uint64_t want;    /* rows; UINT64_MAX: all there are, of the one length */
+    size_t *length;   /* [want] in order; NULL: all of the one length */
+    size_t first;     /* row of s->row */
+    uint64_t tokens;  /* of its rows */
+    /* stratified: as many rows of `length` as lengths times this are cycles */
+    uint64_t cycles;
 };
 
 struct sample {
@@ -44,20 +46,21 @@ struct sample {
     size_t nparts;
     struct config config;
     int config_open;
-    struct tokenizer *tokenizer;  /* NULL: the folder has none */
-    struct chat *chat;            /* once a chat was read */
-    float *weight;                /* [tokens] of a file, mean 1 in each row; NULL: none */
-    float *block_weight;          /* [blocks, rows] of a file, mean 1 in each block; NULL: none */
+    struct tokenizer *tokenizer; /* NULL: the folder has none */
+    struct chat *chat;           /* once a chat was read */
+    float *weight;               /* [tokens] of a file, mean 1 in each row; NULL: none */
+    float *block_weight;         /* [blocks, rows] of a file, mean 1 in each block; NULL: none */
     uint64_t weight_digest;
-    int32_t bos;                  /* -1: none */
+    int32_t bos; /* -1: none */
     struct source *source;
     size_t nsource, source_cap;
     struct row *row;
     size_t nrow, row_cap;
-    size_t *chunk_row;            /* [chunks + 1] first row of each */
+    size_t *chunk_row; /* [chunks + 1] first row of each */
     size_t chunks, lanes;
     uint64_t data_digest;
-    uint64_t *seen;               /* digests of documents, for duplicates: open addressing, 0 empty */
+    /* digests of documents, for duplicates: open addressing, 0 empty */
+    uint64_t *seen;
     size_t nseen, seen_slots;
     uint64_t *file_tokens;
     struct sample_audit audit;
@@ -67,13 +70,17 @@ struct sample {
 
 /* sample_data.c: documents of the files of a part, in order. again: nothing is counted. */
 struct sample_reader;
-struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again, struct err *e);
-/* 1: *x is the next document (x->ids is the caller's), 0: no more, -1. skip, if not NULL, is asked before the document is tokenized. */
-int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx, struct err *e);
+struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again,
+                                         struct err *e);
+/* 1: *x is the next document (x->ids is the caller's), 0: no more, -1. skip, if not NULL, is
+ * asked before the document is tokenized. */
+int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx,
+                       struct err *e);
 void sample_reader_close(struct sample_reader **r);
 int sample_digest(struct sample *s, struct err *e);
 
-/* sample_lengths.c: set, from the options; then the rows of a part that fill so many tokens (p->want, length, cycles). */
+/* sample_lengths.c: set, from the options; then the rows of a part that fill so many tokens
+ * (p->want, length, cycles). */
 int sample_set(struct sample *s, struct err *e);
 int sample_draw(const struct sample *s, uint64_t tokens, struct part *p, struct err *e);
 static inline size_t part_length(const struct sample *s, const struct part *p, uint64_t row)
@@ -81,14 +88,16 @@ static inline size_t part_length(const struct sample *s, const struct part *p, u
     return p->length ? p->length[row] : s->set[0];
 }
 
-/* sample_mix.c: the parts and their budgets; afterwards, rows of all parts evenly among each other. */
+/* sample_mix.c: the parts and their budgets; afterwards, rows of all parts evenly among each
+ * other. */
 int sample_parts(struct sample *s, struct err *e);
 int sample_interleave(struct sample *s, struct err *e);
 
 /* sample_weights.c: reads token weights; then weights of the tokens of a row. */
 int sample_weights_read(struct sample *s, struct err *e);
 void sample_weights_fill(const struct sample *s, const struct row *w, float *out);
-void sample_block_weights(const struct sample *s, size_t first, size_t rows, float *out); /* [blocks, rows], where there are any */
+/* [blocks, rows], where there are any */
+void sample_block_weights(const struct sample *s, size_t first, size_t rows, float *out);
 int sample_first_weighs(const struct sample *s); /* is the first token of a row weighted? */
 int sample_weights_audit(struct sample *s, struct err *e);
 
@@ -97,15 +106,18 @@ int sample_record_build(struct sample *s, struct err *e);
 
 /* sample_plan.c: fills source and row. */
 int sample_plan(struct sample *s, struct err *e);
-int source_push(struct sample *s, struct source *x, struct err *e);   /* takes the ids in any case */
+/* takes the ids in any case */
+int source_push(struct sample *s, struct source *x, struct err *e);
 int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos, struct err *e);
-int row_bos(const struct sample *s, int text);                        /* whether the rows of a document begin with BOS */
-/* A place in sources that follow each other, joined. join_fill reads on until `need` tokens are there (*have tokens), join_row makes the
- * next row. */
+/* whether the rows of a document begin with BOS */
+int row_bos(const struct sample *s, int text);
+/* A place in sources that follow each other, joined. join_fill reads on until `need` tokens are
+ * there (*have tokens), join_row makes the next row. */
 struct join {
     size_t doc, offset;
 };
-int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have, struct err *e);
+int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have,
+              struct err *e);
 int join_row(struct sample *s, struct join *j, size_t length, int bos, struct err *e);
 int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e);
 

@@ -1,5 +1,6 @@
-/* sample_mix - files that are sampled by themselves: the budget is divided by their shares, each part draws its own rows with random numbers
- * of its own, and the rows are interleaved so that every stretch of them holds the parts as the whole does. */
+/* sample_mix - files that are sampled by themselves: the budget is divided by their shares, each
+ * part draws its own rows with random numbers of its own, and the rows are interleaved so that
+ * every stretch of them holds the parts as the whole does. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,10 @@ static uint64_t tokens_planned(const struct sample *s, const struct part *p)
 {
     uint64_t sum = 0, i;
 
-    if (!p->length) return p->want * s->set[0];
-    for (i = 0; i < p->want; i++) sum += p->length[i];
+    if (!p->length)
+        return p->want * s->set[0];
+    for (i = 0; i < p->want; i++)
+        sum += p->length[i];
     return sum;
 }
 
@@ -22,7 +25,8 @@ static int shares_check(const struct sample *s, double *sum, struct err *e)
     size_t i;
 
     for (*sum = 0, i = 0; i < s->o.ndata; i++) {
-        if (!(s->o.shares[i] > 0) || !isfinite(s->o.shares[i])) return err_set(e, ERR_USE, "--share of '%s' must be above 0", s->o.data[i]);
+        if (!(s->o.shares[i] > 0) || !isfinite(s->o.shares[i]))
+            return err_set(e, ERR_USE, "--share of '%s' must be above 0", s->o.data[i]);
         *sum += s->o.shares[i];
     }
     return s->o.tokens ? 0 : err_set(e, ERR_USE, "--share needs --tokens");
@@ -34,8 +38,10 @@ int sample_parts(struct sample *s, struct err *e)
     size_t n = s->o.shares ? s->o.ndata : 1, i;
     double sum = 1;
 
-    if (s->o.shares && shares_check(s, &sum, e) < 0) return -1;
-    if (!(s->part = mem_array(n, sizeof *s->part, e))) return -1;
+    if (s->o.shares && shares_check(s, &sum, e) < 0)
+        return -1;
+    if (!(s->part = mem_array(n, sizeof *s->part, e)))
+        return -1;
     s->nparts = n;
     for (i = 0; i < n; i++) {
         struct part *p = &s->part[i];
@@ -44,18 +50,22 @@ int sample_parts(struct sample *s, struct err *e)
         p->end = n > 1 ? i + 1 : s->o.ndata;
         p->stream = (uint64_t)i << 32;
         budget = i + 1 == n ? left : (uint64_t)((double)s->o.tokens * (s->o.shares[i] / sum));
-        if (budget > left) budget = left;
+        if (budget > left)
+            budget = left;
         if (s->o.shares && budget < s->set[s->nset - 1])
-            return err_set(e, ERR_USE, "the share of '%s' is %llu tokens, less than a row of %zu", s->o.data[i], (unsigned long long)budget,
-                           s->set[s->nset - 1]);
-        if (sample_draw(s, budget, p, e) < 0) return -1;
-        if (s->o.tokens) left -= tokens_planned(s, p);
+            return err_set(e, ERR_USE, "the share of '%s' is %llu tokens, less than a row of %zu",
+                           s->o.data[i], (unsigned long long)budget, s->set[s->nset - 1]);
+        if (sample_draw(s, budget, p, e) < 0)
+            return -1;
+        if (s->o.tokens)
+            left -= tokens_planned(s, p);
     }
     return 0;
 }
 
 /* The part that is furthest behind when it gives its next row. */
-static size_t part_next(const struct sample *s, const struct row *from, const size_t *given, const uint64_t *tokens)
+static size_t part_next(const struct sample *s, const struct row *from, const size_t *given,
+                        const uint64_t *tokens)
 {
     size_t best = SIZE_MAX, i;
     double least = 0;
@@ -64,9 +74,12 @@ static size_t part_next(const struct sample *s, const struct row *from, const si
         const struct part *p = &s->part[i];
         double at;
 
-        if (given[i] == p->want) continue;
-        at = ((double)tokens[i] + 0.5 * (double)from[p->first + given[i]].length) / (double)p->tokens;
-        if (best != SIZE_MAX && at >= least) continue;
+        if (given[i] == p->want)
+            continue;
+        at = ((double)tokens[i] + 0.5 * (double)from[p->first + given[i]].length) /
+             (double)p->tokens;
+        if (best != SIZE_MAX && at >= least)
+            continue;
         best = i;
         least = at;
     }
@@ -82,7 +95,8 @@ int sample_interleave(struct sample *s, struct err *e)
     if (from) {
         memcpy(from, s->row, s->nrow * sizeof *from);
         for (i = 0; i < s->nparts; i++)
-            for (k = 0; k < s->part[i].want; k++) s->part[i].tokens += from[s->part[i].first + k].length;
+            for (k = 0; k < s->part[i].want; k++)
+                s->part[i].tokens += from[s->part[i].first + k].length;
     }
     for (i = 0; from && i < s->nrow; i++) {
         k = part_next(s, from, given, tokens);

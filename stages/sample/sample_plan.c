@@ -1,5 +1,5 @@
-/* sample_plan - which tokens of which documents make which row. One planner a mode (crops: sample_crops.c); each keeps only the documents
- * that it uses. */
+/* sample_plan - which tokens of which documents make which row. One planner a mode (crops:
+ * sample_crops.c); each keeps only the documents that it uses. */
 #include <stdlib.h>
 
 #include "../../common/base/mem.h"
@@ -9,7 +9,8 @@ int source_push(struct sample *s, struct source *x, struct err *e)
 {
     void *p = s->source;
 
-    if (s->nsource == s->source_cap && mem_grow(&p, &s->source_cap, s->nsource + 1, sizeof *s->source, e) < 0) {
+    if (s->nsource == s->source_cap &&
+        mem_grow(&p, &s->source_cap, s->nsource + 1, sizeof *s->source, e) < 0) {
         free(x->ids);
         return -1;
     }
@@ -22,15 +23,17 @@ int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos
 {
     void *p = s->row;
 
-    if (s->nrow == s->row_cap && mem_grow(&p, &s->row_cap, s->nrow + 1, sizeof *s->row, e) < 0) return -1;
+    if (s->nrow == s->row_cap && mem_grow(&p, &s->row_cap, s->nrow + 1, sizeof *s->row, e) < 0)
+        return -1;
     s->row = p;
-    s->row[s->nrow++] = (struct row){ .doc = doc, .offset = offset, .length = length, .bos = bos };
+    s->row[s->nrow++] = (struct row){.doc = doc, .offset = offset, .length = length, .bos = bos};
     return 0;
 }
 
 int row_bos(const struct sample *s, int text)
 {
-    if (s->bos < 0 || s->o.bos == SAMPLE_BOS_NO) return 0;
+    if (s->bos < 0 || s->o.bos == SAMPLE_BOS_NO)
+        return 0;
     return s->o.bos == SAMPLE_BOS_YES || (s->o.mode != SAMPLE_CONCAT && text);
 }
 
@@ -38,26 +41,35 @@ int plan_failed(const struct sample *s, const struct part *p, uint64_t have, str
 {
     uint64_t need = 0, i;
 
-    if (p->want == UINT64_MAX) need = s->set[0];
-    else if (!p->length) need = p->want * s->set[0];
+    if (p->want == UINT64_MAX)
+        need = s->set[0];
+    else if (!p->length)
+        need = p->want * s->set[0];
     else
-        for (i = 0; i < p->want; i++) need += p->length[i];
-    err_set(e, ERR_DATA, "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too short)",
-            (unsigned long long)need, (unsigned long long)have, s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length",
+        for (i = 0; i < p->want; i++)
+            need += p->length[i];
+    err_set(e, ERR_DATA,
+            "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too "
+            "short)",
+            (unsigned long long)need, (unsigned long long)have,
+            s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length",
             (unsigned long long)s->audit.read, (unsigned long long)s->audit.dropped);
     return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
 }
 
 /* ---- documents joined ---- */
 
-int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have, struct err *e)
+int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have,
+              struct err *e)
 {
     struct source x;
     int got;
 
     while (*have < need) {
-        if ((got = sample_reader_next(r, &x, NULL, NULL, e)) < 0) return -1;
-        if (!got) break;
+        if ((got = sample_reader_next(r, &x, NULL, NULL, e)) < 0)
+            return -1;
+        if (!got)
+            break;
         if (!x.n) {
             s->audit.dropped += !joined;
             free(x.ids);
@@ -65,7 +77,8 @@ int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int join
         }
         *have += x.n;
         x.joined = joined;
-        if (source_push(s, &x, e) < 0) return -1;
+        if (source_push(s, &x, e) < 0)
+            return -1;
     }
     return 0;
 }
@@ -74,7 +87,8 @@ int join_row(struct sample *s, struct join *j, size_t length, int bos, struct er
 {
     size_t left = length - (size_t)bos;
 
-    if (row_push(s, j->doc, j->offset, length, bos, e) < 0) return -1;
+    if (row_push(s, j->doc, j->offset, length, bos, e) < 0)
+        return -1;
     while (left) {
         struct source *x = &s->source[j->doc];
         size_t take = x->n - j->offset < left ? x->n - j->offset : left;
@@ -82,7 +96,8 @@ int join_row(struct sample *s, struct join *j, size_t length, int bos, struct er
         x->taken += take;
         left -= take;
         j->offset += take;
-        if (j->offset < x->n) continue;
+        if (j->offset < x->n)
+            continue;
         j->doc++;
         j->offset = 0;
     }
@@ -92,21 +107,27 @@ int join_row(struct sample *s, struct join *j, size_t length, int bos, struct er
 static int plan_concat(struct sample *s, const struct part *p, struct err *e)
 {
     struct sample_reader *r = sample_reader_open(s, p, 0, e);
-    struct join at = { .doc = s->nsource };
+    struct join at = {.doc = s->nsource};
     size_t bos = (size_t)row_bos(s, 0);
     uint64_t need = UINT64_MAX, have = 0, left, i;
     int rc = -1;
 
-    if (!r) return -1;
+    if (!r)
+        return -1;
     if (p->want != UINT64_MAX)
-        for (need = i = 0; i < p->want; i++) need += part_length(s, p, i) - bos;
-    if (join_fill(s, r, need, 0, &have, e) < 0) goto out;
+        for (need = i = 0; i < p->want; i++)
+            need += part_length(s, p, i) - bos;
+    if (join_fill(s, r, need, 0, &have, e) < 0)
+        goto out;
     left = have;
     for (i = 0; i < p->want && left >= part_length(s, p, i) - bos; i++) {
         left -= part_length(s, p, i) - bos;
-        if (join_row(s, &at, part_length(s, p, i), (int)bos, e) < 0) goto out;
+        if (join_row(s, &at, part_length(s, p, i), (int)bos, e) < 0)
+            goto out;
     }
-    rc = p->want == UINT64_MAX ? (i ? 0 : plan_failed(s, p, have, e)) : i == p->want ? 0 : plan_failed(s, p, have + i * bos, e);
+    rc = p->want == UINT64_MAX ? (i ? 0 : plan_failed(s, p, have, e))
+         : i == p->want        ? 0
+                               : plan_failed(s, p, have + i * bos, e);
 out:
     sample_reader_close(&r);
     return rc;
@@ -129,15 +150,18 @@ static int plan_head(struct sample *s, const struct part *p, struct err *e)
             free(x.ids);
             continue;
         }
-        if (source_push(s, &x, e) < 0 || row_push(s, s->nsource - 1, 0, length, row_bos(s, x.text), e) < 0) {
+        if (source_push(s, &x, e) < 0 ||
+            row_push(s, s->nsource - 1, 0, length, row_bos(s, x.text), e) < 0) {
             got = -1;
             break;
         }
         rows++;
     }
     sample_reader_close(&r);
-    if (got < 0) return -1;
-    return (p->want == UINT64_MAX && rows) || rows == p->want ? 0 : plan_failed(s, p, rows * length, e);
+    if (got < 0)
+        return -1;
+    return (p->want == UINT64_MAX && rows) || rows == p->want ? 0
+                                                              : plan_failed(s, p, rows * length, e);
 }
 
 /* ---- the whole ---- */
@@ -145,11 +169,11 @@ static int plan_head(struct sample *s, const struct part *p, struct err *e)
 static int plan_part(struct sample *s, struct part *p, struct err *e)
 {
     static int (*const planner[])(struct sample *, const struct part *, struct err *) = {
-        [SAMPLE_CONCAT] = plan_concat, [SAMPLE_CROPS] = plan_crops, [SAMPLE_HEAD] = plan_head
-    };
+        [SAMPLE_CONCAT] = plan_concat, [SAMPLE_CROPS] = plan_crops, [SAMPLE_HEAD] = plan_head};
 
     p->first = s->nrow;
-    if (planner[s->o.mode](s, p, e) < 0) return -1;
+    if (planner[s->o.mode](s, p, e) < 0)
+        return -1;
     p->want = s->nrow - p->first;
     return 0;
 }
@@ -159,7 +183,8 @@ int sample_plan(struct sample *s, struct err *e)
     size_t i;
 
     for (i = 0; i < s->nparts; i++)
-        if (plan_part(s, &s->part[i], e) < 0) return -1;
+        if (plan_part(s, &s->part[i], e) < 0)
+            return -1;
     for (i = 0; i < s->nsource; i++) {
         const struct source *x = &s->source[i];
 

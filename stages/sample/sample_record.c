@@ -1,4 +1,5 @@
-/* sample_record - the provenance record: what the rows depend on, and the audit. Field by field: common/wire/INTERFACES.md. */
+/* sample_record - the provenance record: what the rows depend on, and the audit. Field by field:
+ * common/wire/INTERFACES.md. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,29 +7,42 @@
 #include "../../common/base/version.h"
 #include "sample_impl.h"
 
-static const char *const mode_names[] = { "concat", "crops", "head" };
-static const char *const bos_names[] = { "auto", "yes", "no" };
-static const char *const draw_names[] = { "stratified", "uniform", "fixed" };
-static const char *const crops_names[] = { "independent", "nested" };
-static const char *const short_names[] = { "error", "join" };
+static const char *const mode_names[] = {"concat", "crops", "head"};
+static const char *const bos_names[] = {"auto", "yes", "no"};
+static const char *const draw_names[] = {"stratified", "uniform", "fixed"};
+static const char *const crops_names[] = {"independent", "nested"};
+static const char *const short_names[] = {"error", "join"};
 
 static struct json *audit_json(const struct sample *s)
 {
     const struct sample_audit *a = &s->audit;
-    const struct { const char *name; uint64_t v; } counts[] = {
-        { "documents_read", a->read }, { "documents_passed", a->passed },   { "documents_used", a->used },
-        { "documents_cropped", a->cropped }, { "documents_dropped", a->dropped }, { "duplicates", a->duplicates },
-        { "double_bos", a->double_bos }, { "remainder", a->remainder },     { "rows_joined", a->joined },
-        { "lengths_capped", a->capped },     { "chats", a->chats }, { "bos_removed", a->bos_removed },
-        { "weights_uniform", a->weights_uniform },
-        { "blocks_uniform", a->blocks_uniform },
+    const struct {
+        const char *name;
+        uint64_t v;
+    } counts[] = {
+        {"documents_read", a->read},
+        {"documents_passed", a->passed},
+        {"documents_used", a->used},
+        {"documents_cropped", a->cropped},
+        {"documents_dropped", a->dropped},
+        {"duplicates", a->duplicates},
+        {"double_bos", a->double_bos},
+        {"remainder", a->remainder},
+        {"rows_joined", a->joined},
+        {"lengths_capped", a->capped},
+        {"chats", a->chats},
+        {"bos_removed", a->bos_removed},
+        {"weights_uniform", a->weights_uniform},
+        {"blocks_uniform", a->blocks_uniform},
     };
     struct json *j = json_object(), *files = json_array(), *lengths = json_array();
     int bad = 0;
     size_t i;
 
-    for (i = 0; i < sizeof counts / sizeof *counts; i++) bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
-    for (i = 0; i < s->o.ndata; i++) bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
+    for (i = 0; i < sizeof counts / sizeof *counts; i++)
+        bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
+    for (i = 0; i < s->o.ndata; i++)
+        bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
     for (i = s->nset; i-- > 0;) {
         struct json *pair = json_array();
 
@@ -39,7 +53,8 @@ static struct json *audit_json(const struct sample *s)
     bad |= json_set_real(j, "effective", a->effective) < 0;
     bad |= json_set(j, "file_tokens", files) < 0;
     bad |= json_set(j, "lengths", lengths) < 0;
-    if (bad) json_destroy(&j);
+    if (bad)
+        json_destroy(&j);
     return j;
 }
 
@@ -57,7 +72,8 @@ static struct json *shares_json(const struct sample *s)
         bad |= json_push(pair, json_int((int64_t)s->part[i].tokens)) < 0;
         bad |= json_push(all, pair) < 0;
     }
-    if (bad) json_destroy(&all);
+    if (bad)
+        json_destroy(&all);
     return all;
 }
 
@@ -80,7 +96,8 @@ static int record_draw(const struct sample *s, struct json *r)
     int bad = 0;
     size_t i;
 
-    for (i = s->nset; i-- > 0;) bad |= json_push(lengths, json_int((int64_t)s->set[i])) < 0;
+    for (i = s->nset; i-- > 0;)
+        bad |= json_push(lengths, json_int((int64_t)s->set[i])) < 0;
     if (o->nlengths) {
         bad |= json_set(r, "lengths", lengths) < 0;
         bad |= json_set_text(r, "draw", draw_names[o->draw]) < 0;
@@ -92,9 +109,12 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= json_set_text(r, "crops", crops_names[o->crops]) < 0;
         bad |= json_set_text(r, "short", short_names[o->too_short]) < 0;
     }
-    if (o->shares) bad |= json_set(r, "shares", shares_json(s)) < 0;
-    if (s->o.token_weights) bad |= record_weights(s, r);
-    if (sample_first_weighs(s)) bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
+    if (o->shares)
+        bad |= json_set(r, "shares", shares_json(s)) < 0;
+    if (s->o.token_weights)
+        bad |= record_weights(s, r);
+    if (sample_first_weighs(s))
+        bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);
         bad |= json_set_text(r, "template", digest) < 0;
@@ -111,7 +131,8 @@ int sample_record_build(struct sample *s, struct err *e)
     int bad = 0;
 
     hash_hex(s->data_digest, data);
-    if (s->tokenizer) hash_hex(tokenizer_digest(s->tokenizer), tokenizer);
+    if (s->tokenizer)
+        hash_hex(tokenizer_digest(s->tokenizer), tokenizer);
     bad |= json_set_text(r, "stage", "sample") < 0;
     bad |= json_set_text(r, "version", PTQ_VERSION) < 0;
     bad |= json_set_text(r, "mode", mode_names[o->mode]) < 0;
@@ -127,8 +148,10 @@ int sample_record_build(struct sample *s, struct err *e)
     bad |= json_set_text(r, "data", data) < 0;
     bad |= json_set(r, "tokenizer", tokenizer[0] ? json_text(tokenizer) : json_null_value()) < 0;
     bad |= json_set(r, "audit", audit_json(s)) < 0;
-    if (bad) return err_set(e, ERR_SYS, "no memory for the provenance record");
-    if (!(text = json_print(r, 0, e))) return -1;
+    if (bad)
+        return err_set(e, ERR_SYS, "no memory for the provenance record");
+    if (!(text = json_print(r, 0, e)))
+        return -1;
     hash_hex(hash_bytes(text, strlen(text)), s->run);
     free(text);
     return 0;

@@ -1,4 +1,5 @@
-/* classes - see classes.h. H of one class is expanded at a time; the solutions of --cross are kept as codes. */
+/* classes - see classes.h. H of one class is expanded at a time; the solutions of --cross are
+ * kept as codes. */
 #include "classes.h"
 
 #include <math.h>
@@ -29,20 +30,27 @@ int classes_check(const struct work *w, struct err *e)
     if (!w->o->cross)
         return 0;
     if (!lengths)
-        return err_set(e, ERR_USE, "%s: --cross length: this problem holds no sums by length; run ptq-reduce --classes length",
+        return err_set(e, ERR_USE,
+                       "%s: --cross length: this problem holds no sums by length; run ptq-reduce "
+                       "--classes length",
                        w->problem->id);
     for (size_t i = 0; i < w->nparts; i++)
         if (w->part[i].list.contest || (contender_needs(w->part[i].list.name[0]) & SOLVER_NEEDS_D))
-            return err_set(e, ERR_USE, "--cross length: solver %s cannot be tried on single lengths, which have no D: use one that needs "
-                           "none, as gptq (ptq resolve does so without a new run)", w->part[i].o.solver);
+            return err_set(e, ERR_USE,
+                           "--cross length: solver %s cannot be tried on single lengths, which "
+                           "have no D: use one that needs "
+                           "none, as gptq (ptq resolve does so without a new run)",
+                           w->part[i].o.solver);
     return 0;
 }
 
 /* The H of a class; the sums stay for later. */
 static double *class_h(struct work *w, size_t c, struct err *e)
 {
-    const struct tensor kept = *w->v.classes[c].S; /* another descriptor: expand_sums does not free what it is given by */
-    const struct problem_sums s = {.S = &kept, .tokens = w->v.classes[c].tokens, .sum_w = w->v.classes[c].sum_w};
+    /* another descriptor: expand_sums does not free what it is given by */
+    const struct tensor kept = *w->v.classes[c].S;
+    const struct problem_sums s = {
+        .S = &kept, .tokens = w->v.classes[c].tokens, .sum_w = w->v.classes[c].sum_w};
     double *H = NULL, *D = NULL;
 
     if (expand_sums(w->problem, w->v.K, &s, &H, &D, e) == 0)
@@ -52,19 +60,27 @@ static double *class_h(struct work *w, size_t c, struct err *e)
 }
 
 /* Adds the cost of one linear, under H. */
-static int cost_linear(const struct work *w, const struct answer *a, size_t i, const double *H, struct cost *sum, struct par *p,
-                       struct err *e)
+static int cost_linear(const struct work *w, const struct answer *a, size_t i, const double *H,
+                       struct cost *sum, struct par *p, struct err *e)
 {
     const struct tensor *t = w->v.linear[i], *out = &a->results[3 * i];
-    struct solve_job j = {.name = t->name, .N = (size_t)t->shape[0], .K = w->v.K, .G = (size_t)out[1].shape[1], .w_type = t->dtype,
-                          .W = t->data, .H = H, .codes = out[0].data, .zeros = out[2].data};
+    struct solve_job j = {.name = t->name,
+                          .N = (size_t)t->shape[0],
+                          .K = w->v.K,
+                          .G = (size_t)out[1].shape[1],
+                          .w_type = t->dtype,
+                          .W = t->data,
+                          .H = H,
+                          .codes = out[0].data,
+                          .zeros = out[2].data};
     struct solve_loss loss;
     int rc = -1;
 
     if (!(j.scales = mem_raw(j.N * j.G, sizeof *j.scales, e)))
         return -1;
     if (dtype_to_f64(out[1].dtype, out[1].data, j.N * j.G, j.scales) < 0)
-        err_set(e, ERR_USE, "%s: scales are %s, not a float type", t->name, dtype_name(out[1].dtype));
+        err_set(e, ERR_USE, "%s: scales are %s, not a float type", t->name,
+                dtype_name(out[1].dtype));
     else if (solve_loss(&a->o, &j, p, &loss, e) == 0) {
         sum->loss += loss.loss;
         sum->energy += loss.rel_loss > 0 ? loss.loss / loss.rel_loss : NAN;
@@ -75,7 +91,8 @@ static int cost_linear(const struct work *w, const struct answer *a, size_t i, c
 }
 
 /* A solution is one answer for each part; by: their first. */
-static int cost_of(const struct work *w, const struct answer *const *by, const double *H, struct cost *sum, struct par *p, struct err *e)
+static int cost_of(const struct work *w, const struct answer *const *by, const double *H,
+                   struct cost *sum, struct par *p, struct err *e)
 {
     *sum = (struct cost){0.0, 0.0};
     for (size_t k = 0; k < w->nparts; k++)
@@ -88,9 +105,9 @@ static int cost_of(const struct work *w, const struct answer *const *by, const d
 /* ---- solutions from one length alone ---- */
 
 struct crossing {
-    size_t count;         /* lengths */
-    size_t *class;        /* [count] */
-    struct answer **by;   /* [count][nparts]; NULL: the class has no rows */
+    size_t count;       /* lengths */
+    size_t *class;      /* [count] */
+    struct answer **by; /* [count][nparts]; NULL: the class has no rows */
 };
 
 static void crossing_release(struct crossing *x, size_t nparts)
@@ -112,7 +129,8 @@ static int cross_solve(struct work *w, size_t c, struct answer **by, struct par 
         goto out;
     w->D = NULL;
     for (size_t k = 0; k < w->nparts; k++)
-        if (!(by[k] = mem_array(1, sizeof *by[k], e)) || work_solve(w, &w->part[k], by[k], w->part[k].list.name[0], p, e))
+        if (!(by[k] = mem_array(1, sizeof *by[k], e)) ||
+            work_solve(w, &w->part[k], by[k], w->part[k].list.name[0], p, e))
             goto out;
     rc = 0;
 out:
@@ -133,7 +151,8 @@ static int cross_all(struct work *w, struct crossing *x, struct par *p, struct e
         if (is_length(w, c))
             x->class[x->count++] = c;
     for (size_t i = 0; i < x->count; i++)
-        if (w->v.classes[x->class[i]].sum_w > 0 && cross_solve(w, x->class[i], x->by + i * w->nparts, p, e))
+        if (w->v.classes[x->class[i]].sum_w > 0 &&
+            cross_solve(w, x->class[i], x -> by + i * w -> nparts, p, e))
             return -1;
     return 0;
 }
@@ -144,13 +163,15 @@ static struct json *describe(const struct problem_class *c, const struct cost *c
 {
     struct json *x = json_object();
 
-    if (json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) || json_set_int(x, "tokens", (int64_t)c->tokens) ||
-        json_set_real(x, "sum_w", c->sum_w) || json_set_real(x, "energy", cost->energy) || json_set_real(x, "loss", cost->loss))
+    if (json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
+        json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w) ||
+        json_set_real(x, "energy", cost->energy) || json_set_real(x, "loss", cost->loss))
         json_destroy(&x);
     return x;
 }
 
-static struct json *crossed(struct work *w, const struct crossing *x, const double *H, struct par *p, struct err *e)
+static struct json *crossed(struct work *w, const struct crossing *x, const double *H,
+                            struct par *p, struct err *e)
 {
     struct json *list = json_array();
     struct cost cost;
@@ -166,8 +187,8 @@ static struct json *crossed(struct work *w, const struct crossing *x, const doub
     return list;
 }
 
-static int class_measure(struct work *w, size_t c, const struct answer *const *best, const struct crossing *x, struct par *p,
-                         struct err *e)
+static int class_measure(struct work *w, size_t c, const struct answer *const *best,
+                         const struct crossing *x, struct par *p, struct err *e)
 {
     struct json *entry = NULL;
     double *H = class_h(w, c, e);

@@ -1,12 +1,13 @@
-/* solve - from a problem message to a solution message: checks, normalises, runs the solver or lets
- * several compete, measures (DESIGN 3.5, 3.6).
+/* solve - from a problem message to a solution message: checks, normalises, runs the solver or
+ * lets several compete, measures (DESIGN 3.5, 3.6).
  *
- * Linears that overrides make different from each other are solved in parts: each part has its own options, its own
- * factorisation, and its own contest where its solver is one. Without overrides a site is one part.
- * A contest (best:A,B) keeps per site the contender with the smallest loss summed over its linears, on
- * the held-out sums when the problem has them: a loss under the H that a solver worked with flatters
- * it. With --refit the winner then solves the site again, with the held-out sums added to the others: all data, as if it had
- * been alone. Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
+ * Linears that overrides make different from each other are solved in parts: each part has its
+ * own options, its own factorisation, and its own contest where its solver is one. Without
+ * overrides a site is one part. A contest (best:A,B) keeps per site the contender with the
+ * smallest loss summed over its linears, on the held-out sums when the problem has them: a loss
+ * under the H that a solver worked with flatters it. With --refit the winner then solves the
+ * site again, with the held-out sums added to the others: all data, as if it had been alone.
+ * Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
  * solver works (one more with D, another with GPTAQ's term; a contest has two more). */
 #include "solve.h"
 
@@ -115,9 +116,10 @@ static int choose_sums(struct work *w, struct err *e)
     if (w->o->sums == SUMS_WEIGHTED)
         return 0;
     if (!v->plain.S)
-        return err_set(e, ERR_USE,
-                       "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --sums both",
-                       w->problem->id);
+        return err_set(
+            e, ERR_USE,
+            "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --sums both",
+            w->problem->id);
     w->sums = v->plain;
     return 0;
 }
@@ -126,8 +128,7 @@ static int choose_sums(struct work *w, struct err *e)
 static void drop_rest(struct work *w)
 {
     const struct problem_view *v = &w->v;
-    const struct tensor *rest[] = {v->S,       v->D,      v->plain.S,
-                                   v->plain.D, v->hold.S, v->hold.D};
+    const struct tensor *rest[] = {v->S, v->D, v->plain.S, v->plain.D, v->hold.S, v->hold.D};
 
     for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
         if (rest[i])
@@ -189,8 +190,8 @@ static int measure(struct work *w, struct answer *a, struct solve_job *j, struct
     return 0;
 }
 
-static int solve_linear(struct work *w, const struct part *x, struct answer *a, size_t i, void *state, struct par *p,
-                        struct err *e)
+static int solve_linear(struct work *w, const struct part *x, struct answer *a, size_t i,
+                        void *state, struct par *p, struct err *e)
 {
     const struct tensor *t = w->v.linear[i];
     const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, a->o.group);
@@ -236,8 +237,8 @@ out:
 }
 
 /* A problem without calibration rows is rounded to nearest whatever was asked for. */
-int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p,
-               struct err *e)
+int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name,
+               struct par *p, struct err *e)
 {
     void *state = NULL;
     int rc = -1;
@@ -372,7 +373,8 @@ static void sum_up(const struct work *w, struct solve_note *n)
     n->blind = w->contest && !w->hold_H;
 }
 
-/* Engines fuse the linears of a site where they fuse any: those that are stored differently come apart. */
+/* Engines fuse the linears of a site where they fuse any: those that are stored differently come
+ * apart. */
 static int is_split(const struct work *w)
 {
     if (w->nparts && w->note->kept)
@@ -428,8 +430,10 @@ static void collect(const struct work *w, struct solution_view *s)
 {
     s->nlinears = w->v.nlinears;
     for (size_t i = 0; i < s->nlinears; i++)
-        s->linear[i] = (struct solution_linear){.name = w->v.linear[i]->name, .N = (size_t)w->v.linear[i]->shape[0],
-                                                .K = w->v.K, .kept = 1};
+        s->linear[i] = (struct solution_linear){.name = w->v.linear[i]->name,
+                                                .N = (size_t)w->v.linear[i]->shape[0],
+                                                .K = w->v.K,
+                                                .kept = 1};
     for (size_t k = 0; k < w->nparts; k++) {
         const struct part *x = &w->part[k];
 
@@ -463,11 +467,21 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     struct msg *m = NULL;
 
     if (s) {
-        *s = (struct solution_view){
-            .block = v->block, .order = v->order, .sites = v->sites, .site = v->site, .K = v->K,
-            .tokens = w->sums.tokens, .sequences = w->sums.sequences, .sum_w = w->sums.sum_w,
-            .sum_w2 = w->sums.sum_w2, .solver = n->solver, .damp = n->damp,
-            .attempts = n->attempts, .fallback = n->fallback, .seconds = seconds, .prov = prov};
+        *s = (struct solution_view){.block = v->block,
+                                    .order = v->order,
+                                    .sites = v->sites,
+                                    .site = v->site,
+                                    .K = v->K,
+                                    .tokens = w->sums.tokens,
+                                    .sequences = w->sums.sequences,
+                                    .sum_w = w->sums.sum_w,
+                                    .sum_w2 = w->sums.sum_w2,
+                                    .solver = n->solver,
+                                    .damp = n->damp,
+                                    .attempts = n->attempts,
+                                    .fallback = n->fallback,
+                                    .seconds = seconds,
+                                    .prov = prov};
         collect(w, s);
         m = bad ? NULL : solution_create(s, "solve", e);
     }
@@ -537,8 +551,8 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     w->o = o;
     w->problem = *problem;
     w->note = note;
-    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) || divide(w, e) ||
-        check_problem(w, e))
+    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) ||
+        divide(w, e) || check_problem(w, e))
         goto out;
     if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;

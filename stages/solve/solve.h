@@ -7,8 +7,9 @@
 #include "../../common/wire/msg.h"
 #include "solver.h"
 
-/* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ... and
- * an option that is not at its default although no solver named looks at it; an override that could not be solved with. (solve_opts.c) */
+/* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ...
+ * and an option that is not at its default although no solver named looks at it; an override
+ * that could not be solved with. (solve_opts.c) */
 int solve_check_opts(const struct solve_opts *o, struct err *e);
 
 /* What main tells the user; all of it is in the solution's metadata too. */
@@ -23,7 +24,8 @@ struct solve_note {
     double worst;                 /* largest relative loss of the site's linears */
     char worst_name[TENSOR_NAME]; /* of the linear; "": none was quantized */
     size_t kept;                  /* linears that overrides leave alone */
-    int split;                    /* linears of the site that engines fuse differ in bits, group, grid or in being kept */
+    /* linears of the site that engines fuse differ in bits, group, grid or in being kept */
+    int split;
 };
 
 /* Solves every linear of a problem. Consumes *problem (it is freed as early as possible and NULL

@@ -35,8 +35,7 @@ static void mirror(size_t K, double *H)
                     H[j * K + i] = H[i * K + j];
 }
 
-static int expand_h(struct msg *m, size_t K, const struct problem_sums *s, double *H,
-                    struct err *e)
+static int expand_h(struct msg *m, size_t K, const struct problem_sums *s, double *H, struct err *e)
 {
     const size_t size = dtype_size(s->S->dtype);
     const double scale = s->sum_w > 0.0 ? 1.0 / s->sum_w : 1.0;

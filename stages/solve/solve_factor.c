@@ -1,5 +1,5 @@
-/* solve_factor - see solve_factor.h. Products go panel by panel of fixed size, so that the number of
- * threads never shows. */
+/* solve_factor - see solve_factor.h. Products go panel by panel of fixed size, so that the
+ * number of threads never shows. */
 #include "solve_factor.h"
 
 #include <stdlib.h>
@@ -120,8 +120,8 @@ static int term_panel(void *ctx, size_t i, size_t worker, struct err *e)
     for (size_t r = 0; r < rows; r++)
         memset(y + r * n, 0, (r + 1) * sizeof *y);
     memset(t->P + a * K, 0, rows * K * sizeof *t->P);
-    return blas_dgemm(NULL, 0, 0, rows, n, n, 1.0, y, n, f->U + a * K + a, K, 0.0,
-                      t->P + a * K + a, K, e);
+    return blas_dgemm(NULL, 0, 0, rows, n, n, 1.0, y, n, f->U + a * K + a, K, 0.0, t->P + a * K + a,
+                      K, e);
 }
 
 double *factor_term(const struct factor *f, const double *A, const double *B, double alpha,
@@ -185,7 +185,8 @@ static int shift_tile(void *ctx, size_t i, size_t worker, struct err *e)
     if (!s->scratch[worker] &&
         !(s->scratch[worker] = mem_raw(2 * SOLVE_TILE, K * sizeof **s->scratch, e)))
         return -1;
-    if (dtype_to_f64(j->w_type, (const char *)j->W + first * K * dtype_size(j->w_type), rows * K, w))
+    if (dtype_to_f64(j->w_type, (const char *)j->W + first * K * dtype_size(j->w_type), rows * K,
+                     w))
         return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
                        dtype_name(j->w_type));
     for (size_t k = 0; s->clear && s->f->sweep.clear && k < K; k++)

@@ -1,5 +1,6 @@
-/* solve_factor - what the solvers with feedback prepare for a site: the order of its columns, the
- * factor of its damped inverse Hessian, and the matrices that bring the full-precision inputs in. */
+/* solve_factor - what the solvers with feedback prepare for a site: the order of its columns,
+ * the factor of its damped inverse Hessian, and the matrices that bring the full-precision
+ * inputs in. */
 #ifndef PTQ_SOLVE_FACTOR_H
 #define PTQ_SOLVE_FACTOR_H
 

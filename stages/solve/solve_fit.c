@@ -1,12 +1,11 @@
 /* solve_fit - see solve_fit.h.
  *
- * hessian: stage 1 of two-stage group scales (arXiv 2602.02126): the range is shrunk by steps of 1%,
- * the first strict minimum of (q - w) H_gg (q - w)' is kept; asym tries the zero point rounded down,
- * then up.
- * neuqi: after NeuQI (scale and zero by min sum_i H_ii (q_i - w_i)^2, coarse to fine over 2048 values
- * of the scale): 61 steps of 1/64 of the range, 8 of 1/256 around the best, 16 of 1/2048 around that;
- * with asym each step also looks at the zero points beside the best so far. Zero points stay whole
- * numbers, because the formats store integers. */
+ * hessian: stage 1 of two-stage group scales (arXiv 2602.02126): the range is shrunk by steps of
+ * 1%, the first strict minimum of (q - w) H_gg (q - w)' is kept; asym tries the zero point
+ * rounded down, then up. neuqi: after NeuQI (scale and zero by min sum_i H_ii (q_i - w_i)^2,
+ * coarse to fine over 2048 values of the scale): 61 steps of 1/64 of the range, 8 of 1/256
+ * around the best, 16 of 1/2048 around that; with asym each step also looks at the zero points
+ * beside the best so far. Zero points stay whole numbers, because the formats store integers. */
 #include "solve_fit.h"
 
 #include <math.h>

@@ -4,8 +4,8 @@
 
 #include "solve_grid.h"
 
-/* n columns from `start` on of the tile of rows that begins at `first`: their values x and, per row,
- * the range to shrink. */
+/* n columns from `start` on of the tile of rows that begins at `first`: their values x and, per
+ * row, the range to shrink. */
 struct fit_range {
     size_t first, start, n;
     const double *lo, *hi, *x;

@@ -31,9 +31,9 @@ int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, siz
                       const double *lo, const double *hi, const double *p, enum zero_round how,
                       double *s, double *z, int *raised, struct err *e);
 
-/* Fits one grid per row to n columns (tile layout), columns start, start+1, ... of the linear: s and
- * z get SOLVE_TILE entries. first: number of the tile's first row, for errors. FIT_HESSIAN and
- * FIT_NEUQI read H and diag of the job. */
+/* Fits one grid per row to n columns (tile layout), columns start, start+1, ... of the linear: s
+ * and z get SOLVE_TILE entries. first: number of the tile's first row, for errors. FIT_HESSIAN
+ * and FIT_NEUQI read H and diag of the job. */
 int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first, size_t start,
                    const double *x, size_t n, double *s, double *z, struct err *e);
 

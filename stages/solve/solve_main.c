@@ -16,7 +16,7 @@
 #include "../../common/wire/msg_problem.h"
 #include "solve.h"
 
-struct args {
+struct solve_main_opts {
     const char *in, *out, *solver, *overrides;
     struct opt_texts override;
     struct opt_texts only;
@@ -30,7 +30,7 @@ struct args {
 static const int bits_of[] = {2, 3, 4, 8};
 static const enum dtype type_of[] = {DT_F16, DT_BF16, DT_F32, DT_F64};
 
-#define AT(field) offsetof(struct args, field)
+#define AT(field) offsetof(struct solve_main_opts, field)
 static const struct opt table[] = {
     {"in", OPT_TEXT, AT(in), "EP", "where problems come from: @URL, URL, a file, or - for stdin", 0,
      0, NULL},
@@ -64,8 +64,8 @@ static const struct opt table[] = {
      "added to the diagonal, as a part of its mean; more when that fails", 0, 10, NULL},
     {"dead", OPT_CHOICE, AT(dead), "NAME",
      "inputs that are always 0: keep their weights or zero them", 0, 0, "keep|zero"},
-    {"alpha", OPT_REAL, AT(alpha), "X", "gptaq, rescomp, foem: share of the drift that is made good",
-     0, 4, NULL},
+    {"alpha", OPT_REAL, AT(alpha), "X",
+     "gptaq, rescomp, foem: share of the drift that is made good", 0, 4, NULL},
     {"alpha2", OPT_REAL, AT(alpha2), "X", "rescomp: hold on the original weights", 0, 4, NULL},
     {"beta", OPT_REAL, AT(beta), "X", "foem: weight of the first-order term", 0, 1, NULL},
     {"pull", OPT_INT, AT(pull), "N", "foem: the first of N columns is not pulled back (0: all are)",
@@ -81,10 +81,13 @@ static const struct opt table[] = {
      "best: loss to compare, against the full-precision target (where D is there) or not", 0, 0,
      "asym|plain"},
     {"refit", OPT_CHOICE, AT(refit), "WHEN",
-     "best: yes: once the held-out chunks have chosen, the winner solves the site again from all chunks", 0, 0, "no|yes"},
+     "best: yes: once the held-out chunks have chosen, the winner solves the site again from all "
+     "chunks",
+     0, 0, "no|yes"},
     {"sums", OPT_CHOICE, AT(sums), "NAME",
-     "which sums to solve with: those with token weights, or the plain ones of ptq-reduce --sums both", 0, 0,
-     "weighted|plain"},
+     "which sums to solve with: those with token weights, or the plain ones of ptq-reduce --sums "
+     "both",
+     0, 0, "weighted|plain"},
     {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE",
      "scales are rounded to it before codes are chosen", 0, 0, "f16|bf16|f32|f64"},
     {"block", OPT_INT, AT(block), "N", "columns between two large updates; speed only", 1, 1 << 24,
@@ -92,17 +95,25 @@ static const struct opt table[] = {
     {"zero-min", OPT_INT, AT(zero_min), "N",
      "smallest zero point of asym (GPTQ v1 files cannot hold 0)", 0, 1, NULL},
     {"override", OPT_TEXTS, AT(override), "LINE",
-     "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the linears that a\n"
+     "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the linears that "
+     "a\n"
      "shell pattern hits, or 'PATTERN: skip': leave them as they are. Patterns are on names\n"
-     "(model.layers.*.mlp.down_proj) or sites (mlp.down, b3.attn.*); may be repeated, later lines win",
+     "(model.layers.*.mlp.down_proj) or sites (mlp.down, b3.attn.*); may be repeated, later lines "
+     "win",
      0, 0, NULL},
-    {"overrides", OPT_TEXT, AT(overrides), "FILE", "such lines from a file; --override wins over it", 0, 0, NULL},
+    {"overrides", OPT_TEXT, AT(overrides), "FILE",
+     "such lines from a file; --override wins over it", 0, 0, NULL},
     {"recorded", OPT_FLAG, AT(recorded), NULL,
-     "say in the provenance that the problems are those of an earlier run: later blocks have not seen\n"
-     "these solutions (the recipe resolve says it)", 0, 0, NULL},
+     "say in the provenance that the problems are those of an earlier run: later blocks have not "
+     "seen\n"
+     "these solutions (the recipe resolve says it)",
+     0, 0, NULL},
     {"cross", OPT_CHOICE, AT(cross), "KIND",
-     "length: also solve each site from the sequences of one length alone (ptq-reduce --classes length), length by length,\n"
-     "and note what each such solution costs on each class, for ptq report. The solution stays the same", 0, 0, "none|length"},
+     "length: also solve each site from the sequences of one length alone (ptq-reduce --classes "
+     "length), length by length,\n"
+     "and note what each such solution costs on each class, for ptq report. The solution stays the "
+     "same",
+     0, 0, "none|length"},
     {"list", OPT_FLAG, AT(list), NULL, "show the solvers with the options they look at", 0, 0,
      NULL},
     {"threads", OPT_INT, AT(threads), "N", "threads; never changes the result", 1, 1024, NULL},
@@ -141,7 +152,7 @@ static int list_solvers(struct err *e)
     return fflush(stdout) ? err_sys(e, "cannot write to stdout") : 0;
 }
 
-static struct solve_opts opts_of(const struct args *a)
+static struct solve_opts opts_of(const struct solve_main_opts *a)
 {
     return (struct solve_opts){
         .solver = a->solver,
@@ -185,7 +196,8 @@ static void patterns_note(struct patterns *p, const struct problem_view *v)
 {
     for (size_t i = 0; i < p->lines.count; i++)
         for (size_t k = 0; k < v->nlinears && !p->hit[i]; k++)
-            p->hit[i] = (unsigned char)override_hits(&p->lines.at[i], (size_t)v->block, v->site, v->linear[k]->name);
+            p->hit[i] = (unsigned char)override_hits(&p->lines.at[i], (size_t)v->block, v->site,
+                                                     v->linear[k]->name);
 }
 
 /* After all sites of a model: a pattern that hit none was misspelled. */
@@ -193,14 +205,17 @@ static int patterns_check(const struct patterns *p, struct err *e)
 {
     for (size_t i = 0; i < p->lines.count; i++)
         if (!p->hit[i])
-            return err_set(e, ERR_USE, "%s: '%s' hit no linear of the model", p->lines.at[i].from, p->lines.at[i].pattern);
+            return err_set(e, ERR_USE, "%s: '%s' hit no linear of the model", p->lines.at[i].from,
+                           p->lines.at[i].pattern);
     return 0;
 }
 
 static void tell_split(struct patterns *p, const char *id)
 {
     if (!p->split_said++)
-        log_warn("%s: its linears now differ in bits, group or grid: vLLM and SGLang, which fuse them, cannot load that", id);
+        log_warn("%s: its linears now differ in bits, group or grid: vLLM and SGLang, which fuse "
+                 "them, cannot load that",
+                 id);
 }
 
 static void tell(const char *id, const struct solve_note *n)
@@ -218,14 +233,16 @@ static void tell(const char *id, const struct solve_note *n)
                  n->raised);
     if (n->blind)
         log_warn("%s: no held-out sums: solvers were judged on the sums they worked with (see "
-                 "ptq-reduce --holdout)", id);
-    log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver, n->damp, n->dead,
-               n->worst, n->worst_name);
+                 "ptq-reduce --holdout)",
+                 id);
+    log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver,
+               n->damp, n->dead, n->worst, n->worst_name);
 }
 
 /* Problems until the stream ends (1) or the process is asked to stop (0). */
 static int pump(struct link *in, struct link *out, const struct opt_texts *only,
-                const struct solve_opts *o, struct patterns *patterns, struct par *par, struct err *e)
+                const struct solve_opts *o, struct patterns *patterns, struct par *par,
+                struct err *e)
 {
     struct problem_view v;
     struct solve_note note;
@@ -277,8 +294,8 @@ static int finish(struct link *in, struct link *out, int rc, struct err *e)
         link_end(out, 0, e->text, NULL);
         return -1;
     }
-    if (link_end(out, rc > 0 || link_is_socket(out),
-                 rc > 0 ? NULL : "the solver was asked to stop", e))
+    if (link_end(out, rc > 0 || link_is_socket(out), rc > 0 ? NULL : "the solver was asked to stop",
+                 e))
         return -1;
     if (rc == 0 && link_is_socket(out))
         link_leave(in);
@@ -296,14 +313,17 @@ static int desert(struct link *in, struct link *out, struct err *e)
 }
 
 /* Both ends and the threads; what was opened is the caller's to close, also on error. */
-static int open_all(const struct args *a, struct link **in, struct link **out, struct par **par,
-                    struct err *e)
+static int open_all(const struct solve_main_opts *a, struct link **in, struct link **out,
+                    struct par **par, struct err *e)
 {
-    const struct link_opts from = {.role = "solve", .peers = (size_t)a->peers,
-                                   .credit_messages = 2, .insecure = a->insecure,
-                                   .accepts = a->only.text, .naccepts = a->only.count};
-    const struct link_opts to = {.role = "solve", .insecure = a->insecure,
-                                 .compress = a->zstd ? FRAME_ZSTD : FRAME_RAW};
+    const struct link_opts from = {.role = "solve",
+                                   .peers = (size_t)a->peers,
+                                   .credit_messages = 2,
+                                   .insecure = a->insecure,
+                                   .accepts = a->only.text,
+                                   .naccepts = a->only.count};
+    const struct link_opts to = {
+        .role = "solve", .insecure = a->insecure, .compress = a->zstd ? FRAME_ZSTD : FRAME_RAW};
 
     *par = par_open((size_t)a->threads, e);
     *in = *par ? link_open(a->in, LINK_IN, &from, e) : NULL;
@@ -314,12 +334,25 @@ static int open_all(const struct args *a, struct link **in, struct link **out, s
 int main(int argc, char **argv)
 {
     const struct solve_opts def = SOLVE_OPTS_DEFAULT;
-    struct args a = {.in = "-", .out = "-", .solver = def.solver, .bits = 2, .group = def.group,
-                     .order = (int)def.order, .damp = def.damp, .block = (int64_t)def.block,
-                     .zero_min = def.zero_min, .alpha = def.alpha, .alpha2 = def.alpha2,
-                     .beta = def.beta, .pull = def.pull, .qep_alpha = def.qep_alpha,
-                     .tries = def.tries, .seed = (int64_t)def.seed,
-                     .refine_alpha = def.refine_alpha, .peers = 1, .status_fd = -1};
+    struct solve_main_opts a = {.in = "-",
+                                .out = "-",
+                                .solver = def.solver,
+                                .bits = 2,
+                                .group = def.group,
+                                .order = (int)def.order,
+                                .damp = def.damp,
+                                .block = (int64_t)def.block,
+                                .zero_min = def.zero_min,
+                                .alpha = def.alpha,
+                                .alpha2 = def.alpha2,
+                                .beta = def.beta,
+                                .pull = def.pull,
+                                .qep_alpha = def.qep_alpha,
+                                .tries = def.tries,
+                                .seed = (int64_t)def.seed,
+                                .refine_alpha = def.refine_alpha,
+                                .peers = 1,
+                                .status_fd = -1};
     struct patterns patterns = {.lines = OVERRIDES_NONE};
     struct solve_opts o;
     struct err e = {0};
@@ -342,12 +375,15 @@ int main(int argc, char **argv)
     o = opts_of(&a);
     o.overrides = &patterns.lines;
     rc = -1;
-    if (blas_start(argv, &e) || overrides_load(&patterns.lines, a.overrides, a.override.text, a.override.count, &e) ||
-        !(patterns.hit = mem_array(patterns.lines.count + 1, 1, &e)) || solve_check_opts(&o, &e) || sig_init(&e))
+    if (blas_start(argv, &e) ||
+        overrides_load(&patterns.lines, a.overrides, a.override.text, a.override.count, &e) ||
+        !(patterns.hit = mem_array(patterns.lines.count + 1, 1, &e)) || solve_check_opts(&o, &e) ||
+        sig_init(&e))
         goto out;
     status_init("solve", (int)a.status_fd);
     if (open_all(&a, &in, &out, &par, &e) == 0 && (rc = join(in, out, &e)) >= 0)
-        rc = rc ? finish(in, out, pump(in, out, &a.only, &o, &patterns, par, &e), &e) : desert(in, out, &e);
+        rc = rc ? finish(in, out, pump(in, out, &a.only, &o, &patterns, par, &e), &e)
+                : desert(in, out, &e);
 out:
     if (rc < 0)
         log_fatal(&e);

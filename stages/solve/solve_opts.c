@@ -105,8 +105,8 @@ static int taken_by_override(const struct overrides *o, const char *option)
     return taken;
 }
 
-/* An option that no solver looks at may be given only as what it is anyway, so that a recipe can name
- * them all. */
+/* An option that no solver looks at may be given only as what it is anyway, so that a recipe can
+ * name them all. */
 static int check_unused(const struct solve_opts *o, const struct contenders *c, struct err *e)
 {
     const struct solve_opts def = SOLVE_OPTS_DEFAULT;
@@ -144,7 +144,9 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
     if (o->refit && !c->contest)
         return err_set(e, ERR_USE, "--refit means nothing without --solver best:A,B");
     if (o->refit && o->sums != SUMS_WEIGHTED)
-        return err_set(e, ERR_USE, "--refit adds the held-out sums, which are weighted, to those of --sums plain: choose one of them");
+        return err_set(e, ERR_USE,
+                       "--refit adds the held-out sums, which are weighted, to those of --sums "
+                       "plain: choose one of them");
     if (differs(o->refine_alpha, def.refine_alpha) && !o->refine)
         return err_set(e, ERR_USE, "--refine-alpha means nothing without --refine");
     return 0;
@@ -211,7 +213,9 @@ static int apply(const struct override_values *v, struct solve_opts *o, struct e
             o->fit = (enum fit)i;
             return 0;
         }
-    return v->fit ? err_set(e, ERR_USE, "fit must be minmax, mse, hessian or neuqi, not '%.40s'", v->fit) : 0;
+    return v->fit ? err_set(e, ERR_USE, "fit must be minmax, mse, hessian or neuqi, not '%.40s'",
+                            v->fit)
+                  : 0;
 }
 
 /* Each line by itself. Options that its solver does not look at are for the other linears. */
@@ -228,7 +232,8 @@ static int check_overrides(const struct solve_opts *o, struct err *e)
     return 0;
 }
 
-int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, const char *linear, struct solve_opts *out, struct err *e)
+int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, const char *linear,
+                   struct solve_opts *out, struct err *e)
 {
     struct override_values v;
     struct contenders c;
@@ -238,7 +243,9 @@ int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, c
         return 0;
     if (v.skip == 1)
         return 1;
-    return apply(&v, out, e) || check_values(out, &c, e) ? err_prefix(e, "overrides of '%s'", linear) : 0;
+    return apply(&v, out, e) || check_values(out, &c, e)
+               ? err_prefix(e, "overrides of '%s'", linear)
+               : 0;
 }
 
 int solve_opts_same(const struct solve_opts *a, const struct solve_opts *b)

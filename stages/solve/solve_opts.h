@@ -1,5 +1,5 @@
-/* solve_opts - what options mean: which solvers they name, which of them look at which, and the record
- * of them that a solution carries. */
+/* solve_opts - what options mean: which solvers they name, which of them look at which, and the
+ * record of them that a solution carries. */
 #ifndef PTQ_SOLVE_OPTS_H
 #define PTQ_SOLVE_OPTS_H
 
@@ -21,13 +21,15 @@ int contenders_parse(const char *solver, struct contenders *c, struct err *e);
 unsigned contender_needs(const char *name);
 int contender_takes(const char *name, const char *option);
 
-/* The options for one linear: o with what its overrides say. 1: they say that it is kept as it is, 0, or -1. */
-int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, const char *linear, struct solve_opts *out, struct err *e);
+/* The options for one linear: o with what its overrides say. 1: they say that it is kept as it
+ * is, 0, or -1. */
+int solve_opts_for(const struct solve_opts *o, size_t block, const char *site, const char *linear,
+                   struct solve_opts *out, struct err *e);
 /* 1 when the two, made by solve_opts_for of the same options, are the same. */
 int solve_opts_same(const struct solve_opts *a, const struct solve_opts *b);
 
-/* The options that matter to this solver, for "prov". has_d: the problem had D. from: "best:..." when
- * the solver won a contest, else NULL. NULL: out of memory. */
+/* The options that matter to this solver, for "prov". has_d: the problem had D. from: "best:..."
+ * when the solver won a contest, else NULL. NULL: out of memory. */
 struct json *solve_record(const struct solve_opts *o, int has_d, const char *from);
 
 #endif

@@ -75,7 +75,8 @@ static int pivot_run(struct pivoting *v, size_t *order, struct par *p, struct er
     return 0;
 }
 
-/* Unlike the others this order needs the matrix; what makes it indefinite is left to the damping. */
+/* Unlike the others this order needs the matrix; what makes it indefinite is left to the
+ * damping. */
 static int order_pivot(const struct solve_opts *o, size_t K, const double *H, const double *diag,
                        size_t *order, struct par *p, struct err *e)
 {

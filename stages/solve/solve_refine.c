@@ -17,10 +17,10 @@
 #define R SOLVE_TILE
 
 struct scratch {
-    double *w, *d;  /* [K][R] weights, W - Q */
-    double *c;      /* [K][R] codes less zero points */
-    double *x, *y;  /* [group][R] */
-    double *row;    /* [K] */
+    double *w, *d; /* [K][R] weights, W - Q */
+    double *c;     /* [K][R] codes less zero points */
+    double *x, *y; /* [group][R] */
+    double *row;   /* [K] */
 };
 
 struct run {

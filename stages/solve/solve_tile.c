@@ -8,42 +8,42 @@
 #include <string.h>
 
 #ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#define VECTOR
+#    pragma STDC FP_CONTRACT OFF
+#    define VECTOR
 #else
-#define VECTOR __attribute__((optimize("O3")))
+#    define VECTOR __attribute__((optimize("O3")))
 #endif
 #define BODY static inline __attribute__((always_inline)) void
 
 #if defined(__x86_64__)
-#define EACH_CPU(name, params, args)                                                 \
-    VECTOR __attribute__((target("avx512f,avx512dq"))) static void name##_512 params \
-    {                                                                                \
-        name##_body args;                                                            \
-    }                                                                                \
-    VECTOR __attribute__((target("avx2"))) static void name##_256 params             \
-    {                                                                                \
-        name##_body args;                                                            \
-    }                                                                                \
-    VECTOR static void name##_base params                                            \
-    {                                                                                \
-        name##_body args;                                                            \
-    }                                                                                \
-    void name params                                                                 \
-    {                                                                                \
-        if (__builtin_cpu_supports("avx512dq"))                                      \
-            name##_512 args;                                                         \
-        else if (__builtin_cpu_supports("avx2"))                                     \
-            name##_256 args;                                                         \
-        else                                                                         \
-            name##_base args;                                                        \
-    }
+#    define EACH_CPU(name, params, args)                                                 \
+        VECTOR __attribute__((target("avx512f,avx512dq"))) static void name##_512 params \
+        {                                                                                \
+            name##_body args;                                                            \
+        }                                                                                \
+        VECTOR __attribute__((target("avx2"))) static void name##_256 params             \
+        {                                                                                \
+            name##_body args;                                                            \
+        }                                                                                \
+        VECTOR static void name##_base params                                            \
+        {                                                                                \
+            name##_body args;                                                            \
+        }                                                                                \
+        void name params                                                                 \
+        {                                                                                \
+            if (__builtin_cpu_supports("avx512dq"))                                      \
+                name##_512 args;                                                         \
+            else if (__builtin_cpu_supports("avx2"))                                     \
+                name##_256 args;                                                         \
+            else                                                                         \
+                name##_base args;                                                        \
+        }
 #else
-#define EACH_CPU(name, params, args) \
-    VECTOR void name params          \
-    {                                \
-        name##_body args;            \
-    }
+#    define EACH_CPU(name, params, args) \
+        VECTOR void name params          \
+        {                                \
+            name##_body args;            \
+        }
 #endif
 
 #define R SOLVE_TILE

@@ -12,7 +12,7 @@
 #include "../../common/base/err.h"
 #include "../../common/tensor/dtype.h"
 
-#define SOLVE_TILE                                                                            \
+#define SOLVE_TILE \
     64 /* rows; a part of the numbers only through BLAS, and fixed, so the thread count never \
           shows */
 

@@ -39,35 +39,36 @@ struct solve_opts {
     double damp; /* of the mean diagonal */
     enum dead dead;
     enum dtype scale_type; /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
-    size_t block; /* columns per lazy update; never changes the result beyond rounding of sums */
-    int zero_min; /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
+    size_t block;  /* columns per lazy update; never changes the result beyond rounding of sums */
+    int zero_min;  /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
                      with goldens) */
-    double alpha;           /* gptaq, rescomp, foem: share of the D term */
-    double alpha2;          /* rescomp: share of the term that holds on to the original weight */
-    double beta;            /* foem */
-    int64_t pull;           /* foem: the first of so many columns is not pulled; 0: all are */
-    double qep_alpha;       /* share of the target shift */
+    double alpha;  /* gptaq, rescomp, foem: share of the D term */
+    double alpha2; /* rescomp: share of the term that holds on to the original weight */
+    double beta;   /* foem */
+    int64_t pull;  /* foem: the first of so many columns is not pulled; 0: all are */
+    double qep_alpha; /* share of the target shift */
     enum p_source p_source;
-    int64_t tries;          /* ojbkq: random roundings beside the plain one */
-    uint64_t seed;          /* of them */
-    int refine;             /* passes over the scales after the codes are chosen */
-    double refine_alpha;    /* share of D in them */
+    int64_t tries;            /* ojbkq: random roundings beside the plain one */
+    uint64_t seed;            /* of them */
+    int refine;               /* passes over the scales after the codes are chosen */
+    double refine_alpha;      /* share of D in them */
     enum criterion criterion; /* best: what is compared */
-    int refit;                /* best: solve again with the winner and all chunks, the held-out ones too */
+    /* best: solve again with the winner and all chunks, the held-out ones too */
+    int refit;
     enum sums_kind sums;
-    int cross;                /* also try solutions from the rows of one length alone, and tell what they cost */
-    int recorded;             /* the problems are those of an earlier run: said in the provenance */
+    /* also try solutions from the rows of one length alone, and tell what they cost */
+    int cross;
+    int recorded; /* the problems are those of an earlier run: said in the provenance */
     const struct overrides *overrides; /* what is different for some linears; NULL: nothing */
 };
 
 /* The defaults of ptq-solve. */
-#define SOLVE_OPTS_DEFAULT                                                             \
-    {                                                                                  \
-        .solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX, \
-        .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,  \
-        .scale_type = DT_F16, .block = 128, .zero_min = 1, .alpha = 0.25,              \
-        .alpha2 = 0.25, .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 5, .seed = 1, \
-        .refine_alpha = 0.25                                                           \
+#define SOLVE_OPTS_DEFAULT                                                                      \
+    {                                                                                           \
+        .solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX,          \
+        .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,           \
+        .scale_type = DT_F16, .block = 128, .zero_min = 1, .alpha = 0.25, .alpha2 = 0.25,       \
+        .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 5, .seed = 1, .refine_alpha = 0.25 \
     }
 
 struct solve_stats {
@@ -99,7 +100,8 @@ struct solve_job {
 #define SOLVER_SHIFTS 4 /* moves the whole target itself: not behind qep+ */
 
 /* Names of options that most solvers share. */
-#define SOLVER_GRID_OPTIONS "bits,group,grid,fit,scales,scale-type,zero-min,refine,refine-alpha,sums"
+#define SOLVER_GRID_OPTIONS \
+    "bits,group,grid,fit,scales,scale-type,zero-min,refine,refine-alpha,sums"
 #define SOLVER_SWEEP_OPTIONS "order,groups,damp,dead,block"
 
 struct solver {
@@ -120,7 +122,7 @@ struct solver {
 const struct solver *solver_find(const char *name);
 /* What stands behind the plus ("gptq" for "qep" alone); NULL for a solver that stands alone. */
 const char *solver_inner(const char *name);
-const struct solver *solver_at(size_t i);           /* NULL past the end */
+const struct solver *solver_at(size_t i); /* NULL past the end */
 /* 1 when the solver looks at this option (name without dashes). */
 int solver_takes(const struct solver *s, const char *option);
 

@@ -12,9 +12,9 @@ extern const struct solver solver_qronos;
 extern const struct solver solver_rescomp;
 extern const struct solver solver_rtn;
 
-static const struct solver *const list[] = {&solver_gptq,    &solver_gptaq, &solver_qep,
-                                            &solver_qronos,  &solver_rescomp, &solver_foem,
-                                            &solver_ojbkq,   &solver_rtn};
+static const struct solver *const list[] = {&solver_gptq,   &solver_gptaq,   &solver_qep,
+                                            &solver_qronos, &solver_rescomp, &solver_foem,
+                                            &solver_ojbkq,  &solver_rtn};
 
 const struct solver *solver_at(size_t i)
 {

@@ -1,7 +1,7 @@
-/* solver_ojbkq - after OJBKQ (arXiv 2602.08376): rounding as a search for the nearest lattice point.
- * Besides the plain sweep (Babai's nearest plane, which is GPTQ) some sweeps round up or down at
- * random, likelier the nearer (Klein's sampler); each row keeps the one with the smallest
- * sum ((w - q) / U_jj)^2, its loss in the damped H. Never worse than gptq in that loss.
+/* solver_ojbkq - after OJBKQ (arXiv 2602.08376): rounding as a search for the nearest lattice
+ * point. Besides the plain sweep (Babai's nearest plane, which is GPTQ) some sweeps round up or
+ * down at random, likelier the nearer (Klein's sampler); each row keeps the one with the
+ * smallest sum ((w - q) / U_jj)^2, its loss in the damped H. Never worse than gptq in that loss.
  *
  * Leaves out the paper's interpolated target and ridge: use qep+ojbkq. */
 #include "solver.h"

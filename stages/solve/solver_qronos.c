@@ -1,12 +1,14 @@
 /* solver_qronos - Qronos (ICLR 2026, arXiv 2505.11695): the first column is rounded to the best
- * value while all others keep their full-precision weights; given it the others are solved again by
- * least squares against the full-precision outputs; from there on GPTQ. Notes: maca-gptq-gptaq.md 4.
+ * value while all others keep their full-precision weights; given it the others are solved again
+ * by least squares against the full-precision outputs; from there on GPTQ. Notes:
+ * maca-gptq-gptaq.md 4.
  *
  * With S = W + W D H^-1 (the full target shift) the second step is S moved by GPTQ's own formula
- * for the error of the first column, so here: start from S, replace column 0 by
- * x0 = w0 + (W D)_0 / H_00, move the others by (S_0 - x0), and sweep. Damping is relative to the mean
- * diagonal, as everywhere here; the published code takes 1e-6 of the largest eigenvalue. --dead zero
- * does what that code does: a dead first column becomes 0, other dead ones are rounded to nearest. */
+ * for the error of the first column, so here: start from S, replace column 0 by x0 = w0 + (W
+ * D)_0 / H_00, move the others by (S_0 - x0), and sweep. Damping is relative to the mean
+ * diagonal, as everywhere here; the published code takes 1e-6 of the largest eigenvalue. --dead
+ * zero does what that code does: a dead first column becomes 0, other dead ones are rounded to
+ * nearest. */
 #include "solver.h"
 
 #include <stdlib.h>
@@ -68,7 +70,8 @@ static int solve(const struct solve_opts *o, void *state, struct solve_job *j, s
 extern const struct solver solver_qronos;
 const struct solver solver_qronos = {
     .name = "qronos",
-    .about = "Qronos (arXiv 2505.11695): full shift of the target, an exact first column, then GPTQ",
+    .about =
+        "Qronos (arXiv 2505.11695): full shift of the target, an exact first column, then GPTQ",
     .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .prepare = prepare,

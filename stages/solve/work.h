@@ -1,4 +1,5 @@
-/* work - the state of one problem while it is solved: shared by solve.c and classes.c, private to the stage. */
+/* work - the state of one problem while it is solved: shared by solve.c and classes.c, private
+ * to the stage. */
 #ifndef PTQ_SOLVE_WORK_H
 #define PTQ_SOLVE_WORK_H
 
@@ -32,18 +33,19 @@ struct work {
     struct problem_sums sums; /* those that are solved with */
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
-    size_t nparts;            /* 0: every linear is kept as it is */
-    struct part *part;        /* [v.nlinears] */
-    int contest;              /* some part is one */
-    int refitting;            /* the held-out sums are in the others now */
+    size_t nparts;     /* 0: every linear is kept as it is */
+    struct part *part; /* [v.nlinears] */
+    int contest;       /* some part is one */
+    int refitting;     /* the held-out sums are in the others now */
     struct answer *now;
     struct json *contenders;
-    struct json *classes;     /* NULL: the problem has none */
+    struct json *classes; /* NULL: the problem has none */
     struct solve_note *note;
 };
 
 /* Solves the linears of a part by one solver, under w->H and w->D. */
-int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name, struct par *p, struct err *e);
+int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name,
+               struct par *p, struct err *e);
 void answer_clear(struct answer *a);
 
 #endif

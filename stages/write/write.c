@@ -25,7 +25,7 @@ struct writer {
     struct out_folder out;
     const struct output_format *formats[WRITE_FORMATS];
     size_t nformats;
-    char *names;              /* of the formats, as given */
+    char *names; /* of the formats, as given */
     int keep_parts;
     uint64_t shard_bytes;
     double start;
@@ -131,7 +131,8 @@ void write_fail(struct writer *w, const struct err *why)
 }
 
 /* The part appears whole and durable. */
-static int part_write(struct writer *w, const struct msg *m, uint64_t order, uint64_t *bytes, struct err *e)
+static int part_write(struct writer *w, const struct msg *m, uint64_t order, uint64_t *bytes,
+                      struct err *e)
 {
     char name[32], *path, *temp = NULL;
     int fd = -1, rc = -1;
@@ -166,15 +167,17 @@ static struct json *linear_record(const struct solution_linear *s)
 {
     struct json *r = json_object();
 
-    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) || (s->kept && json_set_bool(r, "kept", 1))) {
+    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) ||
+        (s->kept && json_set_bool(r, "kept", 1))) {
         json_destroy(&r);
         return NULL;
     }
     if (s->kept)
         return r;
-    if ((s->solver && json_set_text(r, "solver", s->solver)) || json_set_int(r, "bits", s->bits) || json_set_int(r, "group", s->group) ||
-        json_set_text(r, "grid", s->grid) || json_set_real(r, "loss", s->loss) ||
-        json_set_real(r, "rel_loss", s->rel_loss) || json_set_real(r, "asym_loss", s->asym_loss) ||
+    if ((s->solver && json_set_text(r, "solver", s->solver)) || json_set_int(r, "bits", s->bits) ||
+        json_set_int(r, "group", s->group) || json_set_text(r, "grid", s->grid) ||
+        json_set_real(r, "loss", s->loss) || json_set_real(r, "rel_loss", s->rel_loss) ||
+        json_set_real(r, "asym_loss", s->asym_loss) ||
         (s->bound > 0 && json_set_real(r, "bound", s->bound)))
         json_destroy(&r);
     return r;
@@ -193,7 +196,10 @@ static int contest_copy(struct json *to, const struct msg *m)
 {
     if (!json_get(m->meta, "contenders"))
         return 0;
-    return field_copy(to, m, "contenders") || field_copy(to, m, "judged_on") || field_copy(to, m, "criterion") ? -1 : 0;
+    return field_copy(to, m, "contenders") || field_copy(to, m, "judged_on") ||
+                   field_copy(to, m, "criterion")
+               ? -1
+               : 0;
 }
 
 /* How the solution fares on each class of rows, where the problem told them apart. */
@@ -203,7 +209,8 @@ static int classes_copy(struct json *to, const struct msg *m)
 }
 
 static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
-                       const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes, struct err *e)
+                       const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes,
+                       struct err *e)
 {
     const struct plan_site *x = &w->plan.site[v->order];
     struct json *r = json_object(), *list = json_array();
@@ -218,26 +225,32 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
         whole += linear[i]->loss != 0 ? linear[i]->loss / linear[i]->rel_loss : 0;
     }
     bad = json_set_text(r, "record", "site") || json_set_int(r, "order", (int64_t)v->order) ||
-          json_set_int(r, "sites", (int64_t)v->sites) || json_set_int(r, "block", (int64_t)v->block) ||
-          json_set_text(r, "site", v->site) || json_set_text(r, "run", m->run) || bad;
+          json_set_int(r, "sites", (int64_t)v->sites) ||
+          json_set_int(r, "block", (int64_t)v->block) || json_set_text(r, "site", v->site) ||
+          json_set_text(r, "run", m->run) || bad;
     bad = json_set(r, "linears", list) || bad;
-    bad = bad || json_set_real(r, "loss", loss) || json_set_real(r, "rel_loss", loss == 0 ? 0 : loss / whole) ||
+    bad = bad || json_set_real(r, "loss", loss) ||
+          json_set_real(r, "rel_loss", loss == 0 ? 0 : loss / whole) ||
           json_set_text(r, "solver", v->solver) || json_set_real(r, "damp", v->damp) ||
           json_set_int(r, "attempts", v->attempts) ||
           json_set(r, "fallback", v->fallback ? json_text(v->fallback) : json_null_value()) ||
           field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
-          json_set_int(r, "sequences", (int64_t)v->sequences) || json_set_real(r, "sum_w", v->sum_w) ||
+          json_set_int(r, "sequences", (int64_t)v->sequences) ||
+          json_set_real(r, "sum_w", v->sum_w) ||
           json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
-          json_set_int(r, "inputs", (int64_t)v->K) || field_copy(r, m, "coverage") || field_copy(r, m, "raised") ||
-          field_copy(r, m, "lengths") || classes_copy(r, m) || contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) || field_copy(r, m, "bytes_in") ||
-          json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) || json_set_int(r, "bytes_part", (int64_t)bytes) ||
+          json_set_int(r, "inputs", (int64_t)v->K) || field_copy(r, m, "coverage") ||
+          field_copy(r, m, "raised") || field_copy(r, m, "lengths") || classes_copy(r, m) ||
+          contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) ||
+          field_copy(r, m, "bytes_in") || json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) ||
+          json_set_int(r, "bytes_part", (int64_t)bytes) ||
           json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
     if (bad)
         json_destroy(&r);
     return journal_append(w->out.journal, &r, e);
 }
 
-/* A problem that was given to another solver may be solved twice, by two kinds: then the first counts. */
+/* A problem that was given to another solver may be solved twice, by two kinds: then the first
+ * counts. */
 static int same_prov(const struct plan_site *x, const struct solution_view *v, struct err *e)
 {
     char *text = v->prov ? json_print(v->prov, 0, e) : mem_text("[]", e);
@@ -261,13 +274,18 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return -1;
     x = &w->plan.site[v.order];
     if (x->done && x->digest != digest && (same = same_prov(x, &v, e)) != 0)
-        return same < 0 ? -1 : err_set(e, ERR_DATA, "two different solutions of block %zu %s from the same solver with the same "
-                                       "options: another machine's kernels in one run?", x->block, v.site);
+        return same < 0 ? -1
+                        : err_set(e, ERR_DATA,
+                                  "two different solutions of block %zu %s from the same solver "
+                                  "with the same "
+                                  "options: another machine's kernels in one run?",
+                                  x->block, v.site);
     if (x->done)
         return 0;
     for (size_t f = 0; f < w->nformats; f++)
         for (size_t i = 0; i < x->count; i++)
-            if (!linear[i]->kept && w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
+            if (!linear[i]->kept &&
+                w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
                 return -1;
     m->kind = MSG_COMMIT;
     snprintf(m->stage, sizeof m->stage, "write");
@@ -306,9 +324,11 @@ static struct json *write_record(const char *format)
 /* {"from","sites","prov"} of sites that follow each other with the same provenance. */
 static struct json *prov_run(const struct plan *p, size_t from, size_t sites)
 {
-    struct json *r = json_object(), *prov = json_parse(p->site[from].prov, strlen(p->site[from].prov), "prov", NULL);
+    struct json *r = json_object(),
+                *prov = json_parse(p->site[from].prov, strlen(p->site[from].prov), "prov", NULL);
 
-    if (json_set(r, "prov", prov) || json_set_int(r, "from", (int64_t)from) || json_set_int(r, "sites", (int64_t)sites))
+    if (json_set(r, "prov", prov) || json_set_int(r, "from", (int64_t)from) ||
+        json_set_int(r, "sites", (int64_t)sites))
         json_destroy(&r);
     return r;
 }
@@ -338,7 +358,8 @@ static int prov_push(struct json *all, const struct plan *p)
     return bad;
 }
 
-/* Provenance of the whole: what the source brings along (a rotated model is still in its rotated basis), the sites', this stage's. */
+/* Provenance of the whole: what the source brings along (a rotated model is still in its rotated
+ * basis), the sites', this stage's. */
 static char *prov_text(const struct plan *p, const char *format, struct err *e)
 {
     struct json *all = st_records(p->source);
@@ -360,8 +381,9 @@ static char *format_folder(const struct writer *w, const char *root, size_t i, s
 
 static int format_assemble(struct writer *w, size_t i, struct err *e)
 {
-    struct assembly a = { .plan = &w->plan, .parts = w->out.parts, .shard_bytes = w->shard_bytes };
-    char *folder = format_folder(w, w->out.assemble, i, e), *shown = format_folder(w, w->out.path, i, e);
+    struct assembly a = {.plan = &w->plan, .parts = w->out.parts, .shard_bytes = w->shard_bytes};
+    char *folder = format_folder(w, w->out.assemble, i, e),
+         *shown = format_folder(w, w->out.path, i, e);
     char *prov = prov_text(&w->plan, w->formats[i]->name, e);
     int rc = -1;
 
@@ -398,12 +420,14 @@ static int done_record(struct writer *w, struct err *e)
     int bad = 0;
 
     for (size_t i = 0; i < w->sizes.formats; i++)
-        bad = bad || json_set_int(after, w->sizes.format[i].name, (int64_t)w->sizes.format[i].bytes);
+        bad =
+            bad || json_set_int(after, w->sizes.format[i].name, (int64_t)w->sizes.format[i].bytes);
     if (bad)
         json_destroy(&after);
     bad = json_set_text(r, "record", "done") || json_set_int(r, "sites", (int64_t)w->plan.sites) ||
           json_set_int(r, "bytes_before", (int64_t)w->sizes.source);
-    bad = json_set(r, "bytes_after", after) || bad || json_set_real(r, "wall", clock_wall() - w->start);
+    bad = json_set(r, "bytes_after", after) || bad ||
+          json_set_real(r, "wall", clock_wall() - w->start);
     if (bad)
         json_destroy(&r);
     return journal_append(w->out.journal, &r, e);
@@ -420,8 +444,9 @@ static double stored_bits(const struct plan *p)
         if (l->kept)
             continue;
         weights += (double)l->N * (double)l->K;
-        bits += (double)l->N * (double)l->K * l->bits +
-                (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
+        bits +=
+            (double)l->N * (double)l->K * l->bits +
+            (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
     }
     return weights > 0 ? bits / weights : 0;
 }
@@ -437,8 +462,8 @@ int write_finish(struct writer *w, struct err *e)
         if (format_assemble(w, i, e))
             return -1;
     w->sizes.bits = stored_bits(&w->plan);
-    if (!(files = out_assembled(&w->out, e)) || publish_record(w, files, e) || out_publish(&w->out, files, e) ||
-        done_record(w, e))
+    if (!(files = out_assembled(&w->out, e)) || publish_record(w, files, e) ||
+        out_publish(&w->out, files, e) || done_record(w, e))
         goto out;
     rc = out_done(&w->out, w->keep_parts, e);
 out:
@@ -463,8 +488,13 @@ size_t write_worst(const struct writer *w, struct write_row *rows, size_t max)
 
     for (size_t i = 0; i < p->sites; i++) {
         const struct plan_site *x = &p->site[i];
-        struct write_row r = { .order = i, .block = x->block, .site = site_name(x->site), .damp = x->damp,
-                               .seconds = x->seconds, .tokens = x->tokens, .linear_loss = -1 };
+        struct write_row r = {.order = i,
+                              .block = x->block,
+                              .site = site_name(x->site),
+                              .damp = x->damp,
+                              .seconds = x->seconds,
+                              .tokens = x->tokens,
+                              .linear_loss = -1};
 
         if (!x->done)
             continue;

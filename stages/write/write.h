@@ -21,14 +21,15 @@
 #include "../../common/wire/msg.h"
 #include "write_plan.h"
 
-#define WRITE_SHARD_BYTES ((uint64_t)5000000000) /* tensor bytes of a weight file, as others cut them */
+/* tensor bytes of a weight file, as others cut them */
+#define WRITE_SHARD_BYTES ((uint64_t)5000000000)
 
 struct write_opts {
-    const char *model;        /* folder of the source */
+    const char *model; /* folder of the source */
     const char *out;
-    const char *formats;      /* "gptq,dense": names of write_formats.c */
+    const char *formats; /* "gptq,dense": names of write_formats.c */
     int overwrite, keep_parts;
-    uint64_t shard_bytes;     /* 0: WRITE_SHARD_BYTES */
+    uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
 };
 
 #define WRITE_FORMATS 8
@@ -55,7 +56,7 @@ int write_commit(const struct writer *w, size_t order, struct msg **m, struct er
 /* Sites by relative loss, worst first. */
 struct write_row {
     size_t order, block;
-    const char *site, *linear;   /* linear: the worst of the site */
+    const char *site, *linear; /* linear: the worst of the site */
     double loss, rel_loss, linear_loss, damp, seconds;
     uint64_t tokens;
 };
@@ -65,8 +66,13 @@ size_t write_worst(const struct writer *w, struct write_row *rows, size_t max);
 struct write_sizes {
     uint64_t source;
     size_t formats;
-    struct { const char *name; char *folder; uint64_t bytes; } format[WRITE_FORMATS];
-    double bits;                 /* stored bits of a quantized weight, its share of scales and zeros included */
+    struct {
+        const char *name;
+        char *folder;
+        uint64_t bytes;
+    } format[WRITE_FORMATS];
+    /* stored bits of a quantized weight, its share of scales and zeros included */
+    double bits;
 };
 const struct write_sizes *write_sizes(const struct writer *w);
 

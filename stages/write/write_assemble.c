@@ -24,7 +24,8 @@
 /* A tensor of the source: copied, or replaced by those of its linear. */
 struct piece {
     const struct st_entry *source;
-    const struct plan_linear *linear; /* NULL: copied, as are the weights that stay what they were */
+    /* NULL: copied, as are the weights that stay what they were */
+    const struct plan_linear *linear;
     size_t shard;
 };
 
@@ -35,11 +36,11 @@ struct job {
     size_t *linear_shard;
     size_t nshards;
     struct st_writer **writers;
-    struct json *map;                 /* weight_map of the index; NULL with one shard */
+    struct json *map; /* weight_map of the index; NULL with one shard */
 };
 
-int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m, struct solution_view *v,
-                  struct err *e)
+int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
+                  struct solution_view *v, struct err *e)
 {
     const struct frame_limits limits = FRAME_LIMITS_DEFAULT;
     const struct solution_linear *linear[SITE_LINEARS];
@@ -122,7 +123,8 @@ static int pieces_make(struct job *j, struct err *e)
             x->linear = NULL;
         if (piece_bytes(j, x, &bytes, e))
             return -1;
-        if (filled && bytes > j->a->shard_bytes - (filled < j->a->shard_bytes ? filled : j->a->shard_bytes)) {
+        if (filled &&
+            bytes > j->a->shard_bytes - (filled < j->a->shard_bytes ? filled : j->a->shard_bytes)) {
             j->nshards++;
             filled = 0;
         }
@@ -136,8 +138,8 @@ static int pieces_make(struct job *j, struct err *e)
     return 0;
 }
 
-static int declare(struct job *j, size_t shard, const char *name, enum dtype t, int ndim, const uint64_t *shape,
-                   struct err *e)
+static int declare(struct job *j, size_t shard, const char *name, enum dtype t, int ndim,
+                   const uint64_t *shape, struct err *e)
 {
     char *file;
     int rc;
@@ -228,7 +230,8 @@ static int text_publish(const struct job *j, const char *name, const char *text,
     return rc;
 }
 
-static int json_publish(const struct job *j, const char *name, const struct json *value, struct err *e)
+static int json_publish(const struct job *j, const char *name, const struct json *value,
+                        struct err *e)
 {
     char *text = json_print(value, 2, e), *line = text ? mem_printf(e, "%s\n", text) : NULL;
     int rc = line ? text_publish(j, name, line, e) : -1;
@@ -283,7 +286,7 @@ out:
 
 int assemble_safetensors(struct assembly *a, const struct layout *layout, struct err *e)
 {
-    struct job j = { .a = a, .layout = layout };
+    struct job j = {.a = a, .layout = layout};
     int rc = -1;
 
     if (pieces_make(&j, e))

@@ -1,4 +1,5 @@
-/* write_config - config.json of the output: the source's text with a quantization_config behind it. */
+/* write_config - config.json of the output: the source's text with a quantization_config behind
+ * it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,15 +30,16 @@ static char *indented(const struct json *j, struct err *e)
     return out;
 }
 
-char *config_edit(const char *text, size_t length, const struct json *quantization, enum dtype dtype, const char *what,
-                  struct err *e)
+char *config_edit(const char *text, size_t length, const struct json *quantization,
+                  enum dtype dtype, const char *what, struct err *e)
 {
     struct json *parsed = json_parse(text, length, what, e);
     char *out = NULL, *member = NULL;
 
     if (!parsed)
         return NULL;
-    if (json_kind(parsed) != JSON_KIND_OBJECT || json_get(parsed, "quantization_config") || strlen(text) != length) {
+    if (json_kind(parsed) != JSON_KIND_OBJECT || json_get(parsed, "quantization_config") ||
+        strlen(text) != length) {
         err_set(e, ERR_USE, "%s: not the config of an unquantized model", what);
         goto out;
     }

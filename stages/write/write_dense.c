@@ -11,7 +11,8 @@
 #define ROWS 64 /* converted at a time */
 
 /* Every grid that a solution can have is a set of numbers. */
-static int check(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s, struct err *e)
+static int check(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s,
+                 struct err *e)
 {
     (void)p;
     (void)l;
@@ -20,7 +21,8 @@ static int check(const struct plan *p, const struct plan_linear *l, const struct
     return 0;
 }
 
-static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS], struct err *e)
+static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS],
+                    struct err *e)
 {
     (void)e;
     memset(t, 0, sizeof *t);
@@ -32,7 +34,8 @@ static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_T
     return 1;
 }
 
-static int put(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w, struct err *e)
+static int put(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w,
+               struct err *e)
 {
     size_t width = dtype_size(l->source->dtype), step = l->N < ROWS ? l->N : ROWS;
     const unsigned char *scales = s->scales->data;
@@ -46,8 +49,8 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
     for (size_t n = 0; n < l->N; n += step) {
         size_t count = l->N - n < step ? l->N - n : step;
 
-        if (grid_dequantize(count, l->K, l->group, (const uint8_t *)s->codes->data + n * l->K, s->scales->dtype,
-                            scales + n * l->G * dtype_size(s->scales->dtype),
+        if (grid_dequantize(count, l->K, l->group, (const uint8_t *)s->codes->data + n * l->K,
+                            s->scales->dtype, scales + n * l->G * dtype_size(s->scales->dtype),
                             (const uint8_t *)s->zeros->data + n * l->G, rows, e))
             goto out;
         dtype_from_f32(l->source->dtype, rows, count * l->K, out + n * l->K * width);
@@ -55,7 +58,8 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
     if (tensor_borrow(&t, l->name, l->source->dtype, 2, l->source->shape, out, e))
         goto out;
     if (tensor_count_bad(&t))
-        err_set(e, ERR_USE, "'%s': dequantized weights do not fit type %s", l->name, dtype_name(l->source->dtype));
+        err_set(e, ERR_USE, "'%s': dequantized weights do not fit type %s", l->name,
+                dtype_name(l->source->dtype));
     else
         rc = st_put(w, l->source->name, out, t.bytes, e);
 out:
@@ -64,7 +68,7 @@ out:
     return rc;
 }
 
-static const struct layout layout = { describe, put, NULL, NULL };
+static const struct layout layout = {describe, put, NULL, NULL};
 
 static int assemble(struct assembly *a, struct err *e)
 {

@@ -1,8 +1,10 @@
-/* write_dynamic - GPTQModel's per-module rules: an object of regular expressions, of which a reader takes the first that matches the
- * start of a module's name. "-:^NAME$" {} leaves a module unquantized, "+:^NAME$" {bits, group_size, sym} changes what it says.
+/* write_dynamic - GPTQModel's per-module rules: an object of regular expressions, of which a
+ * reader takes the first that matches the start of a module's name. "-:^NAME$" {} leaves a
+ * module unquantized, "+:^NAME$" {bits, group_size, sym} changes what it says.
  *
- * One rule names one module, dots escaped. vLLM and SGLang look up q, k, v and gate, up under the name of the module they are fused into
- * (notes: GPTQModel issue 1485); where all of them are alike that name gets the rule too. Where they are not, such engines cannot load the
+ * One rule names one module, dots escaped. vLLM and SGLang look up q, k, v and gate, up under
+ * the name of the module they are fused into (notes: GPTQModel issue 1485); where all of them
+ * are alike that name gets the rule too. Where they are not, such engines cannot load the
  * checkpoint: ptq-solve and ptq plan say so. */
 #include "write_dynamic.h"
 
@@ -40,7 +42,7 @@ struct dynamic_base dynamic_base(const struct plan *p)
             base = x;
         }
     }
-    return (struct dynamic_base){ base->bits, base->asym, class_symmetric(p, base), base->group };
+    return (struct dynamic_base){base->bits, base->asym, class_symmetric(p, base), base->group};
 }
 
 /* "+:^NAME$" with everything escaped that a regular expression would read. */
@@ -56,7 +58,8 @@ static void rule_name(char sign, const char *name, char *out, size_t room)
     snprintf(out + n, room - n, "$");
 }
 
-static int rule_put(struct json *rules, const struct plan *p, const struct plan_linear *l, const char *name)
+static int rule_put(struct json *rules, const struct plan *p, const struct plan_linear *l,
+                    const char *name)
 {
     char key[2 * TENSOR_NAME + 8];
     struct json *v = json_object();
@@ -101,7 +104,8 @@ struct json *dynamic_rules(const struct plan *p, const struct dynamic_base *base
         const struct plan_site *x = &p->site[s];
 
         for (size_t i = x->first; i < x->first + x->count && !bad; i++)
-            bad = differs(&p->linear[i], base) && rule_put(rules, p, &p->linear[i], p->linear[i].name);
+            bad = differs(&p->linear[i], base) &&
+                  rule_put(rules, p, &p->linear[i], p->linear[i].name);
         bad = bad || (differs(&p->linear[x->first], base) && fused_put(rules, p, x));
     }
     if (bad)

@@ -1,4 +1,5 @@
-/* write_dynamic - what a GPTQ config says for all linears, and the rules for those that differ. Private to the stage. */
+/* write_dynamic - what a GPTQ config says for all linears, and the rules for those that differ.
+ * Private to the stage. */
 #ifndef PTQ_WRITE_DYNAMIC_H
 #define PTQ_WRITE_DYNAMIC_H
 

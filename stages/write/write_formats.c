@@ -5,7 +5,7 @@
 
 extern const struct output_format format_gptq, format_dense;
 
-static const struct output_format *const formats[] = { &format_gptq, &format_dense };
+static const struct output_format *const formats[] = {&format_gptq, &format_dense};
 
 const struct output_format *format_find(const char *name)
 {

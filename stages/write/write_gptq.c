@@ -1,12 +1,12 @@
 /* write_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
  * everything else as in the source.
  *
- * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes on its fast path. Scales are
- * stored in the type they were solved in (F16, or BF16 which newer readers take) and
- * config.json's dtype becomes that type, because readers compute in it. Asymmetric checkpoints
- * load in vLLM and SGLang; GPTQModel (and with it transformers) refuses asymmetric v1 files of
- * other producers. bits, group_size and sym are those of most linears; the others stand in "dynamic" (write_dynamic.c).
- * What it leaves out: v2, quantized heads. */
+ * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes
+ * on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
+ * readers take) and config.json's dtype becomes that type, because readers compute in it.
+ * Asymmetric checkpoints load in vLLM and SGLang; GPTQModel (and with it transformers) refuses
+ * asymmetric v1 files of other producers. bits, group_size and sym are those of most linears;
+ * the others stand in "dynamic" (write_dynamic.c). What it leaves out: v2, quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@
 #include "write_format.h"
 
 /* Readers compute in one type. */
-static int same_type(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s, struct err *e)
+static int same_type(const struct plan *p, const struct plan_linear *l,
+                     const struct solution_linear *s, struct err *e)
 {
     for (size_t i = 0; i < p->nlinears; i++) {
         const struct plan_linear *x = &p->linear[i];
@@ -27,38 +28,51 @@ static int same_type(const struct plan *p, const struct plan_linear *l, const st
         if (!x->bits || x == l)
             continue;
         if (x->scale_type != s->scales->dtype)
-            return err_set(e, ERR_USE, "'%s' has scales of type %s, '%s' of %s: the gptq format stores one type",
-                           s->name, dtype_name(s->scales->dtype), x->name, dtype_name(x->scale_type));
+            return err_set(
+                e, ERR_USE,
+                "'%s' has scales of type %s, '%s' of %s: the gptq format stores one type", s->name,
+                dtype_name(s->scales->dtype), x->name, dtype_name(x->scale_type));
         return 0; /* the others are like x */
     }
     return 0;
 }
 
-static int check(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s, struct err *e)
+static int check(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s,
+                 struct err *e)
 {
     const uint8_t *zeros = s->zeros->data;
 
     if (s->scales->dtype != DT_F16 && s->scales->dtype != DT_BF16)
-        return err_set(e, ERR_USE, "'%s': scales of type %s cannot be stored in the gptq format; solve with "
-                       "--scale-type f16", s->name, dtype_name(s->scales->dtype));
+        return err_set(e, ERR_USE,
+                       "'%s': scales of type %s cannot be stored in the gptq format; solve with "
+                       "--scale-type f16",
+                       s->name, dtype_name(s->scales->dtype));
     if (gptq_check(l->N, l->K, s->bits, s->group, l->name, e))
         return err_prefix(e, "gptq format");
     if (same_type(p, l, s, e))
         return -1;
     for (size_t i = 0; i < s->N * s->G; i++)
         if (zeros[i] == 0)
-            return err_set(e, ERR_USE, "'%s': zero point 0 (row %zu, group %zu) cannot be stored in GPTQ v1; solve "
-                           "with zero points of 1 and more, or write --format dense", s->name, i / s->G, i % s->G);
+            return err_set(
+                e, ERR_USE,
+                "'%s': zero point 0 (row %zu, group %zu) cannot be stored in GPTQ v1; solve "
+                "with zero points of 1 and more, or write --format dense",
+                s->name, i / s->G, i % s->G);
     return 0;
 }
 
-static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS], struct err *e)
+static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_TENSORS],
+                    struct err *e)
 {
-    const struct { const char *part; enum dtype dtype; uint64_t rows, columns; } parts[4] = {
-        { "qweight", DT_I32, l->K * (size_t)l->bits / 32, l->N },
-        { "qzeros", DT_I32, l->G, l->N * (size_t)l->bits / 32 },
-        { "scales", l->scale_type, l->G, l->N },
-        { "g_idx", DT_I32, l->K, 0 },
+    const struct {
+        const char *part;
+        enum dtype dtype;
+        uint64_t rows, columns;
+    } parts[4] = {
+        {"qweight", DT_I32, l->K * (size_t)l->bits / 32, l->N},
+        {"qzeros", DT_I32, l->G, l->N * (size_t)l->bits / 32},
+        {"scales", l->scale_type, l->G, l->N},
+        {"g_idx", DT_I32, l->K, 0},
     };
 
     for (int i = 0; i < 4; i++) {
@@ -82,8 +96,8 @@ static void transpose(const uint16_t *in, size_t N, size_t G, uint16_t *out)
             out[g * N + n] = in[n * G + g];
 }
 
-static int put_one(struct st_writer *w, const char *linear, const char *part, const void *data, size_t bytes,
-                   struct err *e)
+static int put_one(struct st_writer *w, const char *linear, const char *part, const void *data,
+                   size_t bytes, struct err *e)
 {
     char name[TENSOR_NAME + 16];
 
@@ -91,9 +105,11 @@ static int put_one(struct st_writer *w, const char *linear, const char *part, co
     return st_put(w, name, data, bytes, e);
 }
 
-static int put(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w, struct err *e)
+static int put(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w,
+               struct err *e)
 {
-    size_t qweight = l->K * (size_t)l->bits / 32 * l->N, qzeros = l->G * (l->N * (size_t)l->bits / 32);
+    size_t qweight = l->K * (size_t)l->bits / 32 * l->N,
+           qzeros = l->G * (l->N * (size_t)l->bits / 32);
     size_t width = l->G == 1 ? l->K : (size_t)l->group, room = qweight;
     uint32_t *words;
     int rc = -1;
@@ -149,7 +165,8 @@ static struct json *meta(const struct plan *p)
 
     for (size_t i = 0; i < p->sites; i++)
         if (has_work(p, i))
-            solver = !solver || strcmp(p->site[i].solver, solver) == 0 ? p->site[i].solver : "mixed";
+            solver =
+                !solver || strcmp(p->site[i].solver, solver) == 0 ? p->site[i].solver : "mixed";
     if (json_push(list, json_text("ptqflow:" PTQ_VERSION)))
         json_destroy(&list);
     if (json_set(m, "quantizer", list) || json_set_text(m, "solver", solver))
@@ -165,7 +182,9 @@ static struct json *config(const struct plan *p, struct err *e)
     int bad;
 
     if (!plan_first(p)) {
-        err_set(e, ERR_USE, "every linear was skipped: there is nothing for the gptq format to hold; use --format dense");
+        err_set(e, ERR_USE,
+                "every linear was skipped: there is nothing for the gptq format to hold; use "
+                "--format dense");
         return NULL;
     }
     base = dynamic_base(p);
@@ -173,11 +192,14 @@ static struct json *config(const struct plan *p, struct err *e)
     bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
           json_set_bool(c, "desc_act", 0) || json_set_bool(c, "static_groups", 1) ||
           json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
-          json_set_bool(c, "true_sequential", 1) || (isfinite(damp) && json_set_real(c, "damp_percent", damp)) ||
-          json_set_text(c, "quant_method", "gptq") || json_set_text(c, "checkpoint_format", "gptq") ||
-          json_set_text(c, "format", "gptq") || json_set_text(c, "pack_dtype", "int32");
+          json_set_bool(c, "true_sequential", 1) ||
+          (isfinite(damp) && json_set_real(c, "damp_percent", damp)) ||
+          json_set_text(c, "quant_method", "gptq") ||
+          json_set_text(c, "checkpoint_format", "gptq") || json_set_text(c, "format", "gptq") ||
+          json_set_text(c, "pack_dtype", "int32");
     dynamic = bad ? NULL : dynamic_rules(p, &base);
-    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_copy(dynamic))) || json_set(c, "meta", meta(p));
+    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_copy(dynamic))) ||
+          json_set(c, "meta", meta(p));
     json_destroy(&dynamic);
     if (bad) {
         json_destroy(&c);
@@ -186,7 +208,7 @@ static struct json *config(const struct plan *p, struct err *e)
     return c;
 }
 
-static const struct layout layout = { describe, put, config, "quantize_config.json" };
+static const struct layout layout = {describe, put, config, "quantize_config.json"};
 
 static int assemble(struct assembly *a, struct err *e)
 {

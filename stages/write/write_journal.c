@@ -18,7 +18,7 @@ struct journal {
     struct json *records;
 };
 
-static const char *const kinds[] = { "start", "site", "publish", "done" };
+static const char *const kinds[] = {"start", "site", "publish", "done"};
 
 static int record_check(const struct json *r, const char *what, struct err *e)
 {
@@ -40,7 +40,8 @@ static int record_check(const struct json *r, const char *what, struct err *e)
     return err_set(e, ERR_USE, "%s: not a record of a journal", what);
 }
 
-static int line_add(struct journal *j, const char *line, size_t length, size_t number, struct err *e)
+static int line_add(struct journal *j, const char *line, size_t length, size_t number,
+                    struct err *e)
 {
     char *what = mem_printf(e, "%s line %zu", j->path, number);
     struct json *r = what ? json_parse(line, length, what, e) : NULL;
@@ -152,7 +153,8 @@ int journal_append(struct journal *j, struct json **record, struct err *e)
     *record = NULL;
     if (!r)
         return err_set(e, ERR_SYS, "'%s': out of memory", j->path);
-    if (record_check(r, j->path, e) || !(text = json_print(r, 0, e)) || !(line = mem_printf(e, "%s\n", text)))
+    if (record_check(r, j->path, e) || !(text = json_print(r, 0, e)) ||
+        !(line = mem_printf(e, "%s\n", text)))
         goto out;
     length = strlen(line);
     if (fs_write_all(j->fd, line, length, j->path, e) ||

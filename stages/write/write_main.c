@@ -16,36 +16,52 @@
 #define WORST 10
 #define WATCH_MS 1000
 
-struct args {
+struct write_main_opts {
     const char *model, *in, *commits, *format;
     int64_t peers, commit_peers, status_fd;
     uint64_t shard_size;
     int overwrite, keep_parts, insecure, quiet, verbose;
 };
 
-#define AT(field) offsetof(struct args, field)
+#define AT(field) offsetof(struct write_main_opts, field)
 static const struct opt table[] = {
-    { "model", OPT_TEXT, AT(model), "DIR", "the model that is being quantized (a Hugging Face folder)", 0, 0, NULL },
-    { "in", OPT_TEXT, AT(in), "EP", "where solutions come from: @URL, URL, a file, or - for stdin", 0, 0, NULL },
-    { "commits", OPT_TEXT, AT(commits), "EP", "where commits go; without it forward stages follow OUT", 0, 0, NULL },
-    { "format", OPT_TEXT, AT(format), "LIST", "formats to write, comma-separated: gptq, dense; several get a folder each", 0,
-      0, NULL },
-    { "overwrite", OPT_FLAG, AT(overwrite), NULL, "replace an earlier output of ptqflow in OUT, finished or not", 0, 0, NULL },
-    { "keep-parts", OPT_FLAG, AT(keep_parts), NULL, "keep the commits in OUT/.ptqflow/parts after the end", 0, 0, NULL },
-    { "shard-size", OPT_SIZE, AT(shard_size), "BYTES", "tensor bytes after which a new weight file begins", 0, 0, NULL },
-    { "peers", OPT_INT, AT(peers), "N", "solvers at the start; others may come and go", 1, 65536, NULL },
-    { "commit-peers", OPT_INT, AT(commit_peers), "N", "forward workers that take commits", 1, 65536, NULL },
-    { "status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1, 1 << 20, NULL },
-    { "insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0, 0, NULL },
-    { "quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL },
-    { "verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL },
-    { NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL },
+    {"model", OPT_TEXT, AT(model), "DIR",
+     "the model that is being quantized (a Hugging Face folder)", 0, 0, NULL},
+    {"in", OPT_TEXT, AT(in), "EP", "where solutions come from: @URL, URL, a file, or - for stdin",
+     0, 0, NULL},
+    {"commits", OPT_TEXT, AT(commits), "EP",
+     "where commits go; without it forward stages follow OUT", 0, 0, NULL},
+    {"format", OPT_TEXT, AT(format), "LIST",
+     "formats to write, comma-separated: gptq, dense; several get a folder each", 0, 0, NULL},
+    {"overwrite", OPT_FLAG, AT(overwrite), NULL,
+     "replace an earlier output of ptqflow in OUT, finished or not", 0, 0, NULL},
+    {"keep-parts", OPT_FLAG, AT(keep_parts), NULL,
+     "keep the commits in OUT/.ptqflow/parts after the end", 0, 0, NULL},
+    {"shard-size", OPT_SIZE, AT(shard_size), "BYTES",
+     "tensor bytes after which a new weight file begins", 0, 0, NULL},
+    {"peers", OPT_INT, AT(peers), "N", "solvers at the start; others may come and go", 1, 65536,
+     NULL},
+    {"commit-peers", OPT_INT, AT(commit_peers), "N", "forward workers that take commits", 1, 65536,
+     NULL},
+    {"status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1,
+     1 << 20, NULL},
+    {"insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0,
+     0, NULL},
+    {"quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL},
+    {"verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL},
+    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
 static const struct opt_spec spec = {
-    "ptq-write", "makes solutions durable and writes the quantized checkpoint", "--model DIR [options] OUT", table,
-    "OUT must be absent or empty; with --overwrite it may hold an earlier output. While the run goes on it holds\n"
-    "only OUT/.ptqflow; the checkpoint appears at the end, or not at all.", 1, 1,
+    "ptq-write",
+    "makes solutions durable and writes the quantized checkpoint",
+    "--model DIR [options] OUT",
+    table,
+    "OUT must be absent or empty; with --overwrite it may hold an earlier output. While the run "
+    "goes on it holds\n"
+    "only OUT/.ptqflow; the checkpoint appears at the end, or not at all.",
+    1,
+    1,
 };
 
 /* Commits that were sent, by their number on the link, for peers that come late. */
@@ -65,7 +81,7 @@ static int replay(void *ctx, uint64_t i, struct msg **m, struct err *e)
  * the rest. */
 static int abandoned(const struct link *in, const struct link *commits, int *came, struct err *e)
 {
-    struct link_stats solvers, takers = { 0 };
+    struct link_stats solvers, takers = {0};
 
     if (!commits)
         return 0;
@@ -74,11 +90,13 @@ static int abandoned(const struct link *in, const struct link *commits, int *cam
     *came = *came || takers.peers;
     if (!*came || takers.peers || solvers.peers)
         return 0;
-    return err_set(e, ERR_DATA, "incomplete: neither a solver nor anyone who takes commits is left");
+    return err_set(e, ERR_DATA,
+                   "incomplete: neither a solver nor anyone who takes commits is left");
 }
 
 /* The next solution; elastic links do not end by themselves. */
-static int next_solution(struct link *in, const struct link *commits, int *came, struct msg **m, struct err *e)
+static int next_solution(struct link *in, const struct link *commits, int *came, struct msg **m,
+                         struct err *e)
 {
     int rc;
 
@@ -90,7 +108,8 @@ static int next_solution(struct link *in, const struct link *commits, int *came,
 
 /* Solutions until all sites are there (from a pipe or file also the end mark): 1, 0 when this
  * process is asked to stop. */
-static int pump(struct writer *w, struct link *in, struct link *commits, struct sent *sent, struct err *e)
+static int pump(struct writer *w, struct link *in, struct link *commits, struct sent *sent,
+                struct err *e)
 {
     const struct plan *p = write_plan(w);
     struct msg *m = NULL;
@@ -112,7 +131,8 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
         }
         sent->order[number] = (size_t)order;
         log_detail("%s committed (%zu of %zu)", id, p->done, p->sites);
-        status_update("write", (int64_t)p->site[order].block, site_name(p->site[order].site), p->done, p->sites, "sites");
+        status_update("write", (int64_t)p->site[order].block, site_name(p->site[order].site),
+                      p->done, p->sites, "sites");
         rc = commits ? link_send(commits, &m, e) : 0;
         msg_destroy(&m);
         if (rc)
@@ -123,8 +143,9 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
     return rc < 0 ? -1 : 1;
 }
 
-/* Solvers that are still there end on their own, now that the reducer knows all commits. That may take long on a busy machine, and a
- * solver that is left before its end counts as failed; one that is lost is no longer there. */
+/* Solvers that are still there end on their own, now that the reducer knows all commits. That
+ * may take long on a busy machine, and a solver that is left before its end counts as failed;
+ * one that is lost is no longer there. */
 static void farewell(struct link *in)
 {
     struct msg *m = NULL;
@@ -143,21 +164,23 @@ static void tell(const struct writer *w)
     struct write_row rows[WORST];
     size_t n = write_worst(w, rows, WORST);
 
-    log_info("%5s %-9s %10s %10s %8s %9s %8s  %s", "block", "site", "rel loss", "loss", "damp", "tokens", "seconds",
-             "worst linear");
+    log_info("%5s %-9s %10s %10s %8s %9s %8s  %s", "block", "site", "rel loss", "loss", "damp",
+             "tokens", "seconds", "worst linear");
     for (size_t i = 0; i < n; i++)
-        log_info("%5zu %-9s %10.3e %10.3e %8.3g %9llu %8.2f  %s", rows[i].block, rows[i].site, rows[i].rel_loss,
-                 rows[i].loss, rows[i].damp, (unsigned long long)rows[i].tokens, rows[i].seconds,
-                 rows[i].linear ? rows[i].linear : "");
+        log_info("%5zu %-9s %10.3e %10.3e %8.3g %9llu %8.2f  %s", rows[i].block, rows[i].site,
+                 rows[i].rel_loss, rows[i].loss, rows[i].damp, (unsigned long long)rows[i].tokens,
+                 rows[i].seconds, rows[i].linear ? rows[i].linear : "");
     for (size_t i = 0; i < s->formats; i++)
-        log_info("%s: %.2f bits a weight, %.1f MB -> %.1f MB (%.0f%%) in %s", s->format[i].name, s->bits,
-                 (double)s->source / 1e6, (double)s->format[i].bytes / 1e6,
-                 s->source ? 100 * (double)s->format[i].bytes / (double)s->source : 0, s->format[i].folder);
+        log_info("%s: %.2f bits a weight, %.1f MB -> %.1f MB (%.0f%%) in %s", s->format[i].name,
+                 s->bits, (double)s->source / 1e6, (double)s->format[i].bytes / 1e6,
+                 s->source ? 100 * (double)s->format[i].bytes / (double)s->source : 0,
+                 s->format[i].folder);
 }
 
 /* The checkpoint is written after the commits' link has ended: assembling may take longer than
  * its peers wait. */
-static int run(struct writer *w, struct link *in, struct link *commits, struct sent *sent, struct err *e)
+static int run(struct writer *w, struct link *in, struct link *commits, struct sent *sent,
+               struct err *e)
 {
     const struct plan *p = write_plan(w);
     int rc = pump(w, in, commits, sent, e);
@@ -180,13 +203,17 @@ static int run(struct writer *w, struct link *in, struct link *commits, struct s
 
 int main(int argc, char **argv)
 {
-    struct args a = { .in = "-", .format = "gptq", .peers = 1, .commit_peers = 1, .status_fd = -1,
-                      .shard_size = WRITE_SHARD_BYTES };
+    struct write_main_opts a = {.in = "-",
+                                .format = "gptq",
+                                .peers = 1,
+                                .commit_peers = 1,
+                                .status_fd = -1,
+                                .shard_size = WRITE_SHARD_BYTES};
     struct opt_args out;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = NULL;
     struct link *in = NULL, *commits = NULL;
-    struct sent sent = { 0 };
+    struct sent sent = {0};
     int rc = opt_parse(&spec, &a, &out, argc, argv, &e);
 
     if (rc > 0)
@@ -198,15 +225,27 @@ int main(int argc, char **argv)
         goto out;
     rc = -1;
     status_init("write", (int)a.status_fd);
-    w = write_open(&(struct write_opts){ a.model, out.arg[0], a.format, a.overwrite, a.keep_parts, a.shard_size }, &e);
+    w = write_open(&(struct write_opts){a.model, out.arg[0], a.format, a.overwrite, a.keep_parts,
+                                        a.shard_size},
+                   &e);
     if (!w)
         goto out;
-    sent = (struct sent){ w, mem_array(write_plan(w)->sites, sizeof *sent.order, &e) };
-    in = !sent.order ? NULL : link_open(a.in, LINK_IN, &(struct link_opts){ .role = "write", .elastic = 1, .peers = (size_t)a.peers,
-                                        .insecure = a.insecure }, &e);
+    sent = (struct sent){w, mem_array(write_plan(w)->sites, sizeof *sent.order, &e)};
+    in = !sent.order ? NULL
+                     : link_open(a.in, LINK_IN,
+                                 &(struct link_opts){.role = "write",
+                                                     .elastic = 1,
+                                                     .peers = (size_t)a.peers,
+                                                     .insecure = a.insecure},
+                                 &e);
     if (in && a.commits) {
-        commits = link_open(a.commits, LINK_OUT, &(struct link_opts){ .role = "write", .route = LINK_ALL, .elastic = 1,
-                            .peers = (size_t)a.commit_peers, .insecure = a.insecure }, &e);
+        commits = link_open(a.commits, LINK_OUT,
+                            &(struct link_opts){.role = "write",
+                                                .route = LINK_ALL,
+                                                .elastic = 1,
+                                                .peers = (size_t)a.commit_peers,
+                                                .insecure = a.insecure},
+                            &e);
         if (commits)
             link_set_replay(commits, replay, &sent);
     }

@@ -47,7 +47,8 @@ static int files_list(const char *dir, const char *prefix, struct json *list, st
         int bad = !path;
 
         if (!bad && strcmp(name, FOLLOW_DIR))
-            bad = !*prefix && fs_is_dir(path) ? files_list(dir, name, list, e) : json_push(list, json_text(name));
+            bad = !*prefix && fs_is_dir(path) ? files_list(dir, name, list, e)
+                                              : json_push(list, json_text(name));
         free(path);
         free(name);
         if (bad)
@@ -82,7 +83,8 @@ static int foreign_check(const struct out_folder *o, const struct json *publishe
             const char *name = json_as_text(json_at(there, i));
 
             if (!listed(published, name))
-                rc = err_set(e, ERR_USE, "'%s' holds something else ('%s'); give another folder", o->path, name);
+                rc = err_set(e, ERR_USE, "'%s' holds something else ('%s'); give another folder",
+                             o->path, name);
         }
     }
     json_destroy(&there);
@@ -152,9 +154,11 @@ static int earlier_check(const struct out_folder *o, int overwrite, struct err *
     if (overwrite)
         return 0;
     if (journal_last(o->journal, "done"))
-        return err_set(e, ERR_USE, "'%s' holds a finished output; --overwrite replaces it", o->path);
+        return err_set(e, ERR_USE, "'%s' holds a finished output; --overwrite replaces it",
+                       o->path);
     if (journal_last(o->journal, "site") || publish)
-        return err_set(e, ERR_USE, "'%s' holds an unfinished run; --overwrite throws it away and starts again",
+        return err_set(e, ERR_USE,
+                       "'%s' holds an unfinished run; --overwrite throws it away and starts again",
                        o->path);
     return 0;
 }
@@ -173,7 +177,7 @@ static int remove_one(const struct out_folder *o, const char *name, struct err *
 /* config.json first (nothing loads without it), the journal last (it says what is ours). */
 static int earlier_clear(struct out_folder *o, struct err *e)
 {
-    static const char *const own[] = { FOLLOW_LOCK, FOLLOW_FAILED, FOLLOW_DONE };
+    static const char *const own[] = {FOLLOW_LOCK, FOLLOW_FAILED, FOLLOW_DONE};
     const struct json *files = json_get(journal_last(o->journal, "publish"), "files");
 
     for (int pass = 0; pass < 2; pass++)
@@ -182,7 +186,8 @@ static int earlier_clear(struct out_folder *o, struct err *e)
                 remove_one(o, json_as_text(json_at(files, i)), e))
                 return -1;
     for (size_t i = 0; i < json_count(files); i++) {
-        char *dir = mem_text(json_as_text(json_at(files, i)), e), *slash = dir ? strchr(dir, '/') : NULL;
+        char *dir = mem_text(json_as_text(json_at(files, i)), e),
+             *slash = dir ? strchr(dir, '/') : NULL;
 
         if (slash) {
             *slash = '\0';
@@ -236,7 +241,8 @@ int out_open(struct out_folder *o, const char *path, int overwrite, struct err *
         goto fail;
     if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_open(journal, e)))
         goto fail;
-    if (earlier_check(o, overwrite, e) || earlier_clear(o, e) || made(o->parts, e) || lock_show(o, e))
+    if (earlier_check(o, overwrite, e) || earlier_clear(o, e) || made(o->parts, e) ||
+        lock_show(o, e))
         goto fail;
     free(journal);
     return 0;

@@ -12,11 +12,11 @@
 #include "write_journal.h"
 
 struct out_folder {
-    char *path;               /* OUT */
-    char *parts;              /* OUT/.ptqflow/parts */
-    char *assemble;           /* OUT/.ptqflow/assemble: made and filled by the formats */
-    struct journal *journal;  /* empty after out_open */
-    int claim_fd, lock_fd;    /* -1: none */
+    char *path;              /* OUT */
+    char *parts;             /* OUT/.ptqflow/parts */
+    char *assemble;          /* OUT/.ptqflow/assemble: made and filled by the formats */
+    struct journal *journal; /* empty after out_open */
+    int claim_fd, lock_fd;   /* -1: none */
 };
 
 /* Refuses (ERR_USE) a folder that holds something else, another writer's, a finished output or

@@ -11,7 +11,8 @@
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
-static int linear_add(struct plan *p, const struct site_info *info, size_t order, size_t i, struct err *e)
+static int linear_add(struct plan *p, const struct site_info *info, size_t order, size_t i,
+                      struct err *e)
 {
     struct plan_linear *l = &p->linear[p->nlinears];
     char name[TENSOR_NAME + 8], shape[96];
@@ -28,12 +29,12 @@ static int linear_add(struct plan *p, const struct site_info *info, size_t order
         return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, l->name);
     }
     if (!dtype_is_float(l->source->dtype))
-        return err_set(e, ERR_USE, "'%s': tensor '%s' is of type %s, not a float type", p->dir, name,
-                       dtype_name(l->source->dtype));
+        return err_set(e, ERR_USE, "'%s': tensor '%s' is of type %s, not a float type", p->dir,
+                       name, dtype_name(l->source->dtype));
     if (l->source->ndim != 2 || l->source->shape[0] != l->N || l->source->shape[1] != l->K) {
         tensor_shape_text(l->source->ndim, l->source->shape, shape, sizeof shape);
-        return err_set(e, ERR_USE, "'%s': tensor '%s' has shape %s, the config says [%zu, %zu]", p->dir, name,
-                       shape, l->N, l->K);
+        return err_set(e, ERR_USE, "'%s': tensor '%s' has shape %s, the config says [%zu, %zu]",
+                       p->dir, name, shape, l->N, l->K);
     }
     p->nlinears++;
     return 0;
@@ -53,7 +54,7 @@ static int sites_make(struct plan *p, struct err *e)
             struct site_info info;
 
             site_describe(&p->config, block, (enum site)s, &info);
-            *x = (struct plan_site){ .block = block, .site = (enum site)s, .first = p->nlinears };
+            *x = (struct plan_site){.block = block, .site = (enum site)s, .first = p->nlinears};
             for (; x->count < info.count; x->count++)
                 if (linear_add(p, &info, order, x->count, e))
                     return -1;
@@ -80,7 +81,8 @@ static int copied_check(const struct plan *p, const struct st_entry *x, float *r
         if (st_load_rows_f32(p->source, x, at, n, rows, e))
             return -1;
         if (!vec_finite(rows, (size_t)n * width))
-            return err_set(e, ERR_USE, "%s: tensor '%s' has NaN or infinite weights", p->source->paths[x->shard], x->name);
+            return err_set(e, ERR_USE, "%s: tensor '%s' has NaN or infinite weights",
+                           p->source->paths[x->shard], x->name);
     }
     return 0;
 }
@@ -107,7 +109,8 @@ static int all_copied_check(const struct plan *p, struct err *e)
 int plan_open(struct plan *p, const char *dir, struct err *e)
 {
     memset(p, 0, sizeof *p);
-    if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) || !(p->source = st_open_folder(dir, e)))
+    if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
+        !(p->source = st_open_folder(dir, e)))
         goto fail;
     if (json_get(p->config.json, "quantization_config")) {
         err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
@@ -177,20 +180,22 @@ static int place_check(const struct plan *p, const struct solution_view *v, stru
         return err_set(e, ERR_USE, "solution of a run with %llu sites; '%s' has %zu",
                        (unsigned long long)v->sites, p->dir, p->sites);
     if (v->order >= p->sites)
-        return err_set(e, ERR_USE, "solution of site number %llu, of %zu", (unsigned long long)v->order, p->sites);
+        return err_set(e, ERR_USE, "solution of site number %llu, of %zu",
+                       (unsigned long long)v->order, p->sites);
     x = &p->site[v->order];
     if (v->block != x->block || strcmp(v->site, site_name(x->site)))
-        return err_set(e, ERR_USE, "solution number %llu is of block %llu %s; there the model has block %zu %s",
-                       (unsigned long long)v->order, (unsigned long long)v->block, v->site, x->block,
-                       site_name(x->site));
+        return err_set(e, ERR_USE,
+                       "solution number %llu is of block %llu %s; there the model has block %zu %s",
+                       (unsigned long long)v->order, (unsigned long long)v->block, v->site,
+                       x->block, site_name(x->site));
     return 0;
 }
 
 static int linear_check(const struct plan_linear *l, const struct solution_linear *s, struct err *e)
 {
     if (s->N != l->N || s->K != l->K)
-        return err_set(e, ERR_USE, "'%s': solution of [%zu, %zu], the model has [%zu, %zu]", s->name, s->N, s->K,
-                       l->N, l->K);
+        return err_set(e, ERR_USE, "'%s': solution of [%zu, %zu], the model has [%zu, %zu]",
+                       s->name, s->N, s->K, l->N, l->K);
     return 0;
 }
 
@@ -201,7 +206,7 @@ static uint64_t solution_digest(const struct solution_linear *const *linear, siz
     hash_start(&h);
     for (size_t i = 0; i < count; i++) {
         const struct solution_linear *s = linear[i];
-        const int64_t head[3] = { s->bits, s->group, s->kept ? 0 : s->scales->dtype };
+        const int64_t head[3] = {s->bits, s->group, s->kept ? 0 : s->scales->dtype};
 
         hash_add(&h, s->name, strlen(s->name) + 1);
         if (s->kept)
@@ -229,7 +234,8 @@ int plan_check(const struct plan *p, const struct solution_view *v,
         size_t at;
 
         if (!l || l->site != v->order)
-            return err_set(e, ERR_USE, "block %zu %s has no linear '%s'", x->block, v->site, v->linear[i].name);
+            return err_set(e, ERR_USE, "block %zu %s has no linear '%s'", x->block, v->site,
+                           v->linear[i].name);
         at = (size_t)(l - p->linear) - x->first;
         if (linear[at])
             return err_set(e, ERR_USE, "'%s' stands twice in one solution", v->linear[i].name);
@@ -256,7 +262,8 @@ static int all_equal(const struct tensor *zeros, unsigned value)
 }
 
 int plan_note(struct plan *p, const struct solution_view *v,
-              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest, struct err *e)
+              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest,
+              struct err *e)
 {
     struct plan_site *x = &p->site[v->order];
 
@@ -315,7 +322,9 @@ int plan_missing(const struct plan *p, struct err *e)
 {
     for (size_t i = 0; i < p->sites; i++)
         if (!p->site[i].done)
-            return err_set(e, ERR_DATA, "%zu of %zu sites have no solution, the first is site %zu (block %zu %s)",
-                           p->sites - p->done, p->sites, i, p->site[i].block, site_name(p->site[i].site));
+            return err_set(
+                e, ERR_DATA,
+                "%zu of %zu sites have no solution, the first is site %zu (block %zu %s)",
+                p->sites - p->done, p->sites, i, p->site[i].block, site_name(p->site[i].site));
     return 0;
 }

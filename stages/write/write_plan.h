@@ -13,8 +13,8 @@
 #include "../../common/wire/msg_problem.h"
 
 struct plan_linear {
-    char name[TENSOR_NAME];   /* without .weight */
-    size_t N, K, site;        /* outputs, inputs, order of its site */
+    char name[TENSOR_NAME]; /* without .weight */
+    size_t N, K, site;      /* outputs, inputs, order of its site */
     const struct st_entry *source;
     /* from the solution; bits 0 until it has come, and for a linear that is kept as it is */
     int kept;
@@ -22,8 +22,8 @@ struct plan_linear {
     int64_t group;
     size_t G;
     enum dtype scale_type;
-    int symmetric;            /* every zero point is 2^(bits-1) */
-    int asym;                 /* solved on the asymmetric grid */
+    int symmetric; /* every zero point is 2^(bits-1) */
+    int asym;      /* solved on the asymmetric grid */
     double loss, rel_loss;
 };
 
@@ -31,11 +31,11 @@ struct plan_site {
     size_t block, first, count; /* linears[first .. first+count) */
     enum site site;
     int done;
-    uint64_t digest;          /* of the codes, scales and zeros of its linears */
+    uint64_t digest; /* of the codes, scales and zeros of its linears */
     uint64_t tokens;
     double damp, seconds;
     char solver[32];
-    char *prov;               /* JSON text, one line; owned */
+    char *prov; /* JSON text, one line; owned */
 };
 
 struct plan {
@@ -45,7 +45,7 @@ struct plan {
     size_t sites, done, nlinears;
     struct plan_site *site;
     struct plan_linear *linear;
-    size_t *by_name;          /* indices of linear[], sorted by name */
+    size_t *by_name; /* indices of linear[], sorted by name */
 };
 
 /* Reads config and names; every linear's .weight must be there with its shape and a float type. */
@@ -62,7 +62,8 @@ int plan_check(const struct plan *p, const struct solution_view *v,
                const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e);
 /* Takes down what plan_check has approved. */
 int plan_note(struct plan *p, const struct solution_view *v,
-              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest, struct err *e);
+              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest,
+              struct err *e);
 /* The first linear that is not kept; NULL: none. All sites must be there. */
 const struct plan_linear *plan_first(const struct plan *p);
 /* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */

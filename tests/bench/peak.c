@@ -3,9 +3,10 @@
  *   peak                          best f32 product rate of blas.h on all cores, GF/s
  *   peak MODEL TOKENS LENGTH      flops that a GPTQ run cannot do without, one "name value" a line
  *
- * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the last linear, whose output nobody needs),
- * attention 4 d_attn (LENGTH / 2) per token and block, one triangle of S per site K^2 per token (multiply and add), solve
- * N K^2 + 2/3 K^3 per site. Not counted: norms, activations, sampling, packing, compression, copies. */
+ * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the
+ * last linear, whose output nobody needs), attention 4 d_attn (LENGTH / 2) per token and block,
+ * one triangle of S per site K^2 per token (multiply and add), solve N K^2 + 2/3 K^3 per site.
+ * Not counted: norms, activations, sampling, packing, compression, copies. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,19 @@ static int tile(void *ctx, size_t i, size_t worker, struct err *e)
     struct tiles *t = ctx;
 
     (void)i;
-    return blas_sgemm(0, 0, TILE, TILE, TILE, 1, t->a, TILE, t->b, TILE, 0, t->c + worker * TILE * TILE, TILE, e);
+    return blas_sgemm(0, 0, TILE, TILE, TILE, 1, t->a, TILE, t->b, TILE, 0,
+                      t->c + worker * TILE * TILE, TILE, e);
 }
 
 /* Best rate of repeated products; library: 0 blas_linear, 1 a blas_sgemm tile on every core. */
-static int best_rate(struct par *p, int library, const float *a, const float *b, float *c, double *best, struct err *e)
+static int best_rate(struct par *p, int library, const float *a, const float *b, float *c,
+                     double *best, struct err *e)
 {
     double end = clock_wall() + SECONDS;
     size_t threads = par_threads(p);
 
     while (clock_wall() < end) {
-        struct tiles t = { a, b, c };
+        struct tiles t = {a, b, c};
         double began = clock_wall(), flops, rate;
         int rc;
 
@@ -76,7 +79,7 @@ static int measure(struct err *e)
             a[i] = (float)(i % 13) * 0.1F - 0.5F;
             b[i] = (float)(i % 17) * 0.1F - 0.7F;
         }
-        rc = best_rate(p, 0, a, b, c, &best, e) != 0 ? -1 : best_rate(p, 1, a, b, c, &best, e);
+        rc = best_rate(p, 0, a, b, c, &best, e) < 0 ? -1 : best_rate(p, 1, a, b, c, &best, e);
     }
     if (rc == 0)
         printf("%.1f\n", best / 1e9);
@@ -92,7 +95,7 @@ static int count(const char *dir, double tokens, double length, struct err *e)
     double weights = 0, gram = 0, solve = 0, last = 0;
     struct config c;
 
-    if (config_read(dir, &c, e) != 0)
+    if (config_read(dir, &c, e) < 0)
         return -1;
     for (size_t s = 0; s < SITE_COUNT; s++) {
         struct site_info site;
@@ -108,7 +111,8 @@ static int count(const char *dir, double tokens, double length, struct err *e)
         last = N * K;
     }
     printf("forward %.6g\n", 2 * tokens * ((double)c.layers * weights - last));
-    printf("attention %.6g\n", tokens * (double)c.layers * 4 * (double)(c.heads * c.head_dim) * length / 2);
+    printf("attention %.6g\n",
+           tokens * (double)c.layers * 4 * (double)(c.heads * c.head_dim) * length / 2);
     printf("hessian %.6g\n", tokens * (double)c.layers * gram);
     printf("solve %.6g\n", (double)c.layers * solve);
     config_release(&c);
@@ -117,7 +121,7 @@ static int count(const char *dir, double tokens, double length, struct err *e)
 
 int main(int argc, char **argv)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int rc;
 
     if (argc != 1 && argc != 4) {

@@ -1,4 +1,5 @@
-/* fuzz_config - config.json from anywhere. What it accepts must be describable: every site has names and sizes above zero. */
+/* fuzz_config - config.json from anywhere. What it accepts must be describable: every site has
+ * names and sizes above zero. */
 #include <stdlib.h>
 #include "../../common/model/config.h"
 #include "../../common/model/site.h"
@@ -11,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e = {0};
     struct site_info info;
 
-    if (config_parse((const char *)data, size, "config.json", &c, &e) != 0)
+    if (config_parse((const char *)data, size, "config.json", &c, &e) < 0)
         return 0;
     for (int s = 0; s < SITE_COUNT; s++) {
         site_describe(&c, c.layers - 1, (enum site)s, &info);

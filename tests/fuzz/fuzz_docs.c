@@ -1,4 +1,5 @@
-/* fuzz_docs - one line of a .jsonl file from anywhere: refused, or a document with text, ids or a chat. */
+/* fuzz_docs - one line of a .jsonl file from anywhere: refused, or a document with text, ids or
+ * a chat. */
 #include <stdlib.h>
 #include "../../common/text/docs.h"
 
@@ -11,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (doc_parse((const char *)data, size, "line", &d, &e) != 0)
         return 0;
-    if (!!d.text + !!d.ids + !!d.chat != 1 || (d.text && d.text[d.length]) || (d.ids && d.count == 0))
+    if (!!d.text + !!d.ids + !!d.chat != 1 || (d.text && d.text[d.length]) ||
+        (d.ids && d.count == 0))
         abort();
     doc_release(&d);
     return 0;

@@ -1,4 +1,5 @@
-/* Framed messages and what the typed views make of them. CRCs are made right first, or nothing would get past them. */
+/* Framed messages and what the typed views make of them. CRCs are made right first, or nothing
+ * would get past them. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* fuzz_gguf - a GGUF file from anywhere. What is accepted lies inside the file, and its decodable tensors decode. */
+/* fuzz_gguf - a GGUF file from anywhere. What is accepted lies inside the file, and its
+ * decodable tensors decode. */
 #include <stdint.h>
 #include <stdlib.h>
 #include "../../common/tensor/gguf.h"

@@ -1,4 +1,5 @@
-/* fuzz_override - files of overrides; what is taken must give the same lines when its own texts are read again. */
+/* fuzz_override - files of overrides; what is taken must give the same lines when its own texts
+ * are read again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@ static void again(const struct override *x)
     struct overrides o = OVERRIDES_NONE;
     struct err e = {0};
 
-    if (overrides_add(&o, x->text, strlen(x->text), "again", &e) || o.count != 1 || strcmp(o.at[0].text, x->text) != 0 ||
-        strcmp(o.at[0].pattern, x->pattern) != 0)
+    if (overrides_add(&o, x->text, strlen(x->text), "again", &e) || o.count != 1 ||
+        strcmp(o.at[0].text, x->text) != 0 || strcmp(o.at[0].pattern, x->pattern) != 0)
         abort();
     overrides_release(&o);
 }

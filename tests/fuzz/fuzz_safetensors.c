@@ -1,5 +1,5 @@
-/* fuzz_safetensors - a header from anywhere. The first two bytes say how much data the file claims to have. What is accepted must
- * fill the data exactly, sorted by name. */
+/* fuzz_safetensors - a header from anywhere. The first two bytes say how much data the file
+ * claims to have. What is accepted must fill the data exactly, sorted by name. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     room = (uint64_t)data[0] + 256u * data[1];
-    if (st_parse_header((const char *)data + 2, size - 2, 8 + (size - 2) + room, "fuzz", &entries, &count, &meta, &e))
+    if (st_parse_header((const char *)data + 2, size - 2, 8 + (size - 2) + room, "fuzz", &entries,
+                        &count, &meta, &e))
         return e.kind ? 0 : (abort(), 0);
     for (size_t i = 0; i < count; i++) {
         sum += entries[i].bytes;

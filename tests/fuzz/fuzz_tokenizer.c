@@ -1,4 +1,5 @@
-/* fuzz_tokenizer - tokenizer.json from anywhere, then a text through what it made: every id must lie in its vocabulary. */
+/* fuzz_tokenizer - tokenizer.json from anywhere, then a text through what it made: every id must
+ * lie in its vocabulary. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/text/tokenizer.h"
@@ -8,15 +9,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char text[] = "a ab  <s>\xC3\xA9 12\n'll e\xCC\x81 \xFF\0x";
-    struct err e = { 0 };
+    struct err e = {0};
     struct tokenizer *t = tokenizer_parse((const char *)data, size, "tokenizer.json", &e);
     int32_t *ids = NULL;
     size_t n, i, length;
 
-    if (!t) return 0;
+    if (!t)
+        return 0;
     if (tokenizer_encode(t, text, sizeof text - 1, 1, 1, &ids, &n, &e) == 0) {
         for (i = 0; i < n; i++)
-            if (ids[i] < 0 || (size_t)ids[i] >= tokenizer_vocab(t)) abort();
+            if (ids[i] < 0 || (size_t)ids[i] >= tokenizer_vocab(t))
+                abort();
         free(tokenizer_decode(t, ids, n, &length, &e));
         free(ids);
     }

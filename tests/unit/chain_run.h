@@ -1,5 +1,6 @@
-/* chain_run - for tests: sample, forward, reduce and solve as one process over tiny_model, each commit the solution that was just made.
- * Of each site the sums and the solution are kept as bytes, so that two runs can be compared. */
+/* chain_run - for tests: sample, forward, reduce and solve as one process over tiny_model, each
+ * commit the solution that was just made. Of each site the sums and the solution are kept as
+ * bytes, so that two runs can be compared. */
 #ifndef PTQ_TEST_CHAIN_RUN_H
 #define PTQ_TEST_CHAIN_RUN_H
 
@@ -28,9 +29,9 @@ struct chain {
     struct solve_opts solve;
     struct par *par;
     struct reduce *reduce;
-    struct msg *commit;           /* of the site that was solved last */
-    struct bytes sums, grids;     /* S and D; codes, scales and zeros: of all sites */
-    double loss[TINY_SITES * 3];  /* of all linears */
+    struct msg *commit;          /* of the site that was solved last */
+    struct bytes sums, grids;    /* S and D; codes, scales and zeros: of all sites */
+    double loss[TINY_SITES * 3]; /* of all linears */
     size_t nloss;
 };
 
@@ -59,7 +60,8 @@ static inline int chain_solve(void *ctx, struct msg **problem, struct err *e)
     bytes_add(&c->sums, msg_tensor(*problem, "S"));
     bytes_add(&c->sums, msg_tensor(*problem, "D"));
     assert_null(c->commit);
-    if (!(c->commit = solve_problem(&c->solve, problem, c->par, &note, e)) || solution_read(c->commit, &v, e) < 0)
+    if (!(c->commit = solve_problem(&c->solve, problem, c->par, &note, e)) ||
+        solution_read(c->commit, &v, e) < 0)
         return -1;
     for (size_t i = 0; i < c->commit->ntensors; i++)
         bytes_add(&c->grids, &c->commit->tensors[i]);
@@ -89,8 +91,8 @@ static inline int chain_commit(void *ctx, uint64_t order, struct msg **m, struct
 }
 
 /* All chunks of s through the model of `dir`. */
-static inline void chain_run(struct chain *c, const char *dir, const struct sample *s, const struct forward_opts *fo,
-                             const struct solve_opts *so)
+static inline void chain_run(struct chain *c, const char *dir, const struct sample *s,
+                             const struct forward_opts *fo, const struct solve_opts *so)
 {
     struct forward_io io = {.ctx = c, .emit = chain_reduce, .commit = chain_commit};
     struct err e = {0};
@@ -99,7 +101,9 @@ static inline void chain_run(struct chain *c, const char *dir, const struct samp
 
     *c = (struct chain){.solve = *so, .par = par_open(1, &e)};
     chain_need(!!c->par, &e);
-    chain_need(!!(c->reduce = reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, c->par, chain_solve, c, &e)), &e);
+    chain_need(!!(c->reduce = reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, c->par,
+                                          chain_solve, c, &e)),
+               &e);
     chain_need(!!(m = model_open(dir, c->par, &e)), &e);
     chain_need(!!(f = forward_open(m, fo, &e)), &e);
     for (size_t i = 0; i < sample_chunks(s); i++) {

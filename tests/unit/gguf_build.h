@@ -1,4 +1,5 @@
-/* gguf_build - small GGUF files in memory, for tests. Data of tensors follows by gb_data(), in the order of gb_tensor(). */
+/* gguf_build - small GGUF files in memory, for tests. Data of tensors follows by gb_data(), in
+ * the order of gb_tensor(). */
 #ifndef PTQ_TEST_GGUF_BUILD_H
 #define PTQ_TEST_GGUF_BUILD_H
 
@@ -23,8 +24,14 @@ static inline void gb_put(struct gb *b, const void *p, size_t n)
     b->n += n;
 }
 
-static inline void gb_u32(struct gb *b, uint32_t v) { gb_put(b, &v, 4); }
-static inline void gb_u64(struct gb *b, uint64_t v) { gb_put(b, &v, 8); }
+static inline void gb_u32(struct gb *b, uint32_t v)
+{
+    gb_put(b, &v, 4);
+}
+static inline void gb_u64(struct gb *b, uint64_t v)
+{
+    gb_put(b, &v, 8);
+}
 
 static inline void gb_text(struct gb *b, const char *text)
 {
@@ -56,10 +63,26 @@ static inline void gb_key(struct gb *b, const char *key, uint32_t type)
     gb_count(b);
 }
 
-static inline void gb_key_u32(struct gb *b, const char *key, uint32_t v) { gb_key(b, key, 4); gb_u32(b, v); }
-static inline void gb_key_f32(struct gb *b, const char *key, float v) { gb_key(b, key, 6); gb_put(b, &v, 4); }
-static inline void gb_key_bool(struct gb *b, const char *key, unsigned char v) { gb_key(b, key, 7); gb_put(b, &v, 1); }
-static inline void gb_key_text(struct gb *b, const char *key, const char *v) { gb_key(b, key, 8); gb_text(b, v); }
+static inline void gb_key_u32(struct gb *b, const char *key, uint32_t v)
+{
+    gb_key(b, key, 4);
+    gb_u32(b, v);
+}
+static inline void gb_key_f32(struct gb *b, const char *key, float v)
+{
+    gb_key(b, key, 6);
+    gb_put(b, &v, 4);
+}
+static inline void gb_key_bool(struct gb *b, const char *key, unsigned char v)
+{
+    gb_key(b, key, 7);
+    gb_put(b, &v, 1);
+}
+static inline void gb_key_text(struct gb *b, const char *key, const char *v)
+{
+    gb_key(b, key, 8);
+    gb_text(b, v);
+}
 
 static inline void gb_key_texts(struct gb *b, const char *key, const char *const *v, size_t n)
 {
@@ -87,7 +110,8 @@ static inline void gb_key_floats(struct gb *b, const char *key, const float *v, 
 }
 
 /* rows 0: one dimension. bytes: of its data, for the next offset. */
-static inline void gb_tensor(struct gb *b, const char *name, uint32_t type, uint64_t rows, uint64_t columns, uint64_t bytes)
+static inline void gb_tensor(struct gb *b, const char *name, uint32_t type, uint64_t rows,
+                             uint64_t columns, uint64_t bytes)
 {
     gb_text(b, name);
     gb_u32(b, rows ? 2 : 1);

@@ -1,4 +1,5 @@
-/* link_pair - what the tests of links share: endpoints in a folder of their own, numbered messages, sends and receives that must succeed. */
+/* link_pair - what the tests of links share: endpoints in a folder of their own, numbered
+ * messages, sends and receives that must succeed. */
 #ifndef PTQ_TEST_LINK_PAIR_H
 #define PTQ_TEST_LINK_PAIR_H
 
@@ -38,12 +39,13 @@ static inline int setup(void **state)
     return 0;
 }
 
-#define IN(...) (&(struct link_opts){ .role = "eater", __VA_ARGS__ })
-#define OUT(...) (&(struct link_opts){ .role = "maker", __VA_ARGS__ })
+#define IN(...) (&(struct link_opts){.role = "eater", __VA_ARGS__})
+#define OUT(...) (&(struct link_opts){.role = "maker", __VA_ARGS__})
 
-static inline struct link *open_ok(const char *endpoint, enum link_dir dir, const struct link_opts *o)
+static inline struct link *open_ok(const char *endpoint, enum link_dir dir,
+                                   const struct link_opts *o)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(endpoint, dir, o, &e);
 
     if (!l)
@@ -53,7 +55,7 @@ static inline struct link *open_ok(const char *endpoint, enum link_dir dir, cons
 
 static inline struct msg *message(int i, uint64_t bytes)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = msg_create(MSG_CHUNK, "test", &e);
     unsigned char *data;
 
@@ -67,7 +69,7 @@ static inline struct msg *message(int i, uint64_t bytes)
 
 static inline void send_ok(struct link *l, int i, uint64_t bytes)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = message(i, bytes);
 
     if (link_send(l, &m, &e) != 0)
@@ -86,7 +88,7 @@ static inline int number_of(const struct msg *m)
 /* The next message is number i. */
 static inline void recv_ok(struct link *l, int i)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
     const struct tensor *t;
     int r = link_recv(l, &m, 10000, &e);
@@ -104,7 +106,7 @@ static inline void recv_ok(struct link *l, int i)
 
 static inline void recv_end(struct link *l)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
     int r = link_recv(l, &m, 10000, &e);
 
@@ -114,7 +116,7 @@ static inline void recv_end(struct link *l)
 
 static inline void recv_fails(struct link *l, enum err_kind kind, const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = NULL;
     int r;
 
@@ -128,9 +130,9 @@ static inline void recv_fails(struct link *l, enum err_kind kind, const char *te
 
 static inline void end_ok(struct link *l)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
-    if (link_end(l, 1, NULL, &e) != 0)
+    if (link_end(l, 1, NULL, &e) < 0)
         fail_msg("%s", e.text);
 }
 

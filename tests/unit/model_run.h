@@ -1,4 +1,5 @@
-/* model_run - a whole forward pass and comparison with golden tensors, for the tests of common/model. Include after cmocka.h. */
+/* model_run - a whole forward pass and comparison with golden tensors, for the tests of
+ * common/model. Include after cmocka.h. */
 #ifndef PTQ_TEST_MODEL_RUN_H
 #define PTQ_TEST_MODEL_RUN_H
 
@@ -9,10 +10,10 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/model.h"
 
-#define must(expr)                                           \
-    do {                                                     \
-        if (!(expr))                                         \
-            fail_msg("%s: %s", #expr, err.text);             \
+#define must(expr)                               \
+    do {                                         \
+        if (!(expr))                             \
+            fail_msg("%s: %s", #expr, err.text); \
     } while (0)
 
 static inline float *run_array(size_t n)
@@ -135,7 +136,8 @@ static inline int32_t *run_ids(const struct st_set *g, const char *name, size_t 
 }
 
 /* x must lie within tolerance of the golden tensor everywhere. */
-static inline void run_compare(const struct st_set *g, const char *name, const float *x, size_t n, double tolerance)
+static inline void run_compare(const struct st_set *g, const char *name, const float *x, size_t n,
+                               double tolerance)
 {
     size_t count;
     float *want = run_golden(g, name, &count);

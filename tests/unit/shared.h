@@ -1,5 +1,6 @@
-/* shared - where test data lies. PTQ_SHARED (default ../shared) holds goldens that are not ours to ship; a test that needs them
- * calls shared_or_skip() and is reported as skipped where they are missing. Data in the repo: tests/golden. Tests run in the repo's root. */
+/* shared - where test data lies. PTQ_SHARED (default ../shared) holds goldens that are not ours
+ * to ship; a test that needs them calls shared_or_skip() and is reported as skipped where they
+ * are missing. Data in the repo: tests/golden. Tests run in the repo's root. */
 #ifndef PTQ_TEST_SHARED_H
 #define PTQ_TEST_SHARED_H
 
@@ -19,11 +20,11 @@ static inline const char *shared_path(const char *name)
     return access(out, R_OK) == 0 ? out : NULL;
 }
 
-#define shared_or_skip(var, name)                                             \
-    const char *var = shared_path(name);                                      \
-    if (!var) {                                                               \
+#define shared_or_skip(var, name)                                              \
+    const char *var = shared_path(name);                                       \
+    if (!var) {                                                                \
         print_message("skip: %s is not on this machine (PTQ_SHARED)\n", name); \
-        skip();                                                               \
+        skip();                                                                \
     }
 
 #endif

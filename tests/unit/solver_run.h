@@ -28,8 +28,14 @@ static inline int solve_drift(const struct solve_opts *o, size_t N, size_t K, en
                               struct result *out, struct err *e)
 {
     const struct solver *s = solver_find(o->solver);
-    struct solve_job j = {
-        .name = "w", .N = N, .K = K, .G = grid_groups(K, o->group), .w_type = type, .W = W, .H = H, .D = D};
+    struct solve_job j = {.name = "w",
+                          .N = N,
+                          .K = K,
+                          .G = grid_groups(K, o->group),
+                          .w_type = type,
+                          .W = W,
+                          .H = H,
+                          .D = D};
     struct par *p = par_open(threads, e);
     void *state = NULL;
     int rc;

@@ -1,5 +1,5 @@
-/* attention: what tokens receive against plain loops in f64, for one and three threads; rows behind a cache are those of the whole sequence; the token
- * weights made from it. */
+/* attention: what tokens receive against plain loops in f64, for one and three threads; rows
+ * behind a cache are those of the whole sequence; the token weights made from it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,8 +51,8 @@ static void plain_received(const struct config *c, const float *q, double *out)
             }
 }
 
-/* Gate: a weight of the softmax is off by some 1e-6 of itself in f32 (scores up to 16, exp and sums in f32); a token receives a sum of
- * such weights, all positive. */
+/* Gate: a weight of the softmax is off by some 1e-6 of itself in f32 (scores up to 16, exp and
+ * sums in f32); a token receives a sum of such weights, all positive. */
 static void received_is_the_plain_sum(void **state)
 {
     float *q = random_rows();
@@ -67,7 +67,8 @@ static void received_is_the_plain_sum(void **state)
         for (size_t threads = 1; threads <= 3; threads += 2) {
             struct par *p = par_open(threads, &err);
 
-            must(attention_received(p, &c, &rows, q, WIDTH, q + HEADS * HD, WIDTH, got[threads / 2], &err) == 0);
+            must(attention_received(p, &c, &rows, q, WIDTH, q + HEADS * HD, WIDTH, got[threads / 2],
+                                    &err) == 0);
             par_close(&p);
         }
         assert_memory_equal(got[0], got[1], sizeof got[0]);
@@ -76,16 +77,19 @@ static void received_is_the_plain_sum(void **state)
             total += got[0][t];
         }
         assert_true(fabs(total - HEADS * T) <= 1e-5 * HEADS * T);
-        assert_true(fabs(got[0][0] - HEADS) <= 1e-5); /* the only token of its sequence gets it all */
+        /* the only token of its sequence gets it all */
+        assert_true(fabs(got[0][0] - HEADS) <= 1e-5);
     }
     free(q);
 }
 
-/* Sequence 2 in pieces of 128, 1, 100, 71 rows against the whole: the same sums in another order of blocks. */
+/* Sequence 2 in pieces of 128, 1, 100, 71 rows against the whole: the same sums in another order
+ * of blocks. */
 static void cached_rows_are_those_of_the_whole(void **state)
 {
     static const int32_t pieces[] = {128, 1, 100, 71}, whole = 300;
-    float *q = random_rows() + 8 * WIDTH, *all = run_array(300 * HEADS * HD), *part = run_array(300 * HEADS * HD);
+    float *q = random_rows() + 8 * WIDTH, *all = run_array(300 * HEADS * HD),
+          *part = run_array(300 * HEADS * HD);
     struct err err = {0};
     struct par *p = par_open(2, &err);
 
@@ -94,9 +98,11 @@ static void cached_rows_are_those_of_the_whole(void **state)
         const struct config c = small(window);
         const float *k = q + HEADS * HD, *v = k + KV * HD;
 
-        must(attention_run(p, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k, WIDTH, v, WIDTH, all, &err) == 0);
+        must(attention_run(p, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k, WIDTH, v, WIDTH, all,
+                           &err) == 0);
         for (size_t i = 0, first = 0; i < 4; first += (size_t)pieces[i++]) {
-            must(attention_cached(p, &c, &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first, q + first * WIDTH, WIDTH, &k, &v, WIDTH,
+            must(attention_cached(p, &c, &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first,
+                                  q + first * WIDTH, WIDTH, &k, &v, WIDTH,
                                   part + first * HEADS * HD, &err) == 0);
         }
         assert_true(run_distance(all, part, 300 * HEADS * HD) <= 1e-5);
@@ -138,7 +144,7 @@ int main(int argc, char **argv)
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

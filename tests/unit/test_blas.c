@@ -1,5 +1,6 @@
 /* test_blas - products against the plain loops, and the promise that threads change no bit.
- * Tolerance: a sum of n products of numbers below 1/2 in f32, in any order, errs by at most (n + 1) u sum|x_i y_i|. */
+ * Tolerance: a sum of n products of numbers below 1/2 in f32, in any order, errs by at most (n +
+ * 1) u sum|x_i y_i|. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +75,8 @@ static void test_bad_arguments(void **state)
 static void linear_case(size_t T, size_t N, size_t K, int add)
 {
     size_t ldx = K + 3, ldw = K + 1, ldy = N + 2;
-    float *x = random_f32(T * ldx, 1), *w = random_f32(N * ldw, 2), *y = random_f32(T * ldy, 3), *first = NULL;
+    float *x = random_f32(T * ldx, 1), *w = random_f32(N * ldw, 2), *y = random_f32(T * ldy, 3),
+          *first = NULL;
     float *want = random_f32(T * ldy, 3);
     struct err e = {0};
 
@@ -160,7 +162,8 @@ static void test_gram(void **state)
 static void test_cross_and_sgemm(void **state)
 {
     enum { T = 70, M = 300, N = 261 };
-    float *a = random_f32(T * M, 6), *b = random_f32(T * N, 7), *c = random_f32(M * N, 8), *d = random_f32(M * N, 8);
+    float *a = random_f32(T * M, 6), *b = random_f32(T * N, 7), *c = random_f32(M * N, 8),
+          *d = random_f32(M * N, 8);
     float *at = random_f32(T * M, 6), *bt = random_f32(T * N, 6), *want = random_f32(M * N, 8);
     struct err e = {0};
     struct par *p = par_open(2, &e);
@@ -180,9 +183,12 @@ static void test_cross_and_sgemm(void **state)
         int ta = form & 1, tb = form >> 1;
 
         memcpy(c, d, M * N * sizeof *c);
-        assert_int_equal(blas_sgemm(ta, tb, M, N, T, 0.5f, ta ? a : at, ta ? M : T, tb ? bt : b, tb ? T : N, 2.0f, c, N, &e), 0);
+        assert_int_equal(blas_sgemm(ta, tb, M, N, T, 0.5f, ta ? a : at, ta ? M : T, tb ? bt : b,
+                                    tb ? T : N, 2.0f, c, N, &e),
+                         0);
         for (size_t i = 0; i < M * N; i++)
-            assert_true(fabs((double)c[i] - (0.5 * (double)want[i] + 2.0 * (double)d[i])) <= sum_bound(T + 4));
+            assert_true(fabs((double)c[i] - (0.5 * (double)want[i] + 2.0 * (double)d[i])) <=
+                        sum_bound(T + 4));
     }
     par_close(&p);
     free(a);
@@ -194,11 +200,13 @@ static void test_cross_and_sgemm(void **state)
     free(want);
 }
 
-/* A = B B' + K: factor, invert, and come back to the identity; residual bound K^2 eps times a condition number below 20. */
+/* A = B B' + K: factor, invert, and come back to the identity; residual bound K^2 eps times a
+ * condition number below 20. */
 static void test_factor(void **state)
 {
     enum { K = 300 };
-    double *b = random_f64(K * K, 9), *a = mem_raw(K * K, sizeof *a, NULL), *l = mem_raw(K * K, sizeof *l, NULL);
+    double *b = random_f64(K * K, 9), *a = mem_raw(K * K, sizeof *a, NULL),
+           *l = mem_raw(K * K, sizeof *l, NULL);
     double *one = mem_raw(K * K, sizeof *one, NULL), *first = mem_raw(K * K, sizeof *first, NULL);
     struct err e = {0};
     struct par *p = par_open(3, &e);
@@ -238,7 +246,7 @@ static int busy_tile(void *ctx, size_t i, size_t worker, struct err *e)
     float *y = mem_raw(n, sizeof *y, e), want[2];
 
     (void)worker;
-    if (!y || blas_linear(NULL, 1, n, 3, x, 3, x, 3, y, n, 0, e) != 0)
+    if (!y || blas_linear(NULL, 1, n, 3, x, 3, x, 3, y, n, 0, e) < 0)
         return -1;
     ref_linear(1, 2, 3, x, 3, x, 3, want, 2, 0);
     if (fabsf(y[0] - want[0]) > 1e-6f || (n > 1 && fabsf(y[1] - want[1]) > 1e-6f)) {
@@ -256,7 +264,7 @@ static void test_many_shapes(void **state)
     struct par *p = par_open(3, &e);
 
     (void)state;
-    if (par_for(p, 1500, busy_tile, x, &e) != 0)
+    if (par_for(p, 1500, busy_tile, x, &e) < 0)
         fail_msg("%s", e.text);
     par_close(&p);
     free(x);
@@ -271,14 +279,15 @@ static void test_kernel_text(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_linear),      cmocka_unit_test(test_gram),
-        cmocka_unit_test(test_cross_and_sgemm), cmocka_unit_test(test_factor),    cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_gram),          cmocka_unit_test(test_cross_and_sgemm),
+        cmocka_unit_test(test_factor),        cmocka_unit_test(test_many_shapes),
         cmocka_unit_test(test_kernel_text),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("blas", tests, NULL, NULL);
 }

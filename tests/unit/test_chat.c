@@ -1,4 +1,5 @@
-/* Chat templates: what is refused, by name and line; limits; then every rendering of tests/golden/chat, made by jinja2 (make.py there). */
+/* Chat templates: what is refused, by name and line; limits; then every rendering of
+ * tests/golden/chat, made by jinja2 (make.py there). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,24 +20,29 @@
 
 static struct json *parsed(const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *j = json_parse(text, strlen(text), "test", &e);
 
-    if (!j) fail_msg("%s", e.text);
+    if (!j)
+        fail_msg("%s", e.text);
     return j;
 }
 
 /* The text, or NULL and why. */
-static char *rendered(const char *template, const char *vars, size_t steps, size_t bytes, struct err *e)
+static char *rendered(const char *template, const char *vars, size_t steps, size_t bytes,
+                      struct err *e)
 {
     struct chat *c = chat_parse(template, strlen(template), "t", e);
     struct json *j = parsed(vars);
     char *out = NULL;
     size_t n;
 
-    if (c && steps) chat_limit(c, steps, bytes);
-    if (c) out = chat_render(c, j, &n, e);
-    if (out) assert_int_equal(strlen(out), n);
+    if (c && steps)
+        chat_limit(c, steps, bytes);
+    if (c)
+        out = chat_render(c, j, &n, e);
+    if (out)
+        assert_int_equal(strlen(out), n);
     json_destroy(&j);
     chat_close(&c);
     return out;
@@ -44,64 +50,102 @@ static char *rendered(const char *template, const char *vars, size_t steps, size
 
 static void expect(const char *template, const char *want)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char *out = rendered(template, HI, 0, 0, &e);
 
-    if (!out) fail_msg("%s: %s", template, e.text);
+    if (!out)
+        fail_msg("%s: %s", template, e.text);
     assert_string_equal(out, want);
     free(out);
 }
 
 static void refused(const char *template, const char *words)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char *out = rendered(template, HI, 0, 0, &e);
 
-    if (out || e.kind != ERR_USE || !strstr(e.text, words)) fail_msg("%s: '%s' is not about '%s'", template, out ? out : e.text, words);
+    if (out || e.kind != ERR_USE || !strstr(e.text, words))
+        fail_msg("%s: '%s' is not about '%s'", template, out ? out : e.text, words);
 }
 
 static void not_understood(void **state)
 {
     static const char *const all[][2] = {
-        { "a\n{% include 'x' %}", "t:2: this tag is not supported" }, { "{% raw %}{% endraw %}", "raw" }, { "{% do x %}", "'do'" },
-        { "\n\n{{ 1|sort }}", "t:3: the filter 'sort'" }, { "{{ 1 is weird }}", "test 'weird'" }, { "{{ 'a'.zfill(3) }}", "method 'zfill'" },
-        { "{{ foo(1) }}", "function 'foo'" }, { "{{ cycler(1) }}", "'cycler'" }, { "{{ messages.append(1) }}", "method 'append'" },
-        { "{{ messages[0].items }}", "'items' that is not called" }, { "{{ 'a'.__class__ }}", "with _" },
-        { "{{ strftime_now('%Y') }}", "today's date" }, { "{{ nothing.x }}", "'x' of an undefined value" },
-        { "{{ 'a' + 1 }}", "between a text and a int" }, { "{{ 1 / 0 }}", "division by 0" }, { "{{ 9223372036854775807 }}", "number" },
-        { "{{ 999999999999999999 * 999999999 }}", "too large" }, { "{{ raise_exception('no ' ~ 1) }}", "refuses the conversation: no 1" },
-        { "{{ x", "without an end" }, { "{{ 'x }}", "without an end" }, { "{# x", "without an end" }, { "{% if 1 %}", "end of a block" },
-        { "{{ (1 }}", "bracket" }, { "{{ a b }}", "at 'b'" }, { "{{ }}", "an expression is needed" }, { "{% endif %}", "out of place" },
-        { "{% break %}", "not in a loop" }, { "{% for x in 3 %}{% endfor %}", "cannot be iterated" }, { "{{ 1 < 'a' }}", "no order" },
-        { "{% set x.y = 1 %}", "namespace" }, { "{% for a, b in [[1]] %}{% endfor %}", "more names" }, { "{{ 'é'|upper }}", "ASCII" },
-        { "{{ ['\xE2\x80\x94'] }}", "U+2014" }, { "{{ ('a'|safe) + '<' }}", "safe" }, { "{{ f(*a) }}", "with *" }, { "{{ x is y is z }}", "" },
-        { "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deep" }, { "{{ loop.cycle(1) }}", "undefined value" },
-        { "{% for x in [1] recursive %}{% endfor %}", "recursive" }, { "{{ range(10**9) }}", "range" }, { "{{ 1 | tojson(separators=[1]) }}", "separators" },
-        { "{{ \"\\N{DASH}\" }}", "\\N" }, { "{{ 1 ? 2 }}", "no meaning" }, { "\xFF", "UTF-8" }, { "{{ ns.x.y }}", "undefined" },
-        { "{{ [1]|join('a', attribute='') }}", "without a name" },
+        {"a\n{% include 'x' %}", "t:2: this tag is not supported"},
+        {"{% raw %}{% endraw %}", "raw"},
+        {"{% do x %}", "'do'"},
+        {"\n\n{{ 1|sort }}", "t:3: the filter 'sort'"},
+        {"{{ 1 is weird }}", "test 'weird'"},
+        {"{{ 'a'.zfill(3) }}", "method 'zfill'"},
+        {"{{ foo(1) }}", "function 'foo'"},
+        {"{{ cycler(1) }}", "'cycler'"},
+        {"{{ messages.append(1) }}", "method 'append'"},
+        {"{{ messages[0].items }}", "'items' that is not called"},
+        {"{{ 'a'.__class__ }}", "with _"},
+        {"{{ strftime_now('%Y') }}", "today's date"},
+        {"{{ nothing.x }}", "'x' of an undefined value"},
+        {"{{ 'a' + 1 }}", "between a text and a int"},
+        {"{{ 1 / 0 }}", "division by 0"},
+        {"{{ 9223372036854775807 }}", "number"},
+        {"{{ 999999999999999999 * 999999999 }}", "too large"},
+        {"{{ raise_exception('no ' ~ 1) }}", "refuses the conversation: no 1"},
+        {"{{ x", "without an end"},
+        {"{{ 'x }}", "without an end"},
+        {"{# x", "without an end"},
+        {"{% if 1 %}", "end of a block"},
+        {"{{ (1 }}", "bracket"},
+        {"{{ a b }}", "at 'b'"},
+        {"{{ }}", "an expression is needed"},
+        {"{% endif %}", "out of place"},
+        {"{% break %}", "not in a loop"},
+        {"{% for x in 3 %}{% endfor %}", "cannot be iterated"},
+        {"{{ 1 < 'a' }}", "no order"},
+        {"{% set x.y = 1 %}", "namespace"},
+        {"{% for a, b in [[1]] %}{% endfor %}", "more names"},
+        {"{{ 'é'|upper }}", "ASCII"},
+        {"{{ ['\xE2\x80\x94'] }}", "U+2014"},
+        {"{{ ('a'|safe) + '<' }}", "safe"},
+        {"{{ f(*a) }}", "with *"},
+        {"{{ x is y is z }}", ""},
+        {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deep"},
+        {"{{ loop.cycle(1) }}", "undefined value"},
+        {"{% for x in [1] recursive %}{% endfor %}", "recursive"},
+        {"{{ range(10**9) }}", "range"},
+        {"{{ 1 | tojson(separators=[1]) }}", "separators"},
+        {"{{ \"\\N{DASH}\" }}", "\\N"},
+        {"{{ 1 ? 2 }}", "no meaning"},
+        {"\xFF", "UTF-8"},
+        {"{{ ns.x.y }}", "undefined"},
+        {"{{ [1]|join('a', attribute='') }}", "without a name"},
     };
     char deep[4096] = "";
 
     (void)state;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) refused(all[i][0], all[i][1]);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        refused(all[i][0], all[i][1]);
     strcat(deep, "{{ ");
-    for (int i = 0; i < 250; i++) strcat(deep, "(");
+    for (int i = 0; i < 250; i++)
+        strcat(deep, "(");
     strcat(deep, "1");
-    for (int i = 0; i < 250; i++) strcat(deep, ")");
+    for (int i = 0; i < 250; i++)
+        strcat(deep, ")");
     refused(strcat(deep, " }}"), "too deep");
     strcpy(deep, "{{ 1");
-    for (int i = 0; i < 400; i++) strcat(deep, "+1");
+    for (int i = 0; i < 400; i++)
+        strcat(deep, "+1");
     refused(strcat(deep, " }}"), "too deep");
-    assert_null(chat_open("/nonexistent", NULL, &(struct err){ 0 }));
+    assert_null(chat_open("/nonexistent", NULL, &(struct err){0}));
     chat_close(NULL);
 }
 
 static void limits(void **state)
 {
-    static const char forever[] = "{% set l = range(9999) %}{% for a in l %}{% for b in l %}{{ b }}{% endfor %}{% endfor %}";
-    static const char grows[] = "{% set ns = namespace(s='0123456789') %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
+    static const char forever[] =
+        "{% set l = range(9999) %}{% for a in l %}{% for b in l %}{{ b }}{% endfor %}{% endfor %}";
+    static const char grows[] = "{% set ns = namespace(s='0123456789') %}{% for a in range(99) "
+                                "%}{% set ns.s = ns.s + ns.s %}{% endfor %}";
     char prints[1200];
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *j = parsed("{\"messages\":3}");
     struct chat *c = chat_parse("x", 1, "t", &e);
     size_t n;
@@ -112,7 +156,8 @@ static void limits(void **state)
     json_destroy(&j);
     chat_close(&c);
     assert_null(rendered(forever, HI, 100000, 1 << 28, &e));
-    if (!strstr(e.text, "100000 steps")) fail_msg("%s", e.text);
+    if (!strstr(e.text, "100000 steps"))
+        fail_msg("%s", e.text);
     assert_null(rendered(grows, HI, 100000, 1 << 20, &e));
     assert_non_null(strstr(e.text, "memory"));
     snprintf(prints, sizeof prints, "{%% for a in range(500) %%}%01000d{%% endfor %%}", 0);
@@ -147,7 +192,7 @@ static void white_space(void **state)
 
 static struct chat *template_of(const char *name, int own)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     const char *path;
     char mine[256], foreign[256];
     struct chat *c;
@@ -161,7 +206,8 @@ static struct chat *template_of(const char *name, int own)
         json_destroy(&end);
         return NULL;
     }
-    if (!(c = chat_open("/nonexistent", path, &e))) fail_msg("%s", e.text);
+    if (!(c = chat_open("/nonexistent", path, &e)))
+        fail_msg("%s", e.text);
     assert_int_equal(chat_set(c, "bos_token", s, &e), 0);
     assert_int_equal(chat_set(c, "eos_token", end, &e), 0);
     assert_int_equal(chat_set_date(c, "2025-01-02", &e), 0);
@@ -170,43 +216,51 @@ static struct chat *template_of(const char *name, int own)
     return c;
 }
 
-static void check_row(const struct chat *c, const struct json *vars, const struct json *row, const char *name)
+static void check_row(const struct chat *c, const struct json *vars, const struct json *row,
+                      const char *name)
 {
     const char *want = json_as_text(json_get(row, "text"));
-    struct err e = { 0 };
+    struct err e = {0};
     int64_t bytes = 0, crc = 0, i = 0;
     size_t n = 0;
     char *out = chat_render(c, vars, &n, &e);
 
     json_as_int(json_get(row, "chat"), &i);
     if (json_get(row, "refused")) {
-        if (out || !strstr(e.text, json_as_text(json_get(row, "refused")))) fail_msg("%s, chat %d: '%s'", name, (int)i, e.text);
+        if (out || !strstr(e.text, json_as_text(json_get(row, "refused"))))
+            fail_msg("%s, chat %d: '%s'", name, (int)i, e.text);
         return;
     }
-    if (!out) fail_msg("%s, chat %d: %s", name, (int)i, e.text);
+    if (!out)
+        fail_msg("%s, chat %d: %s", name, (int)i, e.text);
     if (want) {
-        if (strcmp(out, want)) print_message("%s, chat %d\n", name, (int)i);
+        if (strcmp(out, want))
+            print_message("%s, chat %d\n", name, (int)i);
         assert_string_equal(out, want);
     } else {
         assert_int_equal(json_as_int(json_get(row, "bytes"), &bytes), 0);
         assert_int_equal(json_as_int(json_get(row, "crc32c"), &crc), 0);
-        if (n != (size_t)bytes || hash_crc32c(0, out, n) != (uint32_t)crc) fail_msg("%s, chat %d: another text:\n%s", name, (int)i, out);
+        if (n != (size_t)bytes || hash_crc32c(0, out, n) != (uint32_t)crc)
+            fail_msg("%s, chat %d: another text:\n%s", name, (int)i, out);
     }
     free(out);
 }
 
-/* All rows of expected.jsonl of our own templates, or of the foreign ones; returns how many could be checked. */
+/* All rows of expected.jsonl of our own templates, or of the foreign ones; returns how many
+ * could be checked. */
 static size_t check_rows(int own)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     size_t n, count = 0;
     struct json *chat[16];
     size_t chats = 0;
-    char *chat_text = fs_read(GOLDEN "/conversations.jsonl", 1 << 20, &n, &e), *rows = fs_read(GOLDEN "/expected.jsonl", 1 << 20, &n, &e);
+    char *chat_text = fs_read(GOLDEN "/conversations.jsonl", 1 << 20, &n, &e),
+         *rows = fs_read(GOLDEN "/expected.jsonl", 1 << 20, &n, &e);
 
     assert_non_null(chat_text);
     assert_non_null(rows);
-    for (char *line = strtok(chat_text, "\n"); line; line = strtok(NULL, "\n")) chat[chats++] = parsed(line);
+    for (char *line = strtok(chat_text, "\n"); line; line = strtok(NULL, "\n"))
+        chat[chats++] = parsed(line);
     for (char *line = rows, *end; *line; line = end + 1) {
         struct json *row;
         struct chat *c;
@@ -227,7 +281,8 @@ static size_t check_rows(int own)
         chat_close(&c);
         json_destroy(&row);
     }
-    while (chats) json_destroy(&chat[--chats]);
+    while (chats)
+        json_destroy(&chat[--chats]);
     free(chat_text);
     free(rows);
     return count;
@@ -251,10 +306,11 @@ static void folders(void **state)
 {
     static const char *const configs[] = {
         "{\"chat_template\":\"{{ bos_token }}1\",\"bos_token\":{\"content\":\"<b>\"}}",
-        "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"default\",\"template\":\"3{{ bos_token }}\"}],\"bos_token\":null}",
+        "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"default\","
+        "\"template\":\"3{{ bos_token }}\"}],\"bos_token\":null}",
     };
     char dir[] = "/tmp/ptq-chat-XXXXXX", config[64], file[64];
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *j = parsed(HI);
     uint64_t digest = 0;
     size_t n;
@@ -267,10 +323,14 @@ static void folders(void **state)
         struct chat *c;
         char *out;
 
-        if (i < 2) assert_int_equal(fs_publish(config, configs[i], strlen(configs[i]), &e), 0);
-        if (i == 2) assert_int_equal(fs_publish(file, "4", 1, &e), 0);
-        if (i == 3) assert_int_equal(fs_publish(config, "{}", 2, &e), 0);
-        if (i == 3) assert_int_equal(unlink(file), 0);
+        if (i < 2)
+            assert_int_equal(fs_publish(config, configs[i], strlen(configs[i]), &e), 0);
+        if (i == 2)
+            assert_int_equal(fs_publish(file, "4", 1, &e), 0);
+        if (i == 3)
+            assert_int_equal(fs_publish(config, "{}", 2, &e), 0);
+        if (i == 3)
+            assert_int_equal(unlink(file), 0);
         c = chat_open(dir, NULL, &e);
         if (i == 3) {
             assert_null(c);
@@ -292,8 +352,9 @@ static void folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(not_understood), cmocka_unit_test(limits),            cmocka_unit_test(white_space),
-        cmocka_unit_test(own_templates),  cmocka_unit_test(foreign_templates), cmocka_unit_test(folders),
+        cmocka_unit_test(not_understood),    cmocka_unit_test(limits),
+        cmocka_unit_test(white_space),       cmocka_unit_test(own_templates),
+        cmocka_unit_test(foreign_templates), cmocka_unit_test(folders),
     };
 
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);

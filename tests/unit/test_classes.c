@@ -1,4 +1,5 @@
-/* Classes of rows: what a solution costs on each, against plain loops; what rows of one length alone would give, against solving just that. */
+/* Classes of rows: what a solution costs on each, against plain loops; what rows of one length
+ * alone would give, against solving just that. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,8 @@ static const char *const KINDS[CLASSES] = {"length", "length", "position"};
 static const char *const NAMES[CLASSES] = {"128", "2048", "0"};
 static const double WEIGHT[CLASSES] = {T, 2 * T, 3 * T};
 static float W[N * K];
-static double S[CLASSES][K * K]; /* the last is the sum of the others: one position band that holds all rows */
+/* the last is the sum of the others: one position band that holds all rows */
+static double S[CLASSES][K * K];
 
 static int make_data(void **ctx)
 {
@@ -62,8 +64,16 @@ static struct msg *problem(size_t set, size_t classes)
     const uint64_t shape[2] = {N, K};
     struct tensor header[2] = {{.ndim = 0}};
     struct problem_class list[CLASSES];
-    struct problem_view v = {.block = 1, .order = 5, .sites = 8, .site = "mlp.up", .modality = "text", .K = K, .tokens = 2 * T,
-                             .sum_w = WEIGHT[set], .sum_w2 = WEIGHT[set], .nlinears = 2};
+    struct problem_view v = {.block = 1,
+                             .order = 5,
+                             .sites = 8,
+                             .site = "mlp.up",
+                             .modality = "text",
+                             .K = K,
+                             .tokens = 2 * T,
+                             .sum_w = WEIGHT[set],
+                             .sum_w2 = WEIGHT[set],
+                             .nlinears = 2};
     struct err e = {0};
     struct msg *m;
 
@@ -79,7 +89,8 @@ static struct msg *problem(size_t set, size_t classes)
 
         snprintf(name, sizeof name, "S.class.%zu", c);
         add_triangle(m, name, S[c]);
-        list[c] = (struct problem_class){.kind = KINDS[c], .name = NAMES[c], .tokens = T, .sum_w = WEIGHT[c]};
+        list[c] = (struct problem_class){
+            .kind = KINDS[c], .name = NAMES[c], .tokens = T, .sum_w = WEIGHT[c]};
     }
     assert_int_equal(problem_put_classes(m, list, classes, &e), 0);
     for (size_t i = 0; i < 2; i++)
@@ -132,7 +143,8 @@ static void what_cannot_be_is_refused(void **ctx)
 
     (void)ctx;
     refused("gptq", 1, problem(2, 0), "ptq-reduce --classes length");
-    refused("best:gptq,rtn", 1, problem(2, CLASSES), "solver best:gptq,rtn cannot be tried on single lengths");
+    refused("best:gptq,rtn", 1, problem(2, CLASSES),
+            "solver best:gptq,rtn cannot be tried on single lengths");
     assert_int_equal(problem_read(m, &v, &e), 0);
     ((double *)msg_tensor(m, "S.class.1")->data)[7] = NAN;
     refused("gptq", 0, m, "'S.class.1' holds 1 NaN");
@@ -156,9 +168,12 @@ static double cost(const struct solution_view *v, size_t c, int whole)
             const struct solution_linear *x = &v->linear[l];
             double d[K], scale[K / 32];
 
-            dtype_to_f64(x->scales->dtype, (const char *)x->scales->data + n * x->G * dtype_size(x->scales->dtype), x->G, scale);
+            dtype_to_f64(x->scales->dtype,
+                         (const char *)x->scales->data + n * x->G * dtype_size(x->scales->dtype),
+                         x->G, scale);
             for (size_t k = 0; k < K; k++) {
-                const double code = ((const uint8_t *)x->codes->data)[n * K + k], zero = ((const uint8_t *)x->zeros->data)[n * x->G + k / 32];
+                const double code = ((const uint8_t *)x->codes->data)[n * K + k],
+                             zero = ((const uint8_t *)x->zeros->data)[n * x->G + k / 32];
 
                 d[k] = (double)W[n * K + k] - (whole ? 0 : scale[k / 32] * (code - zero));
             }
@@ -170,7 +185,8 @@ static double cost(const struct solution_view *v, size_t c, int whole)
 
 static void assert_near(double got, double want)
 {
-    /* 2 N K^2 products of doubles, summed in another order: far below 1e-9 of sums of mostly one sign */
+    /* 2 N K^2 products of doubles, summed in another order: far below 1e-9 of sums of mostly one
+     * sign */
     if (!(fabs(got - want) <= 1e-9 * fabs(want)))
         fail_msg("%.17g instead of %.17g", got, want);
 }
@@ -179,7 +195,8 @@ static void costs_are_those_of_plain_loops(void **ctx)
 {
     struct solve_opts o = opts("gptq", 0);
     struct solution_view v, without;
-    struct msg *out = solve(&o, problem(2, CLASSES), &v), *plain = solve(&o, problem(2, 0), &without);
+    struct msg *out = solve(&o, problem(2, CLASSES), &v),
+               *plain = solve(&o, problem(2, 0), &without);
     const struct json *list = json_get(out->meta, "classes");
 
     (void)ctx;
@@ -195,7 +212,8 @@ static void costs_are_those_of_plain_loops(void **ctx)
     }
     /* the class that holds all rows costs what the site does, and the lengths add up to it */
     assert_near(real(json_at(list, 2), "loss"), v.linear[0].loss + v.linear[1].loss);
-    assert_near(WEIGHT[0] * real(json_at(list, 0), "loss") + WEIGHT[1] * real(json_at(list, 1), "loss"),
+    assert_near(WEIGHT[0] * real(json_at(list, 0), "loss") +
+                    WEIGHT[1] * real(json_at(list, 1), "loss"),
                 WEIGHT[2] * real(json_at(list, 2), "loss"));
     assert_null(json_get(plain->meta, "classes"));
     assert_memory_equal(v.linear[1].codes->data, without.linear[1].codes->data, (size_t)N * K);
@@ -226,7 +244,8 @@ static void one_length_alone_gives_what_solving_it_gives(void **ctx)
             assert_near(got, cost(&alone[from], c, 0));
         }
     }
-    assert_memory_not_equal(alone[0].linear[0].codes->data, alone[1].linear[0].codes->data, (size_t)N * K);
+    assert_memory_not_equal(alone[0].linear[0].codes->data, alone[1].linear[0].codes->data,
+                            (size_t)N * K);
     assert_memory_equal(v.linear[0].codes->data, plain.linear[0].codes->data, (size_t)N * K);
     msg_destroy(&out);
     for (size_t i = 0; i < 3; i++)

@@ -9,7 +9,9 @@
 #include "../../common/model/config.h"
 #include "../../common/model/site.h"
 
-#define BASE "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"intermediate_size\": 160, \"vocab_size\": 320"
+#define BASE                                                                      \
+    "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, " \
+    "\"intermediate_size\": 160, \"vocab_size\": 320"
 #define LLAMA "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], " BASE
 
 static int parse(const char *text, struct config *c, struct err *e)
@@ -38,21 +40,31 @@ static void test_refused(void **state)
     refused("{", "", "");
     refused("{" BASE "}", "model_type", "");
     refused("{\"model_type\": \"gemma2\", " BASE "}", "model_type", "gemma2");
-    refused("{\"model_type\": \"llama\", \"architectures\": [\"LlamaForTokenClassification\"], " BASE "}", "architecture",
-            "LlamaForTokenClassification");
-    refused("{\"model_type\": \"llama\", \"architectures\": \"x\", " BASE "}", "architectures", "array");
+    refused(
+        "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForTokenClassification\"], " BASE
+        "}",
+        "architecture", "LlamaForTokenClassification");
+    refused("{\"model_type\": \"llama\", \"architectures\": \"x\", " BASE "}", "architectures",
+            "array");
     refused("{\"model_type\": \"llama\", \"hidden_size\": 64}", "num_hidden_layers", "");
     refused(LLAMA ", \"hidden_act\": \"gelu\"}", "hidden_act", "gelu");
     refused(LLAMA ", \"hidden_act\": 3}", "hidden_act", "");
-    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0}}", "rope type", "yarn");
-    refused(LLAMA ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4.0}}", "rope type", "dynamic");
+    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0}}", "rope type",
+            "yarn");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4.0}}", "rope type",
+            "dynamic");
     refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\"}}", "factor", "");
-    refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": -1.0}}", "factor", "positive");
-    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}}", "low_freq_factor", "");
-    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 4.0, "
-                  "\"high_freq_factor\": 1.0, \"original_max_position_embeddings\": 8}}", "high_freq_factor", "");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": -1.0}}", "factor",
+            "positive");
+    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}}",
+            "low_freq_factor", "");
+    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+                  "\"low_freq_factor\": 4.0, "
+                  "\"high_freq_factor\": 1.0, \"original_max_position_embeddings\": 8}}",
+            "high_freq_factor", "");
     refused(LLAMA ", \"rope_scaling\": 7}", "rope_scaling", "object");
-    refused(LLAMA ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1.0}}}", "rope_parameters", "full_attention");
+    refused(LLAMA ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1.0}}}",
+            "rope_parameters", "full_attention");
     refused(LLAMA ", \"rope_theta\": 0}", "rope_theta", "");
     refused(LLAMA ", \"partial_rotary_factor\": 0.5}", "partial_rotary_factor", "");
     refused(LLAMA ", \"head_dim\": 15}", "head_dim", "even");
@@ -61,12 +73,17 @@ static void test_refused(void **state)
     refused(LLAMA ", \"tie_word_embeddings\": \"yes\"}", "tie_word_embeddings", "");
     refused(LLAMA ", \"num_experts\": 8}", "num_experts", "llama");
     refused(LLAMA ", \"layer_types\": [\"full_attention\"]}", "layer_types", "2");
-    refused(LLAMA ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]}", "layer_types[1]", "sliding_attention");
-    refused("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, \"max_window_layers\": 1, " BASE "}",
+    refused(LLAMA ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
+            "layer_types[1]", "sliding_attention");
+    refused("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, "
+            "\"max_window_layers\": 1, " BASE "}",
             "max_window_layers", "");
-    refused("{\"model_type\": \"llama\", \"hidden_size\": 1e30, \"num_hidden_layers\": 2}", "hidden_size", "");
-    refused("{\"model_type\": \"llama\", \"hidden_size\": 65, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "
-            "\"intermediate_size\": 1, \"vocab_size\": 3}", "hidden_size", "multiple");
+    refused("{\"model_type\": \"llama\", \"hidden_size\": 1e30, \"num_hidden_layers\": 2}",
+            "hidden_size", "");
+    refused("{\"model_type\": \"llama\", \"hidden_size\": 65, \"num_hidden_layers\": 2, "
+            "\"num_attention_heads\": 4, "
+            "\"intermediate_size\": 1, \"vocab_size\": 3}",
+            "hidden_size", "multiple");
 }
 
 static void test_defaults(void **state)
@@ -84,13 +101,23 @@ static void test_defaults(void **state)
     assert_true(c.bos == -1 && c.eos == -1);
     config_release(&c);
     assert_null(c.json);
-    assert_int_equal(parse(LLAMA ", \"eos_token_id\": [7, 8], \"bos_token_id\": 3, \"rope_scaling\": null}", &c, &e), 0);
+    assert_int_equal(
+        parse(LLAMA ", \"eos_token_id\": [7, 8], \"bos_token_id\": 3, \"rope_scaling\": null}", &c,
+              &e),
+        0);
     assert_true(c.eos == 7 && c.bos == 3);
     config_release(&c);
-    assert_int_equal(parse(LLAMA ", \"rope_theta\": 5.0, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}}", &c, &e), 0);
+    assert_int_equal(
+        parse(LLAMA
+              ", \"rope_theta\": 5.0, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}}",
+              &c, &e),
+        0);
     assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 5.0);
     config_release(&c);
-    assert_int_equal(parse(LLAMA ", \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7.0}}", &c, &e), 0);
+    assert_int_equal(
+        parse(LLAMA ", \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7.0}}", &c,
+              &e),
+        0);
     assert_true(c.rope == ROPE_DEFAULT && c.rope_theta == 7.0);
     config_release(&c);
 }
@@ -104,14 +131,22 @@ static void test_windows(void **state)
     assert_int_equal(parse("{\"model_type\": \"mistral\", " BASE "}", &c, &e), 0);
     assert_int_equal(c.window, 4096);
     config_release(&c);
-    assert_int_equal(parse("{\"model_type\": \"mistral\", \"sliding_window\": null, " BASE "}", &c, &e), 0);
+    assert_int_equal(
+        parse("{\"model_type\": \"mistral\", \"sliding_window\": null, " BASE "}", &c, &e), 0);
     assert_int_equal(c.window, 0);
     config_release(&c);
-    assert_int_equal(parse("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, \"max_window_layers\": 0, "
-                           BASE "}", &c, &e), 0);
+    assert_int_equal(parse("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, "
+                           "\"sliding_window\": 8, \"max_window_layers\": 0, " BASE "}",
+                           &c, &e),
+                     0);
     assert_int_equal(c.window, 8);
     config_release(&c);
-    assert_int_equal(parse("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, " BASE "}", &c, &e), 0);
+    assert_int_equal(
+        parse(
+            "{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, " BASE
+            "}",
+            &c, &e),
+        0);
     assert_int_equal(c.window, 0);
     config_release(&c);
 }
@@ -125,7 +160,8 @@ static void test_goldens(void **state)
     (void)state;
     assert_int_equal(config_read("tests/golden/conformance/nowhere", &c, &e), -1);
     assert_int_equal(config_read("tests/golden/conformance/llama3", &c, &e), 0);
-    assert_true(c.rope == ROPE_LLAMA3 && c.rope_factor == 8.0 && c.rope_original == 32 && c.rope_theta == 500000.0);
+    assert_true(c.rope == ROPE_LLAMA3 && c.rope_factor == 8.0 && c.rope_original == 32 &&
+                c.rope_theta == 500000.0);
     config_release(&c);
     assert_int_equal(config_read("tests/golden/conformance/llama-tied", &c, &e), 0);
     assert_true(c.tied && c.attention_bias && c.attention_out_bias && c.mlp_bias);
@@ -161,7 +197,8 @@ static void test_sites(void **state)
         assert_string_equal(info.name, site_name(s));
     }
     site_describe(&c, 1, SITE_QKV, &info);
-    assert_true(info.linear[0].rows == 64 && info.linear[1].rows == 32 && info.linear[2].rows == 32);
+    assert_true(info.linear[0].rows == 64 && info.linear[1].rows == 32 &&
+                info.linear[2].rows == 32);
     assert_string_equal(info.linear[2].name, "model.layers.1.self_attn.v_proj");
     assert_int_equal(site_order(3, SITE_UP), 14);
     config_release(&c);
@@ -170,8 +207,9 @@ static void test_sites(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_defaults), cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_goldens), cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_windows), cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_sites),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

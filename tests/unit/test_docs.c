@@ -64,7 +64,8 @@ static void test_refused(void **state)
     refused("{\"text\": \"a\"}\n{\"input_ids\": [1]}\n", ":2", "mix");
     refused("{\"messages\": []}\n", ":1", "at least one");
     refused("{\"messages\": [{\"content\": \"a\"}]}\n", ":1", "messages[0]");
-    refused("{\"messages\": [{\"role\": \"user\"}], \"chat_template_kwargs\": 1}\n", ":1", "chat_template_kwargs");
+    refused("{\"messages\": [{\"role\": \"user\"}], \"chat_template_kwargs\": 1}\n", ":1",
+            "chat_template_kwargs");
     refused("{\"messages\": [{\"role\": \"user\"}], \"text\": \"a\"}\n", ":1", "either");
     refused("{\"text\": \"a\"}\n{\"messages\": [{\"role\": \"user\"}]}\n", ":2", "mix");
     refused("{\"text\": \"a\"}\n{\"text\"\n", ":2", "");
@@ -73,7 +74,8 @@ static void test_refused(void **state)
 
 static void test_lines(void **state)
 {
-    static const char text[] = "{\"text\": \"one\\ntwo\"}\n\n{\"text\": \"\", \"id\": 7}\r\n{\"text\": \"end\"}";
+    static const char text[] =
+        "{\"text\": \"one\\ntwo\"}\n\n{\"text\": \"\", \"id\": 7}\r\n{\"text\": \"end\"}";
     struct err e = {0};
     struct docs *r = docs_open(file("jsonl", text, sizeof text - 1), &e);
     struct doc d;
@@ -127,7 +129,9 @@ static void test_ids_and_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_lines), cmocka_unit_test(test_ids_and_text),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_ids_and_text),
     };
 
     return cmocka_run_group_tests_name("docs", tests, NULL, NULL);

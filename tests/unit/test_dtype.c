@@ -73,7 +73,8 @@ static void test_f16_all(void **state)
         double v = f16_value(i);
         float one = f16_to_f32((uint16_t)i);
 
-        assert_memory_equal(&one, &wide[i], 4); /* the CPU's instruction and the portable code agree, NaN included */
+        /* the CPU's instruction and the portable code agree, NaN included */
+        assert_memory_equal(&one, &wide[i], 4);
         if (isnan(v)) {
             assert_true(isnan(wide[i]) && isnan(wider[i]));
             assert_true(isnan(f16_to_f32(f32_to_f16(wide[i]))));
@@ -108,8 +109,8 @@ static void test_bf16_all(void **state)
     assert_true(isnan(bf16_to_f32(f32_to_bf16(v))));
 }
 
-/* Between two neighbours a < b: below the middle a, above b, on it the even one; from f32 and, one f64 step off the
- * middle, from f64, where rounding twice would go wrong. */
+/* Between two neighbours a < b: below the middle a, above b, on it the even one; from f32 and,
+ * one f64 step off the middle, from f64, where rounding twice would go wrong. */
 static void check_between(enum dtype t, uint16_t a, uint16_t b, double va, double vb)
 {
     double middle = (va + vb) / 2, near[3] = {nextafter(middle, va), middle, nextafter(middle, vb)};
@@ -192,9 +193,12 @@ static void test_vector_equals_scalar(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_not_float),
-        cmocka_unit_test(test_f16_all),     cmocka_unit_test(test_bf16_all),
-        cmocka_unit_test(test_rounding),    cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_not_float),
+        cmocka_unit_test(test_f16_all),
+        cmocka_unit_test(test_bf16_all),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_vector_equals_scalar),
     };
 

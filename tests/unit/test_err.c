@@ -63,7 +63,8 @@ static void test_long(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_null), cmocka_unit_test(test_kinds), cmocka_unit_test(test_long)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_null), cmocka_unit_test(test_kinds),
+                                       cmocka_unit_test(test_long)};
 
     return cmocka_run_group_tests_name("err", tests, NULL, NULL);
 }

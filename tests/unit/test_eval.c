@@ -1,4 +1,5 @@
-/* test_eval - windows, statistics by hand, and the figures of the small demo model against those its makers measured. */
+/* test_eval - windows, statistics by hand, and the figures of the small demo model against those
+ * its makers measured. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,9 +55,12 @@ static void test_windows(void **state)
     struct windows w, all;
 
     (void)state;
-    must(windows_read(file("jsonl", "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4]}\n{\"input_ids\": [5, 6]}\n"), "/nonexistent", 2, 0,
-                      &w, &err) == 0); /* ids need no tokenizer, and are not cut */
-    assert_true(w.count == 3 && w.tokens == 6 && w.start[0] == 0 && w.start[1] == 3 && w.start[2] == 4 && w.start[3] == 6);
+    must(windows_read(
+             file("jsonl",
+                  "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4]}\n{\"input_ids\": [5, 6]}\n"),
+             "/nonexistent", 2, 0, &w, &err) == 0); /* ids need no tokenizer, and are not cut */
+    assert_true(w.count == 3 && w.tokens == 6 && w.start[0] == 0 && w.start[1] == 3 &&
+                w.start[2] == 4 && w.start[3] == 6);
     assert_int_equal(w.ids[3], 4);
     windows_release(&w);
     must(windows_read(path, "/nonexistent", 2, 2, &w, &err) == 0);
@@ -65,7 +69,8 @@ static void test_windows(void **state)
     unlink(path);
     must(windows_read(TALE "/eval.jsonl", TALE, 256, 0, &all, &err) == 0);
     must(windows_read(TALE "/eval.jsonl", TALE, 256, 3, &w, &err) == 0);
-    assert_true(w.count == 3 && w.tokens == 768 && w.start[3] == 768 && all.count > 100 && all.tokens == all.count * 256);
+    assert_true(w.count == 3 && w.tokens == 768 && w.start[3] == 768 && all.count > 100 &&
+                all.tokens == all.count * 256);
     assert_true(memcmp(w.ids, all.ids, 768 * sizeof *w.ids) == 0);
     windows_release(&w);
     windows_release(&all);
@@ -74,8 +79,9 @@ static void test_windows(void **state)
 /* Two windows of 2 and 4 predictions, worked out by hand. */
 static void test_statistics(void **state)
 {
-    struct window_sums sums[2] = {{.predictions = 2, .nll = 4.0, .ref_nll = 3.0, .kld = 0.75, .agree = 2},
-                                  {.predictions = 4, .nll = 2.0, .ref_nll = 2.0, .kld = 1.5, .agree = 1}};
+    struct window_sums sums[2] = {
+        {.predictions = 2, .nll = 4.0, .ref_nll = 3.0, .kld = 0.75, .agree = 2},
+        {.predictions = 4, .nll = 2.0, .ref_nll = 2.0, .kld = 1.5, .agree = 1}};
     float kld[6] = {0.25f, 0.5f, 0.0f, 0.125f, 1.0f, 0.375f};
     struct eval v = {.windows = 2, .tokens = 8, .predictions = 6, .window = sums, .kld = kld};
     struct eval_report r;
@@ -90,19 +96,22 @@ static void test_statistics(void **state)
     assert_true(fabs(r.dnll.se - sqrt(2.0 * 2.0 * (2.0 / 3.0) * (2.0 / 3.0)) / 6.0) < 1e-15);
     assert_true(fabs(r.top1.value - 0.5) < 1e-15);
     assert_true(r.kld_median.value == 0.25 && r.kld_p99.value == 1.0 && r.kld_max.value == 1.0);
-    /* a sample of windows has the maximum 0.5 with probability 1/4, else 1: deviation 0.2165; 400 samples give it to 10% */
+    /* a sample of windows has the maximum 0.5 with probability 1/4, else 1: deviation 0.2165;
+     * 400 samples give it to 10% */
     assert_true(fabs(r.kld_max.se - 0.2165) < 0.022);
     v.windows = 1;
     v.predictions = 2;
     must(eval_report(&v, &r, &err) == 0);
-    assert_true(isnan(r.nll.se) && isnan(r.kld_median.se) && r.kld_median.value == 0.25 && r.kld_max.value == 0.5);
+    assert_true(isnan(r.nll.se) && isnan(r.kld_median.se) && r.kld_median.value == 0.25 &&
+                r.kld_max.value == 0.5);
     v.kld = NULL;
     v.predictions = 0;
     assert_int_equal(eval_report(&v, &r, &err), -1);
     assert_int_equal(err.kind, ERR_DATA);
 }
 
-static void open_two(const char *a, const char *b, struct par **p, struct model **m, struct model **ref)
+static void open_two(const char *a, const char *b, struct par **p, struct model **m,
+                     struct model **ref)
 {
     struct err err = {0};
 
@@ -111,8 +120,9 @@ static void open_two(const char *a, const char *b, struct par **p, struct model 
     must(*ref = model_open(b, *p, &err));
 }
 
-/* NLL of every position of sequences 0 and 1 is in the golden; so are the logits. The reference's own f32 error is 6.1e-6 (README of
- * data/tale-qwen3); 20 times that, as in test_model. */
+/* NLL of every position of sequences 0 and 1 is in the golden; so are the logits. The
+ * reference's own f32 error is 6.1e-6 (README of data/tale-qwen3); 20 times that, as in
+ * test_model. */
 static void test_against_golden(void **state)
 {
     struct err err = {0};
@@ -157,7 +167,8 @@ static void test_against_golden(void **state)
         st_close(&kept);
     }
     must(eval_report(&v, &r, &err) == 0);
-    assert_true(r.kld_max.value == 0.0 && r.top1.value == 1.0 && r.dnll.value == 0.0); /* against itself */
+    /* against itself */
+    assert_true(r.kld_max.value == 0.0 && r.top1.value == 1.0 && r.dnll.value == 0.0);
     eval_release(&v);
     unlink(out);
     model_close(&m);
@@ -166,7 +177,8 @@ static void test_against_golden(void **state)
     st_close(&g);
 }
 
-/* KL(ref || model) of two models by the definition in f64 over their logits, and batches that change nothing. */
+/* KL(ref || model) of two models by the definition in f64 over their logits, and batches that
+ * change nothing. */
 static void test_divergence(void **state)
 {
     struct err err = {0};
@@ -185,7 +197,8 @@ static void test_divergence(void **state)
     V = model_config(m)->vocab;
     must(eval_run(m, ref, p, &w, &(struct eval_opts){.mem = 1}, &v, &err) == 0);
     must(eval_run(m, ref, p, &w, &(struct eval_opts){.mem = 1 << 20}, &again, &err) == 0);
-    assert_true(memcmp(v.kld, again.kld, 58 * sizeof *v.kld) == 0 && memcmp(v.window, again.window, 2 * sizeof *v.window) == 0);
+    assert_true(memcmp(v.kld, again.kld, 58 * sizeof *v.kld) == 0 &&
+                memcmp(v.window, again.window, 2 * sizeof *v.window) == 0);
     for (size_t i = 0; i < 2; i++) {
         const size_t T = start[i + 1] - start[i];
         float *q = run_logits(m, ids + start[i], T), *r = run_logits(ref, ids + start[i], T);
@@ -220,13 +233,14 @@ static void test_divergence(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_windows), cmocka_unit_test(test_statistics),
-        cmocka_unit_test(test_against_golden), cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_statistics), cmocka_unit_test(test_against_golden),
+        cmocka_unit_test(test_divergence),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("eval", tests, NULL, NULL);
 }

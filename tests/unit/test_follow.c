@@ -1,5 +1,6 @@
-/* Following the writer's folder: before it is there, while it fills, after the writer ended well, failed, or died. The writers here are
- * the real one (stages/write), in this process or in a child. */
+/* Following the writer's folder: before it is there, while it fills, after the writer ended
+ * well, failed, or died. The writers here are the real one (stages/write), in this process or in
+ * a child. */
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -11,7 +12,7 @@ static const struct tiny_opts plain = TINY_OPTS;
 
 static struct follow *need_follow(void)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct follow *f = follow_open(out, &e);
 
     assert_non_null(f);
@@ -21,7 +22,7 @@ static struct follow *need_follow(void)
 static void takes(struct follow *f, uint64_t order)
 {
     struct solution_view v;
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
 
     if (follow_next(f, order, &m, -1, &e) != 1)
@@ -34,7 +35,7 @@ static void takes(struct follow *f, uint64_t order)
 
 static void fails(struct follow *f, uint64_t order, const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
 
     assert_int_equal(follow_next(f, order, &m, -1, &e), -1);
@@ -45,7 +46,7 @@ static void fails(struct follow *f, uint64_t order, const char *text)
 
 static void waits(struct follow *f, uint64_t order)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
 
     assert_int_equal(follow_next(f, order, &m, 0, &e), 2);
@@ -68,7 +69,7 @@ static void names(void **state)
 static void from_before_the_folder_is_there(void **state)
 {
     struct follow *f = need_follow();
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w;
 
     (void)state;
@@ -92,7 +93,7 @@ static void bad_parts(void **state)
     char path[600];
     struct writer *w = need_open("gptq", 0);
     struct follow *f = need_follow();
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(give(w, 0, &plain, &e), 1);
@@ -112,7 +113,7 @@ static void leftovers(void **state)
 {
     struct writer *w = need_open("gptq", 0);
     struct follow *f;
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(give(w, 0, &plain, &e), 1);
@@ -138,7 +139,7 @@ static void ends_well(void **state)
 {
     struct writer *w = need_open("gptq", 0);
     struct follow *f = need_follow();
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
 
     (void)state;
@@ -151,7 +152,8 @@ static void ends_well(void **state)
     follow_close(&f);
 }
 
-/* A child that claims OUT, commits site 0 and then does as it is told. Returns its id once it holds OUT. */
+/* A child that claims OUT, commits site 0 and then does as it is told. Returns its id once it
+ * holds OUT. */
 static pid_t child(int dies)
 {
     int ready[2];
@@ -160,7 +162,7 @@ static pid_t child(int dies)
 
     assert_int_equal(pipe(ready), 0);
     if ((pid = fork()) == 0) {
-        struct err e = { 0 };
+        struct err e = {0};
         struct writer *w = need_open("gptq", 0);
 
         give(w, 0, &plain, &e);

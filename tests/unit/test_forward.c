@@ -1,5 +1,6 @@
-/* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in memory and spilled; rows behind commits are those
- * of a checkpoint that holds the committed weights, bit for bit; bad chunks and commits are refused. */
+/* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in
+ * memory and spilled; rows behind commits are those of a checkpoint that holds the committed
+ * weights, bit for bit; bad chunks and commits are refused. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,7 +104,8 @@ static int run(const char *dir, const struct forward_opts *o, struct recorder *r
     return rc;
 }
 
-/* Largest difference between the rows of (block 2, site, chunk) and golden tensor in.CHUNK.model.layers.2.MODULE. */
+/* Largest difference between the rows of (block 2, site, chunk) and golden tensor
+ * in.CHUNK.model.layers.2.MODULE. */
 static float worst(const struct recorder *r, const char *site, uint64_t chunk, const char *module)
 {
     struct err e = {0};
@@ -211,7 +213,8 @@ static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w,
 static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *e)
 {
     struct recorder *r = ctx;
-    struct solution_view v = {.order = r->wrong_commit ? order + 1 : order, .sites = 16, .solver = "test", .damp = 0};
+    struct solution_view v = {
+        .order = r->wrong_commit ? order + 1 : order, .sites = 16, .solver = "test", .damp = 0};
     struct msg *weights = NULL;
     struct weights_view w;
     struct msg *m;
@@ -227,8 +230,14 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     v.K = w.K;
     v.nlinears = weights->ntensors;
     for (size_t i = 0; i < v.nlinears; i++)
-        v.linear[i] = (struct solution_linear){.name = weights->tensors[i].name, .N = weights->tensors[i].shape[0], .K = w.K,
-                                               .G = 1, .bits = 8, .group = -1, .grid = "sym", .asym_loss = NAN};
+        v.linear[i] = (struct solution_linear){.name = weights->tensors[i].name,
+                                               .N = weights->tensors[i].shape[0],
+                                               .K = w.K,
+                                               .G = 1,
+                                               .bits = 8,
+                                               .group = -1,
+                                               .grid = "sym",
+                                               .asym_loss = NAN};
     m = solution_create(&v, "test", e);
     assert_non_null(m);
     m->kind = MSG_COMMIT;
@@ -260,9 +269,12 @@ static void write_committed(const struct recorder *r, const char *dir)
                 if (strcmp(r->committed[k].name, x->name) == 0)
                     c = &r->committed[k];
             if (!put)
-                assert_int_equal(st_declare(w, x->name, c ? DT_F32 : x->dtype, x->ndim, x->shape, &e), 0);
+                assert_int_equal(
+                    st_declare(w, x->name, c ? DT_F32 : x->dtype, x->ndim, x->shape, &e), 0);
             else
-                assert_int_equal(c ? st_put(w, x->name, c->data, c->bytes, &e) : st_copy(w, x->name, from, x, &e), 0);
+                assert_int_equal(c ? st_put(w, x->name, c->data, c->bytes, &e)
+                                   : st_copy(w, x->name, from, x, &e),
+                                 0);
         }
         if (!put)
             assert_int_equal(st_begin(w, &e), 0);
@@ -300,7 +312,8 @@ static void commits_are_what_the_next_site_sees(void **state)
 /* The second way is the unquantized model, whatever is committed. */
 static void dual_rows_are_those_of_the_full_model(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
     size_t others = 0;
@@ -327,7 +340,8 @@ static void dual_rows_are_those_of_the_full_model(void **state)
 
 static void a_spill_file_changes_no_byte_of_two_ways(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
+    struct forward_opts o = {
+        .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 30, .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
 
@@ -342,10 +356,16 @@ static void a_spill_file_changes_no_byte_of_two_ways(void **state)
     recorder_clear(&b);
 }
 
-/* The rows stay as they are; each block has weights of its own, the same for its four sites, mean 1 in each sequence. */
+/* The rows stay as they are; each block has weights of its own, the same for its four sites,
+ * mean 1 in each sequence. */
 static void attention_weighs_rows(void **state)
 {
-    struct forward_opts o = {.acts = DT_BF16, .order = FORWARD_SITE, .attention_weights = 1, .weight_min = 0.005, .mem = 0, .tmp = "/tmp"};
+    struct forward_opts o = {.acts = DT_BF16,
+                             .order = FORWARD_SITE,
+                             .attention_weights = 1,
+                             .weight_min = 0.005,
+                             .mem = 0,
+                             .tmp = "/tmp"};
     struct err e = {0};
     struct recorder a = {0}, b = {0};
     const struct tensor *first[2] = {NULL, NULL};
@@ -398,7 +418,14 @@ static void bad_chunks_are_refused(void **state)
 {
     struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 30, .tmp = "/tmp"};
     int32_t ids[4] = {1, 2, 3, 4}, length = 4;
-    struct chunk_view v = {.chunk = 0, .chunks = 1, .lane = 0, .lanes = 1, .vocab = 321, .T = 4, .nseq = 1, .ids = ids,
+    struct chunk_view v = {.chunk = 0,
+                           .chunks = 1,
+                           .lane = 0,
+                           .lanes = 1,
+                           .vocab = 321,
+                           .T = 4,
+                           .nseq = 1,
+                           .ids = ids,
                            .lengths = &length};
     struct err e = {0};
     struct par *par = par_open(1, &e);
@@ -425,8 +452,10 @@ static void bad_chunks_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_chunks_are_refused),       cmocka_unit_test(rows_are_the_references),
-        cmocka_unit_test(a_spill_file_changes_no_byte), cmocka_unit_test(a_spill_file_changes_no_byte_of_two_ways),
+        cmocka_unit_test(bad_chunks_are_refused),
+        cmocka_unit_test(rows_are_the_references),
+        cmocka_unit_test(a_spill_file_changes_no_byte),
+        cmocka_unit_test(a_spill_file_changes_no_byte_of_two_ways),
         cmocka_unit_test(commits_are_what_the_next_site_sees),
         cmocka_unit_test(a_commit_of_another_site_is_refused),
         cmocka_unit_test(attention_weighs_rows),

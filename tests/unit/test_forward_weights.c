@@ -1,5 +1,5 @@
-/* Token weights by modality: bad ratios and chunks that do not say what their tokens are, weights by hand, and through the stages: rows
- * of weight 0 are rows left out. */
+/* Token weights by modality: bad ratios and chunks that do not say what their tokens are,
+ * weights by hand, and through the stages: rows of weight 0 are rows left out. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,8 +38,11 @@ static int tear_down(void **state)
 
 static void ratios(void **state)
 {
-    static const char *const bad[] = {"", "text", "text=", "text=.", "text=x", "text=-1", "text=nan", "text=inf", "text=1e31", "audio=1", "text=1,",
-                                      "text=1,text=2", "text=1 image=2", "text=1;image=2", "text=0,image=0", ",", "Image=1", "text=1,image=2,x"};
+    static const char *const bad[] = {
+        "",        "text",          "text=",           "text=.",         "text=x",
+        "text=-1", "text=nan",      "text=inf",        "text=1e31",      "audio=1",
+        "text=1,", "text=1,text=2", "text=1 image=2",  "text=1;image=2", "text=0,image=0",
+        ",",       "Image=1",       "text=1,image=2,x"};
     double m[2];
     struct err e = {0};
 
@@ -69,13 +72,17 @@ static void weights_by_hand(void **state)
     /* 1 1 1/4 1/4 over 5/8; a sequence of one modality counts alike */
     for (size_t t = 0; t < 8; t++)
         assert_true(fabsf(w[t] - (t < 2 ? 1.6f : t < 4 ? 0.4f : 1)) <= 1e-6f);
-    assert_int_equal(weights_share(&r, modality, (const double[]){1, 0.25}, &some, of_attention), 0);
+    assert_int_equal(weights_share(&r, modality, (const double[]){1, 0.25}, &some, of_attention),
+                     0);
     /* 3 1 .5 .5 over 5/4 = 2.4 .8 .4 .4, clipped 1.5 .8 .5 .5 over 3.3/4; 1 1; .5 1.5 */
-    assert_true(fabsf(of_attention[0] - 1.5f * 4 / 3.3f) <= 1e-6f && fabsf(of_attention[1] - 0.8f * 4 / 3.3f) <= 1e-6f);
-    assert_true(fabsf(of_attention[2] - 0.5f * 4 / 3.3f) <= 1e-6f && fabsf(of_attention[7] - 1.5f) <= 1e-6f);
+    assert_true(fabsf(of_attention[0] - 1.5f * 4 / 3.3f) <= 1e-6f &&
+                fabsf(of_attention[1] - 0.8f * 4 / 3.3f) <= 1e-6f);
+    assert_true(fabsf(of_attention[2] - 0.5f * 4 / 3.3f) <= 1e-6f &&
+                fabsf(of_attention[7] - 1.5f) <= 1e-6f);
     for (size_t t = 0; t < 8; t++)
         w[t] = 1;
-    assert_int_equal(weights_share(&r, modality, (const double[]){3, 0}, &none, w), 1); /* the second has images only */
+    /* the second has images only */
+    assert_int_equal(weights_share(&r, modality, (const double[]){3, 0}, &none, w), 1);
     assert_true(w[0] == 2 && w[1] == 2 && w[4] == 1 && w[5] == 1 && w[6] == 1);
     assert_true(fpclassify(w[2]) == FP_ZERO && fpclassify(w[3]) == FP_ZERO);
 }
@@ -107,14 +114,24 @@ static void seen_release(struct seen *s)
         msg_destroy(&s->weights[i]);
 }
 
-/* The middle half of each sequence is an image. each NULL, or the weight of both sequences in each block. */
-static struct msg *chunk_with(const float *weights, int with_modality, const float *each, size_t blocks)
+/* The middle half of each sequence is an image. each NULL, or the weight of both sequences in
+ * each block. */
+static struct msg *chunk_with(const float *weights, int with_modality, const float *each,
+                              size_t blocks)
 {
     static const int32_t lengths[2] = {LENGTH, LENGTH};
     int32_t ids[T];
     uint8_t modality[T];
-    struct chunk_view v = {.chunks = 1, .lanes = 1, .vocab = TINY_VOCAB, .T = T, .nseq = 2, .ids = ids, .lengths = lengths, .weights = weights,
-                           .blocks = blocks, .block_weights = each};
+    struct chunk_view v = {.chunks = 1,
+                           .lanes = 1,
+                           .vocab = TINY_VOCAB,
+                           .T = T,
+                           .nseq = 2,
+                           .ids = ids,
+                           .lengths = lengths,
+                           .weights = weights,
+                           .blocks = blocks,
+                           .block_weights = each};
     struct err e = {0};
     struct msg *m;
 
@@ -141,7 +158,12 @@ static int is_image(size_t t)
 /* modality NULL: not weighed by it. *c goes. */
 static void forward_chunk(const double *modality, struct msg *c, int attention, struct seen *s)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .attention_weights = attention, .weight_min = 0.01, .mem = 1 << 24, .tmp = "/tmp"};
+    struct forward_opts o = {.acts = DT_F32,
+                             .order = FORWARD_FULL,
+                             .attention_weights = attention,
+                             .weight_min = 0.01,
+                             .mem = 1 << 24,
+                             .tmp = "/tmp"};
     struct forward_io io = {.ctx = s, .emit = see};
     struct err e = {0};
     struct par *par = par_open(1, &e);
@@ -173,10 +195,22 @@ static void forward_one(const double *modality, const float *weights, int attent
 
 static void chunks_must_say_it(void **state)
 {
-    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .by_modality = 1, .modality = {1, 0.5}, .mem = 1 << 24, .tmp = "/tmp"};
+    struct forward_opts o = {.acts = DT_F32,
+                             .order = FORWARD_FULL,
+                             .by_modality = 1,
+                             .modality = {1, 0.5},
+                             .mem = 1 << 24,
+                             .tmp = "/tmp"};
     int32_t ids[2] = {1, 2}, length = 2;
     uint8_t text[2] = {0, 0};
-    struct chunk_view v = {.chunks = 1, .lanes = 1, .vocab = TINY_VOCAB, .T = 2, .nseq = 1, .ids = ids, .lengths = &length, .modality = text};
+    struct chunk_view v = {.chunks = 1,
+                           .lanes = 1,
+                           .vocab = TINY_VOCAB,
+                           .T = 2,
+                           .nseq = 1,
+                           .ids = ids,
+                           .lengths = &length,
+                           .modality = text};
     struct err e = {0};
     struct par *par = par_open(1, &e);
     struct model *m = model_open(model, par, &e);
@@ -202,7 +236,8 @@ static float weight(const struct msg *m, size_t t)
     return ((const float *)msg_tensor(m, "w")->data)[t];
 }
 
-/* Rows stay what they are; every site has the weights, times those of the chunk, times those of attention. */
+/* Rows stay what they are; every site has the weights, times those of the chunk, times those of
+ * attention. */
 static void every_site_is_weighed(void **state)
 {
     const double ratio[2] = {1, 0.25}, equal[2] = {0.1, 0.1};
@@ -220,14 +255,17 @@ static void every_site_is_weighed(void **state)
     forward_one(equal, NULL, 0, &same);
     for (size_t i = 0; i < TINY_SITES; i++) {
         assert_null(msg_tensor(plain.acts[i], "w"));
-        assert_memory_equal(msg_tensor(plain.acts[i], "x")->data, msg_tensor(image.acts[i], "x")->data, msg_tensor(image.acts[i], "x")->bytes);
+        assert_memory_equal(msg_tensor(plain.acts[i], "x")->data,
+                            msg_tensor(image.acts[i], "x")->data,
+                            msg_tensor(image.acts[i], "x")->bytes);
         for (size_t s = 0; s < T; s += LENGTH) {
             double sum = 0;
 
             for (size_t t = s; t < s + LENGTH; t++)
                 sum += (double)weight(attention.acts[i], t) * (is_image(t) ? 0.25 : 1);
             for (size_t t = s; t < s + LENGTH; t++) {
-                double want = (double)weight(attention.acts[i], t) * (is_image(t) ? 0.25 : 1) * LENGTH / sum;
+                double want =
+                    (double)weight(attention.acts[i], t) * (is_image(t) ? 0.25 : 1) * LENGTH / sum;
 
                 assert_true(fabsf(weight(image.acts[i], t) - (is_image(t) ? 0.4f : 1.6f)) <= 1e-6f);
                 assert_true(weight(both.acts[i], t) == weight(image.acts[i], t) * given[t]);
@@ -301,7 +339,8 @@ static struct msg *problem_of(struct msg *acts, struct msg *weights)
     struct err e = {0};
     struct par *par = par_open(1, &e);
     struct msg *problem = NULL;
-    struct reduce *r = reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, par, keep, &problem, &e);
+    struct reduce *r =
+        reduce_open(&(struct reduce_opts){.mem = UINT64_MAX}, par, keep, &problem, &e);
 
     if (reduce_push(r, &weights, &e) < 0 || reduce_push(r, &acts, &e) < 0)
         fail_msg("%s", e.text);
@@ -333,7 +372,8 @@ static struct msg *text_only(const struct msg *m)
     return out;
 }
 
-/* Half of each sequence is an image, so its text bears weight 2: over the sum of weights that is the mean over text. */
+/* Half of each sequence is an image, so its text bears weight 2: over the sum of weights that is
+ * the mean over text. */
 static void weight_zero_is_left_out(void **state)
 {
     const size_t at = SITE_COUNT + SITE_O;
@@ -353,16 +393,19 @@ static void weight_zero_is_left_out(void **state)
     assert_int_equal(problem_read(left, &v, &e) || problem_read(zero, &w, &e), 0);
     assert_true(v.sum_w == T / 2 && v.tokens == T / 2);
     assert_true(w.sum_w == T && w.sum_w2 == 4 * T / 2 && w.tokens == T);
-    assert_true(w.sum_w * w.sum_w / w.sum_w2 == T / 2); /* the effective sample size that the journal tells */
+    /* the effective sample size that the journal tells */
+    assert_true(w.sum_w * w.sum_w / w.sum_w2 == T / 2);
     a = v.S->data;
     b = w.S->data;
     for (size_t i = 0; i < v.K; i++)
         for (size_t k = 0; k <= i; k++) {
             const size_t cell = i * (i + 1) / 2 + k;
-            /* T products summed in f32, each of two rows times sqrt(2) rounded twice; |x_i x_k| sums to at most sqrt(S_ii S_kk) */
+            /* T products summed in f32, each of two rows times sqrt(2) rounded twice; |x_i x_k|
+             * sums to at most sqrt(S_ii S_kk) */
             const double size = sqrt(a[i * (i + 1) / 2 + i] * a[k * (k + 1) / 2 + k]);
             if (!(fabs(a[cell] / v.sum_w - b[cell] / w.sum_w) <= (T + 6) * 6e-8 * size / v.sum_w))
-                fail_msg("S[%zu,%zu]: %.9g, without images %.9g", i, k, b[cell] / w.sum_w, a[cell] / v.sum_w);
+                fail_msg("S[%zu,%zu]: %.9g, without images %.9g", i, k, b[cell] / w.sum_w,
+                         a[cell] / v.sum_w);
             other += fabs(a[cell]) > 1e-3 * size;
         }
     assert_true(other > v.K);

@@ -1,5 +1,5 @@
-/* Messages and frames: every kind, dtype and codec there and back; then truncation at every byte, every bit flipped, and
- * headers that lie with a correct CRC. */
+/* Messages and frames: every kind, dtype and codec there and back; then truncation at every
+ * byte, every bit flipped, and headers that lie with a correct CRC. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -152,7 +152,8 @@ static void test_round_trip(void **state)
             assert_same(m, back);
             msg_destroy(&back);
             assert_int_equal(frame_encode(m, (enum frame_compress)c, &parts, &n, &e), 0);
-            back = frame_decode(parts, n, NULL, &e); /* takes what the parts own; raw ones borrow from m */
+            /* takes what the parts own; raw ones borrow from m */
+            back = frame_decode(parts, n, NULL, &e);
             assert_non_null(back);
             assert_same(m, back);
             free(parts);
@@ -169,7 +170,8 @@ static void count_free(void *owner)
     free(owner);
 }
 
-/* A raw part that is aligned becomes the tensor; one that is not is copied; both are released once. */
+/* A raw part that is aligned becomes the tensor; one that is not is copied; both are released
+ * once. */
 static void test_adoption(void **state)
 {
     struct msg *m = sample(MSG_ACTS, 0), *back;
@@ -270,7 +272,8 @@ static void check_lie(const char *key, struct json *value, int of_tensor, const 
     assert_int_equal(frame_encode(m, FRAME_RAW, &parts, &n, &e), 0);
     head = mpk_decode((char *)parts[0].data + 4, parts[0].bytes - 4, "head", &e);
     assert_non_null(head);
-    struct json *at = of_tensor ? (struct json *)(uintptr_t)json_at(json_get(head, "tensors"), 0) : head;
+    struct json *at =
+        of_tensor ? (struct json *)(uintptr_t)json_at(json_get(head, "tensors"), 0) : head;
     assert_int_equal(value ? json_set(at, key, value) : json_del(at, key), 0);
     assert_int_equal(mpk_encode(head, &map, &bytes, &e), 0);
     part_release(&parts[0]);
@@ -342,8 +345,10 @@ static void test_limits(void **state)
         struct frame_limits lim;
         const char *says;
     } cases[] = {
-        {{14, 0, 0, 0}, "15 parts"},       {{15, 64, 0, 0}, "64"},
-        {{0, 0, 100, 0}, "the limit is 100"}, {{0, 0, 0, 1000}, "more than the 1000 bytes"},
+        {{14, 0, 0, 0}, "15 parts"},
+        {{15, 64, 0, 0}, "64"},
+        {{0, 0, 100, 0}, "the limit is 100"},
+        {{0, 0, 0, 1000}, "more than the 1000 bytes"},
     };
     struct msg *m = sample(MSG_ACTS, 14), *back;
     size_t n;
@@ -397,9 +402,10 @@ static void test_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_msg_bad),   cmocka_unit_test(test_lies),     cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_adoption),  cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_msg_bad),  cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_flipped),  cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_adoption), cmocka_unit_test(test_pipe),
     };
 
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);

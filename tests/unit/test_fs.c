@@ -138,7 +138,8 @@ static int drop_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad), cmocka_unit_test(test_publish),
-                                       cmocka_unit_test(test_at_offsets), cmocka_unit_test(test_full_disk)};
+                                       cmocka_unit_test(test_at_offsets),
+                                       cmocka_unit_test(test_full_disk)};
 
     return cmocka_run_group_tests_name("fs", tests, make_root, drop_root);
 }

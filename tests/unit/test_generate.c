@@ -1,5 +1,6 @@
-/* generate: greedy tokens are the likeliest ones of the full forward pass at every step, for every family, behind long prompts and with sequences
- * that come and go; no byte depends on threads or memory; ends; draws from logits. */
+/* generate: greedy tokens are the likeliest ones of the full forward pass at every step, for
+ * every family, behind long prompts and with sequences that come and go; no byte depends on
+ * threads or memory; ends; draws from logits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,10 @@
 
 enum { PROMPTS = 5, LONGEST = 440 };
 
-struct kept { size_t n, prompt[16], count[16]; int32_t ids[16][2 * LONGEST]; };
+struct kept {
+    size_t n, prompt[16], count[16];
+    int32_t ids[16][2 * LONGEST];
+};
 
 static int keep(void *ctx, size_t i, const int32_t *ids, size_t prompt, size_t count, struct err *e)
 {
@@ -33,10 +37,11 @@ static int keep(void *ctx, size_t i, const int32_t *ids, size_t prompt, size_t c
 
 static int32_t filler[LONGEST];
 /* The first four together are more than the rows of a step. */
-static const struct prompt prompts[PROMPTS] = {{filler, LONGEST}, {filler + 7, 1}, {filler + 11, 400}, {filler + 1, 430}, {filler + 2, 17}};
+static const struct prompt prompts[PROMPTS] = {
+    {filler, LONGEST}, {filler + 7, 1}, {filler + 11, 400}, {filler + 1, 430}, {filler + 2, 17}};
 
-static int generate(const char *dir, size_t threads, size_t nprompts, const struct generate_opts *o, struct kept *k,
-                    struct generate_stats *stats, struct err *e)
+static int generate(const char *dir, size_t threads, size_t nprompts, const struct generate_opts *o,
+                    struct kept *k, struct generate_stats *stats, struct err *e)
 {
     struct par *par = par_open(threads, e);
     struct model *m = model_open(dir, par, e);
@@ -124,8 +129,9 @@ static void assert_likeliest(struct model *m, const struct kept *k, size_t i)
         const float *row = logits + (t - 1) * V;
 
         if ((double)row[run_argmax(row, V)] - (double)row[k->ids[i][t]] > 2 * GATE)
-            fail_msg("sequence %zu, token %zu: %d with %g, but %zu has %g", i, t, k->ids[i][t], (double)row[k->ids[i][t]],
-                     run_argmax(row, V), (double)row[run_argmax(row, V)]);
+            fail_msg("sequence %zu, token %zu: %d with %g, but %zu has %g", i, t, k->ids[i][t],
+                     (double)row[k->ids[i][t]], run_argmax(row, V),
+                     (double)row[run_argmax(row, V)]);
     }
     free(logits);
 }
@@ -134,7 +140,8 @@ static void greedy_is_the_full_forward(void **state)
 {
     static const char *const names[] = {"llama3", "llama-tied", "mistral", "qwen3"};
     static struct kept k;
-    struct generate_opts o = {.count = 7, .tokens = 60, .slots = 4, .mem = UINT64_MAX, .pick = {.top_p = 1}};
+    struct generate_opts o = {
+        .count = 7, .tokens = 60, .slots = 4, .mem = UINT64_MAX, .pick = {.top_p = 1}};
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
@@ -163,7 +170,12 @@ static void greedy_is_the_full_forward(void **state)
 static void same_bytes(void **state)
 {
     static struct kept a, b;
-    struct generate_opts o = {.count = 9, .tokens = 30, .slots = 4, .seed = 5, .mem = UINT64_MAX, .pick = {1.5, 0.95, 200}};
+    struct generate_opts o = {.count = 9,
+                              .tokens = 30,
+                              .slots = 4,
+                              .seed = 5,
+                              .mem = UINT64_MAX,
+                              .pick = {1.5, 0.95, 200}};
     struct generate_stats stats;
     struct err err = {0};
 
@@ -174,7 +186,8 @@ static void same_bytes(void **state)
     must(generate(CONFORMANCE "mistral", 3, 3, &o, &b, &stats, &err) == 0);
     assert_int_equal(stats.held, 0);
     assert_memory_equal(&a, &b, sizeof a);
-    assert_memory_not_equal(a.ids[0] + LONGEST, a.ids[3] + LONGEST, 30 * sizeof(int32_t)); /* the same prompt, another stream */
+    /* the same prompt, another stream */
+    assert_memory_not_equal(a.ids[0] + LONGEST, a.ids[3] + LONGEST, 30 * sizeof(int32_t));
     o.seed = 6;
     must(generate(CONFORMANCE "mistral", 3, 3, &o, &b, &stats, &err) == 0);
     assert_memory_not_equal(&a, &b, sizeof a);
@@ -184,7 +197,8 @@ static void ends_at_stops_and_context(void **state)
 {
     static struct kept k, all;
     static int32_t stops[2] = {-1, -1};
-    struct generate_opts o = {.count = 1, .tokens = 20, .slots = 1, .mem = UINT64_MAX, .pick = {.top_p = 1}};
+    struct generate_opts o = {
+        .count = 1, .tokens = 20, .slots = 1, .mem = UINT64_MAX, .pick = {.top_p = 1}};
     struct generate_stats stats;
     struct err err = {0};
     size_t at = LONGEST;
@@ -251,7 +265,8 @@ static void draws_follow_the_distribution(void **state)
     (void)state;
     assert_shares(&(struct pick_opts){1, 1, 0}, (const int[]){1, 1, 1, 1, 1, 1}, 1);
     assert_shares(&(struct pick_opts){0.5, 1, 6}, (const int[]){1, 1, 1, 1, 1, 1}, 0.5);
-    assert_shares(&(struct pick_opts){2, 1, 3}, (const int[]){0, 1, 1, 1, 0, 0}, 2); /* 2 and 5 are equal: the lower id */
+    /* 2 and 5 are equal: the lower id */
+    assert_shares(&(struct pick_opts){2, 1, 3}, (const int[]){0, 1, 1, 1, 0, 0}, 2);
     /* shares of the two largest: 7.39 each of 21.6, together 0.685; the third has 2.72 */
     assert_shares(&(struct pick_opts){1, 0.68, 0}, (const int[]){0, 1, 0, 1, 0, 0}, 1);
     assert_shares(&(struct pick_opts){1, 0.69, 0}, (const int[]){0, 1, 1, 1, 0, 0}, 1);
@@ -269,14 +284,17 @@ static void draws_follow_the_distribution(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_to_do_is_refused),   cmocka_unit_test(a_full_cache_is_refused),
-        cmocka_unit_test(draws_follow_the_distribution), cmocka_unit_test(ends_at_stops_and_context),
-        cmocka_unit_test(greedy_is_the_full_forward), cmocka_unit_test(same_bytes),
+        cmocka_unit_test(nothing_to_do_is_refused),
+        cmocka_unit_test(a_full_cache_is_refused),
+        cmocka_unit_test(draws_follow_the_distribution),
+        cmocka_unit_test(ends_at_stops_and_context),
+        cmocka_unit_test(greedy_is_the_full_forward),
+        cmocka_unit_test(same_bytes),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* gguf: what is refused and why, every value type, and the decoders against the official quantizers' bytes. */
+/* gguf: what is refused and why, every value type, and the decoders against the official
+ * quantizers' bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -290,7 +291,10 @@ static void decoders(void **state)
 
 static void golden_pack(void **state)
 {
-    static const struct { const char *name; uint32_t type; } kinds[] = {{"Q4_0", 2}, {"Q4_1", 3}, {"Q8_0", 8}};
+    static const struct {
+        const char *name;
+        uint32_t type;
+    } kinds[] = {{"Q4_0", 2}, {"Q4_1", 3}, {"Q8_0", 8}};
     shared_or_skip(path, "data/golden-pack/gguf.safetensors");
     struct err e = {0};
     struct st_set *s = st_open(path, &e);
@@ -300,20 +304,23 @@ static void golden_pack(void **state)
     assert_non_null(s);
     for (size_t i = 0; i < s->count; i++)
         for (size_t k = 0; k < 3; k++) {
-            const char *at = strstr(s->entries[i].name, kinds[k].name), *end = strrchr(s->entries[i].name, '.');
+            const char *at = strstr(s->entries[i].name, kinds[k].name),
+                       *end = strrchr(s->entries[i].name, '.');
             char other[TENSOR_NAME];
             struct tensor bytes, want;
             float *have;
 
             if (!at || !end || strcmp(end, ".bytes"))
                 continue;
-            snprintf(other, sizeof other, "%.*s.dequant", (int)(end - s->entries[i].name), s->entries[i].name);
+            snprintf(other, sizeof other, "%.*s.dequant", (int)(end - s->entries[i].name),
+                     s->entries[i].name);
             if (!st_find(s, other))
                 continue;
             assert_int_equal(st_load(s, &s->entries[i], &bytes, &e), 0);
             assert_int_equal(st_load(s, st_find(s, other), &want, &e), 0);
             have = malloc(want.bytes);
-            assert_int_equal(gguf_decode(kinds[k].type, bytes.data, tensor_elements(&want), have), 0);
+            assert_int_equal(gguf_decode(kinds[k].type, bytes.data, tensor_elements(&want), have),
+                             0);
             assert_memory_equal(have, want.data, want.bytes);
             free(have);
             tensor_release(&bytes);
@@ -340,7 +347,8 @@ static void q8_0_block(const float *x, unsigned char out[34])
         out[2 + i] = (unsigned char)(int8_t)roundf(x[i] * inverse);
 }
 
-static size_t golden_tensor(const struct gguf *g, const struct st_set *s, const char *from, const char *to, int heads)
+static size_t golden_tensor(const struct gguf *g, const struct st_set *s, const char *from,
+                            const char *to, int heads)
 {
     const struct gguf_entry *x = gguf_find(g, from);
     const struct st_entry *y = st_find(s, to);
@@ -360,7 +368,8 @@ static size_t golden_tensor(const struct gguf *g, const struct st_set *s, const 
     assert_int_equal(gguf_load_f32(g, x, have, &e), 0);
     for (size_t r = 0; r < y->shape[0]; r++) {
         size_t hd = heads ? (size_t)y->shape[0] / (size_t)heads : 0, in = heads ? r % hd : 0;
-        size_t src = heads ? r - in + in / 2 + in % 2 * (hd / 2) : r; /* row of the checkpoint that the file has at r */
+        /* row of the checkpoint that the file has at r */
+        size_t src = heads ? r - in + in / 2 + in % 2 * (hd / 2) : r;
 
         for (size_t b = 0; b < width / 32; b++) {
             unsigned char want[34];
@@ -384,8 +393,10 @@ static void golden_q8_0(void **state)
 {
     shared_or_skip(gguf, "data/tinystories-656k-gguf/TinyStories-656K-Q8_0.gguf");
     shared_or_skip(st, "data/tinystories-656k/model.safetensors");
-    static const char *const rules[][2] = {{"attn_q", "self_attn.q_proj"}, {"attn_k", "self_attn.k_proj"},
-        {"attn_v", "self_attn.v_proj"}, {"attn_output", "self_attn.o_proj"}, {"ffn_gate", "mlp.gate_proj"}, {"ffn_up", "mlp.up_proj"},
+    static const char *const rules[][2] = {
+        {"attn_q", "self_attn.q_proj"}, {"attn_k", "self_attn.k_proj"},
+        {"attn_v", "self_attn.v_proj"}, {"attn_output", "self_attn.o_proj"},
+        {"ffn_gate", "mlp.gate_proj"},  {"ffn_up", "mlp.up_proj"},
         {"ffn_down", "mlp.down_proj"}};
     static const int heads[] = {8, 4, 0, 0, 0, 0, 0};
     struct err e = {0};
@@ -412,8 +423,10 @@ static void golden_q8_0(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_heads), cmocka_unit_test(bad_keys),    cmocka_unit_test(bad_tensors), cmocka_unit_test(every_prefix),
-        cmocka_unit_test(values),    cmocka_unit_test(long_header), cmocka_unit_test(decoders),    cmocka_unit_test(golden_pack),
+        cmocka_unit_test(bad_heads),   cmocka_unit_test(bad_keys),
+        cmocka_unit_test(bad_tensors), cmocka_unit_test(every_prefix),
+        cmocka_unit_test(values),      cmocka_unit_test(long_header),
+        cmocka_unit_test(decoders),    cmocka_unit_test(golden_pack),
         cmocka_unit_test(golden_q8_0),
     };
 

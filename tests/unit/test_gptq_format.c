@@ -1,4 +1,5 @@
-/* GPTQ v1 words against those of the official packers (tests/golden/pack), and what must be refused. */
+/* GPTQ v1 words against those of the official packers (tests/golden/pack), and what must be
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@
 
 static void refuses_shapes(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(gptq_check(32, 32, 3, -1, "w", &e), 0);
@@ -46,7 +47,7 @@ static void refuses_values(void **state)
 {
     uint8_t codes[32 * 32], zeros[32];
     uint32_t words[32 * 32];
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     memset(codes, 15, sizeof codes);
@@ -69,10 +70,13 @@ static void refuses_values(void **state)
 /* Widths whose inputs are no multiple of 32: the last words stand for fewer codes. */
 static void short_tails(void **state)
 {
-    static const struct { int bits; size_t inputs; } cases[] = { { 2, 48 }, { 4, 40 }, { 8, 36 }, { 8, 4 }, { 4, 8 } };
+    static const struct {
+        int bits;
+        size_t inputs;
+    } cases[] = {{2, 48}, {4, 40}, {8, 36}, {8, 4}, {4, 8}};
     uint8_t codes[32 * 48], back[32 * 48];
     uint32_t words[32 * 48];
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -85,14 +89,16 @@ static void short_tails(void **state)
         assert_int_equal(gptq_unpack_codes(32, cases[c].inputs, cases[c].bits, words, back), 0);
         assert_memory_equal(back, codes, n);
         /* the last code of the last row ends the last word */
-        assert_int_equal(words[n * (size_t)cases[c].bits / 32 - 1] >> (32 - cases[c].bits), codes[n - 1]);
+        assert_int_equal(words[n * (size_t)cases[c].bits / 32 - 1] >> (32 - cases[c].bits),
+                         codes[n - 1]);
     }
 }
 
-static const struct tensor *load(const struct st_set *s, const char *id, const char *part, struct tensor *t)
+static const struct tensor *load(const struct st_set *s, const char *id, const char *part,
+                                 struct tensor *t)
 {
     char name[TENSOR_NAME];
-    struct err e = { 0 };
+    struct err e = {0};
     const struct st_entry *x;
 
     snprintf(name, sizeof name, "%s.%s", id, part);
@@ -101,7 +107,8 @@ static const struct tensor *load(const struct st_set *s, const char *id, const c
     return t;
 }
 
-static void check_case(const struct st_set *s, const char *id, int bits, int64_t group, int act, int storable)
+static void check_case(const struct st_set *s, const char *id, int bits, int64_t group, int act,
+                       int storable)
 {
     struct tensor codes, in_zeros, qweight, qzeros, scales, Wq;
     size_t G = grid_groups(K, group);
@@ -109,7 +116,7 @@ static void check_case(const struct st_set *s, const char *id, int bits, int64_t
     uint32_t words[N * K];
     uint16_t by_row[N * 4];
     float w[N * K];
-    struct err e = { 0 };
+    struct err e = {0};
 
     load(s, id, "codes", &codes);
     load(s, id, "in_zeros", &in_zeros);
@@ -150,7 +157,7 @@ static void check_case(const struct st_set *s, const char *id, int bits, int64_t
 
 static void equals_goldens(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *manifest = json_read("tests/golden/pack/manifest.json", &e);
     struct st_set *s = st_open("tests/golden/pack/gptq.safetensors", &e);
     const struct json *cases = json_get(manifest, "cases");

@@ -38,10 +38,10 @@ static void groups(void **state)
 
 static void refuses_types(void **state)
 {
-    const uint8_t codes[2] = { 0 }, zeros[1] = { 0 };
-    const int32_t scales[1] = { 1 };
+    const uint8_t codes[2] = {0}, zeros[1] = {0};
+    const int32_t scales[1] = {1};
     float w[2];
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(grid_dequantize(1, 2, -1, codes, DT_I32, scales, zeros, w, &e), -1);
@@ -51,12 +51,12 @@ static void refuses_types(void **state)
 /* A short last group, zeros above and below the codes; scales that every type holds exactly. */
 static void values(void **state)
 {
-    const double scale[6] = { 0.5, 2, -0.25, 1, 0, 0.125 };
-    const uint8_t zeros[6] = { 8, 0, 255, 1, 3, 16 };
-    const enum dtype types[4] = { DT_F16, DT_BF16, DT_F32, DT_F64 };
+    const double scale[6] = {0.5, 2, -0.25, 1, 0, 0.125};
+    const uint8_t zeros[6] = {8, 0, 255, 1, 3, 16};
+    const enum dtype types[4] = {DT_F16, DT_BF16, DT_F32, DT_F64};
     uint8_t codes[10];
     float w[10];
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
@@ -75,13 +75,14 @@ static void values(void **state)
     }
 }
 
-/* f32 cannot hold the scale 1 + 2^-24: rounding it before the product would lose what 255 times it has left. */
+/* f32 cannot hold the scale 1 + 2^-24: rounding it before the product would lose what 255 times
+ * it has left. */
 static void rounds_once(void **state)
 {
     const double scale = 1 + 0x1p-24;
     const uint8_t code = 255, zero = 0;
     float w;
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(grid_dequantize(1, 1, -1, &code, DT_F64, &scale, &zero, &w, &e), 0);
@@ -92,8 +93,8 @@ static void rounds_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),         cmocka_unit_test(groups),      cmocka_unit_test(refuses_types),
-        cmocka_unit_test(values),        cmocka_unit_test(rounds_once),
+        cmocka_unit_test(names),  cmocka_unit_test(groups),      cmocka_unit_test(refuses_types),
+        cmocka_unit_test(values), cmocka_unit_test(rounds_once),
     };
 
     return cmocka_run_group_tests_name("grid", tests, NULL, NULL);

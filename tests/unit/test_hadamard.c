@@ -1,4 +1,5 @@
-/* test_hadamard - H H' = n I for every order that can be made, which orders those are, and the matrices of others. */
+/* test_hadamard - H H' = n I for every order that can be made, which orders those are, and the
+ * matrices of others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,8 +106,9 @@ static void test_whole_matrices(void **state)
     assert_int_equal(count, 2 + 64 - 8);
 }
 
-/* |x H|^2 = n |x|^2 holds for all x only if H H' = n I; a wrong H of ones meets it for random integers x from -1000 to 1000 with
- * probability at most 2/2001 (Schwartz, Zippel), for two x 1e-6. Sums stay below n (1000 n)^2 < 2^53: equality is exact. */
+/* |x H|^2 = n |x|^2 holds for all x only if H H' = n I; a wrong H of ones meets it for random
+ * integers x from -1000 to 1000 with probability at most 2/2001 (Schwartz, Zippel), for two x
+ * 1e-6. Sums stay below n (1000 n)^2 < 2^53: equality is exact. */
 static void test_all_orders(void **state)
 {
     const size_t largest = 2048;
@@ -143,8 +145,9 @@ static void test_all_orders(void **state)
 
 static void test_sizes_of_models(void **state)
 {
-    static const size_t want[][2] = {{64, 1}, {288, 36}, {576, 36}, {896, 28}, {960, 60}, {1152, 36}, {1536, 12}, {1600, 100},
-                                     {2048, 1}, {2560, 20}, {3072, 12}, {3200, 100}, {3584, 28}, {5120, 20}, {6656, 52}};
+    static const size_t want[][2] = {{64, 1},    {288, 36},   {576, 36},   {896, 28},  {960, 60},
+                                     {1152, 36}, {1536, 12},  {1600, 100}, {2048, 1},  {2560, 20},
+                                     {3072, 12}, {3200, 100}, {3584, 28},  {5120, 20}, {6656, 52}};
 
     (void)state;
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
@@ -154,7 +157,8 @@ static void test_sizes_of_models(void **state)
             fail_msg("order %zu has %s", n, n == 3776 ? "one" : "none");
 }
 
-/* Matrices made by others: the check accepts them, and their orders that we do not make are known ones. */
+/* Matrices made by others: the check accepts them, and their orders that we do not make are
+ * known ones. */
 static void test_others(void **state)
 {
     struct err e = {0};
@@ -184,8 +188,9 @@ static void test_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_whole_matrices), cmocka_unit_test(test_all_orders),
-        cmocka_unit_test(test_sizes_of_models), cmocka_unit_test(test_others),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_whole_matrices),
+        cmocka_unit_test(test_all_orders), cmocka_unit_test(test_sizes_of_models),
+        cmocka_unit_test(test_others),
     };
 
     return cmocka_run_group_tests_name("hadamard", tests, NULL, NULL);

@@ -112,8 +112,9 @@ static void test_xxh64_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_file),      cmocka_unit_test(test_crc_vectors), cmocka_unit_test(test_crc_lengths),
-        cmocka_unit_test(test_xxh64_vectors), cmocka_unit_test(test_xxh64_pieces),
+        cmocka_unit_test(test_bad_file),     cmocka_unit_test(test_crc_vectors),
+        cmocka_unit_test(test_crc_lengths),  cmocka_unit_test(test_xxh64_vectors),
+        cmocka_unit_test(test_xxh64_pieces),
     };
 
     return cmocka_run_group_tests_name("hash", tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* Two ways to the same checkpoint through the whole chain (sample, forward, reduce, solve), to the last bit: weights of 1 are no weights,
- * and MaCa's 1/L over rows of one length is plain GPTQ. */
+/* Two ways to the same checkpoint through the whole chain (sample, forward, reduce, solve), to
+ * the last bit: weights of 1 are no weights, and MaCa's 1/L over rows of one length is plain
+ * GPTQ. */
 #include "chain_run.h"
 
 static char root[] = "/tmp/ptq-identities-XXXXXX", model[64], data[64];
@@ -37,11 +38,13 @@ static int tear_down(void **state)
 }
 
 /* One run over rows of `length` tokens, in chunks of three rows. */
-static void run(struct chain *c, const char *solver, size_t length, enum sample_weights weights, const char *file)
+static void run(struct chain *c, const char *solver, size_t length, enum sample_weights weights,
+                const char *file)
 {
     const char *const list[] = {data};
     struct sample_opts o = SAMPLE_OPTS_DEFAULT;
-    const struct forward_opts fo = {.acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 24, .tmp = "/tmp"};
+    const struct forward_opts fo = {
+        .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 24, .tmp = "/tmp"};
     struct solve_opts so = SOLVE_OPTS_DEFAULT;
     struct err e = {0};
     struct sample *s;
@@ -89,7 +92,8 @@ static void same(const struct chain *a, const struct chain *b)
     assert_memory_equal(a->loss, b->loss, a->nloss * sizeof *a->loss);
 }
 
-/* A file of weights, all 1 or all 3 (which mean 1 makes 1): sums, codes, scales and losses are those without it. */
+/* A file of weights, all 1 or all 3 (which mean 1 makes 1): sums, codes, scales and losses are
+ * those without it. */
 static void weights_of_one_are_no_weights(void **state)
 {
     static const char *const solver[] = {"gptq", "gptaq"};
@@ -99,13 +103,17 @@ static void weights_of_one_are_no_weights(void **state)
         struct chain plain, ones, threes, other;
 
         run(&plain, solver[i], 16, SAMPLE_WEIGHTS_NONE, NULL);
-        run(&ones, solver[i], 16, SAMPLE_WEIGHTS_NONE, weights_file("ones.jsonl", (const double[]){1, 1}));
-        run(&threes, solver[i], 16, SAMPLE_WEIGHTS_NONE, weights_file("threes.jsonl", (const double[]){3, 3}));
-        run(&other, solver[i], 16, SAMPLE_WEIGHTS_NONE, weights_file("other.jsonl", (const double[]){1, 3}));
+        run(&ones, solver[i], 16, SAMPLE_WEIGHTS_NONE,
+            weights_file("ones.jsonl", (const double[]){1, 1}));
+        run(&threes, solver[i], 16, SAMPLE_WEIGHTS_NONE,
+            weights_file("threes.jsonl", (const double[]){3, 3}));
+        run(&other, solver[i], 16, SAMPLE_WEIGHTS_NONE,
+            weights_file("other.jsonl", (const double[]){1, 3}));
         assert_true(bytes_same(&plain.sums, &ones.sums) && bytes_same(&plain.sums, &threes.sums));
         same(&plain, &ones);
         same(&plain, &threes);
-        assert_false(bytes_same(&plain.sums, &other.sums) || bytes_same(&plain.grids, &other.grids));
+        assert_false(bytes_same(&plain.sums, &other.sums) ||
+                     bytes_same(&plain.grids, &other.grids));
         chain_release(&plain);
         chain_release(&ones);
         chain_release(&threes);
@@ -113,8 +121,9 @@ static void weights_of_one_are_no_weights(void **state)
     }
 }
 
-/* A power of two scales every sum without rounding, so S / sum w is the same number: all bytes are. Any other 1/L rounds once in f32 (as
- * does sum w, alike) and each product once in f64: H differs in its last bits, the codes do not. */
+/* A power of two scales every sum without rounding, so S / sum w is the same number: all bytes
+ * are. Any other 1/L rounds once in f32 (as does sum w, alike) and each product once in f64: H
+ * differs in its last bits, the codes do not. */
 static void maca_of_one_length_is_plain(void **state)
 {
     static const char *const solver[] = {"gptq", "gptaq"};

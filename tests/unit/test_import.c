@@ -1,5 +1,5 @@
-/* import: a tiny model by hand and all that must be refused, rope factors, llama.cpp's vectors through imported vocabularies, and a
- * real file against the checkpoint it was made from. */
+/* import: a tiny model by hand and all that must be refused, rope factors, llama.cpp's vectors
+ * through imported vocabularies, and a real file against the checkpoint it was made from. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ struct recipe {
     const char *arch, *pre, *kind; /* kind: tokenizer.ggml.model */
     const char *skip;              /* leave this tensor or key out */
     const char *extra_key, *extra_tensor;
-    float extra_value[2];          /* of extra_tensor */
+    float extra_value[2]; /* of extra_tensor */
     int nan, untied, twice, merge, bias, window, rows;
 };
 
@@ -71,9 +71,13 @@ static int wanted(const struct recipe *r, const char *name)
 
 static void sizes(struct gb *b, const struct recipe *r)
 {
-    static const struct { const char *name; uint32_t v; } list[] = {{"block_count", 1}, {"context_length", 64},
-        {"embedding_length", 8}, {"feed_forward_length", 8}, {"attention.head_count", 2}, {"attention.head_count_kv", 1},
-        {"attention.key_length", 4}, {"attention.value_length", 4}};
+    static const struct {
+        const char *name;
+        uint32_t v;
+    } list[] = {{"block_count", 1},          {"context_length", 64},
+                {"embedding_length", 8},     {"feed_forward_length", 8},
+                {"attention.head_count", 2}, {"attention.head_count_kv", 1},
+                {"attention.key_length", 4}, {"attention.value_length", 4}};
     char key[96];
 
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
@@ -110,11 +114,25 @@ static void words(struct gb *b, const struct recipe *r)
 
 static void model_make(const struct recipe *r)
 {
-    static const struct { const char *name; uint64_t rows, columns; } list[] = {{"token_embd.weight", 6, 8}, {"output_norm.weight", 0, 8},
-        {"output.weight", 6, 8}, {"blk.0.attn_norm.weight", 0, 8}, {"blk.0.attn_q.weight", 8, 8}, {"blk.0.attn_k.weight", 4, 8},
-        {"blk.0.attn_v.weight", 4, 8}, {"blk.0.attn_output.weight", 8, 8}, {"blk.0.ffn_norm.weight", 0, 8},
-        {"blk.0.ffn_gate.weight", 8, 8}, {"blk.0.ffn_up.weight", 8, 8}, {"blk.0.ffn_down.weight", 8, 8},
-        {"blk.0.attn_q_norm.weight", 0, 4}, {"blk.0.attn_k_norm.weight", 0, 4}, {"blk.0.attn_q.bias", 0, 8}, {NULL, 0, 2}};
+    static const struct {
+        const char *name;
+        uint64_t rows, columns;
+    } list[] = {{"token_embd.weight", 6, 8},
+                {"output_norm.weight", 0, 8},
+                {"output.weight", 6, 8},
+                {"blk.0.attn_norm.weight", 0, 8},
+                {"blk.0.attn_q.weight", 8, 8},
+                {"blk.0.attn_k.weight", 4, 8},
+                {"blk.0.attn_v.weight", 4, 8},
+                {"blk.0.attn_output.weight", 8, 8},
+                {"blk.0.ffn_norm.weight", 0, 8},
+                {"blk.0.ffn_gate.weight", 8, 8},
+                {"blk.0.ffn_up.weight", 8, 8},
+                {"blk.0.ffn_down.weight", 8, 8},
+                {"blk.0.attn_q_norm.weight", 0, 4},
+                {"blk.0.attn_k_norm.weight", 0, 4},
+                {"blk.0.attn_q.bias", 0, 8},
+                {NULL, 0, 2}};
     size_t used[16], n = 0;
     struct gb b;
 
@@ -126,13 +144,16 @@ static void model_make(const struct recipe *r)
         const char *name = list[i].name ? list[i].name : r->extra_tensor;
         uint64_t rows = i == 0 && r->rows ? (uint64_t)r->rows : list[i].rows;
 
-        if (!name || !wanted(r, name) || (i == 2 && !r->untied) || ((i == 12 || i == 13) && strcmp(r->arch, "qwen3")) || (i == 14 && !r->bias))
+        if (!name || !wanted(r, name) || (i == 2 && !r->untied) ||
+            ((i == 12 || i == 13) && strcmp(r->arch, "qwen3")) || (i == 14 && !r->bias))
             continue;
         gb_tensor(&b, name, 0, rows, list[i].columns, (rows ? rows : 1) * list[i].columns * 4);
         used[n++] = i;
     }
     for (size_t k = 0; k < n; k++) {
-        size_t i = used[k], rows = i == 0 && r->rows ? (size_t)r->rows : list[i].rows ? list[i].rows : 1;
+        size_t i = used[k], rows = i == 0 && r->rows ? (size_t)r->rows
+                                   : list[i].rows    ? list[i].rows
+                                                     : 1;
         float v[64];
 
         for (size_t j = 0; j < rows * list[i].columns; j++)
@@ -147,7 +168,7 @@ static void model_make(const struct recipe *r)
 
 static int run(enum dtype t, int vocab_only, struct err *e)
 {
-    struct import_options o = {file, dir, t, vocab_only};
+    struct import_opts o = {file, dir, t, vocab_only};
 
     memset(e, 0, sizeof *e);
     return import_run(&o, e);
@@ -172,22 +193,33 @@ static void bad_models(void **state)
     (void)state;
     refused(&(struct recipe){.arch = "gemma3"}, "'gemma3' cannot be imported");
     refused(&(struct recipe){.arch = "llama", .skip = "block_count"}, "llama.block_count");
-    refused(&(struct recipe){.arch = "llama", .skip = "feed_forward_length"}, "llama.feed_forward_length");
-    refused(&(struct recipe){.arch = "llama", .extra_key = "llama.logit_scale"}, "'llama.logit_scale' is not known");
+    refused(&(struct recipe){.arch = "llama", .skip = "feed_forward_length"},
+            "llama.feed_forward_length");
+    refused(&(struct recipe){.arch = "llama", .extra_key = "llama.logit_scale"},
+            "'llama.logit_scale' is not known");
     refused(&(struct recipe){.arch = "llama", .extra_key = "llama.expert_count"}, "2 experts");
-    refused(&(struct recipe){.arch = "llama", .extra_key = "llama.rope.dimension_count"}, "rope dimensions 2");
+    refused(&(struct recipe){.arch = "llama", .extra_key = "llama.rope.dimension_count"},
+            "rope dimensions 2");
     refused(&(struct recipe){.arch = "llama", .extra_key = "llama.vocab_size"}, "llama.vocab_size");
     refused(&(struct recipe){.arch = "llama", .extra_key = "split.count"}, "2 files");
-    refused(&(struct recipe){.arch = "llama", .skip = "blk.0.ffn_up.weight"}, "'blk.0.ffn_up.weight' is missing");
+    refused(&(struct recipe){.arch = "llama", .skip = "blk.0.ffn_up.weight"},
+            "'blk.0.ffn_up.weight' is missing");
     refused(&(struct recipe){.arch = "llama", .skip = "token_embd.weight"}, "token_embd.weight");
-    refused(&(struct recipe){.arch = "llama", .extra_tensor = "blk.0.attn_sinks.weight"}, "'blk.0.attn_sinks.weight' is not part");
+    refused(&(struct recipe){.arch = "llama", .extra_tensor = "blk.0.attn_sinks.weight"},
+            "'blk.0.attn_sinks.weight' is not part");
     refused(&(struct recipe){.arch = "llama", .skip = "attention.head_count_kv"}, "[4, 8]");
     refused(&(struct recipe){.arch = "llama", .bias = 1}, "'blk.0.attn_k.bias' is missing");
     refused(&(struct recipe){.arch = "llama", .nan = 1}, "'blk.0.ffn_gate.weight' holds a NaN");
     refused(&(struct recipe){.arch = "llama", .rows = 5}, "6 tokens");
     refused(&(struct recipe){.arch = "qwen3", .window = 8}, "sliding window");
-    refused(&(struct recipe){.arch = "qwen3", .extra_tensor = "rope_freqs.weight", .extra_value = {1, 8}}, "rope_freqs.weight");
-    refused(&(struct recipe){.arch = "llama", .extra_tensor = "rope_freqs.weight", .extra_value = {1, 0.5f}}, "rope_freqs.weight");
+    refused(&(struct recipe){.arch = "qwen3",
+                             .extra_tensor = "rope_freqs.weight",
+                             .extra_value = {1, 8}},
+            "rope_freqs.weight");
+    refused(&(struct recipe){.arch = "llama",
+                             .extra_tensor = "rope_freqs.weight",
+                             .extra_value = {1, 0.5f}},
+            "rope_freqs.weight");
 }
 
 static void bad_tokenizers(void **state)
@@ -199,8 +231,14 @@ static void bad_tokenizers(void **state)
     refused(&(struct recipe){.arch = "llama", .twice = 1}, "'a' is there twice");
     refused(&(struct recipe){.arch = "llama", .merge = 1}, "merge 0 ('a z')");
     refused(&(struct recipe){.arch = "llama", .kind = "llama"}, "tokenizer.ggml.scores");
-    refused(&(struct recipe){.arch = "llama", .extra_key = "tokenizer.ggml.unknown_token_id", .rows = 0, .skip = "x", .twice = 1}, "twice");
-    refused(&(struct recipe){.arch = "llama", .extra_key = "tokenizer.ggml.add_bos_token"}, "add_bos_token");
+    refused(&(struct recipe){.arch = "llama",
+                             .extra_key = "tokenizer.ggml.unknown_token_id",
+                             .rows = 0,
+                             .skip = "x",
+                             .twice = 1},
+            "twice");
+    refused(&(struct recipe){.arch = "llama", .extra_key = "tokenizer.ggml.add_bos_token"},
+            "add_bos_token");
 }
 
 static void bad_folders(void **state)
@@ -232,7 +270,8 @@ static void bad_folders(void **state)
 
 static void tiny(void **state)
 {
-    static const int rows[8] = {0, 2, 1, 3, 4, 6, 5, 7}; /* of the file, for each of two heads of four */
+    /* of the file, for each of two heads of four */
+    static const int rows[8] = {0, 2, 1, 3, 4, 6, 5, 7};
     struct err e = {0};
     struct config c;
     struct st_set *s;
@@ -243,13 +282,16 @@ static void tiny(void **state)
     assert_int_equal(run(DT_F32, 0, &e), 0);
     assert_int_equal(files_in(dir), 6);
     assert_int_equal(config_read(dir, &c, &e), 0);
-    assert_true(c.d == 8 && c.layers == 1 && c.heads == 2 && c.kv_heads == 1 && c.head_dim == 4 && c.ff == 8 && c.vocab == 6);
-    assert_true(!c.tied && c.norm_eps == 1e-5 && c.rope_theta == 10000 && c.context == 64 && c.eos == 0);
+    assert_true(c.d == 8 && c.layers == 1 && c.heads == 2 && c.kv_heads == 1 && c.head_dim == 4 &&
+                c.ff == 8 && c.vocab == 6);
+    assert_true(!c.tied && c.norm_eps == 1e-5 && c.rope_theta == 10000 && c.context == 64 &&
+                c.eos == 0);
     config_release(&c);
     s = st_open_folder(dir, &e);
     assert_non_null(s);
     assert_int_equal(s->count, 12);
-    assert_int_equal(st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.weight"), 0, 8, q, &e), 0);
+    assert_int_equal(
+        st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.weight"), 0, 8, q, &e), 0);
     for (int r = 0; r < 8; r++)
         assert_true(q[r * 8] == (float)(4 * 64 + rows[r] * 8) / 16);
     st_close(&s);
@@ -263,7 +305,8 @@ static void tiny(void **state)
     config_release(&c);
     s = st_open_folder(dir, &e);
     assert_null(st_find(s, "lm_head.weight"));
-    assert_int_equal(st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.weight"), 1, 1, bf, &e), 0);
+    assert_int_equal(
+        st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.weight"), 1, 1, bf, &e), 0);
     assert_true(bf[0] == bf16_to_f32(f32_to_bf16((float)(4 * 64 + 8) / 16))); /* not turned */
     st_close(&s);
     assert_int_equal(fs_remove_tree(dir, &e), 0);
@@ -278,29 +321,40 @@ static void tiny(void **state)
 
 /* ---- rope factors, in f32 as the reference computes them ---- */
 
-static void reference_factors(float *out, size_t n, float theta, float factor, float low, float high, float original)
+static void reference_factors(float *out, size_t n, float theta, float factor, float low,
+                              float high, float original)
 {
     for (size_t i = 0; i < n; i++) {
         float f = 1 / powf(theta, (float)(2 * i) / (float)(2 * n)), wave = 6.283185307f / f, s;
 
         s = (original / wave - low) / (high - low);
-        out[i] = wave < original / high ? 1 : wave > original / low ? factor : 1 / ((1 - s) / factor + s);
+        out[i] = wave < original / high  ? 1
+                 : wave > original / low ? factor
+                                         : 1 / ((1 - s) / factor + s);
     }
 }
 
 static void rope_factors(void **state)
 {
-    static const struct { size_t n; float theta, factor, low, high; int64_t original; } cases[] = {
-        {64, 500000, 8, 1, 4, 8192}, {64, 500000, 32, 1, 4, 8192}, {32, 500000, 32, 1, 4, 8192}, {8, 500000, 8, 1, 4, 32},
-        {64, 10000, 4, 1, 4, 4096}};
+    static const struct {
+        size_t n;
+        float theta, factor, low, high;
+        int64_t original;
+    } cases[] = {{64, 500000, 8, 1, 4, 8192},
+                 {64, 500000, 32, 1, 4, 8192},
+                 {32, 500000, 32, 1, 4, 8192},
+                 {8, 500000, 8, 1, 4, 32},
+                 {64, 10000, 4, 1, 4, 4096}};
     struct import_model m;
     float v[64];
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        reference_factors(v, cases[i].n, cases[i].theta, cases[i].factor, cases[i].low, cases[i].high, (float)cases[i].original);
+        reference_factors(v, cases[i].n, cases[i].theta, cases[i].factor, cases[i].low,
+                          cases[i].high, (float)cases[i].original);
         assert_int_equal(import_rope_factors(v, cases[i].n, cases[i].theta, &m), 0);
-        assert_true(m.factor == cases[i].factor && m.low == cases[i].low && m.high == cases[i].high);
+        assert_true(m.factor == cases[i].factor && m.low == cases[i].low &&
+                    m.high == cases[i].high);
         if (cases[i].n > 8)
             assert_int_equal(m.original, cases[i].original);
         v[cases[i].n / 2] *= 1.001f;
@@ -366,7 +420,7 @@ static void vectors(void **state)
 
         snprintf(name, sizeof name, "data/tok-vectors/ggml-vocab-%s.gguf", names[i]);
         shared_or_skip(gguf, name);
-        assert_int_equal(import_run(&(struct import_options){gguf, dir, DT_BF16, 1}, &e), 0);
+        assert_int_equal(import_run(&(struct import_opts){gguf, dir, DT_BF16, 1}, &e), 0);
         assert_int_equal(files_in(dir), 3);
         t = tokenizer_open(dir, &e);
         assert_non_null(t);
@@ -397,11 +451,14 @@ static void real(void **state)
 
     (void)state;
     snprintf(from, sizeof from, "%.*s", (int)(strrchr(origin, '/') - origin), origin);
-    assert_int_equal(import_run(&(struct import_options){gguf, dir, DT_F32, 0}, &e), 0);
+    assert_int_equal(import_run(&(struct import_opts){gguf, dir, DT_F32, 0}, &e), 0);
     assert_true(config_read(dir, &c, &e) == 0 && config_read(from, &o, &e) == 0);
-    assert_true(c.d == o.d && c.layers == o.layers && c.heads == o.heads && c.kv_heads == o.kv_heads && c.head_dim == o.head_dim);
-    assert_true(c.ff == o.ff && c.vocab == o.vocab && c.context == o.context && c.norm_eps == o.norm_eps && c.tied == o.tied);
-    assert_true(c.rope_theta == o.rope_theta && c.rope == o.rope && c.bos == o.bos && c.eos == o.eos);
+    assert_true(c.d == o.d && c.layers == o.layers && c.heads == o.heads &&
+                c.kv_heads == o.kv_heads && c.head_dim == o.head_dim);
+    assert_true(c.ff == o.ff && c.vocab == o.vocab && c.context == o.context &&
+                c.norm_eps == o.norm_eps && c.tied == o.tied);
+    assert_true(c.rope_theta == o.rope_theta && c.rope == o.rope && c.bos == o.bos &&
+                c.eos == o.eos);
     config_release(&c);
     config_release(&o);
     a = st_open_folder(dir, &e);
@@ -416,13 +473,15 @@ static void real(void **state)
         assert_true(y->bytes == x->bytes);
         assert_int_equal(st_load_rows_f32(a, x, 0, x->shape[0], v, &e), 0);
         assert_int_equal(st_load_rows_f32(b, y, 0, y->shape[0], w, &e), 0);
-        for (size_t k = 0; k < n; k += 32) { /* Q8_0 is within half a step of the largest of its 32, and a little for the f16 step */
+        /* Q8_0 is within half a step of the largest of its 32, and a little for the f16 step */
+        for (size_t k = 0; k < n; k += 32) {
             float most = 0;
 
             for (size_t j = k; j < k + 32; j++)
                 most = fmaxf(most, fabsf(w[j]));
             for (size_t j = k; j < k + 32; j++)
-                if (!(fabsf(v[j] - w[j]) <= (x->ndim == 1 ? 0 : most * (0.5f / 127 + 0x1p-11f + 0x1p-20f))))
+                if (!(fabsf(v[j] - w[j]) <=
+                      (x->ndim == 1 ? 0 : most * (0.5f / 127 + 0x1p-11f + 0x1p-20f))))
                     fail_msg("%s: element %zu: %g, not %g", x->name, j, (double)v[j], (double)w[j]);
         }
         free(v);

@@ -32,14 +32,14 @@ static int remove_dir(void **state)
 
 static void put(const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     assert_int_equal(fs_publish(path, text, strlen(text), &e), 0);
 }
 
 static struct json *record(const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *r = json_parse(text, strlen(text), "record", &e);
 
     assert_non_null(r);
@@ -48,7 +48,7 @@ static struct json *record(const char *text)
 
 static void refuses(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *r = NULL;
     struct journal *j;
 
@@ -79,7 +79,7 @@ static void refuses(void **state)
 
 static void appends_and_reads_back(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct journal *j;
     struct json *r;
     int64_t order = 0;
@@ -116,7 +116,7 @@ static void appends_and_reads_back(void **state)
 /* A power cut in the middle of a line: the line is gone, the next append starts a new one. */
 static void drops_half_a_line(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct journal *j;
     struct json *r;
     char *text;

@@ -20,8 +20,9 @@ static struct json *parse(const char *text, struct err *e)
 
 static void test_refused(void **state)
 {
-    static const char *const bad[] = {"", "{", "{\"a\":1,\"a\":2}", "{\"a\":1}x", "[1,]", "\"\xff\"", "NaN",
-                                      "1e999", "{\"a\\u0000b\":1}"};
+    static const char *const bad[] = {"",           "{",     "{\"a\":1,\"a\":2}",
+                                      "{\"a\":1}x", "[1,]",  "\"\xff\"",
+                                      "NaN",        "1e999", "{\"a\\u0000b\":1}"};
     char deep[10001];
     struct err e;
 
@@ -42,7 +43,9 @@ static void test_refused(void **state)
 static void test_fields(void **state)
 {
     struct err e;
-    struct json *j = parse("{\"i\":3,\"r\":2.5,\"w\":4.0,\"t\":\"x\",\"b\":true,\"n\":null,\"a\":[1,2],\"big\":1e300}", &e);
+    struct json *j = parse(
+        "{\"i\":3,\"r\":2.5,\"w\":4.0,\"t\":\"x\",\"b\":true,\"n\":null,\"a\":[1,2],\"big\":1e300}",
+        &e);
     int64_t i;
     double r;
     int b;
@@ -147,8 +150,9 @@ static void test_members(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_fields),
-                                       cmocka_unit_test(test_build), cmocka_unit_test(test_members)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_fields), cmocka_unit_test(test_build),
+                                       cmocka_unit_test(test_members)};
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 
 static void refused(const char *endpoint, enum link_dir dir, const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(endpoint, dir, dir == LINK_IN ? IN() : OUT(), &e);
 
     if (l)
@@ -50,7 +50,7 @@ static void test_bad_endpoints(void **state)
 static void test_wrong_way(void **state)
 {
     struct link *out = open_ok(path, LINK_OUT, OUT()), *in;
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = NULL;
 
     (void)state;
@@ -77,7 +77,7 @@ static void test_wrong_way(void **state)
 static void file_make(int n, int complete)
 {
     struct link *l = open_ok(path, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct err e = {0};
 
     for (int i = 0; i < n; i++)
         send_ok(l, i, 1000);
@@ -106,8 +106,8 @@ static void test_file(void **state)
 
 static void test_file_broken(void **state)
 {
-    struct err e = { 0 };
-    const char *says[] = { "truncated", "truncated", "damaged", "follows the end mark" };
+    struct err e = {0};
+    const char *says[] = {"truncated", "truncated", "damaged", "follows the end mark"};
     size_t n;
     char *data;
     struct link *l;
@@ -141,7 +141,8 @@ static void test_file_broken(void **state)
     free(data);
 }
 
-/* n messages from an out link to an in link of this same process, then the end. Everything fits into the credit. */
+/* n messages from an out link to an in link of this same process, then the end. Everything fits
+ * into the credit. */
 static void test_socket_both_ways(void **state)
 {
     struct link_stats si, so;
@@ -149,10 +150,12 @@ static void test_socket_both_ways(void **state)
     (void)state;
     for (int how = 0; how < 4; how++) {
         const char *at = how < 2 ? bound : "@tcp://127.0.0.1:*";
-        struct link *b = open_ok(at, how % 2 ? LINK_IN : LINK_OUT, how % 2 ? IN(.credit_messages = 100) : OUT());
-        struct link *c = open_ok(link_address(b), how % 2 ? LINK_OUT : LINK_IN, how % 2 ? OUT() : IN(.credit_messages = 100));
+        struct link *b =
+            open_ok(at, how % 2 ? LINK_IN : LINK_OUT, how % 2 ? IN(.credit_messages = 100) : OUT());
+        struct link *c = open_ok(link_address(b), how % 2 ? LINK_OUT : LINK_IN,
+                                 how % 2 ? OUT() : IN(.credit_messages = 100));
         struct link *in = how % 2 ? b : c, *out = how % 2 ? c : b;
-        struct err e = { 0 };
+        struct err e = {0};
 
         assert_true(link_is_socket(b));
         assert_int_equal(link_peers(out, &e), 1);
@@ -176,8 +179,9 @@ static void test_socket_both_ways(void **state)
 
 static void test_credit(void **state)
 {
-    struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 3)), *out = open_ok(url, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 3)),
+                *out = open_ok(url, LINK_OUT, OUT());
+    struct err e = {0};
     int ready, sent = 0, taken = 0;
 
     (void)state;
@@ -202,7 +206,7 @@ static void test_credit_bytes(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 100, .credit_bytes = 100000));
     struct link *out = open_ok(url, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
     int ready;
 
@@ -238,7 +242,7 @@ static int replay(void *ctx, uint64_t i, struct msg **m, struct err *e)
 static void late_joiner(int with_replay)
 {
     struct link *out = open_ok(bound, LINK_OUT, OUT(.route = LINK_ALL, .peers = 2)), *in[2];
-    struct err e = { 0 };
+    struct err e = {0};
     int i;
 
     replayed = 0;
@@ -260,7 +264,7 @@ static void late_joiner(int with_replay)
     recv_end(in[0]);
     recv_end(in[1]);
     assert_int_equal(replayed > 0, with_replay);
-    assert_int_equal(link_send_to(out, 0, &(struct msg *){ NULL }, &e), -1);
+    assert_int_equal(link_send_to(out, 0, &(struct msg *){NULL}, &e), -1);
     link_close(&in[0]);
     link_close(&in[1]);
     link_close(&out);
@@ -281,9 +285,9 @@ static void test_late_joiner_replay(void **state)
 static void test_many_senders(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.peers = 3)), *out[3];
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
-    int next[3] = { 0, 0, 0 };
+    int next[3] = {0, 0, 0};
 
     (void)state;
     for (int k = 0; k < 2; k++) {
@@ -312,7 +316,7 @@ static void test_many_senders(void **state)
 static void test_round_robin_and_to(void **state)
 {
     struct link *out = open_ok(bound, LINK_OUT, OUT(.peers = 2)), *in[2];
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
 
     (void)state;
@@ -344,7 +348,7 @@ static void test_round_robin_and_to(void **state)
 static void test_incomplete(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN()), *out = open_ok(url, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     send_ok(out, 0, 10);
@@ -362,8 +366,9 @@ static void test_incomplete(void **state)
 
 static void test_poll(void **state)
 {
-    struct link *l[3] = { open_ok(bound, LINK_IN, IN()), NULL, NULL }, *out = open_ok(url, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct link *l[3] = {open_ok(bound, LINK_IN, IN()), NULL, NULL},
+                *out = open_ok(url, LINK_OUT, OUT());
+    struct err e = {0};
     int ready[3];
 
     (void)state;

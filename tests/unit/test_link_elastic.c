@@ -1,10 +1,11 @@
-/* Links whose peers come and go: routing by key, leaving with and without a word, keeping until told, completeness by data. */
+/* Links whose peers come and go: routing by key, leaving with and without a word, keeping until
+ * told, completeness by data. */
 #include <pthread.h>
 #include "link_pair.h"
 
 static void send_key(struct link *l, const char *key, int i)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = message(i, 10);
 
     if (link_send_keyed(l, key, &m, &e) != 0)
@@ -14,7 +15,7 @@ static void send_key(struct link *l, const char *key, int i)
 /* Nothing comes for a while. */
 static void recv_none(struct link *l)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = NULL;
 
     assert_int_equal(link_recv(l, &m, 300, &e), 2);
@@ -22,8 +23,8 @@ static void recv_none(struct link *l)
 
 static void test_patterns(void **state)
 {
-    const char *const none[] = { "mlp.*", "b3.attn.o", "[" };
-    const char *const down[] = { "*.down" };
+    const char *const none[] = {"mlp.*", "b3.attn.o", "["};
+    const char *const down[] = {"*.down"};
 
     (void)state;
     assert_int_equal(link_accepts(none, 3, "b3.attn.qkv"), 0);
@@ -38,9 +39,10 @@ static void test_patterns(void **state)
 
 static void test_routes(void **state)
 {
-    static const char *const mlp[] = { "mlp.*" }, *const one[] = { "b1.attn.*", "nothing" };
+    static const char *const mlp[] = {"mlp.*"}, *const one[] = {"b1.attn.*", "nothing"};
     struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .peers = 2));
-    struct link *a = open_ok(url, LINK_IN, IN(.accepts = mlp, .naccepts = 1)), *b = open_ok(url, LINK_IN, IN(.accepts = one, .naccepts = 2));
+    struct link *a = open_ok(url, LINK_IN, IN(.accepts = mlp, .naccepts = 1)),
+                *b = open_ok(url, LINK_IN, IN(.accepts = one, .naccepts = 2));
 
     (void)state;
     send_key(out, "b0.mlp.up", 0);
@@ -68,8 +70,9 @@ static void *send_late(void *out)
 /* A key that nobody present accepts waits for one who does. */
 static void test_waits_for_taker(void **state)
 {
-    static const char *const mlp[] = { "mlp.*" }, *const attn[] = { "attn.*" };
-    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1)), *a = open_ok(url, LINK_IN, IN(.accepts = mlp, .naccepts = 1)), *b;
+    static const char *const mlp[] = {"mlp.*"}, *const attn[] = {"attn.*"};
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1)),
+                *a = open_ok(url, LINK_IN, IN(.accepts = mlp, .naccepts = 1)), *b;
     pthread_t t;
 
     (void)state;
@@ -90,7 +93,8 @@ static void test_waits_for_taker(void **state)
 /* What a leaving receiver took is done with, the rest goes to the next. */
 static void leaves(int hold)
 {
-    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = hold)), *a = open_ok(url, LINK_IN, IN()), *b;
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = hold)),
+                *a = open_ok(url, LINK_IN, IN()), *b;
 
     for (int i = 0; i < 3; i++)
         send_ok(out, i, 10);
@@ -102,7 +106,7 @@ static void leaves(int hold)
     recv_ok(b, 2);
     recv_none(b);
     for (int i = 1; i < 3; i++) {
-        struct err e = { 0 };
+        struct err e = {0};
         char id[16];
 
         snprintf(id, sizeof id, "m%d", i);
@@ -129,7 +133,7 @@ static void test_leave_hold(void **state)
 static void test_leave_of_fixed(void **state)
 {
     struct link *out = open_ok(bound, LINK_OUT, OUT()), *a = open_ok(url, LINK_IN, IN());
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     send_ok(out, 0, 10);
@@ -141,11 +145,13 @@ static void test_leave_of_fixed(void **state)
     link_close(&out);
 }
 
-/* What went to a peer that was lost goes to another until link_done names it, however long ago it was taken. */
+/* What went to a peer that was lost goes to another until link_done names it, however long ago
+ * it was taken. */
 static void test_hold(void **state)
 {
-    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = 1)), *a = open_ok(url, LINK_IN, IN()), *b;
-    struct err e = { 0 };
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = 1)),
+                *a = open_ok(url, LINK_IN, IN()), *b;
+    struct err e = {0};
 
     (void)state;
     for (int i = 0; i < 3; i++)
@@ -167,8 +173,9 @@ static void test_hold(void **state)
 /* Covered while nobody was there: nobody gets it. */
 static void test_done_in_between(void **state)
 {
-    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = 1)), *a = open_ok(url, LINK_IN, IN()), *b;
-    struct err e = { 0 };
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = 1)),
+                *a = open_ok(url, LINK_IN, IN()), *b;
+    struct err e = {0};
 
     (void)state;
     send_ok(out, 0, 10);
@@ -188,8 +195,9 @@ static void test_done_in_between(void **state)
 
 static void test_enough(void **state)
 {
-    struct link *in = open_ok(bound, LINK_IN, IN(.elastic = 1)), *a = open_ok(url, LINK_OUT, OUT()), *b;
-    struct err e = { 0 };
+    struct link *in = open_ok(bound, LINK_IN, IN(.elastic = 1)), *a = open_ok(url, LINK_OUT, OUT()),
+                *b;
+    struct err e = {0};
 
     (void)state;
     send_ok(a, 0, 10);
@@ -214,16 +222,18 @@ static void test_enough(void **state)
     link_close(&in);
 }
 
-/* Polling is coming back for more: it returns the credit without which the next message would never come. */
+/* Polling is coming back for more: it returns the credit without which the next message would
+ * never come. */
 static void test_poll_credit(void **state)
 {
-    struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 1)), *out = open_ok(url, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 1)),
+                *out = open_ok(url, LINK_OUT, OUT());
+    struct err e = {0};
 
     (void)state;
     send_ok(out, 0, 10);
     recv_ok(in, 0);
-    assert_int_equal(link_poll(&in, 1, &(int){ 0 }, 300, &e), 0);
+    assert_int_equal(link_poll(&in, 1, &(int){0}, 300, &e), 0);
     send_ok(out, 1, 10);
     recv_ok(in, 1);
     end_ok(out);

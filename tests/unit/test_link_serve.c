@@ -1,12 +1,14 @@
-/* Links in trouble: peers that do not fit, do not keep to the rules, die, hang, or are asked to stop. */
+/* Links in trouble: peers that do not fit, do not keep to the rules, die, hang, or are asked to
+ * stop. */
 #include "link_pair.h"
 
-/* Both sides of a link that must not come about: what the connector is told, what the binder prints. */
-static void mismatch(enum link_dir dir, const struct link_opts *binder, const struct link_opts *connector, enum link_dir other,
-                     const char *text)
+/* Both sides of a link that must not come about: what the connector is told, what the binder
+ * prints. */
+static void mismatch(enum link_dir dir, const struct link_opts *binder,
+                     const struct link_opts *connector, enum link_dir other, const char *text)
 {
     struct link *b = open_ok(bound, dir, binder), *c;
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m;
     char log[1000] = "";
     int keep = dup(2), fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), r;
@@ -29,16 +31,19 @@ static void mismatch(enum link_dir dir, const struct link_opts *binder, const st
 static void test_mismatch(void **state)
 {
     (void)state;
-    mismatch(LINK_IN, IN(.peer_role = "cook"), OUT(), LINK_OUT, "role maker where cook was expected");
-    mismatch(LINK_IN, IN(.run = "aa"), OUT(.run = "bb"), LINK_OUT, "run bb where run aa is going on");
+    mismatch(LINK_IN, IN(.peer_role = "cook"), OUT(), LINK_OUT,
+             "role maker where cook was expected");
+    mismatch(LINK_IN, IN(.run = "aa"), OUT(.run = "bb"), LINK_OUT,
+             "run bb where run aa is going on");
     mismatch(LINK_IN, IN(), IN(), LINK_IN, "want to receive");
     mismatch(LINK_OUT, OUT(), OUT(), LINK_OUT, "want to send");
 }
 
 static void test_mismatch_of_binder(void **state)
 {
-    struct link *b = open_ok(bound, LINK_IN, IN()), *c = open_ok(url, LINK_OUT, OUT(.peer_role = "cook"));
-    struct err e = { 0 };
+    struct link *b = open_ok(bound, LINK_IN, IN()),
+                *c = open_ok(url, LINK_OUT, OUT(.peer_role = "cook"));
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(link_peers(c, &e), -1);
@@ -49,7 +54,11 @@ static void test_mismatch_of_binder(void **state)
 }
 
 /* A peer that speaks the frames but not the rules. */
-struct raw { atomic_size_t left; struct part *parts; size_t n; };
+struct raw {
+    atomic_size_t left;
+    struct part *parts;
+    size_t n;
+};
 
 static void raw_release(void *owner)
 {
@@ -64,7 +73,7 @@ static void raw_release(void *owner)
 /* m must live until the socket is closed. */
 static void raw_send(struct zsock *z, struct msg *m, int damage)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct raw *raw = mem_array(1, sizeof *raw, &e);
     double until = clock_wall() + 10;
 
@@ -72,7 +81,8 @@ static void raw_send(struct zsock *z, struct msg *m, int damage)
     atomic_init(&raw->left, raw->n);
     if (damage)
         ((unsigned char *)raw->parts[raw->n - 1].data)[raw->parts[raw->n - 1].bytes / 2] ^= 1;
-    while (zsock_send(z, &(struct zid){ .n = 0 }, raw->parts, raw->n, raw_release, raw, &e) != ZS_OK) {
+    while (zsock_send(z, &(struct zid){.n = 0}, raw->parts, raw->n, raw_release, raw, &e) !=
+           ZS_OK) {
         assert_true(clock_wall() < until);
         zsock_wait(z, -1, 50);
     }
@@ -80,7 +90,7 @@ static void raw_send(struct zsock *z, struct msg *m, int damage)
 
 static struct zsock *raw_open(int version)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct zsock *z = zsock_open(url, 0, "raw", 1 << 20, &e);
     struct msg *m = msg_create(MSG_HELLO, "raw", &e);
 
@@ -99,7 +109,7 @@ static struct zsock *raw_open(int version)
 static struct msg *raw_recv(struct zsock *z)
 {
     const struct frame_limits lim = FRAME_LIMITS_DEFAULT;
-    struct err e = { 0 };
+    struct err e = {0};
     struct part *parts;
     struct zid from;
     size_t n;
@@ -137,7 +147,7 @@ static void rule_broken(int how, const char *text)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 2));
     struct zsock *z = raw_open(MSG_VERSION);
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = message(0, 100), *end = NULL;
 
     raw_told(z, MSG_WELCOME, NULL);
@@ -154,7 +164,8 @@ static void rule_broken(int how, const char *text)
     if (end)
         raw_send(z, end, 0);
     if (how == RAW_GREED)
-        raw_told(z, MSG_FAIL, text); /* before anything is taken: that would give credit back, and there might be no greed */
+        /* before anything is taken: that would give credit back, and there might be no greed */
+        raw_told(z, MSG_FAIL, text);
     recv_fails(in, ERR_DATA, text);
     if (how != RAW_KIND && how != RAW_GREED)
         raw_told(z, MSG_FAIL, text);
@@ -230,7 +241,7 @@ static int finish(pid_t pid, int fd)
 
 static void work_send_and_leave(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(url, LINK_OUT, OUT(), &e);
 
     (void)said;
@@ -239,7 +250,7 @@ static void work_send_and_leave(int said)
         if (link_send(l, &m, &e) != 0)
             _exit(1);
     }
-    if (!l || link_end(l, 1, NULL, &e) != 0)
+    if (!l || link_end(l, 1, NULL, &e) < 0)
         _exit(2);
     _exit(0); /* at once, even without closing */
 }
@@ -261,7 +272,7 @@ static void test_leave_after_end(void **state)
 
 static void work_hang(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(url, LINK_OUT, OUT(), &e);
     struct msg *m = message(0, 10);
 
@@ -274,7 +285,7 @@ static void work_hang(int said)
 
 static void work_hang_in(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(url, LINK_IN, IN(), &e);
     struct msg *m;
 
@@ -287,7 +298,7 @@ static void work_hang_in(int said)
 
 static void work_hang_bound(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(bound, LINK_OUT, OUT(), &e);
     struct msg *m = message(0, 10);
 
@@ -298,7 +309,8 @@ static void work_hang_bound(int said)
         pause();
 }
 
-static void lost(void (*work)(int), const char *endpoint, int signal, double timeout_s, const char *text)
+static void lost(void (*work)(int), const char *endpoint, int signal, double timeout_s,
+                 const char *text)
 {
     int said;
     pid_t pid = spawn(work, &said);
@@ -337,7 +349,8 @@ static void test_silent(void **state)
 
 static void test_busy_is_not_dead(void **state)
 {
-    struct link *in = open_ok(bound, LINK_IN, IN(.timeout_s = 0.8)), *out = open_ok(url, LINK_OUT, OUT(.timeout_s = 0.8));
+    struct link *in = open_ok(bound, LINK_IN, IN(.timeout_s = 0.8)),
+                *out = open_ok(url, LINK_OUT, OUT(.timeout_s = 0.8));
     double from = clock_wall();
 
     (void)state;
@@ -357,8 +370,8 @@ static void test_busy_is_not_dead(void **state)
 static void test_elastic(void **state)
 {
     struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1)), *in;
-    struct err e = { 0 };
-    int said, seen[8] = { 0 };
+    struct err e = {0};
+    int said, seen[8] = {0};
     pid_t pid = spawn(work_hang_in, &said);
 
     (void)state;
@@ -376,7 +389,7 @@ static void test_elastic(void **state)
     }
     for (int i = 0; i < 4; i++)
         assert_int_equal(seen[i], 1);
-    assert_int_equal(link_recv(in, &(struct msg *){ NULL }, 0, &e), 2); /* the last is taken */
+    assert_int_equal(link_recv(in, &(struct msg *){NULL}, 0, &e), 2); /* the last is taken */
     end_ok(out);
     recv_end(in);
     link_close(&in);
@@ -385,16 +398,16 @@ static void test_elastic(void **state)
 
 static void work_drain_in(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(url, LINK_IN, IN(), &e);
     struct msg *m;
 
-    if (!l || sig_init(&e) != 0 || link_recv(l, &m, -1, &e) != 1)
+    if (!l || sig_init(&e) < 0 || link_recv(l, &m, -1, &e) != 1)
         _exit(1);
     say(said);
     if (link_recv(l, &m, -1, &e) != 2)
         _exit(2);
-    if (link_poll(&l, 1, &(int){ 0 }, -1, &e) != 0)
+    if (link_poll(&l, 1, &(int){0}, -1, &e) != 0)
         _exit(3);
     link_close(&l);
     _exit(0);
@@ -402,10 +415,10 @@ static void work_drain_in(int said)
 
 static void work_drain_out(int said)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct link *l = link_open(url, LINK_OUT, OUT(), &e);
 
-    if (!l || sig_init(&e) != 0)
+    if (!l || sig_init(&e) < 0)
         _exit(1);
     for (int i = 0;; i++) {
         struct msg *m = message(i, 10);
@@ -419,7 +432,7 @@ static void work_drain_out(int said)
 static void test_drain(void **state)
 {
     struct link *l = open_ok(bound, LINK_OUT, OUT());
-    struct err e = { 0 };
+    struct err e = {0};
     int said;
     pid_t pid = spawn(work_drain_in, &said);
 

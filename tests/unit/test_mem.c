@@ -82,7 +82,8 @@ static size_t resident(void)
 #define BLOCKS 32
 #define BYTES ((size_t)1 << 20)
 
-/* Takes and frees blocks below one that stays: malloc as it is keeps them, once it has seen one like them freed. What is still there after `then`. */
+/* Takes and frees blocks below one that stays: malloc as it is keeps them, once it has seen one
+ * like them freed. What is still there after `then`. */
 static size_t fill_and_free(void (*then)(void))
 {
     void *block[BLOCKS], *top;
@@ -138,7 +139,8 @@ static void test_return_freed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good), cmocka_unit_test(test_trim),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overflow), cmocka_unit_test(test_good),
+                                       cmocka_unit_test(test_trim),
                                        cmocka_unit_test(test_return_freed)};
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

@@ -1,7 +1,9 @@
-/* test_model - forward passes against transformers, tensor by tensor (tests/golden/conformance, tests/golden/tale-qwen3).
+/* test_model - forward passes against transformers, tensor by tensor (tests/golden/conformance,
+ * tests/golden/tale-qwen3).
  *
- * Tolerance: the largest difference between the reference's own f32 and f64 runs (README of data/conformance), times 20: another order of
- * sums lands in the same range, any special case that is switched off is 1000 times further away. */
+ * Tolerance: the largest difference between the reference's own f32 and f64 runs (README of
+ * data/conformance), times 20: another order of sums lands in the same range, any special case
+ * that is switched off is 1000 times further away. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +18,10 @@
 
 #define CONFORMANCE "tests/golden/conformance/"
 
-struct gate { const char *name; double hidden, inputs, logits; };
+struct gate {
+    const char *name;
+    double hidden, inputs, logits;
+};
 
 static const struct gate gates[] = {
     {"llama3", 20 * 2.16e-5, 20 * 2.07e-5, 20 * 2.12e-5},
@@ -66,7 +71,8 @@ static void copy_config(const char *from, const char *to)
 }
 
 /* llama3 with one tensor left out, or of another shape, or holding what is given. */
-static void write_broken(const char *dir, const char *name, int leave_out, int ndim, const uint64_t *shape, float value)
+static void write_broken(const char *dir, const char *name, int leave_out, int ndim,
+                         const uint64_t *shape, float value)
 {
     struct err err = {0};
     struct st_set *s = st_open_folder(CONFORMANCE "llama3", &err);
@@ -81,7 +87,8 @@ static void write_broken(const char *dir, const char *name, int leave_out, int n
     must(w = st_create(path, &err));
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->entries[i].name, name) != 0)
-            must(st_declare(w, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim, s->entries[i].shape, &err) == 0);
+            must(st_declare(w, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim,
+                            s->entries[i].shape, &err) == 0);
     for (int i = 0; i < ndim; i++)
         n *= (size_t)shape[i];
     data = run_array(n);
@@ -138,7 +145,8 @@ static void test_open_refused(void **state)
 
 static void test_not_finite(void **state)
 {
-    static const char q[] = "model.layers.1.self_attn.q_proj.weight", n[] = "model.layers.1.input_layernorm.weight";
+    static const char q[] = "model.layers.1.self_attn.q_proj.weight",
+                      n[] = "model.layers.1.input_layernorm.weight";
     struct par *p;
     struct err e = {0};
     struct model *m;
@@ -203,7 +211,8 @@ static void test_wrong_calls(void **state)
 
 /* ---- goldens ---- */
 
-static void compare_input(const struct st_set *g, int seq, const struct site_info *info, const float *x, size_t T, double tolerance)
+static void compare_input(const struct st_set *g, int seq, const struct site_info *info,
+                          const float *x, size_t T, double tolerance)
 {
     char name[256];
 
@@ -284,8 +293,9 @@ static void test_conformance(void **state)
     }
 }
 
-/* README of data/tale-qwen3: f64 differs from the golden by at most 6.1e-6 in the logits of the short sequences. Errors of f32 grow with
- * the length of a sum at most linearly: the long sequence (2500 keys against 64) gets the same factor on top of that of the NLL. */
+/* README of data/tale-qwen3: f64 differs from the golden by at most 6.1e-6 in the logits of the
+ * short sequences. Errors of f32 grow with the length of a sum at most linearly: the long
+ * sequence (2500 keys against 64) gets the same factor on top of that of the NLL. */
 static void test_tale(void **state)
 {
     struct par *p;
@@ -325,7 +335,8 @@ static void test_tale(void **state)
     st_close(&g);
 }
 
-/* f64 logits of a real model whose tied matrix is stored as lm_head.weight only. Gate: that of the conformance models (2 blocks here). */
+/* f64 logits of a real model whose tied matrix is stored as lm_head.weight only. Gate: that of
+ * the conformance models (2 blocks here). */
 static void test_tinystories(void **state)
 {
     struct err err = {0};
@@ -374,7 +385,8 @@ static void test_tinystories(void **state)
 static void test_threads_and_neighbours(void **state)
 {
     const int32_t lengths[] = {1, 150, 7, 200}, alone = 200;
-    const struct rows all = {.T = 358, .nseq = 4, .lengths = lengths}, one = {.T = 200, .nseq = 1, .lengths = &alone};
+    const struct rows all = {.T = 358, .nseq = 4, .lengths = lengths},
+                      one = {.T = 200, .nseq = 1, .lengths = &alone};
     int32_t ids[358];
     float *first = NULL, *h;
 
@@ -403,7 +415,8 @@ static void test_threads_and_neighbours(void **state)
 static void test_digest(void **state)
 {
     struct par *p, *p2;
-    struct model *a = open_model(CONFORMANCE "llama3", 1, &p), *b = open_model(CONFORMANCE "llama3", 2, &p2);
+    struct model *a = open_model(CONFORMANCE "llama3", 1, &p),
+                 *b = open_model(CONFORMANCE "llama3", 2, &p2);
 
     (void)state;
     assert_true(model_digest(a) == model_digest(b));
@@ -420,14 +433,19 @@ static void test_digest(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_refused), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_wrong_calls),
-        cmocka_unit_test(test_conformance), cmocka_unit_test(test_tale), cmocka_unit_test(test_tinystories),
-        cmocka_unit_test(test_threads_and_neighbours), cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_open_refused),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_wrong_calls),
+        cmocka_unit_test(test_conformance),
+        cmocka_unit_test(test_tale),
+        cmocka_unit_test(test_tinystories),
+        cmocka_unit_test(test_threads_and_neighbours),
+        cmocka_unit_test(test_digest),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_model_gptq - GPTQ checkpoints: a folder of packed codes must give the bits of a folder that holds the same weights in f32;
- * then everything that is not as it should be, refused by name. */
+/* test_model_gptq - GPTQ checkpoints: a folder of packed codes must give the bits of a folder
+ * that holds the same weights in f32; then everything that is not as it should be, refused by
+ * name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,8 +21,8 @@
 struct spec {
     int bits;
     int64_t group;
-    int permute;             /* 0: no g_idx, 1: k / group, 2: shuffled, 3: out of range */
-    const char *drop;        /* suffix of tensors left out */
+    int permute;      /* 0: no g_idx, 1: k / group, 2: shuffled, 3: out of range */
+    const char *drop; /* suffix of tensors left out */
     enum dtype scales;
 };
 
@@ -73,9 +74,13 @@ struct part {
     size_t bytes;
 };
 
-struct parts { struct part p[512]; size_t n; };
+struct parts {
+    struct part p[512];
+    size_t n;
+};
 
-static void *part_add(struct parts *l, const char *name, const char *suffix, enum dtype type, int ndim, uint64_t a, uint64_t b)
+static void *part_add(struct parts *l, const char *name, const char *suffix, enum dtype type,
+                      int ndim, uint64_t a, uint64_t b)
 {
     struct part *p = &l->p[l->n++];
 
@@ -133,7 +138,8 @@ static void group_indices(const struct spec *s, size_t K, size_t G, struct rng *
 }
 
 /* Random codes, scales and zeros of one linear, packed and written out as weights. */
-static void make_linear(const struct spec *s, const char *name, size_t N, size_t K, struct rng *r, struct parts *packed, struct parts *dense)
+static void make_linear(const struct spec *s, const char *name, size_t N, size_t K, struct rng *r,
+                        struct parts *packed, struct parts *dense)
 {
     struct err err = {0};
     const size_t b = (size_t)s->bits, G = grid_groups(K, s->group);
@@ -152,15 +158,19 @@ static void make_linear(const struct spec *s, const char *name, size_t N, size_t
     dtype_from_f32(s->scales, scale, N * G, scales);
     dtype_to_f32(s->scales, scales, N * G, scale); /* [G, N], as it is stored */
     group_indices(s, K, G, r, g);
-    must(gptq_pack_codes(N, K, s->bits, codes, part_add(packed, name, ".qweight", DT_I32, 2, K * b / 32, N)) == 0);
-    must(gptq_pack_zeros(N, G, s->bits, zeros, part_add(packed, name, ".qzeros", DT_I32, 2, G, N * b / 32), name, &err) == 0);
+    must(gptq_pack_codes(N, K, s->bits, codes,
+                         part_add(packed, name, ".qweight", DT_I32, 2, K * b / 32, N)) == 0);
+    must(gptq_pack_zeros(N, G, s->bits, zeros,
+                         part_add(packed, name, ".qzeros", DT_I32, 2, G, N * b / 32), name,
+                         &err) == 0);
     if (s->permute)
         memcpy(part_add(packed, name, ".g_idx", DT_I32, 1, K, 1), g, K * sizeof *g);
     for (size_t n = 0; n < N; n++)
         for (size_t k = 0; k < K; k++) {
             size_t at = (size_t)g[k] < G ? (size_t)g[k] : 0;
 
-            w[n * K + k] = scale[at * N + n] * (float)((int)codes[n * K + k] - (int)zeros[n * G + at]);
+            w[n * K + k] =
+                scale[at * N + n] * (float)((int)codes[n * K + k] - (int)zeros[n * G + at]);
         }
     free(codes);
     free(zeros);
@@ -183,13 +193,16 @@ static void make_folders(const struct spec *s)
         char name[TENSOR_NAME];
 
         if (strstr(x->name, "_proj.weight")) {
-            snprintf(name, sizeof name, "%.*s", (int)(strlen(x->name) - strlen(".weight")), x->name);
+            snprintf(name, sizeof name, "%.*s", (int)(strlen(x->name) - strlen(".weight")),
+                     x->name);
             make_linear(s, name, (size_t)x->shape[0], (size_t)x->shape[1], &r, &packed, &dense);
             continue;
         }
         must(st_load(src, x, &t, &err) == 0);
-        memcpy(part_add(&packed, x->name, "", x->dtype, x->ndim, x->shape[0], x->shape[1]), t.data, t.bytes);
-        memcpy(part_add(&dense, x->name, "", x->dtype, x->ndim, x->shape[0], x->shape[1]), t.data, t.bytes);
+        memcpy(part_add(&packed, x->name, "", x->dtype, x->ndim, x->shape[0], x->shape[1]), t.data,
+               t.bytes);
+        memcpy(part_add(&dense, x->name, "", x->dtype, x->ndim, x->shape[0], x->shape[1]), t.data,
+               t.bytes);
         tensor_release(&t);
     }
     parts_write(&packed, packed_dir, s->drop);
@@ -201,8 +214,11 @@ static void write_gptq_config(const struct spec *s)
 {
     char q[256];
 
-    snprintf(q, sizeof q, "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %lld, \"desc_act\": %s, \"sym\": false, "
-             "\"checkpoint_format\": \"gptq\"}", s->bits, (long long)s->group, s->permute > 1 ? "true" : "false");
+    snprintf(q, sizeof q,
+             "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %lld, \"desc_act\": %s, "
+             "\"sym\": false, "
+             "\"checkpoint_format\": \"gptq\"}",
+             s->bits, (long long)s->group, s->permute > 1 ? "true" : "false");
     write_config(packed_dir, q);
     write_config(dense_dir, NULL);
 }
@@ -253,7 +269,8 @@ static void test_same_bits(void **state)
     dirs_remove();
 }
 
-/* Rules speak for a linear: the first that matches its name from the start, with or without a sign; what they do not say is the base's. */
+/* Rules speak for a linear: the first that matches its name from the start, with or without a
+ * sign; what they do not say is the base's. */
 static void test_rules(void **state)
 {
     const struct spec spec = {.bits = 4, .group = 32, .scales = DT_F16};
@@ -263,8 +280,10 @@ static void test_rules(void **state)
     dirs_make();
     make_folders(&spec);
     write_gptq_config(&spec);
-    write_config(packed_dir, "{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32, \"dynamic\": {\"-:self_attn\": {}, "
-                             "\"+:^model\\\\.layers\\\\.\\\\d+\\\\.mlp\\\\.(?:up|gate|down)_proj$\": {\"bits\": 4, \"sym\": false}, "
+    write_config(packed_dir, "{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32, "
+                             "\"dynamic\": {\"-:self_attn\": {}, "
+                             "\"+:^model\\\\.layers\\\\.\\\\d+\\\\.mlp\\\\.(?:up|gate|down)_proj$"
+                             "\": {\"bits\": 4, \"sym\": false}, "
                              "\"model.*_proj\": {\"bits\": 4, \"group_size\": 32}, \"-:.*\": {}}}");
     a = hidden_of(packed_dir, 1);
     b = hidden_of(dense_dir, 0);
@@ -301,17 +320,32 @@ static void test_refused_config(void **state)
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 0}", "group_size"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4}", "group_size"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 48}", "48"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"checkpoint_format\": \"gptq_v2\"}", "gptq_v2"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": true}", "lm_head"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": [1]}", "dynamic"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:x\": 1}}", "'+:x' must be an object"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:x\": {\"bits\": 5}}}", "bits is 5"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:(\": {}}}", "dynamic '+:('"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"-:.*up_proj\": {}}}", "is not quantized"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:.*up_proj\": {\"group_size\": 64}}}", "up_proj.qzeros"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32, \"dynamic\": {\"up_proj\": {\"bits\": 8}, \"model.*q_proj\": {\"bits\": 4}}}",
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"checkpoint_format\": "
+         "\"gptq_v2\"}",
+         "gptq_v2"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": true}",
+         "lm_head"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": [1]}",
+         "dynamic"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:x\": 1}}",
+         "'+:x' must be an object"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:x\": "
+         "{\"bits\": 5}}}",
+         "bits is 5"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": {\"+:(\": "
+         "{}}}",
+         "dynamic '+:('"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": "
+         "{\"-:.*up_proj\": {}}}",
+         "is not quantized"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": "
+         "{\"+:.*up_proj\": {\"group_size\": 64}}}",
+         "up_proj.qzeros"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32, \"dynamic\": {\"up_proj\": "
+         "{\"bits\": 8}, \"model.*q_proj\": {\"bits\": 4}}}",
          "k_proj.qweight"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"pack_dtype\": \"int8\"}", "pack_dtype"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"pack_dtype\": \"int8\"}",
+         "pack_dtype"},
         {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 32}", "qweight"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 64}", "qzeros"},
     };
@@ -351,13 +385,15 @@ static void test_refused_tensors(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_config), cmocka_unit_test(test_refused_tensors), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_refused_config),
+        cmocka_unit_test(test_refused_tensors),
+        cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_rules),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("model_gptq", tests, NULL, NULL);
 }

@@ -30,11 +30,17 @@ static void test_refused(void **state)
     (void)state;
     REFUSED("", "middle");
     REFUSED("\xdd\xff\xff\xff\xff", "count");
-    REFUSED("\xdf\xff\xff\xff\xff" "aa", "count");
+    REFUSED("\xdf\xff\xff\xff\xff"
+            "aa",
+            "count");
     REFUSED("\xdc\xff\xff", "count");
-    REFUSED("\xdb\xff\xff\xff\xff" "abc", "middle");
+    REFUSED("\xdb\xff\xff\xff\xff"
+            "abc",
+            "middle");
     REFUSED("\xdb\x01", "middle");
-    REFUSED("\xa5" "abcd", "middle");
+    REFUSED("\xa5"
+            "abcd",
+            "middle");
     REFUSED("\xcb\x01\x02", "middle");
     REFUSED("\xc4\x01x", "bin");
     REFUSED("\xc7\x01\x01x", "ext");
@@ -45,7 +51,10 @@ static void test_refused(void **state)
     REFUSED("\x81\x01\x01", "key");
     REFUSED("\x81\xc0\x01", "key");
     REFUSED("\x81\xa1\x00\x01", "key");
-    REFUSED("\x82\xa1" "a\x01\xa1" "a\x02", "twice");
+    REFUSED("\x82\xa1"
+            "a\x01\xa1"
+            "a\x02",
+            "twice");
     REFUSED("\xa2\xff\xfe", "UTF-8");
     REFUSED("\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "too large");
     REFUSED("\xcb\x7f\xf0\0\0\0\0\0\0", "finite");
@@ -68,9 +77,11 @@ static void test_too_many(void **state)
 
 static struct json *sample(void)
 {
-    static const int64_t ints[] = {0, 1, 127, 128, 255, 256, 65535, 65536, INT32_MAX, UINT32_MAX, INT64_MAX,
-                                   -1, -32, -33, -128, -129, -32769, INT32_MIN, INT64_MIN};
-    static const double reals[] = {0.0, -0.0, 0.1, 1e-300, DBL_MAX, DBL_MIN, 4.9e-324, 3.0, -1.5, 0x1.fffffffffffffp-1};
+    static const int64_t ints[] = {0,     1,         127,        128,       255,      256, 65535,
+                                   65536, INT32_MAX, UINT32_MAX, INT64_MAX, -1,       -32, -33,
+                                   -128,  -129,      -32769,     INT32_MIN, INT64_MIN};
+    static const double reals[] = {0.0,     -0.0,     0.1, 1e-300, DBL_MAX,
+                                   DBL_MIN, 4.9e-324, 3.0, -1.5,   0x1.fffffffffffffp-1};
     struct json *j = json_object(), *a = json_array(), *o = json_object();
 
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
@@ -79,7 +90,8 @@ static struct json *sample(void)
         assert_int_equal(json_push(a, json_real_value(reals[i])), 0);
     assert_int_equal(json_set(j, "z", a), 0);
     json_set_text(o, "", "");
-    json_set_text(o, "long", "a text with more than thirty-one bytes, \xc3\xa9 and \xe2\x82\xac in it");
+    json_set_text(o, "long",
+                  "a text with more than thirty-one bytes, \xc3\xa9 and \xe2\x82\xac in it");
     json_set(o, "nul", json_text_n("a\0b", 3));
     json_set_bool(o, "yes", 1);
     json_set_bool(o, "no", 0);
@@ -100,7 +112,8 @@ static void test_round_trip(void **state)
     assert_int_equal(mpk_encode(j, &data, &n, &e), 0);
     back = mpk_decode(data, n, "head", &e);
     assert_non_null(back);
-    assert_int_equal(mpk_encode(back, &again, &m, &e), 0); /* same bytes: same values, types and order */
+    /* same bytes: same values, types and order */
+    assert_int_equal(mpk_encode(back, &again, &m, &e), 0);
     assert_int_equal(n, m);
     assert_memory_equal(data, again, n);
     const struct json *z = json_get(back, "z"), *want = json_get(j, "z");
@@ -166,9 +179,10 @@ static void test_float32(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_too_many),
-                                       cmocka_unit_test(test_round_trip), cmocka_unit_test(test_depth),
-                                       cmocka_unit_test(test_float32)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_float32)};
 
     return cmocka_run_group_tests_name("mpk", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Views of chunk, acts and weights: a good message, then each field and tensor made wrong in turn. */
+/* Views of chunk, acts and weights: a good message, then each field and tensor made wrong in
+ * turn. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,8 +28,19 @@ static struct json *prov(void)
 static struct msg *chunk(void)
 {
     struct json *p = prov();
-    struct chunk_view v = {.chunk = 11, .chunks = 20, .lane = 4, .lanes = 8, .vocab = 100, .T = 6, .nseq = 2, .ids = ids,
-                           .lengths = lengths, .weights = weights, .modality = modality, .blocks = 3, .block_weights = weights,
+    struct chunk_view v = {.chunk = 11,
+                           .chunks = 20,
+                           .lane = 4,
+                           .lanes = 8,
+                           .vocab = 100,
+                           .T = 6,
+                           .nseq = 2,
+                           .ids = ids,
+                           .lengths = lengths,
+                           .weights = weights,
+                           .modality = modality,
+                           .blocks = 3,
+                           .block_weights = weights,
                            .prov = p};
     struct err e = {0};
     struct msg *m = chunk_write(&v, "sample", &e);
@@ -40,8 +52,20 @@ static struct msg *chunk(void)
 
 static struct msg *acts(void)
 {
-    struct acts_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .chunk = 11, .chunks = 20, .lane = 4,
-                          .lanes = 8, .lane_first = 10, .lane_count = 2, .T = 6, .K = 3, .nseq = 2, .w = weights,
+    struct acts_view v = {.block = 3,
+                          .order = 12,
+                          .sites = 120,
+                          .site = "attn.qkv",
+                          .chunk = 11,
+                          .chunks = 20,
+                          .lane = 4,
+                          .lanes = 8,
+                          .lane_first = 10,
+                          .lane_count = 2,
+                          .T = 6,
+                          .K = 3,
+                          .nseq = 2,
+                          .w = weights,
                           .lengths = lengths};
     struct err e = {0};
     void *x;
@@ -55,7 +79,8 @@ static struct msg *acts(void)
 static struct msg *site_weights(void)
 {
     struct json *list = json_array(), *l = json_object();
-    struct weights_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .linears = list};
+    struct weights_view v = {
+        .block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .linears = list};
     uint64_t shape[2] = {5, 4};
     struct err e = {0};
 
@@ -88,7 +113,8 @@ static void field_refused(struct msg *(*make)(void), const char *field, struct j
     struct err e;
 
     assert_int_equal(value ? json_set(m->meta, field, value) : json_del(m->meta, field), 0);
-    if (read_any(m, &e) == 0 || e.kind != ERR_USE || !strstr(e.text, m->id) || !strstr(e.text, field))
+    if (read_any(m, &e) == 0 || e.kind != ERR_USE || !strstr(e.text, m->id) ||
+        !strstr(e.text, field))
         fail_msg("%s of %s: '%s'", field, m->id, e.text);
     msg_destroy(&m);
 }
@@ -143,7 +169,8 @@ static void test_weights_fields(void **state)
 }
 
 /* The tensor is replaced by one of another type or shape. */
-static void tensor_refused(struct msg *(*make)(void), const char *name, enum dtype t, int ndim, uint64_t a, uint64_t b)
+static void tensor_refused(struct msg *(*make)(void), const char *name, enum dtype t, int ndim,
+                           uint64_t a, uint64_t b)
 {
     struct msg *m = make();
     uint64_t shape[2] = {a, b};
@@ -251,7 +278,8 @@ static void test_round_trip(void **state)
     (void)state;
     assert_int_equal(chunk_read(m, &c, &e), 0);
     assert_string_equal(m->id, "c11");
-    assert_true(c.chunk == 11 && c.chunks == 20 && c.lane == 4 && c.lanes == 8 && c.vocab == 100 && c.T == 6 && c.nseq == 2);
+    assert_true(c.chunk == 11 && c.chunks == 20 && c.lane == 4 && c.lanes == 8 && c.vocab == 100 &&
+                c.T == 6 && c.nseq == 2);
     assert_memory_equal(c.ids, ids, sizeof ids);
     assert_memory_equal(c.lengths, lengths, sizeof lengths);
     assert_memory_equal(c.weights, weights, sizeof weights);
@@ -263,7 +291,8 @@ static void test_round_trip(void **state)
     m = travel(acts());
     assert_int_equal(acts_read(m, &a, &e), 0);
     assert_string_equal(m->id, "b3.attn.qkv/c11");
-    assert_true(a.block == 3 && a.order == 12 && a.sites == 120 && a.lane_first == 10 && a.lane_count == 2 && a.K == 3);
+    assert_true(a.block == 3 && a.order == 12 && a.sites == 120 && a.lane_first == 10 &&
+                a.lane_count == 2 && a.K == 3);
     assert_string_equal(a.site, "attn.qkv");
     assert_string_equal(a.modality, "text");
     assert_int_equal(a.x->dtype, DT_BF16);
@@ -279,8 +308,9 @@ static void test_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chunk_fields), cmocka_unit_test(test_acts_fields), cmocka_unit_test(test_weights_fields),
-        cmocka_unit_test(test_tensors),      cmocka_unit_test(test_values),      cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_chunk_fields),   cmocka_unit_test(test_acts_fields),
+        cmocka_unit_test(test_weights_fields), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_round_trip),
     };
 
     return cmocka_run_group_tests_name("msg_chunk", tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Views of problem and solution: a good message, then each field and tensor made wrong in turn; doubles travel exactly. */
+/* Views of problem and solution: a good message, then each field and tensor made wrong in turn;
+ * doubles travel exactly. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,10 +17,21 @@
 
 static struct msg *problem(void)
 {
-    struct tensor q = {.name = "q", .ndim = 2, .shape = {5, 4}}, k = {.name = "k", .ndim = 2, .shape = {2, 4}};
+    struct tensor q = {.name = "q", .ndim = 2, .shape = {5, 4}},
+                  k = {.name = "k", .ndim = 2, .shape = {2, 4}};
     struct json *rows = json_array(), *row = json_array();
-    struct problem_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .tokens = 6, .sequences = 2,
-                             .sum_w = LOSS, .sum_w2 = LOSS / 3, .nlinears = 2, .linear = {&q, &k}, .lengths = rows,
+    struct problem_view v = {.block = 3,
+                             .order = 12,
+                             .sites = 120,
+                             .site = "attn.qkv",
+                             .K = 4,
+                             .tokens = 6,
+                             .sequences = 2,
+                             .sum_w = LOSS,
+                             .sum_w2 = LOSS / 3,
+                             .nlinears = 2,
+                             .linear = {&q, &k},
+                             .lengths = rows,
                              .bytes_in = 48};
     const struct problem_class class = {.kind = "length", .name = "3", .tokens = 6, .sum_w = LOSS};
     uint64_t s[1] = {10}, d[2] = {4, 4}, diag[2] = {1, 4};
@@ -44,14 +56,32 @@ static struct msg *problem(void)
 
 static struct msg *solution(void)
 {
-    struct solution_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .tokens = 6, .sequences = 2,
-                              .sum_w = LOSS, .sum_w2 = 1, .solver = "gptq", .damp = 0.01, .attempts = 1, .seconds = 0.5,
+    struct solution_view v = {.block = 3,
+                              .order = 12,
+                              .sites = 120,
+                              .site = "attn.qkv",
+                              .K = 4,
+                              .tokens = 6,
+                              .sequences = 2,
+                              .sum_w = LOSS,
+                              .sum_w2 = 1,
+                              .solver = "gptq",
+                              .damp = 0.01,
+                              .attempts = 1,
+                              .seconds = 0.5,
                               .nlinears = 1};
     uint64_t codes[2] = {5, 4}, grid[2] = {5, 2};
     struct err e = {0};
 
-    v.linear[0] = (struct solution_linear){.name = "q", .N = 5, .K = 4, .bits = 4, .group = 2, .grid = "sym", .loss = LOSS,
-                                           .rel_loss = LOSS / 7, .asym_loss = NAN};
+    v.linear[0] = (struct solution_linear){.name = "q",
+                                           .N = 5,
+                                           .K = 4,
+                                           .bits = 4,
+                                           .group = 2,
+                                           .grid = "sym",
+                                           .loss = LOSS,
+                                           .rel_loss = LOSS / 7,
+                                           .asym_loss = NAN};
     struct msg *m = solution_create(&v, "solve", &e);
     assert_non_null(m);
     memset(msg_add_new(m, "q.codes", DT_U8, 2, codes, &e), 15, 20);
@@ -75,7 +105,8 @@ static void field_refused(struct msg *(*make)(void), const char *field, struct j
     struct err e;
 
     assert_int_equal(value ? json_set(m->meta, field, value) : json_del(m->meta, field), 0);
-    if (read_any(m, &e) == 0 || e.kind != ERR_USE || !strstr(e.text, m->id) || !strstr(e.text, field))
+    if (read_any(m, &e) == 0 || e.kind != ERR_USE || !strstr(e.text, m->id) ||
+        !strstr(e.text, field))
         fail_msg("%s of %s: '%s'", field, m->id, e.text);
     msg_destroy(&m);
 }
@@ -144,7 +175,8 @@ static void test_fields(void **state)
     linear_refused("asym_loss", json_text("x"), "'asym_loss'");
 }
 
-static void tensor_refused(struct msg *(*make)(void), const char *name, enum dtype t, int ndim, uint64_t a, uint64_t b, int byte)
+static void tensor_refused(struct msg *(*make)(void), const char *name, enum dtype t, int ndim,
+                           uint64_t a, uint64_t b, int byte)
 {
     struct msg *m = make();
     uint64_t shape[2] = {a, b};
@@ -216,7 +248,8 @@ static void test_round_trip(void **state)
     (void)state;
     assert_int_equal(problem_read(m, &p, &e), 0);
     assert_string_equal(m->id, "b3.attn.qkv");
-    assert_true(p.block == 3 && p.order == 12 && p.sites == 120 && p.K == 4 && p.tokens == 6 && p.bytes_in == 48);
+    assert_true(p.block == 3 && p.order == 12 && p.sites == 120 && p.K == 4 && p.tokens == 6 &&
+                p.bytes_in == 48);
     assert_memory_equal(&p.sum_w, &want[0], 8);
     assert_memory_equal(&p.sum_w2, &want[1], 8);
     assert_int_equal(p.nlinears, 2);
@@ -252,7 +285,13 @@ static void test_round_trip(void **state)
 /* A linear that is kept has no results, and a commit that says both is refused. */
 static void test_kept(void **state)
 {
-    struct solution_view v = {.block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .solver = "none", .nlinears = 1};
+    struct solution_view v = {.block = 3,
+                              .order = 12,
+                              .sites = 120,
+                              .site = "attn.qkv",
+                              .K = 4,
+                              .solver = "none",
+                              .nlinears = 1};
     struct solution_view s;
     struct err e = {0};
     struct msg *m;
@@ -265,14 +304,16 @@ static void test_kept(void **state)
     assert_non_null(m = solution_create(&v, "solve", &e));
     m = travel(m);
     assert_int_equal(solution_read(m, &s, &e), 0);
-    assert_true(s.linear[0].kept && s.linear[0].N == 5 && !s.linear[0].codes && !s.linear[0].solver && s.linear[0].bits == 0);
+    assert_true(s.linear[0].kept && s.linear[0].N == 5 && !s.linear[0].codes &&
+                !s.linear[0].solver && s.linear[0].bits == 0);
     msg_destroy(&m);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_tensors),
-                                       cmocka_unit_test(test_round_trip), cmocka_unit_test(test_kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_kept)};
 
     return cmocka_run_group_tests_name("msg_problem", tests, NULL, NULL);
 }

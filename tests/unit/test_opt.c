@@ -23,20 +23,25 @@ struct values {
 
 static const struct opt table[] = {
     {"flag", OPT_FLAG, offsetof(struct values, flag), NULL, "A flag", 0, 0, NULL},
-    {"number", OPT_INT, offsetof(struct values, number), "N", "A number of things that has a long line of help behind it, so that it wraps", 1, 16, NULL},
+    {"number", OPT_INT, offsetof(struct values, number), "N",
+     "A number of things that has a long line of help behind it, so that it wraps", 1, 16, NULL},
     {"size", OPT_SIZE, offsetof(struct values, size), "BYTES", "A size", 0, 0, NULL},
     {"real", OPT_REAL, offsetof(struct values, real), "X", "A real", 0, 1, NULL},
     {"text", OPT_TEXT, offsetof(struct values, text), "TEXT", "A text", 0, 0, NULL},
-    {"choice", OPT_CHOICE, offsetof(struct values, choice), "C", "A choice", 0, 0, "sym|sym-narrow|asym"},
+    {"choice", OPT_CHOICE, offsetof(struct values, choice), "C", "A choice", 0, 0,
+     "sym|sym-narrow|asym"},
     {"set", OPT_TEXTS, offsetof(struct values, texts), "A=B", "Many", 0, 0, NULL},
     {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
 };
 
-static const struct opt_spec spec = {"ptq-test", "Tests options.", "[options] FILE...", table, "A note.", 0, 2};
+static const struct opt_spec spec = {
+    "ptq-test", "Tests options.", "[options] FILE...", table, "A note.", 0, 2};
 
-static int parse(struct values *v, struct opt_args *args, struct err *e, const char *a, const char *b, const char *c)
+static int parse(struct values *v, struct opt_args *args, struct err *e, const char *a,
+                 const char *b, const char *c)
 {
-    char *argv[] = {(char *)"ptq-test", (char *)(uintptr_t)a, (char *)(uintptr_t)b, (char *)(uintptr_t)c, NULL};
+    char *argv[] = {(char *)"ptq-test", (char *)(uintptr_t)a, (char *)(uintptr_t)b,
+                    (char *)(uintptr_t)c, NULL};
     int argc = 1;
 
     *v = (struct values){.number = 4, .size = 1 << 20, .real = 0.5, .text = "def"};
@@ -51,16 +56,24 @@ static void test_refused(void **state)
     static const struct {
         const char *a, *b, *c, *says;
     } bad[] = {
-        {"--nope", NULL, NULL, "--nope"},          {"--flag=1", NULL, NULL, "--flag takes no value"},
-        {"--flag", "--flag", NULL, "twice"},       {"--number", NULL, NULL, "--number needs a value"},
-        {"--number=0", NULL, NULL, "1 to 16"},     {"--number", "17", NULL, "1 to 16"},
-        {"--number=4x", NULL, NULL, "'4x'"},       {"--number=", NULL, NULL, "not a whole number"},
+        {"--nope", NULL, NULL, "--nope"},
+        {"--flag=1", NULL, NULL, "--flag takes no value"},
+        {"--flag", "--flag", NULL, "twice"},
+        {"--number", NULL, NULL, "--number needs a value"},
+        {"--number=0", NULL, NULL, "1 to 16"},
+        {"--number", "17", NULL, "1 to 16"},
+        {"--number=4x", NULL, NULL, "'4x'"},
+        {"--number=", NULL, NULL, "not a whole number"},
         {"--number=99999999999999999999", NULL, NULL, "not a whole number"},
-        {"--size=-1", NULL, NULL, "--size"},       {"--size=1T", NULL, NULL, "--size"},
+        {"--size=-1", NULL, NULL, "--size"},
+        {"--size=1T", NULL, NULL, "--size"},
         {"--size=99999999999G", NULL, NULL, "--size"},
-        {"--real=2", NULL, NULL, "0 to 1"},        {"--real=nan", NULL, NULL, "not a number"},
-        {"--choice=sy", NULL, NULL, "sym|sym-narrow|asym"}, {"--choice=", NULL, NULL, "--choice"},
-        {"-x", NULL, NULL, "-x"},                  {"a", "b", "c", "'c'"},
+        {"--real=2", NULL, NULL, "0 to 1"},
+        {"--real=nan", NULL, NULL, "not a number"},
+        {"--choice=sy", NULL, NULL, "sym|sym-narrow|asym"},
+        {"--choice=", NULL, NULL, "--choice"},
+        {"-x", NULL, NULL, "-x"},
+        {"a", "b", "c", "'c'"},
         {"--fla", NULL, NULL, "--fla"},
     };
     struct values v;
@@ -103,7 +116,8 @@ static void test_values(void **state)
     assert_int_equal(parse(&v, &args, &e, "--set=a=1", "--set", "b=2"), 0);
     assert_int_equal(v.texts.count, 2);
     assert_string_equal(v.texts.text[0], "a=1");
-    assert_int_equal(parse(&v, &args, &e, "--text", "--help", NULL), 0); /* a value is not a question */
+    /* a value is not a question */
+    assert_int_equal(parse(&v, &args, &e, "--text", "--help", NULL), 0);
     assert_string_equal(v.text, "--help");
     assert_int_equal(parse(&v, &args, &e, "--choice", "sym-narrow", NULL), 0);
     assert_int_equal(v.choice, 1);
@@ -154,8 +168,8 @@ static void test_help(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_values),
-                                       cmocka_unit_test(test_help)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_values), cmocka_unit_test(test_help)};
 
     return cmocka_run_group_tests_name("opt", tests, NULL, NULL);
 }

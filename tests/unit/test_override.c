@@ -9,8 +9,10 @@
 #include "../../common/model/grid.h"
 #include "../../common/model/override.h"
 
-static const char model[] = "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, \"num_hidden_layers\": 12, "
-                            "\"num_attention_heads\": 4, \"intermediate_size\": 160, \"vocab_size\": 320}";
+static const char model[] =
+    "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, "
+    "\"num_hidden_layers\": 12, "
+    "\"num_attention_heads\": 4, \"intermediate_size\": 160, \"vocab_size\": 320}";
 
 static int add(struct overrides *o, const char *text, struct err *e)
 {
@@ -20,7 +22,9 @@ static int add(struct overrides *o, const char *text, struct err *e)
 
 static void test_bad_lines(void **state)
 {
-    static const struct { const char *text, *word; } bad[] = {
+    static const struct {
+        const char *text, *word;
+    } bad[] = {
         {"mlp.down", "expected 'PATTERN: key=value"},
         {"mlp.down:", "expected"},
         {"mlp.down:bits=8", "expected"},
@@ -52,7 +56,8 @@ static void test_bad_lines(void **state)
         const int rc = add(&o, bad[i].text, &e);
 
         assert_int_equal(rc, bad[i].word ? -1 : 0);
-        if (bad[i].word && (!strstr(e.text, bad[i].word) || strncmp(e.text, "--override: '", 13) != 0 || e.kind != ERR_USE))
+        if (bad[i].word && (!strstr(e.text, bad[i].word) ||
+                            strncmp(e.text, "--override: '", 13) != 0 || e.kind != ERR_USE))
             fail_msg("'%s': '%s'", bad[i].text, e.text);
     }
     assert_int_equal(o.count, 1);
@@ -64,7 +69,8 @@ static void test_bad_lines(void **state)
 
 static void test_file(void **state)
 {
-    static const char good[] = "# all of it\n\n  mlp.down:   bits=8\tgroup=32   # why\nnone\nb0.*: skip";
+    static const char good[] =
+        "# all of it\n\n  mlp.down:   bits=8\tgroup=32   # why\nnone\nb0.*: skip";
     static const char bad[] = "mlp.down: bits=8\n\nmlp.up: bits=9\n";
     struct overrides o = OVERRIDES_NONE;
     struct err e = {0};
@@ -87,10 +93,24 @@ static void test_file(void **state)
 
 static void test_patterns(void **state)
 {
-    static const struct { const char *pattern; int hits; } cases[] = {
-        {"mlp.down", 1}, {"b3.mlp.down", 1}, {"b30.mlp.down", 0}, {"b3.*", 1}, {"b?.mlp.*", 1}, {"b[0-2].*", 0},
-        {"mlp.up", 0}, {"down", 0}, {"*down_proj", 1}, {"model.layers.*.mlp.down_proj", 1}, {"model.layers.3.mlp.down_proj", 1},
-        {"model.layers.3", 0}, {"*.3.mlp.*", 1}, {"*", 1},
+    static const struct {
+        const char *pattern;
+        int hits;
+    } cases[] = {
+        {"mlp.down", 1},
+        {"b3.mlp.down", 1},
+        {"b30.mlp.down", 0},
+        {"b3.*", 1},
+        {"b?.mlp.*", 1},
+        {"b[0-2].*", 0},
+        {"mlp.up", 0},
+        {"down", 0},
+        {"*down_proj", 1},
+        {"model.layers.*.mlp.down_proj", 1},
+        {"model.layers.3.mlp.down_proj", 1},
+        {"model.layers.3", 0},
+        {"*.3.mlp.*", 1},
+        {"*", 1},
     };
     struct err e;
 
@@ -159,8 +179,9 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_file), cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_later_lines_win), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_later_lines_win),
+        cmocka_unit_test(test_model),
     };
 
     return cmocka_run_group_tests_name("override", tests, NULL, NULL);

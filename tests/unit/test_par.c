@@ -78,7 +78,8 @@ static void test_threads(void **state)
     run(5);
 }
 
-/* Which workers would be interrupted by SIGTERM; all wait for each other, so that each has one tile. */
+/* Which workers would be interrupted by SIGTERM; all wait for each other, so that each has one
+ * tile. */
 struct masks {
     pthread_barrier_t together;
     int open[3];

@@ -68,7 +68,8 @@ static void scales_are_round_and_cover(void **state)
             }
 }
 
-static void ticks_are(const double *want, size_t n, double lo, double hi, int log, size_t about, int whole)
+static void ticks_are(const double *want, size_t n, double lo, double hi, int log, size_t about,
+                      int whole)
 {
     struct scale s;
     struct ticks t;
@@ -204,8 +205,14 @@ static void paths_break_at_gaps(void **state)
 {
     const double x[6] = {0, 1, 2, 3, 4, 5}, y[6] = {1, 10, NAN, 100, 0, 1000};
     const unsigned char ring[6] = {0, 1, 0, 0, 0, 0};
-    const struct plot_series s = {.name = "a<b", .count = 6, .x = x, .y = y, .ring = ring, .points = 1, .line = 1};
-    const struct plot p = {.title = "T & t", .x_label = "x", .y_label = "y", .log_y = 1, .floor_y = NAN, .line_y = NAN};
+    const struct plot_series s = {
+        .name = "a<b", .count = 6, .x = x, .y = y, .ring = ring, .points = 1, .line = 1};
+    const struct plot p = {.title = "T & t",
+                           .x_label = "x",
+                           .y_label = "y",
+                           .log_y = 1,
+                           .floor_y = NAN,
+                           .line_y = NAN};
     char *out = drawn(&p, &s, 1, NULL), *path = strstr(out, "class=\"line\" d=\"");
     size_t pieces = 0, joined = 0;
 
@@ -234,19 +241,17 @@ static void text_is_escaped(void **state)
     char *out = drawn(NULL, NULL, 0, "<script>alert(\"a\" & 'b')</script>\x01\x1f\xEF\xBF\xBF é\t");
 
     (void)state;
-    assert_string_equal(out, "&lt;script&gt;alert(&quot;a&quot; &amp; &#39;b&#39;)&lt;/script&gt;\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD é\t");
+    assert_string_equal(out, "&lt;script&gt;alert(&quot;a&quot; &amp; "
+                             "&#39;b&#39;)&lt;/script&gt;\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD é\t");
     free(out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(impossible_ranges),
-        cmocka_unit_test(scales_are_round_and_cover),
-        cmocka_unit_test(ticks_are_round),
-        cmocka_unit_test(numbers_are_readable),
-        cmocka_unit_test(ranks_are_thinned),
-        cmocka_unit_test(paths_break_at_gaps),
+        cmocka_unit_test(impossible_ranges), cmocka_unit_test(scales_are_round_and_cover),
+        cmocka_unit_test(ticks_are_round),   cmocka_unit_test(numbers_are_readable),
+        cmocka_unit_test(ranks_are_thinned), cmocka_unit_test(paths_break_at_gaps),
         cmocka_unit_test(text_is_escaped),
     };
     return cmocka_run_group_tests_name("plot_scale", tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 static void refuse(const char *text, const char *want)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct recipe *r = recipe_parse(text, "x.pipe", 4, &e);
 
     assert_null(r);
@@ -44,7 +44,7 @@ static void bad_recipes(void **state)
 
 static struct recipe *accept(const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct recipe *r = recipe_parse(text, "x.pipe", 4, &e);
 
     if (!r)
@@ -54,13 +54,15 @@ static struct recipe *accept(const char *text)
 
 static void options_drop_out(void **state)
 {
-    static const char *const without[] = { "true", "--quiet", "--last", "z" };
-    static const char *const with[] = { "true", "--file", "a b", "--quiet", "--also=a b", "--last", "z" };
-    struct err e = { 0 };
+    static const char *const without[] = {"true", "--quiet", "--last", "z"};
+    static const char *const with[] = {"true",       "--file", "a b", "--quiet",
+                                       "--also=a b", "--last", "z"};
+    struct err e = {0};
 
     (void)state;
     for (int given = 0; given < 2; given++) {
-        struct recipe *r = accept("option f =   # may be\noption z = z\na: true --file ${f} --quiet --also=${f} --last ${z}\n");
+        struct recipe *r = accept("option f =   # may be\noption z = z\na: true --file ${f} "
+                                  "--quiet --also=${f} --last ${z}\n");
         struct plan *p;
 
         assert_int_equal(recipe_set(r, "f", "", &e), -1);
@@ -78,7 +80,7 @@ static void options_drop_out(void **state)
 
 static void flags_are_there_or_not(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     refuse("flag f = yes\na: true ${f}\n", "flag 'f' cannot have a value");
@@ -103,7 +105,7 @@ static void flags_are_there_or_not(void **state)
 static void bad_values(void **state)
 {
     struct recipe *r = accept("set x = 1\nset y =  # the why\nlist z =\na: true\nb*2: true\n");
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     assert_int_equal(recipe_set(r, "w", "1", &e), -1);
@@ -132,7 +134,7 @@ static void bad_values(void **state)
 static void refuse_plan(const char *text, const char *sockets, const char *want)
 {
     struct recipe *r = accept(text);
-    struct err e = { 0 };
+    struct err e = {0};
     struct plan *p = plan_create(r, sockets, 0, &e);
 
     assert_null(p);
@@ -152,7 +154,8 @@ static void bad_plans(void **state)
     folder[sizeof folder - 1] = '\0';
     refuse_plan("a: true ${x}\n", "/r", "x.pipe:1: stage 'a': unknown variable '${x}'");
     refuse_plan("a: true ${b.count}\n", "/r", "unknown variable '${b.count}'");
-    refuse_plan("a: no-such-command-anywhere\n", "/r", "'no-such-command-anywhere' is not beside ptq and not in PATH");
+    refuse_plan("a: no-such-command-anywhere\n", "/r",
+                "'no-such-command-anywhere' is not beside ptq and not in PATH");
     refuse_plan("a: /no/such\n", "/r", "cannot execute '/no/such'");
     refuse_plan("a: true %s\nb: true %s\n", "/r", "x.pipe:1: stage 'a': no stage binds 's'");
     refuse_plan("a: true @%s\n", "/r", "no stage connects to 's'");
@@ -171,10 +174,12 @@ static void plans(void **state)
                               "a: true --x ${x}:${x} @%s --data ${d} --p ${p} \\\n"
                               "   ${cores} # the end\n"
                               "b*cores: true %s ${b.count} ${b.threads} ${a.threads} $ 100% @\n");
-    static const char *const a[] = { "true", "--x", "two words:two words", "@ipc:///r/s", "--data", "1 2", "--data", "'3'", "--p",
-                                     "a#b $HOME ${x}", "4" };
-    static const char *const b[] = { "true", "ipc:///r/s", "3", "1", "4", "$", "100%", "@" };
-    struct err e = { 0 };
+    static const char *const a[] = {"true",           "--x",    "two words:two words",
+                                    "@ipc:///r/s",    "--data", "1 2",
+                                    "--data",         "'3'",    "--p",
+                                    "a#b $HOME ${x}", "4"};
+    static const char *const b[] = {"true", "ipc:///r/s", "3", "1", "4", "$", "100%", "@"};
+    struct err e = {0};
     struct plan *p;
 
     (void)state;
@@ -218,13 +223,18 @@ static void check_argv(const struct plan_process *p, const char *const *want)
 
 static void added(void **state)
 {
-    static const char *const changed[] = { "true", "--bits", "3", "--only=a.*", "--damp=", "--x" };
-    static const char *const argv_changed[] = { "true", "--in", "ipc:///r/p", "--group", "-1", "--quiet", "--bits", "3", "--only=a.*", "--x", NULL };
-    static const char *const other[] = { "false", "--out", "%q" };
-    static const char *const argv_other[] = { "false", "--in", "ipc:///r/p", "--out", "ipc:///r/q", NULL };
-    static const char *const missing[] = { "no-such-command-anywhere" }, *const bad[] = { "true", "@%a/b" };
-    struct recipe *r = accept("a: true @%p\nb: true --in %p --bits 4 --only b --group -1 --only c --damp 1 --quiet\n");
-    struct err e = { 0 };
+    static const char *const changed[] = {"true", "--bits", "3", "--only=a.*", "--damp=", "--x"};
+    static const char *const argv_changed[] = {"true",       "--in",    "ipc:///r/p", "--group",
+                                               "-1",         "--quiet", "--bits",     "3",
+                                               "--only=a.*", "--x",     NULL};
+    static const char *const other[] = {"false", "--out", "%q"};
+    static const char *const argv_other[] = {"false", "--in",       "ipc:///r/p",
+                                             "--out", "ipc:///r/q", NULL};
+    static const char *const missing[] = {"no-such-command-anywhere"}, *const bad[] = {"true",
+                                                                                       "@%a/b"};
+    struct recipe *r = accept(
+        "a: true @%p\nb: true --in %p --bits 4 --only b --group -1 --only c --damp 1 --quiet\n");
+    struct err e = {0};
     struct plan *p = plan_create(r, "/r", 0, &e);
     const struct plan_process *first;
 
@@ -254,7 +264,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_recipes),
-        cmocka_unit_test(bad_values), cmocka_unit_test(options_drop_out), cmocka_unit_test(flags_are_there_or_not),
+        cmocka_unit_test(bad_values),
+        cmocka_unit_test(options_drop_out),
+        cmocka_unit_test(flags_are_there_or_not),
         cmocka_unit_test(bad_plans),
         cmocka_unit_test(plans),
         cmocka_unit_test(added),

@@ -1,4 +1,5 @@
-/* reduce: sums against plain loops, the same bytes whatever the order of arrival, repeats dropped, weights, missing chunks. */
+/* reduce: sums against plain loops, the same bytes whatever the order of arrival, repeats
+ * dropped, weights, missing chunks. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +30,8 @@ static int keep(void *ctx, struct msg **m, struct err *e)
     return 0;
 }
 
-static uint64_t mem; /* for sums: tests run with none in memory but those in use, with few, with all */
+/* for sums: tests run with none in memory but those in use, with few, with all */
+static uint64_t mem;
 
 static struct reduce *open_reduce(struct reduce_opts o, struct par *par, struct err *e)
 {
@@ -51,8 +53,18 @@ static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
 {
     static const int32_t lengths[2] = {20, 30};
     struct err e = {0};
-    struct acts_view v = {.block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .chunk = chunk, .chunks = CHUNKS,
-                          .lanes = LANES, .modality = "text", .T = NT, .K = NK, .nseq = 2, .lengths = lengths};
+    struct acts_view v = {.block = 0,
+                          .order = 0,
+                          .sites = 1,
+                          .site = "attn.qkv",
+                          .chunk = chunk,
+                          .chunks = CHUNKS,
+                          .lanes = LANES,
+                          .modality = "text",
+                          .T = NT,
+                          .K = NK,
+                          .nseq = 2,
+                          .lengths = lengths};
     float rows[NT * NK], w[NT];
     struct msg *m;
     void *x;
@@ -90,7 +102,8 @@ static struct msg *weights_of(void)
 {
     struct err e = {0};
     struct json *linears = json_array(), *l = json_object();
-    struct weights_view v = {.block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .K = NK, .linears = linears};
+    struct weights_view v = {
+        .block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .K = NK, .linears = linears};
     uint64_t shape[2] = {4, NK};
     struct msg *m;
     float *w;
@@ -148,7 +161,8 @@ static void sums_are_those_of_plain_loops(void **state)
             double want = 0, size = 0;
             for (uint64_t c = 0; c < CHUNKS; c++)
                 for (size_t t = 0; t < NT; t++) {
-                    double p = (double)weight[t >= 20] * (double)value(c, t * NK + i) * (double)value(c, t * NK + j);
+                    double p = (double)weight[t >= 20] * (double)value(c, t * NK + i) *
+                               (double)value(c, t * NK + j);
                     want += p;
                     size += fabs(p);
                 }
@@ -159,7 +173,8 @@ static void sums_are_those_of_plain_loops(void **state)
 }
 
 /* D, held-out chunks and sums without weights of one pass against plain loops. */
-static void assert_set(const struct tensor *S, const struct tensor *D, const uint64_t *chunks, const float *weight)
+static void assert_set(const struct tensor *S, const struct tensor *D, const uint64_t *chunks,
+                       const float *weight)
 {
     const double *s = S->data, *d = D->data;
 
@@ -168,8 +183,10 @@ static void assert_set(const struct tensor *S, const struct tensor *D, const uin
             double want_s = 0, want_d = 0, size_s = 0, size_d = 0;
             for (const uint64_t *c = chunks; *c < CHUNKS; c++)
                 for (size_t t = 0; t < NT; t++) {
-                    double w = weight ? (double)weight[t >= 20] : 1, xj = (double)value(*c, t * NK + j);
-                    float xi = value(*c, t * NK + i), xf = xi + 0.125f * value(*c + 1000, t * NK + i);
+                    double w = weight ? (double)weight[t >= 20] : 1,
+                           xj = (double)value(*c, t * NK + j);
+                    float xi = value(*c, t * NK + i),
+                          xf = xi + 0.125f * value(*c + 1000, t * NK + i);
                     double drift = (double)(xf - xi);
                     want_s += w * (double)xi * xj;
                     size_s += w * fabs((double)xi * xj);
@@ -213,7 +230,8 @@ static void one_pass_keeps_all_sets(void **state)
     par_close(&par);
 }
 
-static struct msg *problem_of(const struct reduce_opts *o, const int *order, enum dtype type, const float *weight, size_t threads)
+static struct msg *problem_of(const struct reduce_opts *o, const int *order, enum dtype type,
+                              const float *weight, size_t threads)
 {
     struct err e = {0};
     struct par *par = par_open(threads, &e);
@@ -234,10 +252,12 @@ static struct msg *problem_of(const struct reduce_opts *o, const int *order, enu
     return m;
 }
 
-/* Chunks 2 and 5 are held out: lengths and diagonals are those of the others, whatever the weights, order and threads. */
+/* Chunks 2 and 5 are held out: lengths and diagonals are those of the others, whatever the
+ * weights, order and threads. */
 static struct msg *diagonals_of(const int *order, const float *weight, size_t threads)
 {
-    return problem_of(&(struct reduce_opts){.holdout = 3, .length_diagonals = 1}, order, DT_F32, weight, threads);
+    return problem_of(&(struct reduce_opts){.holdout = 3, .length_diagonals = 1}, order, DT_F32,
+                      weight, threads);
 }
 
 static void diagonals_by_length_are_those_of_plain_loops(void **state)
@@ -271,14 +291,16 @@ static void diagonals_by_length_are_those_of_plain_loops(void **state)
     msg_destroy(&kept);
 }
 
-static struct msg *classes_of(unsigned classes, const int *order, enum dtype type, const float *weight, size_t threads)
+static struct msg *classes_of(unsigned classes, const int *order, enum dtype type,
+                              const float *weight, size_t threads)
 {
-    return problem_of(&(struct reduce_opts){.holdout = 3, .classes = classes}, order, type, weight, threads);
+    return problem_of(&(struct reduce_opts){.holdout = 3, .classes = classes}, order, type, weight,
+                      threads);
 }
 
 /* The class of rows [from, to) of one of the two sequences of each chunk, or of both. */
-static void assert_class(const struct problem_class *c, const char *kind, const char *name, const size_t (*rows)[2], size_t n,
-                         const float *weight)
+static void assert_class(const struct problem_class *c, const char *kind, const char *name,
+                         const size_t (*rows)[2], size_t n, const float *weight)
 {
     const double *s = c->S->data;
     double tokens = 0, sum_w = 0;
@@ -297,7 +319,8 @@ static void assert_class(const struct problem_class *c, const char *kind, const 
             for (uint64_t chunk = 0; chunk < CHUNKS; chunk++)
                 for (size_t r = 0; chunk % 3 != 2 && r < n; r++)
                     for (size_t t = rows[r][0]; t < rows[r][1]; t++) {
-                        double p = (double)weight[t >= 20] * (double)value(chunk, t * NK + i) * (double)value(chunk, t * NK + j);
+                        double p = (double)weight[t >= 20] * (double)value(chunk, t * NK + i) *
+                                   (double)value(chunk, t * NK + j);
                         want += p;
                         size += fabs(p);
                     }
@@ -307,8 +330,8 @@ static void assert_class(const struct problem_class *c, const char *kind, const 
 
 static void classes_are_those_of_plain_loops(void **state)
 {
-    static const size_t shorter[1][2] = {{0, 20}}, longer[1][2] = {{20, 50}}, start[2][2] = {{0, 1}, {20, 21}},
-                        rest[2][2] = {{1, 20}, {21, 50}};
+    static const size_t shorter[1][2] = {{0, 20}}, longer[1][2] = {{20, 50}},
+                        start[2][2] = {{0, 1}, {20, 21}}, rest[2][2] = {{1, 20}, {21, 50}};
     const float weight[2] = {0.25f, 2}, ones[2] = {1, 1};
     const int order[] = {0, 1, 2, 3, 4, 5, 6, -1}, other[] = {6, 3, 5, 0, 2, 4, 1, 1, -1};
     struct err e = {0};
@@ -324,7 +347,8 @@ static void classes_are_those_of_plain_loops(void **state)
     assert_class(&v.classes[3], "position", "1-127", rest, 2, weight);
     again = classes_of(CLASS_LENGTH | CLASS_POSITION, other, DT_F32, weight, 2);
     for (size_t i = 0; i < 4; i++)
-        assert_memory_equal(msg_tensor(again, v.classes[i].S->name)->data, v.classes[i].S->data, v.classes[i].S->bytes);
+        assert_memory_equal(msg_tensor(again, v.classes[i].S->name)->data, v.classes[i].S->data,
+                            v.classes[i].S->bytes);
     msg_destroy(&again);
     again = classes_of(0, order, DT_F32, weight, 1); /* S is the same with and without */
     assert_memory_equal(msg_tensor(again, "S")->data, v.S->data, v.S->bytes);
@@ -333,7 +357,8 @@ static void classes_are_those_of_plain_loops(void **state)
     msg_destroy(&both);
     both = classes_of(CLASS_POSITION, order, DT_BF16, NULL, 1);
     again = classes_of(CLASS_POSITION, order, DT_BF16, ones, 1);
-    assert_memory_equal(msg_tensor(again, "S.class.1")->data, msg_tensor(both, "S.class.1")->data, msg_tensor(both, "S.class.1")->bytes);
+    assert_memory_equal(msg_tensor(again, "S.class.1")->data, msg_tensor(both, "S.class.1")->data,
+                        msg_tensor(both, "S.class.1")->bytes);
     msg_destroy(&again);
     msg_destroy(&both);
 }
@@ -341,8 +366,16 @@ static void classes_are_those_of_plain_loops(void **state)
 static void too_many_lengths_are_refused(void **state)
 {
     int32_t lengths[CLASS_LENGTHS_MAX + 1];
-    struct acts_view v = {.block = 0, .sites = 1, .site = "attn.qkv", .chunks = 1, .lanes = 1, .lane_count = 1, .modality = "text",
-                          .K = 2, .nseq = CLASS_LENGTHS_MAX + 1, .lengths = lengths};
+    struct acts_view v = {.block = 0,
+                          .sites = 1,
+                          .site = "attn.qkv",
+                          .chunks = 1,
+                          .lanes = 1,
+                          .lane_count = 1,
+                          .modality = "text",
+                          .K = 2,
+                          .nseq = CLASS_LENGTHS_MAX + 1,
+                          .lengths = lengths};
     struct err e = {0};
     struct par *par = par_open(1, &e);
     struct reduce *r = open_reduce((struct reduce_opts){.classes = CLASS_LENGTH}, par, &e);
@@ -388,7 +421,8 @@ static void assert_same_sums(const int *order, enum dtype type, const float *wei
 
     kept = NULL;
     reduce_all(order, type, weight, threads);
-    assert_memory_equal(msg_tensor(first, "S")->data, msg_tensor(kept, "S")->data, msg_tensor(kept, "S")->bytes);
+    assert_memory_equal(msg_tensor(first, "S")->data, msg_tensor(kept, "S")->data,
+                        msg_tensor(kept, "S")->bytes);
     msg_destroy(&kept);
     kept = first;
 }
@@ -401,18 +435,25 @@ static void arrival_and_threads_change_no_byte(void **state)
     reduce_all((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_BF16, NULL, 1);
     assert_same_sums((const int[]){6, 5, 4, 3, 2, 1, 0, -1}, DT_BF16, NULL, 2);
     assert_same_sums((const int[]){4, 0, 5, 2, 1, 6, 3, -1}, DT_BF16, NULL, 3);
-    assert_same_sums((const int[]){0, 0, 1, 5, 5, 2, 3, 4, 1, 6, 0, -1}, DT_BF16, NULL, 1); /* repeats */
+    /* repeats */
+    assert_same_sums((const int[]){0, 0, 1, 5, 5, 2, 3, 4, 1, 6, 0, -1}, DT_BF16, NULL, 1);
     assert_same_sums((const int[]){0, 1, 2, 3, 4, 5, 6, -1}, DT_BF16, ones, 1);
     msg_destroy(&kept);
 }
 
-/* The problem of dual chunks with every set there is, in an order that leaves lanes open and lanes done before their turn. */
+/* The problem of dual chunks with every set there is, in an order that leaves lanes open and
+ * lanes done before their turn. */
 static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spilled)
 {
     static const int order[] = {5, 3, 6, 0, 2, 1, 4};
     const float weight[2] = {0.25f, 2};
     struct err e = {0};
-    struct reduce_opts o = {.holdout = 3, .plain = 1, .classes = CLASS_LENGTH, .length_diagonals = 1, .mem = bytes, .tmp = "/tmp"};
+    struct reduce_opts o = {.holdout = 3,
+                            .plain = 1,
+                            .classes = CLASS_LENGTH,
+                            .length_diagonals = 1,
+                            .mem = bytes,
+                            .tmp = "/tmp"};
     struct par *par = par_open(1, &e);
     struct reduce *r = reduce_open(&o, par, keep, NULL, &e);
     struct msg *m;
@@ -434,7 +475,8 @@ static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spille
 
 static void memory_is_bounded_and_changes_no_byte(void **state)
 {
-    const uint64_t triangle = NK * (NK + 1) / 2 * 8, square = NK * NK * 8, problem = 3 * (triangle + square) + 2 * triangle;
+    const uint64_t triangle = NK * (NK + 1) / 2 * 8, square = NK * NK * 8,
+                   problem = 3 * (triangle + square) + 2 * triangle;
     uint64_t held, spilled, all;
     struct msg *want = full_problem(UINT64_MAX, &all, &spilled), *got;
 
@@ -445,7 +487,8 @@ static void memory_is_bounded_and_changes_no_byte(void **state)
         got = full_problem(bytes, &held, &spilled);
         assert_int_equal(got->ntensors, want->ntensors);
         for (size_t i = 0; i < want->ntensors; i++)
-            assert_memory_equal(got->tensors[i].data, want->tensors[i].data, want->tensors[i].bytes);
+            assert_memory_equal(got->tensors[i].data, want->tensors[i].data,
+                                want->tensors[i].bytes);
         assert_true(held <= (bytes > problem ? bytes : problem));
         assert_int_equal(spilled > 0, bytes < all);
         msg_destroy(&got);
@@ -529,9 +572,12 @@ static int set_mem(void **state)
 int main(void)
 {
     static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
-#define THRICE(test)                                                                                     \
-    {#test ", memory for sums in use", test, set_mem, NULL, &budget[0]},                                 \
-    {#test ", memory for some", test, set_mem, NULL, &budget[1]}, {#test, test, set_mem, NULL, &budget[2]}
+#define THRICE(test)                                                     \
+    {#test ", memory for sums in use", test, set_mem, NULL, &budget[0]}, \
+        {#test ", memory for some", test, set_mem, NULL, &budget[1]},    \
+    {                                                                    \
+#        test, test, set_mem, NULL, &budget[2]                           \
+    }
     const struct CMUnitTest tests[] = {
         THRICE(wrong_messages_are_refused),
         THRICE(a_missing_chunk_is_named),

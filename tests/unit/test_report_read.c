@@ -1,4 +1,5 @@
-/* Journals that are broken, old, unfinished or strange; problems with and without diagonals, cut off, of another run. */
+/* Journals that are broken, old, unfinished or strange; problems with and without diagonals, cut
+ * off, of another run. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,9 +18,12 @@
 #include "../../ops/tools/report_page.h"
 #include "../../ops/tools/report_read.h"
 
-#define START "{\"record\":\"start\",\"format\":1,\"model\":\"/m/<b>tiny</b>\",\"formats\":\"gptq\",\"version\":\"x\",\"time\":\"t\"}\n"
-#define SITE(order, block, name, more) \
-    "{\"record\":\"site\",\"order\":" #order ",\"sites\":4,\"block\":" #block ",\"site\":\"" name "\",\"run\":\"r1\",\"loss\":0.5" more "}\n"
+#define START                                                     \
+    "{\"record\":\"start\",\"format\":1,\"model\":\"/m/<b>tiny</" \
+    "b>\",\"formats\":\"gptq\",\"version\":\"x\",\"time\":\"t\"}\n"
+#define SITE(order, block, name, more)                                                            \
+    "{\"record\":\"site\",\"order\":" #order ",\"sites\":4,\"block\":" #block ",\"site\":\"" name \
+    "\",\"run\":\"r1\",\"loss\":0.5" more "}\n"
 
 static char dir[] = "/tmp/ptq-report-XXXXXX";
 static char path[128], problems[128];
@@ -83,7 +87,9 @@ static void broken_lines_are_named(void **state)
     refused(START SITE(0, 0, "a", ",\"lengths\":[[1]]"), "'lengths'");
     refused(START SITE(0, 0, "a", ",\"contenders\":[{\"loss\":1}]"), "'solver'");
     refused(START SITE(0, 0, "a", ",\"classes\":[{\"name\":\"64\"}]"), "'kind'");
-    refused(START SITE(0, 0, "a", ",\"classes\":[{\"kind\":\"length\",\"name\":\"64\",\"loss\":\"much\"}]"), "'loss'");
+    refused(START SITE(0, 0, "a",
+                       ",\"classes\":[{\"kind\":\"length\",\"name\":\"64\",\"loss\":\"much\"}]"),
+            "'loss'");
     refused(START SITE(0, 0, "a", ",\"linears\":[{\"rows\":0}]"), "'rows'");
     put("journal.jsonl", START);
     put("run.json", "[]");
@@ -132,8 +138,9 @@ static void unfinished_runs_are_reported(void **state)
     put("journal.jsonl", START "{\"record\":\"si");
     says("last line is not whole");
     says("&lt;b&gt;tiny&lt;/b&gt;");
-    put("journal.jsonl", START SITE(2, 1, "a", "") SITE(1, 0, "b", "") SITE(0, 0, "a", "") SITE(2, 1, "a", ",\"solver\":\"late\"")
-                         "{\"record\":\"moon\"}\n" SITE(3, 1, "b", ""));
+    put("journal.jsonl",
+        START SITE(2, 1, "a", "") SITE(1, 0, "b", "") SITE(0, 0, "a", "")
+            SITE(2, 1, "a", ",\"solver\":\"late\"") "{\"record\":\"moon\"}\n" SITE(3, 1, "b", ""));
     r = report_open(dir, &e);
     if (!r)
         fail_msg("%s", e.text);
@@ -162,9 +169,12 @@ static void linears_are_added_up(void **state)
     struct report *r;
 
     (void)state;
-    put("journal.jsonl", SITE(0, 0, "a", ",\"inputs\":100,\"linears\":[{\"rows\":10,\"bits\":4,\"group\":64,\"asym_loss\":1},"
-                                         "{\"rows\":30,\"bits\":2,\"group\":-1,\"asym_loss\":2},{\"name\":\"k\",\"rows\":7,\"kept\":true}]")
-                         SITE(1, 0, "b", ",\"inputs\":8,\"linears\":[{\"rows\":7,\"kept\":true}]"));
+    put("journal.jsonl",
+        SITE(0, 0, "a",
+             ",\"inputs\":100,\"linears\":[{\"rows\":10,\"bits\":4,\"group\":64,\"asym_loss\":1},"
+             "{\"rows\":30,\"bits\":2,\"group\":-1,\"asym_loss\":2},{\"name\":\"k\",\"rows\":7,"
+             "\"kept\":true}]")
+            SITE(1, 0, "b", ",\"inputs\":8,\"linears\":[{\"rows\":7,\"kept\":true}]"));
     r = report_open(dir, &e);
     if (!r)
         fail_msg("%s", e.text);
@@ -183,8 +193,16 @@ static struct msg *problem(const char *run, int with_diag)
 {
     struct tensor w = {.name = "w", .ndim = 2, .shape = {1, 200}};
     struct json *rows = json_parse("[[5,2,10.0],[10,1,10.0]]", 24, "rows", NULL);
-    struct problem_view v = {.sites = 4, .site = "a", .K = 200, .tokens = 20, .sequences = 3, .sum_w = 20, .sum_w2 = 20, .nlinears = 1,
-                             .linear = {&w}, .lengths = rows};
+    struct problem_view v = {.sites = 4,
+                             .site = "a",
+                             .K = 200,
+                             .tokens = 20,
+                             .sequences = 3,
+                             .sum_w = 20,
+                             .sum_w2 = 20,
+                             .nlinears = 1,
+                             .linear = {&w},
+                             .lengths = rows};
     const uint64_t s[1] = {20100}, diag[2] = {2, 200};
     struct err e = {0};
     struct msg *m = problem_create(&v, "reduce", &e);
@@ -252,10 +270,11 @@ static void problems_are_read(void **state)
     assert_int_equal(r->spectrum[0].count, 2);
     c = r->spectrum[0].class;
     assert_int_equal(c[1].length, 10);
-    assert_true(c[0].tokens == 10 && c[0].median == 1 && c[0].largest == 100 && c[0].sorted[2] == 1 && c[0].sorted[199] == 1);
+    assert_true(c[0].tokens == 10 && c[0].median == 1 && c[0].largest == 100 &&
+                c[0].sorted[2] == 1 && c[0].sorted[199] == 1);
     assert_true(fabs(c[0].mean - 1.99) < 1e-12 && c[0].above == 0.01);
-    assert_true(fabs(c[0].top - 200.0 / 398) < 1e-12);       /* 1 % of 200 channels are 2 */
-    assert_true(c[0].overlap == 0.5 && c[1].overlap == 1);   /* of all: 7 and 9 */
+    assert_true(fabs(c[0].top - 200.0 / 398) < 1e-12);     /* 1 % of 200 channels are 2 */
+    assert_true(c[0].overlap == 0.5 && c[1].overlap == 1); /* of all: 7 and 9 */
     report_close(&r);
 }
 

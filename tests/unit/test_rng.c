@@ -41,7 +41,8 @@ static void test_seeds(void **state)
     }
 }
 
-/* Bounds at five standard deviations of the estimate: 1 chance in a million, and the seed is fixed. */
+/* Bounds at five standard deviations of the estimate: 1 chance in a million, and the seed is
+ * fixed. */
 static void test_distributions(void **state)
 {
     enum { N = 100000 };
@@ -73,7 +74,8 @@ static void test_distributions(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sequence), cmocka_unit_test(test_seeds),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sequence),
+                                       cmocka_unit_test(test_seeds),
                                        cmocka_unit_test(test_distributions)};
 
     return cmocka_run_group_tests_name("rng", tests, NULL, NULL);

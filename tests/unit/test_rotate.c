@@ -1,9 +1,10 @@
 /* test_rotate - a rotated checkpoint computes the same function.
  *
- * Tolerance: test_model allows 20 times the difference between the reference's f32 and f64 runs (README of data/conformance). Rotated
- * weights are rounded to f32 once: an error of at most u |w| |x| a product, as much as rounding the product itself costs, which every
- * f32 run does already. So the errors of each sum at most double: twice test_model's gate. A norm that is not folded, or a matrix
- * turned on the wrong side, moves logits by more than 0.1. */
+ * Tolerance: test_model allows 20 times the difference between the reference's f32 and f64 runs
+ * (README of data/conformance). Rotated weights are rounded to f32 once: an error of at most u
+ * |w| |x| a product, as much as rounding the product itself costs, which every f32 run does
+ * already. So the errors of each sum at most double: twice test_model's gate. A norm that is not
+ * folded, or a matrix turned on the wrong side, moves logits by more than 0.1. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,9 +40,10 @@ static int folder_remove(void **state)
     return fs_remove_tree(dir, &e);
 }
 
-static struct rotate_report rotated(const char *model, enum rotation_kind kind, enum dtype dtype, size_t threads)
+static struct rotate_report rotated(const char *model, enum rotation_kind kind, enum dtype dtype,
+                                    size_t threads)
 {
-    const struct rotate_options o = {model, out, kind, 3, dtype, threads};
+    const struct rotate_opts o = {model, out, kind, 3, dtype, threads};
     struct rotate_report report = {0};
     struct err err = {0};
 
@@ -69,7 +71,10 @@ static float *logits_of(const char *model, const int32_t *ids, size_t T, size_t 
 
 static void test_conformance(void **state)
 {
-    static const struct { const char *name; double logits; } gates[] = {
+    static const struct {
+        const char *name;
+        double logits;
+    } gates[] = {
         {"llama3", 2.12e-5}, {"llama-tied", 3.02e-5}, {"mistral", 1.88e-5}, {"qwen3", 2.15e-5}};
 
     (void)state;
@@ -113,8 +118,10 @@ struct fill {
     int put;
 };
 
-/* Norm weights differ from channel to channel by a factor of up to 3; linears keep the size of what goes through. */
-static void tensor_fill(struct fill *f, const char *name, const char *suffix, size_t rows, size_t width)
+/* Norm weights differ from channel to channel by a factor of up to 3; linears keep the size of
+ * what goes through. */
+static void tensor_fill(struct fill *f, const char *name, const char *suffix, size_t rows,
+                        size_t width)
 {
     const uint64_t two[] = {rows, width}, one[] = {rows};
     struct err err = {0};
@@ -166,11 +173,17 @@ static void source_make(size_t d, const char *extra)
     char path[128], *text;
 
     must(fs_remove_tree(source, &err) == 0 && fs_mkdir(source, &err) == 0);
-    must(text = mem_printf(&err, "{\"model_type\": \"llama\", \"hidden_size\": %zu, \"intermediate_size\": 40, \"head_dim\": 8,\n"
-                           " \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 50,\n"
-                           " \"attention_bias\": true, \"mlp_bias\": true, \"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-05}\n", d));
+    must(text = mem_printf(&err,
+                           "{\"model_type\": \"llama\", \"hidden_size\": %zu, "
+                           "\"intermediate_size\": 40, \"head_dim\": 8,\n"
+                           " \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "
+                           "\"num_key_value_heads\": 2, \"vocab_size\": 50,\n"
+                           " \"attention_bias\": true, \"mlp_bias\": true, "
+                           "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-05}\n",
+                           d));
     snprintf(path, sizeof path, "%s/config.json", source);
-    must(fs_publish(path, text, strlen(text), &err) == 0 && config_parse(text, strlen(text), path, &c, &err) == 0);
+    must(fs_publish(path, text, strlen(text), &err) == 0 &&
+         config_parse(text, strlen(text), path, &c, &err) == 0);
     snprintf(path, sizeof path, "%s/model.safetensors", source);
     must(f.w = st_create(path, &err));
     rng_seed(&f.r, d, 0);
@@ -206,7 +219,8 @@ static void test_other_sizes(void **state)
         assert_int_equal(report.kind, sizes[i][1] ? ROTATION_RANDOM_HADAMARD : ROTATION_ORTHOGONAL);
         want = logits_of(source, some_ids, 60, &V);
         got = logits_of(out, some_ids, 60, &V);
-        /* Both are f32 runs, each within test_model's gate of the exact one (that of the model with biases). */
+        /* Both are f32 runs, each within test_model's gate of the exact one (that of the model
+         * with biases). */
         if (!(run_distance(got, want, 60 * V) <= 2 * 20 * 3.02e-5))
             fail_msg("hidden size %zu: %g", sizes[i][0], run_distance(got, want, 60 * V));
         free(want);
@@ -246,7 +260,8 @@ static void test_tensors(void **state)
 
         assert_non_null(y);
         assert_int_equal(x->dtype, y->dtype);
-        must(st_load_rows_f32(a, x, 0, x->shape[0], v, &err) == 0 && st_load_rows_f32(b, y, 0, y->shape[0], w, &err) == 0);
+        must(st_load_rows_f32(a, x, 0, x->shape[0], v, &err) == 0 &&
+             st_load_rows_f32(b, y, 0, y->shape[0], w, &err) == 0);
         if (strstr(x->name, "q_norm") || strstr(x->name, "k_norm"))
             assert_memory_equal(v, w, x->shape[0] * sizeof *v);
         else if (x->ndim == 1)
@@ -290,7 +305,7 @@ static void test_same_bytes(void **state)
 
 static void test_refused(void **state)
 {
-    struct rotate_options o = {source, out, ROTATION_HADAMARD, 1, DT_COUNT, 1};
+    struct rotate_opts o = {source, out, ROTATION_HADAMARD, 1, DT_COUNT, 1};
     struct rotate_report report;
     struct err e = {0};
 
@@ -316,13 +331,14 @@ static void test_refused(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_conformance), cmocka_unit_test(test_other_sizes),
-        cmocka_unit_test(test_tensors),     cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_conformance),
+        cmocka_unit_test(test_other_sizes), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_same_bytes),
     };
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("rotate", tests, folder_make, folder_remove);
 }

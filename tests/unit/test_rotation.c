@@ -31,7 +31,8 @@ static double *whole(enum rotation_kind kind, size_t n, uint64_t seed)
     return x;
 }
 
-/* A sum of n products of numbers whose squares add up to 1 is off by n u (1 + what Q itself is off): 1e-15 n + 1e-14 covers both. */
+/* A sum of n products of numbers whose squares add up to 1 is off by n u (1 + what Q itself is
+ * off): 1e-15 n + 1e-14 covers both. */
 static void assert_orthogonal(const double *q, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -81,7 +82,8 @@ static void test_seeds(void **state)
 
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
-        double *a = whole((enum rotation_kind)kind, n, 1), *b = whole((enum rotation_kind)kind, n, 1),
+        double *a = whole((enum rotation_kind)kind, n, 1),
+               *b = whole((enum rotation_kind)kind, n, 1),
                *c = whole((enum rotation_kind)kind, n, 2);
 
         assert_int_equal(memcmp(a, b, bytes), 0);
@@ -94,7 +96,9 @@ static void test_seeds(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_orthogonal), cmocka_unit_test(test_seeds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_orthogonal),
+                                       cmocka_unit_test(test_seeds)};
     struct err e = {0};
     int rc;
 

@@ -1,4 +1,5 @@
-/* safetensors: what is refused and why, sets of shards, reading, and a writer that publishes all or nothing. */
+/* safetensors: what is refused and why, sets of shards, reading, and a writer that publishes all
+ * or nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +96,9 @@ static void header_refused(const char *header, uint64_t data, const char *word)
     struct err e = {0};
     const char *text = spell(header);
 
-    assert_int_equal(st_parse_header(text, strlen(text), 8 + strlen(text) + data, "bad.safetensors", &entries, &count, &meta, &e), -1);
+    assert_int_equal(st_parse_header(text, strlen(text), 8 + strlen(text) + data, "bad.safetensors",
+                                     &entries, &count, &meta, &e),
+                     -1);
     assert_null(entries);
     assert_null(meta);
     say_missing(&e, "bad.safetensors");
@@ -112,24 +115,32 @@ static void bad_headers(void **state)
     header_refused(" {}", 0, "begin with '{'");
     header_refused("{'a':", 0, "JSON");
     header_refused("{}x", 0, "JSON");
-    header_refused("{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}", 4,
-                   "JSON");
+    header_refused("{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'a':{'dtype':'F32','"
+                   "shape':[1],'data_offsets':[0,4]}}",
+                   4, "JSON");
     header_refused("{'\xff':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}", 4, "JSON");
     header_refused("{'__metadata__':[]}", 0, "__metadata__");
     header_refused("{'__metadata__':{'k':1}}", 0, "'k'");
     header_refused("{'a':3}", 0, "'a'");
     header_refused("{'':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}", 4, "tensor name");
     header_refused("{'a':{'shape':[1],'data_offsets':[0,4]}}", 4, "'dtype'");
-    header_refused("{'a':{'dtype':'F31','shape':[1],'data_offsets':[0,4]}}", 4, "'F31' is not known");
-    header_refused("{'a':{'dtype':'F8_E4M3','shape':[1],'data_offsets':[0,1]}}", 1, "F8_E4M3 is not supported");
-    header_refused("{'a':{'dtype':'F4','shape':[2],'data_offsets':[0,1]}}", 1, "F4 is not supported");
+    header_refused("{'a':{'dtype':'F31','shape':[1],'data_offsets':[0,4]}}", 4,
+                   "'F31' is not known");
+    header_refused("{'a':{'dtype':'F8_E4M3','shape':[1],'data_offsets':[0,1]}}", 1,
+                   "F8_E4M3 is not supported");
+    header_refused("{'a':{'dtype':'F4','shape':[2],'data_offsets':[0,1]}}", 1,
+                   "F4 is not supported");
     header_refused("{'a':{'dtype':'F32','data_offsets':[0,4]}}", 4, "'shape'");
     header_refused("{'a':{'dtype':'F32','shape':[-1],'data_offsets':[0,4]}}", 4, "'shape'");
     header_refused("{'a':{'dtype':'F32','shape':[1.0],'data_offsets':[0,4]}}", 4, "'shape'");
-    header_refused("{'a':{'dtype':'F32','shape':[1,1,1,1,1],'data_offsets':[0,4]}}", 4, "5 dimensions");
-    header_refused("{'a':{'dtype':'F32','shape':[4294967296,4294967296],'data_offsets':[0,4]}}", 4, "'a'");
-    header_refused("{'a':{'dtype':'F32','shape':[9223372036854775807],'data_offsets':[0,4]}}", 4, "a");
-    header_refused("{'a':{'dtype':'F32','shape':[99999999999999999999],'data_offsets':[0,4]}}", 4, "a");
+    header_refused("{'a':{'dtype':'F32','shape':[1,1,1,1,1],'data_offsets':[0,4]}}", 4,
+                   "5 dimensions");
+    header_refused("{'a':{'dtype':'F32','shape':[4294967296,4294967296],'data_offsets':[0,4]}}", 4,
+                   "'a'");
+    header_refused("{'a':{'dtype':'F32','shape':[9223372036854775807],'data_offsets':[0,4]}}", 4,
+                   "a");
+    header_refused("{'a':{'dtype':'F32','shape':[99999999999999999999],'data_offsets':[0,4]}}", 4,
+                   "a");
     header_refused("{'a':{'dtype':'F32','shape':[1]}}", 4, "'data_offsets'");
     header_refused("{'a':{'dtype':'F32','shape':[1],'data_offsets':[0]}}", 4, "'data_offsets'");
     header_refused("{'a':{'dtype':'F32','shape':[1],'data_offsets':[-4,0]}}", 4, "'data_offsets'");
@@ -137,7 +148,8 @@ static void bad_headers(void **state)
     header_refused("{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,8]}}", 8, "span 8 bytes");
 }
 
-#define ONE(name, from, to) "'" name "':{'dtype':'F32','shape':[1],'data_offsets':[" from "," to "]}"
+#define ONE(name, from, to) \
+    "'" name "':{'dtype':'F32','shape':[1],'data_offsets':[" from "," to "]}"
 
 static void bad_layout(void **state)
 {
@@ -240,9 +252,11 @@ static void shards(void **state)
     float v;
 
     (void)state;
-    shard_write("s1", "{'__metadata__':{'format':'pt'}," ONE("c", "4", "8") "," ONE("a", "0", "4") "}", 8);
+    shard_write(
+        "s1", "{'__metadata__':{'format':'pt'}," ONE("c", "4", "8") "," ONE("a", "0", "4") "}", 8);
     shard_write("s2", "{" ONE("b", "0", "4") "}", 4);
-    text_write("model.safetensors.index.json", "{'metadata':{},'weight_map':{'a':'s1','b':'s2','c':'s1'}}");
+    text_write("model.safetensors.index.json",
+               "{'metadata':{},'weight_map':{'a':'s1','b':'s2','c':'s1'}}");
     s = st_open_folder(root, &e);
     assert_non_null(s);
     assert_int_equal(s->count, 3);

@@ -1,5 +1,6 @@
-/* The sampler's core: what it refuses, the rows of each mode, chunks and lanes, provenance. Models: the demo's, and a small one made here
- * whose tokens are letters, so that every row can be told by eye. */
+/* The sampler's core: what it refuses, the rows of each mode, chunks and lanes, provenance.
+ * Models: the demo's, and a small one made here whose tokens are letters, so that every row can
+ * be told by eye. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,10 @@
 
 static void bad_input(void **state)
 {
-    const char *text = write_file("abc.txt", "abcdefgh"), *ids = write_file("bad.jsonl", "{\"input_ids\":[1,2]}\n{\"input_ids\":[3,30]}\n");
-    const char *gone = path_of("gone.txt"), *odd = write_file("abc.csv", "a,b"), *hash = write_file("hash.txt", "ab#d");
+    const char *text = write_file("abc.txt", "abcdefgh"),
+               *ids = write_file("bad.jsonl", "{\"input_ids\":[1,2]}\n{\"input_ids\":[3,30]}\n");
+    const char *gone = path_of("gone.txt"), *odd = write_file("abc.csv", "a,b"),
+               *hash = write_file("hash.txt", "ab#d");
     const char *empty = write_file("empty.jsonl", "\n");
     struct sample_opts o;
 
@@ -44,7 +47,7 @@ static void bad_input(void **state)
 
 static void concat(void **state)
 {
-    const char *data[] = { write_file("l.jsonl", LINES), write_file("t.txt", "xyz") };
+    const char *data[] = {write_file("l.jsonl", LINES), write_file("t.txt", "xyz")};
     struct sample_opts o = options("letters", data, 2, 8, 4);
     struct sample *s;
 
@@ -73,7 +76,8 @@ static void concat(void **state)
 
 static void rows_of_ids_are_rows(void **state)
 {
-    const char *data = write_file("i.jsonl", "{\"input_ids\":[1,2,3]}\n{\"input_ids\":[28,28,6]}\n{\"input_ids\":[7,8]}\n");
+    const char *data = write_file(
+        "i.jsonl", "{\"input_ids\":[1,2,3]}\n{\"input_ids\":[28,28,6]}\n{\"input_ids\":[7,8]}\n");
     struct sample_opts o = options("bare", &data, 1, 6, 3);
     struct sample *s;
 
@@ -105,7 +109,8 @@ static void head(void **state)
 
 static void crops(void **state)
 {
-    const char *data = write_file("c.jsonl", "{\"text\":\"abcdefghijklm\"}\n{\"text\":\"no\"}\n{\"text\":\"pqrstuv\"}\n{\"text\":\"wxyz\"}\n");
+    const char *data = write_file("c.jsonl", "{\"text\":\"abcdefghijklm\"}\n{\"text\":\"no\"}\n{"
+                                             "\"text\":\"pqrstuv\"}\n{\"text\":\"wxyz\"}\n");
     struct sample_opts o = options("letters", &data, 1, 0, 4);
     char first[256], again[256];
     int differ = 0;
@@ -116,7 +121,7 @@ static void crops(void **state)
     o.bos = SAMPLE_BOS_NO;
     for (seed = 1; seed <= 20; seed++) {
         struct sample *s;
-        size_t row, i, of[3] = { 0 };
+        size_t row, i, of[3] = {0};
 
         o.seed = seed;
         o.tokens = 0; /* 13/4 + 7/4 + 4/4 windows */
@@ -127,9 +132,13 @@ static void crops(void **state)
         for (row = 0; row < 5; row++) {
             const char *p = again + 5 * row;
 
-            for (i = 1; i < 4; i++) assert_int_equal(p[i], p[0] + (int)i); /* a window is consecutive */
+            /* a window is consecutive */
+            for (i = 1; i < 4; i++)
+                assert_int_equal(p[i], p[0] + (int)i);
             of[p[0] >= 'w' ? 2 : p[0] >= 'p' ? 1 : 0]++;
-            if (row == 2) assert_true(of[0] == 1 && of[1] == 1 && of[2] == 1); /* the first round has each document once */
+            /* the first round has each document once */
+            if (row == 2)
+                assert_true(of[0] == 1 && of[1] == 1 && of[2] == 1);
         }
         sample_close(&s);
         o.tokens = 4;
@@ -144,7 +153,8 @@ static void crops(void **state)
         sample_close(&s);
         differ += again[0] >= 'p';
     }
-    assert_in_range(differ, 4, 19); /* two of three documents: 20 draws all alike would be a broken draw */
+    /* two of three documents: 20 draws all alike would be a broken draw */
+    assert_in_range(differ, 4, 19);
     o.tokens = 24;
     refused(o, ERR_DATA, "need 24 tokens, have 20");
 }
@@ -169,7 +179,9 @@ static int take(void *ctx, size_t peer, struct msg **m, struct err *e)
     assert_true(g->last[peer] <= v.chunk); /* in order */
     g->last[peer] = v.chunk + 1;
     g->seen |= 1u << v.chunk;
-    if (g->n < g->peers && g->n < v.lanes) assert_int_equal(peer, g->n); /* all start at once; a fifth worker has nothing to do */
+    /* all start at once; a fifth worker has nothing to do */
+    if (g->n < g->peers && g->n < v.lanes)
+        assert_int_equal(peer, g->n);
     g->n++;
     msg_destroy(m);
     return 0;
@@ -178,7 +190,8 @@ static int take(void *ctx, size_t peer, struct msg **m, struct err *e)
 static int fail_third(void *ctx, size_t peer, struct msg **m, struct err *e)
 {
     (void)peer;
-    if (++*(int *)ctx == 3) return err_set(e, ERR_SYS, "no");
+    if (++*(int *)ctx == 3)
+        return err_set(e, ERR_SYS, "no");
     msg_destroy(m);
     return 0;
 }
@@ -187,7 +200,7 @@ static void lanes_and_peers(void **state)
 {
     const char *data = write_file("lanes.txt", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqr");
     struct sample_opts o = options("letters", &data, 1, 44, 2);
-    struct err e = { 0 };
+    struct err e = {0};
     struct sample *s;
     size_t peers;
 
@@ -198,13 +211,13 @@ static void lanes_and_peers(void **state)
     assert_int_equal(sample_chunks(s), CHUNKS);
     assert_int_equal(sample_lanes(s), 4);
     for (peers = 1; peers <= 5; peers++) {
-        struct got g = { .peers = peers };
+        struct got g = {.peers = peers};
 
         assert_int_equal(sample_emit(s, peers, take, &g, &e), 0);
         assert_int_equal(g.n, CHUNKS);
         assert_int_equal(g.seen, (1u << CHUNKS) - 1);
     }
-    assert_int_equal(sample_emit(s, 2, fail_third, &(int){ 0 }, &e), -1);
+    assert_int_equal(sample_emit(s, 2, fail_third, &(int){0}, &e), -1);
     sample_close(&s);
     o.chunk_tokens = 1; /* at least one row */
     o.lanes = 100;
@@ -216,17 +229,19 @@ static void lanes_and_peers(void **state)
 
 static void provenance(void **state)
 {
-    const char *a = write_file("one.jsonl", LINES), *b = write_file("two.jsonl", LINES), *c = write_file("three.jsonl", LINES "{\"text\":\"z\"}\n");
-    struct sample *s = opened(options("letters", &a, 1, 8, 4)), *same = opened(options("letters", &b, 1, 8, 4));
+    const char *a = write_file("one.jsonl", LINES), *b = write_file("two.jsonl", LINES),
+               *c = write_file("three.jsonl", LINES "{\"text\":\"z\"}\n");
+    struct sample *s = opened(options("letters", &a, 1, 8, 4)),
+                  *same = opened(options("letters", &b, 1, 8, 4));
     struct sample *other = opened(options("letters", &c, 1, 8, 4));
-    struct err e = { 0 };
+    struct err e = {0};
     struct msg *m = sample_chunk(s, 1, &e);
     struct chunk_view v;
     const struct json *r = sample_record(s);
     char *text = json_print(r, 0, &e);
 
     (void)state;
-    assert_string_equal(sample_run(s), sample_run(same));  /* of contents, not of names */
+    assert_string_equal(sample_run(s), sample_run(same)); /* of contents, not of names */
     assert_string_not_equal(sample_run(s), sample_run(other));
     assert_non_null(m);
     assert_string_equal(m->run, sample_run(s));
@@ -263,8 +278,14 @@ static void demo_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_input), cmocka_unit_test(concat),          cmocka_unit_test(rows_of_ids_are_rows), cmocka_unit_test(head),
-        cmocka_unit_test(crops),     cmocka_unit_test(lanes_and_peers), cmocka_unit_test(provenance),           cmocka_unit_test(demo_data),
+        cmocka_unit_test(bad_input),
+        cmocka_unit_test(concat),
+        cmocka_unit_test(rows_of_ids_are_rows),
+        cmocka_unit_test(head),
+        cmocka_unit_test(crops),
+        cmocka_unit_test(lanes_and_peers),
+        cmocka_unit_test(provenance),
+        cmocka_unit_test(demo_data),
     };
 
     return cmocka_run_group_tests_name("sample", tests, set_up, tear_down);

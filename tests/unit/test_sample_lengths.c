@@ -1,4 +1,5 @@
-/* Rows of several lengths: sums that fill a budget, draws, nested windows, joined documents, weights of 1/L. */
+/* Rows of several lengths: sums that fill a budget, draws, nested windows, joined documents,
+ * weights of 1/L. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,10 +9,11 @@
 
 #include "sample_run.h"
 
-static const size_t maca[] = { 512, 256, 4096, 1024, 2048 };
+static const size_t maca[] = {512, 256, 4096, 1024, 2048};
 
 /* A model of long context and one text of n letters. */
-static struct sample_opts long_options(const char *context, size_t n, const char *const *data, uint64_t tokens, const size_t *lengths, size_t count)
+static struct sample_opts long_options(const char *context, size_t n, const char *const *data,
+                                       uint64_t tokens, const size_t *lengths, size_t count)
 {
     static const char config[] = CONFIG("28");
     char text[sizeof config + 16], *letters = malloc(n + 1);
@@ -19,11 +21,12 @@ static struct sample_opts long_options(const char *context, size_t n, const char
     struct sample_opts o;
     size_t i;
 
-    snprintf(text, sizeof text, "%.*s\"max_position_embeddings\":%s%s", (int)(at - config), config, context,
-             at + strlen("\"max_position_embeddings\":16"));
+    snprintf(text, sizeof text, "%.*s\"max_position_embeddings\":%s%s", (int)(at - config), config,
+             context, at + strlen("\"max_position_embeddings\":16"));
     write_model("long", 1, text);
     assert_non_null(letters);
-    for (i = 0; i < n; i++) letters[i] = (char)('a' + i % 26);
+    for (i = 0; i < n; i++)
+        letters[i] = (char)('a' + i % 26);
     letters[n] = 0;
     write_file("long.txt", letters);
     free(letters);
@@ -38,29 +41,34 @@ static struct sample_opts long_options(const char *context, size_t n, const char
 /* Rows of each length come to the budget; a chunk is whole rows and no longer than it must be. */
 static void lengths_fill_the_budget(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
+    const char *data[] = {path_of("long.txt")};
     struct sample_opts o = long_options("8192", 300000, data, 524288, maca, 5);
-    static const struct { size_t a, b; uint64_t budget, tokens, rows, of_a; } small[] = {
-        { 3, 5, 8, 8, 2, 1 }, { 3, 5, 12, 12, 4, 4 }, { 3, 5, 13, 13, 3, 1 }, { 3, 5, 7, 6, 2, 2 }, { 3, 5, 4, 3, 1, 1 },
-        { 4, 6, 21, 20, 4, 2 }, { 4, 6, 4, 4, 1, 1 }, { 4, 4, 10, 8, 2, 2 }, { 7, 11, 36, 36, 4, 2 }, { 7, 11, 17, 14, 2, 2 },
-        { 7, 11, 38, 36, 4, 2 },
+    static const struct {
+        size_t a, b;
+        uint64_t budget, tokens, rows, of_a;
+    } small[] = {
+        {3, 5, 8, 8, 2, 1},    {3, 5, 12, 12, 4, 4},  {3, 5, 13, 13, 3, 1},  {3, 5, 7, 6, 2, 2},
+        {3, 5, 4, 3, 1, 1},    {4, 6, 21, 20, 4, 2},  {4, 6, 4, 4, 1, 1},    {4, 4, 10, 8, 2, 2},
+        {7, 11, 36, 36, 4, 2}, {7, 11, 17, 14, 2, 2}, {7, 11, 38, 36, 4, 2},
     };
     struct sample *s;
-    size_t i, want[] = { 66, 67, 66, 66, 66 };
+    size_t i, want[] = {66, 67, 66, 66, 66};
 
     (void)state;
     for (o.mode = SAMPLE_CONCAT; o.mode <= SAMPLE_CROPS; o.mode++) {
-        if (o.mode == SAMPLE_CONCAT) long_options("8192", 524288, data, 1, maca, 5);
+        if (o.mode == SAMPLE_CONCAT)
+            long_options("8192", 524288, data, 1, maca, 5);
         s = opened(o);
         assert_int_equal(sample_rows(s), 331);
         assert_int_equal(sample_tokens(s), 524288);
         assert_int_equal(sample_audit(s)->remainder, 0);
-        for (i = 0; i < 5; i++) assert_int_equal(sample_rows_of(s, (size_t)256 << i), want[i]);
+        for (i = 0; i < 5; i++)
+            assert_int_equal(sample_rows_of(s, (size_t)256 << i), want[i]);
         sample_close(&s);
     }
     o.mode = SAMPLE_CROPS;
     for (i = 0; i < sizeof small / sizeof *small; i++) {
-        size_t two[2] = { small[i].a, small[i].b };
+        size_t two[2] = {small[i].a, small[i].b};
 
         o.lengths = two;
         o.nlengths = 2;
@@ -76,7 +84,7 @@ static void lengths_fill_the_budget(void **state)
 
 static void uniform_draws(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
+    const char *data[] = {path_of("long.txt")};
     struct sample_opts o = long_options("8192", 1000000, data, 524288, maca, 5);
     struct sample *s;
     uint64_t seed, rows = 0;
@@ -98,8 +106,8 @@ static void uniform_draws(void **state)
 
 static void lengths_refused(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
-    static const size_t bad[] = { 4, 1 }, many[SAMPLE_LENGTHS_MAX + 1] = { 4 };
+    const char *data[] = {path_of("long.txt")};
+    static const size_t bad[] = {4, 1}, many[SAMPLE_LENGTHS_MAX + 1] = {4};
     struct sample_opts o = long_options("16", 40, data, 12, bad, 2);
 
     (void)state;
@@ -107,7 +115,7 @@ static void lengths_refused(void **state)
     o.lengths = many;
     o.nlengths = SAMPLE_LENGTHS_MAX + 1;
     refused(o, ERR_USE, "too many");
-    o = long_options("16", 40, data, 3, (const size_t[]){ 4, 8 }, 2);
+    o = long_options("16", 40, data, 3, (const size_t[]){4, 8}, 2);
     refused(o, ERR_USE, "shortest of --lengths, 4");
     o.tokens = 0;
     refused(o, ERR_USE, "--tokens 0");
@@ -131,8 +139,8 @@ static void lengths_refused(void **state)
 /* Lengths beyond the context become the context. */
 static void lengths_capped(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
-    struct sample_opts o = long_options("16", 400, data, 48, (const size_t[]){ 8, 32, 64 }, 3);
+    const char *data[] = {path_of("long.txt")};
+    struct sample_opts o = long_options("16", 400, data, 48, (const size_t[]){8, 32, 64}, 3);
     struct sample *s = opened(o);
 
     (void)state;
@@ -145,9 +153,11 @@ static void lengths_capped(void **state)
 /* Each row of a nested cycle begins where the longest one does; no two cycles share a window. */
 static void nested(void **state)
 {
-    const char *data[] = { write_file("nest.jsonl", "{\"text\":\"abcdefghij\"}\n{\"text\":\"klmnopqrst\"}\n{\"text\":\"uvw\"}\n") };
+    const char *data[] = {
+        write_file("nest.jsonl",
+                   "{\"text\":\"abcdefghij\"}\n{\"text\":\"klmnopqrst\"}\n{\"text\":\"uvw\"}\n")};
     struct sample_opts o = options("letters", data, 1, 2 * (8 + 4 + 2) + 4, 8);
-    static const size_t lengths[] = { 2, 4, 8 };
+    static const size_t lengths[] = {2, 4, 8};
     char text[256], first[256];
     struct sample *s;
 
@@ -167,10 +177,12 @@ static void nested(void **state)
     assert_memory_equal(text, text + 14, 2);
     assert_memory_equal(text + 17, text + 26, 4);
     assert_memory_equal(text + 17, text + 31, 2);
-    assert_true((text[0] < 'k') != (text[17] < 'k')); /* two documents are long enough: each gives one window */
+    /* two documents are long enough: each gives one window */
+    assert_true((text[0] < 'k') != (text[17] < 'k'));
     assert_int_equal(sample_audit(s)->dropped + sample_audit(s)->passed, 1);
     sample_close(&s);
-    o.tokens += 4; /* the row of the remainder has a window of its own, which these documents do not have */
+    /* the row of the remainder has a window of its own, which these documents do not have */
+    o.tokens += 4;
     refused(o, ERR_DATA, "need 3 windows of 8 tokens, have 2");
     o.too_short = SAMPLE_SHORT_JOIN;
     s = opened(o);
@@ -186,7 +198,7 @@ static void nested(void **state)
 /* Rows for which no document is long enough, from joined ones. */
 static void joined(void **state)
 {
-    const char *data[] = { write_file("j.jsonl", LINES) };
+    const char *data[] = {write_file("j.jsonl", LINES)};
     struct sample_opts o = options("letters", data, 1, 24, 8);
     char text[256];
     struct sample *s;
@@ -194,9 +206,11 @@ static void joined(void **state)
     (void)state;
     o.mode = SAMPLE_CROPS;
     o.bos = SAMPLE_BOS_NO;
-    o.lengths = (const size_t[]){ 8, 4 };
+    o.lengths = (const size_t[]){8, 4};
     o.nlengths = 2;
-    refused(o, ERR_DATA, "need 2 windows of 8 tokens, have 0 in documents of that length (5 documents read); --short join");
+    refused(o, ERR_DATA,
+            "need 2 windows of 8 tokens, have 0 in documents of that length (5 documents read); "
+            "--short join");
     o.too_short = SAMPLE_SHORT_JOIN;
     s = opened(o);
     rows_text(s, text, sizeof text);
@@ -217,10 +231,11 @@ static void joined(void **state)
 /* 1/L on each token: each row weighs 1. */
 static void weights_of_length(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
-    struct sample_opts o = long_options("8192", 9000, data, 3 * (8 + 4 + 2), (const size_t[]){ 2, 4, 8 }, 3);
+    const char *data[] = {path_of("long.txt")};
+    struct sample_opts o =
+        long_options("8192", 9000, data, 3 * (8 + 4 + 2), (const size_t[]){2, 4, 8}, 3);
     struct sample *s = opened(o);
-    struct err e = { 0 };
+    struct err e = {0};
     double sum = 0, squares = 0;
     size_t c, i, j, at, rows = 0;
 
@@ -256,10 +271,11 @@ static void weights_of_length(void **state)
 /* The first token of each row weighs so many times 1/L; the others stay. */
 static void weight_of_the_first_token(void **state)
 {
-    const char *data[] = { path_of("long.txt") };
-    const double weights[] = { 0, 16 }, one = 1;
-    struct sample_opts o = long_options("8192", 9000, data, 3 * (8 + 4 + 2), (const size_t[]){ 2, 4, 8 }, 3);
-    struct err e = { 0 };
+    const char *data[] = {path_of("long.txt")};
+    const double weights[] = {0, 16}, one = 1;
+    struct sample_opts o =
+        long_options("8192", 9000, data, 3 * (8 + 4 + 2), (const size_t[]){2, 4, 8}, 3);
+    struct err e = {0};
     struct sample *s;
     size_t k, i, j, at;
 
@@ -295,9 +311,14 @@ static void weight_of_the_first_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lengths_refused), cmocka_unit_test(lengths_fill_the_budget), cmocka_unit_test(uniform_draws),
-        cmocka_unit_test(lengths_capped),  cmocka_unit_test(nested),                  cmocka_unit_test(joined),
-        cmocka_unit_test(weights_of_length), cmocka_unit_test(weight_of_the_first_token),
+        cmocka_unit_test(lengths_refused),
+        cmocka_unit_test(lengths_fill_the_budget),
+        cmocka_unit_test(uniform_draws),
+        cmocka_unit_test(lengths_capped),
+        cmocka_unit_test(nested),
+        cmocka_unit_test(joined),
+        cmocka_unit_test(weights_of_length),
+        cmocka_unit_test(weight_of_the_first_token),
     };
 
     return cmocka_run_group_tests_name("sample_lengths", tests, set_up, tear_down);

@@ -1,5 +1,6 @@
-/* A signal in the middle of a product changes nothing: the handler has a stack of its own. Without sig_init's, this process dies of damaged memory
- * within a second where oneDNN makes the kernels. */
+/* A signal in the middle of a product changes nothing: the handler has a stack of its own.
+ * Without sig_init's, this process dies of damaged memory within a second where oneDNN makes the
+ * kernels. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -45,8 +46,10 @@ static void compute(struct par *p, struct products *v)
 
 static void products_init(struct products *v)
 {
-    *v = (struct products){mem_array(T * K, sizeof(float), NULL), mem_array(N * K, sizeof(float), NULL), mem_array(T * N, sizeof(float), NULL),
-                           mem_array(K * K, sizeof(float), NULL), mem_array(T * K, sizeof(uint16_t), NULL)};
+    *v = (struct products){
+        mem_array(T * K, sizeof(float), NULL), mem_array(N * K, sizeof(float), NULL),
+        mem_array(T * N, sizeof(float), NULL), mem_array(K * K, sizeof(float), NULL),
+        mem_array(T * K, sizeof(uint16_t), NULL)};
     for (size_t i = 0; i < (size_t)T * K; i++) {
         v->x[i] = (float)(i % 7) - 3;
         v->h[i] = f32_to_bf16(v->x[i]);
@@ -107,7 +110,7 @@ int main(int argc, char **argv)
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("sig", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* reduce_slab: what was added up comes back, in memory or from the spill file; the budget decides how many, the rank which. */
+/* reduce_slab: what was added up comes back, in memory or from the spill file; the budget
+ * decides how many, the rank which. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,7 @@
 
 #include "../../stages/reduce/reduce_slab.h"
 
-#define N 300000          /* more than one block of the file, not a multiple of it */
+#define N 300000 /* more than one block of the file, not a multiple of it */
 #define BYTES (N * sizeof(double))
 
 static struct slab *filled(const struct slab_home *home, size_t count, double first)
@@ -121,7 +122,8 @@ static void merge(int to_in_file, int from_in_file)
     struct err e = {0};
     struct slabs *a = slabs_open((uint64_t)(3 - to_in_file - from_in_file) * BYTES, "/tmp", &e);
     struct slab_home home[3] = {{a, to_in_file ? 2 : 0}, {a, from_in_file ? 2 : 0}, {a, 1}};
-    struct slab *to = filled(&home[0], N, 1), *from = filled(&home[1], N, 5), *other = filled(&home[2], N, 9);
+    struct slab *to = filled(&home[0], N, 1), *from = filled(&home[1], N, 5),
+                *other = filled(&home[2], N, 9);
 
     assert_int_equal(to->at == NULL, to_in_file);
     assert_int_equal(from->at == NULL, from_in_file);
@@ -194,9 +196,12 @@ static void places_are_used_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_that_is_not_there), cmocka_unit_test(other_sizes_are_not_added),
-        cmocka_unit_test(the_highest_rank_goes_first), cmocka_unit_test(those_in_use_go_beyond_the_budget),
-        cmocka_unit_test(merges_wherever_they_lie), cmocka_unit_test(a_merge_into_nothing_moves),
+        cmocka_unit_test(a_folder_that_is_not_there),
+        cmocka_unit_test(other_sizes_are_not_added),
+        cmocka_unit_test(the_highest_rank_goes_first),
+        cmocka_unit_test(those_in_use_go_beyond_the_budget),
+        cmocka_unit_test(merges_wherever_they_lie),
+        cmocka_unit_test(a_merge_into_nothing_moves),
         cmocka_unit_test(places_are_used_again),
     };
     return cmocka_run_group_tests_name("slab", tests, NULL, NULL);

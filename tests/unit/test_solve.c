@@ -351,9 +351,7 @@ static void test_no_tokens(void **ctx)
     msg_destroy(&b);
 }
 
-/* ---- parts
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- parts ---- */
 
 static void test_order(void **ctx)
 {

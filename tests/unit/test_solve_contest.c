@@ -279,7 +279,8 @@ static struct msg *joined(void)
     return m;
 }
 
-/* After the choice the winner has all chunks: what it makes of the sums of both sets, but for the rounding of H. */
+/* After the choice the winner has all chunks: what it makes of the sums of both sets, but for
+ * the rounding of H. */
 static void test_refit(void **ctx)
 {
     struct solve_opts o = opts("best:rtn,gptq,qep+gptq");
@@ -304,11 +305,15 @@ static void test_refit(void **ctx)
     all = solve(&o, joined(), &note);
     assert_int_equal(solution_read(all, &b, &e), 0);
     for (size_t i = 0; i < (size_t)N * K; i++) {
-        differ[0] += ((const uint8_t *)a.linear[0].codes->data)[i] != ((const uint8_t *)b.linear[0].codes->data)[i];
-        differ[1] += ((const uint8_t *)a.linear[0].codes->data)[i] != ((const uint8_t *)c.linear[0].codes->data)[i];
+        differ[0] += ((const uint8_t *)a.linear[0].codes->data)[i] !=
+                     ((const uint8_t *)b.linear[0].codes->data)[i];
+        differ[1] += ((const uint8_t *)a.linear[0].codes->data)[i] !=
+                     ((const uint8_t *)c.linear[0].codes->data)[i];
     }
-    assert_int_equal(differ[0], 0);     /* T is no power of two, so H differs in its last bits; no code is that close to a boundary */
-    assert_true(differ[1] > N);         /* and it is another solution than that of the main chunks */
+    /* T is no power of two, so H differs in its last bits; no code is that close to a boundary */
+    assert_int_equal(differ[0], 0);
+    /* and it is another solution than that of the main chunks */
+    assert_true(differ[1] > N);
     assert_true(fabs(a.linear[0].loss - b.linear[0].loss) <= 1e-9 * b.linear[0].loss);
     msg_destroy(&plain);
     msg_destroy(&out);
@@ -334,7 +339,8 @@ static void test_criteria_differ(void **ctx)
     msg_destroy(&plain);
 }
 
-/* Held-out sums change nothing for a solver alone; plain sums are what is solved with when asked. */
+/* Held-out sums change nothing for a solver alone; plain sums are what is solved with when
+ * asked. */
 static void test_sums(void **ctx)
 {
     struct solve_opts o = opts("gptaq");
@@ -379,9 +385,13 @@ static void test_foem_without_d(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refuses),         cmocka_unit_test(test_contest),
-        cmocka_unit_test(test_criteria_differ), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_foem_without_d),  cmocka_unit_test(test_refit), /* last: it overwrites set 2 */
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_contest),
+        cmocka_unit_test(test_criteria_differ),
+        cmocka_unit_test(test_sums),
+        /* last: it overwrites set 2 */
+        cmocka_unit_test(test_foem_without_d),
+        cmocka_unit_test(test_refit),
     };
 
     return cmocka_run_group_tests_name("solve_contest", tests, make_data, NULL);

@@ -186,9 +186,7 @@ static void test_special_groups(void **ctx)
                 s[1] == 2.0 / 15.0); /* the reference's rule for groups without negative weights */
 }
 
-/* ---- loops
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- loops ---- */
 
 static void test_round_half_even(void **ctx)
 {

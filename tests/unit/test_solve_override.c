@@ -1,4 +1,5 @@
-/* test_solve_override - what overrides mean for options: refusals first, then the options of one linear. */
+/* test_solve_override - what overrides mean for options: refusals first, then the options of one
+ * linear. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +61,8 @@ static void test_unused(void **state)
 
 static void test_options_of_a_linear(void **state)
 {
-    static const char *const text[] = {"mlp.*: bits=8 group=32", "b1.*: solver=rtn damp=0.1", "*.gate: skip", "mlp.up: grid=asym fit=mse"};
+    static const char *const text[] = {"mlp.*: bits=8 group=32", "b1.*: solver=rtn damp=0.1",
+                                       "*.gate: skip", "mlp.up: grid=asym fit=mse"};
     struct overrides lines = lines_of(text, 4);
     struct solve_opts base = SOLVE_OPTS_DEFAULT, o, p;
     struct err e = {0};

@@ -8,8 +8,7 @@
 #include "../../common/base/rng.h"
 #include "solver_run.h"
 
-/* ---- identities
- * ---------------------------------------------------------------------------------------------- */
+/* ---- identities ---- */
 
 /* A made-up site: correlated inputs with very uneven channels, T rows, so that H has rank min(T,
  * K). */
@@ -57,12 +56,12 @@ static void same(const struct site *s, size_t G, const struct result *a, const s
     assert_memory_equal(a->scales, b->scales, s->N * G * sizeof(double));
 }
 
-#define VARIANT(b, gr, gd, ft, ord, grp, dmp, dd, st, zmin)                                     \
-    {                                                                                           \
-        .solver = "gptq", .bits = b, .group = gr, .grid = gd, .fit = ft, .order = ord,          \
-        .groups = grp, .damp = dmp, .dead = dd, .scale_type = st, .block = 128,                 \
-        .zero_min = zmin, .alpha = 0.25, .alpha2 = 0.25, .beta = 0.2, .pull = 128,              \
-        .qep_alpha = 0.5, .tries = 3, .seed = 1, .refine_alpha = 0.25                           \
+#define VARIANT(b, gr, gd, ft, ord, grp, dmp, dd, st, zmin)                                       \
+    {                                                                                             \
+        .solver = "gptq", .bits = b, .group = gr, .grid = gd, .fit = ft, .order = ord,            \
+        .groups = grp, .damp = dmp, .dead = dd, .scale_type = st, .block = 128, .zero_min = zmin, \
+        .alpha = 0.25, .alpha2 = 0.25, .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 3,    \
+        .seed = 1, .refine_alpha = 0.25                                                           \
     }
 static const struct solve_opts variants[] = {
     VARIANT(4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
@@ -188,8 +187,7 @@ static void test_gptq_beats_rtn(void **ctx)
     site_release(&s);
 }
 
-/* ---- damping and dead columns
- * -------------------------------------------------------------------------------- */
+/* ---- damping and dead columns ---- */
 
 static void test_ladder(void **ctx)
 {

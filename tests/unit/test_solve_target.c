@@ -1,5 +1,5 @@
-/* Solvers that look at more than H: identities that hold for any problem, and the parts they are made
- * of against plain loops. */
+/* Solvers that look at more than H: identities that hold for any problem, and the parts they are
+ * made of against plain loops. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,9 +74,8 @@ static void same(const struct solve_opts *o, const struct result *a, const struc
 /* Everything that takes D, and the rest of the new ones, at settings that differ. */
 static size_t cases(struct solve_opts *o)
 {
-    static const char *const name[] = {"gptaq",   "rescomp",   "foem",  "qronos",
-                                       "qep",     "qep+gptaq", "ojbkq", "qep+rtn",
-                                       "qep+foem"};
+    static const char *const name[] = {"gptaq",     "rescomp", "foem",    "qronos",  "qep",
+                                       "qep+gptaq", "ojbkq",   "qep+rtn", "qep+foem"};
     size_t n = 0;
 
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
@@ -248,7 +247,8 @@ static void test_rows_of_p(void **ctx)
     par_close(&p);
 }
 
-/* x A = b for a symmetric A [n,n], by elimination with row exchanges; A and b are used up, b becomes x. */
+/* x A = b for a symmetric A [n,n], by elimination with row exchanges; A and b are used up, b
+ * becomes x. */
 static void solve_plain(double *A, double *b, size_t n)
 {
     for (size_t k = 0; k < n; k++) {
@@ -304,8 +304,10 @@ static void test_rows_of_p_solved(void **ctx)
         solve_plain(A, b, n);
         for (size_t i = 0; i < n; i++)
             size = fmax(size, fabs(b[i]));
-        for (size_t i = 0; i < n; i++) /* both are backward stable: n rounding errors each, times the condition */
-            assert_true(fabs(P[q * K + q + 1 + i] - b[i]) <= 2.0 * K * DBL_EPSILON * condition * size);
+        /* both are backward stable: n rounding errors each, times the condition */
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs(P[q * K + q + 1 + i] - b[i]) <=
+                        2.0 * K * DBL_EPSILON * condition * size);
     }
     free(P);
     factor_close(&f);
@@ -518,8 +520,8 @@ static void test_neuqi(void **ctx)
             }
             for (int i = 1; i <= 2048; i++)
                 for (double zero_point = 1.0; zero_point <= top; zero_point++)
-                    best = fmin(best, weighted(w, diag, n, (hi - lo) / top * i / 2048.0, zero_point,
-                                               top));
+                    best = fmin(
+                        best, weighted(w, diag, n, (hi - lo) / top * i / 2048.0, zero_point, top));
             have = weighted(w, diag, n, s[row], z[row], top);
             worst = fmax(worst, have / best);
             mean += have / best / (3.0 * SOLVE_TILE);
@@ -558,13 +560,19 @@ static void test_hessian_fit(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_drift_is_gptq), cmocka_unit_test(test_scale_of_sums),
-        cmocka_unit_test(test_block_size),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_rows_of_p),        cmocka_unit_test(test_rows_of_p_solved),
+        cmocka_unit_test(test_no_drift_is_gptq),
+        cmocka_unit_test(test_scale_of_sums),
+        cmocka_unit_test(test_block_size),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_rows_of_p),
+        cmocka_unit_test(test_rows_of_p_solved),
         cmocka_unit_test(test_shift),
-        cmocka_unit_test(test_pivot_order),      cmocka_unit_test(test_refine_never_loses),
-        cmocka_unit_test(test_random_rounding),  cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_neuqi),            cmocka_unit_test(test_hessian_fit),
+        cmocka_unit_test(test_pivot_order),
+        cmocka_unit_test(test_refine_never_loses),
+        cmocka_unit_test(test_random_rounding),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_neuqi),
+        cmocka_unit_test(test_hessian_fit),
     };
 
     return cmocka_run_group_tests_name("solve_target", tests, make_site, NULL);

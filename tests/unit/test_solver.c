@@ -10,9 +10,7 @@
 #include "shared.h"
 #include "solver_run.h"
 
-/* ---- registry
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- registry ---- */
 
 static void test_registry(void **ctx)
 {
@@ -32,9 +30,7 @@ static void test_registry(void **ctx)
     assert_true(solver_takes(solver_find("gptq"), "damp"));
 }
 
-/* ---- goldens
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- goldens ---- */
 
 struct input {
     char file[64];
@@ -84,9 +80,9 @@ static struct solve_opts case_opts(const struct json *c)
     o.grid = text_is(option(c, "grid"), "gptq_sym") ? GRID_SYM
              : text_is(option(c, "grid"), "asym")   ? GRID_ASYM
                                                     : GRID_SYM_NARROW;
-    o.fit = flag(c, "mse")                            ? FIT_MSE
+    o.fit = flag(c, "mse")                         ? FIT_MSE
             : text_is(option(c, "fit"), "hessian") ? FIT_HESSIAN
-                                                     : FIT_MINMAX;
+                                                   : FIT_MINMAX;
     o.order = text_is(option(c, "order"), "gar") ? ORDER_GROUP
               : flag(c, "act_order")             ? ORDER_ACT
                                                  : ORDER_NONE;
@@ -195,8 +191,8 @@ static const char *left_reason(const char *file, const char *id)
     return NULL;
 }
 
-/* What a case repeats, by its options. A source of the P term that changes at the end of a block is,
- * inside one block, the value before rounding: such a case is not left out. */
+/* What a case repeats, by its options. A source of the P term that changes at the end of a block
+ * is, inside one block, the value before rounding: such a case is not left out. */
 static const char *case_defect(const struct json *c, size_t K)
 {
     const char *source = json_as_text(option(c, "p_source"));
@@ -232,7 +228,8 @@ static size_t left_names(const char *method)
 
         if (strcmp(left_out[i].method, method) != 0)
             continue;
-        print_message("%s: left out of %s (%s): %s\n", method, left_out[i].file, left_out[i].reason, at);
+        print_message("%s: left out of %s (%s): %s\n", method, left_out[i].file, left_out[i].reason,
+                      at);
         while (name_next(&at, &name))
             names++;
     }
@@ -383,13 +380,15 @@ static void run_goldens(const char *method, size_t least)
         else
             run_case(c, in, &t);
     }
-    print_message("%s: %zu cases, %zu left out, %zu rows compared, %zu rows below the margin, %zu codes at "
-                  "a tie that differ\n",
-                  method, t.cases, t.left, t.rows, t.below, t.ties);
+    print_message(
+        "%s: %zu cases, %zu left out, %zu rows compared, %zu rows below the margin, %zu codes at "
+        "a tie that differ\n",
+        method, t.cases, t.left, t.rows, t.below, t.ties);
     if (left_names(method) != t.left)
         fail_msg("%s: the list of cases left out names some that are not there", method);
     assert_true(t.cases >= least);
-    assert_int_equal(t.ties, 0); /* ties may differ, but true division and half to even leave no choice */
+    /* ties may differ, but true division and half to even leave no choice */
+    assert_int_equal(t.ties, 0);
     assert_true(t.below * 4 < t.rows);
     for (size_t i = 0; i < 16 && input[i].set; i++) {
         tensor_release(&input[i].W);

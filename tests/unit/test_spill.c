@@ -1,4 +1,5 @@
-/* spill: a file that no folder shows, made at the first need; errors name the folder and the option. */
+/* spill: a file that no folder shows, made at the first need; errors name the folder and the
+ * option. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,7 +87,8 @@ static int drop_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_that_is_not_there), cmocka_unit_test(what_was_written_comes_back),
+        cmocka_unit_test(a_folder_that_is_not_there),
+        cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(the_folder_is_that_of_the_environment),
     };
     return cmocka_run_group_tests_name("spill", tests, make_root, drop_root);

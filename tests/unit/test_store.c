@@ -1,4 +1,5 @@
-/* store: what was saved comes back, in memory or from the spill file, and the budget decides which. */
+/* store: what was saved comes back, in memory or from the spill file, and the budget decides
+ * which. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,8 +103,8 @@ static void parts_are_saved_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_arguments),     cmocka_unit_test(all_in_memory),
-        cmocka_unit_test(all_in_the_file),   cmocka_unit_test(some_of_each),
+        cmocka_unit_test(bad_arguments),         cmocka_unit_test(all_in_memory),
+        cmocka_unit_test(all_in_the_file),       cmocka_unit_test(some_of_each),
         cmocka_unit_test(parts_are_saved_alone),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

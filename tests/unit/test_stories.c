@@ -1,8 +1,9 @@
-/* test_stories - a llama2.c checkpoint, turned into a Hugging Face folder, must tell the story that llama2.c tells (greedy, 200 tokens),
- * and give the logits of an independent f64 run.
+/* test_stories - a llama2.c checkpoint, turned into a Hugging Face folder, must tell the story
+ * that llama2.c tells (greedy, 200 tokens), and give the logits of an independent f64 run.
  *
- * llama2.c's legacy format: seven int32 (dim, hidden, layers, heads, kv heads, vocabulary, context), then f32 matrices by kind, each for all
- * layers. It rotates neighbouring pairs of a head, Hugging Face pairs i with i + head_dim / 2: rows of q and k are reordered. */
+ * llama2.c's legacy format: seven int32 (dim, hidden, layers, heads, kv heads, vocabulary,
+ * context), then f32 matrices by kind, each for all layers. It rotates neighbouring pairs of a
+ * head, Hugging Face pairs i with i + head_dim / 2: rows of q and k are reordered. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,12 +19,22 @@
 
 enum { STEPS = 200 };
 
-struct header { int32_t dim, hidden, layers, heads, kv_heads, vocab, context; };
+struct header {
+    int32_t dim, hidden, layers, heads, kv_heads, vocab, context;
+};
 
 static char dir[64];
 
-struct piece { char name[96]; uint64_t rows, cols; const float *data; float *own; };
-struct pieces { struct piece p[128]; size_t n; };
+struct piece {
+    char name[96];
+    uint64_t rows, cols;
+    const float *data;
+    float *own;
+};
+struct pieces {
+    struct piece p[128];
+    size_t n;
+};
 
 static void add(struct pieces *l, const char *name, size_t rows, size_t cols, const float *data)
 {
@@ -33,7 +44,8 @@ static void add(struct pieces *l, const char *name, size_t rows, size_t cols, co
 }
 
 /* Rows 0, 2, 4, ... of a head first, then 1, 3, 5, ... */
-static void add_rotated(struct pieces *l, const char *name, size_t heads, size_t head_dim, size_t cols, const float *data)
+static void add_rotated(struct pieces *l, const char *name, size_t heads, size_t head_dim,
+                        size_t cols, const float *data)
 {
     float *w = run_array(heads * head_dim * cols);
 
@@ -41,7 +53,8 @@ static void add_rotated(struct pieces *l, const char *name, size_t heads, size_t
         for (size_t i = 0; i < head_dim; i++) {
             size_t from = i < head_dim / 2 ? 2 * i : 2 * (i - head_dim / 2) + 1;
 
-            memcpy(w + (h * head_dim + i) * cols, data + (h * head_dim + from) * cols, cols * sizeof *w);
+            memcpy(w + (h * head_dim + i) * cols, data + (h * head_dim + from) * cols,
+                   cols * sizeof *w);
         }
     add(l, name, heads * head_dim, cols, w);
     l->p[l->n - 1].own = w;
@@ -57,11 +70,14 @@ static const float *take(const float **at, size_t n)
 
 static void collect(struct pieces *l, const struct header *h, const float *at)
 {
-    const size_t d = (size_t)h->dim, ff = (size_t)h->hidden, L = (size_t)h->layers, V = (size_t)h->vocab;
+    const size_t d = (size_t)h->dim, ff = (size_t)h->hidden, L = (size_t)h->layers,
+                 V = (size_t)h->vocab;
     const size_t hd = d / (size_t)h->heads, kv = (size_t)h->kv_heads * hd;
-    const float *embed = take(&at, V * d), *norm1 = take(&at, L * d), *q = take(&at, L * d * d), *k = take(&at, L * kv * d);
+    const float *embed = take(&at, V * d), *norm1 = take(&at, L * d), *q = take(&at, L * d * d),
+                *k = take(&at, L * kv * d);
     const float *v = take(&at, L * kv * d), *o = take(&at, L * d * d), *norm2 = take(&at, L * d);
-    const float *gate = take(&at, L * ff * d), *down = take(&at, L * d * ff), *up = take(&at, L * ff * d), *last = take(&at, d);
+    const float *gate = take(&at, L * ff * d), *down = take(&at, L * d * ff),
+                *up = take(&at, L * ff * d), *last = take(&at, d);
     char name[80];
 
     add(l, "model.embed_tokens", V, d, embed);
@@ -90,7 +106,8 @@ static void write_folder(const struct header *h, struct pieces *l)
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
     must(w = st_create(path, &err));
     for (size_t i = 0; i < l->n; i++)
-        must(st_declare(w, l->p[i].name, DT_F32, l->p[i].cols ? 2 : 1, (const uint64_t[]){l->p[i].rows, l->p[i].cols}, &err) == 0);
+        must(st_declare(w, l->p[i].name, DT_F32, l->p[i].cols ? 2 : 1,
+                        (const uint64_t[]){l->p[i].rows, l->p[i].cols}, &err) == 0);
     must(st_begin(w, &err) == 0);
     for (size_t i = 0; i < l->n; i++) {
         size_t n = (size_t)(l->p[i].rows * (l->p[i].cols ? l->p[i].cols : 1));
@@ -100,9 +117,12 @@ static void write_folder(const struct header *h, struct pieces *l)
     }
     must(st_publish(&w, &err) == 0);
     snprintf(config, sizeof config,
-             "{\"model_type\": \"llama\", \"hidden_size\": %d, \"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
-             "\"num_key_value_heads\": %d, \"vocab_size\": %d, \"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-5, "
-             "\"tie_word_embeddings\": true}", h->dim, h->hidden, h->layers, h->heads, h->kv_heads, h->vocab, h->context);
+             "{\"model_type\": \"llama\", \"hidden_size\": %d, \"intermediate_size\": %d, "
+             "\"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+             "\"num_key_value_heads\": %d, \"vocab_size\": %d, \"max_position_embeddings\": %d, "
+             "\"rms_norm_eps\": 1e-5, "
+             "\"tie_word_embeddings\": true}",
+             h->dim, h->hidden, h->layers, h->heads, h->kv_heads, h->vocab, h->context);
     snprintf(path, sizeof path, "%s/config.json", dir);
     must(fs_publish(path, config, strlen(config), &err) == 0);
 }
@@ -145,7 +165,8 @@ static void discard(struct model *m, struct par *par)
     must(fs_remove_tree(dir, &err) == 0);
 }
 
-/* llama2.c's tokenizer.bin: int32 longest, then per token f32 score, int32 length, bytes. Appends what token `id` prints after `prev`. */
+/* llama2.c's tokenizer.bin: int32 longest, then per token f32 score, int32 length, bytes.
+ * Appends what token `id` prints after `prev`. */
 static void print_token(const char *bin, size_t size, int32_t prev, int32_t id, char *out)
 {
     size_t at = 4;
@@ -200,7 +221,8 @@ static void test_greedy(void **state)
     free(want);
 }
 
-static int take_ids(void *ctx, size_t i, const int32_t *ids, size_t prompt, size_t count, struct err *e)
+static int take_ids(void *ctx, size_t i, const int32_t *ids, size_t prompt, size_t count,
+                    struct err *e)
 {
     (void)i;
     (void)e;
@@ -217,7 +239,8 @@ static void test_greedy_cached(void **state)
     struct err err = {0};
     int32_t ids[STEPS + 1], start = 1;
     const struct prompt prompt = {&start, 1};
-    const struct generate_opts o = {.count = 1, .tokens = STEPS, .slots = 1, .mem = UINT64_MAX, .pick = {.top_p = 1}};
+    const struct generate_opts o = {
+        .count = 1, .tokens = STEPS, .slots = 1, .mem = UINT64_MAX, .pick = {.top_p = 1}};
     const struct generate_io io = {.ctx = ids, .take = take_ids};
     struct generate_stats stats;
     size_t size, length;
@@ -243,7 +266,8 @@ static void test_greedy_cached(void **state)
     free(want);
 }
 
-/* Gate as in test_model: 20 times the f32 error of the conformance models (4 or 5 blocks, logits of the same size). */
+/* Gate as in test_model: 20 times the f32 error of the conformance models (4 or 5 blocks, logits
+ * of the same size). */
 static void test_logits(void **state)
 {
     struct err err = {0};
@@ -285,11 +309,13 @@ static void test_logits(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_greedy), cmocka_unit_test(test_greedy_cached), cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_greedy),
+                                       cmocka_unit_test(test_greedy_cached),
+                                       cmocka_unit_test(test_logits)};
     struct err e = {0};
 
     (void)argc;
-    if (blas_start(argv, &e) != 0)
+    if (blas_start(argv, &e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("stories", tests, NULL, NULL);
 }

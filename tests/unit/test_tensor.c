@@ -13,7 +13,8 @@
 
 static void test_bad_shapes(void **state)
 {
-    uint64_t huge[4] = {UINT64_MAX, 2, 1, 1}, product[4] = {1u << 31, 1u << 31, 4, 1}, one[1] = {(uint64_t)1 << 61};
+    uint64_t huge[4] = {UINT64_MAX, 2, 1, 1}, product[4] = {1u << 31, 1u << 31, 4, 1},
+             one[1] = {(uint64_t)1 << 61};
     size_t elements, bytes;
     struct err e = {0};
 
@@ -110,8 +111,10 @@ static void test_count_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_shapes), cmocka_unit_test(test_measure),
-        cmocka_unit_test(test_ownership),  cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_bad_shapes),
+        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_ownership),
+        cmocka_unit_test(test_count_bad),
     };
 
     return cmocka_run_group_tests_name("tensor", tests, NULL, NULL);

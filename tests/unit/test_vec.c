@@ -1,4 +1,5 @@
-/* test_vec - rows of numbers against f64 twins; u = 2^-24 is the rounding of one f32 operation. Lengths cross the 16 lanes and their tails. */
+/* test_vec - rows of numbers against f64 twins; u = 2^-24 is the rounding of one f32 operation.
+ * Lengths cross the 16 lanes and their tails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,15 +44,18 @@ static void test_exp(void **state)
             want_moment += exp((double)(x[i] - top)) * ((double)x[i] - (double)top - (double)y[i]);
         }
         moment = vec_exp_moment(x, y, n, top, 0.0f, &total);
-        /* a term is good to 3 u (and the few below e^-87 are too large by less than e^-87); 32 of them are added in a lane */
+        /* a term is good to 3 u (and the few below e^-87 are too large by less than e^-87); 32
+         * of them are added in a lane */
         assert_true(fabs(vec_exp_total(x, n, top) - sum) <= 40 * U * sum);
         assert_true(fabs(total - sum) <= 40 * U * sum);
         assert_true(fabs(moment - want_moment) <= 48 * U * sum * 240.0);
         memcpy(y, x, n * sizeof *x);
-        assert_true(fabs((double)vec_exp_sum(y, n, top) - sum) <= 110 * U * sum); /* up to 94 terms in a lane */
+        /* up to 94 terms in a lane */
+        assert_true(fabs((double)vec_exp_sum(y, n, top) - sum) <= 110 * U * sum);
         for (size_t i = 0; i < n; i++)
             if (x[i] - top >= -87.0f)
-                assert_true(fabs((double)y[i] - exp((double)(x[i] - top))) <= 3 * U * exp((double)(x[i] - top)));
+                assert_true(fabs((double)y[i] - exp((double)(x[i] - top))) <=
+                            3 * U * exp((double)(x[i] - top)));
     }
     x[0] = -1e30f;
     assert_true(vec_exp_sum(x, 1, 0.0f) < 1e-37f);
@@ -99,7 +103,8 @@ static void test_norm_and_rotate(void **state)
         vec_rmsnorm(x, w, n, 1e-5f, y);
         /* up to 94 squares in a lane err by 48 u of the sum at most, half of that in the root */
         for (size_t i = 0; i < n; i++)
-            assert_true(fabs((double)y[i] - (double)w[i] * (double)x[i] * a) <= 60 * U * fabs((double)w[i] * (double)x[i] * a));
+            assert_true(fabs((double)y[i] - (double)w[i] * (double)x[i] * a) <=
+                        60 * U * fabs((double)w[i] * (double)x[i] * a));
         vec_rmsnorm(x, w, n, 1e-5f, x);
         assert_true(memcmp(x, y, n * sizeof *x) == 0);
         if (2 * n > N)
@@ -150,7 +155,10 @@ static void test_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp), cmocka_unit_test(test_silu), cmocka_unit_test(test_norm_and_rotate), cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_exp),
+        cmocka_unit_test(test_silu),
+        cmocka_unit_test(test_norm_and_rotate),
+        cmocka_unit_test(test_plain),
     };
 
     return cmocka_run_group_tests_name("vec", tests, NULL, NULL);

@@ -11,7 +11,8 @@
 
 static void bounds(void **state)
 {
-    static const char *const bad[] = {"", "1", "1,", ",1", "1;2", "1,2,3", "-1,2", "0,0", "2,1", "nan,1", "0,nan", "0,inf", "a,b", "1,2x"};
+    static const char *const bad[] = {"",    "1",   "1,",    ",1",    "1;2",   "1,2,3", "-1,2",
+                                      "0,0", "2,1", "nan,1", "0,nan", "0,inf", "a,b",   "1,2x"};
     struct weigh_clip c;
     struct err e = {0};
     struct json *record = json_object();
@@ -46,7 +47,8 @@ static void mean_one(void **state)
     (void)state;
     assert_int_equal(weigh_normal(w, 4, &(struct weigh_clip){0, 0}), 1);
     close_to(w, (const double[]){1, 0, 1, 2}, 4);
-    assert_int_equal(weigh_normal(c, 4, &(struct weigh_clip){0.5, 1.5}), 1); /* 1 .5 1 1.5: mean 1 already */
+    /* 1 .5 1 1.5: mean 1 already */
+    assert_int_equal(weigh_normal(c, 4, &(struct weigh_clip){0.5, 1.5}), 1);
     close_to(c, (const double[]){1, 0.5, 1, 1.5}, 4);
     assert_int_equal(weigh_normal(c, 4, &(struct weigh_clip){0, 1}), 1); /* 1 .5 1 1 over 3.5/4 */
     close_to(c, (const double[]){8 / 7., 4 / 7., 8 / 7., 8 / 7.}, 4);
@@ -63,7 +65,8 @@ static void degenerate(void **state)
     assert_int_equal(weigh_normal(zeros, 2, &none), 0);
     assert_int_equal(weigh_normal(nan, 2, &some), 0);
     assert_int_equal(weigh_normal(inf, 2, &some), 0);
-    assert_true(zeros[0] == 1 && zeros[1] == 1 && nan[0] == 1 && nan[1] == 1 && inf[0] == 1 && inf[1] == 1);
+    assert_true(zeros[0] == 1 && zeros[1] == 1 && nan[0] == 1 && nan[1] == 1 && inf[0] == 1 &&
+                inf[1] == 1);
 }
 
 int main(void)

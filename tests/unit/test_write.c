@@ -10,14 +10,15 @@
 
 static void refuses_use(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     refused("gtpq", 0, ERR_USE, "format 'gtpq'");
     refused("", 0, ERR_USE, "format ''");
     refused("gptq,", 0, ERR_USE, "format ''");
     refused("dense,dense", 0, ERR_USE, "twice");
-    assert_null(write_open(&(struct write_opts){ .model = "/nowhere", .out = out, .formats = "gptq" }, &e));
+    assert_null(
+        write_open(&(struct write_opts){.model = "/nowhere", .out = out, .formats = "gptq"}, &e));
     assert_int_equal(e.kind, ERR_USE);
     assert_false(fs_exists(out));
     write_close(NULL);
@@ -26,9 +27,9 @@ static void refuses_use(void **state)
 static void refuses_models(void **state)
 {
     char good[64];
-    struct err e = { 0 };
+    struct err e = {0};
     struct st_writer *s;
-    const uint64_t shape[1] = { 4 };
+    const uint64_t shape[1] = {4};
 
     (void)state;
     memcpy(good, model, sizeof good);
@@ -36,9 +37,11 @@ static void refuses_models(void **state)
     assert_int_equal(fs_mkdir(model, &e), 0);
     put(at("bad/config.json"), tiny_config);
     assert_non_null(s = st_create(at("bad/model.safetensors"), &e));
-    assert_int_equal(st_declare(s, "model.layers.0.self_attn.q_proj.qweight", DT_I32, 1, shape, &e), 0);
+    assert_int_equal(st_declare(s, "model.layers.0.self_attn.q_proj.qweight", DT_I32, 1, shape, &e),
+                     0);
     assert_int_equal(st_begin(s, &e), 0);
-    assert_int_equal(st_put(s, "model.layers.0.self_attn.q_proj.qweight", "0123456789abcdef", 16, &e), 0);
+    assert_int_equal(
+        st_put(s, "model.layers.0.self_attn.q_proj.qweight", "0123456789abcdef", 16, &e), 0);
     assert_int_equal(st_publish(&s, &e), 0);
     refused("gptq", 0, ERR_USE, "quantized already");
     assert_int_equal(fs_remove_tree(at("bad/model.safetensors"), &e), 0);
@@ -50,7 +53,7 @@ static void refuses_models(void **state)
 
 static void refuses_folders(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w;
     char good[64];
 
@@ -83,7 +86,7 @@ static void refuses_folders(void **state)
 
 static void refuses_foreign_files_in_an_earlier_output(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     whole_run("gptq,dense", &(struct tiny_opts)TINY_OPTS, 0, 1, 0);
@@ -100,7 +103,7 @@ static void refuses_foreign_files_in_an_earlier_output(void **state)
 static void refuses_solutions(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = need_open("gptq", 0);
     struct msg *m = msg_create(MSG_PROBLEM, "test", &e);
 
@@ -142,7 +145,7 @@ static void refuses_solutions(void **state)
 static void refuses_linears(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = need_open("gptq", 0);
     struct solution_view v;
     struct msg *m = tiny_solution(model, 2, &o), *less;
@@ -175,7 +178,7 @@ static void refuses_linears(void **state)
 static void refuses_what_gptq_cannot_store(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = need_open("dense,gptq", 0);
 
     (void)state;
@@ -200,7 +203,7 @@ static void refuses_what_gptq_cannot_store(void **state)
 static void duplicates(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = need_open("gptq", 0);
     struct msg *m;
 
@@ -217,7 +220,8 @@ static void duplicates(void **state)
     assert_non_null(strstr(e.text, "two different solutions of block 0 mlp.up"));
     m = tiny_solution(model, 2, &o); /* of another solver: the first counts */
     ((uint8_t *)msg_tensor(m, "model.layers.0.mlp.up_proj.codes")->data)[0] ^= 1;
-    assert_int_equal(json_set(m->meta, "prov", json_parse("[{\"stage\":\"other\"}]", 19, "prov", &e)), 0);
+    assert_int_equal(
+        json_set(m->meta, "prov", json_parse("[{\"stage\":\"other\"}]", 19, "prov", &e)), 0);
     assert_int_equal(write_solution(w, &m, &e), 0);
     assert_int_equal(write_plan(w)->done, 1);
     assert_int_equal(write_commit(w, 2, &m, &e), 0);
@@ -230,7 +234,7 @@ static void duplicates(void **state)
 /* While a run goes on, and after one that failed, nothing can be loaded. */
 static void no_half_model(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w;
     char **names;
     size_t count, n;
@@ -242,7 +246,8 @@ static void no_half_model(void **state)
     for (size_t i = 0; i < TINY_SITES - 1; i++)
         assert_int_equal(give(w, i, &(struct tiny_opts)TINY_OPTS, &e), 1);
     assert_int_equal(write_finish(w, &e), -1);
-    assert_non_null(strstr(e.text, "1 of 8 sites have no solution, the first is site 7 (block 1 mlp.down)"));
+    assert_non_null(
+        strstr(e.text, "1 of 8 sites have no solution, the first is site 7 (block 1 mlp.down)"));
     write_fail(w, &e);
     write_close(&w);
     assert_int_equal(fs_list(out, &names, &count, &e), 0);
@@ -257,7 +262,7 @@ static void no_half_model(void **state)
 static void worst_and_journal(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = need_open("gptq", 0);
     struct write_row rows[3];
     char *text, *line;
@@ -311,7 +316,7 @@ static int unmount_out(void **state)
 /* A file system of a few pages: the parts do not fit, or the checkpoint beside them does not. */
 static void full_disk(void **state)
 {
-    static const char *const sizes[] = { "size=28k", "size=104k" };
+    static const char *const sizes[] = {"size=28k", "size=104k"};
     struct tiny_opts o = TINY_OPTS;
 
     (void)state;
@@ -320,7 +325,7 @@ static void full_disk(void **state)
         skip();
     }
     for (size_t i = 0; i < 2; i++) {
-        struct err e = { 0 };
+        struct err e = {0};
         struct writer *w;
         struct journal *j;
         char **names;
@@ -356,13 +361,17 @@ static void full_disk(void **state)
 /* DIR: a model and files of solutions, for scenes. */
 static int make_files(const char *dir)
 {
-    static const struct { const char *name; size_t sites; struct tiny_opts o; } files[] = {
-        { "good.ptq", TINY_SITES, TINY_OPTS },
-        { "short.ptq", TINY_SITES - 1, TINY_OPTS },
-        { "zeros.ptq", TINY_SITES, { 4, 32, DT_F16, -1, 0, NULL } },
-        { "f32.ptq", TINY_SITES, { 4, 32, DT_F32, 0, 0, NULL } },
+    static const struct {
+        const char *name;
+        size_t sites;
+        struct tiny_opts o;
+    } files[] = {
+        {"good.ptq", TINY_SITES, TINY_OPTS},
+        {"short.ptq", TINY_SITES - 1, TINY_OPTS},
+        {"zeros.ptq", TINY_SITES, {4, 32, DT_F16, -1, 0, NULL}},
+        {"f32.ptq", TINY_SITES, {4, 32, DT_F32, 0, 0, NULL}},
     };
-    struct err e = { 0 };
+    struct err e = {0};
     char path[600];
 
     snprintf(model, sizeof model, "%s", "model");
@@ -372,7 +381,7 @@ static int make_files(const char *dir)
         struct link *l;
 
         snprintf(path, sizeof path, "%s", files[f].name);
-        tiny_need(!!(l = link_open(path, LINK_OUT, &(struct link_opts){ .role = "solve" }, &e)), &e);
+        tiny_need(!!(l = link_open(path, LINK_OUT, &(struct link_opts){.role = "solve"}, &e)), &e);
         for (size_t i = files[f].sites; i-- > 0;) {
             struct msg *m = tiny_solution("model", i, &files[f].o);
 

@@ -1,4 +1,5 @@
-/* What the writer leaves: tensors byte for byte, config, shards, provenance; the same in every run and order of arrival. */
+/* What the writer leaves: tensors byte for byte, config, shards, provenance; the same in every
+ * run and order of arrival. */
 #include "../../common/model/gptq_format.h"
 #include "../../common/wire/follow.h"
 #include "../../stages/write/write_format.h"
@@ -7,7 +8,7 @@
 /* Names and bytes of all files below dir, hidden ones left out. */
 static void tree_hash(const char *dir, struct hash *h)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char **names, path[600];
     size_t count;
     uint64_t one;
@@ -39,7 +40,7 @@ static uint64_t out_hash(void)
 
 static struct st_set *open_out(const char *dir)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct st_set *s = st_open_folder(dir, &e);
 
     if (!s)
@@ -50,7 +51,7 @@ static struct st_set *open_out(const char *dir)
 static void load(const struct st_set *s, const char *name, const char *part, struct tensor *t)
 {
     char full[TENSOR_NAME + 16];
-    struct err e = { 0 };
+    struct err e = {0};
     const struct st_entry *x;
 
     snprintf(full, sizeof full, "%s%s", name, part);
@@ -62,7 +63,7 @@ static void load(const struct st_set *s, const char *name, const char *part, str
 /* Unquantized tensors are the source's bytes, and none is missing or new. */
 static void check_copies(const struct st_set *s, size_t others)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct st_set *source = open_out(model);
     size_t copies = 0;
 
@@ -89,27 +90,30 @@ static void check_copies(const struct st_set *s, size_t others)
 
 static void check_gptq_linear(const struct st_set *s, const struct solution_linear *l)
 {
-    size_t words = l->K * (size_t)l->bits / 32 * l->N, zwords = l->G * (l->N * (size_t)l->bits / 32);
+    size_t words = l->K * (size_t)l->bits / 32 * l->N,
+           zwords = l->G * (l->N * (size_t)l->bits / 32);
     struct tensor qweight, qzeros, scales, g_idx;
     uint32_t *want = malloc((words + zwords) * sizeof *want);
-    struct err e = { 0 };
+    struct err e = {0};
 
     load(s, l->name, ".qweight", &qweight);
     load(s, l->name, ".qzeros", &qzeros);
     load(s, l->name, ".scales", &scales);
     load(s, l->name, ".g_idx", &g_idx);
     assert_int_equal(gptq_pack_codes(l->N, l->K, l->bits, l->codes->data, want), 0);
-    assert_int_equal(gptq_pack_zeros(l->N, l->G, l->bits, l->zeros->data, want + words, l->name, &e), 0);
-    assert_true(tensor_has_shape(&qweight, 2, (uint64_t[]){ l->K * (size_t)l->bits / 32, l->N }));
-    assert_true(tensor_has_shape(&qzeros, 2, (uint64_t[]){ l->G, l->N * (size_t)l->bits / 32 }));
-    assert_true(tensor_has_shape(&scales, 2, (uint64_t[]){ l->G, l->N }));
-    assert_true(tensor_has_shape(&g_idx, 1, (uint64_t[]){ l->K }));
+    assert_int_equal(
+        gptq_pack_zeros(l->N, l->G, l->bits, l->zeros->data, want + words, l->name, &e), 0);
+    assert_true(tensor_has_shape(&qweight, 2, (uint64_t[]){l->K * (size_t)l->bits / 32, l->N}));
+    assert_true(tensor_has_shape(&qzeros, 2, (uint64_t[]){l->G, l->N * (size_t)l->bits / 32}));
+    assert_true(tensor_has_shape(&scales, 2, (uint64_t[]){l->G, l->N}));
+    assert_true(tensor_has_shape(&g_idx, 1, (uint64_t[]){l->K}));
     assert_int_equal(scales.dtype, l->scales->dtype);
     assert_memory_equal(qweight.data, want, words * 4);
     assert_memory_equal(qzeros.data, want + words, zwords * 4);
     for (size_t n = 0; n < l->N; n++)
         for (size_t g = 0; g < l->G; g++)
-            assert_int_equal(((uint16_t *)scales.data)[g * l->N + n], ((uint16_t *)l->scales->data)[n * l->G + g]);
+            assert_int_equal(((uint16_t *)scales.data)[g * l->N + n],
+                             ((uint16_t *)l->scales->data)[n * l->G + g]);
     for (size_t k = 0; k < l->K; k++)
         assert_int_equal(((int32_t *)g_idx.data)[k], l->group < 0 ? 0 : (int64_t)k / l->group);
     free(want);
@@ -123,7 +127,7 @@ static void check_gptq(const char *dir, const struct tiny_opts *o)
 {
     struct st_set *s = open_out(dir);
     struct solution_view v;
-    struct err e = { 0 };
+    struct err e = {0};
 
     for (size_t order = 0; order < TINY_SITES; order++) {
         struct msg *m = tiny_solution(model, order, o);
@@ -141,7 +145,7 @@ static void check_dense(const char *dir, const struct tiny_opts *o)
 {
     struct st_set *s = open_out(dir);
     struct solution_view v;
-    struct err e = { 0 };
+    struct err e = {0};
     static float w[96 * 96];
 
     for (size_t order = 0; order < TINY_SITES; order++) {
@@ -154,8 +158,9 @@ static void check_dense(const char *dir, const struct tiny_opts *o)
 
             load(s, l->name, ".weight", &t);
             assert_int_equal(t.dtype, DT_BF16);
-            assert_int_equal(grid_dequantize(l->N, l->K, l->group, l->codes->data, l->scales->dtype, l->scales->data,
-                                             l->zeros->data, w, &e), 0);
+            assert_int_equal(grid_dequantize(l->N, l->K, l->group, l->codes->data, l->scales->dtype,
+                                             l->scales->data, l->zeros->data, w, &e),
+                             0);
             for (size_t k = 0; k < l->N * l->K; k++)
                 assert_int_equal(((uint16_t *)t.data)[k], f32_to_bf16(w[k]));
             tensor_release(&t);
@@ -168,13 +173,13 @@ static void check_dense(const char *dir, const struct tiny_opts *o)
 
 static void writes_every_width(void **state)
 {
-    static const int bits[] = { 2, 3, 4, 8 };
-    struct err e = { 0 };
+    static const int bits[] = {2, 3, 4, 8};
+    struct err e = {0};
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         for (int asym = 0; asym < 2; asym++) {
-            struct tiny_opts o = { bits[i], i % 2 ? -1 : 32, asym ? DT_BF16 : DT_F16, asym, 0, NULL };
+            struct tiny_opts o = {bits[i], i % 2 ? -1 : 32, asym ? DT_BF16 : DT_F16, asym, 0, NULL};
             struct json *c;
             int sym;
 
@@ -191,7 +196,7 @@ static void writes_every_width(void **state)
 
 static void files_and_config(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *c, *q;
     char *text, *copy;
     size_t n;
@@ -206,16 +211,21 @@ static void files_and_config(void **state)
     assert_true(fs_exists(at("@" FOLLOW_DIR "/journal.jsonl")));
     assert_non_null(c = json_read(at("@config.json"), &e));
     assert_string_equal(json_as_text(json_get(c, "torch_dtype")), "float16");
-    assert_string_equal(json_as_text(json_get(json_get(c, "quantization_config"), "quant_method")), "gptq");
-    assert_string_equal(json_as_text(json_get(json_get(c, "quantization_config"), "checkpoint_format")), "gptq");
+    assert_string_equal(json_as_text(json_get(json_get(c, "quantization_config"), "quant_method")),
+                        "gptq");
+    assert_string_equal(
+        json_as_text(json_get(json_get(c, "quantization_config"), "checkpoint_format")), "gptq");
     assert_non_null(q = json_read(at("@quantize_config.json"), &e));
     assert_non_null(text = json_print(json_get(c, "quantization_config"), 0, &e));
     assert_non_null(copy = json_print(q, 0, &e));
     assert_string_equal(text, copy);
-    assert_string_equal(text, "{\"bits\":4,\"group_size\":32,\"desc_act\":false,\"static_groups\":true,\"sym\":true,"
-                              "\"lm_head\":false,\"true_sequential\":true,\"damp_percent\":0.01,\"quant_method\":\"gptq\","
-                              "\"checkpoint_format\":\"gptq\",\"format\":\"gptq\",\"pack_dtype\":\"int32\","
-                              "\"meta\":{\"quantizer\":[\"ptqflow:0.1.0\"],\"solver\":\"gptq\"}}");
+    assert_string_equal(
+        text,
+        "{\"bits\":4,\"group_size\":32,\"desc_act\":false,\"static_groups\":true,\"sym\":true,"
+        "\"lm_head\":false,\"true_sequential\":true,\"damp_percent\":0.01,\"quant_method\":"
+        "\"gptq\","
+        "\"checkpoint_format\":\"gptq\",\"format\":\"gptq\",\"pack_dtype\":\"int32\","
+        "\"meta\":{\"quantizer\":[\"ptqflow:0.1.0\"],\"solver\":\"gptq\"}}");
     free(text);
     free(copy);
     json_destroy(&c);
@@ -232,21 +242,24 @@ static void files_and_config(void **state)
 
 static void edits_config(void **state)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *q = json_object();
     char *text;
-    static const char nested[] = "{\"text_config\":{\"dtype\":\"float32\"},\"note\":\"\\\"dtype\\\": }\",\"dtype\" : null}";
+    static const char nested[] =
+        "{\"text_config\":{\"dtype\":\"float32\"},\"note\":\"\\\"dtype\\\": }\",\"dtype\" : null}";
 
     (void)state;
     assert_null(config_edit("[]", 2, q, DT_F16, "c", &e));
     assert_null(config_edit("{", 1, q, DT_F16, "c", &e));
     assert_null(config_edit("{\"quantization_config\":1}", 25, q, DT_F16, "c", &e));
     assert_non_null(text = config_edit("{}", 2, q, DT_BF16, "c", &e));
-    assert_string_equal(text, "{\n  \"torch_dtype\": \"bfloat16\",\n  \"quantization_config\": {}\n}\n");
+    assert_string_equal(text,
+                        "{\n  \"torch_dtype\": \"bfloat16\",\n  \"quantization_config\": {}\n}\n");
     free(text);
     json_set_int(q, "bits", 4);
     assert_non_null(text = config_edit(nested, sizeof nested - 1, q, DT_F16, "c", &e));
-    assert_string_equal(text, "{\"text_config\":{\"dtype\":\"float32\"},\"note\":\"\\\"dtype\\\": }\",\"dtype\" : \"float16\",\n"
+    assert_string_equal(text, "{\"text_config\":{\"dtype\":\"float32\"},\"note\":\"\\\"dtype\\\": "
+                              "}\",\"dtype\" : \"float16\",\n"
                               "  \"quantization_config\": {\n    \"bits\": 4\n  }\n}\n");
     free(text);
     json_destroy(&q);
@@ -271,7 +284,7 @@ static void same_bytes(void **state)
 static void shards(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *index;
     struct st_set *s;
     uint64_t first;
@@ -303,7 +316,7 @@ static void shards(void **state)
 static void provenance(void **state)
 {
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w;
     struct st_set *s;
     struct msg *m;
@@ -313,7 +326,8 @@ static void provenance(void **state)
     s = open_out(out);
     assert_string_equal(json_as_text(json_get(s->metadata, "format")), "pt");
     assert_string_equal(json_as_text(json_get(s->metadata, "ptqflow")),
-                        "[{\"stage\":\"solve\",\"bits\":4},{\"stage\":\"write\",\"version\":\"0.1.0\",\"format\":\"dense\"}]");
+                        "[{\"stage\":\"solve\",\"bits\":4},{\"stage\":\"write\",\"version\":\"0.1."
+                        "0\",\"format\":\"dense\"}]");
     st_close(&s);
     w = need_open("dense", 1); /* the solver was swapped after three sites */
     for (size_t i = 0; i < TINY_SITES; i++) {
@@ -336,7 +350,7 @@ static void provenance(void **state)
 static void set_source_records(const char *text)
 {
     char path[128];
-    struct err e = { 0 };
+    struct err e = {0};
     struct st_set *s = open_out(model);
     struct st_writer *w;
 
@@ -344,7 +358,9 @@ static void set_source_records(const char *text)
     assert_non_null(w = st_create(path, &e));
     assert_int_equal(st_meta(w, "ptqflow", text, &e), 0);
     for (size_t i = 0; i < s->count; i++)
-        assert_int_equal(st_declare(w, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim, s->entries[i].shape, &e), 0);
+        assert_int_equal(st_declare(w, s->entries[i].name, s->entries[i].dtype, s->entries[i].ndim,
+                                    s->entries[i].shape, &e),
+                         0);
     assert_int_equal(st_begin(w, &e), 0);
     for (size_t i = 0; i < s->count; i++)
         assert_int_equal(st_copy(w, s->entries[i].name, s, &s->entries[i], &e), 0);
@@ -352,19 +368,21 @@ static void set_source_records(const char *text)
     st_close(&s);
 }
 
-/* A model that was rotated says so when it is quantized, in every format and every shard; what is not our record is not taken for one. */
+/* A model that was rotated says so when it is quantized, in every format and every shard; what
+ * is not our record is not taken for one. */
 static void records_of_the_source(void **state)
 {
-    static const char *const strange[] = { "not JSON", "{\"stage\":\"rotate\"}" };
+    static const char *const strange[] = {"not JSON", "{\"stage\":\"rotate\"}"};
     struct tiny_opts o = TINY_OPTS;
-    struct err e = { 0 };
+    struct err e = {0};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         set_source_records(strange[i]);
         whole_run("gptq", &o, 0, 1, 0);
         struct st_set *s = open_out(out);
-        assert_memory_equal(json_as_text(json_get(s->metadata, "ptqflow")), "[{\"stage\":\"solve\"", 17);
+        assert_memory_equal(json_as_text(json_get(s->metadata, "ptqflow")), "[{\"stage\":\"solve\"",
+                            17);
         st_close(&s);
     }
     set_source_records("[{\"stage\":\"rotate\",\"kind\":\"hadamard\"}]");

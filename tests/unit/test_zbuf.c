@@ -133,14 +133,16 @@ static void test_layout(void **state)
     for (size_t i = 0; i < N; i++)
         assert_int_equal(packed[8 + length + i], h[i] & 255);
     assert_memory_equal(packed + 8, "\x28\xb5\x2f\xfd", 4); /* zstd's magic */
-    assert_true(n < sizeof h * 9 / 10); /* the entropy of sign and exponent of a normal variable is below 4 bits of 8 */
+    /* the entropy of sign and exponent of a normal variable is below 4 bits of 8 */
+    assert_true(n < sizeof h * 9 / 10);
     free(packed);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_damaged),
-                                       cmocka_unit_test(test_round_trip), cmocka_unit_test(test_layout)};
+                                       cmocka_unit_test(test_round_trip),
+                                       cmocka_unit_test(test_layout)};
 
     return cmocka_run_group_tests_name("zbuf", tests, NULL, NULL);
 }

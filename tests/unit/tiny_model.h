@@ -1,5 +1,6 @@
-/* tiny_model - a made-up Llama folder of two blocks and solutions for its sites, for tests of the writer. Numbers are drawn from the
- * name of what they fill, so two calls give the same bytes. */
+/* tiny_model - a made-up Llama folder of two blocks and solutions for its sites, for tests of
+ * the writer. Numbers are drawn from the name of what they fill, so two calls give the same
+ * bytes. */
 #ifndef PTQ_TEST_TINY_MODEL_H
 #define PTQ_TEST_TINY_MODEL_H
 
@@ -24,32 +25,34 @@
 #define TINY_SITES (TINY_LAYERS * SITE_COUNT)
 
 static const char tiny_config[] =
-    "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n  \"hidden_act\": \"silu\",\n"
-    "  \"hidden_size\": 64,\n  \"intermediate_size\": 96,\n  \"num_hidden_layers\": 2,\n  \"num_attention_heads\": 4,\n"
+    "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n  "
+    "\"hidden_act\": \"silu\",\n"
+    "  \"hidden_size\": 64,\n  \"intermediate_size\": 96,\n  \"num_hidden_layers\": 2,\n  "
+    "\"num_attention_heads\": 4,\n"
     "  \"num_key_value_heads\": 2,\n  \"vocab_size\": 40,\n  \"max_position_embeddings\": 128,\n"
     "  \"rms_norm_eps\": 1e-06,\n  \"rope_theta\": 10000.0,\n  \"tie_word_embeddings\": true,\n"
     "  \"attention_bias\": true,\n  \"torch_dtype\": \"bfloat16\"\n}\n";
 
 struct tiny_tensor {
-    const char *name;      /* %d: the block; without it, once */
+    const char *name;       /* %d: the block; without it, once */
     uint64_t rows, columns; /* columns 0: one dimension */
 };
 static const struct tiny_tensor tiny_tensors[] = {
-    { "model.embed_tokens.weight", TINY_VOCAB, TINY_D },
-    { "model.norm.weight", TINY_D, 0 },
-    { "model.layers.%d.input_layernorm.weight", TINY_D, 0 },
-    { "model.layers.%d.post_attention_layernorm.weight", TINY_D, 0 },
-    { "model.layers.%d.self_attn.q_proj.weight", TINY_D, TINY_D },
-    { "model.layers.%d.self_attn.k_proj.weight", TINY_KV, TINY_D },
-    { "model.layers.%d.self_attn.v_proj.weight", TINY_KV, TINY_D },
-    { "model.layers.%d.self_attn.o_proj.weight", TINY_D, TINY_D },
-    { "model.layers.%d.self_attn.q_proj.bias", TINY_D, 0 },
-    { "model.layers.%d.self_attn.k_proj.bias", TINY_KV, 0 },
-    { "model.layers.%d.self_attn.v_proj.bias", TINY_KV, 0 },
-    { "model.layers.%d.self_attn.o_proj.bias", TINY_D, 0 },
-    { "model.layers.%d.mlp.gate_proj.weight", TINY_FF, TINY_D },
-    { "model.layers.%d.mlp.up_proj.weight", TINY_FF, TINY_D },
-    { "model.layers.%d.mlp.down_proj.weight", TINY_D, TINY_FF },
+    {"model.embed_tokens.weight", TINY_VOCAB, TINY_D},
+    {"model.norm.weight", TINY_D, 0},
+    {"model.layers.%d.input_layernorm.weight", TINY_D, 0},
+    {"model.layers.%d.post_attention_layernorm.weight", TINY_D, 0},
+    {"model.layers.%d.self_attn.q_proj.weight", TINY_D, TINY_D},
+    {"model.layers.%d.self_attn.k_proj.weight", TINY_KV, TINY_D},
+    {"model.layers.%d.self_attn.v_proj.weight", TINY_KV, TINY_D},
+    {"model.layers.%d.self_attn.o_proj.weight", TINY_D, TINY_D},
+    {"model.layers.%d.self_attn.q_proj.bias", TINY_D, 0},
+    {"model.layers.%d.self_attn.k_proj.bias", TINY_KV, 0},
+    {"model.layers.%d.self_attn.v_proj.bias", TINY_KV, 0},
+    {"model.layers.%d.self_attn.o_proj.bias", TINY_D, 0},
+    {"model.layers.%d.mlp.gate_proj.weight", TINY_FF, TINY_D},
+    {"model.layers.%d.mlp.up_proj.weight", TINY_FF, TINY_D},
+    {"model.layers.%d.mlp.down_proj.weight", TINY_D, TINY_FF},
 };
 
 static inline void tiny_need(int ok, const struct err *e)
@@ -75,7 +78,7 @@ static inline void tiny_fill(struct st_writer *w, const char *name, const struct
     size_t n = (size_t)(t->rows * (t->columns ? t->columns : 1));
     uint16_t *data = malloc(n * sizeof *data);
     struct rng r;
-    struct err e = { 0 };
+    struct err e = {0};
 
     rng_seed(&r, hash_bytes(name, strlen(name)), 0);
     for (size_t i = 0; data && i < n; i++)
@@ -84,12 +87,13 @@ static inline void tiny_fill(struct st_writer *w, const char *name, const struct
     free(data);
 }
 
-/* dir with config.json, model.safetensors, and two files that a checkpoint takes along, one that it leaves behind. */
+/* dir with config.json, model.safetensors, and two files that a checkpoint takes along, one that
+ * it leaves behind. */
 static inline void tiny_model(const char *dir)
 {
     char path[512], name[TENSOR_NAME];
     struct st_writer *w;
-    struct err e = { 0 };
+    struct err e = {0};
 
     tiny_need(fs_mkdir(dir, &e) == 0, &e);
     snprintf(path, sizeof path, "%s/config.json", dir);
@@ -105,7 +109,7 @@ static inline void tiny_model(const char *dir)
     for (int put = 0; put < 2; put++) {
         for (size_t i = 0; i < sizeof tiny_tensors / sizeof *tiny_tensors; i++) {
             const struct tiny_tensor *t = &tiny_tensors[i];
-            const uint64_t shape[2] = { t->rows, t->columns };
+            const uint64_t shape[2] = {t->rows, t->columns};
 
             for (int block = 0; block < (strstr(t->name, "%d") ? TINY_LAYERS : 1); block++) {
                 tiny_name(t->name, block, name);
@@ -125,20 +129,24 @@ struct tiny_opts {
     int bits;
     int64_t group;
     enum dtype scale_type;
-    int asym;              /* zeros drawn from [asym, 2^bits), else 2^(bits-1) */
-    double rel_loss;       /* added to that of every linear */
-    const char *solver;    /* NULL: "gptq" */
+    int asym;           /* zeros drawn from [asym, 2^bits), else 2^(bits-1) */
+    double rel_loss;    /* added to that of every linear */
+    const char *solver; /* NULL: "gptq" */
 };
-#define TINY_OPTS { 4, 32, DT_F16, 0, 0, NULL }
+#define TINY_OPTS                 \
+    {                             \
+        4, 32, DT_F16, 0, 0, NULL \
+    }
 
-static inline void tiny_solve(struct msg *m, const struct solution_linear *l, const struct tiny_opts *o)
+static inline void tiny_solve(struct msg *m, const struct solution_linear *l,
+                              const struct tiny_opts *o)
 {
-    const uint64_t codes_shape[2] = { l->N, l->K }, grid_shape[2] = { l->N, l->G };
+    const uint64_t codes_shape[2] = {l->N, l->K}, grid_shape[2] = {l->N, l->G};
     char name[TENSOR_NAME + 8];
     uint8_t *codes, *zeros;
     void *scales;
     struct rng r;
-    struct err e = { 0 };
+    struct err e = {0};
 
     rng_seed(&r, hash_bytes(l->name, strlen(l->name)), 1);
     snprintf(name, sizeof name, "%s.codes", l->name);
@@ -154,7 +162,9 @@ static inline void tiny_solve(struct msg *m, const struct solution_linear *l, co
         uint64_t top = (uint64_t)1 << o->bits;
 
         dtype_from_f32(o->scale_type, &scale, 1, (char *)scales + i * dtype_size(o->scale_type));
-        zeros[i] = (uint8_t)(o->asym >= 1 ? (uint64_t)o->asym + rng_below(&r, top - (uint64_t)o->asym) : top / 2);
+        zeros[i] =
+            (uint8_t)(o->asym >= 1 ? (uint64_t)o->asym + rng_below(&r, top - (uint64_t)o->asym)
+                                   : top / 2);
     }
 }
 
@@ -164,7 +174,7 @@ static inline struct msg *tiny_solution(const char *dir, size_t order, const str
     struct config c;
     struct site_info info;
     struct solution_view v;
-    struct err e = { 0 };
+    struct err e = {0};
     struct json *prov;
     struct msg *m;
 

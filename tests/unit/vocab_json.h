@@ -1,5 +1,6 @@
-/* vocab_json - makes the text of a tokenizer.json out of the files that vocabularies are passed around in: vocab.json with
- * merges.txt, and tiktoken ranks. For tests only; failing is an abort of the test. */
+/* vocab_json - makes the text of a tokenizer.json out of the files that vocabularies are passed
+ * around in: vocab.json with merges.txt, and tiktoken ranks. For tests only; failing is an abort
+ * of the test. */
 #ifndef PTQ_TEST_VOCAB_JSON_H
 #define PTQ_TEST_VOCAB_JSON_H
 
@@ -11,15 +12,19 @@
 #include "../../common/base/fs.h"
 #include "../../common/text/bpe.h"
 
-#define VOCAB_GPT2_PARTS                                                                                        \
-    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true},"              \
-    "\"decoder\":{\"type\":\"ByteLevel\"},\"post_processor\":{\"type\":\"ByteLevel\",\"trim_offsets\":false},"
-#define VOCAB_SPLIT_PARTS(norm, pattern)                                                                        \
-    "\"normalizer\":" norm ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","  \
-    "\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Isolated\",\"invert\":false},"                      \
-    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"},"
-#define VOCAB_TAIL(digits)                                                                                      \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits "| ?[^\\\\s\\\\p{L}\\\\p{N}]+"  \
+#define VOCAB_GPT2_PARTS                                                                           \
+    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}," \
+    "\"decoder\":{\"type\":\"ByteLevel\"},\"post_processor\":{\"type\":\"ByteLevel\",\"trim_"      \
+    "offsets\":false},"
+#define VOCAB_SPLIT_PARTS(norm, pattern)                                                      \
+    "\"normalizer\":" norm                                                                    \
+    ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","       \
+    "\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Isolated\",\"invert\":false},"    \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{" \
+    "\"type\":\"ByteLevel\"},"
+#define VOCAB_TAIL(digits)                                                         \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits \
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+"                                                 \
     "[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define VOCAB_QWEN2_PARTS VOCAB_SPLIT_PARTS("{\"type\":\"NFC\"}", VOCAB_TAIL("\\\\p{N}"))
 #define VOCAB_LLAMA3_PARTS VOCAB_SPLIT_PARTS("null", VOCAB_TAIL("\\\\p{N}{1,3}"))
@@ -34,7 +39,8 @@ static inline void vocab_put(struct vocab_text *t, const char *s, size_t n)
     if (t->n + n + 1 > t->cap) {
         t->cap = 2 * (t->n + n + 1);
         t->p = realloc(t->p, t->cap);
-        if (!t->p) abort();
+        if (!t->p)
+            abort();
     }
     memcpy(t->p + t->n, s, n);
     t->n += n;
@@ -53,7 +59,8 @@ static inline void vocab_quote(struct vocab_text *t, const char *s, size_t n)
 
     vocab_puts(t, "\"");
     for (i = 0; i < n; i++) {
-        if (s[i] == '"' || s[i] == '\\') vocab_puts(t, "\\");
+        if (s[i] == '"' || s[i] == '\\')
+            vocab_puts(t, "\\");
         vocab_put(t, s + i, 1);
     }
     vocab_puts(t, "\"");
@@ -61,17 +68,19 @@ static inline void vocab_quote(struct vocab_text *t, const char *s, size_t n)
 
 static inline char *vocab_file(const char *path, size_t *n)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     char *text = fs_read(path, (size_t)64 << 20, n, &e);
 
-    if (!text) abort();
+    if (!text)
+        abort();
     return text;
 }
 
 /* parts: everything but the model, e.g. VOCAB_GPT2_PARTS. */
-static inline struct vocab_text vocab_from_merges(const char *vocab, const char *merges, const char *parts)
+static inline struct vocab_text vocab_from_merges(const char *vocab, const char *merges,
+                                                  const char *parts)
 {
-    struct vocab_text t = { 0 };
+    struct vocab_text t = {0};
     size_t n, m;
     char *v = vocab_file(vocab, &n), *text = vocab_file(merges, &m), *line, *next;
     int any = 0;
@@ -86,8 +95,10 @@ static inline struct vocab_text vocab_from_merges(const char *vocab, const char 
         size_t length = (size_t)((end ? end : text + m) - line);
 
         next = line + length + 1;
-        if (!length || !strncmp(line, "#version", 8)) continue;
-        if (any++) vocab_puts(&t, ",");
+        if (!length || !strncmp(line, "#version", 8))
+            continue;
+        if (any++)
+            vocab_puts(&t, ",");
         vocab_quote(&t, line, length);
     }
     vocab_puts(&t, "]}}");
@@ -105,7 +116,8 @@ static inline size_t vocab_base64(const char *s, size_t n, char *out)
 
     for (i = 0; i < n && s[i] != '='; i++) {
         bits = bits << 6 | (uint32_t)(strchr(digits, s[i]) - digits);
-        if ((have += 6) < 8) continue;
+        if ((have += 6) < 8)
+            continue;
         have -= 8;
         out[used++] = (char)(bits >> have & 0xFF);
     }
@@ -134,18 +146,24 @@ static inline void vocab_cuts(struct vocab_text *t, const struct bpe *b, int32_t
 {
     size_t n, cut, i, count = 0;
     const char *s = bpe_text(b, id, &n);
-    struct { int32_t left; size_t cut; } found[256];
+    struct {
+        int32_t left;
+        size_t cut;
+    } found[256];
 
     for (cut = 1; cut < n && count < 256; cut++) {
         int32_t left = bpe_find(b, s, cut);
 
-        if (left < 0 || bpe_find(b, s + cut, n - cut) < 0) continue;
-        for (i = count++; i && found[i - 1].left > left; i--) found[i] = found[i - 1];
+        if (left < 0 || bpe_find(b, s + cut, n - cut) < 0)
+            continue;
+        for (i = count++; i && found[i - 1].left > left; i--)
+            found[i] = found[i - 1];
         found[i].left = left;
         found[i].cut = cut;
     }
     for (i = 0; i < count; i++) {
-        if (t->p[t->n - 1] != '[') vocab_puts(t, ",");
+        if (t->p[t->n - 1] != '[')
+            vocab_puts(t, ",");
         vocab_puts(t, "[");
         vocab_quote(t, s, found[i].cut);
         vocab_puts(t, ",");
@@ -157,14 +175,15 @@ static inline void vocab_cuts(struct vocab_text *t, const struct bpe *b, int32_t
 /* A tiktoken file is lines "base64 rank"; merges are what it leaves out. */
 static inline struct vocab_text vocab_from_tiktoken(const char *path, const char *parts)
 {
-    struct vocab_text t = { 0 };
-    struct err e = { 0 };
+    struct vocab_text t = {0};
+    struct err e = {0};
     size_t n, ids = 0;
     char *text = vocab_file(path, &n), *line, *next, bytes[1024], spelled[2048];
     struct bpe *b = bpe_create(1 << 18, 16, &e);
     int32_t i;
 
-    if (!b) abort();
+    if (!b)
+        abort();
     vocab_puts(&t, "{");
     vocab_puts(&t, parts);
     vocab_puts(&t, "\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{");
@@ -172,17 +191,21 @@ static inline struct vocab_text vocab_from_tiktoken(const char *path, const char
         char *space = strchr(line, ' '), *end = strchr(line, '\n'), number[32];
         size_t length;
 
-        if (!space || !end) break;
+        if (!space || !end)
+            break;
         next = end + 1;
         length = vocab_spell(bytes, vocab_base64(line, (size_t)(space - line), bytes), spelled);
-        if (bpe_add_token(b, spelled, length, strtol(space, NULL, 10), &e) < 0) abort();
-        if (ids) vocab_puts(&t, ",");
+        if (bpe_add_token(b, spelled, length, strtol(space, NULL, 10), &e) < 0)
+            abort();
+        if (ids)
+            vocab_puts(&t, ",");
         vocab_quote(&t, spelled, length);
         snprintf(number, sizeof number, ":%ld", strtol(space, NULL, 10));
         vocab_puts(&t, number);
     }
     vocab_puts(&t, "},\"merges\":[");
-    for (i = 0; (size_t)i < bpe_vocab(b); i++) vocab_cuts(&t, b, i);
+    for (i = 0; (size_t)i < bpe_vocab(b); i++)
+        vocab_cuts(&t, b, i);
     vocab_puts(&t, "]}}");
     bpe_destroy(&b);
     free(text);

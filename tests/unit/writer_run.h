@@ -56,19 +56,22 @@ static inline const char *at(const char *name)
 
 static inline void put(const char *path, const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     assert_int_equal(fs_publish(path, text, strlen(text), &e), 0);
 }
 
 static inline struct writer *opened(const char *formats, int overwrite, struct err *e)
 {
-    return write_open(&(struct write_opts){ .model = model, .out = out, .formats = formats, .overwrite = overwrite }, e);
+    return write_open(
+        &(struct write_opts){
+            .model = model, .out = out, .formats = formats, .overwrite = overwrite},
+        e);
 }
 
 static inline struct writer *need_open(const char *formats, int overwrite)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct writer *w = opened(formats, overwrite, &e);
 
     if (!w)
@@ -78,7 +81,7 @@ static inline struct writer *need_open(const char *formats, int overwrite)
 
 static inline void refused(const char *formats, int overwrite, enum err_kind kind, const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     assert_null(opened(formats, overwrite, &e));
     assert_int_equal(e.kind, kind);
@@ -98,9 +101,10 @@ static inline int give(struct writer *w, size_t order, const struct tiny_opts *o
     return rc;
 }
 
-static inline void give_refused(struct writer *w, size_t order, const struct tiny_opts *o, const char *text)
+static inline void give_refused(struct writer *w, size_t order, const struct tiny_opts *o,
+                                const char *text)
 {
-    struct err e = { 0 };
+    struct err e = {0};
 
     assert_int_equal(give(w, order, o, &e), -1);
     if (!strstr(e.text, text))
@@ -108,10 +112,11 @@ static inline void give_refused(struct writer *w, size_t order, const struct tin
 }
 
 /* A whole run, sites in the order first, first + step, ... modulo their number. */
-static inline void whole_run(const char *formats, const struct tiny_opts *o, size_t first, size_t step, uint64_t shard_bytes)
+static inline void whole_run(const char *formats, const struct tiny_opts *o, size_t first,
+                             size_t step, uint64_t shard_bytes)
 {
-    struct err e = { 0 };
-    struct writer *w = write_open(&(struct write_opts){ model, out, formats, 1, 0, shard_bytes }, &e);
+    struct err e = {0};
+    struct writer *w = write_open(&(struct write_opts){model, out, formats, 1, 0, shard_bytes}, &e);
 
     assert_non_null(w);
     for (size_t i = 0; i < TINY_SITES; i++)
