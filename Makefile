@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
 # Targets: setup all demo test check bench bench-methods fuzz install clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
@@ -15,8 +16,8 @@ override LDFLAGS += $(SAN)
 override LDLIBS += -lzmq -lmsgpackc -lzstd -ljansson -lpcre2-8 -lutf8proc $(if $(DNNL),-ldnnl) -llapacke -lopenblas -lpthread -lm
 
 LIB_SRC   := $(wildcard common/*/*.c)
-CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c ops/tools/*.c pipelines/*.c))
-MAIN_SRC  := $(wildcard stages/*/*_main.c ops/tools/*_main.c)
+CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c ops/tools/*.c ops/tools/*/*.c pipelines/*.c))
+MAIN_SRC  := $(wildcard stages/*/*_main.c ops/tools/*/*_main.c)
 FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
@@ -95,7 +96,7 @@ install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines' \
 	    '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 	install $(STAGE_BIN) $(FRONT_BIN) '$(DESTDIR)$(PREFIX)/bin'
-	install -m 644 $(wildcard stages/*/*.1 ops/tools/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 644 $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
 	install -m 644 $(wildcard README.md common/wire/INTERFACES.md) '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* child - fork, exec and pipes of one process. */
 #include "child.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* child - one process of a run: started, listened to, waited for.
  *
  * Its stderr and its status lines come through pipes. It stands in a process group of its own,

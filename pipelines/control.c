@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* control - listening, lines in, lines out. What requests mean is crew.c's business. */
 #include "control.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* control - the socket through which a run is asked and told things while it goes on.
  *
  * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* crew - processes of stages without state (solvers), which may come and go while a run goes on:
  * scale, swap, and what becomes of one that dies. Also answers the other requests of the control
  * socket.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ctl - finding the run, one request, its answers. */
 #include "ctl.h"
 

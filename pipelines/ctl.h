@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ctl - `ptq ctl` and `ptq top`: talks to a run that is going on, through its control socket
  * (control.h). */
 #ifndef PTQ_CTL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ctl_table - the answer to "status" as a table for people. */
 #include "ctl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plan - from recipe to argument vectors. No shell is involved: a value never becomes two words,
  * whatever is in it. */
 #include "plan.h"

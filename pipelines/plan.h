@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plan - a recipe turned into processes: every command with its variables, endpoints and program
  * path put in. */
 #ifndef PTQ_PLAN_H

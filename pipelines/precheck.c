@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* precheck - model folder, data files, output folder, and whether bits and group fit the shapes
  * of the model. */
 #include "precheck.h"
@@ -7,7 +8,7 @@
 
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
-#include "../common/model/override.h"
+#include "../common/run/override.h"
 #include "../common/model/site.h"
 #include "../common/wire/follow.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* precheck - what can be seen to be wrong before any process starts. Looks at the variables
  * model, data, out, bits, group, format, override and overrides of a recipe, those that it has;
  * the stages check everything again. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq - the front door: `ptq X` runs the command ptq-X that lies beside it or in PATH; `ptq run`
  * is the supervisor (run.h). */
 #include <errno.h>

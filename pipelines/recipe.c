@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* recipe - parsing of recipes (format: recipe.h). Leaves out what a shell has: quotes, globs,
  * conditions. */
 #include "recipe.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* recipe - a pipeline as text: the variables it takes and one command a stage.
  *
  *   # first comment line: what the recipe does

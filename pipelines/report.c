@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* report - wall, CPU and memory of a run's stages, from what the kernel counted (wait4). */
 #include "report.h"
 

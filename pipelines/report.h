@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* report - what a run cost: a table for people, a record for programs. */
 #ifndef PTQ_REPORT_H
 #define PTQ_REPORT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* run - options of `ptq run`, then: recipe, checks, a private folder for the sockets, the
  * processes, the report. */
 #include "run.h"

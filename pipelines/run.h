@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* run - the supervisor: `ptq run RECIPE`. Starts the processes of a plan, passes on what they
  * say, stops all when one fails.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* supervise - the poll loop of a run. Signals come through a signalfd, so nothing happens behind
  * its back. */
 #include "supervise.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* supervise - starts the processes of a plan and stays with them until the last has ended. */
 #ifndef PTQ_SUPERVISE_H
 #define PTQ_SUPERVISE_H

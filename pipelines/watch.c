@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* watch - share of the work done, time left, one line about it.
  *
  * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, Hessian

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* watch - how far a run is, from the status lines of its stages.
  *
  * Work is counted in flops: a site costs its share of the forward pass, its triangle of the

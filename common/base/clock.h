@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clock - monotonic seconds, CPU seconds of the calling thread. */
 #ifndef PTQ_CLOCK_H
 #define PTQ_CLOCK_H

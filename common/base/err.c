@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* err - filling and prefixing the error value. Formats into a buffer of its own first, so that
  * arguments may point into the error that is being rewritten. */
 #include "err.h"

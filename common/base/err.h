@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* err - the one error value of ptqflow.
  *
  * Functions return 0/-1 or NULL and fill a struct err; nothing below a main() prints or exits.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fs - files and folders with checked writes. */
 #include "fs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fs - files and folders with checked writes. Publishing a file = write under a temporary name
  * in the same folder, fsync, rename, fsync of the folder. */
 #ifndef PTQ_FS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hash - CRC32C (RFC 3720 appendix B.4: reflected polynomial 0x82f63b78) and XXH64 (its public
  * specification, github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), seed 0. */
 #include "hash.h"

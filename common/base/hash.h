@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hash - CRC32C (Castagnoli) of message parts, XXH64-style 64-bit digests of data for fingerprints.
  * Neither is cryptographic: they find accidents, not attackers. */
 #ifndef PTQ_HASH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json - struct json is a json_t of jansson under another name. What the parser refuses beyond
  * the grammar: duplicate keys, bad UTF-8, NUL in keys, reals out of range, nesting beyond
  * jansson's limit of 2048. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json - trees of JSON values: config files, journals, message metadata (mpk.c turns them into
  * msgpack).
  *

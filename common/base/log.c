@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* log - one write(2) per line, so that lines of several processes on one stderr do not mix. A
  * live status line on a terminal is cleared first; the next update draws it again. */
 #include "log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* log - lines on stderr: "stage: message", "stage: warning: message", "stage: fatal: message".
  * Only mains and the pieces that say so log; cores return errors. */
 #ifndef PTQ_LOG_H

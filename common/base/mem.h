@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mem - checked allocation. Sizes are multiplied with an overflow test; failure is an ERR_SYS
  * that names the size asked for. mem_array() gives zeroed memory, mem_raw() 64-byte aligned
  * memory that is not zeroed (for matrices). Both are freed with free(). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* opt - options by table: parsing, range checks, help text.
  *
  * Long options only, "--name value" or "--name=value"; "--" ends options; "-" is an ordinary

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* par - a fixed team of threads that take indices from a counter. The caller works too, as
  * worker 0. One par_for at a time: the owner calls it from one thread. Signals are the owner's,
  * who has a stack for their handlers (sig.h). */

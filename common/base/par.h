@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* par - run independent tiles on a few threads.
  *
  * par_for calls fn(ctx, i, worker) for every i in [0, n); which thread takes which i is left to

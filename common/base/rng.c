@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rng - xoshiro256** (Blackman, Vigna: "Scrambled linear pseudorandom number generators", 2021),
  * its state filled by splitmix64 from seed and stream. Integers only up to rng_unit; rng_normal
  * is rounded to f32 precision, because the last bit of libm's logarithm may differ between

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rng - PCG64-style / splitmix generator with a fixed, documented sequence: the same seed gives
  * the same numbers on every machine. Streams with different `stream` numbers are independent. */
 #ifndef PTQ_RNG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sig - the drain flag, and a pipe that becomes readable with it so that poll loops wake up. */
 #include "sig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sig - SIGTERM and SIGINT ask to drain, a second one exits at once with 111; SIGPIPE is
  * ignored.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spill - see spill.h. */
 #include "spill.h"
 

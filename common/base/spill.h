@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spill - a file without a name, for what does not fit in memory: made at the first need, gone
  * when it is closed. Errors name the folder, and the option that names another. */
 #ifndef PTQ_SPILL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* status - progress for a supervisor (JSON lines) or for a person (one line on a terminal). The
  * supervisor's descriptor is made non-blocking, and a line goes out whole or not at all: lines
  * are shorter than PIPE_BUF, so a pipe takes them in one piece. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* status - what a stage is doing, for whoever watches.
  *
  * With --status-fd N (the supervisor gives it) each update is one JSON line

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* attention - one task per sequence, head and block of queries: scores against the keys that the
  * block can see, softmax in place, product with the values, division by the sum last. Keys
  * beyond the block and before its window are never touched, which saves half of the work; scores

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* attention - softmax(q k' / sqrt(head_dim)) v, causal, with an optional window, sequence by
  * sequence. */
 #ifndef PTQ_ATTENTION_H

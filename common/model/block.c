@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* block - one decoder block, site by site: norms, attention and the gated MLP around the
  * linears. Row slabs bound the scratch memory; their size, like that of tiles, is fixed. Leaves
  * out: experts, norms after a sublayer, parallel attention and MLP. */

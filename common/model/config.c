@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config - config.json: the fields every family has. Reads both generations of keys: rope_theta
  * + rope_scaling, and rope_parameters. Leaves out: nested configs of vision models, rope types
  * beyond default, linear and llama3, everything about generation. What would change the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config - config.json of a decoder-only model, both generations of keys (notes/peers 6),
  * checked.
  *

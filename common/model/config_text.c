@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config_text - edits of config.json as text. */
 #include "config_text.h"
 

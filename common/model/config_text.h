@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config_text - edits of config.json that leave the source's spelling alone: printing the parsed
  * tree again would turn 1e-06 into seventeen digits and lose the layout that people compare by
  * eye. The text must have been parsed before (json.h): these functions rely on its being an

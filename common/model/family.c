@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* family - the list of architectures. */
 #include "family.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* family - what distinguishes one architecture from another: one descriptor per family, one list
  * (family.c). A new family is one file family_NAME.c that ends in a const struct family, and one
  * line in the list. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* family_llama - Llama 2 and 3, SmolLM2, TinyStories: biases by config, no window. */
 #include "family.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* family_mistral - Mistral 7B and its kin: Llama without biases, with one attention window for
  * all blocks. */
 #include "family.h"

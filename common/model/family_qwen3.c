@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* family_qwen3 - Qwen3 dense: heads of q and k are normed before rope. Windows only when all
  * blocks have the same. */
 #include "family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices (act-order
  * without static groups) are read by giving each input its own scale and zero. Rules of
  * "dynamic" (GPTQModel): the first regular expression that matches a name from its start says
@@ -6,8 +7,8 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "../text/unicode.h"
-#include "gptq_format.h"
-#include "grid.h"
+#include "../format/gptq_format.h"
+#include "../format/grid.h"
 #include "model_parts.h"
 
 static int check_format(const struct json *q, const char *what, struct err *e)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kv_cache - see kv_cache.h. */
 #include "kv_cache.h"
 

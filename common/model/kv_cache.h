@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kv_cache - keys and values of the positions that a model has been through, for a fixed number
  * of sequences ("slots").
  *

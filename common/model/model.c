@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
  * block.c. Leaves out: heads with a bias, embeddings that are scaled or normed, a quantized
  * head. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* model - the mathematics of a forward pass, one site at a time.
  *
  * Weights are read from the checkpoint when a block needs them and dropped after: resident

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* model_parts - what model.c, block.c and gptq_load.c share; nobody else includes this. */
 #ifndef PTQ_MODEL_PARTS_H
 #define PTQ_MODEL_PARTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rope - default, linear and llama3 frequencies.
  *
  * The reference (transformers, modeling_rope_utils) forms frequencies and angles in f32; at

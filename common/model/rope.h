@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rope - rotary positions: tables of cos and sin, half-split as in Hugging Face checkpoints. */
 #ifndef PTQ_ROPE_H
 #define PTQ_ROPE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sidecar - copies of what lies beside the weights. */
 #include "sidecar.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sidecar - the files of a checkpoint folder beside its weights: tokenizer, generation settings,
  * licence. */
 #ifndef PTQ_SIDECAR_H

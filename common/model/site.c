@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* site - what the linears of a block are called and how big they are. */
 #include "site.h"
 

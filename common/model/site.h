@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* site - the groups of linears of a block that share one input, in the order the data flows. */
 #ifndef PTQ_SITE_H
 #define PTQ_SITE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vec - loops written so that gcc and clang turn them into vector code at -O2: blocks of 16
  * lanes of a fixed trip count, compiled for AVX-512, AVX2 and the baseline and chosen at load.
  * No product is contracted with a sum, so all three give the same bits. exp: Cody-Waite

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vec - rows of f32 numbers: the elementwise parts of a forward pass. Single-threaded; sums run
  * in 16 fixed lanes, so a result depends on the numbers and their count alone, not on the width
  * of the CPU's registers. */

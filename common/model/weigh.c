@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* weigh - see weigh.h. */
 #include "weigh.h"
 

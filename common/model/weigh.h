@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* weigh - the weights of the tokens of one sequence, brought to mean 1 whatever they were made
  * of (a file, attention, modality). */
 #ifndef PTQ_WEIGH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blas - the dense products this project needs, with the same bytes for any number of threads.
  *
  * The only file that includes BLAS, LAPACK and oneDNN headers is blas.c. The libraries are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blas_cpu - what blas.c and blas_start.c want to know about the CPU. */
 #ifndef PTQ_BLAS_CPU_H
 #define PTQ_BLAS_CPU_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blas_ref - plain loops with double sums: what blas.c is compared with in tests. Slow on
  * purpose, no library. */
 #include "blas.h"

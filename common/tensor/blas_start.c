@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blas_start - the kind of CPU, and an environment in which OpenBLAS and OpenMP do what blas.c
  * relies on. OpenBLAS 0.3.21 does not know newer CPUs and takes kernels half as fast as it has:
  * so the choice is made here, from CPUID. */

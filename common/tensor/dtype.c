@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dtype - names, sizes, and conversion between float types. Loops are written so that the
  * compiler can vectorize them; f16 uses the CPU's F16C where it is there, with the same results
  * as the portable code. f64 to the 16-bit types goes through an f32 rounded to odd, which makes

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dtype - element types of tensors: one table for names (safetensors' spelling), sizes and
  * conversion. */
 #ifndef PTQ_DTYPE_H

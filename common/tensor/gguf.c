@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gguf - reading GGUF v2 and v3: metadata as JSON, tensors decoded to f32.
  *
  * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gguf - reading GGUF v2/v3 files (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md):
  * metadata and tensors. Types F32, F16, BF16, Q8_0, Q4_0, Q4_1 are decoded; others can be listed
  * but not loaded. Untrusted input: all lengths checked by subtraction before use, limits on

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_decode - blocks of GGUF's element types to f32: Q8_0, Q4_0, Q4_1 and the plain floats.
  *
  * A block is 32 elements of a row: f16 step d (Q4_1: and minimum m), then bytes; of a nibble

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hadamard - Paley's matrices over any finite field, times Sylvester's.
  *
  * The field of q = p^k elements is the polynomials over the integers mod p, modulo a primitive

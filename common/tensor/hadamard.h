@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hadamard - Hadamard matrices (entries 1 and -1, H H' = n I) of any order n = m 2^k for which m
  * has a construction of Paley's, made when they are asked for, and the product of rows with
  * them: additions only, exact for integers.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rotation - seeded orthogonal matrices.
  *
  * The dense one: a matrix A of normal numbers, A A' = L L', Q = L^-1 A; done again on Q until it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rotation - an orthogonal matrix Q [n,n] and products of rows with it, in f64.
  *
  * random-hadamard  Q = D H / sqrt n, D a diagonal of signs drawn from the seed (QuaRot,

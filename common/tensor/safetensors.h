@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors - reading and writing .safetensors files and sharded checkpoints.
  *
  * Format: https://github.com/huggingface/safetensors. The header is untrusted: every check of

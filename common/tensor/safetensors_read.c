@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors_read - one .safetensors file: the header's checks, and reading of what is asked
  * for.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors_set - a Hugging Face folder as one set of tensors: a single file, or the shards an
  * index names.
  *

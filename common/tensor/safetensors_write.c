@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors_write - a .safetensors file that appears whole or not at all.
  *
  * The layout is fixed by the declared tensors alone (descending element size, then name), so the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tensor - headers, sizes and ownership of tensors; no arithmetic. */
 #include "tensor.h"
 

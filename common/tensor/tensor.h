@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tensor - a named, typed, row-major block of memory, as it travels and as it lies in a file. At
  * most 4 dimensions. A tensor owns its data when release is set. Little-endian hosts only
  * (checked at compile time). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bpe - see bpe.h. Two open-addressed tables (token text -> id, pair of ids -> rank and id), a
  * heap over a linked list of symbols.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bpe - byte pair encoding of one piece of text, and the vocabulary it needs.
  *
  * Follows Sennrich et al. 2016 (arXiv 1508.07909) in the form that tokenizer.json gives it: the

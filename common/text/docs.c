@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves
  * out: compressed files, images. */
 #include "docs.h"

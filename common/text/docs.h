@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* docs - the documents of a data file, one at a time.
  *
  * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."},

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer - encoding: text is cut at added tokens, normalized, cut again, split into pieces,
  * and each piece goes through BPE. */
 #include "tokenizer.h"

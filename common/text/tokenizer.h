@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer - text to token ids and back, from a Hugging Face tokenizer.json.
  *
  * Two families: byte-level BPE (GPT-2, Llama-3, Qwen2, SmolLM, tale; with their pre-tokenizer

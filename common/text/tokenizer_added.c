@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_added - added tokens in a text: the leftmost, the longest of those, with what they
  * swallow on either side. */
 #include <stdlib.h>

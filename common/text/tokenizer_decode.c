@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_decode - ids to text: the texts of the tokens go through the decoder's steps and are
  * joined. */
 #include <stdlib.h>

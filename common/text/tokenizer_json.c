@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_json - tokenizer.json (and the two lines that matter of tokenizer_config.json) into
  * a struct tokenizer.
  *

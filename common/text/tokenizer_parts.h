@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_parts - inside of struct tokenizer, shared by the tokenizer_*.c files alone.
  *
  * The parts of tokenizer.json are flattened into short lists of steps: a Sequence is its

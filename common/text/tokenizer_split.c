@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_split - normalizing a text and cutting it into the pieces that are encoded one by
  * one. */
 #include <stdlib.h>

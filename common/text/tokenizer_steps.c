@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_steps - normalizer, pre_tokenizer and decoder of tokenizer.json into flat lists of
  * steps.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* unicode - UTF-8 checks of our own, normal forms by utf8proc, regular expressions by pcre2.
  *
  * tokenizer.json patterns are written for Oniguruma (Ruby syntax). For the patterns in use pcre2

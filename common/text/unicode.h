@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* unicode - what the tokenizers need of Unicode: valid UTF-8, normal forms, regular expressions.
  *
  * The only files that know pcre2 and utf8proc are this one's. Every function that takes text,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* follow - waits for part files with inotify; each wake-up looks at the folder itself, so a
  * lost, merged or foreign event costs nothing. A writer that dies sends no event that could be
  * relied on (and network file systems send none at all): the same look is repeated twice a

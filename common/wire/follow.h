@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* follow - commits by way of the writer's output folder, for stages without a link to the
  * writer.
  *

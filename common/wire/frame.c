@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame - parts of messages: encoding, and decoding of bytes nobody vouches for. Streams of
  * framed messages: frame_io.c. Every byte is covered: part 0 by the CRC at its start, the others
  * by the CRCs in part 0, the lengths of the prefix by the lengths in part 0. */

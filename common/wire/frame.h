@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame - messages to bytes and back. Part 0 is the CRC32C (u32) of what follows in it and a
  * msgpack map (INTERFACES.md), then one part per tensor.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame_io - framed messages on pipes, in files and in memory. Prefix: "PTQ1", u32 count of
  * parts, u64 length of each, all little-endian; then the parts one after the other. */
 #include <errno.h>

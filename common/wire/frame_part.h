@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame_part - what frame.c and frame_io.c share: the header of a message, read and checked
  * before its tensors are. */
 #ifndef PTQ_FRAME_PART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link - endpoints, options and polling; the work is done by link_file.c (pipes, files) and
  * link_sock.c (sockets). */
 #include "link.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link - one end of a stream of messages: a socket, a pipe or a file; the stage does not see
  * which.
  *

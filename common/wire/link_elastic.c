@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_elastic - sockets whose peers come and go: which peer accepts which message, what is kept
  * of what was sent, who gets the share of a peer that left or was lost, and the goodbye of a
  * receiver.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_file - a stream on a pipe or in a file: framed messages, then the end mark.
  *
  * Nothing comes back from the other end, so there is no credit but the pipe itself, and no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_hello - who is there: hello from the connector, welcome or fail from the binder; on the
  * link's own thread.
  *

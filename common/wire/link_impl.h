@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_impl - what the files of a link share: link.c (dispatch), link_file.c (pipes and files),
  * link_sock.c (sockets, the stage's side), link_peer.c and link_hello.c (sockets, the link's own
  * thread). Nobody else includes it. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its
  * credit, end mark, credit, acknowledgement). Left out: sending again what a restarted process
  * had; it belongs into welcome_take and peer_lost. */

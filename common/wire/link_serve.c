@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_serve - the thread of a socket link: it owns the socket and does heartbeats, credit,
  * encoding and decoding, so that a stage which computes for a minute is still a living peer, and
  * so that data moves while it computes. Here: the loop, what comes in, and the clock.

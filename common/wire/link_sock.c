@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_sock - sockets: opening, and the stage's side of the queues; the thread that owns the
  * socket is in link_peer.c. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_url - checks of socket endpoints that ZeroMQ does not make, or not clearly. */
 #include <string.h>
 #include <sys/socket.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_zmq - sockets: ROUTER for the end that binds, DEALER for the end that connects. The only
  * file of the links that includes ZeroMQ.
  *

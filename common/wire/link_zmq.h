@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_zmq - the few things a link needs of ZeroMQ: one socket, multipart messages without
  * copies, who came and went. */
 #ifndef PTQ_LINK_ZMQ_H

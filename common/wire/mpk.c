@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mpk - msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) to and from trees. The
  * bytes are walked once before the library sees them: it would allocate whatever a lying count
  * asks for, and accepts more types than a message may have. */

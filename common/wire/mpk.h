@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mpk - trees of values (struct json) to and from msgpack. The only file that includes msgpack.
  * Limits on nesting, sizes and counts; bin, ext and non-text keys are refused in messages
  * (tensors travel in their own parts). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg - messages in memory. The tensor array doubles when its count reaches a power of two, so
  * no capacity is kept. */
 #include "msg.h"

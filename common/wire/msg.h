@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg - one message: a kind, a name, a tree of metadata, tensors. The same on sockets, pipes and
  * in files (frame.h). INTERFACES.md lists every kind and field. */
 #ifndef PTQ_MSG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_check - checks that the typed views share. */
 #include "msg_check.h"
 

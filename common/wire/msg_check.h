@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_check - checks that the typed views share. Errors name kind and id of the message and the
  * field. */
 #ifndef PTQ_MSG_CHECK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_chunk - chunk, acts and weights: readers check everything against everything, writers fill
  * id and metadata. */
 #include "msg_chunk.h"

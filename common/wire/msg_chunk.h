@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_chunk - typed views of the messages that run between sample, forward and reduce. Each
  * *_read checks every field and fills a struct that borrows from the message; each *_write makes
  * a message. Field by field: INTERFACES.md. */

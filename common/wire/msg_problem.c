@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_problem - problem, solution and commit: readers check everything against everything,
  * creators fill id and metadata. */
 #include "msg_problem.h"

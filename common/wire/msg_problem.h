@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msg_problem - typed views of problem, solution and commit. */
 #ifndef PTQ_MSG_PROBLEM_H
 #define PTQ_MSG_PROBLEM_H

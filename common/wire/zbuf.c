@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* zbuf - codecs of tensor payloads. zstd at level 1: links are faster than higher levels. The
  * split codecs know only the width of an element (2 or 4 bytes), so bf16+zstd serves f16 too. */
 #include "zbuf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* zbuf - codecs of tensor payloads. The only file that includes zstd.
  *   raw         the bytes as they are
  *   zstd        one zstd frame

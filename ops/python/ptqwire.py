@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """ptqwire - the wire format of ptqflow in Python: an example, and a tool for notebooks. Needs msgpack, zstandard, numpy; pyzmq for
 sockets. The format is described in common/wire/INTERFACES.md.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* newdir - an output folder that appears whole or not at all. */
 #include "newdir.h"
 

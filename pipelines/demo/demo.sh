@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # demo.sh [BIN [OUT]] - the main job on the small model that lies beside this file: quantize it to 4 and to 3 bits, then say what that
 # cost on text it was not calibrated with. Needs no network. `make demo` calls it; the results stay in OUT.
 set -eu

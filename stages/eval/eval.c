@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval - the forward pass over batches of windows, block by block, so that each weight is read
  * once per batch; then logits in tiles of rows, of both models side by side. Sums of NLL and KL
  * are f64. Leaves out: strided and overlapping windows. */

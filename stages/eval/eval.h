@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval - perplexity of a checkpoint, and how far its predictions are from those of a reference.
  *
  * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-eval - perplexity and distance from a reference. The core is eval.c. */
 #include <math.h>
 #include <stddef.h>

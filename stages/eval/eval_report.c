@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval_report - estimates and standard errors from the sums of each window.
  *
  * Tokens of one window are not independent, windows nearly are: all errors are over windows.

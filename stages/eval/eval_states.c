@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval_states - see eval_states.h. */
 #include "eval_states.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval_states - the reference's last hidden states over all windows, kept in a file: several
  * models are then compared with one reference for the cost of one pass through it. The head is
  * applied each time, so that the file holds d numbers a token and not a vocabulary.

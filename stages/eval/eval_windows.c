@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eval_windows - data to windows of tokens. */
 #include <stdlib.h>
 #include <string.h>

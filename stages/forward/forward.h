@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward - runs the chunks that a worker holds through the model, site by site, and emits the
  * inputs of every site.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_io - see forward_io.h. */
 #include "forward_io.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_io - the three ends of the forward stage: chunks in, rows out, commits back (by link
  * or by the writer's folder). Private to the stage. */
 #ifndef PTQ_FORWARD_IO_H

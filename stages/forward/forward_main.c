@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-forward - runs a model block by block over the chunks it is given and emits the inputs of
  * every site. The core is forward.c. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_site - see forward_site.h. */
 #include "forward_site.h"
 
@@ -7,7 +8,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/grid.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"

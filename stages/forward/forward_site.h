@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_site - one site of one block in the run: its place, its weights on the way out, its
  * commit on the way in. Private to the stage. */
 #ifndef PTQ_FORWARD_SITE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_weights - see forward_weights.h. */
 #include "forward_weights.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward_weights - token weights from attention and from modality.
  *
  * From attention concentration (RSQ: Sung et al., arXiv 2503.01820; code github.com/ylsung/rsq):

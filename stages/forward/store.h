@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* store - the hidden states of the chunks a worker holds, within a memory budget; what does not
  * fit lives in a spill file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate - see generate.h. */
 #include "generate.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate - a model continues prompts: many sequences at a time, each token through the model
  * once (common/model/kv_cache.h).
  *

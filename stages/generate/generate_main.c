@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-generate - a model writes text, for calibration or to look at it. The core is generate.c. */
 #include <stddef.h>
 #include <stdlib.h>

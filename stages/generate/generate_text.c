@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate_text - see generate_text.h. */
 #include "generate_text.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate_text - prompts in, lines out: what lies between files and generate.c. Private to the
  * stage.
  *
@@ -9,7 +10,7 @@
 #define PTQ_GENERATE_TEXT_H
 
 #include "../../common/base/json.h"
-#include "../../common/text/chat.h"
+#include "../../common/jinja/chat.h"
 #include "../../common/text/tokenizer.h"
 #include "generate.h"
 

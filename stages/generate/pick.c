@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pick - see pick.h. Candidates come off a heap one by one, so that a nucleus of a few tokens
  * costs no sort of the vocabulary. */
 #include "pick.h"

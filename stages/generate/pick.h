@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pick - the next token from logits: temperature, then the K likeliest, then the nucleus of
  * probability P (Holtzman et al., arXiv 1904.09751), then one draw. Leaves out: penalties,
  * beams, grammars. */

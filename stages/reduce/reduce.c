@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce - see reduce.h. One struct job per open (site, modality); sites are independent of each
  * other. */
 #include "reduce.h"

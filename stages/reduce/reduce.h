@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce - raw sums over the calibration rows of each site, emitted as one problem when every
  * chunk has been counted.
  *

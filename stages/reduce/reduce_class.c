@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_class - see reduce_class.h. Rows of a class are gathered as f32 and summed in one tile
  * a chunk. */
 #include "reduce_class.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_class - the sums of one site kept apart by class of rows: by the length of their
  * sequence, by their position in it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-reduce - adds up the calibration rows of each site and emits problems. The core is
  * reduce.c. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_slab - see reduce_slab.h. All slabs are in one list; they are few. */
 #include "reduce_slab.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_slab - the large arrays of a reducer (S, D) within a memory budget; what does not fit
  * lies in a spill file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_sum - see reduce_sum.h.
  *
  * Rows that all bear one weight c are summed unweighted and scaled once: weights of 1 then give

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_sum - the sums of one site: a packed f64 triangle per lane, merged in lane order.
  * Private to the stage. */
 #ifndef PTQ_REDUCE_SUM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes.
  *
  * Leaves out: images. */

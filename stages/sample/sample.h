@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample - calibration data to chunks of tokens: reads, plans, emits. No sockets here.
  *
  * Three modes, L = length:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_crops - random windows of random documents, for each length by itself.
  *
  * Each document draws a key for each length; the lowest keys of documents that are long enough

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_data - documents to tokens: reads every file, tokenizes, checks ids against the model's
  * vocabulary, counts for the audit. */
 #include <stdlib.h>

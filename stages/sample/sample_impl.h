@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_impl - inside of struct sample, for the sample_*.c files alone. */
 #ifndef PTQ_SAMPLE_IMPL_H
 #define PTQ_SAMPLE_IMPL_H
 
 #include "../../common/model/config.h"
-#include "../../common/text/chat.h"
+#include "../../common/jinja/chat.h"
 #include "../../common/text/docs.h"
 #include "../../common/text/tokenizer.h"
 #include "sample.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_lengths - which lengths the rows have, so that they fill a budget of tokens exactly
  * wherever sums of the lengths can.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-sample - reads calibration data, tokenizes it and sends it out in chunks. The core is
  * sample.c. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_mix - files that are sampled by themselves: the budget is divided by their shares, each
  * part draws its own rows with random numbers of its own, and the rows are interleaved so that
  * every stretch of them holds the parts as the whole does. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_plan - which tokens of which documents make which row. One planner a mode (crops:
  * sample_crops.c); each keeps only the documents that it uses. */
 #include <stdlib.h>

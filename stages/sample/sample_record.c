@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_record - the provenance record: what the rows depend on, and the audit. Field by field:
  * common/wire/INTERFACES.md. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_weights - weights of tokens: 1/L, those of a file, that of the first token of a row,
  * and their product.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* classes - see classes.h. H of one class is expanded at a time; the solutions of --cross are
  * kept as codes. */
 #include "classes.h"

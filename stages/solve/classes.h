@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* classes - how a solution fares on each class of calibration rows (ptq-reduce --classes), and
  * how one would that had seen the sequences of one length only (ptq-solve --cross length).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve - from a problem message to a solution message: checks, normalises, runs the solver or
  * lets several compete, measures (DESIGN 3.5, 3.6).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve - the core of ptq-solve: a problem message in, a solution message out. No sockets, no
  * output. */
 #ifndef PTQ_SOLVE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_damp - factoring a Hessian that may not be definite: see solve_damp.h.
  *
  * One factorisation is enough: with J the reversal of rows and columns, J H J = L L' gives H = R R'

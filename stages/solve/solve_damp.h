@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_damp - the factor of the damped inverse Hessian, H^-1 = U'U with U upper triangular, and
  * what is tried when H cannot be factored: more damping, then a floor under the diagonal, then
  * nothing (round to nearest). */

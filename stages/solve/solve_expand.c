@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_expand - see solve_expand.h. */
 #include "solve_expand.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_expand - from raw sums of a problem to the matrices that solvers take. */
 #ifndef PTQ_SOLVE_EXPAND_H
 #define PTQ_SOLVE_EXPAND_H

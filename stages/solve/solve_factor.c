@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_factor - see solve_factor.h. Products go panel by panel of fixed size, so that the
  * number of threads never shows. */
 #include "solve_factor.h"

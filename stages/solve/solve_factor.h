@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_factor - what the solvers with feedback prepare for a site: the order of its columns,
  * the factor of its damped inverse Hessian, and the matrices that bring the full-precision
  * inputs in. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_fit - see solve_fit.h.
  *
  * hessian: stage 1 of two-stage group scales (arXiv 2602.02126): the range is shrunk by steps of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_fit - grids of a group that weigh each weight's error by the Hessian. */
 #ifndef PTQ_SOLVE_FIT_H
 #define PTQ_SOLVE_FIT_H

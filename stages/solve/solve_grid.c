@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_grid - fitting of grids: see solve_grid.h. minmax takes the range as it is, mse shrinks it
  * by steps of 1% and keeps the first strict minimum of sum |q - w|^2.4 (the reference's exponent
  * and 80 steps). Fits that weigh errors: solve_fit.c. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_grid - scales and zero points of groups of weights, for a tile of rows at a time.
  *
  * The grids are golden-solver/README's: sym = gptq_sym, sym-narrow = quarot_sym, asym. Additions of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_loss - see solve_loss.h. Only the lower triangle of H is multiplied: blocks below the
  * diagonal count twice. */
 #include "solve_loss.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_loss - what a rounding costs, for any solver. */
 #ifndef PTQ_SOLVE_LOSS_H
 #define PTQ_SOLVE_LOSS_H

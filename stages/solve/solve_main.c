@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-solve - turns problems into solutions: codes, scales and zeros of every linear. The core is
  * solve.c. */
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
-#include "../../common/model/override.h"
+#include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/link.h"
 #include "../../common/wire/msg_problem.h"

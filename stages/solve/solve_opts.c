@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_opts - see solve_opts.h. */
 #include "solve_opts.h"
 
@@ -5,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/base/version.h"
-#include "../../common/model/override.h"
+#include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
 #include "solve.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_opts - what options mean: which solvers they name, which of them look at which, and the
  * record of them that a solution carries. */
 #ifndef PTQ_SOLVE_OPTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_order - orders of columns: see solve_order.h. */
 #include "solve_order.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_order - the order in which a sweep takes the columns. Groups of the grid stay where they
  * were: column k belongs to group k / group whatever the order, so no index of groups has to be
  * stored. */

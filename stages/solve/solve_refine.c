@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_refine - see solve_refine.h. Stage 2 of two-stage group scales (ICASSP 2026, arXiv
  * 2602.02126): with C the codes less the zero point,
  * s_g += [C_g H_g: (W - Q)' + refine_alpha W D_:g C_g'] / (C_g H_gg C_g').

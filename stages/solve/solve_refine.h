@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_refine - scales once more, after the codes are chosen. */
 #ifndef PTQ_SOLVE_REFINE_H
 #define PTQ_SOLVE_REFINE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_sweep - see solve_sweep.h. GPTQ (arXiv 2210.17323), step by step as in
  * notes/maca-gptq-gptaq.md 2.1; the terms of its relatives as in section 3.1 and 4.
  *

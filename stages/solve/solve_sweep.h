@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_sweep - the column by column pass that GPTQ and its relatives share.
  *
  * Rows are independent: tiles of SOLVE_TILE rows run in parallel. Within a tile, columns are taken

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_tile - the vector loops of the solvers: see solve_tile.h.
  *
  * Each loop is written once as plain C and compiled for AVX-512, AVX2 and the base instruction set;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solve_tile - a few rows of a weight matrix, laid out for the sweep: column k of the tile is
  * SOLVE_TILE consecutive doubles, one per row, so that every inner loop runs over rows and
  * vectorises. Rows past the end of the matrix hold 0.

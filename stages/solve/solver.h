@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver - the contract of every solver: a pure function from a problem to codes. Same problem,
  * same options, same bytes.
  *
@@ -13,7 +14,7 @@
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
 #include "../../common/base/par.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/grid.h"
 #include "../../common/tensor/dtype.h"
 
 enum fit { FIT_MINMAX, FIT_MSE, FIT_HESSIAN, FIT_NEUQI };

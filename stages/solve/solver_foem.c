@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_foem - FOEM (AAAI 2026, arXiv 2507.11017): the first-order term that GPTQ drops: a column
  * that compensation has moved from its original weight carries a gradient, so the error becomes
  * (w - q) - beta (w - w0) and the column itself is pulled back by beta. With D in the problem and

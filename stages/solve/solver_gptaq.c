@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_gptaq - GPTAQ (Li et al., ICML 2025, arXiv 2504.02692): GPTQ against the outputs of the
  * full-precision model: each column also hands its share of the drift of the inputs, D, to the
  * later ones. Notes: maca-gptq-gptaq.md 3.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_gptq - GPTQ (Frantar et al., arXiv 2210.17323): columns are rounded one after the other,
  * each error is made good by the later columns along the inverse Hessian. Notes:
  * maca-gptq-gptaq.md 2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_list - every solver there is. A new one is one file and one line here. */
 #include "solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_ojbkq - after OJBKQ (arXiv 2602.08376): rounding as a search for the nearest lattice
  * point. Besides the plain sweep (Babai's nearest plane, which is GPTQ) some sweeps round up or
  * down at random, likelier the nearer (Klein's sampler); each row keeps the one with the

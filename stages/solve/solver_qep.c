@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_qep - QEP (NeurIPS 2025, arXiv 2504.09629): the weights are first moved to where they best
  * reproduce the full-precision outputs from the quantized model's inputs,
  * W* = W + alpha W D (H + lambda I)^-1, then any solver quantizes W*. "qep+NAME" names that solver;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_qronos - Qronos (ICLR 2026, arXiv 2505.11695): the first column is rounded to the best
  * value while all others keep their full-precision weights; given it the others are solved again
  * by least squares against the full-precision outputs; from there on GPTQ. Notes:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_rtn - round to nearest on a fitted grid: the reference every other solver must beat. */
 #include "solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* work - the state of one problem while it is solved: shared by solve.c and classes.c, private
  * to the stage. */
 #ifndef PTQ_SOLVE_WORK_H

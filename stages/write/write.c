@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write - the core of ptq-write: one solution after the other, then the checkpoints. Sockets are
  * the main's business. */
 #include "write.h"

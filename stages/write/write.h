@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write - makes solutions durable, in any order of arrival, and a checkpoint of them at the end.
  *
  * Each solution is checked against the model, written as a commit message to OUT/.ptqflow/parts

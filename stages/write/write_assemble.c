@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_assemble - a Hugging Face folder of safetensors from the source checkpoint and the part
  * files.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_config - config.json of the output: the source's text with a quantization_config behind
  * it. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_dense - the quantized model as an ordinary checkpoint: same names, shapes and types as
  * the source, config.json as it was. Each weight is scale * (code - zero), once rounded to f32
  * (grid.h) and once from there to the source's type. */
@@ -5,7 +6,7 @@
 #include <string.h>
 
 #include "../../common/base/mem.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/grid.h"
 #include "write_format.h"
 
 #define ROWS 64 /* converted at a time */

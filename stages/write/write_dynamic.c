@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_dynamic - GPTQModel's per-module rules: an object of regular expressions, of which a
  * reader takes the first that matches the start of a module's name. "-:^NAME$" {} leaves a
  * module unquantized, "+:^NAME$" {bits, group_size, sym} changes what it says.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_dynamic - what a GPTQ config says for all linears, and the rules for those that differ.
  * Private to the stage. */
 #ifndef PTQ_WRITE_DYNAMIC_H

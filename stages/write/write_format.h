@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_format - the contract of an output format: one file ending in one const struct
  * output_format, one line in write_formats.c. A format is asked about each solution when it
  * comes (a run must not fail at its end for what was known at its start), and at the end it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_formats - the only list of output formats. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
  * everything else as in the source.
  *
@@ -13,8 +14,8 @@
 
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
-#include "../../common/model/gptq_format.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/gptq_format.h"
+#include "../../common/format/grid.h"
 #include "write_dynamic.h"
 #include "write_format.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-write - makes solutions durable, broadcasts them as commits, and writes the checkpoint.
  * The core is write.c. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_out - claiming, clearing and publishing of the output folder. Files lie in OUT or one
  * folder below it. What it leaves out: going on with an unfinished run; journal_open already
  * reads what such a run left. */

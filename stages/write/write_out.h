@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_out - the output folder: who may write into it, what of an earlier run is cleared away,
  * the marks that followers see.
  *
@@ -9,7 +10,7 @@
 #define PTQ_WRITE_OUT_H
 
 #include "../../common/base/err.h"
-#include "write_journal.h"
+#include "../../common/run/journal.h"
 
 struct out_folder {
     char *path;              /* OUT */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_plan - the model's sites and linears, and checking of solutions against them. */
 #include "write_plan.h"
 

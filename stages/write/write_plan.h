@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* write_plan - the model that is being quantized: its tensors, its sites in the order of the
  * run, and for each linear what its solution was like. Tensors themselves stay in the source and
  * in the part files. */

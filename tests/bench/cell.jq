@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # One cell of the table of methods as methods.sh keeps it: what was asked ($ARGS.named), the run's report and journal, both measurements.
 def measured: if . == null then null else { perplexity, perplexity_se, dnll, dnll_se, kld: .kld_mean, kld_se: .kld_mean_se, predictions } end;
 def median: sort | .[length / 2 | floor];

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # tests/bench/methods.md from the cells of methods.sh (an array); $methods, $study: what is to be there; $best: who competes in best.
 def fixed($n): if . == null or isnan then "-" else (. * pow(10; $n) | round | if . == 0 then 0 else . end) as $i | ($i | if . < 0 then -. else . end | tostring) as $d |
     (if $i < 0 then "-" else "" end) + (if $n == 0 then $d else

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # methods.sh BIN - what each calibration method makes of a model, cell by cell; `make bench-methods` calls it. Needs jq.
 # A cell is one model, grid, method and seed: quantize, then measure. It becomes one JSON file in the folder of results when it is
 # done, and stays until one of its inputs changes: options, model, data, or the solvers' code. methods.jq makes tests/bench/methods.md

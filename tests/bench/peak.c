@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* peak - what this machine can do, and what a run needs at least.
  *
  *   peak                          best f32 product rate of blas.h on all cores, GF/s

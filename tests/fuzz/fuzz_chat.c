@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_chat - a chat template from anywhere: refused, or a text of a conversation within the
  * limits. */
 #include <stdlib.h>
 #include <string.h>
-#include "../../common/text/chat.h"
+#include "../../common/jinja/chat.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

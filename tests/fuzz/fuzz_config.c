@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_config - config.json from anywhere. What it accepts must be describable: every site has
  * names and sizes above zero. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_docs - one line of a .jsonl file from anywhere: refused, or a document with text, ids or
  * a chat. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Framed messages and what the typed views make of them. CRCs are made right first, or nothing
  * would get past them. */
 #include <stdint.h>

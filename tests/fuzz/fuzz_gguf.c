@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_gguf - a GGUF file from anywhere. What is accepted lies inside the file, and its
  * decodable tensors decode. */
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msgpack of metadata: whatever is taken can be written and read again, the same. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_override - files of overrides; what is taken must give the same lines when its own texts
  * are read again. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../common/model/override.h"
+#include "../../common/run/override.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

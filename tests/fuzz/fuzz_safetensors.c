@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_safetensors - a header from anywhere. The first two bytes say how much data the file
  * claims to have. What is accepted must fill the data exactly, sorted by name. */
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_tokenizer - tokenizer.json from anywhere, then a text through what it made: every id must
  * lie in its vocabulary. */
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Unpacks a GPTQ v1 checkpoint with numpy alone and compares it with the dequantized checkpoint beside it.
 
 usage: check_gptq.py GPTQ_DIR DENSE_DIR. Exit 0 equal, 1 not, 77 numpy or safetensors missing.

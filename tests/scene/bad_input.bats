@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # bad_input.bats - what a user sees of a run that cannot be: one fatal line that names the cause, an exit code, and nothing left behind.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # eval.bats - the command as a user meets it: refusals with one line and the right exit code, and a report that can be read by a machine.
 
 setup() {

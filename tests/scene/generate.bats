@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # generate.bats - the command as a user meets it: refusals in one line, the same bytes from any number of threads, lines that ptq-sample reads back.
 
 setup() {

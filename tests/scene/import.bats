@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # import.bats - the import command on a real small file: what it makes, what it refuses, what it leaves behind when the disk is full.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # job.bats - the main job on the bundled model: the same bytes however it is run, a checkpoint that can be evaluated, bad input refused.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # link.bats - streams between real processes: pipes, files and sockets joined by ptq-cat; cut short, killed, refused.
 bats_require_minimum_version 1.5.0
 

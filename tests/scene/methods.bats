@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # methods.bats - the table of methods (tests/bench): a cell is made once, a killed one leaves nothing, and the table says what went wrong.
 
 setup() {

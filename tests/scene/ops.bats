@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # ops.bats - set-up and the TAP filter, without changing this machine.
 bats_require_minimum_version 1.5.0
 

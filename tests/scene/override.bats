@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # override.bats - other bits, groups and solvers for some linears, others left alone: through the whole job, into GPTQ's "dynamic", and back.
 bats_require_minimum_version 1.5.0
 

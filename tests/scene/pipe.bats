@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # pipe.bats - the job as a shell pipe: every stage's stream kept in a file and replayed, recorded problems, a pipe whose end goes away.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # plan.bats - what ptq plan says of memory against the peaks that a run's record holds, stage by stage; --mem with two streams.
 #
 # The bound is 15% of what was measured, or for the small processes 2 MiB: that is what the kernel maps around the pages of libraries that were

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # python.bats - the reader and writer in Python against the C programs: each must take what the other made.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # report.bats - ptq report on runs of the small model: whole, recorded, cut off, broken; the page itself.
 bats_require_minimum_version 1.5.0
 

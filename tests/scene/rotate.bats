@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # rotate.bats - a rotated checkpoint is the same model to ptq-eval, and the main job runs on it.
 bats_require_minimum_version 1.5.0
 

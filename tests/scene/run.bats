@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # run.bats - the supervisor with small shell stages: starting, failing, stopping, recipes that are wrong.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # sample.bats - ptq-sample as a process: rows to a file, a pipe and sockets; input that is wrong.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # solve.bats - plain tensors through ptq-stream import | ptq-solve | ptq-stream export, and what goes wrong on the way.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # swap.bats - solvers that come and go during a run: swapped, scaled, started by hand, killed; and ptq ctl used wrongly.
 bats_require_minimum_version 1.5.0
 

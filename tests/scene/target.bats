@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # target.bats - solvers that aim at the full-precision model's outputs, and contests between solvers, on the bundled model.
 bats_require_minimum_version 1.5.0
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # wiretools.bats - ptq-inspect and ptq-diff on streams and files.
 bats_require_minimum_version 1.5.0
 

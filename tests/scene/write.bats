@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # write.bats - ptq-write as a process: from files, pipes and sockets, cut streams, wrong folders, kills, a full disk.
 bats_require_minimum_version 1.5.0
 

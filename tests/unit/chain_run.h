@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* chain_run - for tests: sample, forward, reduce and solve as one process over tiny_model, each
  * commit the solution that was just made. Of each site the sums and the solution are kept as
  * bytes, so that two runs can be compared. */

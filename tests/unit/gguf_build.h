@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_build - small GGUF files in memory, for tests. Data of tensors follows by gb_data(), in
  * the order of gb_tensor(). */
 #ifndef PTQ_TEST_GGUF_BUILD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link_pair - what the tests of links share: endpoints in a folder of their own, numbered
  * messages, sends and receives that must succeed. */
 #ifndef PTQ_TEST_LINK_PAIR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* model_run - a whole forward pass and comparison with golden tensors, for the tests of
  * common/model. Include after cmocka.h. */
 #ifndef PTQ_TEST_MODEL_RUN_H

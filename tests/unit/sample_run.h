@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sample_run - for the tests of the sampler: small models whose tokens are letters, so that
  * every row can be told by eye, in a folder of their own below /tmp. */
 #ifndef PTQ_TEST_SAMPLE_RUN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* shared - where test data lies. PTQ_SHARED (default ../shared) holds goldens that are not ours
  * to ship; a test that needs them calls shared_or_skip() and is reported as skipped where they
  * are missing. Data in the repo: tests/golden. Tests run in the repo's root. */

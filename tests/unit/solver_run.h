@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* solver_run - for tests: one solver on one linear, and the loss of what came out by plain loops.
  * Include cmocka first. */
 #ifndef PTQ_TEST_SOLVER_RUN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* attention: what tokens receive against plain loops in f64, for one and three threads; rows
  * behind a cache are those of the whole sequence; the token weights made from it. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_blas - products against the plain loops, and the promise that threads change no bit.
  * Tolerance: a sum of n products of numbers below 1/2 in f32, in any order, errs by at most (n +
  * 1) u sum|x_i y_i|. */

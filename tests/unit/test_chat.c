@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Chat templates: what is refused, by name and line; limits; then every rendering of
  * tests/golden/chat, made by jinja2 (make.py there). */
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
-#include "../../common/text/chat.h"
+#include "../../common/jinja/chat.h"
 #include "shared.h"
 
 #define GOLDEN "tests/golden/chat"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Classes of rows: what a solution costs on each, against plain loops; what rows of one length
  * alone would give, against solving just that. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_config - config.json: refusals by name first, then both generations of keys. */
 #include <setjmp.h>
 #include <stdarg.h>

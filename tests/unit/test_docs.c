@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_docs - data files: what is refused, by line, then what is read. */
 #include <setjmp.h>
 #include <stdarg.h>

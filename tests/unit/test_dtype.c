@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Element types: names, and conversions against the exact arithmetic of wider types. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Errors: kinds, errno kept, text that is too long, rewriting with its own text. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_eval - windows, statistics by hand, and the figures of the small demo model against those
  * its makers measured. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Following the writer's folder: before it is there, while it fills, after the writer ended
  * well, failed, or died. The writers here are the real one (stages/write), in this process or in
  * a child. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward: the rows it emits against goldens of the reference (tests/golden/conformance), in
  * memory and spilled; rows behind commits are those of a checkpoint that holds the committed
  * weights, bit for bit; bad chunks and commits are refused. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Token weights by modality: bad ratios and chunks that do not say what their tokens are,
  * weights by hand, and through the stages: rows of weight 0 are rows left out. */
 #include <math.h>

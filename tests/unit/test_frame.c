@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Messages and frames: every kind, dtype and codec there and back; then truncation at every
  * byte, every bit flipped, and headers that lie with a correct CRC. */
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files and folders, in a folder of their own below the temporary one. */
 #include <fcntl.h>
 #include <stdio.h>

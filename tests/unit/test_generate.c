@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate: greedy tokens are the likeliest ones of the full forward pass at every step, for
  * every family, behind long prompts and with sequences that come and go; no byte depends on
  * threads or memory; ends; draws from logits. */

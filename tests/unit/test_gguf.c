@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gguf: what is refused and why, every value type, and the decoders against the official
  * quantizers' bytes. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* GPTQ v1 words against those of the official packers (tests/golden/pack), and what must be
  * refused. */
 #include <setjmp.h>
@@ -10,8 +11,8 @@
 #include <cmocka.h>
 
 #include "../../common/base/json.h"
-#include "../../common/model/gptq_format.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/gptq_format.h"
+#include "../../common/format/grid.h"
 #include "../../common/tensor/safetensors.h"
 
 #define N 32

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Names of grids, counting of groups, and dequantization in every scale type. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../common/model/grid.h"
+#include "../../common/format/grid.h"
 
 static void names(void **state)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_hadamard - H H' = n I for every order that can be made, which orders those are, and the
  * matrices of others. */
 #include <setjmp.h>

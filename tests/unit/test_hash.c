@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CRC32C and XXH64 against published values, in pieces and at odd places. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two ways to the same checkpoint through the whole chain (sample, forward, reduce, solve), to
  * the last bit: weights of 1 are no weights, and MaCa's 1/L over rows of one length is plain
  * GPTQ. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* import: a tiny model by hand and all that must be refused, rope factors, llama.cpp's vectors
  * through imported vocabularies, and a real file against the checkpoint it was made from. */
 #include <setjmp.h>
@@ -15,7 +16,7 @@
 #include "../../common/model/config.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
-#include "../../ops/tools/import.h"
+#include "../../ops/tools/import/import.h"
 #include "gguf_build.h"
 #include "shared.h"
 

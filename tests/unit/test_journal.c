@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The journal: what is refused, what a cut leaves, what is read back. */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -11,7 +12,7 @@
 #include <cmocka.h>
 
 #include "../../common/base/fs.h"
-#include "../../stages/write/write_journal.h"
+#include "../../common/run/journal.h"
 
 static char dir[] = "/tmp/ptq-journal-XXXXXX", path[64];
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON: what the parser refuses, typed fields, order of members. */
 #include <math.h>
 #include <stdio.h>

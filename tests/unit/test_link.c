@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Links that work: endpoints, pipes and files, sockets within this process. */
 #include "link_pair.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Links whose peers come and go: routing by key, leaving with and without a word, keeping until
  * told, completeness by data. */
 #include <pthread.h>

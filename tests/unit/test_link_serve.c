@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Links in trouble: peers that do not fit, do not keep to the rules, die, hang, or are asked to
  * stop. */
 #include "link_pair.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Allocation: sizes that overflow are refused, growth keeps what is there. */
 #include <setjmp.h>
 #include <stdarg.h>

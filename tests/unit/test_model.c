@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_model - forward passes against transformers, tensor by tensor (tests/golden/conformance,
  * tests/golden/tale-qwen3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_model_gptq - GPTQ checkpoints: a folder of packed codes must give the bits of a folder
  * that holds the same weights in f32; then everything that is not as it should be, refused by
  * name. */
@@ -10,8 +11,8 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/base/rng.h"
-#include "../../common/model/gptq_format.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/gptq_format.h"
+#include "../../common/format/grid.h"
 #include "../../common/tensor/blas.h"
 #include "model_run.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msgpack: lying counts, refused types, limits; then round trips, exact for every number. */
 #include <float.h>
 #include <math.h>

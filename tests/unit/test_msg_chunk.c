@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Views of chunk, acts and weights: a good message, then each field and tensor made wrong in
  * turn. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Views of problem and solution: a good message, then each field and tensor made wrong in turn;
  * doubles travel exactly. */
 #include <math.h>

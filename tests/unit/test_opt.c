@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Options: everything that is refused by name, then every type, then the help. */
 #include <stdio.h>
 #include <unistd.h>

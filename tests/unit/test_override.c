@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_override - lines of overrides: refusals first, then what they mean for a linear. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,8 +7,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include "../../common/model/grid.h"
-#include "../../common/model/override.h"
+#include "../../common/format/grid.h"
+#include "../../common/run/override.h"
 
 static const char model[] =
     "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, "

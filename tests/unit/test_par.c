@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tiles on threads: each index once, errors stop, many rounds. */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Scales, ticks, numbers for people, thinning of ranks, and what charts and escaping write. */
 #include <math.h>
 #include <setjmp.h>
@@ -10,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "../../ops/tools/plot.h"
-#include "../../ops/tools/plot_scale.h"
+#include "../../ops/tools/report/plot.h"
+#include "../../ops/tools/report/plot_scale.h"
 
 static void impossible_ranges(void **state)
 {

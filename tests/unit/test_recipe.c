@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* recipe, plan: text to commands. */
 #include <stdarg.h>
 #include <stddef.h>

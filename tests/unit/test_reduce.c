@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce: sums against plain loops, the same bytes whatever the order of arrival, repeats
  * dropped, weights, missing chunks. */
 #include <math.h>

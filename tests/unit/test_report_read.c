@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Journals that are broken, old, unfinished or strange; problems with and without diagonals, cut
  * off, of another run. */
 #include <math.h>
@@ -15,8 +16,8 @@
 #include "../../common/base/fs.h"
 #include "../../common/wire/link.h"
 #include "../../common/wire/msg_problem.h"
-#include "../../ops/tools/report_page.h"
-#include "../../ops/tools/report_read.h"
+#include "../../ops/tools/report/report_page.h"
+#include "../../ops/tools/report/report_read.h"
 
 #define START                                                     \
     "{\"record\":\"start\",\"format\":1,\"model\":\"/m/<b>tiny</" \

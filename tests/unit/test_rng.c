@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Random numbers: the sequence is fixed, streams differ, distributions are what they say. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_rotate - a rotated checkpoint computes the same function.
  *
  * Tolerance: test_model allows 20 times the difference between the reference's f32 and f64 runs
@@ -16,7 +17,7 @@
 #include "../../common/base/json.h"
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
-#include "../../ops/tools/rotate.h"
+#include "../../ops/tools/rotate/rotate.h"
 #include "model_run.h"
 
 static char dir[64], source[96], out[96];

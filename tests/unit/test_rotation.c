@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_rotation - Q Q' = I to rounding, the same Q for the same seed, another for another. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors: what is refused and why, sets of shards, reading, and a writer that publishes all
  * or nothing. */
 #include <setjmp.h>

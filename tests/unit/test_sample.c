@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The sampler's core: what it refuses, the rows of each mode, chunks and lanes, provenance.
  * Models: the demo's, and a small one made here whose tokens are letters, so that every row can
  * be told by eye. */

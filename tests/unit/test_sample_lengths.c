@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of several lengths: sums that fill a budget, draws, nested windows, joined documents,
  * weights of 1/L. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mixed files, token weights of a file, chats: what is refused, then rows and weights by eye. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A signal in the middle of a product changes nothing: the handler has a stack of its own.
  * Without sig_init's, this process dies of damaged memory within a second where oneDNN makes the
  * kernels. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_slab: what was added up comes back, in memory or from the spill file; the budget
  * decides how many, the rank which. */
 #include <setjmp.h>

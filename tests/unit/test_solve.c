@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The core of ptq-solve: what it refuses, and that its messages say what was done. Orders, damping
  * and losses on their own. */
 #include <setjmp.h>

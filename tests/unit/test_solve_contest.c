@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Contests between solvers, sums to choose from, and the options of solvers: through the core of
  * ptq-solve. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Grids: storage of scales, zero points kept out of 0, ranges; and the vector loops under them
  * against plain ones. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_solve_override - what overrides mean for options: refusals first, then the options of one
  * linear. */
 #include <setjmp.h>
@@ -6,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
-#include "../../common/model/override.h"
+#include "../../common/run/override.h"
 #include "../../stages/solve/solve.h"
 #include "../../stages/solve/solve_opts.h"
 

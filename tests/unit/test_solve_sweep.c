@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Identities that hold for any problem, the damping ladder, dead columns. */
 #include <setjmp.h>
 #include <stdarg.h>

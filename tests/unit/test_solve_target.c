@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Solvers that look at more than H: identities that hold for any problem, and the parts they are
  * made of against plain loops. */
 #include <setjmp.h>

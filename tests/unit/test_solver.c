@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Solvers against the goldens of the official code (data/golden-solver). */
 #include <setjmp.h>
 #include <stdarg.h>

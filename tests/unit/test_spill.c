@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spill: a file that no folder shows, made at the first need; errors name the folder and the
  * option. */
 #include <setjmp.h>

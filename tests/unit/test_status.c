@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Status: JSON lines for a supervisor that may be slow or gone. */
 #include <signal.h>
 #include <unistd.h>

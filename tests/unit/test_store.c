@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* store: what was saved comes back, in memory or from the spill file, and the budget decides
  * which. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_stories - a llama2.c checkpoint, turned into a Hugging Face folder, must tell the story
  * that llama2.c tells (greedy, 200 tokens), and give the logits of an independent f64 run.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tensor headers: shapes that lie, names that are too long, ownership. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The tokenizer against llama.cpp's conformance vectors, the reference's rows of real texts, and
  * small files of our own. */
 #include <setjmp.h>

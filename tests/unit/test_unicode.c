@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UTF-8 against the table of the Unicode standard (3.9, table 3-7), normal forms, and the
  * patterns of tokenizers. */
 #include <setjmp.h>

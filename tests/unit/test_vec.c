@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_vec - rows of numbers against f64 twins; u = 2^-24 is the rounding of one f32 operation.
  * Lengths cross the 16 lanes and their tails. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* weigh: bad bounds, weights by hand, what cannot be brought to mean 1. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The writer's core: what is refused, and that no half model is left, whatever happens. */
 #include <errno.h>
 #include <math.h>
@@ -5,7 +6,7 @@
 
 #include "../../common/wire/follow.h"
 #include "../../common/wire/link.h"
-#include "../../stages/write/write_journal.h"
+#include "../../common/run/journal.h"
 #include "writer_run.h"
 
 static void refuses_use(void **state)

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the writer leaves: tensors byte for byte, config, shards, provenance; the same in every
  * run and order of arrival. */
-#include "../../common/model/gptq_format.h"
+#include "../../common/format/gptq_format.h"
 #include "../../common/wire/follow.h"
 #include "../../stages/write/write_format.h"
 #include "writer_run.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Codecs: damaged and lying payloads, round trips of every codec, and that the split ones pay. */
 #include <setjmp.h>
 #include <stdarg.h>

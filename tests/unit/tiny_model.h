@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tiny_model - a made-up Llama folder of two blocks and solutions for its sites, for tests of
  * the writer. Numbers are drawn from the name of what they fill, so two calls give the same
  * bytes. */
@@ -12,7 +13,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/rng.h"
 #include "../../common/model/config.h"
-#include "../../common/model/grid.h"
+#include "../../common/format/grid.h"
 #include "../../common/model/site.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_problem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vocab_json - makes the text of a tokenizer.json out of the files that vocabularies are passed
  * around in: vocab.json with merges.txt, and tiktoken ranks. For tests only; failing is an abort
  * of the test. */

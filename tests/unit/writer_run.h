@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* writer_run - a writer over the made-up model in a folder of its own, for tests of the writer. */
 #ifndef PTQ_TEST_WRITER_RUN_H
 #define PTQ_TEST_WRITER_RUN_H

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """make.py [TEMPLATES] - what jinja2, configured as transformers does, makes of our conversations: expected.jsonl.
 
 Templates: those beside this file, and the *.jinja of the folder TEMPLATES, which are not ours to ship: the test finds them there too.

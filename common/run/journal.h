@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* journal - what a run did, in JSON lines: OUT/.ptqflow/journal.jsonl.
+ *
+ * Each line is one object with "record":
+ *   start    {"format":1,"version","model","formats","time"}
+ *            once, when the writer begins
+ *   site     {"order","sites","block","site","run","linears":[{"name","rows","bits","group","grid",
+ *            "loss","rel_loss","asym_loss"}],"loss","rel_loss","solver","damp","attempts",
+ *            "fallback","dead","tokens","sequences","sum_w","ess","inputs","coverage","raised",
+ *            "lengths","seconds","bytes_in","bytes_raw","bytes_part","wall","digest"}
+ *            the site's part file is durable; one line per site;
+ *            a linear left as it is has "kept":true and neither grid nor losses;
+ *            a linear has "bound" too where the solver knows one; after a contest of solvers also
+ *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
+ *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear
+ *   done     {"sites","bytes_before","bytes_after","wall"}              all of them are there
+ * A line is durable (fsync) when journal_append returns. What varies between runs of the same
+ * job (times, bytes moved) stands here and nowhere else in OUT. A last line without its newline
+ * is what a cut left: it is dropped. */
+#ifndef PTQ_JOURNAL_H
+#define PTQ_JOURNAL_H
+
+#include <stddef.h>
+#include "../base/err.h"
+#include "../base/json.h"
+
+#define JOURNAL_FORMAT 1
+#define JOURNAL_MAX ((size_t)256 << 20) /* bytes of a journal that is read back */
+
+struct journal;
+
+/* Reads what is there (nothing: an empty journal) and opens it for appending; the file is made.
+ * A line that is not a record, or a start record of another format, is an error that names the
+ * line. */
+struct journal *journal_open(const char *path, struct err *e);
+void journal_close(struct journal **j);
+size_t journal_count(const struct journal *j);
+/* The last record of this kind, or NULL. */
+const struct json *journal_last(const struct journal *j, const char *record);
+/* Takes *record over in any case: NULL afterwards. NULL record: out of memory, an error. */
+int journal_append(struct journal *j, struct json **record, struct err *e);
+/* Forgets everything: the file is empty and durable. */
+int journal_clear(struct journal *j, struct err *e);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* override - see override.h. */
+#include "override.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/fs.h"
+#include "../base/mem.h"
+#include "../format/gptq_format.h"
+#include "../format/grid.h"
+
+#define FILE_MAX ((size_t)16 << 20)
+#define LINE_MAX_BYTES ((size_t)4096)
+#define STARS_MAX 8
+#define GROUP_MAX ((long)1 << 24)
+
+static const struct override_values nothing = {-1, 0, 0, -1, -1.0, NULL, NULL};
+
+/* ---- one line ---- */
+
+/* Blanks between words become one, those at the ends go, a comment too; *n is the new length. */
+static char *tidy(const char *text, size_t length, size_t *n, struct err *e)
+{
+    char *out = mem_raw(length + 1, 1, e);
+
+    *n = 0;
+    for (size_t i = 0; out && i < length; i++) {
+        const int blank = isspace((unsigned char)text[i]), first = *n == 0 || out[*n - 1] == ' ';
+
+        if (text[i] == '#' && first)
+            break;
+        if (blank && first)
+            continue;
+        out[(*n)++] = blank ? ' ' : text[i];
+    }
+    if (out) {
+        *n -= *n && out[*n - 1] == ' ';
+        out[*n] = '\0';
+    }
+    return out;
+}
+
+static int read_bits(struct override_values *v, const char *value, struct err *e)
+{
+    v->bits = value[0] && !value[1] && strchr("2348", value[0]) ? value[0] - '0' : 0;
+    return v->bits ? 0 : err_set(e, ERR_USE, "bits must be 2, 3, 4 or 8, not '%.40s'", value);
+}
+
+static int read_group(struct override_values *v, const char *value, struct err *e)
+{
+    char *end;
+    long group;
+
+    errno = 0;
+    group = strtol(value, &end, 10);
+    if (end == value || *end || errno || group < -1 || group == 0 || group > GROUP_MAX)
+        return err_set(e, ERR_USE, "group must be -1 or at least 1, not '%.40s'", value);
+    v->group = group;
+    return 0;
+}
+
+static int read_grid(struct override_values *v, const char *value, struct err *e)
+{
+    enum grid g;
+
+    if (grid_parse(value, &g))
+        return err_set(e, ERR_USE, "grid must be sym, sym-narrow or asym, not '%.40s'", value);
+    v->grid = (int)g;
+    return 0;
+}
+
+static int read_damp(struct override_values *v, const char *value, struct err *e)
+{
+    char *end;
+    const double damp = strtod(value, &end);
+
+    if (end == value || *end || !(damp >= 0.0 && damp <= 10.0))
+        return err_set(e, ERR_USE, "damp must be from 0 to 10, not '%.40s'", value);
+    v->damp = damp;
+    return 0;
+}
+
+static int read_skip(struct override_values *v, const char *value, struct err *e)
+{
+    v->skip = strcmp(value, "yes") == 0 ? 1 : strcmp(value, "no") == 0 ? 0 : -1;
+    return v->skip >= 0 ? 0 : err_set(e, ERR_USE, "skip must be yes or no, not '%.40s'", value);
+}
+
+static int read_name(const char **name, const char *key, const char *value, struct err *e)
+{
+    *name = value;
+    return *value ? 0 : err_set(e, ERR_USE, "%s needs a name behind the =", key);
+}
+
+static int is_said(const struct override_values *v, const char *key)
+{
+    return strcmp(key, "bits") == 0     ? v->bits != 0
+           : strcmp(key, "group") == 0  ? v->group != 0
+           : strcmp(key, "grid") == 0   ? v->grid >= 0
+           : strcmp(key, "damp") == 0   ? v->damp >= 0.0
+           : strcmp(key, "solver") == 0 ? v->solver != NULL
+           : strcmp(key, "fit") == 0    ? v->fit != NULL
+           : strcmp(key, "skip") == 0   ? v->skip >= 0
+                                        : -1;
+}
+
+static int read_pair(struct override_values *v, const char *key, const char *value, struct err *e)
+{
+    const int said = is_said(v, key);
+
+    if (said < 0)
+        return err_set(e, ERR_USE, "'%.40s' is none of bits, group, grid, fit, solver, damp, skip",
+                       key);
+    if (said)
+        return err_set(e, ERR_USE, "%s is there twice", key);
+    if (!value && strcmp(key, "skip") != 0)
+        return err_set(e, ERR_USE, "%s needs a value: %s=...", key, key);
+    switch (*key) {
+    case 'b':
+        return read_bits(v, value, e);
+    case 'd':
+        return read_damp(v, value, e);
+    case 'f':
+        return read_name(&v->fit, key, value, e);
+    case 'g':
+        return key[2] == 'o' ? read_group(v, value, e) : read_grid(v, value, e);
+    default:
+        return key[1] == 'o' ? read_name(&v->solver, key, value, e)
+                             : read_skip(v, value ? value : "yes", e);
+    }
+}
+
+/* fnmatch takes exponential time in them. */
+static int stars(const char *pattern)
+{
+    int n = 0;
+
+    for (; *pattern; pattern++)
+        n += *pattern == '*';
+    return n;
+}
+
+/* words: "PATTERN: a=b c=d", cut up in place. */
+static int read_words(struct override *o, struct err *e)
+{
+    char *colon = strstr(o->words, ": "), *at, *next;
+
+    if (!colon || colon == o->words || memchr(o->words, ' ', (size_t)(colon - o->words)))
+        return err_set(
+            e, ERR_USE,
+            "expected 'PATTERN: key=value ...' (e.g. 'mlp.down: bits=8 group=32' or 'b0.*: skip')");
+    *colon = '\0';
+    o->pattern = o->words;
+    if (stars(o->pattern) > STARS_MAX)
+        return err_set(e, ERR_USE, "a pattern has at most %d stars", STARS_MAX);
+    for (at = colon + 2; at; at = next) {
+        char *eq;
+
+        if ((next = strchr(at, ' ')))
+            *next++ = '\0';
+        if ((eq = strchr(at, '=')))
+            *eq++ = '\0';
+        if (read_pair(&o->v, at, eq, e))
+            return -1;
+    }
+    if (o->v.skip == 1 &&
+        (o->v.bits || o->v.group || o->v.grid >= 0 || o->v.damp >= 0.0 || o->v.solver || o->v.fit))
+        return err_set(e, ERR_USE,
+                       "skip leaves the linear as it is: no other key makes sense beside it");
+    return 0;
+}
+
+static void override_release(struct override *o)
+{
+    free(o->text);
+    free(o->from);
+    free(o->words);
+}
+
+int overrides_add(struct overrides *o, const char *text, size_t n, const char *from, struct err *e)
+{
+    struct override x = {.v = nothing};
+    size_t length;
+
+    if (n > LINE_MAX_BYTES || memchr(text, '\0', n))
+        return err_set(e, ERR_USE, "%s: %s", from,
+                       n > LINE_MAX_BYTES ? "a line longer than 4096 bytes"
+                                          : "a NUL byte in the line");
+    if (!(x.text = tidy(text, n, &length, e)))
+        return -1;
+    if (length == 0 || strcmp(x.text, "none") == 0) {
+        free(x.text);
+        return 0;
+    }
+    if (!(x.words = mem_text(x.text, e)) || !(x.from = mem_text(from, e)))
+        goto fail;
+    if (read_words(&x, e)) {
+        err_prefix(e, "%s: '%.100s'", from, x.text);
+        goto fail;
+    }
+    if (mem_grow((void **)&o->at, &o->cap, o->count + 1, sizeof *o->at, e))
+        goto fail;
+    o->at[o->count++] = x;
+    return 0;
+fail:
+    override_release(&x);
+    return -1;
+}
+
+int overrides_parse(struct overrides *o, const char *text, size_t length, const char *what,
+                    struct err *e)
+{
+    const char *end = text + length;
+
+    for (size_t line = 1; text < end; line++) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        const size_t n = (size_t)((stop ? stop : end) - text);
+        char from[512];
+
+        snprintf(from, sizeof from, "%.480s:%zu", what, line);
+        if (overrides_add(o, text, n, from, e))
+            return -1;
+        text += n + 1;
+    }
+    return 0;
+}
+
+int overrides_load(struct overrides *o, const char *path, const char *const *lines, size_t count,
+                   struct err *e)
+{
+    size_t length = 0;
+    char *text = NULL;
+    int rc = 0;
+
+    if (path && strcmp(path, "none") != 0) {
+        text = fs_read(path, FILE_MAX, &length, e);
+        rc = text ? overrides_parse(o, text, length, path, e) : err_prefix(e, "--overrides");
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = overrides_add(o, lines[i], strlen(lines[i]), "--override", e);
+    free(text);
+    if (rc)
+        overrides_release(o);
+    return rc;
+}
+
+void overrides_release(struct overrides *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        override_release(&o->at[i]);
+    free(o->at);
+    *o = (struct overrides)OVERRIDES_NONE;
+}
+
+/* ---- what it means for a linear ---- */
+
+int override_hits(const struct override *o, size_t block, const char *site, const char *linear)
+{
+    char place[96];
+
+    snprintf(place, sizeof place, "b%zu.%.64s", block, site);
+    return fnmatch(o->pattern, linear, 0) == 0 || fnmatch(o->pattern, site, 0) == 0 ||
+           fnmatch(o->pattern, place, 0) == 0;
+}
+
+int overrides_of(const struct overrides *o, size_t block, const char *site, const char *linear,
+                 struct override_values *v)
+{
+    int hit = 0;
+
+    *v = nothing;
+    for (size_t i = 0; o && i < o->count; i++) {
+        const struct override_values *x = &o->at[i].v;
+
+        if (!override_hits(&o->at[i], block, site, linear))
+            continue;
+        hit = 1;
+        v->skip = x->skip >= 0 ? x->skip : v->skip;
+        v->bits = x->bits ? x->bits : v->bits;
+        v->group = x->group ? x->group : v->group;
+        v->grid = x->grid >= 0 ? x->grid : v->grid;
+        v->damp = x->damp >= 0.0 ? x->damp : v->damp;
+        v->solver = x->solver ? x->solver : v->solver;
+        v->fit = x->fit ? x->fit : v->fit;
+    }
+    return hit;
+}
+
+static int hits_model(const struct override *o, const struct config *c)
+{
+    for (size_t b = 0; b < c->layers; b++)
+        for (int s = 0; s < SITE_COUNT; s++) {
+            struct site_info info;
+
+            site_describe(c, b, (enum site)s, &info);
+            for (size_t i = 0; i < info.count; i++)
+                if (override_hits(o, b, info.name, info.linear[i].name))
+                    return 1;
+        }
+    return 0;
+}
+
+int overrides_check(const struct overrides *o, const struct config *c, struct err *e)
+{
+    for (size_t i = 0; i < o->count; i++)
+        if (!hits_model(&o->at[i], c)) {
+            struct site_info info;
+
+            site_describe(c, 0, SITE_DOWN, &info);
+            return err_set(e, ERR_USE,
+                           "%s: '%s' hits no linear of this model; names are like '%s', sites like "
+                           "'%s' or 'b0.%s'",
+                           o->at[i].from, o->at[i].pattern, info.linear[0].name, info.name,
+                           info.name);
+        }
+    return 0;
+}
+
+static int check_linear(const struct overrides *o, size_t block, const struct site_info *site,
+                        size_t i, int bits, int64_t group, int packed, struct err *e)
+{
+    const struct site_linear *l = &site->linear[i];
+    struct override_values v;
+
+    overrides_of(o, block, site->name, l->name, &v);
+    if (v.skip == 1)
+        return 0;
+    group = v.group ? v.group : group;
+    bits = v.bits ? v.bits : bits;
+    if (group > 0 && site->inputs % (size_t)group)
+        return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
+                       (long long)group, site->inputs, l->name);
+    return packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
+}
+
+int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits,
+                           int64_t group, int packed, struct err *e)
+{
+    if (overrides_check(o, c, e))
+        return -1;
+    for (size_t b = 0; b < (o->count ? c->layers : 1); b++)
+        for (int s = 0; s < SITE_COUNT; s++) {
+            struct site_info site;
+
+            site_describe(c, b, (enum site)s, &site);
+            for (size_t i = 0; i < site.count; i++)
+                if (check_linear(o, b, &site, i, bits, group, packed, e))
+                    return -1;
+        }
+    return 0;
+}
+
+int overrides_split(const struct overrides *o, const struct config *c, size_t block, enum site s)
+{
+    struct override_values first, v;
+    struct site_info info;
+
+    if (!site_fused(s))
+        return 0;
+    site_describe(c, block, s, &info);
+    overrides_of(o, block, info.name, info.linear[0].name, &first);
+    for (size_t i = 1; i < info.count; i++) {
+        overrides_of(o, block, info.name, info.linear[i].name, &v);
+        if ((v.skip == 1) != (first.skip == 1))
+            return 1;
+        if (v.skip != 1 && (v.bits != first.bits || v.group != first.group || v.grid != first.grid))
+            return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inspect - lists and sums up. Tensors are looked at one at a time, so a checkpoint need not fit
+ * the memory. */
+#include "inspect.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../../common/base/fs.h"
+#include "../../../common/base/json.h"
+#include "../../../common/tensor/safetensors.h"
+#include "../../../common/wire/link.h"
+#include "../stream/tensor_values.h"
+
+struct view {
+    int json, stats;
+    FILE *out;
+};
+
+int input_detect(const char *path, enum input_kind *k, struct err *e)
+{
+    char magic[4] = "";
+    ssize_t got;
+    int fd;
+
+    *k = INPUT_STREAM;
+    if (!strcmp(path, "-") || strstr(path, "://"))
+        return 0;
+    if (fs_is_dir(path)) {
+        *k = INPUT_FOLDER;
+        return 0;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
+                       path);
+    got = read(fd, magic, sizeof magic);
+    close(fd);
+    if (got == 0)
+        return err_set(e, ERR_USE, "'%s' is empty", path);
+    if (got != sizeof magic || memcmp(magic, "PTQ1", 4))
+        *k = INPUT_FILE;
+    return 0;
+}
+
+static int print_line(const struct view *v, struct json *j, struct err *e)
+{
+    char *text = j ? json_print(j, 0, e) : NULL;
+    int rc = -1;
+
+    if (!text)
+        err_set(e, ERR_SYS, "out of memory: cannot print");
+    else if (fprintf(v->out, "%s\n", text) < 0)
+        err_sys(e, "cannot write");
+    else
+        rc = 0;
+    free(text);
+    json_destroy(&j);
+    return rc;
+}
+
+static struct json *shape_json(const struct tensor *t)
+{
+    struct json *a = json_array();
+
+    for (int i = 0; a && i < t->ndim; i++)
+        if (json_push(a, json_int((int64_t)t->shape[i])) < 0)
+            json_destroy(&a);
+    return a;
+}
+
+static struct json *tensor_json(const struct view *v, const struct tensor *t)
+{
+    struct json *j = json_object();
+    struct value_stats s;
+    int bad = !j || json_set_text(j, "name", t->name) ||
+              json_set_text(j, "dtype", dtype_name(t->dtype)) ||
+              json_set(j, "shape", shape_json(t)) || json_set_int(j, "bytes", (int64_t)t->bytes);
+
+    if (!bad && v->stats) {
+        values_stats(t, &s);
+        bad = json_set_real(j, "min", s.min) || json_set_real(j, "max", s.max) ||
+              json_set_real(j, "mean", s.mean) || json_set_real(j, "norm", s.norm) ||
+              json_set_int(j, "bad", (int64_t)s.bad);
+    }
+    if (bad)
+        json_destroy(&j);
+    return j;
+}
+
+static void print_tensor(const struct view *v, const char *indent, const struct tensor *t)
+{
+    struct value_stats s;
+    char shape[96];
+
+    tensor_shape_text(t->ndim, t->shape, shape, sizeof shape);
+    fprintf(v->out, "%s%s  %s %s  %zu bytes", indent, t->name, dtype_name(t->dtype), shape,
+            t->bytes);
+    if (v->stats) {
+        values_stats(t, &s);
+        fprintf(v->out, "  min %.6g max %.6g mean %.6g norm %.6g", s.min, s.max, s.mean, s.norm);
+        if (s.bad)
+            fprintf(v->out, "  NOT FINITE: %zu", s.bad);
+    }
+    fputc('\n', v->out);
+}
+
+static int message_json(const struct view *v, const struct msg *m, uint64_t wire, struct err *e)
+{
+    struct json *j = json_object(), *list = json_array();
+    int bad = !j || !list;
+
+    for (size_t i = 0; i < m->ntensors && !bad; i++)
+        bad = json_push(list, tensor_json(v, &m->tensors[i]));
+    bad = bad || json_set_text(j, "kind", msg_kind_name(m->kind)) ||
+          json_set_text(j, "id", m->id) || json_set_text(j, "stage", m->stage) ||
+          json_set_text(j, "run", m->run) || json_set_int(j, "wire_bytes", (int64_t)wire) ||
+          json_set(j, "meta", json_copy(m->meta));
+    if (bad) {
+        json_destroy(&list);
+        json_destroy(&j);
+    } else if (json_set(j, "tensors", list)) {
+        json_destroy(&j);
+    }
+    return print_line(v, j, e);
+}
+
+static int message_show(const struct view *v, const struct msg *m, uint64_t wire, struct err *e)
+{
+    char *meta;
+
+    if (v->json)
+        return message_json(v, m, wire, e);
+    meta = json_print(m->meta, 0, e);
+    if (!meta)
+        return -1;
+    fprintf(v->out, "%s %s  from %s  %" PRIu64 " bytes\n  %s\n", msg_kind_name(m->kind), m->id,
+            m->stage, wire, meta);
+    free(meta);
+    for (size_t i = 0; i < m->ntensors; i++)
+        print_tensor(v, "  ", &m->tensors[i]);
+    return 0;
+}
+
+static int stream_totals(const struct view *v, const uint64_t *counts, const struct link_stats *s,
+                         struct err *e)
+{
+    struct json *j, *k;
+    int bad;
+
+    if (!v->json) {
+        fprintf(v->out, "total");
+        for (int i = 0; i < MSG_KIND_COUNT; i++)
+            if (counts[i])
+                fprintf(v->out, "  %" PRIu64 " %s", counts[i], msg_kind_name((enum msg_kind)i));
+        fprintf(v->out, "  %" PRIu64 " bytes, %" PRIu64 " unpacked\n", s->bytes_wire, s->bytes_raw);
+        return 0;
+    }
+    j = json_object();
+    k = json_object();
+    bad = !j || !k;
+    for (int i = 0; i < MSG_KIND_COUNT && !bad; i++)
+        bad = counts[i] && json_set_int(k, msg_kind_name((enum msg_kind)i), (int64_t)counts[i]);
+    bad = bad || json_set_int(j, "wire_bytes", (int64_t)s->bytes_wire) ||
+          json_set_int(j, "raw_bytes", (int64_t)s->bytes_raw);
+    if (bad) {
+        json_destroy(&k);
+        json_destroy(&j);
+    } else if (json_set(j, "counts", k)) {
+        json_destroy(&j);
+    }
+    return print_line(v, j, e);
+}
+
+static int inspect_stream(const struct view *v, const char *path, struct err *e)
+{
+    const struct link_opts o = {.role = "inspect"};
+    struct link *l = link_open(path, LINK_IN, &o, e);
+    uint64_t counts[MSG_KIND_COUNT] = {0}, before = 0;
+    struct link_stats s;
+    struct msg *m = NULL;
+    int rc;
+
+    if (!l)
+        return -1;
+    while ((rc = link_recv(l, &m, -1, e)) == 1) {
+        link_stats(l, &s);
+        counts[m->kind]++;
+        rc = message_show(v, m, s.bytes_wire - before, e);
+        before = s.bytes_wire;
+        msg_destroy(&m);
+        if (rc < 0)
+            break;
+    }
+    if (rc == 2)
+        rc = err_set(e, ERR_DATA, "stopped before the end of the stream");
+    link_stats(l, &s);
+    if (rc == 0)
+        rc = stream_totals(v, counts, &s, e);
+    link_close(&l);
+    return rc;
+}
+
+struct gptq_note {
+    uint64_t bits, group, K, N;
+};
+
+static const struct st_entry *sibling(const struct st_set *set, const char *stem, size_t n,
+                                      const char *suffix)
+{
+    char name[TENSOR_NAME];
+
+    snprintf(name, sizeof name, "%.*s%s", (int)n, stem, suffix);
+    return st_find(set, name);
+}
+
+/* Is entry x the qweight of a GPTQ linear? Bits and group follow from the shapes: qweight [K
+ * bits/32, N], scales [G, N], qzeros [G, N bits/32]. */
+static int gptq_look(const struct st_set *set, const struct st_entry *x, struct gptq_note *g)
+{
+    size_t n = strlen(x->name), stem = n - 8;
+    const struct st_entry *scales, *zeros;
+
+    if (n <= 8 || strcmp(x->name + stem, ".qweight"))
+        return 0;
+    scales = sibling(set, x->name, stem, ".scales");
+    zeros = sibling(set, x->name, stem, ".qzeros");
+    if (!scales || !zeros || x->ndim != 2 || scales->ndim != 2 || zeros->ndim != 2 ||
+        !scales->shape[0] || !scales->shape[1])
+        return 0;
+    g->N = scales->shape[1];
+    g->bits = zeros->shape[1] * 32 / g->N;
+    if (g->bits < 1 || g->bits > 8)
+        return 0;
+    g->K = x->shape[0] * 32 / g->bits;
+    g->group = g->K / scales->shape[0];
+    return 1;
+}
+
+static int entry_show(const struct view *v, const struct st_set *set, const struct st_entry *x,
+                      int gptq, const struct gptq_note *g, struct err *e)
+{
+    struct tensor t;
+    struct json *j;
+
+    if (v->stats) {
+        if (st_load(set, x, &t, e) < 0)
+            return -1;
+    } else {
+        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, NULL, e) < 0)
+            return -1;
+    }
+    if (v->json) {
+        j = tensor_json(v, &t);
+        if (j && gptq &&
+            (json_set_int(j, "bits", (int64_t)g->bits) ||
+             json_set_int(j, "group", (int64_t)g->group)))
+            json_destroy(&j);
+        tensor_release(&t);
+        return print_line(v, j, e);
+    }
+    print_tensor(v, "", &t);
+    if (gptq)
+        fprintf(v->out,
+                "  GPTQ: %" PRIu64 " bits, group %" PRIu64 ", %" PRIu64 " inputs, %" PRIu64
+                " outputs\n",
+                g->bits, g->group, g->K, g->N);
+    tensor_release(&t);
+    return 0;
+}
+
+/* A line for each thing that was done to the checkpoint. */
+static int print_records(const struct view *v, const struct json *records, struct err *e)
+{
+    for (size_t i = 0; i < json_count(records); i++) {
+        char *text = json_print(json_at(records, i), 0, e);
+
+        if (!text)
+            return -1;
+        fprintf(v->out, "record  %s\n", text);
+        free(text);
+    }
+    return 0;
+}
+
+static int set_totals(const struct view *v, const struct st_set *set, uint64_t linears,
+                      uint64_t bytes, struct err *e)
+{
+    struct json *j, *records = st_records(set);
+    int rc;
+
+    if (!v->json) {
+        rc = print_records(v, records, e);
+        json_destroy(&records);
+        if (rc < 0)
+            return -1;
+        fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count,
+                set->nshards, bytes);
+        if (linears)
+            fprintf(v->out, ", %" PRIu64 " linears quantized as GPTQ", linears);
+        fputc('\n', v->out);
+        return 0;
+    }
+    j = json_object();
+    if (j && (json_set_int(j, "tensors", (int64_t)set->count) ||
+              json_set_int(j, "files", (int64_t)set->nshards) ||
+              json_set_int(j, "raw_bytes", (int64_t)bytes) ||
+              json_set_int(j, "gptq_linears", (int64_t)linears)))
+        json_destroy(&j);
+    if (j && json_count(records)) {
+        rc = json_set(j, "records", records);
+        records = NULL;
+        if (rc)
+            json_destroy(&j);
+    }
+    json_destroy(&records);
+    return print_line(v, j, e);
+}
+
+static int inspect_set(const struct view *v, struct st_set *set, struct err *e)
+{
+    uint64_t linears = 0, bytes = 0;
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct gptq_note g = {0};
+        int gptq = gptq_look(set, &set->entries[i], &g);
+
+        if (entry_show(v, set, &set->entries[i], gptq, &g, e) < 0)
+            return -1;
+        linears += (uint64_t)gptq;
+        bytes += set->entries[i].bytes;
+    }
+    return set_totals(v, set, linears, bytes, e);
+}
+
+int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e)
+{
+    const struct view v = {json, stats, out};
+    enum input_kind k;
+    struct st_set *set;
+    int rc;
+
+    if (input_detect(path, &k, e) < 0)
+        return -1;
+    if (k == INPUT_STREAM) {
+        rc = inspect_stream(&v, path, e);
+    } else {
+        set = k == INPUT_FOLDER ? st_open_folder(path, e) : st_open(path, e);
+        rc = set ? inspect_set(&v, set, e) : -1;
+        st_close(&set);
+    }
+    if (fflush(out) != 0 && rc == 0)
+        rc = err_sys(e, "cannot write");
+    return rc;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forecast - see forecast.h. */
+#include "forecast.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../../../common/base/mem.h"
+#include "../../../common/format/grid.h"
+#include "../../../common/tensor/safetensors.h"
+
+struct tally {
+    const struct forecast_opts *o;
+    struct forecast *f;
+    const struct st_set *set;
+    uint64_t replaced;    /* source bytes of quantized linears */
+    double bits, weights; /* of quantized linears */
+    double all;           /* weights of the checkpoint */
+};
+
+/* GPTQ v1: qweight, qzeros, scales, g_idx. */
+static uint64_t packed_bytes(size_t N, size_t K, const struct forecast_class *c, enum dtype scales)
+{
+    const uint64_t b = (uint64_t)c->bits, G = grid_groups(K, c->group);
+
+    return K * b / 32 * N * 4 + G * (N * b / 32) * 4 + G * N * dtype_size(scales) + K * 4;
+}
+
+static struct forecast_class *class_of(struct forecast *f, const struct forecast_class *want,
+                                       struct err *e)
+{
+    for (size_t i = 0; i < f->nclasses; i++) {
+        struct forecast_class *c = &f->class[i];
+        const int same = (!c->solver && !want->solver) ||
+                         (c->solver && want->solver && strcmp(c->solver, want->solver) == 0);
+
+        if (c->kept == want->kept && c->bits == want->bits && c->group == want->group &&
+            c->grid == want->grid && same)
+            return c;
+    }
+    if (f->nclasses == FORECAST_CLASSES) {
+        err_set(e, ERR_USE, "the overrides make more than %d kinds of linears", FORECAST_CLASSES);
+        return NULL;
+    }
+    f->class[f->nclasses] = *want;
+    return &f->class[f->nclasses++];
+}
+
+/* Does line x still decide something for a linear whose final values are v? */
+static int decides(const struct override_values *x, const struct override_values *v)
+{
+    if (x->skip == 1 || v->skip == 1)
+        return x->skip == v->skip;
+    return (x->bits && x->bits == v->bits) || (x->group && x->group == v->group) ||
+           (x->grid >= 0 && x->grid == v->grid) ||
+           (x->damp >= 0.0 && !(x->damp < v->damp || x->damp > v->damp)) ||
+           (x->solver && x->solver == v->solver) || (x->fit && x->fit == v->fit) ||
+           (x->skip == 0 && v->skip == 0);
+}
+
+static void count_hits(struct tally *t, size_t block, const struct site_info *site, size_t i,
+                       const struct override_values *v)
+{
+    const struct overrides *lines = t->o->overrides;
+
+    for (size_t k = 0; k < lines->count; k++) {
+        if (!override_hits(&lines->at[k], block, site->name, site->linear[i].name))
+            continue;
+        t->f->hit[k].linears++;
+        t->f->hit[k].decides += (size_t)decides(&lines->at[k].v, v);
+        t->f->hit[k].weights += (uint64_t)site->linear[i].rows * site->inputs;
+    }
+}
+
+/* 1: a solver has work with it, 0: kept, -1 */
+static int add_linear(struct tally *t, size_t block, const struct site_info *site, size_t i,
+                      struct err *e)
+{
+    const size_t N = site->linear[i].rows, K = site->inputs;
+    struct forecast_class want = {.grid = -1}, *c;
+    struct override_values v;
+    const struct st_entry *x;
+    char name[TENSOR_NAME + 8];
+
+    snprintf(name, sizeof name, "%s.weight", site->linear[i].name);
+    if (!(x = st_find(t->set, name)))
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s' (is it quantized already?)",
+                       t->o->model, name);
+    if (x->ndim != 2 || x->shape[0] != N || x->shape[1] != K)
+        return err_set(e, ERR_USE, "'%s': the shape of tensor '%s' is not what config.json says",
+                       t->o->model, name);
+    overrides_of(t->o->overrides, block, site->name, site->linear[i].name, &v);
+    count_hits(t, block, site, i, &v);
+    want.kept = v.skip == 1;
+    if (!want.kept) {
+        want.bits = v.bits ? v.bits : t->o->bits;
+        want.group = v.group ? v.group : t->o->group;
+        want.grid = v.grid;
+        want.solver = v.solver;
+    }
+    if (!(c = class_of(t->f, &want, e)))
+        return -1;
+    c->linears++;
+    c->weights += (uint64_t)N * K;
+    c->bytes += want.kept || !t->o->packed ? x->bytes : packed_bytes(N, K, &want, t->o->scale_type);
+    t->replaced += x->bytes;
+    if (want.kept)
+        return 0;
+    t->weights += (double)N * (double)K;
+    t->bits += (double)N * (double)K * want.bits +
+               (double)N * (double)grid_groups(K, want.group) *
+                   (double)(8 * dtype_size(t->o->scale_type) + (size_t)want.bits);
+    return 1;
+}
+
+/* Notes of a site's work: watch.c counts the same; here attention is in it, and fp64 is not
+ * counted twice. */
+static void add_work(struct tally *t, const struct site_info *site, enum site s, double rows)
+{
+    const struct config *c = &t->f->config;
+    const double T = (double)t->o->tokens, K = (double)site->inputs, ways = t->o->dual ? 2 : 1;
+    double N = 0;
+
+    for (size_t i = 0; i < site->count; i++)
+        N += (double)site->linear[i].rows;
+    t->f->flops_forward += ways * 2 * T * N * K;
+    if (s == SITE_QKV) {
+        double seen = ((double)t->o->length + 1) / 2;
+
+        if (c->window && seen > (double)c->window)
+            seen = (double)c->window;
+        t->f->flops_forward += ways * 4 * T * seen * (double)(c->heads * c->head_dim);
+    }
+    t->f->flops_reduce += T * K * K * (t->o->dual ? 3 : 1);
+    if (rows > 0)
+        t->f->flops_solve += rows * K * K + 2.0 / 3 * K * K * K;
+}
+
+static int add_site(struct tally *t, size_t block, enum site s, struct err *e)
+{
+    struct site_info site;
+    double rows = 0;
+
+    site_describe(&t->f->config, block, s, &site);
+    for (size_t i = 0; i < site.count; i++) {
+        const int work = add_linear(t, block, &site, i, e);
+
+        if (work < 0)
+            return -1;
+        rows += work ? (double)site.linear[i].rows : 0;
+    }
+    t->f->sites++;
+    t->f->solved += rows > 0;
+    t->f->split[s] += (size_t)overrides_split(t->o->overrides, &t->f->config, block, s);
+    add_work(t, &site, s, rows);
+    return 0;
+}
+
+static int add_all(struct tally *t, struct err *e)
+{
+    struct forecast *f = t->f;
+
+    for (size_t b = 0; b < f->config.layers; b++)
+        for (int s = 0; s < SITE_COUNT; s++)
+            if (add_site(t, b, (enum site)s, e))
+                return -1;
+    for (size_t i = 0; i < t->set->count; i++) {
+        const struct st_entry *x = &t->set->entries[i];
+        double n = 1;
+
+        for (int k = 0; k < x->ndim; k++)
+            n *= (double)x->shape[k];
+        t->all += n;
+        f->source += x->bytes;
+    }
+    f->other = f->source - t->replaced;
+    f->output = f->other;
+    for (size_t i = 0; i < f->nclasses; i++)
+        f->output += f->class[i].bytes;
+    f->bits = t->weights > 0 ? t->bits / t->weights : 0;
+    f->bits_all = t->all > 0 ? 8 * (double)f->output / t->all : 0;
+    return 0;
+}
+
+int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err *e)
+{
+    struct tally t = {.o = o, .f = f};
+    struct st_set *set = NULL;
+    int rc = -1;
+
+    memset(f, 0, sizeof *f);
+    if (config_read(o->model, &f->config, e))
+        return -1;
+    if (json_get(f->config.json, "quantization_config"))
+        return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
+                       o->model);
+    if (overrides_check_shapes(o->overrides, &f->config, o->bits, o->group, o->packed, e) ||
+        !(f->hit = mem_array(o->overrides->count + 1, sizeof *f->hit, e)) ||
+        !(set = st_open_folder(o->model, e)))
+        return -1;
+    t.set = set;
+    if (add_all(&t, e) == 0) {
+        forecast_memory(o, f);
+        rc = 0;
+    }
+    st_close(&set);
+    return rc;
+}
+
+void forecast_release(struct forecast *f)
+{
+    free(f->hit);
+    f->hit = NULL;
+    config_release(&f->config);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report_classes - section on how the solutions fare on each class of calibration rows:
+ * sequences of one length, positions of one band (ptq-reduce --classes), and what the sequences
+ * of one length alone would have given (ptq-solve --cross length). */
+#include "report_page.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "plot.h"
+
+#define CURVES 32
+
+static double real_of(const struct json *x, const char *key)
+{
+    double v;
+
+    return json_as_real(json_get(x, key), &v) ? NAN : v;
+}
+
+static int is_same(const struct json *a, const struct json *b)
+{
+    return strcmp(json_as_text(json_get(a, "kind")), json_as_text(json_get(b, "kind"))) == 0 &&
+           strcmp(json_as_text(json_get(a, "name")), json_as_text(json_get(b, "name"))) == 0;
+}
+
+static int is_kind(const struct json *c, const char *kind)
+{
+    return strcmp(json_as_text(json_get(c, "kind")), kind) == 0;
+}
+
+/* The class at another site; NULL: it has no such rows. */
+static const struct json *class_at(const struct report_site *s, const struct json *like)
+{
+    for (size_t i = 0; i < json_count(s->classes); i++)
+        if (is_same(json_at(s->classes, i), like))
+            return json_at(s->classes, i);
+    return NULL;
+}
+
+/* Share of the class in what all classes of its kind give of this number: weight times energy or
+ * loss. */
+static double share_of(const struct report_site *s, const struct json *c, const char *number)
+{
+    double all = 0;
+
+    for (size_t i = 0; i < json_count(s->classes); i++)
+        if (is_kind(json_at(s->classes, i), json_as_text(json_get(c, "kind"))))
+            all +=
+                real_of(json_at(s->classes, i), "sum_w") * real_of(json_at(s->classes, i), number);
+    return all > 0 ? real_of(c, "sum_w") * real_of(c, number) / all : NAN;
+}
+
+static double rel_loss(const struct json *c)
+{
+    return real_of(c, "loss") / real_of(c, "energy");
+}
+
+/* The site whose classes name all: the one that has most. */
+static const struct report_site *fullest(const struct report *r)
+{
+    const struct report_site *most = NULL;
+
+    for (size_t i = 0; i < r->nsites; i++)
+        if (r->site[i].classes &&
+            (!most || json_count(r->site[i].classes) > json_count(most->classes)))
+            most = &r->site[i];
+    return most;
+}
+
+struct mean {
+    double sum;
+    size_t n;
+};
+
+static void mean_add(struct mean *m, double v)
+{
+    if (!isfinite(v))
+        return;
+    m->sum += v;
+    m->n++;
+}
+
+static double mean_of(const struct mean *m)
+{
+    return m->n ? m->sum / (double)m->n : NAN;
+}
+
+static void class_row(struct page *p, const struct json *like)
+{
+    struct mean rel = {0}, energy = {0}, loss = {0}, weight = {0};
+
+    for (size_t i = 0; i < p->r->nsites; i++) {
+        const struct report_site *s = &p->r->site[i];
+        const struct json *c = class_at(s, like);
+
+        if (!c)
+            continue;
+        mean_add(&rel, log(rel_loss(c)));
+        mean_add(&energy, share_of(s, c, "energy"));
+        mean_add(&loss, share_of(s, c, "loss"));
+        mean_add(&weight, s->sum_w > 0 ? real_of(c, "sum_w") / s->sum_w : NAN);
+    }
+    page_row(p);
+    page_cell(p, json_as_text(json_get(like, "name")));
+    page_number(p, real_of(like, "tokens"), 16);
+    page_percent(p, mean_of(&weight));
+    page_percent(p, mean_of(&energy));
+    page_percent(p, mean_of(&loss));
+    page_number(p, exp(mean_of(&rel)), 3);
+    page_row_end(p);
+}
+
+static void kind_table(struct page *p, const struct report_site *all, const char *kind)
+{
+    const char *const head[] = {
+        kind,           "tokens", "share of the weight", "share of the energy", "share of the loss",
+        "relative loss"};
+
+    page_table(p, NULL, head, sizeof head / sizeof *head);
+    for (size_t i = 0; i < json_count(all->classes); i++)
+        if (is_kind(json_at(all->classes, i), kind))
+            class_row(p, json_at(all->classes, i));
+    page_table_end(p, NULL);
+}
+
+/* Relative loss over the blocks, one line a class of this kind. */
+static int class_chart(struct page *p, const struct report_site *all, const char *kind, size_t site)
+{
+    const struct report *r = p->r;
+    struct plot plot = {.title = r->kind[site],
+                        .x_label = "block",
+                        .whole_x = 1,
+                        .y_label = "relative loss",
+                        .log_y = 1,
+                        .ordered = 1,
+                        .floor_y = NAN,
+                        .line_y = NAN};
+    struct page_lines l;
+
+    if (lines_init(&l, CURVES, r->nsites, p->e))
+        return -1;
+    for (size_t k = 0; k < json_count(all->classes); k++) {
+        const struct json *like = json_at(all->classes, k);
+        struct plot_series *line =
+            is_kind(like, kind) ? lines_get(&l, json_as_text(json_get(like, "name")), 1, 1) : NULL;
+
+        for (size_t i = 0; line && i < r->nsites; i++) {
+            const struct json *c = r->site[i].kind == site ? class_at(&r->site[i], like) : NULL;
+
+            if (c)
+                lines_add(&l, line, (double)r->site[i].block, rel_loss(c), 0);
+        }
+    }
+    if (l.n)
+        plot_lines(p->f, &plot, l.s, l.n);
+    lines_release(&l);
+    return 0;
+}
+
+static int kind_section(struct page *p, const struct report_site *all, const char *kind,
+                        const char *title)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < json_count(all->classes); i++)
+        rc = rc || is_kind(json_at(all->classes, i), kind);
+    if (!rc)
+        return 0;
+    fprintf(p->f, "<h3>%s</h3>\n", title);
+    kind_table(p, all, kind);
+    fputs("<div class=\"charts\">\n", p->f);
+    rc = 0;
+    for (size_t k = 0; k < p->r->nkinds && rc == 0; k++)
+        rc = class_chart(p, all, kind, k);
+    fputs("</div>\n", p->f);
+    return rc;
+}
+
+/* Geometric mean over the sites of the loss of the solution from one length (place `from` of the
+ * lists) over that of the run's own. */
+static double crossed(const struct report *r, const struct json *like, size_t from)
+{
+    struct mean m = {0};
+    double v;
+
+    for (size_t i = 0; i < r->nsites; i++) {
+        const struct json *c = class_at(&r->site[i], like);
+
+        if (c && json_as_real(json_at(json_get(c, "cross"), from), &v) == 0)
+            mean_add(&m, log(v / real_of(c, "loss")));
+    }
+    return exp(mean_of(&m));
+}
+
+static void cross_table(struct page *p, const struct report_site *all)
+{
+    const size_t n = json_count(all->classes);
+    const char *head[1 + REPORT_CLASSES] = {"rows of"};
+    char name[REPORT_CLASSES][80];
+    size_t from = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct json *c = json_at(all->classes, i);
+
+        snprintf(name[i], sizeof name[i], "on %s%.40s", is_kind(c, "position") ? "at " : "",
+                 json_as_text(json_get(c, "name")));
+        head[1 + i] = name[i];
+    }
+    page_table(p, NULL, head, 1 + n);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_kind(json_at(all->classes, i), "length"))
+            continue;
+        page_row(p);
+        page_cell(p, json_as_text(json_get(json_at(all->classes, i), "name")));
+        for (size_t k = 0; k < n; k++)
+            page_number(p, crossed(p->r, json_at(all->classes, k), from), 3);
+        page_row_end(p);
+        from++;
+    }
+    page_table_end(p, NULL);
+}
+
+static int has_cross(const struct report_site *s)
+{
+    for (size_t i = 0; i < json_count(s->classes); i++)
+        if (json_count(json_get(json_at(s->classes, i), "cross")))
+            return 1;
+    return 0;
+}
+
+int page_classes(struct page *p)
+{
+    const struct report_site *all = fullest(p->r);
+
+    if (!all)
+        return 0;
+    page_head(p, "Loss by class of rows");
+    page_note(p, "",
+              "The same solutions, measured on the rows of one class at a time: sequences of one "
+              "length, positions of one band. Relative loss: "
+              "tr((W−Q) H (W−Q)′) over tr(W H W′) with the H of the class, geometric mean over the "
+              "sites. Energy: weight times "
+              "tr(W H W′), what a class brings into the sum that is solved with; mean over the "
+              "sites of its share. A class whose share of "
+              "the energy is far above its share of the weight draws the solution to itself.");
+    if (kind_section(p, all, "length", "By length of the sequence") ||
+        kind_section(p, all, "position", "By position in the sequence"))
+        return -1;
+    if (!has_cross(all))
+        return 0;
+    fputs("<h3>Had only one length been seen</h3>\n", p->f);
+    page_note(p, "",
+              "Each site was also solved from the sequences of one length alone (the row), and "
+              "measured on each class (the column): its loss over "
+              "that of the solution of this run, geometric mean over the sites; below 1 is better "
+              "than this run. On its own length a solution has "
+              "seen the very rows: compare the others. A column that grows upwards or downwards "
+              "says that lengths do not speak for each other; "
+              "a length with few tokens loses because it has few.");
+    cross_table(p, all);
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream - plain tensors to problems and solutions to plain tensors, so that the solvers serve
+ * other people's Hessians. */
+#ifndef PTQ_STREAM_H
+#define PTQ_STREAM_H
+
+#include "../../../common/wire/link.h"
+
+/* One problem for every NAME.W of a safetensors file, with NAME.H [K,K] = sum x x' / tokens,
+ * optional NAME.D [K,K], optional NAME.tokens (one I64 or I32; without it 1 is assumed). A bare W,
+ * H, D, tokens counts as NAME = the file's base name. Other tensors are left alone. H must be
+ * symmetric. *count: problems sent. */
+int stream_import(const char *path, struct link *out, size_t *count, struct err *e);
+
+/* NAME.codes U8 [N,K], NAME.scales [N,G], NAME.zeros U8 [N,G], NAME.dequantized F32 [N,K] of every
+ * linear in a file of solutions (read twice: to declare, and to write). *count: linears. The result
+ * appears only when all went well. */
+int stream_export(const char *solutions, const char *path, size_t *count, struct err *e);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream_export - solutions to safetensors: see stream.h. */
+#include "stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../../../common/base/mem.h"
+#include "../../../common/format/grid.h"
+#include "../../../common/tensor/safetensors.h"
+#include "../../../common/wire/msg_problem.h"
+
+typedef int visit_fn(struct st_writer *w, const struct solution_linear *x, struct err *e);
+
+static const char *full_name(char out[TENSOR_NAME + 16], const struct solution_linear *x,
+                             const char *part)
+{
+    snprintf(out, TENSOR_NAME + 16, "%s.%s", x->name, part);
+    return out;
+}
+
+static int declare(struct st_writer *w, const struct solution_linear *x, struct err *e)
+{
+    const uint64_t wide[2] = {x->N, x->K}, small[2] = {x->N, x->G};
+    char name[TENSOR_NAME + 16];
+
+    if (x->kept)
+        return 0;
+    return st_declare(w, full_name(name, x, "codes"), DT_U8, 2, wide, e) ||
+                   st_declare(w, full_name(name, x, "scales"), x->scales->dtype, 2, small, e) ||
+                   st_declare(w, full_name(name, x, "zeros"), DT_U8, 2, small, e) ||
+                   st_declare(w, full_name(name, x, "dequantized"), DT_F32, 2, wide, e)
+               ? -1
+               : 0;
+}
+
+static int put(struct st_writer *w, const struct solution_linear *x, struct err *e)
+{
+    char name[TENSOR_NAME + 16];
+    float *value;
+    size_t cells;
+    int rc = -1;
+
+    if (x->kept)
+        return 0;
+    if (mem_mul(x->N, x->K, &cells))
+        return err_set(e, ERR_SYS, "%s: too large", x->name);
+    value = mem_raw(cells, sizeof *value, e);
+    if (value &&
+        grid_dequantize(x->N, x->K, x->group, x->codes->data, x->scales->dtype, x->scales->data,
+                        x->zeros->data, value, e) == 0 &&
+        st_put(w, full_name(name, x, "codes"), x->codes->data, x->codes->bytes, e) == 0 &&
+        st_put(w, full_name(name, x, "scales"), x->scales->data, x->scales->bytes, e) == 0 &&
+        st_put(w, full_name(name, x, "zeros"), x->zeros->data, x->zeros->bytes, e) == 0 &&
+        st_put(w, full_name(name, x, "dequantized"), value, cells * sizeof *value, e) == 0)
+        rc = 0;
+    free(value);
+    return rc;
+}
+
+/* Every linear of the file, once; an incomplete stream is an error. */
+static int each_linear(const char *solutions, struct st_writer *w, visit_fn *visit, size_t *count,
+                       struct err *e)
+{
+    const struct link_opts o = {.role = "stream"};
+    struct link *in = link_open(solutions, LINK_IN, &o, e);
+    struct solution_view *v = mem_array(1, sizeof *v, e);
+    struct msg *m = NULL;
+    int rc = -1;
+
+    *count = 0;
+    while (in && v && (rc = link_recv(in, &m, -1, e)) == 1) {
+        rc = solution_read(m, v, e);
+        for (size_t i = 0; rc == 0 && i < v->nlinears; i++, ++*count)
+            rc = visit(w, &v->linear[i], e);
+        msg_destroy(&m);
+        if (rc)
+            break;
+    }
+    if (rc == 2)
+        rc = err_set(e, ERR_DATA, "%s: told to stop before the end", solutions);
+    free(v);
+    link_close(&in);
+    return rc;
+}
+
+int stream_export(const char *solutions, const char *path, size_t *count, struct err *e)
+{
+    struct st_writer *w = NULL;
+    int rc = -1;
+
+    if (strcmp(solutions, "-") == 0 || solutions[0] == '@' || strstr(solutions, "://"))
+        return err_set(e, ERR_USE, "'%s': solutions are read twice, give the path of a file",
+                       solutions);
+    w = st_create(path, e);
+    if (!w || each_linear(solutions, w, declare, count, e))
+        goto out;
+    if (*count == 0) {
+        err_set(e, ERR_DATA, "%s: holds no solution", solutions);
+        goto out;
+    }
+    if (st_begin(w, e) || each_linear(solutions, w, put, count, e))
+        goto out;
+    rc = st_publish(&w, e);
+out:
+    st_abort(&w);
+    return rc;
+}
