@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TEXT_MAX 60
+#define K_MAX ((int64_t)1 << 24)
 
 const char *check_what(const struct msg *m, char *out)
 {
@@ -217,4 +218,43 @@ int check_linears(const struct msg *m, const struct json *list, size_t K, const 
     if (count)
         *count = n;
     return 0;
+}
+
+int check_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t *sequences, double *sum_w,
+               double *sum_w2, struct err *e)
+{
+    char what[CHECK_WHAT];
+    uint64_t k;
+
+    if (check_u64(m, "K", 1, K_MAX, &k, e) < 0 ||
+        check_u64(m, "tokens", 0, INT64_MAX, tokens, e) < 0 ||
+        check_u64(m, "sequences", 0, INT64_MAX, sequences, e) < 0 ||
+        json_need_real(m->meta, "sum_w", sum_w, check_what(m, what), e) < 0 ||
+        json_need_real(m->meta, "sum_w2", sum_w2, what, e) < 0)
+        return -1;
+    if (!(*sum_w >= 0) || !(*sum_w2 >= 0))
+        return check_fail(m, e, "fields 'sum_w' and 'sum_w2' must not be negative");
+    *K = (size_t)k;
+    return 0;
+}
+
+int check_put_sums(struct msg *m, size_t K, uint64_t tokens, uint64_t sequences, double sum_w,
+                   double sum_w2)
+{
+    return json_set_int(m->meta, "K", (int64_t)K) ||
+                   json_set_int(m->meta, "tokens", (int64_t)tokens) ||
+                   json_set_int(m->meta, "sequences", (int64_t)sequences) ||
+                   json_set_real(m->meta, "sum_w", sum_w) ||
+                   json_set_real(m->meta, "sum_w2", sum_w2)
+               ? -1
+               : 0;
+}
+
+struct msg *check_no_memory(struct msg **m, struct err *e)
+{
+    err_set(e, ERR_SYS,
+            "%s '%s': cannot set its metadata (out of memory, or a text that is not UTF-8)",
+            msg_kind_name((*m)->kind), (*m)->id);
+    msg_destroy(m);
+    return NULL;
 }

@@ -46,4 +46,12 @@ int check_weights(const struct msg *m, const char *name, size_t T, const float *
 int check_linears(const struct msg *m, const struct json *list, size_t K, const struct tensor **out,
                   size_t *count, struct err *e);
 
+/* K, tokens, sequences, sum_w, sum_w2: the same in problem and solution. */
+int check_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t *sequences, double *sum_w,
+               double *sum_w2, struct err *e);
+int check_put_sums(struct msg *m, size_t K, uint64_t tokens, uint64_t sequences, double sum_w,
+                   double sum_w2);
+/* Metadata could not be set: says so, destroys the message, returns NULL. */
+struct msg *check_no_memory(struct msg **m, struct err *e);
+
 #endif

@@ -9,7 +9,7 @@
 #include "../../common/base/status.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/link.h"
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 /* how often a wait for a commit looks whether there is still somebody to wait for */
 #define FOLLOW_STEP_MS 500

@@ -11,7 +11,7 @@
 #include "../../common/format/grid.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_chunk.h"
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 void site_at_init(struct site_at *at, const struct config *c, size_t block, enum site s)
 {

@@ -5,6 +5,7 @@
 #define PTQ_SOLVE_WORK_H
 
 #include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 #include "solve.h"
 #include "solve_opts.h"
 

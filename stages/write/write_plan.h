@@ -11,7 +11,7 @@
 #include "../../common/model/config.h"
 #include "../../common/model/site.h"
 #include "../../common/tensor/safetensors.h"
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 struct plan_linear {
     char name[TENSOR_NAME]; /* without .weight */

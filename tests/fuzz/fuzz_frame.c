@@ -9,6 +9,7 @@
 #include "../../common/wire/frame.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

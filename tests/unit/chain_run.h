@@ -14,7 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 #include "../../stages/forward/forward.h"
 #include "../../stages/reduce/reduce.h"
 #include "../../stages/sample/sample.h"

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../../common/base/rng.h"
 #include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 #include "../../stages/solve/solve.h"
 
 enum { N = 24, K = 64, T = 150, CLASSES = 3 };

@@ -15,7 +15,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_chunk.h"
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 #include "../../stages/forward/forward.h"
 
 #define DIR "tests/golden/conformance/llama3"

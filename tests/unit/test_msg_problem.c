@@ -13,6 +13,7 @@
 
 #include "../../common/wire/frame.h"
 #include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 #define LOSS 0.1 /* not a sum of few powers of two: shows whether it travels as it is */
 

@@ -11,6 +11,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
 #include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 #include "../../stages/solve/solve.h"
 #include "../../stages/solve/solve_damp.h"
 #include "../../stages/solve/solve_order.h"

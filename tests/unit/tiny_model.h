@@ -16,7 +16,7 @@
 #include "../../common/format/grid.h"
 #include "../../common/model/site.h"
 #include "../../common/tensor/safetensors.h"
-#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/msg_solution.h"
 
 #define TINY_D 64
 #define TINY_KV 32

@@ -7,7 +7,7 @@
 #include "../../../common/base/mem.h"
 #include "../../../common/format/grid.h"
 #include "../../../common/tensor/safetensors.h"
-#include "../../../common/wire/msg_problem.h"
+#include "../../../common/wire/msg_solution.h"
 
 typedef int visit_fn(struct st_writer *w, const struct solution_linear *x, struct err *e);
 

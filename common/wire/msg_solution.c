@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msg_solution - solution and commit: the reader checks everything against everything, the
+ * creator fills id and metadata. */
+#include "msg_solution.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "msg_check.h"
+
+static const struct tensor *linear_tensor(const struct msg *m, const char *name, const char *what,
+                                          enum dtype t, struct err *e)
+{
+    char full[TENSOR_NAME + 16];
+
+    snprintf(full, sizeof full, "%.190s.%s", name, what);
+    return msg_need(m, full, t, 2, e);
+}
+
+/* Largest byte of a tensor; written so that it vectorizes. */
+static unsigned largest(const struct tensor *t)
+{
+    const uint8_t *p = t->data;
+    uint8_t most = 0;
+
+    for (size_t i = 0; i < t->bytes; i++)
+        most = p[i] > most ? p[i] : most;
+    return most;
+}
+
+static int read_tensors(const struct msg *m, struct solution_linear *x, struct err *e)
+{
+    uint64_t G = x->group < 0 ? 1 : (x->K + (uint64_t)x->group - 1) / (uint64_t)x->group;
+    uint64_t codes[2] = {x->N, x->K}, grid[2] = {x->N, G};
+
+    x->G = (size_t)G;
+    if (!(x->codes = linear_tensor(m, x->name, "codes", DT_U8, e)) ||
+        !(x->scales = linear_tensor(m, x->name, "scales", DT_COUNT, e)) ||
+        !(x->zeros = linear_tensor(m, x->name, "zeros", DT_U8, e)))
+        return -1;
+    if (!tensor_has_shape(x->codes, 2, codes))
+        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->codes->name, x->N, x->K);
+    if (!tensor_has_shape(x->scales, 2, grid))
+        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->scales->name, x->N, x->G);
+    if (!tensor_has_shape(x->zeros, 2, grid))
+        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->zeros->name, x->N, x->G);
+    if (largest(x->codes) >> x->bits)
+        return check_fail(m, e, "tensor '%s' has a code that does not fit %d bits", x->codes->name,
+                          x->bits);
+    if (largest(x->zeros) >> x->bits)
+        return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits",
+                          x->zeros->name, x->bits);
+    if (tensor_count_bad(x->scales))
+        return check_fail(m, e, "tensor '%s' has scales that are not finite", x->scales->name);
+    return 0;
+}
+
+/* A linear that nothing was done to: it must not have results either. */
+static int read_kept(const struct msg *m, struct solution_linear *x, struct err *e)
+{
+    static const char *const parts[] = {"codes", "scales", "zeros"};
+    char full[TENSOR_NAME + 16];
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(full, sizeof full, "%.190s.%s", x->name, parts[i]);
+        if (msg_tensor(m, full))
+            return check_fail(m, e, "linear '%.100s' is said to be kept, but tensor '%s' is there",
+                              x->name, full);
+    }
+    x->group = -1;
+    x->grid = "";
+    x->asym_loss = NAN;
+    return 0;
+}
+
+static int read_linear(const struct msg *m, const struct json *j, size_t K,
+                       struct solution_linear *x, struct err *e)
+{
+    char what[CHECK_WHAT + 16];
+    int64_t rows, bits;
+    size_t n;
+
+    check_what(m, what);
+    n = strlen(what);
+    snprintf(what + n, sizeof what - n, ": linears");
+    if (!(x->name = json_need_text(j, "name", what, e)) ||
+        json_need_int(j, "rows", 1, CHECK_COUNT_MAX, &rows, what, e) < 0 ||
+        json_opt_bool(j, "kept", 0, &x->kept, what, e) < 0)
+        return -1;
+    x->N = (size_t)rows;
+    x->K = K;
+    if (x->kept)
+        return read_kept(m, x, e);
+    if (json_get(j, "solver") && !(x->solver = json_need_text(j, "solver", what, e)))
+        return -1;
+    if (json_need_int(j, "bits", 1, 8, &bits, what, e) < 0 ||
+        json_need_int(j, "group", -1, (int64_t)K, &x->group, what, e) < 0 ||
+        !(x->grid = json_need_text(j, "grid", what, e)) ||
+        json_need_real(j, "loss", &x->loss, what, e) < 0 ||
+        json_need_real(j, "rel_loss", &x->rel_loss, what, e) < 0 ||
+        json_opt_real(j, "asym_loss", NAN, &x->asym_loss, what, e) < 0 ||
+        json_opt_real(j, "bound", 0.0, &x->bound, what, e) < 0)
+        return -1;
+    if (x->group == 0)
+        return check_fail(m, e,
+                          "linear '%.100s': field 'group' is 0, must be -1 or a number of columns",
+                          x->name);
+    x->bits = (int)bits;
+    return read_tensors(m, x, e);
+}
+
+static int read_linears(const struct msg *m, struct solution_view *v, struct err *e)
+{
+    const struct json *list = json_get(m->meta, "linears");
+
+    v->nlinears = json_count(list);
+    if (json_kind(list) != JSON_KIND_ARRAY || v->nlinears < 1 || v->nlinears > PROBLEM_LINEARS)
+        return check_fail(m, e, "field 'linears' must be an array of 1 to %d entries",
+                          PROBLEM_LINEARS);
+    for (size_t i = 0; i < v->nlinears; i++) {
+        if (read_linear(m, json_at(list, i), v->K, &v->linear[i], e) < 0)
+            return -1;
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(v->linear[k].name, v->linear[i].name))
+                return check_fail(m, e, "field 'linears': '%.100s' is there twice",
+                                  v->linear[i].name);
+    }
+    return 0;
+}
+
+int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
+{
+    char what[CHECK_WHAT];
+    const struct json *fallback = json_get(m->meta, "fallback");
+
+    memset(v, 0, sizeof *v);
+    if (m->kind != MSG_COMMIT && check_kind(m, MSG_SOLUTION, e) < 0)
+        return -1;
+    if (check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+        check_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
+        !(v->solver = check_text(m, "solver", e)) ||
+        json_need_real(m->meta, "damp", &v->damp, check_what(m, what), e) < 0 ||
+        json_need_int(m->meta, "attempts", 0, INT32_MAX, &v->attempts, what, e) < 0 ||
+        json_need_real(m->meta, "seconds", &v->seconds, what, e) < 0 ||
+        check_prov(m, &v->prov, e) < 0)
+        return -1;
+    if (json_kind(fallback) != JSON_KIND_NULL && !(v->fallback = check_text(m, "fallback", e)))
+        return -1;
+    return read_linears(m, v, e);
+}
+
+static struct json *describe(const struct solution_linear *x)
+{
+    struct json *j = json_object();
+    int bad = !j || json_set_text(j, "name", x->name) || json_set_int(j, "rows", (int64_t)x->N);
+
+    if (x->kept && !bad && !json_set_bool(j, "kept", 1))
+        return j;
+    if (!x->kept && !bad && !(x->solver && json_set_text(j, "solver", x->solver)) &&
+        !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) &&
+        !json_set_text(j, "grid", x->grid) && !json_set_real(j, "loss", x->loss) &&
+        !json_set_real(j, "rel_loss", x->rel_loss) &&
+        !json_set_real(j, "asym_loss", x->asym_loss) &&
+        !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
+        return j;
+    json_destroy(&j);
+    return NULL;
+}
+
+static int put_solution(struct msg *m, const struct solution_view *v)
+{
+    struct json *list = json_array();
+
+    /* the array is the message's now, and filled there */
+    if (!list || json_set(m->meta, "linears", list))
+        return -1;
+    for (size_t i = 0; i < v->nlinears; i++)
+        if (json_push(list, describe(&v->linear[i])))
+            return -1;
+    return check_put_site(m, v->block, v->order, v->sites, v->site) ||
+                   check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
+                   json_set_text(m->meta, "solver", v->solver) ||
+                   json_set_real(m->meta, "damp", v->damp) ||
+                   json_set_int(m->meta, "attempts", v->attempts) ||
+                   json_set_real(m->meta, "seconds", v->seconds) ||
+                   json_set(m->meta, "fallback",
+                            v->fallback ? json_text(v->fallback) : json_null_value()) ||
+                   check_put_prov(m, v->prov)
+               ? -1
+               : 0;
+}
+
+struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e)
+{
+    struct msg *m = msg_create(MSG_SOLUTION, stage, e);
+
+    if (!m)
+        return NULL;
+    if (msg_set_site_id(m, v->block, v->site, NULL, "", e) < 0) {
+        msg_destroy(&m);
+        return NULL;
+    }
+    return put_solution(m, v) < 0 ? check_no_memory(&m, e) : m;
+}

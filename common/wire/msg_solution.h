@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msg_solution - the typed view of a solution and of a commit. */
+#ifndef PTQ_MSG_SOLUTION_H
+#define PTQ_MSG_SOLUTION_H
+
+#include "msg_problem.h"
+
+/* What came out, per linear. */
+struct solution_linear {
+    const char *name;
+    size_t N, K, G;
+    /* 1: not quantized, the checkpoint's own weights stay; of the fields below solver alone is
+     * set then, to NULL */
+    int kept;
+    const char *solver; /* NULL: that of the site */
+    int bits;
+    int64_t group;               /* -1: per row */
+    const char *grid;            /* "sym" */
+    const struct tensor *codes;  /* "NAME.codes" U8 [N,K] */
+    const struct tensor *scales; /* "NAME.scales" float [N,G] */
+    const struct tensor *zeros;  /* "NAME.zeros" U8 [N,G] */
+    double loss, rel_loss;       /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double asym_loss;            /* NaN without D */
+    /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
+    double bound;
+};
+struct solution_view {
+    uint64_t block, order, sites;
+    const char *site;
+    size_t K;
+    uint64_t tokens, sequences;
+    double sum_w, sum_w2;
+    const char *solver;
+    double damp; /* the relative damping used; attempts before it */
+    int64_t attempts;
+    const char *fallback; /* NULL, "floor" or "rtn" */
+    double seconds;
+    size_t nlinears;
+    struct solution_linear linear[PROBLEM_LINEARS];
+    const struct json *prov;
+};
+/* MSG_SOLUTION or MSG_COMMIT */
+int solution_read(const struct msg *m, struct solution_view *v, struct err *e);
+/* A solution with id and metadata from the view (tensors of the view are not looked at); the
+ * caller then adds "NAME.codes", "NAME.scales" and "NAME.zeros" of every linear that is not
+ * kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
+struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
+
+#endif
