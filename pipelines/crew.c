@@ -131,13 +131,14 @@ static int stage_of(const struct supervise *s, const struct json *request, size_
 
         *stage = p->stage;
         if (strcmp(s->recipe->stage[p->stage].name, name) == 0)
-            return p->pool
-                       ? 0
-                       : err_set(
-                             e, ERR_USE,
-                             "stage '%s' holds state of the run: its processes stay as they are",
-                             name);
-        if (p->pool && !s->child[i].added && (i == 0 || s->plan->process[i - 1].stage != p->stage))
+            return p->elastic ? 0
+                              : err_set(e, ERR_USE,
+                                        "stage '%s' is not marked elastic in the recipe: it holds "
+                                        "state of the "
+                                        "run, and its processes stay as they are",
+                                        name);
+        if (p->elastic && !s->child[i].added &&
+            (i == 0 || s->plan->process[i - 1].stage != p->stage))
             n += (size_t)snprintf(names + n, sizeof names - n, " %.60s",
                                   s->recipe->stage[p->stage].name);
     }
@@ -305,7 +306,7 @@ int crew_excuse(struct supervise *s, size_t i)
     const char *what = c->signal ? strsignal(c->signal) : *c->last ? c->last : "no reason given";
     struct err e = {0};
 
-    if (!s->plan->process[i].pool)
+    if (!s->plan->process[i].elastic)
         return 0;
     if (c->leaving || (c->added && !c->joined)) {
         if (c->joined)
@@ -331,7 +332,7 @@ int crew_excuse(struct supervise *s, size_t i)
 void crew_dismiss(struct supervise *s)
 {
     for (size_t i = 0; i < s->plan->count; i++)
-        if (lives(s, i) && !s->plan->process[i].pool)
+        if (lives(s, i) && !s->plan->process[i].elastic)
             return;
     for (size_t i = 0; i < s->plan->count; i++)
         if (lives(s, i) && !s->child[i].joined)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crew - processes of stages without state (solvers), which may come and go while a run goes on:
- * scale, swap, and what becomes of one that dies. Also answers the other requests of the control
- * socket.
+/* crew - processes of elastic stages (so marked in the recipe), which may come and go while a run
+ * goes on: scale, swap, and what becomes of one that dies. Also answers the other requests of the
+ * control socket.
  *
  * A swap starts as many new processes as there are old ones, waits until each has said that its
  * links stand, then tells the old ones to finish what they have in hand and leave. When a new

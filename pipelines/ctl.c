@@ -34,7 +34,7 @@ static void usage(FILE *f)
         "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
         "  status              its processes: state, CPU, memory, where they are\n"
         "  top                 the same, refreshed every second on a terminal until the run ends\n"
-        "  scale STAGE N       have N processes of a stage of solvers\n"
+        "  scale STAGE N       have N processes of an elastic stage\n"
         "  swap STAGE COMMAND  start these in place of the stage's processes; when they have "
         "joined, the old\n"
         "                      ones finish what they have in hand and leave; options that COMMAND "

@@ -321,7 +321,7 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
             struct plan_process *one = &p->process[p->count++];
 
             one->stage = i;
-            one->pool = strcmp(base_name(st->word[0]), "ptq-solve") == 0;
+            one->elastic = st->elastic;
             one->label =
                 st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
             if (one->label && add_command(r, st, one, sockets, quiet, e) == 0)
@@ -394,7 +394,7 @@ int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
              const char *const *word, const char *sockets, struct err *e)
 {
     const struct plan_process *old = &p->process[like];
-    struct plan_process one = {.stage = old->stage, .pool = old->pool};
+    struct plan_process one = {.stage = old->stage, .elastic = old->elastic};
     size_t number = 1;
 
     if (p->count == p->room)

@@ -13,8 +13,7 @@ struct plan_process {
     char *label;   /* "reduce", or "forward.2" where a stage has several processes */
     char *program; /* path of the executable */
     int ours;      /* a ptq-X: takes --status-fd */
-    /* of a stage without state (ptq-solve): its processes may come and go while the run goes on */
-    int pool;
+    int elastic;   /* of a stage marked so: its processes may come and go while the run goes on */
     size_t argc;
     char **argv; /* argv[0] as the recipe writes it; NULL at the end */
 };

@@ -152,23 +152,39 @@ static int parse_words(struct recipe *r, struct recipe_stage *st, const char *s,
     return st->nwords ? 0 : bad(r, st->line, e, "stage '%s' has no command", st->name);
 }
 
-/* `name*count: command` */
+/* What stands between a stage's name and its colon: nothing, or the mark. */
+static int parse_mark(struct recipe *r, struct recipe_stage *st, const char *s, const char *end,
+                      struct err *e)
+{
+    char *mark = text_trim(s, (size_t)(end - s), e);
+    int rc = mark ? 0 : -1;
+
+    if (mark && *mark && strcmp(mark, "elastic") != 0)
+        rc = bad(r, st->line, e, "'%s' before the colon of a stage: only 'elastic' may stand there",
+                 mark);
+    st->elastic = mark && *mark;
+    free(mark);
+    return rc;
+}
+
+/* `name*count elastic: command` */
 static int parse_stage(struct recipe *r, const char *s, size_t n, int line, struct err *e)
 {
-    const char *end = s + n, *colon = s, *star;
+    const char *end = s + n, *colon = memchr(s, ':', n), *name_end = s, *star;
     struct recipe_stage *st;
     void *grown;
 
-    while (colon < end && *colon != ':' && !isspace((unsigned char)*colon))
-        colon++;
-    if (colon == end || *colon != ':') {
+    while (name_end < end && *name_end != ':' && !isspace((unsigned char)*name_end))
+        name_end++;
+    if (!colon) {
         char head[40];
 
         snprintf(head, sizeof head, "%.*s", (int)(n < 39 ? n : 39), s);
-        return bad(r, line, e,
-                   "'%s': expected 'name: command', 'name*count: command', 'set', 'list', "
-                   "'option', 'options' or 'flag'",
-                   head);
+        return bad(
+            r, line, e,
+            "'%s': expected 'name: command', 'name*count: command', 'name elastic: command', "
+            "'set', 'list', 'option', 'options' or 'flag'",
+            head);
     }
     grown = realloc(r->stage, (r->nstages + 1) * sizeof *r->stage);
     if (!grown)
@@ -178,8 +194,8 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
     memset(st, 0, sizeof *st);
     st->line = line;
     st->count = 1;
-    star = memchr(s, '*', (size_t)(colon - s));
-    st->name = text_n(s, (size_t)((star ? star : colon) - s), e);
+    star = memchr(s, '*', (size_t)(name_end - s));
+    st->name = text_n(s, (size_t)((star ? star : name_end) - s), e);
     if (!st->name)
         return -1;
     if (!name_ok(st->name, strlen(st->name)))
@@ -188,7 +204,9 @@ static int parse_stage(struct recipe *r, const char *s, size_t n, int line, stru
         if (strcmp(r->stage[i].name, st->name) == 0)
             return bad(r, line, e,
                        "stage '%s' is there already: name*count gives it more processes", st->name);
-    if (star && parse_count(r, st, star + 1, (size_t)(colon - star - 1), e) < 0)
+    if (star && parse_count(r, st, star + 1, (size_t)(name_end - star - 1), e) < 0)
+        return -1;
+    if (parse_mark(r, st, name_end, colon, e) < 0)
         return -1;
     return parse_words(r, st, colon + 1, end, e);
 }

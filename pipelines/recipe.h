@@ -12,11 +12,13 @@
  *                              --out %acts
  *
  * name: command, or name*count: command; count is a number, `cores` or `1`, and --workers name=N
- * replaces it for a stage that has one. Words are split at blanks first, then ${variables} are
- * put in, so a value with blanks stays one word. A word `%name` connects to the socket of that
- * name, `@%name` binds it. Every stage x has ${x.count} and ${x.threads} (the cores shared out
- * among its processes); ${cores} is the machine's. A list repeats its word, and the option
- * before it. */
+ * replaces it for a stage that has one. `name elastic: command` and `name*count elastic: command`
+ * mark a stage whose processes may come, go and be exchanged during a run: they hold nothing that
+ * others cannot take over, and the links at both their ends are elastic (link.h). Words are split
+ * at blanks first, then ${variables} are put in, so a value with blanks stays one word. A word
+ * `%name` connects to the socket of that name, `@%name` binds it. Every stage x has ${x.count} and
+ * ${x.threads} (the cores shared out among its processes); ${cores} is the machine's. A list
+ * repeats its word, and the option before it. */
 #ifndef PTQ_RECIPE_H
 #define PTQ_RECIPE_H
 
@@ -41,7 +43,8 @@ struct recipe_var {
 struct recipe_stage {
     char *name;
     int line;
-    int many; /* written with *count */
+    int many;    /* written with *count */
+    int elastic; /* its processes may come and go during a run */
     size_t count;
     size_t nwords;
     char **word;

@@ -118,11 +118,11 @@ static void reap(struct loop *l)
 {
     struct supervise *s = l->s;
 
-    for (int pool = 0; pool < 2; pool++)
+    for (int elastic = 0; elastic < 2; elastic++)
         for (size_t i = 0; i < s->plan->count; i++) {
             struct child *c = &s->child[i];
 
-            if (s->plan->process[i].pool != pool || !reap_one(l, c) || c->code == 0)
+            if (s->plan->process[i].elastic != elastic || !reap_one(l, c) || c->code == 0)
                 continue;
             if (l->failed_at <= 0 && !l->stopping && crew_excuse(s, i)) {
                 c->forgiven = 1;

@@ -77,10 +77,10 @@ solved_by() { # SOLVER: --only options of the sites it solved in $out
 }
 
 assigned() { # the recipe with a stage for each solver, and the sites of each given in advance
-    local stage=$(sed -n '/^solve\*1:/,/[^\\]$/p' "$ROOT/pipelines/gptq.pipe")
-    sed '/^solve\*1:/,/[^\\]$/d; s/--peers ${solve.count}/--peers 2/' "$ROOT/pipelines/gptq.pipe"
+    local stage=$(sed -n '/^solve\*1 elastic:/,/[^\\]$/p' "$ROOT/pipelines/gptq.pipe")
+    sed '/^solve\*1 elastic:/,/[^\\]$/d; s/--peers ${solve.count}/--peers 2/' "$ROOT/pipelines/gptq.pipe"
     for solver in gptq rtn; do
-        sed "s/^solve\*1:/$solver:/; s/--threads \${solve.threads}/--threads 1/; s/--solver \${solver}/--solver $solver $(solved_by $solver)/" <<<"$stage"
+        sed "s/^solve\*1 elastic:/$solver elastic:/; s/--threads \${solve.threads}/--threads 1/; s/--solver \${solver}/--solver $solver $(solved_by $solver)/" <<<"$stage"
     done
 }
 
@@ -184,7 +184,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     [[ $output == "ctl: fatal: no run is going on that writes to 'nowhere'"* ]]
     start "$ROOT/pipelines/gptq.pipe" stopped
     run -100 ptq ctl swap forward "ptq-forward"
-    [[ $output == *"stage 'forward' holds state of the run"* ]]
+    [[ $output == *"stage 'forward' is not marked elastic in the recipe: it holds state of the run"* ]]
     run -100 ptq ctl scale dance 2
     [[ $output == *"there is no stage 'dance'; processes of these may come and go: solve" ]]
     run -100 ptq ctl swap solve "ptq-solve --solver none"

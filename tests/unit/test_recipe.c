@@ -34,6 +34,10 @@ static void bad_recipes(void **state)
     refuse("b*: true\n", "count ''");
     refuse("b*2000: true\n", "count '2000'");
     refuse("a:\n", "x.pipe:1: stage 'a' has no command");
+    refuse("a rubber: true\n", "x.pipe:1: 'rubber' before the colon of a stage: only 'elastic'");
+    refuse("a elastic elastic: true\n", "'elastic elastic' before the colon");
+    refuse("a elastic true\n", "expected");
+    refuse("elastic a: true\n", "'a' before the colon");
     refuse("a: # nothing\n", "has no command");
     refuse("A: true\n", "'A' is no name");
     refuse("a: true\na: true\n", "x.pipe:2: stage 'a' is there already");
@@ -51,6 +55,32 @@ static struct recipe *accept(const char *text)
     if (!r)
         fail_msg("%s", e.text);
     return r;
+}
+
+static void elastic_is_a_mark(void **state)
+{
+    static const int marked[] = {0, 1, 1, 0};
+    struct err e = {0};
+    struct recipe *r = accept("a: true\nb elastic: ptq-write\nc*2 \\\n elastic : true\n"
+                              "elastic: ptq-solve\n");
+    struct plan *p;
+
+    (void)state;
+    assert_int_equal(r->nstages, 4);
+    for (size_t i = 0; i < r->nstages; i++)
+        assert_int_equal(r->stage[i].elastic, marked[i]);
+    assert_string_equal(r->stage[2].name, "c");
+    assert_int_equal(r->stage[2].count, 2);
+    recipe_destroy(&r);
+    r = accept("a: true\nb*2 elastic: true\n");
+    p = plan_create(r, "/r", 0, &e);
+    assert_non_null(p);
+    for (size_t i = 0; i < p->count; i++)
+        assert_int_equal(p->process[i].elastic, i > 0);
+    assert_int_equal(plan_add(p, r, 2, 0, NULL, "/r", &e), 3);
+    assert_int_equal(p->process[3].elastic, 1);
+    plan_destroy(&p);
+    recipe_destroy(&r);
 }
 
 static void options_drop_out(void **state)
@@ -266,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_recipes),
         cmocka_unit_test(bad_values),
+        cmocka_unit_test(elastic_is_a_mark),
         cmocka_unit_test(options_drop_out),
         cmocka_unit_test(flags_are_there_or_not),
         cmocka_unit_test(bad_plans),
