@@ -119,7 +119,7 @@ static void request_take(struct control *c, uint64_t client, const char *text, s
         json_destroy(&j);
         return;
     }
-    answer = json_object();
+    answer = json_new_object();
     if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", e.text) ||
         json_set_int(answer, "code", ERR_USE))
         json_destroy(&answer);

@@ -37,7 +37,7 @@ static size_t serving(const struct supervise *s, size_t stage)
 
 static void say_event(struct supervise *s, const char *text)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_text(j, "event", text) != 0)
         json_destroy(&j);
@@ -46,7 +46,7 @@ static void say_event(struct supervise *s, const char *text)
 
 static void say_ok(struct supervise *s, uint64_t client, const char *text)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_bool(j, "ok", 1) || json_set_text(j, "text", text))
         json_destroy(&j);
@@ -55,7 +55,7 @@ static void say_ok(struct supervise *s, uint64_t client, const char *text)
 
 static void say_error(struct supervise *s, uint64_t client, const struct err *e)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_bool(j, "ok", 0) || json_set_text(j, "error", e->text) ||
         json_set_int(j, "code", err_exit(e)))
@@ -365,10 +365,10 @@ static void measure(pid_t pid, double *cpu, double *rss)
 
 static struct json *command_of(const struct plan_process *p)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
     for (size_t i = 0; i < p->argc; i++)
-        if (json_push(list, json_text(p->argv[i])) != 0)
+        if (json_push(list, json_new_text(p->argv[i])) != 0)
             json_destroy(&list);
     return list;
 }
@@ -376,7 +376,7 @@ static struct json *command_of(const struct plan_process *p)
 static struct json *process_of(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
-    struct json *j = json_object(),
+    struct json *j = json_new_object(),
                 *said = *c->status_text
                             ? json_parse(c->status_text, strlen(c->status_text), "status", NULL)
                             : NULL;
@@ -407,7 +407,7 @@ static struct json *process_of(const struct supervise *s, size_t i)
 
 struct json *crew_snapshot(const struct supervise *s)
 {
-    struct json *j = json_object(), *list = json_array();
+    struct json *j = json_new_object(), *list = json_new_array();
 
     for (size_t i = 0; i < s->plan->count; i++)
         if (json_push(list, process_of(s, i)) != 0)

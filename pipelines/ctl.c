@@ -188,7 +188,7 @@ static struct json *conclude(struct ctl *c, struct err *e)
 
 static struct json *request_new(const char *cmd)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_text(j, "cmd", cmd) != 0)
         json_destroy(&j);
@@ -254,7 +254,7 @@ static int words_push(struct json *list, const char *s, struct err *e)
         }
         if (quote)
             rc = err_set(e, ERR_USE, "the command has a quote %c that does not close", quote);
-        else if (json_push(list, json_text_n(word, n)) != 0)
+        else if (json_push(list, json_new_text_n(word, n)) != 0)
             rc = err_set(e, ERR_SYS, "no memory for the request");
     }
     free(word);
@@ -263,14 +263,14 @@ static int words_push(struct json *list, const char *s, struct err *e)
 
 static struct json *swap_request(int argc, char **argv, struct err *e)
 {
-    struct json *j = request_new("swap"), *list = json_array();
+    struct json *j = request_new("swap"), *list = json_new_array();
     int bad = json_set_text(j, "stage", argv[1]), rc = 0;
 
     if (argc == 3)
         rc = words_push(list, argv[2], e);
     else
         for (int i = 2; i < argc && !bad; i++)
-            bad = json_push(list, json_text(argv[i]));
+            bad = json_push(list, json_new_text(argv[i]));
     bad = json_set(j, "command", list) || bad;
     if (bad && rc == 0)
         err_set(e, ERR_SYS, "no memory for the request");

@@ -66,16 +66,16 @@ static int cost_fill(struct json *o, const char *name, const struct cost *c)
 
 static struct json *variables(const struct recipe *r)
 {
-    struct json *o = json_object();
+    struct json *o = json_new_object();
 
     for (size_t i = 0; i < r->nvars; i++) {
         const struct recipe_var *v = &r->var[i];
-        struct json *value = v->is_list ? json_array()
-                             : v->count ? json_text(v->value[0])
-                                        : json_null_value();
+        struct json *value = v->is_list ? json_new_array()
+                             : v->count ? json_new_text(v->value[0])
+                                        : json_new_null();
 
         for (size_t k = 0; v->is_list && k < v->count; k++)
-            json_push(value, json_text(v->value[k]));
+            json_push(value, json_new_text(v->value[k]));
         if (json_set(o, v->name, value) != 0)
             json_destroy(&o);
     }
@@ -84,13 +84,13 @@ static struct json *variables(const struct recipe *r)
 
 static struct json *record(const struct recipe *r, const struct supervise *s)
 {
-    struct json *o = json_object(), *stages = json_array();
+    struct json *o = json_new_object(), *stages = json_new_array();
     struct cost all = cost_of(r, s, r->nstages);
 
     all.wall = s->seconds;
     for (size_t i = 0; i < r->nstages; i++) {
         struct cost one = cost_of(r, s, i);
-        struct json *j = json_object();
+        struct json *j = json_new_object();
 
         if (cost_fill(j, r->stage[i].name, &one) != 0 || json_push(stages, j) != 0)
             json_destroy(&stages);

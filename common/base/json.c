@@ -2,20 +2,9 @@
 /* json - struct json is a json_t of jansson under another name. What the parser refuses beyond
  * the grammar: duplicate keys, bad UTF-8, NUL in keys, reals out of range, nesting beyond
  * jansson's limit of 2048. */
-#include <jansson.h>
-
-/* jansson's own functions whose names json.h gives to ours. */
-static json_t *jn_object(void)
-{
-    return json_object();
-}
-static json_t *jn_array(void)
-{
-    return json_array();
-}
-
 #include "json.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -86,7 +75,7 @@ char *json_print(const struct json *j, int indent, struct err *e)
     return text;
 }
 
-struct json *json_copy(const struct json *j)
+struct json *json_clone(const struct json *j)
 {
     return ex(json_deep_copy(cin(j)));
 }
@@ -107,40 +96,40 @@ void json_destroy(struct json **j)
     *j = NULL;
 }
 
-struct json *json_object(void)
+struct json *json_new_object(void)
 {
-    return ex(jn_object());
+    return ex(json_object());
 }
-struct json *json_array(void)
+struct json *json_new_array(void)
 {
-    return ex(jn_array());
+    return ex(json_array());
 }
-struct json *json_null_value(void)
+struct json *json_new_null(void)
 {
     return ex(json_null());
 }
-struct json *json_bool(int v)
+struct json *json_new_bool(int v)
 {
     return ex(json_boolean(v));
 }
-struct json *json_int(int64_t v)
+struct json *json_new_int(int64_t v)
 {
     return ex(json_integer(v));
 }
-struct json *json_real_value(double v)
+struct json *json_new_real(double v)
 {
     return ex(isfinite(v) ? json_real(v) : json_null());
 }
-struct json *json_text(const char *v)
+struct json *json_new_text(const char *v)
 {
     return ex(v ? json_string(v) : NULL);
 }
-struct json *json_text_n(const char *v, size_t n)
+struct json *json_new_text_n(const char *v, size_t n)
 {
     return ex(v ? json_stringn(v, n) : NULL);
 }
 
-enum json_type json_kind(const struct json *j)
+enum json_kind json_kind(const struct json *j)
 {
     if (!j)
         return JSON_KIND_NULL;
@@ -171,19 +160,19 @@ int json_set(struct json *object, const char *key, struct json *child)
 
 int json_set_int(struct json *object, const char *key, int64_t v)
 {
-    return json_set(object, key, json_int(v));
+    return json_set(object, key, json_new_int(v));
 }
 int json_set_real(struct json *object, const char *key, double v)
 {
-    return json_set(object, key, json_real_value(v));
+    return json_set(object, key, json_new_real(v));
 }
 int json_set_text(struct json *object, const char *key, const char *v)
 {
-    return json_set(object, key, json_text(v));
+    return json_set(object, key, json_new_text(v));
 }
 int json_set_bool(struct json *object, const char *key, int v)
 {
-    return json_set(object, key, json_bool(v));
+    return json_set(object, key, json_new_bool(v));
 }
 
 int json_del(struct json *object, const char *key)

@@ -14,17 +14,9 @@
 #include <stdio.h>
 #include "err.h"
 
-/* jansson exports these names too, and its own code would end up in ours: they get other
- * symbols. */
-#define json_type ptq_json_type
-#define json_object ptq_json_object
-#define json_array ptq_json_array
-#define json_copy ptq_json_copy
-#define json_real_value ptq_json_real_value
-
 struct json;
 
-enum json_type {
+enum json_kind {
     JSON_KIND_NULL,
     JSON_KIND_BOOL,
     JSON_KIND_INT,
@@ -39,19 +31,19 @@ struct json *json_parse(const char *text, size_t length, const char *what, struc
 struct json *json_read(const char *path, struct err *e);
 /* indent 0: one line; caller frees */
 char *json_print(const struct json *j, int indent, struct err *e);
-struct json *json_copy(const struct json *j); /* deep */
+struct json *json_clone(const struct json *j); /* deep */
 void json_destroy(struct json **j);
 
-struct json *json_object(void);
-struct json *json_array(void);
-struct json *json_null_value(void);
-struct json *json_bool(int v);
-struct json *json_int(int64_t v);
-struct json *json_real_value(double v); /* not finite: null */
-struct json *json_text(const char *v);
-struct json *json_text_n(const char *v, size_t n);
+struct json *json_new_object(void);
+struct json *json_new_array(void);
+struct json *json_new_null(void);
+struct json *json_new_bool(int v);
+struct json *json_new_int(int64_t v);
+struct json *json_new_real(double v); /* not finite: null */
+struct json *json_new_text(const char *v);
+struct json *json_new_text_n(const char *v, size_t n);
 
-enum json_type json_kind(const struct json *j); /* NULL counts as null */
+enum json_kind json_kind(const struct json *j); /* NULL counts as null */
 int json_set(struct json *object, const char *key, struct json *child);
 int json_set_int(struct json *object, const char *key, int64_t v);
 int json_set_real(struct json *object, const char *key, double v);

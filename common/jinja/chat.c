@@ -31,7 +31,7 @@ struct chat *chat_parse(const char *text, size_t length, const char *what, struc
     c->bytes = RENDER_BYTES;
     c->arena.max = PARSE_BYTES;
     c->text_digest = hash_bytes(text, length);
-    if (!(c->what = mem_text(what, e)) || !(c->vars = json_object()))
+    if (!(c->what = mem_text(what, e)) || !(c->vars = json_new_object()))
         goto fail;
     if (length > TEMPLATE_BYTES) {
         err_set(e, ERR_USE, "%s: a template of more than %d bytes", what, TEMPLATE_BYTES);
@@ -77,7 +77,7 @@ uint64_t chat_digest(const struct chat *c)
 
 int chat_set(struct chat *c, const char *name, const struct json *value, struct err *e)
 {
-    return json_set(c->vars, name, json_copy(value)) == 0
+    return json_set(c->vars, name, json_clone(value)) == 0
                ? 0
                : err_set(e, ERR_SYS, "no memory for a variable of the chat template");
 }
@@ -208,7 +208,7 @@ static int root_set(struct run *r, struct frame *f, const char *name, const stru
 static int root_fill(struct run *r, const struct json *vars)
 {
     const struct json *from[] = {r->chat->vars, vars};
-    struct json *no = json_bool(0);
+    struct json *no = json_new_bool(0);
     const char *name;
     int rc;
 

@@ -29,8 +29,8 @@ int weigh_clip_record(const struct weigh_clip *c, struct json *record)
 
     if (!(c->high > 0))
         return 0;
-    bounds = json_array();
-    if (json_push(bounds, json_real_value(c->low)) || json_push(bounds, json_real_value(c->high)))
+    bounds = json_new_array();
+    if (json_push(bounds, json_new_real(c->low)) || json_push(bounds, json_new_real(c->high)))
         json_destroy(&bounds);
     return json_set(record, "weight_clip", bounds);
 }

@@ -94,7 +94,7 @@ struct journal *journal_open(const char *path, struct err *e)
         return NULL;
     j->fd = -1;
     j->path = mem_text(path, e);
-    j->records = json_array();
+    j->records = json_new_array();
     if (!j->path || !j->records) {
         err_set(e, ERR_SYS, "'%s': out of memory", path);
         goto fail;
@@ -178,7 +178,7 @@ out:
 
 int journal_clear(struct journal *j, struct err *e)
 {
-    struct json *none = json_array();
+    struct json *none = json_new_array();
 
     if (!none)
         return err_set(e, ERR_SYS, "'%s': out of memory", j->path);

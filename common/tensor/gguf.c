@@ -153,7 +153,7 @@ static struct json *take_text(struct cursor *c, struct err *e)
     p = take(c, length, e);
     if (!p)
         return NULL;
-    j = json_text_n((const char *)p, (size_t)length);
+    j = json_new_text_n((const char *)p, (size_t)length);
     if (!j)
         err_set(e, ERR_USE, "%s: key '%s' holds a text that is not UTF-8", c->what, c->where);
     return j;
@@ -177,27 +177,27 @@ static struct json *number(enum value_type t, const unsigned char *p)
     memcpy(&v, p, VALUE_BYTES[t]);
     switch (t) {
     case V_U8:
-        return json_int(v.u8);
+        return json_new_int(v.u8);
     case V_I8:
-        return json_int(v.i8);
+        return json_new_int(v.i8);
     case V_U16:
-        return json_int(v.u16);
+        return json_new_int(v.u16);
     case V_I16:
-        return json_int(v.i16);
+        return json_new_int(v.i16);
     case V_U32:
-        return json_int(v.u32);
+        return json_new_int(v.u32);
     case V_I32:
-        return json_int(v.i32);
+        return json_new_int(v.i32);
     case V_F32:
-        return json_real_value(v.f32);
+        return json_new_real(v.f32);
     case V_BOOL:
-        return json_bool(v.u8 != 0);
+        return json_new_bool(v.u8 != 0);
     case V_U64:
-        return v.u64 > INT64_MAX ? json_real_value((double)v.u64) : json_int((int64_t)v.u64);
+        return v.u64 > INT64_MAX ? json_new_real((double)v.u64) : json_new_int((int64_t)v.u64);
     case V_I64:
-        return json_int(v.i64);
+        return json_new_int(v.i64);
     case V_F64:
-        return json_real_value(v.f64);
+        return json_new_real(v.f64);
     default:
         return NULL;
     }
@@ -258,7 +258,7 @@ static struct json *take_array(struct cursor *c, struct err *e)
         return NULL;
     }
     c->items += count;
-    list = json_array();
+    list = json_new_array();
     if (!list)
         err_set(e, ERR_SYS, "%s: out of memory at key '%s'", c->what, c->where);
     for (uint64_t i = 0; list && i < count; i++) {
@@ -454,7 +454,7 @@ static struct gguf *parse(struct cursor *c, struct err *e)
         return NULL;
     g->fd = -1;
     g->path = mem_text(c->what, e);
-    g->meta = json_object();
+    g->meta = json_new_object();
     if (g->path && !g->meta)
         err_set(e, ERR_SYS, "%s: out of memory", c->what);
     if (!g->path || !g->meta || body_read(c, g, e))

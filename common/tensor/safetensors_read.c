@@ -190,7 +190,7 @@ static int members_read(const struct json *root, struct st_entry *entries, size_
         if (strcmp(key, "__metadata__") == 0) {
             if (metadata_check(j, what, e))
                 return -1;
-            *metadata = json_copy(j);
+            *metadata = json_clone(j);
             if (!*metadata)
                 return err_set(e, ERR_SYS, "%s: out of memory for __metadata__", what);
         } else if (entry_read(key, j, &entries[n++], what, e)) {

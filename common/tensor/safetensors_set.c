@@ -228,5 +228,5 @@ struct json *st_records(const struct st_set *s)
     if (json_kind(all) == JSON_KIND_ARRAY)
         return all;
     json_destroy(&all);
-    return json_array();
+    return json_new_array();
 }

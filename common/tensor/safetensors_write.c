@@ -59,7 +59,7 @@ struct st_writer *st_create(const char *path, struct err *e)
         return NULL;
     w->fd = -1;
     w->path = mem_text(path, e);
-    w->meta = json_object();
+    w->meta = json_new_object();
     if (w->path && !w->meta)
         err_set(e, ERR_SYS, "%s: out of memory", path);
     if (!w->path || !w->meta || st_meta(w, "format", "pt", e) || temporary_open(w, e)) {
@@ -121,10 +121,10 @@ static int by_layout(const void *a, const void *b)
 /* A list in JSON; NULL when out of memory. */
 static struct json *numbers(const uint64_t *v, int n)
 {
-    struct json *a = json_array();
+    struct json *a = json_new_array();
 
     for (int i = 0; a && i < n; i++)
-        if (json_push(a, json_int((int64_t)v[i])))
+        if (json_push(a, json_new_int((int64_t)v[i])))
             json_destroy(&a);
     return a;
 }
@@ -132,7 +132,7 @@ static struct json *numbers(const uint64_t *v, int n)
 static int header_add(struct json *root, const struct slot *s, uint64_t at)
 {
     const uint64_t span[2] = {at, at + s->x.bytes};
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (!j || json_set_text(j, "dtype", dtype_name(s->x.dtype)) ||
         json_set(j, "shape", numbers(s->x.shape, s->x.ndim)) ||
@@ -146,11 +146,11 @@ static int header_add(struct json *root, const struct slot *s, uint64_t at)
 /* The header with its length in front, padded; offsets of the slots become those in the file. */
 static char *header_make(struct st_writer *w, size_t *bytes, uint64_t *file_bytes, struct err *e)
 {
-    struct json *root = json_object();
+    struct json *root = json_new_object();
     char *text = NULL, *out = NULL;
     uint64_t at = 0, n;
 
-    if (!root || json_set(root, "__metadata__", json_copy(w->meta)))
+    if (!root || json_set(root, "__metadata__", json_clone(w->meta)))
         goto memory;
     for (size_t i = 0; i < w->count; i++) {
         if (header_add(root, &w->slots[i], at))

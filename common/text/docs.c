@@ -109,14 +109,14 @@ static int read_chat(const struct json *line, const char *what, struct doc *d, s
             return err_set(e, ERR_USE, "%s: messages[%zu] has no \"role\"", what, i);
     if (more && json_kind(more) != JSON_KIND_OBJECT && json_kind(more) != JSON_KIND_NULL)
         return err_set(e, ERR_USE, "%s: \"chat_template_kwargs\" must be an object", what);
-    d->chat = json_object();
+    d->chat = json_new_object();
     for (size_t i = 0; i < json_count(more); i++) {
         v = json_member(more, i, &name);
-        bad |= json_set(d->chat, name, json_copy(v)) != 0;
+        bad |= json_set(d->chat, name, json_clone(v)) != 0;
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((v = json_get(line, names[i])))
-            bad |= json_set(d->chat, names[i], json_copy(v)) != 0;
+            bad |= json_set(d->chat, names[i], json_clone(v)) != 0;
     return bad ? err_set(e, ERR_SYS, "%s: no memory for the chat", what) : 0;
 }
 

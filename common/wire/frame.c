@@ -60,12 +60,12 @@ static int pack_tensor(const struct tensor *t, enum frame_compress c, struct par
 
 static struct json *describe(struct tensor *t, const struct part *p, enum zcodec codec)
 {
-    struct json *d = json_object(), *shape = json_array();
+    struct json *d = json_new_object(), *shape = json_new_array();
     uint32_t crc = codec == ZC_RAW ? tensor_crc(t) : hash_crc32c(0, p->data, p->bytes);
     int bad = !d || !shape;
 
     for (int i = 0; i < t->ndim && !bad; i++)
-        bad = json_push(shape, json_int((int64_t)t->shape[i]));
+        bad = json_push(shape, json_new_int((int64_t)t->shape[i]));
     bad =
         bad || json_set_text(d, "name", t->name) || json_set_text(d, "dtype", dtype_name(t->dtype));
     if (bad) {
@@ -85,7 +85,7 @@ static struct json *describe(struct tensor *t, const struct part *p, enum zcodec
 static int encode_header(const struct msg *m, struct json **tensors, struct part *out,
                          struct err *e)
 {
-    struct json *head = json_object();
+    struct json *head = json_new_object();
     void *map = NULL;
     unsigned char *data;
     size_t bytes;
@@ -95,7 +95,7 @@ static int encode_header(const struct msg *m, struct json **tensors, struct part
     bad = !head || m->seq > INT64_MAX || json_set_int(head, "v", MSG_VERSION) ||
           json_set_text(head, "kind", msg_kind_name(m->kind)) || json_set_text(head, "id", m->id) ||
           json_set_text(head, "stage", m->stage) || json_set_text(head, "run", m->run) ||
-          json_set_int(head, "seq", (int64_t)m->seq) || json_set(head, "meta", json_copy(m->meta));
+          json_set_int(head, "seq", (int64_t)m->seq) || json_set(head, "meta", json_clone(m->meta));
     if (!bad) {
         bad = json_set(head, "tensors", *tensors);
         *tensors = NULL;
@@ -128,7 +128,7 @@ int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts
 {
     size_t n = m->ntensors + 1;
     struct part *p = mem_array(n, sizeof *p, e);
-    struct json *tensors = json_array();
+    struct json *tensors = json_new_array();
 
     if (!p)
         goto fail;
@@ -308,7 +308,7 @@ static int read_head(const struct json *head, const struct frame_limits *lim, st
     if (json_kind(meta) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "message header: field 'meta' must be a map");
     json_destroy(&h->m->meta);
-    h->m->meta = json_copy(meta);
+    h->m->meta = json_clone(meta);
     if (!h->m->meta)
         return err_set(e, ERR_SYS, "out of memory: cannot copy metadata");
     if (read_entries(json_get(head, "tensors"), lim, h, e) < 0)

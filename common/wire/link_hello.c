@@ -20,10 +20,10 @@ struct hello {
 
 static struct json *accepts_list(const struct link_opts *o)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
     for (size_t i = 0; i < o->naccepts; i++)
-        if (json_push(list, json_text(o->accepts[i])) != 0)
+        if (json_push(list, json_new_text(o->accepts[i])) != 0)
             json_destroy(&list);
     return list;
 }

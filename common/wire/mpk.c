@@ -107,7 +107,7 @@ static struct json *no_memory(struct err *e)
 
 static struct json *from_text(const char *s, size_t n, const char *what, struct err *e)
 {
-    struct json *j = json_text_n(s, n);
+    struct json *j = json_new_text_n(s, n);
 
     if (!j)
         err_set(e, ERR_USE, "%s: bad msgpack: a text is not UTF-8", what);
@@ -116,7 +116,7 @@ static struct json *from_text(const char *s, size_t n, const char *what, struct 
 
 static struct json *from_array(const msgpack_object_array *a, const char *what, struct err *e)
 {
-    struct json *out = json_array();
+    struct json *out = json_new_array();
 
     if (!out)
         return no_memory(e);
@@ -163,7 +163,7 @@ static int add_member(struct json *out, const msgpack_object_kv *kv, const char 
 
 static struct json *from_map(const msgpack_object_map *m, const char *what, struct err *e)
 {
-    struct json *out = json_object();
+    struct json *out = json_new_object();
 
     if (!out)
         return no_memory(e);
@@ -181,19 +181,19 @@ static struct json *from_object(const msgpack_object *o, const char *what, struc
 
     switch (o->type) {
     case MSGPACK_OBJECT_NIL:
-        return json_null_value();
+        return json_new_null();
     case MSGPACK_OBJECT_BOOLEAN:
-        return json_bool(o->via.boolean);
+        return json_new_bool(o->via.boolean);
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
         if (o->via.u64 > INT64_MAX) {
             err_set(e, ERR_USE, "%s: bad msgpack: %" PRIu64 " is too large, integers end at 2^63-1",
                     what, o->via.u64);
             return NULL;
         }
-        j = json_int((int64_t)o->via.u64);
+        j = json_new_int((int64_t)o->via.u64);
         break;
     case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        j = json_int(o->via.i64);
+        j = json_new_int(o->via.i64);
         break;
     case MSGPACK_OBJECT_FLOAT32:
     case MSGPACK_OBJECT_FLOAT64:
@@ -201,7 +201,7 @@ static struct json *from_object(const msgpack_object *o, const char *what, struc
             err_set(e, ERR_USE, "%s: bad msgpack: a number is not finite (nil says that)", what);
             return NULL;
         }
-        j = json_real_value(o->via.f64);
+        j = json_new_real(o->via.f64);
         break;
     case MSGPACK_OBJECT_STR:
         return from_text(o->via.str.size ? o->via.str.ptr : "", o->via.str.size, what, e);

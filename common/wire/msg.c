@@ -49,7 +49,7 @@ struct msg *msg_create(enum msg_kind k, const char *stage, struct err *e)
         return NULL;
     m->kind = k;
     snprintf(m->stage, sizeof m->stage, "%s", stage ? stage : "");
-    m->meta = json_object();
+    m->meta = json_new_object();
     if (!m->meta) {
         err_set(e, ERR_SYS, "out of memory: cannot create a message");
         msg_destroy(&m);
@@ -195,7 +195,7 @@ struct msg *msg_borrow(const struct msg *m, struct err *e)
     memcpy(b->id, m->id, sizeof b->id);
     memcpy(b->run, m->run, sizeof b->run);
     json_destroy(&b->meta);
-    b->meta = json_copy(m->meta);
+    b->meta = json_clone(m->meta);
     if (!b->meta) {
         err_set(e, ERR_SYS, "%s '%s': out of memory for its metadata", msg_kind_name(m->kind),
                 m->id);

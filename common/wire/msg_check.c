@@ -115,7 +115,7 @@ int check_prov(const struct msg *m, const struct json **prov, struct err *e)
 
 int check_put_prov(struct msg *m, const struct json *prov)
 {
-    return json_set(m->meta, "prov", prov ? json_copy(prov) : json_array());
+    return json_set(m->meta, "prov", prov ? json_clone(prov) : json_new_array());
 }
 
 int check_lengths(const struct msg *m, size_t T, const int32_t **lengths, size_t *nseq,

@@ -243,7 +243,7 @@ struct msg *weights_create(const struct weights_view *v, const char *stage, stru
     }
     if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
         json_set_int(m->meta, "K", (int64_t)v->K) ||
-        json_set(m->meta, "linears", json_copy(v->linears)) || check_put_prov(m, v->prov))
+        json_set(m->meta, "linears", json_clone(v->linears)) || check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;
 }

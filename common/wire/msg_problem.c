@@ -96,7 +96,7 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
 
     if (!(s->sum_w > 0))
         return 0;
-    x = json_object();
+    x = json_new_object();
     if (!x || json_set_int(x, "tokens", (int64_t)s->tokens) ||
         json_set_int(x, "sequences", (int64_t)s->sequences) ||
         json_set_real(x, "sum_w", s->sum_w) || json_set_real(x, "sum_w2", s->sum_w2)) {
@@ -169,11 +169,11 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
 
 static int put_linears(struct msg *m, const struct problem_view *v)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
     int bad = !list;
 
     for (size_t i = 0; i < v->nlinears && !bad; i++) {
-        struct json *x = json_object();
+        struct json *x = json_new_object();
 
         bad = !x || json_set_text(x, "name", v->linear[i]->name) ||
               json_set_int(x, "rows", (int64_t)v->linear[i]->shape[0]);
@@ -204,7 +204,7 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
         check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
         json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) || put_linears(m, v) ||
         put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
-        json_set(m->meta, "lengths", v->lengths ? json_copy(v->lengths) : json_array()) ||
+        json_set(m->meta, "lengths", v->lengths ? json_clone(v->lengths) : json_new_array()) ||
         check_put_prov(m, v->prov))
         return check_no_memory(&m, e);
     return m;
@@ -212,7 +212,7 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
 
 static struct json *class_entry(const struct problem_class *c)
 {
-    struct json *x = json_object();
+    struct json *x = json_new_object();
 
     if (!x || json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
         json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w))
@@ -222,7 +222,7 @@ static struct json *class_entry(const struct problem_class *c)
 
 int problem_put_classes(struct msg *m, const struct problem_class *list, size_t n, struct err *e)
 {
-    struct json *all = n ? json_array() : NULL;
+    struct json *all = n ? json_new_array() : NULL;
 
     for (size_t i = 0; all && i < n; i++)
         if (json_push(all, class_entry(&list[i])))

@@ -152,7 +152,7 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
 
 static struct json *describe(const struct solution_linear *x)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
     int bad = !j || json_set_text(j, "name", x->name) || json_set_int(j, "rows", (int64_t)x->N);
 
     if (x->kept && !bad && !json_set_bool(j, "kept", 1))
@@ -170,7 +170,7 @@ static struct json *describe(const struct solution_linear *x)
 
 static int put_solution(struct msg *m, const struct solution_view *v)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
     /* the array is the message's now, and filled there */
     if (!list || json_set(m->meta, "linears", list))
@@ -185,7 +185,7 @@ static int put_solution(struct msg *m, const struct solution_view *v)
                    json_set_int(m->meta, "attempts", v->attempts) ||
                    json_set_real(m->meta, "seconds", v->seconds) ||
                    json_set(m->meta, "fallback",
-                            v->fallback ? json_text(v->fallback) : json_null_value()) ||
+                            v->fallback ? json_new_text(v->fallback) : json_new_null()) ||
                    check_put_prov(m, v->prov)
                ? -1
                : 0;

@@ -182,7 +182,7 @@ static int set_estimate(struct json *j, const char *name, const char *se_name, s
 
 struct json *eval_report_json(const struct eval_report *r, struct err *e)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (!j || set_estimate(j, "perplexity", "perplexity_se", r->perplexity) ||
         set_estimate(j, "nll", "nll_se", r->nll) || json_set_int(j, "tokens", (int64_t)r->tokens) ||

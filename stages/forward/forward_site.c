@@ -64,12 +64,12 @@ int site_emit_weights(struct model *model, const struct site_at *at, const struc
                              .site = at->info.name,
                              .K = at->info.inputs,
                              .prov = prov};
-    struct json *linears = json_array();
+    struct json *linears = json_new_array();
     struct msg *m = NULL;
     int rc = -1;
 
     for (size_t i = 0; i < at->info.count; i++) {
-        struct json *l = json_object();
+        struct json *l = json_new_object();
         json_set_text(l, "name", at->info.linear[i].name);
         json_set_int(l, "rows", (int64_t)at->info.linear[i].rows);
         if (json_push(linears, l) < 0) {
@@ -136,8 +136,8 @@ int site_set_commit(struct block *b, const struct site_at *at, const struct msg 
 struct json *site_prov(const struct json *before, const struct model *m,
                        const struct forward_opts *o, struct err *e)
 {
-    struct json *all = before ? json_copy(before) : json_array();
-    struct json *rec = json_object();
+    struct json *all = before ? json_clone(before) : json_new_array();
+    struct json *rec = json_new_object();
     char digest[17];
 
     hash_hex(model_digest(m), digest);
@@ -151,7 +151,7 @@ struct json *site_prov(const struct json *before, const struct model *m,
         json_set_real(rec, "weight_min", o->weight_min);
     }
     if (o->by_modality) {
-        struct json *ratio = json_object();
+        struct json *ratio = json_new_object();
 
         json_set_real(ratio, "text", o->modality[0]);
         json_set_real(ratio, "image", o->modality[1]);

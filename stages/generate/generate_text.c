@@ -249,7 +249,7 @@ static struct json *text_of(const struct script *s, const int32_t *ids, size_t c
     text = tokenizer_decode(s->tokenizer, ids, count, &length, e);
     if (!text)
         return NULL;
-    j = json_text_n(text, length);
+    j = json_new_text_n(text, length);
     if (!j)
         err_set(e, ERR_SYS, "a text of %zu bytes cannot be put into JSON", length);
     free(text);
@@ -258,10 +258,10 @@ static struct json *text_of(const struct script *s, const int32_t *ids, size_t c
 
 static struct json *ids_of(const int32_t *ids, size_t count, struct err *e)
 {
-    struct json *all = json_array();
+    struct json *all = json_new_array();
 
     for (size_t i = 0; i < count; i++)
-        if (json_push(all, json_int(ids[i])) != 0) {
+        if (json_push(all, json_new_int(ids[i])) != 0) {
             json_destroy(&all);
             err_set(e, ERR_SYS, "out of memory");
             return NULL;
@@ -272,7 +272,7 @@ static struct json *ids_of(const int32_t *ids, size_t count, struct err *e)
 char *script_line(const struct script *s, int as_ids, const int32_t *ids, size_t count,
                   struct err *e)
 {
-    struct json *line = json_object(),
+    struct json *line = json_new_object(),
                 *value = as_ids ? ids_of(ids, count, e) : text_of(s, ids, count, e);
     char *text = NULL, *out = NULL;
 

@@ -287,13 +287,13 @@ static int add_early(struct reduce *r, struct job *j, struct err *e)
 
 static struct json *length_table(const struct sums *s)
 {
-    struct json *all = json_array();
+    struct json *all = json_new_array();
 
     for (size_t i = 0; all && i < s->nbins; i++) {
-        struct json *row = json_array();
-        json_push(row, json_int((int64_t)s->bins[i].length));
-        json_push(row, json_int((int64_t)s->bins[i].sequences));
-        json_push(row, json_real_value(s->bins[i].sum_w));
+        struct json *row = json_new_array();
+        json_push(row, json_new_int((int64_t)s->bins[i].length));
+        json_push(row, json_new_int((int64_t)s->bins[i].sequences));
+        json_push(row, json_new_real(s->bins[i].sum_w));
         if (json_push(all, row) < 0)
             json_destroy(&all);
     }

@@ -247,7 +247,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL, *block_weights = NULL;
-    struct json *prov = json_array();
+    struct json *prov = json_new_array();
     struct msg *m = NULL;
 
     while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk)
@@ -261,7 +261,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
         goto out;
     if (block_weights)
         sample_block_weights(s, first, rows, block_weights);
-    if (json_push(prov, json_copy(s->record)) < 0) {
+    if (json_push(prov, json_clone(s->record)) < 0) {
         err_set(e, ERR_SYS, "no memory for the provenance record");
         goto out;
     }

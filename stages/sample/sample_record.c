@@ -36,19 +36,19 @@ static struct json *audit_json(const struct sample *s)
         {"weights_uniform", a->weights_uniform},
         {"blocks_uniform", a->blocks_uniform},
     };
-    struct json *j = json_object(), *files = json_array(), *lengths = json_array();
+    struct json *j = json_new_object(), *files = json_new_array(), *lengths = json_new_array();
     int bad = 0;
     size_t i;
 
     for (i = 0; i < sizeof counts / sizeof *counts; i++)
         bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
     for (i = 0; i < s->o.ndata; i++)
-        bad |= json_push(files, json_int((int64_t)s->file_tokens[i])) < 0;
+        bad |= json_push(files, json_new_int((int64_t)s->file_tokens[i])) < 0;
     for (i = s->nset; i-- > 0;) {
-        struct json *pair = json_array();
+        struct json *pair = json_new_array();
 
-        bad |= json_push(pair, json_int((int64_t)s->set[i])) < 0;
-        bad |= json_push(pair, json_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)s->set[i])) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
         bad |= json_push(lengths, pair) < 0;
     }
     bad |= json_set_real(j, "effective", a->effective) < 0;
@@ -62,15 +62,15 @@ static struct json *audit_json(const struct sample *s)
 /* Of each file its share and the tokens of its rows. */
 static struct json *shares_json(const struct sample *s)
 {
-    struct json *all = json_array();
+    struct json *all = json_new_array();
     int bad = 0;
     size_t i;
 
     for (i = 0; i < s->nparts; i++) {
-        struct json *pair = json_array();
+        struct json *pair = json_new_array();
 
-        bad |= json_push(pair, json_real_value(s->o.shares[i])) < 0;
-        bad |= json_push(pair, json_int((int64_t)s->part[i].tokens)) < 0;
+        bad |= json_push(pair, json_new_real(s->o.shares[i])) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)s->part[i].tokens)) < 0;
         bad |= json_push(all, pair) < 0;
     }
     if (bad)
@@ -92,13 +92,13 @@ static int record_weights(const struct sample *s, struct json *r)
 static int record_draw(const struct sample *s, struct json *r)
 {
     const struct sample_opts *o = &s->o;
-    struct json *lengths = json_array();
+    struct json *lengths = json_new_array();
     char digest[17];
     int bad = 0;
     size_t i;
 
     for (i = s->nset; i-- > 0;)
-        bad |= json_push(lengths, json_int((int64_t)s->set[i])) < 0;
+        bad |= json_push(lengths, json_new_int((int64_t)s->set[i])) < 0;
     if (o->nlengths) {
         bad |= json_set(r, "lengths", lengths) < 0;
         bad |= json_set_text(r, "draw", draw_names[o->draw]) < 0;
@@ -128,7 +128,7 @@ int sample_record_build(struct sample *s, struct err *e)
 {
     const struct sample_opts *o = &s->o;
     char data[17], tokenizer[17] = "", *text = NULL;
-    struct json *r = s->record = json_object();
+    struct json *r = s->record = json_new_object();
     int bad = 0;
 
     hash_hex(s->data_digest, data);
@@ -147,7 +147,7 @@ int sample_record_build(struct sample *s, struct err *e)
     bad |= json_set_int(r, "chunk_tokens", (int64_t)o->chunk_tokens) < 0;
     bad |= json_set_int(r, "vocab", (int64_t)s->config.vocab) < 0;
     bad |= json_set_text(r, "data", data) < 0;
-    bad |= json_set(r, "tokenizer", tokenizer[0] ? json_text(tokenizer) : json_null_value()) < 0;
+    bad |= json_set(r, "tokenizer", tokenizer[0] ? json_new_text(tokenizer) : json_new_null()) < 0;
     bad |= json_set(r, "audit", audit_json(s)) < 0;
     if (bad)
         return err_set(e, ERR_SYS, "no memory for the provenance record");

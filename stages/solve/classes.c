@@ -162,7 +162,7 @@ static int cross_all(struct work *w, struct crossing *x, struct par *p, struct e
 
 static struct json *describe(const struct problem_class *c, const struct cost *cost)
 {
-    struct json *x = json_object();
+    struct json *x = json_new_object();
 
     if (json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
         json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w) ||
@@ -174,7 +174,7 @@ static struct json *describe(const struct problem_class *c, const struct cost *c
 static struct json *crossed(struct work *w, const struct crossing *x, const double *H,
                             struct par *p, struct err *e)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
     struct cost cost;
 
     for (size_t i = 0; list && i < x->count; i++) {
@@ -182,7 +182,7 @@ static struct json *crossed(struct work *w, const struct crossing *x, const doub
         int none = !by[0];
 
         if ((!none && cost_of(w, (const struct answer *const *)by, H, &cost, p, e)) ||
-            json_push(list, none ? json_null_value() : json_real_value(cost.loss)))
+            json_push(list, none ? json_new_null() : json_new_real(cost.loss)))
             json_destroy(&list);
     }
     return list;
@@ -218,7 +218,7 @@ int classes_measure(struct work *w, struct par *p, struct err *e)
         return 0;
     for (size_t k = 0; k < w->nparts; k++)
         best[k] = w->part[k].best;
-    if (!(w->classes = json_array()))
+    if (!(w->classes = json_new_array()))
         return err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
     rc = cross_all(w, &x, p, e);
     for (size_t c = 0; c < w->v.nclasses && rc == 0; c++)

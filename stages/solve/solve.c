@@ -276,7 +276,7 @@ void answer_clear(struct answer *a)
 
 static struct json *describe(const struct work *w, const struct answer *a)
 {
-    struct json *x = json_object();
+    struct json *x = json_new_object();
     int bad = json_set_text(x, "solver", a->o.solver);
 
     bad |= json_set_real(x, "loss", a->loss);
@@ -345,7 +345,7 @@ static int refit(struct work *w, struct par *p, struct err *e)
 
 static int solve_parts(struct work *w, struct par *p, struct err *e)
 {
-    w->contenders = json_array();
+    w->contenders = json_new_array();
     for (size_t i = 0; i < w->nparts; i++)
         if (solve_contest(w, &w->part[i], p, e))
             return -1;
@@ -399,14 +399,14 @@ static int put_meta(struct work *w, struct msg *m)
     bad |= json_set_int(m->meta, "dead", (int64_t)w->note->dead);
     bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
     bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
-    bad |= json_set(m->meta, "lengths", json_copy(w->v.lengths));
+    bad |= json_set(m->meta, "lengths", json_clone(w->v.lengths));
     if (w->classes)
-        bad |= json_set(m->meta, "classes", json_copy(w->classes));
+        bad |= json_set(m->meta, "classes", json_clone(w->classes));
     if (!w->contest)
         return bad;
     bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");
     bad |= json_set_text(m->meta, "judged_on", w->hold_H ? "hold" : "main");
-    bad |= json_set(m->meta, "contenders", json_copy(w->contenders));
+    bad |= json_set(m->meta, "contenders", json_clone(w->contenders));
     return bad;
 }
 
@@ -463,7 +463,7 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     const struct problem_view *v = &w->v;
     const struct solve_note *n = w->note;
     struct solution_view *s = mem_array(1, sizeof *s, e);
-    struct json *prov = v->prov ? json_copy(v->prov) : json_array();
+    struct json *prov = v->prov ? json_clone(v->prov) : json_new_array();
     int bad = json_push(prov, record(w));
     struct msg *m = NULL;
 

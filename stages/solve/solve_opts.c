@@ -294,17 +294,17 @@ static int put_solver_values(struct json *r, const struct solve_opts *o, int has
 /* The lines as they are: with the options above they say everything about every linear. */
 static struct json *override_lines(const struct overrides *o)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
     for (size_t i = 0; list && i < o->count; i++)
-        if (json_push(list, json_text(o->at[i].text)))
+        if (json_push(list, json_new_text(o->at[i].text)))
             json_destroy(&list);
     return list;
 }
 
 struct json *solve_record(const struct solve_opts *o, int has_d, const char *from)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
     int bad = 0;
 
     bad |= json_set_text(r, "stage", "solve");

@@ -65,7 +65,7 @@ static int formats_parse(struct writer *w, const char *list, struct err *e)
 
 static int start_record(struct writer *w, struct err *e)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
     char now[32];
     time_t t = time(NULL);
     struct tm tm;
@@ -166,7 +166,7 @@ out:
 
 static struct json *linear_record(const struct solution_linear *s)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
 
     if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) ||
         (s->kept && json_set_bool(r, "kept", 1))) {
@@ -189,7 +189,7 @@ static int field_copy(struct json *to, const struct msg *m, const char *key)
 {
     const struct json *j = json_get(m->meta, key);
 
-    return json_set(to, key, j ? json_copy(j) : json_null_value());
+    return json_set(to, key, j ? json_clone(j) : json_new_null());
 }
 
 /* What a contest between solvers left: all of them, and what they were judged by. */
@@ -214,7 +214,7 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
                        struct err *e)
 {
     const struct plan_site *x = &w->plan.site[v->order];
-    struct json *r = json_object(), *list = json_array();
+    struct json *r = json_new_object(), *list = json_new_array();
     double loss = 0, whole = 0;
     char hex[17];
     int bad = !list;
@@ -234,7 +234,7 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
           json_set_real(r, "rel_loss", loss == 0 ? 0 : loss / whole) ||
           json_set_text(r, "solver", v->solver) || json_set_real(r, "damp", v->damp) ||
           json_set_int(r, "attempts", v->attempts) ||
-          json_set(r, "fallback", v->fallback ? json_text(v->fallback) : json_null_value()) ||
+          json_set(r, "fallback", v->fallback ? json_new_text(v->fallback) : json_new_null()) ||
           field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
           json_set_int(r, "sequences", (int64_t)v->sequences) ||
           json_set_real(r, "sum_w", v->sum_w) ||
@@ -314,7 +314,7 @@ int write_commit(const struct writer *w, size_t order, struct msg **m, struct er
 
 static struct json *write_record(const char *format)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
 
     if (json_set_text(r, "stage", "write") || json_set_text(r, "version", PTQ_VERSION) ||
         json_set_text(r, "format", format))
@@ -325,7 +325,7 @@ static struct json *write_record(const char *format)
 /* {"from","sites","prov"} of sites that follow each other with the same provenance. */
 static struct json *prov_run(const struct plan *p, size_t from, size_t sites)
 {
-    struct json *r = json_object(),
+    struct json *r = json_new_object(),
                 *prov = json_parse(p->site[from].prov, strlen(p->site[from].prov), "prov", NULL);
 
     if (json_set(r, "prov", prov) || json_set_int(r, "from", (int64_t)from) ||
@@ -347,7 +347,7 @@ static int prov_push(struct json *all, const struct plan *p)
 
         bad = !prov;
         for (size_t i = 0; i < json_count(prov) && !bad; i++)
-            bad = json_push(all, json_copy(json_at(prov, i)));
+            bad = json_push(all, json_clone(json_at(prov, i)));
         json_destroy(&prov);
         return bad;
     }
@@ -408,16 +408,16 @@ out:
 
 static int publish_record(struct writer *w, const struct json *files, struct err *e)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
 
-    if (json_set_text(r, "record", "publish") || json_set(r, "files", json_copy(files)))
+    if (json_set_text(r, "record", "publish") || json_set(r, "files", json_clone(files)))
         json_destroy(&r);
     return journal_append(w->out.journal, &r, e);
 }
 
 static int done_record(struct writer *w, struct err *e)
 {
-    struct json *r = json_object(), *after = json_object();
+    struct json *r = json_new_object(), *after = json_new_object();
     int bad = 0;
 
     for (size_t i = 0; i < w->sizes.formats; i++)

@@ -244,14 +244,14 @@ static int json_publish(const struct job *j, const char *name, const struct json
 
 static int index_publish(struct job *j, struct err *e)
 {
-    struct json *index = json_object(), *metadata = json_object();
+    struct json *index = json_new_object(), *metadata = json_new_object();
     int rc = -1;
 
     if (json_set_int(metadata, "total_size", (int64_t)j->a->bytes))
         json_destroy(&metadata);
     rc = json_set(index, "metadata", metadata);
     if (rc == 0)
-        rc = json_set(index, "weight_map", json_copy(j->map));
+        rc = json_set(index, "weight_map", json_clone(j->map));
     rc = rc ? err_set(e, ERR_SYS, "index: out of memory")
             : json_publish(j, "model.safetensors.index.json", index, e);
     json_destroy(&index);
@@ -292,7 +292,7 @@ int assemble_safetensors(struct assembly *a, const struct layout *layout, struct
 
     if (pieces_make(&j, e))
         goto out;
-    if (j.nshards > 1 && !(j.map = json_object())) {
+    if (j.nshards > 1 && !(j.map = json_new_object())) {
         err_set(e, ERR_SYS, "index: out of memory");
         goto out;
     }

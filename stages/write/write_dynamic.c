@@ -63,7 +63,7 @@ static int rule_put(struct json *rules, const struct plan *p, const struct plan_
                     const char *name)
 {
     char key[2 * TENSOR_NAME + 8];
-    struct json *v = json_object();
+    struct json *v = json_new_object();
     int bad = 0;
 
     if (!l->kept)
@@ -98,7 +98,7 @@ static int fused_put(struct json *rules, const struct plan *p, const struct plan
 
 struct json *dynamic_rules(const struct plan *p, const struct dynamic_base *base)
 {
-    struct json *rules = json_object();
+    struct json *rules = json_new_object();
     int bad = !rules;
 
     for (size_t s = 0; s < p->sites && !bad; s++) {

@@ -161,14 +161,14 @@ static int has_work(const struct plan *p, size_t site)
 
 static struct json *meta(const struct plan *p)
 {
-    struct json *m = json_object(), *list = json_array();
+    struct json *m = json_new_object(), *list = json_new_array();
     const char *solver = NULL;
 
     for (size_t i = 0; i < p->sites; i++)
         if (has_work(p, i))
             solver =
                 !solver || strcmp(p->site[i].solver, solver) == 0 ? p->site[i].solver : "mixed";
-    if (json_push(list, json_text("ptqflow:" PTQ_VERSION)))
+    if (json_push(list, json_new_text("ptqflow:" PTQ_VERSION)))
         json_destroy(&list);
     if (json_set(m, "quantizer", list) || json_set_text(m, "solver", solver))
         json_destroy(&m);
@@ -189,7 +189,7 @@ static struct json *config(const struct plan *p, struct err *e)
         return NULL;
     }
     base = dynamic_base(p);
-    c = json_object();
+    c = json_new_object();
     bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
           json_set_bool(c, "desc_act", 0) || json_set_bool(c, "static_groups", 1) ||
           json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
@@ -199,7 +199,7 @@ static struct json *config(const struct plan *p, struct err *e)
           json_set_text(c, "checkpoint_format", "gptq") || json_set_text(c, "format", "gptq") ||
           json_set_text(c, "pack_dtype", "int32");
     dynamic = bad ? NULL : dynamic_rules(p, &base);
-    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_copy(dynamic))) ||
+    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_clone(dynamic))) ||
           json_set(c, "meta", meta(p));
     json_destroy(&dynamic);
     if (bad) {

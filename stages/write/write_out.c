@@ -49,7 +49,7 @@ static int files_list(const char *dir, const char *prefix, struct json *list, st
 
         if (!bad && strcmp(name, FOLLOW_DIR))
             bad = !*prefix && fs_is_dir(path) ? files_list(dir, name, list, e)
-                                              : json_push(list, json_text(name));
+                                              : json_push(list, json_new_text(name));
         free(path);
         free(name);
         if (bad)
@@ -73,7 +73,7 @@ static int listed(const struct json *files, const char *name)
 /* Everything in OUT is of the journal's published files. */
 static int foreign_check(const struct out_folder *o, const struct json *published, struct err *e)
 {
-    struct json *there = json_array();
+    struct json *there = json_new_array();
     int rc = -1;
 
     if (!there) {
@@ -283,7 +283,7 @@ void out_fail(struct out_folder *o, const char *why)
 
 struct json *out_assembled(const struct out_folder *o, struct err *e)
 {
-    struct json *files = json_array();
+    struct json *files = json_new_array();
 
     if (!files)
         err_set(e, ERR_SYS, "'%s': out of memory", o->path);

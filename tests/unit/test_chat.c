@@ -197,7 +197,7 @@ static struct chat *template_of(const char *name, int own)
     const char *path;
     char mine[256], foreign[256];
     struct chat *c;
-    struct json *s = json_text("<s>"), *end = json_text("</s>");
+    struct json *s = json_new_text("<s>"), *end = json_new_text("</s>");
 
     snprintf(mine, sizeof mine, GOLDEN "/%s", name);
     snprintf(foreign, sizeof foreign, "data/chat-templates/%s", name);

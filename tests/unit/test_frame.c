@@ -295,49 +295,50 @@ static void check_lie(const char *key, struct json *value, int of_tensor, const 
 
 static struct json *shape_of(int64_t a, int64_t b)
 {
-    struct json *s = json_array();
+    struct json *s = json_new_array();
 
-    json_push(s, json_int(a));
-    json_push(s, json_int(b));
+    json_push(s, json_new_int(a));
+    json_push(s, json_new_int(b));
     return s;
 }
 
 static void test_lies(void **state)
 {
-    struct json *five = json_array();
+    struct json *five = json_new_array();
 
     (void)state;
     for (int i = 0; i < 5; i++)
-        json_push(five, json_int(1));
-    check_lie("v", json_int(2), 0, "version 2");
+        json_push(five, json_new_int(1));
+    check_lie("v", json_new_int(2), 0, "version 2");
     check_lie("v", NULL, 0, "'v' is missing");
-    check_lie("kind", json_text("letter"), 0, "'letter'");
-    check_lie("kind", json_int(3), 0, "'kind'");
+    check_lie("kind", json_new_text("letter"), 0, "'letter'");
+    check_lie("kind", json_new_int(3), 0, "'kind'");
     check_lie("id", NULL, 0, "'id'");
-    check_lie("id", json_text("a\nb"), 0, "control characters");
-    check_lie("run", json_text("01234567890123456789012345678901234567890123456789"), 0, "'run'");
-    check_lie("seq", json_int(-1), 0, "'seq'");
-    check_lie("meta", json_array(), 0, "'meta'");
-    check_lie("tensors", json_object(), 0, "'tensors'");
-    check_lie("tensors", json_array(), 0, "2 tensors came, the header names 0");
-    check_lie("name", json_text(""), 1, "no name");
-    check_lie("name", json_text("y"), 1, "twice");
-    check_lie("name", json_text_n("a\0b", 3), 1, "control characters");
-    check_lie("dtype", json_text("F8"), 1, "'F8'");
-    check_lie("codec", json_text("gzip"), 1, "'gzip'");
-    check_lie("codec", json_text("zstd"), 1, "zstd");
-    check_lie("codec", json_text("f32+zstd"), 1, "zstd");
-    check_lie("shape", json_int(32), 1, "'shape'");
+    check_lie("id", json_new_text("a\nb"), 0, "control characters");
+    check_lie("run", json_new_text("01234567890123456789012345678901234567890123456789"), 0,
+              "'run'");
+    check_lie("seq", json_new_int(-1), 0, "'seq'");
+    check_lie("meta", json_new_array(), 0, "'meta'");
+    check_lie("tensors", json_new_object(), 0, "'tensors'");
+    check_lie("tensors", json_new_array(), 0, "2 tensors came, the header names 0");
+    check_lie("name", json_new_text(""), 1, "no name");
+    check_lie("name", json_new_text("y"), 1, "twice");
+    check_lie("name", json_new_text_n("a\0b", 3), 1, "control characters");
+    check_lie("dtype", json_new_text("F8"), 1, "'F8'");
+    check_lie("codec", json_new_text("gzip"), 1, "'gzip'");
+    check_lie("codec", json_new_text("zstd"), 1, "zstd");
+    check_lie("codec", json_new_text("f32+zstd"), 1, "zstd");
+    check_lie("shape", json_new_int(32), 1, "'shape'");
     check_lie("shape", five, 1, "'shape'");
     check_lie("shape", shape_of(4, -8), 1, "'shape'");
     check_lie("shape", shape_of(4, 9), 1, "'raw'");
     check_lie("shape", shape_of(INT64_MAX, INT64_MAX), 1, "does not fit");
     check_lie("shape", shape_of((int64_t)1 << 31, (int64_t)1 << 33), 1, "does not fit");
-    check_lie("raw", json_int(127), 1, "'raw'");
-    check_lie("packed", json_int(127), 1, "'packed'");
-    check_lie("packed", json_int(INT64_MAX), 1, "'packed'");
-    check_lie("crc", json_int(0), 1, "CRC");
-    check_lie("crc", json_int((int64_t)1 << 32), 1, "'crc'");
+    check_lie("raw", json_new_int(127), 1, "'raw'");
+    check_lie("packed", json_new_int(127), 1, "'packed'");
+    check_lie("packed", json_new_int(INT64_MAX), 1, "'packed'");
+    check_lie("crc", json_new_int(0), 1, "CRC");
+    check_lie("crc", json_new_int((int64_t)1 << 32), 1, "'crc'");
 }
 
 static void test_limits(void **state)

@@ -90,19 +90,19 @@ static void test_fields(void **state)
 
 static void test_build(void **state)
 {
-    struct json *j = json_object(), *copy;
+    struct json *j = json_new_object(), *copy;
     struct err e = {0};
     char *text;
 
     (void)state;
     assert_int_equal(json_set(j, "x", NULL), -1);
-    assert_int_equal(json_set(j, "x", json_text("\xff")), -1);
+    assert_int_equal(json_set(j, "x", json_new_text("\xff")), -1);
     assert_int_equal(json_set_int(j, "z", -5), 0);
     assert_int_equal(json_set_real(j, "nan", NAN), 0);
     assert_int_equal(json_set_bool(j, "b", 0), 0);
     assert_int_equal(json_set_text(j, "a", "\"q\""), 0);
-    assert_int_equal(json_set(j, "l", json_array()), 0);
-    copy = json_copy(j);
+    assert_int_equal(json_set(j, "l", json_new_array()), 0);
+    copy = json_clone(j);
     assert_int_equal(json_del(j, "z"), 0);
     text = json_print(j, 0, &e);
     assert_string_equal(text, "{\"nan\":null,\"b\":false,\"a\":\"\\\"q\\\"\",\"l\":[]}");
@@ -116,7 +116,7 @@ static void test_build(void **state)
 static void test_members(void **state)
 {
     enum { N = 20000 };
-    struct json *a = json_object(), *b = json_object();
+    struct json *a = json_new_object(), *b = json_new_object();
     char key[16];
 
     (void)state;

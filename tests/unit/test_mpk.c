@@ -83,21 +83,21 @@ static struct json *sample(void)
                                    -128,  -129,      -32769,     INT32_MIN, INT64_MIN};
     static const double reals[] = {0.0,     -0.0,     0.1, 1e-300, DBL_MAX,
                                    DBL_MIN, 4.9e-324, 3.0, -1.5,   0x1.fffffffffffffp-1};
-    struct json *j = json_object(), *a = json_array(), *o = json_object();
+    struct json *j = json_new_object(), *a = json_new_array(), *o = json_new_object();
 
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        assert_int_equal(json_push(a, json_int(ints[i])), 0);
+        assert_int_equal(json_push(a, json_new_int(ints[i])), 0);
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
-        assert_int_equal(json_push(a, json_real_value(reals[i])), 0);
+        assert_int_equal(json_push(a, json_new_real(reals[i])), 0);
     assert_int_equal(json_set(j, "z", a), 0);
     json_set_text(o, "", "");
     json_set_text(o, "long",
                   "a text with more than thirty-one bytes, \xc3\xa9 and \xe2\x82\xac in it");
-    json_set(o, "nul", json_text_n("a\0b", 3));
+    json_set(o, "nul", json_new_text_n("a\0b", 3));
     json_set_bool(o, "yes", 1);
     json_set_bool(o, "no", 0);
-    json_set(o, "none", json_null_value());
-    json_set(o, "empty", json_array());
+    json_set(o, "none", json_new_null());
+    json_set(o, "empty", json_new_array());
     assert_int_equal(json_set(j, "a", o), 0);
     return j;
 }
@@ -142,14 +142,14 @@ static void test_round_trip(void **state)
 
 static void test_depth(void **state)
 {
-    struct json *j = json_int(1);
+    struct json *j = json_new_int(1);
     struct err e = {0};
     void *data;
     size_t n;
 
     (void)state;
     for (int i = 0; i < 32; i++) {
-        struct json *a = json_array();
+        struct json *a = json_new_array();
 
         json_push(a, j);
         j = a;
@@ -160,7 +160,7 @@ static void test_depth(void **state)
         fail_msg("%s", e.text);
     json_destroy(&back);
     free(data);
-    struct json *a = json_array();
+    struct json *a = json_new_array();
     json_push(a, j);
     assert_int_equal(mpk_encode(a, &data, &n, &e), -1);
     json_destroy(&a);

@@ -19,7 +19,7 @@ static const uint8_t modality[6] = {0, 1, 1, 0, 0, 0};
 
 static struct json *prov(void)
 {
-    struct json *a = json_array(), *r = json_object();
+    struct json *a = json_new_array(), *r = json_new_object();
 
     json_set_text(r, "stage", "sample");
     json_push(a, r);
@@ -79,7 +79,7 @@ static struct msg *acts(void)
 
 static struct msg *site_weights(void)
 {
-    struct json *list = json_array(), *l = json_object();
+    struct json *list = json_new_array(), *l = json_new_object();
     struct weights_view v = {
         .block = 3, .order = 12, .sites = 120, .site = "attn.qkv", .K = 4, .linears = list};
     uint64_t shape[2] = {5, 4};
@@ -123,44 +123,44 @@ static void field_refused(struct msg *(*make)(void), const char *field, struct j
 static void test_chunk_fields(void **state)
 {
     (void)state;
-    field_refused(chunk, "chunk", json_int(20));
-    field_refused(chunk, "chunk", json_int(-1));
+    field_refused(chunk, "chunk", json_new_int(20));
+    field_refused(chunk, "chunk", json_new_int(-1));
     field_refused(chunk, "chunk", NULL);
-    field_refused(chunk, "chunks", json_int(0));
-    field_refused(chunk, "lane", json_int(5));
-    field_refused(chunk, "lanes", json_int(21));
-    field_refused(chunk, "vocab", json_int(0));
-    field_refused(chunk, "vocab", json_text("100"));
-    field_refused(chunk, "prov", json_int(1));
-    struct json *a = json_array();
-    json_push(a, json_object());
+    field_refused(chunk, "chunks", json_new_int(0));
+    field_refused(chunk, "lane", json_new_int(5));
+    field_refused(chunk, "lanes", json_new_int(21));
+    field_refused(chunk, "vocab", json_new_int(0));
+    field_refused(chunk, "vocab", json_new_text("100"));
+    field_refused(chunk, "prov", json_new_int(1));
+    struct json *a = json_new_array();
+    json_push(a, json_new_object());
     field_refused(chunk, "prov", a);
 }
 
 static void test_acts_fields(void **state)
 {
     (void)state;
-    field_refused(acts, "block", json_int(-1));
-    field_refused(acts, "order", json_int(120));
+    field_refused(acts, "block", json_new_int(-1));
+    field_refused(acts, "order", json_new_int(120));
     field_refused(acts, "sites", NULL);
-    field_refused(acts, "site", json_text(""));
-    field_refused(acts, "site", json_int(3));
-    field_refused(acts, "lane", json_int(3));
-    field_refused(acts, "lane_first", json_int(9));
-    field_refused(acts, "lane_count", json_int(3));
+    field_refused(acts, "site", json_new_text(""));
+    field_refused(acts, "site", json_new_int(3));
+    field_refused(acts, "lane", json_new_int(3));
+    field_refused(acts, "lane_first", json_new_int(9));
+    field_refused(acts, "lane_count", json_new_int(3));
     field_refused(acts, "modality", NULL);
 }
 
 static void test_weights_fields(void **state)
 {
-    struct json *twice = json_array();
+    struct json *twice = json_new_array();
 
     (void)state;
-    field_refused(site_weights, "K", json_int(0));
-    field_refused(site_weights, "linears", json_array());
-    field_refused(site_weights, "linears", json_text("q_proj"));
+    field_refused(site_weights, "K", json_new_int(0));
+    field_refused(site_weights, "linears", json_new_array());
+    field_refused(site_weights, "linears", json_new_text("q_proj"));
     for (int i = 0; i < 2; i++) {
-        struct json *l = json_object();
+        struct json *l = json_new_object();
 
         json_set_text(l, "name", "q_proj");
         json_set_int(l, "rows", 5);

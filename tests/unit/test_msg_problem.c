@@ -21,7 +21,7 @@ static struct msg *problem(void)
 {
     struct tensor q = {.name = "q", .ndim = 2, .shape = {5, 4}},
                   k = {.name = "k", .ndim = 2, .shape = {2, 4}};
-    struct json *rows = json_array(), *row = json_array();
+    struct json *rows = json_new_array(), *row = json_new_array();
     struct problem_view v = {.block = 3,
                              .order = 12,
                              .sites = 120,
@@ -39,9 +39,9 @@ static struct msg *problem(void)
     uint64_t s[1] = {10}, d[2] = {4, 4}, diag[2] = {1, 4};
     struct err e = {0};
 
-    json_push(row, json_int(3));
-    json_push(row, json_int(2));
-    json_push(row, json_real_value(6));
+    json_push(row, json_new_int(3));
+    json_push(row, json_new_int(2));
+    json_push(row, json_new_real(6));
     json_push(rows, row);
     struct msg *m = problem_create(&v, "reduce", &e);
     assert_non_null(m);
@@ -129,7 +129,7 @@ static void linear_refused(const char *field, struct json *value, const char *sa
 /* One class; kind: with that field. */
 static struct json *class_list(int kind, int64_t tokens, double sum_w)
 {
-    struct json *list = json_array(), *x = json_object();
+    struct json *list = json_new_array(), *x = json_new_object();
 
     if (kind)
         json_set_text(x, "kind", "length");
@@ -143,38 +143,38 @@ static struct json *class_list(int kind, int64_t tokens, double sum_w)
 static void test_fields(void **state)
 {
     (void)state;
-    field_refused(problem, "order", json_int(120));
+    field_refused(problem, "order", json_new_int(120));
     field_refused(problem, "modality", NULL);
-    field_refused(problem, "K", json_int(0));
-    field_refused(problem, "K", json_int((int64_t)1 << 40));
-    field_refused(problem, "tokens", json_int(-1));
-    field_refused(problem, "sum_w", json_real_value(-0.5));
-    field_refused(problem, "sum_w2", json_text("1"));
+    field_refused(problem, "K", json_new_int(0));
+    field_refused(problem, "K", json_new_int((int64_t)1 << 40));
+    field_refused(problem, "tokens", json_new_int(-1));
+    field_refused(problem, "sum_w", json_new_real(-0.5));
+    field_refused(problem, "sum_w2", json_new_text("1"));
     field_refused(problem, "bytes_in", NULL);
     field_refused(problem, "lengths", NULL);
-    field_refused(problem, "lengths", json_array());
+    field_refused(problem, "lengths", json_new_array());
     field_refused(problem, "linears", NULL);
-    field_refused(problem, "classes", json_object());
+    field_refused(problem, "classes", json_new_object());
     field_refused(problem, "classes", class_list(0, 6, LOSS));
     field_refused(problem, "classes", class_list(1, -6, LOSS));
     field_refused(problem, "classes", class_list(1, 6, -LOSS));
-    field_refused(problem, "prov", json_object());
+    field_refused(problem, "prov", json_new_object());
     field_refused(solution, "solver", NULL);
-    field_refused(solution, "damp", json_null_value());
-    field_refused(solution, "attempts", json_int(-1));
+    field_refused(solution, "damp", json_new_null());
+    field_refused(solution, "attempts", json_new_int(-1));
     field_refused(solution, "seconds", NULL);
-    field_refused(solution, "fallback", json_int(1));
-    field_refused(solution, "linears", json_array());
-    linear_refused("name", json_text("k"), "'k.codes' is missing");
-    linear_refused("rows", json_int(6), "q.codes");
-    linear_refused("bits", json_int(9), "'bits'");
-    linear_refused("bits", json_int(3), "does not fit 3 bits");
-    linear_refused("group", json_int(0), "'group'");
-    linear_refused("group", json_int(5), "'group'");
-    linear_refused("group", json_int(4), "q.scales");
+    field_refused(solution, "fallback", json_new_int(1));
+    field_refused(solution, "linears", json_new_array());
+    linear_refused("name", json_new_text("k"), "'k.codes' is missing");
+    linear_refused("rows", json_new_int(6), "q.codes");
+    linear_refused("bits", json_new_int(9), "'bits'");
+    linear_refused("bits", json_new_int(3), "does not fit 3 bits");
+    linear_refused("group", json_new_int(0), "'group'");
+    linear_refused("group", json_new_int(5), "'group'");
+    linear_refused("group", json_new_int(4), "q.scales");
     linear_refused("grid", NULL, "'grid'");
-    linear_refused("loss", json_null_value(), "'loss'");
-    linear_refused("asym_loss", json_text("x"), "'asym_loss'");
+    linear_refused("loss", json_new_null(), "'loss'");
+    linear_refused("asym_loss", json_new_text("x"), "'asym_loss'");
 }
 
 static void tensor_refused(struct msg *(*make)(void), const char *name, enum dtype t, int ndim,
@@ -299,9 +299,10 @@ static void test_kept(void **state)
     struct msg *m;
 
     (void)state;
-    linear_refused("kept", json_bool(1), "'q' is said to be kept, but tensor 'q.codes' is there");
-    linear_refused("kept", json_int(1), "kept");
-    linear_refused("solver", json_int(1), "solver");
+    linear_refused("kept", json_new_bool(1),
+                   "'q' is said to be kept, but tensor 'q.codes' is there");
+    linear_refused("kept", json_new_int(1), "kept");
+    linear_refused("solver", json_new_int(1), "solver");
     v.linear[0] = (struct solution_linear){.name = "q", .N = 5, .K = 4, .kept = 1};
     assert_non_null(m = solution_create(&v, "solve", &e));
     m = travel(m);

@@ -102,7 +102,7 @@ static struct msg *dual_of(uint64_t chunk, const float *weight)
 static struct msg *weights_of(void)
 {
     struct err e = {0};
-    struct json *linears = json_array(), *l = json_object();
+    struct json *linears = json_new_array(), *l = json_new_object();
     struct weights_view v = {
         .block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .K = NK, .linears = linears};
     uint64_t shape[2] = {4, NK};

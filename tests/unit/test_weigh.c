@@ -16,7 +16,7 @@ static void bounds(void **state)
                                       "0,0", "2,1", "nan,1", "0,nan", "0,inf", "a,b",   "1,2x"};
     struct weigh_clip c;
     struct err e = {0};
-    struct json *record = json_object();
+    struct json *record = json_new_object();
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

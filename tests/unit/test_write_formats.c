@@ -244,7 +244,7 @@ static void files_and_config(void **state)
 static void edits_config(void **state)
 {
     struct err e = {0};
-    struct json *q = json_object();
+    struct json *q = json_new_object();
     char *text;
     static const char nested[] =
         "{\"text_config\":{\"dtype\":\"float32\"},\"note\":\"\\\"dtype\\\": }\",\"dtype\" : null}";

@@ -318,8 +318,8 @@ static int rope_scaling_set(struct json *c, const struct import_model *m)
     struct json *s;
 
     if (m->factor <= 0 && m->linear_factor <= 0)
-        return json_set(c, "rope_scaling", json_null_value());
-    s = json_object();
+        return json_set(c, "rope_scaling", json_new_null());
+    s = json_new_object();
     if (!s || json_set_text(s, "rope_type", m->factor > 0 ? "llama3" : "linear") ||
         json_set_real(s, "factor", m->factor > 0 ? m->factor : m->linear_factor) ||
         (m->factor > 0 && (json_set_real(s, "low_freq_factor", m->low) ||
@@ -346,9 +346,9 @@ static int family_set(struct json *c, const struct import_model *m)
     static const char *const CLASS[] = {"LlamaForCausalLM", "MistralForCausalLM",
                                         "Qwen3ForCausalLM"};
     static const char *const TYPE[] = {"llama", "mistral", "qwen3"};
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
-    if (!list || json_push(list, json_text(CLASS[m->family]))) {
+    if (!list || json_push(list, json_new_text(CLASS[m->family]))) {
         json_destroy(&list);
         return -1;
     }
@@ -361,7 +361,7 @@ static int family_set(struct json *c, const struct import_model *m)
     if (m->family == IMPORT_LLAMA)
         return json_set_bool(c, "mlp_bias", m->mlp_bias);
     return json_set_bool(c, "use_sliding_window", 0) ||
-                   json_set(c, "sliding_window", json_null_value()) ||
+                   json_set(c, "sliding_window", json_new_null()) ||
                    json_set_int(c, "max_window_layers", m->layers)
                ? -1
                : 0;
@@ -375,7 +375,7 @@ static const char *dtype_word(enum dtype t)
 struct json *import_config(const struct import_model *m, const struct gguf *g, enum dtype t,
                            struct err *e)
 {
-    struct json *c = json_object();
+    struct json *c = json_new_object();
 
     if ((m->mlp_bias && m->family != IMPORT_LLAMA) ||
         (m->attention_bias && m->family == IMPORT_MISTRAL)) {
@@ -409,7 +409,7 @@ struct json *import_config(const struct import_model *m, const struct gguf *g, e
 
 struct json *import_generation(const struct gguf *g, struct err *e)
 {
-    struct json *c = json_object(), *stops = NULL;
+    struct json *c = json_new_object(), *stops = NULL;
     int64_t eos = -1, turn = -1;
     int two;
 
@@ -422,8 +422,8 @@ struct json *import_generation(const struct gguf *g, struct err *e)
         id_set(c, "pad_token_id", g, "tokenizer.ggml.padding_token_id"))
         goto memory;
     if (two) {
-        stops = json_array();
-        if (!stops || json_push(stops, json_int(eos)) || json_push(stops, json_int(turn))) {
+        stops = json_new_array();
+        if (!stops || json_push(stops, json_new_int(eos)) || json_push(stops, json_new_int(turn))) {
             json_destroy(&stops);
             goto memory;
         }

@@ -80,14 +80,14 @@ static int by_rank(const void *a, const void *b)
 
 static struct json *merges_print(const struct maker *k, const char *what, struct err *e)
 {
-    struct json *list = json_array();
+    struct json *list = json_new_array();
 
     for (size_t i = 0; list && i < k->count; i++) {
         const struct merge *x = &k->list[i];
         const char *piece = json_as_text(json_at(k->tokens, (size_t)x->piece));
         char *text = mem_printf(e, "%.*s %s", (int)x->cut, piece, piece + x->cut);
 
-        if (!text || json_push(list, json_text(text)))
+        if (!text || json_push(list, json_new_text(text)))
             json_destroy(&list);
         free(text);
     }

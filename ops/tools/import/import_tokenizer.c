@@ -168,7 +168,7 @@ static int source_read(struct source *s, const struct gguf *g, struct err *e)
 /* All tokens, the added ones too: so every reader gives them the same ids. */
 static struct json *vocab_make(const struct source *s, struct err *e)
 {
-    struct json *v = json_object();
+    struct json *v = json_new_object();
 
     for (size_t i = 0; v && i < s->count; i++) {
         const char *text = text_of(s, (int64_t)i);
@@ -226,7 +226,7 @@ static struct json *merges_copy(const struct source *s, const struct json *vocab
     for (size_t i = 0; i < json_count(merges); i++)
         if (merge_check(s, vocab, i, json_as_text(json_at(merges, i)), e))
             return NULL;
-    copy = json_copy(merges);
+    copy = json_clone(merges);
     if (!copy)
         err_set(e, ERR_SYS, "%s: out of memory for the merges", s->g->path);
     return copy;
@@ -234,7 +234,7 @@ static struct json *merges_copy(const struct source *s, const struct json *vocab
 
 static struct json *model_make(const struct source *s, struct err *e)
 {
-    struct json *m = json_object(), *vocab = vocab_make(s, e), *merges = NULL;
+    struct json *m = json_new_object(), *vocab = vocab_make(s, e), *merges = NULL;
     int rc;
 
     if (!m || !vocab)
@@ -244,11 +244,11 @@ static struct json *model_make(const struct source *s, struct err *e)
                     : merges_copy(s, vocab, e);
     if (!merges)
         goto fail;
-    if (json_set_text(m, "type", "BPE") || json_set(m, "dropout", json_null_value()) ||
+    if (json_set_text(m, "type", "BPE") || json_set(m, "dropout", json_new_null()) ||
         json_set(m, "unk_token",
-                 s->spm && s->unk >= 0 ? json_text(text_of(s, s->unk)) : json_null_value()) ||
-        json_set(m, "continuing_subword_prefix", json_null_value()) ||
-        json_set(m, "end_of_word_suffix", json_null_value()) ||
+                 s->spm && s->unk >= 0 ? json_new_text(text_of(s, s->unk)) : json_new_null()) ||
+        json_set(m, "continuing_subword_prefix", json_new_null()) ||
+        json_set(m, "end_of_word_suffix", json_new_null()) ||
         json_set_bool(m, "fuse_unk", s->spm) || json_set_bool(m, "byte_fallback", s->spm) ||
         json_set_bool(m, "ignore_merges", !s->spm && s->pre->ignore_merges)) {
         err_set(e, ERR_SYS, "%s: out of memory for tokenizer.json", s->g->path);
@@ -282,7 +282,7 @@ static int added_kind(const struct source *s, size_t id)
 
 static struct json *added_one(const struct source *s, size_t id, int special, int with_id)
 {
-    struct json *a = json_object();
+    struct json *a = json_new_object();
 
     if (a && ((with_id && json_set_int(a, "id", (int64_t)id)) ||
               json_set_text(a, "content", text_of(s, (int64_t)id)) ||
@@ -313,7 +313,7 @@ static int added_make(const struct source *s, struct json *list, struct json *ma
 
 static struct json *nested(const char *outer, struct json *inner)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (j && json_set(j, outer, inner) == 0)
         return j;
@@ -324,7 +324,7 @@ static struct json *nested(const char *outer, struct json *inner)
 /* {"SpecialToken": {"id": text, "type_id": type}}, or "Sequence" */
 static struct json *template_piece(const char *kind, const char *id, int type)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (!j || json_set_text(j, "id", id) || json_set_int(j, "type_id", type)) {
         json_destroy(&j);
@@ -346,11 +346,11 @@ static int template_push(const struct source *s, struct json *list, const char *
 
 static int template_token(const struct source *s, struct json *map, int64_t id)
 {
-    struct json *t = json_object(), *ids = json_array(), *texts = json_array();
+    struct json *t = json_new_object(), *ids = json_new_array(), *texts = json_new_array();
     int rc;
 
-    if (!t || !ids || !texts || json_push(ids, json_int(id)) ||
-        json_push(texts, json_text(text_of(s, id))) || json_set_text(t, "id", text_of(s, id))) {
+    if (!t || !ids || !texts || json_push(ids, json_new_int(id)) ||
+        json_push(texts, json_new_text(text_of(s, id))) || json_set_text(t, "id", text_of(s, id))) {
         json_destroy(&t);
         json_destroy(&ids);
         json_destroy(&texts);
@@ -368,11 +368,11 @@ static struct json *template_make(const struct source *s)
     int rc;
 
     if (!s->add_bos && !s->add_eos)
-        return json_null_value();
-    t = json_object();
-    one = json_array();
-    pair = json_array();
-    map = json_object();
+        return json_new_null();
+    t = json_new_object();
+    one = json_new_array();
+    pair = json_new_array();
+    map = json_new_object();
     if (!t || !one || !pair || !map || template_push(s, one, "A", 0) ||
         template_push(s, pair, "A", 0) || template_push(s, pair, "B", 1) ||
         (s->add_bos && template_token(s, map, s->bos)) ||
@@ -470,7 +470,7 @@ static int scores_say_nothing(const struct source *s)
 
 static int parts_set(const struct source *s, struct import_tokenizer *t, struct err *e)
 {
-    struct json *list = json_array(), *map = json_object();
+    struct json *list = json_new_array(), *map = json_new_object();
     int rc;
 
     if (!list || !map || added_make(s, list, map)) {
@@ -479,8 +479,8 @@ static int parts_set(const struct source *s, struct import_tokenizer *t, struct 
         return err_set(e, ERR_SYS, "%s: out of memory for the added tokens", s->g->path);
     }
     rc = json_set_text(t->tokenizer, "version", "1.0") ||
-         json_set(t->tokenizer, "truncation", json_null_value()) ||
-         json_set(t->tokenizer, "padding", json_null_value());
+         json_set(t->tokenizer, "truncation", json_new_null()) ||
+         json_set(t->tokenizer, "padding", json_new_null());
     rc = json_set(t->tokenizer, "added_tokens", list) || rc;
     rc = json_set(t->config, "added_tokens_decoder", map) || rc || config_fill(s, t->config) ||
          specials_set(s, t->special);
@@ -495,9 +495,9 @@ int import_tokenizer_make(const struct gguf *g, struct import_tokenizer *t, stru
     memset(t, 0, sizeof *t);
     if (source_read(&s, g, e))
         return -1;
-    t->tokenizer = json_object();
-    t->config = json_object();
-    t->special = json_object();
+    t->tokenizer = json_new_object();
+    t->config = json_new_object();
+    t->special = json_new_object();
     t->count = s.count;
     if (!t->tokenizer || !t->config || !t->special) {
         err_set(e, ERR_SYS, "%s: out of memory for the tokenizer", g->path);

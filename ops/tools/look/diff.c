@@ -43,7 +43,7 @@ static void say(struct report *r, const char *where, const char *what, const cha
         fprintf(r->out, "%s%s%s: %s\n", where, *where && *what ? ": " : "", what, how);
         return;
     }
-    j = json_object();
+    j = json_new_object();
     if (j && !json_set_text(j, "message", where) && !json_set_text(j, "what", what) &&
         !json_set_text(j, "how", how) && (max_abs < 0 || !json_set_real(j, "max_abs", max_abs)) &&
         (text = json_print(j, 0, NULL))) {

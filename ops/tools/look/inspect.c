@@ -64,17 +64,17 @@ static int print_line(const struct view *v, struct json *j, struct err *e)
 
 static struct json *shape_json(const struct tensor *t)
 {
-    struct json *a = json_array();
+    struct json *a = json_new_array();
 
     for (int i = 0; a && i < t->ndim; i++)
-        if (json_push(a, json_int((int64_t)t->shape[i])) < 0)
+        if (json_push(a, json_new_int((int64_t)t->shape[i])) < 0)
             json_destroy(&a);
     return a;
 }
 
 static struct json *tensor_json(const struct view *v, const struct tensor *t)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
     struct value_stats s;
     int bad = !j || json_set_text(j, "name", t->name) ||
               json_set_text(j, "dtype", dtype_name(t->dtype)) ||
@@ -110,7 +110,7 @@ static void print_tensor(const struct view *v, const char *indent, const struct 
 
 static int message_json(const struct view *v, const struct msg *m, uint64_t wire, struct err *e)
 {
-    struct json *j = json_object(), *list = json_array();
+    struct json *j = json_new_object(), *list = json_new_array();
     int bad = !j || !list;
 
     for (size_t i = 0; i < m->ntensors && !bad; i++)
@@ -118,7 +118,7 @@ static int message_json(const struct view *v, const struct msg *m, uint64_t wire
     bad = bad || json_set_text(j, "kind", msg_kind_name(m->kind)) ||
           json_set_text(j, "id", m->id) || json_set_text(j, "stage", m->stage) ||
           json_set_text(j, "run", m->run) || json_set_int(j, "wire_bytes", (int64_t)wire) ||
-          json_set(j, "meta", json_copy(m->meta));
+          json_set(j, "meta", json_clone(m->meta));
     if (bad) {
         json_destroy(&list);
         json_destroy(&j);
@@ -159,8 +159,8 @@ static int stream_totals(const struct view *v, const uint64_t *counts, const str
         fprintf(v->out, "  %" PRIu64 " bytes, %" PRIu64 " unpacked\n", s->bytes_wire, s->bytes_raw);
         return 0;
     }
-    j = json_object();
-    k = json_object();
+    j = json_new_object();
+    k = json_new_object();
     bad = !j || !k;
     for (int i = 0; i < MSG_KIND_COUNT && !bad; i++)
         bad = counts[i] && json_set_int(k, msg_kind_name((enum msg_kind)i), (int64_t)counts[i]);
@@ -304,7 +304,7 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
         fputc('\n', v->out);
         return 0;
     }
-    j = json_object();
+    j = json_new_object();
     if (j && (json_set_int(j, "tensors", (int64_t)set->count) ||
               json_set_int(j, "files", (int64_t)set->nshards) ||
               json_set_int(j, "raw_bytes", (int64_t)bytes) ||

@@ -167,7 +167,7 @@ static void warn_split(const struct forecast *f)
 
 static struct json *class_json(const struct forecast_class *c, const struct values *v)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
     int bad = json_set_bool(j, "kept", c->kept) ||
               json_set_int(j, "linears", (int64_t)c->linears) ||
               json_set_int(j, "weights", (int64_t)c->weights) ||
@@ -185,7 +185,7 @@ static struct json *class_json(const struct forecast_class *c, const struct valu
 
 static struct json *hit_json(const struct override *x, const struct forecast_hit *h)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_text(j, "line", x->text) || json_set_text(j, "from", x->from) ||
         json_set_text(j, "pattern", x->pattern) ||
@@ -198,7 +198,7 @@ static struct json *hit_json(const struct override *x, const struct forecast_hit
 
 static struct json *stage_json(int64_t processes, uint64_t bytes)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set_int(j, "processes", processes) || json_set_int(j, "peak_bytes", (int64_t)bytes))
         json_destroy(&j);
@@ -208,7 +208,7 @@ static struct json *stage_json(int64_t processes, uint64_t bytes)
 static struct json *memory_json(const struct forecast *f, const struct values *v)
 {
     const struct forecast_memory *m = &f->memory;
-    struct json *j = json_object();
+    struct json *j = json_new_object();
 
     if (json_set(j, "sample", stage_json(1, m->sample)) ||
         json_set(j, "forward", stage_json(v->forwards, m->forward)) ||
@@ -226,7 +226,7 @@ static struct json *memory_json(const struct forecast *f, const struct values *v
 
 static struct json *split_json(const struct forecast *f)
 {
-    struct json *j = json_object();
+    struct json *j = json_new_object();
     int bad = 0;
 
     for (int s = 0; s < SITE_COUNT; s++)
@@ -240,7 +240,7 @@ static struct json *split_json(const struct forecast *f)
 static int print_json(const struct forecast *f, const struct values *v, const struct overrides *o,
                       struct err *e)
 {
-    struct json *j = json_object(), *classes = json_array(), *hits = json_array();
+    struct json *j = json_new_object(), *classes = json_new_array(), *hits = json_new_array();
     char *text = NULL;
     int bad = 0;
 

@@ -310,7 +310,7 @@ struct report *report_open(const char *out, struct err *e)
         return NULL;
     r->path = mem_text(out, e);
     r->journal = mem_printf(e, "%s/.ptqflow/journal.jsonl", out);
-    r->records = json_array();
+    r->records = json_new_array();
     if (!r->path || !r->journal || !r->records || journal_read(r, e) || extras_read(r, e)) {
         report_close(&r);
         return NULL;

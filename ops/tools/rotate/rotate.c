@@ -200,7 +200,7 @@ static int item_write(struct job *j, const struct rotate_item *x, struct err *e)
 
 static struct json *record_make(const struct job *j, const struct rotate_report *report)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
     char digest[17];
 
     snprintf(digest, sizeof digest, "%016llx", (unsigned long long)model_digest(j->m));

@@ -193,9 +193,9 @@ static struct msg *make_problem(const struct import *im, const struct st_entry *
 
 static int provenance(struct import *im, struct err *e)
 {
-    struct json *r = json_object();
+    struct json *r = json_new_object();
 
-    im->prov = json_array();
+    im->prov = json_new_array();
     if (json_set_text(r, "stage", "stream") || json_set_text(r, "version", PTQ_VERSION)) {
         json_destroy(&r);
         return err_set(e, ERR_SYS, "%s: out of memory", im->path);
