@@ -3,9 +3,8 @@
  *
  * Follows https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Nothing in the file is
  * believed before it is checked against what is left of it, so allocations stay in proportion to
- * the file. Left out: version 1, big-endian files, arrays of arrays, and writing. Types that
- * gguf_decode.c does not decode have their sizes known here, so that a file that holds them can
- * be listed. */
+ * the file. Left out: version 1, big-endian files, arrays of arrays, and writing. Element types are
+ * gguf_decode.c's. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,25 +42,6 @@ enum value_type {
 /* of a text or an array: at least */
 static const size_t VALUE_BYTES[V_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
-struct type_info {
-    uint32_t type;
-    const char *name;
-    unsigned elements, bytes; /* of a block */
-};
-
-static const struct type_info TYPES[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},
-    {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
-    {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},      {10, "Q2_K", 256, 84},
-    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66},
-    {17, "IQ2_XS", 256, 74},  {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},
-    {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},  {22, "IQ2_S", 256, 82},
-    {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
-    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},
-    {29, "IQ1_M", 256, 56},   {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},
-    {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17}};
-
 struct cursor {
     const unsigned char *data;
     uint64_t length, at; /* of the bytes at hand */
@@ -71,14 +51,6 @@ struct cursor {
     const char *what;
     const char *where; /* key or tensor being read, for errors */
 };
-
-static const struct type_info *type_find(uint32_t type)
-{
-    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++)
-        if (TYPES[i].type == type)
-            return &TYPES[i];
-    return NULL;
-}
 
 /* n bytes at the cursor, NULL when there are no such. */
 static const unsigned char *take(struct cursor *c, uint64_t n, struct err *e)
@@ -304,7 +276,7 @@ out:
 
 static int entry_measure(struct gguf_entry *x, const struct cursor *c, struct err *e)
 {
-    const struct type_info *t = type_find(x->type);
+    const struct gguf_type_info *t = gguf_type_find(x->type);
     uint64_t n = 1;
 
     if (!t)
@@ -543,7 +515,7 @@ const struct gguf_entry *gguf_find(const struct gguf *g, const char *name)
 static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint64_t first,
                          uint64_t n, float *dst, struct err *e)
 {
-    const struct type_info *t = type_find(x->type);
+    const struct gguf_type_info *t = gguf_type_find(x->type);
     size_t step = n < STEP ? (size_t)n : STEP;
     unsigned char *raw;
     int rc = 0;
@@ -559,10 +531,7 @@ static int elements_load(const struct gguf *g, const struct gguf_entry *x, uint6
         rc = fs_pread_all(g->fd, raw, m / t->elements * t->bytes,
                           x->offset + (first + done) / t->elements * t->bytes, g->path, e);
         if (rc == 0 && gguf_decode(x->type, raw, m, dst + done))
-            rc = err_set(e, ERR_USE,
-                         "%s: tensor '%s': type %s cannot be decoded; F32, F16, BF16, Q8_0, Q4_0 "
-                         "and Q4_1 can",
-                         g->path, x->name, t->name);
+            rc = gguf_check(g, x, e);
     }
     free(raw);
     return rc;

@@ -287,49 +287,62 @@ static void decoders(void **state)
     assert_int_equal(gguf_decode(GGUF_Q4_1, q, 32, v), 0);
     assert_true(v[0] == -0.5f && v[16] == 6.5f);
     assert_int_equal(gguf_decode(GGUF_Q8_0, q, 31, v), -1);
-    assert_int_equal(gguf_decode(14, q, 256, v), -1);
+    assert_int_equal(gguf_decode(GGUF_Q6_K, q, 255, v), -1);
+    assert_int_equal(gguf_decode(16, q, 256, v), -1); /* IQ2_XXS: known, no decoder */
+    assert_int_equal(gguf_decode(4, q, 32, v), -1);
+    assert_string_equal(gguf_type_find(GGUF_Q6_K)->name, "Q6_K");
+    assert_null(gguf_type_find(4));
 }
 
-static void golden_pack(void **state)
+/* Each NAME.bytes of a file of goldens, decoded, is NAME.dequant to the bit; the name's kind is a
+ * part of it. Returns how many there were. */
+static size_t goldens_check(const char *path)
 {
-    static const struct {
-        const char *name;
-        uint32_t type;
-    } kinds[] = {{"Q4_0", 2}, {"Q4_1", 3}, {"Q8_0", 8}};
-    shared_or_skip(path, "data/golden-pack/gguf.safetensors");
     struct err e = {0};
     struct st_set *s = st_open(path, &e);
     size_t cases = 0;
 
-    (void)state;
     assert_non_null(s);
     for (size_t i = 0; i < s->count; i++)
-        for (size_t k = 0; k < 3; k++) {
-            const char *at = strstr(s->entries[i].name, kinds[k].name),
-                       *end = strrchr(s->entries[i].name, '.');
+        for (uint32_t type = 2; type < 24; type++) {
+            const struct gguf_type_info *t = gguf_type_find(type);
+            const char *name = s->entries[i].name, *end = strrchr(name, '.');
             char other[TENSOR_NAME];
             struct tensor bytes, want;
             float *have;
 
-            if (!at || !end || strcmp(end, ".bytes"))
+            if (!t || !strstr(name, t->name) || !end || strcmp(end, ".bytes"))
                 continue;
-            snprintf(other, sizeof other, "%.*s.dequant", (int)(end - s->entries[i].name),
-                     s->entries[i].name);
+            snprintf(other, sizeof other, "%.*s.dequant", (int)(end - name), name);
             if (!st_find(s, other))
                 continue;
             assert_int_equal(st_load(s, &s->entries[i], &bytes, &e), 0);
             assert_int_equal(st_load(s, st_find(s, other), &want, &e), 0);
+            assert_int_equal(bytes.bytes, tensor_elements(&want) / t->elements * t->bytes);
             have = malloc(want.bytes);
-            assert_int_equal(gguf_decode(kinds[k].type, bytes.data, tensor_elements(&want), have),
-                             0);
+            assert_int_equal(gguf_decode(type, bytes.data, tensor_elements(&want), have), 0);
             assert_memory_equal(have, want.data, want.bytes);
             free(have);
             tensor_release(&bytes);
             tensor_release(&want);
             cases++;
         }
-    assert_int_equal(cases, 4);
     st_close(&s);
+    return cases;
+}
+
+static void golden_blocks(void **state)
+{
+    (void)state;
+    assert_int_equal(goldens_check("tests/golden/gguf/blocks.safetensors"), 12);
+}
+
+static void golden_pack(void **state)
+{
+    shared_or_skip(path, "data/golden-pack/gguf.safetensors");
+
+    (void)state;
+    assert_int_equal(goldens_check(path), 11);
 }
 
 /* The reference's Q8_0 of 32 values: the quotient takes 1/d from d before it is rounded to f16. */
@@ -424,11 +437,11 @@ static void golden_q8_0(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_heads),   cmocka_unit_test(bad_keys),
-        cmocka_unit_test(bad_tensors), cmocka_unit_test(every_prefix),
-        cmocka_unit_test(values),      cmocka_unit_test(long_header),
-        cmocka_unit_test(decoders),    cmocka_unit_test(golden_pack),
-        cmocka_unit_test(golden_q8_0),
+        cmocka_unit_test(bad_heads),     cmocka_unit_test(bad_keys),
+        cmocka_unit_test(bad_tensors),   cmocka_unit_test(every_prefix),
+        cmocka_unit_test(values),        cmocka_unit_test(long_header),
+        cmocka_unit_test(decoders),      cmocka_unit_test(golden_pack),
+        cmocka_unit_test(golden_blocks), cmocka_unit_test(golden_q8_0),
     };
 
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);

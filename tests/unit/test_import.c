@@ -55,8 +55,9 @@ static size_t files_in(const char *path)
 /* ---- a tiny model: d 8, one block, 2 heads of 4, 1 key-value head, ff 8, 6 tokens ---- */
 
 struct recipe {
-    const char *arch, *pre, *kind; /* kind: tokenizer.ggml.model */
-    const char *skip;              /* leave this tensor or key out */
+    /* pre: NULL gpt-2, "-" no such key; kind: tokenizer.ggml.model */
+    const char *arch, *pre, *kind;
+    const char *skip; /* leave this tensor or key out */
     const char *extra_key, *extra_tensor;
     float extra_value[2]; /* of extra_tensor */
     int nan, untied, twice, merge, bias, window, rows;
@@ -103,8 +104,8 @@ static void words(struct gb *b, const struct recipe *r)
     if (r->twice)
         tokens[5] = "a";
     gb_key_text(b, "tokenizer.ggml.model", r->kind ? r->kind : "gpt2");
-    if (r->pre)
-        gb_key_text(b, "tokenizer.ggml.pre", r->pre);
+    if (!r->pre || strcmp(r->pre, "-"))
+        gb_key_text(b, "tokenizer.ggml.pre", r->pre ? r->pre : "gpt-2");
     if (wanted(r, "tokens"))
         gb_key_texts(b, "tokenizer.ggml.tokens", tokens, 6);
     gb_key_ints(b, "tokenizer.ggml.token_type", TYPES, 6);
@@ -169,7 +170,7 @@ static void model_make(const struct recipe *r)
 
 static int run(enum dtype t, int vocab_only, struct err *e)
 {
-    struct import_opts o = {file, dir, t, vocab_only};
+    struct import_opts o = {.file = file, .dir = dir, .dtype = t, .vocab_only = vocab_only};
 
     memset(e, 0, sizeof *e);
     return import_run(&o, e);
@@ -227,7 +228,12 @@ static void bad_tokenizers(void **state)
 {
     (void)state;
     refused(&(struct recipe){.arch = "llama", .kind = "bert"}, "'bert'");
-    refused(&(struct recipe){.arch = "llama", .pre = "tekken"}, "'tekken' is not known");
+    refused(&(struct recipe){.arch = "llama", .pre = "kimi-k2"}, "'kimi-k2' is not known");
+    refused(&(struct recipe){.arch = "llama", .pre = "kimi-k2"}, "--pre NAME");
+    refused(&(struct recipe){.arch = "llama", .pre = "-"}, "--pre NAME");
+    refused(&(struct recipe){.arch = "llama", .pre = "-"}, "is missing");
+    refused(&(struct recipe){.arch = "qwen3", .pre = ""}, "is missing");
+    refused(&(struct recipe){.arch = "qwen3", .pre = "default"}, "is 'default'");
     refused(&(struct recipe){.arch = "llama", .skip = "tokens"}, "tokenizer.ggml.tokens");
     refused(&(struct recipe){.arch = "llama", .twice = 1}, "'a' is there twice");
     refused(&(struct recipe){.arch = "llama", .merge = 1}, "merge 0 ('a z')");
@@ -240,6 +246,41 @@ static void bad_tokenizers(void **state)
             "twice");
     refused(&(struct recipe){.arch = "llama", .extra_key = "tokenizer.ggml.add_bos_token"},
             "add_bos_token");
+}
+
+static int run_pre(const char *pre, struct err *e)
+{
+    memset(e, 0, sizeof *e);
+    return import_run(&(struct import_opts){.file = file, .dir = dir, .dtype = DT_BF16, .pre = pre},
+                      e);
+}
+
+/* --pre stands in for what the file does not say, or says wrongly. */
+static void pre_named(void **state)
+{
+    struct err e;
+    struct json *j;
+    char path[160];
+
+    (void)state;
+    model_make(&(struct recipe){.arch = "llama", .pre = "-"});
+    assert_int_equal(run_pre("best", &e), -1);
+    assert_non_null(strstr(e.text, "--pre 'best'"));
+    assert_int_equal(run_pre("", &e), -1);
+    assert_int_equal(run_pre("llama-bpe", &e), 0);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    j = json_read(path, &e);
+    assert_int_equal(json_kind(json_get(json_get(j, "model"), "ignore_merges")), JSON_KIND_BOOL);
+    assert_int_equal(json_kind(json_get(j, "post_processor")), JSON_KIND_OBJECT); /* BOS */
+    assert_int_equal(json_count(json_get(json_get(j, "pre_tokenizer"), "pretokenizers")), 2);
+    json_destroy(&j);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+    model_make(&(struct recipe){.arch = "llama", .pre = "default"});
+    assert_int_equal(run_pre("qwen2", &e), 0);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+    model_make(&(struct recipe){.arch = "llama", .kind = "llama"});
+    assert_int_equal(run_pre("qwen2", &e), -1);
+    assert_non_null(strstr(e.text, "SentencePiece"));
 }
 
 static void bad_folders(void **state)
@@ -421,7 +462,11 @@ static void vectors(void **state)
 
         snprintf(name, sizeof name, "data/tok-vectors/ggml-vocab-%s.gguf", names[i]);
         shared_or_skip(gguf, name);
-        assert_int_equal(import_run(&(struct import_opts){gguf, dir, DT_BF16, 1}, &e), 0);
+        assert_int_equal(
+            import_run(
+                &(struct import_opts){.file = gguf, .dir = dir, .dtype = DT_BF16, .vocab_only = 1},
+                &e),
+            0);
         assert_int_equal(files_in(dir), 3);
         t = tokenizer_open(dir, &e);
         assert_non_null(t);
@@ -452,7 +497,8 @@ static void real(void **state)
 
     (void)state;
     snprintf(from, sizeof from, "%.*s", (int)(strrchr(origin, '/') - origin), origin);
-    assert_int_equal(import_run(&(struct import_opts){gguf, dir, DT_F32, 0}, &e), 0);
+    assert_int_equal(
+        import_run(&(struct import_opts){.file = gguf, .dir = dir, .dtype = DT_F32}, &e), 0);
     assert_true(config_read(dir, &c, &e) == 0 && config_read(from, &o, &e) == 0);
     assert_true(c.d == o.d && c.layers == o.layers && c.heads == o.heads &&
                 c.kv_heads == o.kv_heads && c.head_dim == o.head_dim);
@@ -497,6 +543,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bad_models, root_make, root_remove),
         cmocka_unit_test_setup_teardown(bad_tokenizers, root_make, root_remove),
+        cmocka_unit_test_setup_teardown(pre_named, root_make, root_remove),
         cmocka_unit_test_setup_teardown(bad_folders, root_make, root_remove),
         cmocka_unit_test_setup_teardown(tiny, root_make, root_remove),
         cmocka_unit_test(rope_factors),

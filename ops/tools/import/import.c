@@ -98,6 +98,30 @@ static int tensor_write(const struct gguf *g, const struct import_tensor *t, enu
     return 0;
 }
 
+/* Found before anything is written; warns of tensors that have lost precision already. */
+static int types_check(const struct gguf *g, const struct import_tensor *list, size_t count,
+                       struct err *e)
+{
+    char kinds[128] = "";
+    size_t quantized = 0, used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct gguf_type_info *t = gguf_type_find(list[i].from->type);
+
+        if (gguf_check(g, list[i].from, e))
+            return -1;
+        quantized += t->elements > 1;
+        if (t->elements > 1 && !strstr(kinds, t->name) && used < sizeof kinds)
+            used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "",
+                                     t->name);
+    }
+    if (quantized)
+        log_warn("%s is quantized already (%zu of %zu tensors: %s): what is made of it keeps that "
+                 "loss, and quantizing it again adds to it; an F16 or BF16 file is a better source",
+                 g->path, quantized, count, kinds);
+    return 0;
+}
+
 static int tensors_write(const struct gguf *g, const struct import_tensor *list, size_t count,
                          enum dtype dtype, const char *path, struct err *e)
 {
@@ -164,7 +188,8 @@ static int model_write(const char *dir, const struct gguf *g, const struct impor
     char *path = fs_join(dir, "model.safetensors", e);
     int rc = -1;
 
-    if (!path || import_model_read(g, &m, e) || import_names(g, &m, &list, &count, e))
+    if (!path || import_model_read(g, &m, e) || import_names(g, &m, &list, &count, e) ||
+        types_check(g, list, count, e))
         goto out;
     if (t->count > (size_t)m.vocab) {
         err_set(e, ERR_USE,
@@ -196,7 +221,7 @@ int import_run(const struct import_opts *o, struct err *e)
     if (newdir_check(o->dir, e))
         return -1;
     g = gguf_open(o->file, e);
-    if (!g || import_tokenizer_make(g, &t, e))
+    if (!g || import_tokenizer_make(g, o->pre, &t, e))
         goto out;
     if (t.warning)
         log_warn("%s: %s", o->file, t.warning);

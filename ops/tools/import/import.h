@@ -15,6 +15,7 @@ struct import_opts {
     const char *file, *dir;
     enum dtype dtype; /* DT_BF16, DT_F16 or DT_F32 */
     int vocab_only;   /* tokenizer files only */
+    const char *pre;  /* pre-tokenizer in place of the one that the file names; NULL: the file's */
 };
 
 /* Makes the folder `dir`, which must not exist or be empty; on failure nothing of it is left. */
@@ -61,8 +62,25 @@ struct import_tokenizer {
     const char *warning; /* what a user should know; NULL: nothing */
 };
 
-int import_tokenizer_make(const struct gguf *g, struct import_tokenizer *t, struct err *e);
+/* pre: as in import_opts. Release t in any case. */
+int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_tokenizer *t,
+                          struct err *e);
 void import_tokenizer_release(struct import_tokenizer *t);
+/* A pre-tokenizer by the name that llama.cpp gives it. */
+#define IMPORT_PRE_PATTERNS 6
+struct import_pre {
+    const char *name;
+    const char *pattern[IMPORT_PRE_PATTERNS]; /* one after the other; NULL: no more */
+    int nfc;                                  /* text is normalized first */
+    int ignore_merges;
+    int bos; /* put in front unless the file says otherwise */
+};
+const struct import_pre *import_pre_at(size_t i); /* NULL: no more */
+/* asked, or what the file says; a file that does not say is refused. Borrowed, static. */
+const struct import_pre *import_pre_read(const struct gguf *g, const char *asked, struct err *e);
+/* As "pre_tokenizer" of tokenizer.json; NULL: out of memory. */
+struct json *import_pre_cut(const struct import_pre *p);
+
 /* Merges of a SentencePiece vocabulary, best score first; vocab: text -> id. */
 struct json *import_merges(const struct json *tokens, const struct json *scores,
                            const struct json *types, const struct json *vocab, const char *what,

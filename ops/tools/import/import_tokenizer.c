@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* import_tokenizer - tokenizer.json and what goes with it, from the vocabulary in a GGUF file.
  *
- * Two kinds: "gpt2" (byte-level BPE; `pre` names the way text is cut first, see PRES) and
- * "llama" (SentencePiece BPE). A name that is not in the table is refused: a wrong cut gives
- * tokens that look right and are not. Left out: WordPiece, unigram and other kinds. */
+ * Two kinds: "gpt2" (byte-level BPE; how text is cut first: import_pre.c) and "llama"
+ * (SentencePiece BPE). Left out: WordPiece, unigram and other kinds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,37 +10,6 @@
 #include "import.h"
 
 #define KEY(name) "tokenizer.ggml." name
-
-struct pre {
-    const char *name, *normalizer, *cut; /* JSON */
-    int ignore_merges, bos;              /* bos: put in front unless the file says otherwise */
-};
-
-#define BYTES_ONLY                                                                            \
-    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":" \
-    "false}"
-#define CUT_GPT2 \
-    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
-#define CUT_DIGITS                                                                               \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true}" \
-    "," CUT_GPT2 "]}"
-#define CUT_WORDS(digits)                                                                      \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"    \
-    "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" digits   \
-    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}," \
-    "\"behavior\":\"Isolated\",\"invert\":false}," BYTES_ONLY "]}"
-
-static const struct pre PRES[] = {{"gpt-2", "null", CUT_GPT2, 0, 0},
-                                  {"phi-2", "null", CUT_GPT2, 0, 0},
-                                  {"smollm", "null", CUT_DIGITS, 0, 0},
-                                  {"starcoder", "null", CUT_DIGITS, 0, 0},
-                                  {"refact", "null", CUT_DIGITS, 0, 0},
-                                  {"codeshell", "null", CUT_DIGITS, 0, 0},
-                                  {"llama-bpe", "null", CUT_WORDS("{1,3}"), 1, 1},
-                                  {"llama3", "null", CUT_WORDS("{1,3}"), 1, 1},
-                                  {"llama-v3", "null", CUT_WORDS("{1,3}"), 1, 1},
-                                  {"qwen2", "{\"type\":\"NFC\"}", CUT_WORDS(""), 0, 0},
-                                  {"deepseek-r1-qwen", "{\"type\":\"NFC\"}", CUT_WORDS(""), 0, 0}};
 
 #define SPACE "\"\xE2\x96\x81\"" /* U+2581 */
 #define SPM_REPLACE "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":" SPACE "}"
@@ -55,7 +23,7 @@ struct source {
     size_t count;
     int64_t bos, eos, unk, pad;
     int add_bos, add_eos, spm;
-    const struct pre *pre;
+    const struct import_pre *pre;
 };
 
 static struct json *piece(const char *text, struct err *e)
@@ -111,22 +79,7 @@ static int tokens_check(const struct source *s, struct err *e)
     return 0;
 }
 
-static int pre_read(struct source *s, struct err *e)
-{
-    const char *name = json_as_text(json_get(s->g->meta, KEY("pre")));
-
-    for (size_t i = 0; name && i < sizeof PRES / sizeof PRES[0]; i++)
-        if (strcmp(PRES[i].name, name) == 0)
-            s->pre = &PRES[i];
-    if (!name || strcmp(name, "default") == 0) /* files from before this key: GPT-2's own way */
-        s->pre = &PRES[0];
-    if (!s->pre)
-        return err_set(e, ERR_USE, "%s: key '" KEY("pre") "': pre-tokenizer '%.64s' is not known",
-                       s->g->path, name);
-    return 0;
-}
-
-static int source_read(struct source *s, const struct gguf *g, struct err *e)
+static int source_read(struct source *s, const struct gguf *g, const char *pre, struct err *e)
 {
     const char *model = json_need_text(g->meta, KEY("model"), g->path, e);
     int spaces;
@@ -144,7 +97,10 @@ static int source_read(struct source *s, const struct gguf *g, struct err *e)
             e, ERR_USE,
             "%s: key '" KEY("model") "': tokenizer '%.64s' cannot be imported; gpt2 and llama can",
             g->path, model);
-    if (tokens_check(s, e) || (!s->spm && pre_read(s, e)) ||
+    if (s->spm && pre)
+        return err_set(e, ERR_USE, "%s: --pre '%.64s': a SentencePiece tokenizer has none", g->path,
+                       pre);
+    if (tokens_check(s, e) || (!s->spm && !(s->pre = import_pre_read(g, pre, e))) ||
         id_read(s, KEY("bos_token_id"), &s->bos, e) ||
         id_read(s, KEY("eos_token_id"), &s->eos, e) ||
         id_read(s, KEY("unknown_token_id"), &s->unk, e) ||
@@ -394,8 +350,8 @@ static struct json *template_make(const struct source *s)
 
 static int steps_set(const struct source *s, struct json *t, struct err *e)
 {
-    const char *normal, *cut = "null",
-                        *decode = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_"
+    struct json *cut = NULL;
+    const char *normal, *decode = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_"
                                   "offsets\":true,\"use_regex\":true}";
     int prefix;
 
@@ -411,11 +367,10 @@ static int steps_set(const struct source *s, struct json *t, struct err *e)
                           ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
                         : "{\"type\":\"Sequence\",\"decoders\":[" SPM_DECODE "]}";
     } else {
-        normal = s->pre->normalizer;
-        cut = s->pre->cut;
+        normal = s->pre->nfc ? "{\"type\":\"NFC\"}" : "null";
     }
-    if (json_set(t, "normalizer", piece(normal, e)) ||
-        json_set(t, "pre_tokenizer", piece(cut, e)) ||
+    cut = s->spm ? json_new_null() : import_pre_cut(s->pre);
+    if (json_set(t, "pre_tokenizer", cut) || json_set(t, "normalizer", piece(normal, e)) ||
         json_set(t, "post_processor", template_make(s)) || json_set(t, "decoder", piece(decode, e)))
         return err_set(e, ERR_SYS, "%s: out of memory for tokenizer.json", s->g->path);
     return 0;
@@ -487,13 +442,14 @@ static int parts_set(const struct source *s, struct import_tokenizer *t, struct 
     return rc ? err_set(e, ERR_SYS, "%s: out of memory for the tokenizer", s->g->path) : 0;
 }
 
-int import_tokenizer_make(const struct gguf *g, struct import_tokenizer *t, struct err *e)
+int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_tokenizer *t,
+                          struct err *e)
 {
     struct source s;
     struct json *model;
 
     memset(t, 0, sizeof *t);
-    if (source_read(&s, g, e))
+    if (source_read(&s, g, pre, e))
         return -1;
     t->tokenizer = json_new_object();
     t->config = json_new_object();
