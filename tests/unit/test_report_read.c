@@ -109,7 +109,7 @@ static char *page_of(void)
     size_t n;
     FILE *f = open_memstream(&text, &n);
 
-    if (!r || page_write(f, r, &e) < 0)
+    if (!r || report_page_write(f, r, &e) < 0)
         fail_msg("%s", e.text);
     fclose(f);
     report_close(&r);

@@ -2,7 +2,7 @@
 /* report_classes - section on how the solutions fare on each class of calibration rows:
  * sequences of one length, positions of one band (ptq-reduce --classes), and what the sequences
  * of one length alone would have given (ptq-solve --cross length). */
-#include "report_page.h"
+#include "sections.h"
 
 #include <math.h>
 #include <string.h>
@@ -229,7 +229,7 @@ static int has_cross(const struct report_site *s)
     return 0;
 }
 
-int page_classes(struct page *p)
+int section_classes(struct page *p)
 {
     const struct report_site *all = fullest(p->r);
 

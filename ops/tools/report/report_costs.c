@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_costs - the section on what the run cost: time and memory of the stages (run.json),
  * seconds of the solver and bytes moved (journal). */
-#include "report_page.h"
+#include "sections.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -145,7 +145,7 @@ static void bytes(struct page *p)
             "Bytes of inputs are not in this journal: ptq-solve of this version hands them on.");
 }
 
-int page_costs(struct page *p)
+int section_costs(struct page *p)
 {
     int rc = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_losses - sections on how well sites were solved: losses over the blocks, contests
  * between solvers, what needed more damping. */
-#include "report_page.h"
+#include "sections.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static int kinds_chart(struct page *p, const struct plot *plot,
     return 0;
 }
 
-int page_losses(struct page *p)
+int section_losses(struct page *p)
 {
     const struct plot rel = chart("Relative loss", "share of the output's energy", 1),
                       loss = chart("Loss", "tr((W−Q) H (W−Q)′)", 1),
@@ -278,7 +278,7 @@ static int contest_section(struct page *p, const struct report_site *s)
     return rc;
 }
 
-int page_contest(struct page *p)
+int section_contest(struct page *p)
 {
     const struct report *r = p->r;
     const char *first = NULL;
@@ -321,7 +321,7 @@ static void trouble_text(const struct report_site *s, char *out, size_t n)
         out[at - 2] = '\0';
 }
 
-int page_trouble(struct page *p)
+int section_trouble(struct page *p)
 {
     static const char *const head[] = {
         "block",        "<site",       "<what",         "damping",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ptq-report - what a run did, as one HTML page. report_read.c reads, report_page.c and its
+/* ptq-report - what a run did, as one HTML page. report_read.c reads, report_page.c and the
  * sections draw. */
 #include <errno.h>
 #include <stddef.h>
@@ -89,7 +89,7 @@ static int put_page(const struct report *r, const char *path, struct err *e)
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
-    int rc = f ? page_write(f, r, e) : err_sys(e, "no memory for the page");
+    int rc = f ? report_page_write(f, r, e) : err_sys(e, "no memory for the page");
 
     if (f && fclose(f) && rc == 0)
         rc = err_sys(e, "no memory for the page");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_spectra - sections on the calibration data: effective sample size, lengths, and the
  * Hessian's diagonal by length. */
-#include "report_page.h"
+#include "sections.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static int samples_chart(struct page *p, int per_input)
     return 0;
 }
 
-int page_samples(struct page *p)
+int section_samples(struct page *p)
 {
     const struct report *r = p->r;
     int inputs = 0, same = 1, rc = 0;
@@ -134,7 +134,7 @@ static void lengths_table(struct page *p, const struct bin *bins, size_t n, cons
     page_table_end(p, NULL);
 }
 
-int page_lengths(struct page *p)
+int section_lengths(struct page *p)
 {
     static const char *const series[] = {"sequences", "tokens", "weight"};
     const struct plot plot = {.title = "Share of each length",
@@ -328,7 +328,7 @@ static int spectra_missing(struct page *p)
     return 0;
 }
 
-int page_spectra(struct page *p)
+int section_spectra(struct page *p)
 {
     const struct report *r = p->r;
     int rc = 0;

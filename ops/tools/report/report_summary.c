@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report_summary - what the reader must know first, the table of the run, and the numbers of
+ * everything at the end. */
+#include "sections.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+static void fact(struct page *p, const char *name, const char *fmt, ...) ERR_PRINTF(3, 4);
+static void fact(struct page *p, const char *name, const char *fmt, ...)
+{
+    char text[2048];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    fprintf(p->f, "<tr><th>%s</th>", name);
+    page_cell(p, text);
+    page_row_end(p);
+}
+
+static const char *text_of(const struct json *j, const char *key, const char *missing)
+{
+    const char *t = json_as_text(json_get(j, key));
+
+    return t ? t : missing;
+}
+
+static double real_of(const struct json *j, const char *key)
+{
+    double v;
+
+    return json_as_real(json_get(j, key), &v) == 0 ? v : NAN;
+}
+
+/* Values of a text over all linears, with how many have each: "gptq: 20 of 24; gptaq: 4 of 24". */
+static void tally(const struct report *r,
+                  void (*of)(const struct report_site *s, const struct json *linear, char *out,
+                             size_t n),
+                  char *out, size_t size)
+{
+    char seen[12][96], one[96];
+    size_t count[12] = {0}, n = 0, at = 0, all = 0;
+
+    for (size_t i = 0; i < r->nsites; i++)
+        for (size_t l = 0; l < json_count(r->site[i].linears); l++, all++) {
+            size_t k = 0;
+
+            of(&r->site[i], json_at(r->site[i].linears, l), one, sizeof one);
+            while (k < n && strcmp(seen[k], one) != 0)
+                k++;
+            if (k == n && n < 12)
+                memcpy(seen[n++], one, sizeof one);
+            if (k < n)
+                count[k]++;
+        }
+    snprintf(out, size, "not known");
+    for (size_t k = 0; k < n && at < size; k++)
+        at += (size_t)(n == 1 ? snprintf(out + at, size - at, "%.95s", seen[k])
+                              : snprintf(out + at, size - at, "%s%.95s: %zu of %zu linears",
+                                         k ? "; " : "", seen[k], count[k], all));
+}
+
+static int is_kept(const struct json *linear)
+{
+    int kept = 0;
+
+    return json_as_bool(json_get(linear, "kept"), &kept) == 0 && kept;
+}
+
+static void solver_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
+{
+    snprintf(out, n, "%s", is_kept(linear) ? "none" : text_of(linear, "solver", s->solver));
+}
+
+static void grid_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
+{
+    int64_t bits = 0, group = 0;
+    char scales[48] = "one scale a row";
+
+    (void)s;
+    if (is_kept(linear)) {
+        snprintf(out, n, "left at full precision");
+        return;
+    }
+    if (json_as_int(json_get(linear, "bits"), &bits) ||
+        json_as_int(json_get(linear, "group"), &group)) {
+        snprintf(out, n, "not known");
+        return;
+    }
+    if (group > 0)
+        snprintf(scales, sizeof scales, "groups of %lld", (long long)group);
+    snprintf(out, n, "%lld bits, %s, %.20s", (long long)bits, scales, text_of(linear, "grid", "?"));
+}
+
+static void summary_size(struct page *p)
+{
+    const struct report *r = p->r;
+    const struct json *after = json_get(r->done, "bytes_after");
+    double before = real_of(r->done, "bytes_before"), weights = 0, stored = 0;
+    char a[SCALE_TEXT], b[SCALE_TEXT], c[SCALE_TEXT];
+
+    for (size_t i = 0; i < json_count(after); i++) {
+        const char *name = "";
+        double bytes;
+
+        if (json_as_real(json_member(after, i, &name), &bytes))
+            continue;
+        bytes_text(before, a);
+        bytes_text(bytes, b);
+        percent_text(bytes / before, c);
+        fact(p, "Size of the weights", "%s, before %s: %s (%s)", b, a, c, name);
+    }
+    if (!json_count(after))
+        fact(p, "Size of the weights", "not known before the run is done");
+    for (size_t i = 0; i < r->nsites; i++) {
+        weights += r->site[i].weights;
+        stored += r->site[i].stored_bits;
+    }
+    number_text(stored / weights, 4, a);
+    number_text(weights, 16, b);
+    if (isfinite(stored / weights))
+        fact(p, "Bits per weight", "%s with scales and zero points, over %s quantized weights", a,
+             b);
+    else
+        fact(p, "Bits per weight",
+             "not in the journal: ptq-write notes the rows and inputs it needs since this report "
+             "exists");
+}
+
+static void summary_data(struct page *p)
+{
+    const struct report_site *s = p->r->site;
+    char a[SCALE_TEXT], b[SCALE_TEXT], c[SCALE_TEXT], d[SCALE_TEXT];
+    double least, most;
+
+    if (!p->r->nsites)
+        return;
+    least = most = s->ess;
+    for (size_t i = 1; i < p->r->nsites; i++) {
+        least = p->r->site[i].ess < least ? p->r->site[i].ess : least;
+        most = p->r->site[i].ess > most ? p->r->site[i].ess : most;
+    }
+    number_text(s->tokens < 0 ? NAN : (double)s->tokens, 16, a);
+    number_text(s->sequences < 0 ? NAN : (double)s->sequences, 16, b);
+    number_text(floor(least + 0.5), 16, c);
+    number_text(floor(most + 0.5), 16, d);
+    fact(p, "Calibration", "%s tokens in %s sequences; effective sample size %s%s%s%s", a, b, c,
+         strcmp(c, d) ? " to " : "", strcmp(c, d) ? d : "",
+         s->judged_on && strcmp(s->judged_on, "hold") == 0 ? " (held-out chunks not counted)" : "");
+}
+
+static void summary_cost(struct page *p)
+{
+    const struct json *run = p->r->run;
+    double wall = real_of(run, "wall_s"), cpu = real_of(run, "cpu_s"),
+           done = real_of(p->r->done, "wall");
+    char a[SCALE_TEXT], b[SCALE_TEXT];
+
+    if (!run) {
+        seconds_text(isfinite(done) ? done
+                     : p->r->nsites ? p->r->site[p->r->nsites - 1].wall
+                                    : NAN,
+                     a);
+        fact(p, "Time",
+             "%s by the writer's clock; CPU time and memory: no run.json, which ptq run writes at "
+             "the end of a run",
+             a);
+        return;
+    }
+    seconds_text(wall, a);
+    seconds_text(cpu, b);
+    fact(p, "Time", "%s; CPU time %s (%.1f cores busy)", a, b, wall > 0 ? cpu / wall : 0);
+    bytes_text(real_of(run, "peak_rss_sum_mib") * 1024 * 1024, a);
+    bytes_text(real_of(run, "peak_rss_mib") * 1024 * 1024, b);
+    fact(p, "Peak memory", "%s over all processes, %s in the largest", a, b);
+}
+
+void section_summary(struct page *p)
+{
+    const struct report *r = p->r;
+    char text[1024];
+
+    fputs("<div class=\"scroll\"><table class=\"plain\"><tbody>\n", p->f);
+    fact(p, "Model", "%s", text_of(r->start, "model", "not known"));
+    fact(p, "Sites", "%zu of %llu: %llu blocks of %zu", r->nsites, (unsigned long long)r->sites_all,
+         (unsigned long long)report_blocks(r), r->nkinds);
+    tally(r, grid_of, text, sizeof text);
+    fact(p, "Grid", "%s", text);
+    tally(r, solver_of, text, sizeof text);
+    fact(p, "Solver", "%s", text);
+    summary_size(p);
+    summary_data(p);
+    summary_cost(p);
+    fact(p, "Written", "%s, ptqflow %s; started %s", text_of(r->start, "formats", "?"),
+         text_of(r->start, "version", "?"), text_of(r->start, "time", "?"));
+    fputs("</tbody></table></div>\n", p->f);
+}
+
+/* What the reader must know before anything else: the run is not done, or this is not all of it. */
+void section_state(struct page *p)
+{
+    const struct report *r = p->r;
+
+    if (r->failed)
+        page_note(p, "alert", "The run failed: %.1500s", r->failed);
+    else if (!r->done)
+        page_note(p, "alert",
+                  "The run is not done: it is still going, or it was stopped. %zu of %llu sites "
+                  "are there.",
+                  r->nsites, (unsigned long long)r->sites_all);
+    if (r->cut)
+        page_note(p, "alert",
+                  "The journal's last line is not whole and was left out: the run was writing it, "
+                  "or was cut off.");
+    if (r->other)
+        page_note(p, "alert",
+                  "%zu records of the journal are of kinds that this version does not know; they "
+                  "were left out.",
+                  r->other);
+}
+
+void section_sites(struct page *p)
+{
+    static const char *const head[] = {"block",     "<site",         "<solver",          "inputs",
+                                       "loss",      "relative loss", "asymmetric loss",  "damping",
+                                       "tokens",    "effective",     "tokens per input", "dead",
+                                       "solve time"};
+    const char *fold = "Every site: the numbers of the charts above";
+
+    page_head(p, "All numbers");
+    page_table(p, fold, head, sizeof head / sizeof *head);
+    for (size_t i = 0; i < p->r->nsites; i++) {
+        const struct report_site *s = &p->r->site[i];
+
+        page_row(p);
+        page_site(p, s);
+        page_cell(p, s->solver);
+        page_count(p, s->inputs);
+        page_number(p, s->loss, 4);
+        page_number(p, s->rel_loss, 4);
+        page_number(p, s->asym_loss, 4);
+        page_number(p, s->damp, 3);
+        page_count(p, s->tokens);
+        page_number(p, floor(s->ess + 0.5), 16);
+        page_number(p, s->coverage, 4);
+        page_count(p, s->dead);
+        page_seconds(p, s->seconds);
+        page_row_end(p);
+    }
+    page_table_end(p, fold);
+}
+
+void section_variables(struct page *p)
+{
+    const struct json *all = json_get(p->r->run, "variables");
+    static const char *const head[] = {"<variable", "<value"};
+    const char *fold = "Variables of the recipe";
+
+    if (!json_count(all))
+        return;
+    page_table(p, fold, head, 2);
+    for (size_t i = 0; i < json_count(all); i++) {
+        const char *name = "";
+        const struct json *v = json_member(all, i, &name);
+
+        for (size_t k = 0; k < (json_kind(v) == JSON_KIND_ARRAY ? json_count(v) : 1); k++) {
+            const char *text = json_as_text(json_kind(v) == JSON_KIND_ARRAY ? json_at(v, k) : v);
+
+            page_row(p);
+            page_cell(p, name);
+            page_cell(p, text ? text : "–");
+            page_row_end(p);
+        }
+    }
+    page_table_end(p, fold);
+}
