@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grid - integer grids of weights, and the one place that dequantizes. value = scale * (code -
- * zero). */
+/* grid - which numbers the codes of a quantized weight can stand for: one file for each grid,
+ * ending in one const struct grid; grid_list.c is the only list.
+ *
+ * A weight is a code of up to 8 bits, and what its group, its row or its tensor has beside it: a
+ * scale for each group always; a zero point for each group where the grid has zeros; one more
+ * scale for the whole tensor, or a table of levels for each row, where it has those. A grid whose
+ * levels are the same everywhere keeps them in its own file. Functions take whole groups of codes,
+ * or one number for each of GRID_LANES rows; none of them is called for single weights. */
 #ifndef PTQ_GRID_H
 #define PTQ_GRID_H
 
@@ -9,16 +15,78 @@
 #include "../base/err.h"
 #include "../tensor/dtype.h"
 
-enum grid { GRID_SYM, GRID_SYM_NARROW, GRID_ASYM, GRID_COUNT };
-const char *grid_name(enum grid g); /* "sym", "sym-narrow", "asym" */
-int grid_parse(const char *name, enum grid *g);
+/* What the codes of one group of one row stand for. */
+struct grid_group {
+    int bits;
+    double scale;
+    double zero;         /* of the group, or the grid's own */
+    double tensor_scale; /* 1 where the grid has none */
+    const float *table;  /* [2^bits] of the row; NULL where the grid has none */
+};
+
+#define GRID_LANES 64 /* rows that are rounded together */
+
+/* One group of each of GRID_LANES rows. */
+struct grid_lanes {
+    int bits;
+    const double *scale, *zero; /* [GRID_LANES] */
+};
+
+/* How a grid is laid over the weights of a group. */
+enum zero_round { ZERO_NEAREST, ZERO_DOWN, ZERO_UP, ZERO_GIVEN };
+struct grid_fit {
+    int bits;
+    enum dtype scale_type; /* the scale is rounded to it first, zeros and codes follow from that */
+    int zero_min;          /* the smallest zero point that may be chosen */
+    enum zero_round how;   /* GIVEN: *zero is there already */
+};
+
+#define GRID_BIT(n) (1u << (n))
+
+struct grid {
+    const char *name;
+    const char *about;    /* one line for help */
+    unsigned bits;        /* widths of its codes: GRID_BIT(4) for 4 */
+    unsigned scale_types; /* of the scale of a group: GRID_BIT(DT_F16) */
+    int zeros;            /* 1: each group has a zero point of its own, U8 below 2^bits */
+    int tensor_scale;     /* 1: there is one more scale, F32, for the whole tensor */
+    int table;            /* 1: each row has its own levels, F32 [2^bits] */
+    /* Of a grid without zeros: the zero point of every group (2^(bits-1): the middle code). */
+    int (*zero)(int bits);
+    void (*value)(const struct grid_group *g, const uint8_t *codes, size_t n, double *w);
+    /* q: the level next to w in each lane, code: its code (may be NULL) */
+    void (*nearest)(const struct grid_lanes *g, const double *w, double *q, uint8_t *code);
+    /* The lowest and the highest level of each lane. */
+    void (*ends)(const struct grid_lanes *g, double *low, double *high);
+    /* The range [lo, hi] of a group, lo <= 0 <= hi, as the grid takes it. */
+    void (*range)(double *lo, double *hi);
+    /* Scale and zero point for such a range shrunk by p. *raised: the scale rounded to 0 and is
+     * the smallest normal number of its type instead (all codes of the group then stand for about
+     * 0). -1: it overflows its type. */
+    int (*place)(const struct grid_fit *f, double lo, double hi, double p, double *scale,
+                 double *zero, int *raised);
+};
+
+extern const struct grid grid_sym; /* what is taken when nobody says otherwise */
+
+const struct grid *grid_find(const char *name); /* NULL: unknown, or no name */
+const struct grid *grid_at(size_t i);           /* NULL past the end */
+int grid_takes_bits(const struct grid *g, int bits);
+
+/* For option tables, all NULL-terminated: names of grids in the order of grid_at(); widths that
+ * some grid takes ("2", "3", ...); types of scales ("f16", ...). */
+const char *const *grid_names(void);
+const char *const *grid_bits_names(void);
+const char *const *grid_scale_names(void);
+int grid_bits_at(size_t i);
+enum dtype grid_scale_at(size_t i);
+/* "sym, sym-narrow, asym" and the like, for messages: names with commas between, the last one
+ * behind `or` when that is not NULL. Returns out. */
+char *grid_name_list(const char *const *names, const char *last, char *out, size_t room);
 
 /* Number of groups: 1 for group -1, else ceil(K / group). */
 size_t grid_groups(size_t K, int64_t group);
-
-/* W[N,K] f32 = (float)(scale * (code - zero)), product in f64 then rounded once. codes U8 [N,K];
- * scales [N,G] of a float type; zeros U8 [N,G]. */
-int grid_dequantize(size_t N, size_t K, int64_t group, const uint8_t *codes, enum dtype scale_type,
-                    const void *scales, const uint8_t *zeros, float *w, struct err *e);
+/* Rounds a scale to its storage type; see place for *raised and -1. */
+int grid_store_scale(enum dtype type, double *scale, int *raised);
 
 #endif

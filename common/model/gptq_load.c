@@ -8,7 +8,7 @@
 #include "../base/mem.h"
 #include "../text/unicode.h"
 #include "../format/gptq_format.h"
-#include "../format/grid.h"
+#include "../format/coded.h"
 #include "model_parts.h"
 
 static int check_format(const struct json *q, const char *what, struct err *e)
@@ -246,9 +246,9 @@ fail:
     return NULL;
 }
 
-static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of, int plain,
-                      const uint8_t *codes, const float *scales, const uint8_t *zeros, float *w,
-                      struct err *e)
+static int dequantize(int bits, int64_t group, size_t N, size_t K, const int32_t *group_of,
+                      int plain, const uint8_t *codes, const float *scales, const uint8_t *zeros,
+                      float *w, struct err *e)
 {
     const size_t G = grid_groups(K, group), width = plain ? G : K;
     float *s = mem_raw(N * width, sizeof *s, e);
@@ -263,7 +263,18 @@ static int dequantize(int64_t group, size_t N, size_t K, const int32_t *group_of
                 s[n * width + i] = scales[g * N + n];
                 z[n * width + i] = zeros[n * G + g];
             }
-        rc = grid_dequantize(N, K, plain ? group : 1, codes, DT_F32, s, z, w, e);
+        rc = coded_decode(&(struct coded){.grid = grid_find("asym"),
+                                          .N = N,
+                                          .K = K,
+                                          .G = width,
+                                          .bits = bits,
+                                          .group = plain ? group : 1,
+                                          .codes = codes,
+                                          .scale_type = DT_F32,
+                                          .scales = s,
+                                          .zeros = z,
+                                          .tensor_scale = 1.0},
+                          0, N, w, e);
     }
     free(s);
     free(z);
@@ -298,7 +309,7 @@ int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K
         err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", m->dir, name);
         goto out;
     }
-    rc = dequantize(group, N, K, group_of, plain, codes, scales, zeros, w, e);
+    rc = dequantize(bits, group, N, K, group_of, plain, codes, scales, zeros, w, e);
 out:
     tensor_release(&q);
     tensor_release(&qz);

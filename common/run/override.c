@@ -12,14 +12,13 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "../format/gptq_format.h"
-#include "../format/grid.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 #define LINE_MAX_BYTES ((size_t)4096)
 #define STARS_MAX 8
 #define GROUP_MAX ((long)1 << 24)
 
-static const struct override_values nothing = {-1, 0, 0, -1, -1.0, NULL, NULL};
+static const struct override_values nothing = {-1, 0, 0, NULL, -1.0, NULL, NULL};
 
 /* ---- one line ---- */
 
@@ -47,8 +46,14 @@ static char *tidy(const char *text, size_t length, size_t *n, struct err *e)
 
 static int read_bits(struct override_values *v, const char *value, struct err *e)
 {
-    v->bits = value[0] && !value[1] && strchr("2348", value[0]) ? value[0] - '0' : 0;
-    return v->bits ? 0 : err_set(e, ERR_USE, "bits must be 2, 3, 4 or 8, not '%.40s'", value);
+    const char *const *names = grid_bits_names();
+    char known[128];
+
+    for (size_t i = 0; names[i] && !v->bits; i++)
+        v->bits = strcmp(names[i], value) == 0 ? grid_bits_at(i) : 0;
+    return v->bits ? 0
+                   : err_set(e, ERR_USE, "bits must be %s, not '%.40s'",
+                             grid_name_list(names, "or", known, sizeof known), value);
 }
 
 static int read_group(struct override_values *v, const char *value, struct err *e)
@@ -66,12 +71,12 @@ static int read_group(struct override_values *v, const char *value, struct err *
 
 static int read_grid(struct override_values *v, const char *value, struct err *e)
 {
-    enum grid g;
+    char known[256];
 
-    if (grid_parse(value, &g))
-        return err_set(e, ERR_USE, "grid must be sym, sym-narrow or asym, not '%.40s'", value);
-    v->grid = (int)g;
-    return 0;
+    v->grid = grid_find(value);
+    return v->grid ? 0
+                   : err_set(e, ERR_USE, "grid must be %s, not '%.40s'",
+                             grid_name_list(grid_names(), "or", known, sizeof known), value);
 }
 
 static int read_damp(struct override_values *v, const char *value, struct err *e)
@@ -101,7 +106,7 @@ static int is_said(const struct override_values *v, const char *key)
 {
     return strcmp(key, "bits") == 0     ? v->bits != 0
            : strcmp(key, "group") == 0  ? v->group != 0
-           : strcmp(key, "grid") == 0   ? v->grid >= 0
+           : strcmp(key, "grid") == 0   ? v->grid != NULL
            : strcmp(key, "damp") == 0   ? v->damp >= 0.0
            : strcmp(key, "solver") == 0 ? v->solver != NULL
            : strcmp(key, "fit") == 0    ? v->fit != NULL
@@ -169,7 +174,7 @@ static int read_words(struct override *o, struct err *e)
             return -1;
     }
     if (o->v.skip == 1 &&
-        (o->v.bits || o->v.group || o->v.grid >= 0 || o->v.damp >= 0.0 || o->v.solver || o->v.fit))
+        (o->v.bits || o->v.group || o->v.grid || o->v.damp >= 0.0 || o->v.solver || o->v.fit))
         return err_set(e, ERR_USE,
                        "skip leaves the linear as it is: no other key makes sense beside it");
     return 0;
@@ -283,7 +288,7 @@ int overrides_of(const struct overrides *o, size_t block, const char *site, cons
         v->skip = x->skip >= 0 ? x->skip : v->skip;
         v->bits = x->bits ? x->bits : v->bits;
         v->group = x->group ? x->group : v->group;
-        v->grid = x->grid >= 0 ? x->grid : v->grid;
+        v->grid = x->grid ? x->grid : v->grid;
         v->damp = x->damp >= 0.0 ? x->damp : v->damp;
         v->solver = x->solver ? x->solver : v->solver;
         v->fit = x->fit ? x->fit : v->fit;

@@ -15,14 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../base/err.h"
+#include "../format/grid.h"
 #include "../model/config.h"
 #include "../model/site.h"
 
 struct override_values {
     int skip;                 /* -1: not said; 0, 1 */
-    int bits;                 /* 0: not said; 2 3 4 8 */
+    int bits;                 /* 0: not said */
     int64_t group;            /* 0: not said */
-    int grid;                 /* -1: not said; enum grid */
+    const struct grid *grid;  /* NULL: not said */
     double damp;              /* below 0: not said */
     const char *solver, *fit; /* NULL: not said; owned by the overrides */
 };

@@ -9,13 +9,23 @@
 
 #include "msg_check.h"
 
-static const struct tensor *linear_tensor(const struct msg *m, const char *name, const char *what,
-                                          enum dtype t, struct err *e)
+/* "NAME.PART" of a linear, of this shape. Optional: *t is NULL when it is not there. */
+static int read_part(const struct msg *m, const struct solution_linear *x, const char *part,
+                     int optional, enum dtype type, int ndim, const uint64_t *shape,
+                     const struct tensor **t, struct err *e)
 {
-    char full[TENSOR_NAME + 16];
+    char name[TENSOR_NAME + 16], want[96];
 
-    snprintf(full, sizeof full, "%.190s.%s", name, what);
-    return msg_need(m, full, t, 2, e);
+    snprintf(name, sizeof name, "%.190s.%s", x->name, part);
+    *t = NULL;
+    if (optional && !msg_tensor(m, name))
+        return 0;
+    if (!(*t = msg_need(m, name, type, ndim, e)))
+        return -1;
+    if (tensor_has_shape(*t, ndim, shape))
+        return 0;
+    tensor_shape_text(ndim, shape, want, sizeof want);
+    return check_fail(m, e, "tensor '%s' must be %s", name, want);
 }
 
 /* Largest byte of a tensor; written so that it vectorizes. */
@@ -29,37 +39,45 @@ static unsigned largest(const struct tensor *t)
     return most;
 }
 
+static int finite_check(const struct msg *m, const struct tensor *t, const char *what,
+                        struct err *e)
+{
+    return t && tensor_count_bad(t)
+               ? check_fail(m, e, "tensor '%s' has %s that are not finite", t->name, what)
+               : 0;
+}
+
+/* Which of the optional ones must be there is the grid's business, who uses the codes asks it. */
 static int read_tensors(const struct msg *m, struct solution_linear *x, struct err *e)
 {
-    uint64_t G = x->group < 0 ? 1 : (x->K + (uint64_t)x->group - 1) / (uint64_t)x->group;
-    uint64_t codes[2] = {x->N, x->K}, grid[2] = {x->N, G};
+    const uint64_t G = x->group < 0 ? 1 : (x->K + (uint64_t)x->group - 1) / (uint64_t)x->group;
+    const uint64_t codes[2] = {x->N, x->K}, groups[2] = {x->N, G}, one[1] = {1},
+                   levels[2] = {x->N, UINT64_C(1) << x->bits};
 
     x->G = (size_t)G;
-    if (!(x->codes = linear_tensor(m, x->name, "codes", DT_U8, e)) ||
-        !(x->scales = linear_tensor(m, x->name, "scales", DT_COUNT, e)) ||
-        !(x->zeros = linear_tensor(m, x->name, "zeros", DT_U8, e)))
+    if (read_part(m, x, "codes", 0, DT_U8, 2, codes, &x->codes, e) ||
+        read_part(m, x, "scales", 0, DT_COUNT, 2, groups, &x->scales, e) ||
+        read_part(m, x, "zeros", 1, DT_U8, 2, groups, &x->zeros, e) ||
+        read_part(m, x, "tensor_scale", 1, DT_F32, 1, one, &x->tensor_scale, e) ||
+        read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e))
         return -1;
-    if (!tensor_has_shape(x->codes, 2, codes))
-        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->codes->name, x->N, x->K);
-    if (!tensor_has_shape(x->scales, 2, grid))
-        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->scales->name, x->N, x->G);
-    if (!tensor_has_shape(x->zeros, 2, grid))
-        return check_fail(m, e, "tensor '%s' must be [%zu, %zu]", x->zeros->name, x->N, x->G);
     if (largest(x->codes) >> x->bits)
         return check_fail(m, e, "tensor '%s' has a code that does not fit %d bits", x->codes->name,
                           x->bits);
-    if (largest(x->zeros) >> x->bits)
+    if (x->zeros && largest(x->zeros) >> x->bits)
         return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits",
                           x->zeros->name, x->bits);
-    if (tensor_count_bad(x->scales))
-        return check_fail(m, e, "tensor '%s' has scales that are not finite", x->scales->name);
-    return 0;
+    return finite_check(m, x->scales, "scales", e) ||
+                   finite_check(m, x->tensor_scale, "scales", e) ||
+                   finite_check(m, x->table, "levels", e)
+               ? -1
+               : 0;
 }
 
 /* A linear that nothing was done to: it must not have results either. */
 static int read_kept(const struct msg *m, struct solution_linear *x, struct err *e)
 {
-    static const char *const parts[] = {"codes", "scales", "zeros"};
+    static const char *const parts[] = {"codes", "scales", "zeros", "tensor_scale", "table"};
     char full[TENSOR_NAME + 16];
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -202,4 +220,16 @@ struct msg *solution_create(const struct solution_view *v, const char *stage, st
         return NULL;
     }
     return put_solution(m, v) < 0 ? check_no_memory(&m, e) : m;
+}
+
+size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS])
+{
+    const struct tensor *const all[SOLUTION_PARTS] = {x->codes, x->scales, x->zeros,
+                                                      x->tensor_scale, x->table};
+    size_t n = 0;
+
+    for (size_t i = 0; i < SOLUTION_PARTS && !x->kept; i++)
+        if (all[i])
+            part[n++] = all[i];
+    return n;
 }

@@ -18,12 +18,19 @@ struct solution_linear {
     const char *grid;            /* "sym" */
     const struct tensor *codes;  /* "NAME.codes" U8 [N,K] */
     const struct tensor *scales; /* "NAME.scales" float [N,G] */
-    const struct tensor *zeros;  /* "NAME.zeros" U8 [N,G] */
-    double loss, rel_loss;       /* tr((W-Q)H(W-Q)'), over tr(WHW') */
-    double asym_loss;            /* NaN without D */
+    /* Further parts, as the grid has them (common/format/coded.h checks that); else NULL */
+    const struct tensor *zeros;        /* "NAME.zeros" U8 [N,G] */
+    const struct tensor *tensor_scale; /* "NAME.tensor_scale" F32 [1] */
+    const struct tensor *table;        /* "NAME.table" F32 [N, 2^bits] */
+    double loss, rel_loss;             /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double asym_loss;                  /* NaN without D */
     /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
     double bound;
 };
+/* The tensors that such a linear has, in the order above; how many. None when it is kept. */
+#define SOLUTION_PARTS 5
+size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS]);
+
 struct solution_view {
     uint64_t block, order, sites;
     const char *site;
@@ -42,8 +49,8 @@ struct solution_view {
 /* MSG_SOLUTION or MSG_COMMIT */
 int solution_read(const struct msg *m, struct solution_view *v, struct err *e);
 /* A solution with id and metadata from the view (tensors of the view are not looked at); the
- * caller then adds "NAME.codes", "NAME.scales" and "NAME.zeros" of every linear that is not
- * kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
+ * caller then adds "NAME.codes", "NAME.scales" and what else the grid has, of every linear that is
+ * not kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
 struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
 
 #endif

@@ -8,7 +8,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
-#include "../../common/format/grid.h"
+#include "../../common/format/coded.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_solution.h"
@@ -97,6 +97,7 @@ static int set_linear(struct block *b, const struct site_at *at, size_t i,
 {
     const struct site_linear *l = &at->info.linear[i];
     const struct solution_linear *q = NULL;
+    struct coded codes;
     float *w;
 
     for (size_t k = 0; k < v->nlinears; k++)
@@ -107,11 +108,9 @@ static int set_linear(struct block *b, const struct site_at *at, size_t i,
                        at->info.name, at->block, l->name, l->rows, at->info.inputs);
     if (q->kept)
         return block_load_linear(b, at->site, i, e);
-    w = mem_raw(q->N * q->K, sizeof *w, e);
-    if (!w)
+    if (coded_read(q, &codes, e) < 0 || !(w = mem_raw(q->N * q->K, sizeof *w, e)))
         return -1;
-    if (grid_dequantize(q->N, q->K, q->group, q->codes->data, q->scales->dtype, q->scales->data,
-                        q->zeros->data, w, e) < 0) {
+    if (coded_decode(&codes, 0, q->N, w, e) < 0) {
         free(w);
         return err_prefix(e, "'%s'", l->name);
     }

@@ -205,6 +205,7 @@ static int solve_linear(struct work *w, const struct part *x, struct answer *a, 
                           .H = w->H,
                           .D = w->D};
     struct tensor *out = &a->results[3 * i];
+    const int zeros = a->o.grid->zeros;
     struct solve_loss loss = {0.0, 0.0, 0.0};
     void *stored;
     int rc = -1;
@@ -212,9 +213,10 @@ static int solve_linear(struct work *w, const struct part *x, struct answer *a, 
     j.scales = mem_raw(N * G, sizeof *j.scales, e);
     j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
     stored = result_alloc(&out[1], t->name, "scales", a->o.scale_type, N, G, e);
-    j.zeros = result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e);
-    if (!j.scales || !j.codes || !stored || !j.zeros || a->solver->solve(&a->o, state, &j, p, e) ||
-        solve_refine(&a->o, &j, p, e) || measure(w, a, &j, p, &loss, e))
+    j.zeros = zeros ? result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e) : NULL;
+    if (!j.scales || !j.codes || !stored || (zeros && !j.zeros) ||
+        a->solver->solve(&a->o, state, &j, p, e) || solve_refine(&a->o, &j, p, e) ||
+        measure(w, a, &j, p, &loss, e))
         goto out;
     dtype_from_f64(a->o.scale_type, j.scales, N * G, stored);
     a->linear[i] = (struct solution_linear){.name = t->name,
@@ -223,7 +225,7 @@ static int solve_linear(struct work *w, const struct part *x, struct answer *a, 
                                             .G = G,
                                             .bits = a->o.bits,
                                             .group = a->o.group,
-                                            .grid = grid_name(a->o.grid),
+                                            .grid = a->o.grid->name,
                                             .loss = loss.loss,
                                             .rel_loss = loss.rel_loss,
                                             .asym_loss = loss.asym_loss,

@@ -55,11 +55,12 @@ static int quadratic(const struct solve_opts *o, const struct solve_job *j,
                      const struct fit_range *f, const double *s, const double *z, double *work,
                      double *loss, struct err *e)
 {
-    const double top = solve_grid_top(o), *H = j->H + f->start * j->K + f->start;
+    const double *H = j->H + f->start * j->K + f->start;
+    const struct grid_lanes lanes = {o->bits, s, z};
     double *d = work, *y = work + f->n * R;
 
     for (size_t k = 0; k < f->n; k++) {
-        tile_round(f->x + k * R, s, z, top, d + k * R, NULL);
+        o->grid->nearest(&lanes, f->x + k * R, d + k * R, NULL);
         for (size_t r = 0; r < R; r++)
             d[k * R + r] -= f->x[k * R + r];
     }
@@ -90,7 +91,7 @@ int fit_hessian(const struct solve_opts *o, const struct solve_job *j, const str
         for (size_t r = 0; r < R; r++)
             p[r] = 1.0 - (double)i / 100.0;
         for (enum zero_round how = ZERO_DOWN; how <= ZERO_UP; how++) {
-            if (how == ZERO_UP && o->grid != GRID_ASYM)
+            if (how == ZERO_UP && !o->grid->zeros)
                 continue;
             if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, how, s1, z1, raised1, e) ||
                 quadratic(o, j, f, s1, z1, work, loss, e))
@@ -108,9 +109,10 @@ out:
 static int try_neuqi(const struct solve_opts *o, const struct solve_job *j,
                      const struct fit_range *f, const double *p, struct best *best, struct err *e)
 {
-    const double top = solve_grid_top(o), least = (double)o->zero_min;
-    const int reach = o->grid == GRID_ASYM;
+    const double top = (double)((1 << o->bits) - 1), least = (double)o->zero_min;
+    const int reach = o->grid->zeros;
     double s[R], z[R], from[R], loss[R];
+    const struct grid_lanes lanes = {o->bits, s, z};
     int raised[R];
 
     memcpy(from, best->z, sizeof from);
@@ -120,7 +122,7 @@ static int try_neuqi(const struct solve_opts *o, const struct solve_job *j,
         if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_GIVEN, s, z, raised, e))
             return -1;
         memset(loss, 0, sizeof loss);
-        tile_weighted(f->x, f->n, s, z, top, j->diag + f->start, loss);
+        tile_weighted(f->x, f->n, o->grid, &lanes, j->diag + f->start, loss);
         keep(best, loss, p, s, z, raised);
     }
     return 0;
@@ -141,7 +143,7 @@ int fit_neuqi(const struct solve_opts *o, const struct solve_job *j, const struc
         p[r] = 1.0;
     if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_NEAREST, s, z, raised, e))
         return -1;
-    tile_weighted(f->x, f->n, s, z, solve_grid_top(o), j->diag + f->start,
+    tile_weighted(f->x, f->n, o->grid, &(struct grid_lanes){o->bits, s, z}, j->diag + f->start,
                   memset(best.loss, 0, sizeof best.loss));
     for (int i = 0; i <= 60; i++) {
         for (size_t r = 0; r < R; r++)

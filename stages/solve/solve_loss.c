@@ -8,6 +8,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
+#include "solve_grid.h"
 #include "solve_tile.h"
 
 #define R SOLVE_TILE
@@ -25,6 +26,7 @@ struct scratch {
 };
 
 struct run {
+    const struct solve_opts *o;
     const struct solve_job *j;
     size_t group;
     struct scratch *scratch;
@@ -64,11 +66,15 @@ static int fill(const struct run *run, struct scratch *t, size_t first, struct e
 
         memcpy(x, t->w + k * R, R * sizeof *x);
         memcpy(x + R, t->w + k * R, R * sizeof *x);
-        for (size_t r = 0; r < rows; r++) {
-            const size_t n = first + r, g = n * j->G + k / run->group;
-            x[r] -= j->scales[g] * ((double)j->codes[n * K + k] - (double)j->zeros[g]);
-        }
     }
+    for (size_t g = 0; g < j->G; g++)
+        for (size_t r = 0; r < rows; r++) {
+            const size_t n = first + r, start = g * run->group;
+
+            solve_grid_values(run->o, j, n, g, j->scales[n * j->G + g], t->row);
+            for (size_t k = 0; k < run->group; k++)
+                t->x[2 * (start + k) * R + r] -= t->row[k];
+        }
     return 0;
 }
 
@@ -132,7 +138,7 @@ int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par
                struct solve_loss *out, struct err *e)
 {
     const size_t tiles = tile_count(j->N);
-    struct run run = {.j = j, .group = o->group > 0 ? (size_t)o->group : j->K};
+    struct run run = {.o = o, .j = j, .group = o->group > 0 ? (size_t)o->group : j->K};
     struct sums total = {0.0, 0.0, 0.0};
     int rc = -1;
 

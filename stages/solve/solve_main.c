@@ -28,9 +28,6 @@ struct solve_main_opts {
     int recorded, cross, refit, zstd, list, insecure, quiet, verbose;
 };
 
-static const int bits_of[] = {2, 3, 4, 8};
-static const enum dtype type_of[] = {DT_F16, DT_BF16, DT_F32, DT_F64};
-
 #define AT(field) offsetof(struct solve_main_opts, field)
 static const struct opt table[] = {
     {"in", OPT_TEXT, AT(in), "EP", "where problems come from: @URL, URL, a file, or - for stdin", 0,
@@ -169,15 +166,15 @@ static struct solve_opts opts_of(const struct solve_main_opts *a)
         .refine_alpha = a->refine_alpha,
         .criterion = (enum criterion)a->criterion,
         .sums = (enum sums_kind)a->sums,
-        .bits = bits_of[a->bits],
+        .bits = grid_bits_at((size_t)a->bits),
         .group = a->group,
-        .grid = (enum grid)a->grid,
+        .grid = grid_at((size_t)a->grid),
         .fit = a->scales ? FIT_HESSIAN : (enum fit)a->fit,
         .order = (enum order)a->order,
         .groups = (enum groups)a->groups,
         .damp = a->damp,
         .dead = (enum dead)a->dead,
-        .scale_type = type_of[a->scale_type],
+        .scale_type = grid_scale_at((size_t)a->scale_type),
         .block = (size_t)a->block,
         .zero_min = (int)a->zero_min,
         .recorded = a->recorded,

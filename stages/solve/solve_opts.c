@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/base/version.h"
+#include "../../common/format/grid_affine.h"
 #include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
 #include "solve.h"
@@ -175,14 +176,27 @@ static int check_solver_values(const struct solve_opts *o, struct err *e)
     return 0;
 }
 
+static int check_grid(const struct solve_opts *o, struct err *e)
+{
+    char known[128];
+
+    if (!grid_takes_bits(o->grid, o->bits))
+        return err_set(e, ERR_USE, "--bits must be %s, not %d",
+                       grid_name_list(grid_bits_names(), "or", known, sizeof known), o->bits);
+    if (!(o->grid->scale_types & GRID_BIT(o->scale_type)))
+        return err_set(e, ERR_USE, "--scale-type must be %s",
+                       grid_name_list(grid_scale_names(), "or", known, sizeof known));
+    return 0;
+}
+
 static int check_values(const struct solve_opts *o, struct contenders *c, struct err *e)
 {
     if (!o->solver)
         return err_set(e, ERR_USE, "there is no solver ''; ptq-solve --list shows them");
     if (contenders_parse(o->solver, c, e))
         return -1;
-    if (o->bits != 2 && o->bits != 3 && o->bits != 4 && o->bits != 8)
-        return err_set(e, ERR_USE, "--bits must be 2, 3, 4 or 8, not %d", o->bits);
+    if (check_grid(o, e))
+        return -1;
     if (o->group != -1 && o->group < 1)
         return err_set(e, ERR_USE, "--group must be -1 or at least 1, not %lld",
                        (long long)o->group);
@@ -190,13 +204,15 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
         return err_set(e, ERR_USE, "--block must be at least 1");
     if (!(o->damp >= 0.0 && o->damp <= 10.0))
         return err_set(e, ERR_USE, "--damp must be from 0 to 10");
-    if (!dtype_is_float(o->scale_type))
-        return err_set(e, ERR_USE, "--scale-type must be f16, bf16, f32 or f64");
     if (o->zero_min != 0 && o->zero_min != 1)
         return err_set(e, ERR_USE, "--zero-min must be 0 or 1");
     for (size_t i = 0; i < c->count; i++)
         if (o->groups == GROUPS_DYNAMIC && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs --groups static", c->name[i]);
+    for (size_t i = 0; i < c->count; i++)
+        if (!affine_is(o->grid) && contender_takes(c->name[i], "tries"))
+            return err_set(e, ERR_USE, "solver %s needs a grid of equal steps, which %s is not",
+                           c->name[i], o->grid->name);
     return check_solver_values(o, e);
 }
 
@@ -206,7 +222,7 @@ static int apply(const struct override_values *v, struct solve_opts *o, struct e
 {
     o->bits = v->bits ? v->bits : o->bits;
     o->group = v->group ? v->group : o->group;
-    o->grid = v->grid >= 0 ? (enum grid)v->grid : o->grid;
+    o->grid = v->grid ? v->grid : o->grid;
     o->damp = v->damp >= 0.0 ? v->damp : o->damp;
     o->solver = v->solver ? v->solver : o->solver;
     for (size_t i = 0; v->fit && i < sizeof fit_names / sizeof *fit_names; i++)
@@ -318,7 +334,7 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     }
     bad |= json_set_int(r, "bits", o->bits);
     bad |= json_set_int(r, "group", o->group);
-    bad |= json_set_text(r, "grid", grid_name(o->grid));
+    bad |= json_set_text(r, "grid", o->grid->name);
     bad |= json_set_text(r, "fit", fit_names[o->fit]);
     bad |= json_set_text(r, "scale_type", dtype_name(o->scale_type));
     bad |= json_set_int(r, "zero_min", o->zero_min);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solve_refine - see solve_refine.h. Stage 2 of two-stage group scales (ICASSP 2026, arXiv
- * 2602.02126): with C the codes less the zero point,
+ * 2602.02126): with C what the codes are worth at scale 1,
  * s_g += [C_g H_g: (W - Q)' + refine_alpha W D_:g C_g'] / (C_g H_gg C_g').
  * The nearest number of the type to a minimum of a parabola is never worse than another number of
  * the type, so rounding keeps this a descent. */
@@ -19,7 +19,7 @@
 
 struct scratch {
     double *w, *d; /* [K][R] weights, W - Q */
-    double *c;     /* [K][R] codes less zero points */
+    double *c;     /* [K][R] what the codes are worth at scale 1 */
     double *x, *y; /* [group][R] */
     double *row;   /* [K] */
 };
@@ -65,16 +65,21 @@ static int fill(const struct run *run, struct scratch *t, size_t first, size_t r
                        dtype_name(j->w_type));
     memset(t->c, 0, j->K * R * sizeof *t->c);
     memset(t->d, 0, j->K * R * sizeof *t->d);
-    for (size_t k = 0; k < j->K; k++) {
-        const int zero = run->o->dead == DEAD_ZERO && run->dead[k];
+    for (size_t k = 0; run->o->dead == DEAD_ZERO && k < j->K; k++)
+        if (run->dead[k])
+            memset(t->w + k * R, 0, R * sizeof *t->w);
+    for (size_t g = 0; g < run->G; g++)
         for (size_t r = 0; r < rows; r++) {
-            const size_t n = first + r, g = n * run->G + k / run->group;
-            if (zero)
-                t->w[k * R + r] = 0.0;
-            t->c[k * R + r] = (double)j->codes[n * j->K + k] - (double)j->zeros[g];
-            t->d[k * R + r] = t->w[k * R + r] - j->scales[g] * t->c[k * R + r];
+            const size_t n = first + r, start = g * run->group;
+
+            solve_grid_values(run->o, j, n, g, 1.0, t->row);
+            for (size_t k = 0; k < run->group; k++) {
+                const size_t at = (start + k) * R + r;
+
+                t->c[at] = t->row[k];
+                t->d[at] = t->w[at] - j->scales[n * run->G + g] * t->c[at];
+            }
         }
-    }
     return 0;
 }
 
@@ -115,7 +120,7 @@ static void move_scale(const struct run *run, struct scratch *t, size_t first, s
     }
     s = *scale + above / below;
     if (!(below > 0.0) || !isfinite(s) || !(s > 0.0) ||
-        solve_grid_store(run->o->scale_type, &s, &raised) || raised)
+        grid_store_scale(run->o->scale_type, &s, &raised) || raised)
         return;
     *scale = s;
     for (size_t k = start; k < start + n; k++)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
+#include "../../common/format/grid_affine.h"
 #include "../../common/tensor/blas.h"
 #include "solve_damp.h"
 #include "solve_grid.h"
@@ -143,16 +144,18 @@ static int fit_dynamic(const struct run *run, struct scratch *t, size_t first, s
 
 /* Up or down at random, the nearer the likelier: odds of 1 to exp((s / U_jj)^2 (1 - 2 d) weight)
  * for going up when the value lies d above the lower code (Klein's sampler on two codes). */
-static void round_random(const double *w, const double *s, const double *z, double top, double u,
+static void round_random(const double *w, const double *s, const double *z, int bits, double u,
                          struct draw *d, double *q, uint8_t *code)
 {
+    const double top = affine_top(bits);
+
     for (size_t r = 0; r < R; r++) {
         const double c = fmin(fmax(w[r] / s[r] + z[r], 0.0), top), low = floor(c);
         const double far = s[r] / u * (s[r] / u) * (1.0 - 2.0 * (c - low)) * d->weight[r];
         const double up = rng_unit(&d->rng[r]) * (1.0 + exp(fmin(far, 700.0))) < 1.0;
         const double k = fmin(low + up, top);
 
-        q[r] = s[r] * (k - z[r]);
+        q[r] = affine_level(s[r], k, z[r]);
         code[r] = (uint8_t)k;
     }
 }
@@ -161,14 +164,17 @@ static void round_random(const double *w, const double *s, const double *z, doub
 static void set_terms(const struct run *run, struct scratch *t, size_t i, size_t slot, size_t g,
                       const double *q)
 {
-    const double top = solve_grid_top(run->o), beta = run->s->beta;
-    const double *w = t->x + i * R, *s = t->scale + g * R, *z = t->zero + g * R;
+    const double beta = run->s->beta, *w = t->x + i * R;
+    double low[R], high[R];
 
+    if (run->s->source == P_PRE_CLAMP && (run->s->P || run->s->keep))
+        run->o->grid->ends(&(struct grid_lanes){run->o->bits, t->scale + g * R, t->zero + g * R},
+                           low, high);
     for (size_t r = 0; (run->s->P || run->s->keep) && r < R; r++) {
         double p = w[r];
 
         if (run->s->source == P_PRE_CLAMP)
-            p = fmin(fmax(p, s[r] * (0.0 - z[r])), s[r] * (top - z[r]));
+            p = fmin(fmax(p, low[r]), high[r]);
         else if (run->s->source == P_Q)
             p = beta > 0.0 ? q[r] + beta * (w[r] - t->w0[i * R + r]) : q[r];
         if (run->s->P)
@@ -199,7 +205,7 @@ static int after_block(const struct run *run, const struct scratch *t, const dou
 static int sweep_block(const struct run *run, struct scratch *t, struct draw *d, size_t first,
                        size_t b0, size_t b1, struct err *e)
 {
-    const double top = solve_grid_top(run->o), beta = run->s->beta;
+    const double beta = run->s->beta;
     const size_t K = run->K;
     double q[R];
 
@@ -214,9 +220,10 @@ static int sweep_block(const struct run *run, struct scratch *t, struct draw *d,
         if (run->dynamic && !t->fitted[g] && fit_dynamic(run, t, first, g, b0, b1, i, e))
             return -1;
         if (d)
-            round_random(w, s, z, top, u, d, q, t->codes + column * R);
+            round_random(w, s, z, run->o->bits, u, d, q, t->codes + column * R);
         else
-            tile_round(w, s, z, top, q, t->codes + column * R);
+            run->o->grid->nearest(&(struct grid_lanes){run->o->bits, s, z}, w, q,
+                                  t->codes + column * R);
         for (size_t r = 0; r < R; r++)
             err[r] = (w[r] - q[r]) / u;
         for (size_t r = 0; beta > 0.0 && r < R; r++)
@@ -323,12 +330,12 @@ static double tile_bound(const struct run *run, const struct scratch *t, size_t 
 
 static void round_plain(const struct run *run, struct scratch *t)
 {
-    const double top = solve_grid_top(run->o);
     double q[R];
 
     for (size_t k = 0; k < run->K; k++) {
         const size_t g = k / run->group;
-        tile_round(t->w + k * R, t->scale + g * R, t->zero + g * R, top, q, t->codes + k * R);
+        const struct grid_lanes lanes = {run->o->bits, t->scale + g * R, t->zero + g * R};
+        run->o->grid->nearest(&lanes, t->w + k * R, q, t->codes + k * R);
     }
 }
 
@@ -349,7 +356,8 @@ static void store(const struct run *run, const struct scratch *t, size_t first)
             codes[k] = t->codes[k * R + r];
         for (size_t g = 0; g < run->G; g++) {
             run->j->scales[(first + r) * run->G + g] = t->scale[g * R + r];
-            run->j->zeros[(first + r) * run->G + g] = (uint8_t)t->zero[g * R + r];
+            if (run->j->zeros)
+                run->j->zeros[(first + r) * run->G + g] = (uint8_t)t->zero[g * R + r];
         }
     }
 }

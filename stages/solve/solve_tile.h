@@ -11,11 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
-#include "../../common/tensor/dtype.h"
+#include "../../common/format/grid.h"
 
-#define SOLVE_TILE \
-    64 /* rows; a part of the numbers only through BLAS, and fixed, so the thread count never \
-          shows */
+/* Rows; a part of the numbers only through BLAS, and fixed, so the thread count never shows. */
+#define SOLVE_TILE GRID_LANES
 
 size_t tile_count(size_t N);
 /* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into tile [K][SOLVE_TILE]; -1 when
@@ -23,17 +22,13 @@ size_t tile_count(size_t N);
 int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
               double *tile);
 
-/* Rounds one column w on the grid value = s (code - z), codes 0 .. top: the true quotient, half to
- * even, z added after. q gets the rounded value; code may be NULL. */
-void tile_round(const double *w, const double *s, const double *z, double top, double *q,
-                uint8_t *code);
-/* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the rounding of w on (s, z). unit[r] =
- * 1/a. */
-void tile_error(const double *x, size_t n, const double *s, const double *z, double top,
+/* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the level of the grid next to w.
+ * unit[r] = 1/a. */
+void tile_error(const double *x, size_t n, const struct grid *grid, const struct grid_lanes *lanes,
                 const double *unit, double *sums);
 /* sums[r] += h[k] (q - w)^2 over the n columns of x */
-void tile_weighted(const double *x, size_t n, const double *s, const double *z, double top,
-                   const double *h, double *sums);
+void tile_weighted(const double *x, size_t n, const struct grid *grid,
+                   const struct grid_lanes *lanes, const double *h, double *sums);
 /* lo = min(0, columns), hi = max(0, columns) */
 void tile_range(const double *x, size_t n, double *lo, double *hi);
 /* Columns x[k] -= e u[k] for k < n. */

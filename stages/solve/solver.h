@@ -33,7 +33,7 @@ struct solve_opts {
     const char *solver; /* "gptq", "qep+gptq", "best:gptq,gptaq" */
     int bits;           /* 2 3 4 8 */
     int64_t group;      /* -1 or a divisor of K (a short last group is refused by default) */
-    enum grid grid;
+    const struct grid *grid;
     enum fit fit;
     enum order order;
     enum groups groups;
@@ -66,7 +66,7 @@ struct solve_opts {
 /* The defaults of ptq-solve. */
 #define SOLVE_OPTS_DEFAULT                                                                      \
     {                                                                                           \
-        .solver = "gptq", .bits = 4, .group = 64, .grid = GRID_SYM, .fit = FIT_MINMAX,          \
+        .solver = "gptq", .bits = 4, .group = 64, .grid = &grid_sym, .fit = FIT_MINMAX,         \
         .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,           \
         .scale_type = DT_F16, .block = 128, .zero_min = 1, .alpha = 0.25, .alpha2 = 0.25,       \
         .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 5, .seed = 1, .refine_alpha = 0.25 \
@@ -80,7 +80,7 @@ struct solve_stats {
 };
 
 /* One linear: W [N,K] of a float type in; codes U8 [N,K], scales f64 [N,G] (already rounded to
- * scale_type), zeros U8 [N,G] out. */
+ * scale_type), zeros U8 [N,G] out where the grid has them. */
 struct solve_job {
     const char *name; /* for errors */
     size_t N, K, G;
@@ -90,7 +90,7 @@ struct solve_job {
     const double *D; /* [K,K] or NULL */
     uint8_t *codes;
     double *scales;
-    uint8_t *zeros;
+    uint8_t *zeros;       /* NULL: the grid has none */
     atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
     const double *diag;   /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
     double bound;         /* out: see sweep_run; NaN from a solver without feedback */

@@ -14,7 +14,9 @@ struct answer {
     struct solve_opts o;
     const struct solver *solver;
     struct solve_stats stats;
-    struct tensor results[3 * PROBLEM_LINEARS]; /* codes, scales, zeros of each linear */
+    struct tensor results
+        [3 *
+         PROBLEM_LINEARS]; /* codes, scales and, where the grid has them, zeros of each linear */
     struct solution_linear linear[PROBLEM_LINEARS];
     double loss, asym_loss; /* over all linears */
     double judged;          /* what contenders are compared by */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../../common/base/mem.h"
-#include "../../common/format/grid.h"
+#include "../../common/format/coded.h"
 #include "write_format.h"
 
 #define ROWS 64 /* converted at a time */
@@ -39,20 +39,18 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
                struct err *e)
 {
     size_t width = dtype_size(l->source->dtype), step = l->N < ROWS ? l->N : ROWS;
-    const unsigned char *scales = s->scales->data;
     unsigned char *out = mem_raw(l->N * l->K, width, e);
     float *rows = out ? mem_raw(step * l->K, sizeof *rows, e) : NULL;
+    struct coded c;
     struct tensor t;
     int rc = -1;
 
-    if (!rows)
+    if (!rows || coded_read(s, &c, e))
         goto out;
     for (size_t n = 0; n < l->N; n += step) {
         size_t count = l->N - n < step ? l->N - n : step;
 
-        if (grid_dequantize(count, l->K, l->group, (const uint8_t *)s->codes->data + n * l->K,
-                            s->scales->dtype, scales + n * l->G * dtype_size(s->scales->dtype),
-                            (const uint8_t *)s->zeros->data + n * l->G, rows, e))
+        if (coded_decode(&c, n, count, rows, e))
             goto out;
         dtype_from_f32(l->source->dtype, rows, count * l->K, out + n * l->K * width);
     }

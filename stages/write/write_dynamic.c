@@ -14,7 +14,7 @@
 
 static int same_class(const struct plan_linear *a, const struct plan_linear *b)
 {
-    return a->bits == b->bits && a->group == b->group && a->asym == b->asym;
+    return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros;
 }
 
 static int class_symmetric(const struct plan *p, const struct plan_linear *of)
@@ -43,7 +43,8 @@ struct dynamic_base dynamic_base(const struct plan *p)
             base = x;
         }
     }
-    return (struct dynamic_base){base->bits, base->asym, class_symmetric(p, base), base->group};
+    return (struct dynamic_base){base->bits, base->grid->zeros, class_symmetric(p, base),
+                                 base->group};
 }
 
 /* "+:^NAME$" with everything escaped that a regular expression would read. */
@@ -77,7 +78,7 @@ static int rule_put(struct json *rules, const struct plan *p, const struct plan_
 
 static int differs(const struct plan_linear *l, const struct dynamic_base *b)
 {
-    return l->kept || l->bits != b->bits || l->group != b->group || l->asym != b->asym;
+    return l->kept || l->bits != b->bits || l->group != b->group || l->grid->zeros != b->zeros;
 }
 
 /* Engines' name for all linears of a site together, when they are alike. */

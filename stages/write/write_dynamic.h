@@ -9,7 +9,7 @@
 #include "write_plan.h"
 
 struct dynamic_base {
-    int bits, asym, symmetric;
+    int bits, zeros, symmetric;
     int64_t group;
 };
 

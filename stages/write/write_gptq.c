@@ -15,7 +15,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
 #include "../../common/format/gptq_format.h"
-#include "../../common/format/grid.h"
+#include "../../common/format/coded.h"
 #include "write_dynamic.h"
 #include "write_format.h"
 
@@ -41,7 +41,7 @@ static int same_type(const struct plan *p, const struct plan_linear *l,
 static int check(const struct plan *p, const struct plan_linear *l, const struct solution_linear *s,
                  struct err *e)
 {
-    const uint8_t *zeros = s->zeros->data;
+    const uint8_t *zeros = s->zeros ? s->zeros->data : NULL;
 
     if (s->scales->dtype != DT_F16 && s->scales->dtype != DT_BF16)
         return err_set(e, ERR_USE,
@@ -52,7 +52,7 @@ static int check(const struct plan *p, const struct plan_linear *l, const struct
         return err_prefix(e, "gptq format");
     if (same_type(p, l, s, e))
         return -1;
-    for (size_t i = 0; i < s->N * s->G; i++)
+    for (size_t i = 0; zeros && i < s->N * s->G; i++)
         if (zeros[i] == 0)
             return err_set(
                 e, ERR_USE,
@@ -112,20 +112,25 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
     size_t qweight = l->K * (size_t)l->bits / 32 * l->N,
            qzeros = l->G * (l->N * (size_t)l->bits / 32);
     size_t width = l->G == 1 ? l->K : (size_t)l->group, room = qweight;
+    struct coded c;
+    uint8_t *zeros;
     uint32_t *words;
     int rc = -1;
 
     room = room < qzeros ? qzeros : room;
     room = room < l->K ? l->K : room;
     room = room < l->G * l->N ? l->G * l->N : room;
-    if (!(words = mem_raw(room, sizeof *words, e)))
-        return -1;
+    zeros = mem_raw(l->N * l->G, 1, e);
+    words = mem_raw(room, sizeof *words, e);
+    if (!zeros || !words || coded_read(s, &c, e))
+        goto out;
+    coded_zeros(&c, zeros);
     if (gptq_pack_codes(l->N, l->K, l->bits, s->codes->data, words)) {
         err_set(e, ERR_USE, "'%s': codes beyond %d bits", l->name, l->bits);
         goto out;
     }
     if (put_one(w, l->name, "qweight", words, qweight * sizeof *words, e) ||
-        gptq_pack_zeros(l->N, l->G, l->bits, s->zeros->data, words, l->name, e) ||
+        gptq_pack_zeros(l->N, l->G, l->bits, zeros, words, l->name, e) ||
         put_one(w, l->name, "qzeros", words, qzeros * sizeof *words, e))
         goto out;
     transpose(s->scales->data, l->N, l->G, (uint16_t *)words);
@@ -136,6 +141,7 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
     rc = put_one(w, l->name, "g_idx", words, l->K * sizeof *words, e);
 out:
     free(words);
+    free(zeros);
     return rc;
 }
 

@@ -197,7 +197,7 @@ static int linear_check(const struct plan_linear *l, const struct solution_linea
     if (s->N != l->N || s->K != l->K)
         return err_set(e, ERR_USE, "'%s': solution of [%zu, %zu], the model has [%zu, %zu]",
                        s->name, s->N, s->K, l->N, l->K);
-    return 0;
+    return s->kept ? 0 : coded_read(s, &(struct coded){0}, e);
 }
 
 static uint64_t solution_digest(const struct solution_linear *const *linear, size_t count)
@@ -208,14 +208,16 @@ static uint64_t solution_digest(const struct solution_linear *const *linear, siz
     for (size_t i = 0; i < count; i++) {
         const struct solution_linear *s = linear[i];
         const int64_t head[3] = {s->bits, s->group, s->kept ? 0 : s->scales->dtype};
+        const struct tensor *part[SOLUTION_PARTS];
+        size_t parts;
 
         hash_add(&h, s->name, strlen(s->name) + 1);
         if (s->kept)
             continue;
         hash_add(&h, head, sizeof head);
-        hash_add(&h, s->codes->data, s->codes->bytes);
-        hash_add(&h, s->scales->data, s->scales->bytes);
-        hash_add(&h, s->zeros->data, s->zeros->bytes);
+        parts = solution_parts(s, part);
+        for (size_t k = 0; k < parts; k++)
+            hash_add(&h, part[k]->data, part[k]->bytes);
     }
     return hash_end(&h);
 }
@@ -280,8 +282,8 @@ int plan_note(struct plan *p, const struct solution_view *v,
         l->group = linear[i]->group;
         l->G = linear[i]->G;
         l->scale_type = linear[i]->scales->dtype;
-        l->asym = strcmp(linear[i]->grid, "asym") == 0;
-        l->symmetric = all_equal(linear[i]->zeros, 1u << (l->bits - 1));
+        l->grid = grid_find(linear[i]->grid);
+        l->symmetric = !linear[i]->zeros || all_equal(linear[i]->zeros, 1u << (l->bits - 1));
         l->loss = linear[i]->loss;
         l->rel_loss = linear[i]->rel_loss;
     }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "../../common/format/coded.h"
 #include "../../common/model/config.h"
 #include "../../common/model/site.h"
 #include "../../common/tensor/safetensors.h"
@@ -24,7 +25,7 @@ struct plan_linear {
     size_t G;
     enum dtype scale_type;
     int symmetric; /* every zero point is 2^(bits-1) */
-    int asym;      /* solved on the asymmetric grid */
+    const struct grid *grid;
     double loss, rel_loss;
 };
 

@@ -175,7 +175,7 @@ static double cost(const struct solution_view *v, size_t c, int whole)
                          x->G, scale);
             for (size_t k = 0; k < K; k++) {
                 const double code = ((const uint8_t *)x->codes->data)[n * K + k],
-                             zero = ((const uint8_t *)x->zeros->data)[n * x->G + k / 32];
+                             zero = 1 << (x->bits - 1);
 
                 d[k] = (double)W[n * K + k] - (whole ? 0 : scale[k / 32] * (code - zero));
             }

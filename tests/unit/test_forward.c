@@ -184,7 +184,7 @@ static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w,
     uint64_t shape[2] = {w->shape[0], w->shape[1]}, groups[2] = {w->shape[0], 1};
     char name[TENSOR_NAME + 16];
     struct tensor *f = &r->committed[r->ncommitted++];
-    uint8_t *codes, *zeros;
+    uint8_t *codes;
     double *scales;
     float *v;
 
@@ -196,14 +196,11 @@ static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w,
     codes = msg_add_new(m, name, DT_U8, 2, shape, e);
     snprintf(name, sizeof name, "%s.scales", w->name);
     scales = msg_add_new(m, name, DT_F64, 2, groups, e);
-    snprintf(name, sizeof name, "%s.zeros", w->name);
-    zeros = msg_add_new(m, name, DT_U8, 2, groups, e);
     for (size_t n = 0; n < shape[0]; n++, v += shape[1], codes += shape[1]) {
         float most = 0;
         for (size_t k = 0; k < shape[1]; k++)
             most = fmaxf(most, fabsf(v[k]));
         scales[n] = (double)most / 127;
-        zeros[n] = 128;
         for (size_t k = 0; k < shape[1]; k++) {
             codes[k] = (uint8_t)(lrint((double)v[k] / scales[n]) + 128);
             v[k] = (float)(scales[n] * (codes[k] - 128));

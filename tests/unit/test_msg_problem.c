@@ -72,7 +72,7 @@ static struct msg *solution(void)
                               .attempts = 1,
                               .seconds = 0.5,
                               .nlinears = 1};
-    uint64_t codes[2] = {5, 4}, grid[2] = {5, 2};
+    uint64_t codes[2] = {5, 4}, grid[2] = {5, 2}, one[1] = {1}, levels[2] = {5, 16};
     struct err e = {0};
 
     v.linear[0] = (struct solution_linear){.name = "q",
@@ -80,7 +80,7 @@ static struct msg *solution(void)
                                            .K = 4,
                                            .bits = 4,
                                            .group = 2,
-                                           .grid = "sym",
+                                           .grid = "asym",
                                            .loss = LOSS,
                                            .rel_loss = LOSS / 7,
                                            .asym_loss = NAN};
@@ -89,6 +89,8 @@ static struct msg *solution(void)
     memset(msg_add_new(m, "q.codes", DT_U8, 2, codes, &e), 15, 20);
     memset(msg_add_new(m, "q.scales", DT_F16, 2, grid, &e), 0x3c, 20);
     memset(msg_add_new(m, "q.zeros", DT_U8, 2, grid, &e), 8, 10);
+    memset(msg_add_new(m, "q.tensor_scale", DT_F32, 1, one, &e), 0x3f, 4);
+    memset(msg_add_new(m, "q.table", DT_F32, 2, levels, &e), 0x3f, 5 * 16 * 4);
     return m;
 }
 
@@ -217,6 +219,13 @@ static void test_tensors(void **state)
     tensor_refused(solution, "q.zeros", DT_U8, 2, 5, 1, 8);
     tensor_refused(solution, "q.scales", DT_F32, 2, 5, 2, 0xff); /* NaN */
     tensor_refused(solution, "q.scales", DT_U8, 2, 5, 2, 1);
+    tensor_refused(solution, "q.tensor_scale", DT_F32, 1, 2, 0, 1);
+    tensor_refused(solution, "q.tensor_scale", DT_F64, 1, 1, 0, 1);
+    tensor_refused(solution, "q.tensor_scale", DT_F32, 1, 1, 0, 0xff); /* NaN */
+    tensor_refused(solution, "q.table", DT_F32, 2, 5, 15, 0);
+    tensor_refused(solution, "q.table", DT_F32, 2, 1, 16, 0);
+    tensor_refused(solution, "q.table", DT_BF16, 2, 5, 16, 0);
+    tensor_refused(solution, "q.table", DT_F32, 2, 5, 16, 0xff);
 }
 
 static struct msg *travel(struct msg *m)

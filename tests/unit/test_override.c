@@ -10,6 +10,8 @@
 #include "../../common/format/grid.h"
 #include "../../common/run/override.h"
 
+extern const struct grid grid_asym;
+
 static const char model[] =
     "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, "
     "\"num_hidden_layers\": 12, "
@@ -145,7 +147,7 @@ static void test_later_lines_win(void **state)
     assert_int_equal(v.skip, 0);
     assert_int_equal(v.bits, 3);
     assert_int_equal(v.group, 32);
-    assert_int_equal(v.grid, GRID_ASYM);
+    assert_ptr_equal(v.grid, &grid_asym);
     assert_true(v.damp >= 0.0);
     assert_string_equal(v.solver, "rtn");
     assert_string_equal(v.fit, "mse");

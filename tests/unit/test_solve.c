@@ -201,6 +201,7 @@ static void test_refuses_problems(void **ctx)
     refuse(&o, m, ERR_DATA, "gate_proj: row 3: a scale is too large for F16");
 }
 
+/* Of a solution on the grid sym with 4 bits. */
 static double direct_loss(const struct solution_linear *x, double *asym, double *norm)
 {
     double loss = 0.0, cross = 0.0;
@@ -213,8 +214,7 @@ static double direct_loss(const struct solution_linear *x, double *asym, double 
             dtype_to_f64(x->scales->dtype, (const uint16_t *)x->scales->data + n * x->G + k / 32, 1,
                          &s);
             w[k] = (double)data.W[n * K + k];
-            d[k] = w[k] - s * ((double)((const uint8_t *)x->codes->data)[n * K + k] -
-                               (double)((const uint8_t *)x->zeros->data)[n * x->G + k / 32]);
+            d[k] = w[k] - s * ((double)((const uint8_t *)x->codes->data)[n * K + k] - 8.0);
         }
         for (size_t i = 0; i < K; i++)
             for (size_t j = 0; j < K; j++) {

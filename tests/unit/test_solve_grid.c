@@ -13,6 +13,14 @@
 
 #define R SOLVE_TILE
 
+extern const struct grid grid_sym_narrow, grid_asym;
+
+/* The level next to each of R numbers, with 4 bits. */
+static void nearest(const double *w, const double *s, const double *z, double *q, uint8_t *code)
+{
+    grid_sym.nearest(&(struct grid_lanes){4, s, z}, w, q, code);
+}
+
 static void fit(const struct solve_opts *o, const double *x, size_t n, double *s, double *z,
                 size_t *raised)
 {
@@ -25,7 +33,7 @@ static void fit(const struct solve_opts *o, const double *x, size_t n, double *s
         *raised = atomic_load(&j.raised);
 }
 
-static struct solve_opts opts(enum grid grid, int bits, enum dtype type, int zero_min)
+static struct solve_opts opts(const struct grid *grid, int bits, enum dtype type, int zero_min)
 {
     struct solve_opts o = SOLVE_OPTS_DEFAULT;
 
@@ -39,7 +47,7 @@ static struct solve_opts opts(enum grid grid, int bits, enum dtype type, int zer
 static void test_overflow(void **ctx)
 {
     static double x[2 * R];
-    struct solve_opts o = opts(GRID_SYM, 4, DT_F16, 1);
+    struct solve_opts o = opts(&grid_sym, 4, DT_F16, 1);
     struct solve_job j = {.name = "layer.q", .N = R, .K = 2, .G = 1};
     double s[R], z[R];
     struct err e = {0};
@@ -61,24 +69,24 @@ static void test_store(void **ctx)
     int raised;
 
     (void)ctx;
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), -1);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), -1);
     s = 65520.0; /* half way between the largest number and what would be next: rounds to infinity
                   */
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), -1);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), -1);
     s = 65519.0;
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), 0);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), 0);
     assert_true(s == 65504.0);
     s = 1.0 + 0x1p-11; /* a tie goes to even */
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), 0);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), 0);
     assert_true(s == 1.0 && !raised);
     s = 3.0 * 0x1p-24; /* subnormal numbers are numbers */
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), 0);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), 0);
     assert_true(s == 3.0 * 0x1p-24 && !raised);
     s = 0x1p-26;
-    assert_int_equal(solve_grid_store(DT_F16, &s, &raised), 0);
+    assert_int_equal(grid_store_scale(DT_F16, &s, &raised), 0);
     assert_true(s == 0x1p-14 && raised);
     s = 0.1;
-    assert_int_equal(solve_grid_store(DT_F64, &s, &raised), 0);
+    assert_int_equal(grid_store_scale(DT_F64, &s, &raised), 0);
     assert_true(s == 0.1 && !raised);
 }
 
@@ -86,7 +94,7 @@ static void test_store(void **ctx)
 static void test_raised(void **ctx)
 {
     static double x[4 * R];
-    struct solve_opts o = opts(GRID_SYM, 4, DT_F16, 1);
+    struct solve_opts o = opts(&grid_sym, 4, DT_F16, 1);
     double s[R], z[R], q[R];
     uint8_t code[R];
     size_t raised;
@@ -97,7 +105,7 @@ static void test_raised(void **ctx)
     fit(&o, x, 4, s, z, &raised);
     assert_int_equal(raised, 1);
     assert_true(s[3] == 0x1p-14);
-    tile_round(x, s, z, 15.0, q, code);
+    nearest(x, s, z, q, code);
     assert_int_equal(code[3], 8);
     assert_true(q[3] == 0.0);
 }
@@ -124,8 +132,8 @@ static void test_asym_holds_range(void **ctx)
     for (int zero_min = 0; zero_min <= 1; zero_min++)
         for (size_t b = 0; b < 4; b++)
             for (size_t t = 0; t < 4; t++) {
-                const struct solve_opts o = opts(GRID_ASYM, bits[b], type[t], zero_min);
-                const double top = solve_grid_top(&o);
+                const struct solve_opts o = opts(&grid_asym, bits[b], type[t], zero_min);
+                const double top = (double)((1 << o.bits) - 1);
 
                 fit(&o, x, 8, s, z, NULL);
                 for (size_t i = 0; i < 8 * R; i++) {
@@ -144,7 +152,7 @@ static void test_asym_holds_range(void **ctx)
 static void test_zero_min(void **ctx)
 {
     static double x[2 * R];
-    struct solve_opts o = opts(GRID_ASYM, 4, DT_F64, 0);
+    struct solve_opts o = opts(&grid_asym, 4, DT_F64, 0);
     double s[R], z[R];
 
     (void)ctx;
@@ -168,20 +176,20 @@ static void test_special_groups(void **ctx)
 {
     static double x[2 * R];
     double s[R], z[R];
-    struct solve_opts o = opts(GRID_SYM, 4, DT_F64, 1);
+    struct solve_opts o = opts(&grid_sym, 4, DT_F64, 1);
 
     (void)ctx;
     fit(&o, x, 2, s, z, NULL); /* all zero */
     assert_true(s[0] == 2.0 / 15.0 && z[0] == 8.0);
-    o.grid = GRID_ASYM;
+    o.grid = &grid_asym;
     fit(&o, x, 2, s, z, NULL);
     assert_true(s[0] == 2.0 / 15.0 && z[0] == 8.0); /* 7.5 to even */
-    o.grid = GRID_SYM_NARROW;
+    o.grid = &grid_sym_narrow;
     fit(&o, x, 2, s, z, NULL);
     assert_true(fabs(s[0] * 7.0 - 1e-5) < 1e-18 && z[0] == 8.0);
     x[0] = 1.0;
     x[1] = -1.0;
-    o.grid = GRID_SYM;
+    o.grid = &grid_sym;
     fit(&o, x, 2, s, z, NULL);
     assert_true(s[0] == 1.0 / 15.0 &&
                 s[1] == 2.0 / 15.0); /* the reference's rule for groups without negative weights */
@@ -204,7 +212,7 @@ static void test_round_half_even(void **ctx)
     w[1] = 1e300;
     w[2] = INFINITY;
     s[3] = DBL_MIN;
-    tile_round(w, s, z, 15.0, q, code);
+    nearest(w, s, z, q, code);
     assert_int_equal(code[0], 0);
     assert_int_equal(code[1], 15);
     assert_int_equal(code[2], 15);
@@ -239,9 +247,9 @@ static void test_error_power(void **ctx)
         z[i] = 8.0;
         unit[i] = 1.0 / a;
     }
-    tile_error(x, 50, s, z, 15.0, unit, sums);
+    tile_error(x, 50, &grid_sym, &(struct grid_lanes){4, s, z}, unit, sums);
     for (size_t k = 0; k < 50; k++) {
-        tile_round(x + k * R, s, z, 15.0, q, NULL);
+        nearest(x + k * R, s, z, q, NULL);
         for (size_t i = 0; i < R; i++)
             want[i] += pow(fabs(q[i] - x[k * R + i]) * unit[i], 2.4);
     }

@@ -11,6 +11,8 @@
 #include "../../stages/solve/solve.h"
 #include "../../stages/solve/solve_opts.h"
 
+extern const struct grid grid_asym;
+
 static struct overrides lines_of(const char *const *text, size_t count)
 {
     struct overrides o = OVERRIDES_NONE;
@@ -76,7 +78,7 @@ static void test_options_of_a_linear(void **state)
     assert_int_equal(solve_opts_for(&base, 1, "mlp.up", "a.up", &o, &e), 0);
     assert_int_equal(o.bits, 8);
     assert_int_equal(o.group, 32);
-    assert_int_equal(o.grid, GRID_ASYM);
+    assert_ptr_equal(o.grid, &grid_asym);
     assert_int_equal(o.fit, FIT_MSE);
     assert_string_equal(o.solver, "rtn");
     assert_true(o.damp > 0.09);

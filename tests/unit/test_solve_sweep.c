@@ -9,6 +9,8 @@
 #include "../../common/base/rng.h"
 #include "solver_run.h"
 
+extern const struct grid grid_sym_narrow, grid_asym;
+
 /* ---- identities ---- */
 
 /* A made-up site: correlated inputs with very uneven channels, T rows, so that H has rank min(T,
@@ -65,14 +67,14 @@ static void same(const struct site *s, size_t G, const struct result *a, const s
         .seed = 1, .refine_alpha = 0.25                                                           \
     }
 static const struct solve_opts variants[] = {
-    VARIANT(4, 32, GRID_SYM, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
-    VARIANT(3, 32, GRID_ASYM, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
-    VARIANT(3, 48, GRID_ASYM, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 1),
-    VARIANT(2, -1, GRID_SYM_NARROW, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32,
+    VARIANT(4, 32, &grid_sym, FIT_MINMAX, ORDER_ACT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(3, 32, &grid_asym, FIT_MSE, ORDER_GROUP, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(3, 48, &grid_asym, FIT_MINMAX, ORDER_ACT, GROUPS_DYNAMIC, 0.01, DEAD_ZERO, DT_BF16, 1),
+    VARIANT(2, -1, &grid_sym_narrow, FIT_MINMAX, ORDER_NONE, GROUPS_STATIC, 0.05, DEAD_KEEP, DT_F32,
             1),
-    VARIANT(8, 96, GRID_SYM, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 0),
-    VARIANT(3, 64, GRID_ASYM, FIT_NEUQI, ORDER_PIVOT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
-    VARIANT(2, 64, GRID_SYM, FIT_HESSIAN, ORDER_PIVOT, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(8, 96, &grid_sym, FIT_MINMAX, ORDER_NONE, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F64, 0),
+    VARIANT(3, 64, &grid_asym, FIT_NEUQI, ORDER_PIVOT, GROUPS_STATIC, 0.01, DEAD_KEEP, DT_F16, 1),
+    VARIANT(2, 64, &grid_sym, FIT_HESSIAN, ORDER_PIVOT, GROUPS_DYNAMIC, 0.01, DEAD_KEEP, DT_F16, 1),
 };
 #define VARIANTS (sizeof variants / sizeof variants[0])
 

@@ -15,6 +15,8 @@
 #include "../../stages/solve/solve_order.h"
 #include "solver_run.h"
 
+extern const struct grid grid_asym;
+
 enum { N = 70, K = 192, T = 700 };
 
 static float W[N * K];
@@ -82,7 +84,7 @@ static size_t cases(struct solve_opts *o)
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
         o[n++] = opts(name[i], 3, 64);
         o[n] = opts(name[i], 2, 48);
-        o[n].grid = GRID_ASYM;
+        o[n].grid = &grid_asym;
         o[n].refine = 2;
         n++;
     }
@@ -105,7 +107,7 @@ static void test_no_drift_is_gptq(void **ctx)
             struct solve_opts o = opts("gptq", bits, 32);
             struct result gptq, a, b;
 
-            o.grid = bits == 3 ? GRID_ASYM : GRID_SYM;
+            o.grid = bits == 3 ? &grid_asym : &grid_sym;
             o.groups = bits == 4 ? GROUPS_DYNAMIC : GROUPS_STATIC;
             run(&o, H, D, 1, &gptq);
             o.solver = "gptaq";
@@ -455,7 +457,7 @@ static void test_bound(void **ctx)
     struct result r;
 
     (void)ctx;
-    o.grid = GRID_ASYM;
+    o.grid = &grid_asym;
     run(&o, H, NULL, 1, &r);
     assert_true(total_loss(&o, N, K, W, h, &r) <= r.bound);
     assert_true(total_loss(&o, N, K, W, h, &r) > 0.1 * r.bound); /* a third on average */
@@ -506,9 +508,9 @@ static void test_neuqi(void **ctx)
     for (int bits = 2; bits <= 4; bits++) {
         struct solve_opts o = opts("rtn", bits, n);
         struct solve_job j = {.name = "w", .N = SOLVE_TILE, .K = n, .H = H, .diag = diag};
-        const double top = solve_grid_top(&o);
+        const double top = (double)((1 << o.bits) - 1);
 
-        o.grid = GRID_ASYM;
+        o.grid = &grid_asym;
         o.fit = FIT_NEUQI;
         o.scale_type = DT_F64;
         assert_int_equal(solve_grid_fit(&o, &j, 0, 0, cells, n, s, z, &e), 0);

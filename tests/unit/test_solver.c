@@ -11,6 +11,8 @@
 #include "shared.h"
 #include "solver_run.h"
 
+extern const struct grid grid_sym_narrow, grid_asym;
+
 /* ---- registry ---- */
 
 static void test_registry(void **ctx)
@@ -78,9 +80,9 @@ static struct solve_opts case_opts(const struct json *c)
     assert_int_equal(json_as_int(option(c, "bits"), &bits), 0);
     assert_int_equal(json_as_int(option(c, "group"), &o.group), 0);
     o.bits = (int)bits;
-    o.grid = text_is(option(c, "grid"), "gptq_sym") ? GRID_SYM
-             : text_is(option(c, "grid"), "asym")   ? GRID_ASYM
-                                                    : GRID_SYM_NARROW;
+    o.grid = text_is(option(c, "grid"), "gptq_sym") ? &grid_sym
+             : text_is(option(c, "grid"), "asym")   ? &grid_asym
+                                                    : &grid_sym_narrow;
     o.fit = flag(c, "mse")                         ? FIT_MSE
             : text_is(option(c, "fit"), "hessian") ? FIT_HESSIAN
                                                    : FIT_MINMAX;

@@ -194,6 +194,7 @@ static void refuses_what_gptq_cannot_store(void **state)
     o.scale_type = DT_BF16;
     give_refused(w, 1, &o, "BF16");
     o = (struct tiny_opts)TINY_OPTS;
+    o.asym = 1;
     struct msg *m = tiny_solution(model, 1, &o);
     ((uint8_t *)msg_tensor(m, "model.layers.0.self_attn.o_proj.zeros")->data)[3] = 0;
     assert_int_equal(write_solution(w, &m, &e), -1);

@@ -95,6 +95,8 @@ static void check_gptq_linear(const struct st_set *s, const struct solution_line
            zwords = l->G * (l->N * (size_t)l->bits / 32);
     struct tensor qweight, qzeros, scales, g_idx;
     uint32_t *want = malloc((words + zwords) * sizeof *want);
+    uint8_t *zeros = malloc(l->N * l->G);
+    struct coded c;
     struct err e = {0};
 
     load(s, l->name, ".qweight", &qweight);
@@ -102,8 +104,9 @@ static void check_gptq_linear(const struct st_set *s, const struct solution_line
     load(s, l->name, ".scales", &scales);
     load(s, l->name, ".g_idx", &g_idx);
     assert_int_equal(gptq_pack_codes(l->N, l->K, l->bits, l->codes->data, want), 0);
-    assert_int_equal(
-        gptq_pack_zeros(l->N, l->G, l->bits, l->zeros->data, want + words, l->name, &e), 0);
+    assert_int_equal(coded_read(l, &c, &e), 0);
+    coded_zeros(&c, zeros);
+    assert_int_equal(gptq_pack_zeros(l->N, l->G, l->bits, zeros, want + words, l->name, &e), 0);
     assert_true(tensor_has_shape(&qweight, 2, (uint64_t[]){l->K * (size_t)l->bits / 32, l->N}));
     assert_true(tensor_has_shape(&qzeros, 2, (uint64_t[]){l->G, l->N * (size_t)l->bits / 32}));
     assert_true(tensor_has_shape(&scales, 2, (uint64_t[]){l->G, l->N}));
@@ -118,6 +121,7 @@ static void check_gptq_linear(const struct st_set *s, const struct solution_line
     for (size_t k = 0; k < l->K; k++)
         assert_int_equal(((int32_t *)g_idx.data)[k], l->group < 0 ? 0 : (int64_t)k / l->group);
     free(want);
+    free(zeros);
     tensor_release(&qweight);
     tensor_release(&qzeros);
     tensor_release(&scales);
@@ -155,13 +159,13 @@ static void check_dense(const char *dir, const struct tiny_opts *o)
         assert_int_equal(solution_read(m, &v, &e), 0);
         for (size_t i = 0; i < v.nlinears; i++) {
             const struct solution_linear *l = &v.linear[i];
+            struct coded c;
             struct tensor t;
 
             load(s, l->name, ".weight", &t);
             assert_int_equal(t.dtype, DT_BF16);
-            assert_int_equal(grid_dequantize(l->N, l->K, l->group, l->codes->data, l->scales->dtype,
-                                             l->scales->data, l->zeros->data, w, &e),
-                             0);
+            assert_int_equal(coded_read(l, &c, &e), 0);
+            assert_int_equal(coded_decode(&c, 0, l->N, w, &e), 0);
             for (size_t k = 0; k < l->N * l->K; k++)
                 assert_int_equal(((uint16_t *)t.data)[k], f32_to_bf16(w[k]));
             tensor_release(&t);

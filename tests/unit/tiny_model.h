@@ -130,7 +130,7 @@ struct tiny_opts {
     int bits;
     int64_t group;
     enum dtype scale_type;
-    int asym;           /* zeros drawn from [asym, 2^bits), else 2^(bits-1) */
+    int asym; /* 0: grid sym; else asym, zeros from [asym, 2^bits), below 0: all 2^(bits-1) */
     double rel_loss;    /* added to that of every linear */
     const char *solver; /* NULL: "gptq" */
 };
@@ -144,7 +144,7 @@ static inline void tiny_solve(struct msg *m, const struct solution_linear *l,
 {
     const uint64_t codes_shape[2] = {l->N, l->K}, grid_shape[2] = {l->N, l->G};
     char name[TENSOR_NAME + 8];
-    uint8_t *codes, *zeros;
+    uint8_t *codes, *zeros = NULL;
     void *scales;
     struct rng r;
     struct err e = {0};
@@ -155,7 +155,7 @@ static inline void tiny_solve(struct msg *m, const struct solution_linear *l,
     snprintf(name, sizeof name, "%s.scales", l->name);
     tiny_need(!!(scales = msg_add_new(m, name, o->scale_type, 2, grid_shape, &e)), &e);
     snprintf(name, sizeof name, "%s.zeros", l->name);
-    tiny_need(!!(zeros = msg_add_new(m, name, DT_U8, 2, grid_shape, &e)), &e);
+    tiny_need(!o->asym || !!(zeros = msg_add_new(m, name, DT_U8, 2, grid_shape, &e)), &e);
     for (size_t i = 0; i < l->N * l->K; i++)
         codes[i] = (uint8_t)rng_below(&r, (uint64_t)1 << o->bits);
     for (size_t i = 0; i < l->N * l->G; i++) {
@@ -163,9 +163,10 @@ static inline void tiny_solve(struct msg *m, const struct solution_linear *l,
         uint64_t top = (uint64_t)1 << o->bits;
 
         dtype_from_f32(o->scale_type, &scale, 1, (char *)scales + i * dtype_size(o->scale_type));
-        zeros[i] =
-            (uint8_t)(o->asym >= 1 ? (uint64_t)o->asym + rng_below(&r, top - (uint64_t)o->asym)
-                                   : top / 2);
+        if (zeros)
+            zeros[i] =
+                (uint8_t)(o->asym >= 1 ? (uint64_t)o->asym + rng_below(&r, top - (uint64_t)o->asym)
+                                       : top / 2);
     }
 }
 

@@ -51,7 +51,7 @@ static int decides(const struct override_values *x, const struct override_values
     if (x->skip == 1 || v->skip == 1)
         return x->skip == v->skip;
     return (x->bits && x->bits == v->bits) || (x->group && x->group == v->group) ||
-           (x->grid >= 0 && x->grid == v->grid) ||
+           (x->grid && x->grid == v->grid) ||
            (x->damp >= 0.0 && !(x->damp < v->damp || x->damp > v->damp)) ||
            (x->solver && x->solver == v->solver) || (x->fit && x->fit == v->fit) ||
            (x->skip == 0 && v->skip == 0);
@@ -76,7 +76,7 @@ static int add_linear(struct tally *t, size_t block, const struct site_info *sit
                       struct err *e)
 {
     const size_t N = site->linear[i].rows, K = site->inputs;
-    struct forecast_class want = {.grid = -1}, *c;
+    struct forecast_class want = {.kept = 0}, *c;
     struct override_values v;
     const struct st_entry *x;
     char name[TENSOR_NAME + 8];

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "../../../common/base/err.h"
 #include "../../../common/model/config.h"
+#include "../../../common/format/grid.h"
 #include "../../../common/run/override.h"
 #include "../../../common/tensor/dtype.h"
 
@@ -42,8 +43,8 @@ struct forecast_opts {
 struct forecast_class {
     int kept, bits;
     int64_t group;
-    int grid;           /* -1: as the run says */
-    const char *solver; /* NULL: as the run says */
+    const struct grid *grid; /* NULL: as the run says */
+    const char *solver;      /* NULL: as the run says */
     size_t linears;
     uint64_t weights, bytes; /* bytes: in the output */
 };

@@ -23,10 +23,6 @@ struct values {
     uint64_t mem;
 };
 
-static const int BITS[] = {2, 3, 4, 8};
-static const enum dtype SCALES[] = {DT_F16, DT_BF16, DT_F32, DT_F64};
-static const char *const GRIDS[] = {"sym", "sym-narrow", "asym"};
-
 #define AT(field) offsetof(struct values, field)
 static const struct opt TABLE[] = {
     {"model", OPT_TEXT, AT(model), "DIR", "checkpoint folder (config.json, safetensors)", 0, 0,
@@ -84,8 +80,8 @@ static void class_text(const struct forecast_class *c, const struct values *v, c
         snprintf(out, room, "as it is");
     else
         snprintf(out, room, "%d bits, group %lld, %s%s%s", c->bits, (long long)c->group,
-                 c->grid >= 0 ? grid_name((enum grid)c->grid) : GRIDS[v->grid],
-                 c->solver ? ", solver " : "", c->solver ? c->solver : "");
+                 (c->grid ? c->grid : grid_at((size_t)v->grid))->name, c->solver ? ", solver " : "",
+                 c->solver ? c->solver : "");
 }
 
 static void print_classes(const struct forecast *f, const struct values *v)
@@ -175,8 +171,7 @@ static struct json *class_json(const struct forecast_class *c, const struct valu
 
     if (!c->kept)
         bad = bad || json_set_int(j, "bits", c->bits) || json_set_int(j, "group", c->group) ||
-              json_set_text(j, "grid",
-                            c->grid >= 0 ? grid_name((enum grid)c->grid) : GRIDS[v->grid]) ||
+              json_set_text(j, "grid", (c->grid ? c->grid : grid_at((size_t)v->grid))->name) ||
               (c->solver && json_set_text(j, "solver", c->solver));
     if (bad)
         json_destroy(&j);
@@ -307,9 +302,9 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
         dual |= one;
     }
     *o = (struct forecast_opts){.model = v->model,
-                                .bits = BITS[v->bits],
+                                .bits = grid_bits_at((size_t)v->bits),
                                 .group = v->group,
-                                .scale_type = SCALES[v->scale_type],
+                                .scale_type = grid_scale_at((size_t)v->scale_type),
                                 .packed = v->format == 0,
                                 .overrides = lines,
                                 .solver = v->solver,

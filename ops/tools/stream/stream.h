@@ -12,9 +12,9 @@
  * symmetric. *count: problems sent. */
 int stream_import(const char *path, struct link *out, size_t *count, struct err *e);
 
-/* NAME.codes U8 [N,K], NAME.scales [N,G], NAME.zeros U8 [N,G], NAME.dequantized F32 [N,K] of every
- * linear in a file of solutions (read twice: to declare, and to write). *count: linears. The result
- * appears only when all went well. */
+/* NAME.codes U8 [N,K], NAME.scales [N,G], what else the grid has (NAME.zeros U8 [N,G]) and
+ * NAME.dequantized F32 [N,K] of every linear in a file of solutions (read twice: to declare, and to
+ * write). *count: linears. The result appears only when all went well. */
 int stream_export(const char *solutions, const char *path, size_t *count, struct err *e);
 
 #endif

@@ -5,53 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../../common/base/mem.h"
-#include "../../../common/format/grid.h"
+#include "../../../common/format/coded.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../common/wire/msg_solution.h"
 
 typedef int visit_fn(struct st_writer *w, const struct solution_linear *x, struct err *e);
 
-static const char *full_name(char out[TENSOR_NAME + 16], const struct solution_linear *x,
-                             const char *part)
+static const char *full_name(char out[TENSOR_NAME + 16], const struct solution_linear *x)
 {
-    snprintf(out, TENSOR_NAME + 16, "%s.%s", x->name, part);
+    snprintf(out, TENSOR_NAME + 16, "%s.dequantized", x->name);
     return out;
 }
 
 static int declare(struct st_writer *w, const struct solution_linear *x, struct err *e)
 {
-    const uint64_t wide[2] = {x->N, x->K}, small[2] = {x->N, x->G};
+    const struct tensor *part[SOLUTION_PARTS];
+    const size_t parts = solution_parts(x, part);
+    const uint64_t wide[2] = {x->N, x->K};
     char name[TENSOR_NAME + 16];
 
-    if (x->kept)
-        return 0;
-    return st_declare(w, full_name(name, x, "codes"), DT_U8, 2, wide, e) ||
-                   st_declare(w, full_name(name, x, "scales"), x->scales->dtype, 2, small, e) ||
-                   st_declare(w, full_name(name, x, "zeros"), DT_U8, 2, small, e) ||
-                   st_declare(w, full_name(name, x, "dequantized"), DT_F32, 2, wide, e)
-               ? -1
-               : 0;
+    for (size_t i = 0; i < parts; i++)
+        if (st_declare(w, part[i]->name, part[i]->dtype, part[i]->ndim, part[i]->shape, e))
+            return -1;
+    return parts ? st_declare(w, full_name(name, x), DT_F32, 2, wide, e) : 0;
 }
 
 static int put(struct st_writer *w, const struct solution_linear *x, struct err *e)
 {
+    const struct tensor *part[SOLUTION_PARTS];
+    const size_t parts = solution_parts(x, part);
     char name[TENSOR_NAME + 16];
-    float *value;
+    struct coded codes;
+    float *value = NULL;
     size_t cells;
     int rc = -1;
 
-    if (x->kept)
+    if (!parts)
         return 0;
     if (mem_mul(x->N, x->K, &cells))
         return err_set(e, ERR_SYS, "%s: too large", x->name);
-    value = mem_raw(cells, sizeof *value, e);
-    if (value &&
-        grid_dequantize(x->N, x->K, x->group, x->codes->data, x->scales->dtype, x->scales->data,
-                        x->zeros->data, value, e) == 0 &&
-        st_put(w, full_name(name, x, "codes"), x->codes->data, x->codes->bytes, e) == 0 &&
-        st_put(w, full_name(name, x, "scales"), x->scales->data, x->scales->bytes, e) == 0 &&
-        st_put(w, full_name(name, x, "zeros"), x->zeros->data, x->zeros->bytes, e) == 0 &&
-        st_put(w, full_name(name, x, "dequantized"), value, cells * sizeof *value, e) == 0)
+    for (size_t i = 0; i < parts; i++)
+        if (st_put(w, part[i]->name, part[i]->data, part[i]->bytes, e))
+            return -1;
+    if (coded_read(x, &codes, e) == 0 && (value = mem_raw(cells, sizeof *value, e)) &&
+        coded_decode(&codes, 0, x->N, value, e) == 0 &&
+        st_put(w, full_name(name, x), value, cells * sizeof *value, e) == 0)
         rc = 0;
     free(value);
     return rc;

@@ -35,7 +35,7 @@ static const struct opt_spec spec = {
     table,
     "import: NAME.W [N,K], NAME.H [K,K] = sum x x'/tokens, optional NAME.D [K,K], optional "
     "NAME.tokens.\n"
-    "export: NAME.codes, NAME.scales, NAME.zeros, NAME.dequantized.",
+    "export: NAME.codes, NAME.scales, NAME.zeros (of grids that have them), NAME.dequantized.",
     2,
     3,
 };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coded - see coded.h. For F16 and BF16 scales the product with a difference of codes is exact in
+ * f32 anyway (11 bits times at most 9), for F32 scales the one rounding is that of f32
+ * arithmetic. */
+#include "coded.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/mem.h"
+
+static int part_check(const struct solution_linear *x, const struct grid *g, const struct tensor *t,
+                      int has, const char *part, struct err *e)
+{
+    if (!t == !has)
+        return 0;
+    return err_set(e, ERR_USE,
+                   t ? "'%s': grid %s has no %s, but the solution brings tensor '%s.%s'"
+                     : "'%s': grid %s needs %s: the solution lacks tensor '%s.%s'",
+                   x->name, g->name, part, x->name, part);
+}
+
+int coded_take(const struct grid *g, const struct solution_linear *x, struct coded *c,
+               struct err *e)
+{
+    if (!grid_takes_bits(g, x->bits))
+        return err_set(e, ERR_USE, "'%s': grid %s has no codes of %d bits", x->name, g->name,
+                       x->bits);
+    if (!(g->scale_types & GRID_BIT(x->scales->dtype)))
+        return err_set(e, ERR_USE, "'%s': grid %s has no scales of type %s", x->name, g->name,
+                       dtype_name(x->scales->dtype));
+    if (part_check(x, g, x->zeros, g->zeros, "zeros", e) ||
+        part_check(x, g, x->tensor_scale, g->tensor_scale, "tensor_scale", e) ||
+        part_check(x, g, x->table, g->table, "table", e))
+        return -1;
+    *c = (struct coded){.grid = g,
+                        .N = x->N,
+                        .K = x->K,
+                        .G = x->G,
+                        .bits = x->bits,
+                        .group = x->group,
+                        .codes = x->codes->data,
+                        .scale_type = x->scales->dtype,
+                        .scales = x->scales->data,
+                        .zeros = x->zeros ? x->zeros->data : NULL,
+                        .tensor_scale =
+                            x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
+                        .table = x->table ? x->table->data : NULL};
+    return 0;
+}
+
+int coded_read(const struct solution_linear *x, struct coded *c, struct err *e)
+{
+    const struct grid *g = grid_find(x->grid);
+    char known[256];
+
+    if (g)
+        return coded_take(g, x, c, e);
+    return err_set(e, ERR_USE, "'%s': grid '%.40s' is not known (known: %s)", x->name, x->grid,
+                   grid_name_list(grid_names(), NULL, known, sizeof known));
+}
+
+struct grid_group coded_group(const struct coded *c, size_t n, size_t g)
+{
+    const size_t at = n * c->G + g;
+    struct grid_group out = {
+        .bits = c->bits,
+        .zero = c->zeros ? c->zeros[at] : c->grid->zero(c->bits),
+        .tensor_scale = c->tensor_scale,
+        .table = c->table ? c->table + (n << c->bits) : NULL,
+    };
+
+    dtype_to_f64(c->scale_type, (const char *)c->scales + at * dtype_size(c->scale_type), 1,
+                 &out.scale);
+    return out;
+}
+
+void coded_zeros(const struct coded *c, uint8_t *zeros)
+{
+    if (c->zeros)
+        memcpy(zeros, c->zeros, c->N * c->G);
+    else
+        memset(zeros, c->grid->zero(c->bits), c->N * c->G);
+}
+
+int coded_decode(const struct coded *c, size_t first, size_t rows, float *w, struct err *e)
+{
+    const size_t K = c->K, width = c->G == 1 ? K : (size_t)c->group;
+    double *value;
+
+    if (!dtype_is_float(c->scale_type))
+        return err_set(e, ERR_USE, "scales of type %s: not a float type",
+                       dtype_name(c->scale_type));
+    if (!(value = mem_raw(width, sizeof *value, e)))
+        return -1;
+    for (size_t n = first; n < first + rows; n++) {
+        for (size_t g = 0, k = 0; k < K; g++) {
+            const size_t count = K - k < width ? K - k : width;
+            const struct grid_group group = coded_group(c, n, g);
+
+            c->grid->value(&group, c->codes + n * K + k, count, value);
+            for (size_t i = 0; i < count; i++)
+                *w++ = (float)value[i];
+            k += count;
+        }
+    }
+    free(value);
+    return 0;
+}
