@@ -57,9 +57,7 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
     x->G = (size_t)G;
     if (read_part(m, x, "codes", 0, DT_U8, 2, codes, &x->codes, e) ||
         read_part(m, x, "scales", 0, DT_COUNT, 2, groups, &x->scales, e) ||
-        read_part(m, x, "zeros", 1, DT_U8, 2, groups, &x->zeros, e) ||
-        read_part(m, x, "tensor_scale", 1, DT_F32, 1, one, &x->tensor_scale, e) ||
-        read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e))
+        read_part(m, x, "zeros", 1, DT_U8, 2, groups, &x->zeros, e))
         return -1;
     if (largest(x->codes) >> x->bits)
         return check_fail(m, e, "tensor '%s' has a code that does not fit %d bits", x->codes->name,
@@ -67,6 +65,9 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
     if (x->zeros && largest(x->zeros) >> x->bits)
         return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits",
                           x->zeros->name, x->bits);
+    if (read_part(m, x, "tensor_scale", 1, DT_F32, 1, one, &x->tensor_scale, e) ||
+        read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e))
+        return -1;
     return finite_check(m, x->scales, "scales", e) ||
                    finite_check(m, x->tensor_scale, "scales", e) ||
                    finite_check(m, x->table, "levels", e)
