@@ -5,13 +5,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "mem.h"
+
+#define LINKS_MAX 40
+#define TEMP_TRIES 100
 
 /* A file the user named and that cannot be opened is wrong input; anything else is the system's
  * fault. */
@@ -259,53 +265,149 @@ int fs_sync_dir(const char *path, struct err *e)
     return rc;
 }
 
-/* A temporary file beside path; *fd is open for writing. */
-static char *temp_open(const char *path, int *fd, struct err *e)
+/* What a link at `at` leads to: 1 and *to, 0 when it is none (or nothing is there), -1. Links below
+ * /proc stand for open descriptors, not for names. */
+static int link_step(const char *at, char **to, int *through, struct err *e)
 {
-    char *temp = mem_printf(e, "%s.tmp.%ld", path, (long)getpid());
+    char text[PATH_MAX], *dir;
+    ssize_t n = readlink(at, text, sizeof text - 1);
+    struct statfs fs;
 
-    if (!temp)
-        return NULL;
-    *fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (*fd < 0) {
-        open_failed("write", temp, e);
-        free(temp);
-        return NULL;
-    }
-    return temp;
+    if (n < 0)
+        return errno == EINVAL || errno == ENOENT ? 0 : open_failed("write", at, e);
+    text[n] = 0;
+    if (!(dir = parent(at, e)))
+        return -1;
+    *through = statfs(dir, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+    *to = *through ? NULL : text[0] == '/' ? mem_text(text, e) : fs_join(dir, text, e);
+    free(dir);
+    return *through ? 0 : *to ? 1 : -1;
 }
 
-/* Syncs, closes and renames; on failure, or when rc is not 0, the temporary file goes. Frees
- * temp. */
-static int temp_finish(char *temp, int fd, const char *path, int rc, struct err *e)
+/* The name behind all links; *through: it must be opened as it is. Caller frees. */
+static char *link_target(const char *path, int *through, struct err *e)
 {
-    char *dir = NULL;
+    char *at = mem_text(path, e), *to;
 
-    if (rc == 0 && fsync(fd) < 0)
-        rc = err_sys(e, "cannot sync '%s'", temp);
-    if (close(fd) < 0 && rc == 0)
-        rc = err_sys(e, "cannot close '%s'", temp);
-    if (rc == 0 && !(dir = parent(path, e)))
-        rc = -1;
-    if (rc == 0 && rename(temp, path) < 0)
-        rc = err_sys(e, "cannot rename '%s' to '%s'", temp, path);
-    if (rc != 0)
-        unlink(temp);
+    *through = 0;
+    for (int hops = 0; at; hops++) {
+        int r = hops < LINKS_MAX ? link_step(at, &to, through, e)
+                                 : err_set(e, ERR_USE, "cannot write '%s': too many links", path);
+
+        if (r == 0)
+            return at;
+        free(at);
+        at = r > 0 ? to : NULL;
+    }
+    return NULL;
+}
+
+/* A new file beside o->path. */
+static int temp_open(struct fs_out *o, mode_t mode, struct err *e)
+{
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        o->temp = mem_printf(e, "%s.tmp.%ld.%d", o->path, (long)getpid(), i);
+        if (!o->temp)
+            return -1;
+        o->fd = open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (o->fd >= 0) {
+            if (mode && fchmod(o->fd, mode & 0777) < 0)
+                return err_sys(e, "cannot set the mode of '%s'", o->temp);
+            return 0;
+        }
+        if (errno != EEXIST)
+            break;
+        free(o->temp);
+    }
+    open_failed("write", o->path, e);
+    free(o->temp); /* not ours to remove */
+    o->temp = NULL;
+    return -1;
+}
+
+int fs_out_open(struct fs_out *o, const char *path, struct err *e)
+{
+    struct stat st = {0};
+    int through, rc;
+
+    *o = (struct fs_out){.fd = -1};
+    if (!(o->path = link_target(path, &through, e)))
+        return -1;
+    o->there = stat(o->path, &st) == 0;
+    if (S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    if (S_ISDIR(st.st_mode) || (!o->there && errno != ENOENT) ||
+        (o->there && access(o->path, W_OK) < 0))
+        rc = open_failed("write", path, e);
+    else if (!through && (!o->there || S_ISREG(st.st_mode)))
+        rc = temp_open(o, st.st_mode, e);
+    else if ((o->fd = open(o->path, O_WRONLY | O_APPEND | O_CLOEXEC)) < 0)
+        rc = open_failed("write", path, e);
     else
-        rc = fs_sync_dir(dir, e);
+        rc = 0;
+    if (rc < 0)
+        fs_out_drop(o);
+    return rc;
+}
+
+void fs_out_drop(struct fs_out *o)
+{
+    int saved = errno;
+
+    if (o->fd >= 0)
+        close(o->fd);
+    if (o->temp)
+        unlink(o->temp);
+    free(o->temp);
+    free(o->path);
+    *o = (struct fs_out){.fd = -1};
+    errno = saved;
+}
+
+/* 0 durable, -1; a pipe or a device may have nothing to sync. */
+static int out_sync(struct fs_out *o, struct err *e)
+{
+    const char *name = o->temp ? o->temp : o->path;
+    int rc = 0, fd = o->fd;
+
+    if (fsync(fd) < 0 && (o->temp || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)))
+        rc = err_sys(e, "cannot sync '%s'", name);
+    o->fd = -1;
+    if (close(fd) < 0 && rc == 0)
+        rc = err_sys(e, "cannot close '%s'", name);
+    return rc;
+}
+
+int fs_out_finish(struct fs_out *o, struct err *e)
+{
+    int rc = out_sync(o, e);
+    char *dir = rc == 0 && o->temp ? parent(o->path, e) : NULL;
+
+    if (rc == 0 && o->temp && !dir)
+        rc = -1;
+    if (rc == 0 && o->temp) {
+        if (rename(o->temp, o->path) < 0)
+            rc = err_sys(e, "cannot rename '%s', which keeps the data, to '%s'", o->temp, o->path);
+        else
+            rc = fs_sync_dir(dir, e);
+        free(o->temp);
+        o->temp = NULL;
+    }
     free(dir);
-    free(temp);
+    fs_out_drop(o);
     return rc;
 }
 
 int fs_publish(const char *path, const void *data, size_t n, struct err *e)
 {
-    int fd;
-    char *temp = temp_open(path, &fd, e);
+    struct fs_out o;
 
-    if (!temp)
+    if (fs_out_open(&o, path, e) < 0)
         return -1;
-    return temp_finish(temp, fd, path, fs_write_all(fd, data, n, temp, e), e);
+    if (fs_write_all(o.fd, data, n, path, e) == 0)
+        return fs_out_finish(&o, e);
+    fs_out_drop(&o);
+    return -1;
 }
 
 static int copy_bytes(int in, int out, const char *from, const char *to, struct err *e)
@@ -331,15 +433,17 @@ static int copy_bytes(int in, int out, const char *from, const char *to, struct 
 
 int fs_copy(const char *from, const char *to, struct err *e)
 {
-    int in = open(from, O_RDONLY | O_CLOEXEC), out, rc = -1;
-    char *temp;
+    int in = open(from, O_RDONLY | O_CLOEXEC), rc = -1;
+    struct fs_out o;
 
     if (in < 0)
         return open_failed("open", from, e);
-    temp = temp_open(to, &out, e);
-    if (temp) {
-        rc = copy_bytes(in, out, from, temp, e);
-        rc = temp_finish(temp, out, to, rc, e);
+    if (fs_out_open(&o, to, e) == 0) {
+        rc = copy_bytes(in, o.fd, from, to, e);
+        if (rc == 0)
+            rc = fs_out_finish(&o, e);
+        else
+            fs_out_drop(&o);
     }
     close(in);
     return rc;

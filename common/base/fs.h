@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fs - files and folders with checked writes. Publishing a file = write under a temporary name
- * in the same folder, fsync, rename, fsync of the folder. */
+/* fs - files and folders with checked writes.
+ *
+ * Publishing a file = write under a new temporary name in the same folder, fsync, rename, fsync of
+ * the folder: it appears whole, and until then what was there stays. A symbolic link stays one, its
+ * target is replaced; the target keeps its mode. What is no regular file (a device, a FIFO, an open
+ * descriptor below /proc) cannot be replaced and is written through. */
 #ifndef PTQ_FS_H
 #define PTQ_FS_H
 
@@ -29,6 +33,20 @@ int fs_pwrite_all(int fd, const void *data, size_t n, uint64_t at, const char *w
 /* short = ERR_USE "truncated" */
 int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, struct err *e);
 int fs_publish(const char *path, const void *data, size_t n, struct err *e);
+/* The same in pieces: write to fd between open and finish. */
+struct fs_out {
+    int fd;     /* -1: closed */
+    char *path; /* that will be replaced: symbolic links are followed; owned */
+    char *temp; /* what fd writes to; NULL: path itself, written through; owned */
+    int there;  /* a file of that name is there */
+};
+/* Refuses a folder and a file that must not be written to. */
+int fs_out_open(struct fs_out *o, const char *path, struct err *e);
+/* Publishes and releases o. When only the last rename fails the data stay, and the error names the
+ * temporary file. */
+int fs_out_finish(struct fs_out *o, struct err *e);
+/* Removes the temporary file, releases o; harmless after finish. Keeps errno. */
+void fs_out_drop(struct fs_out *o);
 int fs_sync_dir(const char *path, struct err *e);
 /* Names in a folder, sorted bytewise, "." and ".." left out. Caller frees each and the array:
  * fs_names_free. */

@@ -16,7 +16,6 @@
 #include "safetensors.h"
 
 #define BLOCK ((size_t)1 << 20) /* bytes copied at a time by st_copy */
-#define TRIES 100               /* temporary names */
 
 struct slot {
     struct st_entry x;
@@ -24,31 +23,22 @@ struct slot {
 };
 
 struct st_writer {
-    char *path, *temporary;
-    int fd, begun;
+    char *path;
+    struct fs_out out;
+    int begun;
     struct json *meta;
     size_t count, cap;
     struct slot *slots; /* by name once begun */
 };
 
-static int temporary_open(struct st_writer *w, struct err *e)
+/* Tensors are put where they belong, in any order: only a regular file can hold them. */
+static int target_open(struct st_writer *w, struct err *e)
 {
-    for (int i = 0; i < TRIES; i++) {
-        w->temporary = mem_printf(e, "%s.part-%ld-%d", w->path, (long)getpid(), i);
-        if (!w->temporary)
-            return -1;
-        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (w->fd >= 0)
-            return 0;
-        if (errno != EEXIST)
-            break;
-        free(w->temporary);
-        w->temporary = NULL;
-    }
-    err_sys(e, "%s: cannot create", w->path);
-    free(w->temporary); /* not ours: st_abort must not remove it */
-    w->temporary = NULL;
-    return -1;
+    if (fs_out_open(&w->out, w->path, e))
+        return -1;
+    return w->out.temp
+               ? 0
+               : err_set(e, ERR_USE, "'%s' is not a regular file: tensors need one", w->path);
 }
 
 struct st_writer *st_create(const char *path, struct err *e)
@@ -57,12 +47,12 @@ struct st_writer *st_create(const char *path, struct err *e)
 
     if (!w)
         return NULL;
-    w->fd = -1;
+    w->out.fd = -1;
     w->path = mem_text(path, e);
     w->meta = json_new_object();
     if (w->path && !w->meta)
         err_set(e, ERR_SYS, "%s: out of memory", path);
-    if (!w->path || !w->meta || st_meta(w, "format", "pt", e) || temporary_open(w, e)) {
+    if (!w->path || !w->meta || st_meta(w, "format", "pt", e) || target_open(w, e)) {
         st_abort(&w);
         return NULL;
     }
@@ -187,7 +177,7 @@ static int space_ask(const struct st_writer *w, uint64_t bytes, struct err *e)
     if (bytes > INT64_MAX)
         return err_set(e, ERR_USE, "%s: %llu bytes are too many for a file", w->path,
                        (unsigned long long)bytes);
-    if (fallocate(w->fd, 0, 0, (off_t)bytes) &&
+    if (fallocate(w->out.fd, 0, 0, (off_t)bytes) &&
         (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
         return err_sys(e, "%s: no room for %llu bytes", w->path, (unsigned long long)bytes);
     return 0; /* other errors: this file system cannot say beforehand */
@@ -214,7 +204,7 @@ int st_begin(struct st_writer *w, struct err *e)
             err_set(e, ERR_USE, "%s: tensor '%s' is declared twice", w->path, w->slots[i].x.name);
             goto out;
         }
-    if (space_ask(w, file_bytes, e) || fs_pwrite_all(w->fd, header, bytes, 0, w->path, e))
+    if (space_ask(w, file_bytes, e) || fs_pwrite_all(w->out.fd, header, bytes, 0, w->path, e))
         goto out;
     w->begun = 1;
     rc = 0;
@@ -256,7 +246,7 @@ int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *
             "%s: tensor '%s': %zu bytes at %llu do not follow the %llu of %llu that are there",
             w->path, name, bytes, (unsigned long long)at, (unsigned long long)s->filled,
             (unsigned long long)s->x.bytes);
-    if (fs_pwrite_all(w->fd, data, bytes, s->x.offset + at, w->path, e))
+    if (fs_pwrite_all(w->out.fd, data, bytes, s->x.offset + at, w->path, e))
         return -1;
     s->filled += bytes;
     return 0;
@@ -311,23 +301,6 @@ int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
     return rc;
 }
 
-static int folder_sync(const char *path, struct err *e)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir;
-    int rc;
-
-    if (!slash)
-        return fs_sync_dir(".", e);
-    dir = mem_text(path, e);
-    if (!dir)
-        return -1;
-    dir[slash == path ? 1 : slash - path] = '\0';
-    rc = fs_sync_dir(dir, e);
-    free(dir);
-    return rc;
-}
-
 static int complete_check(const struct st_writer *w, struct err *e)
 {
     if (!w->begun)
@@ -342,23 +315,10 @@ static int complete_check(const struct st_writer *w, struct err *e)
 
 int st_publish(struct st_writer **pw, struct err *e)
 {
-    struct st_writer *w = *pw;
-    int rc = complete_check(w, e), fd = w->fd;
+    int rc = complete_check(*pw, e);
 
-    if (rc == 0 && fsync(fd))
-        rc = err_sys(e, "%s: cannot be made durable", w->path);
-    if (rc == 0) {
-        w->fd = -1;
-        if (close(fd))
-            rc = err_sys(e, "%s: cannot be closed", w->path);
-    }
-    if (rc == 0 && rename(w->temporary, w->path))
-        rc = err_sys(e, "%s: cannot be renamed from %s", w->path, w->temporary);
-    if (rc == 0) {
-        free(w->temporary);
-        w->temporary = NULL;
-        rc = folder_sync(w->path, e);
-    }
+    if (rc == 0)
+        rc = fs_out_finish(&(*pw)->out, e);
     st_abort(pw);
     return rc;
 }
@@ -371,11 +331,7 @@ void st_abort(struct st_writer **pw)
     if (!pw || !*pw)
         return;
     w = *pw;
-    if (w->fd >= 0)
-        close(w->fd);
-    if (w->temporary)
-        unlink(w->temporary);
-    free(w->temporary);
+    fs_out_drop(&w->out);
     free(w->path);
     free(w->slots);
     json_destroy(&w->meta);

@@ -3,7 +3,11 @@
  *
  * Nothing comes back from the other end, so there is no credit but the pipe itself, and no
  * acknowledgement. A file holds one stream: bytes behind its end mark are refused (joined files
- * are not a stream); behind the end mark of a pipe nothing is read any more. */
+ * are not a stream); behind the end mark of a pipe nothing is read any more.
+ *
+ * A file is written beside its name and takes it with the end mark: until then, and when the
+ * stream stays incomplete, a file that was there stays. An incomplete stream is kept only where
+ * nothing is in its way. A process does not write the file that it reads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/clock.h"
+#include "../base/fs.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "link_impl.h"
@@ -21,10 +26,15 @@
 struct file_link {
     struct link l;
     int fd, own, regular, over;
+    struct fs_out out;      /* LINK_OUT to a path; fd is its */
+    struct stat st, is;     /* of fd; of the file that it will replace */
+    struct file_link *next; /* open ones of this process */
     const char *what;
     uint64_t count, sum;
-    struct link_stats st;
+    struct link_stats stats;
 };
+
+static struct file_link *open_files;
 
 /* Standard output as a link: at most one in a process. */
 static int output_open;
@@ -128,12 +138,12 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         return r < 0 ? -1 : 2;
     cpu = clock_thread();
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
-    f->st.bytes_wire += bytes;
+    f->stats.bytes_wire += bytes;
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
         f->count++;
         f->sum += msg_checksum(*m);
-        f->st.messages++;
-        f->st.bytes_raw += msg_bytes(*m);
+        f->stats.messages++;
+        f->stats.bytes_raw += msg_bytes(*m);
     } else if (r > 0) {
         r = control_take(f, *m, e);
         msg_destroy(m);
@@ -142,7 +152,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
                     "stream in %s is incomplete: it stops after %llu messages without an end mark",
                     f->what, (unsigned long long)f->count);
     }
-    f->st.cpu_s += clock_thread() - cpu;
+    f->stats.cpu_s += clock_thread() - cpu;
     return r;
 }
 
@@ -161,8 +171,8 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
     if (r < 0)
         return -1;
     r = frame_write(f->fd, m, f->l.o.compress, f->what, &bytes, e);
-    f->st.bytes_wire += bytes;
-    f->st.cpu_s += clock_thread() - cpu;
+    f->stats.bytes_wire += bytes;
+    f->stats.cpu_s += clock_thread() - cpu;
     return r;
 }
 
@@ -178,10 +188,20 @@ static int file_send(struct link *l, size_t peer, const char *key, struct msg **
         return -1;
     f->count++;
     f->sum += msg_checksum(*m);
-    f->st.messages++;
-    f->st.bytes_raw += msg_bytes(*m);
+    f->stats.messages++;
+    f->stats.bytes_raw += msg_bytes(*m);
     msg_destroy(m);
     return 0;
+}
+
+static void unlist(const struct file_link *f)
+{
+    struct file_link **at = &open_files;
+
+    while (*at && *at != f)
+        at = &(*at)->next;
+    if (*at)
+        *at = f->next;
 }
 
 static int file_end(struct link *l, int complete, const char *why, struct err *e)
@@ -191,11 +211,13 @@ static int file_end(struct link *l, int complete, const char *why, struct err *e
     int r = m ? frame_out(f, m, e) : -1;
 
     msg_destroy(&m);
-    /* The last chance to hear of a write that failed late. */
-    if (r == 0 && f->own) {
-        if (close(f->fd) != 0)
-            r = err_sys(e, "%s", f->what);
+    if (r == 0 && f->own) { /* also the last chance to hear of a write that failed late */
         f->fd = -1;
+        unlist(f);
+        if (complete || !f->out.there)
+            r = fs_out_finish(&f->out, e);
+        else
+            fs_out_drop(&f->out);
     }
     return r;
 }
@@ -230,7 +252,12 @@ static void file_close(struct link *l)
 {
     struct file_link *f = (struct file_link *)l;
 
-    if (f->own && f->fd >= 0)
+    unlist(f);
+    if (f->out.fd >= 0 && f->fd >= 0 && f->count && !f->out.there)
+        fs_out_finish(&f->out, NULL); /* without an end mark, but there may be much in it */
+    else if (l->dir == LINK_OUT && f->own)
+        fs_out_drop(&f->out);
+    else if (f->own && f->fd >= 0)
         close(f->fd);
     if (f->fd == 1)
         output_open = 0;
@@ -238,27 +265,55 @@ static void file_close(struct link *l)
 
 static void file_stats(const struct link *l, struct link_stats *s)
 {
-    *s = ((const struct file_link *)l)->st;
+    *s = ((const struct file_link *)l)->stats;
     s->peers = 1;
 }
 
 static const struct link_ops file_ops = {file_recv, file_send,  file_peers, file_ready,
                                          file_end,  file_close, file_stats, file_poll};
 
+static int own_open(struct file_link *f, const char *path, struct err *e)
+{
+    f->what = f->l.endpoint;
+    if (f->l.dir == LINK_OUT) {
+        if (fs_out_open(&f->out, path, e) < 0)
+            return -1;
+        f->fd = f->out.fd;
+        return 0;
+    }
+    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (f->fd < 0)
+        return errno == ENOENT || errno == EACCES || errno == EISDIR || errno == ENOTDIR
+                   ? err_set(e, ERR_USE, "cannot open '%s': %s", path, strerror(errno))
+                   : err_sys(e, "cannot open '%s'", path);
+    return 0;
+}
+
+/* What is written now would be the file that is read, or another output. */
+static int alone_check(struct file_link *f, struct err *e)
+{
+    const char *path = f->out.path;
+
+    f->is = f->st;
+    if (path && f->out.there && stat(path, &f->is) != 0)
+        return err_sys(e, "%s", f->what);
+    for (struct file_link *x = open_files; f->regular && x; x = x->next)
+        if ((f->l.dir == LINK_OUT || x->l.dir == LINK_OUT) &&
+            ((f->is.st_dev == x->is.st_dev && f->is.st_ino == x->is.st_ino) ||
+             (path && x->out.path && strcmp(path, x->out.path) == 0)))
+            return err_set(e, ERR_USE, "%s and %s are the same file: write to another one", x->what,
+                           f->what);
+    f->next = open_files;
+    open_files = f;
+    return 0;
+}
+
 static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
 {
-    struct stat st;
-
     f->own = strcmp(endpoint, "-") != 0;
     if (f->own) {
-        f->what = f->l.endpoint;
-        f->fd = f->l.dir == LINK_IN
-                    ? open(endpoint, O_RDONLY | O_CLOEXEC)
-                    : open(endpoint, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (f->fd < 0)
-            return errno == ENOENT || errno == EACCES || errno == EISDIR || errno == ENOTDIR
-                       ? err_set(e, ERR_USE, "cannot open '%s': %s", endpoint, strerror(errno))
-                       : err_sys(e, "cannot open '%s'", endpoint);
+        if (own_open(f, endpoint, e) < 0)
+            return -1;
     } else {
         f->fd = f->l.dir == LINK_IN ? 0 : 1;
         f->what = f->l.dir == LINK_IN ? "standard input" : "standard output";
@@ -268,16 +323,16 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
         return err_set(e, ERR_USE,
                        "%s is a terminal: streams are binary, use a pipe, a file or a socket",
                        f->what);
-    if (fstat(f->fd, &st) != 0)
+    if (fstat(f->fd, &f->st) != 0)
         return err_sys(e, "%s", f->what);
-    if (S_ISDIR(st.st_mode))
+    if (S_ISDIR(f->st.st_mode))
         return err_set(e, ERR_USE, "%s is a folder, not a stream", f->what);
-    f->regular = S_ISREG(st.st_mode);
+    f->regular = S_ISREG(f->st.st_mode);
     /* Fewer switches between the two processes of a pipe; where the system says no, the pipe
      * stays as it is. */
-    if (S_ISFIFO(st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)
+    if (S_ISFIFO(f->st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)
         errno = 0;
-    return 0;
+    return alone_check(f, e);
 }
 
 struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
@@ -288,7 +343,7 @@ struct link *file_open(const char *endpoint, enum link_dir dir, const struct lin
 
     if (!f)
         return NULL;
-    f->fd = -1;
+    f->fd = f->out.fd = -1;
     if (link_init(l, &file_ops, endpoint, dir, o, e) < 0 || fd_open(f, endpoint, e) < 0)
         link_close(&l);
     return l;

@@ -83,6 +83,121 @@ static void test_publish(void **state)
     free(dir);
 }
 
+static void text_is(const char *path, const char *text)
+{
+    struct err e = {0};
+    size_t n;
+    char *now = fs_read(path, 100, &n, &e);
+
+    assert_non_null(now);
+    assert_string_equal(now, text);
+    free(now);
+}
+
+static void test_links_stay(void **state)
+{
+    char *dir = at("links"), *far = at("links/far"), *target = at("links/far/target"),
+         *one = at("links/one"), *two = at("links/two"), *loop = at("links/loop");
+    struct err e = {0};
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(fs_mkdir(far, &e), 0);
+    assert_int_equal(symlink("far/target", one), 0);
+    assert_int_equal(symlink(one, two), 0);
+    assert_int_equal(fs_publish(two, "new", 3, &e), 0); /* nothing was behind it yet */
+    text_is(target, "new");
+    assert_int_equal(chmod(target, 0640), 0);
+    assert_int_equal(fs_publish(two, "newer", 5, &e), 0);
+    assert_int_equal(fs_copy("/dev/null", two, &e), 0);
+    assert_int_equal(fs_publish(two, "newest", 6, &e), 0);
+    text_is(target, "newest");
+    assert_int_equal(lstat(one, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(lstat(two, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(lstat(target, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    assert_int_equal(symlink("loop", loop), 0);
+    assert_int_equal(fs_publish(loop, "x", 1, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_int_equal(fs_publish(dir, "x", 1, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "irectory"));
+    free(loop);
+    free(two);
+    free(one);
+    free(target);
+    free(far);
+    free(dir);
+}
+
+/* A device, a FIFO, an open descriptor. */
+static void test_written_through(void **state)
+{
+    char *fifo = at("fifo"), *file = at("behind"), *full = at("full"), room[8] = "", proc[40];
+    struct err e = {0};
+    struct stat st;
+    int fd;
+
+    (void)state;
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    fd = open(fifo, O_RDONLY | O_NONBLOCK);
+    assert_int_equal(fs_publish(fifo, "through", 7, &e), 0);
+    assert_int_equal(read(fd, room, 7), 7);
+    assert_string_equal(room, "through");
+    close(fd);
+    assert_int_equal(lstat(fifo, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+
+    fd = open(file, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(write(fd, "a", 1), 1);
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    assert_int_equal(fs_publish(proc, "b", 1, &e), 0);
+    assert_int_equal(pread(fd, room, 8, 0), 2); /* not another file of that name */
+    close(fd);
+
+    assert_int_equal(symlink("/dev/full", full), 0);
+    assert_int_equal(fs_publish(full, "x", 1, &e), -1);
+    assert_int_equal(e.kind, ERR_SYS);
+    assert_non_null(strstr(e.text, "No space left"));
+    assert_int_equal(stat("/dev/full", &st), 0);
+    assert_true(S_ISCHR(st.st_mode));
+    free(full);
+    free(file);
+    free(fifo);
+}
+
+/* Nobody's file is taken for a temporary one, and nothing is written through a link of its name. */
+static void test_temporary_is_new(void **state)
+{
+    char *path = at("t/out"), *dir = at("t"), *trap = at("trap"), *temp;
+    struct err e = {0};
+    struct fs_out o;
+
+    (void)state;
+    assert_int_equal(fs_mkdir(dir, &e), 0);
+    assert_int_equal(fs_publish(path, "old", 3, &e), 0);
+    assert_int_equal(fs_publish(trap, "precious", 8, &e), 0);
+    assert_int_equal(fs_out_open(&o, path, &e), 0);
+    temp = strdup(o.temp);
+    fs_out_drop(&o);
+    assert_false(fs_exists(temp));
+    text_is(path, "old");
+    assert_int_equal(symlink(trap, temp), 0);
+    assert_int_equal(fs_out_open(&o, path, &e), 0);
+    assert_int_equal(fs_write_all(o.fd, "new", 3, "it", &e), 0);
+    text_is(path, "old");
+    assert_int_equal(fs_out_finish(&o, &e), 0);
+    fs_out_drop(&o);
+    text_is(path, "new");
+    text_is(trap, "precious");
+    free(temp);
+    free(trap);
+    free(dir);
+    free(path);
+}
+
 static void test_at_offsets(void **state)
 {
     char *path = at("f"), room[8] = "";
@@ -138,7 +253,11 @@ static int drop_root(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad), cmocka_unit_test(test_publish),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad),
+                                       cmocka_unit_test(test_publish),
+                                       cmocka_unit_test(test_links_stay),
+                                       cmocka_unit_test(test_written_through),
+                                       cmocka_unit_test(test_temporary_is_new),
                                        cmocka_unit_test(test_at_offsets),
                                        cmocka_unit_test(test_full_disk)};
 
