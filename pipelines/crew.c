@@ -417,7 +417,7 @@ struct json *crew_snapshot(const struct supervise *s)
         json_set_text(j, "out", s->out ? s->out : "") ||
         json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
         json_set_int(j, "sites_done", (int64_t)s->watch.committed) ||
-        json_set_int(j, "sites", (int64_t)(s->watch.layers * SITE_COUNT)) ||
+        json_set_int(j, "sites", (int64_t)(s->watch.sites ? s->watch.sites->count : 0)) ||
         json_set_real(j, "share", watch_share(&s->watch)) || json_set(j, "processes", list))
         json_destroy(&j);
     return j;

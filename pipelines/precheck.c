@@ -9,7 +9,7 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/run/override.h"
-#include "../common/model/site.h"
+#include "../common/model/sites.h"
 #include "../common/wire/follow.h"
 
 static int check_data(const struct recipe *r, struct err *e)
@@ -74,21 +74,23 @@ static int check_out(const struct recipe *r, struct err *e)
                        : "remove it or give another folder");
 }
 
-/* Engines fuse what now differs: once for each kind of site. */
-static void warn_split(const struct overrides *o, const struct config *c)
+/* Engines fuse what now differs: once for each name of a site. */
+static void warn_split(const struct overrides *o, const struct sites *s)
 {
-    for (int s = 0; s < SITE_COUNT; s++)
-        for (size_t b = 0; b < c->layers; b++) {
-            if (!overrides_split(o, c, b, (enum site)s))
-                continue;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct site *x = &s->site[i];
+        int said = 0;
+
+        for (size_t k = 0; k < i && overrides_split(o, x) && !said; k++)
+            said = strcmp(s->site[k].name, x->name) == 0 && overrides_split(o, &s->site[k]);
+        if (!said && overrides_split(o, x))
             log_warn("b%zu.%s: its linears differ after the overrides: vLLM and SGLang, which fuse "
                      "them into %s, cannot load that",
-                     b, site_name((enum site)s), site_fused((enum site)s));
-            break;
-        }
+                     x->block, x->name, x->fused);
+    }
 }
 
-static int check_shapes(const struct recipe *r, const struct config *c, struct err *e)
+static int check_shapes(const struct recipe *r, const struct sites *s, struct err *e)
 {
     const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"),
                *format = recipe_value(r, "format");
@@ -105,9 +107,9 @@ static int check_shapes(const struct recipe *r, const struct config *c, struct e
                        lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0,
                        e) < 0)
         return -1;
-    rc = overrides_check_shapes(&o, c, bits ? (int)strtol(bits, NULL, 10) : 0, g, packed, e);
+    rc = overrides_check_shapes(&o, s, bits ? (int)strtol(bits, NULL, 10) : 0, g, packed, e);
     if (rc == 0 && packed)
-        warn_split(&o, c);
+        warn_split(&o, s);
     overrides_release(&o);
     return rc;
 }
@@ -115,6 +117,8 @@ static int check_shapes(const struct recipe *r, const struct config *c, struct e
 int precheck(const struct recipe *r, struct config *c, int *known, struct err *e)
 {
     const char *model = recipe_value(r, "model");
+    struct sites s;
+    int rc;
 
     *known = 0;
     if (model && !fs_is_dir(model))
@@ -125,10 +129,11 @@ int precheck(const struct recipe *r, struct config *c, int *known, struct err *e
         return 0;
     if (config_read(model, c, e) < 0)
         return -1;
-    *known = 1;
-    if (check_shapes(r, c, e) == 0)
-        return 0;
-    config_release(c);
-    *known = 0;
-    return -1;
+    rc = sites_make(&s, c, e) < 0 ? -1 : check_shapes(r, &s, e);
+    sites_release(&s);
+    if (rc == 0)
+        *known = 1;
+    else
+        config_release(c);
+    return rc;
 }

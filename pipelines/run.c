@@ -230,11 +230,14 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
     struct supervise s = {.log_dir = o->log ? o->log : o->keep ? sockets : NULL, .quiet = o->quiet};
     const char *out = recipe_value(r, "out"), *tokens = recipe_value(r, "tokens");
     struct config c;
+    struct sites sites = {0};
     struct plan *plan = NULL;
     int known = 0, rc = -1;
 
     if (precheck(r, &c, &known, e) < 0)
         return -1;
+    if (known && sites_make(&sites, &c, e) < 0)
+        goto out;
     plan = plan_create(r, sockets, o->quiet, e);
     if (!plan || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
@@ -244,7 +247,7 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
     s.out = out;
     if (!o->quiet)
         log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
-    watch_init(&s.watch, known ? &c : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
+    watch_init(&s.watch, known ? &sites : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
         report_print(stderr, r, &s);
@@ -253,6 +256,7 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
 out:
     supervise_release(&s);
     plan_destroy(&plan);
+    sites_release(&sites);
     if (known)
         config_release(&c);
     return rc;

@@ -19,7 +19,7 @@
  * rest */
 #define STREAMED 0.9
 
-void watch_init(struct watch *w, const struct config *c, uint64_t tokens)
+void watch_init(struct watch *w, const struct sites *s, uint64_t tokens)
 {
     memset(w, 0, sizeof *w);
     for (size_t i = 0; i < WATCH_WORKERS; i++)
@@ -27,36 +27,37 @@ void watch_init(struct watch *w, const struct config *c, uint64_t tokens)
     w->tokens = tokens;
     w->began = w->said = clock_wall();
     w->live = isatty(2);
-    if (!c)
-        return;
-    w->layers = c->layers;
-    for (size_t s = 0; s < SITE_COUNT; s++) {
-        struct site_info site;
-        double K, N = 0, T = (double)tokens;
+    w->sites = s;
+}
 
-        site_describe(c, 0, (enum site)s, &site);
-        K = (double)site.inputs;
-        for (size_t i = 0; i < site.count; i++)
-            N += (double)site.linear[i].rows;
-        w->cost[s] = 2 * T * N * K + T * K * K + 2 * (N * K * K + 2.0 / 3 * K * K * K);
-    }
+static double cost_of(const struct watch *w, size_t order)
+{
+    const struct site *s = &w->sites->site[order];
+    const double K = (double)s->inputs, T = (double)w->tokens;
+    double N = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        N += (double)s->linear[i].rows;
+    return 2 * T * N * K + T * K * K + 2 * (N * K * K + 2.0 / 3 * K * K * K);
 }
 
 static void worker_status(struct watch *w, size_t i, const struct json *j)
 {
     const char *name = json_as_text(json_get(j, "site"));
     int64_t block = -1, done = 0, total = 0;
-    enum site site;
+    const struct site *site;
 
-    if (i >= WATCH_WORKERS || !name || site_parse(name, &site) != 0)
+    if (i >= WATCH_WORKERS || !name || !w->sites)
         return;
     if (json_as_int(json_get(j, "block"), &block) != 0 ||
         json_as_int(json_get(j, "done"), &done) != 0 ||
         json_as_int(json_get(j, "total"), &total) != 0 || block < 0 || done < 0 || total < done)
         return;
+    if (!(site = sites_find(w->sites, (size_t)block, name)))
+        return;
     if (i >= w->workers)
         w->workers = i + 1;
-    w->worker[i].order = (int64_t)site_order((size_t)block, site);
+    w->worker[i].order = (int64_t)site->order;
     w->worker[i].done = (uint64_t)done;
     w->worker[i].total = (uint64_t)total;
 }
@@ -96,17 +97,18 @@ static double share_of_site(const struct watch *w)
 
 double watch_share(const struct watch *w)
 {
-    double block = 0, done;
-    size_t whole = (size_t)w->committed / SITE_COUNT, part = (size_t)w->committed % SITE_COUNT;
+    double all = 0, done = 0;
 
-    for (size_t s = 0; s < SITE_COUNT; s++)
-        block += w->cost[s];
-    if (!w->layers || block <= 0 || whole >= w->layers)
-        return w->layers && whole >= w->layers ? 1 : 0;
-    done = (double)whole * block;
-    for (size_t s = 0; s < part; s++)
-        done += w->cost[s];
-    return (done + STREAMED * share_of_site(w) * w->cost[part]) / ((double)w->layers * block);
+    for (size_t i = 0; w->sites && i < w->sites->count; i++) {
+        const double cost = cost_of(w, i);
+
+        all += cost;
+        if (i < w->committed)
+            done += cost;
+        else if (i == w->committed)
+            done += STREAMED * share_of_site(w) * cost;
+    }
+    return all > 0 ? done / all : 0;
 }
 
 static void time_text(double s, char *out, size_t size)
@@ -119,13 +121,19 @@ static void time_text(double s, char *out, size_t size)
         snprintf(out, size, "%ld:%02ld", t / 60, t % 60);
 }
 
+/* The first that is not committed; NULL: none, or not known. */
+static const struct site *site_at_work(const struct watch *w)
+{
+    return w->sites && w->committed < w->sites->count ? &w->sites->site[w->committed] : NULL;
+}
+
 static void describe(const struct watch *w, char *out, size_t size)
 {
     double spent = clock_wall() - w->began, share = watch_share(w);
-    size_t block = (size_t)w->committed / SITE_COUNT;
+    const struct site *s = site_at_work(w);
     char left[32] = "-";
 
-    if (!w->layers) {
+    if (!w->sites) {
         snprintf(out, size, "%s", *w->state ? w->state : "starting");
         return;
     }
@@ -133,21 +141,22 @@ static void describe(const struct watch *w, char *out, size_t size)
         snprintf(out, size, "reading the model and the text");
         return;
     }
-    if (block >= w->layers) {
-        snprintf(out, size, "all %zu blocks done, writing the checkpoint", w->layers);
+    if (!s) {
+        snprintf(out, size, "all %zu blocks done, writing the checkpoint", w->sites->blocks);
         return;
     }
     if (share > 0.02)
         time_text(spent * (1 - share) / share, left, sizeof left);
-    snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", block + 1, w->layers,
-             site_name((enum site)(w->committed % SITE_COUNT)), 100 * share,
+    snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", s->block + 1,
+             w->sites->blocks, s->name, 100 * share,
              share * (double)w->tokens / (spent > 0 ? spent : 1), left);
 }
 
 void watch_draw(struct watch *w)
 {
     double now = clock_wall();
-    uint64_t block = w->committed / SITE_COUNT;
+    const struct site *s = site_at_work(w);
+    const uint64_t block = s ? s->block : UINT64_MAX;
     char line[256];
 
     if (!w->live && now - w->said < PLAIN_SECONDS && block == w->said_block)

@@ -11,18 +11,16 @@
 #include <stdint.h>
 #include "../common/base/err.h"
 #include "../common/base/json.h"
-#include "../common/model/config.h"
-#include "../common/model/site.h"
+#include "../common/model/sites.h"
 
 #define WATCH_WORKERS 1024
 
 struct watch {
-    /* 0: model not known, states of the stages are all there is to say */
-    size_t layers;
-    uint64_t tokens;         /* of the calibration */
-    double cost[SITE_COUNT]; /* of one site of each kind, any unit; the same in every block */
-    double began;            /* clock_wall at the start */
-    uint64_t committed;      /* sites made durable */
+    /* NULL: model not known, states of the stages are all there is to say; the caller's */
+    const struct sites *sites;
+    uint64_t tokens;    /* of the calibration */
+    double began;       /* clock_wall at the start */
+    uint64_t committed; /* sites made durable */
     struct {
         int64_t order;        /* of the site it works at; -1: none yet */
         uint64_t done, total; /* chunks of that site */
@@ -35,7 +33,8 @@ struct watch {
     uint64_t said_block;
 };
 
-void watch_init(struct watch *w, const struct config *c, uint64_t tokens); /* c NULL: not known */
+/* s NULL: not known */
+void watch_init(struct watch *w, const struct sites *s, uint64_t tokens);
 /* A status line of process number i of the run. */
 void watch_status(struct watch *w, size_t i, const char *line);
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */

@@ -22,7 +22,7 @@ struct task {
 };
 
 struct attention {
-    const struct config *c;
+    const struct attention_shape *c;
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
     /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
@@ -45,7 +45,7 @@ static float softmax_row(float *s, size_t keys, size_t low, size_t high)
 static int block_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
                         float *s, float *sum, struct err *e)
 {
-    const struct config *c = a->c;
+    const struct attention_shape *c = a->c;
     const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
                  keys = t->at + t->rows - from;
     const float *k =
@@ -63,7 +63,7 @@ static int block_scores(const struct attention *a, const struct task *t, size_t 
 }
 
 /* The first key that a block can see. */
-static size_t first_key(const struct config *c, const struct task *t)
+static size_t first_key(const struct attention_shape *c, const struct task *t)
 {
     return c->window && t->at + 1 > c->window ? t->at + 1 - c->window : 0;
 }
@@ -71,7 +71,7 @@ static size_t first_key(const struct config *c, const struct task *t)
 static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct attention *a = ctx;
-    const struct config *c = a->c;
+    const struct attention_shape *c = a->c;
     const struct task *t = &a->tasks[i / c->heads];
     const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
                  ldx = c->heads * hd;
@@ -137,9 +137,9 @@ static int attention_tasks(struct par *par, struct attention *a, const struct ro
     return rc;
 }
 
-int attention_run(struct par *par, const struct config *c, const struct rows *r, const float *q,
-                  size_t ldq, const float *k, size_t ldk, const float *v, size_t ldv, float *x,
-                  struct err *e)
+int attention_run(struct par *par, const struct attention_shape *c, const struct rows *r,
+                  const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
+                  size_t ldv, float *x, struct err *e)
 {
     struct attention a = {
         .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
@@ -147,7 +147,7 @@ int attention_run(struct par *par, const struct config *c, const struct rows *r,
     return attention_tasks(par, &a, r, NULL, e);
 }
 
-int attention_cached(struct par *par, const struct config *c, const struct rows *r,
+int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,
                      const size_t *first, const float *q, size_t ldq, const float *const *keys,
                      const float *const *values, size_t ldk, float *x, struct err *e)
 {
@@ -191,7 +191,7 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
-int attention_received(struct par *par, const struct config *c, const struct rows *r,
+int attention_received(struct par *par, const struct attention_shape *c, const struct rows *r,
                        const float *q, size_t ldq, const float *k, size_t ldk, double *received,
                        struct err *e)
 {

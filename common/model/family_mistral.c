@@ -18,10 +18,19 @@ static int settle(struct config *c, const char *what, struct err *e)
     return 0;
 }
 
+static void build(const struct config *c, size_t block, struct program *p)
+{
+    (void)block;
+    family_attention(c, p, program_norm(p, PROGRAM_STREAM, "input_layernorm", c->norm_eps),
+                     c->window, 0);
+    family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", c->norm_eps));
+}
+
 extern const struct family family_mistral;
 const struct family family_mistral = {
     .model_type = "mistral",
     .architecture = "MistralForCausalLM",
-    FAMILY_LLAMA_NAMES,
+    FAMILY_LLAMA_ENDS,
     .settle = settle,
+    .build = build,
 };

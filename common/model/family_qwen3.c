@@ -28,12 +28,19 @@ static int settle(struct config *c, const char *what, struct err *e)
     return 0;
 }
 
+static void build(const struct config *c, size_t block, struct program *p)
+{
+    (void)block;
+    family_attention(c, p, program_norm(p, PROGRAM_STREAM, "input_layernorm", c->norm_eps),
+                     c->window, 1);
+    family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", c->norm_eps));
+}
+
 extern const struct family family_qwen3;
 const struct family family_qwen3 = {
     .model_type = "qwen3",
     .architecture = "Qwen3ForCausalLM",
-    FAMILY_LLAMA_NAMES,
-    .q_norm = "self_attn.q_norm",
-    .k_norm = "self_attn.k_norm",
+    FAMILY_LLAMA_ENDS,
     .settle = settle,
+    .build = build,
 };

@@ -3,30 +3,72 @@
 #include "kv_cache.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include "../base/mem.h"
+#include "family.h"
+#include "op.h"
+
+struct layer { /* of one attention */
+    size_t block, width;
+    size_t at; /* floats of one slot and position before it */
+};
 
 struct kv_cache {
-    size_t slots, room, width; /* width: floats of a row */
-    size_t *length;            /* [slots] */
-    float *rows;               /* [layers, slots, 2, room, width] */
+    size_t slots, room;
+    size_t *length; /* [slots] */
+    struct layer *layer;
+    size_t nlayers, cap;
+    float *rows; /* of each layer [slots, 2, room, width] */
 };
+
+static int layers_of(struct kv_cache *kv, const struct program *p, size_t block, size_t *width,
+                     struct err *e)
+{
+    for (size_t i = 0; i < p->nops; i++) {
+        if (p->op[i].kind != &op_attention)
+            continue;
+        if (mem_grow((void **)&kv->layer, &kv->cap, kv->nlayers + 1, sizeof *kv->layer, e) < 0)
+            return -1;
+        kv->layer[kv->nlayers++] = (struct layer){block, op_attention_width(&p->op[i]), *width};
+        *width += op_attention_width(&p->op[i]);
+    }
+    return 0;
+}
+
+/* *width: floats of keys of one position in all blocks. */
+static int layers_make(struct kv_cache *kv, const struct config *c, size_t *width, struct err *e)
+{
+    int rc = 0;
+
+    *width = 0;
+    for (size_t b = 0; b < c->layers && rc == 0; b++) {
+        struct program p;
+
+        rc = family_program(c, b, &p, e);
+        if (rc == 0)
+            rc = layers_of(kv, &p, b, width, e);
+        program_release(&p);
+    }
+    return rc;
+}
 
 struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e)
 {
     struct kv_cache *kv = mem_array(1, sizeof *kv, e);
-    size_t n;
+    size_t width, n;
 
     if (!kv)
         return NULL;
     kv->slots = slots;
     kv->room = room;
-    kv->width = c->kv_heads * c->head_dim;
-    if (mem_mul(2 * c->layers * kv->width, slots, &n) != 0 || mem_mul(n, room, &n) != 0) {
+    if (layers_make(kv, c, &width, e) < 0)
+        goto fail;
+    if (mem_mul(2 * width, slots, &n) != 0 || mem_mul(n, room, &n) != 0) {
         err_set(e, ERR_USE, "a cache of %zu sequences of %zu positions is too large", slots, room);
         goto fail;
     }
     kv->length = mem_array(slots, sizeof *kv->length, e);
-    kv->rows = kv->length ? mem_raw(n, sizeof *kv->rows, e) : NULL;
+    kv->rows = kv->length ? mem_raw(n ? n : 1, sizeof *kv->rows, e) : NULL;
     if (kv->rows)
         return kv;
 fail:
@@ -39,6 +81,7 @@ void kv_close(struct kv_cache **kv)
     if (!kv || !*kv)
         return;
     free((*kv)->length);
+    free((*kv)->layer);
     free((*kv)->rows);
     free(*kv);
     *kv = NULL;
@@ -65,12 +108,23 @@ void kv_advance(struct kv_cache *kv, const size_t *slots, const struct rows *r)
         kv->length[slots[s]] += (size_t)r->lengths[s];
 }
 
-float *kv_keys(struct kv_cache *kv, size_t block, size_t slot)
+static const struct layer *layer_of(const struct kv_cache *kv, size_t block, size_t number)
 {
-    return kv->rows + (block * kv->slots + slot) * 2 * kv->room * kv->width;
+    size_t i = 0;
+
+    while (kv->layer[i].block != block)
+        i++;
+    return &kv->layer[i + number];
 }
 
-float *kv_values(struct kv_cache *kv, size_t block, size_t slot)
+float *kv_keys(struct kv_cache *kv, size_t block, size_t number, size_t slot)
 {
-    return kv_keys(kv, block, slot) + kv->room * kv->width;
+    const struct layer *l = layer_of(kv, block, number);
+
+    return kv->rows + 2 * kv->room * (l->at * kv->slots + slot * l->width);
+}
+
+float *kv_values(struct kv_cache *kv, size_t block, size_t number, size_t slot)
+{
+    return kv_keys(kv, block, number, slot) + kv->room * layer_of(kv, block, number)->width;
 }

@@ -2,9 +2,9 @@
 /* kv_cache - keys and values of the positions that a model has been through, for a fixed number
  * of sequences ("slots").
  *
- * f32, as they came out of the products, keys rotated: 2 x layers x kv_heads x head_dim x 4
- * bytes for each position. A row of one slot and block is kv_heads * head_dim floats; rows
- * follow one another from position 0. Memory that no position has reached yet is never touched.
+ * f32, as they came out of the products, keys rotated. Each attention of each block has rows of
+ * its own width (kv_heads * head_dim floats); the rows of one slot follow one another from
+ * position 0. Memory that no position has reached yet is never touched.
  * With a sliding window older rows stay, unread. */
 #ifndef PTQ_KV_CACHE_H
 #define PTQ_KV_CACHE_H
@@ -12,7 +12,9 @@
 #include <stddef.h>
 #include "../base/err.h"
 #include "config.h"
-#include "model.h"
+#include "rows.h"
+
+struct kv_cache;
 
 /* room: positions of a slot. */
 struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e);
@@ -21,7 +23,8 @@ size_t kv_room(const struct kv_cache *kv);
 size_t kv_length(const struct kv_cache *kv, size_t slot); /* positions that all blocks have done */
 void kv_clear(struct kv_cache *kv, size_t slot);
 void kv_advance(struct kv_cache *kv, const size_t *slots, const struct rows *r);
-float *kv_keys(struct kv_cache *kv, size_t block, size_t slot);
-float *kv_values(struct kv_cache *kv, size_t block, size_t slot);
+/* number: of the attention in its block, from 0. */
+float *kv_keys(struct kv_cache *kv, size_t block, size_t number, size_t slot);
+float *kv_values(struct kv_cache *kv, size_t block, size_t number, size_t slot);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
- * block.c. Leaves out: heads with a bias, embeddings that are scaled or normed, a quantized
- * head. */
+ * block.c, single tensors in model_tensor.c. Leaves out: heads with a bias, embeddings that are
+ * scaled or normed, a quantized head. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -10,71 +10,10 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "model_parts.h"
+#include "op.h"
 #include "vec.h"
 
 enum { NORM_ROWS = 64 };
-
-/* Length of a tensor's name without ".weight". */
-static size_t stem_length(const char *name)
-{
-    size_t n = strlen(name), k = strlen(".weight");
-
-    return n > k && strcmp(name + n - k, ".weight") == 0 ? n - k : n;
-}
-
-const struct st_entry *model_need(const struct model *m, const char *name, int ndim,
-                                  const uint64_t *shape, struct err *e)
-{
-    const struct st_entry *x = st_find(m->st, name);
-    char want[96], got[96], packed[TENSOR_NAME + 8];
-
-    if (!x) {
-        snprintf(packed, sizeof packed, "%.*s.qweight", (int)stem_length(name), name);
-        err_set(e, ERR_USE, "%s: tensor '%s' is missing%s", m->dir, name,
-                st_find(m->st, packed)
-                    ? ": the model is quantized already, and config.json does not say how"
-                    : "");
-        return NULL;
-    }
-    if (!dtype_is_float(x->dtype)) {
-        err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
-                m->st->paths[x->shard], name, dtype_name(x->dtype));
-        return NULL;
-    }
-    if (x->ndim != ndim || memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) != 0) {
-        tensor_shape_text(ndim, shape, want, sizeof want);
-        tensor_shape_text(x->ndim, x->shape, got, sizeof got);
-        err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s",
-                m->st->paths[x->shard], name, got, want);
-        return NULL;
-    }
-    return x;
-}
-
-int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
-               float *dst, struct err *e)
-{
-    size_t n = (size_t)count * (x->ndim > 1 ? (size_t)x->shape[1] : 1);
-
-    if (st_load_rows_f32(m->st, x, first, count, dst, e) < 0)
-        return -1;
-    if (!vec_finite(dst, n))
-        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
-                       m->st->paths[x->shard], x->name);
-    return 0;
-}
-
-float *model_vector(const struct model *m, const char *name, size_t n, struct err *e)
-{
-    const struct st_entry *x = model_need(m, name, 1, (const uint64_t[]){n}, e);
-    float *v = x ? mem_raw(n, sizeof *v, e) : NULL;
-
-    if (v && model_read(m, x, 0, n, v, e) < 0) {
-        free(v);
-        v = NULL;
-    }
-    return v;
-}
 
 float *model_scratch(struct model *m, size_t n, struct err *e)
 {
@@ -89,61 +28,42 @@ float *model_scratch(struct model *m, size_t n, struct err *e)
     return m->scratch;
 }
 
+const struct rope *model_rope(struct model *m, const struct rope_spec *spec, size_t length,
+                              struct err *e)
+{
+    struct rope *r = NULL;
+
+    for (size_t i = 0; i < m->nropes; i++)
+        if (rope_spec_same(&m->rope[i]->spec, spec))
+            r = m->rope[i];
+    if (!r) {
+        if (mem_grow((void **)&m->rope, &m->rope_cap, m->nropes + 1, sizeof *m->rope, e) < 0 ||
+            !(r = mem_array(1, sizeof *r, e)))
+            return NULL;
+        m->rope[m->nropes++] = r;
+        if (rope_init(r, spec, e) < 0)
+            return NULL;
+    }
+    return rope_reserve(r, length, e) < 0 ? NULL : r;
+}
+
 /* ---- open ---- */
 
-static int check_bias(const struct model *m, const struct site_linear *l, struct err *e)
+static int check_block(struct model *m, size_t block, struct err *e)
 {
-    char name[TENSOR_NAME + 8];
+    struct program p;
+    int rc = family_program(&m->c, block, &p, e);
 
-    snprintf(name, sizeof name, "%s.bias", l->name);
-    if (l->has_bias || (m->quantized && st_find(m->st, name)))
-        return model_need(m, name, 1, (const uint64_t[]){l->rows}, e) ? 0 : -1;
-    if (st_find(m->st, name))
-        return err_set(e, ERR_USE,
-                       "%s: tensor '%s' is there, but config.json says that there is no bias",
-                       m->dir, name);
-    return 0;
-}
+    for (size_t i = 0; rc == 0 && i < p.nops; i++)
+        for (size_t t = 0; rc == 0 && t < p.op[i].kind->tensors; t++)
+            rc = model_check_tensor(m, &p.op[i].tensor[t], p.op[i].kind == &op_linear, e);
+    for (size_t k = 0; rc == 0 && k < 2; k++) {
+        const size_t bytes = program_kept_most(&p, 1, 2 * (k + 1));
 
-static int check_linear(const struct model *m, const struct site_linear *l, size_t K, struct err *e)
-{
-    char name[TENSOR_NAME + 8];
-
-    if (check_bias(m, l, e) < 0)
-        return -1;
-    snprintf(name, sizeof name, "%s.weight", l->name);
-    if (m->quantized && !st_find(m->st, name))
-        return gptq_check_linear(m, l->name, l->rows, K, e);
-    return model_need(m, name, 2, (const uint64_t[]){l->rows, K}, e) ? 0 : -1;
-}
-
-static int check_norm(const struct model *m, size_t block, const char *part, size_t n,
-                      struct err *e)
-{
-    char name[TENSOR_NAME];
-
-    if (!part)
-        return 0;
-    family_block_name(m->f, block, part, ".weight", name);
-    return model_need(m, name, 1, (const uint64_t[]){n}, e) ? 0 : -1;
-}
-
-static int check_block(const struct model *m, size_t block, struct err *e)
-{
-    struct site_info info;
-
-    if (check_norm(m, block, m->f->norm1, m->c.d, e) < 0 ||
-        check_norm(m, block, m->f->norm2, m->c.d, e) < 0 ||
-        check_norm(m, block, m->f->q_norm, m->c.head_dim, e) < 0 ||
-        check_norm(m, block, m->f->k_norm, m->c.head_dim, e) < 0)
-        return -1;
-    for (int s = 0; s < SITE_COUNT; s++) {
-        site_describe(&m->c, block, (enum site)s, &info);
-        for (size_t i = 0; i < info.count; i++)
-            if (check_linear(m, &info.linear[i], info.inputs, e) < 0)
-                return -1;
+        m->kept[k] = bytes > m->kept[k] ? bytes : m->kept[k];
     }
-    return 0;
+    program_release(&p);
+    return rc;
 }
 
 /* A tied matrix may be stored under either name. */
@@ -198,7 +118,7 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
     m->f = family_of(&m->c);
     if (gptq_read_spec(m->c.json, dir, &m->quantized, &m->gptq, e) < 0 ||
         !(m->st = st_open_folder(dir, e)) || check_ends(m, e) < 0 ||
-        rope_init(&m->rope, &m->c, e) < 0)
+        sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
     for (size_t b = 0; b < m->c.layers; b++)
         if (check_block(m, b, e) < 0)
@@ -215,7 +135,12 @@ void model_close(struct model **m)
     if (!*m)
         return;
     gptq_release_spec(&(*m)->gptq);
-    rope_release(&(*m)->rope);
+    for (size_t i = 0; i < (*m)->nropes; i++) {
+        rope_release((*m)->rope[i]);
+        free((*m)->rope[i]);
+    }
+    free((*m)->rope);
+    sites_release(&(*m)->sites);
     st_close(&(*m)->st);
     config_release(&(*m)->c);
     free((*m)->dir);
@@ -229,6 +154,16 @@ void model_close(struct model **m)
 const struct config *model_config(const struct model *m)
 {
     return &m->c;
+}
+
+const struct sites *model_sites(const struct model *m)
+{
+    return &m->sites;
+}
+
+size_t model_kept(const struct model *m, enum dtype rows)
+{
+    return m->kept[dtype_size(rows) / 2 - 1];
 }
 
 const struct st_set *model_tensors(const struct model *m)
@@ -287,8 +222,8 @@ int model_final_norm(struct model *m, size_t T, float *h, struct err *e)
 
     if (!m->final_norm) {
         snprintf(name, sizeof name, "%s.weight", m->f->final_norm);
-        m->final_norm = model_vector(m, name, m->c.d, e);
-        if (!m->final_norm)
+        if (model_load_tensor(m, &(struct op_tensor){.name = name, .ndim = 1, .shape = {m->c.d}},
+                              &m->final_norm, e) < 0)
             return -1;
     }
     return par_for(m->par, T / NORM_ROWS + 1, norm_tile, &j, e);

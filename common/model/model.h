@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model - the mathematics of a forward pass, one site at a time.
+/* model - the mathematics of a forward pass, block by block, from stop to stop.
  *
- * Weights are read from the checkpoint when a block needs them and dropped after: resident
- * memory is one site's linears, the norms and scratch. Checkpoints: plain (F32/F16/BF16) and
- * GPTQ v1 (dequantized on load: f16 scale times (code - zero), exact in f32). All arithmetic f32
- * as the reference does it (RMSNorm: mean of squares in f32; softmax f32), products by blas.h.
- * Rows of one chunk are whole sequences one after the other; attention never crosses a sequence;
+ * A block is a program of operations (program.h); it stops where the rows of sites are ready
+ * whose weights must be known before it can go on. Weights are read from the checkpoint when a
+ * block needs them and dropped after: resident memory is the linears of the sites at work, the
+ * other tensors of a block and scratch. Checkpoints: plain (F32/F16/BF16) and GPTQ v1
+ * (dequantized on load: f16 scale times (code - zero), exact in f32). All arithmetic f32 as the
+ * reference does it (RMSNorm: mean of squares in f32; softmax f32), products by blas.h. Rows of
+ * one chunk are whole sequences one after the other; attention never crosses a sequence;
  * positions start at 0 in each. Results of a chunk do not depend on threads or on other chunks.
  * One thread at a time calls into a model and its blocks (scratch is shared); the work inside
  * runs on the par given to model_open. Shapes: T tokens of the chunk, d hidden, K inputs of a
@@ -19,22 +21,18 @@
 #include "../base/par.h"
 #include "../tensor/safetensors.h"
 #include "config.h"
-#include "site.h"
+#include "rows.h"
+#include "sites.h"
 
 struct model;
 struct block;
-
-struct rows { /* the sequences of a chunk */
-    size_t T;
-    size_t nseq;
-    const int32_t *lengths; /* [nseq], sum = T */
-};
 
 /* Opens and checks: every tensor that the config demands is there with its shape and a float
  * type (or as GPTQ tensors); nothing is loaded but names. Errors name file and tensor. */
 struct model *model_open(const char *dir, struct par *par, struct err *e);
 void model_close(struct model **m);
 const struct config *model_config(const struct model *m);
+const struct sites *model_sites(const struct model *m);
 const struct st_set *model_tensors(const struct model *m);
 int model_is_quantized(const struct model *m); /* a GPTQ checkpoint */
 /* of config and of names, shapes, types, sizes: for fingerprints */
@@ -43,32 +41,59 @@ uint64_t model_digest(const struct model *m);
 /* h [T,d] = embeddings of ids [T]; an id outside the vocabulary is an error. */
 int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct err *e);
 
-/* Norms and q/k norms and biases of one block; its linears are absent until loaded or set. */
+/* The most bytes for each token that block_keep writes at any stop of any block. */
+size_t model_kept(const struct model *m, enum dtype rows);
+/* The weights of a linear as the checkpoint has them, in its own type, as a tensor of the
+ * linear's name; a plain checkpoint only. */
+int model_load_linear(const struct model *m, const struct site *s, size_t i, struct tensor *t,
+                      struct err *e);
+
+/* Norms, biases and whatever else is not of a site; the linears of the sites are absent until
+ * loaded or set. Sites of a block are counted from 0, in the order of the table. */
 struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* The linears of a site as the checkpoint has them (f32). NaN or infinite weights: an error that
  * names the tensor. */
-int block_load_site(struct block *b, enum site s, struct err *e);
+int block_load_site(struct block *b, size_t site, struct err *e);
+int block_load_all(struct block *b, struct err *e); /* of all sites */
 /* One of them: linear i of the site. */
-int block_load_linear(struct block *b, enum site s, size_t i, struct err *e);
+int block_load_linear(struct block *b, size_t site, size_t i, struct err *e);
 /* Replaces linear i of a site by w [N,K] f32 (taken over, also on an error: freed by the block),
  * e.g. dequantized codes of a commit. */
-int block_set_linear(struct block *b, enum site s, size_t i, float *w, struct err *e);
-void block_drop_site(struct block *b, enum site s); /* frees its linears */
+int block_set_linear(struct block *b, size_t site, size_t i, float *w, struct err *e);
+void block_drop_all(struct block *b); /* frees the linears of all sites */
+/* Those that are not needed any more behind a stop. */
+void block_drop_done(struct block *b, size_t stop);
 
-/* Input x [T, K(s)] of site s. h [T,d] is the residual stream, updated in place; prev is the
- * input of the site before it in the block (NULL for SITE_QKV), which must hold the very numbers
- * that the site's linears are to see:
- *   QKV   x = norm1(h)                                  needs nothing
- *   O     x = attention(prev; q k v)                     needs the linears of QKV
- *   UP    h += prev Wo' ; x = norm2(h)                   needs O
- *   DOWN  x = act(prev Wgate') * (prev Wup')             needs UP
- * block_finish: h += prev Wdown', prev = the input of DOWN. */
-int block_input(struct block *b, enum site s, const struct rows *r, float *h, const float *prev,
-                float *x, struct err *e);
-int block_finish(struct block *b, const struct rows *r, float *h, const float *prev, struct err *e);
-/* Whole block with the checkpoint's own linears (all four sites must be loaded). scratch-free
- * convenience for evaluation. */
+/* ---- from stop to stop ---- */
+
+size_t block_stops(const struct block *b);
+/* Runs to stop `stop` from the one before it (to stop 0: from the beginning; to
+ * block_stops(b): to the end). h [T,d] is the residual stream, updated in place. kept: what
+ * block_keep wrote at the stop before (NULL for stop 0), with rows of the type given: what the
+ * linears of a site see are these numbers. The linears of all sites on the way must be there. */
+int block_step(struct block *b, size_t stop, const struct rows *r, float *h, enum dtype rows,
+               const void *kept, struct err *e);
+/* 1: that step changes h. */
+int block_step_writes(const struct block *b, size_t stop);
+/* What a chunk of T tokens must keep at a stop, beside h, in bytes; and, after block_step has
+ * reached it, those bytes: the rows of sites rounded to the type given, the rest f32. */
+size_t block_kept(const struct block *b, size_t stop, size_t T, enum dtype rows);
+void block_keep(const struct block *b, size_t stop, const struct rows *r, enum dtype rows,
+                void *kept);
+
+struct block_rows { /* of a site, at the stop that was reached last; borrowed until the next step */
+    const float *x; /* [count, K] */
+    size_t count;
+    const size_t *token; /* [count] which token of the chunk each is; NULL: all of them */
+    size_t kept;         /* where they begin in what block_keep writes */
+};
+int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dtype rows,
+                    struct block_rows *out, struct err *e);
+
+/* ---- all at once ---- */
+
+/* The whole block with the linears that are loaded: all of them must be. */
 int block_forward(struct block *b, const struct rows *r, float *h, struct err *e);
 /* The same for rows that come behind those in a cache (kv_cache.h): sequence s of r stands in
  * slot slots[s], its rows are the ones after kv_length; their keys and values are added.
@@ -76,9 +101,11 @@ int block_forward(struct block *b, const struct rows *r, float *h, struct err *e
 struct kv_cache;
 int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r,
                  float *h, struct err *e);
-/* received [T]: the attention that each token gets in this block, summed over heads and the
- * queries that see it, from norm1(h) and the linears of QKV that are loaded. h is the residual
- * stream before the block and stays as it is. */
+/* received [T]: the attention that each token gets in this block (in the first attention of its
+ * program), summed over heads and the queries that see it, with the linears that are loaded. h
+ * is the residual stream before the block and stays as it is. block_load_received loads what it
+ * needs. */
+int block_load_received(struct block *b, struct err *e);
 int block_received(struct block *b, const struct rows *r, const float *h, double *received,
                    struct err *e);
 

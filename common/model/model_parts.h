@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_parts - what model.c, block.c and gptq_load.c share; nobody else includes this. */
+/* model_parts - what model*.c, block*.c and gptq_load.c share; nobody else includes this. */
 #ifndef PTQ_MODEL_PARTS_H
 #define PTQ_MODEL_PARTS_H
 
 #include "family.h"
 #include "model.h"
+#include "program.h"
 #include "rope.h"
 
 struct gptq_spec { /* of config.json's quantization_config */
@@ -21,10 +22,13 @@ struct model {
     const struct family *f;
     struct st_set *st;
     struct par *par;
-    struct rope rope;
+    struct sites sites;
+    struct rope **rope; /* [nropes] the tables that programs ask for, made at first use */
+    size_t nropes, rope_cap;
+    size_t kept[2]; /* model_kept with rows of 2 and 4 bytes */
     const struct st_entry *embed, *head_entry;
     float *head, *final_norm; /* loaded at first use */
-    float *scratch;           /* of the block at work */
+    float *scratch;           /* the slots of the block at work */
     size_t scratch_room;
     int quantized;
     struct gptq_spec gptq;
@@ -37,8 +41,14 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
 /* The same as f32, all finite. dst has room for count rows (elements of a vector) from first on. */
 int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
                float *dst, struct err *e);
-/* A vector [n] by name, malloc'd. */
-float *model_vector(const struct model *m, const char *name, size_t n, struct err *e);
+/* A tensor that a program asks for is there with its shape. */
+int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,
+                       struct err *e);
+/* The same as f32, malloc'd; *w NULL for an optional one that is not there. */
+int model_load_tensor(const struct model *m, const struct op_tensor *t, float **w, struct err *e);
+/* The table for a rope operation, up to positions below length. */
+const struct rope *model_rope(struct model *m, const struct rope_spec *spec, size_t length,
+                              struct err *e);
 /* At least n floats, kept between calls. */
 float *model_scratch(struct model *m, size_t n, struct err *e);
 

@@ -14,11 +14,10 @@
 #include "vec.h"
 
 /* Long wavelengths are stretched by the factor, short ones kept, those between are blended. */
-static float llama3_frequency(const struct config *c, float f)
+static float llama3_frequency(const struct rope_spec *c, float f)
 {
-    const float low = (float)c->rope_low, high = (float)c->rope_high,
-                factor = (float)c->rope_factor;
-    const float original = (float)c->rope_original;
+    const float low = (float)c->low, high = (float)c->high, factor = (float)c->factor;
+    const float original = (float)c->original;
     const float wave = (float)(2.0 * 3.14159265358979323846) / f;
     float s;
 
@@ -30,20 +29,41 @@ static float llama3_frequency(const struct config *c, float f)
     return (1.0f - s) * (f / factor) + s * f;
 }
 
-int rope_init(struct rope *r, const struct config *c, struct err *e)
+struct rope_spec rope_spec_of(const struct config *c)
+{
+    return (struct rope_spec){.type = c->rope,
+                              .width = c->head_dim,
+                              .theta = c->rope_theta,
+                              .factor = c->rope_factor,
+                              .low = c->rope_low,
+                              .high = c->rope_high,
+                              .original = c->rope_original};
+}
+
+int rope_spec_same(const struct rope_spec *a, const struct rope_spec *b)
+{
+    const double x[] = {a->theta, a->factor, a->low, a->high},
+                 y[] = {b->theta, b->factor, b->low, b->high};
+
+    return a->type == b->type && a->width == b->width && a->original == b->original &&
+           memcmp(x, y, sizeof x) == 0;
+}
+
+int rope_init(struct rope *r, const struct rope_spec *c, struct err *e)
 {
     memset(r, 0, sizeof *r);
-    r->half = c->head_dim / 2;
+    r->spec = *c;
+    r->half = c->width / 2;
     r->inverse = mem_array(r->half, sizeof *r->inverse, e);
     if (!r->inverse)
         return -1;
     for (size_t i = 0; i < r->half; i++) {
-        float exponent = (float)(2 * i) / (float)c->head_dim;
-        float f = 1.0f / (float)pow(c->rope_theta, (double)exponent);
+        float exponent = (float)(2 * i) / (float)c->width;
+        float f = 1.0f / (float)pow(c->theta, (double)exponent);
 
-        if (c->rope == ROPE_LINEAR)
-            f /= (float)c->rope_factor;
-        r->inverse[i] = c->rope == ROPE_LLAMA3 ? llama3_frequency(c, f) : f;
+        if (c->type == ROPE_LINEAR)
+            f /= (float)c->factor;
+        r->inverse[i] = c->type == ROPE_LLAMA3 ? llama3_frequency(c, f) : f;
     }
     return 0;
 }

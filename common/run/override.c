@@ -296,43 +296,36 @@ int overrides_of(const struct overrides *o, size_t block, const char *site, cons
     return hit;
 }
 
-static int hits_model(const struct override *o, const struct config *c)
+static int hits_model(const struct override *o, const struct sites *s)
 {
-    for (size_t b = 0; b < c->layers; b++)
-        for (int s = 0; s < SITE_COUNT; s++) {
-            struct site_info info;
-
-            site_describe(c, b, (enum site)s, &info);
-            for (size_t i = 0; i < info.count; i++)
-                if (override_hits(o, b, info.name, info.linear[i].name))
-                    return 1;
-        }
+    for (size_t k = 0; k < s->count; k++)
+        for (size_t i = 0; i < s->site[k].count; i++)
+            if (override_hits(o, s->site[k].block, s->site[k].name, s->site[k].linear[i].name))
+                return 1;
     return 0;
 }
 
-int overrides_check(const struct overrides *o, const struct config *c, struct err *e)
+int overrides_check(const struct overrides *o, const struct sites *s, struct err *e)
 {
     for (size_t i = 0; i < o->count; i++)
-        if (!hits_model(&o->at[i], c)) {
-            struct site_info info;
+        if (!hits_model(&o->at[i], s)) {
+            const struct site *x = &s->site[s->first[1] - 1];
 
-            site_describe(c, 0, SITE_DOWN, &info);
             return err_set(e, ERR_USE,
                            "%s: '%s' hits no linear of this model; names are like '%s', sites like "
                            "'%s' or 'b0.%s'",
-                           o->at[i].from, o->at[i].pattern, info.linear[0].name, info.name,
-                           info.name);
+                           o->at[i].from, o->at[i].pattern, x->linear[0].name, x->name, x->name);
         }
     return 0;
 }
 
-static int check_linear(const struct overrides *o, size_t block, const struct site_info *site,
-                        size_t i, int bits, int64_t group, int packed, struct err *e)
+static int check_linear(const struct overrides *o, const struct site *site, size_t i, int bits,
+                        int64_t group, int packed, struct err *e)
 {
     const struct site_linear *l = &site->linear[i];
     struct override_values v;
 
-    overrides_of(o, block, site->name, l->name, &v);
+    overrides_of(o, site->block, site->name, l->name, &v);
     if (v.skip == 1)
         return 0;
     group = v.group ? v.group : group;
@@ -343,34 +336,27 @@ static int check_linear(const struct overrides *o, size_t block, const struct si
     return packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
 }
 
-int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits,
+int overrides_check_shapes(const struct overrides *o, const struct sites *s, int bits,
                            int64_t group, int packed, struct err *e)
 {
-    if (overrides_check(o, c, e))
+    if (overrides_check(o, s, e))
         return -1;
-    for (size_t b = 0; b < (o->count ? c->layers : 1); b++)
-        for (int s = 0; s < SITE_COUNT; s++) {
-            struct site_info site;
-
-            site_describe(c, b, (enum site)s, &site);
-            for (size_t i = 0; i < site.count; i++)
-                if (check_linear(o, b, &site, i, bits, group, packed, e))
-                    return -1;
-        }
+    for (size_t k = 0; k < s->count; k++)
+        for (size_t i = 0; i < s->site[k].count; i++)
+            if (check_linear(o, &s->site[k], i, bits, group, packed, e))
+                return -1;
     return 0;
 }
 
-int overrides_split(const struct overrides *o, const struct config *c, size_t block, enum site s)
+int overrides_split(const struct overrides *o, const struct site *s)
 {
     struct override_values first, v;
-    struct site_info info;
 
-    if (!site_fused(s))
+    if (!s->fused)
         return 0;
-    site_describe(c, block, s, &info);
-    overrides_of(o, block, info.name, info.linear[0].name, &first);
-    for (size_t i = 1; i < info.count; i++) {
-        overrides_of(o, block, info.name, info.linear[i].name, &v);
+    overrides_of(o, s->block, s->name, s->linear[0].name, &first);
+    for (size_t i = 1; i < s->count; i++) {
+        overrides_of(o, s->block, s->name, s->linear[i].name, &v);
         if ((v.skip == 1) != (first.skip == 1))
             return 1;
         if (v.skip != 1 && (v.bits != first.bits || v.group != first.group || v.grid != first.grid))

@@ -16,8 +16,7 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../format/grid.h"
-#include "../model/config.h"
-#include "../model/site.h"
+#include "../model/sites.h"
 
 struct override_values {
     int skip;                 /* -1: not said; 0, 1 */
@@ -63,14 +62,14 @@ int override_hits(const struct override *o, size_t block, const char *site, cons
 int overrides_of(const struct overrides *o, size_t block, const char *site, const char *linear,
                  struct override_values *v);
 /* Every pattern must hit a linear of this model: a typo would otherwise be silent. */
-int overrides_check(const struct overrides *o, const struct config *c, struct err *e);
+int overrides_check(const struct overrides *o, const struct sites *s, struct err *e);
 /* The same, and the group divides the inputs of every linear that is not skipped. packed: bits
  * (0: not known) and group can also be stored in the GPTQ format. bits and group: for linears
  * whose overrides say nothing. */
-int overrides_check_shapes(const struct overrides *o, const struct config *c, int bits,
+int overrides_check_shapes(const struct overrides *o, const struct sites *s, int bits,
                            int64_t group, int packed, struct err *e);
 /* 1 when the linears of this site are not all to be stored alike (skip, bits, group, grid),
  * although engines fuse them (q k v; gate up). */
-int overrides_split(const struct overrides *o, const struct config *c, size_t block, enum site s);
+int overrides_split(const struct overrides *o, const struct site *s);
 
 #endif

@@ -50,6 +50,10 @@ int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
                      uint64_t count, float *dst, struct err *e);
+/* *part: rows [first, first + rows) of x, whose dimensions before the last are taken as one, as a
+ * matrix of its own, to be read as the others are. */
+int st_cut(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t rows,
+           struct st_entry *part, struct err *e);
 /* Parse only (the fuzz target): header bytes of a file of file_bytes bytes. */
 int st_parse_header(const char *header, size_t length, uint64_t file_bytes, const char *what,
                     struct st_entry **entries, size_t *count, struct json **metadata,

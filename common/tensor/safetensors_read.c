@@ -366,6 +366,25 @@ int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out
     return 0;
 }
 
+int st_cut(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t rows,
+           struct st_entry *part, struct err *e)
+{
+    const uint64_t columns = x->ndim > 1 ? x->shape[x->ndim - 1] : 0;
+    const uint64_t row = columns * dtype_size(x->dtype), all = row ? x->bytes / row : 0;
+
+    if (rows > all || first > all - rows)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu rows, asked for %llu from %llu",
+                       s->paths[x->shard], x->name, (unsigned long long)all,
+                       (unsigned long long)rows, (unsigned long long)first);
+    *part = *x;
+    part->ndim = 2;
+    part->shape[0] = rows;
+    part->shape[1] = columns;
+    part->offset += first * row;
+    part->bytes = rows * row;
+    return 0;
+}
+
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
                      uint64_t count, float *dst, struct err *e)
 {

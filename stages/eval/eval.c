@@ -50,10 +50,8 @@ static int forward(struct pass *p, int which, size_t first, size_t last, struct 
         return -1;
     for (size_t l = 0; l < layers; l++) {
         struct block *b = block_open(m, l, e);
-        int rc = b ? 0 : -1;
+        int rc = b ? block_load_all(b, e) : -1;
 
-        for (int s = 0; rc == 0 && s < SITE_COUNT; s++)
-            rc = block_load_site(b, (enum site)s, e);
         for (size_t i = first; rc == 0 && i < last; i++) {
             const int32_t length = (int32_t)window_length(p->w, i);
             const struct rows r = {.T = (size_t)length, .nseq = 1, .lengths = &length};

@@ -29,13 +29,13 @@ struct forward {
     struct model *model;
     struct forward_opts o;
     const struct config *c;
+    const struct sites *sites;
     struct held *held; /* in chunk order */
     size_t count, cap;
     uint64_t tokens, images, uniform, zero;
     struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
-    float *prev, *x; /* [Tmax, Kmax] f32: input of the site before, of this one */
-    size_t t_max, k_max;
+    size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
     char run[40];
 };
@@ -46,18 +46,23 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
 
     if (!f)
         return NULL;
+    for (size_t i = 0; i < model_sites(m)->count; i++)
+        if (o->dual && model_sites(m)->site[i].expert >= 0) {
+            err_set(e, ERR_USE,
+                    "block %zu, %s: with two streams each would have its own rows at an expert: "
+                    "leave --dual out",
+                    model_sites(m)->site[i].block, model_sites(m)->site[i].name);
+            free(f);
+            return NULL;
+        }
     f->model = m;
     f->o = *o;
     f->c = model_config(m);
     f->ways = o->dual ? 2 : 1;
     f->way[0].full = o->order == FORWARD_FULL;
     f->way[1].full = 1;
-    for (int s = 0; s < SITE_COUNT; s++) {
-        struct site_info info;
-        site_describe(f->c, 0, (enum site)s, &info);
-        if (info.inputs > f->k_max)
-            f->k_max = info.inputs;
-    }
+    f->sites = model_sites(m);
+    f->kept = model_kept(m, o->acts);
     return f;
 }
 
@@ -76,8 +81,6 @@ void forward_close(struct forward **fp)
         block_close(&f->way[w].block);
         store_close(&f->way[w].store);
     }
-    free(f->prev);
-    free(f->x);
     json_destroy(&f->prov);
     free(f);
     *fp = NULL;
@@ -184,8 +187,7 @@ static struct rows rows_of(const struct chunk_view *v)
  * from the file is worked on in. */
 static uint64_t way_budget(const struct forward *f)
 {
-    const uint64_t share = f->o.mem / (uint64_t)f->ways,
-                   row = f->c->d * sizeof(float) + f->k_max * dtype_size(f->o.acts);
+    const uint64_t share = f->o.mem / (uint64_t)f->ways, row = f->c->d * sizeof(float) + f->kept;
 
     if (row * f->tokens <= share)
         return share;
@@ -195,7 +197,6 @@ static uint64_t way_budget(const struct forward *f)
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
-    size_t item = dtype_size(f->o.acts);
     void *h, *x;
 
     w->store = store_open(way_budget(f), f->o.tmp, e);
@@ -203,7 +204,7 @@ static int start_way(struct forward *f, struct way *w, struct err *e)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
         size_t T = f->held[i].view.T;
-        if (store_add(w->store, T * f->c->d * sizeof(float), T * f->k_max * item, e) < 0)
+        if (store_add(w->store, T * f->c->d * sizeof(float), T * f->kept, e) < 0)
             return -1;
     }
     for (size_t i = 0; i < f->count; i++)
@@ -221,37 +222,30 @@ static int start(struct forward *f, struct err *e)
     for (size_t i = 0; i < f->count; i++)
         if (f->held[i].view.T > f->t_max)
             f->t_max = f->held[i].view.T;
-    if (mem_mul(f->t_max, f->k_max, &n) < 0)
+    if (mem_mul(f->t_max, f->kept + f->c->d * sizeof(float), &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
-    f->prev = mem_raw(n, sizeof *f->prev, e);
-    f->x = mem_raw(n, sizeof *f->x, e);
-    if (!f->prev || !f->x)
-        return -1;
     for (int w = 0; w < f->ways; w++)
         if (start_way(f, &f->way[w], e) < 0)
             return -1;
     return 0;
 }
 
-/* The rows of one chunk on one way, rounded into out; the same bytes stay in the store for the
- * product that follows. */
-static int way_rows(struct forward *f, struct way *w, size_t i, const struct site_at *at, void *out,
+/* One chunk on one way to a stop. *kept: what the store keeps of it there, the rows of the sites
+ * as they travel among it. */
+static int way_step(struct forward *f, struct way *w, size_t i, size_t stop, char **kept,
                     struct err *e)
 {
-    struct rows r = rows_of(&f->held[i].view);
-    size_t item = dtype_size(f->o.acts), n = r.T * at->info.inputs;
-    size_t before = at->site == SITE_QKV ? 0 : r.T * at->before_inputs;
-    void *h, *kept;
+    const struct rows r = rows_of(&f->held[i].view);
+    const size_t before = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0,
+                 after = block_kept(w->block, stop, r.T, f->o.acts);
+    void *h, *x;
 
-    if (store_load(w->store, i, before * item, &h, &kept, e) < 0)
+    if (store_load(w->store, i, before, &h, &x, e) < 0 ||
+        block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0)
         return -1;
-    if (before && dtype_to_f32(f->o.acts, kept, before, f->prev) < 0)
-        return err_set(e, ERR_SYS, "rows of type %s cannot be read back", dtype_name(f->o.acts));
-    if (block_input(w->block, at->site, &r, h, before ? f->prev : NULL, f->x, e) < 0)
-        return -1;
-    dtype_from_f32(f->o.acts, f->x, n, out);
-    memcpy(kept, out, n * item);
-    return store_save(w->store, i, at->site == SITE_UP, n * item, e);
+    block_keep(w->block, stop, &r, f->o.acts, x);
+    *kept = x;
+    return store_save(w->store, i, block_step_writes(w->block, stop), after, e);
 }
 
 /* Those of the sequences in this block. */
@@ -293,125 +287,180 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
     return 0;
 }
 
-/* One site of one chunk, out. */
-static int site_chunk(struct forward *f, size_t i, const struct site_at *at,
-                      const struct forward_io *io, struct err *e)
+/* ---- one stop of one chunk ---- */
+
+static struct acts_view acts_of(const struct forward *f, size_t i, const struct site *s)
 {
     const struct chunk_view *v = &f->held[i].view;
-    struct acts_view a = {.block = at->block,
-                          .order = at->order,
-                          .sites = at->sites,
-                          .site = at->info.name,
+    struct acts_view a = {.block = s->block,
+                          .order = s->order,
+                          .sites = f->sites->count,
+                          .site = s->name,
                           .chunk = v->chunk,
                           .chunks = v->chunks,
                           .lane = v->lane,
                           .lanes = v->lanes,
+                          .lane_first = v->lane * v->chunks / v->lanes,
                           .modality = "text",
                           .T = v->T,
-                          .K = at->info.inputs,
+                          .K = s->inputs,
                           .nseq = v->nseq,
-                          .w = v->weights,
+                          .w = f->held[i].w ? f->held[i].w : v->weights,
                           .lengths = v->lengths};
-    void *x[2] = {NULL, NULL};
-    struct msg *m;
-    int rc = 0;
 
-    if (at->site == SITE_QKV &&
-        (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
-        weigh_chunk(f, i, at->block, e) < 0)
-        return -1;
-    if (f->held[i].w)
-        a.w = f->held[i].w;
-    a.lane_first = v->lane * v->chunks / v->lanes;
     a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
+    return a;
+}
+
+/* The rows of a site that stand in what each way keeps, out. */
+static int emit_rows(struct forward *f, size_t i, const struct site *s, char *const kept[2],
+                     const struct forward_io *io, struct err *e)
+{
+    const struct rows r = rows_of(&f->held[i].view);
+    struct acts_view a = acts_of(f, i, s);
+    struct site_part part = {0};
+    struct block_rows b;
+    void *x[2] = {NULL, NULL};
+    struct msg *m = NULL;
+    int rc = -1;
+
+    if (block_site_rows(f->way[0].block, s->order - f->sites->first[s->block], &r, f->o.acts, &b,
+                        e) < 0)
+        return -1;
+    if (b.token) {
+        if (site_part_make(&part, &b, &r, a.w, e) < 0)
+            goto out;
+        a.T = part.T;
+        a.nseq = part.nseq;
+        a.lengths = part.lengths;
+        a.w = part.w;
+    }
     m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
     if (!m)
-        return -1;
+        goto out;
     snprintf(m->run, sizeof m->run, "%s", f->run);
-    for (int w = 0; w < f->ways && rc == 0; w++)
-        rc = way_rows(f, &f->way[w], i, at, x[w], e);
-    if (rc == 0)
-        rc = io->emit(io->ctx, &m, e);
+    for (int w = 0; w < f->ways; w++) {
+        const size_t row = s->inputs * dtype_size(f->o.acts);
+
+        memset(x[w], 0, b.count ? 0 : row);
+        memcpy(x[w], kept[w] + b.kept, b.count * row);
+    }
+    rc = io->emit(io->ctx, &m, e);
+out:
     msg_destroy(&m);
+    site_part_release(&part);
     return rc;
 }
 
-/* The end of a block for all chunks. */
-static int finish_block(struct forward *f, struct way *w, const struct site_at *at, struct err *e)
+static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t count,
+                      const struct forward_io *io, struct err *e)
 {
-    size_t item = dtype_size(f->o.acts);
+    const struct chunk_view *v = &f->held[i].view;
+    char *kept[2] = {NULL, NULL};
+
+    if (s->stop == 0 &&
+        (f->o.attention_weights || v->block_weights || (f->o.by_modality && !f->held[i].w)) &&
+        weigh_chunk(f, i, s->block, e) < 0)
+        return -1;
+    for (int w = f->ways; w-- > 0;) /* what is emitted last: its groups are those of its rows */
+        if (way_step(f, &f->way[w], i, s->stop, &kept[w], e) < 0)
+            return -1;
+    for (size_t k = 0; k < count; k++)
+        if (emit_rows(f, i, &s[k], kept, io, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- the run ---- */
+
+/* The end of a block for all chunks. */
+static int finish_block(struct forward *f, struct way *w, struct err *e)
+{
+    const size_t stop = block_stops(w->block);
 
     for (size_t i = 0; i < f->count; i++) {
-        struct rows r = rows_of(&f->held[i].view);
-        size_t n = r.T * at->info.inputs;
-        void *h, *kept;
-        if (store_load(w->store, i, n * item, &h, &kept, e) < 0 ||
-            dtype_to_f32(f->o.acts, kept, n, f->prev) < 0 ||
-            block_finish(w->block, &r, h, f->prev, e) < 0 || store_save(w->store, i, 1, 0, e) < 0)
+        const struct rows r = rows_of(&f->held[i].view);
+        const size_t kept = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0;
+        void *h, *x;
+
+        if (store_load(w->store, i, kept, &h, &x, e) < 0 ||
+            block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0 ||
+            store_save(w->store, i, 1, 0, e) < 0)
             return -1;
     }
     return 0;
 }
 
 /* After the last site nothing follows that anybody asks for. */
-static int is_last(const struct site_at *at)
+static int is_last(const struct forward *f, size_t order)
 {
-    return at->order + 1 == at->sites;
+    return order + 1 == f->sites->count;
 }
 
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
-static int load_weights(struct way *w, const struct site_at *at, const struct forward_io *io,
-                        struct err *e)
+static int load_weights(struct forward *f, struct way *w, const struct site *s,
+                        const struct forward_io *io, struct err *e)
 {
+    const size_t at = s->order - f->sites->first[s->block];
     struct msg *m = NULL;
     int rc;
 
-    if (at->site != SITE_QKV)
-        block_drop_site(w->block, (enum site)(at->site - 1));
     if (w->full)
-        return block_load_site(w->block, at->site, e);
-    if (io->commit(io->ctx, at->order, &m, e) < 0)
+        return block_load_site(w->block, at, e);
+    if (io->commit(io->ctx, s->order, &m, e) < 0)
         return -1;
-    rc = site_set_commit(w->block, at, m, e);
+    rc = site_set_commit(w->block, s, at, m, e);
     msg_destroy(&m);
     return rc;
 }
 
-static int run_site(struct forward *f, const struct site_at *at, const struct forward_io *io,
-                    struct err *e)
+/* The sites of one stop: s[0 .. count). */
+static int run_stop(struct forward *f, const struct site *s, size_t count,
+                    const struct forward_io *io, struct err *e)
 {
-    if (f->held[0].view.chunk == 0 && site_emit_weights(f->model, at, f->prov, f->run, io, e) < 0)
-        return -1;
+    for (size_t k = 0; k < count && f->held[0].view.chunk == 0; k++)
+        if (site_emit_weights(f->model, &s[k], f->sites->count, f->prov, f->run, io, e) < 0)
+            return -1;
     for (size_t i = 0; i < f->count; i++) {
         if (io->progress)
-            io->progress(io->ctx, at->block, at->info.name, i, f->count);
-        if (site_chunk(f, i, at, io, e) < 0)
-            return err_prefix(e, "block %zu, %s, chunk %llu", at->block, at->info.name,
+            io->progress(io->ctx, s->block, s->name, i, f->count);
+        if (stop_chunk(f, i, s, count, io, e) < 0)
+            return err_prefix(e, "block %zu, %s, chunk %llu", s->block, s->name,
                               (unsigned long long)f->held[i].view.chunk);
     }
+    if (is_last(f, s[count - 1].order))
+        return 0;
     /* the full way first: it need not wait, and others are still solving */
-    for (int w = is_last(at) ? 0 : f->ways; w-- > 0;)
-        if (load_weights(&f->way[w], at, io, e) < 0)
-            return -1;
+    for (int w = f->ways; w-- > 0;) {
+        block_drop_done(f->way[w].block, s->stop);
+        for (size_t k = 0; k < count; k++)
+            if (load_weights(f, &f->way[w], &s[k], io, e) < 0)
+                return -1;
+    }
     return 0;
 }
 
 static int run_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
 {
-    struct site_at at;
+    const struct site *s = &f->sites->site[f->sites->first[index]],
+                      *end = &f->sites->site[f->sites->first[index + 1]];
 
     for (int w = 0; w < f->ways; w++)
         if (!(f->way[w].block = block_open(f->model, index, e)))
             return -1;
-    if (f->o.attention_weights && block_load_site(f->way[0].block, SITE_QKV, e) < 0)
+    if (f->o.attention_weights && block_load_received(f->way[0].block, e) < 0)
         return -1;
-    for (int s = 0; s < SITE_COUNT; s++) {
-        site_at_init(&at, f->c, index, (enum site)s);
-        if (run_site(f, &at, io, e) < 0)
+    while (s < end) {
+        size_t count = 1;
+
+        while (s + count < end && s[count].stop == s->stop)
+            count++;
+        if (run_stop(f, s, count, io, e) < 0)
             return -1;
+        s += count;
     }
-    for (int w = is_last(&at) ? 0 : f->ways; w-- > 0;)
-        if (finish_block(f, &f->way[w], &at, e) < 0)
+    for (int w = f->sites->first[index + 1] == f->sites->count ? 0 : f->ways; w-- > 0;)
+        if (finish_block(f, &f->way[w], e) < 0)
             return -1;
     for (int w = f->ways; w-- > 0;)
         block_close(&f->way[w].block);

@@ -13,65 +13,57 @@
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_solution.h"
 
-void site_at_init(struct site_at *at, const struct config *c, size_t block, enum site s)
+int site_part_make(struct site_part *p, const struct block_rows *b, const struct rows *r,
+                   const float *w, struct err *e)
 {
-    memset(at, 0, sizeof *at);
-    at->block = block;
-    at->site = s;
-    at->order = site_order(block, s);
-    at->sites = c->layers * SITE_COUNT;
-    site_describe(c, block, s, &at->info);
-    if (s != SITE_QKV) {
-        struct site_info before;
-        site_describe(c, block, (enum site)(s - 1), &before);
-        at->before_inputs = before.inputs;
-    }
-}
+    size_t at = 0, end = 0;
 
-/* NAME.weight as tensor NAME */
-static int add_linear(struct model *model, const struct site_linear *l, struct msg *m,
-                      struct err *e)
-{
-    const struct st_set *set = model_tensors(model);
-    const struct st_entry *x;
-    char name[TENSOR_NAME + 8];
-    struct tensor t;
-
-    snprintf(name, sizeof name, "%s.weight", l->name);
-    x = st_find(set, name);
-    if (!x)
-        return err_set(e, ERR_USE,
-                       "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
-    if (st_load(set, x, &t, e) < 0)
+    memset(p, 0, sizeof *p);
+    p->T = b->count ? b->count : 1;
+    p->lengths = mem_array(r->nseq + 1, sizeof *p->lengths, e);
+    p->w = mem_array(p->T, sizeof *p->w, e);
+    if (!p->lengths || !p->w)
         return -1;
-    snprintf(t.name, sizeof t.name, "%s", l->name);
-    if (tensor_count_bad(&t)) {
-        tensor_release(&t);
-        return err_set(e, ERR_USE, "tensor '%s' has NaN or infinite weights", name);
+    for (size_t i = 0; i < b->count; i++)
+        p->w[i] = w ? w[b->token[i]] : 1;
+    for (size_t s = 0; s < r->nseq; s++) {
+        size_t n = at;
+
+        for (end += (size_t)r->lengths[s]; at < b->count && b->token[at] < end;)
+            at++;
+        if (at > n)
+            p->lengths[p->nseq++] = (int32_t)(at - n);
     }
-    if (msg_add(m, &t, e) == 0)
-        return 0;
-    tensor_release(&t);
-    return -1;
+    if (!p->nseq)
+        p->lengths[p->nseq++] = 1;
+    return 0;
 }
 
-int site_emit_weights(struct model *model, const struct site_at *at, const struct json *prov,
-                      const char *run, const struct forward_io *io, struct err *e)
+void site_part_release(struct site_part *p)
+{
+    free(p->lengths);
+    free(p->w);
+    memset(p, 0, sizeof *p);
+}
+
+int site_emit_weights(struct model *model, const struct site *at, size_t sites,
+                      const struct json *prov, const char *run, const struct forward_io *io,
+                      struct err *e)
 {
     struct weights_view v = {.block = at->block,
                              .order = at->order,
-                             .sites = at->sites,
-                             .site = at->info.name,
-                             .K = at->info.inputs,
+                             .sites = sites,
+                             .site = at->name,
+                             .K = at->inputs,
                              .prov = prov};
     struct json *linears = json_new_array();
     struct msg *m = NULL;
     int rc = -1;
 
-    for (size_t i = 0; i < at->info.count; i++) {
+    for (size_t i = 0; i < at->count; i++) {
         struct json *l = json_new_object();
-        json_set_text(l, "name", at->info.linear[i].name);
-        json_set_int(l, "rows", (int64_t)at->info.linear[i].rows);
+        json_set_text(l, "name", at->linear[i].name);
+        json_set_int(l, "rows", (int64_t)at->linear[i].rows);
         if (json_push(linears, l) < 0) {
             err_set(e, ERR_SYS, "out of memory");
             goto out;
@@ -82,9 +74,16 @@ int site_emit_weights(struct model *model, const struct site_at *at, const struc
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", run);
-    for (size_t i = 0; i < at->info.count; i++)
-        if (add_linear(model, &at->info.linear[i], m, e) < 0)
+    for (size_t i = 0; i < at->count; i++) {
+        struct tensor t;
+
+        if (model_load_linear(model, at, i, &t, e) < 0)
             goto out;
+        if (msg_add(m, &t, e) < 0) {
+            tensor_release(&t);
+            goto out;
+        }
+    }
     rc = io->emit(io->ctx, &m, e);
 out:
     msg_destroy(&m);
@@ -92,10 +91,10 @@ out:
     return rc;
 }
 
-static int set_linear(struct block *b, const struct site_at *at, size_t i,
+static int set_linear(struct block *b, const struct site *s, size_t at, size_t i,
                       const struct solution_view *v, struct err *e)
 {
-    const struct site_linear *l = &at->info.linear[i];
+    const struct site_linear *l = &s->linear[i];
     const struct solution_linear *q = NULL;
     struct coded codes;
     float *w;
@@ -103,31 +102,32 @@ static int set_linear(struct block *b, const struct site_at *at, size_t i,
     for (size_t k = 0; k < v->nlinears; k++)
         if (strcmp(v->linear[k].name, l->name) == 0)
             q = &v->linear[k];
-    if (!q || q->N != l->rows || q->K != at->info.inputs)
+    if (!q || q->N != l->rows || q->K != s->inputs)
         return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]",
-                       at->info.name, at->block, l->name, l->rows, at->info.inputs);
+                       s->name, s->block, l->name, l->rows, s->inputs);
     if (q->kept)
-        return block_load_linear(b, at->site, i, e);
+        return block_load_linear(b, at, i, e);
     if (coded_read(q, &codes, e) < 0 || !(w = mem_raw(q->N * q->K, sizeof *w, e)))
         return -1;
     if (coded_decode(&codes, 0, q->N, w, e) < 0) {
         free(w);
         return err_prefix(e, "'%s'", l->name);
     }
-    return block_set_linear(b, at->site, i, w, e);
+    return block_set_linear(b, at, i, w, e);
 }
 
-int site_set_commit(struct block *b, const struct site_at *at, const struct msg *m, struct err *e)
+int site_set_commit(struct block *b, const struct site *s, size_t at, const struct msg *m,
+                    struct err *e)
 {
     struct solution_view v;
 
     if (solution_read(m, &v, e) < 0)
         return -1;
-    if (v.order != at->order)
+    if (v.order != s->order)
         return err_set(e, ERR_DATA, "got the commit of site %llu, expected %llu",
-                       (unsigned long long)v.order, (unsigned long long)at->order);
-    for (size_t i = 0; i < at->info.count; i++)
-        if (set_linear(b, at, i, &v, e) < 0)
+                       (unsigned long long)v.order, (unsigned long long)s->order);
+    for (size_t i = 0; i < s->count; i++)
+        if (set_linear(b, s, at, i, &v, e) < 0)
             return -1;
     return 0;
 }

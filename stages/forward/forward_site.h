@@ -6,20 +6,23 @@
 
 #include "forward.h"
 
-struct site_at {
-    size_t block;
-    enum site site;
-    uint64_t order, sites; /* place in the run */
-    struct site_info info;
-    size_t before_inputs; /* K of the site before it in the block */
-};
-
-void site_at_init(struct site_at *at, const struct config *c, size_t block, enum site s);
-/* The weights message of the site, in the checkpoint's own types. */
-int site_emit_weights(struct model *m, const struct site_at *at, const struct json *prov,
+/* The weights message of a site of `sites`, in the checkpoint's own types. */
+int site_emit_weights(struct model *m, const struct site *s, size_t sites, const struct json *prov,
                       const char *run, const struct forward_io *io, struct err *e);
-/* Dequantizes a commit into the block; it must be this site's, with every linear in its shape. */
-int site_set_commit(struct block *b, const struct site_at *at, const struct msg *m, struct err *e);
+/* Dequantizes a commit into the block, as site `at` of it; it must be this site's, with every
+ * linear in its shape. */
+int site_set_commit(struct block *b, const struct site *s, size_t at, const struct msg *m,
+                    struct err *e);
+/* The rows of a site that only some tokens of a chunk have: what its message says of them. A site
+ * without any gets one row of zeros that counts nothing. */
+struct site_part {
+    size_t T, nseq;
+    int32_t *lengths; /* [nseq] */
+    float *w;         /* [T] */
+};
+int site_part_make(struct site_part *p, const struct block_rows *b, const struct rows *r,
+                   const float *w, struct err *e);
+void site_part_release(struct site_part *p);
 /* The chunks' provenance with this stage's record behind it. */
 struct json *site_prov(const struct json *before, const struct model *m,
                        const struct forward_opts *o, struct err *e);

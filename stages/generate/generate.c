@@ -46,37 +46,39 @@ struct generate {
 
 /* ---- weights ---- */
 
-static size_t block_bytes(const struct config *c)
+static uint64_t block_bytes(const struct sites *s, size_t block)
 {
-    struct site_info info;
-    size_t n = 0;
+    uint64_t n = 0;
 
-    for (int s = 0; s < SITE_COUNT; s++) {
-        site_describe(c, 0, (enum site)s, &info);
-        for (size_t i = 0; i < info.count; i++)
-            n += info.linear[i].rows * info.inputs * sizeof(float);
-    }
+    for (size_t k = s->first[block]; k < s->first[block + 1]; k++)
+        for (size_t i = 0; i < s->site[k].count; i++)
+            n += (uint64_t)s->site[k].linear[i].rows * s->site[k].inputs * sizeof(float);
     return n;
 }
 
-static int load_block(struct block *b, struct err *e)
+/* The first blocks whose weights fit together. */
+static size_t blocks_held(const struct generate *g)
 {
-    for (int s = 0; s < SITE_COUNT; s++)
-        if (block_load_site(b, (enum site)s, e) < 0)
-            return -1;
-    return 0;
+    uint64_t left = g->o->mem;
+
+    for (size_t i = 0; i < g->c->layers; i++) {
+        const uint64_t n = block_bytes(model_sites(g->m), i);
+
+        if (n > left)
+            return i;
+        left -= n;
+    }
+    return g->c->layers;
 }
 
 static int open_blocks(struct generate *g, struct err *e)
 {
-    const uint64_t fit = g->o->mem / block_bytes(g->c);
-
     g->stats->blocks = g->c->layers;
-    g->stats->held = fit < g->c->layers ? (size_t)fit : g->c->layers;
+    g->stats->held = blocks_held(g);
     g->blocks = mem_array(g->c->layers, sizeof *g->blocks, e);
     for (size_t i = 0; g->blocks && i < g->c->layers; i++) {
         g->blocks[i] = block_open(g->m, i, e);
-        if (!g->blocks[i] || (i < g->stats->held && load_block(g->blocks[i], e) < 0))
+        if (!g->blocks[i] || (i < g->stats->held && block_load_all(g->blocks[i], e) < 0))
             return -1;
     }
     return g->blocks ? 0 : -1;
@@ -85,12 +87,12 @@ static int open_blocks(struct generate *g, struct err *e)
 static int run_blocks(struct generate *g, const struct rows *r, struct err *e)
 {
     for (size_t i = 0; i < g->c->layers; i++) {
-        if (i >= g->stats->held && load_block(g->blocks[i], e) < 0)
+        if (i >= g->stats->held && block_load_all(g->blocks[i], e) < 0)
             return -1;
         if (block_decode(g->blocks[i], g->kv, g->at, r, g->h, e) < 0)
             return -1;
-        for (int s = 0; i >= g->stats->held && s < SITE_COUNT; s++)
-            block_drop_site(g->blocks[i], (enum site)s);
+        if (i >= g->stats->held)
+            block_drop_all(g->blocks[i]);
     }
     kv_advance(g->kv, g->at, r);
     return 0;

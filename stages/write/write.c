@@ -263,7 +263,7 @@ static int same_prov(const struct plan_site *x, const struct solution_view *v, s
 
 static int solution_take(struct writer *w, struct msg *m, struct err *e)
 {
-    const struct solution_linear *linear[SITE_LINEARS];
+    const struct solution_linear *linear[PROBLEM_LINEARS];
     struct solution_view v;
     const struct plan_site *x;
     uint64_t digest, bytes = 0;
@@ -491,7 +491,7 @@ size_t write_worst(const struct writer *w, struct write_row *rows, size_t max)
         const struct plan_site *x = &p->site[i];
         struct write_row r = {.order = i,
                               .block = x->block,
-                              .site = site_name(x->site),
+                              .site = x->site->name,
                               .damp = x->damp,
                               .seconds = x->seconds,
                               .tokens = x->tokens,

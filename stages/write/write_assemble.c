@@ -34,6 +34,7 @@ struct job {
     struct assembly *a;
     const struct layout *layout;
     struct piece *pieces;
+    size_t npieces;
     size_t *linear_shard;
     size_t nshards;
     struct st_writer **writers;
@@ -44,7 +45,7 @@ int assemble_part(const char *parts, const struct plan *p, size_t order, struct 
                   struct solution_view *v, struct err *e)
 {
     const struct frame_limits limits = FRAME_LIMITS_DEFAULT;
-    const struct solution_linear *linear[SITE_LINEARS];
+    const struct solution_linear *linear[PROBLEM_LINEARS];
     char name[32], *path;
     uint64_t digest;
     int fd, got, rc = -1;
@@ -107,21 +108,39 @@ static int piece_bytes(const struct job *j, const struct piece *x, uint64_t *byt
     return 0;
 }
 
+static void piece_add(struct job *j, const struct st_entry *source, const struct plan_linear *l)
+{
+    j->pieces[j->npieces++] = (struct piece){.source = source, .linear = l && !l->kept ? l : NULL};
+}
+
+/* A tensor that holds several linears is cut into them, unless all stay what they were. */
+static void pieces_add(struct job *j, const struct st_entry *x)
+{
+    const struct plan *p = j->a->plan;
+    const size_t first = plan_cut(p, x->name, 0);
+    int kept = 1;
+
+    for (size_t i = first; i < p->nlinears; i = plan_cut(p, x->name, i + 1))
+        kept = kept && p->linear[i].kept;
+    if (kept)
+        piece_add(j, x, plan_find_weight(p, x->name));
+    for (size_t i = first; !kept && i < p->nlinears; i = plan_cut(p, x->name, i + 1))
+        piece_add(j, &p->linear[i].source, &p->linear[i]);
+}
+
 static int pieces_make(struct job *j, struct err *e)
 {
     const struct plan *p = j->a->plan;
     uint64_t bytes, filled = 0;
 
-    if (!(j->pieces = mem_array(p->source->count, sizeof *j->pieces, e)) ||
+    if (!(j->pieces = mem_array(p->source->count + p->nlinears, sizeof *j->pieces, e)) ||
         !(j->linear_shard = mem_array(p->nlinears, sizeof *j->linear_shard, e)))
         return -1;
-    for (size_t i = 0; i < p->source->count; i++) {
+    for (size_t i = 0; i < p->source->count; i++)
+        pieces_add(j, &p->source->entries[i]);
+    for (size_t i = 0; i < j->npieces; i++) {
         struct piece *x = &j->pieces[i];
 
-        x->source = &p->source->entries[i];
-        x->linear = plan_find_weight(p, x->source->name);
-        if (x->linear && x->linear->kept)
-            x->linear = NULL;
         if (piece_bytes(j, x, &bytes, e))
             return -1;
         if (filled &&
@@ -173,7 +192,7 @@ static int writers_open(struct job *j, struct err *e)
         if (!j->writers[i] || st_meta(j->writers[i], ST_RECORDS, j->a->prov, e))
             return -1;
     }
-    for (size_t i = 0; i < j->a->plan->source->count; i++) {
+    for (size_t i = 0; i < j->npieces; i++) {
         const struct piece *x = &j->pieces[i];
         const struct st_entry *s = x->source;
 
@@ -195,7 +214,7 @@ static int tensors_write(struct job *j, struct err *e)
 {
     const struct plan *p = j->a->plan;
 
-    for (size_t i = 0; i < p->source->count; i++) {
+    for (size_t i = 0; i < j->npieces; i++) {
         const struct piece *x = &j->pieces[i];
 
         if (!x->linear && st_copy(j->writers[x->shard], x->source->name, p->source, x->source, e))

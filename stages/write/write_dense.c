@@ -27,8 +27,8 @@ static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_T
 {
     (void)e;
     memset(t, 0, sizeof *t);
-    snprintf(t->name, sizeof t->name, "%s", l->source->name);
-    t->dtype = l->source->dtype;
+    snprintf(t->name, sizeof t->name, "%s", l->source.name);
+    t->dtype = l->source.dtype;
     t->ndim = 2;
     t->shape[0] = l->N;
     t->shape[1] = l->K;
@@ -38,7 +38,7 @@ static int describe(const struct plan_linear *l, struct layout_tensor t[LAYOUT_T
 static int put(const struct plan_linear *l, const struct solution_linear *s, struct st_writer *w,
                struct err *e)
 {
-    size_t width = dtype_size(l->source->dtype), step = l->N < ROWS ? l->N : ROWS;
+    size_t width = dtype_size(l->source.dtype), step = l->N < ROWS ? l->N : ROWS;
     unsigned char *out = mem_raw(l->N * l->K, width, e);
     float *rows = out ? mem_raw(step * l->K, sizeof *rows, e) : NULL;
     struct coded c;
@@ -52,15 +52,15 @@ static int put(const struct plan_linear *l, const struct solution_linear *s, str
 
         if (coded_decode(&c, n, count, rows, e))
             goto out;
-        dtype_from_f32(l->source->dtype, rows, count * l->K, out + n * l->K * width);
+        dtype_from_f32(l->source.dtype, rows, count * l->K, out + n * l->K * width);
     }
-    if (tensor_borrow(&t, l->name, l->source->dtype, 2, l->source->shape, out, e))
+    if (tensor_borrow(&t, l->name, l->source.dtype, 2, l->source.shape, out, e))
         goto out;
     if (tensor_count_bad(&t))
         err_set(e, ERR_USE, "'%s': dequantized weights do not fit type %s", l->name,
-                dtype_name(l->source->dtype));
+                dtype_name(l->source.dtype));
     else
-        rc = st_put(w, l->source->name, out, t.bytes, e);
+        rc = st_put(w, l->source.name, out, t.bytes, e);
 out:
     free(rows);
     free(out);

@@ -85,7 +85,7 @@ static int differs(const struct plan_linear *l, const struct dynamic_base *b)
 static int fused_put(struct json *rules, const struct plan *p, const struct plan_site *x)
 {
     const struct plan_linear *first = &p->linear[x->first];
-    const char *fused = site_fused(x->site), *dot = strrchr(first->name, '.');
+    const char *fused = x->site->fused, *dot = strrchr(first->name, '.');
     char name[TENSOR_NAME];
 
     if (!fused || !dot)

@@ -132,8 +132,8 @@ static int pump(struct writer *w, struct link *in, struct link *commits, struct 
         }
         sent->order[number] = (size_t)order;
         log_detail("%s committed (%zu of %zu)", id, p->done, p->sites);
-        status_update("write", (int64_t)p->site[order].block, site_name(p->site[order].site),
-                      p->done, p->sites, "sites");
+        status_update("write", (int64_t)p->site[order].block, p->site[order].site->name, p->done,
+                      p->sites, "sites");
         rc = commits ? link_send(commits, &m, e) : 0;
         msg_destroy(&m);
         if (rc)

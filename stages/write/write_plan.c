@@ -12,54 +12,55 @@
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
-static int linear_add(struct plan *p, const struct site_info *info, size_t order, size_t i,
-                      struct err *e)
+static int linear_add(struct plan *p, const struct site *site, size_t i, struct err *e)
 {
     struct plan_linear *l = &p->linear[p->nlinears];
     char name[TENSOR_NAME + 8], shape[96];
+    int found;
 
-    snprintf(l->name, sizeof l->name, "%s", info->linear[i].name);
-    l->N = info->linear[i].rows;
-    l->K = info->inputs;
-    l->site = order;
-    snprintf(name, sizeof name, "%s.weight", l->name);
-    if (!(l->source = st_find(p->source, name))) {
+    snprintf(l->name, sizeof l->name, "%s", site->linear[i].name);
+    l->N = site->linear[i].rows;
+    l->K = site->inputs;
+    l->site = site->order;
+    if ((found = sites_source(p->source, &site->linear[i], &l->source, e)) < 0)
+        return -1;
+    if (found && !st_find(p->source, l->source.name))
+        l->whole = site->linear[i].whole;
+    if (!found) {
         snprintf(name, sizeof name, "%s.qweight", l->name);
         if (st_find(p->source, name))
             return err_set(e, ERR_USE, "'%s' is quantized already ('%s')", p->dir, name);
         return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, l->name);
     }
-    if (!dtype_is_float(l->source->dtype))
+    if (!dtype_is_float(l->source.dtype))
         return err_set(e, ERR_USE, "'%s': tensor '%s' is of type %s, not a float type", p->dir,
-                       name, dtype_name(l->source->dtype));
-    if (l->source->ndim != 2 || l->source->shape[0] != l->N || l->source->shape[1] != l->K) {
-        tensor_shape_text(l->source->ndim, l->source->shape, shape, sizeof shape);
+                       l->source.name, dtype_name(l->source.dtype));
+    if (l->source.ndim != 2 || l->source.shape[0] != l->N || l->source.shape[1] != l->K) {
+        tensor_shape_text(l->source.ndim, l->source.shape, shape, sizeof shape);
         return err_set(e, ERR_USE, "'%s': tensor '%s' has shape %s, the config says [%zu, %zu]",
-                       p->dir, name, shape, l->N, l->K);
+                       p->dir, l->source.name, shape, l->N, l->K);
     }
     p->nlinears++;
     return 0;
 }
 
-static int sites_make(struct plan *p, struct err *e)
+static int sites_add(struct plan *p, struct err *e)
 {
-    if (mem_mul(p->config.layers, SITE_COUNT, &p->sites) || p->sites == 0)
-        return err_set(e, ERR_USE, "'%s': a model of %zu layers", p->dir, p->config.layers);
-    if (!(p->site = mem_array(p->sites, sizeof *p->site, e)) ||
-        !(p->linear = mem_array(p->sites * SITE_LINEARS, sizeof *p->linear, e)))
+    if (sites_make(&p->table, &p->config, e))
         return -1;
-    for (size_t block = 0; block < p->config.layers; block++) {
-        for (int s = 0; s < SITE_COUNT; s++) {
-            size_t order = site_order(block, (enum site)s);
-            struct plan_site *x = &p->site[order];
-            struct site_info info;
+    if (!(p->sites = p->table.count))
+        return err_set(e, ERR_USE, "'%s': a model without linears", p->dir);
+    if (!(p->site = mem_array(p->sites, sizeof *p->site, e)) ||
+        !(p->linear = mem_array(p->table.linears, sizeof *p->linear, e)))
+        return -1;
+    for (size_t order = 0; order < p->sites; order++) {
+        const struct site *s = &p->table.site[order];
+        struct plan_site *x = &p->site[order];
 
-            site_describe(&p->config, block, (enum site)s, &info);
-            *x = (struct plan_site){.block = block, .site = (enum site)s, .first = p->nlinears};
-            for (; x->count < info.count; x->count++)
-                if (linear_add(p, &info, order, x->count, e))
-                    return -1;
-        }
+        *x = (struct plan_site){.block = s->block, .site = s, .first = p->nlinears};
+        for (; x->count < s->count; x->count++)
+            if (linear_add(p, s, x->count, e))
+                return -1;
     }
     return 0;
 }
@@ -97,7 +98,8 @@ static int all_copied_check(const struct plan *p, struct err *e)
         const struct st_entry *x = &p->source->entries[i];
         const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
 
-        if (plan_find_weight(p, x->name) || !dtype_is_float(x->dtype) || x->ndim < 1 || x->ndim > 2)
+        if (plan_find_weight(p, x->name) || plan_cut(p, x->name, 0) < p->nlinears ||
+            !dtype_is_float(x->dtype) || x->ndim < 1 || x->ndim > 2)
             continue;
         free(rows);
         rows = mem_raw(width > CHECK_NUMBERS ? width : CHECK_NUMBERS, sizeof *rows, e);
@@ -117,7 +119,7 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
         err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
         goto fail;
     }
-    if (sites_make(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)))
+    if (sites_add(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)))
         goto fail;
     for (size_t i = 0; i < p->nlinears; i++)
         p->by_name[i] = i;
@@ -138,6 +140,7 @@ void plan_release(struct plan *p)
     free(p->by_name);
     free(p->dir);
     st_close(&p->source);
+    sites_release(&p->table);
     config_release(&p->config);
     memset(p, 0, sizeof *p);
 }
@@ -173,6 +176,13 @@ struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor)
     return n > tail && strcmp(tensor + n - tail, ".weight") == 0 ? find(p, tensor, n - tail) : NULL;
 }
 
+size_t plan_cut(const struct plan *p, const char *tensor, size_t at)
+{
+    while (at < p->nlinears && !(p->linear[at].whole && strcmp(p->linear[at].whole, tensor) == 0))
+        at++;
+    return at;
+}
+
 static int place_check(const struct plan *p, const struct solution_view *v, struct err *e)
 {
     const struct plan_site *x;
@@ -184,11 +194,11 @@ static int place_check(const struct plan *p, const struct solution_view *v, stru
         return err_set(e, ERR_USE, "solution of site number %llu, of %zu",
                        (unsigned long long)v->order, p->sites);
     x = &p->site[v->order];
-    if (v->block != x->block || strcmp(v->site, site_name(x->site)))
+    if (v->block != x->block || strcmp(v->site, x->site->name))
         return err_set(e, ERR_USE,
                        "solution number %llu is of block %llu %s; there the model has block %zu %s",
                        (unsigned long long)v->order, (unsigned long long)v->block, v->site,
-                       x->block, site_name(x->site));
+                       x->block, x->site->name);
     return 0;
 }
 
@@ -223,14 +233,15 @@ static uint64_t solution_digest(const struct solution_linear *const *linear, siz
 }
 
 int plan_check(const struct plan *p, const struct solution_view *v,
-               const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e)
+               const struct solution_linear *linear[PROBLEM_LINEARS], uint64_t *digest,
+               struct err *e)
 {
     const struct plan_site *x;
 
     if (place_check(p, v, e))
         return -1;
     x = &p->site[v->order];
-    for (size_t i = 0; i < SITE_LINEARS; i++)
+    for (size_t i = 0; i < PROBLEM_LINEARS; i++)
         linear[i] = NULL;
     for (size_t i = 0; i < v->nlinears; i++) {
         const struct plan_linear *l = plan_find(p, v->linear[i].name);
@@ -265,7 +276,7 @@ static int all_equal(const struct tensor *zeros, unsigned value)
 }
 
 int plan_note(struct plan *p, const struct solution_view *v,
-              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest,
+              const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,
               struct err *e)
 {
     struct plan_site *x = &p->site[v->order];
@@ -328,6 +339,6 @@ int plan_missing(const struct plan *p, struct err *e)
             return err_set(
                 e, ERR_DATA,
                 "%zu of %zu sites have no solution, the first is site %zu (block %zu %s)",
-                p->sites - p->done, p->sites, i, p->site[i].block, site_name(p->site[i].site));
+                p->sites - p->done, p->sites, i, p->site[i].block, p->site[i].site->name);
     return 0;
 }

@@ -10,14 +10,15 @@
 #include "../../common/base/err.h"
 #include "../../common/format/coded.h"
 #include "../../common/model/config.h"
-#include "../../common/model/site.h"
+#include "../../common/model/sites.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_solution.h"
 
 struct plan_linear {
     char name[TENSOR_NAME]; /* without .weight */
     size_t N, K, site;      /* outputs, inputs, order of its site */
-    const struct st_entry *source;
+    struct st_entry source; /* cut out where it stands among others */
+    const char *whole;      /* what it was cut from; NULL: nothing */
     /* from the solution; bits 0 until it has come, and for a linear that is kept as it is */
     int kept;
     int bits;
@@ -31,7 +32,7 @@ struct plan_linear {
 
 struct plan_site {
     size_t block, first, count; /* linears[first .. first+count) */
-    enum site site;
+    const struct site *site;    /* of the table */
     int done;
     uint64_t digest; /* of the codes, scales and zeros of its linears */
     uint64_t tokens;
@@ -43,6 +44,7 @@ struct plan_site {
 struct plan {
     char *dir;
     struct config config;
+    struct sites table;
     struct st_set *source;
     size_t sites, done, nlinears;
     struct plan_site *site;
@@ -56,15 +58,18 @@ void plan_release(struct plan *p);
 /* The linear of this name (without .weight), or of this tensor "NAME.weight"; NULL: none. */
 struct plan_linear *plan_find(const struct plan *p, const char *name);
 struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);
+/* The first linear from `at` on that is cut from this tensor of the source; nlinears: none. */
+size_t plan_cut(const struct plan *p, const char *tensor, size_t at);
 
 /* Checks a solution (solution_read has looked at the values) against the model: order, block,
  * site, names, shapes. Fills linear[i] with the solution's linear for p->linear[first + i], and
  * the digest. Changes nothing in the plan. */
 int plan_check(const struct plan *p, const struct solution_view *v,
-               const struct solution_linear *linear[SITE_LINEARS], uint64_t *digest, struct err *e);
+               const struct solution_linear *linear[PROBLEM_LINEARS], uint64_t *digest,
+               struct err *e);
 /* Takes down what plan_check has approved. */
 int plan_note(struct plan *p, const struct solution_view *v,
-              const struct solution_linear *const linear[SITE_LINEARS], uint64_t digest,
+              const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,
               struct err *e);
 /* The first linear that is not kept; NULL: none. All sites must be there. */
 const struct plan_linear *plan_first(const struct plan *p);

@@ -17,7 +17,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/par.h"
 #include "../../common/model/config.h"
-#include "../../common/model/site.h"
+#include "../../common/model/sites.h"
 #include "../../common/tensor/blas.h"
 
 #define SIDE 2048
@@ -95,27 +95,32 @@ static int count(const char *dir, double tokens, double length, struct err *e)
 {
     double weights = 0, gram = 0, solve = 0, last = 0;
     struct config c;
+    struct sites sites = {0};
 
     if (config_read(dir, &c, e) < 0)
         return -1;
-    for (size_t s = 0; s < SITE_COUNT; s++) {
-        struct site_info site;
-        double K, N = 0;
+    if (sites_make(&sites, &c, e) < 0) {
+        sites_release(&sites);
+        config_release(&c);
+        return -1;
+    }
+    for (size_t s = 0; s < sites.count; s++) {
+        const struct site *site = &sites.site[s];
+        double K = (double)site->inputs, N = 0;
 
-        site_describe(&c, 0, (enum site)s, &site);
-        K = (double)site.inputs;
-        for (size_t i = 0; i < site.count; i++)
-            N += (double)site.linear[i].rows;
+        for (size_t i = 0; i < site->count; i++)
+            N += (double)site->linear[i].rows;
         weights += N * K;
         gram += K * K;
         solve += N * K * K + 2.0 / 3 * K * K * K;
         last = N * K;
     }
-    printf("forward %.6g\n", 2 * tokens * ((double)c.layers * weights - last));
+    printf("forward %.6g\n", 2 * tokens * (weights - last));
     printf("attention %.6g\n",
            tokens * (double)c.layers * 4 * (double)(c.heads * c.head_dim) * length / 2);
-    printf("hessian %.6g\n", tokens * (double)c.layers * gram);
-    printf("solve %.6g\n", (double)c.layers * solve);
+    printf("hessian %.6g\n", tokens * gram);
+    printf("solve %.6g\n", solve);
+    sites_release(&sites);
     config_release(&c);
     return 0;
 }

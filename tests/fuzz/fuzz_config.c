@@ -3,7 +3,7 @@
  * names and sizes above zero. */
 #include <stdlib.h>
 #include "../../common/model/config.h"
-#include "../../common/model/site.h"
+#include "../../common/model/sites.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -11,15 +11,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config c;
     struct err e = {0};
-    struct site_info info;
+    struct sites s;
 
     if (config_parse((const char *)data, size, "config.json", &c, &e) < 0)
         return 0;
-    for (int s = 0; s < SITE_COUNT; s++) {
-        site_describe(&c, c.layers - 1, (enum site)s, &info);
-        if (info.count == 0 || info.inputs == 0 || info.linear[info.count - 1].rows == 0)
-            abort();
-    }
+    if (c.layers <= 64 && sites_make(&s, &c, &e) == 0) {
+        for (size_t i = 0; i < s.count; i++)
+            if (!s.site[i].count || !s.site[i].inputs || !s.site[i].linear[0].rows)
+                abort();
+        sites_release(&s);
+    } else if (c.layers <= 64)
+        abort();
     config_release(&c);
     return 0;
 }

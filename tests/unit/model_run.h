@@ -38,8 +38,7 @@ static inline float *run_hidden(struct model *m, const struct rows *r, const int
         struct block *b = block_open(m, i, &err);
 
         must(b);
-        for (int s = 0; s < SITE_COUNT; s++)
-            must(block_load_site(b, (enum site)s, &err) == 0);
+        must(block_load_all(b, &err) == 0);
         must(block_forward(b, r, h, &err) == 0);
         block_close(&b);
     }

@@ -27,12 +27,13 @@ static float *random_rows(void)
     return q;
 }
 
-static struct config small(size_t window)
+static struct attention_shape small(size_t window)
 {
-    return (struct config){.heads = HEADS, .kv_heads = KV, .head_dim = HD, .window = window};
+    return (struct attention_shape){
+        .heads = HEADS, .kv_heads = KV, .head_dim = HD, .window = window};
 }
 
-static void plain_received(const struct config *c, const float *q, double *out)
+static void plain_received(const struct attention_shape *c, const float *q, double *out)
 {
     for (size_t s = 0, start = 0; s < rows.nseq; start += (size_t)lengths[s++])
         for (size_t h = 0; h < HEADS; h++)
@@ -61,7 +62,7 @@ static void received_is_the_plain_sum(void **state)
 
     (void)state;
     for (size_t window = 0; window <= 20; window += 20) {
-        const struct config c = small(window);
+        const struct attention_shape c = small(window);
         double want[T] = {0}, got[2][T], total = 0;
 
         plain_received(&c, q, want);
@@ -96,7 +97,7 @@ static void cached_rows_are_those_of_the_whole(void **state)
 
     (void)state;
     for (size_t window = 0; window <= 20; window += 20) {
-        const struct config c = small(window);
+        const struct attention_shape c = small(window);
         const float *k = q + HEADS * HD, *v = k + KV * HD;
 
         must(attention_run(p, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k, WIDTH, v, WIDTH, all,

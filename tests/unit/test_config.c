@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/model/config.h"
-#include "../../common/model/site.h"
+#include "../../common/model/sites.h"
 
 #define BASE                                                                      \
     "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, " \
@@ -156,7 +156,7 @@ static void test_goldens(void **state)
 {
     struct config c;
     struct err e = {0};
-    struct site_info info;
+    struct sites s;
 
     (void)state;
     assert_int_equal(config_read("tests/golden/conformance/nowhere", &c, &e), -1);
@@ -169,9 +169,10 @@ static void test_goldens(void **state)
     config_release(&c);
     assert_int_equal(config_read("tests/golden/conformance/mistral", &c, &e), 0);
     assert_true(c.window == 16 && c.head_dim == 24);
-    site_describe(&c, 2, SITE_O, &info);
-    assert_int_equal(info.inputs, 96);
-    assert_string_equal(info.linear[0].name, "model.layers.2.self_attn.o_proj");
+    assert_int_equal(sites_make(&s, &c, &e), 0);
+    assert_int_equal(s.site[2 * 4 + 1].inputs, 96);
+    assert_string_equal(s.site[2 * 4 + 1].linear[0].name, "model.layers.2.self_attn.o_proj");
+    sites_release(&s);
     config_release(&c);
     assert_int_equal(config_read("tests/golden/conformance/qwen3", &c, &e), 0);
     assert_true(c.qk_norm && c.tied && c.rope_theta == 1000000.0);
@@ -180,28 +181,35 @@ static void test_goldens(void **state)
 
 static void test_sites(void **state)
 {
-    static const size_t count[SITE_COUNT] = {3, 1, 2, 1}, inputs[SITE_COUNT] = {64, 64, 64, 160};
+    static const char *const names[4] = {"attn.qkv", "attn.o", "mlp.up", "mlp.down"},
+                             *const fused[4] = {"qkv_proj", NULL, "gate_up_proj", NULL};
+    static const size_t count[4] = {3, 1, 2, 1}, inputs[4] = {64, 64, 64, 160};
     struct config c;
     struct err e;
-    struct site_info info;
-    enum site s;
+    struct sites s;
 
     (void)state;
-    assert_int_equal(site_parse("mlp.gate", &s), -1);
     assert_int_equal(parse(LLAMA ", \"num_key_value_heads\": 2}", &c, &e), 0);
-    for (int i = 0; i < SITE_COUNT; i++) {
-        assert_int_equal(site_parse(site_name((enum site)i), &s), 0);
-        assert_int_equal(s, i);
-        site_describe(&c, 1, s, &info);
-        assert_int_equal(info.count, count[i]);
-        assert_int_equal(info.inputs, inputs[i]);
-        assert_string_equal(info.name, site_name(s));
+    assert_int_equal(sites_make(&s, &c, &e), 0);
+    assert_int_equal(s.count, 4 * c.layers);
+    assert_int_equal(s.linears, 7 * c.layers);
+    assert_int_equal(s.widest, 3);
+    assert_null(sites_find(&s, 1, "mlp.gate"));
+    assert_null(sites_find(&s, c.layers, "mlp.up"));
+    for (size_t i = 0; i < s.count; i++) {
+        const struct site *x = &s.site[i];
+
+        assert_ptr_equal(sites_find(&s, i / 4, names[i % 4]), x);
+        assert_true(x->order == i && x->block == i / 4 && x->stop == i % 4 && x->expert == -1);
+        assert_int_equal(x->count, count[i % 4]);
+        assert_int_equal(x->inputs, inputs[i % 4]);
+        assert_true(fused[i % 4] ? x->fused && strcmp(x->fused, fused[i % 4]) == 0 : !x->fused);
     }
-    site_describe(&c, 1, SITE_QKV, &info);
-    assert_true(info.linear[0].rows == 64 && info.linear[1].rows == 32 &&
-                info.linear[2].rows == 32);
-    assert_string_equal(info.linear[2].name, "model.layers.1.self_attn.v_proj");
-    assert_int_equal(site_order(3, SITE_UP), 14);
+    assert_true(s.site[4].linear[0].rows == 64 && s.site[4].linear[1].rows == 32 &&
+                s.site[4].linear[2].rows == 32);
+    assert_string_equal(s.site[4].linear[2].name, "model.layers.1.self_attn.v_proj");
+    assert_null(s.site[4].linear[2].whole);
+    sites_release(&s);
     config_release(&c);
 }
 

@@ -314,7 +314,7 @@ static void sequences_weigh_in_each_block(void **state)
 
         assert_memory_equal(x->data, msg_tensor(blocks.acts[i], "x")->data, x->bytes);
         for (size_t t = 0; t < T; t++) {
-            const float want = each[i / SITE_COUNT][t / LENGTH];
+            const float want = each[i / TINY_BLOCK_SITES][t / LENGTH];
 
             assert_true(weight(blocks.acts[i], t) == want);
             assert_true(weight(all.acts[i], t) == weight(attention.acts[i], t) * want);
@@ -377,7 +377,7 @@ static struct msg *text_only(const struct msg *m)
  * the mean over text. */
 static void weight_zero_is_left_out(void **state)
 {
-    const size_t at = SITE_COUNT + SITE_O;
+    const size_t at = TINY_BLOCK_SITES + 1;
     struct seen image, plain;
     struct problem_view v, w;
     struct msg *left, *zero;

@@ -100,8 +100,7 @@ static void a_full_cache_is_refused(void **state)
 
     (void)state;
     must(kv && b);
-    for (int s = 0; s < SITE_COUNT; s++)
-        must(block_load_site(b, (enum site)s, &err) == 0);
+    must(block_load_all(b, &err) == 0);
     memset(h, 0, 2 * 64 * sizeof *h);
     must(block_decode(b, kv, &slot, &r, h, &err) == 0);
     assert_int_equal(kv_length(kv, 1), 0);

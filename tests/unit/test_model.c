@@ -158,7 +158,7 @@ static void test_not_finite(void **state)
     m = open_model(temp, 1, &p);
     b = block_open(m, 1, &e);
     assert_non_null(b);
-    assert_int_equal(block_load_site(b, SITE_QKV, &e), -1);
+    assert_int_equal(block_load_site(b, 0, &e), -1);
     assert_non_null(strstr(e.text, q));
     block_close(&b);
     model_close(&m);
@@ -190,18 +190,23 @@ static void test_wrong_calls(void **state)
     assert_int_equal(model_embed(m, (const int32_t[]){-1}, 1, h, &err), -1);
     assert_null(block_open(m, 4, &err));
     must(b = block_open(m, 3, &err));
-    assert_int_equal(block_input(b, SITE_O, &r, h, x, x, &err), -1);
+    assert_int_equal(block_stops(b), 4);
+    assert_int_equal(block_step(b, 1, &r, h, DT_F32, x, &err), -1);
     assert_non_null(strstr(err.text, "model.layers.3.self_attn.q_proj"));
-    assert_int_equal(block_finish(b, &r, h, x, &err), -1);
-    must(block_load_site(b, SITE_QKV, &err) == 0);
+    assert_int_equal(block_step(b, 4, &r, h, DT_F32, x, &err), -1);
+    assert_int_equal(block_forward(b, &r, h, &err), -1);
+    assert_int_equal(block_received(b, &r, h, (double *)x, &err), -1);
+    must(block_load_site(b, 0, &err) == 0);
     r.T = 6;
-    assert_int_equal(block_input(b, SITE_O, &r, h, x, x, &err), -1);
+    assert_int_equal(block_step(b, 1, &r, h, DT_F32, x, &err), -1);
     r.T = 4;
-    assert_int_equal(block_input(b, SITE_O, &r, h, x, x, &err), -1);
-    assert_int_equal(block_set_linear(b, SITE_O, 1, run_array(1), &err), -1);
-    block_drop_site(b, SITE_QKV);
+    assert_int_equal(block_step(b, 1, &r, h, DT_F32, x, &err), -1);
+    assert_int_equal(block_set_linear(b, 1, 1, run_array(1), &err), -1);
+    assert_int_equal(block_set_linear(b, 4, 0, run_array(1), &err), -1);
     r.T = 5;
-    assert_int_equal(block_input(b, SITE_O, &r, h, x, x, &err), -1);
+    must(block_step(b, 1, &r, h, DT_F32, x, &err) == 0);
+    block_drop_done(b, 1);
+    assert_int_equal(block_step(b, 1, &r, h, DT_F32, x, &err), -1);
     block_close(&b);
     model_close(&m);
     assert_null(m);
@@ -212,14 +217,40 @@ static void test_wrong_calls(void **state)
 
 /* ---- goldens ---- */
 
-static void compare_input(const struct st_set *g, int seq, const struct site_info *info,
-                          const float *x, size_t T, double tolerance)
+static void compare_input(const struct st_set *g, int seq, const struct site *s, const float *x,
+                          size_t T, double tolerance)
 {
     char name[256];
 
-    snprintf(name, sizeof name, "in.%d.%s", seq, info->linear[0].name);
+    snprintf(name, sizeof name, "in.%d.%s", seq, s->linear[0].name);
     if (st_find(g, name))
-        run_compare(g, name, x, T * info->inputs, tolerance);
+        run_compare(g, name, x, T * s->inputs, tolerance);
+}
+
+/* From stop to stop, with f32 rows kept between them. */
+static void run_stops(struct model *m, const struct st_set *g, int seq, const struct gate *gate,
+                      size_t index, const struct rows *r, float *h)
+{
+    const struct sites *sites = model_sites(m);
+    struct err err = {0};
+    struct block *b = block_open(m, index, &err);
+    void *kept = run_array(r->T * model_kept(m, DT_F32) / sizeof(float));
+
+    must(b);
+    assert_int_equal(block_stops(b), sites->first[index + 1] - sites->first[index]);
+    for (size_t s = 0; s < block_stops(b); s++) {
+        struct block_rows rows;
+
+        must(block_step(b, s, r, h, DT_F32, kept, &err) == 0);
+        must(block_site_rows(b, s, r, DT_F32, &rows, &err) == 0);
+        assert_true(rows.count == r->T && !rows.token);
+        compare_input(g, seq, &sites->site[sites->first[index] + s], rows.x, r->T, gate->inputs);
+        block_keep(b, s, r, DT_F32, kept);
+        must(block_load_site(b, s, &err) == 0);
+    }
+    must(block_step(b, block_stops(b), r, h, DT_F32, kept, &err) == 0);
+    block_close(&b);
+    free(kept);
 }
 
 static void run_sequence(struct model *m, const struct st_set *g, int seq, const struct gate *gate)
@@ -229,7 +260,7 @@ static void run_sequence(struct model *m, const struct st_set *g, int seq, const
     char name[64];
     size_t T;
     int32_t *ids, length;
-    float *h, *x[SITE_COUNT], *logits;
+    float *h, *logits;
     struct rows r = {.nseq = 1, .lengths = &length};
 
     snprintf(name, sizeof name, "input_ids.%d", seq);
@@ -241,22 +272,7 @@ static void run_sequence(struct model *m, const struct st_set *g, int seq, const
     snprintf(name, sizeof name, "hidden.%d.embed", seq);
     run_compare(g, name, h, T * c->d, 0.0);
     for (size_t l = 0; l < c->layers; l++) {
-        struct block *b = block_open(m, l, &err);
-
-        must(b);
-        for (int s = 0; s < SITE_COUNT; s++) {
-            struct site_info info;
-
-            site_describe(c, l, (enum site)s, &info);
-            x[s] = run_array(T * info.inputs);
-            must(block_input(b, (enum site)s, &r, h, s ? x[s - 1] : NULL, x[s], &err) == 0);
-            compare_input(g, seq, &info, x[s], T, gate->inputs);
-            must(block_load_site(b, (enum site)s, &err) == 0);
-        }
-        must(block_finish(b, &r, h, x[SITE_DOWN], &err) == 0);
-        for (int s = 0; s < SITE_COUNT; s++)
-            free(x[s]);
-        block_close(&b);
+        run_stops(m, g, seq, gate, l, &r, h);
         snprintf(name, sizeof name, "hidden.%d.layer.%zu", seq, l);
         run_compare(g, name, h, T * c->d, gate->hidden);
     }

@@ -300,7 +300,7 @@ static void refused(const char *word)
     struct par *p = par_open(1, &e);
     struct model *m = model_open(packed_dir, p, &e);
     struct block *b = m ? block_open(m, 0, &e) : NULL;
-    int rc = b ? block_load_site(b, SITE_QKV, &e) : -1;
+    int rc = b ? block_load_site(b, 0, &e) : -1;
 
     assert_int_equal(rc, -1);
     assert_int_equal(e.kind, ERR_USE);

@@ -160,22 +160,25 @@ static void test_model(void **state)
 {
     struct overrides o = OVERRIDES_NONE;
     struct config c;
+    struct sites s;
     struct err e = {0};
 
     (void)state;
     assert_int_equal(config_parse(model, strlen(model), "config.json", &c, &e), 0);
+    assert_int_equal(sites_make(&s, &c, &e), 0);
     assert_int_equal(add(&o, "b11.mlp.down: skip", &e), 0);
     assert_int_equal(add(&o, "*.2.self_attn.q_proj: bits=8", &e), 0);
     assert_int_equal(add(&o, "*.3.self_attn.?_proj: bits=8", &e), 0);
     assert_int_equal(add(&o, "*.4.mlp.gate_proj: solver=rtn", &e), 0);
-    assert_int_equal(overrides_check(&o, &c, &e), 0);
-    assert_int_equal(overrides_split(&o, &c, 2, SITE_QKV), 1);
-    assert_int_equal(overrides_split(&o, &c, 3, SITE_QKV), 0);
-    assert_int_equal(overrides_split(&o, &c, 4, SITE_UP), 0);
+    assert_int_equal(overrides_check(&o, &s, &e), 0);
+    assert_int_equal(overrides_split(&o, sites_find(&s, 2, "attn.qkv")), 1);
+    assert_int_equal(overrides_split(&o, sites_find(&s, 3, "attn.qkv")), 0);
+    assert_int_equal(overrides_split(&o, sites_find(&s, 4, "mlp.up")), 0);
     assert_int_equal(add(&o, "b12.mlp.down: skip", &e), 0);
-    assert_int_equal(overrides_check(&o, &c, &e), -1);
+    assert_int_equal(overrides_check(&o, &s, &e), -1);
     assert_non_null(strstr(e.text, "'b12.mlp.down' hits no linear"));
     overrides_release(&o);
+    sites_release(&s);
     config_release(&c);
 }
 

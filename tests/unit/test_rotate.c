@@ -145,7 +145,10 @@ static void tensor_fill(struct fill *f, const char *name, const char *suffix, si
 static void model_fill(struct fill *f, const struct config *c)
 {
     char name[TENSOR_NAME];
+    struct sites sites;
+    struct err err = {0};
 
+    must(sites_make(&sites, c, &err) == 0);
     tensor_fill(f, "model.embed_tokens", ".weight", c->vocab, c->d);
     tensor_fill(f, "model.norm", ".weight", c->d, 0);
     for (size_t b = 0; b < c->layers; b++) {
@@ -153,17 +156,17 @@ static void model_fill(struct fill *f, const struct config *c)
         tensor_fill(f, name, ".weight", c->d, 0);
         snprintf(name, sizeof name, "model.layers.%zu.post_attention_layernorm", b);
         tensor_fill(f, name, ".weight", c->d, 0);
-        for (int s = 0; s < SITE_COUNT; s++) {
-            struct site_info info;
+    }
+    for (size_t k = 0; k < sites.count; k++) {
+        const struct site *s = &sites.site[k];
 
-            site_describe(c, b, (enum site)s, &info);
-            for (size_t i = 0; i < info.count; i++) {
-                tensor_fill(f, info.linear[i].name, ".weight", info.linear[i].rows, info.inputs);
-                if (info.linear[i].has_bias)
-                    tensor_fill(f, info.linear[i].name, ".bias", info.linear[i].rows, 0);
-            }
+        for (size_t i = 0; i < s->count; i++) {
+            tensor_fill(f, s->linear[i].name, ".weight", s->linear[i].rows, s->inputs);
+            if (s->linear[i].has_bias)
+                tensor_fill(f, s->linear[i].name, ".bias", s->linear[i].rows, 0);
         }
     }
+    sites_release(&sites);
 }
 
 static void source_make(size_t d, const char *extra)

@@ -14,7 +14,7 @@
 #include "../../common/base/rng.h"
 #include "../../common/model/config.h"
 #include "../../common/format/grid.h"
-#include "../../common/model/site.h"
+#include "../../common/model/sites.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_solution.h"
 
@@ -23,7 +23,8 @@
 #define TINY_FF 96
 #define TINY_VOCAB 40
 #define TINY_LAYERS 2
-#define TINY_SITES (TINY_LAYERS * SITE_COUNT)
+#define TINY_BLOCK_SITES 4 /* attn.qkv, attn.o, mlp.up, mlp.down */
+#define TINY_SITES (TINY_LAYERS * TINY_BLOCK_SITES)
 
 static const char tiny_config[] =
     "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n  "
@@ -174,7 +175,8 @@ static inline void tiny_solve(struct msg *m, const struct solution_linear *l,
 static inline struct msg *tiny_solution(const char *dir, size_t order, const struct tiny_opts *o)
 {
     struct config c;
-    struct site_info info;
+    struct sites sites;
+    const struct site *s;
     struct solution_view v;
     struct err e = {0};
     struct json *prov;
@@ -182,13 +184,14 @@ static inline struct msg *tiny_solution(const char *dir, size_t order, const str
 
     memset(&v, 0, sizeof v);
     tiny_need(config_read(dir, &c, &e) == 0, &e);
-    site_describe(&c, order / SITE_COUNT, (enum site)(order % SITE_COUNT), &info);
+    tiny_need(sites_make(&sites, &c, &e) == 0 && order < sites.count, &e);
+    s = &sites.site[order];
     prov = json_parse("[{\"stage\":\"solve\",\"bits\":4}]", 28, "prov", &e);
-    v.block = order / SITE_COUNT;
+    v.block = s->block;
     v.order = order;
     v.sites = TINY_SITES;
-    v.site = info.name;
-    v.K = info.inputs;
+    v.site = s->name;
+    v.K = s->inputs;
     v.tokens = 100 + order;
     v.sequences = 3;
     v.sum_w = v.sum_w2 = 100;
@@ -197,13 +200,13 @@ static inline struct msg *tiny_solution(const char *dir, size_t order, const str
     v.attempts = 1;
     v.seconds = 0.25;
     v.prov = prov;
-    v.nlinears = info.count;
-    for (size_t i = 0; i < info.count; i++) {
-        struct solution_linear *l = &v.linear[info.count - 1 - i]; /* not in the model's order */
+    v.nlinears = s->count;
+    for (size_t i = 0; i < s->count; i++) {
+        struct solution_linear *l = &v.linear[s->count - 1 - i]; /* not in the model's order */
 
-        l->name = info.linear[i].name;
-        l->N = info.linear[i].rows;
-        l->K = info.inputs;
+        l->name = s->linear[i].name;
+        l->N = s->linear[i].rows;
+        l->K = s->inputs;
         l->G = grid_groups(l->K, o->group);
         l->bits = o->bits;
         l->group = o->group;
@@ -216,6 +219,7 @@ static inline struct msg *tiny_solution(const char *dir, size_t order, const str
     for (size_t i = 0; i < v.nlinears; i++)
         tiny_solve(m, &v.linear[i], o);
     json_destroy(&prov);
+    sites_release(&sites);
     config_release(&c);
     return m;
 }

@@ -57,13 +57,13 @@ static int decides(const struct override_values *x, const struct override_values
            (x->skip == 0 && v->skip == 0);
 }
 
-static void count_hits(struct tally *t, size_t block, const struct site_info *site, size_t i,
+static void count_hits(struct tally *t, const struct site *site, size_t i,
                        const struct override_values *v)
 {
     const struct overrides *lines = t->o->overrides;
 
     for (size_t k = 0; k < lines->count; k++) {
-        if (!override_hits(&lines->at[k], block, site->name, site->linear[i].name))
+        if (!override_hits(&lines->at[k], site->block, site->name, site->linear[i].name))
             continue;
         t->f->hit[k].linears++;
         t->f->hit[k].decides += (size_t)decides(&lines->at[k].v, v);
@@ -72,24 +72,24 @@ static void count_hits(struct tally *t, size_t block, const struct site_info *si
 }
 
 /* 1: a solver has work with it, 0: kept, -1 */
-static int add_linear(struct tally *t, size_t block, const struct site_info *site, size_t i,
-                      struct err *e)
+static int add_linear(struct tally *t, const struct site *site, size_t i, struct err *e)
 {
     const size_t N = site->linear[i].rows, K = site->inputs;
     struct forecast_class want = {.kept = 0}, *c;
     struct override_values v;
-    const struct st_entry *x;
-    char name[TENSOR_NAME + 8];
+    struct st_entry x;
+    int found = sites_source(t->set, &site->linear[i], &x, e);
 
-    snprintf(name, sizeof name, "%s.weight", site->linear[i].name);
-    if (!(x = st_find(t->set, name)))
-        return err_set(e, ERR_USE, "'%s' has no tensor '%s' (is it quantized already?)",
-                       t->o->model, name);
-    if (x->ndim != 2 || x->shape[0] != N || x->shape[1] != K)
+    if (found < 0)
+        return -1;
+    if (!found)
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight' (is it quantized already?)",
+                       t->o->model, site->linear[i].name);
+    if (x.ndim != 2 || x.shape[0] != N || x.shape[1] != K)
         return err_set(e, ERR_USE, "'%s': the shape of tensor '%s' is not what config.json says",
-                       t->o->model, name);
-    overrides_of(t->o->overrides, block, site->name, site->linear[i].name, &v);
-    count_hits(t, block, site, i, &v);
+                       t->o->model, x.name);
+    overrides_of(t->o->overrides, site->block, site->name, site->linear[i].name, &v);
+    count_hits(t, site, i, &v);
     want.kept = v.skip == 1;
     if (!want.kept) {
         want.bits = v.bits ? v.bits : t->o->bits;
@@ -101,8 +101,8 @@ static int add_linear(struct tally *t, size_t block, const struct site_info *sit
         return -1;
     c->linears++;
     c->weights += (uint64_t)N * K;
-    c->bytes += want.kept || !t->o->packed ? x->bytes : packed_bytes(N, K, &want, t->o->scale_type);
-    t->replaced += x->bytes;
+    c->bytes += want.kept || !t->o->packed ? x.bytes : packed_bytes(N, K, &want, t->o->scale_type);
+    t->replaced += x.bytes;
     if (want.kept)
         return 0;
     t->weights += (double)N * (double)K;
@@ -112,46 +112,44 @@ static int add_linear(struct tally *t, size_t block, const struct site_info *sit
     return 1;
 }
 
-/* Notes of a site's work: watch.c counts the same; here attention is in it, and fp64 is not
- * counted twice. */
-static void add_work(struct tally *t, const struct site_info *site, enum site s, double rows)
+/* watch.c counts the same; here fp64 is not counted twice. */
+static void add_work(struct tally *t, const struct site *site, double rows)
 {
-    const struct config *c = &t->f->config;
-    const double T = (double)t->o->tokens, K = (double)site->inputs, ways = t->o->dual ? 2 : 1;
-    double N = 0;
+    const double T = (double)t->o->tokens, K = (double)site->inputs;
 
-    for (size_t i = 0; i < site->count; i++)
-        N += (double)site->linear[i].rows;
-    t->f->flops_forward += ways * 2 * T * N * K;
-    if (s == SITE_QKV) {
-        double seen = ((double)t->o->length + 1) / 2;
-
-        if (c->window && seen > (double)c->window)
-            seen = (double)c->window;
-        t->f->flops_forward += ways * 4 * T * seen * (double)(c->heads * c->head_dim);
-    }
     t->f->flops_reduce += T * K * K * (t->o->dual ? 3 : 1);
     if (rows > 0)
         t->f->flops_solve += rows * K * K + 2.0 / 3 * K * K * K;
 }
 
-static int add_site(struct tally *t, size_t block, enum site s, struct err *e)
+static void add_split(struct forecast *f, const struct overrides *o, const struct site *site)
 {
-    struct site_info site;
+    size_t i = 0;
+
+    if (!overrides_split(o, site))
+        return;
+    while (i < f->nsplit && strcmp(f->split[i].site->name, site->name) != 0)
+        i++;
+    if (i == f->nsplit)
+        f->split[f->nsplit++] = (struct forecast_split){.site = site};
+    f->split[i].blocks++;
+}
+
+static int add_site(struct tally *t, const struct site *site, struct err *e)
+{
     double rows = 0;
 
-    site_describe(&t->f->config, block, s, &site);
-    for (size_t i = 0; i < site.count; i++) {
-        const int work = add_linear(t, block, &site, i, e);
+    for (size_t i = 0; i < site->count; i++) {
+        const int work = add_linear(t, site, i, e);
 
         if (work < 0)
             return -1;
-        rows += work ? (double)site.linear[i].rows : 0;
+        rows += work ? (double)site->linear[i].rows : 0;
     }
     t->f->sites++;
     t->f->solved += rows > 0;
-    t->f->split[s] += (size_t)overrides_split(t->o->overrides, &t->f->config, block, s);
-    add_work(t, &site, s, rows);
+    add_split(t->f, t->o->overrides, site);
+    add_work(t, site, rows);
     return 0;
 }
 
@@ -159,10 +157,10 @@ static int add_all(struct tally *t, struct err *e)
 {
     struct forecast *f = t->f;
 
-    for (size_t b = 0; b < f->config.layers; b++)
-        for (int s = 0; s < SITE_COUNT; s++)
-            if (add_site(t, b, (enum site)s, e))
-                return -1;
+    for (size_t i = 0; i < f->table.count; i++)
+        if (add_site(t, &f->table.site[i], e))
+            return -1;
+    f->flops_forward = f->cost.flops * (t->o->dual ? 2 : 1);
     for (size_t i = 0; i < t->set->count; i++) {
         const struct st_entry *x = &t->set->entries[i];
         double n = 1;
@@ -193,7 +191,11 @@ int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err 
     if (json_get(f->config.json, "quantization_config"))
         return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
                        o->model);
-    if (overrides_check_shapes(o->overrides, &f->config, o->bits, o->group, o->packed, e) ||
+    if (sites_make(&f->table, &f->config, e) ||
+        overrides_check_shapes(o->overrides, &f->table, o->bits, o->group, o->packed, e) ||
+        cost_of(&f->config, (double)o->tokens, (double)o->length, forecast_chunk(o), o->acts,
+                &f->cost, e) ||
+        !(f->split = mem_array(f->table.count, sizeof *f->split, e)) ||
         !(f->hit = mem_array(o->overrides->count + 1, sizeof *f->hit, e)) ||
         !(set = st_open_folder(o->model, e)))
         return -1;
@@ -209,6 +211,9 @@ int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err 
 void forecast_release(struct forecast *f)
 {
     free(f->hit);
+    free(f->split);
     f->hit = NULL;
+    f->split = NULL;
+    sites_release(&f->table);
     config_release(&f->config);
 }

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../../common/base/err.h"
-#include "../../../common/model/config.h"
 #include "../../../common/format/grid.h"
+#include "../../../common/model/cost.h"
+#include "../../../common/model/sites.h"
 #include "../../../common/run/override.h"
 #include "../../../common/tensor/dtype.h"
 
@@ -55,6 +56,11 @@ struct forecast_hit { /* of an override line */
     uint64_t weights;
 };
 
+struct forecast_split {      /* sites of one name that engines fuse */
+    const struct site *site; /* the first of them */
+    size_t blocks;           /* in which its linears now differ */
+};
+
 #define FORECAST_CLASSES 256
 
 /* Peak resident bytes of one process of a stage. */
@@ -67,14 +73,17 @@ struct forecast_memory {
 
 struct forecast {
     struct config config;
+    struct sites table;
+    struct cost cost;
     size_t sites, solved; /* solved: sites that a solver works on */
     size_t nclasses;
     struct forecast_class class[FORECAST_CLASSES];
-    struct forecast_hit *hit; /* [overrides->count]; owned */
-    size_t split[SITE_COUNT]; /* blocks whose linears engines fuse, but which now differ */
-    uint64_t source, output;  /* tensor bytes */
-    uint64_t other;           /* of them: embeddings, norms, biases, head: copied in any case */
-    double bits, bits_all;    /* a quantized weight takes; a weight of the whole checkpoint takes */
+    struct forecast_hit *hit;     /* [overrides->count]; owned */
+    struct forecast_split *split; /* [nsplit]; owned */
+    size_t nsplit;
+    uint64_t source, output; /* tensor bytes */
+    uint64_t other;          /* of them: embeddings, norms, biases, head: copied in any case */
+    double bits, bits_all;   /* a quantized weight takes; a weight of the whole checkpoint takes */
     double flops_forward, flops_reduce, flops_solve;
     struct forecast_memory memory;
 };
@@ -91,5 +100,7 @@ struct forecast_base forecast_base(void);
 /* The memory part (forecast_memory.c); f->config and classes are there, o->solver is one that
  * contenders_parse takes. */
 void forecast_memory(const struct forecast_opts *o, struct forecast *f);
+/* Tokens of the largest chunk: whole sequences fill it. */
+size_t forecast_chunk(const struct forecast_opts *o);
 
 #endif

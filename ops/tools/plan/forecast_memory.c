@@ -22,7 +22,6 @@
 #define CHUNK_TOKENS 2048u /* ptq-sample's defaults */
 #define LANES 8u
 #define QUERIES 128.0 /* of a task of attention */
-#define SLAB 1024.0   /* rows of the MLP at a time */
 /* lanes that are done before their turn: of one chunk; of several */
 #define EARLY 0.25
 #define EARLY_LONG 0.75
@@ -71,22 +70,21 @@ static double most(double a, double b)
     return a > b ? a : b;
 }
 
-static struct needs needs_of(const struct config *c)
+static struct needs needs_of(const struct sites *sites)
 {
     struct needs n = {0};
 
-    for (int s = 0; s < SITE_COUNT; s++) {
-        struct site_info site;
+    for (size_t s = 0; s < sites->count; s++) {
+        const struct site *site = &sites->site[s];
         double weights = 0;
 
-        site_describe(c, 0, (enum site)s, &site);
-        for (size_t i = 0; i < site.count; i++) {
-            const double w = (double)site.linear[i].rows * (double)site.inputs;
+        for (size_t i = 0; i < site->count; i++) {
+            const double w = (double)site->linear[i].rows * (double)site->inputs;
 
             weights += w;
             n.linear = most(n.linear, w);
         }
-        n.K = most(n.K, (double)site.inputs);
+        n.K = most(n.K, (double)site->inputs);
         n.weights = most(n.weights, weights);
     }
     n.f32 = 4 * n.weights;
@@ -96,16 +94,29 @@ static struct needs needs_of(const struct config *c)
     return n;
 }
 
-/* Whole sequences fill a chunk; lanes are dealt to workers whole. */
+static uint64_t chunk_tokens(const struct forecast_opts *o)
+{
+    const uint64_t rows = CHUNK_TOKENS / o->length;
+
+    return o->length * (rows ? rows : 1);
+}
+
+size_t forecast_chunk(const struct forecast_opts *o)
+{
+    const uint64_t chunk = chunk_tokens(o);
+
+    return (size_t)(chunk < o->tokens ? chunk : o->tokens);
+}
+
+/* Lanes are dealt to workers whole. */
 static struct shares shares_of(const struct forecast_opts *o, const struct needs *n)
 {
-    const uint64_t rows = CHUNK_TOKENS / o->length, chunk = o->length * (rows ? rows : 1);
+    const uint64_t chunk = chunk_tokens(o);
     const uint64_t chunks = (o->tokens + chunk - 1) / chunk,
                    lanes = chunks < LANES ? chunks : LANES;
     const uint64_t dealt = lanes ? (lanes + o->forwards - 1) / o->forwards : 0;
-    struct shares s = {.chunks = (double)chunks,
-                       .lanes = (double)lanes,
-                       .chunk = (double)(chunk < o->tokens ? chunk : o->tokens)};
+    struct shares s = {
+        .chunks = (double)chunks, .lanes = (double)lanes, .chunk = (double)forecast_chunk(o)};
 
     s.mine = lanes ? (double)((dealt * chunks + lanes - 1) / lanes) : 0;
     s.tensor = s.chunk * n->K * (double)dtype_size(o->acts);
@@ -119,11 +130,10 @@ static double threads_of(size_t cores, size_t processes)
 }
 
 /* Hidden states in memory, as forward.c divides --mem between the streams. */
-static double held_of(const struct forecast_opts *o, struct forecast *f, const struct needs *n,
-                      const struct shares *s)
+static double held_of(const struct forecast_opts *o, struct forecast *f, const struct shares *s)
 {
     const double ways = o->dual ? 2 : 1,
-                 area = s->chunk * (4 * (double)f->config.d + n->K * (double)dtype_size(o->acts));
+                 area = s->chunk * (4 * (double)f->config.d + (double)f->cost.kept);
     const double share = (double)o->mem / ways, all = s->mine * area;
     double slots = 0, held = all;
 
@@ -140,11 +150,7 @@ static double held_of(const struct forecast_opts *o, struct forecast *f, const s
 static double forward_bytes(const struct forecast_opts *o, struct forecast *f,
                             const struct needs *n, const struct shares *s)
 {
-    const struct config *c = &f->config;
-    const double ways = o->dual ? 2 : 1, threads = threads_of(o->cores, o->forwards),
-                 heads = (double)((c->heads + 2 * c->kv_heads) * c->head_dim);
-    const double rows = 8 * s->chunk * n->K,
-                 scratch = 4 * most(s->chunk * heads, least(s->chunk, SLAB) * (double)c->ff);
+    const double ways = o->dual ? 2 : 1, threads = threads_of(o->cores, o->forwards);
     const double scores = 4 * threads * least((double)o->length, QUERIES) * (double)o->length;
     const double sent = least(2.5, s->mine),
                  kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
@@ -152,7 +158,7 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f,
         least(s->message * sent, (double)REDUCE_CREDIT + s->message) + s->message * kept;
     const double own = OWN_FORWARD + (blas_cpu().avx512 ? WIDE_FORWARD : 0);
 
-    return own + threads * THREAD_FORWARD + held_of(o, f, n, s) + rows + scratch + scores +
+    return own + threads * THREAD_FORWARD + held_of(o, f, s) + (double)f->cost.room + scores +
            ways * n->f32 + n->source + waiting;
 }
 
@@ -255,7 +261,7 @@ static double solve_bytes(const struct forecast_opts *o, const struct forecast *
 
 void forecast_memory(const struct forecast_opts *o, struct forecast *f)
 {
-    const struct needs n = needs_of(&f->config);
+    const struct needs n = needs_of(&f->table);
     const struct shares s = shares_of(o, &n);
     struct forecast_memory *m = &f->memory;
 

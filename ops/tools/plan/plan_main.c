@@ -153,12 +153,11 @@ static void print_text(const struct forecast *f, const struct values *v, const s
  * too. */
 static void warn_split(const struct forecast *f)
 {
-    for (int s = 0; s < SITE_COUNT; s++)
-        if (f->split[s])
-            log_warn("%s: its linears differ after the overrides, in %zu of %zu blocks: vLLM and "
-                     "SGLang, which fuse them into %s, cannot load that",
-                     site_name((enum site)s), f->split[s], f->config.layers,
-                     site_fused((enum site)s));
+    for (size_t i = 0; i < f->nsplit; i++)
+        log_warn("%s: its linears differ after the overrides, in %zu of %zu blocks: vLLM and "
+                 "SGLang, which fuse them into %s, cannot load that",
+                 f->split[i].site->name, f->split[i].blocks, f->config.layers,
+                 f->split[i].site->fused);
 }
 
 static struct json *class_json(const struct forecast_class *c, const struct values *v)
@@ -224,9 +223,8 @@ static struct json *split_json(const struct forecast *f)
     struct json *j = json_new_object();
     int bad = 0;
 
-    for (int s = 0; s < SITE_COUNT; s++)
-        bad =
-            bad || (f->split[s] && json_set_int(j, site_name((enum site)s), (int64_t)f->split[s]));
+    for (size_t i = 0; i < f->nsplit; i++)
+        bad = bad || json_set_int(j, f->split[i].site->name, (int64_t)f->split[i].blocks);
     if (bad)
         json_destroy(&j);
     return j;

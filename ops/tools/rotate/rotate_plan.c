@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../../../common/base/mem.h"
 #include "../../../common/model/family.h"
+#include "../../../common/model/residual.h"
 
 /* A tensor that belongs to no linear but is harmless: the frequencies of the positions, which
  * old checkpoints store. */
@@ -38,51 +39,46 @@ static int item_add(struct rotate_plan *p, const char *name, const struct st_ent
     return 0;
 }
 
-static int linear_add(struct rotate_plan *p, const struct model *m, const struct site_linear *l,
-                      enum site s, const struct st_entry *fold, struct err *e)
-{
-    const int writes = s == SITE_O || s == SITE_DOWN;
-    char name[TENSOR_NAME + 8];
+struct planning {
+    struct rotate_plan *p;
+    const struct model *m;
+};
 
-    snprintf(name, sizeof name, "%s.weight", l->name);
-    if (item_add(p, name, source(m, name, e), writes ? NULL : fold,
-                 writes ? ROTATE_COLUMNS : ROTATE_ROWS, e))
+/* Linears that are cut from one tensor do the same with the stream. */
+static int is_planned(const struct rotate_plan *p, const char *name)
+{
+    return p->count && strcmp(p->item[p->count - 1].name, name) == 0;
+}
+
+static int tensor_add(void *ctx, const struct residual_tensor *t, struct err *e)
+{
+    static const enum rotate_action action[] = {[RESIDUAL_APART] = ROTATE_KEEP,
+                                                [RESIDUAL_NORM] = ROTATE_ONES,
+                                                [RESIDUAL_READS] = ROTATE_ROWS,
+                                                [RESIDUAL_WRITES] = ROTATE_COLUMNS,
+                                                [RESIDUAL_JOINS] = ROTATE_ROWS};
+    const struct planning *x = ctx;
+    const struct st_set *set = model_tensors(x->m);
+    const char *name = t->whole && !st_find(set, t->name) ? t->whole : t->name;
+    const struct st_entry *from = st_find(set, name), *fold = NULL;
+
+    if ((t->optional && !from) || is_planned(x->p, name))
+        return 0;
+    if (!from)
+        return err_set(e, ERR_USE, "tensor '%s' is missing", name);
+    if (from->ndim > 2)
+        return err_set(e, ERR_USE, "tensor '%s' holds stacked matrices: those are not rotated",
+                       name);
+    if (t->norm && !(fold = source(x->m, t->norm, e)))
         return -1;
-    snprintf(name, sizeof name, "%s.bias", l->name);
-    return l->has_bias
-               ? item_add(p, name, source(m, name, e), NULL, writes ? ROTATE_ROWS : ROTATE_KEEP, e)
-               : 0;
+    return item_add(x->p, name, from, fold, action[t->role], e);
 }
 
 static int block_add(struct rotate_plan *p, const struct model *m, size_t block, struct err *e)
 {
-    const struct family *f = family_of(model_config(m));
-    const char *const norm[SITE_COUNT] = {[SITE_QKV] = f->norm1, [SITE_UP] = f->norm2},
-                      *const heads[] = {f->q_norm, f->k_norm};
-    char name[TENSOR_NAME];
+    struct planning x = {p, m};
 
-    for (size_t i = 0; i < 2; i++)
-        if (heads[i]) {
-            family_block_name(f, block, heads[i], ".weight", name);
-            if (item_add(p, name, source(m, name, e), NULL, ROTATE_KEEP, e))
-                return -1;
-        }
-    for (int s = 0; s < SITE_COUNT; s++) {
-        const struct st_entry *fold = NULL;
-        struct site_info info;
-
-        if (norm[s]) {
-            family_block_name(f, block, norm[s], ".weight", name);
-            fold = source(m, name, e);
-            if (item_add(p, name, fold, NULL, ROTATE_ONES, e))
-                return -1;
-        }
-        site_describe(model_config(m), block, (enum site)s, &info);
-        for (size_t i = 0; i < info.count; i++)
-            if (linear_add(p, m, &info.linear[i], (enum site)s, fold, e))
-                return -1;
-    }
-    return 0;
+    return residual_tensors(model_config(m), block, tensor_add, &x, e);
 }
 
 /* A tied matrix may be stored under either name, or both; it becomes two. */

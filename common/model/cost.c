@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cost - see cost.h. */
+#include "cost.h"
+
+#include <string.h>
+#include "family.h"
+#include "op.h"
+
+static void add_work(const struct program *p, const struct op_load *l, struct cost *out)
+{
+    for (size_t i = 0; i < p->nops; i++) {
+        struct op_cost c = {0, 0};
+
+        p->op[i].kind->cost(p, &p->op[i], l, &c);
+        out->flops += c.flops;
+        out->bytes += c.bytes;
+    }
+}
+
+int cost_of(const struct config *c, double tokens, double length, size_t chunk, enum dtype rows,
+            struct cost *out, struct err *e)
+{
+    const struct op_load l = {tokens, length};
+    int rc = 0;
+
+    memset(out, 0, sizeof *out);
+    for (size_t b = 0; b < c->layers && rc == 0; b++) {
+        struct program p;
+        size_t room = 0, kept;
+
+        rc = family_program(c, b, &p, e) < 0 || program_room(&p, chunk, &room, e) < 0 ? -1 : 0;
+        if (rc == 0) {
+            add_work(&p, &l, out);
+            kept = program_kept_most(&p, 1, dtype_size(rows));
+            out->room = room > out->room ? room : out->room;
+            out->kept = kept > out->kept ? kept : out->kept;
+        }
+        program_release(&p);
+    }
+    return rc;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* family_list - the list of architectures. */
+#include "family.h"
+
+extern const struct family family_llama, family_mistral, family_qwen3;
+
+static const struct family *const families[] = {&family_llama, &family_mistral, &family_qwen3};
+
+const struct family *family_at(size_t i)
+{
+    return i < sizeof families / sizeof families[0] ? families[i] : NULL;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model_tensor - tensors of a checkpoint by name, with their shapes: whole, or cut from one that
+ * holds several (q, k and v in one matrix; the matrices of all experts stacked). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/mem.h"
+#include "model_parts.h"
+#include "vec.h"
+
+/* Length of a tensor's name without ".weight". */
+static size_t stem_length(const char *name)
+{
+    size_t n = strlen(name), k = strlen(".weight");
+
+    return n > k && strcmp(name + n - k, ".weight") == 0 ? n - k : n;
+}
+
+const struct st_entry *model_need(const struct model *m, const char *name, int ndim,
+                                  const uint64_t *shape, struct err *e)
+{
+    const struct st_entry *x = st_find(m->st, name);
+    char want[96], got[96], packed[TENSOR_NAME + 8];
+
+    if (!x) {
+        snprintf(packed, sizeof packed, "%.*s.qweight", (int)stem_length(name), name);
+        err_set(e, ERR_USE, "%s: tensor '%s' is missing%s", m->dir, name,
+                st_find(m->st, packed)
+                    ? ": the model is quantized already, and config.json does not say how"
+                    : "");
+        return NULL;
+    }
+    if (!dtype_is_float(x->dtype)) {
+        err_set(e, ERR_USE, "%s: tensor '%s' has type %s, a float type is needed",
+                m->st->paths[x->shard], name, dtype_name(x->dtype));
+        return NULL;
+    }
+    if (x->ndim != ndim || memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) != 0) {
+        tensor_shape_text(ndim, shape, want, sizeof want);
+        tensor_shape_text(x->ndim, x->shape, got, sizeof got);
+        err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s",
+                m->st->paths[x->shard], name, got, want);
+        return NULL;
+    }
+    return x;
+}
+
+int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
+               float *dst, struct err *e)
+{
+    size_t n = (size_t)count * (x->ndim > 1 ? (size_t)x->shape[1] : 1);
+
+    if (st_load_rows_f32(m->st, x, first, count, dst, e) < 0)
+        return -1;
+    if (!vec_finite(dst, n))
+        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
+                       m->st->paths[x->shard], x->name);
+    return 0;
+}
+
+/* ---- what programs ask for ---- */
+
+static int linear_name(const struct op_tensor *t, char *out, size_t size)
+{
+    return snprintf(out, size, "%.*s", (int)stem_length(t->name), t->name) < (int)size;
+}
+
+static int has_packed(const struct model *m, const char *linear)
+{
+    char name[TENSOR_NAME + 16];
+
+    snprintf(name, sizeof name, "%s.qweight", linear);
+    return st_find(m->st, name) != NULL;
+}
+
+static const struct st_entry *whole_need(const struct model *m, const struct op_tensor *t,
+                                         struct err *e)
+{
+    const uint64_t shape[3] = {t->stacked, t->total, t->shape[1]};
+
+    return t->stacked ? model_need(m, t->whole, 3, shape, e)
+                      : model_need(m, t->whole, 2, shape + 1, e);
+}
+
+static int check_linear(const struct model *m, const struct op_tensor *t, struct err *e)
+{
+    char linear[TENSOR_NAME];
+
+    if (!linear_name(t, linear, sizeof linear))
+        return err_set(e, ERR_USE, "'%s': the name is too long", t->name);
+    if (!st_find(m->st, t->name)) {
+        if (m->quantized && (!t->whole || has_packed(m, linear)))
+            return gptq_check_linear(m, linear, t->shape[0], t->shape[1], e);
+        if (t->whole)
+            return whole_need(m, t, e) ? 0 : -1;
+    }
+    return model_need(m, t->name, 2, t->shape, e) ? 0 : -1;
+}
+
+int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,
+                       struct err *e)
+{
+    if (is_linear)
+        return check_linear(m, t, e);
+    if (t->optional && !st_find(m->st, t->name))
+        return 0;
+    if (t->optional && !m->quantized)
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s' is there, but config.json says that there is no bias",
+                       m->dir, t->name);
+    return model_need(m, t->name, t->ndim, t->shape, e) ? 0 : -1;
+}
+
+/* Rows [first, first + N) of matrix `which`. */
+static int read_cut(const struct model *m, const struct op_tensor *t, float *w, struct err *e)
+{
+    const struct st_entry *x = whole_need(m, t, e);
+    struct st_entry part;
+
+    if (!x || st_cut(m->st, x, t->which * t->total + t->first, t->shape[0], &part, e) < 0)
+        return -1;
+    return model_read(m, &part, 0, t->shape[0], w, e);
+}
+
+int model_load_tensor(const struct model *m, const struct op_tensor *t, float **w, struct err *e)
+{
+    const struct st_entry *x = st_find(m->st, t->name);
+    char linear[TENSOR_NAME];
+    int rc;
+
+    *w = NULL;
+    if (!x && t->optional)
+        return 0; /* model_open checked that none is missing */
+    if (x && !(x = model_need(m, t->name, t->ndim, t->shape, e)))
+        return -1;
+    if (!(*w = mem_raw((size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1)), sizeof **w, e)))
+        return -1;
+    if (x)
+        rc = model_read(m, x, 0, t->shape[0], *w, e);
+    else if (!linear_name(t, linear, sizeof linear) || (t->whole && !has_packed(m, linear)))
+        rc = read_cut(m, t, *w, e);
+    else
+        rc = gptq_load_linear(m, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);
+    if (rc < 0) {
+        free(*w);
+        *w = NULL;
+    }
+    return rc;
+}
+
+int model_load_linear(const struct model *m, const struct site *s, size_t i, struct tensor *t,
+                      struct err *e)
+{
+    const struct site_linear *l = &s->linear[i];
+    struct st_entry x;
+    char name[TENSOR_NAME + 8];
+    int found;
+
+    snprintf(name, sizeof name, "%s.weight", l->name);
+    found = sites_source(m->st, l, &x, e);
+    if (found == 0)
+        return err_set(e, ERR_USE,
+                       "tensor '%s' is not in the checkpoint (is it quantized already?)", name);
+    if (found < 0 || st_load(m->st, &x, t, e) < 0)
+        return -1;
+    snprintf(t->name, sizeof t->name, "%s", l->name);
+    if (!tensor_count_bad(t))
+        return 0;
+    tensor_release(t);
+    return err_set(e, ERR_USE, "tensor '%s' has NaN or infinite weights", name);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op - the operations that blocks are made of: one descriptor per kind, one list (op_list.c).
+ *
+ * A new kind is one file op_NAME.c that ends in a const struct op_kind, one line in the list,
+ * and one line in program.h for the function that puts it into a program. Its forward and its
+ * cost stand in that file; its vector-Jacobian product belongs there too, as one more member of
+ * struct op_kind: what reads the same slots, with the gradients of the outputs, and adds to
+ * those of the inputs. Private to common/model. */
+#ifndef PTQ_OP_H
+#define PTQ_OP_H
+
+#include "../base/par.h"
+#include "kv_cache.h"
+#include "program.h"
+#include "rope.h"
+
+/* Which rows of the chunk go to which expert, by expert, then by token. */
+struct op_groups {
+    size_t experts, count; /* count: rows, `top` for each token */
+    size_t *first;         /* [experts + 1] */
+    size_t *token;         /* [count] */
+    float *weight;         /* [count] */
+};
+
+/* Keys and values of earlier positions. */
+struct op_cache {
+    struct kv_cache *kv;
+    size_t block;
+    const size_t *slots; /* of each sequence */
+    size_t *first;       /* position of its first row */
+};
+
+/* An operation at work: on all rows of a chunk, or, where it is local, on those from `first` on
+ * in a buffer that may begin there. */
+struct op_args {
+    const struct op *op;
+    struct par *par;
+    const struct rows *rows;      /* the chunk */
+    const size_t *position;       /* [rows->T] of each token in its sequence */
+    const struct rope *rope;      /* of a rope operation */
+    const struct op_cache *cache; /* NULL: none */
+    const struct op_groups *groups;
+    const float *tensor[OP_TENSORS]; /* NULL: an optional one that is not there */
+    const float *in[OP_INPUTS];      /* row `first` of each input */
+    float *out;                      /* row `first` of the output */
+    size_t width[OP_INPUTS], width_out;
+    size_t first, count;
+};
+
+/* What an operation has to do for some calibration. */
+struct op_load {
+    double tokens, length; /* length: of a sequence */
+};
+struct op_cost {
+    double flops, bytes; /* bytes: moved between memory and core, f32 */
+};
+
+struct op_kind {
+    const char *name;
+    size_t inputs, tensors; /* it has */
+    /* Each row of the output comes from the same row of the inputs: it may run on any part. */
+    int local;
+    /* The shapes of its slots and its attributes; errors need not say where. */
+    int (*check)(const struct program *p, const struct op *o, struct err *e);
+    /* One of two: rows [first, first + count) counted from those at hand, on one thread and
+     * without memory of its own (operations that follow one another then go over a few rows
+     * together) - or all rows at hand. */
+    void (*each)(const struct op_args *a, size_t first, size_t count);
+    int (*run)(const struct op_args *a, struct err *e);
+    void (*cost)(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c);
+};
+
+extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
+    op_route, op_gather, op_scatter;
+const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
+
+/* For op_attention: received [T] of its q and k (attention.h). */
+int op_attention_received(const struct op_args *a, double *received, struct err *e);
+/* Floats of a row of its keys or values that a cache holds. */
+size_t op_attention_width(const struct op *o);
+
+/* The groups of a route's output [T, experts]; *g is to be released in any case. */
+int op_groups_make(struct op_groups *g, const float *route, size_t T, size_t experts, size_t top,
+                   struct err *e);
+void op_groups_release(struct op_groups *g);
+
+#endif

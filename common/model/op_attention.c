@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_attention - attention (attention.h) of q, k and v, with the rows of a cache before them
+ * where there is one. */
+#include <stdlib.h>
+#include <string.h>
+#include "../base/mem.h"
+#include "op.h"
+
+size_t op_attention_width(const struct op *o)
+{
+    return o->attention.shape.kv_heads * o->attention.shape.head_dim;
+}
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    const struct attention_shape *s = &o->attention.shape;
+    const size_t nq = s->heads * s->head_dim, nk = op_attention_width(o);
+
+    if (s->kv_heads == 0 || s->heads % s->kv_heads != 0)
+        return err_set(e, ERR_USE, "%zu heads share %zu", s->heads, s->kv_heads);
+    for (size_t i = 0; i < 3; i++)
+        if (p->slot[o->in[i]].route >= 0 || p->slot[o->in[i]].width != (i ? nk : nq))
+            return err_set(e, ERR_USE, "slot %d has rows of %zu, not of %zu", o->in[i],
+                           p->slot[o->in[i]].width, i ? nk : nq);
+    return p->slot[o->out].width == nq ? 0 : err_set(e, ERR_USE, "slot %d is not as wide", o->out);
+}
+
+/* Rows of k and v go behind those that the cache has. */
+static void cache_append(const struct op_args *a, const float **keys, const float **values)
+{
+    const struct op_cache *c = a->cache;
+    const size_t nk = a->width[1], number = a->op->attention.number;
+    const float *k = a->in[1], *v = a->in[2];
+
+    for (size_t s = 0; s < a->rows->nseq; s++) {
+        const size_t n = (size_t)a->rows->lengths[s] * nk;
+        float *to = kv_keys(c->kv, c->block, number, c->slots[s]);
+        float *too = kv_values(c->kv, c->block, number, c->slots[s]);
+
+        memcpy(to + c->first[s] * nk, k, n * sizeof *k);
+        memcpy(too + c->first[s] * nk, v, n * sizeof *v);
+        keys[s] = to;
+        values[s] = too;
+        k += n;
+        v += n;
+    }
+}
+
+static int run(const struct op_args *a, struct err *e)
+{
+    const struct attention_shape *s = &a->op->attention.shape;
+    const float **keys;
+    int rc;
+
+    if (!a->cache)
+        return attention_run(a->par, s, a->rows, a->in[0], a->width[0], a->in[1], a->width[1],
+                             a->in[2], a->width[2], a->out, e);
+    if (!(keys = mem_array(2 * a->rows->nseq, sizeof *keys, e)))
+        return -1;
+    cache_append(a, keys, keys + a->rows->nseq);
+    rc = attention_cached(a->par, s, a->rows, a->cache->first, a->in[0], a->width[0], keys,
+                          keys + a->rows->nseq, a->width[1], a->out, e);
+    free(keys);
+    return rc;
+}
+
+int op_attention_received(const struct op_args *a, double *received, struct err *e)
+{
+    return attention_received(a->par, &a->op->attention.shape, a->rows, a->in[0], a->width[0],
+                              a->in[1], a->width[1], received, e);
+}
+
+/* Half of the keys of a sequence are seen, or the window. */
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const struct attention_shape *s = &o->attention.shape;
+    const double n = (double)p->slot[o->out].width, nk = (double)op_attention_width(o);
+    double seen = (l->length + 1) / 2;
+
+    if (s->window && seen > (double)s->window)
+        seen = (double)s->window;
+    c->flops = 4 * l->tokens * seen * n;
+    c->bytes = 2 * sizeof(float) * l->tokens * (n + nk);
+}
+
+const struct op_kind op_attention = {
+    .name = "attention", .inputs = 3, .check = check, .run = run, .cost = cost};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_gate - gate = silu(gate) * up, in place. Leaves out: other activations, clamps. */
+#include "op.h"
+#include "vec.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    if (o->in[0] != o->out || p->slot[o->in[1]].width != p->slot[o->out].width)
+        return err_set(e, ERR_USE, "a gate of %zu for rows of %zu", p->slot[o->out].width,
+                       p->slot[o->in[1]].width);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++)
+        vec_silu_mul(a->out + t * a->width_out, a->in[1] + t * a->width_out, a->width_out);
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
+
+    c->flops = 4 * n;
+    c->bytes = 3 * sizeof(float) * n;
+}
+
+const struct op_kind op_gate = {
+    .name = "gate", .inputs = 2, .local = 1, .check = check, .each = each, .cost = cost};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_linear - y = x W', or added to what is there; of all rows or of those of one expert. The
+ * weights are those of the block at work: the checkpoint's, or of a commit. */
+#include "../tensor/blas.h"
+#include "op.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    const struct op_tensor *w = &o->tensor[0];
+    const struct program_slot *to = &p->slot[o->out];
+
+    if (w->shape[0] != to->width)
+        return err_set(e, ERR_USE, "it makes rows of %llu, slot %d has rows of %zu",
+                       (unsigned long long)w->shape[0], o->out, to->width);
+    if (w->shape[1] != p->slot[o->in[0]].width)
+        return err_set(e, ERR_USE, "it reads rows of %llu, slot %d has rows of %zu",
+                       (unsigned long long)w->shape[1], o->in[0], p->slot[o->in[0]].width);
+    if ((o->expert >= 0) != (to->route >= 0))
+        return err_set(e, ERR_USE, "slot %d %s rows of experts", o->out,
+                       to->route >= 0 ? "has" : "has no");
+    if (o->expert >= 0 && (size_t)o->expert >= to->experts)
+        return err_set(e, ERR_USE, "expert %d of %zu", o->expert, to->experts);
+    if (w->whole && (w->first > w->total || w->shape[0] > w->total - w->first ||
+                     (w->stacked && w->which >= w->stacked)))
+        return err_set(e, ERR_USE, "'%s' does not hold its rows", w->whole);
+    return 0;
+}
+
+static int run(const struct op_args *a, struct err *e)
+{
+    return blas_linear(a->par, a->count, a->width_out, a->width[0], a->in[0], a->width[0],
+                       a->tensor[0], a->width[0], a->out, a->width_out, a->op->adds, e);
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const struct program_slot *s = &p->slot[o->out];
+    const double N = (double)s->width, K = (double)p->slot[o->in[0]].width,
+                 T = l->tokens * (double)s->top / (double)(o->expert < 0 ? 1 : s->experts);
+
+    c->flops = 2 * T * N * K;
+    c->bytes = sizeof(float) * (N * K + T * (K + N));
+}
+
+const struct op_kind op_linear = {.name = "linear",
+                                  .inputs = 1,
+                                  .tensors = 1,
+                                  .local = 1,
+                                  .check = check,
+                                  .run = run,
+                                  .cost = cost};

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_list - the list of operations. */
+#include "op.h"
+
+static const struct op_kind *const kinds[] = {&op_norm,      &op_linear, &op_bias, &op_rope,
+                                              &op_attention, &op_gate,   &op_add,  &op_route,
+                                              &op_gather,    &op_scatter};
+
+const struct op_kind *op_at(size_t i)
+{
+    return i < sizeof kinds / sizeof kinds[0] ? kinds[i] : NULL;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_rope - the heads of a row, rotated by its position (rope.h), in place. */
+#include "op.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    const struct program_slot *s = &p->slot[o->out];
+
+    if (o->in[0] != o->out || s->route >= 0 || o->rope.spec.width % 2 != 0 ||
+        o->rope.heads * o->rope.spec.width != s->width)
+        return err_set(e, ERR_USE, "%zu heads of %zu in rows of %zu", o->rope.heads,
+                       o->rope.spec.width, s->width);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++)
+        rope_apply(a->rope, a->position[a->first + t], a->op->rope.heads,
+                   a->out + t * a->width_out);
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)p->slot[o->out].width;
+
+    c->flops = 3 * n;
+    c->bytes = 2 * sizeof(float) * n;
+}
+
+const struct op_kind op_rope = {
+    .name = "rope", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};

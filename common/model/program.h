@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* program - what a block does, as a list of operations over slots.
+ *
+ * A slot is a buffer of f32 rows, one for each token ([T, width]); slot 0 is the residual stream,
+ * which a block gets and hands on. Rows of a routed slot are those that its experts get: `top`
+ * for each token, in the order of the experts. An operation reads slots and writes one, perhaps
+ * in place; a slot is read after it was written, a slot of experts when all of them were. A
+ * family builds the programs of its blocks from config.json (family.h) with the functions below;
+ * the first mistake stays in the program and program_finish returns it.
+ *
+ * A site is the set of linear operations that read the same numbers. Where the rows of sites are
+ * ready and their weights are needed the program stops: at a stop stand all sites whose rows are
+ * ready there. Sites are numbered stop by stop, in the order of the program. What a chunk needs
+ * later of what was computed before a stop are the slots that are alive there. Everything here
+ * is names and shapes; who runs a program is block.c. */
+#ifndef PTQ_PROGRAM_H
+#define PTQ_PROGRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../base/err.h"
+#include "attention.h"
+#include "rope.h"
+
+#define OP_INPUTS 3
+#define OP_TENSORS 1
+#define PROGRAM_STREAM 0
+#define PROGRAM_NAME 32
+
+struct program_slot {
+    size_t width;
+    int route;      /* -1: a row for each token; else the slot that says which rows there are */
+    size_t top;     /* rows for each token */
+    size_t experts; /* of a routed slot */
+    size_t written; /* while it is built: experts that were, or 1 */
+};
+
+/* A tensor of the checkpoint, or a part of one that holds several: it is cut when it is read. */
+struct op_tensor {
+    char *name; /* "model.layers.3.self_attn.q_proj.weight"; NULL: none; owned */
+    int optional;
+    int ndim;
+    uint64_t shape[2]; /* of what is read */
+    char *whole;       /* the tensor it is cut from; NULL: it stands alone; owned */
+    uint64_t first;    /* its first row there, or in its matrix */
+    uint64_t total;    /* rows of that matrix */
+    uint64_t stacked;  /* matrices, one behind the other ([stacked, total, K]); 0: just one */
+    uint64_t which;    /* of the stacked */
+};
+
+struct op_kind;
+struct op {
+    const struct op_kind *kind;
+    int in[OP_INPUTS], out; /* slots; out may be one of in */
+    int adds;               /* to what stands in out */
+    int expert;             /* only the rows of this one; -1: all rows */
+    struct op_tensor tensor[OP_TENSORS];
+    int site; /* of a linear: which one; -1: it stays as the checkpoint has it */
+    union {
+        struct {
+            size_t heads; /* parts of a row that are normed each by itself */
+            float eps;
+        } norm;
+        struct {
+            const char *site, *fused; /* fused: what engines make of the linears of the site */
+            char name[PROGRAM_NAME];  /* of the site */
+            int has_bias;
+        } linear;
+        struct {
+            size_t heads;
+            struct rope_spec spec;
+        } rope;
+        struct {
+            struct attention_shape shape;
+            size_t number; /* among those of the block */
+        } attention;
+        struct {
+            size_t experts, top;
+            int normalize;
+        } route;
+    };
+};
+
+struct program_site {
+    const char *name, *fused; /* of its first linear */
+    int slot, expert;
+    size_t inputs; /* K */
+    size_t first;  /* its first linear */
+    size_t count;
+    size_t stop;
+};
+
+struct program {
+    char *prefix; /* "model.layers.3." */
+    struct op *op;
+    struct program_slot *slot;
+    struct program_site *site;
+    size_t *stop; /* [nstops] the operation before which it stops */
+    size_t nops, nslots, nsites, nstops, attentions;
+    size_t op_cap, slot_cap, site_cap, stop_cap;
+    struct err err; /* of building */
+    int bad;
+};
+
+/* width: of the stream */
+void program_init(struct program *p, const char *prefix, size_t width);
+void program_release(struct program *p);
+/* The sites and stops; -1 with the first mistake that was made. */
+int program_finish(struct program *p, struct err *e);
+
+/* ---- what families say; a result is a new slot, -1 after a mistake ---- */
+
+int program_slot(struct program *p, size_t width, int route); /* route: -1, or of program_route */
+/* RMS norm with the weight NAME.weight. */
+int program_norm(struct program *p, int in, const char *name, double eps);
+/* The same in place for each of the heads of a slot. */
+void program_norm_heads(struct program *p, int slot, size_t heads, const char *name, double eps);
+
+struct program_linear {
+    const char *name; /* "self_attn.q_proj": what its solution and a written checkpoint call it */
+    size_t rows;      /* N */
+    const char *site; /* "attn.qkv"; NULL: it is not quantized. expert: "%zu" for its number */
+    const char *fused;
+    /* Where the checkpoint has no NAME.weight: it is cut from this tensor, from row `first` on;
+     * total: rows there, of each of the `stacked` matrices (0: one), of which it is in `which`. */
+    const char *whole;
+    size_t first, total, stacked, which;
+};
+int program_linear(struct program *p, int in, const struct program_linear *l);
+void program_linear_add(struct program *p, int in, int to, const struct program_linear *l);
+/* Of one expert: the rows of in and to that are its own. */
+void program_linear_expert(struct program *p, int in, int to, size_t expert,
+                           const struct program_linear *l);
+/* NAME.bias of the linear that wrote into the slot last. has 0: config.json says that there is
+ * none (some quantized checkpoints have one all the same). */
+void program_bias(struct program *p, int slot, int has);
+void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec);
+int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
+void program_gate(struct program *p, int gate, int up); /* gate = silu(gate) * up */
+void program_add(struct program *p, int to, int from);
+/* Softmax over the experts, the `top` largest, perhaps normalized to sum 1: [T, experts], 0 for
+ * those that a token does not go to. */
+int program_route(struct program *p, int logits, size_t top, int normalize);
+int program_gather(struct program *p, int in, int route); /* rows of the experts */
+/* to += the rows of the experts, each with the weight of its route. */
+void program_scatter(struct program *p, int in, int route, int to);
+
+/* ---- what those who run it ask ---- */
+
+/* Is a slot needed at operation `at` or later, as it is before it? At the end: the stream. */
+int program_alive(const struct program *p, int slot, size_t at);
+/* The operation a stop stands before; nops for stop nstops. */
+size_t program_stop_at(const struct program *p, size_t stop);
+/* 1: at this stop the slot holds rows of sites, in the numbers that the sites see. */
+int program_holds_rows(const struct program *p, int slot, size_t stop);
+/* Does the operation read what stands in the slot before it? */
+int program_reads(const struct op *o, int slot);
+const struct op *program_linear_of(const struct program *p, size_t site, size_t i);
+
+/* The most that a chunk of T tokens takes while the program runs from stop to stop, and what is
+ * kept of it between them beside the stream, with rows of sites of `item` bytes. */
+int program_room(const struct program *p, size_t T, size_t *bytes, struct err *e);
+size_t program_kept(const struct program *p, size_t stop, size_t T, size_t item);
+size_t program_kept_most(const struct program *p, size_t T, size_t item);
+
+/* ---- how a part of it lies in memory ---- */
+
+#define PROGRAM_SLAB 1024 /* rows of a slab */
+
+/* Operations [from, to) as they run: a span of local operations goes over slabs of rows when
+ * that saves whole slots. */
+struct program_span {
+    size_t from, to;
+    int local, slabs;
+};
+/* The span that begins at from. use: which operations run (NULL: all). */
+struct program_span program_span_at(const struct program *p, size_t from, size_t to,
+                                    const unsigned char *use);
+/* 1: only slabs of the slot exist. */
+int program_in_slabs(const struct program *p, int slot, const struct program_span *s,
+                     const unsigned char *use);
+/* offset [nslots] of each slot in floats, SIZE_MAX for those that do not occur; floats: what all
+ * take together. */
+int program_place(const struct program *p, size_t from, size_t to, const unsigned char *use,
+                  size_t T, size_t *offset, size_t *floats, struct err *e);
+
+#endif

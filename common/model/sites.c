@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sites - see sites.h. */
+#include "sites.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/mem.h"
+#include "family.h"
+#include "op.h"
+
+static int linear_fill(struct site_linear *l, const struct op *o, struct err *e)
+{
+    const struct op_tensor *t = &o->tensor[0];
+
+    l->rows = (size_t)t->shape[0];
+    l->has_bias = o->linear.has_bias;
+    l->first = t->first;
+    l->which = t->which;
+    l->stacked = t->stacked;
+    l->total = t->total;
+    if (t->whole && !(l->whole = mem_text(t->whole, e)))
+        return -1;
+    l->name = mem_printf(e, "%.*s", (int)(strlen(t->name) - strlen(".weight")), t->name);
+    return l->name ? 0 : -1;
+}
+
+static int site_fill(struct sites *s, const struct program *p, size_t i, size_t block,
+                     struct err *e)
+{
+    const struct program_site *from = &p->site[i];
+    struct site *x = &s->site[s->count];
+
+    *x = (struct site){.order = s->count,
+                       .block = block,
+                       .stop = from->stop,
+                       .fused = from->fused,
+                       .inputs = from->inputs,
+                       .expert = from->expert,
+                       .count = from->count};
+    snprintf(x->name, sizeof x->name, "%s", from->name);
+    if (!(x->linear = mem_array(x->count, sizeof *x->linear, e)))
+        return -1;
+    s->count++;
+    for (size_t k = 0; k < x->count; k++)
+        if (linear_fill(&x->linear[k], program_linear_of(p, i, k), e) < 0)
+            return -1;
+    s->linears += x->count;
+    if (x->count > s->widest)
+        s->widest = x->count;
+    return 0;
+}
+
+int sites_make(struct sites *s, const struct config *c, struct err *e)
+{
+    size_t cap = 0;
+    int rc = 0;
+
+    memset(s, 0, sizeof *s);
+    if (!(s->first = mem_array(c->layers + 1, sizeof *s->first, e)))
+        return -1;
+    for (size_t b = 0; b < c->layers && rc == 0; b++) {
+        struct program p;
+
+        rc = family_program(c, b, &p, e);
+        if (rc == 0)
+            rc = mem_grow((void **)&s->site, &cap, s->count + p.nsites, sizeof *s->site, e);
+        for (size_t i = 0; rc == 0 && i < p.nsites; i++)
+            rc = site_fill(s, &p, i, b, e);
+        program_release(&p);
+        s->blocks = b + 1;
+        s->first[s->blocks] = s->count;
+    }
+    return rc;
+}
+
+void sites_release(struct sites *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        for (size_t k = 0; k < s->site[i].count; k++) {
+            free(s->site[i].linear[k].name);
+            free(s->site[i].linear[k].whole);
+        }
+        free(s->site[i].linear);
+    }
+    free(s->site);
+    free(s->first);
+    memset(s, 0, sizeof *s);
+}
+
+const struct site *sites_find(const struct sites *s, size_t block, const char *name)
+{
+    if (block >= s->blocks)
+        return NULL;
+    for (size_t i = s->first[block]; i < s->first[block + 1]; i++)
+        if (strcmp(s->site[i].name, name) == 0)
+            return &s->site[i];
+    return NULL;
+}
+
+int sites_source(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
+                 struct err *e)
+{
+    const struct st_entry *from;
+    char name[TENSOR_NAME + 8];
+
+    snprintf(name, sizeof name, "%s.weight", l->name);
+    if ((from = st_find(set, name))) {
+        *x = *from;
+        return 1;
+    }
+    if (!l->whole || !(from = st_find(set, l->whole)))
+        return 0;
+    if (st_cut(set, from, l->which * l->total + l->first, l->rows, x, e) < 0)
+        return -1;
+    snprintf(x->name, sizeof x->name, "%s.weight", l->name);
+    return 1;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sites - the table of a model's sites: the groups of linears that share one input, in the order
+ * of the run. It follows from the programs of the blocks (program.h); blocks may differ in the
+ * number of their sites, their names and their shapes. */
+#ifndef PTQ_SITES_H
+#define PTQ_SITES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../tensor/safetensors.h"
+#include "config.h"
+
+struct site_linear {
+    char *name;  /* "model.layers.3.self_attn.q_proj" (no .weight); owned by the table */
+    size_t rows; /* N */
+    int has_bias;
+    /* Where the checkpoint has no NAME.weight: the tensor it is cut from, rows [first, first + N)
+     * of matrix `which` of several that are stacked (0: of one). NULL: it stands alone. */
+    char *whole;
+    uint64_t first, which, stacked, total;
+};
+
+struct site {
+    size_t order, block;
+    size_t stop; /* of its block: sites of one stop are ready together */
+    char name[32];
+    /* last word of the module that engines fuse its linears into ("qkv_proj"); NULL: they stay
+     * apart */
+    const char *fused;
+    size_t inputs; /* K */
+    int expert;    /* -1: its rows are all tokens */
+    size_t count;
+    struct site_linear *linear; /* [count] */
+};
+
+struct sites {
+    size_t count, linears; /* of all sites; linears: of all of them together */
+    size_t widest;         /* linears of one site, at most */
+    struct site *site;     /* [count] */
+    size_t blocks;
+    size_t *first; /* [blocks + 1]: block b has sites [first[b], first[b + 1]) */
+};
+
+/* *s is to be released also after an error. */
+int sites_make(struct sites *s, const struct config *c, struct err *e);
+void sites_release(struct sites *s);
+/* NULL: the block has none of this name, or there is no such block. */
+const struct site *sites_find(const struct sites *s, size_t block, const char *name);
+
+/* *x: the weight of a linear in a checkpoint, as NAME.weight, cut out where it stands among
+ * others; 1, 0 when it is not there, -1. */
+int sites_source(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
+                 struct err *e);
+
+#endif
