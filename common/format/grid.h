@@ -78,6 +78,11 @@ int grid_takes_bits(const struct grid *g, int bits);
 const char *const *grid_names(void);
 const char *const *grid_bits_names(void);
 const char *const *grid_scale_names(void);
+/* The same one by one, with what a name stands for (of a grid: its number), as rows of options
+ * take them; NULL past the end. */
+const char *grid_choice(size_t i, int *value);
+const char *grid_bits_choice(size_t i, int *value);
+const char *grid_scale_choice(size_t i, int *value);
 int grid_bits_at(size_t i);
 enum dtype grid_scale_at(size_t i);
 /* "sym, sym-narrow, asym" and the like, for messages: names with commas between, the last one

@@ -63,6 +63,24 @@ enum dtype grid_scale_at(size_t i)
     return i < COUNT(scales) ? scales[i] : DT_COUNT;
 }
 
+const char *grid_choice(size_t i, int *value)
+{
+    *value = (int)i;
+    return i < COUNT(grids) ? grids[i]->name : NULL;
+}
+
+const char *grid_bits_choice(size_t i, int *value)
+{
+    *value = grid_bits_at(i);
+    return i < COUNT(widths) ? width_names[i] : NULL;
+}
+
+const char *grid_scale_choice(size_t i, int *value)
+{
+    *value = (int)grid_scale_at(i);
+    return i < COUNT(scales) ? scale_names[i] : NULL;
+}
+
 char *grid_name_list(const char *const *names, const char *last, char *out, size_t room)
 {
     size_t n = 0;

@@ -17,9 +17,8 @@ int weigh_clip_parse(const char *text, struct weigh_clip *c, struct err *e)
             return 0;
     }
     return err_set(e, ERR_USE,
-                   "--weight-clip '%s': two numbers with a comma between them, the first from 0 "
-                   "up, the second above 0 and not "
-                   "below the first",
+                   "'%s': two numbers with a comma between them, the first from 0 up, the second "
+                   "above 0 and not below the first",
                    text);
 }
 

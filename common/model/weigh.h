@@ -13,7 +13,7 @@ struct weigh_clip {
     double low, high;
 };
 
-/* The value "LO,HI" of --weight-clip: 0 <= LO <= HI, HI > 0. */
+/* The value "LO,HI" of an option: 0 <= LO <= HI, HI > 0. */
 int weigh_clip_parse(const char *text, struct weigh_clip *c, struct err *e);
 /* Adds "weight_clip": [LO, HI] to a record of the provenance, when there are bounds. -1: no
  * memory. */

@@ -7,181 +7,10 @@
 #include <string.h>
 
 #include "../../common/base/log.h"
-#include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/link.h"
-#include "sample.h"
-
-struct sample_main_opts {
-    struct opt_texts data, share;
-    const char *model, *out, *lengths, *token_weights, *weight_clip, *chat_template, *date;
-    double first_weight;
-    int64_t tokens, length, seed, chunk_tokens, lanes, peers, status_fd;
-    int mode, bos, draw, crops, too_short, weights, zstd, insecure, quiet, verbose;
-};
-
-#define AT(field) offsetof(struct sample_main_opts, field)
-static const struct opt table[] = {
-    {"model", OPT_TEXT, AT(model), "DIR",
-     "checkpoint folder: config.json, tokenizer.json (not needed for input_ids)", 0, 0, NULL},
-    {"data", OPT_TEXTS, AT(data), "FILE",
-     ".txt (one document) or .jsonl ({\"text\"}, {\"input_ids\"} or {\"messages\"} a line); may be "
-     "repeated",
-     0, 0, NULL},
-    {"share", OPT_TEXTS, AT(share), "X",
-     "part of the tokens that comes from each --data, in their order\n(any unit; without it the "
-     "files follow each other)",
-     0, 0, NULL},
-    {"tokens", OPT_INT, AT(tokens), "N",
-     "how many tokens in all, cut down to whole rows; 0: all there are", 0, 1e12, NULL},
-    {"length", OPT_INT, AT(length), "N", "tokens in a row (default 2048)", 2, 1 << 24, NULL},
-    {"lengths", OPT_TEXT, AT(lengths), "N,N,...",
-     "rows of these lengths instead (MaCa: 256,512,1024,2048,4096)", 0, 0, NULL},
-    {"draw", OPT_CHOICE, AT(draw), "HOW",
-     "how lengths are drawn\nstratified: as many rows of each\nuniform: each by itself\nfixed: one "
-     "length",
-     0, 0, "stratified|uniform|fixed"},
-    {"mode", OPT_CHOICE, AT(mode), "MODE",
-     "concat: documents joined, cut into rows\ncrops: random windows in random documents\nhead: "
-     "the beginning of each document\n"
-     "auto: crops with --lengths, else concat",
-     0, 0, "concat|crops|head|auto"},
-    {"crops", OPT_CHOICE, AT(crops), "HOW",
-     "independent: each length draws its own windows\nnested: prefixes of one window of the "
-     "longest length",
-     0, 0, "independent|nested"},
-    {"short", OPT_CHOICE, AT(too_short), "HOW",
-     "when too few documents are long enough for crops\nerror: refuse\njoin: cut rows from joined "
-     "documents, and count them",
-     0, 0, "error|join"},
-    {"weights", OPT_CHOICE, AT(weights), "HOW",
-     "none: tokens count alike\nlength: 1/L in a row of L tokens, so that rows count alike", 0, 0,
-     "none|length"},
-    {"token-weights", OPT_TEXT, AT(token_weights), "FILE",
-     "weights multiplied in: .jsonl ({\"weights\": [each token],\n\"blocks\": [the row in each "
-     "block]}, either or both,\n"
-     "for each row) or .safetensors (\"weights\" [tokens],\n\"blocks\" [blocks, rows]); mean 1 in "
-     "a row, in a block",
-     0, 0, NULL},
-    {"weight-clip", OPT_TEXT, AT(weight_clip), "LO,HI", "bounds of these weights", 0, 0, NULL},
-    {"first-weight", OPT_REAL, AT(first_weight), "X",
-     "weight of the first token of each row, multiplied in; 0 leaves it out of the sums:\n"
-     "many models rest their attention on it, with inputs like no other token's",
-     0, 1e6, NULL},
-    {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
-     "Jinja template of \"messages\" instead of the model's own", 0, 0, NULL},
-    {"date", OPT_TEXT, AT(date), "YYYY-MM-DD", "today's date, for chat templates that ask for it",
-     0, 0, NULL},
-    {"seed", OPT_INT, AT(seed), "N", "of the drawing in crops", 0, 9e15, NULL},
-    {"bos", OPT_CHOICE, AT(bos), "WHEN",
-     "rows begin with the BOS token\nauto: text in crops and head, if the tokenizer adds one", 0, 0,
-     "auto|yes|no"},
-    {"chunk-tokens", OPT_INT, AT(chunk_tokens), "N",
-     "a chunk is whole rows of about so many tokens", 1, 1 << 24, NULL},
-    {"lanes", OPT_INT, AT(lanes), "N", "runs of chunks; the unit handed to one worker", 1, 1 << 16,
-     NULL},
-    {"out", OPT_TEXT, AT(out), "EP", "where chunks go: @URL, URL, a file, or - for stdout", 0, 0,
-     NULL},
-    {"peers", OPT_INT, AT(peers), "N",
-     "wait for so many workers and share the lanes out among them", 1, 1 << 16, NULL},
-    {"zstd", OPT_FLAG, AT(zstd), NULL, "compress chunks (files and networks)", 0, 0, NULL},
-    {"status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1,
-     1 << 20, NULL},
-    {"insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0,
-     0, NULL},
-    {"quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL},
-    {"verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
-};
-
-static const struct opt_spec spec = {
-    "ptq-sample",
-    "calibration data to chunks of tokens",
-    "--model DIR --data FILE [options]",
-    table,
-    NULL,
-    0,
-    0,
-};
-
-/* "256,512,..." */
-static int lengths_parse(const char *text, size_t *out, size_t *count, struct err *e)
-{
-    const char *at = text;
-
-    for (*count = 0; at; at++) {
-        char *end;
-        long long v = strtoll(at, &end, 10);
-
-        if (end == at || v < 2 || v > 1 << 24 || (*end && *end != ','))
-            return err_set(e, ERR_USE,
-                           "--lengths '%s': lengths from 2 to %d with commas between them", text,
-                           1 << 24);
-        if (*count == SAMPLE_LENGTHS_MAX)
-            return err_set(e, ERR_USE, "--lengths: more than %d", SAMPLE_LENGTHS_MAX);
-        out[(*count)++] = (size_t)v;
-        if (!*end)
-            return 0;
-        at = end;
-    }
-    return 0;
-}
-
-static int shares_parse(const struct sample_main_opts *o, double *share, struct sample_opts *s,
-                        struct err *e)
-{
-    size_t i;
-
-    if (!o->share.count)
-        return 0;
-    if (o->share.count != o->data.count)
-        return err_set(e, ERR_USE, "%zu --share for %zu --data: each file needs one",
-                       o->share.count, o->data.count);
-    for (i = 0; i < o->share.count; i++) {
-        char *end;
-
-        share[i] = strtod(o->share.text[i], &end);
-        if (end == o->share.text[i] || *end)
-            return err_set(e, ERR_USE, "--share '%s' is no number", o->share.text[i]);
-    }
-    s->shares = share;
-    return 0;
-}
-
-static int opts_make(const struct sample_main_opts *o, size_t *lengths, double *share,
-                     struct sample_opts *s, struct err *e)
-{
-    *s = (struct sample_opts){.model = o->model,
-                              .data = o->data.text,
-                              .ndata = o->data.count,
-                              .tokens = (uint64_t)o->tokens,
-                              .length = o->length ? (size_t)o->length : 2048,
-                              .seed = (uint64_t)o->seed,
-                              .chunk_tokens = (size_t)o->chunk_tokens,
-                              .lanes = (size_t)o->lanes,
-                              .bos = (enum sample_bos)o->bos,
-                              .draw = (enum sample_draw)o->draw,
-                              .crops = (enum sample_crops)o->crops,
-                              .too_short = (enum sample_short)o->too_short,
-                              .weights = (enum sample_weights)o->weights,
-                              .token_weights = o->token_weights,
-                              .first_weight = &o->first_weight,
-                              .chat_template = o->chat_template,
-                              .date = o->date};
-    s->mode = o->mode < 3 ? (enum sample_mode)o->mode : o->lengths ? SAMPLE_CROPS : SAMPLE_CONCAT;
-    if (!o->model || !o->data.count)
-        return err_set(e, ERR_USE, "--model DIR and --data FILE are needed");
-    if (o->lengths && o->length)
-        return err_set(e, ERR_USE, "--length and --lengths: only one of them");
-    if (o->weight_clip && !o->token_weights)
-        return err_set(e, ERR_USE, "--weight-clip needs --token-weights");
-    if ((o->weight_clip && weigh_clip_parse(o->weight_clip, &s->clip, e) < 0) ||
-        shares_parse(o, share, s, e) < 0)
-        return -1;
-    s->lengths = lengths;
-    return o->lengths ? lengths_parse(o->lengths, lengths, &s->nlengths, e) : 0;
-}
+#include "sample_opts.h"
 
 static void rows_log(const struct sample *s)
 {
@@ -200,7 +29,7 @@ static void rows_log(const struct sample *s)
              sample_run(s));
 }
 
-static void audit_log(const struct sample *s, const struct sample_main_opts *o)
+static void audit_log(const struct sample *s, const struct sample_command *c)
 {
     const struct sample_audit *a = sample_audit(s);
     uint64_t i;
@@ -212,8 +41,8 @@ static void audit_log(const struct sample *s, const struct sample_main_opts *o)
              (unsigned long long)a->cropped, (unsigned long long)a->dropped,
              (unsigned long long)a->passed, (unsigned long long)a->duplicates);
     for (i = 0; i < a->files; i++)
-        log_detail("%s: %llu tokens read", o->data.text[i], (unsigned long long)a->file_tokens[i]);
-    if (o->weights || o->token_weights || o->first_weight < 1 || o->first_weight > 1)
+        log_detail("%s: %llu tokens read", c->data.text[i], (unsigned long long)a->file_tokens[i]);
+    if (c->core.weights || c->core.token_weights || c->first_weight < 1 || c->first_weight > 1)
         log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder)
         log_info("%llu tokens of the budget make no row", (unsigned long long)a->remainder);
@@ -270,51 +99,33 @@ static int send_all(struct sample *s, struct link *out, struct err *e)
     return link_end(out, 1, NULL, e);
 }
 
-int main(int argc, char **argv)
+static int run(struct stage *stage, struct err *e)
 {
-    struct sample_main_opts o = {.out = "-",
-                                 .tokens = 65536,
-                                 .seed = 1,
-                                 .chunk_tokens = 2048,
-                                 .lanes = 8,
-                                 .mode = 3,
-                                 .peers = 1,
-                                 .first_weight = 1,
-                                 .status_fd = -1};
-    size_t lengths[SAMPLE_LENGTHS_MAX];
-    double share[OPT_TEXTS_MAX];
-    struct sample_opts opts;
-    struct err e = {0};
-    struct sample *s = NULL;
+    const struct sample_command *c = stage->own;
+    struct sample *s;
     struct link *out = NULL;
-    int rc = opt_parse(&spec, &o, NULL, argc, argv, &e);
+    int rc = -1;
 
-    if (rc > 0)
-        return 0;
-    log_init("sample", o.quiet ? LOG_QUIET : o.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc < 0 || (rc = opts_make(&o, lengths, share, &opts, &e)) < 0 || (rc = sig_init(&e)) < 0)
-        goto out;
-    status_init("sample", (int)o.status_fd);
     status_update("reading", -1, "", 0, 0, "");
-    rc = -1;
-    s = sample_open(&opts, &e);
+    s = sample_open(&c->core, e);
     if (!s)
-        goto out;
-    audit_log(s, &o);
-    out = link_open(o.out, LINK_OUT,
+        return -1;
+    audit_log(s, c);
+    out = link_open(stage->out, LINK_OUT,
                     &(struct link_opts){.role = "sample",
                                         .run = sample_run(s),
-                                        .peers = (size_t)o.peers,
-                                        .compress = o.zstd ? FRAME_ZSTD : FRAME_RAW,
-                                        .insecure = o.insecure},
-                    &e);
+                                        .peers = (size_t)c->peers,
+                                        .compress = stage->zstd ? FRAME_ZSTD : FRAME_RAW,
+                                        .insecure = stage->insecure},
+                    e);
     if (out)
-        rc = send_all(s, out, &e);
-out:
-    if (rc < 0)
-        log_fatal(&e);
-    status_end();
+        rc = send_all(s, out, e);
     link_close(&out);
     sample_close(&s);
-    return rc < 0 ? err_exit(&e) : 0;
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(&sample_spec, run, argc, argv);
 }

@@ -119,7 +119,7 @@ static int choose_sums(struct work *w, struct err *e)
     if (!v->plain.S)
         return err_set(
             e, ERR_USE,
-            "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --sums both",
+            "%s: --sums plain: this problem holds no plain sums; run ptq-reduce --plain-sums",
             w->problem->id);
     w->sums = v->plain;
     return 0;

@@ -24,7 +24,7 @@ int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, siz
                       const double *lo, const double *hi, const double *p, enum zero_round how,
                       double *s, double *z, int *raised, struct err *e)
 {
-    const struct grid_fit f = {o->bits, o->scale_type, o->zero_min, how};
+    const struct grid_fit f = {o->bits, o->scale_type, (int)o->zero_min, how};
 
     for (size_t r = 0; r < R; r++)
         if (o->grid->place(&f, lo[r], hi[r], p[r], &s[r], &z[r], &raised[r]))

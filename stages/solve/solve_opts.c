@@ -11,13 +11,159 @@
 #include "../../common/tensor/blas.h"
 #include "solve.h"
 
-static const char *const fit_names[] = {"minmax", "mse", "hessian", "neuqi"};
-static const char *const order_names[] = {"none", "act", "group", "pivot"};
-static const char *const groups_names[] = {"static", "dynamic"};
-static const char *const dead_names[] = {"keep", "zero"};
-static const char *const source_names[] = {"auto", "pre", "pre_clamp", "q"};
-static const char *const sums_names[] = {"weighted", "plain"};
-static const char *const criterion_names[] = {"asym", "plain"};
+/* ---- rows ---- */
+
+static const struct opt_choice fits[] = {{"minmax", FIT_MINMAX},
+                                         {"mse", FIT_MSE},
+                                         {"hessian", FIT_HESSIAN},
+                                         {"neuqi", FIT_NEUQI},
+                                         {NULL, 0}};
+static const struct opt_choice scales[] = {{"fit", 0}, {"hessian", 1}, {NULL, 0}};
+static const struct opt_choice criteria[] = {
+    {"asym", CRITERION_ASYM}, {"plain", CRITERION_PLAIN}, {NULL, 0}};
+static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+static const struct opt_choice sums[] = {
+    {"weighted", SUMS_WEIGHTED}, {"plain", SUMS_PLAIN}, {NULL, 0}};
+static const struct opt_choice crosses[] = {{"none", 0}, {"length", 1}, {NULL, 0}};
+
+#define AT(field) offsetof(struct solve_command, field)
+static const struct opt rows[] = {
+    {"solver", OPT_TEXT, AT(core.solver), "NAME",
+     .help = "algorithm; --list shows them. qep+NAME shifts the target before it;\n"
+             "best:A,B,... keeps the best of several, per site",
+     "gptq"},
+    {"bits", OPT_CHOICE, AT(core.bits), "N", .help = "bits of a code", "4",
+     .nth = grid_bits_choice},
+    {"group", OPT_INT, AT(core.group), "N",
+     .help = "inputs that share a scale, a divisor of every K; -1: a whole row", "64", -1, 1 << 24},
+    {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid", "sym", .nth = grid_choice},
+    {"fit", OPT_CHOICE, AT(core.fit), "NAME",
+     .help = "scales from the whole range, or a search for the best smaller one", "minmax",
+     .choices = fits},
+    {"scales", OPT_CHOICE, AT(scales_hessian), "NAME",
+     .help = "hessian: short for --fit hessian --refine 1 (two-stage group scales)", "fit",
+     .choices = scales},
+    {"scale-type", OPT_CHOICE, AT(core.scale_type), "TYPE",
+     .help = "scales are rounded to it before codes are chosen", "f16", .nth = grid_scale_choice},
+    {"zero-min", OPT_INT, AT(core.zero_min), "N",
+     .help = "smallest zero point of asym (GPTQ v1 files cannot hold 0)", "1", 0, 1},
+    {"refine", OPT_INT, AT(core.refine), "N",
+     .help = "passes over the scales after the codes are chosen", "0", 0, 100},
+    {"refine-alpha", OPT_REAL, AT(core.refine_alpha), "X", .help = "share of D in them", "0.25", 0,
+     4},
+    {"criterion", OPT_CHOICE, AT(core.criterion), "NAME",
+     .help = "best: loss to compare, against the full-precision target (where D is there) or not",
+     "asym", .choices = criteria},
+    {"refit", OPT_CHOICE, AT(core.refit), "WHEN",
+     .help = "best: yes: once the held-out chunks have chosen, the winner solves the site again "
+             "from all "
+             "chunks",
+     "no", .choices = answers},
+    {"sums", OPT_CHOICE, AT(core.sums), "NAME",
+     .help = "which sums to solve with: those with token weights, or the plain ones of ptq-reduce "
+             "--plain-sums",
+     "weighted", .choices = sums},
+    {"override", OPT_TEXTS, AT(override), "LINE",
+     .help = "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the "
+             "linears that "
+             "a\nshell pattern hits, or 'PATTERN: skip': leave them as they are. Patterns are on "
+             "names\n"
+             "(model.layers.*.mlp.down_proj) or sites (mlp.down, b3.attn.*); may be repeated, "
+             "later lines "
+             "win"},
+    {"overrides", OPT_TEXT, AT(overrides), "FILE",
+     .help = "such lines from a file; --override wins over it"},
+    {"cross", OPT_CHOICE, AT(core.cross), "KIND",
+     .help = "length: also solve each site from the sequences of one length alone (ptq-reduce "
+             "--classes "
+             "length), length by length,\nand note what each such solution costs on each class, "
+             "for ptq "
+             "report. The solution stays the same",
+     "none", .choices = crosses},
+    {"only", OPT_TEXTS, AT(only), "PATTERN",
+     .help = "take only sites whose name fits, as 'mlp.*', attn.o or b3.mlp.down"},
+    {"recorded", OPT_FLAG, AT(core.recorded),
+     .help = "say in the provenance that the problems are those of an earlier run: later blocks "
+             "have not seen\nthese solutions (the recipe resolve says it)"},
+    {"peers", OPT_INT, AT(peers), "N", .help = "reducers whose end is the end of the stream", "1",
+     1, 65536},
+    {"list", OPT_FLAG, AT(list), .help = "show the solvers with the options they look at"},
+    {.name = NULL},
+};
+
+/* The rows of the sweep, then those of each solver that has some. */
+static size_t solver_groups(struct solve_opts *o, struct opt_group *group, size_t max)
+{
+    const struct solver *s;
+    size_t n = 0;
+
+    group[n++] = (struct opt_group){"Solvers that go column by column", sweep_rows, o};
+    for (size_t i = 0; (s = solver_at(i)) && n < max; i++)
+        if (s->rows)
+            group[n++] = (struct opt_group){s->name, s->rows, o};
+    return n;
+}
+
+static size_t more_groups(void *own, struct opt_group *group, size_t max)
+{
+    return solver_groups(&((struct solve_command *)own)->core, group, max);
+}
+
+/* All rows that fill struct solve_opts. */
+static size_t all_groups(struct solve_command *c, struct opt_group group[STAGE_GROUPS])
+{
+    group[0] = (struct opt_group){NULL, rows, c};
+    return 1 + solver_groups(&c->core, group + 1, STAGE_GROUPS - 1);
+}
+
+struct solve_opts solve_opts_default(void)
+{
+    struct solve_command c = {.peers = 0};
+    struct opt_group group[STAGE_GROUPS];
+
+    opt_defaults(group, all_groups(&c, group), NULL); /* a unit test checks the rows */
+    c.core.grid = grid_at((size_t)c.grid);
+    return c.core;
+}
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct solve_command *c = s->own;
+
+    if (c->list)
+        return 0;
+    c->core.grid = grid_at((size_t)c->grid);
+    if (c->scales_hessian) {
+        c->core.fit = FIT_HESSIAN;
+        c->core.refine = c->core.refine < 1 ? 1 : c->core.refine;
+    }
+    if (overrides_load(&c->lines, c->overrides, c->override.text, c->override.count, e) < 0)
+        return -1;
+    c->core.overrides = &c->lines;
+    return solve_check_opts(&c->core, e);
+}
+
+static void release(void *own)
+{
+    overrides_release(&((struct solve_command *)own)->lines);
+}
+
+const struct stage_spec solve_spec = {
+    .name = "solve",
+    .about = "quantizes the linears of each problem",
+    .usage = "[--in EP] [--out EP] [options]",
+    .notes = "The solution is the same bytes for any number of threads on one type of CPU kernel\n"
+             "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).",
+    .in = "problems",
+    .out = "solutions",
+    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct solve_command),
+    .groups = more_groups,
+    .check = check,
+    .release = release,
+    .start = blas_start,
+};
 
 /* ---- names ---- */
 
@@ -107,40 +253,39 @@ static int taken_by_override(const struct overrides *o, const char *option)
     return taken;
 }
 
-/* An option that no solver looks at may be given only as what it is anyway, so that a recipe can
- * name them all. */
+static int is_damp(const struct opt *row)
+{
+    return row->offset == offsetof(struct solve_opts, damp);
+}
+
+/* Fits that weigh errors, and refining, damp whatever the solver. */
+static int damps(const struct solve_opts *o)
+{
+    return o->fit >= FIT_HESSIAN || o->refine;
+}
+
+/* An option of solvers that none of those named looks at may be given only as what it is anyway,
+ * so that a recipe can name them all. */
 static int check_unused(const struct solve_opts *o, const struct contenders *c, struct err *e)
 {
-    const struct solve_opts def = SOLVE_OPTS_DEFAULT;
-    const struct {
-        const char *name;
-        int changed;
-    } list[] = {
-        {"order", o->order != def.order},
-        {"groups", o->groups != def.groups},
-        {"damp", differs(o->damp, def.damp) && o->fit < FIT_HESSIAN && !o->refine},
-        {"dead", o->dead != def.dead},
-        {"block", o->block != def.block},
-        {"alpha", differs(o->alpha, def.alpha)},
-        {"alpha2", differs(o->alpha2, def.alpha2)},
-        {"beta", differs(o->beta, def.beta)},
-        {"pull", o->pull != def.pull},
-        {"qep-alpha", differs(o->qep_alpha, def.qep_alpha)},
-        {"p-source", o->p_source != def.p_source},
-        {"tries", o->tries != def.tries},
-        {"seed", o->seed != def.seed},
-    };
+    struct solve_opts copy = *o;
+    const struct solve_opts def = solve_opts_default();
+    struct opt_group group[STAGE_GROUPS];
+    const size_t n = solver_groups(&copy, group, STAGE_GROUPS);
 
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        int taken = !list[i].changed || taken_by_override(o->overrides, list[i].name);
-        for (size_t k = 0; k < c->count && !taken; k++)
-            taken = contender_takes(c->name[k], list[i].name);
-        if (!taken)
-            return err_set(
-                e, ERR_USE,
-                "--%s means nothing to solver %s: leave it out, or choose another solver",
-                list[i].name, o->solver);
-    }
+    for (size_t g = 0; g < n; g++)
+        for (const struct opt *row = group[g].rows; row->name; row++) {
+            int taken = !opt_changed(row, o) || (is_damp(row) && damps(o)) ||
+                        taken_by_override(o->overrides, row->name);
+
+            for (size_t k = 0; k < c->count && !taken; k++)
+                taken = contender_takes(c->name[k], row->name);
+            if (!taken)
+                return err_set(
+                    e, ERR_USE,
+                    "--%s means nothing to solver %s: leave it out, or choose another solver",
+                    row->name, o->solver);
+        }
     if (o->criterion != def.criterion && !c->contest)
         return err_set(e, ERR_USE, "--criterion means nothing without --solver best:A,B");
     if (o->refit && !c->contest)
@@ -154,25 +299,17 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
     return 0;
 }
 
-static int check_share(double v, double most, const char *name, struct err *e)
+/* Whoever filled the struct: every value is one that its row allows. */
+static int check_rows(const struct solve_opts *o, struct err *e)
 {
-    if (v >= 0.0 && v <= most)
-        return 0;
-    return err_set(e, ERR_USE, "--%s must be from 0 to %g", name, most);
-}
+    struct solve_command c = {.core = *o};
+    struct opt_group group[STAGE_GROUPS];
+    const size_t n = all_groups(&c, group);
 
-static int check_solver_values(const struct solve_opts *o, struct err *e)
-{
-    if (check_share(o->alpha, 4.0, "alpha", e) || check_share(o->alpha2, 4.0, "alpha2", e) ||
-        check_share(o->beta, 1.0, "beta", e) || check_share(o->qep_alpha, 1.0, "qep-alpha", e) ||
-        check_share(o->refine_alpha, 4.0, "refine-alpha", e))
-        return -1;
-    if (o->refine < 0 || o->refine > 100)
-        return err_set(e, ERR_USE, "--refine must be from 0 to 100");
-    if (o->tries < 1 || o->tries > 10000)
-        return err_set(e, ERR_USE, "--tries must be from 1 to 10000");
-    if (o->pull < 0)
-        return err_set(e, ERR_USE, "--pull must not be negative");
+    for (size_t g = 0; g < n; g++)
+        for (const struct opt *row = group[g].rows; row->name; row++)
+            if ((g > 0 || row->offset < sizeof *o) && opt_valid(row, group[g].values, e) < 0)
+                return -1;
     return 0;
 }
 
@@ -195,17 +332,10 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
         return err_set(e, ERR_USE, "there is no solver ''; ptq-solve --list shows them");
     if (contenders_parse(o->solver, c, e))
         return -1;
-    if (check_grid(o, e))
+    if (check_grid(o, e) || check_rows(o, e))
         return -1;
-    if (o->group != -1 && o->group < 1)
-        return err_set(e, ERR_USE, "--group must be -1 or at least 1, not %lld",
-                       (long long)o->group);
-    if (o->block < 1)
-        return err_set(e, ERR_USE, "--block must be at least 1");
-    if (!(o->damp >= 0.0 && o->damp <= 10.0))
-        return err_set(e, ERR_USE, "--damp must be from 0 to 10");
-    if (o->zero_min != 0 && o->zero_min != 1)
-        return err_set(e, ERR_USE, "--zero-min must be 0 or 1");
+    if (o->group == 0)
+        return err_set(e, ERR_USE, "--group must be -1 or at least 1");
     for (size_t i = 0; i < c->count; i++)
         if (o->groups == GROUPS_DYNAMIC && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs --groups static", c->name[i]);
@@ -213,7 +343,7 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
         if (!affine_is(o->grid) && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs a grid of equal steps, which %s is not",
                            c->name[i], o->grid->name);
-    return check_solver_values(o, e);
+    return 0;
 }
 
 /* ---- overrides ---- */
@@ -225,9 +355,9 @@ static int apply(const struct override_values *v, struct solve_opts *o, struct e
     o->grid = v->grid ? v->grid : o->grid;
     o->damp = v->damp >= 0.0 ? v->damp : o->damp;
     o->solver = v->solver ? v->solver : o->solver;
-    for (size_t i = 0; v->fit && i < sizeof fit_names / sizeof *fit_names; i++)
-        if (strcmp(fit_names[i], v->fit) == 0) {
-            o->fit = (enum fit)i;
+    for (const struct opt_choice *f = fits; v->fit && f->name; f++)
+        if (strcmp(f->name, v->fit) == 0) {
+            o->fit = (enum fit)f->value;
             return 0;
         }
     return v->fit ? err_set(e, ERR_USE, "fit must be minmax, mse, hessian or neuqi, not '%.40s'",
@@ -280,26 +410,36 @@ int solve_check_opts(const struct solve_opts *o, struct err *e)
 
 /* ---- record ---- */
 
+/* One row's value, by its name with underscores. */
+static int put_row(struct json *r, const struct opt *row, const struct solve_opts *o)
+{
+    const void *at = (const char *)o + row->offset;
+    char key[64];
+
+    snprintf(key, sizeof key, "%s", row->name);
+    for (char *c = key; *c; c++)
+        if (*c == '-')
+            *c = '_';
+    if (row->type == OPT_REAL)
+        return json_set_real(r, key, *(const double *)at);
+    if (row->type == OPT_CHOICE)
+        return json_set_text(r, key, opt_choice_name(row->choices, *(const int *)at));
+    return json_set_int(r, key, *(const int64_t *)at);
+}
+
+/* What the solver looks at of the options that solvers have. */
 static int put_solver_values(struct json *r, const struct solve_opts *o, int has_d)
 {
+    struct solve_opts used = *o;
+    struct opt_group group[STAGE_GROUPS];
+    const size_t n = solver_groups(&used, group, STAGE_GROUPS);
     int bad = 0;
 
-    if (contender_takes(o->solver, "qep-alpha"))
-        bad |= json_set_real(r, "qep_alpha", o->qep_alpha);
-    if (contender_takes(o->solver, "alpha"))
-        bad |= json_set_real(r, "alpha", has_d ? o->alpha : 0.0);
-    if (contender_takes(o->solver, "alpha2"))
-        bad |= json_set_real(r, "alpha2", o->alpha2);
-    if (contender_takes(o->solver, "p-source"))
-        bad |= json_set_text(r, "p_source", source_names[o->p_source]);
-    if (contender_takes(o->solver, "beta")) {
-        bad |= json_set_real(r, "beta", o->beta);
-        bad |= json_set_int(r, "pull", o->pull);
-    }
-    if (contender_takes(o->solver, "tries")) {
-        bad |= json_set_int(r, "tries", o->tries);
-        bad |= json_set_int(r, "seed", (int64_t)o->seed);
-    }
+    used.alpha = has_d ? o->alpha : 0.0;
+    for (size_t g = 0; g < n; g++)
+        for (const struct opt *row = group[g].rows; row->name; row++)
+            if (contender_takes(o->solver, row->name) || (is_damp(row) && damps(o)))
+                bad |= put_row(r, row, &used);
     if (o->refine) {
         bad |= json_set_int(r, "refine", o->refine);
         bad |= json_set_real(r, "refine_alpha", has_d ? o->refine_alpha : 0.0);
@@ -328,30 +468,20 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     bad |= json_set_text(r, "solver", o->solver);
     if (from) {
         bad |= json_set_text(r, "chosen_from", from);
-        bad |= json_set_text(r, "criterion", criterion_names[o->criterion]);
+        bad |= json_set_text(r, "criterion", opt_choice_name(criteria, (int)o->criterion));
         if (o->refit)
             bad |= json_set_bool(r, "refit", 1);
     }
     bad |= json_set_int(r, "bits", o->bits);
     bad |= json_set_int(r, "group", o->group);
     bad |= json_set_text(r, "grid", o->grid->name);
-    bad |= json_set_text(r, "fit", fit_names[o->fit]);
+    bad |= json_set_text(r, "fit", opt_choice_name(fits, (int)o->fit));
     bad |= json_set_text(r, "scale_type", dtype_name(o->scale_type));
     bad |= json_set_int(r, "zero_min", o->zero_min);
     if (o->recorded)
         bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)
-        bad |= json_set_text(r, "sums", sums_names[o->sums]);
-    if (contender_takes(o->solver, "order"))
-        bad |= json_set_text(r, "order", order_names[o->order]);
-    if (contender_takes(o->solver, "groups"))
-        bad |= json_set_text(r, "groups", groups_names[o->groups]);
-    if (contender_takes(o->solver, "damp") || o->refine || o->fit >= FIT_HESSIAN)
-        bad |= json_set_real(r, "damp", o->damp);
-    if (contender_takes(o->solver, "dead"))
-        bad |= json_set_text(r, "dead", dead_names[o->dead]);
-    if (contender_takes(o->solver, "block"))
-        bad |= json_set_int(r, "block", (int64_t)o->block);
+        bad |= json_set_text(r, "sums", opt_choice_name(sums, (int)o->sums));
     bad |= put_solver_values(r, o, has_d);
     bad |= json_set_text(r, "kernel", blas_kernel());
     if (o->overrides && o->overrides->count)

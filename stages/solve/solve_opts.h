@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* solve_opts - what options mean: which solvers they name, which of them look at which, and the
- * record of them that a solution carries. */
+/* solve_opts - the options of ptq-solve and what they mean: which solvers they name, which of them
+ * look at which, and the record of them that a solution carries. */
 #ifndef PTQ_SOLVE_OPTS_H
 #define PTQ_SOLVE_OPTS_H
 
+#include "../../common/base/stage.h"
+#include "../../common/run/override.h"
 #include "solver.h"
 
 #define CONTENDERS 16
 #define CONTENDER_NAME 32
+
+struct solve_command {
+    struct solve_opts core; /* complete once the spec's check has passed */
+    struct overrides lines; /* what core.overrides points to */
+    struct opt_texts override, only;
+    const char *overrides;
+    int64_t peers;
+    int grid, scales_hessian, list; /* grid: of grid_at() */
+};
+
+extern const struct stage_spec solve_spec;
 
 /* The solvers that "best:a,b,c" names; otherwise the one. */
 struct contenders {

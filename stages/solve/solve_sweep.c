@@ -457,3 +457,31 @@ out:
     j->diag = NULL;
     return rc;
 }
+
+static const struct opt_choice orders[] = {{"none", ORDER_NONE},
+                                           {"act", ORDER_ACT},
+                                           {"group", ORDER_GROUP},
+                                           {"pivot", ORDER_PIVOT},
+                                           {NULL, 0}};
+static const struct opt_choice groups[] = {
+    {"static", GROUPS_STATIC}, {"dynamic", GROUPS_DYNAMIC}, {NULL, 0}};
+static const struct opt_choice deads[] = {{"keep", DEAD_KEEP}, {"zero", DEAD_ZERO}, {NULL, 0}};
+
+#define AT(field) offsetof(struct solve_opts, field)
+const struct opt sweep_rows[] = {
+    {"order", OPT_CHOICE, AT(order), "NAME",
+     .help = "of the columns: as they are, by diagonal, by group, by smallest pivot", .def = "act",
+     .choices = orders},
+    {"groups", OPT_CHOICE, AT(groups), "NAME",
+     .help = "group scales from the weights as given, or as moved when the sweep gets there",
+     .def = "static", .choices = groups},
+    {"damp", OPT_REAL, AT(damp), "X",
+     .help = "added to the diagonal, as a part of its mean; more when that fails", .def = "0.01",
+     .min = 0, .max = 10},
+    {"dead", OPT_CHOICE, AT(dead), "NAME",
+     .help = "inputs that are always 0: keep their weights or zero them", .def = "keep",
+     .choices = deads},
+    {"block", OPT_INT, AT(block), "N", .help = "columns between two large updates; speed only",
+     .def = "128", .min = 1, .max = 1 << 24},
+    {.name = NULL},
+};

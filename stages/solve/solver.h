@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
+#include "../../common/base/opt.h"
 #include "../../common/base/par.h"
 #include "../../common/format/grid.h"
 #include "../../common/tensor/dtype.h"
@@ -40,8 +41,9 @@ struct solve_opts {
     double damp; /* of the mean diagonal */
     enum dead dead;
     enum dtype scale_type; /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
-    size_t block;  /* columns per lazy update; never changes the result beyond rounding of sums */
-    int zero_min;  /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
+    size_t block; /* columns per lazy update; never changes the result beyond rounding of sums */
+    int64_t
+        zero_min;  /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
                      with goldens) */
     double alpha;  /* gptaq, rescomp, foem: share of the D term */
     double alpha2; /* rescomp: share of the term that holds on to the original weight */
@@ -51,7 +53,7 @@ struct solve_opts {
     enum p_source p_source;
     int64_t tries;            /* ojbkq: random roundings beside the plain one */
     uint64_t seed;            /* of them */
-    int refine;               /* passes over the scales after the codes are chosen */
+    int64_t refine;           /* passes over the scales after the codes are chosen */
     double refine_alpha;      /* share of D in them */
     enum criterion criterion; /* best: what is compared */
     /* best: solve again with the winner and all chunks, the held-out ones too */
@@ -63,14 +65,8 @@ struct solve_opts {
     const struct overrides *overrides; /* what is different for some linears; NULL: nothing */
 };
 
-/* The defaults of ptq-solve. */
-#define SOLVE_OPTS_DEFAULT                                                                      \
-    {                                                                                           \
-        .solver = "gptq", .bits = 4, .group = 64, .grid = &grid_sym, .fit = FIT_MINMAX,         \
-        .order = ORDER_ACT, .groups = GROUPS_STATIC, .damp = 0.01, .dead = DEAD_KEEP,           \
-        .scale_type = DT_F16, .block = 128, .zero_min = 1, .alpha = 0.25, .alpha2 = 0.25,       \
-        .beta = 0.2, .pull = 128, .qep_alpha = 0.5, .tries = 5, .seed = 1, .refine_alpha = 0.25 \
-    }
+/* The defaults of ptq-solve, which its rows hold (solve_opts.c). */
+struct solve_opts solve_opts_default(void);
 
 struct solve_stats {
     double damp;  /* what the factorisation needed */
@@ -100,15 +96,17 @@ struct solve_job {
 #define SOLVER_NEEDS_D 2
 #define SOLVER_SHIFTS 4 /* moves the whole target itself: not behind qep+ */
 
-/* Names of options that most solvers share. */
-#define SOLVER_GRID_OPTIONS \
-    "bits,group,grid,fit,scales,scale-type,zero-min,refine,refine-alpha,sums"
+/* Rows of the solvers that go column by column (solve_sweep.c). */
+extern const struct opt sweep_rows[];
 #define SOLVER_SWEEP_OPTIONS "order,groups,damp,dead,block"
 
 struct solver {
     const char *name;
-    const char *about;   /* one line with the paper */
-    const char *options; /* comma-separated names of the options it looks at */
+    const char *about; /* one line with the paper */
+    /* Its own options, fields of struct solve_opts; NULL: none. Only solvers that look at an
+     * option may be given another value than its default. */
+    const struct opt *rows;
+    const char *takes; /* comma-separated names of others' options that it looks at; NULL: none */
     unsigned needs;
     /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release.
      */

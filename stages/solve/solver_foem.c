@@ -29,11 +29,22 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
     return f->P ? 0 : -1;
 }
 
+#define AT(field) offsetof(struct solve_opts, field)
+static const struct opt rows[] = {
+    {"beta", OPT_REAL, AT(beta), "X", .help = "weight of the first-order term", .def = "0.2",
+     .min = 0, .max = 1},
+    {"pull", OPT_INT, AT(pull), "N",
+     .help = "the first of N columns is not pulled back (0: all are)", .def = "128", .min = 0,
+     .max = 1 << 24},
+    {.name = NULL},
+};
+
 extern const struct solver solver_foem;
 const struct solver solver_foem = {
     .name = "foem",
     .about = "FOEM (arXiv 2507.11017): GPTQ with a first-order term; with D also GPTAQ's term",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS ",beta,pull,alpha,p-source",
+    .rows = rows,
+    .takes = SOLVER_SWEEP_OPTIONS ",alpha,p-source",
     .needs = SOLVER_NEEDS_H,
     .prepare = prepare,
     .solve = factor_solve,

@@ -25,11 +25,28 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
     return f->P ? 0 : -1;
 }
 
+static const struct opt_choice sources[] = {
+    {"auto", P_AUTO}, {"pre", P_PRE}, {"pre_clamp", P_PRE_CLAMP}, {"q", P_Q}, {NULL, 0}};
+
+#define AT(field) offsetof(struct solve_opts, field)
+static const struct opt rows[] = {
+    {"alpha", OPT_REAL, AT(alpha), "X",
+     .help = "gptaq, rescomp, foem: share of the drift that is made good", .def = "0.25", .min = 0,
+     .max = 4},
+    {"p-source", OPT_CHOICE, AT(p_source), "NAME",
+     .help = "gptaq, rescomp, foem: what a column hands on: its value before rounding,\n"
+             "that kept in the grid's range, or the rounded one; auto: q for 2 bits, pre_clamp "
+             "above",
+     .def = "auto", .choices = sources},
+    {.name = NULL},
+};
+
 extern const struct solver solver_gptaq;
 const struct solver solver_gptaq = {
     .name = "gptaq",
     .about = "GPTAQ (arXiv 2504.02692): GPTQ against the outputs of the full-precision model",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS ",alpha,p-source",
+    .rows = rows,
+    .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D,
     .prepare = prepare,
     .solve = factor_solve,

@@ -22,7 +22,7 @@ extern const struct solver solver_gptq;
 const struct solver solver_gptq = {
     .name = "gptq",
     .about = "GPTQ (arXiv 2210.17323): rounding errors are made good by later columns",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS,
+    .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .prepare = prepare,
     .solve = factor_solve,

@@ -42,11 +42,14 @@ const char *solver_inner(const char *name)
 int solver_takes(const struct solver *s, const char *option)
 {
     const size_t n = strlen(option);
-    const char *at = s->options;
 
-    while (at && *at) {
+    for (const struct opt *o = s->rows; o && o->name; o++)
+        if (strcmp(o->name, option) == 0)
+            return 1;
+    for (const char *at = s->takes; at && *at;) {
         const size_t len = strcspn(at, ",");
-        if (len == n && strncmp(at, option, n) == 0)
+
+        if (len == n && memcmp(at, option, n) == 0)
             return 1;
         at += len;
         at += *at == ',';

@@ -26,11 +26,21 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
     return 0;
 }
 
+#define AT(field) offsetof(struct solve_opts, field)
+static const struct opt rows[] = {
+    {"tries", OPT_INT, AT(tries), "N", .help = "random roundings of each row", .def = "5", .min = 1,
+     .max = 10000},
+    {"tries-seed", OPT_INT, AT(seed), "N", .help = "of the random roundings", .def = "1", .min = 0,
+     .max = 9e15},
+    {.name = NULL},
+};
+
 extern const struct solver solver_ojbkq;
 const struct solver solver_ojbkq = {
     .name = "ojbkq",
     .about = "after OJBKQ (arXiv 2602.08376): random roundings, each row keeps its best",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS ",tries,seed",
+    .rows = rows,
+    .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .prepare = prepare,
     .solve = factor_solve,

@@ -76,11 +76,19 @@ static int solve(const struct solve_opts *o, void *state, struct solve_job *j, s
     return rc;
 }
 
+#define AT(field) offsetof(struct solve_opts, field)
+static const struct opt rows[] = {
+    {"qep-alpha", OPT_REAL, AT(qep_alpha), "X", .help = "share of the target shift", .def = "0.5",
+     .min = 0, .max = 1},
+    {.name = NULL},
+};
+
 extern const struct solver solver_qep;
 const struct solver solver_qep = {
     .name = "qep",
     .about = "QEP (arXiv 2504.09629): a shift of the target before another solver, as in qep+gptaq",
-    .options = SOLVER_GRID_OPTIONS ",damp,dead,qep-alpha",
+    .rows = rows,
+    .takes = "damp,dead",
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .prepare = prepare,
     .solve = solve,

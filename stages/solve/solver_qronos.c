@@ -73,7 +73,7 @@ const struct solver solver_qronos = {
     .name = "qronos",
     .about =
         "Qronos (arXiv 2505.11695): full shift of the target, an exact first column, then GPTQ",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS,
+    .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .prepare = prepare,
     .solve = solve,

@@ -22,11 +22,19 @@ static int prepare(const struct solve_opts *o, size_t K, const double *H, const 
     return f->keep ? 0 : -1;
 }
 
+#define AT(field) offsetof(struct solve_opts, field)
+static const struct opt rows[] = {
+    {"alpha2", OPT_REAL, AT(alpha2), "X", .help = "hold on the original weights", .def = "0.25",
+     .min = 0, .max = 4},
+    {.name = NULL},
+};
+
 extern const struct solver solver_rescomp;
 const struct solver solver_rescomp = {
     .name = "rescomp",
     .about = "ResComp (arXiv 2604.07955): GPTAQ that holds on to the original weights' outputs",
-    .options = SOLVER_GRID_OPTIONS "," SOLVER_SWEEP_OPTIONS ",alpha,alpha2,p-source",
+    .rows = rows,
+    .takes = SOLVER_SWEEP_OPTIONS ",alpha,p-source",
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .prepare = prepare,
     .solve = factor_solve,

@@ -36,7 +36,6 @@ extern const struct solver solver_rtn;
 const struct solver solver_rtn = {
     .name = "rtn",
     .about = "round to nearest: no Hessian, the reference for the others",
-    .options = SOLVER_GRID_OPTIONS,
     .needs = 0,
     .prepare = prepare,
     .solve = solve,

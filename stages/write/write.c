@@ -63,6 +63,13 @@ static int formats_parse(struct writer *w, const char *list, struct err *e)
     return rc;
 }
 
+int write_check_formats(const char *list, struct err *e)
+{
+    struct writer w = {.nformats = 0};
+
+    return formats_parse(&w, list, e);
+}
+
 static int start_record(struct writer *w, struct err *e)
 {
     struct json *r = json_new_object();

@@ -37,6 +37,9 @@ struct write_opts {
 
 struct writer;
 
+/* Is the list of formats one that write_open will take? */
+int write_check_formats(const char *list, struct err *e);
+
 /* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
 struct writer *write_open(const struct write_opts *o, struct err *e);
 /* 1: *m has become the durable commit of its site; 0: the site was there already with the same

@@ -1,69 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-write - makes solutions durable, broadcasts them as commits, and writes the checkpoint.
  * The core is write.c. */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
-#include "../../common/base/opt.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/link.h"
-#include "write.h"
+#include "write_opts.h"
 
 #define WORST 10
 #define WATCH_MS 1000
-
-struct write_main_opts {
-    const char *model, *in, *commits, *format;
-    int64_t peers, commit_peers, status_fd;
-    uint64_t shard_size;
-    int overwrite, keep_parts, insecure, quiet, verbose;
-};
-
-#define AT(field) offsetof(struct write_main_opts, field)
-static const struct opt table[] = {
-    {"model", OPT_TEXT, AT(model), "DIR",
-     "the model that is being quantized (a Hugging Face folder)", 0, 0, NULL},
-    {"in", OPT_TEXT, AT(in), "EP", "where solutions come from: @URL, URL, a file, or - for stdin",
-     0, 0, NULL},
-    {"commits", OPT_TEXT, AT(commits), "EP",
-     "where commits go; without it forward stages follow OUT", 0, 0, NULL},
-    {"format", OPT_TEXT, AT(format), "LIST",
-     "formats to write, comma-separated: gptq, dense; several get a folder each", 0, 0, NULL},
-    {"overwrite", OPT_FLAG, AT(overwrite), NULL,
-     "replace an earlier output of ptqflow in OUT, finished or not", 0, 0, NULL},
-    {"keep-parts", OPT_FLAG, AT(keep_parts), NULL,
-     "keep the commits in OUT/.ptqflow/parts after the end", 0, 0, NULL},
-    {"shard-size", OPT_SIZE, AT(shard_size), "BYTES",
-     "tensor bytes after which a new weight file begins", 0, 0, NULL},
-    {"peers", OPT_INT, AT(peers), "N", "solvers at the start; others may come and go", 1, 65536,
-     NULL},
-    {"commit-peers", OPT_INT, AT(commit_peers), "N", "forward workers that take commits", 1, 65536,
-     NULL},
-    {"status-fd", OPT_INT, AT(status_fd), "FD", "descriptor for status lines (-1: none)", -1,
-     1 << 20, NULL},
-    {"insecure", OPT_FLAG, AT(insecure), NULL, "allow binding tcp beyond loopback without keys", 0,
-     0, NULL},
-    {"quiet", OPT_FLAG, AT(quiet), NULL, "warnings and errors only", 0, 0, NULL},
-    {"verbose", OPT_FLAG, AT(verbose), NULL, "more lines", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
-};
-
-static const struct opt_spec spec = {
-    "ptq-write",
-    "makes solutions durable and writes the quantized checkpoint",
-    "--model DIR [options] OUT",
-    table,
-    "OUT must be absent or empty; with --overwrite it may hold an earlier output. While the run "
-    "goes on it holds\n"
-    "only OUT/.ptqflow; the checkpoint appears at the end, or not at all.",
-    1,
-    1,
-};
 
 /* Commits that were sent, by their number on the link, for peers that come late. */
 struct sent {
@@ -180,8 +130,8 @@ static void tell(const struct writer *w)
 
 /* The checkpoint is written after the commits' link has ended: assembling may take longer than
  * its peers wait. */
-static int run(struct writer *w, struct link *in, struct link *commits, struct sent *sent,
-               struct err *e)
+static int finish(struct writer *w, struct link *in, struct link *commits, struct sent *sent,
+                  struct err *e)
 {
     const struct plan *p = write_plan(w);
     int rc = pump(w, in, commits, sent, e);
@@ -202,67 +152,60 @@ static int run(struct writer *w, struct link *in, struct link *commits, struct s
     return 0;
 }
 
-int main(int argc, char **argv)
+static struct link *open_in(const struct stage *s, struct err *e)
 {
-    struct write_main_opts a = {.in = "-",
-                                .format = "gptq",
-                                .peers = 1,
-                                .commit_peers = 1,
-                                .status_fd = -1,
-                                .shard_size = WRITE_SHARD_BYTES};
-    struct opt_args out;
-    struct err e = {0};
-    struct writer *w = NULL;
-    struct link *in = NULL, *commits = NULL;
-    struct sent sent = {0};
-    int rc = opt_parse(&spec, &a, &out, argc, argv, &e);
+    const struct write_command *c = s->own;
 
-    if (rc > 0)
-        return 0;
-    log_init("write", a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc == 0 && !a.model)
-        rc = err_set(&e, ERR_USE, "--model DIR is missing");
-    if (rc || (rc = sig_init(&e)))
-        goto out;
-    rc = -1;
-    status_init("write", (int)a.status_fd);
-    w = write_open(&(struct write_opts){a.model, out.arg[0], a.format, a.overwrite, a.keep_parts,
-                                        a.shard_size},
-                   &e);
+    return link_open(
+        s->in, LINK_IN,
+        &(struct link_opts){
+            .role = "write", .elastic = 1, .peers = (size_t)c->peers, .insecure = s->insecure},
+        e);
+}
+
+static struct link *open_commits(const struct stage *s, struct sent *sent, struct err *e)
+{
+    const struct write_command *c = s->own;
+    struct link *l = link_open(c->commits, LINK_OUT,
+                               &(struct link_opts){.role = "write",
+                                                   .route = LINK_ALL,
+                                                   .elastic = 1,
+                                                   .peers = (size_t)c->commit_peers,
+                                                   .insecure = s->insecure},
+                               e);
+
+    if (l)
+        link_set_replay(l, replay, sent);
+    return l;
+}
+
+static int run(struct stage *s, struct err *e)
+{
+    const struct write_command *c = s->own;
+    struct writer *w = write_open(&c->core, e);
+    struct link *in = NULL, *commits = NULL;
+    struct sent sent = {.writer = w};
+    int rc = -1;
+
     if (!w)
-        goto out;
-    sent = (struct sent){w, mem_array(write_plan(w)->sites, sizeof *sent.order, &e)};
-    in = !sent.order ? NULL
-                     : link_open(a.in, LINK_IN,
-                                 &(struct link_opts){.role = "write",
-                                                     .elastic = 1,
-                                                     .peers = (size_t)a.peers,
-                                                     .insecure = a.insecure},
-                                 &e);
-    if (in && a.commits) {
-        commits = link_open(a.commits, LINK_OUT,
-                            &(struct link_opts){.role = "write",
-                                                .route = LINK_ALL,
-                                                .elastic = 1,
-                                                .peers = (size_t)a.commit_peers,
-                                                .insecure = a.insecure},
-                            &e);
-        if (commits)
-            link_set_replay(commits, replay, &sent);
-    }
-    if (in && (commits || !a.commits))
-        rc = run(w, in, commits, &sent, &e);
+        return -1;
+    sent.order = mem_array(write_plan(w)->sites, sizeof *sent.order, e);
+    in = sent.order ? open_in(s, e) : NULL;
+    commits = in && c->commits ? open_commits(s, &sent, e) : NULL;
+    if (in && (commits || !c->commits))
+        rc = finish(w, in, commits, &sent, e);
     if (rc)
-        write_fail(w, &e);
+        write_fail(w, e);
     else
         tell(w);
-out:
-    if (rc)
-        log_fatal(&e);
-    status_end();
     link_close(&in);
     link_close(&commits);
     write_close(&w);
     free(sent.order);
-    return rc ? err_exit(&e) : 0;
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(&write_spec, run, argc, argv);
 }

@@ -345,7 +345,7 @@ teardown() {
 @test "no room for sums" {
     small 16k spill
     ptq sample --model m --data "$BATS_FILE_TMPDIR/long.jsonl" --tokens 16384 --length 64 --quiet |
-        ptq forward --model m --order full --quiet >acts.ptq
+        ptq forward --model m --inputs full --quiet >acts.ptq
     run -111 ptq reduce --mem 0 --tmp spill --quiet <acts.ptq
     [[ $output == *"fatal: "*"folder 'spill' (--tmp or TMPDIR names another)"*"No space left on device"* ]]
     [ -z "$(ls -A spill)" ]

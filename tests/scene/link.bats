@@ -25,7 +25,7 @@ make_stream() { # N SIZE FILE
 
 @test "help goes to standard output with 0, misuse is 100" {
     run -0 --separate-stderr ptq-cat --help
-    [[ $output == *"--in ENDPOINT"* ]]
+    [[ $output == *"--in EP"* ]]
     run -100 ptq-cat --make
     run -100 ptq-cat --quiet --in no-such-file --out x
     [[ $output == "cat: fatal: cannot open 'no-such-file': No such file or directory" ]]
@@ -50,7 +50,7 @@ make_stream() { # N SIZE FILE
 
 @test "zstd on the way changes no tensor" {
     make_stream 5 1M a.ptq
-    ptq-cat --quiet --compress zstd --in a.ptq --out z.ptq
+    ptq-cat --quiet --zstd --in a.ptq --out z.ptq
     [ "$(stat -c %s z.ptq)" -lt 100000 ]
     ptq-cat --quiet --in z.ptq --out b.ptq
     cmp a.ptq b.ptq

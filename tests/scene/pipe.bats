@@ -55,7 +55,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "order full needs no commits, and its first problem is that of order site" {
-    ptq forward --model "$M" --order full --quiet <chunks.ptq | ptq reduce --quiet >full.ptq
+    ptq forward --model "$M" --inputs full --quiet <chunks.ptq | ptq reduce --quiet >full.ptq
     ptq inspect --json full.ptq | jq -e -s '[.. | objects | select(.kind? == "problem")] | length > 0'
     run -1 ptq diff --json problems.ptq full.ptq
 }

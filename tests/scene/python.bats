@@ -49,7 +49,7 @@ with open("made.ptq", "wb") as f:
 
 @test "Python reads what C packs, the same" {
     make_stream False
-    run -0 --separate-stderr ptq-cat --in made.ptq --out packed.ptq --compress zstd
+    run -0 --separate-stderr ptq-cat --in made.ptq --out packed.ptq --zstd
     [ "$(stat -c %s packed.ptq)" -lt "$(stat -c %s made.ptq)" ]
     run -0 python3 "$wire" copy packed.ptq again.ptq
     run -0 ptq-diff made.ptq again.ptq
@@ -81,13 +81,13 @@ with open("made.ptq", "wb") as f:
 @test "chunks that a Python program marked as half images: forward weighs them, the journal and the checkpoint tell" {
     model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
     ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 2048 --length 128 --quiet >text.ptq
-    run -100 ptq-forward --model "$model" --order full --modality-weights image=0 --quiet <text.ptq
+    run -100 ptq-forward --model "$model" --inputs full --modality-weights image=0 --quiet <text.ptq
     [[ ${lines[*]} == *"no tensor 'modality'"*"ptq-sample makes text only"* ]]
     for bad in audio=1 image=-1 text=0,image=0; do
-        run -100 ptq-forward --model "$model" --order full --modality-weights $bad --in text.ptq
+        run -100 ptq-forward --model "$model" --inputs full --modality-weights $bad --in text.ptq
         [[ $output == *"--modality-weights '$bad'"* ]]
     done
-    run -100 ptq-forward --model "$model" --order full --weight-clip 0.1,10 --in text.ptq
+    run -100 ptq-forward --model "$model" --inputs full --weight-clip 0.1,10 --in text.ptq
     [[ $output == *"--weight-clip needs"* ]]
     for share in 2 1; do
         PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$wire") python3 -c '
@@ -104,6 +104,6 @@ with open("mixed'$share'.ptq", "wb") as f:
         ptq-solve --bits 4 --group 64 --quiet | ptq-write --model "$model" out --quiet
     [ "$(jq -s 'map(select(.site)) | length == 24 and all(.ess == 1024 and .tokens == 2048)' out/.ptqflow/journal.jsonl)" = true ]
     ptq-inspect --fast --json out | jq -e -s 'last.records | map(select(.stage == "forward"))[0].modality_weights == {"text": 1, "image": 0}'
-    ptq-forward --model "$model" --order full --modality-weights image=0 --quiet --out /dev/null <mixed1.ptq 2>said
+    ptq-forward --model "$model" --inputs full --modality-weights image=0 --quiet --out /dev/null <mixed1.ptq 2>said
     grep -q "warning: --modality-weights: all tokens of the chunks here are of one modality" said
 }

@@ -130,9 +130,9 @@ refused() { # CODE WORDS ARGUMENTS...
     run -100 ptq-sample --model "$model" --data chats.jsonl --data text.jsonl --share 1
     [[ $output == *"1 --share for 2 --data"* ]]
     printf '{"weights": [1, 3]}\n' >w.jsonl
-    run -0 ptq-sample --model bare --data ids.jsonl --tokens 2 --length 2 --token-weights w.jsonl --out w.ptq
+    run -0 ptq-sample --model bare --data ids.jsonl --tokens 2 --length 2 --weight-file w.jsonl --out w.ptq
     run -0 ptq-inspect w.ptq
     [[ $output == *"weights  F32 [2]"*"min 0.5 max 1.5"* ]]
-    run -100 ptq-sample --model bare --data ids.jsonl --tokens 4 --length 2 --token-weights w.jsonl
+    run -100 ptq-sample --model bare --data ids.jsonl --tokens 4 --length 2 --weight-file w.jsonl
     [[ $output == *"1 rows, there are 2"* ]]
 }

@@ -48,7 +48,7 @@ setup() {
 @test "diff: equal, packed differently, missing, changed" {
     run -0 ptq-diff three.ptq three.ptq
     [ "$output" = "3 tensors equal, 0 differences" ]
-    ptq-cat --quiet --in three.ptq --out packed.ptq --compress zstd
+    ptq-cat --quiet --in three.ptq --out packed.ptq --zstd
     run -0 ptq-diff three.ptq - <packed.ptq
     run -1 ptq-diff three.ptq four.ptq
     [ "${lines[0]}" = "chunk made/3: only in the second" ]

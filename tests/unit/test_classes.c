@@ -102,7 +102,7 @@ static struct msg *problem(size_t set, size_t classes)
 
 static struct solve_opts opts(const char *solver, int cross)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
 
     o.solver = solver;
     o.bits = 3;

@@ -46,7 +46,7 @@ static void run(struct chain *c, const char *solver, size_t length, enum sample_
     struct sample_opts o = SAMPLE_OPTS_DEFAULT;
     const struct forward_opts fo = {
         .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 24, .tmp = "/tmp"};
-    struct solve_opts so = SOLVE_OPTS_DEFAULT;
+    struct solve_opts so = solve_opts_default();
     struct err e = {0};
     struct sample *s;
 

@@ -14,7 +14,7 @@
 #include "../../common/base/opt.h"
 
 struct values {
-    int flag, choice;
+    int flag, choice, letter;
     int64_t number;
     uint64_t size;
     double real;
@@ -22,34 +22,50 @@ struct values {
     struct opt_texts texts;
 };
 
-static const struct opt table[] = {
-    {"flag", OPT_FLAG, offsetof(struct values, flag), NULL, "A flag", 0, 0, NULL},
-    {"number", OPT_INT, offsetof(struct values, number), "N",
-     "A number of things that has a long line of help behind it, so that it wraps", 1, 16, NULL},
-    {"size", OPT_SIZE, offsetof(struct values, size), "BYTES", "A size", 0, 0, NULL},
-    {"real", OPT_REAL, offsetof(struct values, real), "X", "A real", 0, 1, NULL},
-    {"text", OPT_TEXT, offsetof(struct values, text), "TEXT", "A text", 0, 0, NULL},
-    {"choice", OPT_CHOICE, offsetof(struct values, choice), "C", "A choice", 0, 0,
-     "sym|sym-narrow|asym"},
-    {"set", OPT_TEXTS, offsetof(struct values, texts), "A=B", "Many", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL},
-};
+static const struct opt_choice grids[] = {{"sym", 0}, {"sym-narrow", 7}, {"asym", 2}, {NULL, 0}};
 
-static const struct opt_spec spec = {
-    "ptq-test", "Tests options.", "[options] FILE...", table, "A note.", 0, 2};
+static const char *letter(size_t i, int *value)
+{
+    static const char *const all[] = {"a", "b"};
+
+    *value = (int)i;
+    return i < 2 ? all[i] : NULL;
+}
+
+#define AT(field) offsetof(struct values, field)
+static const struct opt rows[] = {
+    {"flag", OPT_FLAG, AT(flag), .help = "A flag"},
+    {"number", OPT_INT, AT(number), "N",
+     .help = "A number of things that has a long line of help behind it, so that it wraps",
+     .def = "4", .min = 1, .max = 16},
+    {"size", OPT_SIZE, AT(size), "BYTES", .help = "A size", .def = "1M"},
+    {"real", OPT_REAL, AT(real), "X", .help = "A real", .def = "0.5", .min = 0, .max = 1},
+    {.name = NULL},
+};
+static const struct opt more[] = {
+    {"text", OPT_TEXT, AT(text), "TEXT", .help = "A text", .def = "def"},
+    {"choice", OPT_CHOICE, AT(choice), "C", .help = "A choice", .def = "sym", .choices = grids},
+    {"letter", OPT_CHOICE, AT(letter), "C", .help = "From a list", .def = "b", .nth = letter},
+    {"set", OPT_TEXTS, AT(texts), "A=B", .help = "Many", .must = 1},
+    {.name = NULL},
+};
 
 static int parse(struct values *v, struct opt_args *args, struct err *e, const char *a,
                  const char *b, const char *c)
 {
+    const struct opt_group group[] = {{NULL, rows, v}, {"More", more, v}};
+    const struct opt_spec spec = {
+        "ptq-test", "Tests options.", "[options] FILE...", group, 2, "A note.", 0, 2};
     char *argv[] = {(char *)"ptq-test", (char *)(uintptr_t)a, (char *)(uintptr_t)b,
                     (char *)(uintptr_t)c, NULL};
     int argc = 1;
 
-    *v = (struct values){.number = 4, .size = 1 << 20, .real = 0.5, .text = "def"};
+    memset(v, 0, sizeof *v);
     memset(e, 0, sizeof *e);
+    assert_int_equal(opt_defaults(group, 2, e), 0);
     while (argv[argc])
         argc++;
-    return opt_parse(&spec, v, args, argc, argv, e);
+    return opt_parse(&spec, args, argc, argv, e);
 }
 
 static void test_refused(void **state)
@@ -57,7 +73,9 @@ static void test_refused(void **state)
     static const struct {
         const char *a, *b, *c, *says;
     } bad[] = {
-        {"--nope", NULL, NULL, "--nope"},
+        {"--nope", NULL, NULL, "unknown option '--nope' (see"},
+        {"--nubmer", "4", NULL, "did you mean --number?"},
+        {"--letter=c", NULL, NULL, "'c' is not one of a|b"},
         {"--flag=1", NULL, NULL, "--flag takes no value"},
         {"--flag", "--flag", NULL, "twice"},
         {"--number", NULL, NULL, "--number needs a value"},
@@ -75,7 +93,7 @@ static void test_refused(void **state)
         {"--choice=", NULL, NULL, "--choice"},
         {"-x", NULL, NULL, "-x"},
         {"a", "b", "c", "'c'"},
-        {"--fla", NULL, NULL, "--fla"},
+        {"--fla", NULL, NULL, "did you mean --flag?"},
     };
     struct values v;
     struct opt_args args;
@@ -121,7 +139,44 @@ static void test_values(void **state)
     assert_int_equal(parse(&v, &args, &e, "--text", "--help", NULL), 0);
     assert_string_equal(v.text, "--help");
     assert_int_equal(parse(&v, &args, &e, "--choice", "sym-narrow", NULL), 0);
-    assert_int_equal(v.choice, 1);
+    assert_int_equal(v.choice, 7);
+    assert_int_equal(parse(&v, &args, &e, "--letter", "a", NULL), 0);
+    assert_int_equal(v.letter, 0);
+}
+
+static void test_rows(void **state)
+{
+    struct values v, *filled = NULL;
+    const struct opt_group group[] = {{NULL, rows, &v}, {NULL, more, &v}};
+    struct err e;
+
+    (void)state;
+    assert_int_equal(parse(&v, NULL, &e, NULL, NULL, NULL), 0);
+    assert_int_equal(opt_complete(group, 2, &e), -1);
+    assert_non_null(strstr(e.text, "--set A=B is missing"));
+    v.texts.count = 1;
+    assert_int_equal(opt_complete(group, 2, &e), 0);
+    for (const struct opt *o = rows; o->name; o++)
+        assert_false(opt_changed(o, &v));
+    assert_null(opt_find(group, 2, "tex", 3, NULL));
+    assert_ptr_equal(opt_find(group, 2, "text", 4, (void **)&filled), &more[0]);
+    assert_ptr_equal(filled, &v);
+    v.text = "other";
+    assert_true(opt_changed(&more[0], &v));
+    v.text = NULL;
+    assert_true(opt_changed(&more[0], &v));
+    v.number = 17;
+    assert_int_equal(opt_valid(&rows[1], &v, &e), -1);
+    assert_non_null(strstr(e.text, "--number must be from 1 to 16"));
+    v.choice = 1;
+    assert_int_equal(opt_valid(&more[1], &v, &e), -1);
+    assert_non_null(strstr(e.text, "sym|sym-narrow|asym"));
+    assert_int_equal(opt_check(&rows[1], "a.number", "0", &e), -1);
+    assert_non_null(strstr(e.text, "--a.number: 0 is out of range"));
+    assert_int_equal(opt_check(&rows[0], "flag", "1", &e), -1);
+    assert_int_equal(opt_check(&rows[0], "flag", NULL, &e), 0);
+    assert_string_equal(opt_choice_name(grids, 7), "sym-narrow");
+    assert_string_equal(opt_choice_name(grids, 1), "?");
 }
 
 /* What a call prints on stdout. */
@@ -156,6 +211,11 @@ static void test_help(void **state)
     (void)state;
     printed("--version", text, sizeof text);
     assert_string_equal(text, "ptq-test 0.1.0\n");
+    printed("-V", text, sizeof text);
+    assert_string_equal(text, "ptq-test 0.1.0\n");
+    printed("-h", text, sizeof text);
+    assert_non_null(strstr(text, "More:\n"));
+    assert_non_null(strstr(text, "(must be given)"));
     printed("--help", text, sizeof text);
     assert_non_null(strstr(text, "Usage: ptq-test [options] FILE..."));
     assert_non_null(strstr(text, "(default 4)"));
@@ -170,7 +230,8 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_values), cmocka_unit_test(test_help)};
+                                       cmocka_unit_test(test_values), cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_help)};
 
     return cmocka_run_group_tests_name("opt", tests, NULL, NULL);
 }

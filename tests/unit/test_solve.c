@@ -104,7 +104,7 @@ static const struct want plain = {1.0, DT_F64, 0, T};
 
 static struct solve_opts opts(void)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
 
     o.group = 32;
     return o;

@@ -99,7 +99,7 @@ static struct msg *problem(size_t set, int d, int hold, int plain)
 
 static struct solve_opts opts(const char *solver)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
 
     o.solver = solver;
     o.bits = 3;
@@ -184,7 +184,7 @@ static void test_refuses(void **ctx)
     BAD("gptq", refine = 101, "--refine must be");
     BAD("ojbkq", tries = 0, "--tries must be");
     BAD("ojbkq", groups = GROUPS_DYNAMIC, "needs --groups static");
-    BAD("gptq", sums = SUMS_PLAIN, "ptq-reduce --sums both");
+    BAD("gptq", sums = SUMS_PLAIN, "ptq-reduce --plain-sums");
 #undef BAD
     o = opts("best:gptq,rtn");
     o.refit = 1;

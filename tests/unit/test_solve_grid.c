@@ -35,7 +35,7 @@ static void fit(const struct solve_opts *o, const double *x, size_t n, double *s
 
 static struct solve_opts opts(const struct grid *grid, int bits, enum dtype type, int zero_min)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
 
     o.grid = grid;
     o.bits = bits;

@@ -26,7 +26,7 @@ static struct overrides lines_of(const char *const *text, size_t count)
 static void refused(const char *line, const char *word)
 {
     struct overrides lines = lines_of(&line, 1);
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct err e = {0};
 
     o.overrides = &lines;
@@ -51,7 +51,7 @@ static void test_unused(void **state)
 {
     const char *line = "mlp.down: solver=gptaq";
     struct overrides lines = lines_of(&line, 1);
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct err e = {0};
 
     (void)state;
@@ -67,7 +67,7 @@ static void test_options_of_a_linear(void **state)
     static const char *const text[] = {"mlp.*: bits=8 group=32", "b1.*: solver=rtn damp=0.1",
                                        "*.gate: skip", "mlp.up: grid=asym fit=mse"};
     struct overrides lines = lines_of(text, 4);
-    struct solve_opts base = SOLVE_OPTS_DEFAULT, o, p;
+    struct solve_opts base = solve_opts_default(), o, p;
     struct err e = {0};
 
     (void)state;

@@ -194,7 +194,7 @@ static void test_gptq_beats_rtn(void **ctx)
 
 static void test_ladder(void **ctx)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct result r;
     struct site s;
 
@@ -240,7 +240,7 @@ static void test_ladder(void **ctx)
 
 static void test_damp_starts_higher(void **ctx)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct result r;
     struct site s;
 
@@ -267,7 +267,7 @@ static void kill_column(struct site *s, size_t k)
 
 static void test_dead_columns(void **ctx)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct result r, rtn;
     struct site s;
 
@@ -305,7 +305,7 @@ static void test_dead_columns(void **ctx)
 /* The type that holds W must not matter. */
 static void test_weight_types(void **ctx)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     struct site s;
     struct err e = {0};
     uint16_t *half;

@@ -48,7 +48,7 @@ static int make_site(void **ctx)
 
 static struct solve_opts opts(const char *solver, int bits, int64_t group)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
 
     o.solver = solver;
     o.bits = bits;

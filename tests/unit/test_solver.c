@@ -24,13 +24,14 @@ static void test_registry(void **ctx)
     assert_null(solver_at(1000));
     for (size_t i = 0; solver_at(i); i++) {
         assert_ptr_equal(solver_find(solver_at(i)->name), solver_at(i));
-        assert_true(solver_takes(solver_at(i), "bits"));
-        assert_false(solver_takes(solver_at(i), "bit"));
-        assert_false(solver_takes(solver_at(i), "bits,group"));
+        assert_false(solver_takes(solver_at(i), "dam"));
+        assert_false(solver_takes(solver_at(i), "damp,dead"));
         assert_false(solver_takes(solver_at(i), ""));
     }
     assert_false(solver_takes(solver_find("rtn"), "damp"));
     assert_true(solver_takes(solver_find("gptq"), "damp"));
+    assert_true(solver_takes(solver_find("foem"), "p-source"));
+    assert_true(solver_takes(solver_find("foem"), "beta"));
 }
 
 /* ---- goldens ---- */
@@ -73,7 +74,7 @@ static int text_is(const struct json *v, const char *want)
 
 static struct solve_opts case_opts(const struct json *c)
 {
-    struct solve_opts o = SOLVE_OPTS_DEFAULT;
+    struct solve_opts o = solve_opts_default();
     int64_t bits = 0, block = 128;
 
     o.solver = text_is(option(c, "method"), "qep") ? "qep+gptq" : json_as_text(option(c, "method"));
@@ -457,7 +458,7 @@ static void test_gptq_beats_rtn_on_goldens(void **ctx)
     for (size_t i = 0; i < sizeof file / sizeof file[0]; i++)
         for (int bits = 2; bits <= 8; bits += bits < 4 ? 1 : 4) {
             struct input in = {.set = NULL};
-            struct solve_opts o = SOLVE_OPTS_DEFAULT;
+            struct solve_opts o = solve_opts_default();
             struct result gptq, rtn;
             char name[64];
 

@@ -1,51 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-inspect - what is in a stream, a safetensors file or a checkpoint folder. */
 #include <stddef.h>
-#include "../../../common/base/log.h"
-#include "../../../common/base/opt.h"
-#include "../../../common/base/sig.h"
+#include "../../../common/base/stage.h"
 #include "inspect.h"
 
-struct values {
+struct inspect_command {
     int json, fast;
 };
 
-static const struct opt TABLE[] = {
-    {"json", OPT_FLAG, offsetof(struct values, json), NULL, "one JSON object a line", 0, 0, NULL},
-    {"fast", OPT_FLAG, offsetof(struct values, fast), NULL,
-     "names, types and shapes only: no statistics", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
+static const struct opt rows[] = {
+    {"json", OPT_FLAG, offsetof(struct inspect_command, json), .help = "one JSON object a line"},
+    {"fast", OPT_FLAG, offsetof(struct inspect_command, fast),
+     .help = "names, types and shapes only: no statistics"},
+    {.name = NULL},
+};
 
-static const struct opt_spec SPEC = {
-    "ptq-inspect",
-    "show what is in a stream of messages, a safetensors file or a checkpoint folder",
-    "[options] FILE...|-",
-    TABLE,
-    "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
-    1,
-    OPT_ARGS_MAX};
+static const struct stage_spec spec = {
+    .name = "inspect",
+    .about = "show what is in a stream of messages, a safetensors file or a checkpoint folder",
+    .usage = "[options] FILE...|-",
+    .notes = "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
+    .args_min = 1,
+    .args_max = OPT_ARGS_MAX,
+    .rows = rows,
+    .size = sizeof(struct inspect_command),
+};
+
+static int run(struct stage *s, struct err *e)
+{
+    const struct inspect_command *c = s->own;
+
+    for (size_t i = 0; i < s->args.count; i++) {
+        if (s->args.count > 1 && !c->json)
+            printf("%s%s:\n", i ? "\n" : "", s->args.arg[i]);
+        if (inspect_path(s->args.arg[i], c->json, !c->fast, stdout, e))
+            return -1;
+    }
+    return 0;
+}
 
 int main(int argc, char **argv)
 {
-    struct values v = {0, 0};
-    struct opt_args args = {0};
-    struct err e = {ERR_NONE, ""};
-    int rc;
-
-    log_init("inspect", LOG_NORMAL);
-    rc = opt_parse(&SPEC, &v, &args, argc, argv, &e);
-    if (rc > 0)
-        return 0;
-    if (rc < 0 || sig_init(&e))
-        goto out;
-    for (size_t i = 0; i < args.count; i++) {
-        if (args.count > 1 && !v.json)
-            printf("%s%s:\n", i ? "\n" : "", args.arg[i]);
-        if (inspect_path(args.arg[i], v.json, !v.fast, stdout, &e))
-            break;
-    }
-out:
-    if (e.kind)
-        log_fatal(&e);
-    return err_exit(&e);
+    return stage_main(&spec, run, argc, argv);
 }

@@ -10,7 +10,7 @@
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/log.h"
-#include "../../../common/base/opt.h"
+#include "../../../common/base/stage.h"
 #include "../../../common/format/grid.h"
 #include "../../../stages/solve/solve_opts.h"
 #include "forecast.h"
@@ -23,54 +23,64 @@ struct values {
     uint64_t mem;
 };
 
-#define AT(field) offsetof(struct values, field)
-static const struct opt TABLE[] = {
-    {"model", OPT_TEXT, AT(model), "DIR", "checkpoint folder (config.json, safetensors)", 0, 0,
-     NULL},
-    {"bits", OPT_CHOICE, AT(bits), "N", "bits of a code", 0, 0, "2|3|4|8"},
-    {"group", OPT_INT, AT(group), "N", "inputs that share a scale; -1: a whole row", -1, 1 << 24,
-     NULL},
-    {"grid", OPT_CHOICE, AT(grid), "NAME", "integer grid", 0, 0, "sym|sym-narrow|asym"},
-    {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", "of the scales", 0, 0, "f16|bf16|f32|f64"},
-    {"format", OPT_CHOICE, AT(format), "NAME", "of the output", 0, 0, "gptq|dense"},
-    {"solver", OPT_TEXT, AT(solver), "NAME",
-     "as in ptq-solve, best:A,B,... too; one that needs the full-precision stream brings --dual", 0,
-     0, NULL},
-    {"override", OPT_TEXTS, AT(override), "LINE",
-     "'PATTERN: KEY=VALUE ...' or 'PATTERN: skip', as in ptq-solve; may be repeated", 0, 0, NULL},
-    {"overrides", OPT_TEXT, AT(overrides), "FILE", "such lines from a file", 0, 0, NULL},
-    {"tokens", OPT_INT, AT(tokens), "N", "calibration tokens", 1, 1e15, NULL},
-    {"length", OPT_INT, AT(length), "N",
-     "tokens of a sequence, of the longest if there are several lengths", 1, 1 << 24, NULL},
-    {"dual", OPT_FLAG, AT(dual), NULL,
-     "the full-precision stream runs beside (the recipe gptaq, whatever the solver)", 0, 0, NULL},
-    {"holdout", OPT_INT, AT(holdout), "N",
-     "every Nth chunk is held out to judge solvers on (0: none)", 0, 1000000, NULL},
-    {"classes", OPT_INT, AT(classes), "N",
-     "classes of rows whose sums are kept apart: as many as lengths, and bands of positions (at "
-     "most 6)",
-     0, 64, NULL},
-    {"sums", OPT_CHOICE, AT(plain), "WHICH", "as in ptq-reduce; both in the recipe maca", 0, 0,
-     "weighted|both"},
-    {"acts", OPT_CHOICE, AT(acts), "TYPE", "of the site inputs", 0, 0, "bf16|f32"},
-    {"mem", OPT_SIZE, AT(mem), "BYTES",
-     "memory for hidden states of each forward process, and for the reducer's sums", 0, 0, NULL},
-    {"workers", OPT_INT, AT(forwards), "N", "forward processes (as many as cores, at most 8)", 1,
-     1024, NULL},
-    {"solvers", OPT_INT, AT(solvers), "N", "solver processes", 1, 1024, NULL},
-    {"cores", OPT_INT, AT(cores), "N", "of the machine the run is for (this one's)", 1, 4096, NULL},
-    {"json", OPT_FLAG, AT(json), NULL, "one JSON object", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
+static const struct opt_choice formats[] = {{"gptq", 0}, {"dense", 1}, {NULL, 0}};
+static const struct opt_choice sums[] = {{"weighted", 0}, {"both", 1}, {NULL, 0}};
+static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NULL, 0}};
 
-static const struct opt_spec SPEC = {
-    "ptq-plan",
-    "says what a run would do: what overrides hit, size, work, memory; runs nothing",
-    "--model DIR [options]",
-    TABLE,
-    "Example: ptq-plan --model M --bits 4 --group 64 --override 'mlp.down: bits=8 group=32' "
-    "--override 'b0.*: skip'",
-    0,
-    0};
+#define AT(field) offsetof(struct values, field)
+static const struct opt table[] = {
+    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
+     .must = 1},
+    {"bits", OPT_CHOICE, AT(bits), "N", .help = "bits of a code", "4", .nth = grid_bits_choice},
+    {"group", OPT_INT, AT(group), "N", .help = "inputs that share a scale; -1: a whole row", "64",
+     -1, 1 << 24},
+    {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid", "sym", .nth = grid_choice},
+    {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", .help = "of the scales", "f16",
+     .nth = grid_scale_choice},
+    {"format", OPT_CHOICE, AT(format), "NAME", .help = "of the output", "gptq", .choices = formats},
+    {"solver", OPT_TEXT, AT(solver), "NAME",
+     .help = "as in ptq-solve, best:A,B,... too; one that needs the full-precision stream brings "
+             "--dual",
+     "gptq"},
+    {"override", OPT_TEXTS, AT(override), "LINE",
+     .help = "'PATTERN: KEY=VALUE ...' or 'PATTERN: skip', as in ptq-solve; may be repeated"},
+    {"overrides", OPT_TEXT, AT(overrides), "FILE", .help = "such lines from a file"},
+    {"tokens", OPT_INT, AT(tokens), "N", .help = "calibration tokens", "65536", 1, 1e15},
+    {"length", OPT_INT, AT(length), "N",
+     .help = "tokens of a sequence, of the longest if there are several lengths", "2048", 1,
+     1 << 24},
+    {"dual", OPT_FLAG, AT(dual),
+     .help = "the full-precision stream runs beside (the recipe gptaq, whatever the solver)"},
+    {"holdout", OPT_INT, AT(holdout), "N",
+     .help = "every Nth chunk is held out to judge solvers on (0: none)", "0", 0, 1000000},
+    {"classes", OPT_INT, AT(classes), "N",
+     .help = "classes of rows whose sums are kept apart: as many as lengths, and bands of "
+             "positions (at "
+             "most 6)",
+     "0", 0, 64},
+    {"sums", OPT_CHOICE, AT(plain), "WHICH", .help = "as in ptq-reduce; both in the recipe maca",
+     "weighted", .choices = sums},
+    {"acts", OPT_CHOICE, AT(acts), "TYPE", .help = "of the site inputs", "bf16", .choices = acts},
+    {"workers", OPT_INT, AT(forwards), "N",
+     .help = "forward processes (as many as cores, at most 8)", .min = 1, .max = 1024},
+    {"solvers", OPT_INT, AT(solvers), "N", .help = "solver processes", "1", 1, 1024},
+    {"cores", OPT_INT, AT(cores), "N", .help = "of the machine the run is for (this one's)",
+     .min = 1, .max = 4096},
+    {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
+    {.name = NULL},
+};
+
+static const struct stage_spec spec = {
+    .name = "plan",
+    .about = "says what a run would do: what overrides hit, size, work, memory; runs nothing",
+    .usage = "--model DIR [options]",
+    .notes = "Example: ptq-plan --model M --bits 4 --group 64 --override 'mlp.down: bits=8 "
+             "group=32' --override 'b0.*: skip'",
+    .mem = "2G",
+    .mem_for = "memory for hidden states of each forward process, and for the reducer's sums",
+    .rows = table,
+    .size = sizeof(struct values),
+};
 
 /* "4 bits, group 64, gptq" of a class. */
 static void class_text(const struct forecast_class *c, const struct values *v, char *out,
@@ -300,9 +310,9 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
         dual |= one;
     }
     *o = (struct forecast_opts){.model = v->model,
-                                .bits = grid_bits_at((size_t)v->bits),
+                                .bits = v->bits,
                                 .group = v->group,
-                                .scale_type = grid_scale_at((size_t)v->scale_type),
+                                .scale_type = (enum dtype)v->scale_type,
                                 .packed = v->format == 0,
                                 .overrides = lines,
                                 .solver = v->solver,
@@ -312,7 +322,7 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
                                 .holdout = (uint64_t)v->holdout,
                                 .classes = (uint64_t)v->classes,
                                 .plain = v->plain,
-                                .acts = v->acts ? DT_F32 : DT_BF16,
+                                .acts = (enum dtype)v->acts,
                                 .mem = v->mem,
                                 .forwards = (size_t)v->forwards,
                                 .solvers = (size_t)v->solvers,
@@ -321,46 +331,37 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
     return dual < 0 ? -1 : 0;
 }
 
-int main(int argc, char **argv)
+static int run(struct stage *s, struct err *e)
 {
-    struct values v = {.solver = "gptq",
-                       .bits = 2,
-                       .group = 64,
-                       .tokens = 65536,
-                       .length = 2048,
-                       .mem = (uint64_t)2 << 30,
-                       .solvers = 1};
+    struct values *v = s->own;
     struct overrides lines = OVERRIDES_NONE;
     struct forecast_opts o = {.model = NULL};
     const struct forecast_base base = forecast_base();
     struct forecast f = {.sites = 0};
-    struct err e = {0};
     int rc;
 
-    v.cores = sysconf(_SC_NPROCESSORS_ONLN);
-    v.forwards = v.cores < 8 ? v.cores : 8;
-    log_init("plan", LOG_NORMAL);
-    if ((rc = opt_parse(&SPEC, &v, NULL, argc, argv, &e)) > 0)
-        return 0;
-    if (rc == 0 && !v.model)
-        rc = err_set(&e, ERR_USE, "--model DIR is missing");
+    v->mem = s->mem;
+    v->cores = v->cores ? v->cores : sysconf(_SC_NPROCESSORS_ONLN);
+    v->forwards = v->forwards ? v->forwards : v->cores < 8 ? v->cores : 8;
+    rc = overrides_load(&lines, v->overrides, v->override.text, v->override.count, e);
     if (rc == 0)
-        rc = overrides_load(&lines, v.overrides, v.override.text, v.override.count, &e);
-    if (rc == 0)
-        rc = opts_of(&v, &lines, &o, &e);
+        rc = opts_of(v, &lines, &o, e);
     o.base = base;
-    if (rc == 0 && (rc = forecast_make(&o, &f, &e)) == 0) {
+    if (rc == 0 && (rc = forecast_make(&o, &f, e)) == 0) {
         warn_split(&f);
-        if (v.json)
-            rc = print_json(&f, &v, &lines, &e);
+        if (v->json)
+            rc = print_json(&f, v, &lines, e);
         else
-            print_text(&f, &v, &lines);
+            print_text(&f, v, &lines);
     }
     if (rc == 0 && fflush(stdout))
-        rc = err_sys(&e, "cannot write to stdout");
-    if (rc)
-        log_fatal(&e);
+        rc = err_sys(e, "cannot write to stdout");
     forecast_release(&f);
     overrides_release(&lines);
-    return rc ? err_exit(&e) : 0;
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(&spec, run, argc, argv);
 }

@@ -8,15 +8,13 @@
 #include <string.h>
 
 #include "../../../common/base/fs.h"
-#include "../../../common/base/log.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/base/opt.h"
-#include "../../../common/base/sig.h"
+#include "../../../common/base/stage.h"
 #include "report_page.h"
 
 #define BLOCKS_MAX 64
 
-struct values {
+struct report_command {
     const char *problems, *blocks, *out;
 };
 
@@ -25,26 +23,30 @@ struct blocks {
     uint64_t at[BLOCKS_MAX];
 };
 
-static const struct opt TABLE[] = {
-    {"problems", OPT_TEXT, offsetof(struct values, problems), "FILE",
-     "problems that the run recorded (--record): for spectra by length", 0, 0, NULL},
-    {"blocks", OPT_TEXT, offsetof(struct values, blocks), "LIST",
-     "blocks whose spectra are drawn: 0,5,11; by default the first, middle and last", 0, 0, NULL},
-    {"out", OPT_TEXT, offsetof(struct values, out), "FILE",
-     "the page, or - for stdout; by default OUT/.ptqflow/report.html", 0, 0, NULL},
-    {NULL, OPT_FLAG, 0, NULL, NULL, 0, 0, NULL}};
+#define AT(field) offsetof(struct report_command, field)
+static const struct opt rows[] = {
+    {"problems", OPT_TEXT, AT(problems), "FILE",
+     .help = "problems that the run recorded (--record): for spectra by length"},
+    {"blocks", OPT_TEXT, AT(blocks), "LIST",
+     .help = "blocks whose spectra are drawn: 0,5,11; by default the first, middle and last"},
+    {"out", OPT_TEXT, AT(out), "FILE",
+     .help = "the page, or - for stdout; by default OUT/.ptqflow/report.html"},
+    {.name = NULL},
+};
 
-static const struct opt_spec SPEC = {
-    "ptq-report",
-    "one HTML page about a run: losses, damping, lengths, Hessian diagonals, time; needs no "
-    "network to read",
-    "[options] OUT",
-    TABLE,
-    "OUT is the folder that ptq run or ptq-write wrote to; a run that is still going, or failed, "
-    "is reported as far as it went.\n"
-    "Example: ptq-report out --problems problems.ptq --out report.html\n",
-    1,
-    1};
+static const struct stage_spec spec = {
+    .name = "report",
+    .about = "one HTML page about a run: losses, damping, lengths, Hessian diagonals, time; needs "
+             "no network to read",
+    .usage = "[options] OUT",
+    .notes = "OUT is the folder that ptq run or ptq-write wrote to; a run that is still going, or "
+             "failed, is reported as far as it went.\n"
+             "Example: ptq-report out --problems problems.ptq --out report.html\n",
+    .args_min = 1,
+    .args_max = 1,
+    .rows = rows,
+    .size = sizeof(struct report_command),
+};
 
 static int blocks_parse(const char *text, struct blocks *b, struct err *e)
 {
@@ -104,32 +106,28 @@ static int put_page(const struct report *r, const char *path, struct err *e)
     return rc;
 }
 
-int main(int argc, char **argv)
+static int run(struct stage *s, struct err *e)
 {
-    struct values v = {0};
-    struct opt_args args = {0};
+    const struct report_command *c = s->own;
+    const char *dir = s->args.arg[0];
     struct blocks blocks = {0};
-    struct err e = {0};
     struct report *r = NULL;
     char *path = NULL;
-    int rc;
+    int rc = -1;
 
-    log_init("report", LOG_NORMAL);
-    rc = opt_parse(&SPEC, &v, &args, argc, argv, &e);
-    if (rc > 0)
-        return 0;
-    if (rc < 0 || sig_init(&e) || (v.blocks && blocks_parse(v.blocks, &blocks, &e)) ||
-        !(r = report_open(args.arg[0], &e)))
-        goto out;
-    if (!v.blocks)
+    if ((c->blocks && blocks_parse(c->blocks, &blocks, e)) || !(r = report_open(dir, e)))
+        return -1;
+    if (!c->blocks)
         blocks_default(r, &blocks);
-    path = v.out ? mem_text(v.out, &e) : mem_printf(&e, "%s/.ptqflow/report.html", args.arg[0]);
-    if (path && (!v.problems || report_problems(r, v.problems, is_drawn, &blocks, &e) == 0))
-        put_page(r, path, &e);
-out:
-    if (e.kind)
-        log_fatal(&e);
+    path = c->out ? mem_text(c->out, e) : mem_printf(e, "%s/.ptqflow/report.html", dir);
+    if (path && (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0))
+        rc = put_page(r, path, e);
     report_close(&r);
     free(path);
-    return err_exit(&e);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    return stage_main(&spec, run, argc, argv);
 }

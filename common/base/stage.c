@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage - the shared options and main(). */
+#include "stage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+#include "sig.h"
+#include "spill.h"
+#include "status.h"
+
+#define AT(field) offsetof(struct stage, field)
+static const struct opt in_row = {"in", OPT_TEXT, AT(in), "EP", .def = "-"};
+static const struct opt out_row = {"out", OPT_TEXT, AT(out), "EP", .def = "-"};
+static const struct opt mem_row = {"mem", OPT_SIZE, AT(mem), "BYTES", .def = NULL};
+static const struct opt quiet_row = {"quiet", OPT_FLAG, AT(quiet),
+                                     .help = "warnings and errors only"};
+static const struct opt verbose_row = {"verbose", OPT_FLAG, AT(verbose), .help = "more lines"};
+
+static const struct {
+    unsigned bit;
+    struct opt row;
+} shared[] = {
+    {STAGE_TMP,
+     {"tmp", OPT_TEXT, AT(tmp), "DIR", .help = "folder of the spill file (TMPDIR, else /var/tmp)"}},
+    {STAGE_THREADS,
+     {"threads", OPT_INT, AT(threads), "N", .help = "threads; never changes the result", .min = 1,
+      .max = 1024}},
+    {STAGE_ZSTD,
+     {"zstd", OPT_FLAG, AT(zstd), .help = "compress what goes out (files and networks)"}},
+    {STAGE_STATUS,
+     {"status-fd", OPT_INT, AT(status_fd), "FD", .help = "descriptor for status lines (-1: none)",
+      "-1", -1, 1 << 20}},
+    {STAGE_INSECURE,
+     {"insecure", OPT_FLAG, AT(insecure),
+      .help = "allow binding tcp beyond loopback without keys"}},
+};
+
+/* The rows of this program, and their defaults that depend on the machine. */
+static void rows_make(struct stage *s)
+{
+    const struct stage_spec *spec = s->spec;
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = 0;
+
+    if (spec->in) {
+        snprintf(s->in_help, sizeof s->in_help,
+                 "where %s come from: @URL, URL, a file, or - for stdin", spec->in);
+        s->row[n] = in_row;
+        s->row[n++].help = s->in_help;
+    }
+    if (spec->out) {
+        snprintf(s->out_help, sizeof s->out_help, "where %s go: @URL, URL, a file, or - for stdout",
+                 spec->out);
+        s->row[n] = out_row;
+        s->row[n++].help = s->out_help;
+    }
+    if (spec->mem) {
+        s->row[n] = mem_row;
+        s->row[n].def = spec->mem;
+        s->row[n++].help = spec->mem_for;
+    }
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (spec->shared & shared[i].bit)
+            s->row[n++] = shared[i].row;
+    s->row[n++] = quiet_row;
+    s->row[n] = verbose_row;
+    s->threads = cores < 1 ? 1 : cores > 1024 ? 1024 : cores;
+    s->tmp = spill_dir();
+    s->status_fd = -1;
+}
+
+struct stage *stage_open(const struct stage_spec *spec, struct err *e)
+{
+    struct stage *s = mem_array(1, sizeof *s, e);
+
+    if (!s)
+        return NULL;
+    s->spec = spec;
+    s->own = mem_array(1, spec->size ? spec->size : 1, e);
+    if (!s->own)
+        goto bad;
+    rows_make(s);
+    if (spec->rows)
+        s->group[s->ngroups++] = (struct opt_group){NULL, spec->rows, s->own};
+    if (spec->groups)
+        s->ngroups += spec->groups(s->own, s->group + s->ngroups, STAGE_GROUPS - 2);
+    s->group[s->ngroups++] = (struct opt_group){"Common options", s->row, s};
+    if (opt_defaults(s->group, s->ngroups, e) == 0)
+        return s;
+bad:
+    stage_close(&s);
+    return NULL;
+}
+
+int stage_parse(struct stage *s, int argc, char **argv, struct err *e)
+{
+    char command[64];
+    const struct opt_spec spec = {.command = command,
+                                  .about = s->spec->about,
+                                  .usage = s->spec->usage,
+                                  .group = s->group,
+                                  .ngroups = s->ngroups,
+                                  .notes = s->spec->notes,
+                                  .args_min = s->spec->args_min,
+                                  .args_max = s->spec->args_max};
+
+    snprintf(command, sizeof command, "ptq-%s", s->spec->name);
+    return opt_parse(&spec, &s->args, argc, argv, e);
+}
+
+int stage_check(const struct stage *s, struct err *e)
+{
+    if (opt_complete(s->group, s->ngroups, e) < 0)
+        return -1;
+    return s->spec->check ? s->spec->check(s, e) : 0;
+}
+
+void stage_close(struct stage **sp)
+{
+    if (!*sp)
+        return;
+    if ((*sp)->own && (*sp)->spec->release)
+        (*sp)->spec->release((*sp)->own);
+    free((*sp)->own);
+    free(*sp);
+    *sp = NULL;
+}
+
+/* Status lines are for a supervisor, or for a person who did not ask for quiet. */
+static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), char **argv,
+                struct err *e)
+{
+    if ((s->spec->start && s->spec->start(argv, e) < 0) || sig_init(e) < 0)
+        return -1;
+    if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
+        status_init(s->spec->name, (int)s->status_fd);
+    return run(s, e);
+}
+
+int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct err *e), int argc,
+               char **argv)
+{
+    struct err e = {0};
+    struct stage *s;
+    int rc;
+
+    log_init(spec->name, LOG_NORMAL);
+    s = stage_open(spec, &e);
+    rc = s ? stage_parse(s, argc, argv, &e) : -1;
+    if (rc > 0) {
+        stage_close(&s);
+        return 0;
+    }
+    if (s)
+        log_init(spec->name, s->quiet ? LOG_QUIET : s->verbose ? LOG_VERBOSE : LOG_NORMAL);
+    if (rc == 0 && (rc = stage_check(s, &e)) == 0)
+        rc = work(s, run, argv, &e);
+    if (rc < 0)
+        log_fatal(&e);
+    status_end();
+    stage_close(&s);
+    return rc < 0 ? err_exit(&e) : rc;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage - the frame of every program: the options that all have, and main().
+ *
+ * A program is described by one const struct stage_spec, in a file of its own (X_opts.c) so that
+ * the front door knows its options too; its main() is stage_main() with the function that does
+ * the work. Order: options, what can be checked of them, the environment of the libraries,
+ * signals, status lines, the work. */
+#ifndef PTQ_STAGE_H
+#define PTQ_STAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "err.h"
+#include "opt.h"
+
+/* The shared options that a program has beside --quiet and --verbose. */
+#define STAGE_STATUS 1u   /* --status-fd */
+#define STAGE_THREADS 2u  /* --threads */
+#define STAGE_TMP 4u      /* --tmp */
+#define STAGE_INSECURE 8u /* --insecure */
+#define STAGE_ZSTD 16u    /* --zstd */
+
+#define STAGE_SHARED 10 /* options that programs share */
+#define STAGE_GROUPS 24 /* of options in one program */
+
+struct stage;
+
+struct stage_spec {
+    const char *name;  /* "solve": of ptq-solve, in its log and status lines */
+    const char *about; /* one line */
+    const char *usage; /* what follows the name in the usage line; NULL: "[options]" */
+    const char *notes; /* behind the options in the help; may be NULL */
+    size_t args_min, args_max;
+    /* what comes in by --in and goes out by --out, "chunks"; NULL: there is no such option */
+    const char *in, *out;
+    const char *mem, *mem_for; /* default of --mem, and its help; NULL: there is no such option */
+    unsigned shared;           /* STAGE_STATUS ... */
+    const struct opt *rows;    /* its own options; may be NULL */
+    size_t size;               /* of the struct that they fill */
+    /* Further groups of rows, that fill the same struct; NULL: none. Returns how many. */
+    size_t (*groups)(void *own, struct opt_group *group, size_t max);
+    /* What can be said against the options, alone and together, without the model or the data;
+     * may be NULL. */
+    int (*check)(const struct stage *s, struct err *e);
+    void (*release)(void *own);               /* what check has made; may be NULL */
+    int (*start)(char **argv, struct err *e); /* before the work: blas_start; may be NULL */
+};
+
+struct stage {
+    const struct stage_spec *spec;
+    const char *in, *out, *tmp;
+    int64_t threads, status_fd;
+    uint64_t mem;
+    int zstd, insecure, quiet, verbose;
+    struct opt_args args;
+    void *own; /* struct of the spec's own options; owned */
+    /* private: the shared rows that this program has, and all groups */
+    struct opt row[STAGE_SHARED + 1];
+    char in_help[128], out_help[128];
+    struct opt_group group[STAGE_GROUPS];
+    size_t ngroups;
+};
+
+/* The options at their defaults. NULL on error. */
+struct stage *stage_open(const struct stage_spec *spec, struct err *e);
+/* As opt_parse: 0, 1 when help or version was shown, -1. Texts point into argv. */
+int stage_parse(struct stage *s, int argc, char **argv, struct err *e);
+/* What must be given is there, and the spec's own check. */
+int stage_check(const struct stage *s, struct err *e);
+void stage_close(struct stage **s);
+
+/* A whole main(): returns the exit code. run: 0, -1 with e set, or a positive exit code of its
+ * own ("different"). */
+int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct err *e), int argc,
+               char **argv);
+
+#endif

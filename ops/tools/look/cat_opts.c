@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cat_opts - see cat_opts.h. */
+#include "cat_opts.h"
+
+#include "../../../common/wire/link.h"
+
+static const struct opt_choice routes[] = {{"any", LINK_ANY}, {"all", LINK_ALL}, {NULL, 0}};
+
+#define AT(field) offsetof(struct cat_command, field)
+static const struct opt rows[] = {
+    {"make", OPT_INT, AT(make), "N",
+     .help = "send N messages made here instead of reading any, to measure a link", "-1", -1, 1e12},
+    {"size", OPT_SIZE, AT(size), "BYTES", .help = "bytes of each of them", "1M"},
+    {"as", OPT_TEXT, AT(role), "ROLE", .help = "what it says to be to other processes", "cat"},
+    {"run", OPT_TEXT, AT(run), "ID", .help = "run that the other processes must belong to", ""},
+    {"route", OPT_CHOICE, AT(route), "ROUTE", .help = "each message to any one peer or to all",
+     "any", .choices = routes},
+    {"peers-in", OPT_INT, AT(peers_in), "N",
+     .help = "senders that must have come and ended before the stream has ended", "1", 1, 4096},
+    {"peers-out", OPT_INT, AT(peers_out), "N", .help = "receivers to wait for", "1", 1, 4096},
+    {"credit", OPT_INT, AT(credit), "N", .help = "messages that a sender may have on its way", "4",
+     1, 1e6},
+    {"timeout", OPT_REAL, AT(timeout), "SECONDS", .help = "a peer silent for so long is dead", "30",
+     0.1, 86400},
+    {.name = NULL},
+};
+
+const struct stage_spec cat_spec = {
+    .name = "cat",
+    .about = "copies a stream of messages from one endpoint to another",
+    .in = "messages",
+    .out = "they",
+    .shared = STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct cat_command),
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_opts - see eval_opts.h. */
+#include "eval_opts.h"
+
+#include "../../common/tensor/blas.h"
+
+#define AT(field) offsetof(struct eval_command, field)
+static const struct opt rows[] = {
+    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint to measure, dense or GPTQ",
+     .must = 1},
+    {"data", OPT_TEXT, AT(data), "FILE",
+     .help = ".txt, or .jsonl with {\"text\"} or {\"input_ids\"}", .must = 1},
+    {"ref", OPT_TEXT, AT(ref), "DIR",
+     .help = "checkpoint to compare with: KL divergence, top-1 agreement, increase of NLL"},
+    {"ref-states", OPT_TEXT, AT(ref_states), "FILE",
+     .help = "keep the reference's last hidden states there, or read them when they are there: a "
+             "second "
+             "model is compared in half the time"},
+    {"window", OPT_INT, AT(window), "N",
+     .help = "tokens of a window of text (0: 2048, or the model's context if that is less)", "0", 0,
+     1 << 24},
+    {"max-windows", OPT_INT, AT(max_windows), "N", .help = "stop after N windows (0: all)", "0", 0,
+     1 << 30},
+    {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
+    {"logits", OPT_TEXT, AT(logits), "FILE",
+     .help = "keep the logits: a safetensors file with logits.i [tokens, vocabulary] of window i"},
+    {.name = NULL},
+};
+
+static int check(const struct stage *s, struct err *e)
+{
+    const struct eval_command *c = s->own;
+
+    return c->ref_states && !c->ref ? err_set(e, ERR_USE, "--ref-states needs --ref") : 0;
+}
+
+const struct stage_spec eval_spec = {
+    .name = "eval",
+    .about = "perplexity of a checkpoint, and its distance from a reference",
+    .usage = "--model DIR --data FILE [options]",
+    .notes = "Text is tokenized without special tokens, joined and cut into windows that do not "
+             "overlap.\nRows of input_ids are windows as they are, and need no "
+             "tokenizer.\nEnvironment: OPENBLAS_CORETYPE, the kernels of OpenBLAS; chosen from the "
+             "CPU when it is not set.",
+    .mem = "512M",
+    .mem_for = "for the hidden states of windows that go through a block together",
+    .shared = STAGE_THREADS | STAGE_STATUS,
+    .rows = rows,
+    .size = sizeof(struct eval_command),
+    .check = check,
+    .start = blas_start,
+};

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_opts - the options of ptq-eval. */
+#ifndef PTQ_EVAL_OPTS_H
+#define PTQ_EVAL_OPTS_H
+
+#include "../../common/base/stage.h"
+
+struct eval_command {
+    const char *model, *data, *ref, *ref_states, *logits;
+    int64_t window, max_windows;
+    int json;
+};
+
+extern const struct stage_spec eval_spec;
+
+#endif

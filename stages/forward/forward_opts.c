@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_opts - see forward_opts.h. */
+#include "forward_opts.h"
+
+#include "../../common/tensor/blas.h"
+#include "forward_weights.h"
+
+static const struct opt_choice inputs[] = {
+    {"quantized", FORWARD_SITE}, {"full", FORWARD_FULL}, {NULL, 0}};
+static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NULL, 0}};
+static const struct opt_choice kinds[] = {{"given", 0}, {"attention", 1}, {NULL, 0}};
+
+#define AT(field) offsetof(struct forward_command, field)
+static const struct opt rows[] = {
+    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
+     .must = 1},
+    {"commits", OPT_TEXT, AT(commits), "EP", .help = "where ptq-write announces commits"},
+    {"follow", OPT_TEXT, AT(follow), "DIR",
+     .help = "or: the output folder of ptq-write, for pipes"},
+    {"inputs", OPT_CHOICE, AT(core.order), "OF",
+     .help = "quantized: each input comes from the quantized weights before it\nfull: unquantized "
+             "model "
+             "throughout, needs no commits",
+     "quantized", .choices = inputs},
+    {"dual", OPT_FLAG, AT(core.dual),
+     .help = "also run the full-precision model and send its rows beside (solvers that need D: "
+             "gptaq, qep, ...)"},
+    {"acts", OPT_CHOICE, AT(core.acts), "TYPE",
+     .help = "type of the rows, on the wire and in the products that follow", "bf16",
+     .choices = acts},
+    {"token-weights", OPT_CHOICE, AT(core.attention_weights), "KIND",
+     .help =
+         "given: those of the chunks, if any\nattention: these times the attention that a token "
+         "receives in the block (RSQ)",
+     "given", .choices = kinds},
+    {"weight-min", OPT_REAL, AT(core.weight_min), "R",
+     .help = "attention: the least weight beside the largest", "0.005", 1e-6, 1},
+    {"modality-weights", OPT_TEXT, AT(modality_text), "text=R,image=R",
+     .help = "weigh tokens by what they are; the chunks must say it"},
+    {"weight-clip", OPT_TEXT, AT(clip_text), "LO,HI",
+     .help = "bounds of the weights from attention and modality, at mean 1 in each sequence"},
+    {.name = NULL},
+};
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct forward_command *c = s->own;
+    int commits = (c->commits != NULL) + (c->follow != NULL);
+
+    c->core.by_modality = c->modality_text != NULL;
+    c->core.mem = s->mem;
+    c->core.tmp = s->tmp;
+    if (c->core.order == FORWARD_SITE && commits != 1)
+        return err_set(e, ERR_USE,
+                       "--inputs quantized needs either --commits EP or --follow DIR, to get the "
+                       "quantized weights back (or say --inputs full)");
+    if (c->core.order == FORWARD_FULL && c->core.dual)
+        return err_set(e, ERR_USE, "--inputs full has one stream only: leave --dual out");
+    if (c->core.order == FORWARD_FULL && commits)
+        return err_set(e, ERR_USE,
+                       "--inputs full takes no commits: leave --commits and --follow out");
+    if (c->clip_text && !c->core.attention_weights && !c->modality_text)
+        return err_set(e, ERR_USE,
+                       "--weight-clip needs --token-weights attention or --modality-weights "
+                       "(weights of a file: ptq-sample --weight-file-clip)");
+    if (c->modality_text && weights_parse(c->modality_text, c->core.modality, e) < 0)
+        return -1;
+    if (c->clip_text && weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
+        return err_prefix(e, "--weight-clip");
+    return 0;
+}
+
+const struct stage_spec forward_spec = {
+    .name = "forward",
+    .about = "runs a model over calibration chunks and emits the inputs of every site",
+    .usage = "--model DIR (--commits EP | --follow DIR | --inputs full) [options]",
+    .notes = "Environment: TMPDIR; OPENBLAS_CORETYPE (chosen from the CPU when it is not set).",
+    .in = "chunks",
+    .out = "rows and weights",
+    .mem = "2G",
+    .mem_for = "memory for hidden states; the rest goes to a spill file",
+    .shared = STAGE_TMP | STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct forward_command),
+    .check = check,
+    .start = blas_start,
+};

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_opts - the options of ptq-forward. */
+#ifndef PTQ_FORWARD_OPTS_H
+#define PTQ_FORWARD_OPTS_H
+
+#include "../../common/base/stage.h"
+#include "forward.h"
+
+struct forward_command {
+    struct forward_opts core; /* complete once the spec's check has passed */
+    const char *model, *commits, *follow, *modality_text, *clip_text;
+};
+
+extern const struct stage_spec forward_spec;
+
+#endif

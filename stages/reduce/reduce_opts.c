@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reduce_opts - see reduce_opts.h. */
+#include "reduce_opts.h"
+
+#include "../../common/tensor/blas.h"
+
+static const struct opt_choice classes[] = {{"none", 0},
+                                            {"length", CLASS_LENGTH},
+                                            {"position", CLASS_POSITION},
+                                            {"both", CLASS_LENGTH | CLASS_POSITION},
+                                            {NULL, 0}};
+
+#define AT(field) offsetof(struct reduce_command, field)
+static const struct opt rows[] = {
+    {"record", OPT_TEXT, AT(record), "FILE",
+     .help = "also keep the problems in a file (several times the model), for ptq report or to "
+             "solve them "
+             "again later"},
+    {"commits", OPT_TEXT, AT(commits), "EP",
+     .help = "where ptq-write announces commits: until then a problem is kept, and given to "
+             "another solver "
+             "when its own is lost"},
+    {"peers", OPT_INT, AT(peers), "N", .help = "forward workers whose end is the end of the stream",
+     "1", 1, 65536},
+    {"holdout", OPT_INT, AT(core.holdout), "N",
+     .help =
+         "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)",
+     "0", 0, 1000000},
+    {"plain-sums", OPT_FLAG, AT(core.plain),
+     .help = "beside the sums with the token weights keep others with every weight 1 (ptq-solve "
+             "--sums plain)"},
+    {"length-diagonals", OPT_FLAG, AT(core.length_diagonals),
+     .help = "keep the diagonal of the sums for each sequence length, for ptq report"},
+    {"classes", OPT_CHOICE, AT(core.classes), "KIND",
+     .help =
+         "also keep the sums by length of the sequence, by position in it, or both: ptq-solve then "
+         "tells the loss on each class",
+     "none", .choices = classes},
+    {"credit", OPT_SIZE, AT(credit), "BYTES", .help = "rows that each worker may have under way",
+     "64M"},
+    {.name = NULL},
+};
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct reduce_command *c = s->own;
+
+    (void)e;
+    c->core.mem = s->mem;
+    c->core.tmp = s->tmp;
+    return 0;
+}
+
+const struct stage_spec reduce_spec = {
+    .name = "reduce",
+    .about = "adds up the inputs of each site over all calibration rows; one problem per site",
+    .usage = "[--in EP] [--out EP] [options]",
+    .notes =
+        "The sums are the same bytes for any number of workers and threads on one type of CPU "
+        "kernel\n(OPENBLAS_CORETYPE; chosen from the CPU when it is not set). --mem bounds S and D "
+        "of the site and of the lanes\nthat are added up; the problem of a site is sent whole, so "
+        "that it is the least there is.\nEnvironment: TMPDIR, OPENBLAS_CORETYPE.",
+    .in = "rows",
+    .out = "problems",
+    .mem = "2G",
+    .mem_for = "memory for sums; the rest goes to a spill file",
+    .shared = STAGE_TMP | STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct reduce_command),
+    .check = check,
+    .start = blas_start,
+};

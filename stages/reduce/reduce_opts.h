@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reduce_opts - the options of ptq-reduce. */
+#ifndef PTQ_REDUCE_OPTS_H
+#define PTQ_REDUCE_OPTS_H
+
+#include "../../common/base/stage.h"
+#include "reduce.h"
+
+struct reduce_command {
+    struct reduce_opts core; /* complete once the spec's check has passed */
+    const char *record, *commits;
+    int64_t peers;
+    uint64_t credit;
+};
+
+extern const struct stage_spec reduce_spec;
+
+#endif

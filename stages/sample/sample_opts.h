@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sample_opts - the options of ptq-sample. */
+#ifndef PTQ_SAMPLE_OPTS_H
+#define PTQ_SAMPLE_OPTS_H
+
+#include "../../common/base/stage.h"
+#include "sample.h"
+
+#define SAMPLE_MODE_AUTO 3 /* crops with several lengths, else concat */
+
+struct sample_command {
+    struct sample_opts core; /* complete once the spec's check has passed */
+    struct opt_texts data, share;
+    const char *lengths_text, *clip_text;
+    double first_weight;
+    int64_t length, peers;
+    int mode;
+    /* what core points to */
+    size_t lengths[SAMPLE_LENGTHS_MAX];
+    double shares[OPT_TEXTS_MAX];
+};
+
+extern const struct stage_spec sample_spec;
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_opts - see write_opts.h. */
+#include "write_opts.h"
+
+#define AT(field) offsetof(struct write_command, field)
+static const struct opt rows[] = {
+    {"model", OPT_TEXT, AT(core.model), "DIR",
+     .help = "the model that is being quantized (a Hugging Face folder)", .must = 1},
+    {"commits", OPT_TEXT, AT(commits), "EP",
+     .help = "where commits go; without it forward stages follow OUT"},
+    {"format", OPT_TEXT, AT(core.formats), "LIST",
+     .help = "formats to write, comma-separated: gptq, dense (bf16); several get a folder each",
+     "gptq"},
+    {"overwrite", OPT_FLAG, AT(core.overwrite),
+     .help = "replace an earlier output of ptqflow in OUT, finished or not"},
+    {"keep-parts", OPT_FLAG, AT(core.keep_parts),
+     .help = "keep the commits in OUT/.ptqflow/parts after the end"},
+    {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
+     .help = "tensor bytes after which a new weight file begins", "5000000000"},
+    {"peers", OPT_INT, AT(peers), "N", .help = "solvers at the start; others may come and go", "1",
+     1, 65536},
+    {"commit-peers", OPT_INT, AT(commit_peers), "N", .help = "forward workers that take commits",
+     "1", 1, 65536},
+    {.name = NULL},
+};
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct write_command *c = s->own;
+
+    c->core.out = s->args.arg[0];
+    return write_check_formats(c->core.formats, e);
+}
+
+const struct stage_spec write_spec = {
+    .name = "write",
+    .about = "makes solutions durable and writes the quantized checkpoint",
+    .usage = "--model DIR [options] OUT",
+    .notes = "OUT must be absent or empty; with --overwrite it may hold an earlier output. While "
+             "the run goes on it holds\nonly OUT/.ptqflow; the checkpoint appears at the end, or "
+             "not at all.",
+    .args_min = 1,
+    .args_max = 1,
+    .in = "solutions",
+    .shared = STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct write_command),
+    .check = check,
+};
