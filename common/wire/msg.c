@@ -83,13 +83,10 @@ int msg_set_id(struct msg *m, struct err *e, const char *fmt, ...)
     return 0;
 }
 
-int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *modality,
-                    const char *suffix, struct err *e)
+int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *suffix,
+                    struct err *e)
 {
-    int plain = !modality || !strcmp(modality, "text");
-
-    return msg_set_id(m, e, "b%" PRIu64 ".%s%s%s%s", block, site, plain ? "" : "@",
-                      plain ? "" : modality, suffix);
+    return msg_set_id(m, e, "b%" PRIu64 ".%s%s", block, site, suffix);
 }
 
 /* Room for one more tensor. */

@@ -64,11 +64,10 @@ const struct tensor *msg_tensor(const struct msg *m, const char *name); /* NULL 
  * dimensions. */
 const struct tensor *msg_need(const struct msg *m, const char *name, enum dtype dtype, int ndim,
                               struct err *e);
-/* Name of a site's message: "b3.attn.qkv", with "@image" behind it when the modality is not text
- * (NULL: text), and suffix at the end ("/c12" for a chunk, "/w" for weights, "" for problem,
- * solution and commit). */
-int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *modality,
-                    const char *suffix, struct err *e);
+/* Name of a site's message: "b3.attn.qkv" with suffix at the end ("/c12" for a chunk, "/l2" for a
+ * lane, "/w" for weights, "" for problem, solution and commit). */
+int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char *suffix,
+                    struct err *e);
 /* The same message over m's tensors, which it borrows: m must outlive it. */
 struct msg *msg_borrow(const struct msg *m, struct err *e);
 /* raw bytes of all tensors + a little: what credit counts */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "modality.h"
 #include "msg_check.h"
 
 #define VOCAB_MAX INT32_MAX
@@ -49,22 +50,24 @@ static int check_ids(const struct msg *m, const struct chunk_view *v, struct err
     return 0;
 }
 
-static int check_modality(const struct msg *m, struct chunk_view *v, struct err *e)
+/* An optional U8 [T], of chunk and acts alike. */
+static int check_modality(const struct msg *m, size_t T, const uint8_t **modality, struct err *e)
 {
     const struct tensor *t;
     int there = check_optional(m, "modality", DT_U8, 1, &t, e);
 
+    *modality = NULL;
     if (there != 1)
         return there;
-    if (t->shape[0] != v->T)
+    if (t->shape[0] != T)
         return check_fail(m, e, "tensor 'modality' has %" PRIu64 " values for %zu tokens",
-                          t->shape[0], v->T);
-    v->modality = t->data;
-    for (size_t i = 0; i < v->T; i++)
-        if (v->modality[i] > 1)
+                          t->shape[0], T);
+    *modality = t->data;
+    for (size_t i = 0; i < T; i++)
+        if ((*modality)[i] >= MODALITIES)
             return check_fail(m, e,
                               "tensor 'modality': token %zu is %d, must be 0 (text) or 1 (image)",
-                              i, v->modality[i]);
+                              i, (*modality)[i]);
     return 0;
 }
 
@@ -102,7 +105,7 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
         check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0)
         return -1;
-    return check_modality(m, v, e);
+    return check_modality(m, v->T, &v->modality, e);
 }
 
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e)
@@ -168,14 +171,25 @@ static int read_lane_span(const struct msg *m, struct acts_view *v, struct err *
     return 0;
 }
 
+/* Rows of one chunk at one site come in one message: under another name they would be counted as
+ * if they were these, or be dropped as a repeat of these. */
+static int check_acts_name(const struct msg *m, const struct acts_view *v, struct err *e)
+{
+    char want[MSG_ID + 64];
+
+    snprintf(want, sizeof want, "b%" PRIu64 ".%s/c%" PRIu64, v->block, v->site, v->chunk);
+    return strcmp(m->id, want) == 0 ? 0 : check_fail(m, e, "field 'id' must be '%s'", want);
+}
+
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
 {
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_ACTS, e) < 0 ||
         check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
-        read_lane_span(m, v, e) < 0 || !(v->modality = check_text(m, "modality", e)) ||
-        read_x(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0)
+        read_lane_span(m, v, e) < 0 || check_acts_name(m, v, e) < 0 || read_x(m, v, e) < 0 ||
+        check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
+        check_modality(m, v->T, &v->modality, e) < 0)
         return -1;
     return check_weights(m, "w", v->T, &v->w, e);
 }
@@ -190,7 +204,7 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
     if (!m)
         return NULL;
     snprintf(suffix, sizeof suffix, "/c%" PRIu64, v->chunk);
-    if (msg_set_site_id(m, v->block, v->site, v->modality, suffix, e) < 0)
+    if (msg_set_site_id(m, v->block, v->site, suffix, e) < 0)
         goto fail;
     if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
         json_set_int(m->meta, "chunk", (int64_t)v->chunk) ||
@@ -198,13 +212,13 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
         json_set_int(m->meta, "lane", (int64_t)v->lane) ||
         json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
         json_set_int(m->meta, "lane_first", (int64_t)v->lane_first) ||
-        json_set_int(m->meta, "lane_count", (int64_t)v->lane_count) ||
-        json_set_text(m->meta, "modality", v->modality ? v->modality : "text"))
+        json_set_int(m->meta, "lane_count", (int64_t)v->lane_count))
         return no_memory(&m, e);
     *x = msg_add_new(m, "x", x_type, 2, shape, e);
     if (!*x || (xf && !(*xf = msg_add_new(m, "xf", x_type, 2, shape, e))) ||
         add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
-        (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0))
+        (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0) ||
+        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0))
         goto fail;
     return m;
 fail:
@@ -237,7 +251,7 @@ struct msg *weights_create(const struct weights_view *v, const char *stage, stru
 
     if (!m)
         return NULL;
-    if (msg_set_site_id(m, v->block, v->site, NULL, "/w", e) < 0) {
+    if (msg_set_site_id(m, v->block, v->site, "/w", e) < 0) {
         msg_destroy(&m);
         return NULL;
     }

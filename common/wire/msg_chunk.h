@@ -30,18 +30,18 @@ struct acts_view {
     const char *site;             /* "attn.qkv" */
     /* lane_first: first chunk of the lane, lane_count chunks in it */
     uint64_t chunk, chunks, lane, lanes, lane_first, lane_count;
-    const char *modality; /* "text" */
     size_t T, K, nseq;
     const struct tensor *x; /* "x" BF16 or F32 [T,K] */
     /* "xf", like x: the same rows in the full-precision model; NULL when that stream does not
      * run */
     const struct tensor *xf;
-    const float *w;         /* "w" F32 [T]; NULL: 1 */
-    const int32_t *lengths; /* "lengths" I32 [nseq]: for the histogram */
+    const float *w;          /* "w" F32 [T]; NULL: 1 */
+    const uint8_t *modality; /* "modality" U8 [T], of each row; NULL: all text (0) */
+    const int32_t *lengths;  /* "lengths" I32 [nseq]: for the histogram */
 };
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
-/* Header and lengths/w copied; the caller fills x in place: *x is its data. xf: NULL, or where
- * the data of "xf" is to be returned. */
+/* Header and lengths, w and modality copied; the caller fills x in place: *x is its data. xf:
+ * NULL, or where the data of "xf" is to be returned. */
 struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
                        const char *stage, struct err *e);
 

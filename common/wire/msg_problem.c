@@ -109,9 +109,9 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
 static int read_class(const struct msg *m, const struct json *x, size_t K, size_t i,
                       struct problem_class *c, struct err *e)
 {
-    const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
-    char tensor[32];
-    int64_t tokens;
+    const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2}, square[2] = {K, K};
+    char tensor[32], what[CHECK_WHAT];
+    int64_t tokens, sequences;
 
     c->kind = json_as_text(json_get(x, "kind"));
     c->name = json_as_text(json_get(x, "name"));
@@ -119,9 +119,18 @@ static int read_class(const struct msg *m, const struct json *x, size_t K, size_
         json_as_real(json_get(x, "sum_w"), &c->sum_w) < 0 || !(c->sum_w >= 0))
         return check_fail(m, e, "field 'classes': entry %zu must hold kind, name, tokens and sum_w",
                           i);
+    if (json_opt_int(x, "sequences", 0, INT64_MAX, 0, &sequences, check_what(m, what), e) < 0 ||
+        json_opt_real(x, "sum_w2", 0, &c->sum_w2, what, e) < 0)
+        return -1;
+    if (!(c->sum_w2 >= 0))
+        return check_fail(m, e, "field 'classes': entry %zu has a negative sum_w2", i);
     c->tokens = (uint64_t)tokens;
+    c->sequences = (uint64_t)sequences;
     snprintf(tensor, sizeof tensor, "S.class.%zu", i);
-    return (c->S = read_wide(m, tensor, 1, triangle, e)) ? 0 : -1;
+    if (!(c->S = read_wide(m, tensor, 1, triangle, e)))
+        return -1;
+    *tensor = 'D';
+    return !msg_tensor(m, tensor) || (c->D = read_wide(m, tensor, 2, square, e)) ? 0 : -1;
 }
 
 static int read_classes(const struct msg *m, struct problem_view *v, struct err *e)
@@ -147,7 +156,6 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_PROBLEM, e) < 0 ||
         check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
-        !(v->modality = check_text(m, "modality", e)) ||
         check_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
         check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0 ||
         check_prov(m, &v->prov, e) < 0)
@@ -195,12 +203,11 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
 
     if (!m)
         return NULL;
-    if (msg_set_site_id(m, v->block, v->site, v->modality, "", e) < 0) {
+    if (msg_set_site_id(m, v->block, v->site, "", e) < 0) {
         msg_destroy(&m);
         return NULL;
     }
     if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
-        json_set_text(m->meta, "modality", v->modality ? v->modality : "text") ||
         check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
         json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) || put_linears(m, v) ||
         put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
@@ -215,7 +222,9 @@ static struct json *class_entry(const struct problem_class *c)
     struct json *x = json_new_object();
 
     if (!x || json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
-        json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w))
+        json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w) ||
+        (c->sum_w2 > 0 && (json_set_real(x, "sum_w2", c->sum_w2) ||
+                           json_set_int(x, "sequences", (int64_t)c->sequences))))
         json_destroy(&x);
     return x;
 }

@@ -16,14 +16,16 @@ struct problem_sums {
 
 #define PROBLEM_CLASSES 64
 
-/* The share of S that one class of rows has: those of sequences of one length, or at positions
- * of one band. */
+/* The share of S that one class of rows has: those of sequences of one length, at positions of
+ * one band, or of one modality. */
 struct problem_class {
-    const char *kind; /* "length", "position": classes of one kind add up to S */
-    const char *name; /* "256"; "0", "1-127" */
-    uint64_t tokens;
-    double sum_w;
+    const char *kind; /* "length", "position", "modality": classes of one kind add up to S */
+    const char *name; /* "256"; "0", "1-127"; "text", "image" */
+    /* sequences: those with rows in it; 0 with sum_w2 when not known */
+    uint64_t tokens, sequences;
+    double sum_w, sum_w2;
     const struct tensor *S; /* "S.class.I" F64 or F32 [K*(K+1)/2], I the place in the list */
+    const struct tensor *D; /* "D.class.I" as D; NULL when not collected */
 };
 
 /* What a solver gets: raw sums over the calibration rows of one site, and every linear that
@@ -31,7 +33,6 @@ struct problem_class {
 struct problem_view {
     uint64_t block, order, sites;
     const char *site;
-    const char *modality;
     size_t K;
     uint64_t tokens, sequences;
     double sum_w, sum_w2;

@@ -216,7 +216,7 @@ struct msg *solution_create(const struct solution_view *v, const char *stage, st
 
     if (!m)
         return NULL;
-    if (msg_set_site_id(m, v->block, v->site, NULL, "", e) < 0) {
+    if (msg_set_site_id(m, v->block, v->site, "", e) < 0) {
         msg_destroy(&m);
         return NULL;
     }

@@ -301,11 +301,11 @@ static struct acts_view acts_of(const struct forward *f, size_t i, const struct 
                           .lane = v->lane,
                           .lanes = v->lanes,
                           .lane_first = v->lane * v->chunks / v->lanes,
-                          .modality = "text",
                           .T = v->T,
                           .K = s->inputs,
                           .nseq = v->nseq,
                           .w = f->held[i].w ? f->held[i].w : v->weights,
+                          .modality = v->modality,
                           .lengths = v->lengths};
 
     a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
@@ -328,12 +328,13 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
                         e) < 0)
         return -1;
     if (b.token) {
-        if (site_part_make(&part, &b, &r, a.w, e) < 0)
+        if (site_part_make(&part, &b, &r, a.w, a.modality, e) < 0)
             goto out;
         a.T = part.T;
         a.nseq = part.nseq;
         a.lengths = part.lengths;
         a.w = part.w;
+        a.modality = part.modality;
     }
     m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
     if (!m)

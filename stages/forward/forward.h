@@ -22,6 +22,7 @@
 #include "../../common/model/model.h"
 #include "../../common/model/weigh.h"
 #include "../../common/tensor/dtype.h"
+#include "../../common/wire/modality.h"
 #include "../../common/wire/msg.h"
 
 enum forward_order { FORWARD_SITE, FORWARD_FULL };
@@ -35,7 +36,7 @@ struct forward_opts {
     double weight_min;
     /* weigh tokens by their modality: each chunk must say what its tokens are */
     int by_modality;
-    double modality[2];     /* of text, of image */
+    double modality[MODALITIES];
     struct weigh_clip clip; /* of the weights from attention and modality */
     /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
     uint64_t mem;

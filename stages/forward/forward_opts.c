@@ -63,7 +63,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--weight-clip needs --token-weights attention or --modality-weights "
                        "(weights of a file: ptq-sample --weight-file-clip)");
-    if (c->modality_text && weights_parse(c->modality_text, c->core.modality, e) < 0)
+    if (c->modality_text &&
+        modality_ratios_parse(c->modality_text, "--modality-weights", c->core.modality, e) < 0)
         return -1;
     if (c->clip_text && weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--weight-clip");

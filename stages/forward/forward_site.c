@@ -14,7 +14,7 @@
 #include "../../common/wire/msg_solution.h"
 
 int site_part_make(struct site_part *p, const struct block_rows *b, const struct rows *r,
-                   const float *w, struct err *e)
+                   const float *w, const uint8_t *modality, struct err *e)
 {
     size_t at = 0, end = 0;
 
@@ -22,10 +22,13 @@ int site_part_make(struct site_part *p, const struct block_rows *b, const struct
     p->T = b->count ? b->count : 1;
     p->lengths = mem_array(r->nseq + 1, sizeof *p->lengths, e);
     p->w = mem_array(p->T, sizeof *p->w, e);
-    if (!p->lengths || !p->w)
+    if (!p->lengths || !p->w ||
+        (modality && !(p->modality = mem_array(p->T, sizeof *p->modality, e))))
         return -1;
     for (size_t i = 0; i < b->count; i++)
         p->w[i] = w ? w[b->token[i]] : 1;
+    for (size_t i = 0; modality && i < b->count; i++)
+        p->modality[i] = modality[b->token[i]];
     for (size_t s = 0; s < r->nseq; s++) {
         size_t n = at;
 
@@ -43,6 +46,7 @@ void site_part_release(struct site_part *p)
 {
     free(p->lengths);
     free(p->w);
+    free(p->modality);
     memset(p, 0, sizeof *p);
 }
 

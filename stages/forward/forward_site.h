@@ -17,11 +17,12 @@ int site_set_commit(struct block *b, const struct site *s, size_t at, const stru
  * without any gets one row of zeros that counts nothing. */
 struct site_part {
     size_t T, nseq;
-    int32_t *lengths; /* [nseq] */
-    float *w;         /* [T] */
+    int32_t *lengths;  /* [nseq] */
+    float *w;          /* [T] */
+    uint8_t *modality; /* [T]; NULL: the chunk does not say it */
 };
 int site_part_make(struct site_part *p, const struct block_rows *b, const struct rows *r,
-                   const float *w, struct err *e);
+                   const float *w, const uint8_t *modality, struct err *e);
 void site_part_release(struct site_part *p);
 /* The chunks' provenance with this stage's record behind it. */
 struct json *site_prov(const struct json *before, const struct model *m,

@@ -2,7 +2,6 @@
 /* forward_weights - see forward_weights.h. */
 #include "forward_weights.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,48 +51,7 @@ int weights_make(struct block *b, const struct rows *r, const float *h, double l
     return rc;
 }
 
-/* The modality whose name the text begins with, *end behind "NAME=R"; -1: none. */
-static int parse_one(const char *text, double *ratio, const char **end)
-{
-    static const char *const name[2] = {"text=", "image="};
-    char *last;
-
-    for (int m = 0; m < 2; m++) {
-        const size_t n = strlen(name[m]);
-
-        if (strncmp(text, name[m], n) != 0 || (!isdigit((unsigned char)text[n]) && text[n] != '.'))
-            continue;
-        *ratio = strtod(text + n, &last);
-        *end = last;
-        return last > text + n && *ratio < 1e30 && (!*last || *last == ',') ? m : -1;
-    }
-    return -1;
-}
-
-int weights_parse(const char *text, double modality[2], struct err *e)
-{
-    int named[2] = {0, 0};
-
-    modality[0] = modality[1] = 1;
-    for (const char *at = text, *end = NULL;; at = end + 1) {
-        double ratio = 0;
-        int m = parse_one(at, &ratio, &end);
-
-        if (m < 0 || named[m]++)
-            return err_set(e, ERR_USE,
-                           "--modality-weights '%s': text=R, image=R, or both with a comma between "
-                           "them, each R from 0 up",
-                           text);
-        modality[m] = ratio;
-        if (!*end)
-            break;
-    }
-    if (!(modality[0] > 0) && !(modality[1] > 0))
-        return err_set(e, ERR_USE, "--modality-weights '%s': nothing is left to count", text);
-    return 0;
-}
-
-size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[2],
+size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[MODALITIES],
                      const struct weigh_clip *c, float *w)
 {
     size_t zero = 0;

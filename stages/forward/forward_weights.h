@@ -24,13 +24,9 @@ size_t weights_scale(const struct rows *r, const double *received, double low, f
 int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w,
                  size_t *uniform, struct err *e);
 
-/* The value of --modality-weights, "text=1,image=0.25": what is not named is 1, not all may be
- * 0. */
-int weights_parse(const char *text, double modality[2], struct err *e);
-
 /* w [T] times the ratio of each token's modality (NULL: none), clipped and at mean 1 in each
  * sequence (weigh.h). Returns the number of sequences that only had weights of 0. */
-size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[2],
+size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[MODALITIES],
                      const struct weigh_clip *c, float *w);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reduce - see reduce.h. One struct job per open (site, modality); sites are independent of each
- * other. */
+/* reduce - see reduce.h. One struct job per open site; sites are independent of each other. */
 #include "reduce.h"
 
 #include <stdio.h>
@@ -30,7 +29,7 @@ struct lane {
 struct job {
     uint64_t order, block, sites, chunks;
     uint64_t nlanes, merged; /* merged: lanes in the total */
-    char modality[32], site[64];
+    char site[64];
     size_t K;
     struct lane *lanes;
     struct slab_home home; /* of the total */
@@ -58,9 +57,15 @@ struct reduce {
 struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit,
                            void *ctx, struct err *e)
 {
-    struct reduce *r = mem_array(1, sizeof *r, e);
+    struct reduce *r;
 
-    if (!r)
+    if (o->holdout == 1) {
+        err_set(e, ERR_USE,
+                "--holdout 1 holds every chunk out and leaves none to solve with: use 2 or more, "
+                "or 0");
+        return NULL;
+    }
+    if (!(r = mem_array(1, sizeof *r, e)))
         return NULL;
     r->o = *o;
     r->par = par;
@@ -146,13 +151,13 @@ static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, ui
     return 0;
 }
 
-/* Finds or opens the job of a site; modality NULL: any (weights come once for all). */
-static struct job *job_of(struct reduce *r, uint64_t order, const char *modality, struct err *e)
+/* Finds or opens the job of a site. */
+static struct job *job_of(struct reduce *r, uint64_t order, struct err *e)
 {
     struct job *j;
 
     for (j = r->jobs; j; j = j->next)
-        if (j->order == order && (!modality || !*j->modality || strcmp(j->modality, modality) == 0))
+        if (j->order == order)
             return j;
     j = mem_array(1, sizeof *j, e);
     if (!j)
@@ -186,7 +191,6 @@ static int job_start(struct reduce *r, struct job *j, const struct msg *m,
     j->block = a->block;
     j->sites = a->sites;
     snprintf(j->site, sizeof j->site, "%s", a->site);
-    snprintf(j->modality, sizeof j->modality, "%s", a->modality);
     for (uint64_t l = 0; l < a->lanes; l++) {
         j->lanes[l].first = l * a->chunks / a->lanes;
         j->lanes[l].count = (l + 1) * a->chunks / a->lanes - j->lanes[l].first;
@@ -231,7 +235,7 @@ static int merge_lanes(struct job *j, struct err *e)
         for (int s = 0; s < SETS; s++)
             if (sums_merge(&j->total[s], &l->sums[s], &j->home, j->K, e) < 0)
                 return -1;
-        if (class_sums_merge(&j->classes, &l->classes, &j->home, e) < 0)
+        if (class_sums_merge(&j->classes, &l->classes, &j->home, j->K, e) < 0)
             return -1;
         j->merged++;
     }
@@ -335,15 +339,19 @@ static int add_squares(const struct job *j, struct msg *m, struct err *e)
     return 0;
 }
 
+static int sums_use(const struct sums *x, struct err *e)
+{
+    return (x->s && slab_use(x->s, e) < 0) || (x->d && slab_use(x->d, e) < 0) ? -1 : 0;
+}
+
 /* All that goes into the problem: in memory together, before the first of it leaves the budget. */
 static int total_use(struct job *j, struct err *e)
 {
     for (int s = 0; s < SETS; s++)
-        if ((j->total[s].s && slab_use(j->total[s].s, e) < 0) ||
-            (j->total[s].d && slab_use(j->total[s].d, e) < 0))
+        if (sums_use(&j->total[s], e) < 0)
             return -1;
     for (size_t i = 0; i < j->classes.count; i++)
-        if (slab_use(j->classes.at[i].s, e) < 0)
+        if (sums_use(&j->classes.at[i].sums, e) < 0)
             return -1;
     return 0;
 }
@@ -362,10 +370,10 @@ static int move_sums(struct job *j, struct msg *m, struct err *e)
     return 0;
 }
 
-/* "S.class.0" ... move out of the job, their names and counts into the metadata. */
+/* "S.class.0", "D.class.0" ... move out of the job, their names and counts into the metadata. */
 static int move_classes(struct job *j, struct msg *m, struct err *e)
 {
-    const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2;
+    const uint64_t triangle = (uint64_t)j->K * (j->K + 1) / 2, square[2] = {j->K, j->K};
     struct problem_class list[PROBLEM_CLASSES];
     char name[PROBLEM_CLASSES][CLASS_NAME], tensor[32];
 
@@ -373,10 +381,17 @@ static int move_classes(struct job *j, struct msg *m, struct err *e)
         struct class_sum *c = &j->classes.at[i];
 
         class_name(c, name[i], sizeof name[i]);
-        list[i] = (struct problem_class){
-            .kind = class_kind(c), .name = name[i], .tokens = c->tokens, .sum_w = c->sum_w};
+        list[i] = (struct problem_class){.kind = class_kind(c),
+                                         .name = name[i],
+                                         .tokens = c->sums.tokens,
+                                         .sequences = c->sums.sequences,
+                                         .sum_w = c->sums.sum_w,
+                                         .sum_w2 = c->sums.sum_w2};
         snprintf(tensor, sizeof tensor, "S.class.%zu", i);
-        if (move_slab(m, tensor, 1, &triangle, &c->s, e) < 0)
+        if (move_slab(m, tensor, 1, &triangle, &c->sums.s, e) < 0)
+            return -1;
+        *tensor = 'D';
+        if (move_slab(m, tensor, 2, square, &c->sums.d, e) < 0)
             return -1;
     }
     return problem_put_classes(m, list, j->classes.count, e);
@@ -408,7 +423,6 @@ static struct msg *job_problem(struct job *j, struct err *e)
                               .order = j->order,
                               .sites = j->sites,
                               .site = j->site,
-                              .modality = j->modality,
                               .K = j->K,
                               .tokens = s->tokens,
                               .sequences = s->sequences,
@@ -472,7 +486,7 @@ static int push_weights(struct reduce *r, struct msg **m, struct err *e)
         return -1;
     if (r->done[w.order])
         return 0;
-    j = job_of(r, w.order, NULL, e);
+    j = job_of(r, w.order, e);
     if (!j)
         return -1;
     if (j->weights)
@@ -491,7 +505,7 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
         return -1;
     if (r->done[a.order])
         return 0;
-    j = job_of(r, a.order, a.modality, e);
+    j = job_of(r, a.order, e);
     if (!j || (!j->nlanes && job_start(r, j, *m, &a, e) < 0) || check_acts(j, *m, &a, e) < 0)
         return -1;
     if (a.chunk < j->lanes[a.lane].next)

@@ -2,7 +2,7 @@
 /* reduce - raw sums over the calibration rows of each site, emitted as one problem when every
  * chunk has been counted.
  *
- * The core, without sockets. Per (site, modality): S = sum_t w_t x_t x_t', sum w, sum w^2,
+ * The core, without sockets. Per site: S = sum_t w_t x_t x_t', sum w, sum w^2,
  * tokens, sequences, lengths, and where the rows of the full-precision model come along also D =
  * sum_t w_t (x~_t - x_t) x_t' (DESIGN 3.5). Two further sets may be kept from the same pass: the
  * sums of held-out chunks, which are then not in the main ones, and those of the main chunks
@@ -11,9 +11,9 @@
  * workers or on threads. A chunk that was already counted is dropped; one that comes early
  * waits. Nothing is normalised here: whoever solves divides by sum w. Memory per open site:
  * K(K+1)/2 doubles for the total and for each lane that is not merged yet, K^2 more with D; with
- * classes a triangle more for each class. What is beyond opts.mem lies in a spill file
- * (reduce_slab.h): lanes that are done before their turn first, then the total, then open lanes.
- * The least is what a problem holds: it is sent whole. */
+ * classes a triangle more for each class, and D of those by modality. What is beyond opts.mem
+ * lies in a spill file (reduce_slab.h): lanes that are done before their turn first, then the
+ * total, then open lanes. The least is what a problem holds: it is sent whole. */
 #ifndef PTQ_REDUCE_H
 #define PTQ_REDUCE_H
 
@@ -30,12 +30,12 @@
 struct reduce;
 
 struct reduce_opts {
-    uint64_t holdout; /* every holdout-th chunk is held out; 0: none */
+    uint64_t holdout; /* every holdout-th chunk is held out, 2 or more; 0: none */
     int plain;        /* keep the sums with weights 1 beside the weighted ones */
     /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
     int length_diagonals;
-    /* CLASS_LENGTH, CLASS_POSITION or both: keep the sums of each class of rows of the main set
-     * (reduce_class.h) */
+    /* CLASS_LENGTH, CLASS_POSITION, CLASS_MODALITY: keep the sums of each class of rows of the
+     * main set (reduce_class.h) */
     unsigned classes;
     uint64_t mem;    /* bytes for these sums */
     const char *tmp; /* folder of the spill file; borrowed, used only when mem is not enough */

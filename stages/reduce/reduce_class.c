@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reduce_class - see reduce_class.h. Rows of a class are gathered as f32 and summed in one tile
- * a chunk. */
+/* reduce_class - see reduce_class.h. Rows of a class are gathered and summed in one tile a chunk:
+ * by length and position as weighted f32, by modality as they came. */
 #include "reduce_class.h"
 
 #include <inttypes.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/wire/modality.h"
 
 /* Bands of positions begin here: the first token, which attention rests on, is one of its own. */
 static const uint64_t BANDS[] = {0, 1, 128, 512, 2048, 8192};
@@ -16,7 +17,7 @@ static const uint64_t BANDS[] = {0, 1, 128, 512, 2048, 8192};
 
 const char *class_kind(const struct class_sum *c)
 {
-    return c->kind == CLASS_LENGTH ? "length" : "position";
+    return c->kind == CLASS_LENGTH ? "length" : c->kind == CLASS_POSITION ? "position" : "modality";
 }
 
 static size_t band_of(uint64_t position)
@@ -32,7 +33,9 @@ void class_name(const struct class_sum *c, char *to, size_t size)
 {
     size_t band = band_of(c->first);
 
-    if (c->kind == CLASS_POSITION && band + 1 == NBANDS)
+    if (c->kind == CLASS_MODALITY)
+        snprintf(to, size, "%s", modality_name((size_t)c->first));
+    else if (c->kind == CLASS_POSITION && band + 1 == NBANDS)
         snprintf(to, size, "%" PRIu64 "-", c->first);
     else if (c->kind == CLASS_POSITION && BANDS[band + 1] > c->first + 1)
         snprintf(to, size, "%" PRIu64 "-%" PRIu64, c->first, BANDS[band + 1] - 1);
@@ -43,7 +46,7 @@ void class_name(const struct class_sum *c, char *to, size_t size)
 void class_sums_release(struct class_sums *x)
 {
     for (size_t i = 0; i < x->count; i++)
-        slab_destroy(&x->at[i].s);
+        sums_release(&x->at[i].sums);
     free(x->at);
     memset(x, 0, sizeof *x);
 }
@@ -137,14 +140,118 @@ static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned
         int rc;
 
         if (!c || blas_gram(p, n, a->K, NULL, t->drift, a->K, t->tile, a->K, e) < 0 ||
-            slab_ready(&c->s, home, a->K * (a->K + 1) / 2, e) < 0)
+            slab_ready(&c->sums.s, home, a->K * (a->K + 1) / 2, e) < 0)
             return -1;
-        rc = sums_add_tile(c->s->at, t->tile, a->K, 1, p, e);
-        slab_leave(c->s);
+        rc = sums_add_tile(c->sums.s->at, t->tile, a->K, 1, p, e);
+        slab_leave(c->sums.s);
         if (rc < 0)
             return -1;
-        c->tokens += n;
-        c->sum_w += sum_w;
+        c->sums.tokens += n;
+        c->sums.sum_w += sum_w;
+    }
+    return 0;
+}
+
+/* ---- by modality ---- */
+
+static uint8_t modality_of(const struct acts_view *a, size_t row)
+{
+    return a->modality ? a->modality[row] : 0;
+}
+
+/* A tensor of the picked rows in this memory, which grows as needed. */
+static int picked_init(struct tensor *t, const struct tensor *from, void **room, size_t *cap,
+                       struct err *e)
+{
+    *t = *from;
+    t->release = NULL;
+    if (mem_grow(room, cap, from->bytes, 1, e) < 0)
+        return -1;
+    t->data = *room;
+    t->shape[0] = t->bytes = 0;
+    return 0;
+}
+
+static void picked_add(struct tensor *t, const struct tensor *from, size_t row)
+{
+    const size_t bytes = from->bytes / (size_t)from->shape[0];
+
+    memcpy((char *)t->data + t->bytes, (const char *)from->data + row * bytes, bytes);
+    t->shape[0]++;
+    t->bytes += bytes;
+}
+
+/* The rows of one modality as a message of their own would hold them; T may be 0. */
+struct picked {
+    struct acts_view view;
+    struct tensor x, xf;
+};
+
+static int pick_start(struct picked *to, const struct acts_view *a, struct sums_scratch *t,
+                      struct err *e)
+{
+    to->view = *a;
+    to->view.T = to->view.nseq = 0;
+    to->view.x = &to->x;
+    to->view.xf = a->xf ? &to->xf : NULL;
+    to->view.w = NULL;
+    to->view.modality = NULL;
+    if (picked_init(&to->x, a->x, &t->picked, &t->picked_cap, e) < 0 ||
+        (a->xf && picked_init(&to->xf, a->xf, &t->picked_full, &t->picked_full_cap, e) < 0) ||
+        mem_grow((void **)&t->lengths, &t->lengths_cap, a->nseq, sizeof *t->lengths, e) < 0 ||
+        (a->w && mem_grow((void **)&t->w, &t->w_cap, a->T, sizeof *t->w, e) < 0))
+        return -1;
+    to->view.lengths = t->lengths;
+    if (a->w)
+        to->view.w = t->w;
+    return 0;
+}
+
+static int pick_rows(struct picked *to, const struct acts_view *a, uint8_t modality,
+                     struct sums_scratch *t, struct err *e)
+{
+    size_t row = 0;
+
+    if (pick_start(to, a, t, e) < 0)
+        return -1;
+    for (size_t s = 0; s < a->nseq; s++) {
+        const size_t before = to->view.T, end = row + (size_t)a->lengths[s];
+
+        for (; row < end; row++) {
+            if (modality_of(a, row) != modality)
+                continue;
+            picked_add(&to->x, a->x, row);
+            if (a->xf)
+                picked_add(&to->xf, a->xf, row);
+            if (a->w)
+                t->w[to->view.T] = a->w[row];
+            to->view.T++;
+        }
+        if (to->view.T > before)
+            t->lengths[to->view.nseq++] = (int32_t)(to->view.T - before);
+    }
+    return 0;
+}
+
+static int add_modalities(struct class_sums *x, const struct slab_home *home,
+                          const struct acts_view *a, struct sums_scratch *t, struct par *p,
+                          struct err *e)
+{
+    struct picked some;
+    size_t count[MODALITIES] = {0};
+
+    for (size_t row = 0; row < a->T; row++)
+        count[modality_of(a, row)]++;
+    for (size_t m = 0; m < MODALITIES; m++) {
+        const struct acts_view *rows = count[m] == a->T ? a : &some.view;
+        struct class_sum *c;
+
+        if (!count[m])
+            continue;
+        if ((rows != a && pick_rows(&some, a, (uint8_t)m, t, e) < 0) ||
+            !(c = class_of(x, CLASS_MODALITY, m, e)) ||
+            sums_add_rows(&c->sums, home, rows, t, p, e) < 0)
+            return -1;
     }
     return 0;
 }
@@ -154,22 +261,21 @@ int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned 
 {
     if (!kinds)
         return 0;
-    if (rows_make(a, t, e) < 0 ||
-        ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0))
+    if (((kinds & (CLASS_LENGTH | CLASS_POSITION)) && rows_make(a, t, e) < 0) ||
+        ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0) ||
+        ((kinds & CLASS_POSITION) && add_kind(x, home, CLASS_POSITION, a, t, p, e) < 0))
         return -1;
-    return kinds & CLASS_POSITION ? add_kind(x, home, CLASS_POSITION, a, t, p, e) : 0;
+    return kinds & CLASS_MODALITY ? add_modalities(x, home, a, t, p, e) : 0;
 }
 
 int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
-                     struct err *e)
+                     size_t K, struct err *e)
 {
     for (size_t i = 0; i < y->count; i++) {
         struct class_sum *c = class_of(x, y->at[i].kind, y->at[i].first, e);
 
-        if (!c || slab_merge(&c->s, &y->at[i].s, home, e) < 0)
+        if (!c || sums_merge(&c->sums, &y->at[i].sums, home, K, e) < 0)
             return -1;
-        c->tokens += y->at[i].tokens;
-        c->sum_w += y->at[i].sum_w;
     }
     class_sums_release(y);
     return 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reduce_class - the sums of one site kept apart by class of rows: by the length of their
- * sequence, by their position in it.
+ * sequence, by their position in it, by modality.
  *
- * Beside the sums that are solved with, so that the solver can say how a solution fares on each
- * class. The rows of a class bear the same token weights as in S, so that the classes of one
- * kind add up to S but for the rounding of f32 tiles. Private to the stage. */
+ * Beside the sums of all rows, so that the solver can say how a solution fares on each class. The
+ * rows of a class bear the same token weights as in S, so that the classes of one kind add up to
+ * S but for the rounding of f32 tiles. Those by modality are also mixed anew by the solver: they
+ * are whole sums, D and counts included, to the last bit those of a run on these rows alone.
+ * Private to the stage. */
 #ifndef PTQ_REDUCE_CLASS_H
 #define PTQ_REDUCE_CLASS_H
 
@@ -12,15 +14,14 @@
 
 #define CLASS_LENGTH 1u
 #define CLASS_POSITION 2u
+#define CLASS_MODALITY 4u
 #define CLASS_NAME 48
 #define CLASS_LENGTHS_MAX 32 /* different lengths; each costs as much memory as S */
 
 struct class_sum {
-    unsigned kind;  /* CLASS_LENGTH or CLASS_POSITION */
-    uint64_t first; /* the length; or the first position of the band */
-    uint64_t tokens;
-    double sum_w;
-    struct slab *s; /* packed lower triangle, K(K+1)/2 */
+    unsigned kind;    /* one of the above */
+    uint64_t first;   /* the length; or the first position of the band; or the modality */
+    struct sums sums; /* by length and position: no D, no sequences, no lengths */
 };
 
 struct class_sums {
@@ -33,10 +34,10 @@ int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned 
                    const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
 /* x += y, element by element; y is empty afterwards. */
 int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
-                     struct err *e);
+                     size_t K, struct err *e);
 void class_sums_release(struct class_sums *x);
-const char *class_kind(const struct class_sum *c); /* "length", "position" */
-/* "256"; "0", "1-127", "8192-" */
+const char *class_kind(const struct class_sum *c); /* "length", "position", "modality" */
+/* "256"; "0", "1-127", "8192-"; "text" */
 void class_name(const struct class_sum *c, char *to, size_t size);
 
 #endif

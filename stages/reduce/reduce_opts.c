@@ -8,6 +8,10 @@ static const struct opt_choice classes[] = {{"none", 0},
                                             {"length", CLASS_LENGTH},
                                             {"position", CLASS_POSITION},
                                             {"both", CLASS_LENGTH | CLASS_POSITION},
+                                            {"modality", CLASS_MODALITY},
+                                            {"length,modality", CLASS_LENGTH | CLASS_MODALITY},
+                                            {"position,modality", CLASS_POSITION | CLASS_MODALITY},
+                                            {"all", CLASS_LENGTH | CLASS_POSITION | CLASS_MODALITY},
                                             {NULL, 0}};
 
 #define AT(field) offsetof(struct reduce_command, field)
@@ -33,8 +37,9 @@ static const struct opt rows[] = {
      .help = "keep the diagonal of the sums for each sequence length, for ptq report"},
     {"classes", OPT_CHOICE, AT(core.classes), "KIND",
      .help =
-         "also keep the sums by length of the sequence, by position in it, or both: ptq-solve then "
-         "tells the loss on each class",
+         "also keep the sums by length of the sequence, by position in it, or both; by modality of "
+         "the row:\nptq-solve then tells the loss on each class, and can mix modalities anew "
+         "(--mix)",
      "none", .choices = classes},
     {"credit", OPT_SIZE, AT(credit), "BYTES", .help = "rows that each worker may have under way",
      "64M"},
@@ -45,7 +50,10 @@ static int check(const struct stage *s, struct err *e)
 {
     struct reduce_command *c = s->own;
 
-    (void)e;
+    if (c->core.holdout == 1)
+        return err_set(e, ERR_USE,
+                       "--holdout 1 holds every chunk out and leaves none to solve with: use 2 or "
+                       "more, or 0");
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
     return 0;

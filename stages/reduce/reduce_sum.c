@@ -32,6 +32,10 @@ void sums_scratch_release(struct sums_scratch *t)
     free(t->tile);
     free(t->rows);
     free(t->drift);
+    free(t->picked);
+    free(t->picked_full);
+    free(t->w);
+    free(t->lengths);
     memset(t, 0, sizeof *t);
 }
 

@@ -28,10 +28,15 @@ struct sums {
     struct length_bin *bins; /* in order of length */
 };
 
-/* tile: [K,K] f32; rows, drift: [T,K] f32. All grow as needed. */
+/* tile: [K,K] f32; rows, drift: [T,K] f32; picked, picked_full, w, lengths: some rows of a
+ * message (reduce_class.c). All grow as needed. */
 struct sums_scratch {
     float *tile, *rows, *drift;
     size_t tile_cap, rows_cap, drift_cap;
+    void *picked, *picked_full;
+    float *w;
+    int32_t *lengths;
+    size_t picked_cap, picked_full_cap, w_cap, lengths_cap;
 };
 
 void sums_release(struct sums *x);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
-#include "solve_expand.h"
 #include "solve_loss.h"
 
 struct cost {

@@ -18,8 +18,8 @@
 #include "../../common/base/clock.h"
 #include "../../common/base/mem.h"
 #include "classes.h"
-#include "solve_expand.h"
 #include "solve_loss.h"
+#include "solve_mix.h"
 #include "solve_refine.h"
 #include "work.h"
 
@@ -101,6 +101,11 @@ static int check_problem(const struct work *w, struct err *e)
     for (size_t i = 0; i < w->nparts; i++)
         if (check_part(w, &w->part[i], e))
             return -1;
+    if (w->o->mixed && w->contest && v->hold.S)
+        return err_set(e, ERR_USE,
+                       "%s: --mix: held-out sums are not kept by modality, so solvers cannot be "
+                       "compared on such a mix: name one solver, or leave --holdout out",
+                       w->problem->id);
     if (check_sums(w, &w->sums, e) || (w->contest && check_sums(w, &v->hold, e)))
         return -1;
     for (size_t i = 0; i < v->nlinears; i++)
@@ -113,6 +118,8 @@ static int choose_sums(struct work *w, struct err *e)
 {
     const struct problem_view *v = &w->v;
 
+    if (w->o->mixed)
+        return solve_mix_choose(w, e);
     w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
     if (w->o->sums == SUMS_WEIGHTED)
         return 0;
@@ -131,14 +138,25 @@ static void drop_rest(struct work *w)
     const struct problem_view *v = &w->v;
     const struct tensor *rest[] = {v->S, v->D, v->plain.S, v->plain.D, v->hold.S, v->hold.D};
 
+    for (size_t i = 0; i < v->nclasses; i++)
+        if (v->classes[i].D)
+            expand_drop(w->problem, v->classes[i].D);
+
     for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
         if (rest[i])
             expand_drop(w->problem, rest[i]);
 }
 
+static int expand_main(struct work *w, struct err *e)
+{
+    if (w->nmix)
+        return expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, &w->H, &w->D, e);
+    return expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e);
+}
+
 static int expand(struct work *w, struct err *e)
 {
-    if (w->nparts && expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e))
+    if (w->nparts && expand_main(w, e))
         return -1;
     if (w->contest && w->v.hold.S && w->v.hold.tokens > 0 &&
         expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
@@ -394,14 +412,15 @@ static int is_split(const struct work *w)
 static int put_meta(struct work *w, struct msg *m)
 {
     const double w2 = w->sums.sum_w2;
-    int bad = json_set_text(m->meta, "modality", w->v.modality);
-
-    bad |= json_set_real(m->meta, "effective", w2 > 0.0 ? w->sums.sum_w * w->sums.sum_w / w2 : 0.0);
+    int bad =
+        json_set_real(m->meta, "effective", w2 > 0.0 ? w->sums.sum_w * w->sums.sum_w / w2 : 0.0);
     bad |= json_set_real(m->meta, "coverage", w->note->coverage);
     bad |= json_set_int(m->meta, "dead", (int64_t)w->note->dead);
     bad |= json_set_int(m->meta, "raised", (int64_t)w->note->raised);
     bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
     bad |= json_set(m->meta, "lengths", json_clone(w->v.lengths));
+    if (w->o->mixed)
+        bad |= json_set(m->meta, "mix", solve_mix_record(w->o));
     if (w->classes)
         bad |= json_set(m->meta, "classes", json_clone(w->classes));
     if (!w->contest)

@@ -2,6 +2,7 @@
 /* solve_expand - see solve_expand.h. */
 #include "solve_expand.h"
 
+#include <stdlib.h>
 #include "../../common/base/mem.h"
 
 #define MIRROR 32
@@ -36,45 +37,93 @@ static void mirror(size_t K, double *H)
                     H[j * K + i] = H[i * K + j];
 }
 
-static int expand_h(struct msg *m, size_t K, const struct problem_sums *s, double *H, struct err *e)
+/* n values of a tensor from place at on */
+static void widen(const struct tensor *t, size_t at, size_t n, double *to)
 {
-    const size_t size = dtype_size(s->S->dtype);
-    const double scale = s->sum_w > 0.0 ? 1.0 / s->sum_w : 1.0;
+    dtype_to_f64(t->dtype, (const char *)t->data + at * dtype_size(t->dtype), n, to);
+}
+
+/* to = sum of factor x values; scratch [n] is needed for more than one part */
+static void add_parts(const struct expand_part *part, size_t parts, int drift, size_t at, size_t n,
+                      double *to, double *scratch)
+{
+    for (size_t p = 0; p < parts; p++) {
+        const struct tensor *t = drift ? part[p].D : part[p].S;
+
+        widen(t, at, n, p ? scratch : to);
+        for (size_t i = 0; i < n; i++)
+            to[i] = p ? to[i] + part[p].factor * scratch[i] : part[p].factor * to[i];
+    }
+}
+
+static int expand_h(struct msg *m, size_t K, const struct expand_part *part, size_t parts,
+                    double sum_w, double *H, double *scratch, struct err *e)
+{
+    const double scale = sum_w > 0.0 ? 1.0 / sum_w : 1.0;
     size_t at = 0;
 
     for (size_t i = 0; i < K; at += ++i) {
         double *row = H + i * K;
 
-        dtype_to_f64(s->S->dtype, (const char *)s->S->data + at * size, i + 1, row);
+        add_parts(part, parts, 0, at, i + 1, row, scratch);
         for (size_t j = 0; j <= i; j++)
             row[j] *= scale;
         if (row[i] < 0.0)
             return err_set(e, ERR_DATA, "%s: %s[%zu,%zu] is negative: not a sum of squares", m->id,
-                           s->S->name, i, i);
+                           part[0].S->name, i, i);
     }
-    expand_drop(m, s->S);
     mirror(K, H);
     return 0;
 }
 
-int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, double **H, double **D,
-                struct err *e)
+static int square_alloc(const struct msg *m, size_t K, double **to, struct err *e)
 {
     size_t cells;
 
     if (mem_mul(K, K, &cells))
         return err_set(e, ERR_SYS, "%s: a %zu x %zu matrix does not fit into memory", m->id, K, K);
-    *H = mem_raw(cells, sizeof **H, e);
-    if (!*H || expand_h(m, K, s, *H, e))
+    return (*to = mem_raw(cells, sizeof **to, e)) ? 0 : -1;
+}
+
+int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, double **H, double **D,
+                struct err *e)
+{
+    const struct expand_part all = {s->S, s->D, 1.0};
+
+    if (square_alloc(m, K, H, e) || expand_h(m, K, &all, 1, s->sum_w, *H, NULL, e))
         return -1;
+    expand_drop(m, s->S);
     if (!s->D || s->tokens == 0)
         return 0;
-    *D = mem_raw(cells, sizeof **D, e);
-    if (!*D)
+    if (square_alloc(m, K, D, e))
         return -1;
-    dtype_to_f64(s->D->dtype, s->D->data, cells, *D);
-    for (size_t i = 0; i < cells; i++)
+    widen(s->D, 0, K * K, *D);
+    for (size_t i = 0; i < K * K; i++)
         (*D)[i] /= s->sum_w;
     expand_drop(m, s->D);
     return 0;
+}
+
+int expand_mix(struct msg *m, size_t K, const struct expand_part *part, size_t n, double sum_w,
+               double **H, double **D, struct err *e)
+{
+    double *scratch = mem_raw(K, sizeof *scratch, e);
+    int rc = -1, with_d = 1;
+
+    for (size_t p = 0; p < n; p++)
+        with_d &= part[p].D != NULL;
+    if (!scratch || square_alloc(m, K, H, e) || expand_h(m, K, part, n, sum_w, *H, scratch, e) ||
+        (with_d && square_alloc(m, K, D, e)))
+        goto out;
+    for (size_t i = 0; with_d && i < K; i++) {
+        double *row = *D + i * K;
+
+        add_parts(part, n, 1, i * K, K, row, scratch);
+        for (size_t j = 0; j < K; j++)
+            row[j] /= sum_w;
+    }
+    rc = 0;
+out:
+    free(scratch);
+    return rc;
 }

@@ -63,6 +63,10 @@ static const struct opt rows[] = {
      .help = "which sums to solve with: those with token weights, or the plain ones of ptq-reduce "
              "--plain-sums",
      "weighted", .choices = sums},
+    {"mix", OPT_TEXT, AT(mix), "MIX",
+     .help = "text=R,image=R: the sums of each modality times R (ptq-reduce --classes modality; 1 "
+             "where not named);\ntokens: every row as it was counted",
+     "tokens"},
     {"override", OPT_TEXTS, AT(override), "LINE",
      .help = "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the "
              "linears that "
@@ -140,7 +144,7 @@ static int check(const struct stage *s, struct err *e)
     if (overrides_load(&c->lines, c->overrides, c->override.text, c->override.count, e) < 0)
         return -1;
     c->core.overrides = &c->lines;
-    return solve_check_opts(&c->core, e);
+    return solve_mix_parse(c->mix, &c->core, e) < 0 ? -1 : solve_check_opts(&c->core, e);
 }
 
 static void release(void *own)
@@ -294,6 +298,10 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
         return err_set(e, ERR_USE,
                        "--refit adds the held-out sums, which are weighted, to those of --sums "
                        "plain: choose one of them");
+    if (o->mixed && o->sums != SUMS_WEIGHTED)
+        return err_set(e, ERR_USE,
+                       "--mix mixes the weighted sums of each modality: it goes with --sums "
+                       "weighted only");
     if (differs(o->refine_alpha, def.refine_alpha) && !o->refine)
         return err_set(e, ERR_USE, "--refine-alpha means nothing without --refine");
     return 0;
@@ -344,6 +352,26 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
             return err_set(e, ERR_USE, "solver %s needs a grid of equal steps, which %s is not",
                            c->name[i], o->grid->name);
     return 0;
+}
+
+int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e)
+{
+    o->mixed = strcmp(text, "tokens") != 0;
+    if (!o->mixed)
+        return 0;
+    return modality_ratios_parse(text, "--mix", o->mix, e);
+}
+
+struct json *solve_mix_record(const struct solve_opts *o)
+{
+    struct json *x = json_new_object();
+
+    for (size_t m = 0; m < MODALITIES; m++)
+        if (json_set_real(x, modality_name(m), o->mix[m])) {
+            json_destroy(&x);
+            return NULL;
+        }
+    return x;
 }
 
 /* ---- overrides ---- */
@@ -482,6 +510,8 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
         bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)
         bad |= json_set_text(r, "sums", opt_choice_name(sums, (int)o->sums));
+    if (o->mixed)
+        bad |= json_set(r, "mix", solve_mix_record(o));
     bad |= put_solver_values(r, o, has_d);
     bad |= json_set_text(r, "kernel", blas_kernel());
     if (o->overrides && o->overrides->count)

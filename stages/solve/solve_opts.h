@@ -15,7 +15,7 @@ struct solve_command {
     struct solve_opts core; /* complete once the spec's check has passed */
     struct overrides lines; /* what core.overrides points to */
     struct opt_texts override, only;
-    const char *overrides;
+    const char *overrides, *mix;
     int64_t peers;
     int grid, scales_hessian, list; /* grid: of grid_at() */
 };
@@ -34,6 +34,11 @@ int contenders_parse(const char *solver, struct contenders *c, struct err *e);
 /* What the solver "a+b" needs (SOLVER_NEEDS_*), and whether it looks at an option. */
 unsigned contender_needs(const char *name);
 int contender_takes(const char *name, const char *option);
+
+/* The value of --mix: "tokens" (as counted), or "text=1,image=0.3". */
+int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e);
+/* {"text": 1, "image": 0.3}; NULL: out of memory. */
+struct json *solve_mix_record(const struct solve_opts *o);
 
 /* The options for one linear: o with what its overrides say. 1: they say that it is kept as it
  * is, 0, or -1. */

@@ -17,6 +17,7 @@
 #include "../../common/base/par.h"
 #include "../../common/format/grid.h"
 #include "../../common/tensor/dtype.h"
+#include "../../common/wire/modality.h"
 
 enum fit { FIT_MINMAX, FIT_MSE, FIT_HESSIAN, FIT_NEUQI };
 enum order { ORDER_NONE, ORDER_ACT, ORDER_GROUP, ORDER_PIVOT };
@@ -59,6 +60,8 @@ struct solve_opts {
     /* best: solve again with the winner and all chunks, the held-out ones too */
     int refit;
     enum sums_kind sums;
+    int mixed; /* the sums of each modality times mix, instead of the rows as counted */
+    double mix[MODALITIES];
     /* also try solutions from the rows of one length alone, and tell what they cost */
     int cross;
     int recorded; /* the problems are those of an earlier run: said in the provenance */

@@ -7,6 +7,7 @@
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
 #include "solve.h"
+#include "solve_expand.h"
 #include "solve_opts.h"
 
 /* What one solver made of the site. */
@@ -35,6 +36,8 @@ struct work {
     const struct solve_opts *o;
     struct problem_view v;
     struct problem_sums sums; /* those that are solved with */
+    size_t nmix; /* 0: they are in the problem as they are; else S and D are of these */
+    struct expand_part mix[MODALITIES];
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
     size_t nparts;     /* 0: every linear is kept as it is */

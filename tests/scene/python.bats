@@ -107,3 +107,38 @@ with open("mixed'$share'.ptq", "wb") as f:
     ptq-forward --model "$model" --inputs full --modality-weights image=0 --quiet --out /dev/null <mixed1.ptq 2>said
     grep -q "warning: --modality-weights: all tokens of the chunks here are of one modality" said
 }
+
+@test "rows of two modalities: all are counted, kept apart where asked, and mixed at problem time" {
+    model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 2048 --length 128 --quiet >text.ptq
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$wire") python3 -c '
+import numpy as np, ptqwire as w
+with open("text.ptq", "rb") as f:
+    chunks = list(w.read_stream(f))
+for m in chunks:
+    m.tensors["modality"] = ("U8", (np.arange(m.tensors["ids"][1].size) % 4 == 0).astype("u1"))
+with open("mixed.ptq", "wb") as f:
+    w.write_stream(f, chunks)
+'
+    ptq-forward --model "$model" --inputs full --quiet <mixed.ptq >acts.ptq
+    run -100 ptq-reduce --holdout 1 --in acts.ptq --out none.ptq
+    [[ $output == *"--holdout 1 holds every chunk out"* ]]
+    ptq-reduce --quiet <acts.ptq >plain.ptq
+    ptq-reduce --quiet --classes length,modality <acts.ptq >apart.ptq
+    run -100 ptq-solve --mix image=0.3 --in plain.ptq --out none.ptq
+    [[ $output == *"no sums by modality; run ptq-reduce --classes modality"* ]]
+    run -100 ptq-solve --mix sound=1 --in plain.ptq --out none.ptq
+    [[ $output == *"--mix 'sound=1'"* ]]
+    ptq-inspect --fast --json apart.ptq | jq -e -s 'map(select(.kind == "problem").meta) | length == 24 and
+        all(.tokens == 2048 and ([.classes[] | select(.kind == "modality") | {name, tokens}] ==
+            [{"name": "text", "tokens": 1536}, {"name": "image", "tokens": 512}]))'
+    for mix in tokens text=1,image=1 image=0.3; do
+        ptq-solve --quiet --mix $mix --in apart.ptq --out $mix.ptq
+    done
+    run -1 ptq-diff tokens.ptq text=1,image=1.ptq # they say how they were made
+    [[ $output == *"tensors equal"* && $output != *"elements differ"* ]]
+    run -1 ptq-diff tokens.ptq image=0.3.ptq
+    [[ $output == *"elements differ"* ]]
+    ptq-inspect --fast --json image=0.3.ptq | jq -e -s 'map(select(.kind == "solution").meta) | length == 24 and
+        all(.mix == {"text": 1, "image": 0.3} and (.prov | last).mix == .mix and (.sum_w - 1689.6 | fabs) < 1e-9)'
+}

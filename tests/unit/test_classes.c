@@ -70,7 +70,6 @@ static struct msg *problem(size_t set, size_t classes)
                              .order = 5,
                              .sites = 8,
                              .site = "mlp.up",
-                             .modality = "text",
                              .K = K,
                              .tokens = 2 * T,
                              .sum_w = WEIGHT[set],

@@ -49,14 +49,14 @@ static void ratios(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (weights_parse(bad[i], m, &e) == 0)
+        if (modality_ratios_parse(bad[i], "--modality-weights", m, &e) == 0)
             fail_msg("'%s' was taken", bad[i]);
         assert_int_equal(e.kind, ERR_USE);
         assert_non_null(strstr(e.text, "--modality-weights"));
     }
-    assert_int_equal(weights_parse("image=.25", m, &e), 0);
+    assert_int_equal(modality_ratios_parse("image=.25", "--mix", m, &e), 0);
     assert_true(m[0] == 1 && m[1] == 0.25);
-    assert_int_equal(weights_parse("image=1,text=0", m, &e), 0);
+    assert_int_equal(modality_ratios_parse("image=1,text=0", "--mix", m, &e), 0);
     assert_true(m[0] == 0 && m[1] == 1);
 }
 

@@ -129,9 +129,9 @@ static void test_msg_bad(void **state)
     msg_destroy(&m);
     msg_destroy(NULL);
     m = sample(MSG_ACTS, 0);
-    assert_int_equal(msg_set_site_id(m, 3, "attn.qkv", "image", "/c5", &e), 0);
-    assert_string_equal(m->id, "b3.attn.qkv@image/c5");
-    assert_int_equal(msg_set_site_id(m, 3, "attn.qkv", "text", "", &e), 0);
+    assert_int_equal(msg_set_site_id(m, 3, "attn.qkv", "/c5", &e), 0);
+    assert_string_equal(m->id, "b3.attn.qkv/c5");
+    assert_int_equal(msg_set_site_id(m, 3, "attn.qkv", "", &e), 0);
     assert_string_equal(m->id, "b3.attn.qkv");
     msg_destroy(&m);
 }

@@ -67,6 +67,7 @@ static struct msg *acts(void)
                           .K = 3,
                           .nseq = 2,
                           .w = weights,
+                          .modality = modality,
                           .lengths = lengths};
     struct err e = {0};
     void *x;
@@ -148,7 +149,6 @@ static void test_acts_fields(void **state)
     field_refused(acts, "lane", json_new_int(3));
     field_refused(acts, "lane_first", json_new_int(9));
     field_refused(acts, "lane_count", json_new_int(3));
-    field_refused(acts, "modality", NULL);
 }
 
 static void test_weights_fields(void **state)
@@ -208,6 +208,8 @@ static void test_tensors(void **state)
     tensor_refused(acts, "x", DT_F32, 1, 18, 0);
     tensor_refused(acts, "x", DT_F32, 2, 6, 0);
     tensor_refused(acts, "w", DT_F32, 1, 7, 0);
+    tensor_refused(acts, "modality", DT_U8, 1, 5, 0);
+    tensor_refused(acts, "modality", DT_I8, 1, 6, 0);
     tensor_refused(site_weights, "q_proj", DT_BF16, 2, 4, 5);
     tensor_refused(site_weights, "q_proj", DT_U8, 2, 5, 4);
 }
@@ -237,6 +239,17 @@ static void test_values(void **state)
     m = chunk();
     ((uint8_t *)m->tensors[3].data)[5] = 2;
     assert_int_equal(read_any(m, &e), -1);
+    msg_destroy(&m);
+    m = acts();
+    assert_int_equal(read_any(m, &e), 0);
+    ((uint8_t *)msg_tensor(m, "modality")->data)[4] = 2;
+    assert_int_equal(read_any(m, &e), -1);
+    assert_non_null(strstr(e.text, "token 4 is 2"));
+    msg_destroy(&m);
+    m = acts(); /* two messages of one chunk: the second would count as a repeat */
+    msg_set_id(m, &e, "b3.attn.qkv@image/c11");
+    assert_int_equal(read_any(m, &e), -1);
+    assert_non_null(strstr(e.text, "must be 'b3.attn.qkv/c11'"));
     msg_destroy(&m);
     m = site_weights();
     m->kind = MSG_ACTS;
@@ -295,7 +308,7 @@ static void test_round_trip(void **state)
     assert_true(a.block == 3 && a.order == 12 && a.sites == 120 && a.lane_first == 10 &&
                 a.lane_count == 2 && a.K == 3);
     assert_string_equal(a.site, "attn.qkv");
-    assert_string_equal(a.modality, "text");
+    assert_memory_equal(a.modality, modality, sizeof modality);
     assert_int_equal(a.x->dtype, DT_BF16);
     assert_memory_equal(a.w, weights, sizeof weights);
     msg_destroy(&m);

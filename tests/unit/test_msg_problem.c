@@ -146,7 +146,6 @@ static void test_fields(void **state)
 {
     (void)state;
     field_refused(problem, "order", json_new_int(120));
-    field_refused(problem, "modality", NULL);
     field_refused(problem, "K", json_new_int(0));
     field_refused(problem, "K", json_new_int((int64_t)1 << 40));
     field_refused(problem, "tokens", json_new_int(-1));

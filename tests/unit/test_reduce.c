@@ -61,7 +61,6 @@ static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
                           .chunk = chunk,
                           .chunks = CHUNKS,
                           .lanes = LANES,
-                          .modality = "text",
                           .T = NT,
                           .K = NK,
                           .nseq = 2,
@@ -373,7 +372,6 @@ static void too_many_lengths_are_refused(void **state)
                           .chunks = 1,
                           .lanes = 1,
                           .lane_count = 1,
-                          .modality = "text",
                           .K = 2,
                           .nseq = CLASS_LENGTHS_MAX + 1,
                           .lengths = lengths};
@@ -403,6 +401,8 @@ static void sets_that_cannot_be_are_refused(void **state)
     struct msg *m = dual_of(0, NULL);
 
     (void)state;
+    assert_null(open_reduce((struct reduce_opts){.holdout = 1}, par, &e));
+    assert_non_null(strstr(e.text, "--holdout 1"));
     assert_int_equal(reduce_push(r, &m, &e), -1);
     assert_non_null(strstr(e.text, "held out"));
     reduce_close(&r);
@@ -451,7 +451,7 @@ static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spille
     struct err e = {0};
     struct reduce_opts o = {.holdout = 3,
                             .plain = 1,
-                            .classes = CLASS_LENGTH,
+                            .classes = CLASS_LENGTH | CLASS_MODALITY,
                             .length_diagonals = 1,
                             .mem = bytes,
                             .tmp = "/tmp"};
@@ -477,7 +477,7 @@ static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spille
 static void memory_is_bounded_and_changes_no_byte(void **state)
 {
     const uint64_t triangle = NK * (NK + 1) / 2 * 8, square = NK * NK * 8,
-                   problem = 3 * (triangle + square) + 2 * triangle;
+                   problem = 3 * (triangle + square) + 3 * triangle + square;
     uint64_t held, spilled, all;
     struct msg *want = full_problem(UINT64_MAX, &all, &spilled), *got;
 

@@ -63,7 +63,6 @@ static struct msg *problem(const struct want *x)
                              .order = 13,
                              .sites = 20,
                              .site = "mlp.up",
-                             .modality = "text",
                              .K = K,
                              .tokens = (uint64_t)x->tokens,
                              .sum_w = x->factor * x->tokens,
@@ -436,6 +435,37 @@ static void test_dead_diagonal(void **ctx)
     assert_true(diag[0] == 1.0 && diag[1] == 1.0);
 }
 
+/* Each linear gets what its own weights give: changing one leaves the other. */
+static void test_linears_keep_apart(void **ctx)
+{
+    struct solve_opts o = opts();
+    struct solve_note note;
+    struct solution_view v[3];
+    struct msg *out[3];
+    struct err e = {0};
+
+    (void)ctx;
+    for (int changed = 0; changed < 3; changed++) { /* none, the second, both */
+        struct msg *m = problem(&plain);
+
+        for (int i = 2 - changed; i < 2; i++) {
+            float *w = (float *)msg_tensor(m, i ? "model.layers.3.mlp.up_proj"
+                                                : "model.layers.3.mlp.gate_proj")
+                           ->data;
+            for (size_t k = 0; k < N * K; k++)
+                w[k] = data.W[N * K - 1 - k];
+        }
+        out[changed] = solve(&o, m, 1, &note, &e);
+        assert_non_null(out[changed]);
+        assert_int_equal(solution_read(out[changed], &v[changed], &e), 0);
+    }
+    assert_memory_equal(v[1].linear[0].codes->data, v[0].linear[0].codes->data, N * K);
+    assert_memory_equal(v[1].linear[1].codes->data, v[2].linear[1].codes->data, N * K);
+    assert_memory_not_equal(v[1].linear[0].codes->data, v[1].linear[1].codes->data, N * K);
+    for (int i = 0; i < 3; i++)
+        msg_destroy(&out[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,7 +473,7 @@ int main(void)
         cmocka_unit_test(test_solution),        cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_sums_in_f32),     cmocka_unit_test(test_no_tokens),
         cmocka_unit_test(test_order),           cmocka_unit_test(test_factor),
-        cmocka_unit_test(test_dead_diagonal),
+        cmocka_unit_test(test_dead_diagonal),   cmocka_unit_test(test_linears_keep_apart),
     };
 
     return cmocka_run_group_tests_name("solve", tests, make_data, NULL);

@@ -62,7 +62,6 @@ static struct msg *problem(size_t set, int d, int hold, int plain)
                              .order = 5,
                              .sites = 8,
                              .site = "mlp.up",
-                             .modality = "text",
                              .K = K,
                              .tokens = T,
                              .sum_w = T,
@@ -264,20 +263,37 @@ static void test_contest(void **ctx)
                   CRITERION_PLAIN, "main");
 }
 
-/* The sums of two sets as one. */
+/* Held-out rows of this weight: the two sets do not count alike. */
+#define HELD 3.0
+
+static struct msg *unequal(void)
+{
+    struct msg *m = problem(0, 1, 1, 0);
+    struct json *hold = (struct json *)(uintptr_t)json_get(m->meta, "hold");
+
+    for (size_t i = 0; i < m->ntensors; i++)
+        if (strstr(m->tensors[i].name, ".hold"))
+            for (size_t k = 0; k < m->tensors[i].bytes / sizeof(double); k++)
+                ((double *)m->tensors[i].data)[k] *= HELD;
+    json_set_real(hold, "sum_w", HELD * T);
+    json_set_real(hold, "sum_w2", HELD * HELD * T);
+    return m;
+}
+
+/* The sums of its two sets as one. */
 static struct msg *joined(void)
 {
     const size_t cells = (size_t)K * K;
     struct msg *m;
 
     for (size_t i = 0; i < cells; i++) {
-        S[2][i] = S[0][i] + S[1][i];
-        D[2][i] = D[0][i] + D[1][i];
+        S[2][i] = S[0][i] + HELD * S[1][i];
+        D[2][i] = D[0][i] + HELD * D[1][i];
     }
     m = problem(2, 1, 0, 0);
     json_set_int(m->meta, "tokens", 2 * T);
-    json_set_real(m->meta, "sum_w", 2 * T);
-    json_set_real(m->meta, "sum_w2", 2 * T);
+    json_set_real(m->meta, "sum_w", (1 + HELD) * T);
+    json_set_real(m->meta, "sum_w2", (1 + HELD * HELD) * T);
     return m;
 }
 
@@ -287,20 +303,20 @@ static void test_refit(void **ctx)
 {
     struct solve_opts o = opts("best:rtn,gptq,qep+gptq");
     struct solve_note note;
-    struct msg *plain = solve(&o, problem(0, 1, 1, 0), &note), *out, *all;
+    struct msg *plain = solve(&o, unequal(), &note), *out, *all;
     struct solution_view a, b, c;
     struct err e = {0};
     size_t differ[2] = {0, 0};
 
     (void)ctx;
     o.refit = 1;
-    out = solve(&o, problem(0, 1, 1, 0), &note);
+    out = solve(&o, unequal(), &note);
     assert_true(fabs(note.coverage - 2.0 * T / K) < 1e-9);
     assert_int_equal(solution_read(plain, &c, &e), 0);
     assert_int_equal(solution_read(out, &a, &e), 0);
     assert_string_equal(a.solver, c.solver);
     assert_int_equal(a.tokens, 2 * T);
-    assert_true(fabs(a.sum_w - 2 * T) <= 0.0);
+    assert_true(fabs(a.sum_w - (1 + HELD) * T) <= 0.0);
     assert_int_equal(json_as_text(json_get(out->meta, "judged_on"))[0], 'h');
     assert_true(json_get(json_at(a.prov, json_count(a.prov) - 1), "refit") != NULL);
     o = opts(a.solver);

@@ -167,7 +167,6 @@ static struct msg *make_problem(const struct import *im, const struct st_entry *
                              .order = index,
                              .sites = count,
                              .site = "import",
-                             .modality = "text",
                              .sum_w = 1.0,
                              .nlinears = 1,
                              .prov = im->prov};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* modality - what a calibration row is of: one byte a token, known from the sampler on (tensor
+ * "modality" of chunk and acts). The number is the place in the list of names. */
+#ifndef PTQ_MODALITY_H
+#define PTQ_MODALITY_H
+
+#include <stddef.h>
+#include "../base/err.h"
+
+#define MODALITIES 2
+
+/* "text", "image"; m below MODALITIES */
+const char *modality_name(size_t m);
+/* "text=1,image=0.3" to a ratio for each modality: what is not named is 1, none is negative, not
+ * all are 0. ERR_USE names the option ("--mix"). */
+int modality_ratios_parse(const char *text, const char *option, double ratio[MODALITIES],
+                          struct err *e);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* solve_mix - see solve_mix.h. */
+#include "solve_mix.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Which modality a class is of; MODALITIES: none that is known, or another kind of class. */
+static size_t modality_of(const struct problem_class *c)
+{
+    size_t m = strcmp(c->kind, "modality") == 0 ? 0 : MODALITIES;
+
+    while (m < MODALITIES && strcmp(c->name, modality_name(m)) != 0)
+        m++;
+    return m;
+}
+
+/* The classes must be all of the problem, or mixing them would lose rows. */
+static int check(const struct work *w, struct err *e)
+{
+    const struct problem_view *v = &w->v;
+    uint64_t tokens = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < v->nclasses; i++) {
+        const struct problem_class *c = &v->classes[i];
+
+        if (modality_of(c) == MODALITIES)
+            continue;
+        n++;
+        tokens += c->tokens;
+        if ((c->sum_w > 0) != (c->sum_w2 > 0) || !c->D != !v->D)
+            return err_set(e, ERR_USE, "%s: --mix: the sums of modality %s lack %s", w->problem->id,
+                           c->name, !c->D != !v->D ? "D" : "sum_w2");
+    }
+    if (n == 0)
+        return err_set(e, ERR_USE,
+                       "%s: --mix: this problem holds no sums by modality; run ptq-reduce "
+                       "--classes modality",
+                       w->problem->id);
+    if (tokens != v->tokens)
+        return err_set(e, ERR_USE, "%s: --mix: its modalities have %" PRIu64 " rows of %" PRIu64,
+                       w->problem->id, tokens, v->tokens);
+    return 0;
+}
+
+/* Adds one class; sequences: those of a single one are its own, of several those of the problem. */
+static void add(struct work *w, const struct problem_class *c, double ratio)
+{
+    struct problem_sums *s = &w->sums;
+
+    w->mix[w->nmix++] = (struct expand_part){c->S, c->D, ratio};
+    s->tokens += c->tokens;
+    s->sequences = w->nmix == 1 ? c->sequences : w->v.sequences;
+    s->sum_w += ratio * c->sum_w;
+    s->sum_w2 += ratio * ratio * c->sum_w2;
+}
+
+int solve_mix_choose(struct work *w, struct err *e)
+{
+    const struct problem_view *v = &w->v;
+    int as_counted = 1;
+
+    if (check(w, e))
+        return -1;
+    w->sums = (struct problem_sums){.S = v->S, .D = v->D};
+    for (size_t i = 0; i < v->nclasses; i++) {
+        const size_t m = modality_of(&v->classes[i]);
+
+        if (m == MODALITIES || v->classes[i].tokens == 0)
+            continue;
+        as_counted &= w->o->mix[m] >= 1 && w->o->mix[m] <= 1;
+        if (w->o->mix[m] > 0)
+            add(w, &v->classes[i], w->o->mix[m]);
+    }
+    if (!as_counted)
+        return 0;
+    w->nmix = 0;
+    w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
+    return 0;
+}
