@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chat - finds a model's template, keeps its variables, renders. The language: chat_lex.c,
- * chat_parse.c (chat_expr.c), chat_eval.c (chat_ops.c), chat_call.c, chat_value.c, chat_text.c. */
+/* chat - finds a model's template, keeps its variables, renders. The language, from
+ * below: chat_str, chat_value, chat_print, chat_text, chat_ops, chat_call, chat_filter do what
+ * values can; chat_lex, chat_node, chat_expr, chat_parse make nodes; chat_eval runs them. */
 #include "chat.h"
 
 #include <stdio.h>
@@ -10,7 +11,9 @@
 #include "../base/fs.h"
 #include "../base/hash.h"
 #include "../base/mem.h"
-#include "chat_parts.h"
+#include "chat_eval.h"
+#include "chat_lex.h"
+#include "chat_parse.h"
 
 enum {
     TEMPLATE_BYTES = 1 << 20,
@@ -18,6 +21,16 @@ enum {
     PARSE_BYTES = 64 << 20,
     RENDER_BYTES = 256 << 20,
     RENDER_STEPS = 20000000
+};
+
+struct chat {
+    char *what;
+    struct arena arena; /* of the nodes */
+    struct node *body;
+    struct json *vars;
+    uint64_t text_digest;
+    size_t steps, bytes;
+    int year, month, day; /* 0: no date */
 };
 
 struct chat *chat_parse(const char *text, size_t length, const char *what, struct err *e)
@@ -186,7 +199,7 @@ out:
 
 /* ---- rendering ---- */
 
-static int root_set(struct run *r, struct frame *f, const char *name, const struct json *value)
+static int root_set(struct render *r, struct scope *f, const char *name, const struct json *value)
 {
     struct var *v = f->var;
 
@@ -205,24 +218,24 @@ static int root_set(struct run *r, struct frame *f, const char *name, const stru
     return value_json(r, value, &v->value);
 }
 
-static int root_fill(struct run *r, const struct json *vars)
+static int root_fill(struct render *r, const struct json *always, const struct json *vars)
 {
-    const struct json *from[] = {r->chat->vars, vars};
+    const struct json *from[] = {always, vars};
     struct json *no = json_new_bool(0);
     const char *name;
     int rc;
 
-    if (!(r->frame = arena_get(&r->arena, sizeof *r->frame, r->e)) || !no) {
+    if (!(r->scope = arena_get(&r->arena, sizeof *r->scope, r->e)) || !no) {
         json_destroy(&no);
         return -1;
     }
-    rc = root_set(r, r->frame, "tools", NULL) < 0 || root_set(r, r->frame, "documents", NULL) < 0 ||
-         root_set(r, r->frame, "add_generation_prompt", no) < 0;
+    rc = root_set(r, r->scope, "tools", NULL) < 0 || root_set(r, r->scope, "documents", NULL) < 0 ||
+         root_set(r, r->scope, "add_generation_prompt", no) < 0;
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; !rc && i < json_count(from[k]); i++) {
             const struct json *v = json_member(from[k], i, &name);
 
-            rc = root_set(r, r->frame, name, v) < 0;
+            rc = root_set(r, r->scope, name, v) < 0;
         }
     json_destroy(&no);
     return rc ? -1 : 0;
@@ -230,7 +243,14 @@ static int root_fill(struct run *r, const struct json *vars)
 
 char *chat_render(const struct chat *c, const struct json *vars, size_t *length, struct err *e)
 {
-    struct run r = {.chat = c, .arena = {.max = c->bytes}, .e = e};
+    struct render r = {.what = c->what,
+                       .arena = {.max = c->bytes},
+                       .steps_max = c->steps,
+                       .bytes_max = c->bytes,
+                       .year = c->year,
+                       .month = c->month,
+                       .day = c->day,
+                       .e = e};
     char *out = NULL;
 
     if (json_kind(vars) != JSON_KIND_OBJECT ||
@@ -238,7 +258,8 @@ char *chat_render(const struct chat *c, const struct json *vars, size_t *length,
         err_set(e, ERR_USE, "\"messages\" must be an array");
         return NULL;
     }
-    if (root_fill(&r, vars) == 0 && chat_run(&r, c->body) == 0 && out_add(&r, "", 0) == 0) {
+    if (root_fill(&r, c->vars, vars) == 0 && chat_run(&r, c->body) == 0 &&
+        out_add(&r, "", 0) == 0) {
         out = r.out.data;
         *length = r.out.n;
         r.out.data = NULL;

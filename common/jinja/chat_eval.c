@@ -2,75 +2,77 @@
 /* chat_eval - runs the nodes. Scopes are those of Jinja2: a loop's body, a macro and a
  * generation block have their own, a fresh one for each turn; an if has none. A name that
  * nothing set is undefined: printing it gives nothing, an attribute of it is an error. */
+#include "chat_eval.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat_parts.h"
+#include "chat_filter.h"
+#include "chat_print.h"
 
 /* ---- names ---- */
 
-static struct var *frame_find(struct frame *f, struct str name)
+static struct var *scope_find(struct scope *f, struct str name)
 {
     for (struct var *v = f->var; v; v = v->next)
-        if (v->name.n == name.n && !memcmp(v->name.p, name.p, name.n))
+        if (str_equal(v->name, name))
             return v;
     return NULL;
 }
 
-static int frame_set(struct run *r, struct str name, struct value value)
+static int scope_set(struct render *r, struct str name, struct value value)
 {
-    struct var *v = frame_find(r->frame, name);
+    struct var *v = scope_find(r->scope, name);
 
     if (!v) {
         if (!(v = arena_get(&r->arena, sizeof *v, r->e)))
             return -1;
         v->name = name;
-        v->next = r->frame->var;
-        r->frame->var = v;
+        v->next = r->scope->var;
+        r->scope->var = v;
     }
     v->value = value;
     return 0;
 }
 
-static int frame_open(struct run *r, struct frame *up)
+static int scope_open(struct render *r, struct scope *up)
 {
-    struct frame *f = arena_get(&r->arena, sizeof *f, r->e);
+    struct scope *f = arena_get(&r->arena, sizeof *f, r->e);
 
     if (!f)
         return -1;
     f->up = up;
-    r->frame = f;
+    r->scope = f;
     return 0;
 }
 
-static struct var *name_find(const struct run *r, struct str name)
+static struct var *name_find(const struct render *r, struct str name)
 {
     struct var *v = NULL;
 
-    for (struct frame *f = r->frame; f && !v; f = f->up)
-        v = frame_find(f, name);
+    for (struct scope *f = r->scope; f && !v; f = f->up)
+        v = scope_find(f, name);
     return v;
 }
 
 /* ---- calls ---- */
 
-static int args_eval(struct run *r, const struct node *n, struct args *x)
+static int args_eval(struct render *r, const struct node *n, struct args *x)
 {
     memset(x, 0, sizeof *x);
     for (; n; n = n->next) {
         if (n->kind == N_KEYWORD) {
             if (x->words == sizeof x->word / sizeof *x->word)
-                return run_fail(r, "too many arguments");
+                return render_fail(r, "too many arguments");
             for (size_t i = 0; i < x->words; i++)
-                if (x->word[i].name.n == n->text.n &&
-                    !memcmp(x->word[i].name.p, n->text.p, n->text.n))
-                    return run_fail(r, "an argument is given twice");
+                if (str_equal(x->word[i].name, n->text))
+                    return render_fail(r, "an argument is given twice");
             x->word[x->words].name = n->text;
             if (chat_eval(r, n->a, &x->word[x->words++].v) < 0)
                 return -1;
         } else {
             if (x->n == sizeof x->at / sizeof *x->at)
-                return run_fail(r, "too many arguments");
+                return render_fail(r, "too many arguments");
             if (chat_eval(r, n, &x->at[x->n++]) < 0)
                 return -1;
         }
@@ -79,7 +81,7 @@ static int args_eval(struct run *r, const struct node *n, struct args *x)
 }
 
 /* The output of a body as a text. */
-static int capture(struct run *r, const struct node *body, struct value *out)
+static int capture(struct render *r, const struct node *body, struct value *out)
 {
     struct text_out kept = r->out;
     int rc;
@@ -93,22 +95,23 @@ static int capture(struct run *r, const struct node *body, struct value *out)
     return rc;
 }
 
-static int macro_call(struct run *r, const struct macro *m, const struct args *x, struct value *out)
+static int macro_call(struct render *r, const struct macro *m, const struct args *x,
+                      struct value *out)
 {
-    struct frame *kept = r->frame;
+    struct scope *kept = r->scope;
     size_t i = 0, used = 0, k;
     int rc = -1;
 
-    if (frame_open(r, m->frame) < 0)
+    if (scope_open(r, m->scope) < 0)
         return -1;
     for (const struct node *p = m->node->a; p; p = p->next, i++) {
         struct value v = value_of(V_UNDEF, 0);
 
         for (k = 0; k < x->words; k++)
-            if (x->word[k].name.n == p->text.n && !memcmp(x->word[k].name.p, p->text.p, p->text.n))
+            if (str_equal(x->word[k].name, p->text))
                 break;
         if (k < x->words && i < x->n) {
-            run_fail(r, "an argument is given twice");
+            render_fail(r, "an argument is given twice");
             goto out;
         }
         if (i < x->n)
@@ -117,20 +120,20 @@ static int macro_call(struct run *r, const struct macro *m, const struct args *x
             v = x->word[k].v, used++;
         else if (p->a && chat_eval(r, p->a, &v) < 0)
             goto out;
-        if (frame_set(r, p->text, v) < 0)
+        if (scope_set(r, p->text, v) < 0)
             goto out;
     }
     if (x->n > i || used < x->words) {
-        run_fail(r, "more arguments than the macro has parameters");
+        render_fail(r, "more arguments than the macro has parameters");
         goto out;
     }
     rc = capture(r, m->node->b, out);
 out:
-    r->frame = kept;
+    r->scope = kept;
     return rc;
 }
 
-static int call(struct run *r, const struct node *n, struct value *out)
+static int call(struct render *r, const struct node *n, struct value *out)
 {
     const struct node *of = n->a;
     struct value v;
@@ -150,9 +153,9 @@ static int call(struct run *r, const struct node *n, struct value *out)
             return -1;
         r->line = n->line;
         if (v.kind == V_UNDEF)
-            return run_fail(r, "'%.*s' of an undefined value",
-                            (int)(of->text.n < 40 ? of->text.n : 40), of->text.p);
-        member = (v.kind == V_DICT || v.kind == V_SPACE) && !is_method(&v, of->text)
+            return render_fail(r, "'%.*s' of an undefined value",
+                               (int)(of->text.n < 40 ? of->text.n : 40), of->text.p);
+        member = (v.kind == V_DICT || v.kind == V_SPACE) && !value_has_method(&v, of->text)
                      ? dict_find(v.u.dict, of->text)
                      : NULL;
         if (!member)
@@ -161,13 +164,13 @@ static int call(struct run *r, const struct node *n, struct value *out)
     } else if (chat_eval(r, of, &v) < 0 || args_eval(r, n->b, &x) < 0)
         return -1;
     if (v.kind != V_MACRO)
-        return run_fail(r, "a %s cannot be called", value_name(&v));
+        return render_fail(r, "a %s cannot be called", value_name(&v));
     return macro_call(r, v.u.macro, &x, out);
 }
 
 /* ---- expressions ---- */
 
-static int eval_list(struct run *r, const struct node *n, struct value *out)
+static int eval_list(struct render *r, const struct node *n, struct value *out)
 {
     struct value v;
 
@@ -180,7 +183,7 @@ static int eval_list(struct run *r, const struct node *n, struct value *out)
     return 0;
 }
 
-static int eval_dict(struct run *r, const struct node *n, struct value *out)
+static int eval_dict(struct render *r, const struct node *n, struct value *out)
 {
     struct value key, v;
 
@@ -193,18 +196,18 @@ static int eval_dict(struct run *r, const struct node *n, struct value *out)
     return 0;
 }
 
-static int eval_name(struct run *r, const struct node *n, struct value *out)
+static int eval_name(struct render *r, const struct node *n, struct value *out)
 {
     struct var *v = name_find(r, n->text);
 
     *out = v ? v->value : value_of(V_UNDEF, 0);
     if (v || !chat_function_known(r, n->text))
         return 0;
-    return run_fail(r, "the function '%.*s' that is not called", (int)n->text.n, n->text.p);
+    return render_fail(r, "the function '%.*s' that is not called", (int)n->text.n, n->text.p);
 }
 
 /* "f is defined" of a function is true, though a function is no value here. */
-static int eval_test(struct run *r, const struct node *n, struct value *out)
+static int eval_test(struct render *r, const struct node *n, struct value *out)
 {
     struct value v;
     struct args x;
@@ -224,14 +227,14 @@ static int eval_test(struct run *r, const struct node *n, struct value *out)
     return 0;
 }
 
-static int eval_sign(struct run *r, const struct node *n, struct value *out)
+static int eval_sign(struct render *r, const struct node *n, struct value *out)
 {
     struct value v;
 
     if (chat_eval(r, n->a, &v) < 0)
         return -1;
     if (v.kind != V_INT && v.kind != V_BOOL && v.kind != V_REAL)
-        return run_fail(r, "the sign of a %s", value_name(&v));
+        return render_fail(r, "the sign of a %s", value_name(&v));
     *out = v;
     if (v.kind == V_BOOL)
         out->kind = V_INT;
@@ -242,7 +245,7 @@ static int eval_sign(struct run *r, const struct node *n, struct value *out)
     return 0;
 }
 
-static int eval_two(struct run *r, const struct node *n, struct value *out)
+static int eval_two(struct render *r, const struct node *n, struct value *out)
 {
     struct value a, b;
 
@@ -264,7 +267,37 @@ static int eval_two(struct run *r, const struct node *n, struct value *out)
     return value_binary(r, OP_ADD, &a, &b, out);
 }
 
-static int eval_kind(struct run *r, const struct node *n, struct value *out)
+/* a < b < c: each is evaluated once, and none behind the first that does not hold. */
+static int eval_compare(struct render *r, const struct node *n, struct value *out)
+{
+    struct value a, b;
+    int yes = 1;
+
+    if (chat_eval(r, n->a, &a) < 0)
+        return -1;
+    for (const struct node *one = n->b; one && yes; one = one->next, a = b)
+        if (chat_eval(r, one->a, &b) < 0 || value_compare(r, one->op, &a, &b, &yes) < 0)
+            return -1;
+    *out = value_of(V_BOOL, yes);
+    return 0;
+}
+
+static int eval_slice(struct render *r, const struct node *n, struct value *out)
+{
+    const struct node *const given[] = {n->b, n->c, n->d};
+    struct value v, bound[3];
+
+    if (chat_eval(r, n->a, &v) < 0)
+        return -1;
+    for (int i = 0; i < 3; i++) {
+        bound[i] = value_of(V_NONE, 0);
+        if (given[i] && chat_eval(r, given[i], &bound[i]) < 0)
+            return -1;
+    }
+    return value_slice(r, &v, bound, out);
+}
+
+static int eval_kind(struct render *r, const struct node *n, struct value *out)
 {
     struct value v;
     struct args x;
@@ -287,7 +320,7 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
     case N_POS:
         return eval_sign(r, n, out);
     case N_COMPARE:
-        return value_compare(r, n, out);
+        return eval_compare(r, n, out);
     case N_ITEM:
     case N_AND:
     case N_OR:
@@ -297,7 +330,7 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
     case N_ATTR:
         return chat_eval(r, n->a, &v) < 0 ? -1 : value_get(r, &v, n->text, out);
     case N_SLICE:
-        return chat_eval(r, n->a, &v) < 0 ? -1 : value_slice(r, &v, n, out);
+        return eval_slice(r, n, out);
     case N_FILTER:
         if (chat_eval(r, n->a, &v) < 0 || args_eval(r, n->b, &x) < 0)
             return -1;
@@ -314,24 +347,24 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
         *out = value_of(V_UNDEF, 0);
         return value_true(&v) ? chat_eval(r, n->a, out) : n->c ? chat_eval(r, n->c, out) : 0;
     default:
-        return run_fail(r, "an expression that cannot be here");
+        return render_fail(r, "an expression that cannot be here");
     }
 }
 
-static int step(struct run *r, const struct node *n)
+static int step(struct render *r, const struct node *n)
 {
     r->line = n->line;
-    return run_step(r);
+    return render_step(r);
 }
 
-int chat_eval(struct run *r, const struct node *n, struct value *out)
+int chat_eval(struct render *r, const struct node *n, struct value *out)
 {
     int rc;
 
     if (step(r, n) < 0)
         return -1;
     if (r->depth >= 2 * CHAT_DEPTH)
-        return run_fail(r, "nested too deep");
+        return render_fail(r, "nested too deep");
     r->depth++;
     rc = eval_kind(r, n, out);
     r->depth--;
@@ -341,25 +374,25 @@ int chat_eval(struct run *r, const struct node *n, struct value *out)
 /* ---- statements ---- */
 
 /* Sets one name, or each of several to a part of the value. */
-static int assign(struct run *r, const struct node *names, struct value v)
+static int assign(struct render *r, const struct node *names, struct value v)
 {
     struct list *parts;
     size_t i = 0;
 
     if (!names->next)
-        return frame_set(r, names->text, v);
+        return scope_set(r, names->text, v);
     if (value_items(r, &v, &parts) < 0)
         return -1;
     for (; names; names = names->next, i++) {
         if (i == parts->n)
-            return run_fail(r, "more names than values");
-        if (frame_set(r, names->text, parts->at[i]) < 0)
+            return render_fail(r, "more names than values");
+        if (scope_set(r, names->text, parts->at[i]) < 0)
             return -1;
     }
-    return i < parts->n ? run_fail(r, "more values than names") : 0;
+    return i < parts->n ? render_fail(r, "more values than names") : 0;
 }
 
-static int run_set(struct run *r, const struct node *n)
+static int run_set(struct render *r, const struct node *n)
 {
     struct value v, space;
 
@@ -370,40 +403,40 @@ static int run_set(struct run *r, const struct node *n)
     if (chat_eval(r, n->a->a, &space) < 0)
         return -1;
     if (space.kind != V_SPACE)
-        return run_fail(r, "only a namespace's attributes can be set");
+        return render_fail(r, "only a namespace's attributes can be set");
     return dict_put(r, space.u.dict, value_str(n->a->text.p, n->a->text.n), v);
 }
 
 /* The filters on the text of a block, the innermost first. */
-static int apply_filters(struct run *r, const struct node *f, struct value *v)
+static int apply_filters(struct render *r, const struct node *f, struct value *v)
 {
     struct value in;
     struct args x;
 
     if (f->kind != N_FILTER)
-        return f->kind == N_CONST ? 0 : run_fail(r, "only filters can stand here");
+        return f->kind == N_CONST ? 0 : render_fail(r, "only filters can stand here");
     if (apply_filters(r, f->a, v) < 0 || args_eval(r, f->b, &x) < 0)
         return -1;
     in = *v;
     return chat_filter(r, f->text, in, &x, v);
 }
 
-static int run_setblock(struct run *r, const struct node *n)
+static int run_setblock(struct render *r, const struct node *n)
 {
-    struct frame *kept = r->frame;
+    struct scope *kept = r->scope;
     struct value v;
-    int rc = frame_open(r, kept) < 0 ? -1 : capture(r, n->b, &v);
+    int rc = scope_open(r, kept) < 0 ? -1 : capture(r, n->b, &v);
 
-    r->frame = kept;
+    r->scope = kept;
     if (rc < 0 || (n->f && apply_filters(r, n->f, &v) < 0))
         return -1;
-    return frame_set(r, n->a->text, v);
+    return scope_set(r, n->a->text, v);
 }
 
 /* The items that the loop's condition lets through. */
-static int loop_items(struct run *r, const struct node *n, struct list **out)
+static int loop_items(struct render *r, const struct node *n, struct list **out)
 {
-    struct frame *kept = r->frame;
+    struct scope *kept = r->scope;
     struct value v, list;
     struct list *all;
     int rc = -1;
@@ -416,20 +449,20 @@ static int loop_items(struct run *r, const struct node *n, struct list **out)
     if (value_list(r, 0, &list) < 0)
         return -1;
     for (size_t i = 0; i < all->n; i++)
-        if (frame_open(r, kept) < 0 || assign(r, n->a, all->at[i]) < 0 ||
+        if (scope_open(r, kept) < 0 || assign(r, n->a, all->at[i]) < 0 ||
             chat_eval(r, n->f, &v) < 0 ||
             (value_true(&v) && list_push(r, list.u.list, all->at[i]) < 0))
             goto out;
     *out = list.u.list;
     rc = 0;
 out:
-    r->frame = kept;
+    r->scope = kept;
     return rc;
 }
 
-static int run_for(struct run *r, const struct node *n)
+static int run_for(struct render *r, const struct node *n)
 {
-    struct frame *kept = r->frame;
+    struct scope *kept = r->scope;
     struct value loop = value_of(V_LOOP, 0);
     struct list *items;
     int rc = -1;
@@ -437,7 +470,7 @@ static int run_for(struct run *r, const struct node *n)
     if (loop_items(r, n, &items) < 0)
         return -1;
     if (!items->n && n->d) {
-        rc = frame_open(r, kept) < 0 ? -1 : chat_run(r, n->d);
+        rc = scope_open(r, kept) < 0 ? -1 : chat_run(r, n->d);
         goto out;
     }
     if (!(loop.u.loop = arena_get(&r->arena, sizeof *loop.u.loop, r->e)))
@@ -446,18 +479,18 @@ static int run_for(struct run *r, const struct node *n)
     for (size_t i = 0; i < items->n && r->flow != FLOW_BREAK; i++) {
         loop.u.loop->i = i;
         r->flow = FLOW_ON;
-        if (frame_open(r, kept) < 0 || frame_set(r, (struct str){"loop", 4}, loop) < 0 ||
+        if (scope_open(r, kept) < 0 || scope_set(r, (struct str){"loop", 4}, loop) < 0 ||
             assign(r, n->a, items->at[i]) < 0 || chat_run(r, n->c) < 0)
             goto out;
     }
     r->flow = FLOW_ON;
     rc = 0;
 out:
-    r->frame = kept;
+    r->scope = kept;
     return rc;
 }
 
-static int run_print(struct run *r, const struct node *n)
+static int run_print(struct render *r, const struct node *n)
 {
     struct value v;
 
@@ -466,7 +499,7 @@ static int run_print(struct run *r, const struct node *n)
     return out_add(r, v.u.s.p, v.u.s.n);
 }
 
-static int run_if(struct run *r, const struct node *n)
+static int run_if(struct render *r, const struct node *n)
 {
     struct value v;
 
@@ -475,26 +508,26 @@ static int run_if(struct run *r, const struct node *n)
     return chat_run(r, value_true(&v) ? n->b : n->c);
 }
 
-static int run_scope(struct run *r, const struct node *n)
+static int run_scope(struct render *r, const struct node *n)
 {
-    struct frame *kept = r->frame;
-    int rc = frame_open(r, kept) < 0 ? -1 : chat_run(r, n->b);
+    struct scope *kept = r->scope;
+    int rc = scope_open(r, kept) < 0 ? -1 : chat_run(r, n->b);
 
-    r->frame = kept;
+    r->scope = kept;
     return rc;
 }
 
-static int run_macro(struct run *r, const struct node *n)
+static int run_macro(struct render *r, const struct node *n)
 {
     struct value v = value_of(V_MACRO, 0);
 
     if (!(v.u.macro = arena_get(&r->arena, sizeof *v.u.macro, r->e)))
         return -1;
-    *v.u.macro = (struct macro){n, r->frame};
-    return frame_set(r, n->text, v);
+    *v.u.macro = (struct macro){n, r->scope};
+    return scope_set(r, n->text, v);
 }
 
-static int run_one(struct run *r, const struct node *n)
+static int run_one(struct render *r, const struct node *n)
 {
     switch (n->kind) {
     case N_TEXT:
@@ -520,16 +553,16 @@ static int run_one(struct run *r, const struct node *n)
         r->flow = FLOW_CONTINUE;
         return 0;
     default:
-        return run_fail(r, "a statement that cannot be here");
+        return render_fail(r, "a statement that cannot be here");
     }
 }
 
-int chat_run(struct run *r, const struct node *body)
+int chat_run(struct render *r, const struct node *body)
 {
     int rc = 0;
 
     if (r->depth >= 2 * CHAT_DEPTH)
-        return run_fail(r, "nested too deep");
+        return render_fail(r, "nested too deep");
     r->depth++;
     for (; body && rc == 0 && r->flow == FLOW_ON; body = body->next)
         rc = step(r, body) < 0 ? -1 : run_one(r, body);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chat_expr - the expressions of a template, with the precedences of Jinja2: or, and, not,
  * comparisons, + -, ~, * / // %, **, sign; filters and tests bind tightest. */
-#include <string.h>
+#include "chat_expr.h"
 
-#include "chat_parts.h"
+#include <string.h>
 
 static struct node *parse_unary(struct parser *p, int filters);
 
@@ -39,13 +39,13 @@ static struct node *parse_texts(struct parser *p)
 /* Elements up to `end`, which is taken. */
 static int parse_elements(struct parser *p, const char *end, struct node **list, int *commas)
 {
-    for (*commas = 0; !take_op(p, end); list = &(*list)->next) {
+    for (*commas = 0; !tok_take_op(p, end); list = &(*list)->next) {
         if (!(*list = parse_condition(p)))
             return -1;
-        if (take_op(p, ","))
+        if (tok_take_op(p, ","))
             ++*commas;
-        else if (!is_op(p, end))
-            return need_op(p, end);
+        else if (!tok_is_op(p, end))
+            return tok_need_op(p, end);
     }
     return 0;
 }
@@ -54,11 +54,11 @@ static struct node *parse_dict(struct parser *p)
 {
     struct node *n = node_new(p, N_DICT), **to = n ? &n->a : NULL;
 
-    for (p->t++; n && !take_op(p, "}"); to = &(*to)->next) {
+    for (p->t++; n && !tok_take_op(p, "}"); to = &(*to)->next) {
         if (!(*to = node_new(p, N_PAIR)) || !((*to)->a = parse_condition(p)) ||
-            need_op(p, ":") < 0 || !((*to)->b = parse_condition(p)))
+            tok_need_op(p, ":") < 0 || !((*to)->b = parse_condition(p)))
             return NULL;
-        if (!take_op(p, ",") && !is_op(p, "}"))
+        if (!tok_take_op(p, ",") && !tok_is_op(p, "}"))
             return parse_refuse(p, "'}' is needed");
     }
     return n;
@@ -66,7 +66,7 @@ static struct node *parse_dict(struct parser *p)
 
 static struct node *parse_brackets(struct parser *p)
 {
-    int tuple = is_op(p, "("), commas;
+    int tuple = tok_is_op(p, "("), commas;
     struct node *n = node_new(p, N_LIST);
 
     p->t++;
@@ -99,9 +99,9 @@ static struct node *parse_primary(struct parser *p)
     v.u.r = t->r;
     if (t->kind == TOK_REAL)
         return parse_const(p, v);
-    if (is_op(p, "(") || is_op(p, "["))
+    if (tok_is_op(p, "(") || tok_is_op(p, "["))
         return parse_brackets(p);
-    if (is_op(p, "{"))
+    if (tok_is_op(p, "{"))
         return parse_dict(p);
     if (t->kind != TOK_NAME)
         return parse_refuse(p, "an expression is needed");
@@ -123,8 +123,8 @@ static int parse_arguments(struct parser *p, struct node **to)
 {
     int words = 0;
 
-    for (p->t++; !take_op(p, ")"); to = &(*to)->next) {
-        if (is_op(p, "*") || is_op(p, "**")) {
+    for (p->t++; !tok_take_op(p, ")"); to = &(*to)->next) {
+        if (tok_is_op(p, "*") || tok_is_op(p, "**")) {
             parse_refuse(p, "arguments with * are not supported");
             return -1;
         }
@@ -145,8 +145,8 @@ static int parse_arguments(struct parser *p, struct node **to)
             parse_refuse(p, "an argument that is not supported");
             return -1;
         }
-        if (!take_op(p, ",") && !is_op(p, ")"))
-            return need_op(p, ")");
+        if (!tok_take_op(p, ",") && !tok_is_op(p, ")"))
+            return tok_need_op(p, ")");
     }
     return 0;
 }
@@ -159,16 +159,16 @@ static struct node *parse_index(struct parser *p, struct node *of)
     if (!n)
         return NULL;
     n->a = of;
-    if (!is_op(p, ":") && !(n->b = parse_condition(p)))
+    if (!tok_is_op(p, ":") && !(n->b = parse_condition(p)))
         return NULL;
-    if (take_op(p, ":")) {
+    if (tok_take_op(p, ":")) {
         n->kind = N_SLICE;
-        if (!is_op(p, ":") && !is_op(p, "]") && !(n->c = parse_condition(p)))
+        if (!tok_is_op(p, ":") && !tok_is_op(p, "]") && !(n->c = parse_condition(p)))
             return NULL;
-        if (take_op(p, ":") && !is_op(p, "]") && !(n->d = parse_condition(p)))
+        if (tok_take_op(p, ":") && !tok_is_op(p, "]") && !(n->d = parse_condition(p)))
             return NULL;
     }
-    return need_op(p, "]") < 0 ? NULL : n;
+    return tok_need_op(p, "]") < 0 ? NULL : n;
 }
 
 static struct node *parse_postfix(struct parser *p, struct node *n)
@@ -176,12 +176,12 @@ static struct node *parse_postfix(struct parser *p, struct node *n)
     struct node *outer;
     int links = 0;
 
-    while (n && (is_op(p, ".") || is_op(p, "[") || is_op(p, "("))) {
+    while (n && (tok_is_op(p, ".") || tok_is_op(p, "[") || tok_is_op(p, "("))) {
         if (++links > CHAT_DEPTH)
             return parse_refuse(p, "nested too deep");
-        if (is_op(p, "["))
+        if (tok_is_op(p, "["))
             n = parse_index(p, n);
-        else if (is_op(p, "(")) {
+        else if (tok_is_op(p, "(")) {
             if (!(outer = node_new(p, N_CALL)) || parse_arguments(p, &outer->b) < 0)
                 return NULL;
             outer->a = n;
@@ -212,9 +212,9 @@ static struct node *parse_filter(struct parser *p, struct node *of)
         return parse_refuse(p, "the name of a filter is needed");
     n->a = of;
     n->text = p->t++->text;
-    if (is_op(p, "."))
+    if (tok_is_op(p, "."))
         return parse_refuse(p, "a filter that is not supported");
-    return is_op(p, "(") && parse_arguments(p, &n->b) < 0 ? NULL : n;
+    return tok_is_op(p, "(") && parse_arguments(p, &n->b) < 0 ? NULL : n;
 }
 
 /* A test that takes an argument without brackets: "x is divisibleby 3". */
@@ -233,7 +233,7 @@ static int test_takes(struct str name)
 static struct node *parse_test(struct parser *p, struct node *of)
 {
     struct node *n = node_new(p, N_TEST), *not ;
-    int negated = take_name(p, "not");
+    int negated = tok_take_name(p, "not");
 
     if (!n)
         return NULL;
@@ -241,13 +241,13 @@ static struct node *parse_test(struct parser *p, struct node *of)
         return parse_refuse(p, "the name of a test is needed");
     n->a = of;
     n->text = p->t++->text;
-    if (is_op(p, "(")) {
+    if (tok_is_op(p, "(")) {
         if (parse_arguments(p, &n->b) < 0)
             return NULL;
     } else if (test_takes(n->text) &&
                !((n->b = parse_primary(p)) && (n->b = parse_postfix(p, n->b))))
         return NULL;
-    if (is_name(p, "is"))
+    if (tok_is_name(p, "is"))
         return parse_refuse(p, "tests in a row");
     if (!negated)
         return n;
@@ -260,14 +260,14 @@ struct node *parse_filters(struct parser *p, struct node *n)
 {
     int links = 0;
 
-    while (n && (is_op(p, "|") || is_name(p, "is"))) {
-        int filter = is_op(p, "|");
+    while (n && (tok_is_op(p, "|") || tok_is_name(p, "is"))) {
+        int filter = tok_is_op(p, "|");
 
         if (++links > CHAT_DEPTH)
             return parse_refuse(p, "nested too deep");
         p->t++;
         n = filter ? parse_filter(p, n) : parse_test(p, n);
-        if (n && is_op(p, "("))
+        if (n && tok_is_op(p, "("))
             return parse_refuse(p, "a call of what a filter gives is not supported");
     }
     return n;
@@ -276,7 +276,7 @@ struct node *parse_filters(struct parser *p, struct node *n)
 static struct node *parse_unary(struct parser *p, int filters)
 {
     struct node *n = NULL;
-    int minus = is_op(p, "-"), plus = is_op(p, "+");
+    int minus = tok_is_op(p, "-"), plus = tok_is_op(p, "+");
 
     if (parse_deeper(p) < 0)
         return NULL;
@@ -316,7 +316,7 @@ static struct node *parse_level(struct parser *p, int level)
     while (left && level < LEVELS) {
         size_t i = 0;
 
-        while (levels[level].op[i].name && !is_op(p, levels[level].op[i].name))
+        while (levels[level].op[i].name && !tok_is_op(p, levels[level].op[i].name))
             i++;
         if (!levels[level].op[i].name)
             break;
@@ -344,14 +344,14 @@ static int compare_op(struct parser *p, enum op *op)
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (take_op(p, all[i].name)) {
+        if (tok_take_op(p, all[i].name)) {
             *op = all[i].op;
             return 1;
         }
     *op = OP_IN;
-    if (take_name(p, "in"))
+    if (tok_take_name(p, "in"))
         return 1;
-    if (!is_name(p, "not") || p->t[1].kind != TOK_NAME || !str_same(p->t[1].text, "in"))
+    if (!tok_is_name(p, "not") || p->t[1].kind != TOK_NAME || !str_same(p->t[1].text, "in"))
         return 0;
     p->t += 2;
     *op = OP_NOT_IN;
@@ -383,7 +383,7 @@ static struct node *parse_not(struct parser *p)
 {
     struct node *n;
 
-    if (!is_name(p, "not"))
+    if (!tok_is_name(p, "not"))
         return parse_compare(p);
     if (parse_deeper(p) < 0 || !(n = node_new(p, N_NOT)))
         return NULL;
@@ -398,7 +398,7 @@ static struct node *parse_and_or(struct parser *p, int or)
     struct node *left = or ? parse_and_or(p, 0) : parse_not(p), *n;
     int links = 0;
 
-    while (left && is_name(p, or ? "or" : "and")) {
+    while (left && tok_is_name(p, or ? "or" : "and")) {
         if (++links > CHAT_DEPTH)
             return parse_refuse(p, "nested too deep");
         if (!(n = node_new(p, or ? N_OR : N_AND)))
@@ -419,14 +419,14 @@ struct node *parse_condition(struct parser *p)
     if (parse_deeper(p) < 0)
         return NULL;
     n = parse_and_or(p, 1);
-    while (n && is_name(p, "if")) {
+    while (n && tok_is_name(p, "if")) {
         if (!(cond = node_new(p, N_COND)))
             return NULL;
         p->t++;
         cond->a = n;
         if (!(cond->b = parse_and_or(p, 1)))
             return NULL;
-        if (take_name(p, "else") && !(cond->c = parse_condition(p)))
+        if (tok_take_name(p, "else") && !(cond->c = parse_condition(p)))
             return NULL;
         n = cond;
     }
@@ -444,14 +444,14 @@ struct node *parse_tuple(struct parser *p)
 {
     struct node *first = parse_condition(p), *n, **to;
 
-    if (!first || !is_op(p, ","))
+    if (!first || !tok_is_op(p, ","))
         return first;
     if (!(n = node_new(p, N_LIST)))
         return NULL;
     n->flag = 1;
     n->a = first;
     for (to = &first->next;
-         take_op(p, ",") && p->t->kind != TOK_TAG_END && p->t->kind != TOK_PRINT_END;
+         tok_take_op(p, ",") && p->t->kind != TOK_TAG_END && p->t->kind != TOK_PRINT_END;
          to = &(*to)->next)
         if (!(*to = parse_condition(p)))
             return NULL;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chat_filter - the filters, by name. */
+#include "chat_filter.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat_parts.h"
+#include "chat_ops.h"
+#include "chat_print.h"
+#include "chat_text.h"
 
 /* The i-th argument (SIZE_MAX: none) or the one of that name; NULL: not given. */
 static const struct value *arg_of(const struct args *x, size_t i, const char *name)
@@ -19,7 +23,7 @@ static const struct value *arg_of(const struct args *x, size_t i, const char *na
 }
 
 /* Arguments of a filter: at most n, of these names. */
-static int args_check(struct run *r, const char *what, const struct args *x,
+static int args_check(struct render *r, const char *what, const struct args *x,
                       const char *const *names, size_t n)
 {
     for (size_t i = 0; i < x->words; i++) {
@@ -28,14 +32,14 @@ static int args_check(struct run *r, const char *what, const struct args *x,
         while (k < n && !str_same(x->word[i].name, names[k]))
             k++;
         if (k == n)
-            return run_fail(r, "%s: the argument '%.*s' is not supported", what,
-                            (int)(x->word[i].name.n < 40 ? x->word[i].name.n : 40),
-                            x->word[i].name.p);
+            return render_fail(r, "%s: the argument '%.*s' is not supported", what,
+                               (int)(x->word[i].name.n < 40 ? x->word[i].name.n : 40),
+                               x->word[i].name.p);
     }
-    return x->n > n ? run_fail(r, "%s: too many arguments", what) : 0;
+    return x->n > n ? render_fail(r, "%s: too many arguments", what) : 0;
 }
 
-static int filter_tojson(struct run *r, struct value v, const struct args *x, struct value *out)
+static int filter_tojson(struct render *r, struct value v, const struct args *x, struct value *out)
 {
     static const char *const names[] = {"ensure_ascii", "indent", "separators", "sort_keys"};
     const struct value *ascii = arg_of(x, 0, "ensure_ascii"), *indent = arg_of(x, 1, "indent"),
@@ -45,19 +49,19 @@ static int filter_tojson(struct run *r, struct value v, const struct args *x, st
     if (args_check(r, "tojson", x, names, 4) < 0)
         return -1;
     if (arg_of(x, 2, "separators") && arg_of(x, 2, "separators")->kind != V_NONE)
-        return run_fail(r, "tojson: separators are not supported");
+        return render_fail(r, "tojson: separators are not supported");
     if (ascii && value_true(ascii))
-        return run_fail(r, "tojson: ensure_ascii is not supported");
+        return render_fail(r, "tojson: ensure_ascii is not supported");
     if (indent && indent->kind != V_NONE) {
         if (indent->kind != V_INT || indent->u.i < 0 || indent->u.i > 16)
-            return run_fail(r, "tojson: indent is a number up to 16");
+            return render_fail(r, "tojson: indent is a number up to 16");
         width = (int)indent->u.i;
     }
     return value_dump(r, &v, width, sort && value_true(sort), out);
 }
 
 /* The attribute of that name, or of that path "a.b"; a number is an index. */
-static int attribute(struct run *r, struct value v, const struct value *name, struct value *out)
+static int attribute(struct render *r, struct value v, const struct value *name, struct value *out)
 {
     struct str rest, part;
     const char *dot;
@@ -67,7 +71,7 @@ static int attribute(struct run *r, struct value v, const struct value *name, st
     if (name->kind == V_INT)
         return value_item(r, &v, name, out);
     if (name->kind != V_STR)
-        return run_fail(r, "the name of an attribute is a %s", value_name(name));
+        return render_fail(r, "the name of an attribute is a %s", value_name(name));
     for (rest = name->u.s; rest.n; items++) {
         struct value key;
 
@@ -76,18 +80,18 @@ static int attribute(struct run *r, struct value v, const struct value *name, st
         key = value_str(part.p, part.n);
         v = *out;
         if (v.kind == V_UNDEF)
-            return run_fail(r, "'%.*s' of an undefined value", (int)(part.n < 40 ? part.n : 40),
-                            part.p);
+            return render_fail(r, "'%.*s' of an undefined value", (int)(part.n < 40 ? part.n : 40),
+                               part.p);
         if (value_item(r, &v, &key, out) < 0)
             return -1;
         rest.n -= part.n + (dot != NULL);
         rest.p += part.n + (dot != NULL);
     }
-    return items ? 0 : run_fail(r, "an attribute without a name");
+    return items ? 0 : render_fail(r, "an attribute without a name");
 }
 
 /* select, reject, selectattr, rejectattr */
-static int filter_select(struct run *r, struct value v, const struct args *x, int by_attribute,
+static int filter_select(struct render *r, struct value v, const struct args *x, int by_attribute,
                          int keep, struct value *out)
 {
     struct args rest = {0};
@@ -97,11 +101,11 @@ static int filter_select(struct run *r, struct value v, const struct args *x, in
     int yes;
 
     if (x->words || x->n < (size_t)by_attribute)
-        return run_fail(r, "select: arguments that are not supported");
+        return render_fail(r, "select: arguments that are not supported");
     for (i = skip; i < x->n; i++)
         rest.at[rest.n++] = x->at[i];
     if (x->n >= skip && x->at[skip - 1].kind != V_STR)
-        return run_fail(r, "select: the name of a test is a %s", value_name(&x->at[skip - 1]));
+        return render_fail(r, "select: the name of a test is a %s", value_name(&x->at[skip - 1]));
     if (value_items(r, &v, &items) < 0 || value_list(r, 0, out) < 0)
         return -1;
     for (i = 0; i < items->n; i++) {
@@ -117,7 +121,7 @@ static int filter_select(struct run *r, struct value v, const struct args *x, in
     return 0;
 }
 
-static int filter_map(struct run *r, struct value v, const struct args *x, struct value *out)
+static int filter_map(struct render *r, struct value v, const struct args *x, struct value *out)
 {
     const struct value *name = arg_of(x, SIZE_MAX, "attribute"),
                        *otherwise = arg_of(x, SIZE_MAX, "default");
@@ -128,7 +132,7 @@ static int filter_map(struct run *r, struct value v, const struct args *x, struc
     if (value_items(r, &v, &items) < 0 || value_list(r, 0, out) < 0)
         return -1;
     if (!name && (!x->n || x->words || x->at[0].kind != V_STR))
-        return run_fail(r, "map: arguments that are not supported");
+        return render_fail(r, "map: arguments that are not supported");
     for (i = 0; i < items->n; i++) {
         struct args rest = {0};
 
@@ -146,30 +150,7 @@ static int filter_map(struct run *r, struct value v, const struct args *x, struc
     return 0;
 }
 
-int dict_items(struct run *r, const struct value *v, struct value *out)
-{
-    struct value pair;
-    size_t i;
-
-    if (value_list(r, 0, out) < 0)
-        return -1;
-    if (v->kind == V_UNDEF)
-        return 0;
-    if (v->kind != V_DICT)
-        return run_fail(r, "items of a %s", value_name(v));
-    for (i = 0; i < v->u.dict->n; i++) {
-        if (value_list(r, 2, &pair) < 0)
-            return -1;
-        pair.marked = 1;
-        if (list_push(r, pair.u.list, v->u.dict->at[i].key) < 0 ||
-            list_push(r, pair.u.list, v->u.dict->at[i].value) < 0 ||
-            list_push(r, out->u.list, pair) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int filter_list(struct run *r, struct value v, const char *how, struct value *out)
+static int filter_list(struct render *r, struct value v, const char *how, struct value *out)
 {
     struct list *items;
     size_t i;
@@ -193,7 +174,7 @@ static int filter_list(struct run *r, struct value v, const char *how, struct va
     return 0;
 }
 
-static int filter_default(struct run *r, struct value v, const struct args *x, struct value *out)
+static int filter_default(struct render *r, struct value v, const struct args *x, struct value *out)
 {
     static const char *const names[] = {"default_value", "boolean"};
     const struct value *otherwise = arg_of(x, 0, names[0]), *falsy = arg_of(x, 1, names[1]);
@@ -206,13 +187,13 @@ static int filter_default(struct run *r, struct value v, const struct args *x, s
     return 0;
 }
 
-static int filter_number(struct run *r, struct value v, const struct args *x, int real,
+static int filter_number(struct render *r, struct value v, const struct args *x, int real,
                          struct value *out)
 {
     char text[64], *end = text;
 
     if (x->n || x->words)
-        return run_fail(r, "int and float with arguments are not supported");
+        return render_fail(r, "int and float with arguments are not supported");
     if (v.kind == V_STR && v.u.s.n && v.u.s.n < sizeof text) {
         memcpy(text, v.u.s.p, v.u.s.n);
         text[v.u.s.n] = 0;
@@ -224,12 +205,12 @@ static int filter_number(struct run *r, struct value v, const struct args *x, in
                 v.u.i = strtoll(text, &end, 10);
         }
         if (*end || end == text || strlen(text) > 18)
-            return run_fail(r, "'%s' is no number that is supported", text);
+            return render_fail(r, "'%s' is no number that is supported", text);
     }
     if (v.kind != V_INT && v.kind != V_BOOL && v.kind != V_REAL)
-        return run_fail(r, "a number of a %s", value_name(&v));
+        return render_fail(r, "a number of a %s", value_name(&v));
     if (!real && v.kind == V_REAL && fabs(v.u.r) >= 9e15)
-        return run_fail(r, "a number that is too large");
+        return render_fail(r, "a number that is too large");
     *out = value_of(real ? V_REAL : V_INT, 0);
     if (real)
         out->u.r = v.kind == V_REAL ? v.u.r : (double)v.u.i;
@@ -238,7 +219,7 @@ static int filter_number(struct run *r, struct value v, const struct args *x, in
     return 0;
 }
 
-static int filter_join(struct run *r, struct value v, const struct args *x, struct value *out)
+static int filter_join(struct render *r, struct value v, const struct args *x, struct value *out)
 {
     static const char *const names[] = {"d", "attribute"};
     const struct value *with = arg_of(x, 0, "d"), *name = arg_of(x, 1, "attribute");
@@ -248,7 +229,7 @@ static int filter_join(struct run *r, struct value v, const struct args *x, stru
     if (args_check(r, "join", x, names, 2) < 0 || value_items(r, &v, &items) < 0)
         return -1;
     if (with && with->kind != V_STR)
-        return run_fail(r, "join with a %s", value_name(with));
+        return render_fail(r, "join with a %s", value_name(with));
     if (name) {
         if (value_list(r, 0, &list) < 0)
             return -1;
@@ -273,14 +254,15 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Ignores case, as Jinja2 does; keys that differ in case only are not supported. */
-static int filter_dictsort(struct run *r, struct value v, const struct args *x, struct value *out)
+static int filter_dictsort(struct render *r, struct value v, const struct args *x,
+                           struct value *out)
 {
     struct value list, low;
     size_t i;
 
     if (x->n || x->words)
-        return run_fail(r, "dictsort with arguments is not supported");
-    if (dict_items(r, &v, &list) < 0 || value_list(r, 0, out) < 0)
+        return render_fail(r, "dictsort with arguments is not supported");
+    if (value_pairs(r, &v, &list) < 0 || value_list(r, 0, out) < 0)
         return -1;
     for (i = 0; i < list.u.list->n; i++) { /* (lower key, pair) */
         struct value both;
@@ -296,24 +278,24 @@ static int filter_dictsort(struct run *r, struct value v, const struct args *x, 
         qsort(out->u.list->at, out->u.list->n, sizeof *out->u.list->at, by_name);
     for (i = 1; i < out->u.list->n; i++)
         if (!by_name(&out->u.list->at[i - 1], &out->u.list->at[i]))
-            return run_fail(r, "dictsort of keys that differ in case only");
+            return render_fail(r, "dictsort of keys that differ in case only");
     for (i = 0; i < out->u.list->n; i++)
         out->u.list->at[i] = out->u.list->at[i].u.list->at[1];
     return 0;
 }
 
-static int filter_text(struct run *r, struct str name, struct value v, const struct args *x,
+static int filter_text(struct render *r, struct str name, struct value v, const struct args *x,
                        struct value *out)
 {
     if (v.kind != V_STR && value_print(r, &v, &v) < 0)
         return -1;
     if (str_same(name, "replace")) {
         if (x->words || x->n != 2 || x->at[0].kind != V_STR || x->at[1].kind != V_STR)
-            return run_fail(r, "replace takes two texts");
+            return render_fail(r, "replace takes two texts");
         return str_replace(r, v.u.s, x->at[0].u.s, x->at[1].u.s, -1, out);
     }
     if (x->words)
-        return run_fail(r, "trim: arguments by name are not supported");
+        return render_fail(r, "trim: arguments by name are not supported");
     if (str_same(name, "title") && !x->n)
         return str_case(r, v.u.s, 'T', out);
     return str_method(r, v.u.s, str_same(name, "trim") ? (struct str){"strip", 5} : name, x->at,
@@ -321,7 +303,7 @@ static int filter_text(struct run *r, struct str name, struct value v, const str
 }
 
 /* Filters without arguments. */
-static int filter_plain(struct run *r, struct str name, struct value v, struct value *out)
+static int filter_plain(struct render *r, struct str name, struct value v, struct value *out)
 {
     size_t n;
 
@@ -340,7 +322,7 @@ static int filter_plain(struct run *r, struct str name, struct value v, struct v
         return 0;
     }
     if (str_same(name, "items"))
-        return dict_items(r, &v, out);
+        return value_pairs(r, &v, out);
     if (str_same(name, "abs") && (v.kind == V_INT || v.kind == V_REAL)) {
         *out = v;
         if (v.kind == V_INT)
@@ -356,15 +338,16 @@ static int filter_plain(struct run *r, struct str name, struct value v, struct v
     if (str_same(name, "list"))
         return filter_list(r, v, "list", out);
     return str_same(name, "reverse") ? filter_list(r, v, "reverse", out)
-                                     : call_unknown(r, "filter", name);
+                                     : render_unknown(r, "filter", name);
 }
 
-int chat_filter(struct run *r, struct str name, struct value v, struct args *x, struct value *out)
+int chat_filter(struct render *r, struct str name, struct value v, struct args *x,
+                struct value *out)
 {
     static const char *const texts[] = {"trim", "upper", "lower", "title", "capitalize", "replace"};
 
     if (v.kind == V_STR && v.marked && !str_same(name, "safe") && !str_same(name, "length"))
-        return run_fail(r, "a filter on a text that went through safe is not supported");
+        return render_fail(r, "a filter on a text that went through safe is not supported");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (str_same(name, texts[i]))
             return filter_text(r, name, v, x, out);
@@ -391,7 +374,7 @@ int chat_filter(struct run *r, struct str name, struct value v, struct args *x, 
     if (str_same(name, "float"))
         return filter_number(r, v, x, 1, out);
     if (x->n || x->words)
-        return run_fail(r, "the filter '%.*s' with arguments is not supported",
-                        (int)(name.n < 40 ? name.n : 40), name.p);
+        return render_fail(r, "the filter '%.*s' with arguments is not supported",
+                           (int)(name.n < 40 ? name.n : 40), name.p);
     return filter_plain(r, name, v, out);
 }

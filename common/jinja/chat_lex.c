@@ -3,11 +3,12 @@
  * of the text goes, so does the one behind a tag (trim_blocks) and the blanks in front of a tag
  * that begins a line (lstrip_blocks); "-" at a tag takes all white space on that side, "+" keeps
  * it. Leaves out: {% raw %}, line statements, string escapes by name (\N). */
+#include "chat_lex.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/mem.h"
-#include "chat_parts.h"
 #include "../text/unicode.h"
 
 enum { NEST_MAX = 256 };

@@ -2,85 +2,13 @@
 /* chat_parse - tokens to nodes, with the grammar and the precedences of Jinja2. Tags: if, for
  * (with filter and else), set (plain, tuple, attribute of a namespace, block), macro, break,
  * continue, generation. Any other is refused. Expressions: chat_expr.c. */
+#include "chat_parse.h"
+
 #include <string.h>
 
-#include "chat_parts.h"
+#include "chat_expr.h"
 
 static int parse_body(struct parser *p, const char *const *ends, struct node **out);
-
-static int length_shown(struct str s)
-{
-    return (int)(s.n < 40 ? s.n : 40);
-}
-
-struct node *parse_refuse(struct parser *p, const char *why)
-{
-    const struct tok *t = p->t;
-
-    if (t->kind == TOK_END)
-        err_set(p->e, ERR_USE, "%s:%d: %s, but the template ends here", p->what, t->line, why);
-    else
-        err_set(p->e, ERR_USE, "%s:%d: %s, at '%.*s'", p->what, t->line, why, length_shown(t->text),
-                t->text.p);
-    return NULL;
-}
-
-struct node *node_new(struct parser *p, enum node_kind kind)
-{
-    struct node *n = arena_get(p->arena, sizeof *n, p->e);
-
-    if (!n)
-        return NULL;
-    n->kind = kind;
-    n->line = p->t->line;
-    return n;
-}
-
-int is_op(const struct parser *p, const char *op)
-{
-    return p->t->kind == TOK_OP && str_same(p->t->text, op);
-}
-int is_name(const struct parser *p, const char *name)
-{
-    return p->t->kind == TOK_NAME && str_same(p->t->text, name);
-}
-
-int take_op(struct parser *p, const char *op)
-{
-    if (!is_op(p, op))
-        return 0;
-    p->t++;
-    return 1;
-}
-
-int take_name(struct parser *p, const char *name)
-{
-    if (!is_name(p, name))
-        return 0;
-    p->t++;
-    return 1;
-}
-
-int need_op(struct parser *p, const char *op)
-{
-    char why[32] = "'";
-
-    if (take_op(p, op))
-        return 0;
-    strcat(strcat(why, op), "' is needed");
-    parse_refuse(p, why);
-    return -1;
-}
-
-int parse_deeper(struct parser *p)
-{
-    if (++p->depth <= CHAT_DEPTH)
-        return 0;
-    parse_refuse(p, "nested too deep");
-    return -1;
-}
-
-/* ---- statements ---- */
 
 static int tag_end(struct parser *p)
 {
@@ -113,7 +41,7 @@ static struct node *parse_target(struct parser *p, int attribute)
         if (!(*to = node_new(p, N_NAME)))
             return NULL;
         (*to)->text = p->t++->text;
-        if (attribute && !list->next && is_op(p, ".")) {
+        if (attribute && !list->next && tok_is_op(p, ".")) {
             p->t++;
             if (p->t->kind != TOK_NAME)
                 return parse_refuse(p, "the name of an attribute is needed");
@@ -124,7 +52,7 @@ static struct node *parse_target(struct parser *p, int attribute)
             return n;
         }
         to = &(*to)->next;
-    } while (take_op(p, ","));
+    } while (tok_take_op(p, ","));
     return list;
 }
 
@@ -137,14 +65,14 @@ static struct node *parse_if(struct parser *p)
     if (parse_deeper(p) < 0 || !n || !(n->a = parse_tuple(p)) || tag_end(p) < 0 ||
         parse_body(p, ends, &n->b) < 0)
         return NULL;
-    if (is_name(p, "elif")) {
+    if (tok_is_name(p, "elif")) {
         if (!(rest = parse_if(p)))
             return NULL;
         n->c = rest;
         p->depth--;
         return n;
     }
-    if (take_name(p, "else")) {
+    if (tok_take_name(p, "else")) {
         if (body_to(p, "endif", &n->c) < 0)
             return NULL;
     } else {
@@ -164,22 +92,22 @@ static struct node *parse_for(struct parser *p)
     p->t++;
     if (parse_deeper(p) < 0 || !n || !(n->a = parse_target(p, 0)))
         return NULL;
-    if (!take_name(p, "in"))
+    if (!tok_take_name(p, "in"))
         return parse_refuse(p, "'in' is needed");
     /* without a condition of its own: an "if" here is the loop's filter */
     if (!(n->b = parse_plain(p)))
         return NULL;
-    if (is_op(p, ","))
+    if (tok_is_op(p, ","))
         return parse_refuse(p, "a loop over a tuple without brackets is not supported");
-    if (take_name(p, "if") && !(n->f = parse_condition(p)))
+    if (tok_take_name(p, "if") && !(n->f = parse_condition(p)))
         return NULL;
-    if (is_name(p, "recursive"))
+    if (tok_is_name(p, "recursive"))
         return parse_refuse(p, "a recursive loop is not supported");
     p->loops++;
     if (tag_end(p) < 0 || parse_body(p, ends, &n->c) < 0)
         return NULL;
     p->loops--;
-    if (take_name(p, "else")) {
+    if (tok_take_name(p, "else")) {
         if (body_to(p, "endfor", &n->d) < 0)
             return NULL;
     } else {
@@ -198,12 +126,12 @@ static struct node *parse_set(struct parser *p)
     p->t++;
     if (!n || !(n->a = parse_target(p, 1)))
         return NULL;
-    if (take_op(p, "="))
+    if (tok_take_op(p, "="))
         return !(n->b = parse_tuple(p)) || tag_end(p) < 0 ? NULL : n;
     n->kind = N_SETBLOCK;
     if (n->a->next || n->a->kind == N_ATTR)
         return parse_refuse(p, "'=' is needed");
-    if (is_op(p, "|")) {
+    if (tok_is_op(p, "|")) {
         /* the filters stand on a constant, which evaluation puts the text into */
         if (!(n->f = node_new(p, N_CONST)))
             return NULL;
@@ -228,17 +156,17 @@ static struct node *parse_macro(struct parser *p)
     if (p->t->kind != TOK_NAME)
         return parse_refuse(p, "the name of a macro is needed");
     n->text = p->t++->text;
-    if (need_op(p, "(") < 0)
+    if (tok_need_op(p, "(") < 0)
         return NULL;
-    for (to = &n->a; !take_op(p, ")"); to = &(*to)->next) {
+    for (to = &n->a; !tok_take_op(p, ")"); to = &(*to)->next) {
         if (p->t->kind != TOK_NAME)
             return parse_refuse(p, "the name of a parameter is needed");
         if (!(*to = node_new(p, N_KEYWORD)))
             return NULL;
         (*to)->text = p->t++->text;
-        if (take_op(p, "=") && !((*to)->a = parse_condition(p)))
+        if (tok_take_op(p, "=") && !((*to)->a = parse_condition(p)))
             return NULL;
-        if (!take_op(p, ",") && !is_op(p, ")"))
+        if (!tok_take_op(p, ",") && !tok_is_op(p, ")"))
             return parse_refuse(p, "')' is needed");
     }
     p->loops = 0;
@@ -262,7 +190,7 @@ static struct node *parse_scope(struct parser *p)
 
 static struct node *parse_jump(struct parser *p)
 {
-    struct node *n = node_new(p, is_name(p, "break") ? N_BREAK : N_CONTINUE);
+    struct node *n = node_new(p, tok_is_name(p, "break") ? N_BREAK : N_CONTINUE);
 
     if (!p->loops)
         return parse_refuse(p, "not in a loop");
@@ -282,7 +210,7 @@ static struct node *parse_statement(struct parser *p)
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (is_name(p, all[i].name))
+        if (tok_is_name(p, all[i].name))
             return all[i].parse(p);
     return parse_refuse(p, p->t->kind == TOK_NAME ? "this tag is not supported or out of place"
                                                   : "the name of a tag is needed");
@@ -315,7 +243,7 @@ static int parse_body(struct parser *p, const char *const *ends, struct node **o
         } else {
             p->t++;
             for (size_t i = 0; ends && ends[i]; i++)
-                if (is_name(p, ends[i]))
+                if (tok_is_name(p, ends[i]))
                     return 0;
             n = parse_statement(p);
         }

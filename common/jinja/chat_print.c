@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chat_print - values as text: Python's str() and json.dumps(). */
+#include "chat_print.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,10 +9,9 @@
 
 #include "../base/mem.h"
 #include "../text/unicode.h"
-#include "chat_parts.h"
 
 struct writer {
-    struct run *r;
+    struct render *r;
     struct text_out t;
     int json, indent, sorted;
 };
@@ -19,8 +20,8 @@ static int put(struct writer *w, const char *p, size_t n)
 {
     void *data = w->t.data;
 
-    if (n > w->r->chat->bytes || w->t.n > w->r->chat->bytes - n)
-        return run_fail(w->r, "a text of more than %zu bytes", w->r->chat->bytes);
+    if (n > w->r->bytes_max || w->t.n > w->r->bytes_max - n)
+        return render_fail(w->r, "a text of more than %zu bytes", w->r->bytes_max);
     if (w->t.n + n + 1 > w->t.room && mem_grow(&data, &w->t.room, w->t.n + n + 1, 1, w->r->e) < 0)
         return -1;
     w->t.data = data;
@@ -79,8 +80,8 @@ static int put_repr_string(struct writer *w, struct str s)
         else if (c < 127 || unicode_is_word(c))
             snprintf(text, sizeof text, "%.*s", (int)step, s.p + i);
         else
-            return run_fail(w->r, "a list or dict printed with U+%04X in it: use tojson",
-                            (unsigned)c);
+            return render_fail(w->r, "a list or dict printed with U+%04X in it: use tojson",
+                               (unsigned)c);
         if (put_text(w, text) < 0)
             return -1;
     }
@@ -94,7 +95,7 @@ static int put_real(struct writer *w, double x)
     int power, n;
 
     if (!isfinite(x))
-        return run_fail(w->r, "a number that is not finite");
+        return render_fail(w->r, "a number that is not finite");
     for (n = 1; n < 18; n++) {
         snprintf(digits, sizeof digits, "%.*e", n - 1, x);
         if (!(strtod(digits, NULL) < x) && !(strtod(digits, NULL) > x))
@@ -178,8 +179,8 @@ static int put_value(struct writer *w, const struct value *v, int depth)
     char text[32];
 
     if (depth > CHAT_DEPTH)
-        return run_fail(w->r, "a printed value is nested too deep");
-    if (run_step(w->r) < 0)
+        return render_fail(w->r, "a printed value is nested too deep");
+    if (render_step(w->r) < 0)
         return -1;
     switch (v->kind) {
     case V_NONE:
@@ -198,7 +199,7 @@ static int put_value(struct writer *w, const struct value *v, int depth)
     case V_DICT:
         return put_dict(w, v->u.dict, depth);
     default:
-        return run_fail(w->r, "a %s cannot be printed", value_name(v));
+        return render_fail(w->r, "a %s cannot be printed", value_name(v));
     }
 }
 
@@ -212,7 +213,7 @@ static int written(struct writer *w, const struct value *v, struct value *out)
     return rc;
 }
 
-int value_print(struct run *r, const struct value *v, struct value *out)
+int value_print(struct render *r, const struct value *v, struct value *out)
 {
     struct writer w = {.r = r, .indent = -1};
 
@@ -223,7 +224,7 @@ int value_print(struct run *r, const struct value *v, struct value *out)
     return written(&w, v, out);
 }
 
-int value_dump(struct run *r, const struct value *v, int indent, int sorted, struct value *out)
+int value_dump(struct render *r, const struct value *v, int indent, int sorted, struct value *out)
 {
     struct writer w = {.r = r, .json = 1, .indent = indent, .sorted = sorted};
 

@@ -1,90 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chat_text - texts as Python's str: they count in characters, strip what str.isspace() names.
- * Upper and lower case of ASCII only. */
+/* chat_text - texts as Python's str. Upper and lower case of ASCII only. */
+#include "chat_text.h"
+
 #include <string.h>
 
-#include "chat_parts.h"
 #include "../text/unicode.h"
-
-int str_space(uint32_t c)
-{
-    return (c >= 0x1c && c <= 0x1f) || unicode_is_space(c);
-}
-
-size_t str_chars(struct str s)
-{
-    size_t i, n = 0;
-
-    for (i = 0; i < s.n; i++)
-        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    return n;
-}
-
-/* Byte offset of a character; the end when there are fewer. */
-static size_t offset(struct str s, size_t chars)
-{
-    size_t i;
-
-    for (i = 0; i < s.n; i++)
-        if (((unsigned char)s.p[i] & 0xC0) != 0x80 && !chars--)
-            break;
-    return i;
-}
-
-struct str str_slice(struct str s, size_t from, size_t to)
-{
-    size_t start = offset(s, from), end = offset(s, to > from ? to : from);
-
-    return (struct str){s.p + start, end - start};
-}
-
-static int stripped(const char *p, size_t n, const struct str *set)
-{
-    uint32_t c;
-    size_t i;
-
-    unicode_char(p, n, &c);
-    if (!set)
-        return str_space(c);
-    for (i = 0; i + n <= set->n; i++)
-        if (!memcmp(set->p + i, p, n))
-            return 1;
-    return 0;
-}
-
-struct str str_strip(struct str s, const struct str *set, int left, int right)
-{
-    uint32_t c;
-    size_t i;
-
-    while (left && s.n) {
-        i = unicode_char(s.p, s.n, &c);
-        if (!stripped(s.p, i, set))
-            break;
-        s.p += i;
-        s.n -= i;
-    }
-    while (right && s.n) {
-        for (i = s.n - 1; i && ((unsigned char)s.p[i] & 0xC0) == 0x80;)
-            i--;
-        if (!stripped(s.p + i, s.n - i, set))
-            break;
-        s.n = i;
-    }
-    return s;
-}
-
-size_t str_find(struct str s, struct str word, size_t from)
-{
-    const char *at;
-
-    if (from > s.n || word.n > s.n - from)
-        return SIZE_MAX;
-    if (!word.n)
-        return from;
-    at = memmem(s.p + from, s.n - from, word.p, word.n);
-    return at ? (size_t)(at - s.p) : SIZE_MAX;
-}
+#include "chat_print.h"
 
 /* Whether Jinja2's title filter begins a word behind it. */
 static int separates(int c)
@@ -92,7 +13,7 @@ static int separates(int c)
     return str_space((uint32_t)c) || (c && strchr("-({[<", c));
 }
 
-int str_case(struct run *r, struct str s, char how, struct value *out)
+int str_case(struct render *r, struct str s, char how, struct value *out)
 {
     char *to = arena_get(&r->arena, s.n + 1, r->e);
     int inside = 0; /* of a word: title; of the text: capitalize */
@@ -104,7 +25,7 @@ int str_case(struct run *r, struct str s, char how, struct value *out)
         int c = (unsigned char)s.p[i], letter = (c | 32) >= 'a' && (c | 32) <= 'z';
 
         if (c > 127)
-            return run_fail(r, "upper and lower case beyond ASCII is not supported");
+            return render_fail(r, "upper and lower case beyond ASCII is not supported");
         to[i] = (char)c;
         if (letter)
             to[i] = (char)(how == 'l' || (how != 'u' && inside) ? c | 32 : c & ~32);
@@ -114,19 +35,19 @@ int str_case(struct run *r, struct str s, char how, struct value *out)
     return 0;
 }
 
-int str_replace(struct run *r, struct str s, struct str from, struct str to, int64_t most,
+int str_replace(struct render *r, struct str s, struct str from, struct str to, int64_t most,
                 struct value *out)
 {
     size_t count = 0, at, done = 0, used = 0, size;
     char *p;
 
     if (!from.n)
-        return run_fail(r, "replace of an empty text is not supported");
+        return render_fail(r, "replace of an empty text is not supported");
     for (at = 0; (most < 0 || count < (uint64_t)most) && (at = str_find(s, from, at)) != SIZE_MAX;
          at += from.n)
         count++;
     if (to.n && count > r->arena.max / to.n)
-        return run_fail(r, "a text that is too long");
+        return render_fail(r, "a text that is too long");
     size = s.n - count * from.n + count * to.n;
     if (!(p = arena_get(&r->arena, size + 1, r->e)))
         return -1;
@@ -145,7 +66,8 @@ int str_replace(struct run *r, struct str s, struct str from, struct str to, int
     return 0;
 }
 
-int str_join(struct run *r, struct str with, const struct list *l, int convert, struct value *out)
+int str_join(struct render *r, struct str with, const struct list *l, int convert,
+             struct value *out)
 {
     struct value one;
     size_t i, used = 0, size = 0;
@@ -156,15 +78,15 @@ int str_join(struct run *r, struct str with, const struct list *l, int convert, 
             return -1;
         for (i = 0; i < l->n; i++) {
             if (!convert && l->at[i].kind != V_STR)
-                return run_fail(r, "join of a %s", value_name(&l->at[i]));
+                return render_fail(r, "join of a %s", value_name(&l->at[i]));
             if (l->at[i].kind == V_STR && l->at[i].marked)
-                return run_fail(r, "join of a text that went through safe is not supported");
+                return render_fail(r, "join of a text that went through safe is not supported");
             if (value_print(r, &l->at[i], &one) < 0)
                 return -1;
             if (!pass) {
                 size += one.u.s.n + (i ? with.n : 0);
                 if (size > r->arena.max)
-                    return run_fail(r, "a text that is too long");
+                    return render_fail(r, "a text that is too long");
                 continue;
             }
             if (i && with.n)
@@ -181,7 +103,7 @@ int str_join(struct run *r, struct str with, const struct list *l, int convert, 
 
 /* ---- methods ---- */
 
-static int split_spaces(struct run *r, struct str s, int64_t most, struct list *l)
+static int split_spaces(struct render *r, struct str s, int64_t most, struct list *l)
 {
     for (s = str_strip(s, NULL, 1, 0); s.n; s = str_strip(s, NULL, 1, 0)) {
         size_t i = 0, step;
@@ -202,21 +124,22 @@ static int split_spaces(struct run *r, struct str s, int64_t most, struct list *
     return 0;
 }
 
-static int split(struct run *r, struct str s, const struct value *arg, size_t n, struct value *out)
+static int split(struct render *r, struct str s, const struct value *arg, size_t n,
+                 struct value *out)
 {
     int64_t most = n > 1 ? arg[1].u.i : -1;
     size_t at, from = 0;
 
     if (n > 1 && arg[1].kind != V_INT)
-        return run_fail(r, "split: the second argument is not a number");
+        return render_fail(r, "split: the second argument is not a number");
     if (n && arg[0].kind != V_STR && arg[0].kind != V_NONE)
-        return run_fail(r, "split by a %s", value_name(&arg[0]));
+        return render_fail(r, "split by a %s", value_name(&arg[0]));
     if (value_list(r, 0, out) < 0)
         return -1;
     if (!n || arg[0].kind == V_NONE)
         return split_spaces(r, s, most, out->u.list);
     if (!arg[0].u.s.n)
-        return run_fail(r, "split by an empty text");
+        return render_fail(r, "split by an empty text");
     while ((most < 0 || out->u.list->n < (uint64_t)most) &&
            (at = str_find(s, arg[0].u.s, from)) != SIZE_MAX) {
         if (list_push(r, out->u.list, value_str(s.p + from, at - from)) < 0)
@@ -226,7 +149,7 @@ static int split(struct run *r, struct str s, const struct value *arg, size_t n,
     return list_push(r, out->u.list, value_str(s.p + from, s.n - from));
 }
 
-static int begins(struct run *r, struct str s, const struct value *with, int end, int *yes)
+static int begins(struct render *r, struct str s, const struct value *with, int end, int *yes)
 {
     size_t i;
 
@@ -234,15 +157,15 @@ static int begins(struct run *r, struct str s, const struct value *with, int end
         *yes = 0;
         for (i = 0; i < with->u.list->n && !*yes; i++) {
             if (with->u.list->at[i].kind != V_STR)
-                return run_fail(r, "startswith or endswith of a %s",
-                                value_name(&with->u.list->at[i]));
+                return render_fail(r, "startswith or endswith of a %s",
+                                   value_name(&with->u.list->at[i]));
             if (begins(r, s, &with->u.list->at[i], end, yes) < 0)
                 return -1;
         }
         return 0;
     }
     if (with->kind != V_STR)
-        return run_fail(r, "startswith or endswith of a %s", value_name(with));
+        return render_fail(r, "startswith or endswith of a %s", value_name(with));
     *yes = with->u.s.n <= s.n &&
            !memcmp(end ? s.p + s.n - with->u.s.n : s.p, with->u.s.p, with->u.s.n);
     return 0;
@@ -279,7 +202,7 @@ enum method {
     METHODS
 };
 
-static int text_word_method(struct run *r, enum method m, struct str s, const struct value *arg,
+static int text_word_method(struct render *r, enum method m, struct str s, const struct value *arg,
                             struct value *out)
 {
     size_t at;
@@ -292,7 +215,7 @@ static int text_word_method(struct run *r, enum method m, struct str s, const st
         return 0;
     }
     if (arg->kind != V_STR)
-        return run_fail(r, "a text is needed, not a %s", value_name(arg));
+        return render_fail(r, "a text is needed, not a %s", value_name(arg));
     if (m == M_FIND) {
         at = str_find(s, arg->u.s, 0);
         *out = value_of(V_INT, at == SIZE_MAX ? -1 : (int64_t)str_chars((struct str){s.p, at}));
@@ -307,7 +230,7 @@ static int text_word_method(struct run *r, enum method m, struct str s, const st
     return 0;
 }
 
-int str_method(struct run *r, struct str s, struct str name, const struct value *arg, size_t n,
+int str_method(struct render *r, struct str s, struct str name, const struct value *arg, size_t n,
                struct value *out)
 {
     static const struct {
@@ -327,10 +250,10 @@ int str_method(struct run *r, struct str s, struct str name, const struct value 
     while (m < METHODS && !str_same(name, all[m].name))
         m++;
     if (m == METHODS)
-        return run_fail(r, "the method '%.*s' of a text is not supported",
-                        (int)(name.n < 40 ? name.n : 40), name.p);
+        return render_fail(r, "the method '%.*s' of a text is not supported",
+                           (int)(name.n < 40 ? name.n : 40), name.p);
     if (n < all[m].min || n > all[m].max)
-        return run_fail(r, "the method '%s' with %zu arguments", all[m].name, n);
+        return render_fail(r, "the method '%s' with %zu arguments", all[m].name, n);
     switch ((enum method)m) {
     case M_STRIP:
     case M_LSTRIP:
@@ -338,7 +261,7 @@ int str_method(struct run *r, struct str s, struct str name, const struct value 
         if (n && arg[0].kind == V_STR)
             set = &arg[0].u.s;
         else if (n && arg[0].kind != V_NONE)
-            return run_fail(r, "strip of a %s", value_name(&arg[0]));
+            return render_fail(r, "strip of a %s", value_name(&arg[0]));
         rest = str_strip(s, set, m != M_RSTRIP, m != M_LSTRIP);
         *out = value_str(rest.p, rest.n);
         return 0;
@@ -346,7 +269,7 @@ int str_method(struct run *r, struct str s, struct str name, const struct value 
         return split(r, s, arg, n, out);
     case M_REPLACE:
         if (arg[0].kind != V_STR || arg[1].kind != V_STR || (n > 2 && arg[2].kind != V_INT))
-            return run_fail(r, "replace takes texts");
+            return render_fail(r, "replace takes texts");
         return str_replace(r, s, arg[0].u.s, arg[1].u.s, n > 2 ? arg[2].u.i : -1, out);
     case M_UPPER:
         return str_case(r, s, 'u', out);
@@ -361,37 +284,4 @@ int str_method(struct run *r, struct str s, struct str name, const struct value 
     default:
         return text_word_method(r, (enum method)m, s, arg, out);
     }
-}
-
-int is_method(const struct value *v, struct str name)
-{
-    static const char *const of_text[] = {
-        "capitalize",   "casefold",    "center",    "count",      "encode",       "endswith",
-        "expandtabs",   "find",        "format",    "format_map", "index",        "isalnum",
-        "isalpha",      "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",
-        "isnumeric",    "isprintable", "isspace",   "istitle",    "isupper",      "join",
-        "ljust",        "lower",       "lstrip",    "maketrans",  "partition",    "removeprefix",
-        "removesuffix", "replace",     "rfind",     "rindex",     "rjust",        "rpartition",
-        "rsplit",       "rstrip",      "split",     "splitlines", "startswith",   "strip",
-        "swapcase",     "title",       "translate", "upper",      "zfill",        NULL};
-    static const char *const of_list[] = {"append", "clear", "copy",   "count",   "extend", "index",
-                                          "insert", "pop",   "remove", "reverse", "sort",   NULL};
-    static const char *const of_dict[] = {"clear",      "copy",   "fromkeys", "get",
-                                          "items",      "keys",   "pop",      "popitem",
-                                          "setdefault", "update", "values",   NULL};
-    static const char *const of_number[] = {
-        "as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
-        "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
-        "numerator",        "real",      "to_bytes",   NULL};
-    const char *const *all = v->kind == V_STR    ? of_text
-                             : v->kind == V_LIST ? of_list
-                             : v->kind == V_DICT ? of_dict
-                             : v->kind == V_BOOL || v->kind == V_INT || v->kind == V_REAL
-                                 ? of_number
-                                 : NULL;
-
-    for (; all && *all; all++)
-        if (str_same(name, *all))
-            return 1;
-    return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chat_value - the values of a template and what Python does with them: truth, equality, order.
  * All memory of a rendering is in one arena. */
+#include "chat_value.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,55 +10,9 @@
 #include <string.h>
 
 #include "../base/mem.h"
-#include "chat_parts.h"
 #include "../text/unicode.h"
 
-/* ---- memory ---- */
-
-struct arena_page {
-    struct arena_page *next;
-    size_t used, size;
-};
-
-enum { PAGE_BYTES = 16384, ALIGN = 16 };
-
-void *arena_get(struct arena *a, size_t n, struct err *e)
-{
-    size_t head = (sizeof(struct arena_page) + ALIGN - 1) & ~(size_t)(ALIGN - 1), size;
-    struct arena_page *p = a->page;
-    char *at;
-
-    if (n > a->max || a->used > a->max - n) {
-        err_set(e, ERR_USE, "chat template: more than %zu bytes of memory", a->max);
-        return NULL;
-    }
-    n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (!p || p->size - p->used < n) {
-        size = head + n > PAGE_BYTES ? head + n : PAGE_BYTES;
-        if (!(p = mem_array(1, size, e)))
-            return NULL;
-        p->next = a->page;
-        p->size = size;
-        p->used = head;
-        a->page = p;
-    }
-    at = (char *)p + p->used;
-    p->used += n;
-    a->used += n;
-    return at;
-}
-
-void arena_release(struct arena *a)
-{
-    while (a->page) {
-        struct arena_page *next = a->page->next;
-
-        free(a->page);
-        a->page = next;
-    }
-}
-
-int run_fail(struct run *r, const char *fmt, ...)
+int render_fail(struct render *r, const char *fmt, ...)
 {
     char text[400];
     va_list list;
@@ -64,20 +20,26 @@ int run_fail(struct run *r, const char *fmt, ...)
     va_start(list, fmt);
     vsnprintf(text, sizeof text, fmt, list);
     va_end(list);
-    return err_set(r->e, ERR_USE, "%s:%d: %s", r->chat->what, r->line, text);
+    return err_set(r->e, ERR_USE, "%s:%d: %s", r->what, r->line, text);
 }
 
-int run_step(struct run *r)
+int render_unknown(struct render *r, const char *what, struct str name)
 {
-    return ++r->steps > r->chat->steps ? run_fail(r, "more than %zu steps", r->chat->steps) : 0;
+    return render_fail(r, "the %s '%.*s' is not supported", what, (int)(name.n < 40 ? name.n : 40),
+                       name.p);
 }
 
-int out_add(struct run *r, const char *p, size_t n)
+int render_step(struct render *r)
+{
+    return ++r->steps > r->steps_max ? render_fail(r, "more than %zu steps", r->steps_max) : 0;
+}
+
+int out_add(struct render *r, const char *p, size_t n)
 {
     void *data = r->out.data;
 
-    if (n > r->chat->bytes || r->out.n > r->chat->bytes - n)
-        return run_fail(r, "more than %zu bytes of output", r->chat->bytes);
+    if (n > r->bytes_max || r->out.n > r->bytes_max - n)
+        return render_fail(r, "more than %zu bytes of output", r->bytes_max);
     if (r->out.n + n + 1 > r->out.room &&
         mem_grow(&data, &r->out.room, r->out.n + n + 1, 1, r->e) < 0)
         return -1;
@@ -90,11 +52,6 @@ int out_add(struct run *r, const char *p, size_t n)
 }
 
 /* ---- making values ---- */
-
-int str_same(struct str a, const char *b)
-{
-    return a.n == strlen(b) && !memcmp(a.p, b, a.n);
-}
 
 struct value value_of(enum value_kind kind, int64_t i)
 {
@@ -112,7 +69,7 @@ struct value value_str(const char *p, size_t n)
     return v;
 }
 
-int value_text(struct run *r, const char *p, size_t n, struct value *out)
+int value_text(struct render *r, const char *p, size_t n, struct value *out)
 {
     char *copy = arena_get(&r->arena, n + 1, r->e);
 
@@ -124,26 +81,26 @@ int value_text(struct run *r, const char *p, size_t n, struct value *out)
     return 0;
 }
 
-int value_list(struct run *r, size_t room, struct value *out)
+int value_list(struct render *r, size_t room, struct value *out)
 {
     *out = value_of(V_LIST, 0);
     if (!(out->u.list = arena_get(&r->arena, sizeof *out->u.list, r->e)))
         return -1;
     if (room > SIZE_MAX / sizeof(struct value) / 2)
-        return run_fail(r, "a list that is too long");
+        return render_fail(r, "a list that is too long");
     out->u.list->room = room;
     return room && !(out->u.list->at = arena_get(&r->arena, room * sizeof *out->u.list->at, r->e))
                ? -1
                : 0;
 }
 
-int value_dict(struct run *r, enum value_kind kind, struct value *out)
+int value_dict(struct render *r, enum value_kind kind, struct value *out)
 {
     *out = value_of(kind, 0);
     return (out->u.dict = arena_get(&r->arena, sizeof *out->u.dict, r->e)) ? 0 : -1;
 }
 
-int list_push(struct run *r, struct list *l, struct value v)
+int list_push(struct render *r, struct list *l, struct value v)
 {
     if (l->n == l->room) {
         size_t room = l->room ? 2 * l->room : 8;
@@ -171,12 +128,12 @@ const struct value *dict_find(const struct dict *d, struct str key)
     return NULL;
 }
 
-int dict_put(struct run *r, struct dict *d, struct value key, struct value v)
+int dict_put(struct render *r, struct dict *d, struct value key, struct value v)
 {
     struct value *old;
 
     if (key.kind != V_STR)
-        return run_fail(r, "a key that is a %s: only texts are supported", value_name(&key));
+        return render_fail(r, "a key that is a %s: only texts are supported", value_name(&key));
     if ((old = (struct value *)dict_find(d, key.u.s))) {
         *old = v;
         return 0;
@@ -196,7 +153,7 @@ int dict_put(struct run *r, struct dict *d, struct value key, struct value v)
     return 0;
 }
 
-static int json_value(struct run *r, const struct json *j, int depth, struct value *out)
+static int json_value(struct render *r, const struct json *j, int depth, struct value *out)
 {
     size_t n = json_count(j), i;
     const char *key;
@@ -204,7 +161,7 @@ static int json_value(struct run *r, const struct json *j, int depth, struct val
     int yes = 0;
 
     if (depth > CHAT_DEPTH)
-        return run_fail(r, "a conversation that is nested too deep");
+        return render_fail(r, "a conversation that is nested too deep");
     switch (json_kind(j)) {
     case JSON_KIND_NULL:
         *out = value_of(V_NONE, 0);
@@ -249,7 +206,7 @@ static int json_value(struct run *r, const struct json *j, int depth, struct val
     return 0;
 }
 
-int value_json(struct run *r, const struct json *j, struct value *out)
+int value_json(struct render *r, const struct json *j, struct value *out)
 {
     return json_value(r, j, 0, out);
 }
@@ -297,15 +254,16 @@ static int number(const struct value *v, double *x)
     return v->kind == V_BOOL || v->kind == V_INT || v->kind == V_REAL;
 }
 
-static int equal(struct run *r, const struct value *a, const struct value *b, int depth, int *same)
+static int equal(struct render *r, const struct value *a, const struct value *b, int depth,
+                 int *same)
 {
     size_t i;
     double x, y;
 
     *same = 0;
     if (depth > CHAT_DEPTH)
-        return run_fail(r, "compared values are nested too deep");
-    if (run_step(r) < 0)
+        return render_fail(r, "compared values are nested too deep");
+    if (render_step(r) < 0)
         return -1;
     if (number(a, &x) && number(b, &y)) {
         *same =
@@ -341,16 +299,16 @@ static int equal(struct run *r, const struct value *a, const struct value *b, in
         }
         return 0;
     default:
-        return run_fail(r, "a %s compared with a %s", value_name(a), value_name(b));
+        return render_fail(r, "a %s compared with a %s", value_name(a), value_name(b));
     }
 }
 
-int value_equal(struct run *r, const struct value *a, const struct value *b, int *same)
+int value_equal(struct render *r, const struct value *a, const struct value *b, int *same)
 {
     return equal(r, a, b, 0, same);
 }
 
-int value_order(struct run *r, const struct value *a, const struct value *b, int *order)
+int value_order(struct render *r, const struct value *a, const struct value *b, int *order)
 {
     double x, y;
 
@@ -366,10 +324,10 @@ int value_order(struct run *r, const struct value *a, const struct value *b, int
         *order = c ? (c > 0) - (c < 0) : (a->u.s.n > b->u.s.n) - (a->u.s.n < b->u.s.n);
         return 0;
     }
-    return run_fail(r, "no order between a %s and a %s", value_name(a), value_name(b));
+    return render_fail(r, "no order between a %s and a %s", value_name(a), value_name(b));
 }
 
-int value_length(struct run *r, const struct value *v, size_t *n)
+int value_length(struct render *r, const struct value *v, size_t *n)
 {
     *n = v->kind == V_STR    ? str_chars(v->u.s)
          : v->kind == V_LIST ? v->u.list->n
@@ -377,10 +335,10 @@ int value_length(struct run *r, const struct value *v, size_t *n)
                              : 0;
     if (v->kind == V_STR || v->kind == V_LIST || v->kind == V_DICT || v->kind == V_UNDEF)
         return 0;
-    return run_fail(r, "a %s has no length", value_name(v));
+    return render_fail(r, "a %s has no length", value_name(v));
 }
 
-int value_items(struct run *r, const struct value *v, struct list **out)
+int value_items(struct render *r, const struct value *v, struct list **out)
 {
     struct value list;
     size_t i, step;
@@ -391,7 +349,7 @@ int value_items(struct run *r, const struct value *v, struct list **out)
         return 0;
     }
     if (v->kind != V_STR && v->kind != V_DICT && v->kind != V_UNDEF)
-        return run_fail(r, "a %s cannot be iterated", value_name(v));
+        return render_fail(r, "a %s cannot be iterated", value_name(v));
     if (value_list(r, 0, &list) < 0)
         return -1;
     for (i = 0; v->kind == V_DICT && i < v->u.dict->n; i++)
@@ -403,5 +361,28 @@ int value_items(struct run *r, const struct value *v, struct list **out)
             return -1;
     }
     *out = list.u.list;
+    return 0;
+}
+
+int value_pairs(struct render *r, const struct value *v, struct value *out)
+{
+    struct value pair;
+    size_t i;
+
+    if (value_list(r, 0, out) < 0)
+        return -1;
+    if (v->kind == V_UNDEF)
+        return 0;
+    if (v->kind != V_DICT)
+        return render_fail(r, "items of a %s", value_name(v));
+    for (i = 0; i < v->u.dict->n; i++) {
+        if (value_list(r, 2, &pair) < 0)
+            return -1;
+        pair.marked = 1;
+        if (list_push(r, pair.u.list, v->u.dict->at[i].key) < 0 ||
+            list_push(r, pair.u.list, v->u.dict->at[i].value) < 0 ||
+            list_push(r, out->u.list, pair) < 0)
+            return -1;
+    }
     return 0;
 }
