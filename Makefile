@@ -84,7 +84,7 @@ bench: all $(BUILD)/bench/peak
 	sh tests/bench/bench.sh '$(BIN)' $(BUILD)/bench/peak
 
 bench-methods: all
-	sh tests/bench/methods.sh '$(BIN)'
+	sh ops/studies/methods.sh '$(BIN)'
 
 fuzz:
 	$(MAKE) fuzz-run CC=clang BUILD=build/clang OPT='-O1 -g' SAN='-fsanitize=address,fuzzer-no-link'
