@@ -95,7 +95,10 @@ static int check_shapes(const struct recipe *r, const struct sites *s, struct er
     const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"),
                *format = recipe_value(r, "format");
     const struct recipe_var *lines = recipe_find(r, "override");
-    const int packed = format && strstr(format, "gptq");
+    const struct format *formats[FORMATS_MAX];
+    struct format_linear all = {.scale_type = DT_COUNT};
+    size_t nformats = 0;
+    int fuses = 0;
     struct overrides o = OVERRIDES_NONE;
     char *end = NULL;
     long g = group ? strtol(group, &end, 10) : -1;
@@ -103,12 +106,19 @@ static int check_shapes(const struct recipe *r, const struct sites *s, struct er
 
     if (group && (end == group || *end || (g != -1 && g < 1)))
         return err_set(e, ERR_USE, "--group: '%s' is neither -1 nor a number of inputs", group);
+    if (format && format_parse(format, formats, &nformats, e))
+        return err_prefix(e, "--format");
+    all.bits = bits ? (int)strtol(bits, NULL, 10) : 0;
+    all.group = g;
+    all.grid = grid_find(recipe_value(r, "grid"));
     if (overrides_load(&o, recipe_value(r, "overrides"),
                        lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0,
                        e) < 0)
         return -1;
-    rc = overrides_check_shapes(&o, s, bits ? (int)strtol(bits, NULL, 10) : 0, g, packed, e);
-    if (rc == 0 && packed)
+    rc = overrides_check_shapes(&o, s, &all, formats, nformats, e);
+    for (size_t i = 0; i < nformats; i++)
+        fuses |= formats[i]->fuses;
+    if (rc == 0 && fuses)
         warn_split(&o, s);
     overrides_release(&o);
     return rc;

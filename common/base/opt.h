@@ -47,7 +47,8 @@ struct opt {
     const char *def;  /* as a user would write it; NULL: what the struct holds */
     double min, max;  /* OPT_INT, OPT_REAL; both 0: no bounds. A value below min: no default */
     const struct opt_choice *choices;         /* OPT_CHOICE, or: */
-    const char *(*nth)(size_t i, int *value); /* a list of them; NULL past the end */
+    const char *(*nth)(size_t i, int *value); /* a list of them; NULL past the end. Of an
+                                                 OPT_TEXT: names for the help */
     int must;                                 /* OPT_TEXT, OPT_TEXTS: the command needs it */
 };
 

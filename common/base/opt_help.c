@@ -99,7 +99,7 @@ static void choices_text(const struct opt *o, char *out, size_t room)
     int v;
 
     out[0] = 0;
-    if (o->type != OPT_CHOICE)
+    if (o->type != OPT_CHOICE && !o->nth)
         return;
     for (size_t i = 0; (one = choice_at(o, i, &v)) && n < room; i++)
         n += (size_t)snprintf(out + n, room - n, "%s%s", i ? "|" : ": ", one);

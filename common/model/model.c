@@ -116,9 +116,8 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
     if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;
     m->f = family_of(&m->c);
-    if (gptq_read_spec(m->c.json, dir, &m->quantized, &m->gptq, e) < 0 ||
-        !(m->st = st_open_folder(dir, e)) || check_ends(m, e) < 0 ||
-        sites_make(&m->sites, &m->c, e) < 0)
+    if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.json, dir, m->st, e)) ||
+        check_ends(m, e) < 0 || sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
     for (size_t b = 0; b < m->c.layers; b++)
         if (check_block(m, b, e) < 0)
@@ -134,7 +133,7 @@ void model_close(struct model **m)
 {
     if (!*m)
         return;
-    gptq_release_spec(&(*m)->gptq);
+    format_close(&(*m)->reader);
     for (size_t i = 0; i < (*m)->nropes; i++) {
         rope_release((*m)->rope[i]);
         free((*m)->rope[i]);
@@ -173,7 +172,7 @@ const struct st_set *model_tensors(const struct model *m)
 
 int model_is_quantized(const struct model *m)
 {
-    return m->quantized;
+    return format_is_quantized(m->reader);
 }
 
 uint64_t model_digest(const struct model *m)

@@ -4,8 +4,8 @@
  * A block is a program of operations (program.h); it stops where the rows of sites are ready
  * whose weights must be known before it can go on. Weights are read from the checkpoint when a
  * block needs them and dropped after: resident memory is the linears of the sites at work, the
- * other tensors of a block and scratch. Checkpoints: plain (F32/F16/BF16) and GPTQ v1
- * (dequantized on load: f16 scale times (code - zero), exact in f32). All arithmetic f32 as the
+ * other tensors of a block and scratch. Checkpoints: in any format of common/format that
+ * is read, quantized linears as f32. All arithmetic f32 as the
  * reference does it (RMSNorm: mean of squares in f32; softmax f32), products by blas.h. Rows of
  * one chunk are whole sequences one after the other; attention never crosses a sequence;
  * positions start at 0 in each. Results of a chunk do not depend on threads or on other chunks.
@@ -28,13 +28,14 @@ struct model;
 struct block;
 
 /* Opens and checks: every tensor that the config demands is there with its shape and a float
- * type (or as GPTQ tensors); nothing is loaded but names. Errors name file and tensor. */
+ * type (linears as their format has them); nothing is loaded but names. Errors name file and
+ * tensor. */
 struct model *model_open(const char *dir, struct par *par, struct err *e);
 void model_close(struct model **m);
 const struct config *model_config(const struct model *m);
 const struct sites *model_sites(const struct model *m);
 const struct st_set *model_tensors(const struct model *m);
-int model_is_quantized(const struct model *m); /* a GPTQ checkpoint */
+int model_is_quantized(const struct model *m); /* a quantized checkpoint */
 /* of config and of names, shapes, types, sizes: for fingerprints */
 uint64_t model_digest(const struct model *m);
 

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_parts - what model*.c, block*.c and gptq_load.c share; nobody else includes this. */
+/* model_parts - what model*.c and block*.c share; nobody else includes this. */
 #ifndef PTQ_MODEL_PARTS_H
 #define PTQ_MODEL_PARTS_H
 
+#include "../format/format.h"
 #include "family.h"
 #include "model.h"
 #include "program.h"
 #include "rope.h"
-
-struct gptq_spec { /* of config.json's quantization_config */
-    int bits;
-    int64_t group;
-    size_t nrules;
-    /* its "dynamic": the first that matches a linear's name speaks for it; owned */
-    struct gptq_rule *rules;
-};
 
 struct model {
     char *dir;
@@ -30,8 +23,7 @@ struct model {
     float *head, *final_norm; /* loaded at first use */
     float *scratch;           /* the slots of the block at work */
     size_t scratch_room;
-    int quantized;
-    struct gptq_spec gptq;
+    struct format_reader *reader; /* of its linears */
     uint64_t digest;
 };
 
@@ -51,14 +43,5 @@ const struct rope *model_rope(struct model *m, const struct rope_spec *spec, siz
                               struct err *e);
 /* At least n floats, kept between calls. */
 float *model_scratch(struct model *m, size_t n, struct err *e);
-
-/* *spec is to be released also after an error. */
-int gptq_read_spec(const struct json *config, const char *dir, int *quantized,
-                   struct gptq_spec *spec, struct err *e);
-void gptq_release_spec(struct gptq_spec *spec);
-/* name: a linear [N,K] that has no .weight. */
-int gptq_check_linear(const struct model *m, const char *name, size_t N, size_t K, struct err *e);
-int gptq_load_linear(const struct model *m, const char *name, size_t N, size_t K, float *w,
-                     struct err *e);
 
 #endif

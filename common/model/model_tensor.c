@@ -20,12 +20,12 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
                                   const uint64_t *shape, struct err *e)
 {
     const struct st_entry *x = st_find(m->st, name);
-    char want[96], got[96], packed[TENSOR_NAME + 8];
+    char want[96], got[96], stem[TENSOR_NAME];
 
     if (!x) {
-        snprintf(packed, sizeof packed, "%.*s.qweight", (int)stem_length(name), name);
+        snprintf(stem, sizeof stem, "%.*s", (int)stem_length(name), name);
         err_set(e, ERR_USE, "%s: tensor '%s' is missing%s", m->dir, name,
-                st_find(m->st, packed)
+                format_packed(m->st, stem)
                     ? ": the model is quantized already, and config.json does not say how"
                     : "");
         return NULL;
@@ -65,12 +65,10 @@ static int linear_name(const struct op_tensor *t, char *out, size_t size)
     return snprintf(out, size, "%.*s", (int)stem_length(t->name), t->name) < (int)size;
 }
 
-static int has_packed(const struct model *m, const char *linear)
+/* It stands in the checkpoint only as a part of a tensor that holds several. */
+static int is_cut(const struct model *m, const struct op_tensor *t, const char *linear)
 {
-    char name[TENSOR_NAME + 16];
-
-    snprintf(name, sizeof name, "%s.qweight", linear);
-    return st_find(m->st, name) != NULL;
+    return t->whole && !st_find(m->st, t->name) && !format_packed(m->st, linear);
 }
 
 static const struct st_entry *whole_need(const struct model *m, const struct op_tensor *t,
@@ -88,13 +86,9 @@ static int check_linear(const struct model *m, const struct op_tensor *t, struct
 
     if (!linear_name(t, linear, sizeof linear))
         return err_set(e, ERR_USE, "'%s': the name is too long", t->name);
-    if (!st_find(m->st, t->name)) {
-        if (m->quantized && (!t->whole || has_packed(m, linear)))
-            return gptq_check_linear(m, linear, t->shape[0], t->shape[1], e);
-        if (t->whole)
-            return whole_need(m, t, e) ? 0 : -1;
-    }
-    return model_need(m, t->name, 2, t->shape, e) ? 0 : -1;
+    if (is_cut(m, t, linear))
+        return whole_need(m, t, e) ? 0 : -1;
+    return format_find_linear(m->reader, linear, t->shape[0], t->shape[1], e);
 }
 
 int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,
@@ -104,7 +98,7 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
         return check_linear(m, t, e);
     if (t->optional && !st_find(m->st, t->name))
         return 0;
-    if (t->optional && !m->quantized)
+    if (t->optional && !format_is_quantized(m->reader))
         return err_set(e, ERR_USE,
                        "%s: tensor '%s' is there, but config.json says that there is no bias",
                        m->dir, t->name);
@@ -137,10 +131,10 @@ int model_load_tensor(const struct model *m, const struct op_tensor *t, float **
         return -1;
     if (x)
         rc = model_read(m, x, 0, t->shape[0], *w, e);
-    else if (!linear_name(t, linear, sizeof linear) || (t->whole && !has_packed(m, linear)))
+    else if (!linear_name(t, linear, sizeof linear) || is_cut(m, t, linear))
         rc = read_cut(m, t, *w, e);
     else
-        rc = gptq_load_linear(m, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);
+        rc = format_load_linear(m->reader, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);
     if (rc < 0) {
         free(*w);
         *w = NULL;

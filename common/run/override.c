@@ -11,7 +11,6 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
-#include "../format/gptq_format.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 #define LINE_MAX_BYTES ((size_t)4096)
@@ -319,31 +318,47 @@ int overrides_check(const struct overrides *o, const struct sites *s, struct err
     return 0;
 }
 
-static int check_linear(const struct overrides *o, const struct site *site, size_t i, int bits,
-                        int64_t group, int packed, struct err *e)
+struct check {
+    const struct overrides *o;
+    const struct format_linear *all;
+    const struct format *const *formats;
+    size_t nformats;
+};
+
+static int check_linear(const struct check *k, const struct site *site, size_t i, struct err *e)
 {
-    const struct site_linear *l = &site->linear[i];
+    struct format_linear l = *k->all;
     struct override_values v;
 
-    overrides_of(o, site->block, site->name, l->name, &v);
+    overrides_of(k->o, site->block, site->name, site->linear[i].name, &v);
     if (v.skip == 1)
         return 0;
-    group = v.group ? v.group : group;
-    bits = v.bits ? v.bits : bits;
-    if (group > 0 && site->inputs % (size_t)group)
+    snprintf(l.name, sizeof l.name, "%s", site->linear[i].name);
+    l.N = site->linear[i].rows;
+    l.K = site->inputs;
+    l.bits = v.bits ? v.bits : l.bits;
+    l.group = v.group ? v.group : l.group;
+    l.grid = v.grid ? v.grid : l.grid;
+    if (l.group > 0 && l.K % (size_t)l.group)
         return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
-                       (long long)group, site->inputs, l->name);
-    return packed && bits > 0 ? gptq_check(l->rows, site->inputs, bits, group, l->name, e) : 0;
+                       (long long)l.group, l.K, l.name);
+    for (size_t f = 0; f < k->nformats; f++)
+        if (k->formats[f]->check(&l, e))
+            return -1;
+    return 0;
 }
 
-int overrides_check_shapes(const struct overrides *o, const struct sites *s, int bits,
-                           int64_t group, int packed, struct err *e)
+int overrides_check_shapes(const struct overrides *o, const struct sites *s,
+                           const struct format_linear *all, const struct format *const *formats,
+                           size_t nformats, struct err *e)
 {
+    const struct check check = {o, all, formats, nformats};
+
     if (overrides_check(o, s, e))
         return -1;
     for (size_t k = 0; k < s->count; k++)
         for (size_t i = 0; i < s->site[k].count; i++)
-            if (check_linear(o, &s->site[k], i, bits, group, packed, e))
+            if (check_linear(&check, &s->site[k], i, e))
                 return -1;
     return 0;
 }

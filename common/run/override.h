@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../base/err.h"
-#include "../format/grid.h"
+#include "../format/format.h"
 #include "../model/sites.h"
 
 struct override_values {
@@ -63,11 +63,12 @@ int overrides_of(const struct overrides *o, size_t block, const char *site, cons
                  struct override_values *v);
 /* Every pattern must hit a linear of this model: a typo would otherwise be silent. */
 int overrides_check(const struct overrides *o, const struct sites *s, struct err *e);
-/* The same, and the group divides the inputs of every linear that is not skipped. packed: bits
- * (0: not known) and group can also be stored in the GPTQ format. bits and group: for linears
- * whose overrides say nothing. */
-int overrides_check_shapes(const struct overrides *o, const struct sites *s, int bits,
-                           int64_t group, int packed, struct err *e);
+/* The same, and the group divides the inputs of every linear that is not skipped, and each format
+ * can hold it. all: bits, group, grid and type of scales where overrides say nothing, as far as
+ * they are known (format.h). */
+int overrides_check_shapes(const struct overrides *o, const struct sites *s,
+                           const struct format_linear *all, const struct format *const *formats,
+                           size_t nformats, struct err *e);
 /* 1 when the linears of this site are not all to be stored alike (skip, bits, group, grid),
  * although engines fuse them (q k v; gate up). */
 int overrides_split(const struct overrides *o, const struct site *s);

@@ -18,13 +18,13 @@
 #include "../../common/base/version.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
-#include "write_format.h"
+#include "write_assemble.h"
 #include "write_out.h"
 
 struct writer {
     struct plan plan;
     struct out_folder out;
-    const struct output_format *formats[WRITE_FORMATS];
+    const struct format *formats[FORMATS_MAX];
     size_t nformats;
     char *names; /* of the formats, as given */
     int keep_parts;
@@ -32,43 +32,6 @@ struct writer {
     double start;
     struct write_sizes sizes;
 };
-
-static int format_add(struct writer *w, const char *name, struct err *e)
-{
-    const struct output_format *f = format_find(name);
-
-    if (!f)
-        return err_set(e, ERR_USE, "format '%s' is not known (gptq, dense)", name);
-    for (size_t i = 0; i < w->nformats; i++)
-        if (w->formats[i] == f)
-            return err_set(e, ERR_USE, "format '%s' is given twice", name);
-    if (w->nformats == WRITE_FORMATS)
-        return err_set(e, ERR_USE, "more than %d formats", WRITE_FORMATS);
-    w->formats[w->nformats++] = f;
-    return 0;
-}
-
-static int formats_parse(struct writer *w, const char *list, struct err *e)
-{
-    char *copy = mem_text(list, e), *at = copy, *comma;
-    int rc = copy ? 0 : -1;
-
-    while (rc == 0 && at) {
-        if ((comma = strchr(at, ',')))
-            *comma++ = '\0';
-        rc = format_add(w, at, e);
-        at = comma;
-    }
-    free(copy);
-    return rc;
-}
-
-int write_check_formats(const char *list, struct err *e)
-{
-    struct writer w = {.nformats = 0};
-
-    return formats_parse(&w, list, e);
-}
 
 static int start_record(struct writer *w, struct err *e)
 {
@@ -95,8 +58,9 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->start = clock_wall();
     w->keep_parts = o->keep_parts;
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
-    if (!(w->names = mem_text(o->formats, e)) || formats_parse(w, o->formats, e) ||
-        plan_open(&w->plan, o->model, e) || out_open(&w->out, o->out, o->overwrite, e))
+    if (!(w->names = mem_text(o->formats, e)) ||
+        format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
+        out_open(&w->out, o->out, o->overwrite, e))
         goto fail;
     for (size_t i = 0; i < w->plan.source->count; i++)
         w->sizes.source += w->plan.source->entries[i].bytes;
@@ -268,6 +232,43 @@ static int same_prov(const struct plan_site *x, const struct solution_view *v, s
     return same;
 }
 
+/* Some formats hold scales of one type only: readers compute in it. */
+static int same_type(const struct writer *w, const struct format *f, const struct format_linear *l,
+                     struct err *e)
+{
+    for (size_t i = 0; f->one_scale_type && i < w->plan.nlinears; i++) {
+        const struct format_linear *x = &w->plan.linear[i].f;
+
+        if (!x->bits || strcmp(x->name, l->name) == 0)
+            continue;
+        if (x->scale_type != l->scale_type)
+            return err_set(
+                e, ERR_USE, "'%s' has scales of type %s, '%s' of %s: the %s format stores one type",
+                l->name, dtype_name(l->scale_type), x->name, dtype_name(x->scale_type), f->name);
+        return 0; /* the others are like x */
+    }
+    return 0;
+}
+
+/* Asked when a solution comes: a run must not fail at its end for what is known now. */
+static int storable(const struct writer *w, const struct plan_linear *l,
+                    const struct solution_linear *s, struct err *e)
+{
+    struct format_linear f;
+    struct coded c;
+
+    if (plan_stored(l, s, &f, &c, e))
+        return -1;
+    for (size_t i = 0; i < w->nformats && !f.kept; i++) {
+        const struct format *x = w->formats[i];
+
+        if (x->check(&f, e) || same_type(w, x, &f, e) ||
+            (x->check_codes && x->check_codes(&f, &c, e)))
+            return err_prefix(e, "%s format", x->name);
+    }
+    return 0;
+}
+
 static int solution_take(struct writer *w, struct msg *m, struct err *e)
 {
     const struct solution_linear *linear[PROBLEM_LINEARS];
@@ -290,11 +291,9 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
                                   x->block, v.site);
     if (x->done)
         return 0;
-    for (size_t f = 0; f < w->nformats; f++)
-        for (size_t i = 0; i < x->count; i++)
-            if (!linear[i]->kept &&
-                w->formats[f]->check(&w->plan, &w->plan.linear[x->first + i], linear[i], e))
-                return -1;
+    for (size_t i = 0; i < x->count; i++)
+        if (storable(w, &w->plan.linear[x->first + i], linear[i], e))
+            return -1;
     m->kind = MSG_COMMIT;
     snprintf(m->stage, sizeof m->stage, "write");
     if (part_write(w, m, v.order, &bytes, e) || site_record(w, m, &v, linear, digest, bytes, e) ||
@@ -399,7 +398,7 @@ static int format_assemble(struct writer *w, size_t i, struct err *e)
         goto out;
     a.folder = folder;
     a.prov = prov;
-    if (w->formats[i]->assemble(&a, e) || fs_sync_dir(folder, e))
+    if (assemble_safetensors(&a, w->formats[i], e) || fs_sync_dir(folder, e))
         goto out;
     w->sizes.format[w->sizes.formats].name = w->formats[i]->name;
     w->sizes.format[w->sizes.formats].folder = shown;
@@ -441,20 +440,17 @@ static int done_record(struct writer *w, struct err *e)
     return journal_append(w->out.journal, &r, e);
 }
 
-/* Codes, and each group's share of its scale and zero point. */
 static double stored_bits(const struct plan *p)
 {
     double bits = 0, weights = 0;
 
     for (size_t i = 0; i < p->nlinears; i++) {
-        const struct plan_linear *l = &p->linear[i];
+        const struct format_linear *l = &p->linear[i].f;
 
         if (l->kept)
             continue;
         weights += (double)l->N * (double)l->K;
-        bits +=
-            (double)l->N * (double)l->K * l->bits +
-            (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
+        bits += format_bits(l);
     }
     return weights > 0 ? bits / weights : 0;
 }
@@ -510,7 +506,7 @@ size_t write_worst(const struct writer *w, struct write_row *rows, size_t max)
         for (size_t k = x->first; k < x->first + x->count; k++)
             if (p->linear[k].rel_loss > r.linear_loss) {
                 r.linear_loss = p->linear[k].rel_loss;
-                r.linear = p->linear[k].name;
+                r.linear = p->linear[k].f.name;
             }
         if (count == max && (max == 0 || by_loss(&r, &rows[count - 1]) > 0))
             continue;

@@ -28,17 +28,12 @@
 struct write_opts {
     const char *model; /* folder of the source */
     const char *out;
-    const char *formats; /* "gptq,dense": names of write_formats.c */
+    const char *formats; /* "gptq,dense": names of common/format/format_list.c */
     int overwrite, keep_parts;
     uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
 };
 
-#define WRITE_FORMATS 8
-
 struct writer;
-
-/* Is the list of formats one that write_open will take? */
-int write_check_formats(const char *list, struct err *e);
 
 /* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
 struct writer *write_open(const struct write_opts *o, struct err *e);
@@ -74,7 +69,7 @@ struct write_sizes {
         const char *name;
         char *folder;
         uint64_t bytes;
-    } format[WRITE_FORMATS];
+    } format[FORMATS_MAX];
     /* stored bits of a quantized weight, its share of scales and zeros included */
     double bits;
 };

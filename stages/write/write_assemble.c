@@ -5,7 +5,7 @@
  * Tensors keep the order of their names; files are cut where shard_bytes would be passed, all
  * tensors of a linear in one file. Everything that is not a replaced weight is copied byte for
  * byte; so are the source's other files. One site's solution and one linear's words are in
- * memory at a time. What it leaves out: the choice of what stands for a weight (struct layout),
+ * memory at a time. What it leaves out: the choice of what stands for a weight (common/format),
  * publishing (write_out.c). */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "../../common/model/sidecar.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
-#include "write_format.h"
+#include "write_assemble.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
 
@@ -32,7 +32,7 @@ struct piece {
 
 struct job {
     struct assembly *a;
-    const struct layout *layout;
+    const struct format *format;
     struct piece *pieces;
     size_t npieces;
     size_t *linear_shard;
@@ -90,27 +90,14 @@ static char *weight_file(const struct job *j, size_t shard, struct err *e)
 
 static int piece_bytes(const struct job *j, const struct piece *x, uint64_t *bytes, struct err *e)
 {
-    struct layout_tensor t[LAYOUT_TENSORS];
-    size_t elements, one;
-    int n;
-
     *bytes = x->source->bytes;
-    if (!x->linear)
-        return 0;
-    if ((n = j->layout->describe(x->linear, t, e)) < 0)
-        return -1;
-    *bytes = 0;
-    for (int i = 0; i < n; i++) {
-        if (tensor_measure(t[i].dtype, t[i].ndim, t[i].shape, t[i].name, &elements, &one, e))
-            return -1;
-        *bytes += one;
-    }
-    return 0;
+    return x->linear ? format_bytes(j->format, &x->linear->f, bytes, e) : 0;
 }
 
 static void piece_add(struct job *j, const struct st_entry *source, const struct plan_linear *l)
 {
-    j->pieces[j->npieces++] = (struct piece){.source = source, .linear = l && !l->kept ? l : NULL};
+    j->pieces[j->npieces++] =
+        (struct piece){.source = source, .linear = l && !l->f.kept ? l : NULL};
 }
 
 /* A tensor that holds several linears is cut into them, unless all stay what they were. */
@@ -121,7 +108,7 @@ static void pieces_add(struct job *j, const struct st_entry *x)
     int kept = 1;
 
     for (size_t i = first; i < p->nlinears; i = plan_cut(p, x->name, i + 1))
-        kept = kept && p->linear[i].kept;
+        kept = kept && p->linear[i].f.kept;
     if (kept)
         piece_add(j, x, plan_find_weight(p, x->name));
     for (size_t i = first; !kept && i < p->nlinears; i = plan_cut(p, x->name, i + 1))
@@ -177,7 +164,7 @@ static int declare(struct job *j, size_t shard, const char *name, enum dtype t, 
 
 static int writers_open(struct job *j, struct err *e)
 {
-    struct layout_tensor t[LAYOUT_TENSORS];
+    struct format_tensor t[FORMAT_TENSORS];
     int n = 0;
 
     if (!(j->writers = mem_array(j->nshards, sizeof *j->writers, e)))
@@ -198,7 +185,7 @@ static int writers_open(struct job *j, struct err *e)
 
         if (!x->linear && declare(j, x->shard, s->name, s->dtype, s->ndim, s->shape, e))
             return -1;
-        if (x->linear && (n = j->layout->describe(x->linear, t, e)) < 0)
+        if (x->linear && (n = j->format->tensors(&x->linear->f, t, e)) < 0)
             return -1;
         for (int k = 0; x->linear && k < n; k++)
             if (declare(j, x->shard, t[k].name, t[k].dtype, t[k].ndim, t[k].shape, e))
@@ -208,6 +195,20 @@ static int writers_open(struct job *j, struct err *e)
         if (st_begin(j->writers[i], e))
             return -1;
     return 0;
+}
+
+static int emit(void *ctx, const char *name, const void *data, size_t bytes, struct err *e)
+{
+    return st_put(ctx, name, data, bytes, e);
+}
+
+static int linear_write(struct job *j, const struct plan_linear *l, const struct solution_linear *s,
+                        struct err *e)
+{
+    struct st_writer *w = j->writers[j->linear_shard[l - j->a->plan->linear]];
+    struct coded c;
+
+    return coded_read(s, &c, e) || j->format->put(&l->f, &c, emit, w, e) ? -1 : 0;
 }
 
 static int tensors_write(struct job *j, struct err *e)
@@ -228,8 +229,8 @@ static int tensors_write(struct job *j, struct err *e)
         for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
             const struct plan_linear *l = plan_find(p, v.linear[i].name);
 
-            if (!l->kept)
-                rc = j->layout->put(l, &v.linear[i], j->writers[j->linear_shard[l - p->linear]], e);
+            if (!l->f.kept)
+                rc = linear_write(j, l, &v.linear[i], e);
         }
         msg_destroy(&m);
         if (rc)
@@ -281,21 +282,24 @@ static int config_publish(struct job *j, struct err *e)
 {
     const struct plan *p = j->a->plan;
     char *path = fs_join(p->dir, "config.json", e), *text = NULL, *edited = NULL;
+    struct format_model m;
     struct json *q = NULL;
+    enum dtype dtype;
     size_t length;
     int rc = -1;
 
     if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)))
         goto out;
-    if (!j->layout->config) {
+    if (!j->format->config) {
         rc = text_publish(j, "config.json", text, e);
         goto out;
     }
-    if (!(q = j->layout->config(p, e)) ||
-        !(edited = config_edit(text, length, q, plan_first(p)->scale_type, path, e)) ||
+    plan_model(p, &m);
+    if (!(q = j->format->config(&m, &dtype, e)) ||
+        !(edited = config_edit(text, length, q, dtype, path, e)) ||
         text_publish(j, "config.json", edited, e))
         goto out;
-    rc = j->layout->config_copy ? json_publish(j, j->layout->config_copy, q, e) : 0;
+    rc = j->format->config_copy ? json_publish(j, j->format->config_copy, q, e) : 0;
 out:
     json_destroy(&q);
     free(edited);
@@ -304,9 +308,9 @@ out:
     return rc;
 }
 
-int assemble_safetensors(struct assembly *a, const struct layout *layout, struct err *e)
+int assemble_safetensors(struct assembly *a, const struct format *format, struct err *e)
 {
-    struct job j = {.a = a, .layout = layout};
+    struct job j = {.a = a, .format = format};
     int rc = -1;
 
     if (pieces_make(&j, e))
@@ -317,7 +321,7 @@ int assemble_safetensors(struct assembly *a, const struct layout *layout, struct
     }
     if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
         goto out;
-    rc = sidecar_copy(a->plan->dir, a->folder, layout->config_copy, e) ? -1 : config_publish(&j, e);
+    rc = sidecar_copy(a->plan->dir, a->folder, format->config_copy, e) ? -1 : config_publish(&j, e);
 out:
     for (size_t i = 0; j.writers && i < j.nshards; i++)
         st_abort(&j.writers[i]);

@@ -6,7 +6,7 @@
 
 #include "../../common/base/mem.h"
 #include "../../common/model/config_text.h"
-#include "write_format.h"
+#include "write_assemble.h"
 
 /* Printed JSON, moved two columns to the right as a member of the top level is. */
 static char *indented(const struct json *j, struct err *e)

@@ -9,8 +9,8 @@ static const struct opt rows[] = {
     {"commits", OPT_TEXT, AT(commits), "EP",
      .help = "where commits go; without it forward stages follow OUT"},
     {"format", OPT_TEXT, AT(core.formats), "LIST",
-     .help = "formats to write, comma-separated: gptq, dense (bf16); several get a folder each",
-     "gptq"},
+     .help = "formats to write, comma-separated, several get a folder each", FORMAT_DEFAULT,
+     .nth = format_choice},
     {"overwrite", OPT_FLAG, AT(core.overwrite),
      .help = "replace an earlier output of ptqflow in OUT, finished or not"},
     {"keep-parts", OPT_FLAG, AT(core.keep_parts),
@@ -27,9 +27,11 @@ static const struct opt rows[] = {
 static int check(const struct stage *s, struct err *e)
 {
     struct write_command *c = s->own;
+    const struct format *formats[FORMATS_MAX];
+    size_t count;
 
     c->core.out = s->args.arg[0];
-    return write_check_formats(c->core.formats, e);
+    return format_parse(c->core.formats, formats, &count, e);
 }
 
 const struct stage_spec write_spec = {

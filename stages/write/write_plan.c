@@ -15,30 +15,35 @@
 static int linear_add(struct plan *p, const struct site *site, size_t i, struct err *e)
 {
     struct plan_linear *l = &p->linear[p->nlinears];
-    char name[TENSOR_NAME + 8], shape[96];
+    struct format_linear *f = &l->f;
+    char shape[96];
     int found;
 
-    snprintf(l->name, sizeof l->name, "%s", site->linear[i].name);
-    l->N = site->linear[i].rows;
-    l->K = site->inputs;
-    l->site = site->order;
+    snprintf(f->name, sizeof f->name, "%s", site->linear[i].name);
+    f->N = site->linear[i].rows;
+    f->K = site->inputs;
+    f->site = site->order;
+    f->fused = site->fused;
     if ((found = sites_source(p->source, &site->linear[i], &l->source, e)) < 0)
         return -1;
     if (found && !st_find(p->source, l->source.name))
         l->whole = site->linear[i].whole;
     if (!found) {
-        snprintf(name, sizeof name, "%s.qweight", l->name);
-        if (st_find(p->source, name))
-            return err_set(e, ERR_USE, "'%s' is quantized already ('%s')", p->dir, name);
-        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, l->name);
+        const struct format *packed = format_packed(p->source, f->name);
+
+        if (packed)
+            return err_set(e, ERR_USE, "'%s' is quantized already ('%s.%s')", p->dir, f->name,
+                           packed->mark);
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, f->name);
     }
+    f->source_type = l->source.dtype;
     if (!dtype_is_float(l->source.dtype))
         return err_set(e, ERR_USE, "'%s': tensor '%s' is of type %s, not a float type", p->dir,
                        l->source.name, dtype_name(l->source.dtype));
-    if (l->source.ndim != 2 || l->source.shape[0] != l->N || l->source.shape[1] != l->K) {
+    if (l->source.ndim != 2 || l->source.shape[0] != f->N || l->source.shape[1] != f->K) {
         tensor_shape_text(l->source.ndim, l->source.shape, shape, sizeof shape);
         return err_set(e, ERR_USE, "'%s': tensor '%s' has shape %s, the config says [%zu, %zu]",
-                       p->dir, l->source.name, shape, l->N, l->K);
+                       p->dir, l->source.name, shape, f->N, f->K);
     }
     p->nlinears++;
     return 0;
@@ -69,7 +74,7 @@ static int by_linear_name(const void *a, const void *b, void *linear)
 {
     const struct plan_linear *l = linear;
 
-    return strcmp(l[*(const size_t *)a].name, l[*(const size_t *)b].name);
+    return strcmp(l[*(const size_t *)a].f.name, l[*(const size_t *)b].f.name);
 }
 
 /* What is copied passes no other stage that would look at its numbers. */
@@ -119,10 +124,13 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
         err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
         goto fail;
     }
-    if (sites_add(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)))
+    if (sites_add(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
+        !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
         goto fail;
-    for (size_t i = 0; i < p->nlinears; i++)
+    for (size_t i = 0; i < p->nlinears; i++) {
         p->by_name[i] = i;
+        p->view[i] = &p->linear[i].f;
+    }
     qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
     if (all_copied_check(p, e) == 0)
         return 0;
@@ -138,6 +146,7 @@ void plan_release(struct plan *p)
     free(p->site);
     free(p->linear);
     free(p->by_name);
+    free(p->view);
     free(p->dir);
     st_close(&p->source);
     sites_release(&p->table);
@@ -152,9 +161,9 @@ static struct plan_linear *find(const struct plan *p, const char *name, size_t l
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         struct plan_linear *l = &p->linear[p->by_name[mid]];
-        int c = strncmp(name, l->name, length);
+        int c = strncmp(name, l->f.name, length);
 
-        if (c == 0 && l->name[length] == '\0')
+        if (c == 0 && l->f.name[length] == '\0')
             return l;
         if (c <= 0)
             high = mid;
@@ -204,9 +213,9 @@ static int place_check(const struct plan *p, const struct solution_view *v, stru
 
 static int linear_check(const struct plan_linear *l, const struct solution_linear *s, struct err *e)
 {
-    if (s->N != l->N || s->K != l->K)
+    if (s->N != l->f.N || s->K != l->f.K)
         return err_set(e, ERR_USE, "'%s': solution of [%zu, %zu], the model has [%zu, %zu]",
-                       s->name, s->N, s->K, l->N, l->K);
+                       s->name, s->N, s->K, l->f.N, l->f.K);
     return s->kept ? 0 : coded_read(s, &(struct coded){0}, e);
 }
 
@@ -247,7 +256,7 @@ int plan_check(const struct plan *p, const struct solution_view *v,
         const struct plan_linear *l = plan_find(p, v->linear[i].name);
         size_t at;
 
-        if (!l || l->site != v->order)
+        if (!l || l->f.site != v->order)
             return err_set(e, ERR_USE, "block %zu %s has no linear '%s'", x->block, v->site,
                            v->linear[i].name);
         at = (size_t)(l - p->linear) - x->first;
@@ -260,19 +269,34 @@ int plan_check(const struct plan *p, const struct solution_view *v,
     for (size_t i = 0; i < x->count; i++)
         if (!linear[i])
             return err_set(e, ERR_USE, "solution of block %zu %s lacks '%s'", x->block, v->site,
-                           p->linear[x->first + i].name);
+                           p->linear[x->first + i].f.name);
     *digest = solution_digest(linear, x->count);
     return 0;
 }
 
-static int all_equal(const struct tensor *zeros, unsigned value)
+static int all_equal(const uint8_t *zeros, size_t n, unsigned value)
 {
-    const uint8_t *z = zeros->data;
-
-    for (size_t i = 0; i < zeros->bytes; i++)
-        if (z[i] != value)
+    for (size_t i = 0; i < n; i++)
+        if (zeros[i] != value)
             return 0;
     return 1;
+}
+
+int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
+                struct format_linear *f, struct coded *c, struct err *e)
+{
+    *f = l->f;
+    if ((f->kept = s->kept))
+        return 0;
+    if (coded_read(s, c, e))
+        return -1;
+    f->bits = c->bits;
+    f->group = c->group;
+    f->G = c->G;
+    f->grid = c->grid;
+    f->scale_type = c->scale_type;
+    f->symmetric = !c->zeros || all_equal(c->zeros, c->N * c->G, 1u << (c->bits - 1));
+    return 0;
 }
 
 int plan_note(struct plan *p, const struct solution_view *v,
@@ -285,16 +309,14 @@ int plan_note(struct plan *p, const struct solution_view *v,
         return -1;
     for (size_t i = 0; i < x->count; i++) {
         struct plan_linear *l = &p->linear[x->first + i];
+        struct format_linear f;
+        struct coded c;
 
-        l->kept = linear[i]->kept;
-        if (l->kept)
+        if (plan_stored(l, linear[i], &f, &c, e))
+            return -1;
+        l->f = f;
+        if (f.kept)
             continue;
-        l->bits = linear[i]->bits;
-        l->group = linear[i]->group;
-        l->G = linear[i]->G;
-        l->scale_type = linear[i]->scales->dtype;
-        l->grid = grid_find(linear[i]->grid);
-        l->symmetric = !linear[i]->zeros || all_equal(linear[i]->zeros, 1u << (l->bits - 1));
         l->loss = linear[i]->loss;
         l->rel_loss = linear[i]->rel_loss;
     }
@@ -308,12 +330,27 @@ int plan_note(struct plan *p, const struct solution_view *v,
     return 0;
 }
 
-const struct plan_linear *plan_first(const struct plan *p)
+/* 1: at least one linear of the site was quantized. */
+static int has_work(const struct plan *p, size_t site)
 {
-    for (size_t i = 0; i < p->nlinears; i++)
-        if (!p->linear[i].kept)
-            return &p->linear[i];
-    return NULL;
+    for (size_t i = p->site[site].first; i < p->site[site].first + p->site[site].count; i++)
+        if (!p->linear[i].f.kept)
+            return 1;
+    return 0;
+}
+
+/* damp: what was asked for, which every site had that did not need more. */
+void plan_model(const struct plan *p, struct format_model *m)
+{
+    *m = (struct format_model){.count = p->nlinears, .linear = p->view, .damp = INFINITY};
+    for (size_t i = 0; i < p->sites; i++) {
+        const struct plan_site *x = &p->site[i];
+
+        if (x->damp > 0 && x->damp < m->damp)
+            m->damp = x->damp;
+        if (has_work(p, i))
+            m->solver = !m->solver || strcmp(x->solver, m->solver) == 0 ? x->solver : "mixed";
+    }
 }
 
 double plan_site_loss(const struct plan *p, size_t order, double *loss)

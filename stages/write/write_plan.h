@@ -8,25 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
-#include "../../common/format/coded.h"
+#include "../../common/format/format.h"
 #include "../../common/model/config.h"
 #include "../../common/model/sites.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_solution.h"
 
 struct plan_linear {
-    char name[TENSOR_NAME]; /* without .weight */
-    size_t N, K, site;      /* outputs, inputs, order of its site */
+    /* site: order of its site. What a solution says (bits, ...) is there when it has come; bits 0
+     * until then, and for a linear that is kept as it is */
+    struct format_linear f;
     struct st_entry source; /* cut out where it stands among others */
     const char *whole;      /* what it was cut from; NULL: nothing */
-    /* from the solution; bits 0 until it has come, and for a linear that is kept as it is */
-    int kept;
-    int bits;
-    int64_t group;
-    size_t G;
-    enum dtype scale_type;
-    int symmetric; /* every zero point is 2^(bits-1) */
-    const struct grid *grid;
     double loss, rel_loss;
 };
 
@@ -49,7 +42,8 @@ struct plan {
     size_t sites, done, nlinears;
     struct plan_site *site;
     struct plan_linear *linear;
-    size_t *by_name; /* indices of linear[], sorted by name */
+    const struct format_linear **view; /* [nlinears] &linear[i].f, for formats */
+    size_t *by_name;                   /* indices of linear[], sorted by name */
 };
 
 /* Reads config and names; every linear's .weight must be there with its shape and a float type. */
@@ -71,8 +65,11 @@ int plan_check(const struct plan *p, const struct solution_view *v,
 int plan_note(struct plan *p, const struct solution_view *v,
               const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,
               struct err *e);
-/* The first linear that is not kept; NULL: none. All sites must be there. */
-const struct plan_linear *plan_first(const struct plan *p);
+/* A linear as the solution would have it stored. */
+int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
+                struct format_linear *f, struct coded *c, struct err *e);
+/* All linears, for a format's config; *m points into the plan. All sites must be there. */
+void plan_model(const struct plan *p, struct format_model *m);
 /* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */
 double plan_site_loss(const struct plan *p, size_t order, double *loss);
 /* 0 when every site has its solution, else -1 and the first that has none. */

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "../../common/base/json.h"
-#include "../../common/format/gptq_format.h"
+#include "../../common/format/format_gptq.h"
 #include "../../common/format/coded.h"
 #include "../../common/tensor/safetensors.h"
 

@@ -11,7 +11,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/base/rng.h"
-#include "../../common/format/gptq_format.h"
+#include "../../common/format/format_gptq.h"
 #include "../../common/format/grid.h"
 #include "../../common/tensor/blas.h"
 #include "model_run.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the writer leaves: tensors byte for byte, config, shards, provenance; the same in every
  * run and order of arrival. */
-#include "../../common/format/gptq_format.h"
+#include "../../common/format/format_gptq.h"
 #include "../../common/wire/follow.h"
-#include "../../stages/write/write_format.h"
+#include "../../stages/write/write_assemble.h"
 #include "writer_run.h"
 
 /* Names and bytes of all files below dir, hidden ones left out. */

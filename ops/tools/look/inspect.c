@@ -12,6 +12,7 @@
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/tensor/safetensors.h"
+#include "../../../common/format/format.h"
 #include "../../../common/wire/link.h"
 #include "../stream/tensor_values.h"
 
@@ -204,44 +205,21 @@ static int inspect_stream(const struct view *v, const char *path, struct err *e)
     return rc;
 }
 
-struct gptq_note {
-    uint64_t bits, group, K, N;
-};
-
-static const struct st_entry *sibling(const struct st_set *set, const char *stem, size_t n,
-                                      const char *suffix)
+/* Is entry x the tensor that shows a linear to be stored in some format? NULL: no. */
+static const struct format *packed_look(const struct st_set *set, const struct st_entry *x,
+                                        struct format_linear *l)
 {
-    char name[TENSOR_NAME];
+    const char *dot = strrchr(x->name, '.');
+    const struct format *f;
 
-    snprintf(name, sizeof name, "%.*s%s", (int)n, stem, suffix);
-    return st_find(set, name);
-}
-
-/* Is entry x the qweight of a GPTQ linear? Bits and group follow from the shapes: qweight [K
- * bits/32, N], scales [G, N], qzeros [G, N bits/32]. */
-static int gptq_look(const struct st_set *set, const struct st_entry *x, struct gptq_note *g)
-{
-    size_t n = strlen(x->name), stem = n - 8;
-    const struct st_entry *scales, *zeros;
-
-    if (n <= 8 || strcmp(x->name + stem, ".qweight"))
-        return 0;
-    scales = sibling(set, x->name, stem, ".scales");
-    zeros = sibling(set, x->name, stem, ".qzeros");
-    if (!scales || !zeros || x->ndim != 2 || scales->ndim != 2 || zeros->ndim != 2 ||
-        !scales->shape[0] || !scales->shape[1])
-        return 0;
-    g->N = scales->shape[1];
-    g->bits = zeros->shape[1] * 32 / g->N;
-    if (g->bits < 1 || g->bits > 8)
-        return 0;
-    g->K = x->shape[0] * 32 / g->bits;
-    g->group = g->K / scales->shape[0];
-    return 1;
+    for (size_t i = 0; dot && (f = format_at(i)); i++)
+        if (f->mark && strcmp(dot + 1, f->mark) == 0 && f->look(set, x, l))
+            return f;
+    return NULL;
 }
 
 static int entry_show(const struct view *v, const struct st_set *set, const struct st_entry *x,
-                      int gptq, const struct gptq_note *g, struct err *e)
+                      const struct format *f, const struct format_linear *l, struct err *e)
 {
     struct tensor t;
     struct json *j;
@@ -255,19 +233,15 @@ static int entry_show(const struct view *v, const struct st_set *set, const stru
     }
     if (v->json) {
         j = tensor_json(v, &t);
-        if (j && gptq &&
-            (json_set_int(j, "bits", (int64_t)g->bits) ||
-             json_set_int(j, "group", (int64_t)g->group)))
+        if (j && f && (json_set_int(j, "bits", l->bits) || json_set_int(j, "group", l->group)))
             json_destroy(&j);
         tensor_release(&t);
         return print_line(v, j, e);
     }
     print_tensor(v, "", &t);
-    if (gptq)
-        fprintf(v->out,
-                "  GPTQ: %" PRIu64 " bits, group %" PRIu64 ", %" PRIu64 " inputs, %" PRIu64
-                " outputs\n",
-                g->bits, g->group, g->K, g->N);
+    if (f)
+        fprintf(v->out, "  %s: %d bits, group %" PRId64 ", %zu inputs, %zu outputs\n", f->title,
+                l->bits, l->group, l->K, l->N);
     tensor_release(&t);
     return 0;
 }
@@ -286,8 +260,9 @@ static int print_records(const struct view *v, const struct json *records, struc
     return 0;
 }
 
-static int set_totals(const struct view *v, const struct st_set *set, uint64_t linears,
-                      uint64_t bytes, struct err *e)
+/* f: the format that `linears` linears are stored in; NULL: none is packed. */
+static int set_totals(const struct view *v, const struct st_set *set, const struct format *f,
+                      uint64_t linears, uint64_t bytes, struct err *e)
 {
     struct json *j, *records = st_records(set);
     int rc;
@@ -299,8 +274,8 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
             return -1;
         fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count,
                 set->nshards, bytes);
-        if (linears)
-            fprintf(v->out, ", %" PRIu64 " linears quantized as GPTQ", linears);
+        if (f)
+            fprintf(v->out, ", %" PRIu64 " linears quantized as %s", linears, f->title);
         fputc('\n', v->out);
         return 0;
     }
@@ -308,7 +283,8 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
     if (j && (json_set_int(j, "tensors", (int64_t)set->count) ||
               json_set_int(j, "files", (int64_t)set->nshards) ||
               json_set_int(j, "raw_bytes", (int64_t)bytes) ||
-              json_set_int(j, "gptq_linears", (int64_t)linears)))
+              json_set_int(j, "quantized_linears", (int64_t)linears) ||
+              (f && json_set_text(j, "format", f->name))))
         json_destroy(&j);
     if (j && json_count(records)) {
         rc = json_set(j, "records", records);
@@ -322,18 +298,20 @@ static int set_totals(const struct view *v, const struct st_set *set, uint64_t l
 
 static int inspect_set(const struct view *v, struct st_set *set, struct err *e)
 {
+    const struct format *packed = NULL;
     uint64_t linears = 0, bytes = 0;
 
     for (size_t i = 0; i < set->count; i++) {
-        struct gptq_note g = {0};
-        int gptq = gptq_look(set, &set->entries[i], &g);
+        struct format_linear l;
+        const struct format *f = packed_look(set, &set->entries[i], &l);
 
-        if (entry_show(v, set, &set->entries[i], gptq, &g, e) < 0)
+        if (entry_show(v, set, &set->entries[i], f, &l, e) < 0)
             return -1;
-        linears += (uint64_t)gptq;
+        packed = f ? f : packed;
+        linears += f != NULL;
         bytes += set->entries[i].bytes;
     }
-    return set_totals(v, set, linears, bytes, e);
+    return set_totals(v, set, packed, linears, bytes, e);
 }
 
 int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../../common/base/mem.h"
-#include "../../../common/format/grid.h"
 #include "../../../common/tensor/safetensors.h"
 
 struct tally {
@@ -16,14 +15,6 @@ struct tally {
     double bits, weights; /* of quantized linears */
     double all;           /* weights of the checkpoint */
 };
-
-/* GPTQ v1: qweight, qzeros, scales, g_idx. */
-static uint64_t packed_bytes(size_t N, size_t K, const struct forecast_class *c, enum dtype scales)
-{
-    const uint64_t b = (uint64_t)c->bits, G = grid_groups(K, c->group);
-
-    return K * b / 32 * N * 4 + G * (N * b / 32) * 4 + G * N * dtype_size(scales) + K * 4;
-}
 
 static struct forecast_class *class_of(struct forecast *f, const struct forecast_class *want,
                                        struct err *e)
@@ -77,7 +68,9 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     const size_t N = site->linear[i].rows, K = site->inputs;
     struct forecast_class want = {.kept = 0}, *c;
     struct override_values v;
+    struct format_linear l;
     struct st_entry x;
+    uint64_t bytes;
     int found = sites_source(t->set, &site->linear[i], &x, e);
 
     if (found < 0)
@@ -101,14 +94,24 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
         return -1;
     c->linears++;
     c->weights += (uint64_t)N * K;
-    c->bytes += want.kept || !t->o->packed ? x.bytes : packed_bytes(N, K, &want, t->o->scale_type);
     t->replaced += x.bytes;
-    if (want.kept)
+    if (want.kept) {
+        c->bytes += x.bytes;
         return 0;
+    }
+    l = (struct format_linear){.N = N,
+                               .K = K,
+                               .source_type = x.dtype,
+                               .bits = want.bits,
+                               .group = want.group,
+                               .G = grid_groups(K, want.group),
+                               .scale_type = t->o->scale_type};
+    snprintf(l.name, sizeof l.name, "%s", site->linear[i].name);
+    if (format_bytes(t->o->format, &l, &bytes, e))
+        return -1;
+    c->bytes += bytes;
     t->weights += (double)N * (double)K;
-    t->bits += (double)N * (double)K * want.bits +
-               (double)N * (double)grid_groups(K, want.group) *
-                   (double)(8 * dtype_size(t->o->scale_type) + (size_t)want.bits);
+    t->bits += format_bits(&l);
     return 1;
 }
 
@@ -192,7 +195,11 @@ int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err 
         return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
                        o->model);
     if (sites_make(&f->table, &f->config, e) ||
-        overrides_check_shapes(o->overrides, &f->table, o->bits, o->group, o->packed, e) ||
+        overrides_check_shapes(
+            o->overrides, &f->table,
+            &(struct format_linear){
+                .bits = o->bits, .group = o->group, .grid = o->grid, .scale_type = o->scale_type},
+            &o->format, 1, e) ||
         cost_of(&f->config, (double)o->tokens, (double)o->length, forecast_chunk(o), o->acts,
                 &f->cost, e) ||
         !(f->split = mem_array(f->table.count, sizeof *f->split, e)) ||

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../../common/base/err.h"
-#include "../../../common/format/grid.h"
+#include "../../../common/format/format.h"
 #include "../../../common/model/cost.h"
 #include "../../../common/model/sites.h"
 #include "../../../common/run/override.h"
@@ -24,7 +24,8 @@ struct forecast_opts {
     int bits;
     int64_t group;
     enum dtype scale_type;
-    int packed; /* to the GPTQ format; else dense */
+    const struct format *format;
+    const struct grid *grid;
     const struct overrides *overrides;
     const char *solver;      /* as in ptq-solve */
     uint64_t tokens, length; /* of the calibration; of the longest sequence */

@@ -11,7 +11,7 @@
 #include "../../../common/base/json.h"
 #include "../../../common/base/log.h"
 #include "../../../common/base/stage.h"
-#include "../../../common/format/grid.h"
+#include "../../../common/format/format.h"
 #include "../../../stages/solve/solve_opts.h"
 #include "forecast.h"
 
@@ -23,7 +23,6 @@ struct values {
     uint64_t mem;
 };
 
-static const struct opt_choice formats[] = {{"gptq", 0}, {"dense", 1}, {NULL, 0}};
 static const struct opt_choice sums[] = {{"weighted", 0}, {"both", 1}, {NULL, 0}};
 static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NULL, 0}};
 
@@ -37,7 +36,8 @@ static const struct opt table[] = {
     {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid", "sym", .nth = grid_choice},
     {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", .help = "of the scales", "f16",
      .nth = grid_scale_choice},
-    {"format", OPT_CHOICE, AT(format), "NAME", .help = "of the output", "gptq", .choices = formats},
+    {"format", OPT_CHOICE, AT(format), "NAME", .help = "of the output", FORMAT_DEFAULT,
+     .nth = format_choice},
     {"solver", OPT_TEXT, AT(solver), "NAME",
      .help = "as in ptq-solve, best:A,B,... too; one that needs the full-precision stream brings "
              "--dual",
@@ -313,7 +313,8 @@ static int opts_of(const struct values *v, const struct overrides *lines, struct
                                 .bits = v->bits,
                                 .group = v->group,
                                 .scale_type = (enum dtype)v->scale_type,
-                                .packed = v->format == 0,
+                                .format = format_at((size_t)v->format),
+                                .grid = grid_at((size_t)v->grid),
                                 .overrides = lines,
                                 .solver = v->solver,
                                 .tokens = (uint64_t)v->tokens,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gptq_format - GPTQ v1 words and back.
+/* format_gptq_pack - GPTQ v1 words and back.
  *
  * Every width is one rule: b-bit fields stand one after the other, lowest bit first, in a stream of
  * little-endian 32-bit words; a 3-bit field may straddle two words. Codes run down the inputs (one
  * stream per output column), zeros along the outputs (one stream per group). v1 stores zero-1.
  * Checked against the output of the AutoGPTQ and GPTQModel packers (tests/golden/pack).
  * What it leaves out: v2 (zeros stored as they are), act-order permutations of g_idx. */
-#include "gptq_format.h"
+#include "format_gptq.h"
 
 #include <string.h>
 

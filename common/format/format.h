@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format - how a checkpoint holds its linears: one file for each format, ending in one const
+ * struct format; format_list.c is the only list. Writer, reader, plan, checks before a run and
+ * help ask the list, nobody else knows a format by name.
+ *
+ * A format sees linears (names, shapes, what is said about their codes), never the model or the
+ * run. What it is asked: can it hold this linear (check: also before a run, of shapes alone),
+ * which tensors stand for it (tensors: sizes to the byte), the bytes of these (put), what
+ * config.json says of all (config); and back: which checkpoints are its own (claims), what their
+ * config says (open), the weights of a linear (find, load).
+ * A folder of safetensors is put together by stages/write/write_assemble.c for all formats. One
+ * that is another container (GGUF: one file, tensors renamed) describes and packs blocks here like
+ * the others, and brings a function there that puts the file together. */
+#ifndef PTQ_FORMAT_H
+#define PTQ_FORMAT_H
+
+#include "../base/json.h"
+#include "../tensor/safetensors.h"
+#include "coded.h"
+
+/* A linear as a format sees it. Before a run some of it is not known yet: 0, NULL, DT_COUNT. */
+struct format_linear {
+    char name[TENSOR_NAME]; /* without .weight */
+    size_t N, K;
+    size_t site;            /* linears that share an input have the same number, and follow each
+                               other */
+    const char *fused;      /* what engines call those of the site together; NULL: nothing */
+    enum dtype source_type; /* of NAME.weight in the model */
+    int kept;               /* not quantized; nothing below is set then */
+    int bits;
+    int64_t group; /* -1: a whole row; 0: not known */
+    size_t G;
+    const struct grid *grid;
+    enum dtype scale_type;
+    int symmetric; /* every zero point is 2^(bits-1) */
+};
+
+#define FORMAT_TENSORS 6
+struct format_tensor {
+    char name[TENSOR_NAME];
+    enum dtype dtype;
+    int ndim;
+    uint64_t shape[2];
+};
+
+/* All linears of a checkpoint, kept ones too, and what is to be said of their making. */
+struct format_model {
+    size_t count;
+    const struct format_linear *const *linear;
+    const char *solver; /* NULL: nothing was quantized */
+    double damp;        /* infinite: not known */
+};
+
+/* Takes one of the tensors that stand for a linear; every tensor comes once, whole. */
+typedef int format_emit(void *ctx, const char *name, const void *data, size_t bytes, struct err *e);
+
+/* A checkpoint that is read. */
+struct format_source {
+    const char *dir; /* for errors */
+    const struct st_set *set;
+};
+
+struct format {
+    const char *name;   /* "gptq" */
+    const char *title;  /* "GPTQ" */
+    const char *about;  /* one line for help */
+    int fuses;          /* its readers fuse q k v; gate up, and need them alike */
+    int one_scale_type; /* all its linears must have scales of one type */
+    /* Of a linear that is not kept: can it be held, as far as is known? */
+    int (*check)(const struct format_linear *l, struct err *e);
+    /* The same of its codes; NULL: any. */
+    int (*check_codes)(const struct format_linear *l, const struct coded *c, struct err *e);
+    /* The tensors that stand for NAME.weight: how many, -1. */
+    int (*tensors)(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
+                   struct err *e);
+    /* Their bytes. */
+    int (*put)(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
+               struct err *e);
+    /* The quantization_config, and the dtype of config.json (DT_COUNT: as it is); an error when
+     * nothing was quantized. NULL: config.json stays as it is. */
+    struct json *(*config)(const struct format_model *m, enum dtype *dtype, struct err *e);
+    const char *config_copy; /* file that holds quantization_config alone; NULL: none */
+
+    /* Reading. mark: a tensor NAME.MARK shows that a linear is stored so; NULL: NAME.weight. */
+    const char *mark;
+    int (*claims)(const struct json *quantization); /* NULL: no quantization_config */
+    /* What quantization_config says, for find and load; NULL: error. `what` for errors. */
+    void *(*open)(const struct json *quantization, const char *what, struct err *e);
+    void (*close)(void **spec);
+    /* Are the tensors of linear NAME [N,K] there, with their types and shapes? */
+    int (*find)(const void *spec, const struct format_source *s, const char *name, size_t N,
+                size_t K, struct err *e);
+    /* w [N,K]. What find has approved; NaN and infinity are refused. */
+    int (*load)(const void *spec, const struct format_source *s, const char *name, size_t N,
+                size_t K, float *w, struct err *e);
+    /* What the shapes alone say of the linear whose tensor NAME.MARK is x: 1, 0 it is none. Fills
+     * N, K, bits, group. */
+    int (*look)(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
+};
+
+/* ---- the list ---- */
+
+#define FORMATS_MAX 8
+const struct format *format_find(const char *name); /* NULL: unknown */
+const struct format *format_at(size_t i);           /* NULL past the end */
+const char *const *format_names(void);              /* NULL-terminated */
+/* As rows of options take it: a name and its number; NULL past the end. */
+const char *format_choice(size_t i, int *value);
+#define FORMAT_DEFAULT "gptq" /* what is written when nobody says otherwise */
+/* "gptq,dense": into at[], *count of them; each once, at least one. */
+int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t *count,
+                 struct err *e);
+/* The format by whose mark a linear is stored in s; NULL: none, it may be there as NAME.weight. */
+const struct format *format_packed(const struct st_set *s, const char *name);
+
+/* ---- a linear ---- */
+
+/* Tensor bytes of a linear that is not kept. */
+int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
+                 struct err *e);
+/* Bits of its codes, and of each group's scale and zero point. */
+double format_bits(const struct format_linear *l);
+
+/* ---- a checkpoint that is read ---- */
+
+struct format_reader;
+/* By what config.json says; s must outlive the reader. */
+struct format_reader *format_open(const struct json *config, const char *dir,
+                                  const struct st_set *s, struct err *e);
+void format_close(struct format_reader **r);
+/* What quantization_config says; a plain checkpoint is in a format too. */
+const struct format *format_of(const struct format_reader *r);
+/* 1: config.json says that weights are quantized. */
+int format_is_quantized(const struct format_reader *r);
+/* Linear NAME [N,K]: its own tensors, or NAME.weight where that is there. See struct format. */
+int format_find_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       struct err *e);
+int format_load_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       float *w, struct err *e);
+
+#endif

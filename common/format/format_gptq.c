@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
+ * everything else as in the source.
+ *
+ * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes
+ * on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
+ * readers take) and config.json's dtype becomes that type, because readers compute in it.
+ * Asymmetric checkpoints load in vLLM and SGLang; GPTQModel (and with it transformers) refuses
+ * asymmetric v1 files of other producers. bits, group_size and sym are those of most linears;
+ * the others stand in "dynamic" (format_gptq_rules.c). What it leaves out: v2, quantized heads. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "../base/mem.h"
+#include "../base/version.h"
+#include "format_gptq.h"
+#include "grid_affine.h"
+
+static int check(const struct format_linear *l, struct err *e)
+{
+    if (l->grid && !affine_is(l->grid))
+        return err_set(e, ERR_USE, "'%s': the gptq format holds grids of equal steps, not %s",
+                       l->name, l->grid->name);
+    if (l->scale_type != DT_COUNT && l->scale_type != DT_F16 && l->scale_type != DT_BF16)
+        return err_set(e, ERR_USE,
+                       "'%s': scales of type %s cannot be stored in the gptq format; solve with "
+                       "--scale-type f16",
+                       l->name, dtype_name(l->scale_type));
+    return l->bits && l->group ? gptq_check(l->N, l->K, l->bits, l->group, l->name, e) : 0;
+}
+
+static int check_codes(const struct format_linear *l, const struct coded *c, struct err *e)
+{
+    for (size_t i = 0; c->zeros && i < c->N * c->G; i++)
+        if (c->zeros[i] == 0)
+            return err_set(
+                e, ERR_USE,
+                "'%s': zero point 0 (row %zu, group %zu) cannot be stored in GPTQ v1; solve "
+                "with zero points of 1 and more, or write --format dense",
+                l->name, i / c->G, i % c->G);
+    return 0;
+}
+
+static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
+                   struct err *e)
+{
+    const struct {
+        const char *part;
+        enum dtype dtype;
+        uint64_t rows, columns;
+    } parts[4] = {
+        {"qweight", DT_I32, l->K * (size_t)l->bits / 32, l->N},
+        {"qzeros", DT_I32, l->G, l->N * (size_t)l->bits / 32},
+        {"scales", l->scale_type, l->G, l->N},
+        {"g_idx", DT_I32, l->K, 0},
+    };
+
+    for (int i = 0; i < 4; i++) {
+        int n = snprintf(t[i].name, sizeof t[i].name, "%s.%s", l->name, parts[i].part);
+
+        if (n < 0 || (size_t)n >= sizeof t[i].name)
+            return err_set(e, ERR_USE, "'%s.%s': a name too long", l->name, parts[i].part);
+        t[i].dtype = parts[i].dtype;
+        t[i].ndim = parts[i].columns ? 2 : 1;
+        t[i].shape[0] = parts[i].rows;
+        t[i].shape[1] = parts[i].columns;
+    }
+    return 4;
+}
+
+/* scales of 16 bits [N,G] to [G,N] */
+static void transpose(const uint16_t *in, size_t N, size_t G, uint16_t *out)
+{
+    for (size_t n = 0; n < N; n++)
+        for (size_t g = 0; g < G; g++)
+            out[g * N + n] = in[n * G + g];
+}
+
+static int put_one(format_emit *emit, void *ctx, const char *linear, const char *part,
+                   const void *data, size_t bytes, struct err *e)
+{
+    char name[TENSOR_NAME + 16];
+
+    snprintf(name, sizeof name, "%s.%s", linear, part);
+    return emit(ctx, name, data, bytes, e);
+}
+
+static int put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
+               struct err *e)
+{
+    const size_t qweight = l->K * (size_t)l->bits / 32 * l->N,
+                 qzeros = l->G * (l->N * (size_t)l->bits / 32);
+    const size_t width = l->G == 1 ? l->K : (size_t)l->group;
+    uint8_t *zeros = mem_raw(l->N * l->G, 1, e);
+    size_t room = qweight;
+    uint32_t *words;
+    int rc = -1;
+
+    room = room < qzeros ? qzeros : room;
+    room = room < l->K ? l->K : room;
+    room = room < l->G * l->N ? l->G * l->N : room;
+    words = mem_raw(room, sizeof *words, e);
+    if (!zeros || !words)
+        goto out;
+    coded_zeros(c, zeros);
+    if (gptq_pack_codes(l->N, l->K, l->bits, c->codes, words)) {
+        err_set(e, ERR_USE, "'%s': codes beyond %d bits", l->name, l->bits);
+        goto out;
+    }
+    if (put_one(emit, ctx, l->name, "qweight", words, qweight * sizeof *words, e) ||
+        gptq_pack_zeros(l->N, l->G, l->bits, zeros, words, l->name, e) ||
+        put_one(emit, ctx, l->name, "qzeros", words, qzeros * sizeof *words, e))
+        goto out;
+    transpose(c->scales, l->N, l->G, (uint16_t *)words);
+    if (put_one(emit, ctx, l->name, "scales", words, l->G * l->N * sizeof(uint16_t), e))
+        goto out;
+    for (size_t k = 0; k < l->K; k++)
+        words[k] = (uint32_t)(k / width);
+    rc = put_one(emit, ctx, l->name, "g_idx", words, l->K * sizeof *words, e);
+out:
+    free(zeros);
+    free(words);
+    return rc;
+}
+
+static struct json *meta(const struct format_model *m)
+{
+    struct json *x = json_new_object(), *list = json_new_array();
+
+    if (json_push(list, json_new_text("ptqflow:" PTQ_VERSION)))
+        json_destroy(&list);
+    if (json_set(x, "quantizer", list) || json_set_text(x, "solver", m->solver))
+        json_destroy(&x);
+    return x;
+}
+
+/* Of a linear that is not kept; DT_COUNT: all are. */
+static enum dtype scale_type(const struct format_model *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->linear[i]->kept)
+            return m->linear[i]->scale_type;
+    return DT_COUNT;
+}
+
+static struct json *config(const struct format_model *m, enum dtype *dtype, struct err *e)
+{
+    struct json *c, *dynamic;
+    struct gptq_base base;
+    int bad;
+
+    if ((*dtype = scale_type(m)) == DT_COUNT) {
+        err_set(e, ERR_USE,
+                "every linear was skipped: there is nothing for the gptq format to hold; use "
+                "--format dense");
+        return NULL;
+    }
+    base = gptq_base(m);
+    c = json_new_object();
+    bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
+          json_set_bool(c, "desc_act", 0) || json_set_bool(c, "static_groups", 1) ||
+          json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
+          json_set_bool(c, "true_sequential", 1) ||
+          (isfinite(m->damp) && json_set_real(c, "damp_percent", m->damp)) ||
+          json_set_text(c, "quant_method", "gptq") ||
+          json_set_text(c, "checkpoint_format", "gptq") || json_set_text(c, "format", "gptq") ||
+          json_set_text(c, "pack_dtype", "int32");
+    dynamic = bad ? NULL : gptq_rules(m, &base);
+    bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_clone(dynamic))) ||
+          json_set(c, "meta", meta(m));
+    json_destroy(&dynamic);
+    if (bad) {
+        json_destroy(&c);
+        err_set(e, ERR_SYS, "quantization_config: out of memory");
+    }
+    return c;
+}
+
+extern const struct format format_gptq;
+const struct format format_gptq = {
+    .name = "gptq",
+    .title = "GPTQ",
+    .about = "GPTQ v1 (vLLM, SGLang, transformers): packed codes, F16 or BF16 scales",
+    .fuses = 1,
+    .one_scale_type = 1,
+    .check = check,
+    .check_codes = check_codes,
+    .tensors = tensors,
+    .put = put,
+    .config = config,
+    .config_copy = "quantize_config.json",
+    .mark = "qweight",
+    .claims = gptq_claims,
+    .open = gptq_open,
+    .close = gptq_close,
+    .find = gptq_find,
+    .load = gptq_load,
+    .look = gptq_look,
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_list - the only list of formats. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/mem.h"
+#include "format.h"
+
+extern const struct format format_gptq, format_dense;
+
+static const struct format *const formats[] = {&format_gptq, &format_dense};
+
+#define COUNT (sizeof formats / sizeof *formats)
+_Static_assert(COUNT <= FORMATS_MAX, "room for each format once");
+
+const struct format *format_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(formats[i]->name, name) == 0)
+            return formats[i];
+    return NULL;
+}
+
+const struct format *format_at(size_t i)
+{
+    return i < COUNT ? formats[i] : NULL;
+}
+
+const char *const *format_names(void)
+{
+    static const char *names[COUNT + 1];
+
+    for (size_t i = 0; i < COUNT; i++)
+        names[i] = formats[i]->name;
+    return names;
+}
+
+const char *format_choice(size_t i, int *value)
+{
+    *value = (int)i;
+    return i < COUNT ? formats[i]->name : NULL;
+}
+
+static int add(const char *name, const struct format *at[FORMATS_MAX], size_t *count, struct err *e)
+{
+    const struct format *f = format_find(name);
+    char known[256];
+
+    if (!f)
+        return err_set(e, ERR_USE, "format '%s' is not known (%s)", name,
+                       grid_name_list(format_names(), NULL, known, sizeof known));
+    for (size_t i = 0; i < *count; i++)
+        if (at[i] == f)
+            return err_set(e, ERR_USE, "format '%s' is given twice", name);
+    at[(*count)++] = f;
+    return 0;
+}
+
+int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t *count,
+                 struct err *e)
+{
+    char *copy = mem_text(list, e), *word = copy, *comma;
+    int rc = copy ? 0 : -1;
+
+    *count = 0;
+    while (rc == 0 && word) {
+        if ((comma = strchr(word, ',')))
+            *comma++ = '\0';
+        rc = add(word, at, count, e);
+        word = comma;
+    }
+    free(copy);
+    return rc;
+}
+
+const struct format *format_packed(const struct st_set *s, const char *name)
+{
+    char full[TENSOR_NAME + 32];
+
+    for (size_t i = 0; i < COUNT; i++) {
+        if (!formats[i]->mark)
+            continue;
+        snprintf(full, sizeof full, "%s.%s", name, formats[i]->mark);
+        if (st_find(s, full))
+            return formats[i];
+    }
+    return NULL;
+}
+
+int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
+                 struct err *e)
+{
+    struct format_tensor t[FORMAT_TENSORS];
+    const int n = f->tensors(l, t, e);
+    size_t elements, one;
+
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        if (tensor_measure(t[i].dtype, t[i].ndim, t[i].shape, t[i].name, &elements, &one, e))
+            return -1;
+        *bytes += one;
+    }
+    return n < 0 ? -1 : 0;
+}
+
+double format_bits(const struct format_linear *l)
+{
+    return (double)l->N * (double)l->K * l->bits +
+           (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
+}

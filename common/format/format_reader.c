@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_reader - a checkpoint that is read: the format is that which claims its
+ * quantization_config, linears that are there as NAME.weight are plain in any. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/mem.h"
+#include "format.h"
+
+struct format_reader {
+    struct format_source source;
+    char *dir;
+    const struct format *f, *plain;
+    void *spec;
+};
+
+static const struct format *claimed(const struct json *q)
+{
+    const struct format *f;
+
+    for (size_t i = 0; (f = format_at(i)); i++)
+        if (q ? f->claims && f->claims(q) : !f->claims)
+            return f;
+    return NULL;
+}
+
+static int unknown(const struct json *q, const char *what, struct err *e)
+{
+    const char *method = json_need_text(q, "quant_method", what, e), *names[FORMATS_MAX + 1];
+    const struct format *f;
+    char known[256];
+    size_t n = 0;
+
+    if (!method)
+        return -1;
+    for (size_t i = 0; (f = format_at(i)); i++)
+        if (f->claims)
+            names[n++] = f->name;
+    names[n] = NULL;
+    return err_set(e, ERR_USE, "%s: quant_method '%.64s' is not supported (known: %s)", what,
+                   method, grid_name_list(names, NULL, known, sizeof known));
+}
+
+static int read_config(struct format_reader *r, const struct json *q, struct err *e)
+{
+    char what[600];
+
+    snprintf(what, sizeof what, "%.500s/config.json: quantization_config", r->dir);
+    if (json_kind(q) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s must be an object", what);
+    if (!(r->f = claimed(q)))
+        return unknown(q, what, e);
+    return (r->spec = r->f->open(q, what, e)) ? 0 : -1;
+}
+
+struct format_reader *format_open(const struct json *config, const char *dir,
+                                  const struct st_set *s, struct err *e)
+{
+    const struct json *q = json_get(config, "quantization_config");
+    struct format_reader *r = mem_array(1, sizeof *r, e);
+
+    if (!r)
+        return NULL;
+    r->plain = r->f = claimed(NULL);
+    if (!(r->dir = mem_text(dir, e)) ||
+        (json_kind(q) != JSON_KIND_NULL && read_config(r, q, e) < 0)) {
+        format_close(&r);
+        return NULL;
+    }
+    r->source = (struct format_source){r->dir, s};
+    return r;
+}
+
+void format_close(struct format_reader **r)
+{
+    if (!*r)
+        return;
+    if ((*r)->spec)
+        (*r)->f->close(&(*r)->spec);
+    free((*r)->dir);
+    free(*r);
+    *r = NULL;
+}
+
+const struct format *format_of(const struct format_reader *r)
+{
+    return r->f;
+}
+
+int format_is_quantized(const struct format_reader *r)
+{
+    return r->f != r->plain;
+}
+
+static const struct format *format_for(const struct format_reader *r, const char *name)
+{
+    char full[TENSOR_NAME + 8];
+
+    snprintf(full, sizeof full, "%s.weight", name);
+    return st_find(r->source.set, full) ? r->plain : r->f;
+}
+
+int format_find_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       struct err *e)
+{
+    return format_for(r, name)->find(r->spec, &r->source, name, N, K, e);
+}
+
+int format_load_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       float *w, struct err *e)
+{
+    return format_for(r, name)->load(r->spec, &r->source, name, N, K, w, e);
+}

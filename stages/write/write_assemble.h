@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_assemble - from the source checkpoint and the part files to the folder of a checkpoint in
+ * one of the formats of common/format. Output bytes depend on the model and the solutions alone: no
+ * times, paths, hosts. Private to the stage. */
+#ifndef PTQ_WRITE_ASSEMBLE_H
+#define PTQ_WRITE_ASSEMBLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/base/json.h"
+#include "write_plan.h"
+
+struct assembly {
+    const struct plan *plan; /* every site done */
+    const char *folder;      /* exists, empty: the format fills it */
+    const char *parts;       /* folder of the part files */
+    const char *prov;        /* provenance for the metadata: JSON text */
+    uint64_t shard_bytes;    /* tensor bytes of a weight file, about */
+    uint64_t bytes;          /* out: tensor bytes written */
+};
+
+/* The commit of one site, read back from its part file; *m is the caller's. */
+int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
+                  struct solution_view *v, struct err *e);
+
+/* Of a format that is a folder of safetensors. */
+int assemble_safetensors(struct assembly *a, const struct format *f, struct err *e);
+
+/* config.json of the source with `quantization_config` (NULL: none) added and the dtype field
+ * set (DT_COUNT: as it is); everything else stays as the source spells it. Caller frees. */
+char *config_edit(const char *text, size_t length, const struct json *quantization,
+                  enum dtype dtype, const char *what, struct err *e);
+
+#endif
