@@ -94,7 +94,7 @@ static int put_further(struct msg *m, const char *name, const struct problem_sum
 {
     struct json *x;
 
-    if (!(s->sum_w > 0))
+    if (s->tokens == 0)
         return 0;
     x = json_new_object();
     if (!x || json_set_int(x, "tokens", (int64_t)s->tokens) ||
@@ -149,20 +149,18 @@ static int read_classes(const struct msg *m, struct problem_view *v, struct err 
     return 0;
 }
 
-int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
+int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e)
 {
     uint64_t triangle[1], square[2];
 
     memset(v, 0, sizeof *v);
-    if (check_kind(m, MSG_PROBLEM, e) < 0 ||
-        check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+    if (check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         check_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
-        check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0 ||
-        check_prov(m, &v->prov, e) < 0)
+        check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0)
         return -1;
     triangle[0] = (uint64_t)v->K * (v->K + 1) / 2;
     square[0] = square[1] = v->K;
-    if (!(v->S = read_wide(m, "S", 1, triangle, e)))
+    if (msg_tensor(m, "S") && !(v->S = read_wide(m, "S", 1, triangle, e)))
         return -1;
     if (msg_tensor(m, "D") && !(v->D = read_wide(m, "D", 2, square, e)))
         return -1;
@@ -170,8 +168,19 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
     if (msg_tensor(m, "diag") && !(v->diag = read_wide(m, "diag", 2, square, e)))
         return -1;
     if (read_further(m, "hold", v->K, &v->hold, e) < 0 ||
-        read_further(m, "plain", v->K, &v->plain, e) < 0 || read_classes(m, v, e) < 0)
+        read_further(m, "plain", v->K, &v->plain, e) < 0)
         return -1;
+    return read_classes(m, v, e);
+}
+
+int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
+{
+    memset(v, 0, sizeof *v);
+    if (check_kind(m, MSG_PROBLEM, e) < 0 || problem_read_sums(m, v, e) < 0 ||
+        check_prov(m, &v->prov, e) < 0)
+        return -1;
+    if (!v->S)
+        return check_fail(m, e, "tensor 'S' is missing");
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);
 }
 
@@ -197,6 +206,18 @@ static int put_linears(struct msg *m, const struct problem_view *v)
     return json_set(m->meta, "linears", list);
 }
 
+int problem_put_sums(struct msg *m, const struct problem_view *v)
+{
+    return check_put_site(m, v->block, v->order, v->sites, v->site) ||
+                   check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
+                   json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) ||
+                   put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
+                   json_set(m->meta, "lengths",
+                            v->lengths ? json_clone(v->lengths) : json_new_array())
+               ? -1
+               : 0;
+}
+
 struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_PROBLEM, stage, e);
@@ -207,12 +228,7 @@ struct msg *problem_create(const struct problem_view *v, const char *stage, stru
         msg_destroy(&m);
         return NULL;
     }
-    if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
-        check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
-        json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) || put_linears(m, v) ||
-        put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
-        json_set(m->meta, "lengths", v->lengths ? json_clone(v->lengths) : json_new_array()) ||
-        check_put_prov(m, v->prov))
+    if (problem_put_sums(m, v) || put_linears(m, v) || check_put_prov(m, v->prov))
         return check_no_memory(&m, e);
     return m;
 }

@@ -56,9 +56,13 @@ struct problem_view {
     uint64_t bytes_in; /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
+/* Of a problem or a partial: all but prov and linears. S is NULL where it is absent. */
+int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e);
+/* The reverse for the metadata, without classes. -1: out of memory. */
+int problem_put_sums(struct msg *m, const struct problem_view *v);
 /* A problem with id and metadata from the view; linear[i] gives name and shape only (its data is
  * not looked at), S and D are not looked at. hold and plain: their counts are written when
- * hold.sum_w or plain.sum_w is above 0. The caller then adds the tensors "S", "D", "S.hold" ...
+ * hold.tokens or plain.tokens is above 0. The caller then adds the tensors "S", "D", "S.hold" ...
  * and every linear with msg_add() or msg_add_new(). */
 struct msg *problem_create(const struct problem_view *v, const char *stage, struct err *e);
 

@@ -9,7 +9,8 @@
  * with every weight 1. One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in
  * chunk order within a lane, lanes in lane order, so the sums do not depend on arrival, on
  * workers or on threads. A chunk that was already counted is dropped; one that comes early
- * waits. Nothing is normalised here: whoever solves divides by sum w. Memory per open site:
+ * waits. Lanes may come summed, as partials of other reducers: added in lane order these are the
+ * same bytes. Nothing is normalised here: whoever solves divides by sum w. Memory per open site:
  * K(K+1)/2 doubles for the total and for each lane that is not merged yet, K^2 more with D; with
  * classes a triangle more for each class, and D of those by modality. What is beyond opts.mem
  * lies in a spill file (reduce_slab.h): lanes that are done before their turn first, then the
@@ -20,7 +21,7 @@
 #include "../../common/base/err.h"
 #include "../../common/base/par.h"
 #include "../../common/wire/msg.h"
-#include "reduce_class.h"
+#include "reduce_kept.h"
 
 /* ptq-reduce's, for each worker. Messages: one is added up while the next one comes; more do not
  * make a run faster, but its memory uncertain. */
@@ -30,13 +31,11 @@
 struct reduce;
 
 struct reduce_opts {
-    uint64_t holdout; /* every holdout-th chunk is held out, 2 or more; 0: none */
-    int plain;        /* keep the sums with weights 1 beside the weighted ones */
-    /* keep for each length of the main set the sum over its rows of x_k^2, every weight 1 */
-    int length_diagonals;
-    /* CLASS_LENGTH, CLASS_POSITION, CLASS_MODALITY: keep the sums of each class of rows of the
-     * main set (reduce_class.h) */
-    unsigned classes;
+    struct kept_how how;
+    /* emit the sums of each lane as a partial as soon as its chunks are in, and pass weights on;
+     * another reducer adds them up */
+    int partial;
+    int share;       /* other reducers have the sites that do not come here */
     uint64_t mem;    /* bytes for these sums */
     const char *tmp; /* folder of the spill file; borrowed, used only when mem is not enough */
 };
@@ -47,12 +46,14 @@ typedef int (*reduce_emit)(void *ctx, struct msg **m, struct err *e);
 /* par: borrowed */
 struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit,
                            void *ctx, struct err *e);
-/* Counts one weights or acts message; *m is taken over. Emits a problem when it completes a
- * site. */
+/* Counts one weights, acts or partial message; *m is taken over. Emits a problem when it completes
+ * a site; with opts.partial a partial when it completes a lane. */
 int reduce_push(struct reduce *r, struct msg **m, struct err *e);
-/* The stream has ended: every site must have been emitted (ERR_DATA names what is missing). */
+/* The stream has ended: every site must have been emitted, of a share those of which anything
+ * came; with opts.partial every lane of which anything came (ERR_DATA names what is missing). */
 int reduce_finish(struct reduce *r, struct err *e);
-/* Sites emitted so far, and of how many (0 before the first message). */
+/* Sites emitted so far (opts.partial: lanes of sites), and how many sites there are (0 before the
+ * first message). */
 void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites);
 /* Most bytes of sums in memory at once so far (beyond opts.mem: a problem alone takes more), and
  * in the spill file. */

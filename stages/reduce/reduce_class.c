@@ -15,9 +15,48 @@
 static const uint64_t BANDS[] = {0, 1, 128, 512, 2048, 8192};
 #define NBANDS (sizeof BANDS / sizeof *BANDS)
 
+/* in the order of the bits */
+static const char *const kind_names[] = {"length", "position", "modality"};
+#define KINDS (sizeof kind_names / sizeof *kind_names)
+
 const char *class_kind(const struct class_sum *c)
 {
-    return c->kind == CLASS_LENGTH ? "length" : c->kind == CLASS_POSITION ? "position" : "modality";
+    size_t i = 0;
+
+    while (c->kind != 1u << i)
+        i++;
+    return kind_names[i];
+}
+
+static unsigned kind_of(const char *name)
+{
+    for (size_t i = 0; name && i < KINDS; i++)
+        if (strcmp(kind_names[i], name) == 0)
+            return 1u << i;
+    return 0;
+}
+
+struct json *class_kinds_list(unsigned kinds)
+{
+    struct json *list = json_new_array();
+
+    for (size_t i = 0; list && i < KINDS; i++)
+        if ((kinds & 1u << i) && json_push(list, json_new_text(kind_names[i])))
+            json_destroy(&list);
+    return list;
+}
+
+int class_kinds_parse(const struct json *list, unsigned *kinds, struct err *e)
+{
+    *kinds = 0;
+    for (size_t i = 0; i < json_count(list); i++) {
+        const unsigned kind = kind_of(json_as_text(json_at(list, i)));
+
+        if (!kind)
+            return err_set(e, ERR_USE, "field 'kinds': entry %zu is no kind of class", i);
+        *kinds |= kind;
+    }
+    return 0;
 }
 
 static size_t band_of(uint64_t position)
@@ -84,6 +123,26 @@ static struct class_sum *class_of(struct class_sums *x, unsigned kind, uint64_t 
     x->count++;
     x->at[i] = (struct class_sum){.kind = kind, .first = first};
     return &x->at[i];
+}
+
+struct class_sum *class_sums_named(struct class_sums *x, const char *kind, const char *name,
+                                   struct err *e)
+{
+    struct class_sum c = {.kind = kind_of(kind)};
+    char same[CLASS_NAME] = "";
+
+    if (c.kind == CLASS_MODALITY)
+        while (c.first + 1 < MODALITIES && strcmp(modality_name((size_t)c.first), name) != 0)
+            c.first++;
+    else
+        c.first = strtoull(name, NULL, 10);
+    if (c.kind)
+        class_name(&c, same, sizeof same);
+    if (strcmp(same, name) != 0) {
+        err_set(e, ERR_USE, "there is no class %.20s '%.40s'", kind, name);
+        return NULL;
+    }
+    return class_of(x, c.kind, c.first, e);
 }
 
 /* The rows of the chunk, weighted, and room for those of one class and their sums. */

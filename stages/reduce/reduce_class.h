@@ -36,6 +36,13 @@ int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned 
 int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
                      size_t K, struct err *e);
 void class_sums_release(struct class_sums *x);
+/* The class of this kind and name, without sums where it is new; NULL: an error, no class is
+ * called so, or there are too many. */
+struct class_sum *class_sums_named(struct class_sums *x, const char *kind, const char *name,
+                                   struct err *e);
+/* CLASS_* as an array of their names, and back. List NULL: out of memory; parse refuses others. */
+struct json *class_kinds_list(unsigned kinds);
+int class_kinds_parse(const struct json *list, unsigned *kinds, struct err *e);
 const char *class_kind(const struct class_sum *c); /* "length", "position", "modality" */
 /* "256"; "0", "1-127", "8192-"; "text" */
 void class_name(const struct class_sum *c, char *to, size_t size);

@@ -26,16 +26,16 @@ static const struct opt rows[] = {
              "when its own is lost"},
     {"peers", OPT_INT, AT(peers), "N", .help = "forward workers whose end is the end of the stream",
      "1", 1, 65536},
-    {"holdout", OPT_INT, AT(core.holdout), "N",
+    {"holdout", OPT_INT, AT(core.how.holdout), "N",
      .help =
          "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)",
      "0", 0, 1000000},
-    {"plain-sums", OPT_FLAG, AT(core.plain),
+    {"plain-sums", OPT_FLAG, AT(core.how.plain),
      .help = "beside the sums with the token weights keep others with every weight 1 (ptq-solve "
              "--sums plain)"},
-    {"length-diagonals", OPT_FLAG, AT(core.length_diagonals),
+    {"length-diagonals", OPT_FLAG, AT(core.how.length_diagonals),
      .help = "keep the diagonal of the sums for each sequence length, for ptq report"},
-    {"classes", OPT_CHOICE, AT(core.classes), "KIND",
+    {"classes", OPT_CHOICE, AT(core.how.classes), "KIND",
      .help =
          "also keep the sums by length of the sequence, by position in it, or both; by modality of "
          "the row:\nptq-solve then tells the loss on each class, and can mix modalities anew "
@@ -50,7 +50,7 @@ static int check(const struct stage *s, struct err *e)
 {
     struct reduce_command *c = s->own;
 
-    if (c->core.holdout == 1)
+    if (c->core.how.holdout == 1)
         return err_set(e, ERR_USE,
                        "--holdout 1 holds every chunk out and leaves none to solve with: use 2 or "
                        "more, or 0");

@@ -10,15 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../common/base/rng.h"
-#include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../stages/reduce/reduce.h"
-
-#define NK 37
-#define NT 50
-#define CHUNKS 7
-#define LANES 3
+#include "reduce_acts.h"
 
 static struct msg *kept;
 static int keep(void *ctx, struct msg **m, struct err *e)
@@ -39,85 +33,6 @@ static struct reduce *open_reduce(struct reduce_opts o, struct par *par, struct 
     o.mem = mem;
     o.tmp = "/tmp";
     return reduce_open(&o, par, keep, NULL, e);
-}
-
-static float value(uint64_t chunk, size_t i)
-{
-    struct rng r;
-
-    rng_seed(&r, chunk, i);
-    return (float)rng_normal(&r);
-}
-
-/* One chunk of two sequences; weight: NULL, or one per sequence. */
-static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
-{
-    static const int32_t lengths[2] = {20, 30};
-    struct err e = {0};
-    struct acts_view v = {.block = 0,
-                          .order = 0,
-                          .sites = 1,
-                          .site = "attn.qkv",
-                          .chunk = chunk,
-                          .chunks = CHUNKS,
-                          .lanes = LANES,
-                          .T = NT,
-                          .K = NK,
-                          .nseq = 2,
-                          .lengths = lengths};
-    float rows[NT * NK], w[NT];
-    struct msg *m;
-    void *x;
-
-    while ((v.lane + 1) * CHUNKS / LANES <= chunk)
-        v.lane++;
-    v.lane_first = v.lane * CHUNKS / LANES;
-    v.lane_count = (v.lane + 1) * CHUNKS / LANES - v.lane_first;
-    for (size_t t = 0; weight && t < NT; t++)
-        w[t] = weight[t >= 20];
-    v.w = weight ? w : NULL;
-    m = acts_write(&v, type, &x, NULL, "test", &e);
-    assert_non_null(m);
-    for (size_t i = 0; i < NT * NK; i++)
-        rows[i] = value(chunk, i);
-    assert_int_equal(dtype_from_f32(type, rows, NT * NK, x), 0);
-    return m;
-}
-
-/* The same with rows of the full-precision model: x plus a drift. */
-static struct msg *dual_of(uint64_t chunk, const float *weight)
-{
-    struct err e = {0};
-    struct msg *m = acts_of(chunk, DT_F32, weight);
-    const float *x = msg_tensor(m, "x")->data;
-    uint64_t shape[2] = {NT, NK};
-    float *xf = msg_add_new(m, "xf", DT_F32, 2, shape, &e);
-
-    for (size_t i = 0; i < NT * NK; i++)
-        xf[i] = x[i] + 0.125f * value(chunk + 1000, i);
-    return m;
-}
-
-static struct msg *weights_of(void)
-{
-    struct err e = {0};
-    struct json *linears = json_new_array(), *l = json_new_object();
-    struct weights_view v = {
-        .block = 0, .order = 0, .sites = 1, .site = "attn.qkv", .K = NK, .linears = linears};
-    uint64_t shape[2] = {4, NK};
-    struct msg *m;
-    float *w;
-
-    json_set_text(l, "name", "l.q");
-    json_set_int(l, "rows", 4);
-    json_push(linears, l);
-    m = weights_create(&v, "test", &e);
-    assert_non_null(m);
-    w = msg_add_new(m, "l.q", DT_F32, 2, shape, &e);
-    for (size_t i = 0; i < 4 * NK; i++)
-        w[i] = (float)i;
-    json_destroy(&linears);
-    return m;
 }
 
 /* Pushes the chunks in this order (-1 ends), then the weights; the problem lands in `kept`. */
@@ -202,7 +117,7 @@ static void assert_set(const struct tensor *S, const struct tensor *D, const uin
 static void one_pass_keeps_all_sets(void **state)
 {
     const float weight[2] = {0.25f, 2};
-    struct reduce_opts o = {.holdout = 3, .plain = 1};
+    struct reduce_opts o = {.how = {.holdout = 3, .plain = 1}};
     struct err e = {0};
     struct par *par = par_open(2, &e);
     struct reduce *r = open_reduce(o, par, &e);
@@ -256,8 +171,8 @@ static struct msg *problem_of(const struct reduce_opts *o, const int *order, enu
  * weights, order and threads. */
 static struct msg *diagonals_of(const int *order, const float *weight, size_t threads)
 {
-    return problem_of(&(struct reduce_opts){.holdout = 3, .length_diagonals = 1}, order, DT_F32,
-                      weight, threads);
+    return problem_of(&(struct reduce_opts){.how = {.holdout = 3, .length_diagonals = 1}}, order,
+                      DT_F32, weight, threads);
 }
 
 static void diagonals_by_length_are_those_of_plain_loops(void **state)
@@ -294,8 +209,8 @@ static void diagonals_by_length_are_those_of_plain_loops(void **state)
 static struct msg *classes_of(unsigned classes, const int *order, enum dtype type,
                               const float *weight, size_t threads)
 {
-    return problem_of(&(struct reduce_opts){.holdout = 3, .classes = classes}, order, type, weight,
-                      threads);
+    return problem_of(&(struct reduce_opts){.how = {.holdout = 3, .classes = classes}}, order, type,
+                      weight, threads);
 }
 
 /* The class of rows [from, to) of one of the two sequences of each chunk, or of both. */
@@ -377,7 +292,7 @@ static void too_many_lengths_are_refused(void **state)
                           .lengths = lengths};
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = open_reduce((struct reduce_opts){.classes = CLASS_LENGTH}, par, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){.how = {.classes = CLASS_LENGTH}}, par, &e);
     struct msg *m;
     void *x;
 
@@ -397,11 +312,11 @@ static void sets_that_cannot_be_are_refused(void **state)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct reduce *r = open_reduce((struct reduce_opts){.holdout = CHUNKS + 1}, par, &e);
+    struct reduce *r = open_reduce((struct reduce_opts){.how = {.holdout = CHUNKS + 1}}, par, &e);
     struct msg *m = dual_of(0, NULL);
 
     (void)state;
-    assert_null(open_reduce((struct reduce_opts){.holdout = 1}, par, &e));
+    assert_null(open_reduce((struct reduce_opts){.how = {.holdout = 1}}, par, &e));
     assert_non_null(strstr(e.text, "--holdout 1"));
     assert_int_equal(reduce_push(r, &m, &e), -1);
     assert_non_null(strstr(e.text, "held out"));
@@ -449,10 +364,10 @@ static struct msg *full_problem(uint64_t bytes, uint64_t *held, uint64_t *spille
     static const int order[] = {5, 3, 6, 0, 2, 1, 4};
     const float weight[2] = {0.25f, 2};
     struct err e = {0};
-    struct reduce_opts o = {.holdout = 3,
-                            .plain = 1,
-                            .classes = CLASS_LENGTH | CLASS_MODALITY,
-                            .length_diagonals = 1,
+    struct reduce_opts o = {.how = {.holdout = 3,
+                                    .plain = 1,
+                                    .classes = CLASS_LENGTH | CLASS_MODALITY,
+                                    .length_diagonals = 1},
                             .mem = bytes,
                             .tmp = "/tmp"};
     struct par *par = par_open(1, &e);

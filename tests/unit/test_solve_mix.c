@@ -150,7 +150,8 @@ static struct msg *problem(int only, enum dtype type, enum bears b, struct reduc
 
 static struct msg *with_classes(enum dtype type, enum bears b)
 {
-    return problem(ALL, type, b, (struct reduce_opts){.classes = CLASS_MODALITY, .mem = 1 << 30});
+    return problem(ALL, type, b,
+                   (struct reduce_opts){.how = {.classes = CLASS_MODALITY}, .mem = 1 << 30});
 }
 
 static struct msg *solved(const char *mix, struct msg *m, struct solution_view *v)
@@ -346,7 +347,7 @@ static void refused(const char *solver, enum sums_kind sums, struct msg *m, cons
 
 static void what_cannot_be_mixed_is_refused(void **state)
 {
-    struct reduce_opts held = {.classes = CLASS_MODALITY, .holdout = 2, .mem = 1 << 30};
+    struct reduce_opts held = {.how = {.classes = CLASS_MODALITY, .holdout = 2}, .mem = 1 << 30};
     struct solve_opts o = solve_opts_default();
     struct err e = {0};
     struct msg *m;
