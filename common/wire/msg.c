@@ -209,3 +209,50 @@ fail:
     msg_destroy(&b);
     return NULL;
 }
+
+static int add_copy(struct msg *m, const struct tensor *t, struct err *e)
+{
+    void *to = msg_add_new(m, t->name, t->dtype, t->ndim, t->shape, e);
+
+    if (to && t->bytes)
+        memcpy(to, t->data, t->bytes);
+    return to ? 0 : -1;
+}
+
+struct msg *msg_copy(const struct msg *m, struct err *e)
+{
+    struct msg *c = msg_create(m->kind, m->stage, e);
+
+    if (!c)
+        return NULL;
+    memcpy(c->id, m->id, sizeof c->id);
+    memcpy(c->run, m->run, sizeof c->run);
+    if (msg_hand_on(c, m, (const char *const[]){NULL}, 1, e) < 0)
+        msg_destroy(&c);
+    return c;
+}
+
+static int is_known(const char *const *known, const char *name)
+{
+    while (*known && strcmp(*known, name) != 0)
+        known++;
+    return *known != NULL;
+}
+
+int msg_hand_on(struct msg *to, const struct msg *from, const char *const *known, int tensors,
+                struct err *e)
+{
+    for (size_t i = 0; i < json_count(from->meta); i++) {
+        const char *key;
+        const struct json *x = json_member(from->meta, i, &key);
+
+        if (!is_known(known, key) && !json_get(to->meta, key) &&
+            json_set(to->meta, key, json_clone(x)) < 0)
+            return err_set(e, ERR_SYS, "%s '%s': out of memory for its metadata",
+                           msg_kind_name(to->kind), to->id);
+    }
+    for (size_t i = 0; tensors && i < from->ntensors; i++)
+        if (!is_known(known, from->tensors[i].name) && add_copy(to, &from->tensors[i], e) < 0)
+            return -1;
+    return 0;
+}

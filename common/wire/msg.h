@@ -70,6 +70,13 @@ int msg_set_site_id(struct msg *m, uint64_t block, const char *site, const char 
                     struct err *e);
 /* The same message over m's tensors, which it borrows: m must outlive it. */
 struct msg *msg_borrow(const struct msg *m, struct err *e);
+/* The same message with its own memory. */
+struct msg *msg_copy(const struct msg *m, struct err *e);
+/* What a stage does not know it hands on: to gets the fields of from that are not among known (NULL
+ * ends the list) and that it does not have, and, with tensors 1, copies of the tensors that are not
+ * among known; ERR_USE when it has one of that name. */
+int msg_hand_on(struct msg *to, const struct msg *from, const char *const *known, int tensors,
+                struct err *e);
 /* raw bytes of all tensors + a little: what credit counts */
 size_t msg_bytes(const struct msg *m);
 /* Order-free checksum of a data message: 64-bit hash over kind, id and the CRC32C of each

@@ -11,6 +11,9 @@
 #include "msg_check.h"
 
 #define VOCAB_MAX INT32_MAX
+#define SITE_WEIGHTS_MAX 4096 /* rows: each is looked for among all before it */
+
+_Static_assert(WEIGHTS_LINEARS == CHECK_LINEARS, "one limit");
 
 static struct msg *no_memory(struct msg **m, struct err *e)
 {
@@ -87,6 +90,73 @@ static int check_block_weights(const struct msg *m, struct chunk_view *v, struct
     return check_finite_weights(m, "block_weights", v->block_weights, v->blocks * v->nseq, e);
 }
 
+const char *const chunk_known[] = {
+    "chunk",   "chunks",  "lane",          "lanes",        "vocab",    "prov", "ids",
+    "lengths", "weights", "block_weights", "site_weights", "modality", NULL};
+const char *const weights_known[] = {"block", "order",   "sites", "site",
+                                     "K",     "linears", "prov",  NULL};
+
+/* Entry i of the list of sites. */
+static const char *site_of(const struct json *sites, size_t i, int64_t *block)
+{
+    const struct json *x = json_at(sites, i), *site = json_get(x, "site");
+
+    if (json_as_int(json_get(x, "block"), block) < 0 || *block < 0 || !json_text_length(site))
+        return NULL;
+    return json_as_text(site);
+}
+
+static int check_sites(const struct msg *m, const struct json *sites, size_t n, struct err *e)
+{
+    if (json_kind(sites) != JSON_KIND_ARRAY || json_count(sites) != n)
+        return check_fail(m, e,
+                          "field 'site_weights' must be an array with an entry for each of the %zu "
+                          "rows of its tensor",
+                          n);
+    for (size_t i = 0; i < n; i++) {
+        int64_t block, other;
+        const char *site = site_of(sites, i, &block);
+
+        if (!site || strlen(site) != json_text_length(json_get(json_at(sites, i), "site")))
+            return check_fail(m, e, "field 'site_weights': entry %zu must hold block and site", i);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(site_of(sites, k, &other), site) == 0 && other == block)
+                return check_fail(m, e, "field 'site_weights': %.60s of block %" PRId64 " twice",
+                                  site, block);
+    }
+    return 0;
+}
+
+static int check_site_weights(const struct msg *m, struct chunk_view *v, struct err *e)
+{
+    const struct tensor *t;
+    int there = check_optional(m, "site_weights", DT_F32, 2, &t, e);
+
+    if (there != 1)
+        return there;
+    if (t->shape[0] < 1 || t->shape[0] > SITE_WEIGHTS_MAX || t->shape[1] != v->T)
+        return check_fail(m, e,
+                          "tensor 'site_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu tokens",
+                          t->shape[0], t->shape[1], v->T);
+    v->nsites = (size_t)t->shape[0];
+    v->site_weights = t->data;
+    v->sites = json_get(m->meta, "site_weights");
+    if (check_sites(m, v->sites, v->nsites, e) < 0)
+        return -1;
+    return check_finite_weights(m, "site_weights", v->site_weights, v->nsites * v->T, e);
+}
+
+const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site)
+{
+    for (size_t i = 0; i < v->nsites; i++) {
+        int64_t at;
+
+        if (strcmp(site_of(v->sites, i, &at), site) == 0 && (uint64_t)at == block)
+            return v->site_weights + i * v->T;
+    }
+    return NULL;
+}
+
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *ids;
@@ -103,7 +173,8 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
     if (v->T < 1)
         return check_fail(m, e, "tensor 'ids' is empty");
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
-        check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0)
+        check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0 ||
+        check_site_weights(m, v, e) < 0)
         return -1;
     return check_modality(m, v->T, &v->modality, e);
 }
@@ -120,7 +191,8 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         json_set_int(m->meta, "chunks", (int64_t)v->chunks) ||
         json_set_int(m->meta, "lane", (int64_t)v->lane) ||
         json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
-        json_set_int(m->meta, "vocab", (int64_t)v->vocab) || check_put_prov(m, v->prov))
+        json_set_int(m->meta, "vocab", (int64_t)v->vocab) || check_put_prov(m, v->prov) ||
+        (v->site_weights && json_set(m->meta, "site_weights", json_clone(v->sites))))
         return no_memory(&m, e);
     if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 ||
         add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
@@ -128,7 +200,10 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
         (v->block_weights &&
          add_shaped(m, "block_weights", DT_F32, 2, (const uint64_t[]){v->blocks, v->nseq},
-                    v->block_weights, e) < 0))
+                    v->block_weights, e) < 0) ||
+        (v->site_weights &&
+         add_shaped(m, "site_weights", DT_F32, 2, (const uint64_t[]){v->nsites, v->T},
+                    v->site_weights, e) < 0))
         goto fail;
     return m;
 fail:
@@ -237,12 +312,7 @@ int weights_read(const struct msg *m, struct weights_view *v, struct err *e)
         return -1;
     v->K = (size_t)K;
     v->linears = json_get(m->meta, "linears");
-    if (check_linears(m, v->linears, v->K, NULL, NULL, e) < 0)
-        return -1;
-    if (m->ntensors != json_count(v->linears))
-        return check_fail(m, e, "%zu tensors for the %zu entries of field 'linears'", m->ntensors,
-                          json_count(v->linears));
-    return 0;
+    return check_linears(m, v->linears, v->K, v->linear, &v->nlinears, e);
 }
 
 struct msg *weights_create(const struct weights_view *v, const char *stage, struct err *e)

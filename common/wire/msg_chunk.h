@@ -19,9 +19,19 @@ struct chunk_view {
     size_t blocks;
     /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
     const float *block_weights;
+    /* "site_weights" F32 [nsites, T], weight of each token at single sites, whichever they are */
+    size_t nsites;
+    const float *site_weights;
+    /* field "site_weights": array of nsites {"block", "site"}, none twice; NULL: there are none */
+    const struct json *sites;
     const struct json *prov; /* provenance so far: array of records, one per stage */
 };
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e);
+/* [T] of one site; NULL: all 1 */
+const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site);
+/* Fields and tensors that chunk_read knows, NULL at the end; and those of weights. */
+extern const char *const chunk_known[];
+extern const char *const weights_known[];
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e); /* copies */
 
 /* The rows of one chunk at one site. */
@@ -45,13 +55,18 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
 struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, void **xf,
                        const char *stage, struct err *e);
 
-/* The weights of a site, from the worker that holds chunk 0; once per site. */
+#define WEIGHTS_LINEARS 64
+
+/* The weights of a site, from the worker that holds chunk 0; once per site. Tensors that are not in
+ * the list of linears may be there too. */
 struct weights_view {
     uint64_t block, order, sites;
     const char *site;
     size_t K;
     /* array of {"name", "rows"}; the tensors bear these names, [rows,K], as in the checkpoint */
     const struct json *linears;
+    size_t nlinears; /* by weights_read, as linear[] in the order of the list */
+    const struct tensor *linear[WEIGHTS_LINEARS];
     const struct json *prov;
 };
 int weights_read(const struct msg *m, struct weights_view *v, struct err *e);

@@ -149,6 +149,10 @@ static int read_classes(const struct msg *m, struct problem_view *v, struct err 
     return 0;
 }
 
+const char *const problem_known[] = {
+    "block",  "order",     "sites", "site",  "K",       "linears", "prov",     "tokens", "sum_w",
+    "sum_w2", "sequences", "hold",  "plain", "classes", "lengths", "bytes_in", NULL};
+
 int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e)
 {
     uint64_t triangle[1], square[2];

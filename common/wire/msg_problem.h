@@ -56,6 +56,8 @@ struct problem_view {
     uint64_t bytes_in; /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);
+/* Fields that problem_read knows, NULL at the end. */
+extern const char *const problem_known[];
 /* Of a problem or a partial: all but prov and linears. S is NULL where it is absent. */
 int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e);
 /* The reverse for the metadata, without classes. -1: out of memory. */

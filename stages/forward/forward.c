@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/wire/msg_chunk.h"
+#include "forward_rows.h"
 #include "forward_site.h"
 #include "forward_weights.h"
 #include "store.h"
@@ -35,6 +36,7 @@ struct forward {
     uint64_t tokens, images, uniform, zero;
     struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
+    float *site_w;      /* [Tmax] weights of the rows of one site */
     size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
     char run[40];
@@ -81,6 +83,7 @@ void forward_close(struct forward **fp)
         block_close(&f->way[w].block);
         store_close(&f->way[w].store);
     }
+    free(f->site_w);
     json_destroy(&f->prov);
     free(f);
     *fp = NULL;
@@ -153,12 +156,13 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     struct msg *copy;
     size_t at = f->count;
 
-    if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, &v, e) < 0)
+    if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, &v, e) < 0 ||
+        rows_check(chunk, &v, f->sites, e) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++)
         if (f->held[i].view.chunk == v.chunk)
             return 0;
-    copy = chunk_write(&v, chunk->stage, e);
+    copy = msg_copy(chunk, e);
     if (!copy)
         return -1;
     if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0 ||
@@ -224,6 +228,8 @@ static int start(struct forward *f, struct err *e)
             f->t_max = f->held[i].view.T;
     if (mem_mul(f->t_max, f->kept + f->c->d * sizeof(float), &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
+    if (!(f->site_w = mem_raw(f->t_max, sizeof *f->site_w, e)))
+        return -1;
     for (int w = 0; w < f->ways; w++)
         if (start_way(f, &f->way[w], e) < 0)
             return -1;
@@ -327,6 +333,7 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
     if (block_site_rows(f->way[0].block, s->order - f->sites->first[s->block], &r, f->o.acts, &b,
                         e) < 0)
         return -1;
+    a.w = rows_weigh(&f->held[i].view, s->block, s->name, a.w, f->site_w);
     if (b.token) {
         if (site_part_make(&part, &b, &r, a.w, a.modality, e) < 0)
             goto out;
@@ -340,6 +347,8 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
     if (!m)
         goto out;
     snprintf(m->run, sizeof m->run, "%s", f->run);
+    if (rows_hand_on(f->held[i].msg, m, e) < 0)
+        goto out;
     for (int w = 0; w < f->ways; w++) {
         const size_t row = s->inputs * dtype_size(f->o.acts);
 

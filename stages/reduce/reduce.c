@@ -222,8 +222,8 @@ static int check_place(const struct job *j, const struct msg *m, const struct pl
     if (j->how.holdout != p->how.holdout || j->how.plain != p->how.plain ||
         j->how.length_diagonals != p->how.length_diagonals || j->how.classes != p->how.classes)
         return err_set(e, ERR_USE,
-                       "message '%s': reducers whose sums meet need the same --holdout, --sums, "
-                       "--length-diagonals and --classes",
+                       "message '%s': reducers whose sums meet need the same --holdout, "
+                       "--plain-sums, --length-diagonals and --classes",
                        m->id);
     return 0;
 }
@@ -363,12 +363,13 @@ static struct msg *job_problem(struct job *j, struct err *e)
     if (kept_describe(&j->total, &v, &lengths, e) < 0)
         goto out;
     v.prov = w.prov;
-    v.nlinears = j->weights->ntensors;
-    for (size_t i = 0; i < v.nlinears; i++)
-        v.linear[i] = &j->weights->tensors[i];
+    v.nlinears = w.nlinears;
+    memcpy(v.linear, w.linear, sizeof v.linear);
     m = problem_create(&v, "reduce", e);
     if (!m)
         goto out;
+    if (msg_hand_on(m, j->weights, weights_known, 0, e) < 0)
+        goto fail;
     snprintf(m->run, sizeof m->run, "%s", j->weights->run);
     if (kept_move(&j->total, j->K, m, e) < 0)
         goto fail;

@@ -168,6 +168,7 @@ void sample_close(struct sample **s)
     free((*s)->row);
     free((*s)->weight);
     free((*s)->block_weight);
+    sample_sites_release(*s);
     chat_close(&(*s)->chat);
     free((*s)->chunk_row);
     free((*s)->seen);
@@ -246,7 +247,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
            lane = 0;
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
-    float *weights = NULL, *block_weights = NULL;
+    float *weights = NULL, *block_weights = NULL, *site_weights = NULL;
     struct json *prov = json_new_array();
     struct msg *m = NULL;
 
@@ -257,7 +258,8 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) ||
         (weighted && !(weights = mem_array(T, sizeof *weights, e))) ||
         (s->block_weight &&
-         !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))))
+         !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))) ||
+        (s->nsites && !(site_weights = sample_sites_fill(s, first, rows, T, e))))
         goto out;
     if (block_weights)
         sample_block_weights(s, first, rows, block_weights);
@@ -284,6 +286,9 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
                                          .weights = weights,
                                          .blocks = s->config.layers,
                                          .block_weights = block_weights,
+                                         .nsites = s->nsites,
+                                         .site_weights = site_weights,
+                                         .sites = s->sites,
                                          .prov = prov},
                     "sample", e);
     if (m)
@@ -292,6 +297,7 @@ out:
     json_destroy(&prov);
     free(weights);
     free(block_weights);
+    free(site_weights);
     free(ids);
     free(lengths);
     return m;

@@ -6,6 +6,7 @@
 #include "../../common/model/config.h"
 #include "../../common/jinja/chat.h"
 #include "../../common/text/docs.h"
+#include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
 #include "sample.h"
 
@@ -39,6 +40,13 @@ struct part {
     uint64_t cycles;
 };
 
+/* Weights of all tokens at one site of a block. */
+struct site_weight {
+    uint64_t block;
+    char site[64];
+    float *w; /* [tokens], mean 1 in each row */
+};
+
 struct sample {
     struct sample_opts o;
     size_t set[SAMPLE_LENGTHS_MAX]; /* lengths, longest first, none twice */
@@ -51,6 +59,9 @@ struct sample {
     struct chat *chat;           /* once a chat was read */
     float *weight;               /* [tokens] of a file, mean 1 in each row; NULL: none */
     float *block_weight;         /* [blocks, rows] of a file, mean 1 in each block; NULL: none */
+    struct site_weight *site_weight; /* [nsites] of a file */
+    size_t nsites;
+    struct json *sites; /* what their rows in a chunk are of: field "site_weights" */
     uint64_t weight_digest;
     int32_t bos; /* -1: none */
     struct source *source;
@@ -99,6 +110,12 @@ int sample_weights_read(struct sample *s, struct err *e);
 void sample_weights_fill(const struct sample *s, const struct row *w, float *out);
 /* [blocks, rows], where there are any */
 void sample_block_weights(const struct sample *s, size_t first, size_t rows, float *out);
+/* sample_sites.c: tensors "b3.attn.qkv" [tokens] of a file of weights; not yet brought to mean 1 */
+int sample_sites_read(struct sample *s, const struct st_set *set, struct err *e);
+/* [nsites, T] of the rows [first, first + rows), T their tokens; NULL: no memory */
+float *sample_sites_fill(const struct sample *s, size_t first, size_t rows, size_t T,
+                         struct err *e);
+void sample_sites_release(struct sample *s);
 int sample_first_weighs(const struct sample *s); /* is the first token of a row weighted? */
 int sample_weights_audit(struct sample *s, struct err *e);
 

@@ -6,7 +6,7 @@
  * arXiv 2503.01820, scales and clips importance likewise). A row whose weights are all 0, or one
  * of them not a finite number (null in JSON), counts with 1 for each token. A file may also
  * weigh each row in each block of the model; these are brought to mean 1 over the rows of a
- * block, in the same way. */
+ * block, in the same way; and each token at single sites (sample_sites.c), as in all of them. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,9 +133,12 @@ static int tensor_read(struct sample *s, struct err *e)
                           *y = set ? st_find(set, "blocks") : NULL;
     int rc = -1;
 
-    if (set && ((!x && !y) || (x && (x->ndim != 1 || x->shape[0] != tokens))))
+    if (set && sample_sites_read(s, set, e) < 0)
+        goto out;
+    if (set && ((!x && !y && !s->nsites) || (x && (x->ndim != 1 || x->shape[0] != tokens))))
         err_set(e, ERR_USE,
-                "%s: a tensor \"weights\" [%llu] is needed, one number for each token of the rows",
+                "%s: a tensor \"weights\" [%llu] is needed, one number for each token of the rows, "
+                "or one called as a site (b3.attn.qkv)",
                 s->o.token_weights, (unsigned long long)tokens);
     else if (set && y && (y->ndim != 2 || y->shape[0] != blocks || y->shape[1] != rows))
         err_set(e, ERR_USE,
@@ -146,6 +149,7 @@ static int tensor_read(struct sample *s, struct err *e)
              (!x || st_load_rows_f32(set, x, 0, tokens, s->weight, e) == 0) &&
              (!y || st_load_rows_f32(set, y, 0, blocks, s->block_weight, e) == 0))
         rc = 0;
+out:
     st_close(&set);
     return rc;
 }
@@ -172,6 +176,10 @@ int sample_weights_read(struct sample *s, struct err *e)
     for (i = 0; rc == 0 && s->weight && i < s->nrow; i++)
         rc = list_normal(s, s->weight + s->row[i].at, s->row[i].length, "row", i, "weight",
                          &s->audit.weights_uniform, e);
+    for (size_t k = 0; k < s->nsites; k++)
+        for (i = 0; rc == 0 && i < s->nrow; i++)
+            rc = list_normal(s, s->site_weight[k].w + s->row[i].at, s->row[i].length, "row", i,
+                             "weight", &s->audit.weights_uniform, e);
     for (i = 0; rc == 0 && s->block_weight && i < s->config.layers; i++)
         rc = list_normal(s, s->block_weight + i * s->nrow, s->nrow, "block", i, "the weight of row",
                          &s->audit.blocks_uniform, e);

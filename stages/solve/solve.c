@@ -515,7 +515,7 @@ static struct msg *compose(struct work *w, double seconds, struct err *e)
     if (put_meta(w, m)) {
         err_set(e, ERR_SYS, "%s: out of memory", w->problem->id);
         msg_destroy(&m);
-    } else if (add_results(w, m, e)) {
+    } else if (msg_hand_on(m, w->problem, problem_known, 0, e) || add_results(w, m, e)) {
         msg_destroy(&m);
     }
     return m;

@@ -8,6 +8,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/wire/frame.h"
 #include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/msg_partial.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
 
@@ -21,12 +22,15 @@ static void read_views(const struct msg *m)
     struct weights_view weights;
     struct problem_view problem;
     struct solution_view solution;
+    struct partial_view partial;
 
-    chunk_read(m, &chunk, &e);
+    if (chunk_read(m, &chunk, &e) == 0)
+        chunk_site_weights(&chunk, 0, "attn.qkv");
     acts_read(m, &acts, &e);
     weights_read(m, &weights, &e);
     problem_read(m, &problem, &e);
     solution_read(m, &solution, &e);
+    partial_read(m, &partial, &e);
 }
 
 /* Part 0 of a whole frame gets the CRC of what is in it. */

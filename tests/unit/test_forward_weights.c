@@ -326,6 +326,85 @@ static void sequences_weigh_in_each_block(void **state)
     seen_release(&all);
 }
 
+/* A chunk with weights for one site. */
+static struct msg *chunk_for(const char *site, int64_t block, const float *w, const float *weights)
+{
+    const uint64_t shape[2] = {1, T};
+    struct msg *c = chunk_of(weights, 1);
+    struct json *list = json_new_array(), *x = json_new_object();
+    struct err e = {0};
+
+    json_set_int(x, "block", block);
+    json_set_text(x, "site", site);
+    json_push(list, x);
+    json_set(c->meta, "site_weights", list);
+    memcpy(msg_add_new(c, "site_weights", DT_F32, 2, shape, &e), w, T * sizeof *w);
+    return c;
+}
+
+static void add_refused(struct msg *c, const char *words)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_FULL, .mem = 1 << 24, .tmp = "/tmp"};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct model *m = model_open(model, par, &e);
+    struct forward *f = forward_open(m, &o, &e);
+
+    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    if (!strstr(e.text, words))
+        fail_msg("'%s' does not say '%s'", e.text, words);
+    msg_destroy(&c);
+    forward_close(&f);
+    model_close(&m);
+    par_close(&par);
+}
+
+/* Weights of a single site are multiplied in there and nowhere else; what the stage does not know
+ * goes on with all rows. */
+static void of_one_site(void **state)
+{
+    struct seen plain, given, both;
+    float of_site[T], of_chunk[T];
+    struct msg *c;
+    struct err e = {0};
+    size_t hit = 0;
+
+    (void)state;
+    for (size_t t = 0; t < T; t++) {
+        of_site[t] = (float)(t % 3);
+        of_chunk[t] = 0.25f + (float)(t % 5);
+    }
+    add_refused(chunk_for("attn.o", TINY_LAYERS, of_site, NULL), "no such site");
+    add_refused(chunk_for("attn.kv", 0, of_site, NULL), "attn.kv of block 0");
+    forward_one(NULL, NULL, 0, &plain);
+    forward_one(NULL, of_chunk, 0, &given);
+    c = chunk_for("mlp.down", 1, of_site, of_chunk);
+    json_set_text(c->meta, "origin", "a film");
+    memcpy(msg_add_new(c, "depth", DT_F32, 1, (const uint64_t[]){T}, &e), of_site, sizeof of_site);
+    forward_chunk(NULL, c, 0, &both);
+    for (size_t i = 0; i < TINY_SITES; i++) {
+        const struct msg *m = both.acts[i];
+        const struct tensor *x = msg_tensor(plain.acts[i], "x");
+        const int here = strcmp(m->id, "b1.mlp.down/c0") == 0;
+
+        hit += here != 0;
+        assert_memory_equal(x->data, msg_tensor(m, "x")->data, x->bytes);
+        for (size_t t = 0; t < T; t++)
+            assert_true(weight(m, t) == weight(given.acts[i], t) * (here ? of_site[t] : 1));
+        assert_memory_equal(msg_tensor(m, "depth")->data, of_site, sizeof of_site);
+        assert_string_equal(json_as_text(json_get(m->meta, "origin")), "a film");
+        assert_non_null(msg_tensor(m, "modality"));
+    }
+    assert_int_equal(hit, 1);
+    seen_release(&plain);
+    seen_release(&given);
+    seen_release(&both);
+    c = chunk_of(NULL, 1); /* the name is taken by the rows of acts */
+    memcpy(msg_add_new(c, "x", DT_F32, 1, (const uint64_t[]){T}, &e), of_site, sizeof of_site);
+    add_refused(c, "tensor 'x'");
+}
+
 static int keep(void *ctx, struct msg **m, struct err *e)
 {
     (void)e;
@@ -424,6 +503,7 @@ int main(void)
         cmocka_unit_test(weights_by_hand),
         cmocka_unit_test(sequences_weigh_in_each_block),
         cmocka_unit_test(every_site_is_weighed),
+        cmocka_unit_test(of_one_site),
         cmocka_unit_test(weight_zero_is_left_out),
     };
 

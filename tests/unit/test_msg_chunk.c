@@ -26,9 +26,26 @@ static struct json *prov(void)
     return a;
 }
 
+/* attn.o of block 2, mlp.down of block 0 */
+static struct json *sites(void)
+{
+    struct json *list = json_new_array();
+
+    for (int i = 0; i < 2; i++) {
+        struct json *x = json_new_object();
+
+        json_set_int(x, "block", i ? 0 : 2);
+        json_set_text(x, "site", i ? "mlp.down" : "attn.o");
+        json_push(list, x);
+    }
+    return list;
+}
+
+static const float of_sites[12] = {1, 2, 3, 4, 5, 6, 0, 0, 0.5f, 1, 2, 1};
+
 static struct msg *chunk(void)
 {
-    struct json *p = prov();
+    struct json *p = prov(), *list = sites();
     struct chunk_view v = {.chunk = 11,
                            .chunks = 20,
                            .lane = 4,
@@ -42,11 +59,15 @@ static struct msg *chunk(void)
                            .modality = modality,
                            .blocks = 3,
                            .block_weights = weights,
+                           .nsites = 2,
+                           .site_weights = of_sites,
+                           .sites = list,
                            .prov = p};
     struct err e = {0};
     struct msg *m = chunk_write(&v, "sample", &e);
 
     json_destroy(&p);
+    json_destroy(&list);
     assert_non_null(m);
     return m;
 }
@@ -136,6 +157,22 @@ static void test_chunk_fields(void **state)
     struct json *a = json_new_array();
     json_push(a, json_new_object());
     field_refused(chunk, "prov", a);
+    field_refused(chunk, "site_weights", NULL);
+    field_refused(chunk, "site_weights", json_new_text("attn.o"));
+    field_refused(chunk, "site_weights", json_new_array());
+    for (int i = 0; i < 4; i++) { /* an entry too many, none, without a block, twice the same */
+        struct json *list = sites(), *x = (struct json *)(uintptr_t)json_at(list, 1);
+
+        if (i == 0)
+            json_push(list, json_clone(x));
+        else if (i < 3)
+            json_del(x, i == 1 ? "site" : "block");
+        else {
+            json_set_text(x, "site", "attn.o");
+            json_set_int(x, "block", 2);
+        }
+        field_refused(chunk, "site_weights", list);
+    }
 }
 
 static void test_acts_fields(void **state)
@@ -204,6 +241,10 @@ static void test_tensors(void **state)
     tensor_refused(chunk, "block_weights", DT_F32, 2, 0, 2);
     tensor_refused(chunk, "block_weights", DT_F32, 1, 6, 0);
     tensor_refused(chunk, "block_weights", DT_F16, 2, 3, 2);
+    tensor_refused(chunk, "site_weights", DT_F32, 2, 2, 5);
+    tensor_refused(chunk, "site_weights", DT_F32, 2, 1, 6); /* two entries */
+    tensor_refused(chunk, "site_weights", DT_F32, 1, 12, 0);
+    tensor_refused(chunk, "site_weights", DT_BF16, 2, 2, 6);
     tensor_refused(acts, "x", DT_F16, 2, 6, 3);
     tensor_refused(acts, "x", DT_F32, 1, 18, 0);
     tensor_refused(acts, "x", DT_F32, 2, 6, 0);
@@ -239,6 +280,11 @@ static void test_values(void **state)
     m = chunk();
     ((uint8_t *)m->tensors[3].data)[5] = 2;
     assert_int_equal(read_any(m, &e), -1);
+    msg_destroy(&m);
+    m = chunk();
+    ((float *)msg_tensor(m, "site_weights")->data)[7] = -1;
+    assert_int_equal(read_any(m, &e), -1);
+    assert_non_null(strstr(e.text, "'site_weights': weight 7"));
     msg_destroy(&m);
     m = acts();
     assert_int_equal(read_any(m, &e), 0);
@@ -300,6 +346,11 @@ static void test_round_trip(void **state)
     assert_memory_equal(c.modality, modality, sizeof modality);
     assert_int_equal(c.blocks, 3);
     assert_memory_equal(c.block_weights, weights, sizeof weights);
+    assert_int_equal(c.nsites, 2);
+    assert_memory_equal(chunk_site_weights(&c, 2, "attn.o"), of_sites, 6 * sizeof *of_sites);
+    assert_memory_equal(chunk_site_weights(&c, 0, "mlp.down"), of_sites + 6, 6 * sizeof *of_sites);
+    assert_null(chunk_site_weights(&c, 1, "attn.o"));
+    assert_null(chunk_site_weights(&c, 2, "mlp.down"));
     assert_string_equal(json_as_text(json_get(json_at(c.prov, 0), "stage")), "sample");
     msg_destroy(&m);
     m = travel(acts());
@@ -319,12 +370,47 @@ static void test_round_trip(void **state)
     msg_destroy(&m);
 }
 
+static void test_hand_on(void **state)
+{
+    const uint64_t shape[2] = {2, 3};
+    struct err e = {0};
+    struct msg *m = chunk(), *copy, *a = acts();
+
+    (void)state;
+    memcpy(msg_add_new(m, "depth", DT_F32, 2, shape, &e), weights, 24);
+    json_set_text(m->meta, "origin", "a film");
+    json_set_int(m->meta, "block", 77); /* acts say this themselves */
+    copy = msg_copy(m, &e);
+    assert_non_null(copy);
+    assert_string_equal(copy->id, m->id);
+    assert_int_equal(json_count(copy->meta), json_count(m->meta));
+    assert_int_equal(msg_checksum(copy), msg_checksum(m));
+    assert_ptr_not_equal(msg_tensor(copy, "depth")->data, msg_tensor(m, "depth")->data);
+    assert_int_equal(msg_hand_on(a, m, chunk_known, 1, &e), 0);
+    assert_memory_equal(msg_tensor(a, "depth")->data, weights, 24);
+    assert_true(tensor_has_shape(msg_tensor(a, "depth"), 2, shape));
+    assert_string_equal(json_as_text(json_get(a->meta, "origin")), "a film");
+    assert_null(msg_tensor(a, "site_weights"));
+    assert_null(json_get(a->meta, "vocab"));
+    assert_int_equal(read_any(a, &e), 0);
+    assert_int_equal(msg_hand_on(a, m, chunk_known, 1, &e), -1); /* it is there now */
+    assert_non_null(strstr(e.text, "'depth' is there twice"));
+    msg_destroy(&a);
+    msg_destroy(&copy);
+    msg_destroy(&m);
+    m = site_weights();
+    memcpy(msg_add_new(m, "depth", DT_F32, 2, shape, &e), weights, 24);
+    assert_int_equal(read_any(m, &e), 0);
+    msg_destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunk_fields),   cmocka_unit_test(test_acts_fields),
         cmocka_unit_test(test_weights_fields), cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_values),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_hand_on),
     };
 
     return cmocka_run_group_tests_name("msg_chunk", tests, NULL, NULL);

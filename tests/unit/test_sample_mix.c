@@ -224,6 +224,46 @@ static void block_weights(void **state)
     refused(o, ERR_USE, "\"blocks\" must be [2, 2]");
 }
 
+/* A tensor called as a site weighs the tokens there, at mean 1 in each row. */
+static void site_weights(void **state)
+{
+    static const float w[8] = {2, 0, 2, 4, 1, 1, 1, 5};
+    static const float want[8] = {1, 0, 1, 2, 0.5f, 0.5f, 0.5f, 2.5f};
+    const char *data[] = {write_file("s.txt", "abcdefgh")};
+    struct sample_opts o = options("letters", data, 1, 8, 4);
+    const uint64_t shape[] = {8};
+    struct sample *s;
+    struct err e = {0};
+    size_t at = 0;
+
+    (void)state;
+    o.token_weights = weights_file("s0.safetensors", "bits", 1, shape, w, sizeof w);
+    refused(o, ERR_USE, "called as a site (b3.attn.qkv)");
+    o.token_weights = weights_file("s1.safetensors", "b2.attn.o", 1, shape, w, sizeof w);
+    refused(o, ERR_USE, "\"b2.attn.o\": the model has 2 blocks");
+    o.token_weights =
+        weights_file("s2.safetensors", "b1.attn.o", 1, (const uint64_t[]){4}, w, 4 * sizeof *w);
+    refused(o, ERR_USE, "\"b1.attn.o\" must be [8]");
+    o.token_weights = weights_file("s3.safetensors", "b1.attn.o", 1, shape, w, sizeof w);
+    s = opened(o);
+    for (size_t c = 0; c < sample_chunks(s); c++) {
+        struct msg *m = sample_chunk(s, c, &e);
+        struct chunk_view v;
+        const float *got;
+
+        assert_non_null(m);
+        assert_int_equal(chunk_read(m, &v, &e), 0);
+        assert_int_equal(v.nsites, 1);
+        assert_null(v.weights);
+        assert_non_null(got = chunk_site_weights(&v, 1, "attn.o"));
+        for (size_t t = 0; t < v.T; t++, at++)
+            assert_true(fabsf(got[t] - want[at]) <= 1e-6f);
+        msg_destroy(&m);
+    }
+    assert_int_equal(at, 8);
+    sample_close(&s);
+}
+
 /* ---- chats ---- */
 
 #define CHATS                                                                                      \
@@ -282,7 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares),         cmocka_unit_test(token_weights),
         cmocka_unit_test(tensor_weights), cmocka_unit_test(block_weights),
-        cmocka_unit_test(chats),
+        cmocka_unit_test(site_weights),   cmocka_unit_test(chats),
     };
 
     return cmocka_run_group_tests_name("sample_mix", tests, set_up, tear_down);
