@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_program - programs of blocks: what is refused, which sites and stops follow, what is alive
+ * at them, where slots lie; what each family's tensors do with the stream. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "../../common/model/cost.h"
+#include "../../common/model/family.h"
+#include "../../common/model/op.h"
+#include "../../common/model/residual.h"
+
+#define D 8u
+
+static const struct program_linear qkv = {.name = "qkv", .rows = 12, .site = "attn.qkv"};
+
+/* A program with a norm: its slot. */
+static int begin(struct program *p)
+{
+    program_init(p, "b.", D);
+    return program_norm(p, PROGRAM_STREAM, "norm", 1e-6);
+}
+
+static void refused(struct program *p, const char *word)
+{
+    struct err e = {0};
+
+    assert_int_equal(program_finish(p, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    if (!strstr(e.text, word))
+        fail_msg("'%s' does not say '%s'", e.text, word);
+    program_release(p);
+}
+
+/* ---- mistakes ---- */
+
+static void slots_that_are_none(void **state)
+{
+    struct program p;
+
+    (void)state;
+    begin(&p);
+    program_linear(&p, 7, &qkv);
+    refused(&p, "reads slot 7, which is none");
+    begin(&p);
+    program_linear(&p, -2, &qkv);
+    refused(&p, "which is none");
+    program_init(&p, "b.", D);
+    program_linear_add(&p, PROGRAM_STREAM, 5, &qkv);
+    refused(&p, "writes slot 5, which is none");
+    program_init(&p, "b.", 0);
+    refused(&p, "no width");
+    begin(&p);
+    program_slot(&p, 4, 1);
+    refused(&p, "its route is none");
+}
+
+static void a_slot_that_nobody_wrote(void **state)
+{
+    struct program p;
+    int x;
+
+    (void)state;
+    begin(&p);
+    x = program_slot(&p, D, -1);
+    program_linear(&p, x, &qkv);
+    refused(&p, "reads slot 2, into which nothing was written");
+    begin(&p);
+    x = program_slot(&p, 12, -1);
+    program_linear_add(&p, 1, x, &qkv);
+    refused(&p, "adds to slot 2, into which nothing was written");
+}
+
+static void widths(void **state)
+{
+    const struct attention_shape heads = {4, 2, 2, 0}, odd = {3, 2, 2, 0};
+    const struct rope_spec rope = {.width = 4};
+    struct program p;
+    int x, y;
+
+    (void)state;
+    x = begin(&p);
+    program_linear_add(&p, x, PROGRAM_STREAM, &qkv);
+    refused(&p, "makes rows of 12, slot 0 has rows of 8");
+    x = begin(&p);
+    y = program_linear(&p, x, &qkv);
+    program_gate(&p, x, y);
+    refused(&p, "a gate of 8");
+    x = begin(&p);
+    y = program_linear(&p, x, &qkv);
+    program_add(&p, PROGRAM_STREAM, y);
+    refused(&p, "rows of 12 are added");
+    x = begin(&p);
+    program_norm_heads(&p, x, 3, "heads", 1e-6);
+    refused(&p, "8 numbers are not 3 heads");
+    x = begin(&p);
+    program_rope(&p, x, 3, &rope);
+    refused(&p, "3 heads of 4 in rows of 8");
+    x = begin(&p);
+    program_attention(&p, x, x, x, &heads);
+    refused(&p, "not of 4");
+    x = begin(&p);
+    program_attention(&p, x, x, x, &odd);
+    refused(&p, "3 heads share 2");
+}
+
+static void tensors(void **state)
+{
+    const struct program_linear
+        none = {.rows = 4},
+        outside = {.name = "q", .rows = 4, .whole = "qkv", .first = 10, .total = 12},
+        far = {.name = "q", .rows = 4, .whole = "qkv", .total = 4, .stacked = 2, .which = 2};
+    struct program p;
+
+    (void)state;
+    program_linear(&p, begin(&p), &none);
+    refused(&p, "(linear): it has no tensor");
+    program_init(&p, "b.", D);
+    program_norm(&p, PROGRAM_STREAM, NULL, 1e-6);
+    refused(&p, "operation 0 (norm): it has no tensor");
+    program_bias(&p, begin(&p), 1);
+    refused(&p, "(bias): it has no tensor");
+    program_linear(&p, begin(&p), &outside);
+    refused(&p, "'b.qkv' does not hold its rows");
+    program_linear(&p, begin(&p), &far);
+    refused(&p, "does not hold its rows");
+}
+
+static void experts(void **state)
+{
+    const struct program_linear router = {.name = "router", .rows = 3},
+                                up = {.name = "up", .rows = D, .site = "expert.%zu.up"};
+    struct program p;
+    int x, r, xs, y;
+
+    (void)state;
+    x = begin(&p);
+    program_route(&p, program_linear(&p, x, &router), 4, 0);
+    refused(&p, "the best 4 of 3");
+    x = begin(&p);
+    r = program_route(&p, program_linear(&p, x, &router), 2, 0);
+    xs = program_gather(&p, x, r);
+    program_linear_expert(&p, xs, program_slot(&p, D, r), 3, &up);
+    refused(&p, "expert 3 of 3");
+    x = begin(&p);
+    r = program_route(&p, program_linear(&p, x, &router), 2, 0);
+    xs = program_gather(&p, x, r);
+    y = program_slot(&p, D, r);
+    program_linear_expert(&p, xs, y, 0, &up);
+    program_linear_expert(&p, xs, y, 1, &up);
+    program_scatter(&p, y, r, PROGRAM_STREAM);
+    refused(&p, "into which nothing was written"); /* by the third */
+    x = begin(&p);
+    r = program_route(&p, program_linear(&p, x, &router), 2, 0);
+    program_add(&p, PROGRAM_STREAM, program_gather(&p, x, r));
+    refused(&p, "are not the same");
+}
+
+static void sites_that_are_none(void **state)
+{
+    struct program_linear l = qkv;
+    struct program p;
+    int x;
+
+    (void)state;
+    program_init(&p, "b.", D);
+    program_linear(&p, PROGRAM_STREAM, &qkv);
+    refused(&p, "reads the stream itself");
+    x = begin(&p);
+    program_linear(&p, x, &qkv);
+    l.name = "up";
+    l.site = "mlp.up";
+    program_linear(&p, x, &l);
+    refused(&p, "it reads what attn.qkv reads");
+    x = begin(&p);
+    program_linear(&p, x, &qkv);
+    program_linear(&p, program_norm(&p, PROGRAM_STREAM, "other", 1e-6), &qkv);
+    refused(&p, "other rows than the rest of site attn.qkv");
+    /* the same slot, but other numbers by then */
+    x = begin(&p);
+    program_linear(&p, x, &qkv);
+    program_norm_heads(&p, x, 1, "again", 1e-6);
+    program_linear(&p, x, &qkv);
+    refused(&p, "other rows than the rest of site attn.qkv");
+}
+
+/* Everything after a mistake is ignored. */
+static void the_first_mistake_counts(void **state)
+{
+    struct program p;
+
+    (void)state;
+    begin(&p);
+    program_gate(&p, 1, 9);
+    program_norm(&p, PROGRAM_STREAM, NULL, 1e-6);
+    program_route(&p, -1, 0, 0);
+    refused(&p, "operation 1 (gate): it reads slot 9");
+}
+
+/* ---- what follows ---- */
+
+static const char llama[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_size\": 64, "
+    "\"intermediate_size\": 160, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "
+    "\"num_key_value_heads\": 2, \"vocab_size\": 320}";
+
+static void llama_config(struct config *c)
+{
+    struct err e = {0};
+
+    assert_int_equal(config_parse(llama, strlen(llama), "config.json", c, &e), 0);
+}
+
+/* The stream is alive everywhere; beside it one slot: the rows of the site. */
+static void what_llama_keeps(void **state)
+{
+    static const size_t inputs[] = {64, 64, 64, 160};
+    struct config c;
+    struct program p;
+    struct err e = {0};
+
+    (void)state;
+    llama_config(&c);
+    assert_int_equal(family_program(&c, 1, &p, &e), 0);
+    assert_true(p.nsites == 4 && p.nstops == 4);
+    for (size_t s = 0; s < 4; s++) {
+        assert_int_equal(p.site[s].stop, s);
+        assert_true(program_alive(&p, PROGRAM_STREAM, program_stop_at(&p, s)));
+        assert_true(program_holds_rows(&p, p.site[s].slot, s));
+        assert_int_equal(program_kept(&p, s, 100, 2), 100 * inputs[s] * 2);
+        assert_int_equal(program_kept(&p, s, 100, 4), 100 * inputs[s] * 4);
+    }
+    assert_int_equal(program_kept(&p, 4, 100, 2), 0);
+    assert_int_equal(program_kept_most(&p, 3, 2), 3 * 160 * 2);
+    assert_string_equal(program_linear_of(&p, 0, 2)->tensor[0].name,
+                        "model.layers.1.self_attn.v_proj.weight");
+    assert_null(program_linear_of(&p, 0, 3));
+    program_release(&p);
+    config_release(&c);
+}
+
+/* Slots that are there together never share memory. */
+static void places(const struct program *p, size_t from, size_t to, size_t T)
+{
+    size_t offset[64], floats = 0;
+    struct err e = {0};
+
+    assert_true(p->nslots <= 64);
+    assert_int_equal(program_place(p, from, to, NULL, T, offset, &floats, &e), 0);
+    for (size_t i = from; i < to; i++)
+        for (size_t a = 1; a < p->nslots; a++)
+            for (size_t b = 1; b < a; b++) {
+                const size_t rows = T < PROGRAM_SLAB ? T : PROGRAM_SLAB;
+                const size_t na = rows * p->slot[a].width, nb = rows * p->slot[b].width;
+
+                if (!(program_alive(p, (int)a, i) || p->op[i].out == (int)a) ||
+                    !(program_alive(p, (int)b, i) || p->op[i].out == (int)b))
+                    continue;
+                assert_true(offset[a] + na <= offset[b] || offset[b] + nb <= offset[a]);
+                assert_true(offset[a] + na <= floats && offset[b] + nb <= floats);
+            }
+}
+
+/* Of gate and up only one is there whole, and in one walk none of both. */
+static void slabs(void **state)
+{
+    struct config c;
+    struct program p;
+    struct err e = {0};
+    size_t room, offset[64], floats;
+    const size_t T = 5000, part[] = {64, 160};
+
+    (void)state;
+    llama_config(&c);
+    assert_int_equal(family_program(&c, 0, &p, &e), 0);
+    for (size_t s = 0, from = 0; s <= 4; from = program_stop_at(&p, s++))
+        places(&p, from, program_stop_at(&p, s), T);
+    places(&p, 0, p.nops, T);
+    places(&p, 0, p.nops, 10);
+    assert_int_equal(program_room(&p, T, &room, &e), 0);
+    assert_int_equal(room, (T * (part[0] + part[1]) + PROGRAM_SLAB * part[1]) * sizeof(float));
+    assert_int_equal(program_place(&p, 0, p.nops, NULL, T, offset, &floats, &e), 0);
+    assert_true(floats < T * (64 + 32 + 32 + 64) + 4 * PROGRAM_SLAB * 160);
+    program_release(&p);
+    config_release(&c);
+}
+
+/* Two norms of the stream before the first linear: both sites are ready at once. */
+static void a_parallel_block(void **state)
+{
+    const struct program_linear o = {.name = "o", .rows = D, .site = "attn.o"},
+                                up = {.name = "up", .rows = 6, .site = "mlp.up"},
+                                down = {.name = "down", .rows = D, .site = "mlp.down"};
+    const struct attention_shape shape = {3, 3, 4, 0};
+    struct program p;
+    struct err e = {0};
+    int x, m, q, u;
+
+    (void)state;
+    x = begin(&p);
+    m = program_norm(&p, PROGRAM_STREAM, "norm2", 1e-6);
+    q = program_linear(&p, x, &qkv);
+    q = program_attention(&p, q, q, q, &shape);
+    u = program_linear(&p, m, &up);
+    program_linear_add(&p, q, PROGRAM_STREAM, &o);
+    program_linear_add(&p, u, PROGRAM_STREAM, &down);
+    assert_int_equal(program_finish(&p, &e), 0);
+    assert_true(p.nsites == 4 && p.nstops == 2);
+    assert_string_equal(p.site[0].name, "attn.qkv");
+    assert_string_equal(p.site[1].name, "mlp.up");
+    assert_true(p.site[1].stop == 0 && p.site[2].stop == 1 && p.site[3].stop == 1);
+    assert_int_equal(program_kept(&p, 0, 1, 2), 2 * 2 * D);
+    assert_int_equal(program_kept(&p, 1, 1, 2), 2 * (12 + 6));
+    program_release(&p);
+}
+
+static void a_list_of_operations(void **state)
+{
+    (void)state;
+    for (size_t i = 0; op_at(i); i++) {
+        assert_true(op_at(i)->cost && op_at(i)->check);
+        assert_true(!op_at(i)->each != !op_at(i)->run);
+        assert_true(op_at(i)->inputs <= OP_INPUTS && op_at(i)->tensors <= OP_TENSORS);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(op_at(i)->name, op_at(k)->name);
+    }
+}
+
+/* Linears and attention by hand; what goes over rows alone is below a tenth of it here. */
+static void costs(void **state)
+{
+    const double T = 1000, L = 100;
+    const double linears = 2 * T * 64 * (64 + 32 + 32 + 64 + 3 * 160),
+                 attention = 4 * T * (L + 1) / 2 * 64;
+    struct config c;
+    struct cost cost;
+    struct err e = {0};
+
+    (void)state;
+    llama_config(&c);
+    assert_int_equal(cost_of(&c, T, L, 500, DT_BF16, &cost, &e), 0);
+    assert_true(cost.flops > 2 * (linears + attention) && cost.flops < 2.2 * (linears + attention));
+    assert_true(cost.bytes > 0);
+    assert_int_equal(cost.kept, 2 * 160);
+    assert_int_equal(cost.room, 500 * (64 + 160 + 160) * sizeof(float));
+    config_release(&c);
+}
+
+/* ---- the stream ---- */
+
+static int count_role(void *ctx, const struct residual_tensor *t, struct err *e)
+{
+    size_t *count = ctx;
+
+    (void)e;
+    assert_int_equal(t->norm != NULL, t->role == RESIDUAL_READS);
+    if (strstr(t->name, "q_proj.weight"))
+        assert_string_equal(t->norm, "model.layers.1.input_layernorm.weight");
+    if (strstr(t->name, "up_proj.weight"))
+        assert_string_equal(t->norm, "model.layers.1.post_attention_layernorm.weight");
+    count[t->role]++;
+    return 0;
+}
+
+static void what_joins_the_stream(void **state)
+{
+    size_t count[5] = {0};
+    struct config c;
+    struct err e = {0};
+
+    (void)state;
+    llama_config(&c);
+    assert_int_equal(residual_tensors(&c, 1, count_role, count, &e), 0);
+    assert_int_equal(count[RESIDUAL_NORM], 2);
+    assert_int_equal(count[RESIDUAL_READS], 5);
+    assert_int_equal(count[RESIDUAL_WRITES], 2);
+    assert_int_equal(count[RESIDUAL_JOINS], 2); /* biases that may be there */
+    assert_int_equal(count[RESIDUAL_APART], 5);
+    config_release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_that_are_none),
+        cmocka_unit_test(a_slot_that_nobody_wrote),
+        cmocka_unit_test(widths),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(experts),
+        cmocka_unit_test(sites_that_are_none),
+        cmocka_unit_test(the_first_mistake_counts),
+        cmocka_unit_test(what_llama_keeps),
+        cmocka_unit_test(slabs),
+        cmocka_unit_test(a_parallel_block),
+        cmocka_unit_test(a_list_of_operations),
+        cmocka_unit_test(costs),
+        cmocka_unit_test(what_joins_the_stream),
+    };
+
+    return cmocka_run_group_tests_name("program", tests, NULL, NULL);
+}
