@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* forward - runs the chunks that a worker holds through the model, site by site, and emits the
- * inputs of every site.
+/* forward - runs the chunks that a worker holds through the model, block by block from stop to
+ * stop, and emits the inputs of every site.
  *
- * The core, without sockets. Order "site" (DESIGN 1): the rows of a site go out, then its commit
- * is awaited, then the quantized weights of that commit compute the rows of the next site; each
- * token passes each block once. Order "full" needs no commits: every input is that of the
- * unquantized model, so a stream can be recorded without solvers. With dual a second set of
- * hidden states goes through the unquantized weights; its rows travel beside as xf, for solvers
- * that aim at the full-precision target. That doubles the arithmetic and the hidden states. Rows
- * are rounded to the type they travel in (bf16 or f32) and it is these rounded rows that the
- * next product uses: what the solver saw is what the model gets. With attention_weights each row
- * also carries a weight from the attention that its token receives in the block
- * (forward_weights.h), with by_modality one from whether it is text or image; both together are
- * brought to mean 1 in each sequence and multiplied by the weights that came with the chunk. The
- * worker that holds chunk 0 also emits the weights of each site, as the checkpoint has them. */
+ * The core, without sockets. Order "site" (DESIGN 1): the rows of the sites of a stop go out,
+ * then their commits are awaited, then the quantized weights of those commits compute the rows of
+ * the next; each token passes each block once. Which sites stand at a stop (one of them in a
+ * dense block, all experts of a layer together) and what a chunk must keep there the model knows.
+ * Order "full" needs no commits: every input is that of the unquantized model, so a stream can be
+ * recorded without solvers. With dual a second set of hidden states goes through the unquantized
+ * weights; its rows travel beside as xf, for solvers that aim at the full-precision target. That
+ * doubles the arithmetic and the hidden states. Rows are rounded to the type they travel in (bf16
+ * or f32) and it is these rounded rows that the next product uses: what the solver saw is what
+ * the model gets. With attention_weights each row also carries a weight from the attention that
+ * its token receives in the block (forward_weights.h), with by_modality one from whether it is
+ * text or image; both together are brought to mean 1 in each sequence and multiplied by the
+ * weights that came with the chunk. The worker that holds chunk 0 also emits the weights of each
+ * site, as the checkpoint has them. */
 #ifndef PTQ_FORWARD_H
 #define PTQ_FORWARD_H
 
@@ -47,7 +49,8 @@ struct forward_io {
     void *ctx;
     /* Sends a message; takes it over (*m NULL) when it succeeds. */
     int (*emit)(void *ctx, struct msg **m, struct err *e);
-    /* Waits for the commit of site number order; *m is the core's. Not called in order FULL. */
+    /* Waits for the commit of site number order; *m is the core's. Sites of one stop are committed
+     * in any order, but asked for in theirs. Not called in order FULL. */
     int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);
     /* What is being done: for progress. May be NULL. */
     void (*progress)(void *ctx, size_t block, const char *site, size_t done, size_t chunks);

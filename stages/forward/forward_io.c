@@ -17,6 +17,8 @@
 struct forward_io_links {
     struct link *in, *out, *commits;
     struct follow *follow;
+    struct msg **early; /* commits of sites that are not awaited yet */
+    size_t nearly, early_cap;
 };
 
 struct forward_io_links *forward_io_open(const struct forward_ends *ends, struct err *e)
@@ -56,6 +58,9 @@ void forward_io_close(struct forward_io_links **lp)
     link_close(&l->out);
     link_close(&l->commits);
     follow_close(&l->follow);
+    for (size_t i = 0; i < l->nearly; i++)
+        msg_destroy(&l->early[i]);
+    free(l->early);
     free(l);
     *lp = NULL;
 }
@@ -67,24 +72,55 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     return link_send(l->out, m, e);
 }
 
-/* A commit by link: sites are committed in order here, since each is emitted only after the one
- * before. */
-static int commit_by_link(struct forward_io_links *l, uint64_t order, struct msg **m, struct err *e)
+/* The order of a commit; -1: it is none. */
+static int order_of(const struct msg *m, uint64_t *order, struct err *e)
 {
     struct solution_view v;
+
+    if (m->kind != MSG_COMMIT)
+        return err_set(e, ERR_USE, "expected a commit, got a %s", msg_kind_name(m->kind));
+    if (solution_read(m, &v, e) < 0)
+        return -1;
+    *order = v.order;
+    return 0;
+}
+
+/* 1: it came before it was awaited. */
+static int take_early(struct forward_io_links *l, uint64_t order, struct msg **m)
+{
+    uint64_t have;
+
+    for (size_t i = 0; i < l->nearly; i++)
+        if (order_of(l->early[i], &have, NULL) == 0 && have == order) {
+            *m = l->early[i];
+            l->early[i] = l->early[--l->nearly];
+            return 1;
+        }
+    return 0;
+}
+
+/* A commit by link. Sites that were ready together are committed in any order: those that are
+ * early are kept. */
+static int commit_by_link(struct forward_io_links *l, uint64_t order, struct msg **m, struct err *e)
+{
+    uint64_t have;
     int rc;
 
+    if (take_early(l, order, m))
+        return 0;
     while ((rc = link_recv(l->commits, m, -1, e)) == 1) {
-        if ((*m)->kind != MSG_COMMIT)
-            return err_set(e, ERR_USE, "expected a commit, got a %s", msg_kind_name((*m)->kind));
-        if (solution_read(*m, &v, e) < 0)
+        if (order_of(*m, &have, e) < 0)
             return -1;
-        if (v.order == order)
+        if (have == order)
             return 0;
-        msg_destroy(m);
-        if (v.order > order)
-            return err_set(e, ERR_DATA, "the commit of site %llu came while %llu was awaited",
-                           (unsigned long long)v.order, (unsigned long long)order);
+        if (have < order) {
+            msg_destroy(m);
+            continue;
+        }
+        if (mem_grow((void **)&l->early, &l->early_cap, l->nearly + 1, sizeof *l->early, e) < 0)
+            return -1;
+        l->early[l->nearly++] = *m;
+        *m = NULL;
     }
     if (rc == 0)
         err_set(e, ERR_DATA, "the writer ended before it committed site %llu",

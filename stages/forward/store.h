@@ -2,10 +2,10 @@
 /* store - the hidden states of the chunks a worker holds, within a memory budget; what does not
  * fit lives in a spill file.
  *
- * Per chunk two areas: h, the residual stream (f32 [T,d]), and x, the rows of the last site as
- * they were sent (bf16 or f32, up to [T,Kmax]). The first chunks stay in memory until the budget
- * is used, the others are read and written at each use (the file is unlinked at once, so nothing
- * is left behind). Which chunk lies where changes no number. */
+ * Per chunk two areas of bytes: h, the residual stream (f32 [T,d]), which most steps leave as it
+ * is, and x, whatever else the block's program needs between two stops. The first chunks stay in
+ * memory until the budget is used, the others are read and written at each use (the file is
+ * unlinked at once, so nothing is left behind). Which chunk lies where changes no number. */
 #ifndef PTQ_STORE_H
 #define PTQ_STORE_H
 

@@ -471,7 +471,7 @@ struct chain {
 static int chain_problem(void *ctx, struct msg **problem, struct err *e)
 {
     struct chain *c = ctx;
-    struct solve_opts so = SOLVE_OPTS_DEFAULT;
+    struct solve_opts so = solve_opts_default();
     struct solve_note note;
     struct solution_view v;
     struct msg *m;
