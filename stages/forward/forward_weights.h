@@ -19,8 +19,8 @@
  * Returns the number of such sequences. */
 size_t weights_scale(const struct rows *r, const double *received, double low, float *w);
 
-/* The same for a chunk with hidden states h before block b (block_load_received was called); *uniform is
- * added to. */
+/* The same for a chunk with hidden states h before block b, for which block_load_received was
+ * called; *uniform is added to. */
 int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w,
                  size_t *uniform, struct err *e);
 
