@@ -41,6 +41,7 @@ static void become(const struct plan_process *p, pid_t parent, int err_fd, int s
         _exit(ERR_SYS);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGTERM, SIG_DFL); /* what ends it must reach it, whatever we were started to ignore */
     if (dup2(err_fd, 2) >= 0 && (!p->ours || fcntl(status_fd, F_SETFD, 0) == 0)) {
         int null = open("/dev/null", O_RDONLY);
 

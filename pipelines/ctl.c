@@ -16,6 +16,7 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "control.h"
+#include "rundir.h"
 
 #define ANSWER_BYTES ((size_t)16 << 20)
 #define REFRESH_MS 1000
@@ -89,12 +90,11 @@ static int dial_named(const struct ctl *c, struct err *e)
 /* The only run that answers among those of this user. */
 static int dial_only(struct err *e)
 {
-    const char *base = getenv("XDG_RUNTIME_DIR");
+    const char *base = rundir_base();
     char **names = NULL;
     size_t count = 0, runs = 0;
     int fd = -1;
 
-    base = base && *base && fs_is_dir(base) ? base : "/tmp";
     if (fs_list(base, &names, &count, e) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
@@ -390,7 +390,8 @@ int ctl_main(int argc, char **argv)
         goto out;
     if (help) {
         usage(stdout);
-        return fflush(stdout) == 0 ? 0 : ERR_SYS;
+        rc = fs_flush(stdout, &e);
+        goto out;
     }
     argc -= n;
     argv += n;
@@ -405,6 +406,8 @@ int ctl_main(int argc, char **argv)
         err_sys(&e, "cannot read from the run");
     else
         rc = command(&c, argc, argv, &e);
+    if (rc == 0)
+        rc = fs_flush(stdout, &e);
 out:
     if (rc != 0)
         log_fatal(&e);
@@ -412,5 +415,5 @@ out:
         fclose(c.from);
     else if (c.fd >= 0)
         close(c.fd);
-    return rc == 0 && fflush(stdout) == 0 ? 0 : err_exit(&e);
+    return rc == 0 ? 0 : err_exit(&e);
 }

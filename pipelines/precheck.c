@@ -11,6 +11,8 @@
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
 #include "../common/wire/follow.h"
+#include "control.h"
+#include "rundir.h"
 
 static int check_data(const struct recipe *r, struct err *e)
 {
@@ -44,11 +46,23 @@ static int is_barren(const char *out, struct err *e)
     return rc;
 }
 
+/* Somebody is at work there: a run, or a writer that was started by hand. 1, 0, -1. */
+static int is_busy(const char *out, char who[OWNER_TEXT], struct err *e)
+{
+    char *control = fs_join(out, FOLLOW_DIR "/" CONTROL_NAME, e),
+         *lock = fs_join(out, FOLLOW_LOCK, e);
+    int rc = control && lock ? rundir_lives(control, who) || owner_lives(lock, who) : -1;
+
+    free(lock);
+    free(control);
+    return rc;
+}
+
 static int check_out(const struct recipe *r, struct err *e)
 {
     const char *out = recipe_value(r, "out");
-    char *own;
-    int empty = 0, ours, barren;
+    char *own, who[OWNER_TEXT];
+    int empty = 0, ours, barren, busy;
 
     if (!out || !fs_exists(out))
         return 0;
@@ -58,6 +72,12 @@ static int check_out(const struct recipe *r, struct err *e)
         return err_prefix(e, "--out");
     if (empty)
         return 0;
+    if ((busy = is_busy(out, who, e)) != 0)
+        return busy < 0 ? -1
+                        : err_set(e, ERR_USE,
+                                  "--out: a run is writing to '%s' (%s); see: ptq ctl "
+                                  "--out %s status",
+                                  out, who, out);
     own = fs_join(out, FOLLOW_DIR, e);
     ours = own ? fs_exists(own) : -1;
     free(own);

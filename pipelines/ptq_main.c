@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
@@ -72,19 +73,26 @@ int main(int argc, char **argv)
 {
     struct err e = {0};
 
-    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
-        usage(argc < 2 ? stderr : stdout);
-        return argc < 2 ? ERR_USE : 0;
+    log_init("ptq", LOG_NORMAL);
+    if (argc < 2) {
+        usage(stderr);
+        return ERR_USE;
     }
-    if (strcmp(argv[1], "--version") == 0)
-        return printf("ptq %s\n", PTQ_VERSION) < 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0) {
+        if (strcmp(argv[1], "--help") == 0)
+            usage(stdout);
+        else
+            printf("ptq %s\n", PTQ_VERSION);
+        if (fs_flush(stdout, &e) < 0)
+            log_fatal(&e);
+        return err_exit(&e);
+    }
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "resolve") == 0) /* the recipe of that name */
         return run_main(argc, argv);
     if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
         return ctl_main(argc - 1, argv + 1);
-    log_init("ptq", LOG_NORMAL);
     run_command(argv + 1, &e);
     log_fatal(&e);
     return err_exit(&e);

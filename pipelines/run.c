@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/base/cpu.h"
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
@@ -16,6 +17,7 @@
 #include "precheck.h"
 #include "recipe.h"
 #include "report.h"
+#include "rundir.h"
 #include "supervise.h"
 
 #define RECIPE_BYTES ((size_t)1 << 20)
@@ -97,10 +99,9 @@ static char *find_recipe(const char *name, struct err *e)
 
 static struct recipe *load_recipe(const char *name, struct err *e)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     char *path = find_recipe(name, e);
     char *text = path ? fs_read(path, RECIPE_BYTES, NULL, e) : NULL;
-    struct recipe *r = text ? recipe_parse(text, path, cores > 0 ? (size_t)cores : 1, e) : NULL;
+    struct recipe *r = text ? recipe_parse(text, path, cpu_count(), e) : NULL;
 
     free(text);
     free(path);
@@ -211,23 +212,14 @@ static int dry_run(const struct recipe *r, struct err *e)
     return 0;
 }
 
-static char *make_sockets(struct err *e)
-{
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    char *dir = mem_printf(e, "%s/ptq-XXXXXX", base && *base && fs_is_dir(base) ? base : "/tmp");
-
-    if (dir && !mkdtemp(dir)) { /* mode 0700 */
-        err_sys(e, "cannot make a folder for sockets as '%s'", dir);
-        free(dir);
-        dir = NULL;
-    }
-    return dir;
-}
-
-static int start(const struct run_opts *o, const struct recipe *r, const char *sockets,
+static int start(const struct run_opts *o, const struct recipe *r, const char *sockets, int sigfd,
                  struct err *e)
 {
-    struct supervise s = {.log_dir = o->log ? o->log : o->keep ? sockets : NULL, .quiet = o->quiet};
+    struct supervise s = {.sigfd = sigfd,
+                          .log_dir = o->log    ? o->log
+                                     : o->keep ? sockets
+                                               : NULL,
+                          .quiet = o->quiet};
     const char *out = recipe_value(r, "out"), *tokens = recipe_value(r, "tokens");
     struct config c;
     struct sites sites = {0};
@@ -264,15 +256,18 @@ out:
 
 static int with_sockets(const struct run_opts *o, const struct recipe *r, struct err *e)
 {
-    char *sockets = make_sockets(e);
-    struct err ignored = {0};
-    int rc = sockets ? start(o, r, sockets, e) : -1;
+    struct rundir d = {.lock = -1};
+    int sigfd = supervise_signals(e), rc = -1;
 
-    if (sockets && o->keep)
-        log_info("sockets and logs are kept in %s", sockets);
-    else if (sockets)
-        fs_remove_tree(sockets, &ignored);
-    free(sockets);
+    if (sigfd < 0)
+        return -1;
+    if (rundir_open(&d, e) == 0) {
+        rc = start(o, r, d.path, sigfd, e);
+        if (o->keep)
+            log_info("sockets and logs are kept in %s", d.path);
+    }
+    rundir_close(&d, o->keep);
+    close(sigfd);
     return rc;
 }
 
@@ -283,11 +278,13 @@ int run_main(int argc, char **argv)
     struct err e = {0};
     int rc = -1;
 
+    log_init("ptq", LOG_NORMAL);
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         usage(argc < 2 ? stderr : stdout);
-        return argc < 2 ? ERR_USE : 0;
+        if (argc >= 2 && fs_flush(stdout, &e) < 0)
+            log_fatal(&e);
+        return argc < 2 ? ERR_USE : err_exit(&e);
     }
-    log_init("ptq", LOG_NORMAL);
     r = load_recipe(argv[1], &e);
     if (r && take_options(&o, r, argc - 2, argv + 2, &e) == 0) {
         if (o.help)
@@ -298,8 +295,10 @@ int run_main(int argc, char **argv)
              : o.dry_run                  ? dry_run(r, &e)
                                           : with_sockets(&o, r, &e);
     }
+    if (rc == 0)
+        rc = fs_flush(stdout, &e);
     if (rc != 0)
         log_fatal(&e);
     recipe_destroy(&r);
-    return rc == 0 && fflush(stdout) == 0 ? 0 : err_exit(&e);
+    return rc == 0 ? 0 : err_exit(&e);
 }

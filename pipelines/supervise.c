@@ -16,6 +16,8 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/owner.h"
+#include "rundir.h"
 
 #define TICK_MS 200
 #define KILL_SECONDS 5.0
@@ -25,8 +27,8 @@
 
 struct loop {
     struct supervise *s;
-    int sigfd;
     int asked;        /* SIGTERM or SIGINT: how many */
+    int unheard;      /* nobody reads our stderr */
     int stopping;     /* SIGTERM has been passed on */
     int failing;      /* a stage said a fatal line, or ended badly */
     double failed_at; /* when a stage ended badly; 0: none has */
@@ -139,9 +141,14 @@ static void on_signals(struct loop *l)
 {
     struct signalfd_siginfo info;
 
-    while (read(l->sigfd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGCHLD)
+    while (read(l->s->sigfd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGXFSZ)
             continue;
+        if (info.ssi_signo == SIGPIPE) {
+            l->unheard = 1;
+            stop_all(l);
+            continue;
+        }
         l->asked++;
         watch_clear(&l->s->watch);
         log_info(l->asked == 1
@@ -155,17 +162,19 @@ static void on_signals(struct loop *l)
     reap(l);
 }
 
-static int blocked_signals(sigset_t *old, struct err *e)
+int supervise_signals(struct err *e)
 {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
+    struct sigaction before;
     sigset_t set;
     int fd;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &set, old) < 0)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return err_sys(e, "cannot block signals");
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : err_sys(e, "cannot read signals");
@@ -176,7 +185,7 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
 {
     size_t n = l->s->plan->count, all = 1 + 2 * n;
 
-    p[0] = (struct pollfd){.fd = l->sigfd, .events = POLLIN};
+    p[0] = (struct pollfd){.fd = l->s->sigfd, .events = POLLIN};
     for (size_t i = 0; i < n; i++) {
         p[1 + 2 * i] = (struct pollfd){.fd = l->s->child[i].err.fd, .events = POLLIN};
         p[2 + 2 * i] = (struct pollfd){.fd = l->s->child[i].status.fd, .events = POLLIN};
@@ -208,8 +217,9 @@ static void publish(struct loop *l)
     char *dir = !l->published && s->out ? mem_printf(NULL, "%s/.ptqflow", s->out) : NULL;
     char *at = dir ? mem_printf(NULL, "%s/" CONTROL_NAME, dir) : NULL,
          *to = at ? mem_printf(NULL, "%s/" CONTROL_NAME, s->run_dir) : NULL;
+    char who[OWNER_TEXT];
 
-    if (to && fs_is_dir(dir) && (unlink(at) == 0 || errno == ENOENT))
+    if (to && fs_is_dir(dir) && !rundir_lives(at, who) && (unlink(at) == 0 || errno == ENOENT))
         l->published = symlink(to, at) == 0;
     free(to);
     free(at);
@@ -279,6 +289,8 @@ static int verdict(const struct loop *l, struct err *e)
         all_done = all_done && (l->s->child[i].code == 0 || l->s->child[i].forgiven);
     if (all_done)
         return 0;
+    if (l->unheard && !c)
+        return err_set(e, ERR_PIPE, "nobody reads what the run says");
     if (!c)
         return err_set(e, ERR_SYS, "stopped by %s before the run was complete",
                        l->asked ? "a signal" : "ptq ctl");
@@ -324,9 +336,8 @@ static int follow(struct loop *l, struct err *e)
 
 int supervise_run(struct supervise *s, struct err *e)
 {
-    struct loop l = {.s = s, .sigfd = -1};
+    struct loop l = {.s = s};
     double began = clock_wall();
-    sigset_t old;
     int rc = -1;
 
     s->child = mem_array(s->plan->room, sizeof *s->child, e);
@@ -334,17 +345,15 @@ int supervise_run(struct supervise *s, struct err *e)
         return -1;
     for (size_t i = 0; i < s->plan->count; i++)
         s->child[i].err.fd = s->child[i].status.fd = -1;
-    l.sigfd = blocked_signals(&old, e);
-    if (l.sigfd < 0)
-        return -1;
+    on_signals(&l); /* that came while all was made ready */
+    if (l.stopping)
+        return err_set(e, l.unheard ? ERR_PIPE : ERR_SYS, "stopped by a signal before the start");
     if ((s->control = control_open(s->run_dir, e)) && start_all(&l, e) == 0 && follow(&l, e) == 0)
         rc = verdict(&l, e);
     signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;
     withdraw(&l);
     control_close(&s->control);
-    close(l.sigfd);
-    sigprocmask(SIG_SETMASK, &old, NULL);
     return rc;
 }
 

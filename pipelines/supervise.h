@@ -18,6 +18,7 @@ struct supervise {
     /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
     const char *out;
     const char *log_dir; /* NULL: no copies of stderr */
+    int sigfd;           /* of supervise_signals */
     int quiet;           /* no progress */
     struct watch watch;  /* watch_init() is the caller's */
     /* [plan->room], the first plan->count in use; owned: see supervise_release */
@@ -29,6 +30,9 @@ struct supervise {
     double seconds; /* wall */
 };
 
+/* From here on signals wait for supervise_run, until the process exits: none ends it between
+ * making and removing what a run needs. Those that were ignored stay so. A descriptor, or -1. */
+int supervise_signals(struct err *e);
 /* 0: every process exited 0. -1: e names the process that failed first and its last words;
  * e->kind is the exit code of the run. */
 int supervise_run(struct supervise *s, struct err *e);

@@ -10,7 +10,8 @@ enum err_kind {
     ERR_NONE = 0,
     ERR_DATA = 1,  /* the data said no: too short, incomplete stream, a solver found nothing */
     ERR_USE = 100, /* wrong use or wrong input: an option, a file that is not what it should be */
-    ERR_SYS = 111  /* the system failed: memory, disk, sockets; trying again may help */
+    ERR_SYS = 111, /* the system failed: memory, disk, sockets; trying again may help */
+    ERR_PIPE = 141 /* nobody reads the output any more: as SIGPIPE would end it, without a word */
 };
 
 struct err {

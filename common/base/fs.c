@@ -219,6 +219,15 @@ int fs_pwrite_all(int fd, const void *data, size_t n, uint64_t at, const char *w
     return 0;
 }
 
+int fs_flush(FILE *f, struct err *e)
+{
+    const char *what = f == stdout ? "standard output" : "a file";
+
+    if (fflush(f) != 0)
+        return err_sys(e, "cannot write to %s", what);
+    return ferror(f) ? err_set(e, ERR_SYS, "cannot write to %s", what) : 0;
+}
+
 int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, struct err *e)
 {
     char *p = data;

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include "err.h"
 
 char *fs_join(const char *dir, const char *name, struct err *e); /* dir/name; caller frees */
@@ -30,6 +31,8 @@ int fs_copy(const char *from, const char *to, struct err *e); /* published as ab
 /* loops, checks */
 int fs_write_all(int fd, const void *data, size_t n, const char *what, struct err *e);
 int fs_pwrite_all(int fd, const void *data, size_t n, uint64_t at, const char *what, struct err *e);
+/* What was printed so far has arrived; for the end of all that prints to standard output. */
+int fs_flush(FILE *f, struct err *e);
 /* short = ERR_USE "truncated" */
 int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, struct err *e);
 int fs_publish(const char *path, const void *data, size_t n, struct err *e);

@@ -153,9 +153,15 @@ enum json_kind json_kind(const struct json *j)
     return JSON_KIND_NULL;
 }
 
+/* A child that is replaced, or that cannot be taken in, is destroyed. */
 int json_set(struct json *object, const char *key, struct json *child)
 {
-    return json_object_set_new(in(object), key, in(child));
+    int replaces = json_object_get(in(object), key) != NULL,
+        rc = json_object_set_new(in(object), key, in(child));
+
+    if (replaces || rc != 0)
+        atomic_fetch_add(&removals, 1);
+    return rc;
 }
 
 int json_set_int(struct json *object, const char *key, int64_t v)
@@ -183,7 +189,11 @@ int json_del(struct json *object, const char *key)
 
 int json_push(struct json *array, struct json *child)
 {
-    return json_array_append_new(in(array), in(child));
+    int rc = json_array_append_new(in(array), in(child));
+
+    if (rc != 0)
+        atomic_fetch_add(&removals, 1);
+    return rc;
 }
 
 const struct json *json_get(const struct json *object, const char *key)

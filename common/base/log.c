@@ -76,5 +76,7 @@ static void put_tagged(const char *tag, const char *fmt, ...)
 
 void log_fatal(const struct err *e)
 {
+    if (e->kind == ERR_PIPE)
+        return;
     put_tagged("fatal: ", "%s", e->text[0] ? e->text : "unknown error");
 }

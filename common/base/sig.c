@@ -21,7 +21,17 @@ static void on_signal(int number)
         return; /* the flag is set anyway */
 }
 
-int sig_init(struct err *e)
+/* 0, or -1: errno says why. */
+static int take(int number, const struct sigaction *a)
+{
+    struct sigaction before;
+
+    if (sigaction(number, NULL, &before) < 0)
+        return -1;
+    return before.sa_handler == SIG_IGN ? 0 : sigaction(number, a, NULL);
+}
+
+int sig_init_print(struct err *e)
 {
     const stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction a;
@@ -34,12 +44,19 @@ int sig_init(struct err *e)
     sigfillset(&a.sa_mask);
     a.sa_flags = SA_ONSTACK;
     a.sa_handler = on_signal;
-    if (sigaction(SIGTERM, &a, NULL) < 0 || sigaction(SIGINT, &a, NULL) < 0)
+    if (take(SIGTERM, &a) < 0 || take(SIGINT, &a) < 0)
         return err_sys(e, "cannot catch signals");
     a.sa_handler = SIG_IGN;
-    if (sigaction(SIGPIPE, &a, NULL) < 0)
-        return err_sys(e, "cannot ignore SIGPIPE");
-    return 0;
+    return take(SIGXFSZ, &a) < 0 ? err_sys(e, "cannot ignore SIGXFSZ") : 0;
+}
+
+int sig_init(struct err *e)
+{
+    const struct sigaction a = {.sa_handler = SIG_IGN};
+
+    if (sig_init_print(e) < 0)
+        return -1;
+    return take(SIGPIPE, &a) < 0 ? err_sys(e, "cannot ignore SIGPIPE") : 0;
 }
 
 int sig_draining(void)

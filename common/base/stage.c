@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "cpu.h"
+#include "fs.h"
 #include "log.h"
 #include "mem.h"
 #include "sig.h"
@@ -43,7 +44,7 @@ static const struct {
 static void rows_make(struct stage *s)
 {
     const struct stage_spec *spec = s->spec;
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t cores = cpu_count();
     size_t n = 0;
 
     if (spec->in) {
@@ -68,7 +69,7 @@ static void rows_make(struct stage *s)
             s->row[n++] = shared[i].row;
     s->row[n++] = quiet_row;
     s->row[n] = verbose_row;
-    s->threads = cores < 1 ? 1 : cores > 1024 ? 1024 : cores;
+    s->threads = cores > 1024 ? 1024 : (int64_t)cores;
     s->tmp = spill_dir();
     s->status_fd = -1;
 }
@@ -134,7 +135,10 @@ void stage_close(struct stage **sp)
 static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), char **argv,
                 struct err *e)
 {
-    if ((s->spec->start && s->spec->start(argv, e) < 0) || sig_init(e) < 0)
+    const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
+
+    if ((s->spec->start && s->spec->start(argv, e) < 0) ||
+        (prints ? sig_init_print(e) : sig_init(e)) < 0)
         return -1;
     if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
         status_init(s->spec->name, (int)s->status_fd);
@@ -159,6 +163,8 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
         log_init(spec->name, s->quiet ? LOG_QUIET : s->verbose ? LOG_VERBOSE : LOG_NORMAL);
     if (rc == 0 && (rc = stage_check(s, &e)) == 0)
         rc = work(s, run, argv, &e);
+    if (rc >= 0 && fs_flush(stdout, &e) < 0)
+        rc = -1;
     if (rc < 0)
         log_fatal(&e);
     status_end();

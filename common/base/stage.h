@@ -19,6 +19,8 @@
 #define STAGE_TMP 4u      /* --tmp */
 #define STAGE_INSECURE 8u /* --insecure */
 #define STAGE_ZSTD 16u    /* --zstd */
+/* No option: text on stdout is what it is for, so it ends when nobody reads (sig.h). */
+#define STAGE_PRINTS 32u
 
 #define STAGE_SHARED 10 /* options that programs share */
 #define STAGE_GROUPS 24 /* of options in one program */

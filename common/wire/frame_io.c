@@ -9,29 +9,53 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "../base/mem.h"
+#include "../base/sig.h"
 #include "frame.h"
 #include "frame_part.h"
 
 #define MAGIC "PTQ1"
 #define FIXED 8 /* magic and count */
 #define PIECE ((size_t)1 << 26)
+#define DRAIN_S 5.0
 
-static int wait_for(int fd, short events)
+/* Waits until a descriptor that does not block is ready. Once the process is asked to stop it has
+ * DRAIN_S more for the message in hand: *until, < 0 before that. 0, -1. */
+static int wait_for(int fd, short events, double *until, const char *what, struct err *e)
 {
-    struct pollfd p = {fd, events, 0};
+    for (;;) {
+        struct pollfd p[2] = {{fd, events, 0}, {-1, POLLIN, 0}};
+        double left = -1;
 
-    return poll(&p, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+        if (sig_draining() && *until < 0)
+            *until = clock_wall() + DRAIN_S;
+        if (*until < 0)
+            p[1].fd = sig_fd();
+        else if ((left = *until - clock_wall()) <= 0)
+            return err_set(e, ERR_SYS, "%s: asked to stop in the middle of a message", what);
+        if (poll(p, 2, left < 0 ? -1 : (int)(left * 1000) + 1) < 0 && errno != EINTR)
+            return err_sys(e, "cannot wait for %s", what);
+        if (p[0].revents)
+            return 0;
+    }
 }
 
 static int write_pieces(int fd, struct iovec *v, size_t n, const char *what, struct err *e)
 {
+    double until = -1;
+
     while (n) {
         ssize_t put = writev(fd, v, n > 512 ? 512 : (int)n);
         size_t done;
 
-        if (put < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(fd, POLLOUT) == 0)))
+        if (put < 0 && errno == EINTR)
             continue;
+        if (put < 0 && errno == EAGAIN) {
+            if (wait_for(fd, POLLOUT, &until, what, e) < 0)
+                return -1;
+            continue;
+        }
         if (put < 0)
             return err_sys(e, "cannot write to %s", what);
         for (done = (size_t)put; n && done >= v->iov_len; v++, n--)
@@ -89,6 +113,7 @@ struct source {
     const unsigned char *at;
     size_t left;
     uint64_t used;
+    double until; /* as wait_for has it */
     const char *what;
 };
 
@@ -110,8 +135,13 @@ static ssize_t pull(struct source *s, void *to, size_t n, struct err *e)
         size_t want = n - got < PIECE ? n - got : PIECE;
         ssize_t r = read(s->fd, (char *)to + got, want);
 
-        if (r < 0 && (errno == EINTR || (errno == EAGAIN && wait_for(s->fd, POLLIN) == 0)))
+        if (r < 0 && errno == EINTR)
             continue;
+        if (r < 0 && errno == EAGAIN) {
+            if (wait_for(s->fd, POLLIN, &s->until, s->what, e) < 0)
+                return -1;
+            continue;
+        }
         if (r < 0)
             return err_sys(e, "cannot read from %s", s->what);
         if (r == 0)
@@ -226,7 +256,7 @@ static int read_one(struct source *s, struct msg **m, const struct frame_limits 
 int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what,
                uint64_t *bytes_in, struct err *e)
 {
-    struct source s = {.fd = fd, .what = what};
+    struct source s = {.fd = fd, .until = -1, .what = what};
     int rc = read_one(&s, m, lim, e);
 
     if (bytes_in)

@@ -6,10 +6,11 @@
  * are not a stream); behind the end mark of a pipe nothing is read any more.
  *
  * A file is written beside its name and takes it with the end mark: until then, and when the
- * stream stays incomplete, a file that was there stays. An incomplete stream is kept only where
+ * stream stays incomplete, a file that was there stays. What there is of it is kept only where
  * nothing is in its way. A process does not write the file that it reads. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@
 struct file_link {
     struct link l;
     int fd, own, regular, over;
+    int reopened;           /* fd is ours alone */
     struct fs_out out;      /* LINK_OUT to a path; fd is its */
     struct stat st, is;     /* of fd; of the file that it will replace */
     struct file_link *next; /* open ones of this process */
@@ -214,7 +216,7 @@ static int file_end(struct link *l, int complete, const char *why, struct err *e
     if (r == 0 && f->own) { /* also the last chance to hear of a write that failed late */
         f->fd = -1;
         unlist(f);
-        if (complete || !f->out.there)
+        if (complete || (f->count && !f->out.there))
             r = fs_out_finish(&f->out, e);
         else
             fs_out_drop(&f->out);
@@ -257,9 +259,9 @@ static void file_close(struct link *l)
         fs_out_finish(&f->out, NULL); /* without an end mark, but there may be much in it */
     else if (l->dir == LINK_OUT && f->own)
         fs_out_drop(&f->out);
-    else if (f->own && f->fd >= 0)
+    else if ((f->own || f->reopened) && f->fd >= 0)
         close(f->fd);
-    if (f->fd == 1)
+    if (l->dir == LINK_OUT && !f->own)
         output_open = 0;
 }
 
@@ -308,6 +310,25 @@ static int alone_check(struct file_link *f, struct err *e)
     return 0;
 }
 
+/* A description of the pipe of our own that does not block: the one that we were given may be
+ * others' too. Where that is not to be had the blocking one must do. */
+static void unblock(struct file_link *f)
+{
+    char name[40];
+    int fd;
+
+    snprintf(name, sizeof name, "/proc/self/fd/%d", f->fd);
+    fd = open(name, (f->l.dir == LINK_IN ? O_RDONLY : O_WRONLY) | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (f->own)
+        close(f->fd);
+    if (f->out.fd >= 0)
+        f->out.fd = fd;
+    f->fd = fd;
+    f->reopened = 1;
+}
+
 static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
 {
     f->own = strcmp(endpoint, "-") != 0;
@@ -332,6 +353,8 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
      * stays as it is. */
     if (S_ISFIFO(f->st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)
         errno = 0;
+    if (S_ISFIFO(f->st.st_mode))
+        unblock(f);
     return alone_check(f, e);
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
@@ -31,7 +32,7 @@ static int print_report(const struct eval_report *r, int json, struct err *e)
             return -1;
         printf("%s\n", text);
         free(text);
-        return fflush(stdout) ? err_sys(e, "cannot write to stdout") : 0;
+        return fs_flush(stdout, e);
     }
     printf("%zu windows, %zu tokens, %zu predictions\n", r->windows, r->tokens, r->predictions);
     print_line("perplexity", r->perplexity);
@@ -45,7 +46,7 @@ static int print_report(const struct eval_report *r, int json, struct err *e)
         print_line("KL divergence, max", r->kld_max);
         print_line("top-1 agreement", r->top1);
     }
-    return fflush(stdout) ? err_sys(e, "cannot write to stdout") : 0;
+    return fs_flush(stdout, e);
 }
 
 static size_t window_of(const struct eval_command *a, const struct model *m)

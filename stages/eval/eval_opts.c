@@ -44,7 +44,7 @@ const struct stage_spec eval_spec = {
              "CPU when it is not set.",
     .mem = "512M",
     .mem_for = "for the hidden states of windows that go through a block together",
-    .shared = STAGE_THREADS | STAGE_STATUS,
+    .shared = STAGE_THREADS | STAGE_STATUS | STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct eval_command),
     .check = check,

@@ -83,7 +83,7 @@ const struct stage_spec generate_spec = {
     .mem = "4G",
     .mem_for = "for weights of blocks as f32; those of further blocks are read again for each "
                "token",
-    .shared = STAGE_THREADS | STAGE_STATUS,
+    .shared = STAGE_THREADS | STAGE_STATUS | STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct generate_command),
     .check = check,

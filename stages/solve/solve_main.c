@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/sig.h"
@@ -28,7 +29,7 @@ static int list_solvers(struct err *e)
     }
     printf("\nqep+NAME shifts the target before any solver that does not do so itself.\n"
            "best:A,B,... lets solvers compete and keeps the best for each site.\n");
-    return fflush(stdout) ? err_sys(e, "cannot write to stdout") : 0;
+    return fs_flush(stdout, e);
 }
 
 /* Overrides of a run: which of them have hit a linear so far. */

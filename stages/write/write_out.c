@@ -15,6 +15,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/owner.h"
 #include "../../common/wire/follow.h"
 
 #define JOURNAL_NAME FOLLOW_DIR "/journal.jsonl"
@@ -121,6 +122,17 @@ static int made(const char *path, struct err *e)
     return -1;
 }
 
+static void busy_say(const struct out_folder *o, struct err *e)
+{
+    char *lock = out_path(o, FOLLOW_LOCK, e), who[OWNER_TEXT];
+
+    if (lock && owner_lives(lock, who))
+        err_set(e, ERR_USE, "'%s': another ptq-write is at work there (%s)", o->path, who);
+    else if (lock)
+        err_set(e, ERR_USE, "'%s': another ptq-write is at work there", o->path);
+    free(lock);
+}
+
 /* The folder itself is the lock among writers: it is there before any file in it means anything. */
 static int claim(struct out_folder *o, struct err *e)
 {
@@ -135,7 +147,7 @@ static int claim(struct out_folder *o, struct err *e)
     }
     if (flock(o->claim_fd, LOCK_EX | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
-            err_set(e, ERR_USE, "'%s': another ptq-write is at work there", o->path);
+            busy_say(o, e);
         else
             err_sys(e, "cannot lock '%s'", dir);
         goto out;
@@ -219,8 +231,8 @@ static int lock_show(struct out_folder *o, struct err *e)
         goto out;
     if ((o->lock_fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
         err_sys(e, "cannot make '%s'", temp);
-    else if (flock(o->lock_fd, LOCK_EX | LOCK_NB))
-        err_sys(e, "cannot lock '%s'", temp);
+    else if (owner_take(o->lock_fd, temp, e))
+        rc = -1;
     else if (rename(temp, path))
         err_sys(e, "cannot rename '%s'", temp);
     else

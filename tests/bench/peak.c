@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../../common/base/clock.h"
+#include "../../common/base/cpu.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/par.h"
 #include "../../common/model/config.h"
@@ -67,8 +68,7 @@ static int best_rate(struct par *p, int library, const float *a, const float *b,
 
 static int measure(struct err *e)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t threads = cores > 0 ? (size_t)cores : 1, n = (size_t)SIDE * SIDE;
+    size_t threads = cpu_count(), n = (size_t)SIDE * SIDE;
     struct par *p = par_open(threads, e);
     float *a = mem_raw(n, sizeof *a, e), *b = mem_raw(n, sizeof *b, e);
     float *c = mem_raw(n > threads * TILE * TILE ? n : threads * TILE * TILE, sizeof *c, e);

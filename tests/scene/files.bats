@@ -60,3 +60,84 @@ setup() {
     ptq-cat --quiet --in "$C" --out /dev/stdout >f
     cmp f "$C"
 }
+
+@test "a file that may grow no further is said, not died of, and nothing takes its place" {
+    echo old >f
+    run -111 bash -c 'ulimit -f 2; exec ptq-cat --quiet --in "$0" --out f' "$C"
+    [[ "$output" == *"File too large"* ]]
+    [ "$(cat f)" = old ]
+}
+
+@test "--help, --version and --dry-run into a full disk fail" {
+    for p in "$(dirname "$(command -v ptq)")"/ptq*; do
+        for option in --help --version; do
+            run -111 bash -c '"$0" "$1" >/dev/full' "$p" $option
+            [[ "$output" == *"No space left"* ]]
+        done
+    done
+    for words in "run --help" "run gptq --help" "ctl --help" "run gptq --model m --data d --out o --dry-run"; do
+        run -111 bash -c 'ptq $0 >/dev/full' "$words"
+        [[ "$output" == *"No space left"* ]]
+    done
+    run -111 bash -c 'ptq-inspect --fast "$0" >/dev/full' "$M"
+    run -111 bash -c 'ptq-diff "$0" "$0" >/dev/full' "$C"
+    run -111 bash -c 'ptq plan --model "$0" >/dev/full' "$M"
+}
+
+unread() { # COMMAND...: its output goes where nobody reads; prints its exit code and what it says
+    mkfifo gate
+    { read -r _ <gate; code=0; "$@" 2>err || code=$?; echo $code >code; } | { exec <&-; echo >gate; }
+    rm gate
+    echo "$(cat code) $(cat err)"
+}
+
+@test "a command whose output nobody reads ends without a word, as any filter" {
+    [ "$(unread ptq-inspect --fast "$M")" = "141 " ]
+    [ "$(unread ptq-inspect --json "$C")" = "141 " ]
+    [ "$(unread ptq-diff --json "$C" "$C")" = "141 " ]
+    [ "$(unread ptq plan --model "$M")" = "141 " ]
+    [ "$(unread ptq --help)" = "141 " ]
+    [ "$(unread ptq run gptq --help)" = "141 " ]
+    [ "$(unread ptq-solve --help)" = "141 " ]
+    [ "$(unread ptq run gptq --model m --data d --out o --dry-run)" = "141 " ]
+}
+
+@test "inspect and diff read a pipe once" {
+    cmp <(ptq-inspect --json <(cat "$C")) <(ptq-inspect --json "$C")
+    ptq-diff "$C" <(cat "$C")
+    ptq-diff <(cat "$C") "$C"
+    ptq-diff <(cat "$C") <(cat "$C")
+    ptq-cat --quiet --make 2 --size 100 --out other
+    run -1 ptq-diff <(cat "$C") <(cat other)
+    run -1 ptq-inspect <(head -c 3000 "$C")
+    [[ "$output" == *"truncated"* ]]
+    run -100 ptq-inspect <(cat "$M/model.safetensors")
+    [[ "$output" == *"not a stream of messages"* ]]
+}
+
+@test "SIGTERM ends a stage that is stuck in the middle of a message, reading or writing" {
+    ptq-cat --quiet --make 1 --size 4M --out big
+    mkfifo in out
+    ptq-cat --quiet --in in --out got &
+    reader=$!
+    exec 5>in
+    head -c 3000000 big >&5 # more than a pipe holds: it reads on in the message
+    ptq-cat --quiet --in big --out out &
+    writer=$!
+    exec 6<out
+    [ "$(head -c 4 <&6)" = PTQ1 ] # and the rest does not fit
+    kill -TERM $reader $writer
+    code=0
+    wait $reader || code=$?
+    [ $code = 111 ]
+    code=0
+    wait $writer || code=$?
+    [ $code = 111 ]
+    [ ! -e got ]
+}
+
+@test "threads are by default as many as the process is bound to" {
+    for p in forward reduce solve eval generate; do
+        taskset -c "$(taskset -cp $$ | sed 's/.*: //;s/[-,].*//')" ptq-$p --help | tr -s ' \n' '  ' | grep -q -- '--threads N [^(]*(default 1)'
+    done
+}

@@ -149,11 +149,64 @@ static void test_members(void **state)
     json_destroy(&b);
 }
 
+static struct json *numbers(int n, int from)
+{
+    struct json *o = json_new_object();
+    char key[24];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "k%d", from + i);
+        assert_int_equal(json_set_int(o, key, from + i), 0);
+    }
+    return o;
+}
+
+static void all_there(const struct json *o, size_t n, int64_t from)
+{
+    assert_int_equal(json_count(o), n);
+    for (size_t i = 0; i < n; i++) {
+        int64_t v = -1;
+
+        assert_int_equal(json_as_int(json_member(o, i, NULL), &v), 0);
+        assert_int_equal(v, from + (int64_t)i);
+    }
+}
+
+static void first_seen(const struct json *o)
+{
+    assert_non_null(json_member(o, 0, NULL));
+}
+
+/* An object made where one lay that was replaced, or refused, is walked from its own start. */
+static void test_members_of_the_next(void **state)
+{
+    struct json *parent = json_new_object(), *list = json_new_array(), *child = numbers(4, 0),
+                *next;
+
+    (void)state;
+    assert_int_equal(json_set(parent, "child", child), 0);
+    first_seen(child);
+    assert_int_equal(json_set(parent, "child", json_new_null()), 0);
+    next = numbers(4, 100);
+    all_there(next, 4, 100);
+    first_seen(next);
+    assert_int_equal(json_set(list, "not an object", next), -1);
+    next = numbers(4, 200);
+    all_there(next, 4, 200);
+    first_seen(next);
+    assert_int_equal(json_push(parent, next), -1);
+    next = numbers(4, 300);
+    all_there(next, 4, 300);
+    json_destroy(&next);
+    json_destroy(&list);
+    json_destroy(&parent);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_fields), cmocka_unit_test(test_build),
-                                       cmocka_unit_test(test_members)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_fields), cmocka_unit_test(test_build),
+        cmocka_unit_test(test_members), cmocka_unit_test(test_members_of_the_next)};
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/tensor/safetensors.h"
@@ -334,7 +335,7 @@ int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *ou
     if (rc < 0)
         return -1;
     totals(&r);
-    if (fflush(out) != 0)
-        return err_sys(e, "cannot write");
+    if (fs_flush(out, e) < 0)
+        return -1;
     return r.different != 0;
 }

@@ -26,6 +26,7 @@ static const struct stage_spec spec = {
              "Example: ptq-diff --ignore seconds old-solutions.ptq new-solutions.ptq\n",
     .args_min = 2,
     .args_max = 2,
+    .shared = STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct diff_command),
 };

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../../common/base/fs.h"
@@ -24,6 +25,7 @@ struct view {
 int input_detect(const char *path, enum input_kind *k, struct err *e)
 {
     char magic[4] = "";
+    struct stat st;
     ssize_t got;
     int fd;
 
@@ -34,6 +36,8 @@ int input_detect(const char *path, enum input_kind *k, struct err *e)
         *k = INPUT_FOLDER;
         return 0;
     }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return 0; /* a pipe is read once; tensors have their places in a file */
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
@@ -330,7 +334,5 @@ int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e
         rc = set ? inspect_set(&v, set, e) : -1;
         st_close(&set);
     }
-    if (fflush(out) != 0 && rc == 0)
-        rc = err_sys(e, "cannot write");
-    return rc;
+    return rc == 0 ? fs_flush(out, e) : rc;
 }

@@ -22,6 +22,7 @@ static const struct stage_spec spec = {
     .notes = "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
     .args_min = 1,
     .args_max = OPT_ARGS_MAX,
+    .shared = STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct inspect_command),
 };

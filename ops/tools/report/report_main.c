@@ -44,6 +44,7 @@ static const struct stage_spec spec = {
              "Example: ptq-report out --problems problems.ptq --out report.html\n",
     .args_min = 1,
     .args_max = 1,
+    .shared = STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct report_command),
 };
@@ -96,9 +97,8 @@ static int put_page(const struct report *r, const char *path, struct err *e)
     if (f && fclose(f) && rc == 0)
         rc = err_sys(e, "no memory for the page");
     if (rc == 0 && strcmp(path, "-") == 0)
-        rc = fwrite(text, 1, n, stdout) == n && fflush(stdout) == 0
-                 ? 0
-                 : err_sys(e, "cannot write to stdout");
+        rc = fwrite(text, 1, n, stdout) == n ? fs_flush(stdout, e)
+                                             : err_sys(e, "cannot write to standard output");
     else if (rc == 0 && (rc = fs_publish(path, text, n, e)) == 0)
         printf("%s: %zu of %llu sites, %.0f KiB: open it in a browser\n", path, r->nsites,
                (unsigned long long)r->sites_all, (double)n / 1024);
