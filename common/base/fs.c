@@ -123,6 +123,14 @@ int fs_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+int fs_same(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
+           S_ISREG(x.st_mode);
+}
+
 int fs_mkdir(const char *path, struct err *e)
 {
     char *part = mem_text(path, e), *slash;
@@ -272,6 +280,22 @@ int fs_sync_dir(const char *path, struct err *e)
         rc = err_sys(e, "cannot sync folder '%s'", path);
     close(fd);
     return rc;
+}
+
+int fs_sync_path(const char *path, struct err *e)
+{
+    char *real, *slash;
+
+    if (fs_sync_dir(path, e) < 0)
+        return -1;
+    if (!(real = realpath(path, NULL)))
+        return err_sys(e, "cannot look at '%s'", path);
+    while ((slash = strrchr(real, '/')) && real[1]) {
+        slash[slash == real] = '\0';
+        fs_sync_dir(real, NULL);
+    }
+    free(real);
+    return 0;
 }
 
 /* What a link at `at` leads to: 1 and *to, 0 when it is none (or nothing is there), -1. Links below

@@ -23,6 +23,7 @@ int fs_size(const char *path, uint64_t *bytes, struct err *e);
 /* 1 file or folder, 0 not */
 int fs_exists(const char *path);
 int fs_is_dir(const char *path);
+int fs_same(const char *a, const char *b); /* both are there and are one file */
 /* with parents; fine when there */
 int fs_mkdir(const char *path, struct err *e);
 int fs_empty_dir(const char *path, int *empty, struct err *e);
@@ -51,6 +52,8 @@ int fs_out_finish(struct fs_out *o, struct err *e);
 /* Removes the temporary file, releases o; harmless after finish. Keeps errno. */
 void fs_out_drop(struct fs_out *o);
 int fs_sync_dir(const char *path, struct err *e);
+/* The folder and the names that lead to it, as far up as it may be read. */
+int fs_sync_path(const char *path, struct err *e);
 /* Names in a folder, sorted bytewise, "." and ".." left out. Caller frees each and the array:
  * fs_names_free. */
 int fs_list(const char *dir, char ***names, size_t *count, struct err *e);

@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+
+#define TRIES 100
 
 int newdir_check(const char *dir, struct err *e)
 {
@@ -25,13 +28,23 @@ int newdir_check(const char *dir, struct err *e)
                            "folder '%s' is not empty; name another one, or remove it first", dir);
 }
 
+/* A name beside dir that nothing has. */
 static char *part_name(const char *dir, struct err *e)
 {
     size_t n = strlen(dir);
+    struct stat st;
+    char *name;
 
     while (n > 1 && dir[n - 1] == '/')
         n--;
-    return mem_printf(e, "%.*s.part-%ld", (int)n, dir, (long)getpid());
+    for (int i = 0; i < TRIES; i++) {
+        name = mem_printf(e, "%.*s.part-%ld-%d", (int)n, dir, (long)getpid(), i);
+        if (!name || lstat(name, &st) != 0)
+            return name;
+        free(name);
+    }
+    err_set(e, ERR_SYS, "'%s': too many unfinished folders lie beside it", dir);
+    return NULL;
 }
 
 int newdir_begin(struct newdir *d, const char *dir, struct err *e)

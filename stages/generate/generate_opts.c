@@ -54,8 +54,8 @@ static const struct opt rows[] = {
 /* Before hours of work, not after them. */
 static int check(const struct stage *s, struct err *e)
 {
-    const char *out = ((const struct generate_command *)s->own)->out;
-    const char *slash = strrchr(out, '/');
+    const struct generate_command *c = s->own;
+    const char *out = c->out, *slash = strrchr(out, '/');
     char *dir;
     int rc = 0;
 
@@ -66,7 +66,9 @@ static int check(const struct stage *s, struct err *e)
         return -1;
     if (slash)
         dir[slash == out ? 1 : slash - out] = '\0';
-    if (fs_is_dir(out))
+    if (c->prompts && fs_same(c->prompts, out))
+        rc = err_set(e, ERR_USE, "--prompts and --out are the same file '%s'", out);
+    else if (fs_is_dir(out))
         rc = err_set(e, ERR_USE, "--out '%s' is a folder: name a file", out);
     else if (access(dir, W_OK) != 0)
         rc = err_set(e, ERR_USE, "--out '%s': no folder '%s' that can be written to", out, dir);

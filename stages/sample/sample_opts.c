@@ -146,6 +146,9 @@ static int check(const struct stage *s, struct err *e)
     c->core.mode = c->mode != SAMPLE_MODE_AUTO ? (enum sample_mode)c->mode
                    : c->lengths_text           ? SAMPLE_CROPS
                                                : SAMPLE_CONCAT;
+    for (size_t i = 0; i < c->data.count; i++)
+        if (fs_same(c->data.text[i], s->out))
+            return err_set(e, ERR_USE, "--data and --out are the same file '%s'", s->out);
     if (c->lengths_text && c->length)
         return err_set(e, ERR_USE, "--length and --lengths: only one of them");
     if (c->clip_text && !c->core.token_weights)

@@ -106,31 +106,19 @@ void write_fail(struct writer *w, const struct err *why)
 static int part_write(struct writer *w, const struct msg *m, uint64_t order, uint64_t *bytes,
                       struct err *e)
 {
-    char name[32], *path, *temp = NULL;
-    int fd = -1, rc = -1;
+    char name[32], *path;
+    struct fs_out out;
+    int rc = -1;
 
     follow_part_name(order, name);
     path = fs_join(w->out.parts, name, e);
-    temp = path ? mem_printf(e, "%s.new", path) : NULL;
-    if (!temp)
-        goto out;
-    if ((fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0) {
-        err_sys(e, "cannot make '%s'", temp);
-        goto out;
+    if (path && fs_out_open(&out, path, e) == 0) {
+        rc = frame_write(out.fd, m, FRAME_ZSTD, path, bytes, e);
+        if (rc == 0)
+            rc = fs_out_finish(&out, e);
+        else
+            fs_out_drop(&out);
     }
-    rc = frame_write(fd, m, FRAME_ZSTD, temp, bytes, e);
-    if (rc == 0 && fsync(fd))
-        rc = err_sys(e, "cannot make '%s' durable", temp);
-    if (close(fd) && rc == 0)
-        rc = err_sys(e, "cannot close '%s'", temp);
-    if (rc == 0 && rename(temp, path))
-        rc = err_sys(e, "cannot rename '%s'", temp);
-    if (rc)
-        unlink(temp);
-    else
-        rc = fs_sync_dir(w->out.parts, e);
-out:
-    free(temp);
     free(path);
     return rc;
 }

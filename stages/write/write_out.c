@@ -229,7 +229,9 @@ static int lock_show(struct out_folder *o, struct err *e)
 
     if (!temp)
         goto out;
-    if ((o->lock_fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
+    if (unlink(temp) && errno != ENOENT) /* of a writer that was killed */
+        err_sys(e, "cannot remove '%s'", temp);
+    else if ((o->lock_fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0)
         err_sys(e, "cannot make '%s'", temp);
     else if (owner_take(o->lock_fd, temp, e))
         rc = -1;
@@ -240,6 +242,16 @@ static int lock_show(struct out_folder *o, struct err *e)
 out:
     free(temp);
     free(path);
+    return rc;
+}
+
+/* The journal is durable line by line: so are the names that lead to it. */
+static int names_sync(const struct out_folder *o, struct err *e)
+{
+    char *dir = out_path(o, FOLLOW_DIR, e);
+    int rc = dir ? fs_sync_path(dir, e) : -1;
+
+    free(dir);
     return rc;
 }
 
@@ -255,7 +267,7 @@ int out_open(struct out_folder *o, const char *path, int overwrite, struct err *
     if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_open(journal, e)))
         goto fail;
     if (earlier_check(o, overwrite, e) || earlier_clear(o, e) || made(o->parts, e) ||
-        lock_show(o, e))
+        lock_show(o, e) || names_sync(o, e))
         goto fail;
     free(journal);
     return 0;

@@ -45,6 +45,9 @@ static void test_bad(void **state)
     assert_int_equal(fs_sync_dir("/no/such", &e), -1);
     assert_int_equal(fs_write_all(-1, "x", 1, "nothing", &e), -1);
     assert_int_equal(fs_exists("/no/such"), 0);
+    assert_int_equal(fs_same("/no/such", "/no/such"), 0);
+    assert_int_equal(fs_same("/etc", "/etc/."), 0); /* no files */
+    assert_int_equal(fs_same("/etc/passwd", "/etc/../etc/passwd"), 1);
     fs_names_free(NULL, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../../../common/base/cpu.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/log.h"
@@ -78,6 +79,7 @@ static const struct stage_spec spec = {
              "group=32' --override 'b0.*: skip'",
     .mem = "2G",
     .mem_for = "memory for hidden states of each forward process, and for the reducer's sums",
+    .shared = STAGE_PRINTS,
     .rows = table,
     .size = sizeof(struct values),
 };
@@ -342,7 +344,7 @@ static int run(struct stage *s, struct err *e)
     int rc;
 
     v->mem = s->mem;
-    v->cores = v->cores ? v->cores : sysconf(_SC_NPROCESSORS_ONLN);
+    v->cores = v->cores ? v->cores : (int64_t)cpu_count();
     v->forwards = v->forwards ? v->forwards : v->cores < 8 ? v->cores : 8;
     rc = overrides_load(&lines, v->overrides, v->override.text, v->override.count, e);
     if (rc == 0)
@@ -355,8 +357,6 @@ static int run(struct stage *s, struct err *e)
         else
             print_text(&f, v, &lines);
     }
-    if (rc == 0 && fflush(stdout))
-        rc = err_sys(e, "cannot write to stdout");
     forecast_release(&f);
     overrides_release(&lines);
     return rc;

@@ -120,7 +120,9 @@ static int run(struct stage *s, struct err *e)
     if (!c->blocks)
         blocks_default(r, &blocks);
     path = c->out ? mem_text(c->out, e) : mem_printf(e, "%s/.ptqflow/report.html", dir);
-    if (path && (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0))
+    if (path && c->problems && fs_same(path, c->problems))
+        err_set(e, ERR_USE, "--problems and --out are the same file '%s'", path);
+    else if (path && (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0))
         rc = put_page(r, path, e);
     report_close(&r);
     free(path);

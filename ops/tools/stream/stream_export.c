@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/format/coded.h"
 #include "../../../common/tensor/safetensors.h"
@@ -89,6 +90,8 @@ int stream_export(const char *solutions, const char *path, size_t *count, struct
     if (strcmp(solutions, "-") == 0 || solutions[0] == '@' || strstr(solutions, "://"))
         return err_set(e, ERR_USE, "'%s': solutions are read twice, give the path of a file",
                        solutions);
+    if (fs_same(solutions, path))
+        return err_set(e, ERR_USE, "'%s' is read: write to another file", path);
     w = st_create(path, e);
     if (!w || each_linear(solutions, w, declare, count, e))
         goto out;
