@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_opts - see sample_opts.h. */
+#include "../../common/base/fs.h"
 #include "sample_opts.h"
 
 #include <stdlib.h>

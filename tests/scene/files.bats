@@ -26,6 +26,10 @@ setup() {
     done
     run -100 sh -c 'ptq-cat --out f <f'
     cmp f "$C"
+    cp "$M/calib.jsonl" texts.jsonl
+    run -100 ptq-sample --model "$M" --data texts.jsonl --tokens 2048 --out texts.jsonl
+    [[ "$output" == *"same file"* ]]
+    cmp texts.jsonl "$M/calib.jsonl"
 }
 
 @test "a stage that fails leaves the file that was there, and no other" {
@@ -59,6 +63,22 @@ setup() {
     ptq-cat --quiet --in "$C" --out /dev/stdout | cmp - "$C"
     ptq-cat --quiet --in "$C" --out /dev/stdout >f
     cmp f "$C"
+}
+
+@test "a report is written through a device, and not over the problems it reads" {
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 256 --bits 4 --group 64 --quiet --record p --out o
+    cp p before
+    run -111 ptq report o --out /dev/full
+    [[ "$output" == *"No space left"* ]]
+    [ -c /dev/full ]
+    ptq report o --out /dev/null
+    [ -c /dev/null ]
+    ptq report o --out - | grep -q '<html'
+    run -100 ptq report o --problems p --out p
+    cmp p before
+    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 512 --record p --out o
+    run ! ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 100000000 --length 256 --record p --out o2
+    cmp p before
 }
 
 @test "a file that may grow no further is said, not died of, and nothing takes its place" {

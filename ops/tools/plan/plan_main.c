@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "../../../common/base/cpu.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
