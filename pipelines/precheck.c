@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
@@ -19,8 +20,11 @@ static int check_data(const struct recipe *r, struct err *e)
     const struct recipe_var *data = recipe_find(r, "data");
 
     for (size_t i = 0; data && i < data->count; i++) {
+        struct stat st;
         uint64_t bytes;
 
+        if (stat(data->value[i], &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+            continue; /* a pipe: only its reader knows what comes */
         if (fs_size(data->value[i], &bytes, e) < 0) {
             e->kind = ERR_USE;
             return err_prefix(e, "--data");

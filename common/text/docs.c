@@ -7,48 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/fs.h"
-#include "../base/json.h"
 #include "../base/mem.h"
+#include "unicode.h"
 
 enum { DOC_BYTES = 1 << 30 };
+#define MARK "\xEF\xBB\xBF" /* the byte order mark of UTF-8 */
 
 struct docs {
-    char *path;
+    const struct data_file *from;
+    enum docs_bad bad;
     FILE *file; /* .jsonl */
     int whole;  /* .txt: 1 until it was given */
     char *line;
     size_t room, number;
     int kind; /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
+    struct docs_count count;
 };
 
-static int ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-struct docs *docs_open(const char *path, struct err *e)
+struct docs *docs_open(const struct data_file *f, enum docs_bad bad, struct err *e)
 {
     struct docs *r = mem_array(1, sizeof *r, e);
 
-    if (!r || !(r->path = mem_text(path, e)))
-        goto fail;
-    if (ends_with(path, ".txt")) {
-        r->whole = 1;
+    if (!r)
+        return NULL;
+    r->from = f;
+    r->bad = bad;
+    r->whole = !f->lines;
+    if (!f->lines || (r->file = fopen(f->path, "rbe")))
         return r;
-    }
-    if (!ends_with(path, ".jsonl")) {
-        err_set(e, ERR_USE, "%s: data is a .txt or a .jsonl file", path);
-        goto fail;
-    }
-    r->file = fopen(path, "rb");
-    if (r->file)
-        return r;
-    err_sys(e, "%s", path);
+    err_sys(e, "%s", f->name);
     if (e)
         e->kind = ERR_USE;
-fail:
     docs_close(&r);
     return NULL;
 }
@@ -60,7 +49,6 @@ void docs_close(struct docs **r)
     if ((*r)->file)
         fclose((*r)->file);
     free((*r)->line);
-    free((*r)->path);
     free(*r);
     *r = NULL;
 }
@@ -73,87 +61,28 @@ void doc_release(struct doc *d)
     memset(d, 0, sizeof *d);
 }
 
-static int read_ids(const struct json *list, const char *what, struct doc *d, struct err *e)
+const struct docs_count *docs_counted(const struct docs *r)
 {
-    int64_t id;
+    return &r->count;
+}
 
-    if (json_kind(list) != JSON_KIND_ARRAY)
-        return err_set(e, ERR_USE, "%s: input_ids must be an array", what);
-    if (json_count(list) == 0)
-        return err_set(e, ERR_USE, "%s: input_ids is empty", what);
-    d->count = json_count(list);
-    d->ids = mem_array(d->count, sizeof *d->ids, e);
-    if (!d->ids)
+int docs_reject(struct docs *r, struct err *e)
+{
+    struct err why = *e;
+
+    if (r->bad == DOCS_BAD_REFUSE && r->file)
+        return err_set(e, why.kind, "%.450s (--bad-lines skip leaves such lines out)", why.text);
+    if (r->bad != DOCS_BAD_SKIP)
         return -1;
-    for (size_t i = 0; i < d->count; i++) {
-        if (json_as_int(json_at(list, i), &id) != 0 || id < 0 || id > INT32_MAX)
-            return err_set(e, ERR_USE, "%s: input_ids[%zu] is not a token id", what, i);
-        d->ids[i] = (int32_t)id;
-    }
+    if (r->count.skipped++ == 0)
+        snprintf(r->count.first, sizeof r->count.first, "%.255s", why.text);
+    *e = (struct err){0};
     return 0;
 }
 
-static int read_chat(const struct json *line, const char *what, struct doc *d, struct err *e)
+static int is_utf16(const char *text, size_t n)
 {
-    static const char *const names[] = {"messages", "tools", "documents"};
-    const struct json *list = json_get(line, "messages"),
-                      *more = json_get(line, "chat_template_kwargs"), *v;
-    const char *name;
-    int bad = 0;
-
-    if (json_kind(list) != JSON_KIND_ARRAY || !json_count(list))
-        return err_set(e, ERR_USE, "%s: \"messages\" must be an array of at least one message",
-                       what);
-    for (size_t i = 0; i < json_count(list); i++)
-        if (!json_as_text(json_get(json_at(list, i), "role")))
-            return err_set(e, ERR_USE, "%s: messages[%zu] has no \"role\"", what, i);
-    if (more && json_kind(more) != JSON_KIND_OBJECT && json_kind(more) != JSON_KIND_NULL)
-        return err_set(e, ERR_USE, "%s: \"chat_template_kwargs\" must be an object", what);
-    d->chat = json_new_object();
-    for (size_t i = 0; i < json_count(more); i++) {
-        v = json_member(more, i, &name);
-        bad |= json_set(d->chat, name, json_clone(v)) != 0;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if ((v = json_get(line, names[i])))
-            bad |= json_set(d->chat, names[i], json_clone(v)) != 0;
-    return bad ? err_set(e, ERR_SYS, "%s: no memory for the chat", what) : 0;
-}
-
-int doc_parse(const char *line, size_t length, const char *what, struct doc *d, struct err *e)
-{
-    struct json *j = json_parse(line, length, what, e);
-    const struct json *text, *ids, *chat;
-    int rc = -1;
-
-    memset(d, 0, sizeof *d);
-    if (!j)
-        return -1;
-    text = json_get(j, "text");
-    ids = json_get(j, "input_ids");
-    chat = json_get(j, "messages");
-    if (!!text + !!ids + !!chat != 1)
-        err_set(e, ERR_USE, "%s: a line needs either \"text\" or \"input_ids\" or \"messages\"",
-                what);
-    else if (chat)
-        rc = read_chat(j, what, d, e);
-    else if (ids)
-        rc = read_ids(ids, what, d, e);
-    else if (!json_as_text(text))
-        err_set(e, ERR_USE, "%s: \"text\" must be a text", what);
-    else {
-        d->length = json_text_length(text);
-        d->text = mem_raw(d->length + 1, 1, e);
-        if (d->text) {
-            memcpy(d->text, json_as_text(text), d->length);
-            d->text[d->length] = '\0';
-            rc = 0;
-        }
-    }
-    if (rc != 0)
-        doc_release(d);
-    json_destroy(&j);
-    return rc;
+    return n >= 2 && (!memcmp(text, "\xFF\xFE", 2) || !memcmp(text, "\xFE\xFF", 2));
 }
 
 static int blank(const char *line, size_t n)
@@ -163,22 +92,37 @@ static int blank(const char *line, size_t n)
     return n == 0;
 }
 
-static int next_line(struct docs *r, struct doc *d, struct err *e)
+/* The next line that is not blank: 1 and where it begins, 0 the end, -1. */
+static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
+{
+    for (;;) {
+        ssize_t got = getline(&r->line, &r->room, r->file);
+
+        if (got < 0)
+            return ferror(r->file) || !feof(r->file) ? err_sys(e, "%s", r->from->name) : 0;
+        r->number++;
+        *at = r->line;
+        *n = (size_t)got;
+        if (r->number == 1 && is_utf16(*at, *n))
+            return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
+        if (r->number == 1 && *n >= 3 && !memcmp(*at, MARK, 3)) {
+            *at += 3;
+            *n -= 3;
+        }
+        if (!blank(*at, *n))
+            return 1;
+    }
+}
+
+static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, struct err *e)
 {
     char what[512];
-    ssize_t n;
     int kind;
 
-    do {
-        n = getline(&r->line, &r->room, r->file);
-        if (n < 0)
-            return ferror(r->file) || !feof(r->file) ? err_sys(e, "%s", r->path) : 0;
-        r->number++;
-    } while (blank(r->line, (size_t)n));
-    snprintf(what, sizeof what, "%s:%zu", r->path, r->number);
+    snprintf(what, sizeof what, "%s:%zu", r->from->name, r->number);
     if (n > DOC_BYTES)
         return err_set(e, ERR_USE, "%s: a line of more than 1 GiB", what);
-    if (doc_parse(r->line, (size_t)n, what, d, e) != 0)
+    if (doc_parse(at, n, what, d, e) != 0)
         return -1;
     d->line = r->number;
     kind = d->text ? 't' : d->ids ? 'i' : 'c';
@@ -188,18 +132,57 @@ static int next_line(struct docs *r, struct doc *d, struct err *e)
                        "%s: \"text\", \"input_ids\" and \"messages\" do not mix in one file", what);
     }
     r->kind = kind;
+    return 0;
+}
+
+static int next_line(struct docs *r, struct doc *d, struct err *e)
+{
+    for (;;) {
+        struct err why = {0};
+        const char *at = NULL;
+        size_t n = 0;
+        int got = line_read(r, &at, &n, e);
+
+        if (got <= 0)
+            return got;
+        if (line_parse(r, at, n, d, &why) == 0)
+            return 1;
+        if (why.kind == ERR_USE && docs_reject(r, &why) == 0)
+            continue;
+        if (e)
+            *e = why;
+        return -1;
+    }
+}
+
+static int whole_read(struct docs *r, struct doc *d, struct err *e)
+{
+    if (!(d->text = fs_read(r->from->path, DOC_BYTES, &d->length, e)))
+        return -1;
+    if (is_utf16(d->text, d->length)) {
+        doc_release(d);
+        return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
+    }
+    if (d->length >= 3 && !memcmp(d->text, MARK, 3))
+        memmove(d->text, d->text + 3, (d->length -= 3) + 1);
+    d->line = 1;
+    d->repaired = unicode_valid(d->text, d->length) < d->length;
     return 1;
 }
 
 int docs_next(struct docs *r, struct doc *d, struct err *e)
 {
+    int got = 0;
+
     memset(d, 0, sizeof *d);
     if (r->file)
-        return next_line(r, d, e);
-    if (!r->whole)
-        return 0;
+        got = next_line(r, d, e);
+    else if (r->whole)
+        got = whole_read(r, d, e);
     r->whole = 0;
-    d->line = 1;
-    d->text = fs_read(r->path, DOC_BYTES, &d->length, e);
-    return d->text ? 1 : -1;
+    if (got == 1) {
+        r->count.repaired += (uint64_t)d->repaired;
+        r->count.masked += d->masked;
+    }
+    return got;
 }

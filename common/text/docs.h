@@ -2,9 +2,11 @@
 /* docs - the documents of a data file, one at a time.
  *
  * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."},
- * {"input_ids": [1, 2, ...]} or {"messages": [{"role": "...", "content": ...}, ...]} (a chat,
- * for chat.h to render); other keys are ignored, blank lines skipped, the kinds do not mix in
- * one file. Errors name file and line. */
+ * {"input_ids": [1, 2, ...]} (and "attention_mask") or {"messages": [{"role": "...", "content":
+ * ...}, ...]} (a chat, for chat.h to render, with its "tools", "documents" and
+ * "chat_template_kwargs"). Other members are not looked at, those that are null count as absent,
+ * blank lines and a byte order mark are skipped, the kinds do not mix in one file. Bytes that are
+ * no UTF-8 become U+FFFD. Errors name file and line. */
 #ifndef PTQ_DOCS_H
 #define PTQ_DOCS_H
 
@@ -12,8 +14,16 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
+#include "data_file.h"
 
 struct docs;
+
+/* What becomes of a line that is no document. */
+enum docs_bad {
+    DOCS_BAD_REFUSE, /* an error, which names the option --bad-lines skip */
+    DOCS_BAD_SKIP,   /* counted */
+    DOCS_BAD_FINAL   /* an error; the program has no such option */
+};
 
 struct doc {     /* one of text, ids and chat is set */
     size_t line; /* 1-based */
@@ -21,18 +31,30 @@ struct doc {     /* one of text, ids and chat is set */
     size_t length;
     int32_t *ids; /* each >= 0; the vocabulary is the caller's business */
     size_t count;
-    /* variables of the template: messages (objects with a text "role"), tools, documents,
-     * chat_template_kwargs' */
+    size_t masked; /* tokens that attention_mask left out of ids */
+    int repaired;  /* held bytes or surrogates that are no UTF-8 */
+    /* variables of the template: messages (objects with a text "role"), tools, documents (lists
+     * of objects), chat_template_kwargs' */
     struct json *chat;
 };
 
-struct docs *docs_open(const char *path, struct err *e);
+struct docs_count {
+    uint64_t skipped, repaired, masked; /* lines, documents, tokens */
+    char first[256];                    /* why the first line was skipped */
+};
+
+/* The file stays the caller's, and open for as long. */
+struct docs *docs_open(const struct data_file *f, enum docs_bad bad, struct err *e);
 /* 1: *d is the next document (release it), 0: the end, -1: an error. */
 int docs_next(struct docs *r, struct doc *d, struct err *e);
+/* The document that came last cannot be used either, as *e says: 0 when it counts as skipped (*e
+ * is empty again), -1 when it is refused. */
+int docs_reject(struct docs *r, struct err *e);
+const struct docs_count *docs_counted(const struct docs *r);
 void docs_close(struct docs **r);
 void doc_release(struct doc *d);
 
-/* One line of a .jsonl file (the fuzz target). */
+/* doc_line.c: one line of a .jsonl file (the fuzz target). */
 int doc_parse(const char *line, size_t length, const char *what, struct doc *d, struct err *e);
 
 #endif

@@ -4,7 +4,8 @@
  * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens,
  * documents joined with nothing between, cut into windows that do not overlap; every window is a
  * sequence of its own and gives window - 1 predictions; what does not fill the last window is
- * dropped. Rows of {"input_ids"} are windows as they are. */
+ * dropped. Chats are rendered by the model's template and then are text like any other. Rows of
+ * {"input_ids"} are windows as they are. */
 #ifndef PTQ_EVAL_H
 #define PTQ_EVAL_H
 
@@ -14,6 +15,7 @@
 #include "../../common/base/json.h"
 #include "../../common/base/par.h"
 #include "../../common/model/model.h"
+#include "../../common/text/docs.h"
 
 struct windows {
     size_t count, tokens;
@@ -21,10 +23,15 @@ struct windows {
     int32_t *ids;
 };
 
-/* data: a .txt or .jsonl; dir: the folder whose tokenizer.json reads text; length: of a window;
- * max: windows at most, 0 for all. */
-int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w,
-                 struct err *e);
+struct windows_opts {
+    const char *data, *dir;    /* as data_file.h says; the folder whose tokenizer reads text */
+    size_t length, max;        /* of a window of text, at least 2; windows at most, 0: all */
+    const char *chat_template; /* file; NULL: the folder's own */
+    const char *date;          /* today's, for chat templates that ask; NULL: none */
+    enum docs_bad bad_lines;
+};
+
+int windows_read(const struct windows_opts *o, struct windows *w, struct err *e);
 void windows_release(struct windows *w);
 
 /* What one window gave; sums over its predictions. */

@@ -68,7 +68,11 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
     int rc = -1;
 
     if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) ||
-        windows_read(a->data, a->model, window_of(a, m), (size_t)a->max_windows, &w, e) < 0)
+        windows_read(&(struct windows_opts){.data = a->data,
+                                            .dir = a->model,
+                                            .length = window_of(a, m),
+                                            .max = (size_t)a->max_windows},
+                     &w, e) < 0)
         goto out;
     log_detail("%zu windows, %zu tokens, %s", w.count, w.tokens, blas_kernel());
     for (size_t i = 0; i < w.count; i++)

@@ -3,17 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/fs.h"
+#include "../../common/base/log.h"
 #include "../../common/base/mem.h"
-#include "../../common/text/docs.h"
-#include "../../common/text/tokenizer.h"
+#include "../../common/jinja/chat_ids.h"
+#include "../../common/model/config.h"
 #include "eval.h"
 
 struct gather {
+    const struct windows_opts *o;
     struct windows *w;
     size_t room, starts_room; /* elements in ids and in start */
     struct tokenizer *t;
-    const char *data, *dir;
-    size_t length, max;
+    struct chat *chat;
+    int32_t bos; /* of the model; -1: none */
 };
 
 void windows_release(struct windows *w)
@@ -44,67 +46,130 @@ static int window_end(struct gather *g, size_t end, struct err *e)
     return 0;
 }
 
+static int chat_start(struct gather *g, struct err *e)
+{
+    struct config c;
+
+    if (config_read(g->o->dir, &c, e) < 0)
+        return -1;
+    g->bos = tokenizer_bos(g->t) >= 0 ? tokenizer_bos(g->t) : (int32_t)c.bos;
+    config_release(&c);
+    if (!(g->chat = chat_open(g->o->dir, g->o->chat_template, e)))
+        return -1;
+    return g->o->date ? chat_set_date(g->chat, g->o->date, e) : 0;
+}
+
+/* Text, or a chat, which is the text that the template makes of it. 1, 0: the document cannot be
+ * used, as *e says, or -1. */
 static int add_text(struct gather *g, const struct doc *d, struct err *e)
 {
     int32_t *ids = NULL;
     size_t n;
-    int rc;
+    int rc, removed;
 
-    if (!g->t && !(g->t = tokenizer_open(g->dir, e)))
+    if ((!g->t && !(g->t = tokenizer_open(g->o->dir, e))) ||
+        (d->chat && !g->chat && chat_start(g, e) < 0))
         return -1;
-    if (tokenizer_encode(g->t, d->text, d->length, 0, 1, &ids, &n, e) < 0)
-        return err_prefix(e, "%s:%zu", g->data, d->line);
+    rc = d->chat ? chat_ids(g->chat, g->t, d->chat, g->bos, 0, &ids, &n, &removed, e)
+                 : tokenizer_encode(g->t, d->text, d->length, 0, 1, &ids, &n, e);
+    if (rc < 0) {
+        err_prefix(e, "%s:%zu", g->o->data, d->line);
+        return d->chat && e->kind == ERR_USE ? 0 : -1;
+    }
     rc = append(g, ids, n, e);
     free(ids);
-    return rc;
+    return rc < 0 ? -1 : 1;
+}
+
+/* A row of token ids is a window as it is. */
+static int add_ids(struct gather *g, const struct doc *d, struct err *e)
+{
+    return append(g, d->ids, d->count, e) < 0 || window_end(g, g->w->tokens, e) < 0 ? -1 : 1;
 }
 
 static int full(const struct gather *g, int text)
 {
-    return g->max && (text ? g->w->tokens / g->length : g->w->count) >= g->max;
+    return g->o->max && (text ? g->w->tokens / g->o->length : g->w->count) >= g->o->max;
 }
 
 /* Joined text becomes windows of one length. */
 static int cut(struct gather *g, struct err *e)
 {
-    size_t n = g->w->tokens / g->length;
+    size_t n = g->w->tokens / g->o->length;
 
     if (n == 0)
-        return err_set(e, ERR_DATA, "%s: %zu tokens do not fill one window of %zu", g->data,
-                       g->w->tokens, g->length);
-    if (g->max && n > g->max)
-        n = g->max;
+        return err_set(e, ERR_DATA, "%s: %zu tokens do not fill one window of %zu", g->o->data,
+                       g->w->tokens, g->o->length);
+    if (g->o->max && n > g->o->max)
+        n = g->o->max;
     for (size_t i = 0; i < n; i++)
-        if (window_end(g, (i + 1) * g->length, e) < 0)
+        if (window_end(g, (i + 1) * g->o->length, e) < 0)
             return -1;
-    g->w->tokens = n * g->length;
+    g->w->tokens = n * g->o->length;
     return 0;
 }
 
-int windows_read(const char *data, const char *dir, size_t length, size_t max, struct windows *w,
-                 struct err *e)
+static void skipped_say(const struct gather *g, const struct docs *docs)
 {
-    struct gather g = {.w = w, .data = data, .dir = dir, .length = length, .max = max};
-    struct docs *docs = docs_open(data, e);
+    const struct docs_count *c = docs_counted(docs);
+
+    if (c->skipped)
+        log_warn("%s: %llu lines were skipped, the first: %s", g->o->data,
+                 (unsigned long long)c->skipped, c->first);
+}
+
+/* All documents that are needed; *text: they were text. */
+static int gather_all(struct gather *g, struct docs *docs, int *text, struct err *e)
+{
     struct doc d;
-    int got = -1, text = 0, rc = -1;
+    int got;
+
+    while ((got = docs_next(docs, &d, e)) == 1) {
+        struct err why = {0};
+
+        *text = !d.ids;
+        got = *text ? add_text(g, &d, &why) : add_ids(g, &d, &why);
+        doc_release(&d);
+        if (got == 0 && docs_reject(docs, &why) == 0)
+            continue;
+        if (got <= 0 && e)
+            *e = why;
+        if (got <= 0)
+            return -1;
+        if (full(g, *text))
+            return 0;
+    }
+    return got;
+}
+
+int windows_read(const struct windows_opts *o, struct windows *w, struct err *e)
+{
+    struct gather g = {.o = o, .w = w};
+    struct data_file f;
+    struct docs *docs = NULL;
+    int text = 0, rc = -1;
 
     memset(w, 0, sizeof *w);
-    while (docs && (got = docs_next(docs, &d, e)) == 1) {
-        text = d.text != NULL;
-        if (text ? add_text(&g, &d, e) < 0
-                 : append(&g, d.ids, d.count, e) < 0 || window_end(&g, w->tokens, e) < 0)
-            got = -1;
-        doc_release(&d);
-        if (got < 0 || full(&g, text))
-            break;
+    if (o->length < 2) {
+        err_set(e, ERR_USE, "--window %zu: a window has at least 2 tokens", o->length);
+        return -1;
     }
-    if (got >= 0 && (text ? cut(&g, e) == 0 : w->count > 0))
-        rc = 0;
-    else if (got >= 0 && !text)
-        err_set(e, ERR_DATA, "%s: no documents", data);
+    if (data_file_open(&f, o->data, e) == 0 && (docs = docs_open(&f, o->bad_lines, e)) &&
+        gather_all(&g, docs, &text, e) == 0) {
+        skipped_say(&g, docs);
+        if (text)
+            rc = cut(&g, e);
+        else if (w->count == 0)
+            err_set(e, ERR_DATA, "%s: no documents", o->data);
+        else if (w->tokens == w->count)
+            err_set(e, ERR_DATA, "%s: rows of one token, which predict nothing", o->data);
+        else
+            rc = 0;
+    }
     tokenizer_close(&g.t);
+    chat_close(&g.chat);
     docs_close(&docs);
+    data_file_close(&f);
     if (rc != 0)
         windows_release(w);
     return rc;

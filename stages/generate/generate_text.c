@@ -162,7 +162,8 @@ static int read_lines(struct script *s, const char *path, size_t most, struct er
 
 static int read_docs(struct script *s, const char *path, size_t most, struct err *e)
 {
-    struct docs *docs = docs_open(path, e);
+    struct data_file f;
+    struct docs *docs = data_file_open(&f, path, e) < 0 ? NULL : docs_open(&f, DOCS_BAD_FINAL, e);
     struct doc d;
     int rc = docs ? 1 : -1;
 
@@ -188,6 +189,7 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
             rc = -1;
     }
     docs_close(&docs);
+    data_file_close(&f);
     return rc;
 }
 

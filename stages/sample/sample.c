@@ -163,6 +163,9 @@ void sample_close(struct sample **s)
         free((*s)->source[i].ids);
     for (i = 0; i < (*s)->nparts; i++)
         free((*s)->part[i].length);
+    for (i = 0; i < (*s)->nfile; i++)
+        data_file_close(&(*s)->file[i]);
+    free((*s)->file);
     free((*s)->part);
     free((*s)->source);
     free((*s)->row);

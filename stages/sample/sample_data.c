@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_data - documents to tokens: reads every file, tokenizes, checks ids against the model's
  * vocabulary, counts for the audit. */
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
@@ -21,15 +21,15 @@ int sample_digest(struct sample *s, struct err *e)
     size_t i;
 
     hash_start(&h);
+    if (!(s->file = mem_array(s->o.ndata, sizeof *s->file, e)))
+        return -1;
     for (i = 0; i < s->o.ndata; i++) {
         uint64_t digest;
 
-        if (hash_file(s->o.data[i], &digest, e) < 0) {
-            /* a file that cannot be read is wrong use, not a failing system */
-            if (e)
-                e->kind = ERR_USE;
+        s->nfile = i + 1;
+        if (data_file_open(&s->file[i], s->o.data[i], e) < 0 ||
+            hash_file(s->file[i].path, &digest, e) < 0)
             return -1;
-        }
         hash_add(&h, &digest, sizeof digest);
     }
     s->data_digest = hash_end(&h);
@@ -46,11 +46,28 @@ struct sample_reader *sample_reader_open(struct sample *s, const struct part *p,
     return r;
 }
 
+/* What the reading of a file said of its lines. */
+static void docs_done(struct sample_reader *r)
+{
+    struct sample_audit *a = &r->s->audit;
+
+    if (r->docs && !r->again) {
+        const struct docs_count *c = docs_counted(r->docs);
+
+        if (!a->lines_skipped)
+            snprintf(a->first_skipped, sizeof a->first_skipped, "%s", c->first);
+        a->lines_skipped += c->skipped;
+        a->repaired += c->repaired;
+        a->tokens_masked += c->masked;
+    }
+    docs_close(&r->docs);
+}
+
 void sample_reader_close(struct sample_reader **r)
 {
     if (!r || !*r)
         return;
-    docs_close(&(*r)->docs);
+    docs_done(*r);
     free(*r);
     *r = NULL;
 }
@@ -102,37 +119,27 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
     return 0;
 }
 
-/* A chat rendered and tokenized; the template says itself where BOS stands. */
+/* 0: *e says what is wrong with this chat alone. */
 static int chat_read(struct sample *s, const struct json *vars, struct source *x, struct err *e)
 {
     int32_t bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos;
-    char *text = NULL;
-    size_t n, drop;
-    int rc = -1;
+    int bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT;
 
     if (!s->chat && !(s->chat = chat_open(s->o.model, s->o.chat_template, e)))
         return -1;
     if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0)
         return -1;
-    if (!(text = chat_render(s->chat, vars, &n, e)))
-        goto out;
-    if (tokenizer_encode(s->tokenizer, text, n, 0, 1, &x->ids, &x->n, e) < 0)
-        goto out;
-    drop = x->n && bos >= 0 && x->ids[0] == bos &&
-           ((x->n > 1 && x->ids[1] == bos) ||
-            (s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT));
-    if (drop)
-        memmove(x->ids, x->ids + 1, --x->n * sizeof *x->ids);
-    x->bos_removed = (int)drop;
-    rc = 0;
-out:
-    free(text);
-    return rc;
+    if (chat_ids(s->chat, s->tokenizer, vars, bos, bare, &x->ids, &x->n, &x->bos_removed, e) == 0)
+        return 1;
+    return e->kind == ERR_USE ? 0 : -1;
 }
 
+/* 1, 0: the document cannot be used, as *e says, or -1. */
 static int source_read(struct sample *s, const char *path, struct doc *d, struct source *x,
                        struct err *e)
 {
+    int got = 1;
+
     *x = (struct source){.text = d->text != NULL};
     if ((d->text || d->chat) && !s->tokenizer)
         return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", path, d->line,
@@ -142,14 +149,16 @@ static int source_read(struct sample *s, const char *path, struct doc *d, struct
             return err_prefix(e, "%s:%zu", path, d->line);
     } else if (d->chat) {
         x->chat = 1;
-        if (chat_read(s, d->chat, x, e) < 0)
-            return err_prefix(e, "%s:%zu", path, d->line);
+        if ((got = chat_read(s, d->chat, x, e)) < 1) {
+            err_prefix(e, "%s:%zu", path, d->line);
+            return got;
+        }
     } else {
         x->ids = d->ids;
         x->n = d->count;
         d->ids = NULL;
     }
-    return check_ids(s, path, d, x, e);
+    return check_ids(s, path, d, x, e) < 0 ? -1 : 1;
 }
 
 static int count(struct sample_reader *r, const struct source *x, struct err *e)
@@ -175,14 +184,15 @@ int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(vo
     int got;
 
     while (r->file < r->end) {
-        const char *path = s->o.data[r->file];
+        const struct data_file *f = &s->file[r->file];
+        struct err why = {0};
 
-        if (!r->docs && !(r->docs = docs_open(path, e)))
+        if (!r->docs && !(r->docs = docs_open(f, s->o.bad_lines, e)))
             return -1;
         if ((got = docs_next(r->docs, &d, e)) < 0)
             return -1;
         if (!got) {
-            docs_close(&r->docs);
+            docs_done(r);
             r->file++;
             continue;
         }
@@ -191,9 +201,13 @@ int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(vo
             doc_release(&d);
             continue;
         }
-        got = source_read(s, path, &d, x, e);
+        got = source_read(s, f->name, &d, x, &why);
         doc_release(&d);
-        if (got < 0 || (!r->again && count(r, x, e) < 0)) {
+        if (got == 0 && docs_reject(r->docs, &why) == 0)
+            continue;
+        if (got <= 0 && e)
+            *e = why;
+        if (got <= 0 || (!r->again && count(r, x, e) < 0)) {
             free(x->ids);
             return -1;
         }

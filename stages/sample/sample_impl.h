@@ -4,7 +4,7 @@
 #define PTQ_SAMPLE_IMPL_H
 
 #include "../../common/model/config.h"
-#include "../../common/jinja/chat.h"
+#include "../../common/jinja/chat_ids.h"
 #include "../../common/text/docs.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
@@ -51,6 +51,8 @@ struct sample {
     struct sample_opts o;
     size_t set[SAMPLE_LENGTHS_MAX]; /* lengths, longest first, none twice */
     size_t nset;
+    struct data_file *file; /* [nfile], of o.data */
+    size_t nfile;
     struct part *part;
     size_t nparts;
     struct config config;
@@ -89,6 +91,7 @@ struct sample_reader *sample_reader_open(struct sample *s, const struct part *p,
 int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx,
                        struct err *e);
 void sample_reader_close(struct sample_reader **r);
+/* opens the files first */
 int sample_digest(struct sample *s, struct err *e);
 
 /* sample_lengths.c: set, from the options; then the rows of a part that fill so many tokens

@@ -54,6 +54,15 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
                  (unsigned long long)a->joined);
     if (a->chats)
         log_info("%llu of the documents are chats", (unsigned long long)a->chats);
+    if (a->lines_skipped)
+        log_warn("%llu line%s no document and skipped, the first: %s",
+                 (unsigned long long)a->lines_skipped, a->lines_skipped == 1 ? " is" : "s are",
+                 a->first_skipped);
+    if (a->repaired)
+        log_warn("%llu document%s held bytes that are no UTF-8: they became U+FFFD",
+                 (unsigned long long)a->repaired, a->repaired == 1 ? "" : "s");
+    if (a->tokens_masked)
+        log_info("attention_mask left %llu tokens out", (unsigned long long)a->tokens_masked);
     if (a->bos_removed)
         log_warn("%llu chats began with BOS twice: one of them was taken off",
                  (unsigned long long)a->bos_removed);

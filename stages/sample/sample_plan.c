@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_plan - which tokens of which documents make which row. One planner a mode (crops:
  * sample_crops.c); each keeps only the documents that it uses. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../common/base/mem.h"
@@ -40,8 +41,16 @@ int row_bos(const struct sample *s, int text)
 
 int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e)
 {
+    const struct sample_audit *a = &s->audit;
+    char skipped[320] = "";
     uint64_t need = 0, i;
 
+    if (a->lines_skipped)
+        snprintf(skipped, sizeof skipped, "; %llu lines skipped, the first: %s",
+                 (unsigned long long)a->lines_skipped, a->first_skipped);
+    else if (a->tokens_masked)
+        snprintf(skipped, sizeof skipped, "; attention_mask left %llu tokens out",
+                 (unsigned long long)a->tokens_masked);
     if (p->want == UINT64_MAX)
         need = s->set[0];
     else if (!p->length)
@@ -51,10 +60,10 @@ int plan_failed(const struct sample *s, const struct part *p, uint64_t have, str
             need += p->length[i];
     err_set(e, ERR_DATA,
             "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too "
-            "short)",
+            "short)%s",
             (unsigned long long)need, (unsigned long long)have,
-            s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length",
-            (unsigned long long)s->audit.read, (unsigned long long)s->audit.dropped);
+            s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length", (unsigned long long)a->read,
+            (unsigned long long)a->dropped, skipped);
     return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
 }
 

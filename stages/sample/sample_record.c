@@ -51,6 +51,12 @@ static struct json *audit_json(const struct sample *s)
         bad |= json_push(pair, json_new_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
         bad |= json_push(lengths, pair) < 0;
     }
+    if (a->lines_skipped)
+        bad |= json_set_int(j, "lines_skipped", (int64_t)a->lines_skipped) < 0;
+    if (a->repaired)
+        bad |= json_set_int(j, "documents_repaired", (int64_t)a->repaired) < 0;
+    if (a->tokens_masked)
+        bad |= json_set_int(j, "tokens_masked", (int64_t)a->tokens_masked) < 0;
     bad |= json_set_real(j, "effective", a->effective) < 0;
     bad |= json_set(j, "file_tokens", files) < 0;
     bad |= json_set(j, "lengths", lengths) < 0;

@@ -25,11 +25,26 @@ static const char *file(const char *end, const char *text, size_t n)
     return path;
 }
 
+static struct data_file from;
+
+static struct docs *opened(const char *name, enum docs_bad bad, struct err *e)
+{
+    return data_file_open(&from, name, e) == 0 ? docs_open(&from, bad, e) : NULL;
+}
+
+static void closed(struct docs **r)
+{
+    docs_close(r);
+    assert_null(*r);
+    data_file_close(&from);
+    unlink(path);
+}
+
 /* The given line is the one that is refused. */
 static void refused(const char *text, const char *where, const char *word)
 {
     struct err e = {0};
-    struct docs *r = docs_open(file("jsonl", text, strlen(text)), &e);
+    struct docs *r = opened(file("jsonl", text, strlen(text)), DOCS_BAD_REFUSE, &e);
     struct doc d;
     int got;
 
@@ -40,9 +55,8 @@ static void refused(const char *text, const char *where, const char *word)
     assert_int_equal(e.kind, ERR_USE);
     if (!strstr(e.text, where) || !strstr(e.text, word))
         fail_msg("'%s' does not name '%s' and '%s'", e.text, where, word);
-    docs_close(&r);
-    assert_null(r);
-    unlink(path);
+    assert_non_null(strstr(e.text, "--bad-lines skip"));
+    closed(&r);
 }
 
 static void test_refused(void **state)
@@ -50,9 +64,11 @@ static void test_refused(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_null(docs_open("/nonexistent/x.jsonl", &e));
+    assert_null(opened("/nonexistent/x.jsonl", DOCS_BAD_REFUSE, &e));
+    data_file_close(&from);
     assert_int_equal(e.kind, ERR_USE);
-    assert_null(docs_open("tests/unit/test_docs.c", &e));
+    assert_null(opened("tests/unit/test_docs.c", DOCS_BAD_REFUSE, &e));
+    data_file_close(&from);
     assert_non_null(strstr(e.text, ".jsonl"));
     refused("{\"text\": \"a\"}\n{\"text\": 3}\n", ":2", "text");
     refused("\n\n{\"other\": 1}\n", ":3", "input_ids");
@@ -78,7 +94,7 @@ static void test_lines(void **state)
     static const char text[] =
         "{\"text\": \"one\\ntwo\"}\n\n{\"text\": \"\", \"id\": 7}\r\n{\"text\": \"end\"}";
     struct err e = {0};
-    struct docs *r = docs_open(file("jsonl", text, sizeof text - 1), &e);
+    struct docs *r = opened(file("jsonl", text, sizeof text - 1), DOCS_BAD_FINAL, &e);
     struct doc d;
 
     (void)state;
@@ -95,15 +111,14 @@ static void test_lines(void **state)
     doc_release(&d);
     assert_int_equal(docs_next(r, &d, &e), 0);
     assert_int_equal(docs_next(r, &d, &e), 0);
-    docs_close(&r);
-    unlink(path);
+    closed(&r);
 }
 
 static void test_ids_and_text(void **state)
 {
     static const char ids[] = "{\"input_ids\": [0, 5, 2147483647]}\n", text[] = "a\0b\n{\n";
     struct err e = {0};
-    struct docs *r = docs_open(file("jsonl", ids, sizeof ids - 1), &e);
+    struct docs *r = opened(file("jsonl", ids, sizeof ids - 1), DOCS_BAD_FINAL, &e);
     struct doc d;
 
     (void)state;
@@ -111,28 +126,116 @@ static void test_ids_and_text(void **state)
     assert_int_equal(docs_next(r, &d, &e), 1);
     assert_true(d.count == 3 && d.ids[1] == 5 && d.ids[2] == INT32_MAX && !d.text);
     doc_release(&d);
-    docs_close(&r);
-    unlink(path);
-    r = docs_open(file("txt", text, sizeof text - 1), &e);
+    closed(&r);
+    r = opened(file("txt", text, sizeof text - 1), DOCS_BAD_FINAL, &e);
     assert_non_null(r);
     assert_int_equal(docs_next(r, &d, &e), 1);
     assert_true(d.length == sizeof text - 1 && memcmp(d.text, text, d.length) == 0);
     doc_release(&d);
     assert_int_equal(docs_next(r, &d, &e), 0);
-    docs_close(&r);
-    unlink(path);
-    r = docs_open(path, &e); /* gone: a .txt is read at the first document */
+    closed(&r);
+    assert_null(opened(path, DOCS_BAD_FINAL, &e)); /* gone */
+    data_file_close(&from);
+}
+
+/* The texts of a file, with a / behind each. */
+static void texts_are(const char *end, const char *bytes, size_t n, const char *want,
+                      uint64_t skipped, const char *first)
+{
+    struct err e = {0};
+    struct docs *r = opened(file(end, bytes, n), DOCS_BAD_SKIP, &e);
+    char have[256] = "";
+    struct doc d;
+    int got;
+
     assert_non_null(r);
-    assert_int_equal(docs_next(r, &d, &e), -1);
-    docs_close(&r);
+    while ((got = docs_next(r, &d, &e)) == 1) {
+        strcat(strcat(have, d.text), "/");
+        doc_release(&d);
+    }
+    assert_int_equal(got, 0);
+    assert_string_equal(have, want);
+    assert_int_equal(docs_counted(r)->skipped, skipped);
+    assert_non_null(strstr(docs_counted(r)->first, first));
+    closed(&r);
+}
+
+#define MARK "\xEF\xBB\xBF"
+#define TEXTS(end, text, want, skipped, first) \
+    texts_are(end, text, sizeof(text) - 1, want, skipped, first)
+
+static void test_skipped(void **state)
+{
+    (void)state;
+    TEXTS("jsonl", MARK "{\"text\": \"a\"}\n\n{\"text\": \"b\"}\r\n", "a/b/", 0, "");
+    TEXTS("jsonl", MARK "\n{\"text\": \"a\"}", "a/", 0, "");
+    TEXTS("jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\n{\"text\": \"c\"}\nhello\n", "a/c/", 2,
+          ":2");
+    TEXTS("jsonl", "{\"text\": \"a\"}\n{\"input_ids\": [1]}\n{\"text\": 3}\n", "a/", 2, "mix");
+    TEXTS("jsonl", "{\"text\": \"caf\xE9\"}\n", "caf\xEF\xBF\xBD/", 0, "");
+    TEXTS("jsonl", "\n \r\n\t\n", "", 0, "");
+    TEXTS("txt", MARK "a\r\nb", "a\r\nb/", 0, "");
+}
+
+/* What is not of a line is refused in any case. */
+static void test_whole_file(void **state)
+{
+    static const char *const ends[] = {"jsonl", "txt"};
+    struct err e = {0};
+    struct doc d;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct docs *r = opened(file(ends[i], "\xFF\xFE{\0", 4), DOCS_BAD_SKIP, &e);
+
+        assert_non_null(r);
+        assert_int_equal(docs_next(r, &d, &e), -1);
+        assert_non_null(strstr(e.text, "UTF-16"));
+        closed(&r);
+    }
+    assert_null(opened(file("json", "[]", 2), DOCS_BAD_SKIP, &e));
+    assert_non_null(strstr(e.text, "jq -c"));
+    data_file_close(&from);
+    unlink(path);
+}
+
+/* A pipe is read once, and then as often as wanted; its contents say what it is. */
+static void test_pipe(void **state)
+{
+    static const char *const said[] = {"\n {\"text\": \"a\"}\n", "plain {text}"},
+                             *const want[] = {"a", "plain {text}"};
+    struct err e = {0};
+    struct doc d;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int ends[2];
+        struct docs *r;
+
+        assert_int_equal(pipe(ends), 0);
+        assert_true(write(ends[1], said[i], strlen(said[i])) > 0);
+        close(ends[1]);
+        snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+        assert_int_equal(data_file_open(&from, path, &e), 0);
+        close(ends[0]);
+        for (int again = 0; again < 2; again++) {
+            r = docs_open(&from, DOCS_BAD_REFUSE, &e);
+            assert_non_null(r);
+            assert_int_equal(docs_next(r, &d, &e), 1);
+            assert_string_equal(d.text, want[i]);
+            doc_release(&d);
+            docs_close(&r);
+        }
+        data_file_close(&from);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_ids_and_text),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_ids_and_text), cmocka_unit_test(test_skipped),
+        cmocka_unit_test(test_whole_file),   cmocka_unit_test(test_pipe),
     };
 
     return cmocka_run_group_tests_name("docs", tests, NULL, NULL);

@@ -27,12 +27,19 @@ static const char *file(const char *end, const char *text)
     return path;
 }
 
+static int read_windows(const char *data, const char *dir, size_t length, size_t max,
+                        struct windows *w, struct err *e)
+{
+    return windows_read(
+        &(struct windows_opts){.data = data, .dir = dir, .length = length, .max = max}, w, e);
+}
+
 static void refused(const char *data, const char *dir, int kind, const char *word)
 {
     struct err e = {0};
     struct windows w;
 
-    assert_int_equal(windows_read(data, dir, 16, 0, &w, &e), -1);
+    assert_int_equal(read_windows(data, dir, 16, 0, &w, &e), -1);
     assert_int_equal(e.kind, kind);
     if (!strstr(e.text, word))
         fail_msg("'%s' does not name '%s'", e.text, word);
@@ -56,7 +63,7 @@ static void test_windows(void **state)
     struct windows w, all;
 
     (void)state;
-    must(windows_read(
+    must(read_windows(
              file("jsonl",
                   "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4]}\n{\"input_ids\": [5, 6]}\n"),
              "/nonexistent", 2, 0, &w, &err) == 0); /* ids need no tokenizer, and are not cut */
@@ -64,12 +71,12 @@ static void test_windows(void **state)
                 w.start[2] == 4 && w.start[3] == 6);
     assert_int_equal(w.ids[3], 4);
     windows_release(&w);
-    must(windows_read(path, "/nonexistent", 2, 2, &w, &err) == 0);
+    must(read_windows(path, "/nonexistent", 2, 2, &w, &err) == 0);
     assert_true(w.count == 2 && w.tokens == 4);
     windows_release(&w);
     unlink(path);
-    must(windows_read(TALE "/eval.jsonl", TALE, 256, 0, &all, &err) == 0);
-    must(windows_read(TALE "/eval.jsonl", TALE, 256, 3, &w, &err) == 0);
+    must(read_windows(TALE "/eval.jsonl", TALE, 256, 0, &all, &err) == 0);
+    must(read_windows(TALE "/eval.jsonl", TALE, 256, 3, &w, &err) == 0);
     assert_true(w.count == 3 && w.tokens == 768 && w.start[3] == 768 && all.count > 100 &&
                 all.tokens == all.count * 256);
     assert_true(memcmp(w.ids, all.ids, 768 * sizeof *w.ids) == 0);

@@ -1,0 +1,118 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# data.bats - data as they come: lines that are odd, masks, tools stored as text, chats in the evaluation, pipes.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    tale=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_TEST_TMPDIR"
+    head -n 20 "$tale/calib.jsonl" >good.jsonl
+}
+
+sampled() { # FILE OPTION...: the line about rows, without the name of the run
+    local file=$1
+    shift
+    ptq-sample --model "$tale" --data "$file" --tokens "${tokens:-1024}" --length "${length:-128}" --out o.ptq "$@" 2>&1 | sed 's/; run .*//'
+}
+
+odd() { # NAME LINE: the good lines behind this one
+    { printf '%b\n' "$2" && cat good.jsonl; } >"$1.jsonl"
+}
+
+@test "lines that others write are read: BOM, NaN, huge numbers, keys twice, null columns, broken bytes" {
+    odd bom '\xef\xbb\xbf{"text": "x"}'
+    odd nan '{"text": "x", "score": NaN}'
+    odd huge '{"text": "x", "score": 1e999}'
+    odd dup '{"id": 1, "id": 2, "text": "x"}'
+    odd nulls '{"text": "x", "messages": null, "input_ids": null}'
+    odd plain '{"text": "x"}\r\n'
+    want=$(sampled plain.jsonl)
+    [[ $want == *"8 rows of 128"* ]]
+    for name in bom nan huge dup nulls; do
+        [ "$(sampled $name.jsonl)" = "$want" ]
+    done
+    odd latin1 '{"text": "caf\xe9"}'
+    odd half '{"text": "cut \\ud83d emoji"}'
+    for name in latin1 half; do
+        [[ $(sampled $name.jsonl) == *"1 document held bytes that are no UTF-8"* ]]
+    done
+}
+
+@test "text beside messages: both are named" {
+    odd both '{"text": "x", "messages": [{"role": "user", "content": "x"}]}'
+    [[ $(sampled both.jsonl) == *'fatal: both.jsonl:1: both "text" and "messages" are there'* ]]
+}
+
+chat() { # NAME TOOLS: four chats with these tools
+    for _ in 1 2 3 4; do
+        printf '{"messages": [{"role": "user", "content": "call it"}, {"role": "assistant", "content": "ok"}], "tools": %s}\n' "$2"
+    done >"$1.jsonl"
+}
+
+template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}'
+
+@test "tools as JSON text are those tools, one object is refused" {
+    chat list '[{"function": {"name": "abc"}}]'
+    chat text '"[{\"function\": {\"name\": \"abc\"}}]"'
+    chat object '{"function": {"name": "abc"}}'
+    echo "$template" >t.jinja
+    tokens=0 length=2
+    want=$(sampled list.jsonl --chat-template t.jinja)
+    echo "$want"
+    [[ $want == *"4 of the documents are chats"* ]]
+    [ "$(sampled text.jsonl --chat-template t.jinja)" = "$want" ]
+    run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data object.jsonl --tokens 0 --length 2 --out d.ptq
+    [[ $output == *'object.jsonl:1: "tools" must be a list of objects'* ]]
+}
+
+@test "padding that attention_mask rules out is no part of the rows, on either side" {
+    awk 'BEGIN { for (r = 0; r < 16; r++) { ids = ""; on = ""; pad = ""; off = ""
+        for (i = 0; i < 64; i++) { ids = ids "," (r * 64 + i); on = on ",1" }
+        for (i = 0; i < 32; i++) { pad = pad ",2045"; off = off ",0" }
+        print "{\"input_ids\": [" substr(ids, 2) "]}" >"real.jsonl"
+        print "{\"input_ids\": [" substr(pad ids, 2) "], \"attention_mask\": [" substr(off on, 2) "]}" >"left.jsonl"
+        print "{\"input_ids\": [" substr(ids pad, 2) "], \"attention_mask\": [" substr(on off, 2) "]}" >"right.jsonl" } }'
+    for side in real left right; do
+        ptq eval --quiet --model "$tale" --data $side.jsonl >$side.txt
+    done
+    grep -q '16 windows, 1024 tokens' real.txt
+    cmp real.txt left.txt
+    cmp real.txt right.txt
+    sed 's/1\]/1, 1]/' left.jsonl >long.jsonl
+    run -100 ptq eval --quiet --model "$tale" --data long.jsonl
+    [[ $output == *"long.jsonl:1: attention_mask has 97 numbers, input_ids 96"* ]]
+}
+
+@test "eval renders chats as the sampler does" {
+    for i in 1 2 3 4 5 6 7 8; do
+        jq -c '{messages: [{role: "user", content: .text}]}' good.jsonl
+    done >chats.jsonl
+    for i in 1 2 3 4 5 6 7 8; do cat good.jsonl; done >texts.jsonl
+    printf '{%% for m in messages %%}{{ m.content }}{%% endfor %%}' >plain.jinja
+    mkdir m
+    cp "$tale"/{config.json,model.safetensors,tokenizer.json} m/
+    cp plain.jinja m/chat_template.jinja
+    ptq eval --quiet --model m --data chats.jsonl --window 256 --max-windows 2 >chats.txt
+    ptq eval --quiet --model m --data texts.jsonl --window 256 --max-windows 2 >texts.txt
+    grep -q '2 windows, 512 tokens' chats.txt
+    cmp chats.txt texts.txt
+    rm m/chat_template.jinja
+    run -100 ptq eval --quiet --model m --data chats.jsonl --window 256
+    [[ $output == *"chat_template"* ]]
+}
+
+@test "data through a pipe and from standard input are read once, in order" {
+    want=$(sampled good.jsonl)
+    [ "$(sampled - <good.jsonl)" = "$want" ]
+    [ "$(cat good.jsonl | sampled -)" = "$want" ]
+    [ "$(sampled <(cat good.jsonl))" = "$want" ]
+    [ "$(sampled <(cat good.jsonl) --mode crops 2>&1 | head -n 1)" = "$(sampled good.jsonl --mode crops 2>&1 | head -n 1)" ]
+    ptq eval --quiet --model "$tale" --data good.jsonl --window 256 --max-windows 2 >a.txt
+    ptq eval --quiet --model "$tale" --data <(cat good.jsonl) --window 256 --max-windows 2 >b.txt
+    cmp a.txt b.txt
+    ptq run gptq --quiet --model "$tale" --data good.jsonl --out a --tokens 1024 --length 128 --workers forward=1
+    ptq run gptq --quiet --model "$tale" --data <(cat good.jsonl) --out b --tokens 1024 --length 128 --workers forward=1
+    cmp a/model.safetensors b/model.safetensors
+}
