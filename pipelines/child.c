@@ -28,6 +28,15 @@ static char **with_status(const struct plan_process *p, char *option, char *numb
     return argv;
 }
 
+/* `--data -`: the process reads our standard input. */
+static int reads_input(const struct plan_process *p)
+{
+    for (size_t i = 2; i < p->argc; i++)
+        if (!strcmp(p->argv[i], "-") && !strcmp(p->argv[i - 1], "--data"))
+            return 1;
+    return 0;
+}
+
 /* Between fork and exec: never returns. */
 static void become(const struct plan_process *p, pid_t parent, int err_fd, int status_fd)
 {
@@ -43,7 +52,7 @@ static void become(const struct plan_process *p, pid_t parent, int err_fd, int s
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGTERM, SIG_DFL); /* what ends it must reach it, whatever we were started to ignore */
     if (dup2(err_fd, 2) >= 0 && (!p->ours || fcntl(status_fd, F_SETFD, 0) == 0)) {
-        int null = open("/dev/null", O_RDONLY);
+        int null = reads_input(p) ? -1 : open("/dev/null", O_RDONLY);
 
         if (null >= 0)
             dup2(null, 0);

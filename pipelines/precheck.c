@@ -23,7 +23,8 @@ static int check_data(const struct recipe *r, struct err *e)
         struct stat st;
         uint64_t bytes;
 
-        if (stat(data->value[i], &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        if (!strcmp(data->value[i], "-") ||
+            (stat(data->value[i], &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
             continue; /* a pipe: only its reader knows what comes */
         if (fs_size(data->value[i], &bytes, e) < 0) {
             e->kind = ERR_USE;

@@ -13,6 +13,9 @@
 enum { DOC_BYTES = 1 << 30 };
 #define MARK "\xEF\xBB\xBF" /* the byte order mark of UTF-8 */
 
+const struct opt_choice docs_bad_choices[] = {
+    {"refuse", DOCS_BAD_REFUSE}, {"skip", DOCS_BAD_SKIP}, {NULL, 0}};
+
 struct docs {
     const struct data_file *from;
     enum docs_bad bad;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
+#include "../base/opt.h"
 #include "data_file.h"
 
 struct docs;
@@ -24,6 +25,9 @@ enum docs_bad {
     DOCS_BAD_SKIP,   /* counted */
     DOCS_BAD_FINAL   /* an error; the program has no such option */
 };
+
+/* "refuse", "skip": of the option --bad-lines. */
+extern const struct opt_choice docs_bad_choices[];
 
 struct doc {     /* one of text, ids and chat is set */
     size_t line; /* 1-based */

@@ -71,7 +71,10 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
         windows_read(&(struct windows_opts){.data = a->data,
                                             .dir = a->model,
                                             .length = window_of(a, m),
-                                            .max = (size_t)a->max_windows},
+                                            .max = (size_t)a->max_windows,
+                                            .chat_template = a->chat_template,
+                                            .date = a->date,
+                                            .bad_lines = (enum docs_bad)a->bad_lines},
                      &w, e) < 0)
         goto out;
     log_detail("%zu windows, %zu tokens, %s", w.count, w.tokens, blas_kernel());

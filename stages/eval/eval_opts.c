@@ -3,13 +3,14 @@
 #include "eval_opts.h"
 
 #include "../../common/tensor/blas.h"
+#include "../../common/text/docs.h"
 
 #define AT(field) offsetof(struct eval_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint to measure, dense or GPTQ",
      .must = 1},
     {"data", OPT_TEXT, AT(data), "FILE",
-     .help = ".txt, or .jsonl with {\"text\"} or {\"input_ids\"}", .must = 1},
+     .help = ".txt, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"}", .must = 1},
     {"ref", OPT_TEXT, AT(ref), "DIR",
      .help = "checkpoint to compare with: KL divergence, top-1 agreement, increase of NLL"},
     {"ref-states", OPT_TEXT, AT(ref_states), "FILE",
@@ -21,6 +22,14 @@ static const struct opt rows[] = {
      1 << 24},
     {"max-windows", OPT_INT, AT(max_windows), "N", .help = "stop after N windows (0: all)", "0", 0,
      1 << 30},
+    {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
+     .help = "Jinja template of \"messages\" instead of the model's own"},
+    {"date", OPT_TEXT, AT(date), "YYYY-MM-DD",
+     .help = "today's date, for chat templates that ask for it"},
+    {"bad-lines", OPT_CHOICE, AT(bad_lines), "HOW",
+     .help = "a line of a .jsonl that is no document, or no chat that the template renders\n"
+             "refuse: an error, with file and line\nskip: leave it out, and count it",
+     "refuse", .choices = docs_bad_choices},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
     {"logits", OPT_TEXT, AT(logits), "FILE",
      .help = "keep the logits: a safetensors file with logits.i [tokens, vocabulary] of window i"},

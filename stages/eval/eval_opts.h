@@ -6,9 +6,9 @@
 #include "../../common/base/stage.h"
 
 struct eval_command {
-    const char *model, *data, *ref, *ref_states, *logits;
+    const char *model, *data, *ref, *ref_states, *logits, *chat_template, *date;
     int64_t window, max_windows;
-    int json;
+    int json, bad_lines;
 };
 
 extern const struct stage_spec eval_spec;

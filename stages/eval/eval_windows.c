@@ -114,8 +114,8 @@ static void skipped_say(const struct gather *g, const struct docs *docs)
     const struct docs_count *c = docs_counted(docs);
 
     if (c->skipped)
-        log_warn("%s: %llu lines were skipped, the first: %s", g->o->data,
-                 (unsigned long long)c->skipped, c->first);
+        log_warn("%s: %llu line%s skipped, the first: %s", g->o->data,
+                 (unsigned long long)c->skipped, c->skipped == 1 ? "" : "s", c->first);
 }
 
 /* All documents that are needed; *text: they were text. */

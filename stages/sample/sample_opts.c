@@ -81,6 +81,10 @@ static const struct opt rows[] = {
      .help = "Jinja template of \"messages\" instead of the model's own"},
     {"date", OPT_TEXT, AT(core.date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
+    {"bad-lines", OPT_CHOICE, AT(core.bad_lines), "HOW",
+     .help = "a line of a .jsonl that is no document, or no chat that the template renders\n"
+             "refuse: an error, with file and line\nskip: leave it out, and count it",
+     "refuse", .choices = docs_bad_choices},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the drawing in crops", "1", 0, 9e15},
     {"bos", OPT_CHOICE, AT(core.bos), "WHEN",
      .help =

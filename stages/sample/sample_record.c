@@ -122,6 +122,8 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= record_weights(s, r);
     if (sample_first_weighs(s))
         bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
+    if (o->bad_lines == DOCS_BAD_SKIP)
+        bad |= json_set_text(r, "bad_lines", "skip") < 0;
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);
         bad |= json_set_text(r, "template", digest) < 0;

@@ -40,6 +40,28 @@ odd() { # NAME LINE: the good lines behind this one
     done
 }
 
+@test "a bad line: refused with the way out, or skipped and counted" {
+    for line in 'hello' '{"text": "cut' '{"text": 5}' '{"input_ids": [1]}' '{"foo": 1}' '["text"]'; do
+        { head -n 1 good.jsonl && echo "$line" && tail -n +2 good.jsonl; } >bad.jsonl
+        [[ $(sampled bad.jsonl) == *"fatal: bad.jsonl:2: "*"--bad-lines skip"* ]]
+        run -0 sampled bad.jsonl --bad-lines skip
+        [[ $output == *"8 rows of 128"*"1 line is no document and skipped, the first: bad.jsonl:2: "* ]]
+    done
+    : >none.jsonl
+    for _ in 1 2 3; do echo hello; done >none.jsonl
+    [[ $(sampled none.jsonl --bad-lines skip) == *"have 0"*"3 lines skipped, the first: none.jsonl:1: "* ]]
+    run -0 ptq eval --model "$tale" --data bad.jsonl --window 128 --max-windows 8 --bad-lines skip
+    [[ $output == *"1 line skipped"* ]]
+}
+
+@test "a chat that the template refuses is a bad line too" {
+    printf '{%% for m in messages %%}{%% if m.role != "user" %%}{{ raise_exception("users only") }}{%% endif %%}{{ m.content }} {%% endfor %%}' >t.jinja
+    jq -c '{messages: [{role: "user", content: .text}]}' good.jsonl >chats.jsonl
+    echo '{"messages": [{"role": "system", "content": "x"}]}' | cat - chats.jsonl >odd.jsonl
+    [[ $(sampled odd.jsonl --chat-template t.jinja) == *"fatal: odd.jsonl:1: "*"users only"*"--bad-lines skip"* ]]
+    [[ $(sampled odd.jsonl --chat-template t.jinja --bad-lines skip) == *"8 rows of 128"*"odd.jsonl:1: "* ]]
+}
+
 @test "text beside messages: both are named" {
     odd both '{"text": "x", "messages": [{"role": "user", "content": "x"}]}'
     [[ $(sampled both.jsonl) == *'fatal: both.jsonl:1: both "text" and "messages" are there'* ]]
@@ -115,4 +137,6 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     ptq run gptq --quiet --model "$tale" --data good.jsonl --out a --tokens 1024 --length 128 --workers forward=1
     ptq run gptq --quiet --model "$tale" --data <(cat good.jsonl) --out b --tokens 1024 --length 128 --workers forward=1
     cmp a/model.safetensors b/model.safetensors
+    cat good.jsonl | ptq run gptq --quiet --model "$tale" --data - --out c --tokens 1024 --length 128 --workers forward=1
+    cmp a/model.safetensors c/model.safetensors
 }
