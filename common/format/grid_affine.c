@@ -72,14 +72,25 @@ void affine_nearest(const struct grid_lanes *g, const double *w, double *q, uint
     lanes_round(w, g->scale, g->zero, affine_top(g->bits), q, code);
 }
 
+EACH_BODY lanes_ends_body(const double *restrict s, const double *restrict z, double top,
+                          double *restrict low, double *restrict high)
+{
+    for (size_t r = 0; r < R; r++) {
+        low[r] = affine_level(s[r], 0.0, z[r]);
+        high[r] = affine_level(s[r], top, z[r]);
+    }
+}
+
+static void lanes_ends(const double *restrict s, const double *restrict z, double top,
+                       double *restrict low, double *restrict high);
+EACH_CPU(lanes_ends,
+         (const double *restrict s, const double *restrict z, double top, double *restrict low,
+          double *restrict high),
+         (s, z, top, low, high))
+
 void affine_ends(const struct grid_lanes *g, double *low, double *high)
 {
-    const double top = affine_top(g->bits);
-
-    for (size_t r = 0; r < R; r++) {
-        low[r] = affine_level(g->scale[r], 0.0, g->zero[r]);
-        high[r] = affine_level(g->scale[r], top, g->zero[r]);
-    }
+    lanes_ends(g->scale, g->zero, affine_top(g->bits), low, high);
 }
 
 double affine_top(int bits)
