@@ -5,7 +5,8 @@
  * The follow protocol. ptq-write makes, at its start, with parents:
  *   OUT/.ptqflow/parts/    one file per committed site, "%05llu.ptq" by its order in the run: a
  *                          framed commit message (frame.h), whole from the moment its name is there
- *   OUT/.ptqflow/lock      an flock is held on it while the writer lives. The name appears with the
+ *   OUT/.ptqflow/lock      an flock is held on it while the writer lives; its text says which
+ *                          process that is, since when (owner.h). The name appears with the
  *                          lock already taken, after what an earlier run left has been cleared
  *                          away: while the lock is held, what is in parts/ belongs to this run
  *   OUT/.ptqflow/failed    the writer ended with an error; the reason is in the file

@@ -308,6 +308,9 @@ static void bad_writing(void **state)
     (void)state;
     assert_null(st_create(at("no/such/folder"), &e));
     say_missing(&e, "no/such/folder");
+    assert_null(st_create("/dev/null", &e));
+    assert_int_equal(e.kind, ERR_USE);
+    say_missing(&e, "not a regular file");
     w = st_create(at("x.safetensors"), &e);
     assert_int_equal(st_declare(w, "", DT_F32, 1, SHAPE_B, &e), -1);
     assert_int_equal(st_declare(w, "__metadata__", DT_F32, 1, SHAPE_B, &e), -1);

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A signal in the middle of a product changes nothing: the handler has a stack of its own.
- * Without sig_init's, this process dies of damaged memory within a second where oneDNN makes the
- * kernels. */
+/* What is ignored and what is not. A signal in the middle of a product changes nothing: the handler
+ * has a stack of its own. Without sig_init's, this process dies of damaged memory within a second
+ * where oneDNN makes the kernels. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,9 +110,85 @@ static void a_signal_in_a_product_changes_nothing(void **state)
     par_close(&p);
 }
 
+/* What a child says that was started to ignore these, or may write so many bytes: its exit code,
+ * or minus the signal that ended it. */
+static int child_of(int ignored, rlim_t bytes, int (*init)(struct err *), int (*after)(void))
+{
+    const struct rlimit limit = {bytes, bytes};
+    struct err e = {0};
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
+        if (ignored)
+            signal(ignored, SIG_IGN);
+        if (setrlimit(RLIMIT_FSIZE, &limit) < 0 || init(&e) < 0)
+            _exit(99);
+        _exit(after());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int interrupted(void)
+{
+    raise(SIGINT);
+    return sig_draining();
+}
+
+static int ended(void)
+{
+    raise(SIGTERM);
+    return sig_draining();
+}
+
+static int grown(void)
+{
+    FILE *f = tmpfile();
+
+    return !f || write(fileno(f), "12345678", 8) != 4 || write(fileno(f), "5", 1) != -1 ? 2
+           : errno == EFBIG                                                             ? 3
+                                                                                        : 4;
+}
+
+static int unread(void)
+{
+    int p[2];
+
+    if (pipe(p) < 0 || close(p[0]) < 0)
+        return 2;
+    return write(p[1], "x", 1) < 0 && errno == EPIPE ? 3 : 4;
+}
+
+static void what_was_ignored_stays_so(void **state)
+{
+    (void)state;
+    assert_int_equal(child_of(0, RLIM_INFINITY, sig_init, interrupted), 1);
+    assert_int_equal(child_of(SIGINT, RLIM_INFINITY, sig_init, interrupted), 0);
+    assert_int_equal(child_of(SIGINT, RLIM_INFINITY, sig_init_print, interrupted), 0);
+    assert_int_equal(child_of(SIGINT, RLIM_INFINITY, sig_init, ended), 1);
+    assert_int_equal(child_of(SIGTERM, RLIM_INFINITY, sig_init, ended), 0);
+}
+
+static void a_write_that_fails_says_so_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(child_of(0, 4, sig_init, grown), 3);
+    assert_int_equal(child_of(0, 4, sig_init_print, grown), 3);
+    assert_int_equal(child_of(0, RLIM_INFINITY, sig_init, unread), 3);
+    assert_int_equal(child_of(0, RLIM_INFINITY, sig_init_print, unread), -SIGPIPE);
+    assert_int_equal(child_of(SIGPIPE, RLIM_INFINITY, sig_init_print, unread), 3);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_signal_in_a_product_changes_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_was_ignored_stays_so),
+                                       cmocka_unit_test(a_write_that_fails_says_so_itself),
+                                       cmocka_unit_test(a_signal_in_a_product_changes_nothing)};
     struct err e = {0};
 
     (void)argc;

@@ -324,7 +324,11 @@ int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *ou
     if (input_detect(a, &ka, e) < 0 || input_detect(b, &kb, e) < 0)
         return -1;
     if ((ka == INPUT_STREAM) != (kb == INPUT_STREAM))
-        return err_set(e, ERR_USE, "'%s' and '%s': one is a stream, the other holds tensors", a, b);
+        return err_set(
+            e, ERR_USE,
+            "'%s' and '%s': one is a stream (as is what comes through a pipe), the other "
+            "holds tensors",
+            a, b);
     if (ka == INPUT_STREAM) {
         rc = diff_streams(a, b, &r, e);
     } else if ((sa = open_set(a, ka, e)) && (sb = open_set(b, kb, e))) {
