@@ -20,8 +20,9 @@
 #define PIECE ((size_t)1 << 26)
 #define DRAIN_S 5.0
 
-/* Waits until a descriptor that does not block is ready. Once the process is asked to stop it has
- * DRAIN_S more for the message in hand: *until, < 0 before that. 0, -1. */
+/* Waits until a descriptor is ready that does not block, or in which a signal came. Once the
+ * process is asked to stop it has DRAIN_S more for the message in hand: *until, < 0 before that.
+ * 0, -1. */
 static int wait_for(int fd, short events, double *until, const char *what, struct err *e)
 {
     for (;;) {
@@ -49,9 +50,7 @@ static int write_pieces(int fd, struct iovec *v, size_t n, const char *what, str
         ssize_t put = writev(fd, v, n > 512 ? 512 : (int)n);
         size_t done;
 
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0 && errno == EAGAIN) {
+        if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
             if (wait_for(fd, POLLOUT, &until, what, e) < 0)
                 return -1;
             continue;
@@ -135,9 +134,7 @@ static ssize_t pull(struct source *s, void *to, size_t n, struct err *e)
         size_t want = n - got < PIECE ? n - got : PIECE;
         ssize_t r = read(s->fd, (char *)to + got, want);
 
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0 && errno == EAGAIN) {
+        if (r < 0 && (errno == EAGAIN || errno == EINTR)) {
             if (wait_for(s->fd, POLLIN, &s->until, s->what, e) < 0)
                 return -1;
             continue;

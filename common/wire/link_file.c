@@ -283,7 +283,9 @@ static int own_open(struct file_link *f, const char *path, struct err *e)
         f->fd = f->out.fd;
         return 0;
     }
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* A FIFO waits for its writer, unless it is open already: then the writer may have gone. */
+    f->fd = open(path, O_RDONLY | O_CLOEXEC |
+                           (strncmp(path, "/proc/self/fd/", 14) == 0 ? O_NONBLOCK : 0));
     if (f->fd < 0)
         return errno == ENOENT || errno == EACCES || errno == EISDIR || errno == ENOTDIR
                    ? err_set(e, ERR_USE, "cannot open '%s': %s", path, strerror(errno))

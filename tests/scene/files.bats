@@ -131,8 +131,17 @@ unread() { # COMMAND...: its output goes where nobody reads; prints its exit cod
     run -1 ptq-diff <(cat "$C") <(cat other)
     run -1 ptq-inspect <(head -c 3000 "$C")
     [[ "$output" == *"truncated"* ]]
-    run -100 ptq-inspect <(cat "$M/model.safetensors")
-    [[ "$output" == *"not a stream of messages"* ]]
+    cmp <(ptq-inspect --json <(cat "$M/model.safetensors")) <(ptq-inspect --json "$M/model.safetensors")
+    ptq-diff "$M" <(cat "$M/model.safetensors")
+    ptq-diff <(cat "$M/model.safetensors") <(cat "$M/model.safetensors")
+    mkfifo named
+    cat "$C" >named &
+    ptq-diff named "$C"
+    wait $!
+    run -100 ptq-diff "$C" <(cat "$M/model.safetensors")
+    [[ "$output" == *"one is a stream"* ]]
+    run -100 ptq-inspect <(true)
+    [[ "$output" == *"is empty"* ]]
 }
 
 @test "SIGTERM ends a stage that is stuck in the middle of a message, reading or writing" {

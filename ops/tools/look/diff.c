@@ -13,7 +13,7 @@
 #include "../../../common/base/mem.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../common/wire/link.h"
-#include "inspect.h"
+#include "input.h"
 #include "../stream/tensor_values.h"
 
 struct report {
@@ -299,11 +299,6 @@ static int diff_sets(const struct st_set *a, const struct st_set *b, struct repo
     return 0;
 }
 
-static struct st_set *open_set(const char *path, enum input_kind k, struct err *e)
-{
-    return k == INPUT_FOLDER ? st_open_folder(path, e) : st_open(path, e);
-}
-
 static void totals(const struct report *r)
 {
     fprintf(r->out,
@@ -312,30 +307,37 @@ static void totals(const struct report *r)
             r->equal, r->different);
 }
 
+static int diff_inputs(const struct input *a, const struct input *b, struct report *r,
+                       struct err *e)
+{
+    struct st_set *sa = NULL, *sb = NULL;
+    int rc = -1;
+
+    if (a->kind == INPUT_STREAM)
+        return diff_streams(a->path, b->path, r, e);
+    if ((sa = input_set(a, e)) && (sb = input_set(b, e)))
+        rc = diff_sets(sa, sb, r, e);
+    st_close(&sb);
+    st_close(&sa);
+    return rc;
+}
+
 int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *out, struct err *e)
 {
     struct report r = {.o = o, .out = out};
-    struct st_set *sa = NULL, *sb = NULL;
-    enum input_kind ka, kb;
+    struct input x = {0}, y = {0};
     int rc = -1;
 
     if (!strcmp(a, "-") && !strcmp(b, "-"))
         return err_set(e, ERR_USE, "only one of the two can be standard input");
-    if (input_detect(a, &ka, e) < 0 || input_detect(b, &kb, e) < 0)
-        return -1;
-    if ((ka == INPUT_STREAM) != (kb == INPUT_STREAM))
-        return err_set(
-            e, ERR_USE,
-            "'%s' and '%s': one is a stream (as is what comes through a pipe), the other "
-            "holds tensors",
-            a, b);
-    if (ka == INPUT_STREAM) {
-        rc = diff_streams(a, b, &r, e);
-    } else if ((sa = open_set(a, ka, e)) && (sb = open_set(b, kb, e))) {
-        rc = diff_sets(sa, sb, &r, e);
+    if (input_open(&x, a, e) == 0 && input_open(&y, b, e) == 0) {
+        if ((x.kind == INPUT_STREAM) == (y.kind == INPUT_STREAM))
+            rc = diff_inputs(&x, &y, &r, e);
+        else
+            err_set(e, ERR_USE, "'%s' and '%s': one is a stream, the other holds tensors", a, b);
     }
-    st_close(&sb);
-    st_close(&sa);
+    input_close(&y);
+    input_close(&x);
     if (rc < 0)
         return -1;
     totals(&r);

@@ -3,12 +3,9 @@
  * the memory. */
 #include "inspect.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
@@ -16,40 +13,12 @@
 #include "../../../common/format/format.h"
 #include "../../../common/wire/link.h"
 #include "../stream/tensor_values.h"
+#include "input.h"
 
 struct view {
     int json, stats;
     FILE *out;
 };
-
-int input_detect(const char *path, enum input_kind *k, struct err *e)
-{
-    char magic[4] = "";
-    struct stat st;
-    ssize_t got;
-    int fd;
-
-    *k = INPUT_STREAM;
-    if (!strcmp(path, "-") || strstr(path, "://"))
-        return 0;
-    if (fs_is_dir(path)) {
-        *k = INPUT_FOLDER;
-        return 0;
-    }
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return 0; /* a pipe is read once; tensors have their places in a file */
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
-                       path);
-    got = read(fd, magic, sizeof magic);
-    close(fd);
-    if (got == 0)
-        return err_set(e, ERR_USE, "'%s' is empty", path);
-    if (got != sizeof magic || memcmp(magic, "PTQ1", 4))
-        *k = INPUT_FILE;
-    return 0;
-}
 
 static int print_line(const struct view *v, struct json *j, struct err *e)
 {
@@ -321,18 +290,22 @@ static int inspect_set(const struct view *v, struct st_set *set, struct err *e)
 int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e)
 {
     const struct view v = {json, stats, out};
-    enum input_kind k;
+    struct input in;
     struct st_set *set;
     int rc;
 
-    if (input_detect(path, &k, e) < 0)
+    if (input_open(&in, path, e) < 0)
         return -1;
-    if (k == INPUT_STREAM) {
-        rc = inspect_stream(&v, path, e);
+    if (in.kind == INPUT_STREAM) {
+        rc = inspect_stream(&v, in.path, e);
     } else {
-        set = k == INPUT_FOLDER ? st_open_folder(path, e) : st_open(path, e);
+        set = input_set(&in, e);
         rc = set ? inspect_set(&v, set, e) : -1;
         st_close(&set);
     }
-    return rc == 0 ? fs_flush(out, e) : rc;
+    input_close(&in);
+    if (rc == 0)
+        return fs_flush(out, e);
+    fflush(out); /* before the word about what failed */
+    return rc;
 }

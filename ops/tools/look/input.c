@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* input - tee() shows what a pipe holds next. */
+#include "input.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../../common/base/fs.h"
+#include "../../../common/base/mem.h"
+
+#define MAGIC "PTQ1"
+#define MAGIC_BYTES 4
+#define ROOM ((size_t)1 << 18)
+
+/* The first bytes of a pipe; it waits for them. How many, or -1. */
+static ssize_t pipe_peek(int fd, char magic[MAGIC_BYTES])
+{
+    int copy[2];
+    ssize_t got;
+
+    if (pipe2(copy, O_CLOEXEC) < 0)
+        return -1;
+    got = tee(fd, copy[1], MAGIC_BYTES, 0);
+    if (got > 0)
+        got = read(copy[0], magic, (size_t)got);
+    close(copy[0]);
+    close(copy[1]);
+    return got;
+}
+
+static int pipe_hold(struct input *in, const char *path, struct err *e)
+{
+    char *room = mem_array(ROOM, 1, e);
+    uint64_t at = 0;
+    ssize_t got = -1;
+
+    while (room && (got = read(in->fd, room, ROOM)) > 0) {
+        if (spill_write(&in->held, room, (size_t)got, at, e) < 0)
+            break;
+        at += (uint64_t)got;
+    }
+    if (room && got < 0)
+        err_sys(e, "cannot read from '%s'", path);
+    free(room);
+    if (got != 0)
+        return -1;
+    in->kind = INPUT_FILE;
+    snprintf(in->name, sizeof in->name, "/proc/self/fd/%d", in->held.fd);
+    return 0;
+}
+
+/* Stays open while it is read by its other name: its writer must not find it closed. */
+static int pipe_look(struct input *in, const char *path, struct err *e)
+{
+    char magic[MAGIC_BYTES];
+    ssize_t got = pipe_peek(in->fd, magic);
+
+    if (got < 0)
+        return err_sys(e, "cannot read from '%s'", path);
+    if (got == 0)
+        return err_set(e, ERR_USE, "'%s' is empty", path);
+    in->path = in->name;
+    snprintf(in->name, sizeof in->name, "/proc/self/fd/%d", in->fd);
+    return memcmp(magic, MAGIC, (size_t)got) == 0 ? 0 : pipe_hold(in, path, e);
+}
+
+static int file_look(struct input *in, const char *path, struct err *e)
+{
+    char magic[MAGIC_BYTES];
+    ssize_t got = read(in->fd, magic, sizeof magic);
+
+    if (got == 0)
+        return err_set(e, ERR_USE, "'%s' is empty", path);
+    if (got != MAGIC_BYTES || memcmp(magic, MAGIC, MAGIC_BYTES) != 0)
+        in->kind = INPUT_FILE;
+    close(in->fd);
+    in->fd = -1;
+    return 0;
+}
+
+int input_open(struct input *in, const char *path, struct err *e)
+{
+    struct stat st;
+    int rc;
+
+    *in = (struct input){INPUT_STREAM, path, "", -1, SPILL_IN(spill_dir())};
+    if (!strcmp(path, "-") || strstr(path, "://"))
+        return 0;
+    if (fs_is_dir(path)) {
+        in->kind = INPUT_FOLDER;
+        return 0;
+    }
+    in->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (in->fd < 0 || fstat(in->fd, &st) < 0)
+        rc = err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
+                     path);
+    else
+        rc = S_ISFIFO(st.st_mode) ? pipe_look(in, path, e) : file_look(in, path, e);
+    if (rc < 0)
+        input_close(in);
+    return rc;
+}
+
+struct st_set *input_set(const struct input *in, struct err *e)
+{
+    return in->kind == INPUT_FOLDER ? st_open_folder(in->path, e) : st_open(in->path, e);
+}
+
+void input_close(struct input *in)
+{
+    if (in->path && in->fd >= 0)
+        close(in->fd);
+    if (in->path)
+        spill_close(&in->held);
+    in->path = NULL;
+}
