@@ -13,8 +13,6 @@
 #include "../tensor/blas.h"
 #include "vec.h"
 
-enum { QUERIES = 128 };
-
 struct task {
     /* rows of the block in the chunk; position of the first one in its sequence */
     size_t seq, row, rows, at;
@@ -78,7 +76,8 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
     const size_t from = first_key(c, t), keys = t->at + t->rows - from;
     const float *v =
         (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
-    float *s = a->scores + worker * a->room, sum[QUERIES], *x = a->x + t->row * ldx + head * hd;
+    float *s = a->scores + worker * a->room, sum[ATTENTION_QUERIES],
+          *x = a->x + t->row * ldx + head * hd;
 
     if (block_scores(a, t, head, from, s, sum, e) < 0 ||
         blas_sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
@@ -99,14 +98,15 @@ static size_t tasks_make(const struct rows *r, const size_t *first, struct task 
     for (size_t s = 0; s < r->nseq; s++) {
         size_t length = (size_t)r->lengths[s], before = first ? first[s] : 0;
 
-        for (size_t b = (length + QUERIES - 1) / QUERIES; b-- > 0; n++)
+        for (size_t b = (length + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES; b-- > 0; n++)
             if (tasks)
-                tasks[n] = (struct task){
-                    .seq = s,
-                    .row = start + b * QUERIES,
-                    .at = before + b * QUERIES,
-                    .start = start,
-                    .rows = length - b * QUERIES < QUERIES ? length - b * QUERIES : QUERIES};
+                tasks[n] = (struct task){.seq = s,
+                                         .row = start + b * ATTENTION_QUERIES,
+                                         .at = before + b * ATTENTION_QUERIES,
+                                         .start = start,
+                                         .rows = length - b * ATTENTION_QUERIES < ATTENTION_QUERIES
+                                                     ? length - b * ATTENTION_QUERIES
+                                                     : ATTENTION_QUERIES};
         if (before + length > *most)
             *most = before + length;
         start += length;
@@ -172,15 +172,16 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct receive *v = ctx;
     const struct task *w = &v->whole[i / v->a.c->heads];
     const size_t head = i % v->a.c->heads;
-    float *s = v->a.scores + worker * v->a.room, sum[QUERIES];
+    float *s = v->a.scores + worker * v->a.room, sum[ATTENTION_QUERIES];
     double *out = v->heads + head * v->T + w->row;
 
-    for (size_t b = 0; b < w->rows; b += QUERIES) {
+    for (size_t b = 0; b < w->rows; b += ATTENTION_QUERIES) {
         const struct task t = {.seq = w->seq,
                                .row = w->row + b,
                                .at = b,
                                .start = w->row,
-                               .rows = w->rows - b < QUERIES ? w->rows - b : QUERIES};
+                               .rows = w->rows - b < ATTENTION_QUERIES ? w->rows - b
+                                                                       : ATTENTION_QUERIES};
         const size_t from = first_key(v->a.c, &t), keys = t.at + t.rows - from;
 
         if (block_scores(&v->a, &t, head, from, s, sum, e) < 0)
@@ -207,7 +208,7 @@ int attention_received(struct par *par, const struct attention_shape *c, const s
             most = whole[s].rows;
     }
     v.whole = whole;
-    v.a.room = most * QUERIES;
+    v.a.room = most * ATTENTION_QUERIES;
     v.a.scores = whole ? mem_raw(v.a.room * par_threads(par), sizeof *v.a.scores, e) : NULL;
     v.heads = v.a.scores ? mem_array(c->heads * r->T, sizeof *v.heads, e) : NULL;
     if (v.heads && par_for(par, r->nseq * c->heads, receive_task, &v, e) == 0) {

@@ -9,6 +9,8 @@
 #include "../base/par.h"
 #include "rows.h"
 
+#define ATTENTION_QUERIES 128 /* of one task: a thread holds their scores against all keys */
+
 struct attention_shape {
     size_t heads, kv_heads, head_dim;
     size_t window; /* 0: none; key j is visible to i when i - window < j <= i */

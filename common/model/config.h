@@ -2,10 +2,10 @@
 /* config - config.json of a decoder-only model, both generations of keys (notes/peers 6),
  * checked.
  *
- * A family (family.c: one descriptor, one list) says which model_type / architectures it serves
- * and how tensor names are formed. Here: llama (Llama 2/3, SmolLM2), mistral (sliding window),
- * qwen3 (q/k norm). Unknown architectures are refused by name, as are features that would change
- * the mathematics and are not implemented (rope types, activations). */
+ * A family (family.h: one descriptor a file, one list) says which model_type / architectures it
+ * serves, how tensor names are formed and what its blocks do. Here: llama (Llama 2/3, SmolLM2),
+ * mistral (sliding window), qwen3 (q/k norm). Unknown architectures are refused by name, as are
+ * features that would change the mathematics and are not implemented (rope types, activations). */
 #ifndef PTQ_CONFIG_H
 #define PTQ_CONFIG_H
 

@@ -32,7 +32,7 @@ static void build(const struct config *c, size_t block, struct program *p)
 {
     (void)block;
     family_attention(c, p, program_norm(p, PROGRAM_STREAM, "input_layernorm", c->norm_eps),
-                     c->window, 1);
+                     c->window, c->qk_norm);
     family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", c->norm_eps));
 }
 

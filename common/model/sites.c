@@ -17,7 +17,6 @@ static int linear_fill(struct site_linear *l, const struct op *o, struct err *e)
     l->has_bias = o->linear.has_bias;
     l->first = t->first;
     l->which = t->which;
-    l->stacked = t->stacked;
     l->total = t->total;
     if (t->whole && !(l->whole = mem_text(t->whole, e)))
         return -1;
@@ -46,8 +45,6 @@ static int site_fill(struct sites *s, const struct program *p, size_t i, size_t 
         if (linear_fill(&x->linear[k], program_linear_of(p, i, k), e) < 0)
             return -1;
     s->linears += x->count;
-    if (x->count > s->widest)
-        s->widest = x->count;
     return 0;
 }
 

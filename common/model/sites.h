@@ -15,9 +15,10 @@ struct site_linear {
     size_t rows; /* N */
     int has_bias;
     /* Where the checkpoint has no NAME.weight: the tensor it is cut from, rows [first, first + N)
-     * of matrix `which` of several that are stacked (0: of one). NULL: it stands alone. */
+     * of matrix `which` of several that are stacked, each of `total` rows. NULL: it stands
+     * alone. */
     char *whole;
-    uint64_t first, which, stacked, total;
+    uint64_t first, which, total;
 };
 
 struct site {
@@ -35,7 +36,6 @@ struct site {
 
 struct sites {
     size_t count, linears; /* of all sites; linears: of all of them together */
-    size_t widest;         /* linears of one site, at most */
     struct site *site;     /* [count] */
     size_t blocks;
     size_t *first; /* [blocks + 1]: block b has sites [first[b], first[b + 1]) */

@@ -193,7 +193,6 @@ static void test_sites(void **state)
     assert_int_equal(sites_make(&s, &c, &e), 0);
     assert_int_equal(s.count, 4 * c.layers);
     assert_int_equal(s.linears, 7 * c.layers);
-    assert_int_equal(s.widest, 3);
     assert_null(sites_find(&s, 1, "mlp.gate"));
     assert_null(sites_find(&s, c.layers, "mlp.up"));
     for (size_t i = 0; i < s.count; i++) {

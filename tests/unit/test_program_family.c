@@ -10,6 +10,7 @@
 #include "../../common/format/coded.h"
 #include "../../common/model/kv_cache.h"
 #include "../../common/model/model_parts.h"
+#include "../../common/model/residual.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_solution.h"
@@ -314,6 +315,31 @@ static void sites_are_solved_and_written(void **state)
     par_close(&c.par);
 }
 
+static int count_tensor(void *ctx, const struct residual_tensor *t, struct err *e)
+{
+    (void)t;
+    (void)e;
+    ++*(size_t *)ctx;
+    return 0;
+}
+
+/* No rotation goes through a norm of what joins the stream. */
+static void a_norm_before_the_stream_is_refused(void **state)
+{
+    struct config c;
+    struct err err = {0};
+    size_t count = 0;
+
+    (void)state;
+    must(config_read(model, &c, &err) == 0);
+    assert_int_equal(residual_tensors(&c, 0, count_tensor, &count, &err), -1);
+    assert_non_null(strstr(err.text, "stands between a linear and the stream"));
+    assert_int_equal(count, 0);
+    must(residual_tensors(&c, 1, count_tensor, &count, &err) == 0);
+    assert_true(count >= 9);
+    config_release(&c);
+}
+
 /* Each way would have rows of its own at an expert. */
 static void two_streams_are_refused(void **state)
 {
@@ -337,6 +363,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(sites_follow_from_the_programs),
         cmocka_unit_test(sites_are_solved_and_written),
         cmocka_unit_test(two_streams_are_refused),
+        cmocka_unit_test(a_norm_before_the_stream_is_refused),
     };
     struct err e = {0};
 

@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "../../../common/model/attention.h"
 #include "../../../common/tensor/blas_cpu.h"
 #include "../../../stages/reduce/reduce.h"
 #include "../../../stages/solve/solve_opts.h"
@@ -21,7 +22,6 @@
 #define MIB ((double)(1 << 20))
 #define CHUNK_TOKENS 2048u /* ptq-sample's defaults */
 #define LANES 8u
-#define QUERIES 128.0 /* of a task of attention */
 /* lanes that are done before their turn: of one chunk; of several */
 #define EARLY 0.25
 #define EARLY_LONG 0.75
@@ -151,7 +151,8 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f,
                             const struct needs *n, const struct shares *s)
 {
     const double ways = o->dual ? 2 : 1, threads = threads_of(o->cores, o->forwards);
-    const double scores = 4 * threads * least((double)o->length, QUERIES) * (double)o->length;
+    const double scores =
+        4 * threads * least((double)o->length, ATTENTION_QUERIES) * (double)o->length;
     const double sent = least(2.5, s->mine),
                  kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
     const double waiting =
