@@ -15,7 +15,7 @@
 #include "../common/base/mem.h"
 
 /* argv with --status-fd N after the program's name. NULL when memory is out. */
-static char **with_status(const struct plan_process *p, char *option, char *number)
+static char **with_status(const struct launch_process *p, char *option, char *number)
 {
     char **argv = mem_array(p->argc + 3, sizeof *argv, NULL);
 
@@ -29,7 +29,7 @@ static char **with_status(const struct plan_process *p, char *option, char *numb
 }
 
 /* `--data -`: the process reads our standard input. */
-static int reads_input(const struct plan_process *p)
+static int reads_input(const struct launch_process *p)
 {
     for (size_t i = 2; i < p->argc; i++)
         if (!strcmp(p->argv[i], "-") && !strcmp(p->argv[i - 1], "--data"))
@@ -38,7 +38,7 @@ static int reads_input(const struct plan_process *p)
 }
 
 /* Between fork and exec: never returns. */
-static void become(const struct plan_process *p, pid_t parent, int err_fd, int status_fd)
+static void become(const struct launch_process *p, pid_t parent, int err_fd, int status_fd)
 {
     char number[24], option[] = "--status-fd";
     char **argv = p->argv;
@@ -79,7 +79,7 @@ static int open_log(struct child *c, const char *dir, struct err *e)
     return c->log ? 0 : -1;
 }
 
-int child_start(struct child *c, const struct plan_process *p, const char *log_dir, struct err *e)
+int child_start(struct child *c, const struct launch_process *p, const char *log_dir, struct err *e)
 {
     int err[2] = {-1, -1}, status[2] = {-1, -1};
     pid_t parent = getpid();

@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 #include "../common/base/err.h"
-#include "plan.h"
+#include "launch.h"
 
 #define CHILD_LINE 2048
 
@@ -22,7 +22,7 @@ struct lines { /* bytes of a pipe cut into lines; longer ones are cut off */
 };
 
 struct child {
-    const struct plan_process *plan;
+    const struct launch_process *plan;
     pid_t pid; /* 0: not running */
     struct lines err, status;
     /* its fatal line without "NAME: fatal: "; until it says one, its last line of stderr */
@@ -43,7 +43,8 @@ struct child {
 };
 
 /* log_dir: folder for a copy of its stderr, or NULL. */
-int child_start(struct child *c, const struct plan_process *p, const char *log_dir, struct err *e);
+int child_start(struct child *c, const struct launch_process *p, const char *log_dir,
+                struct err *e);
 /* Reads what is there and calls line() for each whole line. Closes the pipe at its end. */
 void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx,
                 struct child *c);

@@ -74,7 +74,7 @@ static void dismiss(struct supervise *s, size_t i)
 static int add_one(struct supervise *s, size_t like, size_t nwords, const char *const *word,
                    struct err *e)
 {
-    int i = plan_add(s->plan, s->recipe, like, nwords, word, s->run_dir, e);
+    int i = launch_add(s->plan, s->recipe, like, nwords, word, s->run_dir, e);
 
     if (i < 0)
         return -1;
@@ -127,7 +127,7 @@ static int stage_of(const struct supervise *s, const struct json *request, size_
     if (!name)
         return -1;
     for (size_t i = 0; i < s->plan->count && n < sizeof names - 80; i++) {
-        const struct plan_process *p = &s->plan->process[i];
+        const struct launch_process *p = &s->plan->process[i];
 
         *stage = p->stage;
         if (strcmp(s->recipe->stage[p->stage].name, name) == 0)
@@ -363,7 +363,7 @@ static void measure(pid_t pid, double *cpu, double *rss)
     *rss = (double)pages * (double)sysconf(_SC_PAGESIZE) / 1048576;
 }
 
-static struct json *command_of(const struct plan_process *p)
+static struct json *command_of(const struct launch_process *p)
 {
     struct json *list = json_new_array();
 

@@ -356,12 +356,12 @@ static int options(struct ctl *c, int *help, int argc, char **argv, struct err *
 {
     int i = 1;
 
-    for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+    for (; i < argc && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0); i++) {
         const char **value = strcmp(argv[i], "--out") == 0   ? &c->out
                              : strcmp(argv[i], "--run") == 0 ? &c->run
                                                              : NULL;
 
-        if (strcmp(argv[i], "--help") == 0)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             *help = 1;
         else if (strcmp(argv[i], "--json") == 0)
             c->json = 1;

@@ -12,26 +12,31 @@
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
 #include "../common/wire/follow.h"
+#include "../stages/sample/sample_opts.h"
+#include "../stages/solve/solve_opts.h"
+#include "../stages/write/write_opts.h"
 #include "control.h"
 #include "rundir.h"
 
-static int check_data(const struct recipe *r, struct err *e)
+static int check_data(const struct route *t, struct err *e)
 {
-    const struct recipe_var *data = recipe_find(r, "data");
+    const struct stage *s = route_stage(t, &sample_spec, 0);
+    const struct sample_command *c = s ? s->own : NULL;
 
-    for (size_t i = 0; data && i < data->count; i++) {
+    for (size_t i = 0; c && i < c->data.count; i++) {
+        const char *path = c->data.text[i];
         struct stat st;
         uint64_t bytes;
 
-        if (!strcmp(data->value[i], "-") ||
-            (stat(data->value[i], &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        if (!strcmp(path, "-") ||
+            (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
             continue; /* a pipe: only its reader knows what comes */
-        if (fs_size(data->value[i], &bytes, e) < 0) {
+        if (fs_size(path, &bytes, e) < 0) {
             e->kind = ERR_USE;
             return err_prefix(e, "--data");
         }
         if (bytes == 0)
-            return err_set(e, ERR_DATA, "--data: '%s' is empty", data->value[i]);
+            return err_set(e, ERR_DATA, "--data: '%s' is empty", c->data.text[i]);
     }
     return 0;
 }
@@ -63,9 +68,11 @@ static int is_busy(const char *out, char who[OWNER_TEXT], struct err *e)
     return rc;
 }
 
-static int check_out(const struct recipe *r, struct err *e)
+static int check_out(const struct route *t, struct err *e)
 {
-    const char *out = recipe_value(r, "out");
+    const struct stage *s = route_stage(t, &write_spec, 0);
+    const struct write_command *c = s ? s->own : NULL;
+    const char *out = c ? c->core.out : recipe_value(t->r, "out");
     char *own, who[OWNER_TEXT];
     int empty = 0, ours, barren, busy;
 
@@ -89,14 +96,13 @@ static int check_out(const struct recipe *r, struct err *e)
     barren = ours > 0 ? is_barren(out, e) : 0;
     if (ours < 0 || barren)
         return barren > 0 ? 0 : -1;
-    if (ours && recipe_value(r, "overwrite")) /* what of it is ours the writer knows */
+    if (ours && c && c->core.overwrite) /* what of it is ours the writer knows */
         return 0;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out,
                    ours ? "an earlier output of ptqflow" : "something else",
                    !ours ? "give an empty folder or a new one"
-                   : recipe_find(r, "overwrite")
-                       ? "remove it, give another folder, or say --overwrite"
-                       : "remove it or give another folder");
+                   : c   ? "remove it, give another folder, or say --overwrite"
+                         : "remove it or give another folder");
 }
 
 /* Engines fuse what now differs: once for each name of a site. */
@@ -115,56 +121,50 @@ static void warn_split(const struct overrides *o, const struct sites *s)
     }
 }
 
-static int check_shapes(const struct recipe *r, const struct sites *s, struct err *e)
+/* Each solver's bits, groups and overrides against the model, and what the writer can store. */
+static int check_shapes(const struct route *t, const struct sites *sites, struct err *e)
 {
-    const char *group = recipe_value(r, "group"), *bits = recipe_value(r, "bits"),
-               *format = recipe_value(r, "format");
-    const struct recipe_var *lines = recipe_find(r, "override");
+    const struct stage *w = route_stage(t, &write_spec, 0), *s;
     const struct format *formats[FORMATS_MAX];
-    struct format_linear all = {.scale_type = DT_COUNT};
     size_t nformats = 0;
     int fuses = 0;
-    struct overrides o = OVERRIDES_NONE;
-    char *end = NULL;
-    long g = group ? strtol(group, &end, 10) : -1;
-    int rc;
 
-    if (group && (end == group || *end || (g != -1 && g < 1)))
-        return err_set(e, ERR_USE, "--group: '%s' is neither -1 nor a number of inputs", group);
-    if (format && format_parse(format, formats, &nformats, e))
+    if (w && format_parse(((const struct write_command *)w->own)->core.formats, formats, &nformats,
+                          e) < 0)
         return err_prefix(e, "--format");
-    all.bits = bits ? (int)strtol(bits, NULL, 10) : 0;
-    all.group = g;
-    all.grid = grid_find(recipe_value(r, "grid"));
-    if (overrides_load(&o, recipe_value(r, "overrides"),
-                       lines ? (const char *const *)lines->value : NULL, lines ? lines->count : 0,
-                       e) < 0)
-        return -1;
-    rc = overrides_check_shapes(&o, s, &all, formats, nformats, e);
     for (size_t i = 0; i < nformats; i++)
         fuses |= formats[i]->fuses;
-    if (rc == 0 && fuses)
-        warn_split(&o, s);
-    overrides_release(&o);
-    return rc;
+    for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
+        const struct solve_command *c = s->own;
+        const struct format_linear all = {.scale_type = c->core.scale_type,
+                                          .bits = c->core.bits,
+                                          .group = c->core.group,
+                                          .grid = c->core.grid};
+
+        if (overrides_check_shapes(&c->lines, sites, &all, formats, nformats, e) < 0)
+            return -1;
+        if (fuses)
+            warn_split(&c->lines, sites);
+    }
+    return 0;
 }
 
-int precheck(const struct recipe *r, struct config *c, int *known, struct err *e)
+int precheck(const struct route *t, struct config *c, int *known, struct err *e)
 {
-    const char *model = recipe_value(r, "model");
+    const char *model = route_model(t);
     struct sites s;
     int rc;
 
     *known = 0;
     if (model && !fs_is_dir(model))
         return err_set(e, ERR_USE, "--model: '%s' is not a folder", model);
-    if (check_data(r, e) < 0 || check_out(r, e) < 0)
+    if (check_data(t, e) < 0 || check_out(t, e) < 0)
         return -1;
     if (!model)
         return 0;
     if (config_read(model, c, e) < 0)
         return -1;
-    rc = sites_make(&s, c, e) < 0 ? -1 : check_shapes(r, &s, e);
+    rc = sites_make(&s, c, e) < 0 ? -1 : check_shapes(t, &s, e);
     sites_release(&s);
     if (rc == 0)
         *known = 1;

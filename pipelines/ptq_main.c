@@ -2,6 +2,7 @@
 /* ptq - the front door: `ptq X` runs the command ptq-X that lies beside it or in PATH; `ptq run`
  * is the supervisor (run.h). */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,17 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
+#include "../common/base/near.h"
 #include "ctl.h"
-#include "plan.h"
+#include "launch.h"
 #include "run.h"
+#include "shelf.h"
 
 static const struct {
     const char *name, *about;
 } commands[] = {
     {"run", "run the stages of a recipe: the whole job in one command"},
+    {"recipes", "list the recipes that ptq run knows by name"},
     {"resolve", "solve the recorded problems of a run again, otherwise"},
     {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
     {"top", "the stages of a run, refreshed every second"},
@@ -42,58 +46,113 @@ static const struct {
 
 static void usage(FILE *f)
 {
-    fputs("usage: ptq COMMAND [arguments]\n"
+    fputs("Usage: ptq COMMAND [arguments]\n"
           "Post-training quantization of language models as a dataflow of small processes.\n\n",
           f);
     for (size_t i = 0; commands[i].name; i++)
         fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
-    fputs("\n'ptq COMMAND --help' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: "
-          "--help, --version.\n",
+    fputs("\n'ptq help COMMAND' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: -h, "
+          "--help, -V, --version.\n",
           f);
+}
+
+static int unknown(const char *name, struct err *e)
+{
+    struct near near = near_start(name, strlen(name));
+
+    for (size_t i = 0; commands[i].name; i++)
+        near_try(&near, commands[i].name);
+    return err_set(e, ERR_USE, "no command '%s'%s%s%s (ptq --help lists them)", name,
+                   near.name ? ": did you mean " : "", near.name ? near.name : "",
+                   near.name ? "?" : "");
 }
 
 static int run_command(char **argv, struct err *e)
 {
     char *name = mem_printf(e, "ptq-%s", argv[0]);
-    char *path = name && !strchr(argv[0], '/') ? plan_find_program(name, e) : NULL;
+    char *path = name && !strchr(argv[0], '/') ? launch_find_program(name, e) : NULL;
 
     if (path) {
         argv[0] = name;
         execv(path, argv);
         err_sys(e, "cannot execute '%s'", path);
     } else if (name) {
-        err_set(e, ERR_USE, "no command '%s': ptq --help lists them", argv[0]);
+        unknown(argv[0], e);
     }
     free(path);
     free(name);
     return -1;
 }
 
-int main(int argc, char **argv)
+static int list_recipes(int argc, struct err *e)
 {
-    struct err e = {0};
+    if (argc > 2)
+        return err_set(e, ERR_USE, "ptq recipes takes no arguments");
+    return shelf_print(stdout, e) < 0 ? -1 : fs_flush(stdout, e);
+}
 
-    log_init("ptq", LOG_NORMAL);
-    if (argc < 2) {
-        usage(stderr);
-        return ERR_USE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0) {
-        if (strcmp(argv[1], "--help") == 0)
-            usage(stdout);
-        else
-            printf("ptq %s\n", PTQ_VERSION);
-        if (fs_flush(stdout, &e) < 0)
-            log_fatal(&e);
-        return err_exit(&e);
-    }
+/* The commands that this program is itself; others are files beside it. -1: not one of these. */
+static int own_command(int argc, char **argv, struct err *e)
+{
+    char *help[] = {argv[0], argv[1], (char *)(uintptr_t) "--help", NULL};
+    int rc = -1;
+
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "resolve") == 0) /* the recipe of that name */
         return run_main(argc, argv);
     if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
         return ctl_main(argc - 1, argv + 1);
-    run_command(argv + 1, &e);
+    if (strcmp(argv[1], "recipes") == 0) {
+        rc = list_recipes(argc, e);
+        if (rc < 0)
+            log_fatal(e);
+        return rc < 0 ? err_exit(e) : 0;
+    }
+    if (strcmp(argv[1], "help") == 0 && argc == 3 && strcmp(argv[2], "recipes") != 0) {
+        help[1] = argv[2];
+        rc = own_command(3, help, e);
+        if (rc < 0)
+            run_command(help + 1, e);
+    }
+    return rc;
+}
+
+static int finish(struct err *e)
+{
+    if (fs_flush(stdout, e) < 0)
+        log_fatal(e);
+    return err_exit(e);
+}
+
+static int is_word(const char *arg, const char *a, const char *b)
+{
+    return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = {0};
+    int rc;
+
+    log_init("ptq", LOG_NORMAL);
+    if (argc < 2) {
+        usage(stderr);
+        return ERR_USE;
+    }
+    if (is_word(argv[1], "--help", "-h") || (strcmp(argv[1], "help") == 0 && argc == 2)) {
+        usage(stdout);
+        return finish(&e);
+    }
+    if (is_word(argv[1], "--version", "-V")) {
+        printf("ptq %s\n", PTQ_VERSION);
+        return finish(&e);
+    }
+    rc = own_command(argc, argv, &e);
+    if (rc >= 0)
+        return rc;
+    if (e.kind == ERR_NONE)
+        run_command(argv + 1, &e);
     log_fatal(&e);
     return err_exit(&e);
 }

@@ -311,6 +311,12 @@ void recipe_destroy(struct recipe **rp)
         free(r->stage[i].word);
         free(r->stage[i].name);
     }
+    for (size_t i = 0; i < r->ngiven; i++) {
+        free(r->given[i].typed);
+        free(r->given[i].name);
+        free(r->given[i].value);
+    }
+    free(r->given);
     free(r->var);
     free(r->stage);
     free(r->path);
@@ -340,15 +346,8 @@ int recipe_set(struct recipe *r, const char *name, const char *value, struct err
     struct recipe_var *v;
     char *copy;
 
-    if (!found) {
-        char names[400] = "";
-        size_t n = 0;
-
-        for (size_t i = 0; i < r->nvars && n < sizeof names - 80; i++)
-            n += (size_t)snprintf(names + n, sizeof names - n, " --%s", r->var[i].name);
-        return err_set(e, ERR_USE, "unknown option '--%s': %s takes%s (see --help)", name, r->path,
-                       names);
-    }
+    if (!found)
+        return err_set(e, ERR_USE, "%s has no variable '%s'", r->path, name);
     v = &r->var[found - r->var];
     if (!*value)
         return err_set(e, ERR_USE, "option '--%s' has an empty value", name);
@@ -367,6 +366,60 @@ int recipe_set(struct recipe *r, const char *name, const char *value, struct err
             free(v->value[--v->count]);
     v->given = 1;
     v->value[v->count++] = copy;
+    return 0;
+}
+
+/* What is given already of this option: forgets what was said of all stages when this is said of
+ * one. 1: the new value is not wanted, 0, -1. */
+static int give_again(struct recipe *r, size_t stage, const char *typed, const char *name, int own,
+                      int many, struct err *e)
+{
+    for (size_t i = 0; i < r->ngiven; i++) {
+        struct recipe_given *g = &r->given[i];
+
+        if (g->stage != stage || strcmp(g->name, name) != 0)
+            continue;
+        if (g->own > own)
+            return 1;
+        if (g->own == own && !many)
+            return err_set(e, ERR_USE, "option '--%s' is given twice", typed);
+        if (g->own < own) {
+            free(g->typed);
+            free(g->name);
+            free(g->value);
+            *g = r->given[--r->ngiven];
+            i--;
+        }
+    }
+    return 0;
+}
+
+int recipe_give(struct recipe *r, size_t stage, const char *typed, const char *name,
+                const char *value, int many, struct err *e)
+{
+    const int own = strchr(typed, '.') != NULL;
+    int rc = give_again(r, stage, typed, name, own, many, e);
+    struct recipe_given *g;
+    void *grown;
+
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    grown = realloc(r->given, (r->ngiven + 1) * sizeof *r->given);
+    if (!grown)
+        return err_sys(e, "%s", r->path);
+    r->given = grown;
+    g = &r->given[r->ngiven++];
+    *g = (struct recipe_given){stage, own, mem_text(typed, e), mem_text(name, e),
+                               value ? mem_text(value, e) : NULL};
+    return g->typed && g->name && (g->value || !value) ? 0 : -1;
+}
+
+int recipe_gave(const struct recipe *r, size_t stage, const char *name, size_t n)
+{
+    for (size_t i = 0; i < r->ngiven; i++)
+        if (r->given[i].stage == stage && strlen(r->given[i].name) == n &&
+            memcmp(r->given[i].name, name, n) == 0)
+            return 1;
     return 0;
 }
 

@@ -50,6 +50,16 @@ struct recipe_stage {
     char **word;
 };
 
+/* An option of one stage's program that the user gave; it takes the place of what the stage's line
+ * says of it. */
+struct recipe_given {
+    size_t stage;
+    int own;     /* said of this stage alone: --STAGE.name */
+    char *typed; /* as the user wrote it, without the dashes */
+    char *name;
+    char *value; /* NULL: a flag */
+};
+
 struct recipe {
     char *path;
     char *about; /* the first comment line; "" when there is none */
@@ -58,6 +68,8 @@ struct recipe {
     struct recipe_var *var;
     size_t nstages;
     struct recipe_stage *stage;
+    size_t ngiven;
+    struct recipe_given *given;
 };
 
 /* cores: of this machine. Errors name path and line. */
@@ -69,9 +81,14 @@ const struct recipe_var *recipe_find(const struct recipe *r, const char *name);
 /* The value of a variable that is no list, or NULL when there is no such variable or it has no
  * value. */
 const char *recipe_value(const struct recipe *r, const char *name);
-/* One value from the user. An unknown name is an error that lists what there is; a second value
- * for no list is one too. */
+/* One value for a variable that there is. A second value for no list is an error. */
 int recipe_set(struct recipe *r, const char *name, const char *value, struct err *e);
+/* One option of a stage's program; what belongs to which, and whether it may be, route.h knows.
+ * many: it may be repeated. */
+int recipe_give(struct recipe *r, size_t stage, const char *typed, const char *name,
+                const char *value, int many, struct err *e);
+/* 1: the user gave this option of the stage. */
+int recipe_gave(const struct recipe *r, size_t stage, const char *name, size_t n);
 /* "forward=2,solve=1" */
 int recipe_workers(struct recipe *r, const char *text, struct err *e);
 /* Error unless every variable has a value, options apart. */

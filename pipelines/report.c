@@ -64,6 +64,38 @@ static int cost_fill(struct json *o, const char *name, const struct cost *c)
            json_set_real(o, "peak_rss_sum_mib", c->rss_sum);
 }
 
+/* What the user gave of the stages' options, as typed; what was given several times is an array. */
+static struct json *given(struct json *o, const struct recipe *r)
+{
+    for (size_t i = 0; o && i < r->ngiven; i++) {
+        const struct recipe_given *g = &r->given[i];
+        struct json *value = NULL;
+
+        if (json_get(o, g->typed))
+            continue;
+        for (size_t k = i; k < r->ngiven; k++) {
+            const struct recipe_given *x = &r->given[k];
+            struct json *one, *list;
+
+            if (x->stage != g->stage || strcmp(x->typed, g->typed) != 0)
+                continue; /* the same option of another stage has the same values */
+            one = x->value ? json_new_text(x->value) : json_new_bool(1);
+            if (value && json_kind(value) != JSON_KIND_ARRAY) {
+                list = json_new_array();
+                json_push(list, value);
+                value = list;
+            }
+            if (value)
+                json_push(value, one);
+            else
+                value = one;
+        }
+        if (json_set(o, g->typed, value) != 0)
+            json_destroy(&o);
+    }
+    return o;
+}
+
 static struct json *variables(const struct recipe *r)
 {
     struct json *o = json_new_object();
@@ -79,7 +111,7 @@ static struct json *variables(const struct recipe *r)
         if (json_set(o, v->name, value) != 0)
             json_destroy(&o);
     }
-    return o;
+    return given(o, r);
 }
 
 static struct json *record(const struct recipe *r, const struct supervise *s)

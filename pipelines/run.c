@@ -3,172 +3,122 @@
  * processes, the report. */
 #include "run.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/base/cpu.h"
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
-#include "plan.h"
+#include "../common/base/opt.h"
+#include "../stages/sample/sample_opts.h"
 #include "precheck.h"
-#include "recipe.h"
 #include "report.h"
+#include "route.h"
 #include "rundir.h"
+#include "shelf.h"
 #include "supervise.h"
-
-#define RECIPE_BYTES ((size_t)1 << 20)
 
 struct run_opts {
     int help, dry_run, keep, quiet;
     const char *log;
+    struct opt_texts set, workers; /* taken as they come */
 };
+
+#define AT(field) offsetof(struct run_opts, field)
+static const struct opt own_rows[] = {
+    {"set", OPT_TEXTS, AT(set), "NAME=VALUE", .help = "the same as --NAME VALUE"},
+    {"workers", OPT_TEXTS, AT(workers), "S=N,...", .help = "processes of stage S"},
+    {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
+    {"log", OPT_TEXT, AT(log), "DIR", .help = "keep what each process says in DIR/STAGE.log"},
+    {"keep", OPT_FLAG, AT(keep), .help = "keep the folder of the sockets, with the logs"},
+    {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
+    {.name = NULL},
+};
+static const char *const own_names[] = {"set",  "workers", "dry-run", "log",
+                                        "keep", "quiet",   "help",    NULL};
+static struct run_opts no_opts; /* what help texts take defaults from */
+static const struct opt_group own_group = {NULL, own_rows, &no_opts};
 
 static void usage(FILE *f)
 {
-    fputs(
-        "usage: ptq run RECIPE [--VARIABLE VALUE]... [options]\n"
-        "Runs the stages of a recipe, connected, until the output is complete.\n\n"
-        "  RECIPE              a file, or the name of one that came with ptqflow, e.g. gptq\n"
-        "  --VARIABLE VALUE    sets a variable of the recipe; 'ptq run RECIPE --help' lists them\n"
-        "  --set NAME=VALUE    the same\n"
-        "  --workers S=N,...   processes of stage S\n"
-        "  --dry-run           print the commands and stop\n"
-        "  --log DIR           keep what each process says in DIR/STAGE.log\n"
-        "  --keep              keep the folder of the sockets, with the logs\n"
-        "  --quiet             warnings and errors only\n"
-        "  --help              this text\n\n"
-        "environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH "
-        "finds\n"
-        "commands that are not beside ptq.\n"
-        "exit: 0 done, 1 the data said no, 100 wrong use or input, 111 the system failed or a "
-        "signal came.\n",
-        f);
+    fputs("Usage: ptq run RECIPE [options]\n"
+          "Runs the stages of a recipe, connected, until the output is complete.\n\n"
+          "  RECIPE                  a file, or the name of one that came with ptqflow, as gptq\n"
+          "                          ('ptq recipes' lists them)\n"
+          "  --NAME VALUE            an option of the recipe or of its stages: 'ptq run RECIPE\n"
+          "                          --help' lists them all\n"
+          "  --STAGE.NAME VALUE      the same for one stage, where several have it\n",
+          f);
+    opt_print(f, &own_group, NULL, NULL);
+    fputs("  -h, --help              Show this help\n\n"
+          "Environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH\n"
+          "finds commands that are not beside ptq.\n"
+          "Exit: 0 done, 1 the data said no, 100 wrong use or input, 111 the system failed or a\n"
+          "signal came.\n",
+          f);
 }
 
-static void recipe_usage(const struct recipe *r)
+static int recipe_usage(struct route *t, struct err *e)
 {
-    printf("usage: ptq run %s [--VARIABLE VALUE]... [options]\n", r->path);
-    if (*r->about)
-        printf("%s\n", r->about);
-    printf("\nvariables:\n");
+    const struct recipe *r = t->r;
+
+    if (route_apply(t, e) < 0)
+        return -1;
+    printf("Usage: ptq run %s [options]\n", r->path);
+    opt_print_text(stdout, r->about, 0, 0);
+    if (r->nvars)
+        printf("\nThe recipe's own:\n");
     for (size_t i = 0; i < r->nvars; i++) {
         const struct recipe_var *v = &r->var[i];
+        char left[80], help[600];
+        int at;
 
-        printf("  --%-18s %s%s", v->name, v->help, v->is_list ? " (may be repeated)" : "");
-        printf(v->count ? " [%s]\n" : "%s\n", v->count       ? v->value[0]
-                                              : v->is_option ? ""
-                                                             : " (must be given)");
+        snprintf(left, sizeof left, "  --%s%s", v->name, v->is_flag ? "" : " VALUE");
+        snprintf(help, sizeof help, "%.400s%s%s%.100s%s", v->help,
+                 v->is_list ? " (may be repeated)" : "", v->count ? " (default " : "",
+                 v->count       ? v->value[0]
+                 : v->is_option ? ""
+                                : " (must be given)",
+                 v->count ? ")" : "");
+        at = printf("%-25s ", left);
+        opt_print_text(stdout, help, at, at);
     }
-    printf("\nstages:\n");
-    for (size_t i = 0; i < r->nstages; i++)
-        printf("  %s%s: %s\n", r->stage[i].name, r->stage[i].many ? " (--workers)" : "",
-               r->stage[i].word[0]);
-    printf("\noptions: see ptq run --help\n");
+    route_help(t, stdout);
+    printf("\nOf the run itself: see ptq run --help\n");
+    return 0;
 }
 
-static char *try_recipe(const char *a, const char *b, const char *name, const char *suffix)
+/* One word, or an option with its value; returns how many words it took, -1 on error. */
+static int take_option(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
-    char *path = mem_printf(NULL, "%s%s%s%s", a, b, name, suffix);
-
-    if (path && fs_exists(path) && !fs_is_dir(path))
-        return path;
-    free(path);
-    return NULL;
-}
-
-/* The path of a recipe: as given, else among those that came with the program. Caller frees. */
-static char *find_recipe(const char *name, struct err *e)
-{
-    static const char *const places[] = {"/../pipelines/", "/../share/ptqflow/pipelines/"};
-    char own[PATH_MAX], *path = try_recipe("", "", name, "");
-
-    plan_own_dir(own, sizeof own);
-    for (size_t i = 0; !path && !strchr(name, '/') && i < 2; i++)
-        if (!(path = try_recipe(own, places[i], name, "")))
-            path = try_recipe(own, places[i], name, ".pipe");
-    if (!path)
-        err_set(e, ERR_USE,
-                "recipe '%s' is not there, neither as a file nor among those that came with ptq",
-                name);
-    return path;
-}
-
-static struct recipe *load_recipe(const char *name, struct err *e)
-{
-    char *path = find_recipe(name, e);
-    char *text = path ? fs_read(path, RECIPE_BYTES, NULL, e) : NULL;
-    struct recipe *r = text ? recipe_parse(text, path, cpu_count(), e) : NULL;
-
-    free(text);
-    free(path);
-    return r;
-}
-
-static int set_pair(struct recipe *r, const char *pair, struct err *e)
-{
-    const char *eq = strchr(pair, '=');
-    char name[80];
-
-    if (!eq || eq - pair > 79)
-        return err_set(e, ERR_USE, "option '--set': '%.80s' is not NAME=VALUE", pair);
-    snprintf(name, sizeof name, "%.*s", (int)(eq - pair), pair);
-    return recipe_set(r, name, eq + 1, e);
-}
-
-/* The flags that take no value, ours and the recipe's. 1 when word is one, -1 on error. */
-static int take_flag(struct run_opts *o, struct recipe *r, const char *word, struct err *e)
-{
-    const struct recipe_var *v = strncmp(word, "--", 2) == 0 ? recipe_find(r, word + 2) : NULL;
-    int *flag = strcmp(word, "--help") == 0      ? &o->help
-                : strcmp(word, "--dry-run") == 0 ? &o->dry_run
-                : strcmp(word, "--keep") == 0    ? &o->keep
-                : strcmp(word, "--quiet") == 0   ? &o->quiet
-                                                 : NULL;
-
-    if (v && v->is_flag)
-        return recipe_set(r, v->name, word, e) == 0 ? 1 : -1;
-    if (flag)
-        *flag = 1;
-    return flag != NULL;
-}
-
-/* One option with its value, "--name value" or "--name=value"; returns how many words it took,
- * -1 on error. */
-static int take_value(struct run_opts *o, struct recipe *r, int argc, char **argv, struct err *e)
-{
-    const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
-    char name[80];
+    const char *eq = strchr(argv[0], '=');
+    const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
+    const struct opt *row =
+        strncmp(argv[0], "--", 2) == 0 ? opt_find(&own_group, 1, argv[0] + 2, n - 2, NULL) : NULL;
+    const char *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
     int rc;
 
-    if (strncmp(argv[0], "--", 2) != 0 || !argv[0][2])
-        return err_set(e, ERR_USE,
-                       "'%s' is one word too many: after the recipe come options (--name value)",
-                       argv[0]);
-    snprintf(name, sizeof name, "%.*s", eq ? (int)(eq - argv[0] - 2) : 79, argv[0] + 2);
+    if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0)
+        return o->help = 1;
+    if (!row)
+        return route_option(t, argc, argv, own_names, e);
+    if (row->type == OPT_FLAG)
+        return opt_set(row, o, row->name, eq ? value : NULL, e) == 0 ? 1 : -1;
     if (!value)
-        return err_set(e, ERR_USE, "option '--%s' needs a value", name);
-    if (strcmp(name, "workers") == 0)
-        rc = recipe_workers(r, value, e);
-    else if (strcmp(name, "set") == 0)
-        rc = set_pair(r, value, e);
-    else if (strcmp(name, "log") == 0)
-        rc = (o->log = value) ? 0 : -1;
-    else
-        rc = recipe_set(r, name, value, e);
-    return rc == 0 ? (eq ? 1 : 2) : -1;
+        return err_set(e, ERR_USE, "option '--%s' needs a value", row->name);
+    rc = strcmp(row->name, "workers") == 0 ? recipe_workers(t->r, value, e)
+         : strcmp(row->name, "set") == 0   ? route_pair(t, value, own_names, e)
+                                           : opt_set(row, o, row->name, value, e);
+    return rc < 0 ? -1 : eq ? 1 : 2;
 }
 
-static int take_options(struct run_opts *o, struct recipe *r, int argc, char **argv, struct err *e)
+static int take_options(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
     while (argc > 0) {
-        int n = take_flag(o, r, argv[0], e);
+        int n = take_option(o, t, argc, argv, e);
 
-        if (n == 0)
-            n = take_value(o, r, argc, argv, e);
         if (n < 0)
             return -1;
         argc -= n;
@@ -194,12 +144,8 @@ static void print_word(const char *s)
     putchar('\'');
 }
 
-static int dry_run(const struct recipe *r, struct err *e)
+static void print_plan(const struct launch *p)
 {
-    struct plan *p = plan_create(r, "SOCKETS", 0, e);
-
-    if (!p)
-        return -1;
     for (size_t i = 0; i < p->count; i++) {
         printf("%s:", p->process[i].label);
         for (size_t k = 0; k < p->process[i].argc; k++) {
@@ -208,11 +154,36 @@ static int dry_run(const struct recipe *r, struct err *e)
         }
         putchar('\n');
     }
-    plan_destroy(&p);
-    return 0;
 }
 
-static int start(const struct run_opts *o, const struct recipe *r, const char *sockets, int sigfd,
+static int dry_run(struct route *t, struct err *e)
+{
+    struct launch *p = launch_create(t->r, "SOCKETS", 0, e);
+    int rc = -1;
+
+    if (p && route_parse(t, p, e) == 0 && route_check(t, e) == 0) {
+        print_plan(p);
+        rc = 0;
+    }
+    launch_destroy(&p);
+    return rc;
+}
+
+/* All checks, before anything starts. */
+static int check(struct route *t, const struct launch *p, struct config *c, int *known,
+                 struct err *e)
+{
+    return route_parse(t, p, e) < 0 || route_check(t, e) < 0 ? -1 : precheck(t, c, known, e);
+}
+
+static uint64_t tokens_of(const struct route *t)
+{
+    const struct stage *s = route_stage(t, &sample_spec, 0);
+
+    return s ? ((const struct sample_command *)s->own)->core.tokens : 0;
+}
+
+static int start(const struct run_opts *o, struct route *t, const char *sockets, int sigfd,
                  struct err *e)
 {
     struct supervise s = {.sigfd = sigfd,
@@ -220,18 +191,15 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
                                      : o->keep ? sockets
                                                : NULL,
                           .quiet = o->quiet};
-    const char *out = recipe_value(r, "out"), *tokens = recipe_value(r, "tokens");
+    const struct recipe *r = t->r;
+    const char *out = recipe_value(r, "out");
     struct config c;
     struct sites sites = {0};
-    struct plan *plan = NULL;
+    struct launch *plan = launch_create(r, sockets, o->quiet, e);
     int known = 0, rc = -1;
 
-    if (precheck(r, &c, &known, e) < 0)
-        return -1;
-    if (known && sites_make(&sites, &c, e) < 0)
-        goto out;
-    plan = plan_create(r, sockets, o->quiet, e);
-    if (!plan || (o->log && fs_mkdir(o->log, e) != 0))
+    if (!plan || check(t, plan, &c, &known, e) < 0 || (known && sites_make(&sites, &c, e) < 0) ||
+        (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
     s.plan = plan;
     s.recipe = r;
@@ -239,7 +207,7 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
     s.out = out;
     if (!o->quiet)
         log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
-    watch_init(&s.watch, known ? &sites : NULL, tokens ? strtoull(tokens, NULL, 10) : 0);
+    watch_init(&s.watch, known ? &sites : NULL, tokens_of(t));
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
         report_print(stderr, r, &s);
@@ -247,14 +215,14 @@ static int start(const struct run_opts *o, const struct recipe *r, const char *s
         log_info("the result lies in %s", out);
 out:
     supervise_release(&s);
-    plan_destroy(&plan);
+    launch_destroy(&plan);
     sites_release(&sites);
     if (known)
         config_release(&c);
     return rc;
 }
 
-static int with_sockets(const struct run_opts *o, const struct recipe *r, struct err *e)
+static int with_sockets(const struct run_opts *o, struct route *t, struct err *e)
 {
     struct rundir d = {.lock = -1};
     int sigfd = supervise_signals(e), rc = -1;
@@ -262,7 +230,7 @@ static int with_sockets(const struct run_opts *o, const struct recipe *r, struct
     if (sigfd < 0)
         return -1;
     if (rundir_open(&d, e) == 0) {
-        rc = start(o, r, d.path, sigfd, e);
+        rc = start(o, t, d.path, sigfd, e);
         if (o->keep)
             log_info("sockets and logs are kept in %s", d.path);
     }
@@ -271,34 +239,42 @@ static int with_sockets(const struct run_opts *o, const struct recipe *r, struct
     return rc;
 }
 
+static int run(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
+{
+    if (take_options(o, t, argc, argv, e) < 0)
+        return -1;
+    if (o->help)
+        return recipe_usage(t, e);
+    log_init("ptq", o->quiet ? LOG_QUIET : LOG_NORMAL);
+    if (recipe_complete(t->r, e) < 0)
+        return -1;
+    return o->dry_run ? dry_run(t, e) : with_sockets(o, t, e);
+}
+
 int run_main(int argc, char **argv)
 {
     struct run_opts o = {0};
+    struct route t = {.stage = NULL};
     struct recipe *r = NULL;
     struct err e = {0};
     int rc = -1;
 
     log_init("ptq", LOG_NORMAL);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         usage(argc < 2 ? stderr : stdout);
         if (argc >= 2 && fs_flush(stdout, &e) < 0)
             log_fatal(&e);
         return argc < 2 ? ERR_USE : err_exit(&e);
     }
-    r = load_recipe(argv[1], &e);
-    if (r && take_options(&o, r, argc - 2, argv + 2, &e) == 0) {
-        if (o.help)
-            recipe_usage(r);
-        log_init("ptq", o.quiet ? LOG_QUIET : LOG_NORMAL);
-        rc = o.help                       ? 0
-             : recipe_complete(r, &e) < 0 ? -1
-             : o.dry_run                  ? dry_run(r, &e)
-                                          : with_sockets(&o, r, &e);
-    }
+    r = shelf_open(argv[1], 0, &e);
+    if (r && route_open(&t, r, &e) == 0)
+        rc = run(&o, &t, argc - 2, argv + 2, &e);
     if (rc == 0)
         rc = fs_flush(stdout, &e);
     if (rc != 0)
         log_fatal(&e);
+    if (r)
+        route_close(&t);
     recipe_destroy(&r);
     return rc == 0 ? 0 : err_exit(&e);
 }

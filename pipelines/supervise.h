@@ -8,11 +8,11 @@
 #include "child.h"
 #include "control.h"
 #include "crew.h"
-#include "plan.h"
+#include "launch.h"
 #include "watch.h"
 
 struct supervise {
-    struct plan *plan; /* grows when processes are added */
+    struct launch *plan; /* grows when processes are added */
     const struct recipe *recipe;
     const char *run_dir; /* folder of the sockets: the control socket is made here */
     /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */

@@ -50,10 +50,11 @@ struct opt {
     const char *(*nth)(size_t i, int *value); /* a list of them; NULL past the end. Of an
                                                  OPT_TEXT: names for the help */
     int must;                                 /* OPT_TEXT, OPT_TEXTS: the command needs it */
+    int wiring; /* connects the program with others: in a recipe not the user's to set */
 };
 
 struct opt_group {
-    const char *title;      /* above its rows in the help; NULL: "Options" */
+    const char *title;      /* above its rows in the help; NULL: "Options", "": nothing */
     const struct opt *rows; /* static */
     void *values;           /* the struct that they fill */
 };

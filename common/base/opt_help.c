@@ -131,7 +131,7 @@ void opt_print(FILE *f, const struct opt_group *group, int (*drop)(void *ctx, co
     for (const struct opt *o = group->rows; o && o->name; o++) {
         if (drop && drop(ctx, o->name))
             continue;
-        if (!said++)
+        if (!said++ && (!group->title || *group->title))
             fprintf(f, "\n%s:\n", group->title ? group->title : "Options");
         print_row(f, o, group->values);
     }

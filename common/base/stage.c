@@ -14,8 +14,8 @@
 #include "status.h"
 
 #define AT(field) offsetof(struct stage, field)
-static const struct opt in_row = {"in", OPT_TEXT, AT(in), "EP", .def = "-"};
-static const struct opt out_row = {"out", OPT_TEXT, AT(out), "EP", .def = "-"};
+static const struct opt in_row = {"in", OPT_TEXT, AT(in), "EP", .def = "-", .wiring = 1};
+static const struct opt out_row = {"out", OPT_TEXT, AT(out), "EP", .def = "-", .wiring = 1};
 static const struct opt mem_row = {"mem", OPT_SIZE, AT(mem), "BYTES", .def = NULL};
 static const struct opt quiet_row = {"quiet", OPT_FLAG, AT(quiet),
                                      .help = "warnings and errors only"};
@@ -34,7 +34,7 @@ static const struct {
      {"zstd", OPT_FLAG, AT(zstd), .help = "compress what goes out (files and networks)"}},
     {STAGE_STATUS,
      {"status-fd", OPT_INT, AT(status_fd), "FD", .help = "descriptor for status lines (-1: none)",
-      "-1", -1, 1 << 20}},
+      "-1", -1, 1 << 20, .wiring = 1}},
     {STAGE_INSECURE,
      {"insecure", OPT_FLAG, AT(insecure),
       .help = "allow binding tcp beyond loopback without keys"}},

@@ -14,9 +14,10 @@ static const struct opt_choice kinds[] = {{"given", 0}, {"attention", 1}, {NULL,
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
      .must = 1},
-    {"commits", OPT_TEXT, AT(commits), "EP", .help = "where ptq-write announces commits"},
-    {"follow", OPT_TEXT, AT(follow), "DIR",
-     .help = "or: the output folder of ptq-write, for pipes"},
+    {"commits", OPT_TEXT, AT(commits), "EP", .help = "where ptq-write announces commits",
+     .wiring = 1},
+    {"follow", OPT_TEXT, AT(follow), "DIR", .help = "or: the output folder of ptq-write, for pipes",
+     .wiring = 1},
     {"inputs", OPT_CHOICE, AT(core.order), "OF",
      .help = "quantized: each input comes from the quantized weights before it\nfull: unquantized "
              "model "

@@ -68,6 +68,11 @@ static size_t band_of(uint64_t position)
     return i;
 }
 
+size_t class_bands(uint64_t length)
+{
+    return length ? band_of(length - 1) + 1 : 0;
+}
+
 void class_name(const struct class_sum *c, char *to, size_t size)
 {
     size_t band = band_of(c->first);

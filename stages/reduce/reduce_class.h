@@ -40,6 +40,8 @@ void class_sums_release(struct class_sums *x);
  * called so, or there are too many. */
 struct class_sum *class_sums_named(struct class_sums *x, const char *kind, const char *name,
                                    struct err *e);
+/* Bands of positions that sequences of this length reach. */
+size_t class_bands(uint64_t length);
 /* CLASS_* as an array of their names, and back. List NULL: out of memory; parse refuses others. */
 struct json *class_kinds_list(unsigned kinds);
 int class_kinds_parse(const struct json *list, unsigned *kinds, struct err *e);

@@ -23,9 +23,10 @@ static const struct opt rows[] = {
     {"commits", OPT_TEXT, AT(commits), "EP",
      .help = "where ptq-write announces commits: until then a problem is kept, and given to "
              "another solver "
-             "when its own is lost"},
+             "when its own is lost",
+     .wiring = 1},
     {"peers", OPT_INT, AT(peers), "N", .help = "forward workers whose end is the end of the stream",
-     "1", 1, 65536},
+     "1", 1, 65536, .wiring = 1},
     {"holdout", OPT_INT, AT(core.how.holdout), "N",
      .help =
          "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)",

@@ -95,7 +95,8 @@ static const struct opt rows[] = {
     {"lanes", OPT_INT, AT(core.lanes), "N", .help = "runs of chunks; the unit handed to one worker",
      "8", 1, 1 << 16},
     {"peers", OPT_INT, AT(peers), "N",
-     .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16},
+     .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
+     .wiring = 1},
     {.name = NULL},
 };
 

@@ -90,7 +90,7 @@ static const struct opt rows[] = {
      .help = "say in the provenance that the problems are those of an earlier run: later blocks "
              "have not seen\nthese solutions (the recipe resolve says it)"},
     {"peers", OPT_INT, AT(peers), "N", .help = "reducers whose end is the end of the stream", "1",
-     1, 65536},
+     1, 65536, .wiring = 1},
     {"list", OPT_FLAG, AT(list), .help = "show the solvers with the options they look at"},
     {.name = NULL},
 };

@@ -7,7 +7,7 @@ static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
      .help = "the model that is being quantized (a Hugging Face folder)", .must = 1},
     {"commits", OPT_TEXT, AT(commits), "EP",
-     .help = "where commits go; without it forward stages follow OUT"},
+     .help = "where commits go; without it forward stages follow OUT", .wiring = 1},
     {"format", OPT_TEXT, AT(core.formats), "LIST",
      .help = "formats to write, comma-separated, several get a folder each", FORMAT_DEFAULT,
      .nth = format_choice},
@@ -18,9 +18,9 @@ static const struct opt rows[] = {
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
      .help = "tensor bytes after which a new weight file begins", "5000000000"},
     {"peers", OPT_INT, AT(peers), "N", .help = "solvers at the start; others may come and go", "1",
-     1, 65536},
+     1, 65536, .wiring = 1},
     {"commit-peers", OPT_INT, AT(commit_peers), "N", .help = "forward workers that take commits",
-     "1", 1, 65536},
+     "1", 1, 65536, .wiring = 1},
     {.name = NULL},
 };
 

@@ -38,10 +38,10 @@ peak() { # OUT STAGE: MiB
     jq --arg s "$2" '.stages[] | select(.name == $s) | .peak_rss_mib' "$1/.ptqflow/run.json"
 }
 
-foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound; says all rows when one is not
+foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the bound; says all rows when one is not
     local out=$1
     shift
-    ptq plan --model "$M" --json "$@" >plan.json
+    ptq plan "$@" --model "$M" --json >plan.json
     run -0 jq -r --slurpfile plan plan.json '
         def row($name; $of; $is): {name: $name, plan: $of, is: $is, ok: (($of - $is | fabs) <= ([0.15 * $is, 2] | max))};
         [$plan[0].memory as $m | (.stages[] | row(.name; $m[.name].peak_bytes / 1048576; .peak_rss_mib)),
@@ -53,22 +53,22 @@ foreseen() { # OUT PLAN-OPTIONS...: every stage and the sum are within the bound
 
 @test "gptq, two workers" {
     job two gptq --tokens 16384 --length 2048 --workers forward=2
-    foreseen two --tokens 16384 --length 2048 --workers 2
+    foreseen two gptq --tokens 16384 --length 2048 --workers forward=2
 }
 
 @test "rows in f32, one worker, round to nearest" {
     job wide gptq --tokens 8192 --length 1024 --workers forward=1 --acts f32 --solver rtn
-    foreseen wide --tokens 8192 --length 1024 --workers 1 --acts f32 --solver rtn
+    foreseen wide gptq --tokens 8192 --length 1024 --workers forward=1 --acts f32 --solver rtn
 }
 
 @test "a full-precision stream beside, solvers competing on held-out chunks" {
     job best gptaq --tokens 8192 --length 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
-    foreseen best --tokens 8192 --length 1024 --workers 1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    foreseen best gptaq --tokens 8192 --length 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
 }
 
 @test "plain sums beside" {
     job maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
-    foreseen maca --tokens 16384 --length 2048 --sums both --workers 1
+    foreseen maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
 }
 
 bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
@@ -76,8 +76,8 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
     job "$1" gptaq "${sizes[@]}" --workers forward="$3"
     job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
     cmp "$1/model.safetensors" "$2/model.safetensors"
-    foreseen "$1" "${sizes[@]}" --workers "$3" --dual --solver gptaq
-    foreseen "$2" "${sizes[@]}" --workers "$3" --dual --solver gptaq --mem "$4"
+    foreseen "$1" gptaq "${sizes[@]}" --workers forward="$3"
+    foreseen "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
@@ -93,6 +93,25 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
     # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
     [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
     awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'
+}
+
+@test "the very command line of a run, without a recipe that of gptq; --cores, --classes" {
+    line=(--model "$M" --data "$M/calib.jsonl" --out out --seed 1 --tokens 8192 --bits 3 --quiet --workers forward=2 --override 'mlp.down: skip')
+    ptq run gptq "${line[@]}" --dry-run >commands
+    ptq plan gptq "${line[@]}" --dry-run --json >named.json
+    ptq plan "${line[@]}" --json >plain.json
+    cmp <(jq "del(.memory)" named.json) <(jq "del(.memory)" plain.json)
+    [ "$(jq -c '[.memory.forward.processes, .overrides[0].line, (.classes | map(select(.kept | not)) | map(.bits) | unique)]' named.json)" = '[2,"mlp.down: skip",[3]]' ]
+    [ "$(ptq plan --model "$M" --cores 4 --json | jq .memory.forward.processes)" = 4 ]
+    reducer() { ptq plan maca --model "$M" --tokens 65536 --json "$@" | jq .memory.reduce.peak_bytes; }
+    [ "$(reducer --classes both)" -gt "$(reducer --classes length)" ]
+    [ "$(reducer --classes length)" -gt "$(reducer)" ]
+    run -100 ptq plan resolve --model "$M"
+    [[ $output == *"a plan is of a run from text to a checkpoint"* ]]
+    run -100 ptq plan --model "$M" --lenght 5
+    [[ $output == *"did you mean --length?"* ]]
+    run -100 ptq plan --model "$M" --threads 5
+    [[ $output == *"is the recipe's to say"* ]]
 }
 
 @test "mistakes are those of a run" {

@@ -30,6 +30,73 @@ END
     run -100 ptq no-such-thing
     [[ $output == "ptq: fatal: no command 'no-such-thing'"* ]]
     run -100 ptq ../sh
+    run -100 ptq slove
+    [[ $output == *"did you mean solve?"* ]]
+}
+
+@test "help and version, long and short, of every command; recipes by name" {
+    for flag in -h --help help; do
+        run -0 --separate-stderr ptq $flag
+        [[ $output == *"run the stages of a recipe"* && -z $stderr ]]
+    done
+    run -0 ptq -V
+    [ "$output" = "$(ptq --version)" ]
+    for command in $(ptq --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+        [ $command = recipes ] || [[ $(ptq $command -h) == [Uu]sage:* ]]
+        [ $command = recipes ] || [[ $(ptq help $command) == [Uu]sage:* ]]
+    done
+    run -100 ptq help no-such-thing
+    run -0 --separate-stderr ptq recipes
+    [[ ${lines[0]} == "gptaq      GPTAQ"* && ${#lines[@]} = 5 && -z $stderr ]]
+    run -100 ptq run gtpq
+    [[ $output == *"did you mean gptq?"* ]]
+}
+
+@test "options of the stages: routed, refused before anything starts, by the name that was typed" {
+    m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    use=(gptq --model "$m" --data "$m/calib.jsonl" --out out)
+    run -0 --separate-stderr ptq run gptq --help
+    [[ $output == *"--chat-template FILE"*"Stage forward"*"--modality-weights"*"Stage solve (ptq-solve): ojbkq"*"--tries N"* ]]
+    [[ $output != *"--peers"* && $output != *"--status-fd"* ]]
+    run -0 ptq run maca --help
+    [[ $output == *"--tokens N"*"(default 524288)"* ]]
+    run -0 ptq run "${use[@]}" --mem 1G --forward.mem 2M --bos no --overwrite --override 'mlp.down: bits=8' --override 'b0.*: skip' --dry-run
+    [[ ${lines[0]} == "sample: ptq-sample "*" --bos no"* && ${lines[0]} != *--mem* ]]
+    [[ ${lines[1]} == "forward"*" --mem 2M" ]]
+    [[ $output == *"reduce: ptq-reduce "*" --mem 1G"* ]]
+    [[ $output == *"--override 'mlp.down: bits=8' --override 'b0.*: skip'"* ]]
+    [[ ${lines[-1]} == "write: ptq-write "*" out --model "*" --overwrite" ]]
+    run -0 ptq run maca --model "$m" --data "$m/calib.jsonl" --out out --tokens 4096 --dry-run
+    [[ ${lines[0]} == *" --tokens 4096" && ${lines[0]} != *524288* && ${lines[0]} == *"--short join"* ]]
+    refused() { # WORDS OPTIONS...
+        local words=$1
+        shift
+        run -100 ptq run "${use[@]}" "$@"
+        [[ $output == "ptq: fatal: "*"$words"* ]] || { echo "$output"; return 1; }
+        [ ! -e out ] && [ -z "$(ls r)" ]
+    }
+    refused "--bits: '5' is not one of 2|3|4|8" --bits 5
+    refused "--reduce.mem: 'x' is not a size" --reduce.mem x
+    refused "stage 'solve': there is no solver 'magic'" --solver magic
+    refused "stage 'solve': --override: 'mlp.down'" --override mlp.down
+    refused "stage 'solve': --alpha means nothing to solver gptq" --alpha 0.5
+    refused "stage 'write': format 'zip' is not known" --format gptq,zip
+    refused "stage 'sample': --length and --lengths" --length 64 --lengths 64,128
+    refused "--threads': how stage 'forward' is run is the recipe's to say: \${forward.threads}" --threads 3
+    refused "option '--peers'" --peers 2
+    refused "option '--in'" --in file
+    refused "option '--follow'" --follow out
+    refused "unknown option '--chat-tmplate': did you mean --chat-template?" --chat-tmplate x
+    refused "has no stage 'farward'" --farward.mem 1G
+    refused "unknown option '--sample.mem'" --sample.mem 1G
+    refused "given twice" --seed 1 --seed 2
+    refused "needs a value" --seed
+    refused "--overwrite takes no value" --overwrite=yes
+    run -100 ptq run gptq --model "$m" --out out
+    [[ $output == *"stage 'sample': --data FILE is missing"* ]]
+    two true true
+    run -100 ptq run two.pipe --a.x 1
+    [[ $output == *"stage 'a' runs 'sh', whose options stand in the recipe" ]]
 }
 
 @test "ptq X runs ptq-X beside it, with its arguments and exit code" {
@@ -150,7 +217,7 @@ END
 @test "a recipe's --help shows its variables" {
     two 'true' 'true'
     run -0 --separate-stderr ptq run two.pipe --help
-    [[ $output == *"two stages"*"--one"*"[true]"* ]]
+    [[ $output == *"two stages"*"--one VALUE"*"(default true)"*"Stage a (sh)"* ]]
     [ -z "$stderr" ]
 }
 
@@ -159,8 +226,8 @@ END
     run -100 ptq run
     run -100 ptq run no-such.pipe
     [[ $output == "ptq: fatal: recipe 'no-such.pipe' is not there"* ]]
-    run -100 ptq run two.pipe --three 3
-    [[ $output == *"unknown option '--three'"*"--one --two"* ]]
+    run -100 ptq run two.pipe --tow 3
+    [[ $output == *"unknown option '--tow': did you mean --two?"* ]]
     run -100 ptq run two.pipe --one
     [[ $output == *"option '--one' needs a value" ]]
     run -100 ptq run two.pipe --one 1 --one 2

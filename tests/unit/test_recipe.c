@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recipe, plan: text to commands. */
+/* recipe, launch: text to commands. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "../../pipelines/plan.h"
+#include "../../pipelines/launch.h"
 #include "../../pipelines/recipe.h"
 
 static void refuse(const char *text, const char *want)
@@ -63,7 +63,7 @@ static void elastic_is_a_mark(void **state)
     struct err e = {0};
     struct recipe *r = accept("a: true\nb elastic: ptq-write\nc*2 \\\n elastic : true\n"
                               "elastic: ptq-solve\n");
-    struct plan *p;
+    struct launch *p;
 
     (void)state;
     assert_int_equal(r->nstages, 4);
@@ -73,13 +73,13 @@ static void elastic_is_a_mark(void **state)
     assert_int_equal(r->stage[2].count, 2);
     recipe_destroy(&r);
     r = accept("a: true\nb*2 elastic: true\n");
-    p = plan_create(r, "/r", 0, &e);
+    p = launch_create(r, "/r", 0, &e);
     assert_non_null(p);
     for (size_t i = 0; i < p->count; i++)
         assert_int_equal(p->process[i].elastic, i > 0);
-    assert_int_equal(plan_add(p, r, 2, 0, NULL, "/r", &e), 3);
+    assert_int_equal(launch_add(p, r, 2, 0, NULL, "/r", &e), 3);
     assert_int_equal(p->process[3].elastic, 1);
-    plan_destroy(&p);
+    launch_destroy(&p);
     recipe_destroy(&r);
 }
 
@@ -94,17 +94,17 @@ static void options_drop_out(void **state)
     for (int given = 0; given < 2; given++) {
         struct recipe *r = accept("option f =   # may be\noption z = z\na: true --file ${f} "
                                   "--quiet --also=${f} --last ${z}\n");
-        struct plan *p;
+        struct launch *p;
 
         assert_int_equal(recipe_set(r, "f", "", &e), -1);
         if (given)
             assert_int_equal(recipe_set(r, "f", "a b", &e), 0);
-        p = plan_create(r, "/r", 0, &e);
+        p = launch_create(r, "/r", 0, &e);
         assert_non_null(p);
         assert_int_equal(p->process[0].argc, given ? 7 : 4);
         for (size_t i = 0; i < p->process[0].argc; i++)
             assert_string_equal(p->process[0].argv[i], given ? with[i] : without[i]);
-        plan_destroy(&p);
+        launch_destroy(&p);
         recipe_destroy(&r);
     }
 }
@@ -117,18 +117,18 @@ static void flags_are_there_or_not(void **state)
     refuse("flag f = yes\na: true ${f}\n", "flag 'f' cannot have a value");
     for (int given = 0; given < 2; given++) {
         struct recipe *r = accept("flag over-all =   # may be\na: true --format x ${over-all} y\n");
-        struct plan *p;
+        struct launch *p;
 
         assert_int_equal(recipe_set(r, "over-all", "yes", &e), -1);
         assert_non_null(strstr(e.text, "'--over-all' takes no value"));
         if (given)
             assert_int_equal(recipe_set(r, "over-all", "--over-all", &e), 0);
         assert_int_equal(recipe_complete(r, &e), 0);
-        p = plan_create(r, "/r", 0, &e);
+        p = launch_create(r, "/r", 0, &e);
         assert_non_null(p);
         assert_int_equal(p->process[0].argc, given ? 5 : 4);
         assert_string_equal(p->process[0].argv[3], given ? "--over-all" : "y");
-        plan_destroy(&p);
+        launch_destroy(&p);
         recipe_destroy(&r);
     }
 }
@@ -140,8 +140,7 @@ static void bad_values(void **state)
 
     (void)state;
     assert_int_equal(recipe_set(r, "w", "1", &e), -1);
-    assert_non_null(strstr(e.text, "unknown option '--w'"));
-    assert_non_null(strstr(e.text, "--x --y --z"));
+    assert_non_null(strstr(e.text, "x.pipe has no variable 'w'"));
     assert_int_equal(recipe_set(r, "x", "", &e), -1);
     assert_int_equal(recipe_complete(r, &e), -1);
     assert_non_null(strstr(e.text, "'--y VALUE' is missing: the why"));
@@ -166,7 +165,7 @@ static void refuse_plan(const char *text, const char *sockets, const char *want)
 {
     struct recipe *r = accept(text);
     struct err e = {0};
-    struct plan *p = plan_create(r, sockets, 0, &e);
+    struct launch *p = launch_create(r, sockets, 0, &e);
 
     assert_null(p);
     assert_int_equal(e.kind, ERR_USE);
@@ -211,7 +210,7 @@ static void plans(void **state)
                                     "a#b $HOME ${x}", "4"};
     static const char *const b[] = {"true", "ipc:///r/s", "3", "1", "4", "$", "100%", "@"};
     struct err e = {0};
-    struct plan *p;
+    struct launch *p;
 
     (void)state;
     assert_string_equal(r->about, "about it");
@@ -221,7 +220,7 @@ static void plans(void **state)
     assert_int_equal(recipe_set(r, "d", "1 2", &e), 0);
     assert_int_equal(recipe_set(r, "d", "'3'", &e), 0);
     assert_int_equal(recipe_workers(r, "b=3", &e), 0);
-    p = plan_create(r, "/r", 0, &e);
+    p = launch_create(r, "/r", 0, &e);
     if (!p)
         fail_msg("%s", e.text);
     assert_int_equal(p->count, 4);
@@ -235,12 +234,12 @@ static void plans(void **state)
         assert_string_equal(p->process[2].argv[i], b[i]);
     assert_null(p->process[2].argv[p->process[2].argc]);
     assert_int_equal(p->process[0].ours, 0);
-    plan_destroy(&p);
-    plan_destroy(&p);
+    launch_destroy(&p);
+    launch_destroy(&p);
     recipe_destroy(&r);
 }
 
-static void check_argv(const struct plan_process *p, const char *const *want)
+static void check_argv(const struct launch_process *p, const char *const *want)
 {
     size_t n = 0;
 
@@ -266,28 +265,28 @@ static void added(void **state)
     struct recipe *r = accept(
         "a: true @%p\nb: true --in %p --bits 4 --only b --group -1 --only c --damp 1 --quiet\n");
     struct err e = {0};
-    struct plan *p = plan_create(r, "/r", 0, &e);
-    const struct plan_process *first;
+    struct launch *p = launch_create(r, "/r", 0, &e);
+    const struct launch_process *first;
 
     (void)state;
     assert_non_null(p);
     first = &p->process[1];
-    assert_int_equal(plan_add(p, r, 1, 1, missing, "/r", &e), -1);
+    assert_int_equal(launch_add(p, r, 1, 1, missing, "/r", &e), -1);
     assert_int_equal(e.kind, ERR_USE);
-    assert_int_equal(plan_add(p, r, 1, 2, bad, "/r", &e), -1);
+    assert_int_equal(launch_add(p, r, 1, 2, bad, "/r", &e), -1);
     assert_int_equal(p->count, 2);
-    assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), 2);
+    assert_int_equal(launch_add(p, r, 1, 0, NULL, "/r", &e), 2);
     check_argv(&p->process[2], (const char *const *)first->argv);
     assert_string_equal(p->process[2].label, "b.2");
-    assert_int_equal(plan_add(p, r, 2, 6, changed, "/r", &e), 3);
+    assert_int_equal(launch_add(p, r, 2, 6, changed, "/r", &e), 3);
     check_argv(&p->process[3], argv_changed);
-    assert_int_equal(plan_add(p, r, 3, 3, other, "/r", &e), 4);
+    assert_int_equal(launch_add(p, r, 3, 3, other, "/r", &e), 4);
     check_argv(&p->process[4], argv_other);
-    for (int i = 5; i < 2 + PLAN_SPARE; i++)
-        assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), i);
-    assert_int_equal(plan_add(p, r, 1, 0, NULL, "/r", &e), -1);
+    for (int i = 5; i < 2 + LAUNCH_SPARE; i++)
+        assert_int_equal(launch_add(p, r, 1, 0, NULL, "/r", &e), i);
+    assert_int_equal(launch_add(p, r, 1, 0, NULL, "/r", &e), -1);
     assert_ptr_equal(first, &p->process[1]);
-    plan_destroy(&p);
+    launch_destroy(&p);
     recipe_destroy(&r);
 }
 

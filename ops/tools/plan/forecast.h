@@ -34,8 +34,8 @@ struct forecast_opts {
     uint64_t classes;        /* classes of rows whose sums are kept apart; 0: none */
     int plain;               /* sums with weights of 1 are kept beside */
     enum dtype acts;
-    /* for hidden states, of each forward process; for sums, of the reducer */
-    uint64_t mem;
+    uint64_t mem;      /* for hidden states, of each forward process */
+    uint64_t sums_mem; /* for sums, of the reducer */
     size_t forwards, solvers, cores;
     struct forecast_base base;
     uint64_t tokenizer; /* bytes of tokenizer.json */

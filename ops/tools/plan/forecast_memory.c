@@ -180,7 +180,7 @@ static double reduce_sums(const struct forecast_opts *o, struct forecast *f, con
         held > 0 && long_lanes ? least(1, s->chunks / s->lanes / (double)o->holdout) : 0;
     const double problem = set * (1 + held + plain) + apart;
     const double all = problem + lanes * (set * (1 + plain + both) + apart),
-                 fit = floor(2 * (double)o->mem / n->square);
+                 fit = floor(2 * (double)o->sums_mem / n->square);
     const double sums = most(problem, least(all, fit * n->square / 2));
 
     f->memory.sums = (uint64_t)sums;

@@ -5,97 +5,60 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
-#include "../../../common/base/cpu.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/log.h"
+#include "../../../common/base/sig.h"
 #include "../../../common/base/stage.h"
 #include "../../../common/format/format.h"
+#include "../../../common/base/version.h"
+#include "../../../pipelines/route.h"
+#include "../../../pipelines/shelf.h"
+#include "../../../stages/forward/forward_opts.h"
+#include "../../../stages/reduce/reduce_opts.h"
+#include "../../../stages/sample/sample_opts.h"
 #include "../../../stages/solve/solve_opts.h"
+#include "../../../stages/write/write_opts.h"
 #include "forecast.h"
 
-struct values {
-    const char *model, *overrides, *solver;
-    struct opt_texts override;
-    int bits, scale_type, format, grid, acts, dual, plain, json;
-    int64_t group, tokens, length, holdout, classes, forwards, solvers, cores;
-    uint64_t mem;
+struct plan_command {
+    int json, quiet, keep, dry_run;
+    int64_t cores;
+    const char *log;
+    struct opt_texts workers, set; /* taken as they come */
 };
 
-static const struct opt_choice sums[] = {{"weighted", 0}, {"both", 1}, {NULL, 0}};
-static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NULL, 0}};
-
-#define AT(field) offsetof(struct values, field)
-static const struct opt table[] = {
-    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
-     .must = 1},
-    {"bits", OPT_CHOICE, AT(bits), "N", .help = "bits of a code", "4", .nth = grid_bits_choice},
-    {"group", OPT_INT, AT(group), "N", .help = "inputs that share a scale; -1: a whole row", "64",
-     -1, 1 << 24},
-    {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid", "sym", .nth = grid_choice},
-    {"scale-type", OPT_CHOICE, AT(scale_type), "TYPE", .help = "of the scales", "f16",
-     .nth = grid_scale_choice},
-    {"format", OPT_CHOICE, AT(format), "NAME", .help = "of the output", FORMAT_DEFAULT,
-     .nth = format_choice},
-    {"solver", OPT_TEXT, AT(solver), "NAME",
-     .help = "as in ptq-solve, best:A,B,... too; one that needs the full-precision stream brings "
-             "--dual",
-     "gptq"},
-    {"override", OPT_TEXTS, AT(override), "LINE",
-     .help = "'PATTERN: KEY=VALUE ...' or 'PATTERN: skip', as in ptq-solve; may be repeated"},
-    {"overrides", OPT_TEXT, AT(overrides), "FILE", .help = "such lines from a file"},
-    {"tokens", OPT_INT, AT(tokens), "N", .help = "calibration tokens", "65536", 1, 1e15},
-    {"length", OPT_INT, AT(length), "N",
-     .help = "tokens of a sequence, of the longest if there are several lengths", "2048", 1,
-     1 << 24},
-    {"dual", OPT_FLAG, AT(dual),
-     .help = "the full-precision stream runs beside (the recipe gptaq, whatever the solver)"},
-    {"holdout", OPT_INT, AT(holdout), "N",
-     .help = "every Nth chunk is held out to judge solvers on (0: none)", "0", 0, 1000000},
-    {"classes", OPT_INT, AT(classes), "N",
-     .help = "classes of rows whose sums are kept apart: as many as lengths, and bands of "
-             "positions (at "
-             "most 6)",
-     "0", 0, 64},
-    {"sums", OPT_CHOICE, AT(plain), "WHICH", .help = "as in ptq-reduce; both in the recipe maca",
-     "weighted", .choices = sums},
-    {"acts", OPT_CHOICE, AT(acts), "TYPE", .help = "of the site inputs", "bf16", .choices = acts},
-    {"workers", OPT_INT, AT(forwards), "N",
-     .help = "forward processes (as many as cores, at most 8)", .min = 1, .max = 1024},
-    {"solvers", OPT_INT, AT(solvers), "N", .help = "solver processes", "1", 1, 1024},
+#define AT(field) offsetof(struct plan_command, field)
+static const struct opt own_rows[] = {
+    {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
     {"cores", OPT_INT, AT(cores), "N", .help = "of the machine the run is for (this one's)",
      .min = 1, .max = 4096},
-    {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
+    {"workers", OPT_TEXTS, AT(workers), "S=N,...", .help = "processes of stage S"},
+    {"set", OPT_TEXTS, AT(set), "NAME=VALUE", .help = "the same as --NAME VALUE"},
+    {"quiet", OPT_FLAG, AT(quiet), .help = "this and those below: as in ptq run, for nothing here"},
+    {"keep", OPT_FLAG, AT(keep), .help = "-"},
+    {"dry-run", OPT_FLAG, AT(dry_run), .help = "-"},
+    {"log", OPT_TEXT, AT(log), "DIR", .help = "-"},
     {.name = NULL},
 };
-
-static const struct stage_spec spec = {
-    .name = "plan",
-    .about = "says what a run would do: what overrides hit, size, work, memory; runs nothing",
-    .usage = "--model DIR [options]",
-    .notes = "Example: ptq-plan --model M --bits 4 --group 64 --override 'mlp.down: bits=8 "
-             "group=32' --override 'b0.*: skip'",
-    .mem = "2G",
-    .mem_for = "memory for hidden states of each forward process, and for the reducer's sums",
-    .shared = STAGE_PRINTS,
-    .rows = table,
-    .size = sizeof(struct values),
-};
+static const char *const own_names[] = {"json", "cores",   "workers", "set", "quiet",
+                                        "keep", "dry-run", "log",     NULL};
 
 /* "4 bits, group 64, gptq" of a class. */
-static void class_text(const struct forecast_class *c, const struct values *v, char *out,
+static void class_text(const struct forecast_class *c, const struct forecast_opts *v, char *out,
                        size_t room)
 {
     if (c->kept)
         snprintf(out, room, "as it is");
     else
         snprintf(out, room, "%d bits, group %lld, %s%s%s", c->bits, (long long)c->group,
-                 (c->grid ? c->grid : grid_at((size_t)v->grid))->name, c->solver ? ", solver " : "",
+                 (c->grid ? c->grid : v->grid)->name, c->solver ? ", solver " : "",
                  c->solver ? c->solver : "");
 }
 
-static void print_classes(const struct forecast *f, const struct values *v)
+static void print_classes(const struct forecast *f, const struct forecast_opts *v)
 {
     printf("%-40s %8s %14s %14s\n", "linears", "count", "weights", "bytes");
     for (size_t i = 0; i < f->nclasses; i++) {
@@ -123,12 +86,12 @@ static void print_places(const char *what, uint64_t held, uint64_t spilled)
     printf(spilled ? ", %.0f MiB in its file\n" : "\n", (double)spilled / (1 << 20));
 }
 
-static void print_memory(const struct forecast *f, const struct values *v)
+static void print_memory(const struct forecast *f, const struct forecast_opts *v)
 {
     const struct forecast_memory *m = &f->memory;
     const struct {
         const char *name;
-        int64_t processes;
+        size_t processes;
         uint64_t bytes;
     } rows[] = {{"sample", 1, m->sample},
                 {"forward", v->forwards, m->forward},
@@ -138,15 +101,16 @@ static void print_memory(const struct forecast *f, const struct values *v)
 
     printf("\n%-10s %9s %14s\n", "stage", "processes", "peak MiB each");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-10s %9lld %14.0f\n", rows[i].name, (long long)rows[i].processes,
+        printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
                (double)rows[i].bytes / (1 << 20));
-    printf("%-10s %9lld %14.0f\n", "together", (long long)(v->forwards + v->solvers + 3),
+    printf("%-10s %9zu %14.0f\n", "together", v->forwards + v->solvers + 3,
            (double)m->all / (1 << 20));
     print_places("hidden states of a forward process", m->hidden, m->spilled);
     print_places("sums of the reducer", m->sums, m->sums_spilled);
 }
 
-static void print_text(const struct forecast *f, const struct values *v, const struct overrides *o)
+static void print_text(const struct forecast *f, const struct forecast_opts *v,
+                       const struct overrides *o)
 {
     print_classes(f, v);
     print_overrides(o, f);
@@ -171,7 +135,7 @@ static void warn_split(const struct forecast *f)
                  f->split[i].site->fused);
 }
 
-static struct json *class_json(const struct forecast_class *c, const struct values *v)
+static struct json *class_json(const struct forecast_class *c, const struct forecast_opts *v)
 {
     struct json *j = json_new_object();
     int bad = json_set_bool(j, "kept", c->kept) ||
@@ -181,7 +145,7 @@ static struct json *class_json(const struct forecast_class *c, const struct valu
 
     if (!c->kept)
         bad = bad || json_set_int(j, "bits", c->bits) || json_set_int(j, "group", c->group) ||
-              json_set_text(j, "grid", (c->grid ? c->grid : grid_at((size_t)v->grid))->name) ||
+              json_set_text(j, "grid", (c->grid ? c->grid : v->grid)->name) ||
               (c->solver && json_set_text(j, "solver", c->solver));
     if (bad)
         json_destroy(&j);
@@ -201,16 +165,17 @@ static struct json *hit_json(const struct override *x, const struct forecast_hit
     return j;
 }
 
-static struct json *stage_json(int64_t processes, uint64_t bytes)
+static struct json *stage_json(size_t processes, uint64_t bytes)
 {
     struct json *j = json_new_object();
 
-    if (json_set_int(j, "processes", processes) || json_set_int(j, "peak_bytes", (int64_t)bytes))
+    if (json_set_int(j, "processes", (int64_t)processes) ||
+        json_set_int(j, "peak_bytes", (int64_t)bytes))
         json_destroy(&j);
     return j;
 }
 
-static struct json *memory_json(const struct forecast *f, const struct values *v)
+static struct json *memory_json(const struct forecast *f, const struct forecast_opts *v)
 {
     const struct forecast_memory *m = &f->memory;
     struct json *j = json_new_object();
@@ -241,8 +206,8 @@ static struct json *split_json(const struct forecast *f)
     return j;
 }
 
-static int print_json(const struct forecast *f, const struct values *v, const struct overrides *o,
-                      struct err *e)
+static int print_json(const struct forecast *f, const struct forecast_opts *v,
+                      const struct overrides *o, struct err *e)
 {
     struct json *j = json_new_object(), *classes = json_new_array(), *hits = json_new_array();
     char *text = NULL;
@@ -300,68 +265,207 @@ static int needs_dual(const char *solver, struct err *e)
     return need;
 }
 
-static int opts_of(const struct values *v, const struct overrides *lines, struct forecast_opts *o,
-                   struct err *e)
+/* The longest sequence of the calibration. */
+static uint64_t longest(const struct sample_opts *s)
 {
-    int dual = needs_dual(v->solver, e), one = 0;
+    uint64_t n = s->nlengths ? 0 : s->length;
 
-    for (size_t i = 0; i < lines->count && dual >= 0; i++) {
-        if (lines->at[i].v.solver && (one = needs_dual(lines->at[i].v.solver, e)) < 0)
-            return err_prefix(e, "%s: '%s'", lines->at[i].from, lines->at[i].text);
-        dual |= one;
-    }
-    *o = (struct forecast_opts){.model = v->model,
-                                .bits = v->bits,
-                                .group = v->group,
-                                .scale_type = (enum dtype)v->scale_type,
-                                .format = format_at((size_t)v->format),
-                                .grid = grid_at((size_t)v->grid),
-                                .overrides = lines,
-                                .solver = v->solver,
-                                .tokens = (uint64_t)v->tokens,
-                                .length = (uint64_t)v->length,
-                                .dual = v->dual || dual == 1,
-                                .holdout = (uint64_t)v->holdout,
-                                .classes = (uint64_t)v->classes,
-                                .plain = v->plain,
-                                .acts = (enum dtype)v->acts,
-                                .mem = v->mem,
-                                .forwards = (size_t)v->forwards,
-                                .solvers = (size_t)v->solvers,
-                                .cores = (size_t)v->cores,
-                                .tokenizer = file_bytes(v->model, "tokenizer.json")};
-    return dual < 0 ? -1 : 0;
+    for (size_t i = 0; i < s->nlengths; i++)
+        n = s->lengths[i] > n ? s->lengths[i] : n;
+    return n;
 }
 
-static int run(struct stage *s, struct err *e)
+/* Classes of rows whose sums ptq-reduce keeps apart. */
+static uint64_t classes_of(unsigned kinds, const struct sample_opts *s)
 {
-    struct values *v = s->own;
-    struct overrides lines = OVERRIDES_NONE;
+    return (kinds & CLASS_LENGTH ? s->nlengths ? s->nlengths : 1 : 0) +
+           (kinds & CLASS_POSITION ? class_bands(longest(s)) : 0) +
+           (kinds & CLASS_MODALITY ? 2 : 0);
+}
+
+static int solver_dual(const struct solve_command *c, struct err *e)
+{
+    int dual = needs_dual(c->core.solver, e), one = 0;
+
+    for (size_t i = 0; i < c->lines.count && dual >= 0; i++) {
+        if (c->lines.at[i].v.solver && (one = needs_dual(c->lines.at[i].v.solver, e)) < 0)
+            return err_prefix(e, "%s: '%s'", c->lines.at[i].from, c->lines.at[i].text);
+        dual |= one;
+    }
+    return dual;
+}
+
+/* Of the stages that a plan is about, and what can be said against their options. */
+struct planned {
+    const struct stage *sample, *forward, *reduce, *solve, *write;
+};
+
+static int planned_find(const struct route *t, struct planned *x, struct err *e)
+{
+    *x = (struct planned){route_stage(t, &sample_spec, 0), route_stage(t, &forward_spec, 0),
+                          route_stage(t, &reduce_spec, 0), route_stage(t, &solve_spec, 0),
+                          route_stage(t, &write_spec, 0)};
+    if (!x->sample || !x->forward || !x->reduce || !x->solve || !x->write)
+        return err_set(e, ERR_USE,
+                       "%s: a plan is of a run from text to a checkpoint: of ptq-sample, "
+                       "ptq-forward, ptq-reduce, ptq-solve and ptq-write",
+                       t->r->path);
+    if (!route_model(t))
+        return err_set(e, ERR_USE, "--model DIR is missing");
+    if (sample_spec.check(x->sample, e) < 0 || reduce_spec.check(x->reduce, e) < 0 ||
+        write_spec.check(x->write, e) < 0)
+        return -1;
+    for (size_t i = 0; i < t->r->nstages; i++)
+        if (t->stage[i] && t->stage[i]->spec == &solve_spec && solve_spec.check(t->stage[i], e) < 0)
+            return err_prefix(e, "stage '%s'", t->r->stage[i].name);
+    return 0;
+}
+
+static int opts_of(const struct route *t, struct forecast_opts *o, struct err *e)
+{
+    const struct sample_command *sample;
+    const struct forward_command *forward;
+    const struct reduce_command *reduce;
+    const struct solve_command *solve;
+    const struct format *formats[FORMATS_MAX];
+    struct planned x;
+    size_t count;
+    int dual;
+
+    if (planned_find(t, &x, e) < 0)
+        return -1;
+    sample = x.sample->own;
+    forward = x.forward->own;
+    reduce = x.reduce->own;
+    solve = x.solve->own;
+    if (format_parse(((const struct write_command *)x.write->own)->core.formats, formats, &count,
+                     e) < 0 ||
+        (dual = solver_dual(solve, e)) < 0)
+        return -1;
+    if (!sample->core.tokens)
+        return err_set(e, ERR_USE, "--tokens 0: a plan needs their number");
+    *o = (struct forecast_opts){.model = route_model(t),
+                                .bits = solve->core.bits,
+                                .group = solve->core.group,
+                                .scale_type = solve->core.scale_type,
+                                .format = formats[0],
+                                .grid = solve->core.grid,
+                                .overrides = &solve->lines,
+                                .solver = solve->core.solver,
+                                .tokens = sample->core.tokens,
+                                .length = longest(&sample->core),
+                                .dual = forward->core.dual || dual == 1,
+                                .holdout = reduce->core.how.holdout,
+                                .classes = classes_of(reduce->core.how.classes, &sample->core),
+                                .plain = reduce->core.how.plain,
+                                .acts = forward->core.acts,
+                                .mem = x.forward->mem,
+                                .sums_mem = x.reduce->mem,
+                                .forwards = route_count(t, &forward_spec),
+                                .solvers = route_count(t, &solve_spec),
+                                .cores = t->r->cores,
+                                .tokenizer = file_bytes(route_model(t), "tokenizer.json")};
+    return 0;
+}
+
+static int plan(const struct plan_command *c, const struct route *t, struct err *e)
+{
     struct forecast_opts o = {.model = NULL};
     const struct forecast_base base = forecast_base();
     struct forecast f = {.sites = 0};
-    int rc;
+    int rc = opts_of(t, &o, e);
 
-    v->mem = s->mem;
-    v->cores = v->cores ? v->cores : (int64_t)cpu_count();
-    v->forwards = v->forwards ? v->forwards : v->cores < 8 ? v->cores : 8;
-    rc = overrides_load(&lines, v->overrides, v->override.text, v->override.count, e);
-    if (rc == 0)
-        rc = opts_of(v, &lines, &o, e);
     o.base = base;
     if (rc == 0 && (rc = forecast_make(&o, &f, e)) == 0) {
         warn_split(&f);
-        if (v->json)
-            rc = print_json(&f, v, &lines, e);
+        if (c->json)
+            rc = print_json(&f, &o, o.overrides, e);
         else
-            print_text(&f, v, &lines);
+            print_text(&f, &o, o.overrides);
     }
+    if (rc == 0)
+        rc = fs_flush(stdout, e);
     forecast_release(&f);
-    overrides_release(&lines);
     return rc;
+}
+
+static void usage(struct plan_command *c)
+{
+    const struct opt_group group = {NULL, own_rows, c};
+
+    puts("Usage: ptq plan [RECIPE] [options of ptq run RECIPE] [options]\n"
+         "Says what a run would do: what overrides hit, size, work, memory; runs nothing.\n\n"
+         "  RECIPE                  as in ptq run; without one gptq. --data and --out may be left\n"
+         "                          out");
+    opt_print(stdout, &group, NULL, NULL);
+    puts("  -h, --help              Show this help\n"
+         "  -V, --version           Show the version\n\n"
+         "Example: ptq plan gptq --model M --bits 4 --group 64 --override 'mlp.down: bits=8'");
+}
+
+/* --help, --version, and --cores, which the recipe is read with. */
+static int asked(int argc, char **argv, struct plan_command *c)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return usage(c), 1;
+        if (strcmp(argv[i], "-V") == 0 || strcmp(argv[i], "--version") == 0)
+            return printf("ptq-plan %s\n", PTQ_VERSION), 1;
+        if (strcmp(argv[i], "--cores") == 0 && i + 1 < argc)
+            c->cores = strtol(argv[i + 1], NULL, 10);
+        else if (strncmp(argv[i], "--cores=", 8) == 0)
+            c->cores = strtol(argv[i] + 8, NULL, 10);
+    }
+    return 0;
+}
+
+static int take_option(struct plan_command *c, struct route *t, int argc, char **argv,
+                       struct err *e)
+{
+    const struct opt_group group = {NULL, own_rows, c};
+    const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
+    const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
+    const struct opt *row =
+        strncmp(argv[0], "--", 2) == 0 ? opt_find(&group, 1, argv[0] + 2, n - 2, NULL) : NULL;
+
+    if (!row)
+        return route_option(t, argc, argv, own_names, e);
+    if (row->type == OPT_FLAG)
+        return opt_set(row, c, row->name, eq ? value : NULL, e) < 0 ? -1 : 1;
+    if (!value)
+        return err_set(e, ERR_USE, "--%s needs a value", row->name);
+    if (strcmp(row->name, "workers") == 0 ? recipe_workers(t->r, value, e)
+        : strcmp(row->name, "set") == 0   ? route_pair(t, value, own_names, e)
+                                          : opt_set(row, c, row->name, value, e))
+        return -1;
+    return eq ? 1 : 2;
 }
 
 int main(int argc, char **argv)
 {
-    return stage_main(&spec, run, argc, argv);
+    struct plan_command c = {.cores = 0};
+    struct route t = {.stage = NULL};
+    struct err e = {0};
+    struct recipe *r;
+    const int named = argc > 1 && argv[1][0] != '-';
+    int rc = 0;
+
+    log_init("plan", LOG_NORMAL);
+    if (asked(argc, argv, &c))
+        return fflush(stdout) ? ERR_SYS : 0;
+    r = shelf_open(named ? argv[1] : "gptq", c.cores > 0 ? (size_t)c.cores : 0, &e);
+    if (sig_init_print(&e) < 0 || !r || route_open(&t, r, &e) < 0)
+        rc = -1;
+    for (int i = named ? 2 : 1, n; i < argc && rc == 0; i += n) {
+        n = take_option(&c, &t, argc - i, argv + i, &e);
+        rc = n < 0 ? -1 : 0;
+    }
+    if (rc == 0)
+        rc = route_apply(&t, &e) < 0 ? -1 : plan(&c, &t, &e);
+    if (rc < 0)
+        log_fatal(&e);
+    if (r)
+        route_close(&t);
+    recipe_destroy(&r);
+    return rc < 0 ? err_exit(&e) : 0;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan - a recipe turned into processes: every command with its variables, endpoints and program
+/* launch - a recipe turned into processes: every command with its variables, endpoints and program
  * path put in. */
-#ifndef PTQ_PLAN_H
-#define PTQ_PLAN_H
+#ifndef PTQ_LAUNCH_H
+#define PTQ_LAUNCH_H
 
 #include <stddef.h>
 #include "../common/base/err.h"
 #include "recipe.h"
 
-struct plan_process {
+struct launch_process {
     size_t stage;  /* index into the recipe */
     char *label;   /* "reduce", or "forward.2" where a stage has several processes */
     char *program; /* path of the executable */
@@ -18,30 +18,30 @@ struct plan_process {
     char **argv; /* argv[0] as the recipe writes it; NULL at the end */
 };
 
-#define PLAN_SPARE 1000 /* processes that plan_add can add */
+#define LAUNCH_SPARE 1000 /* processes that launch_add can add */
 
-struct plan {
+struct launch {
     size_t count, room;
-    struct plan_process *process;
+    struct launch_process *process;
 };
 
 /* Folder of the running executable, or "" where it cannot be told. */
-void plan_own_dir(char *dir, size_t size);
+void launch_own_dir(char *dir, size_t size);
 /* Path of a program: beside the running executable, then in PATH; a name with a slash stays.
  * Caller frees. */
-char *plan_find_program(const char *name, struct err *e);
+char *launch_find_program(const char *name, struct err *e);
 
 /* sockets: folder for the ipc sockets that %names stand for. quiet: every ptq-X gets --quiet.
  * Refused: an unknown variable, a socket nobody or more than one process binds, a socket nobody
  * connects to, a path that the system's limit for sockets cannot hold, a program that is not
  * there. */
-struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet, struct err *e);
+struct launch *launch_create(const struct recipe *r, const char *sockets, int quiet, struct err *e);
 /* One more process of the stage of process `like`; returns its number, -1 on error. words: its
  * command; its own options are kept, unless the command gives them, when it is the same program;
  * of another program only --in and --out. `--name=` takes an option away. No words: the same
  * command. No process moves in memory. */
-int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
-             const char *const *word, const char *sockets, struct err *e);
-void plan_destroy(struct plan **p);
+int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwords,
+               const char *const *word, const char *sockets, struct err *e);
+void launch_destroy(struct launch **p);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan - from recipe to argument vectors. No shell is involved: a value never becomes two words,
+/* launch - from recipe to argument vectors. No shell is involved: a value never becomes two words,
  * whatever is in it. */
-#include "plan.h"
+#include "launch.h"
 
 #include <limits.h>
 #include <stdint.h>
@@ -130,7 +130,7 @@ static int takes_value(const char *word, const char *next)
 }
 
 /* Takes over text, also on error. */
-static int add_word(struct plan_process *p, char *text, struct err *e)
+static int add_word(struct launch_process *p, char *text, struct err *e)
 {
     char **grown = text ? realloc(p->argv, (p->argc + 2) * sizeof *grown) : NULL;
 
@@ -150,7 +150,7 @@ static size_t endpoint_mark(const char *word)
     return word[0] == '%' && word[1] ? 1 : word[0] == '@' && word[1] == '%' && word[2] ? 2 : 0;
 }
 
-static int add_endpoint(struct plan_process *p, const char *word, const char *sockets,
+static int add_endpoint(struct launch_process *p, const char *word, const char *sockets,
                         struct err *e)
 {
     size_t mark = endpoint_mark(word);
@@ -168,7 +168,7 @@ static int add_endpoint(struct plan_process *p, const char *word, const char *so
                     e);
 }
 
-static int add_expanded(const struct recipe *r, struct plan_process *p, const char *word,
+static int add_expanded(const struct recipe *r, struct launch_process *p, const char *word,
                         size_t turn, struct err *e)
 {
     struct writer w = {0};
@@ -192,13 +192,46 @@ static int is_ours(const char *program)
     return strncmp(base_name(program), "ptq-", 4) == 0;
 }
 
+/* How many words at i the user's own options take the place of; 0: none. */
+static size_t replaced(const struct recipe *r, const struct recipe_stage *st, size_t i)
+{
+    const char *word = st->word[i];
+
+    if (i == 0 || strncmp(word, "--", 2) != 0 ||
+        !recipe_gave(r, (size_t)(st - r->stage), word + 2, strcspn(word + 2, "=")))
+        return 0;
+    for (size_t k = 0; k < r->ngiven; k++) /* a flag is a word, anything else has a value */
+        if (!r->given[k].value && strcmp(r->given[k].name, word + 2) == 0)
+            return 1;
+    return strchr(word, '=') ? 1 : 2;
+}
+
+static int add_given(const struct recipe *r, const struct recipe_stage *st,
+                     struct launch_process *p, struct err *e)
+{
+    for (size_t k = 0; k < r->ngiven; k++) {
+        const struct recipe_given *g = &r->given[k];
+
+        if (&r->stage[g->stage] != st)
+            continue;
+        if (add_word(p, mem_printf(e, "--%s", g->name), e) < 0 ||
+            (g->value && add_word(p, mem_text(g->value, e), e) < 0))
+            return -1;
+    }
+    return 0;
+}
+
 static int add_command(const struct recipe *r, const struct recipe_stage *st,
-                       struct plan_process *p, const char *sockets, int quiet, struct err *e)
+                       struct launch_process *p, const char *sockets, int quiet, struct err *e)
 {
     p->ours = is_ours(st->word[0]);
     for (size_t i = 0; i < st->nwords; i++) {
-        size_t times = repeats(r, st->word[i]);
+        size_t times = repeats(r, st->word[i]), taken = replaced(r, st, i);
 
+        if (taken) {
+            i += taken - 1;
+            continue;
+        }
         if (endpoint_mark(st->word[i])) {
             if (add_endpoint(p, st->word[i], sockets, e) < 0)
                 return -1;
@@ -217,7 +250,9 @@ static int add_command(const struct recipe *r, const struct recipe_stage *st,
         if (i == 0 && quiet && p->ours && add_word(p, mem_text("--quiet", e), e) < 0)
             return -1;
     }
-    p->program = plan_find_program(p->argv[0], e);
+    if (add_given(r, st, p, e) < 0)
+        return -1;
+    p->program = launch_find_program(p->argv[0], e);
     return p->program ? 0 : -1;
 }
 
@@ -262,7 +297,7 @@ static int check_sockets(const struct recipe *r, struct err *e)
     return 0;
 }
 
-void plan_own_dir(char *dir, size_t size)
+void launch_own_dir(char *dir, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", dir, size - 1);
     char *slash;
@@ -273,7 +308,7 @@ void plan_own_dir(char *dir, size_t size)
         *slash = '\0';
 }
 
-char *plan_find_program(const char *name, struct err *e)
+char *launch_find_program(const char *name, struct err *e)
 {
     char dir[PATH_MAX];
     const char *path = getenv("PATH");
@@ -285,7 +320,7 @@ char *plan_find_program(const char *name, struct err *e)
         err_set(e, ERR_USE, "cannot execute '%s'", name);
         return NULL;
     }
-    plan_own_dir(dir, sizeof dir);
+    launch_own_dir(dir, sizeof dir);
     found = mem_printf(e, "%s/%s", dir, name);
     while (found && access(found, X_OK) != 0) {
         size_t n = path ? strcspn(path, ":") : 0;
@@ -301,9 +336,9 @@ char *plan_find_program(const char *name, struct err *e)
     return found;
 }
 
-struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet, struct err *e)
+struct launch *launch_create(const struct recipe *r, const char *sockets, int quiet, struct err *e)
 {
-    struct plan *p;
+    struct launch *p;
     size_t total = 0;
 
     if (recipe_complete(r, e) < 0 || check_sockets(r, e) < 0)
@@ -313,12 +348,12 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
     p = mem_array(1, sizeof *p, e);
     if (!p)
         return NULL;
-    p->room = total + PLAN_SPARE;
+    p->room = total + LAUNCH_SPARE;
     p->process = mem_array(p->room, sizeof *p->process, e);
     for (size_t i = 0; p->process && i < r->nstages; i++)
         for (size_t k = 0; k < r->stage[i].count; k++) {
             const struct recipe_stage *st = &r->stage[i];
-            struct plan_process *one = &p->process[p->count++];
+            struct launch_process *one = &p->process[p->count++];
 
             one->stage = i;
             one->elastic = st->elastic;
@@ -327,11 +362,11 @@ struct plan *plan_create(const struct recipe *r, const char *sockets, int quiet,
             if (one->label && add_command(r, st, one, sockets, quiet, e) == 0)
                 continue;
             err_prefix(e, "%s:%d: stage '%s'", r->path, st->line, st->name);
-            plan_destroy(&p);
+            launch_destroy(&p);
             return NULL;
         }
     if (!p->process)
-        plan_destroy(&p);
+        launch_destroy(&p);
     return p;
 }
 
@@ -356,7 +391,7 @@ static int keeps(const char *option, int same, size_t nwords, const char *const 
 }
 
 /* What stays of the old command, then the words of the new one. */
-static int add_changed(struct plan_process *p, const struct plan_process *like, size_t nwords,
+static int add_changed(struct launch_process *p, const struct launch_process *like, size_t nwords,
                        const char *const *word, const char *sockets, struct err *e)
 {
     const char *program = nwords ? word[0] : like->argv[0];
@@ -381,7 +416,7 @@ static int add_changed(struct plan_process *p, const struct plan_process *like, 
     return 0;
 }
 
-static void process_release(struct plan_process *p)
+static void process_release(struct launch_process *p)
 {
     for (size_t k = 0; k < p->argc; k++)
         free(p->argv[k]);
@@ -390,22 +425,22 @@ static void process_release(struct plan_process *p)
     free(p->program);
 }
 
-int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
-             const char *const *word, const char *sockets, struct err *e)
+int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwords,
+               const char *const *word, const char *sockets, struct err *e)
 {
-    const struct plan_process *old = &p->process[like];
-    struct plan_process one = {.stage = old->stage, .elastic = old->elastic};
+    const struct launch_process *old = &p->process[like];
+    struct launch_process one = {.stage = old->stage, .elastic = old->elastic};
     size_t number = 1;
 
     if (p->count == p->room)
         return err_set(e, ERR_USE,
                        "%d processes have been added to this run, which is all it can take",
-                       PLAN_SPARE);
+                       LAUNCH_SPARE);
     for (size_t i = 0; i < p->count; i++)
         number += p->process[i].stage == old->stage;
     one.label = mem_printf(e, "%s.%zu", r->stage[old->stage].name, number);
     if (!one.label || add_changed(&one, old, nwords, word, sockets, e) < 0 ||
-        !(one.program = plan_find_program(one.argv[0], e))) {
+        !(one.program = launch_find_program(one.argv[0], e))) {
         process_release(&one);
         return -1;
     }
@@ -414,9 +449,9 @@ int plan_add(struct plan *p, const struct recipe *r, size_t like, size_t nwords,
     return (int)p->count++;
 }
 
-void plan_destroy(struct plan **pp)
+void launch_destroy(struct launch **pp)
 {
-    struct plan *p = *pp;
+    struct launch *p = *pp;
 
     if (!p)
         return;

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shelf - see shelf.h. They lie in the source tree, or where `make install` puts them. */
+#include "shelf.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/base/cpu.h"
+#include "../common/base/fs.h"
+#include "../common/base/mem.h"
+#include "../common/base/near.h"
+#include "launch.h"
+
+#define RECIPE_BYTES ((size_t)1 << 20)
+#define SUFFIX ".pipe"
+
+static const char *const places[] = {"/../pipelines", "/../share/ptqflow/pipelines"};
+#define PLACES (sizeof places / sizeof *places)
+
+static char *try_recipe(const char *dir, const char *slash, const char *name, const char *suffix)
+{
+    char *path = mem_printf(NULL, "%s%s%s%s", dir, slash, name, suffix);
+
+    if (path && fs_exists(path) && !fs_is_dir(path))
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* The folder of recipes that there is; caller frees. NULL: none. */
+static char *folder(void)
+{
+    char own[PATH_MAX];
+
+    launch_own_dir(own, sizeof own);
+    for (size_t i = 0; i < PLACES; i++) {
+        char *dir = mem_printf(NULL, "%s%s", own, places[i]);
+
+        if (dir && fs_is_dir(dir))
+            return dir;
+        free(dir);
+    }
+    return NULL;
+}
+
+static int is_recipe(const char *name)
+{
+    const size_t n = strlen(name), m = strlen(SUFFIX);
+
+    return n > m && strcmp(name + n - m, SUFFIX) == 0;
+}
+
+static int not_there(const char *name, const char *dir, struct err *e)
+{
+    struct near near = near_start(name, strlen(name));
+    char **names = NULL;
+    size_t count = 0;
+
+    if (dir && !strchr(name, '/') && fs_list(dir, &names, &count, e) == 0)
+        for (size_t i = 0; i < count; i++)
+            if (is_recipe(names[i])) {
+                names[i][strlen(names[i]) - strlen(SUFFIX)] = '\0';
+                near_try(&near, names[i]);
+            }
+    err_set(e, ERR_USE,
+            "recipe '%s' is not there, neither as a file nor among those that came with ptq%s%s%s "
+            "(ptq recipes lists them)",
+            name, near.name ? ": did you mean " : "", near.name ? near.name : "",
+            near.name ? "?" : "");
+    fs_names_free(&names, count);
+    return -1;
+}
+
+static char *find_recipe(const char *name, struct err *e)
+{
+    char *path = try_recipe("", "", name, ""), *dir = path ? NULL : folder();
+
+    if (!path && dir && !strchr(name, '/')) {
+        path = try_recipe(dir, "/", name, "");
+        path = path ? path : try_recipe(dir, "/", name, SUFFIX);
+    }
+    if (!path)
+        not_there(name, dir, e);
+    free(dir);
+    return path;
+}
+
+static struct recipe *load(const char *path, size_t cores, struct err *e)
+{
+    char *text = fs_read(path, RECIPE_BYTES, NULL, e);
+    struct recipe *r = text ? recipe_parse(text, path, cores ? cores : cpu_count(), e) : NULL;
+
+    free(text);
+    return r;
+}
+
+struct recipe *shelf_open(const char *name, size_t cores, struct err *e)
+{
+    char *path = find_recipe(name, e);
+    struct recipe *r = path ? load(path, cores, e) : NULL;
+
+    free(path);
+    return r;
+}
+
+static int print_one(FILE *f, const char *dir, const char *name, struct err *e)
+{
+    char *path = fs_join(dir, name, e);
+    struct recipe *r = path ? load(path, 0, e) : NULL;
+
+    if (r)
+        fprintf(f, "%-10.*s %s\n", (int)(strlen(name) - strlen(SUFFIX)), name, r->about);
+    free(path);
+    if (!r)
+        return -1;
+    recipe_destroy(&r);
+    return 0;
+}
+
+int shelf_print(FILE *f, struct err *e)
+{
+    char *dir = folder(), **names = NULL;
+    size_t count = 0;
+    int rc;
+
+    if (!dir)
+        return err_set(e, ERR_USE, "no recipes lie beside ptq");
+    rc = fs_list(dir, &names, &count, e);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (is_recipe(names[i]))
+            rc = print_one(f, dir, names[i], e);
+    fs_names_free(&names, count);
+    free(dir);
+    return rc;
+}
