@@ -34,20 +34,23 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
     l->o = *o;
     opts_complete(&l->o);
     if (!(l->endpoint = mem_text(endpoint, e)) || !(l->address = mem_text(endpoint, e)) ||
-        !(l->role = mem_text(o->role ? o->role : "", e)) ||
-        !(l->run = mem_text(o->run ? o->run : "", e)) ||
-        (o->peer_role && !(l->peer_role = mem_text(o->peer_role, e))))
+        !(l->name = mem_text(o->name ? o->name : "", e)) ||
+        !(l->run = mem_text(o->run ? o->run : "", e)))
         return -1;
-    l->o.role = l->role;
-    l->o.peer_role = l->peer_role;
+    l->o.name = l->name;
     l->o.run = l->run;
     return 0;
+}
+
+int link_names_socket(const char *endpoint)
+{
+    return endpoint[0] == '@' || strstr(endpoint, "://");
 }
 
 struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
                        struct err *e)
 {
-    const struct link_opts none = {.role = ""};
+    const struct link_opts none = {.name = ""};
     struct link *l;
 
     if (!endpoint || !*endpoint) {
@@ -55,7 +58,7 @@ struct link *link_open(const char *endpoint, enum link_dir dir, const struct lin
                 "an endpoint is empty: say -, a file, URL or @URL (ipc://PATH, tcp://HOST:PORT)");
         return NULL;
     }
-    if (endpoint[0] == '@' || strstr(endpoint, "://"))
+    if (link_names_socket(endpoint))
         l = sock_open(endpoint, dir, o ? o : &none, e);
     else
         l = file_open(endpoint, dir, o ? o : &none, e);
@@ -89,8 +92,7 @@ void link_close(struct link **l)
     gone->ops->close(gone);
     free(gone->endpoint);
     free(gone->address);
-    free(gone->role);
-    free(gone->peer_role);
+    free(gone->name);
     free(gone->run);
     free(gone);
     errno = keep;
@@ -107,33 +109,28 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e)
     return l->dir == LINK_IN ? l->ops->recv(l, m, timeout_ms, e) : wrong_way(l, "receive", e);
 }
 
-static int send_to(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
+static int send_to(struct link *l, size_t peer, struct msg **m, struct err *e)
 {
     if (l->dir != LINK_OUT || l->ended)
         return wrong_way(l, l->ended ? "send after the end mark" : "send", e);
     if (!*m || !msg_kind_is_data((*m)->kind))
         return err_set(e, ERR_USE, "link %s: only data messages can be sent", l->endpoint);
-    return l->ops->send(l, peer, key, m, e);
+    return l->ops->send(l, peer, m, e);
 }
 
 int link_send(struct link *l, struct msg **m, struct err *e)
 {
-    return send_to(l, LINK_PEER_ANY, NULL, m, e);
-}
-
-int link_send_keyed(struct link *l, const char *key, struct msg **m, struct err *e)
-{
-    return send_to(l, LINK_PEER_ANY, key, m, e);
+    return send_to(l, LINK_PEER_ANY, m, e);
 }
 
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e)
 {
-    return send_to(l, peer, NULL, m, e);
+    return send_to(l, peer, m, e);
 }
 
-int link_peers(struct link *l, struct err *e)
+int link_peers(struct link *l, size_t least, struct err *e)
 {
-    return l->ops->peers(l, e);
+    return l->ops->peers(l, least ? least : l->o.peers, e);
 }
 
 int link_can_send(struct link *l, struct err *e)
@@ -152,6 +149,13 @@ int link_end(struct link *l, int complete, const char *why, struct err *e)
 int link_is_socket(const struct link *l)
 {
     return link_is_sock(l);
+}
+
+void link_known(const struct link *l, struct link_known *k)
+{
+    *k = (struct link_known){0};
+    if (l->ops->known)
+        l->ops->known(l, k);
 }
 
 const char *link_address(const struct link *l)
@@ -225,10 +229,10 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
     return count;
 }
 
-struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete,
+struct msg *end_mark_create(const char *name, uint64_t count, uint64_t sum, int complete,
                             const char *why, struct err *e)
 {
-    struct msg *m = msg_create(MSG_END, role, e);
+    struct msg *m = msg_create(MSG_END, name, e);
     char hex[17];
 
     if (!m)

@@ -9,22 +9,20 @@
  * the stage computes. Of the stage's own threads only one at a time may use a link.
  *
  * Either end may bind; the one that sends data is LINK_OUT, the other LINK_IN. After connect the
- * two sides exchange hello (version, role, run) and welcome or fail: a mismatch is refused with
- * a reason that both sides print. Credit: the receiver gives each sender a number of messages
- * and bytes (opts.credit_*); a sender sends only within both (one message may always go when
- * nothing is outstanding, however large). link_recv and link_poll return credit for the message
- * that link_recv returned *before*, i.e. when the stage has come back for more. High-water marks
- * are only a fuse. Heartbeats: ping when idle; a peer silent for opts.timeout_s is dead: error
- * on a fixed link, forgotten (with its reason in the log) on an elastic one.
- *
- * Elastic links: peers come and go, so completeness is a matter of the data, never of who has
- * ended.
- * - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not taken (hold: that link_done
- *   has not covered) is given to another.
- * - Receiver (LINK_IN): link_recv returns 0 only after link_enough; peers that fail or vanish
- *   are forgotten, what they sent stays.
- * - A receiver that wants to go says link_leave: what it took is done with, what it did not take
- *   is given to another. */
+ * two sides exchange hello (version, kinds of messages sent or taken, run) and welcome or fail: a
+ * mismatch is refused with a reason that both sides print. An end knows messages, not neighbours:
+ * who takes and sends the same kinds can stand in for another, or between two. Credit: the
+ * receiver gives each sender a number of messages and bytes (opts.credit_*); a sender sends only
+ * within both (one message may always go when nothing is outstanding, however large). link_recv
+ * and link_poll return credit for the message that link_recv returned *before*, i.e. when the
+ * stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a
+ * peer silent for opts.timeout_s is dead: error on a fixed link, forgotten (with its reason in the
+ * log) on an elastic one. * Elastic links: peers come and go, so completeness is a matter of the
+ * data, never of who has ended. - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not
+ * taken (hold: that link_done has not covered) is given to another. - Receiver (LINK_IN):
+ * link_recv returns 0 only after link_enough; peers that fail or vanish are forgotten, what they
+ * sent stays. - A receiver that wants to go says link_leave: what it took is done with, what it
+ * did not take is given to another. */
 #ifndef PTQ_LINK_H
 #define PTQ_LINK_H
 
@@ -45,8 +43,10 @@ enum link_route {
 };
 
 struct link_opts {
-    const char *role;      /* of this end: "forward", "reduce" ... goes into hello */
-    const char *peer_role; /* the role that the other end must have; NULL: any */
+    const char *name; /* of this process, for people who read messages and logs: "forward" */
+    /* kinds of data messages (LINK_KIND). A LINK_OUT: those it is known to send, 0: not known, then
+     * each message is checked by itself. A LINK_IN: those it takes, 0: all; others are refused. */
+    unsigned sends, takes;
     const char *run;       /* run id that both must share; "" or NULL: not checked */
     enum link_route route; /* LINK_OUT */
     /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
@@ -60,15 +60,21 @@ struct link_opts {
     /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
     int hold;
     /* LINK_IN: patterns of the keys that this end takes (fnmatch, on the whole key and on what
-     * follows its first '.'); they must outlive the link */
+     * follows its first '.'), of every kind. The key of a message is its id up to the first '/':
+     * its site. They must outlive the link. */
     const char *const *accepts;
     size_t naccepts;            /* 0: takes all */
     int insecure;               /* allow binding tcp beyond loopback without keys */
     struct frame_limits limits; /* all 0: default */
 };
 
+/* Sets of kinds. */
+#define LINK_KIND(kind) (1u << (kind))
+#define LINK_EVERY_KIND (LINK_KIND(MSG_COMMIT + 1) - 1) /* of data: they come first in the enum */
+
 struct link;
 
+/* NULL: wrong use, or the system refused. Whoever opens a link closes it. */
 struct link *link_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
                        struct err *e);
 
@@ -93,11 +99,10 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 
 /* Sends; *m is NULL after success. Blocks for credit (serving heartbeats meanwhile). 0/-1; when
  * draining it gives up with an error after 5 seconds without credit, so that the piece of work
- * in hand can still leave. */
+ * in hand can still leave. LINK_ANY: to a peer that accepts the message's key (pipes and files
+ * accept every key); waits for one, and says so after 5 seconds. ERR_USE when peers are there, but
+ * none takes this kind. */
 int link_send(struct link *l, struct msg **m, struct err *e);
-/* The same to a peer that accepts the key (LINK_ANY); waits for one, and says so after 5
- * seconds. Pipes and files take every key. */
-int link_send_keyed(struct link *l, const char *key, struct msg **m, struct err *e);
 /* hold: messages of this id are covered; nobody needs them any more. */
 int link_done(struct link *l, const char *id, struct err *e);
 /* LINK_IN: link_close will tell the senders that all that link_recv returned is done with and
@@ -109,8 +114,9 @@ void link_leave(struct link *l);
 void link_enough(struct link *l);
 /* To one peer of a LINK_OUT: peers are numbered from 0 in the order of their hello (a pipe or
  * file has just peer 0). Used by the sampler, which gives whole lanes to one worker. link_peers
- * waits (serving the socket) until opts.peers have come and returns their number, -1 on error. */
-int link_peers(struct link *l, struct err *e);
+ * waits (serving the socket) until at least so many have come (0: opts.peers) and returns how many
+ * came so far, -1 on error, which being asked to stop is too. */
+int link_peers(struct link *l, size_t least, struct err *e);
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e);
 /* 1: link_send of a small message would not block now, 0: it would, -1 error */
 int link_can_send(struct link *l, struct err *e);
@@ -128,6 +134,16 @@ void link_close(struct link **l);
 int link_output_check(struct err *e);
 
 int link_is_socket(const struct link *l);
+int link_names_socket(const char *endpoint); /* before it is opened */
+
+/* What the peers that are there have said of themselves; all 0 and empty for pipes and files. */
+struct link_known {
+    unsigned kinds; /* LINK_IN: all that they send; LINK_OUT: all that they take */
+    int elastic;    /* each of them goes on when this end leaves early */
+    char run[40];   /* the run of the first that named one */
+};
+void link_known(const struct link *l, struct link_known *k);
+
 /* Waits until one of the links has something to receive (or, for LINK_OUT, can send); which[]
  * flags set. Other links' heartbeats are served. Returns number ready, 0 on timeout or draining,
  * -1 error. */

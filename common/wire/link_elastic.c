@@ -28,9 +28,19 @@ int link_accepts(const char *const *patterns, size_t n, const char *key)
     return n == 0;
 }
 
-int peer_accepts(const struct peer *p, const char *key)
+const char *msg_key(const struct msg *m, char out[MSG_ID])
 {
-    return !key || link_accepts((const char *const *)p->accepts, p->naccepts, key);
+    snprintf(out, MSG_ID, "%.*s", (int)strcspn(m->id, "/"), m->id);
+    return out;
+}
+
+int peer_accepts(const struct peer *p, const struct msg *m)
+{
+    char key[MSG_ID];
+
+    return p->kinds & LINK_KIND(m->kind) &&
+           (p->naccepts == 0 ||
+            link_accepts((const char *const *)p->accepts, p->naccepts, msg_key(m, key)));
 }
 
 int accepts_check(const struct json *list, struct err *e)
@@ -96,7 +106,7 @@ static void box_again(struct sock *s, struct box *b)
     s->failed = 1;
 }
 
-void peer_rob(struct sock *s, struct peer *p)
+void peer_empty(struct sock *s, struct peer *p)
 {
     struct box *b;
 
@@ -114,7 +124,7 @@ static struct peer *again_taker(const struct sock *s, const struct box *b)
     for (size_t k = 0; k < s->npeers; k++) {
         struct peer *p = s->peer[(s->turn + k) % s->npeers];
 
-        if (p->state == PEER_READY && peer_credit(p, b->bytes) && peer_accepts(p, b->key))
+        if (p->state == PEER_READY && peer_credit(p, b->bytes) && peer_accepts(p, b->m))
             return p;
     }
     return NULL;
@@ -128,7 +138,7 @@ static void again_explain(struct sock *s)
     for (size_t i = 0; i < s->again.count && !stuck; i++) {
         stuck = s->again.at[s->again.head + i];
         for (size_t k = 0; stuck && k < s->npeers; k++)
-            if (s->peer[k]->state == PEER_READY && peer_accepts(s->peer[k], stuck->key))
+            if (s->peer[k]->state == PEER_READY && peer_accepts(s->peer[k], stuck->m))
                 stuck = NULL;
     }
     if (!stuck)
@@ -136,8 +146,7 @@ static void again_explain(struct sock *s)
     else if (s->again_at == 0)
         s->again_at = s->now;
     if (stuck && s->again_at > 0 && s->now - s->again_at > PATIENCE_S) {
-        log_warn("%s waits at %s: no %s present accepts it", stuck->m->id, s->l.address,
-                 s->l.peer_role ? s->l.peer_role : "peer");
+        log_warn("%s waits at %s: no peer present accepts it", stuck->m->id, s->l.address);
         s->again_at = -1;
     }
 }
@@ -236,7 +245,7 @@ void link_enough(struct link *l)
     pthread_mutex_unlock(&s->mu);
 }
 
-/* The others of its share are still there for peer_rob. */
+/* The others of its share are still there for peer_empty. */
 static void taken_drop(struct sock *s, struct peer *p, uint64_t taken)
 {
     pthread_mutex_lock(&s->mu);
@@ -270,7 +279,7 @@ void leave_take(struct sock *s, struct peer *p, const struct msg *m)
     taken_drop(s, p, (uint64_t)taken);
     pthread_mutex_lock(&s->mu);
     p->state = PEER_GONE;
-    peer_rob(s, p);
+    peer_empty(s, p);
     pthread_mutex_unlock(&s->mu);
     log_detail("%s has left, with %lld messages dealt with", peer_name(s, p, name),
                (long long)taken);

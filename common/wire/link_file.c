@@ -142,6 +142,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
+        r = kind_check(l, *m, f->what, e) == 0 ? 1 : -1;
         f->count++;
         f->sum += msg_checksum(*m);
         f->stats.messages++;
@@ -155,6 +156,8 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
                     f->what, (unsigned long long)f->count);
     }
     f->stats.cpu_s += clock_thread() - cpu;
+    if (r < 0)
+        msg_destroy(m);
     return r;
 }
 
@@ -178,11 +181,10 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
     return r;
 }
 
-static int file_send(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
+static int file_send(struct link *l, size_t peer, struct msg **m, struct err *e)
 {
     struct file_link *f = (struct file_link *)l;
 
-    (void)key;
     if (peer != LINK_PEER_ANY && peer != 0)
         return err_set(e, ERR_USE, "%s: has no peer %zu", f->what, peer);
     (*m)->seq = f->count;
@@ -209,7 +211,7 @@ static void unlist(const struct file_link *f)
 static int file_end(struct link *l, int complete, const char *why, struct err *e)
 {
     struct file_link *f = (struct file_link *)l;
-    struct msg *m = end_mark_create(l->role, f->count, f->sum, complete, why, e);
+    struct msg *m = end_mark_create(l->name, f->count, f->sum, complete, why, e);
     int r = m ? frame_out(f, m, e) : -1;
 
     msg_destroy(&m);
@@ -224,9 +226,10 @@ static int file_end(struct link *l, int complete, const char *why, struct err *e
     return r;
 }
 
-static int file_peers(struct link *l, struct err *e)
+static int file_peers(struct link *l, size_t least, struct err *e)
 {
     (void)l;
+    (void)least;
     (void)e;
     return 1;
 }
@@ -271,8 +274,8 @@ static void file_stats(const struct link *l, struct link_stats *s)
     s->peers = 1;
 }
 
-static const struct link_ops file_ops = {file_recv, file_send,  file_peers, file_ready,
-                                         file_end,  file_close, file_stats, file_poll};
+static const struct link_ops file_ops = {file_recv,  file_send,  file_peers, file_ready, file_end,
+                                         file_close, file_stats, NULL,       file_poll};
 
 static int own_open(struct file_link *f, const char *path, struct err *e)
 {

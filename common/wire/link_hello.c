@@ -2,9 +2,12 @@
 /* link_hello - who is there: hello from the connector, welcome or fail from the binder; on the
  * link's own thread.
  *
- * Both say protocol version, role, direction, run and instance (a random name of this end of
- * this link), a receiver also the credit it gives. A connector says hello after every
- * connection: the same instance on the other side means the same process, another one a restart. */
+ * Both say protocol version, name, direction, the kinds of messages they send or take, run and
+ * instance (a random name of this end of this link), and whether they go on without the other; a
+ * receiver also the credit it gives. Fields that are not known are passed over, so that later
+ * versions can say more (leases, epochs, what a peer already has). A connector says hello after
+ * every connection: the same instance on the other side means the same process, another one a
+ * restart. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
@@ -13,8 +16,10 @@
 
 struct hello {
     int64_t version, messages, bytes;
-    const char *role, *run, *instance;
+    const char *name, *run, *instance;
     enum link_dir dir;
+    unsigned sends, takes;
+    int elastic;
     const struct json *accepts;
 };
 
@@ -28,14 +33,22 @@ static struct json *accepts_list(const struct link_opts *o)
     return list;
 }
 
+static unsigned takes_of(const struct link *l)
+{
+    return l->dir == LINK_OUT ? 0 : l->o.takes ? l->o.takes : LINK_EVERY_KIND;
+}
+
 int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
 {
     const struct link *l = &s->l;
     struct err e = {0};
-    struct msg *m = msg_create(kind, l->role, &e);
-    int bad = !m || json_set_int(m->meta, "version", MSG_VERSION) ||
-              json_set_text(m->meta, "role", l->role) ||
+    struct msg *m = msg_create(kind, l->name, &e);
+    int bad = !m || json_set_int(m->meta, "version", LINK_VERSION) ||
+              json_set_text(m->meta, "name", l->name) ||
               json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") ||
+              json_set(m->meta, "sends", kinds_list(l->dir == LINK_OUT ? l->o.sends : 0)) ||
+              json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
+              json_set_bool(m->meta, "elastic", l->o.elastic) ||
               json_set_text(m->meta, "run", l->run) ||
               json_set_text(m->meta, "instance", s->instance);
 
@@ -58,13 +71,16 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
 
     if (json_need_int(m->meta, "version", 0, INT32_MAX, &h->version, "hello", e) < 0)
         return -1;
-    if (h->version != MSG_VERSION)
+    if (h->version != LINK_VERSION)
         return err_set(e, ERR_USE, "protocol version %lld where %d is spoken",
-                       (long long)h->version, MSG_VERSION);
-    if (!(h->role = json_need_text(m->meta, "role", "hello", e)) ||
+                       (long long)h->version, LINK_VERSION);
+    if (!(h->name = json_need_text(m->meta, "name", "hello", e)) ||
         !(h->run = json_need_text(m->meta, "run", "hello", e)) ||
         !(dir = json_need_text(m->meta, "dir", "hello", e)) ||
-        !(h->instance = json_need_text(m->meta, "instance", "hello", e)))
+        !(h->instance = json_need_text(m->meta, "instance", "hello", e)) ||
+        kinds_read(json_get(m->meta, "sends"), "sends", 1, &h->sends, e) < 0 ||
+        kinds_read(json_get(m->meta, "takes"), "takes", 0, &h->takes, e) < 0 ||
+        json_opt_bool(m->meta, "elastic", 0, &h->elastic, "hello", e) < 0)
         return -1;
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
@@ -80,16 +96,20 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
                : 0;
 }
 
-/* Is this the other end that we want? */
+/* Is this an other end that fits? Both ends print the same words. */
 static int hello_check(const struct sock *s, const struct hello *h, struct err *e)
 {
     const struct link *l = &s->l;
+    const int in = l->dir == LINK_IN;
+    const unsigned sends = in ? h->sends : l->o.sends, takes = in ? takes_of(l) : h->takes;
+    char sent[KINDS_TEXT], taken[KINDS_TEXT];
 
-    if (l->peer_role && strcmp(h->role, l->peer_role) != 0)
-        return err_set(e, ERR_USE, "role %.31s where %s was expected", h->role, l->peer_role);
     if (h->dir == l->dir)
-        return err_set(e, ERR_USE, "both %s and %.31s want to %s on this link", l->role, h->role,
-                       l->dir == LINK_IN ? "receive" : "send");
+        return err_set(e, ERR_USE, "both %s and %.31s want to %s on this link", l->name, h->name,
+                       in ? "receive" : "send");
+    if (sends & ~takes)
+        return err_set(e, ERR_USE, "%.31s sends %s, but %.31s takes %s", in ? h->name : l->name,
+                       kinds_text(sends, sent), in ? l->name : h->name, kinds_text(takes, taken));
     if (*l->run && *h->run && strcmp(l->run, h->run) != 0)
         return err_set(e, ERR_USE, "run %.39s where run %s is going on", h->run, l->run);
     return 0;
@@ -101,7 +121,10 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
     int bad;
 
     pthread_mutex_lock(&s->mu);
-    snprintf(p->role, sizeof p->role, "%s", h->role);
+    snprintf(p->name, sizeof p->name, "%s", h->name);
+    snprintf(p->run, sizeof p->run, "%s", h->run);
+    p->kinds = s->l.dir == LINK_IN ? h->sends : h->takes;
+    p->elastic = h->elastic;
     snprintf(p->instance, sizeof p->instance, "%s", h->instance);
     if (s->l.dir == LINK_IN) {
         p->win_messages = s->l.o.credit_messages;
@@ -117,7 +140,7 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
         sock_fail(s, &e);
     p->down = 0;
     sock_notify(s);
-    log_detail("%s: connected to %s", s->l.address, p->role);
+    log_detail("%s: connected to %s", s->l.address, p->name);
 }
 
 struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e)

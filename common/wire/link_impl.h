@@ -12,19 +12,20 @@
 #include "link_zmq.h"
 
 #define LINK_PEER_ANY SIZE_MAX
+#define LINK_VERSION 2 /* of what links say to each other: hello and what follows from it */
 #define PATIENCE_S 5.0 /* of a sender; then it says on whom it waits */
 
 struct link;
 struct link_ops {
     int (*recv)(struct link *l, struct msg **m, int timeout_ms, struct err *e);
-    /* key NULL: none */
-    int (*send)(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e);
-    int (*peers)(struct link *l, struct err *e);
+    int (*send)(struct link *l, size_t peer, struct msg **m, struct err *e);
+    int (*peers)(struct link *l, size_t least, struct err *e);
     /* 1: recv would return, or a small send would not block; 0, -1 */
     int (*ready)(struct link *l, struct err *e);
     int (*end)(struct link *l, int complete, const char *why, struct err *e);
     void (*close)(struct link *l);
     void (*stats)(const struct link *l, struct link_stats *s);
+    void (*known)(const struct link *l, struct link_known *k);
     struct pollfd (*poll)(const struct link *l); /* what to poll before asking ready() again */
 };
 
@@ -34,7 +35,7 @@ struct link {
     int opened;     /* all of it: link_open has returned it */
     char *endpoint; /* as given */
     char *address;  /* resolved */
-    char *role, *peer_role, *run;
+    char *name, *run;
     struct link_opts o; /* defaults filled in, texts point to the copies above */
     double wait_s;
     int ended; /* link_end was called */
@@ -53,11 +54,23 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
               const struct link_opts *o, struct err *e);
 
 /* The end mark: count, sum of msg_checksum, complete, why. */
-struct msg *end_mark_create(const char *role, uint64_t count, uint64_t sum, int complete,
+struct msg *end_mark_create(const char *name, uint64_t count, uint64_t sum, int complete,
                             const char *why, struct err *e);
 /* 0 when complete and both agree; else ERR_DATA. */
 int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char *from,
                    struct err *e);
+
+/* link_kinds.c: "acts, weights", and "nothing" for none. */
+#define KINDS_TEXT 96
+const char *kinds_text(unsigned kinds, char out[KINDS_TEXT]);
+struct json *kinds_list(unsigned kinds); /* NULL when memory is out */
+/* Of a field of hello. Unknown names: refused when they are sent, passed over when they are
+ * taken. */
+int kinds_read(const struct json *list, const char *field, int sent, unsigned *kinds,
+               struct err *e);
+/* LINK_IN: is this a kind that the end takes? ERR_USE says what it takes. */
+int kind_check(const struct link *l, const struct msg *m, const char *from, struct err *e);
+
 /* Deadlines in clock_wall seconds, < 0: none; and what is left of them for poll. */
 double wait_until(int timeout_ms);
 int wait_ms(double until);
@@ -70,7 +83,6 @@ struct box {
     struct msg *m;
     size_t bytes; /* what it costs in credit */
     size_t peer;  /* whom it came from */
-    char *key;    /* NULL: for anyone; owned */
 };
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
@@ -95,7 +107,9 @@ enum peer_state {
 struct peer {
     size_t number;
     struct zid id;
-    char role[32], instance[40];
+    char name[32], run[40], instance[40];
+    unsigned kinds; /* that it sends or takes, under mu */
+    int elastic;    /* it goes on when we leave early, under mu */
     char **accepts; /* patterns, under mu */
     size_t naccepts;
     enum peer_state state; /* written under mu */
@@ -176,12 +190,13 @@ void peer_say_fail(struct sock *s, const struct zid *to, const char *text);
 const char *peer_name(const struct sock *s, const struct peer *p, char out[256]);
 
 /* link_elastic.c: who may have which message, and what becomes of a lost peer's share. */
-int peer_accepts(const struct peer *p, const char *key); /* under mu; key NULL: yes */
+int peer_accepts(const struct peer *p, const struct msg *m); /* under mu: its kind and its key */
+const char *msg_key(const struct msg *m, char out[MSG_ID]);
 int accepts_check(const struct json *list, struct err *e);
 int accepts_take(struct peer *p, const struct json *list, struct err *e); /* under mu */
 void accepts_release(struct peer *p);
 /* under mu: its share goes back to be dealt out again */
-void peer_rob(struct sock *s, struct peer *p);
+void peer_empty(struct sock *s, struct peer *p);
 void again_deal(struct sock *s);
 /* under mu: b has been sent to p */
 int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e);

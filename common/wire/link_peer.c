@@ -39,12 +39,12 @@ void sock_fail(struct sock *s, const struct err *e)
 
 const char *peer_name(const struct sock *s, const struct peer *p, char out[256])
 {
-    const char *role = p->role[0] ? p->role : s->l.peer_role ? s->l.peer_role : "peer";
+    const char *name = p->name[0] ? p->name : "peer";
 
     if (s->bound)
-        snprintf(out, 256, "%s (peer %zu at %.160s)", role, p->number, s->l.address);
+        snprintf(out, 256, "%s (peer %zu at %.160s)", name, p->number, s->l.address);
     else
-        snprintf(out, 256, "%s at %.160s", role, s->l.address);
+        snprintf(out, 256, "%s at %.160s", name, s->l.address);
     return out;
 }
 
@@ -128,7 +128,7 @@ static int sent(struct sock *s, struct peer *p, int r)
 struct msg *peer_control_new(struct sock *s, enum msg_kind kind)
 {
     struct err e = {0};
-    struct msg *m = msg_create(kind, s->l.role, &e);
+    struct msg *m = msg_create(kind, s->l.name, &e);
 
     if (!m)
         sock_fail(s, &e);
@@ -160,7 +160,7 @@ void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *w
     if (!over)
         p->state = PEER_GONE;
     if (!over && elastic && s->l.dir == LINK_OUT && s->l.o.route == LINK_ANY)
-        peer_rob(s, p);
+        peer_empty(s, p);
     pthread_mutex_unlock(&s->mu);
     if (over)
         return;
@@ -298,7 +298,7 @@ static void end_send(struct sock *s, struct peer *p)
 {
     struct err e = {0};
     struct msg *m =
-        end_mark_create(s->l.role, p->count, p->sum, s->complete, s->why[0] ? s->why : NULL, &e);
+        end_mark_create(s->l.name, p->count, p->sum, s->complete, s->why[0] ? s->why : NULL, &e);
 
     if (!m)
         sock_fail(s, &e);

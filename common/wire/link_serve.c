@@ -33,6 +33,8 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
                 (unsigned long long)p->count, peer_name(s, p, name), (unsigned long long)m->seq);
         goto out;
     }
+    if (kind_check(&s->l, m, peer_name(s, p, name), &e) < 0)
+        goto out;
     p->count++;
     p->sum += msg_checksum(m);
     if (!(b = box_create(m, &e)))
@@ -287,7 +289,7 @@ static void leave(struct sock *s)
 {
     char text[600];
 
-    snprintf(text, sizeof text, "%s %s", s->l.role,
+    snprintf(text, sizeof text, "%s %s", s->l.name,
              s->failed ? s->err.text : "closed the link before the end of the stream");
     for (size_t i = 0; i < s->npeers; i++)
         if (s->peer[i]->ack_due)

@@ -43,7 +43,6 @@ void box_unref(struct box **b)
     if (!gone || atomic_fetch_sub(&gone->refs, 1) != 1)
         return;
     msg_destroy(&gone->m);
-    free(gone->key);
     free(gone);
 }
 
@@ -112,9 +111,10 @@ static size_t peers_present(const struct sock *s, enum peer_state least)
 }
 
 /* Says once on whom the stage waits, when it takes long. */
-static void wait_explain(struct sock *s, double from, const char *key, int *told)
+static void wait_explain(struct sock *s, double from, const struct msg *m, int *told)
 {
-    const char *role = s->l.peer_role ? s->l.peer_role : "peer";
+    const unsigned kinds = s->l.dir == LINK_IN ? s->l.o.takes : s->l.o.sends;
+    char text[KINDS_TEXT];
     size_t n, takers = 0;
 
     if (*told || clock_wall() - from < PATIENCE_S)
@@ -123,20 +123,20 @@ static void wait_explain(struct sock *s, double from, const char *key, int *told
     pthread_mutex_lock(&s->mu);
     n = peers_present(s, PEER_READY);
     for (size_t i = 0; i < s->npeers; i++)
-        takers += s->peer[i]->state == PEER_READY && peer_accepts(s->peer[i], key);
+        takers += m && s->peer[i]->state == PEER_READY && peer_accepts(s->peer[i], m);
     pthread_mutex_unlock(&s->mu);
     if (n < s->l.o.peers)
-        log_info("waiting at %s for %zu of %zu %s", s->l.address, s->l.o.peers - n, s->l.o.peers,
-                 s->l.peer_role ? role : "peers");
-    else if (key && !takers)
-        log_warn("%s waits at %s: no %s present accepts it", key, s->l.address, role);
+        log_info("waiting at %s for %zu of %zu peers (%s)", s->l.address, s->l.o.peers - n,
+                 s->l.o.peers, kinds ? kinds_text(kinds, text) : "any kind");
+    else if (m && !takers)
+        log_warn("%s waits at %s: no peer present accepts it", m->id, s->l.address);
 }
 
 /* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at
- * once when draining begins, 0 go on for DRAIN_S, if there is anybody to wait for. key: of the
- * message that waits, or NULL. */
+ * once when draining begins, 0 go on for DRAIN_S, if there is anybody to wait for. m: the message
+ * that waits, or NULL. */
 static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, struct err *e),
-                      void *ctx, const char *key, int timeout_ms, int drain, struct err *e)
+                      void *ctx, const struct msg *m, int timeout_ms, int drain, struct err *e)
 {
     double from = clock_wall(), until = wait_until(timeout_ms), stop = -1;
     int told = 0, alone, r;
@@ -169,7 +169,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             r = err_sys(e, "cannot wait for %s", s->l.address);
             break;
         }
-        wait_explain(s, from, key, &told);
+        wait_explain(s, from, m, &told);
     }
     s->l.wait_s += clock_wall() - from;
     return r;
@@ -266,6 +266,27 @@ static int box_place(struct sock *s, struct peer *p, struct box *b, struct err *
     return 1;
 }
 
+/* 0, or an error when none of those that it could go to takes its kind. */
+static int kind_taken(const struct sock *s, size_t peer, const struct msg *m, struct err *e)
+{
+    const struct peer *other = NULL;
+    char name[256], text[KINDS_TEXT];
+
+    for (size_t i = 0; i < s->npeers; i++) {
+        const struct peer *p = s->peer[i];
+
+        if ((peer != LINK_PEER_ANY && peer != i) || p->state != PEER_READY)
+            continue;
+        if (p->kinds & LINK_KIND(m->kind))
+            return 0;
+        other = p;
+    }
+    if (!other)
+        return 0;
+    return err_set(e, ERR_USE, "'%s' is of kind %s, but %s takes %s", m->id, msg_kind_name(m->kind),
+                   peer_name(s, other, name), kinds_text(other->kinds, text));
+}
+
 /* Finds a peer with credit and hands it the message. */
 static int ask_send(struct sock *s, void *ctx, struct err *e)
 {
@@ -286,13 +307,13 @@ static int ask_send(struct sock *s, void *ctx, struct err *e)
         struct peer *p = s->peer[i];
 
         if ((a->peer == LINK_PEER_ANY || a->peer == i) && p->state == PEER_READY &&
-            peer_credit(p, a->box ? a->box->bytes : 0) && (!a->box || peer_accepts(p, a->box->key)))
+            peer_credit(p, a->box ? a->box->bytes : 0) && (!a->box || peer_accepts(p, a->box->m)))
             return a->box ? box_place(s, p, a->box, e) : 1;
     }
-    return 0;
+    return a->box ? kind_taken(s, a->peer, a->box->m, e) : 0;
 }
 
-static int sock_send(struct link *l, size_t peer, const char *key, struct msg **m, struct err *e)
+static int sock_send(struct link *l, size_t peer, struct msg **m, struct err *e)
 {
     struct sock *s = (struct sock *)l;
     struct send_ask a = {peer, NULL};
@@ -302,7 +323,7 @@ static int sock_send(struct link *l, size_t peer, const char *key, struct msg **
         return err_set(e, ERR_USE, "link %s: goes to all peers, not to one", l->address);
     if (!(a.box = box_create(*m, e)))
         return -1;
-    r = key && !(a.box->key = mem_text(key, e)) ? -1 : stage_wait(s, ask_send, &a, key, -1, 0, e);
+    r = stage_wait(s, ask_send, &a, *m, -1, 0, e);
     if (r != 1) {
         a.box->m = NULL;
         box_unref(&a.box);
@@ -317,16 +338,15 @@ static int sock_send(struct link *l, size_t peer, const char *key, struct msg **
 
 static int ask_peers(struct sock *s, void *ctx, struct err *e)
 {
-    (void)ctx;
     if (failed(s, e))
         return -1;
-    return peers_present(s, PEER_READY) >= s->l.o.peers;
+    return peers_present(s, PEER_READY) >= *(const size_t *)ctx;
 }
 
-static int sock_peers(struct link *l, struct err *e)
+static int sock_peers(struct link *l, size_t least, struct err *e)
 {
     struct sock *s = (struct sock *)l;
-    int r = stage_wait(s, ask_peers, NULL, NULL, -1, 1, e), n;
+    int r = stage_wait(s, ask_peers, &least, NULL, -1, 1, e), n;
 
     if (r == 2)
         return err_set(e, ERR_SYS, "link %s: asked to stop while waiting for peers", l->address);
@@ -367,7 +387,7 @@ static int ask_end(struct sock *s, void *ctx, struct err *e)
         return -1;
     if (complete && s->again.count)
         return 0;
-    /* one that came and left took, or was robbed of, its share */
+    /* one that came and left took its share, or others got it */
     for (size_t i = 0; i < s->npeers; i++)
         gone += (s->l.o.route == LINK_ALL || s->l.o.elastic) && s->peer[i]->state == PEER_GONE;
     return ended == here && (!complete || ended + gone >= s->l.o.peers);
@@ -420,6 +440,27 @@ static void sock_stats(const struct link *l, struct link_stats *st)
     st->cpu_s += zsock_cpu(s->z);
 }
 
+static void sock_known(const struct link *l, struct link_known *k)
+{
+    struct sock *s = (struct sock *)(uintptr_t)l;
+    size_t here = 0, elastic = 0;
+
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; i < s->npeers; i++) {
+        const struct peer *p = s->peer[i];
+
+        if (p->state != PEER_READY && p->state != PEER_ENDED)
+            continue;
+        here++;
+        elastic += (size_t)p->elastic;
+        k->kinds |= p->kinds;
+        if (!*k->run)
+            snprintf(k->run, sizeof k->run, "%s", p->run);
+    }
+    pthread_mutex_unlock(&s->mu);
+    k->elastic = here && elastic == here;
+}
+
 static void sock_close(struct link *l)
 {
     struct sock *s = (struct sock *)l;
@@ -455,8 +496,8 @@ static void sock_close(struct link *l)
     pthread_mutex_destroy(&s->mu);
 }
 
-static const struct link_ops sock_ops = {sock_recv, sock_send,  sock_peers, sock_ready,
-                                         sock_end,  sock_close, sock_stats, sock_poll};
+static const struct link_ops sock_ops = {sock_recv,  sock_send,  sock_peers, sock_ready, sock_end,
+                                         sock_close, sock_stats, sock_known, sock_poll};
 
 int link_is_sock(const struct link *l)
 {

@@ -6,10 +6,13 @@ sockets. The format is described in common/wire/INTERFACES.md.
     ptqwire.py list FILE|-              one line for each message, then whether the stream is complete
     ptqwire.py copy [--zstd] IN OUT     read everything, write it again
     ptqwire.py recv ENDPOINT            connect to a sending process, e.g. tcp://127.0.0.1:5555, and list what comes
+
+A filter between two stages is a function on messages: see run_filter.
 """
 import json
 import struct
 import sys
+import threading
 import time
 import uuid
 
@@ -247,40 +250,181 @@ def write_stream(f, messages, compress=False):
     write_message(f, end.mark())
 
 
-def receive(endpoint, credit=4, credit_bytes=256 << 20, silence=30.0):
-    """Messages of a process that binds `endpoint` and sends; acknowledges its end mark."""
-    import zmq
-    context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    socket.connect(endpoint)
+class Link:
+    """One end of a socket: "@URL" binds, "URL" connects; a sender names the kinds it sends, a receiver those it takes. Its own thread
+    speaks the protocol (hello, credit, pings, end marks), so a program may compute as long as it likes.
 
-    def say(kind, **meta):
-        socket.send_multipart(encode(Message(kind, meta=meta)))
+        for m in Link("ipc:///tmp/s", takes=["chunk"]): ...
+        out = Link("@ipc:///tmp/t", sends=["chunk"]); out.send(m); out.end()
+    """
 
-    say("hello", version=1, role="python", dir="in", run="", instance=uuid.uuid4().hex[:16], credit_messages=credit,
-        credit_bytes=credit_bytes)
-    end, heard = End(), time.monotonic()
-    try:
+    def __init__(self, endpoint, sends=(), takes=(), peers=1, name="python", run="", credit=4, credit_bytes=256 << 20, silence=30.0):
+        import zmq
+        self.endpoint, self.bound, self.receives = endpoint.lstrip("@"), endpoint.startswith("@"), bool(takes)
+        self.hello = dict(version=2, name=name, dir="in" if takes else "out", sends=list(sends), takes=list(takes), run=run,
+                          elastic=False, instance=uuid.uuid4().hex[:16])
+        if takes:
+            self.hello.update(credit_messages=credit, credit_bytes=credit_bytes)
+        self.need, self.silence = peers, silence
+        self.peers, self.inbox = {}, []     # by address: see Peer
+        self.error, self.ending, self.closed = None, None, False
+        self.change = threading.Condition()
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER if self.bound else zmq.DEALER)
+        self.socket.bind(self.endpoint) if self.bound else self.socket.connect(self.endpoint)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    class Peer:
+        def __init__(self, hello):
+            self.messages, self.bytes = hello.get("credit_messages", 0), hello.get("credit_bytes", 0)   # that it may still be sent
+            self.under_way, self.queue, self.owed, self.end = 0, [], [], End()
+            self.ended = self.marked = False
+            self.heard = self.said = time.monotonic()
+
+    # The thread of the link
+
+    def _say(self, who, kind, **meta):
+        self.socket.send_multipart([who] * self.bound + encode(Message(kind, stage=self.hello["name"], meta=meta)))
+        if who in self.peers:
+            self.peers[who].said = time.monotonic()
+
+    def _serve(self):
+        if not self.bound:
+            self._say(b"", "hello", **self.hello)
+        while not self.closed or self.ending:
+            came = self.socket.poll(10)
+            with self.change:
+                try:
+                    if came:
+                        frames = self.socket.recv_multipart()
+                        who = frames.pop(0) if self.bound else b""
+                        self._take(who, decode(frames))
+                    for who, p in list(self.peers.items()):
+                        self._give(who, p)
+                except (WireError, KeyError) as error:
+                    for who in self.peers:
+                        self._say(who, "fail", text=str(error))
+                    self.error = error
+                self.change.notify_all()
+                if self.error:
+                    break
+        self.socket.close()
+
+    def _take(self, who, m):
+        p = self.peers.get(who)
+        if p:
+            p.heard = time.monotonic()
+        if m.kind in ("hello", "welcome"):
+            sent, taken = (m.meta["sends"], self.hello["takes"]) if self.receives else (self.hello["sends"], m.meta["takes"])
+            if m.meta["version"] != 2 or m.meta["dir"] == self.hello["dir"] or set(sent) - set(taken):
+                return self._say(who, "fail", text=f"{', '.join(sent)} where {', '.join(taken)} is taken, or another version")
+            self.peers.setdefault(who, Link.Peer(m.meta))
+            if m.kind == "hello":
+                self._say(who, "welcome", **self.hello)
+        elif m.kind == "fail":
+            raise WireError(f"{self.endpoint}: {m.meta['text']}")
+        elif p and m.kind == "credit":
+            p.messages, p.bytes, p.under_way = p.messages + m.meta["messages"], p.bytes + m.meta["bytes"], p.under_way - 1
+        elif p and m.kind == "ack":
+            p.ended = True
+        elif p and m.kind == "leave":
+            raise WireError(f"{self.endpoint}: a receiver left before the end")
+        elif p and m.kind == "end":
+            p.end.check(m)
+            p.ended = True
+            self._say(who, "ack", count=p.end.count)
+        elif p and m.kind in DATA:
+            if m.kind not in self.hello["takes"]:
+                raise WireError(f"'{m.id}' is of kind {m.kind}; {', '.join(self.hello['takes'])} is taken here")
+            p.end.add(m)
+            self.inbox.append((who, m))
+
+    def _give(self, who, p):
+        now = time.monotonic()
+        while p.owed and not p.ended:
+            self._say(who, "credit", messages=1, bytes=p.owed.pop())
+        while p.queue and (p.under_way == 0 or (p.messages > 0 and p.queue[0].bytes() <= p.bytes)):
+            m = p.queue.pop(0)
+            m.seq = p.end.count
+            self.socket.send_multipart([who] * self.bound + encode(m))
+            p.end.add(m)
+            p.messages, p.bytes, p.under_way, p.said = p.messages - 1, p.bytes - m.bytes(), p.under_way + 1, now
+        if self.ending and not p.queue and not p.marked:
+            mark = p.end.mark()
+            mark.meta.update(self.ending)
+            self._say(who, "end", **mark.meta)
+            p.marked = True
+        if now - p.said > 1:
+            self._say(who, "ping")
+        if not p.ended and now - p.heard > self.silence:
+            raise WireError(f"nothing from {self.endpoint} for {self.silence:g} seconds")
+
+    # The program's side
+
+    def _wait(self, ready):
+        with self.change:
+            while not ready():
+                if self.error:
+                    raise self.error
+                self.change.wait(1)
+
+    def __iter__(self):
+        """Messages, until every sender has ended. Credit goes back when the program comes for the next."""
         while True:
-            if not socket.poll(1000):
-                if time.monotonic() - heard > silence:
-                    raise WireError(f"nothing from {endpoint} for {silence:g} seconds")
-                say("ping")
-                continue
-            heard = time.monotonic()
-            m = decode(socket.recv_multipart())
-            if m.kind == "fail":
-                raise WireError(f"{endpoint}: {m.meta['text']}")
-            if m.kind == "end":
-                end.check(m)
-                return say("ack", count=end.count)
-            if m.kind in DATA:
-                end.add(m)
-                yield m
-                say("credit", messages=1, bytes=m.bytes())
-    finally:
-        socket.close()
-        context.term()   # waits until the acknowledgement has left
+            self._wait(lambda: self.inbox or len(self.peers) >= self.need and all(p.ended for p in self.peers.values()))
+            if not self.inbox:
+                return self.close()
+            who, m = self.inbox.pop(0)
+            yield m
+            with self.change:
+                self.peers[who].owed.append(m.bytes())
+
+    def send(self, m, peer=None):
+        """To receiver number `peer` in the order they came, else to the one with the shortest queue; waits for room."""
+        self._wait(lambda: len(self.peers) >= self.need)
+        there = list(self.peers.values())
+        p = min(there, key=lambda p: len(p.queue)) if peer is None else there[peer % len(there)]
+        self._wait(lambda: len(p.queue) < 4)
+        with self.change:
+            p.queue.append(m)
+
+    def end(self, complete=True, why=""):
+        """The end mark to every receiver; waits until each has acknowledged it."""
+        if complete:
+            self._wait(lambda: len(self.peers) >= self.need)
+        self.ending = {"complete": True} if complete else {"complete": False, "why": why}
+        try:
+            self._wait(lambda: all(p.ended for p in self.peers.values()))
+        finally:
+            self.ending = None
+            self.close()
+
+    def close(self):
+        self.closed = True
+        self.thread.join()
+        self.context.term()   # waits until the last words have left
+
+
+def receive(endpoint, takes=tuple(sorted(DATA)), **options):
+    """Messages of a process that sends; acknowledges its end mark."""
+    return iter(Link(endpoint, takes=takes, **options))
+
+
+def run_filter(source, target, change, kinds=("chunk",), peers=1):
+    """Stands between two stages: hands on what change(m) returns of each message (or nothing, for None), the fields and tensors it does
+    not know included. "-" is standard input or output, anything else an endpoint. Chunks of a lane go to one of `peers` receivers."""
+    messages = read_stream(sys.stdin.buffer) if source == "-" else receive(source, kinds)
+    if target == "-":
+        return write_stream(sys.stdout.buffer, filter(None, map(change, messages)))
+    out = Link(target, sends=kinds, peers=peers)
+    try:
+        for m in filter(None, map(change, messages)):
+            out.send(m, m.meta.get("lane"))
+    except BaseException as error:
+        out.end(complete=False, why=str(error))
+        raise
+    out.end()
 
 
 # The command line ----------------------------------------------------------------------------------------------------------------

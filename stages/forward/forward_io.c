@@ -24,21 +24,21 @@ struct forward_io_links {
 struct forward_io_links *forward_io_open(const struct forward_ends *ends, struct err *e)
 {
     struct forward_io_links *l = mem_array(1, sizeof *l, e);
-    struct link_opts o = {.role = "forward", .insecure = ends->insecure};
+    struct link_opts o = {.name = "forward", .insecure = ends->insecure};
 
     if (!l)
         return NULL;
-    o.peer_role = "sample";
+    o.takes = LINK_KIND(MSG_CHUNK);
     o.credit_messages = 1024;
     if (!(l->in = link_open(ends->in, LINK_IN, &o, e)))
         goto fail;
-    o.peer_role = "write";
+    o.takes = LINK_KIND(MSG_COMMIT);
     o.credit_messages = 4;
     if (ends->commits && !(l->commits = link_open(ends->commits, LINK_IN, &o, e)))
         goto fail;
     if (ends->follow && !(l->follow = follow_open(ends->follow, e)))
         goto fail;
-    o.peer_role = "reduce";
+    o.sends = LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS);
     o.compress = ends->zstd ? FRAME_ZSTD : FRAME_RAW;
     if (!(l->out = link_open(ends->out, LINK_OUT, &o, e)))
         goto fail;

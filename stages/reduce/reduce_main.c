@@ -19,7 +19,7 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     int rc = !o->record ? 0 : copy ? link_send(o->record, &copy, e) : -1;
 
     msg_destroy(&copy);
-    return rc < 0 ? -1 : link_send_keyed(o->out, (*m)->id, m, e);
+    return rc < 0 ? -1 : link_send(o->out, m, e);
 }
 
 static struct link *open_out(const struct stage *s, const char *endpoint, struct err *e)
@@ -27,8 +27,8 @@ static struct link *open_out(const struct stage *s, const char *endpoint, struct
     const struct reduce_command *c = s->own;
 
     return link_open(endpoint, LINK_OUT,
-                     &(struct link_opts){.role = "reduce",
-                                         .peer_role = "solve",
+                     &(struct link_opts){.name = "reduce",
+                                         .sends = LINK_KIND(MSG_PROBLEM),
                                          .elastic = 1,
                                          .hold = c->commits != NULL,
                                          .insecure = s->insecure,
@@ -44,10 +44,11 @@ static int open_outs(const struct stage *s, struct outs *outs, struct err *e)
     if (!(outs->out = open_out(s, s->out, e)))
         return -1;
     if (c->commits &&
-        !(outs->commits = link_open(
-              c->commits, LINK_IN,
-              &(struct link_opts){.role = "reduce", .peer_role = "write", .insecure = s->insecure},
-              e)))
+        !(outs->commits = link_open(c->commits, LINK_IN,
+                                    &(struct link_opts){.name = "reduce",
+                                                        .takes = LINK_KIND(MSG_COMMIT),
+                                                        .insecure = s->insecure},
+                                    e)))
         return -1;
     if (!c->record)
         return 0;
@@ -159,8 +160,8 @@ static struct link *open_in(const struct stage *s, struct err *e)
     const struct reduce_command *c = s->own;
 
     return link_open(s->in, LINK_IN,
-                     &(struct link_opts){.role = "reduce",
-                                         .peer_role = "forward",
+                     &(struct link_opts){.name = "reduce",
+                                         .takes = LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS),
                                          .peers = (size_t)c->peers,
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,

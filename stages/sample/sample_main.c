@@ -96,7 +96,7 @@ static int sink_send(void *ctx, size_t peer, struct msg **m, struct err *e)
 static int send_all(struct sample *s, struct link *out, struct err *e)
 {
     struct sink k = {out, 0, sample_chunks(s)};
-    int peers = link_peers(out, e), rc;
+    int peers = link_peers(out, 0, e), rc;
 
     if (peers < 1)
         return peers < 0 ? -1 : err_set(e, ERR_DATA, "no worker came");
@@ -121,7 +121,8 @@ static int run(struct stage *stage, struct err *e)
         return -1;
     audit_log(s, c);
     out = link_open(stage->out, LINK_OUT,
-                    &(struct link_opts){.role = "sample",
+                    &(struct link_opts){.name = "sample",
+                                        .sends = LINK_KIND(MSG_CHUNK),
                                         .run = sample_run(s),
                                         .peers = (size_t)c->peers,
                                         .compress = stage->zstd ? FRAME_ZSTD : FRAME_RAW,

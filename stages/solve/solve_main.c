@@ -127,7 +127,7 @@ static int pump(struct link *in, struct link *out, const struct opt_texts *only,
 /* Both neighbours are there: 1; 0 when the process is asked to stop before. */
 static int join(struct link *in, struct link *out, struct err *e)
 {
-    if (link_peers(in, e) < 0 || link_peers(out, e) < 0)
+    if (link_peers(in, 0, e) < 0 || link_peers(out, 0, e) < 0)
         return sig_draining() ? 0 : -1;
     status_update("ready", -1, NULL, 0, 0, "sites");
     return 1;
@@ -163,14 +163,17 @@ static int desert(struct link *in, struct link *out, struct err *e)
 static int open_links(const struct stage *s, struct link **in, struct link **out, struct err *e)
 {
     const struct solve_command *c = s->own;
-    const struct link_opts from = {.role = "solve",
+    const struct link_opts from = {.name = "solve",
+                                   .takes = LINK_KIND(MSG_PROBLEM),
                                    .peers = (size_t)c->peers,
                                    .credit_messages = 2,
                                    .insecure = s->insecure,
                                    .accepts = c->only.text,
                                    .naccepts = c->only.count};
-    const struct link_opts to = {
-        .role = "solve", .insecure = s->insecure, .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW};
+    const struct link_opts to = {.name = "solve",
+                                 .sends = LINK_KIND(MSG_SOLUTION),
+                                 .insecure = s->insecure,
+                                 .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW};
 
     *in = link_open(s->in, LINK_IN, &from, e);
     *out = *in ? link_open(s->out, LINK_OUT, &to, e) : NULL;

@@ -156,18 +156,21 @@ static struct link *open_in(const struct stage *s, struct err *e)
 {
     const struct write_command *c = s->own;
 
-    return link_open(
-        s->in, LINK_IN,
-        &(struct link_opts){
-            .role = "write", .elastic = 1, .peers = (size_t)c->peers, .insecure = s->insecure},
-        e);
+    return link_open(s->in, LINK_IN,
+                     &(struct link_opts){.name = "write",
+                                         .takes = LINK_KIND(MSG_SOLUTION),
+                                         .elastic = 1,
+                                         .peers = (size_t)c->peers,
+                                         .insecure = s->insecure},
+                     e);
 }
 
 static struct link *open_commits(const struct stage *s, struct sent *sent, struct err *e)
 {
     const struct write_command *c = s->own;
     struct link *l = link_open(c->commits, LINK_OUT,
-                               &(struct link_opts){.role = "write",
+                               &(struct link_opts){.name = "write",
+                                                   .sends = LINK_KIND(MSG_COMMIT),
                                                    .route = LINK_ALL,
                                                    .elastic = 1,
                                                    .peers = (size_t)c->commit_peers,

@@ -121,10 +121,10 @@ make_stream() { # N SIZE FILE
 # Starts a sender that reads the fifo "slow" and a receiver, and lets one whole message through.
 hanging_pair() {
     mkfifo slow got
-    ptq-cat --quiet --as forward --in slow --out "$at" 2>said &
+    ptq-cat --quiet --in slow --out "$at" 2>said &
     victim=$!
     exec 7>slow
-    ptq-cat --quiet --as reduce --in "@$at" --out got 2>heard 7>&- &
+    ptq-cat --quiet --in "@$at" --out got 2>heard 7>&- &
     reader=$!
     exec 8<got
     make_stream 0 1K end.ptq
@@ -139,7 +139,7 @@ hanging_pair() {
     SECONDS=0
     ends_with 111 $reader
     [ $SECONDS -le 5 ]
-    grep -q "forward (peer 0 at ipc:.*) is gone" heard
+    grep -q "cat (peer 0 at ipc:.*) is gone" heard
 }
 
 @test "SIGTERM drains: the stream is ended as cut short" {

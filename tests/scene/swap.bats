@@ -160,7 +160,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
 @test "solvers by pattern; a problem that nobody accepts waits and is named" {
     start "$ROOT/pipelines/routed.pipe" routed
     ptq ctl --out routed swap mlp "ptq-solve --only mlp.up"
-    while ! grep -q 'b[0-9]*.mlp.down waits at .*: no solve present accepts it' routed.log; do alive; done
+    while ! grep -q 'b[0-9]*.mlp.down waits at .*: no peer present accepts it' routed.log; do alive; done
     ptq ctl --out routed swap mlp "ptq-solve --only mlp.*"
     finish 0
     each_site_once routed

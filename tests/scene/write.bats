@@ -143,12 +143,12 @@ start_writer() { # ARG...
     mkfifo feed
     ptq-write --verbose --model "$in/model" --in feed --commits "@$ep" --commit-peers 2 out 2>log &
     writer=$!
-    ptq-cat --as forward --in "$ep" --out early.ptq &
+    ptq-cat --in "$ep" --out early.ptq &
     early=$!
     exec 7>feed
     head -c "$(($(stat -c %s "$in/good.ptq") / 2))" "$in/good.ptq" >&7
     tail -n +1 -f --pid=$writer log | grep -q -m1 '(2 of 8)'
-    ptq-cat --as forward --in "$ep" --out late.ptq &
+    ptq-cat --in "$ep" --out late.ptq &
     late=$!
     tail -c "+$(($(stat -c %s "$in/good.ptq") / 2 + 1))" "$in/good.ptq" >&7
     exec 7>&-

@@ -40,8 +40,8 @@ static inline int setup(void **state)
     return 0;
 }
 
-#define IN(...) (&(struct link_opts){.role = "eater", __VA_ARGS__})
-#define OUT(...) (&(struct link_opts){.role = "maker", __VA_ARGS__})
+#define IN(...) (&(struct link_opts){.name = "eater", __VA_ARGS__})
+#define OUT(...) (&(struct link_opts){.name = "maker", __VA_ARGS__})
 
 static inline struct link *open_ok(const char *endpoint, enum link_dir dir,
                                    const struct link_opts *o)
@@ -80,9 +80,10 @@ static inline void send_ok(struct link *l, int i, uint64_t bytes)
 
 static inline int number_of(const struct msg *m)
 {
+    const char *slash = strchr(m->id, '/');
     int n = -1;
 
-    assert_int_equal(sscanf(m->id, "m%d", &n), 1);
+    assert_int_equal(sscanf(slash ? slash + 1 : m->id, "m%d", &n), 1);
     return n;
 }
 

@@ -160,7 +160,7 @@ static void test_socket_both_ways(void **state)
         struct err e = {0};
 
         assert_true(link_is_socket(b));
-        assert_int_equal(link_peers(out, &e), 1);
+        assert_int_equal(link_peers(out, 0, &e), 1);
         for (int i = 0; i < 20; i++)
             send_ok(out, i, (uint64_t)(i * 5000));
         end_ok(out);
@@ -324,7 +324,7 @@ static void test_round_robin_and_to(void **state)
     (void)state;
     for (int k = 0; k < 2; k++)
         in[k] = open_ok(url, LINK_IN, IN());
-    assert_int_equal(link_peers(out, &e), 2);
+    assert_int_equal(link_peers(out, 0, &e), 2);
     for (int i = 0; i < 4; i++)
         send_ok(out, i, 10); /* one each in turn */
     for (int i = 10; i < 12; i++) {

@@ -9,7 +9,8 @@ static void send_key(struct link *l, const char *key, int i)
     struct err e = {0};
     struct msg *m = message(i, 10);
 
-    if (link_send_keyed(l, key, &m, &e) != 0)
+    assert_int_equal(msg_set_id(m, &e, "%s/m%d", key, i), 0);
+    if (link_send(l, &m, &e) != 0)
         fail_msg("%s", e.text);
 }
 

@@ -3,6 +3,8 @@
  * stop. */
 #include "link_pair.h"
 
+#define ROWS (LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS))
+
 /* Both sides of a link that must not come about: what the connector is told, what the binder
  * prints. */
 static void mismatch(enum link_dir dir, const struct link_opts *binder,
@@ -16,7 +18,7 @@ static void mismatch(enum link_dir dir, const struct link_opts *binder,
 
     dup2(fd, 2);
     c = open_ok(url, other, connector);
-    r = other == LINK_IN ? link_recv(c, &m, 10000, &e) : link_peers(c, &e);
+    r = other == LINK_IN ? link_recv(c, &m, 10000, &e) : link_peers(c, 0, &e);
     link_close(&c);
     link_close(&b);
     dup2(keep, 2);
@@ -32,26 +34,64 @@ static void mismatch(enum link_dir dir, const struct link_opts *binder,
 static void test_mismatch(void **state)
 {
     (void)state;
-    mismatch(LINK_IN, IN(.peer_role = "cook"), OUT(), LINK_OUT,
-             "role maker where cook was expected");
+    mismatch(LINK_IN, IN(.takes = ROWS), OUT(.sends = LINK_KIND(MSG_CHUNK)), LINK_OUT,
+             "maker sends chunk, but eater takes acts, weights");
+    mismatch(LINK_OUT, OUT(.sends = LINK_KIND(MSG_CHUNK)), IN(.takes = ROWS), LINK_IN,
+             "maker sends chunk, but eater takes acts, weights");
+    mismatch(LINK_IN, IN(.takes = LINK_KIND(MSG_ACTS)), OUT(.sends = ROWS), LINK_OUT,
+             "maker sends acts, weights, but eater takes acts");
     mismatch(LINK_IN, IN(.run = "aa"), OUT(.run = "bb"), LINK_OUT,
              "run bb where run aa is going on");
     mismatch(LINK_IN, IN(), IN(), LINK_IN, "want to receive");
     mismatch(LINK_OUT, OUT(), OUT(), LINK_OUT, "want to send");
 }
 
-static void test_mismatch_of_binder(void **state)
+/* A sender that does not know what it will send is believed until it sends. */
+static void test_kind_of_message(void **state)
 {
-    struct link *b = open_ok(bound, LINK_IN, IN()),
-                *c = open_ok(url, LINK_OUT, OUT(.peer_role = "cook"));
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS)),
+                *out = open_ok(url, LINK_OUT, OUT());
+    struct msg *m = message(0, 10);
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(link_peers(c, &e), -1);
-    assert_non_null(strstr(e.text, "role eater where cook was expected"));
-    recv_fails(b, ERR_DATA, "role eater where cook was expected");
-    link_close(&c);
+    m->kind = MSG_ACTS;
+    assert_int_equal(link_send(out, &m, &e), 0);
+    recv_ok(in, 0);
+    m = message(1, 10);
+    assert_int_equal(link_send(out, &m, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "'m1' is of kind chunk, but eater at"));
+    assert_non_null(strstr(e.text, "takes acts, weights"));
+    msg_destroy(&m);
+    link_close(&out);
+    link_close(&in);
+}
+
+static void test_known(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS, .peers = 2, .run = "r")),
+                *a = open_ok(url, LINK_OUT, OUT(.sends = LINK_KIND(MSG_ACTS), .elastic = 1)), *b;
+    struct link_known k;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(link_peers(a, 0, &e), 1);
+    link_known(a, &k);
+    assert_int_equal(k.kinds, ROWS);
+    assert_int_equal(k.elastic, 0);
+    assert_string_equal(k.run, "r");
+    link_known(in, &k);
+    assert_int_equal(k.elastic, 1);
+    b = open_ok(url, LINK_OUT, OUT(.sends = LINK_KIND(MSG_WEIGHTS)));
+    assert_int_equal(link_peers(in, 0, &e), 2);
+    link_known(in, &k);
+    assert_int_equal(k.kinds, ROWS);
+    assert_int_equal(k.elastic, 0);
+    assert_string_equal(k.run, "");
+    link_close(&a);
     link_close(&b);
+    link_close(&in);
 }
 
 /* A peer that speaks the frames but not the rules. */
@@ -89,7 +129,8 @@ static void raw_send(struct zsock *z, struct msg *m, int damage)
     }
 }
 
-static struct zsock *raw_open(int version)
+/* sends, takes: of its hello, as JSON; NULL: left out. */
+static struct zsock *raw_hello(int version, const char *sends, const char *takes)
 {
     struct err e = {0};
     struct zsock *z = zsock_open(url, 0, "raw", 1 << 20, &e);
@@ -97,13 +138,23 @@ static struct zsock *raw_open(int version)
 
     assert_non_null(z);
     json_set_int(m->meta, "version", version);
-    json_set_text(m->meta, "role", "raw");
+    json_set_text(m->meta, "name", "raw");
     json_set_text(m->meta, "dir", "out");
     json_set_text(m->meta, "run", "");
     json_set_text(m->meta, "instance", "raw");
+    json_set_text(m->meta, "of a later version", "passed over");
+    if (sends)
+        json_set(m->meta, "sends", json_parse(sends, strlen(sends), "sends", &e));
+    if (takes)
+        json_set(m->meta, "takes", json_parse(takes, strlen(takes), "takes", &e));
     raw_send(z, m, 0);
     msg_destroy(&m);
     return z;
+}
+
+static struct zsock *raw_open(int version)
+{
+    return raw_hello(version, "[]", "[]");
 }
 
 /* The next message that is neither ping nor credit. */
@@ -142,19 +193,19 @@ static void raw_told(struct zsock *z, enum msg_kind kind, const char *text)
     msg_destroy(&m);
 }
 
-enum { RAW_DAMAGE, RAW_GAP, RAW_GREED, RAW_COUNT, RAW_SUM, RAW_KIND };
+enum { RAW_DAMAGE, RAW_GAP, RAW_CREDIT, RAW_COUNT, RAW_SUM, RAW_KIND };
 
 static void rule_broken(int how, const char *text)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.credit_messages = 2));
-    struct zsock *z = raw_open(MSG_VERSION);
+    struct zsock *z = raw_open(LINK_VERSION);
     struct err e = {0};
     struct msg *m = message(0, 100), *end = NULL;
 
     raw_told(z, MSG_WELCOME, NULL);
     m->seq = how == RAW_GAP;
     raw_send(z, m, how == RAW_DAMAGE);
-    for (int i = 1; how == RAW_GREED && i < 4; i++) {
+    for (int i = 1; how == RAW_CREDIT && i < 4; i++) {
         m->seq = (uint64_t)i;
         raw_send(z, m, 0);
     }
@@ -164,11 +215,11 @@ static void rule_broken(int how, const char *text)
         end = msg_create(MSG_CREDIT, "raw", &e);
     if (end)
         raw_send(z, end, 0);
-    if (how == RAW_GREED)
-        /* before anything is taken: that would give credit back, and there might be no greed */
+    if (how == RAW_CREDIT)
+        /* before anything is taken, for that would give credit back */
         raw_told(z, MSG_FAIL, text);
     recv_fails(in, ERR_DATA, text);
-    if (how != RAW_KIND && how != RAW_GREED)
+    if (how != RAW_KIND && how != RAW_CREDIT)
         raw_told(z, MSG_FAIL, text);
     zsock_close(&z, 0);
     link_close(&in);
@@ -181,19 +232,65 @@ static void test_rules(void **state)
     (void)state;
     rule_broken(RAW_DAMAGE, "damaged");
     rule_broken(RAW_GAP, "is lost");
-    rule_broken(RAW_GREED, "beyond its credit");
+    rule_broken(RAW_CREDIT, "beyond its credit");
     rule_broken(RAW_COUNT, "end mark says 2");
     rule_broken(RAW_SUM, "checksum");
     rule_broken(RAW_KIND, "does not belong");
 }
 
+static void hello_refused(const char *sends, const char *takes, const char *text)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS));
+    struct zsock *z = raw_hello(LINK_VERSION, sends, takes);
+
+    raw_told(z, MSG_FAIL, text);
+    zsock_close(&z, 0);
+    link_close(&in);
+}
+
+static void test_hello_fields(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS));
+    struct zsock *z = raw_hello(LINK_VERSION, "[\"acts\"]", "[\"gradient\"]");
+
+    (void)state;
+    raw_told(z, MSG_WELCOME, NULL); /* kinds of a later version may be taken, not sent */
+    zsock_close(&z, 0);
+    link_close(&in);
+    hello_refused(NULL, "[]", "field 'sends' must be an array");
+    hello_refused("[]", NULL, "field 'takes' must be an array");
+    hello_refused("\"acts\"", "[]", "field 'sends' must be an array");
+    hello_refused("[1]", "[]", "field 'sends' holds what is no name of a kind");
+    hello_refused("[\"\"]", "[]", "holds what is no name");
+    hello_refused("[\"gradient\"]", "[]", "it sends 'gradient', which is no kind of data");
+    hello_refused("[\"ping\"]", "[]", "it sends 'ping', which is no kind of data");
+    hello_refused("[\"acts\", \"solution\"]", "[]", "raw sends acts, solution, but eater takes");
+}
+
+/* What it did not announce is refused when it comes. */
+static void test_kind_unannounced(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS));
+    struct zsock *z = raw_open(LINK_VERSION);
+    struct msg *m = message(0, 100);
+
+    (void)state;
+    raw_told(z, MSG_WELCOME, NULL);
+    raw_send(z, m, 0);
+    recv_fails(in, ERR_USE, "sends 'm0', a message of kind chunk, but eater takes acts, weights");
+    raw_told(z, MSG_FAIL, "but eater takes acts, weights");
+    zsock_close(&z, 0);
+    link_close(&in);
+    msg_destroy(&m);
+}
+
 static void test_version(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN());
-    struct zsock *z = raw_open(MSG_VERSION + 1);
+    struct zsock *z = raw_open(LINK_VERSION + 1);
 
     (void)state;
-    raw_told(z, MSG_FAIL, "protocol version 2 where 1 is spoken");
+    raw_told(z, MSG_FAIL, "protocol version 3 where 2 is spoken");
     zsock_close(&z, 0);
     link_close(&in);
 }
@@ -315,7 +412,7 @@ static void lost(void (*work)(int), const char *endpoint, int signal, double tim
 {
     int said;
     pid_t pid = spawn(work, &said);
-    struct link *in = open_ok(endpoint, LINK_IN, IN(.timeout_s = timeout_s, .peer_role = "maker"));
+    struct link *in = open_ok(endpoint, LINK_IN, IN(.timeout_s = timeout_s));
     double from;
 
     hear(said);
@@ -465,7 +562,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_mismatch, setup),
-        cmocka_unit_test_setup(test_mismatch_of_binder, setup),
+        cmocka_unit_test_setup(test_kind_of_message, setup),
+        cmocka_unit_test_setup(test_known, setup),
+        cmocka_unit_test_setup(test_hello_fields, setup),
+        cmocka_unit_test_setup(test_kind_unannounced, setup),
         cmocka_unit_test_setup(test_rules, setup),
         cmocka_unit_test_setup(test_version, setup),
         cmocka_unit_test_setup(test_leave_after_end, setup),

@@ -236,7 +236,7 @@ static struct report *with_problems(const char *run, int with_diag, int whole, s
     struct report *r;
 
     unlink(problems); /* an incomplete stream takes nothing's place */
-    out = link_open(problems, LINK_OUT, &(struct link_opts){.role = "reduce"}, e);
+    out = link_open(problems, LINK_OUT, &(struct link_opts){.name = "reduce"}, e);
     assert_non_null(out);
     assert_int_equal(link_send(out, &m, e), 0);
     assert_int_equal(link_end(out, whole, whole ? NULL : "the test says so", e), 0);

@@ -383,7 +383,7 @@ static int make_files(const char *dir)
         struct link *l;
 
         snprintf(path, sizeof path, "%s", files[f].name);
-        tiny_need(!!(l = link_open(path, LINK_OUT, &(struct link_opts){.role = "solve"}, &e)), &e);
+        tiny_need(!!(l = link_open(path, LINK_OUT, &(struct link_opts){.name = "solve"}, &e)), &e);
         for (size_t i = files[f].sites; i-- > 0;) {
             struct msg *m = tiny_solution("model", i, &files[f].o);
 

@@ -11,8 +11,9 @@ static const struct opt rows[] = {
     {"make", OPT_INT, AT(make), "N",
      .help = "send N messages made here instead of reading any, to measure a link", "-1", -1, 1e12},
     {"size", OPT_SIZE, AT(size), "BYTES", .help = "bytes of each of them", "1M"},
-    {"as", OPT_TEXT, AT(role), "ROLE", .help = "what it says to be to other processes", "cat"},
-    {"run", OPT_TEXT, AT(run), "ID", .help = "run that the other processes must belong to", ""},
+    {"run", OPT_TEXT, AT(run), "ID",
+     .help = "run that the other processes must belong to;\nwithout it that of the senders is "
+             "handed on"},
     {"route", OPT_CHOICE, AT(route), "ROUTE", .help = "each message to any one peer or to all",
      "any", .choices = routes},
     {"peers-in", OPT_INT, AT(peers_in), "N",

@@ -6,7 +6,7 @@
 #include "../../../common/base/stage.h"
 
 struct cat_command {
-    const char *role, *run;
+    const char *run;
     int64_t make, peers_in, peers_out, credit;
     uint64_t size;
     double timeout;

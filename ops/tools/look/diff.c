@@ -175,7 +175,7 @@ static void compare_messages(struct report *r, const struct msg *a, const struct
 static int each_message(const char *path, int (*take)(void *, struct msg **, struct err *),
                         void *ctx, struct err *e)
 {
-    const struct link_opts o = {.role = "diff"};
+    const struct link_opts o = {.name = "diff"};
     struct link *l = link_open(path, LINK_IN, &o, e);
     struct msg *m = NULL;
     int rc;

@@ -151,7 +151,7 @@ static int stream_totals(const struct view *v, const uint64_t *counts, const str
 
 static int inspect_stream(const struct view *v, const char *path, struct err *e)
 {
-    const struct link_opts o = {.role = "inspect"};
+    const struct link_opts o = {.name = "inspect"};
     struct link *l = link_open(path, LINK_IN, &o, e);
     uint64_t counts[MSG_KIND_COUNT] = {0}, before = 0;
     struct link_stats s;

@@ -179,7 +179,7 @@ static int problem_add(struct report *r, const struct msg *m,
 int report_problems(struct report *r, const char *file,
                     int (*drawn)(const void *ctx, uint64_t block), const void *ctx, struct err *e)
 {
-    struct link *in = link_open(file, LINK_IN, &(struct link_opts){.role = "report"}, e);
+    struct link *in = link_open(file, LINK_IN, &(struct link_opts){.name = "report"}, e);
     struct err why = {0};
     struct msg *m = NULL;
     int rc = -1, got;

@@ -60,7 +60,7 @@ static int put(struct st_writer *w, const struct solution_linear *x, struct err 
 static int each_linear(const char *solutions, struct st_writer *w, visit_fn *visit, size_t *count,
                        struct err *e)
 {
-    const struct link_opts o = {.role = "stream"};
+    const struct link_opts o = {.name = "stream"};
     struct link *in = link_open(solutions, LINK_IN, &o, e);
     struct solution_view *v = mem_array(1, sizeof *v, e);
     struct msg *m = NULL;

@@ -25,7 +25,7 @@ static const struct stage_spec spec = {
 
 static int run_import(const struct stage *s, const char *path, struct err *e)
 {
-    const struct link_opts lo = {.role = "stream", .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW};
+    const struct link_opts lo = {.name = "stream", .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW};
     struct link *out = link_open(s->out, LINK_OUT, &lo, e);
     size_t count;
     int rc = -1;
