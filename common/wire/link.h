@@ -17,12 +17,16 @@
  * and link_poll return credit for the message that link_recv returned *before*, i.e. when the
  * stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a
  * peer silent for opts.timeout_s is dead: error on a fixed link, forgotten (with its reason in the
- * log) on an elastic one. * Elastic links: peers come and go, so completeness is a matter of the
- * data, never of who has ended. - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not
- * taken (hold: that link_done has not covered) is given to another. - Receiver (LINK_IN):
- * link_recv returns 0 only after link_enough; peers that fail or vanish are forgotten, what they
- * sent stays. - A receiver that wants to go says link_leave: what it took is done with, what it
- * did not take is given to another. */
+ * log) on an elastic one.
+ *
+ * Elastic links: peers come and go, so completeness is a matter of the data, never of who has
+ * ended.
+ * - Sender (LINK_OUT, LINK_ANY): a message that a lost peer had not taken (hold: that link_done
+ *   has not covered) is given to another.
+ * - Receiver (LINK_IN): link_recv returns 0 only after link_enough; peers that fail or vanish
+ *   are forgotten, what they sent stays.
+ * - A receiver that wants to go says link_leave: what it took is done with, what it did not take
+ *   is given to another. */
 #ifndef PTQ_LINK_H
 #define PTQ_LINK_H
 

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* forward_io - the three ends of the forward stage: chunks in, rows out, commits back (by link
- * or by the writer's folder). Private to the stage. */
+/* forward_io - the links of the forward stage: chunks in, rows and weights out, commits back (by
+ * link, or by the writer's folder). Private to the stage. */
 #ifndef PTQ_FORWARD_IO_H
 #define PTQ_FORWARD_IO_H
 
-#include "forward.h"
+#include "../../common/base/stage.h"
 
-struct forward_ends {
-    const char *in, *out, *commits, *follow;
-    int zstd, insecure;
-};
-
-struct forward_io_links;
-
-struct forward_io_links *forward_io_open(const struct forward_ends *ends, struct err *e);
-/* Takes all chunks, runs the core, ends the stream: complete when the run was, else cut short
- * with the reason. */
-int forward_io_run(struct forward_io_links *l, struct forward *f, struct err *e);
-void forward_io_close(struct forward_io_links **l);
+/* The work of ptq-forward, from loading the model to the writer's end. s->own: struct
+ * forward_command. 0; -1 with e set, and whoever takes the rows is told why they are cut short. */
+int forward_io_run(struct stage *s, struct err *e);
 
 #endif

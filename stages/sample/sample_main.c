@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-sample - reads calibration data, tokenizes it and sends it out in chunks. The core is
- * sample.c. */
-#include <stddef.h>
+ * sample.c, its link is in sample_io.c. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../../common/base/log.h"
-#include "../../common/base/sig.h"
 #include "../../common/base/status.h"
-#include "../../common/wire/link.h"
+#include "sample_io.h"
 #include "sample_opts.h"
 
 static void rows_log(const struct sample *s)
@@ -76,61 +72,18 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
         log_warn("%llu rows begin with BOS twice: say --bos no", (unsigned long long)a->double_bos);
 }
 
-struct sink {
-    struct link *link;
-    uint64_t done, total;
-};
-
-static int sink_send(void *ctx, size_t peer, struct msg **m, struct err *e)
-{
-    struct sink *k = ctx;
-
-    if (sig_draining())
-        return err_set(e, ERR_DATA, "asked to stop");
-    if (link_send_to(k->link, peer, m, e) < 0)
-        return -1;
-    status_update("sending", -1, "", ++k->done, k->total, "chunks");
-    return 0;
-}
-
-static int send_all(struct sample *s, struct link *out, struct err *e)
-{
-    struct sink k = {out, 0, sample_chunks(s)};
-    int peers = link_peers(out, 0, e), rc;
-
-    if (peers < 1)
-        return peers < 0 ? -1 : err_set(e, ERR_DATA, "no worker came");
-    rc = sample_emit(s, (size_t)peers, sink_send, &k, e);
-    if (rc < 0) {
-        link_end(out, 0, e->text, NULL);
-        return -1;
-    }
-    return link_end(out, 1, NULL, e);
-}
-
 static int run(struct stage *stage, struct err *e)
 {
     const struct sample_command *c = stage->own;
     struct sample *s;
-    struct link *out = NULL;
-    int rc = -1;
+    int rc;
 
     status_update("reading", -1, "", 0, 0, "");
     s = sample_open(&c->core, e);
     if (!s)
         return -1;
     audit_log(s, c);
-    out = link_open(stage->out, LINK_OUT,
-                    &(struct link_opts){.name = "sample",
-                                        .sends = LINK_KIND(MSG_CHUNK),
-                                        .run = sample_run(s),
-                                        .peers = (size_t)c->peers,
-                                        .compress = stage->zstd ? FRAME_ZSTD : FRAME_RAW,
-                                        .insecure = stage->insecure},
-                    e);
-    if (out)
-        rc = send_all(s, out, e);
-    link_close(&out);
+    rc = sample_io_send(stage, s, e);
     sample_close(&s);
     return rc;
 }

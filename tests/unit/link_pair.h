@@ -138,6 +138,46 @@ static inline void end_ok(struct link *l)
         fail_msg("%s", e.text);
 }
 
+static inline pid_t spawn(void (*work)(int said), int *said)
+{
+    int p[2];
+    pid_t pid;
+
+    assert_int_equal(pipe(p), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(p[0]);
+        work(p[1]);
+        _exit(99);
+    }
+    close(p[1]);
+    *said = p[0];
+    return pid;
+}
+
+static inline void say(int fd)
+{
+    if (write(fd, "x", 1) != 1)
+        _exit(98);
+}
+
+static inline void hear(int fd)
+{
+    char c;
+
+    assert_int_equal(read(fd, &c, 1), 1);
+}
+
+static inline int finish(pid_t pid, int fd)
+{
+    int status;
+
+    close(fd);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
 static inline int link_tests_run(const char *name, const struct CMUnitTest *tests, size_t n)
 {
     int failed;

@@ -297,46 +297,6 @@ static void test_version(void **state)
 
 /* ---- between processes ---- */
 
-static pid_t spawn(void (*work)(int said), int *said)
-{
-    int p[2];
-    pid_t pid;
-
-    assert_int_equal(pipe(p), 0);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        close(p[0]);
-        work(p[1]);
-        _exit(99);
-    }
-    close(p[1]);
-    *said = p[0];
-    return pid;
-}
-
-static void say(int fd)
-{
-    if (write(fd, "x", 1) != 1)
-        _exit(98);
-}
-
-static void hear(int fd)
-{
-    char c;
-
-    assert_int_equal(read(fd, &c, 1), 1);
-}
-
-static int finish(pid_t pid, int fd)
-{
-    int status;
-
-    close(fd);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
-}
-
 static void work_send_and_leave(int said)
 {
     struct err e = {0};

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reduce_io - see reduce_io.h. */
+#include "reduce_io.h"
+
+#include "../../common/base/log.h"
+#include "../../common/base/status.h"
+#include "../../common/wire/pump.h"
+#include "reduce_opts.h"
+
+struct reduce_io {
+    const struct reduce_command *command;
+    struct reduce *core;
+    struct link *rows, *commits;    /* commits: NULL when the writer's are not listened to */
+    struct link *problems, *record; /* record: NULL, or a file */
+    uint64_t committed;
+    uint64_t held, spilled; /* bytes noted so far */
+    int complete;           /* all rows are in */
+};
+
+static int emit(void *ctx, struct msg **m, struct err *e)
+{
+    struct reduce_io *io = ctx;
+    struct msg *copy = io->record ? msg_borrow(*m, e) : NULL;
+    int rc = !io->record ? 0 : copy ? link_send(io->record, &copy, e) : -1;
+
+    msg_destroy(&copy);
+    return rc < 0 ? -1 : link_send(io->problems, m, e);
+}
+
+/* Says once that sums are in a file, and whenever a problem beats all before it in what it takes
+ * beyond --mem. */
+static void note_memory(struct reduce_io *io)
+{
+    const struct reduce_opts *o = &io->command->core;
+    uint64_t held, spilled;
+
+    reduce_memory(io->core, &held, &spilled);
+    if (spilled && !io->spilled)
+        log_info("sums beyond --mem lie in a file in '%s'", o->tmp);
+    if (held > o->mem && held > io->held)
+        log_warn("the sums of one problem take %.4g MiB of memory, --mem is %.4g MiB: a problem is "
+                 "sent whole",
+                 (double)held / (1 << 20), (double)o->mem / (1 << 20));
+    io->held = held;
+    io->spilled = spilled;
+}
+
+static int take_rows(void *ctx, struct msg **m, struct err *e)
+{
+    struct reduce_io *io = ctx;
+    uint64_t done, sites;
+    int rc = reduce_push(io->core, m, e);
+
+    note_memory(io);
+    reduce_progress(io->core, &done, &sites);
+    status_update("reduce", -1, NULL, done, sites, "sites");
+    return rc;
+}
+
+static int rows_ended(void *ctx, struct err *e)
+{
+    struct reduce_io *io = ctx;
+
+    io->complete = 1;
+    return reduce_finish(io->core, e);
+}
+
+/* The problem of a committed site is kept no longer. */
+static int take_commit(void *ctx, struct msg **m, struct err *e)
+{
+    struct reduce_io *io = ctx;
+
+    io->committed++;
+    return link_done(io->problems, (*m)->id, e);
+}
+
+static int all_committed(const struct reduce_io *io)
+{
+    uint64_t done, sites;
+
+    reduce_progress(io->core, &done, &sites);
+    return !io->commits || io->committed >= sites;
+}
+
+static int commits_ended(void *ctx, struct err *e)
+{
+    uint64_t done, sites;
+
+    reduce_progress(((struct reduce_io *)ctx)->core, &done, &sites);
+    return sites && all_committed(ctx)
+               ? 0
+               : err_set(e, ERR_DATA,
+                         "the writer ended its commits before all sites were committed");
+}
+
+/* All rows are in and, with commits, all sites are committed. */
+static int is_done(void *ctx)
+{
+    const struct reduce_io *io = ctx;
+
+    return io->complete && all_committed(io);
+}
+
+static const struct pump_take rows_take[] = {
+    {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS), take_rows}, {0, NULL}};
+static const struct pump_take commits_take[] = {{LINK_KIND(MSG_COMMIT), take_commit}, {0, NULL}};
+
+static struct link *open_out(const struct stage *s, const char *endpoint, struct err *e)
+{
+    const struct reduce_command *c = s->own;
+
+    return link_open(endpoint, LINK_OUT,
+                     &(struct link_opts){.name = "reduce",
+                                         .sends = LINK_KIND(MSG_PROBLEM),
+                                         .elastic = 1,
+                                         .hold = c->commits != NULL,
+                                         .insecure = s->insecure,
+                                         .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
+                     e);
+}
+
+static struct link *open_rows(const struct stage *s, struct err *e)
+{
+    const struct reduce_command *c = s->own;
+
+    return link_open(s->in, LINK_IN,
+                     &(struct link_opts){.name = "reduce",
+                                         .takes = pump_kinds(rows_take),
+                                         .peers = (size_t)c->peers,
+                                         .credit_messages = REDUCE_WINDOW,
+                                         .credit_bytes = c->credit,
+                                         .insecure = s->insecure},
+                     e);
+}
+
+/* What was opened is the caller's to close, also on error. The record is an ordinary file: its end
+ * mark is written like that of any stream. */
+static int open_links(struct reduce_io *io, const struct stage *s, struct err *e)
+{
+    const struct reduce_command *c = s->own;
+
+    if (!(io->rows = open_rows(s, e)) || !(io->problems = open_out(s, s->out, e)))
+        return -1;
+    if (c->commits &&
+        !(io->commits = link_open(c->commits, LINK_IN,
+                                  &(struct link_opts){.name = "reduce",
+                                                      .takes = pump_kinds(commits_take),
+                                                      .insecure = s->insecure},
+                                  e)))
+        return -1;
+    if (!c->record)
+        return 0;
+    if (link_names_socket(c->record))
+        return err_set(e, ERR_USE, "--record takes the name of a file, not '%s'", c->record);
+    return (io->record = open_out(s, c->record, e)) ? 0 : -1;
+}
+
+int reduce_io_run(struct stage *s, struct err *e)
+{
+    const struct reduce_command *c = s->own;
+    struct reduce_io io = {.command = c};
+    struct par *par = par_open((size_t)s->threads, e);
+    int rc = -1;
+
+    if (par && open_links(&io, s, e) == 0 && (io.core = reduce_open(&c->core, par, emit, &io, e))) {
+        struct pump p = {.ctx = &io,
+                         .in = {{.link = io.commits, .take = commits_take, .ended = commits_ended},
+                                {.link = io.rows, .take = rows_take, .ended = rows_ended}},
+                         .out = {io.record, io.problems},
+                         .done = is_done};
+
+        rc = pump_end(&p, pump_run(&p, e), e);
+    }
+    reduce_close(&io.core);
+    link_close(&io.rows);
+    link_close(&io.problems);
+    link_close(&io.record);
+    link_close(&io.commits);
+    par_close(&par);
+    return rc;
+}

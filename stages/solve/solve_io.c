@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* solve_io - see solve_io.h. */
+#include "solve_io.h"
+
+#include <stdlib.h>
+
+#include "../../common/base/log.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/status.h"
+#include "../../common/wire/msg_problem.h"
+#include "../../common/wire/pump.h"
+#include "solve.h"
+#include "solve_opts.h"
+
+/* Overrides of a run: which of them have hit a linear so far. */
+struct patterns {
+    const struct overrides *lines;
+    unsigned char *hit; /* [lines->count] */
+    int split_said;
+};
+
+struct solve_io {
+    const struct solve_command *command;
+    struct patterns patterns;
+    struct par *par;
+    struct link *problems, *solutions;
+    uint64_t done, sites;
+};
+
+static void patterns_note(struct patterns *p, const struct problem_view *v)
+{
+    for (size_t i = 0; i < p->lines->count; i++)
+        for (size_t k = 0; k < v->nlinears && !p->hit[i]; k++)
+            p->hit[i] = (unsigned char)override_hits(&p->lines->at[i], (size_t)v->block, v->site,
+                                                     v->linear[k]->name);
+}
+
+/* After all sites of a model: a pattern that hit none was misspelled. */
+static int patterns_check(const struct patterns *p, struct err *e)
+{
+    for (size_t i = 0; i < p->lines->count; i++)
+        if (!p->hit[i])
+            return err_set(e, ERR_USE, "%s: '%s' hit no linear of the model", p->lines->at[i].from,
+                           p->lines->at[i].pattern);
+    return 0;
+}
+
+static void tell_split(struct patterns *p, const char *id)
+{
+    if (!p->split_said++)
+        log_warn("%s: its linears now differ in bits, group or grid: vLLM and SGLang, which fuse "
+                 "them, cannot load that",
+                 id);
+}
+
+static void tell(const char *id, const struct solve_note *n)
+{
+    if (n->kept && !*n->worst_name) {
+        log_detail("%s: kept as it is", id);
+        return;
+    }
+    if (n->coverage < 2.0)
+        log_warn("%s: only %.2f calibration rows per input channel", id, n->coverage);
+    if (n->fallback)
+        log_warn("%s: fallback %s after %d factorisations", id, n->fallback, n->attempts);
+    if (n->raised)
+        log_warn("%s: %zu scales too small for their type were raised; their groups are 0 now", id,
+                 n->raised);
+    if (n->blind)
+        log_warn("%s: no held-out sums: solvers were judged on the sums they worked with (see "
+                 "ptq-reduce --holdout)",
+                 id);
+    log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver,
+               n->damp, n->dead, n->worst, n->worst_name);
+}
+
+static int take_problem(void *ctx, struct msg **m, struct err *e)
+{
+    struct solve_io *io = ctx;
+    const struct opt_texts *only = &io->command->only;
+    struct problem_view v;
+    struct solve_note note;
+
+    if (!link_accepts(only->text, only->count, (*m)->id))
+        return err_set(e, ERR_USE, "%s does not fit --only; only sockets sort problems", (*m)->id);
+    if (problem_read(*m, &v, e) < 0)
+        return -1;
+    io->sites = v.sites;
+    patterns_note(&io->patterns, &v);
+    status_update("solve", (int64_t)v.block, v.site, io->done, v.sites, "sites");
+    *m = solve_problem(&io->command->core, m, io->par, &note, e);
+    if (!*m)
+        return -1;
+    tell((*m)->id, &note);
+    if (note.split)
+        tell_split(&io->patterns, (*m)->id);
+    if (link_send(io->solutions, m, e) < 0)
+        return -1;
+    io->done++;
+    return 0;
+}
+
+static const struct pump_take take[] = {{LINK_KIND(MSG_PROBLEM), take_problem}, {0, NULL}};
+
+/* Both ends; what was opened is the caller's to close, also on error. */
+static int open_links(struct solve_io *io, const struct stage *s, struct err *e)
+{
+    const struct solve_command *c = s->own;
+
+    io->problems = link_open(s->in, LINK_IN,
+                             &(struct link_opts){.name = "solve",
+                                                 .takes = pump_kinds(take),
+                                                 .peers = (size_t)c->peers,
+                                                 .credit_messages = 2,
+                                                 .insecure = s->insecure,
+                                                 .accepts = c->only.text,
+                                                 .naccepts = c->only.count},
+                             e);
+    io->solutions =
+        !io->problems ? NULL
+                      : link_open(s->out, LINK_OUT,
+                                  &(struct link_opts){.name = "solve",
+                                                      .sends = LINK_KIND(MSG_SOLUTION),
+                                                      .insecure = s->insecure,
+                                                      .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
+                                  e);
+    return io->solutions ? 0 : -1;
+}
+
+static int serve(struct solve_io *io, struct err *e)
+{
+    struct pump p = {.ctx = io,
+                     .in = {{.link = io->problems, .take = take}},
+                     .out = {io->solutions},
+                     .stop_is_fine = 1};
+    int rc = pump_join(&p, e);
+
+    if (rc > 0)
+        rc = pump_run(&p, e);
+    if (rc >= 0 && io->done && io->done == io->sites && patterns_check(&io->patterns, e) < 0)
+        rc = -1;
+    return pump_end(&p, rc, e);
+}
+
+int solve_io_run(struct stage *s, struct err *e)
+{
+    const struct solve_command *c = s->own;
+    struct solve_io io = {.command = c, .patterns.lines = &c->lines};
+    int rc = -1;
+
+    mem_return_freed(); /* squares of one site after the other */
+    io.patterns.hit = mem_array(c->lines.count + 1, 1, e);
+    if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) && open_links(&io, s, e) == 0)
+        rc = serve(&io, e);
+    link_close(&io.problems);
+    link_close(&io.solutions);
+    par_close(&io.par);
+    free(io.patterns.hit);
+    return rc;
+}
