@@ -42,7 +42,7 @@ static int check_data(const struct route *t, struct err *e)
 }
 
 /* What a run leaves that ended before its first site: the writer clears it. 1, 0, -1. */
-static int is_barren(const char *out, struct err *e)
+static int has_no_site(const char *out, struct err *e)
 {
     char **names = NULL, *parts = fs_join(out, FOLLOW_PARTS, e);
     size_t count = 0;
@@ -74,7 +74,7 @@ static int check_out(const struct route *t, struct err *e)
     const struct write_command *c = s ? s->own : NULL;
     const char *out = c ? c->core.out : recipe_value(t->r, "out");
     char *own, who[OWNER_TEXT];
-    int empty = 0, ours, barren, busy;
+    int empty = 0, ours, fresh, busy;
 
     if (!out || !fs_exists(out))
         return 0;
@@ -93,9 +93,9 @@ static int check_out(const struct route *t, struct err *e)
     own = fs_join(out, FOLLOW_DIR, e);
     ours = own ? fs_exists(own) : -1;
     free(own);
-    barren = ours > 0 ? is_barren(out, e) : 0;
-    if (ours < 0 || barren)
-        return barren > 0 ? 0 : -1;
+    fresh = ours > 0 ? has_no_site(out, e) : 0;
+    if (ours < 0 || fresh)
+        return fresh > 0 ? 0 : -1;
     if (ours && c && c->core.overwrite) /* what of it is ours the writer knows */
         return 0;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out,

@@ -23,18 +23,18 @@
 #define KILL_SECONDS 5.0
 /* When one stage fails its neighbours fail too, and may be seen to end first: so long the others
  * are let be before the first to fail is looked for. */
-#define BLAME_SECONDS 0.5
+#define CAUSE_SECONDS 0.5
 
 struct loop {
     struct supervise *s;
-    int asked;        /* SIGTERM or SIGINT: how many */
-    int unheard;      /* nobody reads our stderr */
-    int stopping;     /* SIGTERM has been passed on */
-    int failing;      /* a stage said a fatal line, or ended badly */
-    double failed_at; /* when a stage ended badly; 0: none has */
-    double stop_at;   /* when SIGTERM went out because of it */
-    int published;    /* OUT/.ptqflow/control is there */
-    size_t blamed;    /* processes that had ended when the others were told to stop */
+    int asked;            /* SIGTERM or SIGINT: how many */
+    int unheard;          /* nobody reads our stderr */
+    int stopping;         /* SIGTERM has been passed on */
+    int failing;          /* a stage said a fatal line, or ended badly */
+    double failed_at;     /* when a stage ended badly; 0: none has */
+    double stop_at;       /* when SIGTERM went out because of it */
+    int published;        /* OUT/.ptqflow/control is there */
+    size_t ended_by_then; /* processes that had ended when the others were told to stop */
 };
 
 /* What follows the mark in "NAME: fatal: WORDS"; NULL: another line. */
@@ -88,7 +88,7 @@ static void stop_all(struct loop *l)
         return;
     l->stopping = 1;
     l->stop_at = clock_wall();
-    l->blamed = l->s->ended;
+    l->ended_by_then = l->s->ended;
     l->s->stop_asked++;
     crew_stop(l->s);
     signal_all(l, SIGTERM);
@@ -239,7 +239,7 @@ static void deadlines(struct loop *l)
 {
     double now = clock_wall();
 
-    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > BLAME_SECONDS)
+    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > CAUSE_SECONDS)
         stop_all(l);
     if (l->failed_at > 0 && l->stopping && now - l->stop_at > KILL_SECONDS)
         signal_all(l, SIGKILL);
@@ -247,7 +247,7 @@ static void deadlines(struct loop *l)
 
 /* How likely a bad end is the cause of the others: its own words against what it heard from a
  * neighbour. */
-static int guilt(const struct child *c)
+static int cause_weight(const struct child *c)
 {
     static const char *const echo[] = {"incomplete", "peer", "left the stream",
                                        "is gone: its connection broke"};
@@ -264,17 +264,17 @@ static int guilt(const struct child *c)
     return c->code == ERR_SYS ? 3 : 2;
 }
 
-static const struct child *culprit(const struct loop *l)
+static const struct child *first_cause(const struct loop *l)
 {
     const struct child *worst = NULL;
 
     for (size_t i = 0; i < l->s->plan->count; i++) {
         const struct child *c = &l->s->child[i];
 
-        if (c->code == 0 || c->forgiven || (l->stopping && c->turn >= l->blamed))
+        if (c->code == 0 || c->forgiven || (l->stopping && c->turn >= l->ended_by_then))
             continue;
-        if (!worst || guilt(c) > guilt(worst) ||
-            (guilt(c) == guilt(worst) && c->turn < worst->turn))
+        if (!worst || cause_weight(c) > cause_weight(worst) ||
+            (cause_weight(c) == cause_weight(worst) && c->turn < worst->turn))
             worst = c;
     }
     return worst;
@@ -282,7 +282,7 @@ static const struct child *culprit(const struct loop *l)
 
 static int verdict(const struct loop *l, struct err *e)
 {
-    const struct child *c = culprit(l);
+    const struct child *c = first_cause(l);
     int all_done = 1;
 
     for (size_t i = 0; i < l->s->plan->count; i++)
