@@ -62,6 +62,10 @@ make_stream() { # N SIZE FILE
     for cut in 1 100 $((size / 2)) $((size - 1)); do
         head -c "$cut" a.ptq >cut.ptq
         run -1 ptq-cat --quiet --in cut.ptq --out b.ptq
+        if [ "$cut" -le 100 ]; then # not one message came: nothing is kept
+            [ ! -e b.ptq ]
+            continue
+        fi
         run -1 ptq-cat --quiet --in b.ptq --out /dev/null
         [[ $output == *incomplete* ]]
     done
