@@ -126,7 +126,7 @@ sums() { # DIR: of everything but the folder of what varies
     [ "$(cat earlier/notes)" = mine ]
     [ -e earlier/model.safetensors ]
     run -100 again --overwrite=yes --out earlier
-    [[ $output == *"'--overwrite' takes no value"* ]]
+    [[ $output == *"--overwrite takes no value"* ]]
 }
 
 @test "what a stage refuses ends the run with its code" {
@@ -137,6 +137,6 @@ sums() { # DIR: of everything but the folder of what varies
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out one --quiet
     [[ $output == *"'one' holds an earlier output of ptqflow: remove it"* ]]
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out bits --quiet --bits 5
-    [[ $output == *"'model.layers.0.self_attn.q_proj'"*"bits, not 5"* ]]
+    [[ $output == *"--bits: '5' is not one of 2|3|4|8"* ]]
     [ ! -e bad/model.safetensors ]
 }

@@ -112,7 +112,7 @@ tensor() { # DIR NAME: a digest of its bytes
     [[ $output == *"100 does not divide the 768 inputs of 'model.layers.1.mlp.down_proj'"* ]]
     printf '\nmlp.down: bits=7\n' >bad
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out refused --overrides bad
-    [[ $output == "ptq: fatal: bad:2: 'mlp.down: bits=7': bits must be"* ]]
+    [[ $output == "ptq: fatal: stage 'solve': bad:2: 'mlp.down: bits=7': bits must be"* ]]
     [ ! -e refused ]
     run -100 --separate-stderr ptq solve --override 'mlp.down: solver=none' </dev/null
     [[ $stderr == *"--override: 'mlp.down: solver=none': there is no solver 'none'"* ]]
