@@ -15,8 +15,9 @@ struct trace {
 
 static int refuse(const struct program *p, const struct op *o, const char *why, struct err *e)
 {
-    return err_set(e, ERR_USE, "%s%s%s: %s", p->prefix, o->kind->name,
-                   o->kind->tensors ? " of a tensor" : "", why);
+    return o->kind->tensors
+               ? err_set(e, ERR_USE, "'%s' (%s): %s", o->tensor[0].name, o->kind->name, why)
+               : err_set(e, ERR_USE, "%s (%s): %s", p->prefix, o->kind->name, why);
 }
 
 /* What reads the stream, and where rows of its norms go. */

@@ -333,7 +333,8 @@ static void a_norm_before_the_stream_is_refused(void **state)
     (void)state;
     must(config_read(model, &c, &err) == 0);
     assert_int_equal(residual_tensors(&c, 0, count_tensor, &count, &err), -1);
-    assert_non_null(strstr(err.text, "stands between a linear and the stream"));
+    assert_string_equal(err.text, "'model.layers.0.norm_post.weight' (norm): it stands between a "
+                                  "linear and the stream");
     assert_int_equal(count, 0);
     must(residual_tensors(&c, 1, count_tensor, &count, &err) == 0);
     assert_true(count >= 9);
