@@ -2,6 +2,8 @@
 /* reduce_io - see reduce_io.h. */
 #include "reduce_io.h"
 
+#include <stdio.h>
+#include <string.h>
 #include "../../common/base/log.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
@@ -45,15 +47,30 @@ static void note_memory(struct reduce_io *io)
     io->spilled = spilled;
 }
 
+/* On a socket the sender has sorted already. */
+static int check_share(const struct reduce_io *io, const struct msg *m, struct err *e)
+{
+    const struct opt_texts *only = &io->command->only;
+    char key[MSG_ID];
+
+    snprintf(key, sizeof key, "%.*s", (int)strcspn(m->id, "/"), m->id);
+    return link_accepts(only->text, only->count, key)
+               ? 0
+               : err_set(e, ERR_USE, "%s does not fit --only; only sockets sort rows", m->id);
+}
+
 static int take_rows(void *ctx, struct msg **m, struct err *e)
 {
     struct reduce_io *io = ctx;
     uint64_t done, sites;
-    int rc = reduce_push(io->core, m, e);
+    int rc = check_share(io, *m, e) < 0 ? -1 : reduce_push(io->core, m, e);
 
     note_memory(io);
     reduce_progress(io->core, &done, &sites);
-    status_update("reduce", -1, NULL, done, sites, "sites");
+    if (io->command->core.partial)
+        status_update("reduce", -1, NULL, done, 0, "lanes");
+    else
+        status_update("reduce", -1, NULL, done, sites, "sites");
     return rc;
 }
 
@@ -102,8 +119,22 @@ static int is_done(void *ctx)
 }
 
 static const struct pump_take rows_take[] = {
+    {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS) | LINK_KIND(MSG_PARTIAL), take_rows}, {0, NULL}};
+static const struct pump_take lanes_take[] = { /* with --partial */
     {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS), take_rows}, {0, NULL}};
+
+static const struct pump_take *takes_of(const struct reduce_command *c)
+{
+    return c->core.partial ? lanes_take : rows_take;
+}
+
 static const struct pump_take commits_take[] = {{LINK_KIND(MSG_COMMIT), take_commit}, {0, NULL}};
+
+static unsigned sends_of(const struct reduce_command *c)
+{
+    return c->core.partial ? LINK_KIND(MSG_PARTIAL) | LINK_KIND(MSG_WEIGHTS)
+                           : LINK_KIND(MSG_PROBLEM);
+}
 
 static struct link *open_out(const struct stage *s, const char *endpoint, struct err *e)
 {
@@ -111,8 +142,8 @@ static struct link *open_out(const struct stage *s, const char *endpoint, struct
 
     return link_open(endpoint, LINK_OUT,
                      &(struct link_opts){.name = "reduce",
-                                         .sends = LINK_KIND(MSG_PROBLEM),
-                                         .elastic = 1,
+                                         .sends = sends_of(c),
+                                         .elastic = !c->core.partial,
                                          .hold = c->commits != NULL,
                                          .insecure = s->insecure,
                                          .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
@@ -125,7 +156,9 @@ static struct link *open_rows(const struct stage *s, struct err *e)
 
     return link_open(s->in, LINK_IN,
                      &(struct link_opts){.name = "reduce",
-                                         .takes = pump_kinds(rows_take),
+                                         .takes = pump_kinds(takes_of(c)),
+                                         .accepts = c->only.text,
+                                         .naccepts = c->only.count,
                                          .peers = (size_t)c->peers,
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,
@@ -165,7 +198,7 @@ int reduce_io_run(struct stage *s, struct err *e)
     if (par && open_links(&io, s, e) == 0 && (io.core = reduce_open(&c->core, par, emit, &io, e))) {
         struct pump p = {.ctx = &io,
                          .in = {{.link = io.commits, .take = commits_take, .ended = commits_ended},
-                                {.link = io.rows, .take = rows_take, .ended = rows_ended}},
+                                {.link = io.rows, .take = takes_of(c), .ended = rows_ended}},
                          .out = {io.record, io.problems},
                          .done = is_done};
 

@@ -17,7 +17,8 @@ static const struct opt_choice classes[] = {{"none", 0},
 #define AT(field) offsetof(struct reduce_command, field)
 static const struct opt rows[] = {
     {"record", OPT_TEXT, AT(record), "FILE",
-     .help = "also keep the problems in a file (several times the model), for ptq report or to "
+     .help = "also keep the problems (or partial sums) in a file (several times the model), for "
+             "ptq report or to "
              "solve them "
              "again later"},
     {"commits", OPT_TEXT, AT(commits), "EP",
@@ -25,8 +26,17 @@ static const struct opt rows[] = {
              "another solver "
              "when its own is lost",
      .wiring = 1},
-    {"peers", OPT_INT, AT(peers), "N", .help = "forward workers whose end is the end of the stream",
-     "1", 1, 65536, .wiring = 1},
+    {"peers", OPT_INT, AT(peers), "N",
+     .help = "forward workers, or reducers with --partial, whose end is the end of the stream", "1",
+     1, 65536, .wiring = 1},
+    {"only", OPT_TEXTS, AT(only), "PATTERN",
+     .help = "take only rows of sites whose name fits, as 'mlp.*', attn.o or b3.mlp.down: several "
+             "reducers share the sites",
+     .wiring = 1},
+    {"partial", OPT_FLAG, AT(core.partial),
+     .help = "send the sums of each lane as soon as its rows are in, instead of problems, for "
+             "another ptq-reduce to add up; it makes the very problems of a single one",
+     .wiring = 1},
     {"holdout", OPT_INT, AT(core.how.holdout), "N",
      .help =
          "hold every Nth chunk out of the sums and sum it apart, to judge solutions on (0: none)",
@@ -55,6 +65,10 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--holdout 1 holds every chunk out and leaves none to solve with: use 2 or "
                        "more, or 0");
+    if (c->core.partial && c->commits)
+        return err_set(e, ERR_USE,
+                       "--commits is for the reducer that makes the problems, not with --partial");
+    c->core.share = c->only.count > 0;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
     return 0;

@@ -9,6 +9,7 @@
 struct reduce_command {
     struct reduce_opts core; /* complete once the spec's check has passed */
     const char *record, *commits;
+    struct opt_texts only;
     int64_t peers;
     uint64_t credit;
 };
