@@ -142,3 +142,43 @@ with open("mixed.ptq", "wb") as f:
     ptq-inspect --fast --json image=0.3.ptq | jq -e -s 'map(select(.kind == "solution").meta) | length == 24 and
         all(.mix == {"text": 1, "image": 0.3} and (.prov | last).mix == .mix and (.sum_w - 1689.6 | fabs) < 1e-9)'
 }
+
+@test "what a stage does not know it hands on, from chunks to commits" {
+    model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 512 --length 128 --quiet >plain.ptq
+    add() { # KIND IN OUT: to each such message a field and a tensor that no stage knows
+        PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$wire") python3 -c '
+import sys, numpy as np, ptqwire as w
+kind, source, to = sys.argv[1:]
+with open(source, "rb") as f:
+    messages = list(w.read_stream(f))
+for m in messages:
+    if m.kind == kind:
+        m.meta["origin"] = {"film": m.id}
+        m.tensors["depth"] = ("F16", np.arange(6, dtype="f2").reshape(2, 3))
+with open(to, "wb") as f:
+    w.write_stream(f, messages)
+' "$@"
+    }
+    all_have() { # FILE KIND NUMBER FILTER
+        ptq-inspect --json "$1" | jq -e -s "map(select(.kind == \"$2\")) | length == $3 and all($4)"
+    }
+    add chunk plain.ptq chunks.ptq
+    ptq-cat --quiet <chunks.ptq >copied.ptq
+    run -0 ptq-diff chunks.ptq copied.ptq
+    depth='(.tensors | map(select(.name == "depth")) | length == 1 and .[0].dtype == "F16" and .[0].shape == [2, 3] and .[0].max == 5)'
+    n=$(ptq-inspect --fast --json chunks.ptq | jq -s 'map(select(.kind == "chunk")) | length')
+    ptq-forward --model "$model" --inputs full --quiet <chunks.ptq >acts.ptq
+    all_have acts.ptq acts $((24 * n)) ".meta.origin.film == (.id | sub(\".*/\"; \"\")) and $depth"
+    add weights acts.ptq rows.ptq
+    ptq-reduce --quiet <rows.ptq >problems.ptq
+    ptq-reduce --quiet --partial <rows.ptq | ptq-reduce --quiet >again.ptq
+    cmp problems.ptq again.ptq
+    all_have problems.ptq problem 24 ".meta.origin.film == .id + \"/w\" and $depth"
+    ptq-solve --quiet --solver rtn <problems.ptq >solutions.ptq
+    all_have solutions.ptq solution 24 '.meta.origin.film == .id + "/w"'
+    ptq-cat --quiet --in "ipc://$PWD/s" --out commits.ptq &
+    ptq-write --quiet --model "$model" --in solutions.ptq --commits "@ipc://$PWD/s" --commit-peers 1 out
+    wait $!
+    all_have commits.ptq commit 24 '.meta.origin.film == .id + "/w"'
+}

@@ -179,6 +179,47 @@ static void partials_that_do_not_fit_are_refused(void **state)
     par_close(&par);
 }
 
+static void fields_are_checked(void **state)
+{
+    static const struct {
+        const char *field, *json, *words;
+    } bad[] = {
+        {"lane", "3", "'lane'"},
+        {"lane", "\"1\"", "'lane'"},
+        {"lanes", "0", "'lanes'"},
+        {"lanes", "8", "'lanes'"},
+        {"chunks", "0", "'chunks'"},
+        {"holdout", "-1", "'holdout'"},
+        {"plain_sums", "1", "plain_sums"},
+        {"diagonals", "null", "diagonals"},
+        {"kinds", "\"length\"", "'kinds'"},
+        {"tokens", "0", "'S'"},
+        {"K", "36", "'S'"},
+        {"lengths", "[]", "'lengths'"},
+        {"classes", "[{}]", "'classes'"},
+        {"sum_w2", "-1", "sum_w2"},
+        {"site", "\"\"", "'site'"},
+        {"order", "1", "'order'"},
+    };
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct list parts = {.count = 0}, none = {.count = 0};
+    struct reduce *r = open_with(0, everything, par, &none);
+
+    (void)state;
+    reduce_lanes(1, 2, everything, &parts);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct msg *m = msg_borrow(parts.at[0], &e);
+
+        json_set(m->meta, bad[i].field, json_parse(bad[i].json, strlen(bad[i].json), "", &e));
+        push_refused(r, m, bad[i].words);
+    }
+    push(r, msg_borrow(parts.at[0], &e));
+    reduce_close(&r);
+    msg_destroy(&parts.at[0]);
+    par_close(&par);
+}
+
 /* One of several reducers: sites that do not come are another's, what comes must be whole. */
 static void a_share_is_whole_without_the_other_sites(void **state)
 {
@@ -216,14 +257,15 @@ static int set_mem(void **state)
 int main(void)
 {
     static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
-    struct CMUnitTest tests[9];
-    static const struct CMUnitTest each[3] = {
+    struct CMUnitTest tests[12];
+    static const struct CMUnitTest each[4] = {
         cmocka_unit_test(partials_meet_in_the_same_problem),
         cmocka_unit_test(partials_that_do_not_fit_are_refused),
         cmocka_unit_test(a_share_is_whole_without_the_other_sites),
+        cmocka_unit_test(fields_are_checked),
     };
 
-    for (size_t i = 0; i < 9; i++) {
+    for (size_t i = 0; i < 12; i++) {
         tests[i] = each[i / 3];
         tests[i].setup_func = set_mem;
         tests[i].initial_state = &budget[i % 3];

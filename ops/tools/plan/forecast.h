@@ -32,6 +32,7 @@ struct forecast_opts {
     int dual;                /* the full-precision stream runs beside */
     uint64_t holdout;        /* every so manyth chunk is held out; 0: none */
     uint64_t classes;        /* classes of rows whose sums are kept apart; 0: none */
+    uint64_t modalities;     /* and of modalities, with D */
     int plain;               /* sums with weights of 1 are kept beside */
     enum dtype acts;
     uint64_t mem;      /* for hidden states, of each forward process */

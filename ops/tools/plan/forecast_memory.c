@@ -163,6 +163,13 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f,
            ways * n->f32 + n->source + waiting;
 }
 
+/* The sums of classes: one triangle each, and D of those by modality where there is one. */
+static double apart_of(const struct forecast_opts *o, const struct needs *n)
+{
+    return (double)o->classes * n->triangle +
+           (double)o->modalities * (n->triangle + (o->dual ? n->square : 0));
+}
+
 /* The total and the lanes that are not merged yet: one of each worker, and of two or more
  * workers some that were done before their turn (measured; 2 x workers - 1 at most). A lane of
  * several chunks may have held one of them out. Of all these what --mem allows, in whole
@@ -174,8 +181,7 @@ static double reduce_sums(const struct forecast_opts *o, struct forecast *f, con
     const double early = o->forwards == 1 ? 0 : long_lanes ? EARLY_LONG : EARLY;
     const double lanes = least(s->lanes, (double)o->forwards + early),
                  set = n->triangle + (o->dual ? n->square : 0);
-    const double apart = (double)o->classes * n->triangle, held = o->holdout > 0,
-                 plain = o->plain != 0;
+    const double apart = apart_of(o, n), held = o->holdout > 0, plain = o->plain != 0;
     const double both =
         held > 0 && long_lanes ? least(1, s->chunks / s->lanes / (double)o->holdout) : 0;
     const double problem = set * (1 + held + plain) + apart;
@@ -196,14 +202,17 @@ static double reduce_bytes(const struct forecast_opts *o, struct forecast *f, co
     const int both = o->acts == DT_BF16 && blas_cpu().bf16 && (o->plain || o->dual || o->classes);
     const double cells = s->chunk * n->K,
                  widened = o->acts == DT_BF16 && !blas_cpu().bf16 ? 4 * cells : 0;
-    const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened,
+    /* rows of one modality are copied together, where a chunk has more */
+    const double picked = o->modalities > 1 ? s->message : 0;
+    const double rows = 4 * cells * (o->dual || o->classes ? 2 : 1) + widened + picked,
                  tile = 4 * n->K * n->K;
     const double window = least(REDUCE_WINDOW, s->mine) * (double)o->forwards,
                  kept = s->tensor <= KEPT_BLOCK ? 0.4 : 0;
     const double waiting =
         least(window * s->message, (double)o->forwards * ((double)REDUCE_CREDIT + s->message)) +
         kept * s->message;
-    const double freed = o->classes && n->triangle <= KEPT_BLOCK ? KEPT_CLASSES * n->triangle : 0;
+    const double freed =
+        (o->classes || o->modalities) && n->triangle <= KEPT_BLOCK ? KEPT_CLASSES * n->triangle : 0;
 
     return OWN_REDUCE + threads_of(o->cores, 1) * THREAD_REDUCE + (both ? FLOAT_REDUCE : 0) +
            reduce_sums(o, f, n, s) + freed + tile + rows + n->source + waiting;
@@ -248,8 +257,7 @@ static double solver_bytes(const struct forecast_opts *o, const char *solver, co
 static double solve_bytes(const struct forecast_opts *o, const struct forecast *f,
                           const struct needs *n)
 {
-    const double sets = 1 + (o->holdout > 0) + (o->plain != 0),
-                 apart = (double)o->classes * n->triangle;
+    const double sets = 1 + (o->holdout > 0) + (o->plain != 0), apart = apart_of(o, n);
     const double problem = sets * (n->triangle + (o->dual ? n->square : 0)) + n->source + apart;
     double alive = solver_bytes(o, o->solver, n);
 

@@ -279,8 +279,7 @@ static uint64_t longest(const struct sample_opts *s)
 static uint64_t classes_of(unsigned kinds, const struct sample_opts *s)
 {
     return (kinds & CLASS_LENGTH ? s->nlengths ? s->nlengths : 1 : 0) +
-           (kinds & CLASS_POSITION ? class_bands(longest(s)) : 0) +
-           (kinds & CLASS_MODALITY ? 2 : 0);
+           (kinds & CLASS_POSITION ? class_bands(longest(s)) : 0);
 }
 
 static int solver_dual(const struct solve_command *c, struct err *e)
@@ -357,6 +356,8 @@ static int opts_of(const struct route *t, struct forecast_opts *o, struct err *e
                                 .dual = forward->core.dual || dual == 1,
                                 .holdout = reduce->core.how.holdout,
                                 .classes = classes_of(reduce->core.how.classes, &sample->core),
+                                /* ptq-sample makes text only */
+                                .modalities = (reduce->core.how.classes & CLASS_MODALITY) != 0,
                                 .plain = reduce->core.how.plain,
                                 .acts = forward->core.acts,
                                 .mem = x.forward->mem,
