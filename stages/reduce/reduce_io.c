@@ -120,8 +120,10 @@ static int is_done(void *ctx)
 
 static const struct pump_take rows_take[] = {
     {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS) | LINK_KIND(MSG_PARTIAL), take_rows}, {0, NULL}};
-static const struct pump_take lanes_take[] = { /* with --partial */
-    {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS), take_rows}, {0, NULL}};
+static const struct pump_take lanes_take[] = {/* with --partial */
+                                              {LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS),
+                                               take_rows},
+                                              {0, NULL}};
 
 static const struct pump_take *takes_of(const struct reduce_command *c)
 {
