@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/fs.h"
@@ -41,41 +40,56 @@ static int record_check(const struct json *r, const char *what, struct err *e)
     return err_set(e, ERR_USE, "%s: not a record of a journal", what);
 }
 
-static int line_add(struct journal *j, const char *line, size_t length, size_t number,
-                    struct err *e)
+/* check NULL: any kind is taken. */
+static int line_add(struct json *records, const char *line, size_t length, const char *what,
+                    int (*check)(const struct json *, const char *, struct err *), struct err *e)
 {
-    char *what = mem_printf(e, "%s line %zu", j->path, number);
-    struct json *r = what ? json_parse(line, length, what, e) : NULL;
-    int rc = -1;
+    struct json *r = json_parse(line, length, what, e);
 
-    if (!r || record_check(r, what, e))
-        goto out;
-    rc = json_push(j->records, r);
-    r = NULL;
-    if (rc)
-        err_set(e, ERR_SYS, "%s: out of memory", what);
-out:
+    if (!r)
+        return -1;
+    if (!json_as_text(json_get(r, "record"))) {
+        err_set(e, ERR_USE, "%s: not a record of a journal: no field 'record'", what);
+    } else if (!check || check(r, what, e) == 0) {
+        if (json_push(records, r) == 0)
+            return 0;
+        return err_set(e, ERR_SYS, "%s: out of memory", what);
+    }
     json_destroy(&r);
-    free(what);
+    return -1;
+}
+
+/* bytes: of the whole lines; *cut: there are some behind them */
+static int lines_read(struct json *records, const char *path, uint64_t *bytes, int *cut,
+                      int (*check)(const struct json *, const char *, struct err *), struct err *e)
+{
+    size_t length = 0, number = 1;
+    char *text = fs_read(path, JOURNAL_MAX, &length, e), *at = text, *end;
+    int rc = text ? 0 : -1;
+
+    for (; rc == 0 && (end = memchr(at, '\n', length - (size_t)(at - text)));
+         at = end + 1, number++) {
+        char *what = mem_printf(e, "%s line %zu", path, number);
+
+        rc = what ? line_add(records, at, (size_t)(end - at), what, check, e) : -1;
+        free(what);
+    }
+    *bytes = (uint64_t)(at - text);
+    *cut = *bytes < length;
+    free(text);
     return rc;
 }
 
-static int lines_read(struct journal *j, struct err *e)
+struct json *journal_read(const char *path, int *cut, struct err *e)
 {
-    size_t length = 0, number = 1;
-    char *text = fs_read(j->path, JOURNAL_MAX, &length, e), *at = text, *end;
-    int rc = -1;
+    struct json *records = json_new_array();
+    uint64_t bytes;
 
-    if (!text)
-        return -1;
-    for (; (end = memchr(at, '\n', length - (size_t)(at - text))); at = end + 1, number++)
-        if (line_add(j, at, (size_t)(end - at), number, e))
-            goto out;
-    j->bytes = (uint64_t)(at - text);
-    rc = 0;
-out:
-    free(text);
-    return rc;
+    if (!records)
+        err_set(e, ERR_SYS, "'%s': out of memory", path);
+    else if (lines_read(records, path, &bytes, cut, NULL, e))
+        json_destroy(&records);
+    return records;
 }
 
 static int bytes_cut(struct journal *j, struct err *e)
@@ -88,7 +102,7 @@ static int bytes_cut(struct journal *j, struct err *e)
 struct journal *journal_open(const char *path, struct err *e)
 {
     struct journal *j = mem_array(1, sizeof *j, e);
-    struct stat st;
+    int cut = 0;
 
     if (!j)
         return NULL;
@@ -103,9 +117,7 @@ struct journal *journal_open(const char *path, struct err *e)
         err_sys(e, "cannot open '%s'", path);
         goto fail;
     }
-    if (lines_read(j, e))
-        goto fail;
-    if (fstat(j->fd, &st) == 0 && (uint64_t)st.st_size > j->bytes && bytes_cut(j, e))
+    if (lines_read(j->records, path, &j->bytes, &cut, record_check, e) || (cut && bytes_cut(j, e)))
         goto fail;
     return j;
 fail:

@@ -14,9 +14,9 @@
  *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
  *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear
  *   done     {"sites","bytes_before","bytes_after","wall"}              all of them are there
- * A line is durable (fsync) when journal_append returns. What varies between runs of the same
- * job (times, bytes moved) stands here and nowhere else in OUT. A last line without its newline
- * is what a cut left: it is dropped. */
+ * journal_site.h has the site records typed. A line is durable (fsync) when journal_append()
+ * returns. What varies between runs of the same job (times, bytes moved) stands here and nowhere
+ * else in OUT. A last line without its newline is what a cut left: it is dropped. */
 #ifndef PTQ_JOURNAL_H
 #define PTQ_JOURNAL_H
 
@@ -24,10 +24,17 @@
 #include "../base/err.h"
 #include "../base/json.h"
 
+#define JOURNAL_NAME "journal.jsonl"
 #define JOURNAL_FORMAT 1
 #define JOURNAL_MAX ((size_t)256 << 20) /* bytes of a journal that is read back */
 
 struct journal;
+
+/* The records of a journal that may be growing: an array, the caller's. Nothing is checked but
+ * that each is an object with "record"; *cut says whether there is a last line without its
+ * newline, which is left out. NULL: no file, or a line that is not a record, which the error
+ * names. */
+struct json *journal_read(const char *path, int *cut, struct err *e);
 
 /* Reads what is there (nothing: an empty journal) and opens it for appending; the file is made.
  * A line that is not a record, or a start record of another format, is an error that names the

@@ -16,6 +16,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
+#include "../../common/run/journal_site.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
 #include "write_assemble.h"
@@ -123,89 +124,91 @@ static int part_write(struct writer *w, const struct msg *m, uint64_t order, uin
     return rc;
 }
 
-static struct json *linear_record(const struct solution_linear *s)
+static struct journal_linear linear_of(const struct solution_linear *s)
 {
-    struct json *r = json_new_object();
+    struct journal_linear l = {.name = s->name, .rows = (int64_t)s->N, .kept = s->kept};
 
-    if (json_set_text(r, "name", s->name) || json_set_int(r, "rows", (int64_t)s->N) ||
-        (s->kept && json_set_bool(r, "kept", 1))) {
-        json_destroy(&r);
-        return NULL;
-    }
     if (s->kept)
-        return r;
-    if ((s->solver && json_set_text(r, "solver", s->solver)) || json_set_int(r, "bits", s->bits) ||
-        json_set_int(r, "group", s->group) || json_set_text(r, "grid", s->grid) ||
-        json_set_real(r, "loss", s->loss) || json_set_real(r, "rel_loss", s->rel_loss) ||
-        json_set_real(r, "asym_loss", s->asym_loss) ||
-        (s->bound > 0 && json_set_real(r, "bound", s->bound)))
-        json_destroy(&r);
-    return r;
+        return l;
+    l.solver = s->solver;
+    l.bits = s->bits;
+    l.group = s->group;
+    l.grid = s->grid;
+    l.loss = s->loss;
+    l.rel_loss = s->rel_loss;
+    l.asym_loss = s->asym_loss;
+    l.bound = s->bound;
+    return l;
 }
 
-/* Fields of the message that the view does not have, as they are. */
-static int field_copy(struct json *to, const struct msg *m, const char *key)
+/* Fields of the message that the view does not have; a solver need not give them. */
+static int64_t count_of(const struct msg *m, const char *key)
 {
-    const struct json *j = json_get(m->meta, key);
+    int64_t v;
 
-    return json_set(to, key, j ? json_clone(j) : json_new_null());
+    return json_as_int(json_get(m->meta, key), &v) == 0 ? v : -1;
 }
 
-/* What a contest between solvers left: all of them, and what they were judged by. */
-static int contest_copy(struct json *to, const struct msg *m)
+static void extras_of(const struct msg *m, struct journal_site *s)
 {
-    if (!json_get(m->meta, "contenders"))
-        return 0;
-    return field_copy(to, m, "contenders") || field_copy(to, m, "judged_on") ||
-                   field_copy(to, m, "criterion")
-               ? -1
-               : 0;
-}
-
-/* How the solution fares on each class of rows, where the problem told them apart. */
-static int classes_copy(struct json *to, const struct msg *m)
-{
-    return json_get(m->meta, "classes") ? field_copy(to, m, "classes") : 0;
+    if (json_as_real(json_get(m->meta, "coverage"), &s->coverage))
+        s->coverage = NAN;
+    s->dead = count_of(m, "dead");
+    s->raised = count_of(m, "raised");
+    s->bytes_in = count_of(m, "bytes_in");
+    s->lengths = json_get(m->meta, "lengths");
+    s->classes = json_get(m->meta, "classes");
+    s->contenders = json_get(m->meta, "contenders");
+    s->judged_on = json_as_text(json_get(m->meta, "judged_on"));
+    s->criterion = json_as_text(json_get(m->meta, "criterion"));
 }
 
 static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
                        const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes,
                        struct err *e)
 {
-    const struct plan_site *x = &w->plan.site[v->order];
-    struct json *r = json_new_object(), *list = json_new_array();
+    size_t n = w->plan.site[v->order].count;
+    struct journal_linear *all = mem_array(n, sizeof *all, e);
+    struct journal_site s;
+    struct json *r;
     double loss = 0, whole = 0;
     char hex[17];
-    int bad = !list;
 
+    if (!all)
+        return -1;
     hash_hex(digest, hex);
-    for (size_t i = 0; i < x->count; i++) {
-        bad = bad || json_push(list, linear_record(linear[i]));
+    for (size_t i = 0; i < n; i++) {
+        all[i] = linear_of(linear[i]);
         loss += linear[i]->loss;
         whole += linear[i]->loss != 0 ? linear[i]->loss / linear[i]->rel_loss : 0;
     }
-    bad = json_set_text(r, "record", "site") || json_set_int(r, "order", (int64_t)v->order) ||
-          json_set_int(r, "sites", (int64_t)v->sites) ||
-          json_set_int(r, "block", (int64_t)v->block) || json_set_text(r, "site", v->site) ||
-          json_set_text(r, "run", m->run) || bad;
-    bad = json_set(r, "linears", list) || bad;
-    bad = bad || json_set_real(r, "loss", loss) ||
-          json_set_real(r, "rel_loss", loss == 0 ? 0 : loss / whole) ||
-          json_set_text(r, "solver", v->solver) || json_set_real(r, "damp", v->damp) ||
-          json_set_int(r, "attempts", v->attempts) ||
-          json_set(r, "fallback", v->fallback ? json_new_text(v->fallback) : json_new_null()) ||
-          field_copy(r, m, "dead") || json_set_int(r, "tokens", (int64_t)v->tokens) ||
-          json_set_int(r, "sequences", (int64_t)v->sequences) ||
-          json_set_real(r, "sum_w", v->sum_w) ||
-          json_set_real(r, "ess", v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0) ||
-          json_set_int(r, "inputs", (int64_t)v->K) || field_copy(r, m, "coverage") ||
-          field_copy(r, m, "raised") || field_copy(r, m, "lengths") || classes_copy(r, m) ||
-          contest_copy(r, m) || json_set_real(r, "seconds", v->seconds) ||
-          field_copy(r, m, "bytes_in") || json_set_int(r, "bytes_raw", (int64_t)msg_bytes(m)) ||
-          json_set_int(r, "bytes_part", (int64_t)bytes) ||
-          json_set_real(r, "wall", clock_wall() - w->start) || json_set_text(r, "digest", hex);
-    if (bad)
-        json_destroy(&r);
+    s = (struct journal_site){.order = v->order,
+                              .sites = v->sites,
+                              .block = v->block,
+                              .name = v->site,
+                              .run = m->run,
+                              .digest = hex,
+                              .nlinears = n,
+                              .linear = all,
+                              .loss = loss,
+                              .rel_loss = loss == 0 ? 0 : loss / whole,
+                              .damp = v->damp,
+                              .solver = v->solver,
+                              .fallback = v->fallback,
+                              .attempts = v->attempts,
+                              .tokens = (int64_t)v->tokens,
+                              .sequences = (int64_t)v->sequences,
+                              .inputs = (int64_t)v->K,
+                              .sum_w = v->sum_w,
+                              .ess = v->sum_w2 > 0 ? v->sum_w * v->sum_w / v->sum_w2 : 0,
+                              .seconds = v->seconds,
+                              .bytes_raw = (int64_t)msg_bytes(m),
+                              .bytes_part = (int64_t)bytes,
+                              .wall = clock_wall() - w->start};
+
+    extras_of(m, &s);
+    r = journal_site_record(&s);
+    free(all);
     return journal_append(w->out.journal, &r, e);
 }
 

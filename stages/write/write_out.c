@@ -18,7 +18,6 @@
 #include "../../common/base/owner.h"
 #include "../../common/wire/follow.h"
 
-#define JOURNAL_NAME FOLLOW_DIR "/journal.jsonl"
 #define ASSEMBLE_NAME FOLLOW_DIR "/assemble"
 
 static char *out_path(const struct out_folder *o, const char *name, struct err *e)
@@ -262,7 +261,8 @@ int out_open(struct out_folder *o, const char *path, int overwrite, struct err *
     memset(o, 0, sizeof *o);
     o->claim_fd = o->lock_fd = -1;
     if (!(o->path = mem_text(path, e)) || !(o->parts = out_path(o, FOLLOW_PARTS, e)) ||
-        !(o->assemble = out_path(o, ASSEMBLE_NAME, e)) || !(journal = out_path(o, JOURNAL_NAME, e)))
+        !(o->assemble = out_path(o, ASSEMBLE_NAME, e)) ||
+        !(journal = out_path(o, FOLLOW_DIR "/" JOURNAL_NAME, e)))
         goto fail;
     if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_open(journal, e)))
         goto fail;

@@ -148,11 +148,12 @@ static void unfinished_runs_are_reported(void **state)
     assert_int_equal(r->nsites, 4);
     assert_int_equal(r->nkinds, 2);
     assert_string_equal(r->kind[0], "a");
-    assert_int_equal(r->site[2].order, 2);
-    assert_string_equal(r->site[2].solver, "late");
+    assert_int_equal(r->site[2].j.order, 2);
+    assert_string_equal(r->site[2].j.solver, "late");
     assert_int_equal(r->other, 1);
     assert_int_equal(report_blocks(r), 2);
-    assert_true(r->site[0].bytes_in == -1 && isnan(r->site[0].coverage) && !r->site[0].lengths);
+    assert_true(r->site[0].j.bytes_in == -1 && isnan(r->site[0].j.coverage) &&
+                !r->site[0].j.lengths);
     report_close(&r);
     report_close(&r);
     says("kinds that this version does not know");
@@ -182,8 +183,8 @@ static void linears_are_added_up(void **state)
     assert_true(r->site[0].weights == 4000);
     assert_true(r->site[0].stored_bits == 10 * (400 + 2 * 20) + 30 * (200 + 18));
     assert_true(r->site[0].asym_loss == 3);
-    assert_true(r->site[0].kept == 1 && r->site[0].loss == 0.5);
-    assert_true(r->site[1].kept == 1 && isnan(r->site[1].loss) && r->site[1].weights == 0);
+    assert_true(r->site[0].kept == 1 && r->site[0].j.loss == 0.5);
+    assert_true(r->site[1].kept == 1 && isnan(r->site[1].j.loss) && r->site[1].weights == 0);
     report_close(&r);
     says("Left at full precision, and not in the charts: 1 of 2 sites");
     says("left at full precision: 2 of 4 linears");

@@ -193,7 +193,7 @@ void page_percent(struct page *p, double share)
 
 void page_site(struct page *p, const struct report_site *s)
 {
-    page_count(p, (int64_t)s->block);
+    page_count(p, (int64_t)s->j.block);
     page_cell(p, p->r->kind[s->kind]);
 }
 

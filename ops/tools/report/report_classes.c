@@ -32,9 +32,9 @@ static int is_kind(const struct json *c, const char *kind)
 /* The class at another site; NULL: it has no such rows. */
 static const struct json *class_at(const struct report_site *s, const struct json *like)
 {
-    for (size_t i = 0; i < json_count(s->classes); i++)
-        if (is_same(json_at(s->classes, i), like))
-            return json_at(s->classes, i);
+    for (size_t i = 0; i < json_count(s->j.classes); i++)
+        if (is_same(json_at(s->j.classes, i), like))
+            return json_at(s->j.classes, i);
     return NULL;
 }
 
@@ -44,10 +44,10 @@ static double share_of(const struct report_site *s, const struct json *c, const 
 {
     double all = 0;
 
-    for (size_t i = 0; i < json_count(s->classes); i++)
-        if (is_kind(json_at(s->classes, i), json_as_text(json_get(c, "kind"))))
-            all +=
-                real_of(json_at(s->classes, i), "sum_w") * real_of(json_at(s->classes, i), number);
+    for (size_t i = 0; i < json_count(s->j.classes); i++)
+        if (is_kind(json_at(s->j.classes, i), json_as_text(json_get(c, "kind"))))
+            all += real_of(json_at(s->j.classes, i), "sum_w") *
+                   real_of(json_at(s->j.classes, i), number);
     return all > 0 ? real_of(c, "sum_w") * real_of(c, number) / all : NAN;
 }
 
@@ -62,8 +62,8 @@ static const struct report_site *fullest(const struct report *r)
     const struct report_site *most = NULL;
 
     for (size_t i = 0; i < r->nsites; i++)
-        if (r->site[i].classes &&
-            (!most || json_count(r->site[i].classes) > json_count(most->classes)))
+        if (r->site[i].j.classes &&
+            (!most || json_count(r->site[i].j.classes) > json_count(most->j.classes)))
             most = &r->site[i];
     return most;
 }
@@ -99,7 +99,7 @@ static void class_row(struct page *p, const struct json *like)
         mean_add(&rel, log(rel_loss(c)));
         mean_add(&energy, share_of(s, c, "energy"));
         mean_add(&loss, share_of(s, c, "loss"));
-        mean_add(&weight, s->sum_w > 0 ? real_of(c, "sum_w") / s->sum_w : NAN);
+        mean_add(&weight, s->j.sum_w > 0 ? real_of(c, "sum_w") / s->j.sum_w : NAN);
     }
     page_row(p);
     page_cell(p, json_as_text(json_get(like, "name")));
@@ -118,9 +118,9 @@ static void kind_table(struct page *p, const struct report_site *all, const char
         "relative loss"};
 
     page_table(p, NULL, head, sizeof head / sizeof *head);
-    for (size_t i = 0; i < json_count(all->classes); i++)
-        if (is_kind(json_at(all->classes, i), kind))
-            class_row(p, json_at(all->classes, i));
+    for (size_t i = 0; i < json_count(all->j.classes); i++)
+        if (is_kind(json_at(all->j.classes, i), kind))
+            class_row(p, json_at(all->j.classes, i));
     page_table_end(p, NULL);
 }
 
@@ -140,8 +140,8 @@ static int class_chart(struct page *p, const struct report_site *all, const char
 
     if (lines_init(&l, CURVES, r->nsites, p->e))
         return -1;
-    for (size_t k = 0; k < json_count(all->classes); k++) {
-        const struct json *like = json_at(all->classes, k);
+    for (size_t k = 0; k < json_count(all->j.classes); k++) {
+        const struct json *like = json_at(all->j.classes, k);
         struct plot_series *line =
             is_kind(like, kind) ? lines_get(&l, json_as_text(json_get(like, "name")), 1, 1) : NULL;
 
@@ -149,7 +149,7 @@ static int class_chart(struct page *p, const struct report_site *all, const char
             const struct json *c = r->site[i].kind == site ? class_at(&r->site[i], like) : NULL;
 
             if (c)
-                lines_add(&l, line, (double)r->site[i].block, rel_loss(c), 0);
+                lines_add(&l, line, (double)r->site[i].j.block, rel_loss(c), 0);
         }
     }
     if (l.n)
@@ -163,8 +163,8 @@ static int kind_section(struct page *p, const struct report_site *all, const cha
 {
     int rc = 0;
 
-    for (size_t i = 0; i < json_count(all->classes); i++)
-        rc = rc || is_kind(json_at(all->classes, i), kind);
+    for (size_t i = 0; i < json_count(all->j.classes); i++)
+        rc = rc || is_kind(json_at(all->j.classes, i), kind);
     if (!rc)
         return 0;
     fprintf(p->f, "<h3>%s</h3>\n", title);
@@ -195,13 +195,13 @@ static double crossed(const struct report *r, const struct json *like, size_t fr
 
 static void cross_table(struct page *p, const struct report_site *all)
 {
-    const size_t n = json_count(all->classes);
-    const char *head[1 + REPORT_CLASSES] = {"rows of"};
-    char name[REPORT_CLASSES][80];
+    const size_t n = json_count(all->j.classes);
+    const char *head[1 + JOURNAL_CLASSES] = {"rows of"};
+    char name[JOURNAL_CLASSES][80];
     size_t from = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const struct json *c = json_at(all->classes, i);
+        const struct json *c = json_at(all->j.classes, i);
 
         snprintf(name[i], sizeof name[i], "on %s%.40s", is_kind(c, "position") ? "at " : "",
                  json_as_text(json_get(c, "name")));
@@ -209,12 +209,12 @@ static void cross_table(struct page *p, const struct report_site *all)
     }
     page_table(p, NULL, head, 1 + n);
     for (size_t i = 0; i < n; i++) {
-        if (!is_kind(json_at(all->classes, i), "length"))
+        if (!is_kind(json_at(all->j.classes, i), "length"))
             continue;
         page_row(p);
-        page_cell(p, json_as_text(json_get(json_at(all->classes, i), "name")));
+        page_cell(p, json_as_text(json_get(json_at(all->j.classes, i), "name")));
         for (size_t k = 0; k < n; k++)
-            page_number(p, crossed(p->r, json_at(all->classes, k), from), 3);
+            page_number(p, crossed(p->r, json_at(all->j.classes, k), from), 3);
         page_row_end(p);
         from++;
     }
@@ -223,8 +223,8 @@ static void cross_table(struct page *p, const struct report_site *all)
 
 static int has_cross(const struct report_site *s)
 {
-    for (size_t i = 0; i < json_count(s->classes); i++)
-        if (json_count(json_get(json_at(s->classes, i), "cross")))
+    for (size_t i = 0; i < json_count(s->j.classes); i++)
+        if (json_count(json_get(json_at(s->j.classes, i), "cross")))
             return 1;
     return 0;
 }

@@ -87,7 +87,7 @@ static int seconds_chart(struct page *p)
     for (size_t k = 0; k < r->nkinds; k++)
         lines_get(&l, r->kind[k], 1, 1);
     for (size_t i = 0; i < r->nsites; i++)
-        lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].block, r->site[i].seconds, 0);
+        lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].j.block, r->site[i].j.seconds, 0);
     plot_lines(p->f, &plot, l.s, l.n);
     lines_release(&l);
     return 0;
@@ -110,10 +110,10 @@ static void bytes_row(struct page *p, const char *name, size_t kind)
         if (kind != REPORT_KINDS && s->kind != kind)
             continue;
         n++;
-        in = add(in, s->bytes_in);
-        raw = add(raw, s->bytes_raw);
-        part = add(part, s->bytes_part);
-        seconds += s->seconds;
+        in = add(in, s->j.bytes_in);
+        raw = add(raw, s->j.bytes_raw);
+        part = add(part, s->j.bytes_part);
+        seconds += s->j.seconds;
     }
     page_row(p);
     page_cell(p, name);
@@ -132,7 +132,7 @@ static void bytes(struct page *p)
     int known = 0;
 
     for (size_t i = 0; i < p->r->nsites; i++)
-        known = known || p->r->site[i].bytes_in >= 0;
+        known = known || p->r->site[i].j.bytes_in >= 0;
     fputs("<h3>Bytes moved</h3>\n", p->f);
     page_table(p, NULL, head, 6);
     for (size_t k = 0; k < p->r->nkinds; k++)

@@ -15,7 +15,7 @@
 /* Was anything solved here? Not where every linear stays at full precision. */
 static int is_solved(const struct report_site *s)
 {
-    return !s->kept || s->kept < json_count(s->linears);
+    return !s->kept || s->kept < s->j.nlinears;
 }
 
 static struct plot chart(const char *title, const char *y_label, int log_y)
@@ -31,12 +31,12 @@ static struct plot chart(const char *title, const char *y_label, int log_y)
 
 static double loss_of(const struct report_site *s)
 {
-    return s->loss;
+    return s->j.loss;
 }
 
 static double rel_of(const struct report_site *s)
 {
-    return s->rel_loss;
+    return s->j.rel_loss;
 }
 
 static double asym_of(const struct report_site *s)
@@ -57,7 +57,7 @@ static int kinds_chart(struct page *p, const struct plot *plot,
     for (size_t k = 0; k < r->nkinds; k++)
         lines_get(&l, r->kind[k], 1, 1);
     for (size_t i = 0; i < r->nsites; i++) {
-        lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].block, of(&r->site[i]), 0);
+        lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].j.block, of(&r->site[i]), 0);
         known += isfinite(of(&r->site[i])) != 0;
     }
     if (known)
@@ -90,7 +90,7 @@ int section_losses(struct page *p)
     for (size_t i = 0; i < p->r->nsites; i++) {
         const struct report_site *s = &p->r->site[i];
 
-        exact += s->loss <= 0;
+        exact += s->j.loss <= 0;
         below += s->asym_loss <= 0;
         kept += !is_solved(s);
     }
@@ -110,11 +110,11 @@ int section_losses(struct page *p)
 }
 
 /* What contenders were compared by. */
-static double score(const struct report_site *s, const struct report_contender *c)
+static double score(const struct report_site *s, const struct journal_contender *c)
 {
-    if (s->judged_on && strcmp(s->judged_on, "hold") == 0)
+    if (s->j.judged_on && strcmp(s->j.judged_on, "hold") == 0)
         return c->hold_loss;
-    return s->criterion && strcmp(s->criterion, "asym") == 0 ? c->asym_loss : c->loss;
+    return s->j.criterion && strcmp(s->j.criterion, "asym") == 0 ? c->asym_loss : c->loss;
 }
 
 /* One chart a kind of site, one line a contender, rings around those that won. */
@@ -127,13 +127,13 @@ static int contest_chart(struct page *p, size_t kind, const char *label)
     if (lines_init(&l, SOLVERS, r->nsites, p->e))
         return -1;
     for (size_t i = 0; i < r->nsites; i++)
-        for (size_t k = 0; k < r->site[i].ncontenders && r->site[i].kind == kind; k++) {
+        for (size_t k = 0; k < r->site[i].j.ncontenders && r->site[i].kind == kind; k++) {
             const struct report_site *s = &r->site[i];
-            struct plot_series *line = lines_get(&l, s->contender[k].solver, 1, 1);
+            struct plot_series *line = lines_get(&l, s->j.contender[k].solver, 1, 1);
 
             if (line)
-                lines_add(&l, line, (double)s->block, score(s, &s->contender[k]),
-                          strcmp(s->solver, s->contender[k].solver) == 0);
+                lines_add(&l, line, (double)s->j.block, score(s, &s->j.contender[k]),
+                          strcmp(s->j.solver, s->j.contender[k].solver) == 0);
         }
     if (l.n)
         plot_lines(p->f, &plot, l.s, l.n);
@@ -152,14 +152,14 @@ static int solvers_chart(struct page *p, size_t kind)
         return -1;
     for (size_t i = 0; i < r->nsites; i++)
         if (is_solved(&r->site[i]))
-            lines_get(&l, r->site[i].solver, 0, 1);
+            lines_get(&l, r->site[i].j.solver, 0, 1);
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
         struct plot_series *line =
-            s->kind == kind && is_solved(s) ? lines_get(&l, s->solver, 0, 1) : NULL;
+            s->kind == kind && is_solved(s) ? lines_get(&l, s->j.solver, 0, 1) : NULL;
 
         if (line)
-            lines_add(&l, line, (double)s->block, s->rel_loss, 0);
+            lines_add(&l, line, (double)s->j.block, s->j.rel_loss, 0);
     }
     plot_lines(p->f, &plot, l.s, l.n);
     lines_release(&l);
@@ -173,12 +173,12 @@ static double behind(const struct report_site *s, const char *solver)
 {
     double mine = NAN, best = NAN, scale = NAN;
 
-    for (size_t k = 0; k < s->ncontenders; k++) {
-        const struct report_contender *c = &s->contender[k];
+    for (size_t k = 0; k < s->j.ncontenders; k++) {
+        const struct journal_contender *c = &s->j.contender[k];
 
         if (strcmp(c->solver, solver) == 0)
             mine = score(s, c);
-        if (strcmp(c->solver, s->solver) == 0) {
+        if (strcmp(c->solver, s->j.solver) == 0) {
             best = score(s, c);
             scale = c->loss;
         }
@@ -195,7 +195,7 @@ static void wins_row(struct page *p, const char *solver)
         const struct report_site *s = &p->r->site[i];
         double b = behind(s, solver);
 
-        won += s->ncontenders && strcmp(s->solver, solver) == 0;
+        won += s->j.ncontenders && strcmp(s->j.solver, solver) == 0;
         if (!isfinite(b))
             continue;
         sum += b;
@@ -218,13 +218,13 @@ static void wins_table(struct page *p)
     size_t n = 0;
 
     for (size_t i = 0; i < r->nsites; i++)
-        for (size_t k = 0; k < r->site[i].ncontenders; k++) {
+        for (size_t k = 0; k < r->site[i].j.ncontenders; k++) {
             size_t at = 0;
 
-            while (at < n && strcmp(name[at], r->site[i].contender[k].solver) != 0)
+            while (at < n && strcmp(name[at], r->site[i].j.contender[k].solver) != 0)
                 at++;
             if (at == n && n < SOLVERS)
-                name[n++] = r->site[i].contender[k].solver;
+                name[n++] = r->site[i].j.contender[k].solver;
         }
     page_table(p, NULL, head, 4);
     for (size_t at = 0; at < n; at++)
@@ -241,9 +241,9 @@ static void contest_table(struct page *p)
 
     page_table(p, fold, head, 7);
     for (size_t i = 0; i < p->r->nsites; i++)
-        for (size_t k = 0; k < p->r->site[i].ncontenders; k++) {
+        for (size_t k = 0; k < p->r->site[i].j.ncontenders; k++) {
             const struct report_site *s = &p->r->site[i];
-            const struct report_contender *c = &s->contender[k];
+            const struct journal_contender *c = &s->j.contender[k];
 
             page_row(p);
             page_site(p, s);
@@ -251,7 +251,7 @@ static void contest_table(struct page *p)
             page_number(p, c->loss, 4);
             page_number(p, c->asym_loss, 4);
             page_number(p, c->hold_loss, 4);
-            page_cell(p, strcmp(c->solver, s->solver) == 0 ? "won" : "");
+            page_cell(p, strcmp(c->solver, s->j.solver) == 0 ? "won" : "");
             page_row_end(p);
         }
     page_table_end(p, fold);
@@ -259,8 +259,8 @@ static void contest_table(struct page *p)
 
 static int contest_section(struct page *p, const struct report_site *s)
 {
-    int hold = s->judged_on && strcmp(s->judged_on, "hold") == 0,
-        asym = s->criterion && strcmp(s->criterion, "asym") == 0;
+    int hold = s->j.judged_on && strcmp(s->j.judged_on, "hold") == 0,
+        asym = s->j.criterion && strcmp(s->j.criterion, "asym") == 0;
     int rc = 0;
 
     page_head(p, "Contest of solvers");
@@ -285,12 +285,12 @@ int section_contest(struct page *p)
     int several = 0, rc = 0;
 
     for (size_t i = 0; i < r->nsites; i++) {
-        if (r->site[i].ncontenders)
+        if (r->site[i].j.ncontenders)
             return contest_section(p, &r->site[i]);
         if (!is_solved(&r->site[i]))
             continue;
-        first = first ? first : r->site[i].solver;
-        several = several || strcmp(r->site[i].solver, first) != 0;
+        first = first ? first : r->site[i].j.solver;
+        several = several || strcmp(r->site[i].j.solver, first) != 0;
     }
     if (!several)
         return 0;
@@ -308,14 +308,14 @@ static void trouble_text(const struct report_site *s, char *out, size_t n)
     size_t at = 0;
 
     *out = '\0';
-    if (s->fallback)
-        at += (size_t)snprintf(out + at, n - at, "fell back to %.40s; ", s->fallback);
-    if (s->attempts > 1)
+    if (s->j.fallback)
+        at += (size_t)snprintf(out + at, n - at, "fell back to %.40s; ", s->j.fallback);
+    if (s->j.attempts > 1)
         at += (size_t)snprintf(out + at, n - at, "%lld attempts at damping; ",
-                               (long long)s->attempts);
-    if (s->dead > 0)
-        at += (size_t)snprintf(out + at, n - at, "%lld inputs always 0; ", (long long)s->dead);
-    if (s->coverage < 2)
+                               (long long)s->j.attempts);
+    if (s->j.dead > 0)
+        at += (size_t)snprintf(out + at, n - at, "%lld inputs always 0; ", (long long)s->j.dead);
+    if (s->j.coverage < 2)
         at += (size_t)snprintf(out + at, n - at, "fewer than 2 tokens per input; ");
     if (at >= 2)
         out[at - 2] = '\0';
@@ -343,17 +343,17 @@ int section_trouble(struct page *p)
         page_row(p);
         page_site(p, s);
         page_cell(p, text);
-        page_number(p, s->damp, 3);
-        page_count(p, s->attempts);
-        page_count(p, s->dead);
-        page_count(p, s->raised);
-        page_number(p, s->coverage, 3);
-        page_number(p, s->rel_loss, 4);
+        page_number(p, s->j.damp, 3);
+        page_count(p, s->j.attempts);
+        page_count(p, s->j.dead);
+        page_count(p, s->j.raised);
+        page_number(p, s->j.coverage, 3);
+        page_number(p, s->j.rel_loss, 4);
         page_row_end(p);
     }
     if (listed)
         page_table_end(p, NULL);
-    number_text(r->site[0].damp, 3, text);
+    number_text(r->site[0].j.damp, 3, text);
     if (listed)
         page_note(p, "",
                   "%zu of %zu sites are listed: those that needed more than the first damping, a "
@@ -365,9 +365,10 @@ int section_trouble(struct page *p)
                   "Nothing to tell: every site was solved with the first damping (%s of the mean "
                   "diagonal), no input is always 0%s.",
                   text,
-                  isfinite(r->site[0].coverage) ? ", and each site has at least 2 tokens per input"
-                                                : "");
-    if (!isfinite(r->site[0].coverage))
+                  isfinite(r->site[0].j.coverage)
+                      ? ", and each site has at least 2 tokens per input"
+                      : "");
+    if (!isfinite(r->site[0].j.coverage))
         page_note(p, "missing",
                   "Tokens per input are not in this journal; ptq-write notes them since it keeps "
                   "inputs and coverage.");

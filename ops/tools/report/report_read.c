@@ -9,9 +9,8 @@
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/run/journal.h"
 
-#define JOURNAL_BYTES ((size_t)256 << 20)
-#define SITES_MAX 1000000
 #define SCALE_BITS 16 /* f16 and bf16, what checkpoints store */
 
 static size_t kind_find(struct report *r, const char *name, const char *what, struct err *e)
@@ -27,159 +26,48 @@ static size_t kind_find(struct report *r, const char *name, const char *what, st
     return r->nkinds++;
 }
 
-/* Counts that older journals lack are -1. */
-static int count_of(const struct json *j, const char *key, int64_t *v, const char *what,
-                    struct err *e)
+/* What follows from the linears of a site. */
+static void linears_sum(struct report_site *s)
 {
-    return json_opt_int(j, key, 0, INT64_MAX, -1, v, what, e);
-}
+    struct journal_site *j = &s->j;
 
-static int linears_add(struct report_site *s, const char *what, struct err *e)
-{
-    double asym = 0, weights = 0, stored = 0;
+    for (size_t i = 0; i < j->nlinears; i++) {
+        const struct journal_linear *l = &j->linear[i];
+        double rows = (double)l->rows, inputs = (double)j->inputs, groups;
 
-    for (size_t i = 0; i < json_count(s->linears); i++) {
-        const struct json *l = json_at(s->linears, i);
-        int64_t rows, bits, group;
-        double loss, groups;
-        int kept;
-
-        if (json_opt_bool(l, "kept", 0, &kept, what, e))
-            return -1;
-        if (kept) {
+        if (l->kept) {
             s->kept++;
             continue;
         }
-        if (json_opt_real(l, "asym_loss", NAN, &loss, what, e) ||
-            json_opt_int(l, "rows", 1, INT32_MAX, -1, &rows, what, e) ||
-            json_opt_int(l, "bits", 1, 64, -1, &bits, what, e) ||
-            json_opt_int(l, "group", -1, INT32_MAX, 0, &group, what, e))
-            return -1;
-        asym += loss;
-        if (rows < 0 || bits < 0 || !group || s->inputs < 1)
-            weights = NAN;
-        groups = group < 0 ? 1 : ceil((double)s->inputs / (double)group);
-        weights += (double)rows * (double)s->inputs;
-        stored += (double)rows *
-                  ((double)s->inputs * (double)bits + groups * (double)(SCALE_BITS + bits));
+        s->asym_loss += l->asym_loss;
+        if (l->rows < 0 || l->bits < 0 || !l->group || j->inputs < 1)
+            s->weights = NAN;
+        groups = l->group < 0 ? 1 : ceil(inputs / (double)l->group);
+        s->weights += rows * inputs;
+        s->stored_bits +=
+            rows * (inputs * (double)l->bits + groups * (double)(SCALE_BITS + l->bits));
     }
-    if (s->kept && s->kept == json_count(s->linears))
-        s->loss = s->rel_loss = s->asym_loss = s->damp = NAN; /* nothing was solved */
-    else
-        s->asym_loss = json_count(s->linears) ? asym : NAN;
-    s->weights = weights;
-    s->stored_bits = isnan(weights) ? NAN : stored;
-    return 0;
-}
-
-static int contenders_add(struct report_site *s, const struct json *list, const char *what,
-                          struct err *e)
-{
-    size_t n = json_count(list);
-
-    if (n > REPORT_CONTENDERS)
-        return err_set(e, ERR_USE, "%s: more than %d contenders", what, REPORT_CONTENDERS);
-    for (size_t i = 0; i < n; i++) {
-        struct report_contender *c = &s->contender[i];
-        const struct json *j = json_at(list, i);
-
-        if (!(c->solver = json_need_text(j, "solver", what, e)) ||
-            json_opt_real(j, "loss", NAN, &c->loss, what, e) ||
-            json_opt_real(j, "asym_loss", NAN, &c->asym_loss, what, e) ||
-            json_opt_real(j, "hold_loss", NAN, &c->hold_loss, what, e))
-            return -1;
-    }
-    s->ncontenders = n;
-    return 0;
-}
-
-static int lengths_check(const struct json *list, const char *what, struct err *e)
-{
-    for (size_t i = 0; i < json_count(list); i++) {
-        const struct json *row = json_at(list, i);
-        int64_t length, sequences;
-        double w;
-
-        if (json_as_int(json_at(row, 0), &length) || json_as_int(json_at(row, 1), &sequences) ||
-            json_as_real(json_at(row, 2), &w) || length < 0 || sequences < 0 || !(w >= 0))
-            return err_set(e, ERR_USE,
-                           "%s: field 'lengths': entry %zu is not [length, sequences, weight]",
-                           what, i);
-    }
-    return 0;
-}
-
-static int classes_check(const struct json *list, const char *what, struct err *e)
-{
-    static const char *const numbers[] = {"tokens", "sum_w", "energy", "loss"};
-    double v;
-
-    if (json_count(list) > REPORT_CLASSES)
-        return err_set(e, ERR_USE, "%s: field 'classes' has more than %d entries", what,
-                       REPORT_CLASSES);
-    for (size_t i = 0; i < json_count(list); i++) {
-        const struct json *x = json_at(list, i);
-
-        if (!json_need_text(x, "kind", what, e) || !json_need_text(x, "name", what, e))
-            return err_prefix(e, "field 'classes', entry %zu", i);
-        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
-            if (json_opt_real(x, numbers[k], NAN, &v, what, e))
-                return err_prefix(e, "field 'classes', entry %zu", i);
-    }
-    return 0;
-}
-
-static int numbers_read(const struct json *j, struct report_site *s, const char *what,
-                        struct err *e)
-{
-    return json_opt_real(j, "loss", NAN, &s->loss, what, e) ||
-                   json_opt_real(j, "rel_loss", NAN, &s->rel_loss, what, e) ||
-                   json_opt_real(j, "damp", NAN, &s->damp, what, e) ||
-                   json_opt_real(j, "sum_w", NAN, &s->sum_w, what, e) ||
-                   json_opt_real(j, "ess", NAN, &s->ess, what, e) ||
-                   json_opt_real(j, "coverage", NAN, &s->coverage, what, e) ||
-                   json_opt_real(j, "seconds", NAN, &s->seconds, what, e) ||
-                   json_opt_real(j, "wall", NAN, &s->wall, what, e) ||
-                   count_of(j, "attempts", &s->attempts, what, e) ||
-                   count_of(j, "dead", &s->dead, what, e) ||
-                   count_of(j, "raised", &s->raised, what, e) ||
-                   count_of(j, "tokens", &s->tokens, what, e) ||
-                   count_of(j, "sequences", &s->sequences, what, e) ||
-                   count_of(j, "inputs", &s->inputs, what, e) ||
-                   count_of(j, "bytes_in", &s->bytes_in, what, e) ||
-                   count_of(j, "bytes_raw", &s->bytes_raw, what, e) ||
-                   count_of(j, "bytes_part", &s->bytes_part, what, e)
-               ? -1
-               : 0;
+    if (s->kept && s->kept == j->nlinears)
+        j->loss = j->rel_loss = s->asym_loss = j->damp = NAN; /* nothing was solved */
+    if (!j->nlinears)
+        s->asym_loss = NAN;
+    if (isnan(s->weights))
+        s->stored_bits = NAN;
 }
 
 static int site_add(struct report *r, const struct json *j, const char *what, struct err *e)
 {
     struct report_site s = {.line = r->nsites};
-    int64_t order, sites, block;
-    const char *name = json_need_text(j, "site", what, e);
 
-    if (!name || json_need_int(j, "sites", 1, SITES_MAX, &sites, what, e) ||
-        json_need_int(j, "order", 0, sites - 1, &order, what, e) ||
-        json_need_int(j, "block", 0, SITES_MAX, &block, what, e) || numbers_read(j, &s, what, e))
+    if (journal_site_read(j, &s.j, what, e))
         return -1;
-    s.order = (uint64_t)order;
-    s.block = (uint64_t)block;
-    s.solver = json_as_text(json_get(j, "solver"));
-    s.solver = s.solver ? s.solver : "?";
-    s.fallback = json_as_text(json_get(j, "fallback"));
-    s.judged_on = json_as_text(json_get(j, "judged_on"));
-    s.criterion = json_as_text(json_get(j, "criterion"));
-    s.lengths = json_count(json_get(j, "lengths")) ? json_get(j, "lengths") : NULL;
-    s.classes = json_count(json_get(j, "classes")) ? json_get(j, "classes") : NULL;
-    s.linears = json_get(j, "linears");
-    if ((s.kind = kind_find(r, name, what, e)) == REPORT_KINDS || linears_add(&s, what, e) ||
-        lengths_check(s.lengths, what, e) || classes_check(s.classes, what, e) ||
-        contenders_add(&s, json_get(j, "contenders"), what, e))
+    linears_sum(&s);
+    if ((s.kind = kind_find(r, s.j.name, what, e)) == REPORT_KINDS ||
+        mem_grow((void **)&r->site, &r->sites_cap, r->nsites + 1, sizeof *r->site, e)) {
+        journal_site_release(&s.j);
         return -1;
-    r->sites_all = (uint64_t)sites;
-    if (mem_grow((void **)&r->site, &r->sites_cap, r->nsites + 1, sizeof *r->site, e))
-        return -1;
+    }
+    r->sites_all = s.j.sites;
     r->site[r->nsites++] = s;
     return 0;
 }
@@ -188,8 +76,6 @@ static int record_add(struct report *r, const struct json *j, const char *what, 
 {
     const char *kind = json_as_text(json_get(j, "record"));
 
-    if (!kind)
-        return err_set(e, ERR_USE, "%s: not a record of a journal: no field 'record'", what);
     if (strcmp(kind, "site") == 0)
         return site_add(r, j, what, e);
     if (strcmp(kind, "start") == 0)
@@ -201,49 +87,32 @@ static int record_add(struct report *r, const struct json *j, const char *what, 
     return 0;
 }
 
-static int line_add(struct report *r, const char *line, size_t length, size_t number, struct err *e)
+static int records_read(struct report *r, struct err *e)
 {
-    char *what = mem_printf(e, "%s line %zu", r->journal, number);
-    struct json *j = what ? json_parse(line, length, what, e) : NULL;
-    int rc = -1;
-
-    if (j && json_push(r->records, j))
-        err_set(e, ERR_SYS, "%s: out of memory", what);
-    else if (j)
-        rc = record_add(r, j, what, e);
-    free(what);
-    return rc;
-}
-
-static int journal_read(struct report *r, struct err *e)
-{
-    size_t length = 0, number = 1;
-    char *text, *at, *end;
-    int rc = -1;
-
     if (!fs_exists(r->journal))
         return err_set(
             e, ERR_USE,
             "there is no '%s': give the folder that ptq run or ptq-write wrote its checkpoint to",
             r->journal);
-    if (!(text = fs_read(r->journal, JOURNAL_BYTES, &length, e)))
+    if (!(r->records = journal_read(r->journal, &r->cut, e)))
         return -1;
-    for (at = text; (end = memchr(at, '\n', length - (size_t)(at - text))); at = end + 1, number++)
-        if (line_add(r, at, (size_t)(end - at), number, e))
-            goto out;
-    r->cut = (size_t)(at - text) < length;
-    rc = 0;
-out:
-    free(text);
-    return rc;
+    for (size_t i = 0; i < json_count(r->records); i++) {
+        char *what = mem_printf(e, "%s line %zu", r->journal, i + 1);
+        int rc = what ? record_add(r, json_at(r->records, i), what, e) : -1;
+
+        free(what);
+        if (rc)
+            return -1;
+    }
+    return 0;
 }
 
 static int by_order(const void *a, const void *b)
 {
     const struct report_site *x = a, *y = b;
 
-    if (x->order != y->order)
-        return x->order > y->order ? 1 : -1;
+    if (x->j.order != y->j.order)
+        return x->j.order > y->j.order ? 1 : -1;
     return (x->line > y->line) - (x->line < y->line);
 }
 
@@ -255,8 +124,8 @@ static void sites_sort(struct report *r)
     if (r->nsites)
         qsort(r->site, r->nsites, sizeof *r->site, by_order);
     for (size_t i = 0; i < r->nsites; i++) {
-        if (n && r->site[n - 1].order == r->site[i].order)
-            n--;
+        if (n && r->site[n - 1].j.order == r->site[i].j.order)
+            journal_site_release(&r->site[--n].j);
         r->site[n++] = r->site[i];
     }
     r->nsites = n;
@@ -309,9 +178,8 @@ struct report *report_open(const char *out, struct err *e)
     if (!r)
         return NULL;
     r->path = mem_text(out, e);
-    r->journal = mem_printf(e, "%s/.ptqflow/journal.jsonl", out);
-    r->records = json_new_array();
-    if (!r->path || !r->journal || !r->records || journal_read(r, e) || extras_read(r, e)) {
+    r->journal = mem_printf(e, "%s/.ptqflow/" JOURNAL_NAME, out);
+    if (!r->path || !r->journal || records_read(r, e) || extras_read(r, e)) {
         report_close(&r);
         return NULL;
     }
@@ -325,7 +193,7 @@ uint64_t report_blocks(const struct report *r)
     uint64_t most = 0;
 
     for (size_t i = 0; i < r->nsites; i++)
-        most = r->site[i].block > most ? r->site[i].block : most;
+        most = r->site[i].j.block > most ? r->site[i].j.block : most;
     if (r->nkinds && r->sites_all / r->nkinds > most + 1 && r->sites_all % r->nkinds == 0)
         return r->sites_all / r->nkinds;
     return r->nsites ? most + 1 : 0;
@@ -344,6 +212,8 @@ void report_close(struct report **rp)
         free(r->spectrum[i].class);
     }
     free(r->spectrum);
+    for (size_t i = 0; i < r->nsites; i++)
+        journal_site_release(&r->site[i].j);
     free(r->site);
     json_destroy(&r->records);
     json_destroy(&r->run);

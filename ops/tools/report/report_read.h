@@ -12,34 +12,17 @@
 #include <stdint.h>
 #include "../../../common/base/err.h"
 #include "../../../common/base/json.h"
+#include "../../../common/run/journal_site.h"
 
-#define REPORT_CONTENDERS 16
 #define REPORT_KINDS 64
-#define REPORT_CLASSES 64
-
-struct report_contender {
-    const char *solver;
-    double loss, asym_loss, hold_loss;
-};
 
 struct report_site {
-    uint64_t order, block;
-    size_t line;                       /* which of the journal's sites it was */
-    size_t kind;                       /* of report.kind */
-    const char *solver, *fallback;     /* fallback: NULL none */
-    const char *judged_on, *criterion; /* NULL: no contest */
-    double loss, rel_loss, asym_loss, damp, sum_w, ess, coverage, seconds, wall;
-    /* of its linears: their number, and bits with scales (16) and zero points; NAN: not known */
-    double weights, stored_bits;
-    int64_t attempts, dead, raised, tokens, sequences, inputs, bytes_in, bytes_raw, bytes_part;
-    const struct json *lengths; /* NULL: not known */
-    /* NULL: not kept apart; else kind, name, tokens, sum_w, energy, loss, cross of each, checked */
-    const struct json *classes;
-    const struct json *linears;
-    /* linears left at full precision; when all are, losses are NAN */
-    size_t kept;
-    size_t ncontenders;
-    struct report_contender contender[REPORT_CONTENDERS];
+    struct journal_site j;
+    size_t line;                 /* which of the journal's sites it was */
+    size_t kind;                 /* of report.kind */
+    size_t kept;                 /* linears left at full precision; when all are, losses are NAN */
+    double asym_loss;            /* of its linears together */
+    double weights, stored_bits; /* their number, and bits with scales (16) and zero points */
 };
 
 /* One sequence length of a site's recorded problem. */

@@ -34,8 +34,9 @@ static int samples_chart(struct page *p, int per_input)
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
 
-        lines_add(&l, &l.s[s->kind], (double)s->block,
-                  per_input ? s->ess / (s->inputs > 0 ? (double)s->inputs : NAN) : s->ess, 0);
+        lines_add(&l, &l.s[s->kind], (double)s->j.block,
+                  per_input ? s->j.ess / (s->j.inputs > 0 ? (double)s->j.inputs : NAN) : s->j.ess,
+                  0);
     }
     plot_lines(p->f, &plot, l.s, l.n);
     lines_release(&l);
@@ -54,12 +55,12 @@ int section_samples(struct page *p)
               "weight would say as much. "
               "It is the number of tokens when all weights are equal.");
     for (size_t i = 0; i < r->nsites; i++)
-        inputs = inputs || r->site[i].inputs > 0;
+        inputs = inputs || r->site[i].j.inputs > 0;
     for (size_t i = 1; i < r->nsites; i++)
-        same = same && fabs(r->site[i].ess - r->site[0].ess) <= 1e-9 * r->site[0].ess;
-    number_text(floor(r->site[0].ess + 0.5), 16, text[0]);
-    percent_text(r->site[0].ess / (double)r->site[0].tokens, text[1]);
-    if (same && r->site[0].tokens > 0)
+        same = same && fabs(r->site[i].j.ess - r->site[0].j.ess) <= 1e-9 * r->site[0].j.ess;
+    number_text(floor(r->site[0].j.ess + 0.5), 16, text[0]);
+    percent_text(r->site[0].j.ess / (double)r->site[0].j.tokens, text[1]);
+    if (same && r->site[0].j.tokens > 0)
         page_note(p, "", "The same at every site: %s, which is %s of the tokens.", text[0],
                   text[1]);
     fputs("<div class=\"charts\">\n", p->f);
@@ -150,7 +151,7 @@ int section_lengths(struct page *p)
 
     page_head(p, "Sequence lengths");
     for (size_t i = 0; i < p->r->nsites && !list; i++)
-        list = p->r->site[i].lengths;
+        list = p->r->site[i].j.lengths;
     if (!list) {
         page_note(p, "missing",
                   "The lengths of the sequences are not in this journal: ptq-solve hands them on, "

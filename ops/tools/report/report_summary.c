@@ -37,7 +37,7 @@ static double real_of(const struct json *j, const char *key)
 
 /* Values of a text over all linears, with how many have each: "gptq: 20 of 24; gptaq: 4 of 24". */
 static void tally(const struct report *r,
-                  void (*of)(const struct report_site *s, const struct json *linear, char *out,
+                  void (*of)(const struct report_site *s, const struct journal_linear *l, char *out,
                              size_t n),
                   char *out, size_t size)
 {
@@ -45,10 +45,10 @@ static void tally(const struct report *r,
     size_t count[12] = {0}, n = 0, at = 0, all = 0;
 
     for (size_t i = 0; i < r->nsites; i++)
-        for (size_t l = 0; l < json_count(r->site[i].linears); l++, all++) {
+        for (size_t l = 0; l < r->site[i].j.nlinears; l++, all++) {
             size_t k = 0;
 
-            of(&r->site[i], json_at(r->site[i].linears, l), one, sizeof one);
+            of(&r->site[i], &r->site[i].j.linear[l], one, sizeof one);
             while (k < n && strcmp(seen[k], one) != 0)
                 k++;
             if (k == n && n < 12)
@@ -63,36 +63,29 @@ static void tally(const struct report *r,
                                          k ? "; " : "", seen[k], count[k], all));
 }
 
-static int is_kept(const struct json *linear)
+static void solver_of(const struct report_site *s, const struct journal_linear *l, char *out,
+                      size_t n)
 {
-    int kept = 0;
-
-    return json_as_bool(json_get(linear, "kept"), &kept) == 0 && kept;
+    snprintf(out, n, "%s", l->kept ? "none" : l->solver ? l->solver : s->j.solver);
 }
 
-static void solver_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
+static void grid_of(const struct report_site *s, const struct journal_linear *l, char *out,
+                    size_t n)
 {
-    snprintf(out, n, "%s", is_kept(linear) ? "none" : text_of(linear, "solver", s->solver));
-}
-
-static void grid_of(const struct report_site *s, const struct json *linear, char *out, size_t n)
-{
-    int64_t bits = 0, group = 0;
     char scales[48] = "one scale a row";
 
     (void)s;
-    if (is_kept(linear)) {
+    if (l->kept) {
         snprintf(out, n, "left at full precision");
         return;
     }
-    if (json_as_int(json_get(linear, "bits"), &bits) ||
-        json_as_int(json_get(linear, "group"), &group)) {
+    if (l->bits < 0 || !l->group) {
         snprintf(out, n, "not known");
         return;
     }
-    if (group > 0)
-        snprintf(scales, sizeof scales, "groups of %lld", (long long)group);
-    snprintf(out, n, "%lld bits, %s, %.20s", (long long)bits, scales, text_of(linear, "grid", "?"));
+    if (l->group > 0)
+        snprintf(scales, sizeof scales, "groups of %lld", (long long)l->group);
+    snprintf(out, n, "%lld bits, %s, %.20s", (long long)l->bits, scales, l->grid ? l->grid : "?");
 }
 
 static void summary_size(struct page *p)
@@ -138,18 +131,19 @@ static void summary_data(struct page *p)
 
     if (!p->r->nsites)
         return;
-    least = most = s->ess;
+    least = most = s->j.ess;
     for (size_t i = 1; i < p->r->nsites; i++) {
-        least = p->r->site[i].ess < least ? p->r->site[i].ess : least;
-        most = p->r->site[i].ess > most ? p->r->site[i].ess : most;
+        least = p->r->site[i].j.ess < least ? p->r->site[i].j.ess : least;
+        most = p->r->site[i].j.ess > most ? p->r->site[i].j.ess : most;
     }
-    number_text(s->tokens < 0 ? NAN : (double)s->tokens, 16, a);
-    number_text(s->sequences < 0 ? NAN : (double)s->sequences, 16, b);
+    number_text(s->j.tokens < 0 ? NAN : (double)s->j.tokens, 16, a);
+    number_text(s->j.sequences < 0 ? NAN : (double)s->j.sequences, 16, b);
     number_text(floor(least + 0.5), 16, c);
     number_text(floor(most + 0.5), 16, d);
     fact(p, "Calibration", "%s tokens in %s sequences; effective sample size %s%s%s%s", a, b, c,
          strcmp(c, d) ? " to " : "", strcmp(c, d) ? d : "",
-         s->judged_on && strcmp(s->judged_on, "hold") == 0 ? " (held-out chunks not counted)" : "");
+         s->j.judged_on && strcmp(s->j.judged_on, "hold") == 0 ? " (held-out chunks not counted)"
+                                                               : "");
 }
 
 static void summary_cost(struct page *p)
@@ -161,7 +155,7 @@ static void summary_cost(struct page *p)
 
     if (!run) {
         seconds_text(isfinite(done) ? done
-                     : p->r->nsites ? p->r->site[p->r->nsites - 1].wall
+                     : p->r->nsites ? p->r->site[p->r->nsites - 1].j.wall
                                     : NAN,
                      a);
         fact(p, "Time",
@@ -237,17 +231,17 @@ void section_sites(struct page *p)
 
         page_row(p);
         page_site(p, s);
-        page_cell(p, s->solver);
-        page_count(p, s->inputs);
-        page_number(p, s->loss, 4);
-        page_number(p, s->rel_loss, 4);
+        page_cell(p, s->j.solver);
+        page_count(p, s->j.inputs);
+        page_number(p, s->j.loss, 4);
+        page_number(p, s->j.rel_loss, 4);
         page_number(p, s->asym_loss, 4);
-        page_number(p, s->damp, 3);
-        page_count(p, s->tokens);
-        page_number(p, floor(s->ess + 0.5), 16);
-        page_number(p, s->coverage, 4);
-        page_count(p, s->dead);
-        page_seconds(p, s->seconds);
+        page_number(p, s->j.damp, 3);
+        page_count(p, s->j.tokens);
+        page_number(p, floor(s->j.ess + 0.5), 16);
+        page_number(p, s->j.coverage, 4);
+        page_count(p, s->j.dead);
+        page_seconds(p, s->j.seconds);
         page_row_end(p);
     }
     page_table_end(p, fold);
