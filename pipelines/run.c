@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run - options of `ptq run`, then: recipe, checks, a private folder for the sockets, the
- * processes, the report. */
+ * processes, what it cost. */
 #include "run.h"
 
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #include "../common/base/mem.h"
 #include "../common/base/opt.h"
 #include "../stages/sample/sample_opts.h"
+#include "costs.h"
 #include "precheck.h"
-#include "report.h"
 #include "route.h"
 #include "rundir.h"
 #include "shelf.h"
@@ -210,8 +210,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     watch_init(&s.watch, known ? &sites : NULL, tokens_of(t));
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
-        report_print(stderr, r, &s);
-    if (rc == 0 && out && (rc = report_write(out, r, &s, e)) == 0)
+        costs_print(stderr, r, &s);
+    if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:
     supervise_release(&s);

@@ -10,13 +10,13 @@
 #include "../base/mem.h"
 #include "../text/unicode.h"
 
-struct writer {
+struct printer {
     struct render *r;
     struct text_out t;
     int json, indent, sorted;
 };
 
-static int put(struct writer *w, const char *p, size_t n)
+static int put(struct printer *w, const char *p, size_t n)
 {
     void *data = w->t.data;
 
@@ -30,12 +30,12 @@ static int put(struct writer *w, const char *p, size_t n)
     return 0;
 }
 
-static int put_text(struct writer *w, const char *text)
+static int put_text(struct printer *w, const char *text)
 {
     return put(w, text, strlen(text));
 }
 
-static int put_json_string(struct writer *w, struct str s)
+static int put_json_string(struct printer *w, struct str s)
 {
     static const char plain[] = "\"\\\b\f\n\r\t", short_of[] = "\"\\bfnrt";
     char text[8];
@@ -60,7 +60,7 @@ static int put_json_string(struct writer *w, struct str s)
 
 /* repr(); what Python would show of characters beyond ASCII that are neither letters nor digits
  * is not known here. */
-static int put_repr_string(struct writer *w, struct str s)
+static int put_repr_string(struct printer *w, struct str s)
 {
     static const char special[] = "\n\r\t\\";
     char quote = memchr(s.p, '\'', s.n) && !memchr(s.p, '"', s.n) ? '"' : '\'', text[16];
@@ -89,7 +89,7 @@ static int put_repr_string(struct writer *w, struct str s)
 }
 
 /* As Python prints it: the shortest digits that read back as the same number. */
-static int put_real(struct writer *w, double x)
+static int put_real(struct printer *w, double x)
 {
     char digits[40], text[400];
     int power, n;
@@ -108,9 +108,9 @@ static int put_real(struct writer *w, double x)
     return put_text(w, text);
 }
 
-static int put_value(struct writer *w, const struct value *v, int depth);
+static int put_value(struct printer *w, const struct value *v, int depth);
 
-static int put_break(struct writer *w, int depth)
+static int put_break(struct printer *w, int depth)
 {
     if (w->indent < 0)
         return 0;
@@ -130,7 +130,7 @@ static int by_pair_key(const void *a, const void *b)
     return c ? c : (x.n > y.n) - (x.n < y.n);
 }
 
-static int put_dict(struct writer *w, const struct dict *d, int depth)
+static int put_dict(struct printer *w, const struct dict *d, int depth)
 {
     const char *comma = w->json && w->indent >= 0 ? "," : ", ";
     struct pair *at = d->at;
@@ -154,7 +154,7 @@ static int put_dict(struct writer *w, const struct dict *d, int depth)
     return put_break(w, depth) < 0 ? -1 : put_text(w, "}");
 }
 
-static int put_list(struct writer *w, const struct value *v, int depth)
+static int put_list(struct printer *w, const struct value *v, int depth)
 {
     const char *comma = w->json && w->indent >= 0 ? "," : ", ";
     const struct list *l = v->u.list;
@@ -174,7 +174,7 @@ static int put_list(struct writer *w, const struct value *v, int depth)
     return put_text(w, tuple ? l->n == 1 ? ",)" : ")" : "]");
 }
 
-static int put_value(struct writer *w, const struct value *v, int depth)
+static int put_value(struct printer *w, const struct value *v, int depth)
 {
     char text[32];
 
@@ -203,7 +203,7 @@ static int put_value(struct writer *w, const struct value *v, int depth)
     }
 }
 
-static int written(struct writer *w, const struct value *v, struct value *out)
+static int written(struct printer *w, const struct value *v, struct value *out)
 {
     int rc = put_value(w, v, 0);
 
@@ -215,7 +215,7 @@ static int written(struct writer *w, const struct value *v, struct value *out)
 
 int value_print(struct render *r, const struct value *v, struct value *out)
 {
-    struct writer w = {.r = r, .indent = -1};
+    struct printer w = {.r = r, .indent = -1};
 
     if (v->kind == V_STR || v->kind == V_UNDEF) {
         *out = v->kind == V_STR ? *v : value_str("", 0);
@@ -226,7 +226,7 @@ int value_print(struct render *r, const struct value *v, struct value *out)
 
 int value_dump(struct render *r, const struct value *v, int indent, int sorted, struct value *out)
 {
-    struct writer w = {.r = r, .json = 1, .indent = indent, .sorted = sorted};
+    struct printer w = {.r = r, .json = 1, .indent = indent, .sorted = sorted};
 
     return written(&w, v, out);
 }

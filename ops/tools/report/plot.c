@@ -18,7 +18,7 @@
 #define COLOURS 8
 #define ORDERED 6
 
-struct frame {
+struct axes {
     struct scale x, y;
     double height; /* of the whole picture, legend included */
 };
@@ -139,7 +139,7 @@ static void start(FILE *f, const struct plot *p, double height)
     words(f, KEYS, 18, "head", "start", p->title);
 }
 
-static void axis_y(FILE *f, const struct plot *p, const struct frame *r)
+static void axis_y(FILE *f, const struct plot *p, const struct axes *r)
 {
     struct ticks t;
     char text[SCALE_TEXT];
@@ -160,7 +160,7 @@ static void axis_y(FILE *f, const struct plot *p, const struct frame *r)
     fputs("</text>\n", f);
 }
 
-static void axis_x(FILE *f, const struct plot *p, const struct frame *r)
+static void axis_x(FILE *f, const struct plot *p, const struct axes *r)
 {
     struct ticks t;
     char text[SCALE_TEXT];
@@ -185,7 +185,7 @@ static void grow(double v, int log, double *lo, double *hi)
     *hi = v > *hi ? v : *hi;
 }
 
-static void fit(const struct plot *p, const struct plot_series *s, size_t n, struct frame *r)
+static void fit(const struct plot *p, const struct plot_series *s, size_t n, struct axes *r)
 {
     double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY, inset = p->log_x ? 0 : 8;
 
@@ -201,7 +201,7 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
     scale_fit(&r->y, y0, y1, p->log_y, HEIGHT - BOTTOM, TOP);
 }
 
-static void series_line(FILE *f, const struct frame *r, const struct plot_series *s, size_t dash)
+static void series_line(FILE *f, const struct axes *r, const struct plot_series *s, size_t dash)
 {
     static const char *const dashes[] = {"", " stroke-dasharray=\"7 3\"",
                                          " stroke-dasharray=\"2 3\"",
@@ -222,7 +222,7 @@ static void series_line(FILE *f, const struct frame *r, const struct plot_series
     fprintf(f, "\"%s/>\n", dashes[dash % 4]);
 }
 
-static void series_points(FILE *f, const struct plot *p, const struct frame *r,
+static void series_points(FILE *f, const struct plot *p, const struct axes *r,
                           const struct plot_series *s, size_t shape)
 {
     char at[SCALE_TEXT], value[SCALE_TEXT];
@@ -249,7 +249,7 @@ static void legend_entry(FILE *f, const struct plot *p, const struct plot_series
                          size_t n, double x, double y)
 {
     const double xs[2] = {x, x + 22}, ys[2] = {y - 4, y - 4};
-    const struct frame unit = {.x = {x, x + 22, x, x + 22, 0}, .y = {0, 1, 0, 1, 0}};
+    const struct axes unit = {.x = {x, x + 22, x, x + 22, 0}, .y = {0, 1, 0, 1, 0}};
     const struct plot_series sample = {.name = s->name, .count = 2, .x = xs, .y = ys};
 
     fputs("<g class=\"", f);
@@ -268,7 +268,7 @@ static void legend_entry(FILE *f, const struct plot *p, const struct plot_series
 void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size_t n)
 {
     const char *names[64];
-    struct frame r;
+    struct axes r;
     double x = 0;
     size_t row = 0;
 
@@ -302,7 +302,7 @@ void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size
     fputs("</svg></figure>\n", f);
 }
 
-static void bar(FILE *f, const struct frame *r, double x, double w, double v, size_t i,
+static void bar(FILE *f, const struct axes *r, double x, double w, double v, size_t i,
                 const char *name, const char *unit)
 {
     double y = scale_at(&r->y, v), low = scale_at(&r->y, 0);
@@ -322,7 +322,7 @@ static void bar(FILE *f, const struct frame *r, double x, double w, double v, si
 void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t nseries,
                const char *const *groups, size_t ngroups, const double *value, const char *unit)
 {
-    struct frame r = {.x = {0, 1, LEFT, WIDTH - RIGHT, 0}};
+    struct axes r = {.x = {0, 1, LEFT, WIDTH - RIGHT, 0}};
     double top = 0, low = 0, step = (WIDTH - RIGHT - LEFT) / (double)(ngroups ? ngroups : 1);
     double w = step * 0.78 / (double)(nseries ? nseries : 1), x = 0;
     size_t row = 0, every = (size_t)ceil((double)ngroups / 12);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report - wall, CPU and memory of a run's stages, from what the kernel counted (wait4). */
-#include "report.h"
+/* costs - wall, CPU and memory of a run's stages, from what the kernel counted (wait4). */
+#include "costs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static struct cost cost_of(const struct recipe *r, const struct supervise *s, si
     return sum;
 }
 
-void report_print(FILE *f, const struct recipe *r, const struct supervise *s)
+void costs_print(FILE *f, const struct recipe *r, const struct supervise *s)
 {
     struct cost c = cost_of(r, s, r->nstages);
 
@@ -134,7 +134,7 @@ static struct json *record(const struct recipe *r, const struct supervise *s)
     return o;
 }
 
-int report_write(const char *out, const struct recipe *r, const struct supervise *s, struct err *e)
+int costs_write(const char *out, const struct recipe *r, const struct supervise *s, struct err *e)
 {
     struct json *o = record(r, s);
     char *text = o ? json_print(o, 2, e) : NULL;
