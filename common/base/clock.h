@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock - monotonic seconds, CPU seconds of the calling thread. */
+/* clock - monotonic seconds, CPU seconds of the calling thread. Cannot fail. */
 #ifndef PTQ_CLOCK_H
 #define PTQ_CLOCK_H
 

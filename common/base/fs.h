@@ -4,7 +4,10 @@
  * Publishing a file = write under a new temporary name in the same folder, fsync, rename, fsync of
  * the folder: it appears whole, and until then what was there stays. A symbolic link stays one, its
  * target is replaced; the target keeps its mode. What is no regular file (a device, a FIFO, an open
- * descriptor below /proc) cannot be replaced and is written through. */
+ * descriptor below /proc) cannot be replaced and is written through.
+ *
+ * Where nothing else is said: 0, or -1 (NULL) with e saying what could not be done to which
+ * file. */
 #ifndef PTQ_FS_H
 #define PTQ_FS_H
 
@@ -19,6 +22,7 @@ char *fs_read(const char *path, size_t max, size_t *length, struct err *e);
 /* Opens a regular file for reading, its size into *bytes; a folder, a pipe or a file that is not
  * there is the user's error. The descriptor, or -1. */
 int fs_open(const char *path, uint64_t *bytes, struct err *e);
+/* of a file, by name */
 int fs_size(const char *path, uint64_t *bytes, struct err *e);
 /* 1 file or folder, 0 not */
 int fs_exists(const char *path);
@@ -26,6 +30,7 @@ int fs_is_dir(const char *path);
 int fs_same(const char *a, const char *b); /* both are there and are one file */
 /* with parents; fine when there */
 int fs_mkdir(const char *path, struct err *e);
+/* *empty: 1 when nothing is in it; -1 also when it is not there */
 int fs_empty_dir(const char *path, int *empty, struct err *e);
 int fs_remove_tree(const char *path, struct err *e);
 int fs_copy(const char *from, const char *to, struct err *e); /* published as above */

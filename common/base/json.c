@@ -283,6 +283,20 @@ size_t json_text_length(const struct json *j)
     return json_string_length(cin(j));
 }
 
+const char *json_text_or(const struct json *object, const char *key, const char *otherwise)
+{
+    const char *v = json_as_text(json_get(object, key));
+
+    return v ? v : otherwise;
+}
+
+double json_real_or(const struct json *object, const char *key, double otherwise)
+{
+    double v;
+
+    return json_as_real(json_get(object, key), &v) == 0 ? v : otherwise;
+}
+
 static int bad_field(const struct json *object, const char *key, const char *want, const char *what,
                      struct err *e)
 {

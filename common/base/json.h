@@ -26,14 +26,16 @@ enum json_kind {
     JSON_KIND_OBJECT
 };
 
-/* what: file name for errors */
+/* The tree is the caller's. NULL: not JSON, or not readable; e says where. what: file name for
+ * errors. */
 struct json *json_parse(const char *text, size_t length, const char *what, struct err *e);
 struct json *json_read(const char *path, struct err *e);
-/* indent 0: one line; caller frees */
+/* indent 0: one line; caller frees. NULL: out of memory. */
 char *json_print(const struct json *j, int indent, struct err *e);
-struct json *json_clone(const struct json *j); /* deep */
+struct json *json_clone(const struct json *j); /* deep; NULL: out of memory */
 void json_destroy(struct json **j);
 
+/* NULL: out of memory, or a text that is not UTF-8. Texts are copied. */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
 struct json *json_new_null(void);
@@ -65,6 +67,9 @@ int json_as_real(const struct json *j, double *v);
 int json_as_bool(const struct json *j, int *v);
 const char *json_as_text(const struct json *j); /* NULL when not a text */
 size_t json_text_length(const struct json *j);
+/* A member of an object, or what stands for one that is absent or of another type. */
+const char *json_text_or(const struct json *object, const char *key, const char *otherwise);
+double json_real_or(const struct json *object, const char *key, double otherwise);
 
 /* Fields that must be there: error names `what` and the field. */
 int json_need_int(const struct json *object, const char *key, int64_t min, int64_t max, int64_t *v,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* log - lines on stderr: "stage: message", "stage: warning: message", "stage: fatal: message".
- * Only mains and the pieces that say so log; cores return errors. */
+ * Only mains and the pieces that say so log; cores return errors. A line that cannot be written
+ * is lost without a word. */
 #ifndef PTQ_LOG_H
 #define PTQ_LOG_H
 

@@ -13,11 +13,11 @@
 
 struct par;
 
-/* threads >= 1; threads-1 helpers wait on a condition */
+/* threads >= 1; threads-1 helpers wait on a condition. NULL: no memory, or no thread. */
 struct par *par_open(size_t threads, struct err *e);
 size_t par_threads(const struct par *p);
 int par_for(struct par *p, size_t n, int (*fn)(void *ctx, size_t i, size_t worker, struct err *e),
             void *ctx, struct err *e);
-void par_close(struct par **p);
+void par_close(struct par **p); /* waits for the helpers; nothing may be running */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rng - PCG64-style / splitmix generator with a fixed, documented sequence: the same seed gives
- * the same numbers on every machine. Streams with different `stream` numbers are independent. */
+ * the same numbers on every machine. Streams with different `stream` numbers are independent.
+ * Cannot fail; struct rng owns nothing. */
 #ifndef PTQ_RNG_H
 #define PTQ_RNG_H
 

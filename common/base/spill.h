@@ -19,7 +19,7 @@ struct spill {
     }
 
 const char *spill_dir(void); /* TMPDIR, else /var/tmp: the default of --tmp */
-/* fine when it is there; spill_write does it too */
+/* fine when it is there; spill_write does it too. 0, or -1 with e set: here and below. */
 int spill_make(struct spill *s, struct err *e);
 int spill_write(struct spill *s, const void *data, size_t n, uint64_t at, struct err *e);
 /* what was written */

@@ -23,6 +23,7 @@ struct chat;
  * eos_token ...) become variables. file: take the template from there. NULL, ERR_USE when there
  * is none. */
 struct chat *chat_open(const char *dir, const char *file, struct err *e);
+/* what: its name for errors. NULL, ERR_USE: not a template of this language, by line. */
 struct chat *chat_parse(const char *text, size_t length, const char *what, struct err *e);
 void chat_close(struct chat **c);
 uint64_t chat_digest(const struct chat *c); /* of the template's text and its variables */

@@ -30,6 +30,16 @@ static int body_to(struct parser *p, const char *end, struct node **out)
     return tag_end(p);
 }
 
+/* At "else" or at the tag that ends the statement: *out is what stands behind "else", if it is
+ * there. */
+static int else_to(struct parser *p, const char *end, struct node **out)
+{
+    if (tok_take_name(p, "else"))
+        return body_to(p, end, out);
+    p->t++;
+    return tag_end(p);
+}
+
 /* Names with commas between them: a name, a list of them, or (set) the attribute of one. */
 static struct node *parse_target(struct parser *p, int attribute)
 {
@@ -72,14 +82,8 @@ static struct node *parse_if(struct parser *p)
         p->depth--;
         return n;
     }
-    if (tok_take_name(p, "else")) {
-        if (body_to(p, "endif", &n->c) < 0)
-            return NULL;
-    } else {
-        p->t++;
-        if (tag_end(p) < 0)
-            return NULL;
-    }
+    if (else_to(p, "endif", &n->c) < 0)
+        return NULL;
     p->depth--;
     return n;
 }
@@ -107,14 +111,8 @@ static struct node *parse_for(struct parser *p)
     if (tag_end(p) < 0 || parse_body(p, ends, &n->c) < 0)
         return NULL;
     p->loops--;
-    if (tok_take_name(p, "else")) {
-        if (body_to(p, "endfor", &n->d) < 0)
-            return NULL;
-    } else {
-        p->t++;
-        if (tag_end(p) < 0)
-            return NULL;
-    }
+    if (else_to(p, "endfor", &n->d) < 0)
+        return NULL;
     p->depth--;
     return n;
 }

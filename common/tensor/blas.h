@@ -5,7 +5,8 @@
  * always called single-threaded, on tiles fixed by the shape of the problem alone; tiles run in
  * parallel on a struct par. f32 products use oneDNN where it was found at build time, OpenBLAS
  * otherwise. blas_ref.c has the plain loops of the same functions for tests. All matrices are
- * row-major; ld is the distance between rows in elements. */
+ * row-major; ld is the distance between rows in elements. Everything is borrowed; -1 where a
+ * function has an err: no memory, or a dimension beyond the library's int. */
 #ifndef PTQ_BLAS_H
 #define PTQ_BLAS_H
 

@@ -44,10 +44,11 @@ struct gguf {
     struct gguf_entry *entries;
 };
 
+/* NULL: not there, or not a GGUF file as it should be. Entries and meta live as long as it. */
 struct gguf *gguf_open(const char *path, struct err *e);
 void gguf_close(struct gguf **g);
 const struct gguf_entry *gguf_find(const struct gguf *g, const char *name);
-/* whole tensor, decoded */
+/* whole tensor, decoded into dst [elements]; -1: a type without a decoder, or a file cut short */
 int gguf_load_f32(const struct gguf *g, const struct gguf_entry *x, float *dst, struct err *e);
 /* Rows [first, first+count) of all but the fastest dimension: count x shape[ndim-1] elements. */
 int gguf_load_rows_f32(const struct gguf *g, const struct gguf_entry *x, uint64_t first,

@@ -34,7 +34,8 @@ struct st_set {
     struct json *metadata; /* __metadata__ of the first file; NULL when none */
 };
 
-struct st_set *st_open(const char *path, struct err *e); /* one file */
+/* One file. NULL: what is wrong with it is said by name. Entries live as long as the set. */
+struct st_set *st_open(const char *path, struct err *e);
 /* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
  * Names of shards with a path separator, tensors missing from their shard, and tensors in two
  * shards are refused. */
@@ -45,7 +46,7 @@ void st_close(struct st_set **s);
  * memory. */
 struct json *st_records(const struct st_set *s);
 const struct st_entry *st_find(const struct st_set *s, const char *name); /* NULL when absent */
-/* as stored */
+/* as stored; *out is the caller's to release */
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
@@ -63,6 +64,8 @@ int st_parse_header(const char *header, size_t length, uint64_t file_bytes, cons
  * (temporary name, fsync, rename). Layout is by descending element size, then name, so the same
  * tensors give the same bytes. */
 struct st_writer;
+/* NULL, -1: no memory, or the disk; the caller then aborts the writer. Names and shapes are
+ * copied. */
 struct st_writer *st_create(const char *path, struct err *e);
 /* "format":"pt" is always there */
 int st_meta(struct st_writer *w, const char *key, const char *value, struct err *e);

@@ -20,6 +20,7 @@ struct bpe_ids {
     int32_t *id;
     size_t count, cap;
 };
+/* ids->id is malloc'd, the caller's to free; -1: no memory, here and in all below. */
 int bpe_ids_push(struct bpe_ids *ids, int32_t id, struct err *e);
 
 struct bpe_opts {
@@ -32,9 +33,10 @@ struct bpe_opts {
     int32_t unk;       /* -1: unknown characters are dropped */
 };
 
-/* Room for tokens and merges, both counts known from the file. */
+/* Room for tokens and merges, both counts known from the file. Texts are copied. */
 struct bpe *bpe_create(size_t tokens, size_t merges, struct err *e);
 void bpe_destroy(struct bpe **b);
+/* -1 also: an id that is out of range or taken, an empty text, one that is there already */
 int bpe_add_token(struct bpe *b, const char *text, size_t n, int64_t id, struct err *e);
 /* Tokens come first; the rank of a merge is its number. */
 int bpe_add_merge(struct bpe *b, const char *left, size_t nleft, const char *right, size_t nright,

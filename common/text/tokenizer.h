@@ -18,7 +18,7 @@
 
 struct tokenizer;
 
-/* dir/tokenizer.json (+ tokenizer_config.json) */
+/* dir/tokenizer.json (+ tokenizer_config.json). NULL: not there, or a part that is not known. */
 struct tokenizer *tokenizer_open(const char *dir, struct err *e);
 struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *what, struct err *e);
 void tokenizer_close(struct tokenizer **t);
@@ -33,7 +33,7 @@ int32_t tokenizer_bos(const struct tokenizer *t);
  * UTF-8: replaced by U+FFFD as the reference does. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special,
                      int parse_added, int32_t **ids, size_t *count, struct err *e);
-/* caller frees */
+/* caller frees; NULL: no memory, or an id that is none */
 char *tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, size_t *length,
                        struct err *e);
 int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* -1: no such token */

@@ -117,6 +117,8 @@ struct sample_audit {
 
 struct sample;
 
+/* Reads the data and plans every row. What o points to must live as long as the sample.
+ * NULL: what is wrong with data, model or options, by name. */
 struct sample *sample_open(const struct sample_opts *o, struct err *e);
 void sample_close(struct sample **s);
 
@@ -131,9 +133,11 @@ const struct sample_audit *sample_audit(const struct sample *s);
 const struct json *sample_record(const struct sample *s); /* of the provenance, audit included */
 const char *sample_run(const struct sample *s);           /* digest of the record */
 
+/* The caller's; NULL: no memory. */
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e);
 /* All chunks, each to one peer: lane l to peer l mod peers, the peers in turn, so that all start
- * at once; each gets its chunks in order. emit takes the message. */
+ * at once; each gets its chunks in order. emit takes the
+ * message; its -1 ends it. */
 int sample_emit(const struct sample *s, size_t peers,
                 int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e);

@@ -64,6 +64,9 @@ static void test_fields(void **state)
     assert_int_equal(json_need_int(NULL, "r", 0, 9, &i, "t", &e), -1);
     assert_int_equal(json_need_real(j, "t", &r, "t", &e), -1);
     assert_null(json_need_text(j, "i", "t", &e));
+    assert_string_equal(json_text_or(j, "i", "none"), "none");
+    assert_true(json_real_or(j, "i", -1) == 3);
+    assert_true(json_real_or(j, "t", -1) == -1);
     assert_int_equal(json_opt_bool(j, "i", 0, &b, "t", &e), -1);
     assert_int_equal(json_need_int(j, "i", 3, 3, &i, "t", &e), 0);
     assert_int_equal(json_need_int(j, "w", 0, 9, &i, "t", &e), 0);

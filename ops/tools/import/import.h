@@ -34,7 +34,9 @@ struct import_model {
     int64_t original;
 };
 
+/* m borrows from g. -1: a key that is missing, or of another kind than it must be; by name. */
 int import_model_read(const struct gguf *g, struct import_model *m, struct err *e);
+/* config.json and generation_config.json, the caller's; NULL on error. */
 struct json *import_config(const struct import_model *m, const struct gguf *g, enum dtype t,
                            struct err *e);
 struct json *import_generation(const struct gguf *g, struct err *e);

@@ -7,7 +7,7 @@
 #include "../../../common/base/err.h"
 
 /* Writes to out: lines for a person, or with json one JSON object a line. stats 0: names, types
- * and shapes only. */
+ * and shapes only. 0, or -1 when it is damaged (what could be read is there). */
 int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e);
 
 #endif

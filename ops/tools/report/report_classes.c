@@ -11,13 +11,6 @@
 
 #define CURVES 32
 
-static double real_of(const struct json *x, const char *key)
-{
-    double v;
-
-    return json_as_real(json_get(x, key), &v) ? NAN : v;
-}
-
 static int is_same(const struct json *a, const struct json *b)
 {
     return strcmp(json_as_text(json_get(a, "kind")), json_as_text(json_get(b, "kind"))) == 0 &&
@@ -46,14 +39,14 @@ static double share_of(const struct report_site *s, const struct json *c, const 
 
     for (size_t i = 0; i < json_count(s->j.classes); i++)
         if (is_kind(json_at(s->j.classes, i), json_as_text(json_get(c, "kind"))))
-            all += real_of(json_at(s->j.classes, i), "sum_w") *
-                   real_of(json_at(s->j.classes, i), number);
-    return all > 0 ? real_of(c, "sum_w") * real_of(c, number) / all : NAN;
+            all += json_real_or(json_at(s->j.classes, i), "sum_w", NAN) *
+                   json_real_or(json_at(s->j.classes, i), number, NAN);
+    return all > 0 ? json_real_or(c, "sum_w", NAN) * json_real_or(c, number, NAN) / all : NAN;
 }
 
 static double rel_loss(const struct json *c)
 {
-    return real_of(c, "loss") / real_of(c, "energy");
+    return json_real_or(c, "loss", NAN) / json_real_or(c, "energy", NAN);
 }
 
 /* The site whose classes name all: the one that has most. */
@@ -99,11 +92,11 @@ static void class_row(struct page *p, const struct json *like)
         mean_add(&rel, log(rel_loss(c)));
         mean_add(&energy, share_of(s, c, "energy"));
         mean_add(&loss, share_of(s, c, "loss"));
-        mean_add(&weight, s->j.sum_w > 0 ? real_of(c, "sum_w") / s->j.sum_w : NAN);
+        mean_add(&weight, s->j.sum_w > 0 ? json_real_or(c, "sum_w", NAN) / s->j.sum_w : NAN);
     }
     page_row(p);
     page_cell(p, json_as_text(json_get(like, "name")));
-    page_number(p, real_of(like, "tokens"), 16);
+    page_number(p, json_real_or(like, "tokens", NAN), 16);
     page_percent(p, mean_of(&weight));
     page_percent(p, mean_of(&energy));
     page_percent(p, mean_of(&loss));
@@ -188,7 +181,7 @@ static double crossed(const struct report *r, const struct json *like, size_t fr
         const struct json *c = class_at(&r->site[i], like);
 
         if (c && json_as_real(json_at(json_get(c, "cross"), from), &v) == 0)
-            mean_add(&m, log(v / real_of(c, "loss")));
+            mean_add(&m, log(v / json_real_or(c, "loss", NAN)));
     }
     return exp(mean_of(&m));
 }

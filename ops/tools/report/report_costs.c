@@ -10,30 +10,16 @@
 
 #define STAGES 32
 
-static double real_of(const struct json *j, const char *key)
-{
-    double v;
-
-    return json_as_real(json_get(j, key), &v) == 0 ? v : NAN;
-}
-
-static const char *name_of(const struct json *j)
-{
-    const char *t = json_as_text(json_get(j, "name"));
-
-    return t ? t : "?";
-}
-
 static void stage_row(struct page *p, const struct json *s, const char *name)
 {
     page_row(p);
     page_cell(p, name);
-    page_number(p, real_of(s, "processes"), 6);
-    page_seconds(p, real_of(s, "wall_s"));
-    page_seconds(p, real_of(s, "cpu_s"));
-    page_percent(p, real_of(s, "cpu_s") / real_of(s, "wall_s"));
-    page_bytes(p, real_of(s, "peak_rss_mib") * 1048576);
-    page_bytes(p, real_of(s, "peak_rss_sum_mib") * 1048576);
+    page_number(p, json_real_or(s, "processes", NAN), 6);
+    page_seconds(p, json_real_or(s, "wall_s", NAN));
+    page_seconds(p, json_real_or(s, "cpu_s", NAN));
+    page_percent(p, json_real_or(s, "cpu_s", NAN) / json_real_or(s, "wall_s", NAN));
+    page_bytes(p, json_real_or(s, "peak_rss_mib", NAN) * 1048576);
+    page_bytes(p, json_real_or(s, "peak_rss_sum_mib", NAN) * 1048576);
     page_row_end(p);
 }
 
@@ -53,9 +39,9 @@ static void stages(struct page *p)
     size_t n = json_count(list) < STAGES ? json_count(list) : STAGES;
 
     for (size_t i = 0; i < n; i++) {
-        names[i] = name_of(json_at(list, i));
-        value[2 * i] = real_of(json_at(list, i), "wall_s");
-        value[2 * i + 1] = real_of(json_at(list, i), "cpu_s");
+        names[i] = json_text_or(json_at(list, i), "name", "?");
+        value[2 * i] = json_real_or(json_at(list, i), "wall_s", NAN);
+        value[2 * i + 1] = json_real_or(json_at(list, i), "cpu_s", NAN);
     }
     plot_bars(p->f, &plot, series, 2, names, n, value, "s");
     fputs("</div>\n", p->f);

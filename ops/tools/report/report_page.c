@@ -35,8 +35,7 @@ static int sections(struct page *p)
 int report_page_write(FILE *f, const struct report *r, struct err *e)
 {
     struct page p = {f, r, e};
-    const char *given = json_as_text(json_get(r->start, "model"));
-    const char *model = base_name(given ? given : r->path);
+    const char *model = base_name(json_text_or(r->start, "model", r->path));
     char *title = mem_printf(e, "%s: quantization report", model),
          *about = mem_printf(e, "Quantization of %s", model);
     int rc = -1;

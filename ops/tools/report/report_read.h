@@ -64,7 +64,7 @@ struct report {
     struct report_spectrum *spectrum;
 };
 
-/* Reads OUT. A line that is not a record is an error that names it. */
+/* Reads OUT. NULL: no journal, or a line that is not a record; the error names it. */
 struct report *report_open(const char *out, struct err *e);
 /* Adds the diagonals by length of a recorded stream; drawn(ctx, block): keep the sorted ones? A
  * stream of another run, or with sites the journal does not fit, is an error; one that was cut

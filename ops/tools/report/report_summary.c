@@ -21,20 +21,6 @@ static void fact(struct page *p, const char *name, const char *fmt, ...)
     page_row_end(p);
 }
 
-static const char *text_of(const struct json *j, const char *key, const char *missing)
-{
-    const char *t = json_as_text(json_get(j, key));
-
-    return t ? t : missing;
-}
-
-static double real_of(const struct json *j, const char *key)
-{
-    double v;
-
-    return json_as_real(json_get(j, key), &v) == 0 ? v : NAN;
-}
-
 /* Values of a text over all linears, with how many have each: "gptq: 20 of 24; gptaq: 4 of 24". */
 static void tally(const struct report *r,
                   void (*of)(const struct report_site *s, const struct journal_linear *l, char *out,
@@ -92,7 +78,7 @@ static void summary_size(struct page *p)
 {
     const struct report *r = p->r;
     const struct json *after = json_get(r->done, "bytes_after");
-    double before = real_of(r->done, "bytes_before"), weights = 0, stored = 0;
+    double before = json_real_or(r->done, "bytes_before", NAN), weights = 0, stored = 0;
     char a[SCALE_TEXT], b[SCALE_TEXT], c[SCALE_TEXT];
 
     for (size_t i = 0; i < json_count(after); i++) {
@@ -149,8 +135,8 @@ static void summary_data(struct page *p)
 static void summary_cost(struct page *p)
 {
     const struct json *run = p->r->run;
-    double wall = real_of(run, "wall_s"), cpu = real_of(run, "cpu_s"),
-           done = real_of(p->r->done, "wall");
+    double wall = json_real_or(run, "wall_s", NAN), cpu = json_real_or(run, "cpu_s", NAN),
+           done = json_real_or(p->r->done, "wall", NAN);
     char a[SCALE_TEXT], b[SCALE_TEXT];
 
     if (!run) {
@@ -167,8 +153,8 @@ static void summary_cost(struct page *p)
     seconds_text(wall, a);
     seconds_text(cpu, b);
     fact(p, "Time", "%s; CPU time %s (%.1f cores busy)", a, b, wall > 0 ? cpu / wall : 0);
-    bytes_text(real_of(run, "peak_rss_sum_mib") * 1024 * 1024, a);
-    bytes_text(real_of(run, "peak_rss_mib") * 1024 * 1024, b);
+    bytes_text(json_real_or(run, "peak_rss_sum_mib", NAN) * 1024 * 1024, a);
+    bytes_text(json_real_or(run, "peak_rss_mib", NAN) * 1024 * 1024, b);
     fact(p, "Peak memory", "%s over all processes, %s in the largest", a, b);
 }
 
@@ -178,7 +164,7 @@ void section_summary(struct page *p)
     char text[1024];
 
     fputs("<div class=\"scroll\"><table class=\"plain\"><tbody>\n", p->f);
-    fact(p, "Model", "%s", text_of(r->start, "model", "not known"));
+    fact(p, "Model", "%s", json_text_or(r->start, "model", "not known"));
     fact(p, "Sites", "%zu of %llu: %llu blocks of %zu", r->nsites, (unsigned long long)r->sites_all,
          (unsigned long long)report_blocks(r), r->nkinds);
     tally(r, grid_of, text, sizeof text);
@@ -188,8 +174,8 @@ void section_summary(struct page *p)
     summary_size(p);
     summary_data(p);
     summary_cost(p);
-    fact(p, "Written", "%s, ptqflow %s; started %s", text_of(r->start, "formats", "?"),
-         text_of(r->start, "version", "?"), text_of(r->start, "time", "?"));
+    fact(p, "Written", "%s, ptqflow %s; started %s", json_text_or(r->start, "formats", "?"),
+         json_text_or(r->start, "version", "?"), json_text_or(r->start, "time", "?"));
     fputs("</tbody></table></div>\n", p->f);
 }
 
