@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../common/base/mem.h"
+#include "../common/text/unicode.h"
 
 #define LINE_BYTES 65536
 
@@ -112,18 +113,14 @@ static void request_take(struct control *c, uint64_t client, const char *text, s
                          control_handle handle, void *ctx)
 {
     struct err e = {0};
-    struct json *j = json_parse(text, n, "request", &e), *answer;
+    struct json *j = json_parse(text, n, "request", &e);
 
     if (j) {
         handle(ctx, client, j);
         json_destroy(&j);
         return;
     }
-    answer = json_new_object();
-    if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", e.text) ||
-        json_set_int(answer, "code", ERR_USE))
-        json_destroy(&answer);
-    control_say(c, client, &answer);
+    control_refuse(c, client, &e);
 }
 
 static void client_read(struct control *c, struct client *x, control_handle handle, void *ctx)
@@ -178,4 +175,18 @@ void control_say(struct control *c, uint64_t client, struct json **line)
             client_close(x);
     }
     free(text);
+}
+
+/* An error that quotes a name may have cut it inside a character, which JSON cannot hold. */
+void control_refuse(struct control *c, uint64_t client, const struct err *e)
+{
+    struct json *answer = json_new_object();
+    size_t n;
+    char *text = unicode_repair(e->text, strlen(e->text), &n, NULL);
+
+    if (json_set_bool(answer, "ok", 0) || json_set_text(answer, "error", text) ||
+        json_set_int(answer, "code", err_exit(e)))
+        json_destroy(&answer);
+    free(text);
+    control_say(c, client, &answer);
 }

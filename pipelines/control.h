@@ -28,6 +28,8 @@ void control_poll(const struct control *c, struct pollfd *p);
 void control_serve(struct control *c, const struct pollfd *p, control_handle handle, void *ctx);
 /* Sends a line and frees it. A client that has gone, or does not read, is forgotten. */
 void control_say(struct control *c, uint64_t client, struct json **line);
+/* The answer that says no: what e says, and its exit code. */
+void control_refuse(struct control *c, uint64_t client, const struct err *e);
 void control_close(struct control **c);
 
 #endif

@@ -53,16 +53,6 @@ static void say_ok(struct supervise *s, uint64_t client, const char *text)
     control_say(s->control, client, &j);
 }
 
-static void say_error(struct supervise *s, uint64_t client, const struct err *e)
-{
-    struct json *j = json_new_object();
-
-    if (json_set_bool(j, "ok", 0) || json_set_text(j, "error", e->text) ||
-        json_set_int(j, "code", err_exit(e)))
-        json_destroy(&j);
-    control_say(s->control, client, &j);
-}
-
 static void dismiss(struct supervise *s, size_t i)
 {
     if (s->child[i].leaving)
@@ -227,7 +217,7 @@ void crew_request(void *ctx, uint64_t client, const struct json *request)
         s->stop_asked++;
         say_ok(s, client, "stopping: stages finish what they have in hand");
     } else if (!cmd || begin(s, client, cmd, request, &e) < 0) {
-        say_error(s, client, &e);
+        control_refuse(s->control, client, &e);
     }
 }
 
@@ -243,7 +233,7 @@ static void change_failed(struct supervise *s, const struct child *c)
     for (size_t i = s->crew.from; i < s->crew.until; i++)
         if (lives(s, i))
             dismiss(s, i);
-    say_error(s, s->crew.client, &e);
+    control_refuse(s->control, s->crew.client, &e);
     s->crew.state = CREW_IDLE;
 }
 
@@ -297,7 +287,7 @@ void crew_stop(struct supervise *s)
         return;
     s->crew.state = CREW_IDLE;
     err_set(&e, ERR_SYS, "the run is stopping");
-    say_error(s, s->crew.client, &e);
+    control_refuse(s->control, s->crew.client, &e);
 }
 
 int crew_excuse(struct supervise *s, size_t i)
