@@ -50,10 +50,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             mean_check(s.weight + row[i].at, row[i].length);
         for (size_t i = 0; s.block_weight && i < BLOCKS; i++)
             mean_check(s.block_weight + i * ROWS, ROWS);
+        for (size_t k = 0; k < s.nsites; k++)
+            for (size_t i = 0; i < ROWS; i++)
+                mean_check(s.site_weight[k].w + row[i].at, row[i].length);
     } else if (!e.kind) {
         abort();
     }
     free(s.weight);
     free(s.block_weight);
+    sample_sites_release(&s);
     return 0;
 }
