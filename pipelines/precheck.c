@@ -11,6 +11,7 @@
 #include "../common/base/log.h"
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
+#include "../common/tensor/safetensors.h"
 #include "../common/wire/follow.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_opts.h"
@@ -156,8 +157,8 @@ int precheck(const struct route *t, struct config *c, int *known, struct err *e)
     int rc;
 
     *known = 0;
-    if (model && !fs_is_dir(model))
-        return err_set(e, ERR_USE, "--model: '%s' is not a folder", model);
+    if (model && st_folder_check(model, e) < 0)
+        return err_prefix(e, "--model");
     if (check_data(t, e) < 0 || check_out(t, e) < 0)
         return -1;
     if (!model)

@@ -24,6 +24,14 @@
 static int open_failed(const char *what, const char *path, struct err *e)
 {
     enum err_kind kind = ERR_SYS;
+    char to[256];
+    ssize_t n = errno == ENOENT ? readlink(path, to, sizeof to) : -1;
+
+    if (n >= 0) /* as in a cache of downloads that lost a file */
+        return err_set(e, ERR_USE,
+                       "cannot %s '%s': it is a link to '%.*s', which is not there; download it "
+                       "again",
+                       what, path, (int)n, to);
 
     if (errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == EISDIR ||
         errno == EEXIST)
@@ -71,12 +79,24 @@ static char *read_rest(int fd, const char *path, size_t max, size_t guess, size_
         }
     }
     text[used] = 0;
-    if (length)
-        *length = used;
+    *length = used;
     return text;
 fail:
     free(text);
     return NULL;
+}
+
+/* What git leaves in place of a large file where git-lfs is not installed. */
+static int pointer_refuse(const char *text, size_t n, const char *path, struct err *e)
+{
+    static const char head[] = "version https://git-lfs.github.com/spec/";
+
+    if (n < sizeof head - 1 || memcmp(text, head, sizeof head - 1))
+        return 0;
+    return err_set(e, ERR_USE,
+                   "'%s' is a Git LFS pointer, not the file itself: fetch that with 'git lfs "
+                   "pull', or download it again",
+                   path);
 }
 
 char *fs_read(const char *path, size_t max, size_t *length, struct err *e)
@@ -84,6 +104,7 @@ char *fs_read(const char *path, size_t max, size_t *length, struct err *e)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     char *text = NULL;
+    size_t n = 0;
 
     if (fd < 0) {
         open_failed("open", path, e);
@@ -94,8 +115,14 @@ char *fs_read(const char *path, size_t max, size_t *length, struct err *e)
     else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
         err_set(e, ERR_USE, "'%s' has more than the %zu bytes it may have", path, max);
     else
-        text = read_rest(fd, path, max, S_ISREG(st.st_mode) ? (size_t)st.st_size : 4096, length, e);
+        text = read_rest(fd, path, max, S_ISREG(st.st_mode) ? (size_t)st.st_size : 4096, &n, e);
     close(fd);
+    if (text && pointer_refuse(text, n, path, e) < 0) {
+        free(text);
+        return NULL;
+    }
+    if (text && length)
+        *length = n;
     return text;
 }
 
@@ -114,6 +141,13 @@ int fs_exists(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0;
+}
+
+int fs_is_named(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
 }
 
 int fs_is_dir(const char *path)
@@ -536,6 +570,8 @@ void fs_names_free(char ***names, size_t count)
 int fs_open(const char *path, uint64_t *bytes, struct err *e)
 {
     struct stat st;
+    char head[64];
+    ssize_t n;
     int fd;
 
     if (fs_size(path, bytes, e)) /* says best why there is nothing to open */
@@ -549,7 +585,9 @@ int fs_open(const char *path, uint64_t *bytes, struct err *e)
         err_set(e, ERR_USE, "'%s' is not a regular file", path);
     } else {
         *bytes = (uint64_t)st.st_size;
-        return fd;
+        n = pread(fd, head, sizeof head, 0);
+        if (n < 0 || pointer_refuse(head, (size_t)n, path, e) == 0)
+            return fd;
     }
     if (fd >= 0)
         close(fd);

@@ -17,15 +17,17 @@
 #include "err.h"
 
 char *fs_join(const char *dir, const char *name, struct err *e); /* dir/name; caller frees */
-/* Whole file into memory, NUL-terminated; refuses more than max bytes. Caller frees. */
+/* Whole file into memory, NUL-terminated; refuses more than max bytes, and a Git LFS pointer in
+ * place of a file. Caller frees. */
 char *fs_read(const char *path, size_t max, size_t *length, struct err *e);
-/* Opens a regular file for reading, its size into *bytes; a folder, a pipe or a file that is not
- * there is the user's error. The descriptor, or -1. */
+/* Opens a regular file for reading, its size into *bytes; a folder, a pipe, a Git LFS pointer
+ * or a file that is not there is the user's error. The descriptor, or -1. */
 int fs_open(const char *path, uint64_t *bytes, struct err *e);
 /* of a file, by name */
 int fs_size(const char *path, uint64_t *bytes, struct err *e);
 /* 1 file or folder, 0 not */
 int fs_exists(const char *path);
+int fs_is_named(const char *path); /* 1 even when it is a link to nothing */
 int fs_is_dir(const char *path);
 int fs_same(const char *a, const char *b); /* both are there and are one file */
 /* with parents; fine when there */

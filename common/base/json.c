@@ -201,6 +201,11 @@ const struct json *json_get(const struct json *object, const char *key)
     return ex(json_object_get(cin(object), key));
 }
 
+int json_has(const struct json *object, const char *key)
+{
+    return json_kind(json_get(object, key)) != JSON_KIND_NULL;
+}
+
 size_t json_count(const struct json *j)
 {
     return json_is_array(cin(j)) ? json_array_size(cin(j)) : json_object_size(cin(j));

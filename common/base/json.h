@@ -56,6 +56,7 @@ int json_push(struct json *array, struct json *child);
 
 /* NULL when absent or not an object */
 const struct json *json_get(const struct json *object, const char *key);
+int json_has(const struct json *object, const char *key); /* there, and not null */
 size_t json_count(const struct json *array_or_object);
 const struct json *json_at(const struct json *array, size_t i);
 /* i-th member of an object in order. */

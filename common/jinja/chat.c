@@ -180,10 +180,10 @@ struct chat *chat_open(const char *dir, const char *file, struct err *e)
 
     if (!own || !path)
         goto out;
-    if (fs_exists(path) &&
+    if (fs_is_named(path) &&
         (!(text = fs_read(path, CONFIG_BYTES, &n, e)) || !(config = json_parse(text, n, path, e))))
         goto out;
-    if (file || fs_exists(own))
+    if (file || fs_is_named(own))
         c = file_parse(file ? file : own, e);
     else if ((found = config_template(config, path, e)))
         c = chat_parse(json_as_text(found), json_text_length(found), path, e);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/fs.h"
+#include "../tensor/safetensors.h"
 #include "family.h"
 
 enum { CONFIG_BYTES = 16 << 20 };
@@ -298,8 +299,13 @@ int config_read(const char *dir, struct config *c, struct err *e)
     int rc = -1;
 
     memset(c, 0, sizeof *c);
-    if (path && (text = fs_read(path, CONFIG_BYTES, &length, e)) != NULL)
+    if (!path || st_folder_check(dir, e) < 0)
+        goto out;
+    if (!fs_is_named(path))
+        err_set(e, ERR_USE, "cannot open '%s': no such file%s", path, st_folder_hint(dir));
+    else if ((text = fs_read(path, CONFIG_BYTES, &length, e)) != NULL)
         rc = config_parse(text, length, path, c, e);
+out:
     free(text);
     free(path);
     return rc;

@@ -36,9 +36,13 @@ struct st_set {
 
 /* One file. NULL: what is wrong with it is said by name. Entries live as long as the set. */
 struct st_set *st_open(const char *path, struct err *e);
+/* Refuses what is no folder, and says what it is: a GGUF file, a cache of downloads. */
+int st_folder_check(const char *dir, struct err *e);
+/* What else lies in a folder that lacks a part of a model, in brackets, or "". */
+const char *st_folder_hint(const char *dir);
 /* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
  * Names of shards with a path separator, tensors missing from their shard, and tensors in two
- * shards are refused. */
+ * shards are refused; so is a single file beside an index that does not name it. */
 struct st_set *st_open_folder(const char *dir, struct err *e);
 void st_close(struct st_set **s);
 /* What the metadata say of the making of a checkpoint that ptqflow wrote: an array of records,

@@ -104,7 +104,7 @@ static int shards_open(struct st_set *s, const struct names *n, const char *dir,
         struct st_set *one = NULL;
         int rc = -1;
 
-        if (path && !fs_exists(path))
+        if (path && !fs_is_named(path))
             err_set(e, ERR_USE, "%s: shard '%.100s' is missing from the folder; download it again",
                     index, n->list[i]);
         else if (path && (one = st_open(path, e)))
@@ -177,29 +177,78 @@ out:
     return s;
 }
 
-/* Why there is nothing to open: says which other kind of model lies there. */
-static void explain_missing(const char *dir, struct err *e)
+/* Of a single file and an index beside it one is old, unless the index names that file. */
+static int both_check(const char *dir, const char *index, struct err *e)
+{
+    struct json *root = json_read(index, e);
+    const struct json *map = json_get(root, "weight_map");
+    int rc = root ? -1 : -2;
+
+    for (size_t i = 0; rc == -1 && i < json_count(map); i++) {
+        const char *name = json_as_text(json_member(map, i, NULL));
+
+        rc = name && strcmp(name, SINGLE) == 0 ? 0 : -1;
+    }
+    json_destroy(&root);
+    if (rc == -1)
+        err_set(e, ERR_USE,
+                "%s: both " SINGLE " and " INDEX " are in this folder, and the index does not name "
+                "that file: one of them is of another model, or older; move it away",
+                dir);
+    return rc < 0 ? -1 : 0;
+}
+
+const char *st_folder_hint(const char *dir)
 {
     char **names = NULL;
     size_t count = 0;
     const char *hint = "";
 
-    if (!fs_is_dir(dir)) {
-        err_set(e, ERR_USE, "%s: not a folder", dir);
-        return;
-    }
-    if (fs_list(dir, &names, &count, e))
-        return;
+    if (fs_list(dir, &names, &count, NULL))
+        return hint;
     for (size_t i = 0; i < count; i++) {
         const char *dot = strrchr(names[i], '.');
 
         if (dot && strcmp(dot, ".gguf") == 0)
-            hint = " (a GGUF file is there: make a model folder of it with ptq-import)";
+            hint = " (a GGUF file is there: 'ptq import' makes a model folder of it)";
         else if (!*hint && dot && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pth") == 0))
             hint = " (PyTorch files are there: convert them to safetensors)";
     }
     fs_names_free(&names, count);
-    err_set(e, ERR_USE, "%s: neither " SINGLE " nor " INDEX " in this folder%s", dir, hint);
+    return hint;
+}
+
+/* A folder of the cache that a hub's client keeps, in which the model lies deeper. */
+static int is_cache(const char *dir)
+{
+    char *deeper = fs_join(dir, "snapshots", NULL), *config = fs_join(dir, "config.json", NULL);
+    int is = deeper && config && fs_is_dir(deeper) && !fs_is_named(config);
+
+    free(config);
+    free(deeper);
+    return is;
+}
+
+int st_folder_check(const char *dir, struct err *e)
+{
+    size_t n = strlen(dir);
+
+    if (fs_is_dir(dir))
+        return is_cache(dir) ? err_set(e, ERR_USE,
+                                       "%s: a folder of a download cache; the model is a folder "
+                                       "below %s/snapshots",
+                                       dir, dir)
+                             : 0;
+    if (!fs_exists(dir))
+        return err_set(
+            e, ERR_USE,
+            "%s: not a folder, nothing has that name; a model is a folder with config.json", dir);
+    if (n > 5 && strcmp(dir + n - 5, ".gguf") == 0)
+        return err_set(e, ERR_USE,
+                       "%s: a GGUF file; 'ptq import %s DIR' makes a model folder of it", dir, dir);
+    return err_set(e, ERR_USE, "%s: a file; a model is a folder with config.json%s", dir,
+                   n > 12 && strcmp(dir + n - 12, ".safetensors") == 0 ? ", this file and others"
+                                                                       : "");
 }
 
 struct st_set *st_open_folder(const char *dir, struct err *e)
@@ -207,13 +256,16 @@ struct st_set *st_open_folder(const char *dir, struct err *e)
     char *single = fs_join(dir, SINGLE, e), *index = fs_join(dir, INDEX, e);
     struct st_set *s = NULL;
 
-    if (single && index) {
-        if (fs_exists(single))
-            s = st_open(single, e);
-        else if (fs_exists(index))
+    if (single && index && st_folder_check(dir, e) == 0) {
+        int one = fs_is_named(single), many = fs_is_named(index);
+
+        if (!one && !many)
+            err_set(e, ERR_USE, "%s: neither " SINGLE " nor " INDEX " in this folder%s", dir,
+                    st_folder_hint(dir));
+        else if (!one || (many && both_check(dir, index, e) == 0))
             s = index_open(dir, index, e);
-        else
-            explain_missing(dir, e);
+        else if (!many)
+            s = st_open(single, e);
     }
     free(single);
     free(index);

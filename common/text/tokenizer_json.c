@@ -281,7 +281,7 @@ static int config_apply(struct tokenizer *t, const char *dir, struct err *e)
 
     if (!path)
         return -1;
-    if (!fs_exists(path)) {
+    if (!fs_is_named(path)) {
         rc = 0;
         goto out;
     }

@@ -65,7 +65,7 @@ int script_open(struct script *s, const char *dir, const struct config *c, struc
     s->bos = -1;
     if (!path)
         return -1;
-    if (fs_exists(path) && !(s->tokenizer = tokenizer_open(dir, e))) {
+    if (fs_is_named(path) && !(s->tokenizer = tokenizer_open(dir, e))) {
         free(path);
         return -1;
     }

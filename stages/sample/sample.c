@@ -21,7 +21,7 @@ static int tokenizer_find(struct sample *s, struct err *e)
 
     if (!path)
         return -1;
-    if (fs_exists(path))
+    if (fs_is_named(path))
         s->tokenizer = tokenizer_open(s->o.model, e);
     else
         path[0] = 0;

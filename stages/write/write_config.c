@@ -39,7 +39,7 @@ char *config_edit(const char *text, size_t length, const struct json *quantizati
 
     if (!parsed)
         return NULL;
-    if (json_kind(parsed) != JSON_KIND_OBJECT || json_get(parsed, "quantization_config") ||
+    if (json_kind(parsed) != JSON_KIND_OBJECT || json_has(parsed, "quantization_config") ||
         strlen(text) != length) {
         err_set(e, ERR_USE, "%s: not the config of an unquantized model", what);
         goto out;
@@ -49,7 +49,7 @@ char *config_edit(const char *text, size_t length, const struct json *quantizati
     if (config_text_dtype(&out, dtype, e))
         goto fail;
     if (quantization && (!(member = indented(quantization, e)) ||
-                         config_text_add(&out, "quantization_config", member, e)))
+                         config_text_set(&out, "quantization_config", member, e)))
         goto fail;
     goto out;
 fail:

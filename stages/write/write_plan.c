@@ -120,7 +120,7 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
     if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
         !(p->source = st_open_folder(dir, e)))
         goto fail;
-    if (json_get(p->config.json, "quantization_config")) {
+    if (json_has(p->config.json, "quantization_config")) {
         err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
         goto fail;
     }

@@ -99,6 +99,68 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     refused 100 "m: neither model.safetensors nor model.safetensors.index.json"
 }
 
+@test "a Git LFS pointer in place of a file" {
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 10501248\n' >pointer
+    cp m/config.json keep
+    cp pointer m/model.safetensors
+    refused 100 "m/model.safetensors' is a Git LFS pointer" "git lfs pull"
+    cp pointer m/config.json
+    refused 100 "m/config.json' is a Git LFS pointer"
+    cp keep m/config.json
+    cp pointer m/tokenizer.json
+    refused 100 "is a Git LFS pointer"
+    rm m/tokenizer.json
+    cp pointer d.jsonl
+    run -100 ptq-sample --model m --length 64 --data d.jsonl --out o.ptq
+    [[ $output == *"d.jsonl' is a Git LFS pointer"* ]]
+}
+
+@test "links of a cache that lead nowhere" {
+    mv m/model.safetensors keep
+    ln -s ../../blobs/gone m/model.safetensors
+    refused 100 "m/model.safetensors': it is a link to '../../blobs/gone', which is not there"
+    rm m/model.safetensors
+    cp keep m/model.safetensors
+    ln -s ../../blobs/lost m/tokenizer.json
+    refused 100 "m/tokenizer.json': it is a link to '../../blobs/lost'"
+    rm m/tokenizer.json m/config.json
+    ln -s ../../blobs/config m/config.json
+    refused 100 "m/config.json': it is a link to '../../blobs/config'"
+    jq -n '{weight_map: {"model.norm.weight": "model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
+    rm m/model.safetensors m/config.json
+    cp "$ROOT"/tests/golden/conformance/llama3/config.json m/
+    ln -s ../../blobs/shard m/model-00001-of-00001.safetensors
+    refused 100 "m/model-00001-of-00001.safetensors': it is a link to '../../blobs/shard'"
+}
+
+@test "what is no model folder is named for what it is" {
+    mkdir g c c/snapshots
+    printf 'GGUF' >g/x.gguf
+    refused 100 "g/x.gguf: a GGUF file; 'ptq import g/x.gguf DIR'" -- --model g/x.gguf
+    refused 100 "g/config.json': no such file" "ptq import" -- --model g
+    refused 100 "m/model.safetensors: a file; a model is a folder" -- --model m/model.safetensors
+    refused 100 "c: a folder of a download cache" "c/snapshots" -- --model c
+    refused 100 "none: not a folder, nothing has that name" -- --model none
+}
+
+@test "an older single file beside shards" {
+    jq -n '{weight_map: {"model.norm.weight": "model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
+    cp m/model.safetensors m/model-00001-of-00001.safetensors
+    refused 100 "m: both model.safetensors and model.safetensors.index.json"
+    rm m/model-00001-of-00001.safetensors
+    jq -n '{weight_map: {"model.norm.weight": "model.safetensors"}}' >m/model.safetensors.index.json
+    (job --quiet)
+    [ -e out/config.json ]
+}
+
+@test "quantization_config that is null is none" {
+    json m/config.json '.quantization_config = null'
+    (job --quiet)
+    [ "$(jq -r .quantization_config.quant_method out/config.json)" = gptq ]
+    [ "$(grep -c quantization_config out/config.json)" = 1 ]
+    ptq plan --model m --group 32 >/dev/null
+}
+
 @test "a shard of the index that is not there" {
     jq -n '{weight_map: {"model.norm.weight": "model-00002-of-00002.safetensors"}}' >m/model.safetensors.index.json
     mv m/model.safetensors m/model-00001-of-00002.safetensors

@@ -191,7 +191,7 @@ int forecast_make(const struct forecast_opts *o, struct forecast *f, struct err 
     memset(f, 0, sizeof *f);
     if (config_read(o->model, &f->config, e))
         return -1;
-    if (json_get(f->config.json, "quantization_config"))
+    if (json_has(f->config.json, "quantization_config"))
         return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
                        o->model);
     if (sites_make(&f->table, &f->config, e) ||
