@@ -162,10 +162,15 @@ static int read_token(const struct config *c, const char *key, int64_t *out, con
 static int read_rope_type(struct config *c, const struct json *r, const char *what, struct err *e)
 {
     const struct json *t = present(r, "rope_type") ? json_get(r, "rope_type") : json_get(r, "type");
-    const char *type = json_kind(t) == JSON_KIND_NULL ? "default" : json_as_text(t);
+    const char *type = json_kind(t) == JSON_KIND_NULL ? "default" : json_as_text(t),
+               *old = json_as_text(json_get(r, "type"));
 
     if (!type)
         return err_set(e, ERR_USE, "%s: rope_type must be a text", what);
+    if (old && strcmp(old, type) != 0)
+        return err_set(e, ERR_USE,
+                       "%s: rope_type is '%.64s' and type is '%.64s': remove one of them", what,
+                       type, old);
     if (strcmp(type, "default") == 0)
         c->rope = ROPE_DEFAULT;
     else if (strcmp(type, "linear") == 0)
@@ -192,33 +197,102 @@ static int read_rope_llama3(struct config *c, const struct json *r, const char *
     return 0;
 }
 
-static int read_rope(struct config *c, const char *what, struct err *e)
+/* What one of the two keys says. */
+struct rope_said {
+    const char *key;
+    int there; /* an empty object says nothing */
+    struct config c;
+    double theta, partial; /* NaN: not said */
+};
+
+static int read_rope_real(const struct json *r, const char *key, double *v, const char *what,
+                          struct err *e)
 {
-    const char *key = present(c->json, "rope_parameters") ? "rope_parameters" : "rope_scaling";
+    *v = NAN;
+    return present(r, key) ? json_need_real(r, key, v, what, e) : 0;
+}
+
+static int read_rope_key(struct rope_said *s, const struct config *c, const char *key,
+                         const char *what, struct err *e)
+{
     const struct json *r = json_get(c->json, key);
     const char *member;
-    double partial;
 
-    c->rope_factor = 1.0;
-    if (json_opt_real(c->json, "rope_theta", 10000.0, &c->rope_theta, what, e) < 0 ||
-        json_opt_real(c->json, "partial_rotary_factor", 1.0, &partial, what, e) < 0)
+    *s = (struct rope_said){.key = key, .c = {.rope_factor = 1.0}, .theta = NAN, .partial = NAN};
+    if (!present(c->json, key))
+        return 0;
+    if (json_kind(r) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s: %s must be an object", what, key);
+    for (size_t i = 0; i < json_count(r); i++)
+        if (json_kind(json_member(r, i, &member)) == JSON_KIND_OBJECT)
+            return err_set(e, ERR_USE, "%s: %s.%.64s: rope per kind of block is not supported",
+                           what, key, member);
+    s->there = json_count(r) > 0;
+    if (read_rope_type(&s->c, r, what, e) < 0 ||
+        read_rope_real(r, "rope_theta", &s->theta, what, e) < 0 ||
+        read_rope_real(r, "partial_rotary_factor", &s->partial, what, e) < 0 ||
+        (s->c.rope != ROPE_DEFAULT && need_positive(r, "factor", &s->c.rope_factor, what, e) < 0) ||
+        (s->c.rope == ROPE_LLAMA3 && read_rope_llama3(&s->c, r, what, e) < 0))
         return -1;
-    if (present(c->json, key)) {
-        if (json_kind(r) != JSON_KIND_OBJECT)
-            return err_set(e, ERR_USE, "%s: %s must be an object", what, key);
-        for (size_t i = 0; i < json_count(r); i++)
-            if (json_kind(json_member(r, i, &member)) == JSON_KIND_OBJECT)
-                return err_set(e, ERR_USE, "%s: %s.%.64s: rope per kind of block is not supported",
-                               what, key, member);
-        if (read_rope_type(c, r, what, e) < 0 ||
-            json_opt_real(r, "rope_theta", c->rope_theta, &c->rope_theta, what, e) < 0 ||
-            json_opt_real(r, "partial_rotary_factor", partial, &partial, what, e) < 0 ||
-            (c->rope != ROPE_DEFAULT && need_positive(r, "factor", &c->rope_factor, what, e) < 0) ||
-            (c->rope == ROPE_LLAMA3 && read_rope_llama3(c, r, what, e) < 0))
+    return 0;
+}
+
+/* Takes the number that was said; two that differ are refused, because readers disagree on which
+ * one counts. */
+static int take_number(double said, const char *where, double *v, const char **from,
+                       const char *name, const char *what, struct err *e)
+{
+    if (isnan(said))
+        return 0;
+    if (*from && said != *v)
+        return err_set(e, ERR_USE, "%s: %s is %g in %s and %g in %s: remove one of them", what,
+                       name, *v, *from, said, where);
+    *v = said;
+    *from = where;
+    return 0;
+}
+
+static int same_rope(const struct config *a, const struct config *b)
+{
+    return a->rope == b->rope && a->rope_factor == b->rope_factor && a->rope_low == b->rope_low &&
+           a->rope_high == b->rope_high && a->rope_original == b->rope_original;
+}
+
+/* Both generations of keys may be there, when they mean the same. */
+static int read_rope(struct config *c, const char *what, struct err *e)
+{
+    struct rope_said said[2];
+    const struct config *x;
+    double theta, partial, part = 1.0;
+    const char *theta_from = NULL, *part_from = NULL;
+
+    c->rope_theta = 10000.0;
+    if (read_rope_real(c->json, "rope_theta", &theta, what, e) < 0 ||
+        read_rope_real(c->json, "partial_rotary_factor", &partial, what, e) < 0 ||
+        read_rope_key(&said[0], c, "rope_scaling", what, e) < 0 ||
+        read_rope_key(&said[1], c, "rope_parameters", what, e) < 0 ||
+        take_number(theta, "config", &c->rope_theta, &theta_from, "rope_theta", what, e) < 0 ||
+        take_number(partial, "config", &part, &part_from, "partial_rotary_factor", what, e) < 0)
+        return -1;
+    if (said[0].there && said[1].there && !same_rope(&said[0].c, &said[1].c))
+        return err_set(e, ERR_USE,
+                       "%s: rope_scaling and rope_parameters are both there and say different "
+                       "things, and readers disagree on which one counts: remove one of them",
+                       what);
+    for (size_t i = 0; i < 2; i++)
+        if (take_number(said[i].theta, said[i].key, &c->rope_theta, &theta_from, "rope_theta", what,
+                        e) < 0 ||
+            take_number(said[i].partial, said[i].key, &part, &part_from, "partial_rotary_factor",
+                        what, e) < 0)
             return -1;
-    }
-    if (partial != 1.0)
-        return err_set(e, ERR_USE, "%s: partial_rotary_factor %g is not supported", what, partial);
+    x = said[0].there ? &said[0].c : &said[1].c;
+    c->rope = x->rope;
+    c->rope_factor = x->rope_factor;
+    c->rope_low = x->rope_low;
+    c->rope_high = x->rope_high;
+    c->rope_original = x->rope_original;
+    if (part != 1.0)
+        return err_set(e, ERR_USE, "%s: partial_rotary_factor %g is not supported", what, part);
     return positive(c->rope_theta, "rope_theta", what, e);
 }
 
@@ -242,6 +316,10 @@ static int check_layer_types(const struct config *c, const char *what, struct er
     const struct json *list = json_get(c->json, "layer_types");
     const char *want = c->window ? "sliding_attention" : "full_attention", *got;
 
+    if (c->window && !present(c->json, "layer_types") && present(c->json, "sliding_window_pattern"))
+        return err_set(e, ERR_USE,
+                       "%s: sliding_window_pattern: windows in some blocks only are not supported",
+                       what);
     if (!present(c->json, "layer_types"))
         return 0;
     if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers)

@@ -21,6 +21,7 @@ struct config {
     char architecture[64];
     size_t d, layers, heads, kv_heads, head_dim, ff, vocab, context;
     double norm_eps;
+    int own_head; /* config.json says tied, but the file has another head: tied is 0 */
     int tied, attention_bias /* q k v */, attention_out_bias, mlp_bias, qk_norm;
     size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
     enum rope_type rope;

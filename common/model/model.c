@@ -66,6 +66,49 @@ static int check_block(struct model *m, size_t block, struct err *e)
     return rc;
 }
 
+/* Whether two matrices of one shape hold the same numbers; -1 on error. */
+static int same_numbers(const struct st_set *st, const struct st_entry *a, const struct st_entry *b,
+                        struct err *e)
+{
+    const uint64_t rows = a->shape[0], width = a->shape[1], step = 64;
+    float *x = mem_array((size_t)(step * width), sizeof *x, e),
+          *y = mem_array((size_t)(step * width), sizeof *y, e);
+    int same = x && y ? 1 : -1;
+
+    for (uint64_t r = 0; same == 1 && r < rows; r += step) {
+        const uint64_t n = rows - r < step ? rows - r : step;
+
+        if (st_load_rows_f32(st, a, r, n, x, e) < 0 || st_load_rows_f32(st, b, r, n, y, e) < 0)
+            same = -1;
+        else
+            same = memcmp(x, y, (size_t)(n * width) * sizeof *x) == 0;
+    }
+    free(x);
+    free(y);
+    return same;
+}
+
+int model_settle_head(struct config *c, const struct st_set *st, struct err *e)
+{
+    const struct family *f = family_of(c);
+    char embed[TENSOR_NAME], head[TENSOR_NAME];
+    const struct st_entry *a, *b;
+    int same;
+
+    snprintf(embed, sizeof embed, "%s.weight", f->embed);
+    snprintf(head, sizeof head, "%s.weight", f->head);
+    a = st_find(st, embed);
+    b = st_find(st, head);
+    if (!c->tied || !a || !b || a->ndim != 2 || b->ndim != 2 || a->shape[0] != b->shape[0] ||
+        a->shape[1] != b->shape[1])
+        return 0;
+    if ((same = same_numbers(st, a, b, e)) < 0)
+        return -1;
+    c->own_head = !same;
+    c->tied = same;
+    return 0;
+}
+
 /* A tied matrix may be stored under either name. */
 static int check_ends(struct model *m, struct err *e)
 {
@@ -117,7 +160,8 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
         goto fail;
     m->f = family_of(&m->c);
     if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.json, dir, m->st, e)) ||
-        check_ends(m, e) < 0 || sites_make(&m->sites, &m->c, e) < 0)
+        model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
+        sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
     for (size_t b = 0; b < m->c.layers; b++)
         if (check_block(m, b, e) < 0)

@@ -32,6 +32,12 @@ struct block;
  * tensor. */
 struct model *model_open(const char *dir, struct par *par, struct err *e);
 void model_close(struct model **m);
+/* A config that says tied beside a file that holds a head with other numbers: the head counts, as
+ * with other readers; c->tied becomes 0 and c->own_head 1. model_open() does it. */
+int model_settle_head(struct config *c, const struct st_set *st, struct err *e);
+#define MODEL_OWN_HEAD                                                                  \
+    "'%s': config.json says tie_word_embeddings, but the file holds a head with other " \
+    "numbers: the head counts, and an output says tie_word_embeddings: false"
 const struct config *model_config(const struct model *m);
 const struct sites *model_sites(const struct model *m);
 const struct st_set *model_tensors(const struct model *m);

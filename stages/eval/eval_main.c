@@ -77,6 +77,10 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
                                             .bad_lines = (enum docs_bad)a->bad_lines},
                      &w, e) < 0)
         goto out;
+    if (model_config(m)->own_head)
+        log_warn(MODEL_OWN_HEAD, a->model);
+    if (ref && model_config(ref)->own_head)
+        log_warn(MODEL_OWN_HEAD, a->ref);
     log_detail("%zu windows, %zu tokens, %s", w.count, w.tokens, blas_kernel());
     for (size_t i = 0; i < w.count; i++)
         if (w.start[i + 1] - w.start[i] > model_config(m)->context) {

@@ -97,6 +97,8 @@ static int generate(const struct stage *stage, struct par *par, struct err *e)
 
     if (!m || script_open(&s, a->model, model_config(m), e) < 0)
         goto out;
+    if (model_config(m)->own_head)
+        log_warn(MODEL_OWN_HEAD, a->model);
     if (!a->ids && !s.tokenizer) {
         err_set(e, ERR_USE, "'%s' has no tokenizer.json: say --ids", a->model);
         goto out;

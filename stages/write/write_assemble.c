@@ -15,6 +15,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/config_text.h"
 #include "../../common/model/sidecar.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
@@ -288,8 +289,10 @@ static int config_publish(struct job *j, struct err *e)
     size_t length;
     int rc = -1;
 
-    if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)))
+    if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)) ||
+        (p->config.own_head && config_text_set(&text, "tie_word_embeddings", "false", e)))
         goto out;
+    length = strlen(text);
     if (!j->format->config) {
         rc = text_publish(j, "config.json", text, e);
         goto out;

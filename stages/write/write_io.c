@@ -9,6 +9,7 @@
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/status.h"
+#include "../../common/model/model.h"
 #include "../../common/wire/pump.h"
 #include "write_opts.h"
 
@@ -169,6 +170,8 @@ int write_io_run(struct stage *s, struct err *e)
 
     if (!io.core)
         return -1;
+    if (write_plan(io.core)->config.own_head)
+        log_warn(MODEL_OWN_HEAD, c->core.model);
     io.order = mem_array(write_plan(io.core)->sites, sizeof *io.order, e);
     if (io.order && open_links(&io, s, e) == 0)
         rc = serve(&io, e);

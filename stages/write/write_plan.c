@@ -8,6 +8,7 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/model.h"
 #include "../../common/model/vec.h"
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
@@ -124,7 +125,8 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
         err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
         goto fail;
     }
-    if (sites_add(p, e) || !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
+    if (model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
+        !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
         !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
         goto fail;
     for (size_t i = 0; i < p->nlinears; i++) {

@@ -153,6 +153,39 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     [ -e out/config.json ]
 }
 
+at() { # TENSOR: where its bytes begin in the file
+    echo $((8 + $(header_length) + $(tail -c +9 m/model.safetensors | head -c "$(header_length)" | jq ".[\"$1\"].data_offsets[0]")))
+}
+
+@test "the config says tied, the file has another head: the head counts" {
+    cp -r m u
+    json m/config.json '.tie_word_embeddings = true'
+    json u/config.json '.tie_word_embeddings = false'
+    head -n 4 d.jsonl >e.jsonl
+    ptq eval --quiet --model m --data e.jsonl >a.txt 2>said
+    ptq eval --quiet --model u --data e.jsonl >b.txt
+    cmp a.txt b.txt
+    [ "$(grep -c "warning: 'm': config.json says tie_word_embeddings" said)" = 1 ]
+    (job --quiet) 2>said
+    [ "$(grep -c "says tie_word_embeddings" said)" = 1 ]
+    [ "$(jq .tie_word_embeddings out/config.json)" = false ]
+    ptq rotate --quiet --model m rotated 2>said
+    grep -q "says tie_word_embeddings" said
+    [ "$(jq .tie_word_embeddings rotated/config.json)" = false ]
+    # the same numbers: tied, and no word
+    dd if=u/model.safetensors of=m/model.safetensors bs=64 iflag=skip_bytes oflag=seek_bytes conv=notrunc status=none \
+        skip="$(at model.embed_tokens.weight)" seek="$(at lm_head.weight)" count=640
+    rm -r out
+    (job --quiet) 2>said
+    [ ! -s said ]
+    [ "$(jq .tie_word_embeddings out/config.json)" = true ]
+}
+
+@test "two generations of rope keys that disagree" {
+    json m/config.json '.rope_parameters = {rope_type: "default", rope_theta: 500000.0} | .rope_scaling = {rope_type: "linear", factor: 4.0}'
+    refused 100 "m/config.json: rope_scaling and rope_parameters are both there"
+}
+
 @test "quantization_config that is null is none" {
     json m/config.json '.quantization_config = null'
     (job --quiet)

@@ -21,6 +21,9 @@ static int parse(const char *text, struct config *c, struct err *e)
     return config_parse(text, strlen(text), "config.json", c, e);
 }
 
+#define LINEAR ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}"
+#define DEFAULT ", \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7.0}"
+
 /* Refused as wrong input, with both words in the message. */
 static void refused(const char *text, const char *word, const char *other)
 {
@@ -67,6 +70,15 @@ static void test_refused(void **state)
     refused(LLAMA ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1.0}}}",
             "rope_parameters", "full_attention");
     refused(LLAMA ", \"rope_theta\": 0}", "rope_theta", "");
+    refused(LLAMA LINEAR DEFAULT "}", "rope_scaling", "rope_parameters");
+    refused(LLAMA LINEAR ", \"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 2.0}}",
+            "rope_scaling", "rope_parameters");
+    refused(LLAMA ", \"rope_theta\": 5.0" DEFAULT "}", "rope_theta", "rope_parameters");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"default\", "
+                  "\"factor\": 4.0}}",
+            "rope_type", "type");
+    refused("{\"model_type\": \"mistral\", " BASE ", \"sliding_window_pattern\": 6}",
+            "sliding_window_pattern", "");
     refused(LLAMA ", \"partial_rotary_factor\": 0.5}", "partial_rotary_factor", "");
     refused(LLAMA ", \"head_dim\": 15}", "head_dim", "even");
     refused(LLAMA ", \"num_key_value_heads\": 3}", "num_key_value_heads", "");
@@ -119,6 +131,22 @@ static void test_defaults(void **state)
         parse(LLAMA ", \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7.0}}", &c,
               &e),
         0);
+    assert_true(c.rope == ROPE_DEFAULT && c.rope_theta == 7.0);
+    config_release(&c);
+    /* both generations of keys, with one meaning */
+    assert_int_equal(parse(LLAMA LINEAR
+                           ", \"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": "
+                           "4.0, \"rope_theta\": 7.0}}",
+                           &c, &e),
+                     0);
+    assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 7.0);
+    config_release(&c);
+    assert_int_equal(parse(LLAMA LINEAR ", \"rope_theta\": 5.0, \"rope_parameters\": {}}", &c, &e),
+                     0);
+    assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 5.0);
+    config_release(&c);
+    assert_int_equal(
+        parse(LLAMA ", \"rope_theta\": 7.0" DEFAULT ", \"rope_scaling\": null}", &c, &e), 0);
     assert_true(c.rope == ROPE_DEFAULT && c.rope_theta == 7.0);
     config_release(&c);
 }

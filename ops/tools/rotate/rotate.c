@@ -274,7 +274,8 @@ static int config_write(const struct job *j, const char *dir, struct err *e)
 
     if (!to || !(text = fs_read(from, (size_t)16 << 20, &length, e)))
         goto out;
-    if ((model_config(j->m)->tied && config_text_set(&text, "tie_word_embeddings", "false", e)) ||
+    if (((model_config(j->m)->tied || model_config(j->m)->own_head) &&
+         config_text_set(&text, "tie_word_embeddings", "false", e)) ||
         (j->o->dtype != DT_COUNT && config_text_dtype(&text, j->o->dtype, e)))
         goto out;
     rc = fs_publish(to, text, strlen(text), e);
@@ -306,6 +307,7 @@ static int rotation_choose(struct job *j, struct rotate_report *report, struct e
     report->kind = kind;
     report->order = d;
     report->core = kind == ROTATION_ORTHOGONAL ? 0 : hadamard_core(d);
+    report->own_head = model_config(j->m)->own_head;
     report->untied = model_config(j->m)->tied;
     status_update("rotation", -1, NULL, 0, 0, "tensors");
     j->q = rotation_create(kind, d, j->o->seed, j->par, e);

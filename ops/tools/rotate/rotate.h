@@ -23,6 +23,7 @@ struct rotate_report {
     /* orthogonal where no Hadamard matrix of the order is known and the kind was random-hadamard */
     enum rotation_kind kind;
     size_t order, core; /* core 0: orthogonal */
+    int own_head;       /* it said it was tied, and had another head: that is kept */
     int untied;         /* the model was tied and is not any more */
 };
 

@@ -6,6 +6,7 @@
 #include "../../../common/base/stage.h"
 #include "../../../common/base/status.h"
 #include "../../../common/tensor/blas.h"
+#include "../../../common/model/model.h"
 #include "rotate.h"
 
 struct rotate_command {
@@ -66,6 +67,8 @@ static int run(struct stage *s, struct err *e)
     if (rotate_run(&o, &report, e) < 0)
         return -1;
     status_end();
+    if (report.own_head)
+        log_warn(MODEL_OWN_HEAD, o.model);
     if (report.core)
         log_info("'%s': %s rotation of order %zu = %zu x %zu%s", o.out, rotation_name(report.kind),
                  report.order, report.core, report.order / report.core,
