@@ -99,9 +99,13 @@ int model_settle_head(struct config *c, const struct st_set *st, struct err *e)
     snprintf(head, sizeof head, "%s.weight", f->head);
     a = st_find(st, embed);
     b = st_find(st, head);
-    if (!c->tied || !a || !b || a->ndim != 2 || b->ndim != 2 || a->shape[0] != b->shape[0] ||
-        a->shape[1] != b->shape[1])
+    if (!c->tied || !a || !b)
         return 0;
+    if (a->ndim != 2 || b->ndim != 2 || a->shape[0] != b->shape[0] || a->shape[1] != b->shape[1])
+        return err_set(
+            e, ERR_USE,
+            "%s: config.json says tie_word_embeddings, but '%s' and '%s' differ in shape",
+            st->paths[b->shard], embed, head);
     if ((same = same_numbers(st, a, b, e)) < 0)
         return -1;
     c->own_head = !same;
