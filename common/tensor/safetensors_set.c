@@ -240,9 +240,9 @@ int st_folder_check(const char *dir, struct err *e)
                                        dir, dir)
                              : 0;
     if (!fs_exists(dir))
-        return err_set(
-            e, ERR_USE,
-            "%s: not a folder, nothing has that name; a model is a folder with config.json", dir);
+        return err_set(e, ERR_USE,
+                       "%s: not a folder: nothing has that name, so there is no %s/config.json",
+                       dir, dir);
     if (n > 5 && strcmp(dir + n - 5, ".gguf") == 0)
         return err_set(e, ERR_USE,
                        "%s: a GGUF file; 'ptq import %s DIR' makes a model folder of it", dir, dir);

@@ -140,7 +140,7 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     refused 100 "g/config.json': no such file" "ptq import" -- --model g
     refused 100 "m/model.safetensors: a file; a model is a folder" -- --model m/model.safetensors
     refused 100 "c: a folder of a download cache" "c/snapshots" -- --model c
-    refused 100 "none: not a folder, nothing has that name" -- --model none
+    refused 100 "none: not a folder: nothing has that name" -- --model none
 }
 
 @test "an older single file beside shards" {
