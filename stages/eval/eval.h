@@ -21,6 +21,7 @@ struct windows {
     size_t count, tokens;
     size_t *start; /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
     int32_t *ids;
+    struct docs_count read; /* lines that were skipped, and why */
 };
 
 struct windows_opts {

@@ -77,6 +77,9 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
                                             .bad_lines = (enum docs_bad)a->bad_lines},
                      &w, e) < 0)
         goto out;
+    if (w.read.skipped)
+        log_warn("%s: %llu line%s skipped, the first: %s", a->data,
+                 (unsigned long long)w.read.skipped, w.read.skipped == 1 ? "" : "s", w.read.first);
     if (model_config(m)->own_head)
         log_warn(MODEL_OWN_HEAD, a->model);
     if (ref && model_config(ref)->own_head)

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/fs.h"
-#include "../../common/base/log.h"
 #include "../../common/base/mem.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/model/config.h"
@@ -109,15 +108,6 @@ static int cut(struct gather *g, struct err *e)
     return 0;
 }
 
-static void skipped_say(const struct gather *g, const struct docs *docs)
-{
-    const struct docs_count *c = docs_counted(docs);
-
-    if (c->skipped)
-        log_warn("%s: %llu line%s skipped, the first: %s", g->o->data,
-                 (unsigned long long)c->skipped, c->skipped == 1 ? "" : "s", c->first);
-}
-
 /* All documents that are needed; *text: they were text. */
 static int gather_all(struct gather *g, struct docs *docs, int *text, struct err *e)
 {
@@ -156,7 +146,7 @@ int windows_read(const struct windows_opts *o, struct windows *w, struct err *e)
     }
     if (data_file_open(&f, o->data, e) == 0 && (docs = docs_open(&f, o->bad_lines, e)) &&
         gather_all(&g, docs, &text, e) == 0) {
-        skipped_say(&g, docs);
+        w->read = *docs_counted(docs);
         if (text)
             rc = cut(&g, e);
         else if (w->count == 0)
