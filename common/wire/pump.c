@@ -51,6 +51,10 @@ static int serve(struct pump *p, struct pump_in *in, int timeout_ms, struct err 
 
     if (rc == 1)
         return handle(p, in, &m, e);
+    if (rc < 0 && sig_draining()) { /* its sender may have been asked to stop as well */
+        *e = (struct err){0};
+        return 0;
+    }
     if (rc == 2 && timeout_ms > 0 && !sig_draining())
         return p->idle(p->ctx, e);
     if (rc)

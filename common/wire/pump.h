@@ -54,8 +54,9 @@ unsigned pump_kinds(const struct pump_take *take);
  * -1. */
 int pump_join(struct pump *p, struct err *e);
 
-/* Receives and handles. 1: done, or every stream has ended; 0: asked to stop; -1: a stream or a
- * handler failed, or a message came that nobody handles (ERR_USE). */
+/* Receives and handles. 1: done, or every stream has ended; 0: asked to stop, also where a stream
+ * breaks after that; -1: a stream or a handler failed, or a message came that nobody handles
+ * (ERR_USE). */
 int pump_run(struct pump *p, struct err *e);
 
 /* Ends what goes out, after pump_run said rc: 1 complete; 0 asked to stop; < 0 cut short, with e's

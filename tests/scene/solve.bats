@@ -108,8 +108,7 @@ message_bytes() { # FILE: length of its first message
     ptq-stream --quiet import a.safetensors >p.ptq
     run -1 --separate-stderr ptq-solve --in p.ptq --out s.ptq --group 4
     [[ $stderr == "solve: fatal: b0.import: tensor 'model.q_proj' holds 1 NaN or infinite values" ]]
-    run -1 ptq-stream export s.ptq out.safetensors
-    [ ! -e out.safetensors ]
+    [ ! -e s.ptq ] # nothing was solved
     site a.safetensors model.q_proj "$eye" "$weights"
     ptq-stream --quiet import a.safetensors >p.ptq
     run -100 --separate-stderr ptq-solve --in p.ptq --out s.ptq --group 3

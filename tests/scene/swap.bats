@@ -77,10 +77,10 @@ solved_by() { # SOLVER: --only options of the sites it solved in $out
 }
 
 assigned() { # the recipe with a stage for each solver, and the sites of each given in advance
-    local stage=$(sed -n '/^solve\*1 elastic:/,/[^\\]$/p' "$ROOT/pipelines/gptq.pipe")
-    sed '/^solve\*1 elastic:/,/[^\\]$/d; s/--peers ${solve.count}/--peers 2/' "$ROOT/pipelines/gptq.pipe"
+    local stage=$(grep '^solve\*1 elastic:' "$ROOT/pipelines/gptq.pipe")
+    sed '/^solve\*1 elastic:/d; s/--peers ${solve.count}/--peers 2/' "$ROOT/pipelines/gptq.pipe"
     for solver in gptq rtn; do
-        sed "s/^solve\*1 elastic:/$solver elastic:/; s/--threads \${solve.threads}/--threads 1/; s/--solver \${solver}/--solver $solver $(solved_by $solver)/" <<<"$stage"
+        sed "s/^solve\*1 elastic:/$solver elastic:/; s/--threads \${solve.threads}/--threads 1 --solver $solver $(solved_by $solver)/" <<<"$stage"
     done
 }
 
