@@ -20,6 +20,7 @@ struct task {
 };
 
 struct attention {
+    const struct blas_table *by;
     const struct attention_shape *c;
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
@@ -49,8 +50,8 @@ static int block_scores(const struct attention *a, const struct task *t, size_t 
     const float *k =
         (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
 
-    if (blas_sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd),
-                   a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s, keys, e) < 0)
+    if (a->by->sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd),
+                     a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s, keys, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++) {
         size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
@@ -80,7 +81,7 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
           *x = a->x + t->row * ldx + head * hd;
 
     if (block_scores(a, t, head, from, s, sum, e) < 0 ||
-        blas_sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
+        a->by->sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++)
         vec_scale(x + j * ldx, hd, 1.0f / sum[j]);
@@ -137,22 +138,30 @@ static int attention_tasks(struct par *par, struct attention *a, const struct ro
     return rc;
 }
 
-int attention_run(struct par *par, const struct attention_shape *c, const struct rows *r,
-                  const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
-                  size_t ldv, float *x, struct err *e)
+int attention_run(struct par *par, const struct blas_table *by, const struct attention_shape *c,
+                  const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
+                  const float *v, size_t ldv, float *x, struct err *e)
 {
     struct attention a = {
-        .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
+        .by = by, .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
 
     return attention_tasks(par, &a, r, NULL, e);
 }
 
-int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,
-                     const size_t *first, const float *q, size_t ldq, const float *const *keys,
-                     const float *const *values, size_t ldk, float *x, struct err *e)
+int attention_cached(struct par *par, const struct blas_table *by, const struct attention_shape *c,
+                     const struct rows *r, const size_t *first, const float *q, size_t ldq,
+                     const float *const *keys, const float *const *values, size_t ldk, float *x,
+                     struct err *e)
 {
-    struct attention a = {
-        .c = c, .q = q, .keys = keys, .values = values, .ldq = ldq, .ldk = ldk, .ldv = ldk, .x = x};
+    struct attention a = {.by = by,
+                          .c = c,
+                          .q = q,
+                          .keys = keys,
+                          .values = values,
+                          .ldq = ldq,
+                          .ldk = ldk,
+                          .ldv = ldk,
+                          .x = x};
 
     return attention_tasks(par, &a, r, first, e);
 }
@@ -192,11 +201,11 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
-int attention_received(struct par *par, const struct attention_shape *c, const struct rows *r,
-                       const float *q, size_t ldq, const float *k, size_t ldk, double *received,
-                       struct err *e)
+int attention_received(struct par *par, const struct blas_table *by,
+                       const struct attention_shape *c, const struct rows *r, const float *q,
+                       size_t ldq, const float *k, size_t ldk, double *received, struct err *e)
 {
-    struct receive v = {.a = {.c = c, .q = q, .k = k, .ldq = ldq, .ldk = ldk}, .T = r->T};
+    struct receive v = {.a = {.by = by, .c = c, .q = q, .k = k, .ldq = ldq, .ldk = ldk}, .T = r->T};
     struct task *whole = mem_array(r->nseq, sizeof *whole, e);
     size_t start = 0, most = 0;
     int rc = -1;

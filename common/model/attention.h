@@ -11,6 +11,8 @@
 
 #define ATTENTION_QUERIES 128 /* of one task: a thread holds their scores against all keys */
 
+struct blas_table; /* blas.h: whose products */
+
 struct attention_shape {
     size_t heads, kv_heads, head_dim;
     size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
@@ -18,21 +20,22 @@ struct attention_shape {
 
 /* q [T, heads*head_dim], k and v [T, kv_heads*head_dim], rotated and with row distances of their
  * own; x [T, heads*head_dim], dense. */
-int attention_run(struct par *par, const struct attention_shape *c, const struct rows *r,
-                  const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
-                  size_t ldv, float *x, struct err *e);
+int attention_run(struct par *par, const struct blas_table *by, const struct attention_shape *c,
+                  const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
+                  const float *v, size_t ldv, float *x, struct err *e);
 
 /* The same for rows that come behind others: sequence s has r->lengths[s] queries at the
  * positions first[s] and on; keys[s] and values[s] hold its rows from position 0 to the last of
  * these queries, ldk floats apart. */
-int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,
-                     const size_t *first, const float *q, size_t ldq, const float *const *keys,
-                     const float *const *values, size_t ldk, float *x, struct err *e);
+int attention_cached(struct par *par, const struct blas_table *by, const struct attention_shape *c,
+                     const struct rows *r, const size_t *first, const float *q, size_t ldq,
+                     const float *const *keys, const float *const *values, size_t ldk, float *x,
+                     struct err *e);
 
 /* received [T]: the attention that each token gets, a sum over heads and over the queries of its
  * sequence that see it, in f64. The sum of a sequence is heads x its tokens. */
-int attention_received(struct par *par, const struct attention_shape *c, const struct rows *r,
-                       const float *q, size_t ldq, const float *k, size_t ldk, double *received,
-                       struct err *e);
+int attention_received(struct par *par, const struct blas_table *by,
+                       const struct attention_shape *c, const struct rows *r, const float *q,
+                       size_t ldq, const float *k, size_t ldk, double *received, struct err *e);
 
 #endif

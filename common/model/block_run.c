@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../tensor/blas.h"
 #include "block_parts.h"
 
 enum { TILE_ROWS = 64, TOGETHER = 16 };
@@ -77,6 +78,7 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
 
     *a = (struct op_args){.op = o,
                           .par = w->b->m->par,
+                          .products = &blas_products,
                           .rows = w->r,
                           .position = w->position,
                           .cache = w->cache,

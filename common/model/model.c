@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
- * block.c, single tensors in model_tensor.c. Leaves out: heads with a bias, embeddings that are
- * scaled or normed, a quantized head. */
+ * block.c, single tensors in model_tensor.c, tied heads in model_head.c. Leaves out: heads with a
+ * bias, embeddings that are scaled or normed, a quantized head. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -64,53 +64,6 @@ static int check_block(struct model *m, size_t block, struct err *e)
     }
     program_release(&p);
     return rc;
-}
-
-/* Whether two matrices of one shape hold the same numbers; -1 on error. */
-static int same_numbers(const struct st_set *st, const struct st_entry *a, const struct st_entry *b,
-                        struct err *e)
-{
-    const uint64_t rows = a->shape[0], width = a->shape[1], step = 64;
-    float *x = mem_array((size_t)(step * width), sizeof *x, e),
-          *y = mem_array((size_t)(step * width), sizeof *y, e);
-    int same = x && y ? 1 : -1;
-
-    for (uint64_t r = 0; same == 1 && r < rows; r += step) {
-        const uint64_t n = rows - r < step ? rows - r : step;
-
-        if (st_load_rows_f32(st, a, r, n, x, e) < 0 || st_load_rows_f32(st, b, r, n, y, e) < 0)
-            same = -1;
-        else
-            same = memcmp(x, y, (size_t)(n * width) * sizeof *x) == 0;
-    }
-    free(x);
-    free(y);
-    return same;
-}
-
-int model_settle_head(struct config *c, const struct st_set *st, struct err *e)
-{
-    const struct family *f = family_of(c);
-    char embed[TENSOR_NAME], head[TENSOR_NAME];
-    const struct st_entry *a, *b;
-    int same;
-
-    snprintf(embed, sizeof embed, "%s.weight", f->embed);
-    snprintf(head, sizeof head, "%s.weight", f->head);
-    a = st_find(st, embed);
-    b = st_find(st, head);
-    if (!c->tied || !a || !b)
-        return 0;
-    if (a->ndim != 2 || b->ndim != 2 || a->shape[0] != b->shape[0] || a->shape[1] != b->shape[1])
-        return err_set(
-            e, ERR_USE,
-            "%s: config.json says tie_word_embeddings, but '%s' and '%s' differ in shape",
-            st->paths[b->shard], embed, head);
-    if ((same = same_numbers(st, a, b, e)) < 0)
-        return -1;
-    c->own_head = !same;
-    c->tied = same;
-    return 0;
 }
 
 /* A tied matrix may be stored under either name. */

@@ -14,6 +14,8 @@
 #include "program.h"
 #include "rope.h"
 
+struct blas_table; /* blas.h */
+
 /* Which rows of the chunk go to which expert, by expert, then by token. */
 struct op_groups {
     size_t experts, count; /* count: rows, `top` for each token */
@@ -35,10 +37,11 @@ struct op_cache {
 struct op_args {
     const struct op *op;
     struct par *par;
-    const struct rows *rows;      /* the chunk */
-    const size_t *position;       /* [rows->T] of each token in its sequence */
-    const struct rope *rope;      /* of a rope operation */
-    const struct op_cache *cache; /* NULL: none */
+    const struct blas_table *products; /* operations name no library: who lists them needs none */
+    const struct rows *rows;           /* the chunk */
+    const size_t *position;            /* [rows->T] of each token in its sequence */
+    const struct rope *rope;           /* of a rope operation */
+    const struct op_cache *cache;      /* NULL: none */
     const struct op_groups *groups;
     const float *tensor[OP_TENSORS]; /* NULL: an optional one that is not there */
     const float *in[OP_INPUTS];      /* row `first` of each input */

@@ -28,8 +28,8 @@ static int check(const struct program *p, const struct op *o, struct err *e)
 
 static int run(const struct op_args *a, struct err *e)
 {
-    return blas_linear(a->par, a->count, a->width_out, a->width[0], a->in[0], a->width[0],
-                       a->tensor[0], a->width[0], a->out, a->width_out, a->op->adds, e);
+    return a->products->linear(a->par, a->count, a->width_out, a->width[0], a->in[0], a->width[0],
+                               a->tensor[0], a->width[0], a->out, a->width_out, a->op->adds, e);
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,

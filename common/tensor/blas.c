@@ -187,6 +187,8 @@ int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
     return tile_sgemm(ta, tb, M, N, K, alpha, a, lda, b, ldb, beta, c, ldc, e);
 }
 
+const struct blas_table blas_products = {.linear = blas_linear, .sgemm = blas_sgemm};
+
 /* ---- X'X ---- */
 
 struct gram_job {

@@ -30,6 +30,17 @@ int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, siz
 int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e);
+/* These two for who is handed them: a program that only reads about products (the table of sites
+ * of a model) names the table and does not load the libraries, one that computes passes
+ * blas_products on. */
+struct blas_table {
+    int (*linear)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                  const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+    int (*sgemm)(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
+                 size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
+                 struct err *e);
+};
+extern const struct blas_table blas_products;
 /* S[K,K] lower triangle (tiles on and below the diagonal; the rest is not touched) = X'X, X
  * [T,K] given as bf16 (x16) or f32 (x32), the other NULL. f32 result of one chunk; the caller
  * adds chunks in f64. */

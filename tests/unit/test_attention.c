@@ -69,8 +69,8 @@ static void received_is_the_plain_sum(void **state)
         for (size_t threads = 1; threads <= 3; threads += 2) {
             struct par *p = par_open(threads, &err);
 
-            must(attention_received(p, &c, &rows, q, WIDTH, q + HEADS * HD, WIDTH, got[threads / 2],
-                                    &err) == 0);
+            must(attention_received(p, &blas_products, &c, &rows, q, WIDTH, q + HEADS * HD, WIDTH,
+                                    got[threads / 2], &err) == 0);
             par_close(&p);
         }
         assert_memory_equal(got[0], got[1], sizeof got[0]);
@@ -100,10 +100,11 @@ static void cached_rows_are_those_of_the_whole(void **state)
         const struct attention_shape c = small(window);
         const float *k = q + HEADS * HD, *v = k + KV * HD;
 
-        must(attention_run(p, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k, WIDTH, v, WIDTH, all,
-                           &err) == 0);
+        must(attention_run(p, &blas_products, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k,
+                           WIDTH, v, WIDTH, all, &err) == 0);
         for (size_t i = 0, first = 0; i < 4; first += (size_t)pieces[i++]) {
-            must(attention_cached(p, &c, &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first,
+            must(attention_cached(p, &blas_products, &c,
+                                  &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first,
                                   q + first * WIDTH, WIDTH, &k, &v, WIDTH,
                                   part + first * HEADS * HD, &err) == 0);
         }
