@@ -6,9 +6,9 @@
  * of a chunk. What its program takes before it has done anything comes from forecast_base.c,
  * measured on the spot. The rest are constants and shares that were measured on runs of 1 to 4
  * workers, 2,048 to 65,536 tokens, 10M and 135M weights, on quiet and on busy machines: kernels
- * made at run time, threads, and freed blocks that malloc keeps for later in forward and reduce
- * (only those up to 32 MiB: larger ones go back at once). These are what the 15% of the manual
- * are for. */
+ * made at run time, threads, and freed blocks that malloc keeps for later in reduce (only those
+ * up to 32 MiB: larger ones go back at once; forward works in one room that it keeps). These are
+ * what the 15% of the manual are for. */
 #include "forecast.h"
 
 #include <math.h>
@@ -153,10 +153,8 @@ static double forward_bytes(const struct forecast_opts *o, struct forecast *f,
     const double ways = o->dual ? 2 : 1, threads = threads_of(o->cores, o->forwards);
     const double scores =
         4 * threads * least((double)o->length, ATTENTION_QUERIES) * (double)o->length;
-    const double sent = least(2.5, s->mine),
-                 kept = s->tensor <= KEPT_BLOCK ? 0.6 * least(s->mine, 4) : 0;
     const double waiting =
-        least(s->message * sent, (double)REDUCE_CREDIT + s->message) + s->message * kept;
+        least(s->message * least(2.5, s->mine), (double)REDUCE_CREDIT + s->message);
     const double own = OWN_FORWARD + (blas_cpu().avx512 ? WIDE_FORWARD : 0);
 
     return own + threads * THREAD_FORWARD + held_of(o, f, s) + (double)f->cost.room + scores +
