@@ -25,7 +25,7 @@ static char name_write[] = "write", name_solve[] = "solve", path[] = "fuzz.pipe"
 static struct recipe_stage stage[2] = {{.name = name_write},
                                        {.name = name_solve, .elastic = 1, .count = 1}};
 static struct recipe recipe = {.path = path, .nstages = 2, .stage = stage};
-static struct plan_process process[2] = {
+static struct launch_process process[2] = {
     {.stage = 0, .label = name_write, .argc = 3, .argv = argv_solve},
     {.stage = 1, .label = name_solve, .argc = 3, .argv = argv_solve, .elastic = 1}};
 
@@ -41,14 +41,14 @@ static void add(const struct json *request)
 {
     const struct json *list = json_get(request, "command");
     const char *word[64];
-    struct plan *p = calloc(1, sizeof *p);
+    struct launch *p = calloc(1, sizeof *p);
     struct err e = {0};
     size_t n = json_count(list);
 
     if (!p || !(p->process = calloc(2, sizeof *p->process)))
         abort();
-    *p = (struct plan){.count = 1, .room = 2, .process = p->process};
-    p->process[0] = (struct plan_process){.stage = 1, .argc = 3, .label = copy(name_solve)};
+    *p = (struct launch){.count = 1, .room = 2, .process = p->process};
+    p->process[0] = (struct launch_process){.stage = 1, .argc = 3, .label = copy(name_solve)};
     if (!(p->process[0].argv = calloc(4, sizeof(char *))))
         abort();
     for (size_t i = 0; i < 3; i++)
@@ -57,12 +57,12 @@ static void add(const struct json *request)
         if (!(word[i] = json_as_text(json_at(list, i))) || !*word[i])
             n = 0;
     if (n && n <= 64) {
-        int at = plan_add(p, &recipe, 0, n, word, "/tmp", &e);
+        int at = launch_add(p, &recipe, 0, n, word, "/tmp", &e);
 
         if (at < 0 ? !e.kind : !p->process[at].program || p->process[at].argv[p->process[at].argc])
             abort();
     }
-    plan_destroy(&p);
+    launch_destroy(&p);
 }
 
 static size_t requests;
@@ -108,7 +108,7 @@ static void turn(struct supervise *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct plan plan = {.count = 2, .room = 2, .process = process};
+    struct launch plan = {.count = 2, .room = 2, .process = process};
     struct child child[2] = {{.plan = &process[0], .exited = 1},
                              {.plan = &process[1], .exited = 1, .joined = 1}};
     struct supervise s = {.plan = &plan, .recipe = &recipe, .run_dir = dir, .child = child};
