@@ -357,31 +357,30 @@ tale() { # the bundled model, which has a tokenizer
 
 @test "a group that does not divide the inputs" {
     refused 100 "--group: 48 does not divide the 64 inputs of 'model.layers.0.self_attn.q_proj'" -- --group 48
-    refused 100 "--group: '0'" -- --group 0
+    refused 100 "stage 'solve': --group must be -1 or at least 1" -- --group 0
 }
 
-@test "options out of range, each by the stage that takes it" {
-    refused 100 "stage 'sample'" "--length: 1 is out of range, must be 2 to" -- --length 1
-    refused 100 "stage 'sample'" "--tokens: 'many' is not a whole number" -- --tokens many
-    refused 100 "stage '" "--mem: '1x' is not a size" -- --mem 1x
-    [[ $stderr == *"stage 'forward"* || $stderr == *"stage 'reduce'"* ]] # both take it
-    refused 100 "stage 'solve'" "--damp: -1 is out of range, must be 0 to" -- --damp -1
-    refused 100 "stage 'solve'" "no solver 'best'" -- --solver best
+@test "options out of range, before anything starts" {
+    refused 100 "--length: 1 is out of range, must be 2 to" -- --length 1
+    refused 100 "--tokens: 'many' is not a whole number" -- --tokens many
+    refused 100 "--mem: '1x' is not a size" -- --mem 1x # forward and reduce take it
+    refused 100 "--damp: -1 is out of range, must be 0 to" -- --damp -1
+    refused 100 "stage 'solve'" "there is no solver 'best'" -- --solver best
     refused 100 "stage 'write'" "format 'best' is not known" -- --format best
-    refused 100 "GPTQ stores 2, 3, 4 or 8 bits, not 5" -- --bits 5
+    refused 100 "--bits: '5' is not one of 2|3|4|8" -- --bits 5
     refused 100 "--workers" "1024" -- --workers forward=0
 }
 
 @test "an option that there is not, or that is missing" {
-    refused 100 "unknown option '--colour'" "--group" -- --colour blue
+    refused 100 "unknown option '--colour'" "gptq.pipe --help" -- --colour blue
     run --separate-stderr ptq run gptq --data d.jsonl --out out
     [ "$status" = 100 ]
-    one_cause "'--model VALUE' is missing"
+    one_cause "stage 'sample': --model DIR is missing"
     nothing_left
 }
 
 @test "after a refusal the same command, put right, runs" {
-    refused 100 "stage 'solve'" -- --damp -1
+    refused 100 "--damp: -1 is out of range" -- --damp -1
     [ -d out/.ptqflow ] || [ ! -e out ]
     (job --quiet)
     [ -e out/config.json ]

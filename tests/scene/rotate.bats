@@ -52,7 +52,7 @@ measure() { # MODEL: one JSON object, the source as the reference
     run -0 ptq-rotate --help
     [[ $output == *"untied"* ]]
     run -100 ptq-rotate out
-    [[ $output == *"--model is missing"* ]]
+    [[ $output == *"--model DIR is missing"* ]]
     run -100 ptq-rotate --model "$M" --kind haar out
     run -100 ptq-rotate --model nowhere out
     [[ $output == *"nowhere"* ]]

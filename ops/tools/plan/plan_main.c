@@ -452,8 +452,12 @@ int main(int argc, char **argv)
     int rc = 0;
 
     log_init("plan", LOG_NORMAL);
-    if (asked(argc, argv, &c))
-        return fflush(stdout) ? ERR_SYS : 0;
+    if (asked(argc, argv, &c)) {
+        if (fs_flush(stdout, &e) == 0)
+            return 0;
+        log_fatal(&e);
+        return err_exit(&e);
+    }
     r = shelf_open(named ? argv[1] : "gptq", c.cores > 0 ? (size_t)c.cores : 0, &e);
     if (sig_init_print(&e) < 0 || !r || route_open(&t, r, &e) < 0)
         rc = -1;
