@@ -145,6 +145,14 @@ static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), cha
     return run(s, e);
 }
 
+void stage_fail(struct stage *s, const struct err *e)
+{
+    if (!s || !s->told)
+        log_fatal(e);
+    if (s)
+        s->told = 1;
+}
+
 int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct err *e), int argc,
                char **argv)
 {
@@ -166,7 +174,7 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
     if (rc >= 0 && fs_flush(stdout, &e) < 0)
         rc = -1;
     if (rc < 0)
-        log_fatal(&e);
+        stage_fail(s, &e);
     status_end();
     stage_close(&s);
     return rc < 0 ? err_exit(&e) : rc;

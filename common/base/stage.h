@@ -54,6 +54,7 @@ struct stage {
     int64_t threads, status_fd;
     uint64_t mem;
     int zstd, insecure, quiet, verbose;
+    int told; /* the program's one fatal line is out */
     struct opt_args args;
     void *own; /* struct of the spec's own options; owned */
     /* private: the shared rows that this program has, and all groups */
@@ -70,6 +71,10 @@ int stage_parse(struct stage *s, int argc, char **argv, struct err *e);
 /* What must be given is there, and the spec's own check. */
 int stage_check(const struct stage *s, struct err *e);
 void stage_close(struct stage **s);
+
+/* Says now why the program fails; stage_main will not say it again. For a program that is about
+ * to close its links: who watches it then hears the cause before its neighbours' complaints. */
+void stage_fail(struct stage *s, const struct err *e);
 
 /* A whole main(): returns the exit code. run: 0, -1 with e set, or a positive exit code of its
  * own ("different"). */

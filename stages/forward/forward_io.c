@@ -208,6 +208,8 @@ int forward_io_run(struct stage *s, struct err *e)
     l.core = model ? forward_open(model, &c->core, e) : NULL;
     if (l.core && open_links(&l, s, e) == 0)
         rc = serve(&l, e);
+    if (rc < 0)
+        stage_fail(s, e);
     link_close(&l.chunks);
     link_close(&l.rows);
     link_close(&l.commits);

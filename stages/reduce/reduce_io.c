@@ -207,6 +207,8 @@ int reduce_io_run(struct stage *s, struct err *e)
         rc = pump_end(&p, pump_run(&p, e), e);
     }
     reduce_close(&io.core);
+    if (rc < 0)
+        stage_fail(s, e);
     link_close(&io.rows);
     link_close(&io.problems);
     link_close(&io.record);

@@ -152,6 +152,8 @@ int solve_io_run(struct stage *s, struct err *e)
     io.patterns.hit = mem_array(c->lines.count + 1, 1, e);
     if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) && open_links(&io, s, e) == 0)
         rc = serve(&io, e);
+    if (rc < 0)
+        stage_fail(s, e);
     link_close(&io.problems);
     link_close(&io.solutions);
     par_close(&io.par);

@@ -179,6 +179,8 @@ int write_io_run(struct stage *s, struct err *e)
         write_fail(io.core, e);
     else
         tell(io.core);
+    if (rc < 0)
+        stage_fail(s, e);
     link_close(&io.solutions);
     link_close(&io.commits);
     write_close(&io.core);

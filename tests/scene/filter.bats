@@ -41,13 +41,13 @@ ends_with() { # STATUS PID
     sample --out chunks.ptq
     ptq-reduce --in "@$at/rows" --out problems.ptq 2>said &
     run -100 timeout 30 ptq-cat --quiet --in chunks.ptq --out "$at/rows"
-    [[ $output == *"cat sends chunk, but reduce takes acts, weights"* ]]
+    [[ $output == *"cat sends chunk, but reduce takes acts, partial, weights"* ]]
     run -100 timeout 30 ptq-solve --quiet --in chunks.ptq --out "$at/rows"
-    [[ $output == *"solve sends solution, but reduce takes acts, weights"* ]]
+    [[ $output == *"solve sends solution, but reduce takes acts, partial, weights"* ]]
     forward --in chunks.ptq --out "$at/rows" # the reducer has gone on waiting for one that fits
     ends_with 0 $!
-    grep -q "refused cat: cat sends chunk, but reduce takes acts, weights" said
-    grep -q "refused solve: solve sends solution, but reduce takes acts, weights" said
+    grep -q "refused cat: cat sends chunk, but reduce takes acts, partial, weights" said
+    grep -q "refused solve: solve sends solution, but reduce takes acts, partial, weights" said
     run -100 ptq-forward --model "$M" --inputs full --quiet --in problems.ptq --out x.ptq # a file is looked at message by message
     [[ $output == *"a message of kind problem, but forward takes chunk"* ]]
 }
