@@ -3,6 +3,6 @@
 #ifndef PTQ_VERSION_H
 #define PTQ_VERSION_H
 
-#define PTQ_VERSION "0.1.0"
+#define PTQ_VERSION "0.2.0"
 
 #endif

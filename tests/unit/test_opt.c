@@ -210,9 +210,9 @@ static void test_help(void **state)
 
     (void)state;
     printed("--version", text, sizeof text);
-    assert_string_equal(text, "ptq-test 0.1.0\n");
+    assert_string_equal(text, "ptq-test 0.2.0\n");
     printed("-V", text, sizeof text);
-    assert_string_equal(text, "ptq-test 0.1.0\n");
+    assert_string_equal(text, "ptq-test 0.2.0\n");
     printed("-h", text, sizeof text);
     assert_non_null(strstr(text, "More:\n"));
     assert_non_null(strstr(text, "(must be given)"));

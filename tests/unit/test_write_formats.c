@@ -230,7 +230,7 @@ static void files_and_config(void **state)
         "\"lm_head\":false,\"true_sequential\":true,\"damp_percent\":0.01,\"quant_method\":"
         "\"gptq\","
         "\"checkpoint_format\":\"gptq\",\"format\":\"gptq\",\"pack_dtype\":\"int32\","
-        "\"meta\":{\"quantizer\":[\"ptqflow:0.1.0\"],\"solver\":\"gptq\"}}");
+        "\"meta\":{\"quantizer\":[\"ptqflow:0.2.0\"],\"solver\":\"gptq\"}}");
     free(text);
     free(copy);
     json_destroy(&c);
@@ -348,7 +348,7 @@ static void provenance(void **state)
     assert_string_equal(json_as_text(json_get(s->metadata, "ptqflow")),
                         "[{\"prov\":[{\"stage\":\"solve\",\"bits\":4}],\"from\":0,\"sites\":3},"
                         "{\"prov\":[{\"stage\":\"other\"}],\"from\":3,\"sites\":5},"
-                        "{\"stage\":\"write\",\"version\":\"0.1.0\",\"format\":\"dense\"}]");
+                        "{\"stage\":\"write\",\"version\":\"0.2.0\",\"format\":\"dense\"}]");
     st_close(&s);
 }
 
