@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../../common/base/opt.h"
+#include "../../common/base/version.h"
 
 struct values {
     int flag, choice, letter;
@@ -210,9 +211,9 @@ static void test_help(void **state)
 
     (void)state;
     printed("--version", text, sizeof text);
-    assert_string_equal(text, "ptq-test 0.2.0\n");
+    assert_string_equal(text, "ptq-test " PTQ_VERSION "\n");
     printed("-V", text, sizeof text);
-    assert_string_equal(text, "ptq-test 0.2.0\n");
+    assert_string_equal(text, "ptq-test " PTQ_VERSION "\n");
     printed("-h", text, sizeof text);
     assert_non_null(strstr(text, "More:\n"));
     assert_non_null(strstr(text, "(must be given)"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the writer leaves: tensors byte for byte, config, shards, provenance; the same in every
  * run and order of arrival. */
+#include "../../common/base/version.h"
 #include "../../common/format/format_gptq.h"
 #include "../../common/wire/follow.h"
 #include "../../stages/write/write_assemble.h"
@@ -230,7 +231,7 @@ static void files_and_config(void **state)
         "\"lm_head\":false,\"true_sequential\":true,\"damp_percent\":0.01,\"quant_method\":"
         "\"gptq\","
         "\"checkpoint_format\":\"gptq\",\"format\":\"gptq\",\"pack_dtype\":\"int32\","
-        "\"meta\":{\"quantizer\":[\"ptqflow:0.2.0\"],\"solver\":\"gptq\"}}");
+        "\"meta\":{\"quantizer\":[\"ptqflow:" PTQ_VERSION "\"],\"solver\":\"gptq\"}}");
     free(text);
     free(copy);
     json_destroy(&c);
@@ -330,9 +331,10 @@ static void provenance(void **state)
     whole_run("dense", &o, 0, 1, 0);
     s = open_out(out);
     assert_string_equal(json_as_text(json_get(s->metadata, "format")), "pt");
-    assert_string_equal(json_as_text(json_get(s->metadata, "ptqflow")),
-                        "[{\"stage\":\"solve\",\"bits\":4},{\"stage\":\"write\",\"version\":\"0.1."
-                        "0\",\"format\":\"dense\"}]");
+    assert_string_equal(
+        json_as_text(json_get(s->metadata, "ptqflow")),
+        "[{\"stage\":\"solve\",\"bits\":4},{\"stage\":\"write\",\"version\":\"" PTQ_VERSION
+        "\",\"format\":\"dense\"}]");
     st_close(&s);
     w = need_open("dense", 1); /* the solver was swapped after three sites */
     for (size_t i = 0; i < TINY_SITES; i++) {
@@ -348,7 +350,8 @@ static void provenance(void **state)
     assert_string_equal(json_as_text(json_get(s->metadata, "ptqflow")),
                         "[{\"prov\":[{\"stage\":\"solve\",\"bits\":4}],\"from\":0,\"sites\":3},"
                         "{\"prov\":[{\"stage\":\"other\"}],\"from\":3,\"sites\":5},"
-                        "{\"stage\":\"write\",\"version\":\"0.2.0\",\"format\":\"dense\"}]");
+                        "{\"stage\":\"write\",\"version\":\"" PTQ_VERSION
+                        "\",\"format\":\"dense\"}]");
     st_close(&s);
 }
 
