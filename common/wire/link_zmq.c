@@ -39,10 +39,13 @@ static int option_set(void *sock, int option, int v)
     return zmq_setsockopt(sock, option, &v, sizeof v);
 }
 
+/* Linger is 0 from the start: a listener hands the value it was bound with to the connections that
+ * break, and with the default, for ever, one that breaks with something still to send is never
+ * closed and zmq_ctx_term waits for it. What zsock_close sets is for the connections still up. */
 static int options_set(struct zsock *z, const char *url, const char *identity, size_t max_bytes)
 {
     int64_t max = (int64_t)max_bytes;
-    int bad = option_set(z->sock, ZMQ_SNDHWM, HIGH_WATER) |
+    int bad = option_set(z->sock, ZMQ_LINGER, 0) | option_set(z->sock, ZMQ_SNDHWM, HIGH_WATER) |
               option_set(z->sock, ZMQ_RCVHWM, HIGH_WATER) |
               option_set(z->sock, ZMQ_SNDBUF, SOCKET_BUFFER) |
               option_set(z->sock, ZMQ_RCVBUF, SOCKET_BUFFER) |
