@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watch - share of the work done, time left, one line about it.
  *
- * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, Hessian
- * T K^2 (one triangle), solve in fp64 N K^2 + 2/3 K^3, counted twice because fp64 runs at half
- * the rate. Attention is left out: it is small and the same in each block. */
+ * Flops of a site with K inputs, its linears N rows together, T tokens: forward 2 T N K, sums and
+ * solve as their stages foresee them, the solve counted twice because fp64 runs at half the rate.
+ * Attention is left out: it is small and the same in each block. */
 #include "watch.h"
 
 #include <inttypes.h>
@@ -13,6 +13,8 @@
 
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
+#include "../stages/reduce/reduce_forecast.h"
+#include "../stages/solve/solve_forecast.h"
 
 #define PLAIN_SECONDS 10.0
 /* the part of a site's work that is done when its last chunk is forwarded, the solve being the
@@ -38,7 +40,7 @@ static double cost_of(const struct watch *w, size_t order)
 
     for (size_t i = 0; i < s->count; i++)
         N += (double)s->linear[i].rows;
-    return 2 * T * N * K + T * K * K + 2 * (N * K * K + 2.0 / 3 * K * K * K);
+    return 2 * T * N * K + reduce_forecast_flops(T, K, 0) + 2 * solve_forecast_flops(N, K);
 }
 
 static void worker_status(struct watch *w, size_t i, const struct json *j)

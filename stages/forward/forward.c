@@ -187,23 +187,23 @@ static struct rows rows_of(const struct chunk_view *v)
     return (struct rows){v->T, v->nseq, v->lengths};
 }
 
-/* What one way may keep in memory: an equal share; when not all fits, less the room that a chunk
- * from the file is worked on in. */
-static uint64_t way_budget(const struct forward *f)
+uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest)
 {
-    const uint64_t share = f->o.mem / (uint64_t)f->ways, row = f->c->d * sizeof(float) + f->kept;
+    const uint64_t share = mem / (uint64_t)ways;
 
-    if (row * f->tokens <= share)
+    if (row * tokens <= share)
         return share;
-    return share > row * f->t_max ? share - row * f->t_max : 0;
+    return share > row * largest ? share - row * largest : 0;
 }
 
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
+    const uint64_t row = f->c->d * sizeof(float) + f->kept;
     void *h, *x;
 
-    w->store = store_open(way_budget(f), f->o.tmp, e);
+    w->store = store_open(forward_budget(f->o.mem, (uint64_t)f->ways, row, f->tokens, f->t_max),
+                          f->o.tmp, e);
     if (!w->store)
         return -1;
     for (size_t i = 0; i < f->count; i++) {

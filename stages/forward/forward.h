@@ -75,4 +75,9 @@ int forward_one_modality(const struct forward *f);
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e);
 void forward_close(struct forward **f);
 
+/* What one of `ways` streams may keep in memory of states of `row` bytes a token: an equal share
+ * of mem; when its tokens do not all fit, less the room that a chunk from the file is worked on
+ * in, `largest` tokens. */
+uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest);
+
 #endif

@@ -23,10 +23,9 @@
 #include "../../common/wire/msg.h"
 #include "reduce_kept.h"
 
-/* ptq-reduce's, for each worker. Messages: one is added up while the next one comes; more do not
- * make a run faster, but its memory uncertain. */
+/* Messages that each worker may have under way: one is added up while the next one comes; more do
+ * not make a run faster, but its memory uncertain. */
 #define REDUCE_WINDOW 2
-#define REDUCE_CREDIT ((uint64_t)64 << 20)
 
 struct reduce;
 

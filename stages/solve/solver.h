@@ -111,6 +111,9 @@ struct solver {
     const struct opt *rows;
     const char *takes; /* comma-separated names of others' options that it looks at; NULL: none */
     unsigned needs;
+    /* Memory while it works, beside H and D: matrices of [K,K] f64, further ones when the problem
+     * has D, and copies of a linear in f64. Of a solver before another: without the other's. */
+    unsigned squares, squares_with_d, copies;
     /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release.
      */
     int (*prepare)(const struct solve_opts *o, size_t K, const double *H, const double *D,

@@ -48,6 +48,7 @@ const struct solver solver_gptaq = {
     .rows = rows,
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D,
+    .squares = 2,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

@@ -24,6 +24,7 @@ const struct solver solver_gptq = {
     .about = "GPTQ (arXiv 2210.17323): rounding errors are made good by later columns",
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
+    .squares = 1,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

@@ -42,6 +42,7 @@ const struct solver solver_ojbkq = {
     .rows = rows,
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
+    .squares = 1,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

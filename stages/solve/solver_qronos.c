@@ -75,6 +75,8 @@ const struct solver solver_qronos = {
         "Qronos (arXiv 2505.11695): full shift of the target, an exact first column, then GPTQ",
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
+    .squares = 1,
+    .copies = 1,
     .prepare = prepare,
     .solve = solve,
     .release = factor_release,

@@ -36,6 +36,7 @@ const struct solver solver_rescomp = {
     .rows = rows,
     .takes = SOLVER_SWEEP_OPTIONS ",alpha,p-source",
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
+    .squares = 3,
     .prepare = prepare,
     .solve = factor_solve,
     .release = factor_release,

@@ -106,6 +106,8 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
     reducer() { ptq plan maca --model "$M" --tokens 65536 --json "$@" | jq .memory.reduce.peak_bytes; }
     [ "$(reducer --classes both)" -gt "$(reducer --classes length)" ]
     [ "$(reducer --classes length)" -gt "$(reducer)" ]
+    [ "$(reducer --chunk-tokens 8192)" -gt "$(reducer)" ]
+    [ "$(reducer --credit 64K)" -lt "$(reducer)" ]
     run -100 ptq plan resolve --model "$M"
     [[ $output == *"a plan is of a run from text to a checkpoint"* ]]
     run -100 ptq plan --model "$M" --lenght 5

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* forecast_base - what the programs that compute take before they have done anything: BLAS and
+/* preview_base - what the programs that compute take before they have done anything: BLAS and
  * oneDNN, above all. It depends on their versions, on the kernel and on the CPU, so it is
  * measured: each command is started with --version, and the kernel tells its peak. A process
  * begins with the peak of the one that starts it, so the caller must be smaller than they are. */
-#include "forecast.h"
+#include "preview.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -49,12 +49,12 @@ static uint64_t program_bytes(const char *folder, const char *stage)
     return (uint64_t)used.ru_maxrss * 1024;
 }
 
-struct forecast_base forecast_base(void)
+struct preview_base preview_base(void)
 {
     char folder[PATH_MAX];
 
     own_folder(folder);
-    return (struct forecast_base){.forward = program_bytes(folder, "forward"),
-                                  .reduce = program_bytes(folder, "reduce"),
-                                  .solve = program_bytes(folder, "solve")};
+    return (struct preview_base){.forward = program_bytes(folder, "forward"),
+                                 .reduce = program_bytes(folder, "reduce"),
+                                 .solve = program_bytes(folder, "solve")};
 }

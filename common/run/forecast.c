@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forecast - see forecast.h. */
+#include "forecast.h"
+
+#include <math.h>
+
+void forecast_model(struct forecast *f, const struct sites *sites)
+{
+    f->inputs = f->weights = f->linear = 0;
+    for (size_t s = 0; s < sites->count; s++) {
+        const struct site *site = &sites->site[s];
+        double weights = 0;
+
+        for (size_t i = 0; i < site->count; i++) {
+            const double w = (double)site->linear[i].rows * (double)site->inputs;
+
+            weights += w;
+            f->linear = fmax(f->linear, w);
+        }
+        f->inputs = fmax(f->inputs, (double)site->inputs);
+        f->weights = fmax(f->weights, weights);
+    }
+}
+
+double forecast_square(const struct forecast *f)
+{
+    return sizeof(double) * f->inputs * f->inputs;
+}
+
+double forecast_triangle(const struct forecast *f)
+{
+    return sizeof(double) / 2.0 * f->inputs * (f->inputs + 1);
+}
+
+double forecast_source(const struct forecast *f)
+{
+    return 2 * f->weights;
+}
+
+double forecast_rows(const struct forecast *f)
+{
+    return (double)f->chunk * f->inputs * (double)dtype_size(f->acts);
+}
+
+double forecast_message(const struct forecast *f)
+{
+    return forecast_rows(f) * (f->dual ? 2 : 1);
+}
+
+double forecast_share(const struct forecast *f)
+{
+    const uint64_t dealt = (f->lanes + f->forwards - 1) / f->forwards;
+
+    return (double)((dealt * f->chunks + f->lanes - 1) / f->lanes);
+}
+
+double forecast_threads(const struct forecast *f, size_t processes)
+{
+    return processes && f->cores > processes ? (double)(f->cores / processes) : 1;
+}

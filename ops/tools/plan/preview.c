@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* preview - see preview.h. */
+#include "preview.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../../../common/base/fs.h"
+#include "../../../common/base/mem.h"
+#include "../../../stages/forward/forward_forecast.h"
+#include "../../../stages/reduce/reduce_forecast.h"
+#include "../../../stages/sample/sample_forecast.h"
+#include "../../../stages/solve/solve_forecast.h"
+#include "../../../stages/write/write_forecast.h"
+
+/* What the stages decide for each other. */
+static int agree(const struct preview_opts *o, const struct preview *p, struct forecast *f,
+                 struct err *e)
+{
+    const int dual = solve_forecast_dual(o->solve, e);
+
+    *f = (struct forecast){.forwards = o->forwards, .solvers = o->solvers, .cores = o->cores};
+    forecast_model(f, &p->table);
+    if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0 ||
+        forward_forecast_rows(o->forward, f, e) < 0)
+        return -1;
+    f->dual |= dual; /* a solver brings the stream that it needs */
+    reduce_forecast_sums(o->reduce, f);
+    return 0;
+}
+
+/* Over the solver of the run and those that overrides leave some linear to. */
+static int solve_memory(const struct preview_opts *o, const struct forecast *f,
+                        const struct preview *p, uint64_t *most, struct err *e)
+{
+    uint64_t one;
+
+    if (solve_forecast_memory(o->solve->solver, f, most, e) < 0)
+        return -1;
+    for (size_t i = 0; i < p->nclasses; i++) {
+        if (!p->class[i].solver)
+            continue;
+        if (solve_forecast_memory(p->class[i].solver, f, &one, e) < 0)
+            return -1;
+        *most = one > *most ? one : *most;
+    }
+    return 0;
+}
+
+/* Bytes of tokenizer.json; 0: there is none. */
+static uint64_t tokenizer_bytes(const char *model)
+{
+    char *path = fs_join(model, "tokenizer.json", NULL);
+    uint64_t n = 0;
+
+    if (path && fs_size(path, &n, NULL) < 0)
+        n = 0;
+    free(path);
+    return n;
+}
+
+static int add_memory(const struct preview_opts *o, const struct forecast *f, struct preview *p,
+                      struct err *e)
+{
+    struct preview_memory *m = &p->memory;
+    struct forward_forecast forward;
+    struct reduce_forecast reduce;
+    uint64_t solve;
+
+    if (forward_forecast_make(o->forward, &p->config, f, &forward, e) < 0 ||
+        reduce_forecast_make(o->reduce, f, &reduce, e) < 0 || solve_memory(o, f, p, &solve, e) < 0)
+        return -1;
+    p->flops_forward = forward.flops;
+    *m = (struct preview_memory){.sample = sample_forecast_memory(f, tokenizer_bytes(o->model)),
+                                 .forward = o->base.forward + forward.bytes,
+                                 .reduce = o->base.reduce + reduce.bytes,
+                                 .solve = o->base.solve + solve,
+                                 .write = write_forecast_memory(f),
+                                 .hidden = forward.hidden,
+                                 .spilled = forward.spilled,
+                                 .sums = reduce.sums,
+                                 .sums_spilled = reduce.spilled};
+    m->all = m->sample + m->forward * o->forwards + m->reduce + m->solve * o->solvers + m->write;
+    return 0;
+}
+
+int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
+{
+    const struct solve_opts *s = o->solve;
+    const struct format_linear all = {
+        .bits = s->bits, .group = s->group, .grid = s->grid, .scale_type = s->scale_type};
+    struct forecast f;
+
+    memset(p, 0, sizeof *p);
+    if (config_read(o->model, &p->config, e))
+        return -1;
+    if (json_has(p->config.json, "quantization_config"))
+        return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
+                       o->model);
+    if (sites_make(&p->table, &p->config, e) || agree(o, p, &f, e) ||
+        overrides_check_shapes(s->overrides, &p->table, &all, &o->format, 1, e) ||
+        !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||
+        !(p->hit = mem_array(s->overrides->count + 1, sizeof *p->hit, e)))
+        return -1;
+    return preview_linears(o, &f, p, e) < 0 ? -1 : add_memory(o, &f, p, e);
+}
+
+void preview_release(struct preview *p)
+{
+    free(p->hit);
+    free(p->split);
+    p->hit = NULL;
+    p->split = NULL;
+    sites_release(&p->table);
+    config_release(&p->config);
+}

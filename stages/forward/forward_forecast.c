@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_forecast - see forward_forecast.h.
+ *
+ * What is allocated follows from shapes: hidden states, the slots of a block, the linears of one
+ * site in f32, the scores of attention, messages under way. The rest are constants that were
+ * measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights: kernels made
+ * at run time, sockets, and each thread with what BLAS or oneDNN keeps for it. */
+#include "forward_forecast.h"
+
+#include <math.h>
+#include "../../common/model/attention.h"
+#include "../../common/model/cost.h"
+#include "../../common/tensor/blas_cpu.h"
+
+#define OWN (3 * FORECAST_MIB)
+#define WIDE (6 * FORECAST_MIB) /* more with the kernels for AVX-512 */
+#define THREAD (1.9 * FORECAST_MIB)
+#define UNDER_WAY 2.5 /* messages that are made, packed or waiting, where credit allows them */
+
+int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, struct err *e)
+{
+    if (o->acts != DT_BF16 && o->acts != DT_F32)
+        return err_set(e, ERR_USE, "--acts: rows are bf16 or f32");
+    f->acts = o->acts;
+    f->dual = o->dual;
+    return 0;
+}
+
+static void hidden_states(const struct forward_opts *o, const struct forecast *f, uint64_t mine,
+                          uint64_t row, struct forward_forecast *out)
+{
+    const uint64_t ways = f->dual ? 2 : 1, area = row * f->chunk, all = mine * area;
+    const uint64_t budget = forward_budget(o->mem, ways, row, mine * f->chunk, f->chunk);
+    const uint64_t kept = budget / area * area;
+
+    out->hidden = ways * (all <= budget ? all : kept + area);
+    out->spilled = all <= budget ? 0 : ways * (all - kept);
+}
+
+int forward_forecast_make(const struct forward_opts *o, const struct config *c,
+                          const struct forecast *f, struct forward_forecast *out, struct err *e)
+{
+    const double ways = f->dual ? 2 : 1, message = forecast_message(f), length = (double)f->length,
+                 threads = forecast_threads(f, f->forwards);
+    const double scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
+    struct cost cost;
+    uint64_t mine;
+
+    if (!f->forwards)
+        return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");
+    if (!f->chunk || !f->lanes)
+        return err_set(e, ERR_USE, "a plan needs the number of chunks");
+    if (cost_of(c, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0)
+        return -1;
+    mine = (uint64_t)forecast_share(f);
+    hidden_states(o, f, mine, sizeof(float) * c->d + cost.kept, out);
+    out->flops = ways * cost.flops;
+    out->bytes =
+        (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD + (double)out->hidden +
+                   (double)cost.room + scores + ways * sizeof(float) * f->weights +
+                   forecast_source(f) +
+                   fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message));
+    return 0;
+}

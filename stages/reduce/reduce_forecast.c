@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reduce_forecast - see reduce_forecast.h.
+ *
+ * What is allocated follows from shapes: triangles and squares in f64 of the total and of lanes
+ * that are not merged yet, a tile, the rows of a chunk in f32, messages under way. The rest are
+ * constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M
+ * and 135M weights, on quiet and on busy machines: kernels made at run time, threads, and freed
+ * blocks that malloc keeps for later (only those up to KEPT_BLOCK: larger ones go back at
+ * once). */
+#include "reduce_forecast.h"
+
+#include <math.h>
+#include "../../common/tensor/blas_cpu.h"
+
+#define OWN (3 * FORECAST_MIB)
+#define BOTH_TYPES (7.5 * FORECAST_MIB) /* more where it multiplies both bf16 and f32 */
+#define THREAD (2.8 * FORECAST_MIB)
+/* lanes that are done before their turn: of one chunk; of several */
+#define EARLY 0.25
+#define EARLY_LONG 0.75
+#define KEPT_CLASSES 2.0 /* triangles of merged lanes that malloc keeps */
+#define KEPT_ROWS 0.4    /* of a message that has been added up */
+/* the largest block that malloc keeps: glibc's DEFAULT_MMAP_THRESHOLD_MAX */
+#define KEPT_BLOCK (32 * FORECAST_MIB)
+
+double reduce_forecast_flops(double tokens, double inputs, int dual)
+{
+    return tokens * inputs * inputs * (dual ? 3 : 1);
+}
+
+/* One set of sums: S, and D where there is one. */
+static double set_of(const struct forecast *f)
+{
+    return forecast_triangle(f) + (f->dual ? forecast_square(f) : 0);
+}
+
+/* Classes whose sums are S alone. */
+static uint64_t plain_classes(unsigned kinds, const struct forecast *f)
+{
+    return (kinds & CLASS_LENGTH ? f->lengths : 0) +
+           (kinds & CLASS_POSITION ? class_bands(f->length) : 0);
+}
+
+/* Those by modality have whole sums. */
+static uint64_t whole_classes(unsigned kinds, const struct forecast *f)
+{
+    return kinds & CLASS_MODALITY ? f->modalities : 0;
+}
+
+void reduce_forecast_sums(const struct reduce_command *c, struct forecast *f)
+{
+    const struct kept_how *how = &c->core.how;
+
+    f->credit = c->credit;
+    f->window = REDUCE_WINDOW;
+    f->holds_out = how->holdout > 0;
+    f->apart = (double)plain_classes(how->classes, f) * forecast_triangle(f) +
+               (double)whole_classes(how->classes, f) * set_of(f);
+    f->sums = set_of(f) * (1 + f->holds_out + (how->plain != 0)) + f->apart;
+}
+
+/* The total and the lanes that are not merged yet: one of each worker, and of two or more
+ * workers some that were done before their turn (measured; 2 x workers - 1 at most). A lane of
+ * several chunks may have held one of them out. Of all these what --mem allows, in whole
+ * triangles, but not less than the total, which is sent as a problem. */
+static void sums_in_memory(const struct reduce_command *c, const struct forecast *f,
+                           struct reduce_forecast *out)
+{
+    const struct kept_how *how = &c->core.how;
+    const double chunks = (double)f->chunks / (double)f->lanes; /* of a lane */
+    const double early = f->forwards == 1 ? 0 : chunks > 1 ? EARLY_LONG : EARLY;
+    const double lanes = fmin((double)f->lanes, (double)f->forwards + early),
+                 held = how->holdout && chunks > 1 ? fmin(1, chunks / (double)how->holdout) : 0;
+    const double all = f->sums + lanes * (set_of(f) * (1 + (how->plain != 0) + held) + f->apart);
+    const double half = forecast_square(f) / 2,
+                 sums = fmax(f->sums, fmin(all, floor((double)c->core.mem / half) * half));
+
+    out->sums = (uint64_t)sums;
+    out->spilled = (uint64_t)(all - sums);
+}
+
+/* Of a chunk that is added up: its rows in f32, those of the other stream or of a class beside
+ * them, and what must be widened or picked out first. */
+static double rows_at_work(const struct reduce_command *c, const struct forecast *f)
+{
+    const double cells = (double)f->chunk * f->inputs * sizeof(float);
+    const int widens = f->acts == DT_BF16 && !blas_cpu().bf16,
+              two = f->dual || plain_classes(c->core.how.classes, f);
+
+    return cells * (two ? 2 : 1) + (widens ? cells : 0) +
+           (whole_classes(c->core.how.classes, f) > 1 ? forecast_message(f) : 0);
+}
+
+/* All that the workers may have under way is there at some moment: they fill their windows while
+ * rows are added up. */
+static double rows_waiting(const struct forecast *f)
+{
+    const double message = forecast_message(f), workers = (double)f->forwards;
+    const double kept = forecast_rows(f) <= KEPT_BLOCK ? KEPT_ROWS : 0;
+
+    return fmin(workers * fmin((double)f->window, forecast_share(f)) * message,
+                workers * ((double)f->credit + message)) +
+           kept * message;
+}
+
+int reduce_forecast_make(const struct reduce_command *c, const struct forecast *f,
+                         struct reduce_forecast *out, struct err *e)
+{
+    const struct kept_how *how = &c->core.how;
+    const int both = f->acts == DT_BF16 && blas_cpu().bf16 &&
+                     (how->plain || f->dual || plain_classes(how->classes, f));
+    const double freed = how->classes && forecast_triangle(f) <= KEPT_BLOCK
+                             ? KEPT_CLASSES * forecast_triangle(f)
+                             : 0;
+    const double tile = sizeof(float) * f->inputs * f->inputs;
+
+    if (!f->forwards)
+        return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");
+    if (!f->chunks || !f->lanes || !(f->inputs > 0))
+        return err_set(e, ERR_USE, "a plan needs the number of chunks and the sites of the model");
+    sums_in_memory(c, f, out);
+    out->bytes = (uint64_t)(OWN + forecast_threads(f, 1) * THREAD + (both ? BOTH_TYPES : 0) +
+                            (double)out->sums + freed + tile + rows_at_work(c, f) +
+                            forecast_source(f) + rows_waiting(f));
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sample_forecast - what ptq-sample will make of its options, and what it takes, known before any
+ * text is read. */
+#ifndef PTQ_SAMPLE_FORECAST_H
+#define PTQ_SAMPLE_FORECAST_H
+
+#include "../../common/run/forecast.h"
+#include "sample.h"
+
+/* The stream of chunks into *f: tokens, lengths, chunks, lanes. context: the most tokens of a
+ * sequence that the model takes; 0: any. -1: options that make no stream of a known size. */
+int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct forecast *f,
+                           struct err *e);
+/* Peak resident bytes. tokenizer: bytes of tokenizer.json, 0 where there is none. */
+uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* solve_forecast - see solve_forecast.h.
+ *
+ * What is allocated follows from shapes: the problem as it comes, squares made of it, what the
+ * solver's descriptor says, tiles. The rest are constants that were measured on runs with 10M and
+ * 135M weights: kernels, sockets, and each thread with what BLAS keeps for it. */
+#include "solve_forecast.h"
+
+#include <math.h>
+#include "solve_tile.h"
+
+#define OWN (1 * FORECAST_MIB)
+#define FACTOR (1 * FORECAST_MIB) /* of all solvers that factor a matrix */
+#define THREAD (1.5 * FORECAST_MIB)
+/* of a thread, with a factor and without */
+#define TILES_FACTOR 5
+#define TILES 3
+
+double solve_forecast_flops(double outputs, double inputs)
+{
+    return outputs * inputs * inputs + 2.0 / 3 * inputs * inputs * inputs;
+}
+
+static int needs_dual(const char *solver, struct err *e)
+{
+    struct contenders c;
+
+    if (contenders_parse(solver, &c, e) < 0)
+        return -1;
+    for (size_t i = 0; i < c.count; i++)
+        if (contender_needs(c.name[i]) & SOLVER_NEEDS_D)
+            return 1;
+    return 0;
+}
+
+int solve_forecast_dual(const struct solve_opts *o, struct err *e)
+{
+    int dual = needs_dual(o->solver, e), one;
+
+    for (size_t i = 0; o->overrides && i < o->overrides->count && dual >= 0; i++) {
+        const struct override *x = &o->overrides->at[i];
+
+        if (!x->v.solver)
+            continue;
+        if ((one = needs_dual(x->v.solver, e)) < 0)
+            return err_prefix(e, "%s: '%s'", x->from, x->text);
+        dual |= one;
+    }
+    return dual;
+}
+
+/* Squares beside H and D, and copies of a linear, of one contender. */
+static void held_by(const char *name, int with_d, double *squares, double *copies)
+{
+    const struct solver *s = solver_find(name);
+    const char *inner = solver_inner(name);
+    double more = 0, copied = 0;
+
+    if (inner)
+        held_by(inner, with_d, &more, &copied);
+    *squares = s->squares + (with_d ? s->squares_with_d : 0) + more;
+    *copies = fmax(s->copies, copied);
+}
+
+/* All contenders of a --solver: what is alive while they work. */
+static double alive(const struct contenders *c, const struct forecast *f)
+{
+    const double tile = SOLVE_TILE * sizeof(double) * f->inputs * forecast_threads(f, f->solvers);
+    const int sums = (f->dual ? 2 : 1) * (c->contest && f->holds_out ? 2 : 1); /* H and D */
+    double squares = 0, copies = 0, own, copied;
+
+    for (size_t i = 0; i < c->count; i++) {
+        held_by(c->name[i], f->dual, &own, &copied);
+        squares = fmax(squares, own);
+        copies = fmax(copies, copied);
+    }
+    return forecast_square(f) * (squares + sums) + copies * sizeof(double) * f->linear +
+           forecast_source(f) + f->weights * (c->contest ? 2 : 1) + /* codes */
+           (squares > 0 ? TILES_FACTOR * tile + FACTOR : TILES * tile);
+}
+
+/* A problem as it comes, while squares are made of it (half of the first before S goes, the
+ * second beside D); or what is alive afterwards. */
+int solve_forecast_memory(const char *solver, const struct forecast *f, uint64_t *bytes,
+                          struct err *e)
+{
+    const double square = forecast_square(f), triangle = forecast_triangle(f);
+    const double opening =
+        f->sums + forecast_source(f) + (f->dual ? 2 * square - triangle : triangle);
+    struct contenders c;
+
+    if (!f->solvers)
+        return err_set(e, ERR_USE, "a plan needs at least one process of ptq-solve");
+    if (contenders_parse(solver, &c, e) < 0)
+        return -1;
+    *bytes = (uint64_t)(OWN + forecast_threads(f, f->solvers) * THREAD +
+                        fmax(alive(&c, f) + f->apart, opening));
+    return 0;
+}
