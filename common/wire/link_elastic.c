@@ -82,7 +82,7 @@ int accepts_take(struct peer *p, const struct json *list, struct err *e)
     return 0;
 }
 
-static int is_done(const struct sock *s, const struct box *b)
+int box_done(const struct sock *s, const struct box *b)
 {
     for (size_t i = 0; i < s->ndone; i++)
         if (strcmp(s->done[i], b->m->id) == 0)
@@ -96,7 +96,7 @@ static void box_again(struct sock *s, struct box *b)
 
     if (!b)
         return;
-    if (!is_done(s, b) && queue_push(&s->again, b, &e) == 0)
+    if (!box_done(s, b) && queue_push(&s->again, b, &e) == 0)
         return;
     box_unref(&b);
     if (!e.text[0])
@@ -111,6 +111,8 @@ void peer_empty(struct sock *s, struct peer *p)
     struct box *b;
 
     while ((b = queue_pop(&p->kept)))
+        box_again(s, b);
+    while ((b = queue_pop(&p->resend)))
         box_again(s, b);
     box_again(s, p->held);
     p->held = NULL;
@@ -179,20 +181,19 @@ void again_deal(struct sock *s)
     pthread_mutex_unlock(&s->mu);
 }
 
-int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e)
+static void queue_mark(struct queue *q, const char *id)
 {
-    if (!is_done(s, b))
-        return queue_push(&p->kept, b, e);
-    box_unref(&b);
-    return 0;
+    for (size_t i = 0; i < q->count; i++)
+        if (strcmp(q->at[q->head + i]->m->id, id) == 0)
+            q->at[q->head + i]->done = 1;
 }
 
-static void queue_drop(struct queue *q, const char *id)
+static void queue_drop(struct queue *q)
 {
     for (size_t i = 0; i < q->count;) {
         struct box *b = q->at[q->head + i];
 
-        if (strcmp(b->m->id, id) != 0) {
+        if (!b->done) {
             i++;
             continue;
         }
@@ -213,9 +214,12 @@ int link_done(struct link *l, const char *id, struct err *e)
     rc = mem_grow((void **)&s->done, &s->done_room, s->ndone + 1, sizeof *s->done, e);
     if (rc == 0) {
         snprintf(s->done[s->ndone++], MSG_ID, "%s", id);
-        queue_drop(&s->again, id);
-        for (size_t i = 0; i < s->npeers; i++)
-            queue_drop(&s->peer[i]->kept, id);
+        queue_mark(&s->again, id);
+        queue_drop(&s->again);
+        for (size_t i = 0; i < s->npeers; i++) {
+            queue_mark(&s->peer[i]->kept, id);
+            kept_trim(s, s->peer[i]);
+        }
     }
     pthread_mutex_unlock(&s->mu);
     if (write(s->wake, &one, sizeof one) < 0)
@@ -252,7 +256,7 @@ static void taken_drop(struct sock *s, struct peer *p, uint64_t taken)
     for (size_t i = 0; i < p->kept.count;) {
         struct box *b = p->kept.at[p->kept.head + i];
 
-        if (b->m->seq >= taken) {
+        if (b->seq >= taken) {
             i++;
             continue;
         }

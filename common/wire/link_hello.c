@@ -4,10 +4,10 @@
  *
  * Both say protocol version, name, direction, the kinds of messages they send or take, run and
  * instance (a random name of this end of this link), and whether they go on without the other; a
- * receiver also the credit it gives. Fields that are not known are passed over, so that later
- * versions can say more (leases, epochs, what a peer already has). A connector says hello after
- * every connection: the same instance on the other side means the same process, another one a
- * restart. */
+ * receiver also the credit it gives. Both say how far the stream is that they share
+ * (link_resume.c). Fields that are not known are passed over, so that later versions can say more
+ * (leases, epochs). A connector says hello after every connection: the same instance on the other
+ * side means the same process, another one a restart. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
@@ -21,6 +21,7 @@ struct hello {
     unsigned sends, takes;
     int elastic;
     const struct json *accepts;
+    struct resume resume;
 };
 
 static struct json *accepts_list(const struct link_opts *o)
@@ -38,7 +39,7 @@ static unsigned takes_of(const struct link *l)
     return l->dir == LINK_OUT ? 0 : l->o.takes ? l->o.takes : LINK_EVERY_KIND;
 }
 
-int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
+int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind)
 {
     const struct link *l = &s->l;
     struct err e = {0};
@@ -50,7 +51,7 @@ int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
               json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
               json_set_bool(m->meta, "elastic", l->o.elastic) ||
               json_set_text(m->meta, "run", l->run) ||
-              json_set_text(m->meta, "instance", s->instance);
+              json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta);
 
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
@@ -62,7 +63,7 @@ int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind)
         sock_fail(s, &e);
         return -1;
     }
-    return peer_control(s, to, &m);
+    return peer_control(s, &p->id, &m);
 }
 
 static int hello_read(const struct msg *m, struct hello *h, struct err *e)
@@ -80,7 +81,8 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
         !(h->instance = json_need_text(m->meta, "instance", "hello", e)) ||
         kinds_read(json_get(m->meta, "sends"), "sends", 1, &h->sends, e) < 0 ||
         kinds_read(json_get(m->meta, "takes"), "takes", 0, &h->takes, e) < 0 ||
-        json_opt_bool(m->meta, "elastic", 0, &h->elastic, "hello", e) < 0)
+        json_opt_bool(m->meta, "elastic", 0, &h->elastic, "hello", e) < 0 ||
+        resume_read(m->meta, &h->resume, e) < 0)
         return -1;
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
@@ -189,21 +191,31 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
         return;
     }
     if (p && p->state == PEER_GONE) {
-        peer_say_fail(s, id, "it was given up as lost; start it again");
+        peer_say_fail(s, id, GIVEN_UP);
         return;
     }
     if (p && strcmp(p->instance, h.instance) != 0) {
         peer_lost(s, p, ERR_SYS, "was replaced by another process of the same name");
         return;
     }
-    if (p)
+    if (p) {
+        p->heard = s->now;
         p->down = 0;
-    else if ((p = peer_add(s, id, PEER_HELLO, &e)))
+    } else if ((p = peer_add(s, id, PEER_HELLO, &e))) {
         hello_accept(s, p, &h);
-    else
+    } else {
         sock_fail(s, &e);
-    if (p)
-        hello_send(s, id, MSG_WELCOME);
+        return;
+    }
+    if (h.resume.connection > p->connection) {
+        p->connection = h.resume.connection;
+        if (resume_take(s, p, &h.resume, &e) < 0) {
+            peer_say_fail(s, id, e.text);
+            peer_lost(s, p, ERR_DATA, e.text);
+            return;
+        }
+    }
+    hello_send(s, p, MSG_WELCOME);
 }
 
 void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
@@ -211,7 +223,7 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
     struct err e = {0};
     struct hello h;
 
-    if (s->bound || p->state == PEER_GONE)
+    if (s->bound || p->state == PEER_GONE || s->hello_at <= 0)
         return;
     if (hello_read(m, &h, &e) < 0 || hello_check(s, &h, &e) < 0) {
         peer_say_fail(s, &p->id, e.text);
@@ -223,8 +235,14 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
         peer_lost(s, p, ERR_SYS, "was restarted and knows nothing of this stream");
         return;
     }
+    if (h.resume.connection != s->connection)
+        return; /* the answer to a hello of an earlier connection */
     s->hello_at = 0;
     if (p->state == PEER_HELLO || strcmp(p->instance, h.instance) != 0)
         hello_accept(s, p, &h);
     p->down = 0;
+    if (resume_take(s, p, &h.resume, &e) < 0) {
+        peer_say_fail(s, &p->id, e.text);
+        peer_lost(s, p, ERR_DATA, e.text);
+    }
 }

@@ -14,6 +14,7 @@
 #define LINK_PEER_ANY SIZE_MAX
 #define LINK_VERSION 2 /* of what links say to each other: hello and what follows from it */
 #define PATIENCE_S 5.0 /* of a sender; then it says on whom it waits */
+#define GIVEN_UP "it was given up as lost; start it again"
 
 struct link;
 struct link_ops {
@@ -83,6 +84,8 @@ struct box {
     struct msg *m;
     size_t bytes; /* what it costs in credit */
     size_t peer;  /* whom it came from */
+    uint64_t seq; /* its number on the connection, once it has one */
+    int done;     /* hold: covered (under mu) */
 };
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
@@ -94,6 +97,7 @@ struct queue {
 }; /* at[head .. head+count) */
 int queue_push(struct queue *q, struct box *b, struct err *e);
 struct box *queue_pop(struct queue *q);            /* NULL when empty */
+void queue_unpop(struct queue *q, struct box *b);  /* right after its queue_pop */
 struct box *queue_take(struct queue *q, size_t i); /* the i-th of them */
 void queue_clear(struct queue *q);
 
@@ -115,17 +119,23 @@ struct peer {
     enum peer_state state; /* written under mu */
     /* of the link's thread alone */
     double heard, sent, down; /* down: since when the connection is gone; 0: it stands */
+    double gap;               /* LINK_IN: since when numbers are missing; 0: none are */
     uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
+    int64_t connection;       /* binder: number of the peer's connection */
     struct box *held;         /* taken from the queue, not yet sent */
     size_t next;              /* LINK_ALL: next of the history */
     int end_sent, ack_due;
+    int given_up;                                      /* and it does not know yet */
+    uint64_t told_received, told_messages, told_bytes; /* LINK_IN: in the last credit */
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
      * gave. out_*: used up of it. */
     size_t win_messages, win_bytes, out_messages, out_bytes;
-    struct queue queue;               /* LINK_ANY: chosen for this peer, credit taken */
-    struct queue kept;                /* elastic: sent, not yet taken by the peer */
-    size_t owed_messages, owed_bytes; /* LINK_IN: credit to give back */
-    uint64_t taken;                   /* LINK_IN: messages that link_recv has returned */
+    struct queue queue;  /* LINK_ANY: chosen for this peer, credit taken */
+    struct queue kept;   /* LINK_ANY: sent; may have to be sent again, see kept_trim */
+    struct queue resend; /* LINK_ANY: lost with a connection; these go first, with their numbers */
+    /* of the connection from its first message on. LINK_OUT: as the peer said, LINK_IN: to say */
+    uint64_t received, back_messages, back_bytes;
+    uint64_t taken; /* LINK_IN: messages that link_recv has returned */
 };
 
 struct sock {
@@ -140,6 +150,7 @@ struct sock {
     /* of the link's thread alone */
     double now, probe_until;
     double hello_at;    /* connector: when to say hello (again); 0: answered */
+    int64_t connection; /* connector: number of its connection, from 1 */
     struct queue again; /* elastic: left over by a lost peer (under mu) */
     /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
     double again_at;
@@ -179,6 +190,8 @@ void sock_fail(struct sock *s, const struct err *e); /* keeps the first error */
 /* under mu: may a message of this size go? */
 int peer_credit(const struct peer *p, size_t bytes);
 struct peer *peer_of(struct sock *s, const struct zid *id); /* link_hello.c; NULL: unknown */
+/* It broke a rule or was lost: an elastic link forgets it and says so, another one fails. */
+void peer_drop(struct sock *s, struct peer *p, const struct err *e);
 void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why);
 int peer_control(struct sock *s, const struct zid *to, struct msg **m); /* ZS_*; m is consumed */
 struct msg *peer_control_new(struct sock *s, enum msg_kind kind);
@@ -198,14 +211,30 @@ void accepts_release(struct peer *p);
 /* under mu: its share goes back to be dealt out again */
 void peer_empty(struct sock *s, struct peer *p);
 void again_deal(struct sock *s);
-/* under mu: b has been sent to p */
-int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e);
+int box_done(const struct sock *s, const struct box *b); /* under mu: link_done has named it */
 void leave_take(struct sock *s, struct peer *p, const struct msg *m);
 void leave_send(struct sock *s, struct peer *p);
 
+/* link_resume.c: connections break; the stream goes on with the next one. On the link's thread. */
+struct resume {
+    int64_t connection;     /* its number, from 1 */
+    int64_t received, sent; /* data messages; a receiver says the first, a sender the second */
+    int ended;              /* of a receiver: it has the end mark, and it was right */
+};
+int resume_say(const struct sock *s, const struct peer *p, struct json *meta); /* 0, -1 no memory */
+int resume_read(const struct json *meta, struct resume *r, struct err *e);
+/* What p says of the stream so far: what did not arrive will be sent again. -1: that is not the
+ * stream known here. */
+int resume_take(struct sock *s, struct peer *p, const struct resume *r, struct err *e);
+/* under mu: b has been sent to p; takes over b */
+int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e);
+void kept_trim(const struct sock *s, struct peer *p); /* under mu: drops what is kept in vain */
+void credit_take(struct sock *s, struct peer *p, const struct msg *m);
+void credit_send(struct sock *s, struct peer *p);
+
 /* link_hello.c: the handshake, on the link's thread. */
 struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e);
-int hello_send(struct sock *s, const struct zid *to, enum msg_kind kind);   /* ZS_* */
+int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind);   /* ZS_* */
 void hello_take(struct sock *s, const struct zid *id, const struct msg *m); /* binder: HELLO */
 /* connector: WELCOME */
 void welcome_take(struct sock *s, struct peer *p, const struct msg *m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link_peer - sockets, on the link's own thread: what goes out to a peer (data within its
- * credit, end mark, credit, acknowledgement). Left out: sending again what a restarted process
- * had; it belongs into welcome_take and peer_lost. */
+ * credit, end mark, acknowledgement). Left out: sending again what a restarted process had; it
+ * belongs into welcome_take and peer_lost. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,27 +149,34 @@ void peer_say_fail(struct sock *s, const struct zid *to, const char *text)
     msg_destroy(&m);
 }
 
-void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
+void peer_drop(struct sock *s, struct peer *p, const struct err *e)
 {
-    struct err e = {0};
-    char name[256];
     int elastic = s->l.o.elastic, over;
 
     pthread_mutex_lock(&s->mu);
     over = p->state == PEER_GONE || p->state == PEER_ENDED;
     if (!over)
         p->state = PEER_GONE;
-    if (!over && elastic && s->l.dir == LINK_OUT && s->l.o.route == LINK_ANY)
+    if (!over && elastic && s->l.dir == LINK_OUT)
         peer_empty(s, p);
     pthread_mutex_unlock(&s->mu);
     if (over)
         return;
-    err_set(&e, kind, "%s %s", peer_name(s, p, name), why);
+    p->given_up = 1;
     if (elastic)
-        log_warn("%s; going on without it", e.text);
+        log_warn("%s; going on without it", e->text);
     else
-        sock_fail(s, &e);
+        sock_fail(s, e);
     sock_notify(s);
+}
+
+void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
+{
+    struct err e = {0};
+    char name[256];
+
+    err_set(&e, kind, "%s %s", peer_name(s, p, name), why);
+    peer_drop(s, p, &e);
 }
 
 /* LINK_ALL: message i for p, from memory or made again. */
@@ -217,22 +224,30 @@ void history_trim(struct sock *s)
     pthread_mutex_unlock(&s->mu);
 }
 
-/* Next message for p with its credit taken, or NULL. */
+/* Next message for p with its number and its credit taken, or NULL. What is sent again has both. */
 static struct box *next_take(struct sock *s, struct peer *p)
 {
     int all = s->l.o.route == LINK_ALL, may = 1;
-    struct box *b = p->held;
+    struct box *b;
 
+    pthread_mutex_lock(&s->mu);
+    b = queue_pop(&p->resend);
+    pthread_mutex_unlock(&s->mu);
+    if (b)
+        return b;
+    b = p->held;
     p->held = NULL;
     if (!b && all)
         b = history_take(s, p);
     pthread_mutex_lock(&s->mu);
     if (!b && !all)
         b = queue_pop(&p->queue);
-    if (b && all && (may = peer_credit(p, b->bytes))) {
+    if (b && all && p->next == p->count && (may = peer_credit(p, b->bytes))) {
         p->out_messages++;
         p->out_bytes += b->bytes;
     }
+    if (b)
+        b->seq = all ? p->next : p->count;
     pthread_mutex_unlock(&s->mu);
     if (may)
         return b;
@@ -248,32 +263,47 @@ static void credit_undo(struct sock *s, struct peer *p, size_t bytes)
     pthread_mutex_unlock(&s->mu);
 }
 
+/* Not sent: as it was before next_take. */
+static void data_hold(struct sock *s, struct peer *p, struct box *b)
+{
+    const int fresh = b->seq == p->count;
+
+    if (fresh && s->l.o.route == LINK_ALL)
+        credit_undo(s, p, b->bytes);
+    if (fresh || s->l.o.route == LINK_ALL) {
+        p->held = b;
+        return;
+    }
+    pthread_mutex_lock(&s->mu);
+    queue_unpop(&p->resend, b);
+    pthread_mutex_unlock(&s->mu);
+}
+
 static int data_send(struct sock *s, struct peer *p, struct box *b)
 {
-    uint64_t sum = msg_checksum(b->m);
     struct err e = {0};
     int r;
 
-    b->m->seq = p->count;
+    b->m->seq = b->seq;
     r = sent(s, p, message_send(s, &p->id, b->m, s->l.o.compress, b));
     if (r != ZS_OK) {
-        if (s->l.o.route == LINK_ALL)
-            credit_undo(s, p, b->bytes);
-        p->held = b;
+        data_hold(s, p, b);
         return r;
     }
-    p->count++;
     p->next++;
-    p->sum += sum;
-    if (s->l.o.elastic && s->l.o.route == LINK_ANY) {
-        pthread_mutex_lock(&s->mu);
-        r = kept_push(s, p, b, &e);
-        pthread_mutex_unlock(&s->mu);
-        if (r == 0)
-            return ZS_OK;
-        sock_fail(s, &e);
+    if (b->seq == p->count) {
+        p->count++;
+        p->sum += msg_checksum(b->m);
     }
-    box_unref(&b);
+    if (s->l.o.route == LINK_ALL) {
+        box_unref(&b);
+        return ZS_OK;
+    }
+    pthread_mutex_lock(&s->mu);
+    r = kept_push(s, p, b, &e);
+    pthread_mutex_unlock(&s->mu);
+    if (r < 0)
+        sock_fail(s, &e);
     return ZS_OK;
 }
 
@@ -281,15 +311,17 @@ static int data_send(struct sock *s, struct peer *p, struct box *b)
  * still come to p. */
 static int end_due(struct sock *s, struct peer *p)
 {
+    const int shared = s->l.o.elastic && s->l.o.route == LINK_ANY;
     int due;
 
     pthread_mutex_lock(&s->mu);
     due = s->ending && !p->end_sent;
     if (due && s->complete)
-        due = !p->held && !p->queue.count && !s->again.count &&
+        due = !p->held && !p->queue.count && !p->resend.count && !s->again.count &&
               (s->l.o.route == LINK_ANY || p->next == s->history.count);
-    for (size_t i = 0; due && s->complete && s->l.o.elastic && i < s->npeers; i++)
-        due = !s->peer[i]->kept.count && !s->peer[i]->queue.count && !s->peer[i]->held;
+    for (size_t i = 0; due && s->complete && shared && i < s->npeers; i++)
+        due = !s->peer[i]->kept.count && !s->peer[i]->queue.count && !s->peer[i]->resend.count &&
+              !s->peer[i]->held;
     pthread_mutex_unlock(&s->mu);
     return due;
 }
@@ -312,28 +344,6 @@ static void ack_send(struct sock *s, struct peer *p)
 
     if (m && json_set_int(m->meta, "count", (int64_t)p->count) == 0 && peer_say(s, p, m) == ZS_OK)
         p->ack_due = 0;
-}
-
-static void credit_send(struct sock *s, struct peer *p)
-{
-    struct msg *m;
-    size_t messages, bytes;
-
-    pthread_mutex_lock(&s->mu);
-    messages = p->owed_messages;
-    bytes = p->owed_bytes;
-    pthread_mutex_unlock(&s->mu);
-    if (!messages || !(m = peer_control_new(s, MSG_CREDIT)))
-        return;
-    if (json_set_int(m->meta, "messages", (int64_t)messages) ||
-        json_set_int(m->meta, "bytes", (int64_t)bytes) || peer_say(s, p, m) != ZS_OK)
-        return;
-    pthread_mutex_lock(&s->mu);
-    p->owed_messages -= messages;
-    p->owed_bytes -= bytes;
-    p->out_messages -= messages;
-    p->out_bytes -= bytes;
-    pthread_mutex_unlock(&s->mu);
 }
 
 void peer_pump(struct sock *s, struct peer *p)

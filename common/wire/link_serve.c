@@ -3,8 +3,9 @@
  * encoding and decoding, so that a stage which computes for a minute is still a living peer, and
  * so that data moves while it computes. Here: the loop, what comes in, and the clock.
  *
- * Every data message bears its number on the connection; a gap (a connection that broke with
- * data on its way) is an error at once. */
+ * Every data message bears its number in the stream of its sender to this end. What comes twice is
+ * dropped; behind a gap (a connection broke with data on its way) all is dropped until it comes
+ * again, and a gap that stays is an error. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,16 @@
 #define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
 
+/* It broke a rule: it is told, and on an elastic link that is all that comes of it. */
+static void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
+{
+    peer_say_fail(s, &p->id, e->text);
+    if (e->kind != ERR_SYS)
+        peer_drop(s, p, e);
+    else
+        sock_fail(s, e);
+}
+
 static void data_take(struct sock *s, struct peer *p, struct msg *m)
 {
     struct err e = {0};
@@ -29,10 +40,12 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     int bad, over;
 
     if (m->seq != p->count) {
-        err_set(&e, ERR_DATA, "message %llu of %s is lost: number %llu came",
-                (unsigned long long)p->count, peer_name(s, p, name), (unsigned long long)m->seq);
-        goto out;
+        if (m->seq > p->count && p->gap <= 0)
+            p->gap = s->now;
+        msg_destroy(&m);
+        return;
     }
+    p->gap = 0;
     if (kind_check(&s->l, m, peer_name(s, p, name), &e) < 0)
         goto out;
     p->count++;
@@ -58,8 +71,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     box_unref(&b);
 out:
     msg_destroy(&m);
-    peer_say_fail(s, &p->id, e.text);
-    sock_fail(s, &e);
+    peer_refuse(s, p, &e);
 }
 
 static void state_set(struct sock *s, struct peer *p, enum peer_state state)
@@ -83,38 +95,17 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
     }
     if (json_opt_bool(m->meta, "complete", 0, &complete, "end mark", NULL) == 0 && !complete)
         p->ack_due = 1; /* it said so itself and may go */
-    else
+    else if (s->l.o.elastic) {
+        peer_refuse(s, p, &e);
+        return;
+    } else
         peer_say_fail(s, &p->id, e.text);
     state_set(s, p, PEER_GONE);
-    if (s->l.o.elastic && !complete)
+    if (s->l.o.elastic)
         /* it has told its own user; here it would stand before the cause */
         log_detail("%s; going on without it", e.text);
     else
         sock_fail(s, &e);
-}
-
-static void credit_take(struct sock *s, struct peer *p, const struct msg *m)
-{
-    struct err e = {0};
-    int64_t messages, bytes;
-    size_t n, k;
-
-    if (json_need_int(m->meta, "messages", 1, INT32_MAX, &messages, "credit", &e) < 0 ||
-        json_need_int(m->meta, "bytes", 0, INT64_MAX, &bytes, "credit", &e) < 0) {
-        peer_lost(s, p, ERR_DATA, e.text);
-        return;
-    }
-    pthread_mutex_lock(&s->mu);
-    n = (size_t)messages < p->out_messages ? (size_t)messages : p->out_messages;
-    k = (size_t)bytes < p->out_bytes ? (size_t)bytes : p->out_bytes;
-    p->out_messages -= n;
-    p->out_bytes -= k;
-    while (!s->l.o.hold && n-- && p->kept.count) {
-        struct box *b = queue_pop(&p->kept);
-        box_unref(&b);
-    }
-    pthread_mutex_unlock(&s->mu);
-    sock_notify(s);
 }
 
 static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
@@ -133,6 +124,16 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
     peer_lost(s, p, ERR_DATA, e.text);
 }
 
+/* One that was given up may be alive: it is told so, once. */
+static void absent_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    log_detail("%s: %s from a peer that is not there any more", s->l.address,
+               msg_kind_name(m->kind));
+    if (p->state == PEER_GONE && p->given_up)
+        peer_say_fail(s, &p->id, GIVEN_UP);
+    p->given_up = 0;
+}
+
 static void message_take(struct sock *s, struct peer *p, struct msg *m)
 {
     p->heard = s->now;
@@ -142,9 +143,10 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
         fail_take(s, p, m);
     else if (m->kind == MSG_WELCOME)
         welcome_take(s, p, m);
+    else if (p->state == PEER_ENDED && m->kind == MSG_END)
+        p->ack_due = 1; /* the first was lost */
     else if (p->state != PEER_READY)
-        log_detail("%s: %s from a peer that is not there any more", s->l.address,
-                   msg_kind_name(m->kind));
+        absent_take(s, p, m);
     else if (m->kind == MSG_ACK && p->end_sent)
         state_set(s, p, PEER_ENDED);
     else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT)
@@ -169,7 +171,10 @@ static void damage_take(struct sock *s, struct peer *p, const struct zid *from, 
     }
     err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
     e->kind = e->kind == ERR_SYS ? ERR_SYS : ERR_DATA;
-    sock_fail(s, e);
+    if (s->l.o.elastic && e->kind != ERR_SYS)
+        peer_drop(s, p, e);
+    else
+        sock_fail(s, e);
 }
 
 /* One message off the socket; 0 when there was none. */
@@ -216,7 +221,7 @@ static void hello_tick(struct sock *s)
 {
     if (s->bound || !s->npeers || s->hello_at <= 0 || s->now < s->hello_at || s->failed)
         return;
-    s->hello_at = s->now + (hello_send(s, &s->peer[0]->id, MSG_HELLO) == ZS_OK ? HELLO_S : PROBE_S);
+    s->hello_at = s->now + (hello_send(s, s->peer[0], MSG_HELLO) == ZS_OK ? HELLO_S : PROBE_S);
 }
 
 static double ping_s(const struct sock *s)
@@ -228,12 +233,19 @@ static void peer_tick(struct sock *s, struct peer *p)
 {
     double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
     double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
-    char why[128];
+    char why[128], name[256];
+    struct err e = {0};
 
     if (p->state != PEER_READY)
         return;
     if (p->down > 0 && s->now - p->down > grace) {
         peer_lost(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
+        return;
+    }
+    if (p->gap > 0 && s->now - p->gap > grace) {
+        err_set(&e, ERR_DATA, "message %llu of %s is lost: later ones came",
+                (unsigned long long)p->count, peer_name(s, p, name));
+        peer_refuse(s, p, &e);
         return;
     }
     if (s->now - p->heard > s->l.o.timeout_s) {
@@ -250,7 +262,7 @@ static int tick_ms(const struct sock *s)
     int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : (int)(ping_s(s) * 500) + 1;
 
     for (size_t i = 0; i < s->npeers; i++)
-        if (s->peer[i]->down > 0 && s->peer[i]->state == PEER_READY)
+        if ((s->peer[i]->down > 0 || s->peer[i]->gap > 0) && s->peer[i]->state == PEER_READY)
             ms = 100;
     return ms;
 }
@@ -267,8 +279,10 @@ static void change_take(struct sock *s, int bits)
         s->hello_at = 0;
     if ((bits & ZS_DOWN) && s->peer[0]->down <= 0)
         s->peer[0]->down = s->now;
-    if (bits & ZS_UP)
+    if (bits & ZS_UP) {
         s->hello_at = s->now;
+        s->connection++;
+    }
 }
 
 /* Time in which this thread stood still (a suspended machine, a debugger) is not held against
@@ -280,6 +294,7 @@ static void clock_tick(struct sock *s)
     for (size_t i = 0; gap > STALL_S && i < s->npeers; i++) {
         s->peer[i]->heard += gap;
         s->peer[i]->down += s->peer[i]->down > 0 ? gap : 0;
+        s->peer[i]->gap += s->peer[i]->gap > 0 ? gap : 0;
     }
     s->now = now;
 }

@@ -68,6 +68,12 @@ struct box *queue_pop(struct queue *q)
     return q->at[q->head++];
 }
 
+void queue_unpop(struct queue *q, struct box *b)
+{
+    q->count++;
+    q->at[--q->head] = b;
+}
+
 struct box *queue_take(struct queue *q, size_t i)
 {
     struct box **at = q->at + q->head, *b = at[i];
@@ -207,8 +213,8 @@ static void credit_back(struct sock *s)
     if (!s->taken)
         return;
     pthread_mutex_lock(&s->mu);
-    s->peer[s->taken_peer]->owed_messages++;
-    s->peer[s->taken_peer]->owed_bytes += s->taken_bytes;
+    s->peer[s->taken_peer]->back_messages++;
+    s->peer[s->taken_peer]->back_bytes += s->taken_bytes;
     pthread_mutex_unlock(&s->mu);
     s->taken = 0;
     wake(s);
@@ -480,6 +486,7 @@ static void sock_close(struct link *l)
     for (size_t i = 0; i < s->npeers; i++) {
         queue_clear(&s->peer[i]->queue);
         queue_clear(&s->peer[i]->kept);
+        queue_clear(&s->peer[i]->resend);
         box_unref(&s->peer[i]->held);
         accepts_release(s->peer[i]);
         free(s->peer[i]);

@@ -271,18 +271,60 @@ class Link:
         self.change = threading.Condition()
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.ROUTER if self.bound else zmq.DEALER)
-        self.socket.bind(self.endpoint) if self.bound else self.socket.connect(self.endpoint)
+        self.connection, self.monitor, self.up = 0, None, zmq.EVENT_HANDSHAKE_SUCCEEDED
+        if self.bound:
+            self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            self.socket.bind(self.endpoint)
+        else:
+            self.socket.setsockopt(zmq.ROUTING_ID, self.hello["instance"].encode())
+            self.monitor = self.socket.get_monitor_socket(self.up)
+            self.socket.connect(self.endpoint)
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
     class Peer:
         def __init__(self, hello):
-            self.messages, self.bytes = hello.get("credit_messages", 0), hello.get("credit_bytes", 0)   # that it may still be sent
-            self.under_way, self.queue, self.owed, self.end = 0, [], [], End()
+            self.messages, self.bytes = hello.get("credit_messages", 0), hello.get("credit_bytes", 0)   # that it may have on the way
+            self.used = 0       # bytes sent
+            self.queue, self.end = [], End()
+            self.sent = []      # messages that may not have arrived; `again`: how many of them have to be sent again
+            self.again, self.received, self.back, self.back_bytes = 0, 0, 0, 0     # credit: in totals
+            self.told = (0, 0)
+            self.connection = hello.get("connection", 0)
             self.ended = self.marked = False
             self.heard = self.said = time.monotonic()
 
     # The thread of the link
+
+    def _hello(self, who, kind, p=None):
+        """Hello and welcome: who we are, and how far the stream is that we share. ZeroMQ connects again by itself; then hello is said
+        again, with the number of the connection, and what was lost comes or goes again."""
+        count = p.end.count if p else 0
+        far = dict(received=count, ended=p.ended if p else False) if self.receives else dict(sent=count)
+        self._say(who, kind, connection=self.connection if not self.bound else p.connection, **far, **self.hello)
+
+    def _events(self):
+        """Of a connector: connections that came."""
+        while self.monitor and self.monitor.poll(0):
+            event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
+            if event == self.up:
+                self.connection += 1
+                self._hello(b"", "hello", self.peers.get(b""))
+
+    def _resume(self, p, meta):
+        if self.receives:
+            p.told = None       # say it again
+        else:
+            self._arrived(p, meta["received"])
+            p.again, p.marked = len(p.sent), False
+            p.ended = p.ended or meta["ended"]
+
+    @staticmethod
+    def _arrived(p, received):
+        lost = len(p.sent) - (p.end.count - max(p.received, received))
+        p.received = max(p.received, received)
+        p.again = min(p.again, len(p.sent) - lost)
+        del p.sent[:lost]
 
     def _say(self, who, kind, **meta):
         self.socket.send_multipart([who] * self.bound + encode(Message(kind, stage=self.hello["name"], meta=meta)))
@@ -290,12 +332,11 @@ class Link:
             self.peers[who].said = time.monotonic()
 
     def _serve(self):
-        if not self.bound:
-            self._say(b"", "hello", **self.hello)
         while not self.closed or self.ending:
             came = self.socket.poll(10)
             with self.change:
                 try:
+                    self._events()
                     if came:
                         frames = self.socket.recv_multipart()
                         who = frames.pop(0) if self.bound else b""
@@ -309,6 +350,9 @@ class Link:
                 self.change.notify_all()
                 if self.error:
                     break
+        if self.monitor:
+            self.socket.disable_monitor()
+            self.monitor.close()
         self.socket.close()
 
     def _take(self, who, m):
@@ -319,13 +363,20 @@ class Link:
             sent, taken = (m.meta["sends"], self.hello["takes"]) if self.receives else (self.hello["sends"], m.meta["takes"])
             if m.meta["version"] != 2 or m.meta["dir"] == self.hello["dir"] or set(sent) - set(taken):
                 return self._say(who, "fail", text=f"{', '.join(sent)} where {', '.join(taken)} is taken, or another version")
-            self.peers.setdefault(who, Link.Peer(m.meta))
+            connection, known = m.meta.get("connection", 0), p
+            if m.kind == "welcome" and connection != self.connection:
+                return      # the answer to a hello of an earlier connection
+            p = self.peers.setdefault(who, Link.Peer(m.meta))
+            if known and (m.kind == "welcome" or connection > p.connection):
+                p.connection = connection
+                self._resume(p, m.meta)
             if m.kind == "hello":
-                self._say(who, "welcome", **self.hello)
+                self._hello(who, "welcome", p)
         elif m.kind == "fail":
             raise WireError(f"{self.endpoint}: {m.meta['text']}")
         elif p and m.kind == "credit":
-            p.messages, p.bytes, p.under_way = p.messages + m.meta["messages"], p.bytes + m.meta["bytes"], p.under_way - 1
+            self._arrived(p, m.meta["received"])
+            p.back, p.back_bytes = m.meta["messages"], m.meta["bytes"]
         elif p and m.kind == "ack":
             p.ended = True
         elif p and m.kind == "leave":
@@ -334,7 +385,7 @@ class Link:
             p.end.check(m)
             p.ended = True
             self._say(who, "ack", count=p.end.count)
-        elif p and m.kind in DATA:
+        elif p and m.kind in DATA and m.seq == p.end.count:     # others came before, or come again behind what is missing
             if m.kind not in self.hello["takes"]:
                 raise WireError(f"'{m.id}' is of kind {m.kind}; {', '.join(self.hello['takes'])} is taken here")
             p.end.add(m)
@@ -342,14 +393,19 @@ class Link:
 
     def _give(self, who, p):
         now = time.monotonic()
-        while p.owed and not p.ended:
-            self._say(who, "credit", messages=1, bytes=p.owed.pop())
-        while p.queue and (p.under_way == 0 or (p.messages > 0 and p.queue[0].bytes() <= p.bytes)):
+        if self.receives and not p.ended and p.told != (p.end.count, p.back):
+            p.told = (p.end.count, p.back)
+            self._say(who, "credit", received=p.end.count, messages=p.back, bytes=p.back_bytes)
+        while p.again:
+            self.socket.send_multipart([who] * self.bound + encode(p.sent[-p.again]))
+            p.again, p.said = p.again - 1, now
+        while p.queue and self._room(p, p.queue[0].bytes()):
             m = p.queue.pop(0)
             m.seq = p.end.count
             self.socket.send_multipart([who] * self.bound + encode(m))
             p.end.add(m)
-            p.messages, p.bytes, p.under_way, p.said = p.messages - 1, p.bytes - m.bytes(), p.under_way + 1, now
+            p.sent.append(m)
+            p.used, p.said = p.used + m.bytes(), now
         if self.ending and not p.queue and not p.marked:
             mark = p.end.mark()
             mark.meta.update(self.ending)
@@ -359,6 +415,11 @@ class Link:
             self._say(who, "ping")
         if not p.ended and now - p.heard > self.silence:
             raise WireError(f"nothing from {self.endpoint} for {self.silence:g} seconds")
+
+    @staticmethod
+    def _room(p, size):
+        way = p.end.count - p.back
+        return way == 0 or (way < p.messages and p.used - p.back_bytes + size <= p.bytes)
 
     # The program's side
 
@@ -378,7 +439,8 @@ class Link:
             who, m = self.inbox.pop(0)
             yield m
             with self.change:
-                self.peers[who].owed.append(m.bytes())
+                self.peers[who].back += 1
+                self.peers[who].back_bytes += m.bytes()
 
     def send(self, m, peer=None):
         """To receiver number `peer` in the order they came, else to the one with the shortest queue; waits for room."""

@@ -78,6 +78,59 @@ with open("made.ptq", "wb") as f:
     [ "${lines[20]}" = "complete: 20 messages" ]
 }
 
+@test "a connection that is reset with data on its way: Python goes on with the next, as receiver and as sender" {
+    python3 -c "import zmq" 2>/dev/null || skip "no Python module zmq here"
+    cat >relay.py <<'END'
+# TO: takes one connection after the other and passes it on; the first two are reset after 30000 bytes
+import os, select, socket, struct, sys
+hear = socket.create_server(("127.0.0.1", 0))
+open("relay.tmp", "w").write(f"tcp://127.0.0.1:{hear.getsockname()[1]}")
+os.rename("relay.tmp", "relay.url")
+for resets in range(100):
+    ends = [hear.accept()[0], socket.create_connection(("127.0.0.1", int(sys.argv[1])))]
+    carried = 0
+    while carried >= 0 and not (resets < 2 and carried >= 30000):
+        for end in select.select(ends, [], [])[0]:
+            try:
+                data = end.recv(4096)
+                ends[end is ends[0]].sendall(data)
+            except OSError:
+                data = b""
+            carried = carried + len(data) if data else -1
+            if carried < 0:
+                break
+    for end in ends:
+        if carried >= 0:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.close()
+END
+    run -0 --separate-stderr ptq-cat --make 40 --size 4K --out made.ptq
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    for end in in out; do
+        rm -f relay.url
+        python3 relay.py $port 3>&- &
+        relay=$!
+        until [ -e relay.url ]; do :; done
+        if [ $end = in ]; then
+            timeout 30 ptq-cat --quiet --in made.ptq --out "@tcp://127.0.0.1:$port" 3>&- &
+            run -0 timeout 30 python3 "$wire" recv "$(cat relay.url)"
+            [ "${lines[40]}" = "complete: 40 messages" ]
+        else
+            timeout 30 ptq-cat --quiet --in "@tcp://127.0.0.1:$port" --out came.ptq 3>&- &
+            PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$wire") run -0 timeout 30 python3 -c '
+import sys, ptqwire as w
+out = w.Link(sys.argv[1], sends=["chunk"])
+for m in w.read_stream(open("made.ptq", "rb")):
+    out.send(m)
+out.end()' "$(cat relay.url)"
+        fi
+        wait $!
+        kill $relay
+        wait $relay || :
+    done
+    run -0 ptq-diff made.ptq came.ptq
+}
+
 @test "chunks that a Python program marked as half images: forward weighs them, the journal and the checkpoint tell" {
     model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
     ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 2048 --length 128 --quiet >text.ptq

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link_resume - connections break and come again; the stream between two ends goes on. Hello and
+ * welcome say how much has arrived, and what has not is sent again under the same numbers; the
+ * receiver drops what it has. Credit is said in totals, so that one that is lost does no harm.
+ *
+ * A sender keeps a message until it has arrived; on an elastic link until it has been taken, with
+ * hold until it is covered, for then another peer may have to do it. Left out: going on with a
+ * process that was started again; it knows nothing of the stream. */
+#include "link_impl.h"
+
+int resume_say(const struct sock *s, const struct peer *p, struct json *meta)
+{
+    const int in = s->l.dir == LINK_IN;
+
+    return json_set_int(meta, "connection", s->bound ? p->connection : s->connection) ||
+                   json_set_int(meta, in ? "received" : "sent", (int64_t)p->count) ||
+                   (in && json_set_bool(meta, "ended", p->state == PEER_ENDED))
+               ? -1
+               : 0;
+}
+
+int resume_read(const struct json *meta, struct resume *r, struct err *e)
+{
+    *r = (struct resume){0};
+    return json_opt_int(meta, "connection", 0, INT64_MAX, 0, &r->connection, "hello", e) < 0 ||
+                   json_opt_int(meta, "received", 0, INT64_MAX, 0, &r->received, "hello", e) < 0 ||
+                   json_opt_int(meta, "sent", 0, INT64_MAX, 0, &r->sent, "hello", e) < 0 ||
+                   json_opt_bool(meta, "ended", 0, &r->ended, "hello", e) < 0
+               ? -1
+               : 0;
+}
+
+void kept_trim(const struct sock *s, struct peer *p)
+{
+    for (size_t i = 0; i < p->kept.count;) {
+        struct box *b = p->kept.at[p->kept.head + i];
+        const int over = s->l.o.hold ? b->done : s->l.o.elastic ? b->seq < p->back_messages : 1;
+
+        if (b->seq >= p->received || !over) {
+            i++;
+            continue;
+        }
+        queue_take(&p->kept, i);
+        box_unref(&b);
+    }
+}
+
+int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e)
+{
+    b->done = b->done || box_done(s, b);
+    if (queue_push(&p->kept, b, e) < 0) {
+        box_unref(&b);
+        return -1;
+    }
+    kept_trim(s, p);
+    return 0;
+}
+
+/* Under mu: back to message number received. */
+static int rewind_to(struct sock *s, struct peer *p, uint64_t received, struct err *e)
+{
+    struct queue lost = {0};
+    struct box *b;
+    int rc = 0;
+
+    if (received > p->received)
+        p->received = received;
+    if (s->l.o.route == LINK_ALL) {
+        box_unref(&p->held);
+        p->next = p->received;
+        return 0;
+    }
+    for (size_t i = 0; i < p->kept.count && rc == 0;) {
+        if (p->kept.at[p->kept.head + i]->seq < p->received)
+            i++;
+        else if ((rc = queue_push(&lost, p->kept.at[p->kept.head + i], e)) == 0)
+            queue_take(&p->kept, i);
+    }
+    while (rc == 0 && (b = queue_pop(&p->resend)))
+        if ((rc = queue_push(&lost, b, e)) < 0)
+            box_unref(&b);
+    queue_clear(&p->resend);
+    p->resend = lost;
+    kept_trim(s, p);
+    return rc;
+}
+
+int resume_take(struct sock *s, struct peer *p, const struct resume *r, struct err *e)
+{
+    int rc;
+
+    if (s->l.dir == LINK_IN) {
+        p->gap = 0;
+        p->told_received = UINT64_MAX; /* says all of it again */
+        return (uint64_t)r->sent >= p->count
+                   ? 0
+                   : err_set(e, ERR_DATA, "has sent %lld messages, but %llu came",
+                             (long long)r->sent, (unsigned long long)p->count);
+    }
+    if ((uint64_t)r->received > p->count)
+        return err_set(e, ERR_DATA, "has received %lld messages, but %llu were sent",
+                       (long long)r->received, (unsigned long long)p->count);
+    pthread_mutex_lock(&s->mu);
+    rc = rewind_to(s, p, (uint64_t)r->received, e);
+    if (r->ended && s->ending && p->state == PEER_READY)
+        p->state = PEER_ENDED;
+    pthread_mutex_unlock(&s->mu);
+    p->end_sent = 0;
+    sock_notify(s);
+    return rc;
+}
+
+void credit_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    struct err e = {0};
+    int64_t received, messages, bytes;
+    uint64_t n, k;
+
+    if (json_need_int(m->meta, "received", 0, INT64_MAX, &received, "credit", &e) < 0 ||
+        json_need_int(m->meta, "messages", 0, INT64_MAX, &messages, "credit", &e) < 0 ||
+        json_need_int(m->meta, "bytes", 0, INT64_MAX, &bytes, "credit", &e) < 0) {
+        peer_lost(s, p, ERR_DATA, e.text);
+        return;
+    }
+    if ((uint64_t)received > p->count || messages > received) {
+        peer_lost(s, p, ERR_DATA, "gives credit for messages that it was not sent");
+        return;
+    }
+    pthread_mutex_lock(&s->mu);
+    if ((uint64_t)received > p->received)
+        p->received = (uint64_t)received;
+    n = (uint64_t)messages > p->back_messages ? (uint64_t)messages - p->back_messages : 0;
+    k = (uint64_t)bytes > p->back_bytes ? (uint64_t)bytes - p->back_bytes : 0;
+    p->back_messages += n;
+    p->back_bytes += k;
+    p->out_messages -= n < p->out_messages ? (size_t)n : p->out_messages;
+    p->out_bytes -= k < p->out_bytes ? (size_t)k : p->out_bytes;
+    kept_trim(s, p);
+    pthread_mutex_unlock(&s->mu);
+    sock_notify(s);
+}
+
+void credit_send(struct sock *s, struct peer *p)
+{
+    struct msg *m;
+    uint64_t messages, bytes;
+
+    pthread_mutex_lock(&s->mu);
+    messages = p->back_messages;
+    bytes = p->back_bytes;
+    pthread_mutex_unlock(&s->mu);
+    if ((messages == p->told_messages && p->count == p->told_received) ||
+        !(m = peer_control_new(s, MSG_CREDIT)))
+        return;
+    if (json_set_int(m->meta, "received", (int64_t)p->count) ||
+        json_set_int(m->meta, "messages", (int64_t)messages) ||
+        json_set_int(m->meta, "bytes", (int64_t)bytes)) {
+        msg_destroy(&m);
+        return;
+    }
+    if (peer_say(s, p, m) != ZS_OK)
+        return;
+    pthread_mutex_lock(&s->mu);
+    p->out_messages -= (size_t)(messages - p->told_messages);
+    p->out_bytes -= (size_t)(bytes - p->told_bytes);
+    pthread_mutex_unlock(&s->mu);
+    p->told_received = p->count;
+    p->told_messages = messages;
+    p->told_bytes = bytes;
+}
