@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../common/base/mem.h"
+#include "../stages/sample/sample.h"
 
 #define WORKERS_MAX 1024
 
@@ -114,7 +115,8 @@ static int parse_count(struct recipe *r, struct recipe_stage *st, const char *s,
     snprintf(text, sizeof text, "%.*s", (int)(n < 31 ? n : 31), s);
     st->many = 1;
     if (strcmp(text, "cores") == 0) {
-        st->count = r->cores < RECIPE_LANES ? r->cores : RECIPE_LANES;
+        /* more workers than lanes have nothing to do */
+        st->count = r->cores < SAMPLE_LANES ? r->cores : SAMPLE_LANES;
         return 0;
     }
     v = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;

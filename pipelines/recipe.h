@@ -26,7 +26,6 @@
 #include "../common/base/err.h"
 
 #define RECIPE_VALUES 64
-#define RECIPE_LANES 8 /* more workers than lanes have nothing to do: what `cores` is capped at */
 
 struct recipe_var {
     char *name;

@@ -53,6 +53,10 @@ struct opt {
     int wiring; /* connects the program with others: in a recipe not the user's to set */
 };
 
+/* A number that has a name, as the text of a row's default or of its help. */
+#define OPT_NUMBER(x) OPT_NUMBER_TEXT(x)
+#define OPT_NUMBER_TEXT(x) #x
+
 struct opt_group {
     const char *title;      /* above its rows in the help; NULL: "Options", "": nothing */
     const struct opt *rows; /* static */

@@ -50,6 +50,8 @@ enum sample_short { SAMPLE_SHORT_ERROR, SAMPLE_SHORT_JOIN };
 enum sample_weights { SAMPLE_WEIGHTS_NONE, SAMPLE_WEIGHTS_LENGTH };
 
 #define SAMPLE_LENGTHS_MAX 64
+#define SAMPLE_LENGTH 2048 /* of a sequence, where no length is given */
+#define SAMPLE_LANES 8     /* where their number is not given */
 
 struct sample_opts {
     const char *model;       /* folder: config.json, and a tokenizer unless the data are ids */
@@ -81,11 +83,6 @@ struct sample_opts {
     const char *date;           /* today's, for chat templates that ask; NULL: none */
     enum docs_bad bad_lines;    /* what becomes of a line that is no document */
 };
-#define SAMPLE_OPTS_DEFAULT                                                                      \
-    {                                                                                            \
-        .tokens = 65536, .length = 2048, .mode = SAMPLE_CONCAT, .seed = 1, .chunk_tokens = 2048, \
-        .lanes = 8                                                                               \
-    }
 
 /* What was done with the documents. */
 struct sample_audit {

@@ -39,7 +39,8 @@ static const struct opt rows[] = {
     {"tokens", OPT_INT, AT(core.tokens), "N",
      .help = "calibration tokens in all, cut down to whole rows; 0: all there are", "65536", 0,
      1e12},
-    {"length", OPT_INT, AT(length), "N", .help = "tokens of a sequence (default 2048)", .min = 2,
+    {"length", OPT_INT, AT(length), "N",
+     .help = "tokens of a sequence (default " OPT_NUMBER(SAMPLE_LENGTH) ")", .min = 2,
      .max = 1 << 24},
     {"lengths", OPT_TEXT, AT(lengths_text), "N,N,...",
      .help = "sequences of these lengths instead (MaCa: 256,512,1024,2048,4096)"},
@@ -93,7 +94,7 @@ static const struct opt rows[] = {
     {"chunk-tokens", OPT_INT, AT(core.chunk_tokens), "N",
      .help = "a chunk is whole rows of about so many tokens", "2048", 1, 1 << 24},
     {"lanes", OPT_INT, AT(core.lanes), "N", .help = "runs of chunks; the unit handed to one worker",
-     "8", 1, 1 << 16},
+     OPT_NUMBER(SAMPLE_LANES), 1, 1 << 16},
     {"peers", OPT_INT, AT(peers), "N",
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
@@ -141,13 +142,23 @@ static int shares_parse(struct sample_command *c, struct err *e)
     return 0;
 }
 
+struct sample_opts sample_opts_default(void)
+{
+    struct sample_command c = {.peers = 0};
+    const struct opt_group group = {NULL, rows, &c};
+
+    opt_defaults(&group, 1, NULL); /* a unit test checks the rows */
+    c.core.length = SAMPLE_LENGTH;
+    return c.core;
+}
+
 static int check(const struct stage *s, struct err *e)
 {
     struct sample_command *c = s->own;
 
     c->core.data = c->data.text;
     c->core.ndata = c->data.count;
-    c->core.length = c->length ? (size_t)c->length : 2048;
+    c->core.length = c->length ? (size_t)c->length : SAMPLE_LENGTH;
     c->core.first_weight = &c->first_weight;
     c->core.mode = c->mode != SAMPLE_MODE_AUTO ? (enum sample_mode)c->mode
                    : c->lengths_text           ? SAMPLE_CROPS

@@ -22,4 +22,7 @@ struct sample_command {
 
 extern const struct stage_spec sample_spec;
 
+/* The defaults of ptq-sample, which its rows hold; neither a model nor data. */
+struct sample_opts sample_opts_default(void);
+
 #endif

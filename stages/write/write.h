@@ -23,7 +23,7 @@
 #include "write_plan.h"
 
 /* tensor bytes of a weight file, as others cut them */
-#define WRITE_SHARD_BYTES ((uint64_t)5000000000)
+#define WRITE_SHARD_BYTES 5000000000
 
 struct write_opts {
     const char *model; /* folder of the source */

@@ -16,7 +16,7 @@ static const struct opt rows[] = {
     {"keep-parts", OPT_FLAG, AT(core.keep_parts),
      .help = "keep the commits in OUT/.ptqflow/parts after the end"},
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
-     .help = "tensor bytes after which a new weight file begins", "5000000000"},
+     .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES)},
     {"peers", OPT_INT, AT(peers), "N", .help = "solvers at the start; others may come and go", "1",
      1, 65536, .wiring = 1},
     {"commit-peers", OPT_INT, AT(commit_peers), "N", .help = "forward workers that take commits",

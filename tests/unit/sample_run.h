@@ -15,7 +15,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/wire/msg_chunk.h"
-#include "../../stages/sample/sample.h"
+#include "../../stages/sample/sample_opts.h"
 
 static char dir[] = "/tmp/ptq-sample-XXXXXX";
 
@@ -93,7 +93,7 @@ static inline int tear_down(void **state)
 static inline struct sample_opts options(const char *model, const char *const *data, size_t n,
                                          uint64_t tokens, size_t length)
 {
-    struct sample_opts o = SAMPLE_OPTS_DEFAULT;
+    struct sample_opts o = sample_opts_default();
 
     o.model = path_of(model);
     o.data = data;

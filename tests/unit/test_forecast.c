@@ -11,6 +11,7 @@
 #include "../../stages/forward/forward_forecast.h"
 #include "../../stages/reduce/reduce_forecast.h"
 #include "../../stages/sample/sample_forecast.h"
+#include "../../stages/sample/sample_opts.h"
 #include "../../stages/solve/solve_forecast.h"
 #include "../../stages/write/write_forecast.h"
 #include "tiny_model.h"
@@ -44,7 +45,7 @@ static int close_model(void **state)
 
 static struct sample_opts sampler(uint64_t tokens, size_t length)
 {
-    struct sample_opts o = SAMPLE_OPTS_DEFAULT;
+    struct sample_opts o = sample_opts_default();
 
     o.tokens = tokens;
     o.length = length;

@@ -2,6 +2,7 @@
 /* Two ways to the same checkpoint through the whole chain (sample, forward, reduce, solve), to
  * the last bit: weights of 1 are no weights, and MaCa's 1/L over rows of one length is plain
  * GPTQ. */
+#include "../../stages/sample/sample_opts.h"
 #include "chain_run.h"
 
 static char root[] = "/tmp/ptq-identities-XXXXXX", model[64], data[64];
@@ -43,7 +44,7 @@ static void run(struct chain *c, const char *solver, size_t length, enum sample_
                 const char *file)
 {
     const char *const list[] = {data};
-    struct sample_opts o = SAMPLE_OPTS_DEFAULT;
+    struct sample_opts o = sample_opts_default();
     const struct forward_opts fo = {
         .acts = DT_BF16, .order = FORWARD_SITE, .dual = 1, .mem = 1 << 24, .tmp = "/tmp"};
     struct solve_opts so = solve_opts_default();
