@@ -10,14 +10,18 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
+#include "term.h"
 
 #define INTERVAL 0.1
+#define PLAIN_SECONDS 10.0 /* between two lines where no terminal is */
 
 static struct {
     char stage[32];
     int fd;   /* -1: none */
     int live; /* a line on the terminal */
     int drawn;
+    double start;       /* of the program */
     double last, began; /* last update; when the counted work began */
     uint64_t total;     /* of the counted work */
     uint64_t tokens;
@@ -31,6 +35,7 @@ void status_init(const char *stage, int fd)
     now.fd = fd;
     now.live = fd < 0 && isatty(2);
     now.last = -1;
+    now.start = clock_wall();
     if (fd >= 0) {
         int flags = fcntl(fd, F_GETFL);
 
@@ -65,6 +70,25 @@ static void put_json(int64_t block, uint64_t done, uint64_t total)
         return; /* full or gone: the next update says more anyway */
 }
 
+static void left_text(double s, char *out, size_t size)
+{
+    if (s > 1e6)
+        s = 1e6;
+    if (s >= 3600)
+        snprintf(out, size, ", %d h %02d min left", (int)s / 3600, (int)s / 60 % 60);
+    else if (s >= 60)
+        snprintf(out, size, ", %d min %02d s left", (int)s / 60, (int)s % 60);
+    else
+        snprintf(out, size, ", %.0f s left", s);
+}
+
+static void draw(char *line)
+{
+    term_clip(line, term_columns(2));
+    if (dprintf(2, "\r\033[K%s", line) >= 0)
+        now.drawn = 1;
+}
+
 static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
 {
     char line[256], where[96] = "", left[48] = "";
@@ -74,26 +98,14 @@ static void put_live(int64_t block, uint64_t done, uint64_t total, double t)
     if (block >= 0)
         snprintf(where, sizeof where, " block %lld%s%s", (long long)block, now.site[0] ? " " : "",
                  now.site);
-    if (rate > 0 && total > done) {
-        double s = (double)(total - done) / rate;
-
-        if (s > 1e6)
-            s = 1e6;
-        if (s >= 3600)
-            snprintf(left, sizeof left, ", %d h %02d min left", (int)s / 3600, (int)s / 60 % 60);
-        else if (s >= 60)
-            snprintf(left, sizeof left, ", %d min %02d s left", (int)s / 60, (int)s % 60);
-        else
-            snprintf(left, sizeof left, ", %.0f s left", s);
-    }
-    n = snprintf(line, sizeof line, "\r\033[K%s: %s%s", now.stage, now.state, where);
+    if (rate > 0 && total > done)
+        left_text((double)(total - done) / rate, left, sizeof left);
+    n = snprintf(line, sizeof line, "%s: %s%s", now.stage, now.state, where);
     if (n > 0 && total)
-        n += snprintf(line + n, sizeof line - (size_t)n, " %.0f%% (%llu of %llu %s, %.3g/s%s)",
-                      100 * (double)done / (double)total, (unsigned long long)done,
-                      (unsigned long long)total, now.unit, rate, left);
-    if (n > 0 && write(2, line, strlen(line)) < 0)
-        return;
-    now.drawn = 1;
+        snprintf(line + n, sizeof line - (size_t)n, " %.0f%% (%llu of %llu %s, %.3g/s%s)",
+                 100 * (double)done / (double)total, (unsigned long long)done,
+                 (unsigned long long)total, now.unit, rate, left);
+    draw(line);
 }
 
 void status_update(const char *state, int64_t block, const char *site, uint64_t done,
@@ -126,6 +138,42 @@ void status_update(const char *state, int64_t block, const char *site, uint64_t 
 void status_tokens(uint64_t tokens_forwarded)
 {
     now.tokens = tokens_forwarded;
+}
+
+int status_due(void)
+{
+    const int plain = now.fd < 0 && !now.live;
+    const double last = plain && now.last < 0 ? now.start : now.last;
+
+    return clock_wall() - last >= (plain ? PLAIN_SECONDS : INTERVAL);
+}
+
+void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
+                const char *note)
+{
+    char text[256], left[48] = "", line[320];
+    const double t = clock_wall(), spent = t - now.start;
+
+    if (!status_due())
+        return;
+    now.last = t;
+    copy_plain(now.state, sizeof now.state, state);
+    copy_plain(now.unit, sizeof now.unit, unit);
+    if (now.fd >= 0) {
+        put_json(-1, done, total);
+        return;
+    }
+    if (share > 0.01 && share < 1 && spent > 0.5)
+        left_text(spent * (1 - share) / share, left, sizeof left);
+    snprintf(text, sizeof text, "%.0f%%, %llu of %llu %s%s%s%s", 100 * share,
+             (unsigned long long)done, (unsigned long long)total, now.unit, *note ? ", " : "", note,
+             left);
+    if (!now.live) {
+        log_info("%s", text);
+        return;
+    }
+    snprintf(line, sizeof line, "%s: %s", now.stage, text);
+    draw(line);
 }
 
 void status_end(void)

@@ -3,8 +3,12 @@
  *
  * With --status-fd N (the supervisor gives it) each update is one JSON line
  * {"stage","state","block","site","done","total", "unit","tokens"} on that descriptor;
- * otherwise, on a terminal, one live line on stderr; otherwise nothing. Updates are thinned to
- * about ten a second; a slow or gone reader never blocks or kills the stage. */
+ * otherwise, on a terminal, one live line on stderr that fits its width; otherwise nothing.
+ * Updates are thinned to about ten a second; a slow or gone reader never blocks or kills the
+ * stage.
+ *
+ * A program that knows the whole of its work says so with status_job(): one progress with the time
+ * left, and off a terminal a line in the log every 10 seconds. */
 #ifndef PTQ_STATUS_H
 #define PTQ_STATUS_H
 
@@ -14,6 +18,12 @@ void status_init(const char *stage, int fd); /* fd -1: no supervisor */
 void status_update(const char *state, int64_t block, const char *site, uint64_t done,
                    uint64_t total, const char *unit);
 void status_tokens(uint64_t tokens_forwarded); /* cumulative; goes out with the next update */
+/* 1: status_job would show something now; what is costly to say can be left out else. */
+int status_due(void);
+/* share: of all the work, 0 to 1; done of total are what is counted for people, note what is
+ * known so far (both may be empty). */
+void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
+                const char *note);
 void status_end(void);
 
 #endif

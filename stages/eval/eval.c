@@ -11,10 +11,11 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
+#include "../../common/model/cost.h"
 #include "../../common/model/vec.h"
 #include "eval_states.h"
 
-enum { HEAD_ROWS = 128 };
+enum { HEAD_ROWS = 128, FIRST_BATCH = 8192 /* tokens */ };
 
 struct pass {
     struct model *model[2]; /* the model, the reference or NULL */
@@ -25,7 +26,10 @@ struct pass {
     float *hidden[2]; /* of the batch, [tokens, d] */
     float *logits[2]; /* one tile of rows, or a whole window when they are kept */
     struct st_writer *file;
-    size_t kept; /* predictions whose KL is stored */
+    size_t kept;   /* predictions whose KL is stored */
+    size_t scored; /* windows that are done */
+    /* flops of a token: in a block, in the head; of all the work, of what is done */
+    double block_cost[2], head_cost[2], work, spent;
 };
 
 static size_t width(const struct model *m)
@@ -38,8 +42,48 @@ static size_t window_length(const struct windows *w, size_t i)
     return w->start[i + 1] - w->start[i];
 }
 
+/* ---- progress over the whole job ---- */
+
+static int work_count(struct pass *p, struct err *e)
+{
+    const double tokens = (double)p->w->tokens;
+    size_t longest = 0;
+
+    for (size_t i = 0; i < p->w->count; i++)
+        longest = window_length(p->w, i) > longest ? window_length(p->w, i) : longest;
+    for (int k = 0; k < 2 && p->model[k]; k++) {
+        const struct config *c = model_config(p->model[k]);
+        struct cost cost;
+
+        if (cost_of(c, tokens, tokens / (double)p->w->count, longest, DT_F32, &cost, e) < 0)
+            return -1;
+        p->block_cost[k] = cost.flops / tokens / (double)c->layers;
+        p->head_cost[k] = 2.0 * (double)c->d * (double)c->vocab;
+        p->work +=
+            tokens * p->head_cost[k] + (k == 1 && states_kept(p->o->states) ? 0.0 : cost.flops);
+    }
+    return 0;
+}
+
+static void work_done(struct pass *p, double flops)
+{
+    char note[64] = "";
+
+    p->spent += flops;
+    if (!status_due())
+        return;
+    if (p->scored) {
+        const struct estimate ppl = eval_perplexity(p->out, p->scored);
+
+        snprintf(note, sizeof note, isnan(ppl.se) ? "perplexity %.5g" : "perplexity %.5g +- %.2g",
+                 ppl.value, ppl.se);
+    }
+    status_job("eval", p->spent / p->work, p->scored, p->w->count, "windows", note);
+}
+
 /* ---- hidden states ---- */
 
+/* 1: a signal asks to stop. */
 static int forward(struct pass *p, int which, size_t first, size_t last, struct err *e)
 {
     struct model *m = p->model[which];
@@ -56,13 +100,12 @@ static int forward(struct pass *p, int which, size_t first, size_t last, struct 
             const int32_t length = (int32_t)window_length(p->w, i);
             const struct rows r = {.T = (size_t)length, .nseq = 1, .lengths = &length};
 
-            rc = sig_draining() ? err_set(e, ERR_SYS, "stopped by a signal")
-                                : block_forward(b, &r, h + (p->w->start[i] - base) * d, e);
+            rc = sig_draining() ? 1 : block_forward(b, &r, h + (p->w->start[i] - base) * d, e);
+            work_done(p, (double)length * p->block_cost[which]);
         }
         block_close(&b);
         if (rc != 0)
-            return -1;
-        status_update(which ? "reference" : "forward", (int64_t)l, NULL, l + 1, layers, "blocks");
+            return rc;
     }
     return model_final_norm(m, p->w->start[last] - base, h, e);
 }
@@ -72,13 +115,12 @@ static int reference(struct pass *p, size_t first, size_t last, struct err *e)
 {
     struct states *const kept = p->o->states;
     const size_t base = p->w->start[first], tokens = p->w->start[last] - base;
+    int rc;
 
     if (states_kept(kept))
         return states_get(kept, base, tokens, p->hidden[1], e);
-    return forward(p, 1, first, last, e) < 0 ||
-                   (kept && states_put(kept, base, tokens, p->hidden[1], e) < 0)
-               ? -1
-               : 0;
+    rc = forward(p, 1, first, last, e);
+    return rc == 0 && kept ? states_put(kept, base, tokens, p->hidden[1], e) : rc;
 }
 
 /* ---- predictions ---- */
@@ -184,24 +226,29 @@ static int score_window(struct pass *p, size_t window, size_t base, struct err *
 
 /* ---- batches ---- */
 
-/* As many windows as fit into the memory allowed, at least one. */
-static size_t batch_end(const struct pass *p, size_t first)
+/* As many windows as fit into the memory allowed, at least one; and each batch twice as large as
+ * the one before, so that the first figures come early. *room: tokens of the batch, FIRST_BATCH
+ * for the first one. */
+static size_t batch_end(const struct pass *p, size_t first, size_t *room)
 {
     const uint64_t per_token = (width(p->model[0]) + width(p->model[1])) * sizeof(float);
-    size_t last = first + 1;
+    size_t last = first + 1, tokens;
 
-    while (last < p->w->count &&
-           (p->w->start[last + 1] - p->w->start[first]) * per_token <= p->o->mem)
-        last++;
+    for (; last < p->w->count; last++) {
+        tokens = p->w->start[last + 1] - p->w->start[first];
+        if (tokens > *room || tokens * per_token > p->o->mem)
+            break;
+    }
+    *room *= 2;
     return last;
 }
 
 static int hidden_alloc(struct pass *p, struct err *e)
 {
-    size_t tokens = 0, last;
+    size_t tokens = 0, last, room = FIRST_BATCH;
 
     for (size_t first = 0; first < p->w->count; first = last) {
-        last = batch_end(p, first);
+        last = batch_end(p, first, &room);
         if (p->w->start[last] - p->w->start[first] > tokens)
             tokens = p->w->start[last] - p->w->start[first];
     }
@@ -242,23 +289,50 @@ static int file_open(struct pass *p, struct err *e)
     return st_begin(p->file, e);
 }
 
-static int run_batches(struct pass *p, struct err *e)
+static int score_batch(struct pass *p, size_t first, size_t last, struct err *e)
 {
-    size_t last;
-
-    for (size_t first = 0; first < p->w->count; first = last) {
-        last = batch_end(p, first);
-        if (forward(p, 0, first, last, e) < 0 || (p->model[1] && reference(p, first, last, e) < 0))
+    for (size_t i = first; i < last; i++) {
+        if (sig_draining())
+            return 1;
+        if (score_window(p, i, p->w->start[first], e) < 0)
             return -1;
-        for (size_t i = first; i < last; i++) {
-            if (sig_draining())
-                return err_set(e, ERR_SYS, "stopped by a signal");
-            if (score_window(p, i, p->w->start[first], e) < 0)
-                return -1;
-            status_update("head", -1, NULL, i + 1, p->w->count, "windows");
-        }
+        p->scored = i + 1;
+        work_done(p, (double)window_length(p->w, i) * (p->head_cost[0] + p->head_cost[1]));
     }
     return 0;
+}
+
+/* 1: a signal asks to stop. */
+static int run_batches(struct pass *p, struct err *e)
+{
+    size_t last, room = FIRST_BATCH;
+    int rc = 0;
+
+    for (size_t first = 0; rc == 0 && first < p->w->count; first = last) {
+        last = batch_end(p, first, &room);
+        rc = forward(p, 0, first, last, e);
+        if (rc == 0 && p->model[1])
+            rc = reference(p, first, last, e);
+        if (rc == 0)
+            rc = score_batch(p, first, last, e);
+    }
+    return rc;
+}
+
+static int finish(struct pass *p, struct err *e)
+{
+    if (states_finish(p->o->states, e) < 0)
+        return -1;
+    return p->file ? st_publish(&p->file, e) : 0;
+}
+
+/* What is known is that of the windows that are done. */
+static void cut_short(struct pass *p)
+{
+    p->out->stopped = 1;
+    p->out->windows = p->scored;
+    p->out->tokens = p->w->start[p->scored];
+    p->out->predictions = p->out->tokens - p->scored;
 }
 
 int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w,
@@ -277,10 +351,14 @@ int eval_run(struct model *m, struct model *ref, struct par *par, const struct w
     out->window = mem_array(w->count, sizeof *out->window, e);
     if (!out->window || (ref && !(out->kld = mem_raw(out->predictions + 1, sizeof *out->kld, e))))
         goto out;
-    if (hidden_alloc(&p, e) < 0 || logits_alloc(&p, e) < 0 || file_open(&p, e) < 0 ||
-        run_batches(&p, e) < 0)
+    if (work_count(&p, e) < 0 || hidden_alloc(&p, e) < 0 || logits_alloc(&p, e) < 0 ||
+        file_open(&p, e) < 0 || (rc = run_batches(&p, e)) < 0)
         goto out;
-    rc = states_finish(o->states, e) < 0 ? -1 : p.file ? st_publish(&p.file, e) : 0;
+    if (rc == 0)
+        rc = finish(&p, e);
+    else
+        cut_short(&p);
+    rc = rc < 0 ? -1 : 0;
 out:
     if (p.file)
         st_abort(&p.file);

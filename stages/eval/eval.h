@@ -44,6 +44,7 @@ struct window_sums {
 
 struct eval {
     size_t windows, tokens, predictions;
+    int stopped; /* by a signal: the numbers are those of the windows that were done, maybe 0 */
     struct window_sums *window;
     float *kld; /* [predictions] in order, with a reference; else NULL */
 };
@@ -56,7 +57,8 @@ struct eval_opts {
     struct states *states; /* the reference's hidden states: kept, or to be kept; NULL: neither */
 };
 
-/* Runs m (and ref, or NULL) over all windows. */
+/* Runs m (and ref, or NULL) over all windows, or until a signal asks to stop; then neither logits
+ * nor states are kept. */
 int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w,
              const struct eval_opts *o, struct eval *out, struct err *e);
 void eval_release(struct eval *v);
@@ -68,11 +70,13 @@ struct estimate {
 
 struct eval_report {
     size_t windows, tokens, predictions;
-    int has_ref;
+    int has_ref, stopped;
     struct estimate nll, perplexity, ref_nll, ref_perplexity, dnll, kld_mean, kld_median, kld_p99,
         kld_max, top1;
 };
 
+/* Of the first so many windows of v. */
+struct estimate eval_perplexity(const struct eval *v, size_t windows);
 int eval_report(const struct eval *v, struct eval_report *r, struct err *e);
 struct json *eval_report_json(const struct eval_report *r, struct err *e);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/log.h"
+#include "../../common/run/evals.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "eval.h"
@@ -34,7 +35,8 @@ static int print_report(const struct eval_report *r, int json, struct err *e)
         free(text);
         return fs_flush(stdout, e);
     }
-    printf("%zu windows, %zu tokens, %zu predictions\n", r->windows, r->tokens, r->predictions);
+    printf("%zu window%s, %zu tokens, %zu prediction%s\n", r->windows, r->windows == 1 ? "" : "s",
+           r->tokens, r->predictions, r->predictions == 1 ? "" : "s");
     print_line("perplexity", r->perplexity);
     print_line("nll", r->nll);
     if (r->has_ref) {
@@ -58,13 +60,64 @@ static size_t window_of(const struct eval_command *a, const struct model *m)
     return context < 2048 ? context : 2048;
 }
 
+/* What is strange about the models or the data, before the work. */
+static void warn(const struct eval_command *a, const struct model *m, const struct model *ref,
+                 const struct windows *w)
+{
+    if (w->read.skipped)
+        log_warn("%s: %llu line%s skipped, the first: %s", a->data,
+                 (unsigned long long)w->read.skipped, w->read.skipped == 1 ? "" : "s",
+                 w->read.first);
+    if (model_config(m)->own_head)
+        log_warn(MODEL_OWN_HEAD, a->model);
+    if (ref && model_config(ref)->own_head)
+        log_warn(MODEL_OWN_HEAD, a->ref);
+    log_detail("%zu window%s, %zu tokens, %s", w->count, w->count == 1 ? "" : "s", w->tokens,
+               blas_kernel());
+    for (size_t i = 0; i < w->count; i++)
+        if (w->start[i + 1] - w->start[i] > model_config(m)->context) {
+            log_warn("window %zu has %zu tokens, the model's context is %zu", i,
+                     w->start[i + 1] - w->start[i], model_config(m)->context);
+            break;
+        }
+}
+
+static int keep(const struct eval_command *a, size_t window, const struct eval_report *r,
+                struct err *e)
+{
+    struct json *j = eval_report_json(r, e);
+
+    if (!j)
+        return -1;
+    if (json_set_text(j, "record", "eval") || json_set_text(j, "data", a->data) ||
+        (a->ref && json_set_text(j, "ref", a->ref)) || json_set_int(j, "window", (int64_t)window) ||
+        json_set_int(j, "max_windows", a->max_windows))
+        json_destroy(&j);
+    return evals_add(a->model, &j, e);
+}
+
+/* Of a run that a signal stopped: what is known so far, and that it is not all. */
+static int conclude(const struct eval_command *a, const struct windows *w, size_t window,
+                    const struct eval *v, struct err *e)
+{
+    struct eval_report r;
+
+    if (v->windows || !v->stopped) {
+        if (eval_report(v, &r, e) < 0 || print_report(&r, a->json, e) < 0)
+            return -1;
+    }
+    if (v->stopped)
+        return err_set(e, ERR_SYS, "stopped by a signal with %zu of %zu windows done%s", v->windows,
+                       w->count, v->windows ? ": the figures are of those" : "");
+    return a->keep ? keep(a, window, &r, e) : 0;
+}
+
 static int measure(const struct eval_command *a, uint64_t mem, struct par *par, struct err *e)
 {
     struct eval_opts o = {.mem = mem, .logits = a->logits};
     struct model *m = model_open(a->model, par, e), *ref = NULL;
     struct windows w = {0};
     struct eval v = {0};
-    struct eval_report r;
     int rc = -1;
 
     if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) ||
@@ -77,28 +130,15 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
                                             .bad_lines = (enum docs_bad)a->bad_lines},
                      &w, e) < 0)
         goto out;
-    if (w.read.skipped)
-        log_warn("%s: %llu line%s skipped, the first: %s", a->data,
-                 (unsigned long long)w.read.skipped, w.read.skipped == 1 ? "" : "s", w.read.first);
-    if (model_config(m)->own_head)
-        log_warn(MODEL_OWN_HEAD, a->model);
-    if (ref && model_config(ref)->own_head)
-        log_warn(MODEL_OWN_HEAD, a->ref);
-    log_detail("%zu windows, %zu tokens, %s", w.count, w.tokens, blas_kernel());
-    for (size_t i = 0; i < w.count; i++)
-        if (w.start[i + 1] - w.start[i] > model_config(m)->context) {
-            log_warn("window %zu has %zu tokens, the model's context is %zu", i,
-                     w.start[i + 1] - w.start[i], model_config(m)->context);
-            break;
-        }
+    warn(a, m, ref, &w);
     if (a->ref_states && !(o.states = states_open(a->ref_states, a->ref, ref, &w, e)))
         goto out;
     if (states_kept(o.states))
         log_detail("the reference's hidden states are those of %s", a->ref_states);
-    if (eval_run(m, ref, par, &w, &o, &v, e) < 0 || eval_report(&v, &r, e) < 0)
+    if (eval_run(m, ref, par, &w, &o, &v, e) < 0)
         goto out;
     status_end();
-    rc = print_report(&r, a->json, e);
+    rc = conclude(a, &w, window_of(a, m), &v, e);
 out:
     states_close(&o.states);
     eval_release(&v);

@@ -3,6 +3,7 @@
 #include "eval_opts.h"
 
 #include "../../common/tensor/blas.h"
+#include "../../common/run/evals.h"
 #include "../../common/text/docs.h"
 
 #define AT(field) offsetof(struct eval_command, field)
@@ -31,6 +32,9 @@ static const struct opt rows[] = {
              "refuse: an error, with file and line\nskip: leave it out, and count it",
      "refuse", .choices = docs_bad_choices},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
+    {"keep", OPT_FLAG, AT(keep),
+     .help = "keep the figures beside the run that made the model, in DIR/.ptqflow: ptq report "
+             "shows them"},
     {"logits", OPT_TEXT, AT(logits), "FILE",
      .help = "keep the logits: a safetensors file with logits.i [tokens, vocabulary] of window i"},
     {.name = NULL},
@@ -40,7 +44,9 @@ static int check(const struct stage *s, struct err *e)
 {
     const struct eval_command *c = s->own;
 
-    return c->ref_states && !c->ref ? err_set(e, ERR_USE, "--ref-states needs --ref") : 0;
+    if (c->ref_states && !c->ref)
+        return err_set(e, ERR_USE, "--ref-states needs --ref");
+    return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep") : 0;
 }
 
 const struct stage_spec eval_spec = {

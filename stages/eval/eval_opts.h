@@ -8,7 +8,7 @@
 struct eval_command {
     const char *model, *data, *ref, *ref_states, *logits, *chat_template, *date;
     int64_t window, max_windows;
-    int json, bad_lines;
+    int json, bad_lines, keep;
 };
 
 extern const struct stage_spec eval_spec;

@@ -36,22 +36,30 @@ static double sum_agree(const struct window_sums *w)
     return (double)w->agree;
 }
 
-static struct estimate mean_of(const struct eval *v, sum_fn *f)
+/* Over the first so many windows. */
+static struct estimate mean_over(const struct eval *v, size_t windows, sum_fn *f)
 {
     struct estimate m = {0.0, NAN};
-    double n = (double)v->predictions, W = (double)v->windows, sum = 0.0, square = 0.0;
+    double n = 0.0, W = (double)windows, sum = 0.0, square = 0.0;
 
-    for (size_t i = 0; i < v->windows; i++)
+    for (size_t i = 0; i < windows; i++) {
+        n += (double)v->window[i].predictions;
         sum += f(&v->window[i]);
+    }
     m.value = sum / n;
-    for (size_t i = 0; i < v->windows; i++) {
+    for (size_t i = 0; i < windows; i++) {
         double d = f(&v->window[i]) - m.value * (double)v->window[i].predictions;
 
         square += d * d;
     }
-    if (v->windows > 1)
+    if (windows > 1)
         m.se = sqrt(W / (W - 1.0) * square) / n;
     return m;
+}
+
+static struct estimate mean_of(const struct eval *v, sum_fn *f)
+{
+    return mean_over(v, v->windows, f);
 }
 
 static struct estimate perplexity_of(struct estimate nll)
@@ -59,6 +67,11 @@ static struct estimate perplexity_of(struct estimate nll)
     const double p = exp(nll.value);
 
     return (struct estimate){p, p * nll.se};
+}
+
+struct estimate eval_perplexity(const struct eval *v, size_t windows)
+{
+    return perplexity_of(mean_over(v, windows, sum_nll));
 }
 
 /* ---- quantiles ---- */
@@ -159,6 +172,7 @@ int eval_report(const struct eval *v, struct eval_report *r, struct err *e)
     *r = (struct eval_report){.windows = v->windows,
                               .tokens = v->tokens,
                               .predictions = v->predictions,
+                              .stopped = v->stopped,
                               .has_ref = v->kld != NULL};
     if (v->predictions == 0)
         return err_set(e, ERR_DATA, "no window has two tokens: there is nothing to predict");
@@ -187,7 +201,8 @@ struct json *eval_report_json(const struct eval_report *r, struct err *e)
     if (!j || set_estimate(j, "perplexity", "perplexity_se", r->perplexity) ||
         set_estimate(j, "nll", "nll_se", r->nll) || json_set_int(j, "tokens", (int64_t)r->tokens) ||
         json_set_int(j, "predictions", (int64_t)r->predictions) ||
-        json_set_int(j, "windows", (int64_t)r->windows))
+        json_set_int(j, "windows", (int64_t)r->windows) ||
+        json_set(j, "complete", json_new_bool(!r->stopped)))
         goto fail;
     if (r->has_ref && (set_estimate(j, "ref_perplexity", "ref_perplexity_se", r->ref_perplexity) ||
                        set_estimate(j, "ref_nll", "ref_nll_se", r->ref_nll) ||

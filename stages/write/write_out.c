@@ -16,6 +16,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/owner.h"
+#include "../../common/run/evals.h"
 #include "../../common/wire/follow.h"
 
 #define ASSEMBLE_NAME FOLLOW_DIR "/assemble"
@@ -189,7 +190,8 @@ static int remove_one(const struct out_folder *o, const char *name, struct err *
 /* config.json first (nothing loads without it), the journal last (it says what is ours). */
 static int earlier_clear(struct out_folder *o, struct err *e)
 {
-    static const char *const own[] = {FOLLOW_LOCK, FOLLOW_FAILED, FOLLOW_DONE};
+    static const char *const own[] = {FOLLOW_LOCK, FOLLOW_FAILED, FOLLOW_DONE,
+                                      FOLLOW_DIR "/" EVALS_NAME};
     const struct json *files = json_get(journal_last(o->journal, "publish"), "files");
 
     for (int pass = 0; pass < 2; pass++)

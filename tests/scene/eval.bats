@@ -70,3 +70,53 @@ fails() { # CODE WORD command...
     fails 100 vocabulary ptq-eval --model "$model" --ref pipelines/demo/tale-qwen3 --data "$work/ids.jsonl" --ref-states "$work/none"
     [ -z "$(ls "$work" | grep none)" ]
 }
+
+@test "asked to stop: the figures of what is done, exit 111; one progress over both models" {
+    tale=pipelines/demo/tale-qwen3
+    mkfifo "$work/status"
+    ptq-eval --model $tale --ref $tale --data $tale/eval.jsonl --window 64 --json --ref-states "$work/states" --status-fd 9 \
+        9>"$work/status" >"$work/out" 2>"$work/err" 3>&- &
+    pid=$!
+    exec 5<"$work/status"
+    while read -r line <&5; do
+        [[ "$line" == *'"state":"eval"'*'"unit":"windows"'* ]]
+        [[ "$line" != *'"done":0,'* ]] && break
+    done
+    kill -TERM $pid
+    cat <&5 >/dev/null
+    code=0
+    wait $pid || code=$?
+    [ $code = 111 ]
+    jq -e '.complete == false and .windows > 0 and .tokens == .windows * 64 and .perplexity > 1 and .perplexity_se > 0 and .top1_agree == 1' "$work/out"
+    grep -qE '^eval: fatal: stopped by a signal with [0-9]+ of [0-9]+ windows done: the figures are of those$' "$work/err"
+    [ ! -e "$work/states" ]
+    jq -e '.complete' <(ptq-eval --model "$model" --data "$work/ids.jsonl" --json)
+}
+
+@test "a narrow terminal gets a line that fits it" {
+    tale=pipelines/demo/tale-qwen3
+    command -v script >/dev/null || skip "no script (bsdutils)"
+    SHELL=/bin/sh script -qec "stty cols 40; ptq-eval --model $tale --ref $tale --data $tale/eval.jsonl --window 64 --max-windows 160" "$work/typed" >/dev/null </dev/null
+    tr '\r' '\n' <"$work/typed" | sed 's/\x1b\[K//g' >"$work/lines"
+    grep -qE '^eval: [0-9]+%, 128 of 160 windows, perplex' "$work/lines"
+    [ "$(grep '^eval: ' "$work/lines" | awk '{ if (length > n) n = length } END { print n }')" = 39 ]
+}
+
+@test "--keep: the figures stand beside the run, once for the same data, and go with it" {
+    tale=pipelines/demo/tale-qwen3
+    fails 100 .ptqflow ptq-eval --model $tale --data $tale/eval.jsonl --keep
+    ptq run gptq --model $tale --data $tale/calib.jsonl --out "$work/out" --tokens 1024 --length 128 --quiet 2>&1
+    for n in 3 2 2; do
+        ptq-eval --model "$work/out" --ref $tale --data $tale/eval.jsonl --window 128 --max-windows $n --keep --quiet >"$work/said"
+    done
+    jq -es 'length == 2 and all(.[]; .record == "eval" and .window == 128 and .kld_mean > 0 and .complete) and ([.[].windows] == [3, 2])' \
+        "$work/out/.ptqflow/eval.jsonl"
+    ptq report "$work/out" --out "$work/page.html"
+    grep -q '<h2>Evaluation</h2>' "$work/page.html"
+    grep -q ">2 × 128 tokens<" "$work/page.html"
+    grep -q ">$(awk '/^perplexity/ { printf "%.5g", $2 }' "$work/said") ± " "$work/page.html"
+    ptq run gptq --model $tale --data $tale/calib.jsonl --out "$work/out" --tokens 1024 --length 64 --quiet --overwrite 2>&1
+    [ ! -e "$work/out/.ptqflow/eval.jsonl" ]
+    ptq report "$work/out" --out "$work/page.html"
+    ! grep -q '<h2>Evaluation</h2>' "$work/page.html"
+}

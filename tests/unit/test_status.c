@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Status: JSON lines for a supervisor that may be slow or gone. */
+/* Status: JSON lines for a supervisor that may be slow or gone, and lines for a log. The clock is
+ * the test's. */
 #include <signal.h>
 #include <unistd.h>
 #include <setjmp.h>
@@ -12,7 +13,21 @@
 #include <cmocka.h>
 
 #include "../../common/base/json.h"
+#include "../../common/base/clock.h"
+#include "../../common/base/log.h"
 #include "../../common/base/status.h"
+
+static double hand; /* of the clock */
+
+double clock_wall(void)
+{
+    return hand;
+}
+
+double clock_thread(void)
+{
+    return hand;
+}
 
 static void test_nobody(void **state)
 {
@@ -61,9 +76,48 @@ static void test_lines(void **state)
     close(p[1]);
 }
 
+/* What a program of one job says into a log, whose stderr is a pipe here. */
+static void test_job(void **state)
+{
+    char text[1024];
+    int p[2], saved = dup(2);
+    ssize_t n;
+
+    (void)state;
+    assert_true(saved >= 0 && pipe(p) == 0 && dup2(p[1], 2) == 2);
+    log_init("x", LOG_NORMAL);
+    hand = 100;
+    status_init("x", -1);
+    status_job("work", 0, 0, 8, "windows", "");
+    hand = 109;
+    assert_int_equal(status_due(), 0);
+    status_job("work", 0.25, 2, 8, "windows", "early");
+    hand = 110;
+    assert_int_equal(status_due(), 1);
+    status_job("work", 0.25, 2, 8, "windows", "perplexity 3");
+    hand = 119;
+    status_job("work", 0.5, 4, 8, "windows", "between");
+    hand = 180;
+    status_job("work", 0.5, 4, 8, "windows", "");
+    hand = 200;
+    status_job("work", 1, 8, 8, "windows", "");
+    status_end();
+    assert_true(dup2(saved, 2) == 2);
+    close(p[1]);
+    n = read(p[0], text, sizeof text - 1);
+    assert_true(n > 0);
+    text[n] = 0;
+    assert_string_equal(text, "x: 25%, 2 of 8 windows, perplexity 3, 30 s left\n"
+                              "x: 50%, 4 of 8 windows, 1 min 20 s left\n"
+                              "x: 100%, 8 of 8 windows\n");
+    close(p[0]);
+    close(saved);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nobody), cmocka_unit_test(test_lines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nobody), cmocka_unit_test(test_lines),
+                                       cmocka_unit_test(test_job)};
 
     return cmocka_run_group_tests_name("status", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/run/evals.h"
 #include "../../../common/run/journal.h"
 
 #define SCALE_BITS 16 /* f16 and bf16, what checkpoints store */
@@ -179,7 +180,8 @@ struct report *report_open(const char *out, struct err *e)
         return NULL;
     r->path = mem_text(out, e);
     r->journal = mem_printf(e, "%s/.ptqflow/" JOURNAL_NAME, out);
-    if (!r->path || !r->journal || records_read(r, e) || extras_read(r, e)) {
+    if (!r->path || !r->journal || records_read(r, e) || extras_read(r, e) ||
+        !(r->evals = evals_read(out, e))) {
         report_close(&r);
         return NULL;
     }
@@ -217,6 +219,7 @@ void report_close(struct report **rp)
     free(r->site);
     json_destroy(&r->records);
     json_destroy(&r->run);
+    json_destroy(&r->evals);
     free(r->failed);
     free(r->problems_why);
     free(r->path);

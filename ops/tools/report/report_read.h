@@ -49,6 +49,7 @@ struct report {
     char *path, *journal;            /* OUT; its journal.jsonl */
     struct json *records, *run;      /* run NULL: no run.json */
     const struct json *start, *done; /* NULL: not there (yet) */
+    struct json *evals;              /* evals.h; empty: none */
     char *failed;                    /* why the writer says it failed; NULL: it does not */
     int cut;                         /* the journal's last line was not whole */
     size_t other;                    /* records of kinds that this version does not know */

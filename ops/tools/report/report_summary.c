@@ -179,6 +179,55 @@ void section_summary(struct page *p)
     fputs("</tbody></table></div>\n", p->f);
 }
 
+/* "12.3 ± 0.4"; a dash where it is not known */
+static void estimate_cell(struct page *p, const struct json *j, const char *name, const char *se)
+{
+    char value[SCALE_TEXT], error[SCALE_TEXT], text[2 * SCALE_TEXT + 8];
+    const double v = json_real_or(j, name, NAN), s = json_real_or(j, se, NAN);
+
+    if (!isfinite(s)) {
+        page_number(p, v, 5);
+        return;
+    }
+    number_text(v, 5, value);
+    number_text(s, 2, error);
+    snprintf(text, sizeof text, "%s ± %s", value, error);
+    page_cell(p, text);
+}
+
+/* What ptq-eval --keep noted. */
+void section_evals(struct page *p)
+{
+    static const char *const head[] = {"<data",       "<reference",        "<windows",
+                                       "<perplexity", "<of the reference", "<KL divergence",
+                                       "<KL, 99%",    "<same top token"};
+    const struct json *list = p->r->evals;
+
+    if (!json_count(list))
+        return;
+    page_head(p, "Evaluation");
+    page_table(p, NULL, head, sizeof head / sizeof *head);
+    for (size_t i = 0; i < json_count(list); i++) {
+        const struct json *j = json_at(list, i);
+        char windows[64];
+
+        snprintf(windows, sizeof windows, "%.0f × %.0f tokens", json_real_or(j, "windows", 0),
+                 json_real_or(j, "window", 0));
+        page_row(p);
+        page_cell(p, json_text_or(j, "data", "?"));
+        page_cell(p, json_text_or(j, "ref", "–"));
+        page_cell(p, windows);
+        estimate_cell(p, j, "perplexity", "perplexity_se");
+        estimate_cell(p, j, "ref_perplexity", "ref_perplexity_se");
+        estimate_cell(p, j, "kld_mean", "kld_mean_se");
+        estimate_cell(p, j, "kld_p99", "kld_p99_se");
+        estimate_cell(p, j, "top1_agree", "top1_agree_se");
+        page_row_end(p);
+    }
+    page_table_end(p, NULL);
+    page_note(p, "", "By ptq eval --keep. ± is the standard error over windows.");
+}
+
 /* What the reader must know before anything else: the run is not done, or this is not all of it. */
 void section_state(struct page *p)
 {
