@@ -29,7 +29,8 @@ struct child {
     char last[CHILD_LINE];
     int fatal;             /* it said one */
     FILE *log;             /* copy of stderr; NULL: none */
-    int joined;            /* it has said a status line: its links stand */
+    int joined;            /* its links stand: see crew.h */
+    unsigned heard;        /* bit k: somebody, likely this one, said hello at its endpoint k */
     int added;             /* started while the run was going on */
     int leaving;           /* it was told to go while the run goes on */
     int forgiven;          /* how it ended is no failure of the run */

@@ -3,6 +3,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct client {
 
 struct control {
     int fd;
+    int spare;        /* given up for a moment to turn a client away when no descriptor is left */
     uint64_t clients; /* so far */
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct client client[CONTROL_CLIENTS];
@@ -44,7 +46,7 @@ struct control *control_open(const char *dir, struct err *e)
 
     if (!c)
         return NULL;
-    c->fd = -1;
+    c->fd = c->spare = -1;
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         c->client[i].fd = -1;
     if ((size_t)snprintf(a.sun_path, sizeof a.sun_path, "%s/" CONTROL_NAME, dir) >=
@@ -62,6 +64,7 @@ struct control *control_open(const char *dir, struct err *e)
         goto bad;
     }
     memcpy(c->path, a.sun_path, sizeof c->path);
+    c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return c;
 bad:
     control_close(&c);
@@ -78,6 +81,8 @@ void control_close(struct control **cp)
         client_close(&c->client[i]);
     if (c->fd >= 0)
         close(c->fd);
+    if (c->spare >= 0)
+        close(c->spare);
     if (*c->path)
         unlink(c->path);
     free(c);
@@ -91,11 +96,25 @@ void control_poll(const struct control *c, struct pollfd *p)
         p[1 + i] = (struct pollfd){.fd = c->client[i].fd, .events = POLLIN};
 }
 
+/* One that waits while no descriptor is left would wake poll() for ever: it is turned away. */
+static void client_refuse(struct control *c)
+{
+    int fd;
+
+    close(c->spare);
+    fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* One more than there is room for is turned away: its connection closes. */
 static void client_accept(struct control *c)
 {
     int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && c->spare >= 0)
+        client_refuse(c);
     for (size_t i = 0; fd >= 0 && i < CONTROL_CLIENTS; i++) {
         struct client *x = &c->client[i];
 

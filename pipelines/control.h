@@ -3,7 +3,8 @@
  *
  * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send
  * JSON objects, one a line. Requests: {"cmd":"status"}, {"cmd":"scale","stage":S,"count":N},
- * {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}. Answers: any number of
+ * {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}; scale and swap also with
+ * "wait": seconds for new processes to join. Answers: any number of
  * {"event":TEXT}, then one with "ok": true, or false with "error" and "code" (an exit code). */
 #ifndef PTQ_CONTROL_H
 #define PTQ_CONTROL_H

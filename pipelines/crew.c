@@ -14,7 +14,12 @@
 
 #define COUNT_MAX 1024
 #define WORDS_MAX 256
-#define RESTARTS 3 /* of a run; a crew that keeps dying has a reason */
+#define RESTARTS 3   /* a crew that keeps dying has a reason */
+#define HEARD_MAX 32 /* endpoints of one process that are told apart */
+#define JOIN_SECONDS 60
+#define JOIN_SECONDS_MAX 86400
+/* Who has ended properly waits for nobody: so long its neighbours may take to end as well. */
+#define END_SECONDS 0.5
 
 static int lives(const struct supervise *s, size_t i)
 {
@@ -74,8 +79,57 @@ static int add_one(struct supervise *s, size_t like, size_t nwords, const char *
         return -1;
     }
     s->child[i].added = 1;
-    s->child[i].joined = !s->plan->process[i].ours; /* others have no way to say so */
     return 0;
+}
+
+static int is_endpoint(const char *word)
+{
+    return strncmp(word, "ipc://", 6) == 0;
+}
+
+/* Endpoint number k of those a process connects to; NULL: it has no more. */
+static const char *endpoint(const struct launch_process *p, size_t k)
+{
+    for (size_t i = 1; i < p->argc; i++)
+        if (is_endpoint(p->argv[i]) && k-- == 0)
+            return p->argv[i];
+    return NULL;
+}
+
+static size_t endpoints(const struct launch_process *p)
+{
+    size_t n = 0;
+
+    while (endpoint(p, n))
+        n++;
+    return n;
+}
+
+static size_t heard(const struct child *c)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < HEARD_MAX; k++)
+        n += c->heard >> k & 1;
+    return n;
+}
+
+/* Which process it was cannot be told: it counts for the oldest that connects there and has not
+ * been heard there. */
+void crew_hello(struct supervise *s, const char *address)
+{
+    for (size_t i = 0; i < s->plan->count; i++) {
+        const struct launch_process *p = &s->plan->process[i];
+        struct child *c = &s->child[i];
+        const char *at;
+
+        for (size_t k = 0; lives(s, i) && k < HEARD_MAX && (at = endpoint(p, k)); k++)
+            if (strcmp(at, address) == 0 && !(c->heard >> k & 1)) {
+                c->heard |= 1u << k;
+                c->joined = c->joined || (!p->ours && heard(c) == endpoints(p));
+                return;
+            }
+    }
 }
 
 /* Starts count new ones; when one cannot be started those before it leave again. */
@@ -96,13 +150,13 @@ static int add_many(struct supervise *s, size_t like, size_t count, size_t nword
     return 0;
 }
 
-/* The newest process of the stage, as pattern for others. */
+/* The newest process of the stage that has joined, else its first: as pattern for others. */
 static size_t newest(const struct supervise *s, size_t stage)
 {
-    size_t found = 0;
+    size_t found = s->plan->count;
 
     for (size_t i = 0; i < s->plan->count; i++)
-        if (s->plan->process[i].stage == stage && (!s->child[i].forgiven || s->child[i].joined))
+        if (s->plan->process[i].stage == stage && (found == s->plan->count || s->child[i].joined))
             found = i;
     return found;
 }
@@ -143,7 +197,9 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
     size_t now, going;
 
     if (stage_of(s, request, &c->stage, e) < 0 ||
-        json_need_int(request, "count", 1, COUNT_MAX, &count, "request", e) < 0)
+        json_need_int(request, "count", 1, COUNT_MAX, &count, "request", e) < 0 ||
+        json_opt_int(request, "wait", 1, JOIN_SECONDS_MAX, JOIN_SECONDS, &c->wait, "request", e) <
+            0)
         return -1;
     now = serving(s, c->stage);
     c->replace = 0;
@@ -174,6 +230,9 @@ static int swap(struct supervise *s, const struct json *request, struct err *e)
     for (size_t i = 0; i < n; i++)
         if (!(word[i] = json_as_text(json_at(list, i))) || !*word[i])
             return err_set(e, ERR_USE, "request: word %zu of 'command' is empty or no text", i + 1);
+    if (json_opt_int(request, "wait", 1, JOIN_SECONDS_MAX, JOIN_SECONDS, &c->wait, "request", e) <
+        0)
+        return -1;
     count = serving(s, c->stage);
     c->replace = 1;
     c->state = CREW_JOINING;
@@ -197,8 +256,10 @@ static int begin(struct supervise *s, uint64_t client, const char *cmd, const st
         return err_set(e, ERR_USE, "a change of stage '%s' is still under way",
                        s->recipe->stage[c->stage].name);
     c->client = client;
-    if (what(s, request, e) == 0)
+    if (what(s, request, e) == 0) {
+        c->deadline = clock_wall() + (double)c->wait;
         return 0;
+    }
     c->state = CREW_IDLE;
     return -1;
 }
@@ -221,18 +282,28 @@ void crew_request(void *ctx, uint64_t client, const struct json *request)
     }
 }
 
-/* A new one has ended before it joined: the others stay as they were. */
+/* A new one has ended before it joined, or takes too long: the others stay as they were. What has
+ * not joined has nothing in hand, and may be no program that knows how to leave. */
 static void change_failed(struct supervise *s, const struct child *c)
 {
     struct err e = {0};
 
-    err_set(&e, c->code == ERR_DATA || c->code == ERR_USE ? (enum err_kind)c->code : ERR_SYS,
-            "%s did not join (exit code %d)%s%s; the run goes on as before", c->plan->label,
-            c->code, *c->last ? ": " : "", c->last);
+    if (c->exited)
+        err_set(&e, c->code == ERR_DATA || c->code == ERR_USE ? (enum err_kind)c->code : ERR_SYS,
+                "%s did not join (exit code %d)%s%s; the run goes on as before", c->plan->label,
+                c->code, *c->last ? ": " : "", c->last);
+    else
+        err_set(&e, ERR_SYS,
+                "%s did not join within %lld s: it has said hello at %zu of the %zu endpoints it "
+                "was given; the run goes on as before",
+                c->plan->label, (long long)s->crew.wait, heard(c), endpoints(c->plan));
     log_warn("%s", e.text);
     for (size_t i = s->crew.from; i < s->crew.until; i++)
-        if (lives(s, i))
+        if (lives(s, i)) {
             dismiss(s, i);
+            if (!s->child[i].joined)
+                child_signal(&s->child[i], SIGKILL);
+        }
     control_refuse(s->control, s->crew.client, &e);
     s->crew.state = CREW_IDLE;
 }
@@ -243,12 +314,11 @@ static void joined(struct supervise *s)
     char text[200];
 
     for (size_t i = c->from; i < c->until; i++) {
-        if (s->child[i].exited && !s->child[i].joined) {
+        if (s->child[i].joined)
+            continue;
+        if (s->child[i].exited || clock_wall() > c->deadline)
             change_failed(s, &s->child[i]);
-            return;
-        }
-        if (!s->child[i].joined)
-            return;
+        return;
     }
     for (size_t i = 0; c->replace && i < s->plan->count; i++)
         if ((i < c->from || i >= c->until) && serves(s, i, c->stage))
@@ -261,15 +331,11 @@ static void joined(struct supervise *s)
     }
 }
 
-void crew_tick(struct supervise *s)
+static void left(struct supervise *s)
 {
     struct crew *c = &s->crew;
     char text[200];
 
-    if (c->state == CREW_JOINING)
-        joined(s);
-    if (c->state != CREW_LEAVING)
-        return;
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->plan->process[i].stage == c->stage && lives(s, i) && s->child[i].leaving)
             return;
@@ -277,6 +343,106 @@ void crew_tick(struct supervise *s)
              serving(s, c->stage));
     c->state = CREW_IDLE;
     say_ok(s, c->client, text);
+}
+
+/* Is the process that binds this endpoint there? */
+static int is_bound(const struct supervise *s, const char *address)
+{
+    for (size_t i = 0; i < s->plan->count; i++) {
+        const struct launch_process *p = &s->plan->process[i];
+
+        for (size_t k = 1; k < p->argc && lives(s, i); k++)
+            if (p->argv[k][0] == '@' && strcmp(p->argv[k] + 1, address) == 0)
+                return 1;
+    }
+    return 0;
+}
+
+/* Is there work that one like it would do? Not once all is committed, or a neighbour has ended. */
+static int is_needed(const struct supervise *s, size_t like)
+{
+    const struct launch_process *p = &s->plan->process[like];
+
+    if (s->watch.sites && s->watch.committed >= s->watch.sites->count)
+        return 0;
+    for (size_t k = 1; k < p->argc; k++)
+        if (is_endpoint(p->argv[k]) && !is_bound(s, p->argv[k]))
+            return 0;
+    return 1;
+}
+
+static void end_text(const struct child *c, char *out, size_t size)
+{
+    if (c->signal)
+        snprintf(out, size, "signal %d (%s)", c->signal, strsignal(c->signal));
+    else
+        snprintf(out, size, "exit code %d%s%s", c->code, *c->last ? ": " : "", c->last);
+}
+
+/* Nobody serves the stage of process `last`, which has ended. 0: another has been started; -1: the
+ * run has failed, crew.lost says why. */
+static int start_again(struct supervise *s, size_t last)
+{
+    struct crew *c = &s->crew;
+    const struct child *gone = &s->child[last];
+    const size_t stage = s->plan->process[last].stage;
+    const enum err_kind kind =
+        gone->code == ERR_DATA || gone->code == ERR_USE ? (enum err_kind)gone->code : ERR_SYS;
+    char text[CHILD_LINE + 80];
+
+    end_text(gone, text, sizeof text);
+    if (c->committed != s->watch.committed)
+        c->restarts = 0;
+    c->committed = s->watch.committed;
+    if (c->restarts == RESTARTS)
+        return err_set(&c->lost, kind,
+                       "stage '%s' has no process left: %s ended with %s; %d that were started in "
+                       "its place have finished no site",
+                       s->recipe->stage[stage].name, gone->plan->label, text, RESTARTS);
+    c->restarts++;
+    if (add_one(s, newest(s, stage), 0, NULL, &c->lost) < 0)
+        return err_prefix(&c->lost, "stage '%s' has no process left", s->recipe->stage[stage].name);
+    log_warn("%s is gone: %s; another is started in its place", gone->plan->label, text);
+    return 0;
+}
+
+/* The one of a stage that ended last; plan->count: one is there, or all of them are needed no
+ * more. */
+static size_t last_of(const struct supervise *s, size_t stage)
+{
+    size_t last = s->plan->count;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        if (s->plan->process[i].stage != stage)
+            continue;
+        if (!s->plan->process[i].elastic || serves(s, i, stage))
+            return s->plan->count;
+        if (s->child[i].exited &&
+            (last == s->plan->count || s->child[i].turn > s->child[last].turn))
+            last = i;
+    }
+    return last < s->plan->count && is_needed(s, last) ? last : s->plan->count;
+}
+
+static void mend(struct supervise *s)
+{
+    for (size_t stage = 0; stage < s->recipe->nstages && !s->crew.lost.kind; stage++) {
+        size_t last = last_of(s, stage);
+
+        if (last < s->plan->count &&
+            (s->child[last].code || clock_wall() - s->child[last].ended > END_SECONDS))
+            start_again(s, last);
+    }
+}
+
+void crew_tick(struct supervise *s)
+{
+    if (s->crew.state == CREW_JOINING)
+        joined(s);
+    if (s->crew.state == CREW_LEAVING)
+        left(s);
+    if (!s->stop_asked)
+        mend(s);
 }
 
 void crew_stop(struct supervise *s)
@@ -294,29 +460,23 @@ int crew_excuse(struct supervise *s, size_t i)
 {
     struct child *c = &s->child[i];
     const char *what = c->signal ? strsignal(c->signal) : *c->last ? c->last : "no reason given";
-    struct err e = {0};
 
     if (!s->plan->process[i].elastic)
         return 0;
-    if (c->leaving || (c->added && !c->joined)) {
+    if (c->leaving) {
         if (c->joined)
             log_warn("%s ended badly while leaving: %s; what it had goes to others", c->plan->label,
                      what);
         return 1;
     }
+    if (s->crew.state == CREW_JOINING && i >= s->crew.from && i < s->crew.until && !c->joined)
+        return 1;
     if (serving(s, s->plan->process[i].stage)) {
         log_warn("%s is gone: %s; what it had goes to the others of its stage", c->plan->label,
                  what);
         return 1;
     }
-    if ((c->code != ERR_SYS && !c->signal) || s->crew.restarts == RESTARTS)
-        return 0;
-    s->crew.restarts++;
-    log_warn("%s is gone: %s; another is started in its place", c->plan->label, what);
-    if (add_one(s, i, 0, NULL, &e) == 0)
-        return 1;
-    log_warn("%s", e.text);
-    return 0;
+    return c->code == ERR_SYS; /* the data or the use would be refused again */
 }
 
 void crew_dismiss(struct supervise *s)

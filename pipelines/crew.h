@@ -3,9 +3,16 @@
  * goes on: scale, swap, and what becomes of one that dies. Also answers the other requests of the
  * control socket.
  *
- * A swap starts as many new processes as there are old ones, waits until each has said that its
- * links stand, then tells the old ones to finish what they have in hand and leave. When a new
- * one ends before that, the old ones stay and the swap has failed; the run goes on. */
+ * A process has joined when its links stand: one of ours says so by a status line; of another
+ * program the processes that bind its sockets say that a peer has come (status.h, hello).
+ *
+ * A swap starts as many new processes as there are old ones, waits until each has joined, then
+ * tells the old ones to finish what they have in hand and leave. When a new one ends before that,
+ * or takes too long, the old ones stay and the swap has failed; the run goes on.
+ *
+ * A stage that no process serves any more, however the last one ended, gets another while those
+ * whose sockets it connects to are there: RESTARTS times without a further site, then the run has
+ * failed. */
 #ifndef PTQ_CREW_H
 #define PTQ_CREW_H
 
@@ -24,12 +31,18 @@ struct crew {
     size_t stage;
     size_t from, until; /* the new processes */
     int replace;        /* the others of the stage leave when these have joined */
-    size_t restarts;
+    int64_t wait;       /* seconds for them to join */
+    double deadline;    /* clock_wall */
+    size_t restarts;    /* since so many sites were committed: */
+    uint64_t committed;
+    struct err lost; /* a stage has no process left; kind 0: none has been lost */
 };
 
 /* ctx: struct supervise. */
 void crew_request(void *ctx, uint64_t client, const struct json *request);
-/* Moves a scale or swap on; call after every turn. */
+/* Somebody said hello at an endpoint of the run. */
+void crew_hello(struct supervise *s, const char *address);
+/* Moves a scale or swap on and mends what nobody serves; call after every turn. */
 void crew_tick(struct supervise *s);
 /* The run is stopping: no more waiting. */
 void crew_stop(struct supervise *s);

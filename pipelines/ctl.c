@@ -22,7 +22,7 @@
 #define REFRESH_MS 1000
 
 struct ctl {
-    const char *out, *run;
+    const char *out, *run, *wait;
     int json, fd;
     FILE *from; /* answers, line by line */
 };
@@ -30,7 +30,7 @@ struct ctl {
 static void usage(FILE *f)
 {
     fputs(
-        "usage: ptq ctl [--out OUT | --run DIR] [--json] COMMAND\n"
+        "usage: ptq ctl [--out OUT | --run DIR] [--wait SECONDS] [--json] COMMAND\n"
         "       ptq top [--out OUT | --run DIR]\n"
         "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
         "  status              its processes: state, CPU, memory, where they are\n"
@@ -45,6 +45,9 @@ static void usage(FILE *f)
         "  --out OUT           the run that writes to OUT; without --out and --run: the only one "
         "going on\n"
         "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
+        "  --wait SECONDS      so long new processes may take to join before scale or swap has "
+        "failed\n"
+        "                      (default 60)\n"
         "  --json              print answers as JSON, one a line\n\n"
         "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
         "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
@@ -297,9 +300,29 @@ static struct json *scale_request(char **argv, struct err *e)
     return j;
 }
 
+/* --wait, for what starts processes. */
+static int wait_put(const struct ctl *c, struct json **request, struct err *e)
+{
+    char *end;
+    const long n = c->wait ? strtol(c->wait, &end, 10) : 0;
+
+    if (!c->wait || !*request)
+        return 0;
+    if (!*c->wait || *end || n < 1 || n > 86400) {
+        json_destroy(request);
+        return err_set(e, ERR_USE, "option '--wait': '%.40s' is not a number from 1 to 86400",
+                       c->wait);
+    }
+    if (json_set_int(*request, "wait", n) == 0)
+        return 0;
+    json_destroy(request);
+    return err_set(e, ERR_SYS, "no memory for the request");
+}
+
 static int change(struct ctl *c, struct json **request, struct err *e)
 {
-    struct json *j = *request && ask(c, request, e) == 0 ? conclude(c, e) : NULL;
+    struct json *j =
+        wait_put(c, request, e) == 0 && *request && ask(c, request, e) == 0 ? conclude(c, e) : NULL;
     const char *text = json_as_text(json_get(j, "text"));
     int rc = j ? 0 : -1;
 
@@ -357,16 +380,18 @@ static int options(struct ctl *c, int *help, int argc, char **argv, struct err *
     int i = 1;
 
     for (; i < argc && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0); i++) {
-        const char **value = strcmp(argv[i], "--out") == 0   ? &c->out
-                             : strcmp(argv[i], "--run") == 0 ? &c->run
-                                                             : NULL;
+        const char **value = strcmp(argv[i], "--out") == 0    ? &c->out
+                             : strcmp(argv[i], "--run") == 0  ? &c->run
+                             : strcmp(argv[i], "--wait") == 0 ? &c->wait
+                                                              : NULL;
 
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             *help = 1;
         else if (strcmp(argv[i], "--json") == 0)
             c->json = 1;
         else if (!value)
-            return err_set(e, ERR_USE, "unknown option '%.40s' (--out, --run, --json, --help)",
+            return err_set(e, ERR_USE,
+                           "unknown option '%.40s' (--out, --run, --wait, --json, --help)",
                            argv[i]);
         else if (i + 1 == argc || *value)
             return err_set(e, ERR_USE, "option '%s' %s", argv[i],

@@ -68,10 +68,71 @@ static void on_stderr(void *ctx, struct child *c, char *text)
 static void on_status(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
+    struct json *j = json_parse(text, strlen(text), "status", NULL);
+    const char *at = json_as_text(json_get(j, "hello")) ? json_as_text(json_get(j, "at")) : NULL;
 
+    if (at)
+        crew_hello(l->s, at);
+    json_destroy(&j);
+    if (at)
+        return;
     c->joined = 1;
     snprintf(c->status_text, sizeof c->status_text, "%s", text);
     watch_status(&l->s->watch, (size_t)(c - l->s->child), text);
+}
+
+/* All that it makes goes to other stages: once the checkpoint is complete nobody misses it. */
+static int feeds(const struct launch_process *p)
+{
+    int fed = 0;
+
+    for (size_t k = 1; k + 1 < p->argc && p->ours; k++) {
+        const char *to = p->argv[k + 1] + (p->argv[k + 1][0] == '@');
+
+        if (strcmp(p->argv[k], "--record") == 0)
+            return 0;
+        fed = fed || (strcmp(p->argv[k], "--out") == 0 && strncmp(to, "ipc://", 6) == 0);
+    }
+    return fed;
+}
+
+/* The writers have all commits: they have published their checkpoints, or are about to. */
+static int delivered(const struct supervise *s)
+{
+    size_t writers = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        const struct child *c = &s->child[i];
+        const char *slash = strrchr(c->plan->program, '/');
+
+        if (strcmp(slash ? slash + 1 : c->plan->program, "ptq-write") != 0)
+            continue;
+        writers++;
+        if (c->exited ? c->code != 0 : !strstr(c->status_text, "\"state\":\"assemble\""))
+            return 0;
+    }
+    return writers > 0;
+}
+
+/* The checkpoint is complete without those that have failed: that is said, and no failure. */
+static int forgive(struct loop *l)
+{
+    struct supervise *s = l->s;
+
+    if (!delivered(s))
+        return 0;
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (s->child[i].exited && s->child[i].code && !s->child[i].forgiven &&
+            !feeds(s->child[i].plan))
+            return 0;
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (s->child[i].exited && s->child[i].code && !s->child[i].forgiven) {
+            s->child[i].forgiven = 1;
+            watch_clear(&s->watch);
+            log_warn("%s ended badly, but the writer has all of its work", s->child[i].plan->label);
+        }
+    l->failing = 0;
+    return 1;
 }
 
 /* A second SIGTERM would cut short one that is leaving. */
@@ -205,7 +266,10 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     control_serve(l->s->control, p + all, crew_request, l->s);
     if (l->s->stop_asked && !l->stopping)
         stop_all(l);
-    crew_tick(l->s);
+    if (l->failed_at <= 0)
+        crew_tick(l->s);
+    if (l->failed_at <= 0 && l->s->crew.lost.kind)
+        l->failed_at = clock_wall();
     crew_dismiss(l->s);
     return 0;
 }
@@ -239,8 +303,12 @@ static void deadlines(struct loop *l)
 {
     double now = clock_wall();
 
-    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > CAUSE_SECONDS)
-        stop_all(l);
+    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > CAUSE_SECONDS) {
+        if (!l->s->crew.lost.kind && forgive(l))
+            l->failed_at = 0;
+        else
+            stop_all(l);
+    }
     if (l->failed_at > 0 && l->stopping && now - l->stop_at > KILL_SECONDS)
         signal_all(l, SIGKILL);
 }
@@ -280,13 +348,19 @@ static const struct child *first_cause(const struct loop *l)
     return worst;
 }
 
-static int verdict(const struct loop *l, struct err *e)
+static int verdict(struct loop *l, struct err *e)
 {
-    const struct child *c = first_cause(l);
+    const struct child *c;
     int all_done = 1;
 
+    forgive(l);
+    c = first_cause(l);
     for (size_t i = 0; i < l->s->plan->count; i++)
         all_done = all_done && (l->s->child[i].code == 0 || l->s->child[i].forgiven);
+    if (l->s->crew.lost.kind) {
+        *e = l->s->crew.lost;
+        return -1;
+    }
     if (all_done)
         return 0;
     if (l->unheard && !c)

@@ -176,6 +176,21 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
     draw(line);
 }
 
+void status_hello(const char *name, const char *address)
+{
+    char line[512], who[64], where[256];
+    int n;
+
+    if (now.fd < 0)
+        return;
+    copy_plain(who, sizeof who, name);
+    copy_plain(where, sizeof where, address);
+    n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"hello\":\"%s\",\"at\":\"%s\"}\n",
+                 now.stage, who, where);
+    if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
+        return; /* full or gone */
+}
+
 void status_end(void)
 {
     if (now.drawn && write(2, "\r\033[K", 4) < 0)

@@ -24,6 +24,9 @@ int status_due(void);
  * known so far (both may be empty). */
 void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
                 const char *note);
+/* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
+ * {"stage","hello","at"}. From any thread. */
+void status_hello(const char *name, const char *address);
 void status_end(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "../base/log.h"
 #include "../base/mem.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 struct hello {
@@ -142,6 +143,8 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
         sock_fail(s, &e);
     p->down = 0;
     sock_notify(s);
+    if (s->bound)
+        status_hello(p->name, s->l.address);
     log_detail("%s: connected to %s", s->l.address, p->name);
 }
 

@@ -148,7 +148,7 @@ int pump_end(struct pump *p, int rc, struct err *e)
     if (leaves)
         return leave(p, e);
     if (rc == 0)
-        err_set(e, ERR_DATA, STOPPED);
+        err_set(e, ERR_SYS, STOPPED);
     for (size_t i = 0; i < PUMP_OUTS; i++) {
         struct link *l = p->out[i];
 

@@ -61,7 +61,7 @@ int pump_run(struct pump *p, struct err *e);
 
 /* Ends what goes out, after pump_run said rc: 1 complete; 0 asked to stop; < 0 cut short, with e's
  * words as the reason. Returns 0, or -1 with e set: after rc < 0 with the error that was there;
- * after rc 0 (ERR_DATA) where the stage may not leave and stop_is_fine is not set. */
+ * after rc 0 (ERR_SYS) where the stage may not leave and stop_is_fine is not set. */
 int pump_end(struct pump *p, int rc, struct err *e);
 
 /* Takes what still comes by a link and drops it, until the stream has ended. 1; 0: asked to stop;

@@ -17,7 +17,7 @@ static int sink_send(void *ctx, size_t peer, struct msg **m, struct err *e)
     struct sink *k = ctx;
 
     if (sig_draining())
-        return err_set(e, ERR_DATA, "asked to stop");
+        return err_set(e, ERR_SYS, "asked to stop");
     if (link_send_to(k->link, peer, m, e) < 0)
         return -1;
     status_update("sending", -1, "", ++k->done, k->total, "chunks");

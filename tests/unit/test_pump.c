@@ -198,7 +198,7 @@ static void test_no_links(void **state)
 }
 
 /* A child that pumps from url to `to` until it is asked to stop; its exit code is what pump_end
- * says: 0, or 1 with the right words. */
+ * says: 0, or 111 with the right words. */
 static const char *child_to;
 static int child_stop_is_fine;
 
@@ -233,7 +233,7 @@ static void work_pump(int said_fd)
     link_close(&in);
     link_close(&b.out);
     if (rc < 0)
-        _exit(e.kind == ERR_DATA && strstr(e.text, "asked to stop") ? 1 : 6);
+        _exit(e.kind == ERR_SYS && strstr(e.text, "asked to stop") ? ERR_SYS : 6);
     _exit(e.text[0] ? 7 : 0);
 }
 
@@ -263,7 +263,7 @@ static void test_stop_cuts_short(void **state)
         setup(NULL);
         snprintf(to, sizeof to, "%s.to", path);
         from = open_ok(bound, LINK_OUT, OUT(.elastic = 1));
-        stopped(to, fine, !fine, from);
+        stopped(to, fine, fine ? 0 : ERR_SYS, from);
         link_close(&from);
         in = open_ok(to, LINK_IN, IN());
         recv_ok(in, 0);
@@ -307,7 +307,7 @@ static void test_stop_of_fixed(void **state)
     snprintf(to, sizeof to, "%s-out", url);
     snprintf(to_bound, sizeof to_bound, "@%s", to);
     in = open_ok(to_bound, LINK_IN, IN());
-    stopped(to, 0, 1, from);
+    stopped(to, 0, ERR_SYS, from);
     recv_ok(in, 0);
     recv_fails(in, ERR_DATA, "incomplete: asked to stop");
     link_close(&in);

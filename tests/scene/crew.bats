@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# crew.bats - a stage that no process serves any more, and a run whose checkpoint is complete although a stage ended badly.
+bats_require_minimum_version 1.5.0
+load bounds
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-crew-XXXXXX)
+}
+
+teardown_file() {
+    rm -rf "$XDG_RUNTIME_DIR"
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    run_pid=
+}
+
+teardown() {
+    [ -z "$run_pid" ] || kill -TERM "$run_pid" "$run_pid" || true
+    cat log
+}
+
+start() { # RECIPE: in the background, until it is at work
+    ptq run "$1" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 512 --workers forward=1 >log 2>&1 3>&- &
+    run_pid=$!
+    until_true test -e out/.ptqflow/control
+}
+
+finish() { # STATUS
+    wait_code "$run_pid" "$1" || { cat log; return 1; }
+    run_pid=
+    [ -z "$(ls "$XDG_RUNTIME_DIR")" ]
+}
+
+mine() { # COMMAND: gptq.pipe with another program that solves
+    sed "s#ptq-solve #$1 #" "$ROOT/pipelines/gptq.pipe" >mine.pipe
+}
+
+script() { # NAME, its lines on stdin
+    { echo '#!/bin/sh'; cat; } >"$1"
+    chmod +x "$1"
+}
+
+pid_of() { # NAME
+    ptq ctl --out out --json status | jq -r --arg n "$1" '.processes[] | select(.name == $n) | .pid'
+}
+
+@test "a run whose only solver leaves by SIGTERM gets another" {
+    start gptq
+    kill -TERM "$(pid_of solve)"
+    finish 0
+    grep -q 'solve is gone: exit code 0; another is started in its place' log
+}
+
+@test "a swap to what never says hello has not joined, and a program that is not ours can" {
+    script idle <<<'exec sleep 1000'
+    script other <<<'exec ptq-solve "$@"'
+    start gptq
+    kill -STOP "$(pid_of forward)" # so that the run is still there
+    run -111 ptq ctl --out out swap solve /bin/true
+    [[ $output == *"did not join (exit code 0); the run goes on as before" ]]
+    run -111 ptq ctl --out out --wait 1 swap solve ./idle
+    [[ $output == *"did not join within 1 s: it has said hello at 0 of the 2 endpoints it was given"* ]]
+    run -0 ptq ctl --out out swap solve ./other
+    [[ $output == *"1 new of stage 'solve' joined"* ]]
+    run -100 ptq ctl --out out --wait never swap solve ./other
+    kill -CONT "$(pid_of forward)"
+    finish 0
+}
+
+@test "replacements that die before they join: three, then the run says so" {
+    script flaky <<'END'
+[ ! -e used ] || exit 111
+echo >used
+exec ptq-solve "$@"
+END
+    mine ./flaky
+    start mine.pipe
+    kill -KILL "$(pid_of solve)"
+    finish 111
+    grep -q "fatal: stage 'solve' has no process left: solve.4 ended with exit code 111; 3 that were started" log
+    rm -rf out
+    mine /bin/true
+    start mine.pipe
+    finish 111
+    grep -q "fatal: stage 'solve' has no process left: solve.4 ended with exit code 0; 3 that were started" log
+}
+
+@test "a stage that ends badly when all is with the writer is said, and no failure" {
+    script ptq-reduce <<<"$(command -v ptq-reduce) \"\$@\"; exit 1"
+    sed 's#ptq-reduce #./ptq-reduce #' "$ROOT/pipelines/gptq.pipe" >mine.pipe
+    start mine.pipe
+    finish 0
+    grep -q 'reduce ended badly, but the writer has all of its work' log
+    [ -e out/model.safetensors ]
+}
+
+@test "a stage that somebody stops before that ends the run as a failure of the system" {
+    start gptq
+    until_true test -e out/.ptqflow/parts/00003.ptq
+    kill -TERM "$(pid_of reduce)"
+    finish 111
+    grep -q "fatal: stage 'reduce' failed with exit code 111: asked to stop before the end of the stream" log
+    [ ! -e out/model.safetensors ]
+}
