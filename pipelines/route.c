@@ -112,14 +112,16 @@ static int stage_at(const struct recipe *r, const char *name, size_t n, size_t *
     return -1;
 }
 
-static int unknown(const struct route *t, const struct name *x, const char *const *own,
-                   struct err *e)
+static int unknown(const struct route *t, const struct name *x, const struct opt_group *own,
+                   size_t nown, struct err *e)
 {
     const struct recipe *r = t->r;
     struct near near = near_start(x->name, strlen(x->name));
 
-    for (size_t i = 0; own && own[i]; i++)
-        near_try(&near, own[i]);
+    near_try(&near, "help");
+    for (size_t g = 0; g < nown; g++)
+        for (const struct opt *o = own[g].rows; o->name; o++)
+            near_try(&near, o->name);
     for (size_t i = 0; i < r->nvars; i++)
         near_try(&near, r->var[i].name);
     for (size_t i = 0; i < r->nstages; i++)
@@ -200,7 +202,7 @@ static int split_name(const struct route *t, const char *word, struct name *x, s
 }
 
 /* The next word is the value, unless the option has it already or takes none. */
-static int take_value(struct name *x, int flag, int argc, char **argv, struct err *e)
+static int take_value(struct name *x, int flag, int argc, const char *const *argv, struct err *e)
 {
     if (x->value || flag)
         return 1;
@@ -210,7 +212,8 @@ static int take_value(struct name *x, int flag, int argc, char **argv, struct er
     return 2;
 }
 
-int route_option(struct route *t, int argc, char **argv, const char *const *own, struct err *e)
+int route_option(struct route *t, int argc, const char *const *argv, const struct opt_group *own,
+                 size_t nown, struct err *e)
 {
     struct name x = {.name = NULL};
     const struct recipe_var *v;
@@ -229,7 +232,7 @@ int route_option(struct route *t, int argc, char **argv, const char *const *own,
     }
     found = find_rows(t, &x, &wired, &where, &row);
     if (!found)
-        return unknown(t, &x, own, e);
+        return unknown(t, &x, own, nown, e);
     if (found == wired) {
         const char *value = said(&t->r->stage[where], row);
 
@@ -241,16 +244,17 @@ int route_option(struct route *t, int argc, char **argv, const char *const *own,
     return n < 0 || give(t, &x, e) < 0 ? -1 : n;
 }
 
-int route_pair(struct route *t, const char *pair, const char *const *own, struct err *e)
+int route_pair(struct route *t, const char *pair, const struct opt_group *own, size_t nown,
+               struct err *e)
 {
     char *word = mem_printf(e, "--%s", pair);
-    char *argv[] = {word, NULL};
+    const char *argv[] = {word, NULL};
     int rc = -1;
 
     if (word && !strchr(pair, '='))
         err_set(e, ERR_USE, "option '--set': '%.80s' is not NAME=VALUE", pair);
     else if (word)
-        rc = route_option(t, 1, argv, own, e);
+        rc = route_option(t, 1, argv, own, nown, e);
     free(word);
     return rc < 0 ? -1 : 0;
 }

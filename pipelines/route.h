@@ -26,11 +26,13 @@ int route_open(struct route *t, struct recipe *r, struct err *e);
 void route_close(struct route *t);
 
 /* The option at argv[0], "--name", "--name=value" or "--name value": returns how many words it
- * took, -1: refused by the name that was typed. own: further names to suggest when it is unknown,
- * NULL at the end. */
-int route_option(struct route *t, int argc, char **argv, const char *const *own, struct err *e);
+ * took, -1: refused by the name that was typed. own: groups of further options, to suggest when it
+ * is unknown. */
+int route_option(struct route *t, int argc, const char *const *argv, const struct opt_group *own,
+                 size_t nown, struct err *e);
 /* "NAME=VALUE", as --NAME=VALUE. */
-int route_pair(struct route *t, const char *pair, const char *const *own, struct err *e);
+int route_pair(struct route *t, const char *pair, const struct opt_group *own, size_t nown,
+               struct err *e);
 /* The words of one process of each stage into its options, which then hold until the plan goes. */
 int route_parse(struct route *t, const struct launch *p, struct err *e);
 /* What the recipe's lines and the user say, without what connects the stages: enough to plan a run

@@ -14,6 +14,7 @@
 #include "../common/base/opt.h"
 #include "../stages/sample/sample_opts.h"
 #include "costs.h"
+#include "line.h"
 #include "precheck.h"
 #include "route.h"
 #include "rundir.h"
@@ -23,23 +24,20 @@
 struct run_opts {
     int help, dry_run, keep, quiet;
     const char *log;
-    struct opt_texts set, workers; /* taken as they come */
 };
 
 #define AT(field) offsetof(struct run_opts, field)
 static const struct opt own_rows[] = {
-    {"set", OPT_TEXTS, AT(set), "NAME=VALUE", .help = "the same as --NAME VALUE"},
-    {"workers", OPT_TEXTS, AT(workers), "S=N,...", .help = "processes of stage S"},
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
     {"log", OPT_TEXT, AT(log), "DIR", .help = "keep what each process says in DIR/STAGE.log"},
     {"keep", OPT_FLAG, AT(keep), .help = "keep the folder of the sockets, with the logs"},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
-static const char *const own_names[] = {"set",  "workers", "dry-run", "log",
-                                        "keep", "quiet",   "help",    NULL};
 static struct run_opts no_opts; /* what help texts take defaults from */
-static const struct opt_group own_group = {NULL, own_rows, &no_opts};
+static struct line no_line;
+static const struct opt_group no_group[] = {{NULL, own_rows, &no_opts}, {"", line_rows, &no_line}};
+#define OWN_GROUPS (sizeof no_group / sizeof *no_group)
 
 static void usage(FILE *f)
 {
@@ -51,7 +49,8 @@ static void usage(FILE *f)
           "                          --help' lists them all\n"
           "  --STAGE.NAME VALUE      the same for one stage, where several have it\n",
           f);
-    opt_print(f, &own_group, NULL, NULL);
+    for (size_t i = 0; i < OWN_GROUPS; i++)
+        opt_print(f, &no_group[i], NULL, NULL);
     fputs("  -h, --help              Show this help\n\n"
           "Environment: XDG_RUNTIME_DIR, else /tmp, holds the private folder of the sockets; PATH\n"
           "finds commands that are not beside ptq.\n"
@@ -93,25 +92,27 @@ static int recipe_usage(struct route *t, struct err *e)
 /* One word, or an option with its value; returns how many words it took, -1 on error. */
 static int take_option(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
-    const char *eq = strchr(argv[0], '=');
+    struct line said = {.set = {.count = 0}};
+    const struct opt_group own[OWN_GROUPS] = {{NULL, own_rows, o}, {"", line_rows, &said}};
+    const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
     const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
-    const struct opt *row =
-        strncmp(argv[0], "--", 2) == 0 ? opt_find(&own_group, 1, argv[0] + 2, n - 2, NULL) : NULL;
-    const char *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
-    int rc;
+    const struct opt *row = NULL;
+    void *values;
 
     if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0)
         return o->help = 1;
+    if (strncmp(argv[0], "--", 2) == 0)
+        row = opt_find(own, OWN_GROUPS, argv[0] + 2, n - 2, &values);
     if (!row)
-        return route_option(t, argc, argv, own_names, e);
+        return route_option(t, argc, (const char *const *)argv, own, OWN_GROUPS, e);
     if (row->type == OPT_FLAG)
-        return opt_set(row, o, row->name, eq ? value : NULL, e) == 0 ? 1 : -1;
+        return opt_set(row, values, row->name, eq ? value : NULL, e) == 0 ? 1 : -1;
     if (!value)
         return err_set(e, ERR_USE, "option '--%s' needs a value", row->name);
-    rc = strcmp(row->name, "workers") == 0 ? recipe_workers(t->r, value, e)
-         : strcmp(row->name, "set") == 0   ? route_pair(t, value, own_names, e)
-                                           : opt_set(row, o, row->name, value, e);
-    return rc < 0 ? -1 : eq ? 1 : 2;
+    if (opt_set(row, values, row->name, value, e) < 0 ||
+        line_apply(&said, t, own, OWN_GROUPS, e) < 0)
+        return -1;
+    return eq ? 1 : 2;
 }
 
 static int take_options(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)

@@ -358,13 +358,26 @@ static int finish_show(struct err *e)
     return 1;
 }
 
+static int is_own(const struct opt_spec *s, const char *word)
+{
+    return strcmp(word, "--") == 0 ||
+           (strncmp(word, "--", 2) == 0 &&
+            opt_find(s->group, s->ngroups, word + 2, strcspn(word + 2, "="), NULL));
+}
+
 static int parse_all(const struct opt_spec *s, char *seen, struct opt_args *args, int argc,
                      char **argv, struct err *e)
 {
     int literal = 0;
 
     for (int i = 1, used; i < argc; i += used) {
+        const int other = s->passes && argv[i][0] == '-' && argv[i][1] && !is_own(s, argv[i]);
+
         used = 1;
+        if (other && add_arg(s, args, argv[i], e) < 0)
+            return -1;
+        if (other)
+            continue;
         if (!literal && strcmp(argv[i], "--") == 0) {
             literal = 1;
         } else if (!literal && strncmp(argv[i], "--", 2) == 0) {

@@ -71,6 +71,7 @@ struct opt_spec {
     size_t ngroups;
     const char *notes; /* printed after the options: environment, examples; may be NULL */
     size_t args_min, args_max;
+    int passes; /* words that begin with a dash and are no option of it are arguments too */
 };
 
 #define OPT_ARGS_MAX 256

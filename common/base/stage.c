@@ -107,7 +107,8 @@ int stage_parse(struct stage *s, int argc, char **argv, struct err *e)
                                   .ngroups = s->ngroups,
                                   .notes = s->spec->notes,
                                   .args_min = s->spec->args_min,
-                                  .args_max = s->spec->args_max};
+                                  .args_max = s->spec->args_max,
+                                  .passes = (s->spec->shared & STAGE_PASSES) != 0};
 
     snprintf(command, sizeof command, "ptq-%s", s->spec->name);
     return opt_parse(&spec, &s->args, argc, argv, e);

@@ -21,6 +21,8 @@
 #define STAGE_ZSTD 16u    /* --zstd */
 /* No option: text on stdout is what it is for, so it ends when nobody reads (sig.h). */
 #define STAGE_PRINTS 32u
+/* Nor this: options that no row knows are arguments, for the program to hand on. */
+#define STAGE_PASSES 64u
 
 #define STAGE_SHARED 10 /* options that programs share */
 #define STAGE_GROUPS 24 /* of options in one program */

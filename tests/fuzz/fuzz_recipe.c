@@ -27,7 +27,7 @@ static void take(struct route *t, size_t n, char *word[WORDS], struct err *e)
     int used = 1;
 
     for (size_t i = 0; i < n && used > 0; i += (size_t)used)
-        used = route_option(t, (int)(n - i), word + i, NULL, e);
+        used = route_option(t, (int)(n - i), (const char *const *)word + i, NULL, 0, e);
     if (used < 0 && !e->text[0])
         abort();
 }

@@ -56,7 +56,7 @@ static int parse(struct values *v, struct opt_args *args, struct err *e, const c
 {
     const struct opt_group group[] = {{NULL, rows, v}, {"More", more, v}};
     const struct opt_spec spec = {
-        "ptq-test", "Tests options.", "[options] FILE...", group, 2, "A note.", 0, 2};
+        "ptq-test", "Tests options.", "[options] FILE...", group, 2, "A note.", 0, 2, 0};
     char *argv[] = {(char *)"ptq-test", (char *)(uintptr_t)a, (char *)(uintptr_t)b,
                     (char *)(uintptr_t)c, NULL};
     int argc = 1;
@@ -67,6 +67,34 @@ static int parse(struct values *v, struct opt_args *args, struct err *e, const c
     while (argv[argc])
         argc++;
     return opt_parse(&spec, args, argc, argv, e);
+}
+
+/* A program that hands on what it does not know. */
+static void test_passed(void **state)
+{
+    struct values v;
+    const struct opt_group group = {NULL, rows, &v};
+    struct opt_spec spec = {.command = "ptq-test", .group = &group, .ngroups = 1, .args_max = 4};
+    char *argv[] = {(char *)"ptq-test", (char *)"--other",  (char *)"-1", (char *)"--number",
+                    (char *)"7",        (char *)"--more=x", NULL};
+    struct opt_args args;
+    struct err e = {0};
+
+    (void)state;
+    memset(&v, 0, sizeof v);
+    assert_int_equal(opt_parse(&spec, &args, 6, argv, &e), -1);
+    assert_non_null(strstr(e.text, "unknown option '--other'"));
+    spec.passes = 1;
+    spec.args_max = 2;
+    assert_int_equal(opt_parse(&spec, &args, 6, argv, &e), -1);
+    assert_non_null(strstr(e.text, "'--more=x'"));
+    spec.args_max = 4;
+    assert_int_equal(opt_parse(&spec, &args, 6, argv, &e), 0);
+    assert_int_equal(v.number, 7);
+    assert_int_equal(args.count, 3);
+    assert_string_equal(args.arg[0], "--other");
+    assert_string_equal(args.arg[1], "-1");
+    assert_string_equal(args.arg[2], "--more=x");
 }
 
 static void test_refused(void **state)
@@ -230,9 +258,9 @@ static void test_help(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_values), cmocka_unit_test(test_rows),
-                                       cmocka_unit_test(test_help)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_passed), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_rows), cmocka_unit_test(test_help)};
 
     return cmocka_run_group_tests_name("opt", tests, NULL, NULL);
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_opts - see plan_opts.h. */
+#include "plan_opts.h"
+
+#define AT(field) offsetof(struct plan_command, field)
+static const struct opt rows[] = {
+    {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
+    {"cores", OPT_INT, AT(cores), "N", .help = "of the machine the run is for (this one's)",
+     .min = 1, .max = 4096},
+    {"keep", OPT_FLAG, AT(keep), .help = "this and those below: as in ptq run, for nothing here"},
+    {"dry-run", OPT_FLAG, AT(dry_run), .help = "-"},
+    {"log", OPT_TEXT, AT(log), "DIR", .help = "-"},
+    {.name = NULL},
+};
+
+static size_t groups(void *own, struct opt_group *group, size_t max)
+{
+    if (!max)
+        return 0;
+    *group = (struct opt_group){"As in ptq run", line_rows, &((struct plan_command *)own)->line};
+    return 1;
+}
+
+const struct stage_spec plan_spec = {
+    .name = "plan",
+    .about = "Says what a run would do: what overrides hit, size, work, memory; runs nothing",
+    .usage = "[RECIPE] [options of ptq run RECIPE] [options]",
+    .notes = "RECIPE is as in ptq run; without one gptq. --data and --out may be left out.\n"
+             "Example: ptq plan gptq --model M --bits 4 --group 64 --override 'mlp.down: bits=8'",
+    .shared = STAGE_PRINTS | STAGE_PASSES,
+    .args_max = OPT_ARGS_MAX,
+    .rows = rows,
+    .size = sizeof(struct plan_command),
+    .groups = groups,
+};

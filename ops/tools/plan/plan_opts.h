@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_opts - the options of ptq plan itself. */
+#ifndef PTQ_PLAN_OPTS_H
+#define PTQ_PLAN_OPTS_H
+
+#include "../../../common/base/stage.h"
+#include "../../../pipelines/line.h"
+
+struct plan_command {
+    int json, keep, dry_run;
+    int64_t cores;
+    const char *log;
+    struct line line;
+};
+
+extern const struct stage_spec plan_spec;
+
+#endif
