@@ -191,6 +191,11 @@ void status_hello(const char *name, const char *address)
         return; /* full or gone */
 }
 
+int status_watched(void)
+{
+    return now.fd >= 0;
+}
+
 void status_end(void)
 {
     if (now.drawn && write(2, "\r\033[K", 4) < 0)

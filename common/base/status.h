@@ -27,6 +27,7 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
  * {"stage","hello","at"}. From any thread. */
 void status_hello(const char *name, const char *address);
+int status_watched(void); /* 1: a supervisor reads the updates */
 void status_end(void);
 
 #endif

@@ -224,6 +224,11 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
         }
     }
     free(fds);
+    for (size_t i = 0; i < n; i++)
+        if (count)
+            wait_over(l[i]);
+        else
+            wait_explain(l[i], NULL);
     if (n)
         l[0]->wait_s += clock_wall() - from;
     return count;

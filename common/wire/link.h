@@ -137,6 +137,10 @@ void link_close(struct link **l);
  * pipeline falls back to front as soon as its last stage is gone. */
 int link_output_check(struct err *e);
 
+/* -1 when what this end is connected to has failed: the error that the next use would bring. A
+ * stage that waits for something else asks now and then. */
+int link_check(struct link *l, struct err *e);
+
 int link_is_socket(const struct link *l);
 int link_names_socket(const char *endpoint); /* before it is opened */
 

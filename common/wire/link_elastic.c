@@ -110,6 +110,10 @@ void peer_empty(struct sock *s, struct peer *p)
 {
     struct box *b;
 
+    if (s->l.o.route == LINK_ALL) { /* the others get it anyway */
+        box_unref(&p->held);
+        return;
+    }
     while ((b = queue_pop(&p->kept)))
         box_again(s, b);
     while ((b = queue_pop(&p->resend)))

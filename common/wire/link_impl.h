@@ -39,7 +39,8 @@ struct link {
     char *name, *run;
     struct link_opts o; /* defaults filled in, texts point to the copies above */
     double wait_s;
-    int ended; /* link_end was called */
+    double waits, said; /* since when the stage waits for it, when that was last said; 0: not */
+    int ended;          /* link_end was called */
 };
 
 struct link *file_open(const char *endpoint, enum link_dir dir, const struct link_opts *o,
@@ -180,6 +181,13 @@ struct sock {
 /* link_url.c: refuses what is not an endpoint or would be open to the network; makes the folder
  * of an ipc socket. */
 int url_check(const char *url, int bind, int insecure, struct err *e);
+
+/* link_wait.c, on the stage's thread: on whom it waits. Says so after PATIENCE_S where somebody
+ * has not come or does not take the message m (may be NULL), and then, unless a supervisor
+ * watches, each minute. */
+void wait_explain(struct link *l, const struct msg *m);
+void wait_over(struct link *l); /* it has got what it waited for */
+size_t peers_present(const struct sock *s, enum peer_state least); /* under mu; the lost: not */
 
 /* link_serve.c: the link's thread. */
 void *sock_serve(void *sock);

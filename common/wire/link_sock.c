@@ -107,35 +107,13 @@ static void event_clear(struct sock *s)
         return; /* nothing there */
 }
 
-static size_t peers_present(const struct sock *s, enum peer_state least)
+size_t peers_present(const struct sock *s, enum peer_state least)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < s->npeers; i++)
         n += s->peer[i]->state >= least && s->peer[i]->state != PEER_GONE;
     return n;
-}
-
-/* Says once on whom the stage waits, when it takes long. */
-static void wait_explain(struct sock *s, double from, const struct msg *m, int *told)
-{
-    const unsigned kinds = s->l.dir == LINK_IN ? s->l.o.takes : s->l.o.sends;
-    char text[KINDS_TEXT];
-    size_t n, takers = 0;
-
-    if (*told || clock_wall() - from < PATIENCE_S)
-        return;
-    *told = 1;
-    pthread_mutex_lock(&s->mu);
-    n = peers_present(s, PEER_READY);
-    for (size_t i = 0; i < s->npeers; i++)
-        takers += m && s->peer[i]->state == PEER_READY && peer_accepts(s->peer[i], m);
-    pthread_mutex_unlock(&s->mu);
-    if (n < s->l.o.peers)
-        log_info("waiting at %s for %zu of %zu peers (%s)", s->l.address, s->l.o.peers - n,
-                 s->l.o.peers, kinds ? kinds_text(kinds, text) : "any kind");
-    else if (m && !takers)
-        log_warn("%s waits at %s: no peer present accepts it", m->id, s->l.address);
 }
 
 /* Calls ask (under mu) until it does not return 0; 0 time is up, 2 draining. drain: 1 give up at
@@ -145,7 +123,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
                       void *ctx, const struct msg *m, int timeout_ms, int drain, struct err *e)
 {
     double from = clock_wall(), until = wait_until(timeout_ms), stop = -1;
-    int told = 0, alone, r;
+    int alone, r;
 
     for (;;) {
         struct pollfd p[2] = {{s->event, POLLIN, 0}, {stop < 0 ? sig_fd() : -1, POLLIN, 0}};
@@ -175,8 +153,10 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             r = err_sys(e, "cannot wait for %s", s->l.address);
             break;
         }
-        wait_explain(s, from, m, &told);
+        wait_explain(&s->l, m);
     }
+    if (r)
+        wait_over(&s->l);
     s->l.wait_s += clock_wall() - from;
     return r;
 }
@@ -430,6 +410,19 @@ void link_set_replay(struct link *l,
     s->replay = fn;
     s->replay_ctx = ctx;
     pthread_mutex_unlock(&s->mu);
+}
+
+int link_check(struct link *l, struct err *e)
+{
+    struct sock *s = (struct sock *)l;
+    int rc;
+
+    if (!link_is_sock(l))
+        return l->dir == LINK_OUT ? link_output_check(e) : 0;
+    pthread_mutex_lock(&s->mu);
+    rc = failed(s, e);
+    pthread_mutex_unlock(&s->mu);
+    return rc;
 }
 
 static void sock_stats(const struct link *l, struct link_stats *st)

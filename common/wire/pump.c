@@ -6,6 +6,7 @@
 #include "../base/sig.h"
 #include "../base/status.h"
 
+#define WATCH_MS 500 /* how often a wait looks whether those who take what comes of it are there */
 #define STOPPED "asked to stop before the end of the stream"
 
 unsigned pump_kinds(const struct pump_take *take)
@@ -43,6 +44,15 @@ static int handle(struct pump *p, const struct pump_in *in, struct msg **m, stru
     return rc;
 }
 
+/* Nothing came. Whoever waits for one neighbour must see that another one is gone: -1. */
+static int waited(struct pump *p, struct err *e)
+{
+    for (size_t i = 0; i < PUMP_OUTS; i++)
+        if (p->out[i] && link_check(p->out[i], e) < 0)
+            return sig_draining() ? 0 : -1;
+    return p->idle && ++p->steps >= p->idle_ms / WATCH_MS ? (p->steps = 0, p->idle(p->ctx, e)) : 0;
+}
+
 /* One message of a link, if there is one. */
 static int serve(struct pump *p, struct pump_in *in, int timeout_ms, struct err *e)
 {
@@ -56,7 +66,7 @@ static int serve(struct pump *p, struct pump_in *in, int timeout_ms, struct err 
         return 0;
     }
     if (rc == 2 && timeout_ms > 0 && !sig_draining())
-        return p->idle(p->ctx, e);
+        return waited(p, e);
     if (rc)
         return rc < 0 ? -1 : 0;
     in->over = 1;
@@ -75,7 +85,7 @@ static int serve_any(struct pump *p, struct pump_in **open, size_t n, int timeou
     if (count < 0)
         return -1;
     if (count == 0)
-        return timeout_ms > 0 && !sig_draining() ? p->idle(p->ctx, e) : 0;
+        return timeout_ms > 0 && !sig_draining() ? waited(p, e) : 0;
     for (size_t i = 0; i < n; i++)
         if (ready[i] && serve(p, open[i], 0, e) < 0)
             return -1;
@@ -84,7 +94,7 @@ static int serve_any(struct pump *p, struct pump_in **open, size_t n, int timeou
 
 int pump_run(struct pump *p, struct err *e)
 {
-    const int timeout_ms = p->idle && p->idle_ms > 0 ? p->idle_ms : -1;
+    const int timeout_ms = p->idle && p->idle_ms < WATCH_MS ? p->idle_ms : WATCH_MS;
 
     for (;;) {
         struct pump_in *open[PUMP_INS];

@@ -37,12 +37,14 @@ struct pump {
     void *ctx; /* of all handlers */
     /* the first that has a message is served first; then each that has one */
     struct pump_in in[PUMP_INS];
-    struct link *out[PUMP_OUTS]; /* LINK_OUT; NULL: none */
+    /* LINK_OUT; NULL: none. While the pump waits it fails when one of them has failed. */
+    struct link *out[PUMP_OUTS];
     /* 1: all is there. Asked before each wait. NULL: when every stream has ended. */
     int (*done)(void *ctx);
     /* Called each idle_ms in which nothing came, 0 or -1. NULL: never. */
     int (*idle)(void *ctx, struct err *e);
-    int idle_ms;
+    int idle_ms; /* above half a second: to the half second */
+    int steps;   /* kept by the pump: waits since it was last called */
     /* Being asked to stop is no failure of this stage, even where its stream is cut short by it. */
     int stop_is_fine;
 };

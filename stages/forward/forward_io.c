@@ -90,6 +90,7 @@ static int commit_by_link(struct forward_io_links *l, struct err *e)
 {
     struct pump p = {.ctx = l,
                      .in = {{.link = l->commits, .take = commits_take, .ended = commits_ended}},
+                     .out = {l->rows}, /* its reducer makes what is committed */
                      .done = has_commit};
 
     take_early(l);

@@ -244,6 +244,78 @@ static void test_poll_credit(void **state)
     link_close(&in);
 }
 
+/* A listener that leaves, or is lost, with a message waiting for its credit does not hold up the
+ * end of the others. */
+static void listener_goes(int leave)
+{
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .route = LINK_ALL)),
+                *a = open_ok(url, LINK_IN, IN(.credit_messages = 1)),
+                *b = open_ok(url, LINK_IN, IN());
+    struct err e = {0};
+
+    assert_int_equal(link_peers(out, 2, &e), 2);
+    for (int i = 0; i < 6; i++)
+        send_ok(out, i, 10);
+    recv_ok(a, 0); /* its link has what comes behind */
+    if (leave)
+        link_leave(a);
+    link_close(&a);
+    for (int i = 0; i < 6; i++)
+        recv_ok(b, i);
+    end_ok(out);
+    recv_end(b);
+    link_close(&b);
+    link_close(&out);
+}
+
+static void test_listener_leaves(void **state)
+{
+    (void)state;
+    listener_goes(1);
+}
+
+static void test_listener_fails(void **state)
+{
+    (void)state;
+    listener_goes(0);
+}
+
+/* What a stage says that waits for l, a minute after it said something before. */
+static void waits_for(struct link *l, const struct msg *m, const char *text)
+{
+    char log[1000] = "";
+    int keep = dup(2), fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    l->waits = clock_wall() - 65;
+    l->said = clock_wall() - 60.1;
+    dup2(fd, 2);
+    wait_explain(l, m);
+    wait_explain(l, m); /* once */
+    dup2(keep, 2);
+    close(keep);
+    assert_true(pread(fd, log, sizeof log - 1, 0) >= 0);
+    close(fd);
+    if (!strstr(log, text) || strchr(log, '\n') != strrchr(log, '\n'))
+        fail_msg("'%s' does not say '%s' once", log, text);
+    wait_over(l);
+}
+
+static void test_wait_lines(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.takes = LINK_KIND(MSG_CHUNK))), *out;
+    struct err e = {0};
+
+    (void)state;
+    waits_for(in, NULL, "for 1 of 1 peers (chunk)");
+    out = open_ok(url, LINK_OUT, OUT());
+    assert_int_equal(link_peers(in, 0, &e), 1);
+    assert_int_equal(link_peers(out, 0, &e), 1);
+    waits_for(in, NULL, "for maker (peer 0 at ipc:");
+    waits_for(out, NULL, "for eater at ipc:");
+    link_close(&out);
+    link_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +325,9 @@ int main(void)
         cmocka_unit_test_setup(test_waits_for_taker, setup),
         cmocka_unit_test_setup(test_leave, setup),
         cmocka_unit_test_setup(test_leave_hold, setup),
+        cmocka_unit_test_setup(test_listener_leaves, setup),
+        cmocka_unit_test_setup(test_listener_fails, setup),
+        cmocka_unit_test_setup(test_wait_lines, setup),
         cmocka_unit_test_setup(test_hold, setup),
         cmocka_unit_test_setup(test_done_in_between, setup),
         cmocka_unit_test_setup(test_enough, setup),

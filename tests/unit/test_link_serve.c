@@ -238,6 +238,50 @@ static void test_rules(void **state)
     rule_broken(RAW_KIND, "does not belong");
 }
 
+/* On an elastic link a peer that breaks a rule is told, refused and forgotten; the others go on. */
+static void one_is_refused(int how, const char *text)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.elastic = 1, .credit_messages = 2)), *out;
+    struct zsock *z = raw_open(LINK_VERSION);
+    struct err e = {0};
+    struct msg *m = message(0, 100), *end = NULL;
+
+    raw_told(z, MSG_WELCOME, NULL);
+    raw_send(z, m, how == RAW_DAMAGE);
+    if (how == RAW_COUNT)
+        end = end_mark_create("raw", 2, 77, 1, NULL, &e);
+    if (how == RAW_KIND)
+        end = msg_create(MSG_CREDIT, "raw", &e);
+    if (end)
+        raw_send(z, end, 0);
+    if (how != RAW_KIND)
+        raw_told(z, MSG_FAIL, text);
+    else
+        recv_ok(in, 0);
+    out = open_ok(url, LINK_OUT, OUT());
+    send_ok(out, 7, 10);
+    if (how == RAW_COUNT)
+        recv_ok(in, 0); /* what it sent before stays */
+    recv_ok(in, 7);
+    if (how == RAW_KIND) { /* it speaks on: told that it was given up */
+        raw_send(z, end, 0);
+        raw_told(z, MSG_FAIL, "given up as lost");
+    }
+    link_close(&out);
+    zsock_close(&z, 0);
+    link_close(&in);
+    msg_destroy(&m);
+    msg_destroy(&end);
+}
+
+static void test_one_is_refused(void **state)
+{
+    (void)state;
+    one_is_refused(RAW_DAMAGE, "damaged");
+    one_is_refused(RAW_COUNT, "end mark says 2");
+    one_is_refused(RAW_KIND, NULL);
+}
+
 static void hello_refused(const char *sends, const char *takes, const char *text)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.takes = ROWS));
@@ -527,6 +571,7 @@ int main(void)
         cmocka_unit_test_setup(test_hello_fields, setup),
         cmocka_unit_test_setup(test_kind_unannounced, setup),
         cmocka_unit_test_setup(test_rules, setup),
+        cmocka_unit_test_setup(test_one_is_refused, setup),
         cmocka_unit_test_setup(test_version, setup),
         cmocka_unit_test_setup(test_leave_after_end, setup),
         cmocka_unit_test_setup(test_killed_connector, setup),

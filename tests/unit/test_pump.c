@@ -386,6 +386,33 @@ static void test_drop(void **state)
     link_close(&in);
 }
 
+/* Nothing comes, and nobody is left who would take what comes of it. */
+static void test_out_is_gone(void **state)
+{
+    char other[160], other_bound[170];
+    struct bench b = {0};
+    struct pump p = {.ctx = &b};
+    struct err e = {0};
+    struct link *maker, *eater;
+
+    (void)state;
+    snprintf(other, sizeof other, "%s.out", url);
+    snprintf(other_bound, sizeof other_bound, "@%s", other);
+    p.in[0] = (struct pump_in){.link = open_ok(bound, LINK_IN, IN()), .take = counts};
+    p.out[0] = open_ok(other_bound, LINK_OUT, OUT());
+    maker = open_ok(url, LINK_OUT, OUT());
+    eater = open_ok(other, LINK_IN, IN());
+    assert_int_equal(link_peers(maker, 0, &e), 1);
+    assert_int_equal(link_peers(p.out[0], 0, &e), 1);
+    link_close(&eater);
+    assert_int_equal(pump_run(&p, &e), -1);
+    if (!strstr(e.text, "eater (peer 0 at"))
+        fail_msg("%s", e.text);
+    link_close(&maker);
+    link_close(&p.in[0].link);
+    link_close(&p.out[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup(test_through, setup),
         cmocka_unit_test_setup(test_two_links, setup),
         cmocka_unit_test_setup(test_drop, setup),
+        cmocka_unit_test_setup(test_out_is_gone, setup),
     };
 
     return link_tests_run("pump", tests, sizeof tests / sizeof *tests);
