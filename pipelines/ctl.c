@@ -9,17 +9,21 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "../common/base/err.h"
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/sig.h"
+#include "../common/base/term.h"
 #include "control.h"
 #include "rundir.h"
 
 #define ANSWER_BYTES ((size_t)16 << 20)
 #define REFRESH_MS 1000
+#define PAGE_COLUMNS 80 /* where no terminal says how wide it is */
 
 struct ctl {
     const char *out, *run, *wait;
@@ -34,7 +38,8 @@ static void usage(FILE *f)
         "       ptq top [--out OUT | --run DIR]\n"
         "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
         "  status              its processes: state, CPU, memory, where they are\n"
-        "  top                 the same, refreshed every second on a terminal until the run ends\n"
+        "  top                 the same, refreshed every second on a terminal until the run ends, "
+        "or q\n"
         "  scale STAGE N       have N processes of an elastic stage\n"
         "  swap STAGE COMMAND  start these in place of the stage's processes; when they have "
         "joined, the old\n"
@@ -205,37 +210,84 @@ static struct json *status_ask(struct ctl *c, struct err *e)
     return ask(c, &request, e) == 0 ? conclude(c, e) : NULL;
 }
 
+static size_t columns(void)
+{
+    const size_t n = term_columns(STDOUT_FILENO);
+
+    return n ? n : PAGE_COLUMNS;
+}
+
 static int status(struct ctl *c, struct err *e)
 {
     struct json *now = status_ask(c, e);
     int rc = now ? 0 : -1;
 
     if (now && !c->json)
-        ctl_table(stdout, now, NULL);
+        ctl_table(stdout, now, NULL, columns());
     json_destroy(&now);
     return rc;
 }
 
-/* Refreshes until the run ends, which is no error. */
-static int top(struct ctl *c, struct err *e)
+/* Keys come one by one and are not shown; 1, and what was so before, where there is a keyboard. */
+static int keys_open(struct termios *was)
+{
+    struct termios t;
+
+    if (tcgetattr(STDIN_FILENO, was) < 0)
+        return 0;
+    t = *was;
+    t.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    return tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
+}
+
+/* Waits for the next look at the run; 1: q, or a signal. */
+static int asked_to_end(int keys)
+{
+    struct pollfd p[] = {{.fd = sig_fd(), .events = POLLIN},
+                         {.fd = keys ? STDIN_FILENO : -1, .events = POLLIN}};
+    char key = 0;
+
+    if (poll(p, 2, REFRESH_MS) <= 0)
+        return sig_draining();
+    return p[0].revents || (p[1].revents && (read(STDIN_FILENO, &key, 1) < 1 || key == 'q'));
+}
+
+/* Until the run ends, which is no error, or who looks has seen enough. */
+static int refresh(struct ctl *c, int keys, struct err *e)
 {
     struct json *before = NULL, *now;
+    int enough = 0;
 
-    if (!isatty(1))
-        return status(c, e);
-    while ((now = status_ask(c, e))) {
+    while (!enough && (now = status_ask(c, e))) {
         fputs("\033[H\033[J", stdout);
-        ctl_table(stdout, now, before);
+        ctl_table(stdout, now, before, columns());
         fflush(stdout);
         json_destroy(&before);
         before = now;
-        poll(NULL, 0, REFRESH_MS);
+        enough = asked_to_end(keys);
     }
     if (!before)
         return -1;
     json_destroy(&before);
-    puts("the run has ended");
+    if (!enough)
+        puts("the run has ended");
     return 0;
+}
+
+static int top(struct ctl *c, struct err *e)
+{
+    struct termios was;
+    int keys, rc;
+
+    if (c->json || !isatty(STDOUT_FILENO))
+        return status(c, e);
+    if (sig_init_print(e) < 0)
+        return -1;
+    keys = keys_open(&was);
+    rc = refresh(c, keys, e);
+    if (keys)
+        tcsetattr(STDIN_FILENO, TCSANOW, &was);
+    return rc;
 }
 
 /* Words of a command line as a shell would cut it, with '...' and "..." but without expansions.
@@ -373,22 +425,26 @@ static int command(struct ctl *c, int argc, char **argv, struct err *e)
     return change(c, &request, e);
 }
 
-/* Options before the command; returns how many words they are, -1 on misuse, 0 words and help
- * set when asked. */
+/* Options in any place: the words that are left are moved to the front of argv, behind its first;
+ * returns how many, -1 on misuse. What stands behind "swap STAGE WORD" belongs to the command that
+ * is swapped in, but --json. */
 static int options(struct ctl *c, int *help, int argc, char **argv, struct err *e)
 {
-    int i = 1;
+    int n = 0;
 
-    for (; i < argc && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0); i++) {
+    for (int i = 1; i < argc; i++) {
+        const int theirs = n >= 3 && strcmp(argv[1], "swap") == 0;
         const char **value = strcmp(argv[i], "--out") == 0    ? &c->out
                              : strcmp(argv[i], "--run") == 0  ? &c->run
                              : strcmp(argv[i], "--wait") == 0 ? &c->wait
                                                               : NULL;
 
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            *help = 1;
-        else if (strcmp(argv[i], "--json") == 0)
+        if (strcmp(argv[i], "--json") == 0)
             c->json = 1;
+        else if (theirs || (strncmp(argv[i], "--", 2) != 0 && strcmp(argv[i], "-h") != 0))
+            argv[++n] = argv[i];
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            *help = 1;
         else if (!value)
             return err_set(e, ERR_USE,
                            "unknown option '%.40s' (--out, --run, --wait, --json, --help)",
@@ -399,7 +455,7 @@ static int options(struct ctl *c, int *help, int argc, char **argv, struct err *
         else
             *value = argv[++i];
     }
-    return c->out && c->run ? err_set(e, ERR_USE, "give --out or --run, not both") : i;
+    return c->out && c->run ? err_set(e, ERR_USE, "give --out or --run, not both") : n;
 }
 
 int ctl_main(int argc, char **argv)
@@ -418,12 +474,8 @@ int ctl_main(int argc, char **argv)
         rc = fs_flush(stdout, &e);
         goto out;
     }
-    argc -= n;
-    argv += n;
-    if (argc == 0 && strcmp(argv[-n], "top") == 0) {
-        argc = 1;
-        argv = only_top;
-    }
+    argc = n == 0 && strcmp(argv[0], "top") == 0 ? 1 : n;
+    argv = argc == n ? argv + 1 : only_top;
     if (check(argc, argv, &e) != 0 ||
         (c.fd = c.out || c.run ? dial_named(&c, &e) : dial_only(&e)) < 0)
         goto out;

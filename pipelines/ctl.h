@@ -11,7 +11,8 @@
 int ctl_main(int argc, char **argv);
 
 /* ctl_table.c: the processes of a run as lines. before: an earlier answer, for what they do now;
- * NULL: since they started. */
-void ctl_table(FILE *f, const struct json *now, const struct json *before);
+ * NULL: since they started. columns: of the terminal or page; what is least needed is left out
+ * where they are few. */
+void ctl_table(FILE *f, const struct json *now, const struct json *before, size_t columns);
 
 #endif

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../common/base/plural.h"
+#include "../common/base/term.h"
+
 static const struct json *process_find(const struct json *answer, const struct json *like)
 {
     const struct json *list = json_get(answer, "processes");
@@ -26,44 +29,93 @@ static void place(const struct json *status, char *out, size_t size)
         snprintf(out, size, "%.40s", json_text_or(status, "state", ""));
 }
 
-static void row(FILE *f, const struct json *p, const struct json *was)
+enum { NAME, PID, STATE, CPU, MEMORY, SECONDS, AT, DONE, RATE, COLUMNS };
+
+/* width below 0: on the left; from how many columns on it is shown */
+static const struct column {
+    const char *head;
+    int width;
+    size_t from;
+} column[COLUMNS] = {
+    [NAME] = {"process", -12, 0}, [PID] = {"pid", 7, 80},    [STATE] = {"state", -8, 0},
+    [CPU] = {"CPU", 5, 0},        [MEMORY] = {"MiB", 6, 0},  [SECONDS] = {"seconds", 8, 100},
+    [AT] = {"at", -13, 0},        [DONE] = {"done", 13, 80}, [RATE] = {"rate", 8, 80},
+};
+
+static void print(FILE *f, size_t columns, const char *const cell[COLUMNS])
+{
+    char line[256];
+    size_t at = 0;
+
+    for (int i = 0; i < COLUMNS; i++) {
+        const struct column *c = &column[i];
+        const int width = c->width < 0 ? -c->width : c->width;
+
+        if (c->from <= columns)
+            at += (size_t)snprintf(line + at, sizeof line - at, "%s%*.*s", at ? " " : "", c->width,
+                                   width, cell[i]);
+    }
+    while (at && line[at - 1] == ' ')
+        line[--at] = '\0';
+    fprintf(f, "%s\n", line);
+}
+
+static void head(FILE *f, size_t columns)
+{
+    const char *cell[COLUMNS];
+
+    for (int i = 0; i < COLUMNS; i++)
+        cell[i] = column[i].head;
+    print(f, columns, cell);
+}
+
+static void row(FILE *f, size_t columns, const struct json *p, const struct json *was)
 {
     const struct json *status = json_get(p, "status"), *old = json_get(was, "status");
     double span = json_real_or(p, "seconds", 0) - json_real_or(was, "seconds", 0),
-           done = json_real_or(status, "done", 0), before = json_real_or(old, "done", 0);
-    char at[64], rate[48] = "", share[48] = "";
+           done = json_real_or(status, "done", 0), before = json_real_or(old, "done", 0),
+           cpu = json_real_or(p, "cpu_s", 0) - json_real_or(was, "cpu_s", 0);
+    char text[COLUMNS][64] = {{0}};
+    const char *cell[COLUMNS];
 
-    place(status, at, sizeof at);
-    if (status && done >= before && span > 0 && done > 0)
-        snprintf(rate, sizeof rate, "%.1f %.16s/s", (done - before) / span,
-                 json_text_or(status, "unit", ""));
+    for (int i = 0; i < COLUMNS; i++)
+        cell[i] = text[i];
+    cell[NAME] = json_text_or(p, "name", "");
+    cell[STATE] = json_text_or(p, "state", "");
+    snprintf(text[PID], sizeof *text, "%.0f", json_real_or(p, "pid", 0));
+    snprintf(text[CPU], sizeof *text, "%.0f%%", span > 0 ? 100 * cpu / span : 0);
+    snprintf(text[MEMORY], sizeof *text, "%.0f", json_real_or(p, "rss_mib", 0));
+    snprintf(text[SECONDS], sizeof *text, "%.0f", json_real_or(p, "seconds", 0));
+    place(status, text[AT], sizeof *text);
     if (json_real_or(status, "total", 0) > 0)
-        snprintf(share, sizeof share, "%.0f/%.0f", done, json_real_or(status, "total", 0));
-    fprintf(f, "%-12.12s %8.0f %-8.8s %5.0f%% %9.0f %8.0f  %-18.18s %11s %16s\n",
-            json_text_or(p, "name", ""), json_real_or(p, "pid", 0), json_text_or(p, "state", ""),
-            span > 0 ? 100 * (json_real_or(p, "cpu_s", 0) - json_real_or(was, "cpu_s", 0)) / span
-                     : 0,
-            json_real_or(p, "rss_mib", 0), json_real_or(p, "seconds", 0), at, share, rate);
+        snprintf(text[DONE], sizeof *text, "%.0f/%.0f %.16s", done,
+                 json_real_or(status, "total", 0), json_text_or(status, "unit", ""));
+    if (status && done >= before && span > 0 && done > 0)
+        snprintf(text[RATE], sizeof *text, "%.1f/s", (done - before) / span);
+    print(f, columns, cell);
 }
 
-void ctl_table(FILE *f, const struct json *now, const struct json *before)
+void ctl_table(FILE *f, const struct json *now, const struct json *before, size_t columns)
 {
     const struct json *list = json_get(now, "processes");
+    const double sites = json_real_or(now, "sites", 0);
+    char line[1024];
     size_t left = 0;
 
-    fprintf(f, "%s -> %s: %.0f of %.0f sites, %.0f%% of the work, %.0f s\n",
-            json_text_or(now, "recipe", ""), json_text_or(now, "out", ""),
-            json_real_or(now, "sites_done", 0), json_real_or(now, "sites", 0),
-            100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0));
-    fprintf(f, "%-12s %8s %-8s %6s %9s %8s  %-18s %11s %16s\n", "process", "pid", "state", "CPU",
-            "RSS MiB", "seconds", "at", "done", "rate");
+    snprintf(line, sizeof line, "%.0f of %.0f site%s, %.0f%% of the work, %.0f s: %s -> %s",
+             json_real_or(now, "sites_done", 0), sites, plural_s((uint64_t)sites),
+             100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0),
+             json_text_or(now, "recipe", ""), json_text_or(now, "out", ""));
+    term_clip(line, columns);
+    fprintf(f, "%s\n", line);
+    head(f, columns);
     for (size_t i = 0; i < json_count(list); i++) {
         const struct json *p = json_at(list, i);
 
         if (strcmp(json_text_or(p, "state", ""), "ended") == 0)
             left++;
         else
-            row(f, p, process_find(before, p));
+            row(f, columns, p, process_find(before, p));
     }
     if (left)
         fprintf(f, "and %zu that ended\n", left);

@@ -46,6 +46,18 @@ static const char *marked(const char *text, const char *mark)
                                                                  : NULL;
 }
 
+/* A line of a process; where its stage has several, under its own name: "forward.2: ...". */
+static void line_show(const struct child *c, const char *text)
+{
+    const char *label = c->plan->label, *dot = strrchr(label, '.');
+    const size_t n = dot ? (size_t)(dot - label) : 0;
+
+    if (n && strncmp(text, label, n) == 0 && text[n] == ':')
+        dprintf(2, "%s%s\n", label, text + n);
+    else
+        dprintf(2, "%s\n", text);
+}
+
 /* A stage that fails makes its neighbours fail. Their last words are kept, and shown are those
  * of the stage to blame: see verdict(). What others warn of after the first failure is its echo. */
 static void on_stderr(void *ctx, struct child *c, char *text)
@@ -59,7 +71,7 @@ static void on_stderr(void *ctx, struct child *c, char *text)
         l->failing = c->fatal = 1;
     else if (!(l->failing && marked(text, ": warning: "))) {
         watch_clear(&l->s->watch);
-        dprintf(2, "%s\n", text);
+        line_show(c, text);
     }
     if (words || (*text && !c->fatal))
         snprintf(c->last, sizeof c->last, "%s", words ? words : text);

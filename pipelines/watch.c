@@ -13,10 +13,13 @@
 
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
+#include "../common/base/plural.h"
+#include "../common/base/term.h"
 #include "../stages/reduce/reduce_forecast.h"
 #include "../stages/solve/solve_forecast.h"
 
 #define PLAIN_SECONDS 10.0
+#define NARROW 64 /* columns: a shorter line */
 /* the part of a site's work that is done when its last chunk is forwarded, the solve being the
  * rest */
 #define STREAMED 0.9
@@ -129,7 +132,18 @@ static const struct site *site_at_work(const struct watch *w)
     return w->sites && w->committed < w->sites->count ? &w->sites->site[w->committed] : NULL;
 }
 
-static void describe(const struct watch *w, char *out, size_t size)
+/* Kept problems are solved again: no tokens flow. */
+static void describe_problems(const struct watch *w, double share, const char *left, char *out,
+                              size_t size)
+{
+    const struct site *s = site_at_work(w);
+
+    snprintf(out, size, "%llu of %zu problem%s solved, at b%zu.%s, %.0f%%, ETA %s",
+             (unsigned long long)w->committed, w->sites->count, plural_s(w->sites->count), s->block,
+             s->name, 100 * share, left);
+}
+
+static void describe(const struct watch *w, size_t columns, char *out, size_t size)
 {
     double spent = clock_wall() - w->began, share = watch_share(w);
     const struct site *s = site_at_work(w);
@@ -140,18 +154,25 @@ static void describe(const struct watch *w, char *out, size_t size)
         return;
     }
     if (w->workers == 0 && w->committed == 0) {
-        snprintf(out, size, "reading the model and the text");
+        snprintf(out, size, "reading the model and the %s", w->tokens ? "text" : "problems");
         return;
     }
     if (!s) {
-        snprintf(out, size, "all %zu blocks done, writing the checkpoint", w->sites->blocks);
+        snprintf(out, size, "all %zu block%s done, writing the checkpoint", w->sites->blocks,
+                 plural_s(w->sites->blocks));
         return;
     }
     if (share > 0.02)
         time_text(spent * (1 - share) / share, left, sizeof left);
-    snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", s->block + 1,
-             w->sites->blocks, s->name, 100 * share,
-             share * (double)w->tokens / (spent > 0 ? spent : 1), left);
+    if (!w->tokens)
+        describe_problems(w, share, left, out, size);
+    else if (columns && columns < NARROW)
+        snprintf(out, size, "block %zu/%zu %s, %.0f%%, ETA %s", s->block + 1, w->sites->blocks,
+                 s->name, 100 * share, left);
+    else
+        snprintf(out, size, "block %zu/%zu %s, %.0f%%, %.0f tokens/s, ETA %s", s->block + 1,
+                 w->sites->blocks, s->name, 100 * share,
+                 share * (double)w->tokens / (spent > 0 ? spent : 1), left);
 }
 
 void watch_draw(struct watch *w)
@@ -159,18 +180,20 @@ void watch_draw(struct watch *w)
     double now = clock_wall();
     const struct site *s = site_at_work(w);
     const uint64_t block = s ? s->block : UINT64_MAX;
-    char line[256];
+    const size_t columns = w->live ? term_columns(2) : 0;
+    char line[256] = "ptq: ";
 
     if (!w->live && now - w->said < PLAIN_SECONDS && block == w->said_block)
         return;
-    describe(w, line, sizeof line);
+    describe(w, columns, line + 5, sizeof line - 5);
     w->said = now;
     w->said_block = block;
     if (!w->live) {
-        log_info("%s", line);
+        log_info("%s", line + 5);
         return;
     }
-    if (dprintf(2, "\r\033[Kptq: %s", line) < 0)
+    term_clip(line, columns);
+    if (dprintf(2, "\r\033[K%s", line) < 0)
         return;
     w->drawn = 1;
 }

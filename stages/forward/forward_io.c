@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include "../../common/base/log.h"
+#include "../../common/base/plural.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
@@ -140,7 +141,8 @@ static int run_core(struct forward_io_links *l, struct err *e)
     struct forward *f = l->core;
     int rc;
 
-    log_info("%zu chunks, %llu tokens", forward_chunks(f), (unsigned long long)forward_tokens(f));
+    log_info("%zu chunk%s, %llu tokens", forward_chunks(f), plural_s(forward_chunks(f)),
+             (unsigned long long)forward_tokens(f));
     if (forward_one_modality(f))
         log_warn("--modality-weights: all tokens of the chunks here are of one modality: "
                  "weighing them changes nothing");

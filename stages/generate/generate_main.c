@@ -6,6 +6,7 @@
 #include "../../common/base/clock.h"
 #include "../../common/base/fs.h"
 #include "../../common/base/log.h"
+#include "../../common/base/plural.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
@@ -78,9 +79,11 @@ static int write_text(const struct stage *stage, struct model *m, struct par *pa
     if (rc != 0)
         return -1;
     seconds = clock_wall() - start;
-    log_info("%zu sequences, %zu new tokens, %zu ended by themselves, %zu by the model's context; "
-             "%.1f tokens a second",
-             g.count, stats.tokens, stats.stopped, stats.cut, (double)stats.tokens / seconds);
+    log_info(
+        "%zu sequence%s, %zu new token%s, %zu ended by themselves, %zu by the model's context; "
+        "%.1f tokens a second",
+        g.count, plural_s(g.count), stats.tokens, plural_s(stats.tokens), stats.stopped, stats.cut,
+        (double)stats.tokens / seconds);
     if (stats.held < stats.blocks)
         log_warn(
             "the weights of %zu of %zu blocks did not fit into --mem and were read for each token",

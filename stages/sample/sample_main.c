@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "../../common/base/log.h"
+#include "../../common/base/plural.h"
 #include "../../common/base/status.h"
 #include "sample_io.h"
 #include "sample_opts.h"
@@ -20,9 +21,9 @@ static void rows_log(const struct sample *s)
         used += (size_t)snprintf(
             text + used, sizeof text - used, "%s%zu: %llu%s", i == n ? "(" : ", ", length[i - 1],
             (unsigned long long)sample_rows_of(s, length[i - 1]), i == 1 ? ")" : "");
-    log_info("%zu rows %s = %llu tokens in %zu chunks, %zu lanes; run %s", sample_rows(s), text,
-             (unsigned long long)sample_tokens(s), sample_chunks(s), sample_lanes(s),
-             sample_run(s));
+    log_info("%zu row%s %s = %llu tokens in %zu chunk%s, %zu lane%s; run %s", sample_rows(s),
+             plural_s(sample_rows(s)), text, (unsigned long long)sample_tokens(s), sample_chunks(s),
+             plural_s(sample_chunks(s)), sample_lanes(s), plural_s(sample_lanes(s)), sample_run(s));
 }
 
 static void audit_log(const struct sample *s, const struct sample_command *c)
@@ -32,24 +33,27 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
 
     rows_log(s);
     log_info("documents: %llu read, %llu used (%llu not whole), %llu dropped, %llu passed over, "
-             "%llu duplicates",
+             "%llu duplicate%s",
              (unsigned long long)a->read, (unsigned long long)a->used,
              (unsigned long long)a->cropped, (unsigned long long)a->dropped,
-             (unsigned long long)a->passed, (unsigned long long)a->duplicates);
+             (unsigned long long)a->passed, (unsigned long long)a->duplicates,
+             plural_s(a->duplicates));
     for (i = 0; i < a->files; i++)
         log_detail("%s: %llu tokens read", c->data.text[i], (unsigned long long)a->file_tokens[i]);
     if (c->core.weights || c->core.token_weights || c->first_weight < 1 || c->first_weight > 1)
         log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder)
-        log_info("%llu tokens of the budget make no row", (unsigned long long)a->remainder);
+        log_info("%llu token%s of the budget %s no row", (unsigned long long)a->remainder,
+                 plural_s(a->remainder), a->remainder == 1 ? "makes" : "make");
     if (a->capped)
-        log_warn("%llu of the lengths are beyond the model's context and were cut down to it",
-                 (unsigned long long)a->capped);
+        log_warn("%llu of the lengths %s beyond the model's context: cut down to it",
+                 (unsigned long long)a->capped, a->capped == 1 ? "is" : "are");
     if (a->joined)
-        log_warn("%llu rows are cut from joined documents: too few documents are that long",
-                 (unsigned long long)a->joined);
+        log_warn("%llu row%s cut from joined documents: too few documents are that long",
+                 (unsigned long long)a->joined, a->joined == 1 ? " is" : "s are");
     if (a->chats)
-        log_info("%llu of the documents are chats", (unsigned long long)a->chats);
+        log_info("%llu of the documents %s", (unsigned long long)a->chats,
+                 a->chats == 1 ? "is a chat" : "are chats");
     if (a->lines_skipped)
         log_warn("%llu line%s no document and skipped, the first: %s",
                  (unsigned long long)a->lines_skipped, a->lines_skipped == 1 ? " is" : "s are",
@@ -58,18 +62,20 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
         log_warn("%llu document%s held bytes that are no UTF-8: they became U+FFFD",
                  (unsigned long long)a->repaired, a->repaired == 1 ? "" : "s");
     if (a->tokens_masked)
-        log_info("attention_mask left %llu tokens out", (unsigned long long)a->tokens_masked);
+        log_info("attention_mask left %llu token%s out", (unsigned long long)a->tokens_masked,
+                 plural_s(a->tokens_masked));
     if (a->bos_removed)
-        log_warn("%llu chats began with BOS twice: one of them was taken off",
-                 (unsigned long long)a->bos_removed);
+        log_warn("%llu chat%s began with BOS twice: one of them was taken off",
+                 (unsigned long long)a->bos_removed, plural_s(a->bos_removed));
     if (a->weights_uniform)
-        log_warn("%llu rows have no usable token weights and count with 1",
-                 (unsigned long long)a->weights_uniform);
+        log_warn("no usable token weights in %llu row%s: every token counts with 1",
+                 (unsigned long long)a->weights_uniform, plural_s(a->weights_uniform));
     if (a->blocks_uniform)
-        log_warn("in %llu blocks no row has a usable weight, and all count with 1",
-                 (unsigned long long)a->blocks_uniform);
+        log_warn("in %llu block%s no row has a usable weight, and all count with 1",
+                 (unsigned long long)a->blocks_uniform, plural_s(a->blocks_uniform));
     if (a->double_bos)
-        log_warn("%llu rows begin with BOS twice: say --bos no", (unsigned long long)a->double_bos);
+        log_warn("%llu row%s with BOS twice: say --bos no", (unsigned long long)a->double_bos,
+                 a->double_bos == 1 ? " begins" : "s begin");
 }
 
 static int run(struct stage *stage, struct err *e)

@@ -2,10 +2,12 @@
 /* solve_io - see solve_io.h. */
 #include "solve_io.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/pump.h"
@@ -19,7 +21,16 @@ struct patterns {
     int split_said;
 };
 
+/* Sites of which there was something to warn: the first of a kind is named at once, the others
+ * are counted. */
+struct warned {
+    uint64_t thin, fallback, raised, blind;
+    double least;            /* of the coverages */
+    char least_site[MSG_ID]; /* whose it is */
+};
+
 struct solve_io {
+    struct warned warned;
     const struct solve_command *command;
     struct patterns patterns;
     struct par *par;
@@ -53,23 +64,51 @@ static void tell_split(struct patterns *p, const char *id)
                  id);
 }
 
-static void tell(const char *id, const struct solve_note *n)
+static void warn(struct warned *w, const char *id, const struct solve_note *n)
+{
+    if (n->coverage < 2.0) {
+        if (!w->thin++)
+            log_warn("%s: only %.2f calibration rows per input channel", id, n->coverage);
+        if (w->thin == 1 || n->coverage < w->least) {
+            w->least = n->coverage;
+            snprintf(w->least_site, sizeof w->least_site, "%s", id);
+        }
+    }
+    if (n->fallback && !w->fallback++)
+        log_warn("%s: fallback %s after %d factorisation%s", id, n->fallback, n->attempts,
+                 plural_s((uint64_t)n->attempts));
+    if (n->raised && !w->raised++)
+        log_warn("%s: %zu scale%s too small for the type: raised; these groups are 0 now", id,
+                 n->raised, plural_s(n->raised));
+    if (n->blind && !w->blind++)
+        log_warn("%s: no held-out sums: solvers were judged on the sums they worked with (see "
+                 "ptq-reduce --holdout)",
+                 id);
+}
+
+/* How often, where it was not the first alone. */
+static void warn_counts(const struct warned *w)
+{
+    if (w->thin > 1)
+        log_warn("%llu sites in all have fewer than 2 calibration rows per input channel, %s the "
+                 "fewest: %.2f",
+                 (unsigned long long)w->thin, w->least_site, w->least);
+    if (w->fallback > 1)
+        log_warn("%llu sites in all took a fallback", (unsigned long long)w->fallback);
+    if (w->raised > 1)
+        log_warn("%llu sites in all had scales too small for their type",
+                 (unsigned long long)w->raised);
+    if (w->blind > 1)
+        log_warn("%llu sites in all had no held-out sums", (unsigned long long)w->blind);
+}
+
+static void tell(struct warned *w, const char *id, const struct solve_note *n)
 {
     if (n->kept && !*n->worst_name) {
         log_detail("%s: kept as it is", id);
         return;
     }
-    if (n->coverage < 2.0)
-        log_warn("%s: only %.2f calibration rows per input channel", id, n->coverage);
-    if (n->fallback)
-        log_warn("%s: fallback %s after %d factorisations", id, n->fallback, n->attempts);
-    if (n->raised)
-        log_warn("%s: %zu scales too small for their type were raised; their groups are 0 now", id,
-                 n->raised);
-    if (n->blind)
-        log_warn("%s: no held-out sums: solvers were judged on the sums they worked with (see "
-                 "ptq-reduce --holdout)",
-                 id);
+    warn(w, id, n);
     log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver,
                n->damp, n->dead, n->worst, n->worst_name);
 }
@@ -91,7 +130,7 @@ static int take_problem(void *ctx, struct msg **m, struct err *e)
     *m = solve_problem(&io->command->core, m, io->par, &note, e);
     if (!*m)
         return -1;
-    tell((*m)->id, &note);
+    tell(&io->warned, (*m)->id, &note);
     if (note.split)
         tell_split(&io->patterns, (*m)->id);
     if (link_send(io->solutions, m, e) < 0)
@@ -152,6 +191,7 @@ int solve_io_run(struct stage *s, struct err *e)
     io.patterns.hit = mem_array(c->lines.count + 1, 1, e);
     if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) && open_links(&io, s, e) == 0)
         rc = serve(&io, e);
+    warn_counts(&io.warned);
     if (rc < 0)
         stage_fail(s, e);
     link_close(&io.problems);

@@ -195,6 +195,15 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     run -0 ptq ctl swap solve "ptq-solve --damp= --damp 0.02"
     run -0 ptq top
     [[ $output == *"solve."*"at work"* ]]
+    printf '%s\n' "${lines[@]}" | tail -n +2 | awk 'length > 79 { exit 1 }' # what is no terminal has 80 columns
+    run -0 ptq ctl status --out stopped --json
+    [[ ${lines[0]} == '{'*'"processes"'* ]]
+    [ "$(ptq top --json | jq -r .ok)" = true ]
+    if command -v script >/dev/null; then # 50 columns, and q
+        printf q | SHELL=/bin/sh timeout 60 script -qec 'stty cols 50; ptq top' typed >/dev/null
+        tr -d '\r' <typed | sed 's/^q//; s/\x1b\[[HJ]//g' | awk '/%/ { n++; wide += length > 49 } END { exit n < 3 || wide }'
+        run -0 ptq ctl status # the run goes on
+    fi
     run -0 ptq ctl --run "$(ptq ctl --json status | jq -r .run)" stop
     finish 111
     grep -q 'ptq: fatal: stopped by ptq ctl before the run was complete' stopped.log

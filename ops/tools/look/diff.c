@@ -11,6 +11,7 @@
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/base/plural.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../common/wire/link.h"
 #include "input.h"
@@ -301,10 +302,12 @@ static int diff_sets(const struct st_set *a, const struct st_set *b, struct repo
 
 static void totals(const struct report *r)
 {
-    fprintf(r->out,
-            r->o->json ? "{\"equal\":%" PRIu64 ",\"different\":%" PRIu64 "}\n"
-                       : "%" PRIu64 " tensors equal, %" PRIu64 " differences\n",
-            r->equal, r->different);
+    if (r->o->json)
+        fprintf(r->out, "{\"equal\":%" PRIu64 ",\"different\":%" PRIu64 "}\n", r->equal,
+                r->different);
+    else
+        fprintf(r->out, "%" PRIu64 " tensor%s equal, %" PRIu64 " difference%s\n", r->equal,
+                plural_s(r->equal), r->different, plural_s(r->different));
 }
 
 static int diff_inputs(const struct input *a, const struct input *b, struct report *r,

@@ -9,6 +9,7 @@
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
+#include "../../../common/base/plural.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../common/format/format.h"
 #include "../../../common/wire/link.h"
@@ -245,10 +246,11 @@ static int set_totals(const struct view *v, const struct st_set *set, const stru
         json_destroy(&records);
         if (rc < 0)
             return -1;
-        fprintf(v->out, "total  %zu tensors in %zu files, %" PRIu64 " bytes", set->count,
-                set->nshards, bytes);
+        fprintf(v->out, "total  %zu tensor%s in %zu file%s, %" PRIu64 " bytes", set->count,
+                plural_s(set->count), set->nshards, plural_s(set->nshards), bytes);
         if (f)
-            fprintf(v->out, ", %" PRIu64 " linears quantized as %s", linears, f->title);
+            fprintf(v->out, ", %" PRIu64 " linear%s quantized as %s", linears, plural_s(linears),
+                    f->title);
         fputc('\n', v->out);
         return 0;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../../common/base/log.h"
+#include "../../../common/base/plural.h"
 #include "../../../common/base/stage.h"
 #include "../../../common/wire/link.h"
 #include "stream.h"
@@ -36,7 +37,7 @@ static int run_import(const struct stage *s, const char *path, struct err *e)
     if (link_end(out, rc == 0, rc ? e->text : NULL, rc ? NULL : e))
         rc = -1;
     if (rc == 0)
-        log_info("%zu problems from %s", count, path);
+        log_info("%zu problem%s from %s", count, plural_s(count), path);
     link_close(&out);
     return rc;
 }
@@ -47,7 +48,7 @@ static int run_export(const char *solutions, const char *path, struct err *e)
 
     if (stream_export(solutions, path, &count, e))
         return -1;
-    log_info("%zu linears to %s", count, path);
+    log_info("%zu linear%s to %s", count, plural_s(count), path);
     return 0;
 }
 
