@@ -184,6 +184,8 @@ at() { # TENSOR: where its bytes begin in the file
 @test "two generations of rope keys that disagree" {
     json m/config.json '.rope_parameters = {rope_type: "default", rope_theta: 500000.0} | .rope_scaling = {rope_type: "linear", factor: 4.0}'
     refused 100 "m/config.json: rope_scaling and rope_parameters are both there"
+    json m/config.json 'del(.rope_scaling) | .rope_theta = 10000.0'
+    refused 100 "m/config.json: rope_theta is 10000 in config and 500000 in rope_parameters: remove one of them"
 }
 
 @test "quantization_config that is null is none" {
@@ -192,6 +194,13 @@ at() { # TENSOR: where its bytes begin in the file
     [ "$(jq -r .quantization_config.quant_method out/config.json)" = gptq ]
     [ "$(grep -c quantization_config out/config.json)" = 1 ]
     ptq plan --model m --group 32 >/dev/null
+    rm -r out
+    json m/config.json '.quantization_config = {}'
+    run -100 ptq eval --quiet --model m --data d.jsonl
+    [[ $output == *"m/config.json: quantization_config: field 'quant_method' is missing" ]]
+    json m/config.json '.quantization_config = {quant_method: "hqq", bits: 4}'
+    run -100 ptq eval --quiet --model m --data d.jsonl
+    [[ $output == *"quant_method 'hqq' is not supported"* ]]
 }
 
 @test "a shard of the index that is not there" {

@@ -87,6 +87,16 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     [ "$(sampled text.jsonl --chat-template t.jinja)" = "$want" ]
     run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data object.jsonl --tokens 0 --length 2 --out d.ptq
     [[ $output == *'object.jsonl:1: "tools" must be a list of objects'* ]]
+    chat number 5
+    chat strings '["abc"]'
+    chat numeral '"5"'
+    for name in number strings numeral; do
+        run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data $name.jsonl --tokens 0 --length 2 --out d.ptq
+        [[ $output == *"$name.jsonl:1: \"tools\" must be a list of objects"* ]]
+    done
+    chat cut '"[{"'
+    run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data cut.jsonl --tokens 0 --length 2 --out d.ptq
+    [[ $output == *'cut.jsonl:1: "tools" is a text, and not one of JSON'* ]]
 }
 
 @test "padding that attention_mask rules out is no part of the rows, on either side" {
@@ -105,6 +115,12 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     sed 's/1\]/1, 1]/' left.jsonl >long.jsonl
     run -100 ptq eval --quiet --model "$tale" --data long.jsonl
     [[ $output == *"long.jsonl:1: attention_mask has 97 numbers, input_ids 96"* ]]
+    echo '{"input_ids": [1, 2, 3], "attention_mask": [0, 0, 0]}' >zero.jsonl
+    run -100 ptq eval --quiet --model "$tale" --data zero.jsonl
+    [[ $output == *"zero.jsonl:1: attention_mask rules out every token"* ]]
+    echo '{"input_ids": [1, 2, 3], "attention_mask": [1, 2, 1]}' >two.jsonl
+    run -100 ptq eval --quiet --model "$tale" --data two.jsonl
+    [[ $output == *"two.jsonl:1: attention_mask[1] is neither 0 nor 1"* ]]
 }
 
 @test "eval renders chats as the sampler does" {
