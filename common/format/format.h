@@ -47,8 +47,7 @@ struct format_tensor {
 struct format_model {
     size_t count;
     const struct format_linear *const *linear;
-    const char *solver; /* NULL: nothing was quantized */
-    double damp;        /* infinite: not known */
+    double damp; /* infinite: not known */
 };
 
 /* Takes one of the tensors that stand for a linear; every tensor comes once, whole. */

@@ -5,14 +5,14 @@
  * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes
  * on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
  * readers take) and config.json's dtype becomes that type, because readers compute in it.
- * Asymmetric checkpoints load in vLLM and SGLang; GPTQModel (and with it transformers) refuses
- * asymmetric v1 files of other producers. bits, group_size and sym are those of most linears;
- * the others stand in "dynamic" (format_gptq_rules.c). What it leaves out: v2, quantized heads. */
+ * bits, group_size and sym are those of most linears; the others stand in "dynamic"
+ * (format_gptq_rules.c). There is no "meta": readers that take it for another producer's refuse
+ * the file, and who made it stands in the metadata of the weight files. Which engines load what:
+ * engine.c. What it leaves out: v2, quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "../base/mem.h"
-#include "../base/version.h"
 #include "format_gptq.h"
 #include "grid_affine.h"
 
@@ -123,17 +123,6 @@ out:
     return rc;
 }
 
-static struct json *meta(const struct format_model *m)
-{
-    struct json *x = json_new_object(), *list = json_new_array();
-
-    if (json_push(list, json_new_text("ptqflow:" PTQ_VERSION)))
-        json_destroy(&list);
-    if (json_set(x, "quantizer", list) || json_set_text(x, "solver", m->solver))
-        json_destroy(&x);
-    return x;
-}
-
 /* Of a linear that is not kept; DT_COUNT: all are. */
 static enum dtype scale_type(const struct format_model *m)
 {
@@ -167,7 +156,7 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
           json_set_text(c, "pack_dtype", "int32");
     dynamic = bad ? NULL : gptq_rules(m, &base);
     bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_clone(dynamic))) ||
-          json_set(c, "meta", meta(m));
+          gptq_names(c, m);
     json_destroy(&dynamic);
     if (bad) {
         json_destroy(&c);

@@ -27,6 +27,9 @@ struct gptq_base {
 struct gptq_base gptq_base(const struct format_model *m);
 /* The object "dynamic", empty when all linears are alike; NULL: out of memory. */
 struct json *gptq_rules(const struct format_model *m, const struct gptq_base *base);
+/* Into config, when linears are kept: the names of those that are not, for readers that would
+ * replace all; 0, -1: out of memory. */
+int gptq_names(struct json *config, const struct format_model *m);
 
 /* As in struct format. */
 int gptq_claims(const struct json *q);

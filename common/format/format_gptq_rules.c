@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_gptq_rules - what a GPTQ config says for all linears, and GPTQModel's per-module rules for
  * those that differ: an object of regular expressions, of which a reader takes the first that
- * matches the start of a module's name. "-:^NAME$" {} leaves a module unquantized, "+:^NAME$"
- * {bits, group_size, sym} changes what it says.
+ * matches the start of a module's name. "-:^NAME(\.|$)" {} leaves a module unquantized,
+ * "+:^NAME(\.|$)" {bits, group_size, sym} changes what it says; some readers ask for the names of
+ * tensors, so a dot may follow.
  *
  * One rule names one module, dots escaped. vLLM and SGLang look up q, k, v and gate, up under
  * the name of the module they are fused into (notes: GPTQModel issue 1485); where all of them
@@ -47,17 +48,17 @@ struct gptq_base gptq_base(const struct format_model *m)
     return (struct gptq_base){base->bits, base->grid->zeros, class_symmetric(m, base), base->group};
 }
 
-/* "+:^NAME$" with everything escaped that a regular expression would read. */
+/* "+:^NAME(\.|$)" with everything escaped that a regular expression would read. */
 static void rule_name(char sign, const char *name, char *out, size_t room)
 {
     size_t n = (size_t)snprintf(out, room, "%c:^", sign);
 
-    for (; *name && n + 4 < room; name++) {
+    for (; *name && n + 9 < room; name++) {
         if (strchr(".^$*+?()[]{}|\\", *name))
             out[n++] = '\\';
         out[n++] = *name;
     }
-    snprintf(out + n, room - n, "$");
+    snprintf(out + n, room - n, "(\\.|$)");
 }
 
 static int rule_put(struct json *rules, const struct format_model *m, const struct format_linear *l,
@@ -111,4 +112,25 @@ struct json *gptq_rules(const struct format_model *m, const struct gptq_base *ba
     if (bad)
         json_destroy(&rules);
     return rules;
+}
+
+int gptq_names(struct json *config, const struct format_model *m)
+{
+    struct json *names, *groups;
+    size_t kept = 0;
+    int bad = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        kept += m->linear[i]->kept != 0;
+    if (!kept)
+        return 0;
+    names = json_new_array();
+    groups = json_new_array();
+    for (size_t i = 0; i < m->count && !bad; i++)
+        bad = !m->linear[i]->kept && json_push(names, json_new_text(m->linear[i]->name));
+    if (bad)
+        json_destroy(&names);
+    if (json_push(groups, names))
+        json_destroy(&groups);
+    return json_set(config, "modules_in_block_to_quantize", groups);
 }

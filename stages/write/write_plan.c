@@ -332,15 +332,6 @@ int plan_note(struct plan *p, const struct solution_view *v,
     return 0;
 }
 
-/* 1: at least one linear of the site was quantized. */
-static int has_work(const struct plan *p, size_t site)
-{
-    for (size_t i = p->site[site].first; i < p->site[site].first + p->site[site].count; i++)
-        if (!p->linear[i].f.kept)
-            return 1;
-    return 0;
-}
-
 /* damp: what was asked for, which every site had that did not need more. */
 void plan_model(const struct plan *p, struct format_model *m)
 {
@@ -350,8 +341,6 @@ void plan_model(const struct plan *p, struct format_model *m)
 
         if (x->damp > 0 && x->damp < m->damp)
             m->damp = x->damp;
-        if (has_work(p, i))
-            m->solver = !m->solver || strcmp(x->solver, m->solver) == 0 ? x->solver : "mixed";
     }
 }
 

@@ -44,14 +44,18 @@ sums() { # DIR: of everything but the folder of what varies
 @test "the config has the values of most linears and a rule for each of the others" {
     q=$(jq -c .quantization_config run/gptq/config.json)
     [ "$(jq -c '[.bits, .group_size, .sym]' <<<"$q")" = '[4,64,true]' ]
-    [ "$(jq -c '.dynamic["-:^model\\.layers\\.0\\.mlp\\.down_proj$"]' <<<"$q")" = '{}' ]
-    [ "$(jq -c '.dynamic["-:^model\\.layers\\.5\\.self_attn\\.o_proj$"]' <<<"$q")" = '{}' ]
-    [ "$(jq -c '.dynamic["+:^model\\.layers\\.3\\.mlp\\.down_proj$"]' <<<"$q")" = '{"bits":8,"group_size":32,"sym":true}' ]
-    [ "$(jq -c '.dynamic["+:^model\\.layers\\.4\\.mlp\\.up_proj$"]' <<<"$q")" = '{"bits":4,"group_size":64,"sym":false}' ]
+    [ "$(jq -c '.dynamic["-:^model\\.layers\\.0\\.mlp\\.down_proj(\\.|$)"]' <<<"$q")" = '{}' ]
+    [ "$(jq -c '.dynamic["-:^model\\.layers\\.5\\.self_attn\\.o_proj(\\.|$)"]' <<<"$q")" = '{}' ]
+    [ "$(jq -c '.dynamic["+:^model\\.layers\\.3\\.mlp\\.down_proj(\\.|$)"]' <<<"$q")" = '{"bits":8,"group_size":32,"sym":true}' ]
+    [ "$(jq -c '.dynamic["+:^model\\.layers\\.4\\.mlp\\.up_proj(\\.|$)"]' <<<"$q")" = '{"bits":4,"group_size":64,"sym":false}' ]
     [ "$(jq '.dynamic | length' <<<"$q")" = 18 ]
+    jq -e 'has("meta") | not' <<<"$q"
+    # readers that replace every linear are told which to
+    [ "$(jq '.modules_in_block_to_quantize | length' <<<"$q")" = 1 ]
+    [ "$(jq -r '.modules_in_block_to_quantize[0][]' <<<"$q" | sort)" = "$(header run/gptq | jq -r 'keys[] | select(endswith(".qweight")) | rtrimstr(".qweight")' | sort)" ]
     # the names that engines fuse q k v and gate up into have rules too, where all of them are alike
     [ "$(jq -r '.dynamic | keys[] | select(test("qkv|gate_up"))' <<<"$q" | paste -sd' ')" = \
-        '+:^model\.layers\.4\.mlp\.gate_up_proj$ -:^model\.layers\.0\.mlp\.gate_up_proj$ -:^model\.layers\.0\.self_attn\.qkv_proj$' ]
+        '+:^model\.layers\.4\.mlp\.gate_up_proj(\.|$) -:^model\.layers\.0\.mlp\.gate_up_proj(\.|$) -:^model\.layers\.0\.self_attn\.qkv_proj(\.|$)' ]
     [ "$(jq -c .quantization_config run/gptq/config.json)" = "$(jq -c . run/gptq/quantize_config.json)" ]
 }
 
@@ -163,7 +167,7 @@ tensor() { # DIR NAME: a digest of its bytes
     [ "$(jq -r 'select(.block == 1 and .site == "mlp.up") | .solver, (.linears[] | .solver)' several/.ptqflow/journal.jsonl | xargs)" = 'mixed rtn gptq' ]
     [ "$(jq -r 'select(.block == 2 and .site == "attn.o") | .contenders | length' several/.ptqflow/journal.jsonl)" = 2 ]
     [ "$(jq -r 'select(.block == 3 and .site == "mlp.up") | .damp' several/.ptqflow/journal.jsonl)" = 0.05 ]
-    [ "$(jq -r '.quantization_config | .meta.solver, has("dynamic")' several/config.json | xargs)" = 'mixed false' ]
+    [ "$(jq -r '.quantization_config | has("dynamic")' several/config.json)" = false ]
     gate=model.layers.1.mlp.gate_proj.qweight up=model.layers.1.mlp.up_proj.qweight
     [ "$(tensor several $gate)" = "$(tensor all-rtn $gate)" ]
     [ "$(tensor several $up)" = "$(tensor all-gptq $up)" ]

@@ -166,7 +166,7 @@ static void write_out(const struct format *f, const struct format_linear *l, con
 
 static struct json *config_of(const struct format *f, const struct format_linear *l)
 {
-    const struct format_model m = {.count = 1, .linear = &l, .solver = "rtn", .damp = 0.01};
+    const struct format_model m = {.count = 1, .linear = &l, .damp = 0.01};
     struct json *config = json_new_object();
     enum dtype dtype = DT_COUNT;
     struct err e = {0};
