@@ -122,11 +122,25 @@ static void warn_split(const struct overrides *o, const struct sites *s)
     }
 }
 
+/* Who will load what was asked for; a checkpoint for nobody is worth a warning. */
+static void say_engines(const struct format *f, const struct engine_look *x)
+{
+    char text[512];
+
+    if (!x->kind.bits) /* nothing is quantized, or by a solver that is not ours */
+        return;
+    if (engine_text(x, text, sizeof text))
+        log_info("the %s checkpoint will load in %s", f->name, text);
+    else
+        log_warn("the %s checkpoint will load in %s", f->name, text);
+}
+
 /* Each solver's bits, groups and overrides against the model, and what the writer can store. */
 static int check_shapes(const struct route *t, const struct sites *sites, struct err *e)
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *s;
     const struct format *formats[FORMATS_MAX];
+    struct engine_look look[FORMATS_MAX];
     size_t nformats = 0;
     int fuses = 0;
 
@@ -135,6 +149,8 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
         return err_prefix(e, "--format");
     for (size_t i = 0; i < nformats; i++)
         fuses |= formats[i]->fuses;
+    for (size_t i = 0; i < nformats; i++)
+        engine_start(&look[i], formats[i]);
     for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
         const struct solve_command *c = s->own;
         const struct format_linear all = {.scale_type = c->core.scale_type,
@@ -146,7 +162,11 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
             return -1;
         if (fuses)
             warn_split(&c->lines, sites);
+        for (size_t f = 0; f < nformats; f++)
+            overrides_engines(&c->lines, sites, &all, &look[f]);
     }
+    for (size_t f = 0; f < nformats; f++)
+        say_engines(formats[f], &look[f]);
     return 0;
 }
 

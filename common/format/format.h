@@ -59,6 +59,8 @@ struct format_source {
     const struct st_set *set;
 };
 
+struct engine;
+
 struct format {
     const char *name;   /* "gptq" */
     const char *title;  /* "GPTQ" */
@@ -78,7 +80,8 @@ struct format {
     /* The quantization_config, and the dtype of config.json (DT_COUNT: as it is); an error when
      * nothing was quantized. NULL: config.json stays as it is. */
     struct json *(*config)(const struct format_model *m, enum dtype *dtype, struct err *e);
-    const char *config_copy; /* file that holds quantization_config alone; NULL: none */
+    const char *config_copy;      /* file that holds quantization_config alone; NULL: none */
+    const struct engine *engines; /* who loads it (engine.h); an empty name ends them */
 
     /* Reading. mark: a tensor NAME.MARK shows that a linear is stored so; NULL: NAME.weight. */
     const char *mark;

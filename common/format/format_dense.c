@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
-#include "format.h"
+#include "engine.h"
 
 #define ROWS 64 /* converted at a time */
 
@@ -127,6 +127,25 @@ static int load(const void *spec, const struct format_source *s, const char *nam
                : 0;
 }
 
+/* Weights like the source's: what reads that reads these. These two were tried. */
+static const struct engine engines[] = {
+    {.name = "transformers",
+     .bits = ~0u,
+     .zeros = 1,
+     .kept = 1,
+     .mixed = 1,
+     .parts = 1,
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\")"},
+    {.name = "vLLM",
+     .bits = ~0u,
+     .zeros = 1,
+     .kept = 1,
+     .mixed = 1,
+     .parts = 1,
+     .use = "vllm serve DIR"},
+    {.name = NULL},
+};
+
 extern const struct format format_dense;
 const struct format format_dense = {
     .name = "dense",
@@ -135,6 +154,7 @@ const struct format format_dense = {
     .check = check,
     .tensors = tensors,
     .put = put,
+    .engines = engines,
     .find = find,
     .load = load,
 };

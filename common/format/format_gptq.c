@@ -8,7 +8,7 @@
  * bits, group_size and sym are those of most linears; the others stand in "dynamic"
  * (format_gptq_rules.c). There is no "meta": readers that take it for another producer's refuse
  * the file, and who made it stands in the metadata of the weight files. Which engines load what:
- * engine.c. What it leaves out: v2, quantized heads. */
+ * format_gptq_engines.c. What it leaves out: v2, quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -169,7 +169,7 @@ extern const struct format format_gptq;
 const struct format format_gptq = {
     .name = "gptq",
     .title = "GPTQ",
-    .about = "GPTQ v1 (vLLM, SGLang, transformers): packed codes, F16 or BF16 scales",
+    .about = "GPTQ v1 (transformers, GPTQModel, vLLM, OpenVINO): packed codes, F16 or BF16 scales",
     .fuses = 1,
     .one_scale_type = 1,
     .check = check,
@@ -178,6 +178,7 @@ const struct format format_gptq = {
     .put = put,
     .config = config,
     .config_copy = "quantize_config.json",
+    .engines = gptq_engines,
     .mark = "qweight",
     .claims = gptq_claims,
     .open = gptq_open,

@@ -6,7 +6,7 @@
 #ifndef PTQ_FORMAT_GPTQ_H
 #define PTQ_FORMAT_GPTQ_H
 
-#include "format.h"
+#include "engine.h"
 
 /* 0, or -1 with the reason why this shape cannot be stored (K*b, N*b multiples of 32; 3 bits: K,
  * N multiples of 32). */
@@ -32,6 +32,7 @@ struct json *gptq_rules(const struct format_model *m, const struct gptq_base *ba
 int gptq_names(struct json *config, const struct format_model *m);
 
 /* As in struct format. */
+extern const struct engine gptq_engines[];
 int gptq_claims(const struct json *q);
 void *gptq_open(const struct json *q, const char *what, struct err *e);
 void gptq_close(void **spec);

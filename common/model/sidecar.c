@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include "../base/fs.h"
 
@@ -16,6 +17,12 @@ static int ends_with(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
+/* The model's card and its scripts: they speak of the model that was read, not of this one. */
+static int is_card(const char *name)
+{
+    return strncasecmp(name, "readme", 6) == 0 && (name[6] == '\0' || name[6] == '.');
+}
+
 static int left_behind(const char *name, const char *skip)
 {
     static const char *const ends[] = {".safetensors", ".safetensors.index.json",
@@ -24,12 +31,14 @@ static int left_behind(const char *name, const char *skip)
                                        ".ckpt",        ".gguf",
                                        ".h5",          ".msgpack",
                                        ".onnx",        ".jsonl",
-                                       ".parquet"};
+                                       ".parquet",     ".py",
+                                       ".sh",          ".ipynb"};
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
             return 1;
-    return *name == '.' || strcmp(name, "config.json") == 0 || (skip && strcmp(name, skip) == 0);
+    return *name == '.' || is_card(name) || strcmp(name, "config.json") == 0 ||
+           (skip && strcmp(name, skip) == 0);
 }
 
 int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e)

@@ -325,20 +325,33 @@ struct check {
     size_t nformats;
 };
 
-static int check_linear(const struct check *k, const struct site *site, size_t i, struct err *e)
+/* A linear as it is to be stored. */
+static void linear_of(const struct overrides *o, const struct format_linear *all,
+                      const struct site *site, size_t i, struct format_linear *l)
 {
-    struct format_linear l = *k->all;
     struct override_values v;
 
-    overrides_of(k->o, site->block, site->name, site->linear[i].name, &v);
-    if (v.skip == 1)
+    overrides_of(o, site->block, site->name, site->linear[i].name, &v);
+    *l = *all;
+    snprintf(l->name, sizeof l->name, "%s", site->linear[i].name);
+    l->N = site->linear[i].rows;
+    l->K = site->inputs;
+    l->site = site->order;
+    l->fused = site->fused;
+    l->kept = v.skip == 1;
+    l->bits = v.bits ? v.bits : all->bits;
+    l->group = v.group ? v.group : all->group;
+    l->grid = v.grid ? v.grid : all->grid;
+    l->symmetric = !l->grid || !l->grid->zeros;
+}
+
+static int check_linear(const struct check *k, const struct site *site, size_t i, struct err *e)
+{
+    struct format_linear l;
+
+    linear_of(k->o, k->all, site, i, &l);
+    if (l.kept)
         return 0;
-    snprintf(l.name, sizeof l.name, "%s", site->linear[i].name);
-    l.N = site->linear[i].rows;
-    l.K = site->inputs;
-    l.bits = v.bits ? v.bits : l.bits;
-    l.group = v.group ? v.group : l.group;
-    l.grid = v.grid ? v.grid : l.grid;
     if (l.group > 0 && l.K % (size_t)l.group)
         return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
                        (long long)l.group, l.K, l.name);
@@ -361,6 +374,18 @@ int overrides_check_shapes(const struct overrides *o, const struct sites *s,
             if (check_linear(&check, &s->site[k], i, e))
                 return -1;
     return 0;
+}
+
+void overrides_engines(const struct overrides *o, const struct sites *s,
+                       const struct format_linear *all, struct engine_look *x)
+{
+    struct format_linear l;
+
+    for (size_t k = 0; k < s->count; k++)
+        for (size_t i = 0; i < s->site[k].count; i++) {
+            linear_of(o, all, &s->site[k], i, &l);
+            engine_add(x, &l);
+        }
 }
 
 int overrides_split(const struct overrides *o, const struct site *s)

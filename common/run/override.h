@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../base/err.h"
-#include "../format/format.h"
+#include "../format/engine.h"
 #include "../model/sites.h"
 
 struct override_values {
@@ -69,6 +69,10 @@ int overrides_check(const struct overrides *o, const struct sites *s, struct err
 int overrides_check_shapes(const struct overrides *o, const struct sites *s,
                            const struct format_linear *all, const struct format *const *formats,
                            size_t nformats, struct err *e);
+/* All linears of the model into x, as they are to be stored: what engines load is known before a
+ * run. all: as above. */
+void overrides_engines(const struct overrides *o, const struct sites *s,
+                       const struct format_linear *all, struct engine_look *x);
 /* 1 when the linears of this site are not all to be stored alike (skip, bits, group, grid),
  * although engines fuse them (q k v; gate up). */
 int overrides_split(const struct overrides *o, const struct site *s);

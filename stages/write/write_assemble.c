@@ -311,6 +311,15 @@ out:
     return rc;
 }
 
+static int card_publish(const struct job *j, struct err *e)
+{
+    char *text = card_text(j->a->plan, j->format, j->a->bytes, e);
+    const int rc = text ? text_publish(j, "README.md", text, e) : -1;
+
+    free(text);
+    return rc;
+}
+
 int assemble_safetensors(struct assembly *a, const struct format *format, struct err *e)
 {
     struct job j = {.a = a, .format = format};
@@ -324,7 +333,9 @@ int assemble_safetensors(struct assembly *a, const struct format *format, struct
     }
     if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
         goto out;
-    rc = sidecar_copy(a->plan->dir, a->folder, format->config_copy, e) ? -1 : config_publish(&j, e);
+    rc = sidecar_copy(a->plan->dir, a->folder, format->config_copy, e) || card_publish(&j, e)
+             ? -1
+             : config_publish(&j, e);
 out:
     for (size_t i = 0; j.writers && i < j.nshards; i++)
         st_abort(&j.writers[i]);

@@ -27,6 +27,9 @@ int assemble_part(const char *parts, const struct plan *p, size_t order, struct 
 /* Of a format that is a folder of safetensors. */
 int assemble_safetensors(struct assembly *a, const struct format *f, struct err *e);
 
+/* README.md, the model card: what was done, who loads it; bytes: of the tensors. Caller frees. */
+char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, struct err *e);
+
 /* config.json of the source with `quantization_config` (NULL: none) added and the dtype field
  * set (DT_COUNT: as it is); everything else stays as the source spells it. Caller frees. */
 char *config_edit(const char *text, size_t length, const struct json *quantization,

@@ -41,6 +41,13 @@ sums() { # DIR: of everything but the folder of what varies
     diff <(sums run) <(sums pipe)
 }
 
+@test "the model card names the engines that load it, and takes the place of the source's" {
+    grep -q '^Loads in: none of those that were tried; not transformers (bits, groups or grids that differ), GPTQModel (zero points)' run/gptq/README.md
+    grep -q '^| 8 | as they were | | |$' run/gptq/README.md
+    grep -q '^Loads in: transformers, vLLM\.$' run/dense/README.md
+    [ ! -e run/gptq/README.txt ] && [ -e "$M/README.txt" ]
+}
+
 @test "the config has the values of most linears and a rule for each of the others" {
     q=$(jq -c .quantization_config run/gptq/config.json)
     [ "$(jq -c '[.bits, .group_size, .sym]' <<<"$q")" = '[4,64,true]' ]
@@ -155,6 +162,7 @@ tensor() { # DIR NAME: a digest of its bytes
     [[ $output == *"quantized already"* ]]
     run -0 --separate-stderr ptq plan --model "$M" --override '*.q_proj: bits=8'
     [[ $stderr == *"attn.qkv: its linears differ after the overrides, in 6 of 6 blocks"* ]]
+    [[ $output == *"gptq loads in: GPTQModel; not transformers (bits, groups or grids that differ), vLLM (qkv_proj of different kinds)"* ]]
 }
 
 @test "linears of one site with different solvers: each says its own, and has the codes that solver gives it alone" {

@@ -212,6 +212,11 @@ static void files_and_config(void **state)
     assert_true(fs_exists(at("@tokenizer.json")));
     assert_true(fs_exists(at("@LICENSE")));
     assert_false(fs_exists(at("@pytorch_model.bin")));
+    assert_non_null(text = fs_read(at("@README.md"), 1 << 20, &n, &e)); /* ours */
+    assert_non_null(strstr(text, "\n- gptq\n"));
+    assert_non_null(strstr(text, " | 4 | 32 | sym |\n"));
+    assert_non_null(strstr(text, "Loads in: transformers, GPTQModel, vLLM, OpenVINO.\n"));
+    free(text);
     assert_false(fs_exists(at("@model.safetensors.index.json")));
     assert_false(fs_exists(at("@" FOLLOW_PARTS)));
     assert_true(fs_exists(at("@" FOLLOW_DIR "/journal.jsonl")));

@@ -53,16 +53,14 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
     struct preview_opts o = {.base = *base};
-    const struct format *formats[FORMATS_MAX];
     struct forward_opts forward;
     struct preview p = {.sites = 0};
     struct planned x;
-    size_t count;
     int rc;
 
     if (planned_find(t, &x, e) < 0 ||
-        format_parse(((const struct write_command *)x.write->own)->core.formats, formats, &count,
-                     e) < 0)
+        format_parse(((const struct write_command *)x.write->own)->core.formats, o.formats,
+                     &o.nformats, e) < 0)
         return -1;
     forward = ((const struct forward_command *)x.forward->own)->core;
     forward.mem = x.forward->mem;
@@ -71,7 +69,6 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     o.forward = &forward;
     o.reduce = x.reduce->own;
     o.solve = &((const struct solve_command *)x.solve->own)->core;
-    o.format = formats[0];
     o.forwards = route_count(t, &forward_spec);
     o.solvers = route_count(t, &solve_spec);
     o.cores = t->r->cores;

@@ -97,7 +97,7 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
         return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
                        o->model);
     if (sites_make(&p->table, &p->config, e) || agree(o, p, &f, e) ||
-        overrides_check_shapes(s->overrides, &p->table, &all, &o->format, 1, e) ||
+        overrides_check_shapes(s->overrides, &p->table, &all, o->formats, 1, e) ||
         !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||
         !(p->hit = mem_array(s->overrides->count + 1, sizeof *p->hit, e)))
         return -1;
@@ -112,4 +112,18 @@ void preview_release(struct preview *p)
     p->split = NULL;
     sites_release(&p->table);
     config_release(&p->config);
+}
+
+void preview_engines(const struct preview *p, const struct preview_opts *o,
+                     const struct format *format, char *out, size_t room)
+{
+    const struct format_linear all = {
+        .bits = o->solve->bits, .group = o->solve->group, .grid = o->solve->grid};
+    struct engine_look look;
+
+    engine_start(&look, format);
+    overrides_engines(o->solve->overrides, &p->table, &all, &look);
+    *out = '\0';
+    if (look.kind.bits)
+        engine_text(&look, out, room);
 }

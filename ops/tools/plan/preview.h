@@ -30,7 +30,8 @@ struct preview_opts {
     const struct forward_opts *forward;
     const struct reduce_command *reduce;
     const struct solve_opts *solve;
-    const struct format *format;
+    const struct format *formats[FORMATS_MAX]; /* sizes are those of the first */
+    size_t nformats;
     size_t forwards, solvers, cores;
     struct preview_base base;
 };
@@ -95,6 +96,10 @@ struct preview_base preview_base(void);
  * made it; then memory, over the solvers of the classes. */
 int preview_linears(const struct preview_opts *o, const struct forecast *f, struct preview *p,
                     struct err *e);
+
+/* Who loads what would be written in this format (engine.h); empty: nothing is quantized. */
+void preview_engines(const struct preview *p, const struct preview_opts *o,
+                     const struct format *format, char *out, size_t room);
 
 /* On stdout. */
 void preview_print(const struct preview *p, const struct preview_opts *o);

@@ -77,6 +77,22 @@ static struct json *split_json(const struct preview *p)
     return j;
 }
 
+static struct json *engines_json(const struct preview *p, const struct preview_opts *o)
+{
+    struct json *j = json_new_object();
+    int bad = 0;
+
+    for (size_t i = 0; i < o->nformats; i++) {
+        char text[512];
+
+        preview_engines(p, o, o->formats[i], text, sizeof text);
+        bad = bad || json_set_text(j, o->formats[i]->name, text);
+    }
+    if (bad)
+        json_destroy(&j);
+    return j;
+}
+
 int preview_print_json(const struct preview *p, const struct preview_opts *o, struct err *e)
 {
     const struct overrides *lines = o->solve->overrides;
@@ -90,17 +106,17 @@ int preview_print_json(const struct preview *p, const struct preview_opts *o, st
         bad = bad || json_push(hits, hit_json(&lines->at[i], &p->hit[i]));
     bad = json_set(j, "classes", classes) || bad;
     bad = json_set(j, "overrides", hits) || bad;
-    bad = bad || json_set(j, "split", split_json(p)) || json_set_real(j, "bits", p->bits) ||
-          json_set_real(j, "bits_all", p->bits_all) ||
-          json_set_int(j, "bytes_before", (int64_t)p->source) ||
-          json_set_int(j, "bytes_after", (int64_t)p->output) ||
-          json_set_int(j, "bytes_other", (int64_t)p->other) ||
-          json_set_int(j, "sites", (int64_t)p->sites) ||
-          json_set_int(j, "solved", (int64_t)p->solved) ||
-          json_set_real(j, "flops_forward", p->flops_forward) ||
-          json_set_real(j, "flops_reduce", p->flops_reduce) ||
-          json_set_real(j, "flops_solve", p->flops_solve) ||
-          json_set(j, "memory", memory_json(p, o));
+    bad =
+        bad || json_set(j, "split", split_json(p)) || json_set(j, "engines", engines_json(p, o)) ||
+        json_set_real(j, "bits", p->bits) || json_set_real(j, "bits_all", p->bits_all) ||
+        json_set_int(j, "bytes_before", (int64_t)p->source) ||
+        json_set_int(j, "bytes_after", (int64_t)p->output) ||
+        json_set_int(j, "bytes_other", (int64_t)p->other) ||
+        json_set_int(j, "sites", (int64_t)p->sites) ||
+        json_set_int(j, "solved", (int64_t)p->solved) ||
+        json_set_real(j, "flops_forward", p->flops_forward) ||
+        json_set_real(j, "flops_reduce", p->flops_reduce) ||
+        json_set_real(j, "flops_solve", p->flops_solve) || json_set(j, "memory", memory_json(p, o));
     if (bad)
         err_set(e, ERR_SYS, "out of memory");
     else

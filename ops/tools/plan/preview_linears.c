@@ -110,7 +110,7 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
                                .G = grid_groups(K, want.group),
                                .scale_type = t->o->solve->scale_type};
     snprintf(l.name, sizeof l.name, "%s", site->linear[i].name);
-    if (format_bytes(t->o->format, &l, &bytes, e))
+    if (format_bytes(t->o->formats[0], &l, &bytes, e))
         return -1;
     c->bytes += bytes;
     t->weights += (double)N * (double)K;

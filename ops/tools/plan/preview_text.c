@@ -68,6 +68,17 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
     print_places("sums of the reducer", m->sums, m->sums_spilled);
 }
 
+static void print_engines(const struct preview *p, const struct preview_opts *o)
+{
+    for (size_t i = 0; i < o->nformats; i++) {
+        char text[512];
+
+        preview_engines(p, o, o->formats[i], text, sizeof text);
+        if (*text)
+            printf("%s loads in: %s\n", o->formats[i]->name, text);
+    }
+}
+
 void preview_print(const struct preview *p, const struct preview_opts *o)
 {
     print_classes(p, o);
@@ -76,6 +87,7 @@ void preview_print(const struct preview *p, const struct preview_opts *o)
            p->bits_all);
     printf("tensor bytes: %" PRIu64 " -> %" PRIu64 " (%.1f%%)\n", p->source, p->output,
            p->source ? 100 * (double)p->output / (double)p->source : 0);
+    print_engines(p, o);
     printf("sites: %zu, %zu of them to solve\n", p->sites, p->solved);
     printf("work: %.4g GFLOP forward, %.4g GFLOP sums, %.4g GFLOP solving (fp64)\n",
            p->flops_forward / 1e9, p->flops_reduce / 1e9, p->flops_solve / 1e9);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine - see engine.h. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine.h"
+
+void engine_start(struct engine_look *x, const struct format *f)
+{
+    memset(x, 0, sizeof *x);
+    x->table = f->engines;
+}
+
+static int same_kind(const struct format_linear *a, const struct format_linear *b)
+{
+    return a->bits == b->bits && a->group == b->group && a->symmetric == b->symmetric;
+}
+
+static void refuse(char no[64], const struct engine *g, const struct format_linear *l)
+{
+    if (!(g->bits >> l->bits & 1))
+        snprintf(no, 64, "%d bits", l->bits);
+    else if (g->group && !g->group(l->bits, l->group) && l->group < 0)
+        snprintf(no, 64, "%d bits with a group of the whole row", l->bits);
+    else if (g->group && !g->group(l->bits, l->group))
+        snprintf(no, 64, "group %lld", (long long)l->group);
+    else if (!g->zeros && !l->symmetric)
+        snprintf(no, 64, "zero points");
+}
+
+/* What the linear before it has to do with it. */
+static void refuse_beside(char no[64], const struct engine *g, const struct engine_look *x,
+                          const struct format_linear *l)
+{
+    const int differ = l->kept != x->last.kept || (!l->kept && !same_kind(l, &x->last));
+
+    if (!g->parts && l->fused && x->last.fused && l->site == x->last.site && differ)
+        snprintf(no, 64, "%.24s of different kinds", l->fused);
+    else if (!g->mixed && !l->kept && x->kind.bits && !same_kind(l, &x->kind))
+        snprintf(no, 64, "bits, groups or grids that differ");
+    else if (!g->kept && l->kept)
+        snprintf(no, 64, "linears left as they are");
+}
+
+void engine_add(struct engine_look *x, const struct format_linear *l)
+{
+    for (size_t i = 0; x->table[i].name; i++) {
+        if (!*x->no[i])
+            refuse_beside(x->no[i], &x->table[i], x, l);
+        if (!*x->no[i] && !l->kept)
+            refuse(x->no[i], &x->table[i], l);
+        x->gpu[i] |= !l->kept && (x->table[i].gpu >> l->bits & 1);
+    }
+    if (!l->kept && !x->kind.bits)
+        x->kind = *l;
+    x->last = *l;
+}
+
+static void append(char *out, size_t room, const char *form, ...)
+{
+    const size_t n = strlen(out);
+    va_list ap;
+
+    va_start(ap, form);
+    vsnprintf(out + n, room - n, form, ap);
+    va_end(ap);
+}
+
+size_t engine_text(const struct engine_look *x, char *out, size_t room)
+{
+    size_t count = 0, not = 0;
+
+    *out = '\0';
+    for (size_t i = 0; x->table[i].name; i++)
+        if (!*x->no[i])
+            append(out, room, "%s%s%s", count++ ? ", " : "", x->table[i].name,
+                   x->gpu[i] ? " (on a GPU)" : "");
+    if (!count)
+        append(out, room, "none of those that were tried");
+    for (size_t i = 0; x->table[i].name; i++)
+        if (*x->no[i])
+            append(out, room, "%s%s (%s)", not ++? ", " : "; not ", x->table[i].name, x->no[i]);
+    return count;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine - which programs that others made load what a format writes: a table for each format, in
+ * its descriptor. What is asked of a row are limits that were met when checkpoints of ours were
+ * loaded there (README, "Serve it"), not what its manual promises. `ptq run`, `ptq plan` and the
+ * model card say what engine_text says. */
+#ifndef PTQ_ENGINE_H
+#define PTQ_ENGINE_H
+
+#include "format.h"
+
+struct engine {
+    const char *name; /* "vLLM"; NULL ends a table */
+    unsigned bits;    /* bit b is set: it takes codes of b bits */
+    unsigned gpu;     /* of these: on a GPU only */
+    int zeros;        /* takes zero points other than 2^(bits-1) */
+    int kept;         /* and linears that are not quantized among those that are */
+    int mixed;        /* and more than one kind of bits, group, zero points */
+    int parts;        /* and different kinds within what engines fuse (q k v; gate up) */
+    int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
+    const char *use;                       /* how it is called: a line of code, DIR in it */
+};
+
+#define ENGINES_MAX 8
+/* What was seen of a checkpoint, linear by linear. */
+struct engine_look {
+    const struct engine *table;
+    struct format_linear kind; /* of the first that is quantized; bits 0: none was */
+    struct format_linear last;
+    char no[ENGINES_MAX][64]; /* why that engine does not load it; "": it does */
+    int gpu[ENGINES_MAX];
+};
+
+void engine_start(struct engine_look *x, const struct format *f);
+/* A linear, as it is or is to be stored, in the order of struct format_model. */
+void engine_add(struct engine_look *x, const struct format_linear *l);
+/* "transformers, GPTQModel; not vLLM (3 bits)". Returns how many engines load it. */
+size_t engine_text(const struct engine_look *x, char *out, size_t room);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_gptq_engines - who loads GPTQ v1 as format_gptq.c writes it. Tried on a CPU with
+ * transformers 5.24 (optimum 2.3, gptqmodel 7.7), GPTQModel 7.7, vLLM 0.32 and OpenVINO 2026.4;
+ * what vLLM does on a GPU is read from its source. */
+#include "format_gptq.h"
+
+#define B(n) (1u << (n))
+
+/* Its loader crashes on one group a row at 4 bits; 8 bits load. */
+static int transformers_group(int bits, int64_t group)
+{
+    return group > 0 || bits == 8;
+}
+
+static int vllm_group(int bits, int64_t group)
+{
+    (void)bits;
+    return group == -1 || group == 32 || group == 64 || group == 128;
+}
+
+const struct engine gptq_engines[] = {
+    {.name = "transformers",
+     .bits = B(2) | B(3) | B(4) | B(8),
+     .zeros = 1,
+     .kept = 1,
+     .parts = 1,
+     .group = transformers_group,
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\")  # pip install "
+            "transformers optimum gptqmodel"},
+    {.name = "GPTQModel",
+     .bits = B(2) | B(3) | B(4) | B(8),
+     .kept = 1,
+     .mixed = 1,
+     .parts = 1,
+     .use = "GPTQModel.load(\"DIR\", device=\"cpu\", backend=BACKEND.GPTQ_TORCH)"},
+    {.name = "vLLM",
+     .bits = B(4) | B(8),
+     .gpu = B(8),
+     .kept = 1,
+     .mixed = 1,
+     .group = vllm_group,
+     .use = "vllm serve DIR"},
+    {.name = "OpenVINO",
+     .bits = B(4),
+     .kept = 1,
+     .parts = 1,
+     .use = "OVModelForCausalLM.from_pretrained(\"DIR\", export=True)  # pip install "
+            "optimum-intel openvino nncf gptqmodel"},
+    {.name = NULL},
+};

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_card - README.md of the output: the front matter that hubs read, what was done to the
+ * linears, who loads it and how. It takes the place of the source's card, which speaks of another
+ * model. The same bytes in every run of the same job: no times, paths, hosts. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/version.h"
+#include "../../common/format/engine.h"
+#include "write_assemble.h"
+
+static int alike(const struct format_linear *a, const struct format_linear *b)
+{
+    return a->kept ? b->kept
+                   : !b->kept && a->bits == b->bits && a->group == b->group && a->grid == b->grid;
+}
+
+/* A row of the table for each kind, at the first linear that is of it. */
+static void kinds_print(FILE *out, const struct plan *p)
+{
+    fputs("| linears | bits | group | grid |\n| --- | --- | --- | --- |\n", out);
+    for (size_t i = 0; i < p->nlinears; i++) {
+        const struct format_linear *l = p->view[i];
+        size_t before = 0, count = 0;
+
+        for (size_t k = 0; k < p->nlinears; k++) {
+            before += k < i && alike(l, p->view[k]);
+            count += alike(l, p->view[k]) != 0;
+        }
+        if (before)
+            continue;
+        if (l->kept)
+            fprintf(out, "| %zu | as they were | | |\n", count);
+        else if (l->group < 0)
+            fprintf(out, "| %zu | %d | a row | %s |\n", count, l->bits, l->grid->name);
+        else
+            fprintf(out, "| %zu | %d | %lld | %s |\n", count, l->bits, (long long)l->group,
+                    l->grid->name);
+    }
+}
+
+static void engines_print(FILE *out, const struct plan *p, const struct format *f)
+{
+    struct engine_look look;
+    char text[512];
+
+    engine_start(&look, f);
+    for (size_t i = 0; i < p->nlinears; i++)
+        engine_add(&look, p->view[i]);
+    engine_text(&look, text, sizeof text);
+    fprintf(out, "\n## Serve it\n\nLoads in: %s.\n", text);
+    for (size_t i = 0; look.table[i].name; i++)
+        if (!*look.no[i])
+            fprintf(out, "\n%s:\n\n    %s\n", look.table[i].name, look.table[i].use);
+}
+
+char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, struct err *e)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    int bad = !out;
+
+    if (out) {
+        fprintf(out,
+                "---\nlibrary_name: transformers\ntags:\n- ptqflow\n- %s\n---\n\n"
+                "# A %s model, quantized (%s)\n\n"
+                "Quantized with ptqflow " PTQ_VERSION ", from a checkpoint of model type %s. Its "
+                "licence and what its card says of use and limits hold for this one too.\n\n",
+                f->name, p->config.model_type, f->title, p->config.model_type);
+        kinds_print(out, p);
+        fprintf(out,
+                "\nEmbeddings, norms and the head are those of the source. Tensor bytes: %" PRIu64
+                ".\n",
+                bytes);
+        engines_print(out, p, f);
+        fputs("\n## How it was made\n\nThe metadata of the weight files hold every option of "
+              "every stage: `ptq inspect DIR` shows them.\n",
+              out);
+        bad = fflush(out) != 0 || ferror(out);
+        bad |= fclose(out) != 0;
+    }
+    if (bad) {
+        free(text);
+        text = NULL;
+        err_set(e, ERR_SYS, "README.md: out of memory");
+    }
+    return text;
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint in an engine that others made, beside what ptq-eval says of it.
+
+client.py has ENGINE                       exit 0: installed, 77: not, with the reason
+client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windows of the text, for ptq-eval
+client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
+                                           are from those of `ptq eval --logits LOGITS` (relative, root mean square)
+
+Engines: transformers (with optimum and gptqmodel), gptqmodel, openvino (with optimum-intel and gptqmodel)."""
+import importlib.util
+import json
+import math
+import os
+import sys
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+NEEDS = {
+    "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
+    "gptqmodel": ["torch", "transformers", "gptqmodel"],
+    "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
+}
+
+
+def has(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def transformers_model(path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, device_map="cpu", dtype=torch.float32)
+
+
+def gptqmodel_model(path):
+    import torch
+    from gptqmodel import BACKEND, GPTQModel
+
+    return GPTQModel.load(path, device="cpu", dtype=torch.float16, backend=BACKEND.GPTQ_TORCH)
+
+
+def openvino_model(path):
+    from optimum.intel import OVModelForCausalLM
+
+    # Its defaults on a CPU quantize activations and the cache as well; exactness is asked for by name.
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+    return OVModelForCausalLM.from_pretrained(path, export=True, ov_config=exact)
+
+
+LOAD = {"transformers": transformers_model, "gptqmodel": gptqmodel_model, "openvino": openvino_model}
+
+
+def ids(folder, text, window, count):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    tokens = []
+    for line in open(text, encoding="utf-8"):
+        tokens += tokenizer.encode(json.loads(line)["text"], add_special_tokens=False).ids
+    for i in range(count):
+        print(json.dumps({"input_ids": tokens[i * window : (i + 1) * window]}))
+
+
+def run(engine, folder, rows, logits):
+    import torch
+    from safetensors.torch import load_file
+
+    model, want = LOAD[engine](folder), load_file(logits)
+    nll = predictions = 0
+    off = of = 0.0
+    for i, line in enumerate(open(rows, encoding="utf-8")):
+        x = torch.tensor([json.loads(line)["input_ids"]])
+        with torch.no_grad():
+            got = model(input_ids=x, attention_mask=torch.ones_like(x)).logits[0].float().cpu()
+        nll += torch.nn.functional.cross_entropy(got[:-1], x[0, 1:], reduction="sum").item()
+        predictions += x.shape[1] - 1
+        off += (got - want[f"logits.{i}"]).double().square().sum().item()
+        of += want[f"logits.{i}"].double().square().sum().item()
+    print(json.dumps({"engine": engine, "perplexity": math.exp(nll / predictions), "off": math.sqrt(off / of)}))
+
+
+def main(argv):
+    if argv[0] == "has":
+        lacks = [m for m in NEEDS[argv[1]] if not has(m)]
+        if lacks:
+            print(f"{argv[1]} is not installed: no module {', '.join(lacks)}")
+        return 77 if lacks else 0
+    if argv[0] == "ids":
+        return ids(argv[1], argv[2], int(argv[3]), int(argv[4]))
+    return run(*argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# clients.bats - checkpoints in engines that others made, against `ptq eval` on the same tokens. Engines are Python packages (client.py names
+# them) in the Python that PTQ_CLIENT_PYTHON names, python3 by default; what is not installed there is skipped.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    root=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
+    python=${PTQ_CLIENT_PYTHON:-python3} client=$BATS_TEST_DIRNAME/client.py
+    M=$root/pipelines/demo/tale-qwen3
+    cd "$BATS_TEST_TMPDIR"
+}
+
+loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, root mean square), the perplexity within 0.1%
+    local engine=$1 off=$2 why
+    shift 2
+    why=$("$python" "$client" has "$engine" 2>&1) || skip "${why:-no $python here}"
+    ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --bits 4 --group 64 --quiet "$@"
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 256 4 >ids.jsonl
+    ptq eval --model out --data ids.jsonl --logits logits --json --quiet >ours.json
+    "$python" "$client" run "$engine" out ids.jsonl logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+    cat ours.json theirs.json
+    jq -es --argjson off "$off" '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.001 and .[1].off < $off' ours.json theirs.json
+}
+
+# transformers and openvino compute in f32 here, as we do; gptqmodel in 16 bits: 2^-11 for each of some roundings.
+@test "transformers: 4 bits" {
+    loads transformers 0.001
+}
+
+@test "transformers: a block that was skipped" {
+    loads transformers 0.001 --override 'b1.*: skip'
+}
+
+@test "transformers: zero points" {
+    loads transformers 0.001 --grid asym
+}
+
+@test "gptqmodel: mixed bits and groups" {
+    loads gptqmodel 0.005 --override 'mlp.down: bits=8 group=32'
+}
+
+@test "gptqmodel: a block that was skipped" {
+    loads gptqmodel 0.005 --override 'b1.*: skip'
+}
+
+@test "openvino: 4 bits, a block that was skipped" {
+    loads openvino 0.001 --override 'b1.*: skip'
+}

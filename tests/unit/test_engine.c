@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who loads what: the table of the gptq format, by what is asked of a checkpoint. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../common/format/engine.h"
+
+static struct format_linear linear(size_t site, int bits, int64_t group)
+{
+    return (struct format_linear){
+        .site = site, .fused = "qkv_proj", .bits = bits, .group = group, .symmetric = 1};
+}
+
+static void says(const char *format, const struct format_linear *l, size_t count, const char *want)
+{
+    struct engine_look x;
+    char text[512];
+
+    engine_start(&x, format_find(format));
+    for (size_t i = 0; i < count; i++)
+        engine_add(&x, &l[i]);
+    assert_int_equal(engine_text(&x, text, sizeof text) == 0, strncmp(want, "none", 4) == 0);
+    assert_string_equal(text, want);
+}
+
+static void one_kind(void **state)
+{
+    struct format_linear l = linear(0, 4, 64);
+
+    (void)state;
+    says("gptq", &l, 1, "transformers, GPTQModel, vLLM, OpenVINO");
+    says("dense", &l, 1, "transformers, vLLM");
+    l = linear(0, 3, 64);
+    says("gptq", &l, 1, "transformers, GPTQModel; not vLLM (3 bits), OpenVINO (3 bits)");
+    l = linear(0, 8, 128);
+    says("gptq", &l, 1, "transformers, GPTQModel, vLLM (on a GPU); not OpenVINO (8 bits)");
+    l = linear(0, 4, 256);
+    says("gptq", &l, 1, "transformers, GPTQModel, OpenVINO; not vLLM (group 256)");
+    l = linear(0, 4, -1);
+    says("gptq", &l, 1,
+         "GPTQModel, vLLM, OpenVINO; not transformers (4 bits with a group of the whole row)");
+    l = linear(0, 4, 64);
+    l.symmetric = 0;
+    says("gptq", &l, 1,
+         "transformers; not GPTQModel (zero points), vLLM (zero points), OpenVINO (zero points)");
+}
+
+static void kinds(void **state)
+{
+    struct format_linear l[2] = {linear(0, 4, 64), linear(1, 8, 32)};
+
+    (void)state;
+    says("gptq", l, 2,
+         "GPTQModel, vLLM (on a GPU); not transformers (bits, groups or grids that differ), "
+         "OpenVINO (bits, groups or grids that differ)");
+    l[1] = linear(1, 0, 0);
+    l[1].kept = 1;
+    says("gptq", l, 2, "transformers, GPTQModel, vLLM, OpenVINO");
+    l[1].site = 0; /* q stays, k does not: a fused module cannot be both */
+    says("gptq", l, 2, "transformers, GPTQModel, OpenVINO; not vLLM (qkv_proj of different kinds)");
+    l[1] = linear(1, 3, 64);
+    l[1].symmetric = 0;
+    says("gptq", l, 2,
+         "none of those that were tried; not transformers (bits, groups or grids that differ), "
+         "GPTQModel (zero points), vLLM (3 bits), OpenVINO (bits, groups or grids that differ)");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_kind),
+        cmocka_unit_test(kinds),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
