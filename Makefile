@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check bench bench-methods fuzz install clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check bench bench-methods fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -100,9 +100,15 @@ install: all
 	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
 	install -m 644 $(wildcard README.md common/wire/INTERFACES.md) '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 
+# What install has put there; folders that others share stay.
+uninstall:
+	cd '$(DESTDIR)$(PREFIX)/bin' && rm -f $(notdir $(STAGE_BIN) $(FRONT_BIN))
+	cd '$(DESTDIR)$(PREFIX)/share/man/man1' && rm -f $(notdir $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1))
+	rm -rf '$(DESTDIR)$(PREFIX)/share/ptqflow' '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+
 clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check demo bench bench-methods fuzz fuzz-run install clean
+.PHONY: all setup unit-tests test check demo bench bench-methods fuzz fuzz-run install uninstall clean
 .SECONDARY:
