@@ -8,7 +8,8 @@
 
 /* Copies the plain files of folder `from` into folder `to`. Left behind: weights in any format
  * and their indexes, data sets, config.json (its writer's business), the README and scripts, which
- * speak of the model that was read, hidden files, files above 64 MiB, and the file called `skip` (NULL: none). */
+ * speak of the model that was read, hidden files, files above 64 MiB, and the file called `skip`
+ * (NULL: none). */
 int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e);
 
 #endif
