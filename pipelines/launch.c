@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/base/fs.h"
 #include "../common/base/mem.h"
 
 #define WORD_MAX ((size_t)64 << 10)
@@ -252,6 +253,8 @@ static int add_command(const struct recipe *r, const struct recipe_stage *st,
     }
     if (add_given(r, st, p, e) < 0)
         return -1;
+    if (p->argc == 0 || !*p->argv[0])
+        return err_set(e, ERR_USE, "the command is empty: its first word must name a program");
     p->program = launch_find_program(p->argv[0], e);
     return p->program ? 0 : -1;
 }
@@ -308,6 +311,11 @@ void launch_own_dir(char *dir, size_t size)
         *slash = '\0';
 }
 
+static int is_program(const char *path)
+{
+    return access(path, X_OK) == 0 && !fs_is_dir(path);
+}
+
 char *launch_find_program(const char *name, struct err *e)
 {
     char dir[PATH_MAX];
@@ -315,14 +323,14 @@ char *launch_find_program(const char *name, struct err *e)
     char *found;
 
     if (strchr(name, '/')) {
-        if (access(name, X_OK) == 0)
+        if (is_program(name))
             return mem_text(name, e);
-        err_set(e, ERR_USE, "cannot execute '%s'", name);
+        err_set(e, ERR_USE, "cannot execute '%s'%s", name, fs_is_dir(name) ? ": a folder" : "");
         return NULL;
     }
     launch_own_dir(dir, sizeof dir);
     found = mem_printf(e, "%s/%s", dir, name);
-    while (found && access(found, X_OK) != 0) {
+    while (found && !is_program(found)) {
         size_t n = path ? strcspn(path, ":") : 0;
 
         free(found);

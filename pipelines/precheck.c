@@ -13,7 +13,9 @@
 #include "../common/model/sites.h"
 #include "../common/tensor/safetensors.h"
 #include "../common/wire/follow.h"
+#include "../stages/forward/forward_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "control.h"
@@ -170,6 +172,26 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
     return 0;
 }
 
+/* A solver that aims at the full-precision outputs gets them from a second stream. */
+static int check_dual(const struct route *t, struct err *e)
+{
+    const struct stage *f = route_stage(t, &forward_spec, 0), *s;
+    const int dual = !f || ((const struct forward_command *)f->own)->core.dual;
+
+    for (size_t i = 0; !dual && (s = route_stage(t, &solve_spec, i)); i++) {
+        const struct solve_opts *o = &((const struct solve_command *)s->own)->core;
+        const int need = solve_forecast_dual(o, e);
+
+        if (need != 0)
+            return need < 0 ? -1
+                            : err_set(e, ERR_USE,
+                                      "--solver %s, or an --override, needs the full-precision "
+                                      "inputs beside the quantized ones: add --dual",
+                                      o->solver);
+    }
+    return 0;
+}
+
 int precheck(const struct route *t, struct config *c, int *known, struct err *e)
 {
     const char *model = route_model(t);
@@ -179,7 +201,7 @@ int precheck(const struct route *t, struct config *c, int *known, struct err *e)
     *known = 0;
     if (model && st_folder_check(model, e) < 0)
         return err_prefix(e, "--model");
-    if (check_data(t, e) < 0 || check_out(t, e) < 0)
+    if (check_dual(t, e) < 0 || check_data(t, e) < 0 || check_out(t, e) < 0)
         return -1;
     if (!model)
         return 0;

@@ -22,7 +22,7 @@ setup() {
 
 teardown() {
     [ -z "$run_pid" ] || kill -TERM "$run_pid" "$run_pid" || true
-    cat log
+    [ ! -e log ] || cat log
 }
 
 start() { # RECIPE: in the background, until it is at work
@@ -107,4 +107,21 @@ END
     finish 111
     grep -q "fatal: stage 'reduce' failed with exit code 111: asked to stop before the end of the stream" log
     [ ! -e out/model.safetensors ]
+}
+
+@test "a command without a program, a folder as program and a solver without its second stream are refused at once" {
+    printf 'option opt = # o\na: ${opt}\n' >a.pipe
+    printf 'flag f = # f\na: --x ${f}\n' >b.pipe
+    printf 'option opt = # o\na: --x ${opt}\n' >c.pipe
+    for r in a b c; do
+        run -100 ptq run $r.pipe
+        [[ $output == *"stage 'a': "* ]]
+    done
+    mkdir ptq-folder
+    printf 'a: ./ptq-folder\n' >d.pipe
+    run -100 ptq run d.pipe
+    [[ $output == *"cannot execute './ptq-folder': a folder" ]]
+    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq
+    [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"add --dual" ]]
+    run -0 timeout 50 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq --dual --tokens 1024 --length 256
 }
