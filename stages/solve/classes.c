@@ -9,7 +9,7 @@
 #include "../../common/base/mem.h"
 #include "solve_loss.h"
 
-struct cost {
+struct class_cost {
     double loss, energy; /* energy NAN: not known, the loss is 0 */
 };
 
@@ -61,7 +61,7 @@ static double *class_h(struct work *w, size_t c, struct err *e)
 
 /* Adds the cost of one linear, under H. */
 static int cost_linear(const struct work *w, const struct answer *a, size_t i, const double *H,
-                       struct cost *sum, struct par *p, struct err *e)
+                       struct class_cost *sum, struct par *p, struct err *e)
 {
     const struct tensor *t = w->v.linear[i], *out = &a->results[3 * i];
     struct solve_job j = {.name = t->name,
@@ -92,9 +92,9 @@ static int cost_linear(const struct work *w, const struct answer *a, size_t i, c
 
 /* A solution is one answer for each part; by: their first. */
 static int cost_of(const struct work *w, const struct answer *const *by, const double *H,
-                   struct cost *sum, struct par *p, struct err *e)
+                   struct class_cost *sum, struct par *p, struct err *e)
 {
-    *sum = (struct cost){0.0, 0.0};
+    *sum = (struct class_cost){0.0, 0.0};
     for (size_t k = 0; k < w->nparts; k++)
         for (size_t i = 0; i < w->part[k].count; i++)
             if (cost_linear(w, by[k], w->part[k].linear[i], H, sum, p, e))
@@ -159,7 +159,7 @@ static int cross_all(struct work *w, struct crossing *x, struct par *p, struct e
 
 /* ---- what is told ---- */
 
-static struct json *describe(const struct problem_class *c, const struct cost *cost)
+static struct json *describe(const struct problem_class *c, const struct class_cost *cost)
 {
     struct json *x = json_new_object();
 
@@ -174,7 +174,7 @@ static struct json *crossed(struct work *w, const struct crossing *x, const doub
                             struct par *p, struct err *e)
 {
     struct json *list = json_new_array();
-    struct cost cost;
+    struct class_cost cost;
 
     for (size_t i = 0; list && i < x->count; i++) {
         struct answer **by = x->by + i * w->nparts;
@@ -192,7 +192,7 @@ static int class_measure(struct work *w, size_t c, const struct answer *const *b
 {
     struct json *entry = NULL;
     double *H = class_h(w, c, e);
-    struct cost cost;
+    struct class_cost cost;
     int rc = -1;
 
     if (!H || cost_of(w, best, H, &cost, p, e) || !(entry = describe(&w->v.classes[c], &cost)))

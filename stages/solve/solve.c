@@ -18,9 +18,7 @@
 #include "../../common/base/clock.h"
 #include "../../common/base/mem.h"
 #include "classes.h"
-#include "solve_loss.h"
 #include "solve_mix.h"
-#include "solve_refine.h"
 #include "work.h"
 
 /* ---- what came in ---- */
@@ -35,9 +33,9 @@ static int check_sums(const struct work *w, const struct problem_sums *s, struct
     return expand_check(w->problem, s->S, e) || expand_check(w->problem, s->D, e) ? -1 : 0;
 }
 
-static struct part *part_of(struct work *w, const struct solve_opts *o, struct err *e)
+static struct solve_part *part_of(struct work *w, const struct solve_opts *o, struct err *e)
 {
-    struct part *x;
+    struct solve_part *x;
 
     for (size_t i = 0; i < w->nparts; i++)
         if (solve_opts_same(&w->part[i].o, o))
@@ -60,7 +58,7 @@ static int divide(struct work *w, struct err *e)
         return -1;
     for (size_t i = 0; i < v->nlinears; i++) {
         struct solve_opts o;
-        struct part *x;
+        struct solve_part *x;
         const int kept = solve_opts_for(w->o, (size_t)v->block, v->site, v->linear[i]->name, &o, e);
 
         if (kept < 0)
@@ -75,7 +73,7 @@ static int divide(struct work *w, struct err *e)
     return 0;
 }
 
-static int check_part(const struct work *w, const struct part *x, struct err *e)
+static int check_part(const struct work *w, const struct solve_part *x, struct err *e)
 {
     const struct problem_view *v = &w->v;
     const int64_t group = x->o.group;
@@ -165,134 +163,7 @@ static int expand(struct work *w, struct err *e)
     return 0;
 }
 
-/* ---- one solver ---- */
-
-/* Room for a result, named after its linear. */
-static void *result_alloc(struct tensor *t, const char *name, const char *part, enum dtype type,
-                          size_t rows, size_t columns, struct err *e)
-{
-    const uint64_t shape[2] = {rows, columns};
-    char full[TENSOR_NAME];
-
-    if (snprintf(full, sizeof full, "%s.%s", name, part) >= (int)sizeof full) {
-        err_set(e, ERR_USE, "tensor name '%s' is too long", name);
-        return NULL;
-    }
-    return tensor_alloc(t, full, type, 2, shape, e) ? NULL : t->data;
-}
-
-static int is_asym(const struct work *w)
-{
-    return w->o->criterion == CRITERION_ASYM && (w->hold_H ? w->hold_D : w->D);
-}
-
-/* Adds the linear's losses to the answer's. */
-static int measure(struct work *w, struct answer *a, struct solve_job *j, struct par *p,
-                   struct solve_loss *own, struct err *e)
-{
-    struct solve_loss hold;
-
-    if (solve_loss(&a->o, j, p, own, e))
-        return -1;
-    if (!isfinite(own->loss))
-        return err_set(e, ERR_DATA, "%s: the loss of '%s' is not finite", w->problem->id, j->name);
-    hold = *own;
-    if (w->hold_H && !w->refitting) {
-        j->H = w->hold_H;
-        j->D = w->hold_D;
-        if (solve_loss(&a->o, j, p, &hold, e))
-            return -1;
-    }
-    a->loss += own->loss;
-    a->asym_loss += own->asym_loss;
-    a->judged += is_asym(w) ? hold.asym_loss : hold.loss;
-    return 0;
-}
-
-static int solve_linear(struct work *w, const struct part *x, struct answer *a, size_t i,
-                        void *state, struct par *p, struct err *e)
-{
-    const struct tensor *t = w->v.linear[i];
-    const size_t N = (size_t)t->shape[0], K = w->v.K, G = grid_groups(K, a->o.group);
-    struct solve_job j = {.name = t->name,
-                          .N = N,
-                          .K = K,
-                          .G = G,
-                          .w_type = t->dtype,
-                          .W = t->data,
-                          .H = w->H,
-                          .D = w->D};
-    struct tensor *out = &a->results[3 * i];
-    const int zeros = a->o.grid->zeros;
-    struct solve_loss loss = {0.0, 0.0, 0.0};
-    void *stored;
-    int rc = -1;
-
-    j.scales = mem_raw(N * G, sizeof *j.scales, e);
-    j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
-    stored = result_alloc(&out[1], t->name, "scales", a->o.scale_type, N, G, e);
-    j.zeros = zeros ? result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e) : NULL;
-    if (!j.scales || !j.codes || !stored || (zeros && !j.zeros) ||
-        a->solver->solve(&a->o, state, &j, p, e) || solve_refine(&a->o, &j, p, e) ||
-        measure(w, a, &j, p, &loss, e))
-        goto out;
-    dtype_from_f64(a->o.scale_type, j.scales, N * G, stored);
-    a->linear[i] = (struct solution_linear){.name = t->name,
-                                            .N = N,
-                                            .K = K,
-                                            .G = G,
-                                            .bits = a->o.bits,
-                                            .group = a->o.group,
-                                            .grid = a->o.grid->name,
-                                            .loss = loss.loss,
-                                            .rel_loss = loss.rel_loss,
-                                            .asym_loss = loss.asym_loss,
-                                            .bound = isfinite(j.bound) ? j.bound : 0.0};
-    a->raised += atomic_load(&j.raised);
-    if (x->list.count == 1 && !w->v.nclasses && !w->o->refit)
-        expand_drop(w->problem, t);
-    rc = 0;
-out:
-    free(j.scales);
-    return rc;
-}
-
-/* A problem without calibration rows is rounded to nearest whatever was asked for. */
-int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name,
-               struct par *p, struct err *e)
-{
-    void *state = NULL;
-    int rc = -1;
-
-    a->o = x->o;
-    a->o.solver = name;
-    a->solver = solver_find(name);
-    if (w->sums.tokens == 0) {
-        a->solver = solver_find("rtn");
-        a->stats.fallback = "rtn";
-    }
-    if (a->solver->prepare(&a->o, w->v.K, w->H, w->D, p, &state, &a->stats, e)) {
-        err_prefix(e, "%s", w->problem->id);
-        goto out;
-    }
-    for (size_t i = 0; i < x->count; i++)
-        if (solve_linear(w, x, a, x->linear[i], state, p, e))
-            goto out;
-    rc = 0;
-out:
-    a->solver->release(state);
-    return rc;
-}
-
 /* ---- the contest ---- */
-
-void answer_clear(struct answer *a)
-{
-    for (size_t i = 0; a && i < 3 * PROBLEM_LINEARS; i++)
-        tensor_release(&a->results[i]);
-    if (a)
-        memset(a, 0, sizeof *a);
-}
 
 static struct json *describe(const struct work *w, const struct answer *a)
 {
@@ -310,7 +181,7 @@ static struct json *describe(const struct work *w, const struct answer *a)
 }
 
 /* The first of equals stays. */
-static int solve_contest(struct work *w, struct part *x, struct par *p, struct err *e)
+static int solve_contest(struct work *w, struct solve_part *x, struct par *p, struct err *e)
 {
     for (size_t i = 0; i < x->list.count; i++) {
         if (work_solve(w, x, w->now, x->list.name[i], p, e))
@@ -351,7 +222,7 @@ static int refit(struct work *w, struct par *p, struct err *e)
     w->sums.sum_w2 += hold->sum_w2;
     w->refitting = 1;
     for (size_t i = 0; i < w->nparts; i++) {
-        struct part *x = &w->part[i];
+        struct solve_part *x = &w->part[i];
         struct answer *last = x->best;
 
         if (work_solve(w, x, w->now, x->best->o.solver, p, e))
@@ -425,7 +296,7 @@ static int put_meta(struct work *w, struct msg *m)
         bad |= json_set(m->meta, "classes", json_clone(w->classes));
     if (!w->contest)
         return bad;
-    bad |= json_set_text(m->meta, "criterion", is_asym(w) ? "asym" : "plain");
+    bad |= json_set_text(m->meta, "criterion", work_is_asym(w) ? "asym" : "plain");
     bad |= json_set_text(m->meta, "judged_on", w->hold_H ? "hold" : "main");
     bad |= json_set(m->meta, "contenders", json_clone(w->contenders));
     return bad;
@@ -434,7 +305,7 @@ static int put_meta(struct work *w, struct msg *m)
 /* The options as given; of a contest that all linears were in, the winner. */
 static struct json *record(const struct work *w)
 {
-    const struct part *x = NULL;
+    const struct solve_part *x = NULL;
     struct contenders list;
     struct solve_opts o = *w->o;
 
@@ -457,7 +328,7 @@ static void collect(const struct work *w, struct solution_view *s)
                                                 .K = w->v.K,
                                                 .kept = 1};
     for (size_t k = 0; k < w->nparts; k++) {
-        const struct part *x = &w->part[k];
+        const struct solve_part *x = &w->part[k];
 
         for (size_t i = 0; i < x->count; i++) {
             s->linear[x->linear[i]] = x->best->linear[x->linear[i]];
@@ -538,26 +409,6 @@ static void tell(const struct work *w)
             n->worst = x->rel_loss;
             snprintf(n->worst_name, sizeof n->worst_name, "%s", x->name);
         }
-}
-
-static void work_destroy(struct work *w)
-{
-    if (!w)
-        return;
-    for (size_t i = 0; w->part && i < w->nparts; i++) {
-        answer_clear(w->part[i].best);
-        free(w->part[i].best);
-    }
-    free(w->part);
-    answer_clear(w->now);
-    free(w->now);
-    json_destroy(&w->contenders);
-    json_destroy(&w->classes);
-    free(w->H);
-    free(w->D);
-    free(w->hold_H);
-    free(w->hold_D);
-    free(w);
 }
 
 struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
+#include "solve_shrink.h"
 
 #define R SOLVE_TILE
 #define HESSIAN_STEPS 100
@@ -93,7 +94,7 @@ int fit_hessian(const struct solve_opts *o, const struct solve_job *j, const str
         for (enum zero_round how = ZERO_DOWN; how <= ZERO_UP; how++) {
             if (how == ZERO_UP && !o->grid->zeros)
                 continue;
-            if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, how, s1, z1, raised1, e) ||
+            if (solve_shrink(o, j, f->first, f->lo, f->hi, p, how, s1, z1, raised1, e) ||
                 quadratic(o, j, f, s1, z1, work, loss, e))
                 goto out;
             keep(&best, loss, p, s1, z1, raised1);
@@ -119,7 +120,7 @@ static int try_neuqi(const struct solve_opts *o, const struct solve_job *j,
     for (int step = -reach; step <= reach; step++) {
         for (size_t r = 0; r < R; r++)
             z[r] = fmin(fmax(from[r] + (double)step, least), top);
-        if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_GIVEN, s, z, raised, e))
+        if (solve_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_GIVEN, s, z, raised, e))
             return -1;
         memset(loss, 0, sizeof loss);
         tile_weighted(f->x, f->n, o->grid, &lanes, j->diag + f->start, loss);
@@ -141,7 +142,7 @@ int fit_neuqi(const struct solve_opts *o, const struct solve_job *j, const struc
     best_init(&best, s, z, raised);
     for (size_t r = 0; r < R; r++)
         p[r] = 1.0;
-    if (solve_grid_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_NEAREST, s, z, raised, e))
+    if (solve_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_NEAREST, s, z, raised, e))
         return -1;
     tile_weighted(f->x, f->n, o->grid, &(struct grid_lanes){o->bits, s, z}, j->diag + f->start,
                   memset(best.loss, 0, sizeof best.loss));

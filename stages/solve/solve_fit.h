@@ -3,7 +3,8 @@
 #ifndef PTQ_SOLVE_FIT_H
 #define PTQ_SOLVE_FIT_H
 
-#include "solve_grid.h"
+#include "solve_tile.h"
+#include "solver.h"
 
 /* n columns from `start` on of the tile of rows that begins at `first`: their values x and, per
  * row, the range to shrink. */

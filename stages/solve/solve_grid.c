@@ -3,34 +3,15 @@
  * by steps of 1% and keeps the first strict minimum of sum |q - w|^2.4 (the reference's exponent
  * and 80 steps). Fits that weigh errors: solve_fit.c. */
 #include "solve_grid.h"
-#include "solve_fit.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
+#include "solve_fit.h"
+#include "solve_shrink.h"
 
 #define R SOLVE_TILE
 #define MSE_STEPS 80
-
-static int overflow(const struct solve_opts *o, const struct solve_job *j, size_t row,
-                    struct err *e)
-{
-    return err_set(e, ERR_DATA,
-                   "%s: row %zu: a scale is too large for %s; use --scale-type bf16 or f32",
-                   j->name, row, dtype_name(o->scale_type));
-}
-
-int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, size_t first,
-                      const double *lo, const double *hi, const double *p, enum zero_round how,
-                      double *s, double *z, int *raised, struct err *e)
-{
-    const struct grid_fit f = {o->bits, o->scale_type, (int)o->zero_min, how};
-
-    for (size_t r = 0; r < R; r++)
-        if (o->grid->place(&f, lo[r], hi[r], p[r], &s[r], &z[r], &raised[r]))
-            return overflow(o, j, first + r, e);
-    return 0;
-}
 
 static int fit_step(const struct solve_opts *o, const struct solve_job *j, size_t first,
                     const double *lo, const double *hi, double p, double *s, double *z, int *raised,
@@ -40,7 +21,7 @@ static int fit_step(const struct solve_opts *o, const struct solve_job *j, size_
 
     for (size_t r = 0; r < R; r++)
         same[r] = p;
-    return solve_grid_shrink(o, j, first, lo, hi, same, ZERO_NEAREST, s, z, raised, e);
+    return solve_shrink(o, j, first, lo, hi, same, ZERO_NEAREST, s, z, raised, e);
 }
 
 static void unit_of(const double *lo, const double *hi, double *unit)

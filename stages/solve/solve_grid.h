@@ -9,12 +9,6 @@
 #include "solve_tile.h"
 #include "solver.h"
 
-/* One grid per row for the ranges [lo, hi] shrunk by p[r], its zero point rounded as said (of
- * grids without zeros it is fixed; ZERO_GIVEN: z as it is). -1: a scale overflows. */
-int solve_grid_shrink(const struct solve_opts *o, const struct solve_job *j, size_t first,
-                      const double *lo, const double *hi, const double *p, enum zero_round how,
-                      double *s, double *z, int *raised, struct err *e);
-
 /* What the codes of group g of row n are worth at this scale: w gets a group of numbers. */
 void solve_grid_values(const struct solve_opts *o, const struct solve_job *j, size_t n, size_t g,
                        double scale, double *w);

@@ -9,7 +9,6 @@
 #include "../../common/format/grid_affine.h"
 #include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
-#include "solve.h"
 
 /* ---- rows ---- */
 

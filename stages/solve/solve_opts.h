@@ -22,6 +22,11 @@ struct solve_command {
 
 extern const struct stage_spec solve_spec;
 
+/* Refuses what no problem could be solved with: an unknown solver, a group of 0, block 0, ...
+ * and an option that is not at its default although no solver named looks at it; an override
+ * that could not be solved with. */
+int solve_check_opts(const struct solve_opts *o, struct err *e);
+
 /* The solvers that "best:a,b,c" names; otherwise the one. */
 struct contenders {
     size_t count;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* work - the state of one problem while it is solved: shared by solve.c and classes.c, private
- * to the stage. */
+/* work - the state of one problem while it is solved: private to the stage. Here
+ * one solver is put to work on linears of it; solve.c says which, classes.c asks what became of
+ * them. */
 #ifndef PTQ_SOLVE_WORK_H
 #define PTQ_SOLVE_WORK_H
 
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
-#include "solve.h"
 #include "solve_expand.h"
+#include "solve_note.h"
 #include "solve_opts.h"
 
 /* What one solver made of the site. */
@@ -25,7 +26,7 @@ struct answer {
 };
 
 /* Linears with the same options. */
-struct part {
+struct solve_part {
     struct solve_opts o;
     struct contenders list;
     size_t count, linear[PROBLEM_LINEARS]; /* places in the problem */
@@ -40,19 +41,22 @@ struct work {
     struct expand_part mix[MODALITIES];
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
-    size_t nparts;     /* 0: every linear is kept as it is */
-    struct part *part; /* [v.nlinears] */
-    int contest;       /* some part is one */
-    int refitting;     /* the held-out sums are in the others now */
+    size_t nparts;           /* 0: every linear is kept as it is */
+    struct solve_part *part; /* [v.nlinears] */
+    int contest;             /* some part is one */
+    int refitting;           /* the held-out sums are in the others now */
     struct answer *now;
     struct json *contenders;
     struct json *classes; /* NULL: the problem has none */
     struct solve_note *note;
 };
 
+/* 1: contenders are compared by the loss that D shifts. */
+int work_is_asym(const struct work *w);
 /* Solves the linears of a part by one solver, under w->H and w->D. */
-int work_solve(struct work *w, const struct part *x, struct answer *a, const char *name,
+int work_solve(struct work *w, const struct solve_part *x, struct answer *a, const char *name,
                struct par *p, struct err *e);
 void answer_clear(struct answer *a);
+void work_destroy(struct work *w); /* NULL: nothing */
 
 #endif

@@ -13,6 +13,7 @@
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
 #include "../../stages/solve/solve.h"
+#include "../../stages/solve/solve_opts.h"
 #include "../../stages/solve/solve_damp.h"
 #include "../../stages/solve/solve_order.h"
 
