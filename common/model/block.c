@@ -5,6 +5,7 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "block_parts.h"
+#include "model.h"
 
 static int is_of_site(const struct op *o)
 {

@@ -10,6 +10,7 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "block_parts.h"
+#include "model.h"
 
 enum { TILE_ROWS = 64, TOGETHER = 16 };
 

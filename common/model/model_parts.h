@@ -3,11 +3,14 @@
 #ifndef PTQ_MODEL_PARTS_H
 #define PTQ_MODEL_PARTS_H
 
+#include "../base/par.h"
 #include "../format/format.h"
+#include "../tensor/safetensors.h"
+#include "config.h"
 #include "family.h"
-#include "model.h"
 #include "program.h"
 #include "rope.h"
+#include "sites.h"
 
 struct model {
     char *dir;

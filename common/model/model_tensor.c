@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "model.h"
 #include "model_parts.h"
 #include "vec.h"
 

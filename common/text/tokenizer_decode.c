@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "tokenizer.h"
 #include "tokenizer_parts.h"
 
 struct texts {

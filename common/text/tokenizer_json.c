@@ -13,6 +13,7 @@
 #include "../base/hash.h"
 #include "../base/json.h"
 #include "../base/mem.h"
+#include "tokenizer.h"
 #include "tokenizer_parts.h"
 
 #define FILE_MAX ((size_t)256 << 20)

@@ -6,8 +6,10 @@
 #ifndef PTQ_TOKENIZER_PARTS_H
 #define PTQ_TOKENIZER_PARTS_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include "../base/err.h"
 #include "bpe.h"
-#include "tokenizer.h"
 #include "unicode.h"
 
 struct text {

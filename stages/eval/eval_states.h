@@ -10,7 +10,7 @@
 #define PTQ_EVAL_STATES_H
 
 #include "../../common/model/model.h"
-#include "eval.h"
+#include "eval_windows.h"
 
 struct states;
 

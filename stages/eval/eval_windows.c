@@ -6,7 +6,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/model/config.h"
-#include "eval.h"
+#include "eval_windows.h"
 
 struct gather {
     const struct windows_opts *o;

@@ -4,7 +4,8 @@
 #ifndef PTQ_FORWARD_SITE_H
 #define PTQ_FORWARD_SITE_H
 
-#include "forward.h"
+#include "../../common/model/model.h"
+#include "forward_types.h"
 
 /* The weights message of a site of `sites`, in the checkpoint's own types. */
 int site_emit_weights(struct model *m, const struct site *s, size_t sites, const struct json *prov,

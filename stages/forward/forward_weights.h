@@ -13,7 +13,9 @@
 #ifndef PTQ_FORWARD_WEIGHTS_H
 #define PTQ_FORWARD_WEIGHTS_H
 
-#include "forward.h"
+#include "../../common/model/model.h"
+#include "../../common/model/weigh.h"
+#include "../../common/wire/modality.h"
 
 /* w [T] = r. A sequence whose tokens all receive the same (one token only, say) gets r = 1.
  * Returns the number of such sequences. */

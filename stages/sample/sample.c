@@ -192,37 +192,6 @@ size_t sample_lanes(const struct sample *s)
 {
     return s->lanes;
 }
-size_t sample_rows(const struct sample *s)
-{
-    return s->nrow;
-}
-
-uint64_t sample_tokens(const struct sample *s)
-{
-    uint64_t sum = 0;
-    size_t i;
-
-    for (i = 0; i < s->nrow; i++)
-        sum += s->row[i].length;
-    return sum;
-}
-
-size_t sample_lengths(const struct sample *s, const size_t **length)
-{
-    *length = s->set;
-    return s->nset;
-}
-
-uint64_t sample_rows_of(const struct sample *s, size_t length)
-{
-    uint64_t n = 0;
-    size_t i;
-
-    for (i = 0; i < s->nrow; i++)
-        n += s->row[i].length == length;
-    return n;
-}
-
 const struct sample_audit *sample_audit(const struct sample *s)
 {
     return &s->audit;

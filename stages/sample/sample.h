@@ -31,86 +31,9 @@
 #include <stdint.h>
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
-#include "../../common/model/weigh.h"
-#include "../../common/text/docs.h"
 #include "../../common/wire/msg.h"
-
-enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD };
-/* auto: in crops and head, rows of text begin with the token that the tokenizer puts in front of
- * a text, if it has one. */
-enum sample_bos { SAMPLE_BOS_AUTO, SAMPLE_BOS_YES, SAMPLE_BOS_NO };
-
-enum sample_draw { SAMPLE_STRATIFIED, SAMPLE_UNIFORM, SAMPLE_FIXED };
-enum sample_crops { SAMPLE_INDEPENDENT, SAMPLE_NESTED };
-/* crops, when the documents that are long enough for a length do not suffice: an error, or rows
- * cut from all documents joined in order. */
-enum sample_short { SAMPLE_SHORT_ERROR, SAMPLE_SHORT_JOIN };
-/* length: each token of a row of L tokens bears weight 1/L, so that each row counts as one
- * sample. */
-enum sample_weights { SAMPLE_WEIGHTS_NONE, SAMPLE_WEIGHTS_LENGTH };
-
-#define SAMPLE_LENGTHS_MAX 64
-#define SAMPLE_LENGTH 2048 /* of a sequence, where no length is given */
-#define SAMPLE_LANES 8     /* where their number is not given */
-
-struct sample_opts {
-    const char *model;       /* folder: config.json, and a tokenizer unless the data are ids */
-    const char *const *data; /* .txt, .jsonl; "-", pipes: as data_file.h says */
-    size_t ndata;
-    uint64_t tokens;
-    size_t length;
-    enum sample_mode mode;
-    uint64_t seed;
-    /* a chunk is whole rows, at least one, no more than about this many tokens */
-    size_t chunk_tokens;
-    size_t lanes;
-    enum sample_bos bos;
-    const size_t *lengths; /* instead of length, [nlengths]; any order */
-    size_t nlengths;
-    enum sample_draw draw;
-    enum sample_crops crops;
-    enum sample_short too_short;
-    enum sample_weights weights;
-    /* [ndata] each file's part of the tokens, in any unit; NULL: the files are one text after
-     * the other */
-    const double *shares;
-    /* file: .jsonl, {"weights": [L], "blocks": [blocks]} for each row in order, either or both;
-     * .safetensors, "weights" [tokens], "blocks" [blocks, rows] */
-    const char *token_weights;
-    struct weigh_clip clip;     /* of these */
-    const double *first_weight; /* of the first token of each row, multiplied in; NULL: 1 */
-    const char *chat_template;  /* file; NULL: the model's own */
-    const char *date;           /* today's, for chat templates that ask; NULL: none */
-    enum docs_bad bad_lines;    /* what becomes of a line that is no document */
-};
-
-/* What was done with the documents. */
-struct sample_audit {
-    uint64_t read;          /* tokenized, or taken as ids */
-    uint64_t passed;        /* crops: not drawn; most of these are not even tokenized */
-    uint64_t used, cropped; /* in at least one row; of these, not whole */
-    uint64_t dropped;       /* too short, or empty */
-    uint64_t duplicates;    /* the same tokens as a document read before; never dropped */
-    uint64_t double_bos;    /* rows that begin with BOS twice */
-    uint64_t remainder;     /* tokens of the budget that make no row */
-    /* crops: rows cut from joined documents, because too few were long enough */
-    uint64_t joined;
-    uint64_t capped; /* lengths that were beyond the model's context */
-    uint64_t chats;  /* of the documents read */
-    /* chats whose template and --bos, or template and text, both began with BOS: one of them
-     * went */
-    uint64_t bos_removed;
-    /* rows whose token weights were all 0 or not finite: taken as 1 */
-    uint64_t weights_uniform;
-    uint64_t blocks_uniform;     /* blocks in which those of the rows were */
-    uint64_t lines_skipped;      /* that are no documents */
-    char first_skipped[256];     /* why the first of them was */
-    uint64_t repaired;           /* documents with bytes that were no UTF-8 */
-    uint64_t tokens_masked;      /* left out because attention_mask rules them out */
-    double effective;            /* effective sample size in tokens, (sum w)^2 / sum w^2 */
-    const uint64_t *file_tokens; /* [ndata] tokens read of each file */
-    uint64_t files;
-};
+#include "sample_rows.h"
+#include "sample_types.h"
 
 struct sample;
 
@@ -121,11 +44,6 @@ void sample_close(struct sample **s);
 
 size_t sample_chunks(const struct sample *s);
 size_t sample_lanes(const struct sample *s); /* at most the number of chunks */
-size_t sample_rows(const struct sample *s);
-uint64_t sample_tokens(const struct sample *s);
-/* The lengths that rows can have, longest first. */
-size_t sample_lengths(const struct sample *s, const size_t **length);
-uint64_t sample_rows_of(const struct sample *s, size_t length);
 const struct sample_audit *sample_audit(const struct sample *s);
 const struct json *sample_record(const struct sample *s); /* of the provenance, audit included */
 const char *sample_run(const struct sample *s);           /* digest of the record */

@@ -8,7 +8,7 @@
 #include "../../common/text/docs.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
-#include "sample.h"
+#include "sample_types.h"
 
 /* A document that rows are taken from. */
 struct source {
@@ -47,6 +47,7 @@ struct site_weight {
     float *w; /* [tokens], mean 1 in each row */
 };
 
+/* What sample.h is the door to. */
 struct sample {
     struct sample_opts o;
     size_t set[SAMPLE_LENGTHS_MAX]; /* lengths, longest first, none twice */

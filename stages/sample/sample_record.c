@@ -7,6 +7,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/version.h"
 #include "sample_impl.h"
+#include "sample_rows.h"
 
 static const char *const mode_names[] = {"concat", "crops", "head"};
 static const char *const bos_names[] = {"auto", "yes", "no"};

@@ -9,6 +9,7 @@
 
 #include "../../common/base/mem.h"
 #include "sample_impl.h"
+#include "sample_rows.h"
 
 /* "b3.attn.qkv": block and site; 0: the tensor is of something else. */
 static int name_parse(const char *name, struct site_weight *x)

@@ -17,6 +17,7 @@
 #include "../../common/model/weigh.h"
 #include "../../common/tensor/safetensors.h"
 #include "sample_impl.h"
+#include "sample_rows.h"
 
 /* The n weights of a row (of: "row", one: "weight") or of a block; *uniform counts those that
  * had no usable one. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../../common/text/tokenizer.h"
 #include "../../common/text/tokenizer_parts.h"
 #include "../../ops/tools/import/import.h"
 

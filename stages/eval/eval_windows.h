@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_windows - the text that a checkpoint is measured on, in windows of tokens.
+ *
+ * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens,
+ * documents joined with nothing between, cut into windows that do not overlap; what does not fill
+ * the last window is dropped. Chats are rendered by the model's template and then are text like
+ * any other. Rows of {"input_ids"} are windows as they are. */
+#ifndef PTQ_EVAL_WINDOWS_H
+#define PTQ_EVAL_WINDOWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/text/docs.h"
+
+struct windows {
+    size_t count, tokens;
+    size_t *start; /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
+    int32_t *ids;
+    struct docs_count read; /* lines that were skipped, and why */
+};
+
+struct windows_opts {
+    const char *data, *dir;    /* as data_file.h says; the folder whose tokenizer reads text */
+    size_t length, max;        /* of a window of text, at least 2; windows at most, 0: all */
+    const char *chat_template; /* file; NULL: the folder's own */
+    const char *date;          /* today's, for chat templates that ask; NULL: none */
+    enum docs_bad bad_lines;
+};
+
+int windows_read(const struct windows_opts *o, struct windows *w, struct err *e);
+void windows_release(struct windows *w);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_types - what a run of forward.h is asked for, and the calls by which it talks. */
+#ifndef PTQ_FORWARD_TYPES_H
+#define PTQ_FORWARD_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../../common/base/err.h"
+#include "../../common/model/weigh.h"
+#include "../../common/tensor/dtype.h"
+#include "../../common/wire/modality.h"
+#include "../../common/wire/msg.h"
+
+enum forward_order { FORWARD_SITE, FORWARD_FULL };
+
+struct forward_opts {
+    enum dtype acts; /* DT_BF16 or DT_F32 */
+    enum forward_order order;
+    int dual;              /* run the full-precision model beside and emit its rows too ("xf") */
+    int attention_weights; /* weigh tokens by the attention they receive */
+    /* the least weight of a token beside the largest, before they are scaled to mean 1 */
+    double weight_min;
+    /* weigh tokens by their modality: each chunk must say what its tokens are */
+    int by_modality;
+    double modality[MODALITIES];
+    struct weigh_clip clip; /* of the weights from attention and modality */
+    /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
+    uint64_t mem;
+    const char *tmp; /* folder of the spill file */
+};
+
+struct forward_io {
+    void *ctx;
+    /* Sends a message; takes it over (*m NULL) when it succeeds. */
+    int (*emit)(void *ctx, struct msg **m, struct err *e);
+    /* Waits for the commit of site number order; *m is the core's. Sites of one stop are committed
+     * in any order, but asked for in theirs. Not called in order FULL. */
+    int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);
+    /* What is being done: for progress. May be NULL. */
+    void (*progress)(void *ctx, size_t block, const char *site, size_t done, size_t chunks);
+};
+
+#endif
