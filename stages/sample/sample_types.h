@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sample_types - what a sample is asked for, and the account of what was done with the documents. */
+/* sample_types - what a sample is asked for, and the account of what was done with the
+ * documents. */
 #ifndef PTQ_SAMPLE_TYPES_H
 #define PTQ_SAMPLE_TYPES_H
 
