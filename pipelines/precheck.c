@@ -9,6 +9,7 @@
 
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
+#include "../common/model/config_read.h"
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
 #include "../common/tensor/safetensors.h"

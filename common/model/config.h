@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config - config.json of a decoder-only model, both generations of keys (notes/peers 6),
- * checked.
+/* config - what config.json says of a decoder-only model; config_read.h fills it.
  *
  * A family (family.h: one descriptor a file, one list) says which model_type / architectures it
  * serves, how tensor names are formed and what its blocks do. Here: llama (Llama 2/3, SmolLM2),
@@ -31,9 +30,6 @@ struct config {
     struct json *json; /* the whole file, owned */
 };
 
-int config_read(const char *dir, struct config *c, struct err *e);
-int config_parse(const char *text, size_t length, const char *what, struct config *c,
-                 struct err *e);
 void config_release(struct config *c);
 
 #endif

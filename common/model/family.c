@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family - finding one, and the parts of blocks that many of them share. */
 #include "family.h"
+#include "program_build.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family_llama - Llama 2 and 3, SmolLM2, TinyStories: biases by config, no window. */
 #include "family.h"
+#include "program_build.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
 {

@@ -2,6 +2,7 @@
 /* family_mistral - Mistral 7B and its kin: Llama without biases, with one attention window for
  * all blocks. */
 #include "family.h"
+#include "program_build.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
 {

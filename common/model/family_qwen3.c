@@ -2,6 +2,7 @@
 /* family_qwen3 - Qwen3 dense: heads of q and k are normed before rope. Windows only when all
  * blocks have the same. */
 #include "family.h"
+#include "program_build.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
 {

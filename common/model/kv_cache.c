@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
-#include "family.h"
-#include "op.h"
 
 struct layer { /* of one attention */
     size_t block, width;
@@ -17,42 +15,27 @@ struct kv_cache {
     size_t slots, room;
     size_t *length; /* [slots] */
     struct layer *layer;
-    size_t nlayers, cap;
+    size_t nlayers;
     float *rows; /* of each layer [slots, 2, room, width] */
 };
 
-static int layers_of(struct kv_cache *kv, const struct program *p, size_t block, size_t *width,
-                     struct err *e)
+/* *width: floats of keys of one position in all blocks. */
+static int layers_place(struct kv_cache *kv, const struct kv_layer *layer, size_t count,
+                        size_t *width, struct err *e)
 {
-    for (size_t i = 0; i < p->nops; i++) {
-        if (p->op[i].kind != &op_attention)
-            continue;
-        if (mem_grow((void **)&kv->layer, &kv->cap, kv->nlayers + 1, sizeof *kv->layer, e) < 0)
-            return -1;
-        kv->layer[kv->nlayers++] = (struct layer){block, op_attention_width(&p->op[i]), *width};
-        *width += op_attention_width(&p->op[i]);
+    if (!(kv->layer = mem_array(count ? count : 1, sizeof *kv->layer, e)))
+        return -1;
+    *width = 0;
+    for (size_t i = 0; i < count; i++) {
+        kv->layer[i] = (struct layer){layer[i].block, layer[i].width, *width};
+        *width += layer[i].width;
     }
+    kv->nlayers = count;
     return 0;
 }
 
-/* *width: floats of keys of one position in all blocks. */
-static int layers_make(struct kv_cache *kv, const struct config *c, size_t *width, struct err *e)
-{
-    int rc = 0;
-
-    *width = 0;
-    for (size_t b = 0; b < c->layers && rc == 0; b++) {
-        struct program p;
-
-        rc = family_program(c, b, &p, e);
-        if (rc == 0)
-            rc = layers_of(kv, &p, b, width, e);
-        program_release(&p);
-    }
-    return rc;
-}
-
-struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e)
+struct kv_cache *kv_open(const struct kv_layer *layer, size_t count, size_t slots, size_t room,
+                         struct err *e)
 {
     struct kv_cache *kv = mem_array(1, sizeof *kv, e);
     size_t width, n;
@@ -61,7 +44,7 @@ struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, stru
         return NULL;
     kv->slots = slots;
     kv->room = room;
-    if (layers_make(kv, c, &width, e) < 0)
+    if (layers_place(kv, layer, count, &width, e) < 0)
         goto fail;
     if (mem_mul(2 * width, slots, &n) != 0 || mem_mul(n, room, &n) != 0) {
         err_set(e, ERR_USE, "a cache of %zu sequences of %zu positions is too large", slots, room);

@@ -11,13 +11,18 @@
 
 #include <stddef.h>
 #include "../base/err.h"
-#include "config.h"
 #include "rows.h"
 
 struct kv_cache;
 
-/* room: positions of a slot. */
-struct kv_cache *kv_open(const struct config *c, size_t slots, size_t room, struct err *e);
+struct kv_layer { /* one attention */
+    size_t block, width;
+};
+
+/* layer [count]: by block, in each in the order of its attentions; copied. room: positions of a
+ * slot. For a model: model_cache(). */
+struct kv_cache *kv_open(const struct kv_layer *layer, size_t count, size_t slots, size_t room,
+                         struct err *e);
 void kv_close(struct kv_cache **kv);
 size_t kv_room(const struct kv_cache *kv);
 size_t kv_length(const struct kv_cache *kv, size_t slot); /* positions that all blocks have done */

@@ -9,6 +9,7 @@
 #include "../base/hash.h"
 #include "../base/mem.h"
 #include "../tensor/blas.h"
+#include "config_read.h"
 #include "model_parts.h"
 #include "op.h"
 #include "vec.h"

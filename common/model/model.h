@@ -21,6 +21,7 @@
 #include "../base/par.h"
 #include "../tensor/safetensors.h"
 #include "config.h"
+#include "kv_cache.h"
 #include "rows.h"
 #include "sites.h"
 
@@ -102,10 +103,11 @@ int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dty
 
 /* The whole block with the linears that are loaded: all of them must be. */
 int block_forward(struct block *b, const struct rows *r, float *h, struct err *e);
+/* A cache with a layer for each attention of the model: kv_close() it. */
+struct kv_cache *model_cache(const struct model *m, size_t slots, size_t room, struct err *e);
 /* The same for rows that come behind those in a cache (kv_cache.h): sequence s of r stands in
  * slot slots[s], its rows are the ones after kv_length; their keys and values are added.
  * kv_advance moves on when all blocks have run. */
-struct kv_cache;
 int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, const struct rows *r,
                  float *h, struct err *e);
 /* received [T]: the attention that each token gets in this block (in the first attention of its

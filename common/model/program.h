@@ -5,8 +5,8 @@
  * which a block gets and hands on. Rows of a routed slot are those that its experts get: `top`
  * for each token, in the order of the experts. An operation reads slots and writes one, perhaps
  * in place; a slot is read after it was written, a slot of experts when all of them were. A
- * family builds the programs of its blocks from config.json (family.h) with the functions below;
- * the first mistake stays in the program and program_finish returns it.
+ * family builds the programs of its blocks from config.json (family.h) with the functions of
+ * program_build.h; the first mistake stays in the program and program_finish returns it.
  *
  * A site is the set of linear operations that read the same numbers. Where the rows of sites are
  * ready and their weights are needed the program stops: at a stop stand all sites whose rows are
@@ -102,48 +102,9 @@ struct program {
     int bad;
 };
 
-/* width: of the stream */
-void program_init(struct program *p, const char *prefix, size_t width);
 void program_release(struct program *p);
 /* The sites and stops; -1 with the first mistake that was made. */
 int program_finish(struct program *p, struct err *e);
-
-/* ---- what families say; a result is a new slot, -1 after a mistake ---- */
-
-int program_slot(struct program *p, size_t width, int route); /* route: -1, or of program_route */
-/* RMS norm with the weight NAME.weight. */
-int program_norm(struct program *p, int in, const char *name, double eps);
-/* The same in place for each of the heads of a slot. */
-void program_norm_heads(struct program *p, int slot, size_t heads, const char *name, double eps);
-
-struct program_linear {
-    const char *name; /* "self_attn.q_proj": what its solution and a written checkpoint call it */
-    size_t rows;      /* N */
-    const char *site; /* "attn.qkv"; NULL: it is not quantized. expert: "%zu" for its number */
-    const char *fused;
-    /* Where the checkpoint has no NAME.weight: it is cut from this tensor, from row `first` on;
-     * total: rows there, of each of the `stacked` matrices (0: one), of which it is in `which`. */
-    const char *whole;
-    size_t first, total, stacked, which;
-};
-int program_linear(struct program *p, int in, const struct program_linear *l);
-void program_linear_add(struct program *p, int in, int to, const struct program_linear *l);
-/* Of one expert: the rows of in and to that are its own. */
-void program_linear_expert(struct program *p, int in, int to, size_t expert,
-                           const struct program_linear *l);
-/* NAME.bias of the linear that wrote into the slot last. has 0: config.json says that there is
- * none (some quantized checkpoints have one all the same). */
-void program_bias(struct program *p, int slot, int has);
-void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec);
-int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
-void program_gate(struct program *p, int gate, int up); /* gate = silu(gate) * up */
-void program_add(struct program *p, int to, int from);
-/* Softmax over the experts, the `top` largest, perhaps normalized to sum 1: [T, experts], 0 for
- * those that a token does not go to. */
-int program_route(struct program *p, int logits, size_t top, int normalize);
-int program_gather(struct program *p, int in, int route); /* rows of the experts */
-/* to += the rows of the experts, each with the weight of its route. */
-void program_scatter(struct program *p, int in, int route, int to);
 
 /* ---- what those who run it ask ---- */
 

@@ -10,7 +10,7 @@
 
 #include "../base/hash.h"
 #include "../base/mem.h"
-#include "frame_part.h"
+#include "frame_head.h"
 #include "mpk.h"
 
 #define SMALL 256 /* tensors below this are not worth compressing */

@@ -13,30 +13,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "../base/err.h"
+#include "frame_part.h"
 #include "msg.h"
 #include "zbuf.h"
 
-struct frame_limits {
-    size_t parts;         /* default 4096 */
-    size_t header_bytes;  /* default 64 MiB */
-    size_t tensor_bytes;  /* default 8 GiB */
-    size_t message_bytes; /* default 16 GiB */
-};
-#define FRAME_LIMITS_DEFAULT                                      \
-    {                                                             \
-        4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30 \
-    }
-
 enum frame_compress { FRAME_RAW, FRAME_ZSTD };
-
-/* A part: bytes with an owner. */
-struct part {
-    void *data;
-    size_t bytes;
-    void (*release)(void *owner); /* NULL: borrowed */
-    void *owner;
-};
-void part_release(struct part *p);
 
 /* Encodes m into parts (array malloc'd; parts of raw tensors borrow from m, so m must outlive
  * them). */

@@ -13,7 +13,7 @@
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "frame.h"
-#include "frame_part.h"
+#include "frame_head.h"
 
 #define MAGIC "PTQ1"
 #define FIXED 8 /* magic and count */

@@ -1,33 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* frame_part - what frame.c and frame_io.c share: the header of a message, read and checked
- * before its tensors are. */
+/* frame_part - what a message is made of on its way, and how much of it is taken. */
 #ifndef PTQ_FRAME_PART_H
 #define PTQ_FRAME_PART_H
 
-#include "frame.h"
+#include <stddef.h>
 
-struct frame_entry {
-    struct tensor tensor; /* no data yet; bytes are the raw ones */
-    enum zcodec codec;
-    size_t packed;
-    uint32_t crc;
+struct frame_limits {
+    size_t parts;         /* default 4096 */
+    size_t header_bytes;  /* default 64 MiB */
+    size_t tensor_bytes;  /* default 8 GiB */
+    size_t message_bytes; /* default 16 GiB */
 };
+#define FRAME_LIMITS_DEFAULT                                      \
+    {                                                             \
+        4096, (size_t)64 << 20, (size_t)8 << 30, (size_t)16 << 30 \
+    }
 
-struct frame_head {
-    struct msg *m; /* without tensors */
-    size_t count;
-    struct frame_entry *entries;
+/* A part: bytes with an owner. */
+struct part {
+    void *data;
+    size_t bytes;
+    void (*release)(void *owner); /* NULL: borrowed */
+    void *owner;
 };
-
-/* Zero fields and NULL become the defaults. */
-void frame_limits_fill(struct frame_limits *out, const struct frame_limits *lim);
-/* Part 0; on success the caller frees h. */
-int frame_head_read(const void *data, size_t bytes, const struct frame_limits *lim,
-                    struct frame_head *h, struct err *e);
-void frame_head_free(struct frame_head *h);
-/* Adds the tensors (parts without part 0) and gives the message out; parts that were not taken
- * stay the caller's. */
-struct msg *frame_head_finish(struct frame_head *h, struct part *parts, size_t count,
-                              struct err *e);
+void part_release(struct part *p);
 
 #endif

@@ -6,6 +6,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "eval_windows.h"
 
 struct gather {

@@ -251,7 +251,7 @@ static int make_room(struct generate *g, struct err *e)
 
     if (check_prompts(g, &room, e) < 0)
         return -1;
-    return (g->kv = kv_open(g->c, n, room, e)) &&
+    return (g->kv = model_cache(g->m, n, room, e)) &&
                    (g->sequences = mem_array(g->o->count, sizeof *g->sequences, e)) &&
                    (g->slots = mem_array(n, sizeof *g->slots, e)) &&
                    (g->ids = mem_array(STEP_ROWS, sizeof *g->ids, e)) &&

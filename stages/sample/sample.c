@@ -10,6 +10,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/config_read.h"
 #include "../../common/wire/msg_chunk.h"
 #include "sample_impl.h"
 

@@ -8,6 +8,7 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/model.h"
 #include "../../common/model/vec.h"
 

@@ -18,6 +18,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/par.h"
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/sites.h"
 #include "../../common/tensor/blas.h"
 

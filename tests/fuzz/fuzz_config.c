@@ -3,6 +3,7 @@
  * names and sizes above zero. */
 #include <stdlib.h>
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/sites.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

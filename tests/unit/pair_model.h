@@ -11,6 +11,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/rng.h"
 #include "../../common/model/family.h"
+#include "../../common/model/program_build.h"
 #include "../../common/tensor/safetensors.h"
 #include "model_run.h"
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/sites.h"
 
 #define BASE                                                                      \

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../stages/forward/forward_forecast.h"
+#include "../../common/model/config_read.h"
 #include "../../stages/reduce/reduce_forecast.h"
 #include "../../stages/sample/sample_forecast.h"
 #include "../../stages/sample/sample_opts.h"

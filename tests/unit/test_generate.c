@@ -91,7 +91,7 @@ static void a_full_cache_is_refused(void **state)
     struct err err = {0};
     struct par *par = par_open(1, &err);
     struct model *m = model_open(CONFORMANCE "llama3", par, &err);
-    struct kv_cache *kv = kv_open(model_config(m), 2, 3, &err);
+    struct kv_cache *kv = model_cache(m, 2, 3, &err);
     const int32_t length = 2;
     const struct rows r = {2, 1, &length};
     const size_t slot = 1;
@@ -110,7 +110,7 @@ static void a_full_cache_is_refused(void **state)
     assert_non_null(strstr(err.text, "room"));
     kv_clear(kv, 1);
     assert_int_equal(block_decode(b, kv, &slot, &r, h, &err), 0);
-    assert_null(kv_open(model_config(m), SIZE_MAX / 8, SIZE_MAX / 8, &err));
+    assert_null(model_cache(m, SIZE_MAX / 8, SIZE_MAX / 8, &err));
     block_close(&b);
     kv_close(&kv);
     kv_close(NULL);

@@ -14,6 +14,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/log.h"
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
 #include "../../ops/tools/import/import.h"

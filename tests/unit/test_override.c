@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../../common/format/grid.h"
+#include "../../common/model/config_read.h"
 #include "../../common/run/override.h"
 
 extern const struct grid grid_asym;

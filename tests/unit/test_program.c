@@ -9,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../../common/model/cost.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/family.h"
+#include "../../common/model/program_build.h"
 #include "../../common/model/op.h"
 #include "../../common/model/residual.h"
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "../../common/format/coded.h"
+#include "../../common/model/config_read.h"
 #include "../../common/model/kv_cache.h"
 #include "../../common/model/model_parts.h"
 #include "../../common/model/residual.h"
@@ -67,7 +68,7 @@ static void forward_is_that_of_plain_loops(void **state)
     float *h[3];
 
     (void)state;
-    must(m && (kv = kv_open(model_config(m), 1, T, &err)));
+    must(m && (kv = model_cache(m, 1, T, &err)));
     ids_make(ids);
     embedded(ids, want);
     for (size_t i = 0; i < 3; i++) {

@@ -16,6 +16,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/json.h"
 #include "../../common/base/rng.h"
+#include "../../common/model/config_read.h"
 #include "../../common/tensor/blas.h"
 #include "../../ops/tools/rotate/rotate.h"
 #include "model_run.h"

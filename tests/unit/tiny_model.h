@@ -13,6 +13,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/rng.h"
 #include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
 #include "../../common/format/grid.h"
 #include "../../common/model/sites.h"
 #include "../../common/tensor/safetensors.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/model/config_read.h"
 #include "../../../stages/forward/forward_forecast.h"
 #include "../../../stages/reduce/reduce_forecast.h"
 #include "../../../stages/sample/sample_forecast.h"

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_read - config.json, both generations of keys, read and checked. Errors name file
+ * and key. */
+#ifndef PTQ_CONFIG_READ_H
+#define PTQ_CONFIG_READ_H
+
+#include "config.h"
+
+int config_read(const char *dir, struct config *c, struct err *e);
+int config_parse(const char *text, size_t length, const char *what, struct config *c,
+                 struct err *e);
+
+#endif
