@@ -149,7 +149,7 @@ hanging_pair() {
 @test "SIGTERM drains: the stream is ended as cut short" {
     hanging_pair
     kill -TERM $victim
-    ends_with 1 $victim
+    ends_with 111 $victim
     ends_with 1 $reader
     grep -q "asked to stop" heard
 }
