@@ -531,7 +531,7 @@ killed() { # STAGE
     stderr+=$(cat <&7)
     wait "$run"
     [ -f out/config.json ]
-    [[ $stderr == *"solve is gone: Killed; another is started in its place"* ]]
+    [[ $stderr == *"solve is gone: signal 9 (Killed); another is started in its place"* ]]
 }
 
 @test "kill -9 of the writer" {
