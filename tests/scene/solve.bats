@@ -62,7 +62,7 @@ message_bytes() { # FILE: length of its first message
     site a.safetensors L "$eye" "$weights"
     ptq-stream import a.safetensors | ptq-solve --group 2 --threads 2 >s.ptq
     run -0 --separate-stderr ptq-stream export s.ptq out.safetensors
-    [[ $stderr == "stream: 1 linears to out.safetensors" ]]
+    [[ $stderr == "stream: 1 linear to out.safetensors" ]]
     for part in codes scales dequantized; do grep -aq "\"L.$part\"" out.safetensors; done
     run -1 grep -aq '"L.zeros"' out.safetensors # the grid sym has none
     ptq-stream import a.safetensors | ptq-solve --grid asym --group 2 --threads 2 >asym.ptq
