@@ -52,7 +52,7 @@ setup() {
     run -0 ptq-diff three.ptq - <packed.ptq
     run -1 ptq-diff three.ptq four.ptq
     [ "${lines[0]}" = "chunk made/3: only in the second" ]
-    [ "${lines[1]}" = "3 tensors equal, 1 differences" ]
+    [ "${lines[1]}" = "3 tensors equal, 1 difference" ]
     run -1 ptq-diff --json four.ptq three.ptq
     [ "${lines[0]}" = '{"message":"chunk made/3","what":"","how":"only in the first"}' ]
     ptq-cat --quiet --make 3 --size 2K --out other.ptq
