@@ -103,7 +103,7 @@ refused() { # CODE WORDS ARGUMENTS...
     run -0 ptq-inspect m.ptq
     [[ $output == *'"lengths":[32,64,128,256],"draw":"stratified","crops":"independent"'*'"weights":"length"'* ]]
     run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 4608 --lengths 512,99999 --mode concat --out c.ptq
-    [[ $output == *"warning: 1 of the lengths are beyond the model's context"* ]]
+    [[ $output == *"warning: 1 of the lengths is beyond the model's context"* ]]
     run -1 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,2048 --out n.ptq
     [[ $output == *"windows of 2048 tokens, have 0 in documents of that length"*"--short join"* ]]
     run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,2048 --short join --out n.ptq
