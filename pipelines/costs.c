@@ -10,14 +10,14 @@
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
 
-struct cost {
+struct stage_cost {
     size_t processes;
     double wall; /* of the longest of them */
     double cpu;
     double rss_max, rss_sum; /* MiB, peak */
 };
 
-static void cost_add(struct cost *sum, const struct child *c)
+static void stage_cost_add(struct stage_cost *sum, const struct child *c)
 {
     double wall = c->ended - c->started, rss = (double)c->usage.ru_maxrss / 1024;
 
@@ -30,24 +30,25 @@ static void cost_add(struct cost *sum, const struct child *c)
 }
 
 /* stage == r->nstages: of all. */
-static struct cost cost_of(const struct recipe *r, const struct supervise *s, size_t stage)
+static struct stage_cost stage_cost_of(const struct recipe *r, const struct supervise *s,
+                                       size_t stage)
 {
-    struct cost sum = {0};
+    struct stage_cost sum = {0};
 
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->child[i].exited && (stage == r->nstages || s->plan->process[i].stage == stage))
-            cost_add(&sum, &s->child[i]);
+            stage_cost_add(&sum, &s->child[i]);
     return sum;
 }
 
 void costs_print(FILE *f, const struct recipe *r, const struct supervise *s)
 {
-    struct cost c = cost_of(r, s, r->nstages);
+    struct stage_cost c = stage_cost_of(r, s, r->nstages);
 
     fprintf(f, "%-10s %9s %9s %9s %7s %14s\n", "stage", "processes", "wall s", "CPU s", "load",
             "peak MiB each");
     for (size_t i = 0; i < r->nstages; i++) {
-        struct cost one = cost_of(r, s, i);
+        struct stage_cost one = stage_cost_of(r, s, i);
 
         fprintf(f, "%-10s %9zu %9.1f %9.1f %6.0f%% %14.0f\n", r->stage[i].name, one.processes,
                 one.wall, one.cpu, one.wall > 0 ? 100 * one.cpu / one.wall : 0, one.rss_max);
@@ -56,7 +57,7 @@ void costs_print(FILE *f, const struct recipe *r, const struct supervise *s)
             c.cpu, s->seconds > 0 ? 100 * c.cpu / s->seconds : 0, c.rss_sum);
 }
 
-static int cost_fill(struct json *o, const char *name, const struct cost *c)
+static int stage_cost_fill(struct json *o, const char *name, const struct stage_cost *c)
 {
     return json_set_text(o, "name", name) || json_set_int(o, "processes", (int64_t)c->processes) ||
            json_set_real(o, "wall_s", c->wall) || json_set_real(o, "cpu_s", c->cpu) ||
@@ -117,17 +118,17 @@ static struct json *variables(const struct recipe *r)
 static struct json *record(const struct recipe *r, const struct supervise *s)
 {
     struct json *o = json_new_object(), *stages = json_new_array();
-    struct cost all = cost_of(r, s, r->nstages);
+    struct stage_cost all = stage_cost_of(r, s, r->nstages);
 
     all.wall = s->seconds;
     for (size_t i = 0; i < r->nstages; i++) {
-        struct cost one = cost_of(r, s, i);
+        struct stage_cost one = stage_cost_of(r, s, i);
         struct json *j = json_new_object();
 
-        if (cost_fill(j, r->stage[i].name, &one) != 0 || json_push(stages, j) != 0)
+        if (stage_cost_fill(j, r->stage[i].name, &one) != 0 || json_push(stages, j) != 0)
             json_destroy(&stages);
     }
-    if (cost_fill(o, "all", &all) != 0 || json_set_text(o, "version", PTQ_VERSION) != 0 ||
+    if (stage_cost_fill(o, "all", &all) != 0 || json_set_text(o, "version", PTQ_VERSION) != 0 ||
         json_set_text(o, "recipe", r->path) != 0 || json_set(o, "variables", variables(r)) != 0 ||
         json_set(o, "stages", stages) != 0)
         json_destroy(&o);

@@ -16,12 +16,12 @@
 
 #define WORD_MAX ((size_t)64 << 10)
 
-struct writer { /* a word in the making */
+struct word { /* a word in the making */
     char *text;
     size_t n, cap;
 };
 
-static int put(struct writer *w, const char *s, size_t n, struct err *e)
+static int put(struct word *w, const char *s, size_t n, struct err *e)
 {
     if (w->n + n >= WORD_MAX)
         return err_set(e, ERR_USE, "a word of a command is longer than %zu bytes", WORD_MAX);
@@ -85,7 +85,7 @@ static size_t variable_at(const char *s, char name[80])
     return (size_t)(close - s + 1);
 }
 
-static int expand(const struct recipe *r, const char *word, size_t turn, struct writer *out,
+static int expand(const struct recipe *r, const char *word, size_t turn, struct word *out,
                   struct err *e)
 {
     if (put(out, "", 0, e) != 0)
@@ -172,7 +172,7 @@ static int add_endpoint(struct launch_process *p, const char *word, const char *
 static int add_expanded(const struct recipe *r, struct launch_process *p, const char *word,
                         size_t turn, struct err *e)
 {
-    struct writer w = {0};
+    struct word w = {0};
 
     if (expand(r, word, turn, &w, e) < 0) {
         free(w.text);

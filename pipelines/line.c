@@ -2,14 +2,14 @@
 /* line - see line.h. */
 #include "line.h"
 
-#define AT(field) offsetof(struct line, field)
+#define AT(field) offsetof(struct line_opts, field)
 const struct opt line_rows[] = {
     {"set", OPT_TEXTS, AT(set), "NAME=VALUE", .help = "the same as --NAME VALUE"},
     {"workers", OPT_TEXTS, AT(workers), "S=N,...", .help = "processes of stage S"},
     {.name = NULL},
 };
 
-int line_apply(const struct line *l, struct route *t, const struct opt_group *own, size_t nown,
+int line_apply(const struct line_opts *l, struct route *t, const struct opt_group *own, size_t nown,
                struct err *e)
 {
     for (size_t i = 0; i < l->workers.count; i++)

@@ -7,14 +7,14 @@
 #include "../common/base/opt.h"
 #include "route.h"
 
-struct line {
+struct line_opts {
     struct opt_texts set, workers;
 };
 
-extern const struct opt line_rows[]; /* fill struct line */
+extern const struct opt line_rows[]; /* fill struct line_opts */
 
 /* What was said of both goes into the recipe. own, nown: as in route_option. */
-int line_apply(const struct line *l, struct route *t, const struct opt_group *own, size_t nown,
+int line_apply(const struct line_opts *l, struct route *t, const struct opt_group *own, size_t nown,
                struct err *e);
 
 #endif

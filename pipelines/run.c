@@ -35,7 +35,7 @@ static const struct opt own_rows[] = {
     {.name = NULL},
 };
 static struct run_opts no_opts; /* what help texts take defaults from */
-static struct line no_line;
+static struct line_opts no_line;
 static const struct opt_group no_group[] = {{NULL, own_rows, &no_opts}, {"", line_rows, &no_line}};
 #define OWN_GROUPS (sizeof no_group / sizeof *no_group)
 
@@ -92,7 +92,7 @@ static int recipe_usage(struct route *t, struct err *e)
 /* One word, or an option with its value; returns how many words it took, -1 on error. */
 static int take_option(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
-    struct line said = {.set = {.count = 0}};
+    struct line_opts said = {.set = {.count = 0}};
     const struct opt_group own[OWN_GROUPS] = {{NULL, own_rows, o}, {"", line_rows, &said}};
     const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
     const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);

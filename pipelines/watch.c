@@ -35,7 +35,7 @@ void watch_init(struct watch *w, const struct sites *s, uint64_t tokens)
     w->sites = s;
 }
 
-static double cost_of(const struct watch *w, size_t order)
+static double site_cost(const struct watch *w, size_t order)
 {
     const struct site *s = &w->sites->site[order];
     const double K = (double)s->inputs, T = (double)w->tokens;
@@ -105,7 +105,7 @@ double watch_share(const struct watch *w)
     double all = 0, done = 0;
 
     for (size_t i = 0; w->sites && i < w->sites->count; i++) {
-        const double cost = cost_of(w, i);
+        const double cost = site_cost(w, i);
 
         all += cost;
         if (i < w->committed)

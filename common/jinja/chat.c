@@ -259,7 +259,7 @@ char *chat_render(const struct chat *c, const struct json *vars, size_t *length,
         return NULL;
     }
     if (root_fill(&r, c->vars, vars) == 0 && chat_run(&r, c->body) == 0 &&
-        out_add(&r, "", 0) == 0) {
+        render_add(&r, "", 0) == 0) {
         out = r.out.data;
         *length = r.out.n;
         r.out.data = NULL;

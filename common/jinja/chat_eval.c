@@ -496,7 +496,7 @@ static int run_print(struct render *r, const struct node *n)
 
     if (chat_eval(r, n->a, &v) < 0 || value_print(r, &v, &v) < 0)
         return -1;
-    return out_add(r, v.u.s.p, v.u.s.n);
+    return render_add(r, v.u.s.p, v.u.s.n);
 }
 
 static int run_if(struct render *r, const struct node *n)
@@ -531,7 +531,7 @@ static int run_one(struct render *r, const struct node *n)
 {
     switch (n->kind) {
     case N_TEXT:
-        return out_add(r, n->text.p, n->text.n);
+        return render_add(r, n->text.p, n->text.n);
     case N_PRINT:
         return run_print(r, n);
     case N_IF:

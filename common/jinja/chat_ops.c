@@ -10,7 +10,7 @@
 
 /* ---- parts of values ---- */
 
-static int loop_get(struct render *r, const struct loop *l, struct str name, struct value *out)
+static int loop_get(struct render *r, const struct chat_loop *l, struct str name, struct value *out)
 {
     int64_t n = (int64_t)l->items->n, i = (int64_t)l->i;
     const struct {

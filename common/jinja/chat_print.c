@@ -124,7 +124,8 @@ static int put_break(struct printer *w, int depth)
 
 static int by_pair_key(const void *a, const void *b)
 {
-    struct str x = ((const struct pair *)a)->key.u.s, y = ((const struct pair *)b)->key.u.s;
+    struct str x = ((const struct dict_pair *)a)->key.u.s,
+               y = ((const struct dict_pair *)b)->key.u.s;
     int c = memcmp(x.p, y.p, x.n < y.n ? x.n : y.n);
 
     return c ? c : (x.n > y.n) - (x.n < y.n);
@@ -133,7 +134,7 @@ static int by_pair_key(const void *a, const void *b)
 static int put_dict(struct printer *w, const struct dict *d, int depth)
 {
     const char *comma = w->json && w->indent >= 0 ? "," : ", ";
-    struct pair *at = d->at;
+    struct dict_pair *at = d->at;
     size_t i;
 
     if (!d->n)

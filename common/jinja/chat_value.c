@@ -34,7 +34,7 @@ int render_step(struct render *r)
     return ++r->steps > r->steps_max ? render_fail(r, "more than %zu steps", r->steps_max) : 0;
 }
 
-int out_add(struct render *r, const char *p, size_t n)
+int render_add(struct render *r, const char *p, size_t n)
 {
     void *data = r->out.data;
 
@@ -140,7 +140,7 @@ int dict_put(struct render *r, struct dict *d, struct value key, struct value v)
     }
     if (d->n == d->room) {
         size_t room = d->room ? 2 * d->room : 8;
-        struct pair *at = arena_get(&r->arena, room * sizeof *at, r->e);
+        struct dict_pair *at = arena_get(&r->arena, room * sizeof *at, r->e);
 
         if (!at)
             return -1;
@@ -149,7 +149,7 @@ int dict_put(struct render *r, struct dict *d, struct value key, struct value v)
         d->at = at;
         d->room = room;
     }
-    d->at[d->n++] = (struct pair){key, v};
+    d->at[d->n++] = (struct dict_pair){key, v};
     return 0;
 }
 
@@ -196,7 +196,7 @@ static int json_value(struct render *r, const struct json *j, int depth, struct 
     out->u.dict->room = n;
     for (i = 0; i < n; i++) { /* keys of an object differ already */
         const struct json *child = json_member(j, i, &key);
-        struct pair *p = &out->u.dict->at[i];
+        struct dict_pair *p = &out->u.dict->at[i];
 
         if (value_text(r, key, strlen(key), &p->key) < 0 ||
             json_value(r, child, depth + 1, &p->value) < 0)

@@ -34,7 +34,7 @@ struct value {
         struct str s;
         struct list *list;
         struct dict *dict; /* V_DICT, V_SPACE (a namespace) */
-        struct loop *loop;
+        struct chat_loop *loop;
         struct macro *macro;
     } u;
 };
@@ -43,7 +43,7 @@ struct list {
     size_t n, room;
 };
 struct dict {
-    struct pair {
+    struct dict_pair {
         struct value key, value;
     } * at;
     size_t n, room;
@@ -51,7 +51,7 @@ struct dict {
 
 struct node;
 struct scope;
-struct loop {
+struct chat_loop {
     struct list *items;
     size_t i;
 };
@@ -81,7 +81,7 @@ int render_fail(struct render *r, const char *fmt, ...) ERR_PRINTF(2, 3);
 /* Fails: the WHAT 'name' is not supported. */
 int render_unknown(struct render *r, const char *what, struct str name);
 int render_step(struct render *r); /* counts one */
-int out_add(struct render *r, const char *p, size_t n);
+int render_add(struct render *r, const char *p, size_t n);
 
 struct value value_of(enum value_kind kind, int64_t i);
 struct value value_str(const char *p, size_t n);

@@ -18,7 +18,7 @@ struct hadamard {
     signed char *c; /* [m,m] */
 };
 
-struct field {
+struct galois_field {
     size_t p, k, q;
     signed char *chi; /* [q]: 0 for 0, 1 for squares, -1 for the others */
 };
@@ -73,7 +73,7 @@ size_t hadamard_core(size_t n)
 /* ---- the field ---- */
 
 /* a * x, where x^k = sum of c_i x^i; the digits of c are the c_i. */
-static size_t times_x(const struct field *f, size_t a, size_t c)
+static size_t times_x(const struct galois_field *f, size_t a, size_t c)
 {
     size_t top = a / (f->q / f->p), out = 0, place = 1;
 
@@ -88,7 +88,7 @@ static size_t times_x(const struct field *f, size_t a, size_t c)
 }
 
 /* Powers of x until they come back to 1: all q - 1 elements when the polynomial is primitive. */
-static int character_try(struct field *f, size_t c)
+static int character_try(struct galois_field *f, size_t c)
 {
     size_t a = 1, seen = 0;
 
@@ -102,7 +102,7 @@ static int character_try(struct field *f, size_t c)
     return seen == f->q - 1;
 }
 
-static int field_make(struct field *f, size_t q, struct err *e)
+static int field_make(struct galois_field *f, size_t q, struct err *e)
 {
     f->q = q;
     f->p = prime_power(q, &f->k);
@@ -116,7 +116,7 @@ static int field_make(struct field *f, size_t q, struct err *e)
     return err_set(e, ERR_SYS, "no primitive polynomial over the field of %zu elements", q);
 }
 
-static size_t difference(const struct field *f, size_t a, size_t b)
+static size_t difference(const struct galois_field *f, size_t a, size_t b)
 {
     size_t out = 0, place = 1;
 
@@ -133,14 +133,14 @@ static size_t difference(const struct field *f, size_t a, size_t b)
 
 /* Entry of Paley's matrix bordered by ones: the corner 0; below a sign, so that it is symmetric
  * (q = 1 mod 4) or skew (3 mod 4). */
-static signed char bordered(const struct field *f, size_t i, size_t j)
+static signed char bordered(const struct galois_field *f, size_t i, size_t j)
 {
     if (i == 0 || j == 0)
         return i == j ? 0 : i == 0 || f->q % 4 == 1 ? 1 : -1;
     return f->chi[difference(f, i - 1, j - 1)];
 }
 
-static void core_fill(const struct field *f, size_t m, signed char *c)
+static void core_fill(const struct galois_field *f, size_t m, signed char *c)
 {
     static const signed char whole[2][2] = {{1, 1}, {1, -1}}, corner[2][2] = {{1, -1}, {-1, -1}};
     const size_t step = m / (f->q + 1); /* 1: Paley I, 2: Paley II */
@@ -160,7 +160,7 @@ static void core_fill(const struct field *f, size_t m, signed char *c)
 static int core_make(struct hadamard *h, struct err *e)
 {
     size_t q = paley_one(h->m);
-    struct field f;
+    struct galois_field f;
 
     h->c = mem_array(h->m * h->m, 1, e);
     if (!h->c)

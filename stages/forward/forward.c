@@ -280,11 +280,11 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
         c->w[t] = 1;
     if (f->o.attention_weights &&
         (store_load(f->way[0].store, i, 0, &h, &x, e) < 0 ||
-         weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
+         forward_weights_make(f->way[0].block, &r, h, f->o.weight_min, c->w, &uniform, e) < 0))
         return -1;
     if (f->o.by_modality || f->o.clip.high > 0)
-        f->zero += weights_share(&r, f->o.by_modality ? c->view.modality : NULL, f->o.modality,
-                                 &f->o.clip, c->w);
+        f->zero += forward_weights_share(&r, f->o.by_modality ? c->view.modality : NULL,
+                                         f->o.modality, &f->o.clip, c->w);
     for (size_t t = 0; c->view.weights && t < r.T; t++)
         c->w[t] *= c->view.weights[t];
     if (c->view.block_weights)

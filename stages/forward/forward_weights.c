@@ -26,7 +26,7 @@ static int scale_sequence(const double *received, size_t n, double low, float *w
     return 1;
 }
 
-size_t weights_scale(const struct rows *r, const double *received, double low, float *w)
+size_t forward_weights_scale(const struct rows *r, const double *received, double low, float *w)
 {
     size_t at = 0, uniform = 0;
 
@@ -39,20 +39,20 @@ size_t weights_scale(const struct rows *r, const double *received, double low, f
     return uniform;
 }
 
-int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w,
-                 size_t *uniform, struct err *e)
+int forward_weights_make(struct block *b, const struct rows *r, const float *h, double low,
+                         float *w, size_t *uniform, struct err *e)
 {
     double *received = mem_raw(r->T, sizeof *received, e);
     int rc = received ? block_received(b, r, h, received, e) : -1;
 
     if (rc == 0)
-        *uniform += weights_scale(r, received, low, w);
+        *uniform += forward_weights_scale(r, received, low, w);
     free(received);
     return rc;
 }
 
-size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[MODALITIES],
-                     const struct weigh_clip *c, float *w)
+size_t forward_weights_share(const struct rows *r, const uint8_t *modality,
+                             const double ratio[MODALITIES], const struct weigh_clip *c, float *w)
 {
     size_t zero = 0;
 

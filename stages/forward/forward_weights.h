@@ -19,16 +19,16 @@
 
 /* w [T] = r. A sequence whose tokens all receive the same (one token only, say) gets r = 1.
  * Returns the number of such sequences. */
-size_t weights_scale(const struct rows *r, const double *received, double low, float *w);
+size_t forward_weights_scale(const struct rows *r, const double *received, double low, float *w);
 
 /* The same for a chunk with hidden states h before block b, for which block_load_received was
  * called; *uniform is added to. */
-int weights_make(struct block *b, const struct rows *r, const float *h, double low, float *w,
-                 size_t *uniform, struct err *e);
+int forward_weights_make(struct block *b, const struct rows *r, const float *h, double low,
+                         float *w, size_t *uniform, struct err *e);
 
 /* w [T] times the ratio of each token's modality (NULL: none), clipped and at mean 1 in each
  * sequence (weigh.h). Returns the number of sequences that only had weights of 0. */
-size_t weights_share(const struct rows *r, const uint8_t *modality, const double ratio[MODALITIES],
-                     const struct weigh_clip *c, float *w);
+size_t forward_weights_share(const struct rows *r, const uint8_t *modality,
+                             const double ratio[MODALITIES], const struct weigh_clip *c, float *w);
 
 #endif

@@ -100,7 +100,7 @@ static void row_fill(const struct sample *s, const struct row *w, int32_t *out)
         left--;
     }
     while (left) {
-        const struct source *x = &s->source[doc++];
+        const struct document *x = &s->document[doc++];
         size_t take = x->n - offset < left ? x->n - offset : left;
 
         memcpy(out, x->ids + offset, take * sizeof *out);
@@ -142,7 +142,7 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
         goto fail;
     s->audit.file_tokens = s->file_tokens;
     s->audit.files = o->ndata;
-    if (sample_parts(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0)
+    if (sample_groups(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0)
         goto fail;
     s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
     if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || sample_weights_read(s, e) < 0 ||
@@ -160,15 +160,15 @@ void sample_close(struct sample **s)
 
     if (!s || !*s)
         return;
-    for (i = 0; i < (*s)->nsource; i++)
-        free((*s)->source[i].ids);
-    for (i = 0; i < (*s)->nparts; i++)
-        free((*s)->part[i].length);
+    for (i = 0; i < (*s)->ndocuments; i++)
+        free((*s)->document[i].ids);
+    for (i = 0; i < (*s)->ngroups; i++)
+        free((*s)->group[i].length);
     for (i = 0; i < (*s)->nfile; i++)
         data_file_close(&(*s)->file[i]);
     free((*s)->file);
-    free((*s)->part);
-    free((*s)->source);
+    free((*s)->group);
+    free((*s)->document);
     free((*s)->row);
     free((*s)->weight);
     free((*s)->block_weight);

@@ -13,9 +13,9 @@
 #include "sample_impl.h"
 
 struct held {
-    struct source x;
+    struct document x;
     size_t refs;  /* heaps that hold it */
-    size_t index; /* in s->source, once there; SIZE_MAX before */
+    size_t index; /* in s->document, once there; SIZE_MAX before */
 };
 
 struct entry {
@@ -42,7 +42,7 @@ struct draw { /* of the windows of one length */
 
 struct crops {
     struct sample *s;
-    const struct part *p;
+    const struct file_group *p;
     struct draw draw[SAMPLE_LENGTHS_MAX];
     size_t ndraw;
 };
@@ -145,7 +145,7 @@ static int draw_take(struct crops *c, struct draw *d, struct held *h, struct err
 }
 
 /* Takes x->ids. */
-static int document_take(struct crops *c, struct source *x, struct err *e)
+static int document_take(struct crops *c, struct document *x, struct err *e)
 {
     struct held *h = mem_array(1, sizeof *h, e);
     int enough = 0, rc = 0;
@@ -172,7 +172,7 @@ static int document_take(struct crops *c, struct source *x, struct err *e)
 static int documents_read(struct crops *c, struct err *e)
 {
     struct sample_reader *r = sample_reader_open(c->s, c->p, 0, e);
-    struct source x;
+    struct document x;
     int got = -1;
     size_t i;
 
@@ -188,16 +188,16 @@ static int documents_read(struct crops *c, struct err *e)
     return got;
 }
 
-/* Place of the document among the sources, where it goes now if it is not there. */
+/* Place of the document in s->document, where it goes now if it is not there. */
 static int held_index(struct sample *s, struct held *h, size_t *index, struct err *e)
 {
     if (h->index == SIZE_MAX) {
-        h->index = s->nsource;
-        if (source_push(s, &h->x, e) < 0) {
+        h->index = s->ndocuments;
+        if (document_push(s, &h->x, e) < 0) {
             h->x.ids = NULL;
             return -1;
         }
-        h->x.ids = NULL; /* the source's now */
+        h->x.ids = NULL; /* the list's now */
     }
     *index = h->index;
     return 0;
@@ -227,7 +227,7 @@ static int windows_make(struct crops *c, struct draw *d, uint64_t stream, struct
     rng_seed(&rng, s->o.seed, stream);
     for (round = 1; d->nwindow < d->want && given; round++)
         for (given = i = 0; i < d->n && d->nwindow < d->want; i++) {
-            const struct source *x = &d->heap[i].doc->x;
+            const struct document *x = &d->heap[i].doc->x;
             size_t step = step_of(s, d->length, x->text);
 
             if (x->n / step < round)
@@ -235,7 +235,7 @@ static int windows_make(struct crops *c, struct draw *d, uint64_t stream, struct
             given = 1;
             if (held_index(s, d->heap[i].doc, &index, e) < 0)
                 return -1;
-            s->source[index].taken += step;
+            s->document[index].taken += step;
             if (window_push(d,
                             (struct window){index, (size_t)rng_below(&rng, x->n - step + 1),
                                             row_bos(s, x->text)},
@@ -245,12 +245,12 @@ static int windows_make(struct crops *c, struct draw *d, uint64_t stream, struct
     return 0;
 }
 
-/* The windows that are missing, out of all documents of the part joined in order. */
+/* The windows that are missing, out of all documents of the group joined in order. */
 static int windows_join(struct crops *c, struct err *e)
 {
     struct sample *s = c->s;
     struct sample_reader *r = sample_reader_open(s, c->p, 1, e);
-    struct join at = {.doc = s->nsource};
+    struct join at = {.doc = s->ndocuments};
     size_t rows = s->nrow, bos, i;
     uint64_t need = 0, missing = 0, have = 0;
     int rc = -1;
@@ -263,9 +263,9 @@ static int windows_join(struct crops *c, struct err *e)
     }
     if (join_fill(s, r, need, 1, &have, e) < 0)
         goto out;
-    bos = (size_t)(at.doc < s->nsource && row_bos(s, s->source[at.doc].text));
+    bos = (size_t)(at.doc < s->ndocuments && row_bos(s, s->document[at.doc].text));
     if (have < need - missing * bos) {
-        plan_failed(s, c->p, have, e);
+        sample_plan_failed(s, c->p, have, e);
         goto out;
     }
     for (i = 0; i < c->ndraw; i++)
@@ -304,27 +304,27 @@ static int windows_missing(struct crops *c, struct err *e)
     if (s->o.too_short == SAMPLE_SHORT_JOIN && c->p->want != UINT64_MAX)
         return windows_join(c, e);
     if (c->ndraw == 1 && s->nset == 1)
-        return plan_failed(s, c->p, have, e);
+        return sample_plan_failed(s, c->p, have, e);
     err_set(e, ERR_DATA,
             "data too short: need %llu windows of %zu tokens, have %zu in documents of that length "
             "(%llu documents read); "
             "--short join cuts rows from joined documents",
             (unsigned long long)c->draw[k].want, c->draw[k].length, c->draw[k].nwindow,
             (unsigned long long)s->audit.read);
-    return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[c->p->file]) : -1;
+    return s->ngroups > 1 ? err_prefix(e, "%s", s->o.data[c->p->file]) : -1;
 }
 
 /* The windows in the order of the rows. */
 static int rows_make(struct crops *c, struct err *e)
 {
     struct sample *s = c->s;
-    const struct part *p = c->p;
+    const struct file_group *p = c->p;
     uint64_t rows = p->want == UINT64_MAX ? c->draw[0].nwindow : p->want, i;
     int nested = s->o.crops == SAMPLE_NESTED;
     size_t k;
 
     for (i = 0; i < rows; i++) {
-        size_t length = part_length(s, p, i);
+        size_t length = group_length(s, p, i);
         const struct window *w;
 
         for (k = 0; !nested && c->draw[k].length != length;)
@@ -343,7 +343,7 @@ static int rows_make(struct crops *c, struct err *e)
 static void draws_begin(struct crops *c)
 {
     const struct sample *s = c->s;
-    const struct part *p = c->p;
+    const struct file_group *p = c->p;
     int nested = s->o.crops == SAMPLE_NESTED;
     uint64_t i;
     size_t k;
@@ -364,7 +364,7 @@ static void draws_begin(struct crops *c)
     }
 }
 
-int plan_crops(struct sample *s, const struct part *p, struct err *e)
+int sample_plan_crops(struct sample *s, const struct file_group *p, struct err *e)
 {
     struct crops c = {.s = s, .p = p};
     size_t k;

@@ -36,7 +36,7 @@ int sample_digest(struct sample *s, struct err *e)
     return 0;
 }
 
-struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again,
+struct sample_reader *sample_reader_open(struct sample *s, const struct file_group *p, int again,
                                          struct err *e)
 {
     struct sample_reader *r = mem_array(1, sizeof *r, e);
@@ -106,7 +106,7 @@ static int seen_add(struct sample *s, uint64_t digest, struct err *e)
 }
 
 static int check_ids(const struct sample *s, const char *path, const struct doc *d,
-                     const struct source *x, struct err *e)
+                     const struct document *x, struct err *e)
 {
     size_t i;
 
@@ -120,7 +120,7 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
 }
 
 /* 0: *e says what is wrong with this chat alone. */
-static int chat_read(struct sample *s, const struct json *vars, struct source *x, struct err *e)
+static int chat_read(struct sample *s, const struct json *vars, struct document *x, struct err *e)
 {
     int32_t bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos;
     int bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT;
@@ -135,12 +135,12 @@ static int chat_read(struct sample *s, const struct json *vars, struct source *x
 }
 
 /* 1, 0: the document cannot be used, as *e says, or -1. */
-static int source_read(struct sample *s, const char *path, struct doc *d, struct source *x,
-                       struct err *e)
+static int document_read(struct sample *s, const char *path, struct doc *d, struct document *x,
+                         struct err *e)
 {
     int got = 1;
 
-    *x = (struct source){.text = d->text != NULL};
+    *x = (struct document){.text = d->text != NULL};
     if ((d->text || d->chat) && !s->tokenizer)
         return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", path, d->line,
                        s->o.model);
@@ -161,7 +161,7 @@ static int source_read(struct sample *s, const char *path, struct doc *d, struct
     return check_ids(s, path, d, x, e) < 0 ? -1 : 1;
 }
 
-static int count(struct sample_reader *r, const struct source *x, struct err *e)
+static int count(struct sample_reader *r, const struct document *x, struct err *e)
 {
     struct sample *s = r->s;
     int twice = x->n ? seen_add(s, hash_bytes(x->ids, x->n * sizeof *x->ids), e) : 0;
@@ -176,8 +176,8 @@ static int count(struct sample_reader *r, const struct source *x, struct err *e)
     return 0;
 }
 
-int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx,
-                       struct err *e)
+int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(void *ctx),
+                       void *ctx, struct err *e)
 {
     struct sample *s = r->s;
     struct doc d;
@@ -201,7 +201,7 @@ int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(vo
             doc_release(&d);
             continue;
         }
-        got = source_read(s, f->name, &d, x, &why);
+        got = document_read(s, f->name, &d, x, &why);
         doc_release(&d);
         if (got == 0 && docs_reject(r->docs, &why) == 0)
             continue;

@@ -11,7 +11,7 @@
 #include "sample_types.h"
 
 /* A document that rows are taken from. */
-struct source {
+struct document {
     int32_t *ids;
     size_t n;
     int text, chat; /* was text, was a chat; neither: ids */
@@ -20,8 +20,8 @@ struct source {
     uint64_t taken; /* tokens in rows */
 };
 
-/* A row: `bos` token or none, then tokens from source `doc` at `offset`; concat goes on in the
- * sources behind it. */
+/* A row: `bos` token or none, then tokens from document `doc` at `offset`; concat goes on in the
+ * documents behind it. */
 struct row {
     size_t doc, offset, length;
     int bos;
@@ -29,7 +29,7 @@ struct row {
 };
 
 /* Files that are sampled by themselves, and the rows that are to come from them. */
-struct part {
+struct file_group {
     size_t file, end; /* files [file, end) */
     uint64_t stream;  /* of its random numbers: this one and those that follow */
     uint64_t want;    /* rows; UINT64_MAX: all there are, of the one length */
@@ -54,8 +54,8 @@ struct sample {
     size_t nset;
     struct data_file *file; /* [nfile], of o.data */
     size_t nfile;
-    struct part *part;
-    size_t nparts;
+    struct file_group *group;
+    size_t ngroups;
     struct config config;
     int config_open;
     struct tokenizer *tokenizer; /* NULL: the folder has none */
@@ -67,8 +67,8 @@ struct sample {
     struct json *sites; /* what their rows in a chunk are of: field "site_weights" */
     uint64_t weight_digest;
     int32_t bos; /* -1: none */
-    struct source *source;
-    size_t nsource, source_cap;
+    struct document *document;
+    size_t ndocuments, document_cap;
     struct row *row;
     size_t nrow, row_cap;
     size_t *chunk_row; /* [chunks + 1] first row of each */
@@ -83,30 +83,30 @@ struct sample {
     char run[17];
 };
 
-/* sample_data.c: documents of the files of a part, in order. again: nothing is counted. */
+/* sample_data.c: documents of the files of a group, in order. again: nothing is counted. */
 struct sample_reader;
-struct sample_reader *sample_reader_open(struct sample *s, const struct part *p, int again,
+struct sample_reader *sample_reader_open(struct sample *s, const struct file_group *p, int again,
                                          struct err *e);
 /* 1: *x is the next document (x->ids is the caller's), 0: no more, -1. skip, if not NULL, is
  * asked before the document is tokenized. */
-int sample_reader_next(struct sample_reader *r, struct source *x, int (*skip)(void *ctx), void *ctx,
-                       struct err *e);
+int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(void *ctx),
+                       void *ctx, struct err *e);
 void sample_reader_close(struct sample_reader **r);
 /* opens the files first */
 int sample_digest(struct sample *s, struct err *e);
 
-/* sample_lengths.c: set, from the options; then the rows of a part that fill so many tokens
+/* sample_lengths.c: set, from the options; then the rows of a group that fill so many tokens
  * (p->want, length, cycles). */
 int sample_set(struct sample *s, struct err *e);
-int sample_draw(const struct sample *s, uint64_t tokens, struct part *p, struct err *e);
-static inline size_t part_length(const struct sample *s, const struct part *p, uint64_t row)
+int sample_draw(const struct sample *s, uint64_t tokens, struct file_group *p, struct err *e);
+static inline size_t group_length(const struct sample *s, const struct file_group *p, uint64_t row)
 {
     return p->length ? p->length[row] : s->set[0];
 }
 
-/* sample_mix.c: the parts and their budgets; afterwards, rows of all parts evenly among each
+/* sample_mix.c: the groups and their budgets; afterwards, rows of all groups evenly among each
  * other. */
-int sample_parts(struct sample *s, struct err *e);
+int sample_groups(struct sample *s, struct err *e);
 int sample_interleave(struct sample *s, struct err *e);
 
 /* sample_weights.c: reads token weights; then weights of the tokens of a row. */
@@ -126,14 +126,14 @@ int sample_weights_audit(struct sample *s, struct err *e);
 /* sample_record.c */
 int sample_record_build(struct sample *s, struct err *e);
 
-/* sample_plan.c: fills source and row. */
+/* sample_plan.c: fills document and row. */
 int sample_plan(struct sample *s, struct err *e);
 /* takes the ids in any case */
-int source_push(struct sample *s, struct source *x, struct err *e);
+int document_push(struct sample *s, struct document *x, struct err *e);
 int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos, struct err *e);
 /* whether the rows of a document begin with BOS */
 int row_bos(const struct sample *s, int text);
-/* A place in sources that follow each other, joined. join_fill reads on until `need` tokens are
+/* A place in documents that follow each other, joined. join_fill reads on until `need` tokens are
  * there (*have tokens), join_row makes the next row. */
 struct join {
     size_t doc, offset;
@@ -141,9 +141,10 @@ struct join {
 int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have,
               struct err *e);
 int join_row(struct sample *s, struct join *j, size_t length, int bos, struct err *e);
-int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e);
+int sample_plan_failed(const struct sample *s, const struct file_group *p, uint64_t have,
+                       struct err *e);
 
 /* sample_crops.c */
-int plan_crops(struct sample *s, const struct part *p, struct err *e);
+int sample_plan_crops(struct sample *s, const struct file_group *p, struct err *e);
 
 #endif

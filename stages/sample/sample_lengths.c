@@ -18,7 +18,7 @@
 enum { UNITS_MAX = 1 << 22 };
 
 /* The fewest rows for each sum of lengths, in units. */
-struct sums {
+struct length_sums {
     size_t unit, n;      /* sums 0 .. n-1 */
     uint32_t *rows;      /* UINT32_MAX: no sum of lengths */
     unsigned char *last; /* index of a length in the sum */
@@ -35,13 +35,13 @@ static size_t common_divisor(size_t a, size_t b)
     return a;
 }
 
-static void sums_release(struct sums *x)
+static void sums_release(struct length_sums *x)
 {
     free(x->rows);
     free(x->last);
 }
 
-static int sums_make(const struct sample *s, uint64_t tokens, struct sums *x, struct err *e)
+static int sums_make(const struct sample *s, uint64_t tokens, struct length_sums *x, struct err *e)
 {
     size_t i, k;
 
@@ -126,8 +126,8 @@ static int drawn_push(struct drawn *d, size_t length, struct err *e)
 }
 
 /* Cycles or draws, as many as fit; *left: the rest of the budget. */
-static int draw_most(const struct sample *s, const struct part *p, struct drawn *d, uint64_t *left,
-                     struct err *e)
+static int draw_most(const struct sample *s, const struct file_group *p, struct drawn *d,
+                     uint64_t *left, struct err *e)
 {
     uint64_t cycle = 0;
     struct rng rng;
@@ -152,8 +152,8 @@ static int draw_most(const struct sample *s, const struct part *p, struct drawn 
 
 /* Takes rows off the end of d, `step` at a time, until what remains less `lost` is a sum of
  * lengths: that sum, or UINT64_MAX. */
-static uint64_t take_back(const struct sums *x, const struct drawn *d, size_t step, uint64_t left,
-                          uint64_t lost, size_t *keep)
+static uint64_t take_back(const struct length_sums *x, const struct drawn *d, size_t step,
+                          uint64_t left, uint64_t lost, size_t *keep)
 {
     size_t i;
 
@@ -170,8 +170,8 @@ static uint64_t take_back(const struct sums *x, const struct drawn *d, size_t st
     }
 }
 
-static int draw_rest(const struct sample *s, const struct sums *x, struct drawn *d, uint64_t left,
-                     struct err *e)
+static int draw_rest(const struct sample *s, const struct length_sums *x, struct drawn *d,
+                     uint64_t left, struct err *e)
 {
     size_t step = s->o.draw == SAMPLE_UNIFORM ? 1 : s->nset, keep = d->n, first;
     uint64_t lost = 0, sum;
@@ -186,10 +186,10 @@ static int draw_rest(const struct sample *s, const struct sums *x, struct drawn 
     return 0;
 }
 
-int sample_draw(const struct sample *s, uint64_t tokens, struct part *p, struct err *e)
+int sample_draw(const struct sample *s, uint64_t tokens, struct file_group *p, struct err *e)
 {
     struct drawn d = {0};
-    struct sums x = {0};
+    struct length_sums x = {0};
     uint64_t left = tokens;
     int rc = -1;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_mix - files that are sampled by themselves: the budget is divided by their shares, each
- * part draws its own rows with random numbers of its own, and the rows are interleaved so that
- * every stretch of them holds the parts as the whole does. */
+ * group draws its own rows with random numbers of its own, and the rows are interleaved so that
+ * every stretch of them holds the groups as the whole does. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "../../common/base/mem.h"
 #include "sample_impl.h"
 
-/* Tokens that the rows of a part will have. */
-static uint64_t tokens_planned(const struct sample *s, const struct part *p)
+/* Tokens that the rows of a group will have. */
+static uint64_t tokens_planned(const struct sample *s, const struct file_group *p)
 {
     uint64_t sum = 0, i;
 
@@ -33,7 +33,7 @@ static int shares_check(const struct sample *s, double *sum, struct err *e)
     return s->o.tokens ? 0 : err_set(e, ERR_USE, "--share needs --tokens");
 }
 
-int sample_parts(struct sample *s, struct err *e)
+int sample_groups(struct sample *s, struct err *e)
 {
     uint64_t left = s->o.tokens, budget;
     size_t n = s->o.shares ? s->o.ndata : 1, i;
@@ -41,11 +41,11 @@ int sample_parts(struct sample *s, struct err *e)
 
     if (s->o.shares && shares_check(s, &sum, e) < 0)
         return -1;
-    if (!(s->part = mem_array(n, sizeof *s->part, e)))
+    if (!(s->group = mem_array(n, sizeof *s->group, e)))
         return -1;
-    s->nparts = n;
+    s->ngroups = n;
     for (i = 0; i < n; i++) {
-        struct part *p = &s->part[i];
+        struct file_group *p = &s->group[i];
 
         p->file = i;
         p->end = n > 1 ? i + 1 : s->o.ndata;
@@ -64,15 +64,15 @@ int sample_parts(struct sample *s, struct err *e)
     return 0;
 }
 
-/* The part that is furthest behind when it gives its next row. */
-static size_t part_next(const struct sample *s, const struct row *from, const size_t *given,
-                        const uint64_t *tokens)
+/* The group that is furthest behind when it gives its next row. */
+static size_t group_next(const struct sample *s, const struct row *from, const size_t *given,
+                         const uint64_t *tokens)
 {
     size_t best = SIZE_MAX, i;
     double least = 0;
 
-    for (i = 0; i < s->nparts; i++) {
-        const struct part *p = &s->part[i];
+    for (i = 0; i < s->ngroups; i++) {
+        const struct file_group *p = &s->group[i];
         double at;
 
         if (given[i] == p->want)
@@ -89,19 +89,19 @@ static size_t part_next(const struct sample *s, const struct row *from, const si
 
 int sample_interleave(struct sample *s, struct err *e)
 {
-    size_t *given = mem_array(s->nparts, sizeof *given, e), i, k;
-    uint64_t *tokens = given ? mem_array(s->nparts, sizeof *tokens, e) : NULL, at = 0;
+    size_t *given = mem_array(s->ngroups, sizeof *given, e), i, k;
+    uint64_t *tokens = given ? mem_array(s->ngroups, sizeof *tokens, e) : NULL, at = 0;
     struct row *from = tokens ? mem_array(s->nrow, sizeof *from, e) : NULL;
 
     if (from) {
         memcpy(from, s->row, s->nrow * sizeof *from);
-        for (i = 0; i < s->nparts; i++)
-            for (k = 0; k < s->part[i].want; k++)
-                s->part[i].tokens += from[s->part[i].first + k].length;
+        for (i = 0; i < s->ngroups; i++)
+            for (k = 0; k < s->group[i].want; k++)
+                s->group[i].tokens += from[s->group[i].first + k].length;
     }
     for (i = 0; from && i < s->nrow; i++) {
-        k = part_next(s, from, given, tokens);
-        s->row[i] = from[s->part[k].first + given[k]++];
+        k = group_next(s, from, given, tokens);
+        s->row[i] = from[s->group[k].first + given[k]++];
         s->row[i].at = at;
         tokens[k] += s->row[i].length;
         at += s->row[i].length;

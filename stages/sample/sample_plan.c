@@ -7,17 +7,17 @@
 #include "../../common/base/mem.h"
 #include "sample_impl.h"
 
-int source_push(struct sample *s, struct source *x, struct err *e)
+int document_push(struct sample *s, struct document *x, struct err *e)
 {
-    void *p = s->source;
+    void *p = s->document;
 
-    if (s->nsource == s->source_cap &&
-        mem_grow(&p, &s->source_cap, s->nsource + 1, sizeof *s->source, e) < 0) {
+    if (s->ndocuments == s->document_cap &&
+        mem_grow(&p, &s->document_cap, s->ndocuments + 1, sizeof *s->document, e) < 0) {
         free(x->ids);
         return -1;
     }
-    s->source = p;
-    s->source[s->nsource++] = *x;
+    s->document = p;
+    s->document[s->ndocuments++] = *x;
     return 0;
 }
 
@@ -39,7 +39,8 @@ int row_bos(const struct sample *s, int text)
     return s->o.bos == SAMPLE_BOS_YES || (s->o.mode != SAMPLE_CONCAT && text);
 }
 
-int plan_failed(const struct sample *s, const struct part *p, uint64_t have, struct err *e)
+int sample_plan_failed(const struct sample *s, const struct file_group *p, uint64_t have,
+                       struct err *e)
 {
     const struct sample_audit *a = &s->audit;
     char skipped[320] = "";
@@ -64,7 +65,7 @@ int plan_failed(const struct sample *s, const struct part *p, uint64_t have, str
             (unsigned long long)need, (unsigned long long)have,
             s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length", (unsigned long long)a->read,
             (unsigned long long)a->dropped, skipped);
-    return s->nparts > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
+    return s->ngroups > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
 }
 
 /* ---- documents joined ---- */
@@ -72,7 +73,7 @@ int plan_failed(const struct sample *s, const struct part *p, uint64_t have, str
 int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int joined, uint64_t *have,
               struct err *e)
 {
-    struct source x;
+    struct document x;
     int got;
 
     while (*have < need) {
@@ -87,7 +88,7 @@ int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int join
         }
         *have += x.n;
         x.joined = joined;
-        if (source_push(s, &x, e) < 0)
+        if (document_push(s, &x, e) < 0)
             return -1;
     }
     return 0;
@@ -100,7 +101,7 @@ int join_row(struct sample *s, struct join *j, size_t length, int bos, struct er
     if (row_push(s, j->doc, j->offset, length, bos, e) < 0)
         return -1;
     while (left) {
-        struct source *x = &s->source[j->doc];
+        struct document *x = &s->document[j->doc];
         size_t take = x->n - j->offset < left ? x->n - j->offset : left;
 
         x->taken += take;
@@ -114,10 +115,10 @@ int join_row(struct sample *s, struct join *j, size_t length, int bos, struct er
     return 0;
 }
 
-static int plan_concat(struct sample *s, const struct part *p, struct err *e)
+static int plan_concat(struct sample *s, const struct file_group *p, struct err *e)
 {
     struct sample_reader *r = sample_reader_open(s, p, 0, e);
-    struct join at = {.doc = s->nsource};
+    struct join at = {.doc = s->ndocuments};
     size_t bos = (size_t)row_bos(s, 0);
     uint64_t need = UINT64_MAX, have = 0, left, i;
     int rc = -1;
@@ -126,18 +127,18 @@ static int plan_concat(struct sample *s, const struct part *p, struct err *e)
         return -1;
     if (p->want != UINT64_MAX)
         for (need = i = 0; i < p->want; i++)
-            need += part_length(s, p, i) - bos;
+            need += group_length(s, p, i) - bos;
     if (join_fill(s, r, need, 0, &have, e) < 0)
         goto out;
     left = have;
-    for (i = 0; i < p->want && left >= part_length(s, p, i) - bos; i++) {
-        left -= part_length(s, p, i) - bos;
-        if (join_row(s, &at, part_length(s, p, i), (int)bos, e) < 0)
+    for (i = 0; i < p->want && left >= group_length(s, p, i) - bos; i++) {
+        left -= group_length(s, p, i) - bos;
+        if (join_row(s, &at, group_length(s, p, i), (int)bos, e) < 0)
             goto out;
     }
-    rc = p->want == UINT64_MAX ? (i ? 0 : plan_failed(s, p, have, e))
+    rc = p->want == UINT64_MAX ? (i ? 0 : sample_plan_failed(s, p, have, e))
          : i == p->want        ? 0
-                               : plan_failed(s, p, have + i * bos, e);
+                               : sample_plan_failed(s, p, have + i * bos, e);
 out:
     sample_reader_close(&r);
     return rc;
@@ -145,12 +146,12 @@ out:
 
 /* ---- head ---- */
 
-static int plan_head(struct sample *s, const struct part *p, struct err *e)
+static int plan_head(struct sample *s, const struct file_group *p, struct err *e)
 {
     struct sample_reader *r = sample_reader_open(s, p, 0, e);
     size_t length = s->set[0];
     uint64_t rows = 0;
-    struct source x;
+    struct document x;
     int got = -1;
 
     while (r && rows < p->want && (got = sample_reader_next(r, &x, NULL, NULL, e)) > 0) {
@@ -160,8 +161,8 @@ static int plan_head(struct sample *s, const struct part *p, struct err *e)
             free(x.ids);
             continue;
         }
-        if (source_push(s, &x, e) < 0 ||
-            row_push(s, s->nsource - 1, 0, length, row_bos(s, x.text), e) < 0) {
+        if (document_push(s, &x, e) < 0 ||
+            row_push(s, s->ndocuments - 1, 0, length, row_bos(s, x.text), e) < 0) {
             got = -1;
             break;
         }
@@ -170,16 +171,20 @@ static int plan_head(struct sample *s, const struct part *p, struct err *e)
     sample_reader_close(&r);
     if (got < 0)
         return -1;
-    return (p->want == UINT64_MAX && rows) || rows == p->want ? 0
-                                                              : plan_failed(s, p, rows * length, e);
+    return (p->want == UINT64_MAX && rows) || rows == p->want
+               ? 0
+               : sample_plan_failed(s, p, rows * length, e);
 }
 
 /* ---- the whole ---- */
 
-static int plan_part(struct sample *s, struct part *p, struct err *e)
+static int plan_group(struct sample *s, struct file_group *p, struct err *e)
 {
-    static int (*const planner[])(struct sample *, const struct part *, struct err *) = {
-        [SAMPLE_CONCAT] = plan_concat, [SAMPLE_CROPS] = plan_crops, [SAMPLE_HEAD] = plan_head};
+    static int (*const planner[])(struct sample *, const struct file_group *, struct err *) = {
+        [SAMPLE_CONCAT] = plan_concat,
+        [SAMPLE_CROPS] = sample_plan_crops,
+        [SAMPLE_HEAD] = plan_head,
+    };
 
     p->first = s->nrow;
     if (planner[s->o.mode](s, p, e) < 0)
@@ -192,11 +197,11 @@ int sample_plan(struct sample *s, struct err *e)
 {
     size_t i;
 
-    for (i = 0; i < s->nparts; i++)
-        if (plan_part(s, &s->part[i], e) < 0)
+    for (i = 0; i < s->ngroups; i++)
+        if (plan_group(s, &s->group[i], e) < 0)
             return -1;
-    for (i = 0; i < s->nsource; i++) {
-        const struct source *x = &s->source[i];
+    for (i = 0; i < s->ndocuments; i++) {
+        const struct document *x = &s->document[i];
 
         s->audit.used += x->taken > 0 && !x->joined;
         s->audit.cropped += x->taken > 0 && x->taken < x->n && !x->joined;

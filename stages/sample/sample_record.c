@@ -73,11 +73,11 @@ static struct json *shares_json(const struct sample *s)
     int bad = 0;
     size_t i;
 
-    for (i = 0; i < s->nparts; i++) {
+    for (i = 0; i < s->ngroups; i++) {
         struct json *pair = json_new_array();
 
         bad |= json_push(pair, json_new_real(s->o.shares[i])) < 0;
-        bad |= json_push(pair, json_new_int((int64_t)s->part[i].tokens)) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)s->group[i].tokens)) < 0;
         bad |= json_push(all, pair) < 0;
     }
     if (bad)

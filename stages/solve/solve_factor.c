@@ -207,7 +207,7 @@ int factor_shift(const struct factor *f, const struct solve_job *j, double alpha
     s.scratch = mem_array(par_threads(p), sizeof *s.scratch, e);
     if (!s.scratch)
         return -1;
-    rc = par_for(p, tile_count(j->N), shift_tile, &s, e);
+    rc = par_for(p, solve_tile_count(j->N), shift_tile, &s, e);
     for (size_t i = 0; i < par_threads(p); i++)
         free(s.scratch[i]);
     free(s.scratch);

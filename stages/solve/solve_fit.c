@@ -123,7 +123,7 @@ static int try_neuqi(const struct solve_opts *o, const struct solve_job *j,
         if (solve_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_GIVEN, s, z, raised, e))
             return -1;
         memset(loss, 0, sizeof loss);
-        tile_weighted(f->x, f->n, o->grid, &lanes, j->diag + f->start, loss);
+        solve_tile_weighted(f->x, f->n, o->grid, &lanes, j->diag + f->start, loss);
         keep(best, loss, p, s, z, raised);
     }
     return 0;
@@ -144,8 +144,8 @@ int fit_neuqi(const struct solve_opts *o, const struct solve_job *j, const struc
         p[r] = 1.0;
     if (solve_shrink(o, j, f->first, f->lo, f->hi, p, ZERO_NEAREST, s, z, raised, e))
         return -1;
-    tile_weighted(f->x, f->n, o->grid, &(struct grid_lanes){o->bits, s, z}, j->diag + f->start,
-                  memset(best.loss, 0, sizeof best.loss));
+    solve_tile_weighted(f->x, f->n, o->grid, &(struct grid_lanes){o->bits, s, z},
+                        j->diag + f->start, memset(best.loss, 0, sizeof best.loss));
     for (int i = 0; i <= 60; i++) {
         for (size_t r = 0; r < R; r++)
             p[r] = (double)(64 - i) / 64.0;

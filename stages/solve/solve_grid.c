@@ -43,7 +43,7 @@ static int fit_mse(const struct solve_opts *o, struct solve_job *j, size_t first
         if (fit_step(o, j, first, lo, hi, 1.0 - (double)i / 100.0, s1, z1, raised1, e))
             return -1;
         memset(sums, 0, sizeof sums);
-        tile_error(x, n, o->grid, &lanes, unit, sums);
+        solve_tile_error(x, n, o->grid, &lanes, unit, sums);
         for (size_t r = 0; r < R; r++)
             if (i == 0 || sums[r] < best[r]) {
                 best[r] = sums[r];
@@ -81,7 +81,7 @@ int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first
     int raised[R];
     size_t count = 0;
 
-    tile_range(x, n, lo, hi);
+    solve_tile_range(x, n, lo, hi);
     for (size_t r = 0; r < R; r++)
         o->grid->range(&lo[r], &hi[r]);
     if (fit_any(o, j, first, start, lo, hi, x, n, s, z, raised, e))

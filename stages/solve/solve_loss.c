@@ -14,7 +14,7 @@
 #define R SOLVE_TILE
 #define BLOCK 128
 
-struct sums {
+struct loss_terms {
     double e, w, cross; /* tr(E H E'), tr(W H W'), tr(W D E') of a tile */
 };
 
@@ -30,7 +30,7 @@ struct run {
     const struct solve_job *j;
     size_t group;
     struct scratch *scratch;
-    struct sums *sums; /* one per tile */
+    struct loss_terms *sums; /* one per tile */
 };
 
 static int scratch_init(struct scratch *t, size_t K, struct err *e)
@@ -58,7 +58,7 @@ static int fill(const struct run *run, struct scratch *t, size_t first, struct e
     const struct solve_job *j = run->j;
     const size_t K = j->K, rows = j->N - first < R ? j->N - first : R;
 
-    if (tile_load(j->w_type, j->W, j->N, K, first, t->row, t->w))
+    if (solve_tile_load(j->w_type, j->W, j->N, K, first, t->row, t->w))
         return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
                        dtype_name(j->w_type));
     for (size_t k = 0; k < K; k++) {
@@ -86,7 +86,8 @@ static void dot(const double *x, const double *y, size_t n, double weight, doubl
             sum[c] += weight * (x[2 * k * R + c] * y[2 * k * R + c]);
 }
 
-static int quadratic(const struct run *run, struct scratch *t, struct sums *out, struct err *e)
+static int quadratic(const struct run *run, struct scratch *t, struct loss_terms *out,
+                     struct err *e)
 {
     const size_t K = run->j->K, width = 2 * R;
     double sum[2 * R] = {0};
@@ -106,7 +107,7 @@ static int quadratic(const struct run *run, struct scratch *t, struct sums *out,
     return 0;
 }
 
-static int cross(const struct run *run, struct scratch *t, struct sums *out, struct err *e)
+static int cross(const struct run *run, struct scratch *t, struct loss_terms *out, struct err *e)
 {
     const size_t K = run->j->K;
 
@@ -137,9 +138,9 @@ static int loss_tile(void *ctx, size_t i, size_t worker, struct err *e)
 int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par *p,
                struct solve_loss *out, struct err *e)
 {
-    const size_t tiles = tile_count(j->N);
+    const size_t tiles = solve_tile_count(j->N);
     struct run run = {.o = o, .j = j, .group = o->group > 0 ? (size_t)o->group : j->K};
-    struct sums total = {0.0, 0.0, 0.0};
+    struct loss_terms total = {0.0, 0.0, 0.0};
     int rc = -1;
 
     run.scratch = mem_array(par_threads(p), sizeof *run.scratch, e);

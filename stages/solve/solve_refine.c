@@ -60,7 +60,7 @@ static int fill(const struct run *run, struct scratch *t, size_t first, size_t r
 {
     const struct solve_job *j = run->j;
 
-    if (tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
+    if (solve_tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
         return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
                        dtype_name(j->w_type));
     memset(t->c, 0, j->K * R * sizeof *t->c);
@@ -162,7 +162,7 @@ int solve_refine(const struct solve_opts *o, struct solve_job *j, struct par *p,
     if (!run.diag || !run.dead || !run.scratch)
         goto out;
     damp_diag(o, j->K, j->H, run.diag, run.dead);
-    rc = par_for(p, tile_count(j->N), refine_tile, &run, e);
+    rc = par_for(p, solve_tile_count(j->N), refine_tile, &run, e);
 out:
     for (size_t i = 0; run.scratch && i < par_threads(p); i++)
         scratch_release(&run.scratch[i]);

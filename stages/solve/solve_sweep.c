@@ -102,11 +102,11 @@ static void spread(const struct run *run, const struct scratch *t, size_t i, siz
 {
     const size_t u = i * run->K + at;
 
-    tile_spread(x, n, t->err + slot * R, run->s->U + u);
+    solve_tile_spread(x, n, t->err + slot * R, run->s->U + u);
     if (run->s->P)
-        tile_spread(x, n, t->pass + slot * R, run->s->P + u);
+        solve_tile_spread(x, n, t->pass + slot * R, run->s->P + u);
     if (run->s->keep)
-        tile_spread(x, n, t->hold + slot * R, run->s->keep + u);
+        solve_tile_spread(x, n, t->hold + slot * R, run->s->keep + u);
 }
 
 /* Grids of all groups from the weights as they came. */
@@ -371,7 +371,7 @@ static int sweep_tile(void *ctx, size_t i, size_t worker, struct err *e)
 
     if (!t->w && scratch_init(run, t, e))
         return -1;
-    if (tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
+    if (solve_tile_load(j->w_type, j->W, j->N, j->K, first, t->row, t->w))
         return err_set(e, ERR_USE, "%s: weights are %s, not a float type", j->name,
                        dtype_name(j->w_type));
     if (run->o->group > 0)
@@ -441,12 +441,12 @@ int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_jo
     if (set_diag(&run, &diag, e))
         return -1;
     run.scratch = mem_array(par_threads(p), sizeof *run.scratch, e);
-    run.bound = mem_array(tile_count(j->N), sizeof *run.bound, e);
+    run.bound = mem_array(solve_tile_count(j->N), sizeof *run.bound, e);
     if (!run.scratch || !run.bound)
         goto out;
-    rc = par_for(p, tile_count(j->N), sweep_tile, &run, e);
+    rc = par_for(p, solve_tile_count(j->N), sweep_tile, &run, e);
     j->bound = s->U ? 0.0 : NAN;
-    for (size_t i = 0; s->U && i < tile_count(j->N); i++)
+    for (size_t i = 0; s->U && i < solve_tile_count(j->N); i++)
         j->bound += run.bound[i];
 out:
     for (size_t i = 0; run.scratch && i < par_threads(p); i++)

@@ -7,13 +7,13 @@
 
 #define R SOLVE_TILE
 
-size_t tile_count(size_t N)
+size_t solve_tile_count(size_t N)
 {
     return N / R + (N % R != 0);
 }
 
-int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
-              double *tile)
+int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
+                    double *tile)
 {
     const size_t size = dtype_size(w_type);
 
@@ -65,8 +65,8 @@ EACH_CPU(tile_power,
           double *restrict sums),
          (w, q, unit, sums))
 
-void tile_error(const double *x, size_t n, const struct grid *grid, const struct grid_lanes *lanes,
-                const double *unit, double *sums)
+void solve_tile_error(const double *x, size_t n, const struct grid *grid,
+                      const struct grid_lanes *lanes, const double *unit, double *sums)
 {
     double q[R];
 
@@ -91,8 +91,8 @@ EACH_CPU(tile_square,
          (const double *restrict w, const double *restrict q, double h, double *restrict sums),
          (w, q, h, sums))
 
-void tile_weighted(const double *x, size_t n, const struct grid *grid,
-                   const struct grid_lanes *lanes, const double *h, double *sums)
+void solve_tile_weighted(const double *x, size_t n, const struct grid *grid,
+                         const struct grid_lanes *lanes, const double *h, double *sums)
 {
     double q[R];
 
@@ -102,8 +102,8 @@ void tile_weighted(const double *x, size_t n, const struct grid *grid,
     }
 }
 
-EACH_BODY tile_range_body(const double *restrict x, size_t n, double *restrict lo,
-                          double *restrict hi)
+EACH_BODY solve_tile_range_body(const double *restrict x, size_t n, double *restrict lo,
+                                double *restrict hi)
 {
     for (size_t r = 0; r < R; r++)
         lo[r] = hi[r] = 0.0;
@@ -115,17 +115,18 @@ EACH_BODY tile_range_body(const double *restrict x, size_t n, double *restrict l
         }
 }
 
-EACH_CPU(tile_range, (const double *restrict x, size_t n, double *restrict lo, double *restrict hi),
+EACH_CPU(solve_tile_range,
+         (const double *restrict x, size_t n, double *restrict lo, double *restrict hi),
          (x, n, lo, hi))
 
-EACH_BODY tile_spread_body(double *restrict x, size_t n, const double *restrict e,
-                           const double *restrict u)
+EACH_BODY solve_tile_spread_body(double *restrict x, size_t n, const double *restrict e,
+                                 const double *restrict u)
 {
     for (size_t k = 0; k < n; k++)
         for (size_t r = 0; r < R; r++)
             x[k * R + r] -= e[r] * u[k];
 }
 
-EACH_CPU(tile_spread,
+EACH_CPU(solve_tile_spread,
          (double *restrict x, size_t n, const double *restrict e, const double *restrict u),
          (x, n, e, u))

@@ -16,22 +16,22 @@
 /* Rows; a part of the numbers only through BLAS, and fixed, so the thread count never shows. */
 #define SOLVE_TILE GRID_LANES
 
-size_t tile_count(size_t N);
+size_t solve_tile_count(size_t N);
 /* Rows [first, first+SOLVE_TILE) of W [N,K] (any float type) into tile [K][SOLVE_TILE]; -1 when
  * w_type is no float type. row: scratch of K doubles. */
-int tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
-              double *tile);
+int solve_tile_load(enum dtype w_type, const void *W, size_t N, size_t K, size_t first, double *row,
+                    double *tile);
 
 /* sums[r] += |q - w|^2.4 / a^2.4 over the n columns of x, q the level of the grid next to w.
  * unit[r] = 1/a. */
-void tile_error(const double *x, size_t n, const struct grid *grid, const struct grid_lanes *lanes,
-                const double *unit, double *sums);
+void solve_tile_error(const double *x, size_t n, const struct grid *grid,
+                      const struct grid_lanes *lanes, const double *unit, double *sums);
 /* sums[r] += h[k] (q - w)^2 over the n columns of x */
-void tile_weighted(const double *x, size_t n, const struct grid *grid,
-                   const struct grid_lanes *lanes, const double *h, double *sums);
+void solve_tile_weighted(const double *x, size_t n, const struct grid *grid,
+                         const struct grid_lanes *lanes, const double *h, double *sums);
 /* lo = min(0, columns), hi = max(0, columns) */
-void tile_range(const double *x, size_t n, double *lo, double *hi);
+void solve_tile_range(const double *x, size_t n, double *lo, double *hi);
 /* Columns x[k] -= e u[k] for k < n. */
-void tile_spread(double *x, size_t n, const double *e, const double *u);
+void solve_tile_spread(double *x, size_t n, const double *e, const double *u);
 
 #endif

@@ -125,14 +125,14 @@ static void weights_have_mean_one(void **state)
     double low = 0.25, sum = 0;
 
     (void)state;
-    assert_int_equal(weights_scale(&r, received, low, w), 2);
+    assert_int_equal(forward_weights_scale(&r, received, low, w), 2);
     assert_true(w[0] == 1 && w[5] == 1 && w[6] == 1 && w[7] == 1);
     /* (r - 2) / 8 of {10, 2, 6, 4} = {1, 0, 1/2, 1/4} -> {1, 0.25, 0.625, 0.4375}, sum 2.3125 */
     assert_true(w[1] == (float)(1 * 4 / 2.3125) && w[2] == (float)(0.25 * 4 / 2.3125));
     for (size_t t = 1; t < 5; t++)
         sum += (double)w[t];
     assert_true(fabs(sum - 4) < 1e-6);
-    assert_int_equal(weights_scale(&r, received, 1.0, w), 2);
+    assert_int_equal(forward_weights_scale(&r, received, 1.0, w), 2);
     for (size_t t = 0; t < 8; t++)
         assert_true(w[t] == 1);
 }

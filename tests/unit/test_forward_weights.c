@@ -69,12 +69,12 @@ static void weights_by_hand(void **state)
     float w[8] = {1, 1, 1, 1, 1, 1, 1, 1}, of_attention[8] = {3, 1, 2, 2, 1, 1, 1, 3};
 
     (void)state;
-    assert_int_equal(weights_share(&r, modality, (const double[]){1, 0.25}, &none, w), 0);
+    assert_int_equal(forward_weights_share(&r, modality, (const double[]){1, 0.25}, &none, w), 0);
     /* 1 1 1/4 1/4 over 5/8; a sequence of one modality counts alike */
     for (size_t t = 0; t < 8; t++)
         assert_true(fabsf(w[t] - (t < 2 ? 1.6f : t < 4 ? 0.4f : 1)) <= 1e-6f);
-    assert_int_equal(weights_share(&r, modality, (const double[]){1, 0.25}, &some, of_attention),
-                     0);
+    assert_int_equal(
+        forward_weights_share(&r, modality, (const double[]){1, 0.25}, &some, of_attention), 0);
     /* 3 1 .5 .5 over 5/4 = 2.4 .8 .4 .4, clipped 1.5 .8 .5 .5 over 3.3/4; 1 1; .5 1.5 */
     assert_true(fabsf(of_attention[0] - 1.5f * 4 / 3.3f) <= 1e-6f &&
                 fabsf(of_attention[1] - 0.8f * 4 / 3.3f) <= 1e-6f);
@@ -83,7 +83,7 @@ static void weights_by_hand(void **state)
     for (size_t t = 0; t < 8; t++)
         w[t] = 1;
     /* the second has images only */
-    assert_int_equal(weights_share(&r, modality, (const double[]){3, 0}, &none, w), 1);
+    assert_int_equal(forward_weights_share(&r, modality, (const double[]){3, 0}, &none, w), 1);
     assert_true(w[0] == 2 && w[1] == 2 && w[4] == 1 && w[5] == 1 && w[6] == 1);
     assert_true(fpclassify(w[2]) == FP_ZERO && fpclassify(w[3]) == FP_ZERO);
 }

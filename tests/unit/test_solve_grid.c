@@ -247,7 +247,7 @@ static void test_error_power(void **ctx)
         z[i] = 8.0;
         unit[i] = 1.0 / a;
     }
-    tile_error(x, 50, &grid_sym, &(struct grid_lanes){4, s, z}, unit, sums);
+    solve_tile_error(x, 50, &grid_sym, &(struct grid_lanes){4, s, z}, unit, sums);
     for (size_t k = 0; k < 50; k++) {
         nearest(x + k * R, s, z, q, NULL);
         for (size_t i = 0; i < R; i++)
@@ -267,18 +267,18 @@ static void test_spread_and_load(void **ctx)
     (void)ctx;
     for (size_t i = 0; i < 70 * 5; i++)
         w[i] = (float)i;
-    assert_int_equal(tile_load(DT_I32, w, 70, 5, 0, row, tile), -1);
-    assert_int_equal(tile_count(0), 0);
-    assert_int_equal(tile_count(1), 1);
-    assert_int_equal(tile_count(64), 1);
-    assert_int_equal(tile_count(65), 2);
-    assert_int_equal(tile_load(DT_F32, w, 70, 5, 64, row, tile), 0);
+    assert_int_equal(solve_tile_load(DT_I32, w, 70, 5, 0, row, tile), -1);
+    assert_int_equal(solve_tile_count(0), 0);
+    assert_int_equal(solve_tile_count(1), 1);
+    assert_int_equal(solve_tile_count(64), 1);
+    assert_int_equal(solve_tile_count(65), 2);
+    assert_int_equal(solve_tile_load(DT_F32, w, 70, 5, 64, row, tile), 0);
     for (size_t k = 0; k < 5; k++)
         for (size_t r = 0; r < R; r++)
             assert_true(tile[k * R + r] == (r < 6 ? (double)((64 + r) * 5 + k) : 0.0));
     for (size_t r = 0; r < R; r++)
         e[r] = (double)r;
-    tile_spread(tile + R, 3, e, u);
+    solve_tile_spread(tile + R, 3, e, u);
     assert_true(tile[4] == 340.0 && tile[R + 4] == 341.0 - 8.0 && tile[2 * R + 4] == 342.0 + 4.0 &&
                 tile[3 * R + 4] == 343.0 - 2.0 && tile[4 * R + 4] == 344.0);
 }

@@ -9,7 +9,7 @@
 #include "../../../common/base/mem.h"
 #include "import.h"
 
-struct merge {
+struct merge_rule {
     double score;
     int64_t piece, left, right;
     size_t cut; /* bytes of the left part */
@@ -17,7 +17,7 @@ struct merge {
 
 struct maker {
     const struct json *tokens, *types, *vocab;
-    struct merge *list;
+    struct merge_rule *list;
     size_t count, cap;
     char *part; /* room for a part of a piece */
     size_t room;
@@ -58,7 +58,7 @@ static int piece_split(struct maker *k, int64_t id, double score, struct err *e)
             continue;
         if (mem_grow((void **)&k->list, &k->cap, k->count + 1, sizeof *k->list, e))
             return -1;
-        k->list[k->count++] = (struct merge){score, id, left, right, cut};
+        k->list[k->count++] = (struct merge_rule){score, id, left, right, cut};
     }
     return 0;
 }
@@ -70,7 +70,7 @@ static int order(int64_t a, int64_t b)
 
 static int by_rank(const void *a, const void *b)
 {
-    const struct merge *x = a, *y = b;
+    const struct merge_rule *x = a, *y = b;
     int c = (x->score < y->score) - (x->score > y->score);
 
     c = c ? c : order(x->piece, y->piece);
@@ -83,7 +83,7 @@ static struct json *merges_print(const struct maker *k, const char *what, struct
     struct json *list = json_new_array();
 
     for (size_t i = 0; list && i < k->count; i++) {
-        const struct merge *x = &k->list[i];
+        const struct merge_rule *x = &k->list[i];
         const char *piece = json_as_text(json_at(k->tokens, (size_t)x->piece));
         char *text = mem_printf(e, "%.*s %s", (int)x->cut, piece, piece + x->cut);
 

@@ -47,7 +47,7 @@ static const struct rule MODEL_RULES[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-struct list {
+struct tensor_list {
     const struct gguf *g;
     const struct import_model *m;
     struct import_tensor *tensors;
@@ -93,7 +93,7 @@ static int applies(const struct import_model *m, enum when w)
     return 1;
 }
 
-static int add(struct list *l, const struct rule *r, const char *from, const char *to,
+static int add(struct tensor_list *l, const struct rule *r, const char *from, const char *to,
                struct err *e)
 {
     const struct gguf_entry *x = gguf_find(l->g, from);
@@ -120,7 +120,7 @@ static int add(struct list *l, const struct rule *r, const char *from, const cha
     return 0;
 }
 
-static int collect(struct list *l, struct err *e)
+static int collect(struct tensor_list *l, struct err *e)
 {
     char from[TENSOR_NAME], to[TENSOR_NAME];
 
@@ -140,7 +140,7 @@ static int collect(struct list *l, struct err *e)
     return 0;
 }
 
-static int rest_check(const struct list *l, struct err *e)
+static int rest_check(const struct tensor_list *l, struct err *e)
 {
     for (size_t i = 0; i < l->g->count; i++) {
         const char *name = l->g->entries[i].name;
@@ -158,7 +158,7 @@ static int rest_check(const struct list *l, struct err *e)
 int import_names(const struct gguf *g, const struct import_model *m, struct import_tensor **list,
                  size_t *count, struct err *e)
 {
-    struct list l = {g, m, NULL, 0, NULL};
+    struct tensor_list l = {g, m, NULL, 0, NULL};
     int rc = -1;
 
     *list = NULL;

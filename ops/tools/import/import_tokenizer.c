@@ -17,7 +17,7 @@
     "{\"type\":\"Replace\",\"pattern\":{\"String\":" SPACE \
     "},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
 
-struct source {
+struct gguf_tokenizer {
     const struct gguf *g;
     const struct json *tokens, *types;
     size_t count;
@@ -31,19 +31,19 @@ static struct json *piece(const char *text, struct err *e)
     return json_parse(text, strlen(text), "a part of tokenizer.json", e);
 }
 
-static const char *text_of(const struct source *s, int64_t id)
+static const char *text_of(const struct gguf_tokenizer *s, int64_t id)
 {
     return json_as_text(json_at(s->tokens, (size_t)id));
 }
 
-static int64_t type_of(const struct source *s, size_t id)
+static int64_t type_of(const struct gguf_tokenizer *s, size_t id)
 {
     int64_t type;
 
     return json_as_int(json_at(s->types, id), &type) ? TOKEN_NORMAL : type;
 }
 
-static int id_read(const struct source *s, const char *key, int64_t *id, struct err *e)
+static int id_read(const struct gguf_tokenizer *s, const char *key, int64_t *id, struct err *e)
 {
     if (json_opt_int(s->g->meta, key, -1, INT32_MAX, -1, id, s->g->path, e))
         return -1;
@@ -53,7 +53,7 @@ static int id_read(const struct source *s, const char *key, int64_t *id, struct 
     return 0;
 }
 
-static int tokens_check(const struct source *s, struct err *e)
+static int tokens_check(const struct gguf_tokenizer *s, struct err *e)
 {
     if (json_kind(s->tokens) != JSON_KIND_ARRAY || s->count == 0)
         return err_set(e, ERR_USE,
@@ -79,7 +79,8 @@ static int tokens_check(const struct source *s, struct err *e)
     return 0;
 }
 
-static int source_read(struct source *s, const struct gguf *g, const char *pre, struct err *e)
+static int source_read(struct gguf_tokenizer *s, const struct gguf *g, const char *pre,
+                       struct err *e)
 {
     const char *model = json_need_text(g->meta, KEY("model"), g->path, e);
     int spaces;
@@ -122,7 +123,7 @@ static int source_read(struct source *s, const struct gguf *g, const char *pre, 
 }
 
 /* All tokens, the added ones too: so every reader gives them the same ids. */
-static struct json *vocab_make(const struct source *s, struct err *e)
+static struct json *vocab_make(const struct gguf_tokenizer *s, struct err *e)
 {
     struct json *v = json_new_object();
 
@@ -147,8 +148,8 @@ static struct json *vocab_make(const struct source *s, struct err *e)
 
 /* A byte-level file brings its merges; a merge that names no tokens would be refused by every
  * reader of tokenizer.json. */
-static int merge_check(const struct source *s, const struct json *vocab, size_t i, const char *text,
-                       struct err *e)
+static int merge_check(const struct gguf_tokenizer *s, const struct json *vocab, size_t i,
+                       const char *text, struct err *e)
 {
     const char *space = text && *text ? strchr(text + 1, ' ') : NULL;
     char *left, *joined;
@@ -170,7 +171,8 @@ static int merge_check(const struct source *s, const struct json *vocab, size_t 
     return fine ? 0 : -1;
 }
 
-static struct json *merges_copy(const struct source *s, const struct json *vocab, struct err *e)
+static struct json *merges_copy(const struct gguf_tokenizer *s, const struct json *vocab,
+                                struct err *e)
 {
     const struct json *merges = json_get(s->g->meta, KEY("merges"));
     struct json *copy;
@@ -188,7 +190,7 @@ static struct json *merges_copy(const struct source *s, const struct json *vocab
     return copy;
 }
 
-static struct json *model_make(const struct source *s, struct err *e)
+static struct json *model_make(const struct gguf_tokenizer *s, struct err *e)
 {
     struct json *m = json_new_object(), *vocab = vocab_make(s, e), *merges = NULL;
     int rc;
@@ -225,7 +227,7 @@ fail:
 }
 
 /* 1: a special token, 0: an added one that is ordinary text, -1: no added token. */
-static int added_kind(const struct source *s, size_t id)
+static int added_kind(const struct gguf_tokenizer *s, size_t id)
 {
     int64_t type = type_of(s, id), i = (int64_t)id;
 
@@ -236,7 +238,7 @@ static int added_kind(const struct source *s, size_t id)
     return i == s->bos || i == s->eos || (i == s->pad && type != TOKEN_NORMAL) ? 1 : -1;
 }
 
-static struct json *added_one(const struct source *s, size_t id, int special, int with_id)
+static struct json *added_one(const struct gguf_tokenizer *s, size_t id, int special, int with_id)
 {
     struct json *a = json_new_object();
 
@@ -250,7 +252,7 @@ static struct json *added_one(const struct source *s, size_t id, int special, in
 }
 
 /* As the list of tokenizer.json, and as the map by id of tokenizer_config.json. */
-static int added_make(const struct source *s, struct json *list, struct json *map)
+static int added_make(const struct gguf_tokenizer *s, struct json *list, struct json *map)
 {
     char key[24];
 
@@ -289,7 +291,8 @@ static struct json *template_piece(const char *kind, const char *id, int type)
     return nested(kind, j);
 }
 
-static int template_push(const struct source *s, struct json *list, const char *sequence, int type)
+static int template_push(const struct gguf_tokenizer *s, struct json *list, const char *sequence,
+                         int type)
 {
     return (s->add_bos &&
             json_push(list, template_piece("SpecialToken", text_of(s, s->bos), type))) ||
@@ -300,7 +303,7 @@ static int template_push(const struct source *s, struct json *list, const char *
                : 0;
 }
 
-static int template_token(const struct source *s, struct json *map, int64_t id)
+static int template_token(const struct gguf_tokenizer *s, struct json *map, int64_t id)
 {
     struct json *t = json_new_object(), *ids = json_new_array(), *texts = json_new_array();
     int rc;
@@ -318,7 +321,7 @@ static int template_token(const struct source *s, struct json *map, int64_t id)
 }
 
 /* Null when nothing is added. */
-static struct json *template_make(const struct source *s)
+static struct json *template_make(const struct gguf_tokenizer *s)
 {
     struct json *t, *one, *pair, *map;
     int rc;
@@ -348,7 +351,7 @@ static struct json *template_make(const struct source *s)
     return t;
 }
 
-static int steps_set(const struct source *s, struct json *t, struct err *e)
+static int steps_set(const struct gguf_tokenizer *s, struct json *t, struct err *e)
 {
     struct json *cut = NULL;
     const char *normal, *decode = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_"
@@ -377,7 +380,7 @@ static int steps_set(const struct source *s, struct json *t, struct err *e)
 }
 
 /* bos_token and so on, by text. */
-static int specials_set(const struct source *s, struct json *j)
+static int specials_set(const struct gguf_tokenizer *s, struct json *j)
 {
     return (s->bos >= 0 && json_set_text(j, "bos_token", text_of(s, s->bos))) ||
                    (s->eos >= 0 && json_set_text(j, "eos_token", text_of(s, s->eos))) ||
@@ -387,7 +390,7 @@ static int specials_set(const struct source *s, struct json *j)
                : 0;
 }
 
-static int config_fill(const struct source *s, struct json *c)
+static int config_fill(const struct gguf_tokenizer *s, struct json *c)
 {
     const char *chat = json_as_text(json_get(s->g->meta, "tokenizer.chat_template"));
     const char *arch = json_as_text(json_get(s->g->meta, "general.architecture"));
@@ -406,7 +409,7 @@ static int config_fill(const struct source *s, struct json *c)
 }
 
 /* Files made from a tokenizer.json say one score for all: the order of the merges is lost. */
-static int scores_say_nothing(const struct source *s)
+static int scores_say_nothing(const struct gguf_tokenizer *s)
 {
     const struct json *scores = json_get(s->g->meta, KEY("scores"));
     double first = 0, v = 0;
@@ -423,7 +426,7 @@ static int scores_say_nothing(const struct source *s)
     return 1;
 }
 
-static int parts_set(const struct source *s, struct import_tokenizer *t, struct err *e)
+static int parts_set(const struct gguf_tokenizer *s, struct import_tokenizer *t, struct err *e)
 {
     struct json *list = json_new_array(), *map = json_new_object();
     int rc;
@@ -445,7 +448,7 @@ static int parts_set(const struct source *s, struct import_tokenizer *t, struct 
 int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_tokenizer *t,
                           struct err *e)
 {
-    struct source s;
+    struct gguf_tokenizer s;
     struct json *model;
 
     memset(t, 0, sizeof *t);

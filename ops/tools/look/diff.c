@@ -17,7 +17,7 @@
 #include "input.h"
 #include "../stream/tensor_values.h"
 
-struct report {
+struct diff_report {
     const struct diff_opts *o;
     FILE *out;
     uint64_t equal, different;
@@ -34,7 +34,7 @@ struct hold {
 };
 
 /* One finding: where ("problem b3.attn.qkv", or empty), what (a tensor or field), how. */
-static void say(struct report *r, const char *where, const char *what, const char *how,
+static void say(struct diff_report *r, const char *where, const char *what, const char *how,
                 double max_abs)
 {
     struct json *j;
@@ -55,7 +55,7 @@ static void say(struct report *r, const char *where, const char *what, const cha
     json_destroy(&j);
 }
 
-static void compare_tensors(struct report *r, const char *where, const struct tensor *a,
+static void compare_tensors(struct diff_report *r, const char *where, const struct tensor *a,
                             const struct tensor *b)
 {
     char how[320], sa[96], sb[96];
@@ -79,7 +79,7 @@ static void compare_tensors(struct report *r, const char *where, const struct te
     say(r, where, a->name, how, d.max_abs);
 }
 
-static int ignored(const struct report *r, const char *field)
+static int ignored(const struct diff_report *r, const char *field)
 {
     for (size_t i = 0; i < r->o->nignore; i++)
         if (!strcmp(r->o->ignore[i], field))
@@ -88,7 +88,7 @@ static int ignored(const struct report *r, const char *field)
 }
 
 /* 1 equal, 0 not; members named in --ignore are left out at every depth. */
-static int same_value(const struct report *r, const struct json *a, const struct json *b)
+static int same_value(const struct diff_report *r, const struct json *a, const struct json *b)
 {
     double x = 0, y = 0;
     int64_t i = 0, k = 0;
@@ -133,7 +133,7 @@ static int same_value(const struct report *r, const struct json *a, const struct
     return 1;
 }
 
-static void compare_meta(struct report *r, const char *where, const struct json *a,
+static void compare_meta(struct diff_report *r, const char *where, const struct json *a,
                          const struct json *b)
 {
     for (int turn = 0; turn < 2; turn++) {
@@ -153,7 +153,7 @@ static void compare_meta(struct report *r, const char *where, const struct json 
     }
 }
 
-static void compare_messages(struct report *r, const struct msg *a, const struct msg *b)
+static void compare_messages(struct diff_report *r, const struct msg *a, const struct msg *b)
 {
     char where[MSG_ID + 16];
 
@@ -215,7 +215,7 @@ static int by_name(const void *a, const void *b)
 
 struct passing {
     struct hold *hold;
-    struct report *r;
+    struct diff_report *r;
 };
 
 static int match(void *ctx, struct msg **m, struct err *e)
@@ -237,7 +237,7 @@ static int match(void *ctx, struct msg **m, struct err *e)
     return 0;
 }
 
-static int diff_streams(const char *a, const char *b, struct report *r, struct err *e)
+static int diff_streams(const char *a, const char *b, struct diff_report *r, struct err *e)
 {
     struct hold h = {0};
     struct passing p = {&h, r};
@@ -268,7 +268,7 @@ out:
     return rc;
 }
 
-static int compare_entries(struct report *r, const struct st_set *sa, const struct st_entry *x,
+static int compare_entries(struct diff_report *r, const struct st_set *sa, const struct st_entry *x,
                            const struct st_set *sb, const struct st_entry *y, struct err *e)
 {
     struct tensor a = {0}, b = {0};
@@ -283,7 +283,7 @@ static int compare_entries(struct report *r, const struct st_set *sa, const stru
     return rc;
 }
 
-static int diff_sets(const struct st_set *a, const struct st_set *b, struct report *r,
+static int diff_sets(const struct st_set *a, const struct st_set *b, struct diff_report *r,
                      struct err *e)
 {
     for (size_t i = 0; i < a->count; i++) {
@@ -300,7 +300,7 @@ static int diff_sets(const struct st_set *a, const struct st_set *b, struct repo
     return 0;
 }
 
-static void totals(const struct report *r)
+static void totals(const struct diff_report *r)
 {
     if (r->o->json)
         fprintf(r->out, "{\"equal\":%" PRIu64 ",\"different\":%" PRIu64 "}\n", r->equal,
@@ -310,7 +310,7 @@ static void totals(const struct report *r)
                 plural_s(r->equal), r->different, plural_s(r->different));
 }
 
-static int diff_inputs(const struct input *a, const struct input *b, struct report *r,
+static int diff_inputs(const struct input *a, const struct input *b, struct diff_report *r,
                        struct err *e)
 {
     struct st_set *sa = NULL, *sb = NULL;
@@ -327,7 +327,7 @@ static int diff_inputs(const struct input *a, const struct input *b, struct repo
 
 int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *out, struct err *e)
 {
-    struct report r = {.o = o, .out = out};
+    struct diff_report r = {.o = o, .out = out};
     struct input x = {0}, y = {0};
     int rc = -1;
 

@@ -10,7 +10,7 @@ struct plan_command {
     int json, keep, dry_run;
     int64_t cores;
     const char *log;
-    struct line line;
+    struct line_opts line;
 };
 
 extern const struct stage_spec plan_spec;
