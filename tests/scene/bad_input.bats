@@ -395,6 +395,16 @@ tale() { # the bundled model, which has a tokenizer
     [ -e out/config.json ]
 }
 
+@test "overrides that skip every linear" {
+    refused 100 "--override: with '*: skip' every linear" "nothing is left to quantize" -- --override '*: skip'
+    [ ! -e out ]
+    printf '*.self_attn.*: skip\n*.mlp.*: skip # the rest\n' >lines
+    refused 100 "lines:2: with '*.mlp.*: skip' every linear" -- --overrides lines
+    [ ! -e out ]
+    (job --quiet --overrides lines --override 'b0.mlp.down: skip=no')
+    [ -e out/config.json ]
+}
+
 # The output folder
 
 @test "an output folder that holds something else, or cannot be made" {
