@@ -103,6 +103,20 @@ setup() {
     xmllint --noout part.html
 }
 
+@test "wide tables scroll, and show it" {
+    grep -q 'no-repeat local' page.html
+    # no table outside of such a wrapper
+    [ "$(grep -o '<table' page.html | wc -l)" = "$(grep -o '<div class="scroll"[^>]*><table' page.html | wc -l)" ]
+}
+
+@test "problems of another run are refused" {
+    mkdir -p other/.ptqflow
+    sed 's/"run":"[0-9a-f]*"/"run":"0123456789abcdef"/' "$out/.ptqflow/journal.jsonl" >other/.ptqflow/journal.jsonl
+    run -100 ptq report other --problems problems.ptq --out other.html
+    [[ $output == *"b0.attn.qkv is of run "*"of run 0123456789abcdef: give the stream that this run recorded"* ]]
+    [ ! -e other.html ]
+}
+
 @test "a broken line is named; nothing is written" {
     mkdir -p broken/.ptqflow
     { head -n 3 "$out/.ptqflow/journal.jsonl"; echo '{"record":'; } >broken/.ptqflow/journal.jsonl

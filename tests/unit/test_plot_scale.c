@@ -247,13 +247,41 @@ static void text_is_escaped(void **state)
     free(out);
 }
 
+/* On a narrow screen ticks are 13.5 units high and a digit up to 8.6 wide; the label of y stands
+ * left of 20. */
+static void the_label_of_y_has_its_place(void **state)
+{
+    const double x[2] = {0, 1}, y[2] = {-1.25e-7, 1.25e-7};
+    const struct plot_series s = {.name = "a", .count = 2, .x = x, .y = y, .line = 1};
+    const struct plot p = {"t", "x", "y", .floor_y = NAN, .line_y = NAN};
+    size_t n, ticks = 0;
+    char *text = NULL;
+    FILE *f = open_memstream(&text, &n);
+
+    (void)state;
+    assert_non_null(f);
+    plot_lines(f, &p, &s, 1);
+    fclose(f);
+    for (char *at = text; (at = strstr(at, "class=\"tick\" text-anchor=\"end\">")); ticks++) {
+        const char *word = strchr(at, '>') + 1, *tag = at;
+        double letters = 0;
+
+        while (strncmp(tag, "<text x=", 8) != 0)
+            tag--;
+        for (at++; *word != '<'; word++)
+            letters += ((unsigned char)*word & 0xC0) != 0x80;
+        assert_true(strtod(tag + 9, NULL) - 8.6 * letters >= 20);
+    }
+    assert_true(ticks >= 2);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(impossible_ranges), cmocka_unit_test(scales_are_round_and_cover),
         cmocka_unit_test(ticks_are_round),   cmocka_unit_test(numbers_are_readable),
         cmocka_unit_test(ranks_are_thinned), cmocka_unit_test(paths_break_at_gaps),
-        cmocka_unit_test(text_is_escaped),
-    };
+        cmocka_unit_test(text_is_escaped),   cmocka_unit_test(the_label_of_y_has_its_place)};
     return cmocka_run_group_tests_name("plot_scale", tests, NULL, NULL);
 }

@@ -40,8 +40,14 @@ static const char style[] =
     "14px;margin:.8em 0}\n"
     "figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:6px;\n"
     "padding:6px;max-width:560px}svg{display:block;width:100%;height:auto}\n"
-    ".scroll{overflow-x:auto;margin:.6em "
-    "0}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
+    /* shadows at the edges behind which there is more of a table */
+    ".scroll{overflow-x:auto;margin:.6em 0;background:"
+    "linear-gradient(to right,var(--bg) 30%,transparent) left/32px 100% no-repeat local,\n"
+    "linear-gradient(to left,var(--bg) 30%,transparent) right/32px 100% no-repeat local,\n"
+    "linear-gradient(to right,var(--dim),transparent) left/10px 100% no-repeat scroll,\n"
+    "linear-gradient(to left,var(--dim),transparent) right/10px 100% no-repeat scroll}\n"
+    ".scroll:focus-visible{outline:2px solid var(--c0)}\n"
+    "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.22em .7em;text-align:right;border-bottom:1px solid "
     "var(--rule);white-space:nowrap}th{text-align:right;color:var(--dim);font-weight:600}\n"
     "td.t,th.t{text-align:left}.plain td.t{white-space:normal;overflow-wrap:anywhere}.plain "
@@ -117,7 +123,7 @@ void page_table(struct page *p, const char *fold, const char *const *head, size_
         html_text(p->f, fold);
         fputs("</summary>\n", p->f);
     }
-    fputs("<div class=\"scroll\"><table><thead><tr>", p->f);
+    fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>", p->f);
     for (size_t i = 0; i < n; i++) {
         fprintf(p->f, *head[i] == '<' ? "<th class=\"t\">" : "<th>");
         html_text(p->f, *head[i] == '<' ? head[i] + 1 : head[i]);

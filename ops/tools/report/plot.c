@@ -9,8 +9,9 @@
 
 #define WIDTH 480.0
 #define HEIGHT 320.0
-#define LEFT 70.0
-#define KEYS 16.0 /* where title and legend begin */
+#define LABEL 20.0 /* the label of y, turned, ends here; its ticks begin behind it */
+#define DIGIT 8.6  /* of a tick on a narrow screen, where the style sheet has it larger */
+#define KEYS 16.0  /* where title and legend begin */
 #define RIGHT 14.0
 #define TOP 34.0
 #define BOTTOM 44.0
@@ -20,7 +21,7 @@
 
 struct axes {
     struct scale x, y;
-    double height; /* of the whole picture, legend included */
+    double left; /* where the plot begins: behind label and ticks of y */
 };
 
 void html_text(FILE *f, const char *text)
@@ -91,14 +92,20 @@ static void words(FILE *f, double x, double y, const char *class, const char *an
     fputs("</text>\n", f);
 }
 
-/* Width of a text in the picture, roughly; characters of several bytes count once. */
-static double text_width(const char *s)
+/* Characters of several bytes count once. */
+static double letters(const char *s)
 {
     size_t n = 0;
 
     for (; *s; s++)
         n += ((unsigned char)*s & 0xC0) != 0x80;
-    return 6.9 * (double)n;
+    return (double)n;
+}
+
+/* Width of a text in the picture, roughly. */
+static double text_width(const char *s)
+{
+    return 6.9 * letters(s);
 }
 
 /* Where entry i of the legend stands; returns the number of rows. */
@@ -139,6 +146,21 @@ static void start(FILE *f, const struct plot *p, double height)
     words(f, KEYS, 18, "head", "start", p->title);
 }
 
+/* The room that the ticks of y take decides where the plot begins. */
+static double left_of(const struct scale *y)
+{
+    struct ticks t;
+    char text[SCALE_TEXT];
+    double left = 70;
+
+    scale_ticks(y, 5, 0, &t);
+    for (size_t i = 0; i < t.count; i++) {
+        number_text(t.at[i], 3, text);
+        left = fmax(left, LABEL + DIGIT * letters(text) + 7);
+    }
+    return left;
+}
+
 static void axis_y(FILE *f, const struct plot *p, const struct axes *r)
 {
     struct ticks t;
@@ -150,7 +172,7 @@ static void axis_y(FILE *f, const struct plot *p, const struct axes *r)
 
         number_text(t.at[i], 3, text);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", r->x.from, y, r->x.to);
-        words(f, LEFT - 7, y + 4, "tick", "end", text);
+        words(f, r->left - 7, y + 4, "tick", "end", text);
     }
     fprintf(f,
             "<text transform=\"translate(14 %.1f) rotate(-90)\" class=\"label\" "
@@ -166,7 +188,7 @@ static void axis_x(FILE *f, const struct plot *p, const struct axes *r)
     char text[SCALE_TEXT];
 
     scale_ticks(&r->x, 8, p->whole_x, &t);
-    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", LEFT, r->y.from, WIDTH - RIGHT);
+    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r->left, r->y.from, WIDTH - RIGHT);
     for (size_t i = 0; i < t.count; i++) {
         double x = scale_at(&r->x, t.at[i]);
 
@@ -197,8 +219,9 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
         }
     grow(p->floor_y, p->log_y, &y0, &y1);
     grow(p->line_y, p->log_y, &y0, &y1);
-    scale_exact(&r->x, x0, x1, p->log_x, LEFT + inset, WIDTH - RIGHT - inset);
     scale_fit(&r->y, y0, y1, p->log_y, HEIGHT - BOTTOM, TOP);
+    r->left = left_of(&r->y);
+    scale_exact(&r->x, x0, x1, p->log_x, r->left + inset, WIDTH - RIGHT - inset);
 }
 
 static void series_line(FILE *f, const struct axes *r, const struct plot_series *s, size_t dash)
@@ -249,7 +272,7 @@ static void legend_entry(FILE *f, const struct plot *p, const struct plot_series
                          size_t n, double x, double y)
 {
     const double xs[2] = {x, x + 22}, ys[2] = {y - 4, y - 4};
-    const struct axes unit = {.x = {x, x + 22, x, x + 22, 0}, .y = {0, 1, 0, 1, 0}};
+    const struct axes unit = {.x = {x, x + 22, x, x + 22, 0}, .y = {0, 1, 0, 1, 0}, .left = x};
     const struct plot_series sample = {.name = s->name, .count = 2, .x = xs, .y = ys};
 
     fputs("<g class=\"", f);
@@ -282,7 +305,7 @@ void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size
     if (isfinite(p->line_y)) {
         double y = scale_at(&r.y, p->line_y);
 
-        fprintf(f, "<path class=\"limit\" d=\"M%.1f %.1fH%.1f\"/>", LEFT, y, WIDTH - RIGHT);
+        fprintf(f, "<path class=\"limit\" d=\"M%.1f %.1fH%.1f\"/>", r.left, y, WIDTH - RIGHT);
         words(f, WIDTH - RIGHT - 4, y - 5, "tick", "end", p->line_name);
     }
     for (size_t i = 0; i < n; i++) {
@@ -322,24 +345,27 @@ static void bar(FILE *f, const struct axes *r, double x, double w, double v, siz
 void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t nseries,
                const char *const *groups, size_t ngroups, const double *value, const char *unit)
 {
-    struct axes r = {.x = {0, 1, LEFT, WIDTH - RIGHT, 0}};
-    double top = 0, low = 0, step = (WIDTH - RIGHT - LEFT) / (double)(ngroups ? ngroups : 1);
-    double w = step * 0.78 / (double)(nseries ? nseries : 1), x = 0;
+    struct axes r;
+    double top = 0, low = 0, x = 0, step, w;
     size_t row = 0, every = (size_t)ceil((double)ngroups / 12);
 
     for (size_t i = 0; i < ngroups * nseries; i++)
         grow(value[i], 0, &low, &top);
     scale_fit(&r.y, 0, top > 0 ? top : 1, 0, HEIGHT - BOTTOM, TOP + 8);
+    r.left = left_of(&r.y);
+    scale_exact(&r.x, 0, 1, 0, r.left, WIDTH - RIGHT);
+    step = (WIDTH - RIGHT - r.left) / (double)(ngroups ? ngroups : 1);
+    w = step * 0.78 / (double)(nseries ? nseries : 1);
     start(f, p, HEIGHT + legend_height(series, nseries));
     axis_y(f, p, &r);
     for (size_t g = 0; g < ngroups; g++)
         for (size_t i = 0; i < nseries; i++)
-            bar(f, &r, LEFT + step * ((double)g + 0.11) + w * (double)i + 0.5,
+            bar(f, &r, r.left + step * ((double)g + 0.11) + w * (double)i + 0.5,
                 w - 1 > 0.5 ? w - 1 : 0.5, value[g * nseries + i], i, series[i], unit);
-    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", LEFT, r.y.from, WIDTH - RIGHT);
+    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r.left, r.y.from, WIDTH - RIGHT);
     for (size_t g = 0; g < ngroups; g += every)
-        words(f, LEFT + step * ((double)g + 0.5), r.y.from + 17, "tick", "middle", groups[g]);
-    words(f, (LEFT + WIDTH - RIGHT) / 2, r.y.from + 35, "label", "middle", p->x_label);
+        words(f, r.left + step * ((double)g + 0.5), r.y.from + 17, "tick", "middle", groups[g]);
+    words(f, (r.left + WIDTH - RIGHT) / 2, r.y.from + 35, "label", "middle", p->x_label);
     for (size_t i = 0; i < nseries; i++) {
         legend_place(series, nseries, i, &x, &row);
         fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>",

@@ -166,8 +166,9 @@ static int problem_add(struct report *r, const struct msg *m,
     struct problem_view v;
     size_t kind = 0;
 
-    if (problem_read(m, &v, e) || (!r->nproblems++ && run_check(r, m, e)))
+    if (problem_read(m, &v, e) || run_check(r, m, e))
         return -1;
+    r->nproblems++;
     while (kind < r->nkinds && strcmp(r->kind[kind], v.site) != 0)
         kind++;
     /* a site that is not solved yet, or no diagonals */

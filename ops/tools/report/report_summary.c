@@ -163,7 +163,7 @@ void section_summary(struct page *p)
     const struct report *r = p->r;
     char text[1024];
 
-    fputs("<div class=\"scroll\"><table class=\"plain\"><tbody>\n", p->f);
+    fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"plain\"><tbody>\n", p->f);
     fact(p, "Model", "%s", json_text_or(r->start, "model", "not known"));
     fact(p, "Sites", "%zu of %llu: %llu blocks of %zu", r->nsites, (unsigned long long)r->sites_all,
          (unsigned long long)report_blocks(r), r->nkinds);
