@@ -224,29 +224,17 @@ static int template_parse(struct tokenizer *t, const struct json *post, const ch
                 : err_set(e, ERR_USE, "%s: TemplateProcessing 'single' without a sequence", what);
 }
 
-static int post_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+static int post_one(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,
+                    const char *what, struct err *e)
 {
-    const struct json *list = json_get(j, "processors");
-    const char *type;
-    size_t i;
-
-    if (json_kind(j) == JSON_KIND_NULL)
-        return 0;
-    if (!(type = json_need_text(j, "type", what, e)))
-        return -1;
+    (void)byte_level;
     if (!strcmp(type, "ByteLevel"))
         return 0; /* trims offsets only */
-    if (!strcmp(type, "TemplateProcessing")) {
-        if (t->front.count || t->back.count)
-            return err_set(e, ERR_USE, "%s: two TemplateProcessing parts", what);
-        return template_parse(t, j, what, e);
-    }
-    if (strcmp(type, "Sequence"))
+    if (strcmp(type, "TemplateProcessing"))
         return err_set(e, ERR_USE, "%s: post-processor '%s' is not known", what, type);
-    for (i = 0; i < json_count(list); i++)
-        if (post_parse(t, json_at(list, i), what, e) < 0)
-            return -1;
-    return 0;
+    if (t->front.count || t->back.count)
+        return err_set(e, ERR_USE, "%s: two TemplateProcessing parts", what);
+    return template_parse(t, j, what, e);
 }
 
 /* ---- tokenizer_config.json ---- */
@@ -315,7 +303,7 @@ struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *w
         dec_parse(t, json_get(j, "decoder"), what, e) < 0 ||
         model_parse(t, json_get(j, "model"), byte_level, what, e) < 0 ||
         added_parse(t, json_get(j, "added_tokens"), what, e) < 0 ||
-        post_parse(t, json_get(j, "post_processor"), what, e) < 0)
+        parts_walk(t, json_get(j, "post_processor"), "processors", post_one, NULL, what, e) < 0)
         tokenizer_close(&t);
 out:
     json_destroy(&j);

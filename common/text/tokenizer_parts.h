@@ -102,6 +102,12 @@ int added_prepare(struct tokenizer *t, struct err *e);
 /* tokenizer_steps.c: normalizer, pre-tokenizer and decoder of tokenizer.json into steps.
  * *byte_level is set when the text is to be taken as bytes. */
 struct json;
+/* Calls parse for the part, or for each member of a Sequence (the list of which is called
+ * `list`). byte_level is handed on. */
+typedef int part_parse(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,
+                       const char *what, struct err *e);
+int parts_walk(struct tokenizer *t, const struct json *j, const char *list, part_parse *parse,
+               int *byte_level, const char *what, struct err *e);
 int norm_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e);
 int pre_parse(struct tokenizer *t, const struct json *j, int *byte_level, const char *what,
               struct err *e);

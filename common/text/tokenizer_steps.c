@@ -15,13 +15,8 @@
 #define GPT2_PATTERN \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-typedef int part_parse(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,
-                       const char *what, struct err *e);
-
-/* Calls parse for the part, or for each member of a Sequence (the list of which is called
- * `list`). */
-static int parts_walk(struct tokenizer *t, const struct json *j, const char *list,
-                      part_parse *parse, int *byte_level, const char *what, struct err *e)
+int parts_walk(struct tokenizer *t, const struct json *j, const char *list, part_parse *parse,
+               int *byte_level, const char *what, struct err *e)
 {
     const char *type;
     size_t i;

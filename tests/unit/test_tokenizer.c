@@ -84,6 +84,7 @@ static void bad_files(void **state)
                    "after ByteLevel");
     expect_refused("{'post_processor':{'type':'RobertaProcessing'}," MODEL "}",
                    "RobertaProcessing");
+    expect_refused("{'post_processor':{'type':'Sequence'}," MODEL "}", "processors");
     expect_refused("{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':"
                    "'x'}}]}," MODEL "}",
                    "'x'");
