@@ -375,6 +375,9 @@ struct json *solve_mix_record(const struct solve_opts *o)
 
 /* ---- overrides ---- */
 
+static const struct opt fit_row = {"fit", OPT_CHOICE, offsetof(struct solve_opts, fit), "NAME",
+                                   .choices = fits};
+
 static int apply(const struct override_values *v, struct solve_opts *o, struct err *e)
 {
     o->bits = v->bits ? v->bits : o->bits;
@@ -382,14 +385,7 @@ static int apply(const struct override_values *v, struct solve_opts *o, struct e
     o->grid = v->grid ? v->grid : o->grid;
     o->damp = v->damp >= 0.0 ? v->damp : o->damp;
     o->solver = v->solver ? v->solver : o->solver;
-    for (const struct opt_choice *f = fits; v->fit && f->name; f++)
-        if (strcmp(f->name, v->fit) == 0) {
-            o->fit = (enum fit)f->value;
-            return 0;
-        }
-    return v->fit ? err_set(e, ERR_USE, "fit must be minmax, mse, hessian or neuqi, not '%.40s'",
-                            v->fit)
-                  : 0;
+    return v->fit ? opt_set(&fit_row, o, fit_row.name, v->fit, e) : 0;
 }
 
 /* Each line by itself. Options that its solver does not look at are for the other linears. */

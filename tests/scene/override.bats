@@ -128,7 +128,7 @@ tensor() { # DIR NAME: a digest of its bytes
     run -100 --separate-stderr ptq solve --override 'mlp.down: solver=none' </dev/null
     [[ $stderr == *"--override: 'mlp.down: solver=none': there is no solver 'none'"* ]]
     run -100 --separate-stderr ptq solve --override 'mlp.down: fit=best' </dev/null
-    [[ $stderr == *"fit must be minmax"* ]]
+    [[ $stderr == *"--fit: 'best' is not one of minmax|mse|hessian|neuqi"* ]]
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "mlp.dwon: bits=8" --quiet <full.ptq'
     [[ $stderr == *"--override: 'mlp.dwon' hit no linear of the model"* ]]
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$M" nothing --quiet 2>said'

@@ -43,7 +43,7 @@ static void test_refused(void **state)
     refused("*: solver=nobody", "there is no solver 'nobody'");
     refused("*: solver=gptq+gptq", "only qep");
     refused("*: solver=best:gptq,gptq", "twice");
-    refused("*: fit=best", "fit must be");
+    refused("*: fit=best", "--fit: 'best' is not one of minmax|mse|hessian|neuqi");
 }
 
 /* An option that only the solver of an override looks at is not refused. */
