@@ -17,7 +17,7 @@
 #   PTQ_BENCH_RESULTS  folder of the results (ops/studies/methods)
 #   PTQ_BENCH_TABLE    the table (ops/studies/methods.md)
 # MaCa at its published budget (the bundled text is too short for it; like that one, this is the model's own):
-#   bin/ptq generate --model pipelines/demo/tale-qwen3 --count 1100 --tokens 511 --ignore-eos --ids --batch 64 --out own.jsonl
+#   bin/ptq generate --model pipelines/demo/tale-qwen3 --count 1100 --max-tokens 511 --ignore-eos --ids --batch 64 --out own.jsonl
 #   PTQ_BENCH_DATA=own.jsonl PTQ_BENCH_TOKENS=524288 PTQ_BENCH_CELLS='w[34]-g64-gptq-s* w[34]-g64-gptq-mix-s* w[34]-g64-maca-s*' make bench-methods
 set -eu
 bin=$(cd "$1" && pwd)

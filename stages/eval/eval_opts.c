@@ -32,7 +32,7 @@ static const struct opt rows[] = {
              "refuse: an error, with file and line\nskip: leave it out, and count it",
      "refuse", .choices = docs_bad_choices},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
-    {"keep", OPT_FLAG, AT(keep),
+    {"keep-figures", OPT_FLAG, AT(keep),
      .help = "keep the figures beside the run that made the model, in DIR/.ptqflow: ptq report "
              "shows them"},
     {"logits", OPT_TEXT, AT(logits), "FILE",
@@ -46,7 +46,7 @@ static int check(const struct stage *s, struct err *e)
 
     if (c->ref_states && !c->ref)
         return err_set(e, ERR_USE, "--ref-states needs --ref");
-    return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep") : 0;
+    return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep-figures") : 0;
 }
 
 const struct stage_spec eval_spec = {

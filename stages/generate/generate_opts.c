@@ -32,7 +32,7 @@ static const struct opt rows[] = {
     {"count", OPT_INT, AT(count), "N",
      .help = "sequences; prompts are used in turn (0: one for each prompt, 128 without)", "0", 0,
      1 << 24},
-    {"tokens", OPT_INT, AT(tokens), "N", .help = "new tokens of a sequence, at most", "512", 1,
+    {"max-tokens", OPT_INT, AT(tokens), "N", .help = "new tokens of a sequence, at most", "512", 1,
      1 << 24},
     {"temperature", OPT_REAL, AT(temperature), "T",
      .help = "of the draw; 0: always the likeliest token", "1", 0, 100},

@@ -86,7 +86,8 @@ static const struct opt rows[] = {
      .help = "a line of a .jsonl that is no document, or no chat that the template renders\n"
              "refuse: an error, with file and line\nskip: leave it out, and count it",
      "refuse", .choices = docs_bad_choices},
-    {"seed", OPT_INT, AT(core.seed), "N", .help = "of the drawing in crops", "1", 0, 9e15},
+    {"seed", OPT_INT, AT(core.seed), "N", .help = "of the drawing in crops", "1", 0,
+     9007199254740992.0},
     {"bos", OPT_CHOICE, AT(core.bos), "WHEN",
      .help =
          "rows begin with the BOS token\nauto: text in crops and head, if the tokenizer adds one",

@@ -102,12 +102,12 @@ fails() { # CODE WORD command...
     [ "$(grep '^eval: ' "$work/lines" | awk '{ if (length > n) n = length } END { print n }')" = 39 ]
 }
 
-@test "--keep: the figures stand beside the run, once for the same data, and go with it" {
+@test "--keep-figures: the figures stand beside the run, once for the same data, and go with it" {
     tale=pipelines/demo/tale-qwen3
-    fails 100 .ptqflow ptq-eval --model $tale --data $tale/eval.jsonl --keep
+    fails 100 .ptqflow ptq-eval --model $tale --data $tale/eval.jsonl --keep-figures
     ptq run gptq --model $tale --data $tale/calib.jsonl --out "$work/out" --tokens 1024 --length 128 --quiet 2>&1
     for n in 3 2 2; do
-        ptq-eval --model "$work/out" --ref $tale --data $tale/eval.jsonl --window 128 --max-windows $n --keep --quiet >"$work/said"
+        ptq-eval --model "$work/out" --ref $tale --data $tale/eval.jsonl --window 128 --max-windows $n --keep-figures --quiet >"$work/said"
     done
     jq -es 'length == 2 and all(.[]; .record == "eval" and .window == 128 and .kld_mean > 0 and .complete) and ([.[].windows] == [3, 2])' \
         "$work/out/.ptqflow/eval.jsonl"

@@ -195,7 +195,7 @@ static void estimate_cell(struct page *p, const struct json *j, const char *name
     page_cell(p, text);
 }
 
-/* What ptq-eval --keep noted. */
+/* What ptq-eval --keep-figures noted. */
 void section_evals(struct page *p)
 {
     static const char *const head[] = {"<data",       "<reference",        "<windows",
@@ -225,7 +225,7 @@ void section_evals(struct page *p)
         page_row_end(p);
     }
     page_table_end(p, NULL);
-    page_note(p, "", "By ptq eval --keep. ± is the standard error over windows.");
+    page_note(p, "", "By ptq eval --keep-figures. ± is the standard error over windows.");
 }
 
 /* What the reader must know before anything else: the run is not done, or this is not all of it. */
