@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op - the operations that blocks are made of: one descriptor per kind, one list (op_list.c).
  *
- * A new kind is one file op_NAME.c that ends in a const struct op_kind, one line in the list,
- * and one line in program_build.h for the function that puts it into a program. Its forward and its
+ * A new kind is one file op_NAME.c that ends in a const struct op_kind, its name below and in the
+ * list, and the function in program_build that puts it into a program. Its forward and its
  * cost stand in that file; its vector-Jacobian product belongs there too, as one more member of
  * struct op_kind: what reads the same slots, with the gradients of the outputs, and adds to
  * those of the inputs. Private to common/model. */
