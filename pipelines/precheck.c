@@ -20,6 +20,7 @@
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "control.h"
+#include "disk.h"
 #include "rundir.h"
 
 static int check_data(const struct route *t, struct err *e)
@@ -217,7 +218,7 @@ static int check_dual(const struct route *t, struct err *e)
     return 0;
 }
 
-int precheck(const struct route *t, struct config *c, int *known, struct err *e)
+int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct err *e)
 {
     const char *model = route_model(t);
     struct sites s;
@@ -232,7 +233,8 @@ int precheck(const struct route *t, struct config *c, int *known, struct err *e)
         return 0;
     if (config_read(model, c, e) < 0)
         return -1;
-    rc = sites_make(&s, c, e) < 0 ? -1 : check_shapes(t, &s, e);
+    rc =
+        sites_make(&s, c, e) < 0 || check_shapes(t, &s, e) < 0 ? -1 : disk_check(t, &s, reserve, e);
     sites_release(&s);
     if (rc == 0)
         *known = 1;

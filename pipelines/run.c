@@ -24,6 +24,7 @@
 struct run_opts {
     int help, dry_run, keep, quiet;
     const char *log;
+    uint64_t reserve;
 };
 
 #define AT(field) offsetof(struct run_opts, field)
@@ -31,6 +32,8 @@ static const struct opt own_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
     {"log", OPT_TEXT, AT(log), "DIR", .help = "keep what each process says in DIR/STAGE.log"},
     {"keep", OPT_FLAG, AT(keep), .help = "keep the folder of the sockets, with the logs"},
+    {"reserve", OPT_SIZE, AT(reserve), "BYTES",
+     .help = "refuse to start where less than this would stay free beside the checkpoint", "0"},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -171,10 +174,11 @@ static int dry_run(struct route *t, struct err *e)
 }
 
 /* All checks, before anything starts. */
-static int check(struct route *t, const struct launch *p, struct config *c, int *known,
-                 struct err *e)
+static int check(struct route *t, const struct launch *p, uint64_t reserve, struct config *c,
+                 int *known, struct err *e)
 {
-    return route_parse(t, p, e) < 0 || route_check(t, e) < 0 ? -1 : precheck(t, c, known, e);
+    return route_parse(t, p, e) < 0 || route_check(t, e) < 0 ? -1
+                                                             : precheck(t, reserve, c, known, e);
 }
 
 static uint64_t tokens_of(const struct route *t)
@@ -199,8 +203,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     struct launch *plan = launch_create(r, sockets, o->quiet, e);
     int known = 0, rc = -1;
 
-    if (!plan || check(t, plan, &c, &known, e) < 0 || (known && sites_make(&sites, &c, e) < 0) ||
-        (o->log && fs_mkdir(o->log, e) != 0))
+    if (!plan || check(t, plan, o->reserve, &c, &known, e) < 0 ||
+        (known && sites_make(&sites, &c, e) < 0) || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
     s.plan = plan;
     s.recipe = r;

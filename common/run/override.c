@@ -325,8 +325,7 @@ struct check {
     size_t nformats;
 };
 
-/* A linear as it is to be stored. */
-static void linear_of(const struct overrides *o, const struct format_linear *all,
+void overrides_linear(const struct overrides *o, const struct format_linear *all,
                       const struct site *site, size_t i, struct format_linear *l)
 {
     struct override_values v;
@@ -349,7 +348,7 @@ static int check_linear(const struct check *k, const struct site *site, size_t i
 {
     struct format_linear l;
 
-    linear_of(k->o, k->all, site, i, &l);
+    overrides_linear(k->o, k->all, site, i, &l);
     if (l.kept)
         return 0;
     if (l.group > 0 && l.K % (size_t)l.group)
@@ -383,7 +382,7 @@ void overrides_engines(const struct overrides *o, const struct sites *s,
 
     for (size_t k = 0; k < s->count; k++)
         for (size_t i = 0; i < s->site[k].count; i++) {
-            linear_of(o, all, &s->site[k], i, &l);
+            overrides_linear(o, all, &s->site[k], i, &l);
             engine_add(x, &l);
         }
 }

@@ -61,6 +61,9 @@ int override_hits(const struct override *o, size_t block, const char *site, cons
 /* What all lines together say about a linear; 1 when any hits it. */
 int overrides_of(const struct overrides *o, size_t block, const char *site, const char *linear,
                  struct override_values *v);
+/* *l: linear i of a site as it is to be stored, as far as *all and the overrides say. */
+void overrides_linear(const struct overrides *o, const struct format_linear *all,
+                      const struct site *site, size_t i, struct format_linear *l);
 /* Every pattern must hit a linear of this model: a typo would otherwise be silent. */
 int overrides_check(const struct overrides *o, const struct sites *s, struct err *e);
 /* The same, and the group divides the inputs of every linear that is not skipped, and each format

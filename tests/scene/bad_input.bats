@@ -439,14 +439,22 @@ teardown() {
 
 @test "a disk that is full in the middle" {
     small 64k out
-    refused 111 "stage 'write'" "No space left on device" "out/.ptqflow/parts"
+    refused 111 "stage 'write'" "No space left on device" "out/.ptqflow/parts" -- --overwrite
     jq -e . out/.ptqflow/journal.jsonl >/dev/null
 }
 
 @test "a disk that is full when the checkpoint is written" {
     small 400k out
-    refused 111 "stage 'write'" "No space left on device" "out/.ptqflow/assemble" -- --format dense
+    refused 111 "stage 'write'" "No space left on device" "out/.ptqflow/assemble" -- --format dense --overwrite
     [ "$(jq -s 'map(select(.record == "site")) | length' out/.ptqflow/journal.jsonl)" = 16 ]
+}
+
+@test "a disk that is too small is found before the start" {
+    refused 111 "--out: 'below/out' needs at least" "--reserve" "are free" -- --reserve 1000000G --out below/out
+    [ ! -e below ]
+    small 64k out
+    refused 111 "--out: 'out' needs at least" "0.1 MiB are free"
+    [ -z "$(ls -A out)" ]
 }
 
 @test "no room for hidden states" {

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* disk - see disk.h. */
+#include "disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "../common/base/mem.h"
+#include "../common/run/override.h"
+#include "../common/tensor/safetensors.h"
+#include "../stages/solve/solve_opts.h"
+#include "../stages/write/write_opts.h"
+
+#define MIB ((double)(1 << 20))
+
+/* Free bytes where `path` lies, or the nearest folder above it that is there. */
+static int free_bytes(const char *path, uint64_t *bytes, struct err *e)
+{
+    char *at = mem_printf(e, "%s", path), *slash;
+    struct statvfs v;
+    int rc;
+
+    if (!at)
+        return -1;
+    while ((rc = statvfs(at, &v)) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        slash = strrchr(at, '/');
+        if (slash == at && !at[1])
+            break;
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            strcpy(at, at[0] == '.' && !at[1] ? "/" : ".");
+    }
+    if (rc < 0)
+        err_sys(e, "--out: cannot ask for the free bytes of '%s'", at);
+    else
+        *bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    free(at);
+    return rc;
+}
+
+struct sum {
+    const struct overrides *o;
+    const struct format_linear *all;
+    const struct format *const *formats;
+    size_t nformats;
+    const struct st_set *set;
+    uint64_t bytes;
+};
+
+/* In place of its weights: what each format stores. */
+static int add_linear(struct sum *s, const struct site *site, size_t i, struct err *e)
+{
+    struct format_linear l;
+    struct st_entry x;
+    uint64_t one;
+    const int found = sites_source(s->set, &site->linear[i], &x, e);
+
+    if (found <= 0)
+        return found; /* not there: the writer says more of it */
+    overrides_linear(s->o, s->all, site, i, &l);
+    if (l.kept)
+        return 0;
+    l.source_type = x.dtype;
+    l.G = grid_groups(l.K, l.group);
+    for (size_t f = 0; f < s->nformats; f++) {
+        if (format_bytes(s->formats[f], &l, &one, e) < 0)
+            return -1;
+        s->bytes = s->bytes - x.bytes + one;
+    }
+    return 0;
+}
+
+static int add_all(struct sum *s, const struct sites *sites, struct err *e)
+{
+    for (size_t i = 0; i < s->set->count; i++)
+        s->bytes += s->nformats * s->set->entries[i].bytes;
+    for (size_t k = 0; k < sites->count; k++)
+        for (size_t i = 0; i < sites->site[k].count; i++)
+            if (add_linear(s, &sites->site[k], i, e) < 0)
+                return -1;
+    return 0;
+}
+
+/* Bytes of the tensors of all formats, with the options of this solver. */
+static int output_bytes(const struct write_command *w, const struct solve_command *c,
+                        const struct sites *sites, uint64_t *bytes, struct err *e)
+{
+    const struct format_linear all = {.scale_type = c->core.scale_type,
+                                      .bits = c->core.bits,
+                                      .group = c->core.group,
+                                      .grid = c->core.grid};
+    const struct format *formats[FORMATS_MAX];
+    struct sum s = {.o = &c->lines, .all = &all, .formats = formats};
+    struct st_set *set;
+    int rc = -1;
+
+    if (format_parse(w->core.formats, formats, &s.nformats, e) < 0 ||
+        !(set = st_open_folder(w->core.model, e)))
+        return -1;
+    s.set = set;
+    rc = add_all(&s, sites, e);
+    *bytes = s.bytes;
+    st_close(&set);
+    return rc;
+}
+
+int disk_check(const struct route *t, const struct sites *sites, uint64_t reserve, struct err *e)
+{
+    const struct stage *w = route_stage(t, &write_spec, 0), *s = route_stage(t, &solve_spec, 0);
+    const struct write_command *c = w ? w->own : NULL;
+    uint64_t need, there;
+
+    /* solvers with options of their own share the sites in a way that is not known here */
+    if (!c || c->core.overwrite || !s || route_stage(t, &solve_spec, 1))
+        return 0;
+    if (output_bytes(c, s->own, sites, &need, e) < 0 || free_bytes(c->core.out, &there, e) < 0)
+        return -1;
+    if (need <= there && reserve <= there - need)
+        return 0;
+    return err_set(e, ERR_SYS,
+                   "--out: '%s' needs at least %.1f MiB for the checkpoint, and %.1f MiB more are "
+                   "to stay free (--reserve), but only %.1f MiB are free: make room, or give a "
+                   "folder on another disk",
+                   c->core.out, (double)need / MIB, (double)reserve / MIB, (double)there / MIB);
+}

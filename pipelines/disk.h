@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* disk - is there room for the checkpoint of a run, as far as that is known before it starts? */
+#ifndef PTQ_DISK_H
+#define PTQ_DISK_H
+
+#include <stdint.h>
+#include "../common/base/err.h"
+#include "../common/model/sites.h"
+#include "route.h"
+
+/* t: parsed, its shapes checked against the model; reserve: bytes that are to stay free. -1, by
+ * the name of the option, when the tensors of the formats do not fit into what is free where OUT
+ * lies or will lie. They are the least that a run takes: at its end commits lie beside them.
+ * With --overwrite nothing is refused: how much the earlier output gives back is not known. */
+int disk_check(const struct route *t, const struct sites *sites, uint64_t reserve, struct err *e);
+
+#endif
