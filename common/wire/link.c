@@ -34,11 +34,13 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
     l->o = *o;
     opts_complete(&l->o);
     if (!(l->endpoint = mem_text(endpoint, e)) || !(l->address = mem_text(endpoint, e)) ||
-        !(l->name = mem_text(o->name ? o->name : "", e)) ||
-        !(l->run = mem_text(o->run ? o->run : "", e)))
+        !(l->name = mem_text(o->name ? o->name : "", e)))
         return -1;
     l->o.name = l->name;
-    l->o.run = l->run;
+    l->own = (struct run_id)RUN_ID_INIT;
+    l->run = o->run_id ? o->run_id : &l->own;
+    if (o->run && run_id_check(l->run, o->run, 1, e) < 0)
+        return -1;
     return 0;
 }
 
@@ -93,7 +95,6 @@ void link_close(struct link **l)
     free(gone->endpoint);
     free(gone->address);
     free(gone->name);
-    free(gone->run);
     free(gone);
     errno = keep;
 }
@@ -115,6 +116,9 @@ static int send_to(struct link *l, size_t peer, struct msg **m, struct err *e)
         return wrong_way(l, l->ended ? "send after the end mark" : "send", e);
     if (!*m || !msg_kind_is_data((*m)->kind))
         return err_set(e, ERR_USE, "link %s: only data messages can be sent", l->endpoint);
+    if (run_id_check(l->run, (*m)->run, 1, e) < 0)
+        return err_prefix(e, "link %s: '%s'", l->endpoint, (*m)->id);
+    run_id_get(l->run, (*m)->run);
     return l->ops->send(l, peer, m, e);
 }
 

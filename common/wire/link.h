@@ -35,6 +35,7 @@
 #include "../base/err.h"
 #include "frame.h"
 #include "msg.h"
+#include "run_id.h"
 
 enum link_dir { LINK_IN, LINK_OUT };
 
@@ -51,7 +52,12 @@ struct link_opts {
     /* kinds of data messages (LINK_KIND). A LINK_OUT: those it is known to send, 0: not known, then
      * each message is checked by itself. A LINK_IN: those it takes, 0: all; others are refused. */
     unsigned sends, takes;
-    const char *run;       /* run id that both must share; "" or NULL: not checked */
+    /* the run that this end works for, where that is known before the first message; "" or NULL:
+     * not yet */
+    const char *run;
+    /* one for all links of a stage, which must outlive them; NULL: the link has its own. Every
+     * hello and message bears it, those of another run are refused (run_id.h). */
+    struct run_id *run_id;
     enum link_route route; /* LINK_OUT */
     /* binder: wait for this many peers before the first message goes out (LINK_OUT) or before
      * the end of all present counts as the end (LINK_IN); 0: 1 */

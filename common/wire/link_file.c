@@ -142,7 +142,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
-        r = kind_check(l, *m, f->what, e) == 0 ? 1 : -1;
+        r = message_check(l, *m, f->what, e) == 0 ? 1 : -1;
         f->count++;
         f->sum += msg_checksum(*m);
         f->stats.messages++;

@@ -45,14 +45,17 @@ int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind)
     const struct link *l = &s->l;
     struct err e = {0};
     struct msg *m = msg_create(kind, l->name, &e);
-    int bad = !m || json_set_int(m->meta, "version", LINK_VERSION) ||
-              json_set_text(m->meta, "name", l->name) ||
-              json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") ||
-              json_set(m->meta, "sends", kinds_list(l->dir == LINK_OUT ? l->o.sends : 0)) ||
-              json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
-              json_set_bool(m->meta, "elastic", l->o.elastic) ||
-              json_set_text(m->meta, "run", l->run) ||
-              json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta);
+    char run[RUN_ID];
+    int bad;
+
+    run_id_get(l->run, run);
+    bad = !m || json_set_int(m->meta, "version", LINK_VERSION) ||
+          json_set_text(m->meta, "name", l->name) ||
+          json_set_text(m->meta, "dir", l->dir == LINK_IN ? "in" : "out") ||
+          json_set(m->meta, "sends", kinds_list(l->dir == LINK_OUT ? l->o.sends : 0)) ||
+          json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
+          json_set_bool(m->meta, "elastic", l->o.elastic) || json_set_text(m->meta, "run", run) ||
+          json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta);
 
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
@@ -113,9 +116,7 @@ static int hello_check(const struct sock *s, const struct hello *h, struct err *
     if (sends & ~takes)
         return err_set(e, ERR_USE, "%.31s sends %s, but %.31s takes %s", in ? h->name : l->name,
                        kinds_text(sends, sent), in ? l->name : h->name, kinds_text(takes, taken));
-    if (*l->run && *h->run && strcmp(l->run, h->run) != 0)
-        return err_set(e, ERR_USE, "run %.39s where run %s is going on", h->run, l->run);
-    return 0;
+    return run_id_check(l->run, h->run, 0, e); /* only what was sent says which run is going on */
 }
 
 static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)

@@ -36,8 +36,9 @@ struct link {
     int opened;     /* all of it: link_open has returned it */
     char *endpoint; /* as given */
     char *address;  /* resolved */
-    char *name, *run;
-    struct link_opts o; /* defaults filled in, texts point to the copies above */
+    char *name;
+    struct run_id own, *run; /* run: own, or that of the options */
+    struct link_opts o;      /* defaults filled in, its name is the copy above */
     double wait_s;
     double waits, said; /* since when the stage waits for it, when that was last said; 0: not */
     int ended;          /* link_end was called */
@@ -70,8 +71,9 @@ struct json *kinds_list(unsigned kinds); /* NULL when memory is out */
  * taken. */
 int kinds_read(const struct json *list, const char *field, int sent, unsigned *kinds,
                struct err *e);
-/* LINK_IN: is this a kind that the end takes? ERR_USE says what it takes. */
-int kind_check(const struct link *l, const struct msg *m, const char *from, struct err *e);
+/* LINK_IN: is this a kind that the end takes, and of its run? ERR_USE says what it takes, or names
+ * both. The first run that a message names is that of the link. */
+int message_check(const struct link *l, const struct msg *m, const char *from, struct err *e);
 
 /* Deadlines in clock_wall seconds, < 0: none; and what is left of them for poll. */
 double wait_until(int timeout_ms);

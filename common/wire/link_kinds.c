@@ -51,7 +51,7 @@ int kinds_read(const struct json *list, const char *field, int sent, unsigned *k
     return 0;
 }
 
-int kind_check(const struct link *l, const struct msg *m, const char *from, struct err *e)
+static int kind_check(const struct link *l, const struct msg *m, const char *from, struct err *e)
 {
     char takes[KINDS_TEXT];
 
@@ -60,4 +60,11 @@ int kind_check(const struct link *l, const struct msg *m, const char *from, stru
     return err_set(e, ERR_USE, "%s sends '%s', a message of kind %s, but %s takes %s", from, m->id,
                    msg_kind_name(m->kind), *l->name ? l->name : "this end",
                    kinds_text(l->o.takes, takes));
+}
+
+int message_check(const struct link *l, const struct msg *m, const char *from, struct err *e)
+{
+    if (kind_check(l, m, from, e) < 0)
+        return -1;
+    return run_id_check(l->run, m->run, 1, e) == 0 ? 0 : err_prefix(e, "'%s' from %s", m->id, from);
 }

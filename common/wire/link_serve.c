@@ -46,7 +46,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
         return;
     }
     p->gap = 0;
-    if (kind_check(&s->l, m, peer_name(s, p, name), &e) < 0)
+    if (message_check(&s->l, m, peer_name(s, p, name), &e) < 0)
         goto out;
     p->count++;
     p->sum += msg_checksum(m);

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "../../common/model/fingerprint.h"
 #include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/run_id.h"
 #include "forward_rows.h"
 #include "forward_site.h"
 #include "forward_weights.h"
@@ -39,7 +41,8 @@ struct forward {
     float *site_w;      /* [Tmax] weights of the rows of one site */
     size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
-    char run[40];
+    char run[RUN_ID];
+    uint64_t print; /* of the model */
 };
 
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e)
@@ -60,6 +63,10 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
     f->model = m;
     f->o = *o;
     f->c = model_config(m);
+    if (fingerprint_model(f->c->json, model_tensors(m), &f->print, e) < 0) {
+        free(f);
+        return NULL;
+    }
     f->ways = o->dual ? 2 : 1;
     f->way[0].full = o->order == FORWARD_FULL;
     f->way[1].full = 1;
@@ -157,6 +164,7 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     size_t at = f->count;
 
     if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, &v, e) < 0 ||
+        run_id_check_model(chunk->run, f->print, model_tensors(f->model)->paths[0], e) < 0 ||
         rows_check(chunk, &v, f->sites, e) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++)
@@ -178,7 +186,6 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     f->tokens += v.T;
     for (size_t t = 0; v.modality && t < v.T; t++)
         f->images += v.modality[t] == 1;
-    snprintf(f->run, sizeof f->run, "%s", chunk->run);
     return 0;
 }
 
@@ -477,12 +484,29 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
     return 0;
 }
 
+/* The run of the rows: that of the chunks, and what this stage makes of them. Not the kernel: hosts
+ * that differ in it may share a run. */
+static int run_make(struct forward *f, struct err *e)
+{
+    struct json *rec = site_record(f->model, &f->o);
+    char *own = json_print(rec, 0, e), *all = NULL;
+
+    if (own)
+        all = mem_printf(e, "%s dual %d", own, f->o.dual);
+    if (all)
+        run_id_make(f->run, f->print, f->held[0].msg->run, all);
+    json_destroy(&rec);
+    free(own);
+    free(all);
+    return all ? 0 : -1;
+}
+
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
 {
     if (!f->count)
         return err_set(e, ERR_DATA, "no chunk came: nothing to run");
     f->prov = site_prov(f->held[0].view.prov, f->model, &f->o, e);
-    if (!f->prov || start(f, e) < 0)
+    if (!f->prov || run_make(f, e) < 0 || start(f, e) < 0)
         return -1;
     for (size_t i = 0; i < f->c->layers; i++)
         if (run_block(f, i, io, e) < 0)

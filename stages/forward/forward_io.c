@@ -20,6 +20,7 @@
 struct forward_io_links {
     struct link *chunks, *rows, *commits; /* commits: NULL, as follow is, when there are none */
     struct follow *follow;
+    struct run_id run; /* of the rows, and so of the commits */
     struct forward *core;
     uint64_t awaited;   /* order of the site whose commit is awaited */
     struct msg *commit; /* it; NULL: not there yet */
@@ -110,6 +111,8 @@ static int commit_by_folder(struct forward_io_links *l, struct err *e)
     if (rc == 0)
         return err_set(e, ERR_DATA,
                        "the folder that is followed is finished already; use a new output folder");
+    if (rc > 0 && rc != 2 && run_id_check(&l->run, l->commit->run, 1, e) < 0)
+        return err_prefix(e, "the folder that is followed: '%s'", l->commit->id);
     return rc == 2 ? 0 : rc;
 }
 
@@ -189,6 +192,7 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
     o.credit_messages = CHUNKS_CREDIT;
     if (!(l->chunks = link_open(s->in, LINK_IN, &o, e)))
         return -1;
+    o.run_id = &l->run;
     o.takes = pump_kinds(commits_take);
     o.credit_messages = 0;
     if (c->commits && !(l->commits = link_open(c->commits, LINK_IN, &o, e)))
@@ -203,7 +207,7 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
 int forward_io_run(struct stage *s, struct err *e)
 {
     const struct forward_command *c = s->own;
-    struct forward_io_links l = {0};
+    struct forward_io_links l = {.run = RUN_ID_INIT};
     struct par *par = par_open((size_t)s->threads, e);
     struct model *model = par ? model_open(c->model, par, e) : NULL;
     int rc = -1;

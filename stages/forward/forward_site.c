@@ -136,10 +136,8 @@ int site_set_commit(struct block *b, const struct site *s, size_t at, const stru
     return 0;
 }
 
-struct json *site_prov(const struct json *before, const struct model *m,
-                       const struct forward_opts *o, struct err *e)
+struct json *site_record(const struct model *m, const struct forward_opts *o)
 {
-    struct json *all = before ? json_clone(before) : json_new_array();
     struct json *rec = json_new_object();
     char digest[17];
 
@@ -161,6 +159,15 @@ struct json *site_prov(const struct json *before, const struct model *m,
         json_set(rec, "modality_weights", ratio);
     }
     weigh_clip_record(&o->clip, rec);
+    return rec;
+}
+
+struct json *site_prov(const struct json *before, const struct model *m,
+                       const struct forward_opts *o, struct err *e)
+{
+    struct json *all = before ? json_clone(before) : json_new_array();
+    struct json *rec = site_record(m, o);
+
     json_set_text(rec, "kernel", blas_kernel());
     if (json_push(all, rec) < 0) {
         json_destroy(&all);

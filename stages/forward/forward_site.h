@@ -25,7 +25,9 @@ struct site_part {
 int site_part_make(struct site_part *p, const struct block_rows *b, const struct rows *r,
                    const float *w, const uint8_t *modality, struct err *e);
 void site_part_release(struct site_part *p);
-/* The chunks' provenance with this stage's record behind it. */
+/* What this stage is and was asked for, whatever the machine; fails when it is used. */
+struct json *site_record(const struct model *m, const struct forward_opts *o);
+/* The chunks' provenance with this record and the machine's kernel behind it. */
 struct json *site_prov(const struct json *before, const struct model *m,
                        const struct forward_opts *o, struct err *e);
 

@@ -11,6 +11,7 @@
 
 struct reduce_io {
     const struct reduce_command *command;
+    struct run_id run; /* of all links */
     struct reduce *core;
     struct link *rows, *commits;    /* commits: NULL when the writer's are not listened to */
     struct link *problems, *record; /* record: NULL, or a file */
@@ -138,13 +139,15 @@ static unsigned sends_of(const struct reduce_command *c)
                            : LINK_KIND(MSG_PROBLEM);
 }
 
-static struct link *open_out(const struct stage *s, const char *endpoint, struct err *e)
+static struct link *open_out(struct reduce_io *io, const struct stage *s, const char *endpoint,
+                             struct err *e)
 {
     const struct reduce_command *c = s->own;
 
     return link_open(endpoint, LINK_OUT,
                      &(struct link_opts){.name = "reduce",
                                          .sends = sends_of(c),
+                                         .run_id = &io->run,
                                          .elastic = !c->core.partial,
                                          .hold = c->commits != NULL,
                                          .insecure = s->insecure,
@@ -152,13 +155,14 @@ static struct link *open_out(const struct stage *s, const char *endpoint, struct
                      e);
 }
 
-static struct link *open_rows(const struct stage *s, struct err *e)
+static struct link *open_rows(struct reduce_io *io, const struct stage *s, struct err *e)
 {
     const struct reduce_command *c = s->own;
 
     return link_open(s->in, LINK_IN,
                      &(struct link_opts){.name = "reduce",
                                          .takes = pump_kinds(takes_of(c)),
+                                         .run_id = &io->run,
                                          .accepts = c->only.text,
                                          .naccepts = c->only.count,
                                          .peers = (size_t)c->peers,
@@ -174,12 +178,13 @@ static int open_links(struct reduce_io *io, const struct stage *s, struct err *e
 {
     const struct reduce_command *c = s->own;
 
-    if (!(io->rows = open_rows(s, e)) || !(io->problems = open_out(s, s->out, e)))
+    if (!(io->rows = open_rows(io, s, e)) || !(io->problems = open_out(io, s, s->out, e)))
         return -1;
     if (c->commits &&
         !(io->commits = link_open(c->commits, LINK_IN,
                                   &(struct link_opts){.name = "reduce",
                                                       .takes = pump_kinds(commits_take),
+                                                      .run_id = &io->run,
                                                       .insecure = s->insecure},
                                   e)))
         return -1;
@@ -187,13 +192,13 @@ static int open_links(struct reduce_io *io, const struct stage *s, struct err *e
         return 0;
     if (link_names_socket(c->record))
         return err_set(e, ERR_USE, "--record takes the name of a file, not '%s'", c->record);
-    return (io->record = open_out(s, c->record, e)) ? 0 : -1;
+    return (io->record = open_out(io, s, c->record, e)) ? 0 : -1;
 }
 
 int reduce_io_run(struct stage *s, struct err *e)
 {
     const struct reduce_command *c = s->own;
-    struct reduce_io io = {.command = c};
+    struct reduce_io io = {.command = c, .run = RUN_ID_INIT};
     struct par *par = par_open((size_t)s->threads, e);
     int rc = -1;
 

@@ -46,7 +46,7 @@ size_t sample_chunks(const struct sample *s);
 size_t sample_lanes(const struct sample *s); /* at most the number of chunks */
 const struct sample_audit *sample_audit(const struct sample *s);
 const struct json *sample_record(const struct sample *s); /* of the provenance, audit included */
-const char *sample_run(const struct sample *s);           /* digest of the record */
+const char *sample_run(const struct sample *s);           /* of model and record: run_id.h */
 
 /* The caller's; NULL: no memory. */
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e);

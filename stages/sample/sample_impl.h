@@ -8,6 +8,7 @@
 #include "../../common/text/docs.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
+#include "../../common/wire/run_id.h"
 #include "sample_types.h"
 
 /* A document that rows are taken from. */
@@ -80,7 +81,7 @@ struct sample {
     uint64_t *file_tokens;
     struct sample_audit audit;
     struct json *record;
-    char run[17];
+    char run[RUN_ID];
 };
 
 /* sample_data.c: documents of the files of a group, in order. again: nothing is counted. */

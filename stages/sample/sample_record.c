@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_record - the provenance record: what the rows depend on, and the audit. Field by field:
  * common/wire/INTERFACES.md. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../common/base/hash.h"
 #include "../../common/base/version.h"
+#include "../../common/model/fingerprint.h"
 #include "sample_impl.h"
 #include "sample_rows.h"
 
@@ -133,6 +135,19 @@ static int record_draw(const struct sample *s, struct json *r)
     return bad;
 }
 
+/* A folder without weights will do for sampling: then the run does not say of which model it is. */
+static void run_make(struct sample *s, const char *rest)
+{
+    struct st_set *weights = st_open_folder(s->o.model, NULL);
+    uint64_t model;
+
+    if (weights && fingerprint_model(s->config.json, weights, &model, NULL) == 0)
+        run_id_make(s->run, model, rest, NULL);
+    else
+        snprintf(s->run, sizeof s->run, "%s", rest);
+    st_close(&weights);
+}
+
 int sample_record_build(struct sample *s, struct err *e)
 {
     const struct sample_opts *o = &s->o;
@@ -162,7 +177,8 @@ int sample_record_build(struct sample *s, struct err *e)
         return err_set(e, ERR_SYS, "no memory for the provenance record");
     if (!(text = json_print(r, 0, e)))
         return -1;
-    hash_hex(hash_bytes(text, strlen(text)), s->run);
+    hash_hex(hash_bytes(text, strlen(text)), data);
+    run_make(s, data);
     free(text);
     return 0;
 }

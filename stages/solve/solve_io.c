@@ -34,6 +34,7 @@ struct solve_io {
     const struct solve_command *command;
     struct patterns patterns;
     struct par *par;
+    struct run_id run; /* of both links */
     struct link *problems, *solutions;
     uint64_t done, sites;
 };
@@ -149,6 +150,7 @@ static int open_links(struct solve_io *io, const struct stage *s, struct err *e)
     io->problems = link_open(s->in, LINK_IN,
                              &(struct link_opts){.name = "solve",
                                                  .takes = pump_kinds(take),
+                                                 .run_id = &io->run,
                                                  .peers = (size_t)c->peers,
                                                  .credit_messages = 2,
                                                  .insecure = s->insecure,
@@ -160,6 +162,7 @@ static int open_links(struct solve_io *io, const struct stage *s, struct err *e)
                       : link_open(s->out, LINK_OUT,
                                   &(struct link_opts){.name = "solve",
                                                       .sends = LINK_KIND(MSG_SOLUTION),
+                                                      .run_id = &io->run,
                                                       .insecure = s->insecure,
                                                       .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
                                   e);
@@ -184,7 +187,7 @@ static int serve(struct solve_io *io, struct err *e)
 int solve_io_run(struct stage *s, struct err *e)
 {
     const struct solve_command *c = s->own;
-    struct solve_io io = {.command = c, .patterns.lines = &c->lines};
+    struct solve_io io = {.command = c, .patterns.lines = &c->lines, .run = RUN_ID_INIT};
     int rc = -1;
 
     mem_return_freed(); /* squares of one site after the other */

@@ -16,9 +16,11 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
+#include "../../common/model/fingerprint.h"
 #include "../../common/run/journal_site.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
+#include "../../common/wire/run_id.h"
 #include "write_assemble.h"
 #include "write_out.h"
 
@@ -31,6 +33,7 @@ struct writer {
     int keep_parts;
     uint64_t shard_bytes;
     double start;
+    uint64_t print; /* of the model */
     struct write_sizes sizes;
 };
 
@@ -61,6 +64,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if (!(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
+        fingerprint_model(w->plan.config.json, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out, o->overwrite, e))
         goto fail;
     for (size_t i = 0; i < w->plan.source->count; i++)
@@ -270,7 +274,8 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
 
     if (m->kind != MSG_SOLUTION)
         return err_set(e, ERR_USE, "'%s' is a %s, not a solution", m->id, msg_kind_name(m->kind));
-    if (solution_read(m, &v, e) || plan_check(&w->plan, &v, linear, &digest, e))
+    if (run_id_check_model(m->run, w->print, w->plan.dir, e) || solution_read(m, &v, e) ||
+        plan_check(&w->plan, &v, linear, &digest, e))
         return -1;
     x = &w->plan.site[v.order];
     if (x->done && x->digest != digest && (same = same_prov(x, &v, e)) != 0)

@@ -18,6 +18,7 @@
 
 struct write_io {
     struct writer *core;
+    struct run_id run;                /* of both links */
     struct link *solutions, *commits; /* commits: NULL when forward stages follow the folder */
     size_t *order; /* of the commits that were sent, by their number on the link */
     int came;      /* somebody who takes commits has been here */
@@ -142,6 +143,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
     io->solutions = link_open(s->in, LINK_IN,
                               &(struct link_opts){.name = "write",
                                                   .takes = pump_kinds(take),
+                                                  .run_id = &io->run,
                                                   .elastic = 1,
                                                   .peers = (size_t)c->peers,
                                                   .insecure = s->insecure},
@@ -151,6 +153,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
     io->commits = link_open(c->commits, LINK_OUT,
                             &(struct link_opts){.name = "write",
                                                 .sends = LINK_KIND(MSG_COMMIT),
+                                                .run_id = &io->run,
                                                 .route = LINK_ALL,
                                                 .elastic = 1,
                                                 .peers = (size_t)c->commit_peers,
@@ -165,7 +168,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
 int write_io_run(struct stage *s, struct err *e)
 {
     const struct write_command *c = s->own;
-    struct write_io io = {.core = write_open(&c->core, e)};
+    struct write_io io = {.core = write_open(&c->core, e), .run = RUN_ID_INIT};
     int rc = -1;
 
     if (!io.core)
