@@ -35,8 +35,8 @@ static int free_bytes(const char *path, uint64_t *bytes, struct err *e)
     }
     if (rc < 0)
         err_sys(e, "--out: cannot ask for the free bytes of '%s'", at);
-    else
-        *bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    else /* what has no blocks at all, as /proc, is no disk: making the folder says more of it */
+        *bytes = v.f_blocks ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
     free(at);
     return rc;
 }
@@ -60,6 +60,8 @@ static int add_linear(struct sum *s, const struct site *site, size_t i, struct e
 
     if (found <= 0)
         return found; /* not there: the writer says more of it */
+    if (x.bytes / dtype_size(x.dtype) / (uint64_t)site->inputs != (uint64_t)site->linear[i].rows)
+        return 0; /* not what the config says: forward says more of it */
     overrides_linear(s->o, s->all, site, i, &l);
     if (l.kept)
         return 0;
