@@ -111,7 +111,7 @@ setup() {
 
 @test "problems of another run are refused" {
     mkdir -p other/.ptqflow
-    sed 's/"run":"[0-9a-f]*"/"run":"0123456789abcdef"/' "$out/.ptqflow/journal.jsonl" >other/.ptqflow/journal.jsonl
+    sed 's/"run":"[-0-9a-f]*"/"run":"0123456789abcdef"/' "$out/.ptqflow/journal.jsonl" >other/.ptqflow/journal.jsonl
     run -100 ptq report other --problems problems.ptq --out other.html
     [[ $output == *"b0.attn.qkv is of run "*"of run 0123456789abcdef: give the stream that this run recorded"* ]]
     [ ! -e other.html ]
