@@ -16,6 +16,9 @@
 #include "../common/base/json.h"
 
 #define CONTROL_CLIENTS 16
+/* "wait" where a request does not say, and the most */
+#define CONTROL_WAIT 60
+#define CONTROL_WAIT_MAX 86400
 #define CONTROL_FDS (1 + CONTROL_CLIENTS)
 #define CONTROL_NAME "control"
 

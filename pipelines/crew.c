@@ -16,8 +16,6 @@
 #define WORDS_MAX 256
 #define RESTARTS 3   /* a crew that keeps dying has a reason */
 #define HEARD_MAX 32 /* endpoints of one process that are told apart */
-#define JOIN_SECONDS 60
-#define JOIN_SECONDS_MAX 86400
 /* Who has ended properly waits for nobody: so long its neighbours may take to end as well. */
 #define END_SECONDS 0.5
 
@@ -198,7 +196,7 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
 
     if (stage_of(s, request, &c->stage, e) < 0 ||
         json_need_int(request, "count", 1, COUNT_MAX, &count, "request", e) < 0 ||
-        json_opt_int(request, "wait", 1, JOIN_SECONDS_MAX, JOIN_SECONDS, &c->wait, "request", e) <
+        json_opt_int(request, "wait", 1, CONTROL_WAIT_MAX, CONTROL_WAIT, &c->wait, "request", e) <
             0)
         return -1;
     now = serving(s, c->stage);
@@ -230,7 +228,7 @@ static int swap(struct supervise *s, const struct json *request, struct err *e)
     for (size_t i = 0; i < n; i++)
         if (!(word[i] = json_as_text(json_at(list, i))) || !*word[i])
             return err_set(e, ERR_USE, "request: word %zu of 'command' is empty or no text", i + 1);
-    if (json_opt_int(request, "wait", 1, JOIN_SECONDS_MAX, JOIN_SECONDS, &c->wait, "request", e) <
+    if (json_opt_int(request, "wait", 1, CONTROL_WAIT_MAX, CONTROL_WAIT, &c->wait, "request", e) <
         0)
         return -1;
     count = serving(s, c->stage);

@@ -16,6 +16,7 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/base/opt.h"
 #include "../common/base/sig.h"
 #include "../common/base/term.h"
 #include "control.h"
@@ -52,12 +53,14 @@ static void usage(FILE *f)
         "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
         "  --wait SECONDS      so long new processes may take to join before scale or swap has "
         "failed\n"
-        "                      (default 60)\n"
-        "  --json              print answers as JSON, one a line\n\n"
-        "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
-        "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
-        "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of "
-        "what failed.\n",
+        "                      (default " OPT_NUMBER(
+            CONTROL_WAIT) ")\n"
+                          "  --json              print answers as JSON, one a line\n\n"
+                          "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
+                          "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
+                          "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, "
+                          "else the code of "
+                          "what failed.\n",
         f);
 }
 
@@ -360,10 +363,10 @@ static int wait_put(const struct ctl *c, struct json **request, struct err *e)
 
     if (!c->wait || !*request)
         return 0;
-    if (!*c->wait || *end || n < 1 || n > 86400) {
+    if (!*c->wait || *end || n < 1 || n > CONTROL_WAIT_MAX) {
         json_destroy(request);
-        return err_set(e, ERR_USE, "option '--wait': '%.40s' is not a number from 1 to 86400",
-                       c->wait);
+        return err_set(e, ERR_USE, "option '--wait': '%.40s' is not a number from 1 to %d", c->wait,
+                       CONTROL_WAIT_MAX);
     }
     if (json_set_int(*request, "wait", n) == 0)
         return 0;

@@ -60,7 +60,7 @@ static int add_linear(struct sum *s, const struct site *site, size_t i, struct e
 
     if (found <= 0)
         return found; /* not there: the writer says more of it */
-    if (x.bytes / dtype_size(x.dtype) / (uint64_t)site->inputs != (uint64_t)site->linear[i].rows)
+    if (x.ndim != 2 || x.shape[0] != site->linear[i].rows || x.shape[1] != site->inputs)
         return 0; /* not what the config says: forward says more of it */
     overrides_linear(s->o, s->all, site, i, &l);
     if (l.kept)

@@ -83,14 +83,14 @@ static void on_status(void *ctx, struct child *c, char *text)
     struct json *j = json_parse(text, strlen(text), "status", NULL);
     const char *at = json_as_text(json_get(j, "hello")) ? json_as_text(json_get(j, "at")) : NULL;
 
-    if (at)
+    if (at) {
         crew_hello(l->s, at);
+    } else {
+        c->joined = 1;
+        snprintf(c->status_text, sizeof c->status_text, "%s", text);
+        watch_status(&l->s->watch, (size_t)(c - l->s->child), j);
+    }
     json_destroy(&j);
-    if (at)
-        return;
-    c->joined = 1;
-    snprintf(c->status_text, sizeof c->status_text, "%s", text);
-    watch_status(&l->s->watch, (size_t)(c - l->s->child), text);
 }
 
 /* All that it makes goes to other stages: once the checkpoint is complete nobody misses it. */
@@ -126,6 +126,11 @@ static int delivered(const struct supervise *s)
     return writers > 0;
 }
 
+static int ended_badly(const struct child *c)
+{
+    return c->exited && c->code != 0 && !c->forgiven;
+}
+
 /* The checkpoint is complete without those that have failed: that is said, and no failure. */
 static int forgive(struct loop *l)
 {
@@ -134,11 +139,10 @@ static int forgive(struct loop *l)
     if (!delivered(s))
         return 0;
     for (size_t i = 0; i < s->plan->count; i++)
-        if (s->child[i].exited && s->child[i].code && !s->child[i].forgiven &&
-            !feeds(s->child[i].plan))
+        if (ended_badly(&s->child[i]) && !feeds(s->child[i].plan))
             return 0;
     for (size_t i = 0; i < s->plan->count; i++)
-        if (s->child[i].exited && s->child[i].code && !s->child[i].forgiven) {
+        if (ended_badly(&s->child[i])) {
             s->child[i].forgiven = 1;
             watch_clear(&s->watch);
             log_warn("%s ended badly, but the writer has all of its work", s->child[i].plan->label);

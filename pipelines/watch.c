@@ -67,9 +67,8 @@ static void worker_status(struct watch *w, size_t i, const struct json *j)
     w->worker[i].total = (uint64_t)total;
 }
 
-void watch_status(struct watch *w, size_t i, const char *line)
+void watch_status(struct watch *w, size_t i, const struct json *j)
 {
-    struct json *j = json_parse(line, strlen(line), "status", NULL);
     const char *stage = json_as_text(json_get(j, "stage"));
     const char *state = json_as_text(json_get(j, "state"));
     const char *unit = json_as_text(json_get(j, "unit"));
@@ -82,7 +81,6 @@ void watch_status(struct watch *w, size_t i, const char *line)
     if (stage && unit && strcmp(stage, "write") == 0 && strcmp(unit, "sites") == 0 &&
         json_as_int(json_get(j, "done"), &done) == 0 && done > 0)
         w->committed = (uint64_t)done;
-    json_destroy(&j);
 }
 
 /* Share of the first site not committed that the workers have forwarded. */

@@ -36,7 +36,7 @@ struct watch {
 /* s NULL: not known */
 void watch_init(struct watch *w, const struct sites *s, uint64_t tokens);
 /* A status line of process number i of the run. */
-void watch_status(struct watch *w, size_t i, const char *line);
+void watch_status(struct watch *w, size_t i, const struct json *j);
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
 /* live line, or a plain one when it is due */
 void watch_draw(struct watch *w);

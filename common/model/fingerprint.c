@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/hash.h"
-
 #define PAGE 4096
 #define PLACES 3 /* of a tensor, from its start to its end */
 
@@ -30,27 +28,37 @@ static int add_contents(struct hash *h, const struct st_set *w, const struct st_
     return 0;
 }
 
-int fingerprint_model(const struct json *config, const struct st_set *weights, uint64_t *digest,
-                      struct err *e)
+int fingerprint_shapes(struct hash *h, const struct json *config, const struct st_set *weights,
+                       struct err *e)
 {
     char *text = json_print(config, 0, e);
-    struct hash h;
 
     if (!text)
         return -1;
-    hash_start(&h);
-    hash_add(&h, text, strlen(text) + 1);
+    hash_add(h, text, strlen(text));
     free(text);
     for (size_t i = 0; i < weights->count; i++) {
         const struct st_entry *x = &weights->entries[i];
-        const int32_t type[2] = {(int32_t)x->dtype, x->ndim};
 
-        hash_add(&h, x->name, strlen(x->name) + 1);
-        hash_add(&h, type, sizeof type);
-        hash_add(&h, x->shape, (size_t)x->ndim * sizeof *x->shape);
-        if (add_contents(&h, weights, x, e) < 0)
-            return -1;
+        hash_add(h, x->name, strlen(x->name) + 1);
+        hash_add(h, dtype_name(x->dtype), strlen(dtype_name(x->dtype)) + 1);
+        hash_add(h, x->shape, (size_t)x->ndim * sizeof *x->shape);
+        hash_add(h, &x->bytes, sizeof x->bytes);
     }
+    return 0;
+}
+
+int fingerprint_model(const struct json *config, const struct st_set *weights, uint64_t *digest,
+                      struct err *e)
+{
+    struct hash h;
+
+    hash_start(&h);
+    if (fingerprint_shapes(&h, config, weights, e) < 0)
+        return -1;
+    for (size_t i = 0; i < weights->count; i++)
+        if (add_contents(&h, weights, &weights->entries[i], e) < 0)
+            return -1;
     *digest = hash_end(&h);
     return 0;
 }

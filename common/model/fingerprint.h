@@ -7,8 +7,14 @@
 
 #include <stdint.h>
 #include "../base/err.h"
+#include "../base/hash.h"
 #include "../base/json.h"
 #include "../tensor/safetensors.h"
+
+/* Adds config and each tensor's name, type, shape and size to h: what model_digest() is of. 0, -1
+ * when memory is out. */
+int fingerprint_shapes(struct hash *h, const struct json *config, const struct st_set *weights,
+                       struct err *e);
 
 /* config: all of config.json. 0, -1 when a file cannot be read. */
 int fingerprint_model(const struct json *config, const struct st_set *weights, uint64_t *digest,

@@ -6,10 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "../base/hash.h"
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "config_read.h"
+#include "fingerprint.h"
 #include "model_parts.h"
 #include "op.h"
 #include "vec.h"
@@ -86,22 +86,11 @@ static int check_ends(struct model *m, struct err *e)
 
 static int digest_make(struct model *m, struct err *e)
 {
-    char *text = json_print(m->c.json, 0, e);
     struct hash h;
 
-    if (!text)
-        return -1;
     hash_start(&h);
-    hash_add(&h, text, strlen(text));
-    free(text);
-    for (size_t i = 0; i < m->st->count; i++) {
-        const struct st_entry *x = &m->st->entries[i];
-
-        hash_add(&h, x->name, strlen(x->name) + 1);
-        hash_add(&h, dtype_name(x->dtype), strlen(dtype_name(x->dtype)) + 1);
-        hash_add(&h, x->shape, (size_t)x->ndim * sizeof *x->shape);
-        hash_add(&h, &x->bytes, sizeof x->bytes);
-    }
+    if (fingerprint_shapes(&h, m->c.json, m->st, e) < 0)
+        return -1;
     m->digest = hash_end(&h);
     return 0;
 }

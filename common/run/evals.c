@@ -18,6 +18,11 @@ static char *folder_of(const char *dir, struct err *e)
     return mem_printf(e, "%s/.ptqflow", dir);
 }
 
+static char *path_of(const char *dir, struct err *e)
+{
+    return mem_printf(e, "%s/.ptqflow/" EVALS_NAME, dir);
+}
+
 int evals_check(const char *dir, struct err *e)
 {
     char *folder = folder_of(dir, e);
@@ -34,7 +39,7 @@ int evals_check(const char *dir, struct err *e)
 
 struct json *evals_read(const char *dir, struct err *e)
 {
-    char *path = mem_printf(e, "%s/.ptqflow/" EVALS_NAME, dir);
+    char *path = path_of(dir, e);
     struct json *list = NULL;
     int cut = 0;
 
@@ -90,8 +95,7 @@ static char *text_of(const struct json *list, const struct json *record, size_t 
 
 int evals_add(const char *dir, struct json **record, struct err *e)
 {
-    char *folder = folder_of(dir, e), *path = mem_printf(e, "%s/.ptqflow/" EVALS_NAME, dir),
-         *text = NULL;
+    char *folder = folder_of(dir, e), *path = path_of(dir, e), *text = NULL;
     struct json *list = NULL;
     size_t n = 0;
     int fd = -1, rc = -1;

@@ -22,14 +22,19 @@
 #define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
 
-/* It broke a rule: it is told, and on an elastic link that is all that comes of it. */
-static void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
+/* It broke a rule and was told: on an elastic link that is all that comes of it. */
+static void peer_broke(struct sock *s, struct peer *p, const struct err *e)
 {
-    peer_say_fail(s, &p->id, e->text);
     if (e->kind != ERR_SYS)
         peer_drop(s, p, e);
     else
         sock_fail(s, e);
+}
+
+static void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
+{
+    peer_say_fail(s, &p->id, e->text);
+    peer_broke(s, p, e);
 }
 
 static void data_take(struct sock *s, struct peer *p, struct msg *m)
@@ -171,10 +176,7 @@ static void damage_take(struct sock *s, struct peer *p, const struct zid *from, 
     }
     err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
     e->kind = e->kind == ERR_SYS ? ERR_SYS : ERR_DATA;
-    if (s->l.o.elastic && e->kind != ERR_SYS)
-        peer_drop(s, p, e);
-    else
-        sock_fail(s, e);
+    peer_broke(s, p, e);
 }
 
 /* One message off the socket; 0 when there was none. */

@@ -23,14 +23,14 @@ static void kinds_print(FILE *out, const struct plan *p)
     fputs("| linears | bits | group | grid |\n| --- | --- | --- | --- |\n", out);
     for (size_t i = 0; i < p->nlinears; i++) {
         const struct format_linear *l = p->view[i];
-        size_t before = 0, count = 0;
+        size_t first = 0, count = 0;
 
-        for (size_t k = 0; k < p->nlinears; k++) {
-            before += k < i && alike(l, p->view[k]);
-            count += alike(l, p->view[k]) != 0;
-        }
-        if (before)
+        while (!alike(l, p->view[first]))
+            first++;
+        if (first < i)
             continue;
+        for (size_t k = i; k < p->nlinears; k++)
+            count += alike(l, p->view[k]) != 0;
         if (l->kept)
             fprintf(out, "| %zu | as they were | | |\n", count);
         else if (l->group < 0)

@@ -69,6 +69,10 @@ static void count_hits(struct tally *t, const struct site *site, size_t i,
 static int add_linear(struct tally *t, const struct site *site, size_t i, struct err *e)
 {
     const size_t N = site->linear[i].rows, K = site->inputs;
+    const struct format_linear all = {.scale_type = t->o->solve->scale_type,
+                                      .bits = t->o->solve->bits,
+                                      .group = t->o->solve->group,
+                                      .grid = t->o->solve->grid};
     struct preview_class want = {.kept = 0}, *c;
     struct override_values v;
     struct format_linear l;
@@ -86,10 +90,11 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
                        t->o->model, x.name);
     overrides_of(t->o->solve->overrides, site->block, site->name, site->linear[i].name, &v);
     count_hits(t, site, i, &v);
-    want.kept = v.skip == 1;
+    overrides_linear(t->o->solve->overrides, &all, site, i, &l);
+    want.kept = l.kept;
     if (!want.kept) {
-        want.bits = v.bits ? v.bits : t->o->solve->bits;
-        want.group = v.group ? v.group : t->o->solve->group;
+        want.bits = l.bits;
+        want.group = l.group;
         want.grid = v.grid;
         want.solver = v.solver;
     }
@@ -102,14 +107,8 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
         c->bytes += x.bytes;
         return 0;
     }
-    l = (struct format_linear){.N = N,
-                               .K = K,
-                               .source_type = x.dtype,
-                               .bits = want.bits,
-                               .group = want.group,
-                               .G = grid_groups(K, want.group),
-                               .scale_type = t->o->solve->scale_type};
-    snprintf(l.name, sizeof l.name, "%s", site->linear[i].name);
+    l.source_type = x.dtype;
+    l.G = grid_groups(K, l.group);
     if (format_bytes(t->o->formats[0], &l, &bytes, e))
         return -1;
     c->bytes += bytes;
