@@ -126,28 +126,6 @@ static void warn_split(const struct overrides *o, const struct sites *s)
     }
 }
 
-/* A run that would quantize nothing makes a costly copy; the line that leaves nothing is named. */
-static int check_left(const struct overrides *o, const struct sites *s, struct err *e)
-{
-    const struct override *last = NULL;
-    struct override_values v;
-
-    for (size_t k = 0; k < s->count; k++)
-        for (size_t i = 0; i < s->site[k].count; i++) {
-            overrides_of(o, s->site[k].block, s->site[k].name, s->site[k].linear[i].name, &v);
-            if (v.skip != 1)
-                return 0;
-        }
-    for (size_t i = 0; i < o->count; i++)
-        if (o->at[i].v.skip == 1)
-            last = &o->at[i];
-    return last ? err_set(e, ERR_USE,
-                          "%s: with '%s' every linear of the model is skipped: nothing is left to "
-                          "quantize; narrow the pattern, or copy the model",
-                          last->from, last->text)
-                : 0;
-}
-
 /* Who will load what was asked for; a checkpoint for nobody is worth a warning. */
 static void say_engines(const struct format *f, const struct engine_look *x)
 {
@@ -185,8 +163,6 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
                                           .grid = c->core.grid};
 
         if (overrides_check_shapes(&c->lines, sites, &all, formats, nformats, e) < 0)
-            return -1;
-        if (check_left(&c->lines, sites, e) < 0)
             return -1;
         if (fuses)
             warn_split(&c->lines, sites);

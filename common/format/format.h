@@ -67,6 +67,7 @@ struct format {
     const char *about;  /* one line for help */
     int fuses;          /* its readers fuse q k v; gate up, and need them alike */
     int one_scale_type; /* all its linears must have scales of one type */
+    int some_codes;     /* it is for models of which at least one linear is quantized */
     /* Of a linear that is not kept: can it be held, as far as is known? */
     int (*check)(const struct format_linear *l, struct err *e);
     /* The same of its codes; NULL: any. */
@@ -77,8 +78,8 @@ struct format {
     /* Their bytes. */
     int (*put)(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
                struct err *e);
-    /* The quantization_config, and the dtype of config.json (DT_COUNT: as it is); an error when
-     * nothing was quantized. NULL: config.json stays as it is. */
+    /* The quantization_config, and the dtype of config.json (DT_COUNT: as it is). NULL:
+     * config.json stays as it is. */
     struct json *(*config)(const struct format_model *m, enum dtype *dtype, struct err *e);
     const char *config_copy;      /* file that holds quantization_config alone; NULL: none */
     const struct engine *engines; /* who loads it (engine.h); an empty name ends them */
@@ -114,6 +115,9 @@ int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t 
                  struct err *e);
 /* The format by whose mark a linear is stored in s; NULL: none, it may be there as NAME.weight. */
 const struct format *format_packed(const struct st_set *s, const char *name);
+
+/* Can it hold a model of which every linear is kept? */
+int format_check_kept(const struct format *f, struct err *e);
 
 /* ---- a linear ---- */
 

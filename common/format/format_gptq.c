@@ -16,6 +16,8 @@
 #include "format_gptq.h"
 #include "grid_affine.h"
 
+extern const struct format format_gptq;
+
 static int check(const struct format_linear *l, struct err *e)
 {
     if (l->grid && !affine_is(l->grid))
@@ -139,9 +141,7 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
     int bad;
 
     if ((*dtype = scale_type(m)) == DT_COUNT) {
-        err_set(e, ERR_USE,
-                "every linear was skipped: there is nothing for the gptq format to hold; use "
-                "--format dense");
+        format_check_kept(&format_gptq, e);
         return NULL;
     }
     base = gptq_base(m);
@@ -165,13 +165,13 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
     return c;
 }
 
-extern const struct format format_gptq;
 const struct format format_gptq = {
     .name = "gptq",
     .title = "GPTQ",
     .about = "GPTQ v1 (transformers, GPTQModel, vLLM, OpenVINO): packed codes, F16 or BF16 scales",
     .fuses = 1,
     .one_scale_type = 1,
+    .some_codes = 1,
     .check = check,
     .check_codes = check_codes,
     .tensors = tensors,

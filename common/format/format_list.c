@@ -88,6 +88,15 @@ const struct format *format_packed(const struct st_set *s, const char *name)
     return NULL;
 }
 
+int format_check_kept(const struct format *f, struct err *e)
+{
+    return f->some_codes ? err_set(e, ERR_USE,
+                                   "every linear is skipped: there is nothing for the %s format to "
+                                   "hold; skip less, or say --format dense",
+                                   f->name)
+                         : 0;
+}
+
 int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
                  struct err *e)
 {

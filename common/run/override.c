@@ -322,7 +322,7 @@ struct check {
     const struct overrides *o;
     const struct format_linear *all;
     const struct format *const *formats;
-    size_t nformats;
+    size_t nformats, left;
 };
 
 void overrides_linear(const struct overrides *o, const struct format_linear *all,
@@ -344,13 +344,29 @@ void overrides_linear(const struct overrides *o, const struct format_linear *all
     l->symmetric = !l->grid || !l->grid->zeros;
 }
 
-static int check_linear(const struct check *k, const struct site *site, size_t i, struct err *e)
+/* Of the lines that leave nothing to a format which is for what is quantized the last is named. */
+static int check_kept(const struct check *k, struct err *e)
+{
+    const struct override *last = NULL;
+
+    for (size_t i = 0; i < k->o->count; i++)
+        if (k->o->at[i].v.skip == 1)
+            last = &k->o->at[i];
+    for (size_t f = 0; last && f < k->nformats; f++)
+        if (format_check_kept(k->formats[f], e) < 0)
+            return err_prefix(e, "%s: '%s'", last->from, last->text);
+    return 0;
+}
+
+/* Also counts what is not kept. */
+static int check_linear(struct check *k, const struct site *site, size_t i, struct err *e)
 {
     struct format_linear l;
 
     overrides_linear(k->o, k->all, site, i, &l);
     if (l.kept)
         return 0;
+    k->left++;
     if (l.group > 0 && l.K % (size_t)l.group)
         return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
                        (long long)l.group, l.K, l.name);
@@ -364,7 +380,7 @@ int overrides_check_shapes(const struct overrides *o, const struct sites *s,
                            const struct format_linear *all, const struct format *const *formats,
                            size_t nformats, struct err *e)
 {
-    const struct check check = {o, all, formats, nformats};
+    struct check check = {o, all, formats, nformats, 0};
 
     if (overrides_check(o, s, e))
         return -1;
@@ -372,7 +388,7 @@ int overrides_check_shapes(const struct overrides *o, const struct sites *s,
         for (size_t i = 0; i < s->site[k].count; i++)
             if (check_linear(&check, &s->site[k], i, e))
                 return -1;
-    return 0;
+    return check.left ? 0 : check_kept(&check, e);
 }
 
 void overrides_engines(const struct overrides *o, const struct sites *s,

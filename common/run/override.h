@@ -67,8 +67,8 @@ void overrides_linear(const struct overrides *o, const struct format_linear *all
 /* Every pattern must hit a linear of this model: a typo would otherwise be silent. */
 int overrides_check(const struct overrides *o, const struct sites *s, struct err *e);
 /* The same, and the group divides the inputs of every linear that is not skipped, and each format
- * can hold it. all: bits, group, grid and type of scales where overrides say nothing, as far as
- * they are known (format.h). */
+ * can hold it, or that none is left. all: bits, group, grid and type of scales where overrides
+ * say nothing, as far as they are known (format.h). */
 int overrides_check_shapes(const struct overrides *o, const struct sites *s,
                            const struct format_linear *all, const struct format *const *formats,
                            size_t nformats, struct err *e);

@@ -396,11 +396,15 @@ tale() { # the bundled model, which has a tokenizer
 }
 
 @test "overrides that skip every linear" {
-    refused 100 "--override: with '*: skip' every linear" "nothing is left to quantize" -- --override '*: skip'
+    refused 100 "--override: '*: skip': every linear is skipped" "nothing for the gptq format" -- --override '*: skip'
     [ ! -e out ]
+    refused 100 "nothing for the gptq format" -- --override '*: skip' --format dense,gptq
     printf '*.self_attn.*: skip\n*.mlp.*: skip # the rest\n' >lines
-    refused 100 "lines:2: with '*.mlp.*: skip' every linear" -- --overrides lines
+    refused 100 "lines:2: '*.mlp.*: skip': every linear is skipped" -- --overrides lines
     [ ! -e out ]
+    (job --quiet --overrides lines --format dense)
+    run -0 ptq diff out m
+    rm -r out
     (job --quiet --overrides lines --override 'b0.mlp.down: skip=no')
     [ -e out/config.json ]
 }

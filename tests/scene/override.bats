@@ -132,7 +132,10 @@ tensor() { # DIR NAME: a digest of its bytes
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "mlp.dwon: bits=8" --quiet <full.ptq'
     [[ $stderr == *"--override: 'mlp.dwon' hit no linear of the model"* ]]
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$M" nothing --quiet 2>said'
-    grep -q 'every linear was skipped' said
+    grep -q 'every linear is skipped' said
+    run -100 --separate-stderr ptq plan --model "$M" --override "*: skip"
+    [[ $stderr == *"--override: '*: skip': every linear is skipped"* ]]
+    run -0 ptq plan --model "$M" --override "*: skip" --format dense
 }
 
 @test "ptq plan tells the bytes that the run writes, what is hit and what is kept" {
