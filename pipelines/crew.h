@@ -18,25 +18,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "../common/base/err.h"
 #include "../common/base/json.h"
-
-struct supervise;
-
-enum crew_state { CREW_IDLE, CREW_JOINING, CREW_LEAVING };
-
-struct crew {
-    enum crew_state state;
-    uint64_t client; /* who asked */
-    size_t stage;
-    size_t from, until; /* the new processes */
-    int replace;        /* the others of the stage leave when these have joined */
-    int64_t wait;       /* seconds for them to join */
-    double deadline;    /* clock_wall */
-    size_t restarts;    /* since so many sites were committed: */
-    uint64_t committed;
-    struct err lost; /* a stage has no process left; kind 0: none has been lost */
-};
+#include "supervise_state.h"
 
 /* ctx: struct supervise. */
 void crew_request(void *ctx, uint64_t client, const struct json *request);
@@ -51,7 +34,5 @@ void crew_stop(struct supervise *s);
 int crew_excuse(struct supervise *s, size_t i);
 /* Everything but the crews has ended: who is still there has nothing to wait for. */
 void crew_dismiss(struct supervise *s);
-/* What goes on, as the answer to "status". */
-struct json *crew_snapshot(const struct supervise *s);
 
 #endif

@@ -14,9 +14,6 @@
 
 #define WORKERS_MAX 1024
 
-static const char *const reserved[] = {"cores", "dry-run", "help",    "keep", "log",
-                                       "quiet", "set",     "workers", NULL};
-
 static int name_ok(const char *s, size_t n)
 {
     if (n == 0 || n > 63 || !islower((unsigned char)s[0]))
@@ -96,11 +93,9 @@ static int parse_var(struct recipe *r, const char *s, size_t n, const char *keyw
         return bad(r, line, e, "flag '%s' cannot have a value: it is given or not", v->name);
     if (!name_ok(v->name, strlen(v->name)))
         return bad(r, line, e, "'%s' is no name for a variable: use a-z, 0-9, - and _", v->name);
-    for (size_t i = 0; reserved[i]; i++)
-        if (strcmp(v->name, reserved[i]) == 0)
-            return bad(r, line, e,
-                       "a variable cannot be called '%s': ptq run has an option of that name",
-                       v->name);
+    if (strcmp(v->name, "cores") == 0)
+        return bad(r, line, e, "a variable cannot be called '%s': ${cores} is the machine's",
+                   v->name);
     if (recipe_find(r, v->name) != v)
         return bad(r, line, e, "variable '%s' is set a second time", v->name);
     return 0;

@@ -244,6 +244,22 @@ int route_option(struct route *t, int argc, const char *const *argv, const struc
     return n < 0 || give(t, &x, e) < 0 ? -1 : n;
 }
 
+int route_variables(const struct route *t, const char *command, const struct opt_group *own,
+                    size_t nown, struct err *e)
+{
+    void *values;
+
+    for (size_t i = 0; i < t->r->nvars; i++) {
+        const char *name = t->r->var[i].name;
+
+        if (strcmp(name, "help") == 0 || opt_find(own, nown, name, strlen(name), &values))
+            return err_set(e, ERR_USE,
+                           "%s: a variable cannot be called '%s': %s has an option of that name",
+                           t->r->path, name, command);
+    }
+    return 0;
+}
+
 int route_pair(struct route *t, const char *pair, const struct opt_group *own, size_t nown,
                struct err *e)
 {

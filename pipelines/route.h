@@ -30,6 +30,10 @@ void route_close(struct route *t);
  * is unknown. */
 int route_option(struct route *t, int argc, const char *const *argv, const struct opt_group *own,
                  size_t nown, struct err *e);
+/* Is every variable of the recipe within reach of the command line? One that is called as an
+ * option of `command` itself is refused. */
+int route_variables(const struct route *t, const char *command, const struct opt_group *own,
+                    size_t nown, struct err *e);
 /* "NAME=VALUE", as --NAME=VALUE. */
 int route_pair(struct route *t, const char *pair, const struct opt_group *own, size_t nown,
                struct err *e);

@@ -246,7 +246,8 @@ static int with_sockets(const struct run_opts *o, struct route *t, struct err *e
 
 static int run(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
-    if (take_options(o, t, argc, argv, e) < 0)
+    if (route_variables(t, "ptq run", no_group, OWN_GROUPS, e) < 0 ||
+        take_options(o, t, argc, argv, e) < 0)
         return -1;
     if (o->help)
         return recipe_usage(t, e);

@@ -17,6 +17,7 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/owner.h"
+#include "crew.h"
 #include "rundir.h"
 
 #define TICK_MS 200

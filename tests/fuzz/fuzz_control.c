@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../../common/base/mem.h"
-#include "../../pipelines/supervise.h"
+#include "../../pipelines/crew.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

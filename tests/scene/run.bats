@@ -206,6 +206,17 @@ END
     [ ${#lines[@]} = 2 ]
 }
 
+@test "a variable that ptq run could not be given is refused" {
+    for name in help reserve workers quiet; do
+        printf 'set %s = 1\na: true ${%s}\n' $name $name >v.pipe
+        run -100 ptq run v.pipe
+        [[ $output == *"v.pipe: a variable cannot be called '$name': ptq run has an option of that name"* ]]
+    done
+    printf 'set cores = 1\na: true ${cores}\n' >v.pipe
+    run -100 ptq run v.pipe
+    [[ $output == *"v.pipe:1: a variable cannot be called 'cores'"* ]]
+}
+
 @test "--log keeps what each process said, --keep the folder" {
     two 'echo first >&2' 'printf second >&2'
     run -0 ptq run two.pipe --log logs --keep

@@ -44,7 +44,7 @@ static void bad_recipes(void **state)
     refuse("set x\na: true\n", "x.pipe:1: expected 'set name = value");
     refuse("set 9 = 1\na: true\n", "'9' is no name");
     refuse("set x = 1\nset x = 2\na: true\n", "x.pipe:2: variable 'x' is set a second time");
-    refuse("set workers = 1\na: true\n", "ptq run has an option of that name");
+    refuse("set cores = 1\na: true\n", "x.pipe:1: a variable cannot be called 'cores'");
 }
 
 static struct recipe *accept(const char *text)

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* supervise_state - what is known of a run that goes on: its processes, what they have said, and
+ * the change of an elastic stage that is under way. Supervise owns it, crew works on it. */
+#ifndef PTQ_SUPERVISE_STATE_H
+#define PTQ_SUPERVISE_STATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "../common/base/err.h"
+#include "child.h"
+#include "control.h"
+#include "launch.h"
+#include "watch.h"
+
+enum crew_state { CREW_IDLE, CREW_JOINING, CREW_LEAVING };
+
+struct crew {
+    enum crew_state state;
+    uint64_t client; /* who asked */
+    size_t stage;
+    size_t from, until; /* the new processes */
+    int replace;        /* the others of the stage leave when these have joined */
+    int64_t wait;       /* seconds for them to join */
+    double deadline;    /* clock_wall */
+    size_t restarts;    /* since so many sites were committed: */
+    uint64_t committed;
+    struct err lost; /* a stage has no process left; kind 0: none has been lost */
+};
+
+struct supervise {
+    struct launch *plan; /* grows when processes are added */
+    const struct recipe *recipe;
+    const char *run_dir; /* folder of the sockets: the control socket is made here */
+    /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
+    const char *out;
+    const char *log_dir; /* NULL: no copies of stderr */
+    int sigfd;           /* of supervise_signals */
+    int quiet;           /* no progress */
+    struct watch watch;  /* watch_init() is the caller's */
+    /* [plan->room], the first plan->count in use; owned: see supervise_release */
+    struct child *child;
+    struct control *control;
+    struct crew crew;
+    size_t ended;   /* processes */
+    int stop_asked; /* through the control socket, or by signal */
+    double seconds; /* wall */
+};
+
+#endif
