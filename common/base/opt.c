@@ -72,7 +72,7 @@ static int set_size(void *at, const char *name, const char *value, struct err *e
     return 0;
 }
 
-static const char *choice_at(const struct opt *o, size_t i, int *value)
+const char *opt_choice_at(const struct opt *o, size_t i, int *value)
 {
     if (o->nth)
         return o->nth(i, value);
@@ -88,7 +88,7 @@ static void choices_text(const struct opt *o, char *out, size_t room)
     int v;
 
     out[0] = 0;
-    for (size_t i = 0; (one = choice_at(o, i, &v)) && n < room; i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)) && n < room; i++)
         n += (size_t)snprintf(out + n, room - n, "%s%s", i ? "|" : "", one);
 }
 
@@ -99,7 +99,7 @@ static int set_choice(const struct opt *o, void *at, const char *name, const cha
     char all[256];
     int v;
 
-    for (size_t i = 0; (one = choice_at(o, i, &v)); i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)); i++)
         if (strcmp(one, value) == 0) {
             *(int *)at = v;
             return 0;
@@ -194,7 +194,7 @@ static int valid_choice(const struct opt *o, int value, struct err *e)
     char all[256];
     int v;
 
-    for (size_t i = 0; choice_at(o, i, &v); i++)
+    for (size_t i = 0; opt_choice_at(o, i, &v); i++)
         if (v == value)
             return 0;
     choices_text(o, all, sizeof all);

@@ -101,6 +101,8 @@ int opt_check(const struct opt *o, const char *name, const char *value, struct e
 int opt_changed(const struct opt *o, const void *values);
 /* Is the value in the struct, wherever it came from, in range or among the choices? */
 int opt_valid(const struct opt *o, const void *values, struct err *e);
+/* The i-th choice of a row and its value; NULL past the end. */
+const char *opt_choice_at(const struct opt *o, size_t i, int *value);
 /* The name of a value; "?" when the table has none. */
 const char *opt_choice_name(const struct opt_choice *choices, int value);
 

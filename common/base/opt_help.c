@@ -31,20 +31,12 @@ void opt_print_text(FILE *f, const char *text, int at, int indent)
     fputc('\n', f);
 }
 
-static const char *choice_at(const struct opt *o, size_t i, int *value)
-{
-    if (o->nth)
-        return o->nth(i, value);
-    *value = o->choices[i].value;
-    return o->choices[i].name;
-}
-
 static const char *choice_of(const struct opt *o, int value)
 {
     const char *one;
     int v;
 
-    for (size_t i = 0; (one = choice_at(o, i, &v)); i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)); i++)
         if (v == value)
             return one;
     return NULL;
@@ -101,7 +93,7 @@ static void choices_text(const struct opt *o, char *out, size_t room)
     out[0] = 0;
     if (o->type != OPT_CHOICE && !o->nth)
         return;
-    for (size_t i = 0; (one = choice_at(o, i, &v)) && n < room; i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)) && n < room; i++)
         n += (size_t)snprintf(out + n, room - n, "%s%s", i ? "|" : ": ", one);
 }
 

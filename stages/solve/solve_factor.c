@@ -66,6 +66,14 @@ out:
     return f;
 }
 
+int factor_prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e)
+{
+    (void)D;
+    *state = factor_open(o, K, H, p, st, e);
+    return *state ? 0 : -1;
+}
+
 int factor_solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
                  struct err *e)
 {

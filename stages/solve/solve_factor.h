@@ -35,6 +35,8 @@ int factor_shift(const struct factor *f, const struct solve_job *j, double alpha
 enum p_source factor_source(const struct solve_opts *o);
 
 /* The parts of a solver that is a factor and a sweep. */
+int factor_prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
+                   struct par *p, void **state, struct solve_stats *st, struct err *e);
 int factor_solve(const struct solve_opts *o, void *state, struct solve_job *j, struct par *p,
                  struct err *e);
 void factor_release(void *state);

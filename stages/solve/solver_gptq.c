@@ -10,14 +10,6 @@
 
 #include "solve_factor.h"
 
-static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
-                   struct par *p, void **state, struct solve_stats *st, struct err *e)
-{
-    (void)D;
-    *state = factor_open(o, K, H, p, st, e);
-    return *state ? 0 : -1;
-}
-
 extern const struct solver solver_gptq;
 const struct solver solver_gptq = {
     .name = "gptq",
@@ -25,7 +17,7 @@ const struct solver solver_gptq = {
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .squares = 1,
-    .prepare = prepare,
+    .prepare = factor_prepare,
     .solve = factor_solve,
     .release = factor_release,
 };

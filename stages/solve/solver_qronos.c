@@ -16,14 +16,6 @@
 #include "../../common/base/mem.h"
 #include "solve_factor.h"
 
-static int prepare(const struct solve_opts *o, size_t K, const double *H, const double *D,
-                   struct par *p, void **state, struct solve_stats *st, struct err *e)
-{
-    (void)D;
-    *state = factor_open(o, K, H, p, st, e);
-    return *state ? 0 : -1;
-}
-
 /* Column 0 of the order set to its own optimum, the rest moved by what that changes. */
 static int set_first(const struct factor *f, const struct solve_job *j, double *start,
                      struct err *e)
@@ -77,7 +69,7 @@ const struct solver solver_qronos = {
     .needs = SOLVER_NEEDS_H | SOLVER_NEEDS_D | SOLVER_SHIFTS,
     .squares = 1,
     .copies = 1,
-    .prepare = prepare,
+    .prepare = factor_prepare,
     .solve = solve,
     .release = factor_release,
 };
