@@ -7,7 +7,8 @@
  * run. What it is asked: can it hold this linear (check: also before a run, of shapes alone),
  * which tensors stand for it (tensors: sizes to the byte), the bytes of these (put), what
  * config.json says of all (config); and back: which checkpoints are its own (claims), what their
- * config says (open), the weights of a linear (find, load).
+ * config says (open), the codes or the weights of a linear (find,
+ * read, load).
  * A folder of safetensors is put together by stages/write/write_assemble.c for all formats. One
  * that is another container (GGUF: one file, tensors renamed) describes and packs blocks here like
  * the others, and brings a function there that puts the file together. */
@@ -47,6 +48,9 @@ struct format_tensor {
 struct format_model {
     size_t count;
     const struct format_linear *const *linear;
+    /* Names of the other matrices of the model (heads, routers, embeddings), without .weight. */
+    size_t nothers;
+    const char *const *other;
     double damp; /* infinite: not known */
 };
 
@@ -60,6 +64,7 @@ struct format_source {
 };
 
 struct engine;
+struct packed; /* packed.h */
 
 struct format {
     const char *name;   /* "gptq" */
@@ -93,10 +98,13 @@ struct format {
     /* Are the tensors of linear NAME [N,K] there, with their types and shapes? */
     int (*find)(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, struct err *e);
-    /* w [N,K]. What find has approved; NaN and infinity are refused. */
+    /* What find has approved; NaN and infinity are refused. The codes (*p is the caller's to
+     * release), or, of a format that has none, the weights w [N,K]; the other is NULL. */
+    int (*read)(const void *spec, const struct format_source *s, const char *name, size_t N,
+                size_t K, struct packed *p, struct err *e);
     int (*load)(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, float *w, struct err *e);
-    /* What the shapes alone say of the linear whose tensor NAME.MARK is x: 1, 0 it is none. Fills
+    /* What the tensors beside NAME.MARK, which is x, say of the linear: 1, 0 it is none. Fills
      * N, K, bits, group. */
     int (*look)(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
 };
@@ -113,7 +121,8 @@ const char *format_choice(size_t i, int *value);
 /* "gptq,dense": into at[], *count of them; each once, at least one. */
 int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t *count,
                  struct err *e);
-/* The format by whose mark a linear is stored in s; NULL: none, it may be there as NAME.weight. */
+/* The format that a linear is stored in, by the tensors in s; NULL: none, it may be there as
+ * NAME.weight. */
 const struct format *format_packed(const struct st_set *s, const char *name);
 
 /* Can it hold a model of which every linear is kept? */
@@ -143,5 +152,8 @@ int format_find_linear(const struct format_reader *r, const char *name, size_t N
                        struct err *e);
 int format_load_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
                        float *w, struct err *e);
+/* Its codes: 1, 0 when it has none (*p is empty then). */
+int format_read_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       struct packed *p, struct err *e);
 
 #endif

@@ -14,20 +14,13 @@
 
 #include "../base/mem.h"
 #include "format_gptq.h"
-#include "grid_affine.h"
 
 extern const struct format format_gptq;
 
 static int check(const struct format_linear *l, struct err *e)
 {
-    if (l->grid && !affine_is(l->grid))
-        return err_set(e, ERR_USE, "'%s': the gptq format holds grids of equal steps, not %s",
-                       l->name, l->grid->name);
-    if (l->scale_type != DT_COUNT && l->scale_type != DT_F16 && l->scale_type != DT_BF16)
-        return err_set(e, ERR_USE,
-                       "'%s': scales of type %s cannot be stored in the gptq format; solve with "
-                       "--scale-type f16",
-                       l->name, dtype_name(l->scale_type));
+    if (packed_check(l, "gptq", e) < 0)
+        return -1;
     return l->bits && l->group ? gptq_check(l->N, l->K, l->bits, l->group, l->name, e) : 0;
 }
 
@@ -57,34 +50,11 @@ static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_
         {"g_idx", DT_I32, l->K, 0},
     };
 
-    for (int i = 0; i < 4; i++) {
-        int n = snprintf(t[i].name, sizeof t[i].name, "%s.%s", l->name, parts[i].part);
-
-        if (n < 0 || (size_t)n >= sizeof t[i].name)
-            return err_set(e, ERR_USE, "'%s.%s': a name too long", l->name, parts[i].part);
-        t[i].dtype = parts[i].dtype;
-        t[i].ndim = parts[i].columns ? 2 : 1;
-        t[i].shape[0] = parts[i].rows;
-        t[i].shape[1] = parts[i].columns;
-    }
+    for (int i = 0; i < 4; i++)
+        if (packed_describe(&t[i], l->name, parts[i].part, parts[i].dtype, parts[i].rows,
+                            parts[i].columns, e) < 0)
+            return -1;
     return 4;
-}
-
-/* scales of 16 bits [N,G] to [G,N] */
-static void transpose(const uint16_t *in, size_t N, size_t G, uint16_t *out)
-{
-    for (size_t n = 0; n < N; n++)
-        for (size_t g = 0; g < G; g++)
-            out[g * N + n] = in[n * G + g];
-}
-
-static int put_one(format_emit *emit, void *ctx, const char *linear, const char *part,
-                   const void *data, size_t bytes, struct err *e)
-{
-    char name[TENSOR_NAME + 16];
-
-    snprintf(name, sizeof name, "%s.%s", linear, part);
-    return emit(ctx, name, data, bytes, e);
 }
 
 static int put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
@@ -109,16 +79,16 @@ static int put(const struct format_linear *l, const struct coded *c, format_emit
         err_set(e, ERR_USE, "'%s': codes beyond %d bits", l->name, l->bits);
         goto out;
     }
-    if (put_one(emit, ctx, l->name, "qweight", words, qweight * sizeof *words, e) ||
+    if (packed_put(emit, ctx, l->name, "qweight", words, qweight * sizeof *words, e) ||
         gptq_pack_zeros(l->N, l->G, l->bits, zeros, words, l->name, e) ||
-        put_one(emit, ctx, l->name, "qzeros", words, qzeros * sizeof *words, e))
+        packed_put(emit, ctx, l->name, "qzeros", words, qzeros * sizeof *words, e))
         goto out;
-    transpose(c->scales, l->N, l->G, (uint16_t *)words);
-    if (put_one(emit, ctx, l->name, "scales", words, l->G * l->N * sizeof(uint16_t), e))
+    packed_transpose(c->scales, l->N, l->G, (uint16_t *)words);
+    if (packed_put(emit, ctx, l->name, "scales", words, l->G * l->N * sizeof(uint16_t), e))
         goto out;
     for (size_t k = 0; k < l->K; k++)
         words[k] = (uint32_t)(k / width);
-    rc = put_one(emit, ctx, l->name, "g_idx", words, l->K * sizeof *words, e);
+    rc = packed_put(emit, ctx, l->name, "g_idx", words, l->K * sizeof *words, e);
 out:
     free(zeros);
     free(words);
@@ -184,6 +154,6 @@ const struct format format_gptq = {
     .open = gptq_open,
     .close = gptq_close,
     .find = gptq_find,
-    .load = gptq_load,
+    .read = gptq_read,
     .look = gptq_look,
 };

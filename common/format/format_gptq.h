@@ -7,6 +7,7 @@
 #define PTQ_FORMAT_GPTQ_H
 
 #include "engine.h"
+#include "packed.h"
 
 /* 0, or -1 with the reason why this shape cannot be stored (K*b, N*b multiples of 32; 3 bits: K,
  * N multiples of 32). */
@@ -38,8 +39,8 @@ void *gptq_open(const struct json *q, const char *what, struct err *e);
 void gptq_close(void **spec);
 int gptq_find(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,
               struct err *e);
-int gptq_load(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,
-              float *w, struct err *e);
+int gptq_read(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,
+              struct packed *p, struct err *e);
 int gptq_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
 
 #endif

@@ -165,37 +165,6 @@ static int width_of(const struct gptq_spec *s, const struct format_source *from,
     return 0;
 }
 
-static const struct st_entry *part_find(const struct format_source *from, const char *name,
-                                        const char *suffix)
-{
-    char full[TENSOR_NAME + 16];
-
-    snprintf(full, sizeof full, "%s.%s", name, suffix);
-    return st_find(from->set, full);
-}
-
-static int part_check(const struct format_source *from, const char *name, const char *suffix,
-                      int real, int ndim, const uint64_t *shape, struct err *e)
-{
-    const struct st_entry *x = part_find(from, name, suffix);
-    char want[96], got[96];
-
-    if (!x)
-        return err_set(e, ERR_USE,
-                       "%s: tensor '%s.%s' is missing (and '%s.weight' is not there either)",
-                       from->dir, name, suffix, name);
-    if (real ? !dtype_is_float(x->dtype) : x->dtype != DT_I32)
-        return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, %s is needed",
-                       from->set->paths[x->shard], x->name, dtype_name(x->dtype),
-                       real ? "a float type" : "I32");
-    if (x->ndim == ndim && memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) == 0)
-        return 0;
-    tensor_shape_text(ndim, shape, want, sizeof want);
-    tensor_shape_text(x->ndim, x->shape, got, sizeof got);
-    return err_set(e, ERR_USE, "%s: tensor '%s' has shape %s, config.json wants %s",
-                   from->set->paths[x->shard], x->name, got, want);
-}
-
 int gptq_find(const void *spec, const struct format_source *from, const char *name, size_t N,
               size_t K, struct err *e)
 {
@@ -209,136 +178,40 @@ int gptq_find(const void *spec, const struct format_source *from, const char *na
         return err_prefix(e, "%s", from->dir);
     b = (size_t)bits;
     G = grid_groups(K, group);
-    if (part_check(from, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) < 0 ||
-        part_check(from, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) < 0 ||
-        part_check(from, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) < 0)
+    if (packed_part_check(from, name, "qweight", 0, 2, (const uint64_t[]){K * b / 32, N}, e) < 0 ||
+        packed_part_check(from, name, "qzeros", 0, 2, (const uint64_t[]){G, N * b / 32}, e) < 0 ||
+        packed_part_check(from, name, "scales", 1, 2, (const uint64_t[]){G, N}, e) < 0)
         return -1;
-    return part_find(from, name, "g_idx")
-               ? part_check(from, name, "g_idx", 0, 1, (const uint64_t[]){K}, e)
+    return packed_part(from, name, "g_idx")
+               ? packed_part_check(from, name, "g_idx", 0, 1, (const uint64_t[]){K}, e)
                : 0;
 }
 
-/* The group of each input; *plain is 1 when they are k / group. */
-static int32_t *groups_read(const struct format_source *from, const char *name, size_t K,
-                            int64_t group, int *plain, struct err *e)
-{
-    const struct st_entry *x = part_find(from, name, "g_idx");
-    const size_t G = grid_groups(K, group), width = G == 1 ? K : (size_t)group;
-    int32_t *g = mem_array(K, sizeof *g, e);
-    struct tensor t = {0};
-
-    *plain = 1;
-    if (!g)
-        return NULL;
-    if (x && st_load(from->set, x, &t, e) < 0)
-        goto fail;
-    for (size_t k = 0; k < K; k++) {
-        if (t.data)
-            memcpy(&g[k], (const char *)t.data + k * sizeof *g, sizeof *g);
-        else
-            g[k] = (int32_t)(k / width);
-        if (g[k] < 0 || (size_t)g[k] >= G) {
-            err_set(e, ERR_USE, "%s: tensor '%s.g_idx': group %ld of input %zu is outside 0 to %zu",
-                    from->dir, name, (long)g[k], k, G - 1);
-            goto fail;
-        }
-        *plain &= (size_t)g[k] == k / width;
-    }
-    tensor_release(&t);
-    return g;
-fail:
-    tensor_release(&t);
-    free(g);
-    return NULL;
-}
-
-static int dequantize(int bits, int64_t group, size_t N, size_t K, const int32_t *group_of,
-                      int plain, const uint8_t *codes, const float *scales, const uint8_t *zeros,
-                      float *w, struct err *e)
-{
-    const size_t G = grid_groups(K, group), width = plain ? G : K;
-    float *s = mem_raw(N * width, sizeof *s, e);
-    uint8_t *z = mem_raw(N * width, 1, e);
-    int rc = -1;
-
-    if (s && z) {
-        for (size_t n = 0; n < N; n++)
-            for (size_t i = 0; i < width; i++) {
-                size_t g = plain ? i : (size_t)group_of[i];
-
-                s[n * width + i] = scales[g * N + n];
-                z[n * width + i] = zeros[n * G + g];
-            }
-        rc = coded_decode(&(struct coded){.grid = grid_find("asym"),
-                                          .N = N,
-                                          .K = K,
-                                          .G = width,
-                                          .bits = bits,
-                                          .group = plain ? group : 1,
-                                          .codes = codes,
-                                          .scale_type = DT_F32,
-                                          .scales = s,
-                                          .zeros = z,
-                                          .tensor_scale = 1.0},
-                          0, N, w, e);
-    }
-    free(s);
-    free(z);
-    return rc;
-}
-
-/* scales [G,N] */
-static int scales_read(const struct format_source *from, const struct st_entry *x, size_t N,
-                       size_t G, float *scales, struct err *e)
-{
-    const uint64_t shape[2] = {G, N};
-    struct tensor t;
-
-    if (st_load_rows_f32(from->set, x, 0, G, scales, e) < 0 ||
-        tensor_borrow(&t, x->name, DT_F32, 2, shape, scales, e) < 0)
-        return -1;
-    return tensor_count_bad(&t)
-               ? err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
-                         from->set->paths[x->shard], x->name)
-               : 0;
-}
-
-int gptq_load(const void *spec, const struct format_source *from, const char *name, size_t N,
-              size_t K, float *w, struct err *e)
+int gptq_read(const void *spec, const struct format_source *from, const char *name, size_t N,
+              size_t K, struct packed *p, struct err *e)
 {
     struct tensor q = {0}, qz = {0};
-    int32_t *group_of = NULL;
-    uint8_t *codes = NULL, *zeros = NULL;
-    float *scales = NULL;
-    int bits, plain, rc = -1;
+    int bits, rc = -1;
     int64_t group;
-    size_t G;
 
-    if (width_of(spec, from, name, &bits, &group, e) < 0)
+    if (width_of(spec, from, name, &bits, &group, e) < 0 ||
+        packed_open(p, N, K, bits, group, e) < 0)
         return -1;
-    G = grid_groups(K, group);
-    group_of = groups_read(from, name, K, group, &plain, e);
-    codes = mem_raw(N * K, 1, e);
-    zeros = mem_raw(N * G, 1, e);
-    scales = mem_raw(N * G, sizeof *scales, e);
-    if (!group_of || !codes || !zeros || !scales ||
-        st_load(from->set, part_find(from, name, "qweight"), &q, e) < 0 ||
-        st_load(from->set, part_find(from, name, "qzeros"), &qz, e) < 0 ||
-        scales_read(from, part_find(from, name, "scales"), N, G, scales, e) < 0)
+    if (packed_groups(p, from, name, "g_idx", e) < 0 ||
+        packed_part_load(from, name, "qweight", &q, e) < 0 ||
+        packed_part_load(from, name, "qzeros", &qz, e) < 0 ||
+        packed_scales(p, from, name, "scales", 1, e) < 0)
         goto out;
-    if (gptq_unpack_codes(N, K, bits, q.data, codes) != 0 ||
-        gptq_unpack_zeros(N, G, bits, qz.data, zeros) != 0) {
+    if (gptq_unpack_codes(N, K, bits, q.data, p->codes) != 0 ||
+        gptq_unpack_zeros(N, p->G, bits, qz.data, p->zeros) != 0)
         err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", from->dir, name);
-        goto out;
-    }
-    rc = dequantize(bits, group, N, K, group_of, plain, codes, scales, zeros, w, e);
+    else
+        rc = 0;
 out:
     tensor_release(&q);
     tensor_release(&qz);
-    free(group_of);
-    free(codes);
-    free(zeros);
-    free(scales);
+    if (rc < 0)
+        packed_release(p);
     return rc;
 }
 
@@ -351,10 +224,10 @@ int gptq_look(const struct st_set *set, const struct st_entry *x, struct format_
 
     *l = (struct format_linear){.bits = 0};
     snprintf(l->name, sizeof l->name, "%.*s", (int)(n - tail), x->name);
-    scales = part_find(&from, l->name, "scales");
-    zeros = part_find(&from, l->name, "qzeros");
+    scales = packed_part(&from, l->name, "scales");
+    zeros = packed_part(&from, l->name, "qzeros");
     if (!scales || !zeros || x->ndim != 2 || scales->ndim != 2 || zeros->ndim != 2 ||
-        !scales->shape[0] || !scales->shape[1])
+        x->shape[1] != scales->shape[1] || !scales->shape[0] || !scales->shape[1])
         return 0;
     l->N = (size_t)scales->shape[1];
     if (zeros->shape[1] * 32 / l->N < 1 || zeros->shape[1] * 32 / l->N > 8)

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "field.h"
+
 static int bits_known(int bits)
 {
     return bits == 2 || bits == 3 || bits == 4 || bits == 8;
@@ -42,30 +44,6 @@ int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, st
         return err_set(e, ERR_USE, "'%s': group %lld does not divide %zu inputs", name,
                        (long long)group, K);
     return 0;
-}
-
-/* Field i of a stream of words. */
-static void field_put(uint32_t *words, size_t i, int bits, uint32_t value)
-{
-    size_t bit = i * (size_t)bits;
-    uint32_t *word = words + bit / 32;
-    unsigned shift = (unsigned)(bit % 32);
-
-    *word |= value << shift;
-    if (shift + (unsigned)bits > 32)
-        word[1] |= value >> (32 - shift);
-}
-
-static uint32_t field_get(const uint32_t *words, size_t i, int bits)
-{
-    size_t bit = i * (size_t)bits;
-    const uint32_t *word = words + bit / 32;
-    unsigned shift = (unsigned)(bit % 32);
-    uint32_t value = *word >> shift;
-
-    if (shift + (unsigned)bits > 32)
-        value |= word[1] << (32 - shift);
-    return value & ((1u << bits) - 1);
 }
 
 /* 32 codes fill exactly b words: blocks of them keep both sides of the transposition near in

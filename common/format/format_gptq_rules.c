@@ -14,15 +14,10 @@
 
 #include "format_gptq.h"
 
-static int same_class(const struct format_linear *a, const struct format_linear *b)
-{
-    return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros;
-}
-
 static int class_symmetric(const struct format_model *m, const struct format_linear *of)
 {
     for (size_t i = 0; i < m->count; i++)
-        if (!m->linear[i]->kept && same_class(m->linear[i], of) && !m->linear[i]->symmetric)
+        if (!m->linear[i]->kept && packed_alike(m->linear[i], of) && !m->linear[i]->symmetric)
             return 0;
     return 1;
 }
@@ -36,10 +31,10 @@ struct gptq_base gptq_base(const struct format_model *m)
         const struct format_linear *x = m->linear[i];
         size_t n = 0;
 
-        if (x->kept || (base && same_class(base, x)))
+        if (x->kept || (base && packed_alike(base, x)))
             continue;
         for (size_t k = i; k < m->count; k++)
-            n += !m->linear[k]->kept && same_class(m->linear[k], x);
+            n += !m->linear[k]->kept && packed_alike(m->linear[k], x);
         if (n > most) {
             most = n;
             base = x;
@@ -92,7 +87,7 @@ static int fused_put(struct json *rules, const struct format_model *m, size_t fi
     if (!x->fused || !dot)
         return 0;
     for (size_t i = first + 1; i < end; i++)
-        if (m->linear[i]->kept != x->kept || (!x->kept && !same_class(m->linear[i], x)))
+        if (m->linear[i]->kept != x->kept || (!x->kept && !packed_alike(m->linear[i], x)))
             return 0;
     snprintf(name, sizeof name, "%.*s.%.64s", (int)(dot - x->name), x->name, x->fused);
     return rule_put(rules, m, x, name);

@@ -7,9 +7,10 @@
 #include "../base/mem.h"
 #include "format.h"
 
-extern const struct format format_gptq, format_dense;
+extern const struct format format_gptq, format_compressed_tensors, format_dense;
 
-static const struct format *const formats[] = {&format_gptq, &format_dense};
+static const struct format *const formats[] = {&format_gptq, &format_compressed_tensors,
+                                               &format_dense};
 
 #define COUNT (sizeof formats / sizeof *formats)
 _Static_assert(COUNT <= FORMATS_MAX, "room for each format once");
@@ -76,16 +77,23 @@ int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t 
 
 const struct format *format_packed(const struct st_set *s, const char *name)
 {
+    const struct format *marked = NULL;
     char full[TENSOR_NAME + 32];
 
     for (size_t i = 0; i < COUNT; i++) {
+        const struct st_entry *x;
+        struct format_linear l;
+
         if (!formats[i]->mark)
             continue;
         snprintf(full, sizeof full, "%s.%s", name, formats[i]->mark);
-        if (st_find(s, full))
+        if (!(x = st_find(s, full)))
+            continue;
+        if (formats[i]->look(s, x, &l))
             return formats[i];
+        marked = marked ? marked : formats[i];
     }
-    return NULL;
+    return marked;
 }
 
 int format_check_kept(const struct format *f, struct err *e)

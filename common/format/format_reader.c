@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
-#include "format.h"
+#include "packed.h"
 
 struct format_reader {
     struct format_source source;
@@ -106,8 +106,26 @@ int format_find_linear(const struct format_reader *r, const char *name, size_t N
     return format_for(r, name)->find(r->spec, &r->source, name, N, K, e);
 }
 
+int format_read_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
+                       struct packed *p, struct err *e)
+{
+    const struct format *f = format_for(r, name);
+
+    memset(p, 0, sizeof *p);
+    return f->read ? f->read(r->spec, &r->source, name, N, K, p, e) < 0 ? -1 : 1 : 0;
+}
+
 int format_load_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
                        float *w, struct err *e)
 {
-    return format_for(r, name)->load(r->spec, &r->source, name, N, K, w, e);
+    struct packed p;
+    int rc = format_read_linear(r, name, N, K, &p, e);
+
+    if (rc < 0)
+        return -1;
+    if (rc == 0)
+        return format_for(r, name)->load(r->spec, &r->source, name, N, K, w, e);
+    rc = packed_weights(&p, w, e);
+    packed_release(&p);
+    return rc;
 }

@@ -8,8 +8,8 @@
 
 #define AT(field) offsetof(struct eval_command, field)
 static const struct opt rows[] = {
-    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint to measure, dense or GPTQ",
-     .must = 1},
+    {"model", OPT_TEXT, AT(model), "DIR",
+     .help = "checkpoint to measure, in any format of ptq-write", .must = 1},
     {"data", OPT_TEXT, AT(data), "FILE",
      .help = ".txt, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"}", .must = 1},
     {"ref", OPT_TEXT, AT(ref), "DIR",

@@ -13,8 +13,8 @@ static const struct opt_choice starts[] = {{"bos", 0}, {"random", 1}, {NULL, 0}}
 
 #define AT(field) offsetof(struct generate_command, field)
 static const struct opt rows[] = {
-    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint that writes, dense or GPTQ",
-     .must = 1},
+    {"model", OPT_TEXT, AT(model), "DIR",
+     .help = "checkpoint that writes, in any format of ptq-write", .must = 1},
     {"prompts", OPT_TEXT, AT(prompts), "FILE",
      .help =
          ".txt with a prompt a line, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"} "

@@ -116,6 +116,25 @@ static int all_copied_check(const struct plan *p, struct err *e)
     return rc;
 }
 
+/* Heads, routers, embeddings: NAME of NAME.weight. */
+static int others_add(struct plan *p, struct err *e)
+{
+    if (!(p->other = mem_array(p->source->count + 1, sizeof *p->other, e)))
+        return -1;
+    for (size_t i = 0; i < p->source->count; i++) {
+        const struct st_entry *x = &p->source->entries[i];
+        const size_t n = strlen(x->name), tail = sizeof ".weight" - 1;
+
+        if (x->ndim != 2 || n <= tail || strcmp(x->name + n - tail, ".weight") != 0 ||
+            plan_find_weight(p, x->name) || plan_cut(p, x->name, 0) < p->nlinears)
+            continue;
+        if (!(p->other[p->nothers] = mem_printf(e, "%.*s", (int)(n - tail), x->name)))
+            return -1;
+        p->nothers++;
+    }
+    return 0;
+}
+
 int plan_open(struct plan *p, const char *dir, struct err *e)
 {
     memset(p, 0, sizeof *p);
@@ -135,7 +154,7 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
         p->view[i] = &p->linear[i].f;
     }
     qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
-    if (all_copied_check(p, e) == 0)
+    if (others_add(p, e) == 0 && all_copied_check(p, e) == 0)
         return 0;
 fail:
     plan_release(p);
@@ -146,6 +165,9 @@ void plan_release(struct plan *p)
 {
     for (size_t i = 0; p->site && i < p->sites; i++)
         free(p->site[i].prov);
+    for (size_t i = 0; i < p->nothers; i++)
+        free(p->other[i]);
+    free(p->other);
     free(p->site);
     free(p->linear);
     free(p->by_name);
@@ -336,7 +358,11 @@ int plan_note(struct plan *p, const struct solution_view *v,
 /* damp: what was asked for, which every site had that did not need more. */
 void plan_model(const struct plan *p, struct format_model *m)
 {
-    *m = (struct format_model){.count = p->nlinears, .linear = p->view, .damp = INFINITY};
+    *m = (struct format_model){.count = p->nlinears,
+                               .linear = p->view,
+                               .nothers = p->nothers,
+                               .other = (const char *const *)p->other,
+                               .damp = INFINITY};
     for (size_t i = 0; i < p->sites; i++) {
         const struct plan_site *x = &p->site[i];
 

@@ -44,6 +44,8 @@ struct plan {
     struct plan_linear *linear;
     const struct format_linear **view; /* [nlinears] &linear[i].f, for formats */
     size_t *by_name;                   /* indices of linear[], sorted by name */
+    size_t nothers;
+    char **other; /* [nothers] names of the matrices that are no linears; owned */
 };
 
 /* Reads config and names; every linear's .weight must be there with its shape and a float type. */

@@ -7,7 +7,8 @@ client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windo
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
-Engines: transformers (with optimum and gptqmodel), gptqmodel, openvino (with optimum-intel and gptqmodel)."""
+Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), gptqmodel, openvino (with optimum-intel
+and gptqmodel)."""
 import importlib.util
 import json
 import math
@@ -17,6 +18,7 @@ import sys
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
 NEEDS = {
     "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
+    "compressed-tensors": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
     "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
 }
@@ -51,7 +53,7 @@ def openvino_model(path):
     return OVModelForCausalLM.from_pretrained(path, export=True, ov_config=exact)
 
 
-LOAD = {"transformers": transformers_model, "gptqmodel": gptqmodel_model, "openvino": openvino_model}
+LOAD = {"transformers": transformers_model, "compressed-tensors": transformers_model, "gptqmodel": gptqmodel_model, "openvino": openvino_model}
 
 
 def ids(folder, text, window, count):

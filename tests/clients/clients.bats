@@ -37,6 +37,18 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads transformers 0.001 --grid asym
 }
 
+@test "compressed-tensors: 4 bits" {
+    loads compressed-tensors 0.001 --format compressed-tensors
+}
+
+@test "compressed-tensors: zero points, one group a row, a block that was skipped" {
+    loads compressed-tensors 0.001 --format compressed-tensors --grid asym --override 'mlp.down: group=-1' --override 'b1.*: skip'
+}
+
+@test "compressed-tensors: mixed bits and groups" {
+    loads compressed-tensors 0.001 --format compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b2.attn.qkv: bits=8'
+}
+
 @test "gptqmodel: mixed bits and groups" {
     loads gptqmodel 0.005 --override 'mlp.down: bits=8 group=32'
 }

@@ -49,6 +49,20 @@ static void one_kind(void **state)
          "transformers; not GPTQModel (zero points), vLLM (zero points), OpenVINO (zero points)");
 }
 
+static void compressed_tensors(void **state)
+{
+    struct format_linear l[2] = {linear(0, 4, 64), linear(1, 8, -1)};
+
+    (void)state;
+    l[0].symmetric = 0;
+    says("compressed-tensors", l, 1, "transformers, vLLM");
+    says("compressed-tensors", l, 2, "transformers, vLLM (on a GPU)");
+    l[1] = linear(0, 8, 64);
+    says("compressed-tensors", l, 2, "transformers; not vLLM (qkv_proj of different kinds)");
+    l[0] = linear(0, 2, 16);
+    says("compressed-tensors", l, 1, "transformers; not vLLM (2 bits)");
+}
+
 static void kinds(void **state)
 {
     struct format_linear l[2] = {linear(0, 4, 64), linear(1, 8, 32)};
@@ -73,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_kind),
+        cmocka_unit_test(compressed_tensors),
         cmocka_unit_test(kinds),
     };
 

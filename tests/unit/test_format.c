@@ -29,17 +29,18 @@ static void list(void **state)
     assert_int_equal(format_parse("gptq,", at, &n, &e), -1);
     assert_int_equal(format_parse("gptq,paper", at, &n, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
-    assert_non_null(strstr(e.text, "'paper' is not known (gptq, dense)"));
+    assert_non_null(strstr(e.text, "'paper' is not known (gptq, compressed-tensors, dense)"));
     assert_int_equal(format_parse("dense,gptq,dense", at, &n, &e), -1);
     assert_non_null(strstr(e.text, "'dense' is given twice"));
     assert_null(format_find("paper"));
     assert_int_equal(format_parse("dense,gptq", at, &n, &e), 0);
     assert_int_equal(n, 2);
     assert_ptr_equal(at[1], format_find("gptq"));
-    for (size_t i = 0; (f = format_at(i)); i++) {
+    for (n = 0; (f = format_at(n)); n++) {
         assert_ptr_equal(format_find(f->name), f);
-        assert_string_equal(format_names()[i], f->name);
-        assert_true(f->title && f->about && f->check && f->tensors && f->put && f->find && f->load);
+        assert_string_equal(format_names()[n], f->name);
+        assert_true(f->title && f->about && f->check && f->tensors && f->put && f->find &&
+                    !f->read != !f->load);
         assert_true(!f->mark == !f->claims && !f->mark == !f->look);
     }
     assert_null(format_names()[n]);
@@ -292,7 +293,8 @@ static void refuses_configs(void **state)
     config_refused("[]", "must be an object");
     config_refused("{}", "quant_method");
     config_refused("{\"quant_method\": 1}", "quant_method");
-    config_refused("{\"quant_method\": \"awq\"}", "'awq' is not supported (known: gptq)");
+    config_refused("{\"quant_method\": \"awq\"}",
+                   "'awq' is not supported (known: gptq, compressed-tensors)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
 }
 

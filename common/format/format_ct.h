@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_ct - the parts of the format compressed-tensors, pack-quantized (notes/peers 5b): packing,
+ * its config, reading. Private to the format. */
+#ifndef PTQ_FORMAT_CT_H
+#define PTQ_FORMAT_CT_H
+
+#include "engine.h"
+#include "packed.h"
+
+#define CT_METHOD "compressed-tensors"
+#define CT_FORMAT "pack-quantized"
+
+/* 0, or -1 with the reason why this shape cannot be stored. */
+int ct_check(size_t N, size_t K, int bits, int64_t group, const char *name, struct err *e);
+/* The stream of fields along the inputs of each row (down: of each column, along the rows) of
+ * values [rows, columns]: [rows, words], down: [words, columns]. -1: a value beyond its bits. */
+int ct_pack(size_t rows, size_t columns, int bits, int down, const uint8_t *values,
+            uint32_t *words);
+void ct_unpack(size_t rows, size_t columns, int bits, int down, const uint32_t *words,
+               uint8_t *values);
+
+/* quantization_config; NULL: out of memory, or nothing was quantized. */
+struct json *ct_config(const struct format_model *m, enum dtype *dtype, struct err *e);
+
+/* As in struct format. */
+int ct_claims(const struct json *q);
+void *ct_open(const struct json *q, const char *what, struct err *e);
+void ct_close(void **spec);
+int ct_find(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,
+            struct err *e);
+int ct_read(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,
+            struct packed *p, struct err *e);
+int ct_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
+
+#endif

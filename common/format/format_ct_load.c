@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* format_ct_load - linears of a compressed-tensors checkpoint. What a module is, its exact name
+ * among the targets says first, then the first regular expression that matches from its start, then
+ * the class Linear. What changes the mathematics and is not done here (activations, the cache of
+ * keys and values, transforms, sparsity) is refused by name. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/mem.h"
+#include "../text/unicode.h"
+#include "field.h"
+#include "format_ct.h"
+
+struct pattern {
+    char *name; /* NULL: it is a regular expression */
+    struct unicode_regex *regex;
+    size_t group; /* of config_groups; SIZE_MAX: it is of `ignore` */
+};
+
+struct width {
+    int bits, zeros;
+    int64_t group;
+};
+
+struct ct_spec {
+    size_t nwidths, npatterns, cap;
+    struct width *width; /* of each of config_groups */
+    struct pattern *pattern;
+};
+
+int ct_claims(const struct json *q)
+{
+    const char *method = json_as_text(json_get(q, "quant_method"));
+
+    return method && strcmp(method, CT_METHOD) == 0;
+}
+
+void ct_close(void **spec)
+{
+    struct ct_spec *s = *spec;
+
+    for (size_t i = 0; s && i < s->npatterns; i++) {
+        free(s->pattern[i].name);
+        unicode_regex_close(&s->pattern[i].regex);
+    }
+    if (s) {
+        free(s->pattern);
+        free(s->width);
+    }
+    free(s);
+    *spec = NULL;
+}
+
+static int pattern_add(struct ct_spec *s, const struct json *text, size_t group, const char *what,
+                       struct err *e)
+{
+    const char *t = json_as_text(text);
+    void *all = s->pattern;
+    struct pattern *p;
+    int rc = -1;
+
+    if (!t)
+        return err_set(e, ERR_USE, "%s: a name that is no text", what);
+    if (mem_grow(&all, &s->cap, s->npatterns + 1, sizeof *p, e) < 0)
+        return -1;
+    s->pattern = all;
+    p = &s->pattern[s->npatterns];
+    *p = (struct pattern){.group = group};
+    if (strncmp(t, "re:", 3) != 0)
+        rc = (p->name = mem_text(t, e)) ? 0 : -1;
+    else if (unicode_valid(t + 3, strlen(t + 3)) != strlen(t + 3))
+        err_set(e, ERR_USE, "%s: '%.120s' is not UTF-8", what, t);
+    else
+        rc = (p->regex = unicode_regex_open(t + 3, strlen(t + 3), 0, what, e)) ? 0 : -1;
+    s->npatterns += rc == 0;
+    return rc;
+}
+
+static int patterns_add(struct ct_spec *s, const struct json *list, size_t group, const char *what,
+                        struct err *e)
+{
+    if (json_kind(list) != JSON_KIND_ARRAY)
+        return err_set(e, ERR_USE, "%s must be a list of names", what);
+    for (size_t i = 0; i < json_count(list); i++)
+        if (pattern_add(s, json_at(list, i), group, what, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* A member that must not say anything. */
+static int must_lack(const struct json *of, const char *key, const char *what, struct err *e)
+{
+    const struct json *v = json_get(of, key);
+
+    if (json_kind(v) == JSON_KIND_NULL || (json_kind(v) >= JSON_KIND_ARRAY && json_count(v) == 0))
+        return 0;
+    return err_set(e, ERR_USE, "%s: field '%s' is not supported", what, key);
+}
+
+static int must_be(const struct json *of, const char *key, const char *want, const char *what,
+                   struct err *e)
+{
+    const struct json *v = json_get(of, key);
+    const char *t = json_as_text(v);
+
+    if (json_kind(v) == JSON_KIND_NULL || (t && strcmp(t, want) == 0))
+        return 0;
+    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s)", what, key,
+                   t ? t : "not a text", want);
+}
+
+static int width_read(const struct json *w, struct width *x, const char *what, struct err *e)
+{
+    const char *strategy = json_text_or(w, "strategy", "");
+    int64_t bits;
+    int symmetric, dynamic;
+
+    if (json_need_int(w, "num_bits", 1, 8, &bits, what, e) < 0 ||
+        json_opt_bool(w, "symmetric", 1, &symmetric, what, e) < 0 ||
+        json_opt_bool(w, "dynamic", 0, &dynamic, what, e) < 0 ||
+        must_be(w, "type", "int", what, e) < 0 || must_lack(w, "block_structure", what, e) < 0 ||
+        json_opt_int(w, "group_size", -1, INT64_C(1) << 32, -1, &x->group, what, e) < 0)
+        return -1;
+    if (dynamic)
+        return err_set(e, ERR_USE, "%s: dynamic weights are not supported", what);
+    if (*strategy && strcmp(strategy, "group") && strcmp(strategy, "channel"))
+        return err_set(e, ERR_USE, "%s: strategy '%.64s' is not supported (known: group, channel)",
+                       what, strategy);
+    if (x->group == 0 || (strcmp(strategy, "group") == 0 && x->group < 0))
+        return err_set(e, ERR_USE, "%s: strategy group needs a group_size", what);
+    if (strcmp(strategy, "channel") == 0)
+        x->group = -1;
+    x->bits = (int)bits;
+    x->zeros = !symmetric;
+    return 0;
+}
+
+static int group_read(struct ct_spec *s, const struct json *g, const char *what, struct err *e)
+{
+    char part[760];
+
+    if (json_kind(g) != JSON_KIND_OBJECT)
+        return err_set(e, ERR_USE, "%s must be an object", what);
+    if (must_lack(g, "input_activations", what, e) < 0 ||
+        must_lack(g, "output_activations", what, e) < 0 ||
+        must_be(g, "format", CT_FORMAT, what, e) < 0)
+        return -1;
+    snprintf(part, sizeof part, "%s: weights", what);
+    if (width_read(json_get(g, "weights"), &s->width[s->nwidths], part, e) < 0)
+        return -1;
+    snprintf(part, sizeof part, "%s: targets", what);
+    return patterns_add(s, json_get(g, "targets"), s->nwidths++, part, e);
+}
+
+static int groups_read(struct ct_spec *s, const struct json *groups, const char *what,
+                       struct err *e)
+{
+    const size_t count = json_count(groups);
+    char part[700];
+
+    if (json_kind(groups) != JSON_KIND_OBJECT || !count)
+        return err_set(e, ERR_USE, "%s: config_groups must be an object that is not empty", what);
+    if (!(s->width = mem_array(count, sizeof *s->width, e)))
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = "";
+        const struct json *g = json_member(groups, i, &name);
+
+        snprintf(part, sizeof part, "%.550s: %.64s", what, name);
+        if (group_read(s, g, part, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+void *ct_open(const struct json *q, const char *what, struct err *e)
+{
+    struct ct_spec *s = mem_array(1, sizeof *s, e);
+    const struct json *ignore = json_get(q, "ignore");
+    const char *format = json_text_or(q, "format", "");
+    void *spec = s;
+    char part[700];
+
+    snprintf(part, sizeof part, "%.600s: ignore", what);
+    if (s &&
+        (strcmp(format, "mixed-precision") == 0 || must_be(q, "format", CT_FORMAT, what, e) == 0) &&
+        must_lack(q, "kv_cache_scheme", what, e) == 0 &&
+        must_lack(q, "sparsity_config", what, e) == 0 &&
+        must_lack(q, "transform_config", what, e) == 0 &&
+        (json_kind(ignore) == JSON_KIND_NULL || patterns_add(s, ignore, SIZE_MAX, part, e) == 0) &&
+        groups_read(s, json_get(q, "config_groups"), what, e) == 0)
+        return spec;
+    ct_close(&spec);
+    return NULL;
+}
+
+static int regex_hits(const struct pattern *p, const char *name, struct err *e)
+{
+    size_t start, end;
+    const int hit =
+        p->regex ? unicode_regex_next(p->regex, name, strlen(name), 0, &start, &end, e) : 0;
+
+    return hit < 0 ? -1 : hit && start == 0;
+}
+
+/* How well a pattern speaks for a module: 3 by name, 2 by expression, 1 by class, 0 not at all. */
+static int pattern_rank(const struct pattern *p, const char *name, struct err *e)
+{
+    const int hit = regex_hits(p, name, e);
+
+    if (hit != 0)
+        return hit < 0 ? -1 : 2;
+    if (!p->name)
+        return 0;
+    return strcmp(p->name, name) == 0 ? 3 : strcmp(p->name, "Linear") == 0;
+}
+
+static const struct width *width_of(const struct ct_spec *s, const struct format_source *from,
+                                    const char *name, struct err *e)
+{
+    const struct width *found = NULL;
+    int best = 0, ignored = 0;
+
+    for (size_t i = 0; i < s->npatterns; i++) {
+        const struct pattern *p = &s->pattern[i];
+        const int rank = pattern_rank(p, name, e);
+
+        if (rank < 0) {
+            err_prefix(e, "%s/config.json", from->dir);
+            return NULL;
+        }
+        ignored |= rank > 0 && p->group == SIZE_MAX;
+        if (p->group == SIZE_MAX || rank <= best)
+            continue;
+        best = rank;
+        found = &s->width[p->group];
+    }
+    if (found && !ignored)
+        return found;
+    err_set(e, ERR_USE,
+            "%s: config.json says that '%s' is not quantized, but '%s.weight' is not there",
+            from->dir, name, name);
+    return NULL;
+}
+
+static int shape_check(const struct format_source *from, const char *name, size_t N, size_t K,
+                       struct err *e)
+{
+    const struct st_entry *x = packed_part(from, name, "weight_shape");
+    struct tensor t;
+    int64_t shape[2];
+
+    if (!x)
+        return 0; /* config.json and the packed tensor say the same */
+    if ((x->dtype != DT_I64 && x->dtype != DT_I32) || x->ndim != 1 || x->shape[0] != 2)
+        return err_set(e, ERR_USE, "%s: tensor '%s' is not I64 [2]", from->set->paths[x->shard],
+                       x->name);
+    if (st_load(from->set, x, &t, e) < 0)
+        return -1;
+    for (size_t i = 0; i < 2; i++)
+        shape[i] = x->dtype == DT_I64 ? ((const int64_t *)t.data)[i] : ((const int32_t *)t.data)[i];
+    tensor_release(&t);
+    if (shape[0] == (int64_t)N && shape[1] == (int64_t)K)
+        return 0;
+    return err_set(e, ERR_USE, "%s: tensor '%s' says [%lld, %lld], config.json wants [%zu, %zu]",
+                   from->set->paths[x->shard], x->name, (long long)shape[0], (long long)shape[1], N,
+                   K);
+}
+
+int ct_find(const void *spec, const struct format_source *from, const char *name, size_t N,
+            size_t K, struct err *e)
+{
+    const struct width *w = width_of(spec, from, name, e);
+    size_t G;
+
+    if (!w)
+        return -1;
+    if (ct_check(N, K, w->bits, w->group, name, e) < 0)
+        return err_prefix(e, "%s", from->dir);
+    G = grid_groups(K, w->group);
+    if (packed_part_check(from, name, "weight_packed", 0, 2,
+                          (const uint64_t[]){N, field_words(K, w->bits)}, e) < 0 ||
+        packed_part_check(from, name, "weight_scale", 1, 2, (const uint64_t[]){N, G}, e) < 0 ||
+        shape_check(from, name, N, K, e) < 0)
+        return -1;
+    if (w->zeros && packed_part_check(from, name, "weight_zero_point", 0, 2,
+                                      (const uint64_t[]){field_words(N, w->bits), G}, e) < 0)
+        return -1;
+    return packed_part(from, name, "weight_g_idx")
+               ? packed_part_check(from, name, "weight_g_idx", 0, 1, (const uint64_t[]){K}, e)
+               : 0;
+}
+
+int ct_read(const void *spec, const struct format_source *from, const char *name, size_t N,
+            size_t K, struct packed *p, struct err *e)
+{
+    const struct width *w = width_of(spec, from, name, e);
+    struct tensor codes = {0}, zeros = {0};
+    int rc = -1;
+
+    if (!w || packed_open(p, N, K, w->bits, w->group, e) < 0)
+        return -1;
+    if (packed_groups(p, from, name, "weight_g_idx", e) < 0 ||
+        packed_scales(p, from, name, "weight_scale", 0, e) < 0 ||
+        packed_part_load(from, name, "weight_packed", &codes, e) < 0 ||
+        (w->zeros && packed_part_load(from, name, "weight_zero_point", &zeros, e) < 0))
+        goto out;
+    ct_unpack(N, K, w->bits, 0, codes.data, p->codes);
+    if (w->zeros)
+        ct_unpack(N, p->G, w->bits, 1, zeros.data, p->zeros);
+    else
+        memset(p->zeros, 1 << (w->bits - 1), N * p->G);
+    rc = 0;
+out:
+    tensor_release(&codes);
+    tensor_release(&zeros);
+    if (rc < 0)
+        packed_release(p);
+    return rc;
+}
+
+/* weight_packed [N, ceil(K bits / 32)], weight_scale [N, G], weight_shape = N, K */
+int ct_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l)
+{
+    static const int known[] = {2, 4, 8};
+    const struct format_source from = {"", set};
+    const size_t tail = sizeof ".weight_packed" - 1;
+    const struct st_entry *scale, *shape;
+    struct tensor t;
+
+    *l = (struct format_linear){.bits = 0};
+    snprintf(l->name, sizeof l->name, "%.*s", (int)(strlen(x->name) - tail), x->name);
+    scale = packed_part(&from, l->name, "weight_scale");
+    shape = packed_part(&from, l->name, "weight_shape");
+    if (!scale || !shape || x->ndim != 2 || scale->ndim != 2 || shape->dtype != DT_I64 ||
+        shape->ndim != 1 || shape->shape[0] != 2 || !scale->shape[1] ||
+        st_load(set, shape, &t, &(struct err){0}) < 0)
+        return 0;
+    l->N = (size_t)((const int64_t *)t.data)[0];
+    l->K = (size_t)((const int64_t *)t.data)[1];
+    tensor_release(&t);
+    if (l->N != x->shape[0] || l->K < 1 || l->K > SIZE_MAX / 8)
+        return 0;
+    for (size_t i = 0; i < 3 && !l->bits; i++)
+        if (field_words(l->K, known[i]) == x->shape[1])
+            l->bits = known[i];
+    l->G = (size_t)scale->shape[1];
+    l->group = (int64_t)(l->K / l->G);
+    return l->bits && l->group;
+}
