@@ -92,18 +92,27 @@ fuzz:
 fuzz-run: $(FUZZ_BIN)
 	sh ops/fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $(FUZZ_BIN)
 
+# Bash looks for a file called after the command, zsh reads in the first line which commands a file is for.
+BASH_DIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH_DIR  := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines' \
-	    '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+	    '$(DESTDIR)$(PREFIX)/share/doc/ptqflow' '$(BASH_DIR)' '$(ZSH_DIR)'
 	install $(STAGE_BIN) $(FRONT_BIN) '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
 	install -m 644 $(wildcard README.md common/wire/INTERFACES.md) '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+	'$(BIN)/ptq' completion bash >'$(BASH_DIR)/ptq'
+	'$(BIN)/ptq' completion zsh >'$(ZSH_DIR)/_ptq'
+	for name in $(notdir $(STAGE_BIN)); do ln -sf ptq '$(BASH_DIR)'/$$name; done
 
 # What install has put there; folders that others share stay.
 uninstall:
 	cd '$(DESTDIR)$(PREFIX)/bin' && rm -f $(notdir $(STAGE_BIN) $(FRONT_BIN))
 	cd '$(DESTDIR)$(PREFIX)/share/man/man1' && rm -f $(notdir $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1))
+	cd '$(BASH_DIR)' && rm -f $(notdir $(STAGE_BIN) $(FRONT_BIN))
+	rm -f '$(ZSH_DIR)/_ptq'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/ptqflow' '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 
 clean:

@@ -16,7 +16,6 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
-#include "../common/base/opt.h"
 #include "../common/base/sig.h"
 #include "../common/base/term.h"
 #include "control.h"
@@ -27,41 +26,61 @@
 #define PAGE_COLUMNS 80 /* where no terminal says how wide it is */
 
 struct ctl {
-    const char *out, *run, *wait;
+    const char *out, *run;
+    int64_t wait; /* 0: as long as the run thinks right */
     int json, fd;
     FILE *from; /* answers, line by line */
 };
 
+#define AT(field) offsetof(struct ctl, field)
+const struct opt ctl_rows[] = {
+    {"out", OPT_TEXT, AT(out), "DIR",
+     .help = "the run that writes to DIR; without --out and --run: the only one going on"},
+    {"run", OPT_TEXT, AT(run), "DIR",
+     .help = "the run with this folder of sockets, which it says when it starts"},
+    {"wait", OPT_INT, AT(wait), "SECONDS",
+     .help = "so long new processes may take to join before scale or swap has failed "
+             "(default " OPT_NUMBER(CONTROL_WAIT) ")",
+     .min = 1, .max = CONTROL_WAIT_MAX},
+    {"json", OPT_FLAG, AT(json), .help = "print answers as JSON, one a line"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_commands[] = {
+    {"status", "", "its processes: state, CPU, memory, where they are", 1, 1},
+    {"top", "", "the same, refreshed every second on a terminal until the run ends, or q", 1, 1},
+    {"scale", " STAGE N", "have N processes of an elastic stage", 3, 3},
+    {"swap", " STAGE COMMAND",
+     "start these in place of the stage's processes; when they have joined, the old ones finish "
+     "what they have in hand and leave; options that COMMAND does not give stay as they were, "
+     "'--name=' takes one away",
+     3, INT_MAX},
+    {"stop", "", "end the run: stages finish what they have in hand", 1, 1},
+    {NULL, NULL, NULL, 0, 0},
+};
+
 static void usage(FILE *f)
 {
-    fputs(
-        "usage: ptq ctl [--out OUT | --run DIR] [--wait SECONDS] [--json] COMMAND\n"
-        "       ptq top [--out OUT | --run DIR]\n"
-        "Looks at a run of 'ptq run' that is going on, or changes it.\n\n"
-        "  status              its processes: state, CPU, memory, where they are\n"
-        "  top                 the same, refreshed every second on a terminal until the run ends, "
-        "or q\n"
-        "  scale STAGE N       have N processes of an elastic stage\n"
-        "  swap STAGE COMMAND  start these in place of the stage's processes; when they have "
-        "joined, the old\n"
-        "                      ones finish what they have in hand and leave; options that COMMAND "
-        "does not\n"
-        "                      give stay as they were, '--name=' takes one away\n"
-        "  stop                end the run: stages finish what they have in hand\n\n"
-        "  --out OUT           the run that writes to OUT; without --out and --run: the only one "
-        "going on\n"
-        "  --run DIR           the run with this folder of sockets, which it says when it starts\n"
-        "  --wait SECONDS      so long new processes may take to join before scale or swap has "
-        "failed\n"
-        "                      (default " OPT_NUMBER(
-            CONTROL_WAIT) ")\n"
-                          "  --json              print answers as JSON, one a line\n\n"
-                          "example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
-                          "environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
-                          "exit: 0 done, 100 wrong use or no such run, 111 the connection broke, "
-                          "else the code of "
-                          "what failed.\n",
-        f);
+    static struct ctl none;
+
+    fputs("Usage: ptq ctl [options] COMMAND\n"
+          "       ptq top [options]\n"
+          "Looks at a run of 'ptq run' that is going on, or changes it.\n\n",
+          f);
+    for (const struct ctl_command *x = ctl_commands; x->name; x++) {
+        char left[32];
+
+        snprintf(left, sizeof left, "%s%s", x->name, x->rest);
+        fprintf(f, "  %-19s ", left);
+        opt_print_text(f, x->about, 22, 22);
+    }
+    opt_print(f, &(struct opt_group){NULL, ctl_rows, &none}, NULL, NULL);
+    fputs("  -h, --help              Show this help\n\n"
+          "Example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
+          "Environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
+          "Exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of "
+          "what\nfailed.\n",
+          f);
 }
 
 static int dial(const char *path)
@@ -358,17 +377,7 @@ static struct json *scale_request(char **argv, struct err *e)
 /* --wait, for what starts processes. */
 static int wait_put(const struct ctl *c, struct json **request, struct err *e)
 {
-    char *end;
-    const long n = c->wait ? strtol(c->wait, &end, 10) : 0;
-
-    if (!c->wait || !*request)
-        return 0;
-    if (!*c->wait || *end || n < 1 || n > CONTROL_WAIT_MAX) {
-        json_destroy(request);
-        return err_set(e, ERR_USE, "option '--wait': '%.40s' is not a number from 1 to %d", c->wait,
-                       CONTROL_WAIT_MAX);
-    }
-    if (json_set_int(*request, "wait", n) == 0)
+    if (!c->wait || !*request || json_set_int(*request, "wait", c->wait) == 0)
         return 0;
     json_destroy(request);
     return err_set(e, ERR_SYS, "no memory for the request");
@@ -389,25 +398,14 @@ static int change(struct ctl *c, struct json **request, struct err *e)
 
 static int check(int argc, char **argv, struct err *e)
 {
-    static const struct {
-        const char *name, *rest;
-        int least, most;
-    } commands[] = {
-        {"status", "", 1, 1},
-        {"top", "", 1, 1},
-        {"stop", "", 1, 1},
-        {"scale", " STAGE N", 3, 3},
-        {"swap", " STAGE COMMAND", 3, INT_MAX},
-    };
-
     if (argc < 1)
         return err_set(e, ERR_USE, "what is to be done? (status, top, scale, swap, stop)");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(argv[0], commands[i].name) == 0)
-            return argc >= commands[i].least && argc <= commands[i].most
+    for (const struct ctl_command *x = ctl_commands; x->name; x++)
+        if (strcmp(argv[0], x->name) == 0)
+            return argc >= x->least && argc <= x->most
                        ? 0
                        : err_set(e, ERR_USE, "'%s' goes like this: ptq ctl %s%s", argv[0], argv[0],
-                                 commands[i].rest);
+                                 x->rest);
     return err_set(e, ERR_USE, "unknown command '%.40s' (status, top, scale, swap, stop)", argv[0]);
 }
 
@@ -428,35 +426,44 @@ static int command(struct ctl *c, int argc, char **argv, struct err *e)
     return change(c, &request, e);
 }
 
+/* An option of ours at argv[0]; returns how many words it took, -1 on misuse. */
+static int take_option(struct ctl *c, unsigned *seen, int argc, char **argv, struct err *e)
+{
+    const struct opt_group group = {NULL, ctl_rows, c};
+    const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : NULL;
+    const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
+    const struct opt *row = n > 2 ? opt_find(&group, 1, argv[0] + 2, n - 2, NULL) : NULL;
+    const unsigned bit = row ? 1u << (row - ctl_rows) : 0;
+    const int next = row && row->type != OPT_FLAG && !value && argc > 1;
+
+    if (!row)
+        return err_set(e, ERR_USE, "unknown option '%.40s' (see ptq ctl --help)", argv[0]);
+    if (*seen & bit)
+        return err_set(e, ERR_USE, "option '--%s' is given twice", row->name);
+    *seen |= bit;
+    return opt_set(row, c, row->name, next ? argv[1] : value, e) < 0 ? -1 : 1 + next;
+}
+
 /* Options in any place: the words that are left are moved to the front of argv, behind its first;
  * returns how many, -1 on misuse. What stands behind "swap STAGE WORD" belongs to the command that
  * is swapped in, but --json. */
 static int options(struct ctl *c, int *help, int argc, char **argv, struct err *e)
 {
+    unsigned seen = 0;
     int n = 0;
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1, used; i < argc; i += used) {
         const int theirs = n >= 3 && strcmp(argv[1], "swap") == 0;
-        const char **value = strcmp(argv[i], "--out") == 0    ? &c->out
-                             : strcmp(argv[i], "--run") == 0  ? &c->run
-                             : strcmp(argv[i], "--wait") == 0 ? &c->wait
-                                                              : NULL;
 
+        used = 1;
         if (strcmp(argv[i], "--json") == 0)
             c->json = 1;
         else if (theirs || (strncmp(argv[i], "--", 2) != 0 && strcmp(argv[i], "-h") != 0))
             argv[++n] = argv[i];
         else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             *help = 1;
-        else if (!value)
-            return err_set(e, ERR_USE,
-                           "unknown option '%.40s' (--out, --run, --wait, --json, --help)",
-                           argv[i]);
-        else if (i + 1 == argc || *value)
-            return err_set(e, ERR_USE, "option '%s' %s", argv[i],
-                           *value ? "is given twice" : "needs a value");
-        else
-            *value = argv[++i];
+        else if ((used = take_option(c, &seen, argc - i, argv + i, e)) < 0)
+            return -1;
     }
     return c->out && c->run ? err_set(e, ERR_USE, "give --out or --run, not both") : n;
 }

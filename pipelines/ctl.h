@@ -6,6 +6,15 @@
 
 #include <stdio.h>
 #include "../common/base/json.h"
+#include "../common/base/opt.h"
+
+struct ctl_command {
+    const char *name, *rest, *about; /* rest: the words that follow the name, for help */
+    int least, most;                 /* words, with the name */
+};
+
+extern const struct ctl_command ctl_commands[]; /* a NULL name ends them */
+extern const struct opt ctl_rows[];             /* what ptq ctl and ptq top take */
 
 /* argv[0]: "ctl" or "top". Returns the exit code of the process. */
 int ctl_main(int argc, char **argv);

@@ -13,36 +13,12 @@
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
 #include "../common/base/near.h"
+#include "commands.h"
+#include "complete.h"
 #include "ctl.h"
 #include "launch.h"
 #include "run.h"
 #include "shelf.h"
-
-static const struct {
-    const char *name, *about;
-} commands[] = {
-    {"run", "run the stages of a recipe: the whole job in one command"},
-    {"recipes", "list the recipes that ptq run knows by name"},
-    {"resolve", "solve the recorded problems of a run again, otherwise"},
-    {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
-    {"top", "the stages of a run, refreshed every second"},
-    {"plan", "say what a run would do: what overrides hit, size, work, memory"},
-    {"import", "turn a GGUF file into a Hugging Face folder"},
-    {"rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize"},
-    {"generate", "let a model write text: calibration data of its own"},
-    {"eval", "perplexity and KL divergence of a checkpoint"},
-    {"report", "one HTML page about a run: losses, lengths, spectra, time"},
-    {"inspect", "look into a stream, a problem, a checkpoint"},
-    {"diff", "compare two streams or two checkpoints"},
-    {"cat", "copy a stream between endpoints, or measure a link"},
-    {"stream", "turn plain tensors into problems, solutions into plain tensors"},
-    {"sample", "stage 1: text to chunks of tokens"},
-    {"forward", "stage 2: chunks to the inputs of every site"},
-    {"reduce", "stage 3: inputs to one problem a site"},
-    {"solve", "stage 4: problem to solution"},
-    {"write", "stage 5: solutions to a checkpoint"},
-    {NULL, NULL},
-};
 
 static void usage(FILE *f)
 {
@@ -50,7 +26,7 @@ static void usage(FILE *f)
           "Post-training quantization of language models as a dataflow of small processes.\n\n",
           f);
     for (size_t i = 0; commands[i].name; i++)
-        fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+        fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].about);
     fputs("\n'ptq help COMMAND' says more; 'ptq X' runs ptq-X, beside ptq or in PATH. Also: -h, "
           "--help, -V, --version.\n",
           f);
@@ -84,11 +60,16 @@ static int run_command(char **argv, struct err *e)
     return -1;
 }
 
+static void print_recipe(void *ctx, const char *name, const char *about)
+{
+    fprintf(ctx, "%-10s %s\n", name, about);
+}
+
 static int list_recipes(int argc, struct err *e)
 {
     if (argc > 2)
         return err_set(e, ERR_USE, "ptq recipes takes no arguments");
-    return shelf_print(stdout, e) < 0 ? -1 : fs_flush(stdout, e);
+    return shelf_each(print_recipe, stdout, e) < 0 ? -1 : fs_flush(stdout, e);
 }
 
 /* The commands that this program is itself; others are files beside it. -1: not one of these. */
@@ -103,6 +84,8 @@ static int own_command(int argc, char **argv, struct err *e)
         return run_main(argc, argv);
     if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
         return ctl_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "completion") == 0)
+        return complete_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "recipes") == 0) {
         rc = list_recipes(argc, e);
         if (rc < 0)

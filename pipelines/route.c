@@ -7,39 +7,19 @@
 
 #include "../common/base/mem.h"
 #include "../common/base/near.h"
-#include "../ops/tools/look/cat_opts.h"
-#include "../stages/eval/eval_opts.h"
-#include "../stages/forward/forward_opts.h"
-#include "../stages/generate/generate_opts.h"
-#include "../stages/reduce/reduce_opts.h"
-#include "../stages/sample/sample_opts.h"
-#include "../stages/solve/solve_opts.h"
-#include "../stages/write/write_opts.h"
+#include "specs.h"
 
 #define NAME_MAX_BYTES 80
 
-/* Every program whose options can be routed. */
-static const struct stage_spec *const specs[] = {&sample_spec,   &forward_spec, &reduce_spec,
-                                                 &solve_spec,    &write_spec,   &eval_spec,
-                                                 &generate_spec, &cat_spec};
-
 /* Asked of ptq run, or of a stage that runs alone. */
 static const char *const kept[] = {"quiet", "list", NULL};
-
-static const struct stage_spec *spec_of(const char *program)
-{
-    for (size_t i = 0; strncmp(program, "ptq-", 4) == 0 && i < sizeof specs / sizeof *specs; i++)
-        if (strcmp(specs[i]->name, program + 4) == 0)
-            return specs[i];
-    return NULL;
-}
 
 int route_open(struct route *t, struct recipe *r, struct err *e)
 {
     t->r = r;
     t->stage = mem_array(r->nstages, sizeof *t->stage, e);
     for (size_t i = 0; t->stage && i < r->nstages; i++) {
-        const struct stage_spec *spec = spec_of(r->stage[i].word[0]);
+        const struct stage_spec *spec = specs_find(r->stage[i].word[0]);
 
         if (spec && !(t->stage[i] = stage_open(spec, e)))
             return -1;
@@ -112,26 +92,56 @@ static int stage_at(const struct recipe *r, const char *name, size_t n, size_t *
     return -1;
 }
 
+static int taken(const struct route *t, size_t stage, const char *name)
+{
+    const struct opt *row = row_of(t, stage, name);
+
+    return row && !is_wired(&t->r->stage[stage], row);
+}
+
+static void each_of_stage(const struct route *t, size_t stage, route_take *take, void *ctx)
+{
+    struct route_choice x = {.stage = t->r->stage[stage].name};
+
+    for (size_t g = 0; t->stage[stage] && g < t->stage[stage]->ngroups; g++)
+        for (const struct opt *o = t->stage[stage]->group[g].rows; o->name; o++) {
+            if (!taken(t, stage, o->name))
+                continue;
+            x.name = o->name;
+            x.row = o;
+            x.again = recipe_find(t->r, o->name) != NULL;
+            for (size_t i = 0; i < stage && !x.again; i++)
+                x.again = taken(t, i, o->name);
+            take(ctx, &x);
+        }
+}
+
+void route_each(const struct route *t, route_take *take, void *ctx)
+{
+    for (size_t i = 0; i < t->r->nvars; i++)
+        take(ctx, &(struct route_choice){.name = t->r->var[i].name, .var = &t->r->var[i]});
+    for (size_t i = 0; i < t->r->nstages; i++)
+        each_of_stage(t, i, take, ctx);
+}
+
+static void try_choice(void *near, const struct route_choice *x)
+{
+    near_try(near, x->name);
+}
+
 static int unknown(const struct route *t, const struct name *x, const struct opt_group *own,
                    size_t nown, struct err *e)
 {
-    const struct recipe *r = t->r;
     struct near near = near_start(x->name, strlen(x->name));
 
     near_try(&near, "help");
     for (size_t g = 0; g < nown; g++)
         for (const struct opt *o = own[g].rows; o->name; o++)
             near_try(&near, o->name);
-    for (size_t i = 0; i < r->nvars; i++)
-        near_try(&near, r->var[i].name);
-    for (size_t i = 0; i < r->nstages; i++)
-        for (size_t g = 0; t->stage[i] && g < t->stage[i]->ngroups; g++)
-            for (const struct opt *o = t->stage[i]->group[g].rows; o->name; o++)
-                if (!is_kept(o->name) && !is_wired(&r->stage[i], o))
-                    near_try(&near, o->name);
+    route_each(t, try_choice, &near);
     return err_set(e, ERR_USE, "unknown option '--%s'%s%s%s (see ptq run %s --help)", x->typed,
                    near.name ? ": did you mean --" : "", near.name ? near.name : "",
-                   near.name ? "?" : "", r->path);
+                   near.name ? "?" : "", t->r->path);
 }
 
 /* Of the stages that x is for, those whose programs have the option: how many, how many of these
@@ -394,11 +404,8 @@ static size_t takers(const struct route *t, const char *name)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < t->r->nstages; i++) {
-        const struct opt *row = row_of(t, i, name);
-
-        n += row && !is_wired(&t->r->stage[i], row);
-    }
+    for (size_t i = 0; i < t->r->nstages; i++)
+        n += (size_t)taken(t, i, name);
     return n;
 }
 
@@ -406,26 +413,20 @@ static size_t takers(const struct route *t, const char *name)
 static int drop(void *ctx, const char *name)
 {
     const struct shown *x = ctx;
-    const struct opt *row = row_of(x->t, x->stage, name);
 
-    return !row || is_wired(&x->t->r->stage[x->stage], row) || recipe_find(x->t->r, name) ||
-           takers(x->t, name) > 1;
+    return !taken(x->t, x->stage, name) || recipe_find(x->t->r, name) || takers(x->t, name) > 1;
 }
 
 /* Not of several stages, or shown for a stage before. */
 static int drop_single(void *ctx, const char *name)
 {
     const struct shown *x = ctx;
-    const struct opt *row = row_of(x->t, x->stage, name);
 
-    if (!row || is_wired(&x->t->r->stage[x->stage], row) || recipe_find(x->t->r, name) ||
-        takers(x->t, name) < 2)
+    if (!taken(x->t, x->stage, name) || recipe_find(x->t->r, name) || takers(x->t, name) < 2)
         return 1;
-    for (size_t i = 0; i < x->stage; i++) {
-        row = row_of(x->t, i, name);
-        if (row && !is_wired(&x->t->r->stage[i], row))
+    for (size_t i = 0; i < x->stage; i++)
+        if (taken(x->t, i, name))
             return 1;
-    }
     return 0;
 }
 

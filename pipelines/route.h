@@ -44,6 +44,19 @@ int route_parse(struct route *t, const struct launch *p, struct err *e);
 int route_apply(struct route *t, struct err *e);
 /* After route_parse: is every stage content with its options? */
 int route_check(const struct route *t, struct err *e);
+
+/* An option that can be given: --NAME, and where it is of a stage also --STAGE.NAME. */
+struct route_choice {
+    const char *name;
+    const char *stage;            /* NULL: a variable of the recipe */
+    const struct recipe_var *var; /* or: */
+    const struct opt *row;
+    int again; /* --NAME was there already: a variable's, or of a stage before */
+};
+typedef void route_take(void *ctx, const struct route_choice *x);
+/* All of them, by stage. What x points to lives as long as the route. */
+void route_each(const struct route *t, route_take *take, void *ctx);
+
 /* The options of the i-th stage that runs this program; NULL: there are no more. */
 const struct stage *route_stage(const struct route *t, const struct stage_spec *spec, size_t i);
 /* Processes of all stages that run this program. */

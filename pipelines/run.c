@@ -28,7 +28,7 @@ struct run_opts {
 };
 
 #define AT(field) offsetof(struct run_opts, field)
-static const struct opt own_rows[] = {
+const struct opt run_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
     {"log", OPT_TEXT, AT(log), "DIR", .help = "keep what each process says in DIR/STAGE.log"},
     {"keep", OPT_FLAG, AT(keep), .help = "keep the folder of the sockets, with the logs"},
@@ -39,7 +39,7 @@ static const struct opt own_rows[] = {
 };
 static struct run_opts no_opts; /* what help texts take defaults from */
 static struct line_opts no_line;
-static const struct opt_group no_group[] = {{NULL, own_rows, &no_opts}, {"", line_rows, &no_line}};
+static const struct opt_group no_group[] = {{NULL, run_rows, &no_opts}, {"", line_rows, &no_line}};
 #define OWN_GROUPS (sizeof no_group / sizeof *no_group)
 
 static void usage(FILE *f)
@@ -96,7 +96,7 @@ static int recipe_usage(struct route *t, struct err *e)
 static int take_option(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
 {
     struct line_opts said = {.set = {.count = 0}};
-    const struct opt_group own[OWN_GROUPS] = {{NULL, own_rows, o}, {"", line_rows, &said}};
+    const struct opt_group own[OWN_GROUPS] = {{NULL, run_rows, o}, {"", line_rows, &said}};
     const char *eq = strchr(argv[0], '='), *value = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
     const size_t n = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
     const struct opt *row = NULL;

@@ -10,7 +10,10 @@
 #ifndef PTQ_RUN_H
 #define PTQ_RUN_H
 
-#include "../common/base/err.h"
+#include "../common/base/opt.h"
+
+/* What it takes beside line_rows and what the recipe's route has. */
+extern const struct opt run_rows[];
 
 int run_main(int argc, char **argv); /* argv[0] = "run"; returns the exit code */
 

@@ -104,13 +104,14 @@ struct recipe *shelf_open(const char *name, size_t cores, struct err *e)
     return r;
 }
 
-static int print_one(FILE *f, const char *dir, const char *name, struct err *e)
+static int take_one(const char *dir, char *name, shelf_take *take, void *ctx, struct err *e)
 {
     char *path = fs_join(dir, name, e);
     struct recipe *r = path ? load(path, 0, e) : NULL;
 
+    name[strlen(name) - strlen(SUFFIX)] = '\0';
     if (r)
-        fprintf(f, "%-10.*s %s\n", (int)(strlen(name) - strlen(SUFFIX)), name, r->about);
+        take(ctx, name, r->about);
     free(path);
     if (!r)
         return -1;
@@ -118,7 +119,7 @@ static int print_one(FILE *f, const char *dir, const char *name, struct err *e)
     return 0;
 }
 
-int shelf_print(FILE *f, struct err *e)
+int shelf_each(shelf_take *take, void *ctx, struct err *e)
 {
     char *dir = folder(), **names = NULL;
     size_t count = 0;
@@ -129,7 +130,7 @@ int shelf_print(FILE *f, struct err *e)
     rc = fs_list(dir, &names, &count, e);
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (is_recipe(names[i]))
-            rc = print_one(f, dir, names[i], e);
+            rc = take_one(dir, names[i], take, ctx, e);
     fs_names_free(&names, count);
     free(dir);
     return rc;

@@ -28,9 +28,9 @@ static const struct opt_choice crosses[] = {{"none", 0}, {"length", 1}, {NULL, 0
 #define AT(field) offsetof(struct solve_command, field)
 static const struct opt rows[] = {
     {"solver", OPT_TEXT, AT(core.solver), "NAME",
-     .help = "algorithm; --list shows them. qep+NAME shifts the target before it;\n"
+     .help = "algorithm; --list says what each looks at. qep+NAME shifts the target before it;\n"
              "best:A,B,... keeps the best of several, per site",
-     "gptq"},
+     "gptq", .nth = solver_choice},
     {"bits", OPT_CHOICE, AT(core.bits), "N", .help = "bits of a code", "4",
      .nth = grid_bits_choice},
     {"group", OPT_INT, AT(core.group), "N",

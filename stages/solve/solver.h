@@ -128,6 +128,8 @@ const struct solver *solver_find(const char *name);
 /* What stands behind the plus ("gptq" for "qep" alone); NULL for a solver that stands alone. */
 const char *solver_inner(const char *name);
 const struct solver *solver_at(size_t i); /* NULL past the end */
+/* As rows of options take it: a name and its number; NULL past the end. */
+const char *solver_choice(size_t i, int *value);
 /* 1 when the solver looks at this option (name without dashes). */
 int solver_takes(const struct solver *s, const char *option);
 

@@ -56,3 +56,11 @@ int solver_takes(const struct solver *s, const char *option)
     }
     return 0;
 }
+
+const char *solver_choice(size_t i, int *value)
+{
+    const struct solver *s = solver_at(i);
+
+    *value = (int)i;
+    return s ? s->name : NULL;
+}

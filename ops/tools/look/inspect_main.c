@@ -1,31 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-inspect - what is in a stream, a safetensors file or a checkpoint folder. */
-#include <stddef.h>
-#include "../../../common/base/stage.h"
 #include "inspect.h"
-
-struct inspect_command {
-    int json, fast;
-};
-
-static const struct opt rows[] = {
-    {"json", OPT_FLAG, offsetof(struct inspect_command, json), .help = "one JSON object a line"},
-    {"fast", OPT_FLAG, offsetof(struct inspect_command, fast),
-     .help = "names, types and shapes only: no statistics"},
-    {.name = NULL},
-};
-
-static const struct stage_spec spec = {
-    .name = "inspect",
-    .about = "show what is in a stream of messages, a safetensors file or a checkpoint folder",
-    .usage = "[options] FILE...|-",
-    .notes = "Example: ptq-sample --model M --data c4.jsonl | ptq-inspect -\n",
-    .args_min = 1,
-    .args_max = OPT_ARGS_MAX,
-    .shared = STAGE_PRINTS,
-    .rows = rows,
-    .size = sizeof(struct inspect_command),
-};
+#include "inspect_opts.h"
 
 static int run(struct stage *s, struct err *e)
 {
@@ -42,5 +18,5 @@ static int run(struct stage *s, struct err *e)
 
 int main(int argc, char **argv)
 {
-    return stage_main(&spec, run, argc, argv);
+    return stage_main(&inspect_spec, run, argc, argv);
 }

@@ -2,51 +2,20 @@
 /* ptq-report - what a run did, as one HTML page. report_read.c reads, report_page.c and the
  * sections draw. */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/base/stage.h"
+#include "report_opts.h"
 #include "report_page.h"
 
 #define BLOCKS_MAX 64
 
-struct report_command {
-    const char *problems, *blocks, *out;
-};
-
 struct blocks {
     size_t count;
     uint64_t at[BLOCKS_MAX];
-};
-
-#define AT(field) offsetof(struct report_command, field)
-static const struct opt rows[] = {
-    {"problems", OPT_TEXT, AT(problems), "FILE",
-     .help = "problems that the run recorded (--record): for spectra by length"},
-    {"blocks", OPT_TEXT, AT(blocks), "LIST",
-     .help = "blocks whose spectra are drawn: 0,5,11; by default the first, middle and last"},
-    {"out", OPT_TEXT, AT(out), "FILE",
-     .help = "the page, or - for stdout; by default OUT/.ptqflow/report.html"},
-    {.name = NULL},
-};
-
-static const struct stage_spec spec = {
-    .name = "report",
-    .about = "one HTML page about a run: losses, damping, lengths, Hessian diagonals, time; needs "
-             "no network to read",
-    .usage = "[options] OUT",
-    .notes = "OUT is the folder that ptq run or ptq-write wrote to; a run that is still going, or "
-             "failed, is reported as far as it went.\n"
-             "Example: ptq-report out --problems problems.ptq --out report.html\n",
-    .args_min = 1,
-    .args_max = 1,
-    .shared = STAGE_PRINTS,
-    .rows = rows,
-    .size = sizeof(struct report_command),
 };
 
 static int blocks_parse(const char *text, struct blocks *b, struct err *e)
@@ -131,5 +100,5 @@ static int run(struct stage *s, struct err *e)
 
 int main(int argc, char **argv)
 {
-    return stage_main(&spec, run, argc, argv);
+    return stage_main(&report_spec, run, argc, argv);
 }

@@ -1,60 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-rotate - folds a rotation of the residual stream into a checkpoint. The work is in
  * rotate.c. */
-#include <stddef.h>
 #include "../../../common/base/log.h"
-#include "../../../common/base/stage.h"
 #include "../../../common/base/status.h"
-#include "../../../common/tensor/blas.h"
 #include "../../../common/model/model.h"
 #include "rotate.h"
-
-struct rotate_command {
-    const char *model;
-    int64_t seed;
-    int kind, dtype;
-};
-
-static const struct opt_choice kinds[] = {{"random-hadamard", ROTATION_RANDOM_HADAMARD},
-                                          {"hadamard", ROTATION_HADAMARD},
-                                          {"orthogonal", ROTATION_ORTHOGONAL},
-                                          {NULL, 0}};
-static const struct opt_choice dtypes[] = {
-    {"keep", DT_COUNT}, {"f32", DT_F32}, {"bf16", DT_BF16}, {NULL, 0}};
-
-#define AT(field) offsetof(struct rotate_command, field)
-static const struct opt rows[] = {
-    {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint to rotate: llama, mistral or qwen3, not quantized", .must = 1},
-    {"kind", OPT_CHOICE, AT(kind), "KIND",
-     .help = "Hadamard matrix with random signs, the same without, or a random orthogonal matrix",
-     .def = "random-hadamard", .choices = kinds},
-    {"seed", OPT_INT, AT(seed), "N", .help = "of the random numbers", .def = "1", .min = 0,
-     .max = 9007199254740992.0},
-    {"dtype", OPT_CHOICE, AT(dtype), "TYPE",
-     .help = "element type of the tensors written; keep: each as in DIR. bf16 rounds every rotated "
-             "weight anew (by up to 1/512 of its value), f32 keeps the function to about 1e-5",
-     .def = "keep", .choices = dtypes},
-    {.name = NULL},
-};
-
-static const struct stage_spec spec = {
-    .name = "rotate",
-    .about = "fold a rotation into a checkpoint: the same model with weights and activations that "
-             "quantize better",
-    .usage = "--model DIR [options] OUT",
-    .notes = "OUT must not exist or be empty. The weights of the norms go into the linears behind "
-             "them. A model with tied embeddings is\n"
-             "untied: OUT has an lm_head.weight of its own, and config.json says so.\n"
-             "Example: ptq-rotate --model SmolLM2 rotated && ptq run gptq --model rotated --data "
-             "c4.jsonl --bits 3 --out small\n",
-    .args_min = 1,
-    .args_max = 1,
-    .shared = STAGE_THREADS | STAGE_STATUS,
-    .rows = rows,
-    .size = sizeof(struct rotate_command),
-    .start = blas_start,
-};
+#include "rotate_opts.h"
 
 static int run(struct stage *s, struct err *e)
 {
@@ -81,5 +32,5 @@ static int run(struct stage *s, struct err *e)
 
 int main(int argc, char **argv)
 {
-    return stage_main(&spec, run, argc, argv);
+    return stage_main(&rotate_spec, run, argc, argv);
 }

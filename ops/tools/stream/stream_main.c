@@ -5,24 +5,9 @@
 
 #include "../../../common/base/log.h"
 #include "../../../common/base/plural.h"
-#include "../../../common/base/stage.h"
 #include "../../../common/wire/link.h"
 #include "stream.h"
-
-static const struct stage_spec spec = {
-    .name = "stream",
-    .about = "makes problems from plain tensors, and plain tensors from solutions",
-    .usage = "[options] import FILE.safetensors\n       ptq-stream [options] export SOLUTIONS "
-             "FILE.safetensors",
-    .notes = "import: NAME.W [N,K], NAME.H [K,K] = sum x x'/tokens, optional NAME.D [K,K], "
-             "optional NAME.tokens.\n"
-             "export: NAME.codes, NAME.scales, NAME.zeros (of grids that have them), "
-             "NAME.dequantized.",
-    .args_min = 2,
-    .args_max = 3,
-    .out = "problems (import)",
-    .shared = STAGE_ZSTD,
-};
+#include "stream_opts.h"
 
 static int run_import(const struct stage *s, const char *path, struct err *e)
 {
@@ -65,5 +50,5 @@ static int run(struct stage *s, struct err *e)
 
 int main(int argc, char **argv)
 {
-    return stage_main(&spec, run, argc, argv);
+    return stage_main(&stream_spec, run, argc, argv);
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands - the list. */
+#include "commands.h"
+
+#include <stddef.h>
+
+const struct command commands[] = {
+    {"run", "run the stages of a recipe: the whole job in one command"},
+    {"recipes", "list the recipes that ptq run knows by name"},
+    {"resolve", "solve the recorded problems of a run again, otherwise"},
+    {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
+    {"top", "the stages of a run, refreshed every second"},
+    {"plan", "say what a run would do: what overrides hit, size, work, memory"},
+    {"import", "turn a GGUF file into a Hugging Face folder"},
+    {"rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize"},
+    {"generate", "let a model write text: calibration data of its own"},
+    {"eval", "perplexity and KL divergence of a checkpoint"},
+    {"report", "one HTML page about a run: losses, lengths, spectra, time"},
+    {"inspect", "look into a stream, a problem, a checkpoint"},
+    {"diff", "compare two streams or two checkpoints"},
+    {"cat", "copy a stream between endpoints, or measure a link"},
+    {"stream", "turn plain tensors into problems, solutions into plain tensors"},
+    {"sample", "stage 1: text to chunks of tokens"},
+    {"forward", "stage 2: chunks to the inputs of every site"},
+    {"reduce", "stage 3: inputs to one problem a site"},
+    {"solve", "stage 4: problem to solution"},
+    {"write", "stage 5: solutions to a checkpoint"},
+    {"completion", "completion of such lines for bash or zsh"},
+    {NULL, NULL},
+};

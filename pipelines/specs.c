@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* specs - the only list of them. */
+#include "specs.h"
+
+#include <string.h>
+
+#include "../ops/tools/import/import_opts.h"
+#include "../ops/tools/look/cat_opts.h"
+#include "../ops/tools/look/diff_opts.h"
+#include "../ops/tools/look/inspect_opts.h"
+#include "../ops/tools/report/report_opts.h"
+#include "../ops/tools/rotate/rotate_opts.h"
+#include "../ops/tools/stream/stream_opts.h"
+#include "../stages/eval/eval_opts.h"
+#include "../stages/forward/forward_opts.h"
+#include "../stages/generate/generate_opts.h"
+#include "../stages/reduce/reduce_opts.h"
+#include "../stages/sample/sample_opts.h"
+#include "../stages/solve/solve_opts.h"
+#include "../stages/write/write_opts.h"
+
+#define PREFIX "ptq-"
+
+static const struct stage_spec *const specs[] = {
+    &sample_spec,  &forward_spec,  &reduce_spec, &solve_spec,  &write_spec,
+    &eval_spec,    &generate_spec, &cat_spec,    &import_spec, &rotate_spec,
+    &inspect_spec, &diff_spec,     &report_spec, &stream_spec};
+
+const struct stage_spec *specs_at(size_t i)
+{
+    return i < sizeof specs / sizeof *specs ? specs[i] : NULL;
+}
+
+const struct stage_spec *specs_find(const char *program)
+{
+    const size_t n = strlen(PREFIX);
+
+    if (strncmp(program, PREFIX, n) != 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        if (strcmp(specs[i]->name, program + n) == 0)
+            return specs[i];
+    return NULL;
+}
