@@ -3,7 +3,7 @@
  * block can see, softmax in place, product with the values, division by the sum last. Keys
  * beyond the block and before its window are never touched, which saves half of the work; scores
  * of one block are all the memory it needs. Keys and values are those of the chunk itself or of
- * a cache. Leaves out: soft caps, sinks, biases. */
+ * a cache. Leaves out: sinks, biases. */
 #include "attention.h"
 
 #include <math.h>
@@ -50,12 +50,16 @@ static int block_scores(const struct attention *a, const struct task *t, size_t 
     const float *k =
         (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
 
-    if (a->by->sgemm(0, 1, t->rows, keys, hd, 1.0f / sqrtf((float)hd),
-                     a->q + t->row * a->ldq + head * hd, a->ldq, k, a->ldk, 0.0f, s, keys, e) < 0)
+    const float scale = c->scale != 0 ? c->scale : 1.0f / sqrtf((float)hd);
+
+    if (a->by->sgemm(0, 1, t->rows, keys, hd, scale, a->q + t->row * a->ldq + head * hd, a->ldq, k,
+                     a->ldk, 0.0f, s, keys, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++) {
         size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
 
+        if (c->cap != 0)
+            vec_cap(s + j * keys + (low - from), at + 1 - low, c->cap);
         sum[j] = softmax_row(s + j * keys, keys, low - from, at + 1 - from);
     }
     return 0;

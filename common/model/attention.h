@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention - softmax(q k' / sqrt(head_dim)) v, causal, with an optional window, sequence by
+/* attention - softmax(scale q k') v, causal, with an optional window, sequence by
  * sequence. */
 #ifndef PTQ_ATTENTION_H
 #define PTQ_ATTENTION_H
@@ -16,6 +16,8 @@ struct blas_table; /* blas.h: whose products */
 struct attention_shape {
     size_t heads, kv_heads, head_dim;
     size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
+    float scale;   /* of the scores; 0: 1 / sqrt(head_dim) */
+    float cap;     /* scores become cap tanh(score / cap); 0: none */
 };
 
 /* q [T, heads*head_dim], k and v [T, kv_heads*head_dim], rotated and with row distances of their

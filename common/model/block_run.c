@@ -19,9 +19,9 @@ struct walk {
     const struct rows *r;
     float *h;
     size_t from, to;
-    const unsigned char *use; /* [nops] which operations run; NULL: all */
-    size_t *position;
-    size_t longest; /* positions that are needed */
+    const unsigned char *use;  /* [nops] which operations run; NULL: all */
+    size_t *position, *length; /* [T] */
+    size_t *lengths;           /* [nseq] of the sequences, with what is in the cache */
     const struct op_cache *cache;
 };
 
@@ -82,6 +82,7 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
                           .products = &blas_products,
                           .rows = w->r,
                           .position = w->position,
+                          .length = w->length,
                           .cache = w->cache,
                           .first = first,
                           .count = count,
@@ -89,7 +90,8 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
                           .width_out = p->slot[o->out].width};
     if (route >= 0 && !(a->groups = groups_of(w, route, e)))
         return -1;
-    if (o->kind == &op_rope && !(a->rope = model_rope(w->b->m, &o->rope.spec, w->longest, e)))
+    if (o->kind == &op_rope &&
+        !(a->rope = model_rope(w->b->m, &o->rope.spec, w->lengths, w->r->nseq, e)))
         return -1;
     if (o->expert >= 0) {
         const size_t low = a->groups->first[o->expert], high = a->groups->first[o->expert + 1];
@@ -177,18 +179,15 @@ static int run_span(struct walk *w, const struct program_span *s, struct err *e)
 
 /* ---- a walk ---- */
 
-static int check_rows(const struct rows *r, size_t *longest, struct err *e)
+static int check_rows(const struct rows *r, struct err *e)
 {
     size_t sum = 0;
 
-    *longest = 0;
     for (size_t s = 0; s < r->nseq; s++) {
         if (r->lengths[s] < 1 || (size_t)r->lengths[s] > r->T - sum)
             return err_set(e, ERR_USE, "sequence %zu of the chunk has %ld tokens, %zu are left", s,
                            (long)r->lengths[s], r->T - sum);
         sum += (size_t)r->lengths[s];
-        if ((size_t)r->lengths[s] > *longest)
-            *longest = (size_t)r->lengths[s];
     }
     return sum == r->T ? 0
                        : err_set(e, ERR_USE,
@@ -210,16 +209,24 @@ static int check_weights(const struct walk *w, struct err *e)
     return 0;
 }
 
-/* Position of each row in its sequence. */
+/* Position of each row in its sequence, and how long that is. */
 static int positions_make(struct walk *w, struct err *e)
 {
     size_t t = 0;
 
-    if (!(w->position = mem_array(w->r->T, sizeof *w->position, e)))
+    if (!(w->position = mem_array(w->r->T, sizeof *w->position, e)) ||
+        !(w->length = mem_array(w->r->T, sizeof *w->length, e)) ||
+        !(w->lengths = mem_array(w->r->nseq, sizeof *w->lengths, e)))
         return -1;
-    for (size_t s = 0; s < w->r->nseq; s++)
-        for (size_t i = 0; i < (size_t)w->r->lengths[s]; i++)
-            w->position[t++] = (w->cache ? w->cache->first[s] : 0) + i;
+    for (size_t s = 0; s < w->r->nseq; s++) {
+        const size_t before = w->cache ? w->cache->first[s] : 0, n = (size_t)w->r->lengths[s];
+
+        w->lengths[s] = before + n;
+        for (size_t i = 0; i < n; i++, t++) {
+            w->position[t] = before + i;
+            w->length[t] = before + n;
+        }
+    }
     return 0;
 }
 
@@ -229,12 +236,9 @@ static int walk_begin(struct walk *w, struct err *e)
     struct block *b = w->b;
     size_t floats;
 
-    if (check_rows(w->r, &w->longest, e) < 0 || check_weights(w, e) < 0 ||
-        positions_make(w, e) < 0 ||
+    if (check_rows(w->r, e) < 0 || check_weights(w, e) < 0 || positions_make(w, e) < 0 ||
         program_place(&b->p, w->from, w->to, w->use, w->r->T, b->offset, &floats, e) < 0)
         return -1;
-    if (w->cache)
-        w->longest = kv_room(w->cache->kv);
     for (size_t i = 0; i < b->p.nslots; i++)
         op_groups_release(&b->groups[i]);
     b->room = model_scratch(b->m, floats ? floats : 1, e);
@@ -244,7 +248,9 @@ static int walk_begin(struct walk *w, struct err *e)
 static void walk_end(struct walk *w)
 {
     free(w->position);
-    w->position = NULL;
+    free(w->length);
+    free(w->lengths);
+    w->position = w->length = w->lengths = NULL;
 }
 
 static int walk_run(struct walk *w, struct err *e)

@@ -2,10 +2,25 @@
 /* config - see config.h. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void config_release(struct config *c)
 {
     json_destroy(&c->json);
+    free(c->block);
+    free(c->rope_factors);
     memset(c, 0, sizeof *c);
+}
+
+size_t config_window(const struct config *c, size_t block)
+{
+    return c->block[block] & BLOCK_WINDOW ? c->window : 0;
+}
+
+const struct rope_spec *config_rope(const struct config *c, size_t block)
+{
+    if (c->block[block] & BLOCK_NO_ROPE)
+        return NULL;
+    return c->block[block] & BLOCK_WINDOW ? &c->rope_window : &c->rope;
 }

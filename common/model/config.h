@@ -2,9 +2,9 @@
 /* config - what config.json says of a decoder-only model; config_read.h fills it.
  *
  * A family (family.h: one descriptor a file, one list) says which model_type / architectures it
- * serves, how tensor names are formed and what its blocks do. Here: llama (Llama 2/3, SmolLM2),
- * mistral (sliding window), qwen3 (q/k norm). Unknown architectures are refused by name, as are
- * features that would change the mathematics and are not implemented (rope types, activations). */
+ * serves, how tensor names are formed and what its blocks do. Unknown architectures are refused
+ * by name, as are features that would change the mathematics and are not implemented (rope types,
+ * activations). */
 #ifndef PTQ_CONFIG_H
 #define PTQ_CONFIG_H
 
@@ -12,24 +12,48 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
+#include "rope.h"
 
-enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3 };
+enum norm_kind {
+    NORM_RMS,     /* w x / sqrt(mean x^2 + eps) */
+    NORM_RMS_ONE, /* the same, times 1 + w */
+    NORM_MEAN     /* the mean is taken off before: layer norm without a bias */
+};
+struct norm_spec {
+    enum norm_kind kind;
+    double eps;
+};
+
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
+
+enum qk_norm { QK_NORM_NONE, QK_NORM_HEADS /* each head by itself */, QK_NORM_ROWS };
+
+enum { BLOCK_WINDOW = 1, BLOCK_NO_ROPE = 2, BLOCK_EXPERTS = 4 };
 
 struct config {
     char model_type[32];
     char architecture[64];
     size_t d, layers, heads, kv_heads, head_dim, ff, vocab, context;
-    double norm_eps;
+    struct norm_spec norm;
+    enum activation activation;
     int own_head; /* config.json says tied, but the file has another head: tied is 0 */
-    int tied, attention_bias /* q k v */, attention_out_bias, mlp_bias, qk_norm;
-    size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
-    enum rope_type rope;
-    double rope_theta, rope_factor, rope_low, rope_high;
-    size_t rope_original;
-    int64_t bos, eos;  /* -1: none */
-    struct json *json; /* the whole file, owned */
+    int tied, attention_bias /* q k v */, attention_out_bias, mlp_bias;
+    enum qk_norm qk_norm;
+    size_t window; /* of blocks with BLOCK_WINDOW: key j is visible to i when i - window < j <= i */
+    unsigned char *block;               /* [layers] BLOCK_...; owned */
+    struct rope_spec rope, rope_window; /* of blocks without and with a window */
+    double *rope_factors;               /* what the specs borrow; owned */
+    /* Multipliers, 1: none. attention_scale 0: 1 / sqrt(head_dim). Soft caps, 0: none. */
+    double embed_scale, residual_scale, logit_scale, attention_scale, attention_cap, logit_cap;
+    size_t experts, experts_top, expert_ff, shared_ff; /* 0: none */
+    int experts_normalized;                            /* weights of a token's experts: sum 1 */
+    int64_t bos, eos;                                  /* -1: none */
+    struct json *json;                                 /* the whole file, owned */
 };
 
 void config_release(struct config *c);
+size_t config_window(const struct config *c, size_t block); /* 0: none */
+/* NULL: the block has none. */
+const struct rope_spec *config_rope(const struct config *c, size_t block);
 
 #endif

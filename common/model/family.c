@@ -23,6 +23,14 @@ const struct family *family_of(const struct config *c)
     return f ? f : family_at(0);
 }
 
+int family_reads(const struct family *f, const char *key)
+{
+    for (size_t i = 0; f->reads && f->reads[i]; i++)
+        if (strcmp(f->reads[i], key) == 0)
+            return 1;
+    return 0;
+}
+
 int family_program(const struct config *c, size_t block, struct program *p, struct err *e)
 {
     const struct family *f = family_of(c);
@@ -34,11 +42,55 @@ int family_program(const struct config *c, size_t block, struct program *p, stru
     return program_finish(p, e);
 }
 
-/* What goes over rows alone stands together: it runs over a few rows at a time. */
-void family_attention(const struct config *c, struct program *p, int x, size_t window, int heads)
+/* ---- sublayers ---- */
+
+void family_join(const struct config *c, struct program *p, int in, const struct program_linear *l,
+                 int has_bias, const char *post)
 {
-    const struct attention_shape shape = {c->heads, c->kv_heads, c->head_dim, window};
-    const struct rope_spec rope = rope_spec_of(c);
+    int made;
+
+    if (!post && c->residual_scale == 1.0) {
+        program_linear_add(p, in, PROGRAM_STREAM, l);
+        program_bias(p, PROGRAM_STREAM, has_bias);
+        return;
+    }
+    made = program_linear(p, in, l);
+    program_bias(p, made, has_bias);
+    if (post)
+        made = program_norm(p, made, post, &c->norm);
+    program_add(p, PROGRAM_STREAM, made, c->residual_scale);
+}
+
+static void norm_part(const struct config *c, struct program *p, int slot, size_t heads,
+                      const char *name)
+{
+    if (c->qk_norm != QK_NORM_NONE)
+        program_norm_heads(p, slot, c->qk_norm == QK_NORM_HEADS ? heads : 1, name, &c->norm);
+}
+
+int family_attend(const struct config *c, struct program *p, size_t block, const int qkv[3])
+{
+    const struct attention_shape shape = {.heads = c->heads,
+                                          .kv_heads = c->kv_heads,
+                                          .head_dim = c->head_dim,
+                                          .window = config_window(c, block),
+                                          .scale = (float)c->attention_scale,
+                                          .cap = (float)c->attention_cap};
+    const struct rope_spec *rope = config_rope(c, block);
+
+    norm_part(c, p, qkv[0], c->heads, "self_attn.q_norm");
+    norm_part(c, p, qkv[1], c->kv_heads, "self_attn.k_norm");
+    if (rope) {
+        program_rope(p, qkv[0], c->heads, rope);
+        program_rope(p, qkv[1], c->kv_heads, rope);
+    }
+    return program_attention(p, qkv[0], qkv[1], qkv[2], &shape);
+}
+
+/* What goes over rows alone stands together: it runs over a few rows at a time. */
+void family_attention(const struct config *c, struct program *p, size_t block, int x,
+                      const char *post)
+{
     struct program_linear l = {.site = "attn.qkv", .fused = "qkv_proj"};
     const char *const names[3] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
     int part[3], out;
@@ -50,19 +102,12 @@ void family_attention(const struct config *c, struct program *p, int x, size_t w
     }
     for (int i = 0; i < 3; i++)
         program_bias(p, part[i], c->attention_bias);
-    if (heads) {
-        program_norm_heads(p, part[0], c->heads, "self_attn.q_norm", c->norm_eps);
-        program_norm_heads(p, part[1], c->kv_heads, "self_attn.k_norm", c->norm_eps);
-    }
-    program_rope(p, part[0], c->heads, &rope);
-    program_rope(p, part[1], c->kv_heads, &rope);
-    out = program_attention(p, part[0], part[1], part[2], &shape);
+    out = family_attend(c, p, block, part);
     l = (struct program_linear){.name = "self_attn.o_proj", .rows = c->d, .site = "attn.o"};
-    program_linear_add(p, out, PROGRAM_STREAM, &l);
-    program_bias(p, PROGRAM_STREAM, c->attention_out_bias);
+    family_join(c, p, out, &l, c->attention_out_bias, post);
 }
 
-void family_mlp(const struct config *c, struct program *p, int x)
+void family_mlp(const struct config *c, struct program *p, int x, const char *post)
 {
     struct program_linear l = {
         .name = "mlp.gate_proj", .rows = c->ff, .site = "mlp.up", .fused = "gate_up_proj"};
@@ -73,8 +118,14 @@ void family_mlp(const struct config *c, struct program *p, int x)
     up = program_linear(p, x, &l);
     program_bias(p, gate, c->mlp_bias);
     program_bias(p, up, c->mlp_bias);
-    program_gate(p, gate, up);
+    program_gate(p, gate, up, c->activation);
     l = (struct program_linear){.name = "mlp.down_proj", .rows = c->d, .site = "mlp.down"};
-    program_linear_add(p, gate, PROGRAM_STREAM, &l);
-    program_bias(p, PROGRAM_STREAM, c->mlp_bias);
+    family_join(c, p, gate, &l, c->mlp_bias, post);
+}
+
+void family_block(const struct config *c, size_t block, struct program *p)
+{
+    family_attention(c, p, block, program_norm(p, PROGRAM_STREAM, "input_layernorm", &c->norm),
+                     NULL);
+    family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", &c->norm), NULL);
 }

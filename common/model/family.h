@@ -9,11 +9,26 @@
 #include "config.h"
 #include "program.h"
 
+struct program_linear; /* program_build.h */
+
 struct family {
     const char *model_type;                /* config.json "model_type" */
     const char *architecture;              /* the member of "architectures" it serves */
+    const char *about;                     /* one line: models, limits */
     const char *embed, *head, *final_norm; /* tensors, without ".weight" */
     const char *blocks;                    /* "model.layers": block 3 is "model.layers.3" */
+    /* Keys of config.json that change the mathematics of this family and that it reads; ended by
+     * NULL. Where another family has one (config_read.c lists them) it is refused. */
+    const char *const *reads;
+    /* What counts where config.json does not say: 0 means hidden_size / heads, 10000 (theta),
+     * 1e-6 (eps). theta_window: of blocks with a window, where two_ropes; 0: as the others. */
+    size_t head_dim;
+    double theta, theta_window, eps;
+    int tied;
+    int two_ropes;  /* rope_parameters apart for blocks with and without a window */
+    int rope_pairs; /* neighbours turn together */
+    enum norm_kind norm;
+    enum activation activation;
     /* Reads the fields only this family has into c; c->json is parsed and the common fields are
      * set. */
     int (*settle)(struct config *c, const char *what, struct err *e);
@@ -24,6 +39,7 @@ struct family {
 const struct family *family_find(const char *model_type); /* NULL: unknown */
 const struct family *family_of(const struct config *c);   /* of a parsed config: never NULL */
 const struct family *family_at(size_t i);                 /* NULL past the end */
+int family_reads(const struct family *f, const char *key);
 
 /* The program of a block; *p is to be released also after an error. */
 int family_program(const struct config *c, size_t block, struct program *p, struct err *e);
@@ -34,10 +50,19 @@ int family_program(const struct config *c, size_t block, struct program *p, stru
     .embed = "model.embed_tokens", .head = "lm_head", .final_norm = "model.norm", \
     .blocks = "model.layers"
 
-/* q, k, v and o with their usual names, of the normed rows x, into the stream. heads: the heads
- * of q and k are normed. */
-void family_attention(const struct config *c, struct program *p, int x, size_t window, int heads);
-/* gate, up and down with their usual names. */
-void family_mlp(const struct config *c, struct program *p, int x);
+/* A norm before each of the two sublayers, with their usual names. */
+void family_block(const struct config *c, size_t block, struct program *p);
+
+/* q, k, v and o with their usual names, of the rows x, into the stream; window, rope, norms and
+ * biases as c has them. post: the norm of what joins the stream; NULL: none. */
+void family_attention(const struct config *c, struct program *p, size_t block, int x,
+                      const char *post);
+/* From q, k and v (before norms and rope) to what o reads. */
+int family_attend(const struct config *c, struct program *p, size_t block, const int qkv[3]);
+/* gate, up and down with their usual names; post as above. */
+void family_mlp(const struct config *c, struct program *p, int x, const char *post);
+/* What stands in a slot joins the stream by a linear: as c multiplies it, behind the norm post. */
+void family_join(const struct config *c, struct program *p, int in, const struct program_linear *l,
+                 int has_bias, const char *post);
 
 #endif

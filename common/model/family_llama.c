@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family_llama - Llama 2 and 3, SmolLM2, TinyStories: biases by config, no window. */
-#include "family.h"
-#include "program_build.h"
+#include "config_parts.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
 {
@@ -12,19 +11,12 @@ static int settle(struct config *c, const char *what, struct err *e)
     return 0;
 }
 
-static void build(const struct config *c, size_t block, struct program *p)
-{
-    (void)block;
-    family_attention(c, p, program_norm(p, PROGRAM_STREAM, "input_layernorm", c->norm_eps),
-                     c->window, 0);
-    family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", c->norm_eps));
-}
-
 extern const struct family family_llama;
 const struct family family_llama = {
     .model_type = "llama",
     .architecture = "LlamaForCausalLM",
+    .about = "Llama 2 and 3, SmolLM2, TinyStories",
     FAMILY_LLAMA_ENDS,
     .settle = settle,
-    .build = build,
+    .build = family_block,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
  * block.c, single tensors in model_tensor.c, tied heads in model_head.c. Leaves out: heads with a
- * bias, embeddings that are scaled or normed, a quantized head. */
+ * bias, embeddings that are normed, a quantized head. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -29,8 +29,8 @@ float *model_scratch(struct model *m, size_t n, struct err *e)
     return m->scratch;
 }
 
-const struct rope *model_rope(struct model *m, const struct rope_spec *spec, size_t length,
-                              struct err *e)
+const struct rope *model_rope(struct model *m, const struct rope_spec *spec, const size_t *lengths,
+                              size_t count, struct err *e)
 {
     struct rope *r = NULL;
 
@@ -42,10 +42,9 @@ const struct rope *model_rope(struct model *m, const struct rope_spec *spec, siz
             !(r = mem_array(1, sizeof *r, e)))
             return NULL;
         m->rope[m->nropes++] = r;
-        if (rope_init(r, spec, e) < 0)
-            return NULL;
+        rope_init(r, spec);
     }
-    return rope_reserve(r, length, e) < 0 ? NULL : r;
+    return rope_reserve(r, lengths, count, e) < 0 ? NULL : r;
 }
 
 /* ---- open ---- */
@@ -183,6 +182,8 @@ int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct 
                            (long)ids[t], m->c.vocab);
         if (model_read(m, m->embed, (uint64_t)ids[t], 1, h + t * d, e) < 0)
             return -1;
+        if (m->c.embed_scale != 1.0)
+            vec_scale(h + t * d, d, (float)m->c.embed_scale);
     }
     return 0;
 }
@@ -190,7 +191,7 @@ int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct 
 struct norm_job {
     struct model *m;
     size_t T;
-    float *h;
+    float *h; /* or logits */
 };
 
 static int norm_tile(void *ctx, size_t i, size_t worker, struct err *e)
@@ -201,7 +202,7 @@ static int norm_tile(void *ctx, size_t i, size_t worker, struct err *e)
     (void)worker;
     (void)e;
     for (size_t t = i * NORM_ROWS; t < j->T && t < (i + 1) * NORM_ROWS; t++)
-        vec_rmsnorm(j->h + t * d, j->m->final_norm, d, (float)j->m->c.norm_eps, j->h + t * d);
+        norm_row(&j->m->c.norm, j->m->final_norm, d, j->h + t * d, j->h + t * d);
     return 0;
 }
 
@@ -219,6 +220,21 @@ int model_final_norm(struct model *m, size_t T, float *h, struct err *e)
     return par_for(m->par, T / NORM_ROWS + 1, norm_tile, &j, e);
 }
 
+/* Multiplied and capped, a row at a time. */
+static int finish_logits(void *ctx, size_t t, size_t worker, struct err *e)
+{
+    const struct norm_job *j = ctx;
+    float *row = j->h + t * j->m->c.vocab;
+
+    (void)worker;
+    (void)e;
+    if (j->m->c.logit_scale != 1.0)
+        vec_scale(row, j->m->c.vocab, (float)j->m->c.logit_scale);
+    if (j->m->c.logit_cap != 0.0)
+        vec_cap(row, j->m->c.vocab, (float)j->m->c.logit_cap);
+    return 0;
+}
+
 int model_logits(struct model *m, size_t T, const float *h, float *logits, struct err *e)
 {
     const size_t d = m->c.d, V = m->c.vocab;
@@ -234,5 +250,9 @@ int model_logits(struct model *m, size_t T, const float *h, float *logits, struc
         }
         m->head = head;
     }
-    return blas_linear(m->par, T, V, d, h, d, m->head, d, logits, V, 0, e);
+    if (blas_linear(m->par, T, V, d, h, d, m->head, d, logits, V, 0, e) < 0)
+        return -1;
+    return m->c.logit_scale == 1.0 && m->c.logit_cap == 0.0
+               ? 0
+               : par_for(m->par, T, finish_logits, &(struct norm_job){m, T, logits}, e);
 }

@@ -41,9 +41,9 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
                        struct err *e);
 /* The same as f32, malloc'd; *w NULL for an optional one that is not there. */
 int model_load_tensor(const struct model *m, const struct op_tensor *t, float **w, struct err *e);
-/* The table for a rope operation, up to positions below length. */
-const struct rope *model_rope(struct model *m, const struct rope_spec *spec, size_t length,
-                              struct err *e);
+/* The tables for a rope operation on sequences of these lengths. */
+const struct rope *model_rope(struct model *m, const struct rope_spec *spec, const size_t *lengths,
+                              size_t count, struct err *e);
 /* At least n floats, kept between calls. */
 float *model_scratch(struct model *m, size_t n, struct err *e);
 

@@ -40,6 +40,7 @@ struct op_args {
     const struct blas_table *products; /* operations name no library: who lists them needs none */
     const struct rows *rows;           /* the chunk */
     const size_t *position;            /* [rows->T] of each token in its sequence */
+    const size_t *length;              /* [rows->T] of that sequence */
     const struct rope *rope;           /* of a rope operation */
     const struct op_cache *cache;      /* NULL: none */
     const struct op_groups *groups;
@@ -75,9 +76,11 @@ struct op_kind {
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
-    op_route, op_gather, op_scatter;
+    op_route, op_gather, op_scatter, op_cut, op_share;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
+/* One row, or one head: also of the norm behind the last block. */
+void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *x, float *y);
 /* For op_attention: received [T] of its q and k (attention.h). */
 int op_attention_received(const struct op_args *a, double *received, struct err *e);
 /* Floats of a row of its keys or values that a cache holds. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_add - to += from: a sublayer whose result is normed before it joins the stream. */
+/* op_add - to += scale from: a sublayer whose result is normed, or multiplied by a number, before
+ * it joins the stream. */
 #include "op.h"
 #include "vec.h"
 
@@ -14,7 +15,8 @@ static int check(const struct program *p, const struct op *o, struct err *e)
 static void each(const struct op_args *a, size_t first, size_t count)
 {
     for (size_t t = first; t < first + count; t++)
-        vec_add(a->out + t * a->width_out, a->in[0] + t * a->width_out, a->width_out);
+        vec_add_times(a->out + t * a->width_out, a->in[0] + t * a->width_out, a->width_out,
+                      a->op->add.scale);
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_gate - gate = silu(gate) * up, in place. Leaves out: other activations, clamps. */
+/* op_gate - gate = silu(gate) * up, or gelu(gate) * up, in place. Leaves out: clamps. */
 #include "op.h"
 #include "vec.h"
 
@@ -13,8 +13,15 @@ static int check(const struct program *p, const struct op *o, struct err *e)
 
 static void each(const struct op_args *a, size_t first, size_t count)
 {
-    for (size_t t = first; t < first + count; t++)
-        vec_silu_mul(a->out + t * a->width_out, a->in[1] + t * a->width_out, a->width_out);
+    for (size_t t = first; t < first + count; t++) {
+        float *gate = a->out + t * a->width_out;
+        const float *up = a->in[1] + t * a->width_out;
+
+        if (a->op->gate.activation == ACTIVATION_GELU_TANH)
+            vec_gelu_mul(gate, up, a->width_out);
+        else
+            vec_silu_mul(gate, up, a->width_out);
+    }
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_norm - y = w x / sqrt(mean x^2 + eps), of each row or of each of its heads. The square root
- * and the mean in f32, as the reference does it. Leaves out: 1 + w, norms with a mean. */
+/* op_norm - y = w x / sqrt(mean x^2 + eps), of each row or of each of its heads, the weights
+ * perhaps 1 + w, or with the mean taken off (norm_kind in config.h). The square root and the mean
+ * in f32, as the reference does it. */
 #include "op.h"
 #include "vec.h"
 
@@ -15,14 +16,22 @@ static int check(const struct program *p, const struct op *o, struct err *e)
     return 0;
 }
 
+void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *x, float *y)
+{
+    if (s->kind == NORM_MEAN)
+        vec_layernorm(x, w, n, (float)s->eps, y);
+    else
+        vec_rmsnorm(x, w, n, (float)s->eps, s->kind == NORM_RMS_ONE ? 1.0f : 0.0f, y);
+}
+
 static void each(const struct op_args *a, size_t first, size_t count)
 {
     const size_t heads = a->op->norm.heads, width = a->width[0], n = width / heads;
 
     for (size_t t = first; t < first + count; t++)
         for (size_t h = 0; h < heads; h++)
-            vec_rmsnorm(a->in[0] + t * width + h * n, a->tensor[0], n, a->op->norm.eps,
-                        a->out + t * width + h * n);
+            norm_row(&a->op->norm.spec, a->tensor[0], n, a->in[0] + t * width + h * n,
+                     a->out + t * width + h * n);
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,

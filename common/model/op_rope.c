@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_rope - the heads of a row, rotated by its position (rope.h), in place. */
+/* op_rope - the heads of a row, or the first part of each, rotated by its position (rope.h), in
+ * place. */
 #include "op.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
     const struct program_slot *s = &p->slot[o->out];
 
-    if (o->in[0] != o->out || s->route >= 0 || o->rope.spec.width % 2 != 0 ||
-        o->rope.heads * o->rope.spec.width != s->width)
+    if (o->in[0] != o->out || s->route >= 0 || o->rope.spec.width % 2 != 0 || o->rope.heads == 0 ||
+        s->width % o->rope.heads != 0 || o->rope.spec.width > s->width / o->rope.heads)
         return err_set(e, ERR_USE, "%zu heads of %zu in rows of %zu", o->rope.heads,
                        o->rope.spec.width, s->width);
     return 0;
@@ -16,8 +17,8 @@ static int check(const struct program *p, const struct op *o, struct err *e)
 static void each(const struct op_args *a, size_t first, size_t count)
 {
     for (size_t t = first; t < first + count; t++)
-        rope_apply(a->rope, a->position[a->first + t], a->op->rope.heads,
-                   a->out + t * a->width_out);
+        rope_apply(a->rope, a->length[a->first + t], a->position[a->first + t], a->op->rope.heads,
+                   a->width_out / a->op->rope.heads, a->out + t * a->width_out);
 }
 
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,

@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "attention.h"
-#include "rope.h"
+#include "config.h"
 
 #define OP_INPUTS 3
 #define OP_TENSORS 1
@@ -59,8 +59,17 @@ struct op {
     union {
         struct {
             size_t heads; /* parts of a row that are normed each by itself */
-            float eps;
+            struct norm_spec spec;
         } norm;
+        struct {
+            enum activation activation;
+        } gate;
+        struct {
+            float scale;
+        } add;
+        struct {
+            size_t first;
+        } cut;
         struct {
             const char *site, *fused; /* fused: what engines make of the linears of the site */
             char name[PROGRAM_NAME];  /* of the site */

@@ -144,26 +144,36 @@ static int like(struct program *p, int slot, size_t width)
 
 /* ---- what families say ---- */
 
-static int put_norm(struct program *p, int in, int out, size_t heads, const char *name, double eps)
+static int put_norm(struct program *p, int in, int out, size_t heads, const char *name,
+                    const struct norm_spec *spec)
 {
     struct op o = op_of(&op_norm, in, out);
 
     o.norm.heads = heads;
-    o.norm.eps = (float)eps;
+    o.norm.spec = *spec;
     o.tensor[0] = (struct op_tensor){.name = tensor_name(p, name, ".weight"),
                                      .ndim = 1,
                                      .shape = {heads ? width_of(p, in) / heads : 0}};
     return op_put(p, &o);
 }
 
-int program_norm(struct program *p, int in, const char *name, double eps)
+int program_norm(struct program *p, int in, const char *name, const struct norm_spec *spec)
 {
-    return put_norm(p, in, like(p, in, width_of(p, in)), 1, name, eps);
+    return put_norm(p, in, like(p, in, width_of(p, in)), 1, name, spec);
 }
 
-void program_norm_heads(struct program *p, int slot, size_t heads, const char *name, double eps)
+void program_norm_heads(struct program *p, int slot, size_t heads, const char *name,
+                        const struct norm_spec *spec)
 {
-    put_norm(p, slot, slot, heads, name, eps);
+    put_norm(p, slot, slot, heads, name, spec);
+}
+
+int program_cut(struct program *p, int in, size_t first, size_t width)
+{
+    struct op o = op_of(&op_cut, in, like(p, in, width));
+
+    o.cut.first = first;
+    return op_put(p, &o);
 }
 
 /* "expert.%zu.up" */
@@ -256,19 +266,29 @@ int program_attention(struct program *p, int q, int k, int v, const struct atten
     return op_put(p, &o);
 }
 
-void program_gate(struct program *p, int gate, int up)
+void program_gate(struct program *p, int gate, int up, enum activation a)
 {
     struct op o = op_of(&op_gate, gate, gate);
 
     o.in[1] = up;
+    o.gate.activation = a;
     op_put(p, &o);
 }
 
-void program_add(struct program *p, int to, int from)
+void program_add(struct program *p, int to, int from, double scale)
 {
     struct op o = op_of(&op_add, from, to);
 
     o.adds = 1;
+    o.add.scale = (float)scale;
+    op_put(p, &o);
+}
+
+void program_share(struct program *p, int slot, int number)
+{
+    struct op o = op_of(&op_share, slot, slot);
+
+    o.in[1] = number;
     op_put(p, &o);
 }
 

@@ -10,10 +10,13 @@
 void program_init(struct program *p, const char *prefix, size_t width);
 
 int program_slot(struct program *p, size_t width, int route); /* route: -1, or of program_route */
-/* RMS norm with the weight NAME.weight. */
-int program_norm(struct program *p, int in, const char *name, double eps);
+/* With the weight NAME.weight. */
+int program_norm(struct program *p, int in, const char *name, const struct norm_spec *spec);
 /* The same in place for each of the heads of a slot. */
-void program_norm_heads(struct program *p, int slot, size_t heads, const char *name, double eps);
+void program_norm_heads(struct program *p, int slot, size_t heads, const char *name,
+                        const struct norm_spec *spec);
+/* Numbers [first, first + width) of each row. */
+int program_cut(struct program *p, int in, size_t first, size_t width);
 
 struct program_linear {
     const char *name; /* "self_attn.q_proj": what its solution and a written checkpoint call it */
@@ -35,8 +38,9 @@ void program_linear_expert(struct program *p, int in, int to, size_t expert,
 void program_bias(struct program *p, int slot, int has);
 void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec);
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
-void program_gate(struct program *p, int gate, int up); /* gate = silu(gate) * up */
-void program_add(struct program *p, int to, int from);
+void program_gate(struct program *p, int gate, int up, enum activation a); /* gate = a(gate) up */
+void program_add(struct program *p, int to, int from, double scale);       /* to += scale from */
+void program_share(struct program *p, int slot, int number); /* slot *= sigmoid(number) */
 /* Softmax over the experts, the `top` largest, perhaps normalized to sum 1: [T, experts], 0 for
  * those that a token does not go to. */
 int program_route(struct program *p, int logits, size_t top, int normalize);

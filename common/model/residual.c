@@ -13,6 +13,11 @@ struct trace {
     int norm, joins;
 };
 
+static int is_norm(const struct op *o)
+{
+    return o->kind == &op_norm && o->norm.heads == 1;
+}
+
 static int refuse(const struct program *p, const struct op *o, const char *why, struct err *e)
 {
     return o->kind->tensors
@@ -31,7 +36,13 @@ static int trace_down(const struct program *p, struct trace *t, struct err *e)
 
             if (from == PROGRAM_STREAM && o->kind != &op_norm && o->out != PROGRAM_STREAM)
                 return refuse(p, o, "it reads the stream without a norm", e);
-            if (from == PROGRAM_STREAM && o->kind == &op_norm && o->norm.heads == 1)
+            if (from == PROGRAM_STREAM && is_norm(o) && o->norm.spec.kind != NORM_RMS)
+                return refuse(p, o,
+                              o->norm.spec.kind == NORM_MEAN
+                                  ? "it takes off the mean, which a rotation does not keep"
+                                  : "its weights count from 1",
+                              e);
+            if (from == PROGRAM_STREAM && is_norm(o))
                 t[o->out].norm = (int)i;
             else if (from != PROGRAM_STREAM && t[from].norm >= 0 && o->kind == &op_gather && k == 0)
                 t[o->out].norm = t[from].norm;
@@ -53,7 +64,7 @@ static int trace_up(const struct program *p, struct trace *t, struct err *e)
         if (!(o->out == PROGRAM_STREAM || t[o->out].joins) || o->kind == &op_linear ||
             o->kind == &op_bias)
             continue;
-        if (o->kind != &op_scatter && o->kind != &op_add)
+        if (o->kind != &op_scatter && o->kind != &op_add && o->kind != &op_share)
             return refuse(p, o, "it stands between a linear and the stream", e);
         t[o->in[0]].joins = 1;
     }

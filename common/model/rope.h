@@ -1,31 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rope - rotary positions: tables of cos and sin, half-split as in Hugging Face checkpoints. */
+/* rope - rotary positions: tables of cos and sin, of halves as in most Hugging Face checkpoints
+ * or of neighbours. */
 #ifndef PTQ_ROPE_H
 #define PTQ_ROPE_H
 
 #include <stddef.h>
 #include "../base/err.h"
-#include "config.h"
+
+enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LONGROPE, ROPE_LLAMA3 };
 
 struct rope_spec {
     enum rope_type type;
-    size_t width; /* of a head, all of it rotated */
-    double theta, factor, low, high;
-    size_t original;
+    int pairs;    /* neighbours turn together (0 and 1, 2 and 3), not the two halves */
+    size_t width; /* numbers of a head that turn: the first ones */
+    double theta, factor;
+    double low, high; /* llama3: of frequencies; yarn: turns within the original length */
+    double scale;     /* of cos and sin */
+    int exact;        /* yarn: the ramp begins and ends between two frequencies */
+    size_t original;  /* length that the model was trained for */
+    const double *brief, *extended; /* longrope [width / 2]: up to that length, beyond; borrowed */
+};
+
+/* Of the sequences that share frequencies: all, or those up to the original length and those
+ * beyond, or those of one length. */
+struct rope_table {
+    size_t key;
+    size_t length, room;  /* positions 0 .. length - 1 are there */
+    float *inverse;       /* [half] radians per position */
+    float *cosine, *sine; /* [length, half] */
 };
 struct rope {
     struct rope_spec spec;
-    size_t half, length, room; /* width / 2; positions 0 .. length - 1 are there */
-    float *inverse;            /* [half] radians per position */
-    float *cosine, *sine;      /* [length, half] */
+    size_t half;
+    struct rope_table *table;
+    size_t count, room;
 };
 
-struct rope_spec rope_spec_of(const struct config *c);
 int rope_spec_same(const struct rope_spec *a, const struct rope_spec *b);
-int rope_init(struct rope *r, const struct rope_spec *spec, struct err *e);
-int rope_reserve(struct rope *r, size_t length, struct err *e);
+void rope_init(struct rope *r, const struct rope_spec *spec);
+/* Tables for `count` sequences of these lengths. */
+int rope_reserve(struct rope *r, const size_t *lengths, size_t count, struct err *e);
 void rope_release(struct rope *r);
-/* Rotates `heads` heads that stand one after the other at x. */
-void rope_apply(const struct rope *r, size_t position, size_t heads, float *x);
+/* Rotates `heads` heads that stand one after the other at x, `distance` floats apart, at a
+ * position of a sequence that is `length` long. */
+void rope_apply(const struct rope *r, size_t length, size_t position, size_t heads, size_t distance,
+                float *x);
 
 #endif

@@ -56,6 +56,27 @@ static inline float exp_lane(float x)
     return bits_float(float_bits(p) + ((float_bits(t) - float_bits(magic)) << 23));
 }
 
+/* Near 0 the polynomial of Cephes (tanhf.c): the other form loses digits there. */
+static inline float tanh_lane(float x)
+{
+    const float a = x < 0 ? -x : x, z = x * x, far = 1.0f - 2.0f / (exp_lane(2.0f * a) + 1.0f);
+    float p = -5.70498872745e-3f;
+
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    p = p * z * x + x;
+    return a < 0.625f ? p : x < 0 ? -far : far;
+}
+
+static inline float gelu_lane(float x)
+{
+    const float u = 0.79788456f * (x + 0.044715f * (x * x * x));
+
+    return 0.5f * x * (1.0f + tanh_lane(u));
+}
+
 static inline float lanes_sum(float *lane)
 {
     for (size_t w = LANES / 2; w > 0; w /= 2)
@@ -196,7 +217,54 @@ VEC_CLONES static void silu_mul(float *restrict gate, const float *restrict up, 
         gate[i] = gate[i] / (1.0f + exp_lane(-gate[i])) * up[i];
 }
 
-VEC_CLONES static void rmsnorm(const float *x, const float *w, size_t n, float eps, float *y)
+VEC_CLONES static void gelu_mul(float *restrict gate, const float *restrict up, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            gate[i + l] = gelu_lane(gate[i + l]) * up[i + l];
+    for (; i < n; i++)
+        gate[i] = gelu_lane(gate[i]) * up[i];
+}
+
+VEC_CLONES static void cap_at(float *x, size_t n, float cap)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            x[i + l] = cap * tanh_lane(x[i + l] / cap);
+    for (; i < n; i++)
+        x[i] = cap * tanh_lane(x[i] / cap);
+}
+
+VEC_CLONES static void add_times(float *restrict x, const float *restrict y, size_t n, float a)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            x[i + l] += a * y[i + l];
+    for (; i < n; i++)
+        x[i] += a * y[i];
+}
+
+VEC_CLONES static float sum_of(const float *x, size_t n)
+{
+    float sum[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            sum[l] += x[i + l];
+    for (size_t l = 0; i < n; i++, l++)
+        sum[l] += x[i];
+    return lanes_sum(sum);
+}
+
+VEC_CLONES static void rmsnorm(const float *x, const float *w, size_t n, float eps, float one,
+                               float *y)
 {
     float sum[LANES] = {0}, a;
     size_t i = 0;
@@ -211,11 +279,11 @@ VEC_CLONES static void rmsnorm(const float *x, const float *w, size_t n, float e
         float out[LANES];
 
         for (size_t l = 0; l < LANES; l++)
-            out[l] = w[i + l] * (x[i + l] * a);
+            out[l] = (w[i + l] + one) * (x[i + l] * a);
         memcpy(y + i, out, sizeof out);
     }
     for (; i < n; i++)
-        y[i] = w[i] * (x[i] * a);
+        y[i] = (w[i] + one) * (x[i] * a);
 }
 
 VEC_CLONES static void rotate(float *restrict x, const float *restrict cosine,
@@ -239,6 +307,17 @@ VEC_CLONES static void rotate(float *restrict x, const float *restrict cosine,
 
         x[i] = a * cosine[i] - b * sine[i];
         z[i] = b * cosine[i] + a * sine[i];
+    }
+}
+
+VEC_CLONES static void rotate_pairs(float *restrict x, const float *restrict cosine,
+                                    const float *restrict sine, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1];
+
+        x[2 * i] = a * cosine[i] - b * sine[i];
+        x[2 * i + 1] = b * cosine[i] + a * sine[i];
     }
 }
 
@@ -279,14 +358,48 @@ void vec_silu_mul(float *gate, const float *up, size_t n)
     silu_mul(gate, up, n);
 }
 
-void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y)
+void vec_gelu_mul(float *gate, const float *up, size_t n)
 {
-    rmsnorm(x, w, n, eps, y);
+    gelu_mul(gate, up, n);
+}
+
+void vec_cap(float *x, size_t n, float cap)
+{
+    cap_at(x, n, cap);
+}
+
+void vec_add_times(float *x, const float *y, size_t n, float a)
+{
+    add_times(x, y, n, a);
+}
+
+float vec_sigmoid(float x)
+{
+    return 1.0f / (1.0f + exp_lane(-x));
+}
+
+void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float one, float *y)
+{
+    rmsnorm(x, w, n, eps, one, y);
+}
+
+void vec_layernorm(const float *x, const float *w, size_t n, float eps, float *y)
+{
+    const float mean = sum_of(x, n) / (float)n;
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] - mean;
+    rmsnorm(y, w, n, eps, 0.0f, y);
 }
 
 void vec_rotate(float *x, const float *cosine, const float *sine, size_t half)
 {
     rotate(x, cosine, sine, half);
+}
+
+void vec_rotate_pairs(float *x, const float *cosine, const float *sine, size_t half)
+{
+    rotate_pairs(x, cosine, sine, half);
 }
 
 double vec_exp_total(const float *x, size_t n, float shift)

@@ -17,12 +17,20 @@ double vec_exp_total(const float *x, size_t n, float shift);
 double vec_exp_moment(const float *x, const float *y, size_t n, float sx, float sy, double *total);
 void vec_scale(float *x, size_t n, float a);
 void vec_add(float *x, const float *y, size_t n);
+void vec_add_times(float *x, const float *y, size_t n, float a);    /* x += a y */
 void vec_add_scaled(double *y, const float *x, size_t n, double a); /* y += a x in f64 */
 /* gate = gate / (1 + exp(-gate)) * up */
 void vec_silu_mul(float *gate, const float *up, size_t n);
-/* y = w x / sqrt(mean x^2 + eps); y may be x */
-void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float *y);
-/* pairs (x[i], x[i + half]) */
+/* gate = gate / 2 (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) * up */
+void vec_gelu_mul(float *gate, const float *up, size_t n);
+void vec_cap(float *x, size_t n, float cap); /* x = cap tanh(x / cap) */
+float vec_sigmoid(float x);
+/* y = (w + one) x / sqrt(mean x^2 + eps); y may be x */
+void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float one, float *y);
+/* y = w (x - mean) / sqrt(mean (x - mean)^2 + eps); y may be x */
+void vec_layernorm(const float *x, const float *w, size_t n, float eps, float *y);
+/* pairs (x[i], x[i + half]), and (x[2 i], x[2 i + 1]) */
 void vec_rotate(float *x, const float *cosine, const float *sine, size_t half);
+void vec_rotate_pairs(float *x, const float *cosine, const float *sine, size_t half);
 
 #endif

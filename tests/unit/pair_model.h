@@ -25,14 +25,16 @@ static int settle(struct config *c, const char *what, struct err *e)
 {
     (void)what;
     (void)e;
-    c->window = 0;
+    c->norm.eps = EPS;
+    c->window = WINDOW;
+    for (size_t i = 1; i < c->layers; i += 2)
+        c->block[i] |= BLOCK_WINDOW;
     return 0;
 }
 
 static int fused_attention(const struct config *c, struct program *p, int x)
 {
-    const struct attention_shape shape = {HEADS, KV, HD, 0};
-    const struct rope_spec rope = rope_spec_of(c);
+    const struct attention_shape shape = {.heads = HEADS, .kv_heads = KV, .head_dim = HD};
     struct program_linear l = {
         .site = "attn.qkv", .fused = "qkv_proj", .whole = "attn.qkv_proj.weight", .total = QKV};
     static const char *const names[3] = {"attn.q_proj", "attn.k_proj", "attn.v_proj"};
@@ -44,8 +46,8 @@ static int fused_attention(const struct config *c, struct program *p, int x)
         part[i] = program_linear(p, x, &l);
         l.first += l.rows;
     }
-    program_rope(p, part[0], HEADS, &rope);
-    program_rope(p, part[1], KV, &rope);
+    program_rope(p, part[0], HEADS, &c->rope);
+    program_rope(p, part[1], KV, &c->rope);
     return program_attention(p, part[0], part[1], part[2], &shape);
 }
 
@@ -73,12 +75,12 @@ static void build(const struct config *c, size_t block, struct program *p)
     int x, m, route, rows, gate, up, down, a;
 
     if (block % 2) {
-        family_attention(c, p, program_norm(p, PROGRAM_STREAM, "norm_attn", EPS), WINDOW, 0);
-        family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "norm_mlp", EPS));
+        family_attention(c, p, block, program_norm(p, PROGRAM_STREAM, "norm_attn", &c->norm), NULL);
+        family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "norm_mlp", &c->norm), NULL);
         return;
     }
-    x = program_norm(p, PROGRAM_STREAM, "norm_attn", EPS);
-    m = program_norm(p, PROGRAM_STREAM, "norm_moe", EPS);
+    x = program_norm(p, PROGRAM_STREAM, "norm_attn", &c->norm);
+    m = program_norm(p, PROGRAM_STREAM, "norm_moe", &c->norm);
     a = program_linear(p, m, &(struct program_linear){.name = "moe.router", .rows = EXPERTS});
     route = program_route(p, a, 1, 0);
     rows = program_gather(p, m, route);
@@ -88,11 +90,11 @@ static void build(const struct config *c, size_t block, struct program *p)
     down = program_slot(p, D, route);
     expert_linears(p, rows, gate, "expert.%zu.up", "gate_proj", FF, "moe.gate_up", 0, 2 * FF);
     expert_linears(p, rows, up, "expert.%zu.up", "up_proj", FF, "moe.gate_up", FF, 2 * FF);
-    program_gate(p, gate, up);
+    program_gate(p, gate, up, c->activation);
     a = program_linear(
         p, x, &(struct program_linear){.name = "attn.o_proj", .rows = D, .site = "attn.o"});
     expert_linears(p, gate, down, "expert.%zu.down", "down_proj", D, "moe.down", 0, D);
-    program_add(p, PROGRAM_STREAM, program_norm(p, a, "norm_post", EPS));
+    program_add(p, PROGRAM_STREAM, program_norm(p, a, "norm_post", &c->norm), 1);
     program_scatter(p, down, route, PROGRAM_STREAM);
 }
 

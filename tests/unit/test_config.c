@@ -44,7 +44,8 @@ static void test_refused(void **state)
     refused("[1]", "object", "");
     refused("{", "", "");
     refused("{" BASE "}", "model_type", "");
-    refused("{\"model_type\": \"gemma2\", " BASE "}", "model_type", "gemma2");
+    refused("{\"model_type\": \"gemma\", " BASE "}", "model_type", "gemma");
+    refused("{\"model_type\": \"gemma\", " BASE "}", "known: llama", "gemma3_text");
     refused(
         "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForTokenClassification\"], " BASE
         "}",
@@ -54,10 +55,21 @@ static void test_refused(void **state)
     refused("{\"model_type\": \"llama\", \"hidden_size\": 64}", "num_hidden_layers", "");
     refused(LLAMA ", \"hidden_act\": \"gelu\"}", "hidden_act", "gelu");
     refused(LLAMA ", \"hidden_act\": 3}", "hidden_act", "");
-    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0}}", "rope type",
-            "yarn");
-    refused(LLAMA ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4.0}}", "rope type",
-            "dynamic");
+    refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"mrope\", \"factor\": 4.0}}", "rope type",
+            "mrope");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 0.5}}", "factor",
+            "below 1");
+    refused(LLAMA
+            ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"mrope_section\": [1]}}",
+            "mrope_section", "");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"yarn\", \"beta_fast\": -1}}", "beta_fast",
+            "positive");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"longrope\", \"long_factor\": [1.0]}}",
+            "short_factor", "8 numbers");
+    refused(LLAMA
+            ", \"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "
+            "\"long_factor\": [1, 1, 1, 1, 1, 1, 1, 0]}}",
+            "long_factor[7]", "positive");
     refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\"}}", "factor", "");
     refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": -1.0}}", "factor",
             "positive");
@@ -86,18 +98,134 @@ static void test_refused(void **state)
     refused(LLAMA ", \"rms_norm_eps\": -1.0}", "rms_norm_eps", "");
     refused(LLAMA ", \"tie_word_embeddings\": \"yes\"}", "tie_word_embeddings", "");
     refused(LLAMA ", \"num_experts\": 8}", "num_experts", "llama");
-    refused(LLAMA ", \"layer_types\": [\"full_attention\"]}", "layer_types", "2");
+    refused(LLAMA ", \"layer_types\": [\"full_attention\"]}", "layer_types[0] of 1", "2 blocks");
     refused(LLAMA ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
             "layer_types[1]", "sliding_attention");
-    refused("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, \"sliding_window\": 8, "
-            "\"max_window_layers\": 1, " BASE "}",
-            "max_window_layers", "");
+    refused("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, " BASE "}", "sliding_window",
+            "");
     refused("{\"model_type\": \"llama\", \"hidden_size\": 1e30, \"num_hidden_layers\": 2}",
             "hidden_size", "");
     refused("{\"model_type\": \"llama\", \"hidden_size\": 65, \"num_hidden_layers\": 2, "
             "\"num_attention_heads\": 4, "
             "\"intermediate_size\": 1, \"vocab_size\": 3}",
             "hidden_size", "multiple");
+}
+
+#define FAMILY(TYPE, REST) "{\"model_type\": \"" TYPE "\", " BASE REST "}"
+
+/* What a family does not do is named, also where another one does it. */
+static void test_families_refused(void **state)
+{
+    (void)state;
+    refused(FAMILY("llama", ", \"final_logit_softcapping\": 30.0"), "final_logit_softcapping",
+            "llama");
+    refused(FAMILY("qwen2", ", \"residual_multiplier\": 0.2"), "residual_multiplier", "qwen2");
+    refused(FAMILY("qwen2", ", \"no_rope_layers\": [1, 0]"), "no_rope_layers", "qwen2");
+    refused(FAMILY("gemma2", ", \"use_bidirectional_attention\": true"),
+            "use_bidirectional_attention", "");
+    refused(FAMILY("gemma2", ", \"query_pre_attn_scalar\": 0"), "query_pre_attn_scalar",
+            "positive");
+    refused(FAMILY("gemma2", ", \"hidden_activation\": \"gelu\""), "hidden_activation", "gelu");
+    refused(FAMILY("gemma2", ", \"layer_types\": [\"full_attention\", \"linear_attention\"]"),
+            "layer_types[1]", "linear_attention");
+    refused(FAMILY("gemma3_text", ", \"rope_parameters\": {\"rope_theta\": 7.0}"),
+            "rope_parameters", "full_attention, sliding_attention");
+    refused(FAMILY("gemma3_text",
+                   ", \"rope_parameters\": {\"full_attention\": {}}, \"rope_scaling\": {}"),
+            "rope_scaling", "rope_parameters");
+    refused(FAMILY("olmo3", ", \"rope_parameters\": {\"full_attention\": {\"rope_type\": \"yarn\", "
+                            "\"factor\": 2.0, \"truncate\": false}}"),
+            "full_attention", "truncate");
+    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
+    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
+    refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");
+    refused(FAMILY("cohere2", ", \"use_qk_norm\": true"), "use_qk_norm", "cohere2");
+    refused(FAMILY("cohere2", ", \"sliding_window\": null"), "sliding_window", "cohere2");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 0.2"), "partial_rotary_factor", "0.2");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 2.0"), "partial_rotary_factor", "2");
+    refused(FAMILY("phi3", ", \"qk_layernorm\": true"), "qk_layernorm", "phi3");
+}
+
+static void parsed(const char *text, struct config *c)
+{
+    struct err e;
+
+    if (parse(text, c, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+static void test_rope_kinds(void **state)
+{
+    struct config c;
+
+    (void)state;
+    parsed(FAMILY("llama", ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}"), &c);
+    assert_true(c.rope.type == ROPE_DYNAMIC && c.rope.original == 2048 && c.rope.scale == 1);
+    config_release(&c);
+    /* a factor of its own, or what the context became */
+    parsed(FAMILY("qwen3",
+                  ", \"max_position_embeddings\": 4096, \"rope_scaling\": {\"type\": \"yarn\", "
+                  "\"original_max_position_embeddings\": 1024}"),
+           &c);
+    assert_true(c.rope.type == ROPE_YARN && c.rope.factor == 4 && c.rope.original == 1024 &&
+                c.rope.high == 32 && c.rope.low == 1 && !c.rope.exact);
+    assert_true(c.rope.scale > 1.1386 && c.rope.scale < 1.1387); /* 0.1 ln 4 + 1 */
+    config_release(&c);
+    parsed(FAMILY("llama", ", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2.0, "
+                           "\"mscale\": 0.7, \"mscale_all_dim\": 0.7, \"truncate\": false}"),
+           &c);
+    assert_true(c.rope.scale == 1 && c.rope.exact && c.rope.original == 2048);
+    config_release(&c);
+    /* old keys: the scaling is of the blocks without a window */
+    parsed(FAMILY("gemma3_text",
+                  ", \"rope_local_base_freq\": 9.0, \"rope_theta\": 8.0, \"rope_scaling\": "
+                  "{\"rope_type\": \"linear\", \"factor\": 8.0}"),
+           &c);
+    assert_true(c.rope.type == ROPE_LINEAR && c.rope.theta == 8 && c.rope.factor == 8);
+    assert_true(c.rope_window.type == ROPE_DEFAULT && c.rope_window.theta == 9);
+    assert_true(config_rope(&c, 0) == &c.rope_window && config_window(&c, 0) == 4096);
+    config_release(&c);
+    parsed(FAMILY("gemma3_text", ""), &c);
+    assert_true(c.rope.theta == 1e6 && c.rope_window.theta == 1e4 && c.tied && c.head_dim == 256);
+    assert_true(c.logit_cap == 0 && c.attention_cap == 0 && c.embed_scale == 8 &&
+                c.attention_scale == 0.0625);
+    config_release(&c);
+    parsed(FAMILY("olmo3", ", \"rope_theta\": 9.0"), &c);
+    assert_true(c.rope.theta == 9 && c.rope_window.theta == 9 && !c.tied);
+    config_release(&c);
+}
+
+static void test_blocks(void **state)
+{
+    struct config c;
+
+    (void)state;
+    parsed(FAMILY("gemma2", ""), &c);
+    assert_true(config_window(&c, 0) == 4096 && config_window(&c, 1) == 0);
+    assert_true(c.logit_cap == 30 && c.attention_cap == 50);
+    config_release(&c);
+    parsed(FAMILY("gemma2", ", \"final_logit_softcapping\": null, \"sliding_window\": 7, "
+                            "\"layer_types\": [\"full_attention\", \"sliding_attention\"]"),
+           &c);
+    assert_true(config_window(&c, 0) == 0 && config_window(&c, 1) == 7 && c.logit_cap == 0);
+    config_release(&c);
+    parsed(FAMILY("cohere2", ", \"sliding_window_pattern\": 2"), &c);
+    assert_true(config_rope(&c, 0) && !config_rope(&c, 1) && config_window(&c, 1) == 0);
+    config_release(&c);
+    parsed(FAMILY("smollm3", ", \"no_rope_layer_interval\": 2, \"use_sliding_window\": true, "
+                             "\"sliding_window\": 5"),
+           &c);
+    assert_true(config_rope(&c, 0) && !config_rope(&c, 1));
+    assert_true(config_window(&c, 0) == 0 && config_window(&c, 1) == 5);
+    config_release(&c);
+    parsed(FAMILY("qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 8, "
+                           "\"max_window_layers\": 1"),
+           &c);
+    assert_true(config_window(&c, 0) == 0 && config_window(&c, 1) == 8);
+    config_release(&c);
+    parsed(FAMILY("qwen2", ", \"sliding_window\": 8, \"max_window_layers\": 1"), &c);
+    assert_true(config_window(&c, 1) == 0 && c.attention_bias && !c.attention_out_bias);
+    config_release(&c);
 }
 
 static void test_defaults(void **state)
@@ -110,7 +238,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.d, 64);
     assert_int_equal(c.kv_heads, 4);
     assert_int_equal(c.head_dim, 16);
-    assert_true(c.rope_theta == 10000.0 && c.rope == ROPE_DEFAULT && c.norm_eps == 1e-6);
+    assert_true(c.rope.theta == 10000.0 && c.rope.type == ROPE_DEFAULT && c.norm.eps == 1e-6);
     assert_true(!c.tied && !c.attention_bias && !c.mlp_bias && !c.qk_norm && c.window == 0);
     assert_true(c.bos == -1 && c.eos == -1);
     config_release(&c);
@@ -126,13 +254,13 @@ static void test_defaults(void **state)
               ", \"rope_theta\": 5.0, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}}",
               &c, &e),
         0);
-    assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 5.0);
+    assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 4.0 && c.rope.theta == 5.0);
     config_release(&c);
     assert_int_equal(
         parse(LLAMA ", \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 7.0}}", &c,
               &e),
         0);
-    assert_true(c.rope == ROPE_DEFAULT && c.rope_theta == 7.0);
+    assert_true(c.rope.type == ROPE_DEFAULT && c.rope.theta == 7.0);
     config_release(&c);
     /* both generations of keys, with one meaning */
     assert_int_equal(parse(LLAMA LINEAR
@@ -140,15 +268,15 @@ static void test_defaults(void **state)
                            "4.0, \"rope_theta\": 7.0}}",
                            &c, &e),
                      0);
-    assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 7.0);
+    assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 4.0 && c.rope.theta == 7.0);
     config_release(&c);
     assert_int_equal(parse(LLAMA LINEAR ", \"rope_theta\": 5.0, \"rope_parameters\": {}}", &c, &e),
                      0);
-    assert_true(c.rope == ROPE_LINEAR && c.rope_factor == 4.0 && c.rope_theta == 5.0);
+    assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 4.0 && c.rope.theta == 5.0);
     config_release(&c);
     assert_int_equal(
         parse(LLAMA ", \"rope_theta\": 7.0" DEFAULT ", \"rope_scaling\": null}", &c, &e), 0);
-    assert_true(c.rope == ROPE_DEFAULT && c.rope_theta == 7.0);
+    assert_true(c.rope.type == ROPE_DEFAULT && c.rope.theta == 7.0);
     config_release(&c);
 }
 
@@ -190,8 +318,8 @@ static void test_goldens(void **state)
     (void)state;
     assert_int_equal(config_read("tests/golden/conformance/nowhere", &c, &e), -1);
     assert_int_equal(config_read("tests/golden/conformance/llama3", &c, &e), 0);
-    assert_true(c.rope == ROPE_LLAMA3 && c.rope_factor == 8.0 && c.rope_original == 32 &&
-                c.rope_theta == 500000.0);
+    assert_true(c.rope.type == ROPE_LLAMA3 && c.rope.factor == 8.0 && c.rope.original == 32 &&
+                c.rope.theta == 500000.0);
     config_release(&c);
     assert_int_equal(config_read("tests/golden/conformance/llama-tied", &c, &e), 0);
     assert_true(c.tied && c.attention_bias && c.attention_out_bias && c.mlp_bias);
@@ -204,7 +332,7 @@ static void test_goldens(void **state)
     sites_release(&s);
     config_release(&c);
     assert_int_equal(config_read("tests/golden/conformance/qwen3", &c, &e), 0);
-    assert_true(c.qk_norm && c.tied && c.rope_theta == 1000000.0);
+    assert_true(c.qk_norm && c.tied && c.rope.theta == 1000000.0);
     config_release(&c);
 }
 
@@ -244,9 +372,10 @@ static void test_sites(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_windows), cmocka_unit_test(test_goldens),
-        cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_families_refused),
+        cmocka_unit_test(test_rope_kinds), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_goldens),    cmocka_unit_test(test_sites),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

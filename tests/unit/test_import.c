@@ -327,7 +327,7 @@ static void tiny(void **state)
     assert_int_equal(config_read(dir, &c, &e), 0);
     assert_true(c.d == 8 && c.layers == 1 && c.heads == 2 && c.kv_heads == 1 && c.head_dim == 4 &&
                 c.ff == 8 && c.vocab == 6);
-    assert_true(!c.tied && c.norm_eps == 1e-5 && c.rope_theta == 10000 && c.context == 64 &&
+    assert_true(!c.tied && c.norm.eps == 1e-5 && c.rope.theta == 10000 && c.context == 64 &&
                 c.eos == 0);
     config_release(&c);
     s = st_open_folder(dir, &e);
@@ -504,8 +504,8 @@ static void real(void **state)
     assert_true(c.d == o.d && c.layers == o.layers && c.heads == o.heads &&
                 c.kv_heads == o.kv_heads && c.head_dim == o.head_dim);
     assert_true(c.ff == o.ff && c.vocab == o.vocab && c.context == o.context &&
-                c.norm_eps == o.norm_eps && c.tied == o.tied);
-    assert_true(c.rope_theta == o.rope_theta && c.rope == o.rope && c.bos == o.bos &&
+                c.norm.eps == o.norm.eps && c.tied == o.tied);
+    assert_true(c.rope.theta == o.rope.theta && c.rope.type == o.rope.type && c.bos == o.bos &&
                 c.eos == o.eos);
     config_release(&c);
     config_release(&o);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -17,13 +18,14 @@
 
 #define D 8u
 
+static const struct norm_spec rms = {NORM_RMS, 1e-6};
 static const struct program_linear qkv = {.name = "qkv", .rows = 12, .site = "attn.qkv"};
 
 /* A program with a norm: its slot. */
 static int begin(struct program *p)
 {
     program_init(p, "b.", D);
-    return program_norm(p, PROGRAM_STREAM, "norm", 1e-6);
+    return program_norm(p, PROGRAM_STREAM, "norm", &rms);
 }
 
 static void refused(struct program *p, const char *word)
@@ -78,7 +80,8 @@ static void a_slot_that_nobody_wrote(void **state)
 
 static void widths(void **state)
 {
-    const struct attention_shape heads = {4, 2, 2, 0}, odd = {3, 2, 2, 0};
+    const struct attention_shape heads = {.heads = 4, .kv_heads = 2, .head_dim = 2},
+                                 odd = {.heads = 3, .kv_heads = 2, .head_dim = 2};
     const struct rope_spec rope = {.width = 4};
     struct program p;
     int x, y;
@@ -89,14 +92,14 @@ static void widths(void **state)
     refused(&p, "makes rows of 12, slot 0 has rows of 8");
     x = begin(&p);
     y = program_linear(&p, x, &qkv);
-    program_gate(&p, x, y);
+    program_gate(&p, x, y, ACTIVATION_SILU);
     refused(&p, "a gate of 8");
     x = begin(&p);
     y = program_linear(&p, x, &qkv);
-    program_add(&p, PROGRAM_STREAM, y);
+    program_add(&p, PROGRAM_STREAM, y, 1);
     refused(&p, "rows of 12 are added");
     x = begin(&p);
-    program_norm_heads(&p, x, 3, "heads", 1e-6);
+    program_norm_heads(&p, x, 3, "heads", &rms);
     refused(&p, "8 numbers are not 3 heads");
     x = begin(&p);
     program_rope(&p, x, 3, &rope);
@@ -121,7 +124,7 @@ static void tensors(void **state)
     program_linear(&p, begin(&p), &none);
     refused(&p, "(linear): it has no tensor");
     program_init(&p, "b.", D);
-    program_norm(&p, PROGRAM_STREAM, NULL, 1e-6);
+    program_norm(&p, PROGRAM_STREAM, NULL, &rms);
     refused(&p, "operation 0 (norm): it has no tensor");
     program_bias(&p, begin(&p), 1);
     refused(&p, "(bias): it has no tensor");
@@ -157,7 +160,7 @@ static void experts(void **state)
     refused(&p, "into which nothing was written"); /* by the third */
     x = begin(&p);
     r = program_route(&p, program_linear(&p, x, &router), 2, 0);
-    program_add(&p, PROGRAM_STREAM, program_gather(&p, x, r));
+    program_add(&p, PROGRAM_STREAM, program_gather(&p, x, r), 1);
     refused(&p, "are not the same");
 }
 
@@ -179,12 +182,12 @@ static void sites_that_are_none(void **state)
     refused(&p, "it reads what attn.qkv reads");
     x = begin(&p);
     program_linear(&p, x, &qkv);
-    program_linear(&p, program_norm(&p, PROGRAM_STREAM, "other", 1e-6), &qkv);
+    program_linear(&p, program_norm(&p, PROGRAM_STREAM, "other", &rms), &qkv);
     refused(&p, "other rows than the rest of site attn.qkv");
     /* the same slot, but other numbers by then */
     x = begin(&p);
     program_linear(&p, x, &qkv);
-    program_norm_heads(&p, x, 1, "again", 1e-6);
+    program_norm_heads(&p, x, 1, "again", &rms);
     program_linear(&p, x, &qkv);
     refused(&p, "other rows than the rest of site attn.qkv");
 }
@@ -196,8 +199,8 @@ static void the_first_mistake_counts(void **state)
 
     (void)state;
     begin(&p);
-    program_gate(&p, 1, 9);
-    program_norm(&p, PROGRAM_STREAM, NULL, 1e-6);
+    program_gate(&p, 1, 9, ACTIVATION_SILU);
+    program_norm(&p, PROGRAM_STREAM, NULL, &rms);
     program_route(&p, -1, 0, 0);
     refused(&p, "operation 1 (gate): it reads slot 9");
 }
@@ -296,14 +299,14 @@ static void a_parallel_block(void **state)
     const struct program_linear o = {.name = "o", .rows = D, .site = "attn.o"},
                                 up = {.name = "up", .rows = 6, .site = "mlp.up"},
                                 down = {.name = "down", .rows = D, .site = "mlp.down"};
-    const struct attention_shape shape = {3, 3, 4, 0};
+    const struct attention_shape shape = {.heads = 3, .kv_heads = 3, .head_dim = 4};
     struct program p;
     struct err e = {0};
     int x, m, q, u;
 
     (void)state;
     x = begin(&p);
-    m = program_norm(&p, PROGRAM_STREAM, "norm2", 1e-6);
+    m = program_norm(&p, PROGRAM_STREAM, "norm2", &rms);
     q = program_linear(&p, x, &qkv);
     q = program_attention(&p, q, q, q, &shape);
     u = program_linear(&p, m, &up);
@@ -384,6 +387,75 @@ static void what_joins_the_stream(void **state)
     config_release(&c);
 }
 
+static int ignore(void *ctx, const struct residual_tensor *t, struct err *e)
+{
+    (void)ctx;
+    (void)t;
+    (void)e;
+    return 0;
+}
+
+#define SMALL                                                                     \
+    "\"hidden_size\": 64, \"num_hidden_layers\": 4, \"num_attention_heads\": 4, " \
+    "\"intermediate_size\": 160, \"vocab_size\": 320, \"head_dim\": 16}"
+
+/* What no rotation goes through, by the tensor that stands in the way; NULL: it goes. */
+static void what_rotates(void **state)
+{
+    static const struct {
+        const char *type, *why;
+    } cases[] = {
+        {"llama", NULL},
+        {"mistral", NULL},
+        {"qwen2", NULL},
+        {"qwen3", NULL},
+        {"smollm3", NULL},
+        {"granite", NULL},
+        {"phi3", NULL},
+        {"olmo2", "model.layers.3. (cut): it reads the stream without a norm"},
+        {"olmo3", "model.layers.3. (cut): it reads the stream without a norm"},
+        {"cohere2", "'model.layers.3.input_layernorm.weight' (norm): it takes off the mean"},
+        {"gemma2", "'model.layers.3.input_layernorm.weight' (norm): its weights count"},
+        {"gemma3_text", "'model.layers.3.input_layernorm.weight' (norm): its weights"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512];
+        struct config c;
+        struct err e = {0};
+
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s", cases[i].type, SMALL);
+        assert_int_equal(config_parse(text, strlen(text), "x", &c, &e), 0);
+        assert_int_equal(residual_tensors(&c, 3, ignore, NULL, &e), cases[i].why ? -1 : 0);
+        if (cases[i].why && !strstr(e.text, cases[i].why))
+            fail_msg("'%s' does not say '%s'", e.text, cases[i].why);
+        config_release(&c);
+    }
+}
+
+/* q, k and v of one linear; the last part may not reach beyond it. */
+static void cuts(void **state)
+{
+    struct program p;
+    struct err e = {0};
+    int x;
+
+    (void)state;
+    x = program_linear(&p, begin(&p), &qkv);
+    program_cut(&p, x, 8, 5);
+    refused(&p, "numbers 8 to 13 of rows of 12");
+    x = begin(&p);
+    program_share(&p, x, x);
+    refused(&p, "8 numbers for each row, not one");
+    x = program_linear(&p, begin(&p), &qkv);
+    x = program_cut(&p, x, 4, D);
+    program_linear_add(&p, x, PROGRAM_STREAM,
+                       &(struct program_linear){.name = "o", .rows = D, .site = "o"});
+    assert_int_equal(program_finish(&p, &e), 0);
+    assert_true(p.nsites == 2 && p.nstops == 2 && p.site[1].inputs == D);
+    program_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +472,8 @@ int main(void)
         cmocka_unit_test(a_list_of_operations),
         cmocka_unit_test(costs),
         cmocka_unit_test(what_joins_the_stream),
+        cmocka_unit_test(what_rotates),
+        cmocka_unit_test(cuts),
     };
 
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);

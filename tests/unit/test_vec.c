@@ -87,6 +87,55 @@ static void test_silu(void **state)
     assert_true(gate[0] <= 0.0f && gate[0] > -1e-35f);
 }
 
+/* tanh is off by a few u of itself, of 1 where it is large; 1 + tanh cancels there. */
+static void test_gelu_and_cap(void **state)
+{
+    float x[N], gate[N], up[N];
+
+    (void)state;
+    for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
+        const size_t n = lengths[l];
+
+        fill(x, n, -6.0, 6.0, 13);
+        fill(up, n, -2.0, 2.0, 14);
+        memcpy(gate, x, n * sizeof *x);
+        vec_gelu_mul(gate, up, n);
+        for (size_t i = 0; i < n; i++) {
+            const double v = (double)x[i], u = 0.7978845608028654 * (v + 0.044715 * v * v * v);
+
+            assert_true(fabs((double)gate[i] - 0.5 * v * (1 + tanh(u)) * (double)up[i]) <=
+                        16 * U * fabs(v * (double)up[i]));
+        }
+        for (double cap = 0.5; cap < 100; cap *= 10) {
+            memcpy(gate, x, n * sizeof *x);
+            vec_cap(gate, n, (float)cap);
+            for (size_t i = 0; i < n; i++) {
+                const double want = cap * tanh((double)x[i] / cap);
+
+                assert_true(fabs((double)gate[i] - want) <= 8 * U * fabs(want));
+            }
+        }
+    }
+    assert_true(vec_sigmoid(0.0f) == 0.5f && vec_sigmoid(-80.0f) > 0 && vec_sigmoid(80.0f) == 1);
+}
+
+/* The mean is off by some u of the largest number, and so is each difference. */
+static void mean_norm(const float *x, const float *w, size_t n, float *y)
+{
+    double mean = 0, square = 0;
+
+    vec_layernorm(x, w, n, 1e-5f, y);
+    for (size_t i = 0; i < n; i++)
+        mean += (double)x[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += ((double)x[i] - mean) * ((double)x[i] - mean);
+    for (size_t i = 0; i < n; i++) {
+        const double a = (double)w[i] / sqrt(square / (double)n + 1e-5);
+
+        assert_true(fabs((double)y[i] - a * ((double)x[i] - mean)) <= 200 * U * 3 * a);
+    }
+}
+
 static void test_norm_and_rotate(void **state)
 {
     float x[N], w[N], y[N];
@@ -101,12 +150,18 @@ static void test_norm_and_rotate(void **state)
         for (size_t i = 0; i < n; i++)
             square += (double)x[i] * (double)x[i];
         a = 1.0 / sqrt(square / (double)n + 1e-5);
-        vec_rmsnorm(x, w, n, 1e-5f, y);
+        vec_rmsnorm(x, w, n, 1e-5f, 0.0f, y);
         /* up to 94 squares in a lane err by 48 u of the sum at most, half of that in the root */
         for (size_t i = 0; i < n; i++)
             assert_true(fabs((double)y[i] - (double)w[i] * (double)x[i] * a) <=
                         60 * U * fabs((double)w[i] * (double)x[i] * a));
-        vec_rmsnorm(x, w, n, 1e-5f, x);
+        vec_rmsnorm(x, w, n, 1e-5f, 1.0f, y);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs((double)y[i] - (1 + (double)w[i]) * (double)x[i] * a) <=
+                        60 * U * fabs((1 + (double)w[i]) * (double)x[i] * a));
+        mean_norm(x, w, n, y);
+        vec_rmsnorm(x, w, n, 1e-5f, 0.0f, y);
+        vec_rmsnorm(x, w, n, 1e-5f, 0.0f, x);
         assert_true(memcmp(x, y, n * sizeof *x) == 0);
         if (2 * n > N)
             continue;
@@ -156,9 +211,8 @@ static void test_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp),
-        cmocka_unit_test(test_silu),
-        cmocka_unit_test(test_norm_and_rotate),
+        cmocka_unit_test(test_exp),          cmocka_unit_test(test_silu),
+        cmocka_unit_test(test_gelu_and_cap), cmocka_unit_test(test_norm_and_rotate),
         cmocka_unit_test(test_plain),
     };
 

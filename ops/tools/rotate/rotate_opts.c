@@ -15,7 +15,10 @@ static const struct opt_choice dtypes[] = {
 #define AT(field) offsetof(struct rotate_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint to rotate: llama, mistral or qwen3, not quantized", .must = 1},
+     .help = "checkpoint to rotate, not quantized; architectures that norm what joins the stream, "
+             "or take "
+             "off a mean, are refused",
+     .must = 1},
     {"kind", OPT_CHOICE, AT(kind), "KIND",
      .help = "Hadamard matrix with random signs, the same without, or a random orthogonal matrix",
      .def = "random-hadamard", .choices = kinds},

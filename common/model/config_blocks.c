@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_blocks - which blocks have a window: newer files name the kind of attention of each,
+ * older ones say it by a pattern, or from which block on. */
+#include <string.h>
+#include "config_parts.h"
+
+int config_layer_types(struct config *c, const char *what, struct err *e)
+{
+    const struct json *list = json_get(c->json, "layer_types");
+
+    if (!json_has(c->json, "layer_types"))
+        return 0;
+    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers)
+        return err_set(e, ERR_USE, "%s: layer_types must name all %zu blocks", what, c->layers);
+    for (size_t i = 0; i < c->layers; i++) {
+        const char *got = json_as_text(json_at(list, i));
+        const int slides = got && strcmp(got, "sliding_attention") == 0;
+
+        if (!got || (!slides && strcmp(got, "full_attention") != 0))
+            return err_set(e, ERR_USE,
+                           "%s: layer_types[%zu] is '%.64s' (known: full_attention, "
+                           "sliding_attention)",
+                           what, i, got ? got : "not a text");
+        c->block[i] |= slides ? BLOCK_WINDOW : 0;
+    }
+    return 1;
+}
+
+int config_window_key(const struct config *c, int64_t def, int64_t *window, const char *what,
+                      struct err *e)
+{
+    static const char key[] = "sliding_window";
+
+    if (json_get(c->json, key) && !json_has(c->json, key)) {
+        *window = 0;
+        return 0;
+    }
+    return json_opt_int(c->json, key, 0, CONFIG_POSITIONS, def, window, what, e);
+}
+
+int config_windows(struct config *c, int64_t window, size_t pattern, const char *what,
+                   struct err *e)
+{
+    int listed;
+
+    if (!window)
+        return 0;
+    c->window = (size_t)window;
+    /* one for all: layer_types must agree, which is checked for all families */
+    listed = pattern ? config_layer_types(c, what, e) : 0;
+    for (size_t i = 0; listed == 0 && i < c->layers; i++)
+        if (!pattern || (i + 1) % pattern != 0)
+            c->block[i] |= BLOCK_WINDOW;
+    return listed < 0 ? -1 : 0;
+}
+
+int config_windows_from(struct config *c, const char *what, struct err *e)
+{
+    int sliding, listed;
+    int64_t window, from;
+
+    if (json_opt_bool(c->json, "use_sliding_window", 0, &sliding, what, e) < 0)
+        return -1;
+    if (!sliding)
+        return 0;
+    if (json_need_int(c->json, "sliding_window", 1, CONFIG_POSITIONS, &window, what, e) < 0 ||
+        json_opt_int(c->json, "max_window_layers", 0, CONFIG_POSITIONS, 28, &from, what, e) < 0 ||
+        (listed = config_layer_types(c, what, e)) < 0)
+        return -1;
+    c->window = (size_t)window;
+    for (size_t i = (size_t)from; listed == 0 && i < c->layers; i++)
+        c->block[i] |= BLOCK_WINDOW;
+    return 0;
+}
+
+int config_check_blocks(struct config *c, const char *what, struct err *e)
+{
+    const struct json *list = json_get(c->json, "layer_types");
+    int any = 0;
+
+    for (size_t i = 0; i < c->layers; i++) {
+        const int slides = c->block[i] & BLOCK_WINDOW;
+        const char *got = json_as_text(json_at(list, i)),
+                   *want = slides ? "sliding_attention" : "full_attention";
+
+        any |= slides;
+        if (json_has(c->json, "layer_types") &&
+            (json_count(list) != c->layers || !got || strcmp(got, want) != 0))
+            return err_set(e, ERR_USE,
+                           "%s: layer_types[%zu] of %zu is '%.64s', the other keys and %s say "
+                           "'%s' for %zu blocks",
+                           what, i, json_count(list), got ? got : "not a text", c->model_type, want,
+                           c->layers);
+    }
+    if (!any)
+        c->window = 0;
+    return 0;
+}

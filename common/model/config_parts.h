@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_parts - what the files that read config.json share, families included. Errors name file
+ * and key; a key with null is one that is not there. */
+#ifndef PTQ_CONFIG_PARTS_H
+#define PTQ_CONFIG_PARTS_H
+
+#include "config.h"
+#include "family.h"
+
+#define CONFIG_POSITIONS (INT64_C(1) << 40) /* more than any context */
+
+int config_size(const struct json *j, const char *key, int64_t max, size_t *out, const char *what,
+                struct err *e);
+int config_size_or(const struct json *j, const char *key, int64_t max, size_t def, size_t *out,
+                   const char *what, struct err *e);
+int config_positive(double v, const char *key, const char *what, struct err *e);
+int config_need_positive(const struct json *j, const char *key, double *v, const char *what,
+                         struct err *e);
+int config_positive_or(const struct json *j, const char *key, double def, double *v,
+                       const char *what, struct err *e);
+
+/* c->rope and c->rope_window, behind the sizes. */
+int config_read_rope(struct config *c, const struct family *f, const char *what, struct err *e);
+/* The names of the kinds of rope that are known, for messages and lists. */
+const char *config_rope_name(size_t i); /* NULL past the end */
+
+/* Behind the settle: layer_types agrees with what the other keys said; window 0 where no block has
+ * one. */
+int config_check_blocks(struct config *c, const char *what, struct err *e);
+
+/* ---- for the settle of families ---- */
+
+/* Blocks with a window: those that layer_types names, where it is there; else all but each
+ * pattern-th (0: all). window 0: none has one. */
+int config_windows(struct config *c, int64_t window, size_t pattern, const char *what,
+                   struct err *e);
+/* use_sliding_window, sliding_window, max_window_layers: the blocks from that one on. */
+int config_windows_from(struct config *c, const char *what, struct err *e);
+/* sliding_window, which may be null. */
+int config_window_key(const struct config *c, int64_t def, int64_t *window, const char *what,
+                      struct err *e);
+/* layer_types: 1 read into BLOCK_WINDOW, 0 not there, -1. */
+int config_layer_types(struct config *c, const char *what, struct err *e);
+
+#endif

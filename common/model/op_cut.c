@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_cut - some of the numbers of each row: q, k and v of one linear; or all of them, a copy of
+ * the stream for linears that read it without a norm. */
+#include <string.h>
+#include "op.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    const size_t n = p->slot[o->in[0]].width, width = p->slot[o->out].width;
+
+    if (o->in[0] == o->out || o->cut.first > n || width > n - o->cut.first)
+        return err_set(e, ERR_USE, "numbers %zu to %zu of rows of %zu", o->cut.first,
+                       o->cut.first + width, n);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++)
+        memcpy(a->out + t * a->width_out, a->in[0] + t * a->width[0] + a->op->cut.first,
+               a->width_out * sizeof *a->out);
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    c->flops = 0;
+    c->bytes =
+        2 * sizeof(float) * l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
+}
+
+const struct op_kind op_cut = {
+    .name = "cut", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};

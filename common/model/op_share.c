@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_share - each row times the sigmoid of a number of its own, in place: what a shared expert
+ * gives to a token. */
+#include "op.h"
+#include "vec.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    if (o->in[0] != o->out || p->slot[o->in[1]].width != 1)
+        return err_set(e, ERR_USE, "%zu numbers for each row, not one", p->slot[o->in[1]].width);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++)
+        vec_scale(a->out + t * a->width_out, a->width_out, vec_sigmoid(a->in[1][t]));
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
+
+    c->flops = n;
+    c->bytes = 2 * sizeof(float) * n;
+}
+
+const struct op_kind op_share = {
+    .name = "share", .inputs = 2, .local = 1, .check = check, .each = each, .cost = cost};
