@@ -305,19 +305,43 @@ static int add_to(struct reduce *r, struct lane *l, enum set set, const struct a
     return sums_add_rows(&l->kept.sums[set], &l->home, a, &r->scratch, r->par, e);
 }
 
+/* The one row of an expert that no token of the chunk goes to stands for none. */
+static int has_rows(const struct acts_view *a)
+{
+    return !(a->T == 1 && a->w && a->w[0] == 0);
+}
+
+/* A problem has the main sums in any case. */
+static int add_none(struct reduce *r, struct lane *l, int held, const struct acts_view *a,
+                    struct err *e)
+{
+    (void)r;
+    return held ? 0 : sums_add_none(&l->kept.sums[SET_MAIN], &l->home, a, e);
+}
+
+static int add_rows(struct reduce *r, struct lane *l, int held, const struct acts_view *a,
+                    struct err *e)
+{
+    struct acts_view plain = *a;
+
+    plain.w = NULL;
+    if (add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0)
+        return -1;
+    if (held)
+        return 0;
+    if ((r->o.how.length_diagonals &&
+         sums_add_squares(&l->kept.sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
+        class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, a, &r->scratch, r->par, e) < 0)
+        return -1;
+    return r->o.how.plain ? add_to(r, l, SET_PLAIN, &plain, e) : 0;
+}
+
 static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a, struct err *e)
 {
     struct lane *l = &j->lanes[a->lane];
-    struct acts_view plain = *a;
     int held = r->o.how.holdout && a->chunk % r->o.how.holdout == r->o.how.holdout - 1;
 
-    plain.w = NULL;
-    if (add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0 ||
-        (r->o.how.length_diagonals && !held &&
-         sums_add_squares(&l->kept.sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
-        (!held && class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, a, &r->scratch,
-                                 r->par, e) < 0) ||
-        (r->o.how.plain && !held && add_to(r, l, SET_PLAIN, &plain, e) < 0))
+    if ((has_rows(a) ? add_rows : add_none)(r, l, held, a, e) < 0)
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
     return ++l->next == l->first + l->count ? lane_done(r, j, a->lane, e) : 0;

@@ -236,6 +236,24 @@ int sums_add_rows(struct sums *x, const struct slab_home *home, const struct act
     return rc;
 }
 
+int sums_add_none(struct sums *x, const struct slab_home *home, const struct acts_view *a,
+                  struct err *e)
+{
+    size_t n;
+
+    if (mem_mul(a->K, a->K + 1, &n) < 0)
+        return err_set(e, ERR_USE, "a site of %zu inputs is too wide", a->K);
+    x->bytes += a->x->bytes;
+    if (slab_ready(&x->s, home, n / 2, e) < 0)
+        return -1;
+    slab_leave(x->s);
+    if (a->xf && slab_ready(&x->d, home, a->K * a->K, e) < 0)
+        return -1;
+    if (a->xf)
+        slab_leave(x->d);
+    return 0;
+}
+
 struct square_job {
     double *to;
     const float *rows;

@@ -45,6 +45,9 @@ void sums_scratch_release(struct sums_scratch *t);
  * full-precision model. */
 int sums_add_rows(struct sums *x, const struct slab_home *home, const struct acts_view *a,
                   struct sums_scratch *t, struct par *p, struct err *e);
+/* Opens x where it is empty: a chunk of which no token goes to an expert (INTERFACES.md, 3.2). */
+int sums_add_none(struct sums *x, const struct slab_home *home, const struct acts_view *a,
+                  struct err *e);
 /* t->rows [T,K] = sqrt(w) x, f32. */
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is

@@ -29,7 +29,7 @@ int classes_check(const struct work *w, struct err *e)
             return -1;
     if (!w->o->cross)
         return 0;
-    if (!lengths)
+    if (!lengths && w->v.tokens > 0)
         return err_set(e, ERR_USE,
                        "%s: --cross length: this problem holds no sums by length; run ptq-reduce "
                        "--classes length",

@@ -23,9 +23,25 @@
 
 /* ---- what came in ---- */
 
+/* Rows that weigh nothing add nothing: an expert may have seen no others. */
+static int is_empty(const struct problem_sums *s, size_t K)
+{
+    const size_t size = dtype_size(s->S->dtype);
+    double diag;
+
+    for (size_t k = 0; k < K; k++) {
+        dtype_to_f64(s->S->dtype, (const char *)s->S->data + k * (k + 3) / 2 * size, 1, &diag);
+        if (diag != 0)
+            return 0;
+    }
+    return 1;
+}
+
 static int check_sums(const struct work *w, const struct problem_sums *s, struct err *e)
 {
-    if (!isfinite(s->sum_w) || s->sum_w < 0.0 || (s->tokens > 0) != (s->sum_w > 0.0))
+    const int odd = s->tokens == 0 ? s->sum_w > 0 : s->sum_w == 0 && !is_empty(s, w->v.K);
+
+    if (!isfinite(s->sum_w) || s->sum_w < 0.0 || odd)
         return err_set(e, ERR_DATA, "%s: sum_w is %g with %llu tokens", w->problem->id, s->sum_w,
                        (unsigned long long)s->tokens);
     if (!isfinite(s->sum_w2) || s->sum_w2 < 0.0)
@@ -119,7 +135,7 @@ static int choose_sums(struct work *w, struct err *e)
     if (w->o->mixed)
         return solve_mix_choose(w, e);
     w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
-    if (w->o->sums == SUMS_WEIGHTED)
+    if (w->o->sums == SUMS_WEIGHTED || v->tokens == 0)
         return 0;
     if (!v->plain.S)
         return err_set(
@@ -156,7 +172,7 @@ static int expand(struct work *w, struct err *e)
 {
     if (w->nparts && expand_main(w, e))
         return -1;
-    if (w->contest && w->v.hold.S && w->v.hold.tokens > 0 &&
+    if (w->contest && w->v.hold.S && w->v.hold.sum_w > 0 &&
         expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
         return -1;
     drop_rest(w);
@@ -201,7 +217,7 @@ static int solve_contest(struct work *w, struct solve_part *x, struct par *p, st
 /* X = (sum_w X + hold_w Y) / (sum_w + hold_w), what H and D of all chunks are. */
 static void merge(double *X, const double *Y, size_t n, double sum_w, double hold_w)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; sum_w + hold_w > 0 && i < n; i++)
         X[i] = (sum_w * X[i] + hold_w * Y[i]) / (sum_w + hold_w);
 }
 

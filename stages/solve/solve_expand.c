@@ -93,7 +93,7 @@ int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, double **
     if (square_alloc(m, K, H, e) || expand_h(m, K, &all, 1, s->sum_w, *H, NULL, e))
         return -1;
     expand_drop(m, s->S);
-    if (!s->D || s->tokens == 0)
+    if (!s->D || s->sum_w == 0)
         return 0;
     if (square_alloc(m, K, D, e))
         return -1;

@@ -61,6 +61,11 @@ int solve_mix_choose(struct work *w, struct err *e)
     const struct problem_view *v = &w->v;
     int as_counted = 1;
 
+    if (v->tokens == 0) { /* an expert that no token goes to */
+        w->nmix = 0;
+        w->sums = (struct problem_sums){.S = v->S, .D = v->D};
+        return 0;
+    }
     if (check(w, e))
         return -1;
     w->sums = (struct problem_sums){.S = v->S, .D = v->D};

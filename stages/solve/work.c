@@ -99,7 +99,8 @@ out:
     return rc;
 }
 
-/* A problem without calibration rows is rounded to nearest whatever was asked for. */
+/* A problem without calibration rows, or with none that weigh anything, is rounded to nearest
+ * whatever was asked for: an expert that no token goes to. */
 int work_solve(struct work *w, const struct solve_part *x, struct answer *a, const char *name,
                struct par *p, struct err *e)
 {
@@ -109,7 +110,7 @@ int work_solve(struct work *w, const struct solve_part *x, struct answer *a, con
     a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
-    if (w->sums.tokens == 0) {
+    if (w->sums.sum_w == 0) {
         a->solver = solver_find("rtn");
         a->stats.fallback = "rtn";
     }

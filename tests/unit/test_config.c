@@ -136,6 +136,23 @@ static void test_families_refused(void **state)
     refused(FAMILY("olmo3", ", \"rope_parameters\": {\"full_attention\": {\"rope_type\": \"yarn\", "
                             "\"factor\": 2.0, \"truncate\": false}}"),
             "full_attention", "truncate");
+    refused(FAMILY("mixtral", ", \"num_local_experts\": 2, \"num_experts_per_tok\": 3"),
+            "num_experts_per_tok", "3 of 2");
+    refused(FAMILY("qwen3_moe", ""), "moe_intermediate_size", "");
+    refused(FAMILY("qwen3_moe", ", \"moe_intermediate_size\": 8, \"num_experts\": 8, "
+                                "\"num_local_experts\": 9"),
+            "num_experts", "num_local_experts");
+    refused(FAMILY("qwen3_moe", ", \"moe_intermediate_size\": 8, \"mlp_only_layers\": [-1]"),
+            "mlp_only_layers[0]", "");
+    refused(FAMILY("qwen3_moe", ", \"moe_intermediate_size\": 8, "
+                                "\"shared_expert_intermediate_size\": 8"),
+            "shared_expert_intermediate_size", "qwen3_moe");
+    refused(FAMILY("qwen2_moe", ", \"moe_intermediate_size\": 8"),
+            "shared_expert_intermediate_size", "");
+    refused(FAMILY("qwen2_moe", ", \"moe_intermediate_size\": 8, "
+                                "\"shared_expert_intermediate_size\": 8, "
+                                "\"use_sliding_window\": true"),
+            "use_sliding_window", "layer_types");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
     refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");
@@ -222,6 +239,12 @@ static void test_blocks(void **state)
                            "\"max_window_layers\": 1"),
            &c);
     assert_true(config_window(&c, 0) == 0 && config_window(&c, 1) == 8);
+    config_release(&c);
+    parsed(FAMILY("qwen3_moe", ", \"moe_intermediate_size\": 8, \"num_experts\": 6, "
+                               "\"num_experts_per_tok\": 2, \"decoder_sparse_step\": 2"),
+           &c);
+    assert_true(c.experts == 6 && c.experts_top == 2 && c.expert_ff == 8 && !c.experts_normalized);
+    assert_true(!(c.block[0] & BLOCK_EXPERTS) && (c.block[1] & BLOCK_EXPERTS));
     config_release(&c);
     parsed(FAMILY("qwen2", ", \"sliding_window\": 8, \"max_window_layers\": 1"), &c);
     assert_true(config_window(&c, 1) == 0 && c.attention_bias && !c.attention_out_bias);

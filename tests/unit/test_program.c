@@ -395,9 +395,10 @@ static int ignore(void *ctx, const struct residual_tensor *t, struct err *e)
     return 0;
 }
 
+#define MOE "\"moe_intermediate_size\": 8, \"num_experts\": 4, \"num_experts_per_tok\": 2"
 #define SMALL                                                                     \
     "\"hidden_size\": 64, \"num_hidden_layers\": 4, \"num_attention_heads\": 4, " \
-    "\"intermediate_size\": 160, \"vocab_size\": 320, \"head_dim\": 16}"
+    "\"intermediate_size\": 160, \"vocab_size\": 320, \"head_dim\": 16, %s}"
 
 /* What no rotation goes through, by the tensor that stands in the way; NULL: it goes. */
 static void what_rotates(void **state)
@@ -411,6 +412,9 @@ static void what_rotates(void **state)
         {"qwen3", NULL},
         {"smollm3", NULL},
         {"granite", NULL},
+        {"mixtral", NULL},
+        {"qwen3_moe", NULL},
+        {"qwen2_moe", NULL},
         {"phi3", NULL},
         {"olmo2", "model.layers.3. (cut): it reads the stream without a norm"},
         {"olmo3", "model.layers.3. (cut): it reads the stream without a norm"},
@@ -424,7 +428,11 @@ static void what_rotates(void **state)
         struct config c;
         struct err e = {0};
 
-        snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s", cases[i].type, SMALL);
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SMALL, cases[i].type,
+                 strcmp(cases[i].type, "qwen2_moe") == 0 ? MOE
+                     ", \"shared_expert_intermediate_size\": 8"
+                 : strcmp(cases[i].type, "qwen3_moe") == 0 ? MOE
+                                                           : "\"rms_norm_eps\": 1e-6");
         assert_int_equal(config_parse(text, strlen(text), "x", &c, &e), 0);
         assert_int_equal(residual_tensors(&c, 3, ignore, NULL, &e), cases[i].why ? -1 : 0);
         if (cases[i].why && !strstr(e.text, cases[i].why))

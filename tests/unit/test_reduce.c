@@ -206,6 +206,79 @@ static void diagonals_by_length_are_those_of_plain_loops(void **state)
     msg_destroy(&kept);
 }
 
+/* What an expert gets of a chunk of which no token goes to it. */
+static struct msg *none_of(uint64_t chunk)
+{
+    static const int32_t length = 1;
+    static const float weight = 0;
+    struct err e = {0};
+    struct msg *full = acts_of(chunk, DT_F32, NULL), *m;
+    struct acts_view v;
+    void *x;
+
+    assert_int_equal(acts_read(full, &v, &e), 0);
+    v.T = v.nseq = 1;
+    v.lengths = &length;
+    v.w = &weight;
+    m = acts_write(&v, DT_F32, &x, NULL, "test", &e);
+    assert_non_null(m);
+    memset(x, 0, NK * sizeof(float));
+    msg_destroy(&full);
+    return m;
+}
+
+/* Chunks from `from` on have no rows. */
+static void rows_until(uint64_t from, struct problem_view *v)
+{
+    const struct reduce_opts o = {
+        .how = {.plain = 1, .length_diagonals = 1, .classes = CLASS_LENGTH}};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = open_reduce(o, par, &e);
+    struct msg *m;
+
+    for (uint64_t chunk = 0; chunk < CHUNKS; chunk++) {
+        m = chunk < from ? acts_of(chunk, DT_F32, NULL) : none_of(chunk);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    m = weights_of();
+    if (reduce_push(r, &m, &e) < 0 || problem_read(kept, v, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_close(&r);
+    par_close(&par);
+}
+
+static void a_chunk_without_rows_counts_nothing(void **state)
+{
+    struct problem_view v;
+    const double *s, *plain;
+
+    (void)state;
+    rows_until(4, &v);
+    assert_true(v.tokens == 4 * NT && v.sequences == 8 && v.sum_w == 4 * NT);
+    assert_true(v.plain.tokens == 4 * NT && v.plain.sum_w == 4 * NT);
+    assert_int_equal(v.nclasses, 2);
+    s = v.S->data;
+    plain = v.plain.S->data;
+    for (size_t i = 0; i < NK; i++) {
+        double want = 0;
+
+        for (uint64_t chunk = 0; chunk < 4; chunk++)
+            for (size_t t = 0; t < NT; t++)
+                want += (double)value(chunk, t * NK + i) * (double)value(chunk, t * NK + i);
+        assert_true(fabs(s[i * (i + 3) / 2] - want) <= (NT + 4) * 6e-8 * want);
+        assert_true(s[i * (i + 3) / 2] == plain[i * (i + 3) / 2]);
+    }
+    msg_destroy(&kept);
+    rows_until(0, &v);
+    assert_true(v.tokens == 0 && v.sequences == 0 && v.sum_w == 0 && !v.plain.S);
+    assert_int_equal(v.nclasses, 0);
+    s = v.S->data;
+    for (size_t i = 0; i < NK * (NK + 1) / 2; i++)
+        assert_true(s[i] == 0);
+    msg_destroy(&kept);
+}
+
 static struct msg *classes_of(unsigned classes, const int *order, enum dtype type,
                               const float *weight, size_t threads)
 {
@@ -499,6 +572,7 @@ int main(void)
         THRICE(a_missing_chunk_is_named),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),
         THRICE(sums_are_those_of_plain_loops),
+        THRICE(a_chunk_without_rows_counts_nothing),
         THRICE(classes_are_those_of_plain_loops),
         THRICE(too_many_lengths_are_refused),
         THRICE(sets_that_cannot_be_are_refused),

@@ -343,6 +343,14 @@ static void test_no_tokens(void **ctx)
     assert_string_equal(v.fallback, "rtn");
     assert_string_equal(note.fallback, "rtn");
     assert_true(v.linear[0].loss == 0.0 && v.linear[0].rel_loss == 0.0);
+    b = problem(&none); /* rows that weigh nothing */
+    json_set_int(b->meta, "tokens", 7);
+    b = solve(&o, b, 1, &note, &e);
+    assert_int_equal(solution_read(b, &v, &e), 0);
+    assert_string_equal(v.fallback, "rtn");
+    assert_int_equal(v.tokens, 7);
+    same_tensors(a, b);
+    msg_destroy(&b);
     o.solver = "rtn";
     b = solve(&o, problem(&plain), 1, &note, &e);
     same_tensors(a, b);
