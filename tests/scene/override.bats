@@ -25,7 +25,7 @@ setup() {
 job() { # OUT MORE...
     local out=$1
     shift
-    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 4096 --length 512 --bits 4 --group 64 --seed 1 \
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 2048 --length 256 --bits 4 --group 64 --seed 1 \
         --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet "$@"
 }
 
@@ -34,7 +34,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "the pipe gives the same bytes as ptq run" {
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 4096 --length 512 --mode concat --seed 1 --quiet |
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 256 --mode concat --seed 1 --quiet |
         ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |
         ptq solve --bits 4 --group 64 --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet |
         tee solutions.ptq | ptq write --model "$M" --format gptq,dense pipe --quiet

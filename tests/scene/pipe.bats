@@ -8,7 +8,7 @@ setup_file() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$ROOT/pipelines/demo/tale-qwen3
     cd "$BATS_FILE_TMPDIR"
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 8192 --length 512 --seed 1 --quiet >chunks.ptq
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 4096 --length 256 --seed 1 --quiet >chunks.ptq
     ptq forward --model "$M" --follow one --quiet <chunks.ptq | tee acts.ptq |
         ptq reduce --record recorded.ptq --quiet | tee problems.ptq |
         ptq solve --bits 4 --group 64 --quiet | tee solutions.ptq | ptq write --model "$M" one --quiet
@@ -70,7 +70,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "held-out chunks and the full-precision stream come along in one pass" {
-    ptq forward --model "$M" --follow dual --dual --quiet <chunks.ptq | ptq reduce --holdout 4 --quiet | tee dual.ptq |
+    ptq forward --model "$M" --follow dual --dual --quiet <chunks.ptq | ptq reduce --holdout 2 --quiet | tee dual.ptq |
         ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" dual --quiet
     ptq inspect dual.ptq >seen
     grep -q 'S.hold' seen

@@ -3,24 +3,26 @@
 # reduce.bats - several reducers: shared by site, by lane, and both; always the problems that one would have made.
 bats_require_minimum_version 1.5.0
 
+setup_file() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    export model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    export how="--holdout 3 --plain-sums --length-diagonals --classes all"
+    export drawn="--tokens 3072 --length 64 --chunk-tokens 256"
+    cd "$BATS_FILE_TMPDIR"
+    # one.ptq: the problems that one reducer makes of rows.ptq
+    ptq-sample --model "$model" --data "$model/calib.jsonl" $drawn --quiet --out chunks.ptq
+    ptq-forward --model "$model" --inputs full --quiet --in chunks.ptq --out rows.ptq
+    ptq-reduce --quiet $how --in rows.ptq --out one.ptq
+}
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
-    model=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
-    how="--holdout 3 --plain-sums --length-diagonals --classes all"
-    drawn="--tokens 3072 --length 64 --chunk-tokens 256"
+    ln -s "$BATS_FILE_TMPDIR"/*.ptq .
     at=ipc://$BATS_TEST_TMPDIR/s
 }
 
 teardown() {
     for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
-}
-
-# one.ptq: the problems that one reducer makes of rows.ptq
-make_rows() {
-    ptq-sample --model "$model" --data "$model/calib.jsonl" $drawn --quiet --out chunks.ptq
-    ptq-forward --model "$model" --inputs full --quiet --in chunks.ptq --out rows.ptq
-    ptq-reduce --quiet $how --in rows.ptq --out one.ptq
 }
 
 # FILE holds just these problems: every field, and every element of every tensor.
@@ -33,13 +35,11 @@ same_problems() { # FILE
 @test "what the options cannot mean together is refused" {
     run -100 ptq-reduce --partial --commits "$at/commits"
     [[ $output == *"--commits is for the reducer that makes the problems"* ]]
-    make_rows
     run -100 ptq-reduce --quiet --only 'attn.*' --in rows.ptq --out none.ptq
     [[ $output == *"does not fit --only; only sockets sort rows"* ]]
 }
 
 @test "two reducers that share the sites make the problems of one" {
-    make_rows
     ptq-cat --quiet --in "@$at/problems" --peers-in 2 --out both.ptq &
     both=$!
     for part in 'attn.*' 'mlp.*'; do
@@ -51,7 +51,6 @@ same_problems() { # FILE
 }
 
 @test "a reducer for the lanes of each worker, and one that adds the lanes up: the problems of one" {
-    make_rows
     ptq-reduce --quiet --in "@$at/lanes" --out root.ptq --peers 2 &
     root=$!
     for worker in 1 2; do
@@ -63,7 +62,6 @@ same_problems() { # FILE
 }
 
 @test "two workers, three reducers for parts of the sites, one for their sums: the problems of one" {
-    make_rows
     ptq-reduce --quiet --in "@$at/lanes" --out root.ptq --peers 3 &
     root=$!
     for part in attn.qkv 'attn.o' 'mlp.*'; do
@@ -79,7 +77,6 @@ same_problems() { # FILE
 }
 
 @test "partial sums in a file are added up later, to the very file of one reducer" {
-    make_rows
     ptq-reduce --quiet $how --partial --in rows.ptq --out parts.ptq
     [ "$(ptq-inspect --fast --json parts.ptq | jq -s 'map(select(.kind == "partial")) | length')" = 192 ]
     ptq-reduce --quiet --in parts.ptq --out root.ptq

@@ -17,7 +17,7 @@ setup() {
 }
 
 measure() { # MODEL: one JSON object, the source as the reference
-    ptq-eval --model "$1" --ref "$M" --data "$M/eval.jsonl" --max-windows 4 --quiet --json
+    ptq-eval --model "$1" --ref "$M" --data "$M/eval.jsonl" --window 512 --max-windows 8 --quiet --json
 }
 
 @test "rotate: f32 has the same perplexity to 4 digits and more, bf16 is close" {
