@@ -72,6 +72,7 @@ struct format {
     const char *about;  /* one line for help */
     int fuses;          /* its readers fuse q k v; gate up, and need them alike */
     int one_scale_type; /* all its linears must have scales of one type */
+    int one_group;      /* and groups of one size */
     int some_codes;     /* it is for models of which at least one linear is quantized */
     /* Of a linear that is not kept: can it be held, as far as is known? */
     int (*check)(const struct format_linear *l, struct err *e);
@@ -130,6 +131,9 @@ int format_check_kept(const struct format *f, struct err *e);
 
 /* ---- a linear ---- */
 
+/* Two linears that are not kept: can they be in one checkpoint, as far as is known? */
+int format_beside(const struct format *f, const struct format_linear *l,
+                  const struct format_linear *x, struct err *e);
 /* Tensor bytes of a linear that is not kept. */
 int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
                  struct err *e);

@@ -156,6 +156,7 @@ const struct format format_compressed_tensors = {
     .about = "pack-quantized (vLLM, transformers): 2, 4 or 8 bits, zero points too",
     .fuses = 1,
     .one_scale_type = 1,
+    .some_codes = 1,
     .check = check,
     .tensors = tensors,
     .put = put,

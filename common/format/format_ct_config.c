@@ -72,11 +72,7 @@ static int kinds_find(struct groups *g, const struct format_model *m, struct err
         if (k == g->kinds)
             g->kind[g->kinds++] = m->linear[i];
     }
-    return g->kinds ? 0
-                    : err_set(e, ERR_USE,
-                              "every linear was skipped: there is nothing for the %s format to "
-                              "hold; use --format dense",
-                              CT_METHOD);
+    return g->kinds ? 0 : format_check_kept(format_find(CT_METHOD), e);
 }
 
 static int targets_sort(struct groups *g, const struct format_model *m, struct err *e)

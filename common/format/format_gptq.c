@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_gptq - GPTQ v1: P.qweight, P.qzeros, P.scales, P.g_idx for each linear P, bias and
- * everything else as in the source.
+/* format_gptq - GPTQ v1 (and what v2 shares): P.qweight, P.qzeros, P.scales, P.g_idx for each
+ * linear P, bias and everything else as in the source.
  *
  * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes
  * on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
@@ -8,7 +8,7 @@
  * bits, group_size and sym are those of most linears; the others stand in "dynamic"
  * (format_gptq_rules.c). There is no "meta": readers that take it for another producer's refuse
  * the file, and who made it stands in the metadata of the weight files. Which engines load what:
- * format_gptq_engines.c. What it leaves out: v2, quantized heads. */
+ * format_gptq_engines.c. What it leaves out: quantized heads. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@
 
 extern const struct format format_gptq;
 
-static int check(const struct format_linear *l, struct err *e)
+int gptq_check_linear(const struct format_linear *l, struct err *e)
 {
     if (packed_check(l, "gptq", e) < 0)
         return -1;
@@ -31,13 +31,13 @@ static int check_codes(const struct format_linear *l, const struct coded *c, str
             return err_set(
                 e, ERR_USE,
                 "'%s': zero point 0 (row %zu, group %zu) cannot be stored in GPTQ v1; solve "
-                "with zero points of 1 and more, or write --format dense",
+                "with zero points of 1 and more, or write --format gptq-v2",
                 l->name, i / c->G, i % c->G);
     return 0;
 }
 
-static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
-                   struct err *e)
+int gptq_tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
+                 struct err *e)
 {
     const struct {
         const char *part;
@@ -57,8 +57,8 @@ static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_
     return 4;
 }
 
-static int put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
-               struct err *e)
+int gptq_put(int version, const struct format_linear *l, const struct coded *c, format_emit *emit,
+             void *ctx, struct err *e)
 {
     const size_t qweight = l->K * (size_t)l->bits / 32 * l->N,
                  qzeros = l->G * (l->N * (size_t)l->bits / 32);
@@ -80,7 +80,7 @@ static int put(const struct format_linear *l, const struct coded *c, format_emit
         goto out;
     }
     if (packed_put(emit, ctx, l->name, "qweight", words, qweight * sizeof *words, e) ||
-        gptq_pack_zeros(l->N, l->G, l->bits, zeros, words, l->name, e) ||
+        gptq_pack_zeros(l->N, l->G, l->bits, version == 1, zeros, words, l->name, e) ||
         packed_put(emit, ctx, l->name, "qzeros", words, qzeros * sizeof *words, e))
         goto out;
     packed_transpose(c->scales, l->N, l->G, (uint16_t *)words);
@@ -95,25 +95,20 @@ out:
     return rc;
 }
 
-/* Of a linear that is not kept; DT_COUNT: all are. */
-static enum dtype scale_type(const struct format_model *m)
+struct json *gptq_config(int version, const struct format_model *m, enum dtype *dtype,
+                         struct err *e)
 {
-    for (size_t i = 0; i < m->count; i++)
-        if (!m->linear[i]->kept)
-            return m->linear[i]->scale_type;
-    return DT_COUNT;
-}
-
-static struct json *config(const struct format_model *m, enum dtype *dtype, struct err *e)
-{
+    const struct format_linear *first = packed_first(m);
+    const char *name = version == 1 ? "gptq" : "gptq_v2";
     struct json *c, *dynamic;
     struct gptq_base base;
     int bad;
 
-    if ((*dtype = scale_type(m)) == DT_COUNT) {
+    if (!first) {
         format_check_kept(&format_gptq, e);
         return NULL;
     }
+    *dtype = first->scale_type;
     base = gptq_base(m);
     c = json_new_object();
     bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
@@ -121,9 +116,8 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
           json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
           json_set_bool(c, "true_sequential", 1) ||
           (isfinite(m->damp) && json_set_real(c, "damp_percent", m->damp)) ||
-          json_set_text(c, "quant_method", "gptq") ||
-          json_set_text(c, "checkpoint_format", "gptq") || json_set_text(c, "format", "gptq") ||
-          json_set_text(c, "pack_dtype", "int32");
+          json_set_text(c, "quant_method", "gptq") || json_set_text(c, "checkpoint_format", name) ||
+          json_set_text(c, "format", name) || json_set_text(c, "pack_dtype", "int32");
     dynamic = bad ? NULL : gptq_rules(m, &base);
     bad = bad || !dynamic || (json_count(dynamic) && json_set(c, "dynamic", json_clone(dynamic))) ||
           gptq_names(c, m);
@@ -135,6 +129,22 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
     return c;
 }
 
+static int put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
+               struct err *e)
+{
+    return gptq_put(1, l, c, emit, ctx, e);
+}
+
+static struct json *config(const struct format_model *m, enum dtype *dtype, struct err *e)
+{
+    return gptq_config(1, m, dtype, e);
+}
+
+static int claims(const struct json *q)
+{
+    return gptq_claims(1, q);
+}
+
 const struct format format_gptq = {
     .name = "gptq",
     .title = "GPTQ",
@@ -142,15 +152,15 @@ const struct format format_gptq = {
     .fuses = 1,
     .one_scale_type = 1,
     .some_codes = 1,
-    .check = check,
+    .check = gptq_check_linear,
     .check_codes = check_codes,
-    .tensors = tensors,
+    .tensors = gptq_tensors,
     .put = put,
     .config = config,
     .config_copy = "quantize_config.json",
     .engines = gptq_engines,
     .mark = "qweight",
-    .claims = gptq_claims,
+    .claims = claims,
     .open = gptq_open,
     .close = gptq_close,
     .find = gptq_find,

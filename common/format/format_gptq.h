@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_gptq - the parts of the format GPTQ v1 (notes/peers 5a): packing and unpacking of codes
- * and zeros (golden: data/golden-pack), the rules of its config, reading. Private to the format.
- *   qweight I32 [K*b/32, N], qzeros I32 [G, N*b/32] holding zero-1, scales F16 [G, N],
+/* format_gptq - the parts of the formats GPTQ v1 and v2 (notes/peers 5a): packing and unpacking of
+ * codes and zeros (golden: data/golden-pack), the rules of its config, reading. Private to the
+ * formats.
+ *   qweight I32 [K*b/32, N], qzeros I32 [G, N*b/32] holding zero-1 (v2: zero), scales F16 [G, N],
  *   g_idx I32 [K] = k / group. */
 #ifndef PTQ_FORMAT_GPTQ_H
 #define PTQ_FORMAT_GPTQ_H
@@ -15,10 +16,11 @@ int gptq_check(size_t N, size_t K, int bits, int64_t group, const char *name, st
 int gptq_pack_codes(size_t N, size_t K, int bits, const uint8_t *codes /*[N,K]*/,
                     uint32_t *qweight);
 int gptq_unpack_codes(size_t N, size_t K, int bits, const uint32_t *qweight, uint8_t *codes);
-/* zeros U8 [N,G], each in 1 .. 2^b (v1 cannot store 0: -1, the caller's error). */
-int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t *qzeros,
+/* zeros U8 [N,G]. less: what is taken off each, 1 in v1 (which cannot store 0), 0 in v2. */
+int gptq_pack_zeros(size_t N, size_t G, int bits, int less, const uint8_t *zeros, uint32_t *qzeros,
                     const char *name, struct err *e);
-int gptq_unpack_zeros(size_t N, size_t G, int bits, const uint32_t *qzeros, uint8_t *zeros);
+int gptq_unpack_zeros(size_t N, size_t G, int bits, int less, const uint32_t *qzeros,
+                      uint8_t *zeros);
 
 /* Bits, group and zeros of the most linears (the first of equals); one must not be kept. */
 struct gptq_base {
@@ -32,9 +34,16 @@ struct json *gptq_rules(const struct format_model *m, const struct gptq_base *ba
  * replace all; 0, -1: out of memory. */
 int gptq_names(struct json *config, const struct format_model *m);
 
-/* As in struct format. */
-extern const struct engine gptq_engines[];
-int gptq_claims(const struct json *q);
+/* As in struct format; version is 1 or 2. */
+extern const struct engine gptq_engines[], gptq_v2_engines[];
+int gptq_check_linear(const struct format_linear *l, struct err *e);
+int gptq_tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
+                 struct err *e);
+int gptq_put(int version, const struct format_linear *l, const struct coded *c, format_emit *emit,
+             void *ctx, struct err *e);
+struct json *gptq_config(int version, const struct format_model *m, enum dtype *dtype,
+                         struct err *e);
+int gptq_claims(int version, const struct json *q);
 void *gptq_open(const struct json *q, const char *what, struct err *e);
 void gptq_close(void **spec);
 int gptq_find(const void *spec, const struct format_source *s, const char *name, size_t N, size_t K,

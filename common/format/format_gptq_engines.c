@@ -48,3 +48,23 @@ const struct engine gptq_engines[] = {
             "optimum-intel openvino nncf gptqmodel"},
     {.name = NULL},
 };
+
+/* v2 was tried in these two; vLLM and OpenVINO take zero points for those of v1, or none. */
+const struct engine gptq_v2_engines[] = {
+    {.name = "transformers",
+     .bits = B(2) | B(3) | B(4) | B(8),
+     .zeros = 1,
+     .kept = 1,
+     .parts = 1,
+     .group = transformers_group,
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\")  # pip install "
+            "transformers optimum gptqmodel"},
+    {.name = "GPTQModel",
+     .bits = B(2) | B(3) | B(4) | B(8),
+     .zeros = 1,
+     .kept = 1,
+     .mixed = 1,
+     .parts = 1,
+     .use = "GPTQModel.load(\"DIR\", device=\"cpu\", backend=BACKEND.GPTQ_TORCH)"},
+    {.name = NULL},
+};

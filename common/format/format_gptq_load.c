@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_gptq_load - linears of a GPTQ v1 checkpoint as f32 matrices. Permuted group indices
- * (act-order without static groups) are read by giving each input its own scale and zero. Rules of
- * "dynamic" (GPTQModel): the first regular expression that matches a name from its start says
- * its bits and group, or that it is not quantized. Leaves out: v2 zeros, a quantized head. */
+/* format_gptq_load - linears of a GPTQ checkpoint, v1 or v2, with permuted group indices (act-order
+ * without static groups) too. Rules of "dynamic" (GPTQModel): the first regular expression that
+ * matches a name from its start says its bits and group, or that it is not quantized. Leaves out:
+ * a quantized head. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,32 +10,46 @@
 #include "../text/unicode.h"
 #include "format_gptq.h"
 
-struct gptq_spec { /* of quantization_config */
-    int bits;
+struct gptq_spec {  /* of quantization_config */
+    int bits, less; /* less: what is taken off zero points */
     int64_t group;
     size_t nrules;
     /* its "dynamic": the first that matches a linear's name speaks for it; owned */
     struct gptq_rule *rules;
 };
 
-int gptq_claims(const struct json *q)
+static const char *format_named(const struct json *q)
+{
+    const struct json *f = json_get(q, "checkpoint_format");
+
+    if (json_kind(f) == JSON_KIND_NULL)
+        f = json_get(q, "format");
+    return json_kind(f) == JSON_KIND_NULL ? "gptq" : json_as_text(f);
+}
+
+static int is_v2(const struct json *q)
+{
+    const char *name = format_named(q);
+
+    return name && strcmp(name, "gptq_v2") == 0;
+}
+
+int gptq_claims(int version, const struct json *q)
 {
     const char *method = json_as_text(json_get(q, "quant_method"));
 
-    return method && strcmp(method, "gptq") == 0;
+    return method && strcmp(method, "gptq") == 0 && is_v2(q) == (version == 2);
 }
 
 static int check_format(const struct json *q, const char *what, struct err *e)
 {
-    const struct json *f = json_get(q, "checkpoint_format"), *p = json_get(q, "pack_dtype");
-    const char *format, *pack;
+    const struct json *p = json_get(q, "pack_dtype");
+    const char *format = format_named(q), *pack;
     int lm_head;
 
-    if (json_kind(f) == JSON_KIND_NULL)
-        f = json_get(q, "format");
-    format = json_kind(f) == JSON_KIND_NULL ? "gptq" : json_as_text(f);
-    if (!format || strcmp(format, "gptq") != 0)
-        return err_set(e, ERR_USE, "%s: checkpoint_format '%.64s' is not supported (known: gptq)",
+    if (!format || (strcmp(format, "gptq") != 0 && !is_v2(q)))
+        return err_set(e, ERR_USE,
+                       "%s: checkpoint_format '%.64s' is not supported (known: gptq, gptq_v2)",
                        what, format ? format : "not a text");
     pack = json_kind(p) == JSON_KIND_NULL ? "int32" : json_as_text(p);
     if (!pack || strcmp(pack, "int32") != 0)
@@ -131,8 +145,10 @@ void *gptq_open(const struct json *q, const char *what, struct err *e)
     if (s && check_format(q, what, e) == 0 && json_need_int(q, "bits", 2, 8, &must, what, e) == 0 &&
         json_need_int(q, "group_size", -1, INT64_C(1) << 32, &must, what, e) == 0 &&
         read_width(q, what, 0, 0, &s->bits, &s->group, e) == 0 &&
-        read_rules(s, json_get(q, "dynamic"), what, e) == 0)
+        read_rules(s, json_get(q, "dynamic"), what, e) == 0) {
+        s->less = !is_v2(q);
         return spec;
+    }
     gptq_close(&spec);
     return NULL;
 }
@@ -190,6 +206,7 @@ int gptq_find(const void *spec, const struct format_source *from, const char *na
 int gptq_read(const void *spec, const struct format_source *from, const char *name, size_t N,
               size_t K, struct packed *p, struct err *e)
 {
+    const struct gptq_spec *s = spec;
     struct tensor q = {0}, qz = {0};
     int bits, rc = -1;
     int64_t group;
@@ -203,7 +220,7 @@ int gptq_read(const void *spec, const struct format_source *from, const char *na
         packed_scales(p, from, name, "scales", 1, e) < 0)
         goto out;
     if (gptq_unpack_codes(N, K, bits, q.data, p->codes) != 0 ||
-        gptq_unpack_zeros(N, p->G, bits, qz.data, p->zeros) != 0)
+        gptq_unpack_zeros(N, p->G, bits, s->less, qz.data, p->zeros) != 0)
         err_set(e, ERR_USE, "%s: '%s': a zero point lies outside 8 bits", from->dir, name);
     else
         rc = 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_gptq_pack - GPTQ v1 words and back.
+/* format_gptq_pack - GPTQ words and back.
  *
  * Every width is one rule: b-bit fields stand one after the other, lowest bit first, in a stream of
  * little-endian 32-bit words; a 3-bit field may straddle two words. Codes run down the inputs (one
- * stream per output column), zeros along the outputs (one stream per group). v1 stores zero-1.
+ * stream per output column), zeros along the outputs (one stream per group), less 1 in v1.
  * Checked against the output of the AutoGPTQ and GPTQModel packers (tests/golden/pack).
- * What it leaves out: v2 (zeros stored as they are), act-order permutations of g_idx. */
+ * What it leaves out: act-order permutations of g_idx. */
 #include "format_gptq.h"
 
 #include <string.h>
@@ -97,7 +97,7 @@ int gptq_unpack_codes(size_t N, size_t K, int bits, const uint32_t *qweight, uin
     return 0;
 }
 
-int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t *qzeros,
+int gptq_pack_zeros(size_t N, size_t G, int bits, int less, const uint8_t *zeros, uint32_t *qzeros,
                     const char *name, struct err *e)
 {
     size_t words = N * (size_t)bits / 32;
@@ -109,23 +109,24 @@ int gptq_pack_zeros(size_t N, size_t G, int bits, const uint8_t *zeros, uint32_t
         for (size_t g = 0; g < G; g++) {
             unsigned zero = zeros[n * G + g];
 
-            if (zero == 0)
+            if (zero < (unsigned)less)
                 return err_set(e, ERR_USE,
                                "'%s': zero point 0 (row %zu, group %zu) cannot be "
                                "stored in GPTQ v1; solve with zero points of 1 and more",
                                name, n, g);
-            if (zero > 1u << bits)
+            if (zero - (unsigned)less >= 1u << bits)
                 return err_set(e, ERR_USE,
                                "'%s': zero point %u (row %zu, group %zu) is beyond %d "
                                "bits",
                                name, zero, n, g, bits);
-            field_put(qzeros + g * words, n, bits, zero - 1);
+            field_put(qzeros + g * words, n, bits, zero - (unsigned)less);
         }
     }
     return 0;
 }
 
-int gptq_unpack_zeros(size_t N, size_t G, int bits, const uint32_t *qzeros, uint8_t *zeros)
+int gptq_unpack_zeros(size_t N, size_t G, int bits, int less, const uint32_t *qzeros,
+                      uint8_t *zeros)
 {
     size_t words = N * (size_t)bits / 32;
 
@@ -133,7 +134,7 @@ int gptq_unpack_zeros(size_t N, size_t G, int bits, const uint32_t *qzeros, uint
         return -1;
     for (size_t n = 0; n < N; n++) {
         for (size_t g = 0; g < G; g++) {
-            uint32_t zero = field_get(qzeros + g * words, n, bits) + 1;
+            uint32_t zero = field_get(qzeros + g * words, n, bits) + (unsigned)less;
 
             if (zero > UINT8_MAX)
                 return -1;

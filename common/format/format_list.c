@@ -7,10 +7,12 @@
 #include "../base/mem.h"
 #include "format.h"
 
-extern const struct format format_gptq, format_compressed_tensors, format_dense;
+extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
+    format_dense;
 
-static const struct format *const formats[] = {&format_gptq, &format_compressed_tensors,
-                                               &format_dense};
+static const struct format *const formats[] = {
+    &format_gptq, &format_gptq_v2, &format_compressed_tensors, &format_awq, &format_dense,
+};
 
 #define COUNT (sizeof formats / sizeof *formats)
 _Static_assert(COUNT <= FORMATS_MAX, "room for each format once");
@@ -103,6 +105,21 @@ int format_check_kept(const struct format *f, struct err *e)
                                    "hold; skip less, or say --format dense",
                                    f->name)
                          : 0;
+}
+
+int format_beside(const struct format *f, const struct format_linear *l,
+                  const struct format_linear *x, struct err *e)
+{
+    if (f->one_scale_type && l->scale_type != x->scale_type && l->scale_type != DT_COUNT &&
+        x->scale_type != DT_COUNT)
+        return err_set(
+            e, ERR_USE, "'%s' has scales of type %s, '%s' of %s: the %s format stores one type",
+            l->name, dtype_name(l->scale_type), x->name, dtype_name(x->scale_type), f->name);
+    if (f->one_group && l->group != x->group && l->group && x->group)
+        return err_set(e, ERR_USE,
+                       "'%s' has group %lld, '%s' %lld: the %s format stores one size of groups",
+                       l->name, (long long)l->group, x->name, (long long)x->group, f->name);
+    return 0;
 }
 
 int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,

@@ -224,3 +224,11 @@ int packed_alike(const struct format_linear *a, const struct format_linear *b)
 {
     return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros;
 }
+
+const struct format_linear *packed_first(const struct format_model *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->linear[i]->kept)
+            return m->linear[i];
+    return NULL;
+}

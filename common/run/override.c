@@ -323,6 +323,7 @@ struct check {
     const struct format_linear *all;
     const struct format *const *formats;
     size_t nformats, left;
+    struct format_linear first; /* that is not kept, when left is not 0 */
 };
 
 void overrides_linear(const struct overrides *o, const struct format_linear *all,
@@ -366,12 +367,13 @@ static int check_linear(struct check *k, const struct site *site, size_t i, stru
     overrides_linear(k->o, k->all, site, i, &l);
     if (l.kept)
         return 0;
-    k->left++;
+    if (!k->left++)
+        k->first = l;
     if (l.group > 0 && l.K % (size_t)l.group)
         return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
                        (long long)l.group, l.K, l.name);
     for (size_t f = 0; f < k->nformats; f++)
-        if (k->formats[f]->check(&l, e))
+        if (k->formats[f]->check(&l, e) || format_beside(k->formats[f], &l, &k->first, e))
             return -1;
     return 0;
 }
@@ -380,7 +382,7 @@ int overrides_check_shapes(const struct overrides *o, const struct sites *s,
                            const struct format_linear *all, const struct format *const *formats,
                            size_t nformats, struct err *e)
 {
-    struct check check = {o, all, formats, nformats, 0};
+    struct check check = {o, all, formats, nformats, .left = 0};
 
     if (overrides_check(o, s, e))
         return -1;

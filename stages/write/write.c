@@ -227,20 +227,15 @@ static int same_prov(const struct plan_site *x, const struct solution_view *v, s
     return same;
 }
 
-/* Some formats hold scales of one type only: readers compute in it. */
-static int same_type(const struct writer *w, const struct format *f, const struct format_linear *l,
-                     struct err *e)
+/* Beside those that have come already: they are like the first of them. */
+static int beside(const struct writer *w, const struct format *f, const struct format_linear *l,
+                  struct err *e)
 {
-    for (size_t i = 0; f->one_scale_type && i < w->plan.nlinears; i++) {
+    for (size_t i = 0; i < w->plan.nlinears; i++) {
         const struct format_linear *x = &w->plan.linear[i].f;
 
-        if (!x->bits || strcmp(x->name, l->name) == 0)
-            continue;
-        if (x->scale_type != l->scale_type)
-            return err_set(
-                e, ERR_USE, "'%s' has scales of type %s, '%s' of %s: the %s format stores one type",
-                l->name, dtype_name(l->scale_type), x->name, dtype_name(x->scale_type), f->name);
-        return 0; /* the others are like x */
+        if (x->bits && strcmp(x->name, l->name) != 0)
+            return format_beside(f, l, x, e);
     }
     return 0;
 }
@@ -257,8 +252,7 @@ static int storable(const struct writer *w, const struct plan_linear *l,
     for (size_t i = 0; i < w->nformats && !f.kept; i++) {
         const struct format *x = w->formats[i];
 
-        if (x->check(&f, e) || same_type(w, x, &f, e) ||
-            (x->check_codes && x->check_codes(&f, &c, e)))
+        if (x->check(&f, e) || beside(w, x, &f, e) || (x->check_codes && x->check_codes(&f, &c, e)))
             return err_prefix(e, "%s format", x->name);
     }
     return 0;

@@ -49,6 +49,18 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads compressed-tensors 0.001 --format compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b2.attn.qkv: bits=8'
 }
 
+@test "transformers: AWQ, zero points, a block that was skipped" {
+    loads transformers 0.001 --format awq --grid asym --override 'b1.*: skip'
+}
+
+@test "transformers: GPTQ v2, zero points" {
+    loads transformers 0.001 --format gptq-v2 --grid asym
+}
+
+@test "gptqmodel: GPTQ v2, zero points" {
+    loads gptqmodel 0.005 --format gptq-v2 --grid asym
+}
+
 @test "gptqmodel: mixed bits and groups" {
     loads gptqmodel 0.005 --override 'mlp.down: bits=8 group=32'
 }

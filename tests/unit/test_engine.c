@@ -63,6 +63,18 @@ static void compressed_tensors(void **state)
     says("compressed-tensors", l, 1, "transformers; not vLLM (2 bits)");
 }
 
+static void awq_and_v2(void **state)
+{
+    struct format_linear l = linear(0, 4, 64);
+
+    (void)state;
+    l.symmetric = 0;
+    says("awq", &l, 1, "transformers, vLLM");
+    says("gptq-v2", &l, 1, "transformers, GPTQModel");
+    l.group = 16;
+    says("awq", &l, 1, "transformers; not vLLM (group 16)");
+}
+
 static void kinds(void **state)
 {
     struct format_linear l[2] = {linear(0, 4, 64), linear(1, 8, 32)};
@@ -88,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_kind),
         cmocka_unit_test(compressed_tensors),
+        cmocka_unit_test(awq_and_v2),
         cmocka_unit_test(kinds),
     };
 

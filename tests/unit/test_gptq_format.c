@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GPTQ v1 words against those of the official packers (tests/golden/pack), and what must be
- * refused. */
+/* GPTQ words, v1 and v2, against those of the official packers (tests/golden/pack), and what must
+ * be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,15 +56,17 @@ static void refuses_values(void **state)
     assert_int_equal(gptq_pack_codes(32, 32, 4, codes, words), -1);
     assert_int_equal(gptq_pack_codes(32, 32, 7, codes, words), -1);
     memset(zeros, 16, sizeof zeros);
-    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), 0);
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, 1, zeros, words, "w", &e), 0);
     zeros[3] = 17;
-    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), -1);
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, 1, zeros, words, "w", &e), -1);
     assert_non_null(strstr(e.text, "17"));
     zeros[3] = 0;
-    assert_int_equal(gptq_pack_zeros(32, 1, 4, zeros, words, "w", &e), -1);
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, 1, zeros, words, "w", &e), -1);
     assert_non_null(strstr(e.text, "zero point 0 (row 3, group 0)"));
+    assert_int_equal(gptq_pack_zeros(32, 1, 4, 0, zeros, words, "w", &e), -1); /* 16s: v2 */
+    assert_non_null(strstr(e.text, "16"));
     memset(words, 0xff, sizeof words);
-    assert_int_equal(gptq_unpack_zeros(32, 1, 8, words, zeros), -1);
+    assert_int_equal(gptq_unpack_zeros(32, 1, 8, 1, words, zeros), -1);
 }
 
 /* Widths whose inputs are no multiple of 32: the last words stand for fewer codes. */
@@ -110,7 +112,7 @@ static const struct tensor *load(const struct st_set *s, const char *id, const c
 static void check_case(const struct st_set *s, const char *id, int bits, int64_t group, int act,
                        int storable)
 {
-    struct tensor codes, in_zeros, qweight, qzeros, scales, Wq;
+    struct tensor codes, in_zeros, qweight, qzeros, qzeros_v2, scales, Wq;
     size_t G = grid_groups(K, group);
     uint8_t zeros[N * 4], back_codes[N * K], back_zeros[N * 4];
     uint32_t words[N * K];
@@ -122,6 +124,7 @@ static void check_case(const struct st_set *s, const char *id, int bits, int64_t
     load(s, id, "in_zeros", &in_zeros);
     load(s, id, "qweight", &qweight);
     load(s, id, "qzeros", &qzeros);
+    load(s, id, "qzeros_v2", &qzeros_v2);
     load(s, id, "scales", &scales);
     load(s, id, "Wq", &Wq);
     assert_true(G <= 4);
@@ -133,13 +136,17 @@ static void check_case(const struct st_set *s, const char *id, int bits, int64_t
     assert_memory_equal(words, qweight.data, qweight.bytes);
     assert_int_equal(gptq_unpack_codes(N, K, bits, qweight.data, back_codes), 0);
     assert_memory_equal(back_codes, codes.data, N * K);
-    assert_int_equal(gptq_pack_zeros(N, G, bits, zeros, words, id, &e), storable ? 0 : -1);
+    assert_int_equal(gptq_pack_zeros(N, G, bits, 1, zeros, words, id, &e), storable ? 0 : -1);
     if (storable) {
         assert_int_equal(qzeros.bytes, G * N * (size_t)bits / 32 * 4);
         assert_memory_equal(words, qzeros.data, qzeros.bytes);
-        assert_int_equal(gptq_unpack_zeros(N, G, bits, qzeros.data, back_zeros), 0);
+        assert_int_equal(gptq_unpack_zeros(N, G, bits, 1, qzeros.data, back_zeros), 0);
         assert_memory_equal(back_zeros, zeros, N * G);
     }
+    assert_int_equal(gptq_pack_zeros(N, G, bits, 0, zeros, words, id, &e), 0);
+    assert_memory_equal(words, qzeros_v2.data, qzeros_v2.bytes);
+    assert_int_equal(gptq_unpack_zeros(N, G, bits, 0, qzeros_v2.data, back_zeros), 0);
+    assert_memory_equal(back_zeros, zeros, N * G);
     if (!act) { /* act-order goldens permute the groups, which codes leave out */
         for (size_t n = 0; n < N; n++)
             for (size_t g = 0; g < G; g++)
@@ -162,6 +169,7 @@ static void check_case(const struct st_set *s, const char *id, int bits, int64_t
     tensor_release(&in_zeros);
     tensor_release(&qweight);
     tensor_release(&qzeros);
+    tensor_release(&qzeros_v2);
     tensor_release(&scales);
     tensor_release(&Wq);
 }

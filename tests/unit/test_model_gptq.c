@@ -161,7 +161,7 @@ static void make_linear(const struct spec *s, const char *name, size_t N, size_t
     group_indices(s, K, G, r, g);
     must(gptq_pack_codes(N, K, s->bits, codes,
                          part_add(packed, name, ".qweight", DT_I32, 2, K * b / 32, N)) == 0);
-    must(gptq_pack_zeros(N, G, s->bits, zeros,
+    must(gptq_pack_zeros(N, G, s->bits, 1, zeros,
                          part_add(packed, name, ".qzeros", DT_I32, 2, G, N * b / 32), name,
                          &err) == 0);
     if (s->permute)
@@ -316,14 +316,14 @@ static void test_refused_config(void **state)
     static const char *const cases[][2] = {
         {"[]", "quantization_config"},
         {"{\"bits\": 4, \"group_size\": 32}", "quant_method"},
-        {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32}", "awq"},
+        {"{\"quant_method\": \"hqq\", \"bits\": 4, \"group_size\": 32}", "hqq"},
         {"{\"quant_method\": \"gptq\", \"bits\": 5, \"group_size\": 32}", "bits"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 0}", "group_size"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4}", "group_size"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 48}", "48"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"checkpoint_format\": "
-         "\"gptq_v2\"}",
-         "gptq_v2"},
+         "\"gptq_p\"}",
+         "gptq_p"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": true}",
          "lm_head"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": [1]}",

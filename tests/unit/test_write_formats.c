@@ -107,7 +107,7 @@ static void check_gptq_linear(const struct st_set *s, const struct solution_line
     assert_int_equal(gptq_pack_codes(l->N, l->K, l->bits, l->codes->data, want), 0);
     assert_int_equal(coded_read(l, &c, &e), 0);
     coded_zeros(&c, zeros);
-    assert_int_equal(gptq_pack_zeros(l->N, l->G, l->bits, zeros, want + words, l->name, &e), 0);
+    assert_int_equal(gptq_pack_zeros(l->N, l->G, l->bits, 1, zeros, want + words, l->name, &e), 0);
     assert_true(tensor_has_shape(&qweight, 2, (uint64_t[]){l->K * (size_t)l->bits / 32, l->N}));
     assert_true(tensor_has_shape(&qzeros, 2, (uint64_t[]){l->G, l->N * (size_t)l->bits / 32}));
     assert_true(tensor_has_shape(&scales, 2, (uint64_t[]){l->G, l->N}));

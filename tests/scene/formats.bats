@@ -1,0 +1,44 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# formats.bats - one run, every format: each is read back as the same model, and what a format cannot hold is refused before the start.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    root=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
+    export M=$root/pipelines/demo/tale-qwen3 W=$BATS_FILE_TMPDIR
+    ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$W/all" --tokens 1024 --length 128 --quiet \
+        --solver rtn --grid asym --bits 4 --group 64 --override 'b1.*: skip' --format gptq,gptq-v2,compressed-tensors,awq,dense
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+refused() { # WORD OPTIONS...: before anything was started
+    local word=$1
+    shift
+    run -100 --separate-stderr ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out "$@"
+    [[ $stderr == *"$word"* ]] || { echo "$stderr"; false; }
+    [ ! -e out ]
+}
+
+@test "every format of one run is the same model" {
+    for f in gptq gptq-v2 compressed-tensors awq; do
+        ptq eval --model "$W/all/$f" --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet >$f.json
+        cmp gptq.json $f.json
+        ptq inspect --json "$W/all/$f" | jq -es '.[-1].quantized_linears == 35 and (map(select(.bits)) | all(.bits == 4 and .group == 64))'
+        [ -s "$W/all/$f/README.md" ]
+        grep -q "^- $f\$" "$W/all/$f/README.md"
+    done
+    ptq eval --model "$W/all/dense" --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet >dense.json
+    jq -es '(.[0].perplexity / .[1].perplexity - 1 | fabs) < 0.002' gptq.json dense.json
+}
+
+@test "what a format cannot hold is refused before the start" {
+    refused "AWQ stores 4 bits, not 8" --format awq --bits 8
+    refused "the awq format stores one size of groups" --format awq --override 'mlp.down: group=32'
+    refused "--scale-type f16" --format dense,awq --scale-type bf16
+    refused "differ in how they pack 3 bits" --format compressed-tensors --bits 3
+    refused "nothing for the compressed-tensors format" --format compressed-tensors --override '*: skip'
+}
