@@ -176,7 +176,7 @@ static void offer_value(const struct line *x, const struct sought *s, const char
         return;
     n += o->type == OPT_TEXT ? names_before(value) : 0;
     snprintf(head, sizeof head, "%.*s", (int)n, x->word);
-    for (size_t i = 0; (one = o->nth ? o->nth(i, &v) : o->choices[i].name); i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)); i++)
         offer(x, head, one, "", "");
 }
 

@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* diff - messages are matched by kind and id, in any order, tensors by name. Sequence numbers,
+/* diff - messages are matched by kind and id, in any order. Sequence numbers,
  * run ids and codecs do not count: they say how a thing travelled, not what it is. The first
  * stream is held in memory, the second one passes by. */
 #include "diff.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/base/plural.h"
-#include "../../../common/tensor/safetensors.h"
 #include "../../../common/wire/link.h"
+#include "diff_report.h"
+#include "diff_sets.h"
 #include "input.h"
-#include "../stream/tensor_values.h"
-
-struct diff_report {
-    const struct diff_opts *o;
-    FILE *out;
-    uint64_t equal, different;
-};
 
 struct held {
     struct msg *m;
@@ -33,50 +25,12 @@ struct hold {
     size_t count, cap;
 };
 
-/* One finding: where ("problem b3.attn.qkv", or empty), what (a tensor or field), how. */
-static void say(struct diff_report *r, const char *where, const char *what, const char *how,
-                double max_abs)
-{
-    struct json *j;
-    char *text;
-
-    r->different++;
-    if (!r->o->json) {
-        fprintf(r->out, "%s%s%s: %s\n", where, *where && *what ? ": " : "", what, how);
-        return;
-    }
-    j = json_new_object();
-    if (j && !json_set_text(j, "message", where) && !json_set_text(j, "what", what) &&
-        !json_set_text(j, "how", how) && (max_abs < 0 || !json_set_real(j, "max_abs", max_abs)) &&
-        (text = json_print(j, 0, NULL))) {
-        fprintf(r->out, "%s\n", text);
-        free(text);
-    }
-    json_destroy(&j);
-}
-
+/* Tensors as they are. */
 static void compare_tensors(struct diff_report *r, const char *where, const struct tensor *a,
                             const struct tensor *b)
 {
-    char how[320], sa[96], sb[96];
-    struct value_diff d;
-
-    if (a->dtype != b->dtype || !tensor_has_shape(a, b->ndim, b->shape)) {
-        tensor_shape_text(a->ndim, a->shape, sa, sizeof sa);
-        tensor_shape_text(b->ndim, b->shape, sb, sizeof sb);
-        snprintf(how, sizeof how, "%s %s against %s %s", dtype_name(a->dtype), sa,
-                 dtype_name(b->dtype), sb);
-        say(r, where, a->name, how, -1);
-        return;
-    }
-    values_compare(a, b, &d);
-    if (!d.different) {
-        r->equal++;
-        return;
-    }
-    snprintf(how, sizeof how, "%zu of %zu elements differ, by at most %.6g", d.different, d.n,
-             d.max_abs);
-    say(r, where, a->name, how, d.max_abs);
+    diff_report_tensors(r, where, a->name, &(struct diff_side){a, dtype_name(a->dtype), 0},
+                        &(struct diff_side){b, dtype_name(b->dtype), 0});
 }
 
 static int ignored(const struct diff_report *r, const char *field)
@@ -146,9 +100,9 @@ static void compare_meta(struct diff_report *r, const char *where, const struct 
             if (ignored(r, key) || (turn && json_get(to, key)))
                 continue;
             if (!json_get(to, key))
-                say(r, where, key, turn ? "only in the second" : "only in the first", -1);
+                diff_report_say(r, where, key, turn ? "only in the second" : "only in the first");
             else if (!same_value(r, child, json_get(to, key)))
-                say(r, where, key, "the fields differ", -1);
+                diff_report_say(r, where, key, "the fields differ");
         }
     }
 }
@@ -165,11 +119,11 @@ static void compare_messages(struct diff_report *r, const struct msg *a, const s
         if (t)
             compare_tensors(r, where, &a->tensors[i], t);
         else
-            say(r, where, a->tensors[i].name, "only in the first", -1);
+            diff_report_say(r, where, a->tensors[i].name, "only in the first");
     }
     for (size_t i = 0; i < b->ntensors; i++)
         if (!msg_tensor(a, b->tensors[i].name))
-            say(r, where, b->tensors[i].name, "only in the second", -1);
+            diff_report_say(r, where, b->tensors[i].name, "only in the second");
 }
 
 /* Calls take(ctx, &m) for every message; what it leaves in m is destroyed. */
@@ -233,7 +187,7 @@ static int match(void *ctx, struct msg **m, struct err *e)
         return 0;
     }
     snprintf(where, sizeof where, "%s %s", msg_kind_name((*m)->kind), (*m)->id);
-    say(p->r, where, "", found ? "twice in the second" : "only in the second", -1);
+    diff_report_say(p->r, where, "", found ? "twice in the second" : "only in the second");
     return 0;
 }
 
@@ -259,69 +213,12 @@ static int diff_streams(const char *a, const char *b, struct diff_report *r, str
         if (!h.list[i].seen) {
             snprintf(where, sizeof where, "%s %s", msg_kind_name(h.list[i].m->kind),
                      h.list[i].m->id);
-            say(r, where, "", "only in the first", -1);
+            diff_report_say(r, where, "", "only in the first");
         }
 out:
     for (size_t i = 0; i < h.count; i++)
         msg_destroy(&h.list[i].m);
     free(h.list);
-    return rc;
-}
-
-static int compare_entries(struct diff_report *r, const struct st_set *sa, const struct st_entry *x,
-                           const struct st_set *sb, const struct st_entry *y, struct err *e)
-{
-    struct tensor a = {0}, b = {0};
-    int rc = -1;
-
-    if (st_load(sa, x, &a, e) == 0 && st_load(sb, y, &b, e) == 0) {
-        compare_tensors(r, "", &a, &b);
-        rc = 0;
-    }
-    tensor_release(&a);
-    tensor_release(&b);
-    return rc;
-}
-
-static int diff_sets(const struct st_set *a, const struct st_set *b, struct diff_report *r,
-                     struct err *e)
-{
-    for (size_t i = 0; i < a->count; i++) {
-        const struct st_entry *y = st_find(b, a->entries[i].name);
-
-        if (!y)
-            say(r, "", a->entries[i].name, "only in the first", -1);
-        else if (compare_entries(r, a, &a->entries[i], b, y, e) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < b->count; i++)
-        if (!st_find(a, b->entries[i].name))
-            say(r, "", b->entries[i].name, "only in the second", -1);
-    return 0;
-}
-
-static void totals(const struct diff_report *r)
-{
-    if (r->o->json)
-        fprintf(r->out, "{\"equal\":%" PRIu64 ",\"different\":%" PRIu64 "}\n", r->equal,
-                r->different);
-    else
-        fprintf(r->out, "%" PRIu64 " tensor%s equal, %" PRIu64 " difference%s\n", r->equal,
-                plural_s(r->equal), r->different, plural_s(r->different));
-}
-
-static int diff_inputs(const struct input *a, const struct input *b, struct diff_report *r,
-                       struct err *e)
-{
-    struct st_set *sa = NULL, *sb = NULL;
-    int rc = -1;
-
-    if (a->kind == INPUT_STREAM)
-        return diff_streams(a->path, b->path, r, e);
-    if ((sa = input_set(a, e)) && (sb = input_set(b, e)))
-        rc = diff_sets(sa, sb, r, e);
-    st_close(&sb);
-    st_close(&sa);
     return rc;
 }
 
@@ -335,7 +232,8 @@ int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *ou
         return err_set(e, ERR_USE, "only one of the two can be standard input");
     if (input_open(&x, a, e) == 0 && input_open(&y, b, e) == 0) {
         if ((x.kind == INPUT_STREAM) == (y.kind == INPUT_STREAM))
-            rc = diff_inputs(&x, &y, &r, e);
+            rc = x.kind == INPUT_STREAM ? diff_streams(x.path, y.path, &r, e)
+                                        : diff_sets(&x, &y, &r, e);
         else
             err_set(e, ERR_USE, "'%s' and '%s': one is a stream, the other holds tensors", a, b);
     }
@@ -343,7 +241,7 @@ int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *ou
     input_close(&x);
     if (rc < 0)
         return -1;
-    totals(&r);
+    diff_report_totals(&r);
     if (fs_flush(out, e) < 0)
         return -1;
     return r.different != 0;

@@ -3,14 +3,7 @@
 #ifndef PTQ_DIFF_H
 #define PTQ_DIFF_H
 
-#include <stdio.h>
-#include "../../../common/base/err.h"
-
-struct diff_opts {
-    int json; /* one JSON object a line */
-    size_t nignore;
-    const char *const *ignore; /* fields of meta that do not count */
-};
+#include "diff_report.h"
 
 /* 0 equal, 1 different (out says what), -1 error. */
 int diff_paths(const char *a, const char *b, const struct diff_opts *o, FILE *out, struct err *e);

@@ -10,11 +10,10 @@
 #include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/plural.h"
-#include "../../../common/tensor/safetensors.h"
-#include "../../../common/format/format.h"
 #include "../../../common/wire/link.h"
 #include "../stream/tensor_values.h"
 #include "input.h"
+#include "weights.h"
 
 struct view {
     int json, stats;
@@ -47,39 +46,49 @@ static struct json *shape_json(const struct tensor *t)
     return a;
 }
 
+static int stats_put(struct json *j, const struct tensor *t)
+{
+    struct value_stats s;
+
+    values_stats(t, &s);
+    return json_set_real(j, "min", s.min) || json_set_real(j, "max", s.max) ||
+                   json_set_real(j, "mean", s.mean) || json_set_real(j, "norm", s.norm) ||
+                   json_set_int(j, "bad", (int64_t)s.bad)
+               ? -1
+               : 0;
+}
+
+static void print_stats(const struct view *v, const struct tensor *t)
+{
+    struct value_stats s;
+
+    values_stats(t, &s);
+    fprintf(v->out, "  min %.6g max %.6g mean %.6g norm %.6g", s.min, s.max, s.mean, s.norm);
+    if (s.bad)
+        fprintf(v->out, "  NOT FINITE: %zu", s.bad);
+}
+
 static struct json *tensor_json(const struct view *v, const struct tensor *t)
 {
     struct json *j = json_new_object();
-    struct value_stats s;
     int bad = !j || json_set_text(j, "name", t->name) ||
               json_set_text(j, "dtype", dtype_name(t->dtype)) ||
               json_set(j, "shape", shape_json(t)) || json_set_int(j, "bytes", (int64_t)t->bytes);
 
-    if (!bad && v->stats) {
-        values_stats(t, &s);
-        bad = json_set_real(j, "min", s.min) || json_set_real(j, "max", s.max) ||
-              json_set_real(j, "mean", s.mean) || json_set_real(j, "norm", s.norm) ||
-              json_set_int(j, "bad", (int64_t)s.bad);
-    }
-    if (bad)
+    if (bad || (v->stats && stats_put(j, t)))
         json_destroy(&j);
     return j;
 }
 
 static void print_tensor(const struct view *v, const char *indent, const struct tensor *t)
 {
-    struct value_stats s;
     char shape[96];
 
     tensor_shape_text(t->ndim, t->shape, shape, sizeof shape);
     fprintf(v->out, "%s%s  %s %s  %zu bytes", indent, t->name, dtype_name(t->dtype), shape,
             t->bytes);
-    if (v->stats) {
-        values_stats(t, &s);
-        fprintf(v->out, "  min %.6g max %.6g mean %.6g norm %.6g", s.min, s.max, s.mean, s.norm);
-        if (s.bad)
-            fprintf(v->out, "  NOT FINITE: %zu", s.bad);
-    }
+    if (v->stats)
+        print_stats(v, t);
     fputc('\n', v->out);
 }
 
@@ -179,44 +188,87 @@ static int inspect_stream(const struct view *v, const char *path, struct err *e)
     return rc;
 }
 
-/* Is entry x the tensor that shows a linear to be stored in some format? NULL: no. */
-static const struct format *packed_look(const struct st_set *set, const struct st_entry *x,
-                                        struct format_linear *l)
+/* What the codes of a linear say and stand for, into j or behind the line; what cannot be read is
+ * said, and the list goes on. */
+static void linear_show(const struct view *v, const struct weights *w,
+                        const struct weights_linear *x, struct json *j)
 {
-    const char *dot = strrchr(x->name, '.');
-    const struct format *f;
+    struct weights_codes codes;
+    struct tensor t = {.data = NULL};
+    struct json *stats;
+    struct err why = {0};
+    const char *grid;
 
-    for (size_t i = 0; dot && (f = format_at(i)); i++)
-        if (f->mark && strcmp(dot + 1, f->mark) == 0 && f->look(set, x, l))
-            return f;
-    return NULL;
+    if (!v->stats || !w->reader)
+        return;
+    if (weights_load(w, x, &t, &codes, &why) < 0) {
+        if (j)
+            json_set_text(j, "weights_problem", why.text);
+        else
+            fprintf(v->out, "; its weights cannot be read: %s", why.text);
+        return;
+    }
+    grid = codes.symmetric ? "sym" : "asym";
+    if (j) {
+        if (codes.scale_type != DT_COUNT) {
+            json_set_text(j, "grid", grid);
+            json_set_text(j, "scale_type", dtype_name(codes.scale_type));
+            json_set_bool(j, "act_order", codes.permuted);
+        }
+        stats = json_new_object();
+        if (stats_put(stats, &t) < 0)
+            json_destroy(&stats);
+        json_set(j, "weights", stats);
+    } else {
+        if (codes.scale_type != DT_COUNT)
+            fprintf(v->out, ", grid %s, %s scales%s", grid, dtype_name(codes.scale_type),
+                    codes.permuted ? ", groups in act-order" : "");
+        fputs("; weights", v->out);
+        print_stats(v, &t);
+    }
+    tensor_release(&t);
 }
 
-static int entry_show(const struct view *v, const struct st_set *set, const struct st_entry *x,
-                      const struct format *f, const struct format_linear *l, struct err *e)
+static void linear_print(const struct view *v, const struct weights *w,
+                         const struct weights_linear *x)
+{
+    fprintf(v->out, "  %s: %d bits, group %" PRId64 ", %zu inputs, %zu outputs", x->f->title,
+            x->l.bits, x->l.group, x->l.K, x->l.N);
+    linear_show(v, w, x, NULL);
+    fputc('\n', v->out);
+}
+
+static int linear_put(const struct view *v, const struct weights *w, const struct weights_linear *x,
+                      struct json *j)
+{
+    if (json_set_int(j, "bits", x->l.bits) || json_set_int(j, "group", x->l.group) ||
+        json_set_int(j, "inputs", (int64_t)x->l.K) || json_set_int(j, "outputs", (int64_t)x->l.N))
+        return -1;
+    linear_show(v, w, x, j);
+    return 0;
+}
+
+/* linear: the one that this tensor shows; NULL: none. */
+static int entry_show(const struct view *v, const struct weights *w, const struct st_entry *x,
+                      const struct weights_linear *linear, struct err *e)
 {
     struct tensor t;
     struct json *j;
 
-    if (v->stats) {
-        if (st_load(set, x, &t, e) < 0)
-            return -1;
-    } else {
-        if (tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, NULL, e) < 0)
-            return -1;
-    }
+    if (v->stats ? st_load(w->set, x, &t, e) < 0
+                 : tensor_borrow(&t, x->name, x->dtype, x->ndim, x->shape, NULL, e) < 0)
+        return -1;
     if (v->json) {
         j = tensor_json(v, &t);
-        if (j && f && (json_set_int(j, "bits", l->bits) || json_set_int(j, "group", l->group)))
-            json_destroy(&j);
         tensor_release(&t);
+        if (j && linear && linear_put(v, w, linear, j))
+            json_destroy(&j);
         return print_line(v, j, e);
     }
     print_tensor(v, "", &t);
-    if (f)
-        fprintf(v->out, "  %s: %d bits, group %" PRId64 ", %zu inputs, %zu outputs\n", f->title,
-                l->bits, l->group, l->K, l->N);
     tensor_release(&t);
+    if (linear)
+        linear_print(v, w, linear);
     return 0;
 }
 
@@ -271,40 +323,36 @@ static int set_totals(const struct view *v, const struct st_set *set, const stru
     return print_line(v, j, e);
 }
 
-static int inspect_set(const struct view *v, struct st_set *set, struct err *e)
+static int inspect_set(const struct view *v, const struct input *in, struct err *e)
 {
-    const struct format *packed = NULL;
-    uint64_t linears = 0, bytes = 0;
+    struct st_set *set = input_set(in, e);
+    struct weights w = {.set = NULL};
+    uint64_t bytes = 0;
+    int rc = set ? weights_open(&w, in, set, e) : -1;
 
-    for (size_t i = 0; i < set->count; i++) {
-        struct format_linear l;
-        const struct format *f = packed_look(set, &set->entries[i], &l);
+    for (size_t i = 0; rc == 0 && i < set->count; i++) {
+        const struct st_entry *x = &set->entries[i];
+        const struct weights_linear *linear = weights_of(&w, x->name);
 
-        if (entry_show(v, set, &set->entries[i], f, &l, e) < 0)
-            return -1;
-        packed = f ? f : packed;
-        linears += f != NULL;
-        bytes += set->entries[i].bytes;
+        rc = entry_show(v, &w, x, linear && weights_shows(linear, x->name) ? linear : NULL, e);
+        bytes += x->bytes;
     }
-    return set_totals(v, set, packed, linears, bytes, e);
+    if (rc == 0)
+        rc = set_totals(v, set, w.nlinears ? w.linear->f : NULL, w.nlinears, bytes, e);
+    weights_close(&w);
+    st_close(&set);
+    return rc;
 }
 
 int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e)
 {
     const struct view v = {json, stats, out};
     struct input in;
-    struct st_set *set;
     int rc;
 
     if (input_open(&in, path, e) < 0)
         return -1;
-    if (in.kind == INPUT_STREAM) {
-        rc = inspect_stream(&v, in.path, e);
-    } else {
-        set = input_set(&in, e);
-        rc = set ? inspect_set(&v, set, e) : -1;
-        st_close(&set);
-    }
+    rc = in.kind == INPUT_STREAM ? inspect_stream(&v, in.path, e) : inspect_set(&v, &in, e);
     input_close(&in);
     if (rc == 0)
         return fs_flush(out, e);

@@ -83,26 +83,50 @@ void values_stats(const struct tensor *t, struct value_stats *s)
     s->norm = sqrt(squares);
 }
 
+static void add(struct value_diff *d, double x, double y)
+{
+    const double gap = fabs(x - y);
+
+    if (isfinite(gap) && gap > d->max_abs)
+        d->max_abs = gap;
+    if (!isfinite(gap))
+        return;
+    d->gap2 += gap * gap;
+    d->a2 += x * x;
+    d->b2 += y * y;
+    d->dot += x * y;
+}
+
 void values_compare(const struct tensor *a, const struct tensor *b, struct value_diff *d)
 {
     double x[BLOCK], y[BLOCK];
-    size_t size = dtype_size(a->dtype);
+    const size_t size = dtype_size(a->dtype);
+    const int same = a->dtype == b->dtype;
 
     memset(d, 0, sizeof *d);
     d->n = tensor_elements(a);
-    if (!d->n || !memcmp(a->data, b->data, a->bytes))
+    if (!d->n || (same && !memcmp(a->data, b->data, a->bytes)))
         return;
     for (size_t at = 0, n; at < d->n; at += n) {
         n = load(a, at, x);
         load(b, at, y);
         for (size_t i = 0; i < n; i++) {
-            double gap = fabs(x[i] - y[i]);
-
-            if (!memcmp((char *)a->data + (at + i) * size, (char *)b->data + (at + i) * size, size))
-                continue;
-            d->different++;
-            if (isfinite(gap) && gap > d->max_abs)
-                d->max_abs = gap;
+            d->different += same ? memcmp((const char *)a->data + (at + i) * size,
+                                          (const char *)b->data + (at + i) * size, size) != 0
+                                 : !(x[i] <= y[i] && x[i] >= y[i]);
+            add(d, x[i], y[i]);
         }
     }
+}
+
+double values_error(const struct value_diff *d)
+{
+    return d->a2 > 0 ? sqrt(d->gap2 / d->a2) : d->gap2 > 0 ? INFINITY : 0;
+}
+
+double values_cosine(const struct value_diff *d)
+{
+    const double norms = sqrt(d->a2) * sqrt(d->b2);
+
+    return norms > 0 ? d->dot / norms : d->a2 > 0 || d->b2 > 0 ? 0 : 1;
 }
