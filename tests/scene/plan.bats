@@ -55,8 +55,8 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
 }
 
 @test "gptq, two workers" {
-    job two gptq --tokens 16384 --length 2048 --workers forward=2
-    foreseen two gptq --tokens 16384 --length 2048 --workers forward=2
+    job two gptq --tokens 8192 --length 2048 --workers forward=2
+    foreseen two gptq --tokens 8192 --length 2048 --workers forward=2
 }
 
 @test "rows in f32, one worker, round to nearest" {
@@ -70,12 +70,12 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
 }
 
 @test "plain sums beside" {
-    job maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
-    foreseen maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
+    job maca maca --tokens 8192 --lengths 512,1024,2048 --workers forward=1
+    foreseen maca maca --tokens 8192 --lengths 512,1024,2048 --workers forward=1
 }
 
-bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS LENGTH: the same job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
-    local sizes=(--tokens "$5" --length "$6")
+bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
+    local sizes=(--tokens 8192 --length 1024 --chunk-tokens 1024)
     job "$1" gptaq "${sizes[@]}" --workers forward="$3"
     job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
     cmp "$1/model.safetensors" "$2/model.safetensors"
@@ -84,15 +84,15 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS LENGTH: the same job as it is a
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
-    bounded held spilled 1 24M 16384 2048
-    # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
-    # the 12 are the two messages of 2 x 2048 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
-    [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
-    awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 80 - 20 - 12) }'
+    bounded held spilled 1 12M
+    # 2 streams x 8192 tokens x (256 f32 + 768 bf16) = 40 MiB, of which 10 (two of eight chunks for each stream, at 2.5 MiB) stay within the 12;
+    # the 6 are the two messages of 2 x 1024 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
+    [ "$(jq .memory.hidden_bytes plan.json)" = $((10 << 20)) ]
+    awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 40 - 10 - 6) }'
 }
 
 @test "--mem holds for the sums of the reducer, D with them, and no byte changes" {
-    bounded all few 2 8M 8192 1024
+    bounded all few 2 8M
     # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
     [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
     awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'
