@@ -209,6 +209,10 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         return 0;
     if (config_read(model, c, e) < 0)
         return -1;
+    if (format_check_plain(c->json, model, e) < 0) {
+        config_release(c);
+        return -1;
+    }
     rc =
         sites_make(&s, c, e) < 0 || check_shapes(t, &s, e) < 0 ? -1 : disk_check(t, &s, reserve, e);
     sites_release(&s);

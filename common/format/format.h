@@ -142,6 +142,9 @@ double format_bits(const struct format_linear *l);
 
 /* ---- a checkpoint that is read ---- */
 
+/* The weights of a config.json are no codes: quantization_config is absent or null. */
+int format_check_plain(const struct json *config, const char *dir, struct err *e);
+
 struct format_reader;
 /* By what config.json says; s must outlive the reader. */
 struct format_reader *format_open(const struct json *config, const char *dir,

@@ -53,6 +53,20 @@ static int read_config(struct format_reader *r, const struct json *q, struct err
     return (r->spec = r->f->open(q, what, e)) ? 0 : -1;
 }
 
+int format_check_plain(const struct json *config, const char *dir, struct err *e)
+{
+    const struct json *q = json_get(config, "quantization_config");
+    const char *method = json_as_text(json_get(q, "quant_method"));
+
+    return json_kind(q) == JSON_KIND_NULL
+               ? 0
+               : err_set(e, ERR_USE,
+                         "'%s' is quantized already (config.json: quantization_config, %s%.64s): "
+                         "start from the model that it was made of; if its weights are plain, "
+                         "remove that key",
+                         dir, method ? "quant_method " : "no quant_method", method ? method : "");
+}
+
 struct format_reader *format_open(const struct json *config, const char *dir,
                                   const struct st_set *s, struct err *e)
 {

@@ -73,6 +73,24 @@ int config_windows_from(struct config *c, const char *what, struct err *e)
     return 0;
 }
 
+/* Each pattern-th block sees everything: what the key says where layer_types counts. */
+static int check_pattern(const struct config *c, const char *what, struct err *e)
+{
+    static const char key[] = "sliding_window_pattern";
+    int64_t pattern;
+
+    if (!json_has(c->json, key) || !c->window)
+        return 0;
+    if (json_need_int(c->json, key, 1, CONFIG_POSITIONS, &pattern, what, e) < 0)
+        return -1;
+    for (size_t i = 0; i < c->layers; i++)
+        if (((int64_t)(i + 1) % pattern != 0) != ((c->block[i] & BLOCK_WINDOW) != 0))
+            return err_set(e, ERR_USE,
+                           "%s: %s %lld and layer_types differ on block %zu: remove one of them",
+                           what, key, (long long)pattern, i);
+    return 0;
+}
+
 int config_check_blocks(struct config *c, const char *what, struct err *e)
 {
     const struct json *list = json_get(c->json, "layer_types");
@@ -94,5 +112,5 @@ int config_check_blocks(struct config *c, const char *what, struct err *e)
     }
     if (!any)
         c->window = 0;
-    return 0;
+    return check_pattern(c, what, e);
 }

@@ -192,6 +192,25 @@ static int read_activation(struct config *c, const char *what, struct err *e)
                    what, key, act ? act : "not a text");
 }
 
+static const char *dtype_said(const struct config *c, const char *key)
+{
+    const char *text = json_as_text(json_get(c->json, key));
+
+    return text && strncmp(text, "torch.", 6) == 0 ? text + 6 : text;
+}
+
+/* Readers compute in it, and disagree on which key counts. */
+static int check_dtype(const struct config *c, const char *what, struct err *e)
+{
+    const char *now = dtype_said(c, "dtype"), *old = dtype_said(c, "torch_dtype");
+
+    return now && old && strcmp(now, old) != 0
+               ? err_set(e, ERR_USE,
+                         "%s: dtype is '%.64s' and torch_dtype is '%.64s': remove one of them",
+                         what, now, old)
+               : 0;
+}
+
 /* What one family reads and another one would leave out. */
 static int refuse_unknown_mathematics(const struct config *c, const char *what, struct err *e)
 {
@@ -203,6 +222,7 @@ static int refuse_unknown_mathematics(const struct config *c, const char *what, 
                                        "n_routed_experts",
                                        "shared_expert_intermediate_size",
                                        "vision_config",
+                                       "text_config",
                                        "no_rope_layers",
                                        "sliding_window_pattern",
                                        "embedding_multiplier",
@@ -250,7 +270,7 @@ int config_parse(const char *text, size_t length, const char *what, struct confi
         read_token(c, "bos_token_id", &c->bos, what, e) < 0 ||
         read_token(c, "eos_token_id", &c->eos, what, e) < 0 ||
         refuse_unknown_mathematics(c, what, e) < 0 || family_of(c)->settle(c, what, e) < 0 ||
-        config_check_blocks(c, what, e) < 0)
+        config_check_blocks(c, what, e) < 0 || check_dtype(c, what, e) < 0)
         goto fail;
     return 0;
 fail:

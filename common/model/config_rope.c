@@ -182,6 +182,23 @@ static int refuse_numbers(const struct json *r, const char *what, struct err *e)
     return 0;
 }
 
+/* A factor without a kind that takes one: someone meant another rope. */
+static int check_factor(const struct rope_said *s, const struct json *r, const char *what,
+                        struct err *e)
+{
+    double v;
+
+    if (!json_has(r, "factor"))
+        return 0;
+    if (json_need_real(r, "factor", &v, what, e) < 0)
+        return -1;
+    return v == 1.0 ? 0
+                    : err_set(e, ERR_USE,
+                              "%s: %s has factor %g and no rope_type that takes one: say which, or "
+                              "remove the factor",
+                              what, s->key, v);
+}
+
 static int read_object(struct rope_said *s, const struct config *c, const struct json *r,
                        const char *what, struct err *e)
 {
@@ -194,7 +211,11 @@ static int read_object(struct rope_said *s, const struct config *c, const struct
     if (refuse_numbers(r, what, e) < 0 || read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
         read_real(r, "partial_rotary_factor", &s->partial, what, e) < 0)
         return -1;
-    return k->read ? k->read(s, c, r, what, e) : 0;
+    if ((k->read ? k->read(s, c, r, what, e) : check_factor(s, r, what, e)) < 0)
+        return -1;
+    if (s->spec.type == ROPE_LINEAR && s->spec.factor == 1.0)
+        s->spec.type = ROPE_DEFAULT; /* another name for it */
+    return 0;
 }
 
 static struct rope_said said_nothing(const char *key)
@@ -349,6 +370,19 @@ static int read_nested(struct config *c, struct rope_said said[2], const char *w
     return 0;
 }
 
+/* What the blocks of one kind have; two places that differ are refused. */
+static int pick_theta(const struct rope_said *s, double old, const char *key, double def,
+                      double *theta, const char *what, struct err *e)
+{
+    if (!isnan(s->theta) && !isnan(old) && s->theta != old)
+        return err_set(e, ERR_USE,
+                       "%s: %s is %g in config, and rope_theta %g in rope_parameters.%s: remove "
+                       "one of them",
+                       what, key, old, s->theta, s->key);
+    *theta = !isnan(s->theta) ? s->theta : !isnan(old) ? old : def;
+    return 0;
+}
+
 static int read_two(struct config *c, const struct family *f, const char *what, struct err *e)
 {
     struct rope_said said[2] = {said_nothing("full_attention"), said_nothing("sliding_attention")};
@@ -358,13 +392,18 @@ static int read_two(struct config *c, const struct family *f, const char *what, 
     if (read_real(c->json, "rope_theta", &theta, what, e) < 0 ||
         read_real(c->json, "rope_local_base_freq", &window, what, e) < 0)
         return -1;
-    theta = isnan(theta) ? f->theta : theta;
-    window = isnan(window) ? f->theta_window > 0 ? f->theta_window : theta : window;
     if (json_has(c->json, "rope_parameters")) {
         if (need_object(json_get(c->json, "rope_parameters"), "rope_parameters", what, e) < 0 ||
             read_nested(c, said, what, e) < 0)
             return -1;
     } else if (read_key(&said[0], c, "rope_scaling", what, e) < 0)
+        return -1;
+    if (pick_theta(&said[0], theta, "rope_theta", f->theta, &said[0].spec.theta, what, e) < 0 ||
+        pick_theta(&said[1], window, "rope_local_base_freq",
+                   f->theta_window > 0 ? f->theta_window
+                   : isnan(theta)      ? f->theta
+                                       : theta,
+                   &said[1].spec.theta, what, e) < 0)
         return -1;
     for (size_t i = 0; i < 2; i++) {
         if (said[i].spec.type == ROPE_LONGROPE || said[i].spec.exact || !isnan(said[i].partial))
@@ -372,7 +411,6 @@ static int read_two(struct config *c, const struct family *f, const char *what, 
                            "%s: %s of %s: longrope, truncate and partial_rotary_factor are not "
                            "supported there",
                            what, said[i].key, c->model_type);
-        said[i].spec.theta = !isnan(said[i].theta) ? said[i].theta : i ? window : theta;
         if (finish(c, &said[i], 1.0, spec[i], what, e) < 0)
             return -1;
     }

@@ -21,7 +21,28 @@ static size_t skip_space(const char *text, size_t length, size_t i)
     return i;
 }
 
-/* The span of the value of a top-level key that holds a scalar. 1 found, 0 not. */
+/* text[i] begins a value: index behind it. */
+static size_t value_end(const char *text, size_t length, size_t i)
+{
+    size_t depth = 0;
+
+    if (i < length && text[i] != '{' && text[i] != '[' && text[i] != '"') {
+        while (i < length && !strchr(",}] \t\r\n", text[i]))
+            i++;
+        return i;
+    }
+    for (; i < length; i++) {
+        if (text[i] == '"')
+            i = string_end(text, length, i);
+        depth += i < length && (text[i] == '{' || text[i] == '[');
+        depth -= i < length && (text[i] == '}' || text[i] == ']');
+        if (depth == 0)
+            break;
+    }
+    return i + 1;
+}
+
+/* The span of the value of a top-level key. 1 found, 0 not. */
 static int value_find(const char *text, size_t length, const char *key, size_t *first, size_t *end)
 {
     size_t n = strlen(key), depth = 0;
@@ -38,11 +59,7 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
         if (depth == 1 && at < length && text[at] == ':' && close - i - 1 == n &&
             !memcmp(text + i + 1, key, n)) {
             *first = skip_space(text, length, at + 1);
-            if (*first < length && text[*first] == '"')
-                *end = string_end(text, length, *first) + 1;
-            else
-                for (*end = *first; *end < length && !strchr(",}] \t\r\n", text[*end]);)
-                    ++*end;
+            *end = value_end(text, length, *first);
             return *end <= length;
         }
         i = close;

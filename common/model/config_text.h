@@ -9,8 +9,8 @@
 #include "../base/err.h"
 #include "../tensor/dtype.h"
 
-/* The value (JSON text) of a top-level key that holds a scalar; behind the last member where the
- * key is absent. */
+/* The value (JSON text) of a top-level key, whatever it was; behind the last member where the key
+ * is absent. */
 int config_text_set(char **text, const char *key, const char *value, struct err *e);
 /* A new member behind the last one; value may be of any kind and of several lines. */
 int config_text_add(char **text, const char *key, const char *value, struct err *e);

@@ -49,14 +49,16 @@ const struct rope *model_rope(struct model *m, const struct rope_spec *spec, con
 
 /* ---- open ---- */
 
-static int check_block(struct model *m, size_t block, struct err *e)
+static int check_block(struct model *m, size_t block, char *seen, struct err *e)
 {
     struct program p;
     int rc = family_program(&m->c, block, &p, e);
 
     for (size_t i = 0; rc == 0 && i < p.nops; i++)
-        for (size_t t = 0; rc == 0 && t < p.op[i].kind->tensors; t++)
+        for (size_t t = 0; rc == 0 && t < p.op[i].kind->tensors; t++) {
             rc = model_check_tensor(m, &p.op[i].tensor[t], p.op[i].kind == &op_linear, e);
+            model_mark(m, &p.op[i].tensor[t], seen);
+        }
     for (size_t k = 0; rc == 0 && k < 2; k++) {
         const size_t bytes = program_kept_most(&p, 1, 2 * (k + 1));
 
@@ -64,6 +66,31 @@ static int check_block(struct model *m, size_t block, struct err *e)
     }
     program_release(&p);
     return rc;
+}
+
+static int check_blocks(struct model *m, struct err *e)
+{
+    char *seen = mem_array(m->st->count + 1, 1, e);
+    int rc = seen ? 0 : -1;
+
+    for (size_t b = 0; rc == 0 && b < m->c.layers; b++)
+        rc = check_block(m, b, seen, e);
+    if (rc == 0)
+        rc = model_check_unread(m, seen, e);
+    free(seen);
+    return rc;
+}
+
+/* One of both matrices is missing, and config.json does not say that the other serves both. */
+static int hint_tied(const struct model *m, const char *name, const char *other, struct err *e)
+{
+    if (e && !m->c.tied && !st_find(m->st, name) && st_find(m->st, other))
+        err_set(
+            e, e->kind,
+            "%.250s; if '%s' serves both ends, \"tie_word_embeddings\": true in config.json says "
+            "so",
+            e->text, other);
+    return -1;
 }
 
 /* A tied matrix may be stored under either name. */
@@ -78,9 +105,11 @@ static int check_ends(struct model *m, struct err *e)
     m->embed = model_need(
         m, m->c.tied && !st_find(m->st, embed) && st_find(m->st, head) ? head : embed, 2, shape, e);
     if (!m->embed)
-        return -1;
+        return hint_tied(m, embed, head, e);
     m->head_entry = m->c.tied ? m->embed : model_need(m, head, 2, shape, e);
-    return m->head_entry && model_need(m, norm, 1, (const uint64_t[]){m->c.d}, e) ? 0 : -1;
+    if (!m->head_entry)
+        return hint_tied(m, head, embed, e);
+    return model_need(m, norm, 1, (const uint64_t[]){m->c.d}, e) ? 0 : -1;
 }
 
 static int digest_make(struct model *m, struct err *e)
@@ -109,9 +138,8 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
         model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
-    for (size_t b = 0; b < m->c.layers; b++)
-        if (check_block(m, b, e) < 0)
-            goto fail;
+    if (check_blocks(m, e) < 0)
+        goto fail;
     if (digest_make(m, e) == 0)
         return m;
 fail:

@@ -22,8 +22,8 @@ static int same_numbers(const struct st_set *st, const struct st_entry *a, const
 
         if (st_load_rows_f32(st, a, r, n, x, e) < 0 || st_load_rows_f32(st, b, r, n, y, e) < 0)
             same = -1;
-        else
-            same = memcmp(x, y, (size_t)(n * width) * sizeof *x) == 0;
+        for (size_t i = 0; same == 1 && i < (size_t)(n * width); i++)
+            same = x[i] == y[i];
     }
     free(x);
     free(y);
@@ -46,7 +46,8 @@ int model_settle_head(struct config *c, const struct st_set *st, struct err *e)
     if (a->ndim != 2 || b->ndim != 2 || a->shape[0] != b->shape[0] || a->shape[1] != b->shape[1])
         return err_set(
             e, ERR_USE,
-            "%s: config.json says tie_word_embeddings, but '%s' and '%s' differ in shape",
+            "%s: config.json says tie_word_embeddings, but '%s' and '%s' differ in shape: remove "
+            "the one that is not the model's, or say false",
             st->paths[b->shard], embed, head);
     if ((same = same_numbers(st, a, b, e)) < 0)
         return -1;

@@ -36,6 +36,10 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
 /* The same as f32, all finite. dst has room for count rows (elements of a vector) from first on. */
 int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
                float *dst, struct err *e);
+/* Notes in seen [m->st->count] the tensors of the checkpoint that t is read from. */
+void model_mark(const struct model *m, const struct op_tensor *t, char *seen);
+/* Every weight of the blocks and the head was noted. */
+int model_check_unread(const struct model *m, const char *seen, struct err *e);
 /* A tensor that a program asks for is there with its shape. */
 int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,
                        struct err *e);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "../base/fs.h"
 
 #define LARGEST ((off_t)64 << 20)
@@ -41,7 +42,41 @@ static int left_behind(const char *name, const char *skip)
            (skip && strcmp(name, skip) == 0);
 }
 
-int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e)
+static int is_file(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= LARGEST;
+}
+
+static int copy_one(const char *from, const char *to, const char *name, struct err *e)
+{
+    char *source = fs_join(from, name, e), *copy = fs_join(to, name, e);
+    int rc = source && copy ? 0 : -1;
+
+    if (rc == 0 && is_file(source))
+        rc = fs_copy(source, copy, e);
+    free(source);
+    free(copy);
+    return rc;
+}
+
+static int check_one(const char *from, const char *name, struct err *e)
+{
+    char *source = fs_join(from, name, e);
+    uint64_t bytes;
+    int rc = source ? 0 : -1, fd;
+
+    if (rc == 0 && (is_file(source) || !fs_exists(source))) {
+        fd = fs_open(source, &bytes, e);
+        rc = fd < 0 ? -1 : close(fd);
+    }
+    free(source);
+    return rc;
+}
+
+/* to NULL: only checked. */
+static int each(const char *from, const char *to, const char *skip, struct err *e)
 {
     char **names;
     size_t count;
@@ -49,18 +84,19 @@ int sidecar_copy(const char *from, const char *to, const char *skip, struct err 
 
     if (rc)
         return -1;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        char *source = fs_join(from, names[i], e), *copy = fs_join(to, names[i], e);
-        struct stat st;
-
-        if (!source || !copy)
-            rc = -1;
-        else if (!left_behind(names[i], skip) && stat(source, &st) == 0 && S_ISREG(st.st_mode) &&
-                 st.st_size <= LARGEST)
-            rc = fs_copy(source, copy, e);
-        free(source);
-        free(copy);
-    }
+    for (size_t i = 0; i < count && rc == 0; i++)
+        if (!left_behind(names[i], skip))
+            rc = to ? copy_one(from, to, names[i], e) : check_one(from, names[i], e);
     fs_names_free(&names, count);
     return rc;
+}
+
+int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e)
+{
+    return each(from, to, skip, e);
+}
+
+int sidecar_check(const char *from, struct err *e)
+{
+    return each(from, NULL, NULL, e);
 }

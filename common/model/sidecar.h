@@ -12,4 +12,7 @@
  * (NULL: none). */
 int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e);
 
+/* None of them is a link to nothing or a pointer of Git LFS. */
+int sidecar_check(const char *from, struct err *e);
+
 #endif

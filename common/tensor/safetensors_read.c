@@ -248,7 +248,7 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
     char *header;
 
     if (bytes < 8) {
-        err_set(e, ERR_USE, "%s: not a safetensors file: %llu bytes", path,
+        err_set(e, ERR_USE, "%s: not a safetensors file: %llu bytes; download it again", path,
                 (unsigned long long)bytes);
         return NULL;
     }
@@ -256,8 +256,9 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
         return NULL;
     if (n > HEADER_MAX) {
         err_set(e, ERR_USE,
-                "%s: not a safetensors file: header length %llu is over the limit of %u", path,
-                (unsigned long long)n, HEADER_MAX);
+                "%s: not a safetensors file: header length %llu is over the limit of %u; download "
+                "it again",
+                path, (unsigned long long)n, HEADER_MAX);
         return NULL;
     }
     if (n > bytes - 8) {

@@ -213,6 +213,10 @@ const char *st_folder_hint(const char *dir)
             hint = " (a GGUF file is there: 'ptq import' makes a model folder of it)";
         else if (!*hint && dot && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pth") == 0))
             hint = " (PyTorch files are there: convert them to safetensors)";
+        else if (!*hint && dot && strcmp(dot, ".safetensors") == 0)
+            hint =
+                " (other safetensors files are there: if they are its shards, download the index "
+                "too)";
     }
     fs_names_free(&names, count);
     return hint;
@@ -241,7 +245,8 @@ int st_folder_check(const char *dir, struct err *e)
                              : 0;
     if (!fs_exists(dir))
         return err_set(e, ERR_USE,
-                       "%s: not a folder: nothing has that name, so there is no %s/config.json",
+                       "%s: not a folder: nothing has that name, so there is no %s/config.json; a "
+                       "model is a folder on this machine: download it first",
                        dir, dir);
     if (n > 5 && strcmp(dir + n - 5, ".gguf") == 0)
         return err_set(e, ERR_USE,

@@ -108,7 +108,7 @@ static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
         *n = (size_t)got;
         if (r->number == 1 && is_utf16(*at, *n))
             return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
-        if (r->number == 1 && *n >= 3 && !memcmp(*at, MARK, 3)) {
+        if (*n >= 3 && !memcmp(*at, MARK, 3)) { /* files joined have it inside */
             *at += 3;
             *n -= 3;
         }

@@ -39,7 +39,7 @@ char *config_edit(const char *text, size_t length, const struct json *quantizati
 
     if (!parsed)
         return NULL;
-    if (json_kind(parsed) != JSON_KIND_OBJECT || json_has(parsed, "quantization_config") ||
+    if (json_kind(parsed) != JSON_KIND_OBJECT || format_check_plain(parsed, what, NULL) ||
         strlen(text) != length) {
         err_set(e, ERR_USE, "%s: not the config of an unquantized model", what);
         goto out;

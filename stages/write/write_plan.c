@@ -10,6 +10,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/config_read.h"
 #include "../../common/model/model.h"
+#include "../../common/model/sidecar.h"
 #include "../../common/model/vec.h"
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
@@ -141,11 +142,8 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
     if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
         !(p->source = st_open_folder(dir, e)))
         goto fail;
-    if (json_has(p->config.json, "quantization_config")) {
-        err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)", dir);
-        goto fail;
-    }
-    if (model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
+    if (format_check_plain(p->config.json, dir, e) || sidecar_check(dir, e) ||
+        model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
         !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
         !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
         goto fail;

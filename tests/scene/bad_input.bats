@@ -115,6 +115,43 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     [[ $output == *"d.jsonl' is a Git LFS pointer"* ]]
 }
 
+@test "files that are only copied: a pointer, a link to nothing" {
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 10501248\n' >pointer
+    cp pointer m/generation_config.json
+    refused 100 "m/generation_config.json' is a Git LFS pointer"
+    run -100 ptq rotate --quiet --model m rotated
+    [[ $output == *"m/generation_config.json' is a Git LFS pointer"* ]] && [ ! -e rotated ]
+    rm m/generation_config.json
+    ln -s gone m/chat_template.jinja
+    refused 100 "m/chat_template.jinja': it is a link to 'gone', which is not there"
+    rm m/chat_template.jinja
+    cp pointer m/README.md # stays behind
+    (job --quiet)
+    [ -e out/config.json ]
+}
+
+@test "a checkpoint that holds more than config.json says" {
+    json m/config.json '.num_hidden_layers = 3'
+    refused 100 "tensor 'model.layers.3." "model_type 'llama' of 3 blocks" "num_hidden_layers"
+    json m/config.json '.num_hidden_layers = 4'
+    tensors '.["model.layers.1.self_attn.q_norm.weight"] = .["model.norm.weight"] | del(.["model.norm.weight"])'
+    refused 100 "model.norm.weight' is missing"
+}
+
+@test "shards: no index, one that leads elsewhere, one that promises too much" {
+    mv m/model.safetensors m/model-00001-of-00001.safetensors
+    refused 100 "m: neither model.safetensors nor model.safetensors.index.json" "download the index too"
+    jq -n '{weight_map: {"model.norm.weight": "../m/model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
+    refused 100 "m/model.safetensors.index.json" "'../m/model-00001-of-00001.safetensors' is not the name of a file in this folder"
+    jq -n '{weight_map: {"model.more.weight": "model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
+    refused 100 "tensor 'model.more.weight' is not in shard 'model-00001-of-00001.safetensors'" "download"
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 10501248\n' >m/model.safetensors.index.json
+    refused 100 "m/model.safetensors.index.json' is a Git LFS pointer"
+    printf '<!DOCTYPE html><html></html>' >m/model-00001-of-00001.safetensors
+    jq -n '{weight_map: {"model.norm.weight": "model-00001-of-00001.safetensors"}}' >m/model.safetensors.index.json
+    refused 100 "m/model-00001-of-00001.safetensors: not a safetensors file" "download it again"
+}
+
 @test "links of a cache that lead nowhere" {
     mv m/model.safetensors keep
     ln -s ../../blobs/gone m/model.safetensors
@@ -179,6 +216,17 @@ at() { # TENSOR: where its bytes begin in the file
     (job --quiet) 2>said
     [ ! -s said ]
     [ "$(jq .tie_word_embeddings out/config.json)" = true ]
+    poke model.embed_tokens.weight '\x00\x00' # zero is zero, whatever its sign
+    poke lm_head.weight '\x00\x80'
+    rm -r out
+    (job --quiet) 2>said
+    [ ! -s said ]
+    # in shards
+    poke lm_head.weight '\x80\x3f'
+    mv m/model.safetensors m/model-00001-of-00002.safetensors
+    printf '\x02\0\0\0\0\0\0\0{}' >m/model-00002-of-00002.safetensors
+    jq -n '{weight_map: {"lm_head.weight": "model-00001-of-00002.safetensors"}}' >m/model.safetensors.index.json
+    ptq eval --quiet --model m --data e.jsonl 2>&1 | grep -q "says tie_word_embeddings, but the file holds a head with other numbers"
 }
 
 @test "two generations of rope keys that disagree" {
@@ -186,6 +234,8 @@ at() { # TENSOR: where its bytes begin in the file
     refused 100 "m/config.json: rope_scaling and rope_parameters are both there"
     json m/config.json 'del(.rope_scaling) | .rope_theta = 10000.0'
     refused 100 "m/config.json: rope_theta is 10000 in config and 500000 in rope_parameters: remove one of them"
+    json m/config.json 'del(.rope_theta) | .dtype = "float32" | .torch_dtype = "bfloat16"'
+    refused 100 "m/config.json: dtype is 'float32' and torch_dtype is 'bfloat16': remove one of them"
 }
 
 @test "quantization_config that is null is none" {
@@ -201,6 +251,11 @@ at() { # TENSOR: where its bytes begin in the file
     json m/config.json '.quantization_config = {quant_method: "hqq", bits: 4}'
     run -100 ptq eval --quiet --model m --data d.jsonl
     [[ $output == *"quant_method 'hqq' is not supported"* ]]
+    refused 100 "'m' is quantized already (config.json: quantization_config, quant_method hqq): start from"
+    json m/config.json '.quantization_config = {}'
+    refused 100 "quantization_config, no quant_method" "if its weights are plain, remove that key"
+    run -100 ptq plan --model m --group 32
+    [[ $output == *"quantization_config, no quant_method"* ]]
 }
 
 @test "a shard of the index that is not there" {
@@ -300,7 +355,7 @@ at() { # TENSOR: where its bytes begin in the file
     (job --out q --quiet)
     rm -r m q/.ptqflow
     mv q m
-    refused 100 "'m' is quantized already (config.json: quantization_config)"
+    refused 100 "'m' is quantized already (config.json: quantization_config, quant_method gptq)"
     rm m/quantize_config.json
     json m/config.json 'del(.quantization_config)'
     refused 100 "is quantized already"

@@ -33,6 +33,10 @@ odd() { # NAME LINE: the good lines behind this one
     for name in bom nan huge dup nulls; do
         [ "$(sampled $name.jsonl)" = "$want" ]
     done
+    { printf '{"text": "x"}\n\n\xef\xbb\xbf' && cat good.jsonl && printf ' \n'; } >joined.jsonl
+    [ "$(sampled joined.jsonl)" = "$want" ]
+    printf %s "$(cat plain.jsonl)" >end.jsonl
+    [ "$(sampled end.jsonl)" = "$want" ]
     odd latin1 '{"text": "caf\xe9"}'
     odd half '{"text": "cut \\ud83d emoji"}'
     for name in latin1 half; do
@@ -94,6 +98,24 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
         run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data $name.jsonl --tokens 0 --length 2 --out d.ptq
         [[ $output == *"$name.jsonl:1: \"tools\" must be a list of objects"* ]]
     done
+    chat false false
+    chat null '[null]'
+    chat twice '"\"[]\""'
+    for name in false null twice; do
+        run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data $name.jsonl --tokens 0 --length 2 --out d.ptq
+        [[ $output == *"$name.jsonl:1: \"tools\" must be a list of objects"* ]]
+    done
+    chat none null
+    want=$(sampled none.jsonl --chat-template t.jinja)
+    for empty in '[]' '"[]"' '""' '" null"'; do
+        chat empty "$empty"
+        [ "$(sampled empty.jsonl --chat-template t.jinja)" = "$want" ]
+    done
+    sed 's/"tools": null/"documents": ["x"]/' none.jsonl >docs.jsonl
+    [[ $(sampled docs.jsonl --chat-template t.jinja) == *'docs.jsonl:1: "documents" must be a list of objects'* ]]
+    chat junk '"[] x"'
+    run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data junk.jsonl --tokens 0 --length 2 --out d.ptq
+    [[ $output == *'junk.jsonl:1: "tools" is a text, and not one of JSON'* ]]
     chat cut '"[{"'
     run -100 ptq-sample --quiet --model "$tale" --chat-template t.jinja --data cut.jsonl --tokens 0 --length 2 --out d.ptq
     [[ $output == *'cut.jsonl:1: "tools" is a text, and not one of JSON'* ]]
@@ -112,6 +134,20 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     grep -q '16 windows, 1024 tokens' real.txt
     cmp real.txt left.txt
     cmp real.txt right.txt
+    # written as truth values, as floats, as a batch of one; with a hole
+    jq -c '.attention_mask |= map(. == 1)' left.jsonl >truth.jsonl
+    sed 's/\([01]\),/\1.0,/g' <(jq -c '.attention_mask' left.jsonl) | paste -d' ' - <(jq -c '.input_ids' left.jsonl) |
+        sed 's/^\(.*\]\) \(.*\)$/{"attention_mask": \1, "input_ids": \2}/' >floats.jsonl
+    sed 's/\[/[[/g; s/\]/]]/g' left.jsonl >batch.jsonl
+    jq -c '.input_ids = .input_ids[:20] + [-100, -100] + .input_ids[20:] | .attention_mask = [range(.input_ids | length) | if . == 20 or . == 21 then 0 else 1 end]' real.jsonl >hole.jsonl
+    grep -q false truth.jsonl && grep -q '0\.0' floats.jsonl
+    for name in truth floats batch hole; do
+        ptq eval --quiet --model "$tale" --data $name.jsonl >$name.txt
+        cmp real.txt $name.txt
+    done
+    jq -c '.attention_mask = [.attention_mask, .attention_mask]' left.jsonl >two.jsonl
+    run -100 ptq eval --quiet --model "$tale" --data two.jsonl
+    [[ $output == *"two.jsonl:1: attention_mask has 2 numbers, input_ids 96"* ]]
     sed 's/1\]/1, 1]/' left.jsonl >long.jsonl
     run -100 ptq eval --quiet --model "$tale" --data long.jsonl
     [[ $output == *"long.jsonl:1: attention_mask has 97 numbers, input_ids 96"* ]]

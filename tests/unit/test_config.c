@@ -251,6 +251,70 @@ static void test_blocks(void **state)
     config_release(&c);
 }
 
+/* Two keys for one thing. */
+static void test_contradictions(void **state)
+{
+    (void)state;
+    refused(LLAMA ", \"sliding_window_pattern\": 2}", "sliding_window_pattern", "");
+    refused(LLAMA ", \"sliding_window_pattern\": 6, \"layer_types\": [\"full_attention\", "
+                  "\"full_attention\"]}",
+            "sliding_window_pattern", "");
+    refused(FAMILY("gemma3_text", ", \"sliding_window_pattern\": 2, \"layer_types\": "
+                                  "[\"full_attention\", \"sliding_attention\"]"),
+            "sliding_window_pattern 2 and layer_types", "block 0");
+    refused(FAMILY("gemma3_text", ", \"rope_theta\": 5.0, \"rope_parameters\": "
+                                  "{\"full_attention\": {\"rope_theta\": 7.0}}"),
+            "rope_theta is 5", "7 in rope_parameters.full_attention");
+    refused(FAMILY("gemma3_text", ", \"rope_local_base_freq\": 5.0, \"rope_parameters\": "
+                                  "{\"sliding_attention\": {\"rope_theta\": 7.0}}"),
+            "rope_local_base_freq is 5", "7 in rope_parameters.sliding_attention");
+    refused(LLAMA ", \"dtype\": \"float32\", \"torch_dtype\": \"bfloat16\"}", "dtype is 'float32'",
+            "torch_dtype is 'bfloat16'");
+    refused(LLAMA ", \"text_config\": {\"hidden_size\": 64}}", "text_config", "llama");
+    refused(LLAMA ", \"rope_scaling\": {\"factor\": 4.0}}", "rope_scaling has factor 4",
+            "rope_type");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": null, \"factor\": 4.0}}", "factor 4", "");
+    refused(LLAMA ", \"rope_parameters\": {\"rope_type\": \"default\", \"factor\": 8}}",
+            "rope_parameters has factor 8", "");
+    refused(LLAMA ", \"rope_scaling\": [{\"type\": \"linear\"}]}", "rope_scaling", "object");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": \"4\"}}", "factor",
+            "number");
+    refused(LLAMA ", \"partial_rotary_factor\": 0.5, \"rope_parameters\": "
+                  "{\"partial_rotary_factor\": 0.25}}",
+            "partial_rotary_factor", "rope_parameters");
+    refused(LLAMA ", \"num_key_value_heads\": 0}", "num_key_value_heads", "");
+    refused(LLAMA ", \"eos_token_id\": [\"a\"]}", "eos_token_id", "");
+}
+
+static void taken(const char *text)
+{
+    struct config c;
+    struct err e;
+
+    if (parse(text, &c, &e))
+        fail_msg("%s", e.text);
+    assert_true(c.rope.type == ROPE_DEFAULT && c.rope.factor == 1.0 && c.window == 0);
+    assert_true(c.kv_heads == 4 && c.head_dim == 16 && !c.tied);
+    config_release(&c);
+}
+
+/* Said twice, or said with null: one meaning. */
+static void test_one_meaning(void **state)
+{
+    (void)state;
+    taken(LLAMA ", \"dtype\": \"bfloat16\", \"torch_dtype\": \"torch.bfloat16\"}");
+    taken(LLAMA ", \"dtype\": null, \"torch_dtype\": \"bfloat16\"}");
+    taken(LLAMA ", \"rope_scaling\": {}, \"rope_parameters\": {}}");
+    taken(LLAMA ", \"rope_scaling\": {\"type\": \"default\", \"rope_type\": \"default\"}}");
+    taken(LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 1.0}" DEFAULT "}");
+    taken(LLAMA ", \"rope_scaling\": {\"factor\": 1}}");
+    taken(LLAMA ", \"rope_theta\": 7, \"partial_rotary_factor\": 1.0" DEFAULT "}");
+    taken(LLAMA ", \"head_dim\": null, \"num_key_value_heads\": null, \"layer_types\": null, "
+                "\"sliding_window_pattern\": null, \"tie_word_embeddings\": null, "
+                "\"text_config\": null}");
+    taken(LLAMA ", \"eos_token_id\": [], \"quantization_config\": null}");
+}
+
 static void test_defaults(void **state)
 {
     struct config c;
@@ -395,10 +459,11 @@ static void test_sites(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_families_refused),
-        cmocka_unit_test(test_rope_kinds), cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_goldens),    cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_one_meaning), cmocka_unit_test(test_families_refused),
+        cmocka_unit_test(test_rope_kinds),  cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_goldens),     cmocka_unit_test(test_sites),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

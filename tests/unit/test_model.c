@@ -125,6 +125,16 @@ static void test_open_refused(void **state)
     open_refused(dir, "model.layers.2.mlp.up_proj.bias");
     write_broken(dir, "lm_head.weight", 1, 1, (const uint64_t[]){1}, 0.0f);
     open_refused(dir, "lm_head.weight");
+    open_refused(dir, "if 'model.embed_tokens.weight' serves both ends");
+    write_broken(dir, "model.embed_tokens.weight", 1, 1, (const uint64_t[]){1}, 0.0f);
+    open_refused(dir, "if 'lm_head.weight' serves both ends");
+    /* what no program asks for */
+    write_broken(dir, "model.layers.4.input_layernorm.weight", 0, 1, (const uint64_t[]){64}, 1.0f);
+    open_refused(dir, "'model.layers.4.input_layernorm.weight' is there");
+    write_broken(dir, "model.layers.0.self_attn.q_norm.weight", 0, 1, (const uint64_t[]){16}, 1.0f);
+    open_refused(dir, "'model.layers.0.self_attn.q_norm.weight' is there");
+    write_broken(dir, "lm_head.bias", 0, 1, (const uint64_t[]){320}, 1.0f);
+    open_refused(dir, "'lm_head.bias' is there");
     temp_remove();
 }
 

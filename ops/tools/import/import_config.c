@@ -152,7 +152,9 @@ static int sizes_read(const struct reader *r, struct import_model *m)
         json_opt_int(r->g->meta, "split.count", 0, 65535, 1, &split, r->g->path, r->e))
         return -1;
     if (split > 1)
-        return err_set(r->e, ERR_USE, "%s: one of %lld files of a split model; join them first",
+        return err_set(r->e, ERR_USE,
+                       "%s: one of %lld files of a split model; join them first (llama-gguf-split "
+                       "--merge FIRST.gguf OUT.gguf)",
                        r->g->path, (long long)split);
     if (experts)
         return err_set(r->e, ERR_USE, "%s: a mixture of %lld experts cannot be imported",

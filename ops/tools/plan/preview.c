@@ -94,10 +94,8 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
     memset(p, 0, sizeof *p);
     if (config_read(o->model, &p->config, e))
         return -1;
-    if (json_has(p->config.json, "quantization_config"))
-        return err_set(e, ERR_USE, "'%s' is quantized already (config.json: quantization_config)",
-                       o->model);
-    if (sites_make(&p->table, &p->config, e) || agree(o, p, &f, e) ||
+    if (format_check_plain(p->config.json, o->model, e) || sites_make(&p->table, &p->config, e) ||
+        agree(o, p, &f, e) ||
         overrides_check_shapes(s->overrides, &p->table, &all, o->formats, 1, e) ||
         !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||
         !(p->hit = mem_array(s->overrides->count + 1, sizeof *p->hit, e)))

@@ -352,8 +352,8 @@ int rotate_run(const struct rotate_opts *o, struct rotate_report *report, struct
     char *path = NULL;
     int rc = -1;
 
-    if (newdir_check(o->out, e) || job_open(&j, report, e) || newdir_begin(&d, o->out, e) ||
-        !(path = fs_join(d.part, "model.safetensors", e)))
+    if (newdir_check(o->out, e) || sidecar_check(o->model, e) || job_open(&j, report, e) ||
+        newdir_begin(&d, o->out, e) || !(path = fs_join(d.part, "model.safetensors", e)))
         goto out;
     if (sidecar_copy(o->model, d.part, NULL, e) || config_write(&j, d.part, e) ||
         tensors_write(&j, report, path, e))
