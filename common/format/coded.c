@@ -4,10 +4,13 @@
  * arithmetic. */
 #include "coded.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/mem.h"
+
+#define WEIGHT_MAX 65504.0 /* the largest number in F16 */
 
 static int part_check(const struct solution_linear *x, const struct grid *g, const struct tensor *t,
                       int has, const char *part, struct err *e)
@@ -18,6 +21,49 @@ static int part_check(const struct solution_linear *x, const struct grid *g, con
                    t ? "'%s': grid %s has no %s, but the solution brings tensor '%s.%s'"
                      : "'%s': grid %s needs %s: the solution lacks tensor '%s.%s'",
                    x->name, g->name, part, x->name, part);
+}
+
+/* The farthest level from 0 of `lanes` groups from number `at` on. */
+static double farthest(const struct coded *c, size_t at, size_t lanes)
+{
+    double scale[GRID_LANES] = {0}, zero[GRID_LANES] = {0}, low[GRID_LANES], high[GRID_LANES];
+    double most = 0;
+
+    for (size_t i = 0; i < lanes; i++) {
+        const struct grid_group x = coded_group(c, (at + i) / c->G, (at + i) % c->G);
+
+        scale[i] = x.scale * x.tensor_scale;
+        zero[i] = x.zero;
+    }
+    c->grid->ends(&(struct grid_lanes){c->bits, scale, zero}, low, high);
+    for (size_t i = 0; i < lanes; i++)
+        most = fmax(most, fmax(fabs(low[i]), fabs(high[i])));
+    return most;
+}
+
+/* Solvers make no scale of 0 or below (a group of zeros has one too), and no weights that are not
+ * finite in F16, in which engines compute. */
+static int scales_check(const struct solution_linear *x, const struct coded *c, struct err *e)
+{
+    for (size_t i = 0; i < c->N * c->G; i++) {
+        const double s = coded_group(c, i / c->G, i % c->G).scale;
+
+        if (!(s > 0) || !isfinite(s))
+            return err_set(e, ERR_USE,
+                           "tensor '%s.scales': that of row %zu, group %zu is %g, must be above 0",
+                           x->name, i / c->G, i % c->G, s);
+    }
+    for (size_t at = 0; c->grid->ends && at < c->N * c->G; at += GRID_LANES) {
+        const size_t left = c->N * c->G - at, lanes = left < GRID_LANES ? left : GRID_LANES;
+        const double most = farthest(c, at, lanes);
+
+        if (!(most <= WEIGHT_MAX))
+            return err_set(e, ERR_USE,
+                           "tensor '%s.scales': from row %zu on they make weights of %g on grid "
+                           "%s; beyond %g no engine can hold them",
+                           x->name, at / c->G, most, c->grid->name, WEIGHT_MAX);
+    }
+    return 0;
 }
 
 int coded_take(const struct grid *g, const struct solution_linear *x, struct coded *c,
@@ -46,7 +92,7 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
                         .tensor_scale =
                             x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
                         .table = x->table ? x->table->data : NULL};
-    return 0;
+    return scales_check(x, c, e);
 }
 
 int coded_read(const struct solution_linear *x, struct coded *c, struct err *e)

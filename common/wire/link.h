@@ -119,6 +119,10 @@ int link_done(struct link *l, const char *id, struct err *e);
  * the rest must go to another; a sender that is not elastic takes it for a failure. Call it only
  * when what became of them has been delivered. */
 void link_leave(struct link *l);
+/* LINK_IN: the message that link_recv returned last is at fault, for the reason in e, which gets
+ * the sender's name in front. Elastic: its sender is told, and forgotten with all it sent and
+ * nobody took yet; the log says so; 0. Else -1: whoever uses the link is to fail with e. */
+int link_refuse(struct link *l, struct err *e);
 /* Elastic LINK_IN: the data is complete; from now on link_recv returns 0 when those present have
  * ended, even if nobody is there. */
 void link_enough(struct link *l);

@@ -242,6 +242,75 @@ void link_leave(struct link *l)
     pthread_mutex_unlock(&s->mu);
 }
 
+/* Under mu: what it has sent and nobody has taken. */
+static void inbox_forget(struct sock *s, size_t peer)
+{
+    for (size_t i = 0; i < s->inbox.count;) {
+        struct box *b = s->inbox.at[s->inbox.head + i];
+
+        if (b->peer != peer) {
+            i++;
+            continue;
+        }
+        queue_take(&s->inbox, i);
+        box_unref(&b);
+    }
+}
+
+int link_refuse(struct link *l, struct err *e)
+{
+    struct sock *s = (struct sock *)l;
+    uint64_t one = 1;
+    struct peer *p;
+    char *why;
+
+    if (!link_is_sock(l))
+        return err_prefix(e, "%s", strcmp(l->address, "-") == 0 ? "standard input" : l->address);
+    err_prefix(e, "%s", s->taken_from);
+    if (!l->o.elastic) {
+        sock_fail(s, e);
+        return -1;
+    }
+    if (!(why = mem_text(e->text, e)))
+        return -1;
+    pthread_mutex_lock(&s->mu);
+    p = s->peer[s->taken_peer];
+    free(p->refused);
+    p->refused = why;
+    inbox_forget(s, s->taken_peer);
+    pthread_mutex_unlock(&s->mu);
+    if (write(s->wake, &one, sizeof one) < 0)
+        return 0; /* full: it is awake anyway */
+    return 0;
+}
+
+void refused_drop(struct sock *s)
+{
+    for (size_t i = 0; i < s->npeers; i++) {
+        struct peer *p = s->peer[i];
+        struct err e = {0};
+        char *why;
+
+        pthread_mutex_lock(&s->mu);
+        why = p->state == PEER_GONE ? NULL : p->refused;
+        if (why)
+            p->refused = NULL;
+        pthread_mutex_unlock(&s->mu);
+        if (!why)
+            continue;
+        err_set(&e, ERR_USE, "%s: it is refused", why);
+        peer_say_fail(s, &p->id, why);
+        if (p->state == PEER_ENDED)
+            log_warn("%s; going on without it", e.text);
+        peer_drop(s, p, &e);
+        pthread_mutex_lock(&s->mu);
+        p->state = PEER_GONE;
+        inbox_forget(s, i); /* what came meanwhile */
+        pthread_mutex_unlock(&s->mu);
+        free(why);
+    }
+}
+
 void link_enough(struct link *l)
 {
     struct sock *s = (struct sock *)l;

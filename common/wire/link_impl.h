@@ -139,6 +139,7 @@ struct peer {
     /* of the connection from its first message on. LINK_OUT: as the peer said, LINK_IN: to say */
     uint64_t received, back_messages, back_bytes;
     uint64_t taken; /* LINK_IN: messages that link_recv has returned */
+    char *refused;  /* by link_refuse, for this reason; the link's thread is to tell it */
 };
 
 struct sock {
@@ -177,7 +178,8 @@ struct sock {
     struct link_stats st;
     /* of the stage alone */
     size_t taken_peer, taken_bytes;
-    int taken; /* credit of the last received message is still to give back */
+    char taken_from[256]; /* its name */
+    int taken;            /* credit of the last received message is still to give back */
 };
 
 /* link_url.c: refuses what is not an endpoint or would be open to the network; makes the folder
@@ -222,6 +224,8 @@ void accepts_release(struct peer *p);
 void peer_empty(struct sock *s, struct peer *p);
 void again_deal(struct sock *s);
 int box_done(const struct sock *s, const struct box *b); /* under mu: link_done has named it */
+/* Those whose messages the stage refused are told, and dropped. */
+void refused_drop(struct sock *s);
 void leave_take(struct sock *s, struct peer *p, const struct msg *m);
 void leave_send(struct sock *s, struct peer *p);
 

@@ -328,6 +328,7 @@ static int round_serve(struct sock *s)
     change_take(s, bits);
     for (int i = 0; i < BATCH && receive_one(s); i++)
         ;
+    refused_drop(s);
     again_deal(s);
     hello_tick(s);
     for (size_t i = 0; i < s->npeers; i++) {

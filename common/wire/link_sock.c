@@ -215,6 +215,7 @@ static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     s->st.messages++;
     s->st.bytes_raw += b->bytes;
     s->peer[b->peer]->taken++;
+    peer_name(s, s->peer[b->peer], s->taken_from);
     pthread_mutex_unlock(&s->mu);
     s->taken = 1;
     s->taken_peer = b->peer;
@@ -482,6 +483,7 @@ static void sock_close(struct link *l)
         queue_clear(&s->peer[i]->resend);
         box_unref(&s->peer[i]->held);
         accepts_release(s->peer[i]);
+        free(s->peer[i]->refused);
         free(s->peer[i]);
     }
     free(s->peer);

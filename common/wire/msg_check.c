@@ -2,6 +2,7 @@
 /* msg_check - checks that the typed views share. */
 #include "msg_check.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -64,11 +65,24 @@ int check_site(const struct msg *m, uint64_t *block, uint64_t *order, uint64_t *
                const char **site, struct err *e)
 {
     if (check_u64(m, "block", 0, CHECK_COUNT_MAX, block, e) < 0 ||
-        check_u64(m, "sites", 1, CHECK_COUNT_MAX, sites, e) < 0 ||
+        check_u64(m, "sites", 1, CHECK_SITES_MAX, sites, e) < 0 ||
         check_u64(m, "order", 0, (int64_t)*sites - 1, order, e) < 0 ||
         !(*site = check_text(m, "site", e)))
         return -1;
     return 0;
+}
+
+int check_site_id(const struct msg *m, uint64_t block, const char *site, const char *suffix,
+                  struct err *e)
+{
+    char want[MSG_ID + 64];
+
+    snprintf(want, sizeof want, "b%" PRIu64 ".%s%s", block, site, suffix);
+    return strcmp(m->id, want) == 0 ? 0
+                                    : check_fail(m, e,
+                                                 "field 'id' must be '%s', as its fields 'block' "
+                                                 "and 'site' say",
+                                                 want);
 }
 
 int check_put_site(struct msg *m, uint64_t block, uint64_t order, uint64_t sites, const char *site)
@@ -81,12 +95,17 @@ int check_put_site(struct msg *m, uint64_t block, uint64_t order, uint64_t sites
                : 0;
 }
 
+int64_t check_lanes_most(uint64_t chunks)
+{
+    return chunks < CHECK_LANES_MAX ? (int64_t)chunks : CHECK_LANES_MAX;
+}
+
 int check_lane(const struct msg *m, uint64_t *chunk, uint64_t *chunks, uint64_t *lane,
                uint64_t *lanes, struct err *e)
 {
     if (check_u64(m, "chunks", 1, CHECK_COUNT_MAX, chunks, e) < 0 ||
         check_u64(m, "chunk", 0, (int64_t)*chunks - 1, chunk, e) < 0 ||
-        check_u64(m, "lanes", 1, (int64_t)*chunks, lanes, e) < 0 ||
+        check_u64(m, "lanes", 1, check_lanes_most(*chunks), lanes, e) < 0 ||
         check_u64(m, "lane", 0, (int64_t)*lanes - 1, lane, e) < 0)
         return -1;
     if (*chunk < *lane * *chunks / *lanes || *chunk >= (*lane + 1) * *chunks / *lanes)
@@ -212,11 +231,35 @@ int check_linears(const struct msg *m, const struct json *list, size_t K, const 
             return check_fail(
                 m, e, "tensor '%.100s' is [%" PRIu64 ", %" PRIu64 "], must be [%" PRId64 ", %zu]",
                 name, t->shape[0], t->shape[1], rows, K);
+        if (tensor_count_bad(t))
+            return check_fail(m, e, "tensor '%.100s' holds %zu NaN or infinite values", name,
+                              tensor_count_bad(t));
         if (out)
             out[i] = t;
     }
     if (count)
         *count = n;
+    return 0;
+}
+
+/* Sums of n numbers from 0 up and of their squares: (sum w)^2 is between sum w^2 and n times that.
+ * Rounding is far below SLACK. */
+#define SLACK 1e-6
+int check_weight_sums(const struct msg *m, const char *name, uint64_t tokens, double sum_w,
+                      double sum_w2, struct err *e)
+{
+    const double n = (double)tokens, most = n * (double)FLT_MAX;
+
+    if (!(sum_w >= 0) || !(sum_w2 >= 0))
+        return check_fail(m, e, "fields '%ssum_w' and 'sum_w2' must not be negative", name);
+    if (sum_w > most)
+        return check_fail(m, e, "field '%ssum_w' is %g: %" PRIu64 " rows cannot weigh that much",
+                          name, sum_w, tokens);
+    if (sum_w * sum_w > n * sum_w2 * (1 + SLACK) || sum_w2 > sum_w * sum_w * (1 + SLACK))
+        return check_fail(m, e,
+                          "fields '%ssum_w' (%g) and 'sum_w2' (%g) cannot both be sums over the "
+                          "weights of %" PRIu64 " rows",
+                          name, sum_w, sum_w2, tokens);
     return 0;
 }
 
@@ -232,10 +275,8 @@ int check_sums(const struct msg *m, size_t *K, uint64_t *tokens, uint64_t *seque
         json_need_real(m->meta, "sum_w", sum_w, check_what(m, what), e) < 0 ||
         json_need_real(m->meta, "sum_w2", sum_w2, what, e) < 0)
         return -1;
-    if (!(*sum_w >= 0) || !(*sum_w2 >= 0))
-        return check_fail(m, e, "fields 'sum_w' and 'sum_w2' must not be negative");
     *K = (size_t)k;
-    return 0;
+    return check_weight_sums(m, "", *tokens, *sum_w, *sum_w2, e);
 }
 
 int check_put_sums(struct msg *m, size_t K, uint64_t tokens, uint64_t sequences, double sum_w,

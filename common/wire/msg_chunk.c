@@ -160,12 +160,16 @@ const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, cons
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *ids;
+    char id[32];
 
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_CHUNK, e) < 0 ||
         check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
         check_u64(m, "vocab", 1, VOCAB_MAX, &v->vocab, e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
+    snprintf(id, sizeof id, "c%" PRIu64, v->chunk);
+    if (strcmp(m->id, id) != 0)
+        return check_fail(m, e, "field 'id' must be '%s', as its field 'chunk' says", id);
     if (!(ids = msg_need(m, "ids", DT_I32, 1, e)))
         return -1;
     v->T = (size_t)ids->shape[0];
@@ -246,14 +250,13 @@ static int read_lane_span(const struct msg *m, struct acts_view *v, struct err *
     return 0;
 }
 
-/* Rows of one chunk at one site come in one message: under another name they would be counted as
- * if they were these, or be dropped as a repeat of these. */
-static int check_acts_name(const struct msg *m, const struct acts_view *v, struct err *e)
+/* Of "b3.attn.qkv/c12". */
+static int check_acts_id(const struct msg *m, const struct acts_view *v, struct err *e)
 {
-    char want[MSG_ID + 64];
+    char suffix[32];
 
-    snprintf(want, sizeof want, "b%" PRIu64 ".%s/c%" PRIu64, v->block, v->site, v->chunk);
-    return strcmp(m->id, want) == 0 ? 0 : check_fail(m, e, "field 'id' must be '%s'", want);
+    snprintf(suffix, sizeof suffix, "/c%" PRIu64, v->chunk);
+    return check_site_id(m, v->block, v->site, suffix, e);
 }
 
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
@@ -262,7 +265,7 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
     if (check_kind(m, MSG_ACTS, e) < 0 ||
         check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
-        read_lane_span(m, v, e) < 0 || check_acts_name(m, v, e) < 0 || read_x(m, v, e) < 0 ||
+        read_lane_span(m, v, e) < 0 || check_acts_id(m, v, e) < 0 || read_x(m, v, e) < 0 ||
         check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
         check_modality(m, v->T, &v->modality, e) < 0)
         return -1;
@@ -308,6 +311,7 @@ int weights_read(const struct msg *m, struct weights_view *v, struct err *e)
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_WEIGHTS, e) < 0 ||
         check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+        check_site_id(m, v->block, v->site, "/w", e) < 0 ||
         check_u64(m, "K", 1, CHECK_COUNT_MAX, &K, e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
     v->K = (size_t)K;

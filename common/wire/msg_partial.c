@@ -17,14 +17,19 @@ static int check_flag(const struct msg *m, const char *key, int *v, struct err *
 
 int partial_read(const struct msg *m, struct partial_view *v, struct err *e)
 {
+    char suffix[32];
+
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_PARTIAL, e) < 0 || problem_read_sums(m, &v->sums, e) < 0 ||
         check_u64(m, "chunks", 1, CHECK_COUNT_MAX, &v->chunks, e) < 0 ||
-        check_u64(m, "lanes", 1, (int64_t)v->chunks, &v->lanes, e) < 0 ||
+        check_u64(m, "lanes", 1, check_lanes_most(v->chunks), &v->lanes, e) < 0 ||
         check_u64(m, "lane", 0, (int64_t)v->lanes - 1, &v->lane, e) < 0 ||
         check_u64(m, "holdout", 0, CHECK_COUNT_MAX, &v->holdout, e) < 0 ||
         check_flag(m, "plain_sums", &v->plain, e) < 0 ||
         check_flag(m, "diagonals", &v->diagonals, e) < 0)
+        return -1;
+    snprintf(suffix, sizeof suffix, "/l%" PRIu64, v->lane);
+    if (check_site_id(m, v->sums.block, v->sums.site, suffix, e) < 0)
         return -1;
     v->kinds = json_get(m->meta, "kinds");
     if (json_kind(v->kinds) != JSON_KIND_ARRAY)

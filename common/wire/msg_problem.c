@@ -87,7 +87,8 @@ static int read_further(const struct msg *m, const char *name, size_t K, struct 
         return check_fail(m, e, "field '%s' must hold tokens, sequences, sum_w and sum_w2", name);
     s->tokens = (uint64_t)tokens;
     s->sequences = (uint64_t)sequences;
-    return 0;
+    snprintf(tensor, sizeof tensor, "%.20s: ", name);
+    return check_weight_sums(m, tensor, s->tokens, s->sum_w, s->sum_w2, e);
 }
 
 static int put_further(struct msg *m, const char *name, const struct problem_sums *s)
@@ -122,10 +123,12 @@ static int read_class(const struct msg *m, const struct json *x, size_t K, size_
     if (json_opt_int(x, "sequences", 0, INT64_MAX, 0, &sequences, check_what(m, what), e) < 0 ||
         json_opt_real(x, "sum_w2", 0, &c->sum_w2, what, e) < 0)
         return -1;
-    if (!(c->sum_w2 >= 0))
-        return check_fail(m, e, "field 'classes': entry %zu has a negative sum_w2", i);
     c->tokens = (uint64_t)tokens;
     c->sequences = (uint64_t)sequences;
+    snprintf(tensor, sizeof tensor, "classes %zu: ", i);
+    if (json_get(x, "sum_w2") &&
+        check_weight_sums(m, tensor, c->tokens, c->sum_w, c->sum_w2, e) < 0)
+        return -1;
     snprintf(tensor, sizeof tensor, "S.class.%zu", i);
     if (!(c->S = read_wide(m, tensor, 1, triangle, e)))
         return -1;
@@ -181,7 +184,7 @@ int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
 {
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_PROBLEM, e) < 0 || problem_read_sums(m, v, e) < 0 ||
-        check_prov(m, &v->prov, e) < 0)
+        check_site_id(m, v->block, v->site, "", e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
     if (!v->S)
         return check_fail(m, e, "tensor 'S' is missing");

@@ -157,6 +157,7 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
     if (m->kind != MSG_COMMIT && check_kind(m, MSG_SOLUTION, e) < 0)
         return -1;
     if (check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
+        check_site_id(m, v->block, v->site, "", e) < 0 ||
         check_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
         !(v->solver = check_text(m, "solver", e)) ||
         json_need_real(m->meta, "damp", &v->damp, check_what(m, what), e) < 0 ||
@@ -164,6 +165,8 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
         json_need_real(m->meta, "seconds", &v->seconds, what, e) < 0 ||
         check_prov(m, &v->prov, e) < 0)
         return -1;
+    if (v->damp < 0 || v->seconds < 0)
+        return check_fail(m, e, "fields 'damp' and 'seconds' must not be negative");
     if (json_kind(fallback) != JSON_KIND_NULL && !(v->fallback = check_text(m, "fallback", e)))
         return -1;
     return read_linears(m, v, e);

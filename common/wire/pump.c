@@ -33,14 +33,23 @@ int pump_join(struct pump *p, struct err *e)
 static int handle(struct pump *p, const struct pump_in *in, struct msg **m, struct err *e)
 {
     const struct pump_take *t = in->take;
+    char id[MSG_ID];
     int rc;
 
+    memcpy(id, (*m)->id, sizeof id);
     while (t && t->kinds && !(t->kinds & LINK_KIND((*m)->kind)))
         t++;
     rc = t && t->kinds ? t->take(p->ctx, m, e)
                        : err_set(e, ERR_USE, "'%s' is of kind %s, which nobody here takes",
                                  (*m)->id, msg_kind_name((*m)->kind));
     msg_destroy(m);
+    if (rc != PUMP_REFUSED)
+        return rc;
+    if (!strstr(e->text, id))
+        err_prefix(e, "'%s'", id);
+    rc = link_refuse(in->link, e);
+    if (rc == 0)
+        *e = (struct err){0};
     return rc;
 }
 

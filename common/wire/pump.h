@@ -18,8 +18,12 @@
 #define PUMP_INS 2
 #define PUMP_OUTS 2
 
-/* Who takes which kinds (LINK_KIND) that come in by a link. take: 0, or -1 with e set. *m is
- * destroyed afterwards unless the handler has taken it over, and then set *m to NULL. */
+/* What a handler returns, with e set, when the message itself is at fault: its sender is refused.
+ * An elastic one is forgotten and the stage goes on, any other ends it (link_refuse). */
+#define PUMP_REFUSED (-2)
+
+/* Who takes which kinds (LINK_KIND) that come in by a link. take: 0, or -1 or PUMP_REFUSED with e
+ * set. *m is destroyed afterwards unless the handler has taken it over, and then set *m to NULL. */
 struct pump_take {
     unsigned kinds; /* 0: the end of the list */
     int (*take)(void *ctx, struct msg **m, struct err *e);

@@ -42,7 +42,8 @@ struct forward {
     size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
     char run[RUN_ID];
-    uint64_t print; /* of the model */
+    uint64_t print;    /* of the model */
+    uint64_t *commits; /* [sites] checksum of the commit that came of each; 0: none yet */
 };
 
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e)
@@ -91,6 +92,7 @@ void forward_close(struct forward **fp)
         store_close(&f->way[w].store);
     }
     free(f->site_w);
+    free(f->commits);
     json_destroy(&f->prov);
     free(f);
     *fp = NULL;
@@ -169,7 +171,10 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
         return -1;
     for (size_t i = 0; i < f->count; i++)
         if (f->held[i].view.chunk == v.chunk)
-            return 0;
+            return msg_checksum(f->held[i].msg) == msg_checksum(chunk)
+                       ? 0
+                       : err_set(e, ERR_USE, "chunk %llu came before with other contents",
+                                 (unsigned long long)v.chunk);
     copy = msg_copy(chunk, e);
     if (!copy)
         return -1;
@@ -186,6 +191,33 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     f->tokens += v.T;
     for (size_t t = 0; v.modality && t < v.T; t++)
         f->images += v.modality[t] == 1;
+    return 0;
+}
+
+int forward_check_commit(struct forward *f, const struct solution_view *v, uint64_t sum,
+                         struct err *e)
+{
+    const struct site *s;
+
+    if (v->sites != f->sites->count)
+        return err_set(e, ERR_USE, "field 'sites' is %llu, but the model has %zu",
+                       (unsigned long long)v->sites, f->sites->count);
+    s = &f->sites->site[v->order];
+    if (v->block != s->block || strcmp(v->site, s->name) != 0)
+        return err_set(e, ERR_USE,
+                       "field 'order' is %llu: there the model has %s of block %zu, not %s of "
+                       "block %llu",
+                       (unsigned long long)v->order, s->name, s->block, v->site,
+                       (unsigned long long)v->block);
+    if (site_check_commit(s, v, e) < 0)
+        return -1;
+    if (!f->commits && !(f->commits = mem_array(f->sites->count, sizeof *f->commits, e)))
+        return -1;
+    if (f->commits[v->order] && f->commits[v->order] != sum)
+        return err_set(e, ERR_USE, "came before with other contents");
+    if (f->commits[v->order])
+        return 1;
+    f->commits[v->order] = sum;
     return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "../../common/base/err.h"
 #include "../../common/model/model.h"
 #include "../../common/wire/msg.h"
+#include "../../common/wire/msg_solution.h"
 #include "forward_types.h"
 
 struct forward;
@@ -30,6 +31,11 @@ struct forward;
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e);
 /* Takes a chunk (before forward_run). Checked against the model's vocabulary and context. */
 int forward_add(struct forward *f, const struct msg *chunk, struct err *e);
+/* A commit that came, with this checksum: is it one of a site of the model, with every linear in
+ * its shape, on a grid that is known? 0; 1: it came before; -1: it does not fit, or came before
+ * with other contents. */
+int forward_check_commit(struct forward *f, const struct solution_view *v, uint64_t sum,
+                         struct err *e);
 size_t forward_chunks(const struct forward *f);
 uint64_t forward_tokens(const struct forward *f);
 /* Sequences, counted in each block, whose tokens all received the same attention: their weights

@@ -37,7 +37,9 @@ static int emit(void *ctx, struct msg **m, struct err *e)
 
 static int take_chunk(void *ctx, struct msg **m, struct err *e)
 {
-    return forward_add(((struct forward_io_links *)ctx)->core, *m, e);
+    if (forward_add(((struct forward_io_links *)ctx)->core, *m, e) == 0)
+        return 0;
+    return e->kind == ERR_USE ? PUMP_REFUSED : -1;
 }
 
 /* Sites that were ready together are committed in any order: those that are early are kept, those
@@ -46,10 +48,12 @@ static int take_commit(void *ctx, struct msg **m, struct err *e)
 {
     struct forward_io_links *l = ctx;
     struct solution_view v;
+    int again =
+        solution_read(*m, &v, e) < 0 ? -1 : forward_check_commit(l->core, &v, msg_checksum(*m), e);
 
-    if (solution_read(*m, &v, e) < 0)
-        return -1;
-    if (v.order < l->awaited)
+    if (again < 0)
+        return e->kind == ERR_SYS ? -1 : PUMP_REFUSED;
+    if (again || v.order < l->awaited)
         return 0;
     if (v.order == l->awaited)
         l->commit = *m;

@@ -95,27 +95,50 @@ out:
     return rc;
 }
 
+/* The results of linear i of a site; NULL: they are not there, or of another shape. */
+static const struct solution_linear *linear_of(const struct site *s, size_t i,
+                                               const struct solution_view *v, struct err *e)
+{
+    const struct site_linear *l = &s->linear[i];
+
+    for (size_t k = 0; k < v->nlinears; k++)
+        if (strcmp(v->linear[k].name, l->name) == 0 && v->linear[k].N == l->rows &&
+            v->linear[k].K == s->inputs)
+            return &v->linear[k];
+    err_set(e, ERR_USE, "the commit of %s of block %zu has no '%s' of [%zu, %zu]", s->name,
+            s->block, l->name, l->rows, s->inputs);
+    return NULL;
+}
+
+int site_check_commit(const struct site *s, const struct solution_view *v, struct err *e)
+{
+    struct coded codes;
+
+    for (size_t i = 0; i < s->count; i++) {
+        const struct solution_linear *q = linear_of(s, i, v, e);
+
+        if (!q || (!q->kept && coded_read(q, &codes, e) < 0))
+            return -1;
+    }
+    return 0;
+}
+
 static int set_linear(struct block *b, const struct site *s, size_t at, size_t i,
                       const struct solution_view *v, struct err *e)
 {
-    const struct site_linear *l = &s->linear[i];
-    const struct solution_linear *q = NULL;
+    const struct solution_linear *q = linear_of(s, i, v, e);
     struct coded codes;
     float *w;
 
-    for (size_t k = 0; k < v->nlinears; k++)
-        if (strcmp(v->linear[k].name, l->name) == 0)
-            q = &v->linear[k];
-    if (!q || q->N != l->rows || q->K != s->inputs)
-        return err_set(e, ERR_DATA, "the commit of %s of block %zu has no '%s' of [%zu, %zu]",
-                       s->name, s->block, l->name, l->rows, s->inputs);
+    if (!q)
+        return -1;
     if (q->kept)
         return block_load_linear(b, at, i, e);
     if (coded_read(q, &codes, e) < 0 || !(w = mem_raw(q->N * q->K, sizeof *w, e)))
         return -1;
     if (coded_decode(&codes, 0, q->N, w, e) < 0) {
         free(w);
-        return err_prefix(e, "'%s'", l->name);
+        return err_prefix(e, "'%s'", q->name);
     }
     return block_set_linear(b, at, i, w, e);
 }

@@ -5,11 +5,14 @@
 #define PTQ_FORWARD_SITE_H
 
 #include "../../common/model/model.h"
+#include "../../common/wire/msg_solution.h"
 #include "forward_types.h"
 
 /* The weights message of a site of `sites`, in the checkpoint's own types. */
 int site_emit_weights(struct model *m, const struct site *s, size_t sites, const struct json *prov,
                       const char *run, const struct forward_io *io, struct err *e);
+/* Every linear of the site is there in its shape, on a grid that is known. */
+int site_check_commit(const struct site *s, const struct solution_view *v, struct err *e);
 /* Dequantizes a commit into the block, as site `at` of it; it must be this site's, with every
  * linear in its shape. */
 int site_set_commit(struct block *b, const struct site *s, size_t at, const struct msg *m,

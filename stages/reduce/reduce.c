@@ -8,38 +8,9 @@
 #include "../../common/base/mem.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_partial.h"
-#include "reduce_kept.h"
+#include "reduce_job.h"
 
 #define SITES_MAX 1000000u
-#define CHUNKS_MAX 100000000u
-
-/* Of the sums of lanes while they are open: the number of the lane. */
-#define RANK_TOTAL ((uint64_t)1 << 62)
-#define RANK_DONE ((uint64_t)1 << 63)
-
-struct lane {
-    uint64_t next; /* the chunk that is added next; first + count: all in */
-    uint64_t first, count;
-    struct slab_home home;
-    struct kept kept; /* empty when merged, or sent as a partial */
-};
-
-struct job {
-    uint64_t order, block, sites, chunks;
-    uint64_t nlanes, merged; /* merged: lanes in the total */
-    struct kept_how how;     /* how all lanes are summed */
-    char site[64];
-    size_t K;
-    struct lane *lanes;
-    struct slab_home home; /* of the total */
-    struct kept total;
-    int with_d;
-    char run[40];
-    struct msg *weights;
-    struct msg **early; /* acts that came before their turn in the lane */
-    size_t nearly, early_cap;
-    struct job *next;
-};
 
 struct reduce {
     struct reduce_opts o;
@@ -73,21 +44,6 @@ struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_
     if (!(r->slabs = slabs_open(o->mem, o->tmp, e)))
         reduce_close(&r);
     return r;
-}
-
-static void job_destroy(struct job *j)
-{
-    if (!j)
-        return;
-    for (uint64_t l = 0; j->lanes && l < j->nlanes; l++)
-        kept_release(&j->lanes[l].kept);
-    free(j->lanes);
-    kept_release(&j->total);
-    for (size_t i = 0; i < j->nearly; i++)
-        msg_destroy(&j->early[i]);
-    free(j->early);
-    msg_destroy(&j->weights);
-    free(j);
 }
 
 void reduce_close(struct reduce **rp)
@@ -158,76 +114,6 @@ static struct job *job_of(struct reduce *r, uint64_t order, struct err *e)
     return j;
 }
 
-/* What acts and partials say alike of the site and the division into lanes. */
-struct place {
-    const char *site;
-    uint64_t block, sites, chunks, lanes;
-    size_t K;
-    int with_d;
-    struct kept_how how;
-};
-
-static int job_start(struct reduce *r, struct job *j, const struct msg *m, const struct place *p,
-                     struct err *e)
-{
-    if (!p->chunks || p->chunks > CHUNKS_MAX || !p->lanes || p->lanes > p->chunks)
-        return err_set(e, ERR_USE, "message '%s': %llu chunks in %llu lanes is impossible", m->id,
-                       (unsigned long long)p->chunks, (unsigned long long)p->lanes);
-    if (p->how.holdout > p->chunks)
-        return err_set(e, ERR_USE,
-                       "every %lluth chunk is to be held out, but there are only %llu: use a "
-                       "smaller number, smaller "
-                       "chunks or more tokens",
-                       (unsigned long long)p->how.holdout, (unsigned long long)p->chunks);
-    j->with_d = p->with_d;
-    j->how = p->how;
-    j->home = (struct slab_home){r->slabs, RANK_TOTAL};
-    j->lanes = mem_array((size_t)p->lanes, sizeof *j->lanes, e);
-    if (!j->lanes)
-        return -1;
-    j->nlanes = p->lanes;
-    j->chunks = p->chunks;
-    j->K = p->K;
-    j->block = p->block;
-    j->sites = p->sites;
-    snprintf(j->site, sizeof j->site, "%s", p->site);
-    snprintf(j->run, sizeof j->run, "%s", m->run);
-    for (uint64_t l = 0; l < p->lanes; l++) {
-        j->lanes[l].first = l * p->chunks / p->lanes;
-        j->lanes[l].count = (l + 1) * p->chunks / p->lanes - j->lanes[l].first;
-        j->lanes[l].next = j->lanes[l].first;
-        j->lanes[l].home = (struct slab_home){r->slabs, l};
-    }
-    return 0;
-}
-
-static int check_place(const struct job *j, const struct msg *m, const struct place *p,
-                       struct err *e)
-{
-    if (p->K != j->K || p->chunks != j->chunks || p->lanes != j->nlanes || p->block != j->block ||
-        strcmp(p->site, j->site) != 0)
-        return err_set(e, ERR_USE,
-                       "message '%s': %s of block %llu (%zu inputs, %llu chunks, %llu lanes) does "
-                       "not match %s of block "
-                       "%llu (%zu, %llu, %llu) that came before",
-                       m->id, p->site, (unsigned long long)p->block, p->K,
-                       (unsigned long long)p->chunks, (unsigned long long)p->lanes, j->site,
-                       (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
-                       (unsigned long long)j->nlanes);
-    if (j->with_d != p->with_d)
-        return err_set(
-            e, ERR_USE,
-            "message '%s': some chunks have the rows of the full-precision model, others not",
-            m->id);
-    if (j->how.holdout != p->how.holdout || j->how.plain != p->how.plain ||
-        j->how.length_diagonals != p->how.length_diagonals || j->how.classes != p->how.classes)
-        return err_set(e, ERR_USE,
-                       "message '%s': reducers whose sums meet need the same --holdout, "
-                       "--plain-sums, --length-diagonals and --classes",
-                       m->id);
-    return 0;
-}
-
 /* The job that a message belongs to; NULL with *e untouched: its site is done. */
 static int job_for(struct reduce *r, const struct msg *m, uint64_t order, const struct place *p,
                    struct job **out, struct err *e)
@@ -239,8 +125,8 @@ static int job_for(struct reduce *r, const struct msg *m, uint64_t order, const 
         return -1;
     if (r->done[order])
         return 0;
-    if (!(j = job_of(r, order, e)) || (!j->nlanes && job_start(r, j, m, p, e) < 0) ||
-        check_place(j, m, p, e) < 0)
+    if (!(j = job_of(r, order, e)) || (!j->nlanes && job_start(j, r->slabs, m, p, e) < 0) ||
+        job_check_place(j, m, p, e) < 0 || job_check_weights(j, e) < 0)
         return -1;
     *out = j;
     return 0;
@@ -336,11 +222,14 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
     return r->o.how.plain ? add_to(r, l, SET_PLAIN, &plain, e) : 0;
 }
 
-static int add_chunk(struct reduce *r, struct job *j, const struct acts_view *a, struct err *e)
+static int add_chunk(struct reduce *r, struct job *j, const struct msg *m,
+                     const struct acts_view *a, struct err *e)
 {
     struct lane *l = &j->lanes[a->lane];
     int held = r->o.how.holdout && a->chunk % r->o.how.holdout == r->o.how.holdout - 1;
 
+    if (lane_note_digest(l, m, (size_t)(a->chunk - l->first), e) < 0)
+        return -1;
     if ((has_rows(a) ? add_rows : add_none)(r, l, held, a, e) < 0)
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
@@ -359,7 +248,7 @@ static int add_early(struct reduce *r, struct job *j, struct err *e)
             i++;
             continue;
         }
-        if (a.chunk == j->lanes[a.lane].next && add_chunk(r, j, &a, e) < 0)
+        if (a.chunk == j->lanes[a.lane].next && add_chunk(r, j, j->early[i], &a, e) < 0)
             return -1;
         msg_destroy(&j->early[i]);
         j->early[i] = j->early[--j->nearly];
@@ -379,11 +268,6 @@ static struct msg *job_problem(struct job *j, struct err *e)
 
     if (weights_read(j->weights, &w, e) < 0)
         return NULL;
-    if (w.K != j->K) {
-        err_set(e, ERR_USE, "message '%s': weights have %zu inputs, the rows %zu", j->weights->id,
-                w.K, j->K);
-        return NULL;
-    }
     if (kept_describe(&j->total, &v, &lengths, e) < 0)
         goto out;
     v.prov = w.prov;
@@ -446,9 +330,12 @@ static int push_weights(struct reduce *r, struct msg **m, struct err *e)
     if (!j)
         return -1;
     if (j->weights)
-        return 0;
+        return msg_checksum(j->weights) == msg_checksum(*m) ? 0 : job_differs(*m, e);
     j->weights = *m;
+    j->weights_k = w.K;
     *m = NULL;
+    if (job_check_weights(j, e) < 0)
+        return -1;
     return job_emit(r, j, e);
 }
 
@@ -463,31 +350,15 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
     p = (struct place){a.site, a.block, a.sites, a.chunks, a.lanes, a.K, a.xf != NULL, r->o.how};
     if (job_for(r, *m, a.order, &p, &j, e) < 0)
         return -1;
-    if (!j || a.chunk < j->lanes[a.lane].next)
+    if (!j)
         return 0;
-    if (a.chunk > j->lanes[a.lane].next) {
-        if (mem_grow((void **)&j->early, &j->early_cap, j->nearly + 1, sizeof *j->early, e) < 0)
-            return -1;
-        j->early[j->nearly++] = *m;
-        *m = NULL;
-        return 0;
-    }
-    if (add_chunk(r, j, &a, e) < 0 || add_early(r, j, e) < 0)
+    if (a.chunk < j->lanes[a.lane].next)
+        return lane_check_repeat(&j->lanes[a.lane], *m, a.chunk, e);
+    if (a.chunk > j->lanes[a.lane].next)
+        return job_keep_early(j, m, e);
+    if (add_chunk(r, j, *m, &a, e) < 0 || add_early(r, j, e) < 0)
         return -1;
     return job_emit(r, j, e);
-}
-
-/* Have chunks of the lane come as rows? */
-static int lane_has_rows(const struct job *j, uint64_t lane)
-{
-    const struct lane *l = &j->lanes[lane];
-    struct acts_view a;
-    struct err e;
-
-    for (size_t i = 0; i < j->nearly; i++)
-        if (acts_read(j->early[i], &a, &e) == 0 && a.lane == lane)
-            return 1;
-    return l->next > l->first;
 }
 
 /* The sums of a whole lane, made by another reducer. */
@@ -514,16 +385,19 @@ static int push_partial(struct reduce *r, struct msg **m, struct err *e)
         return err_prefix(e, "message '%s'", (*m)->id);
     if (job_for(r, *m, v.sums.order, &p, &j, e) < 0)
         return -1;
-    if (!j || j->lanes[v.lane].next == j->lanes[v.lane].first + j->lanes[v.lane].count)
+    if (!j)
         return 0;
-    if (lane_has_rows(j, v.lane))
+    l = &j->lanes[v.lane];
+    if (l->next == l->first + l->count)
+        return !l->whole || l->digest[0] == msg_checksum(*m) ? 0 : job_differs(*m, e);
+    if (job_has_rows(j, v.lane))
         return err_set(e, ERR_USE,
                        "message '%s': rows of this lane came already: a lane comes as "
                        "rows or as a partial sum",
                        (*m)->id);
-    l = &j->lanes[v.lane];
-    if (kept_take(&l->kept, &l->home, &v.sums, e) < 0)
+    if (kept_take(&l->kept, &l->home, &v.sums, e) < 0 || lane_note_digest(l, *m, 0, e) < 0)
         return err_prefix(e, "message '%s'", (*m)->id);
+    l->whole = 1;
     l->next = l->first + l->count;
     return lane_done(r, j, v.lane, e) < 0 ? -1 : job_emit(r, j, e);
 }
@@ -550,16 +424,6 @@ int reduce_push(struct reduce *r, struct msg **m, struct err *e)
     return rc;
 }
 
-/* Nothing of a lane, or all of it. */
-static int lanes_are_whole(const struct job *j)
-{
-    for (uint64_t l = 0; l < j->nlanes; l++)
-        if (j->lanes[l].next > j->lanes[l].first &&
-            j->lanes[l].next < j->lanes[l].first + j->lanes[l].count)
-            return 0;
-    return j->nearly == 0;
-}
-
 static int tell_missing(const struct reduce *r, uint64_t order, const struct job *j, struct err *e)
 {
     return err_set(e, ERR_DATA, "the stream ended early: site %llu of %llu%s%s is not complete%s",
@@ -573,7 +437,7 @@ int reduce_finish(struct reduce *r, struct err *e)
         return err_set(e, ERR_DATA,
                        "the stream ended without a single row; did the stage before fail?");
     for (const struct job *j = r->jobs; j; j = j->next)
-        if (!r->o.partial || !lanes_are_whole(j))
+        if (!r->o.partial || !job_is_whole(j))
             return tell_missing(r, j->order, j, e);
     for (uint64_t i = 0; !r->o.partial && !r->o.share && i < r->sites; i++)
         if (!r->done[i])

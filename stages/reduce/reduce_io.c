@@ -18,6 +18,7 @@ struct reduce_io {
     uint64_t committed;
     uint64_t held, spilled; /* bytes noted so far */
     int complete;           /* all rows are in */
+    int unsent;             /* what came of them could not be sent: not their fault */
 };
 
 static int emit(void *ctx, struct msg **m, struct err *e)
@@ -27,7 +28,9 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     int rc = !io->record ? 0 : copy ? link_send(io->record, &copy, e) : -1;
 
     msg_destroy(&copy);
-    return rc < 0 ? -1 : link_send(io->problems, m, e);
+    rc = rc < 0 ? -1 : link_send(io->problems, m, e);
+    io->unsent = rc < 0;
+    return rc;
 }
 
 /* Says once that sums are in a file, and whenever a problem beats all before it in what it takes
@@ -72,7 +75,7 @@ static int take_rows(void *ctx, struct msg **m, struct err *e)
         status_update("reduce", -1, NULL, done, 0, "lanes");
     else
         status_update("reduce", -1, NULL, done, sites, "sites");
-    return rc;
+    return rc < 0 && e->kind == ERR_USE && !io->unsent ? PUMP_REFUSED : rc;
 }
 
 static int rows_ended(void *ctx, struct err *e)

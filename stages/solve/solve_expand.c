@@ -12,7 +12,7 @@ int expand_check(const struct msg *m, const struct tensor *t, struct err *e)
     const size_t bad = t ? tensor_count_bad(t) : 0;
 
     if (bad)
-        return err_set(e, ERR_DATA, "%s: tensor '%s' holds %zu NaN or infinite values", m->id,
+        return err_set(e, ERR_USE, "%s: tensor '%s' holds %zu NaN or infinite values", m->id,
                        t->name, bad);
     return 0;
 }
@@ -69,8 +69,8 @@ static int expand_h(struct msg *m, size_t K, const struct expand_part *part, siz
         for (size_t j = 0; j <= i; j++)
             row[j] *= scale;
         if (row[i] < 0.0)
-            return err_set(e, ERR_DATA, "%s: %s[%zu,%zu] is negative: not a sum of squares", m->id,
-                           part[0].S->name, i, i);
+            return err_set(e, ERR_USE, "%s: tensor '%s'[%zu,%zu] is negative: not a sum of squares",
+                           m->id, part[0].S->name, i, i);
     }
     mirror(K, H);
     return 0;

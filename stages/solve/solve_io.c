@@ -37,6 +37,7 @@ struct solve_io {
     struct run_id run; /* of both links */
     struct link *problems, *solutions;
     uint64_t done, sites;
+    uint64_t *digest; /* [sites] checksum of the problem of each order; 0: none came yet */
 };
 
 static void patterns_note(struct patterns *p, const struct problem_view *v)
@@ -114,6 +115,27 @@ static void tell(struct warned *w, const char *id, const struct solve_note *n)
                n->damp, n->dead, n->worst, n->worst_name);
 }
 
+/* All problems of a stream are of one run of so many sites. One may come again, when another solver
+ * was lost or slow, but not with other contents. */
+static int stream_check(struct solve_io *io, const struct msg *m, const struct problem_view *v,
+                        struct err *e)
+{
+    const uint64_t sum = msg_checksum(m);
+
+    if (!io->digest && !(io->digest = mem_array((size_t)v->sites, sizeof *io->digest, e)))
+        return -1;
+    io->sites = io->sites ? io->sites : v->sites;
+    if (v->sites != io->sites)
+        return err_set(e, ERR_USE, "%s: field 'sites' is %llu, but earlier problems said %llu",
+                       m->id, (unsigned long long)v->sites, (unsigned long long)io->sites);
+    if (io->digest[v->order] && io->digest[v->order] != sum)
+        return err_set(e, ERR_USE,
+                       "%s: field 'order' is %llu, and another problem of this number came before",
+                       m->id, (unsigned long long)v->order);
+    io->digest[v->order] = sum;
+    return 0;
+}
+
 static int take_problem(void *ctx, struct msg **m, struct err *e)
 {
     struct solve_io *io = ctx;
@@ -123,9 +145,8 @@ static int take_problem(void *ctx, struct msg **m, struct err *e)
 
     if (!link_accepts(only->text, only->count, (*m)->id))
         return err_set(e, ERR_USE, "%s does not fit --only; only sockets sort problems", (*m)->id);
-    if (problem_read(*m, &v, e) < 0)
-        return -1;
-    io->sites = v.sites;
+    if (problem_read(*m, &v, e) < 0 || stream_check(io, *m, &v, e) < 0)
+        return e->kind == ERR_SYS ? -1 : PUMP_REFUSED;
     patterns_note(&io->patterns, &v);
     status_update("solve", (int64_t)v.block, v.site, io->done, v.sites, "sites");
     *m = solve_problem(&io->command->core, m, io->par, &note, e);
@@ -201,5 +222,6 @@ int solve_io_run(struct stage *s, struct err *e)
     link_close(&io.solutions);
     par_close(&io.par);
     free(io.patterns.hit);
+    free(io.digest);
     return rc;
 }

@@ -258,6 +258,15 @@ static int storable(const struct writer *w, const struct plan_linear *l,
     return 0;
 }
 
+static int differs(const struct plan_site *x, struct err *e)
+{
+    err_set(e, ERR_USE,
+            "another solution of block %zu %s came before from the same solver with the same "
+            "options: another machine's kernels in one run?",
+            x->block, x->site->name);
+    return WRITE_REFUSED;
+}
+
 static int solution_take(struct writer *w, struct msg *m, struct err *e)
 {
     const struct solution_linear *linear[PROBLEM_LINEARS];
@@ -268,17 +277,13 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
 
     if (m->kind != MSG_SOLUTION)
         return err_set(e, ERR_USE, "'%s' is a %s, not a solution", m->id, msg_kind_name(m->kind));
-    if (run_id_check_model(m->run, w->print, w->plan.dir, e) || solution_read(m, &v, e) ||
-        plan_check(&w->plan, &v, linear, &digest, e))
+    if (run_id_check_model(m->run, w->print, w->plan.dir, e))
         return -1;
+    if (solution_read(m, &v, e) || plan_check(&w->plan, &v, linear, &digest, e))
+        return WRITE_REFUSED;
     x = &w->plan.site[v.order];
     if (x->done && x->digest != digest && (same = same_prov(x, &v, e)) != 0)
-        return same < 0 ? -1
-                        : err_set(e, ERR_DATA,
-                                  "two different solutions of block %zu %s from the same solver "
-                                  "with the same "
-                                  "options: another machine's kernels in one run?",
-                                  x->block, v.site);
+        return same < 0 ? -1 : differs(x, e);
     if (x->done)
         return 0;
     for (size_t i = 0; i < x->count; i++)

@@ -37,8 +37,11 @@ struct writer;
 
 /* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
 struct writer *write_open(const struct write_opts *o, struct err *e);
+#define WRITE_REFUSED (-2)
 /* 1: *m has become the durable commit of its site; 0: the site was there already with the same
- * bytes or from another solver, *m is gone; -1: refused or not written, *m is gone. */
+ * bytes or from another solver, *m is gone; WRITE_REFUSED: *m is no solution of a site of this
+ * model, or differs from the one that its solver gave before; -1: no format can store it, or it
+ * could not be written. *m is gone then. */
 int write_solution(struct writer *w, struct msg **m, struct err *e);
 /* All sites must be there; then the checkpoints appear. Call it only after a proper end of the
  * stream. */

@@ -72,7 +72,7 @@ static int take_solution(void *ctx, struct msg **m, struct err *e)
     json_as_int(json_get((*m)->meta, "order"), &order);
     rc = write_solution(io->core, m, e);
     if (rc < 0)
-        return -1;
+        return rc == WRITE_REFUSED ? PUMP_REFUSED : -1;
     if (rc == 0) {
         log_warn("%s came twice; the first is kept", id);
         return 0;

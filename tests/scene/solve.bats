@@ -106,8 +106,8 @@ message_bytes() { # FILE: length of its first message
 @test "problems that cannot be solved name what is wrong" {
     site a.safetensors model.q_proj "$eye" "${weights/"$half"/$nan}"
     ptq-stream --quiet import a.safetensors >p.ptq
-    run -1 --separate-stderr ptq-solve --in p.ptq --out s.ptq --group 4
-    [[ $stderr == "solve: fatal: b0.import: tensor 'model.q_proj' holds 1 NaN or infinite values" ]]
+    run -100 --separate-stderr ptq-solve --in p.ptq --out s.ptq --group 4
+    [[ $stderr == *"problem 'b0.import': tensor 'model.q_proj' holds 1 NaN or infinite values" ]]
     [ ! -e s.ptq ] # nothing was solved
     site a.safetensors model.q_proj "$eye" "$weights"
     ptq-stream --quiet import a.safetensors >p.ptq

@@ -73,7 +73,7 @@ static struct msg *problem(size_t set, size_t classes)
                              .K = K,
                              .tokens = 2 * T,
                              .sum_w = WEIGHT[set],
-                             .sum_w2 = WEIGHT[set],
+                             .sum_w2 = WEIGHT[set] * WEIGHT[set] / (2 * T), /* one weight for all */
                              .nlinears = 2};
     struct err e = {0};
     struct msg *m;

@@ -197,6 +197,7 @@ static struct msg *solution(int bits, int zeros, int tensor_scale, int table)
                               .order = 0,
                               .sites = 1,
                               .K = K,
+                              .tokens = 1,
                               .sum_w = 1,
                               .sum_w2 = 1,
                               .solver = "rtn",

@@ -30,7 +30,7 @@ static struct msg *problem(void)
                              .tokens = 6,
                              .sequences = 2,
                              .sum_w = LOSS,
-                             .sum_w2 = LOSS / 3,
+                             .sum_w2 = LOSS * LOSS / 3,
                              .nlinears = 2,
                              .linear = {&q, &k},
                              .lengths = rows,
@@ -66,7 +66,7 @@ static struct msg *solution(void)
                               .tokens = 6,
                               .sequences = 2,
                               .sum_w = LOSS,
-                              .sum_w2 = 1,
+                              .sum_w2 = LOSS * LOSS / 3,
                               .solver = "gptq",
                               .damp = 0.01,
                               .attempts = 1,
@@ -151,6 +151,17 @@ static void test_fields(void **state)
     field_refused(problem, "tokens", json_new_int(-1));
     field_refused(problem, "sum_w", json_new_real(-0.5));
     field_refused(problem, "sum_w2", json_new_text("1"));
+    field_refused(problem, "sum_w", json_new_real(1e308));
+    field_refused(problem, "sum_w", json_new_real(0));
+    field_refused(problem, "sum_w", json_new_null());
+    field_refused(problem, "sum_w2", json_new_real(0));
+    field_refused(problem, "sum_w2", json_new_real(1e308));
+    field_refused(problem, "block", json_new_int(4));
+    field_refused(problem, "site", json_new_text("attn.o"));
+    field_refused(problem, "sites", json_new_int((int64_t)1 << 40));
+    field_refused(solution, "sum_w", json_new_real(1e308));
+    field_refused(solution, "block", json_new_int(4));
+    field_refused(solution, "damp", json_new_real(-1));
     field_refused(problem, "bytes_in", NULL);
     field_refused(problem, "lengths", NULL);
     field_refused(problem, "lengths", json_new_array());
@@ -252,7 +263,7 @@ static void test_round_trip(void **state)
     struct problem_view p;
     struct solution_view s;
     struct err e = {0};
-    double want[3] = {LOSS, LOSS / 3, LOSS / 7};
+    double want[3] = {LOSS, LOSS * LOSS / 3, LOSS / 7};
     struct msg *m = travel(problem());
 
     (void)state;

@@ -413,11 +413,70 @@ static void test_out_is_gone(void **state)
     link_close(&p.out[0]);
 }
 
+/* The link fails, and says why. */
+static void end_is(struct link *l, const char *text)
+{
+    struct err e = {0};
+
+    assert_int_equal(link_end(l, 1, NULL, &e), -1);
+    said(&e, ERR_DATA, text);
+}
+
+static int take_and_refuse(void *ctx, struct msg **m, struct err *e)
+{
+    struct bench *b = ctx;
+
+    if (++b->taken != 2)
+        return 0;
+    err_set(e, ERR_USE, "cannot stand %s", (*m)->id);
+    return PUMP_REFUSED;
+}
+
+/* A message is at fault: its sender is named and told. Elastic: it is forgotten, what it sent
+ * behind that is not taken, and the others are still served. */
+static void sender_is_refused(int elastic)
+{
+    static const struct pump_take refuses[] = {{CHUNKS, take_and_refuse}, {0, NULL}};
+    struct bench b = {.enough = 3};
+    struct link *in = open_ok(bound, LINK_IN, IN(.elastic = elastic)),
+                *bad = open_ok(url, LINK_OUT, OUT()), *good = NULL;
+    struct pump p = {.ctx = &b, .in = {{.link = in, .take = refuses}}, .done = is_enough};
+    struct err e = {0};
+
+    for (int i = 0; i < 4; i++)
+        send_ok(bad, i, 10);
+    if (elastic) {
+        b.enough = 2;
+        assert_int_equal(pump_run(&p, &e), 1);
+        good = open_ok(url, LINK_OUT, OUT());
+        send_ok(good, 4, 10);
+        b.enough = 3;
+        assert_int_equal(pump_run(&p, &e), 1);
+        end_is(bad, "cannot stand m1");
+    } else {
+        assert_int_equal(pump_run(&p, &e), -1);
+        said(&e, ERR_USE, "maker (peer 0 at ipc:");
+        said(&e, ERR_USE, "cannot stand m1");
+    }
+    assert_int_equal(b.taken, elastic ? 3 : 2);
+    link_close(&good);
+    link_close(&bad);
+    link_close(&in);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    sender_is_refused(0);
+    sender_is_refused(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nobody_handles, setup),
         cmocka_unit_test_setup(test_handler_fails, setup),
+        cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_stream_ends_too_early, setup),
         cmocka_unit_test_setup(test_idle_fails, setup),
         cmocka_unit_test_setup(test_no_links, setup),

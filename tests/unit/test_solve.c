@@ -67,7 +67,7 @@ static struct msg *problem(const struct want *x)
                              .K = K,
                              .tokens = (uint64_t)x->tokens,
                              .sum_w = x->factor * x->tokens,
-                             .sum_w2 = x->tokens,
+                             .sum_w2 = x->factor * x->factor * x->tokens,
                              .nlinears = 2};
     struct err e = {0};
     struct msg *m;
@@ -183,19 +183,20 @@ static void test_refuses_problems(void **ctx)
     refuse(&o, m, ERR_USE, "solution");
     m = problem(&plain);
     ((float *)m->tensors[2].data)[77] = NAN;
-    refuse(&o, m, ERR_DATA, "'model.layers.3.mlp.up_proj' holds 1 NaN");
+    refuse(&o, m, ERR_USE, "'model.layers.3.mlp.up_proj' holds 1 NaN");
     m = problem(&plain);
     ((double *)m->tensors[0].data)[5] = INFINITY;
-    refuse(&o, m, ERR_DATA, "'S' holds 1 NaN or infinite");
+    refuse(&o, m, ERR_USE, "'S' holds 1 NaN or infinite");
     m = problem(&plain);
     ((double *)m->tensors[0].data)[2] = -1.0;
-    refuse(&o, m, ERR_DATA, "S[1,1] is negative");
+    refuse(&o, m, ERR_USE, "'S'[1,1] is negative");
     m = problem(&plain);
     json_set_real(m->meta, "sum_w", 0.0);
+    json_set_real(m->meta, "sum_w2", 0.0);
     refuse(&o, m, ERR_DATA, "sum_w is 0 with 300 tokens");
     m = problem(&plain);
     json_set_int(m->meta, "tokens", 0);
-    refuse(&o, m, ERR_DATA, "with 0 tokens");
+    refuse(&o, m, ERR_USE, "0 rows cannot weigh that much");
     m = problem(&plain);
     ((float *)m->tensors[1].data)[3 * K] = 1e7F;
     refuse(&o, m, ERR_DATA, "gate_proj: row 3: a scale is too large for F16");

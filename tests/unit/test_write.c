@@ -114,27 +114,43 @@ static void refuses_solutions(void **state)
     assert_non_null(strstr(e.text, "not a solution"));
     m = tiny_solution(model, 3, &o);
     json_set_int(m->meta, "sites", 12);
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "12 sites"));
     m = tiny_solution(model, 3, &o);
     json_set_int(m->meta, "block", 1);
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
+    assert_non_null(strstr(e.text, "field 'id' must be 'b1.mlp.down'"));
+    m = tiny_solution(model, 3, &o);
+    json_set_int(m->meta, "block", 1);
+    assert_int_equal(msg_set_id(m, &e, "b1.mlp.down"), 0);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "block 1 mlp.down"));
     m = tiny_solution(model, 3, &o);
     json_set_int(m->meta, "order", 7);
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     m = tiny_solution(model, 4, &o); /* block 1's linears in block 0's place */
     json_set_int(m->meta, "order", 0);
     json_set_int(m->meta, "block", 0);
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(msg_set_id(m, &e, "b0.attn.qkv"), 0);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "has no linear 'model.layers.1."));
     m = tiny_solution(model, 0, &o);
     ((uint16_t *)msg_tensor(m, "model.layers.0.self_attn.q_proj.scales")->data)[5] = 0x7e00;
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "q_proj.scales"));
+    for (size_t i = 0; i < 4; i++) { /* 0, below 0, the largest number, -0 in F16 */
+        static const uint16_t scale[] = {0, 0x9c00, 0x7bff, 0x8000};
+
+        m = tiny_solution(model, 0, &o);
+        ((uint16_t *)msg_tensor(m, "model.layers.0.self_attn.q_proj.scales")->data)[5] = scale[i];
+        assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
+        assert_int_equal(e.kind, ERR_USE);
+        assert_non_null(strstr(e.text, "'model.layers.0.self_attn.q_proj.scales'"));
+        assert_non_null(strstr(e.text, i == 2 ? "no engine can hold them" : "must be above 0"));
+    }
     m = tiny_solution(model, 0, &o);
     ((uint8_t *)msg_tensor(m, "model.layers.0.self_attn.k_proj.codes")->data)[9] = 16;
-    assert_int_equal(write_solution(w, &m, &e), -1);
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "k_proj.codes"));
     assert_int_equal(write_plan(w)->done, 0);
     assert_int_equal(write_finish(w, &e), -1);
@@ -156,21 +172,21 @@ static void refuses_linears(void **state)
     v.nlinears = 1; /* without the other linear of the site */
     assert_non_null(less = solution_create(&v, "test", &e));
     tiny_solve(less, &v.linear[0], &o);
-    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_int_equal(write_solution(w, &less, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "lacks 'model.layers.0.mlp.gate_proj'"));
     v.nlinears = 2;
     v.linear[1].N = 32; /* fewer rows than the model */
     assert_non_null(less = solution_create(&v, "test", &e));
     tiny_solve(less, &v.linear[0], &o);
     tiny_solve(less, &v.linear[1], &o);
-    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_int_equal(write_solution(w, &less, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "[32, 64], the model has [96, 64]"));
     v.linear[1].N = 96;
     v.linear[1].name = "model.layers.0.mlp.side_proj";
     assert_non_null(less = solution_create(&v, "test", &e));
     tiny_solve(less, &v.linear[0], &o);
     tiny_solve(less, &v.linear[1], &o);
-    assert_int_equal(write_solution(w, &less, &e), -1);
+    assert_int_equal(write_solution(w, &less, &e), WRITE_REFUSED);
     assert_non_null(strstr(e.text, "has no linear 'model.layers.0.mlp.side_proj'"));
     msg_destroy(&m);
     write_close(&w);
@@ -217,9 +233,9 @@ static void duplicates(void **state)
     assert_int_equal(write_solution(w, &m, &e), 0);
     m = tiny_solution(model, 2, &o);
     ((uint8_t *)msg_tensor(m, "model.layers.0.mlp.up_proj.codes")->data)[0] ^= 1;
-    assert_int_equal(write_solution(w, &m, &e), -1);
-    assert_int_equal(e.kind, ERR_DATA);
-    assert_non_null(strstr(e.text, "two different solutions of block 0 mlp.up"));
+    assert_int_equal(write_solution(w, &m, &e), WRITE_REFUSED);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "another solution of block 0 mlp.up came before"));
     m = tiny_solution(model, 2, &o); /* of another solver: the first counts */
     ((uint8_t *)msg_tensor(m, "model.layers.0.mlp.up_proj.codes")->data)[0] ^= 1;
     assert_int_equal(

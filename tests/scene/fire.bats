@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# fire.bats - what a peer with right checksums can send that is not so: each is refused where it arrives, by name. A peer that may
+# come and go is forgotten, and the run goes on; any other ends it with 100.
+bats_require_minimum_version 1.5.0
+load bounds
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH" PYTHONPATH=$ROOT/ops/python PYTHONDONTWRITEBYTECODE=1
+    export M=$ROOT/pipelines/demo/tale-qwen3 D=$BATS_FILE_TMPDIR PY=
+    for p in python3 /usr/bin/python3; do
+        [ "$PY" ] || ! $p -c 'import msgpack, zstandard, numpy, zmq' 2>/dev/null || PY=$p
+    done
+    ptq-sample --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 64 --chunk-tokens 128 --quiet >"$D/chunks"
+    ptq-forward --model "$M" --inputs full --threads 1 --quiet <"$D/chunks" >"$D/acts"
+    ptq-reduce --quiet <"$D/acts" >"$D/problems"
+    ptq-solve --solver rtn --group 32 --quiet <"$D/problems" >"$D/solutions"
+    cat >"$D/bad.py" <<'END'
+import itertools, sys
+import numpy as np, ptqwire as w
+
+def first(name, n):
+    return list(itertools.islice(w.read_stream(open(sys.argv[1] + "/" + name, "rb")), n))
+
+def change(m, name, at, value):
+    dtype, a = m.tensors[name]
+    a = a.copy()
+    a.flat[at] = value
+    m.tensors[name] = (dtype, a)
+
+def bad(name, *messages):
+    w.write_stream(open(name, "wb"), messages)
+END
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    [ "$PY" ] || skip "no Python with msgpack, zstandard, numpy and zmq here"
+    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-fire-XXXXXX)
+    at=ipc://$XDG_RUNTIME_DIR
+}
+
+teardown() {
+    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+    rm -rf "${XDG_RUNTIME_DIR:?}"
+}
+
+all_said() {
+    [ "$(grep -c 'it is refused; going on without it' said)" = 6 ]
+}
+
+make_bad() { # Python that makes the files, on standard input
+    { cat "$D/bad.py"; cat; } | $PY - "$D"
+}
+
+refused() { # FILE WORDS COMMAND...: reads the file as its input
+    local file=$1 words=$2
+    shift 2
+    run -100 --separate-stderr timeout 20 "$@" <"$file"
+    [[ $stderr == *"$words"* ]] || { echo "$file: '$stderr' does not say '$words'"; return 1; }
+}
+
+@test "what a reducer is sent: weights, names, lanes, contents" {
+    make_bad <<'END'
+take = lambda kind: next(m for m in w.read_stream(open(sys.argv[1] + "/acts", "rb")) if m.kind == kind)
+m = take("weights"); name = m.meta["linears"][0]["name"]; change(m, name, 5, 0x7fc0); bad("nan", m)
+m = take("weights"); change(m, name, 5, 0xff80); bad("inf", m)
+m = take("weights"); m.meta["block"] = 1; bad("block", m)
+m = take("acts"); m.meta.update(lanes=10**8, chunks=10**8, lane=0, chunk=0, lane_first=0, lane_count=1); bad("lanes", m)
+m = take("acts"); n = take("acts"); change(n, "x", 5, 0x3f80); bad("twice", m, n)
+m = take("acts"); n = take("weights"); n.meta["sites"] = 99; bad("sites", m, n)
+m = take("acts"); m.tensors["w"] = ("F32", np.full(m.tensors["x"][1].shape[0], np.nan, "f4")); bad("w", m)
+END
+    refused nan "weights 'b0.attn.qkv/w': tensor 'model.layers.0.self_attn.q_proj' holds 1 NaN" ptq-reduce
+    refused inf "holds 1 NaN or infinite values" ptq-reduce
+    refused block "field 'id' must be 'b1.attn.qkv/w'" ptq-reduce
+    refused lanes "field 'lanes'" ptq-reduce
+    refused twice "'b0.attn.qkv/c0' came before with other contents" ptq-reduce
+    refused sites "site 0 of 99" ptq-reduce
+    refused w "tensor 'w': weight 0 is negative or not finite" ptq-reduce
+    [[ $stderr == *"standard input: "* ]]
+}
+
+@test "what a solver is sent: sums that cannot be, sites that differ, another problem of a name" {
+    make_bad <<'END'
+for name, key, value in (("huge", "sum_w", 1e308), ("below", "sum_w", -1.0), ("none", "sum_w", None), ("zero", "sum_w", 0.0),
+                         ("squares", "sum_w2", 1e300), ("block", "block", 1), ("site", "site", "attn.o")):
+    m = first("problems", 1)[0]; m.meta[key] = value; bad(name, m)
+a, b = first("problems", 2); b.meta["sites"] += 1; bad("sites", a, b)
+a, b = first("problems", 1) + first("problems", 1); change(b, "S", 0, 7.0); bad("twice", a, b)
+m = first("problems", 1)[0]; change(m, "S", 2, -1.0); bad("diagonal", m)
+m = first("problems", 1)[0]; change(m, "S", 4, np.inf); bad("infinite", m)
+END
+    for name in huge below none zero squares; do
+        refused $name "'sum_w" ptq-solve --group 32 --out s
+    done
+    refused block "field 'id' must be 'b1.attn.qkv'" ptq-solve --group 32 --out s
+    refused site "field 'id' must be 'b0.attn.o'" ptq-solve --group 32 --out s
+    refused sites "field 'sites' is 25, but earlier problems said 24" ptq-solve --solver rtn --group 32 --out s
+    refused twice "another problem of this number came before" ptq-solve --solver rtn --group 32 --out s
+    refused diagonal "tensor 'S'[1,1] is negative" ptq-solve --group 32 --out s
+    refused infinite "tensor 'S' holds 1 NaN or infinite" ptq-solve --group 32 --out s
+}
+
+@test "what a forward stage is sent: a chunk that comes twice with other tokens, a chunk under another name" {
+    make_bad <<'END'
+a, b = first("chunks", 1) + first("chunks", 1); change(b, "ids", 3, 7); bad("twice", a, b)
+m = first("chunks", 1)[0]; m.id = "c1"; bad("name", m)
+END
+    refused twice "chunk 0 came before with other contents" ptq-forward --model "$M" --inputs full --threads 1 --out a
+    refused name "field 'id' must be 'c0'" ptq-forward --model "$M" --inputs full --threads 1 --out a
+}
+
+@test "solutions that are none: the writer at the end of a pipe stops, on a socket it forgets who sent them and goes on" {
+    make_bad <<'END'
+import json
+codes = [k for k in first("solutions", 1)[0].tensors if k.endswith("q_proj.scales")][0]
+for name, value in (("zero", 0), ("below", -1), ("huge", 6e4), ("nan", np.nan)):
+    m = first("solutions", 1)[0]; change(m, codes, 3, value); bad(name, m)
+m = first("solutions", 1)[0]; m.meta["sum_w"] = 1e308; bad("sums", m)
+m = first("solutions", 1)[0]; m.meta["block"] = 1; bad("block", m)
+END
+    refused zero "self_attn.q_proj.scales': that of row 0, group 3 is 0, must be above 0" ptq-write --model "$M" pipe
+    refused below "group 3 is -1, must be above 0" ptq-write --model "$M" --overwrite pipe
+    refused huge "no engine can hold them" ptq-write --model "$M" --overwrite pipe
+    refused nan "scales that are not finite" ptq-write --model "$M" --overwrite pipe
+    ptq-write --model "$M" --in "@$at/s" out 2>said &
+    writer=$!
+    for name in zero below huge nan sums block; do
+        timeout 20 ptq-cat --quiet --in $name --out "$at/s" 2>>told || true # whether its end is taken first is chance
+    done
+    until_true all_said
+    grep -q "warning: cat (peer 0 at $at/s): .*q_proj.scales.*row 0, group 3 is 0" said
+    ptq-cat --quiet --in "$D/solutions" --out "$at/s"
+    wait_code $writer 0
+    ptq-write --model "$M" --quiet plain <"$D/solutions"
+    cmp out/model.safetensors plain/model.safetensors
+}
