@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "plural.h"
 
 #define LINKS_MAX 40
 #define TEMP_TRIES 100
@@ -282,7 +283,8 @@ int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, st
         if (got < 0)
             return err_sys(e, "cannot read %s", what);
         if (got == 0)
-            return err_set(e, ERR_USE, "%s is truncated: %zu bytes are missing", what, n);
+            return err_set(e, ERR_USE, "%s is truncated: %zu byte%s missing", what, n,
+                           plural_word(n, " is", "s are"));
         p += got;
         n -= (size_t)got;
         at += (uint64_t)got;

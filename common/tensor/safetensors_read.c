@@ -254,6 +254,11 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
     }
     if (fs_pread_all(fd, &n, 8, 0, path, e))
         return NULL;
+    if (memcmp(&n, "GGUF", 4) == 0) {
+        err_set(e, ERR_USE, "%s: a GGUF file; 'ptq import %s DIR' makes a model folder of it", path,
+                path);
+        return NULL;
+    }
     if (n > HEADER_MAX) {
         err_set(e, ERR_USE,
                 "%s: not a safetensors file: header length %llu is over the limit of %u; download "

@@ -10,6 +10,7 @@
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
+#include "../base/plural.h"
 #include "link_impl.h"
 
 static void opts_complete(struct link_opts *o)
@@ -76,9 +77,10 @@ static void tell_stats(const struct link *l)
 
     link_stats(l, &s);
     log_detail(
-        "link %s %s: %llu messages, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s",
+        "link %s %s: %llu message%s, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s",
         l->dir == LINK_IN ? "in" : "out", l->address, (unsigned long long)s.messages,
-        (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire, s.cpu_s, s.wait_s);
+        plural_s(s.messages), (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire,
+        s.cpu_s, s.wait_s);
 }
 
 void link_close(struct link **l)
@@ -273,8 +275,8 @@ int end_mark_check(const struct msg *m, uint64_t count, uint64_t sum, const char
                        why && *why ? why : "its sender ended it early");
     if ((uint64_t)said != count)
         return err_set(e, ERR_DATA,
-                       "stream from %s is incomplete: %llu messages came, its end mark says %lld",
-                       from, (unsigned long long)count, (long long)said);
+                       "stream from %s is incomplete: %llu message%s came, its end mark says %lld",
+                       from, (unsigned long long)count, plural_s(count), (long long)said);
     hash_hex(sum, hex);
     if (strcmp(hex, text) != 0)
         return err_set(e, ERR_DATA,

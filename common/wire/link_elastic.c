@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "../base/log.h"
 #include "../base/mem.h"
+#include "../base/plural.h"
 #include "link_impl.h"
 
 #define ACCEPTS_MAX 4096
@@ -358,8 +359,8 @@ void leave_take(struct sock *s, struct peer *p, const struct msg *m)
     p->state = PEER_GONE;
     peer_empty(s, p);
     pthread_mutex_unlock(&s->mu);
-    log_detail("%s has left, with %lld messages dealt with", peer_name(s, p, name),
-               (long long)taken);
+    log_detail("%s has left, with %lld message%s dealt with", peer_name(s, p, name),
+               (long long)taken, plural_s((uint64_t)taken));
     sock_notify(s);
 }
 

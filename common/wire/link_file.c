@@ -19,6 +19,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
+#include "../base/plural.h"
 #include "link_impl.h"
 
 #define DRAIN_S 5.0
@@ -152,8 +153,8 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         msg_destroy(m);
     } else if (r == 0) {
         r = err_set(e, ERR_DATA,
-                    "stream in %s is incomplete: it stops after %llu messages without an end mark",
-                    f->what, (unsigned long long)f->count);
+                    "stream in %s is incomplete: it stops after %llu message%s without an end mark",
+                    f->what, (unsigned long long)f->count, plural_s(f->count));
     }
     f->stats.cpu_s += clock_thread() - cpu;
     if (r < 0)

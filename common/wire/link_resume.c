@@ -7,6 +7,7 @@
  * hold until it is covered, for then another peer may have to do it. Left out: going on with a
  * process that was started again; it knows nothing of the stream. */
 #include "link_impl.h"
+#include "../base/plural.h"
 
 int resume_say(const struct sock *s, const struct peer *p, struct json *meta)
 {
@@ -94,12 +95,14 @@ int resume_take(struct sock *s, struct peer *p, const struct resume *r, struct e
         p->told_received = UINT64_MAX; /* says all of it again */
         return (uint64_t)r->sent >= p->count
                    ? 0
-                   : err_set(e, ERR_DATA, "has sent %lld messages, but %llu came",
-                             (long long)r->sent, (unsigned long long)p->count);
+                   : err_set(e, ERR_DATA, "has sent %lld message%s, but %llu came",
+                             (long long)r->sent, plural_s((uint64_t)r->sent),
+                             (unsigned long long)p->count);
     }
     if ((uint64_t)r->received > p->count)
-        return err_set(e, ERR_DATA, "has received %lld messages, but %llu were sent",
-                       (long long)r->received, (unsigned long long)p->count);
+        return err_set(e, ERR_DATA, "has received %lld message%s, but %llu %s sent",
+                       (long long)r->received, plural_s((uint64_t)r->received),
+                       (unsigned long long)p->count, plural_word(p->count, "was", "were"));
     pthread_mutex_lock(&s->mu);
     rc = rewind_to(s, p, (uint64_t)r->received, e);
     if (r->ended && s->ending && p->state == PEER_READY)

@@ -7,6 +7,7 @@
 #include "../../common/base/log.h"
 #include "../../common/run/evals.h"
 #include "../../common/base/status.h"
+#include "../../common/base/plural.h"
 #include "../../common/tensor/blas.h"
 #include "eval.h"
 #include "eval_opts.h"
@@ -35,8 +36,8 @@ static int print_report(const struct eval_report *r, int json, struct err *e)
         free(text);
         return fs_flush(stdout, e);
     }
-    printf("%zu window%s, %zu tokens, %zu prediction%s\n", r->windows, r->windows == 1 ? "" : "s",
-           r->tokens, r->predictions, r->predictions == 1 ? "" : "s");
+    printf("%zu window%s, %zu tokens, %zu prediction%s\n", r->windows, plural_s(r->windows),
+           r->tokens, r->predictions, plural_s(r->predictions));
     print_line("perplexity", r->perplexity);
     print_line("nll", r->nll);
     if (r->has_ref) {
@@ -72,7 +73,7 @@ static void warn(const struct eval_command *a, const struct model *m, const stru
         log_warn(MODEL_OWN_HEAD, a->model);
     if (ref && model_config(ref)->own_head)
         log_warn(MODEL_OWN_HEAD, a->ref);
-    log_detail("%zu window%s, %zu tokens, %s", w->count, w->count == 1 ? "" : "s", w->tokens,
+    log_detail("%zu window%s, %zu tokens, %s", w->count, plural_s(w->count), w->tokens,
                blas_kernel());
     for (size_t i = 0; i < w->count; i++)
         if (w->start[i + 1] - w->start[i] > model_config(m)->context) {

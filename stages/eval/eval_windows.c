@@ -4,6 +4,7 @@
 #include <string.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/model/config.h"
 #include "../../common/model/config_read.h"
@@ -98,8 +99,8 @@ static int cut(struct gather *g, struct err *e)
     size_t n = g->w->tokens / g->o->length;
 
     if (n == 0)
-        return err_set(e, ERR_DATA, "%s: %zu tokens do not fill one window of %zu", g->o->data,
-                       g->w->tokens, g->o->length);
+        return err_set(e, ERR_DATA, "%s: %zu token%s not fill one window of %zu", g->o->data,
+                       g->w->tokens, plural_word(g->w->tokens, " does", "s do"), g->o->length);
     if (g->o->max && n > g->o->max)
         n = g->o->max;
     for (size_t i = 0; i < n; i++)

@@ -156,13 +156,13 @@ static int run_core(struct forward_io_links *l, struct err *e)
     status_tokens(forward_tokens(f));
     rc = forward_run(f, &io, e);
     if (forward_uniform(f) > 0)
-        log_info("attention weights: %llu times a sequence of a block had nothing to tell its "
+        log_info("attention weights: %llu time%s a sequence of a block had nothing to tell its "
                  "tokens apart, they kept equal weights",
-                 (unsigned long long)forward_uniform(f));
+                 (unsigned long long)forward_uniform(f), plural_s(forward_uniform(f)));
     if (forward_zero(f) > 0)
-        log_warn("token weights: %llu times a sequence had weights of 0 only, its tokens count "
+        log_warn("token weights: %llu time%s a sequence had weights of 0 only, its tokens count "
                  "alike",
-                 (unsigned long long)forward_zero(f));
+                 (unsigned long long)forward_zero(f), plural_s(forward_zero(f)));
     return rc;
 }
 

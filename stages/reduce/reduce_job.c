@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "../../common/wire/msg_chunk.h"
 
 #define CHUNKS_MAX 100000000u
@@ -97,14 +98,15 @@ int job_check_place(const struct job *j, const struct msg *m, const struct place
 {
     if (p->K != j->K || p->chunks != j->chunks || p->lanes != j->nlanes || p->block != j->block ||
         strcmp(p->site, j->site) != 0)
-        return err_set(e, ERR_USE,
-                       "message '%s': %s of block %llu (%zu inputs, %llu chunks, %llu lanes) does "
-                       "not match %s of block "
-                       "%llu (%zu, %llu, %llu) that came before",
-                       m->id, p->site, (unsigned long long)p->block, p->K,
-                       (unsigned long long)p->chunks, (unsigned long long)p->lanes, j->site,
-                       (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
-                       (unsigned long long)j->nlanes);
+        return err_set(
+            e, ERR_USE,
+            "message '%s': %s of block %llu (%zu inputs, %llu chunk%s, %llu lane%s) does "
+            "not match %s of block "
+            "%llu (%zu, %llu, %llu) that came before",
+            m->id, p->site, (unsigned long long)p->block, p->K, (unsigned long long)p->chunks,
+            plural_s(p->chunks), (unsigned long long)p->lanes, plural_s(p->lanes), j->site,
+            (unsigned long long)j->block, j->K, (unsigned long long)j->chunks,
+            (unsigned long long)j->nlanes);
     if (j->with_d != p->with_d)
         return err_set(
             e, ERR_USE,

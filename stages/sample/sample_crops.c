@@ -10,6 +10,7 @@
 
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
+#include "../../common/base/plural.h"
 #include "sample_impl.h"
 
 struct held {
@@ -305,12 +306,13 @@ static int windows_missing(struct crops *c, struct err *e)
         return windows_join(c, e);
     if (c->ndraw == 1 && s->nset == 1)
         return sample_plan_failed(s, c->p, have, e);
-    err_set(e, ERR_DATA,
-            "data too short: need %llu windows of %zu tokens, have %zu in documents of that length "
-            "(%llu documents read); "
-            "--short join cuts rows from joined documents",
-            (unsigned long long)c->draw[k].want, c->draw[k].length, c->draw[k].nwindow,
-            (unsigned long long)s->audit.read);
+    err_set(
+        e, ERR_DATA,
+        "data too short: need %llu window%s of %zu tokens, have %zu in documents of that length "
+        "(%llu document%s read); "
+        "--short join cuts rows from joined documents",
+        (unsigned long long)c->draw[k].want, plural_s(c->draw[k].want), c->draw[k].length,
+        c->draw[k].nwindow, (unsigned long long)s->audit.read, plural_s(s->audit.read));
     return s->ngroups > 1 ? err_prefix(e, "%s", s->o.data[c->p->file]) : -1;
 }
 

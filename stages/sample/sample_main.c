@@ -39,7 +39,8 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
              (unsigned long long)a->passed, (unsigned long long)a->duplicates,
              plural_s(a->duplicates));
     for (i = 0; i < a->files; i++)
-        log_detail("%s: %llu tokens read", c->data.text[i], (unsigned long long)a->file_tokens[i]);
+        log_detail("%s: %llu token%s read", c->data.text[i], (unsigned long long)a->file_tokens[i],
+                   plural_s(a->file_tokens[i]));
     if (c->core.weights || c->core.token_weights || c->first_weight < 1 || c->first_weight > 1)
         log_info("effective sample size: %.0f tokens", a->effective);
     if (a->remainder)

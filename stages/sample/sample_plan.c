@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "sample_impl.h"
 
 int document_push(struct sample *s, struct document *x, struct err *e)
@@ -47,11 +48,12 @@ int sample_plan_failed(const struct sample *s, const struct file_group *p, uint6
     uint64_t need = 0, i;
 
     if (a->lines_skipped)
-        snprintf(skipped, sizeof skipped, "; %llu lines skipped, the first: %s",
-                 (unsigned long long)a->lines_skipped, a->first_skipped);
+        snprintf(skipped, sizeof skipped, "; %llu line%s skipped, the first: %s",
+                 (unsigned long long)a->lines_skipped, plural_s(a->lines_skipped),
+                 a->first_skipped);
     else if (a->tokens_masked)
-        snprintf(skipped, sizeof skipped, "; attention_mask left %llu tokens out",
-                 (unsigned long long)a->tokens_masked);
+        snprintf(skipped, sizeof skipped, "; attention_mask left %llu token%s out",
+                 (unsigned long long)a->tokens_masked, plural_s(a->tokens_masked));
     if (p->want == UINT64_MAX)
         need = s->set[0];
     else if (!p->length)
@@ -60,11 +62,11 @@ int sample_plan_failed(const struct sample *s, const struct file_group *p, uint6
         for (i = 0; i < p->want; i++)
             need += p->length[i];
     err_set(e, ERR_DATA,
-            "data too short: need %llu tokens, have %llu%s (%llu documents read, %llu of them too "
+            "data too short: need %llu tokens, have %llu%s (%llu document%s read, %llu of them too "
             "short)%s",
             (unsigned long long)need, (unsigned long long)have,
             s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length", (unsigned long long)a->read,
-            (unsigned long long)a->dropped, skipped);
+            plural_s(a->read), (unsigned long long)a->dropped, skipped);
     return s->ngroups > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
 }
 

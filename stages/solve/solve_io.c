@@ -111,8 +111,8 @@ static void tell(struct warned *w, const char *id, const struct solve_note *n)
         return;
     }
     warn(w, id, n);
-    log_detail("%s: %s, damp %g, %zu dead inputs, worst relative loss %.3g (%s)", id, n->solver,
-               n->damp, n->dead, n->worst, n->worst_name);
+    log_detail("%s: %s, damp %g, %zu dead input%s, worst relative loss %.3g (%s)", id, n->solver,
+               n->damp, n->dead, plural_s(n->dead), n->worst, n->worst_name);
 }
 
 /* All problems of a stream are of one run of so many sites. One may come again, when another solver

@@ -8,6 +8,7 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "../../common/model/config_read.h"
 #include "../../common/model/model.h"
 #include "../../common/model/sidecar.h"
@@ -389,9 +390,10 @@ int plan_missing(const struct plan *p, struct err *e)
 {
     for (size_t i = 0; i < p->sites; i++)
         if (!p->site[i].done)
-            return err_set(
-                e, ERR_DATA,
-                "%zu of %zu sites have no solution, the first is site %zu (block %zu %s)",
-                p->sites - p->done, p->sites, i, p->site[i].block, p->site[i].site->name);
+            return err_set(e, ERR_DATA,
+                           "%zu of %zu sites %s no solution, the first is site %zu (block %zu %s)",
+                           p->sites - p->done, p->sites,
+                           plural_word(p->sites - p->done, "has", "have"), i, p->site[i].block,
+                           p->site[i].site->name);
     return 0;
 }

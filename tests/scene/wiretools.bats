@@ -22,6 +22,15 @@ setup() {
     echo '{"not": "tensors"}' >text
     run -100 ptq-inspect text
     run -100 ptq-diff three.ptq text
+    ln -s gone link
+    run -100 ptq-inspect link
+    [[ $output == "inspect: fatal: cannot look at 'link': it is a link to 'gone', which is not there"* ]]
+    printf 'GGUF\3\0\0\0' >model.gguf
+    run -100 ptq-inspect model.gguf
+    [[ $output == *"model.gguf: a GGUF file; 'ptq import model.gguf DIR' makes a model folder of it" ]]
+    ptq-cat --quiet --make 1 --size 1 --out one.ptq
+    run -0 ptq-inspect one.ptq
+    [[ $output == *$'\n  data  U8 [1]  1 byte  min '*$'\ntotal  1 chunk  '* ]]
     run -0 ptq-inspect --help
     run -0 ptq-diff --version
 }
@@ -30,7 +39,7 @@ setup() {
     run -0 ptq-inspect three.ptq
     [ "${lines[0]%%  *}" = "chunk made/0" ]
     [[ ${lines[2]} == "  data  U8 [1024]  1024 bytes  min "* ]]
-    [[ ${lines[9]} == "total  3 chunk  "* ]]
+    [[ ${lines[9]} == "total  3 chunks  "* ]]
     run -0 ptq-inspect --json - <three.ptq
     [ "${#lines[@]}" = 4 ]
     [[ ${lines[3]} == *'"counts":{"chunk":3}'* ]]

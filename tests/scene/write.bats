@@ -56,7 +56,7 @@ nothing_but_ptqflow() { # DIR
     nothing_but_ptqflow cut
     [ -s cut/.ptqflow/failed ]
     run -1 --separate-stderr ptq-write --model "$in/model" --in "$in/short.ptq" short
-    [[ $stderr == *"write: fatal: 1 of 8 sites have no solution, the first is site 7 (block 1 mlp.down)"* ]]
+    [[ $stderr == *"write: fatal: 1 of 8 sites has no solution, the first is site 7 (block 1 mlp.down)"* ]]
     nothing_but_ptqflow short
     [[ $(cat short/.ptqflow/failed) == "1 of 8 sites"* ]]
     run -100 --separate-stderr ptq-write --model "$in/model" --in "$in/zeros.ptq" zeros

@@ -265,7 +265,7 @@ static void no_half_model(void **state)
         assert_int_equal(give(w, i, &(struct tiny_opts)TINY_OPTS, &e), 1);
     assert_int_equal(write_finish(w, &e), -1);
     assert_non_null(
-        strstr(e.text, "1 of 8 sites have no solution, the first is site 7 (block 1 mlp.down)"));
+        strstr(e.text, "1 of 8 sites has no solution, the first is site 7 (block 1 mlp.down)"));
     write_fail(w, &e);
     write_close(&w);
     assert_int_equal(fs_list(out, &names, &count, &e), 0);

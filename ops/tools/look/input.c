@@ -85,6 +85,7 @@ static int file_look(struct input *in, const char *path, struct err *e)
 int input_open(struct input *in, const char *path, struct err *e)
 {
     struct stat st;
+    uint64_t bytes;
     int rc;
 
     *in = (struct input){INPUT_STREAM, path, "", -1, SPILL_IN(spill_dir())};
@@ -95,7 +96,9 @@ int input_open(struct input *in, const char *path, struct err *e)
         return 0;
     }
     in->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (in->fd < 0 || fstat(in->fd, &st) < 0)
+    if (in->fd < 0 && fs_is_named(path) && !fs_exists(path))
+        rc = fs_size(path, &bytes, e); /* says where the link leads */
+    else if (in->fd < 0 || fstat(in->fd, &st) < 0)
         rc = err_set(e, ERR_USE, "cannot open '%s': no such file, or no permission to read it",
                      path);
     else

@@ -85,8 +85,8 @@ static void print_tensor(const struct view *v, const char *indent, const struct 
     char shape[96];
 
     tensor_shape_text(t->ndim, t->shape, shape, sizeof shape);
-    fprintf(v->out, "%s%s  %s %s  %zu bytes", indent, t->name, dtype_name(t->dtype), shape,
-            t->bytes);
+    fprintf(v->out, "%s%s  %s %s  %zu byte%s", indent, t->name, dtype_name(t->dtype), shape,
+            t->bytes, plural_s(t->bytes));
     if (v->stats)
         print_stats(v, t);
     fputc('\n', v->out);
@@ -129,6 +129,16 @@ static int message_show(const struct view *v, const struct msg *m, uint64_t wire
     return 0;
 }
 
+/* "3 chunks", "1 problem", "2 acts" */
+static void print_count(const struct view *v, enum msg_kind kind, uint64_t count)
+{
+    const char *name = msg_kind_name(kind);
+    const int plain = name[strlen(name) - 1] == 's';
+
+    if (count)
+        fprintf(v->out, "  %" PRIu64 " %s%s", count, name, plain ? "" : plural_s(count));
+}
+
 static int stream_totals(const struct view *v, const uint64_t *counts, const struct link_stats *s,
                          struct err *e)
 {
@@ -138,8 +148,7 @@ static int stream_totals(const struct view *v, const uint64_t *counts, const str
     if (!v->json) {
         fprintf(v->out, "total");
         for (int i = 0; i < MSG_KIND_COUNT; i++)
-            if (counts[i])
-                fprintf(v->out, "  %" PRIu64 " %s", counts[i], msg_kind_name((enum msg_kind)i));
+            print_count(v, (enum msg_kind)i, counts[i]);
         fprintf(v->out, "  %" PRIu64 " bytes, %" PRIu64 " unpacked\n", s->bytes_wire, s->bytes_raw);
         return 0;
     }

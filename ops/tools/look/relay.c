@@ -8,6 +8,7 @@
 #include "../../../common/base/log.h"
 #include "../../../common/base/sig.h"
 #include "../../../common/base/status.h"
+#include "../../../common/base/plural.h"
 #include "../../../common/wire/pump.h"
 
 struct copy {
@@ -143,8 +144,9 @@ static void side_tell(const char *what, const struct link *l)
         return;
     link_stats(l, &s);
     gb = (double)s.bytes_wire * 1e-9;
-    log_info("%s: %llu messages, %.3f GB, %.2f CPU s (%.2f s/GB), waited %.2f s", what,
-             (unsigned long long)s.messages, gb, s.cpu_s, gb > 0 ? s.cpu_s / gb : 0, s.wait_s);
+    log_info("%s: %llu message%s, %.3f GB, %.2f CPU s (%.2f s/GB), waited %.2f s", what,
+             (unsigned long long)s.messages, plural_s(s.messages), gb, s.cpu_s,
+             gb > 0 ? s.cpu_s / gb : 0, s.wait_s);
 }
 
 int relay_run(const struct relay *r, struct err *e)

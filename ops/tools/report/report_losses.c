@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../../common/base/mem.h"
+#include "../../../common/base/plural.h"
 #include "plot.h"
 
 #define SOLVERS 16
@@ -99,13 +100,13 @@ int section_losses(struct page *p)
                   p->r->nsites);
     if (exact)
         page_note(p, "",
-                  "%zu sites have no loss at all and are not in the charts, which are logarithmic.",
-                  exact);
+                  "%zu site%s no loss at all and %s not in the charts, which are logarithmic.",
+                  exact, plural_word(exact, " has", "s have"), plural_word(exact, "is", "are"));
     if (below)
         page_note(p, "",
-                  "%zu asymmetric losses are 0 or below and not in the chart, which is "
+                  "%zu asymmetric loss%s 0 or below and not in the chart, which is "
                   "logarithmic: this loss leaves out a constant of each site.",
-                  below);
+                  below, plural_word(below, " is", "es are"));
     return rc;
 }
 
@@ -314,7 +315,8 @@ static void trouble_text(const struct report_site *s, char *out, size_t n)
         at += (size_t)snprintf(out + at, n - at, "%lld attempts at damping; ",
                                (long long)s->j.attempts);
     if (s->j.dead > 0)
-        at += (size_t)snprintf(out + at, n - at, "%lld inputs always 0; ", (long long)s->j.dead);
+        at += (size_t)snprintf(out + at, n - at, "%lld input%s always 0; ", (long long)s->j.dead,
+                               plural_s((uint64_t)s->j.dead));
     if (s->j.coverage < 2)
         at += (size_t)snprintf(out + at, n - at, "fewer than 2 tokens per input; ");
     if (at >= 2)
@@ -356,10 +358,10 @@ int section_trouble(struct page *p)
     number_text(r->site[0].j.damp, 3, text);
     if (listed)
         page_note(p, "",
-                  "%zu of %zu sites are listed: those that needed more than the first damping, a "
+                  "%zu of %zu sites %s listed: those that needed more than the first damping, a "
                   "fallback, that have inputs which are "
                   "always 0, or fewer than 2 calibration tokens per input.",
-                  listed, r->nsites);
+                  listed, r->nsites, plural_word(listed, "is", "are"));
     else
         page_note(p, "",
                   "Nothing to tell: every site was solved with the first damping (%s of the mean "

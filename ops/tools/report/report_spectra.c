@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../../common/base/mem.h"
+#include "../../../common/base/plural.h"
 #include "plot.h"
 
 #define BINS 12
@@ -321,9 +322,10 @@ static int spectra_missing(struct page *p)
                   r->path);
     else if (r->nproblems)
         page_note(p, "missing",
-                  "Not drawn: the %zu problems of '%.900s' have no diagonals by length. ptq-reduce "
+                  "Not drawn: the %zu problem%s of '%.900s' %s no diagonals by length. ptq-reduce "
                   "--length-diagonals keeps them.",
-                  r->nproblems, r->problems);
+                  r->nproblems, plural_s(r->nproblems), r->problems,
+                  plural_word(r->nproblems, "has", "have"));
     else
         page_note(p, "missing", "Not drawn: '%.900s' has no problem in it yet.", r->problems);
     return 0;

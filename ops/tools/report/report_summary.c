@@ -2,6 +2,7 @@
 /* report_summary - what the reader must know first, the table of the run, and the numbers of
  * everything at the end. */
 #include "sections.h"
+#include "../../../common/base/plural.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -165,8 +166,9 @@ void section_summary(struct page *p)
 
     fputs("<div class=\"scroll\" tabindex=\"0\"><table class=\"plain\"><tbody>\n", p->f);
     fact(p, "Model", "%s", json_text_or(r->start, "model", "not known"));
-    fact(p, "Sites", "%zu of %llu: %llu blocks of %zu", r->nsites, (unsigned long long)r->sites_all,
-         (unsigned long long)report_blocks(r), r->nkinds);
+    fact(p, "Sites", "%zu of %llu: %llu block%s of %zu", r->nsites,
+         (unsigned long long)r->sites_all, (unsigned long long)report_blocks(r),
+         plural_s(report_blocks(r)), r->nkinds);
     tally(r, grid_of, text, sizeof text);
     fact(p, "Grid", "%s", text);
     tally(r, solver_of, text, sizeof text);
@@ -238,17 +240,17 @@ void section_state(struct page *p)
     else if (!r->done)
         page_note(p, "alert",
                   "The run is not done: it is still going, or it was stopped. %zu of %llu sites "
-                  "are there.",
-                  r->nsites, (unsigned long long)r->sites_all);
+                  "%s there.",
+                  r->nsites, (unsigned long long)r->sites_all, plural_word(r->nsites, "is", "are"));
     if (r->cut)
         page_note(p, "alert",
                   "The journal's last line is not whole and was left out: the run was writing it, "
                   "or was cut off.");
     if (r->other)
-        page_note(p, "alert",
-                  "%zu records of the journal are of kinds that this version does not know; they "
-                  "were left out.",
-                  r->other);
+        page_note(
+            p, "alert",
+            "%zu record%s of kinds that this version does not know %s left out of the journal.",
+            r->other, plural_s(r->other), plural_word(r->other, "was", "were"));
 }
 
 void section_sites(struct page *p)
