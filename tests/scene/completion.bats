@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# completion.bats - what bash and zsh are told that a word may become, against what the help of the same command lists.
+# completion.bats - what bash and zsh are told that a word may become, and the manuals, against what the help of the same command lists.
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -135,4 +135,22 @@ files
     root/usr/bin/ptq completion words ptq run gpta | grep -q ^gptaq # by the recipes that are installed
     make -s -C "$ROOT" uninstall BIN="$PTQ_BIN" DESTDIR="$PWD/root" PREFIX=/usr
     [ -z "$(find root ! -type d)" ]
+}
+
+@test "manuals: every option of a help stands in the page of its command, SEE ALSO names pages that are there" {
+    cd "$ROOT"
+    missing=
+    for path in "$PTQ_BIN"/ptq-* ptq-ctl ptq-run; do
+        name=${path##*/}
+        page=$(sed 's/\\-/-/g' stages/*/"$name.1" ops/tools/*/"$name.1" pipelines/"$name.1" 2>/dev/null) || true
+        [ "$name" != ptq-run ] || page+=$(sed 's/\\-/-/g' pipelines/ptq.1) # to which it refers
+        for option in $(options_of "$(ptq "${name#ptq-}" --help)"); do
+            grep -qE -- "$option([^a-z-]|\$)" <<<"$page" || missing+="$name $option "
+        done
+        grep -qF ".BR $name (1)" pipelines/ptq.1 || missing+="ptq.1:$name "
+    done
+    for name in $(cat stages/*/*.1 ops/tools/*/*.1 pipelines/*.1 | sed -n 's/^\.BR \(ptq[a-z-]*\) (1).*/\1/p' | sort -u); do
+        [ -n "$(compgen -G "*/*/$name.1" || compgen -G "*/*/*/$name.1" || compgen -G "pipelines/$name.1")" ] || missing+="$name.1 "
+    done
+    [ -z "$missing" ] || { echo "$missing"; false; }
 }
