@@ -97,6 +97,20 @@ near() { # EXPECTED ACTUAL: the same figures to six digits
         (.worst | startswith("model.layers."))' <<<"${lines[-1]}"
 }
 
+@test "inspect and diff: the same codes in every format there is are the same weights" {
+    formats=$(ptq completion words ptq run gptq --format '' | cut -f1 | paste -sd,)
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 256 --solver rtn --quiet --grid asym --group 32 --format "$formats" --out every
+    ptq inspect every/gptq | grep -o ': 4 bits, .*' >want
+    for dir in every/*; do
+        if [ "$dir" != every/dense ]; then
+            ptq inspect "$dir" | grep -o ': 4 bits, .*' | diff want -
+            run -0 ptq diff every/gptq "$dir"
+            [ "$output" = "68 tensors equal, 0 differences" ]
+        fi
+    done
+    [ "$(wc -l <want)" = 42 ]
+}
+
 @test "diff: checkpoints in different bases are not compared, in one they are" {
     ptq rotate --quiet --model "$M" one
     ptq rotate --quiet --model "$M" --seed 2 two
