@@ -42,7 +42,8 @@ static const char bash[] =
     "            COMPREPLY+=(\"${word#\"$cut\"}\")\n"
     "            ;;\n"
     "        esac\n"
-    "    done < <(\"${ptq/#\\~/$HOME}\" completion words \"${words[@]}\" 2>/dev/null)\n"
+    "    done < <(\"${ptq/#\\~/$HOME}\" completion words \"${words[@]/#\\~\\//$HOME/}\" "
+    "2>/dev/null)\n"
     "}\n";
 
 static const char zsh[] =
@@ -50,7 +51,8 @@ static const char zsh[] =
     "    local ptq=ptq line word\n"
     "    local -a whole shown open files\n"
     "    [[ $words[1] == */* ]] && ptq=${~words[1]:h}/ptq\n"
-    "    for line in \"${(@f)$($ptq completion words \"${(@Q)words[1,CURRENT-1]}\" "
+    "    for line in \"${(@f)$($ptq completion words "
+    "\"${(@)${(@Q)words[1,CURRENT-1]}/#\\~\\//$HOME/}\" "
     "\"${(Q)PREFIX}\" 2>/dev/null)}\"; do\n"
     "        word=${line%%$'\\t'*}\n"
     "        case $word in\n"

@@ -95,6 +95,9 @@ ask() { # LINE: what bash would offer at its end; it cuts at = and : as readline
     [ "$(ask 'ptq run gptq --data mo' | sort)" = $'models\nmore' ]
     [ "$(ask 'ptq run gptq --data=mo' | sort)" = $'models\nmore' ]
     [ "$(ask "$PTQ_BIN/ptq-solve --grid asy")" = asym ]
+    HOME=$PWD
+    echo 'only: ptq-solve' >own.pipe
+    [ "$(ask 'ptq run ~/own.pipe --bi')" = --bits ]
     complete -p ptq | grep -q _ptq
     complete -p ptq-solve | grep -q _ptq
     [ -z "$(ask '/none/ptq so' 2>&1)" ] # a ptq that is not there: nothing, and not a word
@@ -109,15 +112,17 @@ compdef() { [[ $* == *ptq-solve* ]] && print defined }
 compadd() { print -r -- "$@" } # stand-ins for what only a shell at a terminal has
 compset() { }
 _files() { print files "$@" }
-COLUMNS=40
+COLUMNS=40 HOME=$PWD
 source ./_ptq
-for line in 'ptq run gptq --solve.bi' 'ptq run gptq --forw' 'ptq run gptq --model m' 'ptq run gptq --data=m' 'ptq-solve --grid=asy' 'ptq-solve --dam'; do
+print 'only: ptq-solve' >own.pipe
+for line in 'ptq run ~/own.pipe --only.bi' 'ptq run gptq --solve.bi' 'ptq run gptq --forw' 'ptq run gptq --model m' 'ptq run gptq --data=m' 'ptq-solve --grid=asy' 'ptq-solve --dam'; do
     words=(${=line}) CURRENT=$#words PREFIX=$words[-1]
     _ptq
 done
 EOF
     run -0 zsh -f ask.zsh
     [ "$output" = "defined
+-l -d shown -- --only.bits
 -l -d shown -- --solve.bits
 -S  -- --forward.
 files -/
