@@ -76,6 +76,18 @@ int packed_weights(const struct packed *p, float *w, struct err *e)
     return rc;
 }
 
+void packed_linear(const struct packed *p, struct format_linear *l)
+{
+    l->bits = p->bits;
+    l->group = p->group;
+    l->G = p->G;
+    l->scale_type = p->scale_type;
+    l->symmetric = 1;
+    for (size_t i = 0; i < p->N * p->G && l->symmetric; i++)
+        l->symmetric = p->zeros[i] == affine_middle(p->bits);
+    l->grid = grid_find(l->symmetric ? "sym" : "asym");
+}
+
 /* ---- reading ---- */
 
 const struct st_entry *packed_part(const struct format_source *s, const char *name,

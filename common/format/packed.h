@@ -23,6 +23,9 @@ int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, s
 void packed_release(struct packed *p);
 /* w [N,K]: each input by the scale and zero point of its group. */
 int packed_weights(const struct packed *p, float *w, struct err *e);
+/* Into *l: bits, group, G, type of the scales, and the grid: sym where every zero point is the
+ * middle code, else asym. */
+void packed_linear(const struct packed *p, struct format_linear *l);
 
 /* ---- reading ---- */
 

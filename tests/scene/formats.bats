@@ -35,6 +35,18 @@ refused() { # WORD OPTIONS...: before anything was started
     jq -es '(.[0].perplexity / .[1].perplexity - 1 | fabs) < 0.002' gptq.json dense.json
 }
 
+@test "ptq check: what we write is whole, what is wrong is named, and the exit status tells" {
+    for f in gptq compressed-tensors awq dense; do
+        run -0 --separate-stderr ptq check "$W/all/$f"
+        [[ $output == *"0 problems, 0 warnings"*"loads in: transformers"* ]]
+    done
+    cp -r "$W/all/awq" awq
+    jq '.quantization_config.group_size = 32' "$W/all/awq/config.json" >awq/config.json
+    run -1 --separate-stderr ptq check --json awq
+    jq -es '(map(select(.problem)) | length) == 35 and .[-1].problems == 35 and (.[0].problem | contains("config.json wants [8, 32]"))' <<<"$output"
+    run -100 ptq check "$BATS_TEST_TMPDIR"
+}
+
 @test "what a format cannot hold is refused before the start" {
     refused "AWQ stores 4 bits, not 8" --format awq --bits 8
     refused "the awq format stores one size of groups" --format awq --override 'mlp.down: group=32'
