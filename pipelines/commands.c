@@ -17,6 +17,7 @@ const struct command commands[] = {
     {"eval", "perplexity and KL divergence of a checkpoint"},
     {"report", "one HTML page about a run: losses, lengths, spectra, time"},
     {"inspect", "look into a stream, a problem, a checkpoint"},
+    {"convert", "put a quantized checkpoint into another format, from its own codes"},
     {"check", "would an engine load this checkpoint? what is wrong in it, by name"},
     {"diff", "compare two streams or two checkpoints"},
     {"cat", "copy a stream between endpoints, or measure a link"},

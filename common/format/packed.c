@@ -30,49 +30,44 @@ void packed_release(struct packed *p)
     memset(p, 0, sizeof *p);
 }
 
-/* Where groups are permuted each input is a group of its own. */
-static void spread(const struct packed *p, float *scales, uint8_t *zeros)
+int packed_spread(const struct packed *p, struct packed *each, struct err *e)
 {
+    if (packed_open(each, p->N, p->K, p->bits, 1, e) < 0)
+        return -1;
+    each->scale_type = p->scale_type;
+    memcpy(each->codes, p->codes, p->N * p->K);
     for (size_t n = 0; n < p->N; n++)
         for (size_t k = 0; k < p->K; k++) {
             const size_t at = n * p->G + (size_t)p->group_of[k];
 
-            scales[n * p->K + k] = p->scales[at];
-            zeros[n * p->K + k] = p->zeros[at];
+            each->scales[n * p->K + k] = p->scales[at];
+            each->zeros[n * p->K + k] = p->zeros[at];
         }
+    return 0;
 }
 
 int packed_weights(const struct packed *p, float *w, struct err *e)
 {
-    struct coded c = {.grid = grid_find("asym"),
-                      .N = p->N,
-                      .K = p->K,
-                      .G = p->G,
-                      .bits = p->bits,
-                      .group = p->group,
-                      .codes = p->codes,
-                      .scale_type = DT_F32,
-                      .scales = p->scales,
-                      .zeros = p->zeros,
-                      .tensor_scale = 1.0};
-    float *scales = NULL;
-    uint8_t *zeros = NULL;
-    int rc = -1;
+    struct packed each;
+    int rc;
 
     if (!p->group_of)
-        return coded_decode(&c, 0, p->N, w, e);
-    scales = mem_raw(p->N * p->K, sizeof *scales, e);
-    zeros = scales ? mem_raw(p->N * p->K, 1, e) : NULL;
-    if (zeros) {
-        spread(p, scales, zeros);
-        c.G = p->K;
-        c.group = 1;
-        c.scales = scales;
-        c.zeros = zeros;
-        rc = coded_decode(&c, 0, p->N, w, e);
-    }
-    free(scales);
-    free(zeros);
+        return coded_decode(&(struct coded){.grid = grid_find("asym"),
+                                            .N = p->N,
+                                            .K = p->K,
+                                            .G = p->G,
+                                            .bits = p->bits,
+                                            .group = p->group,
+                                            .codes = p->codes,
+                                            .scale_type = DT_F32,
+                                            .scales = p->scales,
+                                            .zeros = p->zeros,
+                                            .tensor_scale = 1.0},
+                            0, p->N, w, e);
+    if (packed_spread(p, &each, e) < 0)
+        return -1;
+    rc = packed_weights(&each, w, e);
+    packed_release(&each);
     return rc;
 }
 

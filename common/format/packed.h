@@ -21,6 +21,8 @@ struct packed {
 /* Room for all but group_of. */
 int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, struct err *e);
 void packed_release(struct packed *p);
+/* The same with a group for each input, of one whose groups are permuted. */
+int packed_spread(const struct packed *p, struct packed *each, struct err *e);
 /* w [N,K]: each input by the scale and zero point of its group. */
 int packed_weights(const struct packed *p, float *w, struct err *e);
 /* Into *l: bits, group, G, type of the scales, and the grid: sym where every zero point is the

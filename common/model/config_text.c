@@ -42,8 +42,9 @@ static size_t value_end(const char *text, size_t length, size_t i)
     return i + 1;
 }
 
-/* The span of the value of a top-level key. 1 found, 0 not. */
-static int value_find(const char *text, size_t length, const char *key, size_t *first, size_t *end)
+/* The span of the value of a top-level key, and where the key begins. 1 found, 0 not. */
+static int value_find(const char *text, size_t length, const char *key, size_t *name, size_t *first,
+                      size_t *end)
 {
     size_t n = strlen(key), depth = 0;
 
@@ -58,6 +59,7 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
         at = skip_space(text, length, close + 1);
         if (depth == 1 && at < length && text[at] == ':' && close - i - 1 == n &&
             !memcmp(text + i + 1, key, n)) {
+            *name = i;
             *first = skip_space(text, length, at + 1);
             *end = value_end(text, length, *first);
             return *end <= length;
@@ -84,10 +86,10 @@ static const char *dtype_text(enum dtype t)
 /* Replaces the value of key where it is there; *text is replaced, *found counts. */
 static int value_set(char **text, const char *key, const char *value, int *found, struct err *e)
 {
-    size_t first, end;
+    size_t name, first, end;
     char *out;
 
-    if (!value_find(*text, strlen(*text), key, &first, &end))
+    if (!value_find(*text, strlen(*text), key, &name, &first, &end))
         return 0;
     if (!(out = mem_printf(e, "%.*s%s%s", (int)first, *text, value, *text + end)))
         return -1;
@@ -123,6 +125,29 @@ int config_text_set(char **text, const char *key, const char *value, struct err 
     if (value_set(text, key, value, &found, e))
         return -1;
     return found ? 0 : config_text_add(text, key, value, e);
+}
+
+int config_text_drop(char **text, const char *key, struct err *e)
+{
+    const size_t length = strlen(*text);
+    size_t name, first, end, next;
+    char *out;
+
+    if (!value_find(*text, length, key, &name, &first, &end))
+        return 0;
+    next = skip_space(*text, length, end);
+    if (next < length && (*text)[next] == ',') {
+        end = skip_space(*text, length, next + 1);
+    } else { /* the last one: the comma before it goes too */
+        while (name && strchr(" \t\r\n", (*text)[name - 1]))
+            name--;
+        name -= name && (*text)[name - 1] == ',';
+    }
+    if (!(out = mem_printf(e, "%.*s%s", (int)name, *text, *text + end)))
+        return -1;
+    free(*text);
+    *text = out;
+    return 0;
 }
 
 int config_text_dtype(char **text, enum dtype dtype, struct err *e)

@@ -14,6 +14,8 @@
 int config_text_set(char **text, const char *key, const char *value, struct err *e);
 /* A new member behind the last one; value may be of any kind and of several lines. */
 int config_text_add(char **text, const char *key, const char *value, struct err *e);
+/* A top-level member of any kind is gone, if it was there. */
+int config_text_drop(char **text, const char *key, struct err *e);
 /* "torch_dtype" and "dtype", whichever is there; types without a name there leave the text as it
  * is. */
 int config_text_dtype(char **text, enum dtype dtype, struct err *e);

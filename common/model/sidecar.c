@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
+#include "../format/format.h"
 
 #define LARGEST ((off_t)64 << 20)
 
@@ -24,7 +25,17 @@ static int is_card(const char *name)
     return strncasecmp(name, "readme", 6) == 0 && (name[6] == '\0' || name[6] == '.');
 }
 
-static int left_behind(const char *name, const char *skip)
+static int is_config(const char *name)
+{
+    const struct format *f;
+
+    for (size_t i = 0; (f = format_at(i)); i++)
+        if (f->config_copy && strcmp(name, f->config_copy) == 0)
+            return 1;
+    return strcmp(name, "config.json") == 0;
+}
+
+static int left_behind(const char *name)
 {
     static const char *const ends[] = {".safetensors", ".safetensors.index.json",
                                        ".bin",         ".bin.index.json",
@@ -38,8 +49,7 @@ static int left_behind(const char *name, const char *skip)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
             return 1;
-    return *name == '.' || is_card(name) || strcmp(name, "config.json") == 0 ||
-           (skip && strcmp(name, skip) == 0);
+    return *name == '.' || is_card(name) || is_config(name);
 }
 
 static int is_file(const char *path)
@@ -76,7 +86,7 @@ static int check_one(const char *from, const char *name, struct err *e)
 }
 
 /* to NULL: only checked. */
-static int each(const char *from, const char *to, const char *skip, struct err *e)
+static int each(const char *from, const char *to, struct err *e)
 {
     char **names;
     size_t count;
@@ -85,18 +95,18 @@ static int each(const char *from, const char *to, const char *skip, struct err *
     if (rc)
         return -1;
     for (size_t i = 0; i < count && rc == 0; i++)
-        if (!left_behind(names[i], skip))
+        if (!left_behind(names[i]))
             rc = to ? copy_one(from, to, names[i], e) : check_one(from, names[i], e);
     fs_names_free(&names, count);
     return rc;
 }
 
-int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e)
+int sidecar_copy(const char *from, const char *to, struct err *e)
 {
-    return each(from, to, skip, e);
+    return each(from, to, e);
 }
 
 int sidecar_check(const char *from, struct err *e)
 {
-    return each(from, NULL, NULL, e);
+    return each(from, NULL, e);
 }

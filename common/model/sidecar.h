@@ -8,9 +8,9 @@
 
 /* Copies the plain files of folder `from` into folder `to`. Left behind: weights in any format
  * and their indexes, data sets, config.json (its writer's business), the README and scripts, which
- * speak of the model that was read, hidden files, files above 64 MiB, and the file called `skip`
- * (NULL: none). */
-int sidecar_copy(const char *from, const char *to, const char *skip, struct err *e);
+ * speak of the model that was read, hidden files, files above 64 MiB, and what formats write beside
+ * config.json (quantize_config.json). */
+int sidecar_copy(const char *from, const char *to, struct err *e);
 
 /* None of them is a link to nothing or a pointer of Git LFS. */
 int sidecar_check(const char *from, struct err *e);

@@ -383,7 +383,10 @@ static char *format_folder(const struct writer *w, const char *root, size_t i, s
 
 static int format_assemble(struct writer *w, size_t i, struct err *e)
 {
-    struct assembly a = {.plan = &w->plan, .parts = w->out.parts, .shard_bytes = w->shard_bytes};
+    struct assembly a = {.plan = &w->plan,
+                         .parts = w->out.parts,
+                         .codes = assemble_codes,
+                         .shard_bytes = w->shard_bytes};
     char *folder = format_folder(w, w->out.assemble, i, e),
          *shown = format_folder(w, w->out.path, i, e);
     char *prov = prov_text(&w->plan, w->formats[i]->name, e);

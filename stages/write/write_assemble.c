@@ -105,9 +105,15 @@ static void piece_add(struct job *j, const struct st_entry *source, const struct
 static void pieces_add(struct job *j, const struct st_entry *x)
 {
     const struct plan *p = j->a->plan;
+    const struct plan_linear *packed = plan_find_part(p, x->name);
     const size_t first = plan_cut(p, x->name, 0);
     int kept = 1;
 
+    if (packed) { /* all its tensors go, its new ones come where the mark was */
+        if (strcmp(packed->source.name, x->name) == 0)
+            piece_add(j, x, packed);
+        return;
+    }
     for (size_t i = first; i < p->nlinears; i = plan_cut(p, x->name, i + 1))
         kept = kept && p->linear[i].f.kept;
     if (kept)
@@ -203,40 +209,49 @@ static int emit(void *ctx, const char *name, const void *data, size_t bytes, str
     return st_put(ctx, name, data, bytes, e);
 }
 
-static int linear_write(struct job *j, const struct plan_linear *l, const struct solution_linear *s,
+static int linear_write(void *arg, const struct plan_linear *l, const struct coded *c,
                         struct err *e)
 {
+    struct job *j = arg;
     struct st_writer *w = j->writers[j->linear_shard[l - j->a->plan->linear]];
-    struct coded c;
 
-    return coded_read(s, &c, e) || j->format->put(&l->f, &c, emit, w, e) ? -1 : 0;
+    return j->format->put(&l->f, c, emit, w, e);
 }
 
-static int tensors_write(struct job *j, struct err *e)
+int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e)
 {
-    const struct plan *p = j->a->plan;
+    const struct plan *p = a->plan;
 
-    for (size_t i = 0; i < j->npieces; i++) {
-        const struct piece *x = &j->pieces[i];
-
-        if (!x->linear && st_copy(j->writers[x->shard], x->source->name, p->source, x->source, e))
-            return -1;
-    }
     for (size_t order = 0; order < p->sites; order++) {
         struct solution_view v;
         struct msg *m;
-        int rc = assemble_part(j->a->parts, p, order, &m, &v, e);
+        struct coded c;
+        int rc = assemble_part(a->parts, p, order, &m, &v, e);
 
         for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
             const struct plan_linear *l = plan_find(p, v.linear[i].name);
 
             if (!l->f.kept)
-                rc = linear_write(j, l, &v.linear[i], e);
+                rc = coded_read(&v.linear[i], &c, e) || take(arg, l, &c, e) ? -1 : 0;
         }
         msg_destroy(&m);
         if (rc)
             return -1;
     }
+    return 0;
+}
+
+static int tensors_write(struct job *j, struct err *e)
+{
+    for (size_t i = 0; i < j->npieces; i++) {
+        const struct piece *x = &j->pieces[i];
+
+        if (!x->linear &&
+            st_copy(j->writers[x->shard], x->source->name, j->a->plan->source, x->source, e))
+            return -1;
+    }
+    if (j->a->codes(j->a, linear_write, j, e))
+        return -1;
     for (size_t i = 0; i < j->nshards; i++)
         if (st_publish(&j->writers[i], e))
             return -1;
@@ -290,6 +305,7 @@ static int config_publish(struct job *j, struct err *e)
     int rc = -1;
 
     if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)) ||
+        (p->packed && config_text_drop(&text, "quantization_config", e)) ||
         (p->config.own_head && config_text_set(&text, "tie_word_embeddings", "false", e)))
         goto out;
     length = strlen(text);
@@ -333,9 +349,8 @@ int assemble_safetensors(struct assembly *a, const struct format *format, struct
     }
     if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
         goto out;
-    rc = sidecar_copy(a->plan->dir, a->folder, format->config_copy, e) || card_publish(&j, e)
-             ? -1
-             : config_publish(&j, e);
+    rc = sidecar_copy(a->plan->dir, a->folder, e) || card_publish(&j, e) ? -1
+                                                                         : config_publish(&j, e);
 out:
     for (size_t i = 0; j.writers && i < j.nshards; i++)
         st_abort(&j.writers[i]);

@@ -11,18 +11,28 @@
 #include "../../common/base/json.h"
 #include "write_plan.h"
 
+/* Takes the codes of a linear that is not kept. */
+typedef int assembly_take(void *arg, const struct plan_linear *l, const struct coded *c,
+                          struct err *e);
+
 struct assembly {
-    const struct plan *plan; /* every site done */
+    const struct plan *plan; /* every site done, or what stands for it in every linear */
     const char *folder;      /* exists, empty: the format fills it */
     const char *parts;       /* folder of the part files */
-    const char *prov;        /* provenance for the metadata: JSON text */
-    uint64_t shard_bytes;    /* tensor bytes of a weight file, about */
-    uint64_t bytes;          /* out: tensor bytes written */
+    /* Gives the codes of every linear, one after the other. */
+    int (*codes)(const struct assembly *a, assembly_take *take, void *arg, struct err *e);
+    void *from;           /* its own */
+    const char *prov;     /* provenance for the metadata: JSON text */
+    uint64_t shard_bytes; /* tensor bytes of a weight file, about */
+    uint64_t bytes;       /* out: tensor bytes written */
 };
 
 /* The commit of one site, read back from its part file; *m is the caller's. */
 int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
                   struct solution_view *v, struct err *e);
+
+/* As `codes` of struct assembly: from the part files. */
+int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e);
 
 /* Of a format that is a folder of safetensors. */
 int assemble_safetensors(struct assembly *a, const struct format *f, struct err *e);

@@ -67,9 +67,11 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
         fprintf(out,
                 "---\nlibrary_name: transformers\ntags:\n- ptqflow\n- %s\n---\n\n"
                 "# A %s model, quantized (%s)\n\n"
-                "Quantized with ptqflow " PTQ_VERSION ", from a checkpoint of model type %s. Its "
+                "%s with ptqflow " PTQ_VERSION ", from a checkpoint of model type %s. Its "
                 "licence and what its card says of use and limits hold for this one too.\n\n",
-                f->name, p->config.model_type, f->title, p->config.model_type);
+                f->name, p->config.model_type, f->title,
+                p->packed ? "Repacked from codes that were there" : "Quantized",
+                p->config.model_type);
         kinds_print(out, p);
         fprintf(out,
                 "\nEmbeddings, norms and the head are those of the source. Tensor bytes: %" PRIu64

@@ -16,6 +16,23 @@
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
+/* The tensor that shows that a linear is there in codes. */
+static int packed_add(const struct plan *p, struct plan_linear *l, struct err *e)
+{
+    const struct format *packed = format_packed(p->source, l->f.name);
+    char mark[TENSOR_NAME + 32];
+
+    if (!packed)
+        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, l->f.name);
+    if (!p->packed)
+        return err_set(e, ERR_USE, "'%s' is quantized already ('%s.%s')", p->dir, l->f.name,
+                       packed->mark);
+    snprintf(mark, sizeof mark, "%s.%s", l->f.name, packed->mark);
+    l->source = *st_find(p->source, mark);
+    l->packed = 1;
+    return 0;
+}
+
 static int linear_add(struct plan *p, const struct site *site, size_t i, struct err *e)
 {
     struct plan_linear *l = &p->linear[p->nlinears];
@@ -33,12 +50,8 @@ static int linear_add(struct plan *p, const struct site *site, size_t i, struct 
     if (found && !st_find(p->source, l->source.name))
         l->whole = site->linear[i].whole;
     if (!found) {
-        const struct format *packed = format_packed(p->source, f->name);
-
-        if (packed)
-            return err_set(e, ERR_USE, "'%s' is quantized already ('%s.%s')", p->dir, f->name,
-                           packed->mark);
-        return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight'", p->dir, f->name);
+        p->nlinears++;
+        return packed_add(p, l, e);
     }
     f->source_type = l->source.dtype;
     if (!dtype_is_float(l->source.dtype))
@@ -137,13 +150,14 @@ static int others_add(struct plan *p, struct err *e)
     return 0;
 }
 
-int plan_open(struct plan *p, const char *dir, struct err *e)
+static int open_folder(struct plan *p, const char *dir, int packed, struct err *e)
 {
     memset(p, 0, sizeof *p);
+    p->packed = packed;
     if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
         !(p->source = st_open_folder(dir, e)))
         goto fail;
-    if (format_check_plain(p->config.json, dir, e) || sidecar_check(dir, e) ||
+    if ((!packed && format_check_plain(p->config.json, dir, e)) || sidecar_check(dir, e) ||
         model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
         !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
         !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
@@ -158,6 +172,16 @@ int plan_open(struct plan *p, const char *dir, struct err *e)
 fail:
     plan_release(p);
     return -1;
+}
+
+int plan_open(struct plan *p, const char *dir, struct err *e)
+{
+    return open_folder(p, dir, 0, e);
+}
+
+int plan_open_packed(struct plan *p, const char *dir, struct err *e)
+{
+    return open_folder(p, dir, 1, e);
 }
 
 void plan_release(struct plan *p)
@@ -207,6 +231,15 @@ struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor)
     size_t n = strlen(tensor), tail = sizeof ".weight" - 1;
 
     return n > tail && strcmp(tensor + n - tail, ".weight") == 0 ? find(p, tensor, n - tail) : NULL;
+}
+
+struct plan_linear *plan_find_part(const struct plan *p, const char *tensor)
+{
+    const char *dot = strrchr(tensor, '.');
+    struct plan_linear *l =
+        dot && strcmp(dot, ".bias") != 0 ? find(p, tensor, (size_t)(dot - tensor)) : NULL;
+
+    return l && l->packed ? l : NULL;
 }
 
 size_t plan_cut(const struct plan *p, const char *tensor, size_t at)

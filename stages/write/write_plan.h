@@ -20,6 +20,7 @@ struct plan_linear {
     struct format_linear f;
     struct st_entry source; /* cut out where it stands among others */
     const char *whole;      /* what it was cut from; NULL: nothing */
+    int packed;             /* source is the mark of its format: the checkpoint has its codes */
     double loss, rel_loss;
 };
 
@@ -44,16 +45,21 @@ struct plan {
     struct plan_linear *linear;
     const struct format_linear **view; /* [nlinears] &linear[i].f, for formats */
     size_t *by_name;                   /* indices of linear[], sorted by name */
+    int packed;                        /* from plan_open_packed */
     size_t nothers;
     char **other; /* [nothers] names of the matrices that are no linears; owned */
 };
 
 /* Reads config and names; every linear's .weight must be there with its shape and a float type. */
 int plan_open(struct plan *p, const char *dir, struct err *e);
+/* Of a checkpoint that is quantized already: linears may be there in its format instead. */
+int plan_open_packed(struct plan *p, const char *dir, struct err *e);
 void plan_release(struct plan *p);
 /* The linear of this name (without .weight), or of this tensor "NAME.weight"; NULL: none. */
 struct plan_linear *plan_find(const struct plan *p, const char *name);
 struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);
+/* The linear that is there in codes and that this tensor is a part of; NULL: none. */
+struct plan_linear *plan_find_part(const struct plan *p, const char *tensor);
 /* The first linear from `at` on that is cut from this tensor of the source; nlinears: none. */
 size_t plan_cut(const struct plan *p, const char *tensor, size_t at);
 

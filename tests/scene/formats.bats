@@ -47,6 +47,25 @@ refused() { # WORD OPTIONS...: before anything was started
     run -100 ptq check "$BATS_TEST_TMPDIR"
 }
 
+@test "ptq convert: there and back is the same checkpoint, of what was kept too" {
+    ptq convert --model "$W/all/gptq" --format awq awq --quiet
+    ptq convert --model awq --format compressed-tensors ct --quiet
+    ptq convert --model ct --format gptq gptq --quiet
+    for f in awq ct:compressed-tensors gptq; do
+        ptq diff "$W/all/${f#*:}" "${f%:*}"
+        ptq check "${f%:*}"
+    done
+    cmp awq/config.json "$W/all/awq/config.json"
+    ptq inspect --json --fast gptq | jq -es '[.[-1].records[] | select(.stage == "convert") | .from + " " + .format] ==
+        ["gptq awq", "awq compressed-tensors", "compressed-tensors gptq"]'
+    run -100 --separate-stderr ptq convert --model "$M" --format awq no
+    [[ $stderr == *"no linear that is quantized"* ]]
+    run -100 --separate-stderr ptq convert --model awq --format gptq gptq
+    [[ $stderr == *"not empty"* ]]
+    run -100 ptq convert --model awq --format gptq,awq no
+    [ ! -e no ]
+}
+
 @test "what a format cannot hold is refused before the start" {
     refused "AWQ stores 4 bits, not 8" --format awq --bits 8
     refused "the awq format stores one size of groups" --format awq --override 'mlp.down: group=32'

@@ -355,7 +355,7 @@ int rotate_run(const struct rotate_opts *o, struct rotate_report *report, struct
     if (newdir_check(o->out, e) || sidecar_check(o->model, e) || job_open(&j, report, e) ||
         newdir_begin(&d, o->out, e) || !(path = fs_join(d.part, "model.safetensors", e)))
         goto out;
-    if (sidecar_copy(o->model, d.part, NULL, e) || config_write(&j, d.part, e) ||
+    if (sidecar_copy(o->model, d.part, e) || config_write(&j, d.part, e) ||
         tensors_write(&j, report, path, e))
         goto out;
     rc = newdir_publish(&d, e);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_repack - see write_repack.h. Each linear is read twice: once for what is to be said of all
+ * of them before the first byte, once for its codes. One is in memory at a time. */
+#include "write_repack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/mem.h"
+#include "../../common/base/version.h"
+#include "../../common/format/packed.h"
+#include "write_assemble.h"
+
+struct repack {
+    const struct repack_opts *o;
+    struct plan plan;
+    struct format_reader *reader;
+    const struct grid *grid; /* asym when any linear has zero points, else sym */
+};
+
+/* The codes as a format puts them; c borrows from p and from *scales, which the caller frees. */
+static int coded_of(const struct repack *r, const struct packed *p, struct coded *c, void **scales,
+                    struct err *e)
+{
+    if (!(*scales = mem_raw(p->N * p->G, dtype_size(p->scale_type), e)))
+        return -1;
+    dtype_from_f32(p->scale_type, p->scales, p->N * p->G, *scales);
+    *c = (struct coded){.grid = r->grid,
+                        .N = p->N,
+                        .K = p->K,
+                        .G = p->G,
+                        .bits = p->bits,
+                        .group = p->group,
+                        .codes = p->codes,
+                        .scale_type = p->scale_type,
+                        .scales = *scales,
+                        .zeros = r->grid->zeros ? p->zeros : NULL,
+                        .tensor_scale = 1.0};
+    return 0;
+}
+
+/* Permuted groups: only weights can say them in another format. */
+static int spread(const struct repack *r, const char *name, struct packed *p, struct err *e)
+{
+    struct packed each;
+
+    if (!p->group_of)
+        return 0;
+    if (r->o->format->mark)
+        return err_set(e, ERR_USE,
+                       "'%s': its groups are permuted (act-order), which the %s format is not "
+                       "written with: --format dense can hold it",
+                       name, r->o->format->name);
+    if (packed_spread(p, &each, e) < 0)
+        return -1;
+    packed_release(p);
+    *p = each;
+    return 0;
+}
+
+static int linear_read(const struct repack *r, const struct plan_linear *l, struct packed *p,
+                       struct err *e)
+{
+    if (format_find_linear(r->reader, l->f.name, l->f.N, l->f.K, e) < 0 ||
+        format_read_linear(r->reader, l->f.name, l->f.N, l->f.K, p, e) < 0)
+        return -1;
+    if (spread(r, l->f.name, p, e) == 0)
+        return 0;
+    packed_release(p);
+    return -1;
+}
+
+/* What all linears are like, as far as it is needed before the first is written. */
+static int look(struct repack *r, struct repack_report *report, struct err *e)
+{
+    struct packed p;
+
+    r->grid = &grid_sym;
+    for (size_t i = 0; i < r->plan.nlinears; i++) {
+        struct plan_linear *l = &r->plan.linear[i];
+
+        report->linears++;
+        report->kept += !l->packed;
+        l->f.kept = !l->packed;
+        if (!l->packed)
+            continue;
+        if (linear_read(r, l, &p, e) < 0)
+            return -1;
+        packed_linear(&p, &l->f);
+        if (l->f.grid->zeros)
+            r->grid = l->f.grid;
+        l->f.source_type = p.scale_type;
+        packed_release(&p);
+    }
+    for (size_t i = 0; i < r->plan.nlinears; i++)
+        if (r->plan.linear[i].packed)
+            r->plan.linear[i].f.grid = r->grid;
+    return 0;
+}
+
+static int check_linear(const struct repack *r, const struct plan_linear *l,
+                        const struct plan_linear *first, struct err *e)
+{
+    const struct format *f = r->o->format;
+    struct packed p;
+    struct coded c;
+    void *scales = NULL;
+    int rc;
+
+    if (f->check(&l->f, e) < 0 || format_beside(f, &l->f, &first->f, e) < 0)
+        return -1;
+    if (!f->check_codes)
+        return 0;
+    if (linear_read(r, l, &p, e) < 0)
+        return -1;
+    rc = coded_of(r, &p, &c, &scales, e) < 0 || f->check_codes(&l->f, &c, e) < 0 ? -1 : 0;
+    free(scales);
+    packed_release(&p);
+    return rc;
+}
+
+static int check(const struct repack *r, struct err *e)
+{
+    const struct plan_linear *first = NULL;
+
+    for (size_t i = 0; i < r->plan.nlinears; i++) {
+        const struct plan_linear *l = &r->plan.linear[i];
+
+        if (!l->packed)
+            continue;
+        first = first ? first : l;
+        if (check_linear(r, l, first, e) < 0)
+            return -1;
+    }
+    return first ? 0
+                 : err_set(e, ERR_USE,
+                           "'%s' has no linear that is quantized: there is nothing to convert",
+                           r->o->model);
+}
+
+/* As `codes` of struct assembly. */
+static int codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e)
+{
+    const struct repack *r = a->from;
+    int rc = 0;
+
+    for (size_t i = 0; i < a->plan->nlinears && rc == 0; i++) {
+        const struct plan_linear *l = &a->plan->linear[i];
+        void *scales = NULL;
+        struct packed p;
+        struct coded c;
+
+        if (!l->packed)
+            continue;
+        if (linear_read(r, l, &p, e) < 0)
+            return -1;
+        rc = coded_of(r, &p, &c, &scales, e) < 0 || take(arg, l, &c, e) < 0 ? -1 : 0;
+        free(scales);
+        packed_release(&p);
+    }
+    return rc;
+}
+
+/* What the source brings along, and this step. */
+static char *prov_text(const struct repack *r, struct err *e)
+{
+    struct json *all = st_records(r->plan.source), *own = json_new_object();
+    char *text = NULL;
+
+    all = all ? all : json_new_array();
+    if (json_set_text(own, "stage", "convert") || json_set_text(own, "version", PTQ_VERSION) ||
+        json_set_text(own, "from", format_of(r->reader)->name) ||
+        json_set_text(own, "format", r->o->format->name))
+        json_destroy(&own);
+    if (json_push(all, own))
+        err_set(e, ERR_SYS, "provenance: out of memory");
+    else
+        text = json_print(all, 0, e);
+    json_destroy(&all);
+    return text;
+}
+
+static int assemble(struct repack *r, struct repack_report *report, struct err *e)
+{
+    struct assembly a = {.plan = &r->plan,
+                         .folder = r->o->out,
+                         .codes = codes,
+                         .from = r,
+                         .shard_bytes = r->o->shard_bytes};
+    char *prov = prov_text(r, e);
+    int rc;
+
+    a.prov = prov;
+    rc = prov ? assemble_safetensors(&a, r->o->format, e) : -1;
+    report->after = a.bytes;
+    free(prov);
+    return rc;
+}
+
+int repack_run(const struct repack_opts *o, struct repack_report *report, struct err *e)
+{
+    struct repack r = {.o = o};
+    int rc = -1;
+
+    memset(report, 0, sizeof *report);
+    if (plan_open_packed(&r.plan, o->model, e) < 0)
+        return -1;
+    if (!(r.reader = format_open(r.plan.config.json, o->model, r.plan.source, e)))
+        goto out;
+    report->from = format_of(r.reader);
+    report->exact = o->format->mark != NULL;
+    for (size_t i = 0; i < r.plan.source->count; i++)
+        report->before += r.plan.source->entries[i].bytes;
+    if (look(&r, report, e) == 0 && check(&r, e) == 0)
+        rc = assemble(&r, report, e);
+out:
+    format_close(&r.reader);
+    plan_release(&r.plan);
+    return rc;
+}
