@@ -139,6 +139,28 @@ static void say_engines(const struct format *f, const struct engine_look *x)
         log_warn("the %s checkpoint will load in %s", f->name, text);
 }
 
+/* The first format is asked for, but zero points keep engines from it: what the others would do. */
+static void offer(const struct format *asked, const struct engine_look *x,
+                  const struct solve_command *c, const struct sites *sites,
+                  const struct format_linear *all)
+{
+    const struct format *f;
+    struct engine_look look;
+    char text[512];
+
+    if (!engine_refused(x, ENGINE_ZEROS))
+        return;
+    for (size_t i = 0; (f = format_at(i)); i++) {
+        if (f == asked || !f->mark ||
+            overrides_check_shapes(&c->lines, sites, all, &f, 1, &(struct err){0}) < 0)
+            continue;
+        engine_start(&look, f);
+        overrides_engines(&c->lines, sites, all, &look);
+        if (!engine_refused(&look, ENGINE_ZEROS) && engine_text(&look, text, sizeof text))
+            log_info("zero points: --format %s would load in %s", f->name, text);
+    }
+}
+
 /* Each solver's bits, groups and overrides against the model, and what the writer can store. */
 static int check_shapes(const struct route *t, const struct sites *sites, struct err *e)
 {
@@ -171,6 +193,15 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
     }
     for (size_t f = 0; f < nformats; f++)
         say_engines(formats[f], &look[f]);
+    if (nformats == 1 && (s = route_stage(t, &solve_spec, 0)) && !route_stage(t, &solve_spec, 1)) {
+        const struct solve_command *c = s->own;
+
+        offer(formats[0], &look[0], c, sites,
+              &(const struct format_linear){.scale_type = c->core.scale_type,
+                                            .bits = c->core.bits,
+                                            .group = c->core.group,
+                                            .grid = c->core.grid});
+    }
     return 0;
 }
 

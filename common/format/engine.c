@@ -26,7 +26,7 @@ static void refuse(char no[64], const struct engine *g, const struct format_line
     else if (g->group && !g->group(l->bits, l->group))
         snprintf(no, 64, "group %lld", (long long)l->group);
     else if (!g->zeros && !l->symmetric)
-        snprintf(no, 64, "zero points");
+        snprintf(no, 64, ENGINE_ZEROS);
 }
 
 /* What the linear before it has to do with it. */
@@ -82,4 +82,12 @@ size_t engine_text(const struct engine_look *x, char *out, size_t room)
         if (*x->no[i])
             append(out, room, "%s%s (%s)", not ++? ", " : "; not ", x->table[i].name, x->no[i]);
     return count;
+}
+
+int engine_refused(const struct engine_look *x, const char *why)
+{
+    for (size_t i = 0; x->table[i].name; i++)
+        if (strcmp(x->no[i], why) == 0)
+            return 1;
+    return 0;
 }

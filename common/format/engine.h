@@ -21,6 +21,7 @@ struct engine {
 };
 
 #define ENGINES_MAX 8
+#define ENGINE_ZEROS "zero points" /* a reason why one does not load it */
 /* What was seen of a checkpoint, linear by linear. */
 struct engine_look {
     const struct engine *table;
@@ -35,5 +36,8 @@ void engine_start(struct engine_look *x, const struct format *f);
 void engine_add(struct engine_look *x, const struct format_linear *l);
 /* "transformers, GPTQModel; not vLLM (3 bits)". Returns how many engines load it. */
 size_t engine_text(const struct engine_look *x, char *out, size_t room);
+
+/* 1: some engine does not load it for this reason. */
+int engine_refused(const struct engine_look *x, const char *why);
 
 #endif

@@ -125,6 +125,9 @@ int format_parse(const char *list, const struct format *at[FORMATS_MAX], size_t 
 /* The format that a linear is stored in, by the tensors in s; NULL: none, it may be there as
  * NAME.weight. */
 const struct format *format_packed(const struct st_set *s, const char *name);
+/* The same by a tensor: NULL when x is not the mark of a linear; fills what `look` fills. */
+const struct format *format_look(const struct st_set *s, const struct st_entry *x,
+                                 struct format_linear *l);
 
 /* Can it hold a model of which every linear is kept? */
 int format_check_kept(const struct format *f, struct err *e);

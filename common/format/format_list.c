@@ -98,6 +98,17 @@ const struct format *format_packed(const struct st_set *s, const char *name)
     return marked;
 }
 
+const struct format *format_look(const struct st_set *s, const struct st_entry *x,
+                                 struct format_linear *l)
+{
+    const char *dot = strrchr(x->name, '.');
+
+    for (size_t i = 0; dot && i < COUNT; i++)
+        if (formats[i]->mark && strcmp(dot + 1, formats[i]->mark) == 0 && formats[i]->look(s, x, l))
+            return formats[i];
+    return NULL;
+}
+
 int format_check_kept(const struct format *f, struct err *e)
 {
     return f->some_codes ? err_set(e, ERR_USE,

@@ -66,6 +66,14 @@ refused() { # WORD OPTIONS...: before anything was started
     [ ! -e no ]
 }
 
+@test "zero points in gptq: who cannot load that, and which format would do" {
+    run -0 --separate-stderr ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --grid asym \
+        --tokens 256 --length 128 --solver rtn
+    [[ $stderr == *"will load in transformers; not GPTQModel (zero points), vLLM (zero points)"* ]]
+    [[ $stderr == *"zero points: --format gptq-v2 would load in transformers, GPTQModel"* ]]
+    [[ $stderr == *"zero points: --format compressed-tensors would load in transformers, vLLM"* ]]
+}
+
 @test "what a format cannot hold is refused before the start" {
     refused "AWQ stores 4 bits, not 8" --format awq --bits 8
     refused "the awq format stores one size of groups" --format awq --override 'mlp.down: group=32'

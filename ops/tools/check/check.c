@@ -219,16 +219,13 @@ static int entry_check(struct check *c, const struct st_entry *x, struct err *e)
     const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
     const char *dot = strrchr(x->name, '.');
     struct format_linear l;
-    const struct format *f = NULL;
+    const struct format *f = format_look(c->set, x, &l);
     char name[TENSOR_NAME];
     const char *of = name;
     float *rows;
     int rc = 0;
 
     snprintf(name, sizeof name, "%.*s", (int)(dot ? dot - x->name : 0), x->name);
-    for (size_t i = 0; dot && (f = format_at(i)); i++)
-        if (f->mark && strcmp(dot + 1, f->mark) == 0 && f->look(c->set, x, &l))
-            break;
     if (f && !bsearch(&of, c->name, c->sites.linears, sizeof of, by_name))
         return err_set(e, ERR_USE, "'%s' is stored as %s, but is no linear that is known here",
                        name, f->title);
