@@ -402,20 +402,42 @@ fail:
     return NULL;
 }
 
-struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
-                         struct err *e)
+static size_t head_bytes(const struct frame_head *h)
+{
+    size_t bytes = 0; /* the limit of a message covers the sum */
+
+    for (size_t i = 0; i < h->count; i++)
+        bytes += h->entries[i].tensor.bytes;
+    return bytes;
+}
+
+int frame_decode_if(struct part *parts, size_t count, const struct frame_limits *lim,
+                    int (*want)(void *ctx, const struct msg *m, size_t bytes, struct err *e),
+                    void *ctx, struct msg **m, struct err *e)
 {
     struct frame_limits limits;
     struct frame_head h = {0};
-    struct msg *m = NULL;
+    int rc = -1;
 
+    *m = NULL;
     frame_limits_fill(&limits, lim);
     if (count < 1 || count > limits.parts)
         err_set(e, ERR_USE, "a message has %zu parts, must have 1 to %zu", count, limits.parts);
     else if (frame_head_read(parts[0].data, parts[0].bytes, &limits, &h, e) == 0)
-        m = frame_head_finish(&h, parts + 1, count - 1, e);
+        rc = want ? want(ctx, h.m, head_bytes(&h), e) : 1;
+    if (rc == 1 && !(*m = frame_head_finish(&h, parts + 1, count - 1, e)))
+        rc = -1;
     frame_head_free(&h);
     for (size_t i = 0; i < count; i++)
         part_release(&parts[i]);
+    return rc;
+}
+
+struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
+                         struct err *e)
+{
+    struct msg *m;
+
+    frame_decode_if(parts, count, lim, NULL, NULL, &m, e);
     return m;
 }

@@ -28,6 +28,13 @@ void frame_parts_free(struct part **parts, size_t *count);
 struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
                          struct err *e);
 
+/* The same, but asks before any memory is taken for tensors whether they are wanted: want gets the
+ * message without them, and their raw bytes; 1: go on, 0: drop it, -1. Returns what want returned,
+ * with *m set after 1; -1. */
+int frame_decode_if(struct part *parts, size_t count, const struct frame_limits *lim,
+                    int (*want)(void *ctx, const struct msg *m, size_t bytes, struct err *e),
+                    void *ctx, struct msg **m, struct err *e);
+
 /* Byte streams. frame_read: 1 a message, 0 clean end of file (between messages), -1 error
  * (truncated: ERR_DATA, corrupt: ERR_USE). */
 int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what,

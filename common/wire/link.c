@@ -27,6 +27,18 @@ static void opts_complete(struct link_opts *o)
     o->limits.message_bytes = o->limits.message_bytes ? o->limits.message_bytes : def.message_bytes;
 }
 
+static int accepts_fit(const struct link_opts *o, const char *endpoint, struct err *e)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < o->naccepts; i++)
+        bytes += strlen(o->accepts[i]) + 1;
+    return bytes <= ACCEPTS_BYTES
+               ? 0
+               : err_set(e, ERR_USE, "link %s: patterns of %zu bytes, a hello holds %d", endpoint,
+                         bytes, ACCEPTS_BYTES);
+}
+
 int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, enum link_dir dir,
               const struct link_opts *o, struct err *e)
 {
@@ -40,7 +52,7 @@ int link_init(struct link *l, const struct link_ops *ops, const char *endpoint, 
     l->o.name = l->name;
     l->own = (struct run_id)RUN_ID_INIT;
     l->run = o->run_id ? o->run_id : &l->own;
-    if (o->run && run_id_check(l->run, o->run, 1, e) < 0)
+    if (accepts_fit(o, endpoint, e) < 0 || (o->run && run_id_check(l->run, o->run, 1, e) < 0))
         return -1;
     return 0;
 }

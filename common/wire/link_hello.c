@@ -15,6 +15,10 @@
 #include "../base/status.h"
 #include "link_impl.h"
 
+#define PEERS_MAX 65536
+#define SAY_S 60.0
+#define SAY_LINES 8 /* in this time */
+
 struct hello {
     int64_t version, messages, bytes;
     const char *name, *run, *instance;
@@ -181,6 +185,22 @@ struct peer *peer_of(struct sock *s, const struct zid *id)
     return NULL;
 }
 
+/* A few in full, then how many there were. */
+void stranger_say(struct sock *s, const char *what, const char *why)
+{
+    s->strange++;
+    if (s->now - s->strange_at >= SAY_S) {
+        s->strange_at = s->now;
+        s->strange_lines = 0;
+    }
+    if (s->strange_lines++ >= SAY_LINES)
+        return;
+    log_warn("%s: refused %s: %s%s", s->l.address, what, why,
+             s->strange_lines == SAY_LINES ? " (and so on: more is counted, not told)" : "");
+    if (s->strange > SAY_LINES && s->strange_lines == 1)
+        log_warn("%s: refused %llu messages and connections so far", s->l.address, s->strange);
+}
+
 void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
 {
     struct peer *p = peer_of(s, id);
@@ -190,10 +210,15 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
     if (!s->bound)
         return;
     if (hello_read(m, &h, &e) < 0 || hello_check(s, &h, &e) < 0) {
-        log_warn("%s: refused %s: %s", s->l.address, *m->stage ? m->stage : "a peer", e.text);
+        stranger_say(s, *m->stage ? m->stage : "a peer", e.text);
         peer_say_fail(s, id, e.text);
         return;
     }
+    if (!p && s->npeers >= PEERS_MAX) {
+        stranger_say(s, *m->stage ? m->stage : "a peer", "too many have come");
+        return;
+    }
+    zsock_admit(s->z);
     if (p && p->state == PEER_GONE) {
         peer_say_fail(s, id, GIVEN_UP);
         return;

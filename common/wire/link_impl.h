@@ -12,8 +12,9 @@
 #include "link_zmq.h"
 
 #define LINK_PEER_ANY SIZE_MAX
-#define LINK_VERSION 2 /* of what links say to each other: hello and what follows from it */
-#define PATIENCE_S 5.0 /* of a sender; then it says on whom it waits */
+#define LINK_VERSION 2      /* of what links say to each other: hello and what follows from it */
+#define PATIENCE_S 5.0      /* of a sender; then it says on whom it waits */
+#define ACCEPTS_BYTES 49152 /* of all patterns: a hello is small */
 #define GIVEN_UP "it was given up as lost; start it again"
 
 struct link;
@@ -153,8 +154,12 @@ struct sock {
     clockid_t clock;
     /* of the link's thread alone */
     double now, probe_until;
-    double hello_at;    /* connector: when to say hello (again); 0: answered */
-    int64_t connection; /* connector: number of its connection, from 1 */
+    double hello_at;            /* connector: when to say hello (again); 0: answered */
+    int64_t connection;         /* connector: number of its connection, from 1 */
+    unsigned long long strange; /* messages and connections of strangers that were refused */
+    double strange_at;          /* since when what is said of them is counted */
+    int strange_lines;
+    double full_at;     /* since when no connections are taken; 0: they are */
     struct queue again; /* elastic: left over by a lost peer (under mu) */
     /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
     double again_at;
@@ -247,6 +252,8 @@ void credit_take(struct sock *s, struct peer *p, const struct msg *m);
 void credit_send(struct sock *s, struct peer *p);
 
 /* link_hello.c: the handshake, on the link's thread. */
+/* Something came from nobody we know: what, and why it is refused; the log counts repeats. */
+void stranger_say(struct sock *s, const char *what, const char *why);
 struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state state, struct err *e);
 int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind);   /* ZS_* */
 void hello_take(struct sock *s, const struct zid *id, const struct msg *m); /* binder: HELLO */

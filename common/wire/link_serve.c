@@ -21,6 +21,9 @@
 #define GRACE_TCP_S 5.0 /* over a network often */
 #define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
+#define HELLO_BYTES ((size_t)64 << 10) /* the largest hello, and any other word of control */
+#define SWEEP_MS 20                    /* between looks at connections that nobody knows yet */
+#define FULL_S 1.0                     /* until connections are taken again */
 
 /* It broke a rule and was told: on an elastic link that is all that comes of it. */
 static void peer_broke(struct sock *s, struct peer *p, const struct err *e)
@@ -37,30 +40,44 @@ static void peer_refuse(struct sock *s, struct peer *p, const struct err *e)
     peer_broke(s, p, e);
 }
 
-static void data_take(struct sock *s, struct peer *p, struct msg *m)
+/* Before anything of it is unpacked: of a data message in its turn, that the peer may send. What
+ * comes twice, and what comes behind a gap, is dropped. */
+static int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size_t bytes,
+                       struct err *e)
 {
-    struct err e = {0};
-    struct box *b = NULL;
     char name[256];
-    int bad, over;
+    int may;
 
     if (m->seq != p->count) {
         if (m->seq > p->count && p->gap <= 0)
             p->gap = s->now;
-        msg_destroy(&m);
-        return;
+        return 0;
     }
     p->gap = 0;
-    if (message_check(&s->l, m, peer_name(s, p, name), &e) < 0)
-        goto out;
+    if (message_check(&s->l, m, peer_name(s, p, name), e) < 0)
+        return -1;
+    pthread_mutex_lock(&s->mu);
+    may = peer_credit(p, bytes);
+    pthread_mutex_unlock(&s->mu);
+    return may ? 1 : err_set(e, ERR_DATA, "%s sends beyond its credit", name);
+}
+
+static void data_take(struct sock *s, struct peer *p, struct msg *m)
+{
+    struct err e = {0};
+    struct box *b = NULL;
+    int bad;
+
     p->count++;
     p->sum += msg_checksum(m);
-    if (!(b = box_create(m, &e)))
-        goto out;
+    if (!(b = box_create(m, &e))) {
+        msg_destroy(&m);
+        peer_refuse(s, p, &e);
+        return;
+    }
     b->peer = p->number;
     pthread_mutex_lock(&s->mu);
-    over = !peer_credit(p, b->bytes);
-    bad = over || queue_push(&s->inbox, b, &e) < 0;
+    bad = queue_push(&s->inbox, b, &e) < 0;
     if (!bad) {
         p->out_messages++;
         p->out_bytes += b->bytes;
@@ -70,12 +87,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
         sock_notify(s);
         return;
     }
-    if (over)
-        err_set(&e, ERR_DATA, "%s sends beyond its credit", peer_name(s, p, name));
-    b->m = NULL;
     box_unref(&b);
-out:
-    msg_destroy(&m);
     peer_refuse(s, p, &e);
 }
 
@@ -113,6 +125,21 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
         sock_fail(s, &e);
 }
 
+/* It is gone. Who never delivered anything may have been anybody: where others can come it is
+ * forgotten. */
+static void peer_left(struct sock *s, struct peer *p, enum err_kind kind, const char *why)
+{
+    char name[256];
+
+    if (s->l.o.elastic || !s->bound || s->l.dir != LINK_IN || p->count) {
+        peer_lost(s, p, kind, why);
+        return;
+    }
+    log_warn("%s %s; it had delivered nothing and is forgotten", peer_name(s, p, name), why);
+    p->given_up = 1;
+    state_set(s, p, PEER_GONE);
+}
+
 static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     const char *text = json_as_text(json_get(m->meta, "text"));
@@ -126,14 +153,12 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
         return;
     }
     err_set(&e, ERR_DATA, "left the stream unfinished: %s", text);
-    peer_lost(s, p, ERR_DATA, e.text);
+    peer_left(s, p, ERR_DATA, e.text);
 }
 
 /* One that was given up may be alive: it is told so, once. */
-static void absent_take(struct sock *s, struct peer *p, const struct msg *m)
+static void absent_take(struct sock *s, struct peer *p)
 {
-    log_detail("%s: %s from a peer that is not there any more", s->l.address,
-               msg_kind_name(m->kind));
     if (p->state == PEER_GONE && p->given_up)
         peer_say_fail(s, &p->id, GIVEN_UP);
     p->given_up = 0;
@@ -151,7 +176,7 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
     else if (p->state == PEER_ENDED && m->kind == MSG_END)
         p->ack_due = 1; /* the first was lost */
     else if (p->state != PEER_READY)
-        absent_take(s, p, m);
+        absent_take(s, p);
     else if (m->kind == MSG_ACK && p->end_sent)
         state_set(s, p, PEER_ENDED);
     else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT)
@@ -165,55 +190,109 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
     msg_destroy(&m);
 }
 
+static int is_known(const struct peer *p)
+{
+    return p && (p->state == PEER_READY || p->state == PEER_ENDED);
+}
+
 static void damage_take(struct sock *s, struct peer *p, const struct zid *from, struct err *e)
 {
     char name[256];
 
+    if (p && p->state == PEER_GONE) {
+        absent_take(s, p);
+        return;
+    }
     peer_say_fail(s, from, e->text);
-    if (!p) {
-        log_warn("%s: refused a message of a stranger: %s", s->l.address, e->text);
+    if (!is_known(p) && s->bound) {
+        stranger_say(s, "a message of a stranger", e->text);
         return;
     }
     err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
     e->kind = e->kind == ERR_SYS ? ERR_SYS : ERR_DATA;
-    peer_broke(s, p, e);
+    if (s->l.o.elastic && e->kind != ERR_SYS)
+        peer_drop(s, p, e);
+    else
+        sock_fail(s, e);
+}
+
+struct incoming {
+    struct sock *s;
+    struct peer *p; /* NULL: a stranger */
+    struct err *e;  /* that it broke a rule, not that it is damaged */
+};
+
+/* Of a stranger nothing but its hello, of others only what they may send now. */
+static int is_wanted(void *ctx, const struct msg *m, size_t bytes, struct err *e)
+{
+    struct incoming *in = ctx;
+    struct sock *s = in->s;
+    int r;
+
+    (void)e;
+    if (!msg_kind_is_data(m->kind) || !is_known(in->p))
+        return !msg_kind_is_data(m->kind);
+    if (s->l.dir != LINK_IN)
+        return 1; /* message_take says what is wrong with it */
+    if (in->p->state != PEER_READY)
+        return 0;
+    in->p->heard = s->now;
+    r = data_wanted(s, in->p, m, bytes, in->e);
+    return r < 0 ? 0 : r;
+}
+
+static void decoded_take(struct sock *s, struct peer *p, const struct zid *from, struct msg *m)
+{
+    if (m->kind == MSG_HELLO) {
+        hello_take(s, from, m);
+        msg_destroy(&m);
+    } else if (!p) {
+        msg_destroy(&m); /* of a connection that we no longer know; it will say hello again */
+    } else if (msg_kind_is_data(m->kind) && p->state == PEER_READY && s->l.dir == LINK_IN) {
+        data_take(s, p, m);
+    } else {
+        message_take(s, p, m);
+    }
 }
 
 /* One message off the socket; 0 when there was none. */
 static int receive_one(struct sock *s)
 {
+    static const struct frame_limits small = {
+        .parts = 1, .header_bytes = HELLO_BYTES, .tensor_bytes = 1, .message_bytes = HELLO_BYTES};
+    const struct frame_limits *lim;
+    struct err e = {0}, broken = {0};
+    struct incoming in = {.s = s, .e = &broken};
     struct part *parts = NULL;
-    struct err e = {0};
     struct msg *m = NULL;
-    struct peer *p;
     struct zid from;
     size_t count = 0, bytes = 0;
-    int r = zsock_recv(s->z, &from, &parts, &count, &s->l.o.limits, &e);
+    int r = zsock_next(s->z, &from, &e);
 
+    if (r <= 0)
+        return 0;
+    in.p = peer_of(s, &from);
+    /* what a connector reaches it has chosen: data may come before its welcome, and come again */
+    lim = !s->bound || (is_known(in.p) && s->l.dir == LINK_IN) ? &s->l.o.limits : &small;
+    r = zsock_recv(s->z, &parts, &count, lim, &e);
     if (r == 0)
         return 0;
     for (size_t i = 0; i < count; i++)
         bytes += parts[i].bytes;
     if (r > 0)
-        m = frame_decode(parts, count, &s->l.o.limits, &e);
+        r = frame_decode_if(parts, count, lim, is_wanted, &in, &m, &e);
     free(parts);
-    p = peer_of(s, &from);
     pthread_mutex_lock(&s->mu);
     s->st.bytes_wire += bytes;
     pthread_mutex_unlock(&s->mu);
-    if (!m) {
-        damage_take(s, p, &from, &e);
-    } else if (m->kind == MSG_HELLO) {
-        hello_take(s, &from, m);
-        msg_destroy(&m);
-    } else if (!p) {
-        msg_destroy(&m); /* of a connection that we no longer know; it will say hello again */
-    } else if (msg_kind_is_data(m->kind) && p->state == PEER_READY && s->l.dir == LINK_IN) {
-        p->heard = s->now;
-        data_take(s, p, m);
-    } else {
-        message_take(s, p, m);
-    }
+    if (broken.kind)
+        peer_refuse(s, in.p, &broken);
+    else if (r < 0)
+        damage_take(s, in.p, &from, &e);
+    else if (m)
+        decoded_take(s, in.p, &from, m);
+    else if (in.p)
+        absent_take(s, in.p);
     return 1;
 }
 
@@ -241,7 +320,7 @@ static void peer_tick(struct sock *s, struct peer *p)
     if (p->state != PEER_READY)
         return;
     if (p->down > 0 && s->now - p->down > grace) {
-        peer_lost(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
+        peer_left(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
         return;
     }
     if (p->gap > 0 && s->now - p->gap > grace) {
@@ -252,7 +331,7 @@ static void peer_tick(struct sock *s, struct peer *p)
     }
     if (s->now - p->heard > s->l.o.timeout_s) {
         snprintf(why, sizeof why, "is dead: not a sign of life for %.0f s", s->now - p->heard);
-        peer_lost(s, p, ERR_SYS, why);
+        peer_left(s, p, ERR_SYS, why);
         return;
     }
     if (s->now - p->sent >= quiet && (s->bound || p->down <= 0))
@@ -262,6 +341,11 @@ static void peer_tick(struct sock *s, struct peer *p)
 static int tick_ms(const struct sock *s)
 {
     int ms = s->hello_at > 0 || s->now < s->probe_until ? 100 : (int)(ping_s(s) * 500) + 1;
+
+    if (s->full_at > 0 && ms > 100)
+        ms = 100;
+    if (zsock_strangers(s->z))
+        return SWEEP_MS;
 
     for (size_t i = 0; i < s->npeers; i++)
         if ((s->peer[i]->down > 0 || s->peer[i]->gap > 0) && s->peer[i]->state == PEER_READY)
@@ -317,6 +401,23 @@ static void leave(struct sock *s)
             peer_say_fail(s, &s->peer[i]->id, text);
 }
 
+/* Those who came and said nothing, or too much; and no descriptor for more of them. */
+static void door_tick(struct sock *s, int bits)
+{
+    struct err e = {0};
+
+    if (zsock_sweep(s->z, s->now))
+        stranger_say(s, "a connection", "it said no hello in time, or sent more than one can have");
+    if (bits & ZS_FULL) {
+        log_warn("%s: takes no connections for now: this process has no file descriptor left "
+                 "(ulimit -n)",
+                 s->l.address);
+        s->full_at = s->now;
+    }
+    if (s->full_at > 0 && s->now - s->full_at > FULL_S)
+        s->full_at = zsock_retry(s->z, &e) == 0 ? 0 : s->now;
+}
+
 static int round_serve(struct sock *s)
 {
     int bits = zsock_wait(s->z, s->wake, tick_ms(s)), stop;
@@ -328,6 +429,7 @@ static int round_serve(struct sock *s)
     change_take(s, bits);
     for (int i = 0; i < BATCH && receive_one(s); i++)
         ;
+    door_tick(s, bits);
     refused_drop(s);
     again_deal(s);
     hello_tick(s);

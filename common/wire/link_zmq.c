@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
+#include "../base/clock.h"
 #include "../base/mem.h"
+#include "strangers.h"
 
 /* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
 #define COPY_BELOW 4096
@@ -25,6 +27,9 @@ struct zsock {
     void *ctx, *sock, *watch; /* watch: events of connections */
     int bound, number;
     char address[256];
+    struct strangers strangers; /* of a binder */
+    int from;                   /* descriptor that the message in hand came by; -1: not known */
+    int full;                   /* not bound for the time being */
 };
 
 static atomic_int sockets;
@@ -69,8 +74,9 @@ static int watch_open(struct zsock *z)
     char name[64];
 
     snprintf(name, sizeof name, "inproc://watch-%d", z->number);
-    if (zmq_socket_monitor(z->sock, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) !=
-        0)
+    if (zmq_socket_monitor(z->sock, name,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                               (z->bound ? ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED : 0)) != 0)
         return -1;
     z->watch = zmq_socket(z->ctx, ZMQ_PAIR);
     return z->watch && zmq_connect(z->watch, name) == 0 ? 0 : -1;
@@ -113,30 +119,59 @@ const char *zsock_address(const struct zsock *z)
     return z->address;
 }
 
+/* One change: what it is for the link. value: the connection's descriptor, or why it failed. */
+static int change_take(struct zsock *z, uint16_t event, uint32_t value)
+{
+    switch (event) {
+    case ZMQ_EVENT_ACCEPTED:
+        strangers_add(&z->strangers, (int)value, clock_wall(), NULL); /* no memory: not watched */
+        return 0;
+    case ZMQ_EVENT_ACCEPT_FAILED:
+        return value == EMFILE || value == ENFILE ? ZS_FULL : 0;
+    case ZMQ_EVENT_DISCONNECTED:
+        strangers_drop(&z->strangers, (int)value);
+        return ZS_DOWN;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        return ZS_UP;
+    default:
+        return 0;
+    }
+}
+
+/* ZeroMQ would ask for the connection again and again, and find no descriptor each time. */
+static int full_take(struct zsock *z)
+{
+    if (z->full)
+        return 0;
+    z->full = zmq_unbind(z->sock, z->address) == 0;
+    return z->full ? ZS_FULL : 0;
+}
+
 /* Empties the monitor: which changes there were. */
 static int watch_read(struct zsock *z)
 {
     int bits = 0;
 
     for (;;) {
+        unsigned char head[6] = {0};
+        uint16_t event;
+        uint32_t value;
         zmq_msg_t m;
-        uint16_t event = 0;
         int more;
 
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, z->watch, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&m);
-            return bits;
+            return bits & ZS_FULL ? (bits & ~ZS_FULL) | full_take(z) : bits;
         }
-        if (zmq_msg_size(&m) >= sizeof event)
-            memcpy(&event, zmq_msg_data(&m), sizeof event);
+        if (zmq_msg_size(&m) == sizeof head)
+            memcpy(head, zmq_msg_data(&m), sizeof head);
+        memcpy(&event, head, sizeof event);
+        memcpy(&value, head + sizeof event, sizeof value);
         more = zmq_msg_more(&m);
         zmq_msg_close(&m);
-        if (!more)
-            continue; /* the address frame that follows each event */
-        bits |= event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED ? ZS_UP
-                : event == ZMQ_EVENT_DISCONNECTED      ? ZS_DOWN
-                                                       : 0;
+        if (more) /* else the address that follows each event */
+            bits |= change_take(z, event, value);
     }
 }
 
@@ -240,25 +275,56 @@ static int part_take(zmq_msg_t *m, struct part *p, struct err *e)
     return 0;
 }
 
-static int recv_id(struct zsock *z, struct zid *from)
+int zsock_next(struct zsock *z, struct zid *from, struct err *e)
 {
-    int n = zmq_recv(z->sock, from->data, sizeof from->data, ZMQ_DONTWAIT);
+    int n, events = 0;
+    size_t size = sizeof events;
 
-    from->n = n < 0 ? 0 : (size_t)n;
-    return n < 0 ? -1 : 0;
+    from->n = 0;
+    z->from = -1;
+    if (!z->bound)
+        return zmq_getsockopt(z->sock, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLIN;
+    n = zmq_recv(z->sock, from->data, sizeof from->data, ZMQ_DONTWAIT);
+    if (n < 0)
+        return zmq_errno() == EAGAIN ? 0 : zmq_err(e, "cannot receive");
+    from->n = (size_t)n;
+    return 1;
 }
 
-int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count,
-               const struct frame_limits *lim, struct err *e)
+void zsock_admit(struct zsock *z)
+{
+    if (z->from >= 0)
+        strangers_drop(&z->strangers, z->from);
+}
+
+size_t zsock_sweep(struct zsock *z, double now)
+{
+    return strangers_sweep(&z->strangers, now);
+}
+
+size_t zsock_strangers(const struct zsock *z)
+{
+    return z->strangers.count;
+}
+
+int zsock_retry(struct zsock *z, struct err *e)
+{
+    if (!z->full)
+        return 0;
+    if (zmq_bind(z->sock, z->address) != 0)
+        return zmq_err(e, "cannot bind again");
+    z->full = 0;
+    return 0;
+}
+
+int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct frame_limits *lim,
+               struct err *e)
 {
     size_t room = 0, total = 0;
     int more, bad = 0;
 
     *parts = NULL;
     *count = 0;
-    from->n = 0;
-    if (z->bound && recv_id(z, from) != 0)
-        return zmq_errno() == EAGAIN ? 0 : zmq_err(e, "cannot receive");
     do {
         zmq_msg_t m;
 
@@ -271,6 +337,8 @@ int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *c
                                    : err_set(e, ERR_SYS, "cannot receive: %s", zmq_strerror(error));
         }
         more = zmq_msg_more(&m);
+        if (z->bound && z->from < 0)
+            z->from = zmq_msg_get(&m, ZMQ_SRCFD);
         if (!bad && (*count >= lim->parts || zmq_msg_size(&m) > lim->message_bytes - total))
             bad = err_set(e, ERR_DATA, "a message of more than %zu parts or %zu bytes", lim->parts,
                           lim->message_bytes);
@@ -348,6 +416,7 @@ void zsock_close(struct zsock **z, int linger_ms)
     if ((*z)->ctx)
         while (zmq_ctx_term((*z)->ctx) != 0 && zmq_errno() == EINTR)
             ;
+    strangers_release(&(*z)->strangers);
     free(*z);
     *z = NULL;
     errno = keep;

@@ -16,7 +16,9 @@ struct zid {
 struct zsock;
 
 enum { ZS_OK = 0, ZS_AGAIN = 1, ZS_GONE = 2 }; /* -1: error */
-enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4 };
+/* FULL: a connection could not be taken, the process has no descriptor left: no more are taken
+ * until zsock_retry. */
+enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4, ZS_FULL = 8 };
 
 /* identity: what a connector is called by the binder. max_bytes: a larger part is refused before
  * it is allocated. */
@@ -30,10 +32,19 @@ int zsock_wait(struct zsock *z, int fd, int timeout_ms);
  * taken. */
 int zsock_send(struct zsock *z, const struct zid *to, const struct part *parts, size_t count,
                void (*release)(void *), void *owner, struct err *e);
-/* 1: a message, *parts malloc'd, each part owns its memory; 0: none now; -1 error (also more
- * than the limits: message dropped). */
-int zsock_recv(struct zsock *z, struct zid *from, struct part **parts, size_t *count,
-               const struct frame_limits *lim, struct err *e);
+/* 1: a message has come, from this peer; zsock_recv must follow. 0: none now; -1. */
+int zsock_next(struct zsock *z, struct zid *from, struct err *e);
+/* 1: the message, *parts malloc'd, each part owns its memory; 0: none now; -1 error (also more than
+ * the limits: message dropped). */
+int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct frame_limits *lim,
+               struct err *e);
+/* A binder: who sent the message that came last is known now. Connections of those who are not are
+ * cut off when they go too far (strangers.h): zsock_sweep does it, and says how many. */
+void zsock_admit(struct zsock *z);
+size_t zsock_sweep(struct zsock *z, double now);
+size_t zsock_strangers(const struct zsock *z);
+/* After ZS_FULL: takes connections again. 0, -1. */
+int zsock_retry(struct zsock *z, struct err *e);
 double zsock_cpu(const struct zsock *z); /* CPU seconds of ZeroMQ's own thread */
 void zsock_close(struct zsock **z, int linger_ms);
 

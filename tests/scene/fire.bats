@@ -50,6 +50,10 @@ all_said() {
     [ "$(grep -c 'it is refused; going on without it' said)" = 6 ]
 }
 
+listens() { # PORT
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
 make_bad() { # Python that makes the files, on standard input
     { cat "$D/bad.py"; cat; } | $PY - "$D"
 }
@@ -136,4 +140,80 @@ END
     wait_code $writer 0
     ptq-write --model "$M" --quiet plain <"$D/solutions"
     cmp out/model.safetensors plain/model.safetensors
+}
+
+@test "strangers on an open endpoint: their messages cost no memory and little log, and the run goes on" {
+    cat >stranger.py <<'END'
+import os, random, socket, struct, sys, time
+import msgpack, zmq, zstandard, ptqwire as w
+port, pid = int(sys.argv[1]), sys.argv[2]
+
+def peak():
+    return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")) >> 10
+
+def raw():  # ZMTP 3.0 by hand: a client library sends no message that never ends
+    s = socket.create_connection(("127.0.0.1", port))
+    s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48))
+    s.sendall(b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER")
+    return s
+
+def pour(piece, most):  # until the other end has enough
+    s, sent = raw(), 0
+    try:
+        while sent < most:
+            s.sendall(piece)
+            sent += len(piece)
+    except OSError:
+        pass
+    return sent
+
+def connect():
+    s = context.socket(zmq.DEALER)
+    s.setsockopt(zmq.LINGER, 500)
+    s.setsockopt(zmq.ROUTING_ID, b"x" + os.urandom(6))
+    s.connect(f"tcp://127.0.0.1:{port}")
+    return s
+
+def head(kind, id, meta, tensors):
+    h = msgpack.packb({"v": 1, "kind": kind, "id": id, "stage": "x", "run": "", "seq": 0, "meta": meta, "tensors": tensors})
+    return struct.pack("<I", w.crc32c(h)) + h
+
+context, before = zmq.Context(), peak()
+size = 1 << 30
+packer = zstandard.ZstdCompressor(level=1).compressobj(size=size)
+bomb = b"".join([packer.compress(bytes(1 << 24)) for _ in range(size >> 24)] + [packer.flush()])
+s = connect()
+s.send_multipart([head("acts", "c0", {}, [dict(name="x", dtype="U8", shape=[size], codec="zstd", raw=size, packed=len(bomb),
+                                               crc=w.crc32c(bomb))]), bomb])
+for _ in range(3000):
+    s.send(os.urandom(64))
+deep = b"\x81\xa1a\xdd" + struct.pack(">I", 60000) + (b"\x91" * 15 + b"\xc0") * 60000
+s.send(struct.pack("<I", w.crc32c(deep)) + deep)
+s.close()
+endless = pour(b"\x03" + struct.pack(">Q", 1 << 16) + bytes(1 << 16), 256 << 20)     # parts of 64 KiB, each with more to come
+empty = pour(b"\x01\x00" * 50000, 20 << 20)                                        # 10 million empty parts
+for _ in range(3):  # says hello and leaves, or goes without a word
+    s = connect()
+    s.send(head("hello", "", dict(version=2, name="x", dir="out", sends=["acts"], takes=[], run="", instance="x"), []))
+    while True:
+        m = w.decode(s.recv_multipart())
+        if m.kind == "welcome":
+            break
+    s.send(head("fail", "", dict(text="I go"), []))
+    s.close()
+context.term()
+print(before, peak(), endless >> 20, empty >> 20)
+assert peak() - before < 40 and endless < 64 << 20 and empty < 16 << 20
+END
+    port=$((20000 + RANDOM % 10000))
+    ptq-reduce --in "@tcp://127.0.0.1:$port" --out problems 2>said &
+    reducer=$!
+    until_true listens $port
+    $PY stranger.py $port $reducer
+    ptq-cat --quiet --in "$D/acts" --out "tcp://127.0.0.1:$port"
+    wait_code $reducer 0
+    cmp problems "$D/problems"
+    [ "$(stat -c %s said)" -lt 6000 ]
+    grep -q "refused .*more than 1 parts" said
+    grep -q "I go; it had delivered nothing and is forgotten" said
 }

@@ -170,7 +170,7 @@ static struct msg *raw_recv(struct zsock *z)
         struct msg *m;
 
         zsock_wait(z, -1, 100);
-        if (zsock_recv(z, &from, &parts, &n, &lim, &e) != 1)
+        if (zsock_next(z, &from, &e) != 1 || zsock_recv(z, &parts, &n, &lim, &e) != 1)
             continue;
         m = frame_decode(parts, n, &lim, &e);
         free(parts);

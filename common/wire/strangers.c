@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* strangers - see strangers.h. */
+#include "strangers.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include "../base/mem.h"
+
+static ino_t socket_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+int strangers_add(struct strangers *s, int fd, double now, struct err *e)
+{
+    const ino_t socket = socket_of(fd);
+
+    strangers_drop(s, fd);
+    if (!socket)
+        return 0; /* gone already */
+    if (mem_grow((void **)&s->at, &s->room, s->count + 1, sizeof *s->at, e) < 0)
+        return -1;
+    s->at[s->count++] = (struct stranger){fd, socket, now};
+    return 0;
+}
+
+void strangers_drop(struct strangers *s, int fd)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->at[i].fd == fd) {
+            s->at[i] = s->at[--s->count];
+            return;
+        }
+}
+
+/* 0 where nobody counts them. */
+static unsigned long long bytes_received(int fd)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+
+    memset(&info, 0, sizeof info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+size_t strangers_sweep(struct strangers *s, double now)
+{
+    size_t cut = 0;
+
+    for (size_t i = 0; i < s->count;) {
+        const struct stranger x = s->at[i];
+        const int here = socket_of(x.fd) == x.socket;
+
+        if (here && now - x.since <= STRANGER_S && bytes_received(x.fd) <= STRANGER_BYTES) {
+            i++;
+            continue;
+        }
+        if (here && shutdown(x.fd, SHUT_RDWR) == 0)
+            cut++;
+        s->at[i] = s->at[--s->count];
+    }
+    s->cut += cut;
+    return cut;
+}
+
+void strangers_release(struct strangers *s)
+{
+    free(s->at);
+    memset(s, 0, sizeof *s);
+}
