@@ -115,6 +115,9 @@ int link_recv(struct link *l, struct msg **m, int timeout_ms, struct err *e);
 int link_send(struct link *l, struct msg **m, struct err *e);
 /* hold: messages of this id are covered; nobody needs them any more. */
 int link_done(struct link *l, const char *id, struct err *e);
+/* hold: what a peer has had in hand for so many seconds, and nobody has covered, goes to another
+ * too, once; the first that is covered counts. 0 (from the start): never. */
+void link_overdue(struct link *l, double seconds);
 /* LINK_IN: link_close will tell the senders that all that link_recv returned is done with and
  * the rest must go to another; a sender that is not elastic takes it for a failure. Call it only
  * when what became of them has been delivered. */

@@ -131,7 +131,8 @@ static struct peer *again_taker(const struct sock *s, const struct box *b)
     for (size_t k = 0; k < s->npeers; k++) {
         struct peer *p = s->peer[(s->turn + k) % s->npeers];
 
-        if (p->state == PEER_READY && peer_credit(p, b->bytes) && peer_accepts(p, b->m))
+        if (p->state == PEER_READY && p->number != b->but && peer_credit(p, b->bytes) &&
+            peer_accepts(p, b->m))
             return p;
     }
     return NULL;
@@ -183,6 +184,66 @@ void again_deal(struct sock *s)
         s->turn = p->number + 1;
     }
     again_explain(s);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void link_overdue(struct link *l, double seconds)
+{
+    struct sock *s = (struct sock *)l;
+
+    if (!link_is_sock(l) || !l->o.hold)
+        return;
+    pthread_mutex_lock(&s->mu);
+    s->overdue_s = seconds;
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* Under mu: the first of what p was sent that nobody has covered. */
+static struct box *in_hand(const struct peer *p)
+{
+    for (size_t i = 0; i < p->kept.count; i++)
+        if (!p->kept.at[p->kept.head + i]->done)
+            return p->kept.at[p->kept.head + i];
+    return NULL;
+}
+
+/* Under mu. No memory: it is tried again. */
+static void box_twice(struct sock *s, struct box *b, const struct peer *p)
+{
+    struct msg *m = msg_borrow(b->m, NULL);
+    struct box *other = m ? box_create(m, NULL) : NULL;
+
+    if (!other) {
+        msg_destroy(&m);
+        return;
+    }
+    other->but = p->number;
+    other->base = b;
+    box_ref(b);
+    if (queue_push(&s->again, other, NULL) < 0)
+        box_unref(&other);
+    else
+        b->twice = 1;
+}
+
+void overdue_tick(struct sock *s)
+{
+    char name[256];
+
+    pthread_mutex_lock(&s->mu);
+    for (size_t i = 0; s->overdue_s > 0 && i < s->npeers; i++) {
+        struct peer *p = s->peer[i];
+        struct box *b = p->state == PEER_READY ? in_hand(p) : NULL;
+
+        if (!b || p->hand != b->seq + 1) {
+            p->hand = b ? b->seq + 1 : 0;
+            p->hand_since = s->now;
+        } else if (!b->twice && s->now - p->hand_since > s->overdue_s) {
+            log_warn("%s has had '%s' in hand for %.0f s: another gets it too",
+                     peer_name(s, p, name), b->m->id, s->now - p->hand_since);
+            box_twice(s, b, p);
+        }
+    }
     pthread_mutex_unlock(&s->mu);
 }
 

@@ -90,6 +90,10 @@ struct box {
     size_t peer;  /* whom it came from */
     uint64_t seq; /* its number on the connection, once it has one */
     int done;     /* hold: covered (under mu) */
+    /* the same message as base, for another than peer `but`, who is overdue with it */
+    struct box *base;
+    size_t but; /* SIZE_MAX: anybody */
+    int twice;  /* such a one was made */
 };
 struct box *box_create(struct msg *m, struct err *e); /* owns m on success */
 void box_ref(struct box *b);
@@ -123,6 +127,8 @@ struct peer {
     enum peer_state state; /* written under mu */
     /* of the link's thread alone */
     double heard, sent, down; /* down: since when the connection is gone; 0: it stands */
+    uint64_t hand;            /* hold: number + 1 of what it has in hand; 0: nothing */
+    double hand_since;        /* hold: for how long */
     double gap;               /* LINK_IN: since when numbers are missing; 0: none are */
     uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
     int64_t connection;       /* binder: number of the peer's connection */
@@ -177,6 +183,7 @@ struct sock {
     struct err err; /* the first error */
     int ending, complete, stop;
     int leaving, enough;  /* link_leave, link_enough */
+    double overdue_s;     /* link_overdue */
     char (*done)[MSG_ID]; /* hold: ids that are covered */
     size_t ndone, done_room;
     char why[256];
@@ -228,6 +235,8 @@ void accepts_release(struct peer *p);
 /* under mu: its share goes back to be dealt out again */
 void peer_empty(struct sock *s, struct peer *p);
 void again_deal(struct sock *s);
+/* What is overdue with one peer is dealt out again. */
+void overdue_tick(struct sock *s);
 int box_done(const struct sock *s, const struct box *b); /* under mu: link_done has named it */
 /* Those whose messages the stage refused are told, and dropped. */
 void refused_drop(struct sock *s);

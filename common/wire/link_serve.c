@@ -381,6 +381,7 @@ static void clock_tick(struct sock *s)
         s->peer[i]->heard += gap;
         s->peer[i]->down += s->peer[i]->down > 0 ? gap : 0;
         s->peer[i]->gap += s->peer[i]->gap > 0 ? gap : 0;
+        s->peer[i]->hand_since += gap;
     }
     s->now = now;
 }
@@ -431,6 +432,7 @@ static int round_serve(struct sock *s)
         ;
     door_tick(s, bits);
     refused_drop(s);
+    overdue_tick(s);
     again_deal(s);
     hello_tick(s);
     for (size_t i = 0; i < s->npeers; i++) {

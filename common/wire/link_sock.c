@@ -26,6 +26,7 @@ struct box *box_create(struct msg *m, struct err *e)
         return NULL;
     atomic_init(&b->refs, 1);
     b->m = m;
+    b->but = SIZE_MAX;
     b->bytes = msg_bytes(m);
     return b;
 }
@@ -43,6 +44,7 @@ void box_unref(struct box **b)
     if (!gone || atomic_fetch_sub(&gone->refs, 1) != 1)
         return;
     msg_destroy(&gone->m);
+    box_unref(&gone->base);
     free(gone);
 }
 

@@ -2,12 +2,17 @@
 /* reduce_io - see reduce_io.h. */
 #include "reduce_io.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "../../common/base/log.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
 #include "reduce_opts.h"
+
+#define OVERDUE_TIMES 10
+#define OVERDUE_S 120.0
+#define OVERDUE_FIRST_S 1800.0 /* before the first commit says how fast solvers are */
 
 struct reduce_io {
     const struct reduce_command *command;
@@ -16,10 +21,35 @@ struct reduce_io {
     struct link *rows, *commits;    /* commits: NULL when the writer's are not listened to */
     struct link *problems, *record; /* record: NULL, or a file */
     uint64_t committed;
+    double work, pace;      /* most of a problem so far; most seconds for a unit of it */
     uint64_t held, spilled; /* bytes noted so far */
     int complete;           /* all rows are in */
     int unsent;             /* what came of them could not be sent: not their fault */
 };
+
+/* What solving takes, but for a factor: K^3 for the Hessian, K^2 N for the linears. */
+static double work_of(const struct msg *m)
+{
+    const struct json *linears = json_get(m->meta, "linears");
+    int64_t K = 0, rows, all = 0;
+
+    json_as_int(json_get(m->meta, "K"), &K);
+    for (size_t i = 0; i < json_count(linears); i++)
+        all += json_as_int(json_get(json_at(linears, i), "rows"), &rows) == 0 ? rows : 0;
+    return (double)K * (double)K * ((double)K + (double)all);
+}
+
+/* How long a solver may have a problem in hand: as the option says, or so many times what the
+ * slowest so far would take for the largest. */
+static void deadline_set(struct reduce_io *io)
+{
+    const double derived = OVERDUE_TIMES * io->pace * io->work, given = io->command->overdue;
+
+    link_overdue(io->problems, given > 0                             ? given
+                               : io->pace > 0 && derived > OVERDUE_S ? derived
+                               : io->pace > 0                        ? OVERDUE_S
+                                                                     : OVERDUE_FIRST_S);
+}
 
 static int emit(void *ctx, struct msg **m, struct err *e)
 {
@@ -28,6 +58,8 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     int rc = !io->record ? 0 : copy ? link_send(io->record, &copy, e) : -1;
 
     msg_destroy(&copy);
+    io->work = fmax(io->work, work_of(*m));
+    deadline_set(io);
     rc = rc < 0 ? -1 : link_send(io->problems, m, e);
     io->unsent = rc < 0;
     return rc;
@@ -90,8 +122,12 @@ static int rows_ended(void *ctx, struct err *e)
 static int take_commit(void *ctx, struct msg **m, struct err *e)
 {
     struct reduce_io *io = ctx;
+    double seconds = 0, work = work_of(*m);
 
     io->committed++;
+    if (json_as_real(json_get((*m)->meta, "seconds"), &seconds) == 0 && work > 0)
+        io->pace = fmax(io->pace, seconds / work);
+    deadline_set(io);
     return link_done(io->problems, (*m)->id, e);
 }
 

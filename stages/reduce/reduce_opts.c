@@ -26,6 +26,11 @@ static const struct opt rows[] = {
              "another solver "
              "when its own is lost",
      .wiring = 1},
+    {"overdue", OPT_REAL, AT(overdue), "S",
+     .help = "with --commits: a problem that a solver has had in hand for so many seconds goes to "
+             "another too (0: ten times what the slowest so far would take for the largest, at "
+             "least 120)",
+     "0", 0, 1e6},
     {"peers", OPT_INT, AT(peers), "N",
      .help = "forward workers, or reducers with --partial, whose end is the end of the stream", "1",
      1, 65536, .wiring = 1},

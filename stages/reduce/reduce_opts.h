@@ -11,6 +11,7 @@ struct reduce_command {
     const char *record, *commits;
     struct opt_texts only;
     int64_t peers;
+    double overdue; /* seconds; 0: derived */
     uint64_t credit;
 };
 

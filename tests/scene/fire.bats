@@ -142,6 +142,37 @@ END
     cmp out/model.safetensors plain/model.safetensors
 }
 
+solvers_there() { # N
+    [ "$(grep -c 'connected to solve' said)" = "$1" ]
+}
+
+@test "a solver that stands still: another gets its problem too, and the model is the same" {
+    mkfifo rows
+    ptq-reduce --verbose --in rows --out "@$at/p" --commits "$at/c" --overdue 1 2>said &
+    reducer=$!
+    exec 7>rows
+    ptq-write --quiet --model "$M" --in "@$at/s" --peers 2 --commits "@$at/c" out 7>&- &
+    writer=$!
+    ptq-solve --quiet --solver rtn --group 32 --in "$at/p" --out "$at/s" 7>&- &
+    stuck=$!
+    until_true solvers_there 1
+    ptq-solve --quiet --solver rtn --group 32 --in "$at/p" --out "$at/s" 7>&- &
+    solver=$!
+    until_true solvers_there 2
+    kill -STOP $stuck
+    cat "$D/acts" >&7
+    exec 7>&-
+    until_true test -e out/model.safetensors
+    kill -CONT $stuck
+    wait_code $writer 0
+    wait_code $reducer 0
+    wait_code $stuck 0
+    wait_code $solver 0
+    grep -q "solve (peer . at $at/p) has had 'b.*' in hand for . s: another gets it too" said
+    ptq-write --model "$M" --quiet plain <"$D/solutions"
+    cmp out/model.safetensors plain/model.safetensors
+}
+
 @test "strangers on an open endpoint: their messages cost no memory and little log, and the run goes on" {
     cat >stranger.py <<'END'
 import os, random, socket, struct, sys, time

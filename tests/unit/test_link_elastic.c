@@ -172,6 +172,34 @@ static void test_hold(void **state)
     link_close(&out);
 }
 
+/* A peer lives, but does nothing with what it has: when it is overdue another gets that too, one
+ * message after the other. The first is none the worse for it. */
+static void test_overdue(void **state)
+{
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .hold = 1)),
+                *a = open_ok(url, LINK_IN, IN()), *b;
+    struct err e = {0};
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        send_ok(out, i, 10);
+    recv_ok(a, 0);
+    b = open_ok(url, LINK_IN, IN());
+    assert_int_equal(link_peers(b, 0, &e), 1);
+    recv_none(b);
+    link_overdue(out, 0.2);
+    recv_ok(b, 0);
+    recv_none(b); /* message 1 is not in anybody's hands */
+    assert_int_equal(link_done(out, "m0", &e), 0);
+    recv_ok(b, 1);
+    recv_ok(a, 1);
+    assert_int_equal(link_done(out, "m1", &e), 0);
+    end_ok(out);
+    link_close(&a);
+    link_close(&b);
+    link_close(&out);
+}
+
 /* Covered while nobody was there: nobody gets it. */
 static void test_done_in_between(void **state)
 {
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup(test_listener_fails, setup),
         cmocka_unit_test_setup(test_wait_lines, setup),
         cmocka_unit_test_setup(test_hold, setup),
+        cmocka_unit_test_setup(test_overdue, setup),
         cmocka_unit_test_setup(test_done_in_between, setup),
         cmocka_unit_test_setup(test_enough, setup),
         cmocka_unit_test_setup(test_poll_credit, setup),
