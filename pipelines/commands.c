@@ -11,6 +11,7 @@ const struct command commands[] = {
     {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
     {"top", "the stages of a run, refreshed every second"},
     {"plan", "say what a run would do: what overrides hit, size, work, memory"},
+    {"families", "list the architectures that are known"},
     {"import", "turn a GGUF file into a Hugging Face folder"},
     {"rotate", "fold a Hadamard rotation into a checkpoint: the same model, easier to quantize"},
     {"generate", "let a model write text: calibration data of its own"},

@@ -21,8 +21,6 @@ int config_positive_or(const struct json *j, const char *key, double def, double
 
 /* c->rope and c->rope_window, behind the sizes. */
 int config_read_rope(struct config *c, const struct family *f, const char *what, struct err *e);
-/* The names of the kinds of rope that are known, for messages and lists. */
-const char *config_rope_name(size_t i); /* NULL past the end */
 
 /* Behind the settle: layer_types agrees with what the other keys said; window 0 where no block has
  * one. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "config_parts.h"
+#include "config_read.h"
 
 /* What one of the two keys says. */
 struct rope_said {
