@@ -93,6 +93,31 @@ static int fused_put(struct json *rules, const struct format_model *m, size_t fi
     return rule_put(rules, m, x, name);
 }
 
+/* "model.layers.3." of a name in a block; 0: it stands in none. */
+static size_t block_prefix(const char *name)
+{
+    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
+        const size_t n = strspn(dot + 1, "0123456789");
+
+        if (n && dot[1 + n] == '.')
+            return (size_t)(dot + 2 + n - name);
+    }
+    return 0;
+}
+
+/* Routers: matrices of the blocks that are no linears of a site. Readers leave embeddings and
+ * heads alone by themselves. */
+static int others_put(struct json *rules, const struct format_model *m)
+{
+    const struct format_linear kept = {.kept = 1};
+    int bad = 0;
+
+    for (size_t i = 0; i < m->nothers && !bad; i++)
+        if (block_prefix(m->other[i]))
+            bad = rule_put(rules, m, &kept, m->other[i]);
+    return bad;
+}
+
 struct json *gptq_rules(const struct format_model *m, const struct gptq_base *base)
 {
     struct json *rules = json_new_object();
@@ -104,7 +129,7 @@ struct json *gptq_rules(const struct format_model *m, const struct gptq_base *ba
                           rule_put(rules, m, m->linear[end], m->linear[end]->name));
         bad = bad || (differs(m->linear[first], base) && fused_put(rules, m, first, end));
     }
-    if (bad)
+    if (bad || others_put(rules, m))
         json_destroy(&rules);
     return rules;
 }

@@ -12,9 +12,10 @@
 struct program_linear; /* program_build.h */
 
 struct family {
-    const char *model_type;                /* config.json "model_type" */
-    const char *architecture;              /* the member of "architectures" it serves */
-    const char *about;                     /* one line: models, limits */
+    const char *model_type;   /* config.json "model_type" */
+    const char *architecture; /* the member of "architectures" it serves */
+    const char *about;        /* one line: models, limits */
+    int served;               /* 1: what engines load (engine.h) was tried with a model of it */
     const char *embed, *head, *final_norm; /* tensors, without ".weight" */
     const char *blocks;                    /* "model.layers": block 3 is "model.layers.3" */
     /* Keys of config.json that change the mathematics of this family and that it reads; ended by

@@ -16,6 +16,7 @@ const struct family family_qwen3 = {
     .model_type = "qwen3",
     .architecture = "Qwen3ForCausalLM",
     .about = "Qwen3 dense",
+    .served = 1,
     FAMILY_LLAMA_ENDS,
     .settle = settle,
     .build = family_block,

@@ -36,7 +36,10 @@ static int site_fill(struct sites *s, const struct program *p, size_t i, size_t 
                        .fused = from->fused,
                        .inputs = from->inputs,
                        .expert = from->expert,
+                       .share = 1,
                        .count = from->count};
+    if (from->expert >= 0)
+        x->share = (double)p->slot[from->slot].top / (double)p->slot[from->slot].experts;
     snprintf(x->name, sizeof x->name, "%s", from->name);
     if (!(x->linear = mem_array(x->count, sizeof *x->linear, e)))
         return -1;

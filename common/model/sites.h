@@ -30,6 +30,7 @@ struct site {
     const char *fused;
     size_t inputs; /* K */
     int expert;    /* -1: its rows are all tokens */
+    double share;  /* of the tokens, on average: 1, or what an expert gets */
     size_t count;
     struct site_linear *linear; /* [count] */
 };

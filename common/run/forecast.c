@@ -6,20 +6,29 @@
 
 void forecast_model(struct forecast *f, const struct sites *sites)
 {
+    double cells = 0, most = 0, widest;
+
     f->inputs = f->weights = f->linear = 0;
     for (size_t s = 0; s < sites->count; s++) {
         const struct site *site = &sites->site[s];
+        const double K = (double)site->inputs;
         double weights = 0;
 
+        if (s == 0 || site->block != site[-1].block || site->stop != site[-1].stop)
+            cells = 0;
+        cells += K * (K + 1);
+        most = fmax(most, cells);
         for (size_t i = 0; i < site->count; i++) {
-            const double w = (double)site->linear[i].rows * (double)site->inputs;
+            const double w = (double)site->linear[i].rows * K;
 
             weights += w;
             f->linear = fmax(f->linear, w);
         }
-        f->inputs = fmax(f->inputs, (double)site->inputs);
+        f->inputs = fmax(f->inputs, K);
         f->weights = fmax(f->weights, weights);
     }
+    widest = f->inputs * (f->inputs + 1);
+    f->together = most > widest ? most / widest : 1;
 }
 
 double forecast_square(const struct forecast *f)

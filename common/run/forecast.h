@@ -19,6 +19,9 @@
 struct forecast {
     /* by forecast_model: most inputs of a site, weights of a site, weights of a linear */
     double inputs, weights, linear;
+    /* and the sums of all sites that are ready together, over those of the widest: 1, more where
+     * there are experts */
+    double together;
     /* by the sampler; length, lengths: the longest sequence, how many different ones; chunk:
      * tokens of the largest chunk; modalities: that tokens can be of */
     uint64_t tokens, length, lengths, chunk, chunks, lanes, modalities;

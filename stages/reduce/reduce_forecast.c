@@ -59,7 +59,7 @@ void reduce_forecast_sums(const struct reduce_command *c, struct forecast *f)
     f->sums = set_of(f) * (1 + f->holds_out + (how->plain != 0)) + f->apart;
 }
 
-/* The total and the lanes that are not merged yet: one of each worker, and of two or more
+/* Of each site that is ready together: the total and the lanes that are not merged yet: one of each worker, and of two or more
  * workers some that were done before their turn (measured; 2 x workers - 1 at most). A lane of
  * several chunks may have held one of them out. Of all these what --mem allows, in whole
  * triangles, but not less than the total, which is sent as a problem. */
@@ -71,8 +71,8 @@ static void sums_in_memory(const struct reduce_command *c, const struct forecast
     const double early = f->forwards == 1 ? 0 : chunks > 1 ? EARLY_LONG : EARLY;
     const double lanes = fmin((double)f->lanes, (double)f->forwards + early),
                  held = how->holdout && chunks > 1 ? fmin(1, chunks / (double)how->holdout) : 0;
-    const double all = f->sums + lanes * (set_of(f) * (1 + (how->plain != 0) + held) + f->apart);
-    const double half = forecast_square(f) / 2,
+    const double site = f->sums + lanes * (set_of(f) * (1 + (how->plain != 0) + held) + f->apart);
+    const double all = site * f->together, half = forecast_square(f) / 2,
                  sums = fmax(f->sums, fmin(all, floor((double)c->core.mem / half) * half));
 
     out->sums = (uint64_t)sums;

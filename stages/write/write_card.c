@@ -9,6 +9,7 @@
 
 #include "../../common/base/version.h"
 #include "../../common/format/engine.h"
+#include "../../common/model/family.h"
 #include "write_assemble.h"
 
 static int alike(const struct format_linear *a, const struct format_linear *b)
@@ -51,6 +52,11 @@ static void engines_print(FILE *out, const struct plan *p, const struct format *
         engine_add(&look, p->view[i]);
     engine_text(&look, text, sizeof text);
     fprintf(out, "\n## Serve it\n\nLoads in: %s.\n", text);
+    if (!family_of(&p->config)->served)
+        fprintf(out,
+                "\nThat is what these take of the format, tried with models of another type: "
+                "whether each knows %s is for it to say.\n",
+                p->config.model_type);
     for (size_t i = 0; look.table[i].name; i++)
         if (!*look.no[i])
             fprintf(out, "\n%s:\n\n    %s\n", look.table[i].name, look.table[i].use);

@@ -55,6 +55,10 @@ whole_job() { # FAMILY: into ./FAMILY. Random weights are rough: 8 bits cost lla
             "$f/.ptqflow/journal.jsonl"
         jq -es 'map(select(.record == "site" and .site == "attn.qkv") | .tokens == 128) | all' "$f/.ptqflow/journal.jsonl"
     done
+    # what engines must not look for as quantized
+    [ "$(jq -r '.dynamic | keys[]' qwen2_moe/quantize_config.json | grep -c '^-:^model\\.layers\\.[01]\\.mlp\\.\(gate\|shared_expert_gate\)(')" -eq 4 ]
+    [ "$(jq '.dynamic | length' qwen2_moe/quantize_config.json)" -eq 4 ]
+    grep -q 'whether each knows qwen2_moe is for it to say' qwen2_moe/README.md
     jq -es 'map(select(.record == "site" and .site == "shared.down")) | length == 2' qwen2_moe/.ptqflow/journal.jsonl
     # routers stay as they are
     [ "$(ptq inspect --fast qwen2_moe | grep -c 'mlp\.gate\.weight\|shared_expert_gate\.weight')" -eq 4 ]

@@ -168,6 +168,37 @@ static void sizes_of_the_model(void **state)
     assert_true(forecast_threads(&f, 0) == 1);
 }
 
+/* Sums of all experts of a block are there at once, each of its share of the rows. */
+static void experts_are_ready_together(void **state)
+{
+    static const char text[] =
+        "{\"model_type\": \"mixtral\", \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+        "\"num_attention_heads\": 4, \"intermediate_size\": 96, \"vocab_size\": 320, "
+        "\"num_local_experts\": 4, \"num_experts_per_tok\": 2}";
+    struct forecast f = {.cores = 8};
+    struct reduce_command c = reducer();
+    struct reduce_forecast one, all;
+    struct config moe;
+    struct sites table;
+    struct err e = {0};
+
+    (void)state;
+    forecast_model(&f, &sites);
+    assert_true(f.together == 1);
+    assert_int_equal(config_parse(text, sizeof text - 1, "x", &moe, &e), 0);
+    assert_int_equal(sites_make(&table, &moe, &e), 0);
+    assert_true(table.site[0].share == 1 && table.site[2].share == 0.5);
+    forecast_model(&f, &table);
+    assert_true(f.inputs == 96 && f.together == 4);
+    f = usual(0);
+    one = reduce_of(&c, &f);
+    f.together = 4;
+    all = reduce_of(&c, &f);
+    assert_true(all.sums + all.spilled == 4 * (one.sums + one.spilled));
+    sites_release(&table);
+    config_release(&moe);
+}
+
 static void chunks_and_lanes(void **state)
 {
     const size_t lengths[] = {64, 256, 512, 32};
@@ -361,6 +392,7 @@ int main(void)
         cmocka_unit_test(bad_chunks),
         cmocka_unit_test(bad_stages),
         cmocka_unit_test(sizes_of_the_model),
+        cmocka_unit_test(experts_are_ready_together),
         cmocka_unit_test(chunks_and_lanes),
         cmocka_unit_test(memory_of_sample_and_write),
         cmocka_unit_test(budget_of_a_stream),

@@ -121,7 +121,8 @@ static void add_work(struct tally *t, const struct site *site, double rows)
 {
     const double K = (double)site->inputs;
 
-    t->p->flops_reduce += reduce_forecast_flops((double)t->run->tokens, K, t->run->dual);
+    t->p->flops_reduce +=
+        reduce_forecast_flops((double)t->run->tokens * site->share, K, t->run->dual);
     if (rows > 0)
         t->p->flops_solve += solve_forecast_flops(rows, K);
 }
