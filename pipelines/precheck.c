@@ -225,6 +225,22 @@ static int check_dual(const struct route *t, struct err *e)
     return 0;
 }
 
+/* Each of two streams would have its own rows at an expert (ptq-forward). */
+static int check_experts(const struct route *t, const struct sites *s, struct err *e)
+{
+    const struct stage *f = route_stage(t, &forward_spec, 0);
+
+    for (size_t i = 0; f && ((const struct forward_command *)f->own)->core.dual && i < s->count;
+         i++)
+        if (s->site[i].expert >= 0)
+            return err_set(
+                e, ERR_USE,
+                "--dual: the model has experts, and each of two streams would have rows "
+                "of its own at block %zu, %s: leave --dual out, and solvers that need it",
+                s->site[i].block, s->site[i].name);
+    return 0;
+}
+
 int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct err *e)
 {
     const char *model = route_model(t);
@@ -244,8 +260,9 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         config_release(c);
         return -1;
     }
-    rc =
-        sites_make(&s, c, e) < 0 || check_shapes(t, &s, e) < 0 ? -1 : disk_check(t, &s, reserve, e);
+    rc = sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || check_shapes(t, &s, e) < 0
+             ? -1
+             : disk_check(t, &s, reserve, e);
     sites_release(&s);
     if (rc == 0)
         *known = 1;

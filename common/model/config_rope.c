@@ -266,12 +266,12 @@ static int read_factors(const struct json *list, const char *key, size_t half, d
 static int finish(struct config *c, const struct rope_said *s, double partial,
                   struct rope_spec *spec, const char *what, struct err *e)
 {
-    const double width = (double)c->head_dim * partial;
-    const size_t half = (size_t)width / 2;
+    const int fits = partial > 0 && partial <= 1;
+    const size_t width = fits ? (size_t)((double)c->head_dim * partial) : 0, half = width / 2;
 
     *spec = s->spec;
-    spec->width = 2 * half;
-    if (half == 0 || partial > 1 || (size_t)width % 2 != 0)
+    spec->width = width;
+    if (half == 0 || width % 2 != 0)
         return err_set(e, ERR_USE, "%s: partial_rotary_factor %g of heads of %zu", what, partial,
                        c->head_dim);
     if (config_positive(spec->theta, "rope_theta", what, e) < 0)

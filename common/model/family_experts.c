@@ -7,7 +7,7 @@
 #include "config_parts.h"
 #include "program_build.h"
 
-#define EXPERTS_MAX 4096
+#define EXPERTS_MAX 1024
 #define WIDTH_MAX (INT64_C(1) << 24)
 
 /* ---- config.json ---- */

@@ -59,10 +59,11 @@ void reduce_forecast_sums(const struct reduce_command *c, struct forecast *f)
     f->sums = set_of(f) * (1 + f->holds_out + (how->plain != 0)) + f->apart;
 }
 
-/* Of each site that is ready together: the total and the lanes that are not merged yet: one of each worker, and of two or more
- * workers some that were done before their turn (measured; 2 x workers - 1 at most). A lane of
- * several chunks may have held one of them out. Of all these what --mem allows, in whole
- * triangles, but not less than the total, which is sent as a problem. */
+/* Of each site that is ready together: the total and the lanes that are not merged yet, one of
+ * each worker, and of two or more workers some that were done before their turn (measured;
+ * 2 x workers - 1 at most). A lane of several chunks may have held one of them out. Of all these
+ * what --mem allows, in whole triangles, but not less than the total, which is sent as a
+ * problem. */
 static void sums_in_memory(const struct reduce_command *c, const struct forecast *f,
                            struct reduce_forecast *out)
 {

@@ -76,6 +76,13 @@ whole_job() { # FAMILY: into ./FAMILY. Random weights are rough: 8 bits cost lla
     ptq eval --model few --data data.jsonl --max-windows 1 --quiet
 }
 
+@test "families: what needs a second stream is refused for experts before anything starts" {
+    need
+    run -100 ptq run gptaq --model "$models/mixtral" --data data.jsonl --tokens 128 --length 64 --out dual
+    [[ $output == *"--dual: the model has experts"* && $output == *"expert.0.up"* ]]
+    [ ! -e dual ]
+}
+
 @test "families: a rotation is the same model, or is refused by the tensor that stands in its way" {
     need
     for f in smollm3 qwen2_moe phi3; do

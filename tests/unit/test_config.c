@@ -159,6 +159,7 @@ static void test_families_refused(void **state)
     refused(FAMILY("cohere2", ", \"use_qk_norm\": true"), "use_qk_norm", "cohere2");
     refused(FAMILY("cohere2", ", \"sliding_window\": null"), "sliding_window", "cohere2");
     refused(FAMILY("phi3", ", \"partial_rotary_factor\": 0.2"), "partial_rotary_factor", "0.2");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": -1"), "partial_rotary_factor", "-1");
     refused(FAMILY("phi3", ", \"partial_rotary_factor\": 2.0"), "partial_rotary_factor", "2");
     refused(FAMILY("phi3", ", \"qk_layernorm\": true"), "qk_layernorm", "phi3");
 }
