@@ -44,7 +44,7 @@ static const struct op_groups *groups_of(struct walk *w, int route, struct err *
     if (g->token)
         return g;
     for (size_t i = 0; i < b->p.nops; i++)
-        if (b->p.op[i].kind == &op_route && b->p.op[i].out == route)
+        if (b->p.op[i].kind->routes && b->p.op[i].out == route)
             return op_groups_make(g, b->room + b->offset[route], w->r->T, b->p.op[i].route.experts,
                                   b->p.op[i].route.top, e) == 0
                        ? g

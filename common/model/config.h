@@ -46,9 +46,12 @@ struct config {
     /* Multipliers, 1: none. attention_scale 0: 1 / sqrt(head_dim). Soft caps, 0: none. */
     double embed_scale, residual_scale, logit_scale, attention_scale, attention_cap, logit_cap;
     size_t experts, experts_top, expert_ff, shared_ff; /* 0: none */
+    size_t experts_groups, experts_groups_top;         /* chosen among the best of these; 0: none */
+    double experts_scale;                              /* their weights times this */
     int experts_normalized;                            /* weights of a token's experts: sum 1 */
-    int64_t bos, eos;                                  /* -1: none */
-    struct json *json;                                 /* the whole file, owned */
+    size_t blocks_behind; /* blocks in the file behind the last, which take no part */
+    int64_t bos, eos;     /* -1: none */
+    struct json *json;    /* the whole file, owned */
 };
 
 void config_release(struct config *c);

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include "config_parts.h"
+#include "op.h"
 #include "program_build.h"
 
-#define EXPERTS_MAX 1024
+#define EXPERTS_MAX OP_EXPERTS
 #define WIDTH_MAX (INT64_C(1) << 24)
 
 /* ---- config.json ---- */
@@ -111,6 +112,20 @@ static void shared_down(const struct config *c, struct program *p, int x, int ga
     program_add(p, PROGRAM_STREAM, out, c->residual_scale);
 }
 
+static int routed(const struct config *c, struct program *p, int logits,
+                  const struct family_experts *n)
+{
+    const struct program_choice choice = {.top = c->experts_top,
+                                          .groups = c->experts_groups,
+                                          .groups_top = c->experts_groups_top,
+                                          .normalize = c->experts_normalized,
+                                          .scale = c->experts_scale,
+                                          .correction = n->correction};
+
+    return n->correction ? program_choose(p, logits, &choice)
+                         : program_route(p, logits, c->experts_top, c->experts_normalized);
+}
+
 /* What is ready together stands together: the sites of all experts, and of the shared one, are of
  * the same two stops. */
 void family_experts(const struct config *c, struct program *p, int x,
@@ -118,7 +133,7 @@ void family_experts(const struct config *c, struct program *p, int x,
 {
     const int logits =
         program_linear(p, x, &(struct program_linear){.name = n->router, .rows = c->experts});
-    const int route = program_route(p, logits, c->experts_top, c->experts_normalized);
+    const int route = routed(c, p, logits, n);
     const int rows = program_gather(p, x, route);
     const int gate = program_slot(p, c->expert_ff, route),
               up = program_slot(p, c->expert_ff, route), down = program_slot(p, c->d, route);
@@ -127,10 +142,10 @@ void family_experts(const struct config *c, struct program *p, int x,
     each_expert(c, p, rows, gate, c->expert_ff, "expert.%zu.up", n->gate);
     each_expert(c, p, rows, up, c->expert_ff, "expert.%zu.up", n->up);
     program_gate(p, gate, up, c->activation);
-    if (n->shared_up)
+    if (c->shared_ff)
         shared = shared_up(c, p, x, n);
     each_expert(c, p, gate, down, c->d, "expert.%zu.down", n->down);
     program_scatter(p, down, route, PROGRAM_STREAM);
-    if (n->shared_up)
+    if (c->shared_ff)
         shared_down(c, p, x, shared, n);
 }

@@ -11,6 +11,7 @@
 struct family_experts {
     const char *router, *gate, *up, *down;
     /* One expert for all tokens, and the linear that says how much of it each gets; NULL: none. */
+    const char *correction; /* sigmoids are chosen with this added (op_choose.c); NULL: softmax */
     const char *shared_gate, *shared_up, *shared_down, *share;
 };
 

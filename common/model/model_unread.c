@@ -4,6 +4,7 @@
  * those of another model, and nothing else would show it. Leaves out what is outside the blocks
  * and the head (towers, buffers), and what is no weight. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "model.h"
 #include "model_parts.h"
@@ -21,6 +22,17 @@ static int is_below(const char *name, const char *prefix)
     const size_t n = strlen(prefix);
 
     return strncmp(name, prefix, n) == 0 && name[n] == '.';
+}
+
+/* Of a block that the family knows to stand behind the last one. */
+static int is_behind(const struct model *m, const char *name)
+{
+    unsigned long block;
+
+    if (!is_below(name, m->f->blocks))
+        return 0;
+    block = strtoul(name + strlen(m->f->blocks) + 1, NULL, 10);
+    return block >= m->c.layers && block - m->c.layers < m->c.blocks_behind;
 }
 
 /* Both matrices of a tied model may be there. */
@@ -50,7 +62,8 @@ int model_check_unread(const struct model *m, const char *seen, struct err *e)
         const struct st_entry *x = &m->st->entries[i];
 
         if (!seen[i] && (is_below(x->name, m->f->blocks) || is_below(x->name, m->f->head)) &&
-            (ends_with(x->name, ".weight") || ends_with(x->name, ".bias")) && !is_end(m, x->name))
+            (ends_with(x->name, ".weight") || ends_with(x->name, ".bias")) && !is_end(m, x->name) &&
+            !is_behind(m, x->name))
             return err_set(e, ERR_USE,
                            "%s: tensor '%s' is there, but a model_type '%s' of %zu blocks "
                            "(config.json: num_hidden_layers) has no such tensor: the result would "

@@ -64,6 +64,7 @@ struct op_kind {
     size_t inputs, tensors; /* it has */
     /* Each row of the output comes from the same row of the inputs: it may run on any part. */
     int local;
+    int routes; /* its output has a weight for each expert, 0: the token does not go there */
     /* The shapes of its slots and its attributes; errors need not say where. */
     int (*check)(const struct program *p, const struct op *o, struct err *e);
     /* One of two: rows [first, first + count) counted from those at hand, on one thread and
@@ -76,11 +77,13 @@ struct op_kind {
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
-    op_route, op_gather, op_scatter, op_cut, op_share;
+    op_route, op_gather, op_scatter, op_cut, op_share, op_choose;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* One row, or one head: also of the norm behind the last block. */
 void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *x, float *y);
+#define OP_EXPERTS 1024 /* that a router may have */
+
 /* For op_attention: received [T] of its q and k (attention.h). */
 int op_attention_received(const struct op_args *a, double *received, struct err *e);
 /* Floats of a row of its keys or values that a cache holds. */

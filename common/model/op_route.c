@@ -2,7 +2,7 @@
 /* op_route - which experts a token goes to: softmax over all of them, the `top` largest (of equal
  * ones the earlier), perhaps normalized to sum 1. The output has a weight for each expert, 0 for
  * those that the token does not go to. Leaves out: sigmoid routers, corrections, groups of
- * experts. */
+ * experts (op_choose.c). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +56,13 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * n;
 }
 
-const struct op_kind op_route = {
-    .name = "route", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_route = {.name = "route",
+                                 .inputs = 1,
+                                 .local = 1,
+                                 .routes = 1,
+                                 .check = check,
+                                 .each = each,
+                                 .cost = cost};
 
 int op_groups_make(struct op_groups *g, const float *route, size_t T, size_t experts, size_t top,
                    struct err *e)

@@ -86,6 +86,8 @@ struct op {
         struct {
             size_t experts, top;
             int normalize;
+            size_t groups, groups_top; /* op_choose: experts of the best groups only */
+            float scale;               /* and its weights times this */
         } route;
     };
 };

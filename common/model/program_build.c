@@ -28,7 +28,7 @@ int program_slot(struct program *p, size_t width, int route)
     const struct op *by = NULL;
 
     for (size_t i = 0; i < p->nops && route >= 0; i++)
-        if (p->op[i].kind == &op_route && p->op[i].out == route)
+        if (p->op[i].kind->routes && p->op[i].out == route)
             by = &p->op[i];
     if (p->bad)
         return -1;
@@ -299,6 +299,22 @@ int program_route(struct program *p, int logits, size_t top, int normalize)
     o.route.experts = width_of(p, logits);
     o.route.top = top;
     o.route.normalize = normalize;
+    return op_put(p, &o);
+}
+
+int program_choose(struct program *p, int logits, const struct program_choice *c)
+{
+    const size_t experts = width_of(p, logits);
+    struct op o = op_of(&op_choose, logits, like(p, logits, experts));
+
+    o.route.experts = experts;
+    o.route.top = c->top;
+    o.route.normalize = c->normalize;
+    o.route.groups = c->groups;
+    o.route.groups_top = c->groups_top;
+    o.route.scale = (float)c->scale;
+    o.tensor[0] = (struct op_tensor){
+        .name = tensor_name(p, c->correction, ""), .ndim = 1, .shape = {experts}};
     return op_put(p, &o);
 }
 

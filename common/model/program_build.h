@@ -44,6 +44,15 @@ void program_share(struct program *p, int slot, int number); /* slot *= sigmoid(
 /* Softmax over the experts, the `top` largest, perhaps normalized to sum 1: [T, experts], 0 for
  * those that a token does not go to. */
 int program_route(struct program *p, int logits, size_t top, int normalize);
+/* Sigmoids, of which those count that are largest with a correction added (the vector
+ * CORRECTION), of the groups_top best of the groups, times scale: as program_route. */
+struct program_choice {
+    size_t top, groups, groups_top;
+    int normalize;
+    double scale;
+    const char *correction;
+};
+int program_choose(struct program *p, int logits, const struct program_choice *c);
 int program_gather(struct program *p, int in, int route); /* rows of the experts */
 /* to += the rows of the experts, each with the weight of its route. */
 void program_scatter(struct program *p, int in, int route, int to);

@@ -74,6 +74,9 @@ whole_job() { # FAMILY: into ./FAMILY. Random weights are rough: 8 bits cost lla
     jq -es 'map(select(.record == "site" and (.site | test("^expert.*up$")))) | group_by(.block) | map(map(.tokens) | add == 8) | all' \
         few/.ptqflow/journal.jsonl
     ptq eval --model few --data data.jsonl --max-windows 1 --quiet
+    whole_job glm4_moe
+    # a block behind the last one goes along as it was
+    [ "$(ptq inspect --fast glm4_moe | grep -c '^model\.layers\.3\.')" -eq "$(ptq inspect --fast "$models/glm4_moe" | grep -c '^model\.layers\.3\.')" ]
 }
 
 @test "families: what needs a second stream is refused for experts before anything starts" {

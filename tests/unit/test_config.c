@@ -153,6 +153,13 @@ static void test_families_refused(void **state)
                                 "\"shared_expert_intermediate_size\": 8, "
                                 "\"use_sliding_window\": true"),
             "use_sliding_window", "layer_types");
+    refused(FAMILY("glm4_moe", ", \"moe_intermediate_size\": 8, \"n_group\": 3"), "n_group", "3");
+    refused(FAMILY("glm4_moe",
+                   ", \"moe_intermediate_size\": 8, \"n_group\": 16, \"topk_group\": 1, "
+                   "\"num_experts_per_tok\": 9"),
+            "num_experts_per_tok", "9 of");
+    refused(FAMILY("glm4_moe", ", \"moe_intermediate_size\": 8, \"routed_scaling_factor\": 0"),
+            "routed_scaling_factor", "positive");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
     refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");

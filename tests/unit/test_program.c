@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <math.h>
 #include "../../common/model/cost.h"
 #include "../../common/model/config_read.h"
 #include "../../common/model/family.h"
@@ -413,6 +414,7 @@ static void what_rotates(void **state)
         {"smollm3", NULL},
         {"granite", NULL},
         {"mixtral", NULL},
+        {"glm4_moe", NULL},
         {"qwen3_moe", NULL},
         {"qwen2_moe", NULL},
         {"phi3", NULL},
@@ -431,6 +433,7 @@ static void what_rotates(void **state)
         snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SMALL, cases[i].type,
                  strcmp(cases[i].type, "qwen2_moe") == 0 ? MOE
                      ", \"shared_expert_intermediate_size\": 8"
+                 : strcmp(cases[i].type, "glm4_moe") == 0  ? "\"moe_intermediate_size\": 8"
                  : strcmp(cases[i].type, "qwen3_moe") == 0 ? MOE
                                                            : "\"rms_norm_eps\": 1e-6");
         assert_int_equal(config_parse(text, strlen(text), "x", &c, &e), 0);
@@ -464,6 +467,48 @@ static void cuts(void **state)
     program_release(&p);
 }
 
+/* Four groups of two experts, the best two groups count; with the correction others would win. */
+static void sigmoids_are_chosen_by_groups(void **state)
+{
+    static const float logit[16] = {2, 1, 0, 0, 3, -9, 1, 1.5f, /**/ 0, 0, 0, 0, 0, 0, 0, 0},
+                       correction[8] = {0, 0, 0.1f, 0, -0.9f, 0, 0, 0.3f};
+    const struct program_choice c = {
+        .top = 3, .groups = 4, .groups_top = 2, .normalize = 1, .scale = 1.5, .correction = "by"};
+    struct program_choice bad = c;
+    struct program p;
+    struct op_args a = {.tensor = {correction}, .in = {logit}, .width_out = 8};
+    float w[16];
+    double sum, s[8];
+    int x;
+
+    (void)state;
+    x = begin(&p);
+    x = program_choose(&p, x, &c);
+    assert_true(x > 0 && p.op[1].kind->routes);
+    assert_string_equal(p.op[1].tensor[0].name, "b.by");
+    a.op = &p.op[1];
+    a.out = w;
+    p.op[1].kind->each(&a, 0, 2);
+    for (size_t i = 0; i < 8; i++)
+        s[i] = 1 / (1 + exp(-(double)logit[i]));
+    /* groups 0 (0.88 + 0.73) and 3 (0.73 + 1.12); of these 7 (1.12), 0 and, before 6, 1 */
+    sum = s[0] + s[1] + s[7];
+    for (size_t i = 0; i < 8; i++)
+        assert_true(fabs((double)w[i] - (i < 2 || i == 7 ? 1.5 * s[i] / sum : 0)) < 1e-6);
+    /* equal ones: group 3 and group 1 by their corrections, then the earlier */
+    assert_true(w[8 + 7] > 0 && w[8 + 2] > 0 && w[8 + 3] > 0 && w[8 + 6] == 0);
+    program_release(&p);
+    bad.groups = 3;
+    x = begin(&p);
+    program_choose(&p, x, &bad);
+    refused(&p, "of the best 2 of 3 groups");
+    bad = c;
+    bad.top = 5;
+    x = begin(&p);
+    program_choose(&p, x, &bad);
+    refused(&p, "the best 5 of 8 experts");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +527,7 @@ int main(void)
         cmocka_unit_test(what_joins_the_stream),
         cmocka_unit_test(what_rotates),
         cmocka_unit_test(cuts),
+        cmocka_unit_test(sigmoids_are_chosen_by_groups),
     };
 
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
