@@ -28,7 +28,29 @@ static char *try_recipe(const char *dir, const char *slash, const char *name, co
     return NULL;
 }
 
-/* The folder of recipes that there is; caller frees. NULL: none. */
+static int is_recipe(const char *name)
+{
+    const size_t n = strlen(name), m = strlen(SUFFIX);
+
+    return n > m && strcmp(name + n - m, SUFFIX) == 0;
+}
+
+static int holds_recipes(const char *dir)
+{
+    char **names = NULL;
+    size_t count = 0;
+    int found = 0;
+
+    if (!fs_is_dir(dir) || fs_list(dir, &names, &count, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        found |= is_recipe(names[i]);
+    fs_names_free(&names, count);
+    return found;
+}
+
+/* The first folder with recipes; caller frees. NULL: none. A build puts objects into one of the
+ * places. */
 static char *folder(void)
 {
     char own[PATH_MAX];
@@ -37,18 +59,11 @@ static char *folder(void)
     for (size_t i = 0; i < PLACES; i++) {
         char *dir = mem_printf(NULL, "%s%s", own, places[i]);
 
-        if (dir && fs_is_dir(dir))
+        if (dir && holds_recipes(dir))
             return dir;
         free(dir);
     }
     return NULL;
-}
-
-static int is_recipe(const char *name)
-{
-    const size_t n = strlen(name), m = strlen(SUFFIX);
-
-    return n > m && strcmp(name + n - m, SUFFIX) == 0;
 }
 
 static int not_there(const char *name, const char *dir, struct err *e)

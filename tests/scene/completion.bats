@@ -138,6 +138,8 @@ files
     cmp <(ptq completion bash) root/usr/share/bash-completion/completions/ptq-solve
     cmp <(ptq completion zsh) root/usr/share/zsh/site-functions/_ptq
     root/usr/bin/ptq completion words ptq run gpta | grep -q ^gptaq # by the recipes that are installed
+    mkdir root/usr/pipelines # as a build leaves one, with objects in it
+    root/usr/bin/ptq completion words ptq run gpta | grep -q ^gptaq
     make -s -C "$ROOT" uninstall BIN="$PTQ_BIN" DESTDIR="$PWD/root" PREFIX=/usr
     [ -z "$(find root ! -type d)" ]
 }
