@@ -212,6 +212,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     s.out = out;
     if (!o->quiet)
         log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
+    if (known && !(s.scan = scan_start(route_model(t), e)))
+        goto out;
     watch_init(&s.watch, known ? &sites : NULL, tokens_of(t));
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
@@ -219,6 +221,7 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:
+    scan_stop(&s.scan);
     supervise_release(&s);
     launch_destroy(&plan);
     sites_release(&sites);

@@ -287,6 +287,8 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
         crew_tick(l->s);
     if (l->failed_at <= 0 && l->s->crew.lost.kind)
         l->failed_at = clock_wall();
+    if (l->failed_at <= 0 && !l->stopping && scan_found(l->s->scan, &l->s->found))
+        l->failed_at = clock_wall();
     crew_dismiss(l->s);
     return 0;
 }
@@ -321,7 +323,7 @@ static void deadlines(struct loop *l)
     double now = clock_wall();
 
     if (l->failed_at > 0 && !l->stopping && now - l->failed_at > CAUSE_SECONDS) {
-        if (!l->s->crew.lost.kind && forgive(l))
+        if (!l->s->crew.lost.kind && !l->s->found.kind && forgive(l))
             l->failed_at = 0;
         else
             stop_all(l);
@@ -374,8 +376,8 @@ static int verdict(struct loop *l, struct err *e)
     c = first_cause(l);
     for (size_t i = 0; i < l->s->plan->count; i++)
         all_done = all_done && (l->s->child[i].code == 0 || l->s->child[i].forgiven);
-    if (l->s->crew.lost.kind) {
-        *e = l->s->crew.lost;
+    if (l->s->crew.lost.kind || l->s->found.kind) {
+        *e = l->s->found.kind ? l->s->found : l->s->crew.lost;
         return -1;
     }
     if (all_done)

@@ -10,6 +10,7 @@
 #include "child.h"
 #include "control.h"
 #include "launch.h"
+#include "scan.h"
 #include "watch.h"
 
 enum crew_state { CREW_IDLE, CREW_JOINING, CREW_LEAVING };
@@ -41,9 +42,11 @@ struct supervise {
     struct child *child;
     struct control *control;
     struct crew crew;
-    size_t ended;   /* processes */
-    int stop_asked; /* through the control socket, or by signal */
-    double seconds; /* wall */
+    struct scan *scan; /* of the model's weights; NULL: none */
+    struct err found;  /* by it */
+    size_t ended;      /* processes */
+    int stop_asked;    /* through the control socket, or by signal */
+    double seconds;    /* wall */
 };
 
 #endif

@@ -108,23 +108,16 @@ static int find(const void *spec, const struct format_source *s, const char *nam
 static int load(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, float *w, struct err *e)
 {
-    const uint64_t shape[2] = {N, K};
     char full[TENSOR_NAME];
     const struct st_entry *x;
-    struct tensor t;
 
     (void)spec;
+    (void)K;
     if (weight_name(name, full, e))
         return -1;
     if (!(x = st_find(s->set, full)))
         return missing(s, name, full, e);
-    if (st_load_rows_f32(s->set, x, 0, N, w, e) < 0 ||
-        tensor_borrow(&t, full, DT_F32, 2, shape, w, e))
-        return -1;
-    return tensor_count_bad(&t)
-               ? err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
-                         s->set->paths[x->shard], full)
-               : 0;
+    return st_load_finite_f32(s->set, x, 0, N, w, e);
 }
 
 /* Weights like the source's: what reads that reads these. These two were tried. */

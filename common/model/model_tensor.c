@@ -49,14 +49,7 @@ const struct st_entry *model_need(const struct model *m, const char *name, int n
 int model_read(const struct model *m, const struct st_entry *x, uint64_t first, uint64_t count,
                float *dst, struct err *e)
 {
-    size_t n = (size_t)count * (x->ndim > 1 ? (size_t)x->shape[1] : 1);
-
-    if (st_load_rows_f32(m->st, x, first, count, dst, e) < 0)
-        return -1;
-    if (!vec_finite(dst, n))
-        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
-                       m->st->paths[x->shard], x->name);
-    return 0;
+    return st_load_finite_f32(m->st, x, first, count, dst, e);
 }
 
 /* ---- what programs ask for ---- */
@@ -143,6 +136,18 @@ int model_load_tensor(const struct model *m, const struct op_tensor *t, float **
     return rc;
 }
 
+/* x holds a number that is not finite: which, and where. */
+static int name_bad(const struct model *m, const struct st_entry *x, struct err *e)
+{
+    float *row = mem_raw((size_t)x->shape[1], sizeof *row, e);
+    int rc = row ? 0 : -1;
+
+    for (uint64_t i = 0; rc == 0 && i < x->shape[0]; i++)
+        rc = model_read(m, x, i, 1, row, e);
+    free(row);
+    return -1;
+}
+
 int model_load_linear(const struct model *m, const struct site *s, size_t i, struct tensor *t,
                       struct err *e)
 {
@@ -162,5 +167,5 @@ int model_load_linear(const struct model *m, const struct site *s, size_t i, str
     if (!tensor_count_bad(t))
         return 0;
     tensor_release(t);
-    return err_set(e, ERR_USE, "tensor '%s' has NaN or infinite weights", name);
+    return name_bad(m, &x, e);
 }

@@ -55,6 +55,9 @@ int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
                      uint64_t count, float *dst, struct err *e);
+/* The same; NaN and infinity are refused, with the place and the number of the first. */
+int st_load_finite_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
+                       uint64_t count, float *dst, struct err *e);
 /* *part: rows [first, first + rows) of x, whose dimensions before the last are taken as one, as a
  * matrix of its own, to be read as the others are. */
 int st_cut(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t rows,

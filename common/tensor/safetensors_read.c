@@ -428,3 +428,37 @@ int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t 
     free(block);
     return rc;
 }
+
+static int is_bad(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
+int st_load_finite_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
+                       uint64_t count, float *dst, struct err *e)
+{
+    const uint64_t rows = x->ndim && x->shape[0] ? x->shape[0] : 1;
+    const size_t width = (size_t)(x->bytes / dtype_size(x->dtype) / rows),
+                 n = (size_t)count * width;
+    size_t bad = 0, at = 0;
+    char place[96];
+
+    if (st_load_rows_f32(s, x, first, count, dst, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        bad += (size_t)is_bad(dst[i]);
+    if (!bad)
+        return 0;
+    while (!is_bad(dst[at]))
+        at++;
+    if (x->ndim > 1)
+        snprintf(place, sizeof place, "row %llu, column %zu",
+                 (unsigned long long)(first + at / width), at % width);
+    else
+        snprintf(place, sizeof place, "index %llu", (unsigned long long)(first + at));
+    return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers, the first at %s: %g",
+                   s->paths[x->shard], x->name, place, (double)dst[at]);
+}

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "../base/sig.h"
 
 enum { ROOM = 1 << 16 };
 
@@ -32,6 +34,23 @@ static int first_byte(int fd)
     return n > 0 && i < (size_t)n ? head[i] : 0;
 }
 
+/* The next bytes, 0 at the end; a signal that asks to stop ends the waiting. */
+static ssize_t read_some(struct data_file *f, int fd, char *room, struct err *e)
+{
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = sig_fd(), .events = POLLIN}};
+
+    for (;;) {
+        ssize_t n = poll(p, 2, -1) > 0 && p[0].revents ? read(fd, room, ROOM) : -1;
+
+        if (n >= 0)
+            return n;
+        if (sig_draining())
+            return err_set(e, ERR_SYS, "stopped by a signal while '%s' was read", f->name);
+        if (errno != EINTR)
+            return err_sys(e, "cannot read '%s'", f->name);
+    }
+}
+
 /* All that comes through the descriptor, in order. */
 static int keep(struct data_file *f, int fd, struct err *e)
 {
@@ -40,14 +59,12 @@ static int keep(struct data_file *f, int fd, struct err *e)
     int rc = room && spill_make(&f->kept, e) == 0 ? 0 : -1;
 
     while (rc == 0) {
-        ssize_t n = read(fd, room, ROOM);
+        ssize_t n = read_some(f, fd, room, e);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            rc = err_sys(e, "cannot read '%s'", f->name);
-        if (n <= 0)
+        if (n <= 0) {
+            rc = (int)n;
             break;
+        }
         rc = spill_write(&f->kept, room, (size_t)n, at, e);
         at += (uint64_t)n;
     }

@@ -307,7 +307,15 @@ at() { # TENSOR: where its bytes begin in the file
 
 @test "NaN in a weight" {
     poke model.layers.1.mlp.up_proj.weight '\xc0\x7f'
-    refused 100 "tensor 'model.layers.1.mlp.up_proj.weight'" "NaN or infinite"
+    refused 100 "m/model.safetensors: tensor 'model.layers.1.mlp.up_proj.weight'" "NaN or infinite numbers, the first at row 0, column 7: nan"
+}
+
+@test "NaN in the last block is found while the run still waits for its data" {
+    poke model.layers.3.mlp.down_proj.weight '\xc0\x7f'
+    mkfifo d.txt
+    exec 7<>d.txt # nothing will ever come
+    refused 100 "tensor 'model.layers.3.mlp.down_proj.weight'" "row 0, column 7: nan" -- --data d.txt
+    exec 7>&-
 }
 
 @test "infinity in a weight, in the embedding, in a norm" {

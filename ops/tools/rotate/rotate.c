@@ -132,19 +132,6 @@ static int piece_compute(struct piece *p, enum rotate_action action, struct err 
 
 /* ---- one tensor ---- */
 
-static int numbers_read(const struct job *j, const struct st_entry *x, uint64_t first,
-                        uint64_t count, size_t n, float *dst, struct err *e)
-{
-    const struct st_set *st = model_tensors(j->m);
-
-    if (st_load_rows_f32(st, x, first, count, dst, e))
-        return -1;
-    if (!vec_finite(dst, n))
-        return err_set(e, ERR_USE, "%s: tensor '%s' holds NaN or infinite numbers",
-                       st->paths[x->shard], x->name);
-    return 0;
-}
-
 static int numbers_put(struct job *j, const struct rotate_item *x, enum dtype dtype, uint64_t at,
                        size_t n, struct err *e)
 {
@@ -164,7 +151,7 @@ static int fold_read(struct job *j, const struct st_entry *x, struct err *e)
     const size_t d = width_of(j);
 
     if (mem_grow((void **)&j->in, &j->cap_in, d, sizeof *j->in, e) ||
-        numbers_read(j, x, 0, d, d, j->in, e))
+        st_load_finite_f32(model_tensors(j->m), x, 0, d, j->in, e))
         return -1;
     return dtype_to_f64(DT_F32, j->in, d, j->fold);
 }
@@ -188,7 +175,8 @@ static int item_write(struct job *j, const struct rotate_item *x, struct err *e)
             return err_set(e, ERR_USE, "tensor '%s' is too large", x->name);
         if (mem_grow((void **)&j->in, &j->cap_in, n, sizeof *j->in, e) ||
             mem_grow((void **)&j->out, &j->cap_out, n, dtype_size(DT_F64), e) ||
-            numbers_read(j, from, vector ? 0 : first, vector ? n : p.rows, n, j->in, e) ||
+            st_load_finite_f32(model_tensors(j->m), from, vector ? 0 : first, vector ? n : p.rows,
+                               j->in, e) ||
             piece_compute(&p, x->action, e) ||
             numbers_put(j, x, p.dtype, (uint64_t)first * p.width * dtype_size(p.dtype), n, e))
             return -1;
