@@ -22,6 +22,7 @@ struct reduce {
     struct sums_scratch scratch;
     unsigned char *done; /* by order: 1 emitted */
     uint64_t sites, emitted;
+    struct reduce_sink sink;
 };
 
 struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_emit emit,
@@ -68,6 +69,11 @@ void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites)
 {
     *emitted = r->emitted;
     *sites = r->sites;
+}
+
+const struct reduce_sink *reduce_sink(const struct reduce *r)
+{
+    return r->sink.share > 0 ? &r->sink : NULL;
 }
 
 void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled)
@@ -215,6 +221,7 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
         return -1;
     if (held)
         return 0;
+    sink_add(&l->sink, &r->scratch);
     if ((r->o.how.length_diagonals &&
          sums_add_squares(&l->kept.sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
         class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, a, &r->scratch, r->par, e) < 0)
@@ -295,6 +302,7 @@ out:
 static int job_emit(struct reduce *r, struct job *j, struct err *e)
 {
     struct job **at = &r->jobs;
+    struct reduce_sink all = {0};
     struct msg *m;
 
     if (r->o.partial || !j->weights || !j->nlanes || j->merged < j->nlanes)
@@ -302,6 +310,9 @@ static int job_emit(struct reduce *r, struct job *j, struct err *e)
     m = job_problem(j, e);
     if (!m)
         return -1;
+    for (uint64_t l = 0; l < j->nlanes; l++)
+        sink_join(&all, &j->lanes[l].sink);
+    sink_note(&r->sink, &all, j->block, j->site);
     while (*at != j)
         at = &(*at)->next;
     *at = j->next;

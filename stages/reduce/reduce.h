@@ -22,6 +22,7 @@
 #include "../../common/base/par.h"
 #include "../../common/wire/msg.h"
 #include "reduce_kept.h"
+#include "reduce_sink.h"
 
 /* Messages that each worker may have under way: one is added up while the next one comes; more do
  * not make a run faster, but its memory uncertain. */
@@ -54,6 +55,9 @@ int reduce_finish(struct reduce *r, struct err *e);
 /* Sites emitted so far (opts.partial: lanes of sites), and how many sites there are (0 before the
  * first message). */
 void reduce_progress(const struct reduce *r, uint64_t *emitted, uint64_t *sites);
+/* The first site of which the first token of each row holds nearly all energy; NULL: none so far,
+ * or rows came as sums of other reducers. */
+const struct reduce_sink *reduce_sink(const struct reduce *r);
 /* Most bytes of sums in memory at once so far (beyond opts.mem: a problem alone takes more), and
  * in the spill file. */
 void reduce_memory(const struct reduce *r, uint64_t *held, uint64_t *spilled);

@@ -25,6 +25,7 @@ struct reduce_io {
     uint64_t held, spilled; /* bytes noted so far */
     int complete;           /* all rows are in */
     int unsent;             /* what came of them could not be sent: not their fault */
+    int sink;               /* said */
 };
 
 /* What solving takes, but for a factor: K^3 for the Hessian, K^2 N for the linears. */
@@ -83,6 +84,19 @@ static void note_memory(struct reduce_io *io)
     io->spilled = spilled;
 }
 
+/* Once: it is so in every later site too, or in many. */
+static void note_sink(struct reduce_io *io)
+{
+    const struct reduce_sink *x = io->sink ? NULL : reduce_sink(io->core);
+
+    if (!x)
+        return;
+    io->sink = 1;
+    log_info("%s: the first token of each row holds %.0f%% of the energy: --first-weight sets what "
+             "it counts (ptq-sample(1))",
+             x->name, 100 * x->share);
+}
+
 /* On a socket the sender has sorted already. */
 static int check_share(const struct reduce_io *io, const struct msg *m, struct err *e)
 {
@@ -102,6 +116,7 @@ static int take_rows(void *ctx, struct msg **m, struct err *e)
     int rc = check_share(io, *m, e) < 0 ? -1 : reduce_push(io->core, m, e);
 
     note_memory(io);
+    note_sink(io);
     reduce_progress(io->core, &done, &sites);
     if (io->command->core.partial)
         status_update("reduce", -1, NULL, done, 0, "lanes");

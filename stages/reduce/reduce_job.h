@@ -7,6 +7,7 @@
 
 #include "../../common/wire/msg.h"
 #include "reduce_kept.h"
+#include "reduce_sink.h"
 
 /* Of the sums of lanes while they are open: the number of the lane. */
 #define RANK_TOTAL ((uint64_t)1 << 62)
@@ -16,8 +17,9 @@ struct lane {
     uint64_t next; /* the chunk that is added next; first + count: all in */
     uint64_t first, count;
     struct slab_home home;
-    struct kept kept; /* empty when merged, or sent as a partial */
-    uint64_t *digest; /* checksums of the chunks that were added; of a partial: its own */
+    struct kept kept;        /* empty when merged, or sent as a partial */
+    struct reduce_sink sink; /* of the rows that came here */
+    uint64_t *digest;        /* checksums of the chunks that were added; of a partial: its own */
     size_t room;
     int whole; /* it came as a partial */
 };

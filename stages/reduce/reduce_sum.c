@@ -193,6 +193,35 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
     return par_for(p, (a->K + BAND - 1) / BAND, add_drift_band, &j, e);
 }
 
+static double row_energy(const struct tensor *x, size_t row, size_t K)
+{
+    const char *at = (const char *)x->data + row * K * dtype_size(x->dtype);
+    float part[256];
+    double sum = 0;
+
+    for (size_t k = 0, n; k < K; k += n) {
+        n = K - k < 256 ? K - k : 256;
+        dtype_to_f32(x->dtype, at + k * dtype_size(x->dtype), n, part);
+        for (size_t i = 0; i < n; i++)
+            sum += (double)part[i] * (double)part[i];
+    }
+    return sum;
+}
+
+/* The diagonal of the products has all rows already; only the first ones are looked at again. */
+static void note_energy(const struct acts_view *a, int constant, struct sums_scratch *t)
+{
+    size_t row = 0;
+
+    t->energy = t->first_energy = 0;
+    for (size_t i = 0; i < a->K; i++)
+        t->energy += (double)t->tile[i * a->K + i];
+    for (size_t s = 0; s < a->nseq && row < a->T; row += (size_t)a->lengths[s++])
+        t->first_energy += (constant ? 1 : (double)a->w[row]) * row_energy(a->x, row, a->K);
+    if (row != a->T) /* of an expert: nobody knows which row was the first of a sequence */
+        t->first_energy = 0;
+}
+
 /* The products of the rows, into arrays that are in memory. */
 static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
                         struct par *p, struct err *e)
@@ -211,6 +240,7 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
                   constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K,
                   e) < 0)
         return -1;
+    note_energy(a, constant, t);
     if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
         return -1;
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;

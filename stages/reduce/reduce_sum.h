@@ -37,6 +37,9 @@ struct sums_scratch {
     float *w;
     int32_t *lengths;
     size_t picked_cap, picked_full_cap, w_cap, lengths_cap;
+    /* Of the rows that sums_add_rows added last, as weighed against each other: their squares, and
+     * those of the first row of each sequence. */
+    double energy, first_energy;
 };
 
 void sums_release(struct sums *x);

@@ -56,7 +56,7 @@ static struct msg *acts_of(uint64_t chunk, enum dtype type, const float *weight)
 }
 
 /* The same with rows of the full-precision model: x plus a drift. */
-static struct msg *dual_of(uint64_t chunk, const float *weight)
+static inline struct msg *dual_of(uint64_t chunk, const float *weight)
 {
     struct err e = {0};
     struct msg *m = acts_of(chunk, DT_F32, weight);
@@ -69,7 +69,7 @@ static struct msg *dual_of(uint64_t chunk, const float *weight)
     return m;
 }
 
-static struct msg *weights_of(void)
+static inline struct msg *weights_of(void)
 {
     struct err e = {0};
     struct json *linears = json_new_array(), *l = json_new_object();
