@@ -10,13 +10,19 @@
 #include "../common/base/mem.h"
 #include "../common/run/override.h"
 #include "../common/tensor/safetensors.h"
+#include "../stages/forward/forward_forecast.h"
+#include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_forecast.h"
+#include "../stages/sample/sample_forecast.h"
+#include "../stages/sample/sample_opts.h"
+#include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 
 #define MIB ((double)(1 << 20))
 
 /* Free bytes where `path` lies, or the nearest folder above it that is there. */
-static int free_bytes(const char *path, uint64_t *bytes, struct err *e)
+static int free_bytes(const char *path, const char *option, uint64_t *bytes, struct err *e)
 {
     char *at = mem_printf(e, "%s", path), *slash;
     struct statvfs v;
@@ -34,7 +40,7 @@ static int free_bytes(const char *path, uint64_t *bytes, struct err *e)
             strcpy(at, at[0] == '.' && !at[1] ? "/" : ".");
     }
     if (rc < 0)
-        err_sys(e, "--out: cannot ask for the free bytes of '%s'", at);
+        err_sys(e, "%s: cannot ask for the free bytes of '%s'", option, at);
     else /* what has no blocks at all, as /proc, is no disk: making the folder says more of it */
         *bytes = v.f_blocks ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
     free(at);
@@ -118,7 +124,8 @@ int disk_check(const struct route *t, const struct sites *sites, uint64_t reserv
     /* solvers with options of their own share the sites in a way that is not known here */
     if (!c || c->core.overwrite || !s || route_stage(t, &solve_spec, 1))
         return 0;
-    if (output_bytes(c, s->own, sites, &need, e) < 0 || free_bytes(c->core.out, &there, e) < 0)
+    if (output_bytes(c, s->own, sites, &need, e) < 0 ||
+        free_bytes(c->core.out, "--out", &there, e) < 0)
         return -1;
     if (need <= there && reserve <= there - need)
         return 0;
@@ -127,4 +134,69 @@ int disk_check(const struct route *t, const struct sites *sites, uint64_t reserv
                    "to stay free (--reserve), but only %.1f MiB are free: make room, or give a "
                    "folder on another disk",
                    c->core.out, (double)need / MIB, (double)reserve / MIB, (double)there / MIB);
+}
+
+/* What all processes of a stage will have in their files; a folder for each of the two stages. */
+struct spills {
+    const char *states_in, *sums_in;
+    uint64_t states, sums;
+};
+
+/* 1, 0: not known before the start. */
+static int spills_of(const struct route *t, const struct config *c, const struct sites *sites,
+                     struct spills *x)
+{
+    const struct stage *s = route_stage(t, &sample_spec, 0), *f = route_stage(t, &forward_spec, 0),
+                       *r = route_stage(t, &reduce_spec, 0);
+    struct forecast all = {.forwards = route_count(t, &forward_spec), .solvers = 1, .cores = 1};
+    struct forward_forecast forward;
+    struct reduce_forecast reduce;
+    const struct forward_opts *o;
+
+    if (!s || !f || !r || route_stage(t, &reduce_spec, 1))
+        return 0;
+    o = &((const struct forward_command *)f->own)->core;
+    forecast_model(&all, sites);
+    if (sample_forecast_chunks(&((const struct sample_command *)s->own)->core, c->context, &all,
+                               NULL) < 0 ||
+        forward_forecast_rows(o, &all, NULL) < 0)
+        return 0;
+    reduce_forecast_sums(r->own, &all);
+    if (forward_forecast_make(o, c, &all, &forward, NULL) < 0 ||
+        reduce_forecast_make(r->own, &all, &reduce, NULL) < 0)
+        return 0;
+    *x = (struct spills){o->tmp, ((const struct reduce_command *)r->own)->core.tmp,
+                         forward.spilled * all.forwards, reduce.spilled};
+    return 1;
+}
+
+static int check_folder(const char *dir, uint64_t states, uint64_t sums, struct err *e)
+{
+    uint64_t there;
+
+    if (!states && !sums)
+        return 0;
+    if (free_bytes(dir, "--tmp", &there, e) < 0)
+        return -1;
+    if (states <= there && sums <= there - states)
+        return 0;
+    return err_set(e, ERR_SYS,
+                   "--tmp: '%s' needs %.1f MiB for what --mem leaves out (%.1f MiB of hidden "
+                   "states, %.1f MiB of sums), but only %.1f MiB are free: make room, give a "
+                   "folder on another disk, or more --mem",
+                   dir, (double)(states + sums) / MIB, (double)states / MIB, (double)sums / MIB,
+                   (double)there / MIB);
+}
+
+int disk_check_tmp(const struct route *t, const struct config *c, const struct sites *sites,
+                   struct err *e)
+{
+    struct spills x;
+
+    if (!spills_of(t, c, sites, &x))
+        return 0;
+    if (strcmp(x.states_in, x.sums_in) == 0)
+        return check_folder(x.states_in, x.states, x.sums, e);
+    return check_folder(x.states_in, x.states, 0, e) < 0 ? -1
+                                                         : check_folder(x.sums_in, 0, x.sums, e);
 }

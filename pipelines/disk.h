@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disk - is there room for the checkpoint of a run, as far as that is known before it starts? */
+/* disk - is there room for what a run writes, as far as that is known before it starts? */
 #ifndef PTQ_DISK_H
 #define PTQ_DISK_H
 
@@ -13,5 +13,10 @@
  * lies or will lie. They are the least that a run takes: at its end commits lie beside them.
  * With --overwrite nothing is refused: how much the earlier output gives back is not known. */
 int disk_check(const struct route *t, const struct sites *sites, uint64_t reserve, struct err *e);
+
+/* The same for what the forward processes and the reducer will put into files in their --tmp, as
+ * far as their options tell. */
+int disk_check_tmp(const struct route *t, const struct config *c, const struct sites *sites,
+                   struct err *e);
 
 #endif

@@ -219,7 +219,8 @@ static int check_dual(const struct route *t, struct err *e)
             return need < 0 ? -1
                             : err_set(e, ERR_USE,
                                       "--solver %s, or an --override, needs the full-precision "
-                                      "inputs beside the quantized ones: add --dual",
+                                      "inputs beside the quantized ones: use 'ptq run gptaq', or "
+                                      "add --dual",
                                       o->solver);
     }
     return 0;
@@ -260,9 +261,10 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         config_release(c);
         return -1;
     }
-    rc = sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || check_shapes(t, &s, e) < 0
+    rc = sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || check_shapes(t, &s, e) < 0 ||
+                 disk_check(t, &s, reserve, e) < 0
              ? -1
-             : disk_check(t, &s, reserve, e);
+             : disk_check_tmp(t, c, &s, e);
     sites_release(&s);
     if (rc == 0)
         *known = 1;

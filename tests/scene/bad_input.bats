@@ -526,7 +526,12 @@ teardown() {
 
 @test "no room for hidden states" {
     small 16k spill
-    TMPDIR=$PWD/spill refused 111 "stage 'forward" "folder '$PWD/spill'" "TMPDIR" "No space left on device" -- --mem 4K
+    TMPDIR=$PWD/spill refused 111 "--tmp: '$PWD/spill' needs" "MiB of hidden states" "0.0 MiB are free" "more --mem" -- --mem 4K
+    refused 111 "--tmp: 'spill' needs" -- --mem 4K --tmp spill
+    [ ! -e out ]
+    ptq sample --model m --data d.jsonl --tokens 2048 --length 64 --quiet >chunks.ptq
+    TMPDIR=$PWD/spill run -111 ptq forward --model m --inputs full --mem 4K --quiet <chunks.ptq
+    [[ $output == *"folder '$PWD/spill'"*"TMPDIR"*"No space left on device"* ]]
     [ -z "$(ls -A spill)" ]
 }
 

@@ -122,6 +122,6 @@ END
     run -100 ptq run d.pipe
     [[ $output == *"cannot execute './ptq-folder': a folder" ]]
     run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq
-    [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"add --dual" ]]
+    [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"use 'ptq run gptaq', or add --dual" ]]
     run -0 timeout 50 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq --dual --tokens 1024 --length 256
 }

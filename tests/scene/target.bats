@@ -57,7 +57,7 @@ sums() { # DIR: of everything but the folder of what varies
 
 @test "a solver that needs the second stream says how to get it" {
     run -100 job bad gptq --solver gptaq
-    [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"add --dual" ]]
+    [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"use 'ptq run gptaq', or add --dual" ]]
 }
 
 @test "without held-out sums a contest warns" {
