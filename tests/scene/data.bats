@@ -51,6 +51,7 @@ odd() { # NAME LINE: the good lines behind this one
         run -0 sampled bad.jsonl --bad-lines skip
         [[ $output == *"8 rows of 128"*"1 line is no document and skipped, the first: bad.jsonl:2: "* ]]
     done
+    grep -aq lines_skipped o.ptq # in the audit, which travels with the chunks
     : >none.jsonl
     for _ in 1 2 3; do echo hello; done >none.jsonl
     [[ $(sampled none.jsonl --bad-lines skip) == *"have 0"*"3 lines skipped, the first: none.jsonl:1: "* ]]

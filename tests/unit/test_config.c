@@ -270,6 +270,10 @@ static void test_contradictions(void **state)
     refused(FAMILY("gemma3_text", ", \"sliding_window_pattern\": 2, \"layer_types\": "
                                   "[\"full_attention\", \"sliding_attention\"]"),
             "sliding_window_pattern 2 and layer_types", "block 0");
+    refused(FAMILY("qwen3", ", \"use_sliding_window\": true, \"sliding_window\": 8, "
+                            "\"max_window_layers\": 1, \"layer_types\": "
+                            "[\"full_attention\", \"full_attention\"]"),
+            "max_window_layers 1 and layer_types", "block 1");
     refused(FAMILY("gemma3_text", ", \"rope_theta\": 5.0, \"rope_parameters\": "
                                   "{\"full_attention\": {\"rope_theta\": 7.0}}"),
             "rope_theta is 5", "7 in rope_parameters.full_attention");
