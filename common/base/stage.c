@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "cpu.h"
 #include "fs.h"
@@ -132,12 +133,25 @@ void stage_close(struct stage **sp)
     *sp = NULL;
 }
 
+/* Each peer of a link costs a descriptor: as many as the system grants. Where it grants none more,
+ * what there are have to do. */
+static void files_raise(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* Status lines are for a supervisor, or for a person who did not ask for quiet. */
 static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), char **argv,
                 struct err *e)
 {
     const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
 
+    files_raise();
     if ((s->spec->start && s->spec->start(argv, e) < 0) ||
         (prints ? sig_init_print(e) : sig_init(e)) < 0)
         return -1;

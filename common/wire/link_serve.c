@@ -22,7 +22,7 @@
 #define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
 #define HELLO_BYTES ((size_t)64 << 10) /* the largest hello, and any other word of control */
-#define SWEEP_MS 20                    /* between looks at connections that nobody knows yet */
+#define SWEEP_MS 5                     /* between looks at connections that nobody knows yet */
 #define FULL_S 1.0                     /* until connections are taken again */
 
 /* It broke a rule and was told: on an elastic link that is all that comes of it. */

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sys/resource.h>
 
 #include "../../ops/tools/look/cat_opts.h"
 #include "../../stages/eval/eval_opts.h"
@@ -128,10 +129,35 @@ static void checked(void **state)
     }
 }
 
+static int look(struct stage *s, struct err *e)
+{
+    struct rlimit files;
+
+    (void)s;
+    (void)e;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    return files.rlim_cur == files.rlim_max ? 7 : 8;
+}
+
+/* A stage takes all the file descriptors that it may have. */
+static void files(void **state)
+{
+    static const struct stage_spec spec = {.name = "x", .about = "x"};
+    char *argv[] = {(char *)(uintptr_t) "x", NULL};
+    struct rlimit few;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &few), 0);
+    few.rlim_cur = few.rlim_max < 64 ? few.rlim_max : 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(stage_main(&spec, look, 1, argv), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(bad_defaults), cmocka_unit_test(rows),
-                                       cmocka_unit_test(shared), cmocka_unit_test(checked)};
+                                       cmocka_unit_test(shared), cmocka_unit_test(checked),
+                                       cmocka_unit_test(files)};
 
     return cmocka_run_group_tests_name("stage", tests, NULL, NULL);
 }
