@@ -457,6 +457,12 @@ int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwo
     return (int)p->count++;
 }
 
+int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e)
+{
+    return add_word(p, mem_text(option, e), e) < 0 || add_word(p, mem_text(value, e), e) < 0 ? -1
+                                                                                             : 0;
+}
+
 void launch_destroy(struct launch **pp)
 {
     struct launch *p = *pp;

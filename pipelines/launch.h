@@ -42,6 +42,8 @@ struct launch *launch_create(const struct recipe *r, const char *sockets, int qu
  * command. No process moves in memory. */
 int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwords,
                const char *const *word, const char *sockets, struct err *e);
+/* One more option for a process that has not been started. */
+int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e);
 void launch_destroy(struct launch **p);
 
 #endif

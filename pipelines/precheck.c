@@ -21,6 +21,7 @@
 #include "../stages/write/write_opts.h"
 #include "control.h"
 #include "disk.h"
+#include "resume.h"
 #include "rundir.h"
 
 static int check_data(const struct route *t, struct err *e)
@@ -79,7 +80,7 @@ static int check_out(const struct route *t, struct err *e)
     const struct write_command *c = s ? s->own : NULL;
     const char *out = c ? c->core.out : recipe_value(t->r, "out");
     char *own, who[OWNER_TEXT];
-    int empty = 0, ours, fresh, busy;
+    int empty = 0, ours, fresh, busy, goes_on;
 
     if (!out || !fs_exists(out))
         return 0;
@@ -103,6 +104,8 @@ static int check_out(const struct route *t, struct err *e)
         return fresh > 0 ? 0 : -1;
     if (ours && c && c->core.overwrite) /* what of it is ours the writer knows */
         return 0;
+    if (ours && c && (goes_on = resume_is_unfinished(out, e)) != 0) /* as what, resume.h says */
+        return goes_on < 0 ? -1 : 0;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out,
                    ours ? "an earlier output of ptqflow" : "something else",
                    !ours ? "give an empty folder or a new one"

@@ -12,11 +12,15 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/opt.h"
+#include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/write/write_opts.h"
 #include "costs.h"
 #include "line.h"
 #include "precheck.h"
 #include "route.h"
+#include "resume.h"
 #include "rundir.h"
 #include "shelf.h"
 #include "supervise.h"
@@ -188,6 +192,39 @@ static uint64_t tokens_of(const struct route *t)
     return s ? ((const struct sample_command *)s->own)->core.tokens : 0;
 }
 
+/* Behind what an unfinished run in the same folder has committed. */
+static int go_on(const struct route *t, struct launch *plan, const struct sites *sites,
+                 const struct json *job, struct err *e)
+{
+    const struct stage *w = route_stage(t, &write_spec, 0), *f = route_stage(t, &forward_spec, 0),
+                       *r = route_stage(t, &reduce_spec, 0);
+    const struct write_command *c = w ? w->own : NULL;
+    uint64_t from = 0;
+
+    if (!c || !f || c->core.overwrite)
+        return 0;
+    if (resume_find(c->core.out, job, sites, &from, e) < 0)
+        return -1;
+    if (!from)
+        return 0;
+    if (r && ((const struct reduce_command *)r->own)->record)
+        return err_set(e, ERR_USE,
+                       "'%s' holds an unfinished run, and --record would miss the %llu sites that "
+                       "it has committed: leave --record out, or start again with --overwrite",
+                       c->core.out, (unsigned long long)from);
+    if (from == sites->count)
+        log_info("going on with '%s': all %zu sites are committed, the checkpoint is left to "
+                 "write",
+                 c->core.out, sites->count);
+    else
+        log_info("going on with '%s' behind site %llu of %zu: the tokens pass through the "
+                 "committed sites again (about %.0f%% of the whole forward pass), none of which "
+                 "is solved again",
+                 c->core.out, (unsigned long long)from, sites->count,
+                 100 * (double)from / (double)sites->count);
+    return resume_give(t, plan, from, e);
+}
+
 static int start(const struct run_opts *o, struct route *t, const char *sockets, int sigfd,
                  struct err *e)
 {
@@ -200,12 +237,15 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     const char *out = recipe_value(r, "out");
     struct config c;
     struct sites sites = {0};
+    struct json *job = NULL;
     struct launch *plan = launch_create(r, sockets, o->quiet, e);
     int known = 0, rc = -1;
 
     if (!plan || check(t, plan, o->reserve, &c, &known, e) < 0 ||
-        (known && sites_make(&sites, &c, e) < 0) || (o->log && fs_mkdir(o->log, e) != 0))
+        (known && sites_make(&sites, &c, e) < 0) || !(job = resume_job(t, plan, e)) ||
+        (known && go_on(t, plan, &sites, job, e) < 0) || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
+    s.job = job;
     s.plan = plan;
     s.recipe = r;
     s.run_dir = sockets;
@@ -224,6 +264,7 @@ out:
     scan_stop(&s.scan);
     supervise_release(&s);
     launch_destroy(&plan);
+    json_destroy(&job);
     sites_release(&sites);
     if (known)
         config_release(&c);

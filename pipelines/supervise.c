@@ -17,6 +17,7 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/owner.h"
+#include "../common/run/journal.h"
 #include "crew.h"
 #include "rundir.h"
 
@@ -293,6 +294,20 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     return 0;
 }
 
+/* Without it the run cannot be gone on with, which is no reason to end it. */
+static void keep_job(const struct supervise *s)
+{
+    char *path = mem_printf(NULL, "%s/.ptqflow/" JOURNAL_JOB, s->out),
+         *text = json_print(s->job, 2, NULL);
+    struct err e = {0};
+
+    if (!path || !text || fs_publish(path, text, strlen(text), &e) < 0)
+        log_warn("this run cannot be gone on with should it end early: %s",
+                 e.kind ? e.text : "out of memory");
+    free(text);
+    free(path);
+}
+
 /* OUT/.ptqflow/control leads to the socket, as soon as a stage has made the folder. */
 static void publish(struct loop *l)
 {
@@ -304,6 +319,8 @@ static void publish(struct loop *l)
 
     if (to && fs_is_dir(dir) && !rundir_lives(at, who) && (unlink(at) == 0 || errno == ENOENT))
         l->published = symlink(to, at) == 0;
+    if (dir && l->published && s->job)
+        keep_job(s);
     free(to);
     free(at);
     free(dir);

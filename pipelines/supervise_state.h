@@ -34,10 +34,11 @@ struct supervise {
     const char *run_dir; /* folder of the sockets: the control socket is made here */
     /* folder whose .ptqflow/control leads there while the run goes on; NULL: none */
     const char *out;
-    const char *log_dir; /* NULL: no copies of stderr */
-    int sigfd;           /* of supervise_signals */
-    int quiet;           /* no progress */
-    struct watch watch;  /* watch_init() is the caller's */
+    const struct json *job; /* kept in OUT for a run that goes on; NULL: nothing */
+    const char *log_dir;    /* NULL: no copies of stderr */
+    int sigfd;              /* of supervise_signals */
+    int quiet;              /* no progress */
+    struct watch watch;     /* watch_init() is the caller's */
     /* [plan->room], the first plan->count in use; owned: see supervise_release */
     struct child *child;
     struct control *control;

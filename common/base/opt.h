@@ -50,6 +50,7 @@ struct opt {
     const char *(*nth)(size_t i, int *value); /* a list of them; NULL past the end. Of an
                                                  OPT_TEXT: names for the help */
     int must;                                 /* OPT_TEXT, OPT_TEXTS: the command needs it */
+    int aside;  /* no number depends on it: an unfinished run may go on with another value */
     int wiring; /* connects the program with others: in a recipe not the user's to set */
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ struct journal {
     struct json *records;
 };
 
-static const char *const kinds[] = {"start", "site", "publish", "done"};
+static const char *const kinds[] = {"start", "site", "resume", "publish", "done"};
 
 static int record_check(const struct json *r, const char *what, struct err *e)
 {
@@ -154,6 +155,70 @@ const struct json *journal_last(const struct journal *j, const char *record)
             return r;
     }
     return NULL;
+}
+
+const struct json *journal_at(const struct journal *j, size_t i)
+{
+    return json_at(j->records, i);
+}
+
+static int is_from(const struct json *record, uint64_t from)
+{
+    const char *kind = json_as_text(json_get(record, "record"));
+    int64_t order;
+
+    return kind && strcmp(kind, "site") == 0 &&
+           json_as_int(json_get(record, "order"), &order) == 0 && (uint64_t)order >= from;
+}
+
+/* The file, whole: its lines are then these records. */
+static int rewrite(struct journal *j, const struct json *kept, struct err *e)
+{
+    char *all = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&all, &bytes);
+    int rc = f ? 0 : err_sys(e, "'%s'", j->path), fd;
+
+    for (size_t i = 0; i < json_count(kept) && rc == 0; i++) {
+        char *line = json_print(json_at(kept, i), 0, e);
+
+        rc = line ? 0 : -1;
+        if (line)
+            fprintf(f, "%s\n", line);
+        free(line);
+    }
+    if (f && fclose(f) != 0 && rc == 0)
+        rc = err_sys(e, "'%s'", j->path);
+    if (rc == 0)
+        rc = fs_publish(j->path, all, bytes, e);
+    if (rc == 0 && (fd = open(j->path, O_WRONLY | O_APPEND | O_CLOEXEC)) < 0) {
+        rc = err_sys(e, "cannot open '%s'", j->path);
+    } else if (rc == 0) {
+        close(j->fd);
+        j->fd = fd;
+        j->bytes = bytes;
+    }
+    free(all);
+    return rc;
+}
+
+int journal_forget(struct journal *j, uint64_t from, struct err *e)
+{
+    struct json *kept = json_new_array();
+    size_t n = json_count(j->records);
+    int rc = kept ? 0 : err_set(e, ERR_SYS, "'%s': out of memory", j->path);
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (!is_from(json_at(j->records, i), from) &&
+            json_push(kept, json_clone(json_at(j->records, i))))
+            rc = err_set(e, ERR_SYS, "'%s': out of memory", j->path);
+    if (rc == 0 && json_count(kept) < n && (rc = rewrite(j, kept, e)) == 0) {
+        json_destroy(&j->records);
+        j->records = kept;
+        kept = NULL;
+    }
+    json_destroy(&kept);
+    return rc;
 }
 
 int journal_append(struct journal *j, struct json **record, struct err *e)

@@ -12,6 +12,7 @@
  *            a linear left as it is has "kept":true and neither grid nor losses;
  *            a linear has "bound" too where the solver knows one; after a contest of solvers also
  *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
+ *   resume   {"from","wall"}      a later run goes on: sites before `from` are taken over
  *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear
  *   done     {"sites","bytes_before","bytes_after","wall"}              all of them are there
  * journal_site.h has the site records typed. A line is durable (fsync) when journal_append()
@@ -21,10 +22,12 @@
 #define PTQ_JOURNAL_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
 
 #define JOURNAL_NAME "journal.jsonl"
+#define JOURNAL_JOB "job.json" /* beside it: what ptq run was asked for */
 #define JOURNAL_FORMAT 1
 #define JOURNAL_MAX ((size_t)256 << 20) /* bytes of a journal that is read back */
 
@@ -44,6 +47,10 @@ void journal_close(struct journal **j);
 size_t journal_count(const struct journal *j);
 /* The last record of this kind, or NULL. */
 const struct json *journal_last(const struct journal *j, const char *record);
+/* Record i, of journal_count(). */
+const struct json *journal_at(const struct journal *j, size_t i);
+/* Forgets the sites from this one on, durably and at once: a later run makes them anew. */
+int journal_forget(struct journal *j, uint64_t from, struct err *e);
 /* Takes *record over in any case: NULL afterwards. NULL record: out of memory, an error. */
 int journal_append(struct journal *j, struct json **record, struct err *e);
 /* Forgets everything: the file is empty and durable. */

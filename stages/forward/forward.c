@@ -414,7 +414,7 @@ static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t 
     for (int w = f->ways; w-- > 0;) /* what is emitted last: its groups are those of its rows */
         if (way_step(f, &f->way[w], i, s->stop, &kept[w], e) < 0)
             return -1;
-    for (size_t k = 0; k < count; k++)
+    for (size_t k = 0; k < count && s->order >= f->o.from_site; k++)
         if (emit_rows(f, i, &s[k], kept, io, e) < 0)
             return -1;
     return 0;
@@ -446,6 +446,18 @@ static int is_last(const struct forward *f, size_t order)
     return order + 1 == f->sites->count;
 }
 
+/* What an earlier run has committed comes of the same rows. */
+static int check_earlier(const struct forward *f, const struct site *s, const struct msg *m,
+                         struct err *e)
+{
+    if (s->order >= f->o.from_site || strcmp(m->run, f->run) == 0)
+        return 0;
+    return err_set(e, ERR_USE,
+                   "the run to go on with is %s, these chunks and options make run %s: the text, "
+                   "the model or an option is another now (ptq run --overwrite starts again)",
+                   m->run, f->run);
+}
+
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
 static int load_weights(struct forward *f, struct way *w, const struct site *s,
                         const struct forward_io *io, struct err *e)
@@ -458,7 +470,7 @@ static int load_weights(struct forward *f, struct way *w, const struct site *s,
         return block_load_site(w->block, at, e);
     if (io->commit(io->ctx, s->order, &m, e) < 0)
         return -1;
-    rc = site_set_commit(w->block, s, at, m, e);
+    rc = check_earlier(f, s, m, e) < 0 ? -1 : site_set_commit(w->block, s, at, m, e);
     msg_destroy(&m);
     return rc;
 }
@@ -467,7 +479,9 @@ static int load_weights(struct forward *f, struct way *w, const struct site *s,
 static int run_stop(struct forward *f, const struct site *s, size_t count,
                     const struct forward_io *io, struct err *e)
 {
-    for (size_t k = 0; k < count && f->held[0].view.chunk == 0; k++)
+    const int emits = f->held[0].view.chunk == 0 && s->order >= f->o.from_site;
+
+    for (size_t k = 0; k < count && emits; k++)
         if (site_emit_weights(f->model, &s[k], f->sites->count, f->prov, f->run, io, e) < 0)
             return -1;
     for (size_t i = 0; i < f->count; i++) {
@@ -516,6 +530,22 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
     return 0;
 }
 
+/* An earlier run ended where all sites of a stop were committed. */
+static int check_from(const struct forward *f, struct err *e)
+{
+    const uint64_t from = f->o.from_site;
+    const struct site *s = from < f->sites->count ? &f->sites->site[from] : NULL;
+
+    if (from > f->sites->count)
+        return err_set(e, ERR_USE, "--from-site %llu: the model has %zu sites",
+                       (unsigned long long)from, f->sites->count);
+    if (s && from && s[-1].block == s->block && s[-1].stop == s->stop)
+        return err_set(e, ERR_USE,
+                       "--from-site %llu: %s of block %zu is ready together with sites before it",
+                       (unsigned long long)from, s->name, s->block);
+    return 0;
+}
+
 /* The run of the rows: that of the chunks, and what this stage makes of them. Not the kernel: hosts
  * that differ in it may share a run. */
 static int run_make(struct forward *f, struct err *e)
@@ -538,7 +568,11 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
     if (!f->count)
         return err_set(e, ERR_DATA, "no chunk came: nothing to run");
     f->prov = site_prov(f->held[0].view.prov, f->model, &f->o, e);
-    if (!f->prov || run_make(f, e) < 0 || start(f, e) < 0)
+    if (check_from(f, e) < 0 || !f->prov || run_make(f, e) < 0)
+        return -1;
+    if (f->o.from_site == f->sites->count)
+        return 0;
+    if (start(f, e) < 0)
         return -1;
     for (size_t i = 0; i < f->c->layers; i++)
         if (run_block(f, i, io, e) < 0)

@@ -40,6 +40,10 @@ static const struct opt rows[] = {
      .help = "weigh tokens by what they are; the chunks must say it"},
     {"weight-clip", OPT_TEXT, AT(clip_text), "LO,HI",
      .help = "bounds of the weights from attention and modality, at mean 1 in each sequence"},
+    {"from-site", OPT_INT, AT(core.from_site), "N",
+     .help = "an earlier run has committed the sites before this one: their rows are not sent "
+             "(ptq run says which)",
+     "0", 0, 1000000, .wiring = 1},
     {.name = NULL},
 };
 

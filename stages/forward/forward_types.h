@@ -27,6 +27,10 @@ struct forward_opts {
     /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
     uint64_t mem;
     const char *tmp; /* folder of the spill file */
+    /* sites before this one are committed already: their rows and weights are not emitted, their
+     * commits are asked for. The first site of a stop, or the number of all sites: nothing is left
+     * to run. */
+    uint64_t from_site;
 };
 
 struct forward_io {

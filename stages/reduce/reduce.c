@@ -90,9 +90,14 @@ static int check_sites(struct reduce *r, const struct msg *m, uint64_t order, ui
         if (!sites || sites > SITES_MAX)
             return err_set(e, ERR_USE, "message '%s': field 'sites' is %llu, not 1 to %u", m->id,
                            (unsigned long long)sites, SITES_MAX);
+        if (r->o.from_site >= sites)
+            return err_set(e, ERR_USE, "message '%s': --from-site %llu, but there are %llu sites",
+                           m->id, (unsigned long long)r->o.from_site, (unsigned long long)sites);
         r->done = mem_array((size_t)sites, 1, e);
         if (!r->done)
             return -1;
+        memset(r->done, 1, (size_t)r->o.from_site);
+        r->emitted = r->o.from_site;
         r->sites = sites;
     }
     if (sites != r->sites || order >= sites)
@@ -444,6 +449,8 @@ static int tell_missing(const struct reduce *r, uint64_t order, const struct job
 
 int reduce_finish(struct reduce *r, struct err *e)
 {
+    if (!r->sites && r->o.from_site)
+        return 0; /* all were committed, or the writer misses the rest */
     if (!r->sites)
         return err_set(e, ERR_DATA,
                        "the stream ended without a single row; did the stage before fail?");

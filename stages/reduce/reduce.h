@@ -35,7 +35,9 @@ struct reduce_opts {
     /* emit the sums of each lane as a partial as soon as its chunks are in, and pass weights on;
      * another reducer adds them up */
     int partial;
-    int share;       /* other reducers have the sites that do not come here */
+    int share; /* other reducers have the sites that do not come here */
+    /* sites before this one are committed already: no rows of them come */
+    uint64_t from_site;
     uint64_t mem;    /* bytes for these sums */
     const char *tmp; /* folder of the spill file; borrowed, used only when mem is not enough */
 };

@@ -159,7 +159,7 @@ static int commits_ended(void *ctx, struct err *e)
     uint64_t done, sites;
 
     reduce_progress(((struct reduce_io *)ctx)->core, &done, &sites);
-    return sites && all_committed(ctx)
+    return (sites || ((struct reduce_io *)ctx)->command->core.from_site) && all_committed(ctx)
                ? 0
                : err_set(e, ERR_DATA,
                          "the writer ended its commits before all sites were committed");
@@ -264,6 +264,9 @@ int reduce_io_run(struct stage *s, struct err *e)
                          .done = is_done};
 
         rc = pump_end(&p, pump_run(&p, e), e);
+        /* not before the writer's own end: it would miss one that takes its commits */
+        if (rc == 0 && pump_drop(io.commits, e) < 0)
+            rc = -1;
     }
     reduce_close(&io.core);
     if (rc < 0)

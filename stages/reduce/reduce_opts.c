@@ -20,7 +20,8 @@ static const struct opt rows[] = {
      .help = "also keep the problems (or partial sums) in a file (several times the model), for "
              "ptq report or to "
              "solve them "
-             "again later"},
+             "again later",
+     .aside = 1},
     {"commits", OPT_TEXT, AT(commits), "EP",
      .help = "where ptq-write announces commits: until then a problem is kept, and given to "
              "another solver "
@@ -58,7 +59,11 @@ static const struct opt rows[] = {
          "(--mix)",
      "none", .choices = classes},
     {"credit", OPT_SIZE, AT(credit), "BYTES", .help = "rows that each worker may have under way",
-     "64M"},
+     "64M", .aside = 1},
+    {"from-site", OPT_INT, AT(core.from_site), "N",
+     .help = "an earlier run has committed the sites before this one: no rows of them come (ptq "
+             "run says which)",
+     "0", 0, 1000000, .wiring = 1},
     {.name = NULL},
 };
 

@@ -3,6 +3,7 @@
  * the main's business. */
 #include "write.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -23,6 +24,7 @@
 #include "../../common/wire/run_id.h"
 #include "write_assemble.h"
 #include "write_out.h"
+#include "write_prov.h"
 
 struct writer {
     struct plan plan;
@@ -36,48 +38,6 @@ struct writer {
     uint64_t print; /* of the model */
     struct write_sizes sizes;
 };
-
-static int start_record(struct writer *w, struct err *e)
-{
-    struct json *r = json_new_object();
-    char now[32];
-    time_t t = time(NULL);
-    struct tm tm;
-
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
-    if (json_set_text(r, "record", "start") || json_set_int(r, "format", JOURNAL_FORMAT) ||
-        json_set_text(r, "version", PTQ_VERSION) || json_set_text(r, "model", w->plan.dir) ||
-        json_set_text(r, "formats", w->names) || json_set_text(r, "time", now))
-        json_destroy(&r);
-    return journal_append(w->out.journal, &r, e);
-}
-
-struct writer *write_open(const struct write_opts *o, struct err *e)
-{
-    struct writer *w = mem_array(1, sizeof *w, e);
-
-    if (!w)
-        return NULL;
-    w->out.claim_fd = w->out.lock_fd = -1;
-    w->start = clock_wall();
-    w->keep_parts = o->keep_parts;
-    w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
-    if (!(w->names = mem_text(o->formats, e)) ||
-        format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
-        fingerprint_model(w->plan.config.json, w->plan.source, &w->print, e) ||
-        out_open(&w->out, o->out, o->overwrite, e))
-        goto fail;
-    for (size_t i = 0; i < w->plan.source->count; i++)
-        w->sizes.source += w->plan.source->entries[i].bytes;
-    if (start_record(w, e)) {
-        write_fail(w, e);
-        goto fail;
-    }
-    return w;
-fail:
-    write_close(&w);
-    return NULL;
-}
 
 void write_close(struct writer **w)
 {
@@ -267,6 +227,17 @@ static int differs(const struct plan_site *x, struct err *e)
     return WRITE_REFUSED;
 }
 
+static int storable_all(const struct writer *w, const struct solution_view *v,
+                        const struct solution_linear *const *linear, struct err *e)
+{
+    const struct plan_site *x = &w->plan.site[v->order];
+
+    for (size_t i = 0; i < x->count; i++)
+        if (storable(w, &w->plan.linear[x->first + i], linear[i], e))
+            return -1;
+    return 0;
+}
+
 static int solution_take(struct writer *w, struct msg *m, struct err *e)
 {
     const struct solution_linear *linear[PROBLEM_LINEARS];
@@ -286,15 +257,150 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return same < 0 ? -1 : differs(x, e);
     if (x->done)
         return 0;
-    for (size_t i = 0; i < x->count; i++)
-        if (storable(w, &w->plan.linear[x->first + i], linear[i], e))
-            return -1;
+    if (storable_all(w, &v, linear, e))
+        return -1;
     m->kind = MSG_COMMIT;
     snprintf(m->stage, sizeof m->stage, "write");
     if (part_write(w, m, v.order, &bytes, e) || site_record(w, m, &v, linear, digest, bytes, e) ||
         plan_note(&w->plan, &v, linear, digest, e))
         return -1;
     return 1;
+}
+
+/* ---- going on with what an earlier run has committed ---- */
+
+/* Does the journal of the earlier run know the site by this digest? */
+static int is_journaled(const struct writer *w, uint64_t order, uint64_t digest)
+{
+    char hex[17];
+    int64_t at;
+
+    hash_hex(digest, hex);
+
+    for (size_t i = 0; i < journal_count(w->out.journal); i++) {
+        const struct json *r = journal_at(w->out.journal, i);
+        const char *known = json_as_text(json_get(r, "digest"));
+
+        if (strcmp(json_as_text(json_get(r, "record")), "site") == 0 &&
+            json_as_int(json_get(r, "order"), &at) == 0 && (uint64_t)at == order)
+            return known && strcmp(known, hex) == 0;
+    }
+    return 0;
+}
+
+/* A site that an earlier run has committed, as if its solution had come. */
+static int take_part(struct writer *w, size_t order, struct err *e)
+{
+    const struct solution_linear *linear[PROBLEM_LINEARS];
+    struct solution_view v;
+    struct msg *m = NULL;
+    uint64_t digest;
+    int rc = -1;
+
+    if (assemble_part(w->out.parts, &w->plan, order, &m, &v, e) ||
+        plan_check(&w->plan, &v, linear, &digest, e) ||
+        run_id_check_model(m->run, w->print, w->plan.dir, e))
+        goto out;
+    if (!is_journaled(w, order, digest)) {
+        err_set(e, ERR_DATA, "%s: the journal knows no such part; --overwrite starts again", m->id);
+        goto out;
+    }
+    if (storable_all(w, &v, linear, e) == 0)
+        rc = plan_note(&w->plan, &v, linear, digest, e);
+out:
+    msg_destroy(&m);
+    return rc;
+}
+
+/* Parts behind those that are taken over are made anew. */
+static int drop_parts(const struct writer *w, uint64_t from, struct err *e)
+{
+    char **names = NULL;
+    size_t count = 0;
+    int rc = fs_list(w->out.parts, &names, &count, e);
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        uint64_t order = strtoull(names[i], NULL, 10);
+        char *path = order < from && isdigit((unsigned char)*names[i])
+                         ? NULL
+                         : fs_join(w->out.parts, names[i], e);
+
+        if (path && unlink(path))
+            rc = err_sys(e, "cannot remove '%s'", path);
+        free(path);
+    }
+    fs_names_free(&names, count);
+    return rc;
+}
+
+static int take_over(struct writer *w, uint64_t from, struct err *e)
+{
+    struct json *r = json_new_object();
+
+    if (json_set_text(r, "record", "resume") || json_set_int(r, "from", (int64_t)from))
+        json_destroy(&r);
+    if (from > w->plan.sites) {
+        json_destroy(&r);
+        return err_set(e, ERR_USE, "--from-site %llu: the model has %zu sites",
+                       (unsigned long long)from, w->plan.sites);
+    }
+    for (size_t i = 0; i < from; i++)
+        if (take_part(w, i, e)) {
+            json_destroy(&r);
+            return err_prefix(e, "going on with '%s'", w->out.path);
+        }
+    if (journal_forget(w->out.journal, from, e) || drop_parts(w, from, e)) {
+        json_destroy(&r);
+        return -1;
+    }
+    return journal_append(w->out.journal, &r, e);
+}
+
+static int start_record(struct writer *w, struct err *e)
+{
+    struct json *r = json_new_object();
+    char now[32];
+    time_t t = time(NULL);
+    struct tm tm;
+
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+    if (json_set_text(r, "record", "start") || json_set_int(r, "format", JOURNAL_FORMAT) ||
+        json_set_text(r, "version", PTQ_VERSION) || json_set_text(r, "model", w->plan.dir) ||
+        json_set_text(r, "formats", w->names) || json_set_text(r, "time", now))
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+struct writer *write_open(const struct write_opts *o, struct err *e)
+{
+    struct writer *w = mem_array(1, sizeof *w, e);
+
+    if (!w)
+        return NULL;
+    w->out.claim_fd = w->out.lock_fd = -1;
+    w->start = clock_wall();
+    w->keep_parts = o->keep_parts;
+    w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
+    if (!(w->names = mem_text(o->formats, e)) ||
+        format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
+        fingerprint_model(w->plan.config.json, w->plan.source, &w->print, e) ||
+        out_open(&w->out, o->out,
+                 o->from_site   ? OUT_GO_ON
+                 : o->overwrite ? OUT_REPLACE
+                                : OUT_REFUSE,
+                 e))
+        goto fail;
+    for (size_t i = 0; i < w->plan.source->count; i++)
+        w->sizes.source += w->plan.source->entries[i].bytes;
+    if ((o->from_site && take_over(w, o->from_site, e)) || out_show(&w->out, e) ||
+        (!o->from_site && start_record(w, e))) {
+        write_fail(w, e);
+        goto fail;
+    }
+    return w;
+fail:
+    write_close(&w);
+    return NULL;
 }
 
 int write_solution(struct writer *w, struct msg **m, struct err *e)
@@ -311,68 +417,6 @@ int write_commit(const struct writer *w, size_t order, struct msg **m, struct er
     struct solution_view v;
 
     return assemble_part(w->out.parts, &w->plan, order, m, &v, e);
-}
-
-static struct json *write_record(const char *format)
-{
-    struct json *r = json_new_object();
-
-    if (json_set_text(r, "stage", "write") || json_set_text(r, "version", PTQ_VERSION) ||
-        json_set_text(r, "format", format))
-        json_destroy(&r);
-    return r;
-}
-
-/* {"from","sites","prov"} of sites that follow each other with the same provenance. */
-static struct json *prov_run(const struct plan *p, size_t from, size_t sites)
-{
-    struct json *r = json_new_object(),
-                *prov = json_parse(p->site[from].prov, strlen(p->site[from].prov), "prov", NULL);
-
-    if (json_set(r, "prov", prov) || json_set_int(r, "from", (int64_t)from) ||
-        json_set_int(r, "sites", (int64_t)sites))
-        json_destroy(&r);
-    return r;
-}
-
-/* Adds the records that all sites share, else one entry per run of sites. */
-static int prov_push(struct json *all, const struct plan *p)
-{
-    size_t same = 1;
-    int bad = 0;
-
-    while (same < p->sites && strcmp(p->site[0].prov, p->site[same].prov) == 0)
-        same++;
-    if (same == p->sites) {
-        struct json *prov = json_parse(p->site[0].prov, strlen(p->site[0].prov), "prov", NULL);
-
-        bad = !prov;
-        for (size_t i = 0; i < json_count(prov) && !bad; i++)
-            bad = json_push(all, json_clone(json_at(prov, i)));
-        json_destroy(&prov);
-        return bad;
-    }
-    for (size_t from = 0, end; from < p->sites && !bad; from = end) {
-        for (end = from + 1; end < p->sites && !strcmp(p->site[from].prov, p->site[end].prov);)
-            end++;
-        bad = json_push(all, prov_run(p, from, end - from));
-    }
-    return bad;
-}
-
-/* Provenance of the whole: what the source brings along (a rotated model is still in its rotated
- * basis), the sites', this stage's. */
-static char *prov_text(const struct plan *p, const char *format, struct err *e)
-{
-    struct json *all = st_records(p->source);
-    char *text = NULL;
-
-    if (prov_push(all, p) || json_push(all, write_record(format)))
-        err_set(e, ERR_SYS, "provenance: out of memory");
-    else
-        text = json_print(all, 0, e);
-    json_destroy(&all);
-    return text;
 }
 
 /* One format alone fills OUT itself, several a folder each. */

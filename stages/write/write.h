@@ -11,8 +11,8 @@
  * OUT/dense). All files outside .ptqflow depend on the model and the solutions alone: the same
  * bytes in every run of the same job. What varies (seconds, wall time, bytes moved) stands in
  * OUT/.ptqflow/journal.jsonl, which stays; the parts are deleted unless asked for. A folder that
- * an unfinished run left is refused without `overwrite`. The core never prints; the caller
- * broadcasts, logs, and calls write_fail on any error after write_open. */
+ * an unfinished run left is refused without `overwrite` or `from_site`. The core never prints; the
+ * caller broadcasts, logs, and calls write_fail on any error after write_open. */
 #ifndef PTQ_WRITE_H
 #define PTQ_WRITE_H
 
@@ -30,6 +30,9 @@ struct write_opts {
     const char *out;
     const char *formats; /* "gptq,dense": names of common/format/format_list.c */
     int overwrite, keep_parts;
+    /* an earlier run has committed the sites before this one: they are taken over from its parts,
+     * of which the rest goes. 0: there is no earlier run */
+    uint64_t from_site;
     uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
 };
 

@@ -84,6 +84,24 @@ static int take_solution(void *ctx, struct msg **m, struct err *e)
     return io->commits ? link_send(io->commits, m, e) : 0;
 }
 
+/* What an earlier run has committed stands at the head of the commits. */
+static int announce(struct write_io *io, struct err *e)
+{
+    const struct plan *p = write_plan(io->core);
+
+    for (size_t i = 0; i < p->done; i++) {
+        struct msg *m = NULL;
+
+        io->order[i] = i;
+        if (io->commits && write_commit(io->core, i, &m, e) == 0)
+            link_send(io->commits, &m, e);
+        msg_destroy(&m);
+        if (e->kind)
+            return -1;
+    }
+    return 0;
+}
+
 static const struct pump_take take[] = {{LINK_KIND(MSG_SOLUTION), take_solution}, {0, NULL}};
 
 static void tell(const struct writer *w)
@@ -118,8 +136,10 @@ static int serve(struct write_io *io, struct err *e)
                         .done = is_done,
                         .idle = link_is_socket(io->solutions) ? check_abandoned : NULL,
                         .idle_ms = WATCH_MS};
-    int rc = pump_run(&pump, e);
+    int rc = announce(io, e);
 
+    if (rc == 0)
+        rc = pump_run(&pump, e);
     if (rc == 0)
         rc = err_set(e, ERR_SYS, "asked to stop with %zu of %zu sites", p->done, p->sites);
     if (rc > 0 && plan_missing(p, e))

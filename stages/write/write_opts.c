@@ -10,13 +10,18 @@ static const struct opt rows[] = {
      .help = "where commits go; without it forward stages follow OUT", .wiring = 1},
     {"format", OPT_TEXT, AT(core.formats), "LIST",
      .help = "formats to write, comma-separated, several get a folder each", FORMAT_DEFAULT,
-     .nth = format_choice},
+     .nth = format_choice, .aside = 1},
     {"overwrite", OPT_FLAG, AT(core.overwrite),
-     .help = "replace an earlier output of ptqflow in OUT, finished or not"},
+     .help = "replace an earlier output of ptqflow in OUT, finished or not", .aside = 1},
     {"keep-parts", OPT_FLAG, AT(core.keep_parts),
-     .help = "keep the commits in OUT/.ptqflow/parts after the end"},
+     .help = "keep the commits in OUT/.ptqflow/parts after the end", .aside = 1},
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
-     .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES)},
+     .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES),
+     .aside = 1},
+    {"from-site", OPT_INT, AT(core.from_site), "N",
+     .help = "an earlier run has committed the sites before this one to OUT: go on there (ptq run "
+             "says which)",
+     "0", 0, 1000000, .wiring = 1},
     {"peers", OPT_INT, AT(peers), "N", .help = "solvers at the start; others may come and go", "1",
      1, 65536, .wiring = 1},
     {"commit-peers", OPT_INT, AT(commit_peers), "N", .help = "forward workers that take commits",
@@ -31,6 +36,8 @@ static int check(const struct stage *s, struct err *e)
     size_t count;
 
     c->core.out = s->args.arg[0];
+    if (c->core.overwrite && c->core.from_site)
+        return err_set(e, ERR_USE, "--overwrite throws away what --from-site would go on with");
     return format_parse(c->core.formats, formats, &count, e);
 }
 

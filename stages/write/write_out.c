@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write_out - claiming, clearing and publishing of the output folder. Files lie in OUT or one
- * folder below it. What it leaves out: going on with an unfinished run; journal_open already
- * reads what such a run left. */
+ * folder below it. */
 #include "write_out.h"
 
 #include <errno.h>
@@ -158,18 +157,18 @@ out:
     return rc;
 }
 
-static int earlier_check(const struct out_folder *o, int overwrite, struct err *e)
+static int earlier_check(const struct out_folder *o, enum out_earlier earlier, struct err *e)
 {
     const struct json *publish = journal_last(o->journal, "publish");
 
     if (foreign_check(o, json_get(publish, "files"), e))
         return -1;
-    if (overwrite)
+    if (earlier == OUT_REPLACE)
         return 0;
     if (journal_last(o->journal, "done"))
         return err_set(e, ERR_USE, "'%s' holds a finished output; --overwrite replaces it",
                        o->path);
-    if (journal_last(o->journal, "site") || publish)
+    if (earlier == OUT_REFUSE && (journal_last(o->journal, "site") || publish))
         return err_set(e, ERR_USE,
                        "'%s' holds an unfinished run; --overwrite throws it away and starts again",
                        o->path);
@@ -188,7 +187,7 @@ static int remove_one(const struct out_folder *o, const char *name, struct err *
 }
 
 /* config.json first (nothing loads without it), the journal last (it says what is ours). */
-static int earlier_clear(struct out_folder *o, struct err *e)
+static int earlier_clear(struct out_folder *o, enum out_earlier earlier, struct err *e)
 {
     static const char *const own[] = {FOLLOW_LOCK, FOLLOW_FAILED, FOLLOW_DONE,
                                       FOLLOW_DIR "/" EVALS_NAME};
@@ -217,7 +216,12 @@ static int earlier_clear(struct out_folder *o, struct err *e)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (remove_one(o, own[i], e))
             return -1;
-    if (fs_remove_tree(o->parts, e) || fs_remove_tree(o->assemble, e) || fs_sync_dir(o->path, e))
+    if (fs_remove_tree(o->assemble, e))
+        return -1;
+    if (earlier == OUT_GO_ON)
+        return fs_sync_dir(o->path, e);
+    if (fs_remove_tree(o->parts, e) || remove_one(o, FOLLOW_DIR "/" JOURNAL_JOB, e) ||
+        fs_sync_dir(o->path, e))
         return -1;
     return journal_clear(o->journal, e);
 }
@@ -256,7 +260,7 @@ static int names_sync(const struct out_folder *o, struct err *e)
     return rc;
 }
 
-int out_open(struct out_folder *o, const char *path, int overwrite, struct err *e)
+int out_open(struct out_folder *o, const char *path, enum out_earlier earlier, struct err *e)
 {
     char *journal = NULL;
 
@@ -268,8 +272,7 @@ int out_open(struct out_folder *o, const char *path, int overwrite, struct err *
         goto fail;
     if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_open(journal, e)))
         goto fail;
-    if (earlier_check(o, overwrite, e) || earlier_clear(o, e) || made(o->parts, e) ||
-        lock_show(o, e) || names_sync(o, e))
+    if (earlier_check(o, earlier, e) || earlier_clear(o, earlier, e) || made(o->parts, e))
         goto fail;
     free(journal);
     return 0;
@@ -277,6 +280,11 @@ fail:
     free(journal);
     out_release(o);
     return -1;
+}
+
+int out_show(struct out_folder *o, struct err *e)
+{
+    return lock_show(o, e) || names_sync(o, e) ? -1 : 0;
 }
 
 void out_release(struct out_folder *o)

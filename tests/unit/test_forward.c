@@ -24,9 +24,10 @@
 struct recorder {
     size_t n;
     struct msg *m[4096];
-    int wrong_commit;
-    size_t asked;                /* commits */
-    struct tensor committed[64]; /* NAME.weight, F32, as dequantized */
+    int wrong_commit, other_run;
+    const struct recorder *first; /* a whole run, whose weights are committed; NULL: its own */
+    size_t asked;                 /* commits */
+    struct tensor committed[64];  /* NAME.weight, F32, as dequantized */
     size_t ncommitted;
 };
 
@@ -211,6 +212,7 @@ static void add_codes(struct recorder *r, struct msg *m, const struct tensor *w,
 static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *e)
 {
     struct recorder *r = ctx;
+    const struct recorder *from = r->first ? r->first : r;
     struct solution_view v = {
         .order = r->wrong_commit ? order + 1 : order, .sites = 16, .solver = "test", .damp = 0};
     struct msg *weights = NULL;
@@ -218,11 +220,11 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     struct msg *m;
 
     r->asked++;
-    for (size_t i = 0; i < r->n; i++)
-        if (r->m[i]->kind == MSG_WEIGHTS)
-            weights = r->m[i];
-    assert_int_equal(weights_read(weights, &w, e), 0);
-    assert_int_equal(w.order, order);
+    for (size_t i = 0; i < from->n && !weights; i++)
+        if (from->m[i]->kind == MSG_WEIGHTS && weights_read(from->m[i], &w, e) == 0 &&
+            w.order == order)
+            weights = from->m[i];
+    assert_non_null(weights);
     v.block = w.block;
     v.site = w.site;
     v.K = w.K;
@@ -239,6 +241,7 @@ static int commit_8bit(void *ctx, uint64_t order, struct msg **out, struct err *
     m = solution_create(&v, "test", e);
     assert_non_null(m);
     m->kind = MSG_COMMIT;
+    snprintf(m->run, sizeof m->run, "%s", r->other_run ? "another" : weights->run);
     for (size_t i = 0; i < v.nlinears; i++)
         add_codes(r, m, &weights->tensors[i], e);
     *out = m;
@@ -305,6 +308,40 @@ static void commits_are_what_the_next_site_sees(void **state)
     assert_int_equal(fs_remove_tree(dir, &e), 0);
     recorder_clear(&a);
     recorder_clear(&b);
+}
+
+/* Behind sites that an earlier run has committed the messages are those of a whole run. */
+static void committed_sites_are_not_emitted(void **state)
+{
+    struct forward_opts o = {.acts = DT_F32, .order = FORWARD_SITE, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct recorder a = {0}, b = {.first = &a};
+
+    (void)state;
+    if (run(DIR, &o, &a, commit_8bit, &e) < 0)
+        fail_msg("%s", e.text);
+    o.from_site = 6;
+    if (run(DIR, &o, &b, commit_8bit, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(b.asked, 15);
+    assert_int_equal(b.n, a.n - 6 * 3);
+    for (size_t i = 0; i < b.n; i++) {
+        assert_string_equal(b.m[i]->id, a.m[i + 18]->id);
+        assert_int_equal(msg_checksum(b.m[i]), msg_checksum(a.m[i + 18]));
+    }
+    recorder_clear(&b);
+    b = (struct recorder){.first = &a, .other_run = 1};
+    assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), -1);
+    assert_non_null(strstr(e.text, "the run to go on with is another"));
+    recorder_clear(&b);
+    b = (struct recorder){0};
+    o.from_site = 16; /* all of them */
+    assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), 0);
+    assert_int_equal(b.n + b.asked, 0);
+    o.from_site = 17;
+    assert_int_equal(run(DIR, &o, &b, commit_8bit, &e), -1);
+    assert_non_null(strstr(e.text, "--from-site 17: the model has 16 sites"));
+    recorder_clear(&a);
 }
 
 /* The second way is the unquantized model, whatever is committed. */
@@ -457,6 +494,7 @@ int main(void)
         cmocka_unit_test(commits_are_what_the_next_site_sees),
         cmocka_unit_test(a_commit_of_another_site_is_refused),
         cmocka_unit_test(attention_weighs_rows),
+        cmocka_unit_test(committed_sites_are_not_emitted),
         cmocka_unit_test(dual_rows_are_those_of_the_full_model),
     };
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);

@@ -116,6 +116,33 @@ static void appends_and_reads_back(void **state)
     journal_close(&j);
 }
 
+/* A run that is gone on with makes later sites anew; what else is there stays. */
+static void forgets_sites(void **state)
+{
+    struct err e = {0};
+    struct journal *j;
+    struct json *r;
+    char *text;
+    size_t n;
+
+    (void)state;
+    put("{\"record\":\"start\",\"format\":1}\n{\"record\":\"site\",\"order\":0}\n"
+        "{\"record\":\"site\",\"order\":2}\n{\"record\":\"site\",\"order\":1}\n");
+    assert_non_null(j = journal_open(path, &e));
+    assert_int_equal(journal_forget(j, 3, &e), 0);
+    assert_int_equal(journal_count(j), 4);
+    assert_int_equal(journal_forget(j, 1, &e), 0);
+    assert_int_equal(journal_count(j), 2);
+    assert_non_null(json_get(journal_at(j, 1), "order"));
+    r = record("{\"record\":\"resume\",\"from\":1}");
+    assert_int_equal(journal_append(j, &r, &e), 0);
+    journal_close(&j);
+    assert_non_null(text = fs_read(path, 1000, &n, &e));
+    assert_string_equal(text, "{\"record\":\"start\",\"format\":1}\n{\"record\":\"site\","
+                              "\"order\":0}\n{\"record\":\"resume\",\"from\":1}\n");
+    free(text);
+}
+
 /* A power cut in the middle of a line: the line is gone, the next append starts a new one. */
 static void drops_half_a_line(void **state)
 {
@@ -235,9 +262,13 @@ static void sites_go_and_come(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses),           cmocka_unit_test(appends_and_reads_back),
-        cmocka_unit_test(drops_half_a_line), cmocka_unit_test(reads_while_it_grows),
-        cmocka_unit_test(refuses_sites),     cmocka_unit_test(sites_go_and_come),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(appends_and_reads_back),
+        cmocka_unit_test(forgets_sites),
+        cmocka_unit_test(drops_half_a_line),
+        cmocka_unit_test(reads_while_it_grows),
+        cmocka_unit_test(refuses_sites),
+        cmocka_unit_test(sites_go_and_come),
     };
 
     return cmocka_run_group_tests_name("journal", tests, make_dir, remove_dir);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reduce: sums of lanes from several reducers meet in the very problem of one; a share of the sites
- * is whole by itself. */
+ * is whole by itself, and so are the sites behind those that were
+ * committed before. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -251,6 +252,38 @@ static void a_share_is_whole_without_the_other_sites(void **state)
     par_close(&par);
 }
 
+/* No rows come of sites that were committed before; what comes all the same counts nothing. */
+static void sites_that_are_committed_are_done(void **state)
+{
+    struct reduce_opts o = {.from_site = 1, .mem = mem, .tmp = "/tmp"};
+    struct list l = {.count = 0};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct reduce *r = reduce_open(&o, par, keep_all, &l, &e);
+    uint64_t done, sites;
+    struct msg *m = acts_of(0, DT_F32, NULL);
+
+    (void)state;
+    assert_int_equal(reduce_finish(r, &e), 0); /* all were: the writer knows better if not */
+    if (json_set_int(m->meta, "sites", 2) != 0 || reduce_push(r, &m, &e) < 0)
+        fail_msg("%s", e.text);
+    reduce_progress(r, &done, &sites);
+    assert_int_equal(done, 1);
+    assert_int_equal(sites, 2);
+    assert_int_equal(reduce_finish(r, &e), -1);
+    assert_non_null(strstr(e.text, "site 2 of 2 is not complete"));
+    reduce_close(&r);
+    o.from_site = 3;
+    r = reduce_open(&o, par, keep_all, &l, &e);
+    m = acts_of(0, DT_F32, NULL);
+    assert_int_equal(json_set_int(m->meta, "sites", 2), 0);
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "--from-site 3, but there are 2 sites"));
+    reduce_close(&r);
+    par_close(&par);
+}
+
 static int set_mem(void **state)
 {
     mem = *(const uint64_t *)*state;
@@ -260,15 +293,16 @@ static int set_mem(void **state)
 int main(void)
 {
     static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
-    struct CMUnitTest tests[12];
-    static const struct CMUnitTest each[4] = {
+    struct CMUnitTest tests[15];
+    static const struct CMUnitTest each[5] = {
         cmocka_unit_test(partials_meet_in_the_same_problem),
         cmocka_unit_test(partials_that_do_not_fit_are_refused),
         cmocka_unit_test(a_share_is_whole_without_the_other_sites),
         cmocka_unit_test(fields_are_checked),
+        cmocka_unit_test(sites_that_are_committed_are_done),
     };
 
-    for (size_t i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 15; i++) {
         tests[i] = each[i / 3];
         tests[i].setup_func = set_mem;
         tests[i].initial_state = &budget[i % 3];

@@ -249,6 +249,59 @@ static void duplicates(void **state)
     write_close(&w);
 }
 
+static struct writer *going_on(uint64_t from, struct err *e)
+{
+    return write_open(
+        &(struct write_opts){.model = model, .out = out, .formats = "gptq", .from_site = from}, e);
+}
+
+static void not_taken_over(uint64_t from, const char *text)
+{
+    struct err e = {0};
+
+    assert_null(going_on(from, &e));
+    if (!strstr(e.text, text))
+        fail_msg("'%s' does not say '%s'", e.text, text);
+}
+
+/* What an earlier run has committed is checked as if it came now. */
+static void takes_over_an_unfinished_run(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = {0};
+    struct writer *w = need_open("gptq", 0);
+    struct msg *m;
+    char *part;
+    size_t n;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(give(w, i, &o, &e), 1);
+    write_close(&w);
+    refused("gptq", 0, ERR_USE, "unfinished run");
+    not_taken_over(5, "00004.ptq");
+    not_taken_over(TINY_SITES + 1, "--from-site 9: the model has 8 sites");
+    assert_non_null(part = fs_read(at("@" FOLLOW_PARTS "/00001.ptq"), 1 << 20, &n, &e));
+    part[n / 2] ^= 1;
+    assert_int_equal(fs_publish(at("@" FOLLOW_PARTS "/00001.ptq"), part, n, &e), 0);
+    not_taken_over(3, "00001.ptq");
+    part[n / 2] ^= 1;
+    assert_int_equal(fs_publish(at("@" FOLLOW_PARTS "/00001.ptq"), part, n, &e), 0);
+    free(part);
+    if (!(w = going_on(3, &e)))
+        fail_msg("%s", e.text);
+    assert_int_equal(write_plan(w)->done, 3); /* 3 is made anew */
+    assert_false(fs_exists(at("@" FOLLOW_PARTS "/00003.ptq")));
+    assert_int_equal(write_commit(w, 2, &m, &e), 0);
+    msg_destroy(&m);
+    for (size_t i = 3; i < TINY_SITES; i++)
+        assert_int_equal(give(w, i, &o, &e), 1);
+    if (write_finish(w, &e) < 0)
+        fail_msg("%s", e.text);
+    write_close(&w);
+    not_taken_over(3, "finished output");
+}
+
 /* While a run goes on, and after one that failed, nothing can be loaded. */
 static void no_half_model(void **state)
 {
@@ -423,6 +476,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(refuses_solutions, remove_out),
         cmocka_unit_test_teardown(refuses_linears, remove_out),
         cmocka_unit_test_teardown(refuses_what_gptq_cannot_store, remove_out),
+        cmocka_unit_test_teardown(takes_over_an_unfinished_run, remove_out),
         cmocka_unit_test_teardown(duplicates, remove_out),
         cmocka_unit_test_teardown(no_half_model, remove_out),
         cmocka_unit_test_teardown(worst_and_journal, remove_out),

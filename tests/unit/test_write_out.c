@@ -56,7 +56,8 @@ static void a_new_folder_is_durable_before_the_first_site(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(out_open(&o, path, 0, &e), 0);
+    assert_int_equal(out_open(&o, path, OUT_REFUSE, &e), 0);
+    assert_int_equal(out_show(&o, &e), 0);
     assert_true(was_synced("/a/b/out/.ptqflow", " with journal"));
     assert_true(was_synced("/a/b/out", ""));
     assert_true(was_synced("/a/b", ""));
@@ -73,13 +74,14 @@ static void a_taken_folder_names_who_is_at_work(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(out_open(&o, path, 0, &e), 0);
-    assert_int_equal(out_open(&p, path, 1, &e), -1);
+    assert_int_equal(out_open(&o, path, OUT_REFUSE, &e), 0);
+    assert_int_equal(out_show(&o, &e), 0);
+    assert_int_equal(out_open(&p, path, OUT_REPLACE, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
     snprintf(mine, sizeof mine, "(process %ld, since 20", (long)getpid());
     assert_non_null(strstr(e.text, mine));
     out_release(&o);
-    assert_int_equal(out_open(&p, path, 1, &e), 0);
+    assert_int_equal(out_open(&p, path, OUT_REPLACE, &e), 0);
     out_release(&p);
     free(path);
 }

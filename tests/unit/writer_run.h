@@ -117,7 +117,12 @@ static inline void whole_run(const char *formats, const struct tiny_opts *o, siz
                              size_t step, uint64_t shard_bytes)
 {
     struct err e = {0};
-    struct writer *w = write_open(&(struct write_opts){model, out, formats, 1, 0, shard_bytes}, &e);
+    struct writer *w = write_open(&(struct write_opts){.model = model,
+                                                       .out = out,
+                                                       .formats = formats,
+                                                       .overwrite = 1,
+                                                       .shard_bytes = shard_bytes},
+                                  &e);
 
     assert_non_null(w);
     for (size_t i = 0; i < TINY_SITES; i++)

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# resume.bats - a run that ended early is gone on with by the same command: the bytes of one that was never interrupted, or a refusal that names why not.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    job whole --quiet
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+job() { # OUT MORE...
+    local out=$1
+    shift
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 2048 --length 256 --chunk-tokens 512 --group 64 --seed 1 "$@"
+}
+
+sites() { # OUT
+    grep -c '"record": *"site"' "$1/.ptqflow/journal.jsonl" || true
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+killed() { # OUT N MORE...: all processes of a run are killed when it has committed N sites more
+    local all p out=$1 until=$(($2 + $([ -e "$1/.ptqflow/journal.jsonl" ] && sites "$1" || echo 0)))
+    shift 2
+    job "$out" "$@" >log 2>&1 3>&- &
+    until [ -e "$out/.ptqflow/job.json" ] && [ "$(sites "$out")" -ge "$until" ]; do
+        kill -0 $! || { cat log; return 1; }
+    done
+    kill -STOP $!
+    all="$(pgrep -P $!) $!"
+    kill -KILL $all
+    wait $! || true
+    for p in $all; do while kill -0 "$p" 2>/dev/null; do :; done; done
+    [ ! -e "$out/config.json" ]
+}
+
+@test "killed twice, and gone on with: each site solved once, the same bytes, by other workers into another format beside" {
+    killed cut 5 --workers forward=2
+    first=$(sites cut)
+    killed cut 6 --workers forward=1
+    second=$(sites cut)
+    run -0 job cut --workers forward=3 --format gptq,dense
+    [[ $output == *"going on with 'cut' behind site $second of 24"* ]]
+    [ "$first" -lt "$second" ]
+    diff <(sums whole) <(sums cut/gptq)
+    jq -r 'select(.record == "site") | .order' cut/.ptqflow/journal.jsonl | sort -n | diff - <(seq 0 23)
+    [ "$(jq -c 'select(.record == "resume") | .from' cut/.ptqflow/journal.jsonl | xargs)" = "$first $second" ]
+}
+
+@test "asked for something else it is refused, with what differs" {
+    killed other 2
+    refused() { # WORDS OPTIONS...
+        local words=$1
+        shift
+        run -100 job other "$@"
+        [[ $output == *"'other' holds an unfinished run, which goes on when the same is asked for"*"$words"* ]] || { echo "$output"; return 1; }
+    }
+    refused "stage 'solve': --bits was nothing and is '3' now" --bits 3
+    refused "stage 'reduce': --holdout was nothing and is '2' now" --holdout 2
+    refused "stage 'solve': --solver was nothing and is 'rtn' now" --solver rtn
+    run -100 job other --record problems.ptq
+    [[ $output == *"--record would miss the "*" sites"* ]]
+    # the same words, other text
+    mv "$BATS_FILE_TMPDIR/other" moved
+    head -n 12 "$M/calib.jsonl" >text.jsonl
+    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 2048 --length 256 --chunk-tokens 512 --seed 1 --workers forward=1 "$@"; }
+    here >log 2>&1 3>&- &
+    until [ -e text/.ptqflow/job.json ] && [ "$(sites text)" -ge 2 ]; do kill -0 $!; done
+    kill -INT $(pgrep -f "ptq run gptq .* --out text ")
+    wait $! || true
+    sed -i 's/the/teh/' text.jsonl
+    run -100 here
+    [[ $output == *"the run to go on with is "*"the text, the model or an option is another now"* ]]
+    [ ! -e text/config.json ]
+    run -0 here --overwrite
+}
+
+@test "a part that is damaged, missing or of no record is never taken over" {
+    killed bad 4
+    cp -r bad kept
+    printf x | dd of=bad/.ptqflow/parts/00001.ptq bs=1 seek=900 conv=notrunc status=none
+    run ! job bad
+    [[ $output == *"going on with 'bad': "*"00001.ptq"* ]]
+    rm -r bad && cp -r kept bad
+    rm bad/.ptqflow/parts/00002.ptq
+    run ! job bad
+    [[ $output == *"00002.ptq"* ]]
+    rm -r bad && cp -r kept bad
+    rm bad/.ptqflow/job.json
+    run -100 job bad
+    [[ $output == *"it was not started by ptq run, or ended before it could say for what"* ]]
+    run -0 job bad --overwrite --quiet
+    diff <(sums whole) <(sums bad)
+}
+
+@test "all sites committed, the checkpoint not there: only that is made" {
+    job full --quiet --keep-parts
+    grep -v '"publish"\|"done"' full/.ptqflow/journal.jsonl >journal
+    mv journal full/.ptqflow/journal.jsonl
+    rm -f full/.ptqflow/done full/*
+    run -0 job full
+    [[ $output == *"all 24 sites are committed, the checkpoint is left to write"* ]]
+    diff <(sums whole) <(sums full)
+    run -100 job full
+    [[ $output == *"holds an earlier output"* ]]
+}
+
+@test "two streams, held-out chunks and weights by attention, cut in the middle" {
+    more=(--dual --solver qep+gptq --token-weights attention --holdout 2 --workers forward=2)
+    job dual --quiet "${more[@]}"
+    killed half 9 "${more[@]}"
+    run -0 job half --quiet "${more[@]}"
+    diff <(sums dual) <(sums half)
+}
