@@ -77,8 +77,8 @@ static int unknown_model(const char *what, const char *key, const char *got, str
     for (size_t i = 0; (f = family_at(i)) != NULL && used < sizeof known; i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
                                  f->model_type);
-    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s)", what, key, got,
-                   known);
+    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s): see ptq families",
+                   what, key, got, known);
 }
 
 static int read_identity(struct config *c, const char *what, struct err *e)

@@ -60,6 +60,33 @@ int32_t tokenizer_bos(const struct tokenizer *t)
     return t->front.count ? t->front.id[0] : -1;
 }
 
+/* As the vocabulary spells it, or an added token that is not in it; NULL: no such id. */
+static const char *token_text(const struct tokenizer *t, int32_t id, size_t *n)
+{
+    const char *text = bpe_text(t->bpe, id, n);
+
+    for (size_t i = 0; !text && i < t->nadded; i++)
+        if (t->added[i].id == id) {
+            *n = t->added[i].raw.n;
+            text = t->added[i].raw.data;
+        }
+    return text;
+}
+
+int tokenizer_same_ids(const struct tokenizer *a, const struct tokenizer *b, int32_t *id)
+{
+    const size_t most = a->vocab < b->vocab ? a->vocab : b->vocab;
+
+    for (*id = 0; a->digest != b->digest && (size_t)*id < most; (*id)++) {
+        size_t na = 0, nb = 0;
+        const char *x = token_text(a, *id, &na), *y = token_text(b, *id, &nb);
+
+        if (x && y && (na != nb || memcmp(x, y, na) != 0))
+            return 0;
+    }
+    return 1;
+}
+
 int32_t tokenizer_id(const struct tokenizer *t, const char *token)
 {
     size_t i, n = strlen(token);

@@ -36,6 +36,10 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length,
 /* caller frees; NULL: no memory, or an id that is none */
 char *tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, size_t *length,
                        struct err *e);
+/* 1: every id that both have stands for the same token, so rows of ids of one are rows of the
+ * other; else 0, and *id is the first that does not. One may have added tokens that the other
+ * lacks, and what tokenizer.json says beside may differ. */
+int tokenizer_same_ids(const struct tokenizer *a, const struct tokenizer *b, int32_t *id);
 int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* -1: no such token */
 
 #endif

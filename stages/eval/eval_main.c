@@ -124,6 +124,7 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
     if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) ||
         windows_read(&(struct windows_opts){.data = a->data,
                                             .dir = a->model,
+                                            .ref = a->ref,
                                             .length = window_of(a, m),
                                             .max = (size_t)a->max_windows,
                                             .chat_template = a->chat_template,

@@ -60,6 +60,29 @@ static int chat_start(struct gather *g, struct err *e)
     return g->o->date ? chat_set_date(g->chat, g->o->date, e) : 0;
 }
 
+/* The reference is given the ids of the model's tokenizer: with another vocabulary they are another
+ * text to it. One without a tokenizer.json is taken as it is. */
+static int check_reference(const struct gather *g, struct err *e)
+{
+    char *path = g->o->ref ? fs_join(g->o->ref, "tokenizer.json", e) : NULL;
+    struct tokenizer *t = NULL;
+    int rc = path || !g->o->ref ? 0 : -1;
+    int32_t id;
+
+    if (path && fs_is_named(path)) {
+        rc = (t = tokenizer_open(g->o->ref, e)) ? 0 : -1;
+        if (t && !tokenizer_same_ids(g->t, t, &id))
+            rc = err_set(e, ERR_USE,
+                         "the tokenizers of '%s' and '%s' differ, the first time at id %d: the "
+                         "same ids are not the same text to both (rows of input_ids can be "
+                         "compared)",
+                         g->o->dir, g->o->ref, (int)id);
+    }
+    tokenizer_close(&t);
+    free(path);
+    return rc;
+}
+
 /* Text, or a chat, which is the text that the template makes of it. 1, 0: the document cannot be
  * used, as *e says, or -1. */
 static int add_text(struct gather *g, const struct doc *d, struct err *e)
@@ -68,7 +91,7 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
     size_t n;
     int rc, removed;
 
-    if ((!g->t && !(g->t = tokenizer_open(g->o->dir, e))) ||
+    if ((!g->t && (!(g->t = tokenizer_open(g->o->dir, e)) || check_reference(g, e) < 0)) ||
         (d->chat && !g->chat && chat_start(g, e) < 0))
         return -1;
     rc = d->chat ? chat_ids(g->chat, g->t, d->chat, g->bos, 0, &ids, &n, &removed, e)

@@ -22,6 +22,7 @@ struct windows {
 
 struct windows_opts {
     const char *data, *dir;    /* as data_file.h says; the folder whose tokenizer reads text */
+    const char *ref;           /* a folder whose tokenizer must give text the same ids, or NULL */
     size_t length, max;        /* of a window of text, at least 2; windows at most, 0: all */
     const char *chat_template; /* file; NULL: the folder's own */
     const char *date;          /* today's, for chat templates that ask; NULL: none */

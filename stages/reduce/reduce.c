@@ -363,7 +363,14 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
 
     if (acts_read(*m, &a, e) < 0)
         return -1;
-    p = (struct place){a.site, a.block, a.sites, a.chunks, a.lanes, a.K, a.xf != NULL, r->o.how};
+    p = (struct place){.site = a.site,
+                       .block = a.block,
+                       .sites = a.sites,
+                       .chunks = a.chunks,
+                       .lanes = a.lanes,
+                       .K = a.K,
+                       .with_d = a.xf != NULL,
+                       .how = r->o.how};
     if (job_for(r, *m, a.order, &p, &j, e) < 0)
         return -1;
     if (!j)

@@ -131,7 +131,12 @@ static int choose_sums(struct work *w, struct err *e)
 
     if (w->o->mixed)
         return solve_mix_choose(w, e);
-    w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
+    w->sums = (struct problem_sums){.S = v->S,
+                                    .D = v->D,
+                                    .tokens = v->tokens,
+                                    .sequences = v->sequences,
+                                    .sum_w = v->sum_w,
+                                    .sum_w2 = v->sum_w2};
     if (w->o->sums == SUMS_WEIGHTED || v->tokens == 0)
         return 0;
     if (!v->plain.S)

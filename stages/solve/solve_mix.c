@@ -81,6 +81,11 @@ int solve_mix_choose(struct work *w, struct err *e)
     if (!as_counted)
         return 0;
     w->nmix = 0;
-    w->sums = (struct problem_sums){v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
+    w->sums = (struct problem_sums){.S = v->S,
+                                    .D = v->D,
+                                    .tokens = v->tokens,
+                                    .sequences = v->sequences,
+                                    .sum_w = v->sum_w,
+                                    .sum_w2 = v->sum_w2};
     return 0;
 }

@@ -333,7 +333,7 @@ at() { # TENSOR: where its bytes begin in the file
 
 @test "an unknown architecture" {
     json m/config.json '.model_type = "gpt_neox"'
-    refused 100 "m/config.json: model_type 'gpt_neox' is not supported" "llama, mistral, qwen3"
+    refused 100 "m/config.json: model_type 'gpt_neox' is not supported" llama mistral qwen3 "ptq families"
 }
 
 @test "config.json that is missing, broken or lacks a field" {

@@ -71,6 +71,20 @@ fails() { # CODE WORD command...
     [ -z "$(ls "$work" | grep none)" ]
 }
 
+@test "a reference with another tokenizer: refused for text, not for the same ids, nor for rows of ids" {
+    tale=pipelines/demo/tale-qwen3
+    cp -r "$tale" "$work/swapped"
+    cp -r "$tale" "$work/printed"
+    jq '.model.vocab |= (.["Ġwas"] = 302 | .["Ġn"] = 301)' "$tale/tokenizer.json" >"$work/swapped/tokenizer.json"
+    jq '.truncation = null | .added_tokens[0].special = false' "$tale/tokenizer.json" >"$work/printed/tokenizer.json"
+    few=(--data "$tale/eval.jsonl" --window 32 --max-windows 2 --json)
+    fails 100 "differ, the first time at id 301" ptq-eval --model "$tale" --ref "$work/swapped" "${few[@]}"
+    fails 100 "'$tale' differ" ptq-eval --model "$work/swapped" --ref "$tale" "${few[@]}"
+    ! cmp -s "$tale/tokenizer.json" "$work/printed/tokenizer.json"
+    jq -e '.top1_agree == 1' <(ptq-eval --model "$tale" --ref "$work/printed" "${few[@]}")
+    jq -e '.top1_agree == 1' <(ptq-eval --model "$tale" --ref "$work/swapped" --data "$work/ids.jsonl" --json)
+}
+
 @test "asked to stop: the figures of what is done, exit 111; one progress over both models" {
     tale=pipelines/demo/tale-qwen3
     mkfifo "$work/status"

@@ -556,17 +556,44 @@ static void real_text_comes_back(void **state)
     tokenizer_close(&t);
 }
 
+static void same_ids(void **state)
+{
+    static const char *const other[] = {
+        "{'version':'1.0'," MODEL ",'added_tokens':[{'id':9,'content':'<more>'}]}", /* same */
+        "{'model':{'type':'BPE','vocab':{'a':0,'c':1,'ac':2},'merges':['a c']}}"};
+    struct tokenizer *t = small_open("{" MODEL "}", &(struct err){0}), *u;
+    int32_t id;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        u = small_open(other[i], &(struct err){0});
+        assert_int_equal(tokenizer_same_ids(t, u, &id), i == 0);
+        tokenizer_close(&u);
+    }
+    assert_int_equal(id, 1);
+    tokenizer_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_files),          cmocka_unit_test(merges_go_by_rank_then_place),
-        cmocka_unit_test(unknown_characters), cmocka_unit_test(added_tokens),
-        cmocka_unit_test(split_behaviors),    cmocka_unit_test(split_invert),
-        cmocka_unit_test(metaspace),          cmocka_unit_test(byte_fallback),
-        cmocka_unit_test(vectors_gpt2),       cmocka_unit_test(vectors_qwen2),
-        cmocka_unit_test(vectors_llama3),     cmocka_unit_test(vectors_llama2),
-        cmocka_unit_test(vectors_phi3),       cmocka_unit_test(tinystories_has_a_beginning),
-        cmocka_unit_test(tale_golden),        cmocka_unit_test(real_text_comes_back),
+        cmocka_unit_test(same_ids),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(merges_go_by_rank_then_place),
+        cmocka_unit_test(unknown_characters),
+        cmocka_unit_test(added_tokens),
+        cmocka_unit_test(split_behaviors),
+        cmocka_unit_test(split_invert),
+        cmocka_unit_test(metaspace),
+        cmocka_unit_test(byte_fallback),
+        cmocka_unit_test(vectors_gpt2),
+        cmocka_unit_test(vectors_qwen2),
+        cmocka_unit_test(vectors_llama3),
+        cmocka_unit_test(vectors_llama2),
+        cmocka_unit_test(vectors_phi3),
+        cmocka_unit_test(tinystories_has_a_beginning),
+        cmocka_unit_test(tale_golden),
+        cmocka_unit_test(real_text_comes_back),
     };
 
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
