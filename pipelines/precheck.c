@@ -10,6 +10,7 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/model/config_read.h"
+#include "../common/model/model.h"
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
 #include "../common/tensor/safetensors.h"
@@ -245,6 +246,18 @@ static int check_experts(const struct route *t, const struct sites *s, struct er
     return 0;
 }
 
+/* Every tensor is there, as the config says: what is counted from the config means something. */
+static int check_tensors(const char *dir, struct err *e)
+{
+    struct par *par = par_open(1, e);
+    struct model *m = par ? model_open(dir, par, e) : NULL;
+    const int rc = m ? 0 : -1;
+
+    model_close(&m);
+    par_close(&par);
+    return rc;
+}
+
 int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct err *e)
 {
     const char *model = route_model(t);
@@ -260,7 +273,7 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         return 0;
     if (config_read(model, c, e) < 0)
         return -1;
-    if (format_check_plain(c->json, model, e) < 0) {
+    if (format_check_plain(c->json, model, e) < 0 || check_tensors(model, e) < 0) {
         config_release(c);
         return -1;
     }
