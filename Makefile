@@ -98,11 +98,13 @@ ZSH_DIR  := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines' \
+	    '$(DESTDIR)$(PREFIX)/share/ptqflow/python' \
 	    '$(DESTDIR)$(PREFIX)/share/doc/ptqflow' '$(BASH_DIR)' '$(ZSH_DIR)'
 	install $(STAGE_BIN) $(FRONT_BIN) '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
-	install -m 644 $(wildcard README.md common/wire/INTERFACES.md) '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
+	install -m 644 $(wildcard ops/python/*.py) '$(DESTDIR)$(PREFIX)/share/ptqflow/python'
+	install -m 644 README.md CHANGELOG.md LICENSE common/wire/INTERFACES.md '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 	'$(BIN)/ptq' completion bash >'$(BASH_DIR)/ptq'
 	'$(BIN)/ptq' completion zsh >'$(ZSH_DIR)/_ptq'
 	for name in $(notdir $(STAGE_BIN)); do ln -sf ptq '$(BASH_DIR)'/$$name; done

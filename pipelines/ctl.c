@@ -78,8 +78,7 @@ static void usage(FILE *f)
     fputs("  -h, --help              Show this help\n\n"
           "Example: ptq ctl --out w4 swap solve \"ptq-solve --solver rtn\"\n"
           "Environment: XDG_RUNTIME_DIR, else /tmp, is where runs are looked for.\n"
-          "Exit: 0 done, 100 wrong use or no such run, 111 the connection broke, else the code of "
-          "what\nfailed.\n",
+          "Exit: 0 done, 1 the run said no, 100 wrong use or no such run, 111 the system failed.\n",
           f);
 }
 

@@ -285,8 +285,8 @@ static const struct engine engines[] = {
      .zeros = 1,
      .kept = 1,
      .parts = 1,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\")  # pip install "
-            "transformers optimum gptqmodel"},
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
+            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
     {.name = "vLLM",
      .bits = 1u << 4,
      .zeros = 1,

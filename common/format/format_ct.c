@@ -7,7 +7,7 @@
  * The format's numbers are signed, code - 2^(b-1), and stored with 2^(b-1) added: our codes as they
  * are. Inputs stand in their order (no weight_g_idx), whatever order the solver went by. The type
  * of the scales becomes config.json's dtype, because readers compute in it.
- * What it leaves out: 3 bits, which releases before and after mid 2026 pack in two ways (peers 5b),
+ * What it leaves out: 3 bits, which releases before and after mid 2026 pack in two ways,
  * activations, FP8 and FP4. Checked against the official packer in tests/golden/pack. */
 #include <stdlib.h>
 
@@ -138,8 +138,8 @@ static const struct engine engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\")  # pip install transformers "
-            "compressed-tensors"},
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=torch.float32)  # pip install "
+            "torch transformers accelerate compressed-tensors"},
     {.name = "vLLM",
      .bits = B(4) | B(8),
      .gpu = B(8),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_ct - the parts of the format compressed-tensors, pack-quantized (notes/peers 5b): packing,
- * its config, reading. Private to the format. */
+/* format_ct - the parts of the format compressed-tensors, pack-quantized, as its library
+ * (vllm-project) reads it: packing, its config, reading. Private to the format. */
 #ifndef PTQ_FORMAT_CT_H
 #define PTQ_FORMAT_CT_H
 

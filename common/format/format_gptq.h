@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_gptq - the parts of the formats GPTQ v1 and v2 (notes/peers 5a): packing and unpacking of
- * codes and zeros (golden: data/golden-pack), the rules of its config, reading. Private to the
+/* format_gptq - the parts of the formats GPTQ v1 and v2, as AutoGPTQ and GPTQModel write them:
+ * packing and unpacking of codes and zeros, the rules of its config, reading. Private to the
  * formats.
  *   qweight I32 [K*b/32, N], qzeros I32 [G, N*b/32] holding zero-1 (v2: zero), scales F16 [G, N],
  *   g_idx I32 [K] = k / group. */

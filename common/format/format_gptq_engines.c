@@ -25,8 +25,8 @@ const struct engine gptq_engines[] = {
      .kept = 1,
      .parts = 1,
      .group = transformers_group,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\")  # pip install "
-            "transformers optimum gptqmodel"},
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
+            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
     {.name = "GPTQModel",
      .bits = B(2) | B(3) | B(4) | B(8),
      .kept = 1,
@@ -44,8 +44,10 @@ const struct engine gptq_engines[] = {
      .bits = B(4),
      .kept = 1,
      .parts = 1,
-     .use = "OVModelForCausalLM.from_pretrained(\"DIR\", export=True)  # pip install "
-            "optimum-intel openvino nncf gptqmodel"},
+     .use = "OVModelForCausalLM.from_pretrained(\"DIR\", export=True, ov_config={"
+            "\"INFERENCE_PRECISION_HINT\": \"f32\", \"KV_CACHE_PRECISION\": \"f32\", "
+            "\"DYNAMIC_QUANTIZATION_GROUP_SIZE\": \"0\"})  # pip install openvino optimum-intel "
+            "nncf gptqmodel"},
     {.name = NULL},
 };
 
@@ -57,8 +59,8 @@ const struct engine gptq_v2_engines[] = {
      .kept = 1,
      .parts = 1,
      .group = transformers_group,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\")  # pip install "
-            "transformers optimum gptqmodel"},
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
+            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
     {.name = "GPTQModel",
      .bits = B(2) | B(3) | B(4) | B(8),
      .zeros = 1,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* grid_sym - 2^b equal steps about 0, the middle code stands for 0: the range is made symmetric
  * and cut into 2^b - 1 steps, so the largest weight on the positive side may lie half a step
- * beyond the last level (GPTQ's symmetric grid; golden-solver/README: gptq_sym). A group without
+ * beyond the last level (the symmetric grid of GPTQ's code). A group without
  * negative weights keeps its range, as in the reference. */
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* grid_sym_narrow - equal steps about 0 whose outermost used codes hold the largest weight exactly:
- * 2^b - 2 steps (golden-solver/README: quarot_sym). */
+ * 2^b - 2 steps (the symmetric weight quantizer of QuaRot's code, arXiv 2404.00456). */
 #include <math.h>
 
 #include "grid_affine.h"

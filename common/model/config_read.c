@@ -280,7 +280,7 @@ fail:
 
 int config_read(const char *dir, struct config *c, struct err *e)
 {
-    char *path = fs_join(dir, "config.json", e), *text = NULL;
+    char *path = fs_join(dir, "config.json", e), *text = NULL, hint[ST_HINT_MAX];
     size_t length;
     int rc = -1;
 
@@ -288,7 +288,7 @@ int config_read(const char *dir, struct config *c, struct err *e)
     if (!path || st_folder_check(dir, e) < 0)
         goto out;
     if (!fs_is_named(path))
-        err_set(e, ERR_USE, "cannot open '%s': no such file%s", path, st_folder_hint(dir));
+        err_set(e, ERR_USE, "cannot open '%s': no such file%s", path, st_folder_hint(dir, hint));
     else if ((text = fs_read(path, CONFIG_BYTES, &length, e)) != NULL)
         rc = config_parse(text, length, path, c, e);
 out:

@@ -46,7 +46,7 @@ extern const struct blas_table blas_products;
  * adds chunks in f64. */
 int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
               float *s, size_t lds, struct err *e);
-/* C[M,N] = A[T,M]' B[T,N], f32 (D of DESIGN 3.5; both f32). */
+/* C[M,N] = A[T,M]' B[T,N], f32 (the D of a problem; both f32). */
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
 

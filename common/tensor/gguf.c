@@ -367,7 +367,9 @@ static int head_read(struct cursor *c, uint64_t *tensors, uint64_t *keys, struct
     if (!magic)
         return -1;
     if (memcmp(magic, "GGUF", 4))
-        return err_set(e, ERR_USE, "%s: not a GGUF file", c->what);
+        return err_set(e, ERR_USE,
+                       "%s: not a GGUF file (one begins with GGUF, its name ends in .gguf)",
+                       c->what);
     if (take_u32(c, &version, e))
         return -1;
     if (version == 0x02000000u || version == 0x03000000u)

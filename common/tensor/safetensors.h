@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors - reading and writing .safetensors files and sharded checkpoints.
  *
- * Format: https://github.com/huggingface/safetensors. The header is untrusted: every check of
- * DESIGN 3.1 and notes (length, UTF-8, duplicate keys, known dtype, shape x dtype = bytes,
+ * Format: https://github.com/huggingface/safetensors. The header is untrusted: every check
+ * (length, UTF-8, duplicate keys, known dtype, shape x dtype = bytes,
  * offsets sorted, contiguous, inside the file) happens in open(); reading is pread() of what is
  * asked for, never a map of the whole file (resident memory stays what is used). */
 #ifndef PTQ_SAFETENSORS_H
@@ -38,8 +38,10 @@ struct st_set {
 struct st_set *st_open(const char *path, struct err *e);
 /* Refuses what is no folder, and says what it is: a GGUF file, a cache of downloads. */
 int st_folder_check(const char *dir, struct err *e);
-/* What else lies in a folder that lacks a part of a model, in brackets, or "". */
-const char *st_folder_hint(const char *dir);
+#define ST_HINT_MAX 320
+/* What a folder is that lacks a part of a model, or what else lies there, in brackets, or "":
+ * hint. */
+const char *st_folder_hint(const char *dir, char hint[ST_HINT_MAX]);
 /* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
  * Names of shards with a path separator, tensors missing from their shard, and tensors in two
  * shards are refused; so is a single file beside an index that does not name it. */

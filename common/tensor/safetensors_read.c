@@ -259,6 +259,11 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
                 path);
         return NULL;
     }
+    if (n > HEADER_MAX && (char)(n & 0xff) == '{') {
+        err_set(e, ERR_USE, "%s: JSON text, not a safetensors file: read it as it is, or with jq",
+                path);
+        return NULL;
+    }
     if (n > HEADER_MAX) {
         err_set(e, ERR_USE,
                 "%s: not a safetensors file: header length %llu is over the limit of %u; download "

@@ -198,14 +198,11 @@ static int both_check(const char *dir, const char *index, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-const char *st_folder_hint(const char *dir)
+/* Files of a kind that others make of models. */
+static const char *file_hint(const char *const *names, size_t count)
 {
-    char **names = NULL;
-    size_t count = 0;
     const char *hint = "";
 
-    if (fs_list(dir, &names, &count, NULL))
-        return hint;
     for (size_t i = 0; i < count; i++) {
         const char *dot = strrchr(names[i], '.');
 
@@ -218,6 +215,63 @@ const char *st_folder_hint(const char *dir)
                 " (other safetensors files are there: if they are its shards, download the index "
                 "too)";
     }
+    return hint;
+}
+
+static int is_model(const char *dir, const char *name)
+{
+    char *path = mem_printf(NULL, "%s/%s/config.json", dir, name);
+    int is = path && fs_is_named(path);
+
+    free(path);
+    return is;
+}
+
+/* An output of several formats holds a model for each; 0: no folder in it is one. */
+static int models_hint(const char *dir, const char *const *names, size_t count,
+                       char hint[ST_HINT_MAX])
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < count && at < ST_HINT_MAX; i++)
+        if (is_model(dir, names[i]))
+            at += (size_t)snprintf(hint + at, ST_HINT_MAX - at, "%s%s/%s",
+                                   at ? ", " : " (models are in it: ", dir, names[i]);
+    if (at && at < ST_HINT_MAX)
+        snprintf(hint + at, ST_HINT_MAX - at, ")");
+    return at > 0;
+}
+
+/* What a run leaves in OUT/.ptqflow until the checkpoint is there (follow.h); 0: it is none. */
+static int run_hint(const char *dir, char hint[ST_HINT_MAX])
+{
+    char *folder = fs_join(dir, ".ptqflow", NULL);
+    char *failed = folder ? fs_join(folder, "failed", NULL) : NULL, *why = NULL;
+    const int is = folder && fs_is_dir(folder);
+    size_t n;
+
+    if (is && failed && fs_is_named(failed) && (why = fs_read(failed, 4096, &n, NULL)))
+        snprintf(hint, ST_HINT_MAX, " (a run that ended without a checkpoint: %.*s)",
+                 (int)strcspn(why, "\n"), why);
+    else if (is)
+        snprintf(hint, ST_HINT_MAX,
+                 " (a run that is not finished: its checkpoint appears when it is)");
+    free(why);
+    free(failed);
+    free(folder);
+    return is;
+}
+
+const char *st_folder_hint(const char *dir, char hint[ST_HINT_MAX])
+{
+    char **names = NULL;
+    size_t count = 0;
+
+    *hint = '\0';
+    if (fs_list(dir, &names, &count, NULL))
+        return hint;
+    if (!models_hint(dir, (const char *const *)names, count, hint) && !run_hint(dir, hint))
+        snprintf(hint, ST_HINT_MAX, "%s", file_hint((const char *const *)names, count));
     fs_names_free(&names, count);
     return hint;
 }
@@ -260,13 +314,14 @@ struct st_set *st_open_folder(const char *dir, struct err *e)
 {
     char *single = fs_join(dir, SINGLE, e), *index = fs_join(dir, INDEX, e);
     struct st_set *s = NULL;
+    char hint[ST_HINT_MAX];
 
     if (single && index && st_folder_check(dir, e) == 0) {
         int one = fs_is_named(single), many = fs_is_named(index);
 
         if (!one && !many)
             err_set(e, ERR_USE, "%s: neither " SINGLE " nor " INDEX " in this folder%s", dir,
-                    st_folder_hint(dir));
+                    st_folder_hint(dir, hint));
         else if (!one || (many && both_check(dir, index, e) == 0))
             s = index_open(dir, index, e);
         else if (!many)

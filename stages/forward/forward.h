@@ -2,7 +2,7 @@
 /* forward - runs the chunks that a worker holds through the model, block by block from stop to
  * stop, and emits the inputs of every site.
  *
- * The core, without sockets. Order "site" (DESIGN 1): the rows of the sites of a stop go out,
+ * The core, without sockets. Order "site": the rows of the sites of a stop go out,
  * then their commits are awaited, then the quantized weights of those commits compute the rows of
  * the next; each token passes each block once. Which sites stand at a stop (one of them in a
  * dense block, all experts of a layer together) and what a chunk must keep there the model knows.

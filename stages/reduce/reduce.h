@@ -4,7 +4,7 @@
  *
  * The core, without sockets. Per site: S = sum_t w_t x_t x_t', sum w, sum w^2,
  * tokens, sequences, lengths, and where the rows of the full-precision model come along also D =
- * sum_t w_t (x~_t - x_t) x_t' (DESIGN 3.5). Two further sets may be kept from the same pass: the
+ * sum_t w_t (x~_t - x_t) x_t'. Two further sets may be kept from the same pass: the
  * sums of held-out chunks, which are then not in the main ones, and those of the main chunks
  * with every weight 1. One chunk is summed in f32 tiles (blas_gram) and added in f64: chunks in
  * chunk order within a lane, lanes in lane order, so the sums do not depend on arrival, on

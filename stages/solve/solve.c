@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solve - from a problem message to a solution message: checks, normalises, runs the solver or
- * lets several compete, measures (DESIGN 3.5, 3.6).
+ * lets several compete, measures (the messages: INTERFACES.md).
  *
  * Linears that overrides make different from each other are solved in parts: each part has its
  * own options, its own factorisation, and its own contest where its solver is one. Without

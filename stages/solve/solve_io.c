@@ -66,11 +66,19 @@ static void tell_split(struct patterns *p, const char *id)
                  id);
 }
 
+/* Whether it goes by the Hessian; "mixed" may. */
+static int takes_sums(const char *solver)
+{
+    return !solver_find(solver) || (contender_needs(solver) & SOLVER_NEEDS_H);
+}
+
 static void warn(struct warned *w, const char *id, const struct solve_note *n)
 {
-    if (n->coverage < 2.0) {
+    if (n->coverage < 2.0 && takes_sums(n->solver)) {
         if (!w->thin++)
-            log_warn("%s: only %.2f calibration rows per input channel", id, n->coverage);
+            log_warn("%s: only %.2f calibration rows per input channel: more --tokens for the "
+                     "sampler make more",
+                     id, n->coverage);
         if (w->thin == 1 || n->coverage < w->least) {
             w->least = n->coverage;
             snprintf(w->least_site, sizeof w->least_site, "%s", id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solve_sweep - see solve_sweep.h. GPTQ (arXiv 2210.17323), step by step as in
- * notes/maca-gptq-gptaq.md 2.1; the terms of its relatives as in section 3.1 and 4.
+ * its algorithm 1; the terms of its relatives as in the papers that their solver_*.c name.
  *
  * Leaves out: the reference's stale group grids (a group fitted inside a block always sees current
  * values). */

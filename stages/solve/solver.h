@@ -3,8 +3,8 @@
  * same options, same bytes.
  *
  * One file per solver, ending in one const struct solver; solver_list.c is the only list. All
- * arithmetic f64. H = (S / sum w), symmetric, full; D = D_raw / sum w. Notes: maca-gptq-gptaq.md 2,
- * golden-solver/README. */
+ * arithmetic f64. H = (S / sum w), symmetric, full; D = D_raw / sum w: INTERFACES.md, "problem".
+ * The paper of each method is named in its file. */
 #ifndef PTQ_SOLVER_H
 #define PTQ_SOLVER_H
 

@@ -2,7 +2,7 @@
 /* solver_foem - FOEM (AAAI 2026, arXiv 2507.11017): the first-order term that GPTQ drops: a column
  * that compensation has moved from its original weight carries a gradient, so the error becomes
  * (w - q) - beta (w - w0) and the column itself is pulled back by beta. With D in the problem and
- * alpha above 0 also GPTAQ's term. Notes: maca-gptq-gptaq.md 4.
+ * alpha above 0 also GPTAQ's term.
  *
  * The published code does not pull the first column of a block of 128: --pull 128, here for any
  * --block; --pull 0 is the method without that gap. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solver_gptaq - GPTAQ (Li et al., ICML 2025, arXiv 2504.02692): GPTQ against the outputs of the
  * full-precision model: each column also hands its share of the drift of the inputs, D, to the
- * later ones. Notes: maca-gptq-gptaq.md 3.
+ * later ones.
  *
  * The published code hands on the value before rounding inside a block and the rounded one after
  * it; here it is one of them throughout (--p-source), so that the block size does not show.

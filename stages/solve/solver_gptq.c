@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solver_gptq - GPTQ (Frantar et al., arXiv 2210.17323): columns are rounded one after the other,
- * each error is made good by the later columns along the inverse Hessian. Notes:
- * maca-gptq-gptaq.md 2.
+ * each error is made good by the later columns along the inverse Hessian.
  *
  * Differs from the reference code on purpose: fp64; group grids never stale; dead columns keep
  * their weights unless asked; more damping, a floor and at last plain rounding where the

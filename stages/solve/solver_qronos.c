@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solver_qronos - Qronos (ICLR 2026, arXiv 2505.11695): the first column is rounded to the best
  * value while all others keep their full-precision weights; given it the others are solved again
- * by least squares against the full-precision outputs; from there on GPTQ. Notes:
- * maca-gptq-gptaq.md 4.
+ * by least squares against the full-precision outputs; from there on GPTQ.
  *
  * With S = W + W D H^-1 (the full target shift) the second step is S moved by GPTQ's own formula
  * for the error of the first column, so here: start from S, replace column 0 by x0 = w0 + (W

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solver_rescomp - ResComp (ICLR 2026, arXiv 2604.07955): GPTAQ whose target stays the output of
  * the original weights at every column, not of the weights as compensated so far: one more term,
- * (w0 - p) alpha2 striu((H + D) U') U with H undamped. Notes: maca-gptq-gptaq.md 4. */
+ * (w0 - p) alpha2 striu((H + D) U') U with H undamped. */
 #include "solver.h"
 
 #include "solve_factor.h"

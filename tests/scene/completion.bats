@@ -5,6 +5,8 @@ bats_require_minimum_version 1.5.0
 
 setup() {
     ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    PTQ_BIN=$(cd "${PTQ_BIN:-$ROOT/bin}" && pwd)
+    export PTQ_BIN PATH="$PTQ_BIN:$PATH"
     cd "$BATS_TEST_TMPDIR"
 }
 
@@ -140,6 +142,8 @@ files
     root/usr/bin/ptq completion words ptq run gpta | grep -q ^gptaq # by the recipes that are installed
     mkdir root/usr/pipelines # as a build leaves one, with objects in it
     root/usr/bin/ptq completion words ptq run gpta | grep -q ^gptaq
+    cmp "$ROOT/ops/python/ptqwire.py" root/usr/share/ptqflow/python/ptqwire.py
+    [ "$(ls root/usr/share/doc/ptqflow)" = $'CHANGELOG.md\nINTERFACES.md\nLICENSE\nREADME.md' ]
     make -s -C "$ROOT" uninstall BIN="$PTQ_BIN" DESTDIR="$PWD/root" PREFIX=/usr
     [ -z "$(find root ! -type d)" ]
 }

@@ -6,6 +6,7 @@ bats_require_minimum_version 1.5.0
 load bounds.bash
 
 setup_file() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
     cd "$BATS_FILE_TMPDIR"
     awk 'BEGIN { srand(3); for (i = 0; i < 2; i++) { printf "{\"input_ids\":["
         for (k = 0; k < 64; k++) printf "%s%d", k ? "," : "", 4 + int(rand() * 250); print "]}" } }' >data.jsonl

@@ -17,6 +17,28 @@ setup() {
     cd "$BATS_FILE_TMPDIR"
 }
 
+@test "what is no checkpoint is named: an output of several formats, a run that failed, JSON" {
+    local of
+    for of in "ptq inspect sym" "ptq eval --model sym --data $M/eval.jsonl" "ptq diff sym asym"; do
+        run -100 $of
+        [[ $output == *"(models are in it: sym/compressed-tensors, sym/dense, sym/gptq)" ]]
+    done
+    mkdir -p ended/.ptqflow
+    run -100 ptq inspect ended
+    [[ $output == *"(a run that is not finished: its checkpoint appears when it is)" ]]
+    echo 'write: no room' >ended/.ptqflow/failed
+    for of in "ptq inspect ended" "ptq eval --model ended --data $M/eval.jsonl"; do
+        run -100 $of
+        [[ $output == *"(a run that ended without a checkpoint: write: no room)" ]]
+    done
+    for of in sym/gptq/config.json sym/.ptqflow/journal.jsonl; do
+        run -100 ptq inspect $of
+        [[ $output == *"$of: JSON text, not a safetensors file"* ]]
+    done
+    run -100 ptq import sym/gptq/config.json to
+    [[ $output == *"not a GGUF file (one begins with GGUF"* ]]
+}
+
 # dequantize DIR NAME DENSE: what the weights of a GPTQ linear are, and how far from those of a dense checkpoint, reckoned here
 dequantize() {
     python3 - "$@" <<'EOF'

@@ -5,6 +5,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
     model=$root/pipelines/demo/tale-qwen3
     cd "$BATS_FILE_TMPDIR"
     ptq run "$root/pipelines/maca.pipe" --model "$model" --data "$model/calib.jsonl" --out 'a <b> & c' --tokens 3072 \
