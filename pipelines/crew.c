@@ -63,6 +63,15 @@ static void dismiss(struct supervise *s, size_t i)
     child_signal(&s->child[i], SIGTERM);
 }
 
+/* Behind a refusal. */
+static int goes_on(struct err *e)
+{
+    const struct err why = *e;
+
+    return err_set(e, why.kind, "%.460s; the run goes on as before", why.text);
+}
+
+/* words: the first of several is held against the run, before anything starts. */
 static int add_one(struct supervise *s, size_t like, size_t nwords, const char *const *word,
                    struct err *e)
 {
@@ -70,6 +79,11 @@ static int add_one(struct supervise *s, size_t like, size_t nwords, const char *
 
     if (i < 0)
         return -1;
+    if (nwords && (size_t)i == s->crew.from && s->change.route &&
+        change_check(&s->change, &s->plan->process[i], s->crew.note, e) < 0) {
+        launch_take_back(s->plan);
+        return goes_on(e);
+    }
     if (child_start(&s->child[i], &s->plan->process[i], s->log_dir, e) < 0) {
         s->child[i].exited = s->child[i].forgiven = 1;
         s->ended++;
@@ -158,6 +172,19 @@ static size_t newest(const struct supervise *s, size_t stage)
     return found;
 }
 
+/* What a command with this program goes on from: the newest of the stage that ran it and had
+ * joined. One that was swapped away for another program comes back as it was. */
+static size_t pattern(const struct supervise *s, size_t stage, const char *program)
+{
+    size_t found = newest(s, stage);
+
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (s->plan->process[i].stage == stage && s->child[i].joined &&
+            strcmp(s->plan->process[i].argv[0], program) == 0)
+            found = i;
+    return found;
+}
+
 static int stage_of(const struct supervise *s, const struct json *request, size_t *stage,
                     struct err *e)
 {
@@ -233,7 +260,7 @@ static int swap(struct supervise *s, const struct json *request, struct err *e)
     count = serving(s, c->stage);
     c->replace = 1;
     c->state = CREW_JOINING;
-    return add_many(s, newest(s, c->stage), count ? count : 1, n, word, e);
+    return add_many(s, pattern(s, c->stage, word[0]), count ? count : 1, n, word, e);
 }
 
 static int begin(struct supervise *s, uint64_t client, const char *cmd, const struct json *request,
@@ -253,11 +280,13 @@ static int begin(struct supervise *s, uint64_t client, const char *cmd, const st
         return err_set(e, ERR_USE, "a change of stage '%s' is still under way",
                        s->recipe->stage[c->stage].name);
     c->client = client;
+    *c->note = '\0';
     if (what(s, request, e) == 0) {
         c->deadline = clock_wall() + (double)c->wait;
         return 0;
     }
     c->state = CREW_IDLE;
+    change_drop(&s->change);
     return -1;
 }
 
@@ -303,6 +332,7 @@ static void change_failed(struct supervise *s, const struct child *c)
         }
     control_refuse(s->control, s->crew.client, &e);
     s->crew.state = CREW_IDLE;
+    change_drop(&s->change);
 }
 
 static void joined(struct supervise *s)
@@ -321,10 +351,15 @@ static void joined(struct supervise *s)
         if ((i < c->from || i >= c->until) && serves(s, i, c->stage))
             dismiss(s, i);
     c->state = CREW_LEAVING;
+    change_make(&s->change);
     if (c->until > c->from) {
         snprintf(text, sizeof text, "%zu new of stage '%s' joined", c->until - c->from,
                  s->recipe->stage[c->stage].name);
         say_event(s, text);
+    }
+    if (*c->note) {
+        log_warn("%s", c->note);
+        say_event(s, c->note);
     }
 }
 
@@ -449,6 +484,7 @@ void crew_stop(struct supervise *s)
     if (s->crew.state == CREW_IDLE)
         return;
     s->crew.state = CREW_IDLE;
+    change_drop(&s->change);
     err_set(&e, ERR_SYS, "the run is stopping");
     control_refuse(s->control, s->crew.client, &e);
 }

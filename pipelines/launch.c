@@ -390,12 +390,22 @@ static int same_option(const char *a, const char *b)
     return is_option(a) && is_option(b) && n == strcspn(b, "=") && memcmp(a, b, n) == 0;
 }
 
+/* Does the command say itself where its data come from and go? */
+static int has_endpoints(size_t nwords, const char *const *word)
+{
+    for (size_t i = 1; i < nwords; i++)
+        if (endpoint_mark(word[i]))
+            return 1;
+    return 0;
+}
+
 static int keeps(const char *option, int same, size_t nwords, const char *const *word)
 {
     for (size_t i = 1; i < nwords; i++)
         if (same_option(option, word[i]))
             return 0;
-    return same || same_option(option, "--in") || same_option(option, "--out");
+    return same || ((same_option(option, "--in") || same_option(option, "--out")) &&
+                    !has_endpoints(nwords, word));
 }
 
 /* What stays of the old command, then the words of the new one. */
@@ -403,7 +413,9 @@ static int add_changed(struct launch_process *p, const struct launch_process *li
                        const char *const *word, const char *sockets, struct err *e)
 {
     const char *program = nwords ? word[0] : like->argv[0];
-    int same = strcmp(base_name(program), base_name(like->argv[0])) == 0, keep = 0;
+    /* an interpreter is what its script is: python3 round.py */
+    const int script = nwords > 1 && !is_option(word[1]);
+    int same = !script && strcmp(base_name(program), base_name(like->argv[0])) == 0, keep = 0;
 
     if (add_word(p, mem_text(program, e), e) < 0)
         return -1;
@@ -461,6 +473,12 @@ int launch_give(struct launch_process *p, const char *option, const char *value,
 {
     return add_word(p, mem_text(option, e), e) < 0 || add_word(p, mem_text(value, e), e) < 0 ? -1
                                                                                              : 0;
+}
+
+void launch_take_back(struct launch *p)
+{
+    process_release(&p->process[--p->count]);
+    p->process[p->count] = (struct launch_process){.argv = NULL};
 }
 
 void launch_destroy(struct launch **pp)

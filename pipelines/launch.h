@@ -37,13 +37,17 @@ char *launch_find_program(const char *name, struct err *e);
  * there. */
 struct launch *launch_create(const struct recipe *r, const char *sockets, int quiet, struct err *e);
 /* One more process of the stage of process `like`; returns its number, -1 on error. words: its
- * command; its own options are kept, unless the command gives them, when it is the same program;
- * of another program only --in and --out. `--name=` takes an option away. No words: the same
- * command. No process moves in memory. */
+ * command; the options of `like` are kept, unless the command gives them, when it is the same
+ * program; of another program only --in and --out, and nothing when the command names its sockets
+ * itself (%name). A command whose first word is no option, as `python3 solve.py`, is another
+ * program in any case. `--name=` takes an option away. No words: the same command. No process moves
+ * in memory. */
 int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwords,
                const char *const *word, const char *sockets, struct err *e);
 /* One more option for a process that has not been started. */
 int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e);
+/* The newest process goes again: it has never been started. */
+void launch_take_back(struct launch *p);
 void launch_destroy(struct launch **p);
 
 #endif

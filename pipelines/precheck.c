@@ -130,19 +130,6 @@ static void warn_split(const struct overrides *o, const struct sites *s)
     }
 }
 
-/* Who will load what was asked for; a checkpoint for nobody is worth a warning. */
-static void say_engines(const struct format *f, const struct engine_look *x)
-{
-    char text[512];
-
-    if (!x->kind.bits) /* nothing is quantized, or by a solver that is not ours */
-        return;
-    if (engine_text(x, text, sizeof text))
-        log_info("the %s checkpoint will load in %s", f->name, text);
-    else
-        log_warn("the %s checkpoint will load in %s", f->name, text);
-}
-
 /* The first format is asked for, but zero points keep engines from it: what the others would do. */
 static void offer(const struct format *asked, const struct engine_look *x,
                   const struct solve_command *c, const struct sites *sites,
@@ -166,21 +153,21 @@ static void offer(const struct format *asked, const struct engine_look *x,
 }
 
 /* Each solver's bits, groups and overrides against the model, and what the writer can store. */
-static int check_shapes(const struct route *t, const struct sites *sites, struct err *e)
+static int check_shapes(const struct route *t, const struct sites *sites, struct loads *l,
+                        struct err *e)
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *s;
     const struct format *formats[FORMATS_MAX];
-    struct engine_look look[FORMATS_MAX];
     size_t nformats = 0;
     int fuses = 0;
 
     if (w && format_parse(((const struct write_command *)w->own)->core.formats, formats, &nformats,
                           e) < 0)
         return err_prefix(e, "--format");
+    if (!l->count)
+        loads_start(l, formats, nformats);
     for (size_t i = 0; i < nformats; i++)
         fuses |= formats[i]->fuses;
-    for (size_t i = 0; i < nformats; i++)
-        engine_start(&look[i], formats[i]);
     for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
         const struct solve_command *c = s->own;
         const struct format_linear all = {.scale_type = c->core.scale_type,
@@ -192,21 +179,25 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
             return -1;
         if (fuses)
             warn_split(&c->lines, sites);
-        for (size_t f = 0; f < nformats; f++)
-            overrides_engines(&c->lines, sites, &all, &look[f]);
+        loads_add(l, c, sites);
     }
-    for (size_t f = 0; f < nformats; f++)
-        say_engines(formats[f], &look[f]);
-    if (nformats == 1 && (s = route_stage(t, &solve_spec, 0)) && !route_stage(t, &solve_spec, 1)) {
+    return 0;
+}
+
+static void say_loads(const struct route *t, const struct sites *sites, const struct loads *l)
+{
+    const struct stage *s = route_stage(t, &solve_spec, 0);
+
+    loads_say(l);
+    if (l->count == 1 && s && !route_stage(t, &solve_spec, 1)) {
         const struct solve_command *c = s->own;
 
-        offer(formats[0], &look[0], c, sites,
+        offer(l->format[0], &l->look[0], c, sites,
               &(const struct format_linear){.scale_type = c->core.scale_type,
                                             .bits = c->core.bits,
                                             .group = c->core.group,
                                             .grid = c->core.grid});
     }
-    return 0;
 }
 
 /* A solver that aims at the full-precision outputs gets them from a second stream. */
@@ -258,29 +249,42 @@ static int check_tensors(const char *dir, struct err *e)
     return rc;
 }
 
-int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct err *e)
+int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e)
+{
+    if (check_dual(t, e) < 0)
+        return -1;
+    return s ? check_shapes(t, s, l, e) : 0;
+}
+
+int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct loads *l,
+             struct err *e)
 {
     const char *model = route_model(t);
     struct sites s;
     int rc;
 
     *known = 0;
+    *l = (struct loads){.count = 0};
     if (model && st_folder_check(model, e) < 0)
         return err_prefix(e, "--model");
-    if (check_dual(t, e) < 0 || check_data(t, e) < 0 || check_out(t, e) < 0)
+    if (check_data(t, e) < 0 || check_out(t, e) < 0)
         return -1;
     if (!model)
-        return 0;
+        return precheck_solvers(t, NULL, l, e);
     if (config_read(model, c, e) < 0)
         return -1;
     if (format_check_plain(c->json, model, e) < 0 || check_tensors(model, e) < 0) {
         config_release(c);
         return -1;
     }
-    rc = sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || check_shapes(t, &s, e) < 0 ||
-                 disk_check(t, &s, reserve, e) < 0
-             ? -1
-             : disk_check_tmp(t, c, &s, e);
+    rc =
+        sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0
+            ? -1
+            : 0;
+    if (rc == 0) {
+        say_loads(t, &s, l);
+        rc = disk_check(t, &s, reserve, e) < 0 ? -1 : disk_check_tmp(t, c, &s, e);
+    }
     sites_release(&s);
     if (rc == 0)
         *known = 1;

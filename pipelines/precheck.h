@@ -7,10 +7,17 @@
 #include <stdint.h>
 #include "../common/base/err.h"
 #include "../common/model/config.h"
+#include "loads.h"
 #include "route.h"
 
-/* t: parsed. reserve: bytes that are to stay free on the disk of the output. known: 1 when the
- * stages have a model, whose config is then in *c for the caller to release. */
-int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct err *e);
+/* What of it concerns the solvers: a run that goes on asks it again of a new one (change.h).
+ * s: NULL where the model is not known. l: the solvers are added to it. */
+int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e);
+
+/* All of it. t: parsed. reserve: bytes that are to stay free on the disk of the output. known: 1
+ * when the stages have a model, whose config is then in *c for the caller to release. l: who will
+ * load what the run makes, which is said. */
+int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct loads *l,
+             struct err *e);
 
 #endif

@@ -16,6 +16,7 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/write/write_opts.h"
+#include "change.h"
 #include "costs.h"
 #include "line.h"
 #include "precheck.h"
@@ -179,10 +180,10 @@ static int dry_run(struct route *t, struct err *e)
 
 /* All checks, before anything starts. */
 static int check(struct route *t, const struct launch *p, uint64_t reserve, struct config *c,
-                 int *known, struct err *e)
+                 int *known, struct loads *l, struct err *e)
 {
     return route_parse(t, p, e) < 0 || route_check(t, e) < 0 ? -1
-                                                             : precheck(t, reserve, c, known, e);
+                                                             : precheck(t, reserve, c, known, l, e);
 }
 
 static uint64_t tokens_of(const struct route *t)
@@ -237,14 +238,16 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     const char *out = recipe_value(r, "out");
     struct config c;
     struct sites sites = {0};
+    struct loads loads;
     struct json *job = NULL;
     struct launch *plan = launch_create(r, sockets, o->quiet, e);
     int known = 0, rc = -1;
 
-    if (!plan || check(t, plan, o->reserve, &c, &known, e) < 0 ||
+    if (!plan || check(t, plan, o->reserve, &c, &known, &loads, e) < 0 ||
         (known && sites_make(&sites, &c, e) < 0) || !(job = resume_job(t, plan, e)) ||
         (known && go_on(t, plan, &sites, job, e) < 0) || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
+    s.change = (struct change){.route = t, .sites = known ? &sites : NULL, .loads = loads};
     s.job = job;
     s.plan = plan;
     s.recipe = r;
@@ -258,6 +261,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
         costs_print(stderr, r, &s);
+    if (rc == 0 && known && out)
+        loads_end(&loads, out, &sites);
     if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../common/base/err.h"
+#include "change.h"
 #include "child.h"
 #include "control.h"
 #include "launch.h"
@@ -25,7 +26,8 @@ struct crew {
     double deadline;    /* clock_wall */
     size_t restarts;    /* since so many sites were committed: */
     uint64_t committed;
-    struct err lost; /* a stage has no process left; kind 0: none has been lost */
+    char note[LOADS_TEXT]; /* to be told with the end of a change; "": nothing */
+    struct err lost;       /* a stage has no process left; kind 0: none has been lost */
 };
 
 struct supervise {
@@ -43,11 +45,12 @@ struct supervise {
     struct child *child;
     struct control *control;
     struct crew crew;
-    struct scan *scan; /* of the model's weights; NULL: none */
-    struct err found;  /* by it */
-    size_t ended;      /* processes */
-    int stop_asked;    /* through the control socket, or by signal */
-    double seconds;    /* wall */
+    struct change change; /* set up by the caller; without a route commands are not checked */
+    struct scan *scan;    /* of the model's weights; NULL: none */
+    struct err found;     /* by it */
+    size_t ended;         /* processes */
+    int stop_asked;       /* through the control socket, or by signal */
+    double seconds;       /* wall */
 };
 
 #endif

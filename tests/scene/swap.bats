@@ -10,6 +10,7 @@ setup_file() {
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-swap-XXXXXX)
     export JOB="--tokens 4096 --length 256 --chunk-tokens 1024 --seed 1 --workers forward=1"
     cd "$BATS_FILE_TMPDIR"
+    printf 'import os, sys\nos.execvp(sys.argv[1], sys.argv[1:])\n' >via.py
 }
 
 teardown_file() {
@@ -169,6 +170,41 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     [[ $stderr == *"b0.mlp.up does not fit --only"* ]]
 }
 
+@test "what ptq run would not start swap refuses, before any process starts; fewer engines are told" {
+    start "$ROOT/pipelines/gptq.pipe" refused --format awq
+    forward=$(pid_of forward)
+    kill -STOP "$forward" # so that the run is still there
+    refused() { # WORDS COMMAND...
+        local words=$1
+        shift
+        run -100 ptq ctl --out refused swap solve "$@"
+        [[ $output == "ctl: fatal: "*"$words"*"; the run goes on as before" ]] || { echo "$output"; return 1; }
+        [ "$(ptq ctl --out refused --json status | jq '.processes | length')" = 5 ]
+    }
+    refused "--solver gptaq, or an --override, needs the full-precision inputs" "ptq-solve --solver gptaq"
+    refused "--group: 48 does not divide the 256 inputs of" "ptq-solve --group 48"
+    refused "AWQ" "ptq-solve --bits 3"
+    refused "stage 'solve': " "ptq-solve --bits 5"
+    run -0 ptq ctl --out refused swap solve "ptq-solve --solver rtn"
+    [ "${#lines[@]}" = 2 ]
+    kill -CONT "$forward"
+    finish 0
+    ! grep -q 'said at the start' refused.log
+
+    start "$ROOT/pipelines/gptq.pipe" fewer
+    kill -STOP "$(pid_of forward)"
+    run -0 ptq ctl --out fewer swap solve "ptq-solve --group 32 --grid asym"
+    [[ ${lines[0]} == "1 new of stage 'solve' joined" ]]
+    [[ ${lines[1]} == "the gptq checkpoint will load in none of those that were tried; not transformers ("* ]]
+    run -0 ptq ctl --out fewer swap solve "python3 $BATS_FILE_TMPDIR/via.py ptq-solve --quiet --group 64 --in %problems --out %solutions"
+    [[ $(ptq ctl --out fewer --json status | jq -r '.processes[-1].command | join(" ")') == "python3 "*"/via.py ptq-solve --quiet --group 64 --in ipc://"*"/problems --out ipc://"*"/solutions" ]]
+    run -0 ptq ctl --out fewer swap solve "ptq-solve"
+    [[ $(ptq ctl --out fewer --json status | jq -r '.processes[-1].command | join(" ")') == "ptq-solve --in ipc://"*" --group 32 --grid asym" ]]
+    kill -CONT "$(pid_of forward)"
+    finish 0
+    grep -q 'the gptq checkpoint loads, other than was said at the start, in .*GPTQModel (zero points)' fewer.log
+}
+
 @test "ptq ctl: misuse, refusals that leave the run as it is, stop" {
     run -0 ptq ctl --help
     run -0 ptq top --help
@@ -188,7 +224,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     run -100 ptq ctl scale dance 2
     [[ $output == *"there is no stage 'dance'; processes of these may come and go: solve" ]]
     run -100 ptq ctl swap solve "ptq-solve --solver none"
-    [[ $output == *"did not join (exit code 100): there is no solver 'none'"*"the run goes on as before" ]]
+    [[ $output == *"stage 'solve': there is no solver 'none'"*"the run goes on as before" ]]
     run -100 ptq ctl swap solve "no-such-command"
     [[ $output == *"'no-such-command' is not beside ptq and not in PATH" ]]
     run -100 ptq ctl swap solve "ptq-solve 'open"

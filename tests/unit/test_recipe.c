@@ -258,8 +258,12 @@ static void added(void **state)
                                                "-1",         "--quiet", "--bits",     "3",
                                                "--only=a.*", "--x",     NULL};
     static const char *const other[] = {"false", "--out", "%q"};
-    static const char *const argv_other[] = {"false", "--in",       "ipc:///r/p",
-                                             "--out", "ipc:///r/q", NULL};
+    static const char *const argv_other[] = {"false", "--out", "ipc:///r/q", NULL};
+    static const char *const silent[] = {"false", "--x"};
+    static const char *const argv_silent[] = {"false", "--in", "ipc:///r/p", "--x", NULL};
+    static const char *const script[] = {"env", "round", "%p"}, *const next[] = {"env", "nearest"};
+    static const char *const argv_script[] = {"env", "round", "ipc:///r/p", NULL};
+    static const char *const argv_next[] = {"env", "nearest", NULL};
     static const char *const missing[] = {"no-such-command-anywhere"}, *const bad[] = {"true",
                                                                                        "@%a/b"};
     struct recipe *r = accept(
@@ -282,7 +286,15 @@ static void added(void **state)
     check_argv(&p->process[3], argv_changed);
     assert_int_equal(launch_add(p, r, 3, 3, other, "/r", &e), 4);
     check_argv(&p->process[4], argv_other);
-    for (int i = 5; i < 2 + LAUNCH_SPARE; i++)
+    assert_int_equal(launch_add(p, r, 3, 2, silent, "/r", &e), 5);
+    check_argv(&p->process[5], argv_silent);
+    assert_int_equal(launch_add(p, r, 3, 3, script, "/r", &e), 6);
+    check_argv(&p->process[6], argv_script);
+    assert_int_equal(launch_add(p, r, 6, 2, next, "/r", &e), 7);
+    check_argv(&p->process[7], argv_next);
+    launch_take_back(p);
+    assert_int_equal(p->count, 7);
+    for (int i = 7; i < 2 + LAUNCH_SPARE; i++)
         assert_int_equal(launch_add(p, r, 1, 0, NULL, "/r", &e), i);
     assert_int_equal(launch_add(p, r, 1, 0, NULL, "/r", &e), -1);
     assert_ptr_equal(first, &p->process[1]);
