@@ -474,7 +474,7 @@ int ctl_main(int argc, char **argv)
     struct err e = {0};
     int help = 0, rc = -1, n;
 
-    log_init("ctl", LOG_NORMAL);
+    log_init(strcmp(argv[0], "top") == 0 ? "top" : "ctl", LOG_NORMAL);
     n = options(&c, &help, argc, argv, &e);
     if (n < 0)
         goto out;

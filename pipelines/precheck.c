@@ -14,8 +14,10 @@
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
 #include "../common/tensor/safetensors.h"
+#include "../common/text/docs.h"
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
@@ -46,6 +48,54 @@ static int check_data(const struct route *t, struct err *e)
             return err_set(e, ERR_DATA, "--data: '%s' is empty", c->data.text[i]);
     }
     return 0;
+}
+
+/* Text needs a tokenizer: by the first document of each file. */
+static int check_text(const char *path, const struct sample_opts *o, struct err *e)
+{
+    struct data_file f = {.name = NULL};
+    struct docs *docs = NULL;
+    struct doc d;
+    int rc = -1, got = -1;
+
+    if (data_file_open(&f, path, e) == 0 && (docs = docs_open(&f, o->bad_lines, e)))
+        got = docs_next(docs, &d, e);
+    if (got == 0 || (got > 0 && !d.text && !d.chat))
+        rc = 0;
+    else if (got > 0)
+        err_set(e, ERR_USE,
+                "--data: %s:%zu: text, but '%s' has no tokenizer.json: put the model's there, or "
+                "give data of input_ids",
+                path, d.line, o->model);
+    if (got > 0)
+        doc_release(&d);
+    docs_close(&docs);
+    data_file_close(&f);
+    return rc;
+}
+
+/* What the sampler makes of its data needs the model: its context, its tokenizer. */
+static int check_sample(const struct route *t, const struct config *c, const char *model,
+                        struct err *e)
+{
+    const struct stage *s = route_stage(t, &sample_spec, 0);
+    const struct sample_opts *o = s ? &((const struct sample_command *)s->own)->core : NULL;
+    char *tokenizer;
+    int rc, has;
+
+    if (!o || !o->model || strcmp(o->model, model) != 0)
+        return 0;
+    tokenizer = fs_join(model, "tokenizer.json", e);
+    has = tokenizer && fs_is_named(tokenizer);
+    rc = tokenizer ? sample_check_limits(o, c, e) : -1;
+    for (size_t i = 0; rc == 0 && !has && i < o->ndata; i++) {
+        struct stat st;
+
+        if (stat(o->data[i], &st) == 0 && S_ISREG(st.st_mode))
+            rc = check_text(o->data[i], o, e);
+    }
+    free(tokenizer);
+    return rc;
 }
 
 /* What a run leaves that ended before its first site: the writer clears it. 1, 0, -1. */
@@ -260,7 +310,7 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
              struct err *e)
 {
     const char *model = route_model(t);
-    struct sites s;
+    struct sites s = {0};
     int rc;
 
     *known = 0;
@@ -277,10 +327,10 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         config_release(c);
         return -1;
     }
-    rc =
-        sites_make(&s, c, e) < 0 || check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0
-            ? -1
-            : 0;
+    rc = check_sample(t, c, model, e) < 0 || sites_make(&s, c, e) < 0 ||
+                 check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0
+             ? -1
+             : 0;
     if (rc == 0) {
         say_loads(t, &s, l);
         rc = disk_check(t, &s, reserve, e) < 0 ? -1 : disk_check_tmp(t, c, &s, e);

@@ -45,17 +45,18 @@ static int unknown(const char *name, struct err *e)
 
 static int run_command(char **argv, struct err *e)
 {
-    char *name = mem_printf(e, "ptq-%s", argv[0]);
-    char *path = name && !strchr(argv[0], '/') ? launch_find_program(name, e) : NULL;
+    char *name = mem_printf(e, "ptq-%s", argv[0]), *typed = mem_printf(e, "ptq %s", argv[0]);
+    char *path = name && typed && !strchr(argv[0], '/') ? launch_find_program(name, e) : NULL;
 
     if (path) {
-        argv[0] = name;
+        argv[0] = typed;
         execv(path, argv);
         err_sys(e, "cannot execute '%s'", path);
-    } else if (name) {
+    } else if (name && typed) {
         unknown(argv[0], e);
     }
     free(path);
+    free(typed);
     free(name);
     return -1;
 }
@@ -65,8 +66,26 @@ static void print_recipe(void *ctx, const char *name, const char *about)
     fprintf(ctx, "%-10s %s\n", name, about);
 }
 
-static int list_recipes(int argc, struct err *e)
+static int finish(struct err *e)
 {
+    if (fs_flush(stdout, e) < 0)
+        log_fatal(e);
+    return err_exit(e);
+}
+
+static int is_word(const char *arg, const char *a, const char *b)
+{
+    return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
+}
+
+static int list_recipes(int argc, char **argv, struct err *e)
+{
+    if (argc == 3 && is_word(argv[2], "--help", "-h")) {
+        puts("Usage: ptq recipes\n"
+             "Lists the recipes that ptq run knows by name, and what each does. What options one\n"
+             "has: ptq run RECIPE --help.");
+        return fs_flush(stdout, e);
+    }
     if (argc > 2)
         return err_set(e, ERR_USE, "ptq recipes takes no arguments");
     return shelf_each(print_recipe, stdout, e) < 0 ? -1 : fs_flush(stdout, e);
@@ -87,30 +106,22 @@ static int own_command(int argc, char **argv, struct err *e)
     if (strcmp(argv[1], "completion") == 0)
         return complete_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "recipes") == 0) {
-        rc = list_recipes(argc, e);
+        rc = list_recipes(argc, argv, e);
         if (rc < 0)
             log_fatal(e);
         return rc < 0 ? err_exit(e) : 0;
     }
-    if (strcmp(argv[1], "help") == 0 && argc == 3 && strcmp(argv[2], "recipes") != 0) {
+    if (strcmp(argv[1], "help") == 0 && argc == 3) {
+        if (strcmp(argv[2], "help") == 0 || is_word(argv[2], "--help", "-h")) {
+            usage(stdout);
+            return finish(e);
+        }
         help[1] = argv[2];
         rc = own_command(3, help, e);
         if (rc < 0)
             run_command(help + 1, e);
     }
     return rc;
-}
-
-static int finish(struct err *e)
-{
-    if (fs_flush(stdout, e) < 0)
-        log_fatal(e);
-    return err_exit(e);
-}
-
-static int is_word(const char *arg, const char *a, const char *b)
-{
-    return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
 }
 
 int main(int argc, char **argv)

@@ -60,7 +60,7 @@ struct recipe_given {
 };
 
 struct recipe {
-    char *path;
+    char *path;  /* or the name of one that came with ptq */
     char *about; /* the first comment line; "" when there is none */
     size_t cores;
     size_t nvars;

@@ -245,10 +245,14 @@ int route_option(struct route *t, int argc, const char *const *argv, const struc
         return unknown(t, &x, own, nown, e);
     if (found == wired) {
         const char *value = said(&t->r->stage[where], row);
+        const int cores = value && strstr(value, ".threads}");
 
         return err_set(e, ERR_USE,
-                       "option '--%s': how stage '%s' is run is the recipe's to say%s%s", x.typed,
-                       t->r->stage[where].name, value ? ": " : "", value ? value : "");
+                       "option '--%s': how stage '%s' is run is the recipe's to say%s%s%s", x.typed,
+                       t->r->stage[where].name, value ? ": " : "", value ? value : "",
+                       cores ? ", the cores shared out among its processes; to use fewer cores: "
+                               "taskset -c 0-1 ptq run ...; fewer processes: --workers STAGE=N"
+                             : "");
     }
     n = take_value(&x, row->type == OPT_FLAG, argc, argv, e);
     return n < 0 || give(t, &x, e) < 0 ? -1 : n;

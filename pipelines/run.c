@@ -165,27 +165,6 @@ static void print_plan(const struct launch *p)
     }
 }
 
-static int dry_run(struct route *t, struct err *e)
-{
-    struct launch *p = launch_create(t->r, "SOCKETS", 0, e);
-    int rc = -1;
-
-    if (p && route_parse(t, p, e) == 0 && route_check(t, e) == 0) {
-        print_plan(p);
-        rc = 0;
-    }
-    launch_destroy(&p);
-    return rc;
-}
-
-/* All checks, before anything starts. */
-static int check(struct route *t, const struct launch *p, uint64_t reserve, struct config *c,
-                 int *known, struct loads *l, struct err *e)
-{
-    return route_parse(t, p, e) < 0 || route_check(t, e) < 0 ? -1
-                                                             : precheck(t, reserve, c, known, l, e);
-}
-
 static uint64_t tokens_of(const struct route *t)
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
@@ -226,6 +205,48 @@ static int go_on(const struct route *t, struct launch *plan, const struct sites 
     return resume_give(t, plan, from, e);
 }
 
+struct prepared {
+    struct launch *plan;
+    struct config config;
+    int known; /* the model, its config and its sites */
+    struct sites sites;
+    struct loads loads;
+    struct json *job;
+};
+
+/* All that is done before anything starts; *x is to be released in any case. */
+static int prepare(struct prepared *x, struct route *t, const char *sockets, int quiet,
+                   uint64_t reserve, struct err *e)
+{
+    *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
+    if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
+        precheck(t, reserve, &x->config, &x->known, &x->loads, e) < 0 ||
+        (x->known && sites_make(&x->sites, &x->config, e) < 0) ||
+        !(x->job = resume_job(t, x->plan, e)))
+        return -1;
+    return x->known ? go_on(t, x->plan, &x->sites, x->job, e) : 0;
+}
+
+static void prepared_release(struct prepared *x)
+{
+    launch_destroy(&x->plan);
+    json_destroy(&x->job);
+    sites_release(&x->sites);
+    if (x->known)
+        config_release(&x->config);
+}
+
+static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
+{
+    struct prepared x;
+    int rc = prepare(&x, t, "SOCKETS", 0, o->reserve, e);
+
+    if (rc == 0)
+        print_plan(x.plan);
+    prepared_release(&x);
+    return rc;
+}
+
 static int start(const struct run_opts *o, struct route *t, const char *sockets, int sigfd,
                  struct err *e)
 {
@@ -236,43 +257,36 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
                           .quiet = o->quiet};
     const struct recipe *r = t->r;
     const char *out = recipe_value(r, "out");
-    struct config c;
-    struct sites sites = {0};
-    struct loads loads;
-    struct json *job = NULL;
-    struct launch *plan = launch_create(r, sockets, o->quiet, e);
-    int known = 0, rc = -1;
+    struct prepared x;
+    const struct sites *sites;
+    int rc = -1;
 
-    if (!plan || check(t, plan, o->reserve, &c, &known, &loads, e) < 0 ||
-        (known && sites_make(&sites, &c, e) < 0) || !(job = resume_job(t, plan, e)) ||
-        (known && go_on(t, plan, &sites, job, e) < 0) || (o->log && fs_mkdir(o->log, e) != 0))
+    if (prepare(&x, t, sockets, o->quiet, o->reserve, e) < 0 ||
+        (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
-    s.change = (struct change){.route = t, .sites = known ? &sites : NULL, .loads = loads};
-    s.job = job;
-    s.plan = plan;
+    sites = x.known ? &x.sites : NULL;
+    s.change = (struct change){.route = t, .sites = sites, .loads = x.loads};
+    s.job = x.job;
+    s.plan = x.plan;
     s.recipe = r;
     s.run_dir = sockets;
     s.out = out;
     if (!o->quiet)
         log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
-    if (known && !(s.scan = scan_start(route_model(t), e)))
+    if (x.known && !(s.scan = scan_start(route_model(t), e)))
         goto out;
-    watch_init(&s.watch, known ? &sites : NULL, tokens_of(t));
+    watch_init(&s.watch, sites, tokens_of(t));
     rc = supervise_run(&s, e);
     if (rc == 0 && !o->quiet)
         costs_print(stderr, r, &s);
-    if (rc == 0 && known && out)
-        loads_end(&loads, out, &sites);
+    if (rc == 0 && sites && out)
+        loads_end(&x.loads, out, sites);
     if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:
     scan_stop(&s.scan);
     supervise_release(&s);
-    launch_destroy(&plan);
-    json_destroy(&job);
-    sites_release(&sites);
-    if (known)
-        config_release(&c);
+    prepared_release(&x);
     return rc;
 }
 
@@ -303,7 +317,7 @@ static int run(struct run_opts *o, struct route *t, int argc, char **argv, struc
     log_init("ptq", o->quiet ? LOG_QUIET : LOG_NORMAL);
     if (recipe_complete(t->r, e) < 0)
         return -1;
-    return o->dry_run ? dry_run(t, e) : with_sockets(o, t, e);
+    return o->dry_run ? dry_run(o, t, e) : with_sockets(o, t, e);
 }
 
 int run_main(int argc, char **argv)
@@ -321,7 +335,13 @@ int run_main(int argc, char **argv)
             log_fatal(&e);
         return argc < 2 ? ERR_USE : err_exit(&e);
     }
-    r = shelf_open(argv[1], 0, &e);
+    if (argv[1][0] == '-')
+        err_set(&e, ERR_USE,
+                "the name of a recipe comes first, its options behind it: ptq run gptq %.100s ... "
+                "(ptq recipes lists them)",
+                argv[1]);
+    else
+        r = shelf_open(argv[1], 0, &e);
     if (r && route_open(&t, r, &e) == 0)
         rc = run(&o, &t, argc - 2, argv + 2, &e);
     if (rc == 0)

@@ -87,10 +87,12 @@ static int not_there(const char *name, const char *dir, struct err *e)
     return -1;
 }
 
-static char *find_recipe(const char *name, struct err *e)
+/* *ours: it came with ptq. */
+static char *find_recipe(const char *name, int *ours, struct err *e)
 {
     char *path = try_recipe("", "", name, ""), *dir = path ? NULL : folder();
 
+    *ours = !path;
     if (!path && dir && !strchr(name, '/')) {
         path = try_recipe(dir, "/", name, "");
         path = path ? path : try_recipe(dir, "/", name, SUFFIX);
@@ -101,19 +103,25 @@ static char *find_recipe(const char *name, struct err *e)
     return path;
 }
 
-static struct recipe *load(const char *path, size_t cores, struct err *e)
+/* One that came with ptq goes by its name. */
+static struct recipe *load(const char *path, int ours, size_t cores, struct err *e)
 {
     char *text = fs_read(path, RECIPE_BYTES, NULL, e);
-    struct recipe *r = text ? recipe_parse(text, path, cores ? cores : cpu_count(), e) : NULL;
+    const char *base = ours ? strrchr(path, '/') + 1 : path;
+    const size_t cut = ours && is_recipe(base) ? strlen(SUFFIX) : 0;
+    char *name = text ? mem_printf(e, "%.*s", (int)(strlen(base) - cut), base) : NULL;
+    struct recipe *r = name ? recipe_parse(text, name, cores ? cores : cpu_count(), e) : NULL;
 
+    free(name);
     free(text);
     return r;
 }
 
 struct recipe *shelf_open(const char *name, size_t cores, struct err *e)
 {
-    char *path = find_recipe(name, e);
-    struct recipe *r = path ? load(path, cores, e) : NULL;
+    int ours;
+    char *path = find_recipe(name, &ours, e);
+    struct recipe *r = path ? load(path, ours, cores, e) : NULL;
 
     free(path);
     return r;
@@ -122,7 +130,7 @@ struct recipe *shelf_open(const char *name, size_t cores, struct err *e)
 static int take_one(const char *dir, char *name, shelf_take *take, void *ctx, struct err *e)
 {
     char *path = fs_join(dir, name, e);
-    struct recipe *r = path ? load(path, 0, e) : NULL;
+    struct recipe *r = path ? load(path, 1, 0, e) : NULL;
 
     name[strlen(name) - strlen(SUFFIX)] = '\0';
     if (r)

@@ -71,6 +71,13 @@ static int limits_check(const struct sample *s, struct err *e)
     return o->ndata ? 0 : err_set(e, ERR_USE, "--data FILE is needed");
 }
 
+int sample_check_limits(const struct sample_opts *o, const struct config *c, struct err *e)
+{
+    struct sample s = {.o = *o, .config = *c};
+
+    return sample_set(&s, e) < 0 ? -1 : limits_check(&s, e);
+}
+
 static int chunks_cut(struct sample *s, struct err *e)
 {
     size_t i, tokens = 0;

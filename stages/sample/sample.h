@@ -31,12 +31,15 @@
 #include <stdint.h>
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
+#include "../../common/model/config.h"
 #include "../../common/wire/msg.h"
 #include "sample_rows.h"
 #include "sample_types.h"
 
 struct sample;
 
+/* What sample_open says of lengths and tokens before it reads the data. c: of the model. */
+int sample_check_limits(const struct sample_opts *o, const struct config *c, struct err *e);
 /* Reads the data and plans every row. What o points to must live as long as the sample.
  * NULL: what is wrong with data, model or options, by name. */
 struct sample *sample_open(const struct sample_opts *o, struct err *e);

@@ -95,7 +95,7 @@ setup() {
             [[ "$output" == *"No space left"* ]]
         done
     done
-    for words in "run --help" "run gptq --help" "ctl --help" "run gptq --model m --data d --out o --dry-run"; do
+    for words in "run --help" "run gptq --help" "ctl --help" "run gptq --model $M --data $M/calib.jsonl --out o --dry-run"; do
         run -111 bash -c 'ptq $0 >/dev/full' "$words"
         [[ "$output" == *"No space left"* ]]
     done
@@ -119,7 +119,7 @@ unread() { # COMMAND...: its output goes where nobody reads; prints its exit cod
     [ "$(unread ptq --help)" = "141 " ]
     [ "$(unread ptq run gptq --help)" = "141 " ]
     [ "$(unread ptq-solve --help)" = "141 " ]
-    [ "$(unread ptq run gptq --model m --data d --out o --dry-run)" = "141 " ]
+    [ "$(unread ptq run gptq --model "$M" --data "$M/calib.jsonl" --out o --dry-run --quiet)" = "141 " ]
 }
 
 @test "inspect and diff read a pipe once" {

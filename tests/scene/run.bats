@@ -42,14 +42,47 @@ END
     run -0 ptq -V
     [ "$output" = "$(ptq --version)" ]
     for command in $(ptq --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
-        [ $command = recipes ] || [[ $(ptq $command -h) == [Uu]sage:* ]]
-        [ $command = recipes ] || [[ $(ptq help $command) == [Uu]sage:* ]]
+        [[ $(ptq $command -h) == "Usage: ptq "* || $command = completion ]]
+        [[ $(ptq help $command) == [Uu]sage:* ]]
     done
+    [ "$(ptq help help)" = "$(ptq --help)" ]
+    [[ $(ptq diff --help) == "Usage: ptq diff "* && $(ptq-diff --help) == "Usage: ptq-diff "* ]]
+    [[ $(ptq run gptq --help) == "Usage: ptq run gptq [options]"* ]]
+    run -100 ptq run --model m
+    [[ $output == "ptq: fatal: the name of a recipe comes first"*"ptq run gptq --model"* ]]
+    run -100 ptq top --out nowhere
+    [[ $output == "top: fatal: no run is going on"* ]]
     run -100 ptq help no-such-thing
     run -0 --separate-stderr ptq recipes
     [[ ${lines[0]} == "gptaq      GPTAQ"* && ${#lines[@]} = 5 && -z $stderr ]]
     run -100 ptq run gtpq
     [[ $output == *"did you mean gptq?"* ]]
+}
+
+@test "--dry-run makes the checks of the start: a quantized model, too few tokens, text without a tokenizer, a full --out" {
+    m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    mkdir quantized bare full
+    ln -s "$(realpath "$m")"/* quantized
+    ln -s "$(realpath "$m")"/* bare
+    rm quantized/config.json bare/tokenizer.json
+    jq '.quantization_config = {quant_method: "gptq"}' "$m/config.json" >quantized/config.json
+    echo x >full/x
+    no() { # WORDS OPTIONS...: with and without --dry-run
+        local words=$1
+        shift
+        for dry in --dry-run --quiet; do
+            run -100 ptq run gptq --data "$m/calib.jsonl" "$@" $dry
+            [[ $output == "ptq: fatal: "*"$words"* ]] || { echo "$output"; return 1; }
+            [ ! -e out ]
+        done
+    }
+    no "is quantized already" --model quantized --out out
+    no "--tokens 100 is less than one row of --length 256" --model "$m" --out out --tokens 100 --length 256
+    no "calib.jsonl:1: text, but 'bare' has no tokenizer.json" --model bare --out out
+    no "'full' holds something else" --model "$m" --out full
+    echo '{"input_ids": [1, 2, 3]}' >ids.jsonl
+    run -0 ptq run gptq --data ids.jsonl --model bare --out out --dry-run
+    [ ! -e out ]
 }
 
 @test "options of the stages: routed, refused before anything starts, by the name that was typed" {
@@ -60,13 +93,13 @@ END
     [[ $output != *"--peers"* && $output != *"--status-fd"* ]]
     run -0 ptq run maca --help
     [[ $output == *"--tokens N"*"(default 524288)"* ]]
-    run -0 ptq run "${use[@]}" --mem 1G --forward.mem 2M --bos no --overwrite --override 'mlp.down: bits=8' --override 'b0.*: skip' --dry-run
+    run -0 --separate-stderr ptq run "${use[@]}" --mem 1G --forward.mem 2M --bos no --overwrite --override 'mlp.down: bits=8' --override 'b0.*: skip' --dry-run
     [[ ${lines[0]} == "sample: ptq-sample "*" --bos no"* && ${lines[0]} != *--mem* ]]
     [[ ${lines[1]} == "forward"*" --mem 2M" ]]
     [[ $output == *"reduce: ptq-reduce "*" --mem 1G"* ]]
     [[ $output == *"--override 'mlp.down: bits=8' --override 'b0.*: skip'"* ]]
     [[ ${lines[-1]} == "write: ptq-write "*" out --model "*" --overwrite" ]]
-    run -0 ptq run maca --model "$m" --data "$m/calib.jsonl" --out out --tokens 4096 --dry-run
+    run -0 --separate-stderr ptq run maca --model "$m" --data "$m/calib.jsonl" --out out --tokens 4096 --dry-run
     [[ ${lines[0]} == *" --tokens 4096" && ${lines[0]} != *524288* && ${lines[0]} == *"--short join"* ]]
     refused() { # WORDS OPTIONS...
         local words=$1
@@ -82,7 +115,7 @@ END
     refused "stage 'solve': --alpha means nothing to solver gptq" --alpha 0.5
     refused "stage 'write': format 'zip' is not known" --format gptq,zip
     refused "stage 'sample': --length and --lengths" --length 64 --lengths 64,128
-    refused "--threads': how stage 'forward' is run is the recipe's to say: \${forward.threads}" --threads 3
+    refused "--threads': how stage 'forward' is run is the recipe's to say: \${forward.threads}, the cores shared out among its processes; to use fewer cores: taskset -c 0-1 ptq run" --threads 3
     refused "option '--peers'" --peers 2
     refused "option '--in'" --in file
     refused "option '--follow'" --follow out
