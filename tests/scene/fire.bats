@@ -42,7 +42,7 @@ setup() {
 }
 
 teardown() {
-    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+    for p in $(jobs -p); do kill -9 "$p" $(pgrep -P "$p") 2>/dev/null || true; done # the timer of bats has a child, too
     rm -rf "${XDG_RUNTIME_DIR:?}"
 }
 
@@ -183,7 +183,7 @@ def peak():
     return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")) >> 10
 
 def raw():  # ZMTP 3.0 by hand: a client library sends no message that never ends
-    s = socket.create_connection(("127.0.0.1", port))
+    s = socket.create_connection(("127.0.0.1", port), timeout=20)
     s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48))
     s.sendall(b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER")
     f = s.makefile("rb")
@@ -191,8 +191,9 @@ def raw():  # ZMTP 3.0 by hand: a client library sends no message that never end
     f.read(f.read(2)[1])  # its greeting and its READY
     return s
 
-def pour(piece, most):  # until the other end has enough
+def pour(piece, most):  # until the other end has enough, or takes no more
     s, sent = raw(), 0
+    s.settimeout(5)
     try:
         while sent < most:
             s.sendall(piece)
