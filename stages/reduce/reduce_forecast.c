@@ -12,7 +12,7 @@
 #include <math.h>
 #include "../../common/tensor/blas_cpu.h"
 
-#define OWN (3 * FORECAST_MIB)
+#define OWN (blas_cpu().bf16 ? 3 * FORECAST_MIB : 0) /* kernels for bf16 are made at run time */
 #define BOTH_TYPES (7.5 * FORECAST_MIB) /* more where it multiplies both bf16 and f32 */
 #define THREAD (2.8 * FORECAST_MIB)
 /* lanes that are done before their turn: of one chunk; of several */
@@ -81,14 +81,13 @@ static void sums_in_memory(const struct reduce_command *c, const struct forecast
 }
 
 /* Of a chunk that is added up: its rows in f32, those of the other stream or of a class beside
- * them, and what must be widened or picked out first. */
+ * them, and what must be picked out first. */
 static double rows_at_work(const struct reduce_command *c, const struct forecast *f)
 {
     const double cells = (double)f->chunk * f->inputs * sizeof(float);
-    const int widens = f->acts == DT_BF16 && !blas_cpu().bf16,
-              two = f->dual || plain_classes(c->core.how.classes, f);
+    const int two = f->dual || plain_classes(c->core.how.classes, f);
 
-    return cells * (two ? 2 : 1) + (widens ? cells : 0) +
+    return cells * (two ? 2 : 1) +
            (whole_classes(c->core.how.classes, f) > 1 ? forecast_message(f) : 0);
 }
 

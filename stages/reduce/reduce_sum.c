@@ -11,6 +11,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/tensor/blas_cpu.h"
 
 static void bins_release(struct sums *x)
 {
@@ -226,19 +227,22 @@ static void note_energy(const struct acts_view *a, int constant, struct sums_scr
 static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
                         struct par *p, struct err *e)
 {
-    const void *data = a->x->data;
+    const void *data = a->x->data, *rows;
     double c;
-    int constant = weight_is_constant(a->w, a->T, &c);
+    const int constant = weight_is_constant(a->w, a->T, &c), bf16 = a->x->dtype == DT_BF16,
+              as_is = constant && (!bf16 || blas_cpu().bf16);
     size_t n;
 
     if (mem_mul(a->K, a->K, &n) < 0 ||
         mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
-    if (!constant && sums_weigh_rows(a, t, e) < 0)
+    /* what the products do not take as it is lies in t->rows, which stays from chunk to chunk */
+    if (!as_is &&
+        (constant ? widen(a, a->x, &t->rows, &t->rows_cap, e) : sums_weigh_rows(a, t, e)) < 0)
         return -1;
-    if (blas_gram(p, a->T, a->K, constant && a->x->dtype == DT_BF16 ? data : NULL,
-                  constant ? (a->x->dtype == DT_F32 ? data : NULL) : t->rows, a->K, t->tile, a->K,
-                  e) < 0)
+    rows = as_is ? data : t->rows;
+    if (blas_gram(p, a->T, a->K, as_is && bf16 ? data : NULL, as_is && bf16 ? NULL : rows, a->K,
+                  t->tile, a->K, e) < 0)
         return -1;
     note_energy(a, constant, t);
     if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
