@@ -18,21 +18,25 @@ static int vllm_group(int bits, int64_t group)
     return group == -1 || group == 32 || group == 64 || group == 128;
 }
 
+/* Loads both versions alike. */
+#define TRANSFORMERS                                                                              \
+    {                                                                                             \
+        .name = "transformers", .bits = B(2) | B(3) | B(4) | B(8), .zeros = 1, .kept = 1,         \
+        .parts = 1, .group = transformers_group,                                                  \
+        .use =                                                                                    \
+            "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "                  \
+            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel" \
+    }
+#define USE_GPTQMODEL "GPTQModel.load(\"DIR\", device=\"cpu\", backend=BACKEND.GPTQ_TORCH)"
+
 const struct engine gptq_engines[] = {
-    {.name = "transformers",
-     .bits = B(2) | B(3) | B(4) | B(8),
-     .zeros = 1,
-     .kept = 1,
-     .parts = 1,
-     .group = transformers_group,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
-            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
+    TRANSFORMERS,
     {.name = "GPTQModel",
      .bits = B(2) | B(3) | B(4) | B(8),
      .kept = 1,
      .mixed = 1,
      .parts = 1,
-     .use = "GPTQModel.load(\"DIR\", device=\"cpu\", backend=BACKEND.GPTQ_TORCH)"},
+     .use = USE_GPTQMODEL},
     {.name = "vLLM",
      .bits = B(4) | B(8),
      .gpu = B(8),
@@ -53,20 +57,13 @@ const struct engine gptq_engines[] = {
 
 /* v2 was tried in these two; vLLM and OpenVINO take zero points for those of v1, or none. */
 const struct engine gptq_v2_engines[] = {
-    {.name = "transformers",
-     .bits = B(2) | B(3) | B(4) | B(8),
-     .zeros = 1,
-     .kept = 1,
-     .parts = 1,
-     .group = transformers_group,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
-            "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
+    TRANSFORMERS,
     {.name = "GPTQModel",
      .bits = B(2) | B(3) | B(4) | B(8),
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
      .parts = 1,
-     .use = "GPTQModel.load(\"DIR\", device=\"cpu\", backend=BACKEND.GPTQ_TORCH)"},
+     .use = USE_GPTQMODEL},
     {.name = NULL},
 };
