@@ -53,25 +53,31 @@ static int check_ids(const struct msg *m, const struct chunk_view *v, struct err
     return 0;
 }
 
-/* An optional U8 [T], of chunk and acts alike. */
-static int check_modality(const struct msg *m, size_t T, const uint8_t **modality, struct err *e)
+/* An optional U8 [T] of numbers below `kinds`, which `meaning` explains. */
+static int check_kinds(const struct msg *m, const char *name, size_t T, int kinds,
+                       const char *meaning, const uint8_t **out, struct err *e)
 {
     const struct tensor *t;
-    int there = check_optional(m, "modality", DT_U8, 1, &t, e);
+    int there = check_optional(m, name, DT_U8, 1, &t, e);
 
-    *modality = NULL;
+    *out = NULL;
     if (there != 1)
         return there;
     if (t->shape[0] != T)
-        return check_fail(m, e, "tensor 'modality' has %" PRIu64 " values for %zu tokens",
+        return check_fail(m, e, "tensor '%s' has %" PRIu64 " values for %zu tokens", name,
                           t->shape[0], T);
-    *modality = t->data;
+    *out = t->data;
     for (size_t i = 0; i < T; i++)
-        if ((*modality)[i] >= MODALITIES)
-            return check_fail(m, e,
-                              "tensor 'modality': token %zu is %d, must be 0 (text) or 1 (image)",
-                              i, (*modality)[i]);
+        if ((*out)[i] >= kinds)
+            return check_fail(m, e, "tensor '%s': token %zu is %d, must be %s", name, i, (*out)[i],
+                              meaning);
     return 0;
+}
+
+/* Of chunk and acts alike. */
+static int check_modality(const struct msg *m, size_t T, const uint8_t **modality, struct err *e)
+{
+    return check_kinds(m, "modality", T, MODALITIES, "0 (text) or 1 (image)", modality, e);
 }
 
 static int check_block_weights(const struct msg *m, struct chunk_view *v, struct err *e)
@@ -92,7 +98,7 @@ static int check_block_weights(const struct msg *m, struct chunk_view *v, struct
 
 const char *const chunk_known[] = {
     "chunk",   "chunks",  "lane",          "lanes",        "vocab",    "prov", "ids",
-    "lengths", "weights", "block_weights", "site_weights", "modality", NULL};
+    "lengths", "weights", "block_weights", "site_weights", "modality", "role", NULL};
 const char *const weights_known[] = {"block", "order",   "sites", "site",
                                      "K",     "linears", "prov",  NULL};
 
@@ -178,9 +184,10 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
         return check_fail(m, e, "tensor 'ids' is empty");
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
         check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0 ||
-        check_site_weights(m, v, e) < 0)
+        check_site_weights(m, v, e) < 0 || check_modality(m, v->T, &v->modality, e) < 0)
         return -1;
-    return check_modality(m, v->T, &v->modality, e);
+    return check_kinds(m, "role", v->T, ROLES, "0 (plain text), 1 (prompt) or 2 (answer)", &v->role,
+                       e);
 }
 
 struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct err *e)
@@ -202,6 +209,7 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->weights && add_copy(m, "weights", DT_F32, v->T, v->weights, e) < 0) ||
         (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
+        (v->role && add_copy(m, "role", DT_U8, v->T, v->role, e) < 0) ||
         (v->block_weights &&
          add_shaped(m, "block_weights", DT_F32, 2, (const uint64_t[]){v->blocks, v->nseq},
                     v->block_weights, e) < 0) ||

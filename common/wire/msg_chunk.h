@@ -5,6 +5,7 @@
 #ifndef PTQ_MSG_CHUNK_H
 #define PTQ_MSG_CHUNK_H
 
+#include "../text/role.h"
 #include "msg.h"
 
 struct chunk_view {
@@ -16,6 +17,7 @@ struct chunk_view {
     const int32_t *lengths;  /* "lengths" I32 [nseq] */
     const float *weights;    /* "weights" F32 [T], token weights; NULL: all 1 */
     const uint8_t *modality; /* "modality" U8 [T]; NULL: all text (0) */
+    const uint8_t *role;     /* "role" U8 [T], enum role; NULL: all plain text (0) */
     size_t blocks;
     /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
     const float *block_weights;

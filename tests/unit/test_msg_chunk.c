@@ -15,7 +15,7 @@
 
 static const int32_t ids[6] = {5, 0, 99, 3, 4, 7}, lengths[2] = {4, 2};
 static const float weights[6] = {1, 0, 0.5f, 1, 2, 1};
-static const uint8_t modality[6] = {0, 1, 1, 0, 0, 0};
+static const uint8_t modality[6] = {0, 1, 1, 0, 0, 0}, role[6] = {1, 1, 2, 2, 0, 0};
 
 static struct json *prov(void)
 {
@@ -57,6 +57,7 @@ static struct msg *chunk(void)
                            .lengths = lengths,
                            .weights = weights,
                            .modality = modality,
+                           .role = role,
                            .blocks = 3,
                            .block_weights = weights,
                            .nsites = 2,
@@ -237,6 +238,8 @@ static void test_tensors(void **state)
     tensor_refused(chunk, "weights", DT_F32, 1, 5, 0);
     tensor_refused(chunk, "weights", DT_F16, 1, 6, 0);
     tensor_refused(chunk, "modality", DT_U8, 1, 7, 0);
+    tensor_refused(chunk, "role", DT_U8, 1, 5, 0);
+    tensor_refused(chunk, "role", DT_I8, 1, 6, 0);
     tensor_refused(chunk, "block_weights", DT_F32, 2, 3, 3); /* two sequences */
     tensor_refused(chunk, "block_weights", DT_F32, 2, 0, 2);
     tensor_refused(chunk, "block_weights", DT_F32, 1, 6, 0);
@@ -280,6 +283,11 @@ static void test_values(void **state)
     m = chunk();
     ((uint8_t *)m->tensors[3].data)[5] = 2;
     assert_int_equal(read_any(m, &e), -1);
+    msg_destroy(&m);
+    m = chunk();
+    ((uint8_t *)msg_tensor(m, "role")->data)[3] = 3;
+    assert_int_equal(read_any(m, &e), -1);
+    assert_non_null(strstr(e.text, "'role': token 3 is 3"));
     msg_destroy(&m);
     m = chunk();
     ((float *)msg_tensor(m, "site_weights")->data)[7] = -1;
@@ -344,6 +352,7 @@ static void test_round_trip(void **state)
     assert_memory_equal(c.lengths, lengths, sizeof lengths);
     assert_memory_equal(c.weights, weights, sizeof weights);
     assert_memory_equal(c.modality, modality, sizeof modality);
+    assert_memory_equal(c.role, role, sizeof role);
     assert_int_equal(c.blocks, 3);
     assert_memory_equal(c.block_weights, weights, sizeof weights);
     assert_int_equal(c.nsites, 2);
@@ -391,6 +400,7 @@ static void test_hand_on(void **state)
     assert_true(tensor_has_shape(msg_tensor(a, "depth"), 2, shape));
     assert_string_equal(json_as_text(json_get(a->meta, "origin")), "a film");
     assert_null(msg_tensor(a, "site_weights"));
+    assert_null(msg_tensor(a, "role"));
     assert_null(json_get(a->meta, "vocab"));
     assert_int_equal(read_any(a, &e), 0);
     assert_int_equal(msg_hand_on(a, m, chunk_known, 1, &e), -1); /* it is there now */
