@@ -45,6 +45,9 @@ struct config {
     double *rope_factors;               /* what the specs borrow; owned */
     /* Multipliers, 1: none. attention_scale 0: 1 / sqrt(head_dim). Soft caps, 0: none. */
     double embed_scale, residual_scale, logit_scale, attention_scale, attention_cap, logit_cap;
+    /* Queries times 1 + query_growth ln(1 + floor(position / query_original)); 0: not. */
+    double query_growth;
+    size_t query_original;
     size_t experts, experts_top, expert_ff, shared_ff; /* 0: none */
     size_t experts_groups, experts_groups_top;         /* chosen among the best of these; 0: none */
     double experts_scale;                              /* their weights times this */

@@ -172,13 +172,14 @@ static const struct rope_kind *kind_of(const struct json *r, const char *what, s
 
 /* ---- one object ---- */
 
-static int refuse_numbers(const struct json *r, const char *what, struct err *e)
+static int refuse_numbers(const struct config *c, const struct json *r, const char *what,
+                          struct err *e)
 {
     static const char *const keys[] = {"mrope_section", "short_mscale", "long_mscale",
                                        "llama_4_scaling_beta"};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (json_has(r, keys[i]))
+        if (json_has(r, keys[i]) && !family_reads(family_of(c), keys[i]))
             return err_set(e, ERR_USE, "%s: %s of the rope is not supported", what, keys[i]);
     return 0;
 }
@@ -209,7 +210,7 @@ static int read_object(struct rope_said *s, const struct config *c, const struct
     if (!(k = kind_of(r, what, e)))
         return -1;
     s->spec.type = k->type;
-    if (refuse_numbers(r, what, e) < 0 || read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
+    if (refuse_numbers(c, r, what, e) < 0 || read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
         read_real(r, "partial_rotary_factor", &s->partial, what, e) < 0)
         return -1;
     if ((k->read ? k->read(s, c, r, what, e) : check_factor(s, r, what, e)) < 0)

@@ -84,6 +84,8 @@ int family_attend(const struct config *c, struct program *p, size_t block, const
         program_rope(p, qkv[0], c->heads, rope);
         program_rope(p, qkv[1], c->kv_heads, rope);
     }
+    if (c->query_growth != 0)
+        program_temper(p, qkv[0], c->query_growth, c->query_original);
     return program_attention(p, qkv[0], qkv[1], qkv[2], &shape);
 }
 

@@ -4,13 +4,14 @@
 
 extern const struct family family_llama, family_mistral, family_mixtral, family_qwen2,
     family_qwen2_moe, family_qwen3, family_qwen3_moe, family_olmo2, family_olmo3, family_smollm3,
-    family_granite, family_cohere2, family_gemma2, family_gemma3, family_phi3, family_glm4_moe;
+    family_granite, family_cohere2, family_gemma2, family_gemma3, family_phi3, family_glm4_moe,
+    family_ministral3;
 
 static const struct family *const families[] = {
-    &family_llama,     &family_mistral, &family_mixtral,   &family_qwen2,
-    &family_qwen2_moe, &family_qwen3,   &family_qwen3_moe, &family_olmo2,
-    &family_olmo3,     &family_smollm3, &family_granite,   &family_cohere2,
-    &family_gemma2,    &family_gemma3,  &family_phi3,      &family_glm4_moe};
+    &family_llama,    &family_mistral,   &family_mixtral, &family_qwen2,  &family_qwen2_moe,
+    &family_qwen3,    &family_qwen3_moe, &family_olmo2,   &family_olmo3,  &family_smollm3,
+    &family_granite,  &family_cohere2,   &family_gemma2,  &family_gemma3, &family_phi3,
+    &family_glm4_moe, &family_ministral3};
 
 const struct family *family_at(size_t i)
 {

@@ -77,7 +77,7 @@ struct op_kind {
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
-    op_route, op_gather, op_scatter, op_cut, op_share, op_choose;
+    op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_temper;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* One row, or one head: also of the norm behind the last block. */

@@ -3,8 +3,8 @@
 #include "op.h"
 
 static const struct op_kind *const kinds[] = {
-    &op_norm,  &op_linear, &op_bias,    &op_rope, &op_attention, &op_gate,  &op_add,
-    &op_route, &op_gather, &op_scatter, &op_cut,  &op_share,     &op_choose};
+    &op_norm,  &op_linear, &op_bias,    &op_rope, &op_attention, &op_gate,   &op_add,
+    &op_route, &op_gather, &op_scatter, &op_cut,  &op_share,     &op_choose, &op_temper};
 
 const struct op_kind *op_at(size_t i)
 {

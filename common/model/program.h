@@ -62,6 +62,10 @@ struct op {
             struct norm_spec spec;
         } norm;
         struct {
+            float rate;
+            size_t original;
+        } temper;
+        struct {
             enum activation activation;
         } gate;
         struct {

@@ -255,6 +255,15 @@ void program_rope(struct program *p, int slot, size_t heads, const struct rope_s
     op_put(p, &o);
 }
 
+void program_temper(struct program *p, int slot, double rate, size_t original)
+{
+    struct op o = op_of(&op_temper, slot, slot);
+
+    o.temper.rate = (float)rate;
+    o.temper.original = original;
+    op_put(p, &o);
+}
+
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s)
 {
     struct op o = op_of(&op_attention, q, like(p, q, width_of(p, q)));

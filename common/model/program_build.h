@@ -37,6 +37,8 @@ void program_linear_expert(struct program *p, int in, int to, size_t expert,
  * none (some quantized checkpoints have one all the same). */
 void program_bias(struct program *p, int slot, int has);
 void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec);
+/* slot *= 1 + rate ln(1 + floor(position / original)) */
+void program_temper(struct program *p, int slot, double rate, size_t original);
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
 void program_gate(struct program *p, int gate, int up, enum activation a); /* gate = a(gate) up */
 void program_add(struct program *p, int to, int from, double scale);       /* to += scale from */

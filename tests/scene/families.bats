@@ -39,7 +39,7 @@ whole_job() { # FAMILY: into ./FAMILY. Random weights are rough: 8 bits cost lla
 
 @test "families: dense ones are quantized and read back" {
     need
-    for f in qwen2-window olmo3 smollm3 granite cohere2 gemma2 gemma3 phi3-longrope; do
+    for f in qwen2-window olmo3 smollm3 granite cohere2 gemma2 gemma3 phi3-longrope ministral3; do
         whole_job "$f"
     done
     ptq inspect --fast phi3-longrope | grep -q 'self_attn.qkv_proj.qweight' # what was one linear is still one

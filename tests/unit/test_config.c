@@ -160,6 +160,11 @@ static void test_families_refused(void **state)
             "num_experts_per_tok", "9 of");
     refused(FAMILY("glm4_moe", ", \"moe_intermediate_size\": 8, \"routed_scaling_factor\": 0"),
             "routed_scaling_factor", "positive");
+    refused(FAMILY("mistral", ", \"rope_parameters\": {\"llama_4_scaling_beta\": 0.1}"),
+            "llama_4_scaling_beta", "not supported");
+    refused(FAMILY("ministral3", ", \"rope_parameters\": {\"llama_4_scaling_beta\": 0.1}"),
+            "llama_4_scaling_beta", "original_max_position_embeddings");
+    refused(FAMILY("ministral3", ""), "rope_parameters", "missing");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
     refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
     refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");

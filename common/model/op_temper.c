@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_temper - queries grow with their position, in place: each row times
+ * 1 + rate ln(1 + floor(position / original)), so that attention stays as sharp among many keys. */
+#include <math.h>
+#include "op.h"
+#include "vec.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    if (o->in[0] != o->out || p->slot[o->out].route >= 0 || o->temper.original == 0)
+        return err_set(e, ERR_USE, "positions are counted in pieces of %zu", o->temper.original);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++) {
+        const size_t piece = a->position[a->first + t] / a->op->temper.original;
+
+        if (piece)
+            vec_scale(a->out + t * a->width_out, a->width_out,
+                      1.0f + a->op->temper.rate * logf(1.0f + (float)piece));
+    }
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)p->slot[o->out].width;
+
+    c->flops = n;
+    c->bytes = 2 * sizeof(float) * n;
+}
+
+const struct op_kind op_temper = {
+    .name = "temper", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
