@@ -243,6 +243,12 @@ static int root_fill(struct render *r, const struct json *always, const struct j
 
 char *chat_render(const struct chat *c, const struct json *vars, size_t *length, struct err *e)
 {
+    return chat_render_spans(c, vars, length, NULL, e);
+}
+
+char *chat_render_spans(const struct chat *c, const struct json *vars, size_t *length,
+                        struct chat_spans *spans, struct err *e)
+{
     struct render r = {.what = c->what,
                        .arena = {.max = c->bytes},
                        .steps_max = c->steps,
@@ -250,6 +256,7 @@ char *chat_render(const struct chat *c, const struct json *vars, size_t *length,
                        .year = c->year,
                        .month = c->month,
                        .day = c->day,
+                       .spans = spans,
                        .e = e};
     char *out = NULL;
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
+#include "chat_spans.h"
 
 struct chat;
 
@@ -40,5 +41,10 @@ void chat_limit(struct chat *c, size_t steps, size_t bytes);
  * "documents" and "add_generation_prompt" as in transformers (null, null, false where absent);
  * other members are variables as well. NUL-terminated; caller frees. */
 char *chat_render(const struct chat *c, const struct json *vars, size_t *length, struct err *e);
+
+/* The same, and what its {% generation %} blocks printed; those inside of a macro or of a set
+ * block are not told. Caller frees spans->at in any case. */
+char *chat_render_spans(const struct chat *c, const struct json *vars, size_t *length,
+                        struct chat_spans *spans, struct err *e);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "chat_filter.h"
 #include "chat_print.h"
+#include "chat_spans.h"
 
 /* ---- names ---- */
 
@@ -84,10 +85,13 @@ static int args_eval(struct render *r, const struct node *n, struct args *x)
 static int capture(struct render *r, const struct node *body, struct value *out)
 {
     struct text_out kept = r->out;
+    struct chat_spans *spans = r->spans;
     int rc;
 
     memset(&r->out, 0, sizeof r->out);
+    r->spans = NULL;
     rc = chat_run(r, body);
+    r->spans = spans;
     if (rc == 0)
         rc = value_text(r, r->out.data, r->out.n, out);
     free(r->out.data);
@@ -508,12 +512,21 @@ static int run_if(struct render *r, const struct node *n)
     return chat_run(r, value_true(&v) ? n->b : n->c);
 }
 
+/* The template itself, or a generation block; of one inside another the outer counts. */
 static int run_scope(struct render *r, const struct node *n)
 {
     struct scope *kept = r->scope;
-    int rc = scope_open(r, kept) < 0 ? -1 : chat_run(r, n->b);
+    struct chat_spans *spans = r->spans;
+    const size_t from = r->out.n;
+    int rc;
 
+    if (n->flag)
+        r->spans = NULL;
+    rc = scope_open(r, kept) < 0 ? -1 : chat_run(r, n->b);
+    r->spans = spans;
     r->scope = kept;
+    if (rc == 0 && n->flag && spans && r->out.n > from)
+        rc = chat_spans_push(spans, (struct chat_span){from, r->out.n}, r->e);
     return rc;
 }
 

@@ -45,7 +45,7 @@ enum node_kind {
 /* What a kind keeps where:
  *   TEXT text; PRINT a; IF a cond, b then, c else;
  *   FOR names (N_NAME list) a over b, body c, else d, filter f; SET a target, b value;
- *   SETBLOCK a target, b body, f filter; SCOPE b body
+ *   SETBLOCK a target, b body, f filter; SCOPE b body (flag: a generation block)
  *   MACRO text name, a parameters (KEYWORD with b default), b body;
  *   CONST value; NAME text; LIST a (marked: tuple); DICT a PAIRs (a, b);
  *   ATTR a, text; ITEM a, b; SLICE a, b, c, d; CALL a, b arguments;

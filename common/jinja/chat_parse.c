@@ -180,6 +180,8 @@ static struct node *parse_scope(struct parser *p)
     struct node *n = node_new(p, N_SCOPE);
 
     p->t++;
+    if (n)
+        n->flag = 1;
     if (parse_deeper(p) < 0 || !n || body_to(p, "endgeneration", &n->b) < 0)
         return NULL;
     p->depth--;

@@ -51,6 +51,7 @@ struct dict {
 
 struct node;
 struct scope;
+struct chat_spans;
 struct chat_loop {
     struct list *items;
     size_t i;
@@ -70,6 +71,7 @@ struct render {
     const char *what; /* the template's name for errors */
     struct arena arena;
     struct text_out out;
+    struct chat_spans *spans; /* NULL: nobody asks, or out is not the text itself */
     struct scope *scope;
     size_t steps, steps_max, bytes_max; /* evaluations; bytes of output */
     int year, month, day;               /* 0: no date */

@@ -146,20 +146,60 @@ out:
     return rc;
 }
 
+/* Places in a text whose tokens are counted as they come; `next` is the first that is open. */
+struct places {
+    const size_t *at;
+    size_t n, next;
+    size_t *tokens;
+};
+
+/* The places in text[from, end], whose tokens begin at ids->id[first]: a place inside is where
+ * the section up to it has other tokens than the whole. */
+static int places_count(const struct tokenizer *t, const char *text, size_t from, size_t end,
+                        size_t first, const struct bpe_ids *ids, struct places *p, struct err *e)
+{
+    for (; p && p->next < p->n && p->at[p->next] <= end; p->next++) {
+        const size_t at = p->at[p->next];
+        struct bpe_ids part = {0};
+        size_t same = 0;
+
+        if (at > from && at < end) {
+            if (encode_section(t, text + from, at - from, !from, 1, &part, e) < 0) {
+                free(part.id);
+                return -1;
+            }
+            while (same < part.count && first + same < ids->count &&
+                   part.id[same] == ids->id[first + same])
+                same++;
+            free(part.id);
+        }
+        p->tokens[p->next] = at == end ? ids->count : first + same;
+    }
+    return 0;
+}
+
+/* places: NULL, or those in the text. */
 static int encode_valid(const struct tokenizer *t, const char *text, size_t n, int parse_added,
-                        struct bpe_ids *ids, struct err *e)
+                        struct places *places, struct bpe_ids *ids, struct err *e)
 {
     struct span s;
-    size_t at = 0;
+    size_t at = 0, first;
     int32_t id;
 
     while (parse_added && added_next(t, 0, text, n, at, &s, &id)) {
+        first = ids->count;
         if (encode_section(t, text + at, s.start - at, !at, parse_added, ids, e) < 0 ||
+            places_count(t, text, at, s.start, first, ids, places, e) < 0 ||
             bpe_ids_push(ids, id, e) < 0)
             return -1;
         at = s.end;
+        for (; places && places->next < places->n && places->at[places->next] < at; places->next++)
+            places->tokens[places->next] = ids->count - 1; /* inside of the added token */
     }
-    return encode_section(t, text + at, n - at, !at, parse_added, ids, e);
+    first = ids->count;
+    if (encode_section(t, text + at, n - at, !at, parse_added, ids, e) < 0)
+        return -1;
+    return places_count(t, text, at, n, first, ids, places, e);
 }
 
 static int ids_add(struct bpe_ids *to, const struct bpe_ids *from, struct err *e)
@@ -186,7 +226,7 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length,
         text = repaired;
     }
     if ((special && ids_add(&out, &t->front, e) < 0) ||
-        encode_valid(t, text, length, parse_added, &out, e) < 0 ||
+        encode_valid(t, text, length, parse_added, NULL, &out, e) < 0 ||
         (special && ids_add(&out, &t->back, e) < 0)) {
         free(out.id);
         free(repaired);
@@ -196,4 +236,35 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length,
     *ids = out.id;
     *count = out.count;
     return 0;
+}
+
+int tokenizer_encode_at(const struct tokenizer *t, const char *text, size_t length,
+                        const size_t *at, size_t places, size_t *tokens, int32_t **ids,
+                        size_t *count, struct err *e)
+{
+    struct places p = {at, places, 0, tokens};
+    struct bpe_ids out = {0};
+
+    *ids = NULL;
+    *count = 0;
+    if (encode_valid(t, text, length, 1, &p, &out, e) < 0) {
+        free(out.id);
+        return -1;
+    }
+    *ids = out.id;
+    *count = out.count;
+    return 0;
+}
+
+int32_t tokenizer_special(const struct tokenizer *t, const char *text, size_t length, size_t *n)
+{
+    for (size_t i = 0; i < t->nadded; i++) {
+        const struct added *a = &t->added[i];
+
+        if (a->special && a->raw.n && a->raw.n <= length && !memcmp(a->raw.data, text, a->raw.n)) {
+            *n = a->raw.n;
+            return a->id;
+        }
+    }
+    return -1;
 }

@@ -33,6 +33,13 @@ int32_t tokenizer_bos(const struct tokenizer *t);
  * UTF-8: replaced by U+FFFD as the reference does. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, int special,
                      int parse_added, int32_t **ids, size_t *count, struct err *e);
+/* The same (special 0, parse_added 1) of a valid text with places in it, ascending, at most
+ * length: tokens[k] is how many of the ids stand for text in front of at[k] alone. */
+int tokenizer_encode_at(const struct tokenizer *t, const char *text, size_t length,
+                        const size_t *at, size_t places, size_t *tokens, int32_t **ids,
+                        size_t *count, struct err *e);
+/* The added token with which text begins, if it is a special one, and how long it is; -1: none */
+int32_t tokenizer_special(const struct tokenizer *t, const char *text, size_t length, size_t *n);
 /* caller frees; NULL: no memory, or an id that is none */
 char *tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, size_t *length,
                        struct err *e);

@@ -87,21 +87,20 @@ static int check_reference(const struct gather *g, struct err *e)
  * used, as *e says, or -1. */
 static int add_text(struct gather *g, const struct doc *d, struct err *e)
 {
-    int32_t *ids = NULL;
-    size_t n;
-    int rc, removed;
+    struct chat_row row = {0};
+    int rc;
 
     if ((!g->t && (!(g->t = tokenizer_open(g->o->dir, e)) || check_reference(g, e) < 0)) ||
         (d->chat && !g->chat && chat_start(g, e) < 0))
         return -1;
-    rc = d->chat ? chat_ids(g->chat, g->t, d->chat, g->bos, 0, &ids, &n, &removed, e)
-                 : tokenizer_encode(g->t, d->text, d->length, 0, 1, &ids, &n, e);
+    rc = d->chat ? chat_ids(g->chat, g->t, d->chat, &(struct chat_ids_opts){.bos = g->bos}, &row, e)
+                 : tokenizer_encode(g->t, d->text, d->length, 0, 1, &row.ids, &row.n, e);
     if (rc < 0) {
         err_prefix(e, "%s:%zu", g->o->data, d->line);
         return d->chat && e->kind == ERR_USE ? 0 : -1;
     }
-    rc = append(g, ids, n, e);
-    free(ids);
+    rc = append(g, row.ids, row.n, e);
+    free(row.ids);
     return rc < 0 ? -1 : 1;
 }
 

@@ -117,19 +117,46 @@ static void row_fill(const struct sample *s, const struct row *w, int32_t *out)
     }
 }
 
-static int bos_audit(struct sample *s, struct err *e)
+/* Roles of the tokens of a row to out, which is zeroed; returns how many are answers. */
+static uint64_t row_roles(const struct sample *s, const struct row *w, uint8_t *out)
+{
+    size_t left = w->length, doc = w->doc, offset = w->offset;
+    uint64_t answers = 0;
+
+    if (w->bos) {
+        *out++ = s->document[doc].role ? ROLE_PROMPT : ROLE_TEXT;
+        left--;
+    }
+    for (; left; left--, offset++) {
+        while (offset == s->document[doc].n) {
+            doc++;
+            offset = 0;
+        }
+        if (s->document[doc].role)
+            *out = s->document[doc].role[offset];
+        answers += *out++ == ROLE_ANSWER;
+    }
+    return answers;
+}
+
+static int rows_audit(struct sample *s, struct err *e)
 {
     int32_t *ids = mem_array(s->set[0], sizeof *ids, e);
+    uint8_t *roles = ids ? mem_array(s->set[0], 1, e) : NULL;
+    int rc = roles ? 0 : -1;
     size_t i;
 
-    if (!ids)
-        return -1;
-    for (i = 0; i < s->nrow; i++) {
+    for (i = 0; rc == 0 && i < s->nrow; i++) {
         row_fill(s, &s->row[i], ids);
         s->audit.double_bos += s->bos >= 0 && ids[0] == s->bos && ids[1] == s->bos;
+        if (s->roles) {
+            memset(roles, ROLE_TEXT, s->row[i].length);
+            s->audit.answers += row_roles(s, &s->row[i], roles);
+        }
     }
     free(ids);
-    return 0;
+    free(roles);
+    return rc;
 }
 
 struct sample *sample_open(const struct sample_opts *o, struct err *e)
@@ -152,7 +179,7 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
     if (sample_groups(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0)
         goto fail;
     s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
-    if (chunks_cut(s, e) < 0 || bos_audit(s, e) < 0 || sample_weights_read(s, e) < 0 ||
+    if (chunks_cut(s, e) < 0 || rows_audit(s, e) < 0 || sample_weights_read(s, e) < 0 ||
         sample_weights_audit(s, e) < 0 || sample_record_build(s, e) < 0)
         goto fail;
     return s;
@@ -168,7 +195,7 @@ void sample_close(struct sample **s)
     if (!s || !*s)
         return;
     for (i = 0; i < (*s)->ndocuments; i++)
-        free((*s)->document[i].ids);
+        document_release(&(*s)->document[i]);
     for (i = 0; i < (*s)->ngroups; i++)
         free((*s)->group[i].length);
     for (i = 0; i < (*s)->nfile; i++)
@@ -221,6 +248,30 @@ static size_t lane_first(const struct sample *s, size_t lane)
     return (size_t)((uint64_t)lane * s->chunks / s->lanes);
 }
 
+/* [T] of the rows of a chunk; NULL, too, where all are plain text. */
+static int chunk_roles(const struct sample *s, size_t first, size_t rows, size_t T, uint8_t **out,
+                       struct err *e)
+{
+    size_t at = 0, i;
+
+    *out = NULL;
+    if (!s->roles)
+        return 0;
+    if (!(*out = mem_array(T, 1, e)))
+        return -1;
+    for (i = 0; i < rows; i++) {
+        row_roles(s, &s->row[first + i], *out + at);
+        at += s->row[first + i].length;
+    }
+    for (i = 0; i < T && (*out)[i] == ROLE_TEXT; i++) {
+    }
+    if (i == T) {
+        free(*out);
+        *out = NULL;
+    }
+    return 0;
+}
+
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
     size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0,
@@ -228,6 +279,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL, *block_weights = NULL, *site_weights = NULL;
+    uint8_t *roles = NULL;
     struct json *prov = json_new_array();
     struct msg *m = NULL;
 
@@ -239,7 +291,8 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
         (weighted && !(weights = mem_array(T, sizeof *weights, e))) ||
         (s->block_weight &&
          !(block_weights = mem_array(s->config.layers * rows, sizeof *block_weights, e))) ||
-        (s->nsites && !(site_weights = sample_sites_fill(s, first, rows, T, e))))
+        (s->nsites && !(site_weights = sample_sites_fill(s, first, rows, T, e))) ||
+        chunk_roles(s, first, rows, T, &roles, e) < 0)
         goto out;
     if (block_weights)
         sample_block_weights(s, first, rows, block_weights);
@@ -264,6 +317,7 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
                                          .ids = ids,
                                          .lengths = lengths,
                                          .weights = weights,
+                                         .role = roles,
                                          .blocks = s->config.layers,
                                          .block_weights = block_weights,
                                          .nsites = s->nsites,
@@ -278,6 +332,7 @@ out:
     free(weights);
     free(block_weights);
     free(site_weights);
+    free(roles);
     free(ids);
     free(lengths);
     return m;

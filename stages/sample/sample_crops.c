@@ -52,7 +52,7 @@ static void held_drop(struct held *h)
 {
     if (--h->refs)
         return;
-    free(h->x.ids);
+    document_release(&h->x);
     free(h);
 }
 
@@ -145,7 +145,7 @@ static int draw_take(struct crops *c, struct draw *d, struct held *h, struct err
     return 0;
 }
 
-/* Takes x->ids. */
+/* Takes what x points to. */
 static int document_take(struct crops *c, struct document *x, struct err *e)
 {
     struct held *h = mem_array(1, sizeof *h, e);
@@ -153,7 +153,7 @@ static int document_take(struct crops *c, struct document *x, struct err *e)
     size_t i;
 
     if (!h) {
-        free(x->ids);
+        document_release(x);
         return -1;
     }
     *h = (struct held){*x, 1, SIZE_MAX};
@@ -194,11 +194,8 @@ static int held_index(struct sample *s, struct held *h, size_t *index, struct er
 {
     if (h->index == SIZE_MAX) {
         h->index = s->ndocuments;
-        if (document_push(s, &h->x, e) < 0) {
-            h->x.ids = NULL;
+        if (document_push(s, &h->x, e) < 0)
             return -1;
-        }
-        h->x.ids = NULL; /* the list's now */
     }
     *index = h->index;
     return 0;

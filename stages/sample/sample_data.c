@@ -72,6 +72,14 @@ void sample_reader_close(struct sample_reader **r)
     *r = NULL;
 }
 
+void document_release(struct document *x)
+{
+    free(x->ids);
+    free(x->role);
+    x->ids = NULL;
+    x->role = NULL;
+}
+
 /* 1 when the digest was there before. */
 static int seen_add(struct sample *s, uint64_t digest, struct err *e)
 {
@@ -122,16 +130,24 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
 /* 0: *e says what is wrong with this chat alone. */
 static int chat_read(struct sample *s, const struct json *vars, struct document *x, struct err *e)
 {
-    int32_t bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos;
-    int bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT;
+    const struct chat_ids_opts o = {
+        .bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos,
+        .bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT,
+        .roles = 1,
+    };
+    struct chat_row row;
 
     if (!s->chat && !(s->chat = chat_open(s->o.model, s->o.chat_template, e)))
         return -1;
     if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0)
         return -1;
-    if (chat_ids(s->chat, s->tokenizer, vars, bos, bare, &x->ids, &x->n, &x->bos_removed, e) == 0)
-        return 1;
-    return e->kind == ERR_USE ? 0 : -1;
+    if (chat_ids(s->chat, s->tokenizer, vars, &o, &row, e) < 0)
+        return e->kind == ERR_USE ? 0 : -1;
+    x->ids = row.ids;
+    x->role = row.role;
+    x->n = row.n;
+    x->bos_removed = row.bos_removed;
+    return 1;
 }
 
 /* 1, 0: the document cannot be used, as *e says, or -1. */
@@ -168,6 +184,7 @@ static int count(struct sample_reader *r, const struct document *x, struct err *
 
     if (twice < 0)
         return -1;
+    s->roles |= x->role != NULL;
     s->audit.read++;
     s->audit.chats += (uint64_t)x->chat;
     s->audit.bos_removed += (uint64_t)x->bos_removed;
@@ -208,7 +225,7 @@ int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(
         if (got <= 0 && e)
             *e = why;
         if (got <= 0 || (!r->again && count(r, x, e) < 0)) {
-            free(x->ids);
+            document_release(x);
             return -1;
         }
         return 1;

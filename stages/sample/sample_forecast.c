@@ -4,6 +4,7 @@
 #include "sample_forecast.h"
 
 #define OWN (9.5 * FORECAST_MIB) /* with its program */
+#define OF_TOKEN 5               /* its id, its role */
 #define OF_TOKENIZER 6.3         /* a byte of tokenizer.json, read and indexed */
 
 /* The different lengths of rows, and the longest. */
@@ -55,5 +56,5 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
 
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer)
 {
-    return (uint64_t)(OWN + OF_TOKENIZER * (double)tokenizer + sizeof(int32_t) * (double)f->tokens);
+    return (uint64_t)(OWN + OF_TOKENIZER * (double)tokenizer + OF_TOKEN * (double)f->tokens);
 }

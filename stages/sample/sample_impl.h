@@ -14,6 +14,7 @@
 /* A document that rows are taken from. */
 struct document {
     int32_t *ids;
+    uint8_t *role; /* [n]; NULL: plain text */
     size_t n;
     int text, chat; /* was text, was a chat; neither: ids */
     int bos_removed;
@@ -70,6 +71,7 @@ struct sample {
     int32_t bos; /* -1: none */
     struct document *document;
     size_t ndocuments, document_cap;
+    int roles; /* one of them has some */
     struct row *row;
     size_t nrow, row_cap;
     size_t *chunk_row; /* [chunks + 1] first row of each */
@@ -88,11 +90,12 @@ struct sample {
 struct sample_reader;
 struct sample_reader *sample_reader_open(struct sample *s, const struct file_group *p, int again,
                                          struct err *e);
-/* 1: *x is the next document (x->ids is the caller's), 0: no more, -1. skip, if not NULL, is
+/* 1: *x is the next document (the caller's to release), 0: no more, -1. skip, if not NULL, is
  * asked before the document is tokenized. */
 int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(void *ctx),
                        void *ctx, struct err *e);
 void sample_reader_close(struct sample_reader **r);
+void document_release(struct document *x);
 /* opens the files first */
 int sample_digest(struct sample *s, struct err *e);
 
@@ -129,7 +132,7 @@ int sample_record_build(struct sample *s, struct err *e);
 
 /* sample_plan.c: fills document and row. */
 int sample_plan(struct sample *s, struct err *e);
-/* takes the ids in any case */
+/* takes ids and role in any case: x has none afterwards */
 int document_push(struct sample *s, struct document *x, struct err *e);
 int row_push(struct sample *s, size_t doc, size_t offset, size_t length, int bos, struct err *e);
 /* whether the rows of a document begin with BOS */

@@ -55,6 +55,8 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
     if (a->chats)
         log_info("%llu of the documents %s", (unsigned long long)a->chats,
                  a->chats == 1 ? "is a chat" : "are chats");
+    if (a->answers)
+        log_info("%llu of the tokens are of answers", (unsigned long long)a->answers);
     if (a->lines_skipped)
         log_warn("%llu line%s no document and skipped, the first: %s",
                  (unsigned long long)a->lines_skipped, a->lines_skipped == 1 ? " is" : "s are",

@@ -14,11 +14,13 @@ int document_push(struct sample *s, struct document *x, struct err *e)
 
     if (s->ndocuments == s->document_cap &&
         mem_grow(&p, &s->document_cap, s->ndocuments + 1, sizeof *s->document, e) < 0) {
-        free(x->ids);
+        document_release(x);
         return -1;
     }
     s->document = p;
     s->document[s->ndocuments++] = *x;
+    x->ids = NULL; /* the list's now */
+    x->role = NULL;
     return 0;
 }
 
@@ -85,7 +87,7 @@ int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int join
             break;
         if (!x.n) {
             s->audit.dropped += !joined;
-            free(x.ids);
+            document_release(&x);
             continue;
         }
         *have += x.n;
@@ -160,7 +162,7 @@ static int plan_head(struct sample *s, const struct file_group *p, struct err *e
         x.taken = length - (size_t)row_bos(s, x.text);
         if (x.n < x.taken) {
             s->audit.dropped++;
-            free(x.ids);
+            document_release(&x);
             continue;
         }
         if (document_push(s, &x, e) < 0 ||

@@ -60,6 +60,8 @@ static struct json *audit_json(const struct sample *s)
         bad |= json_set_int(j, "documents_repaired", (int64_t)a->repaired) < 0;
     if (a->tokens_masked)
         bad |= json_set_int(j, "tokens_masked", (int64_t)a->tokens_masked) < 0;
+    if (a->answers)
+        bad |= json_set_int(j, "tokens_answers", (int64_t)a->answers) < 0;
     bad |= json_set_real(j, "effective", a->effective) < 0;
     bad |= json_set(j, "file_tokens", files) < 0;
     bad |= json_set(j, "lengths", lengths) < 0;

@@ -69,8 +69,9 @@ struct sample_audit {
     uint64_t remainder;     /* tokens of the budget that make no row */
     /* crops: rows cut from joined documents, because too few were long enough */
     uint64_t joined;
-    uint64_t capped; /* lengths that were beyond the model's context */
-    uint64_t chats;  /* of the documents read */
+    uint64_t capped;  /* lengths that were beyond the model's context */
+    uint64_t chats;   /* of the documents read */
+    uint64_t answers; /* tokens of rows that the model is to say: ROLE_ANSWER */
     /* chats whose template and --bos, or template and text, both began with BOS: one of them
      * went */
     uint64_t bos_removed;

@@ -122,7 +122,8 @@ refused() { # CODE WORDS ARGUMENTS...
         --length 64 --out x.ptq
     [[ $output == *"16 rows of 64 = 1024 tokens"*"of the documents are chats"* ]]
     run -0 ptq-inspect x.ptq
-    [[ $output == *'"shares":[[1.0,256],[3.0,768]]'*'"template":"'* ]]
+    [[ $output == *'"shares":[[1.0,256],[3.0,768]]'*'"template":"'*'"tokens_answers":'* ]]
+    [[ $output == *"role  U8 [1024]"* ]]
     printf '{{ messages|shuffle }}' >t.jinja
     run -100 ptq-sample --model "$model" --chat-template t.jinja --data chats.jsonl --out y.ptq
     [[ $output == *"chats.jsonl:1: t.jinja:1: the filter 'shuffle' is not supported"* ]]

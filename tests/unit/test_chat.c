@@ -14,6 +14,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/jinja/chat.h"
+#include "../../common/jinja/chat_answers.h"
 #include "shared.h"
 
 #define GOLDEN "tests/golden/chat"
@@ -350,12 +351,102 @@ static void folders(void **state)
     assert_int_equal(fs_remove_tree(dir, &e), 0);
 }
 
+/* What the model says in the rendering of j, with "|" behind each span. */
+static void expect_answers(const struct chat *c, const struct json *j, size_t first, int marked,
+                           const char *want, const char *name)
+{
+    struct chat_spans spans = {0};
+    struct err e = {0};
+    char said[512] = "";
+    size_t n, used = 0;
+    char *text = chat_render_spans(c, j, &n, &spans, &e);
+
+    if (!text || chat_answers(c, j, text, n, first, &spans, &e) != marked)
+        fail_msg("%s: '%s'", name, e.text);
+    for (size_t i = 0; i < spans.n; i++)
+        used +=
+            (size_t)snprintf(said + used, sizeof said - used, "%.*s|",
+                             (int)(spans.at[i].end - spans.at[i].start), text + spans.at[i].start);
+    if (strcmp(said, want))
+        fail_msg("%s: '%s', not '%s'", name, said, want);
+    free(text);
+    free(spans.at);
+}
+
+#define TURN(who, what) "{\"role\":\"" who "\",\"content\":\"" what "\"}"
+#define TALK                                                                                 \
+    "{\"messages\":[" TURN("user", "One, please") "," TURN("assistant", "Een xyz") "," TURN( \
+        "user", "and two") "," TURN("assistant", "Zwei \xC3\xA4") "]}"
+
+static void answers(void **state)
+{
+    static const struct {
+        const char *template, *want;
+        int marked;
+        size_t first;
+    } all[] = {
+        {"{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}",
+         "Een xyz|Zwei \xC3\xA4|", 0, 0},
+        {"{% for m in messages %}{{ m.content }}{% endfor %}", "Zwei \xC3\xA4|", 0, 2},
+        {"{% for m in messages %}{{ m.content|trim if loop.last else 'gone' }}{% endfor %}",
+         "Zwei \xC3\xA4|", 0, 0},
+        {"{% for m in messages %}{% if m.role != 'user' %}{% generation %}{{ m.content }}!"
+         "{% endgeneration %}{% else %}[{{ m.content }}]{% endif %}{% endfor %}",
+         "Een xyz!|Zwei \xC3\xA4!|", 1, 0},
+        /* a refusal of other words than those that are there: all is prompt */
+        {"{% for m in messages %}{% if m.content in 'xyzqwv' %}{{ raise_exception('no') }}"
+         "{% endif %}{{ m.content }}{% endfor %}",
+         "", 0, 0},
+        /* places inside of a block's text are not places in the whole */
+        {"{% set all %}{% generation %}a{% endgeneration %}{% endset %}b{{ all }}", "", 0, 0},
+    };
+    struct json *j = parsed(TALK);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct err e = {0};
+        struct chat *c = chat_parse(all[i].template, strlen(all[i].template), "t", &e);
+
+        if (!c)
+            fail_msg("%s", e.text);
+        expect_answers(c, j, all[i].first, all[i].marked, all[i].want, all[i].template);
+        chat_close(&c);
+    }
+    json_destroy(&j);
+}
+
+static void foreign_answers(void **state)
+{
+    static const char *const names[] = {
+        "HuggingFaceTB-SmolLM3-3B.jinja",
+        "Mistral-Small-3.2-24B-Instruct-2506.jinja",
+        "Qwen-Qwen2.5-7B-Instruct.jinja",
+        "Qwen-Qwen3-0.6B.jinja",
+        "google-gemma-2-2b-it.jinja",
+        "meta-llama-Llama-3.1-8B-Instruct.jinja",
+        "meta-llama-Llama-3.2-3B-Instruct.jinja",
+        "microsoft-Phi-3.5-mini-instruct.jinja",
+    };
+    struct json *j = parsed(TALK);
+
+    shared_or_skip(there, "data/chat-templates");
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct chat *c = template_of(names[i], 0);
+
+        expect_answers(c, j, 0, 0, "Een xyz|Zwei \xC3\xA4|", names[i]);
+        chat_close(&c);
+    }
+    json_destroy(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(not_understood),    cmocka_unit_test(limits),
         cmocka_unit_test(white_space),       cmocka_unit_test(own_templates),
         cmocka_unit_test(foreign_templates), cmocka_unit_test(folders),
+        cmocka_unit_test(answers),           cmocka_unit_test(foreign_answers),
     };
 
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);
