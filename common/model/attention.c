@@ -11,25 +11,8 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "../tensor/blas.h"
+#include "attention_parts.h"
 #include "vec.h"
-
-struct task {
-    /* rows of the block in the chunk; position of the first one in its sequence */
-    size_t seq, row, rows, at;
-    size_t start; /* first row of the sequence in the chunk */
-};
-
-struct attention {
-    const struct blas_table *by;
-    const struct attention_shape *c;
-    const float *q, *k, *v;
-    size_t ldq, ldk, ldv;
-    /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
-    const float *const *keys, *const *values;
-    float *x, *scores;
-    size_t room; /* scores of one worker */
-    const struct task *tasks;
-};
 
 /* Row i of the scores: softmax without the division over keys [low, high), zero elsewhere. */
 static float softmax_row(float *s, size_t keys, size_t low, size_t high)
@@ -39,10 +22,13 @@ static float softmax_row(float *s, size_t keys, size_t low, size_t high)
     return vec_exp_sum(s + low, high - low, vec_max(s + low, high - low));
 }
 
-/* Scores of one head of a block, softmax without the division: s [rows, keys], the keys from
- * `from` on; sum [rows]. */
-static int block_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
-                        float *s, float *sum, struct err *e)
+float attention_scale(const struct attention_shape *c)
+{
+    return c->scale != 0 ? c->scale : 1.0f / sqrtf((float)c->head_dim);
+}
+
+int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
+                       float *s, struct err *e)
 {
     const struct attention_shape *c = a->c;
     const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
@@ -50,10 +36,19 @@ static int block_scores(const struct attention *a, const struct task *t, size_t 
     const float *k =
         (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
 
-    const float scale = c->scale != 0 ? c->scale : 1.0f / sqrtf((float)hd);
+    const float scale = attention_scale(c);
 
-    if (a->by->sgemm(0, 1, t->rows, keys, hd, scale, a->q + t->row * a->ldq + head * hd, a->ldq, k,
-                     a->ldk, 0.0f, s, keys, e) < 0)
+    return a->by->sgemm(0, 1, t->rows, keys, hd, scale, a->q + t->row * a->ldq + head * hd, a->ldq,
+                        k, a->ldk, 0.0f, s, keys, e);
+}
+
+int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
+                     float *s, float *sum, struct err *e)
+{
+    const struct attention_shape *c = a->c;
+    const size_t keys = t->at + t->rows - from;
+
+    if (attention_products(a, t, head, from, s, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++) {
         size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
@@ -65,8 +60,7 @@ static int block_scores(const struct attention *a, const struct task *t, size_t 
     return 0;
 }
 
-/* The first key that a block can see. */
-static size_t first_key(const struct attention_shape *c, const struct task *t)
+size_t attention_first_key(const struct attention_shape *c, const struct task *t)
 {
     return c->window && t->at + 1 > c->window ? t->at + 1 - c->window : 0;
 }
@@ -78,13 +72,13 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct task *t = &a->tasks[i / c->heads];
     const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
                  ldx = c->heads * hd;
-    const size_t from = first_key(c, t), keys = t->at + t->rows - from;
+    const size_t from = attention_first_key(c, t), keys = t->at + t->rows - from;
     const float *v =
         (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
     float *s = a->scores + worker * a->room, sum[ATTENTION_QUERIES],
           *x = a->x + t->row * ldx + head * hd;
 
-    if (block_scores(a, t, head, from, s, sum, e) < 0 ||
+    if (attention_scores(a, t, head, from, s, sum, e) < 0 ||
         a->by->sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++)
@@ -195,9 +189,9 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
                                .start = w->row,
                                .rows = w->rows - b < ATTENTION_QUERIES ? w->rows - b
                                                                        : ATTENTION_QUERIES};
-        const size_t from = first_key(v->a.c, &t), keys = t.at + t.rows - from;
+        const size_t from = attention_first_key(v->a.c, &t), keys = t.at + t.rows - from;
 
-        if (block_scores(&v->a, &t, head, from, s, sum, e) < 0)
+        if (attention_scores(&v->a, &t, head, from, s, sum, e) < 0)
             return -1;
         for (size_t j = 0; j < t.rows; j++)
             vec_add_scaled(out + from, s + j * keys, keys, 1 / (double)sum[j]);

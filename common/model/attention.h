@@ -40,4 +40,14 @@ int attention_received(struct par *par, const struct blas_table *by,
                        const struct attention_shape *c, const struct rows *r, const float *q,
                        size_t ldq, const float *k, size_t ldk, double *received, struct err *e);
 
+/* The way back of attention_run: g->x [T, heads*head_dim] is the gradient of its result; to the
+ * others are added those of q, k and v, which lie as these do. */
+struct attention_grads {
+    const float *x;
+    float *q, *k, *v;
+};
+int attention_back(struct par *par, const struct blas_table *by, const struct attention_shape *c,
+                   const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
+                   const float *v, size_t ldv, const struct attention_grads *g, struct err *e);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block_parts - what block.c and block_run.c share; nobody else includes this. */
+/* block_parts - what block*.c share; nobody else includes this. */
 #ifndef PTQ_BLOCK_PARTS_H
 #define PTQ_BLOCK_PARTS_H
 
@@ -16,5 +16,22 @@ struct block {
     size_t *offset;           /* [nslots] of each slot in room */
     struct op_groups *groups; /* [nslots] of the slots that routes wrote */
 };
+
+/* Where the rows of a chunk stand; released in any case. An error: the sequences are not the
+ * chunk's. */
+struct block_places {
+    size_t *position, *length; /* [T] */
+    size_t *lengths;           /* [nseq] of the sequences, with what is in the cache */
+};
+int block_places_make(struct block_places *x, const struct rows *r, const struct op_cache *c,
+                      struct err *e);
+void block_places_release(struct block_places *x);
+
+/* 0: its optional tensor is not there, it does nothing. */
+int block_has(const struct block *b, size_t op);
+/* Its weights are there: an error that names them otherwise. */
+int block_need(const struct block *b, size_t op, struct err *e);
+/* The slot of the route whose groups an operation needs; -1: none. */
+int block_route(const struct program *p, const struct op *o);
 
 #endif

@@ -19,19 +19,21 @@ struct walk {
     const struct rows *r;
     float *h;
     size_t from, to;
-    const unsigned char *use;  /* [nops] which operations run; NULL: all */
-    size_t *position, *length; /* [T] */
-    size_t *lengths;           /* [nseq] of the sequences, with what is in the cache */
+    const unsigned char *use; /* [nops] which operations run; NULL: all */
+    struct block_places places;
     const struct op_cache *cache;
 };
 
+int block_has(const struct block *b, size_t op)
+{
+    const struct op *o = &b->p.op[op];
+
+    return !(o->kind->tensors && o->tensor[0].optional && !b->w[op]);
+}
+
 static int is_used(const struct walk *w, size_t i)
 {
-    const struct op *o = &w->b->p.op[i];
-
-    if (w->use && !w->use[i])
-        return 0;
-    return !(o->kind->tensors && o->tensor[0].optional && !w->b->w[i]);
+    return (!w->use || w->use[i]) && block_has(w->b, i);
 }
 
 /* ---- one operation ---- */
@@ -62,8 +64,7 @@ static float *row_at(const struct walk *w, int slot, size_t first, const struct 
            (program_in_slabs(p, slot, s, w->use) ? 0 : first * p->slot[slot].width);
 }
 
-/* The route whose groups an operation needs; -1: none. */
-static int route_of(const struct program *p, const struct op *o)
+int block_route(const struct program *p, const struct op *o)
 {
     if (o->kind == &op_gather || o->kind == &op_scatter)
         return o->in[1];
@@ -75,14 +76,14 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
 {
     const struct program *p = &w->b->p;
     const struct op *o = &p->op[i];
-    const int route = route_of(p, o);
+    const int route = block_route(p, o);
 
     *a = (struct op_args){.op = o,
                           .par = w->b->m->par,
                           .products = &blas_products,
                           .rows = w->r,
-                          .position = w->position,
-                          .length = w->length,
+                          .position = w->places.position,
+                          .length = w->places.length,
                           .cache = w->cache,
                           .first = first,
                           .count = count,
@@ -91,7 +92,7 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
     if (route >= 0 && !(a->groups = groups_of(w, route, e)))
         return -1;
     if (o->kind == &op_rope &&
-        !(a->rope = model_rope(w->b->m, &o->rope.spec, w->lengths, w->r->nseq, e)))
+        !(a->rope = model_rope(w->b->m, &o->rope.spec, w->places.lengths, w->r->nseq, e)))
         return -1;
     if (o->expert >= 0) {
         const size_t low = a->groups->first[o->expert], high = a->groups->first[o->expert + 1];
@@ -197,37 +198,50 @@ static int check_rows(const struct rows *r, struct err *e)
 
 static int check_weights(const struct walk *w, struct err *e)
 {
-    const struct program *p = &w->b->p;
-
     for (size_t i = w->from; i < w->to; i++)
-        if (p->op[i].site >= 0 && is_used(w, i) && !w->b->w[i]) {
-            const char *name = p->op[i].tensor[0].name;
-
-            return err_set(e, ERR_USE, "block %zu: '%.*s' is needed but not loaded", w->b->index,
-                           (int)(strlen(name) - strlen(".weight")), name);
-        }
+        if (is_used(w, i) && block_need(w->b, i, e) < 0)
+            return -1;
     return 0;
 }
 
-/* Position of each row in its sequence, and how long that is. */
-static int positions_make(struct walk *w, struct err *e)
+int block_need(const struct block *b, size_t op, struct err *e)
+{
+    const char *name = b->p.op[op].tensor[0].name;
+
+    return b->p.op[op].site < 0 || b->w[op]
+               ? 0
+               : err_set(e, ERR_USE, "block %zu: '%.*s' is needed but not loaded", b->index,
+                         (int)(strlen(name) - strlen(".weight")), name);
+}
+
+int block_places_make(struct block_places *x, const struct rows *r, const struct op_cache *c,
+                      struct err *e)
 {
     size_t t = 0;
 
-    if (!(w->position = mem_array(w->r->T, sizeof *w->position, e)) ||
-        !(w->length = mem_array(w->r->T, sizeof *w->length, e)) ||
-        !(w->lengths = mem_array(w->r->nseq, sizeof *w->lengths, e)))
+    *x = (struct block_places){0};
+    if (check_rows(r, e) < 0 || !(x->position = mem_array(r->T, sizeof *x->position, e)) ||
+        !(x->length = mem_array(r->T, sizeof *x->length, e)) ||
+        !(x->lengths = mem_array(r->nseq, sizeof *x->lengths, e)))
         return -1;
-    for (size_t s = 0; s < w->r->nseq; s++) {
-        const size_t before = w->cache ? w->cache->first[s] : 0, n = (size_t)w->r->lengths[s];
+    for (size_t s = 0; s < r->nseq; s++) {
+        const size_t before = c ? c->first[s] : 0, n = (size_t)r->lengths[s];
 
-        w->lengths[s] = before + n;
+        x->lengths[s] = before + n;
         for (size_t i = 0; i < n; i++, t++) {
-            w->position[t] = before + i;
-            w->length[t] = before + n;
+            x->position[t] = before + i;
+            x->length[t] = before + n;
         }
     }
     return 0;
+}
+
+void block_places_release(struct block_places *x)
+{
+    free(x->position);
+    free(x->length);
+    free(x->lengths);
+    *x = (struct block_places){0};
 }
 
 /* Checks, and gives every slot its place; walk_end in any case. */
@@ -236,7 +250,7 @@ static int walk_begin(struct walk *w, struct err *e)
     struct block *b = w->b;
     size_t floats;
 
-    if (check_rows(w->r, e) < 0 || check_weights(w, e) < 0 || positions_make(w, e) < 0 ||
+    if (block_places_make(&w->places, w->r, w->cache, e) < 0 || check_weights(w, e) < 0 ||
         program_place(&b->p, w->from, w->to, w->use, w->r->T, b->offset, &floats, e) < 0)
         return -1;
     for (size_t i = 0; i < b->p.nslots; i++)
@@ -247,10 +261,7 @@ static int walk_begin(struct walk *w, struct err *e)
 
 static void walk_end(struct walk *w)
 {
-    free(w->position);
-    free(w->length);
-    free(w->lengths);
-    w->position = w->length = w->lengths = NULL;
+    block_places_release(&w->places);
 }
 
 static int walk_run(struct walk *w, struct err *e)

@@ -2,10 +2,8 @@
 /* op - the operations that blocks are made of: one descriptor per kind, one list (op_list.c).
  *
  * A new kind is one file op_NAME.c that ends in a const struct op_kind, its name below and in the
- * list, and the function in program_build that puts it into a program. Its forward and its
- * cost stand in that file; its vector-Jacobian product belongs there too, as one more member of
- * struct op_kind: what reads the same slots, with the gradients of the outputs, and adds to
- * those of the inputs. Private to common/model. */
+ * list, and the function in program_build that puts it into a program. Its forward, its
+ * vector-Jacobian product (back) and its cost stand in that file. Private to common/model. */
 #ifndef PTQ_OP_H
 #define PTQ_OP_H
 
@@ -51,6 +49,17 @@ struct op_args {
     size_t first, count;
 };
 
+/* The way back through an operation: a, as it was run, all rows at once; of in there is what
+ * op_kind.keeps says, as it stood before the operation, out is not there. */
+struct op_back {
+    struct op_args a;
+    float *grad; /* of the output, its row `first` */
+    /* Row `first` of the gradients of the inputs: to be added to. One that is `grad` itself (the
+     * operation works in place): the product takes the place of what stands there. */
+    float *grad_in[OP_INPUTS];
+    float *grad_tensor[OP_TENSORS]; /* to be written; NULL: not asked for */
+};
+
 /* What an operation has to do for some calibration. */
 struct op_load {
     double tokens, length; /* length: of a sequence */
@@ -72,6 +81,10 @@ struct op_kind {
      * together) - or all rows at hand. */
     void (*each)(const struct op_args *a, size_t first, size_t count);
     int (*run)(const struct op_args *a, struct err *e);
+    /* Its product with the gradient of its output, on all rows at hand; the same bytes for any
+     * number of threads. NULL: there is none, and a program with it is not run backwards. */
+    int (*back)(const struct op_back *b, struct err *e);
+    unsigned keeps; /* bit k: back reads input k */
     void (*cost)(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c);
 };
@@ -80,8 +93,20 @@ extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, 
     op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_temper;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
+/* On all rows at hand, whichever of the two it has. */
+int op_run(const struct op_args *a, struct err *e);
+/* For back: `each` on all rows at hand, by tiles. sum [n]: what the tile adds to the gradient of
+ * the first tensor (of n numbers), NULL where that is not asked for; tiles are added in order. */
+int op_back_tiles(const struct op_back *b, size_t n,
+                  void (*each)(const struct op_back *b, size_t first, size_t count, double *sum),
+                  struct err *e);
+
 /* One row, or one head: also of the norm behind the last block. */
 void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *x, float *y);
+/* Its product: to dx [n] is added what the gradient g of y gives for x; dx == g: in place. The
+ * same is added to dw for the weights; NULL: not asked for. */
+void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const float *x,
+                   const float *g, float *dx, double *dw);
 #define OP_EXPERTS 1024 /* that a router may have */
 
 /* For op_attention: received [T] of its q and k (attention.h). */

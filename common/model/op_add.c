@@ -19,6 +19,20 @@ static void each(const struct op_args *a, size_t first, size_t count)
                       a->op->add.scale);
 }
 
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++)
+        vec_add_times(b->grad_in[0] + t * n, b->grad + t * n, n, b->a.op->add.scale);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -28,5 +42,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 3 * sizeof(float) * n;
 }
 
-const struct op_kind op_add = {
-    .name = "add", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_add = {.name = "add",
+                               .inputs = 1,
+                               .local = 1,
+                               .check = check,
+                               .each = each,
+                               .back = back,
+                               .cost = cost};

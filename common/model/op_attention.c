@@ -70,6 +70,16 @@ int op_attention_received(const struct op_args *a, double *received, struct err 
                               a->width[0], a->in[1], a->width[1], received, e);
 }
 
+static int back(const struct op_back *b, struct err *e)
+{
+    const struct op_args *a = &b->a;
+    const struct attention_grads g = {
+        .x = b->grad, .q = b->grad_in[0], .k = b->grad_in[1], .v = b->grad_in[2]};
+
+    return attention_back(a->par, a->products, &a->op->attention.shape, a->rows, a->in[0],
+                          a->width[0], a->in[1], a->width[1], a->in[2], a->width[2], &g, e);
+}
+
 /* Half of the keys of a sequence are seen, or the window. */
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
@@ -84,5 +94,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * l->tokens * (n + nk);
 }
 
-const struct op_kind op_attention = {
-    .name = "attention", .inputs = 3, .check = check, .run = run, .cost = cost};
+const struct op_kind op_attention = {.name = "attention",
+                                     .inputs = 3,
+                                     .check = check,
+                                     .run = run,
+                                     .back = back,
+                                     .keeps = 1u << 0 | 1u << 1 | 1u << 2,
+                                     .cost = cost};

@@ -17,6 +17,20 @@ static void each(const struct op_args *a, size_t first, size_t count)
         vec_add(a->out + t * a->width_out, a->tensor[0], a->width_out);
 }
 
+/* The rows themselves are handed on as they are. */
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    for (size_t t = first; sum && t < first + count; t++)
+        vec_add_scaled(sum, b->grad + t * n, n, 1);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return b->grad_tensor[0] ? op_back_tiles(b, b->a.width_out, back_rows, e) : 0;
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -35,4 +49,5 @@ const struct op_kind op_bias = {.name = "bias",
                                 .local = 1,
                                 .check = check,
                                 .each = each,
+                                .back = back,
                                 .cost = cost};

@@ -5,6 +5,7 @@
  * correction, perhaps normalized to sum 1, times a scale; 0 for those that the token does not go
  * to. */
 #include <math.h>
+#include <string.h>
 #include "op.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
@@ -91,6 +92,50 @@ static void each(const struct op_args *a, size_t first, size_t count)
         choose_row(a->in[0] + t * n, a->tensor[0], a->op, a->out + t * n);
 }
 
+/* The weight of one that is chosen: scale s, or scale s / sum of those chosen. */
+static void back_row(const float *logit, const float *correction, const struct op *o,
+                     const float *g, float *out)
+{
+    const size_t n = o->route.experts;
+    const double scale = (double)o->route.scale;
+    float w[OP_EXPERTS];
+    double sum = 1e-20, along = 0;
+
+    choose_row(logit, correction, o, w);
+    for (size_t i = 0; i < n; i++)
+        if (w[i] > 0) {
+            const double s = 1 / (1 + exp(-(double)logit[i]));
+
+            sum += s;
+            along += s * (double)g[i];
+        }
+    for (size_t i = 0; i < n; i++)
+        if (w[i] > 0) {
+            const double s = 1 / (1 + exp(-(double)logit[i])), gi = (double)g[i];
+
+            out[i] +=
+                (float)(scale * s * (1 - s) * (o->route.normalize ? (gi - along / sum) / sum : gi));
+        }
+}
+
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++)
+        back_row(b->a.in[0] + t * n, b->a.tensor[0], b->a.op, b->grad + t * n,
+                 b->grad_in[0] + t * n);
+}
+
+/* Which experts are chosen does not change: the correction has no gradient. */
+static int back(const struct op_back *b, struct err *e)
+{
+    if (b->grad_tensor[0])
+        memset(b->grad_tensor[0], 0, b->a.width_out * sizeof(float));
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -107,4 +152,6 @@ const struct op_kind op_choose = {.name = "choose",
                                   .routes = 1,
                                   .check = check,
                                   .each = each,
+                                  .back = back,
+                                  .keeps = 1u << 0,
                                   .cost = cost};

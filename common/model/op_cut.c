@@ -3,6 +3,7 @@
  * the stream for linears that read it without a norm. */
 #include <string.h>
 #include "op.h"
+#include "vec.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
@@ -21,6 +22,20 @@ static void each(const struct op_args *a, size_t first, size_t count)
                a->width_out * sizeof *a->out);
 }
 
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++)
+        vec_add(b->grad_in[0] + t * b->a.width[0] + b->a.op->cut.first, b->grad + t * n, n);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -29,5 +44,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
         2 * sizeof(float) * l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
 }
 
-const struct op_kind op_cut = {
-    .name = "cut", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_cut = {.name = "cut",
+                               .inputs = 1,
+                               .local = 1,
+                               .check = check,
+                               .each = each,
+                               .back = back,
+                               .cost = cost};

@@ -24,6 +24,26 @@ static void each(const struct op_args *a, size_t first, size_t count)
     }
 }
 
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++) {
+        const float *gate = b->a.in[0] + t * n, *up = b->a.in[1] + t * n;
+
+        if (b->a.op->gate.activation == ACTIVATION_GELU_TANH)
+            vec_gelu_mul_back(gate, up, n, b->grad + t * n, b->grad_in[1] + t * n);
+        else
+            vec_silu_mul_back(gate, up, n, b->grad + t * n, b->grad_in[1] + t * n);
+    }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -33,5 +53,11 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 3 * sizeof(float) * n;
 }
 
-const struct op_kind op_gate = {
-    .name = "gate", .inputs = 2, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_gate = {.name = "gate",
+                                .inputs = 2,
+                                .local = 1,
+                                .check = check,
+                                .each = each,
+                                .back = back,
+                                .keeps = 1u << 0 | 1u << 1,
+                                .cost = cost};

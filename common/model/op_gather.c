@@ -3,6 +3,7 @@
  * tokens. */
 #include <string.h>
 #include "op.h"
+#include "vec.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
@@ -22,6 +23,17 @@ static int run(const struct op_args *a, struct err *e)
     return 0;
 }
 
+/* A token gets what its rows got, in the order of the experts. */
+static int back(const struct op_back *b, struct err *e)
+{
+    const size_t n = b->a.width_out;
+
+    (void)e;
+    for (size_t i = 0; i < b->a.groups->count; i++)
+        vec_add(b->grad_in[0] + b->a.groups->token[i] * n, b->grad + i * n, n);
+    return 0;
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -31,4 +43,4 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
 }
 
 const struct op_kind op_gather = {
-    .name = "gather", .inputs = 2, .check = check, .run = run, .cost = cost};
+    .name = "gather", .inputs = 2, .check = check, .run = run, .back = back, .cost = cost};

@@ -32,6 +32,21 @@ static int run(const struct op_args *a, struct err *e)
                                a->tensor[0], a->width[0], a->out, a->width_out, a->op->adds, e);
 }
 
+/* dx += dy W, dW = dy' x. */
+static int back(const struct op_back *b, struct err *e)
+{
+    const struct op_args *a = &b->a;
+    const size_t N = a->width_out, K = a->width[0];
+
+    if (a->products->product(a->par, a->count, K, N, b->grad, N, a->tensor[0], K, b->grad_in[0], K,
+                             1, e) < 0)
+        return -1;
+    if (!b->grad_tensor[0] || !a->count)
+        return 0;
+    return a->products->cross(a->par, a->count, N, K, b->grad, N, a->in[0], K, b->grad_tensor[0], K,
+                              e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -49,4 +64,6 @@ const struct op_kind op_linear = {.name = "linear",
                                   .local = 1,
                                   .check = check,
                                   .run = run,
+                                  .back = back,
+                                  .keeps = 1u << 0,
                                   .cost = cost};

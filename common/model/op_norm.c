@@ -2,6 +2,7 @@
 /* op_norm - y = w x / sqrt(mean x^2 + eps), of each row or of each of its heads, the weights
  * perhaps 1 + w, or with the mean taken off (norm_kind in config.h). The square root and the mean
  * in f32, as the reference does it. */
+#include <math.h>
 #include "op.h"
 #include "vec.h"
 
@@ -34,6 +35,52 @@ static void each(const struct op_args *a, size_t first, size_t count)
                      a->out + t * width + h * n);
 }
 
+void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const float *x,
+                   const float *g, float *dx, double *dw)
+{
+    const double one = s->kind == NORM_RMS_ONE ? 1.0 : 0.0, N = (double)n;
+    double mean = 0, squares = 0, along = 0, all = 0, r;
+
+    for (size_t i = 0; s->kind == NORM_MEAN && i < n; i++)
+        mean += (double)x[i] / N;
+    for (size_t i = 0; i < n; i++) {
+        const double c = (double)x[i] - mean, gw = (double)g[i] * ((double)w[i] + one);
+
+        squares += c * c;
+        along += gw * c;
+        all += gw;
+    }
+    r = 1 / sqrt(squares / N + s->eps);
+    along *= r * r / N;
+    all = s->kind == NORM_MEAN ? all / N : 0;
+    for (size_t i = 0; i < n; i++) {
+        const double c = (double)x[i] - mean, gi = (double)g[i];
+        const double d = r * (gi * ((double)w[i] + one) - all - c * along);
+
+        if (dw)
+            dw[i] += gi * c * r;
+        dx[i] = (float)(dx == g ? d : (double)dx[i] + d);
+    }
+}
+
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t heads = b->a.op->norm.heads, width = b->a.width[0], n = width / heads;
+
+    for (size_t t = first; t < first + count; t++)
+        for (size_t h = 0; h < heads; h++) {
+            const size_t at = t * width + h * n;
+
+            norm_row_back(&b->a.op->norm.spec, b->a.tensor[0], n, b->a.in[0] + at, b->grad + at,
+                          b->grad_in[0] + at, sum);
+        }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, b->a.width[0] / b->a.op->norm.heads, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -49,4 +96,6 @@ const struct op_kind op_norm = {.name = "norm",
                                 .local = 1,
                                 .check = check,
                                 .each = each,
+                                .back = back,
+                                .keeps = 1u << 0,
                                 .cost = cost};

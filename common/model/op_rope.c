@@ -21,6 +21,41 @@ static void each(const struct op_args *a, size_t first, size_t count)
                    a->width_out / a->op->rope.heads, a->out + t * a->width_out);
 }
 
+/* Numbers that turn together turn back as their mirror image turns: the second of each changes
+ * its sign before and after. */
+static void mirror(const struct rope_spec *s, float *x)
+{
+    const size_t half = s->width / 2;
+
+    for (size_t i = 0; i < half; i++) {
+        float *second = s->pairs ? x + 2 * i + 1 : x + half + i;
+
+        *second = -*second;
+    }
+}
+
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const struct op_args *a = &b->a;
+    const size_t heads = a->op->rope.heads, distance = a->width_out / heads;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++) {
+        float *g = b->grad + t * a->width_out;
+
+        for (size_t h = 0; h < heads; h++)
+            mirror(&a->op->rope.spec, g + h * distance);
+        rope_apply(a->rope, a->length[a->first + t], a->position[a->first + t], heads, distance, g);
+        for (size_t h = 0; h < heads; h++)
+            mirror(&a->op->rope.spec, g + h * distance);
+    }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -30,5 +65,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * n;
 }
 
-const struct op_kind op_rope = {
-    .name = "rope", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_rope = {.name = "rope",
+                                .inputs = 1,
+                                .local = 1,
+                                .check = check,
+                                .each = each,
+                                .back = back,
+                                .cost = cost};

@@ -12,7 +12,7 @@
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
-    if (o->route.top == 0 || o->route.top > o->route.experts ||
+    if (o->route.experts > OP_EXPERTS || o->route.top == 0 || o->route.top > o->route.experts ||
         p->slot[o->in[0]].width != o->route.experts || p->slot[o->in[0]].route >= 0)
         return err_set(e, ERR_USE, "the best %zu of %zu experts", o->route.top, o->route.experts);
     return 0;
@@ -47,6 +47,42 @@ static void each(const struct op_args *a, size_t first, size_t count)
         route_row(a->in[0] + t * n, n, a->op->route.top, a->op->route.normalize, a->out + t * n);
 }
 
+/* p: the softmax of the logits; w = p, or p over the sum of those chosen, whose gradients alone
+ * are there: what one of them gains the others lose. */
+static void back_row(const float *logit, const struct op *o, const float *g, float *out)
+{
+    const size_t n = o->route.experts;
+    float w[OP_EXPERTS];
+    double p[OP_EXPERTS], all = 0, along = 0;
+    const float largest = vec_max(logit, n);
+
+    route_row(logit, n, o->route.top, o->route.normalize, w);
+    for (size_t i = 0; i < n; i++) {
+        p[i] = !o->route.normalize || w[i] > 0 ? exp((double)logit[i] - (double)largest) : 0;
+        all += p[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        p[i] /= all;
+        along += w[i] > 0 ? p[i] * (double)g[i] : 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] += (float)(p[i] * ((w[i] > 0 ? (double)g[i] : 0) - along));
+}
+
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++)
+        back_row(b->a.in[0] + t * n, b->a.op, b->grad + t * n, b->grad_in[0] + t * n);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -62,6 +98,8 @@ const struct op_kind op_route = {.name = "route",
                                  .routes = 1,
                                  .check = check,
                                  .each = each,
+                                 .back = back,
+                                 .keeps = 1u << 0,
                                  .cost = cost};
 
 int op_groups_make(struct op_groups *g, const float *route, size_t T, size_t experts, size_t top,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op_scatter - each token gets what its experts made, each times its weight: y += sum w x. In the
  * order of the experts, so that nothing depends on threads. */
+#include <stdlib.h>
+#include "../base/mem.h"
 #include "op.h"
+#include "vec.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
@@ -27,6 +30,44 @@ static int run(const struct op_args *a, struct err *e)
     return 0;
 }
 
+struct scatter {
+    const struct op_back *b;
+    size_t *expert; /* [count] of each row */
+};
+
+/* A row and its weight belong to one token and one expert: no two rows meet. */
+static int back_row(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct scatter *s = ctx;
+    const struct op_back *b = s->b;
+    const struct op_groups *g = b->a.groups;
+    const size_t n = b->a.width_out;
+    const float *dy = b->grad + g->token[i] * n, *x = b->a.in[0] + i * n;
+    double dot = 0;
+
+    (void)worker;
+    (void)e;
+    for (size_t k = 0; k < n; k++)
+        dot += (double)dy[k] * (double)x[k];
+    vec_add_times(b->grad_in[0] + i * n, dy, n, g->weight[i]);
+    b->grad_in[1][g->token[i] * g->experts + s->expert[i]] += (float)dot;
+    return 0;
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    const struct op_groups *g = b->a.groups;
+    struct scatter s = {.b = b, .expert = mem_array(g->count, sizeof *s.expert, e)};
+    int rc;
+
+    for (size_t x = 0; s.expert && x < g->experts; x++)
+        for (size_t i = g->first[x]; i < g->first[x + 1]; i++)
+            s.expert[i] = x;
+    rc = s.expert ? par_for(b->a.par, g->count, back_row, &s, e) : -1;
+    free(s.expert);
+    return rc;
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -36,5 +77,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 3 * sizeof(float) * n;
 }
 
-const struct op_kind op_scatter = {
-    .name = "scatter", .inputs = 2, .check = check, .run = run, .cost = cost};
+const struct op_kind op_scatter = {.name = "scatter",
+                                   .inputs = 2,
+                                   .check = check,
+                                   .run = run,
+                                   .back = back,
+                                   .keeps = 1u << 0,
+                                   .cost = cost};

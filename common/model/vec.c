@@ -77,6 +77,15 @@ static inline float gelu_lane(float x)
     return 0.5f * x * (1.0f + tanh_lane(u));
 }
 
+/* d gelu / dx */
+static inline float gelu_slope(float x)
+{
+    const float t = tanh_lane(0.79788456f * (x + 0.044715f * (x * x * x)));
+
+    return 0.5f * (1.0f + t) +
+           0.5f * x * (1.0f - t * t) * (0.79788456f * (1.0f + 0.134145f * (x * x)));
+}
+
 static inline float lanes_sum(float *lane)
 {
     for (size_t w = LANES / 2; w > 0; w /= 2)
@@ -228,6 +237,26 @@ VEC_CLONES static void gelu_mul(float *restrict gate, const float *restrict up, 
         gate[i] = gelu_lane(gate[i]) * up[i];
 }
 
+VEC_CLONES static void silu_mul_back(const float *restrict gate, const float *restrict up, size_t n,
+                                     float *restrict g, float *restrict up_grad)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float s = 1.0f / (1.0f + exp_lane(-gate[i])), silu = gate[i] * s;
+
+        up_grad[i] += g[i] * silu;
+        g[i] *= up[i] * (s + silu * (1.0f - s));
+    }
+}
+
+VEC_CLONES static void gelu_mul_back(const float *restrict gate, const float *restrict up, size_t n,
+                                     float *restrict g, float *restrict up_grad)
+{
+    for (size_t i = 0; i < n; i++) {
+        up_grad[i] += g[i] * gelu_lane(gate[i]);
+        g[i] *= up[i] * gelu_slope(gate[i]);
+    }
+}
+
 VEC_CLONES static void cap_at(float *x, size_t n, float cap)
 {
     size_t i = 0;
@@ -361,6 +390,16 @@ void vec_silu_mul(float *gate, const float *up, size_t n)
 void vec_gelu_mul(float *gate, const float *up, size_t n)
 {
     gelu_mul(gate, up, n);
+}
+
+void vec_silu_mul_back(const float *gate, const float *up, size_t n, float *g, float *up_grad)
+{
+    silu_mul_back(gate, up, n, g, up_grad);
+}
+
+void vec_gelu_mul_back(const float *gate, const float *up, size_t n, float *g, float *up_grad)
+{
+    gelu_mul_back(gate, up, n, g, up_grad);
 }
 
 void vec_cap(float *x, size_t n, float cap)

@@ -23,6 +23,10 @@ void vec_add_scaled(double *y, const float *x, size_t n, double a); /* y += a x 
 void vec_silu_mul(float *gate, const float *up, size_t n);
 /* gate = gate / 2 (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) * up */
 void vec_gelu_mul(float *gate, const float *up, size_t n);
+/* Their products with the gradient g of the result, which becomes that of gate; up_grad += that
+ * of up. */
+void vec_silu_mul_back(const float *gate, const float *up, size_t n, float *g, float *up_grad);
+void vec_gelu_mul_back(const float *gate, const float *up, size_t n, float *g, float *up_grad);
 void vec_cap(float *x, size_t n, float cap); /* x = cap tanh(x / cap) */
 float vec_sigmoid(float x);
 /* y = (w + one) x / sqrt(mean x^2 + eps); y may be x */

@@ -148,6 +148,14 @@ static int linear_tile(void *ctx, size_t i, size_t worker, struct err *e)
                     j->ldy, j->add, e);
 }
 
+/* How many tiles lie beside each other, and how wide they are. */
+static void linear_cut(struct linear_job *j)
+{
+    j->across = ceil_div(j->N, LINEAR_COLS);
+    j->cols = ceil_div(ceil_div(j->N, j->across), 64) * 64;
+    j->across = ceil_div(j->N, j->cols);
+}
+
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e)
 {
@@ -168,9 +176,7 @@ int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, siz
         return 0;
     if (K == 0)
         return err_set(e, ERR_USE, "linear: no inputs");
-    j.across = ceil_div(N, LINEAR_COLS);
-    j.cols = ceil_div(ceil_div(N, j.across), 64) * 64;
-    j.across = ceil_div(N, j.cols);
+    linear_cut(&j);
     return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, linear_tile, &j, e);
 }
 
@@ -186,8 +192,6 @@ int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
         return 0;
     return tile_sgemm(ta, tb, M, N, K, alpha, a, lda, b, ldb, beta, c, ldc, e);
 }
-
-const struct blas_table blas_products = {.linear = blas_linear, .sgemm = blas_sgemm};
 
 /* ---- X'X ---- */
 
@@ -292,6 +296,44 @@ int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size
         return -1;
     return tiles_run(p, ceil_div(M, CROSS_TILE) * j.across, cross_tile, &j, e);
 }
+
+static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct linear_job *j = ctx;
+    size_t t = i / j->across * LINEAR_ROWS, n = i % j->across * j->cols;
+
+    (void)worker;
+    return tile_f32(0, 0, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K,
+                    j->x + t * j->ldx, j->ldx, j->w + n, j->ldw, j->y + t * j->ldy + n, j->ldy,
+                    j->add, e);
+}
+
+int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e)
+{
+    struct linear_job j = {.T = T,
+                           .N = N,
+                           .K = K,
+                           .x = x,
+                           .w = w,
+                           .ldx = ldx,
+                           .ldw = ldw,
+                           .ldy = ldy,
+                           .y = y,
+                           .add = add};
+
+    if (dims_check("product", e, 4, (const size_t[][2]){{K, ldx}, {N, ldw}, {N, ldy}, {T, T}}) != 0)
+        return -1;
+    if (T == 0 || N == 0)
+        return 0;
+    if (K == 0)
+        return err_set(e, ERR_USE, "product: no inputs");
+    linear_cut(&j);
+    return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, product_tile, &j, e);
+}
+
+const struct blas_table blas_products = {
+    .linear = blas_linear, .product = blas_product, .cross = blas_cross, .sgemm = blas_sgemm};
 
 /* ---- f64 ---- */
 

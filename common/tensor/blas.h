@@ -25,17 +25,24 @@ const char *blas_kernel(void);
 /* Y[T,N] (+)= X[T,K] W[N,K]'; add: 1 adds to Y. f32. */
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+/* Y[T,N] (+)= X[T,K] W[K,N]: what goes back through a linear. f32. */
+int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
 /* General single-threaded f32 tiles (attention): C[M,N] = alpha A B (+ beta C), ta/tb 1 =
  * transposed. */
 int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e);
-/* These two for who is handed them: a program that only reads about products (the table of sites
+/* These for who is handed them: a program that only reads about products (the table of sites
  * of a model) names the table and does not load the libraries, one that computes passes
  * blas_products on. */
 struct blas_table {
     int (*linear)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                   const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+    int (*product)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
+                   const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+    int (*cross)(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
+                 const float *b, size_t ldb, float *c, size_t ldc, struct err *e);
     int (*sgemm)(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
                  size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                  struct err *e);

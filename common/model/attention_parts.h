@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attention_parts - what attention.c and attention_back.c share; nobody else includes this. */
+#ifndef PTQ_ATTENTION_PARTS_H
+#define PTQ_ATTENTION_PARTS_H
+
+#include <stddef.h>
+#include "../base/err.h"
+
+struct attention_shape; /* attention.h */
+struct blas_table;      /* blas.h */
+
+struct task {
+    /* rows of the block in the chunk; position of the first one in its sequence */
+    size_t seq, row, rows, at;
+    size_t start; /* first row of the sequence in the chunk */
+};
+
+struct attention {
+    const struct blas_table *by;
+    const struct attention_shape *c;
+    const float *q, *k, *v;
+    size_t ldq, ldk, ldv;
+    /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
+    const float *const *keys, *const *values;
+    float *x, *scores;
+    size_t room; /* scores of one worker */
+    const struct task *tasks;
+};
+
+float attention_scale(const struct attention_shape *c);
+/* The first key that a block can see. */
+size_t attention_first_key(const struct attention_shape *c, const struct task *t);
+/* Of one head of a block: s [rows, keys] = scale q k', the keys from `from` on. */
+int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
+                       float *s, struct err *e);
+/* What becomes of them, the softmax without the division: s [rows, keys], sum [rows]. */
+int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
+                     float *s, float *sum, struct err *e);
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* block_back - see block_back.h.
+ *
+ * A value is what stands in a slot between two operations that write it. Values that a product
+ * reads keep their room; one that nobody reads again gives it to the next value of its slot. */
+#include "block_back.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../base/mem.h"
+#include "../tensor/blas.h"
+#include "block_parts.h"
+
+struct value {
+    int slot, kept;
+    size_t room; /* which; made by the first value in it */
+};
+
+struct block_back {
+    struct block *b;
+    const struct rows *r;
+    size_t to;
+    struct block_places places;
+    struct op_groups *groups; /* [nslots] */
+    size_t (*in)[OP_INPUTS];  /* [nops] values */
+    size_t *out;              /* [nops] the value that it writes */
+    struct value *value;      /* [nvalues] */
+    size_t nvalues;
+    float **room;   /* [nvalues] */
+    float **grad;   /* [nslots] of the value at hand; NULL: none reached it yet */
+    float **tensor; /* [nops] */
+};
+
+static size_t slot_floats(const struct block_back *k, int slot)
+{
+    const struct program_slot *s = &k->b->p.slot[slot];
+
+    return k->r->T * s->top * s->width;
+}
+
+/* ---- values ---- */
+
+/* What stands in the slot takes part in what the operation leaves there. */
+static int goes_on(const struct op *o, int slot)
+{
+    return o->expert >= 0 || program_reads(o, slot);
+}
+
+static int values_make(struct block_back *k, struct err *e)
+{
+    const struct program *p = &k->b->p;
+    size_t *at = mem_array(p->nslots, sizeof *at, e); /* of each slot, 1 more; 0: none */
+
+    if (!at)
+        return -1;
+    k->value[k->nvalues++] = (struct value){.slot = PROGRAM_STREAM};
+    at[PROGRAM_STREAM] = 1;
+    for (size_t i = 0; i < k->to; i++) {
+        const struct op *o = &p->op[i];
+
+        if (!block_has(k->b, i))
+            continue;
+        for (size_t n = 0; n < o->kind->inputs; n++) {
+            k->in[i][n] = at[o->in[n]] - 1;
+            if (o->kind->keeps >> n & 1)
+                k->value[k->in[i][n]].kept = 1;
+        }
+        k->value[k->nvalues] = (struct value){.slot = o->out};
+        k->out[i] = k->nvalues++;
+        at[o->out] = k->nvalues;
+    }
+    free(at);
+    return 0;
+}
+
+/* Values of a slot follow one another: who comes after one that is not kept takes its room. */
+static void rooms_share(struct block_back *k)
+{
+    for (size_t v = 0; v < k->nvalues; v++) {
+        size_t before = v;
+
+        while (before-- > 0 && k->value[before].slot != k->value[v].slot)
+            ;
+        k->value[v].room =
+            before < v && !k->value[before].kept ? k->value[before].room : v; /* SIZE_MAX: none */
+    }
+}
+
+/* ---- forward ---- */
+
+static const struct op_groups *groups_of(struct block_back *k, size_t op, struct err *e)
+{
+    const struct program *p = &k->b->p;
+    const int route = block_route(p, &p->op[op]);
+    struct op_groups *g = route < 0 ? NULL : &k->groups[route];
+
+    for (size_t i = op; g && !g->token && i-- > 0;)
+        if (p->op[i].kind->routes && p->op[i].out == route)
+            return op_groups_make(g, k->room[k->value[k->out[i]].room], k->r->T,
+                                  p->op[i].route.experts, p->op[i].route.top, e) == 0
+                       ? g
+                       : NULL;
+    return g;
+}
+
+static int args_make(struct block_back *k, size_t i, struct op_args *a, struct err *e)
+{
+    const struct program *p = &k->b->p;
+    const struct op *o = &p->op[i];
+
+    *a = (struct op_args){.op = o,
+                          .par = k->b->m->par,
+                          .products = &blas_products,
+                          .rows = k->r,
+                          .position = k->places.position,
+                          .length = k->places.length,
+                          .count = k->r->T * p->slot[o->out].top,
+                          .tensor = {k->b->w[i]},
+                          .width_out = p->slot[o->out].width};
+    if (block_route(p, o) >= 0 && !(a->groups = groups_of(k, i, e)))
+        return -1;
+    if (o->kind == &op_rope &&
+        !(a->rope = model_rope(k->b->m, &o->rope.spec, k->places.lengths, k->r->nseq, e)))
+        return -1;
+    if (o->expert >= 0) {
+        a->first = a->groups->first[o->expert];
+        a->count = a->groups->first[o->expert + 1] - a->first;
+    }
+    for (size_t n = 0; n < o->kind->inputs; n++)
+        a->width[n] = p->slot[o->in[n]].width;
+    return 0;
+}
+
+/* Row `first` of what an operation reads. */
+static float *row_of(const struct op_args *a, float *x, size_t width)
+{
+    return x + a->first * width;
+}
+
+static int run_op(struct block_back *k, size_t i, struct err *e)
+{
+    const struct op *o = &k->b->p.op[i];
+    const size_t v = k->out[i], room = k->value[v].room, floats = slot_floats(k, o->out);
+    struct op_args a;
+
+    if (args_make(k, i, &a, e) < 0)
+        return -1;
+    if (room == v) {
+        size_t before = v;
+
+        if (!(k->room[v] = mem_raw(floats ? floats : 1, sizeof(float), e)))
+            return -1;
+        while (before-- > 0 && k->value[before].slot != o->out)
+            ;
+        if (before < v && goes_on(o, o->out))
+            memcpy(k->room[v], k->room[k->value[before].room], floats * sizeof(float));
+    }
+    a.out = row_of(&a, k->room[room], a.width_out);
+    for (size_t n = 0; n < o->kind->inputs; n++)
+        a.in[n] = o->in[n] == o->out ? a.out
+                                     : row_of(&a, k->room[k->value[k->in[i][n]].room], a.width[n]);
+    return op_run(&a, e);
+}
+
+static int run_forward(struct block_back *k, const float *h, float *y, struct err *e)
+{
+    const size_t floats = slot_floats(k, PROGRAM_STREAM);
+    size_t last = 0;
+
+    if (!(k->room[0] = mem_raw(floats ? floats : 1, sizeof(float), e)))
+        return -1;
+    memcpy(k->room[0], h, floats * sizeof(float));
+    for (size_t i = 0; i < k->to; i++) {
+        if (!block_has(k->b, i))
+            continue;
+        if (block_need(k->b, i, e) < 0 || run_op(k, i, e) < 0)
+            return -1;
+        last = k->b->p.op[i].out == PROGRAM_STREAM ? k->out[i] : last;
+    }
+    if (y)
+        memcpy(y, k->room[k->value[last].room], floats * sizeof(float));
+    return 0;
+}
+
+static int refuse(const struct block *b, const struct op *o, struct err *e)
+{
+    return err_set(e, ERR_USE,
+                   "block %zu: operation '%s'%s%s has no backward pass: nothing that needs "
+                   "gradients can be done with this model",
+                   b->index, o->kind->name, o->kind->tensors ? " of " : "",
+                   o->kind->tensors ? o->tensor[0].name : "");
+}
+
+int block_back_check(const struct block *b, struct err *e)
+{
+    for (size_t i = 0; i < b->p.nops; i++)
+        if (!b->p.op[i].kind->back)
+            return refuse(b, &b->p.op[i], e);
+    return 0;
+}
+
+struct block_back *block_back_forward(struct block *b, size_t to, const struct rows *r,
+                                      const float *h, float *y, struct err *e)
+{
+    const struct program *p = &b->p;
+    struct block_back *k = block_back_check(b, e) == 0 ? mem_array(1, sizeof *k, e) : NULL;
+
+    if (!k)
+        return NULL;
+    k->b = b;
+    k->r = r;
+    k->to = to < p->nops ? to : p->nops;
+    if (block_places_make(&k->places, r, NULL, e) == 0 &&
+        (k->groups = mem_array(p->nslots, sizeof *k->groups, e)) &&
+        (k->in = mem_array(p->nops, sizeof *k->in, e)) &&
+        (k->out = mem_array(p->nops, sizeof *k->out, e)) &&
+        (k->value = mem_array(p->nops + 1, sizeof *k->value, e)) &&
+        (k->room = mem_array(p->nops + 1, sizeof *k->room, e)) &&
+        (k->grad = mem_array(p->nslots, sizeof *k->grad, e)) &&
+        (k->tensor = mem_array(p->nops, sizeof *k->tensor, e)) && values_make(k, e) == 0) {
+        rooms_share(k);
+        if (run_forward(k, h, y, e) == 0)
+            return k;
+    }
+    block_back_close(&k);
+    return NULL;
+}
+
+void block_back_close(struct block_back **kp)
+{
+    struct block_back *k = *kp;
+
+    if (!k)
+        return;
+    for (size_t i = 0; i < k->b->p.nslots; i++) {
+        if (k->groups)
+            op_groups_release(&k->groups[i]);
+        if (k->grad)
+            free(k->grad[i]);
+    }
+    for (size_t i = 0; k->room && i < k->nvalues; i++)
+        free(k->room[i]);
+    for (size_t i = 0; k->tensor && i < k->b->p.nops; i++)
+        free(k->tensor[i]);
+    block_places_release(&k->places);
+    free(k->groups);
+    free(k->in);
+    free(k->out);
+    free(k->value);
+    free(k->room);
+    free(k->grad);
+    free(k->tensor);
+    free(k);
+    *kp = NULL;
+}
+
+/* ---- reverse ---- */
+
+static float *grad_of(struct block_back *k, int slot, struct err *e)
+{
+    const size_t n = slot_floats(k, slot);
+
+    if (!k->grad[slot])
+        k->grad[slot] = mem_array(n ? n : 1, sizeof(float), e);
+    return k->grad[slot];
+}
+
+static int tell(const struct op_back *x, const struct block_back_ask *ask, struct err *e)
+{
+    char name[TENSOR_NAME];
+    const char *full = x->a.op->tensor[0].name;
+
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(full) - strlen(".weight")), full);
+    return ask->linear(ask->ctx,
+                       &(struct block_back_rows){
+                           .name = name,
+                           .site = x->a.op->site,
+                           .g = x->grad,
+                           .count = x->a.count,
+                           .N = x->a.width_out,
+                           .token = x->a.op->expert >= 0 ? x->a.groups->token + x->a.first : NULL},
+                       e);
+}
+
+static int reverse_op(struct block_back *k, size_t i, const struct block_back_ask *ask,
+                      struct err *e)
+{
+    const struct op *o = &k->b->p.op[i];
+    struct op_back x = {0};
+
+    if (args_make(k, i, &x.a, e) < 0)
+        return -1;
+    x.grad = row_of(&x.a, k->grad[o->out], x.a.width_out);
+    for (size_t n = 0; n < o->kind->inputs; n++) {
+        if (!grad_of(k, o->in[n], e))
+            return -1;
+        x.grad_in[n] = row_of(&x.a, k->grad[o->in[n]], x.a.width[n]);
+        if (o->kind->keeps >> n & 1)
+            x.a.in[n] = row_of(&x.a, k->room[k->value[k->in[i][n]].room], x.a.width[n]);
+    }
+    if (ask->tensors && o->kind->tensors) {
+        const struct op_tensor *t = &o->tensor[0];
+        const size_t floats = (size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1));
+
+        if (!(k->tensor[i] = mem_array(floats, sizeof(float), e)))
+            return -1;
+        x.grad_tensor[0] = k->tensor[i];
+    }
+    if (o->kind == &op_linear && ask->linear && tell(&x, ask, e) < 0)
+        return -1;
+    return o->kind->back(&x, e);
+}
+
+/* Nothing before the operation has to do with the gradient that stands in its slot. */
+static int begins(const struct block_back *k, size_t i)
+{
+    const struct op *o = &k->b->p.op[i];
+
+    if (!goes_on(o, o->out))
+        return 1;
+    for (size_t n = 0; o->out != PROGRAM_STREAM && n < i; n++)
+        if (block_has(k->b, n) && k->b->p.op[n].out == o->out)
+            return 0;
+    return o->out != PROGRAM_STREAM;
+}
+
+int block_back_reverse(struct block_back *k, float *g, const struct block_back_ask *ask,
+                       struct err *e)
+{
+    const size_t floats = slot_floats(k, PROGRAM_STREAM);
+
+    if (!grad_of(k, PROGRAM_STREAM, e))
+        return -1;
+    memcpy(k->grad[PROGRAM_STREAM], g, floats * sizeof *g);
+    for (size_t i = k->to; i-- > 0;) {
+        const int out = k->b->p.op[i].out;
+
+        if (!block_has(k->b, i) || !k->grad[out])
+            continue;
+        if (reverse_op(k, i, ask, e) < 0)
+            return -1;
+        if (k->value[k->out[i]].room == k->out[i]) {
+            free(k->room[k->out[i]]);
+            k->room[k->out[i]] = NULL;
+        }
+        if (begins(k, i)) {
+            free(k->grad[out]);
+            k->grad[out] = NULL;
+        }
+    }
+    if (!grad_of(k, PROGRAM_STREAM, e))
+        return -1;
+    memcpy(g, k->grad[PROGRAM_STREAM], floats * sizeof *g);
+    return 0;
+}
+
+const float *block_back_tensor(const struct block_back *k, const char *name)
+{
+    for (size_t i = 0; i < k->b->p.nops; i++)
+        if (k->b->p.op[i].kind->tensors && strcmp(k->b->p.op[i].tensor[0].name, name) == 0)
+            return k->tensor[i];
+    return NULL;
+}
+
+/* Does the operation read what comes from the attention, other than by the stream? */
+static int reads_from(const struct op *o, const unsigned char *from)
+{
+    for (size_t n = 0; n < o->kind->inputs; n++)
+        if (o->in[n] != PROGRAM_STREAM && from[o->in[n]])
+            return 1;
+    return 0;
+}
+
+/* Once what comes from the attention is in the stream, the next operation that writes elsewhere
+ * begins another sublayer. */
+int block_back_sublayer(const struct block *b, size_t *to, struct err *e)
+{
+    const struct program *p = &b->p;
+    unsigned char *from = mem_array(p->nslots, 1, e);
+    size_t at = 0;
+
+    if (!from)
+        return -1;
+    while (at < p->nops && p->op[at].kind != &op_attention)
+        at++;
+    if (at < p->nops)
+        from[p->op[at].out] = 1;
+    for (; at < p->nops; at++) {
+        const struct op *o = &p->op[at];
+
+        if (o->out != PROGRAM_STREAM && from[PROGRAM_STREAM])
+            break;
+        if (reads_from(o, from))
+            from[o->out] = 1;
+    }
+    *to = at;
+    at = from[PROGRAM_STREAM];
+    free(from);
+    return at ? 0
+              : err_set(e, ERR_USE, "block %zu has no attention that joins the stream", b->index);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_back - what the products of several operations share: tiles of rows, sums over them. */
+#include <stdlib.h>
+#include "../base/mem.h"
+#include "op.h"
+
+enum { TILE_ROWS = 64 };
+
+static size_t tiles_of(size_t count)
+{
+    return (count + TILE_ROWS - 1) / TILE_ROWS;
+}
+
+static int run_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct op_args *a = ctx;
+    const size_t first = i * TILE_ROWS;
+
+    (void)worker;
+    (void)e;
+    a->op->kind->each(a, first, a->count - first < TILE_ROWS ? a->count - first : TILE_ROWS);
+    return 0;
+}
+
+int op_run(const struct op_args *a, struct err *e)
+{
+    struct op_args own = *a;
+
+    return a->op->kind->each ? par_for(a->par, tiles_of(a->count), run_tile, &own, e)
+                             : a->op->kind->run(a, e);
+}
+
+struct tiles {
+    const struct op_back *b;
+    void (*each)(const struct op_back *b, size_t first, size_t count, double *sum);
+    double *sums; /* [tiles, n]; NULL: none */
+    size_t n;
+};
+
+static int back_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct tiles *t = ctx;
+    const size_t first = i * TILE_ROWS, count = t->b->a.count;
+
+    (void)worker;
+    (void)e;
+    t->each(t->b, first, count - first < TILE_ROWS ? count - first : TILE_ROWS,
+            t->sums ? t->sums + i * t->n : NULL);
+    return 0;
+}
+
+int op_back_tiles(const struct op_back *b, size_t n,
+                  void (*each)(const struct op_back *b, size_t first, size_t count, double *sum),
+                  struct err *e)
+{
+    const size_t tiles = tiles_of(b->a.count);
+    struct tiles t = {.b = b, .each = each, .n = n};
+    int rc;
+
+    if (n && b->grad_tensor[0] && !(t.sums = mem_array((tiles ? tiles : 1) * n, sizeof *t.sums, e)))
+        return -1;
+    rc = par_for(b->a.par, tiles, back_tile, &t, e);
+    for (size_t k = 0; t.sums && k < n; k++) {
+        double sum = 0;
+
+        for (size_t i = 0; i < tiles; i++)
+            sum += t.sums[i * n + k];
+        b->grad_tensor[0][k] = (float)sum;
+    }
+    free(t.sums);
+    return rc;
+}
