@@ -10,14 +10,11 @@
 #include "../common/base/mem.h"
 #include "../common/run/override.h"
 #include "../common/tensor/safetensors.h"
-#include "../stages/forward/forward_forecast.h"
 #include "../stages/forward/forward_opts.h"
-#include "../stages/reduce/reduce_forecast.h"
-#include "../stages/sample/sample_forecast.h"
-#include "../stages/sample/sample_opts.h"
-#include "../stages/solve/solve_forecast.h"
+#include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
+#include "foresight.h"
 
 #define MIB ((double)(1 << 20))
 
@@ -146,27 +143,14 @@ struct spills {
 static int spills_of(const struct route *t, const struct config *c, const struct sites *sites,
                      struct spills *x)
 {
-    const struct stage *s = route_stage(t, &sample_spec, 0), *f = route_stage(t, &forward_spec, 0),
-                       *r = route_stage(t, &reduce_spec, 0);
-    struct forecast all = {.forwards = route_count(t, &forward_spec), .solvers = 1, .cores = 1};
-    struct forward_forecast forward;
-    struct reduce_forecast reduce;
-    const struct forward_opts *o;
+    struct foresight f;
 
-    if (!s || !f || !r || route_stage(t, &reduce_spec, 1))
+    if (!foresight_make(t, c, sites, &f))
         return 0;
-    o = &((const struct forward_command *)f->own)->core;
-    forecast_model(&all, sites);
-    if (sample_forecast_chunks(&((const struct sample_command *)s->own)->core, c->context, &all,
-                               NULL) < 0 ||
-        forward_forecast_rows(o, &all, NULL) < 0)
-        return 0;
-    reduce_forecast_sums(r->own, &all);
-    if (forward_forecast_make(o, c, &all, &forward, NULL) < 0 ||
-        reduce_forecast_make(r->own, &all, &reduce, NULL) < 0)
-        return 0;
-    *x = (struct spills){o->tmp, ((const struct reduce_command *)r->own)->core.tmp,
-                         forward.spilled * all.forwards, reduce.spilled};
+    *x = (struct spills){
+        ((const struct forward_command *)route_stage(t, &forward_spec, 0)->own)->core.tmp,
+        ((const struct reduce_command *)route_stage(t, &reduce_spec, 0)->own)->core.tmp,
+        f.forward.spilled * f.all.forwards, f.reduce.spilled};
     return 1;
 }
 

@@ -25,6 +25,7 @@
 #include "control.h"
 #include "disk.h"
 #include "resume.h"
+#include "room.h"
 #include "rundir.h"
 
 static int check_data(const struct route *t, struct err *e)
@@ -333,7 +334,9 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
              : 0;
     if (rc == 0) {
         say_loads(t, &s, l);
-        rc = disk_check(t, &s, reserve, e) < 0 ? -1 : disk_check_tmp(t, c, &s, e);
+        if (disk_check(t, &s, reserve, e) < 0 || disk_check_tmp(t, c, &s, e) < 0 ||
+            room_check(t, c, &s, e) < 0)
+            rc = -1;
     }
     sites_release(&s);
     if (rc == 0)

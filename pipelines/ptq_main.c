@@ -13,6 +13,7 @@
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
 #include "../common/base/near.h"
+#include "../common/tensor/blas.h"
 #include "commands.h"
 #include "complete.h"
 #include "ctl.h"
@@ -130,6 +131,10 @@ int main(int argc, char **argv)
     int rc;
 
     log_init("ptq", LOG_NORMAL);
+    if (blas_start(argv, &e) < 0) { /* for all that it starts, too */
+        log_fatal(&e);
+        return err_exit(&e);
+    }
     if (argc < 2) {
         usage(stderr);
         return ERR_USE;

@@ -150,14 +150,12 @@ static void files_raise(void)
 }
 
 /* Status lines are for a supervisor, or for a person who did not ask for quiet. */
-static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), char **argv,
-                struct err *e)
+static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), struct err *e)
 {
     const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
 
     files_raise();
-    if ((s->spec->start && s->spec->start(argv, e) < 0) ||
-        (prints ? sig_init_print(e) : sig_init(e)) < 0)
+    if ((prints ? sig_init_print(e) : sig_init(e)) < 0)
         return -1;
     if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
         status_init(s->spec->name, (int)s->status_fd);
@@ -176,11 +174,12 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
                char **argv)
 {
     struct err e = {0};
-    struct stage *s;
+    struct stage *s = NULL;
     int rc;
 
     log_init(spec->name, LOG_NORMAL);
-    s = stage_open(spec, &e);
+    if (!spec->start || spec->start(argv, &e) == 0)
+        s = stage_open(spec, &e);
     rc = s ? stage_parse(s, argc, argv, &e) : -1;
     if (rc > 0) {
         stage_close(&s);
@@ -189,7 +188,7 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
     if (s)
         log_init(spec->name, s->quiet ? LOG_QUIET : s->verbose ? LOG_VERBOSE : LOG_NORMAL);
     if (rc == 0 && (rc = stage_check(s, &e)) == 0)
-        rc = work(s, run, argv, &e);
+        rc = work(s, run, &e);
     if (rc >= 0 && fs_flush(stdout, &e) < 0)
         rc = -1;
     if (rc < 0)

@@ -3,7 +3,7 @@
  *
  * A program is described by one const struct stage_spec, in a file of its own (X_opts.c) so that
  * the front door knows its options too; its main() is stage_main() with the function that does
- * the work. Order: options, what can be checked of them, the environment of the libraries,
+ * the work. Order: the environment of the libraries, options, what can be checked of them,
  * signals, status lines, the work. */
 #ifndef PTQ_STAGE_H
 #define PTQ_STAGE_H
@@ -47,7 +47,7 @@ struct stage_spec {
      * may be NULL. */
     int (*check)(const struct stage *s, struct err *e);
     void (*release)(void *own);               /* what check has made; may be NULL */
-    int (*start)(char **argv, struct err *e); /* before the work: blas_start; may be NULL */
+    int (*start)(char **argv, struct err *e); /* before anything else: blas_start; may be NULL */
 };
 
 struct stage {

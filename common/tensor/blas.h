@@ -19,6 +19,11 @@
  * thread for OpenBLAS and OpenMP. When the environment does not say so already it sets it and
  * executes the program again (the library reads it at load). */
 int blas_start(char **argv, struct err *e);
+/* Where the address space is limited (ulimit -v) OpenBLAS would ask for ever for a buffer that it
+ * does not get: takes those of so many threads now, ERR_SYS when they do not fit. f64: there will
+ * be products in f64; those in f32 need none where there is oneDNN. */
+#define BLAS_BUFFER ((size_t)128 << 20) /* the largest that it takes on any CPU of this kind */
+int blas_room(size_t threads, int f64, struct err *e);
 /* "openblas/SkylakeX onednn/2.6.3-isa27 bf16": what the numbers depend on */
 const char *blas_kernel(void);
 

@@ -153,7 +153,7 @@ out:
 static int run(struct stage *s, struct err *e)
 {
     struct par *par = par_open((size_t)s->threads, e);
-    int rc = par ? measure(s->own, s->mem, par, e) : -1;
+    int rc = par && blas_room((size_t)s->threads, 0, e) == 0 ? measure(s->own, s->mem, par, e) : -1;
 
     par_close(&par);
     return rc;

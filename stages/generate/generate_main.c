@@ -122,7 +122,7 @@ out:
 static int run(struct stage *s, struct err *e)
 {
     struct par *par = par_open((size_t)s->threads, e);
-    int rc = par ? generate(s, par, e) : -1;
+    int rc = par && blas_room((size_t)s->threads, 0, e) == 0 ? generate(s, par, e) : -1;
 
     par_close(&par);
     return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../../common/base/log.h"
 #include "../../common/base/status.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/pump.h"
 #include "reduce_opts.h"
 
@@ -256,7 +257,8 @@ int reduce_io_run(struct stage *s, struct err *e)
     struct par *par = par_open((size_t)s->threads, e);
     int rc = -1;
 
-    if (par && open_links(&io, s, e) == 0 && (io.core = reduce_open(&c->core, par, emit, &io, e))) {
+    if (par && blas_room((size_t)s->threads, 0, e) == 0 && open_links(&io, s, e) == 0 &&
+        (io.core = reduce_open(&c->core, par, emit, &io, e))) {
         struct pump p = {.ctx = &io,
                          .in = {{.link = io.commits, .take = commits_take, .ended = commits_ended},
                                 {.link = io.rows, .take = takes_of(c), .ended = rows_ended}},

@@ -9,6 +9,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/status.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/pump.h"
 #include "solve.h"
@@ -221,7 +222,8 @@ int solve_io_run(struct stage *s, struct err *e)
 
     mem_return_freed(); /* squares of one site after the other */
     io.patterns.hit = mem_array(c->lines.count + 1, 1, e);
-    if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) && open_links(&io, s, e) == 0)
+    if (io.patterns.hit && (io.par = par_open((size_t)s->threads, e)) &&
+        blas_room((size_t)s->threads, 1, e) == 0 && open_links(&io, s, e) == 0)
         rc = serve(&io, e);
     warn_counts(&io.warned);
     if (rc < 0)

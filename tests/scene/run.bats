@@ -85,6 +85,25 @@ END
     [ ! -e out ]
 }
 
+@test "an address space that is limited: refused before the start by stage and figures, by hand with 111, and nothing hangs" {
+    m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    use=(--model "$m" --data "$m/calib.jsonl" --tokens 512 --length 64)
+    under() { # KIB COMMAND...
+        (ulimit -v "$1" && shift && exec timeout 20 "$@" 2>&1)
+    }
+    run -0 under 200000 ptq --version
+    run -0 under 200000 ptq-check "$m"
+    for dry in --dry-run --quiet; do
+        run -111 under 300000 ptq run gptq "${use[@]}" --out out $dry
+        [[ $output =~ "fatal: a process of stage 'solve' takes at least "[3-9][0-9][0-9]" MiB of address space, but it is limited to 293 MiB (ulimit -v): raise the limit" ]]
+        [ ! -e out ]
+    done
+    ptq sample --quiet "${use[@]}" | ptq forward --quiet --model "$m" --inputs full | ptq reduce --quiet >problems
+    run -111 under 200000 ptq-solve --in problems --out solutions --threads 2
+    [[ $output == "solve: fatal: the address space is limited (ulimit -v, ulimit -d) and has room for 0 of the 2 buffers"* ]]
+    run -0 under 900000 ptq-solve --quiet --group 64 --in problems --out solutions --threads 2
+}
+
 @test "options of the stages: routed, refused before anything starts, by the name that was typed" {
     m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
     use=(gptq --model "$m" --data "$m/calib.jsonl" --out out)

@@ -11,6 +11,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
@@ -277,13 +280,42 @@ static void test_kernel_text(void **state)
     assert_true(memcmp(blas_kernel(), "openblas/", 9) == 0);
 }
 
+/* In a process of its own, since a limit on what is there already stays. */
+static int room_under(size_t more)
+{
+    struct rlimit limit = {.rlim_cur = more, .rlim_max = more};
+    struct err e = {0};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (setrlimit(RLIMIT_AS, &limit) < 0 || blas_room(1, 1, &e) == 0)
+            _exit(0);
+        _exit(strstr(e.text, "ulimit -v") && strstr(e.text, "has room for 0 of the 1 buffers")
+                  ? (int)e.kind
+                  : 1);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
+                                                                           : -1;
+}
+
+static void test_room(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(blas_room(3, 1, &e), 0);
+    assert_int_equal(room_under(BLAS_BUFFER), ERR_SYS);
+    assert_int_equal(room_under((size_t)1 << 40), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_linear),
         cmocka_unit_test(test_gram),          cmocka_unit_test(test_cross_and_sgemm),
         cmocka_unit_test(test_factor),        cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_kernel_text),
+        cmocka_unit_test(test_kernel_text),   cmocka_unit_test(test_room),
     };
     struct err e = {0};
 

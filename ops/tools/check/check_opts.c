@@ -2,6 +2,8 @@
 /* check_opts - see check_opts.h. */
 #include "check_opts.h"
 
+#include "../../../common/tensor/blas.h"
+
 static const struct opt rows[] = {
     {"json", OPT_FLAG, offsetof(struct check_command, json), .help = "one JSON object a line"},
     {.name = NULL},
@@ -18,4 +20,5 @@ const struct stage_spec check_spec = {
     .shared = STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct check_command),
+    .start = blas_start,
 };

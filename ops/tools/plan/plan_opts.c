@@ -2,6 +2,8 @@
 /* plan_opts - see plan_opts.h. */
 #include "plan_opts.h"
 
+#include "../../../common/tensor/blas.h"
+
 #define AT(field) offsetof(struct plan_command, field)
 static const struct opt rows[] = {
     {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
@@ -32,4 +34,5 @@ const struct stage_spec plan_spec = {
     .rows = rows,
     .size = sizeof(struct plan_command),
     .groups = groups,
+    .start = blas_start,
 };

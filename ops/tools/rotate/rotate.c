@@ -25,6 +25,7 @@
 #include "../../../common/model/config_text.h"
 #include "../../../common/model/sidecar.h"
 #include "../../../common/model/vec.h"
+#include "../../../common/tensor/blas.h"
 #include "../../../common/tensor/hadamard.h"
 #include "../newdir.h"
 #include "rotate_plan.h"
@@ -306,7 +307,8 @@ static int job_open(struct job *j, struct rotate_report *report, struct err *e)
 {
     size_t room;
 
-    if (!(j->par = par_open(j->o->threads, e)) || !(j->m = model_open(j->o->model, j->par, e)))
+    if (!(j->par = par_open(j->o->threads, e)) || blas_room(j->o->threads, 1, e) < 0 ||
+        !(j->m = model_open(j->o->model, j->par, e)))
         return -1;
     if (model_is_quantized(j->m))
         return err_set(e, ERR_USE, "'%s' is quantized: rotate the model that it was made from",
