@@ -59,7 +59,7 @@ static int check_text(const char *path, const struct sample_opts *o, struct err 
     struct doc d;
     int rc = -1, got = -1;
 
-    if (data_file_open(&f, path, e) == 0 && (docs = docs_open(&f, o->bad_lines, e)))
+    if (data_file_open(&f, path, e) == 0 && (docs = docs_open(&f, &o->docs, e)))
         got = docs_next(docs, &d, e);
     if (got == 0 || (got > 0 && !d.text && !d.chat))
         rc = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs - reading .txt and .jsonl. Streams line by line, so that memory is one document. Leaves
- * out: compressed files, images. */
+/* docs - reading .txt, .jsonl and .json. Streams line by line, or element by element, so that
+ * memory is one document. Leaves out: images. */
 #include "docs.h"
 
 #include <stdio.h>
@@ -15,28 +15,31 @@ enum { DOC_BYTES = 1 << 30 };
 
 const struct opt_choice docs_bad_choices[] = {
     {"refuse", DOCS_BAD_REFUSE}, {"skip", DOCS_BAD_SKIP}, {NULL, 0}};
+const struct opt_choice docs_chat_choices[] = {
+    {"stop", DOCS_BAD_REFUSE}, {"skip", DOCS_BAD_SKIP}, {NULL, 0}};
 
 struct docs {
     const struct data_file *from;
-    enum docs_bad bad;
-    FILE *file; /* .jsonl */
-    int whole;  /* .txt: 1 until it was given */
-    char *line;
-    size_t room, number;
-    int kind; /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
+    struct docs_opts o;
+    FILE *file;          /* unless it is one text */
+    int whole;           /* of one text: 1 until it was given */
+    int inside;          /* of a list: 1 behind its [, 2 behind its ] */
+    char *line;          /* or element */
+    size_t room, number; /* of the line or element */
+    int kind;            /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
     struct docs_count count;
 };
 
-struct docs *docs_open(const struct data_file *f, enum docs_bad bad, struct err *e)
+struct docs *docs_open(const struct data_file *f, const struct docs_opts *o, struct err *e)
 {
     struct docs *r = mem_array(1, sizeof *r, e);
 
     if (!r)
         return NULL;
     r->from = f;
-    r->bad = bad;
-    r->whole = !f->lines;
-    if (!f->lines || (r->file = fopen(f->path, "rbe")))
+    r->o = *o;
+    r->whole = f->kind == DATA_TEXT;
+    if (r->whole || (r->file = fopen(f->path, "rbe")))
         return r;
     err_sys(e, "%s", f->name);
     if (e)
@@ -60,6 +63,7 @@ void doc_release(struct doc *d)
 {
     free(d->text);
     free(d->ids);
+    free(d->role);
     json_destroy(&d->chat);
     memset(d, 0, sizeof *d);
 }
@@ -69,18 +73,34 @@ const struct docs_count *docs_counted(const struct docs *r)
     return &r->count;
 }
 
-int docs_reject(struct docs *r, struct err *e)
+/* A line or a chat that cannot be used, as *e says. */
+static int reject(enum docs_bad bad, uint64_t *count, char first[static 256], const char *advice,
+                  struct err *e)
 {
     struct err why = *e;
 
-    if (r->bad == DOCS_BAD_REFUSE && r->file)
-        return err_set(e, why.kind, "%.450s (--bad-lines skip leaves such lines out)", why.text);
-    if (r->bad != DOCS_BAD_SKIP)
+    if (bad == DOCS_BAD_REFUSE)
+        return err_set(e, why.kind, "%.450s (%s)", why.text, advice);
+    if (bad != DOCS_BAD_SKIP)
         return -1;
-    if (r->count.skipped++ == 0)
-        snprintf(r->count.first, sizeof r->count.first, "%.255s", why.text);
+    if ((*count)++ == 0)
+        snprintf(first, 256, "%.255s", why.text);
     *e = (struct err){0};
     return 0;
+}
+
+static int line_reject(struct docs *r, struct err *e)
+{
+    return reject(r->o.bad_lines, &r->count.skipped, r->count.first,
+                  r->from->kind == DATA_LIST ? "--bad-lines skip leaves such elements out"
+                                             : "--bad-lines skip leaves such lines out",
+                  e);
+}
+
+int docs_reject(struct docs *r, struct err *e)
+{
+    return reject(r->o.bad_chats, &r->count.refused, r->count.first_refused,
+                  "--bad-chats skip leaves such chats out", e);
 }
 
 static int is_utf16(const char *text, size_t n)
@@ -117,6 +137,111 @@ static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
     }
 }
 
+/* ---- lists ---- */
+
+/* The next byte that is no space; EOF. */
+static int byte_next(struct docs *r)
+{
+    int c;
+
+    do
+        c = getc_unlocked(r->file);
+    while (c == ' ' || c == '\t' || c == '\r' || c == '\n');
+    return c;
+}
+
+static int list_broken(const struct docs *r, const char *why, struct err *e)
+{
+    if (ferror(r->file))
+        return err_sys(e, "%s", r->from->name);
+    return err_set(e, ERR_USE, "%s: not a list in JSON: %s element %zu", r->from->name, why,
+                   r->number);
+}
+
+static int element_add(struct docs *r, size_t *n, int c, struct err *e)
+{
+    void *p = r->line;
+
+    if (*n == DOC_BYTES)
+        return err_set(e, ERR_USE, "%s:%zu: an element of more than 1 GiB", r->from->name,
+                       r->number);
+    if (*n + 1 >= r->room && mem_grow(&p, &r->room, *n + 2, 1, e) < 0)
+        return -1;
+    r->line = p;
+    r->line[(*n)++] = (char)c;
+    return 0;
+}
+
+/* An element whose first byte is c, as far as its brackets and quotes reach; what it holds is
+ * doc_parse's to judge. */
+static int element_copy(struct docs *r, int c, size_t *n, struct err *e)
+{
+    size_t depth = 0;
+    int text = 0;
+
+    for (*n = 0; c != EOF; c = getc_unlocked(r->file)) {
+        if (!text && !depth && *n && (c == ',' || c == ']')) {
+            ungetc(c, r->file);
+            return 0;
+        }
+        if (element_add(r, n, c, e) < 0)
+            return -1;
+        if (text && c == '\\') {
+            if ((c = getc_unlocked(r->file)) == EOF)
+                break;
+            if (element_add(r, n, c, e) < 0)
+                return -1;
+        } else if (c == '"') {
+            text = !text;
+        } else if (!text) {
+            depth += c == '[' || c == '{';
+            depth -= (c == ']' || c == '}') && depth;
+        }
+        if (!text && !depth && strchr("\"]}", c))
+            return 0;
+    }
+    return list_broken(r, "the file ends inside of", e);
+}
+
+/* The next element: 1, 0 the end, -1. */
+static int element_read(struct docs *r, const char **at, size_t *n, struct err *e)
+{
+    int c = byte_next(r);
+
+    if (!r->inside) {
+        if (c == 0xEF && getc_unlocked(r->file) == 0xBB && getc_unlocked(r->file) == 0xBF)
+            c = byte_next(r); /* a byte order mark */
+        if (c != '[')
+            return list_broken(r, "no [ in front of", e);
+        c = byte_next(r);
+        r->inside = 1;
+        if (c != ']')
+            ungetc(c, r->file);
+    } else if (c == ',') {
+        if ((c = byte_next(r)) == ']')
+            return list_broken(r, "a ',' and nothing behind", e);
+        ungetc(c, r->file);
+    } else if (c != ']' && r->inside == 1) {
+        return list_broken(r, "neither ',' nor ']' behind", e);
+    }
+    if (c == ']' || r->inside == 2) {
+        r->inside = 2;
+        c = byte_next(r);
+        return c == EOF && !ferror(r->file) ? 0
+                                            : list_broken(r, "something behind the list and", e);
+    }
+    r->number++;
+    c = byte_next(r);
+    *at = NULL;
+    if (element_copy(r, c, n, e) < 0)
+        return -1;
+    r->line[*n] = '\0';
+    *at = r->line;
+    return 1;
+}
+
+/* ---- documents ---- */
+
 static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, struct err *e)
 {
     char what[512];
@@ -125,7 +250,7 @@ static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, s
     snprintf(what, sizeof what, "%s:%zu", r->from->name, r->number);
     if (n > DOC_BYTES)
         return err_set(e, ERR_USE, "%s: a line of more than 1 GiB", what);
-    if (doc_parse(at, n, what, d, e) != 0)
+    if (doc_parse(at, n, what, &r->o, d, e) != 0)
         return -1;
     d->line = r->number;
     kind = d->text ? 't' : d->ids ? 'i' : 'c';
@@ -144,13 +269,14 @@ static int next_line(struct docs *r, struct doc *d, struct err *e)
         struct err why = {0};
         const char *at = NULL;
         size_t n = 0;
-        int got = line_read(r, &at, &n, e);
+        int got =
+            r->from->kind == DATA_LIST ? element_read(r, &at, &n, e) : line_read(r, &at, &n, e);
 
         if (got <= 0)
             return got;
         if (line_parse(r, at, n, d, &why) == 0)
             return 1;
-        if (why.kind == ERR_USE && docs_reject(r, &why) == 0)
+        if (why.kind == ERR_USE && line_reject(r, &why) == 0)
             continue;
         if (e)
             *e = why;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docs - the documents of a data file, one at a time.
  *
- * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, {"text": "..."},
- * {"input_ids": [1, 2, ...]} (and "attention_mask") or {"messages": [{"role": "...", "content":
- * ...}, ...]} (a chat, for chat.h to render, with its "tools", "documents" and
- * "chat_template_kwargs"). Other members are not looked at, those that are null count as absent,
- * blank lines and a byte order mark are skipped, the kinds do not mix in one file. Bytes that are
- * no UTF-8 become U+FFFD. Errors name file and line. */
+ * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, NAME.json a list
+ * of them (or a document a line): {"text": "..."}, {"input_ids": [1, 2, ...]} (and
+ * "attention_mask", "labels") or {"messages": [{"role": "...", "content": ...}, ...]} (a chat,
+ * for chat.h to render, with its "tools", "documents" and "chat_template_kwargs"). A line without
+ * these may have ShareGPT's "conversations", Alpaca's "instruction", "input" and "output", or
+ * "prompt" and "completion"; "system" may stand beside the first two. A text by itself is a
+ * document, too. Other members are not looked at, those that are null count as absent, blank
+ * lines and a byte order mark are skipped, the kinds do not mix in one file. Bytes that are no
+ * UTF-8 become U+FFFD. Errors name file and line, or file and element of the list. */
 #ifndef PTQ_DOCS_H
 #define PTQ_DOCS_H
 
@@ -26,39 +29,52 @@ enum docs_bad {
     DOCS_BAD_FINAL   /* an error; the program has no such option */
 };
 
-/* "refuse", "skip": of the option --bad-lines. */
-extern const struct opt_choice docs_bad_choices[];
+/* "refuse", "skip" of the option --bad-lines; "stop", "skip" of --bad-chats */
+extern const struct opt_choice docs_bad_choices[], docs_chat_choices[];
+
+/* Of all programs that read documents: rows of options. */
+struct docs_opts {
+    enum docs_bad bad_lines;
+    enum docs_bad bad_chats; /* what becomes of a chat that its template refuses */
+    const char *text_column; /* the member that is the text; no other is read. NULL: the usual */
+};
 
 struct doc {     /* one of text, ids and chat is set */
-    size_t line; /* 1-based */
+    size_t line; /* 1-based; of a list: of the element */
     char *text;  /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
     size_t length;
-    int32_t *ids; /* each >= 0; the vocabulary is the caller's business */
+    int parted; /* the first `prompt` bytes of the text are given, the rest is an answer */
+    size_t prompt;
+    int32_t *ids;  /* each >= 0; the vocabulary is the caller's business */
+    uint8_t *role; /* [count] ROLE_PROMPT or ROLE_ANSWER (role.h); NULL: not said */
     size_t count;
     size_t masked; /* tokens that attention_mask left out of ids */
     int repaired;  /* held bytes or surrogates that are no UTF-8 */
     /* variables of the template: messages (objects with a text "role"), tools, documents (lists
      * of objects), chat_template_kwargs' */
     struct json *chat;
+    size_t first_answer; /* messages in front of this one are given */
 };
 
 struct docs_count {
-    uint64_t skipped, repaired, masked; /* lines, documents, tokens */
-    char first[256];                    /* why the first line was skipped */
+    uint64_t skipped, repaired, masked;  /* lines, documents, tokens */
+    uint64_t refused;                    /* chats, by their template */
+    char first[256], first_refused[256]; /* why the first of these was */
 };
 
-/* The file stays the caller's, and open for as long. */
-struct docs *docs_open(const struct data_file *f, enum docs_bad bad, struct err *e);
+/* The file and what o points to stay the caller's, for as long. */
+struct docs *docs_open(const struct data_file *f, const struct docs_opts *o, struct err *e);
 /* 1: *d is the next document (release it), 0: the end, -1: an error. */
 int docs_next(struct docs *r, struct doc *d, struct err *e);
-/* The document that came last cannot be used either, as *e says: 0 when it counts as skipped (*e
- * is empty again), -1 when it is refused. */
+/* The document that came last, a chat, is refused by its template, as *e says: 0 when it counts as
+ * skipped (*e is empty again), -1 when that ends all. */
 int docs_reject(struct docs *r, struct err *e);
 const struct docs_count *docs_counted(const struct docs *r);
 void docs_close(struct docs **r);
 void doc_release(struct doc *d);
 
-/* doc_line.c: one line of a .jsonl file (the fuzz target). */
-int doc_parse(const char *line, size_t length, const char *what, struct doc *d, struct err *e);
+/* doc_line.c: one line, or one element of a list (the fuzz target). */
+int doc_parse(const char *line, size_t length, const char *what, const struct docs_opts *o,
+              struct doc *d, struct err *e);
 
 #endif

@@ -65,6 +65,10 @@ static size_t window_of(const struct eval_command *a, const struct model *m)
 static void warn(const struct eval_command *a, const struct model *m, const struct model *ref,
                  const struct windows *w)
 {
+    if (w->read.refused)
+        log_warn("%s: %llu chat%s refused by the template, the first: %s", a->data,
+                 (unsigned long long)w->read.refused, w->read.refused == 1 ? "" : "s",
+                 w->read.first_refused);
     if (w->read.skipped)
         log_warn("%s: %llu line%s skipped, the first: %s", a->data,
                  (unsigned long long)w->read.skipped, w->read.skipped == 1 ? "" : "s",
@@ -129,7 +133,7 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
                                             .max = (size_t)a->max_windows,
                                             .chat_template = a->chat_template,
                                             .date = a->date,
-                                            .bad_lines = (enum docs_bad)a->bad_lines},
+                                            .docs = a->docs},
                      &w, e) < 0)
         goto out;
     warn(a, m, ref, &w);

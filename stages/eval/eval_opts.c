@@ -27,10 +27,16 @@ static const struct opt rows[] = {
      .help = "Jinja template of \"messages\" instead of the model's own"},
     {"date", OPT_TEXT, AT(date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
-    {"bad-lines", OPT_CHOICE, AT(bad_lines), "HOW",
-     .help = "a line of a .jsonl that is no document, or no chat that the template renders\n"
+    {"text-column", OPT_TEXT, AT(docs.text_column), "NAME",
+     .help = "the member of a line that is its text, instead of \"text\"; no other is read"},
+    {"bad-lines", OPT_CHOICE, AT(docs.bad_lines), "HOW",
+     .help = "a line of a .jsonl, or an element of a .json, that is no document\n"
              "refuse: an error, with file and line\nskip: leave it out, and count it",
      "refuse", .choices = docs_bad_choices},
+    {"bad-chats", OPT_CHOICE, AT(docs.bad_chats), "HOW",
+     .help = "a chat that its template refuses\nstop: an error, with file and line\n"
+             "skip: leave it out, and count it",
+     "stop", .choices = docs_chat_choices},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
     {"keep-figures", OPT_FLAG, AT(keep),
      .help = "keep the figures beside the run that made the model, in DIR/.ptqflow: ptq report "

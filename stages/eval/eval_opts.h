@@ -4,11 +4,13 @@
 #define PTQ_EVAL_OPTS_H
 
 #include "../../common/base/stage.h"
+#include "../../common/text/docs.h"
 
 struct eval_command {
     const char *model, *data, *ref, *ref_states, *logits, *chat_template, *date;
     int64_t window, max_windows;
-    int json, bad_lines, keep;
+    int json, keep;
+    struct docs_opts docs;
 };
 
 extern const struct stage_spec eval_spec;

@@ -168,7 +168,7 @@ int windows_read(const struct windows_opts *o, struct windows *w, struct err *e)
         err_set(e, ERR_USE, "--window %zu: a window has at least 2 tokens", o->length);
         return -1;
     }
-    if (data_file_open(&f, o->data, e) == 0 && (docs = docs_open(&f, o->bad_lines, e)) &&
+    if (data_file_open(&f, o->data, e) == 0 && (docs = docs_open(&f, &o->docs, e)) &&
         gather_all(&g, docs, &text, e) == 0) {
         w->read = *docs_counted(docs);
         if (text)

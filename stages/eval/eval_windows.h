@@ -26,7 +26,7 @@ struct windows_opts {
     size_t length, max;        /* of a window of text, at least 2; windows at most, 0: all */
     const char *chat_template; /* file; NULL: the folder's own */
     const char *date;          /* today's, for chat templates that ask; NULL: none */
-    enum docs_bad bad_lines;
+    struct docs_opts docs;
 };
 
 int windows_read(const struct windows_opts *o, struct windows *w, struct err *e);

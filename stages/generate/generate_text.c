@@ -162,8 +162,9 @@ static int read_lines(struct script *s, const char *path, size_t most, struct er
 
 static int read_docs(struct script *s, const char *path, size_t most, struct err *e)
 {
+    const struct docs_opts o = {.bad_lines = DOCS_BAD_FINAL, .bad_chats = DOCS_BAD_FINAL};
     struct data_file f;
-    struct docs *docs = data_file_open(&f, path, e) < 0 ? NULL : docs_open(&f, DOCS_BAD_FINAL, e);
+    struct docs *docs = data_file_open(&f, path, e) < 0 ? NULL : docs_open(&f, &o, e);
     struct doc d;
     int rc = docs ? 1 : -1;
 

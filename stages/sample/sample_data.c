@@ -3,6 +3,7 @@
  * vocabulary, counts for the audit. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
@@ -57,6 +58,9 @@ static void docs_done(struct sample_reader *r)
         if (!a->lines_skipped)
             snprintf(a->first_skipped, sizeof a->first_skipped, "%s", c->first);
         a->lines_skipped += c->skipped;
+        if (!a->chats_refused)
+            snprintf(a->first_refused, sizeof a->first_refused, "%s", c->first_refused);
+        a->chats_refused += c->refused;
         a->repaired += c->repaired;
         a->tokens_masked += c->masked;
     }
@@ -128,12 +132,13 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
 }
 
 /* 0: *e says what is wrong with this chat alone. */
-static int chat_read(struct sample *s, const struct json *vars, struct document *x, struct err *e)
+static int chat_read(struct sample *s, const struct doc *d, struct document *x, struct err *e)
 {
     const struct chat_ids_opts o = {
         .bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos,
         .bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT,
         .roles = 1,
+        .first_answer = d->first_answer,
     };
     struct chat_row row;
 
@@ -141,13 +146,29 @@ static int chat_read(struct sample *s, const struct json *vars, struct document 
         return -1;
     if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0)
         return -1;
-    if (chat_ids(s->chat, s->tokenizer, vars, &o, &row, e) < 0)
+    if (chat_ids(s->chat, s->tokenizer, d->chat, &o, &row, e) < 0)
         return e->kind == ERR_USE ? 0 : -1;
     x->ids = row.ids;
     x->role = row.role;
     x->n = row.n;
     x->bos_removed = row.bos_removed;
     return 1;
+}
+
+/* A text; of a prompt with its completion the tokens behind the prompt are the answer. */
+static int text_read(struct sample *s, const struct doc *d, struct document *x, struct err *e)
+{
+    size_t given;
+
+    if (!d->parted)
+        return tokenizer_encode(s->tokenizer, d->text, d->length, 0, 1, &x->ids, &x->n, e);
+    if (tokenizer_encode_at(s->tokenizer, d->text, d->length, &d->prompt, 1, &given, &x->ids, &x->n,
+                            e) < 0 ||
+        !(x->role = mem_array(x->n + 1, 1, e)))
+        return -1;
+    memset(x->role, ROLE_PROMPT, given);
+    memset(x->role + given, ROLE_ANSWER, x->n - given);
+    return 0;
 }
 
 /* 1, 0: the document cannot be used, as *e says, or -1. */
@@ -161,18 +182,20 @@ static int document_read(struct sample *s, const char *path, struct doc *d, stru
         return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", path, d->line,
                        s->o.model);
     if (d->text) {
-        if (tokenizer_encode(s->tokenizer, d->text, d->length, 0, 1, &x->ids, &x->n, e) < 0)
+        if (text_read(s, d, x, e) < 0)
             return err_prefix(e, "%s:%zu", path, d->line);
     } else if (d->chat) {
         x->chat = 1;
-        if ((got = chat_read(s, d->chat, x, e)) < 1) {
+        if ((got = chat_read(s, d, x, e)) < 1) {
             err_prefix(e, "%s:%zu", path, d->line);
             return got;
         }
     } else {
         x->ids = d->ids;
+        x->role = d->role;
         x->n = d->count;
         d->ids = NULL;
+        d->role = NULL;
     }
     return check_ids(s, path, d, x, e) < 0 ? -1 : 1;
 }
@@ -204,7 +227,7 @@ int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(
         const struct data_file *f = &s->file[r->file];
         struct err why = {0};
 
-        if (!r->docs && !(r->docs = docs_open(f, s->o.bad_lines, e)))
+        if (!r->docs && !(r->docs = docs_open(f, &s->o.docs, e)))
             return -1;
         if ((got = docs_next(r->docs, &d, e)) < 0)
             return -1;

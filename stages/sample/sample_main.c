@@ -61,6 +61,10 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
         log_warn("%llu line%s no document and skipped, the first: %s",
                  (unsigned long long)a->lines_skipped, a->lines_skipped == 1 ? " is" : "s are",
                  a->first_skipped);
+    if (a->chats_refused)
+        log_warn("%llu chat%s refused by the template and skipped, the first: %s",
+                 (unsigned long long)a->chats_refused, a->chats_refused == 1 ? " is" : "s are",
+                 a->first_refused);
     if (a->repaired)
         log_warn("%llu document%s held bytes that are no UTF-8: they became U+FFFD",
                  (unsigned long long)a->repaired, a->repaired == 1 ? "" : "s");

@@ -29,8 +29,9 @@ static const struct opt rows[] = {
      .help = "checkpoint folder: config.json, tokenizer.json (not needed for input_ids)",
      .must = 1},
     {"data", OPT_TEXTS, AT(data), "FILE",
-     .help = "calibration text: .txt (one document) or .jsonl ({\"text\"}, {\"input_ids\"} or "
-             "{\"messages\"} a line); may be repeated",
+     .help = "calibration text: .txt (one document), .jsonl (a document a line: {\"text\"},\n"
+             "{\"input_ids\"}, {\"messages\"} or another form of chats), .json (a list of\n"
+             "these), each also as .gz or .zst; may be repeated",
      .must = 1},
     {"share", OPT_TEXTS, AT(share), "X",
      .help = "part of the tokens that comes from each --data, in their order\n(any unit; without "
@@ -82,10 +83,16 @@ static const struct opt rows[] = {
      .help = "Jinja template of \"messages\" instead of the model's own"},
     {"date", OPT_TEXT, AT(core.date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
-    {"bad-lines", OPT_CHOICE, AT(core.bad_lines), "HOW",
-     .help = "a line of a .jsonl that is no document, or no chat that the template renders\n"
+    {"text-column", OPT_TEXT, AT(core.docs.text_column), "NAME",
+     .help = "the member of a line that is its text, instead of \"text\"; no other is read"},
+    {"bad-lines", OPT_CHOICE, AT(core.docs.bad_lines), "HOW",
+     .help = "a line of a .jsonl, or an element of a .json, that is no document\n"
              "refuse: an error, with file and line\nskip: leave it out, and count it",
      "refuse", .choices = docs_bad_choices},
+    {"bad-chats", OPT_CHOICE, AT(core.docs.bad_chats), "HOW",
+     .help = "a chat that its template refuses\nstop: an error, with file and line\n"
+             "skip: leave it out, and count it",
+     "stop", .choices = docs_chat_choices},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the drawing in crops", "1", 0,
      9007199254740992.0},
     {"bos", OPT_CHOICE, AT(core.bos), "WHEN",

@@ -46,13 +46,17 @@ int sample_plan_failed(const struct sample *s, const struct file_group *p, uint6
                        struct err *e)
 {
     const struct sample_audit *a = &s->audit;
-    char skipped[320] = "";
+    char skipped[400] = "";
     uint64_t need = 0, i;
 
     if (a->lines_skipped)
         snprintf(skipped, sizeof skipped, "; %llu line%s skipped, the first: %s",
                  (unsigned long long)a->lines_skipped, plural_s(a->lines_skipped),
                  a->first_skipped);
+    else if (a->chats_refused)
+        snprintf(skipped, sizeof skipped, "; %llu chat%s refused by the template, the first: %s",
+                 (unsigned long long)a->chats_refused, plural_s(a->chats_refused),
+                 a->first_refused);
     else if (a->tokens_masked)
         snprintf(skipped, sizeof skipped, "; attention_mask left %llu token%s out",
                  (unsigned long long)a->tokens_masked, plural_s(a->tokens_masked));

@@ -60,6 +60,8 @@ static struct json *audit_json(const struct sample *s)
         bad |= json_set_int(j, "documents_repaired", (int64_t)a->repaired) < 0;
     if (a->tokens_masked)
         bad |= json_set_int(j, "tokens_masked", (int64_t)a->tokens_masked) < 0;
+    if (a->chats_refused)
+        bad |= json_set_int(j, "chats_refused", (int64_t)a->chats_refused) < 0;
     if (a->answers)
         bad |= json_set_int(j, "tokens_answers", (int64_t)a->answers) < 0;
     bad |= json_set_real(j, "effective", a->effective) < 0;
@@ -127,8 +129,12 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= record_weights(s, r);
     if (sample_first_weighs(s))
         bad |= json_set_real(r, "first_weight", *o->first_weight) < 0;
-    if (o->bad_lines == DOCS_BAD_SKIP)
+    if (o->docs.bad_lines == DOCS_BAD_SKIP)
         bad |= json_set_text(r, "bad_lines", "skip") < 0;
+    if (o->docs.bad_chats == DOCS_BAD_SKIP)
+        bad |= json_set_text(r, "bad_chats", "skip") < 0;
+    if (o->docs.text_column)
+        bad |= json_set_text(r, "text_column", o->docs.text_column) < 0;
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);
         bad |= json_set_text(r, "template", digest) < 0;

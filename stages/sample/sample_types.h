@@ -29,7 +29,7 @@ enum sample_weights { SAMPLE_WEIGHTS_NONE, SAMPLE_WEIGHTS_LENGTH };
 
 struct sample_opts {
     const char *model;       /* folder: config.json, and a tokenizer unless the data are ids */
-    const char *const *data; /* .txt, .jsonl; "-", pipes: as data_file.h says */
+    const char *const *data; /* files, "-", pipes: as data_file.h says */
     size_t ndata;
     uint64_t tokens;
     size_t length;
@@ -55,7 +55,7 @@ struct sample_opts {
     const double *first_weight; /* of the first token of each row, multiplied in; NULL: 1 */
     const char *chat_template;  /* file; NULL: the model's own */
     const char *date;           /* today's, for chat templates that ask; NULL: none */
-    enum docs_bad bad_lines;    /* what becomes of a line that is no document */
+    struct docs_opts docs;      /* how documents are read */
 };
 
 /* What was done with the documents. */
@@ -77,9 +77,11 @@ struct sample_audit {
     uint64_t bos_removed;
     /* rows whose token weights were all 0 or not finite: taken as 1 */
     uint64_t weights_uniform;
-    uint64_t blocks_uniform;     /* blocks in which those of the rows were */
-    uint64_t lines_skipped;      /* that are no documents */
-    char first_skipped[256];     /* why the first of them was */
+    uint64_t blocks_uniform; /* blocks in which those of the rows were */
+    uint64_t lines_skipped;  /* that are no documents */
+    char first_skipped[256]; /* why the first of them was */
+    uint64_t chats_refused;  /* by their template, and skipped */
+    char first_refused[256];
     uint64_t repaired;           /* documents with bytes that were no UTF-8 */
     uint64_t tokens_masked;      /* left out because attention_mask rules them out */
     double effective;            /* effective sample size in tokens, (sum w)^2 / sum w^2 */

@@ -10,11 +10,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct doc d;
     struct err e = {0};
+    const struct docs_opts o = {.text_column = size % 5 ? NULL : "content"};
 
-    if (doc_parse((const char *)data, size, "line", &d, &e) != 0)
+    if (doc_parse((const char *)data, size, "line", &o, &d, &e) != 0)
         return 0;
     if (!!d.text + !!d.ids + !!d.chat != 1 || (d.text && d.text[d.length]) ||
-        (d.ids && d.count == 0))
+        (d.ids && d.count == 0) || (d.parted && d.prompt > d.length) || (d.role && !d.ids))
         abort();
     doc_release(&d);
     return 0;

@@ -59,12 +59,48 @@ odd() { # NAME LINE: the good lines behind this one
     [[ $output == *"1 line skipped"* ]]
 }
 
-@test "a chat that the template refuses is a bad line too" {
+@test "a chat that the template refuses: the end, or skipped and counted; it is no bad line" {
     printf '{%% for m in messages %%}{%% if m.role != "user" %%}{{ raise_exception("users only") }}{%% endif %%}{{ m.content }} {%% endfor %%}' >t.jinja
     jq -c '{messages: [{role: "user", content: .text}]}' good.jsonl >chats.jsonl
     echo '{"messages": [{"role": "system", "content": "x"}]}' | cat - chats.jsonl >odd.jsonl
-    [[ $(sampled odd.jsonl --chat-template t.jinja) == *"fatal: odd.jsonl:1: "*"users only"*"--bad-lines skip"* ]]
-    [[ $(sampled odd.jsonl --chat-template t.jinja --bad-lines skip) == *"8 rows of 128"*"odd.jsonl:1: "* ]]
+    [[ $(sampled odd.jsonl --chat-template t.jinja) == *"fatal: odd.jsonl:1: "*"users only"*"--bad-chats skip"* ]]
+    [[ $(sampled odd.jsonl --chat-template t.jinja --bad-lines skip) == *"fatal: odd.jsonl:1: "* ]]
+    [[ $(sampled odd.jsonl --chat-template t.jinja --bad-chats skip) == *"8 rows of 128"*"1 chat is refused by the template and skipped, the first: odd.jsonl:1: "* ]]
+    grep -aq chats_refused o.ptq
+    run -100 ptq eval --quiet --model "$tale" --data odd.jsonl --chat-template t.jinja --window 128
+    [[ $output == *"users only"*"--bad-chats skip"* ]]
+    run -0 ptq eval --model "$tale" --data odd.jsonl --chat-template t.jinja --window 128 --max-windows 2 --bad-chats skip
+    [[ $output == *"1 chat refused by the template"* ]]
+}
+
+@test "lists and packed files are the rows of the lines; so are they through a pipe" {
+    jq -cs . good.jsonl >list.json
+    jq -s . good.jsonl >pretty.json
+    jq -cs 'map(.text)' good.jsonl >texts.json
+    cp good.jsonl lines.json
+    jq -c '{content: .text, text: "no", messages: 3}' good.jsonl >column.jsonl
+    want=$(sampled good.jsonl)
+    [[ $want == *"8 rows of 128"* ]]
+    digest() { sampled "$@" >/dev/null && ptq-inspect o.ptq | grep '^  [a-z]'; }
+    rows=$(digest good.jsonl)
+    for name in list.json pretty.json texts.json lines.json; do
+        [ "$(digest $name)" = "$rows" ]
+    done
+    [ "$(digest column.jsonl --text-column content)" = "$rows" ]
+    gzip -k good.jsonl list.json
+    zstd -q good.jsonl
+    sampled good.jsonl && cp o.ptq good.ptq
+    for name in good.jsonl.gz good.jsonl.zst; do
+        sampled $name && cmp o.ptq good.ptq # the same data, so the same run
+    done
+    [ "$(digest list.json.gz)" = "$rows" ]
+    cat good.jsonl.gz >pipe
+    sampled - <pipe && cmp o.ptq good.ptq
+    head -c 200 good.jsonl.zst >cut.jsonl.zst
+    [[ $(sampled cut.jsonl.zst) == *"fatal: cut.jsonl.zst: cut short"* ]]
+    printf 'PAR1' >x.parquet
+    [[ $(sampled x.parquet) == *"fatal: x.parquet: parquet is not read here"*duckdb* ]]
+    [[ $(sampled column.jsonl --text-column nothing) == *'column.jsonl:1: no text "nothing"'* ]]
 }
 
 @test "text beside messages: both are named" {
@@ -192,4 +228,20 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     cmp a/model.safetensors b/model.safetensors
     cat good.jsonl | ptq run gptq --quiet --model "$tale" --data - --out c --tokens 1024 --length 128 --workers forward=1
     cmp a/model.safetensors c/model.safetensors
+}
+
+@test "chats of other collections are the messages that they stand for" {
+    template='{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}'
+    printf %s "$template" >t.jinja
+    jq -c '{messages: [{role: "user", content: (.text[:40] + "\n\n" + .text[40:60])}, {role: "assistant", content: .text}]}' good.jsonl >messages.jsonl
+    jq -c '{instruction: .text[:40], input: .text[40:60], output: .text}' good.jsonl >alpaca.jsonl
+    jq -c '{conversations: [{from: "human", value: (.text[:40] + "\n\n" + .text[40:60])}, {from: "gpt", value: .text}]}' good.jsonl >sharegpt.jsonl
+    jq -c '{prompt: .messages[:1], completion: .messages[1:]}' messages.jsonl >prompt.jsonl
+    sampled messages.jsonl --chat-template t.jinja
+    rows=$(ptq-inspect o.ptq | grep '^  [a-z]')
+    [[ $rows == *"role  U8"*"max 2"* ]]
+    for name in alpaca sharegpt prompt; do
+        sampled $name.jsonl --chat-template t.jinja
+        [ "$(ptq-inspect o.ptq | grep '^  [a-z]')" = "$rows" ]
+    done
 }

@@ -14,12 +14,14 @@
 #define MESSAGES "\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]"
 #define TOOL "{\"type\": \"function\", \"function\": {\"name\": \"f\"}}"
 
+static const struct docs_opts none;
+
 static void refused(const char *line, const char *word)
 {
     struct err e = {0};
     struct doc d;
 
-    if (doc_parse(line, strlen(line), "x:7", &d, &e) == 0)
+    if (doc_parse(line, strlen(line), "x:7", &none, &d, &e) == 0)
         fail_msg("accepted: %s", line);
     assert_int_equal(e.kind, ERR_USE);
     if (!strstr(e.text, "x:7") || !strstr(e.text, word))
@@ -71,7 +73,7 @@ static void text_is(const char *line, const char *want, int repaired)
     struct err e = {0};
     struct doc d;
 
-    if (doc_parse(line, strlen(line), "x:7", &d, &e) != 0)
+    if (doc_parse(line, strlen(line), "x:7", &none, &d, &e) != 0)
         fail_msg("'%s': %s", line, e.text);
     assert_non_null(d.text);
     assert_string_equal(d.text, want);
@@ -114,7 +116,7 @@ static void ids_are(const char *line, size_t n, const int32_t *want, size_t mask
     struct err e = {0};
     struct doc d;
 
-    if (doc_parse(line, strlen(line), "x:7", &d, &e) != 0)
+    if (doc_parse(line, strlen(line), "x:7", &none, &d, &e) != 0)
         fail_msg("'%s': %s", line, e.text);
     assert_int_equal(d.count, n);
     assert_memory_equal(d.ids, want, n * sizeof *want);
@@ -152,7 +154,7 @@ static void var_is(const char *line, const char *name, const char *want)
     struct doc d;
     char *text;
 
-    if (doc_parse(line, strlen(line), "x:7", &d, &e) != 0)
+    if (doc_parse(line, strlen(line), "x:7", &none, &d, &e) != 0)
         fail_msg("'%s': %s", line, e.text);
     text = json_get(d.chat, name) ? json_print(json_get(d.chat, name), 0, &e) : NULL;
     if (want)
