@@ -399,3 +399,32 @@ int block_back_sublayer(const struct block *b, size_t *to, struct err *e)
     return at ? 0
               : err_set(e, ERR_USE, "block %zu has no attention that joins the stream", b->index);
 }
+
+int block_back_local(struct block *b, const struct rows *r, const float *f, const float *u,
+                     double *loss, const struct block_back_ask *ask, struct err *e)
+{
+    const size_t n = r->T * b->p.slot[PROGRAM_STREAM].width;
+    struct block_back *k = NULL;
+    float *full = mem_raw(n ? n : 1, sizeof *full, e), *y = mem_raw(n ? n : 1, sizeof *y, e);
+    size_t to;
+    int rc = -1;
+
+    if (!full || !y || block_back_sublayer(b, &to, e) < 0 ||
+        !(k = block_back_forward(b, to, r, f, full, e)))
+        goto out;
+    block_back_close(&k);
+    if (!(k = block_back_forward(b, to, r, u, y, e)))
+        goto out;
+    *loss = 0;
+    for (size_t i = 0; i < n; i++) {
+        y[i] -= full[i];
+        *loss += (double)y[i] * (double)y[i];
+        y[i] *= 2;
+    }
+    rc = block_back_reverse(k, y, ask, e);
+out:
+    block_back_close(&k);
+    free(full);
+    free(y);
+    return rc;
+}

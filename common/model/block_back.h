@@ -48,5 +48,10 @@ const float *block_back_tensor(const struct block_back *k, const char *name);
 /* The operation behind the first attention of the block and what joins the stream from it: an
  * error where there is none. */
 int block_back_sublayer(const struct block *b, size_t *to, struct err *e);
+/* The attention of the block alone (VLMQ, arXiv 2508.03351): *loss = ||A(f) - A(u)||^2 over all
+ * rows, A(x) the stream behind that sublayer; ask gets the gradients of its outputs for u, as of
+ * block_back_reverse. f, u [T,d]. */
+int block_back_local(struct block *b, const struct rows *r, const float *f, const float *u,
+                     double *loss, const struct block_back_ask *ask, struct err *e);
 
 #endif

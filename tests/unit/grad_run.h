@@ -4,6 +4,31 @@
 #define PTQ_TEST_GRAD_RUN_H
 
 #include "model_run.h"
+#include "shared.h"
+
+/* What the backward pass promises; the reference's own f32 runs are off by up to 1e-6, or 1e-5
+ * over all blocks. */
+#define GRAD_TOLERANCE 1e-4
+
+/* The model and the golden of a part; 0: one of them is not there. */
+static inline int grad_open(const char *name, const char *part, struct par *par, struct model **m,
+                            struct st_set **g)
+{
+    char path[2][128];
+    struct err err = {0};
+    const char *dir, *file;
+
+    snprintf(path[0], sizeof path[0], "data/golden-backward/%s.%s.safetensors", name, part);
+    snprintf(path[1], sizeof path[1], "data/%s%s",
+             strcmp(name, "tale-qwen3") == 0 ? "" : "conformance/", name);
+    file = shared_path(path[0]);
+    dir = shared_path(path[1]);
+    if (!file || !dir)
+        return 0;
+    must(*m = model_open(dir, par, &err));
+    must(*g = st_open(file, &err));
+    return 1;
+}
 
 /* A golden tensor of f32, f64 or bytes, whole. */
 static inline double *grad_golden(const struct st_set *g, const char *name, size_t *n)

@@ -14,32 +14,11 @@
 #include "grad_run.h"
 #include "shared.h"
 
-#define TOLERANCE 1e-4
 #define OWN "tests/golden/conformance/qwen3"
 
 static const char *const goldens[] = {"qwen3",  "qwen2",  "llama3",    "olmo2",     "phi3",
                                       "gemma2", "gemma3", "qwen3_moe", "tale-qwen3"};
 enum { GOLDENS = sizeof goldens / sizeof goldens[0] };
-
-/* The model and the golden of a part; 0: one of them is not there. */
-static int open_golden(const char *name, const char *part, struct par *par, struct model **m,
-                       struct st_set **g)
-{
-    char path[2][128];
-    struct err err = {0};
-    const char *dir, *file;
-
-    snprintf(path[0], sizeof path[0], "data/golden-backward/%s.%s.safetensors", name, part);
-    snprintf(path[1], sizeof path[1], "data/%s%s",
-             strcmp(name, "tale-qwen3") == 0 ? "" : "conformance/", name);
-    file = shared_path(path[0]);
-    dir = shared_path(path[1]);
-    if (!file || !dir)
-        return 0;
-    must(*m = model_open(dir, par, &err));
-    must(*g = st_open(file, &err));
-    return 1;
-}
 
 static float *golden_floats(const struct st_set *g, const char *name)
 {
@@ -240,7 +219,7 @@ static void compare_tensors(const struct st_set *g, const struct block_back *k, 
         if (!(got = block_back_tensor(k, name)))
             fail_msg("%s: no gradient of '%s'", model, name);
         grad_compare(g, model, x->name, got, x->shape[0] * (x->ndim > 1 ? x->shape[1] : 1),
-                     TOLERANCE);
+                     GRAD_TOLERANCE);
         compared++;
     }
     assert_true(compared >= 6);
@@ -258,7 +237,7 @@ static void block_golden(const char *name, struct par *par, float **kept)
     int32_t length;
     struct rows r = {.nseq = 1, .lengths = &length};
 
-    assert_true(open_golden(name, "block", par, &m, &g));
+    assert_true(grad_open(name, "block", par, &m, &g));
     d = model_config(m)->d;
     h = golden_floats(g, "h");
     grad = golden_floats(g, "G");
@@ -268,9 +247,9 @@ static void block_golden(const char *name, struct par *par, float **kept)
     must(b = block_open(m, grad_number(g, "layer"), &err));
     must(block_load_all(b, &err) == 0);
     must(k = block_back_forward(b, SIZE_MAX, &r, h, y, &err));
-    grad_compare(g, name, "y", y, T * d, TOLERANCE);
+    grad_compare(g, name, "y", y, T * d, GRAD_TOLERANCE);
     must(block_back_reverse(k, grad, &(struct block_back_ask){.tensors = 1}, &err) == 0);
-    grad_compare(g, name, "grad.h", grad, T * d, TOLERANCE);
+    grad_compare(g, name, "grad.h", grad, T * d, GRAD_TOLERANCE);
     compare_tensors(g, k, name, grad_number(g, "layer"));
     *kept = grad;
     block_back_close(&k);
