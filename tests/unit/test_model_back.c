@@ -280,6 +280,22 @@ static int gather(void *ctx, size_t chunk, size_t block, const struct block_back
     return 0;
 }
 
+/* The mean of -log p of those that are predicted, by a forward pass. */
+static double mean_nll(struct model *m, const int32_t *ids, const uint8_t *predicted, size_t n)
+{
+    const size_t V = model_config(m)->vocab;
+    float *logits = run_logits(m, ids, n);
+    double sum = 0, count = 0;
+
+    for (size_t t = 1; t < n; t++)
+        if (predicted[t]) {
+            sum += run_nll(logits + (t - 1) * V, V, (size_t)ids[t]);
+            count++;
+        }
+    free(logits);
+    return sum / count;
+}
+
 static void chunks_do_not_meet(void **state)
 {
     static const int32_t both[] = {11, 19};
@@ -310,6 +326,9 @@ static void chunks_do_not_meet(void **state)
         }
         must(model_back_run(m, c, k + 1, &(struct model_back_ask){.linear = gather, .ctx = &v[k]},
                             &err) == 0);
+        assert_true(fabs(loss[k][0] - mean_nll(m, ids, predicted, 11)) <= 1e-5 * loss[k][0]);
+        assert_true(fabs(loss[k][1] - mean_nll(m, ids + 11, predicted + 11, 19)) <=
+                    1e-5 * loss[k][1]);
         model_close(&m);
     }
     assert_memory_equal(loss[0], loss[1], sizeof loss[0]);
