@@ -10,6 +10,7 @@
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
 #include "../common/model/config_read.h"
+#include "../common/model/gguf_model.h"
 #include "../common/model/model.h"
 #include "../common/run/override.h"
 #include "../common/model/sites.h"
@@ -300,6 +301,19 @@ static int check_tensors(const char *dir, struct err *e)
     return rc;
 }
 
+/* What of the model as a whole a format must be able to hold. */
+static int check_container(const struct route *t, const char *model, const struct config *c,
+                           struct err *e)
+{
+    const struct stage *w = route_stage(t, &write_spec, 0);
+    const struct format *formats[FORMATS_MAX];
+    size_t n = 0;
+
+    if (w && format_parse(((const struct write_command *)w->own)->core.formats, formats, &n, e) < 0)
+        return err_prefix(e, "--format");
+    return gguf_model_check_formats(model, c, formats, n, e);
+}
+
 int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e)
 {
     if (check_dual(t, e) < 0)
@@ -329,7 +343,8 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         return -1;
     }
     rc = check_sample(t, c, model, e) < 0 || sites_make(&s, c, e) < 0 ||
-                 check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0
+                 check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0 ||
+                 check_container(t, model, c, e) < 0
              ? -1
              : 0;
     if (rc == 0) {

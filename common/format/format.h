@@ -66,10 +66,17 @@ struct format_source {
 struct engine;
 struct packed; /* packed.h */
 
+/* What the files of a checkpoint are. */
+enum format_container {
+    FORMAT_FOLDER, /* of safetensors, with a config.json: what is read back */
+    FORMAT_GGUF    /* model.gguf: nothing below of reading is there, ptq-import(1) does that */
+};
+
 struct format {
-    const char *name;   /* "gptq" */
-    const char *title;  /* "GPTQ" */
-    const char *about;  /* one line for help */
+    const char *name;  /* "gptq" */
+    const char *title; /* "GPTQ" */
+    const char *about; /* one line for help */
+    enum format_container container;
     int fuses;          /* its readers fuse q k v; gate up, and need them alike */
     int one_scale_type; /* all its linears must have scales of one type */
     int one_group;      /* and groups of one size */

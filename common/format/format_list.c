@@ -8,10 +8,11 @@
 #include "format.h"
 
 extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
-    format_dense;
+    format_gguf, format_dense;
 
 static const struct format *const formats[] = {
-    &format_gptq, &format_gptq_v2, &format_compressed_tensors, &format_awq, &format_dense,
+    &format_gptq, &format_gptq_v2, &format_compressed_tensors,
+    &format_awq,  &format_gguf,    &format_dense,
 };
 
 #define COUNT (sizeof formats / sizeof *formats)

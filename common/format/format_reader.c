@@ -19,7 +19,7 @@ static const struct format *claimed(const struct json *q)
     const struct format *f;
 
     for (size_t i = 0; (f = format_at(i)); i++)
-        if (q ? f->claims && f->claims(q) : !f->claims)
+        if (q ? f->claims && f->claims(q) : f->container == FORMAT_FOLDER && !f->claims)
             return f;
     return NULL;
 }

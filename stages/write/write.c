@@ -18,6 +18,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
 #include "../../common/model/fingerprint.h"
+#include "../../common/model/gguf_model.h"
 #include "../../common/run/journal_site.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
@@ -371,6 +372,17 @@ static int start_record(struct writer *w, struct err *e)
     return journal_append(w->out.journal, &r, e);
 }
 
+static int formats_check(const struct writer *w, struct err *e)
+{
+    const struct plan *p = &w->plan;
+
+    for (size_t i = 0; i < w->nformats; i++)
+        if (w->formats[i]->container == FORMAT_GGUF &&
+            gguf_model_check(p->dir, &p->config, p->source, e))
+            return -1;
+    return 0;
+}
+
 struct writer *write_open(const struct write_opts *o, struct err *e)
 {
     struct writer *w = mem_array(1, sizeof *w, e);
@@ -383,6 +395,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if (!(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
+        formats_check(w, e) ||
         fingerprint_model(w->plan.config.json, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out,
                  o->from_site   ? OUT_GO_ON
@@ -440,7 +453,7 @@ static int format_assemble(struct writer *w, size_t i, struct err *e)
         goto out;
     a.folder = folder;
     a.prov = prov;
-    if (assemble_safetensors(&a, w->formats[i], e) || fs_sync_dir(folder, e))
+    if (assemble_checkpoint(&a, w->formats[i], e) || fs_sync_dir(folder, e))
         goto out;
     w->sizes.format[w->sizes.formats].name = w->formats[i]->name;
     w->sizes.format[w->sizes.formats].folder = shown;

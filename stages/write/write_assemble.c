@@ -258,9 +258,9 @@ static int tensors_write(struct job *j, struct err *e)
     return 0;
 }
 
-static int text_publish(const struct job *j, const char *name, const char *text, struct err *e)
+static int text_publish(const struct assembly *a, const char *name, const char *text, struct err *e)
 {
-    char *path = fs_join(j->a->folder, name, e);
+    char *path = fs_join(a->folder, name, e);
     int rc = path ? fs_publish(path, text, strlen(text), e) : -1;
 
     free(path);
@@ -271,7 +271,7 @@ static int json_publish(const struct job *j, const char *name, const struct json
                         struct err *e)
 {
     char *text = json_print(value, 2, e), *line = text ? mem_printf(e, "%s\n", text) : NULL;
-    int rc = line ? text_publish(j, name, line, e) : -1;
+    int rc = line ? text_publish(j->a, name, line, e) : -1;
 
     free(line);
     free(text);
@@ -310,13 +310,13 @@ static int config_publish(struct job *j, struct err *e)
         goto out;
     length = strlen(text);
     if (!j->format->config) {
-        rc = text_publish(j, "config.json", text, e);
+        rc = text_publish(j->a, "config.json", text, e);
         goto out;
     }
     plan_model(p, &m);
     if (!(q = j->format->config(&m, &dtype, e)) ||
         !(edited = config_edit(text, length, q, dtype, path, e)) ||
-        text_publish(j, "config.json", edited, e))
+        text_publish(j->a, "config.json", edited, e))
         goto out;
     rc = j->format->config_copy ? json_publish(j, j->format->config_copy, q, e) : 0;
 out:
@@ -327,16 +327,16 @@ out:
     return rc;
 }
 
-static int card_publish(const struct job *j, struct err *e)
+int card_publish(const struct assembly *a, const struct format *format, struct err *e)
 {
-    char *text = card_text(j->a->plan, j->format, j->a->bytes, e);
-    const int rc = text ? text_publish(j, "README.md", text, e) : -1;
+    char *text = card_text(a->plan, format, a->bytes, e);
+    const int rc = text ? text_publish(a, "README.md", text, e) : -1;
 
     free(text);
     return rc;
 }
 
-int assemble_safetensors(struct assembly *a, const struct format *format, struct err *e)
+static int assemble_safetensors(struct assembly *a, const struct format *format, struct err *e)
 {
     struct job j = {.a = a, .format = format};
     int rc = -1;
@@ -349,8 +349,9 @@ int assemble_safetensors(struct assembly *a, const struct format *format, struct
     }
     if (writers_open(&j, e) || tensors_write(&j, e) || (j.map && index_publish(&j, e)))
         goto out;
-    rc = sidecar_copy(a->plan->dir, a->folder, e) || card_publish(&j, e) ? -1
-                                                                         : config_publish(&j, e);
+    rc = sidecar_copy(a->plan->dir, a->folder, e) || card_publish(a, format, e)
+             ? -1
+             : config_publish(&j, e);
 out:
     for (size_t i = 0; j.writers && i < j.nshards; i++)
         st_abort(&j.writers[i]);
@@ -359,4 +360,9 @@ out:
     free(j.pieces);
     json_destroy(&j.map);
     return rc;
+}
+
+int assemble_checkpoint(struct assembly *a, const struct format *format, struct err *e)
+{
+    return (format->container == FORMAT_GGUF ? assemble_gguf : assemble_safetensors)(a, format, e);
 }

@@ -34,11 +34,16 @@ int assemble_part(const char *parts, const struct plan *p, size_t order, struct 
 /* As `codes` of struct assembly: from the part files. */
 int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e);
 
-/* Of a format that is a folder of safetensors. */
-int assemble_safetensors(struct assembly *a, const struct format *f, struct err *e);
+/* All files of the checkpoint. */
+int assemble_checkpoint(struct assembly *a, const struct format *f, struct err *e);
+/* The same of a format that is a GGUF file. */
+int assemble_gguf(struct assembly *a, const struct format *f, struct err *e);
 
 /* README.md, the model card: what was done, who loads it; bytes: of the tensors. Caller frees. */
 char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, struct err *e);
+
+/* Writes it; a->bytes are known. */
+int card_publish(const struct assembly *a, const struct format *f, struct err *e);
 
 /* config.json of the source with `quantization_config` (NULL: none) added and the dtype field
  * set (DT_COUNT: as it is); everything else stays as the source spells it. Caller frees. */

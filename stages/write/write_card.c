@@ -71,11 +71,12 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
 
     if (out) {
         fprintf(out,
-                "---\nlibrary_name: transformers\ntags:\n- ptqflow\n- %s\n---\n\n"
+                "---\nlibrary_name: %s\ntags:\n- ptqflow\n- %s\n---\n\n"
                 "# A %s model, quantized (%s)\n\n"
                 "%s with ptqflow " PTQ_VERSION ", from a checkpoint of model type %s. Its "
                 "licence and what its card says of use and limits hold for this one too.\n\n",
-                f->name, p->config.model_type, f->title,
+                f->container == FORMAT_GGUF ? "gguf" : "transformers", f->name,
+                p->config.model_type, f->title,
                 p->packed ? "Repacked from codes that were there" : "Quantized",
                 p->config.model_type);
         kinds_print(out, p);
@@ -84,9 +85,11 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
                 ".\n",
                 bytes);
         engines_print(out, p, f);
-        fputs("\n## How it was made\n\nThe metadata of the weight files hold every option of "
-              "every stage: `ptq inspect DIR` shows them.\n",
-              out);
+        fprintf(out,
+                "\n## How it was made\n\nThe metadata of the weight files hold every option of "
+                "every stage%s.\n",
+                f->container == FORMAT_GGUF ? " under the key " ST_RECORDS ".records"
+                                            : ": `ptq inspect DIR` shows them");
         bad = fflush(out) != 0 || ferror(out);
         bad |= fclose(out) != 0;
     }

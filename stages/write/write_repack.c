@@ -46,7 +46,7 @@ static int spread(const struct repack *r, const char *name, struct packed *p, st
 
     if (!p->group_of)
         return 0;
-    if (r->o->format->mark)
+    if (!r->o->format->load)
         return err_set(e, ERR_USE,
                        "'%s': its groups are permuted (act-order), which the %s format is not "
                        "written with: --format dense can hold it",
@@ -191,7 +191,7 @@ static int assemble(struct repack *r, struct repack_report *report, struct err *
     int rc;
 
     a.prov = prov;
-    rc = prov ? assemble_safetensors(&a, r->o->format, e) : -1;
+    rc = prov ? assemble_checkpoint(&a, r->o->format, e) : -1;
     report->after = a.bytes;
     free(prov);
     return rc;
@@ -208,7 +208,7 @@ int repack_run(const struct repack_opts *o, struct repack_report *report, struct
     if (!(r.reader = format_open(r.plan.config.json, o->model, r.plan.source, e)))
         goto out;
     report->from = format_of(r.reader);
-    report->exact = o->format->mark != NULL;
+    report->exact = !o->format->load;
     for (size_t i = 0; i < r.plan.source->count; i++)
         report->before += r.plan.source->entries[i].bytes;
     if (look(&r, report, e) == 0 && check(&r, e) == 0)

@@ -8,7 +8,8 @@ client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
 Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), gptqmodel, openvino (with optimum-intel
-and gptqmodel)."""
+and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
+probability of each token, and rounds activations to 8 bits)."""
 import importlib.util
 import json
 import math
@@ -20,6 +21,7 @@ NEEDS = {
     "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
     "compressed-tensors": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
+    "llama.cpp": ["xllamacpp", "tokenizers"],
     "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
 }
 
@@ -67,7 +69,41 @@ def ids(folder, text, window, count):
         print(json.dumps({"input_ids": tokens[i * window : (i + 1) * window]}))
 
 
+def llama_post(server, path, body):
+    import urllib.request
+
+    request = urllib.request.Request(server.listening_address + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request))
+
+
+def llama_server(path):
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel, params.warmup = path, 512, 1, False
+    return xllamacpp.Server(params)
+
+
+def llama(folder, rows):
+    """Each token after the ones before it, of the file; and whether its tokenizer cuts the text as tokenizer.json does."""
+    from tokenizers import Tokenizer
+
+    server, tokenizer = llama_server(os.path.join(folder, "gguf", "model.gguf")), Tokenizer.from_file(os.path.join(folder, "dense", "tokenizer.json"))
+    nll = predictions = cuts = 0
+    for line in open(rows, encoding="utf-8"):
+        tokens = json.loads(line)["input_ids"]
+        text = tokenizer.decode(tokens, skip_special_tokens=False)
+        cuts += llama_post(server, "/tokenize", {"content": text})["tokens"] != tokenizer.encode(text, add_special_tokens=False).ids
+        for i in range(1, len(tokens)):
+            got = llama_post(server, "/completion", {"prompt": tokens[:i], "n_predict": 1, "n_probs": tokenizer.get_vocab_size(), "temperature": 0})
+            nll -= next(x["logprob"] for x in got["completion_probabilities"][0]["top_logprobs"] if x["id"] == tokens[i])
+        predictions += len(tokens) - 1
+    print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts}))
+
+
 def run(engine, folder, rows, logits):
+    if engine == "llama.cpp":
+        return llama(folder, rows)
     import torch
     from safetensors.torch import load_file
 

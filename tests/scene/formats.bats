@@ -66,6 +66,37 @@ refused() { # WORD OPTIONS...: before anything was started
     [ ! -e no ]
 }
 
+@test "gguf: the same model as dense when it is imported, also from other codes, and what it cannot hold is refused" {
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --quiet \
+        --solver rtn --format gguf,dense,compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip'
+    [ "$(ls out/gguf | tr '\n' ' ')" = "README.md model.gguf " ]
+    grep -q "^library_name: gguf" out/gguf/README.md
+    ptq import --quiet out/gguf/model.gguf back 2>said
+    grep -q "35 of 68 tensors: Q4_0, Q8_0" said
+    ptq diff out/dense back
+    jq -es '.[0].model.vocab as $v | (.[1].model.vocab | with_entries(select($v[.key] != null))) == $v and
+        (map(.model.merges | map(if type == "array" then join(" ") else . end)) | .[0] == .[1]) and .[0].pre_tokenizer == .[1].pre_tokenizer' \
+        "$M/tokenizer.json" back/tokenizer.json
+    ptq convert --model out/compressed-tensors --format gguf ct --quiet
+    ptq import --quiet ct/model.gguf again 2>said
+    ptq diff again back
+    rm -r out
+    refused "not 3" --format gguf --bits 3
+    refused "--grid sym" --format gguf --grid asym
+    run -100 --separate-stderr ptq plan "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --format gguf --bits 3
+    [[ $stderr == *"not 3"* ]]
+}
+
+@test "gguf: a tokenizer or a model that llama.cpp has no name for is refused before the start" {
+    cp -r "$M" odd
+    jq '.pre_tokenizer.pretokenizers[0].pattern.Regex = "[a-z]+"' "$M/tokenizer.json" >odd/tokenizer.json
+    run -100 --separate-stderr ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model odd --data "$M/calib.jsonl" --out no --format gguf
+    [[ $stderr == *"llama.cpp has no name for"* ]]
+    [ ! -e no ]
+    run -100 --separate-stderr ptq plan "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model odd --data "$M/calib.jsonl" --format gguf
+    [[ $stderr == *"llama.cpp has no name for"* ]]
+}
+
 @test "zero points in gptq: who cannot load that, and which format would do" {
     run -0 --separate-stderr ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --grid asym \
         --tokens 256 --length 128 --solver rtn

@@ -47,14 +47,14 @@ static void pre_cuts(void **state)
     struct err e = {0};
     struct json *all = json_read("tests/golden/pre/cuts.json", &e);
     const struct json *texts = json_get(all, "texts");
-    const struct import_pre *p;
+    const struct pre_name *p;
     size_t seen = 0;
 
     (void)state;
     assert_non_null(all);
-    for (size_t k = 0; (p = import_pre_at(k)); k++) {
+    for (size_t k = 0; (p = pre_name_at(k)); k++) {
         const struct json *want = json_get(json_get(all, "cuts"), p->name);
-        struct json *cut = import_pre_cut(p);
+        struct json *cut = pre_name_cut(p);
         struct tokenizer *t = calloc(1, sizeof *t);
         int bytes = 0;
 

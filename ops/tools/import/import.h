@@ -10,6 +10,7 @@
 #include "../../../common/base/err.h"
 #include "../../../common/base/json.h"
 #include "../../../common/tensor/gguf.h"
+#include "../../../common/text/pre_names.h"
 
 struct import_opts {
     const char *file, *dir;
@@ -21,13 +22,13 @@ struct import_opts {
 /* Makes the folder `dir`, which must not exist or be empty; on failure nothing of it is left. */
 int import_run(const struct import_opts *o, struct err *e);
 
-enum import_family { IMPORT_LLAMA, IMPORT_MISTRAL, IMPORT_QWEN3 };
+enum import_family { IMPORT_LLAMA, IMPORT_MISTRAL, IMPORT_QWEN2, IMPORT_QWEN3 };
 
 struct import_model {
     enum import_family family;
     const char *arch; /* prefix of the metadata keys */
     int64_t d, layers, heads, kv_heads, head_dim, ff, vocab, context, window;
-    int tied, attention_bias, mlp_bias, permuted;
+    int tied, attention_bias, out_bias, mlp_bias, permuted;
     double eps, theta;
     double linear_factor;     /* 0: no linear rope scaling */
     double factor, low, high; /* llama3 rope scaling; factor 0: none */
@@ -68,20 +69,8 @@ struct import_tokenizer {
 int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_tokenizer *t,
                           struct err *e);
 void import_tokenizer_release(struct import_tokenizer *t);
-/* A pre-tokenizer by the name that llama.cpp gives it. */
-#define IMPORT_PRE_PATTERNS 6
-struct import_pre {
-    const char *name;
-    const char *pattern[IMPORT_PRE_PATTERNS]; /* one after the other; NULL: no more */
-    int nfc;                                  /* text is normalized first */
-    int ignore_merges;
-    int bos; /* put in front unless the file says otherwise */
-};
-const struct import_pre *import_pre_at(size_t i); /* NULL: no more */
 /* asked, or what the file says; a file that does not say is refused. Borrowed, static. */
-const struct import_pre *import_pre_read(const struct gguf *g, const char *asked, struct err *e);
-/* As "pre_tokenizer" of tokenizer.json; NULL: out of memory. */
-struct json *import_pre_cut(const struct import_pre *p);
+const struct pre_name *import_pre_read(const struct gguf *g, const char *asked, struct err *e);
 
 /* Merges of a SentencePiece vocabulary, best score first; vocab: text -> id. */
 struct json *import_merges(const struct json *tokens, const struct json *scores,

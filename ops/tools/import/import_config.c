@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* import_config - what a GGUF file's metadata say of the model, and config.json made of it.
  *
- * Architectures llama (Llama 2 and 3, SmolLM2, Mistral) and qwen3. A metadata key of the
+ * Architectures llama (Llama 2 and 3, SmolLM2, Mistral), qwen2 and qwen3. A metadata key of the
  * architecture that is not known here is refused, because it may change the mathematics. Rope:
  * default, linear, and llama3, whose parameters a GGUF file does not hold: they are found again
  * from the frequency factors it holds instead. */
@@ -104,12 +104,14 @@ static int arch_read(const struct gguf *g, struct import_model *m, struct err *e
         m->family = IMPORT_LLAMA;
     else if (strcmp(arch, "qwen3") == 0)
         m->family = IMPORT_QWEN3;
+    else if (strcmp(arch, "qwen2") == 0)
+        m->family = IMPORT_QWEN2;
     else
         return err_set(e, ERR_USE,
-                       "%s: architecture '%.64s' cannot be imported; llama and qwen3 can", g->path,
-                       arch);
-    m->arch = m->family == IMPORT_QWEN3 ? "qwen3" : "llama";
-    m->permuted = m->family != IMPORT_QWEN3;
+                       "%s: architecture '%.64s' cannot be imported; llama, qwen2 and qwen3 can",
+                       g->path, arch);
+    m->permuted = m->family == IMPORT_LLAMA;
+    m->arch = m->permuted ? "llama" : m->family == IMPORT_QWEN2 ? "qwen2" : "qwen3";
     return 0;
 }
 
@@ -258,7 +260,7 @@ static int rope_factors_read(const struct gguf *g, struct import_model *m, struc
     float *factors;
     int rc = -1;
 
-    if (!x || m->family == IMPORT_QWEN3)
+    if (!x || !m->permuted)
         return 0;
     if (x->ndim != 1 || x->shape[0] != n || x->type != GGUF_F32)
         return err_set(e, ERR_USE, "%s: tensor 'rope_freqs.weight' must be %zu values of F32",
@@ -305,11 +307,12 @@ int import_model_read(const struct gguf *g, struct import_model *m, struct err *
                        "%s: key '%s.vocab_size' is %lld, tensor 'token_embd.weight' has %lld rows",
                        g->path, m->arch, (long long)vocab, (long long)m->vocab);
     m->tied = !gguf_find(g, "output.weight");
-    m->attention_bias = gguf_find(g, "blk.0.attn_q.bias") != NULL;
+    m->attention_bias = m->family == IMPORT_QWEN2 || gguf_find(g, "blk.0.attn_q.bias") != NULL;
+    m->out_bias = m->family != IMPORT_QWEN2 && m->attention_bias;
     m->mlp_bias = gguf_find(g, "blk.0.ffn_gate.bias") != NULL;
-    if (m->window && m->family == IMPORT_QWEN3)
-        return err_set(e, ERR_USE, "%s: a sliding window in a qwen3 model cannot be imported",
-                       g->path);
+    if (m->window && !m->permuted)
+        return err_set(e, ERR_USE, "%s: a sliding window in a %s model cannot be imported", g->path,
+                       m->arch);
     if (m->window)
         m->family = IMPORT_MISTRAL;
     return rope_factors_read(g, m, e);
@@ -346,8 +349,8 @@ static int id_set(struct json *c, const char *to, const struct gguf *g, const ch
 static int family_set(struct json *c, const struct import_model *m)
 {
     static const char *const CLASS[] = {"LlamaForCausalLM", "MistralForCausalLM",
-                                        "Qwen3ForCausalLM"};
-    static const char *const TYPE[] = {"llama", "mistral", "qwen3"};
+                                        "Qwen2ForCausalLM", "Qwen3ForCausalLM"};
+    static const char *const TYPE[] = {"llama", "mistral", "qwen2", "qwen3"};
     struct json *list = json_new_array();
 
     if (!list || json_push(list, json_new_text(CLASS[m->family]))) {
@@ -358,7 +361,7 @@ static int family_set(struct json *c, const struct import_model *m)
         return -1;
     if (m->family == IMPORT_MISTRAL)
         return json_set_int(c, "sliding_window", m->window);
-    if (json_set_bool(c, "attention_bias", m->attention_bias))
+    if (m->family != IMPORT_QWEN2 && json_set_bool(c, "attention_bias", m->attention_bias))
         return -1;
     if (m->family == IMPORT_LLAMA)
         return json_set_bool(c, "mlp_bias", m->mlp_bias);
@@ -382,7 +385,7 @@ struct json *import_config(const struct import_model *m, const struct gguf *g, e
     if ((m->mlp_bias && m->family != IMPORT_LLAMA) ||
         (m->attention_bias && m->family == IMPORT_MISTRAL)) {
         err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
-                m->family == IMPORT_QWEN3 ? "qwen3" : "mistral");
+                m->permuted ? "mistral" : m->arch);
         json_destroy(&c);
         return NULL;
     }

@@ -23,7 +23,7 @@ struct gguf_tokenizer {
     size_t count;
     int64_t bos, eos, unk, pad;
     int add_bos, add_eos, spm;
-    const struct import_pre *pre;
+    const struct pre_name *pre;
 };
 
 static struct json *piece(const char *text, struct err *e)
@@ -372,7 +372,7 @@ static int steps_set(const struct gguf_tokenizer *s, struct json *t, struct err 
     } else {
         normal = s->pre->nfc ? "{\"type\":\"NFC\"}" : "null";
     }
-    cut = s->spm ? json_new_null() : import_pre_cut(s->pre);
+    cut = s->spm ? json_new_null() : pre_name_cut(s->pre);
     if (json_set(t, "pre_tokenizer", cut) || json_set(t, "normalizer", piece(normal, e)) ||
         json_set(t, "post_processor", template_make(s)) || json_set(t, "decoder", piece(decode, e)))
         return err_set(e, ERR_SYS, "%s: out of memory for tokenizer.json", s->g->path);

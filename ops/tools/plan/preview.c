@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/model/gguf_model.h"
 #include "../../../common/model/config_read.h"
 #include "../../../stages/forward/forward_forecast.h"
 #include "../../../stages/reduce/reduce_forecast.h"
@@ -96,7 +97,8 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
         return -1;
     if (format_check_plain(p->config.json, o->model, e) || sites_make(&p->table, &p->config, e) ||
         agree(o, p, &f, e) ||
-        overrides_check_shapes(s->overrides, &p->table, &all, o->formats, 1, e) ||
+        overrides_check_shapes(s->overrides, &p->table, &all, o->formats, o->nformats, e) ||
+        gguf_model_check_formats(o->model, &p->config, o->formats, o->nformats, e) ||
         !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||
         !(p->hit = mem_array(s->overrides->count + 1, sizeof *p->hit, e)))
         return -1;

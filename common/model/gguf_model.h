@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gguf_model - a checkpoint's config, tokenizer and tensors as a GGUF file that llama.cpp loads:
+ * architectures llama (Llama, SmolLM2, Mistral), qwen2, qwen3. What llama.cpp would compute
+ * otherwise is refused by name. */
+#ifndef PTQ_GGUF_MODEL_H
+#define PTQ_GGUF_MODEL_H
+
+#include "../format/format.h"
+#include "../tensor/gguf_write.h"
+#include "../tensor/safetensors.h"
+#include "config.h"
+
+/* A tensor of the checkpoint in the file. */
+struct gguf_place {
+    char name[GGUF_NAME];
+    uint64_t head_rows; /* rows of a head, stored interleaved; 0: rows as they are */
+    int left_out; /* the file has none: a head that is the embedding, what follows from config */
+};
+
+/* Where tensor `name` goes. */
+int gguf_model_place(const struct config *c, const struct st_set *s, const char *name,
+                     struct gguf_place *p, struct err *e);
+/* The type that a tensor has which is not quantized: vectors are F32, as llama.cpp wants them. */
+enum gguf_type gguf_model_type(const struct st_entry *x);
+/* Everything but general.file_type and the provenance. */
+int gguf_model_meta(const char *dir, const struct config *c, struct gguf_meta *m, struct err *e);
+/* The frequencies of llama3 rope, which the file holds as a tensor GGUF_ROPE_FACTORS [n]:
+ * *factors is the caller's to free, NULL where the model has none. */
+#define GGUF_ROPE_FACTORS "rope_freqs.weight"
+int gguf_model_factors(const struct config *c, float **factors, size_t *n, struct err *e);
+/* Can the model become a GGUF file, its tokenizer too? */
+int gguf_model_check(const char *dir, const struct config *c, const struct st_set *s,
+                     struct err *e);
+/* The same where one of the formats is a GGUF file, of the model folder dir. */
+int gguf_model_check_formats(const char *dir, const struct config *c,
+                             const struct format *const *formats, size_t nformats, struct err *e);
+
+/* Rows of a head [rows, bytes] from the checkpoint's order, the two halves one after the other, to
+ * the file's: pairs that turn together are neighbours. */
+void gguf_model_weave(const void *in, void *out, uint64_t rows, size_t bytes);
+
+#endif
