@@ -22,6 +22,8 @@ const struct command commands[] = {
     {"check", "would an engine load this checkpoint? what is wrong in it, by name"},
     {"diff", "compare two streams or two checkpoints"},
     {"cat", "copy a stream between endpoints, or measure a link"},
+    {"allocate", "choose bits for every site, from what finished runs lost there"},
+    {"law", "fit the scaling law to finished runs; predict and advise by it"},
     {"stream", "turn plain tensors into problems, solutions into plain tensors"},
     {"sample", "stage 1: text to chunks of tokens"},
     {"forward", "stage 2: chunks to the inputs of every site"},

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "../ops/tools/check/check_opts.h"
+#include "../ops/tools/allocate/allocate_opts.h"
 #include "../ops/tools/convert/convert_opts.h"
 #include "../ops/tools/families/families_opts.h"
 #include "../ops/tools/import/import_opts.h"
+#include "../ops/tools/law/law_opts.h"
 #include "../ops/tools/look/cat_opts.h"
 #include "../ops/tools/look/diff_opts.h"
 #include "../ops/tools/look/inspect_opts.h"
@@ -25,9 +27,10 @@
 #define PREFIX "ptq-"
 
 static const struct stage_spec *const specs[] = {
-    &sample_spec,   &forward_spec, &reduce_spec, &solve_spec,  &write_spec,   &eval_spec,
-    &generate_spec, &cat_spec,     &import_spec, &rotate_spec, &inspect_spec, &diff_spec,
-    &check_spec,    &convert_spec, &report_spec, &stream_spec, &families_spec};
+    &sample_spec,  &forward_spec,  &reduce_spec, &solve_spec,   &write_spec,
+    &eval_spec,    &generate_spec, &cat_spec,    &import_spec,  &rotate_spec,
+    &inspect_spec, &diff_spec,     &check_spec,  &convert_spec, &report_spec,
+    &stream_spec,  &families_spec, &law_spec,    &allocate_spec};
 
 const struct stage_spec *specs_at(size_t i)
 {

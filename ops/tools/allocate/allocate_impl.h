@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* allocate_impl - inside of struct allocate, for the allocate*.c files alone. */
+#ifndef PTQ_ALLOCATE_IMPL_H
+#define PTQ_ALLOCATE_IMPL_H
+
+#include <stddef.h>
+#include "../../../common/base/err.h"
+#include "allocate_types.h"
+#include "knapsack.h"
+
+#define KEPT_BITS 16 /* of a weight that stays as it is */
+
+/* How a run stores a unit, and what that costs. */
+struct candidate {
+    int kept;
+    int64_t bits, group;
+    const char *grid; /* of the list of grids */
+    size_t linears;   /* seen so far, of the run */
+    double loss, tokens;
+    uint64_t cost;
+};
+
+/* Sites that get the same: one, or those of all experts of a block. */
+struct unit {
+    uint64_t block;
+    char *name; /* "attn.qkv", "expert.*.up"; owned */
+    double weights;
+    struct candidate *candidate; /* [runs], and one more: kept; owned */
+    size_t *of;                  /* candidate of each item; owned */
+    struct knapsack_item *item;  /* owned */
+    size_t items;
+};
+
+struct allocate {
+    struct allocate_opts o;
+    char **run; /* [runs] names; owned */
+    size_t runs;
+    char *model; /* that all are of; owned */
+    struct unit *unit;
+    size_t units, cap;
+    double weights; /* of all linears */
+    uint64_t budget;
+    size_t *choice; /* [units] item; owned */
+    struct knapsack_result result;
+    int several_grids;
+};
+
+/* allocate_read.c: the journal of run r into the units. */
+int allocate_read(struct allocate *a, size_t r, struct err *e);
+/* allocate_weights.c: the losses of each unit times its weight in the file */
+int allocate_weigh(struct allocate *a, const char *path, struct err *e);
+
+#endif

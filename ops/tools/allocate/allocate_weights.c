@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* allocate_weights - what a loss at a site means for the model, from a file: JSON lines
+ * {"block","site","weight"}, one for each unit. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../common/base/fs.h"
+#include "../../../common/base/json.h"
+#include "../../../common/base/mem.h"
+#include "allocate_impl.h"
+
+#define WEIGHTS_MAX ((size_t)64 << 20) /* bytes of the file */
+
+static int set_weight(struct allocate *a, const struct json *x, unsigned char *seen,
+                      const char *what, struct err *e)
+{
+    const char *site = json_need_text(x, "site", what, e);
+    int64_t block;
+    double weight;
+
+    if (!site || json_need_int(x, "block", 0, INT32_MAX, &block, what, e) < 0 ||
+        json_need_real(x, "weight", &weight, what, e) < 0)
+        return -1;
+    if (!(weight >= 0.0) || !isfinite(weight))
+        return err_set(e, ERR_USE, "%s: weight %g of b%lld.%s", what, weight, (long long)block,
+                       site);
+    for (size_t i = 0; i < a->units; i++) {
+        struct unit *u = &a->unit[i];
+
+        if (u->block != (uint64_t)block || strcmp(u->name, site) != 0)
+            continue;
+        if (seen[i]++)
+            return err_set(e, ERR_USE, "%s: b%lld.%s has two weights", what, (long long)block,
+                           site);
+        for (size_t k = 0; k < a->runs; k++)
+            u->candidate[k].loss *= weight;
+        return 0;
+    }
+    return err_set(e, ERR_USE, "%s: the runs have no site b%lld.%s", what, (long long)block, site);
+}
+
+int allocate_weigh(struct allocate *a, const char *path, struct err *e)
+{
+    int rc = -1;
+    size_t length;
+    unsigned char *seen = mem_array(a->units, 1, e);
+    char *text = seen ? fs_read(path, WEIGHTS_MAX, &length, e) : NULL;
+    size_t line = 1;
+
+    if (!text)
+        goto out;
+    for (char *at = text, *end; at < text + length; at = end + 1, line++) {
+        char what[512];
+        struct json *x;
+        int bad;
+
+        end = memchr(at, '\n', (size_t)(text + length - at));
+        end = end ? end : text + length;
+        if (strspn(at, " \t\r") >= (size_t)(end - at))
+            continue;
+        snprintf(what, sizeof what, "%s:%zu", path, line);
+        x = json_parse(at, (size_t)(end - at), what, e);
+        bad = !x || set_weight(a, x, seen, what, e) < 0;
+        json_destroy(&x);
+        if (bad)
+            goto out;
+    }
+    for (size_t i = 0; i < a->units; i++)
+        if (!seen[i]) {
+            err_set(e, ERR_USE, "'%s' has no weight for b%llu.%s", path,
+                    (unsigned long long)a->unit[i].block, a->unit[i].name);
+            goto out;
+        }
+    rc = 0;
+out:
+    free(seen);
+    free(text);
+    return rc;
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# law.bats - several runs of one recording: the choice of bits that ptq allocate makes of them is followed by a run to the bit, and
+# ptq law fits what they lost.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    root=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
+    export M=$root/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out w3 --tokens 1024 --length 128 --bits 3 --group 64 --record p.ptq --quiet
+    again w2 --bits 2
+    again w4 --bits 4
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+again() { # OUT MORE...: the same problems solved otherwise
+    local out=$1
+    shift
+    ptq resolve --model "$M" --problems p.ptq --out "$out" --group 64 --quiet "$@"
+}
+
+bits_of() { # OUT: bits a weight as the journal has them, scales and zero points counted
+    jq -s '[.[] | select(.record == "site") | .inputs as $K | .linears[] |
+        {w: (.rows * $K), b: (.rows * $K * .bits + .rows * $K / .group * (16 + .bits))}] | (map(.b) | add) / (map(.w) | add)' \
+        "$1/.ptqflow/journal.jsonl"
+}
+
+@test "what is chosen is within the target, and a run that follows it has just these bits" {
+    ptq allocate --target-bpw 3 --protect none --out mixed.txt w2 w3 w4
+    ptq allocate --target-bpw 3 --protect none --json w2 w3 w4 >mixed.json
+    again mixed --bits 3 --overrides mixed.txt
+    jq -e --argjson b "$(bits_of mixed)" '.bpw <= 3 and .bpw > 2.9 and (.bpw - $b | fabs) < 1e-9' mixed.json
+    jq -e '[.sites[].bits] | unique == [2, 3] or unique == [2, 3, 4]' mixed.json
+    # the losses of a recording do not depend on each other: the run loses what was said
+    said=$(jq .loss mixed.json)
+    jq -es --argjson said "$said" '[.[] | select(.record == "site") | .inputs as $K | .linears[] |
+        {w: (.rows * $K), l: (.rel_loss * .rows * $K)}] | (map(.l) | add) / (map(.w) | add) / $said - 1 | fabs < 1e-9' \
+        mixed/.ptqflow/journal.jsonl
+}
+
+@test "the first and last block keep what the run within the target gives them; weights decide" {
+    ptq allocate --target-bpw 3.5 --json w2 w3 w4 | jq -e '[.sites[] | select(.block == 0 or .block == 5).bits] | min >= 3'
+    jq -c '.sites[] | {block, site, weight: (if .block == 2 then 1 else 0 end)}' <(ptq allocate --target-bpw 3 --json w2 w3 w4) >weights
+    ptq allocate --target-bpw 3 --protect none --site-weights weights --json w2 w3 w4 |
+        jq -e 'all(.sites[]; if .block == 2 then .bits == 4 else .bits == 2 end)'
+    run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights <(head -3 weights) w2 w3 w4
+    [[ $stderr == *'has no weight for b0.mlp.down'* ]]
+    run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights <(echo '{"block":9,"site":"x","weight":1}') w2 w3 w4
+    [[ $stderr == *':1: the runs have no site b9.x'* ]]
+}
+
+@test "what cannot be compared or reached is refused" {
+    run -100 --separate-stderr ptq allocate --target-bpw 2 w2 w3 w4
+    [[ $stderr == *'the least that these runs allow is 2.2'*'add a run with fewer bits'* ]]
+    run -100 ptq allocate w2 w3
+    run -100 ptq allocate --target-bpw 3 --target-size 1M w2 w3
+    sed 's/"tokens":1024/"tokens":999/' w3/.ptqflow/journal.jsonl >j
+    mkdir -p other/.ptqflow && cp j other/.ptqflow/journal.jsonl
+    run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other
+    [[ $stderr == *'saw other tokens'* ]]
+    sed '$d' w3/.ptqflow/journal.jsonl | grep -v '"done"' >other/.ptqflow/journal.jsonl
+    run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other
+    [[ $stderr == *"'other': this run is not finished"* ]]
+}
+
+@test "a law is fitted to folders and points; kinds are not mixed" {
+    run -100 --separate-stderr ptq law fit w3
+    [[ $stderr == *'ptq eval --model w3 --ref MODEL --data FILE --keep-figures'* ]]
+    ptq eval --model w3 --ref "$M" --data "$M/eval.jsonl" --window 128 --max-windows 2 --keep-figures --quiet >/dev/null
+    for n in 1 2 3 4 5 6; do
+        jq -nc --argjson n $n '{model: "tale", kind: "gptq, 3 bits, sym", params: 4718592, qr: ($n / 7), qb: 64, delta: (0.001 * ($n * 0.6 | exp))}'
+    done >points
+    ptq law points w3 | jq -e '.qr == 1 and .qb == 64 and .params == 4718592 and .kind == "gptq, 3 bits, sym" and .delta > 0'
+    ptq law fit --json points w3 | jq -e '.points + .dropped == 7 and .kind == "gptq, 3 bits, sym" and (.constants | keys == ["A", "ln C"])'
+    ptq law fit --json points | jq -e '.constants.A | (.value - 4.2 | fabs < 1e-9) and .low <= .high'
+    ptq law predict --json --qr .5 --qb 64 points | jq -e '.delta.value / (0.001 * (2.1 | exp)) - 1 | fabs < 1e-9'
+    ptq law advise --json --max-loss 1% points | jq -es 'length == 1 and (.[0].qr - (10 | log) / 4.2 | fabs < 1e-6)'
+    run -100 --separate-stderr ptq law fit points <(jq -c '.kind = "x"' points)
+    [[ $stderr == *"is of another kind (x)"* ]]
+    run -100 ptq law guess points
+    run -100 ptq law advise points
+    run -100 ptq law predict --params 7X points
+}
