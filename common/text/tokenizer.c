@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer - encoding: text is cut at added tokens, normalized, cut again, split into pieces,
- * and each piece goes through BPE. */
+ * and each piece goes through the model. */
 #include "tokenizer.h"
 
 #include <stdlib.h>
@@ -18,6 +18,7 @@ void tokenizer_close(struct tokenizer **t)
         return;
     for (i = 0; i < x->nnorm; i++) {
         unicode_regex_close(&x->norm[i].find);
+        charsmap_close(&x->norm[i].map);
         free(x->norm[i].put.data);
     }
     for (i = 0; i < x->npre; i++) {
@@ -35,6 +36,7 @@ void tokenizer_close(struct tokenizer **t)
     free(x->added);
     free(x->front.id);
     free(x->back.id);
+    unigram_destroy(&x->unigram);
     bpe_destroy(&x->bpe);
     free(x);
     *t = NULL;
@@ -111,8 +113,8 @@ static int encode_plain(const struct tokenizer *t, const char *text, size_t n, i
         text_split(t, &x, start, e) < 0)
         goto out;
     for (i = 0; i < x.count; i++)
-        if (bpe_encode(t->bpe, x.text.data + x.span[i].start, x.span[i].end - x.span[i].start, ids,
-                       e) < 0)
+        if (model_encode(t, x.text.data + x.span[i].start, x.span[i].end - x.span[i].start, ids,
+                         e) < 0)
             goto out;
     rc = 0;
 out:
@@ -128,12 +130,13 @@ static int encode_section(const struct tokenizer *t, const char *text, size_t n,
     struct span s;
     size_t at = 0;
     int32_t id;
-    int rc = -1;
+    int rc = -1, lost;
 
     if (!n)
         return 0;
-    if (text_copy(&x, text, n, e) < 0 || text_normalize(t, &x, e) < 0)
+    if (text_copy(&x, text, n, e) < 0 || text_normalize(t, &x, &lost, e) < 0)
         goto out;
+    start &= !lost;
     while (parse_added && added_next(t, 1, x.data, x.n, at, &s, &id)) {
         if (encode_plain(t, x.data + at, s.start - at, start && !at, ids, e) < 0 ||
             bpe_ids_push(ids, id, e) < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer - text to token ids and back, from a Hugging Face tokenizer.json.
  *
- * Two families: byte-level BPE (GPT-2, Llama-3, Qwen2, SmolLM, tale; with their pre-tokenizer
- * patterns, Split and Digits parts, added and special tokens, ignore_merges) and
- * SentencePiece-style BPE (Llama 2, TinyStories, Mistral: "▁" for spaces, byte fallback).
+ * Models: BPE, of bytes (GPT-2, Llama 3, Qwen) or as SentencePiece has it ("▁" for spaces, byte
+ * fallback: Llama 2, Mistral, Gemma), Unigram (T5, XLM-R) and WordLevel; with the normalizers,
+ * pre-tokenizers, added tokens and post-processors that go with them.
  * add_bos_token and add_eos_token of tokenizer_config.json, where said, overrule the
  * post-processor. One thread at a time per tokenizer: it keeps a cache of frequent words and
  * scratch space. A part of tokenizer.json that is not known is refused by name, never skipped.

@@ -114,12 +114,13 @@ static int longer_first(const void *x, const void *y)
 int added_prepare(struct tokenizer *t, struct err *e)
 {
     size_t i;
+    int lost;
 
     for (i = 0; i < t->nadded; i++) {
         struct added *a = &t->added[i];
 
         if (a->normalized && (text_copy(&a->norm, a->raw.data, a->raw.n, e) < 0 ||
-                              text_normalize(t, &a->norm, e) < 0))
+                              text_normalize(t, &a->norm, &lost, e) < 0))
             return -1;
         if (a->normalized && a->norm.n)
             t->starts[1][(unsigned char)a->norm.data[0]] = 1;

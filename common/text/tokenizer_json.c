@@ -2,10 +2,8 @@
 /* tokenizer_json - tokenizer.json (and the two lines that matter of tokenizer_config.json) into
  * a struct tokenizer.
  *
- * Format: https://github.com/huggingface/tokenizers, as its files look. Left out: models other
- * than BPE, dropout, subword prefixes and suffixes, truncation and padding (a caller's
- * business), post-processors that are not templates; all but truncation and padding are refused
- * by name. */
+ * Format: https://github.com/huggingface/tokenizers, as its files look. Left out: truncation
+ * and padding (a caller's business), and what is refused by name. The model: tokenizer_model.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,113 +15,6 @@
 #include "tokenizer_parts.h"
 
 #define FILE_MAX ((size_t)256 << 20)
-
-/* ---- model ---- */
-
-static int model_refuse(const struct json *m, const char *what, struct err *e)
-{
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    const char *type = json_as_text(json_get(m, "type"));
-    double dropout;
-    size_t i;
-
-    if (json_kind(m) != JSON_KIND_OBJECT)
-        return err_set(e, ERR_USE, "%s: no 'model'", what);
-    if (type ? strcmp(type, "BPE") != 0 : !json_get(m, "merges")) /* early files do not say BPE */
-        return err_set(e, ERR_USE, "%s: model '%s' is not known, only BPE is", what,
-                       type ? type : "?");
-    if (json_opt_real(m, "dropout", 0, &dropout, what, e) < 0)
-        return -1;
-    if (dropout != 0)
-        return err_set(e, ERR_USE, "%s: model with 'dropout' gives no fixed tokens", what);
-    for (i = 0; i < 2; i++) {
-        const char *x = json_as_text(json_get(m, affixes[i]));
-
-        if (x && *x)
-            return err_set(e, ERR_USE, "%s: model with '%s' is not known", what, affixes[i]);
-    }
-    return 0;
-}
-
-/* "a b". Tokens may hold spaces themselves: then the cut is the first that leaves two tokens. */
-static int merge_cut(struct bpe *b, const char *text, size_t n, struct err *e)
-{
-    size_t i, cut = 0;
-
-    for (i = 1; i + 1 < n; i++) {
-        if (text[i] != ' ')
-            continue;
-        if (!cut)
-            cut = i;
-        if (bpe_find(b, text, i) < 0 || bpe_find(b, text + i + 1, n - i - 1) < 0)
-            continue;
-        cut = i;
-        break;
-    }
-    if (!cut)
-        return err_set(e, ERR_USE, "merge '%.60s' is not a pair", text);
-    return bpe_add_merge(b, text, cut, text + cut + 1, n - cut - 1, e);
-}
-
-static int merge_parse(struct bpe *b, const struct json *j, struct err *e)
-{
-    const char *text = json_as_text(j), *right = json_as_text(json_at(j, 1)),
-               *left = json_as_text(json_at(j, 0));
-
-    if (text)
-        return merge_cut(b, text, json_text_length(j), e);
-    if (json_kind(j) != JSON_KIND_ARRAY || json_count(j) != 2 || !left || !right)
-        return err_set(e, ERR_USE, "a merge is neither \"a b\" nor [\"a\", \"b\"]");
-    return bpe_add_merge(b, left, json_text_length(json_at(j, 0)), right,
-                         json_text_length(json_at(j, 1)), e);
-}
-
-static int vocab_parse(struct tokenizer *t, const struct json *m, const char *what, struct err *e)
-{
-    const struct json *vocab = json_get(m, "vocab"), *merges = json_get(m, "merges");
-    size_t i;
-
-    if (json_kind(vocab) != JSON_KIND_OBJECT || !json_count(vocab) ||
-        json_kind(merges) != JSON_KIND_ARRAY)
-        return err_set(e, ERR_USE, "%s: model without 'vocab' or 'merges'", what);
-    if (!(t->bpe = bpe_create(json_count(vocab), json_count(merges), e)))
-        return err_prefix(e, "%s", what);
-    for (i = 0; i < json_count(vocab); i++) {
-        const char *key;
-        const struct json *v = json_member(vocab, i, &key);
-        int64_t id;
-
-        if (json_as_int(v, &id) < 0)
-            return err_set(e, ERR_USE, "%s: token '%.60s' has no id", what, key);
-        if (!*key)
-            continue; /* never matched, but some files carry one */
-        if (bpe_add_token(t->bpe, key, strlen(key), id, e) < 0)
-            return err_prefix(e, "%s", what);
-    }
-    for (i = 0; i < json_count(merges); i++)
-        if (merge_parse(t->bpe, json_at(merges, i), e) < 0)
-            return err_prefix(e, "%s", what);
-    return 0;
-}
-
-static int model_parse(struct tokenizer *t, const struct json *m, int byte_level, const char *what,
-                       struct err *e)
-{
-    struct bpe_opts o = {.byte_level = byte_level, .unk = -1};
-    const char *unk = json_as_text(json_get(m, "unk_token"));
-
-    if (model_refuse(m, what, e) < 0 ||
-        json_opt_bool(m, "byte_fallback", 0, &o.byte_fallback, what, e) < 0 ||
-        json_opt_bool(m, "fuse_unk", 0, &o.fuse_unk, what, e) < 0 ||
-        json_opt_bool(m, "ignore_merges", 0, &o.ignore_merges, what, e) < 0 ||
-        vocab_parse(t, m, what, e) < 0)
-        return -1;
-    if (unk && *unk && (o.unk = bpe_find(t->bpe, unk, strlen(unk))) < 0)
-        return err_set(e, ERR_USE, "%s: unk_token '%.60s' is not in the vocabulary", what, unk);
-    if (byte_level)
-        o.byte_fallback = 0;
-    return bpe_start(t->bpe, &o, e) < 0 ? err_prefix(e, "%s", what) : 0;
-}
 
 /* ---- added tokens ---- */
 
@@ -224,16 +115,41 @@ static int template_parse(struct tokenizer *t, const struct json *post, const ch
                 : err_set(e, ERR_USE, "%s: TemplateProcessing 'single' without a sequence", what);
 }
 
+/* ["</s>", 2] */
+static int pair_token(const struct tokenizer *t, const struct json *post, const char *key,
+                      const char *type, struct bpe_ids *to, const char *what, struct err *e)
+{
+    const struct json *pair = json_get(post, key);
+    int64_t id;
+
+    if (json_count(pair) != 2 || json_as_int(json_at(pair, 1), &id) < 0 || id < 0 ||
+        (size_t)id >= t->vocab)
+        return err_set(e, ERR_USE, "%s: %s: '%s' is not a token and its id", what, type, key);
+    return bpe_ids_push(to, (int32_t)id, e);
+}
+
+static int pair_parse(struct tokenizer *t, const struct json *post, const char *type,
+                      const char *what, struct err *e)
+{
+    if (t->front.count || t->back.count)
+        return err_set(e, ERR_USE, "%s: two post-processors that add tokens", what);
+    return pair_token(t, post, "cls", type, &t->front, what, e) < 0
+               ? -1
+               : pair_token(t, post, "sep", type, &t->back, what, e);
+}
+
 static int post_one(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,
                     const char *what, struct err *e)
 {
     (void)byte_level;
     if (!strcmp(type, "ByteLevel"))
         return 0; /* trims offsets only */
+    if (!strcmp(type, "RobertaProcessing") || !strcmp(type, "BertProcessing"))
+        return pair_parse(t, j, type, what, e);
     if (strcmp(type, "TemplateProcessing"))
         return err_set(e, ERR_USE, "%s: post-processor '%s' is not known", what, type);
     if (t->front.count || t->back.count)
-        return err_set(e, ERR_USE, "%s: two TemplateProcessing parts", what);
+        return err_set(e, ERR_USE, "%s: two post-processors that add tokens", what);
     return template_parse(t, j, what, e);
 }
 

@@ -10,26 +10,39 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "bpe.h"
+#include "charsmap.h"
 #include "unicode.h"
+#include "unigram.h"
 
 struct text {
     char *data; /* owned */
     size_t n;
 };
 
-enum norm_kind { NORM_PREPEND, NORM_REPLACE, NORM_FORM };
+enum norm_kind {
+    NORM_PREPEND,
+    NORM_REPLACE,
+    NORM_FORM,
+    NORM_LOWER,
+    NORM_STRIP,
+    NORM_MAP,  /* SentencePiece's table */
+    NORM_BYTES /* each byte as the character that stands for it in byte-level vocabularies */
+};
 struct norm_step {
     enum norm_kind kind;
     struct unicode_regex *find;
     struct text put; /* PREPEND, REPLACE */
     enum unicode_form form;
+    int left, right; /* STRIP */
+    struct charsmap *map;
 };
 
 enum split_behavior { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_PREVIOUS, SPLIT_NEXT, SPLIT_CONTIGUOUS };
 enum pre_kind {
     PRE_SPLIT,
     PRE_SPACE, /* a space in front of each piece that has none */
-    PRE_META   /* spaces become `put`, which also goes in front: see prefix */
+    PRE_META,  /* spaces become `put`, which also goes in front: see prefix */
+    PRE_BYTES  /* as NORM_BYTES: other steps follow ByteLevel */
 };
 enum meta_prefix { META_ALWAYS, META_FIRST, META_NEVER };
 struct pre_step {
@@ -60,7 +73,10 @@ struct added {
 #define STEPS_MAX 32
 
 struct tokenizer {
-    struct bpe *bpe;
+    struct bpe *bpe;         /* the vocabulary, whatever the model */
+    struct unigram *unigram; /* NULL: another model */
+    int word_level;          /* a piece is a token or unknown */
+    int32_t unk;             /* of word_level */
     struct norm_step norm[STEPS_MAX];
     struct pre_step pre[STEPS_MAX];
     struct dec_step dec[STEPS_MAX];
@@ -86,9 +102,9 @@ struct pieces {
 int pieces_push(struct pieces *p, size_t start, size_t end, struct err *e);
 void pieces_release(struct pieces *p);
 
-/* tokenizer_split.c. `start` is 1 when the text is the very beginning of what is encoded. Both
- * replace *x. */
-int text_normalize(const struct tokenizer *t, struct text *x, struct err *e);
+/* tokenizer_split.c. Both replace *x. *lost: the first character of the text went. `start` is 1
+ * when the text is the very beginning of what is encoded, which what went was then. */
+int text_normalize(const struct tokenizer *t, struct text *x, int *lost, struct err *e);
 int text_split(const struct tokenizer *t, struct pieces *x, int start, struct err *e);
 int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, struct err *e);
 int text_copy(struct text *x, const char *data, size_t n, struct err *e);
@@ -99,9 +115,15 @@ int added_next(const struct tokenizer *t, int normalized, const char *text, size
                struct span *span, int32_t *id);
 int added_prepare(struct tokenizer *t, struct err *e);
 
+/* tokenizer_model.c: the model of tokenizer.json. byte_level: pieces are bytes. */
+struct json;
+int model_parse(struct tokenizer *t, const struct json *m, int byte_level, const char *what,
+                struct err *e);
+int model_encode(const struct tokenizer *t, const char *piece, size_t n, struct bpe_ids *ids,
+                 struct err *e);
+
 /* tokenizer_steps.c: normalizer, pre-tokenizer and decoder of tokenizer.json into steps.
  * *byte_level is set when the text is to be taken as bytes. */
-struct json;
 /* Calls parse for the part, or for each member of a Sequence (the list of which is called
  * `list`). byte_level is handed on. */
 typedef int part_parse(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,

@@ -67,39 +67,115 @@ fail:
     return -1;
 }
 
-int text_normalize(const struct tokenizer *t, struct text *x, struct err *e)
+/* Each byte as the character that stands for it. */
+static int bytes_spell(struct buffer *b, const char *text, size_t n, struct err *e)
 {
-    size_t i, n;
+    for (size_t i = 0; i < n; i++) {
+        char c[4];
 
-    for (i = 0; i < t->nnorm; i++) {
-        const struct norm_step *s = &t->norm[i];
-        struct buffer b = {0};
-        char *formed;
-
-        if (!x->n)
-            return 0;
-        switch (s->kind) {
-        case NORM_PREPEND:
-            if (buffer_add(&b, s->put.data, s->put.n, e) < 0 ||
-                buffer_add(&b, x->data, x->n, e) < 0) {
-                free(b.data);
-                return -1;
-            }
-            text_take(x, &b);
-            break;
-        case NORM_REPLACE:
-            if (text_replace(x, s->find, &s->put, e) < 0)
-                return -1;
-            break;
-        case NORM_FORM:
-            if (!(formed = unicode_normalize(x->data, x->n, s->form, &n, e)))
-                return -1;
-            free(x->data);
-            x->data = formed;
-            x->n = n;
-            break;
-        }
+        if (buffer_add(b, c, unicode_put(bpe_byte_char((unsigned char)text[i]), c), e) < 0)
+            return -1;
     }
+    return 0;
+}
+
+static void text_strip_spaces(struct text *x, int left, int right)
+{
+    size_t from = 0, end = x->n;
+    uint32_t c;
+
+    while (left && from < end) {
+        size_t step = unicode_char(x->data + from, end - from, &c);
+
+        if (!unicode_is_space(c))
+            break;
+        from += step;
+    }
+    while (right && end > from) {
+        size_t at = end - 1;
+
+        while (at > from && ((unsigned char)x->data[at] & 0xC0) == 0x80)
+            at--;
+        unicode_char(x->data + at, end - at, &c);
+        if (!unicode_is_space(c))
+            break;
+        end = at;
+    }
+    memmove(x->data, x->data + from, end - from);
+    x->n = end - from;
+    x->data[x->n] = 0;
+}
+
+/* The text becomes what is in the buffer, unless rc is -1. */
+static int text_become(struct text *x, struct buffer *b, int rc)
+{
+    if (rc < 0)
+        free(b->data);
+    else
+        text_take(x, b);
+    return rc;
+}
+
+static int text_form(struct text *x, const struct norm_step *s, struct err *e)
+{
+    size_t n;
+    char *formed = s->kind == NORM_LOWER  ? unicode_lower(x->data, x->n, &n, e)
+                   : s->kind == NORM_FORM ? unicode_normalize(x->data, x->n, s->form, &n, e)
+                                          : charsmap_apply(s->map, x->data, x->n, &n, e);
+
+    if (!formed)
+        return -1;
+    free(x->data);
+    x->data = formed;
+    x->n = n;
+    return 0;
+}
+
+/* *lost is set when the first character goes. */
+static int norm_replace(struct text *x, const struct norm_step *s, int *lost, struct err *e)
+{
+    size_t start, end;
+    int r = s->put.n ? 0 : unicode_regex_next(s->find, x->data, x->n, 0, &start, &end, e);
+
+    if (r < 0)
+        return -1;
+    *lost |= r && start == 0;
+    return text_replace(x, s->find, &s->put, e);
+}
+
+static int norm_run(struct text *x, const struct norm_step *s, int *lost, struct err *e)
+{
+    const size_t before = x->n;
+    struct buffer b = {0};
+
+    switch (s->kind) {
+    case NORM_PREPEND:
+        return text_become(
+            x, &b,
+            buffer_add(&b, s->put.data, s->put.n, e) < 0 ? -1 : buffer_add(&b, x->data, x->n, e));
+    case NORM_BYTES:
+        return text_become(x, &b, bytes_spell(&b, x->data, x->n, e));
+    case NORM_REPLACE:
+        return norm_replace(x, s, lost, e);
+    case NORM_STRIP:
+        text_strip_spaces(x, s->left, 0);
+        *lost |= x->n < before;
+        text_strip_spaces(x, 0, s->right);
+        return 0;
+    case NORM_LOWER:
+    case NORM_FORM:
+    case NORM_MAP:
+        break;
+    }
+    return text_form(x, s, e);
+}
+
+int text_normalize(const struct tokenizer *t, struct text *x, int *lost, struct err *e)
+{
+    *lost = 0;
+    for (size_t i = 0; i < t->nnorm && x->n; i++)
+        if (norm_run(x, &t->norm[i], lost, e) < 0)
+            return -1;
     return 0;
 }
 
@@ -203,6 +279,8 @@ static int piece_rewrite(struct buffer *b, const struct pre_step *s, const char 
     size_t i, from = 0;
     int begins;
 
+    if (s->kind == PRE_BYTES)
+        return bytes_spell(b, text, n, e);
     if (s->kind == PRE_SPACE) {
         if (text[0] != ' ' && buffer_add(b, " ", 1, e) < 0)
             return -1;

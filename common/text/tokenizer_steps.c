@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer_steps - normalizer, pre_tokenizer and decoder of tokenizer.json into flat lists of
- * steps.
- *
- * Known: Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD; ByteLevel, Split, Digits, Metaspace;
- * ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace as decoders. Everything else is
- * refused by name. */
+/* tokenizer_steps - the parts of tokenizer.json that are lists of steps: normalizer,
+ * pre-tokenizer, decoder. What is not known is refused by name. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,33 +63,93 @@ static int steps_full(size_t n, const char *what, struct err *e)
 
 /* ---- normalizer ---- */
 
+static struct norm_step *norm_new(struct tokenizer *t, enum norm_kind kind, const char *what,
+                                  struct err *e)
+{
+    if (steps_full(t->nnorm, what, e) < 0)
+        return NULL;
+    t->norm[t->nnorm].kind = kind;
+    return &t->norm[t->nnorm++];
+}
+
+/* A pattern of our own, and what its matches become. */
+static int norm_replace(struct tokenizer *t, const char *pattern, const char *put, const char *what,
+                        struct err *e)
+{
+    struct norm_step *s = norm_new(t, NORM_REPLACE, what, e);
+
+    if (!s || !(s->find = unicode_regex_open(pattern, strlen(pattern), 0, what, e)))
+        return -1;
+    return text_copy(&s->put, put, strlen(put), e);
+}
+
+static int replace_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+{
+    struct norm_step *s = norm_new(t, NORM_REPLACE, what, e);
+
+    return s && (s->find = pattern_parse(j, what, e)) ? text_need(&s->put, j, "content", what, e)
+                                                      : -1;
+}
+
+static int strip_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+{
+    struct norm_step *s = norm_new(t, NORM_STRIP, what, e);
+
+    return !s || json_opt_bool(j, "strip_left", 1, &s->left, what, e) < 0
+               ? -1
+               : json_opt_bool(j, "strip_right", 1, &s->right, what, e);
+}
+
+static int map_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+{
+    const char *map = json_need_text(j, "precompiled_charsmap", what, e);
+    struct norm_step *s = map ? norm_new(t, NORM_MAP, what, e) : NULL;
+
+    if (s)
+        s->map = charsmap_parse(map, strlen(map), what, e);
+    return s && s->map ? 0 : -1;
+}
+
+/* Control characters go, other kinds of space become spaces. */
+static int nmt_parse(struct tokenizer *t, const char *what, struct err *e)
+{
+    return norm_replace(t, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", what, e) < 0
+               ? -1
+               : norm_replace(t,
+                              "[\\t\\n\\x0C\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}"
+                              "\\x{2581}\\x{FEFF}\\x{FFFD}]",
+                              " ", what, e);
+}
+
 static int norm_one(struct tokenizer *t, const struct json *j, const char *type, int *byte_level,
                     const char *what, struct err *e)
 {
     static const char *const forms[] = {"NFC", "NFD", "NFKC", "NFKD"};
-    struct norm_step *s = &t->norm[t->nnorm];
-    size_t i;
+    struct norm_step *s;
 
     (void)byte_level;
-    if (steps_full(t->nnorm, what, e) < 0)
-        return -1;
-    if (!strcmp(type, "Prepend")) {
-        t->nnorm++;
-        s->kind = NORM_PREPEND;
-        return text_need(&s->put, j, "prepend", what, e);
-    }
-    if (!strcmp(type, "Replace")) {
-        t->nnorm++;
-        s->kind = NORM_REPLACE;
-        if (!(s->find = pattern_parse(j, what, e)))
-            return -1;
-        return text_need(&s->put, j, "content", what, e);
-    }
-    for (i = 0; i < 4; i++) {
+    if (!strcmp(type, "Prepend"))
+        return (s = norm_new(t, NORM_PREPEND, what, e)) ? text_need(&s->put, j, "prepend", what, e)
+                                                        : -1;
+    if (!strcmp(type, "Replace"))
+        return replace_parse(t, j, what, e);
+    if (!strcmp(type, "Lowercase"))
+        return norm_new(t, NORM_LOWER, what, e) ? 0 : -1;
+    if (!strcmp(type, "StripAccents"))
+        return norm_replace(t, "\\p{M}+", "", what, e);
+    if (!strcmp(type, "Strip"))
+        return strip_parse(t, j, what, e);
+    if (!strcmp(type, "Nmt"))
+        return nmt_parse(t, what, e);
+    if (!strcmp(type, "Precompiled"))
+        return map_parse(t, j, what, e);
+    if (!strcmp(type, "ByteLevel"))
+        return norm_new(t, NORM_BYTES, what, e) ? 0 : -1;
+    for (size_t i = 0; i < 4; i++) {
         if (strcmp(type, forms[i]))
             continue;
-        t->nnorm++;
-        s->kind = NORM_FORM;
+        if (!(s = norm_new(t, NORM_FORM, what, e)))
+            return -1;
         s->form = (enum unicode_form)i;
         return 0;
     }
@@ -128,24 +184,64 @@ static int pre_split(struct tokenizer *t, const char *pattern, int literal, enum
     return s->find ? 0 : -1;
 }
 
-static int split_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+static int behavior_parse(const struct json *j, const char *type, const char *otherwise,
+                          enum split_behavior *behavior, const char *what, struct err *e)
 {
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
-    const char *behavior = json_need_text(j, "behavior", what, e);
-    struct pre_step *s;
+    const char *text =
+        otherwise && !json_get(j, "behavior") ? otherwise : json_need_text(j, "behavior", what, e);
     size_t i;
 
-    if (!behavior || !(s = pre_new(t, PRE_SPLIT, what, e)))
+    if (!text)
         return -1;
-    for (i = 0; i < 5 && strcmp(behavior, names[i]); i++) {
+    for (i = 0; i < 5 && strcmp(text, names[i]); i++) {
     }
     if (i == 5)
-        return err_set(e, ERR_USE, "%s: Split behavior '%s' is not known", what, behavior);
-    s->behavior = (enum split_behavior)i;
-    if (json_opt_bool(j, "invert", 0, &s->invert, what, e) < 0)
+        return err_set(e, ERR_USE, "%s: %s behavior '%s' is not known", what, type, text);
+    *behavior = (enum split_behavior)i;
+    return 0;
+}
+
+static int split_parse(struct tokenizer *t, const struct json *j, const char *what, struct err *e)
+{
+    struct pre_step *s = pre_new(t, PRE_SPLIT, what, e);
+
+    if (!s || behavior_parse(j, "Split", NULL, &s->behavior, what, e) < 0 ||
+        json_opt_bool(j, "invert", 0, &s->invert, what, e) < 0)
         return -1;
     return (s->find = pattern_parse(j, what, e)) ? 0 : -1;
+}
+
+/* What ASCII counts as punctuation, and Unicode. */
+static int punctuation_parse(struct tokenizer *t, const struct json *j, const char *what,
+                             struct err *e)
+{
+    enum split_behavior b;
+
+    return behavior_parse(j, "Punctuation", "Isolated", &b, what, e) < 0
+               ? -1
+               : pre_split(t, "[\\p{P}$+<=>^`|~]", 0, b, what, e);
+}
+
+static int delimiter_parse(struct tokenizer *t, const struct json *j, const char *what,
+                           struct err *e)
+{
+    const char *c = json_need_text(j, "delimiter", what, e);
+
+    return c ? pre_split(t, c, 1, SPLIT_REMOVED, what, e) : -1;
+}
+
+/* Words and what is neither word nor space are the pieces, each by itself. What a word is made of
+ * differs from \w in the patterns of a Split. */
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}"
+
+static int whitespace_parse(struct tokenizer *t, const char *what, struct err *e)
+{
+    if (pre_split(t, "[" WORD "]+|[^" WORD "\\s]+", 0, SPLIT_REMOVED, what, e) < 0)
+        return -1;
+    t->pre[t->npre - 1].invert = 1;
+    return 0;
 }
 
 static int byte_level_parse(struct tokenizer *t, const struct json *j, int *byte_level,
@@ -203,15 +299,27 @@ static int pre_one(struct tokenizer *t, const struct json *j, const char *type, 
 {
     int each;
 
-    if (*byte_level)
-        return err_set(e, ERR_USE, "%s: pre-tokenizer '%s' after ByteLevel is not known", what,
-                       type);
+    if (*byte_level == 1) { /* what follows sees the characters that stand for the bytes */
+        if (!strcmp(type, "ByteLevel"))
+            return err_set(e, ERR_USE, "%s: pre-tokenizer ByteLevel twice", what);
+        if (!pre_new(t, PRE_BYTES, what, e))
+            return -1;
+        *byte_level = 2;
+    }
     if (!strcmp(type, "ByteLevel"))
         return byte_level_parse(t, j, byte_level, what, e);
     if (!strcmp(type, "Split"))
         return split_parse(t, j, what, e);
     if (!strcmp(type, "Metaspace"))
         return metaspace_parse(t, j, what, e);
+    if (!strcmp(type, "Punctuation"))
+        return punctuation_parse(t, j, what, e);
+    if (!strcmp(type, "Whitespace"))
+        return whitespace_parse(t, what, e);
+    if (!strcmp(type, "WhitespaceSplit"))
+        return pre_split(t, "\\s", 0, SPLIT_REMOVED, what, e);
+    if (!strcmp(type, "CharDelimiterSplit"))
+        return delimiter_parse(t, j, what, e);
     if (!strcmp(type, "Digits")) {
         if (json_opt_bool(j, "individual_digits", 0, &each, what, e) < 0)
             return -1;
@@ -223,7 +331,10 @@ static int pre_one(struct tokenizer *t, const struct json *j, const char *type, 
 int pre_parse(struct tokenizer *t, const struct json *j, int *byte_level, const char *what,
               struct err *e)
 {
-    return parts_walk(t, j, "pretokenizers", pre_one, byte_level, what, e);
+    int rc = parts_walk(t, j, "pretokenizers", pre_one, byte_level, what, e);
+
+    *byte_level = *byte_level == 1; /* 2: they are characters by now */
+    return rc;
 }
 
 /* ---- decoder ---- */

@@ -161,7 +161,48 @@ int unicode_is_word(uint32_t c)
     }
 }
 
+size_t unicode_grapheme(const char *text, size_t n)
+{
+    utf8proc_int32_t state = 0;
+    uint32_t before, c;
+    size_t at = unicode_char(text, n, &before), step;
+
+    for (; at < n; at += step) {
+        step = unicode_char(text + at, n - at, &c);
+        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)c, &state))
+            break;
+        before = c;
+    }
+    return at;
+}
+
 /* ---- normal forms ---- */
+
+char *unicode_lower(const char *text, size_t n, size_t *length, struct err *e)
+{
+    size_t room, used = 0, at, step;
+    uint32_t c;
+    char *out;
+
+    if (mem_mul(n, 4, &room) < 0) {
+        err_set(e, ERR_USE, "a text of %zu bytes is too long", n);
+        return NULL;
+    }
+    if (!(out = mem_array(room + 1, 1, e)))
+        return NULL;
+    for (at = 0; at < n; at += step) {
+        step = unicode_char(text + at, n - at, &c);
+        if (c == 0x130) { /* the only one that becomes two: i with a dot above */
+            memcpy(out + used, "i\xCC\x87", 3);
+            used += 3;
+        } else {
+            used += unicode_put((uint32_t)utf8proc_tolower((utf8proc_int32_t)c), out + used);
+        }
+    }
+    out[used] = 0;
+    *length = used;
+    return out;
+}
 
 static int is_ascii(const char *text, size_t n)
 {
@@ -214,7 +255,11 @@ struct unicode_regex {
 /* White_Space written out, to stand inside a class. */
 #define SPACES "\\p{Z}\\t-\\r\\x{85}"
 
-/* The pattern with \s (anywhere) and \S (outside classes) spelled out. *out has room for it. */
+/* Of words, likewise: pcre2's \w lacks marks and most connectors. Oniguruma counts the superscript
+ * digits and fractions of Latin-1 among them, and no others. */
+#define WORDS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
+
+/* The pattern with \s, \w (anywhere), \S, \W (outside classes) spelled out. *out has room. */
 static size_t pattern_spell(const char *p, size_t n, char *out)
 {
     size_t i, used = 0;
@@ -228,6 +273,10 @@ static size_t pattern_spell(const char *p, size_t n, char *out)
                 put = class ? SPACES : "[" SPACES "]";
             if (p[i + 1] == 'S' && !class)
                 put = "[^" SPACES "]";
+            if (p[i + 1] == 'w')
+                put = class ? WORDS : "[" WORDS "]";
+            if (p[i + 1] == 'W' && !class)
+                put = "[^" WORDS "]";
             if (put) {
                 memcpy(out + used, put, strlen(put));
                 used += strlen(put);
@@ -260,7 +309,7 @@ struct unicode_regex *unicode_regex_open(const char *pattern, size_t length, int
         err_set(e, ERR_USE, "%s: a pattern of %zu bytes: empty or too long", what, length);
         return NULL;
     }
-    if (!(spelled = mem_array(length + 1, sizeof SPACES + 3, e)) ||
+    if (!(spelled = mem_array(length + 1, sizeof WORDS + 3, e)) ||
         !(r = mem_array(1, sizeof *r, e)))
         goto out;
     if (literal)

@@ -25,6 +25,10 @@ size_t unicode_put(uint32_t c, char out[4]);
 int unicode_is_space(uint32_t c); /* the White_Space property */
 int unicode_is_word(uint32_t c);  /* letters, marks, decimal digits, connectors: \w */
 
+/* Length of the extended grapheme cluster at text (n > 0 bytes of valid UTF-8). */
+size_t unicode_grapheme(const char *text, size_t n);
+/* Each character in lower case, by itself. NULL on error, caller frees. */
+char *unicode_lower(const char *text, size_t n, size_t *length, struct err *e);
 /* A normal form; NULL on error, caller frees. */
 char *unicode_normalize(const char *text, size_t n, enum unicode_form form, size_t *length,
                         struct err *e);

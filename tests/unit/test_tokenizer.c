@@ -49,7 +49,7 @@ static void bad_files(void **state)
     expect_refused("", "small");
     expect_refused("[]", "model");
     expect_refused("{}", "model");
-    expect_refused("{'model':{'type':'Unigram','vocab':[]}}", "Unigram");
+    expect_refused("{'model':{'type':'WordPiece','vocab':{'a':0}}}", "WordPiece");
     expect_refused("{'model':{'type':'BPE','vocab':{},'merges':[]}}", "vocab");
     expect_refused("{'model':{'type':'BPE','vocab':{'a':0},'merges':['a b']}}",
                    "'b' is not in the vocabulary");
@@ -67,7 +67,7 @@ static void bad_files(void **state)
         "end_of_word_suffix");
     expect_refused("{'model':{'type':'BPE','unk_token':'?','vocab':{'a':0},'merges':[]}}",
                    "unk_token");
-    expect_refused("{'normalizer':{'type':'Precompiled'}," MODEL "}", "Precompiled");
+    expect_refused("{'normalizer':{'type':'BertNormalizer'}," MODEL "}", "BertNormalizer");
     expect_refused("{'normalizer':{'type':'Replace','pattern':{},'content':''}," MODEL "}",
                    "pattern");
     expect_refused("{'normalizer':{'type':'Sequence'}," MODEL "}", "normalizers");
@@ -80,10 +80,10 @@ static void bad_files(void **state)
         "{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'a'},'behavior':'Odd'}," MODEL "}",
         "Odd");
     expect_refused("{'pre_tokenizer':{'type':'Sequence','pretokenizers':[{'type':'ByteLevel'},{'"
-                   "type':'Digits'}]}," MODEL "}",
-                   "after ByteLevel");
+                   "type':'ByteLevel'}]}," MODEL "}",
+                   "ByteLevel twice");
     expect_refused("{'post_processor':{'type':'RobertaProcessing'}," MODEL "}",
-                   "RobertaProcessing");
+                   "RobertaProcessing: 'cls'");
     expect_refused("{'post_processor':{'type':'Sequence'}," MODEL "}", "processors");
     expect_refused("{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':"
                    "'x'}}]}," MODEL "}",
