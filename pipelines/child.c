@@ -93,7 +93,8 @@ int child_start(struct child *c, const struct launch_process *p, const char *log
         err_sys(e, "cannot make pipes for %s", p->label);
         goto bad;
     }
-    c->started = clock_wall();
+    c->started = c->alive = clock_wall();
+    c->stall_cpu = -1;
     c->pid = fork();
     if (c->pid == 0)
         become(p, parent, err[1], status[1]);

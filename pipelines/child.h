@@ -40,6 +40,9 @@ struct child {
     int signal;            /* that ended it, else 0 */
     size_t turn;           /* how many ended before it */
     double started, ended; /* clock_wall */
+    double alive;          /* when it last said that it goes on; see stall.h */
+    double stall_next;     /* when it is to be said that it does not; 0: not before its time */
+    double stall_cpu;      /* CPU seconds that it had half-way there; < 0: not looked yet */
     struct rusage usage;
 };
 

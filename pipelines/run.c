@@ -30,8 +30,10 @@ struct run_opts {
     int help, dry_run, keep, quiet;
     const char *log;
     uint64_t reserve;
+    int64_t stall;
 };
 
+#define STALL_S 60 /* as its row says */
 #define AT(field) offsetof(struct run_opts, field)
 const struct opt run_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
@@ -39,6 +41,9 @@ const struct opt run_rows[] = {
     {"keep", OPT_FLAG, AT(keep), .help = "keep the folder of the sockets, with the logs"},
     {"reserve", OPT_SIZE, AT(reserve), "BYTES",
      .help = "refuse to start where less than this would stay free beside the checkpoint", "0"},
+    {"stall", OPT_INT, AT(stall), "SECONDS",
+     .help = "name a process that has made no progress for so long", .def = "60", .min = 2,
+     .max = 1 << 30},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -254,7 +259,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
                           .log_dir = o->log    ? o->log
                                      : o->keep ? sockets
                                                : NULL,
-                          .quiet = o->quiet};
+                          .quiet = o->quiet,
+                          .stall = (double)o->stall};
     const struct recipe *r = t->r;
     const char *out = recipe_value(r, "out");
     struct prepared x;
@@ -322,7 +328,7 @@ static int run(struct run_opts *o, struct route *t, int argc, char **argv, struc
 
 int run_main(int argc, char **argv)
 {
-    struct run_opts o = {0};
+    struct run_opts o = {.stall = STALL_S};
     struct route t = {.stage = NULL};
     struct recipe *r = NULL;
     struct err e = {0};

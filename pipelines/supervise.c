@@ -20,6 +20,7 @@
 #include "../common/run/journal.h"
 #include "crew.h"
 #include "rundir.h"
+#include "stall.h"
 
 #define TICK_MS 200
 #define KILL_SECONDS 5.0
@@ -85,9 +86,10 @@ static void on_status(void *ctx, struct child *c, char *text)
     struct json *j = json_parse(text, strlen(text), "status", NULL);
     const char *at = json_as_text(json_get(j, "hello")) ? json_as_text(json_get(j, "at")) : NULL;
 
+    stall_over(c, clock_wall());
     if (at) {
         crew_hello(l->s, at);
-    } else {
+    } else if (!json_get(j, "alive")) {
         c->joined = 1;
         snprintf(c->status_text, sizeof c->status_text, "%s", text);
         watch_status(&l->s->watch, (size_t)(c - l->s->child), j);
@@ -284,6 +286,7 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     control_serve(l->s->control, p + all, crew_request, l->s);
     if (l->s->stop_asked && !l->stopping)
         stop_all(l);
+    stall_tick(l->s, clock_wall());
     if (l->failed_at <= 0)
         crew_tick(l->s);
     if (l->failed_at <= 0 && l->s->crew.lost.kind)

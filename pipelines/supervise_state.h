@@ -40,6 +40,8 @@ struct supervise {
     const char *log_dir;    /* NULL: no copies of stderr */
     int sigfd;              /* of supervise_signals */
     int quiet;              /* no progress */
+    double stall;           /* seconds without any progress of a process after which that is said */
+    double looked;          /* when that was last looked for, clock_wall */
     struct watch watch;     /* watch_init() is the caller's */
     /* [plan->room], the first plan->count in use; owned: see supervise_release */
     struct child *child;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "mem.h"
+#include "status.h"
 
 typedef int (*tile_fn)(void *, size_t, size_t, struct err *);
 
@@ -53,6 +54,8 @@ static void work(struct par *p, size_t worker)
     while ((i = take(p)) < p->n) {
         struct err e = {0};
 
+        if (worker == 0)
+            status_alive();
         if (p->fn(p->ctx, i, worker, &e) == 0)
             continue;
         pthread_mutex_lock(&p->lock);

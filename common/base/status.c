@@ -5,6 +5,8 @@
 #include "status.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include "term.h"
 
 #define INTERVAL 0.1
+#define ALIVE_SECONDS 0.5
 #define PLAIN_SECONDS 10.0 /* between two lines where no terminal is */
 
 static struct {
@@ -26,7 +29,11 @@ static struct {
     uint64_t total;     /* of the counted work */
     uint64_t tokens;
     char state[32], site[64], unit[16];
+    int owned;
+    pthread_t owner; /* thread of status_init */
+    double alive;    /* when that was last said */
 } now = {.fd = -1};
+static atomic_ullong work;
 
 void status_init(const char *stage, int fd)
 {
@@ -36,6 +43,8 @@ void status_init(const char *stage, int fd)
     now.live = fd < 0 && isatty(2);
     now.last = -1;
     now.start = clock_wall();
+    now.owned = 1;
+    now.owner = pthread_self();
     if (fd >= 0) {
         int flags = fcntl(fd, F_GETFL);
 
@@ -115,6 +124,7 @@ void status_update(const char *state, int64_t block, const char *site, uint64_t 
     double t;
     int fresh;
 
+    status_alive();
     if (now.fd < 0 && !now.live)
         return;
     t = clock_wall();
@@ -154,6 +164,7 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
     char text[256], left[48] = "", line[320];
     const double t = clock_wall(), spent = t - now.start;
 
+    status_alive();
     if (!status_due())
         return;
     now.last = t;
@@ -189,6 +200,28 @@ void status_hello(const char *name, const char *address)
                  now.stage, who, where);
     if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
         return; /* full or gone */
+}
+
+void status_alive(void)
+{
+    char line[80];
+    double t;
+    int n;
+
+    if (now.owned && !pthread_equal(now.owner, pthread_self()))
+        return;
+    atomic_fetch_add_explicit(&work, 1, memory_order_relaxed);
+    if (now.fd < 0 || (t = clock_wall()) - now.alive < ALIVE_SECONDS)
+        return;
+    now.alive = t;
+    n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"alive\":true}\n", now.stage);
+    if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
+        return; /* full or gone */
+}
+
+uint64_t status_work(void)
+{
+    return atomic_load_explicit(&work, memory_order_relaxed);
 }
 
 int status_watched(void)

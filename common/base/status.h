@@ -7,6 +7,9 @@
  * Updates are thinned to about ten a second; a slow or gone reader never blocks or kills the
  * stage.
  *
+ * That a process lives says nothing of its work: the threads of its links go on when its own one
+ * spins or hangs. So that one says status_alive() wherever it waits or has done a part.
+ *
  * A program that knows the whole of its work says so with status_job(): one progress with the time
  * left, and off a terminal a line in the log every 10 seconds. */
 #ifndef PTQ_STATUS_H
@@ -27,6 +30,12 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
  * {"stage","hello","at"}. From any thread. */
 void status_hello(const char *name, const char *address);
+/* The thread that status_init was called on goes on; of any other it counts for nothing. As often
+ * as it likes: a line {"stage","alive"} goes to the supervisor twice a second at most. */
+void status_alive(void);
+#define STATUS_ALIVE_MS 1000 /* who waits for longer wakes so often to say it */
+/* How often it was said, for who asks from another thread. */
+uint64_t status_work(void);
 int status_watched(void); /* 1: a supervisor reads the updates */
 void status_end(void);
 

@@ -21,6 +21,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
+#include "../base/status.h"
 #include "frame.h"
 
 #define LOOK_MS 500
@@ -234,6 +235,7 @@ int follow_next(struct follow *f, uint64_t order, struct msg **m, int timeout_ms
         int got;
 
         /* The watch first, the look second: what comes in between wakes the poll. */
+        status_alive();
         events_drop(f->watch);
         if (watch_add(f, e))
             return -1;

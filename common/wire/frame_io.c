@@ -12,6 +12,7 @@
 #include "../base/clock.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
+#include "../base/status.h"
 #include "frame.h"
 #include "frame_head.h"
 
@@ -35,7 +36,9 @@ static int wait_for(int fd, short events, double *until, const char *what, struc
             p[1].fd = sig_fd();
         else if ((left = *until - clock_wall()) <= 0)
             return err_set(e, ERR_SYS, "%s: asked to stop in the middle of a message", what);
-        if (poll(p, 2, left < 0 ? -1 : (int)(left * 1000) + 1) < 0 && errno != EINTR)
+        status_alive();
+        if (poll(p, 2, left < 0 || left > 1 ? STATUS_ALIVE_MS : (int)(left * 1000) + 1) < 0 &&
+            errno != EINTR)
             return err_sys(e, "cannot wait for %s", what);
         if (p[0].revents)
             return 0;

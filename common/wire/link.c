@@ -11,6 +11,7 @@
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "../base/plural.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 static void opts_complete(struct link_opts *o)
@@ -21,6 +22,7 @@ static void opts_complete(struct link_opts *o)
     o->credit_messages = o->credit_messages ? o->credit_messages : 4;
     o->credit_bytes = o->credit_bytes ? o->credit_bytes : (size_t)256 << 20;
     o->timeout_s = o->timeout_s > 0 ? o->timeout_s : 30;
+    o->stall_s = o->stall_s > 0 ? o->stall_s : 60;
     o->limits.parts = o->limits.parts ? o->limits.parts : def.parts;
     o->limits.header_bytes = o->limits.header_bytes ? o->limits.header_bytes : def.header_bytes;
     o->limits.tensor_bytes = o->limits.tensor_bytes ? o->limits.tensor_bytes : def.tensor_bytes;
@@ -194,6 +196,13 @@ int wait_ms(double until)
     return until < 0 ? -1 : left <= 0 ? 0 : left > 3600 ? 3600 * 1000 : (int)(left * 1000) + 1;
 }
 
+int wait_alive_ms(double until)
+{
+    const int ms = wait_ms(until);
+
+    return ms < 0 || ms > STATUS_ALIVE_MS ? STATUS_ALIVE_MS : ms;
+}
+
 double wait_until(int timeout_ms)
 {
     return timeout_ms < 0 ? -1 : clock_wall() + timeout_ms * 1e-3;
@@ -232,7 +241,8 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
         count = sig_draining() ? 0 : ready_mark(l, n, ready, e);
         if (count || sig_draining() || wait_ms(until) == 0)
             break;
-        if (poll(fds, n + 2, wait_ms(until)) < 0 && errno != EINTR) {
+        status_alive();
+        if (poll(fds, n + 2, wait_alive_ms(until)) < 0 && errno != EINTR) {
             count = err_sys(e, "cannot wait for links");
             break;
         }

@@ -17,7 +17,8 @@
  * and link_poll return credit for the message that link_recv returned *before*, i.e. when the
  * stage has come back for more. High-water marks are only a fuse. Heartbeats: ping when idle; a
  * peer silent for opts.timeout_s is dead: error on a fixed link, forgotten (with its reason in the
- * log) on an elastic one.
+ * log) on an elastic one. A ping says how much work the stage behind it has done: one that stands
+ * still for opts.stall_s although its link answers is said, unless a supervisor watches.
  *
  * Elastic links: peers come and go, so completeness is a matter of the data, never of who has
  * ended.
@@ -66,6 +67,7 @@ struct link_opts {
     size_t credit_bytes;          /* LINK_IN: 0: 256 MiB */
     enum frame_compress compress; /* LINK_OUT */
     double timeout_s;             /* 0: 30 */
+    double stall_s;               /* of a stage behind a peer that answers; 0: 60 */
     int elastic;                  /* peers may come and go, see above */
     /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
     int hold;

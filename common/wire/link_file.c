@@ -20,6 +20,7 @@
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "../base/plural.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 #define DRAIN_S 5.0
@@ -74,7 +75,8 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
                               {drain ? sig_fd() : -1, POLLIN, 0},
                               events == POLLIN ? link_output_poll() : (struct pollfd){-1, 0, 0}};
 
-        r = poll(p, 3, wait_ms(until));
+        status_alive();
+        r = poll(p, 3, wait_alive_ms(until));
         if (r < 0 && errno != EINTR) {
             r = err_sys(e, "%s", f->what);
             break;

@@ -79,6 +79,7 @@ int message_check(const struct link *l, const struct msg *m, const char *from, s
 /* Deadlines in clock_wall seconds, < 0: none; and what is left of them for poll. */
 double wait_until(int timeout_ms);
 int wait_ms(double until);
+int wait_alive_ms(double until); /* STATUS_ALIVE_MS at most */
 
 /* ---- sockets ---- */
 
@@ -129,6 +130,9 @@ struct peer {
     double heard, sent, down; /* down: since when the connection is gone; 0: it stands */
     uint64_t hand;            /* hold: number + 1 of what it has in hand; 0: nothing */
     double hand_since;        /* hold: for how long */
+    int64_t work;             /* of its stage, as its pings count it; -1: they do not */
+    double worked;            /* since when that, or what its stage sends, stands still */
+    int stalled;              /* that was said */
     double gap;               /* LINK_IN: since when numbers are missing; 0: none are */
     uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
     int64_t connection;       /* binder: number of the peer's connection */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 #define PING_S 1.0      /* say something at least this often, */
@@ -70,6 +71,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
 
     p->count++;
     p->sum += msg_checksum(m);
+    p->worked = s->now;
     if (!(b = box_create(m, &e))) {
         msg_destroy(&m);
         peer_refuse(s, p, &e);
@@ -156,6 +158,21 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
     peer_left(s, p, ERR_DATA, e.text);
 }
 
+/* What its stage has done moves on, or not. */
+static void work_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    char name[256];
+    int64_t work;
+
+    if (json_as_int(json_get(m->meta, "work"), &work) != 0 || work == p->work)
+        return;
+    if (p->stalled)
+        log_info("%s goes on after %.0f s", peer_name(s, p, name), s->now - p->worked);
+    p->work = work;
+    p->worked = s->now;
+    p->stalled = 0;
+}
+
 /* One that was given up may be alive: it is told so, once. */
 static void absent_take(struct sock *s, struct peer *p)
 {
@@ -179,13 +196,16 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
         absent_take(s, p);
     else if (m->kind == MSG_ACK && p->end_sent)
         state_set(s, p, PEER_ENDED);
-    else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT)
+    else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT) {
+        p->worked = s->now;
         credit_take(s, p, m);
-    else if (m->kind == MSG_END && s->l.dir == LINK_IN)
+    } else if (m->kind == MSG_END && s->l.dir == LINK_IN)
         end_take(s, p, m);
     else if (m->kind == MSG_LEAVE && s->l.dir == LINK_OUT)
         leave_take(s, p, m);
-    else if (m->kind != MSG_PING)
+    else if (m->kind == MSG_PING)
+        work_take(s, p, m);
+    else
         peer_lost(s, p, ERR_DATA, "sends what does not belong on this link");
     msg_destroy(&m);
 }
@@ -310,6 +330,27 @@ static double ping_s(const struct sock *s)
     return s->l.o.timeout_s * PING_PART < PING_S ? s->l.o.timeout_s * PING_PART : PING_S;
 }
 
+static void ping_send(struct sock *s, struct peer *p)
+{
+    struct msg *m = peer_control_new(s, MSG_PING);
+
+    if (m && json_set_int(m->meta, "work", (int64_t)status_work()) != 0)
+        msg_destroy(&m); /* no memory: the next one */
+    peer_say(s, p, m);
+}
+
+/* Its link answers, but its stage does nothing. */
+static void stall_tick(struct sock *s, struct peer *p)
+{
+    char name[256];
+
+    if (p->work < 0 || p->stalled || s->now - p->worked <= s->l.o.stall_s || status_watched())
+        return;
+    p->stalled = 1;
+    log_warn("%s answers, but has done nothing for %.0f s: it is at one long step, or stuck",
+             peer_name(s, p, name), s->now - p->worked);
+}
+
 static void peer_tick(struct sock *s, struct peer *p)
 {
     double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
@@ -335,7 +376,8 @@ static void peer_tick(struct sock *s, struct peer *p)
         return;
     }
     if (s->now - p->sent >= quiet && (s->bound || p->down <= 0))
-        peer_say(s, p, peer_control_new(s, MSG_PING));
+        ping_send(s, p);
+    stall_tick(s, p);
 }
 
 static int tick_ms(const struct sock *s)
@@ -379,6 +421,7 @@ static void clock_tick(struct sock *s)
 
     for (size_t i = 0; gap > STALL_S && i < s->npeers; i++) {
         s->peer[i]->heard += gap;
+        s->peer[i]->worked += gap;
         s->peer[i]->down += s->peer[i]->down > 0 ? gap : 0;
         s->peer[i]->gap += s->peer[i]->gap > 0 ? gap : 0;
         s->peer[i]->hand_since += gap;

@@ -13,6 +13,7 @@
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 /* how long a stage that is asked to stop still waits for credit or acknowledgement */
@@ -137,6 +138,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             r = 2;
             break;
         }
+        status_alive();
         event_clear(s);
         pthread_mutex_lock(&s->mu);
         r = ask(s, ctx, e);

@@ -26,7 +26,7 @@ int strangers_add(struct strangers *s, int fd, double now, struct err *e)
         return 0; /* gone already */
     if (mem_grow((void **)&s->at, &s->room, s->count + 1, sizeof *s->at, e) < 0)
         return -1;
-    s->at[s->count++] = (struct stranger){fd, socket, now};
+    s->at[s->count++] = (struct stranger){fd, socket, now, 0};
     return 0;
 }
 
@@ -49,15 +49,38 @@ static unsigned long long bytes_received(int fd)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_bytes_received : 0;
 }
 
+/* Those that have sent most, until the others hold no more than all may. */
+static void mark_most(struct strangers *s, unsigned long long all)
+{
+    while (all > STRANGERS_BYTES) {
+        struct stranger *most = s->at;
+
+        for (size_t i = 1; i < s->count; i++)
+            if (s->at[i].bytes <= STRANGER_BYTES &&
+                (most->bytes > STRANGER_BYTES || s->at[i].bytes > most->bytes))
+                most = &s->at[i];
+        if (most->bytes > STRANGER_BYTES)
+            return; /* all are marked */
+        all -= most->bytes;
+        most->bytes = STRANGER_BYTES + 1;
+    }
+}
+
 size_t strangers_sweep(struct strangers *s, double now)
 {
+    unsigned long long all = 0;
     size_t cut = 0;
 
+    for (size_t i = 0; i < s->count; i++) {
+        s->at[i].bytes = bytes_received(s->at[i].fd);
+        all += s->at[i].bytes <= STRANGER_BYTES ? s->at[i].bytes : 0;
+    }
+    mark_most(s, all);
     for (size_t i = 0; i < s->count;) {
         const struct stranger x = s->at[i];
         const int here = socket_of(x.fd) == x.socket;
 
-        if (here && now - x.since <= STRANGER_S && bytes_received(x.fd) <= STRANGER_BYTES) {
+        if (here && now - x.since <= STRANGER_S && x.bytes <= STRANGER_BYTES) {
             i++;
             continue;
         }

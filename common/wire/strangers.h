@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* strangers - connections that somebody made and nobody has accepted yet. ZeroMQ takes whatever
  * comes by them into memory, a message that never ends too, and has no bound for all of it: so
- * each is cut off that sends more than a hello can have, or says none in time.
+ * each is cut off that sends more than a hello can have, or says none in time; and those that have
+ * sent most, while all together hold too much.
  *
  * Bytes are counted by the kernel, on TCP alone; the folder of an ipc socket is its owner's. One
  * thread at a time. */
@@ -13,12 +14,14 @@
 #include "../base/err.h"
 
 #define STRANGER_BYTES ((size_t)256 << 10)
-#define STRANGER_S 30.0
+#define STRANGER_S 10.0
+#define STRANGERS_BYTES ((size_t)4 << 20) /* all together */
 
 struct stranger {
     int fd;
     ino_t socket; /* the number may soon be another file's */
     double since;
+    unsigned long long bytes; /* that have come, when it was last looked at */
 };
 
 struct strangers {

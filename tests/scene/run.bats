@@ -104,6 +104,24 @@ END
     run -0 under 900000 ptq-solve --quiet --group 64 --in problems --out solutions --threads 2
 }
 
+names_it() {
+    grep -q "warning: sample (process [0-9]*) has made no progress since ..:..:.., [0-9]* s ago: it stands still" said.txt
+}
+
+@test "a stage that does nothing while its links answer is named, and that it goes on" {
+    m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
+    mkfifo data
+    exec 7<>data
+    ptq run gptq --model "$m" --data data --tokens 512 --length 64 --group 64 --out out --stall 2 2>said.txt 7>&- &
+    job=$!
+    for i in {1..200}; do names_it && break; kill -0 $job; sleep 0.1; done
+    names_it
+    timeout 20 cat "$m/calib.jsonl" >data
+    exec 7>&-
+    wait $job
+    [ "$(grep -c "sample goes on after [0-9]* s" said.txt)" = 1 ]
+}
+
 @test "options of the stages: routed, refused before anything starts, by the name that was typed" {
     m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
     use=(gptq --model "$m" --data "$m/calib.jsonl" --out out)

@@ -12,6 +12,8 @@ static const struct opt rows[] = {
     {"keep", OPT_FLAG, AT(keep), .help = "this and those below: as in ptq run, for nothing here"},
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "-"},
     {"log", OPT_TEXT, AT(log), "DIR", .help = "-"},
+    {"reserve", OPT_SIZE, AT(reserve), "BYTES", .help = "-"},
+    {"stall", OPT_INT, AT(stall), "SECONDS", .help = "-", .min = 2, .max = 1 << 30},
     {.name = NULL},
 };
 

@@ -8,7 +8,8 @@
 
 struct plan_command {
     int json, keep, dry_run;
-    int64_t cores;
+    int64_t cores, stall;
+    uint64_t reserve;
     const char *log;
     struct line_opts line;
 };
