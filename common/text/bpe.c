@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bpe - see bpe.h. Two open-addressed tables (token text -> id, pair of ids -> rank and id), a
- * heap over a linked list of symbols.
+ * heap over a linked list of symbols. A piece is cut where no token reaches over: whole documents
+ * (SentencePiece style) are encoded word by word, with the memory of a word.
  *
  * Left out: dropout, prefixes and suffixes of subwords; the reader of tokenizer.json refuses
  * them. */
 #include "bpe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +35,8 @@ struct symbol {
     int32_t prev, next;
 };
 
-struct pair {
-    int32_t rank, at, left, right, id;
+struct pair { /* stale when the symbols at that place make another pair, or none, by now */
+    int32_t rank, at;
 };
 
 struct cached {
@@ -56,6 +58,10 @@ struct bpe {
     /* of a byte: by its character (byte level) or by its name (fallback); -1: none */
     int32_t byte_id[256];
     int bytes_whole; /* all of byte_id are there */
+    /* pairs of bytes that stand beside each other in a token, the second of them the first of a
+     * character; cuts: a piece may be cut between two that do not */
+    unsigned char beside[256 * 256 / 8];
+    int cuts;
     struct cached *cache;
     struct symbol *symbol;
     size_t symbol_cap, symbols;
@@ -274,6 +280,79 @@ int bpe_add_merge(struct bpe *b, const char *left, size_t nleft, const char *rig
     return 0;
 }
 
+/* ---- cutting ---- */
+
+static int is_first(char byte) /* of a character */
+{
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
+static unsigned beside_bit(const char *at)
+{
+    return (unsigned)(unsigned char)at[-1] << 8 | (unsigned char)at[0];
+}
+
+static int are_beside(const struct bpe *b, const char *at)
+{
+    return b->beside[beside_bit(at) / 8] >> beside_bit(at) % 8 & 1;
+}
+
+/* "<0x0A>", by its looks. */
+static int is_byte(const struct bpe *b, int32_t id)
+{
+    const struct token *t = &b->token[id];
+    const char *text = b->pool + t->at;
+
+    return t->n == 6 && !memcmp(text, "<0x", 3) && text[5] == '>';
+}
+
+/* No merge reaches over a place that is inside of no token, so the parts on either side are
+ * encoded alike alone. Not so where symbols have other texts than the characters that they stand
+ * for and still merge, where unknown ones vanish or become one with their neighbours. */
+static void cuts_find(struct bpe *b)
+{
+    const int bytes = b->o.byte_fallback && b->bytes_whole;
+
+    b->cuts =
+        !b->o.byte_level && !b->o.ignore_merges && (bytes || (b->o.unk >= 0 && !b->o.fuse_unk));
+    for (size_t i = 0; b->cuts && i < b->merge_slots; i++) {
+        const struct merge *m = &b->merge[i];
+        const int32_t left = (int32_t)(m->key >> 32), right = (int32_t)(m->key & UINT32_MAX);
+
+        if (m->rank >= 0)
+            b->cuts =
+                left != b->o.unk && right != b->o.unk && !is_byte(b, left) && !is_byte(b, right);
+    }
+    for (size_t id = 0; b->cuts && id < b->ntoken; id++) {
+        const char *text = b->pool + b->token[id].at;
+
+        for (size_t i = 1; i < b->token[id].n; i++)
+            if (is_first(text[i]))
+                b->beside[beside_bit(text + i) / 8] |=
+                    (unsigned char)(1u << beside_bit(text + i) % 8);
+    }
+}
+
+/* Where the part of a piece ends that begins at `from`. */
+static size_t part_end(const struct bpe *b, const char *piece, size_t n, size_t from)
+{
+    size_t i = from + 1;
+
+    while (i < n && (!is_first(piece[i]) || are_beside(b, piece + i)))
+        i++;
+    return i;
+}
+
+int bpe_by_words(const struct bpe *b)
+{
+    char pair[2] = {'a', '\xE2'};
+    int open = 0;
+
+    for (; b->cuts && pair[0] <= 'z'; pair[0]++)
+        open += !are_beside(b, pair + 1);
+    return open > 13; /* most letters may stand in front of it */
+}
+
 int bpe_start(struct bpe *b, const struct bpe_opts *o, struct err *e)
 {
     int i;
@@ -284,23 +363,14 @@ int bpe_start(struct bpe *b, const struct bpe_opts *o, struct err *e)
     b->bytes_whole = 1;
     for (i = 0; i < 256; i++) {
         char name[8];
-        size_t n;
+        size_t n = o->byte_level ? unicode_put(bpe_byte_char((unsigned char)i), name)
+                                 : (size_t)snprintf(name, sizeof name, "<0x%02X>", (unsigned)i);
 
-        if (o->byte_level) {
-            n = unicode_put(bpe_byte_char((unsigned char)i), name);
-        } else {
-            static const char digit[] = "0123456789ABCDEF";
-
-            memcpy(name, "<0x", 3);
-            name[3] = digit[i / 16];
-            name[4] = digit[i % 16];
-            name[5] = '>';
-            n = 6;
-        }
         b->byte_id[i] = bpe_find(b, name, n);
         if (b->byte_id[i] < 0)
             b->bytes_whole = 0;
     }
+    cuts_find(b);
     return 0;
 }
 
@@ -415,7 +485,7 @@ static int pair_offer(struct bpe *b, int32_t at, struct err *e)
     m = merge_slot(b, b->symbol[at].id, b->symbol[next].id);
     if (m->rank < 0)
         return 0;
-    return heap_push(b, (struct pair){m->rank, at, b->symbol[at].id, b->symbol[next].id, m->id}, e);
+    return heap_push(b, (struct pair){m->rank, at}, e);
 }
 
 static int symbols_merge(struct bpe *b, struct err *e)
@@ -429,13 +499,15 @@ static int symbols_merge(struct bpe *b, struct err *e)
     while (b->heaped) {
         struct pair p = heap_pop(b);
         struct symbol *left = &b->symbol[p.at], *right;
+        const struct merge *m;
 
-        if (left->id != p.left || left->next < 0)
+        if (left->id < 0 || left->next < 0)
             continue;
         right = &b->symbol[left->next];
-        if (right->id != p.right)
+        m = merge_slot(b, left->id, right->id);
+        if (m->rank != p.rank) /* each pair has its own */
             continue;
-        left->id = p.id;
+        left->id = m->id;
         left->next = right->next;
         right->id = -1;
         if (left->next >= 0)
@@ -482,15 +554,12 @@ static int encode_fresh(struct bpe *b, const char *piece, size_t n, struct bpe_i
     return 0;
 }
 
-int bpe_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, struct err *e)
+static int part_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids,
+                       struct err *e)
 {
     size_t first = ids->count, count, i;
     struct cached *c = NULL;
 
-    if (!n)
-        return 0;
-    if (n >= INT32_MAX)
-        return err_set(e, ERR_USE, "a text of %zu bytes in one piece is too long", n);
     if (n <= CACHE_KEY) {
         c = &b->cache[hash_bytes(piece, n) & (CACHE_SLOTS - 1)];
         if (c->n == n && !memcmp(c->key, piece, n)) {
@@ -508,6 +577,20 @@ int bpe_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, 
         c->count = (unsigned char)count;
         memcpy(c->key, piece, n);
         memcpy(c->id, ids->id + first, count * sizeof *c->id);
+    }
+    return 0;
+}
+
+int bpe_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, struct err *e)
+{
+    size_t at = 0, end;
+
+    if (n >= INT32_MAX)
+        return err_set(e, ERR_USE, "a text of %zu bytes in one piece is too long", n);
+    for (; at < n; at = end) {
+        end = b->cuts ? part_end(b, piece, n, at) : n;
+        if (part_encode(b, piece + at, end - at, ids, e) < 0)
+            return -1;
     }
     return 0;
 }

@@ -3,7 +3,8 @@
  *
  * Follows Sennrich et al. 2016 (arXiv 1508.07909) in the form that tokenizer.json gives it: the
  * pair of lowest rank is merged first, the leftmost of equals. Merging takes O(n log n), so a
- * whole document may be one piece (SentencePiece style). A cache remembers short pieces, so a
+ * whole document may be one piece (SentencePiece style); where no token reaches from one word to
+ * the next it takes the memory of a word. A cache remembers short pieces, so a
  * bpe serves one thread at a time. */
 #ifndef PTQ_BPE_H
 #define PTQ_BPE_H
@@ -46,6 +47,8 @@ int bpe_start(struct bpe *b, const struct bpe_opts *o, struct err *e);
 size_t bpe_vocab(const struct bpe *b);                             /* highest id + 1 */
 int32_t bpe_find(const struct bpe *b, const char *text, size_t n); /* -1: no such token */
 const char *bpe_text(const struct bpe *b, int64_t id, size_t *n);  /* NULL: no such id */
+/* Whether texts of words with "▁" between them are encoded word by word, whole as they may come. */
+int bpe_by_words(const struct bpe *b);
 /* Appends the ids of one piece of valid UTF-8. */
 int bpe_encode(struct bpe *b, const char *piece, size_t n, struct bpe_ids *ids, struct err *e);
 

@@ -57,6 +57,15 @@ uint64_t tokenizer_digest(const struct tokenizer *t)
     return t->digest;
 }
 
+size_t tokenizer_text_cost(const struct tokenizer *t)
+{
+    size_t splits = 0;
+
+    for (size_t i = 0; i < t->npre; i++)
+        splits += t->pre[i].kind == PRE_SPLIT;
+    return splits || (!t->unigram && bpe_by_words(t->bpe)) ? 9 : 24; /* measured */
+}
+
 int32_t tokenizer_bos(const struct tokenizer *t)
 {
     return t->front.count ? t->front.id[0] : -1;

@@ -28,6 +28,9 @@ size_t tokenizer_vocab_base(const struct tokenizer *t);
 uint64_t tokenizer_digest(const struct tokenizer *t); /* of the text of tokenizer.json */
 /* the token its post-processor puts in front; -1: none */
 int32_t tokenizer_bos(const struct tokenizer *t);
+/* Bytes of memory that a long text takes while it is encoded, for each of its own, at most about:
+ * itself, copies of it, places and ids. */
+size_t tokenizer_text_cost(const struct tokenizer *t);
 /* Ids of UTF-8 text (NUL bytes allowed). special: 1 adds what the post-processor adds (BOS);
  * added tokens in the text are recognised when parse_added is 1. *ids is malloc'd. Invalid
  * UTF-8: replaced by U+FFFD as the reference does. */

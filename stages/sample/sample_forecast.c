@@ -3,8 +3,14 @@
  * to 65,536 tokens with tokenizers of several sizes. */
 #include "sample_forecast.h"
 
+#include <string.h>
+
+#include "../../common/base/fs.h"
+#include "../../common/text/tokenizer.h"
+
 #define OWN (9.5 * FORECAST_MIB) /* with its program */
 #define OF_TOKEN 5               /* its id, its role */
+#define TEXT_SHORT (256 << 10)   /* bytes: nothing beside the rest */
 #define OF_TOKENIZER 6.3         /* a byte of tokenizer.json, read and indexed */
 
 /* The different lengths of rows, and the longest. */
@@ -57,4 +63,22 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer)
 {
     return (uint64_t)(OWN + OF_TOKENIZER * (double)tokenizer + OF_TOKEN * (double)f->tokens);
+}
+
+uint64_t sample_forecast_text(const struct sample_opts *o, const char *model)
+{
+    struct tokenizer *t;
+    uint64_t most = 0, bytes;
+
+    for (size_t i = 0; i < o->ndata; i++) {
+        const char *dot = strrchr(o->data[i], '.');
+
+        if (dot && !strcmp(dot, ".txt") && fs_size(o->data[i], &bytes, NULL) == 0 && bytes > most)
+            most = bytes;
+    }
+    if (most < TEXT_SHORT || !(t = tokenizer_open(model, NULL)))
+        return 0;
+    most *= tokenizer_text_cost(t);
+    tokenizer_close(&t);
+    return most;
 }

@@ -14,4 +14,7 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
 /* Peak resident bytes. tokenizer: bytes of tokenizer.json, 0 where there is none. */
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer);
 
+/* What the longest text of the data adds to it: a .txt is one document. model: its folder. */
+uint64_t sample_forecast_text(const struct sample_opts *o, const char *model);
+
 #endif

@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "../../stages/forward/forward_forecast.h"
@@ -232,6 +234,24 @@ static void chunks_and_lanes(void **state)
     assert_int_equal(f.lengths, 3);
 }
 
+/* A .txt is one document, and its length counts. */
+static void memory_of_a_text(void **state)
+{
+    char path[] = "/tmp/ptq-forecast-XXXXXX.txt";
+    const char *data[] = {"/nonexistent.txt", path};
+    struct sample_opts o = {.data = data, .ndata = 2};
+    int fd = mkstemps(path, 4);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(sample_forecast_text(&o, "pipelines/demo/tale-qwen3"), 0);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    assert_int_equal(sample_forecast_text(&o, "pipelines/demo/tale-qwen3"), 9 << 20);
+    assert_int_equal(sample_forecast_text(&o, "/nonexistent"), 0); /* it will be refused */
+    close(fd);
+    unlink(path);
+}
+
 static void memory_of_sample_and_write(void **state)
 {
     struct forecast f = usual(0), more = f;
@@ -389,19 +409,13 @@ static void who_needs_the_second_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_chunks),
-        cmocka_unit_test(bad_stages),
-        cmocka_unit_test(sizes_of_the_model),
-        cmocka_unit_test(experts_are_ready_together),
-        cmocka_unit_test(chunks_and_lanes),
-        cmocka_unit_test(memory_of_sample_and_write),
-        cmocka_unit_test(budget_of_a_stream),
-        cmocka_unit_test(hidden_states),
-        cmocka_unit_test(sums_of_a_problem),
-        cmocka_unit_test(sums_in_memory),
-        cmocka_unit_test(squares_of_solvers),
-        cmocka_unit_test(contests),
-        cmocka_unit_test(who_needs_the_second_stream),
+        cmocka_unit_test(bad_chunks),         cmocka_unit_test(bad_stages),
+        cmocka_unit_test(sizes_of_the_model), cmocka_unit_test(experts_are_ready_together),
+        cmocka_unit_test(chunks_and_lanes),   cmocka_unit_test(memory_of_sample_and_write),
+        cmocka_unit_test(memory_of_a_text),   cmocka_unit_test(budget_of_a_stream),
+        cmocka_unit_test(hidden_states),      cmocka_unit_test(sums_of_a_problem),
+        cmocka_unit_test(sums_in_memory),     cmocka_unit_test(squares_of_solvers),
+        cmocka_unit_test(contests),           cmocka_unit_test(who_needs_the_second_stream),
     };
     return cmocka_run_group_tests_name("forecast", tests, open_model, close_model);
 }

@@ -123,6 +123,29 @@ static void by_hand(void **state)
     expect("{'normalizer':{'type':'Strip'}," UNI "}", "  ", 2, 0, "");
 }
 
+/* A document that is one piece is cut where no token reaches over, which must change nothing. */
+static void one_piece(void **state)
+{
+    static const char over[] = "{'model':{'type':'BPE','unk_token':'?','vocab':{'a':0,'b':1,'_':2,"
+                               "'ab':3,'b_':4,'?':5},'merges':['a b','b _']}}",
+                      fuse[] = "{'model':{'type':'BPE','unk_token':'?','fuse_unk':true,'vocab':{'a'"
+                               ":0,'?':1},'merges':[]}}",
+                      drop[] = "{'model':{'type':'BPE','vocab':{'a':0,'b':1,'ab':2},'merges':['a "
+                               "b']}}",
+                      unk[] = "{'model':{'type':'BPE','unk_token':'?','vocab':{'a':0,'?':1,'?a':2},"
+                              "'merges':['? a']}}",
+                      whole[] = "{'model':{'type':'BPE','unk_token':'?','ignore_merges':true,"
+                                "'vocab':{'a':0,'b':1,'c':2,'ab':3,'?':4},'merges':[]}}";
+
+    (void)state;
+    expect(over, "ab_ab", 5, 0, "3 2 3 ");
+    expect(over, "b_abx_", 6, 0, "4 3 5 2 ");
+    expect(fuse, "aXYa", 4, 0, "0 1 0 ");
+    expect(drop, "aXba", 4, 0, "2 0 ");
+    expect(unk, "aXa", 3, 0, "0 2 ");
+    expect(whole, "abc", 3, 0, "0 1 2 ");
+}
+
 /* Every unit of a table may lie: places outside of it are no entries. */
 static void bad_tables(void **state)
 {
@@ -208,10 +231,8 @@ static void golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_files),
-        cmocka_unit_test(by_hand),
-        cmocka_unit_test(bad_tables),
-        cmocka_unit_test(golden),
+        cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand), cmocka_unit_test(one_piece),
+        cmocka_unit_test(bad_tables), cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);

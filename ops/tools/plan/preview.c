@@ -72,7 +72,8 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
         reduce_forecast_make(o->reduce, f, &reduce, e) < 0 || solve_memory(o, f, p, &solve, e) < 0)
         return -1;
     p->flops_forward = forward.flops;
-    *m = (struct preview_memory){.sample = sample_forecast_memory(f, tokenizer_bytes(o->model)),
+    *m = (struct preview_memory){.sample = sample_forecast_memory(f, tokenizer_bytes(o->model)) +
+                                           sample_forecast_text(o->sample, o->model),
                                  .forward = o->base.forward + forward.bytes,
                                  .reduce = o->base.reduce + reduce.bytes,
                                  .solve = o->base.solve + solve,
