@@ -338,7 +338,7 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         return precheck_solvers(t, NULL, l, e);
     if (config_read(model, c, e) < 0)
         return -1;
-    if (format_check_plain(c->json, model, e) < 0 || check_tensors(model, e) < 0) {
+    if (format_check_plain(c->file, model, e) < 0 || check_tensors(model, e) < 0) {
         config_release(c);
         return -1;
     }

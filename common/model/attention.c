@@ -27,12 +27,46 @@ float attention_scale(const struct attention_shape *c)
     return c->scale != 0 ? c->scale : 1.0f / sqrtf((float)c->head_dim);
 }
 
-int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
-                       float *s, struct err *e)
+const int32_t *attention_image(const struct attention_shape *c, const struct rows *r)
+{
+    return c->images && r->seen ? r->seen->image : NULL;
+}
+
+/* The keys [low, high) that row j of a block sees. The tokens of an image stand together. */
+static void row_range(const struct attention *a, const struct task *t, size_t j, size_t *low,
+                      size_t *high)
 {
     const struct attention_shape *c = a->c;
-    const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
-                 keys = t->at + t->rows - from;
+    const size_t at = t->at + j, row = t->row + j;
+
+    *low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
+    *high = at + 1;
+    if (c->both) {
+        *low = 0;
+        *high = t->keys;
+    }
+    if (!a->image || a->image[row] < 0)
+        return;
+    for (size_t n = 1; n <= row - t->start && a->image[row - n] == a->image[row]; n++)
+        *low = at - n < *low ? at - n : *low;
+    while (*high < t->keys && a->image[row + (*high - at)] == a->image[row])
+        ++*high;
+}
+
+/* Neither end goes back from row to row. */
+void attention_range(const struct attention *a, const struct task *t, size_t *low, size_t *high)
+{
+    size_t end;
+
+    row_range(a, t, 0, low, &end);
+    row_range(a, t, t->rows - 1, &end, high);
+}
+
+int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
+                       size_t keys, float *s, struct err *e)
+{
+    const struct attention_shape *c = a->c;
+    const size_t kv = head / (c->heads / c->kv_heads), hd = c->head_dim;
     const float *k =
         (a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk) + from * a->ldk + kv * hd;
 
@@ -43,26 +77,21 @@ int attention_products(const struct attention *a, const struct task *t, size_t h
 }
 
 int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
-                     float *s, float *sum, struct err *e)
+                     size_t keys, float *s, float *sum, struct err *e)
 {
     const struct attention_shape *c = a->c;
-    const size_t keys = t->at + t->rows - from;
 
-    if (attention_products(a, t, head, from, s, e) < 0)
+    if (attention_products(a, t, head, from, keys, s, e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++) {
-        size_t at = t->at + j, low = c->window && at + 1 > c->window ? at + 1 - c->window : 0;
+        size_t low, high;
 
+        row_range(a, t, j, &low, &high);
         if (c->cap != 0)
-            vec_cap(s + j * keys + (low - from), at + 1 - low, c->cap);
-        sum[j] = softmax_row(s + j * keys, keys, low - from, at + 1 - from);
+            vec_cap(s + j * keys + (low - from), high - low, c->cap);
+        sum[j] = softmax_row(s + j * keys, keys, low - from, high - from);
     }
     return 0;
-}
-
-size_t attention_first_key(const struct attention_shape *c, const struct task *t)
-{
-    return c->window && t->at + 1 > c->window ? t->at + 1 - c->window : 0;
 }
 
 static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
@@ -72,14 +101,16 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct task *t = &a->tasks[i / c->heads];
     const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
                  ldx = c->heads * hd;
-    const size_t from = attention_first_key(c, t), keys = t->at + t->rows - from;
-    const float *v =
-        (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
+    size_t from, end;
+    const float *v;
     float *s = a->scores + worker * a->room, sum[ATTENTION_QUERIES],
           *x = a->x + t->row * ldx + head * hd;
 
-    if (attention_scores(a, t, head, from, s, sum, e) < 0 ||
-        a->by->sgemm(0, 0, t->rows, hd, keys, 1.0f, s, keys, v, a->ldv, 0.0f, x, ldx, e) < 0)
+    attention_range(a, t, &from, &end);
+    v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
+    if (attention_scores(a, t, head, from, end - from, s, sum, e) < 0 ||
+        a->by->sgemm(0, 0, t->rows, hd, end - from, 1.0f, s, end - from, v, a->ldv, 0.0f, x, ldx,
+                     e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++)
         vec_scale(x + j * ldx, hd, 1.0f / sum[j]);
@@ -103,6 +134,7 @@ static size_t tasks_make(const struct rows *r, const size_t *first, struct task 
                                          .row = start + b * ATTENTION_QUERIES,
                                          .at = before + b * ATTENTION_QUERIES,
                                          .start = start,
+                                         .keys = before + length,
                                          .rows = length - b * ATTENTION_QUERIES < ATTENTION_QUERIES
                                                      ? length - b * ATTENTION_QUERIES
                                                      : ATTENTION_QUERIES};
@@ -127,6 +159,7 @@ static int attention_tasks(struct par *par, struct attention *a, const struct ro
         if (tasks[i].rows > rows)
             rows = tasks[i].rows;
     a->tasks = tasks;
+    a->image = attention_image(a->c, r);
     a->room = most * rows;
     a->scores = mem_raw(a->room * par_threads(par), sizeof *a->scores, e);
     if (a->scores)
@@ -187,14 +220,16 @@ static int receive_task(void *ctx, size_t i, size_t worker, struct err *e)
                                .row = w->row + b,
                                .at = b,
                                .start = w->row,
+                               .keys = w->rows,
                                .rows = w->rows - b < ATTENTION_QUERIES ? w->rows - b
                                                                        : ATTENTION_QUERIES};
-        const size_t from = attention_first_key(v->a.c, &t), keys = t.at + t.rows - from;
+        size_t from, end;
 
-        if (attention_scores(&v->a, &t, head, from, s, sum, e) < 0)
+        attention_range(&v->a, &t, &from, &end);
+        if (attention_scores(&v->a, &t, head, from, end - from, s, sum, e) < 0)
             return -1;
         for (size_t j = 0; j < t.rows; j++)
-            vec_add_scaled(out + from, s + j * keys, keys, 1 / (double)sum[j]);
+            vec_add_scaled(out + from, s + j * (end - from), end - from, 1 / (double)sum[j]);
     }
     return 0;
 }
@@ -203,7 +238,14 @@ int attention_received(struct par *par, const struct blas_table *by,
                        const struct attention_shape *c, const struct rows *r, const float *q,
                        size_t ldq, const float *k, size_t ldk, double *received, struct err *e)
 {
-    struct receive v = {.a = {.by = by, .c = c, .q = q, .k = k, .ldq = ldq, .ldk = ldk}, .T = r->T};
+    struct receive v = {.a = {.by = by,
+                              .c = c,
+                              .q = q,
+                              .k = k,
+                              .ldq = ldq,
+                              .ldk = ldk,
+                              .image = attention_image(c, r)},
+                        .T = r->T};
     struct task *whole = mem_array(r->nseq, sizeof *whole, e);
     size_t start = 0, most = 0;
     int rc = -1;

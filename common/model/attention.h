@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention - softmax(scale q k') v, causal, with an optional window, sequence by
- * sequence. */
+/* attention - softmax(scale q k') v, sequence by sequence: causal, with an optional window, or to
+ * both sides. */
 #ifndef PTQ_ATTENTION_H
 #define PTQ_ATTENTION_H
 
@@ -16,6 +16,8 @@ struct blas_table; /* blas.h: whose products */
 struct attention_shape {
     size_t heads, kv_heads, head_dim;
     size_t window; /* 0: none; key j is visible to i when i - window < j <= i */
+    int both;      /* every key of the sequence is visible */
+    int images;    /* tokens of one image see each other, beyond the window too (rows_seen) */
     float scale;   /* of the scores; 0: 1 / sqrt(head_dim) */
     float cap;     /* scores become cap tanh(score / cap); 0: none */
 };

@@ -20,11 +20,9 @@ struct back {
 
 /* p: the softmax, d: the gradient of what it is multiplied with, which becomes that of the
  * scores; z: the scores before the cap, where there is one. */
-static void softmax_back(const struct attention_shape *c, const struct task *t, size_t from,
+static void softmax_back(const struct attention_shape *c, const struct task *t, size_t keys,
                          const float *p, float *z, float *d)
 {
-    const size_t keys = t->at + t->rows - from;
-
     if (c->cap != 0)
         vec_cap(z, t->rows * keys, c->cap);
     for (size_t j = 0; j < t->rows; j++) {
@@ -47,16 +45,19 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
 {
     const struct attention *a = &b->a;
     const struct attention_shape *c = a->c;
-    const size_t hd = c->head_dim, ldx = c->heads * hd, kv = head / (c->heads / c->kv_heads),
-                 from = attention_first_key(c, t), keys = t->at + t->rows - from,
-                 at = t->start + from;
+    const size_t hd = c->head_dim, ldx = c->heads * hd, kv = head / (c->heads / c->kv_heads);
+    size_t from, end;
+
+    attention_range(a, t, &from, &end);
+
+    const size_t keys = end - from, at = t->start + from;
     const float *q = a->q + t->row * a->ldq + head * hd, *k = a->k + at * a->ldk + kv * hd,
                 *v = a->v + at * a->ldv + kv * hd, *dx = b->g->x + t->row * ldx + head * hd;
     float *p = room, *d = p + t->rows * keys, *z = d + t->rows * keys, sum[ATTENTION_QUERIES];
     const float scale = attention_scale(c);
 
-    if (attention_scores(a, t, head, from, p, sum, e) < 0 ||
-        (c->cap != 0 && attention_products(a, t, head, from, z, e) < 0))
+    if (attention_scores(a, t, head, from, keys, p, sum, e) < 0 ||
+        (c->cap != 0 && attention_products(a, t, head, from, keys, z, e) < 0))
         return -1;
     for (size_t j = 0; j < t->rows; j++)
         vec_scale(p + j * keys, keys, 1.0f / sum[j]);
@@ -64,7 +65,7 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
                      b->g->v + at * a->ldv + kv * hd, a->ldv, e) < 0 ||
         a->by->sgemm(0, 1, t->rows, keys, hd, 1.0f, dx, ldx, v, a->ldv, 0.0f, d, keys, e) < 0)
         return -1;
-    softmax_back(c, t, from, p, z, d);
+    softmax_back(c, t, keys, p, z, d);
     return a->by->sgemm(0, 0, t->rows, hd, keys, scale, d, keys, k, a->ldk, 1.0f,
                         b->g->q + t->row * a->ldq + head * hd, a->ldq, e) < 0 ||
                    a->by->sgemm(1, 0, keys, hd, t->rows, scale, d, keys, q, a->ldq, 1.0f,
@@ -86,6 +87,7 @@ static int back_task(void *ctx, size_t i, size_t worker, struct err *e)
                                    .row = w->row + r,
                                    .at = r,
                                    .start = w->row,
+                                   .keys = w->rows,
                                    .rows = w->rows - r < ATTENTION_QUERIES ? w->rows - r
                                                                            : ATTENTION_QUERIES};
 
@@ -99,9 +101,16 @@ int attention_back(struct par *par, const struct blas_table *by, const struct at
                    const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
                    const float *v, size_t ldv, const struct attention_grads *g, struct err *e)
 {
-    struct back b = {
-        .a = {.by = by, .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv},
-        .g = g};
+    struct back b = {.a = {.by = by,
+                           .c = c,
+                           .q = q,
+                           .k = k,
+                           .v = v,
+                           .ldq = ldq,
+                           .ldk = ldk,
+                           .ldv = ldv,
+                           .image = attention_image(c, r)},
+                     .g = g};
     struct task *whole = mem_array(r->nseq, sizeof *whole, e);
     size_t start = 0;
     int rc = -1;

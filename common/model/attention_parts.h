@@ -4,15 +4,18 @@
 #define PTQ_ATTENTION_PARTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "../base/err.h"
 
 struct attention_shape; /* attention.h */
-struct blas_table;      /* blas.h */
+struct rows;
+struct blas_table; /* blas.h */
 
 struct task {
     /* rows of the block in the chunk; position of the first one in its sequence */
     size_t seq, row, rows, at;
     size_t start; /* first row of the sequence in the chunk */
+    size_t keys;  /* of the sequence, those of a cache included */
 };
 
 struct attention {
@@ -22,19 +25,21 @@ struct attention {
     size_t ldq, ldk, ldv;
     /* of each sequence from position 0 on; NULL: k and v are rows of the chunk */
     const float *const *keys, *const *values;
+    const int32_t *image; /* [T] of the chunk; NULL: it does not matter */
     float *x, *scores;
     size_t room; /* scores of one worker */
     const struct task *tasks;
 };
 
 float attention_scale(const struct attention_shape *c);
-/* The first key that a block can see. */
-size_t attention_first_key(const struct attention_shape *c, const struct task *t);
+const int32_t *attention_image(const struct attention_shape *c, const struct rows *r);
+/* The keys [low, high) of the sequence that a block sees. */
+void attention_range(const struct attention *a, const struct task *t, size_t *low, size_t *high);
 /* Of one head of a block: s [rows, keys] = scale q k', the keys from `from` on. */
 int attention_products(const struct attention *a, const struct task *t, size_t head, size_t from,
-                       float *s, struct err *e);
+                       size_t keys, float *s, struct err *e);
 /* What becomes of them, the softmax without the division: s [rows, keys], sum [rows]. */
 int attention_scores(const struct attention *a, const struct task *t, size_t head, size_t from,
-                     float *s, float *sum, struct err *e);
+                     size_t keys, float *s, float *sum, struct err *e);
 
 #endif

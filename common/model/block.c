@@ -135,6 +135,15 @@ void block_drop_done(struct block *b, size_t stop)
     drop_before(b, program_stop_at(&b->p, stop));
 }
 
+const struct rope *block_rope(struct block *b, const struct op *o, const struct rows *r,
+                              const size_t *lengths, struct err *e)
+{
+    const struct rows_seen *seen = o->rope.spec.axes ? r->seen : NULL;
+
+    return seen && seen->axis ? model_rope(b->m, &o->rope.spec, &seen->reach, 1, e)
+                              : model_rope(b->m, &o->rope.spec, lengths, r->nseq, e);
+}
+
 /* ---- stops ---- */
 
 size_t block_stops(const struct block *b)

@@ -119,8 +119,7 @@ static int args_make(struct block_back *k, size_t i, struct op_args *a, struct e
                           .width_out = p->slot[o->out].width};
     if (block_route(p, o) >= 0 && !(a->groups = groups_of(k, i, e)))
         return -1;
-    if (o->kind == &op_rope &&
-        !(a->rope = model_rope(k->b->m, &o->rope.spec, k->places.lengths, k->r->nseq, e)))
+    if (o->kind == &op_rope && !(a->rope = block_rope(k->b, o, k->r, k->places.lengths, e)))
         return -1;
     if (o->expert >= 0) {
         a->first = a->groups->first[o->expert];

@@ -27,6 +27,9 @@ int block_places_make(struct block_places *x, const struct rows *r, const struct
                       struct err *e);
 void block_places_release(struct block_places *x);
 
+/* The tables of a rope operation. lengths: of the sequences. */
+const struct rope *block_rope(struct block *b, const struct op *o, const struct rows *r,
+                              const size_t *lengths, struct err *e);
 /* 0: its optional tensor is not there, it does nothing. */
 int block_has(const struct block *b, size_t op);
 /* Its weights are there: an error that names them otherwise. */

@@ -91,8 +91,7 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
                           .width_out = p->slot[o->out].width};
     if (route >= 0 && !(a->groups = groups_of(w, route, e)))
         return -1;
-    if (o->kind == &op_rope &&
-        !(a->rope = model_rope(w->b->m, &o->rope.spec, w->places.lengths, w->r->nseq, e)))
+    if (o->kind == &op_rope && !(a->rope = block_rope(w->b, o, w->r, w->places.lengths, e)))
         return -1;
     if (o->expert >= 0) {
         const size_t low = a->groups->first[o->expert], high = a->groups->first[o->expert + 1];

@@ -7,7 +7,7 @@
 
 void config_release(struct config *c)
 {
-    json_destroy(&c->json);
+    json_destroy(&c->file);
     free(c->block);
     free(c->rope_factors);
     memset(c, 0, sizeof *c);

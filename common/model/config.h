@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config - what config.json says of a decoder-only model; config_read.h fills it.
+/* config - what config.json says of a decoder-only model, or of the decoder of a model that sees
+ * images; config_read.h fills it.
  *
  * A family (family.h: one descriptor a file, one list) says which model_type / architectures it
  * serves, how tensor names are formed and what its blocks do. Unknown architectures are refused
@@ -13,6 +14,8 @@
 #include "../base/err.h"
 #include "../base/json.h"
 #include "rope.h"
+
+struct family_text; /* family.h */
 
 enum norm_kind {
     NORM_RMS,     /* w x / sqrt(mean x^2 + eps) */
@@ -36,7 +39,9 @@ struct config {
     size_t d, layers, heads, kv_heads, head_dim, ff, vocab, context;
     struct norm_spec norm;
     enum activation activation;
-    int own_head; /* config.json says tied, but the file has another head: tied is 0 */
+    int image_blocks; /* tokens of one image see each other */
+    size_t deepstack; /* blocks behind which the tower adds to tokens of images */
+    int own_head;     /* config.json says tied, but the file has another head: tied is 0 */
     int tied, attention_bias /* q k v */, attention_out_bias, mlp_bias;
     enum qk_norm qk_norm;
     size_t window; /* of blocks with BLOCK_WINDOW: key j is visible to i when i - window < j <= i */
@@ -52,9 +57,11 @@ struct config {
     size_t experts_groups, experts_groups_top;         /* chosen among the best of these; 0: none */
     double experts_scale;                              /* their weights times this */
     int experts_normalized;                            /* weights of a token's experts: sum 1 */
-    size_t blocks_behind; /* blocks in the file behind the last, which take no part */
-    int64_t bos, eos;     /* -1: none */
-    struct json *json;    /* the whole file, owned */
+    size_t blocks_behind;             /* blocks in the file behind the last, which take no part */
+    int64_t bos, eos;                 /* -1: none */
+    const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */
+    struct json *file;                /* config.json, owned */
+    const struct json *json;          /* of the decoder: the file, or its text_config; borrowed */
 };
 
 void config_release(struct config *c);

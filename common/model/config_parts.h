@@ -19,6 +19,14 @@ int config_need_positive(const struct json *j, const char *key, double *v, const
 int config_positive_or(const struct json *j, const char *key, double def, double *v,
                        const char *what, struct err *e);
 
+/* ---- of a model of several parts, nothing for others ---- */
+
+/* Behind the identity: c->json and c->nested, those of the decoder. */
+int config_nested_find(struct config *c, const char *what, struct err *e);
+size_t config_nested_size(const struct config *c, const char *key); /* 0: no default */
+/* tie_word_embeddings: of the decoder or, where it says nothing, of the whole. */
+int config_nested_tied(const struct config *c, int def, int *tied, const char *what, struct err *e);
+
 /* c->rope and c->rope_window, behind the sizes. */
 int config_read_rope(struct config *c, const struct family *f, const char *what, struct err *e);
 

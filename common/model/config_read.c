@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_read - see config_read.h: the fields every family has,
- * rope (config_rope.c) and windows (config_blocks.c) apart. Leaves out: nested configs of vision
- * models, everything about generation. What would change the mathematics and is not done here is
+ * rope (config_rope.c), windows (config_blocks.c) and configs inside of others (config_nested.c)
+ * apart. Leaves out: everything about generation. What would change the mathematics and is not done here is
  * refused, not ignored. */
 #include "config_read.h"
 
@@ -109,20 +109,31 @@ static int read_identity(struct config *c, const char *what, struct err *e)
 
 /* ---- sizes ---- */
 
+static int need_size(const struct config *c, const char *key, int64_t max, size_t *out,
+                     const char *what, struct err *e)
+{
+    const size_t def = config_nested_size(c, key);
+
+    return def ? config_size_or(c->json, key, max, def, out, what, e)
+               : config_size(c->json, key, max, out, what, e);
+}
+
 static int read_sizes(struct config *c, const char *what, struct err *e)
 {
     const struct json *j = c->json;
-    const struct family *f = family_of(c);
+    const struct family *f = family_text(c);
+    const size_t kv_heads = config_nested_size(c, "num_key_value_heads");
     size_t head_dim;
 
-    if (config_size(j, "hidden_size", WIDTH_MAX, &c->d, what, e) < 0 ||
-        config_size(j, "num_hidden_layers", 65536, &c->layers, what, e) < 0 ||
-        config_size(j, "num_attention_heads", 65536, &c->heads, what, e) < 0 ||
-        config_size_or(j, "num_key_value_heads", 65536, c->heads, &c->kv_heads, what, e) < 0 ||
+    if (need_size(c, "hidden_size", WIDTH_MAX, &c->d, what, e) < 0 ||
+        need_size(c, "num_hidden_layers", 65536, &c->layers, what, e) < 0 ||
+        need_size(c, "num_attention_heads", 65536, &c->heads, what, e) < 0 ||
+        config_size_or(j, "num_key_value_heads", 65536, kv_heads ? kv_heads : c->heads,
+                       &c->kv_heads, what, e) < 0 ||
         config_size_or(j, "head_dim", 65536, f->head_dim ? f->head_dim : c->d / c->heads, &head_dim,
                        what, e) < 0 ||
-        config_size(j, "intermediate_size", WIDTH_MAX, &c->ff, what, e) < 0 ||
-        config_size(j, "vocab_size", WIDTH_MAX, &c->vocab, what, e) < 0 ||
+        need_size(c, "intermediate_size", WIDTH_MAX, &c->ff, what, e) < 0 ||
+        need_size(c, "vocab_size", WIDTH_MAX, &c->vocab, what, e) < 0 ||
         config_size_or(j, "max_position_embeddings", CONFIG_POSITIONS, 2048, &c->context, what, e) <
             0)
         return -1;
@@ -146,7 +157,7 @@ static int read_sizes(struct config *c, const char *what, struct err *e)
     if (!isfinite(c->norm.eps) || c->norm.eps < 0.0)
         return err_set(e, ERR_USE, "%s: rms_norm_eps is %g", what, c->norm.eps);
     c->norm.kind = f->norm;
-    return json_opt_bool(j, "tie_word_embeddings", f->tied, &c->tied, what, e);
+    return config_nested_tied(c, f->tied, &c->tied, what, e);
 }
 
 /* A token id, null, or a list of which the first counts. */
@@ -180,7 +191,7 @@ static int read_activation(struct config *c, const char *what, struct err *e)
     const struct json *a = json_get(c->json, key);
     const char *act = json_as_text(a);
 
-    c->activation = family_of(c)->activation;
+    c->activation = family_text(c)->activation;
     if (json_kind(a) == JSON_KIND_NULL)
         return 0;
     for (size_t i = 0; act && i < sizeof known / sizeof known[0]; i++)
@@ -192,17 +203,17 @@ static int read_activation(struct config *c, const char *what, struct err *e)
                    what, key, act ? act : "not a text");
 }
 
-static const char *dtype_said(const struct config *c, const char *key)
+static const char *dtype_said(const struct json *j, const char *key)
 {
-    const char *text = json_as_text(json_get(c->json, key));
+    const char *text = json_as_text(json_get(j, key));
 
     return text && strncmp(text, "torch.", 6) == 0 ? text + 6 : text;
 }
 
 /* Readers compute in it, and disagree on which key counts. */
-static int check_dtype(const struct config *c, const char *what, struct err *e)
+static int check_dtype(const struct json *j, const char *what, struct err *e)
 {
-    const char *now = dtype_said(c, "dtype"), *old = dtype_said(c, "torch_dtype");
+    const char *now = dtype_said(j, "dtype"), *old = dtype_said(j, "torch_dtype");
 
     return now && old && strcmp(now, old) != 0
                ? err_set(e, ERR_USE,
@@ -245,7 +256,7 @@ static int refuse_unknown_mathematics(const struct config *c, const char *what, 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         x = json_get(c->json, keys[i]);
         if (json_kind(x) == JSON_KIND_NULL || (json_as_bool(x, &off) == 0 && !off) ||
-            family_reads(family_of(c), keys[i]))
+            family_reads(family_text(c), keys[i]) || family_reads(family_of(c), keys[i]))
             continue;
         return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, keys[i],
                        c->model_type);
@@ -256,21 +267,21 @@ static int refuse_unknown_mathematics(const struct config *c, const char *what, 
 int config_parse(const char *text, size_t length, const char *what, struct config *c, struct err *e)
 {
     memset(c, 0, sizeof *c);
-    c->json = json_parse(text, length, what, e);
-    if (!c->json)
+    c->json = c->file = json_parse(text, length, what, e);
+    if (!c->file)
         return -1;
-    if (json_kind(c->json) != JSON_KIND_OBJECT) {
+    if (json_kind(c->file) != JSON_KIND_OBJECT) {
         err_set(e, ERR_USE, "%s: not a JSON object", what);
         goto fail;
     }
     c->embed_scale = c->residual_scale = c->logit_scale = 1;
-    if (read_identity(c, what, e) < 0 || read_sizes(c, what, e) < 0 ||
-        !(c->block = mem_array(c->layers, sizeof *c->block, e)) ||
-        read_activation(c, what, e) < 0 || config_read_rope(c, family_of(c), what, e) < 0 ||
+    if (read_identity(c, what, e) < 0 || config_nested_find(c, what, e) < 0 ||
+        read_sizes(c, what, e) < 0 || !(c->block = mem_array(c->layers, sizeof *c->block, e)) ||
+        read_activation(c, what, e) < 0 || config_read_rope(c, family_text(c), what, e) < 0 ||
         read_token(c, "bos_token_id", &c->bos, what, e) < 0 ||
         read_token(c, "eos_token_id", &c->eos, what, e) < 0 ||
-        refuse_unknown_mathematics(c, what, e) < 0 || family_of(c)->settle(c, what, e) < 0 ||
-        config_check_blocks(c, what, e) < 0 || check_dtype(c, what, e) < 0)
+        refuse_unknown_mathematics(c, what, e) < 0 || family_text(c)->settle(c, what, e) < 0 ||
+        config_check_blocks(c, what, e) < 0 || check_dtype(c->file, what, e) < 0)
         goto fail;
     return 0;
 fail:

@@ -3,7 +3,7 @@
  * rope_scaling, rope_local_base_freq; rope_parameters, where some families say it apart for
  * blocks with a window). A kind that is not in the table is refused by name, and so are numbers
  * that readers take from different places. Where an old file speaks of one theta, blocks with a
- * window have it too. Leaves out: multi-axis rope. */
+ * window have it too. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +80,17 @@ static int read_original(struct rope_said *s, const struct config *c, const stru
                               &s->spec.factor, what, e);
 }
 
+/* What older files call the default one with sections. */
+static int read_mrope(struct rope_said *s, const struct config *c, const struct json *r,
+                      const char *what, struct err *e)
+{
+    (void)s;
+    (void)c;
+    return json_has(r, "mrope_section")
+               ? 0
+               : err_set(e, ERR_USE, "%s: rope type mrope without mrope_section", what);
+}
+
 static double yarn_scale(double factor, double by)
 {
     return factor <= 1 ? 1 : 0.1 * by * log(factor) + 1;
@@ -123,11 +134,9 @@ static const struct rope_kind {
     const char *name;
     enum rope_type type;
     reader *read; /* NULL: it has no numbers */
-} kinds[] = {{"default", ROPE_DEFAULT, NULL},
-             {"linear", ROPE_LINEAR, read_linear},
-             {"dynamic", ROPE_DYNAMIC, read_dynamic},
-             {"yarn", ROPE_YARN, read_yarn},
-             {"longrope", ROPE_LONGROPE, read_longrope},
+} kinds[] = {{"default", ROPE_DEFAULT, NULL},      {"linear", ROPE_LINEAR, read_linear},
+             {"mrope", ROPE_DEFAULT, read_mrope},  {"dynamic", ROPE_DYNAMIC, read_dynamic},
+             {"yarn", ROPE_YARN, read_yarn},       {"longrope", ROPE_LONGROPE, read_longrope},
              {"su", ROPE_LONGROPE, read_longrope}, /* its first name */
              {"llama3", ROPE_LLAMA3, read_llama3}};
 
@@ -201,6 +210,37 @@ static int check_factor(const struct rope_said *s, const struct json *r, const c
                               what, s->key, v);
 }
 
+/* Pairs that turn by time, row and column. */
+static int read_sections(struct rope_said *s, const struct config *c, const struct json *r,
+                         const char *what, struct err *e)
+{
+    static const char key[] = "mrope_section";
+    const struct json *list = json_get(r, key);
+    size_t sum = 0;
+    int turns;
+
+    if (!json_has(r, key))
+        return 0;
+    if (json_opt_bool(r, "mrope_interleaved", 0, &turns, what, e) < 0)
+        return -1;
+    for (size_t i = 0; i < 3; i++) {
+        int64_t v = -1;
+
+        if (json_count(list) == 3 && json_as_int(json_at(list, i), &v) == 0 && v >= 0 &&
+            v <= ROPE_AXES_WIDTH)
+            sum += s->spec.section[i] = (size_t)v;
+        else
+            sum = SIZE_MAX / 2;
+    }
+    if (sum != c->head_dim / 2)
+        return err_set(e, ERR_USE, "%s: %s must be 3 numbers of sum %zu, half of head_dim", what,
+                       key, c->head_dim / 2);
+    s->spec.axes = turns ? ROPE_TURNS : ROPE_SECTIONS;
+    return s->spec.type != ROPE_DYNAMIC && s->spec.type != ROPE_LONGROPE
+               ? 0
+               : err_set(e, ERR_USE, "%s: %s with a rope that depends on the length", what, key);
+}
+
 static int read_object(struct rope_said *s, const struct config *c, const struct json *r,
                        const char *what, struct err *e)
 {
@@ -210,7 +250,8 @@ static int read_object(struct rope_said *s, const struct config *c, const struct
     if (!(k = kind_of(r, what, e)))
         return -1;
     s->spec.type = k->type;
-    if (refuse_numbers(c, r, what, e) < 0 || read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
+    if (refuse_numbers(c, r, what, e) < 0 || read_sections(s, c, r, what, e) < 0 ||
+        read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
         read_real(r, "partial_rotary_factor", &s->partial, what, e) < 0)
         return -1;
     if ((k->read ? k->read(s, c, r, what, e) : check_factor(s, r, what, e)) < 0)

@@ -23,6 +23,11 @@ const struct family *family_of(const struct config *c)
     return f ? f : family_at(0);
 }
 
+const struct family *family_text(const struct config *c)
+{
+    return c->nested ? c->nested->is : family_of(c);
+}
+
 int family_reads(const struct family *f, const char *key)
 {
     for (size_t i = 0; f->reads && f->reads[i]; i++)
@@ -38,7 +43,9 @@ int family_program(const struct config *c, size_t block, struct program *p, stru
 
     snprintf(prefix, sizeof prefix, "%s.%zu.", f->blocks, block);
     program_init(p, prefix, c->d);
-    f->build(c, block, p);
+    family_text(c)->build(c, block, p);
+    if (block < c->deepstack)
+        program_deepstack(p, block);
     return program_finish(p, e);
 }
 
@@ -74,6 +81,7 @@ int family_attend(const struct config *c, struct program *p, size_t block, const
                                           .kv_heads = c->kv_heads,
                                           .head_dim = c->head_dim,
                                           .window = config_window(c, block),
+                                          .images = c->image_blocks,
                                           .scale = (float)c->attention_scale,
                                           .cap = (float)c->attention_cap};
     const struct rope_spec *rope = config_rope(c, block);

@@ -11,6 +11,20 @@
 
 struct program_linear; /* program_build.h */
 
+struct family;
+
+/* A decoder that stands in a model of several parts: what text_config calls its model_type, and
+ * what counts where text_config does not say a size. */
+struct family_size {
+    const char *key;
+    size_t value;
+};
+struct family_text {
+    const char *model_type;
+    const struct family *is;
+    const struct family_size *sizes; /* ended by one without a key; NULL: none */
+};
+
 struct family {
     const char *model_type;   /* config.json "model_type" */
     const char *architecture; /* the member of "architectures" it serves */
@@ -26,8 +40,14 @@ struct family {
     size_t head_dim;
     double theta, theta_window, eps;
     int tied;
-    int two_ropes;  /* rope_parameters apart for blocks with and without a window */
-    int rope_pairs; /* neighbours turn together */
+    /* Of a model of several parts: the decoders it may have, ended by one without a name, the
+     * first where config.json does not say; what they do is theirs, only the names of tensors are
+     * those of this family. flat: there need be no text_config, its keys stand in config.json. */
+    const struct family_text *texts;
+    int flat;
+    int image_blocks; /* tokens of one image see each other */
+    int two_ropes;    /* rope_parameters apart for blocks with and without a window */
+    int rope_pairs;   /* neighbours turn together */
     enum norm_kind norm;
     enum activation activation;
     /* Reads the fields only this family has into c; c->json is parsed and the common fields are
@@ -39,6 +59,7 @@ struct family {
 
 const struct family *family_find(const char *model_type); /* NULL: unknown */
 const struct family *family_of(const struct config *c);   /* of a parsed config: never NULL */
+const struct family *family_text(const struct config *c); /* of its decoder; else family_of() */
 const struct family *family_at(size_t i);                 /* NULL past the end */
 int family_reads(const struct family *f, const char *key);
 

@@ -5,13 +5,17 @@
 extern const struct family family_llama, family_mistral, family_mixtral, family_qwen2,
     family_qwen2_moe, family_qwen3, family_qwen3_moe, family_olmo2, family_olmo3, family_smollm3,
     family_granite, family_cohere2, family_gemma2, family_gemma3, family_phi3, family_glm4_moe,
-    family_ministral3;
+    family_ministral3, family_idefics3, family_smolvlm, family_llava, family_llava_onevision,
+    family_qwen2_vl, family_qwen2_5_vl, family_qwen3_vl, family_gemma3_vl;
 
 static const struct family *const families[] = {
-    &family_llama,    &family_mistral,   &family_mixtral, &family_qwen2,  &family_qwen2_moe,
-    &family_qwen3,    &family_qwen3_moe, &family_olmo2,   &family_olmo3,  &family_smollm3,
-    &family_granite,  &family_cohere2,   &family_gemma2,  &family_gemma3, &family_phi3,
-    &family_glm4_moe, &family_ministral3};
+    &family_llama,           &family_mistral,  &family_mixtral,    &family_qwen2,
+    &family_qwen2_moe,       &family_qwen3,    &family_qwen3_moe,  &family_olmo2,
+    &family_olmo3,           &family_smollm3,  &family_granite,    &family_cohere2,
+    &family_gemma2,          &family_gemma3,   &family_phi3,       &family_glm4_moe,
+    &family_ministral3,      &family_idefics3, &family_smolvlm,    &family_llava,
+    &family_llava_onevision, &family_qwen2_vl, &family_qwen2_5_vl, &family_qwen3_vl,
+    &family_gemma3_vl};
 
 const struct family *family_at(size_t i)
 {

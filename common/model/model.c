@@ -117,7 +117,7 @@ static int digest_make(struct model *m, struct err *e)
     struct hash h;
 
     hash_start(&h);
-    if (fingerprint_shapes(&h, m->c.json, m->st, e) < 0)
+    if (fingerprint_shapes(&h, m->c.file, m->st, e) < 0)
         return -1;
     m->digest = hash_end(&h);
     return 0;
@@ -134,7 +134,7 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
     if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;
     m->f = family_of(&m->c);
-    if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.json, dir, m->st, e)) ||
+    if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.file, dir, m->st, e)) ||
         model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;

@@ -90,7 +90,7 @@ struct op_kind {
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
-    op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_temper;
+    op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_temper, op_deepstack;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* On all rows at hand, whichever of the two it has. */

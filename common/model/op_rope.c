@@ -8,17 +8,29 @@ static int check(const struct program *p, const struct op *o, struct err *e)
     const struct program_slot *s = &p->slot[o->out];
 
     if (o->in[0] != o->out || s->route >= 0 || o->rope.spec.width % 2 != 0 || o->rope.heads == 0 ||
-        s->width % o->rope.heads != 0 || o->rope.spec.width > s->width / o->rope.heads)
+        s->width % o->rope.heads != 0 || o->rope.spec.width > s->width / o->rope.heads ||
+        (o->rope.spec.axes && (o->rope.spec.width > ROPE_AXES_WIDTH || o->rope.spec.pairs)))
         return err_set(e, ERR_USE, "%zu heads of %zu in rows of %zu", o->rope.heads,
                        o->rope.spec.width, s->width);
     return 0;
 }
 
+/* The heads x of row t of those at hand. */
+static void turn(const struct op_args *a, size_t t, float *x)
+{
+    const struct rows_seen *seen = a->op->rope.spec.axes ? a->rows->seen : NULL;
+    const size_t heads = a->op->rope.heads, distance = a->width_out / heads;
+
+    if (seen && seen->axis)
+        rope_apply_axes(a->rope, seen->reach, seen->axis + 3 * (a->first + t), heads, distance, x);
+    else
+        rope_apply(a->rope, a->length[a->first + t], a->position[a->first + t], heads, distance, x);
+}
+
 static void each(const struct op_args *a, size_t first, size_t count)
 {
     for (size_t t = first; t < first + count; t++)
-        rope_apply(a->rope, a->length[a->first + t], a->position[a->first + t], a->op->rope.heads,
-                   a->width_out / a->op->rope.heads, a->out + t * a->width_out);
+        turn(a, t, a->out + t * a->width_out);
 }
 
 /* Numbers that turn together turn back as their mirror image turns: the second of each changes
@@ -45,7 +57,7 @@ static void back_rows(const struct op_back *b, size_t first, size_t count, doubl
 
         for (size_t h = 0; h < heads; h++)
             mirror(&a->op->rope.spec, g + h * distance);
-        rope_apply(a->rope, a->length[a->first + t], a->position[a->first + t], heads, distance, g);
+        turn(a, t, g);
         for (size_t h = 0; h < heads; h++)
             mirror(&a->op->rope.spec, g + h * distance);
     }

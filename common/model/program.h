@@ -88,6 +88,9 @@ struct op {
             size_t number; /* among those of the block */
         } attention;
         struct {
+            size_t level; /* of the tower's */
+        } deepstack;
+        struct {
             size_t experts, top;
             int normalize;
             size_t groups, groups_top; /* op_choose: experts of the best groups only */

@@ -293,6 +293,15 @@ void program_add(struct program *p, int to, int from, double scale)
     op_put(p, &o);
 }
 
+void program_deepstack(struct program *p, size_t level)
+{
+    struct op o = op_of(&op_deepstack, PROGRAM_STREAM, PROGRAM_STREAM);
+
+    o.adds = 1;
+    o.deepstack.level = level;
+    op_put(p, &o);
+}
+
 void program_share(struct program *p, int slot, int number)
 {
     struct op o = op_of(&op_share, slot, slot);

@@ -42,6 +42,7 @@ void program_temper(struct program *p, int slot, double rate, size_t original);
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
 void program_gate(struct program *p, int gate, int up, enum activation a); /* gate = a(gate) up */
 void program_add(struct program *p, int to, int from, double scale);       /* to += scale from */
+void program_deepstack(struct program *p, size_t level);     /* stream += what the tower gives */
 void program_share(struct program *p, int slot, int number); /* slot *= sigmoid(number) */
 /* Softmax over the experts, the `top` largest, perhaps normalized to sum 1: [T, experts], 0 for
  * those that a token does not go to. */

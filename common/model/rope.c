@@ -6,8 +6,7 @@
  * rounded to f32 where the reference rounds; only cos and sin of the f32 angle are taken in f64.
  * Where frequencies depend on the length, it is that of each sequence by itself; rows that come
  * behind a cache take the length so far, earlier keys stay as they are. The reference keeps the
- * longest dynamic frequencies it has seen; here nothing depends on other sequences. Leaves out:
- * multi-axis rope. */
+ * longest dynamic frequencies it has seen; here nothing depends on other sequences. */
 #include "rope.h"
 
 #include <math.h>
@@ -75,7 +74,8 @@ static double dynamic_theta(const struct rope_spec *c, size_t length)
 static float frequency(const struct rope_spec *c, size_t i, size_t key)
 {
     const double theta = c->type == ROPE_DYNAMIC ? dynamic_theta(c, key) : c->theta;
-    const float power = (float)pow(theta, (double)((float)(2 * i) / (float)c->width));
+    const size_t width = c->axes == ROPE_GRID ? c->width / 2 : c->width;
+    const float power = (float)pow(theta, (double)((float)(2 * (i % (width / 2))) / (float)width));
 
     switch (c->type) {
     case ROPE_LINEAR:
@@ -105,7 +105,8 @@ int rope_spec_same(const struct rope_spec *a, const struct rope_spec *b)
     const double x[] = {a->theta, a->factor, a->low, a->high, a->scale},
                  y[] = {b->theta, b->factor, b->low, b->high, b->scale};
 
-    return a->type == b->type && a->pairs == b->pairs && a->width == b->width &&
+    return a->type == b->type && a->axes == b->axes && a->pairs == b->pairs &&
+           memcmp(a->section, b->section, sizeof a->section) == 0 && a->width == b->width &&
            a->exact == b->exact && a->original == b->original && a->brief == b->brief &&
            a->extended == b->extended && memcmp(x, y, sizeof x) == 0;
 }
@@ -241,4 +242,31 @@ void rope_apply(const struct rope *r, size_t length, size_t position, size_t hea
             vec_rotate_pairs(x + h * distance, c, s, r->half);
         else
             vec_rotate(x + h * distance, c, s, r->half);
+}
+
+static size_t axis_of(const struct rope *r, size_t i)
+{
+    const size_t *section = r->spec.section;
+
+    if (r->spec.axes == ROPE_GRID)
+        return i < r->half / 2 ? 1 : 2;
+    if (r->spec.axes == ROPE_TURNS)
+        return i < 3 * section[i % 3] ? i % 3 : 0;
+    return i < section[0] ? 0 : i < section[0] + section[1] ? 1 : 2;
+}
+
+void rope_apply_axes(const struct rope *r, size_t reach, const int32_t position[3], size_t heads,
+                     size_t distance, float *x)
+{
+    const struct rope_table *t = table_find(r, key_of(&r->spec, reach));
+    float c[ROPE_AXES_WIDTH / 2], s[ROPE_AXES_WIDTH / 2];
+
+    for (size_t i = 0; i < r->half; i++) {
+        const size_t at = (size_t)position[axis_of(r, i)] * r->half + i;
+
+        c[i] = t->cosine[at];
+        s[i] = t->sine[at];
+    }
+    for (size_t h = 0; h < heads; h++)
+        vec_rotate(x + h * distance, c, s, r->half);
 }

@@ -5,12 +5,22 @@
 #define PTQ_ROPE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "../base/err.h"
 
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LONGROPE, ROPE_LLAMA3 };
 
+/* Which of three positions (time, row, column; in text they are one) turns a pair: the first
+ * section[0] pairs by time, the next by row, the last by column; or in turns, by row and column
+ * below 3 times their section; or, in towers, the first half by row and the second by column, each
+ * with the frequencies of half the width. */
+enum rope_axes { ROPE_ONE, ROPE_SECTIONS, ROPE_TURNS, ROPE_GRID };
+#define ROPE_AXES_WIDTH 512 /* the widest of more than one */
+
 struct rope_spec {
     enum rope_type type;
+    enum rope_axes axes;
+    size_t section[3];
     int pairs;    /* neighbours turn together (0 and 1, 2 and 3), not the two halves */
     size_t width; /* numbers of a head that turn: the first ones */
     double theta, factor;
@@ -45,5 +55,8 @@ void rope_release(struct rope *r);
  * position of a sequence that is `length` long. */
 void rope_apply(const struct rope *r, size_t length, size_t position, size_t heads, size_t distance,
                 float *x);
+/* The same by three positions below `reach`, for which tables were reserved. */
+void rope_apply_axes(const struct rope *r, size_t reach, const int32_t position[3], size_t heads,
+                     size_t distance, float *x);
 
 #endif

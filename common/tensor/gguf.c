@@ -302,9 +302,9 @@ static int take_entry(struct cursor *c, struct gguf_entry *x, struct err *e)
 
     if (take_name(c, x->name, sizeof x->name, "tensor name", e) || take_u32(c, &ndim, e))
         return -1;
-    if (ndim > TENSOR_DIMS)
+    if (ndim > GGUF_DIMS)
         return err_set(e, ERR_USE, "%s: tensor '%s' has %u dimensions, at most %d are supported",
-                       c->what, x->name, ndim, TENSOR_DIMS);
+                       c->what, x->name, ndim, GGUF_DIMS);
     x->ndim = (int)ndim;
     for (uint32_t i = 0; i < ndim; i++)
         if (take_u64(c, &x->shape[ndim - 1 - i], e))

@@ -28,12 +28,14 @@ enum gguf_type {
     GGUF_BF16 = 30
 };
 
+#define GGUF_DIMS 4
+
 struct gguf_entry {
     char name[TENSOR_NAME];
     uint32_t type; /* a gguf_type, or another number */
     int ndim;
-    uint64_t shape[TENSOR_DIMS]; /* row-major order: slowest first (reversed from the file) */
-    uint64_t offset, bytes;      /* in the file */
+    uint64_t shape[GGUF_DIMS]; /* row-major order: slowest first (reversed from the file) */
+    uint64_t offset, bytes;    /* in the file */
 };
 
 struct gguf {

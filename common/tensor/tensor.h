@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tensor - a named, typed, row-major block of memory, as it travels and as it lies in a file. At
- * most 4 dimensions. A tensor owns its data when release is set. Little-endian hosts only
+ * most 6 dimensions. A tensor owns its data when release is set. Little-endian hosts only
  * (checked at compile time). */
 #ifndef PTQ_TENSOR_H
 #define PTQ_TENSOR_H
@@ -10,7 +10,7 @@
 #include "../base/err.h"
 #include "dtype.h"
 
-#define TENSOR_DIMS 4
+#define TENSOR_DIMS 6
 #define TENSOR_NAME 192
 
 struct tensor {

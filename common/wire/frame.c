@@ -14,6 +14,7 @@
 #include "mpk.h"
 
 #define SMALL 256 /* tensors below this are not worth compressing */
+#define DIMS 4    /* of a tensor on its way; in files there may be more */
 
 void part_release(struct part *p)
 {
@@ -204,9 +205,9 @@ static int read_shape(const struct json *d, struct tensor *t, struct err *e)
     if (dtype_parse(dtype, &t->dtype) < 0)
         return err_set(e, ERR_USE, "tensor '%s': field 'dtype' is the unknown '%.20s'", t->name,
                        dtype);
-    if (json_kind(shape) != JSON_KIND_ARRAY || json_count(shape) > TENSOR_DIMS)
+    if (json_kind(shape) != JSON_KIND_ARRAY || json_count(shape) > DIMS)
         return err_set(e, ERR_USE, "tensor '%s': field 'shape' must be an array of at most %d",
-                       t->name, TENSOR_DIMS);
+                       t->name, DIMS);
     t->ndim = (int)json_count(shape);
     for (int i = 0; i < t->ndim; i++) {
         if (json_as_int(json_at(shape, (size_t)i), &x) < 0 || x < 0)

@@ -64,7 +64,7 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
     f->model = m;
     f->o = *o;
     f->c = model_config(m);
-    if (fingerprint_model(f->c->json, model_tensors(m), &f->print, e) < 0) {
+    if (fingerprint_model(f->c->file, model_tensors(m), &f->print, e) < 0) {
         free(f);
         return NULL;
     }
@@ -223,7 +223,7 @@ int forward_check_commit(struct forward *f, const struct solution_view *v, uint6
 
 static struct rows rows_of(const struct chunk_view *v)
 {
-    return (struct rows){v->T, v->nseq, v->lengths};
+    return (struct rows){.T = v->T, .nseq = v->nseq, .lengths = v->lengths};
 }
 
 uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest)

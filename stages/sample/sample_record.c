@@ -149,7 +149,7 @@ static void run_make(struct sample *s, const char *rest)
     struct st_set *weights = st_open_folder(s->o.model, NULL);
     uint64_t model;
 
-    if (weights && fingerprint_model(s->config.json, weights, &model, NULL) == 0)
+    if (weights && fingerprint_model(s->config.file, weights, &model, NULL) == 0)
         run_id_make(s->run, model, rest, NULL);
     else
         snprintf(s->run, sizeof s->run, "%s", rest);

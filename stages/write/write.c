@@ -396,7 +396,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     if (!(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
         formats_check(w, e) ||
-        fingerprint_model(w->plan.config.json, w->plan.source, &w->print, e) ||
+        fingerprint_model(w->plan.config.file, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out,
                  o->from_site   ? OUT_GO_ON
                  : o->overwrite ? OUT_REPLACE

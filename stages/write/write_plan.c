@@ -154,7 +154,7 @@ static int open_folder(struct plan *p, const char *dir, int packed, struct err *
     if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
         !(p->source = st_open_folder(dir, e)))
         goto fail;
-    if ((!packed && format_check_plain(p->config.json, dir, e)) || sidecar_check(dir, e) ||
+    if ((!packed && format_check_plain(p->config.file, dir, e)) || sidecar_check(dir, e) ||
         model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
         !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
         !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))

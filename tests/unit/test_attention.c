@@ -100,13 +100,15 @@ static void cached_rows_are_those_of_the_whole(void **state)
         const struct attention_shape c = small(window);
         const float *k = q + HEADS * HD, *v = k + KV * HD;
 
-        must(attention_run(p, &blas_products, &c, &(struct rows){300, 1, &whole}, q, WIDTH, k,
+        must(attention_run(p, &blas_products, &c,
+                           &(struct rows){.T = 300, .nseq = 1, .lengths = &whole}, q, WIDTH, k,
                            WIDTH, v, WIDTH, all, &err) == 0);
         for (size_t i = 0, first = 0; i < 4; first += (size_t)pieces[i++]) {
-            must(attention_cached(p, &blas_products, &c,
-                                  &(struct rows){(size_t)pieces[i], 1, &pieces[i]}, &first,
-                                  q + first * WIDTH, WIDTH, &k, &v, WIDTH,
-                                  part + first * HEADS * HD, &err) == 0);
+            must(attention_cached(
+                     p, &blas_products, &c,
+                     &(struct rows){.T = (size_t)pieces[i], .nseq = 1, .lengths = &pieces[i]},
+                     &first, q + first * WIDTH, WIDTH, &k, &v, WIDTH, part + first * HEADS * HD,
+                     &err) == 0);
         }
         assert_true(run_distance(all, part, 300 * HEADS * HD) <= 1e-5);
     }
@@ -120,7 +122,7 @@ static void weights_have_mean_one(void **state)
 {
     static const int32_t n[] = {1, 4, 3};
     static const double received[] = {4, 10, 2, 6, 4, 5, 5, 5};
-    const struct rows r = {8, 3, n};
+    const struct rows r = {.T = 8, .nseq = 3, .lengths = n};
     float w[8];
     double low = 0.25, sum = 0;
 

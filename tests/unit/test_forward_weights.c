@@ -64,7 +64,7 @@ static void weights_by_hand(void **state)
 {
     static const int32_t n[] = {4, 2, 2};
     static const uint8_t modality[] = {0, 0, 1, 1, 1, 1, 0, 0};
-    const struct rows r = {8, 3, n};
+    const struct rows r = {.T = 8, .nseq = 3, .lengths = n};
     const struct weigh_clip none = {0, 0}, some = {0.5, 1.5};
     float w[8] = {1, 1, 1, 1, 1, 1, 1, 1}, of_attention[8] = {3, 1, 2, 2, 1, 1, 1, 3};
 

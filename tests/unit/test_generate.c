@@ -93,7 +93,7 @@ static void a_full_cache_is_refused(void **state)
     struct model *m = model_open(CONFORMANCE "llama3", par, &err);
     struct kv_cache *kv = model_cache(m, 2, 3, &err);
     const int32_t length = 2;
-    const struct rows r = {2, 1, &length};
+    const struct rows r = {.T = 2, .nseq = 1, .lengths = &length};
     const size_t slot = 1;
     float *h = run_array(2 * 64);
     struct block *b = block_open(m, 0, &err);

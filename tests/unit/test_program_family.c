@@ -56,7 +56,9 @@ static void embedded(const int32_t *ids, double (*h)[D])
 static void forward_is_that_of_plain_loops(void **state)
 {
     static const int32_t lengths[] = {T}, first[] = {25}, second[] = {T - 25};
-    const struct rows all = {T, 1, lengths}, one = {25, 1, first}, two = {T - 25, 1, second};
+    const struct rows all = {.T = T, .nseq = 1, .lengths = lengths},
+                      one = {.T = 25, .nseq = 1, .lengths = first},
+                      two = {.T = T - 25, .nseq = 1, .lengths = second};
     const size_t slot = 0;
     double want[T][D];
     size_t expert[T], to[EXPERTS] = {0};
@@ -237,7 +239,7 @@ static void written_check(const struct chain *c, const char *format)
 static void hidden_of(const char *dir, const int32_t *ids, float **h)
 {
     static const int32_t length = T;
-    const struct rows r = {T, 1, &length};
+    const struct rows r = {.T = T, .nseq = 1, .lengths = &length};
     struct err err = {0};
     struct par *par = par_open(1, &err);
     struct model *m = model_open(dir, par, &err);

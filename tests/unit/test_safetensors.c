@@ -134,8 +134,8 @@ static void bad_headers(void **state)
     header_refused("{'a':{'dtype':'F32','data_offsets':[0,4]}}", 4, "'shape'");
     header_refused("{'a':{'dtype':'F32','shape':[-1],'data_offsets':[0,4]}}", 4, "'shape'");
     header_refused("{'a':{'dtype':'F32','shape':[1.0],'data_offsets':[0,4]}}", 4, "'shape'");
-    header_refused("{'a':{'dtype':'F32','shape':[1,1,1,1,1],'data_offsets':[0,4]}}", 4,
-                   "5 dimensions");
+    header_refused("{'a':{'dtype':'F32','shape':[1,1,1,1,1,1,1],'data_offsets':[0,4]}}", 4,
+                   "7 dimensions");
     header_refused("{'a':{'dtype':'F32','shape':[4294967296,4294967296],'data_offsets':[0,4]}}", 4,
                    "'a'");
     header_refused("{'a':{'dtype':'F32','shape':[9223372036854775807],'data_offsets':[0,4]}}", 4,

@@ -337,7 +337,7 @@ int check_folder(const char *dir, int json, FILE *out, struct err *e)
     int rc = -1;
 
     if (config_read(dir, &c.config, e) == 0 && (c.set = st_open_folder(dir, e)) &&
-        (c.reader = format_open(c.config.json, dir, c.set, e)) &&
+        (c.reader = format_open(c.config.file, dir, c.set, e)) &&
         sites_make(&c.sites, &c.config, e) == 0 && all_check(&c, e) == 0)
         rc = fs_flush(out, e) < 0 ? -1 : c.problems != 0;
     free((void *)c.name);

@@ -30,9 +30,9 @@ static void print_text(void)
 {
     const struct family *f;
 
-    printf("%-12s %-22s %s\n", "model_type", "architecture", "models");
+    printf("%-15s %-38s %s\n", "model_type", "architecture", "models");
     for (size_t i = 0; (f = family_at(i)); i++)
-        printf("%-12s %-22s %s\n", f->model_type, f->architecture, f->about);
+        printf("%-15s %-38s %s\n", f->model_type, f->architecture, f->about);
     fputs("\nrope: ", stdout);
     for (size_t i = 0; config_rope_name(i); i++)
         printf("%s%s", i ? ", " : "", config_rope_name(i));
