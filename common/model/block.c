@@ -6,6 +6,7 @@
 #include "../base/mem.h"
 #include "block_parts.h"
 #include "model.h"
+#include "vision.h"
 
 static int is_of_site(const struct op *o)
 {
@@ -21,25 +22,47 @@ static int load_others(struct block *b, struct err *e)
     return 0;
 }
 
+/* p: its program, taken over, also on an error. */
+static struct block *block_of(struct model *m, size_t index, struct program *p, struct err *e)
+{
+    struct block *b = mem_array(1, sizeof *b, e);
+
+    if (!b) {
+        program_release(p);
+        return NULL;
+    }
+    b->m = m;
+    b->index = index;
+    b->p = *p;
+    if ((b->w = mem_array(b->p.nops, sizeof *b->w, e)) &&
+        (b->offset = mem_array(b->p.nslots, sizeof *b->offset, e)) &&
+        (b->groups = mem_array(b->p.nslots, sizeof *b->groups, e)) && load_others(b, e) == 0)
+        return b;
+    block_close(&b);
+    return NULL;
+}
+
 struct block *block_open(struct model *m, size_t index, struct err *e)
 {
-    struct block *b;
+    struct program p;
 
     if (index >= m->c.layers) {
         err_set(e, ERR_USE, "%s: no block %zu, the model has %zu", m->dir, index, m->c.layers);
         return NULL;
     }
-    b = mem_array(1, sizeof *b, e);
-    if (!b)
-        return NULL;
-    b->m = m;
-    b->index = index;
-    if (family_program(&m->c, index, &b->p, e) == 0 &&
-        (b->w = mem_array(b->p.nops, sizeof *b->w, e)) &&
-        (b->offset = mem_array(b->p.nslots, sizeof *b->offset, e)) &&
-        (b->groups = mem_array(b->p.nslots, sizeof *b->groups, e)) && load_others(b, e) == 0)
-        return b;
-    block_close(&b);
+    if (family_program(&m->c, index, &p, e) == 0)
+        return block_of(m, index, &p, e);
+    program_release(&p);
+    return NULL;
+}
+
+struct block *block_open_tower(struct model *m, size_t index, struct err *e)
+{
+    struct program p;
+
+    if (vision_program(m->c.vision, index, &p, e) == 0)
+        return block_of(m, index, &p, e);
+    program_release(&p);
     return NULL;
 }
 

@@ -6,6 +6,9 @@
 #include "model_parts.h"
 #include "op.h"
 
+/* Block `index` of the tower. */
+struct block *block_open_tower(struct model *m, size_t index, struct err *e);
+
 struct block {
     struct model *m;
     size_t index;

@@ -10,6 +10,7 @@ void config_release(struct config *c)
     json_destroy(&c->file);
     free(c->block);
     free(c->rope_factors);
+    free(c->vision);
     memset(c, 0, sizeof *c);
 }
 

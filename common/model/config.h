@@ -16,6 +16,7 @@
 #include "rope.h"
 
 struct family_text; /* family.h */
+struct vision;      /* vision.h */
 
 enum norm_kind {
     NORM_RMS,     /* w x / sqrt(mean x^2 + eps) */
@@ -27,7 +28,12 @@ struct norm_spec {
     double eps;
 };
 
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
+enum activation {
+    ACTIVATION_SILU,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_GELU,      /* by erf */
+    ACTIVATION_GELU_QUICK /* x sigmoid(1.702 x) */
+};
 
 enum qk_norm { QK_NORM_NONE, QK_NORM_HEADS /* each head by itself */, QK_NORM_ROWS };
 
@@ -59,6 +65,7 @@ struct config {
     int experts_normalized;                            /* weights of a token's experts: sum 1 */
     size_t blocks_behind;             /* blocks in the file behind the last, which take no part */
     int64_t bos, eos;                 /* -1: none */
+    struct vision *vision;            /* its tower, owned; NULL: it sees no images */
     const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */
     struct json *file;                /* config.json, owned */
     const struct json *json;          /* of the decoder: the file, or its text_config; borrowed */

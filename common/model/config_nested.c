@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "config_parts.h"
+#include "vision.h"
 
 static int text_unknown(const struct family *f, const char *got, const char *what, struct err *e)
 {
@@ -39,11 +40,21 @@ int config_nested_find(struct config *c, const char *what, struct err *e)
         if (strcmp(f->texts[i].model_type, type) == 0) {
             c->nested = &f->texts[i];
             c->image_blocks = f->image_blocks;
-            c->deepstack = json_count(
-                json_get(json_get(c->file, "vision_config"), "deepstack_visual_indexes"));
             return 0;
         }
     return text_unknown(f, type, what, e);
+}
+
+int config_nested_vision(struct config *c, const char *what, struct err *e)
+{
+    const struct vision_kind *kind = family_of(c)->vision;
+
+    if (!kind)
+        return 0;
+    if (vision_read(&c->vision, c, kind, what, e) < 0)
+        return -1;
+    c->deepstack = c->vision->branches;
+    return 0;
 }
 
 size_t config_nested_size(const struct config *c, const char *key)

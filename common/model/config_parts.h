@@ -24,6 +24,8 @@ int config_positive_or(const struct json *j, const char *key, double def, double
 /* Behind the identity: c->json and c->nested, those of the decoder. */
 int config_nested_find(struct config *c, const char *what, struct err *e);
 size_t config_nested_size(const struct config *c, const char *key); /* 0: no default */
+/* Behind the sizes: the tower. */
+int config_nested_vision(struct config *c, const char *what, struct err *e);
 /* tie_word_embeddings: of the decoder or, where it says nothing, of the whole. */
 int config_nested_tied(const struct config *c, int def, int *tied, const char *what, struct err *e);
 

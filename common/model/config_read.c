@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_read - see config_read.h: the fields every family has,
- * rope (config_rope.c), windows (config_blocks.c) and configs inside of others (config_nested.c)
- * apart. Leaves out: everything about generation. What would change the mathematics and is not done here is
- * refused, not ignored. */
+/* config_read - see config_read.h: the fields every family has; rope (config_rope.c), windows
+ * (config_blocks.c) and configs inside of others (config_nested.c) apart. Leaves out: everything
+ * about generation. What would change the mathematics and is not done here is refused, not
+ * ignored. */
 #include "config_read.h"
 
 #include <math.h>
@@ -281,7 +281,8 @@ int config_parse(const char *text, size_t length, const char *what, struct confi
         read_token(c, "bos_token_id", &c->bos, what, e) < 0 ||
         read_token(c, "eos_token_id", &c->eos, what, e) < 0 ||
         refuse_unknown_mathematics(c, what, e) < 0 || family_text(c)->settle(c, what, e) < 0 ||
-        config_check_blocks(c, what, e) < 0 || check_dtype(c->file, what, e) < 0)
+        config_check_blocks(c, what, e) < 0 || config_nested_vision(c, what, e) < 0 ||
+        check_dtype(c->file, what, e) < 0)
         goto fail;
     return 0;
 fail:

@@ -10,6 +10,7 @@
 #include "program.h"
 
 struct program_linear; /* program_build.h */
+struct vision_kind;    /* vision.h */
 
 struct family;
 
@@ -45,9 +46,10 @@ struct family {
      * those of this family. flat: there need be no text_config, its keys stand in config.json. */
     const struct family_text *texts;
     int flat;
-    int image_blocks; /* tokens of one image see each other */
-    int two_ropes;    /* rope_parameters apart for blocks with and without a window */
-    int rope_pairs;   /* neighbours turn together */
+    const struct vision_kind *vision; /* its tower; NULL: it sees no images */
+    int image_blocks;                 /* tokens of one image see each other */
+    int two_ropes;  /* rope_parameters apart for blocks with and without a window */
+    int rope_pairs; /* neighbours turn together */
     enum norm_kind norm;
     enum activation activation;
     /* Reads the fields only this family has into c; c->json is parsed and the common fields are

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family_gemma3_vl - Gemma 3 with its SigLIP tower: the tokens of an image see each other. */
 #include "family.h"
+#include "vision.h"
 
 extern const struct family family_gemma3;
 static const struct family_size sizes[] = {{"hidden_size", 2304},
@@ -24,4 +25,5 @@ const struct family family_gemma3_vl = {
     .blocks = "language_model.model.layers",
     .texts = texts,
     .image_blocks = 1,
+    .vision = &vision_gemma3,
 };

@@ -2,6 +2,7 @@
 /* family_idefics3 - Idefics3 and SmolVLM: a Llama decoder behind a SigLIP tower whose cells are
  * put together by pixel shuffle. */
 #include "family.h"
+#include "vision.h"
 
 extern const struct family family_llama, family_mistral;
 static const struct family_size llama[] = {
@@ -20,10 +21,12 @@ const struct family family_idefics3 = {
     .architecture = "Idefics3ForConditionalGeneration",
     .about = "Idefics3, SmolVLM",
     PARTS,
+    .vision = &vision_idefics3,
 };
 const struct family family_smolvlm = {
     .model_type = "smolvlm",
     .architecture = "SmolVLMForConditionalGeneration",
     .about = "SmolVLM2",
     PARTS,
+    .vision = &vision_idefics3,
 };

@@ -2,6 +2,7 @@
 /* family_llava - LLaVA 1.5 (CLIP tower) and LLaVA-OneVision (SigLIP tower), a projector of two
  * linears, decoders of several families. */
 #include "family.h"
+#include "vision.h"
 
 extern const struct family family_llama, family_mistral, family_qwen2;
 static const struct family_size llama[] = {
@@ -23,10 +24,12 @@ const struct family family_llava = {
     .architecture = "LlavaForConditionalGeneration",
     .about = "LLaVA 1.5",
     PARTS,
+    .vision = &vision_llava,
 };
 const struct family family_llava_onevision = {
     .model_type = "llava_onevision",
     .architecture = "LlavaOnevisionForConditionalGeneration",
     .about = "LLaVA-OneVision",
     PARTS,
+    .vision = &vision_onevision,
 };

@@ -2,6 +2,7 @@
 /* family_qwen_vl - Qwen2-VL, Qwen2.5-VL and Qwen3-VL dense: decoders of Qwen2 and Qwen3 whose
  * positions are in time, row and column. */
 #include "family.h"
+#include "vision.h"
 
 extern const struct family family_qwen2, family_qwen3;
 static const struct family_text qwen2[] = {{"qwen2_vl_text", &family_qwen2, NULL},
@@ -23,6 +24,7 @@ const struct family family_qwen2_vl = {
     .reads = reads,
     .texts = qwen2,
     .flat = 1,
+    .vision = &vision_qwen2,
 };
 const struct family family_qwen2_5_vl = {
     .model_type = "qwen2_5_vl",
@@ -32,6 +34,7 @@ const struct family family_qwen2_5_vl = {
     .reads = reads,
     .texts = qwen2_5,
     .flat = 1,
+    .vision = &vision_qwen2_5,
 };
 const struct family family_qwen3_vl = {
     .model_type = "qwen3_vl",
@@ -43,4 +46,5 @@ const struct family family_qwen3_vl = {
     .blocks = "model.language_model.layers",
     .reads = reads,
     .texts = qwen3,
+    .vision = &vision_qwen3,
 };

@@ -138,7 +138,7 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
         model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
-    if (check_blocks(m, e) < 0)
+    if (check_blocks(m, e) < 0 || model_open_tower(m, e) < 0)
         goto fail;
     if (digest_make(m, e) == 0)
         return m;

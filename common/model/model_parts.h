@@ -40,6 +40,8 @@ int model_read(const struct model *m, const struct st_entry *x, uint64_t first, 
 void model_mark(const struct model *m, const struct op_tensor *t, char *seen);
 /* Every weight of the blocks and the head was noted. */
 int model_check_unread(const struct model *m, const char *seen, struct err *e);
+/* The tower, where there is one: its prefix in this file, and its blocks are there. */
+int model_open_tower(struct model *m, struct err *e);
 /* A tensor that a program asks for is there with its shape. */
 int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,
                        struct err *e);

@@ -90,7 +90,8 @@ struct op_kind {
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
-    op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_temper, op_deepstack;
+    op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_activate, op_temper,
+    op_deepstack;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* On all rows at hand, whichever of the two it has. */
@@ -107,6 +108,7 @@ void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *
  * same is added to dw for the weights; NULL: not asked for. */
 void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const float *x,
                    const float *g, float *dx, double *dw);
+void activate_row(enum activation a, float *x, size_t n);
 #define OP_EXPERTS 1024 /* that a router may have */
 
 /* For op_attention: received [T] of its q and k (attention.h). */

@@ -8,7 +8,9 @@ static int check(const struct program *p, const struct op *o, struct err *e)
     if (o->in[0] != o->out || p->slot[o->in[1]].width != p->slot[o->out].width)
         return err_set(e, ERR_USE, "a gate of %zu for rows of %zu", p->slot[o->out].width,
                        p->slot[o->in[1]].width);
-    return 0;
+    return o->gate.activation <= ACTIVATION_GELU_TANH
+               ? 0
+               : err_set(e, ERR_USE, "this activation has no gate");
 }
 
 static void each(const struct op_args *a, size_t first, size_t count)

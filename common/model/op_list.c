@@ -2,10 +2,10 @@
 /* op_list - the list of operations. */
 #include "op.h"
 
-static const struct op_kind *const kinds[] = {&op_norm,      &op_linear,  &op_bias,     &op_rope,
-                                              &op_attention, &op_gate,    &op_add,      &op_route,
-                                              &op_gather,    &op_scatter, &op_cut,      &op_share,
-                                              &op_choose,    &op_temper,  &op_deepstack};
+static const struct op_kind *const kinds[] = {
+    &op_norm,   &op_linear,   &op_bias,   &op_rope,     &op_attention, &op_gate,
+    &op_add,    &op_route,    &op_gather, &op_scatter,  &op_cut,       &op_share,
+    &op_choose, &op_activate, &op_temper, &op_deepstack};
 
 const struct op_kind *op_at(size_t i)
 {

@@ -246,6 +246,23 @@ void program_bias(struct program *p, int slot, int has)
     op_put(p, &o);
 }
 
+void program_shift(struct program *p, int slot, const char *name)
+{
+    struct op o = op_of(&op_bias, slot, slot);
+
+    o.tensor[0] = (struct op_tensor){
+        .name = tensor_name(p, name, ".bias"), .ndim = 1, .shape = {width_of(p, slot)}};
+    op_put(p, &o);
+}
+
+void program_activate(struct program *p, int slot, enum activation a)
+{
+    struct op o = op_of(&op_activate, slot, slot);
+
+    o.gate.activation = a;
+    op_put(p, &o);
+}
+
 void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec)
 {
     struct op o = op_of(&op_rope, slot, slot);

@@ -40,6 +40,8 @@ void program_rope(struct program *p, int slot, size_t heads, const struct rope_s
 /* slot *= 1 + rate ln(1 + floor(position / original)) */
 void program_temper(struct program *p, int slot, double rate, size_t original);
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s);
+void program_shift(struct program *p, int slot, const char *name); /* += NAME.bias */
+void program_activate(struct program *p, int slot, enum activation a);
 void program_gate(struct program *p, int gate, int up, enum activation a); /* gate = a(gate) up */
 void program_add(struct program *p, int to, int from, double scale);       /* to += scale from */
 void program_deepstack(struct program *p, size_t level);     /* stream += what the tower gives */

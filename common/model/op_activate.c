@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_activate - an activation of each number, in place: an MLP without a gate. */
+#include <math.h>
+
+#include "op.h"
+#include "vec.h"
+
+enum { STEP = 64 };
+
+/* x = a(b x) c by the functions with a second factor. */
+static void by_gate(void (*gate)(float *, const float *, size_t), float b, float c, float *x,
+                    size_t n)
+{
+    float up[STEP];
+
+    for (size_t i = 0; i < STEP; i++)
+        up[i] = c;
+    if (b != 1)
+        vec_scale(x, n, b);
+    for (size_t i = 0; i < n; i += STEP)
+        gate(x + i, up, n - i < STEP ? n - i : STEP);
+}
+
+void activate_row(enum activation a, float *x, size_t n)
+{
+    const float quick = 1.702f;
+
+    switch (a) {
+    case ACTIVATION_SILU:
+        by_gate(vec_silu_mul, 1, 1, x, n);
+        break;
+    case ACTIVATION_GELU_TANH:
+        by_gate(vec_gelu_mul, 1, 1, x, n);
+        break;
+    case ACTIVATION_GELU_QUICK: /* x sigmoid(1.702 x) */
+        by_gate(vec_silu_mul, quick, 1 / quick, x, n);
+        break;
+    default:
+        for (size_t i = 0; i < n; i++)
+            x[i] = 0.5f * x[i] * (1 + erff(x[i] * 0.70710678f));
+    }
+}
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    return o->in[0] == o->out
+               ? 0
+               : err_set(e, ERR_USE, "rows of %zu are not changed in place", p->slot[o->out].width);
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    activate_row(a->op->gate.activation, a->out + first * a->width_out, count * a->width_out);
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
+
+    c->flops = 4 * n;
+    c->bytes = 2 * sizeof(float) * n;
+}
+
+const struct op_kind op_activate = {
+    .name = "activate", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
