@@ -54,6 +54,8 @@ message_bytes() { # FILE: length of its first message
     run -100 ptq-stream import
     run -100 ptq-stream export a
     run -100 ptq-stream turn a
+    run -100 ptq-stream imatrix none.ptq im.gguf
+    [[ $output == *"none.ptq"* ]]
     run -100 ptq-stream export - out.safetensors
     [[ $output == *"read twice"* ]]
 }

@@ -17,4 +17,9 @@ int stream_import(const char *path, struct link *out, size_t *count, struct err 
  * write). *count: linears. The result appears only when all went well. */
 int stream_export(const char *solutions, const char *path, size_t *count, struct err *e);
 
+/* The diagonals of the sums in a stream of problems as the importance matrix of llama.cpp, a GGUF
+ * file: of every linear NAME.in_sum2 [1,K], the sum of the squares of its inputs, and NAME.counts
+ * [1,1], the rows that they are of, under its name in llama.cpp. *count: linears. */
+int stream_imatrix(const char *problems, const char *path, size_t *count, struct err *e);
+
 #endif

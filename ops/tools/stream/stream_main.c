@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-stream - problems from plain tensors, plain tensors from solutions. The work is in
- * stream_import.c and stream_export.c. */
+ * stream_import.c, stream_export.c and stream_imatrix.c. */
 #include <string.h>
 
 #include "../../../common/base/log.h"
@@ -37,6 +37,16 @@ static int run_export(const char *solutions, const char *path, struct err *e)
     return 0;
 }
 
+static int run_imatrix(const char *problems, const char *path, struct err *e)
+{
+    size_t count;
+
+    if (stream_imatrix(problems, path, &count, e))
+        return -1;
+    log_info("%zu linear%s to %s", count, plural_s(count), path);
+    return 0;
+}
+
 static int run(struct stage *s, struct err *e)
 {
     const struct opt_args *args = &s->args;
@@ -45,7 +55,11 @@ static int run(struct stage *s, struct err *e)
         return run_import(s, args->arg[1], e);
     if (args->count == 3 && strcmp(args->arg[0], "export") == 0)
         return run_export(args->arg[1], args->arg[2], e);
-    return err_set(e, ERR_USE, "say 'import FILE' or 'export SOLUTIONS FILE'; --help tells more");
+    if (args->count == 3 && strcmp(args->arg[0], "imatrix") == 0)
+        return run_imatrix(args->arg[1], args->arg[2], e);
+    return err_set(e, ERR_USE,
+                   "say 'import FILE', 'export SOLUTIONS FILE' or 'imatrix PROBLEMS FILE'; --help "
+                   "tells more");
 }
 
 int main(int argc, char **argv)
