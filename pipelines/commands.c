@@ -25,6 +25,7 @@ const struct command commands[] = {
     {"allocate", "choose bits for every site, from what finished runs lost there"},
     {"law", "fit the scaling law to finished runs; predict and advise by it"},
     {"stream", "turn plain tensors into problems, solutions into plain tensors"},
+    {"merge", "add the sums of several streams of problems"},
     {"sample", "stage 1: text to chunks of tokens"},
     {"forward", "stage 2: chunks to the inputs of every site"},
     {"reduce", "stage 3: inputs to one problem a site"},

@@ -54,6 +54,13 @@ message_bytes() { # FILE: length of its first message
     run -100 ptq-stream import
     run -100 ptq-stream export a
     run -100 ptq-stream turn a
+    run -100 ptq-stream sums none.ptq out.safetensors
+    [[ $output == *"none.ptq"* ]]
+    run -100 ptq-stream sums - out.safetensors
+    [[ $output == *"read twice"* ]]
+    run -100 ptq-merge none.ptq
+    run -100 ptq-merge none.ptq none.ptq
+    [[ $output == *"none.ptq"* ]]
     run -100 ptq-stream imatrix none.ptq im.gguf
     [[ $output == *"none.ptq"* ]]
     run -100 ptq-stream export - out.safetensors
@@ -180,4 +187,42 @@ END
     ptq-solve $common --bits 3 --group -1 --grid sym-narrow --fit mse --order none
     ptq-stream --quiet export s.ptq b.safetensors
     python3 compare.py "$golden" b.safetensors gptq-b3-qsym-pc-mse L1.attn_in 4
+}
+
+codes() { # PROBLEMS: solved and exported
+    ptq-solve --group 2 --threads 1 --quiet <"$1" >"$1.s"
+    ptq-stream export "$1.s" "$1.safetensors" --quiet
+    cat "$1.safetensors"
+}
+
+@test "sums go out as plain tensors and come back, and twice the same rows are the same problem" {
+    half_eye=$half$zero$zero$zero$zero$one$half$zero$zero$half$one$zero$zero$zero$zero$one # correlated, exact in every step
+    site a.safetensors L "$half_eye" "$weights"
+    ptq-stream import a.safetensors --quiet >p.ptq
+    ptq-stream sums p.ptq b.safetensors --quiet
+    ptq-stream import b.safetensors --quiet >q.ptq
+    cmp <(codes p.ptq) <(codes q.ptq)
+    ptq-merge p.ptq p.ptq --quiet >twice.ptq
+    cmp <(codes p.ptq) <(codes twice.ptq)
+    ptq inspect --json twice.ptq | grep -q '"tokens":2'
+    ptq-merge --by tokens p.ptq twice.ptq --quiet | ptq inspect --json - | grep -q '"tokens":3,.*"sum_w":3'
+    site other.safetensors L "$half_eye" "$half$half$half$half$half$half$half$half"
+    ptq-stream import other.safetensors --quiet >other.ptq
+    run -100 ptq-merge --out no.ptq p.ptq other.ptq
+    [[ $output == *"other.ptq: block 0 import: the weights differ"* ]]
+    [ ! -e no.ptq ]
+}
+
+@test "what QuIP# keeps of a Hessian is that Hessian" {
+    tensors c.safetensors '{"L.W":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},"L.flatH":{"dtype":"F32","shape":[10],"data_offsets":[32,72]},"L.mu":{"dtype":"F32","shape":[4],"data_offsets":[72,88]},"L.ct":{"dtype":"I32","shape":[1],"data_offsets":[88,92]}}' \
+        "$weights$zero$zero$one$zero$zero$one$zero$zero$zero$one$one$zero$zero$zero\7\0\0\0"
+    site a.safetensors L "$eye" "$weights"
+    ptq-stream import c.safetensors --quiet >c.ptq
+    ptq-stream import a.safetensors --quiet >a.ptq
+    cmp <(codes c.ptq) <(codes a.ptq)
+    ptq inspect --json c.ptq | grep -q '"tokens":7'
+    tensors d.safetensors '{"L.W":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]},"L.flatH":{"dtype":"F32","shape":[10],"data_offsets":[32,72]}}' \
+        "$weights$zero$zero$one$zero$zero$one$zero$zero$zero$one"
+    run -100 ptq-stream import d.safetensors --out d.ptq
+    [[ $output == *"'L.mu' must be there"* ]]
 }

@@ -90,7 +90,8 @@ static double *load_square(const struct import *im, const char *part, size_t K, 
 
 static int load_tokens(const struct import *im, uint64_t *tokens, struct err *e)
 {
-    const struct st_entry *x = find(im, "tokens");
+    const char *part = find(im, "tokens") ? "tokens" : "ct";
+    const struct st_entry *x = find(im, part);
     struct tensor t = {.ndim = 0};
     int64_t v = 0;
     int32_t v32;
@@ -99,7 +100,7 @@ static int load_tokens(const struct import *im, uint64_t *tokens, struct err *e)
     if (!x)
         return 0;
     if ((x->dtype != DT_I64 && x->dtype != DT_I32) || x->bytes != dtype_size(x->dtype))
-        return bad(im, "tokens", "must be one I64 or I32 number", e);
+        return bad(im, part, "must be one I64 or I32 number", e);
     if (st_load(im->set, x, &t, e))
         return -1;
     if (x->dtype == DT_I64) {
@@ -110,19 +111,60 @@ static int load_tokens(const struct import *im, uint64_t *tokens, struct err *e)
     }
     tensor_release(&t);
     if (v < 1)
-        return bad(im, "tokens", "must be at least 1", e);
+        return bad(im, part, "must be at least 1", e);
     *tokens = (uint64_t)v;
     return 0;
+}
+
+/* A float tensor of one dimension as f64; the caller frees. */
+static double *load_row(const struct import *im, const char *part, size_t n, struct err *e)
+{
+    const struct st_entry *x = find(im, part);
+    struct tensor t = {.ndim = 0};
+    double *out = NULL;
+
+    if (!x || !dtype_is_float(x->dtype) || x->ndim != 1 || x->shape[0] != n) {
+        bad(im, part, "must be there: a row of floats that goes with the width of W", e);
+        return NULL;
+    }
+    if (st_load(im->set, x, &t, e) == 0 && (out = mem_raw(n, sizeof *out, e)))
+        dtype_to_f64(t.dtype, t.data, n, out);
+    if (out && tensor_count_bad(&t)) {
+        bad(im, part, "holds NaN or infinite values", e);
+        free(out);
+        out = NULL;
+    }
+    tensor_release(&t);
+    return out;
+}
+
+/* What QuIP# keeps: the lower triangle of the covariance, row by row, and the mean. */
+static int add_centred(const struct import *im, struct msg *m, size_t K, struct err *e)
+{
+    const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
+    double *flat = load_row(im, "flatH", triangle[0], e),
+           *mean = flat ? load_row(im, "mu", K, e) : NULL,
+           *S = mean ? msg_add_new(m, "S", DT_F64, 1, triangle, e) : NULL;
+
+    for (size_t i = 0, at = 0; S && i < K; i++)
+        for (size_t j = 0; j <= i; j++, at++)
+            S[at] = flat[at] + mean[i] * mean[j];
+    free(mean);
+    free(flat);
+    return S ? 0 : -1;
 }
 
 /* The lower triangle of H as "S", after a look at the upper one. */
 static int add_sums(const struct import *im, struct msg *m, size_t K, struct err *e)
 {
     const uint64_t triangle[1] = {(uint64_t)K * (K + 1) / 2};
-    double *H = load_square(im, "H", K, e),
+    const int centred = !find(im, "H") && find(im, "flatH");
+    double *H = centred ? NULL : load_square(im, "H", K, e),
            *S = H ? msg_add_new(m, "S", DT_F64, 1, triangle, e) : NULL;
     int rc = -1;
 
+    if (centred)
+        return add_centred(im, m, K, e);
     if (!S)
         goto out;
     for (size_t i = 0; i < K; i++)

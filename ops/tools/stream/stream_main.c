@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-stream - problems from plain tensors, plain tensors from solutions. The work is in
- * stream_import.c, stream_export.c and stream_imatrix.c. */
+ * stream_import.c, stream_export.c, stream_sums.c and stream_imatrix.c. */
 #include <string.h>
 
 #include "../../../common/base/log.h"
@@ -27,23 +27,15 @@ static int run_import(const struct stage *s, const char *path, struct err *e)
     return rc;
 }
 
-static int run_export(const char *solutions, const char *path, struct err *e)
+/* From a file to a file. */
+static int run_file(int (*work)(const char *, const char *, size_t *, struct err *),
+                    const struct opt_args *args, struct err *e)
 {
     size_t count;
 
-    if (stream_export(solutions, path, &count, e))
+    if (work(args->arg[1], args->arg[2], &count, e))
         return -1;
-    log_info("%zu linear%s to %s", count, plural_s(count), path);
-    return 0;
-}
-
-static int run_imatrix(const char *problems, const char *path, struct err *e)
-{
-    size_t count;
-
-    if (stream_imatrix(problems, path, &count, e))
-        return -1;
-    log_info("%zu linear%s to %s", count, plural_s(count), path);
+    log_info("%zu linear%s to %s", count, plural_s(count), args->arg[2]);
     return 0;
 }
 
@@ -54,12 +46,14 @@ static int run(struct stage *s, struct err *e)
     if (args->count == 2 && strcmp(args->arg[0], "import") == 0)
         return run_import(s, args->arg[1], e);
     if (args->count == 3 && strcmp(args->arg[0], "export") == 0)
-        return run_export(args->arg[1], args->arg[2], e);
+        return run_file(stream_export, args, e);
+    if (args->count == 3 && strcmp(args->arg[0], "sums") == 0)
+        return run_file(stream_sums, args, e);
     if (args->count == 3 && strcmp(args->arg[0], "imatrix") == 0)
-        return run_imatrix(args->arg[1], args->arg[2], e);
+        return run_file(stream_imatrix, args, e);
     return err_set(e, ERR_USE,
-                   "say 'import FILE', 'export SOLUTIONS FILE' or 'imatrix PROBLEMS FILE'; --help "
-                   "tells more");
+                   "say 'import FILE', 'export SOLUTIONS FILE', 'sums PROBLEMS FILE' or 'imatrix "
+                   "PROBLEMS FILE'; --help tells more");
 }
 
 int main(int argc, char **argv)
