@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_gguf - blocks of 32 weights as llama.cpp computes with them (ggml-common.h):
  *   Q4_0  4 bits   f16 d; 16 bytes, low nibbles are weights 0..15, high ones 16..31; d * (n - 8)
+ *   Q4_1  4 bits   f16 d, f16 m; 16 bytes as above; d * n + m, m = -d * zero
  *   Q8_0  8 bits   f16 d; 32 signed bytes; d * q
  * A group is a whole number of blocks, each of which repeats its scale: codes and scales are those
  * that were solved, exactly. A linear is one tensor NAME.weight of bytes [N, bytes of a row]; its
@@ -19,7 +20,7 @@
 
 uint32_t format_gguf_type(const struct format_linear *l)
 {
-    return l->bits == 4 ? GGUF_Q4_0 : GGUF_Q8_0;
+    return l->bits == 8 ? GGUF_Q8_0 : l->grid && l->grid->zeros ? GGUF_Q4_1 : GGUF_Q4_0;
 }
 
 static int check(const struct format_linear *l, struct err *e)
@@ -27,11 +28,14 @@ static int check(const struct format_linear *l, struct err *e)
     if (packed_check(l, "gguf", e) < 0)
         return -1;
     if (l->bits && l->bits != 4 && l->bits != 8)
-        return err_set(e, ERR_USE, "'%s': the gguf format stores 4 or 8 bits (Q4_0, Q8_0), not %d",
-                       l->name, l->bits);
-    if (l->grid && l->grid->zeros)
         return err_set(e, ERR_USE,
-                       "'%s': the gguf format has no zero points: solve with --grid sym", l->name);
+                       "'%s': the gguf format stores 4 or 8 bits (Q4_0, Q4_1, Q8_0), not %d",
+                       l->name, l->bits);
+    if (l->grid && l->grid->zeros && !l->grid->exact_zeros)
+        return err_set(e, ERR_USE,
+                       "'%s': GGUF keeps scale x zero point in F16, which not every one is on grid "
+                       "%s: solve with --grid sym or exact-asym",
+                       l->name, l->grid->name);
     if (l->K % BLOCK || (l->group > 0 && l->group % BLOCK))
         return err_set(e, ERR_USE,
                        "'%s': GGUF stores blocks of %d weights: group %lld and %zu inputs must be "
@@ -71,11 +75,36 @@ static int scales_f16(const struct format_linear *l, const struct coded *c, uint
     return 0;
 }
 
+/* What code 0 stands for, -scale x zero, in F16: refused where it is no such number. */
+static int least_f16(const struct format_linear *l, const struct coded *c, uint16_t *out,
+                     struct err *e)
+{
+    for (size_t i = 0; i < c->N * c->G; i++) {
+        const struct grid_group g = coded_group(c, i / c->G, i % c->G);
+        const double least = -g.scale * g.zero;
+        double back;
+
+        dtype_from_f64(DT_F16, &least, 1, out + i);
+        dtype_to_f64(DT_F16, out + i, 1, &back);
+        if (back != least)
+            return err_set(e, ERR_USE,
+                           "'%s': the scale %g of row %zu times its zero point %g is no number of "
+                           "F16, in which GGUF's blocks keep it: solve with --grid exact-asym",
+                           l->name, g.scale, i / c->G, g.zero);
+    }
+    return 0;
+}
+
 static int check_codes(const struct format_linear *l, const struct coded *c, struct err *e)
 {
     uint16_t *scales = mem_raw(c->N * c->G, sizeof *scales, e);
-    const int rc = scales ? scales_f16(l, c, scales, e) : -1;
+    uint16_t *least = scales && c->zeros ? mem_raw(c->N * c->G, sizeof *least, e) : NULL;
+    const int rc = !scales || (c->zeros && !least) || scales_f16(l, c, scales, e) ||
+                           (least && least_f16(l, c, least, e))
+                       ? -1
+                       : 0;
 
+    free(least);
     free(scales);
     return rc;
 }
@@ -92,7 +121,9 @@ static void block_q8(const uint8_t *codes, unsigned char *out)
         out[i] = codes[i] ^ 0x80; /* less 128, in two's complement */
 }
 
-static void pack(const struct coded *c, const uint16_t *scales, unsigned char *out)
+/* least: NULL where blocks have none. */
+static void pack(const struct coded *c, const uint16_t *scales, const uint16_t *least,
+                 unsigned char *out)
 {
     const size_t blocks = c->K / BLOCK, each = c->G == 1 ? blocks : (size_t)c->group / BLOCK,
                  bytes = c->bits == 4 ? BLOCK / 2 : BLOCK;
@@ -101,6 +132,10 @@ static void pack(const struct coded *c, const uint16_t *scales, unsigned char *o
         for (size_t b = 0; b < blocks; b++) {
             memcpy(out, &scales[n * c->G + b / each], sizeof *scales);
             out += sizeof *scales;
+            if (least) {
+                memcpy(out, &least[n * c->G + b / each], sizeof *least);
+                out += sizeof *least;
+            }
             (c->bits == 4 ? block_q4 : block_q8)(c->codes + n * c->K + b * BLOCK, out);
             out += bytes;
         }
@@ -111,16 +146,19 @@ static int put(const struct format_linear *l, const struct coded *c, format_emit
 {
     struct format_tensor t[FORMAT_TENSORS];
     uint16_t *scales = mem_raw(c->N * c->G, sizeof *scales, e);
+    uint16_t *least = c->zeros ? mem_raw(c->N * c->G, sizeof *least, e) : NULL;
     unsigned char *out = NULL;
     int rc = -1;
 
-    if (!scales || scales_f16(l, c, scales, e) || tensors(l, t, e) < 0 ||
+    if (!scales || (c->zeros && !least) || scales_f16(l, c, scales, e) ||
+        (least && least_f16(l, c, least, e)) || tensors(l, t, e) < 0 ||
         !(out = mem_raw(t->shape[0], t->shape[1], e)))
         goto out;
-    pack(c, scales, out);
+    pack(c, scales, least, out);
     rc = emit(ctx, t->name, out, t->shape[0] * t->shape[1], e);
 out:
     free(out);
+    free(least);
     free(scales);
     return rc;
 }
@@ -129,6 +167,7 @@ out:
 static const struct engine engines[] = {
     {.name = "llama.cpp",
      .bits = 1u << 4 | 1u << 8,
+     .zeros = 1,
      .kept = 1,
      .mixed = 1,
      .parts = 1,
@@ -140,7 +179,7 @@ extern const struct format format_gguf;
 const struct format format_gguf = {
     .name = "gguf",
     .title = "GGUF",
-    .about = "one file for llama.cpp: blocks of 4 bits (Q4_0) and 8 (Q8_0), symmetric",
+    .about = "one file for llama.cpp: blocks of 4 bits (Q4_0, Q4_1) and 8 (Q8_0)",
     .container = FORMAT_GGUF,
     .check = check,
     .check_codes = check_codes,

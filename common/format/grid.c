@@ -39,3 +39,8 @@ int grid_store_scale(enum dtype type, double *scale, int *raised)
     *scale = *raised ? smallest_normal(type) : back;
     return 0;
 }
+
+int grid_round_scale(const struct grid *g, enum dtype type, double *scale, int *raised)
+{
+    return (g->store ? g->store : grid_store_scale)(type, scale, raised);
+}

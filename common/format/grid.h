@@ -49,6 +49,7 @@ struct grid {
     unsigned bits;        /* widths of its codes: GRID_BIT(4) for 4 */
     unsigned scale_types; /* of the scale of a group: GRID_BIT(DT_F16) */
     int zeros;            /* 1: each group has a zero point of its own, U8 below 2^bits */
+    int exact_zeros;      /* 1: scale x zero point is a number of F16, whatever the group */
     int tensor_scale;     /* 1: there is one more scale, F32, for the whole tensor */
     int table;            /* 1: each row has its own levels, F32 [2^bits] */
     /* Of a grid without zeros: the zero point of every group (2^(bits-1): the middle code). */
@@ -65,6 +66,9 @@ struct grid {
      * 0). -1: it overflows its type. */
     int (*place)(const struct grid_fit *f, double lo, double hi, double p, double *scale,
                  double *zero, int *raised);
+    /* Rounds a scale to one that the grid can have; see place for *raised and -1. NULL: any of its
+     * type will do (grid_store_scale). */
+    int (*store)(enum dtype type, double *scale, int *raised);
 };
 
 extern const struct grid grid_sym; /* what is taken when nobody says otherwise */
@@ -93,5 +97,7 @@ char *grid_name_list(const char *const *names, const char *last, char *out, size
 size_t grid_groups(size_t K, int64_t group);
 /* Rounds a scale to its storage type; see place for *raised and -1. */
 int grid_store_scale(enum dtype type, double *scale, int *raised);
+/* The same to one that g can have. */
+int grid_round_scale(const struct grid *g, enum dtype type, double *scale, int *raised);
 
 #endif

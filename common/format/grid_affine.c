@@ -3,6 +3,8 @@
  * zero point added after. */
 #include "grid_affine.h"
 
+#include <math.h>
+
 #define R GRID_LANES
 
 int affine_is(const struct grid *g)
@@ -109,4 +111,28 @@ void affine_range_not_empty(double *lo, double *hi)
         *lo = -1.0;
         *hi = 1.0;
     }
+}
+
+int affine_place(const struct grid_fit *f,
+                 int (*store)(enum dtype type, double *scale, int *raised), double lo, double hi,
+                 double p, double *scale, double *zero, int *raised)
+{
+    const double top = affine_top(f->bits), least = f->zero_min;
+
+    *scale = (hi * p - lo * p) / top;
+    if (store(f->scale_type, scale, raised))
+        return -1;
+    if (f->how == ZERO_GIVEN)
+        return 0;
+    *zero = f->how == ZERO_NEAREST ? nearbyint(-lo * p / *scale)
+            : f->how == ZERO_DOWN  ? floor(-lo * p / *scale)
+                                   : ceil(-lo * p / *scale);
+    if (*zero < least) {
+        *zero = least;
+        *scale = hi * p / (top - least);
+        if (store(f->scale_type, scale, raised))
+            return -1;
+    }
+    *zero = fmin(*zero, top);
+    return 0;
 }

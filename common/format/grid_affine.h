@@ -24,6 +24,12 @@ void affine_ends(const struct grid_lanes *g, double *low, double *high);
 /* The largest code. */
 double affine_top(int bits);
 int affine_middle(int bits); /* 2^(bits-1) */
+/* As place of struct grid, of grids with zero points: a zero point below zero_min becomes it, and
+ * the scale grows to hi / (2^b - 1 - zero_min), so that the largest weight is still in the grid.
+ * store rounds a scale. */
+int affine_place(const struct grid_fit *f,
+                 int (*store)(enum dtype type, double *scale, int *raised), double lo, double hi,
+                 double p, double *scale, double *zero, int *raised);
 /* All-zero groups get [-1, 1]. */
 void affine_range_not_empty(double *lo, double *hi);
 

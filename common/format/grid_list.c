@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct grid grid_sym_narrow, grid_asym;
+extern const struct grid grid_sym_narrow, grid_asym, grid_exact_asym;
 
-static const struct grid *const grids[] = {&grid_sym, &grid_sym_narrow, &grid_asym};
+static const struct grid *const grids[] = {&grid_sym, &grid_sym_narrow, &grid_asym,
+                                           &grid_exact_asym};
 
 static const int widths[] = {2, 3, 4, 8};
 static const char *const width_names[] = {"2", "3", "4", "8", NULL};

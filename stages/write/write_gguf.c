@@ -16,7 +16,7 @@
 #define PIECE ((uint64_t)1 << 20) /* numbers copied at a time, unless one head is more */
 
 /* general.file_type: what most of the file is of. */
-enum { MOSTLY_F16 = 1, MOSTLY_Q4_0 = 2, MOSTLY_Q8_0 = 7, MOSTLY_BF16 = 32 };
+enum { MOSTLY_F16 = 1, MOSTLY_Q4_0 = 2, MOSTLY_Q4_1 = 3, MOSTLY_Q8_0 = 7, MOSTLY_BF16 = 32 };
 
 struct job {
     struct assembly *a;
@@ -67,17 +67,22 @@ static int declare_one(struct job *j, const struct st_entry *x, struct err *e)
 
 static uint64_t file_type(const struct plan *p)
 {
-    double bits4 = 0, bits8 = 0;
+    static const struct {
+        uint32_t blocks, file;
+    } types[] = {{GGUF_Q4_0, MOSTLY_Q4_0}, {GGUF_Q4_1, MOSTLY_Q4_1}, {GGUF_Q8_0, MOSTLY_Q8_0}};
+    double of[sizeof types / sizeof *types] = {0}, most = 0;
+    uint64_t out = p->nlinears && p->linear[0].f.source_type == DT_F16 ? MOSTLY_F16 : MOSTLY_BF16;
 
-    for (size_t i = 0; i < p->nlinears; i++) {
-        const struct format_linear *l = &p->linear[i].f;
-
-        if (!l->kept)
-            *(l->bits == 4 ? &bits4 : &bits8) += (double)l->N * (double)l->K;
-    }
-    if (bits4 + bits8 > 0)
-        return bits8 > bits4 ? MOSTLY_Q8_0 : MOSTLY_Q4_0;
-    return p->nlinears && p->linear[0].f.source_type == DT_F16 ? MOSTLY_F16 : MOSTLY_BF16;
+    for (size_t i = 0; i < p->nlinears; i++)
+        for (size_t k = 0; k < sizeof types / sizeof *types && !p->linear[i].f.kept; k++)
+            if (format_gguf_type(&p->linear[i].f) == types[k].blocks)
+                of[k] += (double)p->linear[i].f.N * (double)p->linear[i].f.K;
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        if (of[k] > most) {
+            most = of[k];
+            out = types[k].file;
+        }
+    return out;
 }
 
 static int begin(struct job *j, const float *factors, size_t nfactors, struct err *e)

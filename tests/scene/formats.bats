@@ -80,9 +80,15 @@ refused() { # WORD OPTIONS...: before anything was started
     ptq convert --model out/compressed-tensors --format gguf ct --quiet
     ptq import --quiet ct/model.gguf again 2>said
     ptq diff again back
+    rm -r out back
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 256 --length 128 --quiet \
+        --scales hessian --group 64 --grid exact-asym --format gguf,dense
+    ptq import --quiet out/gguf/model.gguf back 2>said
+    grep -q "42 of 68 tensors: Q4_1" said
+    ptq diff out/dense back
     rm -r out
     refused "not 3" --format gguf --bits 3
-    refused "--grid sym" --format gguf --grid asym
+    refused "--grid sym or exact-asym" --format gguf --grid asym
     run -100 --separate-stderr ptq plan "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --format gguf --bits 3
     [[ $stderr == *"not 3"* ]]
 }

@@ -33,9 +33,9 @@ static void names(void **state)
     assert_int_equal(grid_scale_at(1), DT_BF16);
     assert_int_equal(grid_scale_at(99), DT_COUNT);
     assert_string_equal(grid_name_list(grid_names(), "or", text, sizeof text),
-                        "sym, sym-narrow or asym");
+                        "sym, sym-narrow, asym or exact-asym");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, sizeof text),
-                        "sym, sym-narrow, asym");
+                        "sym, sym-narrow, asym, exact-asym");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, 8), "sym, sy");
 }
 
@@ -255,7 +255,8 @@ static void refuses_parts(void **state)
     assert_ptr_equal(c.grid, &grid_sym);
     v.linear[0].grid = "hexagonal";
     assert_int_equal(coded_read(&v.linear[0], &c, &e), -1);
-    assert_non_null(strstr(e.text, "'hexagonal' is not known (known: sym, sym-narrow, asym)"));
+    assert_non_null(
+        strstr(e.text, "'hexagonal' is not known (known: sym, sym-narrow, asym, exact-asym)"));
     msg_destroy(&m);
     refused(&grid_sym, solution(4, 1, 0, 0), "has no zeros, but the solution brings");
     refused(grid_find("asym"), solution(4, 0, 0, 0), "lacks tensor 'o.zeros'");

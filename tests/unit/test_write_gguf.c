@@ -139,7 +139,7 @@ static void refuses_linears(void **state)
     struct err e = {0};
 
     (void)state;
-    held_not(&l, "4 or 8 bits (Q4_0, Q8_0), not 3");
+    held_not(&l, "4 or 8 bits (Q4_0, Q4_1, Q8_0), not 3");
     l = linear(4);
     l.group = 48;
     held_not(&l, "multiples");
@@ -149,7 +149,9 @@ static void refuses_linears(void **state)
     held_not(&l, "80 inputs");
     l = linear(4);
     l.grid = grid_find("asym");
-    held_not(&l, "--grid sym");
+    held_not(&l, "--grid sym or exact-asym");
+    l.grid = grid_find("exact-asym");
+    assert_int_equal(format_find("gguf")->check(&l, &e), 0);
     l = (struct format_linear){.name = "x", .N = 2, .K = 64, .scale_type = DT_COUNT};
     assert_int_equal(format_find("gguf")->check(&l, &e), 0); /* nothing known yet */
 }
@@ -202,6 +204,58 @@ static void blocks(void **state)
         assert_non_null(strstr(e.text, "--scale-type f16"));
         assert_non_null(strstr(e.text, "row 1"));
     }
+}
+
+/* Zero points: what the grid makes is held exactly, another product is refused. */
+static void least(void **state)
+{
+    const struct grid *grid = grid_find("exact-asym");
+    const struct grid_fit fit = {4, DT_F16, 0, ZERO_NEAREST};
+    struct format_linear l = linear(4);
+    uint8_t codes[2 * 96], zeros[6];
+    float want[2 * 96], got[2 * 96];
+    uint16_t half[6];
+    unsigned char bytes[2 * 3 * 20];
+    struct err e = {0};
+    struct coded c = {.grid = grid,
+                      .N = 2,
+                      .K = 96,
+                      .G = 3,
+                      .bits = 4,
+                      .group = 32,
+                      .codes = codes,
+                      .scale_type = DT_F16,
+                      .scales = half,
+                      .zeros = zeros,
+                      .tensor_scale = 1};
+
+    (void)state;
+    l.grid = grid;
+    l.symmetric = 0;
+    for (size_t i = 0; i < sizeof codes; i++)
+        codes[i] = (uint8_t)(i * 7 % 16);
+    for (size_t round = 0; round < 200; round++) {
+        for (size_t i = 0; i < 6; i++) {
+            const double low = -0.001 * (double)(1 + (round * 6 + i) * 37 % 991);
+            double scale, zero;
+            int raised;
+
+            assert_int_equal(grid->place(&fit, low, 0.37, 1, &scale, &zero, &raised), 0);
+            half[i] = f32_to_f16((float)scale);
+            zeros[i] = (uint8_t)zero;
+        }
+        assert_int_equal(coded_decode(&c, 0, 2, want, &e), 0);
+        if (format_find("gguf")->check_codes(&l, &c, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(format_find("gguf")->put(&l, &c, keep, bytes, &e), 0);
+        assert_int_equal(format_gguf_type(&l), GGUF_Q4_1);
+        assert_int_equal(gguf_decode(GGUF_Q4_1, bytes, 2 * 96, got), 0);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    half[5] = 0x3001; /* eleven bits, times 15 */
+    zeros[5] = 15;
+    assert_int_equal(format_find("gguf")->check_codes(&l, &c, &e), -1);
+    assert_non_null(strstr(e.text, "row 1 times its zero point 15"));
 }
 
 static void golden_load(const struct st_set *s, const char *name, struct tensor *t)
@@ -474,6 +528,7 @@ int main(void)
         cmocka_unit_test(refuses_linears),
         cmocka_unit_test(blocks),
         cmocka_unit_test(goldens),
+        cmocka_unit_test(least),
         cmocka_unit_test(weave),
         cmocka_unit_test_teardown(refuses_models, remove_out),
         cmocka_unit_test_teardown(metadata, remove_out),
