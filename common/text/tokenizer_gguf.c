@@ -148,10 +148,13 @@ static int tokens_add(const struct source *s, int32_t unk, struct err *e)
 
 /* ---- merges ---- */
 
-/* The two sides of a merge: [left, right], or "left right" with one space. */
-static int merge_sides(const struct json *j, const char *side[2], size_t n[2])
+/* The two sides of a merge: [left, right], or "left right". Tokens may hold spaces themselves: then
+ * the cut is the first that leaves two tokens. */
+static int merge_sides(const struct source *s, const struct json *j, const char *side[2],
+                       size_t n[2])
 {
-    const char *text = json_as_text(j), *space;
+    const char *text = json_as_text(j);
+    const size_t length = json_text_length(j);
 
     if (!text) {
         for (size_t i = 0; i < 2; i++) {
@@ -160,13 +163,16 @@ static int merge_sides(const struct json *j, const char *side[2], size_t n[2])
         }
         return side[0] && side[1] ? 0 : -1;
     }
-    if (!(space = *text ? strchr(text + 1, ' ') : NULL) || strchr(space + 1, ' '))
-        return -1;
-    side[0] = text;
-    n[0] = (size_t)(space - text);
-    side[1] = space + 1;
-    n[1] = json_text_length(j) - n[0] - 1;
-    return 0;
+    for (size_t i = 1; i + 1 < length; i++) {
+        side[0] = text;
+        n[0] = i;
+        side[1] = text + i + 1;
+        n[1] = length - i - 1;
+        if (text[i] == ' ' && bpe_find(s->t->bpe, side[0], n[0]) >= 0 &&
+            bpe_find(s->t->bpe, side[1], n[1]) >= 0)
+            return 0;
+    }
+    return -1;
 }
 
 static int merge_read(const struct source *s, size_t i, char **joined, size_t *left, size_t *n,
@@ -176,8 +182,8 @@ static int merge_read(const struct source *s, size_t i, char **joined, size_t *l
     const char *side[2];
     size_t length[2];
 
-    if (merge_sides(json_at(merges, i), side, length))
-        return err_set(e, ERR_USE, "%s: merge %zu of tokenizer.json is not a pair without spaces",
+    if (merge_sides(s, json_at(merges, i), side, length))
+        return err_set(e, ERR_USE, "%s: merge %zu of tokenizer.json is not a pair of tokens",
                        s->dir, i);
     *left = length[0];
     *n = length[0] + length[1];
@@ -228,6 +234,37 @@ static int scores_add(const struct source *s, struct err *e)
     rc = rc ? -1 : gguf_meta_f32s(s->m, KEY("scores"), scores, s->rows, e);
     free(scores);
     return rc;
+}
+
+static int is_ordinary(const struct source *s, const char *text, size_t n)
+{
+    const int32_t id = bpe_find(s->t->bpe, text, n);
+
+    return id >= 0 && !s->added[id];
+}
+
+/* llama.cpp merges whatever makes a token, SentencePiece's way; here a pair must be a merge. It is
+ * the same where every pair that makes a token is one, and each is there once: then there are as
+ * many. */
+static int splits_check(const struct source *s, struct err *e)
+{
+    const size_t count = json_count(json_get(json_get(s->json, "model"), "merges"));
+    size_t splits = 0;
+
+    for (size_t id = 0; id < s->rows; id++) {
+        size_t n = 0;
+        const char *text = bpe_text(s->t->bpe, (int64_t)id, &n);
+
+        for (size_t i = 1; text && !s->added[id] && !is_byte(text, n) && i < n; i++)
+            splits += ((unsigned char)text[i] & 0xC0) != 0x80 && is_ordinary(s, text, i) &&
+                      is_ordinary(s, text + i, n - i);
+    }
+    return splits == count
+               ? 0
+               : err_set(e, ERR_USE,
+                         "%s: tokenizer.json has %zu merges where a SentencePiece model of its "
+                         "tokens has %zu: llama.cpp would cut text otherwise",
+                         s->dir, count, splits);
 }
 
 /* ---- special tokens ---- */
@@ -330,7 +367,7 @@ static int spm_add(const struct source *s, struct err *e)
                        "%s: tokenizer.json changes or cuts text in a way that llama.cpp does not "
                        "know of SentencePiece tokenizers",
                        s->dir);
-    return gguf_meta_text(s->m, KEY("model"), "llama", e) ||
+    return splits_check(s, e) || gguf_meta_text(s->m, KEY("model"), "llama", e) ||
                    gguf_meta_text(s->m, KEY("pre"), "default", e) ||
                    gguf_meta_bool(s->m, KEY("add_space_prefix"), prefix, e) || scores_add(s, e)
                ? -1

@@ -74,10 +74,10 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
 }
 
 # It rounds activations to 8 bits: 0.5%, as little as the text is.
-@test "llama.cpp: 4 and 8 bits, a block that was skipped; tokens cut alike" {
+@test "llama.cpp: 4 and 8 bits, zero points, a block that was skipped; tokens cut alike" {
     why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
-        --bits 4 --group 64 --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip' --format gguf,dense
+        --bits 4 --group 64 --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip' --override 'b2.*: bits=4 grid=exact-asym' --format gguf,dense
     "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
     ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
     "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }

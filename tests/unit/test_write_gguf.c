@@ -28,12 +28,12 @@
     "},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\","  \
     "\"ids\":[5],\"tokens\":[\"<s>\"]}}},\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,"      \
     "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"c\":3,\"abc\":4},\"merges\":[\"a b\",[\"ab\",\"c\"]]}}"
-#define SPM(normalizer)                                                                           \
+#define SPM(normalizer, more)                                                                     \
     "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},{\"id\":6,\"content\":" \
     "\"x\\u2581y\",\"special\":false,\"normalized\":false}],\"normalizer\":" normalizer           \
     ",\"pre_tokenizer\":null,\"decoder\":null,\"post_processor\":null,\"model\":{\"type\":"       \
     "\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"byte_fallback\":true,\"vocab\":{"        \
-    "\"<unk>\":0,\"<0x0A>\":1,\"\\u2581\":2,\"a\":3,\"\\u2581a\":4,\"\\u2581aa\":5},"             \
+    "\"<unk>\":0,\"<0x0A>\":1,\"\\u2581\":2,\"a\":3,\"\\u2581a\":4,\"\\u2581aa\":5" more "},"     \
     "\"merges\":[\"\\u2581 a\",\"\\u2581a a\"]}}"
 #define PREPEND                                                                               \
     "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}," \
@@ -451,7 +451,7 @@ static void sentencepiece(void **state)
     const struct json *merges;
 
     (void)state;
-    put(at("model/tokenizer.json"), SPM(PREPEND));
+    put(at("model/tokenizer.json"), SPM(PREPEND, ""));
     put(at("model/tokenizer_config.json"), "{\"unk_token\":\"<unk>\"}");
     file_of(&g, "gguf", &(struct tiny_opts)TINY_OPTS);
     assert_string_equal(word(g, "tokenizer.ggml.model", -1), "llama");
@@ -474,7 +474,8 @@ static void refuses_models(void **state)
         {"{\"a\": 1}", "model"},
         {BYTES(SPLIT("[a-z]+", ISOLATED)), "llama.cpp has no name for"},
         {BYTES(SPLIT(LLAMA3, "\"behavior\":\"MergedWithNext\",\"invert\":false")), "no name for"},
-        {SPM("{\"type\":\"NFKC\"}"), "SentencePiece"},
+        {SPM("{\"type\":\"NFKC\"}", ""), "SentencePiece"},
+        {SPM(PREPEND, ",\"aa\":7"), "has 2 merges where a SentencePiece model of its tokens has 4"},
     };
     static const struct {
         const char *from, *to, *word;
