@@ -33,7 +33,7 @@ struct writer {
     const struct format *formats[FORMATS_MAX];
     size_t nformats;
     char *names; /* of the formats, as given */
-    int keep_parts;
+    int keep_parts, commits;
     uint64_t shard_bytes;
     double start;
     uint64_t print; /* of the model */
@@ -258,6 +258,8 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return same < 0 ? -1 : differs(x, e);
     if (x->done)
         return 0;
+    if (w->commits && plan_check_asked(&w->plan, &v, e))
+        return WRITE_REFUSED;
     if (storable_all(w, &v, linear, e))
         return -1;
     m->kind = MSG_COMMIT;
@@ -392,6 +394,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->out.claim_fd = w->out.lock_fd = -1;
     w->start = clock_wall();
     w->keep_parts = o->keep_parts;
+    w->commits = o->commits;
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if (!(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||

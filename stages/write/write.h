@@ -30,6 +30,7 @@ struct write_opts {
     const char *out;
     const char *formats; /* "gptq,dense": names of common/format/format_list.c */
     int overwrite, keep_parts;
+    int commits; /* they go to those who make the problems: a site follows from those before it */
     /* an earlier run has committed the sites before this one: they are taken over from its parts,
      * of which the rest goes. 0: there is no earlier run */
     uint64_t from_site;

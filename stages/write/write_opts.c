@@ -36,6 +36,7 @@ static int check(const struct stage *s, struct err *e)
     size_t count;
 
     c->core.out = s->args.arg[0];
+    c->core.commits = c->commits != NULL;
     if (c->core.overwrite && c->core.from_site)
         return err_set(e, ERR_USE, "--overwrite throws away what --from-site would go on with");
     return format_parse(c->core.formats, formats, &count, e);

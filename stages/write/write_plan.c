@@ -328,6 +328,38 @@ int plan_check(const struct plan *p, const struct solution_view *v,
     return 0;
 }
 
+/* Were its inputs those of the quantized model? */
+static int is_of_quantized(const struct solution_view *v)
+{
+    for (size_t i = 0; i < json_count(v->prov); i++) {
+        const struct json *record = json_at(v->prov, i);
+        const char *stage = json_as_text(json_get(record, "stage")),
+                   *order = json_as_text(json_get(record, "order"));
+
+        if (stage && order && strcmp(stage, "forward") == 0)
+            return strcmp(order, "site") == 0;
+    }
+    return 0;
+}
+
+int plan_check_asked(struct plan *p, const struct solution_view *v, struct err *e)
+{
+    const struct site *s = p->site[v->order].site;
+    const struct plan_site *x;
+
+    while (p->low < p->sites && p->site[p->low].done)
+        p->low++;
+    if (p->low >= v->order || !is_of_quantized(v))
+        return 0;
+    x = &p->site[p->low];
+    if (x->block == s->block && x->site->stop == s->stop)
+        return 0;
+    return err_set(e, ERR_USE,
+                   "nobody has asked for it: its problem is made of the commit of block %zu %s "
+                   "among others, which is not there yet",
+                   x->block, x->site->name);
+}
+
 static int all_equal(const uint8_t *zeros, size_t n, unsigned value)
 {
     for (size_t i = 0; i < n; i++)

@@ -41,6 +41,7 @@ struct plan {
     struct sites table;
     struct st_set *source;
     size_t sites, done, nlinears;
+    size_t low; /* all sites before are done, as far as it was looked */
     struct plan_site *site;
     struct plan_linear *linear;
     const struct format_linear **view; /* [nlinears] &linear[i].f, for formats */
@@ -69,6 +70,10 @@ size_t plan_cut(const struct plan *p, const char *tensor, size_t at);
 int plan_check(const struct plan *p, const struct solution_view *v,
                const struct solution_linear *linear[PROBLEM_LINEARS], uint64_t *digest,
                struct err *e);
+/* Where problems are made of the commits of all sites that are not ready together with theirs: -1
+ * when one of those is not there, since then nobody can have asked for this solution. Those that
+ * the full-precision model has made are asked for at any time. */
+int plan_check_asked(struct plan *p, const struct solution_view *v, struct err *e);
 /* Takes down what plan_check has approved. */
 int plan_note(struct plan *p, const struct solution_view *v,
               const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,

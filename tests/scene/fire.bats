@@ -142,6 +142,25 @@ END
     cmp out/model.safetensors plain/model.safetensors
 }
 
+said_it() { # WORDS
+    grep -q "$1" said
+}
+
+@test "a solution that nobody asked for: its site's turn has not come, so who sent it is refused, and the run goes on" {
+    make_bad <<'END'
+a, b = first("solutions", 2)
+for m in a, b:
+    next(r for r in m.meta["prov"] if r["stage"] == "forward")["order"] = "site"
+bad("early", b); bad("turn", a, b)
+END
+    ptq-write --verbose --model "$M" --in "@$at/s" --commits "@$at/c" out 2>said &
+    timeout 20 ptq-cat --quiet --in early --out "$at/s" 2>>told || true # whether its end is taken first is chance
+    until_true said_it 'it is refused; going on without it'
+    said_it "warning: cat (peer 0 at $at/s): 'b0.attn.o': nobody has asked for it: its problem is made of the commit of block 0 attn.qkv"
+    ptq-cat --quiet --in turn --out "$at/s" &
+    until_true said_it 'b0.attn.o committed (2 of 24)'
+}
+
 solvers_there() { # N
     [ "$(grep -c 'connected to solve' said)" = "$1" ]
 }
