@@ -321,6 +321,11 @@ int precheck_solvers(const struct route *t, const struct sites *s, struct loads 
     return s ? check_shapes(t, s, l, e) : 0;
 }
 
+int precheck_data(const struct route *t, const struct config *c, const char *model, struct err *e)
+{
+    return check_data(t, e) < 0 ? -1 : check_sample(t, c, model, e);
+}
+
 int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct loads *l,
              struct err *e)
 {

@@ -14,6 +14,9 @@
  * s: NULL where the model is not known. l: the solvers are added to it. */
 int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e);
 
+/* What of it concerns the data: files, and what the sampler makes of them with this model. */
+int precheck_data(const struct route *t, const struct config *c, const char *model, struct err *e);
+
 /* All of it. t: parsed. reserve: bytes that are to stay free on the disk of the output. known: 1
  * when the stages have a model, whose config is then in *c for the caller to release. l: who will
  * load what the run makes, which is said. */

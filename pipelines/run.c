@@ -283,6 +283,11 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
         goto out;
     watch_init(&s.watch, sites, tokens_of(t));
     rc = supervise_run(&s, e);
+    if (rc < 0 && e->kind != ERR_USE && sites && out && s.watch.committed &&
+        s.watch.committed < sites->count)
+        log_info("%llu of %zu sites are committed in '%s': the same command again goes on behind "
+                 "them",
+                 (unsigned long long)s.watch.committed, sites->count, out);
     if (rc == 0 && !o->quiet)
         costs_print(stderr, r, &s);
     if (rc == 0 && sites && out)

@@ -18,16 +18,34 @@ static int bounded(const struct opt *o)
     return o->min < 0 || o->min > 0 || o->max < 0 || o->max > 0;
 }
 
+/* Behind a number: k, m or g, in either case, are 1024, its square and cube. The shift, and end on
+ * what follows. */
+static int unit_shift(char **end)
+{
+    static const char units[] = "kKmMgG";
+    const char *unit = **end ? strchr(units, **end) : NULL;
+
+    if (!unit)
+        return 0;
+    (*end)++;
+    return 10 * (int)((unit - units) / 2 + 1);
+}
+
 static int set_int(const struct opt *o, void *at, const char *name, const char *value,
                    struct err *e)
 {
     char *end;
     long long v;
+    int shift;
 
     errno = 0;
     v = strtoll(value, &end, 10);
-    if (end == value || *end || errno)
-        return err_set(e, ERR_USE, "--%s: '%s' is not a whole number", name, value);
+    shift = end == value ? 0 : unit_shift(&end);
+    if (end == value || *end || errno || v > INT64_MAX >> shift || v < INT64_MIN >> shift)
+        return err_set(e, ERR_USE,
+                       "--%s: '%s' is not a whole number (64k and 1M are 65536 and 1048576)", name,
+                       value);
+    v *= 1LL << shift;
     if (bounded(o) && ((double)v < o->min || (double)v > o->max))
         return err_set(e, ERR_USE, "--%s: %s is out of range, must be %.0f to %.0f", name, value,
                        o->min, o->max);
@@ -60,13 +78,11 @@ static int set_size(void *at, const char *name, const char *value, struct err *e
 
     errno = 0;
     v = strtoull(value, &end, 10);
-    if (end != value && *end && strchr("KMG", *end)) {
-        shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
-        end++;
-    }
+    if (end != value)
+        shift = unit_shift(&end);
     if (*value < '0' || *value > '9' || *end || errno || v > UINT64_MAX >> shift)
         return err_set(e, ERR_USE,
-                       "--%s: '%s' is not a size in bytes (a number, with K, M or G if you like)",
+                       "--%s: '%s' is not a size in bytes (a number, with k, M or G if you like)",
                        name, value);
     *(uint64_t *)at = (uint64_t)v << shift;
     return 0;

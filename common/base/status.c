@@ -161,7 +161,7 @@ int status_due(void)
 void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
                 const char *note)
 {
-    char text[256], left[48] = "", line[320];
+    char text[256], counted[80] = "", left[48] = "", line[320];
     const double t = clock_wall(), spent = t - now.start;
 
     status_alive();
@@ -176,8 +176,10 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
     }
     if (share > 0.01 && share < 1 && spent > 0.5)
         left_text(spent * (1 - share) / share, left, sizeof left);
-    snprintf(text, sizeof text, "%.0f%%, %llu of %llu %s%s%s%s", 100 * share,
-             (unsigned long long)done, (unsigned long long)total, now.unit, *note ? ", " : "", note,
+    if (done) /* before, it would only say that the share comes from elsewhere */
+        snprintf(counted, sizeof counted, ", %llu of %llu %s", (unsigned long long)done,
+                 (unsigned long long)total, now.unit);
+    snprintf(text, sizeof text, "%.0f%%%s%s%s%s", 100 * share, counted, *note ? ", " : "", note,
              left);
     if (!now.live) {
         log_info("%s", text);

@@ -23,8 +23,8 @@ void status_update(const char *state, int64_t block, const char *site, uint64_t 
 void status_tokens(uint64_t tokens_forwarded); /* cumulative; goes out with the next update */
 /* 1: status_job would show something now; what is costly to say can be left out else. */
 int status_due(void);
-/* share: of all the work, 0 to 1; done of total are what is counted for people, note what is
- * known so far (both may be empty). */
+/* share: of all the work, 0 to 1; done of total are what is counted for people, shown once there is
+ * one, note what is known so far (may be empty). */
 void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
                 const char *note);
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,

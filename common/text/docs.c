@@ -10,7 +10,7 @@
 #include "../base/mem.h"
 #include "unicode.h"
 
-enum { DOC_BYTES = 1 << 30 };
+enum { DOC_BYTES = 1 << 30, LINE_BYTES = 128 << 20, READ_BYTES = 64 << 10 };
 #define MARK "\xEF\xBB\xBF" /* the byte order mark of UTF-8 */
 
 const struct opt_choice docs_bad_choices[] = {
@@ -21,12 +21,12 @@ const struct opt_choice docs_chat_choices[] = {
 struct docs {
     const struct data_file *from;
     struct docs_opts o;
-    FILE *file;          /* unless it is one text */
-    int whole;           /* of one text: 1 until it was given */
-    int inside;          /* of a list: 1 behind its [, 2 behind its ] */
-    char *line;          /* or element */
-    size_t room, number; /* of the line or element */
-    int kind;            /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
+    FILE *file; /* unless it is one text */
+    int whole;  /* of one text: 1 until it was given */
+    int inside; /* of a list: 1 behind its [, 2 behind its ] */
+    char *line; /* or element; of lines all that was read and not given out: [head .. have) */
+    size_t room, head, have, number; /* number: of the line or element */
+    int kind; /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
     struct docs_count count;
 };
 
@@ -115,17 +115,50 @@ static int blank(const char *line, size_t n)
     return n == 0;
 }
 
+/* The next line with its end, 1; 0 the end, -1. It is there until the next call. */
+static int line_get(struct docs *r, const char **at, size_t *n, struct err *e)
+{
+    void *p = r->line;
+
+    for (size_t seen = 0;; seen = *n) {
+        const char *end = seen < r->have - r->head
+                              ? memchr(r->line + r->head + seen, '\n', r->have - r->head - seen)
+                              : NULL;
+        size_t got;
+
+        *at = r->line + r->head;
+        *n = end ? (size_t)(end + 1 - *at) : r->have - r->head;
+        if (!end && *n > LINE_BYTES)
+            return err_set(e, ERR_USE,
+                           "%s:%zu: a line of more than %d MiB: .jsonl has one document a line",
+                           r->from->name, r->number + 1, LINE_BYTES >> 20);
+        if (end || (*n && feof(r->file))) {
+            r->head += *n;
+            return 1;
+        }
+        if (r->head)
+            memmove(r->line, r->line + r->head, *n);
+        r->head = 0;
+        r->have = *n;
+        if (mem_grow(&p, &r->room, r->have + READ_BYTES, 1, e) < 0)
+            return -1;
+        r->line = p;
+        got = fread(r->line + r->have, 1, READ_BYTES, r->file);
+        if (!got && (ferror(r->file) || !r->have))
+            return ferror(r->file) ? err_sys(e, "%s", r->from->name) : 0;
+        r->have += got;
+    }
+}
+
 /* The next line that is not blank: 1 and where it begins, 0 the end, -1. */
 static int line_read(struct docs *r, const char **at, size_t *n, struct err *e)
 {
     for (;;) {
-        ssize_t got = getline(&r->line, &r->room, r->file);
+        int got = line_get(r, at, n, e);
 
-        if (got < 0)
-            return ferror(r->file) || !feof(r->file) ? err_sys(e, "%s", r->from->name) : 0;
+        if (got <= 0)
+            return got;
         r->number++;
-        *at = r->line;
-        *n = (size_t)got;
         if (r->number == 1 && is_utf16(*at, *n))
             return err_set(e, ERR_USE, "%s: text in UTF-16; UTF-8 is needed", r->from->name);
         if (*n >= 3 && !memcmp(*at, MARK, 3)) { /* files joined have it inside */
@@ -162,9 +195,9 @@ static int element_add(struct docs *r, size_t *n, int c, struct err *e)
 {
     void *p = r->line;
 
-    if (*n == DOC_BYTES)
-        return err_set(e, ERR_USE, "%s:%zu: an element of more than 1 GiB", r->from->name,
-                       r->number);
+    if (*n == LINE_BYTES)
+        return err_set(e, ERR_USE, "%s:%zu: an element of more than %d MiB", r->from->name,
+                       r->number, LINE_BYTES >> 20);
     if (*n + 1 >= r->room && mem_grow(&p, &r->room, *n + 2, 1, e) < 0)
         return -1;
     r->line = p;
@@ -248,8 +281,6 @@ static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, s
     int kind;
 
     snprintf(what, sizeof what, "%s:%zu", r->from->name, r->number);
-    if (n > DOC_BYTES)
-        return err_set(e, ERR_USE, "%s: a line of more than 1 GiB", what);
     if (doc_parse(at, n, what, &r->o, d, e) != 0)
         return -1;
     d->line = r->number;

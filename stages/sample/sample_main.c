@@ -26,12 +26,35 @@ static void rows_log(const struct sample *s)
              plural_s(sample_chunks(s)), sample_lanes(s), plural_s(sample_lanes(s)), sample_run(s));
 }
 
+/* The rows fill the budget exactly, and so some lengths may have none. */
+static void lengths_warn(const struct sample *s)
+{
+    char text[512] = "";
+    const size_t *length;
+    size_t n = sample_lengths(s, &length), used = 0, none = 0;
+    uint64_t round = 0;
+
+    for (size_t i = n; i-- > 0;) {
+        round += length[i];
+        if (sample_rows_of(s, length[i]) || used >= sizeof text - 32)
+            continue;
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%zu", none++ ? ", " : "",
+                                 length[i]);
+    }
+    if (none)
+        log_warn("no row has %s %s of --lengths: other lengths alone fill %llu tokens; --tokens "
+                 "that are a multiple of %llu have as many rows of each",
+                 plural_word(none, "the length", "the lengths"), text,
+                 (unsigned long long)sample_tokens(s), (unsigned long long)round);
+}
+
 static void audit_log(const struct sample *s, const struct sample_command *c)
 {
     const struct sample_audit *a = sample_audit(s);
     uint64_t i;
 
     rows_log(s);
+    lengths_warn(s);
     log_info("documents: %llu read, %llu used (%llu not whole), %llu dropped, %llu passed over, "
              "%llu duplicate%s",
              (unsigned long long)a->read, (unsigned long long)a->used,

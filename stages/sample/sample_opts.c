@@ -118,6 +118,10 @@ static int lengths_parse(const char *text, size_t *out, size_t *count, struct er
         char *end;
         long long v = strtoll(at, &end, 10);
 
+        if (end != at && v <= 1 << 14 && (*end == 'k' || *end == 'K')) {
+            v <<= 10;
+            end++;
+        }
         if (end == at || v < 2 || v > 1 << 24 || (*end && *end != ','))
             return err_set(e, ERR_USE,
                            "--lengths '%s': lengths from 2 to %d with commas between them", text,

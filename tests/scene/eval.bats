@@ -93,6 +93,7 @@ fails() { # CODE WORD command...
     pid=$!
     exec 5<"$work/status"
     while read -r line <&5; do
+        [[ "$line" == *'"alive":true'* ]] && continue
         [[ "$line" == *'"state":"eval"'*'"unit":"windows"'* ]]
         [[ "$line" != *'"done":0,'* ]] && break
     done

@@ -124,6 +124,16 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
     [[ $output == *"there is no solver 'nosuch'"* ]]
     run -100 ptq plan --model "$M" --override 'mlp.down: solver=nosuch'
     [[ $output == *"there is no solver 'nosuch'"* ]]
+    run -100 ptq plan --model "$M" --data nothing.jsonl
+    [[ $output == *"fatal: --data: "*"nothing.jsonl"* ]]
+    mkdir bare
+    ln -s "$(realpath "$M")"/* bare
+    rm bare/tokenizer.json
+    run -100 ptq plan --model bare --data "$M/calib.jsonl"
+    [[ $output == *"calib.jsonl:1: text, but 'bare' has no tokenizer.json"* ]]
+    run -100 ptq plan --model "$M" --tokens 100 --length 256
+    [[ $output == *"--tokens 100 is less than one row of --length 256"* ]]
+    run -0 ptq plan --model "$M" --data "$M/calib.jsonl" --tokens 64k --reserve 1G --stall 90
     [ "$(ptq plan --model "$M" --override 'mlp.down: solver=gptaq' --json | jq .memory.hidden_bytes)" = \
         "$(ptq plan --model "$M" --dual --json | jq .memory.hidden_bytes)" ]
 }

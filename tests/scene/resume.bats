@@ -78,6 +78,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     until [ -e text/.ptqflow/job.json ] && [ "$(sites text)" -ge 2 ]; do kill -0 $!; done
     kill -INT $(pgrep -f "ptq run gptq .* --out text ")
     wait $! || true
+    grep -q "of 24 sites are committed in 'text': the same command again goes on behind them" log
     sed -i 's/the/teh/' text.jsonl
     run -100 here
     [[ $output == *"the run to go on with is "*"the text, the model or an option is another now"* ]]

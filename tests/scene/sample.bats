@@ -102,6 +102,8 @@ refused() { # CODE WORDS ARGUMENTS...
     [[ $output == *"effective sample size: "* ]]
     run -0 ptq-inspect m.ptq
     [[ $output == *'"lengths":[32,64,128,256],"draw":"stratified","crops":"independent"'*'"weights":"length"'* ]]
+    run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 4k --lengths 64,2000 --out l.ptq
+    [[ $output == *"warning: no row has the length 2000 of --lengths: other lengths alone fill 4096 tokens; --tokens that are a multiple of 2064"* ]]
     run -0 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 4608 --lengths 512,99999 --mode concat --out c.ptq
     [[ $output == *"warning: 1 of the lengths is beyond the model's context"* ]]
     run -1 ptq-sample --model "$model" --data "$model/calib.jsonl" --tokens 33280 --lengths 32,2048 --out n.ptq

@@ -166,6 +166,40 @@ static void texts_are(const char *end, const char *bytes, size_t n, const char *
 #define TEXTS(end, text, want, skipped, first) \
     texts_are(end, text, sizeof(text) - 1, want, skipped, first)
 
+/* A file without ends of lines is not taken into memory whole, and lines are not cut where the file
+ * is read in pieces. */
+static void test_long_lines(void **state)
+{
+    static char text[300000];
+    struct err e = {0};
+    struct docs *r;
+    struct doc d;
+
+    (void)state;
+    memset(text, 'x', sizeof text);
+    memcpy(text, "{\"text\": \"", 10);
+    memcpy(text + 200000, "\"}\n{\"text\": \"", 13);
+    memcpy(text + sizeof text - 2, "\"}", 2);
+    r = opened(file("jsonl", text, sizeof text), DOCS_BAD_REFUSE, &e);
+    assert_int_equal(docs_next(r, &d, &e), 1);
+    assert_int_equal(d.length, 200000 - 10);
+    doc_release(&d);
+    assert_int_equal(docs_next(r, &d, &e), 1);
+    assert_int_equal(d.line, 2);
+    assert_int_equal(d.length, sizeof text - 200000 - 13 - 2);
+    doc_release(&d);
+    assert_int_equal(docs_next(r, &d, &e), 0);
+    closed(&r);
+    file("jsonl", "{\"text\": \"a\"}\n ", 16);
+    assert_int_equal(truncate(path, (off_t)200 << 20), 0); /* a hole */
+    r = opened(path, DOCS_BAD_SKIP, &e);
+    assert_int_equal(docs_next(r, &d, &e), 1);
+    doc_release(&d);
+    assert_int_equal(docs_next(r, &d, &e), -1);
+    assert_non_null(strstr(e.text, ".jsonl:2: a line of more than 128 MiB"));
+    closed(&r);
+}
+
 static void test_skipped(void **state)
 {
     (void)state;
@@ -232,8 +266,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),      cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_ids_and_text), cmocka_unit_test(test_skipped),
-        cmocka_unit_test(test_whole_file),   cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_ids_and_text), cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_skipped),      cmocka_unit_test(test_whole_file),
+        cmocka_unit_test(test_pipe),
     };
 
     return cmocka_run_group_tests_name("docs", tests, NULL, NULL);

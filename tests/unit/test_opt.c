@@ -111,6 +111,10 @@ static void test_refused(void **state)
         {"--number=0", NULL, NULL, "1 to 16"},
         {"--number", "17", NULL, "1 to 16"},
         {"--number=4x", NULL, NULL, "'4x'"},
+        {"--number=1k", NULL, NULL, "1k is out of range"},
+        {"--number=4kk", NULL, NULL, "64k and 1M are 65536"},
+        {"--number=k", NULL, NULL, "not a whole number"},
+        {"--number=9007199254740992k", NULL, NULL, "not a whole number"},
         {"--number=", NULL, NULL, "not a whole number"},
         {"--number=99999999999999999999", NULL, NULL, "not a whole number"},
         {"--size=-1", NULL, NULL, "--size"},
@@ -158,12 +162,17 @@ static void test_values(void **state)
     assert_int_equal(parse(&v, &args, &e, "--size", "3M", "--choice=asym"), 0);
     assert_int_equal(v.size, 3 << 20);
     assert_int_equal(v.choice, 2);
+    assert_int_equal(parse(&v, &args, &e, "--size=3m", NULL, NULL), 0);
+    assert_int_equal(v.size, 3 << 20);
     assert_int_equal(parse(&v, &args, &e, "--text", "--flag", "--real=1e-2"), 0);
     assert_string_equal(v.text, "--flag");
     assert_true(v.real > 0.00999 && v.real < 0.01001);
     assert_int_equal(parse(&v, &args, &e, "--set=a=1", "--set", "b=2"), 0);
     assert_int_equal(v.texts.count, 2);
     assert_string_equal(v.texts.text[0], "a=1");
+    assert_int_equal(opt_check(&(const struct opt){"tokens", OPT_INT, .min = 0, .max = 1 << 16},
+                               "tokens", "64k", &e),
+                     0);
     /* a value is not a question */
     assert_int_equal(parse(&v, &args, &e, "--text", "--help", NULL), 0);
     assert_string_equal(v.text, "--help");

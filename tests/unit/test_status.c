@@ -101,6 +101,8 @@ static void test_job(void **state)
     status_job("work", 0.5, 4, 8, "windows", "");
     hand = 200;
     status_job("work", 1, 8, 8, "windows", "");
+    hand = 210;
+    status_job("work", 0.7, 0, 2, "windows", ""); /* the first is not done */
     status_end();
     assert_true(dup2(saved, 2) == 2);
     close(p[1]);
@@ -109,7 +111,8 @@ static void test_job(void **state)
     text[n] = 0;
     assert_string_equal(text, "x: 25%, 2 of 8 windows, perplexity 3, 30 s left\n"
                               "x: 50%, 4 of 8 windows, 1 min 20 s left\n"
-                              "x: 100%, 8 of 8 windows\n");
+                              "x: 100%, 8 of 8 windows\n"
+                              "x: 70%, 47 s left\n");
     close(p[0]);
     close(saved);
 }

@@ -3,6 +3,7 @@
  * of a run with these options. */
 #include "../../../common/base/log.h"
 #include "../../../common/format/format.h"
+#include "../../../pipelines/precheck.h"
 #include "../../../pipelines/shelf.h"
 #include "../../../stages/forward/forward_opts.h"
 #include "../../../stages/reduce/reduce_opts.h"
@@ -73,6 +74,8 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     o.solvers = route_count(t, &solve_spec);
     o.cores = t->r->cores;
     rc = preview_make(&o, &p, e);
+    if (rc == 0)
+        rc = precheck_data(t, &p.config, o.model, e);
     if (rc == 0) {
         warn_split(&p);
         if (c->json)

@@ -327,7 +327,7 @@ int section_trouble(struct page *p)
 {
     static const char *const head[] = {
         "block",        "<site",       "<what",         "damping",
-        "attempts",     "dead inputs", "raised inputs", "tokens per input",
+        "attempts",     "dead inputs", "raised scales", "tokens per input",
         "relative loss"};
     const struct report *r = p->r;
     size_t listed = 0;
