@@ -261,7 +261,8 @@ int opt_complete(const struct opt_group *group, size_t ngroups, struct err *e)
                 continue;
             if (o->type == OPT_TEXTS ? !((const struct opt_texts *)at)->count
                                      : !*(const char *const *)at)
-                return err_set(e, ERR_USE, "--%s %s is missing: %.200s", o->name, o->arg, o->help);
+                return err_set(e, ERR_USE, "--%s %s is missing: %.*s", o->name, o->arg,
+                               (int)strcspn(o->help, "\n;"), o->help);
         }
     return 0;
 }
