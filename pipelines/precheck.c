@@ -16,6 +16,7 @@
 #include "../common/model/sites.h"
 #include "../common/tensor/safetensors.h"
 #include "../common/text/docs.h"
+#include "../common/text/tokenizer.h"
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/sample/sample.h"
@@ -82,21 +83,17 @@ static int check_sample(const struct route *t, const struct config *c, const cha
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_opts *o = s ? &((const struct sample_command *)s->own)->core : NULL;
-    char *tokenizer;
-    int rc, has;
+    int rc;
 
     if (!o || !o->model || strcmp(o->model, model) != 0)
         return 0;
-    tokenizer = fs_join(model, "tokenizer.json", e);
-    has = tokenizer && fs_is_named(tokenizer);
-    rc = tokenizer ? sample_check_limits(o, c, e) : -1;
-    for (size_t i = 0; rc == 0 && !has && i < o->ndata; i++) {
+    rc = sample_check_limits(o, c, e);
+    for (size_t i = 0; rc == 0 && !tokenizer_is_there(model) && i < o->ndata; i++) {
         struct stat st;
 
         if (stat(o->data[i], &st) == 0 && S_ISREG(st.st_mode))
             rc = check_text(o->data[i], o, e);
     }
-    free(tokenizer);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer - text to token ids and back, from a Hugging Face tokenizer.json.
+/* tokenizer - text to token ids and back, from a Hugging Face tokenizer.json or a SentencePiece
+ * model.
  *
  * Models: BPE, of bytes (GPT-2, Llama 3, Qwen) or as SentencePiece has it ("▁" for spaces, byte
  * fallback: Llama 2, Mistral, Gemma), Unigram (T5, XLM-R) and WordLevel; with the normalizers,
@@ -18,14 +19,18 @@
 
 struct tokenizer;
 
-/* dir/tokenizer.json (+ tokenizer_config.json). NULL: not there, or a part that is not known. */
+/* dir/tokenizer.json, or where there is none dir/tokenizer.model of SentencePiece (+
+ * tokenizer_config.json). NULL: not there, or a part that is not known. */
 struct tokenizer *tokenizer_open(const char *dir, struct err *e);
+int tokenizer_is_there(const char *dir); /* one of these files */
 struct tokenizer *tokenizer_parse(const char *json, size_t length, const char *what, struct err *e);
+/* A SentencePiece model. */
+struct tokenizer *tokenizer_spm_parse(const void *data, size_t n, const char *what, struct err *e);
 void tokenizer_close(struct tokenizer **t);
 size_t tokenizer_vocab(const struct tokenizer *t); /* highest id + 1, added tokens included */
 /* the same without those that are added tokens only */
 size_t tokenizer_vocab_base(const struct tokenizer *t);
-uint64_t tokenizer_digest(const struct tokenizer *t); /* of the text of tokenizer.json */
+uint64_t tokenizer_digest(const struct tokenizer *t); /* of its file */
 /* the token its post-processor puts in front; -1: none */
 int32_t tokenizer_bos(const struct tokenizer *t);
 /* Bytes of memory that a long text takes while it is encoded, for each of its own, at most about:

@@ -226,14 +226,50 @@ out:
     return t;
 }
 
+static int has_file(const char *dir, const char *name)
+{
+    char *path = fs_join(dir, name, NULL);
+    int there = path && fs_is_named(path);
+
+    free(path);
+    return there;
+}
+
+int tokenizer_is_there(const char *dir)
+{
+    return has_file(dir, "tokenizer.json") || has_file(dir, "tokenizer.model");
+}
+
+/* The file of ranks that Llama 3 and others bring has the same name: base64, a space, a rank. */
+static int is_ranks(const char *text, size_t n)
+{
+    const char *space = memchr(text, ' ', n < 200 ? n : 200);
+
+    return space && space > text && (size_t)(space - text) + 2 < n && space[1] == '0' &&
+           space[2] == '\n';
+}
+
+static struct tokenizer *model_file_parse(const char *text, size_t n, const char *path,
+                                          struct err *e)
+{
+    if (!is_ranks(text, n))
+        return tokenizer_spm_parse(text, n, path, e);
+    err_set(e, ERR_USE,
+            "%s: a tiktoken file of ranks, which does not say how text is cut nor what the special "
+            "tokens are: put the model's tokenizer.json beside it",
+            path);
+    return NULL;
+}
+
 struct tokenizer *tokenizer_open(const char *dir, struct err *e)
 {
-    char *path = fs_join(dir, "tokenizer.json", e), *text = NULL;
+    const int model = !has_file(dir, "tokenizer.json") && has_file(dir, "tokenizer.model");
+    char *path = fs_join(dir, model ? "tokenizer.model" : "tokenizer.json", e), *text = NULL;
     struct tokenizer *t = NULL;
     size_t n;
 
     if (!path || !(text = fs_read(path, FILE_MAX, &n, e)) ||
-        !(t = tokenizer_parse(text, n, path, e)))
+        !(t = model ? model_file_parse(text, n, path, e) : tokenizer_parse(text, n, path, e)))
         goto out;
     if (config_apply(t, dir, e) < 0)
         tokenizer_close(&t);

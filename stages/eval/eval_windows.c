@@ -2,7 +2,6 @@
 /* eval_windows - data to windows of tokens. */
 #include <stdlib.h>
 #include <string.h>
-#include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/jinja/chat_ids.h"
@@ -61,15 +60,14 @@ static int chat_start(struct gather *g, struct err *e)
 }
 
 /* The reference is given the ids of the model's tokenizer: with another vocabulary they are another
- * text to it. One without a tokenizer.json is taken as it is. */
+ * text to it. One without a tokenizer is taken as it is. */
 static int check_reference(const struct gather *g, struct err *e)
 {
-    char *path = g->o->ref ? fs_join(g->o->ref, "tokenizer.json", e) : NULL;
     struct tokenizer *t = NULL;
-    int rc = path || !g->o->ref ? 0 : -1;
+    int rc = 0;
     int32_t id;
 
-    if (path && fs_is_named(path)) {
+    if (g->o->ref && tokenizer_is_there(g->o->ref)) {
         rc = (t = tokenizer_open(g->o->ref, e)) ? 0 : -1;
         if (t && !tokenizer_same_ids(g->t, t, &id))
             rc = err_set(e, ERR_USE,
@@ -79,7 +77,6 @@ static int check_reference(const struct gather *g, struct err *e)
                          g->o->dir, g->o->ref, (int)id);
     }
     tokenizer_close(&t);
-    free(path);
     return rc;
 }
 

@@ -58,18 +58,11 @@ static int read_stops(struct script *s, const struct config *c, struct err *e)
 
 int script_open(struct script *s, const char *dir, const struct config *c, struct err *e)
 {
-    char *path = fs_join(dir, "tokenizer.json", e);
-
     memset(s, 0, sizeof *s);
     s->dir = dir;
     s->bos = -1;
-    if (!path)
+    if (tokenizer_is_there(dir) && !(s->tokenizer = tokenizer_open(dir, e)))
         return -1;
-    if (fs_is_named(path) && !(s->tokenizer = tokenizer_open(dir, e))) {
-        free(path);
-        return -1;
-    }
-    free(path);
     if (s->tokenizer)
         s->bos = tokenizer_bos(s->tokenizer);
     if (s->bos < 0 && c->bos >= 0 && (uint64_t)c->bos < c->vocab)

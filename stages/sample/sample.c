@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/model/config_read.h"
@@ -18,23 +17,12 @@
 
 static int tokenizer_find(struct sample *s, struct err *e)
 {
-    char *path = fs_join(s->o.model, "tokenizer.json", e);
-
-    if (!path)
+    if (tokenizer_is_there(s->o.model) && !(s->tokenizer = tokenizer_open(s->o.model, e)))
         return -1;
-    if (fs_is_named(path))
-        s->tokenizer = tokenizer_open(s->o.model, e);
-    else
-        path[0] = 0;
-    if (path[0] && !s->tokenizer) {
-        free(path);
-        return -1;
-    }
-    free(path);
     /* an added token may lie beyond: if it occurs, the line is refused */
     if (s->tokenizer && tokenizer_vocab_base(s->tokenizer) > s->config.vocab)
         return err_set(e, ERR_USE,
-                       "%s/tokenizer.json has token ids up to %zu, config.json has vocab_size %zu: "
+                       "%s: the tokenizer has token ids up to %zu, config.json has vocab_size %zu: "
                        "they do not belong together",
                        s->o.model, tokenizer_vocab_base(s->tokenizer) - 1, s->config.vocab);
     s->bos = s->tokenizer ? tokenizer_bos(s->tokenizer) : -1;

@@ -179,8 +179,9 @@ static int document_read(struct sample *s, const char *path, struct doc *d, stru
 
     *x = (struct document){.text = d->text != NULL};
     if ((d->text || d->chat) && !s->tokenizer)
-        return err_set(e, ERR_USE, "%s:%zu: text, but '%s' has no tokenizer.json", path, d->line,
-                       s->o.model);
+        return err_set(e, ERR_USE,
+                       "%s:%zu: text, but '%s' has no tokenizer.json (nor tokenizer.model)", path,
+                       d->line, s->o.model);
     if (d->text) {
         if (text_read(s, d, x, e) < 0)
             return err_prefix(e, "%s:%zu", path, d->line);

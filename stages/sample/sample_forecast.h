@@ -11,7 +11,7 @@
  * sequence that the model takes; 0: any. -1: options that make no stream of a known size. */
 int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct forecast *f,
                            struct err *e);
-/* Peak resident bytes. tokenizer: bytes of tokenizer.json, 0 where there is none. */
+/* Peak resident bytes. tokenizer: bytes of its file, 0 where there is none. */
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer);
 
 /* What the longest text of the data adds to it: a .txt is one document. model: its folder. */

@@ -26,12 +26,13 @@ static const struct opt_choice bos[] = {
 #define AT(field) offsetof(struct sample_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
-     .help = "checkpoint folder: config.json, tokenizer.json (not needed for input_ids)",
+     .help = "checkpoint folder: config.json, tokenizer.json or .model (not needed for input_ids)",
      .must = 1},
     {"data", OPT_TEXTS, AT(data), "FILE",
-     .help = "calibration text: .txt (one document), .jsonl (a document a line: {\"text\"},\n"
-             "{\"input_ids\"}, {\"messages\"} or another form of chats), .json (a list of\n"
-             "these), each also as .gz or .zst; may be repeated",
+     .help =
+         "calibration text: .txt (one document), .jsonl ({\"text\"}, {\"input_ids\"}, "
+         "{\"messages\"} or another form of chats a line) or .json (a list of these), each also "
+         "as .gz or .zst; may be repeated",
      .must = 1},
     {"share", OPT_TEXTS, AT(share), "X",
      .help = "part of the tokens that comes from each --data, in their order\n(any unit; without "

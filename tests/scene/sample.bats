@@ -68,7 +68,8 @@ refused() { # CODE WORDS ARGUMENTS...
     refused 100 '--data' --model "$model"
     refused 100 'config.json' --model nowhere --data text.jsonl
     refused 100 'gone.jsonl' --model "$model" --data gone.jsonl
-    refused 100 '.jsonl' --model "$model" --data "$model/config.json"
+    refused 100 '.jsonl or .json file' --model "$model" --data "$model/model.safetensors"
+    refused 100 'config.json:1: not valid JSON' --model "$model" --data "$model/config.json"
     refused 100 'max_position_embeddings 4096' --model "$model" --data text.jsonl --tokens 8192 --length 8192
     refused 100 '--tokens 100' --model "$model" --data text.jsonl --tokens 100 --length 512
     refused 100 'length' --model "$model" --data text.jsonl --length 0
@@ -83,8 +84,8 @@ refused() { # CODE WORDS ARGUMENTS...
 
 @test "a tokenizer that is not understood is refused by name" {
     cp "$model/tokenizer.json" "$model/tokenizer_config.json" bare/
-    sed -i 's/"type": *"NFC"/"type":"Nmt"/' bare/tokenizer.json
-    refused 100 "normalizer 'Nmt'" --model bare --data text.jsonl
+    sed -i 's/"type": *"NFC"/"type":"BertNormalizer"/' bare/tokenizer.json
+    refused 100 "normalizer 'BertNormalizer'" --model bare --data text.jsonl
     : >bare/tokenizer.json
     refused 100 'tokenizer.json' --model bare --data text.jsonl
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/text/charsmap.h"
 #include "../../common/text/tokenizer.h"
@@ -178,14 +179,112 @@ static void bad_tables(void **state)
     }
 }
 
+static char *model_read(const char *name, size_t *n)
+{
+    char path[96];
+    struct err e = {0};
+    char *data;
+
+    snprintf(path, sizeof path, "tests/golden/tokenizer/%s", name);
+    data = fs_read(path, 1 << 20, n, &e);
+    assert_non_null(data);
+    return data;
+}
+
+/* Each byte gone or another: refused, or a tokenizer that tokenizes. */
+static void bad_models(void **state)
+{
+    static const struct {
+        const char *data, *word;
+        size_t n;
+    } bad[] = {
+        {"", "not a SentencePiece model", 0},
+        {"{}", "not a SentencePiece model", 2},
+        {"\x0A\x7F", "not a SentencePiece model", 2},
+        {"\x0A\x03\x0A\x01\xFF", "piece 0 is not UTF-8", 5},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x09",
+         "of a type that is not known", 7},
+        {"\x0A\x03\x0A\x01"
+         "a\x12\x02\x18\x03",
+         "words or characters", 9},
+        {"\x0A\x03\x0A\x01"
+         "a\x12\x03\xC0\x01\x01",
+         "suffixes", 10},
+        {"\x0A\x03\x0A\x01"
+         "a\x0A\x03\x0A\x01"
+         "a",
+         "twice", 10},
+        {"\x0A\x03\x0A\x01"
+         "a\x1A\x03\x12\x01x",
+         "no such table", 10},
+    };
+    struct err e = {0};
+    size_t n, count;
+    char *data = model_read("unigram.model", &n);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(tokenizer_spm_parse(bad[i].data, bad[i].n, "m", &e));
+        assert_int_equal(e.kind, ERR_USE);
+        if (!strstr(e.text, bad[i].word))
+            fail_msg("%zu: '%s' not in '%s'", i, bad[i].word, e.text);
+    }
+    for (size_t i = 0; i < n; i += 3) {
+        const char was = data[i];
+        struct tokenizer *t;
+        int32_t *ids;
+
+        tokenizer_close(&(struct tokenizer *){tokenizer_spm_parse(data, i, "cut", &e)});
+        data[i] = (char)(was ^ (1 << i % 8));
+        t = tokenizer_spm_parse(data, n, "flipped", &e);
+        if (t && tokenizer_encode(t, "ab <s>\xC3\xA9", 8, 1, 1, &ids, &count, &e) == 0)
+            free(ids);
+        tokenizer_close(&t);
+        data[i] = was;
+    }
+    free(data);
+}
+
+static void folders(void **state)
+{
+    char dir[] = "/tmp/ptq-tokenizer-XXXXXX", path[64];
+    struct err e = {0};
+    struct tokenizer *t;
+    size_t n;
+    char *data = model_read("bpe.model", &n);
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/tokenizer.model", dir);
+    assert_int_equal(tokenizer_is_there(dir), 0);
+    assert_int_equal(fs_publish(path, "IQ== 0\nIg== 1\n", 14, &e), 0);
+    assert_int_equal(tokenizer_is_there(dir), 1);
+    assert_null(tokenizer_open(dir, &e));
+    assert_non_null(strstr(e.text, "a tiktoken file of ranks"));
+    assert_int_equal(fs_publish(path, data, n, &e), 0);
+    assert_non_null(t = tokenizer_open(dir, &e));
+    assert_int_equal(tokenizer_bos(t), tokenizer_id(t, "<s>"));
+    tokenizer_close(&t);
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
+    assert_int_equal(fs_publish(path, "{\"add_bos_token\":false}", 23, &e), 0);
+    assert_non_null(t = tokenizer_open(dir, &e));
+    assert_int_equal(tokenizer_bos(t), -1);
+    tokenizer_close(&t);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+    free(data);
+}
+
 static void golden_line(const char *line, size_t n, size_t *cases)
 {
     struct err e = {0};
     struct json *j = json_parse(line, n, "expected.jsonl", &e);
     const struct json *all = json_get(j, "cases");
     const char *name = json_text_or(j, "name", "?");
-    char *text = j ? json_print(json_get(j, "tokenizer"), 0, &e) : NULL;
-    struct tokenizer *t = text ? tokenizer_parse(text, strlen(text), name, &e) : NULL;
+    const char *model = json_as_text(json_get(j, "model"));
+    char *text = model ? model_read(model, &n) : json_print(json_get(j, "tokenizer"), 0, &e);
+    struct tokenizer *t = model ? tokenizer_spm_parse(text, n, name, &e)
+                                : tokenizer_parse(text, strlen(text), name, &e);
 
     if (!t)
         fail_msg("%s: %s", name, e.text);
@@ -194,9 +293,9 @@ static void golden_line(const char *line, size_t n, size_t *cases)
         int32_t *ids;
         size_t count;
 
-        assert_int_equal(
-            tokenizer_encode(t, json_as_text(said), json_text_length(said), 1, 1, &ids, &count, &e),
-            0);
+        assert_int_equal(tokenizer_encode(t, json_as_text(said), json_text_length(said), !model, 1,
+                                          &ids, &count, &e),
+                         0);
         for (size_t k = 0; k < count || k < json_count(want); k++) {
             int64_t id = -1;
 
@@ -223,7 +322,7 @@ static void golden(void **state)
     assert_non_null(f);
     while ((n = getline(&line, &room, f)) > 0)
         golden_line(line, (size_t)n, &cases);
-    assert_int_equal(cases, 420);
+    assert_int_equal(cases, 540);
     free(line);
     fclose(f);
 }
@@ -231,8 +330,9 @@ static void golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand), cmocka_unit_test(one_piece),
-        cmocka_unit_test(bad_tables), cmocka_unit_test(golden),
+        cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),    cmocka_unit_test(one_piece),
+        cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models), cmocka_unit_test(folders),
+        cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);

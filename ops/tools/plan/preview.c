@@ -48,15 +48,19 @@ static int solve_memory(const struct preview_opts *o, const struct forecast *f,
     return 0;
 }
 
-/* Bytes of tokenizer.json; 0: there is none. */
+/* Bytes of the tokenizer's file; 0: there is none. */
 static uint64_t tokenizer_bytes(const char *model)
 {
-    char *path = fs_join(model, "tokenizer.json", NULL);
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
     uint64_t n = 0;
 
-    if (path && fs_size(path, &n, NULL) < 0)
-        n = 0;
-    free(path);
+    for (size_t i = 0; !n && i < 2; i++) {
+        char *path = fs_join(model, names[i], NULL);
+
+        if (path && fs_size(path, &n, NULL) < 0)
+            n = 0;
+        free(path);
+    }
     return n;
 }
 

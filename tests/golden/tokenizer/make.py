@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """make.py - small tokenizers of our own, and what the reference library makes of some texts with them: expected.jsonl, a line each,
-{"name", "tokenizer": a tokenizer.json, "cases": [[text, ids], ...]}.
+{"name", "tokenizer": a tokenizer.json, "cases": [[text, ids], ...]}; bpe.model and unigram.model of SentencePiece, with "model": the file instead
+of "tokenizer". The ids of bpe.model are those of SentencePiece itself, those of unigram.model of the conversion that transformers makes.
 
 Needs tokenizers and sentencepiece; writes beside itself.
 """
@@ -110,6 +111,29 @@ def bpe(normalizer, pre):
                    normalizer, pre)
 
 
+def plain(x):
+    """Without what SentencePiece takes for a piece of its own and transformers for a cut."""
+    return x.replace("\0", "").replace("<s>", "").replace("[M]", "")
+
+
+def bpe_model():
+    data = sentencepiece_model(vocab_size=480, model_type="bpe", byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+                               user_defined_symbols=["[M]"])
+    (HERE / "bpe.model").write_bytes(data)
+    sp = sentencepiece.SentencePieceProcessor(model_proto=data)
+    return [[x, sp.encode(x)] for x in [plain(text()) for _ in range(60)]]
+
+
+def unigram_model():
+    data = sentencepiece_model(vocab_size=220, model_type="unigram", normalization_rule_name="identity")
+    (HERE / "unigram.model").write_bytes(data)
+    sp = sentencepiece.SentencePieceProcessor(model_proto=data)
+    t = Tokenizer(models.Unigram([(sp.id_to_piece(i), sp.get_score(i)) for i in range(sp.get_piece_size())], sp.unk_id()))
+    t.normalizer = N.Sequence([N.Strip(left=False, right=True), N.Replace(Regex(" {2,}"), "\u2581")])
+    t.pre_tokenizer = P.Metaspace()
+    return [[x, t.encode(x).ids] for x in [plain(text()) for _ in range(60)]]
+
+
 P, N = pre_tokenizers, normalizers
 map_ = finished(unigram(N.Sequence([N.Precompiled(charsmap()), N.Replace(Regex(" {2,}"), " ")]), P.Sequence([P.WhitespaceSplit(), P.Metaspace()])))
 map_.post_processor = processors.RobertaProcessing(("[M]", map_.token_to_id("[M]")), ("<s>", map_.token_to_id("<s>")))
@@ -131,4 +155,7 @@ with open(HERE / "expected.jsonl", "w", encoding="utf-8") as out:
     for name, t in ALL.items():
         cases = [[x, t.encode(x).ids] for x in [text() for _ in range(60)]]
         json.dump({"name": name, "tokenizer": json.loads(t.to_str()), "cases": cases}, out, ensure_ascii=False, separators=(",", ":"))
+        out.write("\n")
+    for name, cases in (("bpe.model", bpe_model()), ("unigram.model", unigram_model())):
+        json.dump({"name": name, "model": name, "cases": cases}, out, ensure_ascii=False, separators=(",", ":"))
         out.write("\n")
