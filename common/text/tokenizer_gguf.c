@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_gguf - byte-level BPE becomes "gpt2", the cut before it by its name (pre_names.h);
  * SentencePiece-style BPE becomes "llama", whose scores say the order of the merges: a token has
- * that of the first merge that makes it. Left out: Unigram, WordPiece. */
+ * that of the first merge that makes it. Left out: Unigram, WordLevel. */
 #include "tokenizer_gguf.h"
 
 #include <stdio.h>
@@ -51,6 +51,12 @@ static int source_open(struct source *s, struct err *e)
     if (s->t->vocab > s->rows) {
         err_set(e, ERR_USE, "%s: %zu tokens, the embedding has %zu rows", path, s->t->vocab,
                 s->rows);
+        goto out;
+    }
+    if (s->t->unigram || s->t->word_level) {
+        err_set(e, ERR_USE,
+                "%s: the model is '%s'; only tokenizers of BPE can be written to a GGUF file", path,
+                json_text_or(json_get(s->json, "model"), "type", "?"));
         goto out;
     }
     json_as_bool(json_get(json_get(s->json, "model"), "byte_fallback"), &s->spm);

@@ -476,6 +476,11 @@ static void refuses_models(void **state)
         {BYTES(SPLIT(LLAMA3, "\"behavior\":\"MergedWithNext\",\"invert\":false")), "no name for"},
         {SPM("{\"type\":\"NFKC\"}", ""), "SentencePiece"},
         {SPM(PREPEND, ",\"aa\":7"), "has 2 merges where a SentencePiece model of its tokens has 4"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":true,\"vocab\":[[\"?\",0]"
+         "]}}",
+         "the model is 'Unigram'"},
+        {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"?\":0},\"unk_token\":\"?\"}}",
+         "the model is 'WordLevel'"},
     };
     static const struct {
         const char *from, *to, *word;
