@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "base64.h"
 #include "unicode.h"
 
 enum { GRAPHEME_SHORT = 6 }; /* bytes: clusters below are looked up whole */
@@ -60,33 +61,15 @@ struct charsmap *charsmap_open(const void *data, size_t n, const char *what, str
     return m;
 }
 
-static int base64_digit(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
 struct charsmap *charsmap_parse(const char *base64, size_t n, const char *what, struct err *e)
 {
     unsigned char *data = mem_array(n / 4 * 3 + 4, 1, e);
     struct charsmap *m = NULL;
-    uint32_t bits = 0;
-    size_t used = 0, i, have = 0;
+    size_t used;
 
     if (!data)
         return NULL;
-    while (n && base64[n - 1] == '=')
-        n--;
-    for (i = 0; i < n && base64_digit(base64[i]) >= 0; i++) {
-        bits = bits << 6 | (uint32_t)base64_digit(base64[i]);
-        if ((have += 6) >= 8)
-            data[used++] = (unsigned char)(bits >> (have -= 8));
-    }
-    if (i < n)
+    if ((used = base64_read(base64, n, data)) == SIZE_MAX)
         err_set(e, ERR_USE, "%s: precompiled_charsmap is not base64", what);
     else
         m = charsmap_open(data, used, what, e);

@@ -19,7 +19,7 @@
 
 struct tokenizer;
 
-/* dir/tokenizer.json, or where there is none dir/tokenizer.model of SentencePiece (+
+/* dir/tokenizer.json, or where there is none dir/tokenizer.model of SentencePiece or tiktoken (+
  * tokenizer_config.json). NULL: not there, or a part that is not known. */
 struct tokenizer *tokenizer_open(const char *dir, struct err *e);
 int tokenizer_is_there(const char *dir); /* one of these files */

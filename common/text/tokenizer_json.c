@@ -240,25 +240,55 @@ int tokenizer_is_there(const char *dir)
     return has_file(dir, "tokenizer.json") || has_file(dir, "tokenizer.model");
 }
 
-/* The file of ranks that Llama 3 and others bring has the same name: base64, a space, a rank. */
-static int is_ranks(const char *text, size_t n)
+/* The special tokens of a file of ranks, {"128000": {"content": ...}, ...}, and its BOS. */
+static int ranks_finish(struct tokenizer *t, const char *dir, int bos, struct err *e)
 {
-    const char *space = memchr(text, ' ', n < 200 ? n : 200);
+    char *path = fs_join(dir, "tokenizer_config.json", e);
+    struct json *j = path && fs_is_named(path) ? json_read(path, e) : NULL, *list = NULL;
+    const struct json *map = json_get(j, "added_tokens_decoder"), *token;
+    const char *key;
+    int rc = -1;
 
-    return space && space > text && (size_t)(space - text) + 2 < n && space[1] == '0' &&
-           space[2] == '\n';
+    if (path && !json_count(map))
+        err_set(e, ERR_USE,
+                "%s: no \"added_tokens_decoder\": a tiktoken file does not say what the special "
+                "tokens are: put the model's tokenizer.json beside it",
+                path);
+    else if (path && (list = json_new_array()))
+        rc = 0;
+    for (size_t i = 0; rc == 0 && i < json_count(map); i++) {
+        struct json *one = json_clone(json_member(map, i, &key));
+
+        if (json_set_int(one, "id", strtoll(key, NULL, 10)) < 0) {
+            json_destroy(&one);
+            rc = err_set(e, ERR_USE, "%s: added_tokens_decoder: '%.20s'", path, key);
+        } else if (json_push(list, one) < 0)
+            rc = err_set(e, ERR_SYS, "no memory for the added tokens");
+    }
+    if (rc == 0)
+        rc = added_parse(t, list, path, e);
+    token = json_get(j, "bos_token");
+    key = json_as_text(token) ? json_as_text(token) : json_as_text(json_get(token, "content"));
+    if (rc == 0 && bos && key && tokenizer_id(t, key) >= 0)
+        rc = bpe_ids_push(&t->front, tokenizer_id(t, key), e);
+    json_destroy(&list);
+    json_destroy(&j);
+    free(path);
+    return rc;
 }
 
+/* Files of ranks have this name, too. */
 static struct tokenizer *model_file_parse(const char *text, size_t n, const char *path,
-                                          struct err *e)
+                                          const char *dir, struct err *e)
 {
-    if (!is_ranks(text, n))
+    struct tokenizer *t;
+    int bos;
+
+    if (!tokenizer_is_ranks(text, n))
         return tokenizer_spm_parse(text, n, path, e);
-    err_set(e, ERR_USE,
-            "%s: a tiktoken file of ranks, which does not say how text is cut nor what the special "
-            "tokens are: put the model's tokenizer.json beside it",
-            path);
-    return NULL;
+    if ((t = tokenizer_ranks_parse(text, n, path, &bos, e)) && ranks_finish(t, dir, bos, e) < 0)
+        tokenizer_close(&t);
+    return t;
 }
 
 struct tokenizer *tokenizer_open(const char *dir, struct err *e)
@@ -269,7 +299,7 @@ struct tokenizer *tokenizer_open(const char *dir, struct err *e)
     size_t n;
 
     if (!path || !(text = fs_read(path, FILE_MAX, &n, e)) ||
-        !(t = model ? model_file_parse(text, n, path, e) : tokenizer_parse(text, n, path, e)))
+        !(t = model ? model_file_parse(text, n, path, dir, e) : tokenizer_parse(text, n, path, e)))
         goto out;
     if (config_apply(t, dir, e) < 0)
         tokenizer_close(&t);

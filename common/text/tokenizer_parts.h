@@ -122,6 +122,12 @@ int model_parse(struct tokenizer *t, const struct json *m, int byte_level, const
 int model_encode(const struct tokenizer *t, const char *piece, size_t n, struct bpe_ids *ids,
                  struct err *e);
 
+/* tokenizer_ranks.c: a tiktoken file. *bos: the models that have it begin texts with a BOS. Its
+ * special tokens are for the caller to add. */
+int tokenizer_is_ranks(const char *text, size_t n);
+struct tokenizer *tokenizer_ranks_parse(const char *text, size_t n, const char *what, int *bos,
+                                        struct err *e);
+
 /* tokenizer_steps.c: normalizer, pre-tokenizer and decoder of tokenizer.json into steps.
  * *byte_level is set when the text is to be taken as bytes. */
 /* Calls parse for the part, or for each member of a Sequence (the list of which is called

@@ -3,7 +3,7 @@
  * reference converts it to a tokenizer.json.
  *
  * Format: sentencepiece_model.proto of https://github.com/google/sentencepiece. Models unigram
- * and BPE; merges of the latter are all ways to make a piece of two others, the best score first.
+ * and BPE.
  * Left out: words and characters as models, spaces as suffixes; they are refused. What a model
  * file does not say is whether texts get a BOS: of BPE they do (Llama, Mistral, Gemma), unless
  * tokenizer_config.json says otherwise. */
@@ -17,6 +17,7 @@
 #include "protobuf.h"
 #include "tokenizer.h"
 #include "tokenizer_parts.h"
+#include "tokenizer_rules.h"
 
 enum piece_type { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
 enum { UNIGRAM = 1, BPE }; /* model_type */
@@ -139,79 +140,6 @@ static struct bpe *vocab_read(struct spm *s, struct protobuf m, size_t pieces, s
     return vocab;
 }
 
-/* ---- merges ---- */
-
-struct rule {
-    double score;
-    int32_t piece, left, right;
-};
-struct rules {
-    struct rule *at;
-    size_t n, room;
-};
-
-static int order(int32_t a, int32_t b)
-{
-    return (a > b) - (a < b);
-}
-
-static int by_rank(const void *a, const void *b)
-{
-    const struct rule *x = a, *y = b;
-    int c = (x->score < y->score) - (x->score > y->score);
-
-    c = c ? c : order(x->piece, y->piece);
-    c = c ? c : order(x->left, y->left);
-    return c ? c : order(x->right, y->right);
-}
-
-static int32_t normal_find(const struct spm *s, const struct bpe *vocab, const char *text, size_t n)
-{
-    int32_t id = bpe_find(vocab, text, n);
-
-    return id >= 0 && s->type[id] == NORMAL ? id : -1;
-}
-
-static int rules_find(const struct spm *s, const struct bpe *vocab, struct rules *r, struct err *e)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        size_t n = 0;
-        const char *text = bpe_text(vocab, (int64_t)i, &n);
-
-        for (size_t cut = 1; s->type[i] == NORMAL && cut < n; cut++) {
-            void *p = r->at;
-            int32_t left, right;
-
-            if (((unsigned char)text[cut] & 0xC0) == 0x80)
-                continue;
-            left = normal_find(s, vocab, text, cut);
-            right = left < 0 ? -1 : normal_find(s, vocab, text + cut, n - cut);
-            if (right < 0)
-                continue;
-            if (mem_grow(&p, &r->room, r->n + 1, sizeof *r->at, e) < 0)
-                return -1;
-            r->at = p;
-            r->at[r->n++] = (struct rule){s->score[i], (int32_t)i, left, right};
-        }
-    }
-    if (r->n)
-        qsort(r->at, r->n, sizeof *r->at, by_rank);
-    return 0;
-}
-
-static int rules_add(struct bpe *vocab, const struct rules *r, struct err *e)
-{
-    for (size_t i = 0; i < r->n; i++) {
-        size_t nl = 0, nr = 0;
-        const char *left = bpe_text(vocab, r->at[i].left, &nl),
-                   *right = bpe_text(vocab, r->at[i].right, &nr);
-
-        if (bpe_add_merge(vocab, left, nl, right, nr, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* ---- the model ---- */
 
 static int bpe_make(struct spm *s, struct tokenizer *t, struct protobuf m, size_t pieces,
@@ -223,11 +151,11 @@ static int bpe_make(struct spm *s, struct tokenizer *t, struct protobuf m, size_
     struct rules r = {0};
     int rc = -1;
 
-    if (vocab && rules_find(s, vocab, &r, e) == 0 && (t->bpe = vocab_read(s, m, pieces, r.n, e)) &&
-        rules_add(t->bpe, &r, e) == 0)
+    if (vocab && rules_find(&r, vocab, s->score, s->type, NORMAL, e) == 0 &&
+        (t->bpe = vocab_read(s, m, pieces, r.n, e)) && rules_add(&r, t->bpe, e) == 0)
         rc = bpe_start(t->bpe, &o, e);
     bpe_destroy(&vocab);
-    free(r.at);
+    rules_release(&r);
     return rc < 0 ? err_prefix(e, "%s", s->what) : 0;
 }
 

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 #include "../../common/text/charsmap.h"
 #include "../../common/text/tokenizer.h"
+#include "../../common/text/tokenizer_parts.h"
+#include "shared.h"
 
 /* A tokenizer.json spelled in single quotes. */
 static struct tokenizer *small_open(const char *text, struct err *e)
@@ -261,7 +264,7 @@ static void folders(void **state)
     assert_int_equal(fs_publish(path, "IQ== 0\nIg== 1\n", 14, &e), 0);
     assert_int_equal(tokenizer_is_there(dir), 1);
     assert_null(tokenizer_open(dir, &e));
-    assert_non_null(strstr(e.text, "a tiktoken file of ranks"));
+    assert_non_null(strstr(e.text, "a tiktoken file of 2 ranks"));
     assert_int_equal(fs_publish(path, data, n, &e), 0);
     assert_non_null(t = tokenizer_open(dir, &e));
     assert_int_equal(tokenizer_bos(t), tokenizer_id(t, "<s>"));
@@ -273,6 +276,97 @@ static void folders(void **state)
     tokenizer_close(&t);
     assert_int_equal(fs_remove_tree(dir, &e), 0);
     free(data);
+}
+
+#define MARK "\n__ggml_vocab_test__\n"
+
+/* A line of ids for each text. */
+static void expect_vectors(const struct tokenizer *t, const char *texts, const char *ids)
+{
+    const char *end;
+    size_t cases = 0;
+
+    for (; (end = strstr(texts, MARK)); texts = end + strlen(MARK), cases++) {
+        struct err e = {0};
+        int32_t *got;
+        size_t n;
+
+        assert_int_equal(tokenizer_encode(t, texts, (size_t)(end - texts), 0, 0, &got, &n, &e), 0);
+        for (size_t i = 0; i < n; i++) {
+            char *next;
+
+            assert_int_equal(strtol(ids, &next, 10), got[i]);
+            ids = next;
+        }
+        ids += strspn(ids, " ");
+        assert_int_equal(*ids++, '\n');
+        free(got);
+    }
+    assert_int_equal(cases, 46);
+}
+
+/* Llama 3's file, whose cut is known by its length. */
+static void ranks(void **state)
+{
+    static const char config[] =
+        "{\"bos_token\":\"<|begin|>\",\"added_tokens_decoder\":{\"128000\":"
+        "{\"content\":\"<|begin|>\",\"special\":true}}}";
+    char dir[] = "/tmp/ptq-tokenizer-XXXXXX", path[64], *text, *want, *whole;
+    struct err e = {0};
+    struct tokenizer *t;
+    size_t n;
+
+    shared_or_skip(file, "data/tok-llama3/tokenizer_llama3.tiktoken");
+    shared_or_skip(inp, "data/tok-vectors/ggml-vocab-llama-bpe.gguf.inp");
+    shared_or_skip(out, "data/tok-vectors/ggml-vocab-llama-bpe.gguf.out");
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/tokenizer.model", dir);
+    assert_non_null(whole = realpath(file, NULL));
+    assert_int_equal(symlink(whole, path), 0);
+    free(whole);
+    assert_null(tokenizer_open(dir, &e));
+    assert_non_null(strstr(e.text, "added_tokens_decoder"));
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
+    assert_int_equal(fs_publish(path, config, sizeof config - 1, &e), 0);
+    if (!(t = tokenizer_open(dir, &e)))
+        fail_msg("%s", e.text);
+    assert_int_equal(tokenizer_bos(t), 128000);
+    assert_int_equal(tokenizer_vocab(t), 128001);
+    assert_non_null(text = fs_read(inp, 1 << 20, &n, &e));
+    assert_non_null(want = fs_read(out, 1 << 20, &n, &e));
+    expect_vectors(t, text, want);
+    tokenizer_close(&t);
+    free(want);
+    free(text);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+}
+
+static void bad_ranks(void **state)
+{
+    const size_t lines = 128000, room = lines * 16;
+    char *text = malloc(room);
+    struct err e = {0};
+    size_t n = 0;
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < lines; i++)
+        n += (size_t)snprintf(text + n, room - n, "%c%c%c%c %zu\n", "ABCDEFGH"[i >> 15 & 7],
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i >> 10 & 31],
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i >> 5 & 31],
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i & 31], i);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const bad[] = {"*AAA 0", "AAAA x", "AAAA-1", "AAAA 1"};
+        struct tokenizer *t;
+        int bos;
+
+        memcpy(text, bad[i], 6);
+        if ((t = tokenizer_ranks_parse(text, n, "r", &bos, &e)))
+            fail_msg("'%s' is taken", bad[i]);
+        assert_non_null(strstr(e.text, i < 3 ? "r:1: not a token" : "r:2: "));
+    }
+    free(text);
 }
 
 static void golden_line(const char *line, size_t n, size_t *cases)
@@ -332,7 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),    cmocka_unit_test(one_piece),
         cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models), cmocka_unit_test(folders),
-        cmocka_unit_test(golden),
+        cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),  cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);
