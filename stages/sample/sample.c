@@ -56,7 +56,7 @@ static int limits_check(const struct sample *s, struct err *e)
                        (unsigned long long)o->tokens, o->length);
     if (!o->lanes || !o->chunk_tokens)
         return err_set(e, ERR_USE, "--lanes and --chunk-tokens are at least 1");
-    return o->ndata ? 0 : err_set(e, ERR_USE, "--data FILE is needed");
+    return 0;
 }
 
 int sample_check_limits(const struct sample_opts *o, const struct config *c, struct err *e)
@@ -154,6 +154,10 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
     if (!s)
         return NULL;
     s->o = *o;
+    if (!o->ndata) {
+        err_set(e, ERR_USE, "--data FILE is needed");
+        goto fail;
+    }
     if (config_read(o->model, &s->config, e) < 0)
         goto fail;
     s->config_open = 1;
