@@ -20,6 +20,7 @@
 #include "../stages/eval/eval_opts.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/generate/generate_opts.h"
+#include "../stages/importance/importance_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_opts.h"
@@ -28,10 +29,10 @@
 #define PREFIX "ptq-"
 
 static const struct stage_spec *const specs[] = {
-    &sample_spec,  &forward_spec,  &reduce_spec, &solve_spec,    &write_spec,
-    &eval_spec,    &generate_spec, &cat_spec,    &import_spec,   &rotate_spec,
-    &inspect_spec, &diff_spec,     &check_spec,  &convert_spec,  &report_spec,
-    &stream_spec,  &families_spec, &law_spec,    &allocate_spec, &merge_spec};
+    &sample_spec,   &forward_spec, &reduce_spec,    &solve_spec,  &write_spec,    &eval_spec,
+    &generate_spec, &cat_spec,     &import_spec,    &rotate_spec, &inspect_spec,  &diff_spec,
+    &check_spec,    &convert_spec, &report_spec,    &stream_spec, &families_spec, &law_spec,
+    &allocate_spec, &merge_spec,   &importance_spec};
 
 const struct stage_spec *specs_at(size_t i)
 {

@@ -139,6 +139,13 @@ int block_set_linear(struct block *b, size_t site, size_t i, float *w, struct er
     return 0;
 }
 
+float *block_linear(const struct block *b, size_t site, size_t i)
+{
+    const struct op *o = site < b->p.nsites ? program_linear_of(&b->p, site, i) : NULL;
+
+    return o ? b->w[o - b->p.op] : NULL;
+}
+
 static void drop_before(struct block *b, size_t end)
 {
     for (size_t i = 0; i < end; i++)

@@ -69,6 +69,8 @@ int block_load_linear(struct block *b, size_t site, size_t i, struct err *e);
 /* Replaces linear i of a site by w [N,K] f32 (taken over, also on an error: freed by the block),
  * e.g. dequantized codes of a commit. */
 int block_set_linear(struct block *b, size_t site, size_t i, float *w, struct err *e);
+/* The weights of one that were loaded or set, [N,K]; NULL: they were not. Borrowed. */
+float *block_linear(const struct block *b, size_t site, size_t i);
 void block_drop_all(struct block *b); /* frees the linears of all sites */
 /* Those that are not needed any more behind a stop. */
 void block_drop_done(struct block *b, size_t stop);

@@ -11,7 +11,6 @@
 #include "msg_check.h"
 
 #define VOCAB_MAX INT32_MAX
-#define SITE_WEIGHTS_MAX 4096 /* rows: each is looked for among all before it */
 
 _Static_assert(WEIGHTS_LINEARS == CHECK_LINEARS, "one limit");
 
@@ -140,7 +139,7 @@ static int check_site_weights(const struct msg *m, struct chunk_view *v, struct 
 
     if (there != 1)
         return there;
-    if (t->shape[0] < 1 || t->shape[0] > SITE_WEIGHTS_MAX || t->shape[1] != v->T)
+    if (t->shape[0] < 1 || t->shape[0] > CHUNK_SITES_MAX || t->shape[1] != v->T)
         return check_fail(m, e,
                           "tensor 'site_weights' is [%" PRIu64 ", %" PRIu64 "], for %zu tokens",
                           t->shape[0], t->shape[1], v->T);

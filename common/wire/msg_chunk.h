@@ -8,6 +8,8 @@
 #include "../text/role.h"
 #include "msg.h"
 
+#define CHUNK_SITES_MAX 4096 /* in site_weights: each is looked for among all before it */
+
 struct chunk_view {
     uint64_t chunk, chunks; /* this one, of how many in the run */
     uint64_t lane, lanes;   /* lane = fixed run of consecutive chunks */

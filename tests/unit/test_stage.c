@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "../../ops/tools/look/cat_opts.h"
+#include "../../stages/importance/importance_opts.h"
 #include "../../stages/eval/eval_opts.h"
 #include "../../stages/forward/forward_opts.h"
 #include "../../stages/generate/generate_opts.h"
@@ -29,9 +30,9 @@ static const struct stage_spec everything = {
 static const struct stage_spec wrong_default = {
     .name = "wrong", .mem = "lots", .mem_for = "nothing"};
 
-static const struct stage_spec *const all[] = {&sample_spec,   &forward_spec, &reduce_spec,
-                                               &solve_spec,    &write_spec,   &eval_spec,
-                                               &generate_spec, &cat_spec,     &everything};
+static const struct stage_spec *const all[] = {
+    &sample_spec, &importance_spec, &forward_spec,  &reduce_spec, &solve_spec,
+    &write_spec,  &eval_spec,       &generate_spec, &cat_spec,    &everything};
 
 static void bad_defaults(void **state)
 {
@@ -101,6 +102,14 @@ static void checked(void **state)
         {&forward_spec, "--model=m", NULL, NULL, NULL, "--commits EP or --follow DIR"},
         {&forward_spec, "--model=m", "--inputs=full", "--dual", NULL, "one stream only"},
         {&forward_spec, "--model=m", "--inputs=full", "--weight-clip=1,2", NULL, "--weight-clip"},
+        {&importance_spec, "--clip=1,2", NULL, NULL, NULL, "--model DIR is missing"},
+        {&importance_spec, "--model=m", "--method=magic", NULL, NULL, "'magic'"},
+        {&importance_spec, "--model=m", "--clip=2,1", NULL, NULL, "--clip: '2,1'"},
+        {&importance_spec, "--model=m", "--select=0", NULL, NULL, "--select"},
+        {&importance_spec, "--model=m", "--power=2", NULL, NULL, "--power is of --method vlmq"},
+        {&importance_spec, "--model=m", "--method=vlmq", "--loss-on=all", NULL, "--loss-on"},
+        {&importance_spec, "--model=m", "--method=vlmq", "--group=0", NULL, "0 is no group"},
+        {&importance_spec, "--model=m", "--method=mbq", "--select=0.5", NULL, "--select"},
         {&solve_spec, "--solver=magic", NULL, NULL, NULL, "no solver 'magic'"},
         {&solve_spec, "--override=mlp.down: bits=5", NULL, NULL, NULL, "bits"},
         {&solve_spec, "--group=0", NULL, NULL, NULL, "--group"},

@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# importance.bats - weights from gradients between the sampler and the forward stage: in a pipe, by two processes, in a run.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    M=$ROOT/pipelines/demo/tale-qwen3
+    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-importance-XXXXXX)
+    at=ipc://$XDG_RUNTIME_DIR
+}
+
+teardown() {
+    for p in $(jobs -p); do kill -9 "$p" 2>/dev/null || true; done
+    rm -rf "$XDG_RUNTIME_DIR"
+}
+
+sample() { # MORE...
+    ptq-sample --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --quiet "$@"
+}
+
+importance() { # MORE...
+    timeout 60 ptq-importance --model "$M" --threads 1 --quiet "$@"
+}
+
+@test "the same weights by one process and by two, one chunk at a time and all together" {
+    sample --out chunks.ptq
+    importance --in chunks.ptq --out one.ptq
+    importance --in chunks.ptq --out apart.ptq --mem 1
+    cmp one.ptq apart.ptq
+    sample --out "@$at/chunks" --peers 2 &
+    for worker in 1 2; do
+        importance --in "$at/chunks" --out "$at/weighed" &
+    done
+    timeout 60 ptq-cat --quiet --in "@$at/weighed" --peers-in 2 --out two.ptq
+    wait
+    run -0 ptq-diff one.ptq two.ptq
+    [[ $output == *" 0 differences" ]]
+    [ "$(ptq-inspect one.ptq | grep -c 'site_weights  F32 \[24, 64\]')" = 4 ]
+}
+
+@test "the forward stage multiplies them in, and the record says where they come from" {
+    sample | ptq-forward --model "$M" --inputs full --threads 1 --quiet | ptq-reduce --quiet --out plain.ptq
+    sample | importance | ptq-forward --model "$M" --inputs full --threads 1 --quiet | ptq-reduce --quiet --out weighed.ptq
+    run -1 ptq-diff plain.ptq weighed.ptq
+    [ "$(grep -c ': prov: the fields differ' <<<"$output")" = 24 ]
+    [ "$(grep -cE ' S: ' <<<"$output")" = 24 ]
+    run -0 ptq-inspect --json weighed.ptq
+    [[ $output == *'"stage":"importance"'*'"method":"tlq"'* ]]
+}
+
+@test "raw values are kept, and only the share that was asked for counts" {
+    sample | importance --keep raw.safetensors --select 0.25 --out some.ptq
+    run -0 ptq-inspect raw.safetensors
+    [[ $output == *"model.layers.5.mlp.down_proj"*"[256]"* ]]
+    [[ $output == *loss* ]]
+    run -0 ptq-inspect some.ptq
+    [[ $output == *"site_weights  F32 [24, 64]"*"min 0 "*"mean 1 "* ]]
+}
+
+@test "what cannot be done is refused" {
+    sample --out chunks.ptq
+    run -100 importance --in chunks.ptq --out x.ptq --method mbq
+    [[ $output == *"chunk 0: no tensor 'modality'"* ]]
+    importance --in chunks.ptq --out weighed.ptq
+    run -100 importance --in weighed.ptq --out x.ptq
+    [[ $output == *"has weights of sites already"* ]]
+    run -100 importance --in chunks.ptq --out x.ptq --method vlmq --loss-on all
+    [[ $output == *"--loss-on is not of --method vlmq"* ]]
+    sample --out "@$at/chunks" --peers 2 &
+    ptq-cat --quiet --in "$at/chunks" --out half.ptq &
+    run -100 importance --in "$at/chunks" --out x.ptq --keep raw.safetensors
+    [[ $output == *"--keep goes by all chunks of the run, but 2 of 4 came here"* ]]
+    wait
+    [ ! -e raw.safetensors ]
+}
+
+@test "a run of the recipe, with two processes that weigh" {
+    timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
+        --workers importance=2,forward=1 --out out
+    run -0 ptq-inspect --json out
+    [[ $output == *importance* ]]
+}
