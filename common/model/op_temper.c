@@ -23,6 +23,21 @@ static void each(const struct op_args *a, size_t first, size_t count)
     }
 }
 
+/* The gradient grows as the row did. */
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    struct op_args a = b->a;
+
+    (void)sum;
+    a.out = b->grad;
+    each(&a, first, count);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -32,5 +47,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * n;
 }
 
-const struct op_kind op_temper = {
-    .name = "temper", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_temper = {.name = "temper",
+                                  .inputs = 1,
+                                  .local = 1,
+                                  .check = check,
+                                  .each = each,
+                                  .back = back,
+                                  .cost = cost};

@@ -22,8 +22,8 @@ struct importance_io {
     void (*progress)(void *ctx, size_t done, size_t all); /* of the chunks at work */
 };
 
-/* m, par: borrowed. An error: the model has an operation without a backward pass, or more sites than a
- * chunk has room for. */
+/* m, par: borrowed. An error: the model has an operation without a backward pass, or more sites
+ * than a chunk has room for. */
 struct importance *importance_open(struct model *m, struct par *par,
                                    const struct importance_opts *o, struct err *e);
 void importance_close(struct importance **f);

@@ -326,6 +326,7 @@ static void ropes(void **state)
 
 static void rows_alone(void **state)
 {
+    struct alone temper = {.op = {.kind = &op_temper}, .width = {24}, .width_out = 24, .count = T};
     struct alone add = {.op = {.kind = &op_add, .out = 1, .adds = 1},
                         .width = {24},
                         .width_out = 24,
@@ -344,6 +345,9 @@ static void rows_alone(void **state)
                          .count = T};
 
     (void)state;
+    temper.op.temper.rate = 0.5f;
+    temper.op.temper.original = 32;
+    product_is_the_slope(&temper);
     add.op.add.scale = 0.3f;
     cut.op.cut.first = 7;
     product_is_the_slope(&add);
