@@ -10,11 +10,7 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "block_parts.h"
-
-struct value {
-    int slot, kept;
-    size_t room; /* which; made by the first value in it */
-};
+#include "block_values.h"
 
 struct block_back {
     struct block *b;
@@ -22,11 +18,8 @@ struct block_back {
     size_t to;
     struct block_places places;
     struct op_groups *groups; /* [nslots] */
-    size_t (*in)[OP_INPUTS];  /* [nops] values */
-    size_t *out;              /* [nops] the value that it writes */
-    struct value *value;      /* [nvalues] */
-    size_t nvalues;
-    float **room;   /* [nvalues] */
+    struct block_values v;
+    float **room;   /* [v.count] */
     float **grad;   /* [nslots] of the value at hand; NULL: none reached it yet */
     float **tensor; /* [nops] */
 };
@@ -36,54 +29,6 @@ static size_t slot_floats(const struct block_back *k, int slot)
     const struct program_slot *s = &k->b->p.slot[slot];
 
     return k->r->T * s->top * s->width;
-}
-
-/* ---- values ---- */
-
-/* What stands in the slot takes part in what the operation leaves there. */
-static int goes_on(const struct op *o, int slot)
-{
-    return o->expert >= 0 || program_reads(o, slot);
-}
-
-static int values_make(struct block_back *k, struct err *e)
-{
-    const struct program *p = &k->b->p;
-    size_t *at = mem_array(p->nslots, sizeof *at, e); /* of each slot, 1 more; 0: none */
-
-    if (!at)
-        return -1;
-    k->value[k->nvalues++] = (struct value){.slot = PROGRAM_STREAM};
-    at[PROGRAM_STREAM] = 1;
-    for (size_t i = 0; i < k->to; i++) {
-        const struct op *o = &p->op[i];
-
-        if (!block_has(k->b, i))
-            continue;
-        for (size_t n = 0; n < o->kind->inputs; n++) {
-            k->in[i][n] = at[o->in[n]] - 1;
-            if (o->kind->keeps >> n & 1)
-                k->value[k->in[i][n]].kept = 1;
-        }
-        k->value[k->nvalues] = (struct value){.slot = o->out};
-        k->out[i] = k->nvalues++;
-        at[o->out] = k->nvalues;
-    }
-    free(at);
-    return 0;
-}
-
-/* Values of a slot follow one another: who comes after one that is not kept takes its room. */
-static void rooms_share(struct block_back *k)
-{
-    for (size_t v = 0; v < k->nvalues; v++) {
-        size_t before = v;
-
-        while (before-- > 0 && k->value[before].slot != k->value[v].slot)
-            ;
-        k->value[v].room =
-            before < v && !k->value[before].kept ? k->value[before].room : v; /* SIZE_MAX: none */
-    }
 }
 
 /* ---- forward ---- */
@@ -96,7 +41,7 @@ static const struct op_groups *groups_of(struct block_back *k, size_t op, struct
 
     for (size_t i = op; g && !g->token && i-- > 0;)
         if (p->op[i].kind->routes && p->op[i].out == route)
-            return op_groups_make(g, k->room[k->value[k->out[i]].room], k->r->T,
+            return op_groups_make(g, k->room[k->v.value[k->v.out[i]].room], k->r->T,
                                   p->op[i].route.experts, p->op[i].route.top, e) == 0
                        ? g
                        : NULL;
@@ -139,25 +84,24 @@ static float *row_of(const struct op_args *a, float *x, size_t width)
 static int run_op(struct block_back *k, size_t i, struct err *e)
 {
     const struct op *o = &k->b->p.op[i];
-    const size_t v = k->out[i], room = k->value[v].room, floats = slot_floats(k, o->out);
+    const size_t v = k->v.out[i], room = k->v.value[v].room, floats = slot_floats(k, o->out);
     struct op_args a;
 
     if (args_make(k, i, &a, e) < 0)
         return -1;
     if (room == v) {
-        size_t before = v;
+        const size_t before = k->v.value[v].before;
 
         if (!(k->room[v] = mem_raw(floats ? floats : 1, sizeof(float), e)))
             return -1;
-        while (before-- > 0 && k->value[before].slot != o->out)
-            ;
-        if (before < v && goes_on(o, o->out))
-            memcpy(k->room[v], k->room[k->value[before].room], floats * sizeof(float));
+        if (before != SIZE_MAX && block_values_go_on(o))
+            memcpy(k->room[v], k->room[k->v.value[before].room], floats * sizeof(float));
     }
     a.out = row_of(&a, k->room[room], a.width_out);
     for (size_t n = 0; n < o->kind->inputs; n++)
-        a.in[n] = o->in[n] == o->out ? a.out
-                                     : row_of(&a, k->room[k->value[k->in[i][n]].room], a.width[n]);
+        a.in[n] = o->in[n] == o->out
+                      ? a.out
+                      : row_of(&a, k->room[k->v.value[k->v.in[i][n]].room], a.width[n]);
     return op_run(&a, e);
 }
 
@@ -174,10 +118,10 @@ static int run_forward(struct block_back *k, const float *h, float *y, struct er
             continue;
         if (block_need(k->b, i, e) < 0 || run_op(k, i, e) < 0)
             return -1;
-        last = k->b->p.op[i].out == PROGRAM_STREAM ? k->out[i] : last;
+        last = k->b->p.op[i].out == PROGRAM_STREAM ? k->v.out[i] : last;
     }
     if (y)
-        memcpy(y, k->room[k->value[last].room], floats * sizeof(float));
+        memcpy(y, k->room[k->v.value[last].room], floats * sizeof(float));
     return 0;
 }
 
@@ -198,6 +142,19 @@ int block_back_check(const struct block *b, struct err *e)
     return 0;
 }
 
+static int values_of(struct block_back *k, struct err *e)
+{
+    unsigned char *skipped = mem_array(k->b->p.nops, 1, e);
+    int rc = -1;
+
+    for (size_t i = 0; skipped && i < k->to; i++)
+        skipped[i] = !block_has(k->b, i);
+    if (skipped)
+        rc = block_values_make(&k->v, &k->b->p, k->to, skipped, e);
+    free(skipped);
+    return rc;
+}
+
 struct block_back *block_back_forward(struct block *b, size_t to, const struct rows *r,
                                       const float *h, float *y, struct err *e)
 {
@@ -211,16 +168,11 @@ struct block_back *block_back_forward(struct block *b, size_t to, const struct r
     k->to = to < p->nops ? to : p->nops;
     if (block_places_make(&k->places, r, NULL, e) == 0 &&
         (k->groups = mem_array(p->nslots, sizeof *k->groups, e)) &&
-        (k->in = mem_array(p->nops, sizeof *k->in, e)) &&
-        (k->out = mem_array(p->nops, sizeof *k->out, e)) &&
-        (k->value = mem_array(p->nops + 1, sizeof *k->value, e)) &&
         (k->room = mem_array(p->nops + 1, sizeof *k->room, e)) &&
         (k->grad = mem_array(p->nslots, sizeof *k->grad, e)) &&
-        (k->tensor = mem_array(p->nops, sizeof *k->tensor, e)) && values_make(k, e) == 0) {
-        rooms_share(k);
-        if (run_forward(k, h, y, e) == 0)
-            return k;
-    }
+        (k->tensor = mem_array(p->nops, sizeof *k->tensor, e)) && values_of(k, e) == 0 &&
+        run_forward(k, h, y, e) == 0)
+        return k;
     block_back_close(&k);
     return NULL;
 }
@@ -237,20 +189,31 @@ void block_back_close(struct block_back **kp)
         if (k->grad)
             free(k->grad[i]);
     }
-    for (size_t i = 0; k->room && i < k->nvalues; i++)
+    for (size_t i = 0; k->room && i < k->v.count; i++)
         free(k->room[i]);
     for (size_t i = 0; k->tensor && i < k->b->p.nops; i++)
         free(k->tensor[i]);
     block_places_release(&k->places);
     free(k->groups);
-    free(k->in);
-    free(k->out);
-    free(k->value);
+    block_values_release(&k->v);
     free(k->room);
     free(k->grad);
     free(k->tensor);
     free(k);
     *kp = NULL;
+}
+
+int block_back_room(const struct config *c, size_t block, size_t T, double *bytes, struct err *e)
+{
+    struct block_values v = {.count = 0};
+    struct program p;
+    int rc = family_program(c, block, &p, e);
+
+    if (rc == 0 && (rc = block_values_make(&v, &p, p.nops, NULL, e)) == 0)
+        *bytes = sizeof(float) * block_values_floats(&v, &p, T);
+    block_values_release(&v);
+    program_release(&p);
+    return rc;
 }
 
 /* ---- reverse ---- */
@@ -295,7 +258,7 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
             return -1;
         x.grad_in[n] = row_of(&x.a, k->grad[o->in[n]], x.a.width[n]);
         if (o->kind->keeps >> n & 1)
-            x.a.in[n] = row_of(&x.a, k->room[k->value[k->in[i][n]].room], x.a.width[n]);
+            x.a.in[n] = row_of(&x.a, k->room[k->v.value[k->v.in[i][n]].room], x.a.width[n]);
     }
     if (ask->tensors && o->kind->tensors) {
         const struct op_tensor *t = &o->tensor[0];
@@ -308,19 +271,6 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
     if (o->kind == &op_linear && ask->linear && tell(&x, ask, e) < 0)
         return -1;
     return o->kind->back(&x, e);
-}
-
-/* Nothing before the operation has to do with the gradient that stands in its slot. */
-static int begins(const struct block_back *k, size_t i)
-{
-    const struct op *o = &k->b->p.op[i];
-
-    if (!goes_on(o, o->out))
-        return 1;
-    for (size_t n = 0; o->out != PROGRAM_STREAM && n < i; n++)
-        if (block_has(k->b, n) && k->b->p.op[n].out == o->out)
-            return 0;
-    return o->out != PROGRAM_STREAM;
 }
 
 int block_back_reverse(struct block_back *k, float *g, const struct block_back_ask *ask,
@@ -338,11 +288,11 @@ int block_back_reverse(struct block_back *k, float *g, const struct block_back_a
             continue;
         if (reverse_op(k, i, ask, e) < 0)
             return -1;
-        if (k->value[k->out[i]].room == k->out[i]) {
-            free(k->room[k->out[i]]);
-            k->room[k->out[i]] = NULL;
+        if (k->v.value[k->v.out[i]].room == k->v.out[i]) {
+            free(k->room[k->v.out[i]]);
+            k->room[k->v.out[i]] = NULL;
         }
-        if (begins(k, i)) {
+        if (block_values_begin(&k->v, &k->b->p, i)) {
             free(k->grad[out]);
             k->grad[out] = NULL;
         }

@@ -32,6 +32,10 @@ struct block_back_rows {
     const size_t *token; /* [count] of an expert's rows; NULL: row t is token t */
 };
 
+/* Bytes that a block takes beside its weights, at most, for a chunk of T tokens and gradients of
+ * inputs alone: known from the config. */
+int block_back_room(const struct config *c, size_t block, size_t T, double *bytes, struct err *e);
+
 struct block_back_ask {
     /* Called for each linear that a gradient reaches, the last one first; NULL: nobody asks. */
     int (*linear)(void *ctx, const struct block_back_rows *x, struct err *e);

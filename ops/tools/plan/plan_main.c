@@ -6,6 +6,7 @@
 #include "../../../pipelines/precheck.h"
 #include "../../../pipelines/shelf.h"
 #include "../../../stages/forward/forward_opts.h"
+#include "../../../stages/importance/importance_opts.h"
 #include "../../../stages/reduce/reduce_opts.h"
 #include "../../../stages/sample/sample_opts.h"
 #include "../../../stages/solve/solve_opts.h"
@@ -27,13 +28,14 @@ static void warn_split(const struct preview *p)
 /* Of the stages that a plan is about, and what can be said against their options. */
 struct planned {
     const struct stage *sample, *forward, *reduce, *solve, *write;
+    const struct stage *importance; /* NULL: there is none */
 };
 
 static int planned_find(const struct route *t, struct planned *x, struct err *e)
 {
     *x = (struct planned){route_stage(t, &sample_spec, 0), route_stage(t, &forward_spec, 0),
                           route_stage(t, &reduce_spec, 0), route_stage(t, &solve_spec, 0),
-                          route_stage(t, &write_spec, 0)};
+                          route_stage(t, &write_spec, 0),  route_stage(t, &importance_spec, 0)};
     if (!x->sample || !x->forward || !x->reduce || !x->solve || !x->write)
         return err_set(e, ERR_USE,
                        "%s: a plan is of a run from text to a checkpoint: of ptq-sample, "
@@ -41,7 +43,8 @@ static int planned_find(const struct route *t, struct planned *x, struct err *e)
                        t->r->path);
     if (!route_model(t))
         return err_set(e, ERR_USE, "--model DIR is missing");
-    if (sample_spec.check(x->sample, e) < 0 || reduce_spec.check(x->reduce, e) < 0 ||
+    if ((x->importance && importance_spec.check(x->importance, e) < 0) ||
+        sample_spec.check(x->sample, e) < 0 || reduce_spec.check(x->reduce, e) < 0 ||
         write_spec.check(x->write, e) < 0)
         return -1;
     for (size_t i = 0; i < t->r->nstages; i++)
@@ -55,6 +58,7 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
 {
     struct preview_opts o = {.base = *base};
     struct forward_opts forward;
+    struct importance_opts importance;
     struct preview p = {.sites = 0};
     struct planned x;
     int rc;
@@ -70,6 +74,12 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     o.forward = &forward;
     o.reduce = x.reduce->own;
     o.solve = &((const struct solve_command *)x.solve->own)->core;
+    if (x.importance) {
+        importance = ((const struct importance_command *)x.importance->own)->core;
+        importance.mem = x.importance->mem;
+        o.importance = &importance;
+        o.importances = route_count(t, &importance_spec);
+    }
     o.forwards = route_count(t, &forward_spec);
     o.solvers = route_count(t, &solve_spec);
     o.cores = t->r->cores;

@@ -9,6 +9,7 @@
 #include "../../../common/model/gguf_model.h"
 #include "../../../common/model/config_read.h"
 #include "../../../stages/forward/forward_forecast.h"
+#include "../../../stages/importance/importance_forecast.h"
 #include "../../../stages/reduce/reduce_forecast.h"
 #include "../../../stages/sample/sample_forecast.h"
 #include "../../../stages/solve/solve_forecast.h"
@@ -86,7 +87,17 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
                                  .spilled = forward.spilled,
                                  .sums = reduce.sums,
                                  .sums_spilled = reduce.spilled};
-    m->all = m->sample + m->forward * o->forwards + m->reduce + m->solve * o->solvers + m->write;
+    if (o->importance) {
+        struct importance_forecast importance;
+
+        if (importance_forecast_make(o->importance, &p->config, &p->table, f, o->importances,
+                                     &importance, e) < 0)
+            return -1;
+        m->importance = o->base.forward + importance.bytes;
+        p->flops_importance = importance.flops;
+    }
+    m->all = m->importance * o->importances + m->sample + m->forward * o->forwards + m->reduce +
+             m->solve * o->solvers + m->write;
     return 0;
 }
 

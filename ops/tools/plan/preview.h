@@ -14,6 +14,7 @@
 #include "../../../common/run/forecast.h"
 #include "../../../common/run/override.h"
 #include "../../../stages/forward/forward.h"
+#include "../../../stages/importance/importance_types.h"
 #include "../../../stages/reduce/reduce_opts.h"
 #include "../../../stages/sample/sample.h"
 #include "../../../stages/solve/solver.h"
@@ -28,11 +29,12 @@ struct preview_opts {
     const char *model; /* folder */
     const struct sample_opts *sample;
     const struct forward_opts *forward;
+    const struct importance_opts *importance; /* NULL: the recipe has none */
     const struct reduce_command *reduce;
     const struct solve_opts *solve;
     const struct format *formats[FORMATS_MAX]; /* sizes are those of the first */
     size_t nformats;
-    size_t forwards, solvers, cores;
+    size_t forwards, importances, solvers, cores;
     struct preview_base base;
 };
 
@@ -61,7 +63,7 @@ struct preview_split {       /* sites of one name that engines fuse */
 
 /* Peak resident bytes of one process of a stage. */
 struct preview_memory {
-    uint64_t sample, forward, reduce, solve, write;
+    uint64_t sample, importance, forward, reduce, solve, write;
     uint64_t all;                /* of all processes together */
     uint64_t hidden, spilled;    /* hidden states of a forward process: in memory, in its file */
     uint64_t sums, sums_spilled; /* of the reducer: in memory, and the most that lies in its file */
@@ -79,7 +81,7 @@ struct preview {
     uint64_t source, output; /* tensor bytes */
     uint64_t other;          /* of them: embeddings, norms, biases, head: copied in any case */
     double bits, bits_all;   /* a quantized weight takes; a weight of the whole checkpoint takes */
-    double flops_forward, flops_reduce, flops_solve;
+    double flops_importance, flops_forward, flops_reduce, flops_solve;
     struct preview_memory memory;
 };
 

@@ -52,6 +52,7 @@ static struct json *memory_json(const struct preview *p, const struct preview_op
     struct json *j = json_new_object();
 
     if (json_set(j, "sample", stage_json(1, m->sample)) ||
+        (o->importance && json_set(j, "importance", stage_json(o->importances, m->importance))) ||
         json_set(j, "forward", stage_json(o->forwards, m->forward)) ||
         json_set(j, "reduce", stage_json(1, m->reduce)) ||
         json_set(j, "solve", stage_json(o->solvers, m->solve)) ||
@@ -114,6 +115,7 @@ int preview_print_json(const struct preview *p, const struct preview_opts *o, st
         json_set_int(j, "bytes_other", (int64_t)p->other) ||
         json_set_int(j, "sites", (int64_t)p->sites) ||
         json_set_int(j, "solved", (int64_t)p->solved) ||
+        (o->importance && json_set_real(j, "flops_importance", p->flops_importance)) ||
         json_set_real(j, "flops_forward", p->flops_forward) ||
         json_set_real(j, "flops_reduce", p->flops_reduce) ||
         json_set_real(j, "flops_solve", p->flops_solve) || json_set(j, "memory", memory_json(p, o));

@@ -53,6 +53,7 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
         size_t processes;
         uint64_t bytes;
     } rows[] = {{"sample", 1, m->sample},
+                {"importance", o->importances, m->importance},
                 {"forward", o->forwards, m->forward},
                 {"reduce", 1, m->reduce},
                 {"solve", o->solvers, m->solve},
@@ -60,9 +61,10 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
 
     printf("\n%-10s %9s %14s\n", "stage", "processes", "peak MiB each");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
-               (double)rows[i].bytes / (1 << 20));
-    printf("%-10s %9zu %14.0f\n", "together", o->forwards + o->solvers + 3,
+        if (rows[i].processes)
+            printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
+                   (double)rows[i].bytes / (1 << 20));
+    printf("%-10s %9zu %14.0f\n", "together", o->importances + o->forwards + o->solvers + 3,
            (double)m->all / (1 << 20));
     print_places("hidden states of a forward process", m->hidden, m->spilled);
     print_places("sums of the reducer", m->sums, m->sums_spilled);
@@ -89,6 +91,8 @@ void preview_print(const struct preview *p, const struct preview_opts *o)
            p->source ? 100 * (double)p->output / (double)p->source : 0);
     print_engines(p, o);
     printf("sites: %zu, %zu of them to solve\n", p->sites, p->solved);
+    if (o->importance)
+        printf("work before it: %.4g GFLOP gradients\n", p->flops_importance / 1e9);
     printf("work: %.4g GFLOP forward, %.4g GFLOP sums, %.4g GFLOP solving (fp64)\n",
            p->flops_forward / 1e9, p->flops_reduce / 1e9, p->flops_solve / 1e9);
     print_memory(p, o);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* importance_forecast - see importance_forecast.h. What is allocated follows from shapes: hidden
+ * states of the chunks that are worked on together, values and gradients of a block, its weights,
+ * the head, scores of attention, the weights of tokens. The constants are those of the forward
+ * stage, which uses the same libraries. */
+#include "importance_forecast.h"
+
+#include <math.h>
+#include "../../common/model/attention.h"
+#include "../../common/model/cost.h"
+#include "../../common/model/model_back.h"
+#include "../../common/tensor/blas_cpu.h"
+
+#define OWN (3 * FORECAST_MIB)
+#define WIDE (6 * FORECAST_MIB)
+#define THREAD (1.9 * FORECAST_MIB)
+#define HEAD_ROWS 128
+
+/* Bytes of a block at work: its weights as f32 beside values and gradients; the most of any. */
+static int block_bytes(const struct config *c, const struct sites *sites, size_t chunk,
+                       double *most, struct err *e)
+{
+    *most = 0;
+    for (size_t b = 0; b < c->layers; b++) {
+        double room, weights = 0;
+
+        if (block_back_room(c, b, chunk, &room, e) < 0)
+            return -1;
+        for (size_t s = sites->first[b]; s < sites->first[b + 1]; s++)
+            for (size_t i = 0; i < sites->site[s].count; i++)
+                weights += sizeof(float) * (double)sites->site[s].linear[i].rows *
+                           (double)sites->site[s].inputs;
+        *most = fmax(*most, room + weights);
+    }
+    return 0;
+}
+
+int importance_forecast_make(const struct importance_opts *o, const struct config *c,
+                             const struct sites *sites, const struct forecast *f, size_t processes,
+                             struct importance_forecast *out, struct err *e)
+{
+    const int vlmq = o->method == IMPORTANCE_VLMQ;
+    const double threads = forecast_threads(f, processes), length = (double)f->length,
+                 d = (double)c->d, chunk = (double)f->chunk,
+                 row = vlmq ? 2 * sizeof(float) * d : (double)model_back_kept(c),
+                 mine = ceil((double)f->lanes / (double)processes) *
+                        ceil((double)f->chunks / (double)f->lanes) * chunk;
+    const double together = fmin(mine, (ceil((double)o->mem / (row * chunk))) * chunk),
+                 scores = 3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length,
+                 head = vlmq ? 0 : sizeof(float) * (double)c->vocab * (d + HEAD_ROWS),
+                 weights = sizeof(float) * together * (double)sites->count;
+    struct cost cost;
+    double block;
+
+    if (!processes || !f->chunk || !f->lanes)
+        return err_set(e, ERR_USE, "a plan needs the number of chunks");
+    if (cost_of(c, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0 ||
+        block_bytes(c, sites, (size_t)f->chunk, &block, e) < 0)
+        return -1;
+    /* there, there again and back; vlmq: both streams, and little more than one attention */
+    out->flops = 3 * cost.flops + (vlmq ? 0 : 4 * (double)f->tokens * d * (double)c->vocab);
+    out->bytes = (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD +
+                            together * row + weights + block + head + scores);
+    return 0;
+}
