@@ -54,7 +54,7 @@ END
     [[ $output == "top: fatal: no run is going on"* ]]
     run -100 ptq help no-such-thing
     run -0 --separate-stderr ptq recipes
-    [[ ${lines[0]} == "gptaq      GPTAQ"* && ${#lines[@]} = 5 && -z $stderr ]]
+    [[ ${lines[0]} == "gptaq      GPTAQ"* && ${#lines[@]} = 6 && -z $stderr ]]
     run -100 ptq run gtpq
     [[ $output == *"did you mean gptq?"* ]]
 }
