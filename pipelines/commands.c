@@ -27,6 +27,7 @@ const struct command commands[] = {
     {"stream", "turn plain tensors into problems, solutions into plain tensors"},
     {"merge", "add the sums of several streams of problems"},
     {"sample", "stage 1: text to chunks of tokens"},
+    {"importance", "between 1 and 2: weighs tokens by gradients (TLQ, VLMQ, MBQ)"},
     {"forward", "stage 2: chunks to the inputs of every site"},
     {"reduce", "stage 3: inputs to one problem a site"},
     {"solve", "stage 4: problem to solution"},
