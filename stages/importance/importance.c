@@ -255,7 +255,7 @@ static int measure_loss(struct importance *f, size_t n, struct err *e)
     for (size_t i = 0; c && rows && i < n; i++) {
         struct importance_held *h = f->held[f->measured + i];
 
-        rows[i] = (struct rows){h->T, h->nseq, h->view.lengths};
+        rows[i] = (struct rows){.T = h->T, .nseq = h->nseq, .lengths = h->view.lengths};
         c[i] = (struct model_back_chunk){
             .rows = &rows[i], .ids = h->view.ids, .predicted = h->predicted, .loss = h->loss};
     }

@@ -57,7 +57,7 @@ static int tell(void *ctx, const struct block_back_rows *x, struct err *e)
 
 static struct rows rows_of(const struct importance_held *h)
 {
-    return (struct rows){h->view.T, h->view.nseq, h->view.lengths};
+    return (struct rows){.T = h->T, .nseq = h->nseq, .lengths = h->view.lengths};
 }
 
 /* Losses are sums over the rows of all sequences. */
