@@ -66,7 +66,7 @@ struct importance *importance_open(struct model *m, struct par *par,
     f->sites = model_sites(m);
     if (model_back_check(m, e) == 0 && message_check_sites(f->sites, e) == 0 &&
         weights_mbq_init(&f->mbq, f->c->layers, e) == 0 &&
-        fingerprint_model(f->c->json, model_tensors(m), &f->print, e) == 0)
+        fingerprint_model(f->c->file, model_tensors(m), &f->print, e) == 0)
         return f;
     importance_close(&f);
     return NULL;
