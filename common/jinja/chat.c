@@ -169,29 +169,48 @@ static struct chat *file_parse(const char *path, struct err *e)
     return c;
 }
 
+/* A file of JSON, if it is there; else *j is NULL. */
+static int config_read(const char *path, struct json **j, struct err *e)
+{
+    char *text = NULL;
+    size_t n;
+
+    *j = NULL;
+    if (!fs_is_named(path))
+        return 0;
+    if ((text = fs_read(path, CONFIG_BYTES, &n, e)))
+        *j = json_parse(text, n, path, e);
+    free(text);
+    return *j ? 0 : -1;
+}
+
+static struct chat *config_parse(const struct json *config, const char *what, struct err *e)
+{
+    const struct json *found = config_template(config, what, e);
+
+    return found ? chat_parse(json_as_text(found), json_text_length(found), what, e) : NULL;
+}
+
 struct chat *chat_open(const char *dir, const char *file, struct err *e)
 {
     char *own = fs_join(dir, "chat_template.jinja", e),
-         *path = fs_join(dir, "tokenizer_config.json", e), *text = NULL;
-    const struct json *found = NULL;
-    struct json *config = NULL;
+         *path = fs_join(dir, "tokenizer_config.json", e),
+         *beside = fs_join(dir, "chat_template.json", e);
+    struct json *config = NULL, *processor = NULL;
     struct chat *c = NULL;
-    size_t n;
 
-    if (!own || !path)
-        goto out;
-    if (fs_is_named(path) &&
-        (!(text = fs_read(path, CONFIG_BYTES, &n, e)) || !(config = json_parse(text, n, path, e))))
+    if (!own || !path || !beside || config_read(path, &config, e) < 0)
         goto out;
     if (file || fs_is_named(own))
         c = file_parse(file ? file : own, e);
-    else if ((found = config_template(config, path, e)))
-        c = chat_parse(json_as_text(found), json_text_length(found), path, e);
+    else if (config_read(beside, &processor, e) == 0)
+        c = processor ? config_parse(processor, beside, e) : config_parse(config, path, e);
     if (c && special_tokens(c, config, e) < 0)
         chat_close(&c);
 out:
     json_destroy(&config);
-    free(text);
+    json_destroy(&processor);
+    free(beside);
     free(path);
     free(own);
     return c;

@@ -311,7 +311,9 @@ static void folders(void **state)
         "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"default\","
         "\"template\":\"3{{ bos_token }}\"}],\"bos_token\":null}",
     };
-    char dir[] = "/tmp/ptq-chat-XXXXXX", config[64], file[64];
+    static const char beside[] = "{\"chat_template\":\"5{{ bos_token }}\"}";
+    static const char *const texts[] = {"<b>1", "3", "5", "4"};
+    char dir[] = "/tmp/ptq-chat-XXXXXX", config[64], file[64], processor[64];
     struct err e = {0};
     struct json *j = parsed(HI);
     uint64_t digest = 0;
@@ -321,20 +323,24 @@ static void folders(void **state)
     assert_non_null(mkdtemp(dir));
     snprintf(config, sizeof config, "%s/tokenizer_config.json", dir);
     snprintf(file, sizeof file, "%s/chat_template.jinja", dir);
-    for (int i = 0; i < 4; i++) {
+    snprintf(processor, sizeof processor, "%s/chat_template.json", dir);
+    for (int i = 0; i < 5; i++) {
         struct chat *c;
         char *out;
 
         if (i < 2)
             assert_int_equal(fs_publish(config, configs[i], strlen(configs[i]), &e), 0);
         if (i == 2)
+            assert_int_equal(fs_publish(processor, beside, strlen(beside), &e), 0);
+        if (i == 3)
             assert_int_equal(fs_publish(file, "4", 1, &e), 0);
-        if (i == 3)
+        if (i == 4) {
             assert_int_equal(fs_publish(config, "{}", 2, &e), 0);
-        if (i == 3)
             assert_int_equal(unlink(file), 0);
+            assert_int_equal(unlink(processor), 0);
+        }
         c = chat_open(dir, NULL, &e);
-        if (i == 3) {
+        if (i == 4) {
             assert_null(c);
             assert_non_null(strstr(e.text, "no \"chat_template\""));
             break;
@@ -343,7 +349,7 @@ static void folders(void **state)
         assert_true(chat_digest(c) != digest);
         digest = chat_digest(c);
         out = chat_render(c, j, &n, &e);
-        assert_string_equal(out, i == 0 ? "<b>1" : i == 1 ? "3" : "4");
+        assert_string_equal(out, texts[i]);
         free(out);
         chat_close(&c);
     }
