@@ -127,22 +127,38 @@ int image_file_decode(const void *data, size_t n, const char *name, struct image
     return err_prefix(e, "%.200s", name ? name : "a picture");
 }
 
-int image_file_open(const char *path, struct image *to, struct err *e)
+int image_file_read(const char *path, uint8_t **data, size_t *n, struct err *e)
 {
     uint64_t bytes;
-    uint8_t *data = NULL;
     int fd = fs_open(path, &bytes, e), rc = -1;
 
-    *to = (struct image){0};
+    *data = NULL;
     if (fd < 0)
         return -1;
     if (bytes > IMAGE_BYTES)
         err_set(e, ERR_USE, "%.200s: %llu bytes, more than the %zu that are taken", path,
                 (unsigned long long)bytes, IMAGE_BYTES);
-    else if ((data = mem_raw((size_t)bytes + 1, 1, e)) &&
-             fs_pread_all(fd, data, (size_t)bytes, 0, path, e) == 0)
-        rc = image_file_decode(data, (size_t)bytes, path, to, e);
+    else if ((*data = mem_raw((size_t)bytes + 1, 1, e)))
+        rc = fs_pread_all(fd, *data, (size_t)bytes, 0, path, e);
     close(fd);
+    if (rc < 0) {
+        free(*data);
+        *data = NULL;
+    }
+    *n = (size_t)bytes;
+    return rc;
+}
+
+int image_file_open(const char *path, struct image *to, struct err *e)
+{
+    uint8_t *data;
+    size_t n;
+    int rc;
+
+    *to = (struct image){0};
+    if (image_file_read(path, &data, &n, e) < 0)
+        return -1;
+    rc = image_file_decode(data, n, path, to, e);
     free(data);
     return rc;
 }

@@ -15,6 +15,8 @@
 
 /* Fills *to, which the caller releases. -1, ERR_USE: the file, by name, and why. */
 int image_file_open(const char *path, struct image *to, struct err *e);
+/* The bytes of a file alone; the caller frees. */
+int image_file_read(const char *path, uint8_t **data, size_t *n, struct err *e);
 /* The same of n bytes in memory; name: for errors, and for what its ending says (NULL: nothing). */
 int image_file_decode(const void *data, size_t n, const char *name, struct image *to,
                       struct err *e);

@@ -20,9 +20,9 @@
 struct chat;
 
 /* The template of a model folder: chat_template.jinja, or "chat_template" of chat_template.json
- * (beside a processor of images) or else of tokenizer_config.json (of several, that called "default"); its special tokens (bos_token,
- * eos_token ...) become variables. file: take the template from there. NULL, ERR_USE when there
- * is none. */
+ * (beside a processor of images) or else of tokenizer_config.json (of several, that called
+ * "default"); its special tokens (bos_token, eos_token ...) become variables. file: take the
+ * template from there. NULL, ERR_USE when there is none. */
 struct chat *chat_open(const char *dir, const char *file, struct err *e);
 /* what: its name for errors. NULL, ERR_USE: not a template of this language, by line. */
 struct chat *chat_parse(const char *text, size_t length, const char *what, struct err *e);

@@ -48,6 +48,12 @@ out:
     return rc;
 }
 
+static int row_insert(const struct chat_ids_opts *o, char **text, size_t *n,
+                      struct chat_spans *spans, struct err *e)
+{
+    return o->insert ? chat_insert(o->insert, text, n, spans, e) : 0;
+}
+
 static int row_encode(const struct chat *c, const struct tokenizer *t, const struct json *vars,
                       const struct chat_ids_opts *o, struct chat_row *row, struct err *e)
 {
@@ -56,16 +62,16 @@ static int row_encode(const struct chat *c, const struct tokenizer *t, const str
     char *text = chat_render_spans(c, vars, &n, o->roles ? &spans : NULL, e);
     int rc = -1, marked = -1;
 
-    if (text && !o->roles)
+    if (text && !o->roles && row_insert(o, &text, &n, NULL, e) == 0)
         rc = tokenizer_encode(t, text, n, 0, 1, &row->ids, &row->n, e);
-    else if (text)
+    else if (text && o->roles)
         marked = chat_answers(c, vars, text, n, o->first_answer, &spans, e);
     for (size_t i = 0; marked == 0 && i < spans.n; i++) {
         size_t next = i + 1 < spans.n ? spans.at[i + 1].start : n;
 
         spans.at[i].end = turn_end(t, o->bos, text, next, spans.at[i].end);
     }
-    if (marked >= 0)
+    if (marked >= 0 && row_insert(o, &text, &n, &spans, e) == 0)
         rc = roles_encode(t, text, n, &spans, row, e);
     free(spans.at);
     free(text);

@@ -6,12 +6,14 @@
 #include "../text/role.h"
 #include "../text/tokenizer.h"
 #include "chat.h"
+#include "chat_insert.h"
 
 struct chat_ids_opts {
-    int32_t bos;         /* -1: there is none */
-    int bare;            /* a BOS in front is taken off */
-    int roles;           /* wanted */
-    size_t first_answer; /* messages in front of this one are no answers */
+    int32_t bos;                      /* -1: there is none */
+    int bare;                         /* a BOS in front is taken off */
+    int roles;                        /* wanted */
+    size_t first_answer;              /* messages in front of this one are no answers */
+    const struct chat_insert *insert; /* texts for the marks of images; NULL: none */
 };
 
 struct chat_row { /* what it points to is the caller's */

@@ -94,12 +94,26 @@ static int messages_check(const struct json *list, const char *what, struct err 
     return 0;
 }
 
+int doc_images_read(const struct doc_member *m, const char *what, struct doc *d, struct err *e)
+{
+    const enum doc_field k = m[DOC_IMAGES].at ? DOC_IMAGES : DOC_IMAGE;
+
+    if (!m[k].at)
+        return 0;
+    if (m[DOC_IMAGE].at && m[DOC_IMAGES].at)
+        return err_set(e, ERR_USE, "%s: both \"image\" and \"images\" are there", what);
+    d->images = json_parse(m[k].at, m[k].n, what, e);
+    return d->images ? 0 : -1;
+}
+
 int doc_chat_start(const struct doc_member *m, const char *what, struct doc *d, struct err *e)
 {
     static const enum doc_field order[] = {DOC_KWARGS, DOC_TOOLS, DOC_DOCUMENTS};
 
     if (!(d->chat = json_new_object()))
         return err_set(e, ERR_SYS, "%s: no memory for the chat", what);
+    if (doc_images_read(m, what, d, e) < 0)
+        return -1;
     for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
         const struct doc_member *x = &m[order[k]];
         struct json *v;

@@ -20,7 +20,8 @@ const char *const doc_names[DOC_FIELDS] = {
     "text",          "input_ids", "attention_mask", "labels",
     "messages",      "tools",     "documents",      "chat_template_kwargs",
     "conversations", "system",    "instruction",    "input",
-    "output",        "prompt",    "completion"};
+    "output",        "prompt",    "completion",     "image",
+    "images"};
 
 struct line {
     const char *p, *end, *start;
@@ -336,7 +337,7 @@ static int kind_read(const struct line *l, const struct docs_opts *o, const stru
     case DOC_TEXT:
         return text_read(&f[DOC_TEXT], l->column ? l->column : doc_names[DOC_TEXT], what, d, e);
     case DOC_IDS:
-        return doc_ids_read(f, what, d, e);
+        return doc_ids_read(f, what, d, e) < 0 ? -1 : doc_images_read(f, what, d, e);
     case DOC_MESSAGES:
         return doc_messages_read(f, what, d, e);
     default:

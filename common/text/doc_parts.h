@@ -21,6 +21,8 @@ enum doc_field {
     DOC_OUTPUT,
     DOC_PROMPT,
     DOC_COMPLETION,
+    DOC_IMAGE,
+    DOC_IMAGES,
     DOC_FIELDS
 };
 extern const char *const doc_names[DOC_FIELDS];
@@ -52,6 +54,8 @@ int doc_prompt_read(const struct doc_member *m, const char *what, struct doc *d,
  * in any case, NULL: no memory), which are checked. */
 int doc_chat_start(const struct doc_member *m, const char *what, struct doc *d, struct err *e);
 int doc_chat_messages(struct doc *d, struct json *messages, const char *what, struct err *e);
+/* "image" or "images" of the line, for whoever looks for them. */
+int doc_images_read(const struct doc_member *m, const char *what, struct doc *d, struct err *e);
 /* A value of the line; one that was stored as JSON text is what that text says. */
 struct json *doc_value_of(const struct json *v, const char *name, const char *what, struct err *e);
 int doc_objects_check(const struct json *list, const char *name, const char *what, struct err *e);

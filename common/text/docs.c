@@ -65,6 +65,7 @@ void doc_release(struct doc *d)
     free(d->ids);
     free(d->role);
     json_destroy(&d->chat);
+    json_destroy(&d->images);
     memset(d, 0, sizeof *d);
 }
 

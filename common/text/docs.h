@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docs - the documents of a data file, one at a time.
  *
- * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, NAME.json a list
- * of them (or a document a line): {"text": "..."}, {"input_ids": [1, 2, ...]} (and
+ * NAME.txt is one document: the whole file. NAME.jsonl has one document a line, NAME.json a
+ * list of them (or a document a line): {"text": "..."}, {"input_ids": [1, 2, ...]} (and
  * "attention_mask", "labels") or {"messages": [{"role": "...", "content": ...}, ...]} (a chat,
- * for chat.h to render, with its "tools", "documents" and "chat_template_kwargs"). A line without
- * these may have ShareGPT's "conversations", Alpaca's "instruction", "input" and "output", or
- * "prompt" and "completion"; "system" may stand beside the first two. A text by itself is a
- * document, too. Other members are not looked at, those that are null count as absent, blank
- * lines and a byte order mark are skipped, the kinds do not mix in one file. Bytes that are no
- * UTF-8 become U+FFFD. Errors name file and line, or file and element of the list. */
+ * for chat.h to render, with its "tools", "documents" and "chat_template_kwargs"). A line
+ * without these may have ShareGPT's "conversations", Alpaca's "instruction", "input" and
+ * "output", or "prompt" and "completion"; "system" may stand beside the first two, "image" or
+ * "images" beside chats and ids. A text by itself is a document, too. Other members are not
+ * looked at, those that are null count as absent, blank lines and a byte order mark are
+ * skipped, the kinds do not mix in one file. Bytes that are no UTF-8 become U+FFFD. Errors name
+ * file and line, or file and element of the list. */
 #ifndef PTQ_DOCS_H
 #define PTQ_DOCS_H
 
@@ -54,6 +55,7 @@ struct doc {     /* one of text, ids and chat is set */
      * of objects), chat_template_kwargs' */
     struct json *chat;
     size_t first_answer; /* messages in front of this one are given */
+    struct json *images; /* of a chat or ids: "image" or "images" as they stand; NULL: neither */
 };
 
 struct docs_count {

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include "../base/err.h"
 
-#define MODALITIES 2
+enum modality { MODALITY_TEXT, MODALITY_IMAGE, MODALITIES };
 
 /* "text", "image"; m below MODALITIES */
 const char *modality_name(size_t m);

@@ -96,8 +96,9 @@ static int check_block_weights(const struct msg *m, struct chunk_view *v, struct
 }
 
 const char *const chunk_known[] = {
-    "chunk",   "chunks",  "lane",          "lanes",        "vocab",    "prov", "ids",
-    "lengths", "weights", "block_weights", "site_weights", "modality", "role", NULL};
+    "chunk",   "chunks",     "lane",          "lanes",        "vocab",        "prov", "ids",
+    "lengths", "weights",    "block_weights", "site_weights", "modality",     "role", "pixels",
+    "image",   "image_rows", "image_grid",    "image_size",   "image_digest", NULL};
 const char *const weights_known[] = {"block", "order",   "sites", "site",
                                      "K",     "linears", "prov",  NULL};
 
@@ -183,7 +184,8 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
         return check_fail(m, e, "tensor 'ids' is empty");
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
         check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0 ||
-        check_site_weights(m, v, e) < 0 || check_modality(m, v->T, &v->modality, e) < 0)
+        check_site_weights(m, v, e) < 0 || check_modality(m, v->T, &v->modality, e) < 0 ||
+        images_read(m, v->T, v->modality, &v->images, e) < 0)
         return -1;
     return check_kinds(m, "role", v->T, ROLES, "0 (plain text), 1 (prompt) or 2 (answer)", &v->role,
                        e);
@@ -214,7 +216,8 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
                     v->block_weights, e) < 0) ||
         (v->site_weights &&
          add_shaped(m, "site_weights", DT_F32, 2, (const uint64_t[]){v->nsites, v->T},
-                    v->site_weights, e) < 0))
+                    v->site_weights, e) < 0) ||
+        images_write(m, v->T, &v->images, e) < 0)
         goto fail;
     return m;
 fail:

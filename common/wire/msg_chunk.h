@@ -7,6 +7,7 @@
 
 #include "../text/role.h"
 #include "msg.h"
+#include "msg_images.h"
 
 #define CHUNK_SITES_MAX 4096 /* in site_weights: each is looked for among all before it */
 
@@ -20,6 +21,7 @@ struct chunk_view {
     const float *weights;    /* "weights" F32 [T], token weights; NULL: all 1 */
     const uint8_t *modality; /* "modality" U8 [T]; NULL: all text (0) */
     const uint8_t *role;     /* "role" U8 [T], enum role; NULL: all plain text (0) */
+    struct chunk_images images;
     size_t blocks;
     /* "block_weights" F32 [blocks, nseq], weight of each sequence in each block; NULL: all 1 */
     const float *block_weights;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample - opens model folder and data, has the rows planned, divides them into chunks and lanes.
- *
- * Leaves out: images. */
+ */
 #include "sample.h"
 
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/config_read.h"
 #include "../../common/wire/msg_chunk.h"
+#include "sample_images.h"
 #include "sample_impl.h"
 
 /* ---- opening ---- */
@@ -41,7 +41,10 @@ static int limits_check(const struct sample *s, struct err *e)
 {
     const struct sample_opts *o = &s->o;
 
-    if (o->nlengths) {
+    if (o->mode == SAMPLE_WHOLE) {
+        if (o->nlengths)
+            return err_set(e, ERR_USE, "--lengths: rows of --mode whole have their documents'");
+    } else if (o->nlengths) {
         if (o->tokens && o->tokens < s->set[s->nset - 1])
             return err_set(e, ERR_USE,
                            "--tokens %llu is less than one row of the shortest of --lengths, %zu",
@@ -63,6 +66,8 @@ int sample_check_limits(const struct sample_opts *o, const struct config *c, str
 {
     struct sample s = {.o = *o, .config = *c};
 
+    if (o->mode_auto && !o->longest && prepare_wanted(c->file))
+        s.o.mode = SAMPLE_WHOLE; /* which it may become: then no length is asked for */
     return sample_set(&s, e) < 0 ? -1 : limits_check(&s, e);
 }
 
@@ -129,14 +134,17 @@ static uint64_t row_roles(const struct sample *s, const struct row *w, uint8_t *
 
 static int rows_audit(struct sample *s, struct err *e)
 {
-    int32_t *ids = mem_array(s->set[0], sizeof *ids, e);
-    uint8_t *roles = ids ? mem_array(s->set[0], 1, e) : NULL;
+    const size_t *lengths;
+    const size_t longest = sample_lengths(s, &lengths) ? lengths[0] : 0;
+    int32_t *ids = mem_array(longest, sizeof *ids, e);
+    uint8_t *roles = ids ? mem_array(longest, 1, e) : NULL;
     int rc = roles ? 0 : -1;
     size_t i;
 
     for (i = 0; rc == 0 && i < s->nrow; i++) {
         row_fill(s, &s->row[i], ids);
-        s->audit.double_bos += s->bos >= 0 && ids[0] == s->bos && ids[1] == s->bos;
+        s->audit.double_bos +=
+            s->bos >= 0 && s->row[i].length > 1 && ids[0] == s->bos && ids[1] == s->bos;
         if (s->roles) {
             memset(roles, ROLE_TEXT, s->row[i].length);
             s->audit.answers += row_roles(s, &s->row[i], roles);
@@ -145,6 +153,20 @@ static int rows_audit(struct sample *s, struct err *e)
     free(ids);
     free(roles);
     return rc;
+}
+
+/* Rows of a model that sees are whole chats, if the data have images. */
+static int mode_choose(struct sample *s, struct err *e)
+{
+    int images = 0;
+
+    if (!s->o.mode_auto || !s->o.ndata || !prepare_wanted(s->config.file))
+        return 0;
+    if (sample_images_first(s, &images, e) < 0)
+        return -1;
+    if (images)
+        s->o.mode = SAMPLE_WHOLE;
+    return 0;
 }
 
 struct sample *sample_open(const struct sample_opts *o, struct err *e)
@@ -161,14 +183,15 @@ struct sample *sample_open(const struct sample_opts *o, struct err *e)
     if (config_read(o->model, &s->config, e) < 0)
         goto fail;
     s->config_open = 1;
-    if (sample_set(s, e) < 0 || limits_check(s, e) < 0 || tokenizer_find(s, e) < 0 ||
-        sample_digest(s, e) < 0)
+    if (sample_digest(s, e) < 0 || mode_choose(s, e) < 0 || sample_set(s, e) < 0 ||
+        limits_check(s, e) < 0 || tokenizer_find(s, e) < 0)
         goto fail;
     if (!(s->file_tokens = mem_array(o->ndata, sizeof *s->file_tokens, e)))
         goto fail;
     s->audit.file_tokens = s->file_tokens;
     s->audit.files = o->ndata;
-    if (sample_groups(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0)
+    if (sample_groups(s, e) < 0 || sample_plan(s, e) < 0 || sample_interleave(s, e) < 0 ||
+        sample_whole_lengths(s, e) < 0)
         goto fail;
     s->audit.remainder = o->tokens ? o->tokens - sample_tokens(s) : 0;
     if (chunks_cut(s, e) < 0 || rows_audit(s, e) < 0 || sample_weights_read(s, e) < 0 ||
@@ -196,6 +219,8 @@ void sample_close(struct sample **s)
     free((*s)->group);
     free((*s)->document);
     free((*s)->row);
+    free((*s)->whole);
+    prepare_close(&(*s)->prepare);
     free((*s)->weight);
     free((*s)->block_weight);
     sample_sites_release(*s);
@@ -240,6 +265,15 @@ static size_t lane_first(const struct sample *s, size_t lane)
     return (size_t)((uint64_t)lane * s->chunks / s->lanes);
 }
 
+static size_t lane_of(const struct sample *s, size_t chunk)
+{
+    size_t lane = 0;
+
+    while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk)
+        lane++;
+    return lane;
+}
+
 /* [T] of the rows of a chunk; NULL, too, where all are plain text. */
 static int chunk_roles(const struct sample *s, size_t first, size_t rows, size_t T, uint8_t **out,
                        struct err *e)
@@ -266,17 +300,15 @@ static int chunk_roles(const struct sample *s, size_t first, size_t rows, size_t
 
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
 {
-    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0,
-           lane = 0;
+    size_t first = s->chunk_row[chunk], rows = s->chunk_row[chunk + 1] - first, T = 0, i, at = 0;
     int weighted = s->o.weights != SAMPLE_WEIGHTS_NONE || s->weight || sample_first_weighs(s);
     int32_t *ids = NULL, *lengths = mem_array(rows, sizeof *lengths, e);
     float *weights = NULL, *block_weights = NULL, *site_weights = NULL;
     uint8_t *roles = NULL;
+    struct chunk_pictures pictures = {0};
     struct json *prov = json_new_array();
     struct msg *m = NULL;
 
-    while (lane + 1 < s->lanes && lane_first(s, lane + 1) <= chunk)
-        lane++;
     for (i = 0; i < rows; i++)
         T += s->row[first + i].length;
     if (!lengths || !(ids = mem_array(T, sizeof *ids, e)) ||
@@ -299,9 +331,11 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
         lengths[i] = (int32_t)s->row[first + i].length;
         at += s->row[first + i].length;
     }
+    if (sample_images_list(s, first, rows, ids, T, &pictures, e) < 0)
+        goto out;
     m = chunk_write(&(struct chunk_view){.chunk = chunk,
                                          .chunks = s->chunks,
-                                         .lane = lane,
+                                         .lane = lane_of(s, chunk),
                                          .lanes = s->lanes,
                                          .vocab = s->config.vocab,
                                          .T = T,
@@ -310,6 +344,8 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
                                          .lengths = lengths,
                                          .weights = weights,
                                          .role = roles,
+                                         .modality = pictures.modality,
+                                         .images = pictures.images,
                                          .blocks = s->config.layers,
                                          .block_weights = block_weights,
                                          .nsites = s->nsites,
@@ -317,6 +353,8 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e)
                                          .sites = s->sites,
                                          .prov = prov},
                     "sample", e);
+    if (m && pictures.images.n && sample_images_fill(s, first, rows, m, e) < 0)
+        msg_destroy(&m);
     if (m)
         memcpy(m->run, s->run, sizeof s->run);
 out:
@@ -325,6 +363,7 @@ out:
     free(block_weights);
     free(site_weights);
     free(roles);
+    chunk_pictures_release(&pictures);
     free(ids);
     free(lengths);
     return m;

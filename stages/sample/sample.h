@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample - calibration data to chunks of tokens: reads, plans, emits. No sockets here.
  *
- * Three modes, L = length:
+ * Four modes, L = length:
  *   concat  the documents joined in order, nothing between them, cut into rows of L; what most
  *           tools do. Reads no more than it needs.
  *   crops   a window of L tokens at a random place in each of randomly drawn documents. A document
  *           of n tokens gives at most n/L windows: a second round over the documents begins only
  *           when each gave its first. Shorter documents are dropped.
  *   head    the first L tokens of each document, in order; shorter documents are dropped.
+ *   whole   each document, of its own length; longer ones than a row may be are dropped. Chats
+ *           with images, of which nothing can be cut off.
  * A row that begins with the BOS token has L-1 tokens of text. The number of rows is tokens / L,
  * what remains of the budget is left out; budget 0 takes all rows there are.
  *

@@ -7,6 +7,7 @@
 
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
+#include "sample_images.h"
 #include "sample_impl.h"
 
 struct sample_reader {
@@ -82,6 +83,7 @@ void document_release(struct document *x)
     free(x->role);
     x->ids = NULL;
     x->role = NULL;
+    document_images_release(x);
 }
 
 /* 1 when the digest was there before. */
@@ -131,28 +133,59 @@ static int check_ids(const struct sample *s, const char *path, const struct doc 
     return 0;
 }
 
-/* 0: *e says what is wrong with this chat alone. */
-static int chat_read(struct sample *s, const struct doc *d, struct document *x, struct err *e)
+/* What became of a chat. */
+enum { CHAT_FAILED = -1, CHAT_REFUSED, CHAT_READ, CHAT_BAD_IMAGE };
+
+/* With these texts in place of its images. */
+static int chat_encode(struct sample *s, const struct doc *d, const struct image_texts *t,
+                       struct document *x, struct err *e)
 {
+    const struct chat_insert insert = {
+        .mark = t->n ? prepare_mark(s->prepare) : "",
+        .text = (const char *const *)t->text,
+        .n = t->n,
+    };
     const struct chat_ids_opts o = {
         .bos = s->bos >= 0 ? s->bos : (int32_t)s->config.bos,
         .bare = s->o.bos == SAMPLE_BOS_YES && s->o.mode != SAMPLE_CONCAT,
         .roles = 1,
         .first_answer = d->first_answer,
+        .insert = t->n ? &insert : NULL,
     };
     struct chat_row row;
 
-    if (!s->chat && !(s->chat = chat_open(s->o.model, s->o.chat_template, e)))
-        return -1;
-    if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0)
-        return -1;
     if (chat_ids(s->chat, s->tokenizer, d->chat, &o, &row, e) < 0)
-        return e->kind == ERR_USE ? 0 : -1;
+        return e->kind == ERR_USE ? CHAT_REFUSED : CHAT_FAILED;
     x->ids = row.ids;
     x->role = row.role;
     x->n = row.n;
     x->bos_removed = row.bos_removed;
-    return 1;
+    return sample_images_check(s, x, e) < 0 ? CHAT_FAILED : CHAT_READ;
+}
+
+static int chat_read(struct sample *s, const struct data_file *f, const struct doc *d,
+                     struct document *x, struct err *e)
+{
+    struct image_texts texts;
+    int got;
+
+    if (!s->chat && !(s->chat = chat_open(s->o.model, s->o.chat_template, e)))
+        return CHAT_FAILED;
+    if (s->o.date && chat_set_date(s->chat, s->o.date, e) < 0)
+        return CHAT_FAILED;
+    switch (sample_images_read(s, f, d, x, &texts, e)) {
+    case 0:
+        return CHAT_BAD_IMAGE;
+    case 1:
+        got = chat_encode(s, d, &texts, x, e);
+        break;
+    case 2:
+        return CHAT_REFUSED;
+    default:
+        return CHAT_FAILED;
+    }
+    image_texts_release(&texts);
+    return got;
 }
 
 /* A text; of a prompt with its completion the tokens behind the prompt are the answer. */
@@ -171,11 +204,25 @@ static int text_read(struct sample *s, const struct doc *d, struct document *x, 
     return 0;
 }
 
-/* 1, 0: the document cannot be used, as *e says, or -1. */
-static int document_read(struct sample *s, const char *path, struct doc *d, struct document *x,
-                         struct err *e)
+/* Pictures beside ids, which hold the image tokens already. */
+static int ids_images(struct sample *s, const struct data_file *f, const struct doc *d,
+                      struct document *x, struct err *e)
 {
-    int got = 1;
+    struct image_texts texts;
+    const int got = sample_images_read(s, f, d, x, &texts, e);
+
+    image_texts_release(&texts);
+    if (got == 1)
+        return sample_images_check(s, x, e) < 0 ? CHAT_FAILED : CHAT_READ;
+    return got == 0 ? CHAT_BAD_IMAGE : CHAT_FAILED;
+}
+
+/* CHAT_READ also of what is no chat. */
+static int document_read(struct sample *s, const struct data_file *f, struct doc *d,
+                         struct document *x, struct err *e)
+{
+    const char *path = f->name;
+    int got;
 
     *x = (struct document){.text = d->text != NULL};
     if ((d->text || d->chat) && !s->tokenizer)
@@ -187,7 +234,7 @@ static int document_read(struct sample *s, const char *path, struct doc *d, stru
             return err_prefix(e, "%s:%zu", path, d->line);
     } else if (d->chat) {
         x->chat = 1;
-        if ((got = chat_read(s, d, x, e)) < 1) {
+        if ((got = chat_read(s, f, d, x, e)) != CHAT_READ) {
             err_prefix(e, "%s:%zu", path, d->line);
             return got;
         }
@@ -197,8 +244,12 @@ static int document_read(struct sample *s, const char *path, struct doc *d, stru
         x->n = d->count;
         d->ids = NULL;
         d->role = NULL;
+        if (d->images && (got = ids_images(s, f, d, x, e)) != CHAT_READ) {
+            err_prefix(e, "%s:%zu", path, d->line);
+            return got;
+        }
     }
-    return check_ids(s, path, d, x, e) < 0 ? -1 : 1;
+    return check_ids(s, path, d, x, e) < 0 ? CHAT_FAILED : CHAT_READ;
 }
 
 static int count(struct sample_reader *r, const struct document *x, struct err *e)
@@ -211,9 +262,21 @@ static int count(struct sample_reader *r, const struct document *x, struct err *
     s->roles |= x->role != NULL;
     s->audit.read++;
     s->audit.chats += (uint64_t)x->chat;
+    s->audit.images += x->nimages;
     s->audit.bos_removed += (uint64_t)x->bos_removed;
     s->audit.duplicates += (uint64_t)twice;
     s->file_tokens[r->file] += x->n;
+    return 0;
+}
+
+/* The chat that came last has an image that cannot be used, as *e says: 0 when it is left out. */
+static int image_reject(struct sample *s, struct err *e)
+{
+    if (s->o.bad_images == SAMPLE_IMAGES_REFUSE)
+        return err_prefix(e, "--bad-images skip leaves such chats out, and counts them");
+    if (!s->audit.images_bad++)
+        snprintf(s->audit.first_bad, sizeof s->audit.first_bad, "%.255s", e->text);
+    *e = (struct err){0};
     return 0;
 }
 
@@ -242,13 +305,17 @@ int sample_reader_next(struct sample_reader *r, struct document *x, int (*skip)(
             doc_release(&d);
             continue;
         }
-        got = document_read(s, f->name, &d, x, &why);
+        got = document_read(s, f, &d, x, &why);
+        x->file = r->file;
         doc_release(&d);
-        if (got == 0 && docs_reject(r->docs, &why) == 0)
+        if ((got == CHAT_REFUSED && docs_reject(r->docs, &why) == 0) ||
+            (got == CHAT_BAD_IMAGE && image_reject(s, &why) == 0)) {
+            document_release(x);
             continue;
-        if (got <= 0 && e)
+        }
+        if (got != CHAT_READ && e)
             *e = why;
-        if (got <= 0 || (!r->again && count(r, x, e) < 0)) {
+        if (got != CHAT_READ || (!r->again && count(r, x, e) < 0)) {
             document_release(x);
             return -1;
         }

@@ -7,6 +7,7 @@
 
 #include "../../common/base/fs.h"
 #include "../../common/text/tokenizer.h"
+#include "../../common/wire/modality.h"
 
 #define OWN (9.5 * FORECAST_MIB) /* with its program */
 #define OF_TOKEN 5               /* its id, its role */
@@ -47,6 +48,12 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
     f->tokens = o->tokens;
     f->length = o->nlengths ? 0 : o->length;
     f->lengths = 1;
+    f->modalities = 1;
+    if (o->mode == SAMPLE_WHOLE) { /* rows of any length up to the context */
+        f->length = context && context < o->chunk_tokens ? context : o->chunk_tokens;
+        f->length = o->longest && o->longest < f->length ? o->longest : f->length;
+        f->modalities = MODALITIES;
+    }
     if (o->nlengths)
         count_lengths(o, context, f);
     if (!f->length)
@@ -56,7 +63,6 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
     f->chunks = (f->tokens + f->chunk - 1) / f->chunk;
     f->lanes = f->chunks < o->lanes ? f->chunks : o->lanes;
     f->chunk = f->chunk < f->tokens ? f->chunk : f->tokens;
-    f->modalities = 1; /* it makes text only */
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef PTQ_SAMPLE_IMPL_H
 #define PTQ_SAMPLE_IMPL_H
 
+#include "../../common/image/prepare.h"
 #include "../../common/model/config.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/text/docs.h"
@@ -10,6 +11,8 @@
 #include "../../common/text/tokenizer.h"
 #include "../../common/wire/run_id.h"
 #include "sample_types.h"
+
+struct document_image; /* sample_images.h */
 
 /* A document that rows are taken from. */
 struct document {
@@ -20,6 +23,9 @@ struct document {
     int bos_removed;
     int joined;     /* read again, to be joined with others; counted when it was read first */
     uint64_t taken; /* tokens in rows */
+    size_t file;    /* it came from */
+    struct document_image *image; /* [nimages], in the order of their tokens */
+    size_t nimages;
 };
 
 /* A row: `bos` token or none, then tokens from document `doc` at `offset`; concat goes on in the
@@ -38,6 +44,7 @@ struct file_group {
     size_t *length;   /* [want] in order; NULL: all of the one length */
     size_t first;     /* row of s->row */
     uint64_t tokens;  /* of its rows */
+    uint64_t budget;  /* whole: tokens that are to come from them; 0: all there are */
     /* stratified: as many rows of `length` as lengths times this are cycles */
     uint64_t cycles;
 };
@@ -54,6 +61,8 @@ struct sample {
     struct sample_opts o;
     size_t set[SAMPLE_LENGTHS_MAX]; /* lengths, longest first, none twice */
     size_t nset;
+    size_t *whole; /* [nwhole] the same of rows that are whole documents; once planned */
+    size_t nwhole;
     struct data_file *file; /* [nfile], of o.data */
     size_t nfile;
     struct file_group *group;
@@ -68,7 +77,8 @@ struct sample {
     size_t nsites;
     struct json *sites; /* what their rows in a chunk are of: field "site_weights" */
     uint64_t weight_digest;
-    int32_t bos; /* -1: none */
+    struct prepare *prepare; /* of images; once one was read */
+    int32_t bos;             /* -1: none */
     struct document *document;
     size_t ndocuments, document_cap;
     int roles; /* one of them has some */
@@ -147,6 +157,10 @@ int join_fill(struct sample *s, struct sample_reader *r, uint64_t need, int join
 int join_row(struct sample *s, struct join *j, size_t length, int bos, struct err *e);
 int sample_plan_failed(const struct sample *s, const struct file_group *p, uint64_t have,
                        struct err *e);
+
+/* sample_whole.c: rows that are documents; then the lengths they have. */
+int sample_plan_whole(struct sample *s, const struct file_group *p, struct err *e);
+int sample_whole_lengths(struct sample *s, struct err *e);
 
 /* sample_crops.c */
 int sample_plan_crops(struct sample *s, const struct file_group *p, struct err *e);

@@ -17,6 +17,8 @@
  * cycles are taken back. */
 enum { UNITS_MAX = 1 << 22 };
 
+enum { LONGEST = 1 << 24 }; /* row of a model that does not say what it has room for */
+
 /* The fewest rows for each sum of lengths, in units. */
 struct length_sums {
     size_t unit, n;      /* sums 0 .. n-1 */
@@ -77,6 +79,13 @@ int sample_set(struct sample *s, struct err *e)
     const struct sample_opts *o = &s->o;
     size_t i, n = o->nlengths;
 
+    if (o->mode == SAMPLE_WHOLE) {
+        s->set[0] = s->config.context ? s->config.context : LONGEST;
+        if (o->longest && o->longest < s->set[0])
+            s->set[0] = o->longest;
+        s->nset = 1;
+        return 0;
+    }
     if (!n) {
         s->set[0] = o->length;
         s->nset = 1;

@@ -9,6 +9,8 @@
 #include "sample_io.h"
 #include "sample_opts.h"
 
+#define LENGTHS_SHOWN 12 /* one by one */
+
 static void rows_log(const struct sample *s)
 {
     char text[1024] = "";
@@ -17,7 +19,9 @@ static void rows_log(const struct sample *s)
 
     if (n == 1)
         snprintf(text, sizeof text, "of %zu", length[0]);
-    for (i = n; n > 1 && i && used < sizeof text - 64; i--)
+    else if (n > LENGTHS_SHOWN)
+        snprintf(text, sizeof text, "of %zu to %zu", length[n - 1], length[0]);
+    for (i = n; n > 1 && n <= LENGTHS_SHOWN && i && used < sizeof text - 64; i--)
         used += (size_t)snprintf(
             text + used, sizeof text - used, "%s%zu: %llu%s", i == n ? "(" : ", ", length[i - 1],
             (unsigned long long)sample_rows_of(s, length[i - 1]), i == 1 ? ")" : "");
@@ -46,6 +50,20 @@ static void lengths_warn(const struct sample *s)
                  "that are a multiple of %llu have as many rows of each",
                  plural_word(none, "the length", "the lengths"), text,
                  (unsigned long long)sample_tokens(s), (unsigned long long)round);
+}
+
+/* Of pictures and of what they need, where there are any. */
+static void images_log(const struct sample_audit *a)
+{
+    if (a->images)
+        log_info("%llu image%s in them", (unsigned long long)a->images, plural_s(a->images));
+    if (a->images_bad)
+        log_warn("%llu chat%s left out because of an image, the first: %s",
+                 (unsigned long long)a->images_bad, a->images_bad == 1 ? " was" : "s were",
+                 a->first_bad);
+    if (a->longer)
+        log_warn("%llu document%s longer than a row may be, and left out",
+                 (unsigned long long)a->longer, a->longer == 1 ? " was" : "s were");
 }
 
 static void audit_log(const struct sample *s, const struct sample_command *c)
@@ -78,6 +96,7 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
     if (a->chats)
         log_info("%llu of the documents %s", (unsigned long long)a->chats,
                  a->chats == 1 ? "is a chat" : "are chats");
+    images_log(a);
     if (a->answers)
         log_info("%llu of the tokens are of answers", (unsigned long long)a->answers);
     if (a->lines_skipped)

@@ -53,6 +53,12 @@ int sample_groups(struct sample *s, struct err *e)
         budget = i + 1 == n ? left : (uint64_t)((double)s->o.tokens * (s->o.shares[i] / sum));
         if (budget > left)
             budget = left;
+        if (s->o.mode == SAMPLE_WHOLE) {
+            p->want = UINT64_MAX;
+            p->budget = budget;
+            left -= budget;
+            continue;
+        }
         if (s->o.shares && budget < s->set[s->nset - 1])
             return err_set(e, ERR_USE, "the share of '%s' is %llu tokens, less than a row of %zu",
                            s->o.data[i], (unsigned long long)budget, s->set[s->nset - 1]);

@@ -5,11 +5,11 @@
 
 #include <stdlib.h>
 
-static const struct opt_choice modes[] = {{"concat", SAMPLE_CONCAT},
-                                          {"crops", SAMPLE_CROPS},
-                                          {"head", SAMPLE_HEAD},
-                                          {"auto", SAMPLE_MODE_AUTO},
-                                          {NULL, 0}};
+static const struct opt_choice modes[] = {{"concat", SAMPLE_CONCAT},  {"crops", SAMPLE_CROPS},
+                                          {"head", SAMPLE_HEAD},      {"whole", SAMPLE_WHOLE},
+                                          {"auto", SAMPLE_MODE_AUTO}, {NULL, 0}};
+static const struct opt_choice bad_images[] = {
+    {"refuse", SAMPLE_IMAGES_REFUSE}, {"skip", SAMPLE_IMAGES_SKIP}, {NULL, 0}};
 static const struct opt_choice draws[] = {{"stratified", SAMPLE_STRATIFIED},
                                           {"uniform", SAMPLE_UNIFORM},
                                           {"fixed", SAMPLE_FIXED},
@@ -42,8 +42,9 @@ static const struct opt rows[] = {
      .help = "calibration tokens in all, cut down to whole rows; 0: all there are", "65536", 0,
      1e12},
     {"length", OPT_INT, AT(length), "N",
-     .help = "tokens of a sequence (default " OPT_NUMBER(SAMPLE_LENGTH) ")", .min = 2,
-     .max = 1 << 24},
+     .help =
+         "tokens of a sequence, at most with --mode whole (default " OPT_NUMBER(SAMPLE_LENGTH) ")",
+     .min = 2, .max = 1 << 24},
     {"lengths", OPT_TEXT, AT(lengths_text), "N,N,...",
      .help = "sequences of these lengths instead (MaCa: 256,512,1024,2048,4096)"},
     {"draw", OPT_CHOICE, AT(core.draw), "HOW",
@@ -54,7 +55,9 @@ static const struct opt rows[] = {
     {"mode", OPT_CHOICE, AT(mode), "MODE",
      .help = "concat: documents joined, cut into rows\ncrops: random windows in random "
              "documents\nhead: "
-             "the beginning of each document\nauto: crops with --lengths, else concat",
+             "the beginning of each document\nwhole: each document, of its own length\nauto: whole "
+             "for chats "
+             "with images, crops with --lengths, else concat",
      "auto", .choices = modes},
     {"crops", OPT_CHOICE, AT(core.crops), "HOW",
      .help =
@@ -94,6 +97,10 @@ static const struct opt rows[] = {
      .help = "a chat that its template refuses\nstop: an error, with file and line\n"
              "skip: leave it out, and count it",
      "stop", .choices = docs_chat_choices},
+    {"bad-images", OPT_CHOICE, AT(core.bad_images), "HOW",
+     .help = "a chat with an image that is absent, broken or beyond the limits\nrefuse: an error, "
+             "with its name\nskip: leave the chat out, and count it",
+     "refuse", .choices = bad_images},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the drawing in crops", "1", 0,
      9007199254740992.0},
     {"bos", OPT_CHOICE, AT(core.bos), "WHEN",
@@ -172,6 +179,8 @@ static int check(const struct stage *s, struct err *e)
     c->core.data = c->data.text;
     c->core.ndata = c->data.count;
     c->core.length = c->length ? (size_t)c->length : SAMPLE_LENGTH;
+    c->core.longest = (size_t)c->length;
+    c->core.mode_auto = c->mode == SAMPLE_MODE_AUTO && !c->lengths_text;
     c->core.first_weight = &c->first_weight;
     c->core.mode = c->mode != SAMPLE_MODE_AUTO ? (enum sample_mode)c->mode
                    : c->lengths_text           ? SAMPLE_CROPS

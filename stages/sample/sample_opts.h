@@ -6,7 +6,7 @@
 #include "../../common/base/stage.h"
 #include "sample.h"
 
-#define SAMPLE_MODE_AUTO 3 /* crops with several lengths, else concat */
+#define SAMPLE_MODE_AUTO 4 /* crops with several lengths, else concat */
 
 struct sample_command {
     struct sample_opts core; /* complete once the spec's check has passed */

@@ -192,6 +192,7 @@ static int plan_group(struct sample *s, struct file_group *p, struct err *e)
         [SAMPLE_CONCAT] = plan_concat,
         [SAMPLE_CROPS] = sample_plan_crops,
         [SAMPLE_HEAD] = plan_head,
+        [SAMPLE_WHOLE] = sample_plan_whole,
     };
 
     p->first = s->nrow;

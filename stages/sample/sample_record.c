@@ -8,14 +8,30 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/version.h"
 #include "../../common/model/fingerprint.h"
+#include "sample_images.h"
 #include "sample_impl.h"
 #include "sample_rows.h"
 
-static const char *const mode_names[] = {"concat", "crops", "head"};
+static const char *const mode_names[] = {"concat", "crops", "head", "whole"};
 static const char *const bos_names[] = {"auto", "yes", "no"};
 static const char *const draw_names[] = {"stratified", "uniform", "fixed"};
 static const char *const crops_names[] = {"independent", "nested"};
 static const char *const short_names[] = {"error", "join"};
+
+/* Of pictures, where there are any. */
+static int images_audit(const struct sample *s, struct json *j)
+{
+    const struct sample_audit *a = &s->audit;
+    int bad = 0;
+
+    if (a->images)
+        bad |= json_set_int(j, "images", (int64_t)a->images) < 0;
+    if (a->images_bad)
+        bad |= json_set_int(j, "images_bad", (int64_t)a->images_bad) < 0;
+    if (a->longer)
+        bad |= json_set_int(j, "documents_longer", (int64_t)a->longer) < 0;
+    return bad;
+}
 
 static struct json *audit_json(const struct sample *s)
 {
@@ -40,6 +56,7 @@ static struct json *audit_json(const struct sample *s)
         {"blocks_uniform", a->blocks_uniform},
     };
     struct json *j = json_new_object(), *files = json_new_array(), *lengths = json_new_array();
+    const size_t *length;
     int bad = 0;
     size_t i;
 
@@ -47,11 +64,11 @@ static struct json *audit_json(const struct sample *s)
         bad |= json_set_int(j, counts[i].name, (int64_t)counts[i].v) < 0;
     for (i = 0; i < s->o.ndata; i++)
         bad |= json_push(files, json_new_int((int64_t)s->file_tokens[i])) < 0;
-    for (i = s->nset; i-- > 0;) {
+    for (i = sample_lengths(s, &length); i-- > 0;) {
         struct json *pair = json_new_array();
 
-        bad |= json_push(pair, json_new_int((int64_t)s->set[i])) < 0;
-        bad |= json_push(pair, json_new_int((int64_t)sample_rows_of(s, s->set[i]))) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)length[i])) < 0;
+        bad |= json_push(pair, json_new_int((int64_t)sample_rows_of(s, length[i]))) < 0;
         bad |= json_push(lengths, pair) < 0;
     }
     if (a->lines_skipped)
@@ -64,6 +81,7 @@ static struct json *audit_json(const struct sample *s)
         bad |= json_set_int(j, "chats_refused", (int64_t)a->chats_refused) < 0;
     if (a->answers)
         bad |= json_set_int(j, "tokens_answers", (int64_t)a->answers) < 0;
+    bad |= images_audit(s, j);
     bad |= json_set_real(j, "effective", a->effective) < 0;
     bad |= json_set(j, "file_tokens", files) < 0;
     bad |= json_set(j, "lengths", lengths) < 0;
@@ -101,6 +119,19 @@ static int record_weights(const struct sample *s, struct json *r)
     return bad | (weigh_clip_record(&s->o.clip, r) < 0);
 }
 
+/* The pictures as they are prepared: one digest of all of them, in the order of the rows. */
+static int record_images(const struct sample *s, struct json *r)
+{
+    char digest[17];
+    int bad = 0;
+
+    hash_hex(sample_images_digest(s), digest);
+    bad |= json_set_text(r, "images", digest) < 0;
+    if (s->o.bad_images == SAMPLE_IMAGES_SKIP)
+        bad |= json_set_text(r, "bad_images", "skip") < 0;
+    return bad;
+}
+
 /* What was asked of lengths, crops and weights, where it is not the usual. */
 static int record_draw(const struct sample *s, struct json *r)
 {
@@ -117,7 +148,8 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= json_set_text(r, "draw", draw_names[o->draw]) < 0;
     } else {
         json_destroy(&lengths);
-        bad |= json_set_int(r, "length", (int64_t)o->length) < 0;
+        bad |= json_set_int(r, "length",
+                            (int64_t)(o->mode == SAMPLE_WHOLE ? s->set[0] : o->length)) < 0;
     }
     if (o->mode == SAMPLE_CROPS) {
         bad |= json_set_text(r, "crops", crops_names[o->crops]) < 0;
@@ -135,6 +167,8 @@ static int record_draw(const struct sample *s, struct json *r)
         bad |= json_set_text(r, "bad_chats", "skip") < 0;
     if (o->docs.text_column)
         bad |= json_set_text(r, "text_column", o->docs.text_column) < 0;
+    if (s->prepare)
+        bad |= record_images(s, r);
     if (s->chat) {
         hash_hex(chat_digest(s->chat), digest);
         bad |= json_set_text(r, "template", digest) < 0;

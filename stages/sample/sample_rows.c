@@ -21,8 +21,8 @@ uint64_t sample_tokens(const struct sample *s)
 
 size_t sample_lengths(const struct sample *s, const size_t **length)
 {
-    *length = s->set;
-    return s->nset;
+    *length = s->whole ? s->whole : s->set;
+    return s->whole ? s->nwhole : s->nset;
 }
 
 uint64_t sample_rows_of(const struct sample *s, size_t length)

@@ -9,11 +9,13 @@
 #include "../../common/model/weigh.h"
 #include "../../common/text/docs.h"
 
-enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD };
+enum sample_mode { SAMPLE_CONCAT, SAMPLE_CROPS, SAMPLE_HEAD, SAMPLE_WHOLE };
 /* auto: in crops and head, rows of text begin with the token that the tokenizer puts in front of
  * a text, if it has one. */
 enum sample_bos { SAMPLE_BOS_AUTO, SAMPLE_BOS_YES, SAMPLE_BOS_NO };
 
+/* What becomes of a chat with an image that is absent or broken. */
+enum sample_images { SAMPLE_IMAGES_REFUSE, SAMPLE_IMAGES_SKIP };
 enum sample_draw { SAMPLE_STRATIFIED, SAMPLE_UNIFORM, SAMPLE_FIXED };
 enum sample_crops { SAMPLE_INDEPENDENT, SAMPLE_NESTED };
 /* crops, when the documents that are long enough for a length do not suffice: an error, or rows
@@ -34,6 +36,9 @@ struct sample_opts {
     uint64_t tokens;
     size_t length;
     enum sample_mode mode;
+    int mode_auto;  /* whole instead of mode, if the first document is a chat with images */
+    size_t longest; /* whole: tokens of a row at most; 0: what the model has room for */
+    enum sample_images bad_images;
     uint64_t seed;
     /* a chunk is whole rows, at least one, no more than about this many tokens */
     size_t chunk_tokens;
@@ -82,6 +87,10 @@ struct sample_audit {
     char first_skipped[256]; /* why the first of them was */
     uint64_t chats_refused;  /* by their template, and skipped */
     char first_refused[256];
+    uint64_t longer;             /* whole: of the dropped, those that are too long */
+    uint64_t images;             /* of the documents read */
+    uint64_t images_bad;         /* chats skipped because of one */
+    char first_bad[256];         /* why the first of them was */
     uint64_t repaired;           /* documents with bytes that were no UTF-8 */
     uint64_t tokens_masked;      /* left out because attention_mask rules them out */
     double effective;            /* effective sample size in tokens, (sum w)^2 / sum w^2 */

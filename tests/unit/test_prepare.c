@@ -168,6 +168,100 @@ static void published_settings_give_the_reference_values(void **state)
     st_close(&golden);
 }
 
+/* ---- sizes: of all photographs of coco-mini, and odd ones ---- */
+
+/* What transformers 5.24 makes of them: SmolVLM's tiles (rows, columns), patches of Qwen2-VL and
+ * Qwen3-VL (rows, columns; 0: refused), tokens of LLaVA-OneVision. */
+static const struct {
+    size_t width, height;
+    int32_t smolvlm[2], qwen2[2], qwen3[2];
+    size_t onevision;
+} sizes[] = {
+    {383, 640, {4, 3}, {46, 28}, {40, 24}, 2017},
+    {426, 640, {4, 3}, {46, 30}, {40, 26}, 2727},
+    {427, 640, {4, 3}, {46, 30}, {40, 26}, 2727},
+    {480, 640, {4, 3}, {46, 34}, {40, 30}, 2943},
+    {500, 333, {3, 4}, {24, 36}, {20, 32}, 1836},
+    {500, 375, {3, 4}, {26, 36}, {24, 32}, 1728},
+    {500, 377, {4, 4}, {26, 36}, {24, 32}, 1728},
+    {500, 406, {4, 4}, {28, 36}, {26, 32}, 3149},
+    {612, 612, {4, 4}, {44, 44}, {38, 38}, 3699},
+    {621, 640, {4, 4}, {46, 44}, {40, 38}, 3591},
+    {640, 382, {3, 4}, {28, 46}, {24, 40}, 1998},
+    {640, 383, {3, 4}, {28, 46}, {24, 40}, 1998},
+    {640, 393, {3, 4}, {28, 46}, {24, 40}, 2599},
+    {640, 406, {3, 4}, {28, 46}, {26, 40}, 2599},
+    {640, 408, {3, 4}, {30, 46}, {26, 40}, 2599},
+    {640, 414, {3, 4}, {30, 46}, {26, 40}, 2599},
+    {640, 422, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 423, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 424, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 425, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 426, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 427, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 428, {3, 4}, {30, 46}, {26, 40}, 2709},
+    {640, 461, {3, 4}, {32, 46}, {28, 40}, 2819},
+    {640, 478, {3, 4}, {34, 46}, {30, 40}, 2929},
+    {640, 480, {3, 4}, {34, 46}, {30, 40}, 2929},
+    {640, 506, {4, 4}, {36, 46}, {32, 40}, 3039},
+    {640, 522, {4, 4}, {38, 46}, {32, 40}, 3149},
+    {640, 559, {4, 4}, {40, 46}, {34, 40}, 3369},
+    {1, 1, {4, 4}, {4, 4}, {16, 16}, 1485},
+    {3, 2, {3, 4}, {4, 6}, {14, 20}, 1261},
+    {199, 1, {1, 4}, {2, 58}, {2, 226}, 757},
+    {1999, 10, {1, 4}, {2, 58}, {2, 228}, 892},
+    {336, 337, {4, 4}, {24, 24}, {22, 20}, 1485},
+    {4000, 3000, {3, 4}, {214, 286}, {188, 250}, 7309},
+    {3000, 4000, {4, 3}, {286, 214}, {250, 188}, 7332},
+    {16384, 4096, {1, 4}, {128, 512}, {128, 512}, 7249},
+    {5000, 30, {1, 4}, {2, 358}, {2, 312}, 892},
+    {31, 5001, {4, 1}, {358, 2}, {312, 2}, 1053},
+    {28, 27, {4, 4}, {4, 6}, {16, 18}, 1485},
+    {42, 14, {2, 4}, {4, 8}, {10, 28}, 981},
+    {70, 98, {4, 3}, {8, 4}, {20, 14}, 1269},
+};
+
+static void grid_check(const struct prepare *p, size_t i, const int32_t want[2])
+{
+    struct prepared_shape s;
+    struct err e = {0};
+
+    assert_int_equal(prepare_measure(p, sizes[i].width, sizes[i].height, 1, &s, &e),
+                     want[0] ? 0 : -1);
+    if (!want[0])
+        return;
+    if (s.grid[1] != want[0] || s.grid[2] != want[1])
+        print_message("%zu x %zu: %d x %d, not %d x %d\n", sizes[i].width, sizes[i].height,
+                      s.grid[1], s.grid[2], want[0], want[1]);
+    assert_int_equal(s.grid[1], want[0]);
+    assert_int_equal(s.grid[2], want[1]);
+}
+
+static void sizes_are_those_of_the_reference(void **state)
+{
+    char *pins = pins_write();
+    struct err e = {0};
+    struct prepare *smolvlm = opened(settings[2].settings, settings[2].config, &e),
+                   *qwen2 = opened(settings[3].settings, settings[3].config, &e),
+                   *qwen3 = opened(settings[5].settings, settings[5].config, &e),
+                   *onevision = opened(pins, settings[1].config, &e);
+    struct prepared_shape s;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        grid_check(smolvlm, i, sizes[i].smolvlm);
+        grid_check(qwen2, i, sizes[i].qwen2);
+        grid_check(qwen3, i, sizes[i].qwen3);
+        assert_int_equal(prepare_measure(onevision, sizes[i].width, sizes[i].height, 1, &s, &e), 0);
+        assert_int_equal(s.tokens, sizes[i].onevision);
+    }
+    prepare_close(&smolvlm);
+    prepare_close(&qwen2);
+    prepare_close(&qwen3);
+    prepare_close(&onevision);
+    free(pins);
+}
+
 /* ---- the conformance models: every value, every token ---- */
 
 /* A .safetensors that holds tensors of five dimensions, which the product's reader has no use
@@ -419,6 +513,7 @@ int main(void)
         cmocka_unit_test(a_folder_without_settings_is_refused),
         cmocka_unit_test(a_strip_is_refused),
         cmocka_unit_test(the_text_holds_the_tokens),
+        cmocka_unit_test(sizes_are_those_of_the_reference),
         cmocka_unit_test(published_settings_give_the_reference_values),
         cmocka_unit_test(conformance_models_get_the_reference_values),
         cmocka_unit_test(a_photograph_is_near_another_reference),
