@@ -53,8 +53,9 @@ static int check_data(const struct route *t, struct err *e)
     return 0;
 }
 
-/* Text needs a tokenizer: by the first document of each file. */
-static int check_text(const char *path, const struct sample_opts *o, struct err *e)
+/* Text needs a tokenizer, images a model that sees: by the first document of each file. */
+static int check_first(const char *path, const struct sample_opts *o, const struct config *c,
+                       int tokenizer, struct err *e)
 {
     struct data_file f = {.name = NULL};
     struct docs *docs = NULL;
@@ -63,8 +64,11 @@ static int check_text(const char *path, const struct sample_opts *o, struct err 
 
     if (data_file_open(&f, path, e) == 0 && (docs = docs_open(&f, &o->docs, e)))
         got = docs_next(docs, &d, e);
-    if (got == 0 || (got > 0 && !d.text && !d.chat))
+    if (got == 0)
         rc = 0;
+    else if (got > 0 && (tokenizer || (!d.text && !d.chat)))
+        rc = sample_check_images(o, c, &d, e) < 0 ? err_prefix(e, "--data: %s:%zu", path, d.line)
+                                                  : 0;
     else if (got > 0)
         err_set(e, ERR_USE,
                 "--data: %s:%zu: text, but '%s' has no tokenizer.json: put the model's there, or "
@@ -83,16 +87,18 @@ static int check_sample(const struct route *t, const struct config *c, const cha
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_opts *o = s ? &((const struct sample_command *)s->own)->core : NULL;
-    int rc;
+    int rc, has, sees;
 
     if (!o || !o->model || strcmp(o->model, model) != 0)
         return 0;
+    has = tokenizer_is_there(model);
+    sees = json_has(c->file, "vision_config");
     rc = sample_check_limits(o, c, e);
-    for (size_t i = 0; rc == 0 && !tokenizer_is_there(model) && i < o->ndata; i++) {
+    for (size_t i = 0; rc == 0 && (!has || sees) && i < o->ndata; i++) {
         struct stat st;
 
         if (stat(o->data[i], &st) == 0 && S_ISREG(st.st_mode))
-            rc = check_text(o->data[i], o, e);
+            rc = check_first(o->data[i], o, c, has, e);
     }
     return rc;
 }

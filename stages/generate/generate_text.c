@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/jinja/chat_images.h"
 #include "../../common/text/docs.h"
 
 #define PROMPTS_BYTES ((size_t)1 << 30)
@@ -153,6 +154,21 @@ static int read_lines(struct script *s, const char *path, size_t most, struct er
     return rc;
 }
 
+/* A template would leave a mark where the model is to see something. */
+static int images_refuse(const struct doc *d, const char *path, struct err *e)
+{
+    struct json *sources = NULL;
+    int rc = chat_images_take(d->chat, d->images, &sources, e);
+
+    if (rc < 0)
+        err_prefix(e, "%s:%zu", path, d->line);
+    else if (json_count(sources))
+        rc = err_set(e, ERR_USE, "%s:%zu: a chat with images: they are not read here", path,
+                     d->line);
+    json_destroy(&sources);
+    return rc;
+}
+
 static int read_docs(struct script *s, const char *path, size_t most, struct err *e)
 {
     const struct docs_opts o = {.bad_lines = DOCS_BAD_FINAL, .bad_chats = DOCS_BAD_FINAL};
@@ -176,7 +192,7 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
         } else if (d.text) {
             bad = add_text(s, d.text, d.length, most, path, d.line, e);
         } else {
-            bad = add_chat(s, d.chat, most, path, d.line, e);
+            bad = images_refuse(&d, path, e) < 0 || add_chat(s, d.chat, most, path, d.line, e) < 0;
         }
         doc_release(&d);
         if (bad)

@@ -71,6 +71,12 @@ int sample_check_limits(const struct sample_opts *o, const struct config *c, str
     return sample_set(&s, e) < 0 ? -1 : limits_check(&s, e);
 }
 
+int sample_check_images(const struct sample_opts *o, const struct config *c, const struct doc *d,
+                        struct err *e)
+{
+    return sample_images_known(o, c, d, e);
+}
+
 static int chunks_cut(struct sample *s, struct err *e)
 {
     size_t i, tokens = 0;

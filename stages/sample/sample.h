@@ -34,6 +34,7 @@
 #include "../../common/base/err.h"
 #include "../../common/base/json.h"
 #include "../../common/model/config.h"
+#include "../../common/text/docs.h"
 #include "../../common/wire/msg.h"
 #include "sample_rows.h"
 #include "sample_types.h"
@@ -42,6 +43,9 @@ struct sample;
 
 /* What sample_open says of lengths and tokens before it reads the data. c: of the model. */
 int sample_check_limits(const struct sample_opts *o, const struct config *c, struct err *e);
+/* The same of a document with images: whether the model sees, and how it takes them in. */
+int sample_check_images(const struct sample_opts *o, const struct config *c, const struct doc *d,
+                        struct err *e);
 /* Reads the data and plans every row. What o points to must live as long as the sample.
  * NULL: what is wrong with data, model or options, by name. */
 struct sample *sample_open(const struct sample_opts *o, struct err *e);

@@ -255,7 +255,7 @@ static int document_read(struct sample *s, const struct data_file *f, struct doc
 static int count(struct sample_reader *r, const struct document *x, struct err *e)
 {
     struct sample *s = r->s;
-    int twice = x->n ? seen_add(s, hash_bytes(x->ids, x->n * sizeof *x->ids), e) : 0;
+    int twice = x->n ? seen_add(s, document_digest(x), e) : 0;
 
     if (twice < 0)
         return -1;

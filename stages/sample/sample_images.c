@@ -30,19 +30,58 @@ void document_images_release(struct document *x)
     x->nimages = 0;
 }
 
+uint64_t document_digest(const struct document *x)
+{
+    struct hash h;
+
+    hash_start(&h);
+    hash_add(&h, x->ids, x->n * sizeof *x->ids);
+    for (size_t i = 0; i < x->nimages; i++)
+        hash_add(&h, &x->image[i].digest, sizeof x->image[i].digest);
+    return hash_end(&h);
+}
+
 /* ---- reading ---- */
+
+static struct prepare *prepare_of(const char *model, const struct config *c, struct err *e)
+{
+    if (prepare_wanted(c->file))
+        return prepare_open(model, c->file, e);
+    err_set(e, ERR_USE, "there are images, and '%.300s' is a model without a vision tower", model);
+    return NULL;
+}
 
 /* Opened with the first picture: chats without any need none. */
 static int prepare_need(struct sample *s, struct err *e)
 {
-    if (s->prepare)
-        return 0;
-    if (!prepare_wanted(s->config.file))
-        return err_set(e, ERR_USE,
-                       "there are images, and '%.300s' is a model without a vision tower",
-                       s->o.model);
-    s->prepare = prepare_open(s->o.model, s->config.file, e);
+    if (!s->prepare)
+        s->prepare = prepare_of(s->o.model, &s->config, e);
     return s->prepare ? 0 : -1;
+}
+
+static int sources_take(const struct doc *d, struct json **sources, struct err *e)
+{
+    return d->chat ? chat_images_take(d->chat, d->images, sources, e)
+                   : chat_images_list(d->images, sources, e);
+}
+
+int sample_images_known(const struct sample_opts *o, const struct config *c, const struct doc *d,
+                        struct err *e)
+{
+    struct json *sources = NULL;
+    struct prepare *p = NULL;
+    int rc = 0;
+
+    if ((d->ids || d->chat) && sources_take(d, &sources, e) < 0) {
+        rc = o->docs.bad_chats == DOCS_BAD_SKIP ? 0 : -1;
+        if (rc == 0 && e)
+            *e = (struct err){0};
+    } else if (json_count(sources) && !(p = prepare_of(o->model, c, e))) {
+        rc = -1;
+    }
+    prepare_close(&p);
+    json_destroy(&sources);
+    return rc;
 }
 
 /* The picture as it is now; *digest of its bytes. beside: the data file. */
@@ -100,8 +139,7 @@ int sample_images_read(struct sample *s, const struct data_file *f, const struct
     int got = 1;
 
     *t = (struct image_texts){0};
-    if ((d->chat ? chat_images_take(d->chat, d->images, &sources, e)
-                 : chat_images_list(d->images, &sources, e)) < 0)
+    if (sources_take(d, &sources, e) < 0)
         return e->kind == ERR_USE ? 2 : -1;
     if (json_count(sources)) {
         if (prepare_need(s, e) < 0)

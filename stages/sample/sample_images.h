@@ -28,10 +28,15 @@ void image_texts_release(struct image_texts *t);
  * 2: what is wrong with the references, -1. */
 int sample_images_read(struct sample *s, const struct data_file *f, const struct doc *d,
                        struct document *x, struct image_texts *t, struct err *e);
+/* Whether the model takes the images of the document, as far as that is known without them. */
+int sample_images_known(const struct sample_opts *o, const struct config *c, const struct doc *d,
+                        struct err *e);
 /* Whether the first document is a chat with images. */
 int sample_images_first(struct sample *s, int *images, struct err *e);
 /* Of tokens as they came out: with pictures, the image tokens are as many as these have. */
 int sample_images_check(const struct sample *s, const struct document *x, struct err *e);
+/* Of tokens and pictures. */
+uint64_t document_digest(const struct document *x);
 void document_images_release(struct document *x);
 
 /* What a chunk says of the pictures of its rows [first, first + rows). Everything but the pixels

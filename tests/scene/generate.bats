@@ -89,6 +89,8 @@ fails() { # CODE WORD command...
     printf '{{ messages|shuffle }}' >"$work/t.jinja"
     fails 100 "shuffle" ptq-generate --model "$tale" --prompts "$work/c.jsonl" --chat-template "$work/t.jinja" --max-tokens 8
     fails 100 "c.jsonl:1: messages, but" ptq-generate --model "$model" --ids --prompts "$work/c.jsonl" --max-tokens 8
+    printf '{"messages": [{"role": "user", "content": [{"type": "image", "path": "a.png"}]}]}\n' >"$work/c.jsonl"
+    fails 100 "c.jsonl:1: a chat with images: they are not read here" ptq-generate --model "$tale" --prompts "$work/c.jsonl" --max-tokens 8
 }
 
 @test "ptq-sample reads back what was written" {

@@ -109,3 +109,21 @@ sample() { # CODE ARGUMENTS...
     run -1 wait $pid
     [[ $said == *"'rgb.png' has changed since it was read first"* ]]
 }
+
+@test "ptq run knows before the start that a model does not take the images of its data" {
+    rm -r model
+    cp -r "$BATS_TEST_DIRNAME/../golden/conformance/idefics3" model
+    chmod -R u+w model
+    printf '{"image_processor_type": "%s", "size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 32}}\n' \
+        Idefics3ImageProcessor >model/preprocessor_config.json
+    echo '{"input_ids": [5, 310, 310, 310, 310, 6], "image": "rgb.png"}' >photos/data.jsonl
+    args=(--dry-run --model model --data photos/data.jsonl --tokens 6 --out out)
+    run -0 ptq run gptq "${args[@]}"
+    sed -i 's/Idefics3ImageProcessor/MyImageProcessor/' model/preprocessor_config.json
+    run --separate-stderr -100 ptq run gptq "${args[@]}"
+    [[ $stderr == *"--data: photos/data.jsonl:1: "*"'MyImageProcessor', which is not known"* ]]
+    rm model/preprocessor_config.json
+    run --separate-stderr -100 ptq run gptq "${args[@]}"
+    [[ $stderr == *"has no preprocessor_config.json"* ]]
+    [ ! -e out ]
+}
