@@ -135,20 +135,24 @@ static void model_make(const struct recipe *r)
                 {"blk.0.attn_q_norm.weight", 0, 4},
                 {"blk.0.attn_k_norm.weight", 0, 4},
                 {"blk.0.attn_q.bias", 0, 8},
+                {"blk.0.attn_k.bias", 0, 4},
+                {"blk.0.attn_v.bias", 0, 4},
                 {NULL, 0, 2}};
-    size_t used[16], n = 0;
+    const int qwen2 = strcmp(r->arch, "qwen2") == 0;
+    size_t used[18], n = 0;
     struct gb b;
 
     gb_start(&b);
     gb_key_text(&b, "general.architecture", r->arch);
     sizes(&b, r);
     words(&b, r);
-    for (size_t i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 18; i++) {
         const char *name = list[i].name ? list[i].name : r->extra_tensor;
         uint64_t rows = i == 0 && r->rows ? (uint64_t)r->rows : list[i].rows;
 
         if (!name || !wanted(r, name) || (i == 2 && !r->untied) ||
-            ((i == 12 || i == 13) && strcmp(r->arch, "qwen3")) || (i == 14 && !r->bias))
+            ((i == 12 || i == 13) && strcmp(r->arch, "qwen3")) || (i == 14 && !r->bias && !qwen2) ||
+            ((i == 15 || i == 16) && !qwen2))
             continue;
         gb_tensor(&b, name, 0, rows, list[i].columns, (rows ? rows : 1) * list[i].columns * 4);
         used[n++] = i;
@@ -215,6 +219,7 @@ static void bad_models(void **state)
     refused(&(struct recipe){.arch = "llama", .nan = 1}, "'blk.0.ffn_gate.weight' holds a NaN");
     refused(&(struct recipe){.arch = "llama", .rows = 5}, "6 tokens");
     refused(&(struct recipe){.arch = "qwen3", .window = 8}, "sliding window");
+    refused(&(struct recipe){.arch = "qwen2", .skip = "blk.0.attn_v.bias"}, "attn_v.bias");
     refused(&(struct recipe){.arch = "qwen3",
                              .extra_tensor = "rope_freqs.weight",
                              .extra_value = {1, 8}},
@@ -351,6 +356,20 @@ static void tiny(void **state)
     assert_int_equal(
         st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.weight"), 1, 1, bf, &e), 0);
     assert_true(bf[0] == bf16_to_f32(f32_to_bf16((float)(4 * 64 + 8) / 16))); /* not turned */
+    st_close(&s);
+    assert_int_equal(fs_remove_tree(dir, &e), 0);
+
+    model_make(&(struct recipe){.arch = "qwen2", .untied = 1});
+    assert_int_equal(run(DT_F32, 0, &e), 0);
+    assert_int_equal(config_read(dir, &c, &e), 0);
+    assert_string_equal(c.model_type, "qwen2");
+    assert_true(c.attention_bias && !c.attention_out_bias && !c.tied);
+    config_release(&c);
+    s = st_open_folder(dir, &e);
+    assert_int_equal(s->count, 15);
+    assert_int_equal(
+        st_load_rows_f32(s, st_find(s, "model.layers.0.self_attn.q_proj.bias"), 1, 1, bf, &e), 0);
+    assert_true(bf[0] == (float)(14 * 64 + 1) / 16); /* not turned */
     st_close(&s);
     assert_int_equal(fs_remove_tree(dir, &e), 0);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GGUF files: the writer of the container; blocks of codes; what is refused before anything is
+/* GGUF files: blocks of codes; what is refused before anything is
  * written; and a whole run of a Llama model, whose file ptq-import makes the dense output of again,
  * bit for bit, with its tokenizer. */
 #include "writer_run.h"
@@ -8,7 +8,6 @@
 
 #include "../../common/format/format_gguf.h"
 #include "../../common/model/gguf_model.h"
-#include "../../common/tensor/gguf_write.h"
 #include "../../common/text/tokenizer_gguf.h"
 #include "../../ops/tools/import/import.h"
 
@@ -38,76 +37,6 @@
 #define PREPEND                                                                               \
     "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}," \
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}]}"
-
-/* ---- the container ---- */
-
-static void container(void **state)
-{
-    const uint64_t row[] = {3}, matrix[] = {2, 32}, odd[] = {2, 31};
-    const float norm[] = {1, 2, 3};
-    unsigned char blocks[2 * 34];
-    struct gguf_meta m = {0};
-    struct gguf_writer *w;
-    struct gguf *g;
-    struct err e = {0};
-    float back[64];
-
-    (void)state;
-    assert_non_null(w = gguf_create(at("c.gguf"), &e));
-    assert_int_equal(gguf_declare(w, "", GGUF_F32, 1, row, &e), -1);
-    assert_int_equal(gguf_declare(w, "odd", GGUF_Q8_0, 2, odd, &e), -1);
-    assert_int_equal(gguf_declare(w, "type", 999, 1, row, &e), -1);
-    assert_int_equal(gguf_put_part(w, "norm", 0, norm, 12, &e), -1); /* no header yet */
-    assert_int_equal(gguf_declare(w, "norm", GGUF_F32, 1, row, &e), 0);
-    assert_int_equal(gguf_declare(w, "blocks", GGUF_Q8_0, 2, matrix, &e), 0);
-    assert_int_equal(gguf_meta_text(&m, "general.architecture", "x", &e), 0);
-    assert_int_equal(gguf_meta_u32(&m, "n", (uint64_t)1 << 33, &e), -1);
-    assert_int_equal(gguf_meta_bool(&m, "yes", 1, &e), 0);
-    assert_int_equal(gguf_begin(w, &m, &e), 0);
-    assert_int_equal(gguf_declare(w, "late", GGUF_F32, 1, row, &e), -1);
-    assert_int_equal(gguf_put_part(w, "other", 0, norm, 12, &e), -1);
-    assert_int_equal(gguf_put_part(w, "norm", 4, norm, 4, &e), -1); /* a gap */
-    for (int i = 0; i < 2 * 34; i++)
-        blocks[i] = i % 34 == 0 ? 0 : i % 34 == 1 ? 0x3c : (unsigned char)(i % 34 - 18);
-    assert_int_equal(gguf_put_part(w, "blocks", 0, blocks, 34, &e), 0);
-    assert_int_equal(gguf_put_part(w, "blocks", 34, blocks + 34, 34, &e), 0);
-    assert_int_equal(gguf_put_part(w, "norm", 0, norm, 12, &e), 0);
-    if (gguf_publish(&w, &e))
-        fail_msg("%s", e.text);
-    gguf_meta_release(&m);
-    if (!(g = gguf_open(at("c.gguf"), &e)))
-        fail_msg("%s", e.text);
-    assert_int_equal(g->count, 2);
-    assert_string_equal(json_as_text(json_get(g->meta, "general.architecture")), "x");
-    assert_int_equal(gguf_load_f32(g, gguf_find(g, "norm"), back, &e), 0);
-    assert_memory_equal(back, norm, sizeof norm);
-    assert_int_equal(gguf_load_f32(g, gguf_find(g, "blocks"), back, &e), 0);
-    for (int i = 0; i < 64; i++)
-        assert_true(back[i] == (float)(i % 32 - 16));
-    gguf_close(&g);
-}
-
-static void incomplete(void **state)
-{
-    const uint64_t row[] = {3};
-    struct gguf_meta m = {0};
-    struct gguf_writer *w;
-    struct err e = {0};
-
-    (void)state;
-    assert_non_null(w = gguf_create(at("i.gguf"), &e));
-    assert_int_equal(gguf_declare(w, "norm", GGUF_F32, 1, row, &e), 0);
-    assert_int_equal(gguf_begin(w, &m, &e), 0);
-    assert_int_equal(gguf_publish(&w, &e), -1);
-    assert_non_null(strstr(e.text, "'norm' has 0 of its 12 bytes"));
-    assert_false(fs_exists(at("i.gguf")));
-    assert_non_null(w = gguf_create(at("i.gguf"), &e));
-    assert_int_equal(gguf_declare(w, "norm", GGUF_F32, 1, row, &e), 0);
-    assert_int_equal(gguf_declare(w, "norm", GGUF_F32, 1, row, &e), 0);
-    assert_int_equal(gguf_begin(w, &m, &e), -1);
-    assert_non_null(strstr(e.text, "'norm' is declared twice"));
-    gguf_abort(&w);
-}
 
 /* ---- linears ---- */
 
@@ -515,6 +444,68 @@ static void refuses_models(void **state)
     write_close(&w);
 }
 
+static void config_of(const char *name, struct config *c)
+{
+    struct err e = {0};
+    char dir[64];
+
+    snprintf(dir, sizeof dir, "tests/golden/conformance/%s", name);
+    if (config_read(dir, c, &e))
+        fail_msg("%s", e.text);
+}
+
+/* Frequencies, places, and what llama.cpp would compute otherwise, of real configs. */
+static void models(void **state)
+{
+    struct st_set *s = NULL;
+    struct import_model m = {.head_dim = 0};
+    struct gguf_meta meta = {0};
+    struct gguf_place p;
+    struct err e = {0};
+    struct config c;
+    float *factors;
+    size_t n;
+
+    (void)state;
+    config_of("llama3", &c);
+    assert_int_equal(gguf_model_factors(&c, &factors, &n, &e), 0);
+    assert_int_equal(n, c.head_dim / 2);
+    assert_int_equal(import_rope_factors(factors, n, c.rope.theta, &m), 0);
+    assert_true(m.factor == c.rope.factor && m.low == 1 && m.high == 4 &&
+                (size_t)m.original == c.rope.original);
+    free(factors);
+    assert_non_null(s = st_open_folder("tests/golden/conformance/llama3", &e));
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.2.self_attn.k_proj.weight", &p, &e), 0);
+    assert_string_equal(p.name, "blk.2.attn_k.weight");
+    assert_int_equal(p.head_rows, c.head_dim);
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.2.self_attn.v_proj.weight", &p, &e), 0);
+    assert_int_equal(p.head_rows, 0);
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.0.rotary_emb.inv_freq", &p, &e), 0);
+    assert_true(p.left_out);
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.99.mlp.up_proj.weight", &p, &e), -1);
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.0.extra.weight", &p, &e), -1);
+    assert_non_null(strstr(e.text, "'model.layers.0.extra.weight' has no place"));
+    config_release(&c);
+    config_of("qwen3", &c);
+    assert_int_equal(gguf_model_place(&c, s, "model.layers.0.self_attn.k_proj.weight", &p, &e), 0);
+    assert_int_equal(p.head_rows, 0);
+    assert_int_equal(gguf_model_factors(&c, &factors, &n, &e), 0);
+    assert_null(factors);
+    c.attention_bias = 1;
+    assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
+    assert_non_null(strstr(e.text, "biases in attention"));
+    config_release(&c);
+    config_of("mistral", &c);
+    assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
+    assert_non_null(strstr(e.text, "a sliding window"));
+    snprintf(c.model_type, sizeof c.model_type, "gemma2");
+    assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
+    assert_non_null(strstr(e.text, "model type gemma2"));
+    config_release(&c);
+    st_close(&s);
+    gguf_meta_release(&meta);
+}
+
 /* Row i of a head goes where the interleaved order wants it. */
 static void weave(void **state)
 {
@@ -529,13 +520,12 @@ static void weave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(container),
-        cmocka_unit_test(incomplete),
         cmocka_unit_test(refuses_linears),
         cmocka_unit_test(blocks),
         cmocka_unit_test(goldens),
         cmocka_unit_test(least),
         cmocka_unit_test(weave),
+        cmocka_unit_test(models),
         cmocka_unit_test_teardown(refuses_models, remove_out),
         cmocka_unit_test_teardown(metadata, remove_out),
         cmocka_unit_test_teardown(sentencepiece, remove_out),
