@@ -144,6 +144,7 @@ const struct format format_dense = {
     .name = "dense",
     .title = "dense",
     .about = "dequantized weights in the types of the source, for any reader",
+    .stacks = 1,
     .check = check,
     .tensors = tensors,
     .put = put,

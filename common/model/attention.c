@@ -3,7 +3,7 @@
  * block can see, softmax in place, product with the values, division by the sum last. Keys
  * beyond the block and before its window are never touched, which saves half of the work; scores
  * of one block are all the memory it needs. Keys and values are those of the chunk itself or of
- * a cache. Leaves out: sinks, biases. */
+ * a cache. Leaves out: biases. */
 #include "attention.h"
 
 #include <math.h>
@@ -14,12 +14,22 @@
 #include "attention_parts.h"
 #include "vec.h"
 
-/* Row i of the scores: softmax without the division over keys [low, high), zero elsewhere. */
-static float softmax_row(float *s, size_t keys, size_t low, size_t high)
+size_t attention_value_dim(const struct attention_shape *c)
 {
+    return c->value_dim ? c->value_dim : c->head_dim;
+}
+
+/* Row i of the scores: softmax without the division over keys [low, high), zero elsewhere. */
+static float softmax_row(float *s, size_t keys, size_t low, size_t high, const float *sink)
+{
+    float most = vec_max(s + low, high - low);
+
     memset(s, 0, low * sizeof *s);
     memset(s + high, 0, (keys - high) * sizeof *s);
-    return vec_exp_sum(s + low, high - low, vec_max(s + low, high - low));
+    if (!sink)
+        return vec_exp_sum(s + low, high - low, most);
+    most = *sink > most ? *sink : most;
+    return vec_exp_sum(s + low, high - low, most) + expf(*sink - most);
 }
 
 float attention_scale(const struct attention_shape *c)
@@ -89,7 +99,8 @@ int attention_scores(const struct attention *a, const struct task *t, size_t hea
         row_range(a, t, j, &low, &high);
         if (c->cap != 0)
             vec_cap(s + j * keys + (low - from), high - low, c->cap);
-        sum[j] = softmax_row(s + j * keys, keys, low - from, high - from);
+        sum[j] = softmax_row(s + j * keys, keys, low - from, high - from,
+                             c->sinks ? c->sinks + head : NULL);
     }
     return 0;
 }
@@ -99,21 +110,21 @@ static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct attention *a = ctx;
     const struct attention_shape *c = a->c;
     const struct task *t = &a->tasks[i / c->heads];
-    const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads), hd = c->head_dim,
-                 ldx = c->heads * hd;
+    const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads),
+                 vd = attention_value_dim(c), ldx = c->heads * vd;
     size_t from, end;
     const float *v;
     float *s = a->scores + worker * a->room, sum[ATTENTION_QUERIES],
-          *x = a->x + t->row * ldx + head * hd;
+          *x = a->x + t->row * ldx + head * vd;
 
     attention_range(a, t, &from, &end);
-    v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * hd;
+    v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * vd;
     if (attention_scores(a, t, head, from, end - from, s, sum, e) < 0 ||
-        a->by->sgemm(0, 0, t->rows, hd, end - from, 1.0f, s, end - from, v, a->ldv, 0.0f, x, ldx,
+        a->by->sgemm(0, 0, t->rows, vd, end - from, 1.0f, s, end - from, v, a->ldv, 0.0f, x, ldx,
                      e) < 0)
         return -1;
     for (size_t j = 0; j < t->rows; j++)
-        vec_scale(x + j * ldx, hd, 1.0f / sum[j]);
+        vec_scale(x + j * ldx, vd, 1.0f / sum[j]);
     return 0;
 }
 
@@ -181,8 +192,8 @@ int attention_run(struct par *par, const struct blas_table *by, const struct att
 
 int attention_cached(struct par *par, const struct blas_table *by, const struct attention_shape *c,
                      const struct rows *r, const size_t *first, const float *q, size_t ldq,
-                     const float *const *keys, const float *const *values, size_t ldk, float *x,
-                     struct err *e)
+                     const float *const *keys, size_t ldk, const float *const *values, size_t ldv,
+                     float *x, struct err *e)
 {
     struct attention a = {.by = by,
                           .c = c,
@@ -191,7 +202,7 @@ int attention_cached(struct par *par, const struct blas_table *by, const struct 
                           .values = values,
                           .ldq = ldq,
                           .ldk = ldk,
-                          .ldv = ldk,
+                          .ldv = ldv,
                           .x = x};
 
     return attention_tasks(par, &a, r, first, e);

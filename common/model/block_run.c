@@ -66,7 +66,7 @@ static float *row_at(const struct walk *w, int slot, size_t first, const struct 
 
 int block_route(const struct program *p, const struct op *o)
 {
-    if (o->kind == &op_gather || o->kind == &op_scatter)
+    if (o->kind == &op_gather || o->kind == &op_scatter || o->kind == &op_experts_times)
         return o->in[1];
     return o->expert >= 0 ? p->slot[o->out].route : -1;
 }
@@ -424,7 +424,7 @@ static size_t received_mark(const struct program *p, unsigned char *use, struct 
 
     if (!needed)
         return p->nops;
-    while (at < p->nops && p->op[at].kind != &op_attention)
+    while (at < p->nops && !p->op[at].kind->attends)
         at++;
     if (at == p->nops)
         err_set(e, ERR_USE, "%sno attention in this block", p->prefix);

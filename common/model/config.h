@@ -31,13 +31,14 @@ struct norm_spec {
 enum activation {
     ACTIVATION_SILU,
     ACTIVATION_GELU_TANH,
-    ACTIVATION_GELU,      /* by erf */
-    ACTIVATION_GELU_QUICK /* x sigmoid(1.702 x) */
+    ACTIVATION_GELU,       /* by erf */
+    ACTIVATION_GELU_QUICK, /* x sigmoid(1.702 x) */
+    ACTIVATION_SIGMOID
 };
 
 enum qk_norm { QK_NORM_NONE, QK_NORM_HEADS /* each head by itself */, QK_NORM_ROWS };
 
-enum { BLOCK_WINDOW = 1, BLOCK_NO_ROPE = 2, BLOCK_EXPERTS = 4 };
+enum { BLOCK_WINDOW = 1, BLOCK_NO_ROPE = 2, BLOCK_EXPERTS = 4, BLOCK_DELTA = 8 };
 
 struct config {
     char model_type[32];
@@ -59,16 +60,25 @@ struct config {
     /* Queries times 1 + query_growth ln(1 + floor(position / query_original)); 0: not. */
     double query_growth;
     size_t query_original;
+    /* Keys and values from a latent: its width, that of the queries' (0: none), of a head of k what
+     * is its own and what all heads share, and a head of v. */
+    size_t latent_kv, latent_q, key_own, key_shared, value_dim;
     size_t experts, experts_top, expert_ff, shared_ff; /* 0: none */
     size_t experts_groups, experts_groups_top;         /* chosen among the best of these; 0: none */
     double experts_scale;                              /* their weights times this */
     int experts_normalized;                            /* weights of a token's experts: sum 1 */
-    size_t blocks_behind;             /* blocks in the file behind the last, which take no part */
-    int64_t bos, eos;                 /* -1: none */
-    struct vision *vision;            /* its tower, owned; NULL: it sees no images */
-    const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */
-    struct json *file;                /* config.json, owned */
-    const struct json *json;          /* of the decoder: the file, or its text_config; borrowed */
+    /* Blocks with BLOCK_DELTA have no attention, but a delta rule behind a convolution. */
+    size_t delta_key_heads, delta_value_heads, delta_key_dim, delta_value_dim, delta_taps;
+    /* Blocks without a window, where they have sizes of their own; keys_are_values: and no v. */
+    size_t full_head_dim, full_kv_heads;
+    int keys_are_values;
+    double swiglu_alpha, swiglu_limit; /* of op_swiglu.c */
+    size_t blocks_behind;              /* blocks in the file behind the last, which take no part */
+    int64_t bos, eos;                  /* -1: none */
+    struct vision *vision;             /* its tower, owned; NULL: it sees no images */
+    const struct family_text *nested;  /* of a model of several parts: its decoder; NULL: none */
+    struct json *file;                 /* config.json, owned */
+    const struct json *json;           /* of the decoder: the file, or its text_config; borrowed */
 };
 
 void config_release(struct config *c);

@@ -4,6 +4,21 @@
 #include <string.h>
 #include "config_parts.h"
 
+enum { TYPE_FULL, TYPE_WINDOW, TYPE_DELTA, TYPES };
+static const struct {
+    const char *name;
+    unsigned char flag;
+} types[TYPES] = {
+    {"full_attention", 0}, {"sliding_attention", BLOCK_WINDOW}, {"linear_attention", BLOCK_DELTA}};
+
+static const char *type_of(const struct config *c, size_t block)
+{
+    return types[c->block[block] & BLOCK_DELTA    ? TYPE_DELTA
+                 : c->block[block] & BLOCK_WINDOW ? TYPE_WINDOW
+                                                  : TYPE_FULL]
+        .name;
+}
+
 int config_layer_types(struct config *c, const char *what, struct err *e)
 {
     const struct json *list = json_get(c->json, "layer_types");
@@ -13,15 +28,19 @@ int config_layer_types(struct config *c, const char *what, struct err *e)
     if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers)
         return err_set(e, ERR_USE, "%s: layer_types must name all %zu blocks", what, c->layers);
     for (size_t i = 0; i < c->layers; i++) {
-        const char *got = json_as_text(json_at(list, i));
-        const int slides = got && strcmp(got, "sliding_attention") == 0;
+        const char *got = json_as_text(json_at(list, i)), *delta = types[TYPE_DELTA].name;
+        const int known = family_text(c)->delta ? TYPES : TYPE_DELTA;
+        int k = 0;
 
-        if (!got || (!slides && strcmp(got, "full_attention") != 0))
+        while (k < known && !(got && strcmp(got, types[k].name) == 0))
+            k++;
+        if (k == known)
             return err_set(e, ERR_USE,
                            "%s: layer_types[%zu] is '%.64s' (known: full_attention, "
-                           "sliding_attention)",
-                           what, i, got ? got : "not a text");
-        c->block[i] |= slides ? BLOCK_WINDOW : 0;
+                           "sliding_attention%s%s)",
+                           what, i, got ? got : "not a text", known == TYPES ? ", " : "",
+                           known == TYPES ? delta : "");
+        c->block[i] |= types[k].flag;
     }
     return 1;
 }
@@ -110,8 +129,7 @@ int config_check_blocks(struct config *c, const char *what, struct err *e)
 
     for (size_t i = 0; i < c->layers; i++) {
         const int slides = c->block[i] & BLOCK_WINDOW;
-        const char *got = json_as_text(json_at(list, i)),
-                   *want = slides ? "sliding_attention" : "full_attention";
+        const char *got = json_as_text(json_at(list, i)), *want = type_of(c, i);
 
         any |= slides;
         if (json_has(c->json, "layer_types") &&

@@ -132,7 +132,7 @@ static int read_sizes(struct config *c, const char *what, struct err *e)
                        &c->kv_heads, what, e) < 0 ||
         config_size_or(j, "head_dim", 65536, f->head_dim ? f->head_dim : c->d / c->heads, &head_dim,
                        what, e) < 0 ||
-        need_size(c, "intermediate_size", WIDTH_MAX, &c->ff, what, e) < 0 ||
+        (!f->no_ff && need_size(c, "intermediate_size", WIDTH_MAX, &c->ff, what, e) < 0) ||
         need_size(c, "vocab_size", WIDTH_MAX, &c->vocab, what, e) < 0 ||
         config_size_or(j, "max_position_embeddings", CONFIG_POSITIONS, 2048, &c->context, what, e) <
             0)

@@ -130,15 +130,28 @@ static int read_longrope(struct rope_said *s, const struct config *c, const stru
     return config_positive_or(r, "attention_factor", scale, &s->spec.scale, what, e);
 }
 
+/* The frequencies of a whole head, of which the first turn. */
+static int read_proportional(struct rope_said *s, const struct config *c, const struct json *r,
+                             const char *what, struct err *e)
+{
+    (void)c;
+    s->spec.share = isnan(s->partial) ? 1 : s->partial;
+    s->partial = NAN;
+    if (!(s->spec.share > 0 && s->spec.share <= 1))
+        return err_set(e, ERR_USE, "%s: partial_rotary_factor is %g", what, s->spec.share);
+    return config_positive_or(r, "factor", 1, &s->spec.factor, what, e);
+}
+
 static const struct rope_kind {
     const char *name;
     enum rope_type type;
     reader *read; /* NULL: it has no numbers */
-} kinds[] = {{"default", ROPE_DEFAULT, NULL},      {"linear", ROPE_LINEAR, read_linear},
-             {"mrope", ROPE_DEFAULT, read_mrope},  {"dynamic", ROPE_DYNAMIC, read_dynamic},
-             {"yarn", ROPE_YARN, read_yarn},       {"longrope", ROPE_LONGROPE, read_longrope},
-             {"su", ROPE_LONGROPE, read_longrope}, /* its first name */
-             {"llama3", ROPE_LLAMA3, read_llama3}};
+} kinds[] = {
+    {"default", ROPE_DEFAULT, NULL},      {"linear", ROPE_LINEAR, read_linear},
+    {"mrope", ROPE_DEFAULT, read_mrope},  {"dynamic", ROPE_DYNAMIC, read_dynamic},
+    {"yarn", ROPE_YARN, read_yarn},       {"longrope", ROPE_LONGROPE, read_longrope},
+    {"su", ROPE_LONGROPE, read_longrope}, /* its first name */
+    {"llama3", ROPE_LLAMA3, read_llama3}, {"proportional", ROPE_PROPORTIONAL, read_proportional}};
 
 const char *config_rope_name(size_t i)
 {
@@ -188,7 +201,8 @@ static int refuse_numbers(const struct config *c, const struct json *r, const ch
                                        "llama_4_scaling_beta"};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (json_has(r, keys[i]) && !family_reads(family_of(c), keys[i]))
+        if (json_has(r, keys[i]) && !family_reads(family_of(c), keys[i]) &&
+            !family_reads(family_text(c), keys[i]))
             return err_set(e, ERR_USE, "%s: %s of the rope is not supported", what, keys[i]);
     return 0;
 }
@@ -216,6 +230,9 @@ static int read_sections(struct rope_said *s, const struct config *c, const stru
 {
     static const char key[] = "mrope_section";
     const struct json *list = json_get(r, key);
+    const double part = isnan(s->partial) ? 1 : s->partial;
+    const size_t half =
+        part > 0 && part <= 1 ? (size_t)((double)c->head_dim * part) / 2 : c->head_dim / 2;
     size_t sum = 0;
     int turns;
 
@@ -232,9 +249,10 @@ static int read_sections(struct rope_said *s, const struct config *c, const stru
         else
             sum = SIZE_MAX / 2;
     }
-    if (sum != c->head_dim / 2)
-        return err_set(e, ERR_USE, "%s: %s must be 3 numbers of sum %zu, half of head_dim", what,
-                       key, c->head_dim / 2);
+    if (sum != half)
+        return err_set(e, ERR_USE,
+                       "%s: %s must be 3 numbers of sum %zu, half of what turns of a head", what,
+                       key, half);
     s->spec.axes = turns ? ROPE_TURNS : ROPE_SECTIONS;
     return s->spec.type != ROPE_DYNAMIC && s->spec.type != ROPE_LONGROPE
                ? 0
@@ -250,9 +268,9 @@ static int read_object(struct rope_said *s, const struct config *c, const struct
     if (!(k = kind_of(r, what, e)))
         return -1;
     s->spec.type = k->type;
-    if (refuse_numbers(c, r, what, e) < 0 || read_sections(s, c, r, what, e) < 0 ||
-        read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
-        read_real(r, "partial_rotary_factor", &s->partial, what, e) < 0)
+    if (refuse_numbers(c, r, what, e) < 0 || read_real(r, "rope_theta", &s->theta, what, e) < 0 ||
+        read_real(r, "partial_rotary_factor", &s->partial, what, e) < 0 ||
+        read_sections(s, c, r, what, e) < 0)
         return -1;
     if ((k->read ? k->read(s, c, r, what, e) : check_factor(s, r, what, e)) < 0)
         return -1;
@@ -354,7 +372,8 @@ static int take_number(double said, const char *where, double *v, const char **f
 static int read_one(struct config *c, const struct family *f, const char *what, struct err *e)
 {
     struct rope_said said[2], *x;
-    double theta, partial, base = f->theta > 0 ? f->theta : 10000.0, part = 1.0;
+    double theta, partial, base = f->theta > 0 ? f->theta : 10000.0,
+                           part = f->partial > 0 ? f->partial : 1.0;
     const char *theta_from = NULL, *part_from = NULL;
 
     if (read_real(c->json, "rope_theta", &theta, what, e) < 0 ||

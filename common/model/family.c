@@ -94,6 +94,8 @@ int family_attend(const struct config *c, struct program *p, size_t block, const
     }
     if (c->query_growth != 0)
         program_temper(p, qkv[0], c->query_growth, c->query_original);
+    if (family_text(c)->sinks)
+        return program_attention_sinks(p, qkv[0], qkv[1], qkv[2], &shape, family_text(c)->sinks);
     return program_attention(p, qkv[0], qkv[1], qkv[2], &shape);
 }
 

@@ -39,8 +39,11 @@ struct family {
     /* What counts where config.json does not say: 0 means hidden_size / heads, 10000 (theta),
      * 1e-6 (eps). theta_window: of blocks with a window, where two_ropes; 0: as the others. */
     size_t head_dim;
-    double theta, theta_window, eps;
+    double theta, theta_window, eps, partial; /* partial: of a head that turns; 0: all of it */
     int tied;
+    const char *sinks; /* the tensor with a score of each head in the softmax; NULL: none */
+    int no_ff;         /* no block has an MLP: intermediate_size is not asked for */
+    int delta;         /* it has blocks with a delta rule */
     /* Of a model of several parts: the decoders it may have, ended by one without a name, the
      * first where config.json does not say; what they do is theirs, only the names of tensors are
      * those of this family. flat: there need be no text_config, its keys stand in config.json. */

@@ -62,7 +62,60 @@ int family_read_dense(struct config *c, const char *what, struct err *e)
     return 0;
 }
 
+static int read_choice(struct config *c, const struct family_choice *d, const char *what,
+                       struct err *e)
+{
+    const struct json *j = c->json;
+
+    if (config_size_or(j, "n_routed_experts", EXPERTS_MAX, d->experts, &c->experts, what, e) < 0 ||
+        config_size_or(j, "num_experts_per_tok", EXPERTS_MAX, 8, &c->experts_top, what, e) < 0 ||
+        config_size_or(j, "n_group", EXPERTS_MAX, d->groups, &c->experts_groups, what, e) < 0 ||
+        config_size_or(j, "topk_group", EXPERTS_MAX, d->groups_top ? d->groups_top : 1,
+                       &c->experts_groups_top, what, e) < 0 ||
+        config_positive_or(j, "routed_scaling_factor", d->scale, &c->experts_scale, what, e) < 0 ||
+        json_opt_bool(j, "norm_topk_prob", 1, &c->experts_normalized, what, e) < 0)
+        return -1;
+    if (c->experts % c->experts_groups != 0 || c->experts_groups_top > c->experts_groups ||
+        c->experts_top > c->experts / c->experts_groups * c->experts_groups_top)
+        return err_set(
+            e, ERR_USE,
+            "%s: num_experts_per_tok %zu of n_routed_experts %zu, of the best topk_group "
+            "%zu of n_group %zu",
+            what, c->experts_top, c->experts, c->experts_groups_top, c->experts_groups);
+    return 0;
+}
+
+int family_read_choice(struct config *c, const struct family_choice *d, const char *what,
+                       struct err *e)
+{
+    int64_t dense, shared, behind;
+
+    if (read_choice(c, d, what, e) < 0 ||
+        config_size(c->json, "moe_intermediate_size", WIDTH_MAX, &c->expert_ff, what, e) < 0 ||
+        json_opt_int(c->json, "n_shared_experts", 0, 64, 1, &shared, what, e) < 0 ||
+        json_opt_int(c->json, "num_nextn_predict_layers", 0, 64, 1, &behind, what, e) < 0 ||
+        json_opt_int(c->json, "first_k_dense_replace", 0, 65536, d->dense, &dense, what, e) < 0)
+        return -1;
+    c->blocks_behind = (size_t)behind;
+    c->shared_ff = (size_t)shared * c->expert_ff;
+    for (size_t i = (size_t)dense; i < c->layers; i++)
+        c->block[i] |= BLOCK_EXPERTS;
+    return 0;
+}
+
 /* ---- the sublayer ---- */
+
+#define SHARED "mlp.shared_experts."
+
+const struct family_experts family_experts_chosen = {.router = "mlp.gate",
+                                                     .correction =
+                                                         "mlp.gate.e_score_correction_bias",
+                                                     .gate = "mlp.experts.%zu.gate_proj",
+                                                     .up = "mlp.experts.%zu.up_proj",
+                                                     .down = "mlp.experts.%zu.down_proj",
+                                                     .shared_gate = SHARED "gate_proj",
+                                                     .shared_up = SHARED "up_proj",
+                                                     .shared_down = SHARED "down_proj"};
 
 static const char *numbered(char *out, size_t size, const char *pattern, size_t expert)
 {
@@ -72,17 +125,57 @@ static const char *numbered(char *out, size_t size, const char *pattern, size_t 
     return out;
 }
 
-/* One linear of each expert, from their rows to their rows. */
-static void each_expert(const struct config *c, struct program *p, int in, int to, size_t rows,
-                        const char *site, const char *name)
+/* One linear of each expert, from their rows to their rows; l says what they share. */
+static void each_expert(const struct config *c, struct program *p, int in, int to, const char *name,
+                        const struct program_linear *l)
 {
     char full[96];
 
-    for (size_t i = 0; i < c->experts; i++)
-        program_linear_expert(p, in, to, i,
-                              &(struct program_linear){.name = numbered(full, sizeof full, name, i),
-                                                       .rows = rows,
-                                                       .site = site});
+    for (size_t i = 0; i < c->experts; i++) {
+        struct program_linear one = *l;
+
+        one.name = numbered(full, sizeof full, name, i);
+        if (one.whole) {
+            one.stacked = c->experts;
+            one.which = i;
+        }
+        program_linear_expert(p, in, to, i, &one);
+    }
+}
+
+/* Gate and up of each expert: the slot that its down reads. */
+static int experts_up(const struct config *c, struct program *p, int rows, int route,
+                      const struct family_experts *n)
+{
+    struct program_linear l = {.rows = c->expert_ff,
+                               .site = "expert.%zu.up",
+                               .whole = n->stacked_up,
+                               .total = 2 * c->expert_ff};
+    const int gate = program_slot(p, c->expert_ff, route),
+              up = program_slot(p, c->expert_ff, route);
+
+    each_expert(c, p, rows, gate, n->gate, &l);
+    l.first = c->expert_ff;
+    each_expert(c, p, rows, up, n->up, &l);
+    program_gate(p, gate, up, c->activation);
+    return gate;
+}
+
+static int experts_down(const struct config *c, struct program *p, int gate, int route,
+                        const struct family_experts *n)
+{
+    const struct program_linear l = {
+        .rows = c->d, .site = "expert.%zu.down", .whole = n->stacked_down, .total = c->d};
+    const int down = program_slot(p, c->d, route);
+
+    each_expert(c, p, gate, down, n->down, &l);
+    return down;
+}
+
+int family_experts_rows(const struct config *c, struct program *p, int x, int route,
+                        const struct family_experts *n)
+{
+    return experts_down(c, p, experts_up(c, p, program_gather(p, x, route), route, n), route, n);
 }
 
 /* Gate and up of the shared expert: the slot that its down reads. */
@@ -134,17 +227,12 @@ void family_experts(const struct config *c, struct program *p, int x,
     const int logits =
         program_linear(p, x, &(struct program_linear){.name = n->router, .rows = c->experts});
     const int route = routed(c, p, logits, n);
-    const int rows = program_gather(p, x, route);
-    const int gate = program_slot(p, c->expert_ff, route),
-              up = program_slot(p, c->expert_ff, route), down = program_slot(p, c->d, route);
-    int shared = -1;
+    const int gate = experts_up(c, p, program_gather(p, x, route), route, n);
+    int shared = -1, down;
 
-    each_expert(c, p, rows, gate, c->expert_ff, "expert.%zu.up", n->gate);
-    each_expert(c, p, rows, up, c->expert_ff, "expert.%zu.up", n->up);
-    program_gate(p, gate, up, c->activation);
     if (c->shared_ff)
         shared = shared_up(c, p, x, n);
-    each_expert(c, p, gate, down, c->d, "expert.%zu.down", n->down);
+    down = experts_down(c, p, gate, route, n);
     program_scatter(p, down, route, PROGRAM_STREAM);
     if (c->shared_ff)
         shared_down(c, p, x, shared, n);

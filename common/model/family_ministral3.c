@@ -33,7 +33,7 @@ static int settle(struct config *c, const char *what, struct err *e)
 
 static const char *const reads[] = {RATE, NULL};
 
-extern const struct family family_ministral3;
+extern const struct family family_ministral3, family_mistral3;
 const struct family family_ministral3 = {
     .model_type = "ministral3",
     .architecture = "Ministral3ForCausalLM",
@@ -45,4 +45,21 @@ const struct family family_ministral3 = {
     .eps = 1e-5,
     .settle = settle,
     .build = family_block,
+};
+
+/* As published, with a tower for images, which is not run. */
+extern const struct family family_mistral;
+static const struct family_text texts[] = {{"ministral3", &family_ministral3, NULL},
+                                           {"mistral", &family_mistral, NULL},
+                                           {NULL, NULL, NULL}};
+
+const struct family family_mistral3 = {
+    .model_type = "mistral3",
+    .architecture = "Mistral3ForConditionalGeneration",
+    .about = "Ministral 3, Mistral Small 3.1; text without images",
+    .embed = "language_model.model.embed_tokens",
+    .head = "language_model.lm_head",
+    .final_norm = "language_model.model.norm",
+    .blocks = "language_model.model.layers",
+    .texts = texts,
 };

@@ -3,9 +3,10 @@
  * of sequences ("slots").
  *
  * f32, as they came out of the products, keys rotated. Each attention of each block has rows of
- * its own width (kv_heads * head_dim floats); the rows of one slot follow one another from
+ * its own width; the rows of one slot follow one another from
  * position 0. Memory that no position has reached yet is never touched.
- * With a sliding window older rows stay, unread. */
+ * With a sliding window older rows stay, unread. What goes from token to token without keys (a
+ * state, the last rows of a convolution) is kept once for each sequence. */
 #ifndef PTQ_KV_CACHE_H
 #define PTQ_KV_CACHE_H
 
@@ -15,11 +16,13 @@
 
 struct kv_cache;
 
-struct kv_layer { /* one attention */
-    size_t block, width;
+struct kv_layer { /* what one operation keeps */
+    size_t block;
+    size_t keys, values; /* floats of a position */
+    size_t state;        /* floats of a sequence, whatever its length */
 };
 
-/* layer [count]: by block, in each in the order of its attentions; copied. room: positions of a
+/* layer [count]: by block, in each in the order of its operations; copied. room: positions of a
  * slot. For a model: model_cache(). */
 struct kv_cache *kv_open(const struct kv_layer *layer, size_t count, size_t slots, size_t room,
                          struct err *e);
@@ -28,8 +31,10 @@ size_t kv_room(const struct kv_cache *kv);
 size_t kv_length(const struct kv_cache *kv, size_t slot); /* positions that all blocks have done */
 void kv_clear(struct kv_cache *kv, size_t slot);
 void kv_advance(struct kv_cache *kv, const size_t *slots, const struct rows *r);
-/* number: of the attention in its block, from 0. */
+/* number: of the operation among those of its block that keep something, from 0. */
 float *kv_keys(struct kv_cache *kv, size_t block, size_t number, size_t slot);
 float *kv_values(struct kv_cache *kv, size_t block, size_t number, size_t slot);
+/* Means nothing while kv_length is 0. */
+float *kv_state(struct kv_cache *kv, size_t block, size_t number, size_t slot);
 
 #endif

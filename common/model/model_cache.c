@@ -14,11 +14,12 @@ struct layers {
 static int layers_of(struct layers *l, const struct program *p, size_t block, struct err *e)
 {
     for (size_t i = 0; i < p->nops; i++) {
-        if (p->op[i].kind != &op_attention)
+        if (!p->op[i].kind->caches)
             continue;
         if (mem_grow((void **)&l->at, &l->room, l->count + 1, sizeof *l->at, e) < 0)
             return -1;
-        l->at[l->count++] = (struct kv_layer){block, op_attention_width(&p->op[i])};
+        l->at[l->count] = (struct kv_layer){.block = block};
+        p->op[i].kind->caches(&p->op[i], &l->at[l->count++]);
     }
     return 0;
 }

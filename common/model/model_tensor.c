@@ -68,8 +68,11 @@ static int is_cut(const struct model *m, const struct op_tensor *t, const char *
 static const struct st_entry *whole_need(const struct model *m, const struct op_tensor *t,
                                          struct err *e)
 {
-    const uint64_t shape[3] = {t->stacked, t->total, t->shape[1]};
+    const uint64_t shape[3] = {t->stacked, t->turned ? t->shape[1] : t->total,
+                               t->turned ? t->total : t->shape[1]};
 
+    if (t->ndim == 1) /* vectors, stacked */
+        return model_need(m, t->whole, 2, (const uint64_t[]){t->stacked, t->total}, e);
     return t->stacked ? model_need(m, t->whole, 3, shape, e)
                       : model_need(m, t->whole, 2, shape + 1, e);
 }
@@ -90,6 +93,8 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
 {
     if (is_linear)
         return check_linear(m, t, e);
+    if (t->whole && !st_find(m->st, t->name) && st_find(m->st, t->whole))
+        return whole_need(m, t, e) ? 0 : -1;
     if (t->optional && !st_find(m->st, t->name))
         return 0;
     if (t->optional && !format_is_quantized(m->reader))
@@ -103,9 +108,12 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
 static int read_cut(const struct model *m, const struct op_tensor *t, float *w, struct err *e)
 {
     const struct st_entry *x = whole_need(m, t, e);
+    const uint64_t first = t->which * t->total + t->first;
     struct st_entry part;
 
-    if (!x || st_cut(m->st, x, t->which * t->total + t->first, t->shape[0], &part, e) < 0)
+    if (!x || (t->ndim == 1 ? st_cut_vector(m->st, x, first, t->shape[0], &part, e)
+               : t->turned  ? st_turn(m->st, x, t->which, &part, e)
+                            : st_cut(m->st, x, first, t->shape[0], &part, e)) < 0)
         return -1;
     return model_read(m, &part, 0, t->shape[0], w, e);
 }
@@ -121,11 +129,13 @@ int model_load_tensor(const struct model *m, const struct op_tensor *t, float **
         return 0; /* model_open checked that none is missing */
     if (x && !(x = model_need(m, t->name, t->ndim, t->shape, e)))
         return -1;
-    if (!(*w = mem_raw((size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1)), sizeof **w, e)))
+    if (!(*w = mem_raw((size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1) *
+                                (t->ndim > 2 ? t->shape[2] : 1)),
+                       sizeof **w, e)))
         return -1;
     if (x)
         rc = model_read(m, x, 0, t->shape[0], *w, e);
-    else if (!linear_name(t, linear, sizeof linear) || is_cut(m, t, linear))
+    else if (!linear_name(t, linear, sizeof linear) || is_cut(m, t, linear) || t->ndim == 1)
         rc = read_cut(m, t, *w, e);
     else
         rc = format_load_linear(m->reader, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);

@@ -73,7 +73,8 @@ struct op_kind {
     size_t inputs, tensors; /* it has */
     /* Each row of the output comes from the same row of the inputs: it may run on any part. */
     int local;
-    int routes; /* its output has a weight for each expert, 0: the token does not go there */
+    int attends; /* it is an attention of slots q, k and v: op_attention_received may be asked */
+    int routes;  /* its output has a weight for each expert, 0: the token does not go there */
     /* The shapes of its slots and its attributes; errors need not say where. */
     int (*check)(const struct program *p, const struct op *o, struct err *e);
     /* One of two: rows [first, first + count) counted from those at hand, on one thread and
@@ -85,13 +86,17 @@ struct op_kind {
      * number of threads. NULL: there is none, and a program with it is not run backwards. */
     int (*back)(const struct op_back *b, struct err *e);
     unsigned keeps; /* bit k: back reads input k */
+    /* Floats that a cache keeps for it, from one call to the next; NULL: none. Its `number` in the
+     * block, which program_build gives, is that of kv_cache.h. */
+    void (*caches)(const struct op *o, struct kv_layer *l);
     void (*cost)(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c);
 };
 
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
     op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_activate, op_temper,
-    op_deepstack;
+    op_attention_sinks, op_swiglu, op_concat, op_conv, op_decay, op_delta, op_unit, op_times,
+    op_experts_times, op_deepstack;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* On all rows at hand, whichever of the two it has. */
@@ -111,10 +116,8 @@ void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const fl
 void activate_row(enum activation a, float *x, size_t n);
 #define OP_EXPERTS 1024 /* that a router may have */
 
-/* For op_attention: received [T] of its q and k (attention.h). */
+/* For an operation that attends: received [T] of its q and k (attention.h). */
 int op_attention_received(const struct op_args *a, double *received, struct err *e);
-/* Floats of a row of its keys or values that a cache holds. */
-size_t op_attention_width(const struct op *o);
 
 /* The groups of a route's output [T, experts]; *g is to be released in any case. */
 int op_groups_make(struct op_groups *g, const float *route, size_t T, size_t experts, size_t top,

@@ -6,68 +6,84 @@
 #include "../base/mem.h"
 #include "op.h"
 
-size_t op_attention_width(const struct op *o)
+static void caches(const struct op *o, struct kv_layer *l)
 {
-    return o->attention.shape.kv_heads * o->attention.shape.head_dim;
+    const struct attention_shape *s = &o->attention.shape;
+
+    l->keys = s->kv_heads * s->head_dim;
+    l->values = s->kv_heads * attention_value_dim(s);
 }
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
     const struct attention_shape *s = &o->attention.shape;
-    const size_t nq = s->heads * s->head_dim, nk = op_attention_width(o);
+    const size_t vd = attention_value_dim(s),
+                 n[3] = {s->heads * s->head_dim, s->kv_heads * s->head_dim, s->kv_heads * vd};
 
     if (s->kv_heads == 0 || s->heads % s->kv_heads != 0)
         return err_set(e, ERR_USE, "%zu heads share %zu", s->heads, s->kv_heads);
     for (size_t i = 0; i < 3; i++)
-        if (p->slot[o->in[i]].route >= 0 || p->slot[o->in[i]].width != (i ? nk : nq))
+        if (p->slot[o->in[i]].route >= 0 || p->slot[o->in[i]].width != n[i])
             return err_set(e, ERR_USE, "slot %d has rows of %zu, not of %zu", o->in[i],
-                           p->slot[o->in[i]].width, i ? nk : nq);
-    return p->slot[o->out].width == nq ? 0 : err_set(e, ERR_USE, "slot %d is not as wide", o->out);
+                           p->slot[o->in[i]].width, n[i]);
+    return p->slot[o->out].width == s->heads * vd
+               ? 0
+               : err_set(e, ERR_USE, "slot %d is not as wide", o->out);
 }
 
 /* Rows of k and v go behind those that the cache has. */
 static void cache_append(const struct op_args *a, const float **keys, const float **values)
 {
     const struct op_cache *c = a->cache;
-    const size_t nk = a->width[1], number = a->op->attention.number;
+    const size_t nk = a->width[1], nv = a->width[2], number = a->op->attention.number;
     const float *k = a->in[1], *v = a->in[2];
 
     for (size_t s = 0; s < a->rows->nseq; s++) {
-        const size_t n = (size_t)a->rows->lengths[s] * nk;
+        const size_t n = (size_t)a->rows->lengths[s];
         float *to = kv_keys(c->kv, c->block, number, c->slots[s]);
         float *too = kv_values(c->kv, c->block, number, c->slots[s]);
 
-        memcpy(to + c->first[s] * nk, k, n * sizeof *k);
-        memcpy(too + c->first[s] * nk, v, n * sizeof *v);
+        memcpy(to + c->first[s] * nk, k, n * nk * sizeof *k);
+        memcpy(too + c->first[s] * nv, v, n * nv * sizeof *v);
         keys[s] = to;
         values[s] = too;
-        k += n;
-        v += n;
+        k += n * nk;
+        v += n * nv;
     }
+}
+
+static struct attention_shape shape_of(const struct op_args *a)
+{
+    struct attention_shape s = a->op->attention.shape;
+
+    s.sinks = a->op->kind->tensors ? a->tensor[0] : NULL;
+    return s;
 }
 
 static int run(const struct op_args *a, struct err *e)
 {
-    const struct attention_shape *s = &a->op->attention.shape;
+    const struct attention_shape s = shape_of(a);
     const float **keys;
     int rc;
 
     if (!a->cache)
-        return attention_run(a->par, a->products, s, a->rows, a->in[0], a->width[0], a->in[1],
+        return attention_run(a->par, a->products, &s, a->rows, a->in[0], a->width[0], a->in[1],
                              a->width[1], a->in[2], a->width[2], a->out, e);
     if (!(keys = mem_array(2 * a->rows->nseq, sizeof *keys, e)))
         return -1;
     cache_append(a, keys, keys + a->rows->nseq);
-    rc = attention_cached(a->par, a->products, s, a->rows, a->cache->first, a->in[0], a->width[0],
-                          keys, keys + a->rows->nseq, a->width[1], a->out, e);
+    rc = attention_cached(a->par, a->products, &s, a->rows, a->cache->first, a->in[0], a->width[0],
+                          keys, a->width[1], keys + a->rows->nseq, a->width[2], a->out, e);
     free(keys);
     return rc;
 }
 
 int op_attention_received(const struct op_args *a, double *received, struct err *e)
 {
-    return attention_received(a->par, a->products, &a->op->attention.shape, a->rows, a->in[0],
-                              a->width[0], a->in[1], a->width[1], received, e);
+    const struct attention_shape s = shape_of(a);
+
+    return attention_received(a->par, a->products, &s, a->rows, a->in[0], a->width[0], a->in[1],
+                              a->width[1], received, e);
 }
 
 static int back(const struct op_back *b, struct err *e)
@@ -76,6 +92,9 @@ static int back(const struct op_back *b, struct err *e)
     const struct attention_grads g = {
         .x = b->grad, .q = b->grad_in[0], .k = b->grad_in[1], .v = b->grad_in[2]};
 
+    if (attention_value_dim(&a->op->attention.shape) != a->op->attention.shape.head_dim)
+        return err_set(e, ERR_USE,
+                       "attention with values of another width than keys has no gradient");
     return attention_back(a->par, a->products, &a->op->attention.shape, a->rows, a->in[0],
                           a->width[0], a->in[1], a->width[1], a->in[2], a->width[2], &g, e);
 }
@@ -85,19 +104,31 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
                  struct op_cost *c)
 {
     const struct attention_shape *s = &o->attention.shape;
-    const double n = (double)p->slot[o->out].width, nk = (double)op_attention_width(o);
+    const double nq = (double)p->slot[o->in[0]].width, n = (double)p->slot[o->out].width,
+                 nk = (double)p->slot[o->in[1]].width, nv = (double)p->slot[o->in[2]].width;
     double seen = (l->length + 1) / 2;
 
     if (s->window && seen > (double)s->window)
         seen = (double)s->window;
-    c->flops = 4 * l->tokens * seen * n;
-    c->bytes = 2 * sizeof(float) * l->tokens * (n + nk);
+    c->flops = 2 * l->tokens * seen * (nq + n);
+    c->bytes = sizeof(float) * l->tokens * (nq + n + nk + nv);
 }
 
 const struct op_kind op_attention = {.name = "attention",
                                      .inputs = 3,
+                                     .attends = 1,
                                      .check = check,
                                      .run = run,
                                      .back = back,
                                      .keeps = 1u << 0 | 1u << 1 | 1u << 2,
+                                     .caches = caches,
                                      .cost = cost};
+/* With a score of its own for each head. */
+const struct op_kind op_attention_sinks = {.name = "attention with sinks",
+                                           .inputs = 3,
+                                           .tensors = 1,
+                                           .attends = 1,
+                                           .check = check,
+                                           .run = run,
+                                           .caches = caches,
+                                           .cost = cost};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_gate - gate = silu(gate) * up, or gelu(gate) * up, in place. Leaves out: clamps. */
+/* op_gate - gate = silu(gate) * up, or gelu(gate) * up, or sigmoid(gate) * up, in place. Leaves
+ * out: clamps (op_swiglu.c). */
 #include "op.h"
 #include "vec.h"
 
@@ -8,7 +9,7 @@ static int check(const struct program *p, const struct op *o, struct err *e)
     if (o->in[0] != o->out || p->slot[o->in[1]].width != p->slot[o->out].width)
         return err_set(e, ERR_USE, "a gate of %zu for rows of %zu", p->slot[o->out].width,
                        p->slot[o->in[1]].width);
-    return o->gate.activation <= ACTIVATION_GELU_TANH
+    return o->gate.activation <= ACTIVATION_GELU_TANH || o->gate.activation == ACTIVATION_SIGMOID
                ? 0
                : err_set(e, ERR_USE, "this activation has no gate");
 }
@@ -21,8 +22,20 @@ static void each(const struct op_args *a, size_t first, size_t count)
 
         if (a->op->gate.activation == ACTIVATION_GELU_TANH)
             vec_gelu_mul(gate, up, a->width_out);
+        else if (a->op->gate.activation == ACTIVATION_SIGMOID)
+            vec_sigmoid_mul(gate, up, a->width_out);
         else
             vec_silu_mul(gate, up, a->width_out);
+    }
+}
+
+static void sigmoid_back(const float *gate, const float *up, size_t n, float *g, float *up_grad)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float s = vec_sigmoid(gate[i]);
+
+        up_grad[i] += g[i] * s;
+        g[i] *= up[i] * s * (1 - s);
     }
 }
 
@@ -36,6 +49,8 @@ static void back_rows(const struct op_back *b, size_t first, size_t count, doubl
 
         if (b->a.op->gate.activation == ACTIVATION_GELU_TANH)
             vec_gelu_mul_back(gate, up, n, b->grad + t * n, b->grad_in[1] + t * n);
+        else if (b->a.op->gate.activation == ACTIVATION_SIGMOID)
+            sigmoid_back(gate, up, n, b->grad + t * n, b->grad_in[1] + t * n);
         else
             vec_silu_mul_back(gate, up, n, b->grad + t * n, b->grad_in[1] + t * n);
     }

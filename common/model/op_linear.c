@@ -20,6 +20,8 @@ static int check(const struct program *p, const struct op *o, struct err *e)
                        to->route >= 0 ? "has" : "has no");
     if (o->expert >= 0 && (size_t)o->expert >= to->experts)
         return err_set(e, ERR_USE, "expert %d of %zu", o->expert, to->experts);
+    if (w->turned && (w->first || w->shape[0] != w->total))
+        return err_set(e, ERR_USE, "'%s' is turned: it holds one linear", w->whole);
     if (w->whole && (w->first > w->total || w->shape[0] > w->total - w->first ||
                      (w->stacked && w->which >= w->stacked)))
         return err_set(e, ERR_USE, "'%s' does not hold its rows", w->whole);

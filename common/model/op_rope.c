@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_rope - the heads of a row, or the first part of each, rotated by its position (rope.h), in
+/* op_rope - the heads of a row, or a part of each, rotated by its position (rope.h), in
  * place. */
 #include "op.h"
 
@@ -8,10 +8,11 @@ static int check(const struct program *p, const struct op *o, struct err *e)
     const struct program_slot *s = &p->slot[o->out];
 
     if (o->in[0] != o->out || s->route >= 0 || o->rope.spec.width % 2 != 0 || o->rope.heads == 0 ||
-        s->width % o->rope.heads != 0 || o->rope.spec.width > s->width / o->rope.heads ||
+        s->width % o->rope.heads != 0 || o->rope.first > s->width / o->rope.heads ||
+        o->rope.spec.width > s->width / o->rope.heads - o->rope.first ||
         (o->rope.spec.axes && (o->rope.spec.width > ROPE_AXES_WIDTH || o->rope.spec.pairs)))
-        return err_set(e, ERR_USE, "%zu heads of %zu in rows of %zu", o->rope.heads,
-                       o->rope.spec.width, s->width);
+        return err_set(e, ERR_USE, "%zu heads of %zu in rows of %zu, from number %zu on",
+                       o->rope.heads, o->rope.spec.width, s->width, o->rope.first);
     return 0;
 }
 
@@ -30,7 +31,7 @@ static void turn(const struct op_args *a, size_t t, float *x)
 static void each(const struct op_args *a, size_t first, size_t count)
 {
     for (size_t t = first; t < first + count; t++)
-        turn(a, t, a->out + t * a->width_out);
+        turn(a, t, a->out + t * a->width_out + a->op->rope.first);
 }
 
 /* Numbers that turn together turn back as their mirror image turns: the second of each changes
@@ -53,7 +54,7 @@ static void back_rows(const struct op_back *b, size_t first, size_t count, doubl
 
     (void)sum;
     for (size_t t = first; t < first + count; t++) {
-        float *g = b->grad + t * a->width_out;
+        float *g = b->grad + t * a->width_out + a->op->rope.first;
 
         for (size_t h = 0; h < heads; h++)
             mirror(&a->op->rope.spec, g + h * distance);

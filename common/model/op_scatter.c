@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* op_scatter - each token gets what its experts made, each times its weight: y += sum w x. In the
- * order of the experts, so that nothing depends on threads. */
+/* op_scatter - each token gets what its experts made, each times its weight: y += sum w x, or
+ * y = sum w x. In the order of the experts, so that nothing depends on threads. */
 #include <stdlib.h>
+#include <string.h>
 #include "../base/mem.h"
 #include "op.h"
 #include "vec.h"
@@ -20,6 +21,8 @@ static int run(const struct op_args *a, struct err *e)
     const size_t n = a->width_out;
 
     (void)e;
+    if (!a->op->adds)
+        memset(a->out, 0, a->rows->T * n * sizeof *a->out);
     for (size_t i = 0; i < a->groups->count; i++) {
         const float *x = a->in[0] + i * n, w = a->groups->weight[i];
         float *y = a->out + a->groups->token[i] * n;

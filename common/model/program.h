@@ -40,12 +40,17 @@ struct op_tensor {
     char *name; /* "model.layers.3.self_attn.q_proj.weight"; NULL: none; owned */
     int optional;
     int ndim;
-    uint64_t shape[2]; /* of what is read */
+    uint64_t shape[3]; /* of what is read */
     char *whole;       /* the tensor it is cut from; NULL: it stands alone; owned */
     uint64_t first;    /* its first row there, or in its matrix */
     uint64_t total;    /* rows of that matrix */
+    int turned;        /* that matrix is [K, rows] */
     uint64_t stacked;  /* matrices, one behind the other ([stacked, total, K]); 0: just one */
     uint64_t which;    /* of the stacked */
+};
+
+struct delta_shape { /* of op_delta.c */
+    size_t key_heads, value_heads, key_dim, value_dim;
 };
 
 struct op_kind;
@@ -69,23 +74,44 @@ struct op {
             enum activation activation;
         } gate;
         struct {
+            float alpha, limit;
+        } swiglu;
+        struct {
+            size_t taps, number; /* number: as of an attention */
+        } conv;
+        struct {
+            struct delta_shape shape;
+            size_t number;
+        } delta;
+        struct {
+            size_t heads;
+            double eps;
+        } unit;
+        struct {
+            float by;
+        } times;
+        struct {
             float scale;
         } add;
         struct {
+            size_t heads; /* parts of a row that are cut each by itself */
             size_t first;
         } cut;
+        struct {
+            size_t heads; /* parts of a row of the first slot; the second has as many, or one */
+        } concat;
         struct {
             const char *site, *fused; /* fused: what engines make of the linears of the site */
             char name[PROGRAM_NAME];  /* of the site */
             int has_bias;
         } linear;
         struct {
-            size_t heads;
+            size_t heads, first; /* first: number of a head that turns */
             struct rope_spec spec;
         } rope;
         struct {
             struct attention_shape shape;
-            size_t number; /* among those of the block */
+            size_t number; /* among those of the block that a cache keeps something of */
         } attention;
         struct {
             size_t level; /* of the tower's */
@@ -114,7 +140,7 @@ struct program {
     struct program_slot *slot;
     struct program_site *site;
     size_t *stop; /* [nstops] the operation before which it stops */
-    size_t nops, nslots, nsites, nstops, attentions;
+    size_t nops, nslots, nsites, nstops, keepers;
     size_t op_cap, slot_cap, site_cap, stop_cap;
     struct err err; /* of building */
     int bad;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "op.h"
+#include "program_put.h"
 
 void program_init(struct program *p, const char *prefix, size_t width)
 {
@@ -96,7 +97,7 @@ static void note_written(struct program *p, const struct op *o)
 }
 
 /* Takes over the tensors of o. */
-static int op_put(struct program *p, struct op *o)
+int put(struct program *p, struct op *o)
 {
     struct err why = {0};
 
@@ -119,12 +120,12 @@ static int op_put(struct program *p, struct op *o)
     return o->out;
 }
 
-static struct op op_of(const struct op_kind *kind, int in, int out)
+struct op put_op(const struct op_kind *kind, int in, int out)
 {
     return (struct op){.kind = kind, .in = {in, -1, -1}, .out = out, .expert = -1, .site = -1};
 }
 
-static char *tensor_name(struct program *p, const char *name, const char *suffix)
+char *put_name(struct program *p, const char *name, const char *suffix)
 {
     char *full = name && !p->bad ? mem_printf(&p->err, "%s%s%s", p->prefix, name, suffix) : NULL;
 
@@ -132,12 +133,12 @@ static char *tensor_name(struct program *p, const char *name, const char *suffix
     return full;
 }
 
-static size_t width_of(const struct program *p, int slot)
+size_t put_width(const struct program *p, int slot)
 {
     return is_slot(p, slot) ? p->slot[slot].width : 1;
 }
 
-static int like(struct program *p, int slot, size_t width)
+int put_like(struct program *p, int slot, size_t width)
 {
     return program_slot(p, width, is_slot(p, slot) ? p->slot[slot].route : -1);
 }
@@ -147,19 +148,19 @@ static int like(struct program *p, int slot, size_t width)
 static int put_norm(struct program *p, int in, int out, size_t heads, const char *name,
                     const struct norm_spec *spec)
 {
-    struct op o = op_of(&op_norm, in, out);
+    struct op o = put_op(&op_norm, in, out);
 
     o.norm.heads = heads;
     o.norm.spec = *spec;
-    o.tensor[0] = (struct op_tensor){.name = tensor_name(p, name, ".weight"),
+    o.tensor[0] = (struct op_tensor){.name = put_name(p, name, ".weight"),
                                      .ndim = 1,
-                                     .shape = {heads ? width_of(p, in) / heads : 0}};
-    return op_put(p, &o);
+                                     .shape = {heads ? put_width(p, in) / heads : 0}};
+    return put(p, &o);
 }
 
 int program_norm(struct program *p, int in, const char *name, const struct norm_spec *spec)
 {
-    return put_norm(p, in, like(p, in, width_of(p, in)), 1, name, spec);
+    return put_norm(p, in, put_like(p, in, put_width(p, in)), 1, name, spec);
 }
 
 void program_norm_heads(struct program *p, int slot, size_t heads, const char *name,
@@ -168,12 +169,28 @@ void program_norm_heads(struct program *p, int slot, size_t heads, const char *n
     put_norm(p, slot, slot, heads, name, spec);
 }
 
+int program_cut_heads(struct program *p, int in, size_t heads, size_t first, size_t width)
+{
+    struct op o = put_op(&op_cut, in, put_like(p, in, heads * width));
+
+    o.cut.heads = heads;
+    o.cut.first = first;
+    return put(p, &o);
+}
+
 int program_cut(struct program *p, int in, size_t first, size_t width)
 {
-    struct op o = op_of(&op_cut, in, like(p, in, width));
+    return program_cut_heads(p, in, 1, first, width);
+}
 
-    o.cut.first = first;
-    return op_put(p, &o);
+int program_concat(struct program *p, int a, int b, size_t heads, int shared)
+{
+    struct op o = put_op(&op_concat, a,
+                         put_like(p, a, put_width(p, a) + (shared ? heads : 1) * put_width(p, b)));
+
+    o.in[1] = b;
+    o.concat.heads = heads;
+    return put(p, &o);
 }
 
 /* "expert.%zu.up" */
@@ -190,7 +207,7 @@ static void site_name(char *out, const char *pattern, int expert)
 static int put_linear(struct program *p, int in, int out, int adds, int expert,
                       const struct program_linear *l)
 {
-    struct op o = op_of(&op_linear, in, out);
+    struct op o = put_op(&op_linear, in, out);
 
     o.adds = adds;
     o.expert = expert;
@@ -198,20 +215,21 @@ static int put_linear(struct program *p, int in, int out, int adds, int expert,
     o.linear.fused = l->fused;
     if (l->site)
         site_name(o.linear.name, l->site, expert);
-    o.tensor[0] = (struct op_tensor){.name = tensor_name(p, l->name, ".weight"),
+    o.tensor[0] = (struct op_tensor){.name = put_name(p, l->name, ".weight"),
                                      .ndim = 2,
-                                     .shape = {l->rows, width_of(p, in)},
-                                     .whole = tensor_name(p, l->whole, ""),
+                                     .shape = {l->rows, put_width(p, in)},
+                                     .whole = put_name(p, l->whole, ""),
                                      .first = l->first,
                                      .total = l->total,
                                      .stacked = l->stacked,
+                                     .turned = l->turned,
                                      .which = l->which};
-    return op_put(p, &o);
+    return put(p, &o);
 }
 
 int program_linear(struct program *p, int in, const struct program_linear *l)
 {
-    return put_linear(p, in, like(p, in, l->rows), 0, -1, l);
+    return put_linear(p, in, put_like(p, in, l->rows), 0, -1, l);
 }
 
 void program_linear_add(struct program *p, int in, int to, const struct program_linear *l)
@@ -225,12 +243,12 @@ void program_linear_expert(struct program *p, int in, int to, size_t expert,
     put_linear(p, in, to, 0, (int)expert, l);
 }
 
-void program_bias(struct program *p, int slot, int has)
+static void put_bias(struct program *p, int slot, int expert, int has, const char *whole)
 {
-    struct op o = op_of(&op_bias, slot, slot), *by = NULL;
+    struct op o = put_op(&op_bias, slot, slot), *by = NULL;
 
     for (size_t i = 0; i < p->nops && !p->bad; i++)
-        if (p->op[i].kind == &op_linear && p->op[i].out == slot)
+        if (p->op[i].kind == &op_linear && p->op[i].out == slot && p->op[i].expert == expert)
             by = &p->op[i];
     if (by) {
         const char *name = by->tensor[0].name;
@@ -242,105 +260,151 @@ void program_bias(struct program *p, int slot, int has)
         o.tensor[0].optional = !has;
         o.tensor[0].ndim = 1;
         o.tensor[0].shape[0] = by->tensor[0].shape[0];
+        o.tensor[0].whole = put_name(p, whole, "");
+        o.tensor[0].first = by->tensor[0].first;
+        o.tensor[0].total = by->tensor[0].total;
+        o.tensor[0].stacked = by->tensor[0].stacked;
+        o.tensor[0].which = by->tensor[0].which;
     }
-    op_put(p, &o);
+    put(p, &o);
+}
+
+void program_bias(struct program *p, int slot, int has)
+{
+    put_bias(p, slot, -1, has, NULL);
+}
+
+void program_bias_expert(struct program *p, int slot, size_t expert, const char *whole)
+{
+    put_bias(p, slot, (int)expert, 1, whole);
 }
 
 void program_shift(struct program *p, int slot, const char *name)
 {
-    struct op o = op_of(&op_bias, slot, slot);
+    struct op o = put_op(&op_bias, slot, slot);
 
     o.tensor[0] = (struct op_tensor){
-        .name = tensor_name(p, name, ".bias"), .ndim = 1, .shape = {width_of(p, slot)}};
-    op_put(p, &o);
+        .name = put_name(p, name, ".bias"), .ndim = 1, .shape = {put_width(p, slot)}};
+    put(p, &o);
 }
 
 void program_activate(struct program *p, int slot, enum activation a)
 {
-    struct op o = op_of(&op_activate, slot, slot);
+    struct op o = put_op(&op_activate, slot, slot);
 
     o.gate.activation = a;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 void program_rope(struct program *p, int slot, size_t heads, const struct rope_spec *spec)
 {
-    struct op o = op_of(&op_rope, slot, slot);
+    program_rope_from(p, slot, heads, 0, spec);
+}
+
+void program_rope_from(struct program *p, int slot, size_t heads, size_t first,
+                       const struct rope_spec *spec)
+{
+    struct op o = put_op(&op_rope, slot, slot);
 
     o.rope.heads = heads;
+    o.rope.first = first;
     o.rope.spec = *spec;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 void program_temper(struct program *p, int slot, double rate, size_t original)
 {
-    struct op o = op_of(&op_temper, slot, slot);
+    struct op o = put_op(&op_temper, slot, slot);
 
     o.temper.rate = (float)rate;
     o.temper.original = original;
-    op_put(p, &o);
+    put(p, &o);
+}
+
+static int put_attention(struct program *p, const struct op_kind *kind, int q, int k, int v,
+                         const struct attention_shape *s, const char *sinks)
+{
+    struct op o = put_op(kind, q, put_like(p, q, s->heads * attention_value_dim(s)));
+
+    if (sinks)
+        o.tensor[0] =
+            (struct op_tensor){.name = put_name(p, sinks, ""), .ndim = 1, .shape = {s->heads}};
+    o.in[1] = k;
+    o.in[2] = v;
+    o.attention.shape = *s;
+    o.attention.number = p->keepers++;
+    return put(p, &o);
 }
 
 int program_attention(struct program *p, int q, int k, int v, const struct attention_shape *s)
 {
-    struct op o = op_of(&op_attention, q, like(p, q, width_of(p, q)));
+    return put_attention(p, &op_attention, q, k, v, s, NULL);
+}
 
-    o.in[1] = k;
-    o.in[2] = v;
-    o.attention.shape = *s;
-    o.attention.number = p->attentions++;
-    return op_put(p, &o);
+int program_attention_sinks(struct program *p, int q, int k, int v, const struct attention_shape *s,
+                            const char *sinks)
+{
+    return put_attention(p, &op_attention_sinks, q, k, v, s, sinks);
+}
+
+int program_swiglu(struct program *p, int both, double alpha, double limit)
+{
+    struct op o = put_op(&op_swiglu, both, put_like(p, both, (put_width(p, both) + 1) / 2));
+
+    o.swiglu.alpha = (float)alpha;
+    o.swiglu.limit = (float)limit;
+    return put(p, &o);
 }
 
 void program_gate(struct program *p, int gate, int up, enum activation a)
 {
-    struct op o = op_of(&op_gate, gate, gate);
+    struct op o = put_op(&op_gate, gate, gate);
 
     o.in[1] = up;
     o.gate.activation = a;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 void program_add(struct program *p, int to, int from, double scale)
 {
-    struct op o = op_of(&op_add, from, to);
+    struct op o = put_op(&op_add, from, to);
 
     o.adds = 1;
     o.add.scale = (float)scale;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 void program_deepstack(struct program *p, size_t level)
 {
-    struct op o = op_of(&op_deepstack, PROGRAM_STREAM, PROGRAM_STREAM);
+    struct op o = put_op(&op_deepstack, PROGRAM_STREAM, PROGRAM_STREAM);
 
     o.adds = 1;
     o.deepstack.level = level;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 void program_share(struct program *p, int slot, int number)
 {
-    struct op o = op_of(&op_share, slot, slot);
+    struct op o = put_op(&op_share, slot, slot);
 
     o.in[1] = number;
-    op_put(p, &o);
+    put(p, &o);
 }
 
 int program_route(struct program *p, int logits, size_t top, int normalize)
 {
-    struct op o = op_of(&op_route, logits, like(p, logits, width_of(p, logits)));
+    struct op o = put_op(&op_route, logits, put_like(p, logits, put_width(p, logits)));
 
-    o.route.experts = width_of(p, logits);
+    o.route.experts = put_width(p, logits);
     o.route.top = top;
     o.route.normalize = normalize;
-    return op_put(p, &o);
+    return put(p, &o);
 }
 
 int program_choose(struct program *p, int logits, const struct program_choice *c)
 {
-    const size_t experts = width_of(p, logits);
-    struct op o = op_of(&op_choose, logits, like(p, logits, experts));
+    const size_t experts = put_width(p, logits);
+    struct op o = put_op(&op_choose, logits, put_like(p, logits, experts));
 
     o.route.experts = experts;
     o.route.top = c->top;
@@ -348,24 +412,32 @@ int program_choose(struct program *p, int logits, const struct program_choice *c
     o.route.groups = c->groups;
     o.route.groups_top = c->groups_top;
     o.route.scale = (float)c->scale;
-    o.tensor[0] = (struct op_tensor){
-        .name = tensor_name(p, c->correction, ""), .ndim = 1, .shape = {experts}};
-    return op_put(p, &o);
+    o.tensor[0] =
+        (struct op_tensor){.name = put_name(p, c->correction, ""), .ndim = 1, .shape = {experts}};
+    return put(p, &o);
 }
 
 int program_gather(struct program *p, int in, int route)
 {
-    struct op o = op_of(&op_gather, in, program_slot(p, width_of(p, in), route));
+    struct op o = put_op(&op_gather, in, program_slot(p, put_width(p, in), route));
 
     o.in[1] = route;
-    return op_put(p, &o);
+    return put(p, &o);
+}
+
+int program_scatter_new(struct program *p, int in, int route)
+{
+    struct op o = put_op(&op_scatter, in, program_slot(p, put_width(p, in), -1));
+
+    o.in[1] = route;
+    return put(p, &o);
 }
 
 void program_scatter(struct program *p, int in, int route, int to)
 {
-    struct op o = op_of(&op_scatter, in, to);
+    struct op o = put_op(&op_scatter, in, to);
 
     o.in[1] = route;
     o.adds = 1;
-    op_put(p, &o);
+    put(p, &o);
 }

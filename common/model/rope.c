@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rope - default, linear, dynamic, yarn, longrope and llama3 frequencies.
+/* rope - default, linear, dynamic, yarn, longrope, llama3 and proportional frequencies.
  *
  * The reference (transformers, modeling_rope_utils) forms frequencies and angles in f32; at
  * position 4096 one unit in the last place of a frequency is 2e-4 radians. So each step is
@@ -78,6 +78,8 @@ static float frequency(const struct rope_spec *c, size_t i, size_t key)
     const float power = (float)pow(theta, (double)((float)(2 * (i % (width / 2))) / (float)width));
 
     switch (c->type) {
+    case ROPE_PROPORTIONAL:
+        return i < (size_t)(c->share * (double)c->width / 2) ? 1.0f / power / (float)c->factor : 0;
     case ROPE_LINEAR:
         return 1.0f / power / (float)c->factor;
     case ROPE_YARN:
@@ -102,8 +104,8 @@ static size_t key_of(const struct rope_spec *c, size_t length)
 
 int rope_spec_same(const struct rope_spec *a, const struct rope_spec *b)
 {
-    const double x[] = {a->theta, a->factor, a->low, a->high, a->scale},
-                 y[] = {b->theta, b->factor, b->low, b->high, b->scale};
+    const double x[] = {a->theta, a->factor, a->low, a->high, a->scale, a->share},
+                 y[] = {b->theta, b->factor, b->low, b->high, b->scale, b->share};
 
     return a->type == b->type && a->axes == b->axes && a->pairs == b->pairs &&
            memcmp(a->section, b->section, sizeof a->section) == 0 && a->width == b->width &&

@@ -8,7 +8,15 @@
 #include <stdint.h>
 #include "../base/err.h"
 
-enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LONGROPE, ROPE_LLAMA3 };
+enum rope_type {
+    ROPE_DEFAULT,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC,
+    ROPE_YARN,
+    ROPE_LONGROPE,
+    ROPE_LLAMA3,
+    ROPE_PROPORTIONAL
+};
 
 /* Which of three positions (time, row, column; in text they are one) turns a pair: the first
  * section[0] pairs by time, the next by row, the last by column; or in turns, by row and column
@@ -26,6 +34,7 @@ struct rope_spec {
     double theta, factor;
     double low, high; /* llama3: of frequencies; yarn: turns within the original length */
     double scale;     /* of cos and sin */
+    double share;     /* proportional: of the frequencies of all of a head, the first that turn */
     int exact;        /* yarn: the ramp begins and ends between two frequencies */
     size_t original;  /* length that the model was trained for */
     const double *brief, *extended; /* longrope [width / 2]: up to that length, beyond; borrowed */

@@ -9,8 +9,23 @@
 #include "family.h"
 #include "op.h"
 
-static int linear_fill(struct site_linear *l, const struct op *o, struct err *e)
+/* The tensor that the bias of a linear is cut from, or NULL. */
+static const char *bias_of(const struct program *p, const struct op *o)
 {
+    const char *name = o->tensor[0].name;
+    const size_t n = strlen(name) - strlen("weight");
+
+    for (const struct op *b = o; b < p->op + p->nops; b++)
+        if (b->kind == &op_bias && b->tensor[0].whole && strncmp(b->tensor[0].name, name, n) == 0 &&
+            strcmp(b->tensor[0].name + n, "bias") == 0)
+            return b->tensor[0].whole;
+    return NULL;
+}
+
+static int linear_fill(struct site_linear *l, const struct program *p, const struct op *o,
+                       struct err *e)
+{
+    const char *bias = bias_of(p, o);
     const struct op_tensor *t = &o->tensor[0];
 
     l->rows = (size_t)t->shape[0];
@@ -18,6 +33,9 @@ static int linear_fill(struct site_linear *l, const struct op *o, struct err *e)
     l->first = t->first;
     l->which = t->which;
     l->total = t->total;
+    l->turned = t->turned;
+    if (bias && !(l->bias = mem_text(bias, e)))
+        return -1;
     if (t->whole && !(l->whole = mem_text(t->whole, e)))
         return -1;
     l->name = mem_printf(e, "%.*s", (int)(strlen(t->name) - strlen(".weight")), t->name);
@@ -45,7 +63,7 @@ static int site_fill(struct sites *s, const struct program *p, size_t i, size_t 
         return -1;
     s->count++;
     for (size_t k = 0; k < x->count; k++)
-        if (linear_fill(&x->linear[k], program_linear_of(p, i, k), e) < 0)
+        if (linear_fill(&x->linear[k], p, program_linear_of(p, i, k), e) < 0)
             return -1;
     s->linears += x->count;
     return 0;
@@ -80,6 +98,7 @@ void sites_release(struct sites *s)
         for (size_t k = 0; k < s->site[i].count; k++) {
             free(s->site[i].linear[k].name);
             free(s->site[i].linear[k].whole);
+            free(s->site[i].linear[k].bias);
         }
         free(s->site[i].linear);
     }
@@ -111,8 +130,22 @@ int sites_source(const struct st_set *set, const struct site_linear *l, struct s
     }
     if (!l->whole || !(from = st_find(set, l->whole)))
         return 0;
-    if (st_cut(set, from, l->which * l->total + l->first, l->rows, x, e) < 0)
+    if ((l->turned ? st_turn(set, from, l->which, x, e)
+                   : st_cut(set, from, l->which * l->total + l->first, l->rows, x, e)) < 0)
         return -1;
     snprintf(x->name, sizeof x->name, "%s.weight", l->name);
+    return 1;
+}
+
+int sites_bias(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
+               struct err *e)
+{
+    const struct st_entry *from = l->bias ? st_find(set, l->bias) : NULL;
+
+    if (!from)
+        return 0;
+    if (st_cut_vector(set, from, l->which * l->total + l->first, l->rows, x, e) < 0)
+        return -1;
+    snprintf(x->name, sizeof x->name, "%s.bias", l->name);
     return 1;
 }

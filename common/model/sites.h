@@ -16,9 +16,11 @@ struct site_linear {
     int has_bias;
     /* Where the checkpoint has no NAME.weight: the tensor it is cut from, rows [first, first + N)
      * of matrix `which` of several that are stacked, each of `total` rows. NULL: it stands
-     * alone. */
+     * alone. turned: that matrix is [K, N]. */
     char *whole;
     uint64_t first, which, total;
+    int turned;
+    char *bias; /* the same of NAME.bias: vectors [total], stacked; NULL: it stands alone */
 };
 
 struct site {
@@ -52,5 +54,8 @@ const struct site *sites_find(const struct sites *s, size_t block, const char *n
  * others; 1, 0 when it is not there, -1. */
 int sites_source(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
                  struct err *e);
+/* The same of NAME.bias where it is cut from others; 0 where it is not. */
+int sites_bias(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
+               struct err *e);
 
 #endif

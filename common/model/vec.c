@@ -226,6 +226,17 @@ VEC_CLONES static void silu_mul(float *restrict gate, const float *restrict up, 
         gate[i] = gate[i] / (1.0f + exp_lane(-gate[i])) * up[i];
 }
 
+VEC_CLONES static void sigmoid_mul(float *restrict gate, const float *restrict up, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            gate[i + l] = 1.0f / (1.0f + exp_lane(-gate[i + l])) * up[i + l];
+    for (; i < n; i++)
+        gate[i] = 1.0f / (1.0f + exp_lane(-gate[i])) * up[i];
+}
+
 VEC_CLONES static void gelu_mul(float *restrict gate, const float *restrict up, size_t n)
 {
     size_t i = 0;
@@ -289,6 +300,19 @@ VEC_CLONES static float sum_of(const float *x, size_t n)
             sum[l] += x[i + l];
     for (size_t l = 0; i < n; i++, l++)
         sum[l] += x[i];
+    return lanes_sum(sum);
+}
+
+VEC_CLONES static float squares(const float *x, size_t n)
+{
+    float sum[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            sum[l] += x[i + l] * x[i + l];
+    for (size_t l = 0; i < n; i++, l++)
+        sum[l] += x[i] * x[i];
     return lanes_sum(sum);
 }
 
@@ -387,6 +411,11 @@ void vec_silu_mul(float *gate, const float *up, size_t n)
     silu_mul(gate, up, n);
 }
 
+void vec_sigmoid_mul(float *gate, const float *up, size_t n)
+{
+    sigmoid_mul(gate, up, n);
+}
+
 void vec_gelu_mul(float *gate, const float *up, size_t n)
 {
     gelu_mul(gate, up, n);
@@ -420,6 +449,14 @@ float vec_sigmoid(float x)
 void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float one, float *y)
 {
     rmsnorm(x, w, n, eps, one, y);
+}
+
+void vec_unit(const float *x, size_t n, float eps, float *y)
+{
+    const float a = 1.0f / sqrtf(squares(x, n) / (float)n + eps);
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * a;
 }
 
 void vec_layernorm(const float *x, const float *w, size_t n, float eps, float *y)

@@ -23,6 +23,7 @@ void vec_add_scaled(double *y, const float *x, size_t n, double a); /* y += a x 
 void vec_silu_mul(float *gate, const float *up, size_t n);
 /* gate = gate / 2 (1 + tanh(sqrt(2 / pi) (gate + 0.044715 gate^3))) * up */
 void vec_gelu_mul(float *gate, const float *up, size_t n);
+void vec_sigmoid_mul(float *gate, const float *up, size_t n); /* gate = up / (1 + exp(-gate)) */
 /* Their products with the gradient g of the result, which becomes that of gate; up_grad += that
  * of up. */
 void vec_silu_mul_back(const float *gate, const float *up, size_t n, float *g, float *up_grad);
@@ -31,6 +32,7 @@ void vec_cap(float *x, size_t n, float cap); /* x = cap tanh(x / cap) */
 float vec_sigmoid(float x);
 /* y = (w + one) x / sqrt(mean x^2 + eps); y may be x */
 void vec_rmsnorm(const float *x, const float *w, size_t n, float eps, float one, float *y);
+void vec_unit(const float *x, size_t n, float eps, float *y); /* the same with w = 1, one = 0 */
 /* y = w (x - mean) / sqrt(mean (x - mean)^2 + eps); y may be x */
 void vec_layernorm(const float *x, const float *w, size_t n, float eps, float *y);
 /* pairs (x[i], x[i + half]), and (x[2 i], x[2 i + 1]) */

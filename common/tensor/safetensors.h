@@ -20,6 +20,7 @@ struct st_entry {
     uint64_t offset; /* in the file, from its start */
     uint64_t bytes;
     size_t shard; /* index of the file in a set */
+    int turned;   /* it is stored with its two dimensions exchanged (st_turn) */
 };
 
 #define ST_RECORDS "ptqflow" /* the key of __metadata__ that st_records() reads: JSON text */
@@ -64,6 +65,15 @@ int st_load_finite_f32(const struct st_set *s, const struct st_entry *x, uint64_
  * matrix of its own, to be read as the others are. */
 int st_cut(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t rows,
            struct st_entry *part, struct err *e);
+/* *part: elements [first, first + count) of x, all dimensions taken as one, as a vector. */
+int st_cut_vector(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count,
+                  struct st_entry *part, struct err *e);
+/* *part: matrix `which` of x, whose last two dimensions are [columns, rows] where a reader wants
+ * [rows, columns]: it is turned as it is read. */
+int st_turn(const struct st_set *s, const struct st_entry *x, uint64_t which, struct st_entry *part,
+            struct err *e);
+/* Exchanges the dimensions of a matrix [rows, columns] of elements of `size` bytes. */
+void st_turn_bytes(const void *from, size_t rows, size_t columns, size_t size, void *to);
 /* Parse only (the fuzz target): header bytes of a file of file_bytes bytes. */
 int st_parse_header(const char *header, size_t length, uint64_t file_bytes, const char *what,
                     struct st_entry **entries, size_t *count, struct json **metadata,
@@ -86,6 +96,9 @@ int st_put(struct st_writer *w, const char *name, const void *data, size_t bytes
 /* The same in pieces, in ascending order without gaps: `at` is the number of bytes given before. */
 int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
                 struct err *e);
+/* The same in pieces of any order that do not overlap: who gives them sees to it. */
+int st_put_at(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
+              struct err *e);
 /* byte for byte */
 int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
             const struct st_entry *x, struct err *e);

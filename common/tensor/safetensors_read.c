@@ -15,7 +15,8 @@
 #include "safetensors.h"
 
 #define HEADER_MAX 100000000u
-#define BLOCK ((size_t)1 << 20) /* bytes converted at a time by st_load_rows_f32 */
+#define BLOCK ((size_t)1 << 20) /* bytes converted at a time */
+#define TURN 16 /* rows of a matrix that are turned together: a line of the cache holds them */
 
 /* What the format knows and struct dtype does not. */
 static const char *const FOREIGN[] = {"F4",      "F6_E2M3",     "F6_E3M2",     "F8_E5M2", "F8_E4M3",
@@ -366,11 +367,77 @@ static int span_read(const struct st_set *s, const struct st_entry *x, void *dst
     return 0;
 }
 
+/* ---- matrices that are stored turned ---- */
+
+void st_turn_bytes(const void *from, size_t rows, size_t columns, size_t size, void *to)
+{
+    const char *x = from;
+    char *y = to;
+
+    for (size_t i = 0; i < rows; i += TURN)
+        for (size_t k = 0; k < columns; k++)
+            for (size_t j = i; j < rows && j < i + TURN; j++)
+                memcpy(y + (k * rows + j) * size, x + (j * columns + k) * size, size);
+}
+
+/* As stored, elements where a reader of [rows, columns] looks for them. */
+static int turned_read(const struct st_set *s, const struct st_entry *x, void *dst, struct err *e)
+{
+    void *raw = mem_raw((size_t)x->bytes + 1, 1, e);
+    const int rc = raw ? span_read(s, x, raw, (size_t)x->bytes, 0, e) : -1;
+
+    if (rc == 0)
+        st_turn_bytes(raw, (size_t)x->shape[1], (size_t)x->shape[0], dtype_size(x->dtype), dst);
+    free(raw);
+    return rc;
+}
+
+/* The file has a row for each column; of each, the rows that are wanted. */
+static int turned_rows_f32(const struct st_set *s, const struct st_entry *x, size_t first,
+                           size_t count, float *dst, struct err *e)
+{
+    const size_t rows = (size_t)x->shape[0], columns = (size_t)x->shape[1],
+                 size = dtype_size(x->dtype), step = BLOCK / (rows * size) + 1;
+    float *f = mem_raw(step * rows, sizeof *f, e);
+    void *raw = f ? mem_raw(step * rows, size, e) : NULL;
+    int rc = raw ? 0 : -1;
+
+    for (size_t k = 0, m; rc == 0 && k < columns; k += m) {
+        m = columns - k < step ? columns - k : step;
+        if ((rc = span_read(s, x, raw, m * rows * size, k * rows * size, e)) != 0)
+            break;
+        if (dtype_to_f32(x->dtype, raw, m * rows, f))
+            rc = err_set(e, ERR_USE, "%s: tensor '%s': cannot convert %s to F32",
+                         s->paths[x->shard], x->name, dtype_name(x->dtype));
+        for (size_t n = 0; rc == 0 && n < count; n++)
+            for (size_t j = 0; j < m; j++)
+                dst[n * columns + k + j] = f[j * rows + first + n];
+    }
+    free(raw);
+    free(f);
+    return rc;
+}
+
+int st_turn(const struct st_set *s, const struct st_entry *x, uint64_t which, struct st_entry *part,
+            struct err *e)
+{
+    const uint64_t rows = x->ndim > 1 ? x->shape[x->ndim - 1] : 0,
+                   columns = x->ndim > 1 ? x->shape[x->ndim - 2] : 0;
+
+    if (st_cut(s, x, which * columns, columns, part, e) < 0)
+        return -1;
+    part->shape[0] = rows;
+    part->shape[1] = columns;
+    part->turned = 1;
+    return 0;
+}
+
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e)
 {
     if (tensor_alloc(out, x->name, x->dtype, x->ndim, x->shape, e))
         return err_prefix(e, "%s", s->paths[x->shard]);
-    if (span_read(s, x, out->data, out->bytes, 0, e)) {
+    if ((x->turned ? turned_read(s, x, out->data, e)
+                   : span_read(s, x, out->data, out->bytes, 0, e))) {
         tensor_release(out);
         return -1;
     }
@@ -396,6 +463,23 @@ int st_cut(const struct st_set *s, const struct st_entry *x, uint64_t first, uin
     return 0;
 }
 
+int st_cut_vector(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count,
+                  struct st_entry *part, struct err *e)
+{
+    const uint64_t size = dtype_size(x->dtype), all = x->bytes / size;
+
+    if (count > all || first > all - count)
+        return err_set(e, ERR_USE, "%s: tensor '%s' has %llu elements, asked for %llu from %llu",
+                       s->paths[x->shard], x->name, (unsigned long long)all,
+                       (unsigned long long)count, (unsigned long long)first);
+    *part = *x;
+    part->ndim = 1;
+    part->shape[0] = count;
+    part->offset += first * size;
+    part->bytes = count * size;
+    return 0;
+}
+
 int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t first,
                      uint64_t count, float *dst, struct err *e)
 {
@@ -414,6 +498,8 @@ int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t 
                        (unsigned long long)first);
     if (count == 0 || x->bytes == 0)
         return 0;
+    if (x->turned)
+        return turned_rows_f32(s, x, (size_t)first, (size_t)count, dst, e);
     n = (size_t)(x->bytes / size / rows * count);
     first *= x->bytes / rows; /* in bytes from here on */
     if (x->dtype == DT_F32)

@@ -236,7 +236,7 @@ static struct slot *slot_find(struct st_writer *w, const char *name, struct err 
 int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
                 struct err *e)
 {
-    struct slot *s = slot_find(w, name, e);
+    const struct slot *s = slot_find(w, name, e);
 
     if (!s)
         return -1;
@@ -246,6 +246,20 @@ int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *
             "%s: tensor '%s': %zu bytes at %llu do not follow the %llu of %llu that are there",
             w->path, name, bytes, (unsigned long long)at, (unsigned long long)s->filled,
             (unsigned long long)s->x.bytes);
+    return st_put_at(w, name, at, data, bytes, e);
+}
+
+int st_put_at(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
+              struct err *e)
+{
+    struct slot *s = slot_find(w, name, e);
+
+    if (!s)
+        return -1;
+    if (bytes > s->x.bytes - s->filled || at > s->x.bytes - bytes)
+        return err_set(e, ERR_USE, "%s: tensor '%s': %zu bytes at %llu are more than its %llu",
+                       w->path, name, bytes, (unsigned long long)at,
+                       (unsigned long long)s->x.bytes);
     if (fs_pwrite_all(w->out.fd, data, bytes, s->x.offset + at, w->path, e))
         return -1;
     s->filled += bytes;
@@ -274,6 +288,19 @@ static int same_layout(const struct st_entry *a, const struct st_entry *b)
     return 1;
 }
 
+static int copy_turned(struct st_writer *w, const char *name, const struct st_set *from,
+                       const struct st_entry *x, struct err *e)
+{
+    struct tensor t;
+    int rc;
+
+    if (st_load(from, x, &t, e))
+        return -1;
+    rc = st_put(w, name, t.data, t.bytes, e);
+    tensor_release(&t);
+    return rc;
+}
+
 int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
             const struct st_entry *x, struct err *e)
 {
@@ -287,6 +314,8 @@ int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
     if (!same_layout(&s->x, x))
         return err_set(e, ERR_USE, "%s: tensor '%s': shape or dtype differ from '%s' of %s",
                        w->path, name, x->name, from->paths[x->shard]);
+    if (x->turned)
+        return copy_turned(w, name, from, x, e);
     block = mem_array(step + 1, 1, e);
     if (!block)
         return -1;

@@ -28,6 +28,7 @@ struct piece {
     const struct st_entry *source;
     /* NULL: copied, as are the weights that stay what they were */
     const struct plan_linear *linear;
+    int stack; /* a tensor of several linears, which give it their parts */
     size_t shard;
 };
 
@@ -101,25 +102,42 @@ static void piece_add(struct job *j, const struct st_entry *source, const struct
         (struct piece){.source = source, .linear = l && !l->f.kept ? l : NULL};
 }
 
-/* A tensor that holds several linears is cut into them, unless all stay what they were. */
+/* Every linear that is cut from the tensor stays what it was. */
+static int all_kept(const struct plan *p, const char *tensor,
+                    size_t (*next)(const struct plan *p, const char *tensor, size_t at))
+{
+    for (size_t i = next(p, tensor, 0); i < p->nlinears; i = next(p, tensor, i + 1))
+        if (!p->linear[i].f.kept)
+            return 0;
+    return 1;
+}
+
+/* A tensor that holds several linears, or their biases, is cut into them, unless all stay what
+ * they were or the format leaves them together. */
 static void pieces_add(struct job *j, const struct st_entry *x)
 {
     const struct plan *p = j->a->plan;
     const struct plan_linear *packed = plan_find_part(p, x->name);
-    const size_t first = plan_cut(p, x->name, 0);
-    int kept = 1;
+    const int stays = j->format->stacks;
+    size_t i;
 
     if (packed) { /* all its tensors go, its new ones come where the mark was */
         if (strcmp(packed->source.name, x->name) == 0)
             piece_add(j, x, packed);
         return;
     }
-    for (size_t i = first; i < p->nlinears; i = plan_cut(p, x->name, i + 1))
-        kept = kept && p->linear[i].f.kept;
-    if (kept)
+    if (!all_kept(p, x->name, plan_cut)) {
+        if (stays)
+            j->pieces[j->npieces++] = (struct piece){.source = x, .stack = 1};
+        for (i = plan_cut(p, x->name, 0); !stays && i < p->nlinears;
+             i = plan_cut(p, x->name, i + 1))
+            piece_add(j, &p->linear[i].source, &p->linear[i]);
+    } else if (!stays && !all_kept(p, x->name, plan_cut_bias)) {
+        for (i = plan_cut_bias(p, x->name, 0); i < p->nlinears;
+             i = plan_cut_bias(p, x->name, i + 1))
+            piece_add(j, &p->linear[i].bias, NULL);
+    } else
         piece_add(j, x, plan_find_weight(p, x->name));
-    for (size_t i = first; !kept && i < p->nlinears; i = plan_cut(p, x->name, i + 1))
-        piece_add(j, &p->linear[i].source, &p->linear[i]);
 }
 
 static int pieces_make(struct job *j, struct err *e)
@@ -127,7 +145,7 @@ static int pieces_make(struct job *j, struct err *e)
     const struct plan *p = j->a->plan;
     uint64_t bytes, filled = 0;
 
-    if (!(j->pieces = mem_array(p->source->count + p->nlinears, sizeof *j->pieces, e)) ||
+    if (!(j->pieces = mem_array(p->source->count + 2 * p->nlinears, sizeof *j->pieces, e)) ||
         !(j->linear_shard = mem_array(p->nlinears, sizeof *j->linear_shard, e)))
         return -1;
     for (size_t i = 0; i < p->source->count; i++)
@@ -145,6 +163,9 @@ static int pieces_make(struct job *j, struct err *e)
         x->shard = j->nshards;
         if (x->linear)
             j->linear_shard[x->linear - p->linear] = x->shard;
+        for (size_t k = x->stack ? plan_cut(p, x->source->name, 0) : p->nlinears; k < p->nlinears;
+             k = plan_cut(p, x->source->name, k + 1))
+            j->linear_shard[k] = x->shard;
         filled += bytes;
         j->a->bytes += bytes;
     }
@@ -209,13 +230,76 @@ static int emit(void *ctx, const char *name, const void *data, size_t bytes, str
     return st_put(ctx, name, data, bytes, e);
 }
 
+/* ---- linears that stay together in one tensor ---- */
+
+struct stack {
+    struct job *j;
+    const struct plan_linear *l;
+};
+
+static struct st_writer *writer_of(const struct job *j, const struct plan_linear *l)
+{
+    return j->writers[j->linear_shard[l - j->a->plan->linear]];
+}
+
+/* The weights of a linear, as its source has them, to where they stand there. */
+static int stack_put(const struct job *j, const struct plan_linear *l, const void *data,
+                     size_t bytes, struct err *e)
+{
+    const struct st_entry *x = &l->source, *whole = st_find(j->a->plan->source, l->whole);
+    const uint64_t at = x->offset - whole->offset;
+    void *turned;
+    int rc;
+
+    if (!x->turned)
+        return st_put_at(writer_of(j, l), l->whole, at, data, bytes, e);
+    if (!(turned = mem_raw(bytes, 1, e)))
+        return -1;
+    st_turn_bytes(data, (size_t)x->shape[0], (size_t)x->shape[1], dtype_size(x->dtype), turned);
+    rc = st_put_at(writer_of(j, l), l->whole, at, turned, bytes, e);
+    free(turned);
+    return rc;
+}
+
+static int stack_emit(void *ctx, const char *name, const void *data, size_t bytes, struct err *e)
+{
+    const struct stack *s = ctx;
+
+    if (bytes != s->l->source.bytes)
+        return err_set(e, ERR_USE, "'%s': %zu bytes for a part of %llu of '%s'", name, bytes,
+                       (unsigned long long)s->l->source.bytes, s->l->whole);
+    return stack_put(s->j, s->l, data, bytes, e);
+}
+
+/* Those that stay what they were, of a tensor that has others. */
+static int stack_copy(const struct job *j, const struct piece *x, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+    const char *name = x->source->name;
+    int rc = 0;
+
+    for (size_t i = plan_cut(p, name, 0); rc == 0 && i < p->nlinears;
+         i = plan_cut(p, name, i + 1)) {
+        struct tensor t;
+
+        if (!p->linear[i].f.kept)
+            continue;
+        if (st_load(p->source, &p->linear[i].source, &t, e))
+            return -1;
+        rc = stack_put(j, &p->linear[i], t.data, t.bytes, e);
+        tensor_release(&t);
+    }
+    return rc;
+}
+
 static int linear_write(void *arg, const struct plan_linear *l, const struct coded *c,
                         struct err *e)
 {
     struct job *j = arg;
-    struct st_writer *w = j->writers[j->linear_shard[l - j->a->plan->linear]];
 
-    return j->format->put(&l->f, c, emit, w, e);
+    if (l->whole && j->format->stacks)
+        return j->format->put(&l->f, c, stack_emit, &(struct stack){j, l}, e);
+    return j->format->put(&l->f, c, emit, writer_of(j, l), e);
 }
 
 int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e)
@@ -246,8 +330,9 @@ static int tensors_write(struct job *j, struct err *e)
     for (size_t i = 0; i < j->npieces; i++) {
         const struct piece *x = &j->pieces[i];
 
-        if (!x->linear &&
-            st_copy(j->writers[x->shard], x->source->name, j->a->plan->source, x->source, e))
+        if (x->stack ? stack_copy(j, x, e)
+                     : !x->linear && st_copy(j->writers[x->shard], x->source->name,
+                                             j->a->plan->source, x->source, e))
             return -1;
     }
     if (j->a->codes(j->a, linear_write, j, e))

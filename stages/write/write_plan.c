@@ -49,6 +49,10 @@ static int linear_add(struct plan *p, const struct site *site, size_t i, struct 
         return -1;
     if (found && !st_find(p->source, l->source.name))
         l->whole = site->linear[i].whole;
+    if (l->whole && sites_bias(p->source, &site->linear[i], &l->bias, e) < 0)
+        return -1;
+    if (*l->bias.name)
+        l->bias_whole = site->linear[i].bias;
     if (!found) {
         p->nlinears++;
         return packed_add(p, l, e);
@@ -242,6 +246,14 @@ struct plan_linear *plan_find_part(const struct plan *p, const char *tensor)
 size_t plan_cut(const struct plan *p, const char *tensor, size_t at)
 {
     while (at < p->nlinears && !(p->linear[at].whole && strcmp(p->linear[at].whole, tensor) == 0))
+        at++;
+    return at;
+}
+
+size_t plan_cut_bias(const struct plan *p, const char *tensor, size_t at)
+{
+    while (at < p->nlinears &&
+           !(p->linear[at].bias_whole && strcmp(p->linear[at].bias_whole, tensor) == 0))
         at++;
     return at;
 }

@@ -20,7 +20,9 @@ struct plan_linear {
     struct format_linear f;
     struct st_entry source; /* cut out where it stands among others */
     const char *whole;      /* what it was cut from; NULL: nothing */
-    int packed;             /* source is the mark of its format: the checkpoint has its codes */
+    const char *bias_whole; /* the same of its bias, which is `bias` */
+    struct st_entry bias;
+    int packed; /* source is the mark of its format: the checkpoint has its codes */
     double loss, rel_loss;
 };
 
@@ -63,6 +65,8 @@ struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);
 struct plan_linear *plan_find_part(const struct plan *p, const char *tensor);
 /* The first linear from `at` on that is cut from this tensor of the source; nlinears: none. */
 size_t plan_cut(const struct plan *p, const char *tensor, size_t at);
+/* The same of biases. */
+size_t plan_cut_bias(const struct plan *p, const char *tensor, size_t at);
 
 /* Checks a solution (solution_read has looked at the values) against the model: order, block,
  * site, names, shapes. Fills linear[i] with the solution's linear for p->linear[first + i], and

@@ -107,8 +107,8 @@ static void cached_rows_are_those_of_the_whole(void **state)
             must(attention_cached(
                      p, &blas_products, &c,
                      &(struct rows){.T = (size_t)pieces[i], .nseq = 1, .lengths = &pieces[i]},
-                     &first, q + first * WIDTH, WIDTH, &k, &v, WIDTH, part + first * HEADS * HD,
-                     &err) == 0);
+                     &first, q + first * WIDTH, WIDTH, &k, WIDTH, &v, WIDTH,
+                     part + first * HEADS * HD, &err) == 0);
         }
         assert_true(run_distance(all, part, 300 * HEADS * HD) <= 1e-5);
     }
@@ -116,6 +116,48 @@ static void cached_rows_are_those_of_the_whole(void **state)
     free(q - 8 * WIDTH);
     free(all);
     free(part);
+}
+
+/* Values narrower than keys, and a score of each head that takes its share: against plain loops. */
+static void sinks_take_their_share(void **state)
+{
+    enum { N = 9, VD = 3 };
+    static const float sinks[HEADS] = {2, -3, 90, 0};
+    static const int32_t length = N;
+    const struct attention_shape c = {.heads = HEADS,
+                                      .kv_heads = KV,
+                                      .head_dim = HD,
+                                      .value_dim = VD,
+                                      .window = 4,
+                                      .sinks = sinks};
+    float *q = random_rows(), x[N * HEADS * VD];
+    const float *k = q + HEADS * HD, *v = k + KV * HD;
+    struct err err = {0};
+    struct par *p = par_open(1, &err);
+
+    (void)state;
+    must(attention_run(p, &blas_products, &c, &(struct rows){.T = N, .nseq = 1, .lengths = &length},
+                       q, WIDTH, k, WIDTH, v, WIDTH, x, &err) == 0);
+    for (size_t h = 0; h < HEADS; h++)
+        for (size_t i = 0; i < N; i++) {
+            double sum = exp((double)sinks[h]), want[VD] = {0};
+
+            for (size_t j = i < 3 ? 0 : i - 3; j <= i; j++) {
+                double dot = 0;
+
+                for (size_t n = 0; n < HD; n++)
+                    dot +=
+                        (double)q[i * WIDTH + h * HD + n] * (double)k[j * WIDTH + h / 2 * HD + n];
+                dot = exp(dot / sqrt(HD));
+                sum += dot;
+                for (size_t n = 0; n < VD; n++)
+                    want[n] += dot * (double)v[j * WIDTH + h / 2 * VD + n];
+            }
+            for (size_t n = 0; n < VD; n++)
+                assert_true(fabs((double)x[(i * HEADS + h) * VD + n] - want[n] / sum) < 1e-5);
+        }
+    par_close(&p);
+    free(q);
 }
 
 static void weights_have_mean_one(void **state)
@@ -145,6 +187,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(weights_have_mean_one),
         cmocka_unit_test(received_is_the_plain_sum),
         cmocka_unit_test(cached_rows_are_those_of_the_whole),
+        cmocka_unit_test(sinks_take_their_share),
     };
     struct err e = {0};
 

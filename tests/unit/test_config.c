@@ -136,6 +136,59 @@ static void test_families_refused(void **state)
     refused(FAMILY("olmo3", ", \"rope_parameters\": {\"full_attention\": {\"rope_type\": \"yarn\", "
                             "\"factor\": 2.0, \"truncate\": false}}"),
             "full_attention", "truncate");
+    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
+    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
+    refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");
+    refused(FAMILY("cohere2", ", \"use_qk_norm\": true"), "use_qk_norm", "cohere2");
+    refused(FAMILY("cohere2", ", \"sliding_window\": null"), "sliding_window", "cohere2");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 0.2"), "partial_rotary_factor", "0.2");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": -1"), "partial_rotary_factor", "-1");
+    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 2.0"), "partial_rotary_factor", "2");
+    refused(FAMILY("phi3", ", \"qk_layernorm\": true"), "qk_layernorm", "phi3");
+}
+
+static void parsed(const char *text, struct config *c)
+{
+    struct err e;
+
+    if (parse(text, c, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+#define G4 "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"proportional\""
+
+static void test_gemma4(void **state)
+{
+    struct config c;
+
+    (void)state;
+    refused(FAMILY("gemma4_text", ""), "global_head_dim", "per_layer_config");
+    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"num_kv_shared_layers\": 1"),
+            "num_kv_shared_layers", "gemma4_text");
+    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"hidden_size_per_layer_input\": 8"),
+            "hidden_size_per_layer_input", "gemma4_text");
+    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 33"), "blocks without a window", "33");
+    refused(FAMILY("gemma4_text", ", \"layer_types\": [\"full_attention\", \"full_attention\"], "
+                                  "\"per_layer_config\": {\"0\": {\"head_dim\": 32}}"),
+            "per_layer_config.1", "same sizes");
+    refused(
+        FAMILY("gemma4_text", ", \"global_head_dim\": 32, " G4 ", \"partial_rotary_factor\": 0}}"),
+        "partial_rotary_factor", "0");
+    parsed(FAMILY("gemma4_text", ", \"head_dim\": 16, \"global_head_dim\": 32, "
+                                 "\"num_global_key_value_heads\": 1, \"attention_k_eq_v\": true, "
+                                 "\"layer_types\": [\"full_attention\", \"sliding_attention\"], " G4
+                                 ", \"partial_rotary_factor\": 0.25, \"rope_theta\": 9.0}}"),
+           &c);
+    assert_true(c.full_head_dim == 32 && c.full_kv_heads == 1 && c.keys_are_values);
+    assert_true(c.rope.type == ROPE_PROPORTIONAL && c.rope.share == 0.25 && c.rope.width == 32 &&
+                c.rope.theta == 9 && c.rope_window.width == 16 && c.rope_window.theta == 1e4);
+    assert_true(c.attention_scale == 1 && c.tied && c.window == 512);
+    config_release(&c);
+}
+
+static void test_experts_refused(void **state)
+{
+    (void)state;
     refused(FAMILY("mixtral", ", \"num_local_experts\": 2, \"num_experts_per_tok\": 3"),
             "num_experts_per_tok", "3 of 2");
     refused(FAMILY("qwen3_moe", ""), "moe_intermediate_size", "");
@@ -165,23 +218,23 @@ static void test_families_refused(void **state)
     refused(FAMILY("ministral3", ", \"rope_parameters\": {\"llama_4_scaling_beta\": 0.1}"),
             "llama_4_scaling_beta", "original_max_position_embeddings");
     refused(FAMILY("ministral3", ""), "rope_parameters", "missing");
-    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1]"), "no_rope_layers", "2");
-    refused(FAMILY("smollm3", ", \"no_rope_layers\": [1, 2]"), "no_rope_layers[1]", "");
-    refused(FAMILY("granite", ", \"logits_scaling\": 0"), "logits_scaling", "positive");
-    refused(FAMILY("cohere2", ", \"use_qk_norm\": true"), "use_qk_norm", "cohere2");
-    refused(FAMILY("cohere2", ", \"sliding_window\": null"), "sliding_window", "cohere2");
-    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 0.2"), "partial_rotary_factor", "0.2");
-    refused(FAMILY("phi3", ", \"partial_rotary_factor\": -1"), "partial_rotary_factor", "-1");
-    refused(FAMILY("phi3", ", \"partial_rotary_factor\": 2.0"), "partial_rotary_factor", "2");
-    refused(FAMILY("phi3", ", \"qk_layernorm\": true"), "qk_layernorm", "phi3");
-}
-
-static void parsed(const char *text, struct config *c)
-{
-    struct err e;
-
-    if (parse(text, c, &e) < 0)
-        fail_msg("%s", e.text);
+    refused(FAMILY("glm4_moe", ", \"moe_intermediate_size\": 8, \"kv_lora_rank\": 8"),
+            "kv_lora_rank", "glm4_moe");
+    refused(FAMILY("deepseek_v3", ", \"moe_intermediate_size\": 8, \"qk_rope_head_dim\": 7"),
+            "qk_rope_head_dim", "even");
+    refused(FAMILY("deepseek_v3", ", \"moe_intermediate_size\": 8, \"num_key_value_heads\": 1"),
+            "num_key_value_heads", "1 of");
+    refused(FAMILY("qwen3_next", ", \"moe_intermediate_size\": 8, \"num_experts\": 4, "
+                                 "\"num_experts_per_tok\": 2, "
+                                 "\"shared_expert_intermediate_size\": 8, "
+                                 "\"linear_num_key_heads\": 3, \"linear_num_value_heads\": 4"),
+            "linear_num_value_heads", "3");
+    refused(FAMILY("qwen3_next", ", \"layer_types\": [\"linear_attention\", \"mamba\"]"),
+            "layer_types[1]", "sliding_attention, linear_attention");
+    refused(FAMILY("qwen3_5_moe_text", ""), "moe_intermediate_size", "");
+    refused(FAMILY("gpt_oss", ""), "rope_scaling", "missing");
+    refused(FAMILY("gpt_oss", ", \"rope_scaling\": {}, \"swiglu_limit\": -1"), "swiglu_limit",
+            "positive");
 }
 
 static void test_rope_kinds(void **state)
@@ -478,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_one_meaning), cmocka_unit_test(test_families_refused),
+        cmocka_unit_test(test_gemma4),      cmocka_unit_test(test_experts_refused),
         cmocka_unit_test(test_rope_kinds),  cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_windows),
         cmocka_unit_test(test_goldens),     cmocka_unit_test(test_sites),

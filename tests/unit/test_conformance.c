@@ -32,6 +32,9 @@ static const struct golden goldens[] = {
     {"mixtral", 2.29e-5, 3.46e-5, 1.38e-5},    {"qwen2_moe", 1.59e-5, 8.98e-6, 1.51e-5},
     {"qwen3_moe", 8.37e-6, 8.76e-6, 7.02e-6},  {"qwen3_moe-step", 9.57e-6, 1.06e-5, 1.07e-5},
     {"glm4_moe", 9.26e-6, 8.81e-6, 8.58e-6},   {"ministral3", 2.82e-5, 2.97e-5, 2.92e-5},
+    {"gpt_oss", 4.75e-5, 3.39e-5, 2.93e-5},    {"deepseek_v3", 0.000125, 5.9e-5, 4.34e-5},
+    {"qwen3_next", 4.85e-5, 5.37e-5, 4.21e-5}, {"gemma4-moe", 8.65e-5, 2.78e-5, 3.49e-5},
+    {"qwen3_5", 6.55e-5, 4.79e-5, 4.11e-5},    {"qwen3_5_moe", 0.000165, 0.000153, 0.000118},
 };
 enum { GOLDENS = sizeof goldens / sizeof goldens[0], GATE = 20 };
 
@@ -49,6 +52,16 @@ static const char *folder(const struct golden *x)
 }
 
 /* ---- from stop to stop ---- */
+
+/* Goldens of decoders that were run alone do not say in which part of the model they stand. */
+static void golden_name(const struct st_set *g, char *name)
+{
+    static const char part[] = "language_model.";
+    char *at = strstr(name, part);
+
+    if (!st_find(g, name) && at)
+        memmove(at, at + strlen(part), strlen(at + strlen(part)) + 1);
+}
 
 /* "model.layers.1.mlp", as transformers names the module that holds the experts of a linear. */
 static void experts_module(const char *linear, char *out, size_t size)
@@ -68,6 +81,7 @@ static size_t compare_expert(const struct st_set *g, int seq, const struct site 
 
     experts_module(s->linear[0].name, module, sizeof module);
     snprintf(name, sizeof name, "expert.%d.%s.%d.rows", seq, module, s->expert);
+    golden_name(g, name);
     if (!st_find(g, name))
         return 0;
     tokens = run_ids(g, name, &n);
@@ -76,6 +90,7 @@ static size_t compare_expert(const struct st_set *g, int seq, const struct site 
         assert_int_equal(rows->token[i], tokens[i]);
     free(tokens);
     snprintf(name, sizeof name, "expert.%d.%s.%d.down_in", seq, module, s->expert);
+    golden_name(g, name);
     if (strstr(s->name, ".down"))
         run_compare(g, name, rows->x, n * s->inputs, tolerance);
     return 1;
@@ -90,6 +105,7 @@ static size_t compare_input(const struct st_set *g, int seq, const struct site *
         return compare_expert(g, seq, s, rows, tolerance);
     assert_true(rows->count == T && !rows->token);
     snprintf(name, sizeof name, "in.%d.%s", seq, s->linear[0].name);
+    golden_name(g, name);
     if (!st_find(g, name))
         return 0;
     run_compare(g, name, rows->x, T * s->inputs, tolerance);

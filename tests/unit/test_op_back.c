@@ -311,6 +311,7 @@ static void ropes(void **state)
         struct alone a = {.op = {.kind = &op_rope}, .width = {36}, .width_out = 36, .count = T};
 
         a.op.rope.heads = 3;
+        a.op.rope.first = pairs ? 4 : 0;
         a.op.rope.spec = (struct rope_spec){.type = ROPE_YARN,
                                             .pairs = pairs,
                                             .width = 8,
@@ -350,11 +351,16 @@ static void rows_alone(void **state)
     product_is_the_slope(&temper);
     add.op.add.scale = 0.3f;
     cut.op.cut.first = 7;
+    cut.op.cut.heads = 1;
     product_is_the_slope(&add);
+    product_is_the_slope(&cut);
+    cut.op.cut.heads = 2;
     product_is_the_slope(&cut);
     product_is_the_slope(&share);
     product_is_the_slope(&gate);
     gate.op.gate.activation = ACTIVATION_GELU_TANH;
+    product_is_the_slope(&gate);
+    gate.op.gate.activation = ACTIVATION_SIGMOID;
     product_is_the_slope(&gate);
 }
 

@@ -118,7 +118,8 @@ static void tensors(void **state)
     const struct program_linear
         none = {.rows = 4},
         outside = {.name = "q", .rows = 4, .whole = "qkv", .first = 10, .total = 12},
-        far = {.name = "q", .rows = 4, .whole = "qkv", .total = 4, .stacked = 2, .which = 2};
+        far = {.name = "q", .rows = 4, .whole = "qkv", .total = 4, .stacked = 2, .which = 2},
+        half = {.name = "q", .rows = 4, .whole = "qkv", .total = 8, .stacked = 2, .turned = 1};
     struct program p;
 
     (void)state;
@@ -133,6 +134,8 @@ static void tensors(void **state)
     refused(&p, "'b.qkv' does not hold its rows");
     program_linear(&p, begin(&p), &far);
     refused(&p, "does not hold its rows");
+    program_linear(&p, begin(&p), &half);
+    refused(&p, "'b.qkv' is turned: it holds one linear");
 }
 
 static void experts(void **state)

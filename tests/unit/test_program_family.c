@@ -202,36 +202,47 @@ static struct msg *chunk_of(uint64_t i, const int32_t *ids, size_t n)
     return m;
 }
 
-/* What is written has the weights of the commits, under the names of the linears. */
+/* What is written has the weights of the commits: codes under the names of the linears, weights
+ * where the source has them. */
 static void written_check(const struct chain *c, const char *format)
 {
     struct err err = {0};
     struct par *par = par_open(1, &err);
     char dir[96];
+    struct program programs[2];
     struct model *m;
 
     snprintf(dir, sizeof dir, "%s/%s", out, format);
     must(m = model_open(dir, par, &err));
+    assert_true(model_config(m)->layers <= 2);
+    for (size_t b = 0; b < model_config(m)->layers; b++)
+        must(family_program(model_config(m), b, &programs[b], &err) == 0);
     for (size_t order = 0; order < model_sites(m)->count; order++) {
+        const struct site *s = &model_sites(m)->site[order];
+        const struct program *p = &programs[s->block];
         struct solution_view v;
 
         must(solution_read(c->commit[order], &v, &err) == 0);
         for (size_t i = 0; i < v.nlinears; i++) {
             const struct solution_linear *l = &v.linear[i];
-            char name[256];
-            struct op_tensor t = {.name = name, .ndim = 2, .shape = {l->N, l->K}};
+            const struct op_tensor *t =
+                &program_linear_of(p, order - model_sites(m)->first[s->block], i)->tensor[0];
             float *got, *want = run_array(l->N * l->K);
             struct coded codes;
 
-            snprintf(name, sizeof name, "%s.weight", l->name);
+            assert_memory_equal(t->name, l->name, strlen(l->name));
+            assert_int_equal(st_find(model_tensors(m), t->name) != NULL,
+                             strcmp(format, "dense") == 0 && !t->whole);
             must(coded_read(l, &codes, &err) == 0 &&
                  coded_decode(&codes, 0, l->N, want, &err) == 0);
-            must(model_load_tensor(m, &t, &got, &err) == 0);
+            must(model_load_tensor(m, t, &got, &err) == 0);
             assert_memory_equal(got, want, l->N * l->K * sizeof *want);
             free(want);
             free(got);
         }
     }
+    for (size_t b = 0; b < model_config(m)->layers; b++)
+        program_release(&programs[b]);
     model_close(&m);
     par_close(&par);
 }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_decay - how much of its state a head of a delta rule forgets at a row, as a logarithm:
+ * -exp(A) softplus(x), in place. */
+#include <math.h>
+#include "op.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    if (o->in[0] != o->out || o->tensor[0].shape[0] != p->slot[o->out].width)
+        return err_set(e, ERR_USE, "%llu rates for rows of %zu",
+                       (unsigned long long)o->tensor[0].shape[0], p->slot[o->out].width);
+    return 0;
+}
+
+/* As the reference has it: a line from 20 on. */
+static float softplus(float x)
+{
+    return x > 20 ? x : log1pf(expf(x));
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    for (size_t t = first; t < first + count; t++)
+        for (size_t i = 0; i < a->width_out; i++) {
+            float *x = a->out + t * a->width_out + i;
+
+            *x = -expf(a->tensor[0][i]) * softplus(*x);
+        }
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)p->slot[o->out].width;
+
+    c->flops = 8 * n;
+    c->bytes = 2 * sizeof(float) * n;
+}
+
+const struct op_kind op_decay = {.name = "decay",
+                                 .inputs = 1,
+                                 .tensors = 1,
+                                 .local = 1,
+                                 .check = check,
+                                 .each = each,
+                                 .cost = cost};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op_swiglu - gpt-oss's gate: gate and up stand by turns in a row; with gate clamped from above
+ * and up on both sides, gate sigmoid(alpha gate) (up + 1). */
+#include "op.h"
+#include "vec.h"
+
+static int check(const struct program *p, const struct op *o, struct err *e)
+{
+    const size_t n = p->slot[o->in[0]].width;
+
+    if (n % 2 != 0 || p->slot[o->out].width != n / 2 || !(o->swiglu.limit > 0))
+        return err_set(e, ERR_USE, "gates and ups by turns in rows of %zu, clamped at %g", n,
+                       (double)o->swiglu.limit);
+    return 0;
+}
+
+static void each(const struct op_args *a, size_t first, size_t count)
+{
+    const float alpha = a->op->swiglu.alpha, limit = a->op->swiglu.limit;
+
+    for (size_t t = first; t < first + count; t++) {
+        const float *x = a->in[0] + t * a->width[0];
+        float *y = a->out + t * a->width_out;
+
+        for (size_t i = 0; i < a->width_out; i++) {
+            const float gate = x[2 * i] > limit ? limit : x[2 * i],
+                        most = x[2 * i + 1] > limit ? limit : x[2 * i + 1],
+                        up = most < -limit ? -limit : most;
+
+            y[i] = (up + 1.0f) * gate * vec_sigmoid(alpha * gate);
+        }
+    }
+}
+
+static void cost(const struct program *p, const struct op *o, const struct op_load *l,
+                 struct op_cost *c)
+{
+    const double n = l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
+
+    c->flops = 8 * n;
+    c->bytes = 3 * sizeof(float) * n;
+}
+
+const struct op_kind op_swiglu = {
+    .name = "swiglu", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
