@@ -6,6 +6,7 @@
  * E4B), attention to both sides. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include "config_parts.h"
 #include "family_experts.h"
 #include "program_build.h"
@@ -99,6 +100,21 @@ static int refuse_small(const struct config *c, const char *what, struct err *e)
     return 0;
 }
 
+/* "vision" is of images alone. */
+static int refuse_both_sides(const struct config *c, const char *what, struct err *e)
+{
+    static const char key[] = "use_bidirectional_attention";
+    const struct json *x = json_get(c->json, key);
+    const char *of = json_as_text(x);
+    int on = 1;
+
+    if (json_kind(x) == JSON_KIND_NULL || (of && strcmp(of, "vision") == 0) ||
+        (json_as_bool(x, &on) == 0 && !on))
+        return 0;
+    return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, key,
+                   c->model_type);
+}
+
 static int settle(struct config *c, const char *what, struct err *e)
 {
     const struct json *j = c->json;
@@ -107,7 +123,7 @@ static int settle(struct config *c, const char *what, struct err *e)
     c->embed_scale = (double)sqrtf((float)c->d);
     c->attention_scale = 1;
     c->qk_norm = QK_NORM_HEADS;
-    if (refuse_small(c, what, e) < 0 ||
+    if (refuse_small(c, what, e) < 0 || refuse_both_sides(c, what, e) < 0 ||
         json_opt_bool(j, "attention_bias", 0, &c->attention_bias, what, e) < 0 ||
         json_opt_bool(j, "attention_k_eq_v", 0, &c->keys_are_values, what, e) < 0 ||
         config_window_key(c, 512, &window, what, e) < 0 ||
@@ -205,7 +221,8 @@ static void build(const struct config *c, size_t block, struct program *p)
     program_times(p, PROGRAM_STREAM, "layer_scalar", 1, 1);
 }
 
-static const char *const reads[] = {"final_logit_softcapping", "num_experts", NULL};
+static const char *const reads[] = {"final_logit_softcapping", "num_experts",
+                                    "use_bidirectional_attention", NULL};
 
 extern const struct family family_gemma4_text, family_gemma4;
 const struct family family_gemma4_text = {

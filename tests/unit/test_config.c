@@ -163,6 +163,9 @@ static void test_gemma4(void **state)
 
     (void)state;
     refused(FAMILY("gemma4_text", ""), "global_head_dim", "per_layer_config");
+    refused(FAMILY("gemma4_text",
+                   ", \"global_head_dim\": 32, \"use_bidirectional_attention\": \"all\""),
+            "use_bidirectional_attention", "gemma4_text");
     refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"num_kv_shared_layers\": 1"),
             "num_kv_shared_layers", "gemma4_text");
     refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"hidden_size_per_layer_input\": 8"),
@@ -176,6 +179,7 @@ static void test_gemma4(void **state)
         "partial_rotary_factor", "0");
     parsed(FAMILY("gemma4_text", ", \"head_dim\": 16, \"global_head_dim\": 32, "
                                  "\"num_global_key_value_heads\": 1, \"attention_k_eq_v\": true, "
+                                 "\"use_bidirectional_attention\": \"vision\", "
                                  "\"layer_types\": [\"full_attention\", \"sliding_attention\"], " G4
                                  ", \"partial_rotary_factor\": 0.25, \"rope_theta\": 9.0}}"),
            &c);
