@@ -127,3 +127,22 @@ sample() { # CODE ARGUMENTS...
     [[ $stderr == *"has no preprocessor_config.json"* ]]
     [ ! -e out ]
 }
+
+@test "images calibrate: rows of text and image tokens are counted and mixed, and other pictures give other weights" {
+    rm -r model
+    cp -r "$BATS_TEST_DIRNAME/../golden/conformance/idefics3" model
+    chmod -R u+w model
+    printf '{"image_processor_type": "Idefics3ImageProcessor", "size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 32}, "do_image_splitting": false}\n' \
+        >model/preprocessor_config.json
+    for image in rgb.png turn6.jpg lossy.webp; do
+        for n in 11 12 13 14 15 16; do
+            printf '{"input_ids": [5, %d, 310, 310, 310, 310, %d, 7, 8, 9, %d, 33], "image": "%s"}\n' $n $((n * 9)) $((n * 7)) $image
+        done
+    done >photos/data.jsonl
+    sed 's/lossy.webp/turn6.jpg/' photos/data.jsonl >photos/other.jsonl
+    for data in data other; do
+        ptq run gptq --quiet --model model --data photos/$data.jsonl --tokens 216 --group 32 --classes modality --mix text=1,image=0.3 --out $data
+    done
+    [ "$(jq -r 'select(.record == "site") | .classes | map("\(.name) \(.tokens)") | join(" ")' data/.ptqflow/journal.jsonl | sort -u)" = "text 144 image 72" ]
+    run ! cmp -s data/model.safetensors other/model.safetensors
+}
