@@ -34,6 +34,7 @@ struct child {
     int added;             /* started while the run was going on */
     int leaving;           /* it was told to go while the run goes on */
     int forgiven;          /* how it ended is no failure of the run */
+    int past;              /* the run has begun again without it */
     char status_text[512]; /* last status line; "" */
     int exited;
     int code;              /* exit code; 111 when a signal ended it */

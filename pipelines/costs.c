@@ -26,7 +26,7 @@ static void stage_cost_add(struct stage_cost *sum, const struct child *c)
     sum->cpu += (double)c->usage.ru_utime.tv_sec + (double)c->usage.ru_utime.tv_usec * 1e-6 +
                 (double)c->usage.ru_stime.tv_sec + (double)c->usage.ru_stime.tv_usec * 1e-6;
     sum->rss_max = rss > sum->rss_max ? rss : sum->rss_max;
-    sum->rss_sum += rss;
+    sum->rss_sum += c->past ? 0 : rss; /* those that take their place stand beside the others */
 }
 
 /* stage == r->nstages: of all. */

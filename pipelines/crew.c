@@ -13,7 +13,6 @@
 
 #define COUNT_MAX 1024
 #define WORDS_MAX 256
-#define RESTARTS 3   /* a crew that keeps dying has a reason */
 #define HEARD_MAX 32 /* endpoints of one process that are told apart */
 /* Who has ended properly waits for nobody: so long its neighbours may take to end as well. */
 #define END_SECONDS 0.5
@@ -162,7 +161,7 @@ static int add_many(struct supervise *s, size_t like, size_t count, size_t nword
 }
 
 /* The newest process of the stage that has joined, else its first: as pattern for others. */
-static size_t newest(const struct supervise *s, size_t stage)
+size_t crew_newest(const struct supervise *s, size_t stage)
 {
     size_t found = s->plan->count;
 
@@ -176,7 +175,7 @@ static size_t newest(const struct supervise *s, size_t stage)
  * joined. One that was swapped away for another program comes back as it was. */
 static size_t pattern(const struct supervise *s, size_t stage, const char *program)
 {
-    size_t found = newest(s, stage);
+    size_t found = crew_newest(s, stage);
 
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->plan->process[i].stage == stage && s->child[i].joined &&
@@ -235,8 +234,9 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
             dismiss(s, i);
             going--;
         }
-    return now < (size_t)count ? add_many(s, newest(s, c->stage), (size_t)count - now, 0, NULL, e)
-                               : 0;
+    return now < (size_t)count
+               ? add_many(s, crew_newest(s, c->stage), (size_t)count - now, 0, NULL, e)
+               : 0;
 }
 
 static int swap(struct supervise *s, const struct json *request, struct err *e)
@@ -274,7 +274,7 @@ static int begin(struct supervise *s, uint64_t client, const char *cmd, const st
 
     if (!what)
         return err_set(e, ERR_USE, "unknown request '%.40s' (status, scale, swap, stop)", cmd);
-    if (s->stop_asked)
+    if (s->stop_asked || s->stopping)
         return err_set(e, ERR_USE, "the run is stopping");
     if (c->state != CREW_IDLE)
         return err_set(e, ERR_USE, "a change of stage '%s' is still under way",
@@ -426,13 +426,13 @@ static int start_again(struct supervise *s, size_t last)
     if (c->committed != s->watch.committed)
         c->restarts = 0;
     c->committed = s->watch.committed;
-    if (c->restarts == RESTARTS)
+    if (c->restarts == s->restarts)
         return err_set(&c->lost, kind,
-                       "stage '%s' has no process left: %s ended with %s; %d that were started in "
+                       "stage '%s' has no process left: %s ended with %s; %zu that were started in "
                        "its place have finished no site",
-                       s->recipe->stage[stage].name, gone->plan->label, text, RESTARTS);
+                       s->recipe->stage[stage].name, gone->plan->label, text, s->restarts);
     c->restarts++;
-    if (add_one(s, newest(s, stage), 0, NULL, &c->lost) < 0)
+    if (add_one(s, crew_newest(s, stage), 0, NULL, &c->lost) < 0)
         return err_prefix(&c->lost, "stage '%s' has no process left", s->recipe->stage[stage].name);
     log_warn("%s is gone: %s; another is started in its place", gone->plan->label, text);
     return 0;
@@ -473,7 +473,7 @@ void crew_tick(struct supervise *s)
         joined(s);
     if (s->crew.state == CREW_LEAVING)
         left(s);
-    if (!s->stop_asked)
+    if (!s->stopping)
         mend(s);
 }
 
@@ -483,6 +483,8 @@ void crew_stop(struct supervise *s)
 
     if (s->crew.state == CREW_IDLE)
         return;
+    for (size_t i = s->crew.from; s->crew.state == CREW_JOINING && i < s->crew.until; i++)
+        dismiss(s, i);
     s->crew.state = CREW_IDLE;
     change_drop(&s->change);
     err_set(&e, ERR_SYS, "the run is stopping");

@@ -11,7 +11,7 @@
  * or takes too long, the old ones stay and the swap has failed; the run goes on.
  *
  * A stage that no process serves any more, however the last one ended, gets another while those
- * whose sockets it connects to are there: RESTARTS times without a further site, then the run has
+ * whose sockets it connects to are there: `restarts` times without a further site, then the run has
  * failed. */
 #ifndef PTQ_CREW_H
 #define PTQ_CREW_H
@@ -27,7 +27,9 @@ void crew_request(void *ctx, uint64_t client, const struct json *request);
 void crew_hello(struct supervise *s, const char *address);
 /* Moves a scale or swap on and mends what nobody serves; call after every turn. */
 void crew_tick(struct supervise *s);
-/* The run is stopping: no more waiting. */
+/* The newest process of a stage that has joined, else its first: as pattern for others. */
+size_t crew_newest(const struct supervise *s, size_t stage);
+/* The run is stopping: no more waiting, and what was to join leaves. */
 void crew_stop(struct supervise *s);
 /* Process i has ended badly. 1: the run goes on without it, or with a new one like it; 0: that
  * is a failure of the run. */

@@ -471,8 +471,26 @@ int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwo
 
 int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e)
 {
-    return add_word(p, mem_text(option, e), e) < 0 || add_word(p, mem_text(value, e), e) < 0 ? -1
-                                                                                             : 0;
+    if (add_word(p, mem_text(option, e), e) < 0)
+        return -1;
+    return value ? add_word(p, mem_text(value, e), e) : 0;
+}
+
+void launch_withhold(struct launch_process *p, const char *option, int takes_value)
+{
+    size_t n = 0, go = 0;
+
+    for (size_t i = 0; i < p->argc; i++) {
+        if (!go && i && same_option(p->argv[i], option))
+            go = takes_value && !strchr(p->argv[i], '=') ? 2 : 1;
+        if (go) {
+            free(p->argv[i]);
+            go--;
+        } else {
+            p->argv[n++] = p->argv[i];
+        }
+    }
+    p->argv[p->argc = n] = NULL;
 }
 
 void launch_take_back(struct launch *p)

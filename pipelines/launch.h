@@ -44,8 +44,10 @@ struct launch *launch_create(const struct recipe *r, const char *sockets, int qu
  * in memory. */
 int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwords,
                const char *const *word, const char *sockets, struct err *e);
-/* One more option for a process that has not been started. */
+/* One more option for a process that has not been started; value NULL: a flag. */
 int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e);
+/* The same without an option, wherever it stands; takes_value: the word behind it goes too. */
+void launch_withhold(struct launch_process *p, const char *option, int takes_value);
 /* The newest process goes again: it has never been started. */
 void launch_take_back(struct launch *p);
 void launch_destroy(struct launch **p);

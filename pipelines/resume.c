@@ -281,6 +281,20 @@ int resume_find(const char *out, const struct json *job, const struct sites *s, 
     return rc;
 }
 
+int resume_look(const char *out, const struct sites *s, uint64_t *from, int *complete,
+                struct err *e)
+{
+    unsigned char *there = mem_array(s->count, 1, e);
+    struct json *journal = NULL;
+    int rc = there ? unfinished(out, &journal, e) : -1;
+
+    *from = rc == 1 ? committed(journal, s, there) : 0;
+    *complete = rc == 0 && has_record(journal, "done");
+    json_destroy(&journal);
+    free(there);
+    return rc < 0 ? -1 : 0;
+}
+
 int resume_give(const struct route *t, struct launch *p, uint64_t from, struct err *e)
 {
     char text[24];

@@ -25,6 +25,9 @@ struct json *resume_job(const struct route *t, const struct launch *p, struct er
  * does not say for what. */
 int resume_find(const char *out, const struct json *job, const struct sites *s, uint64_t *from,
                 struct err *e);
+/* The same of a run that has asked for it already; *complete: its checkpoint is there. */
+int resume_look(const char *out, const struct sites *s, uint64_t *from, int *complete,
+                struct err *e);
 /* Did a run in `out` commit sites, but no checkpoint? 1, 0, -1. */
 int resume_is_unfinished(const char *out, struct err *e);
 /* Tells the processes. */

@@ -31,9 +31,9 @@ struct run_opts {
     const char *log;
     uint64_t reserve;
     int64_t stall;
+    size_t restarts;
 };
 
-#define STALL_S 60 /* as its row says */
 #define AT(field) offsetof(struct run_opts, field)
 const struct opt run_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
@@ -44,6 +44,9 @@ const struct opt run_rows[] = {
     {"stall", OPT_INT, AT(stall), "SECONDS",
      .help = "name a process that has made no progress for so long", .def = "60", .min = 2,
      .max = 1 << 30},
+    {"restarts", OPT_INT, AT(restarts), "N",
+     .help = "start what is lost again so often without a further site, then give up", "3", 0,
+     1000},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -260,7 +263,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
                                      : o->keep ? sockets
                                                : NULL,
                           .quiet = o->quiet,
-                          .stall = (double)o->stall};
+                          .stall = (double)o->stall,
+                          .restarts = o->restarts};
     const struct recipe *r = t->r;
     const char *out = recipe_value(r, "out");
     struct prepared x;
@@ -333,7 +337,8 @@ static int run(struct run_opts *o, struct route *t, int argc, char **argv, struc
 
 int run_main(int argc, char **argv)
 {
-    struct run_opts o = {.stall = STALL_S};
+    struct run_opts o = {0};
+    const struct opt_group own = {NULL, run_rows, &o};
     struct route t = {.stage = NULL};
     struct recipe *r = NULL;
     struct err e = {0};
@@ -353,7 +358,7 @@ int run_main(int argc, char **argv)
                 argv[1]);
     else
         r = shelf_open(argv[1], 0, &e);
-    if (r && route_open(&t, r, &e) == 0)
+    if (r && opt_defaults(&own, 1, &e) == 0 && route_open(&t, r, &e) == 0)
         rc = run(&o, &t, argc - 2, argv + 2, &e);
     if (rc == 0)
         rc = fs_flush(stdout, &e);

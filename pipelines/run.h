@@ -3,10 +3,9 @@
  * say, stops all when one fails.
  *
  * A stage that exits 0 is done. 1, 100 or 111 (or a signal, which counts as 111) stops the
- * others with SIGTERM, after 5 s with SIGKILL, and is the exit code of the run, unless the writer
- * has all that it needs. A stage that is not elastic (crew.h) is not started again: what it held
- * cannot be replayed yet. SIGTERM or SIGINT is passed on
- * once as SIGTERM: stages finish what they have in hand; a second one kills. */
+ * others with SIGTERM, after 5 s with SIGKILL, unless the writer has all that it needs. What was
+ * lost is started again (crew.h, restart.h); else that code is the exit code of the run. SIGTERM or
+ * SIGINT is passed on once as SIGTERM: stages finish what they have in hand; a second one kills. */
 #ifndef PTQ_RUN_H
 #define PTQ_RUN_H
 

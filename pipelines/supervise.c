@@ -18,7 +18,9 @@
 #include "../common/base/mem.h"
 #include "../common/base/owner.h"
 #include "../common/run/journal.h"
+#include "../common/wire/follow.h"
 #include "crew.h"
+#include "restart.h"
 #include "rundir.h"
 #include "stall.h"
 
@@ -32,11 +34,11 @@ struct loop {
     struct supervise *s;
     int asked;            /* SIGTERM or SIGINT: how many */
     int unheard;          /* nobody reads our stderr */
-    int stopping;         /* SIGTERM has been passed on */
     int failing;          /* a stage said a fatal line, or ended badly */
     double failed_at;     /* when a stage ended badly; 0: none has */
     double stop_at;       /* when SIGTERM went out because of it */
     int published;        /* OUT/.ptqflow/control is there */
+    int kept;             /* OUT/.ptqflow/job.json is */
     size_t ended_by_then; /* processes that had ended when the others were told to stop */
 };
 
@@ -121,7 +123,7 @@ static int delivered(const struct supervise *s)
         const struct child *c = &s->child[i];
         const char *slash = strrchr(c->plan->program, '/');
 
-        if (strcmp(slash ? slash + 1 : c->plan->program, "ptq-write") != 0)
+        if (c->past || strcmp(slash ? slash + 1 : c->plan->program, "ptq-write") != 0)
             continue;
         writers++;
         if (c->exited ? c->code != 0 : !strstr(c->status_text, "\"state\":\"assemble\""))
@@ -165,12 +167,11 @@ static void signal_all(struct loop *l, int number)
 
 static void stop_all(struct loop *l)
 {
-    if (l->stopping)
+    if (l->s->stopping)
         return;
-    l->stopping = 1;
+    l->s->stopping = 1;
     l->stop_at = clock_wall();
     l->ended_by_then = l->s->ended;
-    l->s->stop_asked++;
     crew_stop(l->s);
     signal_all(l, SIGTERM);
 }
@@ -207,7 +208,7 @@ static void reap(struct loop *l)
 
             if (s->plan->process[i].elastic != elastic || !reap_one(l, c) || c->code == 0)
                 continue;
-            if (l->failed_at <= 0 && !l->stopping && crew_excuse(s, i)) {
+            if (l->failed_at <= 0 && !l->s->stopping && crew_excuse(s, i)) {
                 c->forgiven = 1;
                 l->failing = 0;
                 continue;
@@ -284,31 +285,40 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     }
     on_signals(l);
     control_serve(l->s->control, p + all, crew_request, l->s);
-    if (l->s->stop_asked && !l->stopping)
+    if (l->s->stop_asked && !l->s->stopping)
         stop_all(l);
     stall_tick(l->s, clock_wall());
     if (l->failed_at <= 0)
         crew_tick(l->s);
     if (l->failed_at <= 0 && l->s->crew.lost.kind)
         l->failed_at = clock_wall();
-    if (l->failed_at <= 0 && !l->stopping && scan_found(l->s->scan, &l->s->found))
+    if (l->failed_at <= 0 && !l->s->stopping && scan_found(l->s->scan, &l->s->found))
         l->failed_at = clock_wall();
     crew_dismiss(l->s);
     return 0;
 }
 
-/* Without it the run cannot be gone on with, which is no reason to end it. */
-static void keep_job(const struct supervise *s)
+/* As soon as the writer has cleared away what an earlier run left, and shows its lock. Without it
+ * the run cannot be gone on with, which is no reason to end it. */
+static void keep_job(struct loop *l)
 {
-    char *path = mem_printf(NULL, "%s/.ptqflow/" JOURNAL_JOB, s->out),
-         *text = json_print(s->job, 2, NULL);
+    const struct supervise *s = l->s;
+    const int due = !l->kept && s->out && s->job;
+    char *lock = due ? mem_printf(NULL, "%s/" FOLLOW_LOCK, s->out) : NULL,
+         *path = due ? mem_printf(NULL, "%s/" FOLLOW_DIR "/" JOURNAL_JOB, s->out) : NULL, *text,
+         who[OWNER_TEXT];
     struct err e = {0};
 
-    if (!path || !text || fs_publish(path, text, strlen(text), &e) < 0)
-        log_warn("this run cannot be gone on with should it end early: %s",
-                 e.kind ? e.text : "out of memory");
-    free(text);
+    if (lock && path && owner_lives(lock, who)) {
+        text = json_print(s->job, 2, NULL);
+        l->kept = 1;
+        if (!text || fs_publish(path, text, strlen(text), &e) < 0)
+            log_warn("this run cannot be gone on with should it end early: %s",
+                     e.kind ? e.text : "out of memory");
+        free(text);
+    }
     free(path);
+    free(lock);
 }
 
 /* OUT/.ptqflow/control leads to the socket, as soon as a stage has made the folder. */
@@ -322,8 +332,6 @@ static void publish(struct loop *l)
 
     if (to && fs_is_dir(dir) && !rundir_lives(at, who) && (unlink(at) == 0 || errno == ENOENT))
         l->published = symlink(to, at) == 0;
-    if (dir && l->published && s->job)
-        keep_job(s);
     free(to);
     free(at);
     free(dir);
@@ -342,13 +350,13 @@ static void deadlines(struct loop *l)
 {
     double now = clock_wall();
 
-    if (l->failed_at > 0 && !l->stopping && now - l->failed_at > CAUSE_SECONDS) {
+    if (l->failed_at > 0 && !l->s->stopping && now - l->failed_at > CAUSE_SECONDS) {
         if (!l->s->crew.lost.kind && !l->s->found.kind && forgive(l))
             l->failed_at = 0;
         else
             stop_all(l);
     }
-    if (l->failed_at > 0 && l->stopping && now - l->stop_at > KILL_SECONDS)
+    if (l->failed_at > 0 && l->s->stopping && now - l->stop_at > KILL_SECONDS)
         signal_all(l, SIGKILL);
 }
 
@@ -378,7 +386,7 @@ static const struct child *first_cause(const struct loop *l)
     for (size_t i = 0; i < l->s->plan->count; i++) {
         const struct child *c = &l->s->child[i];
 
-        if (c->code == 0 || c->forgiven || (l->stopping && c->turn >= l->ended_by_then))
+        if (c->code == 0 || c->forgiven || (l->s->stopping && c->turn >= l->ended_by_then))
             continue;
         if (!worst || cause_weight(c) > cause_weight(worst) ||
             (cause_weight(c) == cause_weight(worst) && c->turn < worst->turn))
@@ -428,23 +436,51 @@ static int start_all(struct loop *l, struct err *e)
     return 0;
 }
 
-static int follow(struct loop *l, struct err *e)
+/* Until all have ended. */
+static int follow(struct loop *l, struct pollfd *p, struct err *e)
 {
-    struct pollfd *p = mem_array(1 + 2 * l->s->plan->room + CONTROL_FDS, sizeof *p, e);
-    int rc = p ? 0 : -1;
+    int rc = 0;
 
     while (rc == 0 && l->s->ended < l->s->plan->count) {
         rc = turn(l, p, e);
         deadlines(l);
         publish(l);
-        if (!l->s->quiet && !l->stopping)
+        keep_job(l);
+        if (!l->s->quiet && !l->s->stopping)
             watch_draw(&l->s->watch);
     }
     for (size_t i = 0; i < l->s->plan->count; i++)
         child_read(&l->s->child[i].err, on_stderr, l, &l->s->child[i]);
     watch_clear(&l->s->watch);
-    free(p);
     return rc;
+}
+
+/* All have ended, and the run has failed as *e says. */
+static enum restart_end again(struct loop *l, struct err *e)
+{
+    struct supervise *s = l->s;
+    const struct child *lost = first_cause(l);
+    enum restart_end end = RESTART_NOT;
+
+    if (lost && !l->asked && !l->unheard && !s->stop_asked && !s->found.kind && !s->crew.lost.kind)
+        end = restart_begin(s, lost, l->failed_at, e);
+    if (end == RESTART_BEGUN) {
+        l->failing = s->stopping = l->kept = 0;
+        l->failed_at = l->stop_at = 0;
+    }
+    return end;
+}
+
+static int run(struct loop *l, struct err *e)
+{
+    struct pollfd *p = mem_array(1 + 2 * l->s->plan->room + CONTROL_FDS, sizeof *p, e);
+    enum restart_end end = RESTART_BEGUN;
+    int rc = p ? 0 : -1;
+
+    while (p && end == RESTART_BEGUN && (rc = follow(l, p, e)) == 0 && (rc = verdict(l, e)) < 0)
+        end = again(l, e);
+    free(p);
+    return end == RESTART_COMPLETE ? 0 : rc;
 }
 
 int supervise_run(struct supervise *s, struct err *e)
@@ -459,10 +495,10 @@ int supervise_run(struct supervise *s, struct err *e)
     for (size_t i = 0; i < s->plan->count; i++)
         s->child[i].err.fd = s->child[i].status.fd = -1;
     on_signals(&l); /* that came while all was made ready */
-    if (l.stopping)
+    if (s->stopping)
         return err_set(e, l.unheard ? ERR_PIPE : ERR_SYS, "stopped by a signal before the start");
-    if ((s->control = control_open(s->run_dir, e)) && start_all(&l, e) == 0 && follow(&l, e) == 0)
-        rc = verdict(&l, e);
+    if ((s->control = control_open(s->run_dir, e)) && start_all(&l, e) == 0)
+        rc = run(&l, e);
     signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;
     withdraw(&l);

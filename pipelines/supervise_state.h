@@ -30,6 +30,11 @@ struct crew {
     struct err lost;       /* a stage has no process left; kind 0: none has been lost */
 };
 
+struct again {    /* see restart.h */
+    size_t count; /* since so many sites were committed: */
+    uint64_t from;
+};
+
 struct supervise {
     struct launch *plan; /* grows when processes are added */
     const struct recipe *recipe;
@@ -42,16 +47,20 @@ struct supervise {
     int quiet;              /* no progress */
     double stall;           /* seconds without any progress of a process after which that is said */
     double looked;          /* when that was last looked for, clock_wall */
-    struct watch watch;     /* watch_init() is the caller's */
+    /* how often what is lost is started again without a further site: a stage, the run */
+    size_t restarts;
+    struct watch watch; /* watch_init() is the caller's */
     /* [plan->room], the first plan->count in use; owned: see supervise_release */
     struct child *child;
     struct control *control;
     struct crew crew;
+    struct again again;
     struct change change; /* set up by the caller; without a route commands are not checked */
     struct scan *scan;    /* of the model's weights; NULL: none */
     struct err found;     /* by it */
     size_t ended;         /* processes */
-    int stop_asked;       /* through the control socket, or by signal */
+    int stop_asked;       /* through the control socket */
+    int stopping;         /* SIGTERM has been passed on */
     double seconds;       /* wall */
 };
 

@@ -35,6 +35,15 @@ void watch_init(struct watch *w, const struct sites *s, uint64_t tokens)
     w->sites = s;
 }
 
+void watch_again(struct watch *w, uint64_t committed)
+{
+    for (size_t i = 0; i < w->workers; i++)
+        w->worker[i].order = -1;
+    w->workers = 0;
+    w->committed = committed;
+    *w->state = '\0';
+}
+
 static double site_cost(const struct watch *w, size_t order)
 {
     const struct site *s = &w->sites->site[order];

@@ -37,6 +37,8 @@ struct watch {
 void watch_init(struct watch *w, const struct sites *s, uint64_t tokens);
 /* A status line of process number i of the run. */
 void watch_status(struct watch *w, size_t i, const struct json *j);
+/* The run begins again behind so many sites, with other workers. */
+void watch_again(struct watch *w, uint64_t committed);
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
 /* live line, or a plain one when it is due */
 void watch_draw(struct watch *w);

@@ -590,14 +590,14 @@ ended() { # CODE TEXT...
 @test "kill -9 of the sampler" {
     local many
     printf -v many '%s ' --data\ d.jsonl{,,,,,,,,,}
-    start --tokens 4000000 $many
+    start --tokens 4000000 --restarts 0 $many
     kill -9 "$(process ptq-sample)"
     ended 111 "stage 'sample' was ended by signal 9"
 }
 
 killed() { # STAGE
     local stage
-    start
+    start --tokens 262144 --restarts 0
     stage=$(process "ptq-$1")
     until_said "block 2/4"
     kill -9 "$stage"

@@ -25,8 +25,8 @@ teardown() {
     [ ! -e log ] || cat log
 }
 
-start() { # RECIPE: in the background, until it is at work
-    ptq run "$1" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 512 --workers forward=1 >log 2>&1 3>&- &
+start() { # RECIPE MORE...: in the background, until it is at work
+    ptq run "$@" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 512 --workers forward=1 >log 2>&1 3>&- &
     run_pid=$!
     until_true test -e out/.ptqflow/control
 }
@@ -100,8 +100,8 @@ END
     [ -e out/model.safetensors ]
 }
 
-@test "a stage that somebody stops before that ends the run as a failure of the system" {
-    start gptq
+@test "a stage that somebody stops before that ends the run as a failure of the system, where it may not begin again" {
+    start gptq --restarts 0
     until_true test -e out/.ptqflow/parts/00003.ptq
     kill -TERM "$(pid_of reduce)"
     finish 111

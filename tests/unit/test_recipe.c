@@ -251,6 +251,35 @@ static void check_argv(const struct launch_process *p, const char *const *want)
     assert_null(p->argv[n]);
 }
 
+static void given_and_withheld(void **state)
+{
+    static const char *const without[] = {"true", "--n", "1", "out", "--f", "last", NULL},
+                             *const with[] = {"true", "--n", "1",   "out", "--f",
+                                              "last", "--g", "--x", "7",   NULL};
+    struct err e = {0};
+    struct recipe *r = accept("a: true --x 5 --n 1 --x=6 out --f last --x\n");
+    struct launch *p = launch_create(r, "/r", 0, &e);
+    struct launch_process *one;
+
+    (void)state;
+    assert_non_null(p);
+    one = &p->process[0];
+    launch_withhold(one, "--none", 1);
+    assert_int_equal(one->argc, 10);
+    launch_withhold(one, "--x", 1); /* also where its value is missing */
+    check_argv(one, without);
+    assert_int_equal(launch_give(one, "--g", NULL, &e), 0);
+    assert_int_equal(launch_give(one, "--x", "7", &e), 0);
+    check_argv(one, with);
+    launch_withhold(one, "--g", 0);
+    launch_withhold(one, "--x", 1);
+    launch_withhold(one, "--n", 1);
+    launch_withhold(one, "out", 0); /* no option: it stays */
+    assert_int_equal(one->argc, 4);
+    launch_destroy(&p);
+    recipe_destroy(&r);
+}
+
 static void added(void **state)
 {
     static const char *const changed[] = {"true", "--bits", "3", "--only=a.*", "--damp=", "--x"};
@@ -312,6 +341,7 @@ int main(void)
         cmocka_unit_test(flags_are_there_or_not),
         cmocka_unit_test(bad_plans),
         cmocka_unit_test(plans),
+        cmocka_unit_test(given_and_withheld),
         cmocka_unit_test(added),
     };
 

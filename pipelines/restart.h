@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restart - a run that has lost a process which is not elastic begins again behind the last site
+ * that it has committed, by itself: what `ptq run` does when it is called again (resume.h), with
+ * the processes that were at work, swapped and scaled as they were. The bytes are those of a run
+ * that lost nobody.
+ *
+ * A process is lost when a signal ended it or it exited 111. One that exited 1 or 100 says that
+ * the data or the use is wrong, and would say so again; so would one whose disk is full. */
+#ifndef PTQ_RESTART_H
+#define PTQ_RESTART_H
+
+#include "supervise_state.h"
+
+enum restart_end {
+    RESTART_NOT,     /* the run has failed; *why also says what kept it from beginning again */
+    RESTART_BEGUN,   /* its processes are started and added to the plan */
+    RESTART_COMPLETE /* the checkpoint is there */
+};
+
+/* All processes of the run have ended, `lost` is the cause, *why says how; what ended before
+ * `failed_at` (clock_wall) had left the run before. */
+enum restart_end restart_begin(struct supervise *s, const struct child *lost, double failed_at,
+                               struct err *why);
+
+#endif

@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# survive.bats - kill -9 of any process at any phase: the run begins again by itself and makes the bytes of one that lost nobody; what would fail again ends it.
+bats_require_minimum_version 1.5.0
+load bounds.bash
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    job gptq whole --quiet
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    whole=$BATS_FILE_TMPDIR/whole
+}
+
+teardown() {
+    [ -z "${run:-}" ] || kill -KILL "$run" 2>/dev/null || true
+}
+
+job() { # RECIPE OUT MORE...
+    local recipe=$1 out=$2
+    shift 2
+    ptq run "$recipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
+}
+
+start() { # RECIPE OUT MORE...
+    (exec bash -c "$(declare -f job); job \"\$@\"" bash "$@") >log 2>&1 3>&- &
+    run=$!
+}
+
+finish() { # CODE
+    wait_code "$run" "$1" || { cat log; return 1; }
+    run=
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+pids() { # STAGE OUT: of the processes that are there
+    ptq ctl --out "$2" --json status | jq -r --arg stage "$1" '.processes[] | select(.stage == $stage and .state != "ended") | .pid'
+}
+
+await() { # OUT N: the N-th site is there
+    local part
+    printf -v part '%05d.ptq' $(($2 - 1))
+    until_true test -e "$1/.ptqflow/parts/$part"
+}
+
+kill_at() { # OUT N STAGE...: one process of each stage
+    local stage
+    await "$1" "$2"
+    for stage in "${@:3}"; do
+        kill -KILL "$(pids "$stage" "$1" | head -n 1)"
+    done
+}
+
+program() { # NAME LINE...: a script in place of one of the programs, $real, from here on
+    local real
+    real=$(dirname "$(command -v ptq)")
+    if [ ! -e bin ]; then
+        mkdir bin
+        ln -s "$ROOT/pipelines" .
+        ln -s "$real"/ptq-* bin
+        cp "$real/ptq" bin
+        PATH=$PWD/bin:$PATH
+    else
+        real=$(dirname "$(readlink bin/ptq-sample)")
+    fi
+    rm "bin/$1"
+    printf '%s\n' '#!/bin/sh' "real=$real/$1" "${@:2}" >"bin/$1"
+    chmod +x "bin/$1"
+}
+
+begun() { # how often it began again
+    grep -c 'the stages begin again behind site' log || true
+}
+
+each_site_once() { # OUT
+    jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 23)
+}
+
+@test "forward, reducer, writer, and several at once, each at another phase: the same bytes" {
+    start gptq out --workers forward=2
+    kill_at out 1 forward
+    kill_at out 8 reduce
+    kill_at out 15 solve forward write
+    until_true eval '[ -e out/.ptqflow/assemble ] || [ -e out/config.json ]'
+    kill -KILL "$(pids write out)" || [ -e out/config.json ]
+    finish 0
+    [ "$(begun)" -ge 3 ]
+    grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 24 (time 1 of 3)" log
+    each_site_once out
+    diff <(sums "$whole") <(sums out)
+}
+
+@test "the sampler before it has dealt a chunk, over an earlier output" {
+    cp -r "$whole" out
+    mkfifo go
+    program ptq-forward '[ -e killed ] || read -r word <go' 'exec "$real" "$@"'
+    start gptq out --overwrite --workers forward=1
+    until_true test -e out/.ptqflow/control
+    stage=$(pids sample out)
+    touch killed
+    kill -KILL "$stage"
+    finish 0
+    [ "$(begun)" = 1 ]
+    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 24" log
+    [ "$(jq -r .recipe out/.ptqflow/job.json)" != null ] # the writer clears that of the earlier output
+    each_site_once out
+    diff <(sums "$whole") <(sums out)
+}
+
+@test "solvers that were swapped and scaled are so again, and who asks is answered all along" {
+    start gptq out
+    await out 3
+    ptq ctl --out out swap solve "ptq-solve --solver rtn"
+    ptq ctl --out out scale solve 2
+    kill_at out 9 reduce
+    until_true grep -q 'the stages begin again behind site' log
+    [ "$(pids solve out | wc -l)" = 2 ]
+    finish 0
+    [ "$(jq -r 'select(.record == "site" and .order > 14) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
+    each_site_once out
+}
+
+@test "what fails again is given up after so many times, what is wrong at once, and the same command goes on" {
+    program ptq-reduce '[ ! -e out/.ptqflow/parts/00004.ptq ] || { echo "ptq-reduce: fatal: no luck" >&2; exit 111; }' 'exec "$real" "$@"'
+    start gptq out --restarts 1
+    kill_at out 5 reduce
+    finish 111
+    [ "$(begun)" = 1 ]
+    grep -q "fatal: stage 'reduce.*' failed with exit code 111: no luck; begun again 1 time without a further site" log
+    program ptq-reduce 'echo "ptq-reduce: fatal: bad luck" >&2' 'exit 100'
+    start gptq out
+    finish 100
+    [ "$(begun)" = 0 ]
+    rm -r bin
+    start gptq out
+    finish 0
+    diff <(sums "$whole") <(sums out)
+}
+
+@test "text from a pipe cannot be read again, and a record would miss what was committed: the run ends, and says so" {
+    mkfifo text
+    cat "$M/calib.jsonl" >text 3>&- &
+    (exec ptq run gptq --model "$M" --data text --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64) >log 2>&1 3>&- &
+    run=$!
+    kill_at out 1 forward
+    finish 111
+    grep -q "fatal: stage 'forward.*' was ended by signal 9.*; it cannot begin again: --data is a pipe, which was read" log
+    start gptq kept --record problems.ptq
+    kill_at kept 1 write
+    finish 111
+    grep -q "it cannot begin again: --record would miss the [0-9]* sites that are committed" log
+}
