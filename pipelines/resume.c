@@ -11,6 +11,8 @@
 #include "../common/base/version.h"
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
+#include "../stages/forward/forward_opts.h"
+#include "../stages/write/write_opts.h"
 
 #define JOB_MAX ((size_t)16 << 20)
 
@@ -293,6 +295,36 @@ int resume_look(const char *out, const struct sites *s, uint64_t *from, int *com
     json_destroy(&journal);
     free(there);
     return rc < 0 ? -1 : 0;
+}
+
+int resume_keep_state(const struct route *t, struct launch *p, struct err *e)
+{
+    const struct stage *w = route_stage(t, &write_spec, 0);
+    char *dir;
+    int rc = -1;
+
+    if (!w || !route_stage(t, &forward_spec, 0))
+        return err_set(e, ERR_USE, "--save-state: the recipe has no %s",
+                       w ? "ptq-forward" : "ptq-write");
+    if ((dir = fs_join(((const struct write_command *)w->own)->core.out, FOLLOW_STATE, e)))
+        rc = 0;
+    for (size_t i = 0; i < p->count && rc == 0; i++) {
+        const struct stage *s = t->stage[p->process[i].stage];
+
+        if (s && s->spec == &forward_spec)
+            rc = launch_give(&p->process[i], "--state", dir, e);
+    }
+    free(dir);
+    return rc;
+}
+
+int resume_has_state(const char *out, struct err *e)
+{
+    char *dir = fs_join(out, FOLLOW_STATE, e);
+    int rc = dir ? fs_is_dir(dir) : -1;
+
+    free(dir);
+    return rc;
 }
 
 int resume_give(const struct route *t, struct launch *p, uint64_t from, struct err *e)

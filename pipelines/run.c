@@ -27,7 +27,7 @@
 #include "supervise.h"
 
 struct run_opts {
-    int help, dry_run, keep, quiet;
+    int help, dry_run, keep, quiet, save_state;
     const char *log;
     uint64_t reserve;
     int64_t stall;
@@ -47,6 +47,8 @@ const struct opt run_rows[] = {
     {"restarts", OPT_INT, AT(restarts), "N",
      .help = "start what is lost again so often without a further site, then give up", "3", 0,
      1000},
+    {"save-state", OPT_FLAG, AT(save_state),
+     .help = "keep the hidden states at the end of each block: going on costs one block"},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -180,14 +182,33 @@ static uint64_t tokens_of(const struct route *t)
     return s ? ((const struct sample_command *)s->own)->core.tokens : 0;
 }
 
+static void say_going_on(const char *out, uint64_t from, const struct sites *sites, int kept)
+{
+    if (from == sites->count)
+        log_info("going on with '%s': all %zu sites are committed, the checkpoint is left to "
+                 "write",
+                 out, sites->count);
+    else if (kept)
+        log_info("going on with '%s' behind site %llu of %zu, from the hidden states that were "
+                 "kept before it",
+                 out, (unsigned long long)from, sites->count);
+    else
+        log_info("going on with '%s' behind site %llu of %zu: the tokens pass through the "
+                 "committed sites again (about %.0f%% of the whole forward pass), none of which "
+                 "is solved again",
+                 out, (unsigned long long)from, sites->count,
+                 100 * (double)from / (double)sites->count);
+}
+
 /* Behind what an unfinished run in the same folder has committed. */
 static int go_on(const struct route *t, struct launch *plan, const struct sites *sites,
-                 const struct json *job, struct err *e)
+                 const struct json *job, int save_state, struct err *e)
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *f = route_stage(t, &forward_spec, 0),
                        *r = route_stage(t, &reduce_spec, 0);
     const struct write_command *c = w ? w->own : NULL;
     uint64_t from = 0;
+    int kept;
 
     if (!c || !f || c->core.overwrite)
         return 0;
@@ -200,16 +221,9 @@ static int go_on(const struct route *t, struct launch *plan, const struct sites 
                        "'%s' holds an unfinished run, and --record would miss the %llu sites that "
                        "it has committed: leave --record out, or start again with --overwrite",
                        c->core.out, (unsigned long long)from);
-    if (from == sites->count)
-        log_info("going on with '%s': all %zu sites are committed, the checkpoint is left to "
-                 "write",
-                 c->core.out, sites->count);
-    else
-        log_info("going on with '%s' behind site %llu of %zu: the tokens pass through the "
-                 "committed sites again (about %.0f%% of the whole forward pass), none of which "
-                 "is solved again",
-                 c->core.out, (unsigned long long)from, sites->count,
-                 100 * (double)from / (double)sites->count);
+    if ((kept = save_state ? resume_has_state(c->core.out, e) : 0) < 0)
+        return -1;
+    say_going_on(c->core.out, from, sites, kept);
     return resume_give(t, plan, from, e);
 }
 
@@ -223,16 +237,17 @@ struct prepared {
 };
 
 /* All that is done before anything starts; *x is to be released in any case. */
-static int prepare(struct prepared *x, struct route *t, const char *sockets, int quiet,
-                   uint64_t reserve, struct err *e)
+static int prepare(struct prepared *x, const struct run_opts *o, struct route *t,
+                   const char *sockets, int quiet, struct err *e)
 {
     *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
     if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
-        precheck(t, reserve, &x->config, &x->known, &x->loads, e) < 0 ||
+        precheck(t, o->reserve, &x->config, &x->known, &x->loads, e) < 0 ||
         (x->known && sites_make(&x->sites, &x->config, e) < 0) ||
-        !(x->job = resume_job(t, x->plan, e)))
+        !(x->job = resume_job(t, x->plan, e)) ||
+        (o->save_state && resume_keep_state(t, x->plan, e) < 0))
         return -1;
-    return x->known ? go_on(t, x->plan, &x->sites, x->job, e) : 0;
+    return x->known ? go_on(t, x->plan, &x->sites, x->job, o->save_state, e) : 0;
 }
 
 static void prepared_release(struct prepared *x)
@@ -247,7 +262,7 @@ static void prepared_release(struct prepared *x)
 static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 {
     struct prepared x;
-    int rc = prepare(&x, t, "SOCKETS", 0, o->reserve, e);
+    int rc = prepare(&x, o, t, "SOCKETS", 0, e);
 
     if (rc == 0)
         print_plan(x.plan);
@@ -271,8 +286,7 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     const struct sites *sites;
     int rc = -1;
 
-    if (prepare(&x, t, sockets, o->quiet, o->reserve, e) < 0 ||
-        (o->log && fs_mkdir(o->log, e) != 0))
+    if (prepare(&x, o, t, sockets, o->quiet, e) < 0 || (o->log && fs_mkdir(o->log, e) != 0))
         goto out;
     sites = x.known ? &x.sites : NULL;
     s.change = (struct change){.route = t, .sites = sites, .loads = x.loads};

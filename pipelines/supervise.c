@@ -361,22 +361,22 @@ static void deadlines(struct loop *l)
 }
 
 /* How likely a bad end is the cause of the others: its own words against what it heard from a
- * neighbour. */
+ * neighbour; who lost one against who heard of that. */
 static int cause_weight(const struct child *c)
 {
     static const char *const echo[] = {"incomplete", "peer", "left the stream",
-                                       "is gone: its connection broke"};
+                                       "is gone: its connection broke", "not a sign of life"};
+    int heard = 0;
 
     if (c->code == 0)
         return 0;
     if (c->signal)
-        return 5;
+        return 6;
     if (c->code == ERR_USE)
-        return 4;
+        return 5;
     for (size_t i = 0; i < sizeof echo / sizeof *echo; i++)
-        if (strstr(c->last, echo[i]))
-            return 1;
-    return c->code == ERR_SYS ? 3 : 2;
+        heard = heard || strstr(c->last, echo[i]);
+    return (heard ? 1 : 3) + (c->code == ERR_SYS);
 }
 
 static const struct child *first_cause(const struct loop *l)

@@ -22,6 +22,7 @@
 
 #define FOLLOW_DIR ".ptqflow"
 #define FOLLOW_PARTS ".ptqflow/parts"
+#define FOLLOW_STATE ".ptqflow/state" /* hidden states, where they are kept (ptq-forward --state) */
 #define FOLLOW_LOCK ".ptqflow/lock"
 #define FOLLOW_FAILED ".ptqflow/failed"
 #define FOLLOW_DONE ".ptqflow/done"

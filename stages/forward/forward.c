@@ -7,44 +7,12 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/model/fingerprint.h"
-#include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/run_id.h"
+#include "forward_impl.h"
 #include "forward_rows.h"
 #include "forward_site.h"
+#include "forward_state.h"
 #include "forward_weights.h"
-#include "store.h"
-
-struct held {
-    struct msg *msg; /* owns ids, lengths, weights */
-    struct chunk_view view;
-    float *w; /* [T] weights of the block at work; NULL: those of the chunk */
-};
-
-/* One way through the model: the hidden states and, while a block runs, that block with the
- * weights of this way. */
-struct way {
-    int full; /* the checkpoint's own weights; else those of the commits */
-    struct store *store;
-    struct block *block;
-};
-
-struct forward {
-    struct model *model;
-    struct forward_opts o;
-    const struct config *c;
-    const struct sites *sites;
-    struct held *held; /* in chunk order */
-    size_t count, cap;
-    uint64_t tokens, images, uniform, zero;
-    struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
-    int ways;
-    float *site_w;      /* [Tmax] weights of the rows of one site */
-    size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
-    struct json *prov;
-    char run[RUN_ID];
-    uint64_t print;    /* of the model */
-    uint64_t *commits; /* [sites] checksum of the commit that came of each; 0: none yet */
-};
 
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e)
 {
@@ -186,7 +154,7 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
     while (at > 0 && f->held[at - 1].view.chunk > v.chunk)
         at--;
     memmove(f->held + at + 1, f->held + at, (f->count - at) * sizeof *f->held);
-    f->held[at] = (struct held){copy, v, NULL};
+    f->held[at] = (struct held){.msg = copy, .view = v};
     f->count++;
     f->tokens += v.T;
     for (size_t t = 0; v.modality && t < v.T; t++)
@@ -235,11 +203,20 @@ uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens
     return share > row * largest ? share - row * largest : 0;
 }
 
+int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e)
+{
+    const struct chunk_view *v = &f->held[i].view;
+    void *h, *x;
+
+    if (store_load(w->store, i, 0, &h, &x, e) < 0 || model_embed(f->model, v->ids, v->T, h, e) < 0)
+        return -1;
+    return store_save(w->store, i, 1, 0, e);
+}
+
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
     const uint64_t row = f->c->d * sizeof(float) + f->kept;
-    void *h, *x;
 
     w->store = store_open(forward_budget(f->o.mem, (uint64_t)f->ways, row, f->tokens, f->t_max),
                           f->o.tmp, e);
@@ -251,9 +228,7 @@ static int start_way(struct forward *f, struct way *w, struct err *e)
             return -1;
     }
     for (size_t i = 0; i < f->count; i++)
-        if (store_load(w->store, i, 0, &h, &x, e) < 0 ||
-            model_embed(f->model, f->held[i].view.ids, f->held[i].view.T, h, e) < 0 ||
-            store_save(w->store, i, 1, 0, e) < 0)
+        if (forward_embed(f, w, i, e) < 0)
             return -1;
     return 0;
 }
@@ -334,7 +309,7 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
 
 /* ---- one stop of one chunk ---- */
 
-static struct acts_view acts_of(const struct forward *f, size_t i, const struct site *s)
+struct acts_view forward_acts(const struct forward *f, size_t i, const struct site *s)
 {
     const struct chunk_view *v = &f->held[i].view;
     struct acts_view a = {.block = s->block,
@@ -362,7 +337,7 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
                      const struct forward_io *io, struct err *e)
 {
     const struct rows r = rows_of(&f->held[i].view);
-    struct acts_view a = acts_of(f, i, s);
+    struct acts_view a = forward_acts(f, i, s);
     struct site_part part = {0};
     struct block_rows b;
     void *x[2] = {NULL, NULL};
@@ -423,12 +398,15 @@ static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t 
 /* ---- the run ---- */
 
 /* The end of a block for all chunks. */
-static int finish_block(struct forward *f, struct way *w, struct err *e)
+static int finish_block(struct forward *f, struct way *w, size_t index, struct err *e)
 {
     const size_t stop = block_stops(w->block);
 
     for (size_t i = 0; i < f->count; i++) {
         const struct rows r = rows_of(&f->held[i].view);
+
+        if (f->held[i].from > index)
+            continue;
         const size_t kept = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0;
         void *h, *x;
 
@@ -458,21 +436,49 @@ static int check_earlier(const struct forward *f, const struct site *s, const st
                    m->run, f->run);
 }
 
+/* *m: the commit of a site, the caller's. */
+static int await_commit(struct forward *f, const struct site *s, const struct forward_io *io,
+                        struct msg **m, struct err *e)
+{
+    *m = NULL;
+    if (io->commit(io->ctx, s->order, m, e) == 0 && check_earlier(f, s, *m, e) == 0) {
+        state_pass(f, *m);
+        return 0;
+    }
+    msg_destroy(m);
+    return -1;
+}
+
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
 static int load_weights(struct forward *f, struct way *w, const struct site *s,
                         const struct forward_io *io, struct err *e)
 {
     const size_t at = s->order - f->sites->first[s->block];
-    struct msg *m = NULL;
+    struct msg *m;
     int rc;
 
     if (w->full)
         return block_load_site(w->block, at, e);
-    if (io->commit(io->ctx, s->order, &m, e) < 0)
+    if (await_commit(f, s, io, &m, e) < 0)
         return -1;
-    rc = check_earlier(f, s, m, e) < 0 ? -1 : site_set_commit(w->block, s, at, m, e);
+    rc = site_set_commit(w->block, s, at, m, e);
     msg_destroy(&m);
     return rc;
+}
+
+/* A block that all chunks have passed already. */
+static int pass_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
+{
+    const struct site *s = &f->sites->site[f->sites->first[index]],
+                      *end = &f->sites->site[f->sites->first[index + 1]];
+    struct msg *m;
+
+    for (; s < end; s++) {
+        if (await_commit(f, s, io, &m, e) < 0)
+            return -1;
+        msg_destroy(&m);
+    }
+    return 0;
 }
 
 /* The sites of one stop: s[0 .. count). */
@@ -485,6 +491,8 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
         if (site_emit_weights(f->model, &s[k], f->sites->count, f->prov, f->run, io, e) < 0)
             return -1;
     for (size_t i = 0; i < f->count; i++) {
+        if (f->held[i].from > s->block)
+            continue;
         if (io->progress)
             io->progress(io->ctx, s->block, s->name, i, f->count);
         if (stop_chunk(f, i, s, count, io, e) < 0)
@@ -523,8 +531,10 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
         s += count;
     }
     for (int w = f->sites->first[index + 1] == f->sites->count ? 0 : f->ways; w-- > 0;)
-        if (finish_block(f, &f->way[w], e) < 0)
+        if (finish_block(f, &f->way[w], index, e) < 0)
             return -1;
+    if (f->sites->first[index + 1] < f->sites->count && state_save(f, index + 1, e) < 0)
+        return -1;
     for (int w = f->ways; w-- > 0;)
         block_close(&f->way[w].block);
     return 0;
@@ -565,6 +575,8 @@ static int run_make(struct forward *f, struct err *e)
 
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
 {
+    int first;
+
     if (!f->count)
         return err_set(e, ERR_DATA, "no chunk came: nothing to run");
     f->prov = site_prov(f->held[0].view.prov, f->model, &f->o, e);
@@ -572,10 +584,12 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
         return -1;
     if (f->o.from_site == f->sites->count)
         return 0;
-    if (start(f, e) < 0)
+    if (start(f, e) < 0 || (first = state_load(f, io, e)) < 0)
         return -1;
     for (size_t i = 0; i < f->c->layers; i++)
-        if (run_block(f, i, io, e) < 0)
+        if ((i < (size_t)first          ? pass_block(f, i, io, e)
+             : state_check(f, i, e) < 0 ? -1
+                                        : run_block(f, i, io, e)) < 0)
             return -1;
     return 0;
 }

@@ -137,6 +137,17 @@ static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
     return rc > 0 ? 0 : -1;
 }
 
+static void goes_on(void *ctx, size_t chunks, size_t block, const struct err *bad)
+{
+    const struct forward *f = ((const struct forward_io_links *)ctx)->core;
+
+    if (bad)
+        log_warn("a kept state is not used, its chunks start from their tokens: %s", bad->text);
+    if (chunks)
+        log_info("%zu of %zu chunk%s go on from kept hidden states, the first at block %zu", chunks,
+                 forward_chunks(f), plural_s(forward_chunks(f)), block);
+}
+
 static void progress(void *ctx, size_t block, const char *site, size_t done, size_t chunks)
 {
     (void)ctx;
@@ -145,7 +156,8 @@ static void progress(void *ctx, size_t block, const char *site, size_t done, siz
 
 static int run_core(struct forward_io_links *l, struct err *e)
 {
-    struct forward_io io = {.ctx = l, .emit = emit, .commit = commit, .progress = progress};
+    struct forward_io io = {
+        .ctx = l, .emit = emit, .commit = commit, .goes_on = goes_on, .progress = progress};
     struct forward *f = l->core;
     int rc;
 

@@ -44,6 +44,10 @@ static const struct opt rows[] = {
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",
      "0", 0, 1000000, .wiring = 1},
+    {"state", OPT_TEXT, AT(core.state), "DIR",
+     .help = "keep the hidden states at the end of each block there; with --from-site go on from "
+             "them (ptq run --save-state)",
+     .wiring = 1},
     {.name = NULL},
 };
 
@@ -64,6 +68,9 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.order == FORWARD_FULL && commits)
         return err_set(e, ERR_USE,
                        "--inputs full takes no commits: leave --commits and --follow out");
+    if (c->core.order == FORWARD_FULL && c->core.state)
+        return err_set(e, ERR_USE,
+                       "--state keeps what the commits made: with --inputs full leave it out");
     if (c->clip_text && !c->core.attention_weights && !c->modality_text)
         return err_set(e, ERR_USE,
                        "--weight-clip needs --token-weights attention or --modality-weights "

@@ -31,6 +31,7 @@ struct forward_opts {
      * commits are asked for. The first site of a stop, or the number of all sites: nothing is left
      * to run. */
     uint64_t from_site;
+    const char *state; /* folder for the hidden states at the end of each block; NULL: not kept */
 };
 
 struct forward_io {
@@ -40,6 +41,9 @@ struct forward_io {
     /* Waits for the commit of site number order; *m is the core's. Sites of one stop are committed
      * in any order, but asked for in theirs. Not called in order FULL. */
     int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);
+    /* So many of the chunks go on at a later block than the first, this one or one after it; bad:
+     * a kept state that is not used, and why, else NULL. May be NULL. */
+    void (*goes_on)(void *ctx, size_t chunks, size_t block, const struct err *bad);
     /* What is being done: for progress. May be NULL. */
     void (*progress)(void *ctx, size_t block, const char *site, size_t done, size_t chunks);
 };

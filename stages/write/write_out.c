@@ -186,6 +186,15 @@ static int remove_one(const struct out_folder *o, const char *name, struct err *
     return rc;
 }
 
+static int state_remove(const struct out_folder *o, struct err *e)
+{
+    char *path = out_path(o, FOLLOW_STATE, e);
+    int rc = path ? fs_remove_tree(path, e) : -1;
+
+    free(path);
+    return rc;
+}
+
 /* config.json first (nothing loads without it), the journal last (it says what is ours). */
 static int earlier_clear(struct out_folder *o, enum out_earlier earlier, struct err *e)
 {
@@ -220,8 +229,8 @@ static int earlier_clear(struct out_folder *o, enum out_earlier earlier, struct 
         return -1;
     if (earlier == OUT_GO_ON)
         return fs_sync_dir(o->path, e);
-    if (fs_remove_tree(o->parts, e) || remove_one(o, FOLLOW_DIR "/" JOURNAL_JOB, e) ||
-        fs_sync_dir(o->path, e))
+    if (fs_remove_tree(o->parts, e) || state_remove(o, e) ||
+        remove_one(o, FOLLOW_DIR "/" JOURNAL_JOB, e) || fs_sync_dir(o->path, e))
         return -1;
     return journal_clear(o->journal, e);
 }
@@ -388,6 +397,7 @@ int out_done(struct out_folder *o, int keep_parts, struct err *e)
     int rc = path ? fs_publish(path, "", 0, e) : -1;
 
     free(path);
+    rc = rc ? -1 : state_remove(o, e);
     if (rc || keep_parts)
         return rc;
     return fs_remove_tree(o->parts, e);

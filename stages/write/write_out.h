@@ -40,7 +40,7 @@ void out_fail(struct out_folder *o, const char *why);
 struct json *out_assembled(const struct out_folder *o, struct err *e);
 /* Moves these files into OUT, config.json files last, durably. */
 int out_publish(struct out_folder *o, const struct json *files, struct err *e);
-/* The done mark; then the parts go unless keep_parts. */
+/* The done mark; then kept states go, and the parts unless keep_parts. */
 int out_done(struct out_folder *o, int keep_parts, struct err *e);
 
 #endif

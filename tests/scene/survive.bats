@@ -145,6 +145,19 @@ each_site_once() { # OUT
     diff <(sums "$whole") <(sums out)
 }
 
+@test "hidden states that were kept: one block again, by other workers; a damaged one is not used" {
+    start gptq out --save-state --restarts 0 --workers forward=2
+    kill_at out 14 forward
+    finish 111
+    printf x | dd of=out/.ptqflow/state/00001.ptq bs=1 seek=5000 conv=notrunc status=none
+    start gptq out --save-state --workers forward=1
+    finish 0
+    grep -q "warning: a kept state is not used, its chunks start from their tokens: out/.ptqflow/state/00001.ptq: .* is damaged" log
+    grep -q "forward: 3 of 4 chunks go on from kept hidden states" log
+    [ ! -e out/.ptqflow/state ]
+    diff <(sums "$whole") <(sums out)
+}
+
 @test "text from a pipe cannot be read again, and a record would miss what was committed: the run ends, and says so" {
     mkfifo text
     cat "$M/calib.jsonl" >text 3>&- &

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_impl - what the files of the forward stage's core share: forward.c, forward_state.c.
+ * Nobody else includes it. */
+#ifndef PTQ_FORWARD_IMPL_H
+#define PTQ_FORWARD_IMPL_H
+
+#include "../../common/model/model.h"
+#include "../../common/wire/msg_chunk.h"
+#include "../../common/wire/run_id.h"
+#include "forward_types.h"
+#include "store.h"
+
+struct held {
+    struct msg *msg; /* owns ids, lengths, weights */
+    struct chunk_view view;
+    float *w;         /* [T] weights of the block at work; NULL: those of the chunk */
+    size_t from;      /* the block it goes on at; those before have passed already */
+    uint64_t commits; /* that it has passed them with: as forward.passed */
+};
+
+/* One way through the model: the hidden states and, while a block runs, that block with the
+ * weights of this way. */
+struct way {
+    int full; /* the checkpoint's own weights; else those of the commits */
+    struct store *store;
+    struct block *block;
+};
+
+struct forward {
+    struct model *model;
+    struct forward_opts o;
+    const struct config *c;
+    const struct sites *sites;
+    struct held *held; /* in chunk order */
+    size_t count, cap;
+    uint64_t tokens, images, uniform, zero;
+    struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
+    int ways;
+    float *site_w;      /* [Tmax] weights of the rows of one site */
+    size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
+    struct json *prov;
+    char run[RUN_ID];
+    uint64_t print;    /* of the model */
+    uint64_t *commits; /* [sites] checksum of the commit that came of each; 0: none yet */
+    uint64_t passed;   /* digest of the commits of all sites so far, in their order */
+};
+
+/* Chunk i as acts at a site: all but the rows. */
+struct acts_view forward_acts(const struct forward *f, size_t i, const struct site *s);
+/* Hidden states of chunk i before the first block. */
+int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e);
+
+#endif
