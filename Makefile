@@ -25,6 +25,7 @@ SCENES    := $(sort $(wildcard tests/scene/*.bats tests/clients/*.bats))
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))
 FRONT_BIN := $(if $(FRONT_SRC),$(BIN)/ptq)
+SHIMS     := $(patsubst tests/shim/%.c,$(BUILD)/shim/%.so,$(wildcard tests/shim/*.c))
 TEST_BIN  := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 obj        = $(1:%.c=$(BUILD)/%.o)
@@ -65,11 +66,16 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-unit-tests: $(TEST_BIN)
+# What scenes preload into our programs: never instrumented.
+$(BUILD)/shim/%.so: tests/shim/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -fPIC -shared -o $@ $<
 
-# Scenes find the commands first in PATH and their folder in PTQ_BIN.
+unit-tests: $(TEST_BIN) $(SHIMS)
+
+# Scenes find the commands first in PATH and their folder in PTQ_BIN, what they preload in PTQ_SHIMS.
 test: all unit-tests
-	PTQ_BIN='$(abspath $(BIN))' PATH='$(abspath $(BIN))':"$$PATH" prove -f -o -j$(JOBS) --exec ops/tap $(sort $(TEST_BIN)) $(SCENES)
+	PTQ_BIN='$(abspath $(BIN))' PTQ_SHIMS='$(abspath $(BUILD))/shim' PATH='$(abspath $(BIN))':"$$PATH" prove -f -o -j$(JOBS) --exec ops/tap $(sort $(TEST_BIN)) $(SCENES)
 
 # gcc warns about things that are not so when it instruments; the ordinary build and lint's clang have the warnings.
 check:

@@ -158,6 +158,53 @@ each_site_once() { # OUT
     diff <(sums "$whole") <(sums out)
 }
 
+written() { # OUT MORE...: the writer by itself, from $solutions
+    local out=$1
+    shift
+    ptq-write --quiet --model "$tiny" "$@" "$out" <solutions.ptq
+}
+
+stopped() { # N OUT MORE...: as kill -9 at its N-th call that changes files
+    local n=$1 code=0
+    shift
+    STOP_AT=$n LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 written "$@" 2>/dev/null || code=$?
+    [ "$code" = 137 ]
+}
+
+gone_on() { # OUT: behind the sites that its journal has, to the bytes of out
+    local from=0 journal=$1/.ptqflow/journal.jsonl
+    [ ! -e "$journal" ] || from=$(jq -nR '[inputs | fromjson? | select(.record == "site") | .order] | unique | length' "$journal") # the last line may be cut
+    if [ ! -e "$journal" ] || ! grep -q '"record": *"done"' "$journal"; then
+        [ ! -e "$1/config.json" ] || [ "$from" = 16 ]
+        written "$1" $([ "$from" = 0 ] || echo "--from-site $from") 2>log || { cat log; return 1; }
+    fi
+    diff <(sums out) <(sums "$1")
+}
+
+@test "the writer killed at any of its calls that change files, also when it goes on: the same bytes" {
+    tiny=$ROOT/tests/golden/conformance/llama3
+    shim=${PTQ_SHIMS:-$ROOT/build/shim}/stop_at.so
+    [ -e "$shim" ] || skip "no $shim: make unit-tests builds it"
+    awk 'BEGIN { for (i = 0; i < 4; i++) { printf "{\"input_ids\": ["; for (t = 0; t < 64; t++) printf "%s%d", t ? "," : "", (t * t * 7 + i * 31) % 300 + 3; print "]}" } }' >ids.jsonl
+    ptq-sample --quiet --model "$tiny" --data ids.jsonl --tokens 256 --length 64 |
+        ptq-forward --quiet --model "$tiny" --inputs full | ptq-reduce --quiet | ptq-solve --quiet --group 32 2>log >solutions.ptq
+    STOP_COUNT=count LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 written out
+    count=$(cat count)
+    [ "$count" -ge 200 ]
+    for n in 2 $(seq 41 71 "$count") $((count - 17)) $((count - 8)) $((count - 1)); do
+        rm -rf half
+        stopped "$n" half
+        gone_on half || { echo "stopped at call $n of $count"; return 1; }
+    done
+    stopped 150 half2
+    for n in 1 4 9; do
+        rm -rf half
+        cp -r half2 half
+        stopped "$n" half --from-site 3
+        gone_on half || { echo "going on stopped at call $n"; return 1; }
+    done
+}
+
 @test "text from a pipe cannot be read again, and a record would miss what was committed: the run ends, and says so" {
     mkfifo text
     cat "$M/calib.jsonl" >text 3>&- &
