@@ -79,7 +79,7 @@ struct json *snapshot_make(const struct supervise *s)
     struct json *j = json_new_object(), *list = json_new_array();
 
     for (size_t i = 0; i < s->plan->count; i++)
-        if (json_push(list, process_of(s, i)) != 0)
+        if (!s->child[i].past && json_push(list, process_of(s, i)) != 0)
             json_destroy(&list);
     if (json_set_bool(j, "ok", 1) || json_set_text(j, "run", s->run_dir) ||
         json_set_text(j, "recipe", s->recipe->path) ||
