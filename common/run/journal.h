@@ -13,6 +13,8 @@
  *            a linear has "bound" too where the solver knows one; after a contest of solvers also
  *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
  *   resume   {"from","wall"}      a later run goes on: sites before `from` are taken over
+ *   from_parts {"sites","left"}        no run goes on: these many had a part, the others stay as
+ *            they were
  *   publish  {"files":[...]}                    these files (paths in OUT) are about to appear
  *   done     {"sites","bytes_before","bytes_after","wall"}              all of them are there
  * journal_site.h has the site records typed. A line is durable (fsync) when journal_append()

@@ -24,21 +24,9 @@
 #include "../../common/wire/frame.h"
 #include "../../common/wire/run_id.h"
 #include "write_assemble.h"
-#include "write_out.h"
+#include "write_impl.h"
 #include "write_prov.h"
-
-struct writer {
-    struct plan plan;
-    struct out_folder out;
-    const struct format *formats[FORMATS_MAX];
-    size_t nformats;
-    char *names; /* of the formats, as given */
-    int keep_parts, commits;
-    uint64_t shard_bytes;
-    double start;
-    uint64_t print; /* of the model */
-    struct write_sizes sizes;
-};
+#include "write_take.h"
 
 void write_close(struct writer **w)
 {
@@ -61,6 +49,12 @@ const struct plan *write_plan(const struct writer *w)
 const struct write_sizes *write_sizes(const struct writer *w)
 {
     return &w->sizes;
+}
+
+size_t write_left(const struct writer *w, const char **why)
+{
+    *why = w->unread.kind ? w->unread.text : NULL;
+    return w->plan.left;
 }
 
 void write_fail(struct writer *w, const struct err *why)
@@ -228,8 +222,8 @@ static int differs(const struct plan_site *x, struct err *e)
     return WRITE_REFUSED;
 }
 
-static int storable_all(const struct writer *w, const struct solution_view *v,
-                        const struct solution_linear *const *linear, struct err *e)
+int write_storable(const struct writer *w, const struct solution_view *v,
+                   const struct solution_linear *const *linear, struct err *e)
 {
     const struct plan_site *x = &w->plan.site[v->order];
 
@@ -260,7 +254,7 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return 0;
     if (w->commits && plan_check_asked(&w->plan, &v, e))
         return WRITE_REFUSED;
-    if (storable_all(w, &v, linear, e))
+    if (write_storable(w, &v, linear, e))
         return -1;
     m->kind = MSG_COMMIT;
     snprintf(m->stage, sizeof m->stage, "write");
@@ -268,95 +262,6 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         plan_note(&w->plan, &v, linear, digest, e))
         return -1;
     return 1;
-}
-
-/* ---- going on with what an earlier run has committed ---- */
-
-/* Does the journal of the earlier run know the site by this digest? */
-static int is_journaled(const struct writer *w, uint64_t order, uint64_t digest)
-{
-    char hex[17];
-    int64_t at;
-
-    hash_hex(digest, hex);
-
-    for (size_t i = 0; i < journal_count(w->out.journal); i++) {
-        const struct json *r = journal_at(w->out.journal, i);
-        const char *known = json_as_text(json_get(r, "digest"));
-
-        if (strcmp(json_as_text(json_get(r, "record")), "site") == 0 &&
-            json_as_int(json_get(r, "order"), &at) == 0 && (uint64_t)at == order)
-            return known && strcmp(known, hex) == 0;
-    }
-    return 0;
-}
-
-/* A site that an earlier run has committed, as if its solution had come. */
-static int take_part(struct writer *w, size_t order, struct err *e)
-{
-    const struct solution_linear *linear[PROBLEM_LINEARS];
-    struct solution_view v;
-    struct msg *m = NULL;
-    uint64_t digest;
-    int rc = -1;
-
-    if (assemble_part(w->out.parts, &w->plan, order, &m, &v, e) ||
-        plan_check(&w->plan, &v, linear, &digest, e) ||
-        run_id_check_model(m->run, w->print, w->plan.dir, e))
-        goto out;
-    if (!is_journaled(w, order, digest)) {
-        err_set(e, ERR_DATA, "%s: the journal knows no such part; --overwrite starts again", m->id);
-        goto out;
-    }
-    if (storable_all(w, &v, linear, e) == 0)
-        rc = plan_note(&w->plan, &v, linear, digest, e);
-out:
-    msg_destroy(&m);
-    return rc;
-}
-
-/* Parts behind those that are taken over are made anew. */
-static int drop_parts(const struct writer *w, uint64_t from, struct err *e)
-{
-    char **names = NULL;
-    size_t count = 0;
-    int rc = fs_list(w->out.parts, &names, &count, e);
-
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        uint64_t order = strtoull(names[i], NULL, 10);
-        char *path = order < from && isdigit((unsigned char)*names[i])
-                         ? NULL
-                         : fs_join(w->out.parts, names[i], e);
-
-        if (path && unlink(path))
-            rc = err_sys(e, "cannot remove '%s'", path);
-        free(path);
-    }
-    fs_names_free(&names, count);
-    return rc;
-}
-
-static int take_over(struct writer *w, uint64_t from, struct err *e)
-{
-    struct json *r = json_new_object();
-
-    if (json_set_text(r, "record", "resume") || json_set_int(r, "from", (int64_t)from))
-        json_destroy(&r);
-    if (from > w->plan.sites) {
-        json_destroy(&r);
-        return err_set(e, ERR_USE, "--from-site %llu: the model has %zu sites",
-                       (unsigned long long)from, w->plan.sites);
-    }
-    for (size_t i = 0; i < from; i++)
-        if (take_part(w, i, e)) {
-            json_destroy(&r);
-            return err_prefix(e, "going on with '%s'", w->out.path);
-        }
-    if (journal_forget(w->out.journal, from, e) || drop_parts(w, from, e)) {
-        json_destroy(&r);
-        return -1;
-    }
-    return journal_append(w->out.journal, &r, e);
 }
 
 static int start_record(struct writer *w, struct err *e)
@@ -396,20 +301,22 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->keep_parts = o->keep_parts;
     w->commits = o->commits;
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
-    if (!(w->names = mem_text(o->formats, e)) ||
+    if ((o->from_parts && take_look(o->out, e)) || !(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
         formats_check(w, e) ||
         fingerprint_model(w->plan.config.file, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out,
-                 o->from_site   ? OUT_GO_ON
-                 : o->overwrite ? OUT_REPLACE
-                                : OUT_REFUSE,
+                 o->from_site || o->from_parts ? OUT_GO_ON
+                 : o->overwrite                ? OUT_REPLACE
+                                               : OUT_REFUSE,
                  e))
         goto fail;
     for (size_t i = 0; i < w->plan.source->count; i++)
         w->sizes.source += w->plan.source->entries[i].bytes;
-    if ((o->from_site && take_over(w, o->from_site, e)) || out_show(&w->out, e) ||
-        (!o->from_site && start_record(w, e))) {
+    if ((o->from_parts  ? take_found(w, e)
+         : o->from_site ? take_over(w, o->from_site, e)
+                        : 0) ||
+        out_show(&w->out, e) || (!o->from_site && !o->from_parts && start_record(w, e))) {
         write_fail(w, e);
         goto fail;
     }
@@ -558,7 +465,7 @@ size_t write_worst(const struct writer *w, struct write_row *rows, size_t max)
                               .tokens = x->tokens,
                               .linear_loss = -1};
 
-        if (!x->done)
+        if (!x->done || x->left)
             continue;
         r.rel_loss = plan_site_loss(p, i, &r.loss);
         for (size_t k = x->first; k < x->first + x->count; k++)

@@ -21,21 +21,7 @@
 #include "../../common/base/err.h"
 #include "../../common/wire/msg.h"
 #include "write_plan.h"
-
-/* tensor bytes of a weight file, as others cut them */
-#define WRITE_SHARD_BYTES 5000000000
-
-struct write_opts {
-    const char *model; /* folder of the source */
-    const char *out;
-    const char *formats; /* "gptq,dense": names of common/format/format_list.c */
-    int overwrite, keep_parts;
-    int commits; /* they go to those who make the problems: a site follows from those before it */
-    /* an earlier run has committed the sites before this one: they are taken over from its parts,
-     * of which the rest goes. 0: there is no earlier run */
-    uint64_t from_site;
-    uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
-};
+#include "write_types.h"
 
 struct writer;
 
@@ -50,6 +36,9 @@ int write_solution(struct writer *w, struct msg **m, struct err *e);
 /* All sites must be there; then the checkpoints appear. Call it only after a proper end of the
  * stream. */
 int write_finish(struct writer *w, struct err *e);
+/* Sites that from_parts has found no part for; *why: what was wrong with one that is there, or
+ * NULL. */
+size_t write_left(const struct writer *w, const char **why);
 /* Says in OUT why this run ended; for followers. */
 void write_fail(struct writer *w, const struct err *why);
 void write_close(struct writer **w);
@@ -68,18 +57,7 @@ struct write_row {
 };
 size_t write_worst(const struct writer *w, struct write_row *rows, size_t max);
 
-/* Known after write_finish: tensor bytes of the source and of each format. */
-struct write_sizes {
-    uint64_t source;
-    size_t formats;
-    struct {
-        const char *name;
-        char *folder;
-        uint64_t bytes;
-    } format[FORMATS_MAX];
-    /* stored bits of a quantized weight, its share of scales and zeros included */
-    double bits;
-};
+/* Known after write_finish. */
 const struct write_sizes *write_sizes(const struct writer *w);
 
 #endif

@@ -310,8 +310,11 @@ int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, str
         struct solution_view v;
         struct msg *m;
         struct coded c;
-        int rc = assemble_part(a->parts, p, order, &m, &v, e);
+        int rc;
 
+        if (p->site[order].left)
+            continue;
+        rc = assemble_part(a->parts, p, order, &m, &v, e);
         for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
             const struct plan_linear *l = plan_find(p, v.linear[i].name);
 

@@ -42,6 +42,21 @@ static void kinds_print(FILE *out, const struct plan *p)
     }
 }
 
+/* Of a run that could not go on. */
+static void left_print(FILE *out, const struct plan *p)
+{
+    size_t first = 0;
+
+    while (first < p->sites && !p->site[first].left)
+        first++;
+    if (first < p->sites)
+        fprintf(
+            out,
+            "\nThe run that made it ended early: %zu of %zu sites, the first of them %s of block "
+            "%zu, were not quantized, and their linears are those of the source.\n",
+            p->left, p->sites, p->site[first].site->name, p->site[first].block);
+}
+
 static void engines_print(FILE *out, const struct plan *p, const struct format *f)
 {
     struct engine_look look;
@@ -80,6 +95,7 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
                 p->packed ? "Repacked from codes that were there" : "Quantized",
                 p->config.model_type);
         kinds_print(out, p);
+        left_print(out, p);
         fprintf(out,
                 "\nEmbeddings, norms and the head are those of the source. Tensor bytes: %" PRIu64
                 ".\n",

@@ -185,6 +185,20 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
     return 0;
 }
 
+/* No links: what is there is all that there will be. */
+static int finish_parts(struct write_io *io, struct err *e)
+{
+    const char *why;
+    const size_t left = write_left(io->core, &why);
+
+    if (left)
+        log_warn("%zu of %zu site%s no finished part and stay at full precision%s%s", left,
+                 write_plan(io->core)->sites, left == 1 ? " has" : "s have", why ? ": " : "",
+                 why ? why : "");
+    status_update("assemble", -1, NULL, 0, 0, NULL);
+    return write_finish(io->core, e);
+}
+
 int write_io_run(struct stage *s, struct err *e)
 {
     const struct write_command *c = s->own;
@@ -196,7 +210,9 @@ int write_io_run(struct stage *s, struct err *e)
     if (write_plan(io.core)->config.own_head)
         log_warn(MODEL_OWN_HEAD, c->core.model);
     io.order = mem_array(write_plan(io.core)->sites, sizeof *io.order, e);
-    if (io.order && open_links(&io, s, e) == 0)
+    if (c->core.from_parts)
+        rc = finish_parts(&io, e);
+    else if (io.order && open_links(&io, s, e) == 0)
         rc = serve(&io, e);
     if (rc)
         write_fail(io.core, e);

@@ -2,6 +2,8 @@
 /* write_opts - see write_opts.h. */
 #include "write_opts.h"
 
+#include <string.h>
+
 #define AT(field) offsetof(struct write_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
@@ -22,6 +24,11 @@ static const struct opt rows[] = {
      .help = "an earlier run has committed the sites before this one to OUT: go on there (ptq run "
              "says which)",
      "0", 0, 1000000, .wiring = 1},
+    {"from-parts", OPT_FLAG, AT(core.from_parts),
+     .help =
+         "no solutions come: a checkpoint of the finished parts in OUT, of a run that cannot go "
+         "on; the other sites stay at full precision",
+     .wiring = 1},
     {"peers", OPT_INT, AT(peers), "N", .help = "solvers at the start; others may come and go", "1",
      1, 65536, .wiring = 1},
     {"commit-peers", OPT_INT, AT(commit_peers), "N", .help = "forward workers that take commits",
@@ -39,6 +46,12 @@ static int check(const struct stage *s, struct err *e)
     c->core.commits = c->commits != NULL;
     if (c->core.overwrite && c->core.from_site)
         return err_set(e, ERR_USE, "--overwrite throws away what --from-site would go on with");
+    if (c->core.from_parts && (c->core.overwrite || c->core.from_site))
+        return err_set(e, ERR_USE, "--from-parts takes what is there: leave --%s out",
+                       c->core.overwrite ? "overwrite" : "from-site");
+    if (c->core.from_parts && (c->commits || strcmp(s->in, "-") != 0))
+        return err_set(e, ERR_USE, "--from-parts takes no solutions: leave --%s out",
+                       c->commits ? "commits" : "in");
     return format_parse(c->core.formats, formats, &count, e);
 }
 

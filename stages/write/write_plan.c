@@ -428,6 +428,24 @@ int plan_note(struct plan *p, const struct solution_view *v,
     return 0;
 }
 
+int plan_leave(struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->sites; i++) {
+        struct plan_site *x = &p->site[i];
+
+        if (x->done)
+            continue;
+        if (!(x->prov = mem_text("[]", e)))
+            return -1;
+        for (size_t k = x->first; k < x->first + x->count; k++)
+            p->linear[k].f.kept = 1;
+        x->done = x->left = 1;
+        p->done++;
+        p->left++;
+    }
+    return 0;
+}
+
 /* damp: what was asked for, which every site had that did not need more. */
 void plan_model(const struct plan *p, struct format_model *m)
 {

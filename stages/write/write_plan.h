@@ -30,6 +30,7 @@ struct plan_site {
     size_t block, first, count; /* linears[first .. first+count) */
     const struct site *site;    /* of the table */
     int done;
+    int left;        /* it has no solution and will have none: its linears are kept */
     uint64_t digest; /* of the codes, scales and zeros of its linears */
     uint64_t tokens;
     double damp, seconds;
@@ -42,7 +43,7 @@ struct plan {
     struct config config;
     struct sites table;
     struct st_set *source;
-    size_t sites, done, nlinears;
+    size_t sites, done, left, nlinears;
     size_t low; /* all sites before are done, as far as it was looked */
     struct plan_site *site;
     struct plan_linear *linear;
@@ -82,6 +83,8 @@ int plan_check_asked(struct plan *p, const struct solution_view *v, struct err *
 int plan_note(struct plan *p, const struct solution_view *v,
               const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,
               struct err *e);
+/* Nothing more will come: all linears of the sites that are not done stay as they are. */
+int plan_leave(struct plan *p, struct err *e);
 /* A linear as the solution would have it stored. */
 int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
                 struct format_linear *f, struct coded *c, struct err *e);

@@ -7,12 +7,13 @@
 #include "../../common/base/json.h"
 #include "../../common/base/version.h"
 
-static struct json *write_record(const char *format)
+static struct json *write_record(const char *format, size_t left)
 {
     struct json *r = json_new_object();
 
     if (json_set_text(r, "stage", "write") || json_set_text(r, "version", PTQ_VERSION) ||
-        json_set_text(r, "format", format))
+        json_set_text(r, "format", format) ||
+        (left && json_set_int(r, "sites_left", (int64_t)left)))
         json_destroy(&r);
     return r;
 }
@@ -59,7 +60,7 @@ char *prov_text(const struct plan *p, const char *format, struct err *e)
     struct json *all = st_records(p->source);
     char *text = NULL;
 
-    if (prov_push(all, p) || json_push(all, write_record(format)))
+    if (prov_push(all, p) || json_push(all, write_record(format, p->left)))
         err_set(e, ERR_SYS, "provenance: out of memory");
     else
         text = json_print(all, 0, e);

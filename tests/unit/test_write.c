@@ -264,6 +264,81 @@ static void not_taken_over(uint64_t from, const char *text)
         fail_msg("'%s' does not say '%s'", e.text, text);
 }
 
+static struct writer *from_parts(const char *formats, struct err *e)
+{
+    return write_open(
+        &(struct write_opts){.model = model, .out = out, .formats = formats, .from_parts = 1}, e);
+}
+
+/* Does the output hold this tensor? */
+static int holds(const char *name)
+{
+    struct err e = {0};
+    struct st_set *s = st_open_folder(out, &e);
+    int there = s && st_find(s, name);
+
+    st_close(&s);
+    return there;
+}
+
+/* Sites in any order, of which one is damaged: those that are whole are written, the others are the
+ * source's. */
+static void finished_parts_are_assembled(void **state)
+{
+    static const size_t there[] = {0, 1, 4, 6};
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = {0};
+    struct writer *w;
+    const char *why;
+    char *text;
+    size_t n;
+
+    (void)state;
+    assert_null(from_parts("gptq", &e));
+    assert_non_null(strstr(e.text, "holds no parts of a run"));
+    assert_false(fs_exists(out));
+    w = need_open("gptq", 0);
+    write_close(&w);
+    e = (struct err){0};
+    assert_null(from_parts("gptq", &e));
+    assert_int_equal(e.kind, ERR_DATA);
+    assert_non_null(strstr(e.text, "holds no finished part"));
+    w = need_open("gptq", 0);
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        assert_int_equal(give(w, there[i], &o, &e), 1);
+    write_close(&w);
+    assert_int_equal(truncate(at("@" FOLLOW_PARTS "/00001.ptq"), 100), 0);
+    if (!(w = from_parts("gptq", &e)))
+        fail_msg("%s", e.text);
+    assert_int_equal(write_left(w, &why), TINY_SITES - 3);
+    assert_non_null(why);
+    assert_non_null(strstr(why, "00001.ptq"));
+    if (write_finish(w, &e))
+        fail_msg("%s", e.text);
+    write_close(&w);
+    for (size_t i = 0; i < TINY_SITES; i++) {
+        struct msg *m = tiny_solution(model, i, &o);
+        const struct json *first = json_at(json_get(m->meta, "linears"), 0);
+        char name[256];
+        const int done = i == 0 || i == 4 || i == 6;
+
+        snprintf(name, sizeof name, "%s.qweight", json_as_text(json_get(first, "name")));
+        assert_int_equal(holds(name), done);
+        snprintf(name, sizeof name, "%s.weight", json_as_text(json_get(first, "name")));
+        assert_int_equal(holds(name), !done);
+        msg_destroy(&m);
+    }
+    assert_non_null(text = fs_read(at("@README.md"), 1 << 16, &n, &e));
+    assert_non_null(strstr(text, "ended early: 5 of 8 sites, the first of them attn.o of block 0"));
+    free(text);
+    assert_non_null(text = fs_read(at("@" FOLLOW_DIR "/"
+                                      "journal.jsonl"),
+                                   1 << 20, &n, &e));
+    assert_non_null(strstr(text, "\"from_parts\""));
+    free(text);
+    assert_null(from_parts("gptq", &e)); /* it is finished, and its parts are gone */
+}
+
 /* What an earlier run has committed is checked as if it came now. */
 static void takes_over_an_unfinished_run(void **state)
 {
@@ -476,6 +551,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(refuses_solutions, remove_out),
         cmocka_unit_test_teardown(refuses_linears, remove_out),
         cmocka_unit_test_teardown(refuses_what_gptq_cannot_store, remove_out),
+        cmocka_unit_test_teardown(finished_parts_are_assembled, remove_out),
         cmocka_unit_test_teardown(takes_over_an_unfinished_run, remove_out),
         cmocka_unit_test_teardown(duplicates, remove_out),
         cmocka_unit_test_teardown(no_half_model, remove_out),

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_impl - what the files of the writer's core share: write.c, write_take.c. Nobody else
+ * includes it. */
+#ifndef PTQ_WRITE_IMPL_H
+#define PTQ_WRITE_IMPL_H
+
+#include "write_out.h"
+#include "write_plan.h"
+#include "write_types.h"
+
+struct writer {
+    struct plan plan;
+    struct out_folder out;
+    const struct format *formats[FORMATS_MAX];
+    size_t nformats;
+    char *names; /* of the formats, as given */
+    int keep_parts, commits;
+    uint64_t shard_bytes;
+    double start;
+    uint64_t print; /* of the model */
+    struct write_sizes sizes;
+    struct err unread; /* the first part that take_found could not read */
+};
+
+/* Can every format store what a solution of this site says? */
+int write_storable(const struct writer *w, const struct solution_view *v,
+                   const struct solution_linear *const *linear, struct err *e);
+
+#endif
