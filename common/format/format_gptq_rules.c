@@ -105,15 +105,22 @@ static size_t block_prefix(const char *name)
     return 0;
 }
 
-/* Routers: matrices of the blocks that are no linears of a site. Readers leave embeddings and
- * heads alone by themselves. */
+/* Readers leave embeddings and heads alone by themselves. */
+static int is_end(const char *name)
+{
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+
+    return strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0;
+}
+
+/* Routers, towers, projectors: matrices that are no linears of a site. */
 static int others_put(struct json *rules, const struct format_model *m)
 {
     const struct format_linear kept = {.kept = 1};
     int bad = 0;
 
     for (size_t i = 0; i < m->nothers && !bad; i++)
-        if (block_prefix(m->other[i]))
+        if (block_prefix(m->other[i]) || !is_end(m->other[i]))
             bad = rule_put(rules, m, &kept, m->other[i]);
     return bad;
 }

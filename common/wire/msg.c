@@ -131,6 +131,17 @@ void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim,
     return m->tensors[m->ntensors - 1].data;
 }
 
+void msg_drop(struct msg *m, const char *name)
+{
+    for (size_t i = 0; i < m->ntensors; i++)
+        if (!strcmp(m->tensors[i].name, name)) {
+            tensor_release(&m->tensors[i]);
+            m->ntensors--;
+            memmove(&m->tensors[i], &m->tensors[i + 1], (m->ntensors - i) * sizeof *m->tensors);
+            return;
+        }
+}
+
 const struct tensor *msg_tensor(const struct msg *m, const char *name)
 {
     for (size_t i = 0; i < m->ntensors; i++)

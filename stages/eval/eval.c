@@ -13,6 +13,7 @@
 #include "../../common/base/status.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/vec.h"
+#include "eval_images.h"
 #include "eval_states.h"
 
 enum { HEAD_ROWS = 128, FIRST_BATCH = 8192 /* tokens */ };
@@ -83,22 +84,47 @@ static void work_done(struct pass *p, double flops)
 
 /* ---- hidden states ---- */
 
+/* The embeddings of a batch; features of images in place of those of their tokens. seen: [last -
+ * first] */
+static int embed(struct pass *p, int which, size_t first, size_t last, struct window_seen *seen,
+                 struct err *e)
+{
+    struct model *m = p->model[which];
+    const size_t base = p->w->start[first];
+    float *h = p->hidden[which];
+
+    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) < 0)
+        return -1;
+    for (size_t i = first; i < last; i++) {
+        struct seen *s = &seen[i - first].seen;
+
+        if (window_look(m, p->w->pictures, i, p->w->ids + p->w->start[i], window_length(p->w, i),
+                        &seen[i - first], e) < 0)
+            return -1;
+        seen_embed(s, window_length(p->w, i), h + (p->w->start[i] - base) * width(m));
+        seen_drop_features(s);
+    }
+    return 0;
+}
+
 /* 1: a signal asks to stop. */
-static int forward(struct pass *p, int which, size_t first, size_t last, struct err *e)
+static int run_blocks(struct pass *p, int which, size_t first, size_t last,
+                      const struct window_seen *seen, struct err *e)
 {
     struct model *m = p->model[which];
     const size_t d = width(m), base = p->w->start[first], layers = model_config(m)->layers;
     float *h = p->hidden[which];
 
-    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) < 0)
-        return -1;
     for (size_t l = 0; l < layers; l++) {
         struct block *b = block_open(m, l, e);
         int rc = b ? block_load_all(b, e) : -1;
 
         for (size_t i = first; rc == 0 && i < last; i++) {
             const int32_t length = (int32_t)window_length(p->w, i);
-            const struct rows r = {.T = (size_t)length, .nseq = 1, .lengths = &length};
+            const struct rows r = {.T = (size_t)length,
+                                   .nseq = 1,
+                                   .lengths = &length,
+                                   .seen = seen_rows(&seen[i - first].seen)};
 
             rc = sig_draining() ? 1 : block_forward(b, &r, h + (p->w->start[i] - base) * d, e);
             work_done(p, (double)length * p->block_cost[which]);
@@ -108,6 +134,20 @@ static int forward(struct pass *p, int which, size_t first, size_t last, struct 
             return rc;
     }
     return model_final_norm(m, p->w->start[last] - base, h, e);
+}
+
+/* 1: a signal asks to stop. */
+static int forward(struct pass *p, int which, size_t first, size_t last, struct err *e)
+{
+    struct window_seen *seen = mem_array(last - first, sizeof *seen, e);
+    int rc = seen ? embed(p, which, first, last, seen, e) : -1;
+
+    if (rc == 0)
+        rc = run_blocks(p, which, first, last, seen, e);
+    for (size_t i = 0; seen && i < last - first; i++)
+        window_seen_release(&seen[i]);
+    free(seen);
+    return rc;
 }
 
 /* Those of the reference may be kept from another time, or are to be kept for one. */

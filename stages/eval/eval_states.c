@@ -9,6 +9,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/tensor/safetensors.h"
+#include "eval_images.h"
 
 #define KEY "reference"
 
@@ -38,6 +39,8 @@ static int key_of(const char *dir, const struct model *ref, const struct windows
     }
     hash_add(&h, w->start, (w->count + 1) * sizeof *w->start);
     hash_add(&h, w->ids, w->tokens * sizeof *w->ids);
+    if (w->pictures)
+        hash_add(&h, &w->pictures->digest, sizeof w->pictures->digest);
     hash_add(&h, blas_kernel(), strlen(blas_kernel()));
     hash_hex(hash_end(&h), key);
     st_close(&files);

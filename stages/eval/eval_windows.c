@@ -7,6 +7,7 @@
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/model/config.h"
 #include "../../common/model/config_read.h"
+#include "eval_images.h"
 #include "eval_windows.h"
 
 struct gather {
@@ -20,6 +21,9 @@ struct gather {
 
 void windows_release(struct windows *w)
 {
+    if (w->pictures)
+        window_pictures_release(w->pictures);
+    free(w->pictures);
     free(w->start);
     free(w->ids);
     memset(w, 0, sizeof *w);
@@ -101,9 +105,25 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
     return rc < 0 ? -1 : 1;
 }
 
+static int add_pictures(struct gather *g, const struct doc *d, struct err *e)
+{
+    struct windows *w = g->w;
+
+    if (!w->pictures) {
+        if (!(w->pictures = mem_array(1, sizeof *w->pictures, e)))
+            return -1;
+        w->pictures->data = g->o->data;
+    }
+    return window_pictures_add(w->pictures, g->o->dir, d->images, w->count, d->ids, d->count, e) < 0
+               ? err_prefix(e, "%s:%zu", g->o->data, d->line)
+               : 0;
+}
+
 /* A row of token ids is a window as it is. */
 static int add_ids(struct gather *g, const struct doc *d, struct err *e)
 {
+    if (d->images && add_pictures(g, d, e) < 0)
+        return -1;
     return append(g, d->ids, d->count, e) < 0 || window_end(g, g->w->tokens, e) < 0 ? -1 : 1;
 }
 

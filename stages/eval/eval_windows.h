@@ -4,7 +4,8 @@
  * Protocol (as in GPTQ and its successors): text is tokenized once without special tokens,
  * documents joined with nothing between, cut into windows that do not overlap; what does not fill
  * the last window is dropped. Chats are rendered by the model's template and then are text like
- * any other. Rows of {"input_ids"} are windows as they are. */
+ * any other. Rows of {"input_ids"} are windows as they are; "images" beside
+ * them are for their image tokens. */
 #ifndef PTQ_EVAL_WINDOWS_H
 #define PTQ_EVAL_WINDOWS_H
 
@@ -13,11 +14,14 @@
 #include "../../common/base/err.h"
 #include "../../common/text/docs.h"
 
+struct window_pictures; /* eval_images.h */
+
 struct windows {
     size_t count, tokens;
     size_t *start; /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
     int32_t *ids;
-    struct docs_count read; /* lines that were skipped, and why */
+    struct window_pictures *pictures; /* NULL: there are none */
+    struct docs_count read;           /* lines that were skipped, and why */
 };
 
 struct windows_opts {

@@ -50,10 +50,8 @@ void forward_close(struct forward **fp)
 
     if (!f)
         return;
-    for (size_t i = 0; i < f->count; i++) {
-        msg_destroy(&f->held[i].msg);
-        free(f->held[i].w);
-    }
+    for (size_t i = 0; i < f->count; i++)
+        held_release(&f->held[i]);
     free(f->held);
     for (int w = 0; w < 2; w++) {
         block_close(&f->way[w].block);
@@ -126,11 +124,10 @@ static int check_chunk(const struct forward *f, const struct chunk_view *v, stru
     return 0;
 }
 
-/* A deep copy, so that the caller keeps its message; chunks are small (token ids). */
 int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
 {
     struct chunk_view v;
-    struct msg *copy;
+    struct held held;
     size_t at = f->count;
 
     if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, &v, e) < 0 ||
@@ -139,22 +136,20 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
         return -1;
     for (size_t i = 0; i < f->count; i++)
         if (f->held[i].view.chunk == v.chunk)
-            return msg_checksum(f->held[i].msg) == msg_checksum(chunk)
+            return f->held[i].sum == msg_checksum(chunk)
                        ? 0
                        : err_set(e, ERR_USE, "chunk %llu came before with other contents",
                                  (unsigned long long)v.chunk);
-    copy = msg_copy(chunk, e);
-    if (!copy)
+    if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0)
         return -1;
-    if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0 ||
-        chunk_read(copy, &v, e) < 0) {
-        msg_destroy(&copy);
+    if (held_make(&held, f->model, chunk, e) < 0) {
+        held_release(&held);
         return -1;
     }
     while (at > 0 && f->held[at - 1].view.chunk > v.chunk)
         at--;
     memmove(f->held + at + 1, f->held + at, (f->count - at) * sizeof *f->held);
-    f->held[at] = (struct held){.msg = copy, .view = v};
+    f->held[at] = held;
     f->count++;
     f->tokens += v.T;
     for (size_t t = 0; v.modality && t < v.T; t++)
@@ -189,11 +184,6 @@ int forward_check_commit(struct forward *f, const struct solution_view *v, uint6
     return 0;
 }
 
-static struct rows rows_of(const struct chunk_view *v)
-{
-    return (struct rows){.T = v->T, .nseq = v->nseq, .lengths = v->lengths};
-}
-
 uint64_t forward_budget(uint64_t mem, size_t ways, uint64_t row, uint64_t tokens, uint64_t largest)
 {
     const uint64_t share = mem / (uint64_t)ways;
@@ -210,6 +200,7 @@ int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e)
 
     if (store_load(w->store, i, 0, &h, &x, e) < 0 || model_embed(f->model, v->ids, v->T, h, e) < 0)
         return -1;
+    seen_embed(&f->held[i].seen, v->T, h);
     return store_save(w->store, i, 1, 0, e);
 }
 
@@ -255,7 +246,7 @@ static int start(struct forward *f, struct err *e)
 static int way_step(struct forward *f, struct way *w, size_t i, size_t stop, char **kept,
                     struct err *e)
 {
-    const struct rows r = rows_of(&f->held[i].view);
+    const struct rows r = held_rows(&f->held[i]);
     const size_t before = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0,
                  after = block_kept(w->block, stop, r.T, f->o.acts);
     void *h, *x;
@@ -284,7 +275,7 @@ static void weigh_sequences(const struct chunk_view *v, uint64_t block, float *w
 static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *e)
 {
     struct held *c = &f->held[i];
-    struct rows r = rows_of(&c->view);
+    struct rows r = held_rows(c);
     void *h, *x;
     size_t uniform = 0;
 
@@ -336,7 +327,7 @@ struct acts_view forward_acts(const struct forward *f, size_t i, const struct si
 static int emit_rows(struct forward *f, size_t i, const struct site *s, char *const kept[2],
                      const struct forward_io *io, struct err *e)
 {
-    const struct rows r = rows_of(&f->held[i].view);
+    const struct rows r = held_rows(&f->held[i]);
     struct acts_view a = forward_acts(f, i, s);
     struct site_part part = {0};
     struct block_rows b;
@@ -403,7 +394,7 @@ static int finish_block(struct forward *f, struct way *w, size_t index, struct e
     const size_t stop = block_stops(w->block);
 
     for (size_t i = 0; i < f->count; i++) {
-        const struct rows r = rows_of(&f->held[i].view);
+        const struct rows r = held_rows(&f->held[i]);
 
         if (f->held[i].from > index)
             continue;
@@ -537,6 +528,8 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
         return -1;
     for (int w = f->ways; w-- > 0;)
         block_close(&f->way[w].block);
+    for (size_t i = 0; i < f->count && index + 1 == f->c->deepstack; i++)
+        seen_drop_deep(&f->held[i].seen);
     return 0;
 }
 
@@ -586,6 +579,8 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
         return 0;
     if (start(f, e) < 0 || (first = state_load(f, io, e)) < 0)
         return -1;
+    for (size_t i = 0; i < f->count; i++)
+        seen_drop_features(&f->held[i].seen);
     for (size_t i = 0; i < f->c->layers; i++)
         if ((i < (size_t)first          ? pass_block(f, i, io, e)
              : state_check(f, i, e) < 0 ? -1

@@ -7,16 +7,9 @@
 #include "../../common/model/model.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/run_id.h"
+#include "forward_held.h"
 #include "forward_types.h"
 #include "store.h"
-
-struct held {
-    struct msg *msg; /* owns ids, lengths, weights */
-    struct chunk_view view;
-    float *w;         /* [T] weights of the block at work; NULL: those of the chunk */
-    size_t from;      /* the block it goes on at; those before have passed already */
-    uint64_t commits; /* that it has passed them with: as forward.passed */
-};
 
 /* One way through the model: the hidden states and, while a block runs, that block with the
  * weights of this way. */

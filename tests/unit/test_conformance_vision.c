@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "../../common/model/sight.h"
+#include "../../common/model/seen.h"
 #include "../../common/tensor/blas.h"
 #include "model_run.h"
 #include "shared.h"
@@ -171,6 +171,9 @@ static void pictures_read(struct seen_input *x, const struct st_set *g, int seq,
         memcpy(x->grid, t, count * sizeof *t);
         free(t);
     }
+    if (v->side && !st_find(g, name_of("image_sizes.%d", seq, 0)))
+        x->p.count = images = x->p.rows; /* each tile has tokens of its own */
+    assert_true(images <= 8);
     for (size_t i = 0; i < images; i++)
         x->rows[i] = count ? x->grid[3 * i] * x->grid[3 * i + 1] * x->grid[3 * i + 2]
                            : (int32_t)(x->p.rows / images);
@@ -266,6 +269,92 @@ static void run_decoder(struct model *m, const struct st_set *g, int seq, const 
     sequence_release(&q);
 }
 
+/* ---- from the pixel values to the logits ---- */
+
+static void run_whole(struct model *m, const struct st_set *g, int seq, const struct golden *x)
+{
+    const struct config *c = model_config(m);
+    struct err err = {0};
+    struct sequence q;
+    struct seen_input in;
+    struct seen seen;
+    float *h, *logits;
+
+    sequence_read(&q, g, seq);
+    pictures_read(&in, g, seq, q.images, c->vision);
+    const struct seen_text text = {
+        .T = q.T, .nseq = 1, .ids = q.ids, .lengths = &q.length, .image = q.image};
+    must(seen_open(m, &text, &in.p, &seen, &err) == 0);
+    if (q.axis)
+        assert_memory_equal(seen.axis, q.axis, 3 * q.T * sizeof *q.axis);
+    else
+        assert_null(seen.axis);
+    q.rows.seen = seen_rows(&seen);
+    h = run_array(q.T * c->d);
+    must(model_embed(m, q.ids, q.T, h, &err) == 0);
+    seen_embed(&seen, q.T, h);
+    for (size_t l = 0; l < c->layers; l++) {
+        struct block *b = block_open(m, l, &err);
+
+        must(b && block_load_all(b, &err) == 0 && block_forward(b, &q.rows, h, &err) == 0);
+        block_close(&b);
+    }
+    must(model_final_norm(m, q.T, h, &err) == 0);
+    logits = run_array(q.T * c->vocab);
+    must(model_logits(m, q.T, h, logits, &err) == 0);
+    run_compare(g, name_of("logits.%d", seq, 0), logits, q.T * c->vocab, GATE * x->logits);
+    free(logits);
+    free(h);
+    seen_release(&seen);
+    free(in.pixels);
+    sequence_release(&q);
+}
+
+/* A picture too few or too many, a token of an image without one. */
+static void wrong_pictures_are_refused(void **state)
+{
+    const char *dir = folder(&goldens[0]);
+    char path[256];
+    struct err err = {0};
+    struct par *p;
+    struct st_set *g;
+    struct model *m;
+    struct sequence q;
+    struct seen_input in;
+    struct seen seen;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+    must((g = st_open(path, &err)) && (p = par_open(1, &err)) && (m = model_open(dir, p, &err)));
+    sequence_read(&q, g, 1);
+    pictures_read(&in, g, 1, q.images, model_config(m)->vision);
+    struct seen_text text = {
+        .T = q.T, .nseq = 1, .ids = q.ids, .lengths = &q.length, .image = q.image};
+    q.image[q.T - 1] = 1; /* a token more than the picture has features */
+    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_non_null(strstr(err.text, "picture 1 has 5 tokens in the text, but the tower makes 4"));
+    seen_release(&seen);
+    in.p.rows--;
+    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_non_null(strstr(err.text, "picture 1: 1 rows of pixels, 0 are left"));
+    seen_release(&seen);
+    in.p.rows++;
+    in.p.width--;
+    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_non_null(strstr(err.text, "tiles of 3071 numbers, not of 3072"));
+    seen_release(&seen);
+    text.image = NULL;
+    in.p.count = 0;
+    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_non_null(strstr(err.text, "that of an image (310), but there is no image for it"));
+    seen_release(&seen);
+    free(in.pixels);
+    sequence_release(&q);
+    model_close(&m);
+    par_close(&p);
+    st_close(&g);
+}
+
 static void conforms(void **state)
 {
     const struct golden *x = *state;
@@ -287,6 +376,7 @@ static void conforms(void **state)
     for (int seq = 0; seq < 2; seq++) {
         run_tower(m, g, seq, x);
         run_decoder(m, g, seq, x);
+        run_whole(m, g, seq, x);
     }
     model_close(&m);
     par_close(&p);
@@ -295,7 +385,8 @@ static void conforms(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[GOLDENS];
+    struct CMUnitTest tests[GOLDENS + 1] = {[GOLDENS] =
+                                                cmocka_unit_test(wrong_pictures_are_refused)};
     struct err e = {0};
 
     (void)argc;

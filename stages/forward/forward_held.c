@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_held - see forward_held.h. */
+#include "forward_held.h"
+
+#include <stdlib.h>
+
+int held_make(struct held *c, struct model *m, const struct msg *chunk, struct err *e)
+{
+    *c = (struct held){.msg = msg_copy(chunk, e), .sum = msg_checksum(chunk)};
+    if (!c->msg || chunk_read(c->msg, &c->view, e) < 0)
+        return -1;
+    if (seen_chunk(m, &c->view, &c->seen, e) < 0)
+        return -1;
+    msg_drop(c->msg, "pixels");
+    c->view.images.pixels = NULL;
+    return 0;
+}
+
+void held_release(struct held *c)
+{
+    msg_destroy(&c->msg);
+    seen_release(&c->seen);
+    free(c->w);
+}
+
+struct rows held_rows(const struct held *c)
+{
+    return (struct rows){.T = c->view.T,
+                         .nseq = c->view.nseq,
+                         .lengths = c->view.lengths,
+                         .seen = seen_rows(&c->seen)};
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_held - a chunk that a worker has leased, as it is kept through the run. Private to the
+ * stage. */
+#ifndef PTQ_FORWARD_HELD_H
+#define PTQ_FORWARD_HELD_H
+
+#include "../../common/model/seen.h"
+#include "../../common/wire/msg_chunk.h"
+
+struct held {
+    struct msg *msg; /* owns ids, lengths, weights; without the pixels of its images */
+    uint64_t sum;    /* checksum as it came */
+    struct chunk_view view;
+    float *w;         /* [T] weights of the block at work; NULL: those of the chunk */
+    struct seen seen; /* what its images are in the decoder */
+    size_t from;      /* the block it goes on at; those before have passed already */
+    uint64_t commits; /* that it has passed them with: as forward.passed */
+};
+
+/* A deep copy, so that the caller keeps its message; its images are looked at, then only token ids
+ * and what the tower made of them are kept. *c is to be released also after an error. */
+int held_make(struct held *c, struct model *m, const struct msg *chunk, struct err *e);
+void held_release(struct held *c);
+struct rows held_rows(const struct held *c);
+
+#endif

@@ -1,0 +1,46 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# vision.bats - a model that sees images through the whole job: pictures to logits, calibration with them, the checkpoint read back.
+# The model is a small trained one (PTQ_SHARED); towers are checked number by number in tests/unit/test_conformance_vision.c.
+bats_require_minimum_version 1.5.0
+load bounds.bash
+
+setup() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    shapes=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data/shapes-vlm
+    cd "$BATS_TEST_TMPDIR"
+    [ -d "$shapes" ] || skip "data/shapes-vlm is not on this machine (PTQ_SHARED)"
+    cp "$BATS_TEST_DIRNAME/../golden/vision/shapes.jsonl" .
+    ln -s "$shapes/eval/images" images
+}
+
+@test "vision: rows of ids with their images give the reference's logits" {
+    ptq eval --model "$shapes" --data shapes.jsonl --logits logits.safetensors --quiet
+    run ptq diff --json logits.safetensors "$shapes/golden.safetensors"
+    # the reference's own f32 and f64 differ by 1.7e-5
+    jq -es 'map(select((.what // "") | startswith("logits."))) | length == 4 and all(.max_abs < 20 * 1.7e-5)' <<<"$output"
+}
+
+@test "vision: images calibrate, the tower is carried over, and what is written sees as well" {
+    ptq run gptq --model "$shapes" --data "$shapes/calib/calib.jsonl" --tokens 2048 --bits 4 --group 64 --out out --quiet 2>err
+    jq -es 'map(select(.record == "site" and .site == "attn.qkv")) | length == 5 and all(.tokens > 1500)' out/.ptqflow/journal.jsonl
+    run ptq diff --json out "$shapes"
+    jq -es 'map(select((.what // "") | test("vision_model|connector|embed|lm_head|norm"))) | length == 0' <<<"$output"
+    jq -e '.dynamic | keys | map(select(test("modality_projection"))) | length == 1' out/quantize_config.json
+    jq -e '.quantization_config and .text_config.model_type == "llama" and .vision_config' out/config.json
+    cmp out/preprocessor_config.json "$shapes/preprocessor_config.json"
+    ptq eval --model out --ref "$shapes" --data shapes.jsonl --json --quiet >kld.json
+    jq -e '.kld_mean > 0 and .kld_mean < 0.05' kld.json # blind it is more than 1
+}
+
+@test "vision: tokens of images without one, and images without tokens, are refused by name" {
+    echo '{"input_ids": [1019, 1021, 5, 7]}' >blind.jsonl
+    run -100 ptq eval --model "$shapes" --data blind.jsonl
+    [[ $output == *"token 1 is that of an image (1021), but there is no image for it"* ]]
+    jq -c '.input_ids |= map(select(. != 1021))' shapes.jsonl >bare.jsonl
+    run -100 ptq eval --model "$shapes" --data bare.jsonl
+    [[ $output == *"bare.jsonl:1: 0 image tokens (id 1021) for 16 that the images have"* ]]
+    for i in 1 2 3 4; do cat blind.jsonl; done >four.jsonl
+    run -100 ptq run gptq --model "$shapes" --data four.jsonl --tokens 16 --length 4 --out out --quiet
+    [[ $output == *"that of an image (1021), but there is no image for it"* ]]
+}
