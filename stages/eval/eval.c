@@ -13,6 +13,7 @@
 #include "../../common/base/status.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/vec.h"
+#include "../../common/text/role.h"
 #include "eval_images.h"
 #include "eval_states.h"
 
@@ -167,11 +168,12 @@ static int reference(struct pass *p, size_t first, size_t last, struct err *e)
 
 struct row_result {
     double nll, ref_nll, kld;
-    int agree;
+    int agree, missed;
 };
 
 struct tile {
     const int32_t *next; /* of each row; rows without one are not asked for */
+    const uint8_t *role; /* of those; NULL: all count */
     size_t vocab;
     const float *logits[2];
     struct row_result row[HEAD_ROWS];
@@ -188,19 +190,18 @@ static size_t argmax(const float *x, size_t n, float top)
 
 /* One prediction. KL(ref || model) = sum p (log p - log q), with both shifted by their maxima
  * before they are subtracted. */
-static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
+static int row_score(struct tile *t, size_t i, struct err *e)
 {
-    struct tile *t = ctx;
     const size_t V = t->vocab, id = (size_t)t->next[i];
     const float *q = t->logits[0] + i * V, *p = t->logits[1] ? t->logits[1] + i * V : NULL;
     struct row_result *r = &t->row[i];
     const float top = vec_max(q, V);
     const double logsum = log(vec_exp_total(q, V, top));
 
-    (void)worker;
     r->nll = logsum - ((double)q[id] - (double)top);
     if (!isfinite(r->nll))
         return err_set(e, ERR_DATA, "the model's logits are not finite");
+    r->missed = t->role && argmax(q, V, top) != id;
     if (p) {
         const float ref_top = vec_max(p, V);
         double total, moment = vec_exp_moment(p, q, V, ref_top, top, &total);
@@ -215,17 +216,36 @@ static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
+static int is_scored(const struct tile *t, size_t i)
+{
+    return !t->role || t->role[i] == ROLE_ANSWER;
+}
+
+static int tile_row(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    struct tile *t = ctx;
+
+    (void)worker;
+    return is_scored(t, i) ? row_score(t, i, e) : 0;
+}
+
 static int score_tile(struct pass *p, size_t window, size_t first, size_t rows,
                       const float *const logits[2], struct err *e)
 {
     struct window_sums *sum = &p->out->window[window];
-    struct tile t = {.next = p->w->ids + p->w->start[window] + first + 1,
+    const size_t next = p->w->start[window] + first + 1;
+    struct tile t = {.next = p->w->ids + next,
+                     .role = p->w->role ? p->w->role + next : NULL,
                      .vocab = model_config(p->model[0])->vocab,
                      .logits = {logits[0], logits[1]}};
 
     if (par_for(p->par, rows, tile_row, &t, e) < 0)
         return err_prefix(e, "window %zu", window);
     for (size_t i = 0; i < rows; i++) {
+        if (!is_scored(&t, i))
+            continue;
+        sum->predictions++;
+        sum->missed += (size_t)t.row[i].missed;
         sum->nll += t.row[i].nll;
         sum->ref_nll += t.row[i].ref_nll;
         sum->kld += t.row[i].kld;
@@ -233,7 +253,6 @@ static int score_tile(struct pass *p, size_t window, size_t first, size_t rows,
         if (p->out->kld)
             p->out->kld[p->kept++] = (float)t.row[i].kld;
     }
-    sum->predictions += rows;
     return 0;
 }
 
@@ -372,7 +391,20 @@ static void cut_short(struct pass *p)
     p->out->stopped = 1;
     p->out->windows = p->scored;
     p->out->tokens = p->w->start[p->scored];
-    p->out->predictions = p->out->tokens - p->scored;
+    p->out->predictions = 0;
+    for (size_t i = 0; i < p->scored; i++)
+        p->out->predictions += p->out->window[i].predictions;
+}
+
+/* The first token of a window is not predicted. */
+static size_t predictions_of(const struct windows *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; w->role && i < w->count; i++)
+        for (size_t t = w->start[i] + 1; t < w->start[i + 1]; t++)
+            n += w->role[t] == ROLE_ANSWER;
+    return w->role ? n : w->tokens - w->count;
 }
 
 int eval_run(struct model *m, struct model *ref, struct par *par, const struct windows *w,
@@ -387,7 +419,8 @@ int eval_run(struct model *m, struct model *ref, struct par *par, const struct w
                        model_config(m)->vocab, model_config(ref)->vocab);
     out->windows = w->count;
     out->tokens = w->tokens;
-    out->predictions = w->tokens - w->count;
+    out->predictions = predictions_of(w);
+    out->answers = w->role != NULL;
     out->window = mem_array(w->count, sizeof *out->window, e);
     if (!out->window || (ref && !(out->kld = mem_raw(out->predictions + 1, sizeof *out->kld, e))))
         goto out;

@@ -18,11 +18,13 @@ struct window_sums {
     size_t predictions;
     double nll, ref_nll, kld;
     size_t agree;
+    size_t missed; /* answers: tokens that the model does not hold the likeliest */
 };
 
 struct eval {
     size_t windows, tokens, predictions;
     int stopped; /* by a signal: the numbers are those of the windows that were done, maybe 0 */
+    int answers; /* each window is a question, its predictions the tokens of the answer */
     struct window_sums *window;
     float *kld; /* [predictions] in order, with a reference; else NULL */
 };
@@ -48,7 +50,8 @@ struct estimate {
 
 struct eval_report {
     size_t windows, tokens, predictions;
-    int has_ref, stopped;
+    int has_ref, stopped, answers;
+    struct estimate exact, logprob; /* of answers: all tokens are the likeliest; log-likelihood */
     struct estimate nll, perplexity, ref_nll, ref_perplexity, dnll, kld_mean, kld_median, kld_p99,
         kld_max, top1;
 };

@@ -77,13 +77,18 @@ static int picture_add(struct window_pictures *x, const char *source, size_t bes
     return rc;
 }
 
-static int check_tokens(const struct window_pictures *x, size_t first, const int32_t *ids, size_t n,
-                        struct err *e)
+const char *window_pictures_mark(const struct window_pictures *x)
+{
+    return prepare_mark(x->prepare);
+}
+
+int window_pictures_check(const struct window_pictures *x, size_t window, const int32_t *ids,
+                          size_t n, struct err *e)
 {
     size_t want = 0, have = 0;
 
-    for (size_t i = first; i < x->count; i++)
-        want += x->at[i].shape.tokens;
+    for (size_t i = x->count; i > 0 && x->at[i - 1].window == window; i--)
+        want += x->at[i - 1].shape.tokens;
     for (size_t t = 0; t < n; t++)
         have += ids[t] == prepare_token(x->prepare);
     return have == want
@@ -92,19 +97,30 @@ static int check_tokens(const struct window_pictures *x, size_t first, const int
                          have, (long long)prepare_token(x->prepare), want);
 }
 
+int window_pictures_list(struct window_pictures *x, const char *model, const struct json *sources,
+                         size_t window, char ***text, struct err *e)
+{
+    const size_t n = json_count(sources);
+
+    if (prepare_need(x, model, e) < 0 || (text && !(*text = mem_array(n, sizeof **text, e))))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (picture_add(x, json_as_text(json_at(sources, i)), n, window, e) < 0 ||
+            (text && !((*text)[i] = prepare_text(x->prepare, &x->at[x->count - 1].shape, e))))
+            return -1;
+    return 0;
+}
+
 int window_pictures_add(struct window_pictures *x, const char *model, const struct json *images,
                         size_t window, const int32_t *ids, size_t n, struct err *e)
 {
-    const size_t first = x->count;
     struct json *sources = NULL;
-    int rc = prepare_need(x, model, e);
+    int rc = chat_images_list(images, &sources, e);
 
     if (rc == 0)
-        rc = chat_images_list(images, &sources, e);
-    for (size_t i = 0; rc == 0 && i < json_count(sources); i++)
-        rc = picture_add(x, json_as_text(json_at(sources, i)), json_count(sources), window, e);
+        rc = window_pictures_list(x, model, sources, window, NULL, e);
     if (rc == 0)
-        rc = check_tokens(x, first, ids, n, e);
+        rc = window_pictures_check(x, window, ids, n, e);
     json_destroy(&sources);
     return rc;
 }

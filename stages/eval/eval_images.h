@@ -25,6 +25,13 @@ struct window_pictures {
 /* Those of window `window`, of n ids: each is there, and has its tokens. */
 int window_pictures_add(struct window_pictures *x, const char *model, const struct json *images,
                         size_t window, const int32_t *ids, size_t n, struct err *e);
+/* The same in two steps, for chats: *text [pictures] stands for their marks, the caller frees;
+ * then the ids that came out have their tokens. */
+int window_pictures_list(struct window_pictures *x, const char *model, const struct json *sources,
+                         size_t window, char ***text, struct err *e);
+const char *window_pictures_mark(const struct window_pictures *x);
+int window_pictures_check(const struct window_pictures *x, size_t window, const int32_t *ids,
+                          size_t n, struct err *e);
 void window_pictures_release(struct window_pictures *x);
 
 /* What a model sees in a window of T ids (x NULL: text alone); to be released also after an

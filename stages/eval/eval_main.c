@@ -10,6 +10,7 @@
 #include "../../common/base/plural.h"
 #include "../../common/tensor/blas.h"
 #include "eval.h"
+#include "eval_answers.h"
 #include "eval_opts.h"
 #include "eval_states.h"
 
@@ -38,6 +39,10 @@ static int print_report(const struct eval_report *r, int json, struct err *e)
     }
     printf("%zu window%s, %zu tokens, %zu prediction%s\n", r->windows, plural_s(r->windows),
            r->tokens, r->predictions, plural_s(r->predictions));
+    if (r->answers) {
+        print_line("exact match", r->exact);
+        print_line("log-likelihood", r->logprob);
+    }
     print_line("perplexity", r->perplexity);
     print_line("nll", r->nll);
     if (r->has_ref) {
@@ -117,6 +122,13 @@ static int conclude(const struct eval_command *a, const struct windows *w, size_
     return a->keep ? keep(a, window, &r, e) : 0;
 }
 
+static int read_data(const struct eval_command *a, struct windows_opts o, const struct model *m,
+                     struct windows *w, struct err *e)
+{
+    o.length = window_of(a, m);
+    return a->answers ? answers_read(&o, w, e) : windows_read(&o, w, e);
+}
+
 static int measure(const struct eval_command *a, uint64_t mem, struct par *par, struct err *e)
 {
     struct eval_opts o = {.mem = mem, .logits = a->logits};
@@ -125,16 +137,15 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
     struct eval v = {0};
     int rc = -1;
 
-    if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) ||
-        windows_read(&(struct windows_opts){.data = a->data,
-                                            .dir = a->model,
-                                            .ref = a->ref,
-                                            .length = window_of(a, m),
-                                            .max = (size_t)a->max_windows,
-                                            .chat_template = a->chat_template,
-                                            .date = a->date,
-                                            .docs = a->docs},
-                     &w, e) < 0)
+    const struct windows_opts wo = {.data = a->data,
+                                    .dir = a->model,
+                                    .ref = a->ref,
+                                    .chat_template = a->chat_template,
+                                    .date = a->date,
+                                    .max = (size_t)a->max_windows,
+                                    .docs = a->docs};
+
+    if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) || read_data(a, wo, m, &w, e) < 0)
         goto out;
     warn(a, m, ref, &w);
     if (a->ref_states && !(o.states = states_open(a->ref_states, a->ref, ref, &w, e)))

@@ -37,6 +37,10 @@ static const struct opt rows[] = {
      .help = "a chat that its template refuses\nstop: an error, with file and line\n"
              "skip: leave it out, and count it",
      "stop", .choices = docs_chat_choices},
+    {"answers", OPT_FLAG, AT(answers),
+     .help =
+         "the data are lines {\"question\", \"answer\"} and perhaps \"image\": score the answers "
+         "alone, exact match and log-likelihood"},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object on stdout instead of a table"},
     {"keep-figures", OPT_FLAG, AT(keep),
      .help = "keep the figures beside the run that made the model, in DIR/.ptqflow: ptq report "

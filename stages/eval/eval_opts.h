@@ -9,7 +9,7 @@
 struct eval_command {
     const char *model, *data, *ref, *ref_states, *logits, *chat_template, *date;
     int64_t window, max_windows;
-    int json, keep;
+    int json, keep, answers;
     struct docs_opts docs;
 };
 

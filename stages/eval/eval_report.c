@@ -167,17 +167,47 @@ out:
     return rc;
 }
 
+static double logprob(const struct window_sums *w)
+{
+    return -w->nll;
+}
+static double exact(const struct window_sums *w)
+{
+    return w->missed == 0;
+}
+
+/* Each window counts once. */
+static struct estimate mean_of_windows(const struct eval *v, sum_fn *f)
+{
+    const double W = (double)v->windows;
+    struct estimate m = {0, NAN};
+    double square = 0;
+
+    for (size_t i = 0; i < v->windows; i++)
+        m.value += f(&v->window[i]) / W;
+    for (size_t i = 0; i < v->windows; i++)
+        square += (f(&v->window[i]) - m.value) * (f(&v->window[i]) - m.value);
+    if (v->windows > 1)
+        m.se = sqrt(square / (W - 1) / W);
+    return m;
+}
+
 int eval_report(const struct eval *v, struct eval_report *r, struct err *e)
 {
     *r = (struct eval_report){.windows = v->windows,
                               .tokens = v->tokens,
                               .predictions = v->predictions,
                               .stopped = v->stopped,
+                              .answers = v->answers,
                               .has_ref = v->kld != NULL};
     if (v->predictions == 0)
         return err_set(e, ERR_DATA, "no window has two tokens: there is nothing to predict");
     r->nll = mean_of(v, sum_nll);
     r->perplexity = perplexity_of(r->nll);
+    if (r->answers) {
+        r->exact = mean_of_windows(v, exact);
+        r->logprob = mean_of_windows(v, logprob);
+    }
     if (!r->has_ref)
         return 0;
     r->ref_nll = mean_of(v, sum_ref);
@@ -203,6 +233,9 @@ struct json *eval_report_json(const struct eval_report *r, struct err *e)
         json_set_int(j, "predictions", (int64_t)r->predictions) ||
         json_set_int(j, "windows", (int64_t)r->windows) ||
         json_set(j, "complete", json_new_bool(!r->stopped)))
+        goto fail;
+    if (r->answers && (set_estimate(j, "exact_match", "exact_match_se", r->exact) ||
+                       set_estimate(j, "answer_logprob", "answer_logprob_se", r->logprob)))
         goto fail;
     if (r->has_ref && (set_estimate(j, "ref_perplexity", "ref_perplexity_se", r->ref_perplexity) ||
                        set_estimate(j, "ref_nll", "ref_nll_se", r->ref_nll) ||

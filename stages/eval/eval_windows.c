@@ -25,6 +25,7 @@ void windows_release(struct windows *w)
         window_pictures_release(w->pictures);
     free(w->pictures);
     free(w->start);
+    free(w->role);
     free(w->ids);
     memset(w, 0, sizeof *w);
 }

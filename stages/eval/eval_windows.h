@@ -20,6 +20,7 @@ struct windows {
     size_t count, tokens;
     size_t *start; /* [count + 1]: window i is ids[start[i]] to ids[start[i + 1]] */
     int32_t *ids;
+    uint8_t *role; /* [tokens] only answers are scored (role.h); NULL: all tokens are */
     struct window_pictures *pictures; /* NULL: there are none */
     struct docs_count read;           /* lines that were skipped, and why */
 };
