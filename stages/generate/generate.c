@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/model/kv_cache.h"
+#include "../../common/model/seen.h"
 
 enum { STEP_ROWS = 1024 };
 
@@ -233,6 +234,9 @@ static int check_prompts(const struct generate *g, size_t *room, struct err *e)
 
         if (!q.prompt)
             return err_set(e, ERR_USE, "prompt %zu is empty", i);
+        if (seen_check_text(g->m, &(struct seen_text){.T = q.prompt, .ids = g->prompts[i].ids}, e) <
+            0)
+            return err_prefix(e, "prompt %zu", i);
         if (g->c->context && q.prompt >= g->c->context)
             return err_set(
                 e, ERR_USE,

@@ -66,6 +66,17 @@ whole_job() { # FAMILY [KLD]: into ./FAMILY. Random weights are rough: 8 bits co
     ! ptq inspect --fast qwen2_moe | grep -q 'mlp\.gate\.qweight\|shared_expert_gate\.qweight'
 }
 
+@test "families: decoders of models that see are quantized and read back, their towers are not touched" {
+    need
+    for f in llava qwen3_vl; do
+        whole_job "$f"
+        run ptq diff --json "$f" "$models/$f"
+        jq -es 'map(select((.what // "") | test("vision_tower|visual|projector"))) | length == 0' <<<"$output"
+    done
+    run -100 ptq rotate --model "$models/idefics3" turned-idefics3
+    [[ $output == *"is none of the architecture's"* ]]
+}
+
 @test "families: an expert that no token goes to is rounded, and the run goes on" {
     need
     head -n 1 data.jsonl | jq -c '{input_ids: .input_ids[:4]}' >few.jsonl

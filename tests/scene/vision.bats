@@ -40,6 +40,8 @@ setup() {
     jq -c '.input_ids |= map(select(. != 1021))' shapes.jsonl >bare.jsonl
     run -100 ptq eval --model "$shapes" --data bare.jsonl
     [[ $output == *"bare.jsonl:1: 0 image tokens (id 1021) for 16 that the images have"* ]]
+    run -100 ptq generate --model "$shapes" --prompts blind.jsonl
+    [[ $output == *"that of an image (1021), but there is no image for it"* ]]
     for i in 1 2 3 4; do cat blind.jsonl; done >four.jsonl
     run -100 ptq run gptq --model "$shapes" --data four.jsonl --tokens 16 --length 4 --out out --quiet
     [[ $output == *"that of an image (1021), but there is no image for it"* ]]

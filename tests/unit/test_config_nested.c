@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_config_nested - config.json of a decoder with a tower: refusals by name first, then both
+ * forms, nested and flat. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "../../common/model/config.h"
+#include "../../common/model/config_read.h"
+#include "../../common/model/vision.h"
+
+#define BASE                                                                      \
+    "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, " \
+    "\"intermediate_size\": 160, \"vocab_size\": 320"
+#define LLAMA "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], " BASE
+
+static int parse(const char *text, struct config *c, struct err *e)
+{
+    memset(e, 0, sizeof *e);
+    return config_parse(text, strlen(text), "config.json", c, e);
+}
+
+/* Refused as wrong input, with both words in the message. */
+static void refused(const char *text, const char *word, const char *other)
+{
+    struct config c;
+    struct err e;
+
+    assert_int_equal(parse(text, &c, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    if (!strstr(e.text, word) || !strstr(e.text, other) || !strstr(e.text, "config.json"))
+        fail_msg("'%s' does not name '%s' and '%s'", e.text, word, other);
+    assert_null(c.json);
+}
+
+/* A decoder inside, and a tower. */
+#define TEXT "\"text_config\": {\"model_type\": \"llama\", " BASE "}"
+#define TOWER                                                               \
+    "\"vision_config\": {\"hidden_size\": 48, \"num_attention_heads\": 4, " \
+    "\"num_hidden_layers\": 3, \"intermediate_size\": 96, \"image_size\": 32, \"patch_size\": 8}"
+#define IDEFICS3                                                                                 \
+    "{\"model_type\": \"idefics3\", \"architectures\": [\"Idefics3ForConditionalGeneration\"], " \
+    "\"image_token_id\": 310"
+#define QWEN_VL                                                                                 \
+    "{\"model_type\": \"qwen2_vl\", \"architectures\": [\"Qwen2VLForConditionalGeneration\"], " \
+    "\"image_token_id\": 310, " BASE
+#define QWEN_TOWER                                                                                \
+    ", \"vision_config\": {\"embed_dim\": 48, \"num_heads\": 4, \"depth\": 3, \"mlp_ratio\": 2, " \
+    "\"hidden_size\": "
+
+static void wrong_parts_are_refused(void **state)
+{
+    (void)state;
+    refused(IDEFICS3 ", " TOWER "}", "text_config", "object");
+    refused(IDEFICS3 ", \"text_config\": {\"model_type\": \"gpt2\"}, " TOWER "}", "gpt2",
+            "known: llama");
+    refused(IDEFICS3 ", " TEXT "}", "vision_config", "object");
+    refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"image_size\": 0}}", "image_size", "");
+    refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"hidden_act\": \"relu\"}}", "relu",
+            "hidden_act");
+    refused(IDEFICS3 ", \"scale_factor\": 3, " TEXT ", " TOWER "}", "image_size", "3 cells");
+    refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"hidden_size\": 50, \"image_size\": 128}}",
+            "16 heads", "50");
+    refused("{\"model_type\": \"idefics3\", " TEXT ", " TOWER "}", "image_token_index", "");
+    refused(QWEN_VL ", \"rope_scaling\": {\"type\": \"mrope\"}" QWEN_TOWER "64}}", "mrope_section",
+            "without");
+    refused(QWEN_VL
+            ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 4]}" QWEN_TOWER
+            "64}}",
+            "mrope_section", "sum 8");
+    refused(QWEN_VL
+            ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}" QWEN_TOWER
+            "65}}",
+            "hidden_size", "65");
+    refused(LLAMA ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}}",
+            "mrope_section", "not supported");
+}
+
+static void parts_are_read(void **state)
+{
+    struct config c;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(
+        parse(IDEFICS3 ", \"tie_word_embeddings\": true, " TEXT ", " TOWER "}", &c, &e), 0);
+    assert_true(c.d == 64 && c.tied && c.file != c.json && !c.rope.axes && c.vision);
+    assert_true(c.vision->d == 48 && c.vision->side == 4 && c.vision->merge == 2 &&
+                c.vision->run == 3 && c.vision->out == 64 && c.vision->token == 310);
+    config_release(&c);
+    assert_int_equal(
+        parse(QWEN_VL
+              ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}" QWEN_TOWER
+              "64}}",
+              &c, &e),
+        0);
+    assert_true(c.file == c.json && c.attention_bias && c.rope.axes == ROPE_SECTIONS &&
+                c.rope.section[1] == 3 && c.rope.type == ROPE_DEFAULT);
+    assert_true(c.vision->ff == 96 && c.vision->side == 0 && c.vision->rope.axes == ROPE_GRID);
+    config_release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_parts_are_refused),
+        cmocka_unit_test(parts_are_read),
+    };
+
+    return cmocka_run_group_tests_name("config_nested", tests, NULL, NULL);
+}
