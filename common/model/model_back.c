@@ -110,6 +110,8 @@ static int run_all(struct run *r, struct err *e)
         r->h[i] = mem_raw((layers + 1) * T * r->m->c.d, sizeof *r->h[i], e);
         if (!r->h[i] || model_embed(r->m, r->chunk[i].ids, T, r->h[i], e) < 0)
             return -1;
+        if (r->chunk[i].seen)
+            seen_embed(r->chunk[i].seen, T, r->h[i]);
     }
     for (r->block = 0; r->block < layers; r->block++)
         if (forward_block(r, e) < 0)

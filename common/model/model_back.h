@@ -10,9 +10,11 @@
 #define PTQ_MODEL_BACK_H
 
 #include "block_back.h"
+#include "seen.h"
 
 struct model_back_chunk {
     const struct rows *rows;
+    const struct seen *seen;  /* the images in its text, which rows name too; NULL: text alone */
     const int32_t *ids;       /* [T] */
     const uint8_t *predicted; /* [T] 1: the token is predicted, from those before it; of the first
                                  of a sequence it is not asked */

@@ -47,6 +47,7 @@ static void held_free(struct importance_held **hp)
     free(h->predicted);
     free(h->loss);
     free(h->g);
+    seen_release(&h->seen);
     msg_destroy(&h->msg);
     free(h);
     *hp = NULL;
@@ -126,7 +127,8 @@ static struct importance_held *held_make(const struct importance *f, const struc
 
     if (!h)
         return NULL;
-    if ((h->msg = msg_copy(chunk, e)) && chunk_read(h->msg, &h->view, e) == 0) {
+    if ((h->msg = msg_copy(chunk, e)) && chunk_read(h->msg, &h->view, e) == 0 &&
+        seen_chunk(f->m, &h->view, &h->seen, e) == 0) {
         h->T = h->view.T;
         h->nseq = h->view.nseq;
         h->number = h->view.chunk;
@@ -255,9 +257,13 @@ static int measure_loss(struct importance *f, size_t n, struct err *e)
     for (size_t i = 0; c && rows && i < n; i++) {
         struct importance_held *h = f->held[f->measured + i];
 
-        rows[i] = (struct rows){.T = h->T, .nseq = h->nseq, .lengths = h->view.lengths};
-        c[i] = (struct model_back_chunk){
-            .rows = &rows[i], .ids = h->view.ids, .predicted = h->predicted, .loss = h->loss};
+        rows[i] = (struct rows){
+            .T = h->T, .nseq = h->nseq, .lengths = h->view.lengths, .seen = seen_rows(&h->seen)};
+        c[i] = (struct model_back_chunk){.rows = &rows[i],
+                                         .seen = &h->seen,
+                                         .ids = h->view.ids,
+                                         .predicted = h->predicted,
+                                         .loss = h->loss};
     }
     if (c && rows)
         rc = model_back_run(f->m, c, n, &ask, e);
@@ -380,6 +386,7 @@ int importance_work(struct importance *f, const struct importance_io *io, struct
         struct importance_held *h = f->held[i];
 
         note_losses(f, h);
+        seen_release(&h->seen);
         if (f->o.method == IMPORTANCE_MBQ)
             count_modalities(f, h);
         else if (weigh_tokens(f, h, e) < 0 || hand_on(f, h, e) < 0)

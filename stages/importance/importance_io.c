@@ -3,6 +3,7 @@
 #include "importance_io.h"
 
 #include <math.h>
+#include <stdio.h>
 #include "../../common/base/log.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/sig.h"
@@ -46,12 +47,13 @@ static int take_chunk(void *ctx, struct msg **m, struct err *e)
 static void say(const struct importance *f, const struct importance_command *c)
 {
     struct importance_tally t;
+    char loss[48] = "";
 
     importance_tally(f, &t);
-    log_info("%zu chunk%s, %llu tokens, %zu sequence%s%s%.*g", t.chunks, plural_s(t.chunks),
-             (unsigned long long)t.tokens, t.sequences, plural_s(t.sequences),
-             isnan(t.loss) ? "" : ", mean loss ", isnan(t.loss) ? 0 : 6,
-             isnan(t.loss) ? 0 : t.loss);
+    if (!isnan(t.loss) && c->core.method != IMPORTANCE_VLMQ)
+        snprintf(loss, sizeof loss, ", mean loss %.6g", t.loss);
+    log_info("%zu chunk%s, %llu tokens, %zu sequence%s%s", t.chunks, plural_s(t.chunks),
+             (unsigned long long)t.tokens, t.sequences, plural_s(t.sequences), loss);
     if (t.silent)
         log_warn("%zu of %zu sequences have no token to predict: their tokens count alike%s",
                  t.silent, t.sequences,

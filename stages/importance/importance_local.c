@@ -57,7 +57,8 @@ static int tell(void *ctx, const struct block_back_rows *x, struct err *e)
 
 static struct rows rows_of(const struct importance_held *h)
 {
-    return (struct rows){.T = h->T, .nseq = h->nseq, .lengths = h->view.lengths};
+    return (struct rows){
+        .T = h->T, .nseq = h->nseq, .lengths = h->view.lengths, .seen = seen_rows(&h->seen)};
 }
 
 /* Losses are sums over the rows of all sequences. */
@@ -135,6 +136,7 @@ static int start(struct run *r, struct err *e)
             !(r->rounded[i] = mem_raw(h->T * d, sizeof(float), e)) ||
             model_embed(r->l->m, h->view.ids, h->T, r->full[i], e) < 0)
             return -1;
+        seen_embed(&h->seen, h->T, r->full[i]);
         memcpy(r->rounded[i], r->full[i], h->T * d * sizeof(float));
         for (size_t s = 0; s < h->nseq; s++)
             h->loss[s] = 0;

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "../../common/model/seen.h"
 #include "../../common/model/weigh.h"
 #include "../../common/wire/msg_chunk.h"
 
@@ -34,6 +35,7 @@ struct importance_raw {
 struct importance_held {
     struct msg *msg; /* NULL once it was handed on */
     struct chunk_view view;
+    struct seen seen; /* its images, until it was measured */
     size_t T, nseq;
     uint64_t number;
     uint8_t *predicted; /* [T] */

@@ -77,6 +77,17 @@ importance() { # MORE...
     [ ! -e raw.safetensors ]
 }
 
+@test "a chat about a picture: what the model is sure of costs little once it has seen it" {
+    local vlm=${PTQ_SHARED:-$ROOT/../shared}/data/shapes-vlm
+    [ -d "$vlm" ] || skip "data/shapes-vlm is not on this machine (PTQ_SHARED)"
+    head -1 "$vlm/calib/calib.jsonl" | sed "s|\"path\": \"|&$vlm/calib/|" >chat.jsonl
+    ptq-sample --model "$vlm" --data chat.jsonl --tokens 96 --mode whole --quiet --out chat.ptq
+    run -0 ptq-importance --model "$vlm" --method mbq --threads 1 --in chat.ptq --out weighed.ptq
+    [[ $output == *"mean loss 0.00086"* ]] # 1.8 for who sees nothing
+    run -0 ptq-inspect weighed.ptq
+    [[ $output == *"site_weights  F32 [20, 96]"* && $output == *pixels* ]]
+}
+
 @test "a run of the recipe, with two processes that weigh" {
     timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
         --workers importance=2,forward=1 --out out

@@ -20,7 +20,9 @@ static inline int grad_open(const char *name, const char *part, struct par *par,
 
     snprintf(path[0], sizeof path[0], "data/golden-backward/%s.%s.safetensors", name, part);
     snprintf(path[1], sizeof path[1], "data/%s%s",
-             strcmp(name, "tale-qwen3") == 0 ? "" : "conformance/", name);
+             strcmp(name, "tale-qwen3") == 0 || strcmp(name, "shapes-vlm") == 0 ? ""
+                                                                                : "conformance/",
+             name);
     file = shared_path(path[0]);
     dir = shared_path(path[1]);
     if (!file || !dir)

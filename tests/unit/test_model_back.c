@@ -189,6 +189,108 @@ static void models_are_those_of_autograd(void **state)
     }
 }
 
+/* ---- pictures and answers: three chats of shapes-vlm, whose golden has o_proj and down_proj ---- */
+
+static int each_joining(void *ctx, size_t chunk, size_t block, const struct block_back_rows *x,
+                        struct err *e)
+{
+    struct compare *c = ctx;
+    float *abs = run_array(x->count), *sq = run_array(x->count);
+    char name[256];
+
+    (void)chunk;
+    (void)block;
+    (void)e;
+    measure(x, abs, sq);
+    snprintf(name, sizeof name, "%s.tok.ans.%s.abs", c->variant, x->name);
+    if (st_find(c->g, name)) {
+        grad_compare(c->g, c->model, name, abs, x->count, GRAD_TOLERANCE);
+        c->tokens++;
+    }
+    free(abs);
+    free(sq);
+    return 0;
+}
+
+static void picture_golden(struct model *m, const struct st_set *g, const char *sample)
+{
+    static const int32_t one = 1, grid[3] = {1, 0, 0};
+    struct err err = {0};
+    struct compare c = {.model = "shapes-vlm", .variant = sample, .g = g};
+    char key[64];
+    size_t n;
+    double *mask, *image, loss;
+    int32_t *ids, *of, length;
+    uint8_t *predicted;
+    float *pixels;
+    struct seen seen;
+    struct rows r = {.nseq = 1, .lengths = &length};
+
+    snprintf(key, sizeof key, "%s.input_ids", sample);
+    ids = run_ids(g, key, &r.T);
+    length = (int32_t)r.T;
+    snprintf(key, sizeof key, "%s.mask.ans", sample);
+    mask = grad_golden(g, key, &n);
+    snprintf(key, sizeof key, "%s.image", sample);
+    image = grad_golden(g, key, &n);
+    of = mem_array(r.T, sizeof *of, &err);
+    predicted = mem_array(r.T, 1, &err);
+    must(of && predicted);
+    for (size_t t = 0; t < r.T; t++) {
+        predicted[t] = mask[t] > 0;
+        of[t] = image[t] > 0 ? 0 : -1;
+    }
+    snprintf(key, sizeof key, "%s.pixel_values", sample);
+    pixels = run_golden(g, key, &n);
+    must(seen_open(
+             m,
+             &(struct seen_text){.T = r.T, .nseq = 1, .ids = ids, .lengths = &length, .image = of},
+             &(struct pictures){.count = 1,
+                                .pixels = pixels,
+                                .rows = 1,
+                                .width = n,
+                                .image_rows = &one,
+                                .grid = grid},
+             &seen, &err) == 0);
+    r.seen = seen_rows(&seen);
+    must(model_back_run(
+             m,
+             &(struct model_back_chunk){
+                 .rows = &r, .seen = &seen, .ids = ids, .predicted = predicted, .loss = &loss},
+             1, &(struct model_back_ask){.linear = each_joining, .ctx = &c}, &err) == 0);
+    snprintf(key, sizeof key, "%s.loss.ans", sample);
+    grad_compare(g, "shapes-vlm", key, &(float){(float)loss}, 1, GRAD_TOLERANCE);
+    assert_int_equal(c.tokens, 2 * model_config(m)->layers);
+    seen_release(&seen);
+    free(ids);
+    free(of);
+    free(mask);
+    free(image);
+    free(pixels);
+    free(predicted);
+}
+
+static void pictures_are_those_of_autograd(void **state)
+{
+    static const char *const samples[] = {"0", "1", "2"};
+    struct err err = {0};
+    struct par *par = par_open(1, &err);
+    struct model *m;
+    struct st_set *g;
+
+    (void)state;
+    if (!grad_open("shapes-vlm", "ce", par, &m, &g)) {
+        par_close(&par);
+        print_message("skip: data/golden-backward is not on this machine (PTQ_SHARED)\n");
+        skip();
+    }
+    for (size_t i = 0; i < 3; i++)
+        picture_golden(m, g, samples[i]);
+    st_close(&g);
+    model_close(&m);
+    par_close(&par);
+}
+
 /* ---- VLMQ's local loss ---- */
 
 static int each_local(void *ctx, const struct block_back_rows *x, struct err *e)
@@ -385,6 +487,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(chunks_do_not_meet),
         cmocka_unit_test(local_losses_are_those_of_autograd),
         cmocka_unit_test(models_are_those_of_autograd),
+        cmocka_unit_test(pictures_are_those_of_autograd),
     };
     struct err err = {0};
 
