@@ -140,9 +140,11 @@ sample() { # CODE ARGUMENTS...
         done
     done >photos/data.jsonl
     sed 's/lossy.webp/turn6.jpg/' photos/data.jsonl >photos/other.jsonl
-    for data in data other; do
+    { cat photos/data.jsonl && echo; } >photos/again.jsonl # the same rows, the provenance another
+    for data in data again other; do
         ptq run gptq --quiet --model model --data photos/$data.jsonl --tokens 216 --group 32 --classes modality --mix text=1,image=0.3 --out $data
     done
     [ "$(jq -r 'select(.record == "site") | .classes | map("\(.name) \(.tokens)") | join(" ")' data/.ptqflow/journal.jsonl | sort -u)" = "text 144 image 72" ]
-    run ! cmp -s data/model.safetensors other/model.safetensors
+    ptq diff data again
+    run -1 ptq diff data other
 }
