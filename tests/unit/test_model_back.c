@@ -189,7 +189,7 @@ static void models_are_those_of_autograd(void **state)
     }
 }
 
-/* ---- pictures and answers: three chats of shapes-vlm, whose golden has o_proj and down_proj ---- */
+/* ---- pictures and answers: three chats of shapes-vlm; the golden has o_proj, down_proj ---- */
 
 static int each_joining(void *ctx, size_t chunk, size_t block, const struct block_back_rows *x,
                         struct err *e)
