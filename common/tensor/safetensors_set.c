@@ -264,14 +264,17 @@ static int run_hint(const char *dir, char hint[ST_HINT_MAX])
 
 const char *st_folder_hint(const char *dir, char hint[ST_HINT_MAX])
 {
+    const char *files;
     char **names = NULL;
     size_t count = 0;
 
     *hint = '\0';
     if (fs_list(dir, &names, &count, NULL))
         return hint;
-    if (!models_hint(dir, (const char *const *)names, count, hint) && !run_hint(dir, hint))
-        snprintf(hint, ST_HINT_MAX, "%s", file_hint((const char *const *)names, count));
+    files = file_hint((const char *const *)names, count);
+    if (!models_hint(dir, (const char *const *)names, count, hint) &&
+        (*files || !run_hint(dir, hint)))
+        snprintf(hint, ST_HINT_MAX, "%s", files);
     fs_names_free(&names, count);
     return hint;
 }

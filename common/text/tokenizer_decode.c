@@ -194,7 +194,7 @@ static int step_run(struct texts *l, const struct dec_step *s, struct err *e)
     for (i = 0; i < l->n; i++) {
         if (s->kind == DEC_BYTE_LEVEL)
             bytes_from_chars(&l->x[i]);
-        if (s->kind == DEC_REPLACE && text_replace(&l->x[i], s->find, &s->put, e) < 0)
+        if (s->kind == DEC_REPLACE && text_replace(&l->x[i], s->find, &s->put, 0, e) < 0)
             return -1;
         if (s->kind == DEC_STRIP)
             text_strip(&l->x[i], s);

@@ -106,7 +106,9 @@ void pieces_release(struct pieces *p);
  * when the text is the very beginning of what is encoded, which what went was then. */
 int text_normalize(const struct tokenizer *t, struct text *x, int *lost, struct err *e);
 int text_split(const struct tokenizer *t, struct pieces *x, int start, struct err *e);
-int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, struct err *e);
+/* most: bytes that x may have then, more are refused; 0: any. */
+int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, size_t most,
+                 struct err *e);
 int text_copy(struct text *x, const char *data, size_t n, struct err *e);
 
 /* tokenizer_added.c: the next added token in text[from, n): 1 found, 0 none. span is what it

@@ -7,6 +7,10 @@
 #include "../base/mem.h"
 #include "tokenizer_parts.h"
 
+/* What a normalizer may make of a text of n bytes. Spaces become three bytes, a compatibility form
+ * has at most 33 for 3; steps that put much more would only fill the memory. */
+#define GROWTH_MAX(n) (64 * (n) + ((size_t)1 << 20))
+
 int text_copy(struct text *x, const char *data, size_t n, struct err *e)
 {
     if (!(x->data = mem_array(n + 1, 1, e)))
@@ -21,7 +25,16 @@ int text_copy(struct text *x, const char *data, size_t n, struct err *e)
 struct buffer {
     char *data;
     size_t n, cap;
+    size_t most; /* bytes that it may have; 0: any */
 };
+
+static int growth_error(size_t most, struct err *e)
+{
+    return err_set(e, ERR_USE,
+                   "the tokenizer's normalizer makes more than %zu bytes of a text: is its "
+                   "tokenizer.json whole?",
+                   most);
+}
 
 static int buffer_add(struct buffer *b, const char *data, size_t n, struct err *e)
 {
@@ -29,6 +42,8 @@ static int buffer_add(struct buffer *b, const char *data, size_t n, struct err *
 
     if (n >= SIZE_MAX / 4 - b->n)
         return err_set(e, ERR_USE, "a text is too long");
+    if (b->most && b->n + n > b->most)
+        return growth_error(b->most, e);
     if (b->n + n + 1 > b->cap && mem_grow(&p, &b->cap, b->n + n + 1, 1, e) < 0)
         return -1;
     b->data = p;
@@ -46,9 +61,10 @@ static void text_take(struct text *x, struct buffer *b)
     x->n = b->n;
 }
 
-int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, struct err *e)
+int text_replace(struct text *x, struct unicode_regex *find, const struct text *put, size_t most,
+                 struct err *e)
 {
-    struct buffer b = {0};
+    struct buffer b = {.most = most};
     size_t at = 0, start, end;
     int r;
 
@@ -132,7 +148,8 @@ static int text_form(struct text *x, const struct norm_step *s, struct err *e)
 }
 
 /* *lost is set when the first character goes. */
-static int norm_replace(struct text *x, const struct norm_step *s, int *lost, struct err *e)
+static int norm_replace(struct text *x, const struct norm_step *s, size_t most, int *lost,
+                        struct err *e)
 {
     size_t start, end;
     int r = s->put.n ? 0 : unicode_regex_next(s->find, x->data, x->n, 0, &start, &end, e);
@@ -140,10 +157,11 @@ static int norm_replace(struct text *x, const struct norm_step *s, int *lost, st
     if (r < 0)
         return -1;
     *lost |= r && start == 0;
-    return text_replace(x, s->find, &s->put, e);
+    return text_replace(x, s->find, &s->put, most, e);
 }
 
-static int norm_run(struct text *x, const struct norm_step *s, int *lost, struct err *e)
+static int norm_run(struct text *x, const struct norm_step *s, size_t most, int *lost,
+                    struct err *e)
 {
     const size_t before = x->n;
     struct buffer b = {0};
@@ -156,7 +174,7 @@ static int norm_run(struct text *x, const struct norm_step *s, int *lost, struct
     case NORM_BYTES:
         return text_become(x, &b, bytes_spell(&b, x->data, x->n, e));
     case NORM_REPLACE:
-        return norm_replace(x, s, lost, e);
+        return norm_replace(x, s, most, lost, e);
     case NORM_STRIP:
         text_strip_spaces(x, s->left, 0);
         *lost |= x->n < before;
@@ -172,10 +190,15 @@ static int norm_run(struct text *x, const struct norm_step *s, int *lost, struct
 
 int text_normalize(const struct tokenizer *t, struct text *x, int *lost, struct err *e)
 {
+    const size_t most = GROWTH_MAX(x->n);
+
     *lost = 0;
-    for (size_t i = 0; i < t->nnorm && x->n; i++)
-        if (norm_run(x, &t->norm[i], lost, e) < 0)
+    for (size_t i = 0; i < t->nnorm && x->n; i++) {
+        if (norm_run(x, &t->norm[i], most, lost, e) < 0)
             return -1;
+        if (x->n > most)
+            return growth_error(most, e);
+    }
     return 0;
 }
 

@@ -71,6 +71,10 @@ refused() { # WORD OPTIONS...: before anything was started
         --solver rtn --format gguf,dense,compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip'
     [ "$(ls out/gguf | tr '\n' ' ')" = "README.md model.gguf " ]
     grep -q "^library_name: gguf" out/gguf/README.md
+    mkdir out/gguf/.ptqflow # as a run of this format alone leaves it
+    run -100 --separate-stderr ptq check out/gguf
+    [[ $stderr == *"(a GGUF file is there: 'ptq import' makes a model folder of it)"* ]]
+    rmdir out/gguf/.ptqflow
     ptq import --quiet out/gguf/model.gguf back 2>said
     grep -q "35 of 68 tensors: Q4_0, Q8_0" said
     ptq diff out/dense back

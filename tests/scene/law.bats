@@ -59,6 +59,11 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     [[ $stderr == *'the least that these runs allow is 2.2'*'add a run with fewer bits'* ]]
     run -100 ptq allocate w2 w3
     run -100 ptq allocate --target-bpw 3 --target-size 1M w2 w3
+    jq -c '.sites[] | {block, site, weight: 1}' <(ptq allocate --target-bpw 3 --json w2 w3 w4) >own
+    for of in w2/.ptqflow/journal.jsonl own; do # --out on what is read
+        run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights own --out $of w2 w3 w4
+        [[ $stderr == *"--out: '$of' is read: write to another file"* ]]
+    done
     sed 's/"tokens":1024/"tokens":999/' w3/.ptqflow/journal.jsonl >j
     mkdir -p other/.ptqflow && cp j other/.ptqflow/journal.jsonl
     run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other

@@ -63,6 +63,9 @@ message_bytes() { # FILE: length of its first message
     [[ $output == *"none.ptq"* ]]
     run -100 ptq-stream imatrix none.ptq im.gguf
     [[ $output == *"none.ptq"* ]]
+    echo nothing >own
+    run -100 ptq-stream import own --out own
+    [[ $output == *"'own' is read: write to another file"* && $(cat own) == nothing ]]
     run -100 ptq-stream export - out.safetensors
     [[ $output == *"read twice"* ]]
 }

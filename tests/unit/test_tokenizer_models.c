@@ -127,6 +127,24 @@ static void by_hand(void **state)
     expect("{'normalizer':{'type':'Strip'}," UNI "}", "  ", 2, 0, "");
 }
 
+/* Each step would make hundreds of characters of one: no memory is enough for a few of them. */
+static void growth(void **state)
+{
+    static const char step[] = "{'type':'Replace','pattern':{'String':'a'},'content':'%s'}";
+    char put[401], one[512], json[2048];
+
+    (void)state;
+    memset(put, 'a', sizeof put - 1);
+    put[sizeof put - 1] = '\0';
+    snprintf(one, sizeof one, step, put);
+    snprintf(json, sizeof json, "{'normalizer':%s," UNI "}", one);
+    expect(json, "b", 1, 0, "2 ");
+    snprintf(json, sizeof json,
+             "{'normalizer':{'type':'Sequence','normalizers':[%s,%s,%s]}," UNI "}", one, one, one);
+    expect(json, "b", 1, 0, "2 ");
+    expect(json, "a", 1, 0, "!normalizer makes more than");
+}
+
 /* A document that is one piece is cut where no token reaches over, which must change nothing. */
 static void one_piece(void **state)
 {
@@ -424,9 +442,10 @@ static void golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),    cmocka_unit_test(one_piece),
-        cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models), cmocka_unit_test(folders),
-        cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),  cmocka_unit_test(golden),
+        cmocka_unit_test(growth),    cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),
+        cmocka_unit_test(one_piece), cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models),
+        cmocka_unit_test(folders),   cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),
+        cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);

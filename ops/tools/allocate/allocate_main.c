@@ -30,10 +30,28 @@ static int put(const struct allocate *a, const struct allocate_command *c, struc
     return rc;
 }
 
+/* A journal or weights that the choice would replace. */
+static int out_check(const struct stage *s, struct err *e)
+{
+    const struct allocate_command *c = s->own;
+    int same = c->core.site_weights && fs_same(c->out, c->core.site_weights);
+
+    for (size_t i = 0; i < s->args.count && !same; i++) {
+        char *journal = fs_join(s->args.arg[i], ".ptqflow/journal.jsonl", e);
+
+        if (!journal)
+            return -1;
+        same = fs_same(c->out, journal);
+        free(journal);
+    }
+    return same ? err_set(e, ERR_USE, "--out: '%s' is read: write to another file", c->out) : 0;
+}
+
 static int run(struct stage *s, struct err *e)
 {
     const struct allocate_command *c = s->own;
-    struct allocate *a = allocate_open(s->args.arg, s->args.count, &c->core, e);
+    struct allocate *a =
+        out_check(s, e) ? NULL : allocate_open(s->args.arg, s->args.count, &c->core, e);
     const int rc = a && allocate_run(a, e) == 0 ? put(a, c, e) : -1;
 
     allocate_close(&a);

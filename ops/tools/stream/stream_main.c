@@ -3,6 +3,7 @@
  * stream_import.c, stream_export.c, stream_sums.c and stream_imatrix.c. */
 #include <string.h>
 
+#include "../../../common/base/fs.h"
 #include "../../../common/base/log.h"
 #include "../../../common/base/plural.h"
 #include "../../../common/wire/link.h"
@@ -12,11 +13,13 @@
 static int run_import(const struct stage *s, const char *path, struct err *e)
 {
     const struct link_opts lo = {.name = "stream", .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW};
-    struct link *out = link_open(s->out, LINK_OUT, &lo, e);
+    struct link *out;
     size_t count;
     int rc = -1;
 
-    if (!out)
+    if (fs_same(s->out, path))
+        return err_set(e, ERR_USE, "'%s' is read: write to another file", path);
+    if (!(out = link_open(s->out, LINK_OUT, &lo, e)))
         return -1;
     rc = stream_import(path, out, &count, e);
     if (link_end(out, rc == 0, rc ? e->text : NULL, rc ? NULL : e))
