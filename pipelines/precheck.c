@@ -19,6 +19,7 @@
 #include "../common/text/tokenizer.h"
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_forecast.h"
@@ -34,12 +35,18 @@ static int check_data(const struct route *t, struct err *e)
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_command *c = s ? s->own : NULL;
+    const struct stage *reduce = route_stage(t, &reduce_spec, 0);
+    const char *record = reduce ? ((const struct reduce_command *)reduce->own)->record : NULL;
 
+    if (record && fs_is_dir(record))
+        return err_set(e, ERR_USE, "--record: '%s' is a folder: give the name of a file", record);
     for (size_t i = 0; c && i < c->data.count; i++) {
         const char *path = c->data.text[i];
         struct stat st;
         uint64_t bytes;
 
+        if (record && fs_same(path, record))
+            return err_set(e, ERR_USE, "--data and --record are the same file '%s'", path);
         if (!strcmp(path, "-") ||
             (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
             continue; /* a pipe: only its reader knows what comes */

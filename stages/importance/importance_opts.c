@@ -2,6 +2,9 @@
 /* importance_opts - see importance_opts.h. */
 #include "importance_opts.h"
 
+#include <string.h>
+
+#include "../../common/base/fs.h"
 #include "../../common/tensor/blas.h"
 
 static const struct opt_choice methods[] = {
@@ -46,6 +49,18 @@ static const struct opt rows[] = {
     {.name = NULL},
 };
 
+/* It is written last: what could not be, or would replace the chunks, is said before the work. */
+static int keep_check(const struct stage *s, const char *keep, struct err *e)
+{
+    if (!keep)
+        return 0;
+    if (fs_is_dir(keep))
+        return err_set(e, ERR_USE, "--keep: '%s' is a folder: give the name of a file", keep);
+    if (fs_same(keep, s->in) || fs_same(keep, s->out) || strcmp(keep, s->out) == 0)
+        return err_set(e, ERR_USE, "--keep: '%s' holds the chunks: write to another file", keep);
+    return 0;
+}
+
 static int check(const struct stage *s, struct err *e)
 {
     struct importance_command *c = s->own;
@@ -64,7 +79,7 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--group: 0 is no group; -1 means whole rows");
     if (weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--clip");
-    return 0;
+    return keep_check(s, c->core.keep, e);
 }
 
 const struct stage_spec importance_spec = {

@@ -99,6 +99,13 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     refused 100 "m: neither model.safetensors nor model.safetensors.index.json"
 }
 
+@test "--record is none of the data, and no folder" {
+    cp d.jsonl keep
+    refused 100 "--data and --record are the same file 'd.jsonl'" -- --record ./d.jsonl
+    cmp d.jsonl keep
+    refused 100 "--record: 'm' is a folder" -- --record m
+}
+
 @test "a Git LFS pointer in place of a file" {
     printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 10501248\n' >pointer
     cp m/config.json keep

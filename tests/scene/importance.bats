@@ -64,6 +64,10 @@ importance() { # MORE...
     sample --out chunks.ptq
     run -100 importance --in chunks.ptq --out x.ptq --method mbq
     [[ $output == *"chunk 0: no tensor 'modality'"* ]]
+    for of in chunks.ptq x.ptq .; do # --keep is written last
+        run -100 importance --in chunks.ptq --out x.ptq --keep $of
+        [[ $output == *"--keep: '$of' "* ]]
+    done
     importance --in chunks.ptq --out weighed.ptq
     run -100 importance --in weighed.ptq --out x.ptq
     [[ $output == *"has weights of sites already"* ]]
