@@ -69,7 +69,7 @@ int features_make(struct model *m, const struct pictures *p, struct features *f,
 
 /* ---- for the towers ---- */
 
-int sight_room(struct sight *s, size_t T, size_t sequences, struct err *e)
+static int room(struct sight *s, size_t T, size_t sequences, struct err *e)
 {
     s->x = mem_raw(T * s->v->d, sizeof *s->x, e);
     s->lengths = mem_array(sequences, sizeof *s->lengths, e);
@@ -77,8 +77,8 @@ int sight_room(struct sight *s, size_t T, size_t sequences, struct err *e)
     return s->x && s->lengths ? 0 : -1;
 }
 
-float *sight_tensor(const struct sight *s, const char *prefix, const char *name, int ndim,
-                    const uint64_t *shape, struct err *e)
+static float *tensor(const struct sight *s, const char *prefix, const char *name, int ndim,
+                     const uint64_t *shape, struct err *e)
 {
     char full[TENSOR_NAME];
     const struct st_entry *x;
@@ -103,11 +103,11 @@ static float *tensor_of(const struct sight *s, const char *prefix, const char *n
     char full[TENSOR_NAME];
 
     snprintf(full, sizeof full, "%s%s", name, end);
-    return sight_tensor(s, prefix, full, ndim, shape, e);
+    return tensor(s, prefix, full, ndim, shape, e);
 }
 
-int sight_multiply(const struct sight *s, const struct sight_linear *l, size_t T, const float *x,
-                   float *y, struct err *e)
+static int multiply(const struct sight *s, const struct sight_linear *l, size_t T, const float *x,
+                    float *y, struct err *e)
 {
     float *w = tensor_of(s, l->prefix, l->name, ".weight", l->ndim, l->shape, e), *b = NULL;
     const size_t N = (size_t)l->shape[0];
@@ -127,8 +127,8 @@ int sight_multiply(const struct sight *s, const struct sight_linear *l, size_t T
     return rc;
 }
 
-int sight_norm(const struct sight *s, const char *prefix, const char *name,
-               const struct norm_spec *spec, size_t T, size_t n, float *x, struct err *e)
+static int norm(const struct sight *s, const char *prefix, const char *name,
+                const struct norm_spec *spec, size_t T, size_t n, float *x, struct err *e)
 {
     const uint64_t shape[1] = {n};
     float *w = tensor_of(s, prefix, name, ".weight", 1, shape, e), *b = NULL;
@@ -147,6 +147,9 @@ int sight_norm(const struct sight *s, const char *prefix, const char *name,
     return rc;
 }
 
+static const struct sight_table table = {
+    .room = room, .tensor = tensor, .multiply = multiply, .norm = norm, .products = &blas_products};
+
 /* ---- in steps ---- */
 
 struct sight *sight_open(struct model *m, const struct pictures *p, struct features *f, size_t at,
@@ -156,6 +159,7 @@ struct sight *sight_open(struct model *m, const struct pictures *p, struct featu
 
     if (!s)
         return NULL;
+    s->by = &table;
     s->m = m;
     s->v = m->c.vision;
     s->p = p;

@@ -3,10 +3,14 @@
 #ifndef PTQ_SIGHT_PARTS_H
 #define PTQ_SIGHT_PARTS_H
 
+#include "../tensor/blas.h"
 #include "model_parts.h"
 #include "pictures.h"
 
+struct sight_table;
+
 struct sight {
+    const struct sight_table *by;
     struct model *m;
     const struct vision *v;
     const struct pictures *p;
@@ -22,12 +26,6 @@ struct sight {
     size_t *order; /* [cells] which cell stands there; NULL: each in its own place */
 };
 
-/* Room for T rows in `sequences` sequences. */
-int sight_room(struct sight *s, size_t T, size_t sequences, struct err *e);
-/* A tensor of the checkpoint with this shape, malloc'd; NULL: an error. name: below PREFIX, or
- * whole where PREFIX is "". */
-float *sight_tensor(const struct sight *s, const char *prefix, const char *name, int ndim,
-                    const uint64_t *shape, struct err *e);
 /* y [T, N] = x [T, K] W' + b with NAME.weight of this shape ([N, ...], K numbers in all that
  * follow) and NAME.bias, where it has one. */
 struct sight_linear {
@@ -35,11 +33,44 @@ struct sight_linear {
     int bias, ndim;
     uint64_t shape[5];
 };
-int sight_multiply(const struct sight *s, const struct sight_linear *l, size_t T, const float *x,
-                   float *y, struct err *e);
+
+/* What towers do with the model and its library (sight.c): they name neither, so that who lists
+ * the families needs none. */
+struct sight_table {
+    int (*room)(struct sight *s, size_t T, size_t sequences, struct err *e);
+    float *(*tensor)(const struct sight *s, const char *prefix, const char *name, int ndim,
+                     const uint64_t *shape, struct err *e);
+    int (*multiply)(const struct sight *s, const struct sight_linear *l, size_t T, const float *x,
+                    float *y, struct err *e);
+    int (*norm)(const struct sight *s, const char *prefix, const char *name,
+                const struct norm_spec *spec, size_t T, size_t n, float *x, struct err *e);
+    const struct blas_table *products;
+};
+
+/* Room for T rows in `sequences` sequences. */
+static inline int sight_room(struct sight *s, size_t T, size_t sequences, struct err *e)
+{
+    return s->by->room(s, T, sequences, e);
+}
+/* A tensor of the checkpoint with this shape, malloc'd; NULL: an error. name: below PREFIX, or
+ * whole where PREFIX is "". */
+static inline float *sight_tensor(const struct sight *s, const char *prefix, const char *name,
+                                  int ndim, const uint64_t *shape, struct err *e)
+{
+    return s->by->tensor(s, prefix, name, ndim, shape, e);
+}
+static inline int sight_multiply(const struct sight *s, const struct sight_linear *l, size_t T,
+                                 const float *x, float *y, struct err *e)
+{
+    return s->by->multiply(s, l, T, x, y, e);
+}
 /* Rows in place by NAME.weight and, with NORM_MEAN, NAME.bias. */
-int sight_norm(const struct sight *s, const char *prefix, const char *name,
-               const struct norm_spec *spec, size_t T, size_t n, float *x, struct err *e);
+static inline int sight_norm(const struct sight *s, const char *prefix, const char *name,
+                             const struct norm_spec *spec, size_t T, size_t n, float *x,
+                             struct err *e)
+{
+    return s->by->norm(s, prefix, name, spec, T, n, x, e);
+}
 
 /* ---- towers of tiles (vision_tile.c) ---- */
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
-#include "../tensor/blas.h"
 #include "config_parts.h"
 #include "sight_parts.h"
 #include "vec.h"
@@ -68,8 +67,8 @@ static int project(struct sight *s, const float *x, struct err *e)
         for (size_t k = 0; k < v->d; k++)
             for (size_t n = 0; n < v->out; n++)
                 turned[n * v->d + k] = w[k * v->out + n];
-        rc = blas_linear(s->m->par, s->tokens, v->out, v->d, x, v->d, turned, v->d, s->to, v->out,
-                         0, e);
+        rc = s->by->products->linear(s->m->par, s->tokens, v->out, v->d, x, v->d, turned, v->d,
+                                     s->to, v->out, 0, e);
     }
     free(turned);
     free(w);
