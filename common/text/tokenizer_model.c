@@ -172,14 +172,14 @@ int model_parse(struct tokenizer *t, const struct json *m, int byte_level, const
         return err_set(e, ERR_USE, "%s: no 'model'", what);
     if (type ? !strcmp(type, "BPE") : json_get(m, "merges") != NULL) /* early files say none */
         return bpe_parse(t, m, byte_level, what, e);
+    if (!type || (strcmp(type, "Unigram") && strcmp(type, "WordLevel")))
+        return err_set(e, ERR_USE, "%s: model '%s' is not known: BPE, Unigram and WordLevel are",
+                       what, type ? type : "?");
     if (byte_level)
         return err_set(e, ERR_USE, "%s: ByteLevel before a model that is not BPE is not known",
                        what);
-    if (type && !strcmp(type, "Unigram"))
+    if (!strcmp(type, "Unigram"))
         return unigram_parse(t, m, what, e);
-    if (!type || strcmp(type, "WordLevel"))
-        return err_set(e, ERR_USE, "%s: model '%s' is not known: BPE, Unigram and WordLevel are",
-                       what, type ? type : "?");
     t->word_level = 1;
     return vocab_parse(t, m, 0, what, e) < 0 ? -1 : unk_find(t, m, &t->unk, what, e);
 }

@@ -250,7 +250,7 @@ at() { # TENSOR: where its bytes begin in the file
     (job --quiet)
     [ "$(jq -r .quantization_config.quant_method out/config.json)" = gptq ]
     [ "$(grep -c quantization_config out/config.json)" = 1 ]
-    ptq plan --model m --group 32 >/dev/null
+    ptq plan --model m --group 32 --length 64 >/dev/null
     rm -r out
     json m/config.json '.quantization_config = {}'
     run -100 ptq eval --quiet --model m --data d.jsonl
@@ -401,7 +401,7 @@ tale() { # the bundled model, which has a tokenizer
 @test "a tokenizer of another model" {
     tale
     json m/tokenizer.json '.model.vocab["another"] = 100000'
-    refused 100 "m/tokenizer.json has token ids up to 100000" "vocab_size 2048" "do not belong together"
+    refused 100 "m: the tokenizer has token ids up to 100000" "vocab_size 2048" "do not belong together"
 }
 
 @test "token ids beyond the vocabulary" {
