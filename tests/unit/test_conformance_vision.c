@@ -325,7 +325,9 @@ static void wrong_pictures_are_refused(void **state)
 
     (void)state;
     snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    must((g = st_open(path, &err)) && (p = par_open(1, &err)) && (m = model_open(dir, p, &err)));
+    must((g = st_open(path, &err)) != NULL);
+    must((p = par_open(1, &err)) != NULL);
+    must((m = model_open(dir, p, &err)) != NULL);
     sequence_read(&q, g, 1);
     pictures_read(&in, g, 1, q.images, model_config(m)->vision);
     struct seen_text text = {
@@ -370,9 +372,9 @@ static void conforms(void **state)
         skip();
     }
     snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    must(g = st_open(path, &err));
+    must((g = st_open(path, &err)) != NULL);
     must(p = par_open(2, &err));
-    must(m = model_open(dir, p, &err));
+    must((m = model_open(dir, p, &err)) != NULL);
     for (int seq = 0; seq < 2; seq++) {
         run_tower(m, g, seq, x);
         run_decoder(m, g, seq, x);

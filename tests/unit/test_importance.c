@@ -153,7 +153,9 @@ static struct msg *chunk(uint64_t number, int with_weights)
         v.site_weights = one;
         v.sites = sites;
     }
-    must(sites && (m = chunk_write(&v, "test", &err)));
+    must(sites);
+    m = chunk_write(&v, "test", &err);
+    must(m);
     json_destroy(&sites);
     return m;
 }
@@ -255,7 +257,9 @@ static void chunks_that_do_not_fit(void **state)
     (void)state;
     o.mem = 1 << 30;
     o.keep = "never-written.safetensors";
-    must(m && (f = importance_open(m, par, &o, &err)));
+    must(m);
+    f = importance_open(m, par, &o, &err);
+    must(f);
     assert_int_equal(importance_add(f, weighed, &err), -1);
     assert_non_null(strstr(err.text, "has weights of sites already"));
     must(importance_add(f, fine, &err) == 0);
