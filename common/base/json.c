@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fs.h"
+#include "mem.h"
 
 #define FILE_MAX ((size_t)1 << 30)
 
@@ -63,6 +64,32 @@ struct json *json_read(const char *path, struct err *e)
 
     free(text);
     return j;
+}
+
+int json_read_lines(const char *path, size_t max,
+                    int (*each)(void *ctx, const struct json *j, const char *what, struct err *e),
+                    void *ctx, struct err *e)
+{
+    size_t length, number = 1;
+    char *text = fs_read(path, max, &length, e);
+    int rc = text ? 0 : -1;
+
+    for (char *at = text; rc == 0 && at < text + length; number++) {
+        char *end = memchr(at, '\n', (size_t)(text + length - at));
+        const size_t n = (size_t)((end ? end : text + length) - at);
+
+        if (strspn(at, " \t\r") < n) {
+            char *what = mem_printf(e, "%s:%zu", path, number);
+            struct json *j = what ? json_parse(at, n, what, e) : NULL;
+
+            rc = j ? each(ctx, j, what, e) : -1;
+            json_destroy(&j);
+            free(what);
+        }
+        at += n + 1;
+    }
+    free(text);
+    return rc;
 }
 
 char *json_print(const struct json *j, int indent, struct err *e)

@@ -30,6 +30,12 @@ enum json_kind {
  * errors. */
 struct json *json_parse(const char *text, size_t length, const char *what, struct err *e);
 struct json *json_read(const char *path, struct err *e);
+/* A file of at most max bytes with a value a line, one after the other to each(); empty lines are
+ * left out. what: "FILE:12"; j is gone afterwards. -1: a line that is not JSON, or each() says
+ * so. */
+int json_read_lines(const char *path, size_t max,
+                    int (*each)(void *ctx, const struct json *j, const char *what, struct err *e),
+                    void *ctx, struct err *e);
 /* indent 0: one line; caller frees. NULL: out of memory. */
 char *json_print(const struct json *j, int indent, struct err *e);
 struct json *json_clone(const struct json *j); /* deep; NULL: out of memory */

@@ -156,28 +156,36 @@ static void linear_cut(struct linear_job *j)
     j->across = ceil_div(j->N, j->cols);
 }
 
+/* wide: numbers of a row of w. */
+static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *tile,
+                      struct linear_job j, struct err *e)
+{
+    if (dims_check(name, e, 4,
+                   (const size_t[][2]){{j.K, j.ldx}, {wide, j.ldw}, {j.N, j.ldy}, {j.T, j.T}}) != 0)
+        return -1;
+    if (j.T == 0 || j.N == 0)
+        return 0;
+    if (j.K == 0)
+        return err_set(e, ERR_USE, "%s: no inputs", name);
+    linear_cut(&j);
+    return tiles_run(p, ceil_div(j.T, LINEAR_ROWS) * j.across, tile, &j, e);
+}
+
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e)
 {
-    struct linear_job j = {.T = T,
-                           .N = N,
-                           .K = K,
-                           .x = x,
-                           .w = w,
-                           .ldx = ldx,
-                           .ldw = ldw,
-                           .ldy = ldy,
-                           .y = y,
-                           .add = add};
-
-    if (dims_check("linear", e, 4, (const size_t[][2]){{K, ldx}, {K, ldw}, {N, ldy}, {T, T}}) != 0)
-        return -1;
-    if (T == 0 || N == 0)
-        return 0;
-    if (K == 0)
-        return err_set(e, ERR_USE, "linear: no inputs");
-    linear_cut(&j);
-    return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, linear_tile, &j, e);
+    return linear_run(p, "linear", K, linear_tile,
+                      (struct linear_job){.T = T,
+                                          .N = N,
+                                          .K = K,
+                                          .x = x,
+                                          .w = w,
+                                          .ldx = ldx,
+                                          .ldw = ldw,
+                                          .ldy = ldy,
+                                          .y = y,
+                                          .add = add},
+                      e);
 }
 
 int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const float *a,
@@ -311,25 +319,18 @@ static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
 int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                  const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e)
 {
-    struct linear_job j = {.T = T,
-                           .N = N,
-                           .K = K,
-                           .x = x,
-                           .w = w,
-                           .ldx = ldx,
-                           .ldw = ldw,
-                           .ldy = ldy,
-                           .y = y,
-                           .add = add};
-
-    if (dims_check("product", e, 4, (const size_t[][2]){{K, ldx}, {N, ldw}, {N, ldy}, {T, T}}) != 0)
-        return -1;
-    if (T == 0 || N == 0)
-        return 0;
-    if (K == 0)
-        return err_set(e, ERR_USE, "product: no inputs");
-    linear_cut(&j);
-    return tiles_run(p, ceil_div(T, LINEAR_ROWS) * j.across, product_tile, &j, e);
+    return linear_run(p, "product", N, product_tile,
+                      (struct linear_job){.T = T,
+                                          .N = N,
+                                          .K = K,
+                                          .x = x,
+                                          .w = w,
+                                          .ldx = ldx,
+                                          .ldw = ldw,
+                                          .ldy = ldy,
+                                          .y = y,
+                                          .add = add},
+                      e);
 }
 
 const struct blas_table blas_products = {

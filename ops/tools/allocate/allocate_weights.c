@@ -5,16 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../common/base/fs.h"
 #include "../../../common/base/json.h"
 #include "../../../common/base/mem.h"
 #include "allocate_impl.h"
 
 #define WEIGHTS_MAX ((size_t)64 << 20) /* bytes of the file */
 
-static int set_weight(struct allocate *a, const struct json *x, unsigned char *seen,
-                      const char *what, struct err *e)
+struct weights {
+    struct allocate *a;
+    unsigned char *seen; /* [units] */
+};
+
+static int set_weight(void *ctx, const struct json *x, const char *what, struct err *e)
 {
+    const struct weights *w = ctx;
+    struct allocate *a = w->a;
     const char *site = json_need_text(x, "site", what, e);
     int64_t block;
     double weight;
@@ -30,7 +35,7 @@ static int set_weight(struct allocate *a, const struct json *x, unsigned char *s
 
         if (u->block != (uint64_t)block || strcmp(u->name, site) != 0)
             continue;
-        if (seen[i]++)
+        if (w->seen[i]++)
             return err_set(e, ERR_USE, "%s: b%lld.%s has two weights", what, (long long)block,
                            site);
         for (size_t k = 0; k < a->runs; k++)
@@ -42,39 +47,13 @@ static int set_weight(struct allocate *a, const struct json *x, unsigned char *s
 
 int allocate_weigh(struct allocate *a, const char *path, struct err *e)
 {
-    int rc = -1;
-    size_t length;
-    unsigned char *seen = mem_array(a->units, 1, e);
-    char *text = seen ? fs_read(path, WEIGHTS_MAX, &length, e) : NULL;
-    size_t line = 1;
+    struct weights w = {a, mem_array(a->units, 1, e)};
+    int rc = w.seen ? json_read_lines(path, WEIGHTS_MAX, set_weight, &w, e) : -1;
 
-    if (!text)
-        goto out;
-    for (char *at = text, *end; at < text + length; at = end + 1, line++) {
-        char what[512];
-        struct json *x;
-        int bad;
-
-        end = memchr(at, '\n', (size_t)(text + length - at));
-        end = end ? end : text + length;
-        if (strspn(at, " \t\r") >= (size_t)(end - at))
-            continue;
-        snprintf(what, sizeof what, "%s:%zu", path, line);
-        x = json_parse(at, (size_t)(end - at), what, e);
-        bad = !x || set_weight(a, x, seen, what, e) < 0;
-        json_destroy(&x);
-        if (bad)
-            goto out;
-    }
-    for (size_t i = 0; i < a->units; i++)
-        if (!seen[i]) {
-            err_set(e, ERR_USE, "'%s' has no weight for b%llu.%s", path,
-                    (unsigned long long)a->unit[i].block, a->unit[i].name);
-            goto out;
-        }
-    rc = 0;
-out:
-    free(seen);
-    free(text);
+    for (size_t i = 0; rc == 0 && i < a->units; i++)
+        if (!w.seen[i])
+            rc = err_set(e, ERR_USE, "'%s' has no weight for b%llu.%s", path,
+                         (unsigned long long)a->unit[i].block, a->unit[i].name);
+    free(w.seen);
     return rc;
 }

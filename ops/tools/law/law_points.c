@@ -229,23 +229,20 @@ out:
     return rc;
 }
 
-static int read_line(struct law_points *p, const char *text, size_t n, const char *path,
-                     size_t line, struct err *e)
+static int read_line(void *ctx, const struct json *j, const char *what, struct err *e)
 {
-    struct law_point x = {.from = mem_printf(e, "%s:%zu", path, line)};
-    struct json *j = x.from ? json_parse(text, n, x.from, e) : NULL;
-    const char *model = j ? json_need_text(j, "model", x.from, e) : NULL;
+    struct law_point x = {.from = mem_text(what, e)};
+    const char *model = x.from ? json_need_text(j, "model", what, e) : NULL;
     int rc = -1;
 
-    if (model && json_need_real(j, "params", &x.params, x.from, e) == 0 &&
-        json_need_real(j, "qr", &x.qr, x.from, e) == 0 &&
-        json_need_real(j, "qb", &x.qb, x.from, e) == 0 &&
-        json_need_real(j, "delta", &x.delta, x.from, e) == 0 && (x.model = mem_text(model, e)) &&
+    if (model && json_need_real(j, "params", &x.params, what, e) == 0 &&
+        json_need_real(j, "qr", &x.qr, what, e) == 0 &&
+        json_need_real(j, "qb", &x.qb, what, e) == 0 &&
+        json_need_real(j, "delta", &x.delta, what, e) == 0 && (x.model = mem_text(model, e)) &&
         (x.kind = mem_text(json_text_or(j, "kind", ""), e))) {
-        rc = points_add(p, &x, e);
+        rc = points_add(ctx, &x, e);
         x = (struct law_point){0};
     }
-    json_destroy(&j);
     free(x.model);
     free(x.from);
     free(x.kind);
@@ -254,31 +251,13 @@ static int read_line(struct law_points *p, const char *text, size_t n, const cha
 
 #define LINES_MAX ((size_t)64 << 20)
 
-static int read_lines(struct law_points *p, const char *path, struct err *e)
-{
-    size_t length, line = 1;
-    char *text = fs_read(path, LINES_MAX, &length, e);
-    int rc = text ? 0 : -1;
-
-    for (char *at = text; rc == 0 && at < text + length; line++) {
-        char *end = memchr(at, '\n', (size_t)(text + length - at));
-        const size_t n = (size_t)((end ? end : text + length) - at);
-
-        if (strspn(at, " \t\r") < n)
-            rc = read_line(p, at, n, path, line, e);
-        at += n + 1;
-    }
-    free(text);
-    return rc;
-}
-
 int law_points_read(struct law_points *p, const char *const *sources, size_t count,
                     enum law_measure measure, const char *data, struct err *e)
 {
     *p = (struct law_points){0};
     for (size_t i = 0; i < count; i++)
         if ((fs_is_dir(sources[i]) ? read_run(p, sources[i], measure, data, e)
-                                   : read_lines(p, sources[i], e)) < 0) {
+                                   : json_read_lines(sources[i], LINES_MAX, read_line, p, e)) < 0) {
             law_points_release(p);
             return -1;
         }
