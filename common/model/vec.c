@@ -34,14 +34,22 @@ static inline float bits_float(uint32_t u)
     return f;
 }
 
+/* yes ? a : b without a branch: with one, gcc follows both ways and leaves the loop scalar. */
+static inline float pick(int yes, float a, float b)
+{
+    const uint32_t all = 0u - (uint32_t)yes;
+
+    return bits_float((float_bits(a) & all) | (float_bits(b) & ~all));
+}
+
 /* Adding 1.5 * 2^23 rounds to an integer, which then lies in the low bits. */
 static inline float exp_lane(float x)
 {
     const float magic = 12582912.0f;
     float t, n, r, p;
 
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
+    x = pick(x < -87.0f, -87.0f, x);
+    x = pick(x > 88.0f, 88.0f, x);
     t = x * 1.44269504f + magic;
     n = t - magic;
     r = x - n * 0.693359375f;
@@ -59,7 +67,7 @@ static inline float exp_lane(float x)
 /* Near 0 the polynomial of Cephes (tanhf.c): the other form loses digits there. */
 static inline float tanh_lane(float x)
 {
-    const float a = x < 0 ? -x : x, z = x * x, far = 1.0f - 2.0f / (exp_lane(2.0f * a) + 1.0f);
+    const float a = pick(x < 0, -x, x), z = x * x, far = 1.0f - 2.0f / (exp_lane(2.0f * a) + 1.0f);
     float p = -5.70498872745e-3f;
 
     p = p * z + 2.06390887954e-2f;
@@ -67,7 +75,7 @@ static inline float tanh_lane(float x)
     p = p * z + 1.33314422036e-1f;
     p = p * z - 3.33332819422e-1f;
     p = p * z * x + x;
-    return a < 0.625f ? p : x < 0 ? -far : far;
+    return pick(a < 0.625f, p, pick(x < 0, -far, far));
 }
 
 static inline float gelu_lane(float x)
@@ -248,24 +256,42 @@ VEC_CLONES static void gelu_mul(float *restrict gate, const float *restrict up, 
         gate[i] = gelu_lane(gate[i]) * up[i];
 }
 
+static inline void silu_back_lane(float gate, float up, float *restrict g, float *restrict up_grad)
+{
+    const float s = 1.0f / (1.0f + exp_lane(-gate)), silu = gate * s;
+
+    *up_grad += *g * silu;
+    *g *= up * (s + silu * (1.0f - s));
+}
+
 VEC_CLONES static void silu_mul_back(const float *restrict gate, const float *restrict up, size_t n,
                                      float *restrict g, float *restrict up_grad)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float s = 1.0f / (1.0f + exp_lane(-gate[i])), silu = gate[i] * s;
+    size_t i = 0;
 
-        up_grad[i] += g[i] * silu;
-        g[i] *= up[i] * (s + silu * (1.0f - s));
-    }
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            silu_back_lane(gate[i + l], up[i + l], g + i + l, up_grad + i + l);
+    for (; i < n; i++)
+        silu_back_lane(gate[i], up[i], g + i, up_grad + i);
+}
+
+static inline void gelu_back_lane(float gate, float up, float *restrict g, float *restrict up_grad)
+{
+    *up_grad += *g * gelu_lane(gate);
+    *g *= up * gelu_slope(gate);
 }
 
 VEC_CLONES static void gelu_mul_back(const float *restrict gate, const float *restrict up, size_t n,
                                      float *restrict g, float *restrict up_grad)
 {
-    for (size_t i = 0; i < n; i++) {
-        up_grad[i] += g[i] * gelu_lane(gate[i]);
-        g[i] *= up[i] * gelu_slope(gate[i]);
-    }
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            gelu_back_lane(gate[i + l], up[i + l], g + i + l, up_grad + i + l);
+    for (; i < n; i++)
+        gelu_back_lane(gate[i], up[i], g + i, up_grad + i);
 }
 
 VEC_CLONES static void cap_at(float *x, size_t n, float cap)

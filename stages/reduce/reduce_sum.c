@@ -295,16 +295,21 @@ struct square_job {
 };
 
 /* A band of columns of one sequence: each sum is one thread's, its rows in order. */
+static void add_squares(double *restrict to, const float *restrict x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        to[k] += (double)x[k] * (double)x[k];
+}
+
 static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
 {
     const struct square_job *j = ctx;
-    size_t end = (band + 1) * BAND < j->K ? (band + 1) * BAND : j->K;
+    const size_t from = band * BAND, n = from + BAND < j->K ? BAND : j->K - from;
 
     (void)worker;
     (void)e;
     for (size_t t = 0; t < j->T; t++)
-        for (size_t k = band * BAND; k < end; k++)
-            j->to[k] += (double)j->rows[t * j->K + k] * (double)j->rows[t * j->K + k];
+        add_squares(j->to + from, j->rows + t * j->K + from, n);
     return 0;
 }
 

@@ -69,3 +69,13 @@ install -y --no-install-recommends libzmq3-dev" ]
 ok 1 # SKIP a
 not ok 2 - b" ]
 }
+
+@test "the loops over exponentials are vector code" {
+    command -v objdump >/dev/null || skip 'no objdump'
+    code() { objdump -d "$PTQ_BIN/ptq-forward" --disassemble="$1.avx2"; }
+    code exp_sum | grep -q 'ret' || skip 'no code for AVX2 of this name: another compiler or CPU'
+    if code exp_sum | grep -q asan; then skip 'instrumented code'; fi
+    for name in exp_sum silu_mul sigmoid_mul gelu_mul cap_at; do
+        [ "$(code "$name" | grep -c 'v[a-z]*ps .*%ymm')" -gt 20 ] || { echo "$name is scalar"; return 1; }
+    done
+}
