@@ -19,6 +19,7 @@
 #include "change.h"
 #include "costs.h"
 #include "line.h"
+#include "mixed.h"
 #include "precheck.h"
 #include "route.h"
 #include "resume.h"
@@ -28,7 +29,8 @@
 
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;
-    const char *log;
+    const char *log, *widths;
+    double bpw;
     uint64_t reserve;
     int64_t stall;
     size_t restarts;
@@ -49,6 +51,12 @@ const struct opt run_rows[] = {
      1000},
     {"save-state", OPT_FLAG, AT(save_state),
      .help = "keep the hidden states at the end of each block: going on costs one block"},
+    {"target-bpw", OPT_REAL, AT(bpw), "BITS",
+     .help = "choose the bits of every site, so that a weight takes so many on average, from what "
+             "each loses in a first pass; two passes in all, what the first found stays in "
+             "OUT.mixed",
+     .min = .5, .max = 16},
+    {"choose-bits", OPT_TEXT, AT(widths), "LIST", .help = "among these widths", .def = "2,3,4,8"},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -236,15 +244,23 @@ struct prepared {
     struct json *job;
 };
 
+/* Can what is asked for be done? *x is to be released in any case. */
+static int check(struct prepared *x, const struct run_opts *o, struct route *t, const char *sockets,
+                 int quiet, struct err *e)
+{
+    *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
+    return !x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
+                   precheck(t, o->reserve, &x->config, &x->known, &x->loads, e) < 0 ||
+                   (x->known && sites_make(&x->sites, &x->config, e) < 0)
+               ? -1
+               : 0;
+}
+
 /* All that is done before anything starts; *x is to be released in any case. */
 static int prepare(struct prepared *x, const struct run_opts *o, struct route *t,
                    const char *sockets, int quiet, struct err *e)
 {
-    *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
-    if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
-        precheck(t, o->reserve, &x->config, &x->known, &x->loads, e) < 0 ||
-        (x->known && sites_make(&x->sites, &x->config, e) < 0) ||
-        !(x->job = resume_job(t, x->plan, e)) ||
+    if (check(x, o, t, sockets, quiet, e) < 0 || !(x->job = resume_job(t, x->plan, e)) ||
         (o->save_state && resume_keep_state(t, x->plan, e) < 0))
         return -1;
     return x->known ? go_on(t, x->plan, &x->sites, x->job, o->save_state, e) : 0;
@@ -266,6 +282,21 @@ static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 
     if (rc == 0)
         print_plan(x.plan);
+    prepared_release(&x);
+    return rc;
+}
+
+/* A run of several runs. */
+static int run_mixed(const struct run_opts *o, struct route *t, const char *recipe, int argc,
+                     char **argv, struct err *e)
+{
+    const struct mixed_opts mixed = {
+        .bpw = o->bpw, .widths = o->widths, .recipe = recipe, .argc = argc, .argv = argv};
+    struct prepared x;
+    int rc = check(&x, o, t, "SOCKETS", 1, e);
+
+    if (rc == 0)
+        rc = mixed_run(&mixed, t, x.known ? &x.sites : NULL, e);
     prepared_release(&x);
     return rc;
 }
@@ -336,7 +367,8 @@ static int with_sockets(const struct run_opts *o, struct route *t, struct err *e
     return rc;
 }
 
-static int run(struct run_opts *o, struct route *t, int argc, char **argv, struct err *e)
+static int run(struct run_opts *o, struct route *t, const char *recipe, int argc, char **argv,
+               struct err *e)
 {
     if (route_variables(t, "ptq run", no_group, OWN_GROUPS, e) < 0 ||
         take_options(o, t, argc, argv, e) < 0)
@@ -346,7 +378,9 @@ static int run(struct run_opts *o, struct route *t, int argc, char **argv, struc
     log_init("ptq", o->quiet ? LOG_QUIET : LOG_NORMAL);
     if (recipe_complete(t->r, e) < 0)
         return -1;
-    return o->dry_run ? dry_run(o, t, e) : with_sockets(o, t, e);
+    if (o->dry_run)
+        return dry_run(o, t, e);
+    return o->bpw > 0 ? run_mixed(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
 }
 
 int run_main(int argc, char **argv)
@@ -373,7 +407,7 @@ int run_main(int argc, char **argv)
     else
         r = shelf_open(argv[1], 0, &e);
     if (r && opt_defaults(&own, 1, &e) == 0 && route_open(&t, r, &e) == 0)
-        rc = run(&o, &t, argc - 2, argv + 2, &e);
+        rc = run(&o, &t, argv[1], argc - 2, argv + 2, &e);
     if (rc == 0)
         rc = fs_flush(stdout, &e);
     if (rc != 0)

@@ -10,6 +10,8 @@
 #include "../../../common/base/mem.h"
 #include "allocate_impl.h"
 
+#define NAMED_MAX 4 /* places of the runner-up */
+
 /* ---- candidates ---- */
 
 static int is_end(const struct allocate *a, const struct unit *u)
@@ -127,6 +129,7 @@ void allocate_close(struct allocate **a)
     free(x->unit);
     free(x->model);
     free(x->choice);
+    free(x->second);
     free(x);
     *a = NULL;
 }
@@ -143,7 +146,9 @@ int allocate_run(struct allocate *a, struct err *e)
         for (size_t i = 0; i < a->units; i++)
             class[i] = (struct knapsack_class){a->unit[i].items, a->unit[i].item};
         rc = knapsack_solve(class, a->units, a->budget, a->choice, &a->result, e);
-        if (rc < 0 && e->kind == ERR_USE)
+        if (rc == 0)
+            rc = allocate_second(a, class, e);
+        else if (e->kind == ERR_USE)
             err_set(e, ERR_USE,
                     "the target is %.4g bits a weight, and the least that these runs allow is "
                     "%.4g: add a run with fewer bits",
@@ -153,11 +158,12 @@ int allocate_run(struct allocate *a, struct err *e)
     return rc;
 }
 
-static const struct candidate *chosen(const struct allocate *a, size_t unit)
+/* choice: the best one, or the runner-up. */
+static const struct candidate *chosen(const struct allocate *a, const size_t *choice, size_t unit)
 {
     const struct unit *u = &a->unit[unit];
 
-    return &u->candidate[u->of[a->choice[unit]]];
+    return &u->candidate[u->of[choice[unit]]];
 }
 
 static double run_loss(const struct allocate *a, size_t r)
@@ -179,7 +185,7 @@ static double scaled(const struct allocate *a, double loss)
 
 static void print_line(const struct allocate *a, size_t i, FILE *f)
 {
-    const struct candidate *c = chosen(a, i);
+    const struct candidate *c = chosen(a, a->choice, i);
 
     fprintf(f, "b%llu.%s: ", (unsigned long long)a->unit[i].block, a->unit[i].name);
     if (c->kept) {
@@ -192,6 +198,32 @@ static void print_line(const struct allocate *a, size_t i, FILE *f)
     fputc('\n', f);
 }
 
+static long long width(const struct candidate *c)
+{
+    return c->kept ? KEPT_BITS : c->bits;
+}
+
+/* Where it differs from the choice, in a few places. */
+static void print_runner_up(const struct allocate *a, FILE *f)
+{
+    size_t n = 0;
+
+    if (!a->second)
+        return;
+    fprintf(f, "# runner-up: %.4f bits, %.6g (%+.3g%%):", (double)a->runner_up.cost / a->weights,
+            scaled(a, a->runner_up.loss), 100 * (a->runner_up.loss / a->result.loss - 1));
+    for (size_t i = 0; i < a->units; i++) {
+        const struct candidate *x = chosen(a, a->choice, i), *y = chosen(a, a->second, i);
+
+        if (x != y && n++ < NAMED_MAX)
+            fprintf(f, "%s b%llu.%s %lld -> %lld", n > 1 ? "," : "",
+                    (unsigned long long)a->unit[i].block, a->unit[i].name, width(x), width(y));
+    }
+    if (n > NAMED_MAX)
+        fprintf(f, ", and %zu more", n - NAMED_MAX);
+    fputc('\n', f);
+}
+
 void allocate_print(const struct allocate *a, FILE *f)
 {
     fprintf(f, "# %.4f bits a weight (target %.4f), %s %.6g; no choice has less than %.6g\n",
@@ -201,13 +233,14 @@ void allocate_print(const struct allocate *a, FILE *f)
     for (size_t r = 0; r < a->runs; r++)
         fprintf(f, "# as in '%s' throughout: %.4f bits, %.6g\n", a->run[r],
                 (double)run_cost(a, r) / a->weights, scaled(a, run_loss(a, r)));
+    print_runner_up(a, f);
     for (size_t i = 0; i < a->units; i++)
         print_line(a, i, f);
 }
 
 static struct json *unit_json(const struct allocate *a, size_t i)
 {
-    const struct candidate *c = chosen(a, i);
+    const struct candidate *c = chosen(a, a->choice, i);
     struct json *j = json_new_object();
 
     if (!j || json_set_int(j, "block", (int64_t)a->unit[i].block) ||
@@ -229,11 +262,14 @@ int allocate_print_json(const struct allocate *a, FILE *f, struct err *e)
 
     for (size_t i = 0; i < a->units && !bad; i++)
         bad = json_push(list, unit_json(a, i));
-    bad = bad || json_set_text(j, "model", a->model) ||
-          json_set_real(j, "bpw", (double)a->result.cost / a->weights) ||
-          json_set_real(j, "target", (double)a->budget / a->weights) ||
-          json_set_real(j, "loss", scaled(a, a->result.loss)) ||
-          json_set_real(j, "bound", scaled(a, a->result.bound));
+    bad =
+        bad || json_set_text(j, "model", a->model) ||
+        json_set_real(j, "bpw", (double)a->result.cost / a->weights) ||
+        json_set_real(j, "target", (double)a->budget / a->weights) ||
+        json_set_real(j, "loss", scaled(a, a->result.loss)) ||
+        json_set_real(j, "bound", scaled(a, a->result.bound)) ||
+        (a->second && (json_set_real(j, "runner_up_bpw", (double)a->runner_up.cost / a->weights) ||
+                       json_set_real(j, "runner_up_loss", scaled(a, a->runner_up.loss))));
     if (bad)
         json_destroy(&list);
     else

@@ -42,9 +42,13 @@ struct allocate {
     uint64_t budget;
     size_t *choice; /* [units] item; owned */
     struct knapsack_result result;
+    size_t *second; /* the same of the best choice but for that one; NULL: there is none; owned */
+    struct knapsack_result runner_up;
     int several_grids;
 };
 
+/* allocate_second.c: the runner-up of the choice that is made. class: what it was made of */
+int allocate_second(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_read.c: the journal of run r into the units. */
 int allocate_read(struct allocate *a, size_t r, struct err *e);
 /* allocate_weights.c: the losses of each unit times its weight in the file */

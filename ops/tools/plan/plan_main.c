@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-plan - a dry run: what overrides hit, what stays at full precision, size, work and memory
  * of a run with these options. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "../../../common/base/log.h"
 #include "../../../common/format/format.h"
 #include "../../../pipelines/precheck.h"
@@ -11,6 +15,7 @@
 #include "../../../stages/sample/sample_opts.h"
 #include "../../../stages/solve/solve_opts.h"
 #include "../../../stages/write/write_opts.h"
+#include "choice.h"
 #include "plan_opts.h"
 #include "preview.h"
 
@@ -53,6 +58,28 @@ static int planned_find(const struct route *t, struct planned *x, struct err *e)
     return 0;
 }
 
+/* What --target-bpw makes of the options of the solver. */
+struct chosen {
+    struct overrides lines;
+    struct solve_opts solve;
+};
+
+static int choose(const struct plan_command *c, const struct route *t, const struct planned *x,
+                  struct chosen *to, struct err *e)
+{
+    const struct solve_command *s = x->solve->own;
+    char *text = NULL;
+    const int rc = choice_make(c->bpw, &c->losses, recipe_value(t->r, "out"), &s->override,
+                               &to->lines, &text, e);
+
+    to->solve = s->core;
+    to->solve.overrides = &to->lines;
+    for (char *line = text, *end; rc == 0 && line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(c->json ? stderr : stdout, "%.*s\n", (int)(end - line - 2), line + 2);
+    free(text);
+    return rc;
+}
+
 static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
@@ -60,6 +87,7 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     struct forward_opts forward;
     struct importance_opts importance;
     struct preview p = {.sites = 0};
+    struct chosen chosen = {.lines = OVERRIDES_NONE};
     struct planned x;
     int rc;
 
@@ -83,7 +111,10 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     o.forwards = route_count(t, &forward_spec);
     o.solvers = route_count(t, &solve_spec);
     o.cores = t->r->cores;
-    rc = preview_make(&o, &p, e);
+    rc = c->bpw > 0 ? choose(c, t, &x, &chosen, e) : 0;
+    if (rc == 0 && c->bpw > 0)
+        o.solve = &chosen.solve;
+    rc = rc == 0 ? preview_make(&o, &p, e) : rc;
     if (rc == 0)
         rc = precheck_data(t, &p.config, o.model, e);
     if (rc == 0) {
@@ -94,6 +125,7 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
             preview_print(&p, &o);
     }
     preview_release(&p);
+    overrides_release(&chosen.lines);
     return rc;
 }
 

@@ -9,11 +9,19 @@ static const struct opt rows[] = {
     {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
     {"cores", OPT_INT, AT(cores), "N", .help = "of the machine the run is for (this one's)",
      .min = 1, .max = 4096},
+    {"target-bpw", OPT_REAL, AT(bpw), "BITS",
+     .help = "print what ptq run --target-bpw would choose by the losses of earlier runs, with the "
+             "runner-up, and plan that",
+     .min = .5, .max = 16},
+    {"losses", OPT_TEXTS, AT(losses), "DIR",
+     .help = "a finished run, or a folder of such, as ptq run --target-bpw leaves in OUT.mixed "
+             "(default: OUT.mixed)"},
     {"keep", OPT_FLAG, AT(keep), .help = "this and those below: as in ptq run, for nothing here"},
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "-"},
     {"log", OPT_TEXT, AT(log), "DIR", .help = "-"},
     {"reserve", OPT_SIZE, AT(reserve), "BYTES", .help = "-"},
     {"stall", OPT_INT, AT(stall), "SECONDS", .help = "-", .min = 2, .max = 1 << 30},
+    {"choose-bits", OPT_TEXT, AT(log), "LIST", .help = "-"},
     {.name = NULL},
 };
 

@@ -12,6 +12,8 @@ struct plan_command {
     uint64_t reserve;
     const char *log;
     struct line_opts line;
+    double bpw;
+    struct opt_texts losses;
 };
 
 extern const struct stage_spec plan_spec;

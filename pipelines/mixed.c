@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mixed - see mixed.h. */
+#include "mixed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/base/fs.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+#include "../common/run/override.h"
+#include "../common/wire/follow.h"
+#include "../stages/solve/solve_opts.h"
+#include "../stages/write/write_opts.h"
+#include "steps.h"
+
+#define WIDTHS_MAX 8
+#define CHOICE_MAX ((size_t)16 << 20)
+
+struct mixed {
+    const struct mixed_opts *o;
+    const struct route *t;
+    size_t stage; /* of the solver, in the recipe */
+    const struct solve_command *solve;
+    size_t count;
+    int bits[WIDTHS_MAX]; /* to choose among, ascending */
+    int first;            /* of the pass */
+    char *dir, *problems, *choice;
+    struct steps steps;
+};
+
+/* ---- what is asked for ---- */
+
+static int refuse_given(const struct mixed *x, struct err *e)
+{
+    static const struct {
+        const char *name, *why;
+    } no[] = {
+        {"bits", "--target-bpw chooses the bits; --choose-bits says among which"},
+        {"overrides", "--target-bpw makes such a file; single lines (--override) win over it"},
+        {"record", "--target-bpw records the problems itself"}};
+    const struct recipe *r = x->t->r;
+
+    for (size_t i = 0; i < r->ngiven; i++)
+        for (size_t k = 0; k < sizeof no / sizeof *no; k++)
+            if (strcmp(r->given[i].name, no[k].name) == 0)
+                return err_set(e, ERR_USE, "option '--%s': %s", r->given[i].typed, no[k].why);
+    return 0;
+}
+
+static int find_solver(struct mixed *x, struct err *e)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < x->t->r->nstages; i++)
+        if (x->t->stage[i] && x->t->stage[i]->spec == &solve_spec) {
+            x->stage = i;
+            x->solve = x->t->stage[i]->own;
+            n++;
+        }
+    return n == 1 ? 0
+                  : err_set(e, ERR_USE,
+                            "%s: --target-bpw is for a recipe with one stage that solves, this has "
+                            "%zu: ptq allocate does it step by step",
+                            x->t->r->path, n);
+}
+
+/* As stored in all formats together: a code, and its share of scale and zero point. */
+static double bits_stored(const struct mixed *x, int bits)
+{
+    const int64_t group = x->solve->core.group;
+
+    return bits + (group > 0 ? (16.0 + bits) / (double)group : 0.0);
+}
+
+/* Can all formats hold it, beside the widths that are there? */
+static int is_held(const struct mixed *x, const struct sites *sites, int bits, struct err *e)
+{
+    const struct stage *w = route_stage(x->t, &write_spec, 0);
+    struct format_linear all = {.bits = bits,
+                                .group = x->solve->core.group,
+                                .grid = x->solve->core.grid,
+                                .scale_type = x->solve->core.scale_type},
+                         before = all;
+    const struct format *formats[FORMATS_MAX];
+    size_t n = 0;
+
+    if (w && format_parse(((const struct write_command *)w->own)->core.formats, formats, &n, e) < 0)
+        return 0;
+    if (overrides_check_shapes(&x->solve->lines, sites, &all, formats, n, e) < 0)
+        return 0;
+    before.bits = x->count ? x->bits[0] : bits;
+    for (size_t i = 0; i < n; i++)
+        if (format_beside(formats[i], &all, &before, e) < 0)
+            return 0;
+    return 1;
+}
+
+static int take_widths(struct mixed *x, const struct sites *sites, struct err *e)
+{
+    const char *s = x->o->widths;
+    struct err why = {.kind = ERR_NONE};
+
+    for (char *end; *s; s = *end ? end + 1 : end) {
+        const long bits = strtol(s, &end, 10);
+
+        if (end == s || (*end && *end != ',') || bits < 2 || bits > 8 || x->count == WIDTHS_MAX ||
+            (x->count && bits <= x->bits[x->count - 1]))
+            return err_set(e, ERR_USE,
+                           "option '--choose-bits': '%s' is no list of widths from 2 to 8, each "
+                           "larger than the one before",
+                           x->o->widths);
+        if (is_held(x, sites, (int)bits, &why))
+            x->bits[x->count++] = (int)bits;
+    }
+    if (x->count < 2)
+        return err_set(e, ERR_USE, "--target-bpw: of the widths %s %zu can be stored%s%s",
+                       x->o->widths, x->count, why.kind ? ": " : "", why.kind ? why.text : "");
+    for (size_t i = 0; i < x->count; i++)
+        if (bits_stored(x, x->bits[i]) <= x->o->bpw)
+            x->first = x->bits[i];
+    return x->first ? 0
+                    : err_set(e, ERR_USE,
+                              "--target-bpw %.4g: %d bits with their scales take %.4g already: "
+                              "allow fewer bits, or a larger --group",
+                              x->o->bpw, x->bits[0], bits_stored(x, x->bits[0]));
+}
+
+static int start(struct mixed *x, struct err *e)
+{
+    const char *out = recipe_value(x->t->r, "out");
+    size_t n = out ? strlen(out) : 0;
+
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    if (!n)
+        return err_set(e, ERR_USE, "--target-bpw: the recipe has no --out");
+    return (x->dir = mem_printf(e, "%.*s.mixed", (int)n, out)) &&
+                   (x->problems = fs_join(x->dir, "problems.ptq", e)) &&
+                   (x->choice = fs_join(x->dir, "choice.txt", e))
+               ? steps_open(&x->steps, x->dir, e)
+               : -1;
+}
+
+/* ---- command lines ---- */
+
+static const char *const own_options[] = {"out",  "target-bpw", "choose-bits",
+                                          "bits", "record",     NULL};
+static const char *const own_flags[] = {"overwrite", NULL};
+static const char *const no_names[] = {NULL};
+
+/* `ptq run RECIPE` with what the user says, into another folder. */
+static int words_run(const struct mixed *x, struct words *w, int bits, const char *out,
+                     struct err *e)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", bits);
+    return words_add(w, "run", e) < 0 || words_add(w, x->o->recipe, e) < 0 ||
+                   words_without(w, x->o->argc, x->o->argv, own_options, own_flags, e) < 0 ||
+                   words_option(w, "out", out, e) < 0 || words_option(w, "bits", text, e) < 0
+               ? -1
+               : 0;
+}
+
+static int words_pass(const struct mixed *x, struct words *w, const char *out, struct err *e)
+{
+    static const char *const format[] = {"format", NULL};
+    struct words all = {0};
+    int rc = words_run(x, &all, x->first, out, e);
+
+    if (rc == 0)
+        rc = words_without(w, (int)all.count, all.word, format, no_names, e) < 0 ||
+                     words_option(w, "format", "dense", e) < 0 ||
+                     words_option(w, "record", x->problems, e) < 0 ||
+                     words_option(w, "overwrite", NULL, e) < 0
+                 ? -1
+                 : 0;
+    words_release(&all);
+    return rc;
+}
+
+/* Options of the solver that stand in the recipe's own line, and are not wired there. */
+static int words_of_recipe(const struct mixed *x, struct words *w, struct err *e)
+{
+    const struct recipe_stage *st = &x->t->r->stage[x->stage];
+
+    for (size_t i = 1; i < st->nwords; i++) {
+        const char *value =
+            i + 1 < st->nwords && strncmp(st->word[i + 1], "--", 2) != 0 ? st->word[i + 1] : NULL;
+        const char *name = st->word[i] + 2;
+
+        if (strncmp(st->word[i], "--", 2) != 0)
+            continue;
+        i += value != NULL;
+        if ((value && (strchr(value, '%') || strstr(value, "${"))) || strcmp(name, "bits") == 0 ||
+            recipe_gave(x->t->r, x->stage, name, strlen(name)))
+            continue;
+        if (words_option(w, name, value, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int words_resolve(const struct mixed *x, struct words *w, int bits, const char *out,
+                         struct err *e)
+{
+    const struct recipe *r = x->t->r;
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", bits);
+    if (words_add(w, "resolve", e) < 0 || words_option(w, "model", route_model(x->t), e) < 0 ||
+        words_option(w, "problems", x->problems, e) < 0 || words_option(w, "out", out, e) < 0 ||
+        words_option(w, "bits", text, e) < 0 || words_option(w, "format", "dense", e) < 0 ||
+        words_option(w, "overwrite", NULL, e) < 0 || words_option(w, "quiet", NULL, e) < 0 ||
+        words_of_recipe(x, w, e) < 0)
+        return -1;
+    for (size_t i = 0; i < r->ngiven; i++)
+        if (r->given[i].stage == x->stage && strcmp(r->given[i].name, "threads") != 0 &&
+            words_option(w, r->given[i].name, r->given[i].value, e) < 0)
+            return -1;
+    return 0;
+}
+
+static char *folder_of(const struct mixed *x, int bits, struct err *e)
+{
+    return mem_printf(e, "%s/w%d", x->dir, bits);
+}
+
+/* ---- steps ---- */
+
+/* Of a run that was made for its losses: all but the journal goes. */
+static int keep_journal(const char *dir, struct err *e)
+{
+    char **names = NULL;
+    size_t count = 0;
+    int rc = fs_list(dir, &names, &count, e);
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        char *path = strcmp(names[i], FOLLOW_DIR) ? fs_join(dir, names[i], e) : NULL;
+
+        if (path)
+            rc = fs_is_dir(path) ? fs_remove_tree(path, e)
+                 : unlink(path)  ? err_sys(e, "cannot remove '%s'", path)
+                                 : 0;
+        free(path);
+    }
+    fs_names_free(&names, count);
+    return rc;
+}
+
+static int step_width(struct mixed *x, int bits, int pass, struct err *e)
+{
+    char name[32], about[160], *out = folder_of(x, bits, e);
+    struct words w = {0};
+    int rc = -1;
+
+    snprintf(name, sizeof name, pass ? "pass" : "width-%d", bits);
+    snprintf(about, sizeof about,
+             pass ? "one pass at %d bits, whose problems are recorded"
+                  : "the same problems at %d bits: what each site loses",
+             bits);
+    if (out && (pass ? words_pass(x, &w, out, e) : words_resolve(x, &w, bits, out, e)) == 0)
+        rc = steps_run(&x->steps, name, about, &w, e);
+    if (rc > 0)
+        rc = keep_journal(out, e);
+    words_release(&w);
+    free(out);
+    return rc < 0 ? -1 : 0;
+}
+
+/* The problems go when all is done; a width that was not asked for then needs the pass again. */
+static int step_losses(struct mixed *x, struct err *e)
+{
+    char *stamp = fs_join(x->dir, "pass.done", e);
+    int missing = 0, rc = stamp ? 0 : -1;
+
+    for (size_t i = 0; i < x->count && rc == 0; i++) {
+        char *name = mem_printf(e, "%s/width-%d.done", x->dir, x->bits[i]);
+
+        missing |= x->bits[i] != x->first && name && !fs_exists(name);
+        rc = name ? 0 : -1;
+        free(name);
+    }
+    if (rc == 0 && missing && !fs_exists(x->problems))
+        unlink(stamp);
+    free(stamp);
+    if (rc < 0 || step_width(x, x->first, 1, e) < 0)
+        return -1;
+    for (size_t i = 0; i < x->count; i++)
+        if (x->bits[i] != x->first && step_width(x, x->bits[i], 0, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* What stands above the lines of the choice. */
+static int say_choice(const struct mixed *x, struct err *e)
+{
+    char *text = fs_read(x->choice, CHOICE_MAX, NULL, e);
+
+    for (char *s = text, *end; s && *s == '#' && (end = strchr(s, '\n')); s = end + 1)
+        log_info("%.*s", (int)(end - s - 2), s + 2);
+    free(text);
+    return text ? 0 : -1;
+}
+
+static int step_choice(struct mixed *x, struct err *e)
+{
+    struct words w = {0};
+    char bpw[32];
+    int rc;
+
+    snprintf(bpw, sizeof bpw, "%.17g", x->o->bpw);
+    rc = words_add(&w, "allocate", e) < 0 || words_option(&w, "target-bpw", bpw, e) < 0 ||
+                 words_option(&w, "out", x->choice, e) < 0
+             ? -1
+             : 0;
+    for (size_t i = 0; i < x->count && rc == 0; i++) {
+        char *dir = folder_of(x, x->bits[i], e);
+
+        rc = dir ? words_add(&w, dir, e) : -1;
+        free(dir);
+    }
+    if (rc == 0)
+        rc = steps_run(&x->steps, NULL, "the choice", &w, e);
+    words_release(&w);
+    return rc < 0 ? -1 : say_choice(x, e);
+}
+
+static int step_last(struct mixed *x, struct err *e)
+{
+    struct words w = {0};
+    int rc = words_run(x, &w, x->first, recipe_value(x->t->r, "out"), e);
+
+    if (rc == 0)
+        rc = words_option(&w, "overrides", x->choice, e);
+    for (int i = 0; i < x->o->argc && rc == 0; i++)
+        if (strcmp(x->o->argv[i], "--overwrite") == 0)
+            rc = words_add(&w, "--overwrite", e);
+    if (rc == 0)
+        rc = steps_run(&x->steps, NULL, "the run that follows the choice", &w, e);
+    words_release(&w);
+    return rc < 0 ? -1 : 0;
+}
+
+int mixed_run(const struct mixed_opts *o, const struct route *t, const struct sites *sites,
+              struct err *e)
+{
+    struct mixed x = {.o = o, .t = t};
+    int rc = -1;
+
+    if (!sites)
+        err_set(e, ERR_USE, "--target-bpw: the recipe has no model");
+    else if (refuse_given(&x, e) == 0 && find_solver(&x, e) == 0 &&
+             take_widths(&x, sites, e) == 0 && start(&x, e) == 0) {
+        x.steps.total = x.count + 2;
+        if (step_losses(&x, e) == 0 && step_choice(&x, e) == 0 && step_last(&x, e) == 0) {
+            unlink(x.problems);
+            log_info("what the widths lose stays in %s: another target takes it from there", x.dir);
+            rc = 0;
+        }
+    }
+    free(x.dir);
+    free(x.problems);
+    free(x.choice);
+    return rc;
+}

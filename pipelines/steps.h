@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* steps - commands of our own that run one behind another, each of which is done once.
+ *
+ * What a step was told stands in DIR/NAME.done when it is done; told the same again it is done
+ * already. So a job of several steps that ended early goes on by the same command. Signals that
+ * ask to stop are handed to the step that runs, and the job ends with it. */
+#ifndef PTQ_STEPS_H
+#define PTQ_STEPS_H
+
+#include <stddef.h>
+#include "../common/base/err.h"
+
+/* A command line that grows; NULL at the end. */
+struct words {
+    size_t count, cap;
+    char **word; /* owned */
+};
+
+int words_add(struct words *w, const char *word, struct err *e);
+/* --NAME VALUE; value NULL: a flag. */
+int words_option(struct words *w, const char *name, const char *value, struct err *e);
+/* Those of argv but for these options, "--NAME VALUE", "--NAME=VALUE" or "--STAGE.NAME ...", and
+ * these flags; both lists end with NULL. */
+int words_without(struct words *w, int argc, char *const *argv, const char *const *options,
+                  const char *const *flags, struct err *e);
+void words_release(struct words *w);
+
+struct steps {
+    const char *dir; /* borrowed */
+    size_t at;       /* steps begun or found done */
+    size_t total;    /* of the whole job, as far as it is known; 0: not */
+    double seconds;  /* of the step that was done last; 0: it had been done */
+};
+
+/* Makes the folder; blocks the signals that steps are to get. */
+int steps_open(struct steps *s, const char *dir, struct err *e);
+/* Runs `ptq WORDS...` unless that is done, and says so with `about`. name NULL: always. 1: it ran,
+ * 0: it had been done. -1: it failed, with the kind of error that its exit code stands for. */
+int steps_run(struct steps *s, const char *name, const char *about, const struct words *w,
+              struct err *e);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_allocate - the runner-up of a choice, against every choice of small instances. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common/base/rng.h"
+#include "../../ops/tools/allocate/allocate_impl.h"
+
+enum { UNITS = 5, ITEMS = 3 };
+
+struct instance {
+    struct unit unit[UNITS];
+    struct knapsack_item item[UNITS][ITEMS];
+    struct knapsack_class class[UNITS];
+    size_t choice[UNITS];
+    struct allocate a;
+};
+
+static void instance_make(struct instance *x, struct rng *rng)
+{
+    uint64_t cheapest = 0, dearest = 0;
+
+    memset(x, 0, sizeof *x);
+    x->a = (struct allocate){
+        .unit = x->unit, .units = 1 + rng_below(rng, UNITS), .runs = ITEMS, .choice = x->choice};
+    for (size_t k = 0; k < x->a.units; k++) {
+        uint64_t low = UINT64_MAX, high = 0;
+
+        x->unit[k].items = 1 + rng_below(rng, ITEMS);
+        x->unit[k].item = x->item[k];
+        for (size_t i = 0; i < x->unit[k].items; i++) {
+            x->item[k][i] = (struct knapsack_item){1 + rng_below(rng, 50), 1 + rng_unit(rng)};
+            low = x->item[k][i].cost < low ? x->item[k][i].cost : low;
+            high = x->item[k][i].cost > high ? x->item[k][i].cost : high;
+        }
+        x->class[k] = (struct knapsack_class){x->unit[k].items, x->item[k]};
+        cheapest += low;
+        dearest += high;
+    }
+    x->a.budget = cheapest + rng_below(rng, dearest - cheapest + 1);
+}
+
+/* The least loss of a choice that differs from x->choice; INFINITY: there is none. */
+static double second_of_all(const struct instance *x, size_t k, uint64_t left, int differs)
+{
+    double best = INFINITY;
+
+    if (k == x->a.units)
+        return differs ? 0.0 : INFINITY;
+    for (size_t i = 0; i < x->unit[k].items; i++)
+        if (x->item[k][i].cost <= left)
+            best =
+                fmin(best, x->item[k][i].loss + second_of_all(x, k + 1, left - x->item[k][i].cost,
+                                                              differs || i != x->choice[k]));
+    return best;
+}
+
+static void test_runner_up(void **state)
+{
+    static struct instance x;
+    struct rng rng;
+    size_t none = 0;
+
+    (void)state;
+    rng_seed(&rng, 5, 0);
+    for (int n = 0; n < 300; n++) {
+        struct err err = {0};
+        double best, loss = 0.0;
+        uint64_t cost = 0;
+        int same = 1;
+
+        instance_make(&x, &rng);
+        assert_int_equal(
+            knapsack_solve(x.class, x.a.units, x.a.budget, x.choice, &x.a.result, &err), 0);
+        assert_int_equal(allocate_second(&x.a, x.class, &err), 0);
+        best = second_of_all(&x, 0, x.a.budget, 0);
+        none += x.a.second == NULL;
+        assert_int_equal(x.a.second == NULL, isinf(best) != 0);
+        for (size_t k = 0; x.a.second && k < x.a.units; k++) {
+            assert_true(x.a.second[k] < x.unit[k].items);
+            loss += x.item[k][x.a.second[k]].loss;
+            cost += x.item[k][x.a.second[k]].cost;
+            same &= x.a.second[k] == x.choice[k];
+        }
+        if (x.a.second) {
+            assert_true(!same && cost <= x.a.budget && cost == x.a.runner_up.cost);
+            assert_true(fabs(loss - best) <= 1e-12 * best);
+            assert_true(x.a.runner_up.loss >= x.a.result.loss);
+        }
+        free(x.a.second);
+    }
+    assert_true(none > 0 && none < 300);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_runner_up)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
