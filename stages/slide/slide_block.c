@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_block - see slide_block.h. */
+#include "slide_block.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+
+static const struct site *site_at(const struct slide_block *b, size_t site)
+{
+    const struct sites *s = model_sites(b->m);
+
+    return &s->site[s->first[b->index] + site];
+}
+
+static size_t sites_in(const struct slide_block *b)
+{
+    const struct sites *s = model_sites(b->m);
+
+    return s->first[b->index + 1] - s->first[b->index];
+}
+
+/* The vector that what a site reads is divided by. */
+static struct slide_param *alpha_of(struct slide_block *b, const struct site *s)
+{
+    const char *last = strrchr(s->name, '.');
+
+    if (strcmp(s->name, "attn.qkv") == 0)
+        return &b->alpha[0];
+    return last && strcmp(last, ".up") == 0 ? &b->alpha[1] : NULL;
+}
+
+static int alpha_make(struct slide_param *p, size_t K, struct err *e)
+{
+    if (p->n)
+        return 0;
+    if (slide_param_init(p, K, e) < 0)
+        return -1;
+    for (size_t k = 0; k < K; k++)
+        p->x[k] = 1;
+    return 0;
+}
+
+static int linear_make(struct slide_block *b, size_t site, size_t i, const struct slide_shape *o,
+                       uint64_t seed, struct err *e)
+{
+    const struct site *s = site_at(b, site);
+    const size_t N = s->linear[i].rows, K = s->inputs;
+    struct slide_param *alpha = o->scales ? alpha_of(b, s) : NULL;
+    struct slide_linear *l = &b->linear[b->count];
+    float *w = mem_raw(N * K, sizeof *w, e);
+
+    if (!w)
+        return -1;
+    memcpy(w, block_linear(b->b, site, i), N * K * sizeof *w);
+    if (slide_linear_init(l, o, s->linear[i].name, N, K, w, seed,
+                          ((uint64_t)b->index << 32) + b->count, e) < 0 ||
+        (alpha && alpha_make(alpha, K, e) < 0)) {
+        slide_linear_release(l);
+        return -1;
+    }
+    l->alpha = alpha;
+    b->count++;
+    return 0;
+}
+
+static int linears_make(struct slide_block *b, const struct slide_shape *o, uint64_t seed,
+                        struct err *e)
+{
+    size_t count = 0;
+
+    for (size_t s = 0; s < sites_in(b); s++)
+        count += site_at(b, s)->count;
+    if (!(b->linear = mem_array(count + 1, sizeof *b->linear, e)))
+        return -1;
+    for (size_t s = 0; s < sites_in(b); s++)
+        for (size_t i = 0; i < site_at(b, s)->count; i++)
+            if (linear_make(b, s, i, o, seed, e) < 0)
+                return -1;
+    return 0;
+}
+
+struct slide_block *slide_block_open(struct model *m, size_t index, const struct slide_shape *o,
+                                     uint64_t seed, struct err *e)
+{
+    struct slide_block *b = mem_array(1, sizeof *b, e);
+
+    if (!b)
+        return NULL;
+    b->m = m;
+    b->index = index;
+    if ((b->b = block_open(m, index, e)) && block_load_all(b->b, e) == 0 &&
+        linears_make(b, o, seed, e) == 0)
+        return b;
+    slide_block_close(&b);
+    return NULL;
+}
+
+void slide_block_close(struct slide_block **bp)
+{
+    struct slide_block *b = *bp;
+
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        slide_linear_release(&b->linear[i]);
+    for (size_t i = 0; i < SLIDE_ALPHAS; i++)
+        slide_param_release(&b->alpha[i]);
+    free(b->linear);
+    block_close(&b->b);
+    free(b);
+    *bp = NULL;
+}
+
+float *slide_block_out(const struct slide_block *b, size_t linear)
+{
+    size_t site = 0;
+
+    for (; linear >= site_at(b, site)->count; site++)
+        linear -= site_at(b, site)->count;
+    return block_linear(b->b, site, linear);
+}
+
+int slide_block_round(struct slide_block *b, struct par *p, struct err *e)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (slide_linear_round(&b->linear[i], p, slide_block_out(b, i), NULL, e) < 0)
+            return -1;
+    return 0;
+}
+
+struct slide_param *slide_block_param(struct slide_block *b, size_t i, enum slide_rate *rate)
+{
+    enum { EACH = 4 };
+
+    if (i >= EACH * b->count) {
+        *rate = SLIDE_RATE_SCALE;
+        return i - EACH * b->count < SLIDE_ALPHAS ? &b->alpha[i - EACH * b->count] : NULL;
+    }
+    *rate = i % EACH < 2 ? SLIDE_RATE_RANK : SLIDE_RATE_CLIP;
+    switch (i % EACH) {
+    case 0:
+        return &b->linear[i / EACH].a;
+    case 1:
+        return &b->linear[i / EACH].b;
+    case 2:
+        return &b->linear[i / EACH].lo;
+    default:
+        return &b->linear[i / EACH].hi;
+    }
+}

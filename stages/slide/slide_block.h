@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_block - a block of the model whose linears are being learned. Private to the stage. */
+#ifndef PTQ_SLIDE_BLOCK_H
+#define PTQ_SLIDE_BLOCK_H
+
+#include "../../common/model/model.h"
+#include "slide_linear.h"
+
+#define SLIDE_ALPHAS 2 /* what attention reads, and what the MLP does: its experts share it */
+
+struct slide_block {
+    struct model *m; /* borrowed */
+    struct block *b; /* its linears hold what the last rounding gave */
+    size_t index, count;
+    struct slide_linear *linear;            /* [count] those of all sites, in their order */
+    struct slide_param alpha[SLIDE_ALPHAS]; /* none without slide_shape.scales */
+};
+
+/* o: borrowed. */
+struct slide_block *slide_block_open(struct model *m, size_t index, const struct slide_shape *o,
+                                     uint64_t seed, struct err *e);
+void slide_block_close(struct slide_block **b);
+/* Rounds all linears into the block. */
+int slide_block_round(struct slide_block *b, struct par *p, struct err *e);
+/* Where the rounded weights of a linear stand. */
+float *slide_block_out(const struct slide_block *b, size_t linear);
+/* Each group of parameters, one after the other: which, and whether a step takes the rate of
+ * clipping, of A B or of alpha. NULL behind the last one. */
+enum slide_rate { SLIDE_RATE_CLIP, SLIDE_RATE_RANK, SLIDE_RATE_SCALE, SLIDE_RATES };
+struct slide_param *slide_block_param(struct slide_block *b, size_t i, enum slide_rate *rate);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_linear - see slide_linear.h. Rows in tiles, sums of columns in tiles of columns: both fixed
+ * by the shape. */
+#include "slide_linear.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/base/rng.h"
+#include "../../common/format/grid_affine.h"
+#include "../../common/tensor/blas.h"
+
+#define FIRST_LOGIT 4.0f /* 0.982 of the range */
+enum { TILE = 16, COLUMNS = 64 };
+
+/* ---- loops ---- */
+
+/* Adding 1.5 * 2^52 rounds half to even, as grids do. */
+EACH_INLINE double round_even(double x)
+{
+    const double shift = 6755399441055744.0;
+
+    x = x < -1024.0 ? -1024.0 : x;
+    x = x > 1024.0 ? 1024.0 : x;
+    return (x + shift) - shift;
+}
+
+EACH_BODY add_body(double *restrict x, const float *restrict a, double b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        x[k] += (double)a[k] * b;
+}
+
+static void add(double *restrict x, const float *restrict a, double b, size_t n);
+EACH_CPU(add, (double *restrict x, const float *restrict a, double b, size_t n), (x, a, b, n))
+
+EACH_BODY level_body(const double *restrict x, size_t n, double s, double z, double top,
+                     double *restrict q)
+{
+    for (size_t k = 0; k < n; k++) {
+        double c = round_even(x[k] / s) + z;
+
+        c = c < 0.0 ? 0.0 : c;
+        c = c > top ? top : c;
+        q[k] = c;
+    }
+}
+
+static void level(const double *restrict x, size_t n, double s, double z, double top,
+                  double *restrict q);
+EACH_CPU(level,
+         (const double *restrict x, size_t n, double s, double z, double top, double *restrict q),
+         (x, n, s, z, top, q))
+
+/* g of Q becomes that of x as far as it does not go by the scale; by: what the scale gets. */
+EACH_BODY through_body(const double *restrict x, size_t n, double s, double z, double top,
+                       double *restrict g, double *restrict by)
+{
+    for (size_t k = 0; k < n; k++) {
+        const double v = round_even(x[k] / s) + z;
+        const double c = v < 0.0 ? 0.0 : v > top ? top : v;
+        const double in = v < 0.0 || v > top ? 0.0 : 1.0;
+
+        by[k] = g[k] * ((c - z) - in * (x[k] / s));
+        g[k] *= in;
+    }
+}
+
+static void through(const double *restrict x, size_t n, double s, double z, double top,
+                    double *restrict g, double *restrict by);
+EACH_CPU(through,
+         (const double *restrict x, size_t n, double s, double z, double top, double *restrict g,
+          double *restrict by),
+         (x, n, s, z, top, g, by))
+
+/* ---- making ---- */
+
+static int param_of(struct slide_param *p, size_t n, float x, struct err *e)
+{
+    if (slide_param_init(p, n, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        p->x[i] = x;
+    return 0;
+}
+
+int slide_linear_init(struct slide_linear *l, const struct slide_shape *o, const char *name,
+                      size_t N, size_t K, float *w, uint64_t seed, uint64_t stream, struct err *e)
+{
+    const size_t r = (size_t)o->rank, G = grid_groups(K, o->group);
+    struct rng rng;
+
+    *l = (struct slide_linear){.o = o, .name = name, .N = N, .K = K, .G = G, .w = w};
+    l->width = G == 1 ? K : (size_t)o->group;
+    if (!affine_is(o->grid))
+        return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
+                       o->grid->name);
+    if (slide_param_init(&l->a, r * K, e) < 0 || slide_param_init(&l->b, r * N, e) < 0 ||
+        param_of(&l->lo, o->clips ? N * G : 0, FIRST_LOGIT, e) < 0 ||
+        param_of(&l->hi, o->clips ? N * G : 0, FIRST_LOGIT, e) < 0 ||
+        !(l->scale = mem_array(N * G, sizeof *l->scale, e)) ||
+        !(l->zero = mem_array(N * G, sizeof *l->zero, e)))
+        return -1;
+    rng_seed(&rng, seed, stream);
+    for (size_t i = 0; i < r * K; i++)
+        l->a.x[i] = (float)((2 * rng_unit(&rng) - 1) / sqrt((double)K));
+    return 0;
+}
+
+void slide_linear_release(struct slide_linear *l)
+{
+    free(l->w);
+    slide_param_release(&l->a);
+    slide_param_release(&l->b);
+    slide_param_release(&l->lo);
+    slide_param_release(&l->hi);
+    free(l->scale);
+    free(l->zero);
+    *l = (struct slide_linear){0};
+}
+
+/* ---- a row ---- */
+
+struct work {
+    struct slide_linear *l;
+    float *out;
+    uint8_t *codes;
+    const float *g; /* of out */
+    float *room;    /* that of W~ */
+    double *row;    /* [threads, 3, K] */
+};
+
+static void target_row(const struct slide_linear *l, size_t n, double *x)
+{
+    const float *w = l->w + n * l->K;
+
+    for (size_t k = 0; k < l->K; k++)
+        x[k] = (double)w[k] * (l->alpha ? (double)l->alpha->x[k] : 1.0);
+    for (size_t r = 0; r < (size_t)l->o->rank; r++)
+        add(x, l->a.x + r * l->K, (double)l->b.x[r * l->N + n], l->K);
+}
+
+static double share(const struct slide_param *p, size_t at)
+{
+    return p->n ? 1 / (1 + exp(-(double)p->x[at])) : 1;
+}
+
+/* How the scale of a group came about. */
+struct fit {
+    double scale, zero;
+    double lo, hi;       /* the ends, 0 among them */
+    double by_lo, by_hi; /* slope of the scale by what is left of them */
+    double keep_lo, keep_hi;
+};
+
+static void slopes(const struct slide_linear *l, struct fit *f, double lo, double hi)
+{
+    const double top = affine_top(l->o->bits), least = (double)l->o->zero_min;
+
+    if (!(hi > lo))
+        return;
+    if (!l->o->grid->zeros) {
+        f->by_hi = hi >= -lo ? f->scale / hi : 0;
+        f->by_lo = hi >= -lo ? 0 : f->scale / lo;
+    } else if (round_even(-lo / ((hi - lo) / top)) < least) {
+        f->by_hi = 1 / (top - least);
+    } else {
+        f->by_hi = 1 / top;
+        f->by_lo = -1 / top;
+    }
+}
+
+static int fit_group(const struct slide_linear *l, size_t at, const double *x, size_t n,
+                     struct fit *f, struct err *e)
+{
+    const struct slide_shape *o = l->o;
+    const struct grid_fit how = {
+        .bits = o->bits, .scale_type = o->scale_type, .zero_min = (int)o->zero_min};
+    double lo, hi;
+    int raised;
+
+    *f = (struct fit){.keep_lo = share(&l->lo, at), .keep_hi = share(&l->hi, at)};
+    for (size_t k = 0; k < n; k++) {
+        f->lo = x[k] < f->lo ? x[k] : f->lo;
+        f->hi = x[k] > f->hi ? x[k] : f->hi;
+    }
+    lo = f->lo * f->keep_lo;
+    hi = f->hi * f->keep_hi;
+    o->grid->range(&lo, &hi);
+    if (o->grid->place(&how, lo, hi, 1.0, &f->scale, &f->zero, &raised) || !isfinite(f->scale))
+        return err_set(e, ERR_DATA,
+                       "'%s', row %zu: a scale of %g does not fit into %s: take --scale-type bf16 "
+                       "or f32, or smaller rates",
+                       l->name, at / l->G, hi - lo, dtype_name(o->scale_type));
+    slopes(l, f, f->lo * f->keep_lo, f->hi * f->keep_hi);
+    return 0;
+}
+
+static size_t group_size(const struct slide_linear *l, size_t g)
+{
+    return l->K - g * l->width < l->width ? l->K - g * l->width : l->width;
+}
+
+static int round_row(const struct work *w, size_t n, double *x, struct err *e)
+{
+    struct slide_linear *l = w->l;
+    double *q = x + l->K;
+
+    target_row(l, n, x);
+    for (size_t g = 0; g < l->G; g++) {
+        const size_t first = g * l->width, size = group_size(l, g);
+        struct fit f;
+
+        if (fit_group(l, n * l->G + g, x + first, size, &f, e) < 0)
+            return -1;
+        l->scale[n * l->G + g] = f.scale;
+        l->zero[n * l->G + g] = (uint8_t)(int)f.zero;
+        level(x + first, size, f.scale, f.zero, affine_top(l->o->bits), q + first);
+        for (size_t k = first; k < first + size; k++) {
+            const double v = affine_level(f.scale, q[k], f.zero);
+
+            w->out[n * l->K + k] = (float)(l->alpha ? v / (double)l->alpha->x[k] : v);
+            if (w->codes)
+                w->codes[n * l->K + k] = (uint8_t)(int)q[k];
+        }
+    }
+    return 0;
+}
+
+/* What the scale gets goes to the ends of its group, the first of equal ones, and to the shares
+ * that are kept of them. */
+static void give_ends(struct slide_linear *l, size_t at, const struct fit *f, const double *x,
+                      size_t n, double sum, double *g)
+{
+    size_t lo = 0, hi = 0;
+
+    for (size_t k = 1; k < n; k++) {
+        lo = x[k] < x[lo] ? k : lo;
+        hi = x[k] > x[hi] ? k : hi;
+    }
+    if (f->lo < 0)
+        g[lo] += sum * f->by_lo * f->keep_lo;
+    if (f->hi > 0)
+        g[hi] += sum * f->by_hi * f->keep_hi;
+    if (!l->lo.n)
+        return;
+    l->lo.g[at] = (float)(sum * f->by_lo * f->lo * f->keep_lo * (1 - f->keep_lo));
+    l->hi.g[at] = (float)(sum * f->by_hi * f->hi * f->keep_hi * (1 - f->keep_hi));
+}
+
+static int back_row(const struct work *w, size_t n, double *x, struct err *e)
+{
+    struct slide_linear *l = w->l;
+    double *g = x + l->K, *by = g + l->K;
+
+    target_row(l, n, x);
+    for (size_t k = 0; k < l->K; k++)
+        g[k] = (double)w->g[n * l->K + k] / (l->alpha ? (double)l->alpha->x[k] : 1.0);
+    for (size_t i = 0; i < l->G; i++) {
+        const size_t first = i * l->width, size = group_size(l, i);
+        double sum = 0;
+        struct fit f;
+
+        if (fit_group(l, n * l->G + i, x + first, size, &f, e) < 0)
+            return -1;
+        through(x + first, size, f.scale, f.zero, affine_top(l->o->bits), g + first, by);
+        for (size_t k = 0; k < size; k++)
+            sum += by[k];
+        give_ends(l, n * l->G + i, &f, x + first, size, sum, g + first);
+    }
+    for (size_t k = 0; k < l->K; k++)
+        w->room[n * l->K + k] = (float)g[k];
+    return 0;
+}
+
+/* ---- all rows ---- */
+
+static int each_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct work *w = ctx;
+    const size_t end = (i + 1) * TILE < w->l->N ? (i + 1) * TILE : w->l->N;
+    double *x = w->row + worker * 3 * w->l->K;
+
+    for (size_t n = i * TILE; n < end; n++)
+        if ((w->g ? back_row : round_row)(w, n, x, e) < 0)
+            return -1;
+    return 0;
+}
+
+static int each_row(struct work *w, struct par *p, struct err *e)
+{
+    int rc = -1;
+
+    if ((w->row = mem_raw(par_threads(p) * 3 * w->l->K, sizeof *w->row, e)))
+        rc = par_for(p, (w->l->N + TILE - 1) / TILE, each_tile, w, e);
+    free(w->row);
+    return rc;
+}
+
+int slide_linear_round(struct slide_linear *l, struct par *p, float *out, uint8_t *codes,
+                       struct err *e)
+{
+    struct work w = {.l = l, .out = out, .codes = codes};
+
+    return each_row(&w, p, e);
+}
+
+/* ---- alpha ---- */
+
+struct columns {
+    const struct slide_linear *l;
+    const float *x, *y;
+    int over; /* minus, over alpha */
+};
+
+static int each_columns(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct columns *c = ctx;
+    const size_t K = c->l->K, first = i * COLUMNS,
+                 n = K - first < COLUMNS ? K - first : (size_t)COLUMNS;
+    struct slide_param *alpha = c->l->alpha;
+    double sum[COLUMNS] = {0};
+
+    (void)worker;
+    (void)e;
+    for (size_t r = 0; r < c->l->N; r++)
+        for (size_t k = 0; k < n; k++)
+            sum[k] += (double)c->x[r * K + first + k] * (double)c->y[r * K + first + k];
+    for (size_t k = 0; k < n; k++)
+        alpha->g[first + k] += (float)(c->over ? -sum[k] / (double)alpha->x[first + k] : sum[k]);
+    return 0;
+}
+
+static int add_columns(const struct slide_linear *l, struct par *p, const float *x, const float *y,
+                       int over, struct err *e)
+{
+    struct columns c = {.l = l, .x = x, .y = y, .over = over};
+
+    return l->alpha ? par_for(p, (l->K + COLUMNS - 1) / COLUMNS, each_columns, &c, e) : 0;
+}
+
+int slide_linear_back(struct slide_linear *l, struct par *p, const float *out, const float *g,
+                      float *room, struct err *e)
+{
+    struct work w = {.l = l, .g = g, .room = room};
+    const size_t r = (size_t)l->o->rank;
+
+    if (add_columns(l, p, g, out, 1, e) < 0 || each_row(&w, p, e) < 0 ||
+        add_columns(l, p, room, l->w, 0, e) < 0)
+        return -1;
+    if (!r)
+        return 0;
+    if (blas_product(p, r, l->K, l->N, l->b.x, l->N, room, l->K, l->a.g, l->K, 0, e) < 0)
+        return -1;
+    return blas_linear(p, r, l->N, l->K, l->a.x, l->K, room, l->K, l->b.g, l->N, 0, e);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_types - what the parts of the stage share: its options. Private to the stage. */
+#ifndef PTQ_SLIDE_TYPES_H
+#define PTQ_SLIDE_TYPES_H
+
+#include <stdint.h>
+#include "slide_schedule.h"
+#include "slide_window.h"
+
+struct slide_opts {
+    struct slide_shape shape;
+    struct slide_zones zones;
+    size_t epochs, batch; /* passes of a window over all sequences; sequences of a step */
+    double rate[SLIDE_RATES];
+    uint64_t seed;
+    uint64_t mem; /* for the hidden states of all chunks */
+};
+
+#endif
