@@ -3,6 +3,7 @@
 #include "modality.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,4 +56,25 @@ int modality_ratios_parse(const char *text, const char *option, double ratio[MOD
     for (size_t m = 0; m < MODALITIES; m++)
         some |= ratio[m] > 0;
     return some ? 0 : err_set(e, ERR_USE, "%s '%s': nothing is left to count", option, text);
+}
+
+int modality_ratios_read(const struct json *x, double ratio[MODALITIES])
+{
+    int some = 0;
+
+    for (size_t m = 0; m < MODALITIES; m++) {
+        if (json_as_real(json_get(x, names[m]), &ratio[m]) || !isfinite(ratio[m]) || ratio[m] < 0)
+            return -1;
+        some |= ratio[m] > 0;
+    }
+    return some ? 0 : -1;
+}
+
+int modality_ratios_put(struct json *x, const double ratio[MODALITIES])
+{
+    int bad = 0;
+
+    for (size_t m = 0; m < MODALITIES; m++)
+        bad |= json_set_real(x, names[m], ratio[m]);
+    return bad ? -1 : 0;
 }

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include "../base/err.h"
+#include "../base/json.h"
 
 enum modality { MODALITY_TEXT, MODALITY_IMAGE, MODALITIES };
 
@@ -15,5 +16,9 @@ const char *modality_name(size_t m);
  * all are 0. ERR_USE names the option ("--mix"). */
 int modality_ratios_parse(const char *text, const char *option, double ratio[MODALITIES],
                           struct err *e);
+/* {"text": 1, "image": 0.3} of a message and back: all are there, none is negative, not all are 0,
+ * else -1; put: -1 is out of memory. */
+int modality_ratios_read(const struct json *x, double ratio[MODALITIES]);
+int modality_ratios_put(struct json *x, const double ratio[MODALITIES]);
 
 #endif

@@ -96,9 +96,10 @@ static int check_block_weights(const struct msg *m, struct chunk_view *v, struct
 }
 
 const char *const chunk_known[] = {
-    "chunk",   "chunks",     "lane",          "lanes",        "vocab",        "prov", "ids",
-    "lengths", "weights",    "block_weights", "site_weights", "modality",     "role", "pixels",
-    "image",   "image_rows", "image_grid",    "image_size",   "image_digest", NULL};
+    "chunk",        "chunks",      "lane",    "lanes",         "vocab",        "prov",
+    "ids",          "lengths",     "weights", "block_weights", "site_weights", "modality",
+    "role",         "pixels",      "image",   "image_rows",    "image_grid",   "image_size",
+    "image_digest", "site_ratios", NULL};
 const char *const weights_known[] = {"block", "order",   "sites", "site",
                                      "K",     "linears", "prov",  NULL};
 
@@ -163,6 +164,40 @@ const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, cons
     return NULL;
 }
 
+static int check_ratios(const struct msg *m, struct chunk_view *v, struct err *e)
+{
+    const struct json *x = json_get(m->meta, "site_ratios");
+    double ratio[MODALITIES];
+
+    if (!x)
+        return 0;
+    if (json_kind(x) != JSON_KIND_ARRAY || json_count(x) < 1 || json_count(x) > CHUNK_SITES_MAX)
+        return check_fail(m, e, "field 'site_ratios' must be an array of 1 to %d entries",
+                          CHUNK_SITES_MAX);
+    for (size_t i = 0; i < json_count(x); i++) {
+        int64_t block;
+
+        if (!site_of(x, i, &block) || modality_ratios_read(json_at(x, i), ratio))
+            return check_fail(m, e,
+                              "field 'site_ratios': entry %zu must hold block, site, and text "
+                              "and image from 0 up, not both 0",
+                              i);
+    }
+    v->ratios = x;
+    return 0;
+}
+
+const struct json *chunk_ratios(const struct chunk_view *v, uint64_t block, const char *site)
+{
+    for (size_t i = 0; i < json_count(v->ratios); i++) {
+        int64_t at;
+
+        if (strcmp(site_of(v->ratios, i, &at), site) == 0 && (uint64_t)at == block)
+            return json_at(v->ratios, i);
+    }
+    return NULL;
+}
+
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
 {
     const struct tensor *ids;
@@ -184,7 +219,8 @@ int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e)
         return check_fail(m, e, "tensor 'ids' is empty");
     if (check_ids(m, v, e) < 0 || check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
         check_weights(m, "weights", v->T, &v->weights, e) < 0 || check_block_weights(m, v, e) < 0 ||
-        check_site_weights(m, v, e) < 0 || check_modality(m, v->T, &v->modality, e) < 0 ||
+        check_site_weights(m, v, e) < 0 || check_ratios(m, v, e) < 0 ||
+        check_modality(m, v->T, &v->modality, e) < 0 ||
         images_read(m, v->T, v->modality, &v->images, e) < 0)
         return -1;
     return check_kinds(m, "role", v->T, ROLES, "0 (plain text), 1 (prompt) or 2 (answer)", &v->role,
@@ -204,7 +240,8 @@ struct msg *chunk_write(const struct chunk_view *v, const char *stage, struct er
         json_set_int(m->meta, "lane", (int64_t)v->lane) ||
         json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
         json_set_int(m->meta, "vocab", (int64_t)v->vocab) || check_put_prov(m, v->prov) ||
-        (v->site_weights && json_set(m->meta, "site_weights", json_clone(v->sites))))
+        (v->site_weights && json_set(m->meta, "site_weights", json_clone(v->sites))) ||
+        (v->ratios && json_set(m->meta, "site_ratios", json_clone(v->ratios))))
         return no_memory(&m, e);
     if (add_copy(m, "ids", DT_I32, v->T, v->ids, e) < 0 ||
         add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
@@ -329,6 +366,22 @@ int weights_read(const struct msg *m, struct weights_view *v, struct err *e)
     return check_linears(m, v->linears, v->K, v->linear, &v->nlinears, e);
 }
 
+/* Of the entry of a site those that it is about. */
+static int put_ratios(struct msg *m, const struct json *from)
+{
+    double ratio[MODALITIES];
+    struct json *x;
+
+    if (!from || modality_ratios_read(from, ratio))
+        return 0;
+    x = json_new_object();
+    if (modality_ratios_put(x, ratio)) {
+        json_destroy(&x);
+        return -1;
+    }
+    return json_set(m->meta, "ratios", x);
+}
+
 struct msg *weights_create(const struct weights_view *v, const char *stage, struct err *e)
 {
     struct msg *m = msg_create(MSG_WEIGHTS, stage, e);
@@ -341,7 +394,8 @@ struct msg *weights_create(const struct weights_view *v, const char *stage, stru
     }
     if (check_put_site(m, v->block, v->order, v->sites, v->site) ||
         json_set_int(m->meta, "K", (int64_t)v->K) ||
-        json_set(m->meta, "linears", json_clone(v->linears)) || check_put_prov(m, v->prov))
+        json_set(m->meta, "linears", json_clone(v->linears)) || put_ratios(m, v->ratios) ||
+        check_put_prov(m, v->prov))
         return no_memory(&m, e);
     return m;
 }

@@ -30,11 +30,16 @@ struct chunk_view {
     const float *site_weights;
     /* field "site_weights": array of nsites {"block", "site"}, none twice; NULL: there are none */
     const struct json *sites;
+    /* field "site_ratios": array of {"block", "site", "text", "image"}: how much the rows of
+     * each modality are to count at a site where they are mixed; NULL: it is not said */
+    const struct json *ratios;
     const struct json *prov; /* provenance so far: array of records, one per stage */
 };
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e);
 /* [T] of one site; NULL: all 1 */
 const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site);
+/* The ratios of one site, as modality_ratios_read takes them; NULL: not said. */
+const struct json *chunk_ratios(const struct chunk_view *v, uint64_t block, const char *site);
 /* Fields and tensors that chunk_read knows, NULL at the end; and those of weights. */
 extern const char *const chunk_known[];
 extern const char *const weights_known[];
@@ -73,6 +78,8 @@ struct weights_view {
     const struct json *linears;
     size_t nlinears; /* by weights_read, as linear[] in the order of the list */
     const struct tensor *linear[WEIGHTS_LINEARS];
+    /* of which weights_create makes field "ratios": what chunk_ratios gives; NULL: nothing */
+    const struct json *ratios;
     const struct json *prov;
 };
 int weights_read(const struct msg *m, struct weights_view *v, struct err *e);

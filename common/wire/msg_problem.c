@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "modality.h"
 #include "msg_check.h"
 
 _Static_assert(PROBLEM_LINEARS == CHECK_LINEARS, "one limit");
@@ -154,7 +155,7 @@ static int read_classes(const struct msg *m, struct problem_view *v, struct err 
 
 const char *const problem_known[] = {
     "block",  "order",     "sites", "site",  "K",       "linears", "prov",     "tokens", "sum_w",
-    "sum_w2", "sequences", "hold",  "plain", "classes", "lengths", "bytes_in", NULL};
+    "sum_w2", "sequences", "hold",  "plain", "classes", "lengths", "bytes_in", "ratios", NULL};
 
 int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e)
 {
@@ -182,12 +183,16 @@ int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e
 
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e)
 {
+    double ratio[MODALITIES];
+
     memset(v, 0, sizeof *v);
     if (check_kind(m, MSG_PROBLEM, e) < 0 || problem_read_sums(m, v, e) < 0 ||
         check_site_id(m, v->block, v->site, "", e) < 0 || check_prov(m, &v->prov, e) < 0)
         return -1;
     if (!v->S)
         return check_fail(m, e, "tensor 'S' is missing");
+    if ((v->ratios = json_get(m->meta, "ratios")) && modality_ratios_read(v->ratios, ratio))
+        return check_fail(m, e, "field 'ratios' must hold text and image from 0 up, not both 0");
     return check_linears(m, json_get(m->meta, "linears"), v->K, v->linear, &v->nlinears, e);
 }
 

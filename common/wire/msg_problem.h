@@ -53,6 +53,9 @@ struct problem_view {
     struct problem_class classes[PROBLEM_CLASSES];
     const struct json *lengths; /* histogram: array of [length, sequences, sum_w] */
     const struct json *prov;
+    /* how much the rows of each modality are to count, as modality_ratios_read takes it; NULL: not
+     * said */
+    const struct json *ratios;
     uint64_t bytes_in; /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);

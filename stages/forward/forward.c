@@ -479,7 +479,8 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
     const int emits = f->held[0].view.chunk == 0 && s->order >= f->o.from_site;
 
     for (size_t k = 0; k < count && emits; k++)
-        if (site_emit_weights(f->model, &s[k], f->sites->count, f->prov, f->run, io, e) < 0)
+        if (site_emit_weights(f->model, &s[k], f->sites->count, &f->held[0].view, f->prov, f->run,
+                              io, e) < 0)
             return -1;
     for (size_t i = 0; i < f->count; i++) {
         if (f->held[i].from > s->block)

@@ -51,14 +51,15 @@ void site_part_release(struct site_part *p)
 }
 
 int site_emit_weights(struct model *model, const struct site *at, size_t sites,
-                      const struct json *prov, const char *run, const struct forward_io *io,
-                      struct err *e)
+                      const struct chunk_view *first, const struct json *prov, const char *run,
+                      const struct forward_io *io, struct err *e)
 {
     struct weights_view v = {.block = at->block,
                              .order = at->order,
                              .sites = sites,
                              .site = at->name,
                              .K = at->inputs,
+                             .ratios = chunk_ratios(first, at->block, at->name),
                              .prov = prov};
     struct json *linears = json_new_array();
     struct msg *m = NULL;

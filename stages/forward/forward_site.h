@@ -5,12 +5,15 @@
 #define PTQ_FORWARD_SITE_H
 
 #include "../../common/model/model.h"
+#include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_solution.h"
 #include "forward_types.h"
 
-/* The weights message of a site of `sites`, in the checkpoint's own types. */
-int site_emit_weights(struct model *m, const struct site *s, size_t sites, const struct json *prov,
-                      const char *run, const struct forward_io *io, struct err *e);
+/* The weights message of a site of `sites`, in the checkpoint's own types. first: of chunk 0, which
+ * may say what counts how much at the site. */
+int site_emit_weights(struct model *m, const struct site *s, size_t sites,
+                      const struct chunk_view *first, const struct json *prov, const char *run,
+                      const struct forward_io *io, struct err *e);
 /* Every linear of the site is there in its shape, on a grid that is known. */
 int site_check_commit(const struct site *s, const struct solution_view *v, struct err *e);
 /* Dequantizes a commit into the block, as site `at` of it; it must be this site's, with every

@@ -334,25 +334,32 @@ static void count_modalities(struct importance *f, const struct importance_held 
     }
 }
 
+static double ratio_of(const struct importance *f, const struct site *x)
+{
+    const int part = is_of(x, "attn.") ? MBQ_ATTENTION : MBQ_MLP;
+
+    return f->mbq.rho[x->block * MBQ_PARTS + (size_t)part];
+}
+
 static void weigh_modalities(const struct importance *f, struct importance_held *h)
 {
     static const struct weigh_clip none = {0, 0};
 
     for (size_t i = 0; i < f->sites->count; i++) {
-        const struct site *x = &f->sites->site[i];
-        const int part = is_of(x, "attn.") ? MBQ_ATTENTION : MBQ_MLP;
+        const double ratio = ratio_of(f, &f->sites->site[i]);
         float *g = h->g + i * h->T;
 
         for (size_t t = 0; t < h->T; t++)
-            g[t] = h->view.modality[t] ? (float)f->mbq.rho[x->block * MBQ_PARTS + (size_t)part] : 1;
+            g[t] = h->view.modality[t] ? (float)ratio : 1;
         for (size_t s = 0; s < h->nseq; g += h->view.lengths[s++])
             weigh_normal(g, (size_t)h->view.lengths[s], &none);
     }
 }
 
-static int hand_on(struct importance *f, struct importance_held *h, struct err *e)
+static int hand_on(struct importance *f, struct importance_held *h, const double *ratio,
+                   struct err *e)
 {
-    struct msg *m = message_make(f->m, &f->o, f->print, h, e);
+    struct msg *m = message_make(f->m, &f->o, f->print, h, ratio, e);
     const uint64_t lane = h->view.lane;
     int rc;
 
@@ -389,7 +396,7 @@ int importance_work(struct importance *f, const struct importance_io *io, struct
         seen_release(&h->seen);
         if (f->o.method == IMPORTANCE_MBQ)
             count_modalities(f, h);
-        else if (weigh_tokens(f, h, e) < 0 || hand_on(f, h, e) < 0)
+        else if (weigh_tokens(f, h, e) < 0 || hand_on(f, h, NULL, e) < 0)
             return -1;
     }
     f->measured = f->count;
@@ -405,6 +412,28 @@ static int by_number(const void *a, const void *b)
                                  *y = *(struct importance_held *const *)b;
 
     return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* The ratios are known once all chunks were measured: weights by them, or themselves. */
+static int hand_on_ratios(struct importance *f, struct err *e)
+{
+    double *ratio = NULL;
+    int rc = -1;
+
+    if (weights_mbq_end(&f->mbq, e) < 0 || !(ratio = mem_array(f->sites->count, sizeof *ratio, e)))
+        return -1;
+    for (size_t i = 0; i < f->sites->count; i++)
+        ratio[i] = ratio_of(f, &f->sites->site[i]);
+    for (size_t i = 0; i < f->count; i++) {
+        if (!f->o.ratios)
+            weigh_modalities(f, f->held[i]);
+        if (hand_on(f, f->held[i], ratio, e) < 0)
+            goto out;
+    }
+    rc = 0;
+out:
+    free(ratio);
+    return rc;
 }
 
 /* What goes by all chunks of the run needs them here. */
@@ -427,15 +456,8 @@ int importance_end(struct importance *f, const struct importance_io *io, struct 
         return -1;
     if (importance_work(f, io, e) < 0)
         return -1;
-    if (f->o.method == IMPORTANCE_MBQ && f->count) {
-        if (weights_mbq_end(&f->mbq, e) < 0)
-            return -1;
-        for (size_t i = 0; i < f->count; i++) {
-            weigh_modalities(f, f->held[i]);
-            if (hand_on(f, f->held[i], e) < 0)
-                return -1;
-        }
-    }
+    if (f->o.method == IMPORTANCE_MBQ && f->count && hand_on_ratios(f, e) < 0)
+        return -1;
     if (!f->o.keep)
         return 0;
     qsort(f->held, f->count, sizeof *f->held, by_number);

@@ -9,6 +9,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/wire/modality.h"
 #include "../../common/wire/run_id.h"
 
 int message_check_sites(const struct sites *s, struct err *e)
@@ -40,6 +41,8 @@ static struct json *record_make(const struct model *m, const struct importance_o
                json_set_bool(r, "squared", o->squared);
     else
         bad |= json_set_text(r, "loss_on", o->loss == IMPORTANCE_ALL ? "all" : "answers");
+    if (o->ratios)
+        bad |= json_set_text(r, "give", "ratios");
     if (o->method != IMPORTANCE_MBQ)
         bad |= weigh_clip_record(&o->clip, r) | json_set_real(r, "select", o->select);
     if (bad)
@@ -94,25 +97,53 @@ static int put_weights(struct msg *out, const struct sites *s, const struct impo
     return to ? 0 : -1;
 }
 
+/* How much text and image are to count at each site. */
+static int put_ratios(struct msg *out, const struct sites *s, const double *image)
+{
+    struct json *list = json_new_array();
+    int bad = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        struct json *x = json_new_object();
+        const double ratio[MODALITIES] = {1, image[i]};
+
+        bad |= json_set_int(x, "block", (int64_t)s->site[i].block) |
+               json_set_text(x, "site", s->site[i].name) | modality_ratios_put(x, ratio) |
+               json_push(list, x);
+    }
+    if (bad)
+        json_destroy(&list);
+    return json_set(out->meta, "site_ratios", list);
+}
+
+/* What the measuring was for. */
+static int put_result(struct msg *out, const struct sites *s, const struct importance_opts *o,
+                      const struct importance_held *h, const double *ratio, struct err *e)
+{
+    size_t count = 0;
+
+    if ((o->ratios ? put_ratios(out, s, ratio) : put_sites(out, s, o, &count)) != 0)
+        return err_set(e, ERR_SYS, "out of memory");
+    return o->ratios ? 0 : put_weights(out, s, o, h, count, e);
+}
+
 struct msg *message_make(const struct model *m, const struct importance_opts *o, uint64_t model,
-                         const struct importance_held *h, struct err *e)
+                         const struct importance_held *h, const double *ratio, struct err *e)
 {
     struct msg *out = msg_copy(h->msg, e);
     struct json *record = record_make(m, o);
     char *text = json_print(record, 0, e);
-    size_t count = 0;
 
     if (out && text) {
         run_id_make(out->run, model, h->msg->run, text);
         snprintf(out->stage, sizeof out->stage, "importance");
     }
     free(text);
-    if (out && (put_record(out, h->view.prov, &record) != 0 ||
-                put_sites(out, model_sites(m), o, &count) != 0)) {
+    if (out && put_record(out, h->view.prov, &record) != 0) {
         err_set(e, ERR_SYS, "out of memory");
         msg_destroy(&out);
     }
-    if (out && put_weights(out, model_sites(m), o, h, count, e) < 0)
+    if (out && put_result(out, model_sites(m), o, h, ratio, e) < 0)
         msg_destroy(&out);
     json_destroy(&record);
     return out;

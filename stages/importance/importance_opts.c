@@ -12,6 +12,8 @@ static const struct opt_choice methods[] = {
 static const struct opt_choice losses[] = {
     {"answers", IMPORTANCE_ANSWERS}, {"all", IMPORTANCE_ALL}, {NULL, 0}};
 
+static const struct opt_choice gifts[] = {{"weights", 0}, {"ratios", 1}, {NULL, 0}};
+
 #define BITS 3
 #define GROUP 128
 #define AT(field) offsetof(struct importance_command, field)
@@ -33,6 +35,10 @@ static const struct opt rows[] = {
     {"select", OPT_REAL, AT(core.select), "P",
      .help = "tlq, vlmq: only this share of the tokens of a sequence counts, those that weigh most",
      "1", 1e-6, 1},
+    {"give", OPT_CHOICE, AT(core.ratios), "WHAT",
+     .help = "mbq: weights: of tokens, at mean 1 in each sample\nratios: those of image rows, for "
+             "ptq-solve --mix auto, and no weights",
+     "weights", .choices = gifts},
     {"power", OPT_INT, AT(power), "1|2", .help = "vlmq: weights go by g or by its square", "1", 1,
      2},
     {"bits", OPT_INT, AT(core.bits), "N",
@@ -75,6 +81,8 @@ static int check(const struct stage *s, struct err *e)
     if (mbq && c->core.select < 1)
         return err_set(e, ERR_USE,
                        "--select is not of --method mbq, which weighs no single tokens");
+    if (c->core.ratios && !mbq)
+        return err_set(e, ERR_USE, "--give ratios is of --method mbq: leave it out");
     if (c->core.group == 0)
         return err_set(e, ERR_USE, "--group: 0 is no group; -1 means whole rows");
     if (weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)

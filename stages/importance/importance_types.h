@@ -19,6 +19,7 @@ struct importance_opts {
     double select; /* share of the tokens of a sequence that count; 1: all */
     struct weigh_clip clip;
     int squared;      /* vlmq: g^2 */
+    int ratios;       /* mbq: its ratios go out, not weights */
     int64_t bits;     /* vlmq: of the weights that the second stream goes through */
     int64_t group;    /* and their groups; -1: whole rows */
     const char *keep; /* file of the raw values; NULL: none */

@@ -309,7 +309,7 @@ static int put_meta(struct work *w, struct msg *m)
     bad |= json_set_int(m->meta, "bytes_in", (int64_t)w->v.bytes_in);
     bad |= json_set(m->meta, "lengths", json_clone(w->v.lengths));
     if (w->o->mixed)
-        bad |= json_set(m->meta, "mix", solve_mix_record(w->o));
+        bad |= json_set(m->meta, "mix", solve_mix_record(w->ratio));
     if (w->classes)
         bad |= json_set(m->meta, "classes", json_clone(w->classes));
     if (!w->contest)

@@ -56,11 +56,25 @@ static void add(struct work *w, const struct problem_class *c, double ratio)
     s->sum_w2 += ratio * ratio * c->sum_w2;
 }
 
+static int ratios_choose(struct work *w, struct err *e)
+{
+    memcpy(w->ratio, w->o->mix, sizeof w->ratio);
+    if (!w->o->mix_told || modality_ratios_read(w->v.ratios, w->ratio) == 0)
+        return 0;
+    return err_set(e, ERR_USE,
+                   "%s: --mix auto: this problem does not say how much each modality is to count; "
+                   "run ptq-importance --method mbq --give ratios before ptq-forward, as the "
+                   "recipe vlm-weighted does, or give ratios",
+                   w->problem->id);
+}
+
 int solve_mix_choose(struct work *w, struct err *e)
 {
     const struct problem_view *v = &w->v;
     int as_counted = 1;
 
+    if (ratios_choose(w, e))
+        return -1;
     if (v->tokens == 0) { /* an expert that no token goes to */
         w->nmix = 0;
         w->sums = (struct problem_sums){.S = v->S, .D = v->D};
@@ -74,9 +88,9 @@ int solve_mix_choose(struct work *w, struct err *e)
 
         if (m == MODALITIES || v->classes[i].tokens == 0)
             continue;
-        as_counted &= w->o->mix[m] >= 1 && w->o->mix[m] <= 1;
-        if (w->o->mix[m] > 0)
-            add(w, &v->classes[i], w->o->mix[m]);
+        as_counted &= w->ratio[m] >= 1 && w->ratio[m] <= 1;
+        if (w->ratio[m] > 0)
+            add(w, &v->classes[i], w->ratio[m]);
     }
     if (!as_counted)
         return 0;

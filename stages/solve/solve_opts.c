@@ -64,7 +64,8 @@ static const struct opt rows[] = {
      "weighted", .choices = sums},
     {"mix", OPT_TEXT, AT(mix), "MIX",
      .help = "text=R,image=R: the sums of each modality times R (ptq-reduce --classes modality; 1 "
-             "where not named);\ntokens: every row as it was counted",
+             "where not named);\nauto: the ratios of ptq-importance --give ratios; tokens: every "
+             "row as it was counted",
      "tokens"},
     {"override", OPT_TEXTS, AT(override), "LINE",
      .help = "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the "
@@ -356,20 +357,18 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
 int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e)
 {
     o->mixed = strcmp(text, "tokens") != 0;
-    if (!o->mixed)
+    o->mix_told = strcmp(text, "auto") == 0;
+    if (!o->mixed || o->mix_told)
         return 0;
     return modality_ratios_parse(text, "--mix", o->mix, e);
 }
 
-struct json *solve_mix_record(const struct solve_opts *o)
+struct json *solve_mix_record(const double ratio[MODALITIES])
 {
     struct json *x = json_new_object();
 
-    for (size_t m = 0; m < MODALITIES; m++)
-        if (json_set_real(x, modality_name(m), o->mix[m])) {
-            json_destroy(&x);
-            return NULL;
-        }
+    if (modality_ratios_put(x, ratio))
+        json_destroy(&x);
     return x;
 }
 
@@ -505,8 +504,10 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
         bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)
         bad |= json_set_text(r, "sums", opt_choice_name(sums, (int)o->sums));
-    if (o->mixed)
-        bad |= json_set(r, "mix", solve_mix_record(o));
+    if (o->mix_told)
+        bad |= json_set_text(r, "mix", "auto");
+    else if (o->mixed)
+        bad |= json_set(r, "mix", solve_mix_record(o->mix));
     bad |= put_solver_values(r, o, has_d);
     bad |= json_set_text(r, "kernel", blas_kernel());
     if (o->overrides && o->overrides->count)

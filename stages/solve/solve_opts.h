@@ -40,10 +40,11 @@ int contenders_parse(const char *solver, struct contenders *c, struct err *e);
 unsigned contender_needs(const char *name);
 int contender_takes(const char *name, const char *option);
 
-/* The value of --mix: "tokens" (as counted), or "text=1,image=0.3". */
+/* The value of --mix: "tokens" (as counted), "auto" (as each problem says), or
+ * "text=1,image=0.3". */
 int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e);
 /* {"text": 1, "image": 0.3}; NULL: out of memory. */
-struct json *solve_mix_record(const struct solve_opts *o);
+struct json *solve_mix_record(const double ratio[MODALITIES]);
 
 /* The options for one linear: o with what its overrides say. 1: they say that it is kept as it
  * is, 0, or -1. */

@@ -62,6 +62,7 @@ struct solve_opts {
     enum sums_kind sums;
     int mixed; /* the sums of each modality times mix, instead of the rows as counted */
     double mix[MODALITIES];
+    int mix_told; /* mix is what each problem says of itself (--mix auto) */
     /* also try solutions from the rows of one length alone, and tell what they cost */
     int cross;
     int recorded; /* the problems are those of an earlier run: said in the provenance */

@@ -37,6 +37,7 @@ struct work {
     const struct solve_opts *o;
     struct problem_view v;
     struct problem_sums sums; /* those that are solved with */
+    double ratio[MODALITIES]; /* of each modality in the mix */
     size_t nmix; /* 0: they are in the problem as they are; else S and D are of these */
     struct expand_part mix[MODALITIES];
     struct msg *problem;
