@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include "../../common/tensor/blas.h"
 #include "../../common/text/role.h"
+#include "../../common/wire/modality.h"
 #include "../../stages/importance/importance.h"
 #include "../../stages/importance/importance_local.h"
 #include "../../stages/importance/importance_weights.h"
@@ -243,6 +244,52 @@ static void same_weights_together_and_apart(void **state)
     }
 }
 
+/* What image and text tokens weigh in a sample, apart from its mean. */
+static double weight_ratio(const struct chunk_view *v, size_t site)
+{
+    const float *w = v->site_weights + site * TOKENS;
+    float image = 0, text = 0;
+
+    for (size_t t = 0; t < (size_t)lengths[0]; t++)
+        *(v->modality[t] ? &image : &text) = w[t];
+    return (double)image / (double)text;
+}
+
+static void ratios_instead_of_weights(void **state)
+{
+    struct importance_opts o = plain;
+    struct sink weights, ratios;
+    struct chunk_view v, r;
+    struct err err = {0};
+
+    (void)state;
+    o.method = IMPORTANCE_MBQ;
+    weights = run_two(o, 1, 0);
+    o.ratios = 1;
+    ratios = run_two(o, 1, 0);
+    assert_string_not_equal(weights.m[0]->run, ratios.m[0]->run);
+    for (size_t i = 0; i < 2; i++) {
+        must(chunk_read(weights.m[i], &v, &err) == 0 && chunk_read(ratios.m[i], &r, &err) == 0);
+        assert_null(v.ratios);
+        assert_null(r.site_weights);
+        assert_int_equal(json_count(r.ratios), v.nsites);
+        for (size_t s = 0; s < v.nsites; s++) {
+            const struct json *site = json_at(v.sites, s);
+            double ratio[MODALITIES];
+            int64_t block;
+
+            json_as_int(json_get(site, "block"), &block);
+            must(modality_ratios_read(
+                     chunk_ratios(&r, (uint64_t)block, json_as_text(json_get(site, "site"))),
+                     ratio) == 0);
+            assert_true(ratio[MODALITY_TEXT] == 1);
+            near((float)weight_ratio(&v, s), ratio[MODALITY_IMAGE]);
+        }
+        msg_destroy(&weights.m[i]);
+        msg_destroy(&ratios.m[i]);
+    }
+}
+
 static void chunks_that_do_not_fit(void **state)
 {
     struct importance_opts o = plain;
@@ -288,6 +335,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ratios_have_the_median_as_floor),
         cmocka_unit_test(rounded_weights),
         cmocka_unit_test(same_weights_together_and_apart),
+        cmocka_unit_test(ratios_instead_of_weights),
         cmocka_unit_test(chunks_that_do_not_fit),
     };
     struct err err = {0};

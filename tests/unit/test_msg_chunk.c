@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../common/wire/frame.h"
+#include "../../common/wire/modality.h"
 #include "../../common/wire/msg_chunk.h"
 
 static const int32_t ids[6] = {5, 0, 99, 3, 4, 7}, lengths[2] = {4, 2};
@@ -174,6 +175,50 @@ static void test_chunk_fields(void **state)
         }
         field_refused(chunk, "site_weights", list);
     }
+}
+
+static struct json *ratio_list(double text, double image)
+{
+    struct json *list = sites();
+    const double ratio[MODALITIES] = {text, image};
+
+    for (size_t i = 0; i < json_count(list); i++)
+        modality_ratios_put((struct json *)(uintptr_t)json_at(list, i), ratio);
+    return list;
+}
+
+/* The ratios of a site come with the chunk and go on with its weights. */
+static void test_ratios(void **state)
+{
+    struct json *list = ratio_list(1, 0.25), *linears = json_new_array();
+    const struct json *first = json_at(list, 0);
+    struct msg *m = chunk(), *w;
+    struct weights_view weights_of = {.sites = 1, .site = "attn.o", .K = 4, .linears = linears};
+    struct chunk_view v;
+    double ratio[MODALITIES];
+    int64_t block;
+    struct err e = {0};
+
+    (void)state;
+    field_refused(chunk, "site_ratios", json_new_array());
+    field_refused(chunk, "site_ratios", json_new_text("attn.o"));
+    field_refused(chunk, "site_ratios", sites());
+    field_refused(chunk, "site_ratios", ratio_list(1, -1));
+    field_refused(chunk, "site_ratios", ratio_list(0, 0));
+    json_as_int(json_get(first, "block"), &block);
+    json_set(m->meta, "site_ratios", json_clone(list));
+    assert_int_equal(chunk_read(m, &v, &e), 0);
+    assert_null(chunk_ratios(&v, (uint64_t)block, "none.such"));
+    weights_of.ratios = chunk_ratios(&v, (uint64_t)block, json_as_text(json_get(first, "site")));
+    assert_non_null(weights_of.ratios);
+    w = weights_create(&weights_of, "test", &e);
+    assert_int_equal(modality_ratios_read(json_get(w->meta, "ratios"), ratio), 0);
+    assert_true(ratio[0] == 1 && ratio[1] == 0.25);
+    assert_null(json_get(json_get(w->meta, "ratios"), "site"));
+    msg_destroy(&w);
+    msg_destroy(&m);
+    json_destroy(&list);
+    json_destroy(&linears);
 }
 
 static void test_acts_fields(void **state)
@@ -417,10 +462,10 @@ static void test_hand_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chunk_fields),   cmocka_unit_test(test_acts_fields),
-        cmocka_unit_test(test_weights_fields), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hand_on),
+        cmocka_unit_test(test_chunk_fields), cmocka_unit_test(test_ratios),
+        cmocka_unit_test(test_acts_fields),  cmocka_unit_test(test_weights_fields),
+        cmocka_unit_test(test_tensors),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hand_on),
     };
 
     return cmocka_run_group_tests_name("msg_chunk", tests, NULL, NULL);

@@ -170,6 +170,8 @@ static void test_fields(void **state)
     field_refused(problem, "classes", class_list(0, 6, LOSS));
     field_refused(problem, "classes", class_list(1, -6, LOSS));
     field_refused(problem, "classes", class_list(1, 6, -LOSS));
+    field_refused(problem, "ratios", json_new_object());
+    field_refused(problem, "ratios", json_new_text("image=1"));
     field_refused(problem, "prov", json_new_object());
     field_refused(solution, "solver", NULL);
     field_refused(solution, "damp", json_new_null());

@@ -295,6 +295,41 @@ static void ratios_of_one_keep_every_bit(void **state)
     msg_destroy(&other);
 }
 
+static struct msg *with_ratios(double text, double image)
+{
+    struct msg *m = with_classes(DT_BF16, VARIED);
+    const double ratio[MODALITIES] = {text, image};
+    struct json *x = json_new_object();
+
+    assert_int_equal(modality_ratios_put(x, ratio), 0);
+    assert_int_equal(json_set(m->meta, "ratios", x), 0);
+    return m;
+}
+
+/* auto: what the problem says of itself; of another mix it is not looked at. */
+static void a_problem_says_its_own_mix(void **state)
+{
+    static const char *const given[] = {"text=1,image=0.3", "text=2,image=0", "tokens"};
+    const double text[] = {1, 2, 1}, image[] = {0.3, 0, 1};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct solution_view a, b;
+        struct msg *told = solved("auto", with_ratios(text[i], image[i]), &a),
+                   *mixed = solved(given[i], with_ratios(7, 9), &b);
+        const struct json *record = json_at(a.prov, json_count(a.prov) - 1);
+        double ratio[MODALITIES];
+
+        assert_same_solution(&a, &b);
+        assert_string_equal(json_as_text(json_get(record, "mix")), "auto");
+        assert_int_equal(modality_ratios_read(json_get(told->meta, "mix"), ratio), 0);
+        assert_true(fabs(ratio[0] - text[i]) + fabs(ratio[1] - image[i]) < 1e-12);
+        assert_null(json_get(told->meta, "ratios"));
+        msg_destroy(&told);
+        msg_destroy(&mixed);
+    }
+}
+
 /* The matrices of a mix: (sum r S) / (sum r w), in f64. */
 static void a_mix_is_that_of_plain_loops(void **state)
 {
@@ -327,7 +362,8 @@ static void a_mix_is_that_of_plain_loops(void **state)
     msg_destroy(&m);
 }
 
-static void refused(const char *solver, enum sums_kind sums, struct msg *m, const char *words)
+static void refused_mix(const char *mix, const char *solver, enum sums_kind sums, struct msg *m,
+                        const char *words)
 {
     struct solve_opts o = solve_opts_default();
     struct solve_note note;
@@ -337,12 +373,17 @@ static void refused(const char *solver, enum sums_kind sums, struct msg *m, cons
     o.solver = solver;
     o.group = 16;
     o.sums = sums;
-    assert_int_equal(solve_mix_parse("image=0.5", &o, &e), 0);
+    assert_int_equal(solve_mix_parse(mix, &o, &e), 0);
     assert_null(solve_problem(&o, &m, p, &note, &e));
     assert_int_equal(e.kind, ERR_USE);
     if (!strstr(e.text, words))
         fail_msg("'%s' does not say '%s'", e.text, words);
     par_close(&p);
+}
+
+static void refused(const char *solver, enum sums_kind sums, struct msg *m, const char *words)
+{
+    refused_mix("image=0.5", solver, sums, m, words);
 }
 
 static void what_cannot_be_mixed_is_refused(void **state)
@@ -359,6 +400,7 @@ static void what_cannot_be_mixed_is_refused(void **state)
             "ptq-reduce --classes modality");
     refused("gptq", SUMS_PLAIN, with_classes(DT_F32, NONE), "--sums weighted");
     refused("best:gptq,rtn", SUMS_WEIGHTED, problem(ALL, DT_F32, NONE, held), "held-out");
+    refused_mix("auto", "gptq", SUMS_WEIGHTED, with_classes(DT_F32, NONE), "--give ratios");
     m = with_classes(DT_F32, NONE);
     json_set_int((struct json *)(uintptr_t)json_at(json_get(m->meta, "classes"), 1), "tokens", 79);
     refused("gptq", SUMS_WEIGHTED, m, "rows of 240");
@@ -373,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_mix_is_that_of_plain_loops),
         cmocka_unit_test(a_mix_of_one_is_the_problem_of_its_rows),
         cmocka_unit_test(ratios_of_one_keep_every_bit),
+        cmocka_unit_test(a_problem_says_its_own_mix),
     };
 
     return cmocka_run_group_tests_name("solve_mix", tests, NULL, NULL);

@@ -1,0 +1,44 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# vlm.bats - the recipes for models that see, from pictures to a checkpoint, and what their kept sums serve afterwards.
+bats_require_minimum_version 1.5.0
+load bounds.bash
+
+setup() {
+    export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
+    shapes=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data/shapes-vlm
+    cd "$BATS_TEST_TMPDIR"
+    [ -d "$shapes" ] || skip "data/shapes-vlm is not on this machine (PTQ_SHARED)"
+    asked=(--model "$shapes" --data "$shapes/calib/calib.jsonl" --tokens 512 --bits 3 --quiet)
+}
+
+site() { # RUN FILTER: of the journal's lines of sites
+    jq -c 'select(.record == "site") | '"$2" "$1/.ptqflow/journal.jsonl" | sort -u
+}
+
+mix_of() { # RUN: what the provenance says of it
+    ptq inspect --json "$1" | jq -c 'first(.. | objects | select(.stage? == "solve")) | .mix'
+}
+
+@test "images and text, the text alone, and both by ratios from gradients: three recipes, one pass of sums for all of their mixes" {
+    ptq run vlm-weighted "${asked[@]}" --record problems.ptq --out weighted
+    [ "$(mix_of weighted)" = '"auto"' ]
+    [ "$(ptq inspect --json problems.ptq | jq -c 'select(.kind == "problem") | .meta.ratios.image > 0' | sort -u)" = true ]
+    [ "$(ptq inspect --json problems.ptq | jq -c 'select(.kind == "problem") | .meta.ratios.image' | sort -u | wc -l)" -gt 1 ] # not one for all blocks
+    ptq resolve --model "$shapes" --problems problems.ptq --bits 3 --mix auto --out again --quiet
+    run -0 ptq diff weighted again # the same sums, the same mix; only the provenance differs
+    ptq run vlm "${asked[@]}" --out images
+    [ "$(site images '[.tokens, (.classes | map(.tokens))]')" = '[486,[406,80]]' ]
+    run -1 ptq diff weighted images
+    ptq run vlm-text "${asked[@]}" --out words
+    [ "$(site words .tokens)" = 406 ]
+    [ "$(mix_of words | jq '.text == 1 and .image == 0')" = true ]
+    run -1 ptq diff words images
+}
+
+@test "a mix that the problems do not say is refused by name" {
+    run -100 ptq run vlm "${asked[@]}" --mix auto --out out
+    [[ $output == *"--mix auto: this problem does not say"*"vlm-weighted"* ]]
+    run -100 ptq importance --model "$shapes" --give ratios --in none.ptq
+    [[ $output == *"--give ratios is of --method mbq"* ]]
+}
