@@ -21,6 +21,7 @@ const struct command commands[] = {
     {"convert", "put a quantized checkpoint into another format, from its own codes"},
     {"check", "would an engine load this checkpoint? what is wrong in it, by name"},
     {"diff", "compare two streams or two checkpoints"},
+    {"keys", "make the keys with which hosts of one run know each other"},
     {"cat", "copy a stream between endpoints, or measure a link"},
     {"allocate", "choose bits for every site, from what finished runs lost there"},
     {"law", "fit the scaling law to finished runs; predict and advise by it"},

@@ -9,6 +9,7 @@
 #include "../ops/tools/convert/convert_opts.h"
 #include "../ops/tools/families/families_opts.h"
 #include "../ops/tools/import/import_opts.h"
+#include "../ops/tools/keys/keys_opts.h"
 #include "../ops/tools/law/law_opts.h"
 #include "../ops/tools/look/cat_opts.h"
 #include "../ops/tools/look/diff_opts.h"
@@ -29,10 +30,10 @@
 #define PREFIX "ptq-"
 
 static const struct stage_spec *const specs[] = {
-    &sample_spec,   &forward_spec, &reduce_spec,    &solve_spec,  &write_spec,    &eval_spec,
-    &generate_spec, &cat_spec,     &import_spec,    &rotate_spec, &inspect_spec,  &diff_spec,
-    &check_spec,    &convert_spec, &report_spec,    &stream_spec, &families_spec, &law_spec,
-    &allocate_spec, &merge_spec,   &importance_spec};
+    &sample_spec,   &forward_spec, &reduce_spec,     &solve_spec,  &write_spec,    &eval_spec,
+    &generate_spec, &cat_spec,     &import_spec,     &rotate_spec, &inspect_spec,  &diff_spec,
+    &check_spec,    &convert_spec, &report_spec,     &stream_spec, &families_spec, &law_spec,
+    &allocate_spec, &merge_spec,   &importance_spec, &keys_spec};
 
 const struct stage_spec *specs_at(size_t i)
 {

@@ -38,6 +38,10 @@ static const struct {
      {"status-fd", OPT_INT, AT(status_fd), "FD", .help = "descriptor for status lines (-1: none)",
       "-1", -1, 1 << 20, .wiring = 1}},
     {STAGE_INSECURE,
+     {"keys", OPT_TEXT, AT(keys), "DIR",
+      .help = "keys for tcp, of ptq keys: only those whose keys are listed may connect",
+      .wiring = 1}},
+    {STAGE_INSECURE,
      {"insecure", OPT_FLAG, AT(insecure),
       .help = "allow binding tcp beyond loopback without keys"}},
 };

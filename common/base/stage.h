@@ -17,14 +17,14 @@
 #define STAGE_STATUS 1u   /* --status-fd */
 #define STAGE_THREADS 2u  /* --threads */
 #define STAGE_TMP 4u      /* --tmp */
-#define STAGE_INSECURE 8u /* --insecure */
+#define STAGE_INSECURE 8u /* --keys and --insecure: it has links */
 #define STAGE_ZSTD 16u    /* --zstd */
 /* No option: text on stdout is what it is for, so it ends when nobody reads (sig.h). */
 #define STAGE_PRINTS 32u
 /* Nor this: options that no row knows are arguments, for the program to hand on. */
 #define STAGE_PASSES 64u
 
-#define STAGE_SHARED 10 /* options that programs share */
+#define STAGE_SHARED 11 /* options that programs share */
 #define STAGE_GROUPS 24 /* of options in one program */
 
 struct stage;
@@ -52,7 +52,7 @@ struct stage_spec {
 
 struct stage {
     const struct stage_spec *spec;
-    const char *in, *out, *tmp;
+    const char *in, *out, *tmp, *keys;
     int64_t threads, status_fd;
     uint64_t mem;
     int zstd, insecure, quiet, verbose;

@@ -3,8 +3,9 @@
  * which.
  *
  * Endpoints: "@URL" binds, "URL" connects (ipc://, tcp://), "-" is stdin or stdout, anything
- * else is the path of a file. The only files that include ZeroMQ are link_zmq.c (and curve.c
- * once there). Sockets are ROUTER (binder) / DEALER (connector). A socket link has one thread of
+ * else is the path of a file; "@URL,tcp://..." binds at two places, with opts.keys by tcp only for
+ * those whose keys are listed. The only files that include ZeroMQ are link_zmq.c and curve.c.
+ * Sockets are ROUTER (binder) / DEALER (connector). A socket link has one thread of
  * its own that owns the socket: handshake, heartbeats, credit, encoding and decoding go on while
  * the stage computes. Of the stage's own threads only one at a time may use a link.
  *
@@ -76,6 +77,7 @@ struct link_opts {
      * its site. They must outlive the link. */
     const char *const *accepts;
     size_t naccepts;            /* 0: takes all */
+    const char *keys;           /* folder of keys for tcp (curve.h); NULL: none */
     int insecure;               /* allow binding tcp beyond loopback without keys */
     struct frame_limits limits; /* all 0: default */
 };

@@ -198,9 +198,9 @@ struct sock {
     int taken;            /* credit of the last received message is still to give back */
 };
 
-/* link_url.c: refuses what is not an endpoint or would be open to the network; makes the folder
- * of an ipc socket. */
-int url_check(const char *url, int bind, int insecure, struct err *e);
+/* link_url.c: refuses what is not an endpoint or would let anybody on the network in, unless open
+ * says that it may; makes the folder of an ipc socket. */
+int url_check(const char *url, int bind, int open, struct err *e);
 
 /* link_wait.c, on the stage's thread: on whom it waits. Says so after PATIENCE_S where somebody
  * has not come or does not take the message m (may be NULL), and then, unless a supervisor

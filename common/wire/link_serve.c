@@ -353,7 +353,7 @@ static void stall_tick(struct sock *s, struct peer *p)
 
 static void peer_tick(struct sock *s, struct peer *p)
 {
-    double grace = strncmp(s->l.address, "ipc:", 4) == 0 ? GRACE_IPC_S : GRACE_TCP_S;
+    double grace = strstr(s->l.endpoint, "tcp://") ? GRACE_TCP_S : GRACE_IPC_S;
     double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
     char why[128], name[256];
     struct err e = {0};
@@ -445,10 +445,30 @@ static void leave(struct sock *s)
             peer_say_fail(s, &s->peer[i]->id, text);
 }
 
+/* Of a connector: the other end takes nobody with such keys, or only with some. */
+static void refusal_take(struct sock *s, const struct refusal *r)
+{
+    struct err e = {0};
+
+    if (s->bound) {
+        stranger_say(s, r->who, r->why);
+        return;
+    }
+    err_set(&e, ERR_USE, "%s refuses this connection: %s", s->l.address, r->why);
+    if (r->final)
+        sock_fail(s, &e);
+    else if (!s->strange++)
+        log_warn("%s", e.text);
+}
+
 /* Those who came and said nothing, or too much; and no descriptor for more of them. */
 static void door_tick(struct sock *s, int bits)
 {
+    struct refusal r;
     struct err e = {0};
+
+    while (bits & ZS_REFUSED && zsock_refused(s->z, &r))
+        refusal_take(s, &r);
 
     if (zsock_sweep(s->z, s->now))
         stranger_say(s, "a connection", "it said no hello in time, or sent more than one can have");

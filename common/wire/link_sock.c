@@ -552,7 +552,8 @@ struct link *sock_open(const char *endpoint, enum link_dir dir, const struct lin
     s->wake = s->event = -1;
     s->bound = endpoint[0] == '@';
     if (link_init(l, &sock_ops, endpoint, dir, o, e) < 0 ||
-        url_check(url, s->bound, o->insecure, e) < 0 || instance_make(s->instance, e) < 0)
+        url_check(url, s->bound, o->insecure || o->keys, e) < 0 ||
+        instance_make(s->instance, e) < 0)
         goto out;
     s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -560,10 +561,10 @@ struct link *sock_open(const char *endpoint, enum link_dir dir, const struct lin
         err_sys(e, "cannot make an event counter");
         goto out;
     }
-    if (!(s->z = zsock_open(url, s->bound, s->instance, l->o.limits.tensor_bytes, e)))
+    if (!(s->z = zsock_open(url, s->bound, s->instance, l->o.limits.tensor_bytes, o->keys, e)))
         goto out;
     free(l->address);
-    if (!(l->address = mem_text(zsock_address(s->z), e)) || thread_start(s, e) < 0)
+    if (!(l->address = mem_text(zsock_address(s->z, 0), e)) || thread_start(s, e) < 0)
         goto out;
     return l;
 out:

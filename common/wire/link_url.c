@@ -58,20 +58,35 @@ static int ipc_prepare(const char *path, struct err *e)
     return chmod(dir, 0700) == 0 ? 0 : err_sys(e, "cannot close folder '%s' to others", dir);
 }
 
-int url_check(const char *url, int bind, int insecure, struct err *e)
+static int check_one(const char *url, int bind, int open, struct err *e)
 {
     const char *rest = strstr(url, "://");
 
     rest = rest ? rest + 3 : "";
     if (strncmp(url, "ipc://", 6) == 0 && *rest)
         return bind ? ipc_prepare(rest, e) : 0;
-    if (strncmp(url, "tcp://", 6) != 0 || !strchr(rest, ':'))
+    if (!zsock_is_tcp(url) || !strchr(rest, ':'))
         return err_set(e, ERR_USE, "'%s' is not an endpoint: say ipc://PATH or tcp://HOST:PORT",
                        url);
-    if (bind && !insecure && !host_is_loopback(rest))
+    if (bind && !open && !host_is_loopback(rest))
         return err_set(
             e, ERR_USE,
-            "binding '%s' would let anybody on the network in: bind 127.0.0.1, or say --insecure",
+            "binding '%s' would let anybody on the network in: give --keys DIR (ptq keys "
+            "makes them), bind 127.0.0.1, or say --insecure",
             url);
     return 0;
+}
+
+int url_check(const char *url, int bind, int open, struct err *e)
+{
+    char one[ZS_URL];
+    const char *rest = zsock_url(url, one);
+
+    if (strlen(one) == ZS_URL - 1)
+        return check_one(url, bind, open, e); /* too long, as it will say */
+    if (check_one(one, bind, open, e) < 0)
+        return -1;
+    if (rest && (!bind || strstr(rest, ",tcp://")))
+        return err_set(e, ERR_USE, "'%s': one URL to connect to, at most two to bind", url);
+    return rest ? check_one(rest, bind, open, e) : 0;
 }

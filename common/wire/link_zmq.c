@@ -4,7 +4,7 @@
  *
  * Large parts are never copied here: a part that goes out stays where it is until ZeroMQ
  * releases it, a part that comes in is handed on in ZeroMQ's memory. One context per socket: its
- * threads bear a number of their own, so their CPU time can be told apart. Left out: CURVE keys. */
+ * threads bear a number of their own, so their CPU time can be told apart. */
 #include "link_zmq.h"
 #include <dirent.h>
 #include <errno.h>
@@ -16,20 +16,33 @@
 #include <zmq.h>
 #include "../base/clock.h"
 #include "../base/mem.h"
+#include "curve.h"
 #include "strangers.h"
 
 /* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
 #define COPY_BELOW 4096
 #define SOCKET_BUFFER (1 << 20)
 #define HIGH_WATER 100000 /* messages; credit governs, this is only a fuse */
+#define URLS 2
+#define REFUSALS 8
+#define VAGUE 3 /* handshakes that break off before that is said */
 
 struct zsock {
     void *ctx, *sock, *watch; /* watch: events of connections */
     int bound, number;
-    char address[256];
+    char address[URLS][ZS_URL];
+    size_t addresses;
+    struct curve *keys;         /* NULL: none */
     struct strangers strangers; /* of a binder */
     int from;                   /* descriptor that the message in hand came by; -1: not known */
     int full;                   /* not bound for the time being */
+    const char *broken;         /* why the handshake failed whose connection ends next; NULL */
+    size_t unlisted;            /* refused by key, and not gone yet */
+    double unlisted_at;         /* the last of them */
+    int gone;                   /* descriptor of a connection that ended before it was looked at */
+    int vague;                  /* handshakes in a row that broke off for no known reason */
+    struct refusal refusal[REFUSALS];
+    size_t refusals;
 };
 
 static atomic_int sockets;
@@ -76,21 +89,78 @@ static int watch_open(struct zsock *z)
     snprintf(name, sizeof name, "inproc://watch-%d", z->number);
     if (zmq_socket_monitor(z->sock, name,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                                (z->bound ? ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED : 0)) != 0)
         return -1;
     z->watch = zmq_socket(z->ctx, ZMQ_PAIR);
     return z->watch && zmq_connect(z->watch, name) == 0 ? 0 : -1;
 }
 
+const char *zsock_url(const char *url, char first[ZS_URL])
+{
+    const char *rest = strstr(url, ",tcp://");
+
+    size_t n = rest ? (size_t)(rest - url) : strlen(url);
+
+    n = n < ZS_URL ? n : ZS_URL - 1;
+    memcpy(first, url, n);
+    first[n] = '\0';
+    return rest ? rest + 1 : NULL;
+}
+
+int zsock_is_tcp(const char *url)
+{
+    return strncmp(url, "tcp://", 6) == 0;
+}
+
+static int attach(struct zsock *z, const char *url)
+{
+    if (z->keys && curve_use(z->keys, z->sock, zsock_is_tcp(url)) != 0)
+        return -1;
+    return z->bound ? zmq_bind(z->sock, url) : zmq_connect(z->sock, url);
+}
+
+static int attach_all(struct zsock *z, const char *url, struct err *e)
+{
+    char one[ZS_URL];
+
+    for (; url && z->addresses < URLS; z->addresses++) {
+        size_t n = ZS_URL;
+
+        url = zsock_url(url, one);
+        if (attach(z, one) != 0) {
+            /* A wrong address stays wrong; one in use may be free again later. */
+            enum err_kind kind = zmq_errno() == EADDRINUSE ? ERR_SYS : ERR_USE;
+            return err_set(e, kind, "cannot %s '%s': %s", z->bound ? "bind" : "connect to", one,
+                           zmq_strerror(zmq_errno()));
+        }
+        if (zmq_getsockopt(z->sock, ZMQ_LAST_ENDPOINT, z->address[z->addresses], &n) != 0)
+            memcpy(z->address[z->addresses], one, sizeof one);
+    }
+    return 0;
+}
+
+/* Keys are for networks: who comes by a folder that is its owner's needs none. */
+static int keys_open(struct zsock *z, const char *url, const char *keys, struct err *e)
+{
+    if (!keys || !strstr(url, "tcp://"))
+        return 0;
+    if (!(z->keys = curve_open(keys, z->bound, e)))
+        return -1;
+    return z->bound ? curve_door_open(z->keys, z->ctx, e) : 0;
+}
+
 struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes,
-                         struct err *e)
+                         const char *keys, struct err *e)
 {
     struct zsock *z = mem_array(1, sizeof *z, e);
-    size_t n = sizeof z->address;
 
     if (!z)
         return NULL;
     z->bound = bind;
+    z->gone = -1;
     z->number = atomic_fetch_add(&sockets, 1) % 10000;
     z->ctx = zmq_ctx_new();
     if (!z->ctx || zmq_ctx_set(z->ctx, ZMQ_THREAD_NAME_PREFIX, z->number) != 0 ||
@@ -99,40 +169,123 @@ struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t
         zmq_err(e, "cannot make a socket");
         goto out;
     }
-    if ((bind ? zmq_bind(z->sock, url) : zmq_connect(z->sock, url)) != 0) {
-        /* A wrong address stays wrong; one in use may be free again later. */
-        enum err_kind kind = zmq_errno() == EADDRINUSE ? ERR_SYS : ERR_USE;
-        err_set(e, kind, "cannot %s '%s': %s", bind ? "bind" : "connect to", url,
-                zmq_strerror(zmq_errno()));
-        goto out;
-    }
-    if (zmq_getsockopt(z->sock, ZMQ_LAST_ENDPOINT, z->address, &n) != 0)
-        snprintf(z->address, sizeof z->address, "%s", url);
-    return z;
+    if (keys_open(z, url, keys, e) == 0 && attach_all(z, url, e) == 0)
+        return z;
 out:
     zsock_close(&z, 0);
     return NULL;
 }
 
-const char *zsock_address(const struct zsock *z)
+const char *zsock_address(const struct zsock *z, size_t i)
 {
-    return z->address;
+    return i < z->addresses ? z->address[i] : NULL;
+}
+
+static void refusal_add(void *zsock, const char *who, const char *why)
+{
+    struct zsock *z = zsock;
+    struct refusal *r = &z->refusal[z->refusals];
+
+    if (z->refusals == REFUSALS)
+        return;
+    z->refusals++;
+    r->final = 0;
+    snprintf(r->who, sizeof r->who, "%s", who);
+    snprintf(r->why, sizeof r->why, "%s", why);
+}
+
+int zsock_refused(struct zsock *z, struct refusal *r)
+{
+    if (!z->refusals)
+        return 0;
+    *r = z->refusal[0];
+    memmove(z->refusal, z->refusal + 1, --z->refusals * sizeof *r);
+    return 1;
+}
+
+/* A binder's view of a protocol error. */
+static const char *broken_text(uint32_t value)
+{
+    return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? "it came without a key"
+           : value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
+               ? "it asked for another key than ours: its " CURVE_HEAD_PUB " is another's"
+               : "it does not speak the protocol";
+}
+
+/* A connector's view of how a handshake failed. Where both ends see that they do not fit, who is
+ * first breaks off, and the other learns no more than that; so it does of one that goes away. */
+static int fail_take(struct zsock *z, uint16_t event, uint32_t value)
+{
+    const int vague = event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+
+    if (vague && !z->keys && ++z->vague < VAGUE)
+        return 0;
+    refusal_add(
+        z, "",
+        vague ? z->keys ? "it broke off the handshake: was it started with --keys, and is "
+                          "our " CURVE_HEAD_PUB " its own?"
+                        : "it breaks off each handshake: it may take only those with a key (--keys)"
+        : event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ? "our key is not among those allowed there"
+        : value != ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? "it speaks no such protocol"
+        : z->keys                                             ? "it was started without --keys"
+                  : "it takes only those with a key: --keys DIR, of ptq keys");
+    if (z->refusals)
+        z->refusal[z->refusals - 1].final = !vague;
+    return ZS_REFUSED;
+}
+
+/* A connection ended that nobody had accepted. */
+static int stranger_gone(struct zsock *z, int fd)
+{
+    const struct stranger *x = z->keys ? strangers_find(&z->strangers, fd) : NULL;
+    const char *why = z->broken;
+
+    z->broken = NULL;
+    if (x ? !*x->from : fd != z->gone)
+        return 0;
+    if (x && !why && z->unlisted && x->since <= z->unlisted_at) { /* that was told */
+        z->unlisted--;
+        return 0;
+    }
+    z->gone = -1;
+    refusal_add(z, x ? x->from : "a connection",
+                why ? why : "it said nothing that can be understood");
+    return ZS_REFUSED;
 }
 
 /* One change: what it is for the link. value: the connection's descriptor, or why it failed. */
 static int change_take(struct zsock *z, uint16_t event, uint32_t value)
 {
+    int bits;
+
     switch (event) {
     case ZMQ_EVENT_ACCEPTED:
         strangers_add(&z->strangers, (int)value, clock_wall(), NULL); /* no memory: not watched */
+        if (z->keys && !strangers_find(&z->strangers, (int)value))
+            z->gone = (int)value;
         return 0;
     case ZMQ_EVENT_ACCEPT_FAILED:
         return value == EMFILE || value == ENFILE ? ZS_FULL : 0;
     case ZMQ_EVENT_DISCONNECTED:
+        bits = ZS_DOWN | stranger_gone(z, (int)value);
         strangers_drop(&z->strangers, (int)value);
-        return ZS_DOWN;
+        return bits;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        z->vague = 0;
         return ZS_UP;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        if (!z->bound)
+            return fail_take(z, event, value);
+        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+            z->unlisted++;
+            z->unlisted_at = clock_wall();
+        }
+        z->broken = event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL    ? broken_text(value)
+                    : event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ? "it left without a key"
+                                                                    : NULL;
+        return 0;
     default:
         return 0;
     }
@@ -143,7 +296,8 @@ static int full_take(struct zsock *z)
 {
     if (z->full)
         return 0;
-    z->full = zmq_unbind(z->sock, z->address) == 0;
+    for (size_t i = 0; i < z->addresses; i++)
+        z->full |= zmq_unbind(z->sock, z->address[i]) == 0;
     return z->full ? ZS_FULL : 0;
 }
 
@@ -177,15 +331,20 @@ static int watch_read(struct zsock *z)
 
 int zsock_wait(struct zsock *z, int fd, int timeout_ms)
 {
-    zmq_pollitem_t items[3] = {
-        {z->sock, 0, ZMQ_POLLIN, 0}, {NULL, fd, ZMQ_POLLIN, 0}, {z->watch, 0, ZMQ_POLLIN, 0}};
+    void *door = z->keys ? curve_door(z->keys) : NULL;
+    zmq_pollitem_t items[4] = {{z->sock, 0, ZMQ_POLLIN, 0},
+                               {NULL, fd, ZMQ_POLLIN, 0},
+                               {z->watch, 0, ZMQ_POLLIN, 0},
+                               {door, 0, ZMQ_POLLIN, 0}};
     int bits = 0;
 
-    if (zmq_poll(items, 3, timeout_ms) <= 0)
+    if (zmq_poll(items, door ? 4 : 3, timeout_ms) <= 0)
         return 0;
+    if (items[3].revents)
+        curve_door_serve(z->keys, refusal_add, z);
     if (items[2].revents)
         bits |= watch_read(z);
-    return bits | (items[0].revents ? ZS_READABLE : 0);
+    return bits | (items[0].revents ? ZS_READABLE : 0) | (z->refusals ? ZS_REFUSED : 0);
 }
 
 struct sending {
@@ -311,8 +470,9 @@ int zsock_retry(struct zsock *z, struct err *e)
 {
     if (!z->full)
         return 0;
-    if (zmq_bind(z->sock, z->address) != 0)
-        return zmq_err(e, "cannot bind again");
+    for (size_t i = 0; i < z->addresses; i++)
+        if (attach(z, z->address[i]) != 0)
+            return zmq_err(e, "cannot bind again");
     z->full = 0;
     return 0;
 }
@@ -413,6 +573,7 @@ void zsock_close(struct zsock **z, int linger_ms)
         option_set((*z)->watch, ZMQ_LINGER, 0);
         zmq_close((*z)->watch);
     }
+    curve_close(&(*z)->keys);
     if ((*z)->ctx)
         while (zmq_ctx_term((*z)->ctx) != 0 && zmq_errno() == EINTR)
             ;

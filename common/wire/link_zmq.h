@@ -18,13 +18,21 @@ struct zsock;
 enum { ZS_OK = 0, ZS_AGAIN = 1, ZS_GONE = 2 }; /* -1: error */
 /* FULL: a connection could not be taken, the process has no descriptor left: no more are taken
  * until zsock_retry. */
-enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4, ZS_FULL = 8 };
+/* REFUSED: zsock_refused has something to tell. */
+enum { ZS_READABLE = 1, ZS_UP = 2, ZS_DOWN = 4, ZS_FULL = 8, ZS_REFUSED = 16 };
+
+#define ZS_URL 256
+/* "URL", or of an end that binds "URL,tcp://HOST:PORT": takes the first of them, returns the rest,
+ * NULL: there is none. */
+const char *zsock_url(const char *url, char first[ZS_URL]);
+int zsock_is_tcp(const char *url);
 
 /* identity: what a connector is called by the binder. max_bytes: a larger part is refused before
- * it is allocated. */
+ * it is allocated. keys: folder of keys (curve.h) for tcp, or NULL. */
 struct zsock *zsock_open(const char *url, int bind, const char *identity, size_t max_bytes,
-                         struct err *e);
-const char *zsock_address(const struct zsock *z);
+                         const char *keys, struct err *e);
+/* Of the i-th URL; NULL: there are no more. */
+const char *zsock_address(const struct zsock *z, size_t i);
 /* Waits for input, a change of connections or fd; ZS_* bits. */
 int zsock_wait(struct zsock *z, int fd, int timeout_ms);
 /* Never blocks. After ZS_OK and -1 release(owner) is called once per part, now or later and on
@@ -43,6 +51,13 @@ int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct
 void zsock_admit(struct zsock *z);
 size_t zsock_sweep(struct zsock *z, double now);
 size_t zsock_strangers(const struct zsock *z);
+/* A connection that did not come about: of a binder with keys who was refused and why, of a
+ * connector that the other end refuses it. 1, 0: none is left to tell. */
+struct refusal {
+    char who[64], why[240];
+    int final; /* of a connector: there will be no other try */
+};
+int zsock_refused(struct zsock *z, struct refusal *r);
 /* After ZS_FULL: takes connections again. 0, -1. */
 int zsock_retry(struct zsock *z, struct err *e);
 double zsock_cpu(const struct zsock *z); /* CPU seconds of ZeroMQ's own thread */

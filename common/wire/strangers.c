@@ -2,6 +2,7 @@
 /* strangers - see strangers.h. */
 #include "strangers.h"
 
+#include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -17,6 +18,22 @@ static ino_t socket_of(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
 }
 
+static void address_of(int fd, char out[STRANGER_NAME])
+{
+    struct sockaddr_storage a = {0};
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a;
+    socklen_t n = sizeof a;
+
+    *out = '\0';
+    if (getpeername(fd, (struct sockaddr *)&a, &n) != 0)
+        return;
+    if (a.ss_family == AF_INET)
+        inet_ntop(AF_INET, &v4->sin_addr, out, STRANGER_NAME);
+    else if (a.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &v6->sin6_addr, out, STRANGER_NAME);
+}
+
 int strangers_add(struct strangers *s, int fd, double now, struct err *e)
 {
     const ino_t socket = socket_of(fd);
@@ -26,8 +43,17 @@ int strangers_add(struct strangers *s, int fd, double now, struct err *e)
         return 0; /* gone already */
     if (mem_grow((void **)&s->at, &s->room, s->count + 1, sizeof *s->at, e) < 0)
         return -1;
-    s->at[s->count++] = (struct stranger){fd, socket, now, 0};
+    s->at[s->count] = (struct stranger){.fd = fd, .socket = socket, .since = now};
+    address_of(fd, s->at[s->count++].from);
     return 0;
+}
+
+const struct stranger *strangers_find(const struct strangers *s, int fd)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->at[i].fd == fd)
+            return &s->at[i];
+    return NULL;
 }
 
 void strangers_drop(struct strangers *s, int fd)

@@ -17,9 +17,12 @@
 #define STRANGER_S 10.0
 #define STRANGERS_BYTES ((size_t)4 << 20) /* all together */
 
+#define STRANGER_NAME 56
+
 struct stranger {
     int fd;
-    ino_t socket; /* the number may soon be another file's */
+    char from[STRANGER_NAME]; /* its address; "": not over a network */
+    ino_t socket;             /* the number may soon be another file's */
     double since;
     unsigned long long bytes; /* that have come, when it was last looked at */
 };
@@ -32,6 +35,8 @@ struct strangers {
 
 /* A connection has come at this time; now: as clock_wall. */
 int strangers_add(struct strangers *s, int fd, double now, struct err *e);
+/* NULL: it is accepted, gone, or cut off. */
+const struct stranger *strangers_find(const struct strangers *s, int fd);
 /* It is accepted, or gone. */
 void strangers_drop(struct strangers *s, int fd);
 /* Cuts off those that went too far: how many. */

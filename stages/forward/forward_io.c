@@ -203,7 +203,7 @@ static int serve(struct forward_io_links *l, struct err *e)
 static int open_links(struct forward_io_links *l, const struct stage *s, struct err *e)
 {
     const struct forward_command *c = s->own;
-    struct link_opts o = {.name = "forward", .insecure = s->insecure};
+    struct link_opts o = {.name = "forward", .keys = s->keys, .insecure = s->insecure};
 
     o.takes = pump_kinds(chunks_take);
     o.credit_messages = CHUNKS_CREDIT;

@@ -89,6 +89,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                       &(struct link_opts){.name = "importance",
                                           .takes = LINK_KIND(MSG_CHUNK),
                                           .credit_messages = CHUNKS_CREDIT,
+                                          .keys = s->keys,
                                           .insecure = s->insecure},
                       e);
     if (!l->in)
@@ -98,6 +99,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                                            .sends = LINK_KIND(MSG_CHUNK),
                                            .peers = (size_t)c->peers,
                                            .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW,
+                                           .keys = s->keys,
                                            .insecure = s->insecure},
                        e);
     return l->out ? 0 : -1;

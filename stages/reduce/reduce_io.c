@@ -205,6 +205,7 @@ static struct link *open_out(struct reduce_io *io, const struct stage *s, const 
                                          .run_id = &io->run,
                                          .elastic = !c->core.partial,
                                          .hold = c->commits != NULL,
+                                         .keys = s->keys,
                                          .insecure = s->insecure,
                                          .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
                      e);
@@ -223,6 +224,7 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                                          .peers = (size_t)c->peers,
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,
+                                         .keys = s->keys,
                                          .insecure = s->insecure},
                      e);
 }
@@ -240,6 +242,7 @@ static int open_links(struct reduce_io *io, const struct stage *s, struct err *e
                                   &(struct link_opts){.name = "reduce",
                                                       .takes = pump_kinds(commits_take),
                                                       .run_id = &io->run,
+                                                      .keys = s->keys,
                                                       .insecure = s->insecure},
                                   e)))
         return -1;

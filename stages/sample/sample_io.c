@@ -34,6 +34,7 @@ int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
                                       .run = sample_run(s),
                                       .peers = (size_t)c->peers,
                                       .compress = stage->zstd ? FRAME_ZSTD : FRAME_RAW,
+                                      .keys = stage->keys,
                                       .insecure = stage->insecure},
                   e);
     struct pump p = {.out = {out}};

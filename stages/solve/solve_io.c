@@ -183,6 +183,7 @@ static int open_links(struct solve_io *io, const struct stage *s, struct err *e)
                                                  .run_id = &io->run,
                                                  .peers = (size_t)c->peers,
                                                  .credit_messages = 2,
+                                                 .keys = s->keys,
                                                  .insecure = s->insecure,
                                                  .accepts = c->only.text,
                                                  .naccepts = c->only.count},
@@ -193,6 +194,7 @@ static int open_links(struct solve_io *io, const struct stage *s, struct err *e)
                                   &(struct link_opts){.name = "solve",
                                                       .sends = LINK_KIND(MSG_SOLUTION),
                                                       .run_id = &io->run,
+                                                      .keys = s->keys,
                                                       .insecure = s->insecure,
                                                       .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
                                   e);

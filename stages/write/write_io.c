@@ -166,6 +166,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
                                                   .run_id = &io->run,
                                                   .elastic = 1,
                                                   .peers = (size_t)c->peers,
+                                                  .keys = s->keys,
                                                   .insecure = s->insecure},
                               e);
     if (!io->solutions || !c->commits)
@@ -177,6 +178,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
                                                 .route = LINK_ALL,
                                                 .elastic = 1,
                                                 .peers = (size_t)c->commit_peers,
+                                                .keys = s->keys,
                                                 .insecure = s->insecure},
                             e);
     if (!io->commits)

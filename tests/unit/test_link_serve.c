@@ -133,7 +133,7 @@ static void raw_send(struct zsock *z, struct msg *m, int damage)
 static struct zsock *raw_hello(int version, const char *sends, const char *takes)
 {
     struct err e = {0};
-    struct zsock *z = zsock_open(url, 0, "raw", 1 << 20, &e);
+    struct zsock *z = zsock_open(url, 0, "raw", 1 << 20, NULL, &e);
     struct msg *m = msg_create(MSG_HELLO, "raw", &e);
 
     assert_non_null(z);

@@ -68,7 +68,7 @@ static int peer_make(struct zsock *z, struct part *data, int *released)
     struct part *parts;
     struct zid from;
     size_t count;
-    int fd = raw_connect(zsock_address(z)), got = 0;
+    int fd = raw_connect(zsock_address(z, 0)), got = 0;
 
     while (!got) {
         wait_for(z, ZS_READABLE);
@@ -91,7 +91,7 @@ static void test_break_while_closing(void **state)
     (void)state;
     data.data = calloc(1, PART_BYTES);
     for (int round = 0; round < ROUNDS; round++) {
-        struct zsock *z = zsock_open("tcp://127.0.0.1:*", 1, "binder", PART_BYTES, &e);
+        struct zsock *z = zsock_open("tcp://127.0.0.1:*", 1, "binder", PART_BYTES, NULL, &e);
         int fd[PEERS], released = 0;
 
         assert_non_null(z);

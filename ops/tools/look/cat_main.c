@@ -20,6 +20,7 @@ static int run(struct stage *s, struct err *e)
                                      .timeout = c->timeout,
                                      .zstd = s->zstd,
                                      .all = c->route == LINK_ALL,
+                                     .keys = s->keys,
                                      .insecure = s->insecure},
                      e);
 }

@@ -24,6 +24,7 @@ struct relay {
     double timeout;   /* seconds */
     int zstd;         /* compress what goes out */
     int all;          /* each message to all receivers */
+    const char *keys; /* for tcp, or NULL */
     int insecure;
 };
 
