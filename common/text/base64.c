@@ -3,6 +3,7 @@
 #include "base64.h"
 
 #include <stdint.h>
+#include "../base/mem.h"
 
 static int digit(char c)
 {
@@ -29,4 +30,21 @@ size_t base64_read(const char *text, size_t n, unsigned char *out)
             out[used++] = (unsigned char)(bits >> (have -= 8));
     }
     return used;
+}
+
+char *base64_write(const unsigned char *in, size_t n, struct err *e)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = mem_array((n + 2) / 3 * 4 + 1, 1, e);
+
+    for (size_t i = 0; out && i < n; i += 3) {
+        const uint32_t bits = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) |
+                              (i + 2 < n ? (uint32_t)in[i + 2] : 0);
+        char *to = out + i / 3 * 4;
+
+        for (size_t k = 0; k < 4; k++)
+            to[k] = i + k <= n ? letters[bits >> (18 - 6 * k) & 63] : '=';
+    }
+    return out;
 }

@@ -165,7 +165,8 @@ static struct json *describe(const struct problem_class *c, const struct class_c
 
     if (json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
         json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w) ||
-        json_set_real(x, "energy", cost->energy) || json_set_real(x, "loss", cost->loss))
+        json_set_real(x, "energy", cost->energy) || json_set_real(x, "loss", cost->loss) ||
+        (c->sum_w2 > 0 && json_set_real(x, "effective", c->sum_w * c->sum_w / c->sum_w2)))
         json_destroy(&x);
     return x;
 }

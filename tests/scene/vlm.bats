@@ -36,6 +36,19 @@ mix_of() { # RUN: what the provenance says of it
     run -1 ptq diff words images
 }
 
+@test "the page of a run: losses by modality, and its images with what their tokens count" {
+    ptq run vlm "${asked[@]}" --out images
+    ptq sample "${asked[@]:0:6}" --quiet | ptq importance --model "$shapes" --quiet --out chunks.ptq
+    ptq report images --chunks chunks.ptq --out page.html --quiet
+    # modality, tokens, shares of the weight, the energy and the loss, relative loss, effective sample size
+    sed -n '/By modality/,/<\/table>/p' page.html | grep -qE '>image</td><td>80</td><td>16.5 %</td>(<td>[0-9.]+ %</td>){2}<td>0.0[0-9]+</td><td>80</td>'
+    [ "$(grep -c 'href="data:image/bmp;base64,' page.html)" = 5 ]
+    [ "$(grep -c '<rect class="c6"' page.html)" = 80 ] # 5 pictures of 16 tokens
+    run -1 grep -oE '(src|href)="[^d]|url\(|<script' page.html
+    grep -q "default-src 'none'; style-src 'unsafe-inline'; img-src data:" page.html
+    ! command -v xmllint >/dev/null || xmllint --noout page.html
+}
+
 @test "a mix that the problems do not say is refused by name" {
     run -100 ptq run vlm "${asked[@]}" --mix auto --out out
     [[ $output == *"--mix auto: this problem does not say"*"vlm-weighted"* ]]

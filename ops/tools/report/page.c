@@ -38,6 +38,9 @@ static const char style[] =
     ".8em;overflow-wrap:anywhere}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:"
     "14px;margin:.8em 0}\n"
+    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px;"
+    "margin:.8em 0}.pictures "
+    "image{image-rendering:pixelated}.pictures .grid{stroke:#fff;stroke-opacity:.5}\n"
     "figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:6px;\n"
     "padding:6px;max-width:560px}svg{display:block;width:100%;height:auto}\n"
     /* shadows at the edges behind which there is more of a table */
@@ -79,7 +82,7 @@ void page_open(struct page *p, const char *title, const char *about, const char 
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-          "'unsafe-inline'\"/>\n"
+          "'unsafe-inline'; img-src data:\"/>\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
           p->f);
     html_text(p->f, title);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report_classes - section on how the solutions fare on each class of calibration rows:
- * sequences of one length, positions of one band (ptq-reduce --classes), and what the sequences
- * of one length alone would have given (ptq-solve --cross length). */
+ * sequences of one length, positions of one band, text and images (ptq-reduce --classes), and what
+ * the sequences of one length alone would have given (ptq-solve --cross length). */
 #include "sections.h"
 
 #include <math.h>
@@ -31,17 +31,21 @@ static const struct json *class_at(const struct report_site *s, const struct jso
     return NULL;
 }
 
-/* Share of the class in what all classes of its kind give of this number: weight times energy or
- * loss. */
+static double amount_of(const struct json *c, const char *number)
+{
+    return json_real_or(c, "sum_w", NAN) * (number ? json_real_or(c, number, NAN) : 1);
+}
+
+/* Share of the class in what all classes of its kind give: weight times energy or loss; number
+ * NULL: weight. */
 static double share_of(const struct report_site *s, const struct json *c, const char *number)
 {
     double all = 0;
 
     for (size_t i = 0; i < json_count(s->j.classes); i++)
         if (is_kind(json_at(s->j.classes, i), json_as_text(json_get(c, "kind"))))
-            all += json_real_or(json_at(s->j.classes, i), "sum_w", NAN) *
-                   json_real_or(json_at(s->j.classes, i), number, NAN);
-    return all > 0 ? json_real_or(c, "sum_w", NAN) * json_real_or(c, number, NAN) / all : NAN;
+            all += amount_of(json_at(s->j.classes, i), number);
+    return all > 0 ? amount_of(c, number) / all : NAN;
 }
 
 static double rel_loss(const struct json *c)
@@ -81,7 +85,7 @@ static double mean_of(const struct mean *m)
 
 static void class_row(struct page *p, const struct json *like)
 {
-    struct mean rel = {0}, energy = {0}, loss = {0}, weight = {0};
+    struct mean rel = {0}, energy = {0}, loss = {0}, weight = {0}, effective = {0};
 
     for (size_t i = 0; i < p->r->nsites; i++) {
         const struct report_site *s = &p->r->site[i];
@@ -92,7 +96,8 @@ static void class_row(struct page *p, const struct json *like)
         mean_add(&rel, log(rel_loss(c)));
         mean_add(&energy, share_of(s, c, "energy"));
         mean_add(&loss, share_of(s, c, "loss"));
-        mean_add(&weight, s->j.sum_w > 0 ? json_real_or(c, "sum_w", NAN) / s->j.sum_w : NAN);
+        mean_add(&weight, share_of(s, c, NULL));
+        mean_add(&effective, json_real_or(c, "effective", NAN));
     }
     page_row(p);
     page_cell(p, json_as_text(json_get(like, "name")));
@@ -101,16 +106,27 @@ static void class_row(struct page *p, const struct json *like)
     page_percent(p, mean_of(&energy));
     page_percent(p, mean_of(&loss));
     page_number(p, exp(mean_of(&rel)), 3);
+    if (json_get(like, "effective"))
+        page_number(p, floor(mean_of(&effective) + 0.5), 16);
     page_row_end(p);
 }
 
 static void kind_table(struct page *p, const struct report_site *all, const char *kind)
 {
-    const char *const head[] = {
-        kind,           "tokens", "share of the weight", "share of the energy", "share of the loss",
-        "relative loss"};
+    const char *const head[] = {kind,
+                                "tokens",
+                                "share of the weight",
+                                "share of the energy",
+                                "share of the loss",
+                                "relative loss",
+                                "effective sample size"};
+    const size_t columns = sizeof head / sizeof *head;
+    int effective = 0;
 
-    page_table(p, NULL, head, sizeof head / sizeof *head);
+    for (size_t i = 0; i < json_count(all->j.classes); i++)
+        effective |= is_kind(json_at(all->j.classes, i), kind) &&
+                     json_get(json_at(all->j.classes, i), "effective");
+    page_table(p, NULL, head, effective ? columns : columns - 1);
     for (size_t i = 0; i < json_count(all->j.classes); i++)
         if (is_kind(json_at(all->j.classes, i), kind))
             class_row(p, json_at(all->j.classes, i));
@@ -231,14 +247,15 @@ int section_classes(struct page *p)
     page_head(p, "Loss by class of rows");
     page_note(p, "",
               "The same solutions, measured on the rows of one class at a time: sequences of one "
-              "length, positions of one band. Relative loss: "
+              "length, positions of one band, text or images. Relative loss: "
               "tr((W−Q) H (W−Q)′) over tr(W H W′) with the H of the class, geometric mean over the "
               "sites. Energy: weight times "
               "tr(W H W′), what a class brings into the sum that is solved with; mean over the "
               "sites of its share. A class whose share of "
               "the energy is far above its share of the weight draws the solution to itself.");
     if (kind_section(p, all, "length", "By length of the sequence") ||
-        kind_section(p, all, "position", "By position in the sequence"))
+        kind_section(p, all, "position", "By position in the sequence") ||
+        kind_section(p, all, "modality", "By modality"))
         return -1;
     if (!has_cross(all))
         return 0;

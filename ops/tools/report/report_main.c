@@ -10,6 +10,7 @@
 #include "../../../common/base/mem.h"
 #include "report_opts.h"
 #include "report_page.h"
+#include "report_pictures.h"
 
 #define BLOCKS_MAX 64
 
@@ -80,6 +81,7 @@ static int run(struct stage *s, struct err *e)
     const struct report_command *c = s->own;
     const char *dir = s->args.arg[0];
     struct blocks blocks = {0};
+    struct report_pictures *pictures = NULL;
     struct report *r = NULL;
     char *path = NULL;
     int rc = -1;
@@ -91,9 +93,15 @@ static int run(struct stage *s, struct err *e)
     path = c->out ? mem_text(c->out, e) : mem_printf(e, "%s/.ptqflow/report.html", dir);
     if (path && c->problems && fs_same(path, c->problems))
         err_set(e, ERR_USE, "--problems and --out are the same file '%s'", path);
-    else if (path && (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0))
+    else if (path && c->chunks && fs_same(path, c->chunks))
+        err_set(e, ERR_USE, "--chunks and --out are the same file '%s'", path);
+    else if (path && (!c->problems || report_problems(r, c->problems, is_drawn, &blocks, e) == 0) &&
+             (!c->chunks || (pictures = report_pictures_read(r, c->chunks, e)))) {
+        r->pictures = pictures;
         rc = put_page(r, path, e);
+    }
     report_close(&r);
+    report_pictures_close(&pictures);
     free(path);
     return rc;
 }

@@ -6,6 +6,9 @@
 static const struct opt rows[] = {
     {"problems", OPT_TEXT, AT(problems), "FILE",
      .help = "problems that the run recorded (--record): for spectra by length"},
+    {"chunks", OPT_TEXT, AT(chunks), "FILE",
+     .help = "calibration chunks (ptq-sample --out FILE; ptq-importance --out FILE, with weights): "
+             "for the images in them"},
     {"blocks", OPT_TEXT, AT(blocks), "LIST",
      .help = "blocks whose spectra are drawn: 0,5,11; by default the first, middle and last"},
     {"out", OPT_TEXT, AT(out), "FILE",

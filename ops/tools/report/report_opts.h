@@ -6,7 +6,7 @@
 #include "../../../common/base/stage.h"
 
 struct report_command {
-    const char *problems, *blocks, *out;
+    const char *problems, *chunks, *blocks, *out;
 };
 
 extern const struct stage_spec report_spec;

@@ -45,6 +45,8 @@ struct report_spectrum {
     struct report_class *class; /* in order of length */
 };
 
+struct report_pictures; /* report_pictures.h */
+
 struct report {
     char *path, *journal;            /* OUT; its journal.jsonl */
     struct json *records, *run;      /* run NULL: no run.json */
@@ -63,6 +65,7 @@ struct report {
     size_t nspectra;                /* problems with diagonals, in the order of the stream */
     size_t nproblems;
     struct report_spectrum *spectrum;
+    const struct report_pictures *pictures; /* borrowed; NULL: no chunks were given */
 };
 
 /* Reads OUT. NULL: no journal, or a line that is not a record; the error names it. */
