@@ -6,7 +6,7 @@
  *     EACH_BODY scale_body(double *x, size_t n) { ... }
  *     EACH_CPU(scale, (double *x, size_t n), (x, n))
  *
- * makes void scale(double *x, size_t n); in front of EACH_CPU stands `static` where it is to be.
+ * makes void scale(double *x, size_t n); where that is declared `static` before, it is so.
  * What a body calls must be EACH_INLINE. */
 #ifndef PTQ_EACH_CPU_H
 #define PTQ_EACH_CPU_H

@@ -9,8 +9,7 @@
 #if defined(__x86_64__)
 #    include <immintrin.h>
 #endif
-
-#define STEP 16 /* a count the compiler knows: only such loops are vectorized at -O2 */
+#include "../base/each_cpu.h"
 
 static const struct {
     const char *name;
@@ -48,7 +47,7 @@ int dtype_is_float(enum dtype t)
     return (unsigned)t < DT_COUNT && types[t].is_float;
 }
 
-static uint32_t bits_of(float v)
+EACH_INLINE uint32_t bits_of(float v)
 {
     uint32_t x;
 
@@ -56,7 +55,7 @@ static uint32_t bits_of(float v)
     return x;
 }
 
-static float float_of(uint32_t x)
+EACH_INLINE float float_of(uint32_t x)
 {
     float v;
 
@@ -87,17 +86,40 @@ float f16_to_f32(uint16_t h)
     return float_of(sign | out);
 }
 
-uint16_t f32_to_bf16(float v)
+EACH_INLINE uint16_t narrow_lane(float v)
 {
     uint32_t x = bits_of(v), rounded = (x + 0x7fffu + (x >> 16 & 1)) >> 16, nan = x >> 16 | 0x40u;
 
     return (uint16_t)((x & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
+uint16_t f32_to_bf16(float v)
+{
+    return narrow_lane(v);
+}
+
 float bf16_to_f32(uint16_t h)
 {
     return float_of((uint32_t)h << 16);
 }
+
+EACH_BODY bf16_widen_body(const uint16_t *restrict src, size_t n, float *restrict dst)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = float_of((uint32_t)src[i] << 16);
+}
+
+static void bf16_widen(const uint16_t *restrict src, size_t n, float *restrict dst);
+EACH_CPU(bf16_widen, (const uint16_t *restrict src, size_t n, float *restrict dst), (src, n, dst))
+
+EACH_BODY bf16_narrow_body(const float *restrict src, size_t n, uint16_t *restrict dst)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = narrow_lane(src[i]);
+}
+
+static void bf16_narrow(const float *restrict src, size_t n, uint16_t *restrict dst);
+EACH_CPU(bf16_narrow, (const float *restrict src, size_t n, uint16_t *restrict dst), (src, n, dst))
 
 /* f64 to f32, rounded to odd: toward zero, with the last bit set when anything was cut off. */
 static float round_odd(double d)
@@ -176,11 +198,7 @@ int dtype_to_f32(enum dtype t, const void *restrict src, size_t n, float *restri
             dst[i] = f16_to_f32(h[i]);
         return 0;
     case DT_BF16:
-        for (; i + STEP <= n; i += STEP)
-            for (size_t k = 0; k < STEP; k++)
-                dst[i + k] = bf16_to_f32(h[i + k]);
-        for (; i < n; i++)
-            dst[i] = bf16_to_f32(h[i]);
+        bf16_widen(h, n, dst);
         return 0;
     case DT_F64:
         for (i = 0; i < n; i++)
@@ -236,11 +254,7 @@ int dtype_from_f32(enum dtype t, const float *restrict src, size_t n, void *rest
             h[i] = f32_to_f16(src[i]);
         return 0;
     case DT_BF16:
-        for (; i + STEP <= n; i += STEP)
-            for (size_t k = 0; k < STEP; k++)
-                h[i + k] = f32_to_bf16(src[i + k]);
-        for (; i < n; i++)
-            h[i] = f32_to_bf16(src[i]);
+        bf16_narrow(src, n, h);
         return 0;
     case DT_F64:
         for (i = 0; i < n; i++)

@@ -9,9 +9,29 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../../common/base/each_cpu.h"
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/tensor/blas_cpu.h"
+
+EACH_BODY add_times_body(double *restrict to, const float *restrict x, size_t n, double c)
+{
+    for (size_t k = 0; k < n; k++)
+        to[k] += c * (double)x[k];
+}
+
+static void add_times(double *restrict to, const float *restrict x, size_t n, double c);
+EACH_CPU(add_times, (double *restrict to, const float *restrict x, size_t n, double c),
+         (to, x, n, c))
+
+EACH_BODY add_squares_body(double *restrict to, const float *restrict x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        to[k] += (double)x[k] * (double)x[k];
+}
+
+static void add_squares(double *restrict to, const float *restrict x, size_t n);
+EACH_CPU(add_squares, (double *restrict to, const float *restrict x, size_t n), (to, x, n))
 
 static void bins_release(struct sums *x)
 {
@@ -145,9 +165,8 @@ static int add_band(void *ctx, size_t band, size_t worker, struct err *e)
     (void)worker;
     for (size_t i = band * BAND; i < end; i++) {
         double *s = j->s + i * (i + 1) / 2;
-        const float *row = j->tile + i * j->K;
-        for (size_t k = 0; k <= i; k++)
-            s[k] += j->c * (double)row[k];
+
+        add_times(s, j->tile + i * j->K, i + 1, j->c);
         if (!isfinite(s[i]))
             return err_set(e, ERR_DATA, "input channel %zu has infinite or NaN activations", i);
     }
@@ -165,12 +184,11 @@ int sums_add_tile(double *s, const float *tile, size_t K, double c, struct par *
 static int add_drift_band(void *ctx, size_t band, size_t worker, struct err *e)
 {
     struct add_job *j = ctx;
-    size_t end = ((band + 1) * BAND < j->K ? (band + 1) * BAND : j->K) * j->K;
+    const size_t from = band * BAND, rows = from + BAND < j->K ? BAND : j->K - from;
 
     (void)worker;
     (void)e;
-    for (size_t i = band * BAND * j->K; i < end; i++)
-        j->s[i] += j->c * (double)j->tile[i];
+    add_times(j->s + from * j->K, j->tile + from * j->K, rows * j->K, j->c);
     return 0;
 }
 
@@ -295,12 +313,6 @@ struct square_job {
 };
 
 /* A band of columns of one sequence: each sum is one thread's, its rows in order. */
-static void add_squares(double *restrict to, const float *restrict x, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        to[k] += (double)x[k] * (double)x[k];
-}
-
 static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
 {
     const struct square_job *j = ctx;
