@@ -120,6 +120,8 @@ static size_t difference(const struct galois_field *f, size_t a, size_t b)
 {
     size_t out = 0, place = 1;
 
+    if (f->k == 1)
+        return a < b ? a + f->p - b : a - b;
     for (size_t i = 0; i < f->k; i++) {
         out += (a % f->p + f->p - b % f->p) % f->p * place;
         a /= f->p;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ptq-check: a checkpoint of each format is whole; each damage is told by name, and all of them. */
 #include "../../common/format/format_gptq.h"
+#include "../../common/tensor/blas.h"
 #include "../../ops/tools/check/check.h"
 #include "writer_run.h"
 
@@ -222,7 +223,7 @@ static void what_engines_fuse(void **state)
     free(text);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_what_is_no_checkpoint),
@@ -234,6 +235,10 @@ int main(void)
         cmocka_unit_test_teardown(configs, remove_out),
         cmocka_unit_test_teardown(what_engines_fuse, remove_out),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("check", tests, make_root, remove_root);
 }

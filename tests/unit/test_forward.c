@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../../common/base/fs.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_solution.h"
@@ -575,7 +576,7 @@ static void bad_chunks_are_refused(void **state)
     par_close(&par);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chunks_are_refused),
@@ -589,5 +590,10 @@ int main(void)
         cmocka_unit_test(kept_states_are_gone_on_from),
         cmocka_unit_test(dual_rows_are_those_of_the_full_model),
     };
+    struct err e = {0};
+
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

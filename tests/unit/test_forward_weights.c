@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../stages/forward/forward.h"
@@ -495,7 +496,7 @@ static void weight_zero_is_left_out(void **state)
     seen_release(&plain);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ratios),
@@ -506,6 +507,10 @@ int main(void)
         cmocka_unit_test(of_one_site),
         cmocka_unit_test(weight_zero_is_left_out),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("forward_weights", tests, set_up, tear_down);
 }

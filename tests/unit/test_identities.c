@@ -2,6 +2,7 @@
 /* Two ways to the same checkpoint through the whole chain (sample, forward, reduce, solve), to
  * the last bit: weights of 1 are no weights, and MaCa's 1/L over rows of one length is plain
  * GPTQ. */
+#include "../../common/tensor/blas.h"
 #include "../../stages/sample/sample_opts.h"
 #include "chain_run.h"
 
@@ -147,12 +148,16 @@ static void maca_of_one_length_is_plain(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_of_one_are_no_weights),
         cmocka_unit_test(maca_of_one_length_is_plain),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("identities", tests, set_up, tear_down);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../stages/reduce/reduce.h"
 #include "reduce_acts.h"
@@ -558,7 +559,7 @@ static int set_mem(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
 #define THRICE(test)                                                     \
@@ -581,5 +582,10 @@ int main(void)
         THRICE(arrival_and_threads_change_no_byte),
         cmocka_unit_test(memory_is_bounded_and_changes_no_byte),
     };
+    struct err e = {0};
+
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
 #include "../../stages/solve/solve.h"
@@ -476,7 +477,7 @@ static void test_linears_keep_apart(void **ctx)
         msg_destroy(&out[i]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses_options), cmocka_unit_test(test_refuses_problems),
@@ -485,6 +486,10 @@ int main(void)
         cmocka_unit_test(test_order),           cmocka_unit_test(test_factor),
         cmocka_unit_test(test_dead_diagonal),   cmocka_unit_test(test_linears_keep_apart),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("solve", tests, make_data, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/rng.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
 #include "../../stages/solve/solve.h"
@@ -400,7 +401,7 @@ static void test_foem_without_d(void **ctx)
     msg_destroy(&without);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses),
@@ -411,6 +412,10 @@ int main(void)
         cmocka_unit_test(test_foem_without_d),
         cmocka_unit_test(test_refit),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("solve_contest", tests, make_data, NULL);
 }

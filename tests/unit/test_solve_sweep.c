@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include "../../common/base/rng.h"
+#include "../../common/tensor/blas.h"
 #include "solver_run.h"
 
 extern const struct grid grid_sym_narrow, grid_asym;
@@ -334,7 +335,7 @@ static void test_weight_types(void **ctx)
     site_release(&s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weight_types),    cmocka_unit_test(test_block_size),
@@ -343,6 +344,10 @@ int main(void)
         cmocka_unit_test(test_ladder),          cmocka_unit_test(test_damp_starts_higher),
         cmocka_unit_test(test_dead_columns),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("solve_sweep", tests, NULL, NULL);
 }

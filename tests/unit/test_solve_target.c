@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 #include "../../common/base/rng.h"
+#include "../../common/tensor/blas.h"
 #include "../../stages/solve/solve_damp.h"
 #include "../../stages/solve/solve_factor.h"
 #include "../../stages/solve/solve_grid.h"
@@ -478,12 +479,13 @@ static void test_bound(void **ctx)
     free(h);
 }
 
-/* sum h (q - w)^2 of one row on one grid */
-static double weighted(const double *w, const double *h, size_t n, double s, double z, double top)
+/* sum h (q - w)^2 of one row on one grid; one that is no better than `best` is not finished */
+static double weighted(const double *w, const double *h, size_t n, double s, double z, double top,
+                       double best)
 {
     double sum = 0.0;
 
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < n && sum < best; k++) {
         const double c = fmin(fmax(nearbyint(w[k] / s) + z, 0.0), top);
         sum += h[k] * (s * (c - z) - w[k]) * (s * (c - z) - w[k]);
     }
@@ -523,9 +525,9 @@ static void test_neuqi(void **ctx)
             }
             for (int i = 1; i <= 2048; i++)
                 for (double zero_point = 1.0; zero_point <= top; zero_point++)
-                    best = fmin(
-                        best, weighted(w, diag, n, (hi - lo) / top * i / 2048.0, zero_point, top));
-            have = weighted(w, diag, n, s[row], z[row], top);
+                    best = fmin(best, weighted(w, diag, n, (hi - lo) / top * i / 2048.0, zero_point,
+                                               top, best));
+            have = weighted(w, diag, n, s[row], z[row], top, INFINITY);
             worst = fmax(worst, have / best);
             mean += have / best / (3.0 * SOLVE_TILE);
         }
@@ -560,7 +562,7 @@ static void test_hessian_fit(void **ctx)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_drift_is_gptq),
@@ -577,6 +579,10 @@ int main(void)
         cmocka_unit_test(test_neuqi),
         cmocka_unit_test(test_hessian_fit),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("solve_target", tests, make_site, NULL);
 }

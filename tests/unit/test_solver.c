@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include "../../common/base/json.h"
+#include "../../common/tensor/blas.h"
 #include "../../common/tensor/safetensors.h"
 #include "shared.h"
 #include "solver_run.h"
@@ -481,7 +482,7 @@ static void test_gptq_beats_rtn_on_goldens(void **ctx)
         }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registry),
@@ -494,6 +495,10 @@ int main(void)
         cmocka_unit_test(test_golden_foem),
         cmocka_unit_test(test_gptq_beats_rtn_on_goldens),
     };
+    struct err e = {0};
 
+    (void)argc;
+    if (blas_start(argv, &e) < 0)
+        return err_exit(&e);
     return cmocka_run_group_tests_name("solver", tests, NULL, NULL);
 }
