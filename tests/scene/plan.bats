@@ -5,11 +5,13 @@
 # The bound is 15% of what was measured, or for the small processes 2 MiB: that is what the kernel maps around the pages of libraries that were
 # asked for, more or less from one start to the next.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 2 # memory is that of one block, and of the next that is read while it is at work
     local linked
     linked=$(ldd "$(command -v ptq-forward)")
     if [[ $linked == *libasan* ]]; then
@@ -55,8 +57,8 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
 }
 
 @test "gptq, two workers" {
-    job two gptq --tokens 16384 --length 2048 --workers forward=2
-    foreseen two gptq --tokens 16384 --length 2048 --workers forward=2
+    job two gptq --tokens 8192 --length 1024 --workers forward=2
+    foreseen two gptq --tokens 8192 --length 1024 --workers forward=2
 }
 
 @test "rows in f32, one worker, round to nearest" {
@@ -70,12 +72,12 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
 }
 
 @test "plain sums beside" {
-    job maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
-    foreseen maca maca --tokens 16384 --lengths 512,1024,2048 --workers forward=1
+    job maca maca --tokens 8192 --lengths 512,1024,2048 --workers forward=1
+    foreseen maca maca --tokens 8192 --lengths 512,1024,2048 --workers forward=1
 }
 
-bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
-    local sizes=(--tokens 16384 --length 2048)
+bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS: a job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
+    local sizes=(--tokens "$5" --length 1024)
     job "$1" gptaq "${sizes[@]}" --workers forward="$3"
     job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
     cmp "$1/model.safetensors" "$2/model.safetensors"
@@ -84,7 +86,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
-    bounded held spilled 1 24M
+    bounded held spilled 1 24M 16384
     # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
     # the 12 are the two messages of 2 x 2048 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
     [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
@@ -92,7 +94,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM: the same job as it is and with --mem:
 }
 
 @test "--mem holds for the sums of the reducer, D with them, and no byte changes" {
-    bounded all few 2 8M
+    bounded all few 2 8M 16384
     # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
     [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
     awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'
