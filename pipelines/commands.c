@@ -32,6 +32,7 @@ const struct command commands[] = {
     {"forward", "stage 2: chunks to the inputs of every site"},
     {"reduce", "stage 3: inputs to one problem a site"},
     {"solve", "stage 4: problem to solution"},
+    {"slide", "instead of 2 to 4: windows of blocks learn their rounding (SliderQuant)"},
     {"write", "stage 5: solutions to a checkpoint"},
     {"completion", "completion of such lines for bash or zsh"},
     {NULL, NULL},

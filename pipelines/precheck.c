@@ -22,6 +22,7 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/slide/slide_opts.h"
 #include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
@@ -214,6 +215,25 @@ static void offer(const struct format *asked, const struct engine_look *x,
     }
 }
 
+/* What windows of blocks learn is stored as what solvers make. */
+static int check_slide(const struct route *t, const struct sites *sites,
+                       const struct format *const formats[FORMATS_MAX], size_t nformats,
+                       struct err *e)
+{
+    const struct overrides none = OVERRIDES_NONE;
+    const struct stage *s;
+
+    for (size_t i = 0; (s = route_stage(t, &slide_spec, i)); i++) {
+        const struct slide_shape *x = &((const struct slide_command *)s->own)->core.shape;
+        const struct format_linear all = {
+            .scale_type = x->scale_type, .bits = x->bits, .group = x->group, .grid = x->grid};
+
+        if (overrides_check_shapes(&none, sites, &all, formats, nformats, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Each solver's bits, groups and overrides against the model, and what the writer can store. */
 static int check_shapes(const struct route *t, const struct sites *sites, struct loads *l,
                         struct err *e)
@@ -243,7 +263,7 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
             warn_split(&c->lines, sites);
         loads_add(l, c, sites);
     }
-    return 0;
+    return check_slide(t, sites, formats, nformats, e);
 }
 
 static void say_loads(const struct route *t, const struct sites *sites, const struct loads *l)

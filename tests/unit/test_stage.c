@@ -17,6 +17,7 @@
 #include "../../stages/reduce/reduce_opts.h"
 #include "../../stages/sample/sample_opts.h"
 #include "../../stages/solve/solve_opts.h"
+#include "../../stages/slide/slide_opts.h"
 #include "../../stages/write/write_opts.h"
 
 static const struct stage_spec everything = {
@@ -31,8 +32,8 @@ static const struct stage_spec wrong_default = {
     .name = "wrong", .mem = "lots", .mem_for = "nothing"};
 
 static const struct stage_spec *const all[] = {
-    &sample_spec, &importance_spec, &forward_spec,  &reduce_spec, &solve_spec,
-    &write_spec,  &eval_spec,       &generate_spec, &cat_spec,    &everything};
+    &sample_spec, &importance_spec, &forward_spec, &reduce_spec, &solve_spec, &write_spec,
+    &eval_spec,   &generate_spec,   &cat_spec,     &slide_spec,  &everything};
 
 static void bad_defaults(void **state)
 {
@@ -108,6 +109,10 @@ static void checked(void **state)
         {&importance_spec, "--model=m", "--method=vlmq", "--loss-on=all", NULL, "--loss-on"},
         {&importance_spec, "--model=m", "--method=vlmq", "--group=0", NULL, "0 is no group"},
         {&importance_spec, "--model=m", "--method=mbq", "--select=0.5", NULL, "--select"},
+        {&slide_spec, "--bits=2", NULL, NULL, NULL, "--model DIR is missing"},
+        {&slide_spec, "--model=m", "--group=0", NULL, NULL, "--group must be -1"},
+        {&slide_spec, "--model=m", "--window=2", "--stride=3", NULL, "--stride 3 is longer"},
+        {&slide_spec, "--model=m", "--grid=exact-asym", "--bits=2", NULL, "--bits 2 is not of"},
         {&solve_spec, "--solver=magic", NULL, NULL, NULL, "no solver 'magic'"},
         {&solve_spec, "--override=mlp.down: bits=5", NULL, NULL, NULL, "bits"},
         {&solve_spec, "--group=0", NULL, NULL, NULL, "--group"},

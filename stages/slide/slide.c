@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide - see slide.h. The stream of the quantized model stands before the first block of the
+ * window, that of the full one behind its last: neither ever goes back. */
+#include "slide.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/clock.h"
+#include "../../common/base/mem.h"
+#include "../../common/base/sig.h"
+#include "../../common/model/fingerprint.h"
+#include "../../common/model/model_back.h"
+#include "../../common/wire/run_id.h"
+#include "slide_leave.h"
+
+struct slide {
+    struct model *m;
+    struct par *par;
+    struct slide_opts o;
+    size_t layers;
+    uint64_t print;
+    struct slide_data data;
+    struct slide_span *span;
+    size_t spans;
+    struct slide_block **block; /* [layers] those at work */
+    struct json **loss;         /* [layers] of the windows that held it */
+    double *seconds;            /* [layers] */
+    size_t first, last;         /* blocks that the streams have passed */
+    struct slide_progress now;
+    const struct slide_io *io;
+};
+
+static int check_groups(const struct slide *s, struct err *e)
+{
+    const struct sites *t = model_sites(s->m);
+    const int64_t group = s->o.shape.group;
+
+    for (size_t i = 0; group > 0 && i < t->count; i++)
+        if (t->site[i].inputs % (size_t)group)
+            return err_set(e, ERR_USE,
+                           "'%s' has %zu inputs, which --group %lld does not divide; use a divisor "
+                           "or -1",
+                           t->site[i].linear[0].name, t->site[i].inputs, (long long)group);
+    return 0;
+}
+
+struct slide *slide_open(struct model *m, struct par *par, const struct slide_opts *o,
+                         struct err *e)
+{
+    struct slide *s = mem_array(1, sizeof *s, e);
+
+    if (!s)
+        return NULL;
+    s->m = s->data.m = m;
+    s->par = par;
+    s->o = *o;
+    s->layers = model_config(m)->layers;
+    if (model_back_check(m, e) == 0 && check_groups(s, e) == 0 &&
+        fingerprint_model(model_config(m)->file, model_tensors(m), &s->print, e) == 0 &&
+        (s->block = mem_array(s->layers, sizeof *s->block, e)) &&
+        (s->loss = mem_array(s->layers, sizeof *s->loss, e)) &&
+        (s->seconds = mem_array(s->layers, sizeof *s->seconds, e)) &&
+        slide_schedule_make(s->layers, &o->zones, &s->span, &s->spans, e) == 0)
+        return s;
+    slide_close(&s);
+    return NULL;
+}
+
+void slide_close(struct slide **sp)
+{
+    struct slide *s = *sp;
+
+    if (!s)
+        return;
+    for (size_t i = 0; s->block && i < s->layers; i++)
+        slide_block_close(&s->block[i]);
+    for (size_t i = 0; s->loss && i < s->layers; i++)
+        json_destroy(&s->loss[i]);
+    slide_data_release(&s->data);
+    free(s->block);
+    free(s->loss);
+    free(s->seconds);
+    free(s->span);
+    free(s);
+    *sp = NULL;
+}
+
+int slide_add(struct slide *s, const struct msg *chunk, struct err *e)
+{
+    if (run_id_check_model(chunk->run, s->print, model_tensors(s->m)->paths[0], e) < 0 ||
+        slide_data_add(&s->data, chunk, e) < 0)
+        return -1;
+    if (slide_data_bytes(&s->data) > s->o.mem)
+        return err_set(e, ERR_USE,
+                       "the hidden states of %zu tokens take more than --mem: fewer --tokens for "
+                       "the sampler, or more --mem",
+                       s->data.T);
+    return 0;
+}
+
+/* ---- a window ---- */
+
+static struct slide_batch batch_of(const struct slide *s, size_t i)
+{
+    const struct slide_part *p = &s->data.part[i];
+    const size_t at = p->first * model_config(s->m)->d;
+
+    return (struct slide_batch){.rows = p->rows,
+                                .x = s->data.quantized + at,
+                                .target = s->data.full + at,
+                                .weight = s->data.weight ? s->data.weight + p->first : NULL};
+}
+
+/* The mean over all tokens. */
+static int loss_of(const struct slide *s, const struct slide_window *w, double *loss, struct err *e)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < s->data.parts; i++) {
+        const struct slide_batch t = batch_of(s, i);
+        double one, all = 0;
+
+        if (sig_draining())
+            return err_set(e, ERR_SYS, "asked to stop");
+        if (slide_window_loss(w, &t, &one, e) < 0)
+            return -1;
+        for (size_t k = 0; k < t.rows.T; k++)
+            all += t.weight ? (double)t.weight[k] : 1;
+        sum += one * all;
+    }
+    *loss = s->data.sum_w > 0 ? sum / s->data.sum_w : 0;
+    return 0;
+}
+
+static int learn(struct slide *s, const struct slide_window *w, struct err *e)
+{
+    struct slide_progress *now = &s->now;
+
+    slide_window_restart(w);
+    for (now->step = 0; now->step < now->steps;) {
+        const struct slide_batch t = batch_of(s, now->step % s->data.parts);
+        const double left = 1 - (double)now->step / (double)now->steps;
+        double rate[SLIDE_RATES];
+
+        for (size_t i = 0; i < SLIDE_RATES; i++)
+            rate[i] = s->o.rate[i] * left;
+        if (sig_draining())
+            return err_set(e, ERR_SYS, "asked to stop");
+        if (slide_window_back(w, &t, &now->loss, e) < 0 ||
+            slide_window_step(w, rate, ++now->step, e) < 0)
+            return -1;
+        now->done += w->count;
+        s->io->progress(s->io->ctx, now);
+    }
+    return 0;
+}
+
+static int note(struct slide *s, const struct slide_window *w, double before, double after,
+                struct err *e)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        struct json *x = json_new_object(), **list = &s->loss[w->block[i]->index];
+        int bad = json_set_int(x, "first", (int64_t)s->now.first) |
+                  json_set_int(x, "blocks", (int64_t)w->count) |
+                  json_set_int(x, "steps", (int64_t)s->now.steps) |
+                  json_set_real(x, "before", before) | json_set_real(x, "after", after);
+
+        if (!*list)
+            *list = json_new_array();
+        if (bad)
+            json_destroy(&x);
+        if (json_push(*list, x))
+            return err_set(e, ERR_SYS, "out of memory");
+    }
+    s->io->window(s->io->ctx, &s->now, before, after);
+    return 0;
+}
+
+static int run_window(struct slide *s, struct err *e)
+{
+    const struct slide_window w = {
+        .par = s->par, .block = s->block + s->now.first, .count = s->now.count};
+    const double start = clock_wall();
+    double before, after;
+
+    for (size_t i = 0; i < w.count; i++)
+        if (slide_block_round(w.block[i], s->par, e) < 0)
+            return -1;
+    if (loss_of(s, &w, &before, e) < 0 || learn(s, &w, e) < 0 || loss_of(s, &w, &after, e) < 0)
+        return -1;
+    for (size_t i = 0; i < w.count; i++)
+        s->seconds[w.block[i]->index] += (clock_wall() - start) / (double)w.count;
+    return note(s, &w, before, after, e);
+}
+
+/* ---- all windows ---- */
+
+static int leave_before(struct slide *s, size_t first, struct err *e)
+{
+    for (; s->first < first; s->first++) {
+        const struct slide_leave x = {.o = &s->o,
+                                      .data = &s->data,
+                                      .par = s->par,
+                                      .model = s->print,
+                                      .loss = s->loss[s->first],
+                                      .seconds = s->seconds[s->first],
+                                      .ctx = s->io->ctx,
+                                      .emit = s->io->emit};
+
+        if (slide_leave_block(&x, s->block[s->first], e) < 0)
+            return -1;
+        slide_block_close(&s->block[s->first]);
+    }
+    return 0;
+}
+
+static int enter(struct slide *s, size_t end, struct err *e)
+{
+    for (; s->last < end; s->last++)
+        if (!(s->block[s->last] = slide_block_open(s->m, s->last, &s->o.shape, s->o.seed, e)) ||
+            slide_data_full(&s->data, s->last, e) < 0)
+            return -1;
+    return 0;
+}
+
+int slide_run(struct slide *s, const struct slide_io *io, struct err *e)
+{
+    struct slide_progress *now = &s->now;
+
+    s->io = io;
+    if (slide_data_start(&s->data, s->o.batch, e) < 0)
+        return -1;
+    now->windows = s->spans;
+    now->steps = s->o.epochs * s->data.parts;
+    for (size_t i = 0; i < s->spans; i++)
+        now->all += s->span[i].count * now->steps;
+    for (now->window = 0; now->window < s->spans; now->window++) {
+        now->first = s->span[now->window].first;
+        now->count = s->span[now->window].count;
+        if (leave_before(s, now->first, e) < 0 || enter(s, now->first + now->count, e) < 0 ||
+            run_window(s, e) < 0)
+            return -1;
+    }
+    return leave_before(s, s->layers, e);
+}

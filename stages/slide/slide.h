@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide - SliderQuant (arXiv 2603.25284): windows of blocks are learned one after the other, on the
+ * stream of the model that is quantized so far, to give what the full-precision model gives behind
+ * them; a block that no later window holds is settled, and its codes go out as solutions.
+ *
+ * The core, without sockets. All chunks of a run in one process, their hidden states in two
+ * streams. The same bytes for any number of threads. */
+#ifndef PTQ_SLIDE_H
+#define PTQ_SLIDE_H
+
+#include "../../common/wire/msg.h"
+#include "slide_types.h"
+
+struct slide;
+
+struct slide_progress {
+    size_t window, windows; /* at work, from 0 */
+    size_t first, count;    /* its blocks */
+    size_t step, steps;     /* of it; */
+    size_t done, all;       /* steps of all windows, each times its blocks */
+    double loss;            /* of the last step */
+};
+
+struct slide_io {
+    void *ctx;
+    int (*emit)(void *ctx, struct msg **m, struct err *e); /* a solution */
+    void (*progress)(void *ctx, const struct slide_progress *p);
+    /* A window is done: losses over all sequences before its first step and behind its last. */
+    void (*window)(void *ctx, const struct slide_progress *p, double before, double after);
+};
+
+/* m, par: borrowed. An error: the model has an operation without a backward pass, or a site that a
+ * group does not divide. */
+struct slide *slide_open(struct model *m, struct par *par, const struct slide_opts *o,
+                         struct err *e);
+void slide_close(struct slide **s);
+/* Takes a chunk, a copy. ERR_USE: it is not of this model, or nothing for a window. */
+int slide_add(struct slide *s, const struct msg *chunk, struct err *e);
+/* All chunks are there. ERR_SYS: a signal asked to stop. */
+int slide_run(struct slide *s, const struct slide_io *io, struct err *e);
+
+#endif

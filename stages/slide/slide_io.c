@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_io - see slide_io.h. */
+#include "slide_io.h"
+
+#include <stdio.h>
+#include "../../common/base/log.h"
+#include "../../common/base/plural.h"
+#include "../../common/base/status.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/wire/pump.h"
+#include "slide_opts.h"
+
+#define CHUNKS_CREDIT 1024 /* token ids are small */
+
+struct ends {
+    struct link *in, *out;
+    struct slide *core;
+};
+
+static int emit(void *ctx, struct msg **m, struct err *e)
+{
+    struct ends *l = ctx;
+
+    log_detail("%s is settled", (*m)->id);
+    return link_send(l->out, m, e);
+}
+
+static void progress(void *ctx, const struct slide_progress *p)
+{
+    char note[96];
+
+    (void)ctx;
+    status_alive();
+    if (!status_due())
+        return;
+    snprintf(note, sizeof note, "window %zu of %zu, step %zu of %zu, loss %.4g", p->window + 1,
+             p->windows, p->step, p->steps, p->loss);
+    status_job("learn", (double)p->done / (double)p->all, p->done, p->all, "block steps", note);
+}
+
+static void window(void *ctx, const struct slide_progress *p, double before, double after)
+{
+    (void)ctx;
+    log_info("window %zu of %zu, block%s %zu to %zu: loss %.4g -> %.4g in %zu steps", p->window + 1,
+             p->windows, plural_s(p->count), p->first, p->first + p->count - 1, before, after,
+             p->steps);
+}
+
+static int take_chunk(void *ctx, struct msg **m, struct err *e)
+{
+    struct ends *l = ctx;
+
+    if (slide_add(l->core, *m, e) < 0)
+        return e->kind == ERR_USE ? PUMP_REFUSED : -1;
+    return 0;
+}
+
+static int serve(struct ends *l, struct err *e)
+{
+    static const struct pump_take takes[] = {{LINK_KIND(MSG_CHUNK), take_chunk}, {0, NULL}};
+    const struct slide_io io = {.ctx = l, .emit = emit, .progress = progress, .window = window};
+    struct pump p = {.ctx = l, .in = {{.link = l->in, .take = takes}}, .out = {l->out}};
+    int rc = pump_run(&p, e);
+
+    if (rc > 0 && slide_run(l->core, &io, e) < 0)
+        rc = -1;
+    return pump_end(&p, rc, e);
+}
+
+static int links_open(struct ends *l, const struct stage *s, struct err *e)
+{
+    l->in = link_open(s->in, LINK_IN,
+                      &(struct link_opts){.name = "slide",
+                                          .takes = LINK_KIND(MSG_CHUNK),
+                                          .credit_messages = CHUNKS_CREDIT,
+                                          .insecure = s->insecure},
+                      e);
+    if (!l->in)
+        return -1;
+    l->out = link_open(s->out, LINK_OUT,
+                       &(struct link_opts){.name = "slide",
+                                           .sends = LINK_KIND(MSG_SOLUTION),
+                                           .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW,
+                                           .insecure = s->insecure},
+                       e);
+    return l->out ? 0 : -1;
+}
+
+int slide_io_run(struct stage *s, struct err *e)
+{
+    const struct slide_command *c = s->own;
+    struct ends l = {.in = NULL};
+    struct par *par = par_open((size_t)s->threads, e);
+    struct model *model = par ? model_open(c->model, par, e) : NULL;
+    int rc = -1;
+
+    l.core = model ? slide_open(model, par, &c->core, e) : NULL;
+    if (l.core && blas_room((size_t)s->threads, 0, e) == 0 && links_open(&l, s, e) == 0)
+        rc = serve(&l, e);
+    if (rc < 0)
+        stage_fail(s, e);
+    link_close(&l.in);
+    link_close(&l.out);
+    slide_close(&l.core);
+    model_close(&model);
+    par_close(&par);
+    return rc;
+}

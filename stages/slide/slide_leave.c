@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_leave - see slide_leave.h. */
+#include "slide_leave.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
+#include "../../common/base/version.h"
+#include "../../common/tensor/blas.h"
+#include "../../common/wire/msg_solution.h"
+#include "../../common/wire/run_id.h"
+
+/* What the rows of a site add up to. */
+struct site_sums {
+    uint64_t tokens;
+    double sum_w, sum_w2;
+};
+
+struct leave {
+    const struct slide_leave *x;
+    struct slide_block *b;
+    const struct sites *sites;
+    size_t first;           /* order of the block's first site */
+    struct site_sums *sums; /* [sites of the block] */
+    double *error, *whole;  /* [linears] sum of w |(W - Q) x|^2, of w |W x|^2 */
+    float **diff;           /* [linears] W - Q */
+    uint8_t **codes;        /* [linears] */
+};
+
+static size_t sites_in(const struct leave *l)
+{
+    return l->sites->first[l->b->index + 1] - l->first;
+}
+
+/* ---- losses ---- */
+
+/* Sum of w |M x|^2 over the rows. */
+static int energy(const struct leave *l, const float *m, size_t N, size_t K,
+                  const struct block_rows *r, const float *w, double *sum, struct err *e)
+{
+    float *y = mem_raw(r->count * N + 1, sizeof *y, e);
+    int rc = y ? blas_linear(l->x->par, r->count, N, K, r->x, K, m, K, y, N, 0, e) : -1;
+
+    for (size_t t = 0; rc == 0 && t < r->count; t++) {
+        double row = 0;
+
+        for (size_t n = 0; n < N; n++)
+            row += (double)y[t * N + n] * (double)y[t * N + n];
+        *sum += row * (w ? (double)w[r->token ? r->token[t] : t] : 1);
+    }
+    free(y);
+    return rc;
+}
+
+static int measure_site(struct leave *l, size_t site, size_t linear, const struct slide_part *p,
+                        struct err *e)
+{
+    const struct slide_data *d = l->x->data;
+    const float *w = d->weight ? d->weight + p->first : NULL;
+    struct site_sums *s = &l->sums[site];
+    struct block_rows r;
+
+    if (block_site_rows(l->b->b, site, &p->rows, DT_F32, &r, e) < 0)
+        return -1;
+    for (size_t t = 0; t < r.count; t++) {
+        const double x = w ? (double)w[r.token ? r.token[t] : t] : 1;
+
+        s->sum_w += x;
+        s->sum_w2 += x * x;
+    }
+    s->tokens += r.count;
+    for (size_t i = linear; r.count && i < linear + l->sites->site[l->first + site].count; i++) {
+        const struct slide_linear *x = &l->b->linear[i];
+
+        if (energy(l, l->diff[i], x->N, x->K, &r, w, &l->error[i], e) < 0 ||
+            energy(l, x->w, x->N, x->K, &r, w, &l->whole[i], e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int measure_stop(struct leave *l, size_t stop, const struct slide_part *p, struct err *e)
+{
+    size_t linear = 0;
+
+    for (size_t s = 0; s < sites_in(l); s++) {
+        const struct site *site = &l->sites->site[l->first + s];
+
+        if (site->stop == stop && measure_site(l, s, linear, p, e) < 0)
+            return -1;
+        linear += site->count;
+    }
+    return 0;
+}
+
+/* Some sequences go through the block, from stop to stop. */
+static int run_part(struct leave *l, const struct slide_part *p, struct err *e)
+{
+    struct block *b = l->b->b;
+    float *h = l->x->data->quantized + p->first * model_config(l->b->m)->d;
+    void *kept = NULL;
+    int rc = 0;
+
+    for (size_t stop = 0; rc == 0 && stop <= block_stops(b); stop++) {
+        rc = block_step(b, stop, &p->rows, h, DT_F32, kept, e);
+        free(kept);
+        kept = NULL;
+        if (rc < 0 || stop == block_stops(b))
+            break;
+        if ((rc = measure_stop(l, stop, p, e)) == 0 &&
+            !(kept = mem_raw(block_kept(b, stop, p->rows.T, DT_F32) + 1, 1, e)))
+            rc = -1;
+        if (kept)
+            block_keep(b, stop, &p->rows, DT_F32, kept);
+    }
+    free(kept);
+    return rc;
+}
+
+/* ---- solutions ---- */
+
+struct json *slide_leave_record(const struct slide_opts *o)
+{
+    const struct slide_shape *s = &o->shape;
+    struct json *r = json_new_object();
+    int bad = json_set_text(r, "stage", "slide") | json_set_text(r, "version", PTQ_VERSION) |
+              json_set_int(r, "bits", s->bits) | json_set_int(r, "group", s->group) |
+              json_set_text(r, "grid", s->grid->name) |
+              json_set_text(r, "scale_type", dtype_name(s->scale_type)) |
+              json_set_int(r, "zero_min", s->zero_min) | json_set_int(r, "rank", s->rank) |
+              json_set_bool(r, "clip", s->clips) |
+              json_set_int(r, "shallow", (int64_t)o->zones.shallow) |
+              json_set_int(r, "window", (int64_t)o->zones.window) |
+              json_set_int(r, "stride", (int64_t)o->zones.stride) |
+              json_set_int(r, "deep", (int64_t)o->zones.deep) |
+              json_set_int(r, "epochs", (int64_t)o->epochs) |
+              json_set_int(r, "batch", (int64_t)o->batch) |
+              json_set_real(r, "lr", o->rate[SLIDE_RATE_RANK]) |
+              json_set_real(r, "clip_lr", o->rate[SLIDE_RATE_CLIP]) |
+              json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
+
+    if (bad)
+        json_destroy(&r);
+    return r;
+}
+
+/* Codes, scales and zeros of a linear. */
+static int put_results(struct leave *l, struct msg *m, size_t i, struct err *e)
+{
+    const struct slide_linear *x = &l->b->linear[i];
+    const uint64_t full[2] = {x->N, x->K}, groups[2] = {x->N, x->G};
+    char name[TENSOR_NAME + 16];
+    void *to;
+
+    snprintf(name, sizeof name, "%.180s.codes", x->name);
+    if (!(to = msg_add_new(m, name, DT_U8, 2, full, e)))
+        return -1;
+    memcpy(to, l->codes[i], x->N * x->K);
+    snprintf(name, sizeof name, "%.180s.scales", x->name);
+    if (!(to = msg_add_new(m, name, x->o->scale_type, 2, groups, e)))
+        return -1;
+    if (dtype_from_f64(x->o->scale_type, x->scale, x->N * x->G, to))
+        return err_set(e, ERR_SYS, "'%s': scales are of no float type", x->name);
+    snprintf(name, sizeof name, "%.180s.zeros", x->name);
+    if (x->o->grid->zeros && !(to = msg_add_new(m, name, DT_U8, 2, groups, e)))
+        return -1;
+    if (x->o->grid->zeros)
+        memcpy(to, x->zero, x->N * x->G);
+    return 0;
+}
+
+static struct solution_linear describe(const struct leave *l, size_t i, double sum_w)
+{
+    const struct slide_linear *x = &l->b->linear[i];
+
+    return (struct solution_linear){.name = x->name,
+                                    .N = x->N,
+                                    .K = x->K,
+                                    .bits = x->o->bits,
+                                    .group = x->G == 1 ? -1 : x->o->group,
+                                    .grid = x->o->grid->name,
+                                    .loss = sum_w > 0 ? l->error[i] / sum_w : 0,
+                                    .rel_loss = l->whole[i] > 0 ? l->error[i] / l->whole[i] : 0,
+                                    .asym_loss = NAN};
+}
+
+static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
+                                 const struct json *prov, const char *record, struct err *e)
+{
+    const struct site *s = &l->sites->site[l->first + site];
+    const struct site_sums *sums = &l->sums[site];
+    struct solution_view *v = mem_array(1, sizeof *v, e);
+    struct msg *m = NULL;
+    int bad;
+
+    if (!v)
+        return NULL;
+    *v = (struct solution_view){.block = s->block,
+                                .order = s->order,
+                                .sites = l->sites->count,
+                                .site = s->name,
+                                .K = s->inputs,
+                                .tokens = sums->tokens,
+                                .sequences = l->x->data->nseq,
+                                .sum_w = sums->sum_w,
+                                .sum_w2 = sums->sum_w2,
+                                .solver = "slide",
+                                .seconds = l->x->seconds / (double)sites_in(l),
+                                .nlinears = s->count,
+                                .prov = prov};
+    for (size_t i = 0; i < s->count; i++)
+        v->linear[i] = describe(l, linear + i, sums->sum_w);
+    m = solution_create(v, "slide", e);
+    free(v);
+    bad = m && l->x->loss && json_set(m->meta, "windows", json_clone(l->x->loss));
+    if (bad)
+        err_set(e, ERR_SYS, "out of memory");
+    for (size_t i = 0; m && !bad && i < s->count; i++)
+        bad = put_results(l, m, linear + i, e) < 0;
+    if (bad)
+        msg_destroy(&m);
+    if (m)
+        run_id_make(m->run, l->x->model, l->x->data->run, record);
+    return m;
+}
+
+static int tell(struct leave *l, struct err *e)
+{
+    struct json *prov = l->x->data->prov ? json_clone(l->x->data->prov) : json_new_array(),
+                *record = slide_leave_record(l->x->o);
+    char *text = record ? json_print(record, 0, e) : NULL;
+    size_t linear = 0;
+    int rc = text && json_push(prov, record) == 0 ? 0 : err_set(e, ERR_SYS, "out of memory");
+
+    if (!text)
+        json_destroy(&record);
+    for (size_t s = 0; rc == 0 && s < sites_in(l); s++) {
+        struct msg *m = solution_make(l, s, linear, prov, text, e);
+
+        rc = m ? l->x->emit(l->x->ctx, &m, e) : -1;
+        msg_destroy(&m);
+        linear += l->sites->site[l->first + s].count;
+    }
+    free(text);
+    json_destroy(&prov);
+    return rc;
+}
+
+/* ---- all ---- */
+
+static int settle(struct leave *l, struct err *e)
+{
+    for (size_t i = 0; i < l->b->count; i++) {
+        struct slide_linear *x = &l->b->linear[i];
+        const size_t n = x->N * x->K;
+        float *out = slide_block_out(l->b, i);
+
+        if (!(l->codes[i] = mem_raw(n, 1, e)) || !(l->diff[i] = mem_raw(n, sizeof(float), e)) ||
+            slide_linear_round(x, l->x->par, out, l->codes[i], e) < 0)
+            return -1;
+        for (size_t k = 0; k < n; k++)
+            l->diff[i][k] = x->w[k] - out[k];
+    }
+    return 0;
+}
+
+static int make(struct leave *l, struct err *e)
+{
+    const size_t n = l->b->count + 1;
+
+    return (l->sums = mem_array(sites_in(l) + 1, sizeof *l->sums, e)) &&
+                   (l->error = mem_array(n, sizeof *l->error, e)) &&
+                   (l->whole = mem_array(n, sizeof *l->whole, e)) &&
+                   (l->diff = mem_array(n, sizeof *l->diff, e)) &&
+                   (l->codes = mem_array(n, sizeof *l->codes, e))
+               ? 0
+               : -1;
+}
+
+int slide_leave_block(const struct slide_leave *x, struct slide_block *b, struct err *e)
+{
+    struct leave l = {.x = x, .b = b, .sites = model_sites(b->m)};
+    int rc;
+
+    l.first = l.sites->first[b->index];
+    rc = make(&l, e) < 0 || settle(&l, e) < 0 ? -1 : 0;
+    for (size_t i = 0; rc == 0 && i < x->data->parts; i++)
+        rc = run_part(&l, &x->data->part[i], e);
+    if (rc == 0)
+        rc = tell(&l, e);
+    for (size_t i = 0; l.diff && l.codes && i < b->count; i++) {
+        free(l.diff[i]);
+        free(l.codes[i]);
+    }
+    free(l.sums);
+    free(l.error);
+    free(l.whole);
+    free(l.diff);
+    free(l.codes);
+    return rc;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_opts - see slide_opts.h. */
+#include "slide_opts.h"
+
+#include "../../common/format/grid_affine.h"
+#include "../../common/tensor/blas.h"
+
+static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+
+#define AT(field) offsetof(struct slide_command, field)
+static const struct opt rows[] = {
+    {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
+     .must = 1},
+    {"bits", OPT_CHOICE, AT(core.shape.bits), "N", .help = "bits of a code", "4",
+     .nth = grid_bits_choice},
+    {"group", OPT_INT, AT(core.shape.group), "N",
+     .help = "inputs that share a scale, a divisor of every K; -1: a whole row", "-1", -1, 1 << 24},
+    {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid, of equal steps", "asym",
+     .nth = grid_choice},
+    {"scale-type", OPT_CHOICE, AT(core.shape.scale_type), "TYPE",
+     .help = "scales are rounded to it before codes are chosen", "f16", .nth = grid_scale_choice},
+    {"zero-min", OPT_INT, AT(core.shape.zero_min), "N",
+     .help = "smallest zero point of asym (GPTQ v1 files cannot hold 0)", "1", 0, 1},
+    {"shallow", OPT_INT, AT(core.zones.shallow), "N",
+     .help = "windows that grow over the first N blocks", "4", 0, 1 << 16},
+    {"window", OPT_INT, AT(core.zones.window), "N", .help = "blocks of the windows between", "2", 1,
+     1 << 16},
+    {"stride", OPT_INT, AT(core.zones.stride), "N", .help = "blocks from one of them to the next",
+     "1", 1, 1 << 16},
+    {"deep", OPT_INT, AT(core.zones.deep), "N",
+     .help = "windows that shrink over the last N blocks", "4", 0, 1 << 16},
+    {"epochs", OPT_INT, AT(core.epochs), "N",
+     .help = "passes of each window over all sequences (60 for 2 bits in the paper)", "20", 0,
+     1 << 20},
+    {"batch", OPT_INT, AT(core.batch), "N", .help = "sequences of one step", "4", 1, 1 << 20},
+    {"rank", OPT_INT, AT(core.shape.rank), "N",
+     .help = "of the low-rank term that is added before rounding; 0: there is none", "4", 0,
+     SLIDE_RANK},
+    {"lr", OPT_REAL, AT(core.rate[SLIDE_RATE_RANK]), "X",
+     .help = "learning rate of the low-rank terms at the first step; it falls to 0", "5e-4", 0, 1},
+    {"clip", OPT_CHOICE, AT(core.shape.clips), "WHEN",
+     .help = "learn which share of its range each group keeps", "yes", .choices = answers},
+    {"clip-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_CLIP]), "X",
+     .help = "learning rate of these shares", "1e-2", 0, 1},
+    {"seed", OPT_INT, AT(core.seed), "N", .help = "of the first low-rank terms", "1", 0, 1e15},
+    {.name = NULL},
+};
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct slide_command *c = s->own;
+    struct slide_shape *x = &c->core.shape;
+    char known[128];
+
+    x->grid = grid_at((size_t)c->grid);
+    c->core.mem = s->mem;
+    if (!affine_is(x->grid))
+        return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
+                       x->grid->name);
+    if (!grid_takes_bits(x->grid, x->bits))
+        return err_set(e, ERR_USE, "--bits %d is not of --grid %s", x->bits, x->grid->name);
+    if (!(x->grid->scale_types & GRID_BIT(x->scale_type)))
+        return err_set(e, ERR_USE, "--scale-type %s is not of --grid %s (all types: %s)",
+                       dtype_name(x->scale_type), x->grid->name,
+                       grid_name_list(grid_scale_names(), "or", known, sizeof known));
+    if (x->group == 0)
+        return err_set(e, ERR_USE, "--group must be -1 or at least 1");
+    if (c->core.zones.stride > c->core.zones.window)
+        return err_set(e, ERR_USE,
+                       "--stride %zu is longer than --window %zu: blocks between would "
+                       "never be learned",
+                       c->core.zones.stride, c->core.zones.window);
+    return 0;
+}
+
+const struct stage_spec slide_spec = {
+    .name = "slide",
+    .about = "learns how windows of blocks are rounded (SliderQuant)",
+    .usage = "--model DIR [--in EP] [--out EP] [options]",
+    .notes =
+        "The solutions are the same bytes for any number of threads on one type of CPU kernel\n"
+        "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).",
+    .in = "chunks",
+    .out = "solutions",
+    .mem = "4G",
+    .mem_for = "for the hidden states of all chunks",
+    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .rows = rows,
+    .size = sizeof(struct slide_command),
+    .check = check,
+    .start = blas_start,
+};

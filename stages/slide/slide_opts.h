@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_opts - the options of ptq-slide. */
+#ifndef PTQ_SLIDE_OPTS_H
+#define PTQ_SLIDE_OPTS_H
+
+#include "../../common/base/stage.h"
+#include "slide.h"
+
+struct slide_command {
+    struct slide_opts core; /* complete once the spec's check has passed */
+    const char *model;
+    int grid;
+};
+
+extern const struct stage_spec slide_spec;
+
+#endif

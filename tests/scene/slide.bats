@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# slide.bats - windows of blocks learn how they are rounded: in a pipe, in a run, and what is refused.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    M=$ROOT/pipelines/demo/tale-qwen3
+    export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-slide-XXXXXX)
+}
+
+teardown() {
+    rm -rf "$XDG_RUNTIME_DIR"
+}
+
+sample() { # MORE...
+    timeout 60 ptq-sample --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --quiet "$@"
+}
+
+slide() { # MORE...
+    timeout 60 ptq-slide --model "$M" --bits 2 "$@"
+}
+
+@test "a pipe and a run make the same checkpoint, by any number of threads" {
+    sample | slide --epochs 1 --shallow 0 --window 2 --stride 2 --deep 1 --threads 1 --quiet | ptq-write --model "$M" --quiet out
+    timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --epochs 1 \
+        --shallow 0 --window 2 --stride 2 --deep 1 --out run --quiet
+    cmp out/model.safetensors run/model.safetensors
+    run -0 ptq-inspect run
+    [[ $output == *'"stage":"slide"'* ]]
+    ptq-check run
+    grep -q '"solver":"slide"' run/.ptqflow/journal.jsonl
+}
+
+@test "each window ends with a smaller loss than it began with" {
+    sample --out chunks.ptq
+    slide --in chunks.ptq --out solutions.ptq --epochs 6 --shallow 0 --window 3 --stride 3 --deep 0 --lr 2e-3 --threads 1 2>log
+    [ "$(grep -c 'window .* of 2, block' log)" = 2 ]
+    awk '/ -> / { for (i = 1; i < NF; i++) if ($i == "->" && $(i + 1) >= $(i - 1)) exit 1 }' log
+    run -0 ptq-inspect solutions.ptq
+    [ "$(grep -c "^solution b" <<<"$output")" = 24 ]
+}
+
+@test "what cannot be learned from is refused" {
+    sample --out chunks.ptq
+    run -100 slide --in chunks.ptq --out none.ptq --group 96 --quiet
+    [[ $output == *"has 256 inputs, which --group 96 does not divide"* ]]
+    run -100 slide --in chunks.ptq --out none.ptq --mem 1 --quiet
+    [[ $output == *"take more than --mem"* ]]
+    sample | timeout 60 ptq-importance --model "$M" --threads 1 --quiet --out weighed.ptq
+    run -100 slide --in weighed.ptq --out none.ptq --quiet
+    [[ $output == *"has weights of single sites"* ]]
+    [ ! -e none.ptq ]
+}
