@@ -11,7 +11,6 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/run/override.h"
-#include "../common/wire/follow.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "steps.h"
@@ -207,7 +206,6 @@ static int words_of_recipe(const struct mixed *x, struct words *w, struct err *e
 static int words_resolve(const struct mixed *x, struct words *w, int bits, const char *out,
                          struct err *e)
 {
-    const struct recipe *r = x->t->r;
     char text[16];
 
     snprintf(text, sizeof text, "%d", bits);
@@ -217,11 +215,7 @@ static int words_resolve(const struct mixed *x, struct words *w, int bits, const
         words_option(w, "overwrite", NULL, e) < 0 || words_option(w, "quiet", NULL, e) < 0 ||
         words_of_recipe(x, w, e) < 0)
         return -1;
-    for (size_t i = 0; i < r->ngiven; i++)
-        if (r->given[i].stage == x->stage && strcmp(r->given[i].name, "threads") != 0 &&
-            words_option(w, r->given[i].name, r->given[i].value, e) < 0)
-            return -1;
-    return 0;
+    return words_given(w, x->t->r, x->stage, no_names, e);
 }
 
 static char *folder_of(const struct mixed *x, int bits, struct err *e)
@@ -231,24 +225,17 @@ static char *folder_of(const struct mixed *x, int bits, struct err *e)
 
 /* ---- steps ---- */
 
-/* Of a run that was made for its losses: all but the journal goes. */
-static int keep_journal(const char *dir, struct err *e)
+/* They were of other problems. */
+static int forget_widths(const struct mixed *x, struct err *e)
 {
-    char **names = NULL;
-    size_t count = 0;
-    int rc = fs_list(dir, &names, &count, e);
+    char name[32];
 
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        char *path = strcmp(names[i], FOLLOW_DIR) ? fs_join(dir, names[i], e) : NULL;
-
-        if (path)
-            rc = fs_is_dir(path) ? fs_remove_tree(path, e)
-                 : unlink(path)  ? err_sys(e, "cannot remove '%s'", path)
-                                 : 0;
-        free(path);
+    for (int bits = 2; bits <= 8; bits++) {
+        snprintf(name, sizeof name, "width-%d", bits);
+        if (steps_forget(&x->steps, name, e) < 0)
+            return -1;
     }
-    fs_names_free(&names, count);
-    return rc;
+    return 0;
 }
 
 static int step_width(struct mixed *x, int bits, int pass, struct err *e)
@@ -265,7 +252,7 @@ static int step_width(struct mixed *x, int bits, int pass, struct err *e)
     if (out && (pass ? words_pass(x, &w, out, e) : words_resolve(x, &w, bits, out, e)) == 0)
         rc = steps_run(&x->steps, name, about, &w, e);
     if (rc > 0)
-        rc = keep_journal(out, e);
+        rc = steps_keep_journal(out, e) < 0 || (pass && forget_widths(x, e) < 0) ? -1 : 0;
     words_release(&w);
     free(out);
     return rc < 0 ? -1 : 0;

@@ -16,6 +16,7 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/write/write_opts.h"
+#include "best.h"
 #include "change.h"
 #include "costs.h"
 #include "line.h"
@@ -287,16 +288,21 @@ static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 }
 
 /* A run of several runs. */
-static int run_mixed(const struct run_opts *o, struct route *t, const char *recipe, int argc,
-                     char **argv, struct err *e)
+static int run_several(const struct run_opts *o, struct route *t, const char *recipe, int argc,
+                       char **argv, struct err *e)
 {
     const struct mixed_opts mixed = {
         .bpw = o->bpw, .widths = o->widths, .recipe = recipe, .argc = argc, .argv = argv};
+    const struct best_opts best = {.recipe = recipe, .argc = argc, .argv = argv};
     struct prepared x;
     int rc = check(&x, o, t, "SOCKETS", 1, e);
 
-    if (rc == 0)
-        rc = mixed_run(&mixed, t, x.known ? &x.sites : NULL, e);
+    if (rc == 0 && o->bpw > 0)
+        rc = best_wanted(t->r, e)
+                 ? err_set(e, ERR_USE, "--target-bpw: a search is at one width: --search none")
+                 : mixed_run(&mixed, t, x.known ? &x.sites : NULL, e);
+    else if (rc == 0)
+        rc = best_run(&best, t, x.known ? &x.config : NULL, e);
     prepared_release(&x);
     return rc;
 }
@@ -370,6 +376,8 @@ static int with_sockets(const struct run_opts *o, struct route *t, struct err *e
 static int run(struct run_opts *o, struct route *t, const char *recipe, int argc, char **argv,
                struct err *e)
 {
+    int search;
+
     if (route_variables(t, "ptq run", no_group, OWN_GROUPS, e) < 0 ||
         take_options(o, t, argc, argv, e) < 0)
         return -1;
@@ -380,7 +388,9 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
         return -1;
     if (o->dry_run)
         return dry_run(o, t, e);
-    return o->bpw > 0 ? run_mixed(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
+    if ((search = best_wanted(t->r, e)) < 0)
+        return -1;
+    return search || o->bpw > 0 ? run_several(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
 }
 
 int run_main(int argc, char **argv)

@@ -3,76 +3,25 @@
 #include "steps.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../common/base/clock.h"
 #include "../common/base/fs.h"
 #include "../common/base/json.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/wire/follow.h"
 #include "launch.h"
 
 #define DONE_MAX ((size_t)1 << 20)
-
-/* ---- words ---- */
-
-int words_add(struct words *w, const char *word, struct err *e)
-{
-    if (mem_grow((void **)&w->word, &w->cap, w->count + 2, sizeof *w->word, e) < 0 ||
-        !(w->word[w->count] = mem_text(word, e)))
-        return -1;
-    w->word[++w->count] = NULL;
-    return 0;
-}
-
-int words_option(struct words *w, const char *name, const char *value, struct err *e)
-{
-    char *option = mem_printf(e, "--%s", name);
-    int rc = option ? words_add(w, option, e) : -1;
-
-    free(option);
-    return rc == 0 && value ? words_add(w, value, e) : rc;
-}
-
-/* Is it "--NAME", "--NAME=..." or "--STAGE.NAME", of one of these? */
-static int is_one(const char *word, const char *const *names)
-{
-    const size_t n = strncmp(word, "--", 2) == 0 ? strcspn(word, "=") : 0;
-    const char *dot = n ? memchr(word, '.', n) : NULL, *name = dot ? dot + 1 : word + 2;
-    const size_t length = n ? n - (size_t)(name - word) : 0;
-
-    for (size_t i = 0; n && names[i]; i++)
-        if (strlen(names[i]) == length && memcmp(names[i], name, length) == 0)
-            return 1;
-    return 0;
-}
-
-int words_without(struct words *w, int argc, char *const *argv, const char *const *options,
-                  const char *const *flags, struct err *e)
-{
-    for (int i = 0; i < argc; i++) {
-        if (is_one(argv[i], options))
-            i += !strchr(argv[i], '=');
-        else if (!is_one(argv[i], flags) && words_add(w, argv[i], e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-void words_release(struct words *w)
-{
-    for (size_t i = 0; i < w->count; i++)
-        free(w->word[i]);
-    free(w->word);
-    *w = (struct words){0};
-}
 
 /* ---- what is done ---- */
 
@@ -92,13 +41,38 @@ static char *told(const struct words *w, struct err *e)
     return text;
 }
 
-static int is_done(const char *path, const char *text, struct err *e)
+/* *cpu: what it took then. */
+static int is_done(const char *path, const char *text, double *cpu, struct err *e)
 {
     char *then = fs_exists(path) ? fs_read(path, DONE_MAX, NULL, e) : NULL;
-    const int same = then && strcmp(then, text) == 0;
+    const size_t n = strlen(text);
+    const int same = then && strncmp(then, text, n) == 0 && then[n] == '\n';
 
+    if (same)
+        *cpu = strtod(then + n, NULL);
     free(then);
     return same;
+}
+
+/* The words, then CPU seconds. */
+static int note_done(const char *path, const char *text, double cpu, struct err *e)
+{
+    char *note = mem_printf(e, "%s\n%.3f\n", text, cpu);
+    const int rc = note ? fs_publish(path, note, strlen(note), e) : -1;
+
+    free(note);
+    return rc;
+}
+
+/* CPU seconds of all processes that ended so far, those that they waited for too. */
+static double cpu_so_far(void)
+{
+    struct rusage u;
+
+    if (getrusage(RUSAGE_CHILDREN, &u) < 0)
+        return 0;
+    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 /* ---- a step ---- */
@@ -130,6 +104,7 @@ int steps_open(struct steps *s, const char *dir, struct err *e)
 static void become(char *const *argv, const char *program, pid_t parent)
 {
     sigset_t none;
+    int null;
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -137,6 +112,9 @@ static void become(char *const *argv, const char *program, pid_t parent)
         _exit(ERR_SYS);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    null = open("/dev/null", O_WRONLY); /* what a step is for lies in files */
+    if (null >= 0)
+        dup2(null, 1);
     execv(program, argv);
     dprintf(2, "ptq: fatal: cannot execute '%s': %s\n", program, strerror(errno));
     _exit(ERR_SYS);
@@ -191,13 +169,13 @@ static int failed(const char *about, int code, int stopped, struct err *e)
 int steps_run(struct steps *s, const char *name, const char *about, const struct words *w,
               struct err *e)
 {
-    const double start = clock_wall();
+    const double start = cpu_so_far();
     struct words line = {0};
     char *path = NULL, *text = NULL, count[32] = "";
     int rc = -1, code, stopped = 0;
 
     s->at++;
-    s->seconds = 0;
+    s->cpu = 0;
     if (s->total)
         snprintf(count, sizeof count, " of %zu", s->total);
     if ((name && !(path = mem_printf(e, "%s/%s.done", s->dir, name))) || !(text = told(w, e)) ||
@@ -206,7 +184,7 @@ int steps_run(struct steps *s, const char *name, const char *about, const struct
     for (size_t i = 0; i < w->count; i++)
         if (words_add(&line, w->word[i], e) < 0)
             goto out;
-    if (path && is_done(path, text, e)) {
+    if (path && is_done(path, text, &s->cpu, e)) {
         log_info("step %zu%s, done before: %s", s->at, count, about);
         rc = 0;
         goto out;
@@ -218,11 +196,41 @@ int steps_run(struct steps *s, const char *name, const char *about, const struct
         failed(about, code, stopped, e);
         goto out;
     }
-    s->seconds = clock_wall() - start;
-    rc = path && fs_publish(path, text, strlen(text), e) < 0 ? -1 : 1;
+    s->cpu = cpu_so_far() - start;
+    rc = path && note_done(path, text, s->cpu, e) < 0 ? -1 : 1;
 out:
     words_release(&line);
     free(text);
     free(path);
+    return rc;
+}
+
+int steps_forget(const struct steps *s, const char *name, struct err *e)
+{
+    char *path = mem_printf(e, "%s/%s.done", s->dir, name);
+    const int rc = path && fs_exists(path) && unlink(path) ? err_sys(e, "cannot remove '%s'", path)
+                   : path                                  ? 0
+                                                           : -1;
+
+    free(path);
+    return rc;
+}
+
+int steps_keep_journal(const char *dir, struct err *e)
+{
+    char **names = NULL;
+    size_t count = 0;
+    int rc = fs_list(dir, &names, &count, e);
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        char *path = strcmp(names[i], FOLLOW_DIR) ? fs_join(dir, names[i], e) : NULL;
+
+        if (path)
+            rc = fs_is_dir(path) ? fs_remove_tree(path, e)
+                 : unlink(path)  ? err_sys(e, "cannot remove '%s'", path)
+                                 : 0;
+        free(path);
+    }
+    fs_names_free(&names, count);
     return rc;
 }

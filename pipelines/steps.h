@@ -9,27 +9,13 @@
 
 #include <stddef.h>
 #include "../common/base/err.h"
-
-/* A command line that grows; NULL at the end. */
-struct words {
-    size_t count, cap;
-    char **word; /* owned */
-};
-
-int words_add(struct words *w, const char *word, struct err *e);
-/* --NAME VALUE; value NULL: a flag. */
-int words_option(struct words *w, const char *name, const char *value, struct err *e);
-/* Those of argv but for these options, "--NAME VALUE", "--NAME=VALUE" or "--STAGE.NAME ...", and
- * these flags; both lists end with NULL. */
-int words_without(struct words *w, int argc, char *const *argv, const char *const *options,
-                  const char *const *flags, struct err *e);
-void words_release(struct words *w);
+#include "words.h"
 
 struct steps {
     const char *dir; /* borrowed */
     size_t at;       /* steps begun or found done */
     size_t total;    /* of the whole job, as far as it is known; 0: not */
-    double seconds;  /* of the step that was done last; 0: it had been done */
+    double cpu;      /* seconds that the last step took, now or when it was done */
 };
 
 /* Makes the folder; blocks the signals that steps are to get. */
@@ -38,5 +24,9 @@ int steps_open(struct steps *s, const char *dir, struct err *e);
  * 0: it had been done. -1: it failed, with the kind of error that its exit code stands for. */
 int steps_run(struct steps *s, const char *name, const char *about, const struct words *w,
               struct err *e);
+/* What was done of this name is to be done again. */
+int steps_forget(const struct steps *s, const char *name, struct err *e);
+/* Of the output of a run that was made to see how it does: all goes but what is known of it. */
+int steps_keep_journal(const char *dir, struct err *e);
 
 #endif

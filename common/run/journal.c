@@ -19,7 +19,8 @@ struct journal {
     struct json *records;
 };
 
-static const char *const kinds[] = {"start", "site", "resume", "from_parts", "publish", "done"};
+static const char *const kinds[] = {"start",      "note",    "site", "resume",
+                                    "from_parts", "publish", "done"};
 
 static int record_check(const struct json *r, const char *what, struct err *e)
 {

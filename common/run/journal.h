@@ -12,6 +12,7 @@
  *            a linear left as it is has "kept":true and neither grid nor losses;
  *            a linear has "bound" too where the solver knows one; after a contest of solvers also
  *            "contenders":[{"solver","loss","asym_loss","hold_loss"}],"judged_on","criterion"
+ *   note     {"text"}             why it is made so (ptq-write --note); also after a resume
  *   resume   {"from","wall"}      a later run goes on: sites before `from` are taken over
  *   from_parts {"sites","left"}        no run goes on: these many had a part, the others stay as
  *            they were

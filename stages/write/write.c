@@ -28,6 +28,8 @@
 #include "write_prov.h"
 #include "write_take.h"
 
+#define NOTE_MAX ((size_t)64 << 10)
+
 void write_close(struct writer **w)
 {
     if (!w || !*w)
@@ -279,6 +281,33 @@ static int start_record(struct writer *w, struct err *e)
     return journal_append(w->out.journal, &r, e);
 }
 
+/* Each run that has one says it: also one that goes on. */
+static int note_record(struct writer *w, struct err *e)
+{
+    struct json *r = w->plan.note ? json_new_object() : NULL;
+
+    if (!w->plan.note)
+        return 0;
+    if (json_set_text(r, "record", "note") || json_set_text(r, "text", w->plan.note))
+        json_destroy(&r);
+    return journal_append(w->out.journal, &r, e);
+}
+
+static int note_read(struct writer *w, const char *path, struct err *e)
+{
+    struct json *text;
+
+    if (!path)
+        return 0;
+    if (!(w->plan.note = fs_read(path, NOTE_MAX, NULL, e)))
+        return err_prefix(e, "--note");
+    text = json_new_text(w->plan.note);
+    if (!text)
+        return err_set(e, ERR_USE, "--note: '%s' is no UTF-8", path);
+    json_destroy(&text);
+    return 0;
+}
+
 static int formats_check(const struct writer *w, struct err *e)
 {
     const struct plan *p = &w->plan;
@@ -303,7 +332,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if ((o->from_parts && take_look(o->out, e)) || !(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
-        formats_check(w, e) ||
+        note_read(w, o->note, e) || formats_check(w, e) ||
         fingerprint_model(w->plan.config.file, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out,
                  o->from_site || o->from_parts ? OUT_GO_ON
@@ -316,7 +345,8 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     if ((o->from_parts  ? take_found(w, e)
          : o->from_site ? take_over(w, o->from_site, e)
                         : 0) ||
-        out_show(&w->out, e) || (!o->from_site && !o->from_parts && start_record(w, e))) {
+        out_show(&w->out, e) || (!o->from_site && !o->from_parts && start_record(w, e)) ||
+        note_record(w, e)) {
         write_fail(w, e);
         goto fail;
     }

@@ -101,6 +101,8 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
                 ".\n",
                 bytes);
         engines_print(out, p, f);
+        if (p->note)
+            fprintf(out, "\n## Why so\n\n%s", p->note);
         fprintf(out,
                 "\n## How it was made\n\nThe metadata of the weight files hold every option of "
                 "every stage%s.\n",

@@ -17,6 +17,10 @@ static const struct opt rows[] = {
      .help = "replace an earlier output of ptqflow in OUT, finished or not", .aside = 1},
     {"keep-parts", OPT_FLAG, AT(core.keep_parts),
      .help = "keep the commits in OUT/.ptqflow/parts after the end", .aside = 1},
+    {"note", OPT_TEXT, AT(core.note), "FILE",
+     .help = "a text (Markdown) that says why it was made so: goes into the journal and the model "
+             "card",
+     .aside = 1},
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
      .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES),
      .aside = 1},

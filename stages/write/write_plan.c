@@ -197,6 +197,7 @@ void plan_release(struct plan *p)
     free(p->by_name);
     free(p->view);
     free(p->dir);
+    free(p->note);
     st_close(&p->source);
     sites_release(&p->table);
     config_release(&p->config);

@@ -40,6 +40,7 @@ struct plan_site {
 
 struct plan {
     char *dir;
+    char *note; /* why it was made so, for the model card; NULL: nothing is said */
     struct config config;
     struct sites table;
     struct st_set *source;

@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# best.bats - ptq run best: trials on few tokens, judged on rows that no run sees, then the run, with a note of what was found; and
+# ptq-write --note alone.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    root=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$root/bin}:$PATH"
+    export M=$root/pipelines/demo/tale-qwen3
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+best() { # MORE...
+    ptq run best --model "$M" --data "$M/calib.jsonl" --out best --tokens 256 --length 64 --bits 3 --group 64 --held 1024 --probe 128 "$@"
+}
+
+@test "a search tries, chooses the least divergence, says why, and goes on where it ended" {
+    mkdir -p best.best && touch best.best/trial-1 # in the way of the second trial
+    run -100 best --solver qep+gptq --budget 100
+    [[ $output == *'trial 0, qep+gptq, rows of 64'*'trial 1, a rotated model'*'this step failed, with 100'* ]]
+    [ ! -e best ]
+    rm best.best/trial-1
+    run -0 best --solver qep+gptq --budget 100
+    [[ $output == *'done before: rows to judge trials on'*'done before: trial 0'*'trial 1, a rotated model'*'the run itself'* ]]
+
+    # the held-out rows are behind those of the calibration
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 1024 --chunk-tokens 1024 --quiet | ptq inspect - --json >chunks
+    mean=$(jq -s '.[1].tensors[0].mean' chunks)
+    jq -es --argjson mean "$mean" 'length == 1 and (.[0].input_ids | length == 1024 and (add / 1024 - $mean | fabs) < 1e-9)' best.best/held.jsonl
+    note=$(jq -r 'select(.record == "note").text' best/.ptqflow/journal.jsonl)
+    [[ $note == *'| a rotated model | '* && $note == *'on 128 of 256 calibration tokens'* ]]
+    grep -qF '## Why so' best/README.md
+    grep -qF '| a rotated model | ' best/README.md
+
+    # the way that is kept is the one with the least divergence, and it is what the run has been asked for
+    kl0=$(jq .kld_mean best.best/trial-0/.ptqflow/eval.jsonl) kl1=$(jq .kld_mean best.best/trial-1/.ptqflow/eval.jsonl)
+    model=$(jq -r 'select(.record == "start").model' best/.ptqflow/journal.jsonl)
+    if jq -en "$kl1 < .99 * $kl0"; then
+        [[ $model == *best.best/rotated ]] && [[ $note == *'a rotated model'*'kept |'* ]]
+    else
+        [[ $model == "$M" ]] && [[ $note == *'a rotated model'*'no better |'* ]]
+    fi
+    # trials leave no checkpoints
+    [ -z "$(find best.best/trial-* -name '*.safetensors')" ]
+}
+
+@test "--search none is the recipe as it stands" {
+    run -0 best --solver gptq --search none --dry-run
+    [[ $output == *'ptq-forward --dual'*'--solver gptq'* && $output != *' --search'* ]]
+    [ ! -e best.best ]
+}
+
+@test "what cannot be judged, and wrong words, are refused before anything starts" {
+    run -100 best --search worst
+    [[ $output == *'--search worst: it is best, or none'* ]]
+    run -100 best --budget much
+    [[ $output == *'--budget much: a number from 0 on is wanted'* ]]
+    run -100 best --rotate maybe
+    run -100 best --judge nowhere.jsonl
+    [[ $output == *"--judge: 'nowhere.jsonl' is not there"* ]]
+    run -100 best --mode head
+    [[ $output == *'--judge FILE, or --mode concat'* ]]
+    run -100 best --target-bpw 3
+    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out x --tokens 64 --length 64 --note nowhere
+    [[ $output == *"--note"*"nowhere"* ]]
+    [ ! -e best ] && [ ! -e best.best ] && [ ! -e x/config.json ]
+}
