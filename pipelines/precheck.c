@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../common/base/apart.h"
 #include "../common/base/fs.h"
 #include "../common/base/log.h"
+#include "../common/base/mem.h"
 #include "../common/model/config_read.h"
 #include "../common/model/gguf_model.h"
 #include "../common/model/model.h"
@@ -19,7 +21,6 @@
 #include "../common/text/tokenizer.h"
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
-#include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/slide/slide_opts.h"
@@ -32,22 +33,40 @@
 #include "room.h"
 #include "rundir.h"
 
+static const char *out_of(const struct route *t)
+{
+    const struct stage *s = route_stage(t, &write_spec, 0);
+
+    return s ? ((const struct write_command *)s->own)->core.out : recipe_value(t->r, "out");
+}
+
+int precheck_files(const struct route *t, const char *log, struct err *e)
+{
+    const struct apart_file more[] = {{"--out", out_of(t), OPT_WRITES}, {"--log", log, OPT_WRITES}};
+    struct opt_group *all = mem_array(t->r->nstages * STAGE_GROUPS + 1, sizeof *all, e);
+    size_t n = 0;
+    int rc;
+
+    if (!all)
+        return -1;
+    for (size_t i = 0; i < t->r->nstages; i++)
+        for (size_t k = 0; t->stage[i] && k < t->stage[i]->ngroups; k++)
+            all[n++] = t->stage[i]->group[k];
+    rc = apart_options(all, n, more, 2, e);
+    free(all);
+    return rc;
+}
+
 static int check_data(const struct route *t, struct err *e)
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_command *c = s ? s->own : NULL;
-    const struct stage *reduce = route_stage(t, &reduce_spec, 0);
-    const char *record = reduce ? ((const struct reduce_command *)reduce->own)->record : NULL;
 
-    if (record && fs_is_dir(record))
-        return err_set(e, ERR_USE, "--record: '%s' is a folder: give the name of a file", record);
     for (size_t i = 0; c && i < c->data.count; i++) {
         const char *path = c->data.text[i];
         struct stat st;
         uint64_t bytes;
 
-        if (record && fs_same(path, record))
-            return err_set(e, ERR_USE, "--data and --record are the same file '%s'", path);
         if (!strcmp(path, "-") ||
             (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
             continue; /* a pipe: only its reader knows what comes */
@@ -142,7 +161,7 @@ static int check_out(const struct route *t, struct err *e)
 {
     const struct stage *s = route_stage(t, &write_spec, 0);
     const struct write_command *c = s ? s->own : NULL;
-    const char *out = c ? c->core.out : recipe_value(t->r, "out");
+    const char *out = out_of(t);
     char *own, who[OWNER_TEXT];
     int empty = 0, ours, fresh, busy, goes_on;
 
@@ -353,7 +372,8 @@ int precheck_solvers(const struct route *t, const struct sites *s, struct loads 
 
 int precheck_data(const struct route *t, const struct config *c, const char *model, struct err *e)
 {
-    return check_data(t, e) < 0 ? -1 : check_sample(t, c, model, e);
+    return precheck_files(t, NULL, e) < 0 || check_data(t, e) < 0 ? -1
+                                                                  : check_sample(t, c, model, e);
 }
 
 int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct loads *l,

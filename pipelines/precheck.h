@@ -14,6 +14,10 @@
  * s: NULL where the model is not known. l: the solvers are added to it. */
 int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e);
 
+/* No stage writes what it or another reads, nor do two write one file. log: the folder of the
+ * processes' logs, or NULL. */
+int precheck_files(const struct route *t, const char *log, struct err *e);
+
 /* What of it concerns the data: files, and what the sampler makes of them with this model. */
 int precheck_data(const struct route *t, const struct config *c, const char *model, struct err *e);
 

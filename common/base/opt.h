@@ -38,6 +38,9 @@ struct opt_choice {
     int value;
 };
 
+/* Of an OPT_TEXT or OPT_TEXTS that names files: apart.h sees to it that none is both. */
+enum opt_file { OPT_READS = 1, OPT_WRITES };
+
 struct opt {
     const char *name; /* without the dashes; NULL ends the rows */
     enum opt_type type;
@@ -52,6 +55,7 @@ struct opt {
     int must;                                 /* OPT_TEXT, OPT_TEXTS: the command needs it */
     int aside;  /* no number depends on it: an unfinished run may go on with another value */
     int wiring; /* connects the program with others: in a recipe not the user's to set */
+    enum opt_file file; /* 0: names none */
 };
 
 /* A number that has a name, as the text of a row's default or of its help. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "apart.h"
 #include "cpu.h"
 #include "fs.h"
 #include "log.h"
@@ -16,8 +17,10 @@
 #include "status.h"
 
 #define AT(field) offsetof(struct stage, field)
-static const struct opt in_row = {"in", OPT_TEXT, AT(in), "EP", .def = "-", .wiring = 1};
-static const struct opt out_row = {"out", OPT_TEXT, AT(out), "EP", .def = "-", .wiring = 1};
+static const struct opt in_row = {"in",       OPT_TEXT,    AT(in),           "EP",
+                                  .def = "-", .wiring = 1, .file = OPT_READS};
+static const struct opt out_row = {"out",      OPT_TEXT,    AT(out),           "EP",
+                                   .def = "-", .wiring = 1, .file = OPT_WRITES};
 static const struct opt mem_row = {"mem", OPT_SIZE, AT(mem), "BYTES", .def = NULL};
 static const struct opt quiet_row = {"quiet", OPT_FLAG, AT(quiet),
                                      .help = "warnings and errors only"};
@@ -125,7 +128,8 @@ int stage_parse(struct stage *s, int argc, char **argv, struct err *e)
 
 int stage_check(const struct stage *s, struct err *e)
 {
-    if (opt_complete(s->group, s->ngroups, e) < 0)
+    if (opt_complete(s->group, s->ngroups, e) < 0 ||
+        apart_options(s->group, s->ngroups, NULL, 0, e) < 0)
         return -1;
     return s->spec->check ? s->spec->check(s, e) : 0;
 }

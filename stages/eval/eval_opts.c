@@ -9,22 +9,25 @@
 #define AT(field) offsetof(struct eval_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint to measure, in any format of ptq-write", .must = 1},
+     .help = "checkpoint to measure, in any format of ptq-write", .must = 1, .file = OPT_READS},
     {"data", OPT_TEXT, AT(data), "FILE",
-     .help = ".txt, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"}", .must = 1},
+     .help = ".txt, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"}", .must = 1,
+     .file = OPT_READS},
     {"ref", OPT_TEXT, AT(ref), "DIR",
-     .help = "checkpoint to compare with: KL divergence, top-1 agreement, increase of NLL"},
+     .help = "checkpoint to compare with: KL divergence, top-1 agreement, increase of NLL",
+     .file = OPT_READS},
     {"ref-states", OPT_TEXT, AT(ref_states), "FILE",
      .help = "keep the reference's last hidden states there, or read them when they are there: a "
              "second "
-             "model is compared in half the time"},
+             "model is compared in half the time",
+     .file = OPT_READS},
     {"window", OPT_INT, AT(window), "N",
      .help = "tokens of a window of text (0: 2048, or the model's context if that is less)", "0", 0,
      1 << 24},
     {"max-windows", OPT_INT, AT(max_windows), "N", .help = "stop after N windows (0: all)", "0", 0,
      1 << 30},
     {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
-     .help = "Jinja template of \"messages\" instead of the model's own"},
+     .help = "Jinja template of \"messages\" instead of the model's own", .file = OPT_READS},
     {"date", OPT_TEXT, AT(date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
     {"text-column", OPT_TEXT, AT(docs.text_column), "NAME",
@@ -46,7 +49,8 @@ static const struct opt rows[] = {
      .help = "keep the figures beside the run that made the model, in DIR/.ptqflow: ptq report "
              "shows them"},
     {"logits", OPT_TEXT, AT(logits), "FILE",
-     .help = "keep the logits: a safetensors file with logits.i [tokens, vocabulary] of window i"},
+     .help = "keep the logits: a safetensors file with logits.i [tokens, vocabulary] of window i",
+     .file = OPT_WRITES},
     {.name = NULL},
 };
 

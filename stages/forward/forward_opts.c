@@ -13,7 +13,7 @@ static const struct opt_choice kinds[] = {{"given", 0}, {"attention", 1}, {NULL,
 #define AT(field) offsetof(struct forward_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
-     .must = 1},
+     .must = 1, .file = OPT_READS},
     {"commits", OPT_TEXT, AT(commits), "EP", .help = "where ptq-write announces commits",
      .wiring = 1},
     {"follow", OPT_TEXT, AT(follow), "DIR", .help = "or: the output folder of ptq-write, for pipes",

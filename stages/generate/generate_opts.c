@@ -2,11 +2,6 @@
 /* generate_opts - see generate_opts.h. */
 #include "generate_opts.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include "../../common/base/fs.h"
-#include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 
 static const struct opt_choice starts[] = {{"bos", 0}, {"random", 1}, {NULL, 0}};
@@ -14,13 +9,14 @@ static const struct opt_choice starts[] = {{"bos", 0}, {"random", 1}, {NULL, 0}}
 #define AT(field) offsetof(struct generate_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint that writes, in any format of ptq-write", .must = 1},
+     .help = "checkpoint that writes, in any format of ptq-write", .must = 1, .file = OPT_READS},
     {"prompts", OPT_TEXT, AT(prompts), "FILE",
      .help =
          ".txt with a prompt a line, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"} "
-         "(chats)"},
+         "(chats)",
+     .file = OPT_READS},
     {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
-     .help = "Jinja template of \"messages\" instead of the model's own"},
+     .help = "Jinja template of \"messages\" instead of the model's own", .file = OPT_READS},
     {"date", OPT_TEXT, AT(date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
     {"prompt-tokens", OPT_INT, AT(prompt_tokens), "N",
@@ -44,37 +40,12 @@ static const struct opt rows[] = {
     {"ignore-eos", OPT_FLAG, AT(ignore_eos), .help = "go on behind the end-of-text token"},
     {"ids", OPT_FLAG, AT(ids), .help = "write {\"input_ids\"} instead of {\"text\"}"},
     {"out", OPT_TEXT, AT(out), "FILE",
-     .help = "where the lines go, whole or not at all; - is stdout", "-"},
+     .help = "where the lines go, whole or not at all; - is stdout", "-", .file = OPT_WRITES},
     {"batch", OPT_INT, AT(batch), "N",
      .help = "sequences under way at a time; may change the last bits of a product, hence a text",
      "16", 1, 1024},
     {.name = NULL},
 };
-
-/* Before hours of work, not after them. */
-static int check(const struct stage *s, struct err *e)
-{
-    const struct generate_command *c = s->own;
-    const char *out = c->out, *slash = strrchr(out, '/');
-    char *dir;
-    int rc = 0;
-
-    if (strcmp(out, "-") == 0)
-        return 0;
-    dir = mem_text(slash ? out : ".", e);
-    if (!dir)
-        return -1;
-    if (slash)
-        dir[slash == out ? 1 : slash - out] = '\0';
-    if (c->prompts && fs_same(c->prompts, out))
-        rc = err_set(e, ERR_USE, "--prompts and --out are the same file '%s'", out);
-    else if (fs_is_dir(out))
-        rc = err_set(e, ERR_USE, "--out '%s' is a folder: name a file", out);
-    else if (access(dir, W_OK) != 0)
-        rc = err_set(e, ERR_USE, "--out '%s': no folder '%s' that can be written to", out, dir);
-    free(dir);
-    return rc;
-}
 
 const struct stage_spec generate_spec = {
     .name = "generate",
@@ -88,6 +59,5 @@ const struct stage_spec generate_spec = {
     .shared = STAGE_THREADS | STAGE_STATUS | STAGE_PRINTS,
     .rows = rows,
     .size = sizeof(struct generate_command),
-    .check = check,
     .start = blas_start,
 };

@@ -2,9 +2,6 @@
 /* importance_opts - see importance_opts.h. */
 #include "importance_opts.h"
 
-#include <string.h>
-
-#include "../../common/base/fs.h"
 #include "../../common/tensor/blas.h"
 
 static const struct opt_choice methods[] = {
@@ -19,7 +16,7 @@ static const struct opt_choice gifts[] = {{"weights", 0}, {"ratios", 1}, {NULL, 
 #define AT(field) offsetof(struct importance_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
-     .must = 1},
+     .must = 1, .file = OPT_READS},
     {"method", OPT_CHOICE, AT(core.method), "METHOD",
      .help = "tlq: each token at each site by the gradient of its output, of the model's loss\n"
              "vlmq: the same of the local loss of each attention, between the model and one with\n"
@@ -48,24 +45,13 @@ static const struct opt rows[] = {
      1 << 20},
     {"keep", OPT_TEXT, AT(core.keep), "FILE",
      .help = "also write the raw values: a safetensors file with the mean of |dL/dY| of each token "
-             "for each linear, and the loss"},
+             "for each linear, and the loss",
+     .file = OPT_WRITES},
     {"peers", OPT_INT, AT(peers), "N",
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
     {.name = NULL},
 };
-
-/* It is written last: what could not be, or would replace the chunks, is said before the work. */
-static int keep_check(const struct stage *s, const char *keep, struct err *e)
-{
-    if (!keep)
-        return 0;
-    if (fs_is_dir(keep))
-        return err_set(e, ERR_USE, "--keep: '%s' is a folder: give the name of a file", keep);
-    if (fs_same(keep, s->in) || fs_same(keep, s->out) || strcmp(keep, s->out) == 0)
-        return err_set(e, ERR_USE, "--keep: '%s' holds the chunks: write to another file", keep);
-    return 0;
-}
 
 static int check(const struct stage *s, struct err *e)
 {
@@ -87,7 +73,7 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--group: 0 is no group; -1 means whole rows");
     if (weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--clip");
-    return keep_check(s, c->core.keep, e);
+    return 0;
 }
 
 const struct stage_spec importance_spec = {

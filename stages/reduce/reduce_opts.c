@@ -21,7 +21,7 @@ static const struct opt rows[] = {
              "ptq report or to "
              "solve them "
              "again later",
-     .aside = 1},
+     .aside = 1, .file = OPT_WRITES},
     {"commits", OPT_TEXT, AT(commits), "EP",
      .help = "where ptq-write announces commits: until then a problem is kept, and given to "
              "another solver "

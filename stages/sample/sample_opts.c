@@ -27,13 +27,13 @@ static const struct opt_choice bos[] = {
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
      .help = "checkpoint folder: config.json, tokenizer.json or .model (not needed for input_ids)",
-     .must = 1},
+     .must = 1, .file = OPT_READS},
     {"data", OPT_TEXTS, AT(data), "FILE",
      .help =
          "calibration text: .txt (one document), .jsonl ({\"text\"}, {\"input_ids\"}, "
          "{\"messages\"} or another form of chats a line) or .json (a list of these), each also "
          "as .gz or .zst; may be repeated",
-     .must = 1},
+     .must = 1, .file = OPT_READS},
     {"share", OPT_TEXTS, AT(share), "X",
      .help = "part of the tokens that comes from each --data, in their order\n(any unit; without "
              "it the "
@@ -77,14 +77,15 @@ static const struct opt rows[] = {
          "weights multiplied in: .jsonl ({\"weights\": [each token],\n\"blocks\": [the row in each "
          "block]}, either or both,\nfor each row) or .safetensors (\"weights\" "
          "[tokens],\n\"blocks\" "
-         "[blocks, rows]); mean 1 in a row, in a block"},
+         "[blocks, rows]); mean 1 in a row, in a block",
+     .file = OPT_READS},
     {"weight-file-clip", OPT_TEXT, AT(clip_text), "LO,HI", .help = "bounds of these weights"},
     {"first-weight", OPT_REAL, AT(first_weight), "X",
      .help = "weight of the first token of each row, multiplied in; 0 leaves it out of the sums:\n"
              "many models rest their attention on it, with inputs like no other token's",
      "1", 0, 1e6},
     {"chat-template", OPT_TEXT, AT(core.chat_template), "FILE",
-     .help = "Jinja template of \"messages\" instead of the model's own"},
+     .help = "Jinja template of \"messages\" instead of the model's own", .file = OPT_READS},
     {"date", OPT_TEXT, AT(core.date), "YYYY-MM-DD",
      .help = "today's date, for chat templates that ask for it"},
     {"text-column", OPT_TEXT, AT(core.docs.text_column), "NAME",
@@ -185,9 +186,6 @@ static int check(const struct stage *s, struct err *e)
     c->core.mode = c->mode != SAMPLE_MODE_AUTO ? (enum sample_mode)c->mode
                    : c->lengths_text           ? SAMPLE_CROPS
                                                : SAMPLE_CONCAT;
-    for (size_t i = 0; i < c->data.count; i++)
-        if (fs_same(c->data.text[i], s->out))
-            return err_set(e, ERR_USE, "--data and --out are the same file '%s'", s->out);
     if (c->lengths_text && c->length)
         return err_set(e, ERR_USE, "--length and --lengths: only one of them");
     if (c->clip_text && !c->core.token_weights)

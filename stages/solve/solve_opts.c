@@ -76,7 +76,7 @@ static const struct opt rows[] = {
              "later lines "
              "win"},
     {"overrides", OPT_TEXT, AT(overrides), "FILE",
-     .help = "such lines from a file; --override wins over it"},
+     .help = "such lines from a file; --override wins over it", .file = OPT_READS},
     {"cross", OPT_CHOICE, AT(core.cross), "KIND",
      .help = "length: also solve each site from the sequences of one length alone (ptq-reduce "
              "--classes "

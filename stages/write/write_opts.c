@@ -7,7 +7,8 @@
 #define AT(field) offsetof(struct write_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
-     .help = "the model that is being quantized (a Hugging Face folder)", .must = 1},
+     .help = "the model that is being quantized (a Hugging Face folder)", .must = 1,
+     .file = OPT_READS},
     {"commits", OPT_TEXT, AT(commits), "EP",
      .help = "where commits go; without it forward stages follow OUT", .wiring = 1},
     {"format", OPT_TEXT, AT(core.formats), "LIST",

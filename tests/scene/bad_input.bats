@@ -99,11 +99,19 @@ refused() { # CODE TEXT... -- OPTION VALUE...
     refused 100 "m: neither model.safetensors nor model.safetensors.index.json"
 }
 
-@test "--record is none of the data, and no folder" {
+@test "--record is none of the data, of the model, of the other outputs, and no folder" {
     cp d.jsonl keep
     refused 100 "--data and --record are the same file 'd.jsonl'" -- --record ./d.jsonl
     cmp d.jsonl keep
     refused 100 "--record: 'm' is a folder" -- --record m
+    cp m/model.safetensors keep
+    ln -s m/model.safetensors same
+    refused 100 "--record: 'same' is a file of --model 'm'" -- --record same
+    cmp m/model.safetensors keep
+    refused 100 "--record and --out are the same file 'out'" -- --record out
+    refused 100 "--out and --log are the same file 'out'" -- --log ./out/
+    refused 100 "--record 'out/p': no folder 'out'" -- --record out/p
+    [ ! -e out ] && [ -z "$(ls -d ./*.tmp.* 2>/dev/null)" ]
 }
 
 @test "a Git LFS pointer in place of a file" {

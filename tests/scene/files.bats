@@ -32,6 +32,20 @@ setup() {
     cmp texts.jsonl "$M/calib.jsonl"
 }
 
+@test "eval keeps nothing in the place of what it reads" {
+    cp -r "$M" m
+    head -n 2 "$M/eval.jsonl" >texts.jsonl
+    cp texts.jsonl keep
+    use=(ptq-eval --model m --ref m --data texts.jsonl --window 64 --max-windows 1)
+    run -100 "${use[@]}" --logits texts.jsonl
+    [[ "$output" == *"--data and --logits are the same file 'texts.jsonl'"* ]]
+    run -100 "${use[@]}" --logits m/model.safetensors
+    [[ "$output" == *"'m/model.safetensors' is a file of --model 'm'"* ]]
+    run -100 "${use[@]}" --logits new --ref-states ./new
+    cmp texts.jsonl keep
+    cmp m/model.safetensors "$M/model.safetensors"
+}
+
 @test "a stage that fails leaves the file that was there, and no other" {
     echo old >f
     run -100 ptq-sample --model /no/such --data "$M/calib.jsonl" --out f

@@ -62,7 +62,7 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     jq -c '.sites[] | {block, site, weight: 1}' <(ptq allocate --target-bpw 3 --json w2 w3 w4) >own
     for of in w2/.ptqflow/journal.jsonl own; do # --out on what is read
         run -100 --separate-stderr ptq allocate --target-bpw 3 --site-weights own --out $of w2 w3 w4
-        [[ $stderr == *"--out: '$of' is read: write to another file"* ]]
+        [[ $stderr == *"--out: '$of' is read: write to another file"* || $stderr == *"--site-weights and --out are the same file 'own'"* ]]
     done
     sed 's/"tokens":1024/"tokens":999/' w3/.ptqflow/journal.jsonl >j
     mkdir -p other/.ptqflow && cp j other/.ptqflow/journal.jsonl

@@ -30,11 +30,11 @@ static int put(const struct allocate *a, const struct allocate_command *c, struc
     return rc;
 }
 
-/* A journal or weights that the choice would replace. */
+/* A journal that the choice would replace. */
 static int out_check(const struct stage *s, struct err *e)
 {
     const struct allocate_command *c = s->own;
-    int same = c->core.site_weights && fs_same(c->out, c->core.site_weights);
+    int same = 0;
 
     for (size_t i = 0; i < s->args.count && !same; i++) {
         char *journal = fs_join(s->args.arg[i], ".ptqflow/journal.jsonl", e);

@@ -18,14 +18,15 @@ static const struct opt rows[] = {
              "weighed by their weights"},
     {"site-weights", OPT_TEXT, AT(core.site_weights), "FILE",
      .help = "losses of each site times these, JSON lines {\"block\", \"site\", \"weight\"}: what "
-             "a loss there means for the model"},
+             "a loss there means for the model",
+     .file = OPT_READS},
     {"protect", OPT_CHOICE, AT(core.protect), "WHAT", .choices = protections, .def = "ends",
      .help = "ends: the first and the last block get no fewer bits than in the largest run that "
              "is within the target"},
     {"keep", OPT_FLAG, AT(core.keep), .help = "a site may also stay as it is, at 16 bits a weight"},
     {"json", OPT_FLAG, AT(json), .help = "one JSON object instead of override lines"},
     {"out", OPT_TEXT, AT(out), "FILE", .help = "write there, for --overrides; - is stdout",
-     .def = "-"},
+     .def = "-", .file = OPT_WRITES},
     {.name = NULL},
 };
 

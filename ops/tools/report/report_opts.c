@@ -5,14 +5,15 @@
 #define AT(field) offsetof(struct report_command, field)
 static const struct opt rows[] = {
     {"problems", OPT_TEXT, AT(problems), "FILE",
-     .help = "problems that the run recorded (--record): for spectra by length"},
+     .help = "problems that the run recorded (--record): for spectra by length", .file = OPT_READS},
     {"chunks", OPT_TEXT, AT(chunks), "FILE",
      .help = "calibration chunks (ptq-sample --out FILE; ptq-importance --out FILE, with weights): "
-             "for the images in them"},
+             "for the images in them",
+     .file = OPT_READS},
     {"blocks", OPT_TEXT, AT(blocks), "LIST",
      .help = "blocks whose spectra are drawn: 0,5,11; by default the first, middle and last"},
     {"out", OPT_TEXT, AT(out), "FILE",
-     .help = "the page, or - for stdout; by default OUT/.ptqflow/report.html"},
+     .help = "the page, or - for stdout; by default OUT/.ptqflow/report.html", .file = OPT_WRITES},
     {.name = NULL},
 };
 
