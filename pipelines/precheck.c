@@ -20,6 +20,7 @@
 #include "../common/text/docs.h"
 #include "../common/text/tokenizer.h"
 #include "../common/wire/follow.h"
+#include "../stages/forward/forward_check.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
@@ -322,20 +323,12 @@ static int check_dual(const struct route *t, struct err *e)
     return 0;
 }
 
-/* Each of two streams would have its own rows at an expert (ptq-forward). */
-static int check_experts(const struct route *t, const struct sites *s, struct err *e)
+static int check_forward(const struct route *t, const struct config *c, const struct sites *s,
+                         struct err *e)
 {
     const struct stage *f = route_stage(t, &forward_spec, 0);
 
-    for (size_t i = 0; f && ((const struct forward_command *)f->own)->core.dual && i < s->count;
-         i++)
-        if (s->site[i].expert >= 0)
-            return err_set(
-                e, ERR_USE,
-                "--dual: the model has experts, and each of two streams would have rows "
-                "of its own at block %zu, %s: leave --dual out, and solvers that need it",
-                s->site[i].block, s->site[i].name);
-    return 0;
+    return f ? forward_check(&((const struct forward_command *)f->own)->core, c, s, e) : 0;
 }
 
 /* Every tensor is there, as the config says: what is counted from the config means something. */
@@ -398,7 +391,7 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
         return -1;
     }
     rc = check_sample(t, c, model, e) < 0 || sites_make(&s, c, e) < 0 ||
-                 check_experts(t, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0 ||
+                 check_forward(t, c, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0 ||
                  check_container(t, model, c, e) < 0
              ? -1
              : 0;

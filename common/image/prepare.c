@@ -3,6 +3,7 @@
 #include "prepare.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "../base/hash.h"
 #include "../base/mem.h"
 #include "prepare_kind.h"
+
+#define VALUES_MOST 1000 /* of a pixel as the tower takes it in: those of today are below 10 */
 
 static const struct prepare_kind *const kinds[] = {
     &prepare_idefics3, &prepare_clip, &prepare_onevision, &prepare_qwen2_vl, &prepare_gemma3, NULL,
@@ -110,6 +113,7 @@ static int values_make(struct prepare *p, const struct json *j, struct err *e)
         return err_set(e, ERR_USE, "%s: \"rescale_factor\" and \"image_std\" must be above 0",
                        p->what);
     for (size_t c = 0; c < 3; c++) {
+        const float *v = p->value[c];
         const float by = rescale ? (float)(1.0 / factor) : 1;
         const float m = (float)mean[c] * by, s = (float)std[c] * by;
 
@@ -118,6 +122,11 @@ static int values_make(struct prepare *p, const struct json *j, struct err *e)
             p->value[c][x] = normalize ? ((float)x - m) / s
                              : rescale ? (float)x * (float)factor
                                        : (float)x;
+        if (!(fabsf(v[0]) <= VALUES_MOST) || !(fabsf(v[255]) <= VALUES_MOST))
+            return err_set(e, ERR_USE,
+                           "%s: \"rescale_factor\" %g, \"image_mean\" %g and \"image_std\" %g make "
+                           "pixels of %g to %g, which no model was trained on",
+                           p->what, factor, mean[c], std[c], (double)v[0], (double)v[255]);
     }
     return 0;
 }

@@ -214,7 +214,7 @@ static int dict_method(struct render *r, struct value v, struct str name, struct
 
     if (str_same(name, "get") && (x->n == 1 || x->n == 2)) {
         if (x->at[0].kind != V_STR)
-            return render_fail(r, "get of a %s", value_name(&x->at[0]));
+            return render_fail(r, "get of %s", value_name(&x->at[0]));
         found = dict_find(v.u.dict, x->at[0].u.s);
         *out = found ? *found : x->n == 2 ? x->at[1] : value_of(V_NONE, 0);
         return 0;

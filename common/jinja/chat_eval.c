@@ -168,7 +168,7 @@ static int call(struct render *r, const struct node *n, struct value *out)
     } else if (chat_eval(r, of, &v) < 0 || args_eval(r, n->b, &x) < 0)
         return -1;
     if (v.kind != V_MACRO)
-        return render_fail(r, "a %s cannot be called", value_name(&v));
+        return render_fail(r, "%s cannot be called", value_name(&v));
     return macro_call(r, v.u.macro, &x, out);
 }
 
@@ -238,7 +238,7 @@ static int eval_sign(struct render *r, const struct node *n, struct value *out)
     if (chat_eval(r, n->a, &v) < 0)
         return -1;
     if (v.kind != V_INT && v.kind != V_BOOL && v.kind != V_REAL)
-        return render_fail(r, "the sign of a %s", value_name(&v));
+        return render_fail(r, "the sign of %s", value_name(&v));
     *out = v;
     if (v.kind == V_BOOL)
         out->kind = V_INT;

@@ -71,7 +71,7 @@ static int attribute(struct render *r, struct value v, const struct value *name,
     if (name->kind == V_INT)
         return value_item(r, &v, name, out);
     if (name->kind != V_STR)
-        return render_fail(r, "the name of an attribute is a %s", value_name(name));
+        return render_fail(r, "the name of an attribute is %s", value_name(name));
     for (rest = name->u.s; rest.n; items++) {
         struct value key;
 
@@ -105,7 +105,7 @@ static int filter_select(struct render *r, struct value v, const struct args *x,
     for (i = skip; i < x->n; i++)
         rest.at[rest.n++] = x->at[i];
     if (x->n >= skip && x->at[skip - 1].kind != V_STR)
-        return render_fail(r, "select: the name of a test is a %s", value_name(&x->at[skip - 1]));
+        return render_fail(r, "select: the name of a test is %s", value_name(&x->at[skip - 1]));
     if (value_items(r, &v, &items) < 0 || value_list(r, 0, out) < 0)
         return -1;
     for (i = 0; i < items->n; i++) {
@@ -208,7 +208,7 @@ static int filter_number(struct render *r, struct value v, const struct args *x,
             return render_fail(r, "'%s' is no number that is supported", text);
     }
     if (v.kind != V_INT && v.kind != V_BOOL && v.kind != V_REAL)
-        return render_fail(r, "a number of a %s", value_name(&v));
+        return render_fail(r, "a number of %s", value_name(&v));
     if (!real && v.kind == V_REAL && fabs(v.u.r) >= 9e15)
         return render_fail(r, "a number that is too large");
     *out = value_of(real ? V_REAL : V_INT, 0);
@@ -229,7 +229,7 @@ static int filter_join(struct render *r, struct value v, const struct args *x, s
     if (args_check(r, "join", x, names, 2) < 0 || value_items(r, &v, &items) < 0)
         return -1;
     if (with && with->kind != V_STR)
-        return render_fail(r, "join with a %s", value_name(with));
+        return render_fail(r, "join with %s", value_name(with));
     if (name) {
         if (value_list(r, 0, &list) < 0)
             return -1;

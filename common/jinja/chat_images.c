@@ -201,3 +201,15 @@ fail:
     json_destroy(&t.sources);
     return -1;
 }
+
+int chat_images_refuse(struct json *chat, const struct json *images, const char *instead,
+                       struct err *e)
+{
+    struct json *sources = NULL;
+    int rc = chat_images_take(chat, images, &sources, e);
+
+    if (rc == 0 && json_count(sources))
+        rc = err_set(e, ERR_USE, "a chat with images: they are not read here%s", instead);
+    json_destroy(&sources);
+    return rc;
+}

@@ -21,7 +21,12 @@
 int chat_images_take(struct json *chat, const struct json *images, struct json **sources,
                      struct err *e);
 
-/* The same of a line without a chat: every picture of the line. */
+/* For who reads no pictures: -1, ERR_USE when the chat has any (a template would leave marks where
+ * the model is to see something). instead: what there is to do. */
+int chat_images_refuse(struct json *chat, const struct json *images, const char *instead,
+                       struct err *e);
+
+/* Of a line without a chat: every picture of the line. */
 int chat_images_list(const struct json *images, struct json **sources, struct err *e);
 
 #endif

@@ -134,8 +134,7 @@ static int bound_of(struct render *r, const struct value *v, int64_t *at, int *g
     *given = v->kind == V_INT;
     if (*given)
         *at = v->u.i;
-    return *given || v->kind == V_NONE ? 0
-                                       : render_fail(r, "a slice from or to a %s", value_name(v));
+    return *given || v->kind == V_NONE ? 0 : render_fail(r, "a slice from or to %s", value_name(v));
 }
 
 static int64_t clamp(int64_t i, int64_t low, int64_t high)
@@ -189,7 +188,7 @@ int value_in(struct render *r, const struct value *v, const struct value *in, in
     *yes = 0;
     if (in->kind == V_STR) {
         if (v->kind != V_STR)
-            return render_fail(r, "a %s cannot be in a text", value_name(v));
+            return render_fail(r, "%s cannot be in a text", value_name(v));
         *yes = str_find(in->u.s, v->u.s, 0) != SIZE_MAX;
         return 0;
     }
@@ -200,7 +199,7 @@ int value_in(struct render *r, const struct value *v, const struct value *in, in
     if (in->kind == V_UNDEF)
         return 0;
     if (in->kind != V_LIST)
-        return render_fail(r, "nothing can be in a %s", value_name(in));
+        return render_fail(r, "nothing can be in %s", value_name(in));
     for (size_t i = 0; i < in->u.list->n && !*yes; i++)
         if (value_equal(r, v, &in->u.list->at[i], yes) < 0)
             return -1;
@@ -317,7 +316,7 @@ int value_binary(struct render *r, enum op op, const struct value *a, const stru
         return repeat(r, a, b->u.i, out);
     if (op == OP_MUL && (b->kind == V_STR || b->kind == V_LIST) && a->kind == V_INT)
         return repeat(r, b, a->u.i, out);
-    return render_fail(r, "no such operation between a %s and a %s", value_name(a), value_name(b));
+    return render_fail(r, "no such operation between %s and %s", value_name(a), value_name(b));
 }
 
 int value_compare(struct render *r, enum op op, const struct value *a, const struct value *b,

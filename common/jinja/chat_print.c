@@ -200,7 +200,7 @@ static int put_value(struct printer *w, const struct value *v, int depth)
     case V_DICT:
         return put_dict(w, v->u.dict, depth);
     default:
-        return render_fail(w->r, "a %s cannot be printed", value_name(v));
+        return render_fail(w->r, "%s cannot be printed", value_name(v));
     }
 }
 

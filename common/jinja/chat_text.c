@@ -78,7 +78,7 @@ int str_join(struct render *r, struct str with, const struct list *l, int conver
             return -1;
         for (i = 0; i < l->n; i++) {
             if (!convert && l->at[i].kind != V_STR)
-                return render_fail(r, "join of a %s", value_name(&l->at[i]));
+                return render_fail(r, "join of %s", value_name(&l->at[i]));
             if (l->at[i].kind == V_STR && l->at[i].marked)
                 return render_fail(r, "join of a text that went through safe is not supported");
             if (value_print(r, &l->at[i], &one) < 0)
@@ -133,7 +133,7 @@ static int split(struct render *r, struct str s, const struct value *arg, size_t
     if (n > 1 && arg[1].kind != V_INT)
         return render_fail(r, "split: the second argument is not a number");
     if (n && arg[0].kind != V_STR && arg[0].kind != V_NONE)
-        return render_fail(r, "split by a %s", value_name(&arg[0]));
+        return render_fail(r, "split by %s", value_name(&arg[0]));
     if (value_list(r, 0, out) < 0)
         return -1;
     if (!n || arg[0].kind == V_NONE)
@@ -157,7 +157,7 @@ static int begins(struct render *r, struct str s, const struct value *with, int 
         *yes = 0;
         for (i = 0; i < with->u.list->n && !*yes; i++) {
             if (with->u.list->at[i].kind != V_STR)
-                return render_fail(r, "startswith or endswith of a %s",
+                return render_fail(r, "startswith or endswith of %s",
                                    value_name(&with->u.list->at[i]));
             if (begins(r, s, &with->u.list->at[i], end, yes) < 0)
                 return -1;
@@ -165,7 +165,7 @@ static int begins(struct render *r, struct str s, const struct value *with, int 
         return 0;
     }
     if (with->kind != V_STR)
-        return render_fail(r, "startswith or endswith of a %s", value_name(with));
+        return render_fail(r, "startswith or endswith of %s", value_name(with));
     *yes = with->u.s.n <= s.n &&
            !memcmp(end ? s.p + s.n - with->u.s.n : s.p, with->u.s.p, with->u.s.n);
     return 0;
@@ -215,7 +215,7 @@ static int text_word_method(struct render *r, enum method m, struct str s, const
         return 0;
     }
     if (arg->kind != V_STR)
-        return render_fail(r, "a text is needed, not a %s", value_name(arg));
+        return render_fail(r, "a text is needed, not %s", value_name(arg));
     if (m == M_FIND) {
         at = str_find(s, arg->u.s, 0);
         *out = value_of(V_INT, at == SIZE_MAX ? -1 : (int64_t)str_chars((struct str){s.p, at}));
@@ -261,7 +261,7 @@ int str_method(struct render *r, struct str s, struct str name, const struct val
         if (n && arg[0].kind == V_STR)
             set = &arg[0].u.s;
         else if (n && arg[0].kind != V_NONE)
-            return render_fail(r, "strip of a %s", value_name(&arg[0]));
+            return render_fail(r, "strip of %s", value_name(&arg[0]));
         rest = str_strip(s, set, m != M_RSTRIP, m != M_LSTRIP);
         *out = value_str(rest.p, rest.n);
         return 0;

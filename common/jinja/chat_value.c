@@ -133,7 +133,7 @@ int dict_put(struct render *r, struct dict *d, struct value key, struct value v)
     struct value *old;
 
     if (key.kind != V_STR)
-        return render_fail(r, "a key that is a %s: only texts are supported", value_name(&key));
+        return render_fail(r, "a key that is %s: only texts are supported", value_name(&key));
     if ((old = (struct value *)dict_find(d, key.u.s))) {
         *old = v;
         return 0;
@@ -238,9 +238,9 @@ int value_true(const struct value *v)
 
 const char *value_name(const struct value *v)
 {
-    static const char *const names[] = {"undefined value", "none", "bool", "int",
-                                        "float",           "text", "list", "dict",
-                                        "namespace",       "loop", "macro"};
+    static const char *const names[] = {
+        "an undefined value", "none",   "a bool", "an int", "a float", "a text", "a list", "a dict",
+        "a namespace",        "a loop", "a macro"};
 
     return names[v->kind];
 }
@@ -299,7 +299,7 @@ static int equal(struct render *r, const struct value *a, const struct value *b,
         }
         return 0;
     default:
-        return render_fail(r, "a %s compared with a %s", value_name(a), value_name(b));
+        return render_fail(r, "%s compared with %s", value_name(a), value_name(b));
     }
 }
 
@@ -324,7 +324,7 @@ int value_order(struct render *r, const struct value *a, const struct value *b, 
         *order = c ? (c > 0) - (c < 0) : (a->u.s.n > b->u.s.n) - (a->u.s.n < b->u.s.n);
         return 0;
     }
-    return render_fail(r, "no order between a %s and a %s", value_name(a), value_name(b));
+    return render_fail(r, "no order between %s and %s", value_name(a), value_name(b));
 }
 
 int value_length(struct render *r, const struct value *v, size_t *n)
@@ -335,7 +335,7 @@ int value_length(struct render *r, const struct value *v, size_t *n)
                              : 0;
     if (v->kind == V_STR || v->kind == V_LIST || v->kind == V_DICT || v->kind == V_UNDEF)
         return 0;
-    return render_fail(r, "a %s has no length", value_name(v));
+    return render_fail(r, "%s has no length", value_name(v));
 }
 
 int value_items(struct render *r, const struct value *v, struct list **out)
@@ -349,7 +349,7 @@ int value_items(struct render *r, const struct value *v, struct list **out)
         return 0;
     }
     if (v->kind != V_STR && v->kind != V_DICT && v->kind != V_UNDEF)
-        return render_fail(r, "a %s cannot be iterated", value_name(v));
+        return render_fail(r, "%s cannot be iterated", value_name(v));
     if (value_list(r, 0, &list) < 0)
         return -1;
     for (i = 0; v->kind == V_DICT && i < v->u.dict->n; i++)
@@ -374,7 +374,7 @@ int value_pairs(struct render *r, const struct value *v, struct value *out)
     if (v->kind == V_UNDEF)
         return 0;
     if (v->kind != V_DICT)
-        return render_fail(r, "items of a %s", value_name(v));
+        return render_fail(r, "items of %s", value_name(v));
     for (i = 0; i < v->u.dict->n; i++) {
         if (value_list(r, 2, &pair) < 0)
             return -1;

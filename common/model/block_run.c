@@ -10,6 +10,7 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "block_parts.h"
+#include "family.h"
 #include "model.h"
 
 enum { TILE_ROWS = 64, TOGETHER = 16 };
@@ -427,7 +428,7 @@ static size_t received_mark(const struct program *p, unsigned char *use, struct 
     while (at < p->nops && !p->op[at].kind->attends)
         at++;
     if (at == p->nops)
-        err_set(e, ERR_USE, "%sno attention in this block", p->prefix);
+        err_set(e, ERR_USE, "%.*s has no attention", (int)strlen(p->prefix) - 1, p->prefix);
     else {
         use[at] = 1;
         needed[p->op[at].in[0]] = needed[p->op[at].in[1]] = 1;
@@ -438,7 +439,8 @@ static size_t received_mark(const struct program *p, unsigned char *use, struct 
         if (!needed[o->out])
             continue;
         if (o->out == PROGRAM_STREAM) {
-            err_set(e, ERR_USE, "%sthe attention does not see the stream as it comes", p->prefix);
+            err_set(e, ERR_USE, "the attention of %.*s does not see the stream as it comes",
+                    (int)strlen(p->prefix) - 1, p->prefix);
             at = p->nops;
             break;
         }
@@ -449,6 +451,23 @@ static size_t received_mark(const struct program *p, unsigned char *use, struct 
     }
     free(needed);
     return at;
+}
+
+int block_check_received(const struct config *c, struct err *e)
+{
+    int rc = 0;
+
+    for (size_t b = 0; b < c->layers && rc == 0; b++) {
+        struct program p;
+        unsigned char *use = NULL;
+
+        rc = family_program(c, b, &p, e);
+        if (rc == 0 && (!(use = mem_array(p.nops, 1, e)) || received_mark(&p, use, e) == p.nops))
+            rc = -1;
+        free(use);
+        program_release(&p);
+    }
+    return rc;
 }
 
 int block_load_received(struct block *b, struct err *e)

@@ -117,6 +117,8 @@ int block_decode(struct block *b, struct kv_cache *kv, const size_t *slots, cons
  * is the residual stream before the block and stays as it is. block_load_received loads what it
  * needs. */
 int block_load_received(struct block *b, struct err *e);
+/* Could that be asked of every block of such a model? -1, ERR_USE: of which it could not. */
+int block_check_received(const struct config *c, struct err *e);
 int block_received(struct block *b, const struct rows *r, const float *h, double *received,
                    struct err *e);
 

@@ -3,6 +3,8 @@
 #include <string.h>
 #include "doc_parts.h"
 
+#define CALLS "tool_calls" /* of a message */
+
 struct json *doc_value_of(const struct json *v, const char *name, const char *what, struct err *e)
 {
     const char *text = json_as_text(v);
@@ -83,14 +85,37 @@ static int kwargs_set(struct doc *d, const struct json *from, const char *what, 
     return rc;
 }
 
-static int messages_check(const struct json *list, const char *what, struct err *e)
+/* Calls of tools may be stored as JSON text, as tools may. */
+static int calls_settle(struct json *message, const char *what, struct err *e)
+{
+    const struct json *calls = json_get(message, CALLS);
+    struct json *v = calls ? doc_value_of(calls, CALLS, what, e) : NULL;
+
+    if (calls && !v)
+        return -1;
+    if (v && json_kind(v) != JSON_KIND_NULL && doc_objects_check(v, CALLS, what, e) < 0) {
+        json_destroy(&v);
+        return -1;
+    }
+    return v && json_set(message, CALLS, v) < 0
+               ? err_set(e, ERR_SYS, "%s: no memory for the chat", what)
+               : 0;
+}
+
+/* list: of d->chat, which is ours. */
+static int messages_settle(const struct json *list, const char *what, struct err *e)
 {
     if (!json_count(list))
         return err_set(e, ERR_USE, "%s: \"messages\" must be an array of at least one message",
                        what);
-    for (size_t i = 0; i < json_count(list); i++)
-        if (!json_as_text(json_get(json_at(list, i), "role")))
+    for (size_t i = 0; i < json_count(list); i++) {
+        struct json *message = (struct json *)(uintptr_t)json_at(list, i);
+
+        if (!json_as_text(json_get(message, "role")))
             return err_set(e, ERR_USE, "%s: messages[%zu] has no \"role\"", what, i);
+        if (calls_settle(message, what, e) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -136,7 +161,7 @@ int doc_chat_messages(struct doc *d, struct json *messages, const char *what, st
 {
     if (var_set(d, doc_names[DOC_MESSAGES], messages, what, e) < 0)
         return -1;
-    return messages_check(json_get(d->chat, doc_names[DOC_MESSAGES]), what, e);
+    return messages_settle(json_get(d->chat, doc_names[DOC_MESSAGES]), what, e);
 }
 
 int doc_messages_read(const struct doc_member *m, const char *what, struct doc *d, struct err *e)
@@ -147,7 +172,7 @@ int doc_messages_read(const struct doc_member *m, const char *what, struct doc *
     if (doc_chat_start(m, what, d, e) == 0 &&
         (v = json_parse(m[DOC_MESSAGES].at, m[DOC_MESSAGES].n, what, e)) &&
         list_set(d, doc_names[DOC_MESSAGES], v, what, e) == 0)
-        rc = messages_check(json_get(d->chat, doc_names[DOC_MESSAGES]), what, e);
+        rc = messages_settle(json_get(d->chat, doc_names[DOC_MESSAGES]), what, e);
     json_destroy(&v);
     return rc;
 }

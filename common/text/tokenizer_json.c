@@ -33,6 +33,8 @@ static int added_one(struct tokenizer *t, const struct json *j, const char *what
         json_opt_bool(j, "rstrip", 0, &a->rstrip, what, e) < 0 ||
         json_opt_bool(j, "single_word", 0, &a->single_word, what, e) < 0)
         return -1;
+    if (!n) /* as the reference has it: it stands in no text, and its id for nothing */
+        return 0;
     known = bpe_find(t->bpe, text, n);
     if (known >= 0 && known != id)
         return err_set(e, ERR_USE,

@@ -26,8 +26,10 @@ int tokenizer_is_ranks(const char *text, size_t n)
 {
     const char *space = memchr(text, ' ', n < 200 ? n : 200);
 
-    return space && space > text && (size_t)(space - text) + 2 < n && space[1] == '0' &&
-           space[2] == '\n';
+    const size_t left = space ? n - (size_t)(space - text) : 0;
+
+    return left > 3 && space > text && space[1] == '0' &&
+           (space[2] == '\n' || (space[2] == '\r' && space[3] == '\n'));
 }
 
 struct ranks {

@@ -5,6 +5,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/jinja/chat_ids.h"
+#include "../../common/jinja/chat_images.h"
 #include "../../common/model/config.h"
 #include "../../common/model/config_read.h"
 #include "eval_images.h"
@@ -92,6 +93,11 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
     struct chat_row row = {0};
     int rc;
 
+    if (d->chat && chat_images_refuse(d->chat, d->images,
+                                      "; answers to questions about pictures are measured with "
+                                      "--answers, of lines {\"question\", \"answer\", \"image\"}",
+                                      e) < 0)
+        return err_prefix(e, "%s:%zu", g->o->data, d->line);
     if ((!g->t && (!(g->t = tokenizer_open(g->o->dir, e)) || check_reference(g, e) < 0)) ||
         (d->chat && !g->chat && chat_start(g, e) < 0))
         return -1;

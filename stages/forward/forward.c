@@ -8,6 +8,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/fingerprint.h"
 #include "../../common/wire/run_id.h"
+#include "forward_check.h"
 #include "forward_impl.h"
 #include "forward_rows.h"
 #include "forward_site.h"
@@ -20,15 +21,10 @@ struct forward *forward_open(struct model *m, const struct forward_opts *o, stru
 
     if (!f)
         return NULL;
-    for (size_t i = 0; i < model_sites(m)->count; i++)
-        if (o->dual && model_sites(m)->site[i].expert >= 0) {
-            err_set(e, ERR_USE,
-                    "block %zu, %s: with two streams each would have its own rows at an expert: "
-                    "leave --dual out",
-                    model_sites(m)->site[i].block, model_sites(m)->site[i].name);
-            free(f);
-            return NULL;
-        }
+    if (forward_check(o, model_config(m), model_sites(m), e) < 0) {
+        free(f);
+        return NULL;
+    }
     f->model = m;
     f->o = *o;
     f->c = model_config(m);

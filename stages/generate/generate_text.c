@@ -154,19 +154,11 @@ static int read_lines(struct script *s, const char *path, size_t most, struct er
     return rc;
 }
 
-/* A template would leave a mark where the model is to see something. */
 static int images_refuse(const struct doc *d, const char *path, struct err *e)
 {
-    struct json *sources = NULL;
-    int rc = chat_images_take(d->chat, d->images, &sources, e);
-
-    if (rc < 0)
-        err_prefix(e, "%s:%zu", path, d->line);
-    else if (json_count(sources))
-        rc = err_set(e, ERR_USE, "%s:%zu: a chat with images: they are not read here", path,
-                     d->line);
-    json_destroy(&sources);
-    return rc;
+    return chat_images_refuse(d->chat, d->images, "", e) < 0
+               ? err_prefix(e, "%s:%zu", path, d->line)
+               : 0;
 }
 
 static int read_docs(struct script *s, const char *path, size_t most, struct err *e)

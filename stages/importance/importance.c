@@ -53,6 +53,21 @@ static void held_free(struct importance_held **hp)
     *hp = NULL;
 }
 
+/* The rounded weights are to be like those of the run: what its solver would refuse, this does. */
+static int check_group(const struct importance *f, struct err *e)
+{
+    const int64_t group = f->o.method == IMPORTANCE_VLMQ ? f->o.group : -1;
+
+    for (size_t i = 0; group > 0 && i < f->sites->count; i++)
+        if (f->sites->site[i].inputs % (size_t)group != 0)
+            return err_set(e, ERR_USE,
+                           "--group %lld does not divide the %zu inputs of b%zu.%s: give the group "
+                           "of the solver",
+                           (long long)group, f->sites->site[i].inputs, f->sites->site[i].block,
+                           f->sites->site[i].name);
+    return 0;
+}
+
 struct importance *importance_open(struct model *m, struct par *par,
                                    const struct importance_opts *o, struct err *e)
 {
@@ -66,7 +81,7 @@ struct importance *importance_open(struct model *m, struct par *par,
     f->c = model_config(m);
     f->sites = model_sites(m);
     if (model_back_check(m, e) == 0 && message_check_sites(f->sites, e) == 0 &&
-        weights_mbq_init(&f->mbq, f->c->layers, e) == 0 &&
+        check_group(f, e) == 0 && weights_mbq_init(&f->mbq, f->c->layers, e) == 0 &&
         fingerprint_model(f->c->file, model_tensors(m), &f->print, e) == 0)
         return f;
     importance_close(&f);

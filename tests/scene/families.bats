@@ -129,6 +129,8 @@ whole_job() { # FAMILY [KLD]: into ./FAMILY. Random weights are rough: 8 bits co
                 --temperature 0 --ignore-eos --ids --batch "$n" --quiet
         done | sort | uniq -c | awk '$1 != 2 { exit 1 }'
     done
+    run -100 ptq run gptq --model "$models/qwen3_next" --data data.jsonl --tokens 64 --length 64 --group 8 --out none --token-weights attention --dry-run
+    [[ $output == *"--token-weights attention: model.layers.0 has no attention"* ]]
     run -1 grep -c 'in_proj_ba.qweight\|conv1d.qweight' <(ptq inspect --fast qwen3_next)
 }
 

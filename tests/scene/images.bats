@@ -92,6 +92,8 @@ sample() { # CODE ARGUMENTS...
     sed -i 's/Idefics3ImageProcessor/MyImageProcessor/' model/preprocessor_config.json
     sample 100
     [[ $stderr == *"'MyImageProcessor', which is not known"* ]]
+    run --separate-stderr -100 ptq-eval --model "$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3" --data photos/data.jsonl
+    [[ $stderr == *"photos/data.jsonl:1: a chat with images: they are not read here; "*"--answers"* ]]
     run --separate-stderr -100 ptq-sample --model "$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3" --data photos/data.jsonl --tokens 0
     [[ $stderr == *"a model without a vision tower"* ]]
 }

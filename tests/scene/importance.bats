@@ -70,13 +70,15 @@ importance() { # MORE...
     [[ $output == *"chunk 0: no tensor 'modality'"* ]]
     for of in chunks.ptq x.ptq .; do # --keep is written last
         run -100 importance --in chunks.ptq --out x.ptq --keep $of
-        [[ $output == *" and --keep are the same file '$of'"* || $output == *"--keep: '.' is a folder"* ]]
+        [[ $output == *"--keep and --out are the same file '$of'"* || $output == *"--in and --keep are the same file '$of'"* || $output == *"--keep: '.' is a folder"* ]]
     done
     importance --in chunks.ptq --out weighed.ptq
     run -100 importance --in weighed.ptq --out x.ptq
     [[ $output == *"has weights of sites already"* ]]
     run -100 importance --in chunks.ptq --out x.ptq --method vlmq --loss-on all
     [[ $output == *"--loss-on is not of --method vlmq"* ]]
+    run -100 importance --in chunks.ptq --out x.ptq --method vlmq --group 48
+    [[ $output == *"--group 48 does not divide the 256 inputs of b0.attn.qkv"* ]]
     sample --out "@$at/chunks" --peers 2 &
     pids=$!
     ptq-cat --quiet --in "$at/chunks" --out half.ptq &

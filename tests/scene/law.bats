@@ -71,6 +71,9 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     sed '$d' w3/.ptqflow/journal.jsonl | grep -v '"done"' >other/.ptqflow/journal.jsonl
     run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other
     [[ $stderr == *"'other': this run is not finished"* ]]
+    jq -c 'if .record == "site" then .linears[0] |= (.loss *= -1 | .rel_loss *= -1) else . end' w3/.ptqflow/journal.jsonl >other/.ptqflow/journal.jsonl
+    run -100 --separate-stderr ptq allocate --target-bpw 3 w2 other
+    [[ $stderr == *"has a loss of -"*"the journal is damaged"* ]]
 }
 
 @test "a law is fitted to folders and points; kinds are not mixed" {

@@ -86,7 +86,7 @@ static void not_understood(void **state)
         {"{{ 'a'.__class__ }}", "with _"},
         {"{{ strftime_now('%Y') }}", "today's date"},
         {"{{ nothing.x }}", "'x' of an undefined value"},
-        {"{{ 'a' + 1 }}", "between a text and a int"},
+        {"{{ 'a' + 1 }}", "between a text and an int"},
         {"{{ 1 / 0 }}", "division by 0"},
         {"{{ 9223372036854775807 }}", "number"},
         {"{{ 999999999999999999 * 999999999 }}", "too large"},

@@ -187,6 +187,17 @@ static void test_chat(void **state)
            "{\\\"name\\\": \\\"f\\\"}}]\"}",
            "tools", tool);
     var_is("{" MESSAGES ", \"tools\": null}", "tools", NULL);
+    /* and so are the calls that a message makes of them */
+    var_is("{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": \"[{\\\"a\\\": 1}]\"}]}",
+           "messages", "[{\"role\":\"assistant\",\"tool_calls\":[{\"a\":1}]}]");
+    var_is("{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": null}]}", "messages",
+           "[{\"role\":\"assistant\",\"tool_calls\":null}]");
+    refused("{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": " TOOL "}]}",
+            "\"tool_calls\" must be a list of objects");
+    refused("{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [\"f\"]}]}",
+            "\"tool_calls\" must be a list of objects");
+    refused("{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": \"f\"}]}",
+            "\"tool_calls\" is a text, and not one of JSON");
     var_is("{" MESSAGES ", \"tools\": \"null\"}", "tools", NULL);
     var_is("{" MESSAGES ", \"tools\": \" \"}", "tools", NULL);
     var_is("{" MESSAGES ", \"tools\": \"[]\"}", "tools", "[]");

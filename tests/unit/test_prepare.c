@@ -420,6 +420,8 @@ static void wrong_settings_are_refused_by_name(void **state)
         {QWEN "\"resample\":0}", ID "\"vision_config\":{}}", "\"resample\" 0"},
         {QWEN "\"do_resize\":false}", ID "\"vision_config\":{}}", "\"do_resize\""},
         {QWEN "\"image_std\":[1,0,1]}", ID "\"vision_config\":{}}", "\"image_std\""},
+        {QWEN "\"rescale_factor\":255}", ID "\"vision_config\":{}}", "\"rescale_factor\" 255"},
+        {QWEN "\"image_std\":[1,1,1e-30]}", ID "\"vision_config\":{}}", "\"image_std\" 1e-30"},
         {QWEN "\"image_mean\":[1,1]}", ID "\"vision_config\":{}}", "\"image_mean\""},
         {"{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":{\"shortest_edge\":9},"
          "\"do_center_crop\":false}",

@@ -360,6 +360,28 @@ static void ranks(void **state)
     assert_int_equal(fs_remove_tree(dir, &e), 0);
 }
 
+/* An empty added token stands in no text, and its id for nothing. */
+static void empty_added(void **state)
+{
+    static const char text[] =
+        "{\"added_tokens\":[{\"id\":9,\"content\":\"\"},{\"id\":6,\"content\":\"<e>\"}],"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}";
+    struct err e = {0};
+    struct tokenizer *t = tokenizer_parse(text, sizeof text - 1, "t", &e);
+    int32_t *ids;
+    size_t n;
+
+    (void)state;
+    if (!t)
+        fail_msg("%s", e.text);
+    assert_int_equal(tokenizer_vocab(t), 7);
+    assert_int_equal(tokenizer_encode(t, "a<e>b", 5, 0, 1, &ids, &n, &e), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(ids[1], 6);
+    free(ids);
+    tokenizer_close(&t);
+}
+
 static void bad_ranks(void **state)
 {
     const size_t lines = 128000, room = lines * 16;
@@ -369,6 +391,11 @@ static void bad_ranks(void **state)
 
     (void)state;
     assert_non_null(text);
+    assert_int_equal(tokenizer_is_ranks("IQ== 0\nIg== 1\n", 14), 1);
+    assert_int_equal(tokenizer_is_ranks("IQ== 0\r\nIg== 1\r\n", 16), 1);
+    assert_int_equal(tokenizer_is_ranks("IQ== 0\r", 7), 0);
+    assert_int_equal(tokenizer_is_ranks("IQ== 1\n", 7), 0);
+    assert_int_equal(tokenizer_is_ranks(" 0\n", 3), 0);
     for (size_t i = 0; i < lines; i++)
         n += (size_t)snprintf(text + n, room - n, "%c%c%c%c %zu\n", "ABCDEFGH"[i >> 15 & 7],
                               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i >> 10 & 31],
@@ -442,10 +469,10 @@ static void golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growth),    cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),
-        cmocka_unit_test(one_piece), cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models),
-        cmocka_unit_test(folders),   cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),
-        cmocka_unit_test(golden),
+        cmocka_unit_test(growth),      cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),
+        cmocka_unit_test(one_piece),   cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models),
+        cmocka_unit_test(folders),     cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),
+        cmocka_unit_test(empty_added), cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);

@@ -110,6 +110,10 @@ static int add_site(struct allocate *a, size_t r, const struct journal_site *s, 
 
         if (!isfinite(loss))
             return err_set(e, ERR_USE, "%s: '%s' has no loss", what, l->name);
+        if (loss < 0)
+            return err_set(e, ERR_USE,
+                           "%s: '%s' has a loss of %g, which no run notes: the journal is damaged",
+                           what, l->name, loss);
         if (same_way(c, l, what, e) < 0)
             return -1;
         c->loss += loss;

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_check - see forward_check.h. */
+#include "forward_check.h"
+
+int forward_check(const struct forward_opts *o, const struct config *c, const struct sites *s,
+                  struct err *e)
+{
+    for (size_t i = 0; i < s->count && o->dual; i++)
+        if (s->site[i].expert >= 0)
+            return err_set(
+                e, ERR_USE,
+                "--dual: the model has experts, and each of two streams would have rows of its "
+                "own at block %zu, %s: leave --dual out, and solvers that need it",
+                s->site[i].block, s->site[i].name);
+    if (o->attention_weights && block_check_received(c, e) < 0)
+        return err_prefix(e, "--token-weights attention");
+    return 0;
+}
