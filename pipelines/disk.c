@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "../common/base/fs.h"
 #include "../common/base/mem.h"
 #include "../common/run/override.h"
 #include "../common/tensor/safetensors.h"
+#include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_opts.h"
@@ -17,6 +19,7 @@
 #include "foresight.h"
 
 #define MIB ((double)(1 << 20))
+#define PART_SHARE 0.8 /* of the bits of codes, that packing leaves at least: .88 was measured */
 
 /* Free bytes where `path` lies, or the nearest folder above it that is there. */
 static int free_bytes(const char *path, const char *option, uint64_t *bytes, struct err *e)
@@ -51,6 +54,7 @@ struct sum {
     size_t nformats;
     const struct st_set *set;
     uint64_t bytes;
+    double parts; /* what is committed, until the checkpoint is put together */
 };
 
 /* In place of its weights: what each format stores. */
@@ -70,6 +74,7 @@ static int add_linear(struct sum *s, const struct site *site, size_t i, struct e
         return 0;
     l.source_type = x.dtype;
     l.G = grid_groups(l.K, l.group);
+    s->parts += PART_SHARE * (double)l.N * (double)l.K * l.bits / 8 + 2.0 * (double)(l.N * l.G);
     for (size_t f = 0; f < s->nformats; f++) {
         if (format_bytes(s->formats[f], &l, &one, e) < 0)
             return -1;
@@ -89,9 +94,13 @@ static int add_all(struct sum *s, const struct sites *sites, struct err *e)
     return 0;
 }
 
-/* Bytes of the tensors of all formats, with the options of this solver. */
+/* Bytes that go to OUT, with the options of this solver. */
+struct need {
+    uint64_t tensors, parts, states;
+};
+
 static int output_bytes(const struct write_command *w, const struct solve_command *c,
-                        const struct sites *sites, uint64_t *bytes, struct err *e)
+                        const struct sites *sites, struct need *n, struct err *e)
 {
     const struct format_linear all = {.scale_type = c->core.scale_type,
                                       .bits = c->core.bits,
@@ -107,30 +116,59 @@ static int output_bytes(const struct write_command *w, const struct solve_comman
         return -1;
     s.set = set;
     rc = add_all(&s, sites, e);
-    *bytes = s.bytes;
+    *n = (struct need){.tensors = s.bytes, .parts = (uint64_t)s.parts};
     st_close(&set);
     return rc;
 }
 
-int disk_check(const struct route *t, const struct sites *sites, uint64_t reserve, struct err *e)
+/* Hidden states of all tokens, in f32; those of a lane beside the ones that they replace. */
+static uint64_t states_bytes(const struct route *t, const struct config *c,
+                             const struct sites *sites)
+{
+    struct foresight f;
+
+    if (!foresight_make(t, c, sites, &f))
+        return 0;
+    return (f.all.tokens + f.all.tokens / f.all.lanes) * c->d * sizeof(float) *
+           (f.all.dual ? 2 : 1);
+}
+
+/* Of a run that goes on a part is there already: how much of it then is to come is not counted. */
+static int is_begun(const char *out, int *begun, struct err *e)
+{
+    char *parts = fs_join(out, FOLLOW_PARTS, e);
+
+    *begun = parts && fs_exists(parts);
+    free(parts);
+    return parts ? 0 : -1;
+}
+
+int disk_check(const struct route *t, const struct config *config, const struct sites *sites,
+               uint64_t reserve, int states, struct err *e)
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *s = route_stage(t, &solve_spec, 0);
     const struct write_command *c = w ? w->own : NULL;
+    struct need n;
     uint64_t need, there;
+    int begun;
 
     /* solvers with options of their own share the sites in a way that is not known here */
     if (!c || c->core.overwrite || !s || route_stage(t, &solve_spec, 1))
         return 0;
-    if (output_bytes(c, s->own, sites, &need, e) < 0 ||
+    if (output_bytes(c, s->own, sites, &n, e) < 0 || is_begun(c->core.out, &begun, e) < 0 ||
         free_bytes(c->core.out, "--out", &there, e) < 0)
         return -1;
+    n.states = states ? states_bytes(t, config, sites) : 0;
+    need = n.tensors + (begun ? 0 : n.parts + n.states);
     if (need <= there && reserve <= there - need)
         return 0;
-    return err_set(e, ERR_SYS,
-                   "--out: '%s' needs at least %.1f MiB for the checkpoint, and %.1f MiB more are "
-                   "to stay free (--reserve), but only %.1f MiB are free: make room, or give a "
-                   "folder on another disk",
-                   c->core.out, (double)need / MIB, (double)reserve / MIB, (double)there / MIB);
+    return err_set(
+        e, ERR_SYS,
+        "--out: '%s' needs at least %.1f MiB (%.1f for the checkpoint, the rest for what "
+        "it is put together from%s), and %.1f MiB more are to stay free (--reserve), but "
+        "only %.1f MiB are free: make room, or give a folder on another disk",
+        c->core.out, (double)need / MIB, (double)n.tensors / MIB,
+        n.states ? " and for --save-state" : "", (double)reserve / MIB, (double)there / MIB);
 }
 
 /* What all processes of a stage will have in their files; a folder for each of the two stages. */

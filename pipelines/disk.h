@@ -8,11 +8,13 @@
 #include "../common/model/sites.h"
 #include "route.h"
 
-/* t: parsed, its shapes checked against the model; reserve: bytes that are to stay free. -1, by
- * the name of the option, when the tensors of the formats do not fit into what is free where OUT
- * lies or will lie. They are the least that a run takes: at its end commits lie beside them.
- * With --overwrite nothing is refused: how much the earlier output gives back is not known. */
-int disk_check(const struct route *t, const struct sites *sites, uint64_t reserve, struct err *e);
+/* t: parsed, its shapes checked against the model; reserve: bytes that are to stay free; states:
+ * hidden states are kept in OUT. -1, by the name of the option, when the tensors of the formats,
+ * the commits that lie beside them at the end and the states do not fit into what is free where OUT
+ * lies or will lie. With --overwrite nothing is refused: how much the earlier output gives back is
+ * not known. */
+int disk_check(const struct route *t, const struct config *config, const struct sites *sites,
+               uint64_t reserve, int states, struct err *e);
 
 /* The same for what the forward processes and the reducer will put into files in their --tmp, as
  * far as their options tell. */

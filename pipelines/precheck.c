@@ -369,8 +369,8 @@ int precheck_data(const struct route *t, const struct config *c, const char *mod
                                                                   : check_sample(t, c, model, e);
 }
 
-int precheck(const struct route *t, uint64_t reserve, struct config *c, int *known, struct loads *l,
-             struct err *e)
+int precheck(const struct route *t, uint64_t reserve, int states, struct config *c, int *known,
+             struct loads *l, struct err *e)
 {
     const char *model = route_model(t);
     struct sites s = {0};
@@ -397,7 +397,7 @@ int precheck(const struct route *t, uint64_t reserve, struct config *c, int *kno
              : 0;
     if (rc == 0) {
         say_loads(t, &s, l);
-        if (disk_check(t, &s, reserve, e) < 0 || disk_check_tmp(t, c, &s, e) < 0 ||
+        if (disk_check(t, c, &s, reserve, states, e) < 0 || disk_check_tmp(t, c, &s, e) < 0 ||
             room_check(t, c, &s, e) < 0)
             rc = -1;
     }

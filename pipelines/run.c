@@ -252,7 +252,8 @@ static int check(struct prepared *x, const struct run_opts *o, struct route *t, 
     *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
     return !x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
                    precheck_files(t, o->log, e) < 0 ||
-                   precheck(t, o->reserve, &x->config, &x->known, &x->loads, e) < 0 ||
+                   precheck(t, o->reserve, o->save_state, &x->config, &x->known, &x->loads, e) <
+                       0 ||
                    (x->known && sites_make(&x->sites, &x->config, e) < 0)
                ? -1
                : 0;

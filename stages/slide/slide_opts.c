@@ -10,7 +10,7 @@ static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 #define AT(field) offsetof(struct slide_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
-     .must = 1},
+     .must = 1, .file = OPT_READS},
     {"bits", OPT_CHOICE, AT(core.shape.bits), "N", .help = "bits of a code", "4",
      .nth = grid_bits_choice},
     {"group", OPT_INT, AT(core.shape.group), "N",

@@ -537,6 +537,11 @@ teardown() {
     small 64k out
     refused 111 "--out: 'out' needs at least" "0.1 MiB are free"
     [ -z "$(ls -A out)" ]
+    umount out
+    mount -t tmpfs -o size=400k none out # the checkpoint fits, and not what lies beside it
+    refused 111 "--out: 'out' needs at least" "the rest for what it is put together from)" -- --format dense
+    refused 111 "--out: 'out' needs at least" "and for --save-state)" -- --save-state
+    [ -z "$(ls -A out)" ]
 }
 
 @test "no room for hidden states" {
