@@ -26,7 +26,7 @@ teardown() {
 }
 
 start() { # RECIPE MORE...: in the background, until it is at work
-    ptq run "$@" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 512 --workers forward=1 >log 2>&1 3>&- &
+    ptq run "$@" --model "$M" --data "$M/calib.jsonl" --out out --tokens 1024 --length 128 --workers forward=1 >log 2>&1 3>&- &
     run_pid=$!
     until_true test -e out/.ptqflow/control
 }
@@ -123,5 +123,5 @@ END
     [[ $output == *"cannot execute './ptq-folder': a folder" ]]
     run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq
     [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"use 'ptq run gptaq', or add --dual" ]]
-    run -0 timeout 50 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq --dual --tokens 1024 --length 256
+    run -0 timeout 50 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --solver gptaq --dual --tokens 256 --length 128
 }

@@ -99,15 +99,21 @@ make_stream() { # N SIZE FILE
 @test "one sender to two: any divides, all repeats" {
     make_stream 10 1K a.ptq
     ptq-cat --quiet --in a.ptq --route all --peers-out 2 --out "@$at" &
+    sender=$!
     ptq-cat --quiet --in "$at" --out b.ptq &
+    receiver=$!
     run -0 ptq-cat --quiet --in "$at" --out c.ptq
-    wait %1 %2
+    ends_with 0 $sender
+    ends_with 0 $receiver
     cmp a.ptq b.ptq
     cmp a.ptq c.ptq
     ptq-cat --quiet --in a.ptq --peers-out 2 --out "@$at" &
+    sender=$!
     ptq-cat --in "$at" --out b.ptq 2>said.b &
+    receiver=$!
     ptq-cat --in "$at" --out c.ptq 2>said.c
-    wait
+    ends_with 0 $sender
+    ends_with 0 $receiver
     n=$(sed -n 's/.* in: \([0-9]*\) messages.*/\1/p; s/^cat: in: \([0-9]*\) messages.*/\1/p' said.b said.c | awk '{ sum += $1 } END { print sum }')
     [ "$n" = 10 ]
 }

@@ -1,12 +1,17 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # methods.bats - the table of methods (ops/studies): a cell is made once, a killed one leaves nothing, and the table says what went wrong.
+load model.bash
+
+setup_file() {
+    cut_model "$BATS_FILE_TMPDIR/tale-qwen3" 2
+}
 
 setup() {
     cd "$BATS_TEST_DIRNAME/../.."
     bin=${PTQ_BIN:-bin}
     export PTQ_BENCH_RESULTS=$BATS_TEST_TMPDIR/results PTQ_BENCH_TABLE=$BATS_TEST_TMPDIR/table.md PTQ_BENCH_SEEDS=1
-    model=pipelines/demo/tale-qwen3
+    model=$BATS_FILE_TMPDIR/tale-qwen3
     head -n 12 $model/eval.jsonl > "$BATS_TEST_TMPDIR/eval.jsonl"
     export PTQ_BENCH_MODEL=$model PTQ_BENCH_DATA=$model/calib.jsonl PTQ_BENCH_WIKI=$BATS_TEST_TMPDIR/eval.jsonl PTQ_BENCH_TOKENS=512 \
         PTQ_BENCH_LENGTH=256
@@ -16,7 +21,7 @@ setup() {
 made() { # METHOD SEED KL: a cell as if it had been measured
     mkdir -p "$PTQ_BENCH_RESULTS"
     jq -nc --arg method "$1" --argjson seed "$2" --argjson kld "$3" '{ model: "tale-qwen3", grid: "w3-g64", method: $method, seed: $seed, tokens: 512,
-        length: 256, key: "made", code: "made", commit: "c", cpu: "p", kernel: "k", sequences: 2, ess: 300, cpu_seconds: 1, solvers: { gptq: 24 },
+        length: 256, key: "made", code: "made", commit: "c", cpu: "p", kernel: "k", sequences: 2, ess: 300, cpu_seconds: 1, solvers: { gptq: 8 },
         wiki: { perplexity: 20, perplexity_se: 1, dnll: 0.1, dnll_se: 0.01, kld: $kld, kld_se: 0.001 }, c4: null }' > "$BATS_TEST_TMPDIR/made"
     touch "$cells"
     jq -c --slurpfile new "$BATS_TEST_TMPDIR/made" 'select([.method, .seed] != ($new[0] | [.method, .seed]))' "$cells" > "$BATS_TEST_TMPDIR/rest"
@@ -28,7 +33,7 @@ made() { # METHOD SEED KL: a cell as if it had been measured
     run sh ops/studies/methods.sh "$bin"
     [ "$status" -eq 0 ]
     [[ "$output" == *"w3-g64 gptq seed 1: perplexity"* ]]
-    jq -e '.sequences == 2 and .summed == 512 and .ess == 512 and .wiki.kld > 0 and .solvers.gptq == 24' "$cells"
+    jq -e '.sequences == 2 and .summed == 512 and .ess == 512 and .wiki.kld > 0 and .solvers.gptq == 8' "$cells"
     grep -q '^| gptq | [0-9.]* | ' "$PTQ_BENCH_TABLE"
     grep -q '^| maca | not run yet |' "$PTQ_BENCH_TABLE"
 

@@ -25,7 +25,7 @@ setup() {
 job() { # OUT MORE...
     local out=$1
     shift
-    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 2048 --length 256 --bits 4 --group 64 --seed 1 \
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --bits 4 --group 64 --seed 1 \
         --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet "$@"
 }
 
@@ -34,7 +34,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "the pipe gives the same bytes as ptq run" {
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 256 --mode concat --seed 1 --quiet |
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 128 --mode concat --seed 1 --quiet |
         ptq forward --model "$M" --follow pipe --quiet | ptq reduce --quiet |
         ptq solve --bits 4 --group 64 --overrides lines --override '*.5.self_attn.o_proj: skip' --quiet |
         tee solutions.ptq | ptq write --model "$M" --format gptq,dense pipe --quiet
@@ -102,7 +102,7 @@ tensor() { # DIR NAME: a digest of its bytes
 }
 
 @test "without overrides that change anything the bytes are those of a run without any" {
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 512 --quiet | ptq forward --model "$M" --inputs full --quiet |
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 128 --quiet | ptq forward --model "$M" --inputs full --quiet |
         ptq reduce --quiet >full.ptq
     ptq solve --quiet <full.ptq | ptq write --model "$M" plain --quiet
     ptq solve --override '*: skip' --override '*: bits=4 group=64 skip=no' --quiet <full.ptq | ptq write --model "$M" same --quiet

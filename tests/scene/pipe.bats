@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # pipe.bats - the job as a shell pipe: every stage's stream kept in a file and replayed, recorded problems, a pipe whose end goes away.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 2
     cd "$BATS_FILE_TMPDIR"
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 4096 --length 256 --seed 1 --quiet >chunks.ptq
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 256 --chunk-tokens 512 --seed 1 --quiet >chunks.ptq
     ptq forward --model "$M" --follow one --quiet <chunks.ptq | tee acts.ptq |
         ptq reduce --record recorded.ptq --quiet | tee problems.ptq |
         ptq solve --bits 4 --group 64 --quiet | tee solutions.ptq | ptq write --model "$M" one --quiet

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # report.bats - ptq report on runs of the small model: whole, recorded, cut off, broken; the page itself.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
-    model=$root/pipelines/demo/tale-qwen3
+    model=$BATS_FILE_TMPDIR/model
+    cut_model "$model" 2
     cd "$BATS_FILE_TMPDIR"
     ptq run "$root/pipelines/maca.pipe" --model "$model" --data "$model/calib.jsonl" --out 'a <b> & c' --tokens 3072 \
         --lengths 64,128,512 --classes both --cross length --record problems.ptq --workers forward=1 --quiet 2>log || { cat log >&2; return 1; }
-    ptq report 'a <b> & c' --problems problems.ptq --blocks 0,5 --out page.html
+    ptq report 'a <b> & c' --problems problems.ptq --blocks 0,1 --out page.html
 }
 
 setup() {
@@ -38,10 +40,10 @@ setup() {
 
 @test "every site of the journal is in the page, and every length" {
     sites=$(grep -c '"record":"site"' "$out/.ptqflow/journal.jsonl")
-    [ "$sites" = 24 ]
-    grep -q "$sites of $sites: 6 blocks of 4" page.html
+    [ "$sites" = 8 ]
+    grep -q "$sites of $sites: 2 blocks of 4" page.html
     # the last table: block and site in the first two cells of a row
-    rows=$(sed -n '/All numbers/,$p' page.html | grep -cE '^<tr><td>[0-5]</td><td class="t">(attn\.qkv|attn\.o|mlp\.up|mlp\.down)</td>')
+    rows=$(sed -n '/All numbers/,$p' page.html | grep -cE '^<tr><td>[01]</td><td class="t">(attn\.qkv|attn\.o|mlp\.up|mlp\.down)</td>')
     [ "$rows" = "$sites" ]
     for length in 64 128 512; do
         grep -qE "^<tr><td>$length</td>" page.html
@@ -54,8 +56,8 @@ setup() {
 
 @test "the loss on each class of rows, and what one length alone would have given" {
     grep -q 'Loss by class of rows' page.html
-    # 3 lengths of 24 sites with all they need; a solution from its own length alone is the best on it at nearly every site
-    jq -es '[ .[] | select(.record == "site") | .classes ] | length == 24 and
+    # 3 lengths of 8 sites with all they need; a solution from its own length alone is the best on it at nearly every site
+    jq -es '[ .[] | select(.record == "site") | .classes ] | length == 8 and
         all(.[]; [ .[] | select(.kind == "length") | .name ] == [ "64", "128", "512" ] and all(.[]; .loss > 0 and .energy > .loss and (.cross | length) == 3)) and
         ([ .[] | map(select(.kind == "length") | .cross) | [ range(3) as $i | .[$i][$i] == (.[$i] | min) ] | .[] ] | (map(select(.)) | length) >= 0.8 * length)' \
         "$out/.ptqflow/journal.jsonl"
@@ -67,26 +69,26 @@ setup() {
 }
 
 @test "spectra of the blocks that were asked for, of each kind of site and length" {
-    [ "$(grep -cE '<title>Block [05], (attn\.qkv|attn\.o|mlp\.up|mlp\.down): [0-9]+ channels</title>' page.html)" = 8 ]
-    lines=$(sed -n '/<title>Block 5, mlp.down: 768 channels/,/<\/svg>/p' page.html | grep -c 'key')
+    [ "$(grep -cE '<title>Block [01], (attn\.qkv|attn\.o|mlp\.up|mlp\.down): [0-9]+ channels</title>' page.html)" = 8 ]
+    lines=$(sed -n '/<title>Block 1, mlp.down: 768 channels/,/<\/svg>/p' page.html | grep -c 'key')
     [ "$lines" = 3 ]
 }
 
 @test "bytes and times are there" {
     grep -q 'Bytes moved' page.html
     run -1 grep -q 'class="missing"' page.html
-    sed -n '/<h3>Bytes moved/,/<\/table>/p' page.html | grep -qE '<td class="t">all</td><td>24</td><td>[0-9.]+ m?s</td><td>[0-9.]+ MiB</td>'
+    sed -n '/<h3>Bytes moved/,/<\/table>/p' page.html | grep -qE '<td class="t">all</td><td>8</td><td>[0-9.]+ m?s</td><td>[0-9.]+ MiB</td>'
 }
 
 @test "by default the page lies beside the journal; - is stdout" {
     run -0 ptq report "$out"
-    [[ $output == "$out/.ptqflow/report.html: 24 of 24 sites"* ]]
+    [[ $output == "$out/.ptqflow/report.html: 8 of 8 sites"* ]]
     grep -q -- '--record FILE' "$out/.ptqflow/report.html"
     ptq report "$out" --out - | cmp - "$out/.ptqflow/report.html"
 }
 
 @test "the same page again, byte for byte" {
-    ptq report "$out" --problems problems.ptq --blocks 0,5 --out - | cmp - page.html
+    ptq report "$out" --problems problems.ptq --blocks 0,1 --out - | cmp - page.html
 }
 
 @test "a run in progress: an unfinished last line, no run.json, half a recorded stream" {
@@ -95,7 +97,7 @@ setup() {
     printf '{"record":"site","or' >>part/.ptqflow/journal.jsonl
     head -c 3000000 problems.ptq >half.ptq
     run -0 ptq report part --problems half.ptq --out part.html
-    [[ $output == *"7 of 24 sites"* ]]
+    [[ $output == *"7 of 8 sites"* ]]
     grep -q 'The run is not done' part.html
     grep -q 'last line is not whole' part.html
     grep -q 'there is no run.json' part.html

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # resume.bats - a run that ended early is gone on with by the same command: the bytes of one that was never interrupted, or a refusal that names why not.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 4
     cd "$BATS_FILE_TMPDIR"
     job whole --quiet
 }
@@ -18,7 +20,7 @@ setup() {
 job() { # OUT MORE...
     local out=$1
     shift
-    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 2048 --length 256 --chunk-tokens 512 --group 64 --seed 1 "$@"
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 --seed 1 "$@"
 }
 
 sites() { # OUT
@@ -45,15 +47,15 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
 }
 
 @test "killed twice, and gone on with: each site solved once, the same bytes, by other workers into another format beside" {
-    killed cut 5 --workers forward=2
+    killed cut 3 --workers forward=2
     first=$(sites cut)
-    killed cut 6 --workers forward=1
+    killed cut 4 --workers forward=1
     second=$(sites cut)
     run -0 job cut --workers forward=3 --format gptq,dense
-    [[ $output == *"going on with 'cut' behind site $second of 24"* ]]
+    [[ $output == *"going on with 'cut' behind site $second of 16"* ]]
     [ "$first" -lt "$second" ]
     diff <(sums whole) <(sums cut/gptq)
-    jq -r 'select(.record == "site") | .order' cut/.ptqflow/journal.jsonl | sort -n | diff - <(seq 0 23)
+    jq -r 'select(.record == "site") | .order' cut/.ptqflow/journal.jsonl | sort -n | diff - <(seq 0 15)
     [ "$(jq -c 'select(.record == "resume") | .from' cut/.ptqflow/journal.jsonl | xargs)" = "$first $second" ]
 }
 
@@ -73,12 +75,12 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     # the same words, other text
     mv "$BATS_FILE_TMPDIR/other" moved
     head -n 12 "$M/calib.jsonl" >text.jsonl
-    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 2048 --length 256 --chunk-tokens 512 --seed 1 --workers forward=1 "$@"; }
+    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 512 --length 128 --chunk-tokens 128 --seed 1 --workers forward=1 "$@"; }
     here >log 2>&1 3>&- &
     until [ -e text/.ptqflow/job.json ] && [ "$(sites text)" -ge 2 ]; do kill -0 $!; done
     kill -INT $(pgrep -f "ptq run gptq .* --out text ")
     wait $! || true
-    grep -q "of 24 sites are committed in 'text': the same command again goes on behind them" log
+    grep -q "of 16 sites are committed in 'text': the same command again goes on behind them" log
     sed -i 's/the/teh/' text.jsonl
     run -100 here
     [[ $output == *"the run to go on with is "*"the text, the model or an option is another now"* ]]
@@ -110,7 +112,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     mv journal full/.ptqflow/journal.jsonl
     rm -f full/.ptqflow/done full/*
     run -0 job full
-    [[ $output == *"all 24 sites are committed, the checkpoint is left to write"* ]]
+    [[ $output == *"all 16 sites are committed, the checkpoint is left to write"* ]]
     diff <(sums whole) <(sums full)
     run -100 job full
     [[ $output == *"holds an earlier output"* ]]
@@ -119,7 +121,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
 @test "two streams, held-out chunks and weights by attention, cut in the middle" {
     more=(--dual --solver qep+gptq --token-weights attention --holdout 2 --workers forward=2)
     job dual --quiet "${more[@]}"
-    killed half 9 "${more[@]}"
+    killed half 6 "${more[@]}"
     run -0 job half --quiet "${more[@]}"
     diff <(sums dual) <(sums half)
 }

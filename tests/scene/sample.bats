@@ -46,9 +46,12 @@ setup() {
 @test "two workers get all chunks between them, whatever their speed" {
     end=ipc://$BATS_TEST_TMPDIR/s
     timeout 60 ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out "@$end" --peers 2 &
+    sampler=$!
     timeout 60 ptq-cat --quiet --in "$end" --out one.ptq &
+    first=$!
     timeout 60 ptq-cat --quiet --in "$end" --out two.ptq
-    wait
+    wait $first
+    wait $sampler
     ptq-sample --quiet --model "$model" --data text.jsonl --tokens 8192 --length 128 --out all.ptq
     ends=$(($(wc -c <one.ptq) + $(wc -c <two.ptq) - $(wc -c <all.ptq)))
     [ "$ends" -gt 0 ] && [ "$ends" -lt 1000 ] # each chunk is in one of the two; one end mark more

@@ -3,11 +3,13 @@
 # survive.bats - kill -9 of any process at any phase: the run begins again by itself and makes the bytes of one that lost nobody; what would fail again ends it.
 bats_require_minimum_version 1.5.0
 load bounds.bash
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 4
     cd "$BATS_FILE_TMPDIR"
     job gptq whole --quiet
 }
@@ -83,19 +85,19 @@ begun() { # how often it began again
 }
 
 each_site_once() { # OUT
-    jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 23)
+    jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 15)
 }
 
 @test "forward, reducer, writer, and several at once, each at another phase: the same bytes" {
     start gptq out --workers forward=2
     kill_at out 1 forward
-    kill_at out 8 reduce
-    kill_at out 15 solve forward write
+    kill_at out 5 reduce
+    kill_at out 10 solve forward write
     until_true eval '[ -e out/.ptqflow/assemble ] || [ -e out/config.json ]'
     kill -KILL "$(pids write out)" || [ -e out/config.json ]
     finish 0
     [ "$(begun)" -ge 3 ]
-    grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 24 (time 1 of 3)" log
+    grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 16 (time 1 of 3)" log
     each_site_once out
     diff <(sums "$whole") <(sums out)
 }
@@ -111,7 +113,7 @@ each_site_once() { # OUT
     kill -KILL "$stage"
     finish 0
     [ "$(begun)" = 1 ]
-    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 24" log
+    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 16" log
     [ "$(jq -r .recipe out/.ptqflow/job.json)" != null ] # the writer clears that of the earlier output
     each_site_once out
     diff <(sums "$whole") <(sums out)
@@ -122,12 +124,12 @@ each_site_once() { # OUT
     await out 3
     ptq ctl --out out swap solve "ptq-solve --solver rtn"
     ptq ctl --out out scale solve 2
-    kill_at out 9 reduce
+    kill_at out 6 reduce
     until_true grep -q 'the stages begin again behind site' log
     [ "$(pids solve out | wc -l)" = 2 ]
     ptq ctl --out out --json status | jq -e '[.processes[] | select(.stage == "reduce")] | length == 1' # the lost are forgotten
     finish 0
-    [ "$(jq -r 'select(.record == "site" and .order > 14) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
+    [ "$(jq -r 'select(.record == "site" and .order > 10) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
     each_site_once out
 }
 
@@ -146,7 +148,7 @@ each_site_once() { # OUT
 
 @test "hidden states that were kept: one block again, by other workers; a damaged one is not used" {
     start gptq out --save-state --restarts 0 --workers forward=2
-    kill_at out 14 forward
+    kill_at out 9 forward
     finish 111
     printf x | dd of=out/.ptqflow/state/00001.ptq bs=1 seek=5000 conv=notrunc status=none
     start gptq out --save-state --workers forward=1
@@ -214,8 +216,8 @@ gone_on() { # OUT: behind the sites that its journal has, to the bytes of out
     grep -q "fatal: stage 'forward.*' was ended by signal 9.*; it cannot begin again: --data is a pipe, which was read" log
     # what is finished can be had
     ptq write --quiet --from-parts --model "$M" out 2>log
-    grep -Eq "write: warning: [0-9]+ of 24 sites have no finished part and stay at full precision" log
-    grep -Eq "ended early: [0-9]+ of 24 sites" out/README.md
+    grep -Eq "write: warning: [0-9]+ of 16 sites have no finished part and stay at full precision" log
+    grep -Eq "ended early: [0-9]+ of 16 sites" out/README.md
     ptq check --quiet out
     run -100 ptq write --quiet --from-parts --model "$M" out
     [[ $output == *"'out' holds no parts of a run"* ]]

@@ -8,7 +8,7 @@ setup_file() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$ROOT/pipelines/demo/tale-qwen3
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-swap-XXXXXX)
-    export JOB="--tokens 4096 --length 256 --chunk-tokens 1024 --seed 1 --workers forward=1"
+    export JOB="--tokens 1024 --length 128 --chunk-tokens 256 --seed 1 --workers forward=1"
     cd "$BATS_FILE_TMPDIR"
     printf 'import os, sys\nos.execvp(sys.argv[1], sys.argv[1:])\n' >via.py
 }

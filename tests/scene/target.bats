@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # target.bats - solvers that aim at the full-precision model's outputs, and contests between solvers, on the bundled model.
 bats_require_minimum_version 1.5.0
+load model.bash
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 2
     export CONTEST=best:gptq,gptaq,qep+gptq
     cd "$BATS_FILE_TMPDIR"
     job one gptaq --solver $CONTEST --holdout 4 --workers forward=1
@@ -20,7 +23,7 @@ job() { # OUT RECIPE MORE...
     local out=$1 recipe=$2
     shift 2
     ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" \
-        --tokens ${TOKENS:-16384} ${ROWS:---length 512} --bits 3 --group 64 --seed 1 --quiet "$@"
+        --tokens ${TOKENS:-4096} ${ROWS:---length 256 --chunk-tokens 512} --bits 3 --group 64 --seed 1 --quiet "$@"
 }
 
 sums() { # DIR: of everything but the folder of what varies
@@ -29,7 +32,7 @@ sums() { # DIR: of everything but the folder of what varies
 
 @test "the journal names every contender, and the winner is the one with the smallest held-out loss" {
     jq -s 'map(select(.record == "site"))' one/.ptqflow/journal.jsonl >sites
-    [ "$(jq length sites)" = 24 ]
+    [ "$(jq length sites)" = 8 ]
     [ "$(jq 'all(.judged_on == "hold" and .criterion == "asym" and (.contenders | length) == 3)' sites)" = true ]
     [ "$(jq 'all(.solver == (.contenders | min_by(.hold_loss) | .solver))' sites)" = true ]
     [ "$(jq 'map(.solver) | unique | length > 1' sites)" = true ]
@@ -43,16 +46,16 @@ sums() { # DIR: of everything but the folder of what varies
 
 @test "each solver runs in the pipeline and says so" {
     for solver in qronos rescomp qep+ojbkq; do
-        TOKENS=4096 job "$solver" gptaq --solver $solver
+        TOKENS=2048 job "$solver" gptaq --solver $solver
         [ "$(jq -r 'select(.record == "site") | .solver' "$solver/.ptqflow/journal.jsonl" | sort -u)" = $solver ]
         rm -r "$solver"
     done
 }
 
 @test "lengths, token weights and the options of solvers go through the recipe" {
-    TOKENS=4096 ROWS="--lengths 128,256 --weights length --short join" job mixed gptaq \
+    TOKENS=2048 ROWS="--lengths 128,256 --weights length --short join" job mixed gptaq \
         --solver rescomp --alpha 0.5 --alpha2 0.5 --refine 1 --token-weights attention --fit hessian
-    [ "$(jq -s 'map(select(.record == "site")) | length' mixed/.ptqflow/journal.jsonl)" = 24 ]
+    [ "$(jq -s 'map(select(.record == "site")) | length' mixed/.ptqflow/journal.jsonl)" = 8 ]
 }
 
 @test "a solver that needs the second stream says how to get it" {
@@ -61,7 +64,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "without held-out sums a contest warns" {
-    TOKENS=4096 run -0 job blind gptq --solver best:gptq,rtn
+    TOKENS=2048 run -0 job blind gptq --solver best:gptq,rtn
     [[ $output == *"no held-out sums: solvers were judged on the sums they worked with"* ]]
     [ "$(jq -s 'map(select(.record == "site")) | all(.judged_on == "main")' blind/.ptqflow/journal.jsonl)" = true ]
 }
