@@ -160,6 +160,7 @@ int journal_site_read(const struct json *j, struct journal_site *s, const char *
     s->criterion = text_of(j, "criterion");
     s->lengths = list_of(j, "lengths");
     s->classes = list_of(j, "classes");
+    s->windows = list_of(j, "windows");
     s->contenders = list_of(j, "contenders");
     if (lengths_check(s->lengths, what, e) || classes_check(s->classes, what, e) ||
         contenders_read(s->contenders, s, what, e) ||
@@ -227,10 +228,11 @@ static struct json *linears_record(const struct journal_site *s)
     return list;
 }
 
-/* Only where there was a contest, or the problem told classes apart. */
+/* Only where there was a contest, or learning, or the problem told classes apart. */
 static int some_set(struct json *o, const struct journal_site *s)
 {
     return (s->classes && value_set(o, "classes", s->classes)) ||
+           (s->windows && value_set(o, "windows", s->windows)) ||
            (s->contenders &&
             (value_set(o, "contenders", s->contenders) || text_set(o, "judged_on", s->judged_on) ||
              text_set(o, "criterion", s->criterion)));

@@ -42,6 +42,7 @@ struct journal_site {
     const struct json *lengths; /* rows of [length, sequences, weight]; none is NULL */
     /* Not kept apart is NULL; else kind, name, tokens, sum_w, energy, loss, cross of each. */
     const struct json *classes;
+    const struct json *windows;    /* of a solver that learns: as in the solution; none is NULL */
     const struct json *contenders; /* as it stands in the record */
     size_t ncontenders;
     struct journal_contender contender[JOURNAL_CONTENDERS]; /* filled in reading only */

@@ -12,6 +12,7 @@
 #include "../../common/model/model_back.h"
 #include "../../common/wire/run_id.h"
 #include "slide_leave.h"
+#include "slide_state.h"
 
 struct slide {
     struct model *m;
@@ -19,6 +20,7 @@ struct slide {
     struct slide_opts o;
     size_t layers;
     uint64_t print;
+    char run[40]; /* of the solutions */
     struct slide_data data;
     struct slide_span *span;
     size_t spans;
@@ -137,6 +139,8 @@ static int learn(struct slide *s, const struct slide_window *w, struct err *e)
     struct slide_progress *now = &s->now;
 
     slide_window_restart(w);
+    if (s->o.share < 1 && slide_window_narrow(w, s->o.share, e) < 0)
+        return -1;
     for (now->step = 0; now->step < now->steps;) {
         const struct slide_batch t = batch_of(s, now->step % s->data.parts);
         const double left = 1 - (double)now->step / (double)now->steps;
@@ -146,6 +150,8 @@ static int learn(struct slide *s, const struct slide_window *w, struct err *e)
             rate[i] = s->o.rate[i] * left;
         if (sig_draining())
             return err_set(e, ERR_SYS, "asked to stop");
+        if (s->o.share < 1 && now->step == now->steps / 2 && slide_window_narrow(w, 1, e) < 0)
+            return -1;
         if (slide_window_back(w, &t, &now->loss, e) < 0 ||
             slide_window_step(w, rate, ++now->step, e) < 0)
             return -1;
@@ -155,42 +161,57 @@ static int learn(struct slide *s, const struct slide_window *w, struct err *e)
     return 0;
 }
 
-static int note(struct slide *s, const struct slide_window *w, double before, double after,
-                struct err *e)
+static int note(struct slide *s, const struct slide_window *w, const struct slide_state *state,
+                int there, const char *bad, struct err *e)
 {
     for (size_t i = 0; i < w->count; i++) {
         struct json *x = json_new_object(), **list = &s->loss[w->block[i]->index];
-        int bad = json_set_int(x, "first", (int64_t)s->now.first) |
-                  json_set_int(x, "blocks", (int64_t)w->count) |
-                  json_set_int(x, "steps", (int64_t)s->now.steps) |
-                  json_set_real(x, "before", before) | json_set_real(x, "after", after);
+        int failed = json_set_int(x, "first", (int64_t)s->now.first) |
+                     json_set_int(x, "blocks", (int64_t)w->count) |
+                     json_set_int(x, "steps", (int64_t)s->now.steps) |
+                     json_set_real(x, "before", state->before) |
+                     json_set_real(x, "after", state->after);
 
         if (!*list)
             *list = json_new_array();
-        if (bad)
+        if (failed)
             json_destroy(&x);
         if (json_push(*list, x))
             return err_set(e, ERR_SYS, "out of memory");
     }
-    s->io->window(s->io->ctx, &s->now, before, after);
+    s->io->window(s->io->ctx, &s->now,
+                  &(struct slide_ended){state->before, state->after, there, bad});
     return 0;
+}
+
+static int work(struct slide *s, const struct slide_window *w, struct slide_state *state,
+                struct err *e)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (slide_block_round(w->block[i], s->par, e) < 0)
+            return -1;
+    if (loss_of(s, w, &state->before, e) < 0 || learn(s, w, e) < 0 ||
+        loss_of(s, w, &state->after, e) < 0)
+        return -1;
+    return slide_state_save(state, w, e);
 }
 
 static int run_window(struct slide *s, struct err *e)
 {
     const struct slide_window w = {
         .par = s->par, .block = s->block + s->now.first, .count = s->now.count};
+    struct slide_state state = {.dir = s->o.state, .run = s->run, .window = s->now.window};
     const double start = clock_wall();
-    double before, after;
+    struct err bad = {0};
+    const int there = slide_state_load(&state, &w, &bad, e);
 
-    for (size_t i = 0; i < w.count; i++)
-        if (slide_block_round(w.block[i], s->par, e) < 0)
-            return -1;
-    if (loss_of(s, &w, &before, e) < 0 || learn(s, &w, e) < 0 || loss_of(s, &w, &after, e) < 0)
+    if (there < 0 || (!there && work(s, &w, &state, e) < 0))
         return -1;
+    if (there)
+        s->now.done += w.count * s->now.steps;
     for (size_t i = 0; i < w.count; i++)
         s->seconds[w.block[i]->index] += (clock_wall() - start) / (double)w.count;
-    return note(s, &w, before, after, e);
+    return note(s, &w, &state, there, bad.kind ? bad.text : NULL, e);
 }
 
 /* ---- all windows ---- */
@@ -201,7 +222,7 @@ static int leave_before(struct slide *s, size_t first, struct err *e)
         const struct slide_leave x = {.o = &s->o,
                                       .data = &s->data,
                                       .par = s->par,
-                                      .model = s->print,
+                                      .run = s->run,
                                       .loss = s->loss[s->first],
                                       .seconds = s->seconds[s->first],
                                       .ctx = s->io->ctx,
@@ -223,12 +244,28 @@ static int enter(struct slide *s, size_t end, struct err *e)
     return 0;
 }
 
+/* The run of the solutions, and of the state. */
+static int run_of(struct slide *s, struct err *e)
+{
+    struct json *record = slide_leave_record(&s->o);
+    char *text = record ? json_print(record, 0, e) : NULL;
+
+    json_destroy(&record);
+    if (!text)
+        return err_set(e, ERR_SYS, "out of memory");
+    run_id_make(s->run, s->print, s->data.run, text);
+    free(text);
+    return 0;
+}
+
 int slide_run(struct slide *s, const struct slide_io *io, struct err *e)
 {
     struct slide_progress *now = &s->now;
 
     s->io = io;
     if (slide_data_start(&s->data, s->o.batch, e) < 0)
+        return -1;
+    if (run_of(s, e) < 0)
         return -1;
     now->windows = s->spans;
     now->steps = s->o.epochs * s->data.parts;

@@ -21,12 +21,18 @@ struct slide_progress {
     double loss;            /* of the last step */
 };
 
+/* A window is done. */
+struct slide_ended {
+    double before, after; /* losses over all sequences before its first step, behind its last */
+    int there;            /* an earlier run had done it */
+    const char *bad;      /* why what that left was not used; NULL: there was nothing */
+};
+
 struct slide_io {
     void *ctx;
     int (*emit)(void *ctx, struct msg **m, struct err *e); /* a solution */
     void (*progress)(void *ctx, const struct slide_progress *p);
-    /* A window is done: losses over all sequences before its first step and behind its last. */
-    void (*window)(void *ctx, const struct slide_progress *p, double before, double after);
+    void (*window)(void *ctx, const struct slide_progress *p, const struct slide_ended *x);
 };
 
 /* m, par: borrowed. An error: the model has an operation without a backward pass, or a site that a

@@ -38,12 +38,17 @@ static void progress(void *ctx, const struct slide_progress *p)
     status_job("learn", (double)p->done / (double)p->all, p->done, p->all, "block steps", note);
 }
 
-static void window(void *ctx, const struct slide_progress *p, double before, double after)
+static void window(void *ctx, const struct slide_progress *p, const struct slide_ended *x)
 {
+    char how[64];
+
     (void)ctx;
-    log_info("window %zu of %zu, block%s %zu to %zu: loss %.4g -> %.4g in %zu steps", p->window + 1,
-             p->windows, plural_s(p->count), p->first, p->first + p->count - 1, before, after,
-             p->steps);
+    if (x->bad)
+        log_warn("--state: %s; window %zu was learned again", x->bad, p->window + 1);
+    snprintf(how, sizeof how, "in %zu step%s", p->steps, plural_s(p->steps));
+    log_info("window %zu of %zu, block%s %zu to %zu: loss %.4g -> %.4g %s", p->window + 1,
+             p->windows, plural_s(p->count), p->first, p->first + p->count - 1, x->before, x->after,
+             x->there ? "in an earlier run" : how);
 }
 
 static int take_chunk(void *ctx, struct msg **m, struct err *e)

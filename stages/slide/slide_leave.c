@@ -10,7 +10,6 @@
 #include "../../common/base/version.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_solution.h"
-#include "../../common/wire/run_id.h"
 
 /* What the rows of a site add up to. */
 struct site_sums {
@@ -125,21 +124,21 @@ struct json *slide_leave_record(const struct slide_opts *o)
 {
     const struct slide_shape *s = &o->shape;
     struct json *r = json_new_object();
-    int bad = json_set_text(r, "stage", "slide") | json_set_text(r, "version", PTQ_VERSION) |
-              json_set_int(r, "bits", s->bits) | json_set_int(r, "group", s->group) |
-              json_set_text(r, "grid", s->grid->name) |
-              json_set_text(r, "scale_type", dtype_name(s->scale_type)) |
-              json_set_int(r, "zero_min", s->zero_min) | json_set_int(r, "rank", s->rank) |
-              json_set_bool(r, "clip", s->clips) |
-              json_set_int(r, "shallow", (int64_t)o->zones.shallow) |
-              json_set_int(r, "window", (int64_t)o->zones.window) |
-              json_set_int(r, "stride", (int64_t)o->zones.stride) |
-              json_set_int(r, "deep", (int64_t)o->zones.deep) |
-              json_set_int(r, "epochs", (int64_t)o->epochs) |
-              json_set_int(r, "batch", (int64_t)o->batch) |
-              json_set_real(r, "lr", o->rate[SLIDE_RATE_RANK]) |
-              json_set_real(r, "clip_lr", o->rate[SLIDE_RATE_CLIP]) |
-              json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
+    int bad =
+        json_set_text(r, "stage", "slide") | json_set_text(r, "version", PTQ_VERSION) |
+        json_set_int(r, "bits", s->bits) | json_set_int(r, "group", s->group) |
+        json_set_text(r, "grid", s->grid->name) |
+        json_set_text(r, "scale_type", dtype_name(s->scale_type)) |
+        json_set_int(r, "zero_min", s->zero_min) | json_set_int(r, "rank", s->rank) |
+        json_set_bool(r, "clip", s->clips) | json_set_int(r, "shallow", (int64_t)o->zones.shallow) |
+        json_set_int(r, "window", (int64_t)o->zones.window) |
+        json_set_int(r, "stride", (int64_t)o->zones.stride) |
+        json_set_int(r, "deep", (int64_t)o->zones.deep) |
+        json_set_int(r, "epochs", (int64_t)o->epochs) |
+        json_set_int(r, "batch", (int64_t)o->batch) | json_set_real(r, "first_share", o->share) |
+        json_set_real(r, "lr", o->rate[SLIDE_RATE_RANK]) |
+        json_set_real(r, "clip_lr", o->rate[SLIDE_RATE_CLIP]) |
+        json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
 
     if (bad)
         json_destroy(&r);
@@ -187,7 +186,7 @@ static struct solution_linear describe(const struct leave *l, size_t i, double s
 }
 
 static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
-                                 const struct json *prov, const char *record, struct err *e)
+                                 const struct json *prov, struct err *e)
 {
     const struct site *s = &l->sites->site[l->first + site];
     const struct site_sums *sums = &l->sums[site];
@@ -222,28 +221,25 @@ static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
     if (bad)
         msg_destroy(&m);
     if (m)
-        run_id_make(m->run, l->x->model, l->x->data->run, record);
+        snprintf(m->run, sizeof m->run, "%s", l->x->run);
     return m;
 }
 
 static int tell(struct leave *l, struct err *e)
 {
-    struct json *prov = l->x->data->prov ? json_clone(l->x->data->prov) : json_new_array(),
-                *record = slide_leave_record(l->x->o);
-    char *text = record ? json_print(record, 0, e) : NULL;
+    struct json *prov = l->x->data->prov ? json_clone(l->x->data->prov) : json_new_array();
     size_t linear = 0;
-    int rc = text && json_push(prov, record) == 0 ? 0 : err_set(e, ERR_SYS, "out of memory");
+    int rc = json_push(prov, slide_leave_record(l->x->o)) == 0
+                 ? 0
+                 : err_set(e, ERR_SYS, "out of memory");
 
-    if (!text)
-        json_destroy(&record);
     for (size_t s = 0; rc == 0 && s < sites_in(l); s++) {
-        struct msg *m = solution_make(l, s, linear, prov, text, e);
+        struct msg *m = solution_make(l, s, linear, prov, e);
 
         rc = m ? l->x->emit(l->x->ctx, &m, e) : -1;
         msg_destroy(&m);
         linear += l->sites->site[l->first + s].count;
     }
-    free(text);
     json_destroy(&prov);
     return rc;
 }

@@ -11,7 +11,7 @@ struct slide_leave {
     const struct slide_opts *o;
     struct slide_data *data;
     struct par *par;
-    uint64_t model;          /* its fingerprint */
+    const char *run;         /* of the solutions */
     const struct json *loss; /* of its windows, for the solutions */
     double seconds;          /* that were spent on the block */
     void *ctx;

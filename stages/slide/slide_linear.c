@@ -91,7 +91,7 @@ int slide_linear_init(struct slide_linear *l, const struct slide_shape *o, const
     const size_t r = (size_t)o->rank, G = grid_groups(K, o->group);
     struct rng rng;
 
-    *l = (struct slide_linear){.o = o, .name = name, .N = N, .K = K, .G = G, .w = w};
+    *l = (struct slide_linear){.o = o, .name = name, .N = N, .K = K, .G = G, .columns = K, .w = w};
     l->width = G == 1 ? K : (size_t)o->group;
     if (!affine_is(o->grid))
         return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
@@ -197,9 +197,14 @@ static int fit_group(const struct slide_linear *l, size_t at, const double *x, s
     return 0;
 }
 
+static size_t at_most(size_t x, size_t most)
+{
+    return x < most ? x : most;
+}
+
 static size_t group_size(const struct slide_linear *l, size_t g)
 {
-    return l->K - g * l->width < l->width ? l->K - g * l->width : l->width;
+    return at_most(l->K - g * l->width, l->width);
 }
 
 static int round_row(const struct work *w, size_t n, double *x, struct err *e)
@@ -218,7 +223,7 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
         l->zero[n * l->G + g] = (uint8_t)(int)f.zero;
         level(x + first, size, f.scale, f.zero, affine_top(l->o->bits), q + first);
         for (size_t k = first; k < first + size; k++) {
-            const double v = affine_level(f.scale, q[k], f.zero);
+            const double v = k < l->columns ? affine_level(f.scale, q[k], f.zero) : x[k];
 
             w->out[n * l->K + k] = (float)(l->alpha ? v / (double)l->alpha->x[k] : v);
             if (w->codes)
@@ -259,13 +264,14 @@ static int back_row(const struct work *w, size_t n, double *x, struct err *e)
         g[k] = (double)w->g[n * l->K + k] / (l->alpha ? (double)l->alpha->x[k] : 1.0);
     for (size_t i = 0; i < l->G; i++) {
         const size_t first = i * l->width, size = group_size(l, i);
+        const size_t rounded = at_most(l->columns > first ? l->columns - first : 0, size);
         double sum = 0;
         struct fit f;
 
         if (fit_group(l, n * l->G + i, x + first, size, &f, e) < 0)
             return -1;
-        through(x + first, size, f.scale, f.zero, affine_top(l->o->bits), g + first, by);
-        for (size_t k = 0; k < size; k++)
+        through(x + first, rounded, f.scale, f.zero, affine_top(l->o->bits), g + first, by);
+        for (size_t k = 0; k < rounded; k++)
             sum += by[k];
         give_ends(l, n * l->G + i, &f, x + first, size, sum, g + first);
     }
@@ -279,7 +285,7 @@ static int back_row(const struct work *w, size_t n, double *x, struct err *e)
 static int each_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct work *w = ctx;
-    const size_t end = (i + 1) * TILE < w->l->N ? (i + 1) * TILE : w->l->N;
+    const size_t end = at_most((i + 1) * TILE, w->l->N);
     double *x = w->row + worker * 3 * w->l->K;
 
     for (size_t n = i * TILE; n < end; n++)
@@ -317,8 +323,7 @@ struct columns {
 static int each_columns(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct columns *c = ctx;
-    const size_t K = c->l->K, first = i * COLUMNS,
-                 n = K - first < COLUMNS ? K - first : (size_t)COLUMNS;
+    const size_t K = c->l->K, first = i * COLUMNS, n = at_most(K - first, COLUMNS);
     struct slide_param *alpha = c->l->alpha;
     double sum[COLUMNS] = {0};
 

@@ -35,6 +35,7 @@ struct slide_linear {
     const struct slide_shape *o;
     const char *name; /* borrowed */
     size_t N, K, G, width;
+    size_t columns;            /* the inputs before this one are rounded; K: all */
     float *w;                  /* [N,K] as the checkpoint has it; owned */
     struct slide_param a, b;   /* [rank,K], [rank,N] */
     struct slide_param lo, hi; /* [N,G] logits of the shares of the smallest and the largest */

@@ -33,6 +33,10 @@ static const struct opt rows[] = {
      .help = "passes of each window over all sequences (60 for 2 bits in the paper)", "20", 0,
      1 << 20},
     {"batch", OPT_INT, AT(core.batch), "N", .help = "sequences of one step", "4", 1, 1 << 20},
+    {"first-share", OPT_REAL, AT(core.share), "X",
+     .help = "the first half of a window's steps rounds this share of the inputs of each linear, "
+             "the\nsecond half all; 1: all from the first",
+     "1", 1e-6, 1},
     {"rank", OPT_INT, AT(core.shape.rank), "N",
      .help = "of the low-rank term that is added before rounding; 0: there is none", "4", 0,
      SLIDE_RANK},
@@ -43,6 +47,10 @@ static const struct opt rows[] = {
     {"clip-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_CLIP]), "X",
      .help = "learning rate of these shares", "1e-2", 0, 1},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the first low-rank terms", "1", 0, 1e15},
+    {"state", OPT_TEXT, AT(core.state), "DIR",
+     .help = "keep what each window has learned there; the same command again goes on behind the "
+             "last one",
+     .aside = 1},
     {.name = NULL},
 };
 

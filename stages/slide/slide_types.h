@@ -11,9 +11,11 @@ struct slide_opts {
     struct slide_shape shape;
     struct slide_zones zones;
     size_t epochs, batch; /* passes of a window over all sequences; sequences of a step */
+    double share; /* of the inputs of each linear that the first half of a window rounds; 1: all */
     double rate[SLIDE_RATES];
     uint64_t seed;
-    uint64_t mem; /* for the hidden states of all chunks */
+    const char *state; /* folder; NULL: none */
+    uint64_t mem;      /* for the hidden states of all chunks */
 };
 
 #endif

@@ -134,6 +134,20 @@ int slide_window_back(const struct slide_window *w, const struct slide_batch *t,
 
 /* ---- steps ---- */
 
+int slide_window_narrow(const struct slide_window *w, double share, struct err *e)
+{
+    for (size_t b = 0; b < w->count; b++) {
+        for (size_t i = 0; i < w->block[b]->count; i++) {
+            struct slide_linear *l = &w->block[b]->linear[i];
+
+            l->columns = (size_t)ceil(share * (double)l->K);
+        }
+        if (slide_block_round(w->block[b], w->par, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 void slide_window_restart(const struct slide_window *w)
 {
     enum slide_rate rate;

@@ -27,6 +27,8 @@ int slide_window_back(const struct slide_window *w, const struct slide_batch *t,
 /* *loss alone. */
 int slide_window_loss(const struct slide_window *w, const struct slide_batch *t, double *loss,
                       struct err *e);
+/* Of each linear the first inputs, this share of them, are rounded from now on; 1: all. */
+int slide_window_narrow(const struct slide_window *w, double share, struct err *e);
 /* The optimisers begin anew. */
 void slide_window_restart(const struct slide_window *w);
 /* Every parameter takes a step (slide_param.h), alpha stays away from 0; then all is rounded. */

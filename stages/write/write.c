@@ -119,6 +119,7 @@ static void extras_of(const struct msg *m, struct journal_site *s)
     s->bytes_in = count_of(m, "bytes_in");
     s->lengths = json_get(m->meta, "lengths");
     s->classes = json_get(m->meta, "classes");
+    s->windows = json_get(m->meta, "windows");
     s->contenders = json_get(m->meta, "contenders");
     s->judged_on = json_as_text(json_get(m->meta, "judged_on"));
     s->criterion = json_as_text(json_get(m->meta, "criterion"));

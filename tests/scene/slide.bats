@@ -31,7 +31,7 @@ slide() { # MORE...
     run -0 ptq-inspect run
     [[ $output == *'"stage":"slide"'* ]]
     ptq-check run
-    grep -q '"solver":"slide"' run/.ptqflow/journal.jsonl
+    [ "$(grep -c '"solver":"slide".*"windows":\[{"first":0,"blocks":2,"steps":1,"before":' run/.ptqflow/journal.jsonl)" = 8 ]
 }
 
 @test "each window ends with a smaller loss than it began with" {
@@ -41,6 +41,30 @@ slide() { # MORE...
     awk '/ -> / { for (i = 1; i < NF; i++) if ($i == "->" && $(i + 1) >= $(i - 1)) exit 1 }' log
     run -0 ptq-inspect solutions.ptq
     [ "$(grep -c "^solution b" <<<"$output")" = 24 ]
+}
+
+@test "windows that were learned are taken over, broken files are not, and the bytes are the same" {
+    sample --out chunks.ptq
+    learn() { # OUT MORE...
+        slide --in chunks.ptq --epochs 1 --shallow 0 --window 3 --stride 3 --deep 0 --threads 1 --state state --out "$@"
+    }
+    learn one.ptq --quiet
+    [ "$(ls state)" = $'window00000.ptq\nwindow00001.ptq' ]
+    rm state/window00001.ptq
+    learn two.ptq 2>log
+    [ "$(grep -c 'in an earlier run' log)" = 1 ]
+    printf x | dd of=state/window00000.ptq bs=1 seek=5000 conv=notrunc status=none
+    learn three.ptq 2>log
+    grep -q 'warning: --state: .*window 1 was learned again' log
+    [ "$(grep -c 'in an earlier run' log)" = 1 ]
+    learn other.ptq --lr 1e-3 2>log
+    [ "$(grep -c 'warning: --state: .* it is of run' log)" = 2 ]
+    for name in two three; do
+        ptq-write --model "$M" --in $name.ptq --quiet $name
+    done
+    ptq-write --model "$M" --in one.ptq --quiet one
+    cmp one/model.safetensors two/model.safetensors
+    cmp one/model.safetensors three/model.safetensors
 }
 
 @test "what cannot be learned from is refused" {

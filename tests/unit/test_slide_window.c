@@ -347,6 +347,35 @@ static void tokens_count_by_their_weights(void **state)
     assert_true(fabs(loss[2] - loss[0]) > 1e-6 * loss[0]);
 }
 
+static void only_the_first_inputs_are_rounded(void **state)
+{
+    struct err err = {0};
+    double all, half;
+    struct run r;
+
+    (void)state;
+    own_open(&r, 1);
+    learn(&r, NULL, 1, &all);
+    own_close(&r);
+    own_open(&r, 1);
+    must(slide_window_narrow(&r.w, 0.5, &err) == 0);
+    learn(&r, NULL, 0, &half);
+    for (size_t b = 0; b < BLOCKS; b++)
+        for (size_t i = 0; i < r.block[b]->count; i++) {
+            const struct slide_linear *l = &r.block[b]->linear[i];
+            const float *out = slide_block_out(r.block[b], i);
+            size_t same[2] = {0, 0};
+
+            for (size_t k = 0; k < l->N * l->K; k++)
+                same[k % l->K >= l->K / 2] += !(fabsf(out[k] - l->w[k]) > 0);
+            assert_int_equal(same[1], l->N * (l->K / 2)); /* B is 0: nothing is added yet */
+            assert_true(same[0] < l->N * l->K / 4);
+        }
+    learn(&r, NULL, 1, &half);
+    assert_true(half < all);
+    own_close(&r);
+}
+
 static void a_grid_of_unequal_steps_is_refused(void **state)
 {
     struct grid other = *grid_find("asym");
@@ -368,6 +397,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_grid_of_unequal_steps_is_refused),
         cmocka_unit_test(windows_are_those_of_torch),
         cmocka_unit_test(steps_go_downhill_the_same_on_any_threads),
+        cmocka_unit_test(only_the_first_inputs_are_rounded),
         cmocka_unit_test(tokens_count_by_their_weights),
     };
     struct err err = {0};
