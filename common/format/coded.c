@@ -66,6 +66,20 @@ static int scales_check(const struct solution_linear *x, const struct coded *c, 
     return 0;
 }
 
+/* Codes are bits of numbers there, of which one is none. */
+static int numbers_check(const struct grid *g, const struct solution_linear *x, struct err *e)
+{
+    const uint8_t *codes = x->codes->data;
+    const unsigned sign = 1u << (x->bits - 1);
+    size_t bad = 0;
+
+    for (size_t i = 0; g->no_number && i < x->N * x->K; i++)
+        bad += (codes[i] & (sign - 1)) == (unsigned)g->no_number;
+    return bad ? err_set(e, ERR_USE, "tensor '%s.codes': %zu of them are no number on grid %s",
+                         x->name, bad, g->name)
+               : 0;
+}
+
 int coded_take(const struct grid *g, const struct solution_linear *x, struct coded *c,
                struct err *e)
 {
@@ -76,7 +90,7 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
         return err_set(e, ERR_USE, "'%s': grid %s has no scales of type %s", x->name, g->name,
                        dtype_name(x->scales->dtype));
     if (part_check(x, g, x->zeros, g->zeros, "zeros", e) ||
-        part_check(x, g, x->tensor_scale, g->tensor_scale, "tensor_scale", e) ||
+        part_check(x, g, x->tensor_scale, g->tensor_scale != NULL, "tensor_scale", e) ||
         part_check(x, g, x->table, g->table, "table", e))
         return -1;
     *c = (struct coded){.grid = g,
@@ -92,7 +106,7 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
                         .tensor_scale =
                             x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
                         .table = x->table ? x->table->data : NULL};
-    return scales_check(x, c, e);
+    return numbers_check(g, x, e) || scales_check(x, c, e) ? -1 : 0;
 }
 
 int coded_read(const struct solution_linear *x, struct coded *c, struct err *e)

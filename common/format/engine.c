@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "grid_affine.h"
 
 void engine_start(struct engine_look *x, const struct format *f)
 {
@@ -12,14 +13,25 @@ void engine_start(struct engine_look *x, const struct format *f)
     x->table = f->engines;
 }
 
+/* Not known before a solution has come. */
+static int is_float(const struct format_linear *l)
+{
+    return l->grid && !affine_is(l->grid);
+}
+
 static int same_kind(const struct format_linear *a, const struct format_linear *b)
 {
-    return a->bits == b->bits && a->group == b->group && a->symmetric == b->symmetric;
+    return a->bits == b->bits && a->group == b->group && a->symmetric == b->symmetric &&
+           (is_float(a) || is_float(b) ? a->grid == b->grid : 1);
 }
 
 static void refuse(char no[64], const struct engine *g, const struct format_linear *l)
 {
-    if (!(g->bits >> l->bits & 1))
+    if (is_float(l) && !g->floats)
+        snprintf(no, 64, "grid %.40s", l->grid->name);
+    else if (is_float(l))
+        return;
+    else if (!(g->bits >> l->bits & 1))
         snprintf(no, 64, "%d bits", l->bits);
     else if (g->group && !g->group(l->bits, l->group) && l->group < 0)
         snprintf(no, 64, "%d bits with a group of the whole row", l->bits);
@@ -50,7 +62,8 @@ void engine_add(struct engine_look *x, const struct format_linear *l)
             refuse_beside(x->no[i], &x->table[i], x, l);
         if (!*x->no[i] && !l->kept)
             refuse(x->no[i], &x->table[i], l);
-        x->gpu[i] |= !l->kept && (x->table[i].gpu >> l->bits & 1);
+        x->gpu[i] |= !l->kept &&
+                     (is_float(l) ? x->table[i].floats_gpu : (int)(x->table[i].gpu >> l->bits & 1));
     }
     if (!l->kept && !x->kind.bits)
         x->kind = *l;

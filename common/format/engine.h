@@ -12,6 +12,8 @@ struct engine {
     const char *name; /* "vLLM"; NULL ends a table */
     unsigned bits;    /* bit b is set: it takes codes of b bits */
     unsigned gpu;     /* of these: on a GPU only */
+    int floats;       /* takes grids whose levels are floating-point numbers */
+    int floats_gpu;   /* of these: on a GPU only */
     int zeros;        /* takes zero points other than 2^(bits-1) */
     int kept;         /* and linears that are not quantized among those that are */
     int mixed;        /* and more than one kind of bits, group, zero points */

@@ -136,6 +136,8 @@ const struct format *format_packed(const struct st_set *s, const char *name);
 /* The same by a tensor: NULL when x is not the mark of a linear; fills what `look` fills. */
 const struct format *format_look(const struct st_set *s, const struct st_entry *x,
                                  struct format_linear *l);
+/* NAME.weight is there and holds weights: numbers of 8 bits with a scale beside them are codes. */
+int format_is_plain(const struct st_set *s, const char *name);
 
 /* Can it hold a model of which every linear is kept? */
 int format_check_kept(const struct format *f, struct err *e);

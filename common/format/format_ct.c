@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_ct - compressed-tensors, pack-quantized: what llm-compressor writes and vLLM reads.
+/* format_ct - compressed-tensors: what llm-compressor writes and vLLM reads. Here whole numbers,
+ * pack-quantized; floating-point numbers: format_ct_float.c.
  *   P.weight_packed I32 [N, ceil(K*b/32)]: the codes of a row, lowest bit first
  *   P.weight_scale F16 or BF16 [N, G]
  *   P.weight_shape I64 [2] = N, K
@@ -7,13 +8,14 @@
  * The format's numbers are signed, code - 2^(b-1), and stored with 2^(b-1) added: our codes as they
  * are. Inputs stand in their order (no weight_g_idx), whatever order the solver went by. The type
  * of the scales becomes config.json's dtype, because readers compute in it.
- * What it leaves out: 3 bits, which releases before and after mid 2026 pack in two ways,
- * activations, FP8 and FP4. Checked against the official packer in tests/golden/pack. */
+ * What it leaves out: 3 bits, which releases before and after mid 2026 pack in two ways. Checked
+ * against the official packer in tests/golden/pack. */
 #include <stdlib.h>
 
 #include "../base/mem.h"
 #include "field.h"
 #include "format_ct.h"
+#include "grid_affine.h"
 
 int ct_check(size_t N, size_t K, int bits, int64_t group, const char *name, struct err *e)
 {
@@ -71,8 +73,15 @@ void ct_unpack(size_t rows, size_t columns, int bits, int down, const uint32_t *
         }
 }
 
+static int is_float(const struct format_linear *l)
+{
+    return l->grid && !affine_is(l->grid);
+}
+
 static int check(const struct format_linear *l, struct err *e)
 {
+    if (is_float(l))
+        return ct_float_check(l, e);
     if (packed_check(l, CT_METHOD, e) < 0)
         return -1;
     return l->bits && l->group ? ct_check(l->N, l->K, l->bits, l->group, l->name, e) : 0;
@@ -81,6 +90,8 @@ static int check(const struct format_linear *l, struct err *e)
 static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
                    struct err *e)
 {
+    if (is_float(l))
+        return ct_float_tensors(l, t, e);
     if (packed_describe(&t[0], l->name, "weight_packed", DT_I32, l->N, field_words(l->K, l->bits),
                         e) ||
         packed_describe(&t[1], l->name, "weight_scale", l->scale_type, l->N, l->G, e) ||
@@ -100,10 +111,12 @@ static int put(const struct format_linear *l, const struct coded *c, format_emit
     const size_t packed = l->N * field_words(l->K, l->bits),
                  zeros = field_words(l->N, l->bits) * l->G;
     const int64_t shape[2] = {(int64_t)l->N, (int64_t)l->K};
-    uint32_t *words = mem_raw(packed < zeros ? zeros : packed, sizeof *words, e);
+    uint32_t *words;
     int rc = -1;
 
-    if (!words)
+    if (is_float(l))
+        return ct_float_put(l, c, emit, ctx, e);
+    if (!(words = mem_raw(packed < zeros ? zeros : packed, sizeof *words, e)))
         return -1;
     if (ct_pack(l->N, l->K, l->bits, 0, c->codes, words) < 0)
         err_set(e, ERR_USE, "'%s': codes beyond %d bits", l->name, l->bits);
@@ -134,15 +147,18 @@ static int vllm_group(int bits, int64_t group)
 static const struct engine engines[] = {
     {.name = "transformers",
      .bits = B(2) | B(4) | B(8),
+     .floats = 1,
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
      .parts = 1,
-     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=torch.float32)  # pip install "
+     .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=\"auto\")  # pip install "
             "torch transformers accelerate compressed-tensors"},
     {.name = "vLLM",
      .bits = B(4) | B(8),
      .gpu = B(8),
+     .floats = 1,
+     .floats_gpu = 1,
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
@@ -155,7 +171,7 @@ extern const struct format format_compressed_tensors;
 const struct format format_compressed_tensors = {
     .name = CT_METHOD,
     .title = CT_METHOD,
-    .about = "pack-quantized (vLLM, transformers): 2, 4 or 8 bits, zero points too",
+    .about = "for vLLM, transformers: 2, 4 or 8 bits, zero points too; FP8, NVFP4, MXFP4",
     .fuses = 1,
     .one_scale_type = 1,
     .some_codes = 1,
@@ -164,7 +180,7 @@ const struct format format_compressed_tensors = {
     .put = put,
     .config = ct_config,
     .engines = engines,
-    .mark = "weight_packed",
+    .mark = "weight_scale",
     .claims = ct_claims,
     .open = ct_open,
     .close = ct_close,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_ct - the parts of the format compressed-tensors, pack-quantized, as its library
- * (vllm-project) reads it: packing, its config, reading. Private to the format. */
+/* format_ct - the parts of the format compressed-tensors, as its library (vllm-project) reads it:
+ * packing, its config, reading. Private to the format. */
 #ifndef PTQ_FORMAT_CT_H
 #define PTQ_FORMAT_CT_H
 
@@ -9,6 +9,10 @@
 
 #define CT_METHOD "compressed-tensors"
 #define CT_FORMAT "pack-quantized"
+#define CT_MIXED "mixed-precision" /* several of these */
+#define CT_FP8 "float-quantized"
+#define CT_NVFP4 "nvfp4-pack-quantized"
+#define CT_MXFP4 "mxfp4-pack-quantized"
 
 /* 0, or -1 with the reason why this shape cannot be stored. */
 int ct_check(size_t N, size_t K, int bits, int64_t group, const char *name, struct err *e);
@@ -21,6 +25,31 @@ void ct_unpack(size_t rows, size_t columns, int bits, int down, const uint32_t *
 
 /* quantization_config; NULL: out of memory, or nothing was quantized. */
 struct json *ct_config(const struct format_model *m, enum dtype *dtype, struct err *e);
+
+/* ---- floating-point numbers (format_ct_float.c) ---- */
+
+/* How one kind of linears is stored. */
+struct ct_kind {
+    const struct grid *grid; /* NULL: whole numbers, of `bits`, with zero points or not */
+    int bits, zeros;
+    int64_t group;
+    size_t rows;      /* that share their scales; 0: each has its own */
+    int whole;        /* one scale for the tensor, [1] */
+    const char *part; /* NULL: the scales are NAME.weight_scale */
+};
+/* What config.json calls the format of linears on g. */
+const char *ct_format_name(const struct grid *g);
+int ct_float_check(const struct format_linear *l, struct err *e);
+int ct_float_tensors(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
+                     struct err *e);
+int ct_float_put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
+                 struct err *e);
+int ct_float_find(const struct ct_kind *k, const struct format_source *from, const char *name,
+                  size_t N, size_t K, struct err *e);
+int ct_float_read(const struct ct_kind *k, const struct format_source *from, const char *name,
+                  size_t N, size_t K, struct packed *p, struct err *e);
+/* l->name is there already. */
+int ct_float_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
 
 /* As in struct format. */
 int ct_claims(const struct json *q);

@@ -12,6 +12,7 @@
 
 #include "../base/mem.h"
 #include "format_ct.h"
+#include "grid_affine.h"
 
 #define KINDS_MAX 32
 #define PATTERN (3 * TENSOR_NAME)
@@ -129,20 +130,53 @@ static struct json *targets_of(const struct groups *g, const struct format_linea
     return list;
 }
 
+/* What its library takes as the type of the scales; NULL: nothing is said of it. */
+static const char *scale_type_of(const struct grid *g)
+{
+    return g->scale_types == GRID_BIT(DT_F8_E4M3)   ? "torch.float8_e4m3fn"
+           : g->scale_types == GRID_BIT(DT_F8_E8M0) ? "torch.uint8"
+                                                    : NULL;
+}
+
 static struct json *weights_of(const struct format_linear *kind)
 {
     struct json *w = json_new_object();
-    const int row = kind->group < 0;
+    const int row = kind->group < 0, whole = affine_is(kind->grid);
+    const char *scales = scale_type_of(kind->grid);
 
-    if (!w || json_set_int(w, "num_bits", kind->bits) || json_set_text(w, "type", "int") ||
+    if (!w || json_set_int(w, "num_bits", kind->bits) ||
+        json_set_text(w, "type", whole ? "int" : "float") ||
         json_set_bool(w, "symmetric", !kind->grid->zeros) ||
-        json_set_text(w, "strategy", row ? "channel" : "group") ||
+        json_set_text(w, "strategy",
+                      row                        ? "channel"
+                      : kind->grid->tensor_scale ? "tensor_group"
+                                                 : "group") ||
         json_set(w, "group_size", row ? json_new_null() : json_new_int(kind->group)) ||
         json_set_bool(w, "dynamic", 0) || json_set(w, "actorder", json_new_null()) ||
         json_set(w, "block_structure", json_new_null()) || json_set_text(w, "observer", "minmax") ||
-        json_set(w, "observer_kwargs", json_new_object()))
+        json_set(w, "observer_kwargs", json_new_object()) ||
+        (scales && json_set_text(w, "scale_dtype", scales)))
         json_destroy(&w);
     return w;
+}
+
+/* FP8 is for engines that round activations too, each token by its own scale; what has 4 bits they
+ * multiply with activations as they are. */
+static struct json *inputs_of(const struct format_linear *kind)
+{
+    struct json *a;
+
+    if (strcmp(ct_format_name(kind->grid), CT_FP8) != 0)
+        return json_new_null();
+    if (!(a = json_new_object()) || json_set_int(a, "num_bits", 8) ||
+        json_set_text(a, "type", "float") || json_set_bool(a, "symmetric", 1) ||
+        json_set_text(a, "strategy", "token") || json_set(a, "group_size", json_new_null()) ||
+        json_set_bool(a, "dynamic", 1) || json_set(a, "actorder", json_new_null()) ||
+        json_set(a, "block_structure", json_new_null()) ||
+        json_set(a, "observer", json_new_null()) ||
+        json_set(a, "observer_kwargs", json_new_object()))
+        json_destroy(&a);
+    return a;
 }
 
 static struct json *groups_make(const struct groups *g)
@@ -157,9 +191,9 @@ static struct json *groups_make(const struct groups *g)
         snprintf(name, sizeof name, "group_%zu", k);
         bad = !group || json_set(group, "targets", targets_of(g, g->kind[k])) ||
               json_set(group, "weights", weights_of(g->kind[k])) ||
-              json_set(group, "input_activations", json_new_null()) ||
+              json_set(group, "input_activations", inputs_of(g->kind[k])) ||
               json_set(group, "output_activations", json_new_null()) ||
-              json_set_text(group, "format", CT_FORMAT);
+              json_set_text(group, "format", ct_format_name(g->kind[k]->grid));
         if (bad)
             json_destroy(&group);
         bad = json_set(all, name, group) || bad;
@@ -167,6 +201,24 @@ static struct json *groups_make(const struct groups *g)
     if (bad)
         json_destroy(&all);
     return all;
+}
+
+/* Of all of them. */
+static const char *format_of_all(const struct groups *g)
+{
+    const char *first = ct_format_name(g->kind[0]->grid);
+
+    for (size_t k = 1; k < g->kinds; k++)
+        if (strcmp(ct_format_name(g->kind[k]->grid), first) != 0)
+            return CT_MIXED;
+    return first;
+}
+
+/* Readers compute in the type of the scales; where those have 8 bits, in one that holds their
+ * products exactly. */
+static enum dtype dtype_of(const struct format_linear *kind)
+{
+    return dtype_size(kind->scale_type) > 1 ? kind->scale_type : DT_BF16;
 }
 
 /* The head is there also where the checkpoint has none of its own. */
@@ -192,10 +244,10 @@ struct json *ct_config(const struct format_model *m, enum dtype *dtype, struct e
     *dtype = DT_COUNT;
     if (kinds_find(&g, m, e) < 0 || targets_sort(&g, m, e) < 0)
         goto out;
-    *dtype = g.kind[0]->scale_type;
+    *dtype = dtype_of(g.kind[0]);
     c = json_new_object();
     if (!c || json_set_text(c, "quant_method", CT_METHOD) ||
-        json_set_text(c, "format", CT_FORMAT) ||
+        json_set_text(c, "format", format_of_all(&g)) ||
         json_set_text(c, "quantization_status", "compressed") ||
         json_set(c, "config_groups", groups_make(&g)) || json_set(c, "ignore", ignore_make(m)) ||
         json_set(c, "global_compression_ratio", json_new_null()) ||

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_ct_load - linears of a compressed-tensors checkpoint. What a module is, its exact name
  * among the targets says first, then the first regular expression that matches from its start, then
- * the class Linear. What changes the mathematics and is not done here (activations, the cache of
- * keys and values, transforms, sparsity) is refused by name. */
+ * the class Linear. What changes the mathematics and is not done here (rounded activations beside
+ * whole numbers, the cache of keys and values, transforms, sparsity) is refused by name; beside
+ * floating-point weights activations are the engine's affair. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,9 @@ struct pattern {
     size_t group; /* of config_groups; SIZE_MAX: it is of `ignore` */
 };
 
-struct width {
-    int bits, zeros;
-    int64_t group;
-};
-
 struct ct_spec {
-    size_t nwidths, npatterns, cap;
-    struct width *width; /* of each of config_groups */
+    size_t nkinds, npatterns, cap;
+    struct ct_kind *kind; /* of each of config_groups */
     struct pattern *pattern;
 };
 
@@ -46,7 +42,7 @@ void ct_close(void **spec)
     }
     if (s) {
         free(s->pattern);
-        free(s->width);
+        free(s->kind);
     }
     free(s);
     *spec = NULL;
@@ -110,7 +106,71 @@ static int must_be(const struct json *of, const char *key, const char *want, con
                    t ? t : "not a text", want);
 }
 
-static int width_read(const struct json *w, struct width *x, const char *what, struct err *e)
+/* Which of them it is follows from the weights. */
+static int format_check(const struct json *of, const char *what, struct err *e)
+{
+    static const char *const known[] = {CT_FORMAT, CT_FP8, "naive-quantized", CT_NVFP4, CT_MXFP4};
+    const struct json *v = json_get(of, "format");
+    const char *t = json_as_text(v);
+
+    for (size_t i = 0; t && i < sizeof known / sizeof *known; i++)
+        if (strcmp(t, known[i]) == 0)
+            return 0;
+    return json_kind(v) == JSON_KIND_NULL
+               ? 0
+               : err_set(e, ERR_USE,
+                         "%s: format '%.64s' is not supported (known: " CT_FORMAT ", " CT_FP8
+                         ", naive-quantized, " CT_NVFP4 ", " CT_MXFP4 ")",
+                         what, t ? t : "not a text");
+}
+
+static int blocks_read(const struct json *w, struct ct_kind *x, const char *what, struct err *e)
+{
+    const struct json *b = json_get(w, "block_structure");
+    int64_t rows, columns;
+
+    if (json_count(b) != 2 || json_as_int(json_at(b, 0), &rows) < 0 ||
+        json_as_int(json_at(b, 1), &columns) < 0 || rows < 1 || columns < 1 || rows > INT32_MAX ||
+        columns > INT32_MAX)
+        return err_set(e, ERR_USE, "%s: block_structure is not [rows, columns]", what);
+    x->rows = (size_t)rows;
+    x->group = columns;
+    return 0;
+}
+
+/* type float: which grid, and what has a scale of its own. */
+static int float_read(const struct json *w, struct ct_kind *x, int64_t bits, const char *what,
+                      struct err *e)
+{
+    const char *strategy = json_text_or(w, "strategy", "");
+
+    if (bits == 4 && x->group == 16 && strcmp(strategy, "tensor_group") == 0)
+        x->grid = grid_find("nvfp4");
+    else if (bits == 4 && x->group == 32 && strcmp(strategy, "group") == 0)
+        x->grid = grid_find("mxfp4");
+    else if (bits == 8)
+        x->grid = grid_find("fp8");
+    if (!x->grid || x->zeros)
+        return err_set(e, ERR_USE,
+                       "%s: floats of %lld bits, strategy '%.64s', group_size %lld%s are not "
+                       "supported (known: FP8, NVFP4, MXFP4)",
+                       what, (long long)bits, strategy, (long long)x->group,
+                       x->zeros ? ", not symmetric," : "");
+    if (bits == 4 || (strcmp(strategy, "group") == 0 && x->group > 0))
+        return 0;
+    if (strcmp(strategy, "block") == 0)
+        return blocks_read(w, x, what, e);
+    x->group = -1;
+    x->whole = strcmp(strategy, "tensor") == 0;
+    return x->whole || strcmp(strategy, "channel") == 0
+               ? 0
+               : err_set(e, ERR_USE,
+                         "%s: strategy '%.64s' is not supported (known: channel, tensor, block, "
+                         "group)",
+                         what, strategy);
+}
+
+static int kind_read(const struct json *w, struct ct_kind *x, const char *what, struct err *e)
 {
     const char *strategy = json_text_or(w, "strategy", "");
     int64_t bits;
@@ -119,11 +179,16 @@ static int width_read(const struct json *w, struct width *x, const char *what, s
     if (json_need_int(w, "num_bits", 1, 8, &bits, what, e) < 0 ||
         json_opt_bool(w, "symmetric", 1, &symmetric, what, e) < 0 ||
         json_opt_bool(w, "dynamic", 0, &dynamic, what, e) < 0 ||
-        must_be(w, "type", "int", what, e) < 0 || must_lack(w, "block_structure", what, e) < 0 ||
         json_opt_int(w, "group_size", -1, INT64_C(1) << 32, -1, &x->group, what, e) < 0)
         return -1;
     if (dynamic)
         return err_set(e, ERR_USE, "%s: dynamic weights are not supported", what);
+    x->zeros = !symmetric;
+    x->bits = (int)bits;
+    if (strcmp(json_text_or(w, "type", ""), "float") == 0)
+        return float_read(w, x, bits, what, e);
+    if (must_be(w, "type", "int", what, e) < 0 || must_lack(w, "block_structure", what, e) < 0)
+        return -1;
     if (*strategy && strcmp(strategy, "group") && strcmp(strategy, "channel"))
         return err_set(e, ERR_USE, "%s: strategy '%.64s' is not supported (known: group, channel)",
                        what, strategy);
@@ -131,8 +196,6 @@ static int width_read(const struct json *w, struct width *x, const char *what, s
         return err_set(e, ERR_USE, "%s: strategy group needs a group_size", what);
     if (strcmp(strategy, "channel") == 0)
         x->group = -1;
-    x->bits = (int)bits;
-    x->zeros = !symmetric;
     return 0;
 }
 
@@ -142,15 +205,13 @@ static int group_read(struct ct_spec *s, const struct json *g, const char *what,
 
     if (json_kind(g) != JSON_KIND_OBJECT)
         return err_set(e, ERR_USE, "%s must be an object", what);
-    if (must_lack(g, "input_activations", what, e) < 0 ||
-        must_lack(g, "output_activations", what, e) < 0 ||
-        must_be(g, "format", CT_FORMAT, what, e) < 0)
-        return -1;
     snprintf(part, sizeof part, "%s: weights", what);
-    if (width_read(json_get(g, "weights"), &s->width[s->nwidths], part, e) < 0)
+    if (must_lack(g, "output_activations", what, e) < 0 || format_check(g, what, e) < 0 ||
+        kind_read(json_get(g, "weights"), &s->kind[s->nkinds], part, e) < 0 ||
+        (!s->kind[s->nkinds].grid && must_lack(g, "input_activations", what, e) < 0))
         return -1;
     snprintf(part, sizeof part, "%s: targets", what);
-    return patterns_add(s, json_get(g, "targets"), s->nwidths++, part, e);
+    return patterns_add(s, json_get(g, "targets"), s->nkinds++, part, e);
 }
 
 static int groups_read(struct ct_spec *s, const struct json *groups, const char *what,
@@ -161,7 +222,7 @@ static int groups_read(struct ct_spec *s, const struct json *groups, const char 
 
     if (json_kind(groups) != JSON_KIND_OBJECT || !count)
         return err_set(e, ERR_USE, "%s: config_groups must be an object that is not empty", what);
-    if (!(s->width = mem_array(count, sizeof *s->width, e)))
+    if (!(s->kind = mem_array(count, sizeof *s->kind, e)))
         return -1;
     for (size_t i = 0; i < count; i++) {
         const char *name = "";
@@ -183,8 +244,7 @@ void *ct_open(const struct json *q, const char *what, struct err *e)
     char part[700];
 
     snprintf(part, sizeof part, "%.600s: ignore", what);
-    if (s &&
-        (strcmp(format, "mixed-precision") == 0 || must_be(q, "format", CT_FORMAT, what, e) == 0) &&
+    if (s && (strcmp(format, CT_MIXED) == 0 || format_check(q, what, e) == 0) &&
         must_lack(q, "kv_cache_scheme", what, e) == 0 &&
         must_lack(q, "sparsity_config", what, e) == 0 &&
         must_lack(q, "transform_config", what, e) == 0 &&
@@ -216,10 +276,10 @@ static int pattern_rank(const struct pattern *p, const char *name, struct err *e
     return strcmp(p->name, name) == 0 ? 3 : strcmp(p->name, "Linear") == 0;
 }
 
-static const struct width *width_of(const struct ct_spec *s, const struct format_source *from,
-                                    const char *name, struct err *e)
+static const struct ct_kind *kind_of(const struct ct_spec *s, const struct format_source *from,
+                                     const char *name, struct err *e)
 {
-    const struct width *found = NULL;
+    const struct ct_kind *found = NULL;
     int best = 0, ignored = 0;
 
     for (size_t i = 0; i < s->npatterns; i++) {
@@ -234,7 +294,7 @@ static const struct width *width_of(const struct ct_spec *s, const struct format
         if (p->group == SIZE_MAX || rank <= best)
             continue;
         best = rank;
-        found = &s->width[p->group];
+        found = &s->kind[p->group];
     }
     if (found && !ignored)
         return found;
@@ -271,11 +331,13 @@ static int shape_check(const struct format_source *from, const char *name, size_
 int ct_find(const void *spec, const struct format_source *from, const char *name, size_t N,
             size_t K, struct err *e)
 {
-    const struct width *w = width_of(spec, from, name, e);
+    const struct ct_kind *w = kind_of(spec, from, name, e);
     size_t G;
 
     if (!w)
         return -1;
+    if (w->grid)
+        return ct_float_find(w, from, name, N, K, e);
     if (ct_check(N, K, w->bits, w->group, name, e) < 0)
         return err_prefix(e, "%s", from->dir);
     G = grid_groups(K, w->group);
@@ -295,11 +357,15 @@ int ct_find(const void *spec, const struct format_source *from, const char *name
 int ct_read(const void *spec, const struct format_source *from, const char *name, size_t N,
             size_t K, struct packed *p, struct err *e)
 {
-    const struct width *w = width_of(spec, from, name, e);
+    const struct ct_kind *w = kind_of(spec, from, name, e);
     struct tensor codes = {0}, zeros = {0};
     int rc = -1;
 
-    if (!w || packed_open(p, N, K, w->bits, w->group, e) < 0)
+    if (!w)
+        return -1;
+    if (w->grid)
+        return ct_float_read(w, from, name, N, K, p, e);
+    if (packed_open(p, N, K, w->bits, w->group, e) < 0)
         return -1;
     if (packed_groups(p, from, name, "weight_g_idx", e) < 0 ||
         packed_scales(p, from, name, "weight_scale", 0, e) < 0 ||
@@ -320,32 +386,33 @@ out:
     return rc;
 }
 
-/* weight_packed [N, ceil(K bits / 32)], weight_scale [N, G], weight_shape = N, K */
+/* Beside the scales x [N, G]: weight_packed [N, ceil(K bits / 32)], weight_shape = N, K */
 int ct_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l)
 {
     static const int known[] = {2, 4, 8};
     const struct format_source from = {"", set};
-    const size_t tail = sizeof ".weight_packed" - 1;
-    const struct st_entry *scale, *shape;
+    const size_t tail = sizeof ".weight_scale" - 1;
+    const struct st_entry *packed, *shape;
     struct tensor t;
 
     *l = (struct format_linear){.bits = 0};
     snprintf(l->name, sizeof l->name, "%.*s", (int)(strlen(x->name) - tail), x->name);
-    scale = packed_part(&from, l->name, "weight_scale");
+    packed = packed_part(&from, l->name, "weight_packed");
+    if (!packed || packed->dtype != DT_I32)
+        return ct_float_look(set, x, l);
     shape = packed_part(&from, l->name, "weight_shape");
-    if (!scale || !shape || x->ndim != 2 || scale->ndim != 2 || shape->dtype != DT_I64 ||
-        shape->ndim != 1 || shape->shape[0] != 2 || !scale->shape[1] ||
-        st_load(set, shape, &t, &(struct err){0}) < 0)
+    if (!shape || packed->ndim != 2 || x->ndim != 2 || shape->dtype != DT_I64 || shape->ndim != 1 ||
+        shape->shape[0] != 2 || !x->shape[1] || st_load(set, shape, &t, &(struct err){0}) < 0)
         return 0;
     l->N = (size_t)((const int64_t *)t.data)[0];
     l->K = (size_t)((const int64_t *)t.data)[1];
     tensor_release(&t);
-    if (l->N != x->shape[0] || l->K < 1 || l->K > SIZE_MAX / 8)
+    if (l->N != packed->shape[0] || l->K < 1 || l->K > SIZE_MAX / 8)
         return 0;
     for (size_t i = 0; i < 3 && !l->bits; i++)
-        if (field_words(l->K, known[i]) == x->shape[1])
+        if (field_words(l->K, known[i]) == packed->shape[1])
             l->bits = known[i];
-    l->G = (size_t)scale->shape[1];
+    l->G = (size_t)x->shape[1];
     l->group = (int64_t)(l->K / l->G);
     return l->bits && l->group;
 }

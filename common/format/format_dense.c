@@ -124,6 +124,7 @@ static int load(const void *spec, const struct format_source *s, const char *nam
 static const struct engine engines[] = {
     {.name = "transformers",
      .bits = ~0u,
+     .floats = 1,
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
@@ -131,6 +132,7 @@ static const struct engine engines[] = {
      .use = "AutoModelForCausalLM.from_pretrained(\"DIR\")"},
     {.name = "vLLM",
      .bits = ~0u,
+     .floats = 1,
      .zeros = 1,
      .kept = 1,
      .mixed = 1,

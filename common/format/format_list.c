@@ -110,6 +110,16 @@ const struct format *format_look(const struct st_set *s, const struct st_entry *
     return NULL;
 }
 
+int format_is_plain(const struct st_set *s, const char *name)
+{
+    char full[TENSOR_NAME + 8];
+    const struct st_entry *x;
+
+    snprintf(full, sizeof full, "%s.weight", name);
+    x = st_find(s, full);
+    return x && (x->dtype != DT_F8_E4M3 || !format_packed(s, name));
+}
+
 int format_check_kept(const struct format *f, struct err *e)
 {
     return f->some_codes ? err_set(e, ERR_USE,

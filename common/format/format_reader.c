@@ -108,10 +108,7 @@ int format_is_quantized(const struct format_reader *r)
 
 static const struct format *format_for(const struct format_reader *r, const char *name)
 {
-    char full[TENSOR_NAME + 8];
-
-    snprintf(full, sizeof full, "%s.weight", name);
-    return st_find(r->source.set, full) ? r->plain : r->f;
+    return format_is_plain(r->source.set, name) ? r->plain : r->f;
 }
 
 int format_find_linear(const struct format_reader *r, const char *name, size_t N, size_t K,

@@ -18,6 +18,10 @@ size_t grid_groups(size_t K, int64_t group)
 static double smallest_normal(enum dtype type)
 {
     switch (type) {
+    case DT_F8_E4M3: /* with so few, subnormal ones count */
+        return 0x1p-9;
+    case DT_F8_E8M0:
+        return 0x1p-127;
     case DT_F16:
         return 0x1p-14;
     case DT_F64:
@@ -40,7 +44,24 @@ int grid_store_scale(enum dtype type, double *scale, int *raised)
     return 0;
 }
 
-int grid_round_scale(const struct grid *g, enum dtype type, double *scale, int *raised)
+int grid_round_scale(const struct grid *g, enum dtype type, double tensor_scale, double *scale,
+                     int *raised)
 {
-    return (g->store ? g->store : grid_store_scale)(type, scale, raised);
+    const double unit = g->tensor_scale ? tensor_scale : 1.0;
+
+    *scale /= unit;
+    if ((g->store ? g->store : grid_store_scale)(type, scale, raised))
+        return -1;
+    *scale *= unit;
+    return 0;
+}
+
+enum dtype grid_scale_type(const struct grid *g, enum dtype asked)
+{
+    static const enum dtype own[] = {DT_F8_E4M3, DT_F8_E8M0};
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (g->scale_types & GRID_BIT(own[i]))
+            return own[i];
+    return asked;
 }

@@ -29,7 +29,7 @@ struct grid_group {
 /* One group of each of GRID_LANES rows. */
 struct grid_lanes {
     int bits;
-    const double *scale, *zero; /* [GRID_LANES] */
+    const double *scale, *zero; /* [GRID_LANES]; scale: times that of the tensor */
 };
 
 /* How a grid is laid over the weights of a group. */
@@ -39,6 +39,7 @@ struct grid_fit {
     enum dtype scale_type; /* the scale is rounded to it first, zeros and codes follow from that */
     int zero_min;          /* the smallest zero point that may be chosen */
     enum zero_round how;   /* GIVEN: *zero is there already */
+    double tensor_scale;   /* looked at by grids that have one: what is stored is scale / this */
 };
 
 #define GRID_BIT(n) (1u << (n))
@@ -48,10 +49,15 @@ struct grid {
     const char *about;    /* one line for help */
     unsigned bits;        /* widths of its codes: GRID_BIT(4) for 4 */
     unsigned scale_types; /* of the scale of a group: GRID_BIT(DT_F16) */
+    int64_t group;        /* the only size of its groups; 0: any */
+    double step;          /* the widest between two levels beside each other, in scales */
+    int no_number;        /* a code, below its sign bit, that stands for none; 0: all do */
     int zeros;            /* 1: each group has a zero point of its own, U8 below 2^bits */
     int exact_zeros;      /* 1: scale x zero point is a number of F16, whatever the group */
-    int tensor_scale;     /* 1: there is one more scale, F32, for the whole tensor */
     int table;            /* 1: each row has its own levels, F32 [2^bits] */
+    /* One more scale, F32, for the whole tensor, where the grid has that: a power of two, from the
+     * largest weight of all that engines fuse. NULL: none. */
+    double (*tensor_scale)(double most);
     /* Of a grid without zeros: the zero point of every group (2^(bits-1): the middle code). */
     int (*zero)(int bits);
     void (*value)(const struct grid_group *g, const uint8_t *codes, size_t n, double *w);
@@ -95,9 +101,13 @@ char *grid_name_list(const char *const *names, const char *last, char *out, size
 
 /* Number of groups: 1 for group -1, else ceil(K / group). */
 size_t grid_groups(size_t K, int64_t group);
+/* Of the types of scales that g has the one that was asked for; the only one where it has its own
+ * (numbers of 8 bits), which nobody asks for. */
+enum dtype grid_scale_type(const struct grid *g, enum dtype asked);
 /* Rounds a scale to its storage type; see place for *raised and -1. */
 int grid_store_scale(enum dtype type, double *scale, int *raised);
-/* The same to one that g can have. */
-int grid_round_scale(const struct grid *g, enum dtype type, double *scale, int *raised);
+/* The same to one that g can have; tensor_scale as in struct grid_fit. */
+int grid_round_scale(const struct grid *g, enum dtype type, double tensor_scale, double *scale,
+                     int *raised);
 
 #endif

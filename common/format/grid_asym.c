@@ -15,6 +15,7 @@ const struct grid grid_asym = {
     .about = "equal steps, a zero point for each group",
     .bits = AFFINE_BITS,
     .scale_types = AFFINE_SCALES,
+    .step = 1,
     .zeros = 1,
     .value = affine_value,
     .nearest = affine_nearest,

@@ -31,6 +31,7 @@ const struct grid grid_exact_asym = {
     .about = "as asym, with short scales: GGUF can hold it (4 bits)",
     .bits = GRID_BIT(BITS),
     .scale_types = GRID_BIT(DT_F16),
+    .step = 1,
     .zeros = 1,
     .exact_zeros = 1,
     .value = affine_value,

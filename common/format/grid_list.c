@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct grid grid_sym_narrow, grid_asym, grid_exact_asym;
+extern const struct grid grid_sym_narrow, grid_asym, grid_exact_asym, grid_fp8, grid_nvfp4,
+    grid_mxfp4;
 
-static const struct grid *const grids[] = {&grid_sym, &grid_sym_narrow, &grid_asym,
-                                           &grid_exact_asym};
+static const struct grid *const grids[] = {
+    &grid_sym, &grid_sym_narrow, &grid_asym, &grid_exact_asym, &grid_fp8, &grid_nvfp4, &grid_mxfp4,
+};
 
 static const int widths[] = {2, 3, 4, 8};
 static const char *const width_names[] = {"2", "3", "4", "8", NULL};

@@ -30,6 +30,7 @@ const struct grid grid_sym = {
     .about = "equal steps, the middle code is 0",
     .bits = AFFINE_BITS,
     .scale_types = AFFINE_SCALES,
+    .step = 1,
     .zero = affine_middle,
     .value = affine_value,
     .nearest = affine_nearest,

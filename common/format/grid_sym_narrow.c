@@ -29,6 +29,7 @@ const struct grid grid_sym_narrow = {
     .about = "equal steps, the middle code is 0, the largest weight is a level",
     .bits = AFFINE_BITS,
     .scale_types = AFFINE_SCALES,
+    .step = 1,
     .zero = affine_middle,
     .value = affine_value,
     .nearest = affine_nearest,

@@ -9,16 +9,26 @@
 #include "../base/mem.h"
 #include "grid_affine.h"
 
-int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, struct err *e)
+int packed_open_grid(struct packed *p, const struct grid *g, size_t N, size_t K, int bits,
+                     int64_t group, struct err *e)
 {
-    *p = (struct packed){.N = N, .K = K, .G = grid_groups(K, group), .bits = bits, .group = group};
-    p->codes = mem_raw(N * K, 1, e);
-    p->zeros = p->codes ? mem_raw(N * p->G, 1, e) : NULL;
-    p->scales = p->zeros ? mem_raw(N * p->G, sizeof *p->scales, e) : NULL;
-    if (p->scales)
+    *p = (struct packed){.N = N,
+                         .K = K,
+                         .G = grid_groups(K, group),
+                         .bits = bits,
+                         .group = group,
+                         .grid = g,
+                         .tensor_scale = 1.0};
+    if ((p->codes = mem_raw(N * K, 1, e)) && (!g->zeros || (p->zeros = mem_raw(N * p->G, 1, e))) &&
+        (p->scales = mem_raw(N * p->G, sizeof *p->scales, e)))
         return 0;
     packed_release(p);
     return -1;
+}
+
+int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, struct err *e)
+{
+    return packed_open_grid(p, grid_find("asym"), N, K, bits, group, e);
 }
 
 void packed_release(struct packed *p)
@@ -32,16 +42,18 @@ void packed_release(struct packed *p)
 
 int packed_spread(const struct packed *p, struct packed *each, struct err *e)
 {
-    if (packed_open(each, p->N, p->K, p->bits, 1, e) < 0)
+    if (packed_open_grid(each, p->grid, p->N, p->K, p->bits, 1, e) < 0)
         return -1;
     each->scale_type = p->scale_type;
+    each->tensor_scale = p->tensor_scale;
     memcpy(each->codes, p->codes, p->N * p->K);
     for (size_t n = 0; n < p->N; n++)
         for (size_t k = 0; k < p->K; k++) {
             const size_t at = n * p->G + (size_t)p->group_of[k];
 
             each->scales[n * p->K + k] = p->scales[at];
-            each->zeros[n * p->K + k] = p->zeros[at];
+            if (p->zeros)
+                each->zeros[n * p->K + k] = p->zeros[at];
         }
     return 0;
 }
@@ -52,7 +64,7 @@ int packed_weights(const struct packed *p, float *w, struct err *e)
     int rc;
 
     if (!p->group_of)
-        return coded_decode(&(struct coded){.grid = grid_find("asym"),
+        return coded_decode(&(struct coded){.grid = p->grid,
                                             .N = p->N,
                                             .K = p->K,
                                             .G = p->G,
@@ -62,7 +74,7 @@ int packed_weights(const struct packed *p, float *w, struct err *e)
                                             .scale_type = DT_F32,
                                             .scales = p->scales,
                                             .zeros = p->zeros,
-                                            .tensor_scale = 1.0},
+                                            .tensor_scale = p->tensor_scale},
                             0, p->N, w, e);
     if (packed_spread(p, &each, e) < 0)
         return -1;
@@ -78,9 +90,9 @@ void packed_linear(const struct packed *p, struct format_linear *l)
     l->G = p->G;
     l->scale_type = p->scale_type;
     l->symmetric = 1;
-    for (size_t i = 0; i < p->N * p->G && l->symmetric; i++)
+    for (size_t i = 0; p->zeros && i < p->N * p->G && l->symmetric; i++)
         l->symmetric = p->zeros[i] == affine_middle(p->bits);
-    l->grid = grid_find(l->symmetric ? "sym" : "asym");
+    l->grid = !affine_is(p->grid) ? p->grid : grid_find(l->symmetric ? "sym" : "asym");
 }
 
 /* ---- reading ---- */
@@ -97,6 +109,13 @@ const struct st_entry *packed_part(const struct format_source *s, const char *na
 int packed_part_check(const struct format_source *s, const char *name, const char *part, int real,
                       int ndim, const uint64_t *shape, struct err *e)
 {
+    return packed_part_is(s, name, part, real ? DT_COUNT : DT_I32, ndim, shape, e);
+}
+
+int packed_part_is(const struct format_source *s, const char *name, const char *part,
+                   enum dtype type, int ndim, const uint64_t *shape, struct err *e)
+{
+    const int real = type == DT_COUNT;
     const struct st_entry *x = packed_part(s, name, part);
     char want[96], got[96];
 
@@ -104,10 +123,10 @@ int packed_part_check(const struct format_source *s, const char *name, const cha
         return err_set(e, ERR_USE,
                        "%s: tensor '%s.%s' is missing (and '%s.weight' is not there either)",
                        s->dir, name, part, name);
-    if (real ? !dtype_is_float(x->dtype) : x->dtype != DT_I32)
+    if (real ? !dtype_is_float(x->dtype) : x->dtype != type)
         return err_set(e, ERR_USE, "%s: tensor '%s' has type %s, %s is needed",
                        s->set->paths[x->shard], x->name, dtype_name(x->dtype),
-                       real ? "a float type" : "I32");
+                       real ? "a float type" : dtype_name(type));
     if (x->ndim == ndim && memcmp(x->shape, shape, (size_t)ndim * sizeof *shape) == 0)
         return 0;
     tensor_shape_text(ndim, shape, want, sizeof want);
@@ -229,7 +248,8 @@ int packed_check(const struct format_linear *l, const char *format, struct err *
 
 int packed_alike(const struct format_linear *a, const struct format_linear *b)
 {
-    return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros;
+    return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros &&
+           (a->grid == b->grid || (affine_is(a->grid) && affine_is(b->grid)));
 }
 
 const struct format_linear *packed_first(const struct format_model *m)

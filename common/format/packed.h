@@ -6,27 +6,31 @@
 
 #include "format.h"
 
-/* A linear that was read: codes, a scale and a zero point for each group. */
+/* A linear that was read: codes, and what its grid has for each group and for all. */
 struct packed {
     size_t N, K, G;
     int bits;
     int64_t group;  /* -1: a whole row */
     uint8_t *codes; /* [N,K] */
-    uint8_t *zeros; /* [N,G] */
+    uint8_t *zeros; /* [N,G]; NULL where the grid has none */
     float *scales;  /* [N,G] */
     enum dtype scale_type;
-    int32_t *group_of; /* [K] the group of each input; NULL: k / group */
+    const struct grid *grid; /* asym for all of equal steps */
+    double tensor_scale;     /* 1 where the grid has none */
+    int32_t *group_of;       /* [K] the group of each input; NULL: k / group */
 };
 
-/* Room for all but group_of. */
+/* Room for all but group_of, on a grid of equal steps; or on g, which has no zero points. */
 int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, struct err *e);
+int packed_open_grid(struct packed *p, const struct grid *g, size_t N, size_t K, int bits,
+                     int64_t group, struct err *e);
 void packed_release(struct packed *p);
 /* The same with a group for each input, of one whose groups are permuted. */
 int packed_spread(const struct packed *p, struct packed *each, struct err *e);
 /* w [N,K]: each input by the scale and zero point of its group. */
 int packed_weights(const struct packed *p, float *w, struct err *e);
-/* Into *l: bits, group, G, type of the scales, and the grid: sym where every zero point is the
- * middle code, else asym. */
+/* Into *l: bits, group, G, type of the scales, and the grid: of those of equal steps sym where
+ * every zero point is the middle code, else asym. */
 void packed_linear(const struct packed *p, struct format_linear *l);
 
 /* ---- reading ---- */
@@ -34,9 +38,12 @@ void packed_linear(const struct packed *p, struct format_linear *l);
 /* NAME.PART; NULL: not there. */
 const struct st_entry *packed_part(const struct format_source *s, const char *name,
                                    const char *part);
-/* It must be there, with this shape; real: of a float type, otherwise I32. */
+/* It must be there, with this shape; real: of a float type, otherwise I32. packed_part_is: of this
+ * type (DT_COUNT: a float type). */
 int packed_part_check(const struct format_source *s, const char *name, const char *part, int real,
                       int ndim, const uint64_t *shape, struct err *e);
+int packed_part_is(const struct format_source *s, const char *name, const char *part,
+                   enum dtype type, int ndim, const uint64_t *shape, struct err *e);
 /* What packed_part_check has approved, as it is stored; *t is the caller's to release. */
 int packed_part_load(const struct format_source *s, const char *name, const char *part,
                      struct tensor *t, struct err *e);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../format/format.h"
 #include "family.h"
 #include "op.h"
 
@@ -124,7 +125,7 @@ int sites_source(const struct st_set *set, const struct site_linear *l, struct s
     char name[TENSOR_NAME + 8];
 
     snprintf(name, sizeof name, "%s.weight", l->name);
-    if ((from = st_find(set, name))) {
+    if ((from = st_find(set, name)) && format_is_plain(set, l->name)) {
         *x = *from;
         return 1;
     }

@@ -342,6 +342,7 @@ void overrides_linear(const struct overrides *o, const struct format_linear *all
     l->bits = v.bits ? v.bits : all->bits;
     l->group = v.group ? v.group : all->group;
     l->grid = v.grid ? v.grid : all->grid;
+    l->scale_type = l->grid ? grid_scale_type(l->grid, all->scale_type) : all->scale_type;
     l->symmetric = !l->grid || !l->grid->zeros;
 }
 

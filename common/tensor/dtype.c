@@ -5,6 +5,7 @@
  * the second rounding the only one that counts. */
 #include "dtype.h"
 
+#include <math.h>
 #include <string.h>
 #if defined(__x86_64__)
 #    include <immintrin.h>
@@ -15,11 +16,11 @@ static const struct {
     const char *name;
     unsigned char size, is_float;
 } types[DT_COUNT] = {
-    [DT_BOOL] = {"BOOL", 1, 0}, [DT_U8] = {"U8", 1, 0},   [DT_I8] = {"I8", 1, 0},
-    [DT_U16] = {"U16", 2, 0},   [DT_I16] = {"I16", 2, 0}, [DT_F16] = {"F16", 2, 1},
-    [DT_BF16] = {"BF16", 2, 1}, [DT_U32] = {"U32", 4, 0}, [DT_I32] = {"I32", 4, 0},
-    [DT_F32] = {"F32", 4, 1},   [DT_U64] = {"U64", 8, 0}, [DT_I64] = {"I64", 8, 0},
-    [DT_F64] = {"F64", 8, 1},
+    [DT_BOOL] = {"BOOL", 1, 0},       [DT_U8] = {"U8", 1, 0},           [DT_I8] = {"I8", 1, 0},
+    [DT_F8_E4M3] = {"F8_E4M3", 1, 1}, [DT_F8_E8M0] = {"F8_E8M0", 1, 1}, [DT_U16] = {"U16", 2, 0},
+    [DT_I16] = {"I16", 2, 0},         [DT_F16] = {"F16", 2, 1},         [DT_BF16] = {"BF16", 2, 1},
+    [DT_U32] = {"U32", 4, 0},         [DT_I32] = {"I32", 4, 0},         [DT_F32] = {"F32", 4, 1},
+    [DT_U64] = {"U64", 8, 0},         [DT_I64] = {"I64", 8, 0},         [DT_F64] = {"F64", 8, 1},
 };
 
 const char *dtype_name(enum dtype t)
@@ -121,6 +122,58 @@ EACH_BODY bf16_narrow_body(const float *restrict src, size_t n, uint16_t *restri
 static void bf16_narrow(const float *restrict src, size_t n, uint16_t *restrict dst);
 EACH_CPU(bf16_narrow, (const float *restrict src, size_t n, uint16_t *restrict dst), (src, n, dst))
 
+static double e4m3_to_f64(uint8_t c)
+{
+    const int exponent = c >> 3 & 15, part = c & 7;
+    const double v = exponent ? ldexp(8 + part, exponent - 10) : ldexp(part, -9);
+
+    return (c & 0x7f) == 0x7f ? (double)NAN : c & 0x80 ? -v : v;
+}
+
+/* Steps of 2^-9 below 2^-6, above that eight to each power of two. */
+static uint8_t e4m3_from_f64(double v)
+{
+    const uint8_t sign = signbit(v) ? 0x80 : 0;
+    double a = fabs(v);
+    int exponent = -5;
+
+    if (!(a <= 464.0)) /* half a step beyond the last */
+        return sign | 0x7f;
+    if (a >= 0x1p-6)
+        (void)frexp(a, &exponent);
+    a = nearbyint(ldexp(a, 4 - exponent)); /* 8 to 16; below 2^-6: 0 to 8 */
+    return (uint8_t)(sign | ((exponent + 5) * 8 + (int)a));
+}
+
+static double e8m0_to_f64(uint8_t c)
+{
+    return c == 255 ? (double)NAN : ldexp(1.0, c - 127);
+}
+
+static uint8_t e8m0_from_f64(double v)
+{
+    int exponent;
+
+    if (v != v)
+        return 255;
+    if (!(v >= 0x1p-127))
+        return 0;
+    if (v >= 0x1p127)
+        return 254;
+    (void)frexp(v, &exponent);
+    return (uint8_t)(exponent - 1 + 127);
+}
+
+static double small_to_f64(enum dtype t, uint8_t c)
+{
+    return t == DT_F8_E4M3 ? e4m3_to_f64(c) : e8m0_to_f64(c);
+}
+
+static uint8_t small_from_f64(enum dtype t, double v)
+{
+    return t == DT_F8_E4M3 ? e4m3_from_f64(v) : e8m0_from_f64(v);
+}
+
 /* f64 to f32, rounded to odd: toward zero, with the last bit set when anything was cut off. */
 static float round_odd(double d)
 {
@@ -183,6 +236,7 @@ static int have_f16c(void)
 int dtype_to_f32(enum dtype t, const void *restrict src, size_t n, float *restrict dst)
 {
     const uint16_t *restrict h = src;
+    const uint8_t *b = src;
     const double *d = src;
     size_t i = 0;
 
@@ -204,6 +258,11 @@ int dtype_to_f32(enum dtype t, const void *restrict src, size_t n, float *restri
         for (i = 0; i < n; i++)
             dst[i] = (float)d[i];
         return 0;
+    case DT_F8_E4M3:
+    case DT_F8_E8M0:
+        for (i = 0; i < n; i++)
+            dst[i] = (float)small_to_f64(t, b[i]);
+        return 0;
     default:
         return -1;
     }
@@ -212,6 +271,7 @@ int dtype_to_f32(enum dtype t, const void *restrict src, size_t n, float *restri
 int dtype_to_f64(enum dtype t, const void *src, size_t n, double *dst)
 {
     const uint16_t *h = src;
+    const uint8_t *b = src;
     const float *f = src;
 
     switch (t) {
@@ -231,6 +291,11 @@ int dtype_to_f64(enum dtype t, const void *src, size_t n, double *dst)
         for (size_t i = 0; i < n; i++)
             dst[i] = (double)bf16_to_f32(h[i]);
         return 0;
+    case DT_F8_E4M3:
+    case DT_F8_E8M0:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = small_to_f64(t, b[i]);
+        return 0;
     default:
         return -1;
     }
@@ -239,6 +304,7 @@ int dtype_to_f64(enum dtype t, const void *src, size_t n, double *dst)
 int dtype_from_f32(enum dtype t, const float *restrict src, size_t n, void *restrict dst)
 {
     uint16_t *restrict h = dst;
+    uint8_t *b = dst;
     double *d = dst;
     size_t i = 0;
 
@@ -260,6 +326,11 @@ int dtype_from_f32(enum dtype t, const float *restrict src, size_t n, void *rest
         for (i = 0; i < n; i++)
             d[i] = (double)src[i];
         return 0;
+    case DT_F8_E4M3:
+    case DT_F8_E8M0:
+        for (i = 0; i < n; i++)
+            b[i] = small_from_f64(t, (double)src[i]);
+        return 0;
     default:
         return -1;
     }
@@ -268,6 +339,7 @@ int dtype_from_f32(enum dtype t, const float *restrict src, size_t n, void *rest
 int dtype_from_f64(enum dtype t, const double *src, size_t n, void *dst)
 {
     uint16_t *h = dst;
+    uint8_t *b = dst;
     float *f = dst;
 
     switch (t) {
@@ -286,6 +358,11 @@ int dtype_from_f64(enum dtype t, const double *src, size_t n, void *dst)
     case DT_BF16:
         for (size_t i = 0; i < n; i++)
             h[i] = f32_to_bf16(round_odd(src[i]));
+        return 0;
+    case DT_F8_E4M3:
+    case DT_F8_E8M0:
+        for (size_t i = 0; i < n; i++)
+            b[i] = small_from_f64(t, src[i]);
         return 0;
     default:
         return -1;

@@ -11,6 +11,8 @@ enum dtype {
     DT_BOOL,
     DT_U8,
     DT_I8,
+    DT_F8_E4M3, /* no infinity; 448 is the largest number */
+    DT_F8_E8M0, /* powers of two, no sign, no 0 */
     DT_U16,
     DT_I16,
     DT_F16,
@@ -35,8 +37,9 @@ float f16_to_f32(uint16_t h);
 uint16_t f32_to_bf16(float v);
 float bf16_to_f32(uint16_t h);
 
-/* n elements of any float type (F16, BF16, F32, F64) to f32 / f64 and back. dst and src must not
- * overlap. */
+/* n elements of any float type to f32 / f64 and back. dst and src must not overlap. To F8_E4M3
+ * rounds to nearest even, what lies beyond it becomes NaN; to F8_E8M0 takes the power of two at or
+ * below, the nearest end of its range beyond that (NaN stays NaN). */
 int dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst); /* -1: not a float type */
 int dtype_to_f64(enum dtype t, const void *src, size_t n, double *dst);
 int dtype_from_f32(enum dtype t, const float *src, size_t n, void *dst);

@@ -135,8 +135,17 @@ size_t tensor_count_bad(const struct tensor *t)
     size_t n = tensor_elements(t), bad = 0;
     const uint32_t *f = t->data;
     const uint64_t *d = t->data;
+    const uint8_t *b = t->data;
 
     switch (t->dtype) {
+    case DT_F8_E4M3:
+        for (size_t i = 0; i < n; i++)
+            bad += (b[i] & 0x7fu) == 0x7fu;
+        return bad;
+    case DT_F8_E8M0:
+        for (size_t i = 0; i < n; i++)
+            bad += b[i] == 0xffu;
+        return bad;
     case DT_F16:
         return count_bad16(t->data, n, 0x7c00);
     case DT_BF16:

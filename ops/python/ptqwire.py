@@ -20,7 +20,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-DTYPES = {"BOOL": "u1", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "BF16": "<u2", "U32": "<u4",
+DTYPES = {"BOOL": "u1", "U8": "u1", "I8": "i1", "F8_E4M3": "u1", "F8_E8M0": "u1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "BF16": "<u2", "U32": "<u4",
           "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8"}   # BF16 stays as its bits: see bf16_to_f32
 BEST = {"BF16": "bf16+zstd", "F16": "bf16+zstd", "F32": "f32+zstd"}
 DATA = {"chunk", "acts", "partial", "weights", "problem", "solution", "commit"}

@@ -63,7 +63,7 @@ static double *class_h(struct work *w, size_t c, struct err *e)
 static int cost_linear(const struct work *w, const struct answer *a, size_t i, const double *H,
                        struct class_cost *sum, struct par *p, struct err *e)
 {
-    const struct tensor *t = w->v.linear[i], *out = &a->results[3 * i];
+    const struct tensor *t = w->v.linear[i], *out = &a->results[ANSWER_PARTS * i];
     struct solve_job j = {.name = t->name,
                           .N = (size_t)t->shape[0],
                           .K = w->v.K,
@@ -81,10 +81,14 @@ static int cost_linear(const struct work *w, const struct answer *a, size_t i, c
     if (dtype_to_f64(out[1].dtype, out[1].data, j.N * j.G, j.scales) < 0)
         err_set(e, ERR_USE, "%s: scales are %s, not a float type", t->name,
                 dtype_name(out[1].dtype));
-    else if (solve_loss(&a->o, &j, p, &loss, e) == 0) {
+    else {
+        for (size_t k = 0; k < j.N * j.G; k++)
+            j.scales[k] *= a->tensor_scale;
+        rc = solve_loss(&a->o, &j, p, &loss, e);
+    }
+    if (rc == 0) {
         sum->loss += loss.loss;
         sum->energy += loss.rel_loss > 0 ? loss.loss / loss.rel_loss : NAN;
-        rc = 0;
     }
     free(j.scales);
     return rc;

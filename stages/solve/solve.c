@@ -360,7 +360,7 @@ static int add_results(struct work *w, struct msg *m, struct err *e)
 {
     int bad = 0;
 
-    for (size_t i = 0; i < 3 * w->v.nlinears && !bad; i++)
+    for (size_t i = 0; i < ANSWER_PARTS * w->v.nlinears && !bad; i++)
         for (size_t k = 0; k < w->nparts && !bad; k++)
             if (w->part[k].best->results[i].data)
                 bad = msg_add(m, &w->part[k].best->results[i], e);

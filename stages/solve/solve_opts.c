@@ -35,7 +35,10 @@ static const struct opt rows[] = {
      .nth = grid_bits_choice},
     {"group", OPT_INT, AT(core.group), "N",
      .help = "inputs that share a scale, a divisor of every K; -1: a whole row", "64", -1, 1 << 24},
-    {"grid", OPT_CHOICE, AT(grid), "NAME", .help = "integer grid", "sym", .nth = grid_choice},
+    {"grid", OPT_CHOICE, AT(grid), "NAME",
+     .help = "the numbers that codes stand for: equal steps, or floating-point numbers of 8 bits\n"
+             "(fp8: --bits 8 --group -1) or 4 (nvfp4: --group 16, mxfp4: --group 32)",
+     "sym", .nth = grid_choice},
     {"fit", OPT_CHOICE, AT(core.fit), "NAME",
      .help = "scales from the whole range, or a search for the best smaller one", "minmax",
      .choices = fits},
@@ -43,7 +46,8 @@ static const struct opt rows[] = {
      .help = "hessian: short for --fit hessian --refine 1 (two-stage group scales)", "fit",
      .choices = scales},
     {"scale-type", OPT_CHOICE, AT(core.scale_type), "TYPE",
-     .help = "scales are rounded to it before codes are chosen", "f16", .nth = grid_scale_choice},
+     .help = "scales are rounded to it before codes are chosen (nvfp4 and mxfp4 have their own)",
+     "f16", .nth = grid_scale_choice},
     {"zero-min", OPT_INT, AT(core.zero_min), "N",
      .help = "smallest zero point of asym (GPTQ v1 files cannot hold 0)", "1", 0, 1},
     {"refine", OPT_INT, AT(core.refine), "N",
@@ -321,16 +325,36 @@ static int check_rows(const struct solve_opts *o, struct err *e)
     return 0;
 }
 
+/* Of the names of widths, or of types of scales, those that a grid has. */
+static char *names_of(const char *(*nth)(size_t i, int *value), unsigned has, char *out,
+                      size_t room)
+{
+    const char *names[16], *name;
+    size_t n = 0;
+    int value;
+
+    for (size_t i = 0; (name = nth(i, &value)) && n < 15; i++)
+        if (has & GRID_BIT(value))
+            names[n++] = name;
+    names[n] = NULL;
+    return grid_name_list(names, "or", out, room);
+}
+
 static int check_grid(const struct solve_opts *o, struct err *e)
 {
+    const struct grid *g = o->grid;
+    const enum dtype type = grid_scale_type(g, o->scale_type);
     char known[128];
 
-    if (!grid_takes_bits(o->grid, o->bits))
-        return err_set(e, ERR_USE, "--bits must be %s, not %d",
-                       grid_name_list(grid_bits_names(), "or", known, sizeof known), o->bits);
-    if (!(o->grid->scale_types & GRID_BIT(o->scale_type)))
-        return err_set(e, ERR_USE, "--scale-type must be %s",
-                       grid_name_list(grid_scale_names(), "or", known, sizeof known));
+    if (!grid_takes_bits(g, o->bits))
+        return err_set(e, ERR_USE, "--bits must be %s, not %d (grid %s)",
+                       names_of(grid_bits_choice, g->bits, known, sizeof known), o->bits, g->name);
+    if (g->group && o->group != g->group)
+        return err_set(e, ERR_USE, "grid %s has groups of %lld: say --group %lld, not %lld",
+                       g->name, (long long)g->group, (long long)g->group, (long long)o->group);
+    if (!(g->scale_types & GRID_BIT(type)))
+        return err_set(e, ERR_USE, "--scale-type must be %s (grid %s)",
+                       names_of(grid_scale_choice, g->scale_types, known, sizeof known), g->name);
     return 0;
 }
 
@@ -498,7 +522,7 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     bad |= json_set_int(r, "group", o->group);
     bad |= json_set_text(r, "grid", o->grid->name);
     bad |= json_set_text(r, "fit", opt_choice_name(fits, (int)o->fit));
-    bad |= json_set_text(r, "scale_type", dtype_name(o->scale_type));
+    bad |= json_set_text(r, "scale_type", dtype_name(grid_scale_type(o->grid, o->scale_type)));
     bad |= json_set_int(r, "zero_min", o->zero_min);
     if (o->recorded)
         bad |= json_set_text(r, "inputs", "recorded");

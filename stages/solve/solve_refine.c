@@ -120,7 +120,9 @@ static void move_scale(const struct run *run, struct scratch *t, size_t first, s
     }
     s = *scale + above / below;
     if (!(below > 0.0) || !isfinite(s) || !(s > 0.0) ||
-        grid_round_scale(run->o->grid, run->o->scale_type, &s, &raised) || raised)
+        grid_round_scale(run->o->grid, grid_scale_type(run->o->grid, run->o->scale_type),
+                         run->j->tensor_scale, &s, &raised) ||
+        raised)
         return;
     *scale = s;
     for (size_t k = start; k < start + n; k++)

@@ -317,6 +317,7 @@ static int sweep_random(const struct run *run, struct scratch *t, size_t first, 
 static double tile_bound(const struct run *run, const struct scratch *t, size_t first)
 {
     const size_t rows = run->j->N - first < R ? run->j->N - first : R;
+    const double step = run->o->grid->step;
     double sum = 0.0;
 
     for (size_t i = 0; i < run->K; i++) {
@@ -325,7 +326,7 @@ static double tile_bound(const struct run *run, const struct scratch *t, size_t 
         for (size_t r = 0; r < rows; r++)
             sum += t->scale[g * R + r] * t->scale[g * R + r] / (u * u);
     }
-    return 0.25 * sum;
+    return 0.25 * step * step * sum;
 }
 
 static void round_plain(const struct run *run, struct scratch *t)

@@ -33,8 +33,8 @@ struct sweep {
 };
 
 /* Fills codes, scales and zeros of the job, and its bound: no row can lose more than
- * 1/4 sum_j (s_j / U_jj)^2, in the damped H, unless a weight leaves its grid (Babai; arXiv
- * 2507.18553). The bound is the sum over rows; NaN without U. */
+ * 1/4 sum_j (s_j / U_jj)^2, s_j the widest step of its grid, in the damped H, unless a weight
+ * leaves its grid (Babai; arXiv 2507.18553). The bound is the sum over rows; NaN without U. */
 int sweep_run(const struct solve_opts *o, const struct sweep *s, struct solve_job *j, struct par *p,
               struct err *e);
 

@@ -41,7 +41,9 @@ struct solve_opts {
     enum groups groups;
     double damp; /* of the mean diagonal */
     enum dead dead;
-    enum dtype scale_type; /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen */
+    /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen; a grid may have a type
+     * of its own (grid_scale_type) */
+    enum dtype scale_type;
     size_t block; /* columns per lazy update; never changes the result beyond rounding of sums */
     int64_t
         zero_min;  /* smallest zero point the grid may use (1 for GPTQ v1 output, 0 for comparison
@@ -89,8 +91,9 @@ struct solve_job {
     const double *H; /* [K,K] undamped; NULL for solvers that do not need it */
     const double *D; /* [K,K] or NULL */
     uint8_t *codes;
-    double *scales;
+    double *scales;       /* times that of the tensor */
     uint8_t *zeros;       /* NULL: the grid has none */
+    double tensor_scale;  /* looked at where the grid has one */
     atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
     const double *diag;   /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
     double bound;         /* out: see sweep_run; NaN from a solver without feedback */

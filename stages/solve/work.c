@@ -51,6 +51,45 @@ static int measure(struct work *w, struct answer *a, struct solve_job *j, struct
     return 0;
 }
 
+/* The largest of the weights of a part: they are in memory, and of a float type. */
+static int largest(const struct work *w, const struct solve_part *x, double *most, struct err *e)
+{
+    double *row = mem_raw(w->v.K, sizeof *row, e);
+    int rc = row ? 0 : -1;
+
+    *most = 0.0;
+    for (size_t i = 0; rc == 0 && i < x->count; i++) {
+        const struct tensor *t = w->v.linear[x->linear[i]];
+        const size_t bytes = w->v.K * dtype_size(t->dtype);
+
+        for (size_t n = 0; rc == 0 && n < t->shape[0]; n++) {
+            if (dtype_to_f64(t->dtype, (const char *)t->data + n * bytes, w->v.K, row) < 0)
+                rc = err_set(e, ERR_USE, "%s: weights are %s, not a float type", t->name,
+                             dtype_name(t->dtype));
+            for (size_t k = 0; rc == 0 && k < w->v.K; k++)
+                *most = fmax(*most, fabs(row[k]));
+        }
+    }
+    free(row);
+    return rc;
+}
+
+static int put_tensor_scale(const struct answer *a, struct tensor *t, const char *name,
+                            double *scale, struct err *e)
+{
+    const uint64_t shape[1] = {1};
+    char full[TENSOR_NAME];
+
+    *scale = a->tensor_scale;
+    if (!a->o.grid->tensor_scale)
+        return 0;
+    if (snprintf(full, sizeof full, "%s.tensor_scale", name) >= (int)sizeof full)
+        return err_set(e, ERR_USE, "tensor name '%s' is too long", name);
+    return tensor_alloc(t, full, DT_F32, 1, shape, e) || dtype_from_f64(DT_F32, scale, 1, t->data)
+               ? -1
+               : 0;
+}
+
 static int solve_linear(struct work *w, const struct solve_part *x, struct answer *a, size_t i,
                         void *state, struct par *p, struct err *e)
 {
@@ -64,7 +103,8 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
                           .W = t->data,
                           .H = w->H,
                           .D = w->D};
-    struct tensor *out = &a->results[3 * i];
+    struct tensor *out = &a->results[ANSWER_PARTS * i];
+    const enum dtype type = grid_scale_type(a->o.grid, a->o.scale_type);
     const int zeros = a->o.grid->zeros;
     struct solve_loss loss = {0.0, 0.0, 0.0};
     void *stored;
@@ -72,13 +112,16 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
 
     j.scales = mem_raw(N * G, sizeof *j.scales, e);
     j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
-    stored = result_alloc(&out[1], t->name, "scales", a->o.scale_type, N, G, e);
+    stored = result_alloc(&out[1], t->name, "scales", type, N, G, e);
     j.zeros = zeros ? result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e) : NULL;
     if (!j.scales || !j.codes || !stored || (zeros && !j.zeros) ||
+        put_tensor_scale(a, &out[3], t->name, &j.tensor_scale, e) ||
         a->solver->solve(&a->o, state, &j, p, e) || solve_refine(&a->o, &j, p, e) ||
         measure(w, a, &j, p, &loss, e))
         goto out;
-    dtype_from_f64(a->o.scale_type, j.scales, N * G, stored);
+    for (size_t k = 0; a->o.grid->tensor_scale && k < N * G; k++)
+        j.scales[k] /= j.tensor_scale;
+    dtype_from_f64(type, j.scales, N * G, stored);
     a->linear[i] = (struct solution_linear){.name = t->name,
                                             .N = N,
                                             .K = K,
@@ -105,8 +148,15 @@ int work_solve(struct work *w, const struct solve_part *x, struct answer *a, con
                struct par *p, struct err *e)
 {
     void *state = NULL;
+    double most;
     int rc = -1;
 
+    a->tensor_scale = 1.0;
+    if (x->o.grid->tensor_scale) {
+        if (largest(w, x, &most, e))
+            return -1;
+        a->tensor_scale = x->o.grid->tensor_scale(most);
+    }
     a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
@@ -129,7 +179,7 @@ out:
 
 void answer_clear(struct answer *a)
 {
-    for (size_t i = 0; a && i < 3 * PROBLEM_LINEARS; i++)
+    for (size_t i = 0; a && i < ANSWER_PARTS * PROBLEM_LINEARS; i++)
         tensor_release(&a->results[i]);
     if (a)
         memset(a, 0, sizeof *a);

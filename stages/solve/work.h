@@ -11,14 +11,15 @@
 #include "solve_note.h"
 #include "solve_opts.h"
 
+#define ANSWER_PARTS 4
 /* What one solver made of the site. */
 struct answer {
     struct solve_opts o;
     const struct solver *solver;
     struct solve_stats stats;
-    struct tensor results
-        [3 *
-         PROBLEM_LINEARS]; /* codes, scales and, where the grid has them, zeros of each linear */
+    double tensor_scale; /* one for all linears; 1 where the grid has none */
+    /* of each linear codes, scales and, where the grid has them, zeros and the tensor's scale */
+    struct tensor results[ANSWER_PARTS * PROBLEM_LINEARS];
     struct solution_linear linear[PROBLEM_LINEARS];
     double loss, asym_loss; /* over all linears */
     double judged;          /* what contenders are compared by */

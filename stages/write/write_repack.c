@@ -8,6 +8,7 @@
 
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
+#include "../../common/format/grid_affine.h"
 #include "../../common/format/packed.h"
 #include "write_assemble.h"
 
@@ -15,17 +16,20 @@ struct repack {
     const struct repack_opts *o;
     struct plan plan;
     struct format_reader *reader;
-    const struct grid *grid; /* asym when any linear has zero points, else sym */
+    /* of the linears on grids of equal steps: asym when any has zero points, else sym */
+    const struct grid *grid;
 };
 
 /* The codes as a format puts them; c borrows from p and from *scales, which the caller frees. */
 static int coded_of(const struct repack *r, const struct packed *p, struct coded *c, void **scales,
                     struct err *e)
 {
+    const struct grid *grid = affine_is(p->grid) ? r->grid : p->grid;
+
     if (!(*scales = mem_raw(p->N * p->G, dtype_size(p->scale_type), e)))
         return -1;
     dtype_from_f32(p->scale_type, p->scales, p->N * p->G, *scales);
-    *c = (struct coded){.grid = r->grid,
+    *c = (struct coded){.grid = grid,
                         .N = p->N,
                         .K = p->K,
                         .G = p->G,
@@ -34,8 +38,8 @@ static int coded_of(const struct repack *r, const struct packed *p, struct coded
                         .codes = p->codes,
                         .scale_type = p->scale_type,
                         .scales = *scales,
-                        .zeros = r->grid->zeros ? p->zeros : NULL,
-                        .tensor_scale = 1.0};
+                        .zeros = grid->zeros ? p->zeros : NULL,
+                        .tensor_scale = p->tensor_scale};
     return 0;
 }
 
@@ -70,6 +74,13 @@ static int linear_read(const struct repack *r, const struct plan_linear *l, stru
     return -1;
 }
 
+/* What weights are stored in where they are asked for: in the type of their scales, but that of
+ * models where it has 8 bits, or where FP8 has scales of 32. */
+static enum dtype weights_type(const struct packed *p)
+{
+    return affine_is(p->grid) || p->scale_type == DT_F16 ? p->scale_type : DT_BF16;
+}
+
 /* What all linears are like, as far as it is needed before the first is written. */
 static int look(struct repack *r, struct repack_report *report, struct err *e)
 {
@@ -89,11 +100,11 @@ static int look(struct repack *r, struct repack_report *report, struct err *e)
         packed_linear(&p, &l->f);
         if (l->f.grid->zeros)
             r->grid = l->f.grid;
-        l->f.source_type = p.scale_type;
+        l->f.source_type = weights_type(&p);
         packed_release(&p);
     }
     for (size_t i = 0; i < r->plan.nlinears; i++)
-        if (r->plan.linear[i].packed)
+        if (r->plan.linear[i].packed && affine_is(r->plan.linear[i].f.grid))
             r->plan.linear[i].f.grid = r->grid;
     return 0;
 }

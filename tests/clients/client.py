@@ -7,7 +7,8 @@ client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windo
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
-Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), gptqmodel, openvino (with optimum-intel
+Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
+but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
 and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
 probability of each token, and rounds activations to 8 bits)."""
 import importlib.util
@@ -20,6 +21,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIB
 NEEDS = {
     "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
     "compressed-tensors": ["torch", "transformers", "compressed_tensors"],
+    "compressed-tensors-weights": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
     "llama.cpp": ["xllamacpp", "tokenizers"],
     "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
@@ -40,6 +42,17 @@ def transformers_model(path):
     return AutoModelForCausalLM.from_pretrained(path, device_map="cpu", dtype=torch.float32)
 
 
+def weights_model(path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(path, device_map="cpu", dtype="auto")
+    for module in model.modules():
+        module.quantization_enabled = False
+    model(input_ids=torch.tensor([[0]]))
+    return torch.nn.Module.float(model)
+
+
 def gptqmodel_model(path):
     import torch
     from gptqmodel import BACKEND, GPTQModel
@@ -55,7 +68,13 @@ def openvino_model(path):
     return OVModelForCausalLM.from_pretrained(path, export=True, ov_config=exact)
 
 
-LOAD = {"transformers": transformers_model, "compressed-tensors": transformers_model, "gptqmodel": gptqmodel_model, "openvino": openvino_model}
+LOAD = {
+    "transformers": transformers_model,
+    "compressed-tensors": transformers_model,
+    "compressed-tensors-weights": weights_model,
+    "gptqmodel": gptqmodel_model,
+    "openvino": openvino_model,
+}
 
 
 def ids(folder, text, window, count):

@@ -49,6 +49,19 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads compressed-tensors 0.001 --format compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b2.attn.qkv: bits=8'
 }
 
+# Their weights alone: activations that are rounded to FP8 are the engine's affair.
+@test "compressed-tensors: FP8" {
+    loads compressed-tensors-weights 0.001 --format compressed-tensors --grid fp8 --bits 8 --group -1
+}
+
+@test "compressed-tensors: NVFP4, a block that was skipped" {
+    loads compressed-tensors-weights 0.00001 --format compressed-tensors --grid nvfp4 --group 16 --override 'b1.*: skip'
+}
+
+@test "compressed-tensors: MXFP4" {
+    loads compressed-tensors-weights 0.00001 --format compressed-tensors --grid mxfp4 --group 32 --fit mse
+}
+
 @test "transformers: AWQ, zero points, a block that was skipped" {
     loads transformers 0.001 --format awq --grid asym --override 'b1.*: skip'
 }

@@ -68,6 +68,23 @@ refused() { # WORD OPTIONS...: before anything was started
     [ ! -e no ]
 }
 
+@test "floating-point grids: the checkpoint is the dense model, and other formats refuse them before the start" {
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 256 --length 128 --quiet \
+        --grid nvfp4 --group 16 --override 'b1.*: skip' --format compressed-tensors,dense
+    ptq diff out/dense out/compressed-tensors
+    run -0 --separate-stderr ptq check out/compressed-tensors
+    [[ $output == *"0 problems, 0 warnings"*"loads in: transformers, vLLM (on a GPU)"* ]]
+    ptq inspect --json out/compressed-tensors | jq -es 'map(select(.grid)) | length == 7 and all(.grid == "nvfp4" and .scale_type == "F8_E4M3" and .bits == 4)'
+    ptq convert --model out/compressed-tensors --format dense back --quiet
+    ptq diff out/dense back
+    run -100 --separate-stderr ptq convert --model out/compressed-tensors --format gptq no
+    [[ $stderr == *"holds grids of equal steps, not nvfp4"* ]]
+    rm -r out
+    refused "holds grids of equal steps, not fp8" --format gptq --grid fp8 --bits 8 --group -1
+    refused "grid mxfp4 has groups of 32: say --group 32, not 64" --format compressed-tensors --grid mxfp4
+    refused "with a scale for each row" --format compressed-tensors --grid fp8 --bits 8
+}
+
 @test "gguf: the same model as dense when it is imported, also from other codes, and what it cannot hold is refused" {
     ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --quiet \
         --solver rtn --format gguf,dense,compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip'

@@ -164,7 +164,7 @@ static void golden(const struct st_set *s, int bits, int zeros, const char *shap
         tensor_release(&want);
     }
     assert_int_equal(
-        format_find("compressed-tensors")->look(s, packed_part(&from, id, "weight_packed"), &look),
+        format_find("compressed-tensors")->look(s, packed_part(&from, id, "weight_scale"), &look),
         1);
     assert_true(look.N == N && look.K == K && look.bits == bits);
     assert_int_equal(look.group, grouped ? 32 : K);
@@ -321,7 +321,19 @@ static void refuses_configs(void **state)
     config_refused(CONFIG("\"a\": {\"targets\": [], \"weights\": {\"num_bits\": 8, \"type\": "
                           "\"float\"}}",
                           ""),
-                   "'float'");
+                   "strategy '' is not supported");
+    config_refused(CONFIG("\"a\": {\"targets\": [], \"weights\": {\"num_bits\": 6, \"type\": "
+                          "\"float\"}}",
+                          ""),
+                   "floats of 6 bits");
+    config_refused(CONFIG("\"a\": {\"targets\": [], \"weights\": {\"num_bits\": 8, \"type\": "
+                          "\"float\", \"strategy\": \"block\"}}",
+                          ""),
+                   "block_structure");
+    config_refused(CONFIG("\"a\": {\"targets\": [], \"weights\": {\"num_bits\": 8, \"type\": "
+                          "\"float\", \"symmetric\": false, \"strategy\": \"channel\"}}",
+                          ""),
+                   "not symmetric");
     config_refused(CONFIG("\"a\": {\"targets\": [], \"weights\": {\"num_bits\": 8, \"strategy\": "
                           "\"tensor\"}}",
                           ""),
@@ -330,8 +342,8 @@ static void refuses_configs(void **state)
                           "\"group\"}}",
                           ""),
                    "group_size");
-    config_refused("{\"quant_method\": \"compressed-tensors\", \"format\": \"float-quantized\"}",
-                   "'float-quantized'");
+    config_refused("{\"quant_method\": \"compressed-tensors\", \"format\": \"sparse-bitmask\"}",
+                   "'sparse-bitmask'");
 }
 
 /* A name speaks louder than an expression, that louder than the class; what is ignored is not

@@ -33,9 +33,9 @@ static void names(void **state)
     assert_int_equal(grid_scale_at(1), DT_BF16);
     assert_int_equal(grid_scale_at(99), DT_COUNT);
     assert_string_equal(grid_name_list(grid_names(), "or", text, sizeof text),
-                        "sym, sym-narrow, asym or exact-asym");
+                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4 or mxfp4");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, sizeof text),
-                        "sym, sym-narrow, asym, exact-asym");
+                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4, mxfp4");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, 8), "sym, sy");
 }
 
@@ -170,6 +170,12 @@ static void table_value(const struct grid_group *g, const uint8_t *codes, size_t
         w[k] = g->scale * (double)g->table[codes[k]];
 }
 
+static double three(double most)
+{
+    (void)most;
+    return 3;
+}
+
 static const struct grid fp4 = {.name = "fp4",
                                 .bits = GRID_BIT(4),
                                 .scale_types = GRID_BIT(DT_F32),
@@ -178,7 +184,7 @@ static const struct grid fp4 = {.name = "fp4",
 static const struct grid two_scales = {.name = "two-scales",
                                        .bits = GRID_BIT(4),
                                        .scale_types = GRID_BIT(DT_F32),
-                                       .tensor_scale = 1,
+                                       .tensor_scale = three,
                                        .zero = no_zero,
                                        .value = two_scales_value};
 static const struct grid means = {.name = "means",
@@ -255,8 +261,9 @@ static void refuses_parts(void **state)
     assert_ptr_equal(c.grid, &grid_sym);
     v.linear[0].grid = "hexagonal";
     assert_int_equal(coded_read(&v.linear[0], &c, &e), -1);
-    assert_non_null(
-        strstr(e.text, "'hexagonal' is not known (known: sym, sym-narrow, asym, exact-asym)"));
+    assert_non_null(strstr(e.text,
+                           "'hexagonal' is not known (known: sym, sym-narrow, asym, exact-asym, "
+                           "fp8, nvfp4, mxfp4)"));
     msg_destroy(&m);
     refused(&grid_sym, solution(4, 1, 0, 0), "has no zeros, but the solution brings");
     refused(grid_find("asym"), solution(4, 0, 0, 0), "lacks tensor 'o.zeros'");

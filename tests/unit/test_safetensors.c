@@ -127,8 +127,8 @@ static void bad_headers(void **state)
     header_refused("{'a':{'shape':[1],'data_offsets':[0,4]}}", 4, "'dtype'");
     header_refused("{'a':{'dtype':'F31','shape':[1],'data_offsets':[0,4]}}", 4,
                    "'F31' is not known");
-    header_refused("{'a':{'dtype':'F8_E4M3','shape':[1],'data_offsets':[0,1]}}", 1,
-                   "F8_E4M3 is not supported");
+    header_refused("{'a':{'dtype':'F8_E5M2','shape':[1],'data_offsets':[0,1]}}", 1,
+                   "F8_E5M2 is not supported");
     header_refused("{'a':{'dtype':'F4','shape':[2],'data_offsets':[0,1]}}", 1,
                    "F4 is not supported");
     header_refused("{'a':{'dtype':'F32','data_offsets':[0,4]}}", 4, "'shape'");

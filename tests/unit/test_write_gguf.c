@@ -139,7 +139,7 @@ static void blocks(void **state)
 static void least(void **state)
 {
     const struct grid *grid = grid_find("exact-asym");
-    const struct grid_fit fit = {4, DT_F16, 0, ZERO_NEAREST};
+    const struct grid_fit fit = {4, DT_F16, 0, ZERO_NEAREST, 1};
     struct format_linear l = linear(4);
     uint8_t codes[2 * 96], zeros[6];
     float want[2 * 96], got[2 * 96];

@@ -89,7 +89,7 @@ static int warning(struct check *c, struct err *e, const char *form, ...)
 /* Stored as less 1, the largest zero point can be one more than the largest code. */
 static int zeros_check(const struct packed *p, const char *name, struct err *e)
 {
-    for (size_t i = 0; i < p->N * p->G; i++)
+    for (size_t i = 0; p->zeros && i < p->N * p->G; i++)
         if (p->zeros[i] >> p->bits)
             return err_set(e, ERR_USE,
                            "'%s': zero point %u (row %zu, group %zu) is beyond %d bits: engines "

@@ -206,7 +206,6 @@ static void linear_show(const struct view *v, const struct weights *w,
     struct tensor t = {.data = NULL};
     struct json *stats;
     struct err why = {0};
-    const char *grid;
 
     if (!v->stats || !w->reader)
         return;
@@ -217,10 +216,9 @@ static void linear_show(const struct view *v, const struct weights *w,
             fprintf(v->out, "; its weights cannot be read: %s", why.text);
         return;
     }
-    grid = codes.symmetric ? "sym" : "asym";
     if (j) {
         if (codes.scale_type != DT_COUNT) {
-            json_set_text(j, "grid", grid);
+            json_set_text(j, "grid", codes.grid);
             json_set_text(j, "scale_type", dtype_name(codes.scale_type));
             json_set_bool(j, "act_order", codes.permuted);
         }
@@ -230,7 +228,7 @@ static void linear_show(const struct view *v, const struct weights *w,
         json_set(j, "weights", stats);
     } else {
         if (codes.scale_type != DT_COUNT)
-            fprintf(v->out, ", grid %s, %s scales%s", grid, dtype_name(codes.scale_type),
+            fprintf(v->out, ", grid %s, %s scales%s", codes.grid, dtype_name(codes.scale_type),
                     codes.permuted ? ", groups in act-order" : "");
         fputs("; weights", v->out);
         print_stats(v, &t);

@@ -161,11 +161,10 @@ void weights_close(struct weights *w)
 
 static struct weights_codes codes_of(const struct packed *p)
 {
-    struct weights_codes c = {1, p->group_of != NULL, p->scale_type};
+    struct format_linear l = {.bits = 0};
 
-    for (size_t i = 0; i < p->N * p->G && c.symmetric; i++)
-        c.symmetric = p->zeros[i] == 1u << (p->bits - 1);
-    return c;
+    packed_linear(p, &l);
+    return (struct weights_codes){l.grid->name, p->group_of != NULL, p->scale_type};
 }
 
 /* By codes where it has them, since these say more than the weights do. */

@@ -42,7 +42,7 @@ int weights_shows(const struct weights_linear *x, const char *stored);
 
 /* What only the codes tell. */
 struct weights_codes {
-    int symmetric;         /* the zero point of every group is the middle code */
+    const char *grid;      /* as a run names it: of equal steps sym or asym */
     int permuted;          /* groups are not runs of inputs (act-order) */
     enum dtype scale_type; /* DT_COUNT: the format has no codes of this kind; nothing else is set */
 };
