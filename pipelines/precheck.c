@@ -225,7 +225,7 @@ static void offer(const struct format *asked, const struct engine_look *x,
     if (!engine_refused(x, ENGINE_ZEROS))
         return;
     for (size_t i = 0; (f = format_at(i)); i++) {
-        if (f == asked || !f->mark ||
+        if (f == asked || !f->mark || !f->put ||
             overrides_check_shapes(&c->lines, sites, all, &f, 1, &(struct err){0}) < 0)
             continue;
         engine_start(&look, f);

@@ -89,7 +89,7 @@ struct format {
     /* The tensors that stand for NAME.weight: how many, -1. */
     int (*tensors)(const struct format_linear *l, struct format_tensor t[FORMAT_TENSORS],
                    struct err *e);
-    /* Their bytes. */
+    /* Their bytes. NULL: the format is only read, and nothing above is there. */
     int (*put)(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,
                struct err *e);
     /* The quantization_config, and the dtype of config.json (DT_COUNT: as it is). NULL:
@@ -123,7 +123,7 @@ struct format {
 #define FORMATS_MAX 8
 const struct format *format_find(const char *name); /* NULL: unknown */
 const struct format *format_at(size_t i);           /* NULL past the end */
-const char *const *format_names(void);              /* NULL-terminated */
+const char *const *format_names(void);              /* of those that are written; NULL-terminated */
 /* As rows of options take it: a name and its number; NULL past the end. */
 const char *format_choice(size_t i, int *value);
 #define FORMAT_DEFAULT "gptq" /* what is written when nobody says otherwise */

@@ -108,6 +108,16 @@ static void scales_shape(const struct ct_kind *k, size_t N, size_t K, uint64_t s
     shape[1] = grid_groups(K, k->group);
 }
 
+/* One scale: a vector of one, or a number without dimensions. */
+static int whole_check(const struct format_source *from, const char *name, struct err *e)
+{
+    const struct st_entry *x = packed_part(from, name, "weight_scale");
+
+    if (x && x->ndim == 0 && dtype_is_float(x->dtype))
+        return 0;
+    return packed_part_is(from, name, "weight_scale", DT_COUNT, 1, (const uint64_t[]){1}, e);
+}
+
 int ct_float_find(const struct ct_kind *k, const struct format_source *from, const char *name,
                   size_t N, size_t K, struct err *e)
 {
@@ -126,7 +136,7 @@ int ct_float_find(const struct ct_kind *k, const struct format_source *from, con
                              e))
         return -1;
     if (k->whole
-            ? packed_part_is(from, name, "weight_scale", scale, 1, (const uint64_t[]){1}, e)
+            ? whole_check(from, name, e)
             : packed_part_is(from, name, k->part ? k->part : "weight_scale", scale, 2, shape, e))
         return -1;
     return k->grid->tensor_scale ? packed_part_is(from, name, "weight_global_scale", DT_F32, 1,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* format_list - the only list of formats. */
+/* format_list - the only list of formats: those that are written first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +8,11 @@
 #include "format.h"
 
 extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
-    format_gguf, format_dense;
+    format_gguf, format_dense, format_fp8;
 
 static const struct format *const formats[] = {
-    &format_gptq, &format_gptq_v2, &format_compressed_tensors,
-    &format_awq,  &format_gguf,    &format_dense,
+    &format_gptq,  &format_gptq_v2, &format_compressed_tensors, &format_awq, &format_gguf,
+    &format_dense, &format_fp8,
 };
 
 #define COUNT (sizeof formats / sizeof *formats)
@@ -35,7 +35,7 @@ const char *const *format_names(void)
 {
     static const char *names[COUNT + 1];
 
-    for (size_t i = 0; i < COUNT; i++)
+    for (size_t i = 0; i < COUNT && formats[i]->put; i++)
         names[i] = formats[i]->name;
     return names;
 }
@@ -43,7 +43,7 @@ const char *const *format_names(void)
 const char *format_choice(size_t i, int *value)
 {
     *value = (int)i;
-    return i < COUNT ? formats[i]->name : NULL;
+    return i < COUNT && formats[i]->put ? formats[i]->name : NULL;
 }
 
 static int add(const char *name, const struct format *at[FORMATS_MAX], size_t *count, struct err *e)
@@ -53,6 +53,9 @@ static int add(const char *name, const struct format *at[FORMATS_MAX], size_t *c
 
     if (!f)
         return err_set(e, ERR_USE, "format '%s' is not known (%s)", name,
+                       grid_name_list(format_names(), NULL, known, sizeof known));
+    if (!f->put)
+        return err_set(e, ERR_USE, "format '%s' is not written, only read (written are %s)", name,
                        grid_name_list(format_names(), NULL, known, sizeof known));
     for (size_t i = 0; i < *count; i++)
         if (at[i] == f)

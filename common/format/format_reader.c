@@ -62,8 +62,8 @@ int format_check_plain(const struct json *config, const char *dir, struct err *e
                ? 0
                : err_set(e, ERR_USE,
                          "'%s' is quantized already (config.json: quantization_config, %s%.64s): "
-                         "start from the model that it was made of; if its weights are plain, "
-                         "remove that key",
+                         "start from the model that it was made of, or from what 'ptq convert "
+                         "--format dense' makes of it; if its weights are plain, remove that key",
                          dir, method ? "quant_method " : "no quant_method", method ? method : "");
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -82,6 +83,68 @@ static void reads_weights(void **state)
         format_close(&r);
     }
     st_close(&s);
+}
+
+/* The scales of blocks under the name that DeepSeek gave them, and one without dimensions. */
+static void copy(struct st_writer *w, const struct st_set *s, const char *from, const char *to,
+                 int ndim, int put)
+{
+    const struct st_entry *x = st_find(s, from);
+    struct err e = {0};
+    struct tensor t;
+
+    assert_non_null(x);
+    if (!put) {
+        assert_int_equal(st_declare(w, to, x->dtype, ndim, x->shape, &e), 0);
+        return;
+    }
+    assert_int_equal(st_load(s, x, &t, &e), 0);
+    assert_int_equal(st_put(w, to, t.data, t.bytes, &e), 0);
+    tensor_release(&t);
+}
+
+static void reads_deepseek(void **state)
+{
+    static const char *const ids[] = {"fp8-block", "fp8-tensor"};
+    static const char *const configs[] = {
+        "{\"quantization_config\": {\"quant_method\": \"fp8\", \"weight_block_size\": [4, 24]}}",
+        "{\"quantization_config\": {\"quant_method\": \"fp8\"}}"};
+    char path[] = "/tmp/ptq-fp8-XXXXXX";
+    struct st_set *s = golden(), *made;
+    struct err e = {0};
+    struct st_writer *w;
+
+    (void)state;
+    assert_true(close(mkstemp(path)) == 0);
+    assert_non_null(w = st_create(path, &e));
+    for (int put = 0; put < 2; put++) {
+        copy(w, s, "fp8-block.weight", "fp8-block.weight", 2, put);
+        copy(w, s, "fp8-block.weight_scale", "fp8-block.weight_scale_inv", 2, put);
+        copy(w, s, "fp8-tensor.weight", "fp8-tensor.weight", 2, put);
+        copy(w, s, "fp8-tensor.weight_scale", "fp8-tensor.weight_scale", 0, put);
+        assert_int_equal(put ? st_publish(&w, &e) : st_begin(w, &e), 0);
+    }
+    assert_non_null(made = st_open(path, &e));
+    for (size_t i = 0; i < 2; i++) {
+        struct format_reader *r = opened(configs[i], made), *other = opened(configs[1 - i], made);
+        float got[N * K], want[N * K];
+        char name[64];
+
+        snprintf(name, sizeof name, "%s-is.weight", ids[i]);
+        assert_int_equal(st_load_rows_f32(s, st_find(s, name), 0, N, want, &e), 0);
+        if (format_find_linear(r, ids[i], N, K, &e) || format_load_linear(r, ids[i], N, K, got, &e))
+            fail_msg("%s: %s", ids[i], e.text);
+        for (size_t k = 0; k < (size_t)N * K; k++)
+            assert_true(fabsf(got[k] - want[k]) <= 2.5e-7F * fabsf(want[k]));
+        assert_string_equal(format_of(r)->name, "fp8");
+        assert_int_equal(format_find_linear(other, ids[i], N, K, &e), -1);
+        assert_non_null(strstr(e.text, "is missing"));
+        format_close(&r);
+        format_close(&other);
+    }
+    st_close(&made);
+    st_close(&s);
+    unlink(path);
 }
 
 struct given {
@@ -262,9 +325,10 @@ static void no_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_weights),  cmocka_unit_test(same_bytes),
-        cmocka_unit_test(looks),          cmocka_unit_test(refuses_tensors),
-        cmocka_unit_test(refuses_shapes), cmocka_unit_test(no_number),
+        cmocka_unit_test(reads_weights),   cmocka_unit_test(reads_deepseek),
+        cmocka_unit_test(same_bytes),      cmocka_unit_test(looks),
+        cmocka_unit_test(refuses_tensors), cmocka_unit_test(refuses_shapes),
+        cmocka_unit_test(no_number),
     };
 
     return cmocka_run_group_tests_name("ct_float", tests, NULL, NULL);

@@ -38,8 +38,14 @@ static void list(void **state)
     assert_int_equal(format_parse("dense,gptq", at, &n, &e), 0);
     assert_int_equal(n, 2);
     assert_ptr_equal(at[1], format_find("gptq"));
+    assert_int_equal(format_parse("fp8", at, &n, &e), -1);
+    assert_non_null(strstr(e.text, "'fp8' is not written, only read (written are gptq,"));
     for (n = 0; (f = format_at(n)); n++) {
         assert_ptr_equal(format_find(f->name), f);
+        if (!f->put) {
+            assert_true(f->claims && f->read && f->look && f->engines);
+            continue;
+        }
         assert_string_equal(format_names()[n], f->name);
         assert_true(f->title && f->about && f->check && f->tensors && f->put);
         if (f->container == FORMAT_FOLDER)
@@ -254,7 +260,7 @@ static void there_and_back(const char *dir, const struct grid *grid, int bits)
     for (int round = 0; round < 2; round++) {
         assert_int_equal(coded_decode(&c, 0, N, w, &e), 0);
         for (size_t i = 0; (f = format_at(i)); i++) {
-            if (f->container != FORMAT_FOLDER || f->check(&l, &e) ||
+            if (f->container != FORMAT_FOLDER || !f->put || f->check(&l, &e) ||
                 (f->check_codes && f->check_codes(&l, &c, &e)))
                 continue;
             write_out(f, &l, &c, dir);
@@ -305,7 +311,7 @@ static void refuses_configs(void **state)
     config_refused("{}", "quant_method");
     config_refused("{\"quant_method\": 1}", "quant_method");
     config_refused("{\"quant_method\": \"hqq\"}",
-                   "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq)");
+                   "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, fp8)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
 }
 
