@@ -77,8 +77,9 @@ struct format {
     const char *title; /* "GPTQ" */
     const char *about; /* one line for help */
     enum format_container container;
-    int fuses;  /* its readers fuse q k v; gate up, and need them alike */
-    int stacks; /* what the model holds in one tensor for several linears stays one tensor */
+    int fuses;         /* its readers fuse q k v; gate up, and need them alike */
+    int stacks;        /* what the model holds in one tensor for several linears stays one tensor */
+    int experts_alike; /* those of a block stand in one tensor, and are of one kind */
     int one_scale_type; /* all its linears must have scales of one type */
     int one_group;      /* and groups of one size */
     int some_codes;     /* it is for models of which at least one linear is quantized */

@@ -181,6 +181,7 @@ const struct format format_gguf = {
     .title = "GGUF",
     .about = "one file for llama.cpp: blocks of 4 bits (Q4_0, Q4_1) and 8 (Q8_0)",
     .container = FORMAT_GGUF,
+    .experts_alike = 1,
     .check = check,
     .check_codes = check_codes,
     .tensors = tensors,

@@ -13,6 +13,7 @@
 
 #define EMBED "model.embed_tokens.weight"
 #define HEAD "lm_head.weight"
+#define ROUTER "ffn_gate_inp.weight"
 #define DERIVED ".rotary_emb.inv_freq"
 
 struct arch {
@@ -20,11 +21,12 @@ struct arch {
     int woven;   /* rows of heads that turn are interleaved */
     int biases;  /* biases of attention that config.json may ask for */
     int factors; /* takes rope_freqs.weight */
+    int experts; /* in every block */
 };
-static const struct arch ARCHS[] = {{"llama", "llama", 1, 1, 1},
-                                    {"mistral", "llama", 1, 0, 1},
-                                    {"qwen2", "qwen2", 0, 1, 0},
-                                    {"qwen3", "qwen3", 0, 0, 0}};
+static const struct arch ARCHS[] = {
+    {"llama", "llama", 1, 1, 1, 0},   {"mistral", "llama", 1, 0, 1, 0},
+    {"mixtral", "llama", 1, 0, 1, 1}, {"qwen2", "qwen2", 0, 1, 0, 0},
+    {"qwen3", "qwen3", 0, 0, 0, 0},   {"qwen3_moe", "qwen3moe", 0, 0, 0, 1}};
 
 static const struct arch *arch_of(const struct config *c, struct err *e)
 {
@@ -32,8 +34,9 @@ static const struct arch *arch_of(const struct config *c, struct err *e)
         if (strcmp(ARCHS[i].model_type, c->model_type) == 0)
             return &ARCHS[i];
     err_set(e, ERR_USE,
-            "the gguf format is not written for model type %s, only for llama, mistral, qwen2 and "
-            "qwen3: take another --format, or --format dense and llama.cpp's own converter",
+            "the gguf format is not written for model type %s, only for llama, mistral, "
+            "mixtral, qwen2, qwen3 and qwen3_moe: take another --format, or --format dense and "
+            "llama.cpp's own converter",
             c->model_type);
     return NULL;
 }
@@ -62,6 +65,21 @@ static int rope_check(const struct config *c, const struct arch *a, struct err *
     return 0;
 }
 
+/* llama.cpp brings the weights of a token's experts to a sum of 1 in these architectures. */
+static int experts_check(const struct config *c, const struct arch *a, struct err *e)
+{
+    if (!c->experts)
+        return a->experts ? refuse("no experts", a, e) : 0;
+    if (!c->experts_normalized || c->experts_scale > 0 || c->experts_groups)
+        return refuse("another way to weigh experts", a, e);
+    if (c->shared_ff)
+        return refuse("shared experts", a, e);
+    for (size_t i = 0; i < c->layers; i++)
+        if (!c->block || !(c->block[i] & BLOCK_EXPERTS))
+            return refuse("blocks without experts", a, e);
+    return 0;
+}
+
 static int config_check(const struct config *c, const struct arch *a, struct err *e)
 {
     for (size_t i = 0; i < c->layers; i++)
@@ -73,7 +91,7 @@ static int config_check(const struct config *c, const struct arch *a, struct err
         return refuse("blocks behind the last", a, e);
     if (c->activation != ACTIVATION_SILU)
         return refuse("another activation than SiLU", a, e);
-    return rope_check(c, a, e);
+    return experts_check(c, a, e) ? -1 : rope_check(c, a, e);
 }
 
 /* ---- tensors ---- */
@@ -98,20 +116,25 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
     const struct arch *a = arch_of(c, e);
     const char *known = strcmp(name, embed_name(s)) == 0 ? EMBED : name;
     const struct gguf_name *n;
-    int64_t block = -1;
+    int64_t block = -1, expert = -1;
 
     *p = (struct gguf_place){.head_rows = 0};
     if (!a)
         return -1;
     if ((p->left_out = is_derived(name)))
         return 0;
-    if (!(n = gguf_name_find(known, &block)) || block >= (int64_t)c->layers)
+    if ((!(n = gguf_name_find(known, &block)) &&
+         !(a->experts && (n = gguf_name_expert(known, &block, &expert)))) ||
+        block >= (int64_t)c->layers || expert >= (int64_t)c->experts)
         return err_set(e, ERR_USE,
                        "tensor '%s' has no place in a GGUF file of architecture %s: take another "
                        "--format",
                        name, a->name);
     p->left_out = c->tied && n->when == GGUF_UNTIED;
     p->head_rows = a->woven && n->rope ? c->head_dim : 0;
+    p->matrices = expert < 0 ? 0 : c->experts;
+    p->which = expert < 0 ? 0 : (uint64_t)expert;
+    p->exact = strcmp(n->file, ROUTER) == 0;
     if (block < 0)
         snprintf(p->name, sizeof p->name, "%s", n->file);
     else
@@ -119,9 +142,9 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
     return 0;
 }
 
-enum gguf_type gguf_model_type(const struct st_entry *x)
+enum gguf_type gguf_model_type(const struct st_entry *x, const struct gguf_place *p)
 {
-    if (x->ndim < 2 || x->dtype == DT_F32)
+    if (x->ndim < 2 || x->dtype == DT_F32 || p->exact)
         return GGUF_F32;
     return x->dtype == DT_F16 ? GGUF_F16 : GGUF_BF16;
 }
@@ -171,6 +194,17 @@ static int scaling_put(const struct keys *k, const struct rope_spec *r)
                                 : 0;
 }
 
+static int experts_put(const struct keys *k, const struct config *c)
+{
+    if (!c->experts)
+        return 0;
+    return put_u32(k, "expert_count", c->experts) ||
+                   put_u32(k, "expert_used_count", c->experts_top) ||
+                   put_u32(k, "expert_feed_forward_length", c->expert_ff)
+               ? -1
+               : 0;
+}
+
 static int sizes_put(const struct keys *k, const struct config *c)
 {
     return put_u32(k, "block_count", c->layers) || put_u32(k, "context_length", c->context) ||
@@ -183,7 +217,7 @@ static int sizes_put(const struct keys *k, const struct config *c)
                    put_f32(k, "attention.layer_norm_rms_epsilon", c->norm.eps) ||
                    put_u32(k, "rope.dimension_count", c->head_dim) ||
                    put_f32(k, "rope.freq_base", c->rope.theta) || scaling_put(k, &c->rope) ||
-                   put_u32(k, "vocab_size", c->vocab)
+                   put_u32(k, "vocab_size", c->vocab) || experts_put(k, c)
                ? -1
                : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_model - a checkpoint's config, tokenizer and tensors as a GGUF file that llama.cpp loads:
- * architectures llama (Llama, SmolLM2, Mistral), qwen2, qwen3. What llama.cpp would compute
- * otherwise is refused by name. */
+ * architectures llama (Llama, SmolLM2, Mistral, Mixtral), qwen2, qwen3, qwen3moe. What llama.cpp
+ * would compute otherwise is refused by name. */
 #ifndef PTQ_GGUF_MODEL_H
 #define PTQ_GGUF_MODEL_H
 
@@ -14,6 +14,9 @@
 struct gguf_place {
     char name[GGUF_NAME];
     uint64_t head_rows; /* rows of a head, stored interleaved; 0: rows as they are */
+    uint64_t matrices;  /* stand in it, those of all experts, slowest; 0: it is no expert's */
+    uint64_t which;     /* of these */
+    int exact;          /* F32 whatever it is here: a router */
     int left_out; /* the file has none: a head that is the embedding, what follows from config */
 };
 
@@ -21,7 +24,7 @@ struct gguf_place {
 int gguf_model_place(const struct config *c, const struct st_set *s, const char *name,
                      struct gguf_place *p, struct err *e);
 /* The type that a tensor has which is not quantized: vectors are F32, as llama.cpp wants them. */
-enum gguf_type gguf_model_type(const struct st_entry *x);
+enum gguf_type gguf_model_type(const struct st_entry *x, const struct gguf_place *p);
 /* Everything but general.file_type and the provenance. */
 int gguf_model_meta(const char *dir, const struct config *c, struct gguf_meta *m, struct err *e);
 /* The frequencies of llama3 rope, which the file holds as a tensor GGUF_ROPE_FACTORS [n]:

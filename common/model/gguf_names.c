@@ -2,6 +2,7 @@
 /* gguf_names - the table, both ways. */
 #include "gguf_names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,17 @@ static const struct gguf_name MODEL[] = {
     {"output_norm.weight", "model.norm.weight", D, NONE, GGUF_ALWAYS, 0},
     {"output.weight", "lm_head.weight", VOCAB, D, GGUF_UNTIED, 0}};
 
+/* Of models with experts, those with the names of Qwen3 and those of Mixtral. */
+static const struct gguf_name EXPERTS[] = {
+    {"ffn_gate_inp.weight", "mlp.gate.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_up_exps.weight", "mlp.experts.*.up_proj.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_down_exps.weight", "mlp.experts.*.down_proj.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_gate_inp.weight", "block_sparse_moe.gate.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_gate_exps.weight", "block_sparse_moe.experts.*.w1.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_up_exps.weight", "block_sparse_moe.experts.*.w3.weight", NONE, NONE, GGUF_ALWAYS, 0},
+    {"ffn_down_exps.weight", "block_sparse_moe.experts.*.w2.weight", NONE, NONE, GGUF_ALWAYS, 0}};
+
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 const struct gguf_name *gguf_name_block(size_t i)
@@ -60,13 +72,40 @@ static const struct gguf_name *find(const struct gguf_name *list, size_t n, cons
     return NULL;
 }
 
-const struct gguf_name *gguf_name_find(const char *tensor, int64_t *block)
+/* What stands behind "model.layers.N."; NULL: it is of no block. */
+static const char *in_block(const char *tensor, int64_t *block)
 {
     const char *digits = tensor + sizeof BLOCKS - 1;
     char *end;
 
     if (strncmp(tensor, BLOCKS, sizeof BLOCKS - 1))
-        return find(MODEL, COUNT(MODEL), tensor);
+        return NULL;
     *block = strtoll(digits, &end, 10);
-    return end > digits && *end == '.' ? find(BLOCK, COUNT(BLOCK), end + 1) : NULL;
+    return end > digits && *end == '.' ? end + 1 : NULL;
+}
+
+const struct gguf_name *gguf_name_find(const char *tensor, int64_t *block)
+{
+    const char *rest = in_block(tensor, block);
+
+    if (rest)
+        return find(BLOCK, COUNT(BLOCK), rest);
+    return strncmp(tensor, BLOCKS, sizeof BLOCKS - 1) ? find(MODEL, COUNT(MODEL), tensor) : NULL;
+}
+
+const struct gguf_name *gguf_name_expert(const char *tensor, int64_t *block, int64_t *expert)
+{
+    static const char word[] = "experts.";
+    const char *rest = in_block(tensor, block), *at = rest ? strstr(rest, word) : NULL;
+    char name[96], *end;
+
+    *expert = -1;
+    if (!rest || !at)
+        return rest ? find(EXPERTS, COUNT(EXPERTS), rest) : NULL;
+    at += sizeof word - 1;
+    if (*at < '0' || *at > '9')
+        return NULL;
+    *expert = strtoll(at, &end, 10);
+    snprintf(name, sizeof name, "%.*s*%s", (int)(at - rest), rest, end);
+    return find(EXPERTS, COUNT(EXPERTS), name);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gguf_names - which tensor of a GGUF file is which of a checkpoint (dense models with the names
- * of Llama: convert_hf_to_gguf.py of llama.cpp), and what shape it has. */
+/* gguf_names - which tensor of a GGUF file is which of a checkpoint (the names of Llama, and of
+ * experts beside them: convert_hf_to_gguf.py of llama.cpp), and what shape it has. */
 #ifndef PTQ_GGUF_NAMES_H
 #define PTQ_GGUF_NAMES_H
 
@@ -37,5 +37,8 @@ const struct gguf_name *gguf_name_block(size_t i);
 const struct gguf_name *gguf_name_model(size_t i);
 /* Of a tensor of a checkpoint; *block: of which, when it is of one. NULL: not known. */
 const struct gguf_name *gguf_name_find(const char *tensor, int64_t *block);
+/* The same of routers and experts, whose matrices stand behind each other in one tensor of the
+ * file; *expert: which of them, -1: it is no expert's. Their sizes are not in the table. */
+const struct gguf_name *gguf_name_expert(const char *tensor, int64_t *block, int64_t *expert);
 
 #endif

@@ -318,11 +318,15 @@ int overrides_check(const struct overrides *o, const struct sites *s, struct err
     return 0;
 }
 
+#define EXPERT_PARTS 4 /* gate, up, down */
+
 struct check {
     const struct overrides *o;
     const struct format_linear *all;
     const struct format *const *formats;
     size_t nformats, left;
+    struct format_linear expert[EXPERT_PARTS]; /* of this block, the first that has such a name */
+    size_t block, nexpert;
     struct format_linear first; /* that is not kept, when left is not 0 */
 };
 
@@ -360,12 +364,47 @@ static int check_kept(const struct check *k, struct err *e)
     return 0;
 }
 
+static const char *last_of(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot ? dot : name;
+}
+
+/* What the experts of a block have that is called the same, where a format wants them alike. */
+static int check_experts(struct check *k, size_t block, const struct format_linear *l,
+                         struct err *e)
+{
+    const struct format_linear *x = k->expert;
+
+    if (block != k->block)
+        k->nexpert = 0;
+    k->block = block;
+    while (x < k->expert + k->nexpert && strcmp(last_of(x->name), last_of(l->name)) != 0)
+        x++;
+    if (x == k->expert + k->nexpert) {
+        if (k->nexpert < EXPERT_PARTS)
+            k->expert[k->nexpert++] = *l;
+        return 0;
+    }
+    for (size_t f = 0; f < k->nformats; f++)
+        if (k->formats[f]->experts_alike &&
+            (x->kept != l->kept || (!l->kept && (x->bits != l->bits || x->grid != l->grid))))
+            return err_set(e, ERR_USE,
+                           "'%s' and '%s': the %s format holds the experts of a block in one "
+                           "tensor: override all of them alike",
+                           x->name, l->name, k->formats[f]->name);
+    return 0;
+}
+
 /* Also counts what is not kept. */
 static int check_linear(struct check *k, const struct site *site, size_t i, struct err *e)
 {
     struct format_linear l;
 
     overrides_linear(k->o, k->all, site, i, &l);
+    if (site->expert >= 0 && check_experts(k, site->block, &l, e) < 0)
+        return -1;
     if (l.kept)
         return 0;
     if (!k->left++)

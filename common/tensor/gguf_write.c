@@ -298,6 +298,22 @@ int gguf_put_part(struct gguf_writer *w, const char *name, uint64_t at, const vo
     return 0;
 }
 
+int gguf_put_at(struct gguf_writer *w, const char *name, uint64_t at, const void *data,
+                size_t bytes, struct err *e)
+{
+    struct slot *s = slot_find(w, name, e);
+
+    if (!s)
+        return -1;
+    if (at > s->bytes || bytes > s->bytes - at || bytes > s->bytes - s->filled)
+        return err_set(e, ERR_USE, "%s: tensor '%s': %zu bytes at %llu are not of its %llu",
+                       w->path, name, bytes, (unsigned long long)at, (unsigned long long)s->bytes);
+    if (fs_pwrite_all(w->out.fd, data, bytes, w->start + s->offset + at, w->path, e))
+        return -1;
+    s->filled += bytes;
+    return 0;
+}
+
 /* Space between tensors that nobody writes is zero; the last one's must be there too. */
 static int tail_write(struct gguf_writer *w, struct err *e)
 {

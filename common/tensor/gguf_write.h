@@ -45,6 +45,9 @@ int gguf_begin(struct gguf_writer *w, const struct gguf_meta *m, struct err *e);
 /* In pieces, in ascending order without gaps: `at` is the number of bytes given before. */
 int gguf_put_part(struct gguf_writer *w, const char *name, uint64_t at, const void *data,
                   size_t bytes, struct err *e);
+/* The same in pieces of any order that do not overlap: who gives them sees to it. */
+int gguf_put_at(struct gguf_writer *w, const char *name, uint64_t at, const void *data,
+                size_t bytes, struct err *e);
 /* Error when a declared tensor was not given whole. The writer is gone afterwards, as is the
  * temporary file when it fails. */
 int gguf_publish(struct gguf_writer **w, struct err *e);

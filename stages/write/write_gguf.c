@@ -33,13 +33,24 @@ static int place_of(const struct job *j, const char *name, struct gguf_place *p,
 static int declare(struct job *j, const char *name, uint32_t type, int ndim, const uint64_t *shape,
                    struct err *e)
 {
-    uint64_t row, rows = ndim > 1 ? shape[0] : 1;
+    uint64_t row, rows = (ndim > 1 ? shape[0] : 1) * (ndim > 2 ? shape[1] : 1);
 
     if (gguf_declare(j->w, name, type, ndim, shape, e) ||
         gguf_row_bytes(type, shape[ndim - 1], &row))
         return -1;
     j->a->bytes += row * rows;
     return 0;
+}
+
+/* Of experts the first one stands for all. */
+static int declare_at(struct job *j, const struct gguf_place *place, uint32_t type, int ndim,
+                      const uint64_t *shape, struct err *e)
+{
+    if (!place->matrices)
+        return declare(j, place->name, type, ndim, shape, e);
+    return place->which ? 0
+                        : declare(j, place->name, type, 3,
+                                  (const uint64_t[]){place->matrices, shape[0], shape[1]}, e);
 }
 
 /* A linear that is not kept stands where its weight, or the mark of its codes, was. */
@@ -56,13 +67,14 @@ static int declare_one(struct job *j, const struct st_entry *x, struct err *e)
     if (!l || l->f.kept) {
         if (place_of(j, x->name, &place, e))
             return -1;
-        return place.left_out ? 0
-                              : declare(j, place.name, gguf_model_type(x), x->ndim, x->shape, e);
+        return place.left_out
+                   ? 0
+                   : declare_at(j, &place, gguf_model_type(x, &place), x->ndim, x->shape, e);
     }
     snprintf(name, sizeof name, "%s.weight", l->f.name);
     return place_of(j, name, &place, e) ? -1
-                                        : declare(j, place.name, format_gguf_type(&l->f), 2,
-                                                  (const uint64_t[]){l->f.N, l->f.K}, e);
+                                        : declare_at(j, &place, format_gguf_type(&l->f), 2,
+                                                     (const uint64_t[]){l->f.N, l->f.K}, e);
 }
 
 static uint64_t file_type(const struct plan *p)
@@ -127,7 +139,7 @@ static int piece_copy(struct job *j, const struct st_entry *x, const struct gguf
                       uint64_t first, uint64_t rows, struct err *e)
 {
     const uint64_t width = x->ndim > 1 ? x->shape[1] : 1;
-    const enum gguf_type type = gguf_model_type(x);
+    const enum gguf_type type = gguf_model_type(x, place);
     const enum dtype stored = type == GGUF_F32 ? DT_F32 : type == GGUF_F16 ? DT_F16 : DT_BF16;
     const size_t n = (size_t)(rows * width), bytes = (size_t)width * dtype_size(stored);
     float *values = mem_raw(n, sizeof *values, e);
@@ -142,7 +154,8 @@ static int piece_copy(struct job *j, const struct st_entry *x, const struct gguf
     }
     if (place->head_rows && weave(&out, rows, bytes, place->head_rows, e))
         goto out;
-    rc = gguf_put_part(j->w, place->name, first * bytes, out, rows * bytes, e);
+    rc = gguf_put_at(j->w, place->name, (place->which * x->shape[0] + first) * bytes, out,
+                     rows * bytes, e);
 out:
     free(out);
     free(values);
@@ -189,7 +202,7 @@ static int emit(void *ctx, const char *name, const void *data, size_t bytes, str
     if (place_of(j, name, &place, e))
         return -1;
     if (!place.head_rows)
-        return gguf_put_part(j->w, place.name, 0, data, bytes, e);
+        return gguf_put_at(j->w, place.name, place.which * bytes, data, bytes, e);
     if (!(copy = mem_raw(bytes, 1, e)))
         return -1;
     memcpy(copy, data, bytes);

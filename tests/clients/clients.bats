@@ -86,6 +86,19 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads openvino 0.001 --override 'b1.*: skip'
 }
 
+@test "llama.cpp: experts" {
+    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    moe=${PTQ_SHARED:-$root/../shared}/data/tale-moe
+    [ -e "$moe" ] || skip "no $moe here (PTQ_SHARED)"
+    ptq run "$root/pipelines/gptq.pipe" --model "$moe" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
+        --bits 4 --group 64 --override '*down*: bits=8 group=32' --override 'b1.*: skip' --format gguf,dense
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
+    ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
+    "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+    cat ours.json theirs.json
+    jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005 and .[1].cut_otherwise == 0' ours.json theirs.json
+}
+
 # It rounds activations to 8 bits: 0.5%, as little as the text is.
 @test "llama.cpp: 4 and 8 bits, zero points, a block that was skipped; tokens cut alike" {
     why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"

@@ -64,8 +64,10 @@ static void container(void **state)
     assert_int_equal(gguf_put_part(w, "norm", 4, norm, 4, &e), -1); /* a gap */
     for (int i = 0; i < 2 * 34; i++)
         blocks[i] = i % 34 == 0 ? 0 : i % 34 == 1 ? 0x3c : (unsigned char)(i % 34 - 18);
-    assert_int_equal(gguf_put_part(w, "blocks", 0, blocks, 34, &e), 0);
-    assert_int_equal(gguf_put_part(w, "blocks", 34, blocks + 34, 34, &e), 0);
+    assert_int_equal(gguf_put_at(w, "blocks", 35, blocks, 34, &e), -1); /* past the end */
+    assert_int_equal(gguf_put_at(w, "blocks", 34, blocks + 34, 34, &e), 0);
+    assert_int_equal(gguf_put_at(w, "blocks", 0, blocks, 34, &e), 0);
+    assert_int_equal(gguf_put_at(w, "blocks", 0, blocks, 34, &e), -1); /* it is full */
     assert_int_equal(gguf_put_part(w, "norm", 0, norm, 12, &e), 0);
     if (gguf_publish(&w, &e))
         fail_msg("%s", e.text);
