@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "modality.h"
 #include "msg_check.h"
 
 static int check_flag(const struct msg *m, const char *key, int *v, struct err *e)
@@ -13,6 +14,20 @@ static int check_flag(const struct msg *m, const char *key, int *v, struct err *
     return json_as_bool(json_get(m->meta, key), v) == 0
                ? 0
                : check_fail(m, e, "field '%s' must be true or false", key);
+}
+
+static int read_modality(const struct msg *m, struct partial_view *v, struct err *e)
+{
+    const struct json *x = json_get(m->meta, "modality");
+    size_t i = 0;
+
+    if (!x)
+        return 0;
+    v->modality = json_as_text(x);
+    while (v->modality && i < MODALITIES && strcmp(v->modality, modality_name(i)) != 0)
+        i++;
+    return v->modality && i < MODALITIES ? 0
+                                         : check_fail(m, e, "field 'modality' names no modality");
 }
 
 int partial_read(const struct msg *m, struct partial_view *v, struct err *e)
@@ -34,11 +49,11 @@ int partial_read(const struct msg *m, struct partial_view *v, struct err *e)
     v->kinds = json_get(m->meta, "kinds");
     if (json_kind(v->kinds) != JSON_KIND_ARRAY)
         return check_fail(m, e, "field 'kinds' must be an array");
-    if ((v->sums.tokens > 0) != (v->sums.S != NULL))
-        return check_fail(m, e, "tensor 'S' must be there just when field 'tokens' is not 0");
-    if (v->sums.tokens == 0 && v->sums.hold.tokens == 0)
-        return check_fail(m, e, "holds no rows: field 'tokens' is 0, here and in 'hold'");
-    return 0;
+    if (v->sums.tokens > 0 && !v->sums.S)
+        return check_fail(m, e, "tensor 'S' must be there where field 'tokens' is not 0");
+    if (!v->sums.S && v->sums.hold.tokens == 0)
+        return check_fail(m, e, "holds no sums: there is no tensor 'S', nor 'S.hold'");
+    return read_modality(m, v, e);
 }
 
 struct msg *partial_create(const struct partial_view *v, const char *stage, struct err *e)
@@ -59,6 +74,7 @@ struct msg *partial_create(const struct partial_view *v, const char *stage, stru
         json_set_int(m->meta, "holdout", (int64_t)v->holdout) ||
         json_set_bool(m->meta, "plain_sums", v->plain) ||
         json_set_bool(m->meta, "diagonals", v->diagonals) ||
+        (v->modality && json_set_text(m->meta, "modality", v->modality)) ||
         json_set(m->meta, "kinds", v->kinds ? json_clone(v->kinds) : json_new_array()))
         return check_no_memory(&m, e);
     return m;

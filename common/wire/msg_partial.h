@@ -13,6 +13,9 @@ struct partial_view {
     uint64_t holdout;
     int plain, diagonals;
     const struct json *kinds;
+    /* name of the modality that all rows are of: these are the sums of its class, in the problem of
+     * whoever has the rows of all; NULL: the sums of all rows */
+    const char *modality;
     /* as in a problem, without linears and prov; S and D NULL when every chunk of the lane is held
      * out */
     struct problem_view sums;

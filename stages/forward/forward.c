@@ -9,6 +9,7 @@
 #include "../../common/model/fingerprint.h"
 #include "../../common/wire/run_id.h"
 #include "forward_check.h"
+#include "forward_images.h"
 #include "forward_impl.h"
 #include "forward_rows.h"
 #include "forward_site.h"
@@ -329,12 +330,13 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
     struct block_rows b;
     void *x[2] = {NULL, NULL};
     struct msg *m = NULL;
+    const float *w;
     int rc = -1;
 
     if (block_site_rows(f->way[0].block, s->order - f->sites->first[s->block], &r, f->o.acts, &b,
                         e) < 0)
         return -1;
-    a.w = rows_weigh(&f->held[i].view, s->block, s->name, a.w, f->site_w);
+    a.w = w = rows_weigh(&f->held[i].view, s->block, s->name, a.w, f->site_w);
     if (b.token) {
         if (site_part_make(&part, &b, &r, a.w, a.modality, e) < 0)
             goto out;
@@ -350,13 +352,15 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
     snprintf(m->run, sizeof m->run, "%s", f->run);
     if (rows_hand_on(f->held[i].msg, m, e) < 0)
         goto out;
-    for (int w = 0; w < f->ways; w++) {
+    for (int k = 0; k < f->ways; k++) {
         const size_t row = s->inputs * dtype_size(f->o.acts);
 
-        memset(x[w], 0, b.count ? 0 : row);
-        memcpy(x[w], kept[w] + b.kept, b.count * row);
+        memset(x[k], 0, b.count ? 0 : row);
+        memcpy(x[k], kept[k] + b.kept, b.count * row);
     }
     rc = io->emit(io->ctx, &m, e);
+    if (rc == 0 && f->o.images_apart)
+        rc = forward_images_emit(f, i, s, &b, w, kept, io, e);
 out:
     msg_destroy(&m);
     site_part_release(&part);

@@ -20,6 +20,7 @@
 
 struct forward_io_links {
     struct link *chunks, *rows, *commits; /* commits: NULL, as follow is, when there are none */
+    struct link *images;                  /* rows of images once more; NULL: nobody wants them */
     struct follow *follow;
     struct run_id run; /* of the rows, and so of the commits */
     struct forward *core;
@@ -34,6 +35,13 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     struct forward_io_links *l = ctx;
 
     return link_send(l->rows, m, e);
+}
+
+static int emit_images(void *ctx, struct msg **m, struct err *e)
+{
+    struct forward_io_links *l = ctx;
+
+    return link_send(l->images, m, e);
 }
 
 static int take_chunk(void *ctx, struct msg **m, struct err *e)
@@ -97,7 +105,7 @@ static int commit_by_link(struct forward_io_links *l, struct err *e)
 {
     struct pump p = {.ctx = l,
                      .in = {{.link = l->commits, .take = commits_take, .ended = commits_ended}},
-                     .out = {l->rows}, /* its reducer makes what is committed */
+                     .out = {l->rows, l->images}, /* their reducers make what is committed */
                      .done = has_commit};
 
     take_early(l);
@@ -156,8 +164,12 @@ static void progress(void *ctx, size_t block, const char *site, size_t done, siz
 
 static int run_core(struct forward_io_links *l, struct err *e)
 {
-    struct forward_io io = {
-        .ctx = l, .emit = emit, .commit = commit, .goes_on = goes_on, .progress = progress};
+    struct forward_io io = {.ctx = l,
+                            .emit = emit,
+                            .emit_images = emit_images,
+                            .commit = commit,
+                            .goes_on = goes_on,
+                            .progress = progress};
     struct forward *f = l->core;
     int rc;
 
@@ -184,7 +196,8 @@ static int run_core(struct forward_io_links *l, struct err *e)
  * waiting. A worker that got no chunks also has all commits before it. */
 static int serve(struct forward_io_links *l, struct err *e)
 {
-    struct pump p = {.ctx = l, .in = {{.link = l->chunks, .take = chunks_take}}, .out = {l->rows}};
+    struct pump p = {
+        .ctx = l, .in = {{.link = l->chunks, .take = chunks_take}}, .out = {l->rows, l->images}};
     int rc = pump_run(&p, e);
 
     if (rc == 0)
@@ -218,7 +231,10 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
         return -1;
     o.sends = LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS);
     o.compress = s->zstd ? FRAME_ZSTD : FRAME_RAW;
-    return (l->rows = link_open(s->out, LINK_OUT, &o, e)) ? 0 : -1;
+    if (!(l->rows = link_open(s->out, LINK_OUT, &o, e)))
+        return -1;
+    o.sends = LINK_KIND(MSG_ACTS);
+    return !c->images_out || (l->images = link_open(c->images_out, LINK_OUT, &o, e)) ? 0 : -1;
 }
 
 int forward_io_run(struct stage *s, struct err *e)
@@ -237,6 +253,7 @@ int forward_io_run(struct stage *s, struct err *e)
         stage_fail(s, e);
     link_close(&l.chunks);
     link_close(&l.rows);
+    link_close(&l.images);
     link_close(&l.commits);
     follow_close(&l.follow);
     for (size_t i = 0; i < l.nearly; i++)

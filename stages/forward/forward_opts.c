@@ -40,6 +40,10 @@ static const struct opt rows[] = {
      .help = "weigh tokens by what they are; the chunks must say it"},
     {"weight-clip", OPT_TEXT, AT(clip_text), "LO,HI",
      .help = "bounds of the weights from attention and modality, at mean 1 in each sequence"},
+    {"images-out", OPT_TEXT, AT(images_out), "EP",
+     .help =
+         "the rows of images once more, by themselves: for ptq-reduce --partial --rows-of image",
+     .wiring = 1},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",
@@ -57,6 +61,7 @@ static int check(const struct stage *s, struct err *e)
     int commits = (c->commits != NULL) + (c->follow != NULL);
 
     c->core.by_modality = c->modality_text != NULL;
+    c->core.images_apart = c->images_out != NULL;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
     if (c->core.order == FORWARD_SITE && commits != 1)

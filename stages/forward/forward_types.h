@@ -31,6 +31,7 @@ struct forward_opts {
      * commits are asked for. The first site of a stop, or the number of all sites: nothing is left
      * to run. */
     uint64_t from_site;
+    int images_apart;  /* emit the rows of images once more, by themselves */
     const char *state; /* folder for the hidden states at the end of each block; NULL: not kept */
 };
 
@@ -38,6 +39,8 @@ struct forward_io {
     void *ctx;
     /* Sends a message; takes it over (*m NULL) when it succeeds. */
     int (*emit)(void *ctx, struct msg **m, struct err *e);
+    /* The same for the rows of images by themselves, with images_apart. */
+    int (*emit_images)(void *ctx, struct msg **m, struct err *e);
     /* Waits for the commit of site number order; *m is the core's. Sites of one stop are committed
      * in any order, but asked for in theirs. Not called in order FULL. */
     int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "../../common/wire/modality.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_partial.h"
 #include "reduce_job.h"
@@ -161,6 +162,9 @@ static int emit_lane(struct reduce *r, struct job *j, uint64_t lane, struct err 
     int rc = -1;
 
     v.kinds = kinds;
+    for (size_t i = 0; i < MODALITIES; i++)
+        if (r->o.apart & 1u << i)
+            v.modality = modality_name(i);
     if (kept_describe(&l->kept, &v.sums, &lengths, e) < 0 || !(m = partial_create(&v, "reduce", e)))
         goto out;
     snprintf(m->run, sizeof m->run, "%s", j->run);
@@ -177,12 +181,12 @@ out:
 }
 
 /* Merges finished lanes, in lane order. */
-static int merge_lanes(struct job *j, struct err *e)
+static int merge_lanes(const struct reduce *r, struct job *j, struct err *e)
 {
     for (; j->merged < j->nlanes; j->merged++) {
         struct lane *l = &j->lanes[j->merged];
 
-        if (l->next < l->first + l->count)
+        if (!lane_is_whole(l, r->o.apart))
             return 0;
         if (kept_merge(&j->total, &l->kept, &j->home, j->K, e) < 0)
             return -1;
@@ -192,8 +196,10 @@ static int merge_lanes(struct job *j, struct err *e)
 
 static int lane_done(struct reduce *r, struct job *j, uint64_t lane, struct err *e)
 {
+    if (!r->o.partial && !lane_is_whole(&j->lanes[lane], r->o.apart))
+        return 0;
     j->lanes[lane].home.rank += RANK_DONE;
-    return r->o.partial ? emit_lane(r, j, lane, e) : merge_lanes(j, e);
+    return r->o.partial ? emit_lane(r, j, lane, e) : merge_lanes(r, j, e);
 }
 
 static int add_to(struct reduce *r, struct lane *l, enum set set, const struct acts_view *a,
@@ -206,6 +212,17 @@ static int add_to(struct reduce *r, struct lane *l, enum set set, const struct a
 static int has_rows(const struct acts_view *a)
 {
     return !(a->T == 1 && a->w && a->w[0] == 0);
+}
+
+/* Of a reducer for one modality: all rows are of it. */
+static int check_modality(const struct reduce *r, const struct acts_view *a, struct err *e)
+{
+    for (size_t t = 0; r->o.partial && r->o.apart && t < a->T; t++)
+        if (!(r->o.apart & 1u << (a->modality ? a->modality[t] : MODALITY_TEXT)))
+            return err_set(e, ERR_USE,
+                           "row %zu is of %s: --rows-of takes what ptq-forward --images-out sends",
+                           t, modality_name(a->modality ? a->modality[t] : MODALITY_TEXT));
+    return 0;
 }
 
 /* A problem has the main sums in any case. */
@@ -222,14 +239,15 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
     struct acts_view plain = *a;
 
     plain.w = NULL;
-    if (add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0)
+    if (check_modality(r, a, e) < 0 || add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0)
         return -1;
     if (held)
         return 0;
     sink_add(&l->sink, &r->scratch);
     if ((r->o.how.length_diagonals &&
          sums_add_squares(&l->kept.sums[SET_MAIN], a, &r->scratch, r->par, e) < 0) ||
-        class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, a, &r->scratch, r->par, e) < 0)
+        class_sums_add(&l->kept.classes, &l->home, r->o.how.classes, r->o.apart, a, &r->scratch,
+                       r->par, e) < 0)
         return -1;
     return r->o.how.plain ? add_to(r, l, SET_PLAIN, &plain, e) : 0;
 }
@@ -384,6 +402,48 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
     return job_emit(r, j, e);
 }
 
+/* The sums of one modality over a lane, of which the rows come too. */
+static int push_class(struct reduce *r, const struct msg *m, const struct partial_view *v,
+                      struct err *e)
+{
+    struct place p = {v->sums.site,
+                      v->sums.block,
+                      v->sums.sites,
+                      v->chunks,
+                      v->lanes,
+                      v->sums.K,
+                      v->sums.D || v->sums.hold.D,
+                      r->o.how};
+    struct job *j;
+    struct lane *l;
+    unsigned bit;
+    size_t i = 0;
+
+    while (strcmp(modality_name(i), v->modality) != 0)
+        i++;
+    bit = 1u << i;
+    if (!(r->o.apart & bit))
+        return err_set(e, ERR_USE,
+                       "message '%s': sums of the rows of %ss alone, which this reducer has too: "
+                       "give it --apart %s",
+                       m->id, v->modality, v->modality);
+    p.how.holdout = v->holdout;
+    if (job_for(r, m, v->sums.order, &p, &j, e) < 0)
+        return -1;
+    if (!j)
+        return 0;
+    l = &j->lanes[v->lane];
+    if (l->apart & bit)
+        return l->apart_digest == msg_checksum(m) ? 0 : job_differs(m, e);
+    if (kept_take_class(&l->kept, &l->home, v->modality, &v->sums, e) < 0)
+        return err_prefix(e, "message '%s'", m->id);
+    l->apart |= bit;
+    l->apart_digest = msg_checksum(m);
+    if (!lane_is_whole(l, r->o.apart))
+        return 0;
+    return lane_done(r, j, v->lane, e) < 0 ? -1 : job_emit(r, j, e);
+}
+
 /* The sums of a whole lane, made by another reducer. */
 static int push_partial(struct reduce *r, struct msg **m, struct err *e)
 {
@@ -396,6 +456,8 @@ static int push_partial(struct reduce *r, struct msg **m, struct err *e)
         return err_set(e, ERR_USE, "message '%s': with --partial a reducer takes rows", (*m)->id);
     if (partial_read(*m, &v, e) < 0)
         return -1;
+    if (v.modality)
+        return push_class(r, *m, &v, e);
     p = (struct place){v.sums.site,
                        v.sums.block,
                        v.sums.sites,
@@ -449,9 +511,17 @@ int reduce_push(struct reduce *r, struct msg **m, struct err *e)
 
 static int tell_missing(const struct reduce *r, uint64_t order, const struct job *j, struct err *e)
 {
+    const struct lane *open = j && !r->o.partial ? j->lanes : NULL;
+
+    while (open && open < j->lanes + j->nlanes && lane_is_whole(open, r->o.apart))
+        open++;
     return err_set(e, ERR_DATA, "the stream ended early: site %llu of %llu%s%s is not complete%s",
                    (unsigned long long)order + 1, (unsigned long long)r->sites, j ? " " : "",
-                   j ? j->site : "", j && !j->weights && !r->o.partial ? " (no weights came)" : "");
+                   j ? j->site : "",
+                   j && !j->weights && !r->o.partial ? " (no weights came)"
+                   : open && open < j->lanes + j->nlanes && lane_is_whole(open, 0)
+                       ? " (its class of images did not come)"
+                       : "");
 }
 
 int reduce_finish(struct reduce *r, struct err *e)

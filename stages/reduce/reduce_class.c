@@ -297,7 +297,7 @@ static int pick_rows(struct picked *to, const struct acts_view *a, uint8_t modal
     return 0;
 }
 
-static int add_modalities(struct class_sums *x, const struct slab_home *home,
+static int add_modalities(struct class_sums *x, const struct slab_home *home, unsigned apart,
                           const struct acts_view *a, struct sums_scratch *t, struct par *p,
                           struct err *e)
 {
@@ -310,7 +310,7 @@ static int add_modalities(struct class_sums *x, const struct slab_home *home,
         const struct acts_view *rows = count[m] == a->T ? a : &some.view;
         struct class_sum *c;
 
-        if (!count[m])
+        if (!count[m] || (apart & 1u << m))
             continue;
         if ((rows != a && pick_rows(&some, a, (uint8_t)m, t, e) < 0) ||
             !(c = class_of(x, CLASS_MODALITY, m, e)) ||
@@ -321,7 +321,8 @@ static int add_modalities(struct class_sums *x, const struct slab_home *home,
 }
 
 int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds,
-                   const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e)
+                   unsigned apart, const struct acts_view *a, struct sums_scratch *t, struct par *p,
+                   struct err *e)
 {
     if (!kinds)
         return 0;
@@ -329,7 +330,7 @@ int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned 
         ((kinds & CLASS_LENGTH) && add_kind(x, home, CLASS_LENGTH, a, t, p, e) < 0) ||
         ((kinds & CLASS_POSITION) && add_kind(x, home, CLASS_POSITION, a, t, p, e) < 0))
         return -1;
-    return kinds & CLASS_MODALITY ? add_modalities(x, home, a, t, p, e) : 0;
+    return kinds & CLASS_MODALITY ? add_modalities(x, home, apart, a, t, p, e) : 0;
 }
 
 int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,

@@ -29,9 +29,11 @@ struct class_sums {
     struct class_sum *at; /* in order of kind, then of first */
 };
 
-/* Adds the rows of one chunk to their classes of these kinds. */
+/* Adds the rows of one chunk to their classes of these kinds; apart: but to those of these
+ * modalities (1 << m). */
 int class_sums_add(struct class_sums *x, const struct slab_home *home, unsigned kinds,
-                   const struct acts_view *a, struct sums_scratch *t, struct par *p, struct err *e);
+                   unsigned apart, const struct acts_view *a, struct sums_scratch *t, struct par *p,
+                   struct err *e);
 /* x += y, element by element; y is empty afterwards. */
 int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct slab_home *home,
                      size_t K, struct err *e);

@@ -221,7 +221,7 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                                          .run_id = &io->run,
                                          .accepts = c->only.text,
                                          .naccepts = c->only.count,
-                                         .peers = (size_t)c->peers,
+                                         .peers = (size_t)c->peers + (c->apart != 0),
                                          .credit_messages = REDUCE_WINDOW,
                                          .credit_bytes = c->credit,
                                          .keys = s->keys,

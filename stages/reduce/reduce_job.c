@@ -165,6 +165,11 @@ int job_has_rows(const struct job *j, uint64_t lane)
     return l->next > l->first;
 }
 
+int lane_is_whole(const struct lane *l, unsigned apart)
+{
+    return l->next == l->first + l->count && (l->apart & apart) == apart;
+}
+
 int job_is_whole(const struct job *j)
 {
     for (uint64_t l = 0; l < j->nlanes; l++)

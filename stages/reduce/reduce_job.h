@@ -22,6 +22,9 @@ struct lane {
     uint64_t *digest;        /* checksums of the chunks that were added; of a partial: its own */
     size_t room;
     int whole; /* it came as a partial */
+    /* modalities (1 << m) whose classes came from a reducer of their own, and what came last */
+    unsigned apart;
+    uint64_t apart_digest;
 };
 
 struct job {
@@ -66,6 +69,8 @@ int lane_note_digest(struct lane *l, const struct msg *m, size_t at, struct err 
 int job_keep_early(struct job *j, struct msg **m, struct err *e);
 /* Have chunks of the lane come as rows? */
 int job_has_rows(const struct job *j, uint64_t lane);
+/* All rows of a lane are in, and the classes that are summed elsewhere. */
+int lane_is_whole(const struct lane *l, unsigned apart);
 /* Nothing of a lane, or all of it. */
 int job_is_whole(const struct job *j);
 int job_differs(const struct msg *m, struct err *e); /* says so: -1 */

@@ -248,3 +248,15 @@ int kept_take(struct kept *x, const struct slab_home *home, const struct problem
     }
     return 0;
 }
+
+int kept_take_class(struct kept *x, const struct slab_home *home, const char *modality,
+                    const struct problem_view *v, struct err *e)
+{
+    const struct problem_sums s = {v->S, v->D, v->tokens, v->sequences, v->sum_w, v->sum_w2};
+    struct class_sum *to =
+        v->tokens ? class_sums_named(&x->classes, "modality", modality, e) : NULL;
+
+    if (!v->tokens)
+        return 0;
+    return to && take_set(&to->sums, home, &s, e) == 0 ? 0 : -1;
+}

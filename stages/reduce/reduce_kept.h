@@ -36,5 +36,8 @@ int kept_move(struct kept *x, size_t K, struct msg *m, struct err *e);
 /* The reverse, as copies, into an empty one. Refuses classes that no reducer makes. */
 int kept_take(struct kept *x, const struct slab_home *home, const struct problem_view *v,
               struct err *e);
+/* The sums of a modality alone, as copies, into its class, which is new; no rows make none. */
+int kept_take_class(struct kept *x, const struct slab_home *home, const char *modality,
+                    const struct problem_view *v, struct err *e);
 
 #endif

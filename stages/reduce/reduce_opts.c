@@ -3,6 +3,7 @@
 #include "reduce_opts.h"
 
 #include "../../common/tensor/blas.h"
+#include "../../common/wire/modality.h"
 
 static const struct opt_choice classes[] = {{"none", 0},
                                             {"length", CLASS_LENGTH},
@@ -13,6 +14,9 @@ static const struct opt_choice classes[] = {{"none", 0},
                                             {"position,modality", CLASS_POSITION | CLASS_MODALITY},
                                             {"all", CLASS_LENGTH | CLASS_POSITION | CLASS_MODALITY},
                                             {NULL, 0}};
+
+static const struct opt_choice modalities[] = {
+    {"none", 0}, {"image", 1 << MODALITY_IMAGE}, {NULL, 0}};
 
 #define AT(field) offsetof(struct reduce_command, field)
 static const struct opt rows[] = {
@@ -58,6 +62,15 @@ static const struct opt rows[] = {
          "the row:\nptq-solve then tells the loss on each class, and can mix modalities anew "
          "(--mix)",
      "none", .choices = classes},
+    {"apart", OPT_CHOICE, AT(apart), "MODALITY",
+     .help = "the sums of this class come from a reducer of its own, with --rows-of: the problems "
+             "are those of one that sums all itself",
+     "none", .choices = modalities, .wiring = 1},
+    {"rows-of", OPT_CHOICE, AT(rows_of), "MODALITY",
+     .help =
+         "with --partial: all rows are of this modality (ptq-forward --images-out), and go into "
+         "the sums of its class",
+     "none", .choices = modalities, .wiring = 1},
     {"credit", OPT_SIZE, AT(credit), "BYTES", .help = "rows that each worker may have under way",
      "64M", .aside = 1},
     {"from-site", OPT_INT, AT(core.from_site), "N",
@@ -78,6 +91,13 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.partial && c->commits)
         return err_set(e, ERR_USE,
                        "--commits is for the reducer that makes the problems, not with --partial");
+    if (c->rows_of && !c->core.partial)
+        return err_set(e, ERR_USE, "--rows-of goes with --partial");
+    if (c->apart && (c->core.partial || !(c->core.how.classes & CLASS_MODALITY)))
+        return err_set(e, ERR_USE,
+                       "--apart is for the reducer that makes the problems, with --classes "
+                       "modality");
+    c->core.apart = (unsigned)(c->apart | c->rows_of);
     c->core.share = c->only.count > 0;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;

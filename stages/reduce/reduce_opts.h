@@ -9,6 +9,7 @@
 struct reduce_command {
     struct reduce_opts core; /* complete once the spec's check has passed */
     const char *record, *commits;
+    int apart, rows_of; /* 1 << modality; 0: none */
     struct opt_texts only;
     int64_t peers;
     double overdue; /* seconds; 0: derived */

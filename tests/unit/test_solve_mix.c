@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/rng.h"
+#include "../../common/wire/modality.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
@@ -89,7 +90,7 @@ static struct msg *acts(uint64_t chunk, int only, enum dtype type, enum bears b)
     v.nseq = r.nseq;
     v.lengths = r.lengths;
     v.w = b == NONE ? NULL : r.w;
-    v.modality = only == ALL ? r.modality : NULL;
+    v.modality = r.modality;
     m = acts_write(&v, type, &x, &xf, "test", &e);
     assert_non_null(m);
     assert_int_equal(dtype_from_f32(type, r.x, r.n * K, x), 0);
@@ -152,6 +153,100 @@ static struct msg *with_classes(enum dtype type, enum bears b)
 {
     return problem(ALL, type, b,
                    (struct reduce_opts){.how = {.classes = CLASS_MODALITY}, .mem = 1 << 30});
+}
+
+/* ---- a reducer for images alone ---- */
+
+static int hand_over(void *ctx, struct msg **m, struct err *e)
+{
+    return reduce_push(ctx, m, e);
+}
+
+static void push_all(struct reduce *r, int only, enum dtype type, enum bears b)
+{
+    struct err e = {0};
+
+    for (uint64_t c = 0; c < CHUNKS; c++) {
+        struct msg *m = acts(c, only, type, b);
+
+        if (reduce_push(r, &m, &e) < 0)
+            fail_msg("%s", e.text);
+    }
+    if (reduce_finish(r, &e) < 0 && only != ALL)
+        fail_msg("%s", e.text);
+}
+
+/* The problem of two reducers, one of which has the images; first: it is done before the other. */
+static struct msg *routed(enum dtype type, enum bears b, int first)
+{
+    const unsigned image = 1u << MODALITY_IMAGE;
+    struct reduce_opts all = {.how = {.classes = CLASS_MODALITY},
+                              .apart = image,
+                              .mem = 1 << 30,
+                              .tmp = "/tmp"},
+                       part = {.partial = 1, .apart = image, .mem = 0, .tmp = "/tmp"};
+    struct err e = {0};
+    struct par *par = par_open(2, &e);
+    struct msg *out = NULL, *m = linears();
+    struct reduce *r = reduce_open(&all, par, keep, &out, &e),
+                  *images = reduce_open(&part, par, hand_over, r, &e);
+
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    if (first)
+        push_all(images, MODALITY_IMAGE, type, b);
+    push_all(r, ALL, type, b);
+    if (!first) {
+        assert_null(out); /* it waits */
+        assert_int_equal(reduce_finish(r, &e), -1);
+        assert_non_null(strstr(e.text, "class of images did not come"));
+        push_all(images, MODALITY_IMAGE, type, b);
+    }
+    assert_int_equal(reduce_finish(r, &e), 0);
+    reduce_close(&images);
+    reduce_close(&r);
+    par_close(&par);
+    return out;
+}
+
+static void two_reducers_make_the_problem_of_one(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const enum dtype type = i % 2 ? DT_F32 : DT_BF16;
+        const enum bears b = (enum bears)(i / 2);
+        struct msg *one = with_classes(type, b), *two = routed(type, b, i % 2);
+
+        assert_int_equal(msg_checksum(one), msg_checksum(two));
+        msg_destroy(&one);
+        msg_destroy(&two);
+    }
+}
+
+static void a_reducer_of_images_takes_no_text(void **state)
+{
+    struct reduce_opts part = {.partial = 1, .apart = 1u << MODALITY_IMAGE, .tmp = "/tmp"},
+                       all = {.how = {.classes = CLASS_MODALITY}, .mem = 1 << 30, .tmp = "/tmp"};
+    struct err e = {0};
+    struct par *par = par_open(1, &e);
+    struct msg *lane = NULL, *m = acts(0, ALL, DT_F32, NONE), *out = NULL;
+    struct reduce *r = reduce_open(&part, par, keep, &lane, &e), *other;
+
+    (void)state;
+    assert_int_equal(reduce_push(r, &m, &e), -1);
+    assert_non_null(strstr(e.text, "row 0 is of text: --rows-of"));
+    reduce_close(&r);
+    r = reduce_open(&part, par, keep, &lane, &e);
+    for (uint64_t c = 0; c < CHUNKS / LANES; c++) {
+        m = acts(c, MODALITY_IMAGE, DT_F32, NONE);
+        assert_int_equal(reduce_push(r, &m, &e), 0);
+    }
+    assert_non_null(lane);
+    other = reduce_open(&all, par, keep, &out, &e); /* which sums the images too */
+    assert_int_equal(reduce_push(other, &lane, &e), -1);
+    assert_non_null(strstr(e.text, "give it --apart image"));
+    reduce_close(&r);
+    reduce_close(&other);
+    par_close(&par);
 }
 
 static struct msg *solved(const char *mix, struct msg *m, struct solution_view *v)
@@ -416,6 +511,8 @@ int main(void)
         cmocka_unit_test(a_mix_of_one_is_the_problem_of_its_rows),
         cmocka_unit_test(ratios_of_one_keep_every_bit),
         cmocka_unit_test(a_problem_says_its_own_mix),
+        cmocka_unit_test(a_reducer_of_images_takes_no_text),
+        cmocka_unit_test(two_reducers_make_the_problem_of_one),
     };
 
     return cmocka_run_group_tests_name("solve_mix", tests, NULL, NULL);
