@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check bench bench-methods fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check bench bench-methods bench-vlm fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -92,6 +92,9 @@ bench: all $(BUILD)/bench/peak
 bench-methods: all
 	sh ops/studies/methods.sh '$(BIN)'
 
+bench-vlm: all
+	sh ops/studies/vlm.sh '$(BIN)'
+
 fuzz:
 	$(MAKE) fuzz-run CC=clang BUILD=build/clang OPT='-O1 -g' SAN='-fsanitize=address,fuzzer-no-link'
 
@@ -127,5 +130,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check demo bench bench-methods fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test check demo bench bench-methods bench-vlm fuzz fuzz-run install uninstall clean
 .SECONDARY:

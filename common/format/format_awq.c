@@ -13,6 +13,7 @@
 #include "../base/mem.h"
 #include "engine.h"
 #include "field.h"
+#include "outer.h"
 #include "packed.h"
 
 #define EACH 8 /* outputs in a word */
@@ -132,10 +133,35 @@ static int fused_push(struct json *list, const struct format_model *m, size_t fi
     return json_push(list, json_new_text(name));
 }
 
+/* Readers look for a part of a name: it must be in none of a linear that is packed. */
+static int is_of_others(const struct format_model *m, const char *part)
+{
+    size_t i = 0;
+
+    while (i < m->count && !strstr(m->linear[i]->name, part))
+        i++;
+    return i == m->count;
+}
+
+/* Towers and projectors as a whole, each once: others of a part follow each other. */
+static int parts_push(struct json *list, const struct format_model *m)
+{
+    char part[TENSOR_NAME], last[TENSOR_NAME] = "";
+    int bad = 0;
+
+    for (size_t i = 0; i < m->nothers && !bad; i++) {
+        if (!outer_part(m, m->other[i], part, sizeof part) || strcmp(part, last) == 0)
+            continue;
+        memcpy(last, part, sizeof last);
+        bad = is_of_others(m, part) && json_push(list, json_new_text(part));
+    }
+    return bad;
+}
+
 static struct json *kept_names(const struct format_model *m)
 {
     struct json *list = json_new_array();
-    int bad = !list || json_push(list, json_new_text("lm_head"));
+    int bad = !list || json_push(list, json_new_text("lm_head")) || parts_push(list, m);
 
     for (size_t first = 0, end; first < m->count && !bad; first = end) {
         for (end = first; end < m->count && m->linear[end]->site == m->linear[first]->site; end++)

@@ -5,14 +5,15 @@
  * "+:^NAME(\.|$)" {bits, group_size, sym} changes what it says; some readers ask for the names of
  * tensors, so a dot may follow.
  *
- * One rule names one module, dots escaped. vLLM and SGLang look up q, k, v and gate, up under
- * the name of the module they are fused into (notes: GPTQModel issue 1485); where all of them
- * are alike that name gets the rule too. Where they are not, such engines cannot load the
- * checkpoint: ptq-solve and ptq plan say so. */
+ * One rule names one module, dots escaped, or a whole part beside the decoder. vLLM and SGLang
+ * look up q, k, v and gate, up under the name of the module they are fused into (notes: GPTQModel
+ * issue 1485); where all of them are alike that name gets the rule too. Where they are not, such
+ * engines cannot load the checkpoint: ptq-solve and ptq plan say so. */
 #include <stdio.h>
 #include <string.h>
 
 #include "format_gptq.h"
+#include "outer.h"
 
 static int class_symmetric(const struct format_model *m, const struct format_linear *of)
 {
@@ -93,18 +94,6 @@ static int fused_put(struct json *rules, const struct format_model *m, size_t fi
     return rule_put(rules, m, x, name);
 }
 
-/* "model.layers.3." of a name in a block; 0: it stands in none. */
-static size_t block_prefix(const char *name)
-{
-    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-        const size_t n = strspn(dot + 1, "0123456789");
-
-        if (n && dot[1 + n] == '.')
-            return (size_t)(dot + 2 + n - name);
-    }
-    return 0;
-}
-
 /* Readers leave embeddings and heads alone by themselves. */
 static int is_end(const char *name)
 {
@@ -113,14 +102,27 @@ static int is_end(const char *name)
     return strcmp(last, "embed_tokens") == 0 || strcmp(last, "lm_head") == 0;
 }
 
+/* One rule for a tower or a projector as a whole. */
+static int part_put(struct json *rules, const char *part)
+{
+    char own[2 * TENSOR_NAME + 8], key[2 * TENSOR_NAME + 24];
+
+    rule_name('-', part, own, sizeof own);
+    snprintf(key, sizeof key, "-:^(model\\.)?%s", own + strlen("-:^"));
+    return json_set(rules, key, json_new_object());
+}
+
 /* Routers, towers, projectors: matrices that are no linears of a site. */
 static int others_put(struct json *rules, const struct format_model *m)
 {
     const struct format_linear kept = {.kept = 1};
+    char part[TENSOR_NAME];
     int bad = 0;
 
     for (size_t i = 0; i < m->nothers && !bad; i++)
-        if (block_prefix(m->other[i]) || !is_end(m->other[i]))
+        if (outer_part(m, m->other[i], part, sizeof part))
+            bad = part_put(rules, part);
+        else if (outer_block(m->other[i]) || !is_end(m->other[i]))
             bad = rule_put(rules, m, &kept, m->other[i]);
     return bad;
 }

@@ -13,6 +13,7 @@ struct pictures {
     const int32_t *image_rows; /* [count] rows of each; the sum is rows */
     const int32_t *grid;       /* [count, 3] time, height and width in patches, or tiles */
     const int32_t *size;       /* [count, 2] height and width of the picture; NULL: not known */
+    const uint64_t *digest;    /* [count] equal where the picture is the same; NULL: not known */
 };
 
 struct features {

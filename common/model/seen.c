@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "../wire/msg_chunk.h"
+#include "pictures_once.h"
 
 void seen_drop_features(struct seen *s)
 {
@@ -56,8 +57,9 @@ int seen_check_text(const struct model *m, const struct seen_text *x, struct err
     return 0;
 }
 
-/* Features of an image go to its tokens in their order. */
-static int feature_fill(struct seen *s, const struct seen_text *x, size_t pictures, struct err *e)
+/* Features of an image go to its tokens in their order. of [pictures]: whose features each has. */
+static int feature_fill(struct seen *s, const struct seen_text *x, size_t pictures,
+                        const size_t *of, struct err *e)
 {
     size_t *used = mem_array(pictures, sizeof *used, e);
     int rc = used ? 0 : -1;
@@ -65,14 +67,14 @@ static int feature_fill(struct seen *s, const struct seen_text *x, size_t pictur
     for (size_t t = 0; rc == 0 && t < x->T; t++) {
         const int32_t i = x->image[t];
 
-        s->feature[t] = i < 0 ? -1 : (int32_t)(s->f.first[i] + used[i]++);
+        s->feature[t] = i < 0 ? -1 : (int32_t)(s->f.first[of[i]] + used[i]++);
     }
     for (size_t i = 0; rc == 0 && i < pictures; i++)
-        if (used[i] != s->f.first[i + 1] - s->f.first[i])
+        if (used[i] != s->f.first[of[i] + 1] - s->f.first[of[i]])
             rc = err_set(e, ERR_USE,
                          "picture %zu has %zu tokens in the text, but the tower makes %zu "
                          "features of it; sample with the preprocessor of this model",
-                         i, used[i], s->f.first[i + 1] - s->f.first[i]);
+                         i, used[i], s->f.first[of[i] + 1] - s->f.first[of[i]]);
     free(used);
     return rc;
 }
@@ -129,6 +131,20 @@ static void reach_find(struct seen *s, size_t T)
             s->rows.reach = (size_t)s->axis[k] + 1;
 }
 
+/* Each picture through the tower once. */
+static int look(struct model *m, const struct seen_text *x, const struct pictures *p,
+                struct seen *s, struct err *e)
+{
+    struct pictures_once once;
+    int rc = -1;
+
+    if (pictures_once_make(p, &once, e) == 0 && sight_all(m, &once.p, &s->f, e) == 0 &&
+        (s->feature = mem_array(x->T, sizeof *s->feature, e)))
+        rc = feature_fill(s, x, p->count, once.of, e);
+    pictures_once_release(&once);
+    return rc;
+}
+
 int seen_open(struct model *m, const struct seen_text *x, const struct pictures *p, struct seen *s,
               struct err *e)
 {
@@ -139,8 +155,7 @@ int seen_open(struct model *m, const struct seen_text *x, const struct pictures 
         return -1;
     if (!p->count)
         return 0;
-    if (sight_all(m, p, &s->f, e) < 0 || !(s->feature = mem_array(x->T, sizeof *s->feature, e)) ||
-        feature_fill(s, x, p->count, e) < 0)
+    if (look(m, x, p, s, e) < 0)
         return -1;
     if (c->rope.axes) {
         if (!(s->axis = mem_array(3 * x->T, sizeof *s->axis, e)))
@@ -162,7 +177,11 @@ int seen_chunk(struct model *m, const struct chunk_view *v, struct seen *s, stru
     const struct chunk_images *x = &v->images;
     const struct seen_text text = {
         .T = v->T, .nseq = v->nseq, .ids = v->ids, .lengths = v->lengths, .image = x->of};
-    struct pictures p = {.count = x->n, .image_rows = x->rows, .grid = x->grid, .size = x->size};
+    struct pictures p = {.count = x->n,
+                         .image_rows = x->rows,
+                         .grid = x->grid,
+                         .size = x->size,
+                         .digest = x->digest};
 
     if (x->n) {
         p.pixels = x->pixels->data;

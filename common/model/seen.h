@@ -24,9 +24,9 @@ struct seen {
     int32_t *axis, *feature;
 };
 
-/* Runs the tower over the pictures; x->image is borrowed as long as *s is there. Text without
- * pictures passes; a token of an image without one is refused. *s is to be released also after an
- * error. */
+/* Runs the tower over the pictures, over one that is there several times once; x->image is borrowed
+ * as long as *s is there. Text without pictures passes; a token of an image without one is refused.
+ * *s is to be released also after an error. */
 int seen_open(struct model *m, const struct seen_text *x, const struct pictures *p, struct seen *s,
               struct err *e);
 /* The same of a chunk, which is borrowed. */

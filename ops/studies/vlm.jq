@@ -28,6 +28,7 @@ def against($cells; $grid; $base; field; n): . as $method |
 "over the seeds in brackets; the standard error over the questions, which all cells share, is about \($cells | map(.exact_se) | mean | fixed(3)) for right.",
 "against prose: the difference at equal seeds, mean and deviation. Unquantized: 0.970 right. Sums come from the unquantized model, one pass for each seed and kind of data.",
 "",
+$says,
 ($grids[] as $grid | "## \($grid | title)", "",
     "| | seeds | right | log-likelihood | KL | log-likelihood against prose | KL against prose |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -134,5 +134,5 @@ while [ "$seed" -le "$seeds" ] && [ -z "$stopped" ]; do
     seed=$((seed + 1))
 done
 [ -z "$stopped" ] || echo "stopped after $(($(date +%s) - began)) s; the same command goes on" >&2
-jq -rs --arg grids "$grids" --arg methods "$methods" --arg seeds "$seeds" -f "$here/vlm.jq" "$cells" >"$work/vlm.md"
+jq -rs --arg grids "$grids" --arg methods "$methods" --arg seeds "$seeds" --rawfile says "$here/vlm/says.md" -f "$here/vlm.jq" "$cells" >"$work/vlm.md"
 mv "$work/vlm.md" "${PTQ_BENCH_TABLE:-tests/bench/vlm.md}"

@@ -35,8 +35,8 @@ struct reduce_opts {
     /* emit the sums of each lane as a partial as soon as its chunks are in, and pass weights on;
      * another reducer adds them up */
     int partial;
-    /* modalities (1 << m) whose classes are summed elsewhere and come as partials; with opts.partial
-     * the one that all rows here are of. 0: none */
+    /* modalities (1 << m) whose classes are summed elsewhere and come as partials; with
+     * opts.partial the one that all rows here are of. 0: none */
     unsigned apart;
     int share; /* other reducers have the sites that do not come here */
     /* sites before this one are committed already: no rows of them come */

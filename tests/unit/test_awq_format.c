@@ -220,13 +220,68 @@ static void says_what_is_kept(void **state)
     assert_null(format_find("awq")->config(&m, &dtype, &e));
 }
 
+/* Engines call towers with and without "model." in front, and fuse what is in them. */
+static void names_towers_as_a_whole(void **state)
+{
+    const struct {
+        const char *linear, *other[4], *awq, *gptq;
+    } models[] = {
+        {"model.language_model.layers.0.mlp.up_proj",
+         {"lm_head", "model.language_model.layers.0.mlp.gate", "model.visual.blocks.0.attn.qkv",
+          "model.visual.merger.mlp.0"},
+         "[\"lm_head\",\"visual\",\"model.language_model.layers.0.mlp.gate\",\"model.visual.blocks."
+         "0.attn.qkv\",\"model.visual.merger.mlp.0\"]",
+         "{\"-:^model\\\\.language_model\\\\.layers\\\\.0\\\\.mlp\\\\.gate(\\\\.|$)\":{},"
+         "\"-:^(model\\\\.)?visual(\\\\.|$)\":{}}"},
+        {"language_model.model.layers.11.mlp.up_proj",
+         {"language_model.lm_head", "language_model.model.embed_tokens",
+          "multi_modal_projector.linear_1", "vision_tower.vision_model.encoder.layers.0.mlp.fc1"},
+         "[\"lm_head\",\"multi_modal_projector\",\"vision_tower\",\"language_model.lm_head\","
+         "\"language_"
+         "model.model.embed_tokens\",\"multi_modal_projector.linear_1\",\"vision_tower.vision_"
+         "model."
+         "encoder.layers.0.mlp.fc1\"]",
+         "{\"-:^(model\\\\.)?multi_modal_projector(\\\\.|$)\":{},\"-:^(model\\\\.)?vision_tower("
+         "\\\\.|"
+         "$)\":{}}"},
+        {"model.layers.3.mlp.up_proj",
+         {"lm_head", "model.embed_tokens", "model.layers.3.mlp.gate", "model.norm_like"},
+         "[\"lm_head\",\"model.embed_tokens\",\"model.layers.3.mlp.gate\",\"model.norm_like\"]",
+         "{\"-:^model\\\\.layers\\\\.3\\\\.mlp\\\\.gate(\\\\.|$)\":{},\"-:^model\\\\.norm_like("
+         "\\\\.|$)"
+         "\":{}}"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct format_linear l = {.bits = 4, .group = 64, .grid = grid_find("asym")};
+        const struct format_linear *all[1] = {&l};
+        const struct format_model m = {
+            .count = 1, .linear = all, .nothers = 4, .other = models[i].other};
+        struct err e = {0};
+        enum dtype dtype;
+        struct json *awq, *gptq;
+        char *kept, *rules;
+
+        snprintf(l.name, sizeof l.name, "%s", models[i].linear);
+        awq = format_find("awq")->config(&m, &dtype, &e);
+        gptq = format_find("gptq")->config(&m, &dtype, &e);
+        kept = json_print(json_get(awq, "modules_to_not_convert"), 0, &e);
+        rules = json_print(json_get(gptq, "dynamic"), 0, &e);
+        assert_string_equal(kept, models[i].awq);
+        assert_string_equal(rules, models[i].gptq);
+        free(kept);
+        free(rules);
+        json_destroy(&awq);
+        json_destroy(&gptq);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_goldens),
-        cmocka_unit_test(refuses_configs),
-        cmocka_unit_test(refuses_linears),
-        cmocka_unit_test(says_what_is_kept),
+        cmocka_unit_test(equals_goldens),          cmocka_unit_test(refuses_configs),
+        cmocka_unit_test(refuses_linears),         cmocka_unit_test(says_what_is_kept),
+        cmocka_unit_test(names_towers_as_a_whole),
     };
 
     return cmocka_run_group_tests_name("awq_format", tests, goldens_open, goldens_close);

@@ -310,6 +310,75 @@ static void run_whole(struct model *m, const struct st_set *g, int seq, const st
     sequence_release(&q);
 }
 
+/* Pictures that are the same go through the tower once, and stand in all their places. */
+static void one_picture_in_two_places(void **state)
+{
+    const char *dir = folder(&goldens[0]);
+    char path[256];
+    struct err err = {0};
+    struct par *p;
+    struct st_set *g;
+    struct model *m;
+    struct sequence q;
+    struct seen_input in;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+    must((g = st_open(path, &err)) != NULL);
+    must((p = par_open(1, &err)) != NULL);
+    must((m = model_open(dir, p, &err)) != NULL);
+    sequence_read(&q, g, 1);
+    pictures_read(&in, g, 1, q.images, model_config(m)->vision);
+    const size_t n = in.p.count, T = q.T, numbers = in.p.rows * in.p.width;
+    int32_t *ids = mem_array(2 * T, sizeof *ids, &err),
+            *image = mem_array(2 * T, sizeof *ids, &err), lengths[2] = {q.length, q.length};
+    float *pixels = run_array(2 * numbers);
+    uint64_t digest[16];
+    struct seen once, all;
+
+    must(2 * n <= 8);
+    for (size_t i = 0; i < 2 * T; i++) {
+        ids[i] = q.ids[i % T];
+        image[i] = q.image[i % T] < 0 ? -1 : q.image[i % T] + (int32_t)(i / T * n);
+    }
+    for (size_t i = 0; i < 2 * numbers; i++)
+        pixels[i] = in.pixels[i % numbers];
+    for (size_t i = 0; i < 2 * n; i++) {
+        digest[i] = 5 + i % n;
+        in.rows[i] = in.rows[i % n];
+        memcpy(in.grid + 3 * i, in.grid + 3 * (i % n), 3 * sizeof *in.grid);
+    }
+    in.p.count = 2 * n;
+    in.p.rows *= 2;
+    in.p.pixels = pixels;
+    const struct seen_text text = {
+        .T = 2 * T, .nseq = 2, .ids = ids, .lengths = lengths, .image = image};
+    must(seen_open(m, &text, &in.p, &all, &err) == 0);
+    assert_int_equal(all.f.count, 2 * n);
+    in.p.digest = digest;
+    must(seen_open(m, &text, &in.p, &once, &err) == 0);
+    assert_int_equal(once.f.count, n);
+    assert_int_equal(2 * once.f.rows, all.f.rows);
+    for (size_t t = 0; t < T; t++) {
+        assert_int_equal(once.feature[t], once.feature[T + t]);
+        assert_int_equal(once.feature[t], all.feature[t]);
+    }
+    seen_release(&all);
+    digest[n] = 99; /* another after all */
+    must(seen_open(m, &text, &in.p, &all, &err) == 0);
+    assert_int_equal(all.f.count, n + 1);
+    seen_release(&all);
+    seen_release(&once);
+    free(ids);
+    free(image);
+    free(pixels);
+    free(in.pixels);
+    sequence_release(&q);
+    model_close(&m);
+    par_close(&p);
+    st_close(&g);
+}
+
 /* A picture too few or too many, a token of an image without one. */
 static void wrong_pictures_are_refused(void **state)
 {
@@ -387,8 +456,9 @@ static void conforms(void **state)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[GOLDENS + 1] = {[GOLDENS] =
-                                                cmocka_unit_test(wrong_pictures_are_refused)};
+    struct CMUnitTest tests[GOLDENS + 2] = {
+        [GOLDENS] = cmocka_unit_test(wrong_pictures_are_refused),
+        [GOLDENS + 1] = cmocka_unit_test(one_picture_in_two_places)};
     struct err e = {0};
 
     (void)argc;
