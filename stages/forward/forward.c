@@ -204,10 +204,12 @@ int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e)
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
-    const uint64_t row = f->c->d * sizeof(float) + f->kept;
+    const uint64_t row = f->c->d * sizeof(float) + f->kept,
+                   features = held_features(f->held, f->count),
+                   mem = f->o.mem > features ? f->o.mem - features : 0;
 
-    w->store = store_open(forward_budget(f->o.mem, (uint64_t)f->ways, row, f->tokens, f->t_max),
-                          f->o.tmp, e);
+    w->store =
+        store_open(forward_budget(mem, (uint64_t)f->ways, row, f->tokens, f->t_max), f->o.tmp, e);
     if (!w->store)
         return -1;
     for (size_t i = 0; i < f->count; i++) {

@@ -10,6 +10,7 @@
 #include <math.h>
 #include "../../common/model/attention.h"
 #include "../../common/model/cost.h"
+#include "../../common/model/vision.h"
 #include "../../common/tensor/blas_cpu.h"
 
 #define OWN (3 * FORECAST_MIB)
@@ -26,11 +27,19 @@ int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, stru
     return 0;
 }
 
-static void hidden_states(const struct forward_opts *o, const struct forecast *f, uint64_t mine,
-                          uint64_t row, struct forward_forecast *out)
+/* What the tower made of images, until the run begins: at most all tokens are of images. */
+static uint64_t features_most(const struct config *c, const struct forecast *f, uint64_t mine)
+{
+    return c->vision && f->modalities > 1
+               ? mine * f->chunk * c->d * sizeof(float) * (1 + c->vision->branches)
+               : 0;
+}
+
+static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine, uint64_t row,
+                          struct forward_forecast *out)
 {
     const uint64_t ways = f->dual ? 2 : 1, area = row * f->chunk, all = mine * area;
-    const uint64_t budget = forward_budget(o->mem, ways, row, mine * f->chunk, f->chunk);
+    const uint64_t budget = forward_budget(mem, ways, row, mine * f->chunk, f->chunk);
     const uint64_t kept = budget / area * area;
 
     out->hidden = ways * (all <= budget ? all : kept + area);
@@ -44,7 +53,8 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
                  threads = forecast_threads(f, f->forwards);
     const double scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
     struct cost cost;
-    uint64_t mine;
+    uint64_t mine, features;
+    double later; /* what a block takes, when no features are there any more */
 
     if (!f->forwards)
         return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");
@@ -53,12 +63,13 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     if (cost_of(c, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0)
         return -1;
     mine = (uint64_t)forecast_share(f);
-    hidden_states(o, f, mine, sizeof(float) * c->d + cost.kept, out);
+    features = features_most(c, f, mine);
+    hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
+                  sizeof(float) * c->d + cost.kept, out);
     out->flops = ways * cost.flops;
-    out->bytes =
-        (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD + (double)out->hidden +
-                   (double)cost.room + scores + ways * sizeof(float) * f->weights +
-                   forecast_source(f) +
-                   fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message));
+    later = (double)cost.room + scores + ways * sizeof(float) * f->weights + forecast_source(f) +
+            fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
+    out->bytes = (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD +
+                            (double)out->hidden + fmax(later, (double)features));
     return 0;
 }

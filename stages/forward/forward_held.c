@@ -30,3 +30,15 @@ struct rows held_rows(const struct held *c)
                          .lengths = c->view.lengths,
                          .seen = seen_rows(&c->seen)};
 }
+
+uint64_t held_features(const struct held *c, size_t count)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct features *x = &c[i].seen.f;
+
+        sum += x->rows * x->d * sizeof(float) * (1 + x->levels);
+    }
+    return sum;
+}

@@ -22,5 +22,7 @@ struct held {
 int held_make(struct held *c, struct model *m, const struct msg *chunk, struct err *e);
 void held_release(struct held *c);
 struct rows held_rows(const struct held *c);
+/* Bytes of what the tower made of the images of all: there until all hidden states have begun. */
+uint64_t held_features(const struct held *c, size_t count);
 
 #endif

@@ -10,6 +10,8 @@ static const struct opt_choice inputs[] = {
 static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NULL, 0}};
 static const struct opt_choice kinds[] = {{"given", 0}, {"attention", 1}, {NULL, 0}};
 
+static const struct opt_choice visions[] = {{"full", 0}, {"quantize", 1}, {NULL, 0}};
+
 #define AT(field) offsetof(struct forward_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
@@ -44,6 +46,9 @@ static const struct opt rows[] = {
      .help =
          "the rows of images once more, by themselves: for ptq-reduce --partial --rows-of image",
      .wiring = 1},
+    {"vision", OPT_CHOICE, AT(quantize_vision), "HOW",
+     .help = "full: the vision tower and its projector stay at full precision; quantize is refused",
+     "full", .choices = visions},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",
@@ -64,6 +69,10 @@ static int check(const struct stage *s, struct err *e)
     c->core.images_apart = c->images_out != NULL;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
+    if (c->quantize_vision)
+        return err_set(e, ERR_USE,
+                       "--vision quantize: the linears of vision towers and projectors are no "
+                       "sites; they stay at full precision (--vision full)");
     if (c->core.order == FORWARD_SITE && commits != 1)
         return err_set(e, ERR_USE,
                        "--inputs quantized needs either --commits EP or --follow DIR, to get the "

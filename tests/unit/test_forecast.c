@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../../common/model/vision.h"
 #include "../../stages/forward/forward_forecast.h"
 #include "../../common/model/config_read.h"
 #include "../../stages/reduce/reduce_forecast.h"
@@ -272,6 +273,30 @@ static void budget_of_a_stream(void **state)
     assert_int_equal(forward_budget(100, 2, 5, 100, 20), 0);
 }
 
+/* Features of images wait within --mem until the run begins. */
+static void features_of_images(void **state)
+{
+    struct vision tower = {.branches = 1};
+    struct config sees = config;
+    struct forecast f = usual(0);
+    const uint64_t features = 1024 * sees.d * sizeof(float) * 2;
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1024 * ROW};
+    struct forward_forecast x;
+    struct err e = {0};
+
+    (void)state;
+    sees.vision = &tower;
+    assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
+    assert_int_equal(x.spilled, 0); /* text alone */
+    f.modalities = 2;
+    assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
+    assert_true(x.spilled > 0);
+    o.mem += features;
+    assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
+    assert_int_equal(x.spilled, 0);
+    assert_true(x.bytes >= x.hidden + features);
+}
+
 static void hidden_states(void **state)
 {
     const struct forecast one = usual(0), two = usual(1);
@@ -409,13 +434,21 @@ static void who_needs_the_second_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_chunks),         cmocka_unit_test(bad_stages),
-        cmocka_unit_test(sizes_of_the_model), cmocka_unit_test(experts_are_ready_together),
-        cmocka_unit_test(chunks_and_lanes),   cmocka_unit_test(memory_of_sample_and_write),
-        cmocka_unit_test(memory_of_a_text),   cmocka_unit_test(budget_of_a_stream),
-        cmocka_unit_test(hidden_states),      cmocka_unit_test(sums_of_a_problem),
-        cmocka_unit_test(sums_in_memory),     cmocka_unit_test(squares_of_solvers),
-        cmocka_unit_test(contests),           cmocka_unit_test(who_needs_the_second_stream),
+        cmocka_unit_test(bad_chunks),
+        cmocka_unit_test(bad_stages),
+        cmocka_unit_test(sizes_of_the_model),
+        cmocka_unit_test(experts_are_ready_together),
+        cmocka_unit_test(chunks_and_lanes),
+        cmocka_unit_test(memory_of_sample_and_write),
+        cmocka_unit_test(memory_of_a_text),
+        cmocka_unit_test(budget_of_a_stream),
+        cmocka_unit_test(features_of_images),
+        cmocka_unit_test(hidden_states),
+        cmocka_unit_test(sums_of_a_problem),
+        cmocka_unit_test(sums_in_memory),
+        cmocka_unit_test(squares_of_solvers),
+        cmocka_unit_test(contests),
+        cmocka_unit_test(who_needs_the_second_stream),
     };
     return cmocka_run_group_tests_name("forecast", tests, open_model, close_model);
 }
