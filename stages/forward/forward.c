@@ -81,6 +81,11 @@ uint64_t forward_zero(const struct forward *f)
     return f->zero;
 }
 
+const struct first_found *forward_first(const struct forward *f)
+{
+    return &f->first;
+}
+
 int forward_one_modality(const struct forward *f)
 {
     return f->o.by_modality && (f->images == 0 || f->images == f->tokens);
@@ -360,6 +365,8 @@ static int emit_rows(struct forward *f, size_t i, const struct site *s, char *co
         memset(x[k], 0, b.count ? 0 : row);
         memcpy(x[k], kept[k] + b.kept, b.count * row);
     }
+    if (a.chunk == 0 && !b.token)
+        first_look(&f->first, s, &a, f->o.acts, x[0]);
     rc = io->emit(io->ctx, &m, e);
     if (rc == 0 && f->o.images_apart)
         rc = forward_images_emit(f, i, s, &b, w, kept, io, e);

@@ -23,6 +23,7 @@
 #include "../../common/model/model.h"
 #include "../../common/wire/msg.h"
 #include "../../common/wire/msg_solution.h"
+#include "forward_first.h"
 #include "forward_types.h"
 
 struct forward;
@@ -44,6 +45,8 @@ uint64_t forward_uniform(const struct forward *f);
 /* Sequences, in each block, whose weights from attention and modality were all 0: their tokens
  * count alike. */
 uint64_t forward_zero(const struct forward *f);
+/* What the first tokens hold, where they hold most, of chunk 0 if it is here. */
+const struct first_found *forward_first(const struct forward *f);
 /* 1: weighed by modality, but all tokens are of one. */
 int forward_one_modality(const struct forward *f);
 int forward_run(struct forward *f, const struct forward_io *io, struct err *e);

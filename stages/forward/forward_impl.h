@@ -7,6 +7,7 @@
 #include "../../common/model/model.h"
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/run_id.h"
+#include "forward_first.h"
 #include "forward_held.h"
 #include "forward_types.h"
 #include "store.h"
@@ -33,9 +34,10 @@ struct forward {
     size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
     char run[RUN_ID];
-    uint64_t print;    /* of the model */
-    uint64_t *commits; /* [sites] checksum of the commit that came of each; 0: none yet */
-    uint64_t passed;   /* digest of the commits of all sites so far, in their order */
+    struct first_found first; /* in chunk 0 */
+    uint64_t print;           /* of the model */
+    uint64_t *commits;        /* [sites] checksum of the commit that came of each; 0: none yet */
+    uint64_t passed;          /* digest of the commits of all sites so far, in their order */
 };
 
 /* Chunk i as acts at a site: all but the rows. */

@@ -162,6 +162,15 @@ static void progress(void *ctx, size_t block, const char *site, size_t done, siz
     status_update("forward", (int64_t)block, site, done, chunks, "chunks");
 }
 
+static void say_first(const struct first_found *x)
+{
+    if (x->energy > FIRST_MUCH)
+        log_info("the first token of a row holds %.3g%% of what comes into %s of block %llu, with "
+                 "%.2g%% of the weight: at 4 bits and above such a model loses less with "
+                 "--first-weight 16; ptq run best tries it",
+                 100 * x->energy, x->site, (unsigned long long)x->block, 100 * x->weight);
+}
+
 static int run_core(struct forward_io_links *l, struct err *e)
 {
     struct forward_io io = {.ctx = l,
@@ -180,6 +189,8 @@ static int run_core(struct forward_io_links *l, struct err *e)
                  "weighing them changes nothing");
     status_tokens(forward_tokens(f));
     rc = forward_run(f, &io, e);
+    if (rc == 0)
+        say_first(forward_first(f));
     if (forward_uniform(f) > 0)
         log_info("attention weights: %llu time%s a sequence of a block had nothing to tell its "
                  "tokens apart, they kept equal weights",
