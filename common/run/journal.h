@@ -5,9 +5,9 @@
  *   start    {"format":1,"version","model","formats","time"}
  *            once, when the writer begins
  *   site     {"order","sites","block","site","run","linears":[{"name","rows","bits","group","grid",
- *            "loss","rel_loss","asym_loss"}],"loss","rel_loss","solver","damp","attempts",
- *            "fallback","dead","tokens","sequences","sum_w","ess","inputs","coverage","raised",
- *            "lengths","seconds","bytes_in","bytes_raw","bytes_part","wall","digest"}
+ *            "loss","rel_loss","round_off","trace","asym_loss"}],"loss","rel_loss","solver","damp",
+ *            "attempts","fallback","dead","tokens","sequences","sum_w","ess","inputs","coverage",
+ *            "raised","lengths","seconds","bytes_in","bytes_raw","bytes_part","wall","digest"}
  *            the site's part file is durable; one line per site;
  *            a linear left as it is has "kept":true and neither grid nor losses;
  *            a linear has "bound" too where the solver knows one; after a contest of solvers also

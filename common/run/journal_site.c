@@ -32,6 +32,8 @@ static int linear_read(const struct json *j, struct journal_linear *l, const cha
                    json_opt_int(j, "group", -1, INT32_MAX, 0, &l->group, what, e) ||
                    json_opt_real(j, "loss", NAN, &l->loss, what, e) ||
                    json_opt_real(j, "rel_loss", NAN, &l->rel_loss, what, e) ||
+                   json_opt_real(j, "round_off", NAN, &l->round_off, what, e) ||
+                   json_opt_real(j, "trace", NAN, &l->trace, what, e) ||
                    json_opt_real(j, "asym_loss", NAN, &l->asym_loss, what, e) ||
                    json_opt_real(j, "bound", NAN, &l->bound, what, e)
                ? -1
@@ -207,6 +209,8 @@ static struct json *linear_record(const struct journal_linear *l)
     if ((l->solver && json_set_text(o, "solver", l->solver)) || count_set(o, "bits", l->bits) ||
         json_set_int(o, "group", l->group) || json_set_text(o, "grid", l->grid) ||
         json_set_real(o, "loss", l->loss) || json_set_real(o, "rel_loss", l->rel_loss) ||
+        (isfinite(l->round_off) && json_set_real(o, "round_off", l->round_off)) ||
+        (isfinite(l->trace) && json_set_real(o, "trace", l->trace)) ||
         json_set_real(o, "asym_loss", l->asym_loss) ||
         (l->bound > 0 && json_set_real(o, "bound", l->bound)))
         goto bad;

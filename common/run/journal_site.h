@@ -21,7 +21,7 @@ struct journal_linear {
     const char *name, *solver, *grid;
     int kept;
     int64_t rows, bits, group; /* group -1: a whole row; 0: not known */
-    double loss, rel_loss, asym_loss, bound;
+    double loss, rel_loss, round_off, trace, asym_loss, bound;
 };
 
 struct journal_contender {

@@ -118,6 +118,8 @@ static int read_linear(const struct msg *m, const struct json *j, size_t K,
         !(x->grid = json_need_text(j, "grid", what, e)) ||
         json_need_real(j, "loss", &x->loss, what, e) < 0 ||
         json_need_real(j, "rel_loss", &x->rel_loss, what, e) < 0 ||
+        json_opt_real(j, "round_off", NAN, &x->round_off, what, e) < 0 ||
+        json_opt_real(j, "trace", NAN, &x->trace, what, e) < 0 ||
         json_opt_real(j, "asym_loss", NAN, &x->asym_loss, what, e) < 0 ||
         json_opt_real(j, "bound", 0.0, &x->bound, what, e) < 0)
         return -1;
@@ -183,6 +185,7 @@ static struct json *describe(const struct solution_linear *x)
         !json_set_int(j, "bits", x->bits) && !json_set_int(j, "group", x->group) &&
         !json_set_text(j, "grid", x->grid) && !json_set_real(j, "loss", x->loss) &&
         !json_set_real(j, "rel_loss", x->rel_loss) &&
+        !json_set_real(j, "round_off", x->round_off) && !json_set_real(j, "trace", x->trace) &&
         !json_set_real(j, "asym_loss", x->asym_loss) &&
         !(x->bound > 0 && json_set_real(j, "bound", x->bound)))
         return j;

@@ -23,6 +23,7 @@ struct solution_linear {
     const struct tensor *tensor_scale; /* "NAME.tensor_scale" F32 [1] */
     const struct tensor *table;        /* "NAME.table" F32 [N, 2^bits] */
     double loss, rel_loss;             /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double round_off, trace;           /* |W-Q|^2 / |W|^2, |W-Q|^2 tr(H) / K; NaN: not told */
     double asym_loss;                  /* NaN without D */
     /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
     double bound;

@@ -106,6 +106,21 @@ static int cost_of(const struct work *w, const struct answer *const *by, const d
     return 0;
 }
 
+int classes_cost(struct work *w, size_t c, const struct answer *const *by, double *loss,
+                 double *energy, struct par *p, struct err *e)
+{
+    double *H = class_h(w, c, e);
+    struct class_cost cost;
+    const int rc = H ? cost_of(w, by, H, &cost, p, e) : -1;
+
+    free(H);
+    if (rc == 0) {
+        *loss = cost.loss;
+        *energy = cost.energy;
+    }
+    return rc;
+}
+
 /* ---- solutions from one length alone ---- */
 
 struct crossing {
@@ -163,14 +178,17 @@ static int cross_all(struct work *w, struct crossing *x, struct par *p, struct e
 
 /* ---- what is told ---- */
 
-static struct json *describe(const struct problem_class *c, const struct class_cost *cost)
+/* equal: its factor of --equalise; 0: none */
+static struct json *describe(const struct problem_class *c, double equal,
+                             const struct class_cost *cost)
 {
     struct json *x = json_new_object();
 
     if (json_set_text(x, "kind", c->kind) || json_set_text(x, "name", c->name) ||
         json_set_int(x, "tokens", (int64_t)c->tokens) || json_set_real(x, "sum_w", c->sum_w) ||
         json_set_real(x, "energy", cost->energy) || json_set_real(x, "loss", cost->loss) ||
-        (c->sum_w2 > 0 && json_set_real(x, "effective", c->sum_w * c->sum_w / c->sum_w2)))
+        (c->sum_w2 > 0 && json_set_real(x, "effective", c->sum_w * c->sum_w / c->sum_w2)) ||
+        (equal > 0 && json_set_real(x, "factor", equal)))
         json_destroy(&x);
     return x;
 }
@@ -200,7 +218,8 @@ static int class_measure(struct work *w, size_t c, const struct answer *const *b
     struct class_cost cost;
     int rc = -1;
 
-    if (!H || cost_of(w, best, H, &cost, p, e) || !(entry = describe(&w->v.classes[c], &cost)))
+    if (!H || cost_of(w, best, H, &cost, p, e) ||
+        !(entry = describe(&w->v.classes[c], w->equal[c], &cost)))
         goto out;
     if (x->count && json_set(entry, "cross", crossed(w, x, H, p, e)))
         goto out;

@@ -12,6 +12,10 @@
 /* With --cross length: classes by length there must be, and no solver that needs D, for which no
  * classes are kept. */
 int classes_check(const struct work *w, struct err *e);
+/* Of class c with a solution, one answer for each part: both over its weight. energy NAN: not
+ * known, the loss is 0. */
+int classes_cost(struct work *w, size_t c, const struct answer *const *by, double *loss,
+                 double *energy, struct par *p, struct err *e);
 /* After all parts are solved: fills w->classes, one entry for each class of the problem: kind,
  * name, tokens, sum_w, energy = tr(W H W') and loss = tr((W-Q) H (W-Q)') over the linears, H
  * that of the class; and with --cross "cross": for each class by length the loss of the solution

@@ -18,6 +18,7 @@
 #include "../../common/base/clock.h"
 #include "../../common/base/mem.h"
 #include "classes.h"
+#include "solve_equal.h"
 #include "solve_mix.h"
 #include "work.h"
 
@@ -444,6 +445,8 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     w->note = note;
     if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) ||
         divide(w, e) || check_problem(w, e))
+        goto out;
+    if (o->equalise && solve_equal_choose(w, p, e))
         goto out;
     if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;

@@ -16,6 +16,7 @@
 
 struct loss_terms {
     double e, w, cross; /* tr(E H E'), tr(W H W'), tr(W D E') of a tile */
+    double e2, w2;      /* |E|^2, |W|^2 */
 };
 
 struct scratch {
@@ -104,6 +105,12 @@ static int quadratic(const struct run *run, struct scratch *t, struct loss_terms
         out->e += sum[r];
         out->w += sum[R + r];
     }
+    memset(sum, 0, sizeof sum);
+    dot(t->x, t->x, K, 1.0, sum);
+    for (size_t r = 0; r < R; r++) {
+        out->e2 += sum[r];
+        out->w2 += sum[R + r];
+    }
     return 0;
 }
 
@@ -140,7 +147,8 @@ int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par
 {
     const size_t tiles = solve_tile_count(j->N);
     struct run run = {.o = o, .j = j, .group = o->group > 0 ? (size_t)o->group : j->K};
-    struct loss_terms total = {0.0, 0.0, 0.0};
+    struct loss_terms total = {.e = 0.0};
+    double trace = 0.0;
     int rc = -1;
 
     run.scratch = mem_array(par_threads(p), sizeof *run.scratch, e);
@@ -151,9 +159,15 @@ int solve_loss(const struct solve_opts *o, const struct solve_job *j, struct par
         total.e += run.sums[i].e;
         total.w += run.sums[i].w;
         total.cross += run.sums[i].cross;
+        total.e2 += run.sums[i].e2;
+        total.w2 += run.sums[i].w2;
     }
+    for (size_t k = 0; k < j->K; k++)
+        trace += j->H[k * j->K + k];
     out->loss = total.e;
     out->rel_loss = total.w > 0.0 ? total.e / total.w : 0.0;
+    out->round_off = total.w2 > 0.0 ? total.e2 / total.w2 : 0.0;
+    out->trace = total.e2 * (trace / (double)j->K);
     out->asym_loss = j->D ? total.e + 2.0 * total.cross : NAN;
     rc = 0;
 out:

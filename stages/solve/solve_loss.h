@@ -8,6 +8,8 @@
 struct solve_loss {
     double loss;      /* tr((W-Q) H (W-Q)') */
     double rel_loss;  /* over tr(W H W'); 0 when that is 0 */
+    double round_off; /* |W-Q|^2 over |W|^2: without any H; 0 when that is 0 */
+    double trace;     /* |W-Q|^2 tr(H) / K: as if all inputs were alike and independent */
     double asym_loss; /* loss + 2 tr(W D (W-Q)'): against the full-precision target, less a
                          constant; NaN without D */
 };

@@ -25,6 +25,10 @@ static const struct opt_choice sums[] = {
     {"weighted", SUMS_WEIGHTED}, {"plain", SUMS_PLAIN}, {NULL, 0}};
 static const struct opt_choice crosses[] = {{"none", 0}, {"length", 1}, {NULL, 0}};
 
+static const struct opt_choice equalises[] = {
+    {"none", EQUALISE_NONE},     {"first", EQUALISE_FIRST},       {"position", EQUALISE_POSITION},
+    {"length", EQUALISE_LENGTH}, {"modality", EQUALISE_MODALITY}, {NULL, 0}};
+
 #define AT(field) offsetof(struct solve_command, field)
 static const struct opt rows[] = {
     {"solver", OPT_TEXT, AT(core.solver), "NAME",
@@ -71,6 +75,13 @@ static const struct opt rows[] = {
              "where not named);\nauto: the ratios of ptq-importance --give ratios; tokens: every "
              "row as it was counted",
      "tokens"},
+    {"equalise", OPT_CHOICE, AT(core.equalise), "KIND",
+     .help = "weigh the classes of rows at each site so that each loses the same share of its own "
+             "output: the first token against the others, or by position, length or modality "
+             "(ptq-reduce --classes position, length, modality)",
+     "none", .choices = equalises},
+    {"equalise-passes", OPT_INT, AT(core.equalise_passes), "N",
+     .help = "for which each site is solved so many times more", "3", 1, 100},
     {"override", OPT_TEXTS, AT(override), "LINE",
      .help = "'PATTERN: KEY=VALUE ...': other bits, group, grid, fit, solver or damp for the "
              "linears that "
@@ -302,6 +313,14 @@ static int check_unused(const struct solve_opts *o, const struct contenders *c, 
         return err_set(e, ERR_USE,
                        "--refit adds the held-out sums, which are weighted, to those of --sums "
                        "plain: choose one of them");
+    if (o->equalise && (o->mixed || o->sums != SUMS_WEIGHTED || c->contest))
+        return err_set(
+            e, ERR_USE,
+            "--equalise finds the weights of classes for one solver: it does not go with "
+            "%s",
+            o->mixed     ? "--mix"
+            : c->contest ? "--solver best:A,B"
+                         : "--sums plain");
     if (o->mixed && o->sums != SUMS_WEIGHTED)
         return err_set(e, ERR_USE,
                        "--mix mixes the weighted sums of each modality: it goes with --sums "
@@ -528,6 +547,10 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
         bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)
         bad |= json_set_text(r, "sums", opt_choice_name(sums, (int)o->sums));
+    if (o->equalise) {
+        bad |= json_set_text(r, "equalise", opt_choice_name(equalises, (int)o->equalise));
+        bad |= json_set_int(r, "equalise_passes", o->equalise_passes);
+    }
     if (o->mix_told)
         bad |= json_set_text(r, "mix", "auto");
     else if (o->mixed)

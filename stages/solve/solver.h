@@ -27,6 +27,14 @@ enum dead { DEAD_KEEP, DEAD_ZERO };
  * inside the grid's range, or the rounded one. AUTO: Q for 2 bits, PRE_CLAMP above. */
 enum p_source { P_AUTO, P_PRE, P_PRE_CLAMP, P_Q };
 enum criterion { CRITERION_ASYM, CRITERION_PLAIN };
+/* Which classes of rows are to lose alike; FIRST: the first token of the rows, and all others. */
+enum equalise {
+    EQUALISE_NONE,
+    EQUALISE_FIRST,
+    EQUALISE_POSITION,
+    EQUALISE_LENGTH,
+    EQUALISE_MODALITY
+};
 enum sums_kind { SUMS_WEIGHTED, SUMS_PLAIN };
 
 struct overrides;
@@ -62,6 +70,8 @@ struct solve_opts {
     /* best: solve again with the winner and all chunks, the held-out ones too */
     int refit;
     enum sums_kind sums;
+    enum equalise equalise;
+    int64_t equalise_passes;
     int mixed; /* the sums of each modality times mix, instead of the rows as counted */
     double mix[MODALITIES];
     int mix_told; /* mix is what each problem says of itself (--mix auto) */

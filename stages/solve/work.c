@@ -106,7 +106,7 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
     struct tensor *out = &a->results[ANSWER_PARTS * i];
     const enum dtype type = grid_scale_type(a->o.grid, a->o.scale_type);
     const int zeros = a->o.grid->zeros;
-    struct solve_loss loss = {0.0, 0.0, 0.0};
+    struct solve_loss loss = {.loss = 0.0};
     void *stored;
     int rc = -1;
 
@@ -131,6 +131,8 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
                                             .grid = a->o.grid->name,
                                             .loss = loss.loss,
                                             .rel_loss = loss.rel_loss,
+                                            .round_off = loss.round_off,
+                                            .trace = loss.trace,
                                             .asym_loss = loss.asym_loss,
                                             .bound = isfinite(j.bound) ? j.bound : 0.0};
     a->raised += atomic_load(&j.raised);

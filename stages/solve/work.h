@@ -40,7 +40,8 @@ struct work {
     struct problem_sums sums; /* those that are solved with */
     double ratio[MODALITIES]; /* of each modality in the mix */
     size_t nmix; /* 0: they are in the problem as they are; else S and D are of these */
-    struct expand_part mix[MODALITIES];
+    struct expand_part mix[PROBLEM_CLASSES];
+    double equal[PROBLEM_CLASSES]; /* factors of the classes (--equalise); 0: none */
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
     size_t nparts;           /* 0: every linear is kept as it is */

@@ -97,6 +97,8 @@ static struct journal_linear linear_of(const struct solution_linear *s)
     l.grid = s->grid;
     l.loss = s->loss;
     l.rel_loss = s->rel_loss;
+    l.round_off = s->round_off;
+    l.trace = s->trace;
     l.asym_loss = s->asym_loss;
     l.bound = s->bound;
     return l;

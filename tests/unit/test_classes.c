@@ -36,7 +36,8 @@ static int make_data(void **ctx)
             const double common = rng_normal(&r);
 
             for (size_t k = 0; k < K; k++)
-                x[k] = (rng_normal(&r) + common) * (1.0 + (double)((k + 3 * c) % 7));
+                x[k] = (rng_normal(&r) + common) * (1.0 + (double)((k + 3 * c) % 7)) *
+                       (c == 1 && k % 2 ? 6.0 : 1.0);
             for (size_t i = 0; i < (size_t)K * K; i++) {
                 const double v = (double)(c + 1) * x[i / K] * x[i % K];
 
@@ -253,12 +254,80 @@ static void one_length_alone_gives_what_solving_it_gives(void **ctx)
         msg_destroy(&m[i]);
 }
 
+/* Of the classes by length: the logarithm of the ratio of their shares. */
+static double unlike(const struct json *list)
+{
+    const struct json *x = json_at(list, 0), *y = json_at(list, 1);
+
+    return fabs(log(real(x, "loss") / real(x, "energy") / (real(y, "loss") / real(y, "energy"))));
+}
+
+/* With the weights that are found each loses nearly the same share, and the solution is that of the
+ * sums with these weights. */
+static void classes_are_made_to_lose_alike(void **ctx)
+{
+    struct solve_opts o = opts("gptq", 0);
+    struct solution_view plain, equal, mixed;
+    struct msg *a = solve(&o, problem(2, 2), &plain), *b, *c;
+    double before[K * K], factor[2], weight;
+
+    (void)ctx;
+    o.equalise = EQUALISE_LENGTH;
+    o.equalise_passes = 6;
+    b = solve(&o, problem(2, 2), &equal);
+    for (size_t i = 0; i < 2; i++)
+        factor[i] = real(json_at(json_get(b->meta, "classes"), i), "factor");
+    assert_near(factor[0] * WEIGHT[0] + factor[1] * WEIGHT[1], WEIGHT[2]);
+    assert_true(fabs(log(factor[0] / factor[1])) > .05);
+    assert_true(unlike(json_get(b->meta, "classes")) < .5 * unlike(json_get(a->meta, "classes")));
+    weight = equal.sum_w;
+    assert_near(weight, WEIGHT[2]);
+
+    memcpy(before, S[2], sizeof before);
+    for (size_t i = 0; i < (size_t)K * K; i++)
+        S[2][i] = factor[0] * S[0][i] + factor[1] * S[1][i];
+    o.equalise = EQUALISE_NONE;
+    c = solve(&o, problem(2, 0), &mixed);
+    memcpy(S[2], before, sizeof before);
+    assert_memory_equal(equal.linear[0].codes->data, mixed.linear[0].codes->data, (size_t)N * K);
+    assert_memory_not_equal(equal.linear[0].codes->data, plain.linear[0].codes->data,
+                            (size_t)N * K);
+    msg_destroy(&a);
+    msg_destroy(&b);
+    msg_destroy(&c);
+}
+
+static void refused_equal(enum equalise kind, const char *solver, size_t classes, const char *words)
+{
+    struct solve_opts o = opts(solver, 0);
+    struct msg *m = problem(2, classes);
+    struct solve_note note;
+    struct err e = {0};
+    struct par *p = par_open(1, &e);
+
+    o.equalise = kind;
+    assert_null(solve_problem(&o, &m, p, &note, &e));
+    if (!strstr(e.text, words))
+        fail_msg("'%s' does not say '%s'", e.text, words);
+    par_close(&p);
+}
+
+static void what_cannot_be_equalised_is_refused(void **ctx)
+{
+    (void)ctx;
+    refused_equal(EQUALISE_LENGTH, "gptq", 0, "run ptq-reduce --classes length");
+    refused_equal(EQUALISE_FIRST, "gptq", CLASSES, "the classes by position have 150 rows of 300");
+    refused_equal(EQUALISE_LENGTH, "best:gptq,rtn", 2, "does not go with --solver best:A,B");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(costs_are_those_of_plain_loops),
         cmocka_unit_test(one_length_alone_gives_what_solving_it_gives),
+        cmocka_unit_test(classes_are_made_to_lose_alike),
+        cmocka_unit_test(what_cannot_be_equalised_is_refused),
     };
 
     return cmocka_run_group_tests_name("classes", tests, make_data, NULL);

@@ -235,6 +235,28 @@ static void close_to(double have, double want)
         fail_msg("%.17g, not %.17g", have, want);
 }
 
+/* What needs no H, and what needs its diagonal alone. */
+static void check_plain_errors(const struct solution_linear *x)
+{
+    double e2 = 0.0, w2 = 0.0, trace = 0.0;
+
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < K; k++) {
+            const double w = (double)data.W[n * K + k];
+            double s, d;
+
+            dtype_to_f64(x->scales->dtype, (const uint16_t *)x->scales->data + n * x->G + k / 32, 1,
+                         &s);
+            d = w - s * ((double)((const uint8_t *)x->codes->data)[n * K + k] - 8.0);
+            e2 += d * d;
+            w2 += w * w;
+        }
+    for (size_t k = 0; k < K; k++)
+        trace += data.S[k * K + k] / T;
+    close_to(x->round_off, e2 / w2);
+    close_to(x->trace, e2 * trace / K);
+}
+
 static void test_solution(void **ctx)
 {
     const struct solve_opts o = opts();
@@ -263,6 +285,7 @@ static void test_solution(void **ctx)
         close_to(v.linear[i].loss, loss);
         close_to(v.linear[i].rel_loss, loss / norm);
         close_to(v.linear[i].asym_loss, asym);
+        check_plain_errors(&v.linear[i]);
     }
     assert_string_equal(json_as_text(json_get(json_at(v.prov, json_count(v.prov) - 1), "stage")),
                         "solve");
