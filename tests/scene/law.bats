@@ -54,6 +54,37 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     [[ $stderr == *':1: the runs have no site b9.x'* ]]
 }
 
+@test "other scores, and random choices to measure the exact one by" {
+    # what needs no inputs is in the journal, too
+    jq -es '[.[] | select(.record == "site").linears[]] | length > 0 and all(.round_off > 0 and .trace > 0)' w3/.ptqflow/journal.jsonl
+    for score in relative loss round-off trace; do
+        ptq allocate --target-bpw 3 --protect none --score $score --json w2 w3 w4 >exact
+        ptq allocate --target-bpw 3 --protect none --score $score --search random --trials 30 --seed 7 --json w2 w3 w4 >random
+        jq -es '.[1].bpw <= 3 and .[1].bpw > 2.9 and .[0].loss < .[1].loss' exact random
+    done
+    many=$(ptq allocate --target-bpw 3 --protect none --search random --trials 30 --seed 7 w2 w3 w4)
+    [ "$many" = "$(ptq allocate --target-bpw 3 --protect none --search random --trials 30 --seed 7 w2 w3 w4)" ]
+    [ "$many" != "$(ptq allocate --target-bpw 3 --protect none --search random --trials 30 --seed 8 w2 w3 w4)" ]
+    jq -c 'if .record == "site" then .linears |= map(del(.round_off)) else . end' w3/.ptqflow/journal.jsonl >j
+    mkdir -p older/.ptqflow && cp j older/.ptqflow/journal.jsonl
+    run -100 --separate-stderr ptq allocate --target-bpw 3 --score round-off w2 older
+    [[ $stderr == *'has no round-off: a run of this version has'* ]]
+}
+
+@test "a sweep makes each point once, and a point alone" {
+    S=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data
+    [ -d "$S/tinystories-656k" ] || skip "PTQ_SHARED has no tinystories-656k"
+    head -c 20000 "$S/text-tinystories/tinystories_sample.txt" >text.txt
+    jq -n --arg model "$S/tinystories-656k" '{ models: [ { $model, data: "text.txt", eval: "text.txt" } ], qb: [32], qr: [0.5], tokens: 128, length: 64, windows: 2 }' >spec
+    [ "$(sh "$BATS_TEST_DIRNAME/../../pipelines/sweep" spec sweep list | cut -f 2 | tr '\n' ' ')" = "tinystories-656k-s1-gptq-w3-qb32-qr1 tinystories-656k-s1-gptq-w3-qb32-qr0.5 " ]
+    sh "$BATS_TEST_DIRNAME/../../pipelines/sweep" spec sweep 2
+    [ "$(wc -l <sweep/points.jsonl)" = 1 ]
+    run -0 --separate-stderr sh "$BATS_TEST_DIRNAME/../../pipelines/sweep" spec sweep
+    [ "$stderr" = tinystories-656k-s1-gptq-w3-qb32-qr1 ] # the other point is there
+    jq -es 'sort_by(.qr) | length == 2 and .[0].qr <= .5 and .[0].qr > .3 and .[1].qr == 1 and .[0].delta < .[1].delta and all(.seed == 1 and .qb == 32)' sweep/points.jsonl
+    run -100 sh "$BATS_TEST_DIRNAME/../../pipelines/sweep" spec sweep 3
+}
+
 @test "what cannot be compared or reached is refused" {
     run -100 --separate-stderr ptq allocate --target-bpw 2 w2 w3 w4
     [[ $stderr == *'the least that these runs allow is 2.2'*'add a run with fewer bits'* ]]
@@ -86,6 +117,9 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     ptq law points w3 | jq -e '.qr == 1 and .qb == 64 and .params == 4718592 and .kind == "gptq, 3 bits, sym" and .delta > 0'
     ptq law fit --json points w3 | jq -e '.points + .dropped == 7 and .kind == "gptq, 3 bits, sym" and (.constants | keys == ["A", "ln C"])'
     ptq law fit --json points | jq -e '.constants.A | (.value - 4.2 | fabs < 1e-9) and .low <= .high'
+    ptq law fit --page law.html points >/dev/null
+    grep -q 'measured, Qb 64' law.html && grep -q 'What the law leaves' law.html
+    run -100 ptq law predict --page law.html points
     ptq law predict --json --qr .5 --qb 64 points | jq -e '.delta.value / (0.001 * (2.1 | exp)) - 1 | fabs < 1e-9'
     ptq law advise --json --max-loss 1% points | jq -es 'length == 1 and (.[0].qr - (10 | log) / 4.2 | fabs < 1e-6)'
     run -100 --separate-stderr ptq law fit points <(jq -c '.kind = "x"' points)

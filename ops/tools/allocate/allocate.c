@@ -146,7 +146,9 @@ int allocate_run(struct allocate *a, struct err *e)
         for (size_t i = 0; i < a->units; i++)
             class[i] = (struct knapsack_class){a->unit[i].items, a->unit[i].item};
         rc = knapsack_solve(class, a->units, a->budget, a->choice, &a->result, e);
-        if (rc == 0)
+        if (rc == 0 && a->o.search == ALLOCATE_RANDOM)
+            rc = allocate_random(a, e);
+        else if (rc == 0)
             rc = allocate_second(a, class, e);
         else if (e->kind == ERR_USE)
             err_set(e, ERR_USE,
@@ -180,7 +182,22 @@ static double run_loss(const struct allocate *a, size_t r)
 /* A relative loss as a share of all weights, the others as they are. */
 static double scaled(const struct allocate *a, double loss)
 {
-    return a->o.score == ALLOCATE_RELATIVE ? loss / a->weights : loss;
+    return a->o.score == ALLOCATE_RELATIVE || a->o.score == ALLOCATE_ROUND_OFF ? loss / a->weights
+                                                                               : loss;
+}
+
+const char *allocate_score_name(enum allocate_score score)
+{
+    switch (score) {
+    case ALLOCATE_RELATIVE:
+        return "relative loss";
+    case ALLOCATE_ROUND_OFF:
+        return "round-off";
+    case ALLOCATE_TRACE:
+        return "trace";
+    default:
+        return "loss";
+    }
 }
 
 static void print_line(const struct allocate *a, size_t i, FILE *f)
@@ -228,8 +245,7 @@ void allocate_print(const struct allocate *a, FILE *f)
 {
     fprintf(f, "# %.4f bits a weight (target %.4f), %s %.6g; no choice has less than %.6g\n",
             (double)a->result.cost / a->weights, (double)a->budget / a->weights,
-            a->o.score == ALLOCATE_RELATIVE ? "relative loss" : "loss", scaled(a, a->result.loss),
-            scaled(a, a->result.bound));
+            allocate_score_name(a->o.score), scaled(a, a->result.loss), scaled(a, a->result.bound));
     for (size_t r = 0; r < a->runs; r++)
         fprintf(f, "# as in '%s' throughout: %.4f bits, %.6g\n", a->run[r],
                 (double)run_cost(a, r) / a->weights, scaled(a, run_loss(a, r)));

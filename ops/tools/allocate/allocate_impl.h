@@ -47,6 +47,10 @@ struct allocate {
     int several_grids;
 };
 
+const char *allocate_score_name(enum allocate_score score);
+/* allocate_random.c: in place of the best choice the best of some random ones; it is known that
+ * there is one within the target */
+int allocate_random(struct allocate *a, struct err *e);
 /* allocate_second.c: the runner-up of the choice that is made. class: what it was made of */
 int allocate_second(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_read.c: the journal of run r into the units. */

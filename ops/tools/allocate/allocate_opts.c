@@ -2,8 +2,13 @@
 /* allocate_opts - see allocate_opts.h. */
 #include "allocate_opts.h"
 
-static const struct opt_choice scores[] = {
-    {"loss", ALLOCATE_LOSS}, {"relative", ALLOCATE_RELATIVE}, {NULL, 0}};
+static const struct opt_choice scores[] = {{"relative", ALLOCATE_RELATIVE},
+                                           {"loss", ALLOCATE_LOSS},
+                                           {"round-off", ALLOCATE_ROUND_OFF},
+                                           {"trace", ALLOCATE_TRACE},
+                                           {NULL, 0}};
+static const struct opt_choice searches[] = {
+    {"exact", ALLOCATE_EXACT}, {"random", ALLOCATE_RANDOM}, {NULL, 0}};
 static const struct opt_choice protections[] = {{"none", 0}, {"ends", 1}, {NULL, 0}};
 
 #define AT(field) offsetof(struct allocate_command, field)
@@ -14,8 +19,15 @@ static const struct opt rows[] = {
      .min = .5, .max = 16},
     {"target-size", OPT_SIZE, AT(core.size), "BYTES", .help = "the same as bytes of those linears"},
     {"score", OPT_CHOICE, AT(core.score), "NAME", .choices = scores, .def = "relative",
-     .help = "what is to be least in sum: the losses of the sites, or their relative losses, "
-             "weighed by their weights"},
+     .help = "what is to be least in sum: relative losses times the weights of the linears, losses "
+             "as they are, the rounding of weights without the inputs, or that times the mean "
+             "square of the inputs"},
+    {"search", OPT_CHOICE, AT(core.search), "HOW", .choices = searches, .def = "exact",
+     .help = "exact, or the best of random choices within the target, to measure the exact one by"},
+    {"trials", OPT_INT, AT(core.trials), "N", .help = "random: so many choices", .def = "50",
+     .min = 1, .max = 10000000},
+    {"seed", OPT_INT, AT(core.seed), "N", .help = "random: of the draws", .def = "1", .min = 0,
+     .max = 1e15},
     {"site-weights", OPT_TEXT, AT(core.site_weights), "FILE",
      .help = "losses of each site times these, JSON lines {\"block\", \"site\", \"weight\"}: what "
              "a loss there means for the model",

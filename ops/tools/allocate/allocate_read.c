@@ -88,7 +88,16 @@ static double loss_of(const struct allocate *a, const struct journal_linear *l, 
 {
     if (l->kept)
         return 0.0;
-    return a->o.score == ALLOCATE_RELATIVE ? l->rel_loss * (double)l->rows * K : l->loss;
+    switch (a->o.score) {
+    case ALLOCATE_RELATIVE:
+        return l->rel_loss * (double)l->rows * K;
+    case ALLOCATE_ROUND_OFF:
+        return l->round_off * (double)l->rows * K;
+    case ALLOCATE_TRACE:
+        return l->trace;
+    default:
+        return l->loss;
+    }
 }
 
 static int add_site(struct allocate *a, size_t r, const struct journal_site *s, const char *what,
@@ -109,7 +118,8 @@ static int add_site(struct allocate *a, size_t r, const struct journal_site *s, 
         const double K = (double)s->inputs, loss = loss_of(a, l, K);
 
         if (!isfinite(loss))
-            return err_set(e, ERR_USE, "%s: '%s' has no loss", what, l->name);
+            return err_set(e, ERR_USE, "%s: '%s' has no %s: a run of this version has", what,
+                           l->name, allocate_score_name(a->o.score));
         if (loss < 0)
             return err_set(e, ERR_USE,
                            "%s: '%s' has a loss of %g, which no run notes: the journal is damaged",

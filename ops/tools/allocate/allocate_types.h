@@ -5,9 +5,11 @@
 
 #include <stdint.h>
 
-/* What is to be least in sum: the losses of the journals, or the relative ones, weighed by the
- * weights of the linears. */
-enum allocate_score { ALLOCATE_LOSS, ALLOCATE_RELATIVE };
+/* What is to be least in sum, of the linears: their losses; the relative ones times their weights;
+ * the rounding of the weights alone (MixQuant, arXiv 2309.17341), relative, times their weights;
+ * or that times the mean diagonal of H (as HAWQ-V2, arXiv 1911.03852, with H of the inputs). */
+enum allocate_score { ALLOCATE_LOSS, ALLOCATE_RELATIVE, ALLOCATE_ROUND_OFF, ALLOCATE_TRACE };
+enum allocate_search { ALLOCATE_EXACT, ALLOCATE_RANDOM };
 
 struct allocate_opts {
     enum allocate_score score;
@@ -16,7 +18,10 @@ struct allocate_opts {
     int protect;   /* the first and the last block get no fewer bits than the dearest run within
                       the target gives them */
     const char *site_weights; /* file; NULL: all 1 */
-    int keep;                 /* every site may also stay as it is */
+    enum allocate_search search;
+    int64_t trials; /* random: the best of so many draws */
+    uint64_t seed;
+    int keep; /* every site may also stay as it is */
 };
 
 #endif

@@ -2,6 +2,7 @@
 /* ptq-law - how much must stay in high precision, and how fine must the blocks be? */
 #include "law_fit.h"
 #include "law_opts.h"
+#include "law_page.h"
 #include "law_print.h"
 
 #include "../../../common/base/fs.h"
@@ -22,6 +23,8 @@ static int run(struct stage *s, struct err *e)
         rc = law_print_points(stdout, &p, e);
     else if ((l = law_open(&p, e)))
         rc = print[c->verb](stdout, l, &p, c, e);
+    if (rc == 0 && l && c->page)
+        rc = law_page(c->page, l, &p, e);
     if (rc == 0)
         rc = fs_flush(stdout, e);
     law_close(&l);

@@ -17,6 +17,8 @@ static const struct opt_choice verbs[] = {{"fit", LAW_FIT},
 #define AT(field) offsetof(struct law_command, field)
 static const struct opt rows[] = {
     {"json", OPT_FLAG, AT(json), .help = "one JSON object"},
+    {"page", OPT_TEXT, AT(page), "FILE",
+     .help = "fit: also an HTML page: the surface of the law with the points, and the residuals"},
     {"measure", OPT_CHOICE, AT(measure), "WHAT", .choices = measures, .def = "ppl",
      .help = "the loss of a run: relative increase of its perplexity, increase of its mean "
              "negative log likelihood, or its mean KL divergence"},
@@ -73,6 +75,8 @@ static int check(const struct stage *s, struct err *e)
     if (c->max_loss && number(c->max_loss, "%", percent, &c->most) < 0)
         return err_set(e, ERR_USE, "option '--max-loss': '%s' is no loss above 0: 0.01, 1%%",
                        c->max_loss);
+    if (c->page && c->verb != LAW_FIT)
+        return err_set(e, ERR_USE, "--page is of ptq law fit");
     if (c->verb == LAW_ADVISE && !c->max_loss)
         return err_set(e, ERR_USE, "advise needs --max-loss: how much may be lost?");
     return 0;

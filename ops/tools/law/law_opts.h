@@ -9,6 +9,7 @@
 struct law_command {
     int json;
     enum law_measure measure;
+    const char *page;
     const char *data, *params, *max_loss;
     double qr, qb;
     int64_t bits;

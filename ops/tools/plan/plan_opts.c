@@ -22,6 +22,7 @@ static const struct opt rows[] = {
     {"reserve", OPT_SIZE, AT(reserve), "BYTES", .help = "-"},
     {"stall", OPT_INT, AT(stall), "SECONDS", .help = "-", .min = 2, .max = 1 << 30},
     {"choose-bits", OPT_TEXT, AT(log), "LIST", .help = "-"},
+    {"choose-on", OPT_TEXT, AT(log), "FILE", .help = "-"},
     {.name = NULL},
 };
 

@@ -19,6 +19,7 @@ static int sections(struct page *p)
 {
     section_state(p);
     section_summary(p);
+    section_note(p);
     section_evals(p);
     if (!p->r->nsites)
         page_note(p, "missing", "No site is solved yet: there is nothing to draw.");

@@ -83,6 +83,8 @@ static int record_add(struct report *r, const struct json *j, const char *what, 
         r->start = j;
     else if (strcmp(kind, "done") == 0)
         r->done = j;
+    else if (strcmp(kind, "note") == 0)
+        r->note = json_text_or(j, "text", NULL);
     else if (strcmp(kind, "publish") != 0)
         r->other++;
     return 0;

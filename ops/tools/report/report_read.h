@@ -51,6 +51,7 @@ struct report {
     char *path, *journal;            /* OUT; its journal.jsonl */
     struct json *records, *run;      /* run NULL: no run.json */
     const struct json *start, *done; /* NULL: not there (yet) */
+    const char *note;                /* why it was made so; NULL: nothing is said */
     struct json *evals;              /* evals.h; empty: none */
     char *failed;                    /* why the writer says it failed; NULL: it does not */
     int cut;                         /* the journal's last line was not whole */

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "plot.h"
+
 static void fact(struct page *p, const char *name, const char *fmt, ...) ERR_PRINTF(3, 4);
 static void fact(struct page *p, const char *name, const char *fmt, ...)
 {
@@ -195,6 +197,17 @@ static void estimate_cell(struct page *p, const struct json *j, const char *name
     number_text(s, 2, error);
     snprintf(text, sizeof text, "%s ± %s", value, error);
     page_cell(p, text);
+}
+
+/* As it was given to ptq-write: Markdown, which people can read. */
+void section_note(struct page *p)
+{
+    if (!p->r->note)
+        return;
+    page_head(p, "Why so");
+    fputs("<pre>", p->f);
+    html_text(p->f, p->r->note);
+    fputs("</pre>\n", p->f);
 }
 
 /* What ptq-eval --keep-figures noted. */

@@ -8,6 +8,7 @@
 
 void section_state(struct page *p); /* report_summary.c */
 void section_summary(struct page *p);
+void section_note(struct page *p);
 void section_evals(struct page *p);
 int section_losses(struct page *p); /* report_losses.c */
 int section_contest(struct page *p);
