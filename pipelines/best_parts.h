@@ -15,7 +15,7 @@
 
 /* How a run is made, as far as the search decides it. */
 struct way {
-    int rotated;
+    int rotated, dual;
     int64_t length;      /* 0: not the search's to say */
     double first_weight; /* 0: the same */
     const char *solver;  /* NULL: the same */
@@ -23,6 +23,7 @@ struct way {
 
 struct trial {
     struct way way;
+    int64_t tokens;
     char what[96];   /* what is new in it: "a rotated model" */
     double kl, se;   /* on the held-out text; NAN: it was not tried */
     double rel_loss; /* mean over the sites, of the journal */
@@ -68,8 +69,6 @@ int best_trial(struct best *x, struct trial *t, int first, struct err *e);
 /* The command line of a run of this way, into out; the caller adds what is its own. */
 int best_words(const struct best *x, struct words *w, const struct way *way, const char *out,
                struct err *e);
-/* What the search thinks of the run in `dir` as figures; -1: there are none. */
-int best_figures(const char *dir, double *kl, double *se, struct err *e);
 
 /* best_note.c: what was found, as lines of Markdown; the caller's. */
 char *best_note(const struct best *x, struct err *e);

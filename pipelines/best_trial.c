@@ -8,7 +8,6 @@
 #include "../common/base/fs.h"
 #include "../common/base/json.h"
 #include "../common/base/mem.h"
-#include "../common/run/evals.h"
 #include "../common/run/journal.h"
 #include "../common/run/journal_site.h"
 #include "../stages/solve/solve_opts.h"
@@ -31,6 +30,8 @@ static int words_way(struct words *w, const struct way *way, struct err *e)
         if (words_option(w, "first-weight", text, e) < 0)
             return -1;
     }
+    if (way->dual && words_option(w, "dual", NULL, e) < 0)
+        return -1;
     return way->solver ? words_option(w, "solver", way->solver, e) : 0;
 }
 
@@ -50,16 +51,16 @@ int best_words(const struct best *x, struct words *w, const struct way *way, con
                : 0;
 }
 
-static int words_trial(const struct best *x, struct words *w, const struct way *way, int first,
+static int words_trial(const struct best *x, struct words *w, const struct trial *t, int first,
                        const char *out, struct err *e)
 {
     static const char *const not_here[] = {"tokens", "format", "classes", "record", NULL},
                              *const flags[] = {"save-state", NULL};
     struct words all = {0};
     char tokens[32];
-    int rc = best_words(x, &all, way, out, e);
+    int rc = best_words(x, &all, &t->way, out, e);
 
-    snprintf(tokens, sizeof tokens, "%lld", (long long)x->probe);
+    snprintf(tokens, sizeof tokens, "%lld", (long long)t->tokens);
     if (rc == 0)
         rc = words_without(w, (int)all.count, all.word, not_here, flags, e) < 0 ||
                      words_option(w, "tokens", tokens, e) < 0 ||
@@ -92,21 +93,6 @@ static int words_judge(const struct best *x, struct words *w, const char *out, s
 }
 
 /* ---- what came of it ---- */
-
-int best_figures(const char *dir, double *kl, double *se, struct err *e)
-{
-    struct json *evals = evals_read(dir, e);
-    const struct json *last = json_count(evals) ? json_at(evals, json_count(evals) - 1) : NULL;
-
-    if (evals && !last)
-        err_set(e, ERR_SYS, "'%s': no figures were kept", dir);
-    *kl = json_real_or(last, "kld_mean", NAN);
-    *se = json_real_or(last, "kld_mean_se", NAN);
-    json_destroy(&evals);
-    return isfinite(*kl)
-               ? 0
-               : err_set(e, ERR_DATA, "'%s': its divergence from the model is not finite", dir);
-}
 
 /* Energy, weight and loss of the first token among those of all positions of a site. */
 static void look_first(struct sink *sink, const struct journal_site *s)
@@ -208,7 +194,7 @@ static int run(struct best *x, struct trial *t, size_t number, int first, const 
 
     snprintf(name, sizeof name, "trial-%zu", number);
     snprintf(about, sizeof about, "trial %zu, %s", number, t->what);
-    if (words_trial(x, &w, &t->way, first, out, e) < 0 || words_judge(x, &judge, out, e) < 0 ||
+    if (words_trial(x, &w, t, first, out, e) < 0 || words_judge(x, &judge, out, e) < 0 ||
         (ran = steps_run(&x->steps, name, about, &w, e)) < 0)
         goto out;
     x->spent += x->steps.cpu;
@@ -233,8 +219,8 @@ int best_trial(struct best *x, struct trial *t, int first, struct err *e)
 
     t->kl = t->se = NAN;
     if (out && run(x, t, number, first, out, e) == 0)
-        rc = best_figures(out, &t->kl, &t->se, e) < 0 || read_journal(x, t, out, first, e) < 0 ||
-                     (first && read_costs(x, out, e) < 0)
+        rc = steps_divergence(out, &t->kl, &t->se, e) < 0 ||
+                     read_journal(x, t, out, first, e) < 0 || (first && read_costs(x, out, e) < 0)
                  ? -1
                  : 0;
     free(out);

@@ -2,6 +2,7 @@
 /* mixed - see mixed.h. */
 #include "mixed.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,13 +119,15 @@ static int take_widths(struct mixed *x, const struct sites *sites, struct err *e
         return err_set(e, ERR_USE, "--target-bpw: of the widths %s %zu can be stored%s%s",
                        x->o->widths, x->count, why.kind ? ": " : "", why.kind ? why.text : "");
     for (size_t i = 0; i < x->count; i++)
-        if (bits_stored(x, x->bits[i]) <= x->o->bpw)
+        if (i == 0 || fabs(bits_stored(x, x->bits[i]) - x->o->bpw) <
+                          fabs(bits_stored(x, x->first) - x->o->bpw))
             x->first = x->bits[i];
-    return x->first ? 0
-                    : err_set(e, ERR_USE,
-                              "--target-bpw %.4g: %d bits with their scales take %.4g already: "
-                              "allow fewer bits, or a larger --group",
-                              x->o->bpw, x->bits[0], bits_stored(x, x->bits[0]));
+    return bits_stored(x, x->bits[0]) <= x->o->bpw
+               ? 0
+               : err_set(e, ERR_USE,
+                         "--target-bpw %.4g: %d bits with their scales take %.4g already: allow "
+                         "fewer bits, or a larger --group",
+                         x->o->bpw, x->bits[0], bits_stored(x, x->bits[0]));
 }
 
 static int start(struct mixed *x, struct err *e)
@@ -145,7 +148,7 @@ static int start(struct mixed *x, struct err *e)
 
 /* ---- command lines ---- */
 
-static const char *const own_options[] = {"out",  "target-bpw", "choose-bits",
+static const char *const own_options[] = {"out",  "target-bpw", "choose-bits", "choose-on",
                                           "bits", "record",     NULL};
 static const char *const own_flags[] = {"overwrite", NULL};
 static const char *const no_names[] = {NULL};
@@ -267,7 +270,7 @@ static int step_losses(struct mixed *x, struct err *e)
     for (size_t i = 0; i < x->count && rc == 0; i++) {
         char *name = mem_printf(e, "%s/width-%d.done", x->dir, x->bits[i]);
 
-        missing |= x->bits[i] != x->first && name && !fs_exists(name);
+        missing |= x->o->on || (x->bits[i] != x->first && name && !fs_exists(name));
         rc = name ? 0 : -1;
         free(name);
     }
@@ -293,15 +296,37 @@ static int say_choice(const struct mixed *x, struct err *e)
     return text ? 0 : -1;
 }
 
-static int step_choice(struct mixed *x, struct err *e)
+/* Ways of choosing that may be measured; the first is that of a run that measures none. */
+static const struct chosen_by {
+    const char *name, *score, *protect; /* score NULL: the same bits everywhere */
+} chosen_by[] = {{"relative losses", "relative", "ends"},
+                 {"relative losses, no block protected", "relative", "none"},
+                 {"trace", "trace", "ends"},
+                 {"the same bits everywhere", NULL, NULL}};
+#define WAYS (sizeof chosen_by / sizeof *chosen_by)
+
+/* One width, where it is within the target. */
+static int choose_one(const struct mixed *x, const char *file, struct err *e)
+{
+    char text[80];
+
+    snprintf(text, sizeof text, "# the same bits everywhere: %d\n*: bits=%d\n", x->first, x->first);
+    return fs_publish(file, text, strlen(text), e);
+}
+
+static int choose(struct mixed *x, const struct chosen_by *by, const char *file, struct err *e)
 {
     struct words w = {0};
     char bpw[32];
     int rc;
 
+    if (!by->score)
+        return choose_one(x, file, e);
     snprintf(bpw, sizeof bpw, "%.17g", x->o->bpw);
     rc = words_add(&w, "allocate", e) < 0 || words_option(&w, "target-bpw", bpw, e) < 0 ||
-                 words_option(&w, "out", x->choice, e) < 0
+                 words_option(&w, "score", by->score, e) < 0 ||
+                 words_option(&w, "protect", by->protect, e) < 0 ||
+                 words_option(&w, "out", file, e) < 0
              ? -1
              : 0;
     for (size_t i = 0; i < x->count && rc == 0; i++) {
@@ -311,9 +336,75 @@ static int step_choice(struct mixed *x, struct err *e)
         free(dir);
     }
     if (rc == 0)
-        rc = steps_run(&x->steps, NULL, "the choice", &w, e);
+        rc = steps_run(&x->steps, NULL, by->name, &w, e);
     words_release(&w);
-    return rc < 0 ? -1 : say_choice(x, e);
+    return rc < 0 ? -1 : 0;
+}
+
+/* The recording solved as it was chosen, and its divergence. */
+static int measure(struct mixed *x, const struct chosen_by *by, const char *file, const char *out,
+                   const char *states, double *kl, struct err *e)
+{
+    struct words w = {0}, judge = {0};
+    double se;
+    int rc = -1;
+
+    if (words_resolve(x, &w, x->first, out, e) < 0 || words_option(&w, "overrides", file, e) < 0 ||
+        steps_run(&x->steps, NULL, "the recording, solved so", &w, e) < 0)
+        goto out;
+    if (words_add(&judge, "eval", e) < 0 || words_option(&judge, "model", out, e) < 0 ||
+        words_option(&judge, "ref", route_model(x->t), e) < 0 ||
+        words_option(&judge, "data", x->o->on, e) < 0 ||
+        words_option(&judge, "ref-states", states, e) < 0 ||
+        words_option(&judge, "keep-figures", NULL, e) < 0 ||
+        words_option(&judge, "quiet", NULL, e) < 0 ||
+        steps_run(&x->steps, NULL, "its divergence on the text", &judge, e) < 0 ||
+        steps_divergence(out, kl, &se, e) < 0)
+        goto out;
+    log_info("%s: KL %.4g \u00b1 %.2g", by->name, *kl, se);
+    rc = fs_remove_tree(out, e);
+out:
+    words_release(&w);
+    words_release(&judge);
+    return rc;
+}
+
+static int choose_on(struct mixed *x, struct err *e)
+{
+    char *out = fs_join(x->dir, "try", e), *states = fs_join(x->dir, "states.safetensors", e);
+    char *file = fs_join(x->dir, "try.txt", e);
+    const int one = bits_stored(x, x->first) <= x->o->bpw;
+    double kl, least = INFINITY;
+    int rc = out && states && file ? 0 : -1;
+
+    if (rc == 0)
+        unlink(states); /* of a measurement that ended early, perhaps on another text */
+    for (size_t i = 0; i < WAYS && rc == 0; i++) {
+        if (!chosen_by[i].score && !one)
+            continue;
+        if (choose(x, &chosen_by[i], file, e) < 0 ||
+            measure(x, &chosen_by[i], file, out, states, &kl, e) < 0)
+            rc = -1;
+        else if (kl < least) {
+            least = kl;
+            rc = fs_copy(file, x->choice, e);
+        }
+    }
+    if (states)
+        unlink(states);
+    if (file)
+        unlink(file);
+    free(out);
+    free(states);
+    free(file);
+    return rc;
+}
+
+static int step_choice(struct mixed *x, struct err *e)
+{
+    if ((x->o->on ? choose_on(x, e) : choose(x, &chosen_by[0], x->choice, e)) < 0)
+        return -1;
+    return say_choice(x, e);
 }
 
 static int step_last(struct mixed *x, struct err *e)
@@ -340,9 +431,11 @@ int mixed_run(const struct mixed_opts *o, const struct route *t, const struct si
 
     if (!sites)
         err_set(e, ERR_USE, "--target-bpw: the recipe has no model");
+    else if (o->on && !fs_exists(o->on))
+        err_set(e, ERR_USE, "--choose-on: '%s' is not there", o->on);
     else if (refuse_given(&x, e) == 0 && find_solver(&x, e) == 0 &&
              take_widths(&x, sites, e) == 0 && start(&x, e) == 0) {
-        x.steps.total = x.count + 2;
+        x.steps.total = x.count + 2 + (o->on ? 3 * WAYS - 3 : 0);
         if (step_losses(&x, e) == 0 && step_choice(&x, e) == 0 && step_last(&x, e) == 0) {
             unlink(x.problems);
             log_info("what the widths lose stays in %s: another target takes it from there", x.dir);

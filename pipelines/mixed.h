@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mixed - `ptq run RECIPE --target-bpw X`: a run that chooses the bits of every site itself.
  *
- * Its steps (steps.h), in OUT.mixed: the recipe at the largest width that is within the target,
- * with its problems recorded; these solved again at the other widths (ptq resolve), of which only
- * the journals are kept; the choice (ptq allocate); the recipe again, with the choice as
- * overrides, into OUT. The inputs of the last run went through what was chosen. */
+ * Its steps (steps.h), in OUT.mixed: the recipe at the width nearest to the target, with its
+ * problems recorded; these solved again at the other widths (ptq resolve), of which only the
+ * journals are kept; the choice (ptq allocate); the recipe again, with the choice as overrides,
+ * into OUT. The inputs of the last run went through what was chosen. With a text to measure on
+ * several ways of choosing are tried on the recording, the same bits everywhere among them, and
+ * the one that diverges least is followed. */
 #ifndef PTQ_MIXED_H
 #define PTQ_MIXED_H
 
@@ -15,6 +17,7 @@
 struct mixed_opts {
     double bpw;
     const char *widths; /* "2,3,4,8": to choose among, as far as the formats hold them */
+    const char *on;     /* text that the choice is measured on; NULL: it is not */
     const char *recipe; /* as the user named it */
     int argc;           /* the words behind it */
     char **argv;

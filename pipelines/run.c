@@ -32,6 +32,7 @@ struct run_opts {
     int help, dry_run, keep, quiet, save_state;
     const char *log, *widths;
     double bpw;
+    const char *on;
     uint64_t reserve;
     int64_t stall;
     size_t restarts;
@@ -58,6 +59,9 @@ const struct opt run_rows[] = {
              "OUT.mixed",
      .min = .5, .max = 16},
     {"choose-bits", OPT_TEXT, AT(widths), "LIST", .help = "among these widths", .def = "2,3,4,8"},
+    {"choose-on", OPT_TEXT, AT(on), "FILE",
+     .help = "measure several ways of choosing on this text, the same bits everywhere among them, "
+             "and follow the one that diverges least from the model"},
     {"quiet", OPT_FLAG, AT(quiet), .help = "warnings and errors only"},
     {.name = NULL},
 };
@@ -293,8 +297,12 @@ static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 static int run_several(const struct run_opts *o, struct route *t, const char *recipe, int argc,
                        char **argv, struct err *e)
 {
-    const struct mixed_opts mixed = {
-        .bpw = o->bpw, .widths = o->widths, .recipe = recipe, .argc = argc, .argv = argv};
+    const struct mixed_opts mixed = {.bpw = o->bpw,
+                                     .widths = o->widths,
+                                     .on = o->on,
+                                     .recipe = recipe,
+                                     .argc = argc,
+                                     .argv = argv};
     const struct best_opts best = {.recipe = recipe, .argc = argc, .argv = argv};
     struct prepared x;
     int rc = check(&x, o, t, "SOCKETS", 1, e);

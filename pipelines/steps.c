@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "../common/base/json.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "../common/run/evals.h"
 #include "../common/wire/follow.h"
 #include "launch.h"
 
@@ -233,4 +235,19 @@ int steps_keep_journal(const char *dir, struct err *e)
     }
     fs_names_free(&names, count);
     return rc;
+}
+
+int steps_divergence(const char *dir, double *kl, double *se, struct err *e)
+{
+    struct json *evals = evals_read(dir, e);
+    const struct json *last = json_count(evals) ? json_at(evals, json_count(evals) - 1) : NULL;
+
+    if (evals && !last)
+        err_set(e, ERR_SYS, "'%s': no figures were kept", dir);
+    *kl = json_real_or(last, "kld_mean", NAN);
+    *se = json_real_or(last, "kld_mean_se", NAN);
+    json_destroy(&evals);
+    return isfinite(*kl)
+               ? 0
+               : err_set(e, ERR_DATA, "'%s': its divergence from the model is not finite", dir);
 }

@@ -28,5 +28,8 @@ int steps_run(struct steps *s, const char *name, const char *about, const struct
 int steps_forget(const struct steps *s, const char *name, struct err *e);
 /* Of the output of a run that was made to see how it does: all goes but what is known of it. */
 int steps_keep_journal(const char *dir, struct err *e);
+/* The divergence that ptq-eval --keep-figures kept last of the output in dir, and its standard
+ * error; ERR_DATA: it is not finite. */
+int steps_divergence(const char *dir, double *kl, double *se, struct err *e);
 
 #endif

@@ -7,7 +7,9 @@ bats_require_minimum_version 1.5.0
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
-    export M=$root/pipelines/demo/tale-qwen3
+    export M=$root/tests/golden/conformance/llama3 # four small blocks with random weights
+    export IDS=$BATS_FILE_TMPDIR/ids.jsonl
+    jq -nc 'range(40) as $row | { input_ids: [ range(64) | (. * 7919 + $row * 104729 + . * . * 31) % 320 ] }' >"$IDS"
 }
 
 setup() {
@@ -15,26 +17,29 @@ setup() {
 }
 
 best() { # MORE...
-    ptq run best --model "$M" --data "$M/calib.jsonl" --out best --tokens 256 --length 64 --bits 3 --group 64 --held 1024 --probe 128 "$@"
+    ptq run best --model "$M" --data "$IDS" --out best --tokens 256 --length 64 --bits 3 --group 32 --held 512 --probe 128 "$@"
 }
 
 @test "a search tries, chooses the least divergence, says why, and goes on where it ended" {
     mkdir -p best.best && touch best.best/trial-1 # in the way of the second trial
-    run -100 best --solver qep+gptq --budget 100
+    run -100 best --dual --solver qep+gptq --budget 100
     [[ $output == *'trial 0, qep+gptq, rows of 64'*'trial 1, a rotated model'*'this step failed, with 100'* ]]
     [ ! -e best ]
     rm best.best/trial-1
-    run -0 best --solver qep+gptq --budget 100
+    run -0 best --dual --solver qep+gptq --budget 100
     [[ $output == *'done before: rows to judge trials on'*'done before: trial 0'*'trial 1, a rotated model'*'the run itself'* ]]
 
     # the held-out rows are behind those of the calibration
-    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 2048 --length 1024 --chunk-tokens 1024 --quiet | ptq inspect - --json >chunks
+    ptq sample --model "$M" --data "$IDS" --tokens 1024 --length 512 --chunk-tokens 512 --quiet | ptq inspect - --json >chunks
     mean=$(jq -s '.[1].tensors[0].mean' chunks)
-    jq -es --argjson mean "$mean" 'length == 1 and (.[0].input_ids | length == 1024 and (add / 1024 - $mean | fabs) < 1e-9)' best.best/held.jsonl
+    jq -es --argjson mean "$mean" 'length == 1 and (.[0].input_ids | length == 512 and (add / 512 - $mean | fabs) < 1e-9)' best.best/held.jsonl
     note=$(jq -r 'select(.record == "note").text' best/.ptqflow/journal.jsonl)
     [[ $note == *'| a rotated model | '* && $note == *'on 128 of 256 calibration tokens'* ]]
     grep -qF '## Why so' best/README.md
     grep -qF '| a rotated model | ' best/README.md
+
+    ptq report --out report.html best
+    grep -q '>Why so<' report.html && grep -qF '| a rotated model | ' report.html
 
     # the way that is kept is the one with the least divergence, and it is what the run has been asked for
     kl0=$(jq .kld_mean best.best/trial-0/.ptqflow/eval.jsonl) kl1=$(jq .kld_mean best.best/trial-1/.ptqflow/eval.jsonl)
@@ -44,14 +49,37 @@ best() { # MORE...
     else
         [[ $model == "$M" ]] && [[ $note == *'a rotated model'*'no better |'* ]]
     fi
-    # trials leave no checkpoints
+    # trials leave no checkpoints, the search nothing large
+    [ ! -e best.best/rotated ] && [ ! -e best.best/states.safetensors ]
     [ -z "$(find best.best/trial-* -name '*.safetensors')" ]
 }
 
 @test "--search none is the recipe as it stands" {
     run -0 best --solver gptq --search none --dry-run
-    [[ $output == *'ptq-forward --dual'*'--solver gptq'* && $output != *' --search'* ]]
+    [[ $output == *'ptq-forward '*'--solver gptq'* && $output != *' --search'* && $output != *--dual* ]]
     [ ! -e best.best ]
+}
+
+@test "without words of its own a search begins with qep+gptq; a budget of nothing ends it there" {
+    run -0 best --budget 0
+    [[ $output == *'trial 0, qep+gptq, rows of 64'*'more trials would cost more than 0 times the run'* && $output != *'trial 1'* ]]
+    jq -es '[.[] | select(.record == "site").solver] | unique == ["qep+gptq"]' best/.ptqflow/journal.jsonl
+    grep -qF 'Not tried, because the budget was spent: 3 more.' best/README.md
+}
+
+@test "a solver that came near is tried again on half of the tokens" {
+    run -0 ptq run best --model "$M" --data "$IDS" --out best --tokens 512 --length 64 --bits 3 --group 32 --held 512 --probe 64 --budget 100 --rotate no
+    kl() { jq .kld_mean "best.best/trial-$1/.ptqflow/eval.jsonl"; }
+    near=$(jq -n "[$(kl 1), $(kl 2)] | min / $(kl 0) | . >= .99 and . < 1.1")
+    if [ "$near" = true ]; then
+        [[ $output == *'on half of the tokens: qep+gptq KL '* ]]
+        grep -qF '| qep+gptq, half of the tokens | ' best/README.md
+        won=$(jq -rn "if $(kl 4) < .99 * $(kl 3) then 1 else 0 end")
+        solver=$(jq -r 'select(.record == "site").solver' best/.ptqflow/journal.jsonl | sort -u)
+        if [ "$won" = 1 ]; then [ "$solver" != qep+gptq ]; else [ "$solver" = qep+gptq ]; fi
+    else
+        [[ $output != *'on half of the tokens'* ]]
+    fi
 }
 
 @test "what cannot be judged, and wrong words, are refused before anything starts" {
@@ -65,7 +93,7 @@ best() { # MORE...
     run -100 best --mode head
     [[ $output == *'--judge FILE, or --mode concat'* ]]
     run -100 best --target-bpw 3
-    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out x --tokens 64 --length 64 --note nowhere
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out x --tokens 64 --length 64 --group 32 --note nowhere
     [[ $output == *"--note"*"nowhere"* ]]
     [ ! -e best ] && [ ! -e best.best ] && [ ! -e x/config.json ]
 }

@@ -6,7 +6,9 @@ bats_require_minimum_version 1.5.0
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
-    export M=$root/pipelines/demo/tale-qwen3
+    export M=$root/tests/golden/conformance/llama3 # four small blocks with random weights
+    export IDS=$BATS_FILE_TMPDIR/ids.jsonl
+    jq -nc 'range(40) as $row | { input_ids: [ range(64) | (. * 7919 + $row * 104729 + . * . * 31) % 320 ] }' >"$IDS"
 }
 
 setup() {
@@ -14,7 +16,7 @@ setup() {
 }
 
 words() { # MORE...: of a run that chooses between 3 and 4 bits
-    echo run gptq --model "$M" --data "$M/calib.jsonl" --out mix --tokens 256 --length 64 --group 64 --choose-bits 3,4 --target-bpw 3.7 "$@"
+    echo run gptq --model "$M" --data "$IDS" --out mix --tokens 256 --length 64 --group 32 --choose-bits 3,4 --target-bpw 4 "$@"
 }
 
 sums() { # DIR
@@ -22,7 +24,7 @@ sums() { # DIR
 }
 
 @test "one command chooses within the target, and goes on where it ended; plan prints the same choice" {
-    run -100 --separate-stderr ptq plan --model "$M" --group 64 --target-bpw 3.7 --out mix
+    run -100 --separate-stderr ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --out mix
     [[ $stderr == *'--losses DIR says where they are'* ]]
 
     mkdir mix.mixed && touch mix.mixed/w4 # in the way of the second step
@@ -33,19 +35,33 @@ sums() { # DIR
     [[ $output == *'step 1 of 4, done before: one pass'*'step 2 of 4: the same'*'runner-up: '*'step 4 of 4: '* ]]
     [ ! -e mix.mixed/problems.ptq ] && [ -z "$(find mix.mixed -name '*.safetensors')" ]
     jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | {w: (.rows * $K), b: (.rows * $K * (.bits + (16 + .bits) / .group)), bits}] |
-        ((map(.b) | add) / (map(.w) | add)) as $bpw | $bpw <= 3.7 and $bpw > 3.5 and (map(.bits) | unique) == [3, 4]' mix/.ptqflow/journal.jsonl
+        ((map(.b) | add) / (map(.w) | add)) as $bpw | $bpw <= 4 and $bpw > 3.8 and (map(.bits) | unique) == [3, 4]' mix/.ptqflow/journal.jsonl
 
-    ptq plan --model "$M" --group 64 --target-bpw 3.7 --out mix >plan
+    ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --out mix >plan
     grep -q '^runner-up: ' plan
-    diff <(grep -o '^  b[0-9].*group=64' plan | tr -d ' ') <(grep '^b' mix.mixed/choice.txt | tr -d ' ')
-    ptq plan --model "$M" --group 64 --target-bpw 3.7 --losses mix.mixed/w3 --losses mix.mixed/w4 --json 2>said | jq -e '.bits <= 3.7 and .bits > 3.5'
-    grep -q 'bits a weight (target 3.7000)' said
+    diff <(grep -o '^  b[0-9].*group=32' plan | tr -d ' ') <(grep '^b' mix.mixed/choice.txt | tr -d ' ')
+    ptq plan --model "$M" --length 64 --group 32 --target-bpw 4 --losses mix.mixed/w3 --losses mix.mixed/w4 --json 2>said | jq -e '.bits <= 4 and .bits > 3.8'
+    grep -q 'bits a weight (target 4.0000)' said
 
     # another target needs no further pass; the same one has the same bytes
     mv mix first
     run -0 ptq $(words)
     [[ $output == *'step 1 of 4, done before'*'step 2 of 4, done before'* ]]
     diff <(sums first) <(sums mix)
+}
+
+@test "ways of choosing are measured on a text, and the one that diverges least is followed" {
+    jq -nc 'range(4) as $row | { input_ids: [ range(64) | (. * 104729 + $row * 7919 + . * . * 17) % 320 ] }' >held.jsonl
+    run -0 ptq $(words --choose-on held.jsonl)
+    lines=$(grep -o 'ptq: .*: KL [0-9.e-]*' <<<"$output" | sed 's/ptq: //')
+    [ "$(wc -l <<<"$lines")" = 4 ]
+    least=$(sort -g -t L -k 2 <<<"$lines" | awk -F ': KL ' '{ print $2 "\t" $1 }' | sort -g | head -n 1 | cut -f 2)
+    case $least in
+    'the same bits everywhere') grep -q '^\*: bits=3$' mix.mixed/choice.txt ;;
+    trace) grep -q ', trace ' mix.mixed/choice.txt ;;
+    *) grep -q ', relative loss ' mix.mixed/choice.txt ;;
+    esac
+    [ ! -e mix.mixed/try ] && [ ! -e mix.mixed/states.safetensors ] && [ -e mix/config.json ]
 }
 
 @test "asked to stop it stops, with the step that runs" {
@@ -64,11 +80,13 @@ sums() { # DIR
     [[ $output == *"option '--bits': --target-bpw chooses the bits"* ]]
     run -100 ptq $(words --record p.ptq)
     [[ $output == *"option '--record'"* ]]
+    run -100 ptq $(words --choose-on nowhere.jsonl)
+    [[ $output == *"--choose-on: 'nowhere.jsonl' is not there"* ]]
     run -100 ptq $(words --format awq)
     [[ $output == *'of the widths 3,4 1 can be stored'* ]]
-    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out mix --target-bpw 2.2
-    [[ $output == *'2 bits with their scales take 2.281 already'* ]]
-    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out mix --target-bpw 3 --choose-bits 4,3
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 2.2
+    [[ $output == *'2 bits with their scales take 2.562 already'* ]]
+    run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 3 --choose-bits 4,3
     [[ $output == *"'4,3' is no list of widths"* ]]
     [ ! -e mix.mixed ]
 }
