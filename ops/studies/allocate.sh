@@ -1,0 +1,72 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# allocate.sh BIN OUT MODEL=CALIB=EVAL... - are bits that `ptq allocate` chooses better than the same bits everywhere, and than random ones? Needs jq.
+# Each MODEL is a folder, CALIB its calibration text, EVAL the text it is measured on. Of each model one recording is solved at 2, 3, 4 and 8 bits;
+# for each target every way of choosing is measured, a random choice with three seeds. What is done is not done again: the command may be stopped
+# and given again. OUT/allocate.md is the table.
+#   PTQ_ALLOCATE_TARGETS (2.8 3.296875 3.8 4.3125: the second and fourth are what 3 and 4 bits in groups of 64 take)
+#   PTQ_ALLOCATE_TOKENS (16384)  PTQ_ALLOCATE_LENGTH (512)  PTQ_ALLOCATE_WINDOWS (32)
+set -eu
+[ $# -ge 3 ] || { sed -n '3,8s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+ptq=$(cd "$1" && pwd)/ptq out=$2
+shift 2
+length=${PTQ_ALLOCATE_LENGTH:-512}
+mkdir -p "$out"
+[ -f "$out/cells.jsonl" ] || : >"$out/cells.jsonl"
+
+solve() { # FOLDER MORE...
+    folder=$1
+    shift
+    "$ptq" resolve --model "$model" --problems "$out/$name.ptq" --out "$folder" --group 64 --format dense --overwrite --quiet "$@"
+}
+cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for the same bits everywhere
+    target=$1 way=$2 seed=$3
+    shift 3
+    [ -z "$(jq --arg model "$name" --argjson target "$target" --arg way "$way" --argjson seed "$seed" \
+        'select(.model == $model and .target == $target and .way == $way and .seed == $seed)' "$out/cells.jsonl")" ] || return 0
+    if [ "$way" = uniform ]; then
+        solve "$out/run" "$@"
+    else
+        "$ptq" allocate --target-bpw "$target" --out "$out/choice.txt" "$@" "$out/$name-w2" "$out/$name-w3" "$out/$name-w4" "$out/$name-w8"
+        solve "$out/run" --bits 3 --overrides "$out/choice.txt"
+    fi
+    "$ptq" eval --model "$out/run" --ref "$model" --data "$text" --window "$length" --max-windows "${PTQ_ALLOCATE_WINDOWS:-32}" \
+        --ref-states "$out/$name.states" --json --quiet >"$out/eval.json"
+    jq -c --arg model "$name" --argjson target "$target" --arg way "$way" --argjson seed "$seed" \
+        '{ $model, $target, $way, $seed, kld: .kld_mean, se: .kld_mean_se, dnll }' "$out/eval.json" >>"$out/cells.jsonl"
+}
+
+for job in "$@"; do
+    model=${job%%=*} rest=${job#*=}
+    calib=${rest%%=*} text=${rest#*=} name=$(basename "$model")
+    [ -s "$out/$name.ptq" ] || {
+        "$ptq" run gptq --model "$model" --data "$calib" --out "$out/first" --overwrite --tokens "${PTQ_ALLOCATE_TOKENS:-16384}" --length "$length" \
+            --solver rtn --bits 8 --group -1 --record "$out/$name.new" --quiet
+        mv "$out/$name.new" "$out/$name.ptq"
+    }
+    for bits in 2 3 4 8; do
+        [ -s "$out/$name-w$bits/config.json" ] || solve "$out/$name-w$bits" --bits $bits
+    done
+    cell 3.296875 uniform 0 --bits 3
+    cell 4.3125 uniform 0 --bits 4
+    for target in ${PTQ_ALLOCATE_TARGETS:-2.8 3.296875 3.8 4.3125}; do
+        for score in relative loss round-off trace; do
+            cell "$target" "$score" 0 --score $score
+            cell "$target" "$score, no block protected" 0 --score $score --protect none
+        done
+        cell "$target" "best of 50 random" 0 --search random --trials 50
+        for seed in 1 2 3; do
+            cell "$target" random $seed --search random --trials 1 --seed $seed
+        done
+    done
+done
+jq -rs 'def short: . * 1e5 | round / 1e5 | tostring;
+    "# Bits for every site, chosen in several ways", "",
+    "Made by `ops/studies/allocate.sh`, which says what it can be told; do not edit. gptq, groups of 64, of one recording; KL from the unquantized model, nats a",
+    "token. uniform: the same bits everywhere, where that is the target; random: the mean of three choices, the best of 50 by the relative loss.", "",
+    "| model | bits a weight | way | KL | against uniform |", "|---|---|---|---|---|",
+    (group_by([.model, .target])[] | (map(select(.way == "uniform") | .kld) | .[0]) as $base |
+        group_by(.way) | map({ model: .[0].model, target: .[0].target, way: .[0].way, kld: (map(.kld) | add / length) }) | sort_by(.kld)[] |
+        "| \(.model) | \(.target | short) | \(.way) | \(.kld | short) | \(if $base then .kld / $base * 1000 | round / 1000 else "" end) |")' \
+    "$out/cells.jsonl" >"$out/allocate.md"
+cat "$out/allocate.md"
