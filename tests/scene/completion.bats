@@ -19,6 +19,7 @@ options_of() { # HELP: the options that it lists
 }
 
 @test "completion: of each program the options of its help" {
+    bash=$(ptq completion bash) zsh=$(ptq completion zsh)
     for path in "$PTQ_BIN"/ptq-*; do
         name=${path##*/}
         if [ "$name" != ptq-plan ]; then # which has those of a recipe besides
@@ -26,8 +27,8 @@ options_of() { # HELP: the options that it lists
             diff <(words "$name" --) <(words ptq "${name#ptq-}" --)
         fi
         words ptq "" | grep -qx "${name#ptq-}"
-        ptq completion bash | grep -E "^complete .* $name( |$)"
-        ptq completion zsh | grep -E "^#compdef .* $name( |$)"
+        grep -E "^complete .* $name( |$)" <<<"$bash"
+        grep -E "^#compdef .* $name( |$)" <<<"$zsh"
     done
     diff <(options_of "$(ptq ctl --help)") <(words ptq ctl -- | sort)
 }

@@ -3,11 +3,13 @@
 # crew.bats - a stage that no process serves any more, and a run whose checkpoint is complete although a stage ended badly.
 bats_require_minimum_version 1.5.0
 load bounds
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
+    cut_model "$M" 4
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-crew-XXXXXX)
 }
 

@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # data.bats - data as they come: lines that are odd, masks, tools stored as text, chats in the evaluation, pipes.
 bats_require_minimum_version 1.5.0
+load model.bash
+
+setup_file() {
+    cut_model "$BATS_FILE_TMPDIR/model" 2
+}
 
 setup() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    tale=$ROOT/pipelines/demo/tale-qwen3
+    tale=$BATS_FILE_TMPDIR/model
     cd "$BATS_TEST_TMPDIR"
     head -n 20 "$tale/calib.jsonl" >good.jsonl
 }

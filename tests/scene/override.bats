@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # override.bats - other bits, groups and solvers for some linears, others left alone: through the whole job, into GPTQ's "dynamic", and back.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -15,6 +16,7 @@ b0.*: bits=3
 b0.*: skip          # wins
 b4.mlp.up: grid=asym solver=rtn
 END
+    cut_model "$BATS_FILE_TMPDIR/two" 2
     job run --format gptq,dense
 }
 
@@ -91,7 +93,7 @@ tensor() { # DIR NAME: a digest of its bytes
 }
 
 @test "the mixed checkpoint evaluates like its dense twin" {
-    run -0 --separate-stderr ptq eval --model run/gptq --ref run/dense --data "$M/eval.jsonl" --window 512 --max-windows 4 --json --quiet
+    run -0 --separate-stderr ptq eval --model run/gptq --ref run/dense --data "$M/eval.jsonl" --window 256 --max-windows 4 --json --quiet
     [ "$(jq '.kld_mean < 1e-4 and .top1_agree > 0.99' <<<"$output")" = true ]
 }
 
@@ -102,6 +104,7 @@ tensor() { # DIR NAME: a digest of its bytes
 }
 
 @test "without overrides that change anything the bytes are those of a run without any" {
+    M=$BATS_FILE_TMPDIR/two
     ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 512 --length 128 --quiet | ptq forward --model "$M" --inputs full --quiet |
         ptq reduce --quiet >full.ptq
     ptq solve --quiet <full.ptq | ptq write --model "$M" plain --quiet
@@ -131,7 +134,7 @@ tensor() { # DIR NAME: a digest of its bytes
     [[ $stderr == *"--fit: 'best' is not one of minmax|mse|hessian|neuqi"* ]]
     run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "mlp.dwon: bits=8" --quiet <full.ptq'
     [[ $stderr == *"--override: 'mlp.dwon' hit no linear of the model"* ]]
-    run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$M" nothing --quiet 2>said'
+    run -100 --separate-stderr sh -c 'ptq solve --solver rtn --override "*: skip" --quiet <full.ptq | ptq write --model "$BATS_FILE_TMPDIR/two" nothing --quiet 2>said'
     grep -q 'every linear is skipped' said
     run -100 --separate-stderr ptq plan --model "$M" --override "*: skip"
     [[ $stderr == *"--override: '*: skip': every linear is skipped"* ]]
@@ -169,15 +172,16 @@ tensor() { # DIR NAME: a digest of its bytes
 }
 
 @test "linears of one site with different solvers: each says its own, and has the codes that solver gives it alone" {
+    M=$BATS_FILE_TMPDIR/two
     for name in gptq rtn; do
         ptq solve --solver $name --quiet <full.ptq | ptq write --model "$M" all-$name --quiet
     done
-    ptq solve --override '*.1.mlp.gate_proj: solver=rtn' --override 'b2.attn.o: solver=best:gptq,rtn' --override 'b3.mlp.up: damp=0.05' --quiet \
+    ptq solve --override '*.1.mlp.gate_proj: solver=rtn' --override 'b0.attn.o: solver=best:gptq,rtn' --override 'b0.mlp.up: damp=0.05' --quiet \
         <full.ptq 2>said | ptq write --model "$M" several --quiet
     ! grep -q 'now differ' said || false
     [ "$(jq -r 'select(.block == 1 and .site == "mlp.up") | .solver, (.linears[] | .solver)' several/.ptqflow/journal.jsonl | xargs)" = 'mixed rtn gptq' ]
-    [ "$(jq -r 'select(.block == 2 and .site == "attn.o") | .contenders | length' several/.ptqflow/journal.jsonl)" = 2 ]
-    [ "$(jq -r 'select(.block == 3 and .site == "mlp.up") | .damp' several/.ptqflow/journal.jsonl)" = 0.05 ]
+    [ "$(jq -r 'select(.block == 0 and .site == "attn.o") | .contenders | length' several/.ptqflow/journal.jsonl)" = 2 ]
+    [ "$(jq -r 'select(.block == 0 and .site == "mlp.up") | .damp' several/.ptqflow/journal.jsonl)" = 0.05 ]
     [ "$(jq -r '.quantization_config | has("dynamic")' several/config.json)" = false ]
     gate=model.layers.1.mlp.gate_proj.qweight up=model.layers.1.mlp.up_proj.qweight
     [ "$(tensor several $gate)" = "$(tensor all-rtn $gate)" ]

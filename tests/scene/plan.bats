@@ -76,8 +76,8 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
     foreseen maca maca --tokens 8192 --lengths 512,1024,2048 --workers forward=1
 }
 
-bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS: a job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
-    local sizes=(--tokens "$5" --length 1024)
+bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is and with --mem: the same bytes, both as foreseen; plan.json is the second one's
+    local sizes=(--tokens "$5" --length 512 --chunk-tokens "$6")
     job "$1" gptaq "${sizes[@]}" --workers forward="$3"
     job "$2" gptaq "${sizes[@]}" --workers forward="$3" --mem "$4"
     cmp "$1/model.safetensors" "$2/model.safetensors"
@@ -86,7 +86,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS: a job as it is and with --mem:
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
-    bounded held spilled 1 24M 16384
+    bounded held spilled 1 24M 16384 2048
     # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
     # the 12 are the two messages of 2 x 2048 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
     [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
@@ -94,7 +94,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS: a job as it is and with --mem:
 }
 
 @test "--mem holds for the sums of the reducer, D with them, and no byte changes" {
-    bounded all few 2 8M 16384
+    bounded all few 2 8M 8192 1024
     # what fits into 8 MiB of triangles and squares of 768 inputs: one of each, a problem
     [ "$(jq .memory.sums_bytes plan.json)" = $((768 * 769 / 2 * 8 + 768 * 768 * 8)) ]
     awk -v all="$(peak all reduce)" -v few="$(peak few reduce)" 'BEGIN { exit !(few < all) }'

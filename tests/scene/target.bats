@@ -23,7 +23,7 @@ job() { # OUT RECIPE MORE...
     local out=$1 recipe=$2
     shift 2
     ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" \
-        --tokens ${TOKENS:-4096} ${ROWS:---length 256 --chunk-tokens 512} --bits 3 --group 64 --seed 1 --quiet "$@"
+        --tokens ${TOKENS:-2048} ${ROWS:---length 128 --chunk-tokens 256} --bits 3 --group 64 --seed 1 --quiet "$@"
 }
 
 sums() { # DIR: of everything but the folder of what varies
@@ -46,14 +46,14 @@ sums() { # DIR: of everything but the folder of what varies
 
 @test "each solver runs in the pipeline and says so" {
     for solver in qronos rescomp qep+ojbkq; do
-        TOKENS=2048 job "$solver" gptaq --solver $solver
+        TOKENS=1024 job "$solver" gptaq --solver $solver
         [ "$(jq -r 'select(.record == "site") | .solver' "$solver/.ptqflow/journal.jsonl" | sort -u)" = $solver ]
         rm -r "$solver"
     done
 }
 
 @test "lengths, token weights and the options of solvers go through the recipe" {
-    TOKENS=2048 ROWS="--lengths 128,256 --weights length --short join" job mixed gptaq \
+    TOKENS=1024 ROWS="--lengths 128,256 --weights length --short join" job mixed gptaq \
         --solver rescomp --alpha 0.5 --alpha2 0.5 --refine 1 --token-weights attention --fit hessian
     [ "$(jq -s 'map(select(.record == "site")) | length' mixed/.ptqflow/journal.jsonl)" = 8 ]
 }
@@ -64,7 +64,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "without held-out sums a contest warns" {
-    TOKENS=2048 run -0 job blind gptq --solver best:gptq,rtn
+    TOKENS=1024 run -0 job blind gptq --solver best:gptq,rtn
     [[ $output == *"no held-out sums: solvers were judged on the sums they worked with"* ]]
     [ "$(jq -s 'map(select(.record == "site")) | all(.judged_on == "main")' blind/.ptqflow/journal.jsonl)" = true ]
 }
