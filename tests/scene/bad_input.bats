@@ -608,11 +608,12 @@ ended() { # CODE TEXT...
 }
 
 @test "kill -9 of the sampler" {
-    local many
-    printf -v many '%s ' --data\ d.jsonl{,,,,,,,,,}
-    start --tokens 4000000 --restarts 0 $many
+    mkfifo d.txt
+    exec 8<>d.txt # it waits for more
+    start --data d.txt --restarts 0
     kill -9 "$(process ptq-sample)"
     ended 111 "stage 'sample' was ended by signal 9"
+    exec 8>&-
 }
 
 killed() { # STAGE
