@@ -1,6 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # eval.bats - the command as a user meets it: refusals with one line and the right exit code, and a report that can be read by a machine.
+load model.bash
+
+setup_file() {
+    cut_model "$BATS_FILE_TMPDIR/model" 2
+}
 
 setup() {
     export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
@@ -86,7 +91,7 @@ fails() { # CODE WORD command...
 }
 
 @test "asked to stop: the figures of what is done, exit 111; one progress over both models" {
-    tale=pipelines/demo/tale-qwen3
+    tale=$BATS_FILE_TMPDIR/model
     mkfifo "$work/status"
     ptq-eval --model $tale --ref $tale --data $tale/eval.jsonl --window 64 --json --ref-states "$work/states" --status-fd 9 \
         9>"$work/status" >"$work/out" 2>"$work/err" 3>&- &
@@ -109,7 +114,7 @@ fails() { # CODE WORD command...
 }
 
 @test "a narrow terminal gets a line that fits it" {
-    tale=pipelines/demo/tale-qwen3
+    tale=$BATS_FILE_TMPDIR/model
     command -v script >/dev/null || skip "no script (bsdutils)"
     SHELL=/bin/sh script -qec "stty cols 40; ptq-eval --model $tale --ref $tale --data $tale/eval.jsonl --window 64 --max-windows 160" "$work/typed" >/dev/null </dev/null
     tr '\r' '\n' <"$work/typed" | sed 's/\x1b\[K//g' >"$work/lines"
@@ -118,7 +123,7 @@ fails() { # CODE WORD command...
 }
 
 @test "--keep-figures: the figures stand beside the run, once for the same data, and go with it" {
-    tale=pipelines/demo/tale-qwen3
+    tale=$BATS_FILE_TMPDIR/model
     fails 100 .ptqflow ptq-eval --model $tale --data $tale/eval.jsonl --keep-figures
     ptq run gptq --model $tale --data $tale/calib.jsonl --out "$work/out" --tokens 1024 --length 128 --quiet 2>&1
     for n in 3 2 2; do

@@ -4,11 +4,13 @@
 # come and go is forgotten, and the run goes on; any other ends it with 100.
 bats_require_minimum_version 1.5.0
 load bounds
+load model.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH" PYTHONPATH=$ROOT/ops/python PYTHONDONTWRITEBYTECODE=1
-    export M=$ROOT/pipelines/demo/tale-qwen3 D=$BATS_FILE_TMPDIR PY=
+    export M=$BATS_FILE_TMPDIR/model D=$BATS_FILE_TMPDIR PY=
+    cut_model "$M" 2
     for p in python3 /usr/bin/python3; do
         [ "$PY" ] || ! $p -c 'import msgpack, zstandard, numpy, zmq' 2>/dev/null || PY=$p
     done
@@ -101,7 +103,7 @@ END
     done
     refused block "field 'id' must be 'b1.attn.qkv'" ptq-solve --group 32 --out s
     refused site "field 'id' must be 'b0.attn.o'" ptq-solve --group 32 --out s
-    refused sites "field 'sites' is 25, but earlier problems said 24" ptq-solve --solver rtn --group 32 --out s
+    refused sites "field 'sites' is 9, but earlier problems said 8" ptq-solve --solver rtn --group 32 --out s
     refused twice "another problem of this number came before" ptq-solve --solver rtn --group 32 --out s
     refused diagonal "tensor 'S'[1,1] is negative" ptq-solve --group 32 --out s
     refused infinite "tensor 'S' holds 1 NaN or infinite" ptq-solve --group 32 --out s
@@ -158,7 +160,7 @@ END
     until_true said_it 'it is refused; going on without it'
     said_it "warning: cat (peer 0 at $at/s): 'b0.attn.o': nobody has asked for it: its problem is made of the commit of block 0 attn.qkv"
     ptq-cat --quiet --in turn --out "$at/s" &
-    until_true said_it 'b0.attn.o committed (2 of 24)'
+    until_true said_it 'b0.attn.o committed (2 of 8)'
 }
 
 solvers_there() { # N
