@@ -7,7 +7,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     rows 40 64 320 >"$BATS_FILE_TMPDIR/good.jsonl"
-    rows 2048 64 320 >"$BATS_FILE_TMPDIR/long.jsonl"
+    rows 1024 64 320 >"$BATS_FILE_TMPDIR/long.jsonl"
 }
 
 setup() {
@@ -569,7 +569,7 @@ teardown() {
 start() { # OPTION VALUE...: a long run in the background, as $run, its stderr at descriptor 7
     mkfifo said
     cp "$BATS_FILE_TMPDIR/long.jsonl" d.jsonl
-    [ $# -gt 0 ] || set -- --tokens 131072
+    [ $# -gt 0 ] || set -- --tokens 65536
     (job "$@") 2>said 3>&- &
     run=$!
     exec 7<said
@@ -618,7 +618,7 @@ ended() { # CODE TEXT...
 
 killed() { # STAGE
     local stage
-    start --tokens 131072 --restarts 0
+    start --tokens 65536 --restarts 0
     stage=$(process "ptq-$1")
     until_said "block 2/4"
     kill -9 "$stage"
@@ -652,7 +652,7 @@ killed() { # STAGE
 @test "SIGINT: the run stops, the journal stays" {
     mkfifo said
     cp "$BATS_FILE_TMPDIR/long.jsonl" d.jsonl
-    (exec env --default-signal=INT bash -c "$(declare -f job); job --tokens 131072") 2>said 3>&- &
+    (exec env --default-signal=INT bash -c "$(declare -f job); job --tokens 65536") 2>said 3>&- &
     run=$!
     exec 7<said
     until_said "block 2/4"

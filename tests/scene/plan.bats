@@ -67,8 +67,8 @@ foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the b
 }
 
 @test "a full-precision stream beside, solvers competing on held-out chunks" {
-    job best gptaq --tokens 8192 --length 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
-    foreseen best gptaq --tokens 8192 --length 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    job best gptaq --tokens 4096 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    foreseen best gptaq --tokens 4096 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
 }
 
 @test "plain sums beside" {
@@ -86,11 +86,11 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
 }
 
 @test "--mem holds for both streams together: the peak falls by what lies in the file, and no byte changes" {
-    bounded held spilled 1 24M 16384 2048
-    # 2 streams x 16384 tokens x (256 f32 + 768 bf16) = 80 MiB, of which 20 (two of eight chunks for each stream, at 5 MiB) stay within the 24;
-    # the 12 are the two messages of 2 x 2048 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
-    [ "$(jq .memory.hidden_bytes plan.json)" = $((20 << 20)) ]
-    awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 80 - 20 - 12) }'
+    bounded held spilled 1 12M 8192 1024
+    # 2 streams x 8192 tokens x (256 f32 + 768 bf16) = 40 MiB, of which 10 (two of eight chunks for each stream, at 2.5 MiB) stay within the 12;
+    # the 6 are the two messages of 2 x 1024 x 768 bf16 that are under way: in one run at the moment of the peak, in the other not
+    [ "$(jq .memory.hidden_bytes plan.json)" = $((10 << 20)) ]
+    awk -v held="$(peak held forward)" -v spilled="$(peak spilled forward)" 'BEGIN { exit !(held - spilled > 40 - 10 - 6) }'
 }
 
 @test "--mem holds for the sums of the reducer, D with them, and no byte changes" {

@@ -8,7 +8,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 4
+    cut_model "$M" 3
     cd "$BATS_FILE_TMPDIR"
     job whole --quiet
 }
@@ -52,10 +52,10 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     killed cut 4 --workers forward=1
     second=$(sites cut)
     run -0 job cut --workers forward=3 --format gptq,dense
-    [[ $output == *"going on with 'cut' behind site $second of 16"* ]]
+    [[ $output == *"going on with 'cut' behind site $second of 12"* ]]
     [ "$first" -lt "$second" ]
     diff <(sums whole) <(sums cut/gptq)
-    jq -r 'select(.record == "site") | .order' cut/.ptqflow/journal.jsonl | sort -n | diff - <(seq 0 15)
+    jq -r 'select(.record == "site") | .order' cut/.ptqflow/journal.jsonl | sort -n | diff - <(seq 0 11)
     [ "$(jq -c 'select(.record == "resume") | .from' cut/.ptqflow/journal.jsonl | xargs)" = "$first $second" ]
 }
 
@@ -80,7 +80,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     until [ -e text/.ptqflow/job.json ] && [ "$(sites text)" -ge 2 ]; do kill -0 $!; done
     kill -INT $(pgrep -f "ptq run gptq .* --out text ")
     wait $! || true
-    grep -q "of 16 sites are committed in 'text': the same command again goes on behind them" log
+    grep -q "of 12 sites are committed in 'text': the same command again goes on behind them" log
     sed -i 's/the/teh/' text.jsonl
     run -100 here
     [[ $output == *"the run to go on with is "*"the text, the model or an option is another now"* ]]
@@ -112,7 +112,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     mv journal full/.ptqflow/journal.jsonl
     rm -f full/.ptqflow/done full/*
     run -0 job full
-    [[ $output == *"all 16 sites are committed, the checkpoint is left to write"* ]]
+    [[ $output == *"all 12 sites are committed, the checkpoint is left to write"* ]]
     diff <(sums whole) <(sums full)
     run -100 job full
     [[ $output == *"holds an earlier output"* ]]

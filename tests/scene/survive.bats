@@ -9,7 +9,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 4
+    cut_model "$M" 3
     cd "$BATS_FILE_TMPDIR"
     job gptq whole --quiet
 }
@@ -85,19 +85,19 @@ begun() { # how often it began again
 }
 
 each_site_once() { # OUT
-    jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 15)
+    jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 11)
 }
 
 @test "forward, reducer, writer, and several at once, each at another phase: the same bytes" {
     start gptq out --workers forward=2
     kill_at out 1 forward
     kill_at out 5 reduce
-    kill_at out 10 solve forward write
+    kill_at out 8 solve forward write
     until_true eval '[ -e out/.ptqflow/assemble ] || [ -e out/config.json ]'
     kill -KILL "$(pids write out)" || [ -e out/config.json ]
     finish 0
     [ "$(begun)" -ge 3 ]
-    grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 16 (time 1 of 3)" log
+    grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 12 (time 1 of 3)" log
     each_site_once out
     diff <(sums "$whole") <(sums out)
 }
@@ -113,7 +113,7 @@ each_site_once() { # OUT
     kill -KILL "$stage"
     finish 0
     [ "$(begun)" = 1 ]
-    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 16" log
+    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 12" log
     [ "$(jq -r .recipe out/.ptqflow/job.json)" != null ] # the writer clears that of the earlier output
     each_site_once out
     diff <(sums "$whole") <(sums out)
@@ -129,7 +129,7 @@ each_site_once() { # OUT
     [ "$(pids solve out | wc -l)" = 2 ]
     ptq ctl --out out --json status | jq -e '[.processes[] | select(.stage == "reduce")] | length == 1' # the lost are forgotten
     finish 0
-    [ "$(jq -r 'select(.record == "site" and .order > 10) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
+    [ "$(jq -r 'select(.record == "site" and .order > 8) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
     each_site_once out
 }
 
@@ -216,8 +216,8 @@ gone_on() { # OUT: behind the sites that its journal has, to the bytes of out
     grep -q "fatal: stage 'forward.*' was ended by signal 9.*; it cannot begin again: --data is a pipe, which was read" log
     # what is finished can be had
     ptq write --quiet --from-parts --model "$M" out 2>log
-    grep -Eq "write: warning: [0-9]+ of 16 sites have no finished part and stay at full precision" log
-    grep -Eq "ended early: [0-9]+ of 16 sites" out/README.md
+    grep -Eq "write: warning: [0-9]+ of 12 sites have no finished part and stay at full precision" log
+    grep -Eq "ended early: [0-9]+ of 12 sites" out/README.md
     ptq check --quiet out
     run -100 ptq write --quiet --from-parts --model "$M" out
     [[ $output == *"'out' holds no parts of a run"* ]]
