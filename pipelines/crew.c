@@ -9,6 +9,7 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "newest.h"
 #include "snapshot.h"
 
 #define COUNT_MAX 1024
@@ -160,22 +161,11 @@ static int add_many(struct supervise *s, size_t like, size_t count, size_t nword
     return 0;
 }
 
-/* The newest process of the stage that has joined, else its first: as pattern for others. */
-size_t crew_newest(const struct supervise *s, size_t stage)
-{
-    size_t found = s->plan->count;
-
-    for (size_t i = 0; i < s->plan->count; i++)
-        if (s->plan->process[i].stage == stage && (found == s->plan->count || s->child[i].joined))
-            found = i;
-    return found;
-}
-
 /* What a command with this program goes on from: the newest of the stage that ran it and had
  * joined. One that was swapped away for another program comes back as it was. */
 static size_t pattern(const struct supervise *s, size_t stage, const char *program)
 {
-    size_t found = crew_newest(s, stage);
+    size_t found = newest_find(s, stage);
 
     for (size_t i = 0; i < s->plan->count; i++)
         if (s->plan->process[i].stage == stage && s->child[i].joined &&
@@ -235,7 +225,7 @@ static int scale(struct supervise *s, const struct json *request, struct err *e)
             going--;
         }
     return now < (size_t)count
-               ? add_many(s, crew_newest(s, c->stage), (size_t)count - now, 0, NULL, e)
+               ? add_many(s, newest_find(s, c->stage), (size_t)count - now, 0, NULL, e)
                : 0;
 }
 
@@ -380,11 +370,14 @@ static void left(struct supervise *s)
 /* Is the process that binds this endpoint there? */
 static int is_bound(const struct supervise *s, const char *address)
 {
+    const size_t n = strlen(address);
+
     for (size_t i = 0; i < s->plan->count; i++) {
         const struct launch_process *p = &s->plan->process[i];
 
         for (size_t k = 1; k < p->argc && lives(s, i); k++)
-            if (p->argv[k][0] == '@' && strcmp(p->argv[k] + 1, address) == 0)
+            if (p->argv[k][0] == '@' && strncmp(p->argv[k] + 1, address, n) == 0 &&
+                (!p->argv[k][1 + n] || p->argv[k][1 + n] == ','))
                 return 1;
     }
     return 0;
@@ -432,7 +425,7 @@ static int start_again(struct supervise *s, size_t last)
                        "its place have finished no site",
                        s->recipe->stage[stage].name, gone->plan->label, text, s->restarts);
     c->restarts++;
-    if (add_one(s, crew_newest(s, stage), 0, NULL, &c->lost) < 0)
+    if (add_one(s, newest_find(s, stage), 0, NULL, &c->lost) < 0)
         return err_prefix(&c->lost, "stage '%s' has no process left", s->recipe->stage[stage].name);
     log_warn("%s is gone: %s; another is started in its place", gone->plan->label, text);
     return 0;

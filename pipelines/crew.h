@@ -27,8 +27,6 @@ void crew_request(void *ctx, uint64_t client, const struct json *request);
 void crew_hello(struct supervise *s, const char *address);
 /* Moves a scale or swap on and mends what nobody serves; call after every turn. */
 void crew_tick(struct supervise *s);
-/* The newest process of a stage that has joined, else its first: as pattern for others. */
-size_t crew_newest(const struct supervise *s, size_t stage);
 /* The run is stopping: no more waiting, and what was to join leaves. */
 void crew_stop(struct supervise *s);
 /* Process i has ended badly. 1: the run goes on without it, or with a new one like it; 0: that

@@ -95,6 +95,22 @@ static void row(FILE *f, size_t columns, const struct json *p, const struct json
     print(f, columns, cell);
 }
 
+/* A line for each worker of another host. */
+static void hosts(FILE *f, const struct json *list, size_t columns)
+{
+    char line[256];
+
+    for (size_t i = 0; i < json_count(list); i++) {
+        const struct json *x = json_at(list, i);
+
+        snprintf(line, sizeof line, "worker %s: %s, %.0f forward, %.0f solve",
+                 json_text_or(x, "name", ""), json_text_or(x, "state", ""),
+                 json_real_or(x, "forward", 0), json_real_or(x, "solve", 0));
+        term_clip(line, columns);
+        fprintf(f, "%s\n", line);
+    }
+}
+
 void ctl_table(FILE *f, const struct json *now, const struct json *before, size_t columns)
 {
     const struct json *list = json_get(now, "processes");
@@ -119,4 +135,5 @@ void ctl_table(FILE *f, const struct json *now, const struct json *before, size_
     }
     if (left)
         fprintf(f, "and %zu that ended\n", left);
+    hosts(f, json_get(now, "hosts"), columns);
 }

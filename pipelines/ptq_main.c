@@ -20,6 +20,7 @@
 #include "launch.h"
 #include "run.h"
 #include "shelf.h"
+#include "worker.h"
 
 static void usage(FILE *f)
 {
@@ -96,12 +97,17 @@ static int list_recipes(int argc, char **argv, struct err *e)
 static int own_command(int argc, char **argv, struct err *e)
 {
     char *help[] = {argv[0], argv[1], (char *)(uintptr_t) "--help", NULL};
+    char worker[] = "ptq worker";
     int rc = -1;
 
     if (strcmp(argv[1], "run") == 0)
         return run_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "resolve") == 0) /* the recipe of that name */
         return run_main(argc, argv);
+    if (strcmp(argv[1], "worker") == 0) {
+        argv[1] = worker;
+        return worker_main(argc - 1, argv + 1);
+    }
     if (strcmp(argv[1], "ctl") == 0 || strcmp(argv[1], "top") == 0)
         return ctl_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "completion") == 0)

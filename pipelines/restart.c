@@ -14,7 +14,8 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/write/write_opts.h"
-#include "crew.h"
+#include "hosts.h"
+#include "newest.h"
 #include "resume.h"
 
 /* The system would refuse the same again. */
@@ -93,7 +94,7 @@ static int begin_one(struct supervise *s, size_t like, uint64_t from, struct err
         if (!from && launch_give(p, "--overwrite", NULL, e) < 0)
             return -1;
     }
-    if (child_start(&s->child[i], p, s->log_dir, e) < 0)
+    if ((s->hosts && hosts_fit(s, p, e) < 0) || child_start(&s->child[i], p, s->log_dir, e) < 0)
         return -1;
     s->child[i].added = 1;
     return 0;
@@ -104,6 +105,8 @@ static int begin_all(struct supervise *s, uint64_t from, double failed_at, struc
 {
     const size_t before = s->plan->count;
 
+    if (s->hosts)
+        hosts_begin(s);
     for (size_t stage = 0; stage < s->recipe->nstages; stage++) {
         size_t begun = 0;
 
@@ -114,7 +117,7 @@ static int begin_all(struct supervise *s, uint64_t from, double failed_at, struc
                 return -1;
             begun++;
         }
-        if (!begun && begin_one(s, crew_newest(s, stage), from, e) < 0)
+        if (!begun && begin_one(s, newest_find(s, stage), from, e) < 0)
             return -1;
     }
     for (size_t i = 0; i < before; i++)
@@ -170,7 +173,7 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
     uint64_t from = 0;
     int complete = 0;
 
-    if (!w || (!lost->signal && lost->code != ERR_SYS) || lasts(lost))
+    if (!w || (lost && ((!lost->signal && lost->code != ERR_SYS) || lasts(lost))))
         return RESTART_NOT;
     if (resume_look(w->out, s->watch.sites, &from, &complete, &e) < 0)
         return kept_from(why, &e);

@@ -17,7 +17,8 @@ enum restart_end {
     RESTART_COMPLETE /* the checkpoint is there */
 };
 
-/* All processes of the run have ended, `lost` is the cause, *why says how; what ended before
+/* All processes of the run have ended, `lost` is the cause (NULL: a worker of another host), *why
+ * says how; what ended before
  * `failed_at` (clock_wall) had left the run before. */
 enum restart_end restart_begin(struct supervise *s, const struct child *lost, double failed_at,
                                struct err *why);

@@ -19,6 +19,7 @@
 #include "best.h"
 #include "change.h"
 #include "costs.h"
+#include "hosts.h"
 #include "line.h"
 #include "mixed.h"
 #include "precheck.h"
@@ -30,12 +31,12 @@
 
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;
-    const char *log, *widths;
+    const char *log, *widths, *listen, *keys;
     double bpw;
     const char *on;
     uint64_t reserve;
     int64_t stall;
-    size_t restarts;
+    size_t restarts, hosts;
 };
 
 #define AT(field) offsetof(struct run_opts, field)
@@ -53,6 +54,11 @@ const struct opt run_rows[] = {
      1000},
     {"save-state", OPT_FLAG, AT(save_state),
      .help = "keep the hidden states at the end of each block: going on costs one block"},
+    {"listen", OPT_TEXT, AT(listen), "URL",
+     .help = "let workers of other hosts take part (ptq worker): tcp://ADDRESS:PORT"},
+    {"keys", OPT_TEXT, AT(keys), "DIR", .help = "with --listen: the head's folder of ptq keys"},
+    {"hosts", OPT_INT, AT(hosts), "N",
+     .help = "with --listen: start when so many workers have joined", "0", 0, 1024},
     {"target-bpw", OPT_REAL, AT(bpw), "BITS",
      .help = "choose the bits of every site, so that a weight takes so many on average, from what "
              "each loses in a first pass; two passes in all, what the first found stays in "
@@ -317,6 +323,33 @@ static int run_several(const struct run_opts *o, struct route *t, const char *re
     return rc;
 }
 
+static int is_insecure(const struct route *t)
+{
+    for (size_t i = 0; i < t->r->nstages; i++)
+        if (t->stage[i] && t->stage[i]->insecure)
+            return 1;
+    return 0;
+}
+
+/* The door for workers, where one is asked for; what binds then binds by tcp too. */
+static int open_hosts(const struct run_opts *o, const struct route *t, struct supervise *s,
+                      struct err *e)
+{
+    const struct hosts_opts how = {
+        .listen = o->listen, .keys = o->keys, .insecure = is_insecure(t), .wait = o->hosts};
+
+    if (!o->listen)
+        return 0;
+    if (!(s->hosts = hosts_open(&how, e)) || hosts_listen(s->hosts, s->plan, e) < 0)
+        return -1;
+    if (o->hosts)
+        log_info("the run starts when %zu worker%s joined", o->hosts,
+                 o->hosts == 1 ? " has" : "s have");
+    log_info("workers join by: ptq worker tcp://THIS-HOST%s",
+             strrchr(hosts_address(s->hosts), ':'));
+    return 0;
+}
+
 static int start(const struct run_opts *o, struct route *t, const char *sockets, int sigfd,
                  struct err *e)
 {
@@ -342,12 +375,16 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     s.recipe = r;
     s.run_dir = sockets;
     s.out = out;
+    if (open_hosts(o, t, &s, e) < 0)
+        goto out;
     if (!o->quiet)
         log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
     if (x.known && !(s.scan = scan_start(route_model(t), e)))
         goto out;
     watch_init(&s.watch, sites, tokens_of(t));
     rc = supervise_run(&s, e);
+    if (s.hosts)
+        hosts_end(s.hosts, rc == 0 ? &(const struct err){.kind = ERR_NONE} : e);
     if (rc < 0 && e->kind != ERR_USE && sites && out && s.watch.committed &&
         s.watch.committed < sites->count)
         log_info("%llu of %zu sites are committed in '%s': the same command again goes on behind "
@@ -360,6 +397,7 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:
+    hosts_close(&s.hosts);
     scan_stop(&s.scan);
     supervise_release(&s);
     prepared_release(&x);
@@ -396,10 +434,14 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
     log_init("ptq", o->quiet ? LOG_QUIET : LOG_NORMAL);
     if (recipe_complete(t->r, e) < 0)
         return -1;
-    if (o->dry_run)
-        return dry_run(o, t, e);
+    if (!o->listen && (o->keys || o->hosts))
+        return err_set(e, ERR_USE, "--%s goes with --listen", o->keys ? "keys" : "hosts");
     if ((search = best_wanted(t->r, e)) < 0)
         return -1;
+    if (o->listen && (search || o->bpw > 0))
+        return err_set(e, ERR_USE, "--listen: a run of several passes takes no workers");
+    if (o->dry_run)
+        return dry_run(o, t, e);
     return search || o->bpw > 0 ? run_several(o, t, recipe, argc, argv, e) : with_sockets(o, t, e);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../common/base/clock.h"
+#include "hosts.h"
 
 /* CPU seconds and resident MiB of a process that runs. */
 static void measure(pid_t pid, double *cpu, double *rss)
@@ -87,7 +88,8 @@ struct json *snapshot_make(const struct supervise *s)
         json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
         json_set_int(j, "sites_done", (int64_t)s->watch.committed) ||
         json_set_int(j, "sites", (int64_t)(s->watch.sites ? s->watch.sites->count : 0)) ||
-        json_set_real(j, "share", watch_share(&s->watch)) || json_set(j, "processes", list))
+        json_set_real(j, "share", watch_share(&s->watch)) || json_set(j, "processes", list) ||
+        (s->hosts && json_set(j, "hosts", hosts_list(s->hosts))))
         json_destroy(&j);
     return j;
 }

@@ -20,6 +20,7 @@
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
 #include "crew.h"
+#include "hosts.h"
 #include "restart.h"
 #include "rundir.h"
 #include "stall.h"
@@ -29,10 +30,12 @@
 /* When one stage fails its neighbours fail too, and may be seen to end first: so long the others
  * are let be before the first to fail is looked for. */
 #define CAUSE_SECONDS 0.5
+#define LOST_SECONDS 8.0 /* until the loss of a worker is noticed */
 
 struct loop {
     struct supervise *s;
     int asked;            /* SIGTERM or SIGINT: how many */
+    int started;          /* the processes: not while workers are awaited */
     int unheard;          /* nobody reads our stderr */
     int failing;          /* a stage said a fatal line, or ended badly */
     double failed_at;     /* when a stage ended badly; 0: none has */
@@ -86,10 +89,13 @@ static void on_status(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
     struct json *j = json_parse(text, strlen(text), "status", NULL);
-    const char *at = json_as_text(json_get(j, "hello")) ? json_as_text(json_get(j, "at")) : NULL;
+    const char *at = json_as_text(json_get(j, "at")), *bound = json_as_text(json_get(j, "bound"));
 
     stall_over(c, clock_wall());
-    if (at) {
+    if (at && bound) {
+        if (l->s->hosts)
+            hosts_bound(l->s->hosts, bound, at);
+    } else if (at && json_as_text(json_get(j, "hello"))) {
         crew_hello(l->s, at);
     } else if (!json_get(j, "alive")) {
         c->joined = 1;
@@ -262,6 +268,14 @@ int supervise_signals(struct err *e)
     return fd >= 0 ? fd : err_sys(e, "cannot read signals");
 }
 
+/* A worker of another host, without which this run has to begin again. */
+static int host_lost(const struct loop *l, struct err *e)
+{
+    struct err why;
+
+    return l->s->hosts && l->started && hosts_lost(l->s->hosts, e ? e : &why);
+}
+
 /* Waits for anything to happen, at most a tick, and deals with it. */
 static int turn(struct loop *l, struct pollfd *p, struct err *e)
 {
@@ -285,12 +299,14 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     }
     on_signals(l);
     control_serve(l->s->control, p + all, crew_request, l->s);
+    if (l->s->hosts)
+        hosts_tick(l->s);
     if (l->s->stop_asked && !l->s->stopping)
         stop_all(l);
     stall_tick(l->s, clock_wall());
     if (l->failed_at <= 0)
         crew_tick(l->s);
-    if (l->failed_at <= 0 && l->s->crew.lost.kind)
+    if (l->failed_at <= 0 && (l->s->crew.lost.kind || host_lost(l, NULL)))
         l->failed_at = clock_wall();
     if (l->failed_at <= 0 && !l->s->stopping && scan_found(l->s->scan, &l->s->found))
         l->failed_at = clock_wall();
@@ -395,6 +411,21 @@ static const struct child *first_cause(const struct loop *l)
     return worst;
 }
 
+/* Was it a worker that the others failed for? It may take a moment until that is known. */
+static int lost_elsewhere(struct loop *l, const struct child *c, struct err *e)
+{
+    const double until = clock_wall() + LOST_SECONDS;
+
+    if (!l->s->hosts || l->asked || l->s->stop_asked || !hosts_share(l->s->hosts) ||
+        (c && cause_weight(c) > 2))
+        return 0;
+    while (!host_lost(l, e) && clock_wall() < until) {
+        hosts_tick(l->s);
+        poll(NULL, 0, TICK_MS);
+    }
+    return host_lost(l, e);
+}
+
 static int verdict(struct loop *l, struct err *e)
 {
     const struct child *c;
@@ -410,6 +441,8 @@ static int verdict(struct loop *l, struct err *e)
     }
     if (all_done)
         return 0;
+    if (lost_elsewhere(l, c, e))
+        return -1;
     if (l->unheard && !c)
         return err_set(e, ERR_PIPE, "nobody reads what the run says");
     if (!c)
@@ -428,10 +461,23 @@ static int verdict(struct loop *l, struct err *e)
                    *c->last ? ": " : "", c->last);
 }
 
+/* At once, or when the workers have come that the run waits for. */
 static int start_all(struct loop *l, struct err *e)
 {
+    struct supervise *s = l->s;
+
+    if (l->started)
+        return 0;
+    if (s->stopping)
+        return err_set(e, ERR_SYS, "stopped before the run started");
+    if (s->hosts && !hosts_are_there(s->hosts))
+        return 0;
+    l->started = 1;
+    if (s->hosts)
+        hosts_begin(s);
     for (size_t i = 0; i < l->s->plan->count; i++)
-        if (child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) < 0)
+        if ((s->hosts && hosts_fit(s, &s->plan->process[i], e) < 0) ||
+            child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) < 0)
             return -1;
     return 0;
 }
@@ -442,11 +488,12 @@ static int follow(struct loop *l, struct pollfd *p, struct err *e)
     int rc = 0;
 
     while (rc == 0 && l->s->ended < l->s->plan->count) {
-        rc = turn(l, p, e);
+        if ((rc = start_all(l, e)) == 0)
+            rc = turn(l, p, e);
         deadlines(l);
         publish(l);
         keep_job(l);
-        if (!l->s->quiet && !l->s->stopping)
+        if (!l->s->quiet && !l->s->stopping && l->started)
             watch_draw(&l->s->watch);
     }
     for (size_t i = 0; i < l->s->plan->count; i++)
@@ -459,10 +506,12 @@ static int follow(struct loop *l, struct pollfd *p, struct err *e)
 static enum restart_end again(struct loop *l, struct err *e)
 {
     struct supervise *s = l->s;
-    const struct child *lost = first_cause(l);
+    const int elsewhere = host_lost(l, NULL);
+    const struct child *lost = elsewhere ? NULL : first_cause(l);
     enum restart_end end = RESTART_NOT;
 
-    if (lost && !l->asked && !l->unheard && !s->stop_asked && !s->found.kind && !s->crew.lost.kind)
+    if ((lost || elsewhere) && !l->asked && !l->unheard && !s->stop_asked && !s->found.kind &&
+        !s->crew.lost.kind)
         end = restart_begin(s, lost, l->failed_at, e);
     if (end == RESTART_BEGUN) {
         l->failing = s->stopping = l->kept = 0;
@@ -497,7 +546,7 @@ int supervise_run(struct supervise *s, struct err *e)
     on_signals(&l); /* that came while all was made ready */
     if (s->stopping)
         return err_set(e, l.unheard ? ERR_PIPE : ERR_SYS, "stopped by a signal before the start");
-    if ((s->control = control_open(s->run_dir, e)) && start_all(&l, e) == 0)
+    if ((s->control = control_open(s->run_dir, e)))
         rc = run(&l, e);
     signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;

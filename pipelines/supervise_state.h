@@ -56,6 +56,7 @@ struct supervise {
     struct crew crew;
     struct again again;
     struct change change; /* set up by the caller; without a route commands are not checked */
+    struct hosts *hosts;  /* borrowed; NULL: the run is of this host alone */
     struct scan *scan;    /* of the model's weights; NULL: none */
     struct err found;     /* by it */
     size_t ended;         /* processes */

@@ -189,19 +189,30 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
     draw(line);
 }
 
-void status_hello(const char *name, const char *address)
+/* {"stage", what, "at"} */
+static void say_place(const char *what, const char *text, const char *address)
 {
-    char line[512], who[64], where[256];
+    char line[700], copy[256], where[256];
     int n;
 
     if (now.fd < 0)
         return;
-    copy_plain(who, sizeof who, name);
+    copy_plain(copy, sizeof copy, text);
     copy_plain(where, sizeof where, address);
-    n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"hello\":\"%s\",\"at\":\"%s\"}\n",
-                 now.stage, who, where);
+    n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"%s\":\"%s\",\"at\":\"%s\"}\n", now.stage,
+                 what, copy, where);
     if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
         return; /* full or gone */
+}
+
+void status_hello(const char *name, const char *address)
+{
+    say_place("hello", name, address);
+}
+
+void status_bound(const char *here, const char *address)
+{
+    say_place("bound", here, address);
 }
 
 void status_alive(void)

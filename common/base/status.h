@@ -30,6 +30,9 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
  * {"stage","hello","at"}. From any thread. */
 void status_hello(const char *name, const char *address);
+/* What this process has bound at `here` can also be reached at `address`:
+ * {"stage","bound","at"}. */
+void status_bound(const char *here, const char *address);
 /* The thread that status_init was called on goes on; of any other it counts for nothing. As often
  * as it likes: a line {"stage","alive"} goes to the supervisor twice a second at most. */
 void status_alive(void);

@@ -10,4 +10,9 @@ struct blas_cpu {
 
 struct blas_cpu blas_cpu(void);
 
+#define BLAS_KIND 64
+/* "SkylakeX avx512 bf16 onednn": the kernels that a program started here takes. Hosts of which it
+ * differs differ in the last bits of what they compute. */
+void blas_kind(char out[BLAS_KIND]);
+
 #endif

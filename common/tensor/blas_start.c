@@ -3,6 +3,7 @@
  * relies on. OpenBLAS 0.3.21 does not know newer CPUs and takes kernels half as fast as it has:
  * so the choice is made here, from CPUID. */
 #include <cpuid.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,24 @@ struct blas_cpu blas_cpu(void)
     if (c.avx512 && __get_cpuid_count(7, 1, &a, &b, &x, &d))
         c.bf16 = (a >> 5) & 1;
     return c;
+}
+
+void blas_kind(char out[BLAS_KIND])
+{
+    const struct blas_cpu c = blas_cpu();
+    const char *core = getenv("OPENBLAS_CORETYPE");
+
+    snprintf(out, BLAS_KIND, "%.24s%s%s%s", core && *core ? core : "default",
+             c.avx512 ? " avx512"
+             : c.avx2 ? " avx2"
+                      : "",
+             c.bf16 ? " bf16" : "",
+#ifdef PTQ_DNNL
+             " onednn"
+#else
+             ""
+#endif
+    );
 }
 
 static int env_want(const char *name, const char *value, int keep, int *changed, struct err *e)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "link.h"
+#include "link_url.h"
 #include "link_zmq.h"
 
 #define LINK_PEER_ANY SIZE_MAX
@@ -197,10 +198,6 @@ struct sock {
     char taken_from[256]; /* its name */
     int taken;            /* credit of the last received message is still to give back */
 };
-
-/* link_url.c: refuses what is not an endpoint or would let anybody on the network in, unless open
- * says that it may; makes the folder of an ipc socket. */
-int url_check(const char *url, int bind, int open, struct err *e);
 
 /* link_wait.c, on the stage's thread: on whom it waits. Says so after PATIENCE_S where somebody
  * has not come or does not take the message m (may be NULL), and then, unless a supervisor

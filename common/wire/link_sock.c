@@ -564,6 +564,8 @@ struct link *sock_open(const char *endpoint, enum link_dir dir, const struct lin
     if (!(s->z = zsock_open(url, s->bound, s->instance, l->o.limits.tensor_bytes, o->keys, e)))
         goto out;
     free(l->address);
+    if (s->bound && zsock_address(s->z, 1))
+        status_bound(zsock_address(s->z, 0), zsock_address(s->z, 1));
     if (!(l->address = mem_text(zsock_address(s->z, 0), e)) || thread_start(s, e) < 0)
         goto out;
     return l;

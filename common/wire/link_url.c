@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* link_url - checks of socket endpoints that ZeroMQ does not make, or not clearly. */
+/* link_url - see link_url.h. */
+#include "link_url.h"
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "../base/fs.h"
-#include "link_impl.h"
+#include "link_zmq.h"
 
 /* A tcp address that only this host can reach. */
 static int host_is_loopback(const char *host)

@@ -13,8 +13,8 @@
 #include "../base/mem.h"
 
 static const char *const names[MSG_KIND_COUNT] = {
-    "chunk",   "acts",   "partial", "weights", "problem", "solution", "commit", "hello",
-    "welcome", "credit", "ping",    "ack",     "end",     "fail",     "leave"};
+    "chunk",  "acts", "partial", "weights", "problem", "solution", "commit", "hello", "welcome",
+    "credit", "ping", "ack",     "end",     "fail",    "leave",    "join",   "work"};
 
 const char *msg_kind_name(enum msg_kind k)
 {

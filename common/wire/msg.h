@@ -31,6 +31,8 @@ enum msg_kind {
     MSG_END,
     MSG_FAIL,
     MSG_LEAVE,
+    MSG_JOIN, /* between a head and its workers */
+    MSG_WORK,
     MSG_KIND_COUNT
 };
 

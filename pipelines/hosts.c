@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts - see hosts.h. */
+#include "hosts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/base/clock.h"
+#include "../common/base/hash.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+#include "../common/base/version.h"
+#include "../common/tensor/blas_cpu.h"
+#include "../common/wire/link_zmq.h"
+#include "../common/wire/talk.h"
+#include "../common/wire/curve.h"
+#include "../common/wire/link_url.h"
+#include "hosts_work.h"
+#include "supervise_state.h"
+
+#define HOSTS_MAX 1024
+#define BATCH 256
+#define SILENT_S 30.0 /* without a word a worker is gone */
+#define SAY_S 60.0    /* of connections that are refused so many lines, the rest is counted */
+#define SAY_LINES 8
+#define QUIET_S 3.0 /* who has said nothing for so long may have no connection any more */
+#define END_MS 2000 /* for the last words to go out */
+#define PORT_MAX 65535
+
+struct host {
+    struct zid id;
+    char name[64];
+    int64_t solve, forward; /* processes that it offers */
+    double heard, probed;
+    int gone;
+    int part;  /* it takes part in the forward pass, since the run began */
+    int unfit; /* for that: it could not, and could not again */
+};
+
+struct hosts {
+    struct zsock *z;
+    struct hosts_opts o;
+    char base[ZS_URL]; /* tcp://ADDRESS: of what the processes bind */
+    long port;         /* of the head; 0: any */
+    struct hosts_places places;
+    int64_t epoch; /* how often the processes have been started */
+    struct hosts_shares shares;
+    double refused_at; /* since when those are counted that are refused: */
+    uint64_t refused;
+    int told;        /* why the forward pass cannot be shared */
+    struct err lost; /* a worker that took part in it; kind 0: none */
+    struct host *host;
+    size_t count, room;
+};
+
+/* ---- addresses ---- */
+
+/* "tcp://ADDRESS:PORT" taken apart. */
+static int listen_read(struct hosts *h, struct err *e)
+{
+    const char *url = h->o.listen + (h->o.listen[0] == '@'), *colon = strrchr(url, ':');
+    char *end = NULL;
+    const int any = colon && strcmp(colon, ":*") == 0;
+
+    if (!zsock_is_tcp(url) || colon < url + 6 || strlen(url) >= ZS_URL || strchr(url, ','))
+        return err_set(e, ERR_USE, "--listen '%.200s': say tcp://ADDRESS:PORT", h->o.listen);
+    h->port = any ? 0 : strtol(colon + 1, &end, 10);
+    if (!any && (end == colon + 1 || *end || h->port < 1 || h->port > PORT_MAX))
+        return err_set(e, ERR_USE, "--listen '%.200s': a port is a number up to %d, or *",
+                       h->o.listen, PORT_MAX);
+    snprintf(h->base, sizeof h->base, "%.*s", (int)(colon - url), url);
+    return url_check(url, 1, h->o.insecure || h->o.keys, e);
+}
+
+struct hosts *hosts_open(const struct hosts_opts *o, struct err *e)
+{
+    struct hosts *h = mem_array(1, sizeof *h, e);
+
+    if (!h)
+        return NULL;
+    h->o = *o;
+    if (listen_read(h, e) == 0 &&
+        (h->z = zsock_open(o->listen + (o->listen[0] == '@'), 1, "", TALK_BYTES, o->keys, e)))
+        return h;
+    hosts_close(&h);
+    return NULL;
+}
+
+static void places_clear(struct hosts_places *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        free(p->at[i].here);
+        free(p->at[i].at);
+    }
+    p->count = 0;
+}
+
+void hosts_close(struct hosts **hp)
+{
+    struct hosts *h = *hp;
+
+    *hp = NULL;
+    if (!h)
+        return;
+    zsock_close(&h->z, END_MS);
+    places_clear(&h->places);
+    free(h->places.at);
+    free(h->host);
+    free(h);
+}
+
+const char *hosts_address(const struct hosts *h)
+{
+    return zsock_address(h->z, 0);
+}
+
+/* One word of a process that is to bind a second place. */
+static int word_listen(const struct hosts *h, struct launch_process *p, size_t i, long port,
+                       struct err *e)
+{
+    char text[24] = "*", *word;
+
+    if (port > PORT_MAX)
+        return err_set(e, ERR_USE, "--listen: the ports behind %ld do not suffice", h->port);
+    if (port)
+        snprintf(text, sizeof text, "%ld", port);
+    if (!(word = mem_printf(e, "%s,%s:%s", p->argv[i], h->base, text)))
+        return -1;
+    free(p->argv[i]);
+    p->argv[i] = word;
+    return 0;
+}
+
+int hosts_listen(const struct hosts *h, struct launch *plan, struct err *e)
+{
+    long port = h->port;
+
+    for (size_t k = 0; k < plan->count; k++) {
+        struct launch_process *p = &plan->process[k];
+        int binds = 0;
+
+        for (size_t i = 1; i < p->argc && p->ours; i++)
+            if (strncmp(p->argv[i], "@ipc://", 7) == 0 && !strstr(p->argv[i], ",tcp://")) {
+                binds = 1;
+                if (word_listen(h, p, i, port ? ++port : 0, e) < 0)
+                    return -1;
+            }
+        if (binds && h->o.keys && launch_give(p, "--keys", h->o.keys, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+void hosts_bound(struct hosts *h, const char *here, const char *at)
+{
+    struct hosts_places *p = &h->places;
+    struct hosts_place one = {mem_text(here, NULL), mem_text(at, NULL)};
+
+    if (one.here && one.at && strrchr(at, ':') &&
+        mem_grow((void **)&p->at, &p->room, p->count + 1, sizeof *p->at, NULL) == 0) {
+        p->at[p->count++] = one;
+        return;
+    }
+    free(one.here);
+    free(one.at);
+}
+
+/* ---- who is there ---- */
+
+static size_t present(const struct hosts *h)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->count; i++)
+        n += !h->host[i].gone;
+    return n;
+}
+
+int hosts_are_there(const struct hosts *h)
+{
+    return present(h) >= h->o.wait;
+}
+
+/* Can it take part in the forward pass? That is said once where the recipe does not allow it. */
+static int may_share(const struct supervise *s, struct hosts_shares *x)
+{
+    struct hosts *h = s->hosts;
+    struct err e = {0};
+
+    if (hosts_shares_find(s, x, &e) == 0)
+        return 1;
+    for (size_t i = 0; i < h->count && !h->told; i++)
+        if (h->host[i].forward) {
+            log_warn("workers do not take part in the forward pass: %s", e.text);
+            h->told = 1;
+        }
+    return 0;
+}
+
+void hosts_begin(struct supervise *s)
+{
+    struct hosts *h = s->hosts;
+    const double now = clock_wall();
+    int may;
+
+    places_clear(&h->places);
+    h->epoch++;
+    h->lost = (struct err){0};
+    may = may_share(s, &h->shares);
+    for (size_t i = 0; i < h->count; i++) {
+        struct host *x = &h->host[i];
+
+        x->part = may && !x->gone && !x->unfit && x->forward && now - x->heard < QUIET_S;
+        h->shares.forwards += x->part ? (size_t)x->forward : 0;
+        h->shares.others += (size_t)x->part;
+        if (x->part)
+            log_info("worker '%s' takes part with %lld forward process%s", x->name,
+                     (long long)x->forward, x->forward == 1 ? "" : "es");
+    }
+}
+
+int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e)
+{
+    struct hosts_shares x;
+
+    return hosts_shares_find(s, &x, NULL) == 0 ? hosts_shares_fit(s, &s->hosts->shares, p, e) : 0;
+}
+
+int hosts_lost(const struct hosts *h, struct err *e)
+{
+    if (h->lost.kind)
+        *e = h->lost;
+    return h->lost.kind != ERR_NONE;
+}
+
+int hosts_share(const struct hosts *h)
+{
+    return h->shares.others > 0;
+}
+
+struct json *hosts_list(const struct hosts *h)
+{
+    struct json *list = json_new_array();
+
+    for (size_t i = 0; i < h->count; i++) {
+        const struct host *x = &h->host[i];
+        struct json *j = json_new_object();
+
+        if (json_set_text(j, "name", x->name) ||
+            json_set_text(j, "state",
+                          x->gone   ? "gone"
+                          : x->part ? "at work"
+                                    : "solves") ||
+            json_set_int(j, "forward", x->part ? x->forward : 0) ||
+            json_set_int(j, "solve", x->solve))
+            json_destroy(&j);
+        if (json_push(list, j) != 0)
+            json_destroy(&list);
+    }
+    return list;
+}
+
+static struct host *host_of(struct hosts *h, const struct zid *id)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (h->host[i].id.n == id->n && memcmp(h->host[i].id.data, id->data, id->n) == 0)
+            return &h->host[i];
+    return NULL;
+}
+
+static void say(struct hosts *h, const struct zid *to, struct msg *m)
+{
+    struct err e = {0};
+
+    if (m && talk_send(h->z, to, &m, &e) < 0)
+        log_warn("%s: %s", hosts_address(h), e.text);
+}
+
+static void tell_refused(struct hosts *h, const char *who, const char *why)
+{
+    const double now = clock_wall();
+
+    if (now - h->refused_at > SAY_S) {
+        if (h->refused > SAY_LINES)
+            log_warn("%s: refused %llu connections within %.0f s", hosts_address(h),
+                     (unsigned long long)h->refused, SAY_S);
+        h->refused_at = now;
+        h->refused = 0;
+    }
+    if (++h->refused <= SAY_LINES)
+        log_warn("%s: refused %s: %s", hosts_address(h), who, why);
+}
+
+static void refuse(struct hosts *h, const struct zid *to, const char *text)
+{
+    struct msg *m = msg_create(MSG_FAIL, "head", NULL);
+
+    tell_refused(h, "a worker", text);
+    if (m && json_set_text(m->meta, "text", text) != 0)
+        msg_destroy(&m);
+    say(h, to, m);
+}
+
+/* Would its numbers be ours? */
+static int join_check(const struct msg *m, struct err *e)
+{
+    const char *name = json_need_text(m->meta, "name", "join", e),
+               *version = name ? json_need_text(m->meta, "version", "join", e) : NULL,
+               *kernels = version ? json_need_text(m->meta, "kernels", "join", e) : NULL;
+    char here[BLAS_KIND];
+
+    if (!kernels)
+        return -1;
+    if (!curve_name_fits(name)) /* it will be shown to people */
+        return err_set(e, ERR_USE, "a name is letters, digits, '.', '-', '_'");
+    if (strcmp(version, PTQ_VERSION) != 0)
+        return err_set(e, ERR_USE, "'%.40s' is of version %.20s, the run of %s", name, version,
+                       PTQ_VERSION);
+    blas_kind(here);
+    if (strcmp(kernels, here) != 0)
+        return err_set(e, ERR_USE,
+                       "'%.40s' computes with kernels %.40s, the run with %s: the last bits would "
+                       "differ. Take hosts of one kind, or give ptq run and ptq worker the same "
+                       "OPENBLAS_CORETYPE",
+                       name, kernels, here);
+    return 0;
+}
+
+static void join_take(struct hosts *h, const struct zid *id, const struct msg *m)
+{
+    struct host *x = host_of(h, id);
+    struct err e = {0};
+    int64_t solve = 0, forward = 0;
+
+    if (join_check(m, &e) < 0 ||
+        json_need_int(m->meta, "solve", 0, HOSTS_MAX, &solve, "join", &e) < 0 ||
+        json_need_int(m->meta, "forward", 0, HOSTS_MAX, &forward, "join", &e) < 0) {
+        refuse(h, id, e.text);
+        return;
+    }
+    if (!x && (h->count == HOSTS_MAX ||
+               mem_grow((void **)&h->host, &h->room, h->count + 1, sizeof *h->host, &e) < 0)) {
+        refuse(h, id, "the run has no room for more workers");
+        return;
+    }
+    zsock_admit(h->z);
+    if (!x) {
+        x = &h->host[h->count++];
+        *x = (struct host){.id = *id, .gone = 1};
+    }
+    if (x->gone)
+        log_info("worker '%.60s' has joined: it offers %lld forward, %lld solve",
+                 json_text_or(m->meta, "name", ""), (long long)forward, (long long)solve);
+    snprintf(x->name, sizeof x->name, "%s", json_text_or(m->meta, "name", ""));
+    x->solve = solve;
+    x->forward = forward;
+    x->gone = 0;
+    x->heard = clock_wall();
+}
+
+/* The run cannot go on without what it was doing. */
+static void part_lost(struct hosts *h, struct host *x, const char *why)
+{
+    if (x->part && h->lost.kind == ERR_NONE)
+        err_set(&h->lost, ERR_SYS, "worker '%s' %.400s", x->name, why);
+    x->part = 0;
+}
+
+static void host_gone(struct hosts *h, struct host *x, const char *why)
+{
+    if (!x->gone)
+        log_warn("worker '%s' %s%s", x->name, why, x->part ? "" : ": what it had goes to others");
+    x->gone = 1;
+    part_lost(h, x, why);
+}
+
+/* What it is to do, and a number for that which a worker says back. */
+static struct msg *work_make(const struct supervise *s, const struct host *x, int64_t *number)
+{
+    struct hosts *h = s->hosts;
+    struct json *list = hosts_work(s, &h->places, h->epoch, x->solve, x->part ? x->forward : 0);
+    char *text = list ? json_print(list, 0, NULL) : NULL;
+    struct msg *m = text ? msg_create(MSG_WORK, "head", NULL) : NULL;
+
+    *number = text ? (int64_t)(hash_bytes(text, strlen(text)) >> 16) : 0;
+    if (m && (json_set_int(m->meta, "number", *number) || json_set(m->meta, "processes", list)))
+        msg_destroy(&m);
+    else if (m)
+        list = NULL;
+    free(text);
+    json_destroy(&list);
+    return m;
+}
+
+/* One of its processes has failed that is not started again. */
+static void failure_take(struct hosts *h, struct host *x, const struct msg *m)
+{
+    const char *text = json_as_text(json_get(m->meta, "failed"));
+    int64_t epoch = 0, code = 0;
+    char why[400];
+
+    if (!text || json_as_int(json_get(m->meta, "epoch"), &epoch) != 0 || epoch != h->epoch)
+        return;
+    json_as_int(json_get(m->meta, "code"), &code);
+    if (code == ERR_USE && !x->unfit) {
+        x->unfit = 1;
+        log_warn("worker '%s' cannot take part in the forward pass: %.400s", x->name, text);
+    }
+    snprintf(why, sizeof why, "has lost a process: %.360s", text);
+    part_lost(h, x, why);
+}
+
+/* It lives, and does the work of this number. */
+static void ping_take(const struct supervise *s, struct host *x, const struct msg *m)
+{
+    struct msg *work;
+    int64_t knows = 0, wanted;
+
+    x->heard = clock_wall();
+    x->gone = 0;
+    failure_take(s->hosts, x, m);
+    json_as_int(json_get(m->meta, "number"), &knows);
+    work = work_make(s, x, &wanted);
+    if (work && knows == wanted) {
+        msg_destroy(&work);
+        work = msg_create(MSG_PING, "head", NULL);
+    }
+    say(s->hosts, &x->id, work);
+}
+
+static void message_take(const struct supervise *s, const struct zid *from, const struct msg *m)
+{
+    struct hosts *h = s->hosts;
+    struct host *x = host_of(h, from);
+    char why[300];
+
+    if (m->kind == MSG_JOIN) {
+        join_take(h, from, m);
+    } else if (x && m->kind == MSG_PING) {
+        ping_take(s, x, m);
+    } else if (x && m->kind == MSG_LEAVE) {
+        snprintf(why, sizeof why, "has left: %.200s", json_text_or(m->meta, "text", "no reason"));
+        host_gone(h, x, why);
+    }
+}
+
+/* A broken connection shows when something is sent by it. */
+static void probe(struct hosts *h, struct host *x, double now)
+{
+    struct msg *m = msg_create(MSG_PING, "head", NULL);
+    struct err e = {0};
+
+    x->probed = now;
+    if (m && talk_send(h->z, &x->id, &m, &e) == ZS_GONE)
+        host_gone(h, x, "has lost its connection");
+}
+
+void hosts_tick(struct supervise *s)
+{
+    struct hosts *h = s->hosts;
+    const double now = clock_wall();
+    struct err e = {0};
+    struct refusal r;
+    struct zid from;
+    struct msg *m;
+
+    zsock_wait(h->z, -1, 0);
+    for (int i = 0, got; i < BATCH && (got = talk_recv(h->z, &from, TALK_STRANGE, &m, &e)); i++)
+        if (got > 0) {
+            message_take(s, &from, m);
+            msg_destroy(&m);
+        }
+    while (zsock_refused(h->z, &r))
+        tell_refused(h, r.who, r.why);
+    zsock_sweep(h->z, now);
+    for (size_t i = 0; i < h->count; i++) {
+        struct host *x = &h->host[i];
+
+        if (!x->gone && now - x->heard > SILENT_S)
+            host_gone(h, x, "has given no sign of life for 30 s");
+        else if (!x->gone && now - x->heard > QUIET_S && now - x->probed > 1)
+            probe(h, x, now);
+    }
+}
+
+void hosts_end(struct hosts *h, const struct err *e)
+{
+    for (size_t i = 0; i < h->count; i++) {
+        struct msg *m = msg_create(MSG_END, "head", NULL);
+
+        if (m && (json_set_bool(m->meta, "ok", e->kind == ERR_NONE) ||
+                  json_set_text(m->meta, "text", e->text)))
+            msg_destroy(&m);
+        if (!h->host[i].gone)
+            say(h, &h->host[i].id, m);
+    }
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts_work - see hosts_work.h. */
+#include "hosts_work.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/base/mem.h"
+#include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_opts.h"
+#include "../stages/solve/solve_opts.h"
+#include "newest.h"
+
+/* Options that say where a worker's process is, or how it runs: said anew, or its own to say. */
+static const char *const of_host[] = {"--threads", "--mem", "--tmp", "--keys", NULL};
+static const char *const of_reduce[] = {"--threads", "--mem",    "--tmp",     "--keys",
+                                        "--in",      "--out",    "--commits", "--overdue",
+                                        "--peers",   "--record", NULL};
+#define ROWS "%acts" /* between the processes of a worker */
+
+/* ---- the forward pass of a recipe ---- */
+
+/* The value of an option in a command; NULL: it is not there. */
+static const char *value_of(const struct launch_process *p, const char *option)
+{
+    const size_t n = strlen(option);
+
+    for (size_t i = 1; i < p->argc; i++) {
+        if (strncmp(p->argv[i], option, n) != 0)
+            continue;
+        if (p->argv[i][n] == '=')
+            return p->argv[i] + n + 1;
+        if (!p->argv[i][n] && i + 1 < p->argc)
+            return p->argv[i + 1];
+    }
+    return NULL;
+}
+
+/* Does the process bind the endpoint that another connects to? */
+static int binds(const struct launch_process *p, const char *here)
+{
+    const size_t n = strlen(here);
+
+    for (size_t i = 1; i < p->argc; i++)
+        if (p->argv[i][0] == '@' && strncmp(p->argv[i] + 1, here, n) == 0 &&
+            (!p->argv[i][1 + n] || p->argv[i][1 + n] == ','))
+            return 1;
+    return 0;
+}
+
+/* The newest process of the one stage that runs this program; NULL: there is none, or several. */
+static const struct launch_process *sole_of(const struct supervise *s,
+                                            const struct stage_spec *spec)
+{
+    const struct launch_process *found = NULL;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        const struct launch_process *p = &s->plan->process[i];
+        const struct stage *st = s->change.route ? s->change.route->stage[p->stage] : NULL;
+
+        if (!st || st->spec != spec)
+            continue;
+        if (found && found->stage != p->stage)
+            return NULL;
+        found = p;
+    }
+    return found;
+}
+
+static int is_ipc(const char *end)
+{
+    return end && strncmp(end, "ipc://", 6) == 0;
+}
+
+int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct err *e)
+{
+    const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
+
+    *x = (struct hosts_shares){.own = f ? s->recipe->stage[f->stage].count : 0};
+    if (!f || !r)
+        return err_set(e, ERR_USE,
+                       "the recipe has not one stage of ptq-forward and one of ptq-reduce");
+    if (!is_ipc(value_of(f, "--in")) || !is_ipc(value_of(f, "--commits")) ||
+        !is_ipc(value_of(f, "--out")) || !binds(r, value_of(f, "--out")) || value_of(r, "--only"))
+        return err_set(e, ERR_USE, "the rows of its forward stage do not go to one reducer alone");
+    if (value_of(f, "--state"))
+        return err_set(e, ERR_USE, "--save-state keeps hidden states on this host");
+    return 0;
+}
+
+static int number_give(struct launch_process *p, const char *option, size_t number, struct err *e)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%zu", number);
+    launch_withhold(p, option, 1);
+    return launch_give(p, option, text, e);
+}
+
+int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
+                     struct launch_process *p, struct err *e)
+{
+    const struct launch_process *f = sole_of(s, &forward_spec);
+    const struct stage *st = s->change.route->stage[p->stage];
+    const int relays = st && opt_find(st->group, st->ngroups, "peers-out", 9, NULL);
+
+    if (binds(p, value_of(f, "--in")) &&
+        number_give(p, relays ? "--peers-out" : "--peers", x->own + x->forwards, e) < 0)
+        return -1;
+    if (binds(p, value_of(f, "--commits")) &&
+        number_give(p, "--commit-peers", x->own + x->forwards, e) < 0)
+        return -1;
+    return binds(p, value_of(f, "--out")) ? number_give(p, "--peers", x->own + x->others, e) : 0;
+}
+
+/* ---- commands for others ---- */
+
+static const char *place_of(const struct hosts_places *p, const char *here)
+{
+    const size_t n = strcspn(here, ",");
+
+    for (size_t i = 0; i < p->count; i++)
+        if (strlen(p->at[i].here) == n && strncmp(p->at[i].here, here, n) == 0)
+            return p->at[i].at;
+    return NULL;
+}
+
+/* How many words the option at i takes, where it is one of these; 0: it is not. */
+static size_t is_among(const char *const *options, const struct launch_process *p, size_t i)
+{
+    for (; *options; options++) {
+        const size_t n = strlen(*options);
+
+        if (strncmp(p->argv[i], *options, n) != 0)
+            continue;
+        if (!p->argv[i][n])
+            return i + 1 < p->argc ? 2 : 1;
+        if (p->argv[i][n] == '=')
+            return 1;
+    }
+    return strcmp(p->argv[i], "--insecure") == 0;
+}
+
+/* Of "tcp://0.0.0.0:7003" the port: by which address the head is reached the worker knows. */
+static struct json *reached(const char *at)
+{
+    char *text = mem_printf(NULL, "tcp://*%s", strrchr(at, ':'));
+    struct json *j = text ? json_new_text(text) : NULL;
+
+    free(text);
+    return j;
+}
+
+/* 0; 1: a place is not known yet; -1: no memory. */
+static int word_add(struct json *command, const char *word, const struct hosts_places *places)
+{
+    const char *at;
+
+    if (!is_ipc(word))
+        return json_push(command, json_new_text(word)) ? -1 : 0;
+    if (!(at = place_of(places, word)))
+        return 1;
+    return json_push(command, reached(at)) ? -1 : 0;
+}
+
+/* What the process says, without these options. */
+static int words_add(struct json *command, const struct launch_process *p,
+                     const char *const *without, const struct hosts_places *places)
+{
+    int r = 0;
+
+    for (size_t i = 0, n; i < p->argc && r == 0; i += n ? n : 1)
+        if (!(n = is_among(without, p, i)))
+            r = word_add(command, p->argv[i], places);
+    return r;
+}
+
+/* Adds the command, or what came of it: r as words_add. Takes over command. */
+static int process_add(struct json *list, const char *stage, int64_t number, int64_t epoch, int r,
+                       struct json *command)
+{
+    struct json *j = json_new_object();
+    char name[96];
+
+    snprintf(name, sizeof name, "%.60s.%lld", stage, (long long)number + 1);
+    if (r || json_set_text(j, "name", name) || json_set_int(j, "epoch", epoch)) {
+        json_destroy(&command);
+        json_destroy(&j);
+        return r ? r : -1;
+    }
+    if (json_set(j, "command", command))
+        json_destroy(&j);
+    return json_push(list, j);
+}
+
+/* So many processes like the newest of the stage. */
+static int solvers_add(struct json *list, const struct supervise *s, size_t stage,
+                       const struct hosts_places *places, int64_t epoch, int64_t count)
+{
+    const struct launch_process *like = &s->plan->process[newest_find(s, stage)];
+    int r = 0;
+
+    for (int64_t i = 0; i < count && r == 0; i++) {
+        struct json *command = json_new_array();
+
+        r = words_add(command, like, of_host, places);
+        r = process_add(list, s->recipe->stage[stage].name, i, epoch, r, command);
+    }
+    return r;
+}
+
+static int is_solver(const struct supervise *s, size_t stage)
+{
+    const struct route *t = s->change.route;
+
+    return s->recipe->stage[stage].elastic && t && t->stage[stage] &&
+           t->stage[stage]->spec == &solve_spec;
+}
+
+/* Its chunks come from the head, and commits; its rows stay. */
+static int forward_command(struct json *command, const struct launch_process *p,
+                           const struct hosts_places *places)
+{
+    static const char *const without[] = {"--threads", "--mem", "--tmp", "--keys", "--out", NULL};
+    int r = words_add(command, p, without, places);
+
+    return r ? r
+           : json_push(command, json_new_text("--out")) || json_push(command, json_new_text(ROWS))
+               ? -1
+               : 0;
+}
+
+/* Sums of lanes in place of problems; they go where the rows of the head's own workers go. */
+static int reduce_command(struct json *command, const struct launch_process *p, const char *rows,
+                          int64_t forward, const struct hosts_places *places)
+{
+    char number[24];
+    const char *const more[] = {"--partial", "--peers", number, "--in", "@" ROWS, "--out", rows};
+    int r = words_add(command, p, of_reduce, places);
+
+    snprintf(number, sizeof number, "%lld", (long long)forward);
+    for (size_t i = 0; i < sizeof more / sizeof *more && r == 0; i++)
+        r = word_add(command, more[i], places);
+    return r;
+}
+
+static int pass_add(struct json *list, const struct supervise *s, const struct hosts_places *places,
+                    int64_t epoch, int64_t forward)
+{
+    const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
+    struct json *command = json_new_array();
+    int rc = reduce_command(command, r, value_of(f, "--out"), forward, places);
+
+    rc = process_add(list, s->recipe->stage[r->stage].name, 0, epoch, rc, command);
+    for (int64_t i = 0; i < forward && rc == 0; i++) {
+        command = json_new_array();
+        rc = forward_command(command, f, places);
+        rc = process_add(list, s->recipe->stage[f->stage].name, i, epoch, rc, command);
+    }
+    return rc;
+}
+
+struct json *hosts_work(const struct supervise *s, const struct hosts_places *p, int64_t epoch,
+                        int64_t solve, int64_t forward)
+{
+    struct json *list = json_new_array();
+    int r = forward ? pass_add(list, s, p, epoch, forward) : 0;
+
+    for (size_t i = 0; i < s->recipe->nstages && r == 0; i++)
+        if (is_solver(s, i))
+            r = solvers_add(list, s, i, p, epoch, solve);
+    if (r)
+        json_destroy(&list);
+    return r > 0 ? json_new_array() : list;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* newest - the process of a stage that further ones are made like. */
+#ifndef PTQ_NEWEST_H
+#define PTQ_NEWEST_H
+
+#include <stddef.h>
+#include "supervise_state.h"
+
+/* The newest that has joined, else the first of the stage. */
+size_t newest_find(const struct supervise *s, size_t stage);
+
+#endif

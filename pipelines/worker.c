@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker - see worker.h. */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/base/clock.h"
+#include "../common/base/log.h"
+#include "../common/base/mem.h"
+#include "../common/base/version.h"
+#include "../common/tensor/blas_cpu.h"
+#include "../common/wire/talk.h"
+#include "rundir.h"
+#include "supervise.h"
+#include "worker_opts.h"
+#include "worker_slot.h"
+
+#define TICK_MS 100
+#define PING_S 1.0
+#define END_S 10.0 /* the run has ended: so long its processes may take to notice */
+#define AGAIN_S 1.0
+#define CAUSE_S 0.5 /* in which those fail that a failure makes fail */
+#define STARTS 4    /* of a process for the same work */
+#define LAST_MS 2000
+
+struct worker {
+    const struct stage *stage;
+    const struct worker_command *command;
+    struct worker_terms terms;
+    char host[ZS_URL], name[64];
+    struct zsock *z;
+    struct rundir dir;
+    int sigfd;
+    struct slot *slot[WORKER_SLOTS];
+    size_t count;
+    int64_t number; /* of the work that is known; 0: none */
+    int joined;     /* it was said since the connection stands */
+    double heard, said;
+    int ending;   /* nothing is started any more: the run has ended, or this worker leaves */
+    double ended; /* since when */
+    int asked;    /* SIGTERM or SIGINT: how many */
+    /* a process of the forward pass, which is nothing that it could start again by itself */
+    struct err failed;
+    int64_t failed_epoch;
+    int failed_cause;
+    double failed_at; /* since when that is known, and a cause is looked for; 0: it was said */
+    struct err lost;  /* why it goes, where that is a failure */
+};
+
+/* ---- what is said ---- */
+
+static void say(struct worker *w, struct msg *m)
+{
+    struct err e = {0};
+
+    if (m && talk_send(w->z, NULL, &m, &e) < 0)
+        log_warn("%s", e.text);
+}
+
+static void say_join(struct worker *w)
+{
+    struct msg *m = msg_create(MSG_JOIN, "worker", NULL);
+    char kernels[BLAS_KIND];
+
+    blas_kind(kernels);
+    if (m && (json_set_text(m->meta, "name", w->name) ||
+              json_set_text(m->meta, "version", PTQ_VERSION) ||
+              json_set_text(m->meta, "kernels", kernels) ||
+              json_set_int(m->meta, "solve", w->command->solve) ||
+              json_set_int(m->meta, "forward", w->command->forward)))
+        msg_destroy(&m);
+    say(w, m);
+}
+
+static void say_ping(struct worker *w)
+{
+    struct msg *m = msg_create(MSG_PING, "worker", NULL);
+
+    if (m && (json_set_int(m->meta, "number", w->number) ||
+              (w->failed.kind && w->failed_at <= 0 &&
+               (json_set_text(m->meta, "failed", w->failed.text) ||
+                json_set_int(m->meta, "code", w->failed.kind) ||
+                json_set_int(m->meta, "epoch", w->failed_epoch)))))
+        msg_destroy(&m);
+    say(w, m);
+}
+
+static void say_leave(struct worker *w, const char *why)
+{
+    struct msg *m = msg_create(MSG_LEAVE, "worker", NULL);
+
+    if (m && json_set_text(m->meta, "text", why))
+        msg_destroy(&m);
+    say(w, m);
+}
+
+/* ---- processes ---- */
+
+static int lives(const struct slot *s)
+{
+    return s->child.pid > 0 && !s->child.exited;
+}
+
+static void stop_all(struct worker *w, int number)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (lives(w->slot[i]) && (number != SIGTERM || !w->slot[i]->child.leaving)) {
+            w->slot[i]->child.leaving = 1;
+            child_signal(&w->slot[i]->child, number);
+        }
+}
+
+/* Nothing new; what is there may finish what it has in hand. */
+static void end(struct worker *w, int at_once)
+{
+    if (!w->ending)
+        w->ended = clock_wall();
+    w->ending = 1;
+    if (at_once)
+        stop_all(w, SIGTERM);
+}
+
+static void fail(struct worker *w, const struct err *e)
+{
+    if (w->lost.kind == ERR_NONE)
+        w->lost = *e;
+    end(w, 1);
+}
+
+static void start(struct worker *w, struct slot *s)
+{
+    struct err e = {0};
+
+    s->again = 0;
+    s->starts++;
+    child_close(&s->child);
+    if (child_start(&s->child, &s->plan, NULL, &e) < 0)
+        fail(w, &e);
+}
+
+static void on_line(void *ctx, struct child *c, char *text)
+{
+    const char *words = strstr(text, ": fatal: ");
+
+    (void)ctx;
+    dprintf(2, "%s %s\n", c->plan->label, text);
+    c->fatal = c->fatal || words;
+    if (words || (*text && !c->fatal))
+        snprintf(c->last, sizeof c->last, "%s", words ? words + 9 : text);
+}
+
+static void on_status(void *ctx, struct child *c, char *text)
+{
+    (void)ctx;
+    (void)c;
+    (void)text;
+}
+
+/* One of the forward pass has failed, and its neighbours with it: who was refused, or ended by a
+ * signal, is the cause. */
+static void pass_failed(struct worker *w, const struct slot *s)
+{
+    const struct child *c = &s->child;
+    const int cause = c->signal ? 2 : c->code == ERR_USE ? 1 : 0;
+
+    if (w->failed.kind && w->failed_epoch == s->epoch && cause <= w->failed_cause)
+        return;
+    err_set(&w->failed, cause == 1 ? ERR_USE : ERR_SYS, "%s: %.300s", c->plan->label,
+            c->signal ? strsignal(c->signal) : c->last);
+    if (w->failed_epoch != s->epoch)
+        w->failed_at = clock_wall();
+    w->failed_epoch = s->epoch;
+    w->failed_cause = cause;
+}
+
+/* One that ended badly is started again, unless it would be refused again. */
+static void ended(struct worker *w, struct slot *s)
+{
+    const struct child *c = &s->child;
+    struct err e = {0};
+
+    if (c->leaving || w->ending || c->code == 0)
+        return;
+    if (strcmp(s->plan.argv[0], "ptq-solve") != 0) {
+        pass_failed(w, s);
+        return;
+    }
+    if (c->code == ERR_USE || s->starts >= STARTS) {
+        err_set(&e, c->code == ERR_USE ? ERR_USE : ERR_SYS, "%s ended with exit code %d%s%.300s",
+                c->plan->label, c->code, *c->last ? ": " : "", c->last);
+        fail(w, &e);
+        return;
+    }
+    s->again = clock_wall() + AGAIN_S;
+}
+
+static void reap(struct worker *w, struct slot *s)
+{
+    struct rusage usage;
+    int status;
+
+    if (!lives(s))
+        return;
+    child_read(&s->child.err, on_line, w, &s->child);
+    child_read(&s->child.status, on_status, w, &s->child);
+    if (wait4(s->child.pid, &status, WNOHANG, &usage) != s->child.pid)
+        return;
+    child_ended(&s->child, status, &usage, 0);
+    child_read(&s->child.err, on_line, w, &s->child);
+    ended(w, s);
+}
+
+/* What the head no longer speaks of goes once its process has ended. */
+static void tidy(struct worker *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->count; i++) {
+        struct slot *s = w->slot[i];
+
+        reap(w, s);
+        if (s->again > 0 && clock_wall() > s->again && !w->ending && !s->unwanted)
+            start(w, s);
+        if (s->unwanted && !lives(s))
+            slot_destroy(&s);
+        else
+            w->slot[n++] = s;
+    }
+    w->count = n;
+}
+
+/* ---- what is heard ---- */
+
+static int is_known(const struct worker *w, const struct json *said)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->slot[i]->unwanted && slot_is(w->slot[i], said))
+            return 1;
+    return 0;
+}
+
+static int is_wanted(const struct slot *s, const struct json *list)
+{
+    for (size_t i = 0; i < json_count(list); i++)
+        if (slot_is(s, json_at(list, i)))
+            return 1;
+    return 0;
+}
+
+static int work_take(struct worker *w, const struct msg *m, struct err *e)
+{
+    const struct json *list = json_get(m->meta, "processes");
+    struct slot *s;
+
+    if (json_need_int(m->meta, "number", 1, INT64_MAX, &w->number, "work", e) < 0)
+        return -1;
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->slot[i]->unwanted || is_wanted(w->slot[i], list))
+            continue;
+        w->slot[i]->unwanted = 1;
+        if (lives(w->slot[i]) && !w->slot[i]->child.leaving) {
+            w->slot[i]->child.leaving = 1;
+            child_signal(&w->slot[i]->child, SIGTERM);
+        }
+    }
+    for (size_t i = 0; i < json_count(list); i++) {
+        if (is_known(w, json_at(list, i)))
+            continue;
+        if (w->count == WORKER_SLOTS)
+            return err_set(e, ERR_USE, "work: more than %d processes", WORKER_SLOTS);
+        if (!(s = slot_create(json_at(list, i), &w->terms, e)))
+            return -1;
+        w->slot[w->count++] = s;
+        start(w, s);
+    }
+    return 0;
+}
+
+static void end_take(struct worker *w, const struct msg *m)
+{
+    const char *text = json_text_or(m->meta, "text", "");
+    int ok = 0;
+
+    if (w->ending)
+        return;
+    json_as_bool(json_get(m->meta, "ok"), &ok);
+    if (ok)
+        log_info("the run is complete");
+    else
+        err_set(&w->lost, ERR_SYS, "the run has ended: %.400s", text);
+    end(w, 0);
+}
+
+static void message_take(struct worker *w, const struct msg *m)
+{
+    struct err e = {0};
+
+    w->heard = clock_wall();
+    if (m->kind == MSG_WORK && !w->ending) {
+        if (work_take(w, m, &e) < 0)
+            fail(w, &e);
+    } else if (m->kind == MSG_END) {
+        end_take(w, m);
+    } else if (m->kind == MSG_FAIL) {
+        err_set(&e, ERR_USE, "the head refuses this worker: %.400s",
+                json_text_or(m->meta, "text", "it gives no reason"));
+        fail(w, &e);
+    }
+}
+
+static void refusal_take(struct worker *w, const struct refusal *r)
+{
+    struct err e = {0};
+
+    err_set(&e, ERR_USE, "%s refuses this worker: %s", w->stage->args.arg[0], r->why);
+    if (r->final)
+        fail(w, &e);
+    else
+        log_warn("%s", e.text);
+}
+
+static void listen_once(struct worker *w)
+{
+    const int bits = zsock_wait(w->z, w->sigfd, TICK_MS);
+    struct refusal r;
+    struct err e = {0};
+    struct zid from;
+    struct msg *m;
+    int got;
+
+    if (bits & ZS_DOWN)
+        w->joined = 0;
+    if (bits & ZS_UP)
+        say_join(w);
+    while ((got = talk_recv(w->z, &from, TALK_BYTES, &m, &e)) != 0) {
+        if (got < 0)
+            continue;
+        message_take(w, m);
+        msg_destroy(&m);
+    }
+    while (zsock_refused(w->z, &r))
+        refusal_take(w, &r);
+}
+
+static void on_signals(struct worker *w)
+{
+    struct signalfd_siginfo info;
+
+    while (read(w->sigfd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGXFSZ)
+            continue;
+        if (++w->asked == 1) {
+            log_info("leaving: processes finish what they have in hand (once more: at once)");
+            say_leave(w, "it was asked to leave");
+            end(w, 1);
+        } else {
+            stop_all(w, SIGKILL);
+        }
+    }
+}
+
+static void deadlines(struct worker *w, double now)
+{
+    struct err e = {0};
+
+    if (w->failed_at > 0 && now - w->failed_at > CAUSE_S)
+        w->failed_at = w->said = 0;
+    if (!w->ending && now - w->said > PING_S) {
+        w->said = now;
+        say_ping(w);
+    }
+    if (!w->ending && now - w->heard > (double)w->command->wait) {
+        err_set(&e, ERR_SYS, "%s has given no sign of life for %.0f s", w->stage->args.arg[0],
+                (double)w->command->wait);
+        fail(w, &e);
+    }
+    if (w->ending && !w->asked && now - w->ended > END_S)
+        stop_all(w, now - w->ended > 2 * END_S ? SIGKILL : SIGTERM);
+}
+
+static int is_over(const struct worker *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->count; i++)
+        n += (size_t)lives(w->slot[i]);
+    return w->ending && !n;
+}
+
+static int identity_make(char out[40], struct err *e)
+{
+    unsigned char random[16];
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return err_sys(e, "no random numbers");
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(out + 2 * i, 3, "%02x", random[i]);
+    return 0;
+}
+
+static int open_all(struct worker *w, struct err *e)
+{
+    const char *url = w->stage->args.arg[0];
+    char identity[40];
+
+    snprintf(w->host, sizeof w->host, "%.*s", (int)(strrchr(url, ':') - url), url);
+    if (gethostname(w->name, sizeof w->name - 1) != 0)
+        snprintf(w->name, sizeof w->name, "worker");
+    w->terms = (struct worker_terms){.host = w->host,
+                                     .keys = w->stage->keys,
+                                     .model = w->command->model,
+                                     .threads = w->stage->threads,
+                                     .forward = w->command->forward ? w->command->forward : 1,
+                                     .solve = w->command->solve ? w->command->solve : 1,
+                                     .mem = w->stage->mem};
+    w->heard = clock_wall();
+    if (identity_make(identity, e) < 0 || (w->sigfd = supervise_signals(e)) < 0 ||
+        rundir_open(&w->dir, e) < 0)
+        return -1;
+    w->terms.sockets = w->dir.path;
+    w->z = zsock_open(url, 0, identity, TALK_BYTES, w->stage->keys, e);
+    return w->z ? 0 : -1;
+}
+
+static int run(struct stage *s, struct err *e)
+{
+    struct worker w = {.stage = s, .command = s->own, .sigfd = -1, .dir = {.lock = -1}};
+    int rc = open_all(&w, e);
+
+    while (rc == 0 && !is_over(&w)) {
+        listen_once(&w);
+        on_signals(&w);
+        tidy(&w);
+        deadlines(&w, clock_wall());
+    }
+    if (rc == 0 && w.lost.kind) {
+        say_leave(&w, w.lost.text);
+        *e = w.lost;
+        rc = -1;
+    }
+    stop_all(&w, SIGKILL);
+    for (size_t i = 0; i < w.count; i++)
+        slot_destroy(&w.slot[i]);
+    zsock_close(&w.z, LAST_MS);
+    rundir_close(&w.dir, 0);
+    if (w.sigfd >= 0)
+        close(w.sigfd);
+    return rc;
+}
+
+int worker_main(int argc, char **argv)
+{
+    return stage_main(&worker_spec, run, argc, argv);
+}

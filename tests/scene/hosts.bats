@@ -1,0 +1,166 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# hosts.bats - a run and its workers: whoever joins, leaves, is killed or may not come, the bytes are those of the run alone.
+# Head and workers are two network namespaces where these may be made, else one host.
+bats_require_minimum_version 1.5.0
+load bounds.bash
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
+    export M=$ROOT/pipelines/demo/tale-qwen3
+    cd "$BATS_FILE_TMPDIR"
+    ptq keys --quiet keys --worker a --worker b
+    export KEYS=$PWD/keys HEAD_AT=127.0.0.1 WORKER_AT=127.0.0.1 NET=
+    two_networks 2>networks.log || { one_network; echo "# one host: $(tail -n 1 networks.log)" >&3; }
+    job alone --quiet
+}
+
+teardown_file() {
+    one_network
+}
+
+two_networks() {
+    export NET=ptq$$
+    ip netns add $NET-h && ip netns add $NET-w && ip link add name veth-h netns $NET-h type veth peer name veth-w netns $NET-w &&
+        ip -n $NET-h addr add 10.77.0.1/24 dev veth-h && ip -n $NET-w addr add 10.77.0.2/24 dev veth-w && ip -n $NET-h link set veth-h up &&
+        ip -n $NET-w link set veth-w up && ip -n $NET-h link set lo up && ip -n $NET-w link set lo up || return 1
+    export HEAD_AT=10.77.0.1 WORKER_AT=10.77.0.2
+}
+
+one_network() {
+    [ -z "$NET" ] || for end in h w; do ip netns del $NET-$end 2>/dev/null || true; done
+    export HEAD_AT=127.0.0.1 WORKER_AT=127.0.0.1 NET=
+}
+
+on() { # h|w COMMAND...: as the head's host or the worker's
+    local end=$1
+    shift
+    if [ -n "$NET" ]; then exec ip netns exec $NET-$end "$@"; else exec "$@"; fi
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    alone=$BATS_FILE_TMPDIR/alone
+    head= worker=
+}
+
+teardown() {
+    for pid in $head $worker; do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+job() { # OUT MORE...
+    local out=$1
+    shift
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
+}
+
+start_head() { # MORE...: a run in out that listens; $at is its address for workers
+    (on h bash -c "$(declare -f job); job out --listen 'tcp://$HEAD_AT:*' \"\$@\"" bash "$@") >head.log 2>&1 3>&- &
+    head=$!
+    until_true grep -q 'workers join by' head.log
+    at=tcp://$HEAD_AT:$(sed -n 's/.*workers join by: .*:\([0-9]*\)$/\1/p' head.log)
+}
+
+start_worker() { # MORE...
+    (on w ptq worker "$at" "$@") >worker.log 2>&1 3>&- &
+    worker=$!
+}
+
+finish() { # PID CODE LOG
+    local code=0
+    wait "$1" || code=$? # the time of a test is bounded
+    [ "$code" = "$2" ] || { echo "exit code $code"; cat "$3"; return 1; }
+}
+
+sums() { # DIR: of everything but the folder of what varies
+    (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
+}
+
+counted() { # N TEXT: so many lines of the head's log say so
+    [ "$(grep -c "$2" head.log)" = "$1" ]
+}
+
+same_bytes() {
+    diff <(sums "$alone") <(sums out)
+}
+
+served() { # LOG: a solver of the worker took problems from the head
+    grep -qE 'link in tcp://[^ ]*: [1-9][0-9]* message' "$1"
+}
+
+await() { # N: the N-th site is there
+    local part
+    printf -v part '%05d.ptq' $(($1 - 1))
+    until_true test -e "out/.ptqflow/parts/$part"
+}
+
+@test "a head without keys opens nothing beyond loopback; a worker says what it reached" {
+    run -100 job out --listen 'tcp://0.0.0.0:*'
+    [[ $output == *"--keys DIR"* ]]
+    run -100 job out --listen nowhere
+    [[ $output == *"say tcp://ADDRESS:PORT"* ]]
+    run -100 job out --hosts 2
+    [[ $output == *"--hosts goes with --listen"* ]]
+    run -100 ptq worker ipc:///tmp/x
+    [[ $output == *"say tcp://HEAD:PORT"* ]]
+    [ ! -e out ]
+}
+
+forward_of_head() {
+    ptq ctl --out out --json status | jq -r '.processes[] | select(.stage == "forward" and .state != "ended") | .pid'
+}
+
+@test "a worker's solver, its forward process, the head's, the worker itself killed, another leaves: the same bytes" {
+    mkdir elsewhere
+    cp -r "$M" elsewhere/model
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1
+    start_worker --keys "$KEYS/a" --forward 2 --model "$PWD/elsewhere/model"
+    await 2
+    grep -q 'takes part with 2 forward processes' head.log
+    grep -q 'forward: 1 chunk, 128 tokens' worker.log
+    kill -KILL "$(pgrep -P $worker -f ptq-solve)"
+    await 4
+    kill -KILL "$(pgrep -P $worker -f ptq-forward | head -n 1)"
+    until_true grep -q "worker '.*' has lost a process: forward.*Killed; the stages begin again behind site" head.log
+    until_true counted 2 'takes part with 2 forward'
+    await 8
+    kill -KILL "$(forward_of_head)"
+    until_true counted 3 'takes part with 2 forward'
+    await 13
+    kill -KILL $worker
+    wait $worker || true
+    until_true counted 3 'begin again behind site'
+    start_worker --keys "$KEYS/b" --forward 0
+    until_true grep -q 'it offers 0 forward, 1 solve' head.log
+    kill -TERM $worker
+    finish $worker 0 worker.log
+    until_true grep -q 'has left: it was asked to leave' head.log
+    finish $head 0 head.log
+    same_bytes
+}
+
+@test "who has no key, another key, other kernels or another model is named, and the run goes on: the same bytes" {
+    cp -r "$M" model
+    chmod -R u+w model
+    jq '.rms_norm_eps = 2e-6' "$M/config.json" >model/config.json
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --verbose
+    run -100 on w timeout 20 ptq worker "$at" --keys "$KEYS/none"
+    [[ $output == *"none/worker.key"* ]]
+    ptq keys --quiet other --worker c
+    cp "$KEYS/a/head.pub" other/c/
+    run -100 on w timeout 20 ptq worker "$at" --keys other/c
+    [[ $output == *"our key is not among those allowed there"* ]]
+    until_true grep -q "refused $WORKER_AT: its key .* is not in '.*keys/head/allowed'" head.log
+    OPENBLAS_CORETYPE=Prescott run -100 on w timeout 20 ptq worker "$at" --keys "$KEYS/a"
+    [[ $output == *"the head refuses this worker: "*"computes with kernels Prescott"* ]]
+    grep -q 'refused a worker: .* computes with kernels Prescott' head.log
+    (on w bash -c 'printf "GET / HTTP/1.0\r\n\r\n" >"/dev/tcp/$0"' "$HEAD_AT/${at##*:}")
+    start_worker --keys "$KEYS/b" --forward 1 --solve 2 --model "$PWD/model"
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    grep -q "worker '.*' cannot take part in the forward pass: forward.*: .* is of the model .*, but '$PWD/model" head.log
+    grep -q 'the run is complete' worker.log
+    served worker.log
+    same_bytes
+}
