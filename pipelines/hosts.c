@@ -487,12 +487,11 @@ void hosts_tick(struct supervise *s)
 void hosts_end(struct hosts *h, const struct err *e)
 {
     for (size_t i = 0; i < h->count; i++) {
-        struct msg *m = msg_create(MSG_END, "head", NULL);
+        struct msg *m = h->host[i].gone ? NULL : msg_create(MSG_END, "head", NULL);
 
         if (m && (json_set_bool(m->meta, "ok", e->kind == ERR_NONE) ||
                   json_set_text(m->meta, "text", e->text)))
             msg_destroy(&m);
-        if (!h->host[i].gone)
-            say(h, &h->host[i].id, m);
+        say(h, &h->host[i].id, m);
     }
 }

@@ -3,6 +3,7 @@
 # hosts.bats - a run and its workers: whoever joins, leaves, is killed or may not come, the bytes are those of the run alone.
 # Head and workers are two network namespaces where these may be made, else one host.
 bats_require_minimum_version 1.5.0
+export BATS_TEST_TIMEOUT=120 # on a busy machine what is lost takes its time to be noticed
 load bounds.bash
 
 setup_file() {
