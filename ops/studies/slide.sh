@@ -8,35 +8,40 @@
 #   fixed           fixed windows alone
 #   half            slide, the first half of each window's steps rounds half of the inputs
 #   norank noclip   slide without the low-rank terms, without learned shares of the ranges
-#   PTQ_SLIDE_TOKENS (8192)  PTQ_SLIDE_LENGTH (256)  PTQ_SLIDE_EPOCHS (4)  PTQ_SLIDE_WINDOWS (64)
+#   PTQ_SLIDE_TOKENS (4096)  PTQ_SLIDE_LENGTH (256)  PTQ_SLIDE_EPOCHS (4)  PTQ_SLIDE_BATCH (1)  PTQ_SLIDE_WINDOWS (32)
 set -eu
 [ $# -ge 2 ] || { sed -n '3,10s/^# \{0,1\}//p' "$0" >&2; exit 100; }
 bin=$(cd "$1" && pwd) out=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 recipes=$here/../../pipelines model=$here/../../pipelines/demo/tale-qwen3
-tokens=${PTQ_SLIDE_TOKENS:-8192} length=${PTQ_SLIDE_LENGTH:-256} epochs=${PTQ_SLIDE_EPOCHS:-4}
+tokens=${PTQ_SLIDE_TOKENS:-4096} length=${PTQ_SLIDE_LENGTH:-256} epochs=${PTQ_SLIDE_EPOCHS:-4}
 [ $# -gt 0 ] || set -- rtn-w2 gptq-w2 slide-w2 fixed-w2 half-w2 norank-w2 noclip-w2 rtn-w3 gptq-w3 slide-w3 rtn-w4 gptq-w4 slide-w4
 mkdir -p "$out"
 
+run() { # FOLDER BITS MORE...: the stages in a pipe, on one thread: steps are small
+    folder=$1 bits=$2
+    shift 2
+    "$bin/ptq-sample" --model "$model" --data "$model/calib.jsonl" --tokens "$tokens" --length "$length" --seed 1 --quiet |
+        "$bin/ptq-slide" --model "$model" --bits "$bits" --epochs "$epochs" --batch "${PTQ_SLIDE_BATCH:-1}" --threads 1 --quiet "$@" |
+        "$bin/ptq-write" --model "$model" --format dense --overwrite --quiet "$folder"
+}
 make_cell() { # METHOD BITS FOLDER
-    method=$1 bits=$2 folder=$3
-    recipe=slide more="--epochs $epochs --batch 2"
-    case $method in
-    rtn | gptq) recipe=gptq more="--solver $method --group -1 --grid asym" ;;
-    slide) ;;
-    fixed) more="$more --shallow 0 --deep 0" ;;
-    half) more="$more --first-share 0.5" ;;
-    norank) more="$more --rank 0" ;;
-    noclip) more="$more --clip no" ;;
+    case $1 in
+    rtn | gptq)
+        "$bin/ptq" run "$recipes/gptq.pipe" --model "$model" --data "$model/calib.jsonl" --out "$3" --overwrite --tokens "$tokens" \
+            --length "$length" --seed 1 --solver "$1" --bits "$2" --group -1 --grid asym --format dense --quiet
+        ;;
+    slide) run "$3" "$2" ;;
+    fixed) run "$3" "$2" --shallow 0 --deep 0 ;;
+    half) run "$3" "$2" --first-share 0.5 ;;
+    norank) run "$3" "$2" --rank 0 ;;
+    noclip) run "$3" "$2" --clip no ;;
     *)
-        echo "slide.sh: there is no method '$method'" >&2
+        echo "slide.sh: there is no method '$1'" >&2
         exit 100
         ;;
     esac
-    # shellcheck disable=SC2086 # words
-    "$bin/ptq" run "$recipes/$recipe.pipe" --model "$model" --data "$model/calib.jsonl" --out "$folder" --overwrite --tokens "$tokens" \
-        --length "$length" --seed 1 --bits "$bits" --format dense --quiet $more
 }
 
 for cell in "$@"; do
@@ -46,7 +51,7 @@ for cell in "$@"; do
     make_cell "${cell%-w*}" "${cell#*-w}" "$folder"
     times >>"$out/times" # the second line of each: of all children so far
     seconds=$(awk -F '[ms ]+' 'NR % 2 == 0 { s = $1 * 60 + $2 + $3 * 60 + $4 - s } END { printf "%.0f", s }' "$out/times")
-    "$bin/ptq" eval --model "$folder" --ref "$model" --data "$model/eval.jsonl" --window "$length" --max-windows "${PTQ_SLIDE_WINDOWS:-64}" \
+    "$bin/ptq" eval --model "$folder" --ref "$model" --data "$model/eval.jsonl" --window "$length" --max-windows "${PTQ_SLIDE_WINDOWS:-32}" \
         --quiet --json | jq -c ". + {cell: \"$cell\", seconds: $seconds}" >"$folder.part"
     mv "$folder.part" "$folder.json"
 done

@@ -78,7 +78,8 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                       &(struct link_opts){.name = "slide",
                                           .takes = LINK_KIND(MSG_CHUNK),
                                           .credit_messages = CHUNKS_CREDIT,
-                                          .insecure = s->insecure},
+                                          .insecure = s->insecure,
+                                          .keys = s->keys},
                       e);
     if (!l->in)
         return -1;
@@ -86,7 +87,8 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                        &(struct link_opts){.name = "slide",
                                            .sends = LINK_KIND(MSG_SOLUTION),
                                            .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW,
-                                           .insecure = s->insecure},
+                                           .insecure = s->insecure,
+                                           .keys = s->keys},
                        e);
     return l->out ? 0 : -1;
 }

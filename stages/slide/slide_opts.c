@@ -10,7 +10,7 @@ static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 #define AT(field) offsetof(struct slide_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
-     .must = 1, .file = OPT_READS},
+     .must = 1},
     {"bits", OPT_CHOICE, AT(core.shape.bits), "N", .help = "bits of a code", "4",
      .nth = grid_bits_choice},
     {"group", OPT_INT, AT(core.shape.group), "N",
@@ -32,7 +32,7 @@ static const struct opt rows[] = {
     {"epochs", OPT_INT, AT(core.epochs), "N",
      .help = "passes of each window over all sequences (60 for 2 bits in the paper)", "20", 0,
      1 << 20},
-    {"batch", OPT_INT, AT(core.batch), "N", .help = "sequences of one step", "4", 1, 1 << 20},
+    {"batch", OPT_INT, AT(core.batch), "N", .help = "sequences of one step", "1", 1, 1 << 20},
     {"first-share", OPT_REAL, AT(core.share), "X",
      .help = "the first half of a window's steps rounds this share of the inputs of each linear, "
              "the\nsecond half all; 1: all from the first",
@@ -41,11 +41,11 @@ static const struct opt rows[] = {
      .help = "of the low-rank term that is added before rounding; 0: there is none", "4", 0,
      SLIDE_RANK},
     {"lr", OPT_REAL, AT(core.rate[SLIDE_RATE_RANK]), "X",
-     .help = "learning rate of the low-rank terms at the first step; it falls to 0", "5e-4", 0, 1},
+     .help = "learning rate of the low-rank terms at the first step; it falls to 0", "8e-3", 0, 1},
     {"clip", OPT_CHOICE, AT(core.shape.clips), "WHEN",
      .help = "learn which share of its range each group keeps", "yes", .choices = answers},
     {"clip-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_CLIP]), "X",
-     .help = "learning rate of these shares", "1e-2", 0, 1},
+     .help = "learning rate of these shares", "0.2", 0, 1},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the first low-rank terms", "1", 0, 1e15},
     {"state", OPT_TEXT, AT(core.state), "DIR",
      .help = "keep what each window has learned there; the same command again goes on behind the "

@@ -20,18 +20,35 @@ sample() { # MORE...
 }
 
 slide() { # MORE...
-    timeout 60 ptq-slide --model "$M" --bits 2 "$@"
+    timeout 60 ptq-slide --model "$M" --bits 2 --batch 4 "$@"
 }
 
 @test "a pipe and a run make the same checkpoint, by any number of threads" {
     sample | slide --epochs 1 --shallow 0 --window 2 --stride 2 --deep 1 --threads 1 --quiet | ptq-write --model "$M" --quiet out
-    timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --epochs 1 \
+    timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --epochs 1 \
         --shallow 0 --window 2 --stride 2 --deep 1 --out run --quiet
     cmp out/model.safetensors run/model.safetensors
     run -0 ptq-inspect run
     [[ $output == *'"stage":"slide"'* ]]
     ptq-check run
     [ "$(grep -c '"solver":"slide".*"windows":\[{"first":0,"blocks":2,"steps":1,"before":' run/.ptqflow/journal.jsonl)" = 8 ]
+}
+
+losses() { # OUT: of the linears, in the order of their sites
+    jq -r 'select(.record == "site") | "\(.order) \(.linears[] | .rel_loss)"' "$1/.ptqflow/journal.jsonl" | sort -s -n -k1,1
+}
+
+@test "without a step it is rtn: the same codes, and the same losses as far as bf16 rows tell" {
+    command -v jq >/dev/null || skip "no jq"
+    sample --out chunks.ptq
+    slide --in chunks.ptq --epochs 0 --clip no --threads 1 --quiet | ptq-write --model "$M" --quiet out
+    timeout 60 ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --solver rtn --bits 2 --group -1 \
+        --grid asym --out rtn --quiet
+    run -0 ptq-diff out rtn
+    [[ $output == *" 0 differences" ]]
+    paste <(losses out) <(losses rtn) >both
+    [ "$(awk '$1 != $3 || $2 > 1.001 * $4 || $4 > 1.001 * $2' both | wc -l)" = 0 ]
+    [ "$(wc -l <both)" = 42 ]
 }
 
 @test "each window ends with a smaller loss than it began with" {
