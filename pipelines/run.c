@@ -15,6 +15,7 @@
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/slide/slide_opts.h"
 #include "../stages/write/write_opts.h"
 #include "best.h"
 #include "change.h"
@@ -224,12 +225,12 @@ static int go_on(const struct route *t, struct launch *plan, const struct sites 
                  const struct json *job, int save_state, struct err *e)
 {
     const struct stage *w = route_stage(t, &write_spec, 0), *f = route_stage(t, &forward_spec, 0),
-                       *r = route_stage(t, &reduce_spec, 0);
+                       *r = route_stage(t, &reduce_spec, 0), *l = route_stage(t, &slide_spec, 0);
     const struct write_command *c = w ? w->own : NULL;
     uint64_t from = 0;
     int kept;
 
-    if (!c || !f || c->core.overwrite)
+    if (!c || !(f || l) || c->core.overwrite)
         return 0;
     if (resume_find(c->core.out, job, sites, &from, e) < 0)
         return -1;
@@ -242,7 +243,12 @@ static int go_on(const struct route *t, struct launch *plan, const struct sites 
                        c->core.out, (unsigned long long)from);
     if ((kept = save_state ? resume_has_state(c->core.out, e) : 0) < 0)
         return -1;
-    say_going_on(c->core.out, from, sites, kept);
+    if (l)
+        log_info("going on with '%s' behind site %llu of %zu: windows that --state does not have "
+                 "are learned again",
+                 c->core.out, (unsigned long long)from, sites->count);
+    else
+        say_going_on(c->core.out, from, sites, kept);
     return resume_give(t, plan, from, e);
 }
 

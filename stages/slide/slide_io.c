@@ -15,14 +15,17 @@
 struct ends {
     struct link *in, *out;
     struct slide *core;
+    uint64_t from; /* the first site that is sent */
 };
 
 static int emit(void *ctx, struct msg **m, struct err *e)
 {
     struct ends *l = ctx;
+    int64_t order = 0;
 
     log_detail("%s is settled", (*m)->id);
-    return link_send(l->out, m, e);
+    json_as_int(json_get((*m)->meta, "order"), &order);
+    return (uint64_t)order < l->from ? 0 : link_send(l->out, m, e);
 }
 
 static void progress(void *ctx, const struct slide_progress *p)
@@ -96,7 +99,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
 int slide_io_run(struct stage *s, struct err *e)
 {
     const struct slide_command *c = s->own;
-    struct ends l = {.in = NULL};
+    struct ends l = {.from = c->from_site};
     struct par *par = par_open((size_t)s->threads, e);
     struct model *model = par ? model_open(c->model, par, e) : NULL;
     int rc = -1;

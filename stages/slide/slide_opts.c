@@ -51,6 +51,9 @@ static const struct opt rows[] = {
      .help = "keep what each window has learned there; the same command again goes on behind the "
              "last one",
      .aside = 1},
+    {"from-site", OPT_INT, AT(from_site), "N",
+     .help = "send no solutions of the first N sites: an earlier run has committed them", "0", 0,
+     1 << 30, .wiring = 1},
     {.name = NULL},
 };
 

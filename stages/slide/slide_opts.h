@@ -9,6 +9,7 @@
 struct slide_command {
     struct slide_opts core; /* complete once the spec's check has passed */
     const char *model;
+    uint64_t from_site; /* solutions of the sites before are there already */
     int grid;
 };
 

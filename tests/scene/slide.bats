@@ -84,6 +84,27 @@ losses() { # OUT: of the linears, in the order of their sites
     cmp one/model.safetensors three/model.safetensors
 }
 
+@test "a run whose windows were killed goes on, with the bytes of one that was not" {
+    job() { # OUT MORE...
+        timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 \
+            --epochs 6 --shallow 0 --window 3 --stride 3 --deep 0 --state state --out "$@"
+    }
+    job cut >log 2>&1 3>&- &
+    until [ -e state/window00000.ptq ] && [ -e cut/.ptqflow/parts/00011.ptq ]; do
+        kill -0 $! || { cat log; return 1; }
+    done
+    run -0 pgrep -f "^ptq-slide .*--state state"
+    kill -9 $(for p in $output; do [ "$(readlink "/proc/$p/cwd")" != "$PWD" ] || echo "$p"; done)
+    wait $! && false
+    grep -q 'the same command again goes on behind them' log
+    job cut 2>log
+    grep -qE "going on with 'cut' behind site 12 of 24: windows that --state does not have are learned again" log
+    grep -q 'window 1 of 2, blocks 0 to 2: .* in an earlier run' log
+    rm -r state
+    job whole --quiet
+    cmp whole/model.safetensors cut/model.safetensors
+}
+
 @test "what cannot be learned from is refused" {
     sample --out chunks.ptq
     run -100 slide --in chunks.ptq --out none.ptq --group 96 --quiet
