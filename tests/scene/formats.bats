@@ -94,6 +94,10 @@ refused() { # WORD OPTIONS...: before anything was started
     run -100 --separate-stderr ptq check out/gguf
     [[ $stderr == *"(a GGUF file is there: 'ptq import' makes a model folder of it)"* ]]
     rmdir out/gguf/.ptqflow
+    ptq inspect --json out/gguf/model.gguf >seen
+    jq -es '(map({(.key // ""): .value}) | add) as $k | $k["general.architecture"] == "qwen3" and .[-1].format == "gguf" and (map(.dtype) | index("Q4_0")) and
+        (map(select(.name == "blk.0.attn_q.weight")) | .[0].norm > 1 and .[0].bad == 0)' seen
+    [[ $(ptq inspect --fast out/gguf/model.gguf) == *"tokenizer.ggml.tokens  2048 values"*"blk.0.ffn_down.weight  Q8_0 ["* ]]
     ptq import --quiet out/gguf/model.gguf back 2>said
     grep -q "7 of 24 tensors: Q4_0, Q8_0" said
     ptq diff out/dense back

@@ -13,6 +13,7 @@
 #include "../../../common/wire/link.h"
 #include "../stream/tensor_values.h"
 #include "input.h"
+#include "inspect_gguf.h"
 #include "weights.h"
 
 struct view {
@@ -357,10 +358,14 @@ int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e
     struct input in;
     int rc;
 
-    if (input_open(&in, path, e) < 0)
+    if (inspect_is_gguf(path)) {
+        rc = inspect_gguf(path, json, stats, out, e);
+    } else if (input_open(&in, path, e) < 0) {
         return -1;
-    rc = in.kind == INPUT_STREAM ? inspect_stream(&v, in.path, e) : inspect_set(&v, &in, e);
-    input_close(&in);
+    } else {
+        rc = in.kind == INPUT_STREAM ? inspect_stream(&v, in.path, e) : inspect_set(&v, &in, e);
+        input_close(&in);
+    }
     if (rc == 0)
         return fs_flush(out, e);
     fflush(out); /* before the word about what failed */

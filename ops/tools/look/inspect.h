@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect - what is in a stream of messages, a safetensors file or a checkpoint folder. */
+/* inspect - what is in a stream of messages, a safetensors file, a checkpoint folder or a GGUF
+ * file. */
 #ifndef PTQ_INSPECT_H
 #define PTQ_INSPECT_H
 
