@@ -7,6 +7,7 @@
  * that were solved, exactly. A linear is one tensor NAME.weight of bytes [N, bytes of a row]; its
  * name and the order of its rows in the file are the writer's business (stages/write/write_gguf.c).
  * What it leaves out: other widths, reading (ptq-import(1)). */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,33 @@ static void pack(const struct coded *c, const uint16_t *scales, const uint16_t *
             (c->bits == 4 ? block_q4 : block_q8)(c->codes + n * c->K + b * BLOCK, out);
             out += bytes;
         }
+}
+
+/* Q4_0: the largest weight by size lies on -8, whatever its sign. */
+void format_gguf_round(int bits, const float *w, size_t n, void *out)
+{
+    unsigned char *to = out;
+
+    for (size_t b = 0; b < n; b += BLOCK) {
+        uint8_t codes[BLOCK];
+        float most = 0, d, inverse;
+        uint16_t stored;
+
+        for (size_t i = 0; i < BLOCK; i++)
+            most = fabsf(w[b + i]) > fabsf(most) ? w[b + i] : most;
+        d = bits == 8 ? fabsf(most) / 127 : most / -8;
+        stored = f32_to_f16(d);
+        inverse = d < 0 || d > 0 ? 1 / d : 0;
+        for (size_t i = 0; i < BLOCK; i++) {
+            const float c = w[b + i] * inverse;
+
+            codes[i] =
+                bits == 8 ? (uint8_t)((int)roundf(c) + 128) : (uint8_t)fminf(c + 8.5F, 15.0F);
+        }
+        memcpy(to, &stored, sizeof stored);
+        (bits == 8 ? block_q8 : block_q4)(codes, to + sizeof stored);
+        to += sizeof stored + (bits == 8 ? BLOCK : BLOCK / 2);
+    }
 }
 
 static int put(const struct format_linear *l, const struct coded *c, format_emit *emit, void *ctx,

@@ -332,6 +332,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->start = clock_wall();
     w->keep_parts = o->keep_parts;
     w->commits = o->commits;
+    w->head_bits = o->head_bits;
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if ((o->from_parts && take_look(o->out, e)) || !(w->names = mem_text(o->formats, e)) ||
         format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
@@ -386,7 +387,8 @@ static int format_assemble(struct writer *w, size_t i, struct err *e)
     struct assembly a = {.plan = &w->plan,
                          .parts = w->out.parts,
                          .codes = assemble_codes,
-                         .shard_bytes = w->shard_bytes};
+                         .shard_bytes = w->shard_bytes,
+                         .head_bits = w->head_bits};
     char *folder = format_folder(w, w->out.assemble, i, e),
          *shown = format_folder(w, w->out.path, i, e);
     char *prov = prov_text(&w->plan, w->formats[i]->name, e);

@@ -417,7 +417,7 @@ out:
 
 int card_publish(const struct assembly *a, const struct format *format, struct err *e)
 {
-    char *text = card_text(a->plan, format, a->bytes, e);
+    char *text = card_text(a->plan, format, a->bytes, a->head_bits, e);
     const int rc = text ? text_publish(a, "README.md", text, e) : -1;
 
     free(text);

@@ -24,6 +24,7 @@ struct assembly {
     void *from;           /* its own */
     const char *prov;     /* provenance for the metadata: JSON text */
     uint64_t shard_bytes; /* tensor bytes of a weight file, about */
+    int head_bits;        /* as in struct write_opts */
     uint64_t bytes;       /* out: tensor bytes written */
 };
 
@@ -39,8 +40,10 @@ int assemble_checkpoint(struct assembly *a, const struct format *f, struct err *
 /* The same of a format that is a GGUF file. */
 int assemble_gguf(struct assembly *a, const struct format *f, struct err *e);
 
-/* README.md, the model card: what was done, who loads it; bytes: of the tensors. Caller frees. */
-char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, struct err *e);
+/* README.md, the model card: what was done, who loads it; bytes, head_bits: as in struct
+ * assembly. Caller frees. */
+char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, int head_bits,
+                struct err *e);
 
 /* Writes it; a->bytes are known. */
 int card_publish(const struct assembly *a, const struct format *f, struct err *e);

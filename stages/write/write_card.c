@@ -77,7 +77,8 @@ static void engines_print(FILE *out, const struct plan *p, const struct format *
             fprintf(out, "\n%s:\n\n    %s\n", look.table[i].name, look.table[i].use);
 }
 
-char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, struct err *e)
+char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, int head_bits,
+                struct err *e)
 {
     char *text = NULL;
     size_t length = 0;
@@ -96,10 +97,14 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, st
                 p->config.model_type);
         kinds_print(out, p);
         left_print(out, p);
-        fprintf(out,
-                "\nEmbeddings, norms and the head are those of the source. Tensor bytes: %" PRIu64
-                ".\n",
-                bytes);
+        if (head_bits)
+            fprintf(out,
+                    "\nThe embedding and the head are rounded to nearest, %d bits in blocks of 32; "
+                    "norms are those of the source.",
+                    head_bits);
+        else
+            fputs("\nEmbeddings, norms and the head are those of the source.", out);
+        fprintf(out, " Tensor bytes: %" PRIu64 ".\n", bytes);
         engines_print(out, p, f);
         if (p->note)
             fprintf(out, "\n## Why so\n\n%s", p->note);

@@ -53,6 +53,23 @@ static int declare_at(struct job *j, const struct gguf_place *place, uint32_t ty
                                   (const uint64_t[]){place->matrices, shape[0], shape[1]}, e);
 }
 
+/* Bits of the blocks that a matrix at an end of the model is rounded to; 0: it is copied. */
+static int head_bits(const struct job *j, const struct gguf_place *place)
+{
+    return strcmp(place->name, "token_embd.weight") == 0 ||
+                   strcmp(place->name, "output.weight") == 0
+               ? j->a->head_bits
+               : 0;
+}
+
+static uint32_t type_of(const struct job *j, const struct st_entry *x,
+                        const struct gguf_place *place)
+{
+    const int bits = head_bits(j, place);
+
+    return bits == 8 ? GGUF_Q8_0 : bits == 4 ? GGUF_Q4_0 : gguf_model_type(x, place);
+}
+
 /* A linear that is not kept stands where its weight, or the mark of its codes, was. */
 static int declare_one(struct job *j, const struct st_entry *x, struct err *e)
 {
@@ -67,9 +84,8 @@ static int declare_one(struct job *j, const struct st_entry *x, struct err *e)
     if (!l || l->f.kept) {
         if (place_of(j, x->name, &place, e))
             return -1;
-        return place.left_out
-                   ? 0
-                   : declare_at(j, &place, gguf_model_type(x, &place), x->ndim, x->shape, e);
+        return place.left_out ? 0
+                              : declare_at(j, &place, type_of(j, x, &place), x->ndim, x->shape, e);
     }
     snprintf(name, sizeof name, "%s.weight", l->f.name);
     return place_of(j, name, &place, e) ? -1
@@ -162,6 +178,28 @@ out:
     return rc;
 }
 
+static int piece_round(struct job *j, const struct st_entry *x, const struct gguf_place *place,
+                       uint64_t first, uint64_t rows, struct err *e)
+{
+    const size_t n = (size_t)(rows * x->shape[1]);
+    float *values = mem_raw(n, sizeof *values, e);
+    uint64_t row;
+    void *out = NULL;
+    int rc = -1;
+
+    if (values && gguf_row_bytes(type_of(j, x, place), x->shape[1], &row)) {
+        err_set(e, ERR_USE, "'%s': --lm-head needs rows of whole blocks of 32, these have %llu",
+                x->name, (unsigned long long)x->shape[1]);
+    } else if (values && (out = mem_raw((size_t)row, (size_t)rows, e)) &&
+               st_load_finite_f32(j->a->plan->source, x, first, rows, values, e) == 0) {
+        format_gguf_round(head_bits(j, place), values, n, out);
+        rc = gguf_put_at(j->w, place->name, first * row, out, rows * row, e);
+    }
+    free(out);
+    free(values);
+    return rc;
+}
+
 static int copy_one(struct job *j, const struct st_entry *x, struct err *e)
 {
     const struct plan *p = j->a->plan;
@@ -182,7 +220,8 @@ static int copy_one(struct job *j, const struct st_entry *x, struct err *e)
     for (uint64_t first = 0; first < x->shape[0]; first += step) {
         const uint64_t left = x->shape[0] - first;
 
-        if (piece_copy(j, x, &place, first, left < step ? left : step, e))
+        if ((head_bits(j, &place) ? piece_round : piece_copy)(j, x, &place, first,
+                                                              left < step ? left : step, e))
             return -1;
     }
     return 0;

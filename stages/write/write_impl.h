@@ -16,6 +16,7 @@ struct writer {
     char *names; /* of the formats, as given */
     int keep_parts, commits;
     uint64_t shard_bytes;
+    int head_bits;
     double start;
     uint64_t print; /* of the model */
     struct write_sizes sizes;

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define AT(field) offsetof(struct write_command, field)
+static const struct opt_choice heads[] = {{"keep", 0}, {"4", 4}, {"8", 8}, {NULL, 0}};
+
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
      .help = "the model that is being quantized (a Hugging Face folder)", .must = 1,
@@ -14,6 +16,9 @@ static const struct opt rows[] = {
     {"format", OPT_TEXT, AT(core.formats), "LIST",
      .help = "formats to write, comma-separated, several get a folder each", FORMAT_DEFAULT,
      .nth = format_choice, .aside = 1},
+    {"lm-head", OPT_CHOICE, AT(core.head_bits), "BITS",
+     .help = "gguf: round the head and the embedding to nearest in blocks of 32 (Q4_0, Q8_0)",
+     "keep", .choices = heads, .aside = 1},
     {"overwrite", OPT_FLAG, AT(core.overwrite),
      .help = "replace an earlier output of ptqflow in OUT, finished or not", .aside = 1},
     {"keep-parts", OPT_FLAG, AT(core.keep_parts),
@@ -57,7 +62,15 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.from_parts && (c->commits || strcmp(s->in, "-") != 0))
         return err_set(e, ERR_USE, "--from-parts takes no solutions: leave --%s out",
                        c->commits ? "commits" : "in");
-    return format_parse(c->core.formats, formats, &count, e);
+    if (format_parse(c->core.formats, formats, &count, e) < 0)
+        return -1;
+    for (size_t i = 0; c->core.head_bits && i < count; i++)
+        if (formats[i]->container != FORMAT_GGUF)
+            return err_set(e, ERR_USE,
+                           "--lm-head %d: the %s format keeps head and embedding as they are here; "
+                           "only --format gguf holds them quantized",
+                           c->core.head_bits, formats[i]->name);
+    return 0;
 }
 
 const struct stage_spec write_spec = {

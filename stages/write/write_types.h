@@ -24,6 +24,7 @@ struct write_opts {
      * without one stay at full precision */
     int from_parts;
     uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
+    int head_bits; /* of the head and the embedding in a GGUF file; 0: they stay as they are */
 };
 
 /* Tensor bytes of the source and of each format. */

@@ -86,6 +86,17 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads openvino 0.001 --override 'b1.*: skip'
 }
 
+@test "llama.cpp: the head in 8 bits" {
+    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out/gguf --tokens 4096 --length 256 --seed 1 --quiet --format gguf --lm-head 8
+    ptq import --quiet out/gguf/model.gguf out/dense
+    "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
+    ptq eval --model out/dense --data ids.jsonl --json --quiet >ours.json
+    "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+    cat ours.json theirs.json
+    jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005 and .[1].cut_otherwise == 0' ours.json theirs.json
+}
+
 @test "llama.cpp: experts" {
     why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
     moe=${PTQ_SHARED:-$root/../shared}/data/tale-moe

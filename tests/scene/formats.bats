@@ -114,6 +114,7 @@ refused() { # WORD OPTIONS...: before anything was started
     grep -q "14 of 24 tensors: Q4_1" said
     ptq diff out/dense back
     rm -r out
+    refused "--lm-head 8: the dense format keeps head and embedding" --lm-head 8 --format gguf,dense
     refused "not 3" --format gguf --bits 3
     refused "--grid sym or exact-asym" --format gguf --grid asym
     run -100 --separate-stderr ptq plan "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --format gguf --bits 3
