@@ -188,7 +188,7 @@ static int spills_of(const struct route *t, const struct config *c, const struct
     *x = (struct spills){
         ((const struct forward_command *)route_stage(t, &forward_spec, 0)->own)->core.tmp,
         ((const struct reduce_command *)route_stage(t, &reduce_spec, 0)->own)->core.tmp,
-        f.forward.spilled * f.all.forwards, f.reduce.spilled};
+        f.forward.spilled * f.all.forwards, f.reduce.spilled * f.all.reducers};
     return 1;
 }
 

@@ -20,6 +20,7 @@ int foresight_make(const struct route *t, const struct config *c, const struct s
         return 0;
     o = &((const struct forward_command *)f->own)->core;
     *x = (struct foresight){.all = {.forwards = route_count(t, &forward_spec),
+                                    .reducers = route_count(t, &reduce_spec),
                                     .solvers = solvers ? solvers : 1,
                                     .cores = t->r->cores}};
     forecast_model(&x->all, sites);

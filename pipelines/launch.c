@@ -42,9 +42,10 @@ static const struct recipe_stage *stage_find(const struct recipe *r, const char 
     return NULL;
 }
 
-/* What ${name} stands for; turn picks the value of a list. number: room for a value made here. */
-static const char *lookup(const struct recipe *r, const char *name, size_t turn, char number[24],
-                          struct err *e)
+/* What ${name} stands for in the command of p; turn picks the value of a list. number: room for a
+ * value made here. */
+static const char *lookup(const struct recipe *r, const struct launch_process *p, const char *name,
+                          size_t turn, char number[24], struct err *e)
 {
     const struct recipe_var *v = recipe_find(r, name);
     const char *dot = strchr(name, '.');
@@ -62,6 +63,10 @@ static const char *lookup(const struct recipe *r, const char *name, size_t turn,
     }
     if (st && strcmp(dot, ".count") == 0) {
         snprintf(number, 24, "%zu", st->count);
+        return number;
+    }
+    if (st == &r->stage[p->stage] && strcmp(dot, ".number") == 0) {
+        snprintf(number, 24, "%zu", p->number);
         return number;
     }
     if (st && strcmp(dot, ".threads") == 0) {
@@ -85,8 +90,8 @@ static size_t variable_at(const char *s, char name[80])
     return (size_t)(close - s + 1);
 }
 
-static int expand(const struct recipe *r, const char *word, size_t turn, struct word *out,
-                  struct err *e)
+static int expand(const struct recipe *r, const struct launch_process *p, const char *word,
+                  size_t turn, struct word *out, struct err *e)
 {
     if (put(out, "", 0, e) != 0)
         return -1;
@@ -101,7 +106,7 @@ static int expand(const struct recipe *r, const char *word, size_t turn, struct 
             word++;
             continue;
         }
-        value = lookup(r, name, turn, number, e);
+        value = lookup(r, p, name, turn, number, e);
         if (!value || put(out, value, strlen(value), e) != 0)
             return -1;
         word += n;
@@ -174,7 +179,7 @@ static int add_expanded(const struct recipe *r, struct launch_process *p, const 
 {
     struct word w = {0};
 
-    if (expand(r, word, turn, &w, e) < 0) {
+    if (expand(r, p, word, turn, &w, e) < 0) {
         free(w.text);
         return -1;
     }
@@ -364,6 +369,7 @@ struct launch *launch_create(const struct recipe *r, const char *sockets, int qu
             struct launch_process *one = &p->process[p->count++];
 
             one->stage = i;
+            one->number = k + 1;
             one->elastic = st->elastic;
             one->label =
                 st->count > 1 ? mem_printf(e, "%s.%zu", st->name, k + 1) : mem_text(st->name, e);
@@ -458,6 +464,7 @@ int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwo
                        LAUNCH_SPARE);
     for (size_t i = 0; i < p->count; i++)
         number += p->process[i].stage == old->stage;
+    one.number = number;
     one.label = mem_printf(e, "%s.%zu", r->stage[old->stage].name, number);
     if (!one.label || add_changed(&one, old, nwords, word, sockets, e) < 0 ||
         !(one.program = launch_find_program(one.argv[0], e))) {

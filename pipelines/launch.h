@@ -10,6 +10,7 @@
 
 struct launch_process {
     size_t stage;  /* index into the recipe */
+    size_t number; /* among the processes of the stage, from 1 */
     char *label;   /* "reduce", or "forward.2" where a stage has several processes */
     char *program; /* path of the executable */
     int ours;      /* a ptq-X: takes --status-fd */

@@ -17,7 +17,8 @@
  * others cannot take over, and the links at both their ends are elastic (link.h). Words are split
  * at blanks first, then ${variables} are put in, so a value with blanks stays one word. A word
  * `%name` connects to the socket of that name, `@%name` binds it. Every stage x has ${x.count} and
- * ${x.threads} (the cores shared out among its processes); ${cores} is the machine's. A list
+ * ${x.threads} (the cores shared out among its processes), its own commands ${x.number} (of the
+ * process, from 1); ${cores} is the machine's. A list
  * repeats its word, and the option before it. */
 #ifndef PTQ_RECIPE_H
 #define PTQ_RECIPE_H

@@ -30,6 +30,26 @@ int block_places_make(struct block_places *x, const struct rows *r, const struct
                       struct err *e);
 void block_places_release(struct block_places *x);
 
+/* Operations [from, to) over the rows of a chunk (block_run.c). */
+struct block_walk {
+    struct block *b;
+    const struct rows *r;
+    float *h;
+    size_t from, to;
+    const unsigned char *use; /* [nops] which operations run; NULL: all */
+    struct block_places places;
+    const struct op_cache *cache;
+};
+/* Checks, and gives every slot its place in the room; block_walk_end in any case. */
+int block_walk_begin(struct block_walk *w, struct err *e);
+int block_walk_run(struct block_walk *w, struct err *e);
+void block_walk_end(struct block_walk *w);
+/* Of the slot that a route wrote, which must still stand in the room the first time. */
+const struct op_groups *block_walk_groups(struct block_walk *w, int route, struct err *e);
+
+/* Where a slot begins in what block_keep writes at a stop. */
+size_t block_kept_before(const struct block *b, int slot, size_t stop, size_t T, enum dtype rows);
+
 /* The tables of a rope operation. lengths: of the sequences. */
 const struct rope *block_rope(struct block *b, const struct op *o, const struct rows *r,
                               const size_t *lengths, struct err *e);

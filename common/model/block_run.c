@@ -15,16 +15,6 @@
 
 enum { TILE_ROWS = 64, TOGETHER = 16 };
 
-struct walk {
-    struct block *b;
-    const struct rows *r;
-    float *h;
-    size_t from, to;
-    const unsigned char *use; /* [nops] which operations run; NULL: all */
-    struct block_places places;
-    const struct op_cache *cache;
-};
-
 int block_has(const struct block *b, size_t op)
 {
     const struct op *o = &b->p.op[op];
@@ -32,14 +22,14 @@ int block_has(const struct block *b, size_t op)
     return !(o->kind->tensors && o->tensor[0].optional && !b->w[op]);
 }
 
-static int is_used(const struct walk *w, size_t i)
+static int is_used(const struct block_walk *w, size_t i)
 {
     return (!w->use || w->use[i]) && block_has(w->b, i);
 }
 
 /* ---- one operation ---- */
 
-static const struct op_groups *groups_of(struct walk *w, int route, struct err *e)
+const struct op_groups *block_walk_groups(struct block_walk *w, int route, struct err *e)
 {
     struct block *b = w->b;
     struct op_groups *g = &b->groups[route];
@@ -55,7 +45,8 @@ static const struct op_groups *groups_of(struct walk *w, int route, struct err *
     return NULL;
 }
 
-static float *row_at(const struct walk *w, int slot, size_t first, const struct program_span *s)
+static float *row_at(const struct block_walk *w, int slot, size_t first,
+                     const struct program_span *s)
 {
     const struct program *p = &w->b->p;
 
@@ -72,7 +63,7 @@ int block_route(const struct program *p, const struct op *o)
     return o->expert >= 0 ? p->slot[o->out].route : -1;
 }
 
-static int args_make(struct walk *w, size_t i, const struct program_span *s, size_t first,
+static int args_make(struct block_walk *w, size_t i, const struct program_span *s, size_t first,
                      size_t count, struct op_args *a, struct err *e)
 {
     const struct program *p = &w->b->p;
@@ -90,7 +81,7 @@ static int args_make(struct walk *w, size_t i, const struct program_span *s, siz
                           .count = count,
                           .tensor = {w->b->w[i]},
                           .width_out = p->slot[o->out].width};
-    if (route >= 0 && !(a->groups = groups_of(w, route, e)))
+    if (route >= 0 && !(a->groups = block_walk_groups(w, route, e)))
         return -1;
     if (o->kind == &op_rope && !(a->rope = block_rope(w->b, o, w->r, w->places.lengths, e)))
         return -1;
@@ -136,7 +127,7 @@ static int together_tile(void *ctx, size_t i, size_t worker, struct err *e)
 }
 
 /* From operation *i on, as many as go together. */
-static int run_together(struct walk *w, const struct program_span *s, size_t *i, size_t first,
+static int run_together(struct block_walk *w, const struct program_span *s, size_t *i, size_t first,
                         size_t rows, struct err *e)
 {
     struct together g = {.first = first, .rows = rows};
@@ -148,7 +139,7 @@ static int run_together(struct walk *w, const struct program_span *s, size_t *i,
                    : 0;
 }
 
-static int run_slab(struct walk *w, const struct program_span *s, size_t first, size_t rows,
+static int run_slab(struct block_walk *w, const struct program_span *s, size_t first, size_t rows,
                     struct err *e)
 {
     struct op_args a;
@@ -167,7 +158,7 @@ static int run_slab(struct walk *w, const struct program_span *s, size_t first, 
     return 0;
 }
 
-static int run_span(struct walk *w, const struct program_span *s, struct err *e)
+static int run_span(struct block_walk *w, const struct program_span *s, struct err *e)
 {
     const size_t all = w->r->T * w->b->p.slot[w->b->p.op[s->from].out].top,
                  step = s->slabs && all > PROGRAM_SLAB ? PROGRAM_SLAB : all;
@@ -196,7 +187,7 @@ static int check_rows(const struct rows *r, struct err *e)
                                  sum, r->T);
 }
 
-static int check_weights(const struct walk *w, struct err *e)
+static int check_weights(const struct block_walk *w, struct err *e)
 {
     for (size_t i = w->from; i < w->to; i++)
         if (is_used(w, i) && block_need(w->b, i, e) < 0)
@@ -244,8 +235,7 @@ void block_places_release(struct block_places *x)
     *x = (struct block_places){0};
 }
 
-/* Checks, and gives every slot its place; walk_end in any case. */
-static int walk_begin(struct walk *w, struct err *e)
+int block_walk_begin(struct block_walk *w, struct err *e)
 {
     struct block *b = w->b;
     size_t floats;
@@ -259,12 +249,12 @@ static int walk_begin(struct walk *w, struct err *e)
     return b->room ? 0 : -1;
 }
 
-static void walk_end(struct walk *w)
+void block_walk_end(struct block_walk *w)
 {
     block_places_release(&w->places);
 }
 
-static int walk_run(struct walk *w, struct err *e)
+int block_walk_run(struct block_walk *w, struct err *e)
 {
     for (size_t at = w->from; at < w->to;) {
         const struct program_span s = program_span_at(&w->b->p, at, w->to, w->use);
@@ -335,17 +325,28 @@ void block_keep(const struct block *b, size_t stop, const struct rows *r, enum d
 int block_step(struct block *b, size_t stop, const struct rows *r, float *h, enum dtype rows,
                const void *kept, struct err *e)
 {
-    struct walk w = {.b = b,
-                     .r = r,
-                     .h = h,
-                     .from = stop ? program_stop_at(&b->p, stop - 1) : 0,
-                     .to = program_stop_at(&b->p, stop)};
+    struct block_walk w = {.b = b,
+                           .r = r,
+                           .h = h,
+                           .from = stop ? program_stop_at(&b->p, stop - 1) : 0,
+                           .to = program_stop_at(&b->p, stop)};
     int rc = -1;
 
-    if (walk_begin(&w, e) == 0 && (!stop || unpack(b, stop - 1, r->T, rows, kept, e) == 0))
-        rc = walk_run(&w, e);
-    walk_end(&w);
+    if (block_walk_begin(&w, e) == 0 && (!stop || unpack(b, stop - 1, r->T, rows, kept, e) == 0))
+        rc = block_walk_run(&w, e);
+    block_walk_end(&w);
     return rc;
+}
+
+size_t block_kept_before(const struct block *b, int slot, size_t stop, size_t T, enum dtype rows)
+{
+    size_t bytes = 0;
+
+    for (int s = 1; s < slot; s++)
+        if (program_alive(&b->p, s, program_stop_at(&b->p, stop)))
+            bytes += slot_floats(b, (size_t)s, T) *
+                     (program_holds_rows(&b->p, s, stop) ? dtype_size(rows) : sizeof(float));
+    return bytes;
 }
 
 int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dtype rows,
@@ -355,14 +356,11 @@ int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dty
     const struct program_slot *slot = &b->p.slot[x->slot];
     size_t first = 0;
 
-    *out = (struct block_rows){.count = r->T};
-    for (int s = 1; s < x->slot; s++)
-        if (program_alive(&b->p, s, program_stop_at(&b->p, x->stop)))
-            out->kept += slot_floats(b, (size_t)s, r->T) *
-                         (program_holds_rows(&b->p, s, x->stop) ? dtype_size(rows) : sizeof(float));
+    *out = (struct block_rows){.count = r->T,
+                               .kept = block_kept_before(b, x->slot, x->stop, r->T, rows)};
     if (x->expert >= 0) {
-        struct walk w = {.b = b, .r = r};
-        const struct op_groups *g = groups_of(&w, slot->route, e);
+        struct block_walk w = {.b = b, .r = r};
+        const struct op_groups *g = block_walk_groups(&w, slot->route, e);
 
         if (!g)
             return -1;
@@ -380,10 +378,10 @@ int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dty
 static int run_all(struct block *b, const struct rows *r, const struct op_cache *cache, float *h,
                    struct err *e)
 {
-    struct walk w = {.b = b, .r = r, .h = h, .to = b->p.nops, .cache = cache};
-    int rc = walk_begin(&w, e) == 0 ? walk_run(&w, e) : -1;
+    struct block_walk w = {.b = b, .r = r, .h = h, .to = b->p.nops, .cache = cache};
+    int rc = block_walk_begin(&w, e) == 0 ? block_walk_run(&w, e) : -1;
 
-    walk_end(&w);
+    block_walk_end(&w);
     return rc;
 }
 
@@ -489,18 +487,18 @@ int block_received(struct block *b, const struct rows *r, const float *h, double
     unsigned char *use = mem_array(b->p.nops, 1, e);
     const size_t at = use ? received_mark(&b->p, use, e) : b->p.nops;
     /* nothing on the way writes the stream */
-    struct walk w = {.b = b, .r = r, .h = (float *)(uintptr_t)h, .to = at, .use = use};
+    struct block_walk w = {.b = b, .r = r, .h = (float *)(uintptr_t)h, .to = at, .use = use};
     const struct program_span one = {.from = at, .to = at + 1};
     struct op_args a;
     int rc = -1;
 
-    if (at < b->p.nops && walk_begin(&w, e) == 0 && walk_run(&w, e) == 0) {
+    if (at < b->p.nops && block_walk_begin(&w, e) == 0 && block_walk_run(&w, e) == 0) {
         /* v and the result are not asked for */
         b->offset[b->p.op[at].in[2]] = b->offset[b->p.op[at].out] = 0;
         rc = args_make(&w, at, &one, 0, r->T, &a, e) == 0 ? op_attention_received(&a, received, e)
                                                           : -1;
     }
-    walk_end(&w);
+    block_walk_end(&w);
     free(use);
     return rc;
 }

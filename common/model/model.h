@@ -101,6 +101,21 @@ struct block_rows { /* of a site, at the stop that was reached last; borrowed un
 int block_site_rows(struct block *b, size_t site, const struct rows *r, enum dtype rows,
                     struct block_rows *out, struct err *e);
 
+/* ---- the rows of an expert, of all tokens (block_expert.c) ---- */
+
+/* Width of the rows that were gathered for the experts of the site; 0: it is of none. */
+size_t block_gathered_width(const struct block *b, size_t site);
+/* 1: they are among what is kept at this stop. */
+int block_gathered_at(const struct block *b, size_t site, size_t stop);
+/* out [T, that width]: the row of each token, from what was kept at the stop, which is the one
+ * reached last or the one before it. */
+int block_gathered(struct block *b, size_t site, size_t stop, const struct rows *r, enum dtype rows,
+                   const void *kept, void *out, struct err *e);
+/* out [T, K]: the rows of the site that its expert would have of these tokens. The stop of the site
+ * was reached last, block_site_rows was called for it, and the x that it gave is gone. */
+int block_every_row(struct block *b, size_t site, const struct rows *r, enum dtype rows,
+                    const void *gathered, void *out, struct err *e);
+
 /* ---- all at once ---- */
 
 /* The whole block with the linears that are loaded: all of them must be. */

@@ -34,8 +34,9 @@ struct forecast {
      * are sums of held-out chunks */
     double sums, apart;
     int holds_out;
-    /* by the caller: processes of the stages that may have several, and cores that they share */
-    size_t forwards, solvers, cores;
+    /* by the caller: processes of the stages that may have several, and cores that they share;
+     * reducers share the sites (0: one) */
+    size_t forwards, reducers, solvers, cores;
 };
 
 void forecast_model(struct forecast *f, const struct sites *sites);

@@ -132,6 +132,7 @@ static int numbers_read(const struct json *j, struct journal_site *s, const char
                    count_read(j, "dead", &s->dead, what, e) ||
                    count_read(j, "raised", &s->raised, what, e) ||
                    count_read(j, "tokens", &s->tokens, what, e) ||
+                   count_read(j, "routed", &s->routed, what, e) ||
                    count_read(j, "sequences", &s->sequences, what, e) ||
                    count_read(j, "inputs", &s->inputs, what, e) ||
                    count_read(j, "bytes_in", &s->bytes_in, what, e) ||
@@ -158,6 +159,7 @@ int journal_site_read(const struct json *j, struct journal_site *s, const char *
     s->solver = text_of(j, "solver");
     s->solver = s->solver ? s->solver : "?";
     s->fallback = text_of(j, "fallback");
+    s->starved = text_of(j, "starved");
     s->judged_on = text_of(j, "judged_on");
     s->criterion = text_of(j, "criterion");
     s->lengths = list_of(j, "lengths");
@@ -232,10 +234,13 @@ static struct json *linears_record(const struct journal_site *s)
     return list;
 }
 
-/* Only where there was a contest, or learning, or the problem told classes apart. */
+/* Only where there was a contest, or learning, the problem told classes apart, or it is an
+ * expert's. */
 static int some_set(struct json *o, const struct journal_site *s)
 {
-    return (s->classes && value_set(o, "classes", s->classes)) ||
+    return (s->routed >= 0 && json_set_int(o, "routed", s->routed)) ||
+           (s->starved && json_set_text(o, "starved", s->starved)) ||
+           (s->classes && value_set(o, "classes", s->classes)) ||
            (s->windows && value_set(o, "windows", s->windows)) ||
            (s->contenders &&
             (value_set(o, "contenders", s->contenders) || text_set(o, "judged_on", s->judged_on) ||

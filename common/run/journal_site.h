@@ -38,6 +38,10 @@ struct journal_site {
     const char *solver, *fallback;     /* solver "?": not known */
     const char *judged_on, *criterion; /* NULL: no contest */
     int64_t attempts, dead, raised, tokens, sequences, inputs, bytes_in, bytes_raw, bytes_part;
+    /* of an expert: tokens that its router sent there (-1: it is none), what was done about too
+     * few of them ("rtn", "all-tokens", NULL) */
+    int64_t routed;
+    const char *starved;
     double sum_w, ess, coverage, seconds, wall;
     const struct json *lengths; /* rows of [length, sequences, weight]; none is NULL */
     /* Not kept apart is NULL; else kind, name, tokens, sum_w, energy, loss, cross of each. */

@@ -72,9 +72,9 @@ struct link_opts {
     int elastic;                  /* peers may come and go, see above */
     /* elastic LINK_OUT, LINK_ANY: each message is kept until link_done names it */
     int hold;
-    /* LINK_IN: patterns of the keys that this end takes (fnmatch, on the whole key and on what
-     * follows its first '.'), of every kind. The key of a message is its id up to the first '/':
-     * its site. They must outlive the link. */
+    /* LINK_IN: patterns of the keys that this end takes, of every kind (fnmatch, on the whole key
+     * and on what follows its first '.'; "2/3": the second of three shares of all keys). The key
+     * of a message is its id up to the first '/': its site. They must outlive the link. */
     const char *const *accepts;
     size_t naccepts;            /* 0: takes all */
     const char *keys;           /* folder of keys for tcp (curve.h); NULL: none */

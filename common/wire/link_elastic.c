@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/hash.h"
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "../base/plural.h"
@@ -19,12 +20,23 @@
 #define ACCEPTS_MAX 4096
 #define PATTERN_MAX 256
 
+/* "2/3": is the key in the second of three shares? */
+static int in_share(const char *pattern, const char *key)
+{
+    char *end;
+    const unsigned long which = strtoul(pattern, &end, 10),
+                        of = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+
+    return of > 0 && *end == '\0' && hash_bytes(key, strlen(key)) % of + 1 == which;
+}
+
 int link_accepts(const char *const *patterns, size_t n, const char *key)
 {
     const char *dot = strchr(key, '.');
 
     for (size_t i = 0; i < n; i++)
-        if (fnmatch(patterns[i], key, 0) == 0 || (dot && fnmatch(patterns[i], dot + 1, 0) == 0))
+        if (in_share(patterns[i], key) || fnmatch(patterns[i], key, 0) == 0 ||
+            (dot && fnmatch(patterns[i], dot + 1, 0) == 0))
             return 1;
     return n == 0;
 }

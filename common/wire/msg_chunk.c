@@ -314,8 +314,11 @@ int acts_read(const struct msg *m, struct acts_view *v, struct err *e)
         check_lane(m, &v->chunk, &v->chunks, &v->lane, &v->lanes, e) < 0 ||
         read_lane_span(m, v, e) < 0 || check_acts_id(m, v, e) < 0 || read_x(m, v, e) < 0 ||
         check_lengths(m, v->T, &v->lengths, &v->nseq, e) < 0 ||
-        check_modality(m, v->T, &v->modality, e) < 0)
+        check_modality(m, v->T, &v->modality, e) < 0 || expert_read(m, &v->expert, e) < 0 ||
+        check_kinds(m, "routed", v->T, 2, "0 or 1", &v->routed, e) < 0)
         return -1;
+    if (v->routed && !v->expert.known)
+        return check_fail(m, e, "tensor 'routed' is there, but not field 'expert'");
     return check_weights(m, "w", v->T, &v->w, e);
 }
 
@@ -337,13 +340,14 @@ struct msg *acts_write(const struct acts_view *v, enum dtype x_type, void **x, v
         json_set_int(m->meta, "lane", (int64_t)v->lane) ||
         json_set_int(m->meta, "lanes", (int64_t)v->lanes) ||
         json_set_int(m->meta, "lane_first", (int64_t)v->lane_first) ||
-        json_set_int(m->meta, "lane_count", (int64_t)v->lane_count))
+        json_set_int(m->meta, "lane_count", (int64_t)v->lane_count) || expert_put(m, &v->expert))
         return no_memory(&m, e);
     *x = msg_add_new(m, "x", x_type, 2, shape, e);
     if (!*x || (xf && !(*xf = msg_add_new(m, "xf", x_type, 2, shape, e))) ||
         add_copy(m, "lengths", DT_I32, v->nseq, v->lengths, e) < 0 ||
         (v->w && add_copy(m, "w", DT_F32, v->T, v->w, e) < 0) ||
-        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0))
+        (v->modality && add_copy(m, "modality", DT_U8, v->T, v->modality, e) < 0) ||
+        (v->routed && add_copy(m, "routed", DT_U8, v->T, v->routed, e) < 0))
         goto fail;
     return m;
 fail:

@@ -7,6 +7,7 @@
 
 #include "../text/role.h"
 #include "msg.h"
+#include "msg_expert.h"
 #include "msg_images.h"
 
 #define CHUNK_SITES_MAX 4096 /* in site_weights: each is looked for among all before it */
@@ -59,6 +60,10 @@ struct acts_view {
     const float *w;          /* "w" F32 [T]; NULL: 1 */
     const uint8_t *modality; /* "modality" U8 [T], of each row; NULL: all text (0) */
     const int32_t *lengths;  /* "lengths" I32 [nseq]: for the histogram */
+    /* of an expert's site: "routed" U8 [T], 1 for the rows that its router sends there; NULL:
+     * all of them */
+    const uint8_t *routed;
+    struct msg_expert expert;
 };
 int acts_read(const struct msg *m, struct acts_view *v, struct err *e);
 /* Header and lengths, w and modality copied; the caller fills x in place: *x is its data. xf:

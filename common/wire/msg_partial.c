@@ -41,7 +41,7 @@ int partial_read(const struct msg *m, struct partial_view *v, struct err *e)
         check_u64(m, "lane", 0, (int64_t)v->lanes - 1, &v->lane, e) < 0 ||
         check_u64(m, "holdout", 0, CHECK_COUNT_MAX, &v->holdout, e) < 0 ||
         check_flag(m, "plain_sums", &v->plain, e) < 0 ||
-        check_flag(m, "diagonals", &v->diagonals, e) < 0)
+        check_flag(m, "diagonals", &v->diagonals, e) < 0 || expert_read(m, &v->expert, e) < 0)
         return -1;
     snprintf(suffix, sizeof suffix, "/l%" PRIu64, v->lane);
     if (check_site_id(m, v->sums.block, v->sums.site, suffix, e) < 0)
@@ -75,6 +75,7 @@ struct msg *partial_create(const struct partial_view *v, const char *stage, stru
         json_set_bool(m->meta, "plain_sums", v->plain) ||
         json_set_bool(m->meta, "diagonals", v->diagonals) ||
         (v->modality && json_set_text(m->meta, "modality", v->modality)) ||
+        expert_put(m, &v->expert) ||
         json_set(m->meta, "kinds", v->kinds ? json_clone(v->kinds) : json_new_array()))
         return check_no_memory(&m, e);
     return m;

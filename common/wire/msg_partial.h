@@ -4,6 +4,7 @@
 #ifndef PTQ_MSG_PARTIAL_H
 #define PTQ_MSG_PARTIAL_H
 
+#include "msg_expert.h"
 #include "msg_problem.h"
 
 struct partial_view {
@@ -16,6 +17,7 @@ struct partial_view {
     /* name of the modality that all rows are of: these are the sums of its class, in the problem of
      * whoever has the rows of all; NULL: the sums of all rows */
     const char *modality;
+    struct msg_expert expert;
     /* as in a problem, without linears and prov; S and D NULL when every chunk of the lane is held
      * out */
     struct problem_view sums;

@@ -63,6 +63,20 @@ static int read_lengths(const struct msg *m, struct problem_view *v, struct err 
     return 0;
 }
 
+/* Of an expert's site. Solvers hand both on: they are none of problem_known. */
+static int read_routed(const struct msg *m, struct problem_view *v, struct err *e)
+{
+    v->has_routed = json_get(m->meta, "routed") != NULL;
+    if (v->has_routed && check_u64(m, "routed", 0, INT64_MAX, &v->routed, e) < 0)
+        return -1;
+    if (!json_get(m->meta, "starved"))
+        return 0;
+    v->starved = json_as_text(json_get(m->meta, "starved"));
+    if (!v->starved || (strcmp(v->starved, "rtn") != 0 && strcmp(v->starved, "all-tokens") != 0))
+        return check_fail(m, e, "field 'starved' must be rtn or all-tokens");
+    return 0;
+}
+
 /* A further set: tensors S.NAME, D.NAME and their counts in field NAME. */
 static int read_further(const struct msg *m, const char *name, size_t K, struct problem_sums *s,
                         struct err *e)
@@ -164,7 +178,8 @@ int problem_read_sums(const struct msg *m, struct problem_view *v, struct err *e
     memset(v, 0, sizeof *v);
     if (check_site(m, &v->block, &v->order, &v->sites, &v->site, e) < 0 ||
         check_sums(m, &v->K, &v->tokens, &v->sequences, &v->sum_w, &v->sum_w2, e) < 0 ||
-        check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0)
+        check_u64(m, "bytes_in", 0, INT64_MAX, &v->bytes_in, e) < 0 || read_lengths(m, v, e) < 0 ||
+        read_routed(m, v, e) < 0)
         return -1;
     triangle[0] = (uint64_t)v->K * (v->K + 1) / 2;
     square[0] = square[1] = v->K;
@@ -224,6 +239,8 @@ int problem_put_sums(struct msg *m, const struct problem_view *v)
                    check_put_sums(m, v->K, v->tokens, v->sequences, v->sum_w, v->sum_w2) ||
                    json_set_int(m->meta, "bytes_in", (int64_t)v->bytes_in) ||
                    put_further(m, "hold", &v->hold) || put_further(m, "plain", &v->plain) ||
+                   (v->has_routed && json_set_int(m->meta, "routed", (int64_t)v->routed)) ||
+                   (v->starved && json_set_text(m->meta, "starved", v->starved)) ||
                    json_set(m->meta, "lengths",
                             v->lengths ? json_clone(v->lengths) : json_new_array())
                ? -1

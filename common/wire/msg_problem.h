@@ -56,6 +56,12 @@ struct problem_view {
     /* how much the rows of each modality are to count, as modality_ratios_read takes it; NULL: not
      * said */
     const struct json *ratios;
+    /* of an expert's site: rows that its router sent there, and what was done about too few of
+     * them: "rtn" (it is to be rounded to nearest), "all-tokens" (the sums are those of all
+     * tokens), NULL: nothing */
+    int has_routed;
+    uint64_t routed;
+    const char *starved;
     uint64_t bytes_in; /* bytes of activations that went into it */
 };
 int problem_read(const struct msg *m, struct problem_view *v, struct err *e);

@@ -9,7 +9,7 @@
 #include "../../common/model/fingerprint.h"
 #include "../../common/wire/run_id.h"
 #include "forward_check.h"
-#include "forward_images.h"
+#include "forward_emit.h"
 #include "forward_impl.h"
 #include "forward_rows.h"
 #include "forward_site.h"
@@ -55,6 +55,7 @@ void forward_close(struct forward **fp)
         store_close(&f->way[w].store);
     }
     free(f->site_w);
+    free(f->gathered);
     free(f->commits);
     json_destroy(&f->prov);
     free(f);
@@ -237,7 +238,7 @@ static int start(struct forward *f, struct err *e)
             f->t_max = f->held[i].view.T;
     if (mem_mul(f->t_max, f->kept + f->c->d * sizeof(float), &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
-    if (!(f->site_w = mem_raw(f->t_max, sizeof *f->site_w, e)))
+    if (!(f->site_w = mem_raw(f->t_max, sizeof *f->site_w, e)) || emit_start(f, e) < 0)
         return -1;
     for (int w = 0; w < f->ways; w++)
         if (start_way(f, &f->way[w], e) < 0)
@@ -245,20 +246,24 @@ static int start(struct forward *f, struct err *e)
     return 0;
 }
 
-/* One chunk on one way to a stop. *kept: what the store keeps of it there, the rows of the sites
- * as they travel among it. */
-static int way_step(struct forward *f, struct way *w, size_t i, size_t stop, char **kept,
-                    struct err *e)
+/* One chunk on one way to the stop of s[0 .. count). *kept: what the store keeps of it there, the
+ * rows of the sites as they travel among it. */
+static int way_step(struct forward *f, struct way *w, size_t i, const struct site *s, size_t count,
+                    char **kept, struct err *e)
 {
     const struct rows r = held_rows(&f->held[i]);
+    const size_t stop = s->stop;
     const size_t before = stop ? block_kept(w->block, stop - 1, r.T, f->o.acts) : 0,
                  after = block_kept(w->block, stop, r.T, f->o.acts);
     void *h, *x;
 
     if (store_load(w->store, i, before, &h, &x, e) < 0 ||
-        block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0)
+        block_step(w->block, stop, &r, h, f->o.acts, x, e) < 0 ||
+        emit_gather_before(f, i, s, count, x, e) < 0)
         return -1;
     block_keep(w->block, stop, &r, f->o.acts, x);
+    if (emit_gather(f, i, s, count, x, e) < 0)
+        return -1;
     *kept = x;
     return store_save(w->store, i, block_step_writes(w->block, stop), after, e);
 }
@@ -304,78 +309,6 @@ static int weigh_chunk(struct forward *f, size_t i, uint64_t block, struct err *
 
 /* ---- one stop of one chunk ---- */
 
-struct acts_view forward_acts(const struct forward *f, size_t i, const struct site *s)
-{
-    const struct chunk_view *v = &f->held[i].view;
-    struct acts_view a = {.block = s->block,
-                          .order = s->order,
-                          .sites = f->sites->count,
-                          .site = s->name,
-                          .chunk = v->chunk,
-                          .chunks = v->chunks,
-                          .lane = v->lane,
-                          .lanes = v->lanes,
-                          .lane_first = v->lane * v->chunks / v->lanes,
-                          .T = v->T,
-                          .K = s->inputs,
-                          .nseq = v->nseq,
-                          .w = f->held[i].w ? f->held[i].w : v->weights,
-                          .modality = v->modality,
-                          .lengths = v->lengths};
-
-    a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
-    return a;
-}
-
-/* The rows of a site that stand in what each way keeps, out. */
-static int emit_rows(struct forward *f, size_t i, const struct site *s, char *const kept[2],
-                     const struct forward_io *io, struct err *e)
-{
-    const struct rows r = held_rows(&f->held[i]);
-    struct acts_view a = forward_acts(f, i, s);
-    struct site_part part = {0};
-    struct block_rows b;
-    void *x[2] = {NULL, NULL};
-    struct msg *m = NULL;
-    const float *w;
-    int rc = -1;
-
-    if (block_site_rows(f->way[0].block, s->order - f->sites->first[s->block], &r, f->o.acts, &b,
-                        e) < 0)
-        return -1;
-    a.w = w = rows_weigh(&f->held[i].view, s->block, s->name, a.w, f->site_w);
-    if (b.token) {
-        if (site_part_make(&part, &b, &r, a.w, a.modality, e) < 0)
-            goto out;
-        a.T = part.T;
-        a.nseq = part.nseq;
-        a.lengths = part.lengths;
-        a.w = part.w;
-        a.modality = part.modality;
-    }
-    m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
-    if (!m)
-        goto out;
-    snprintf(m->run, sizeof m->run, "%s", f->run);
-    if (rows_hand_on(f->held[i].msg, m, e) < 0)
-        goto out;
-    for (int k = 0; k < f->ways; k++) {
-        const size_t row = s->inputs * dtype_size(f->o.acts);
-
-        memset(x[k], 0, b.count ? 0 : row);
-        memcpy(x[k], kept[k] + b.kept, b.count * row);
-    }
-    if (a.chunk == 0 && !b.token)
-        first_look(&f->first, s, &a, f->o.acts, x[0]);
-    rc = io->emit(io->ctx, &m, e);
-    if (rc == 0 && f->o.images_apart)
-        rc = forward_images_emit(f, i, s, &b, w, kept, io, e);
-out:
-    msg_destroy(&m);
-    site_part_release(&part);
-    return rc;
-}
-
 static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t count,
                       const struct forward_io *io, struct err *e)
 {
@@ -387,10 +320,10 @@ static int stop_chunk(struct forward *f, size_t i, const struct site *s, size_t 
         weigh_chunk(f, i, s->block, e) < 0)
         return -1;
     for (int w = f->ways; w-- > 0;) /* what is emitted last: its groups are those of its rows */
-        if (way_step(f, &f->way[w], i, s->stop, &kept[w], e) < 0)
+        if (way_step(f, &f->way[w], i, s, count, &kept[w], e) < 0)
             return -1;
     for (size_t k = 0; k < count && s->order >= f->o.from_site; k++)
-        if (emit_rows(f, i, &s[k], kept, io, e) < 0)
+        if (emit_site(f, i, &s[k], kept, io, e) < 0)
             return -1;
     return 0;
 }

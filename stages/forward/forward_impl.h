@@ -30,6 +30,7 @@ struct forward {
     uint64_t tokens, images, uniform, zero;
     struct way way[2]; /* the one that is emitted as x; the full-precision one, as xf */
     int ways;
+    void *gathered;     /* [Tmax, widest] rows of the chunk at work as its experts get them */
     float *site_w;      /* [Tmax] weights of the rows of one site */
     size_t t_max, kept; /* kept: bytes of a token between two stops, beside the stream */
     struct json *prov;
@@ -40,8 +41,6 @@ struct forward {
     uint64_t passed;          /* digest of the commits of all sites so far, in their order */
 };
 
-/* Chunk i as acts at a site: all but the rows. */
-struct acts_view forward_acts(const struct forward *f, size_t i, const struct site *s);
 /* Hidden states of chunk i before the first block. */
 int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e);
 

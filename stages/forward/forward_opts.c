@@ -11,6 +11,9 @@ static const struct opt_choice acts[] = {{"bf16", DT_BF16}, {"f32", DT_F32}, {NU
 static const struct opt_choice kinds[] = {{"given", 0}, {"attention", 1}, {NULL, 0}};
 
 static const struct opt_choice visions[] = {{"full", 0}, {"quantize", 1}, {NULL, 0}};
+static const struct opt_choice experts[] = {{"routed", 0}, {"all", 1}, {NULL, 0}};
+static const struct opt_choice starved[] = {
+    {"rtn", STARVED_RTN}, {"all-tokens", STARVED_ALL_TOKENS}, {NULL, 0}};
 
 #define AT(field) offsetof(struct forward_command, field)
 static const struct opt rows[] = {
@@ -49,6 +52,17 @@ static const struct opt rows[] = {
     {"vision", OPT_CHOICE, AT(quantize_vision), "HOW",
      .help = "full: the vision tower and its projector stay at full precision; quantize is refused",
      "full", .choices = visions},
+    {"experts", OPT_CHOICE, AT(core.expert.every), "WHICH",
+     .help = "routed: the sums of an expert are those of the tokens that its router sends there\n"
+             "all: those of all tokens, as if each went to every expert (as many times the work "
+             "as there are experts for each that a token has)",
+     "routed", .choices = experts},
+    {"starved", OPT_CHOICE, AT(core.expert.starved), "HOW",
+     .help = "an expert with fewer rows than --starved-below:\nrtn: is rounded to nearest\n"
+             "all-tokens: gets the sums of all tokens",
+     "rtn", .choices = starved},
+    {"starved-below", OPT_INT, AT(core.expert.below), "N",
+     .help = "rows that an expert needs; with fewer it is starved", "16", 1, EXPERT_BELOW_MAX},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",
@@ -85,6 +99,13 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.order == FORWARD_FULL && c->core.state)
         return err_set(e, ERR_USE,
                        "--state keeps what the commits made: with --inputs full leave it out");
+    if (c->images_out && (c->core.expert.every || c->core.expert.starved == STARVED_ALL_TOKENS))
+        return err_set(e, ERR_USE,
+                       "--images-out sends the rows that a router sent: leave --experts all and "
+                       "--starved all-tokens out");
+    if (c->core.expert.every && c->core.expert.starved == STARVED_ALL_TOKENS)
+        return err_set(e, ERR_USE,
+                       "--experts all sums all tokens for every expert: leave --starved out");
     if (c->clip_text && !c->core.attention_weights && !c->modality_text)
         return err_set(e, ERR_USE,
                        "--weight-clip needs --token-weights attention or --modality-weights "

@@ -5,7 +5,8 @@
 int rows_check(const struct msg *chunk, const struct chunk_view *v, const struct sites *sites,
                struct err *e)
 {
-    static const char *const acts[] = {"x", "xf", "w"}; /* and those that chunks have too */
+    static const char *const acts[] = {"x", "xf", "w",
+                                       "routed"}; /* and those that chunks have too */
 
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
         if (msg_tensor(chunk, acts[i]))

@@ -183,6 +183,11 @@ struct json *site_record(const struct model *m, const struct forward_opts *o)
         json_set(rec, "modality_weights", ratio);
     }
     weigh_clip_record(&o->clip, rec);
+    if (model_config(m)->experts) {
+        json_set_text(rec, "experts", o->expert.every ? "all" : "routed");
+        json_set_text(rec, "starved", expert_starved_name(o->expert.starved));
+        json_set_int(rec, "starved_below", (int64_t)o->expert.below);
+    }
     return rec;
 }
 

@@ -9,6 +9,7 @@
 #include "../../common/model/weigh.h"
 #include "../../common/tensor/dtype.h"
 #include "../../common/wire/modality.h"
+#include "../../common/wire/msg_expert.h"
 #include "../../common/wire/msg.h"
 
 enum forward_order { FORWARD_SITE, FORWARD_FULL };
@@ -23,6 +24,9 @@ struct forward_opts {
     /* weigh tokens by their modality: each chunk must say what its tokens are */
     int by_modality;
     double modality[MODALITIES];
+    /* of the experts' sites: whose rows are summed, what a starved one gets; known is not looked
+     * at */
+    struct msg_expert expert;
     struct weigh_clip clip; /* of the weights from attention and modality */
     /* bytes for hidden states, both streams and the chunk in work together; the rest is spilled */
     uint64_t mem;

@@ -10,6 +10,7 @@
 #include "../../common/wire/msg_chunk.h"
 #include "../../common/wire/msg_partial.h"
 #include "reduce_job.h"
+#include "reduce_pick.h"
 
 #define SITES_MAX 1000000u
 
@@ -155,6 +156,7 @@ static int emit_lane(struct reduce *r, struct job *j, uint64_t lane, struct err 
         .holdout = j->how.holdout,
         .plain = j->how.plain,
         .diagonals = j->how.length_diagonals,
+        .expert = j->expert,
         .sums = {
             .block = j->block, .order = j->order, .sites = j->sites, .site = j->site, .K = j->K}};
     struct json *lengths = NULL, *kinds = class_kinds_list(j->how.classes);
@@ -162,6 +164,7 @@ static int emit_lane(struct reduce *r, struct job *j, uint64_t lane, struct err 
     int rc = -1;
 
     v.kinds = kinds;
+    v.sums.has_routed = j->expert.known;
     for (size_t i = 0; i < MODALITIES; i++)
         if (r->o.apart & 1u << i)
             v.modality = modality_name(i);
@@ -252,6 +255,55 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
     return r->o.how.plain ? add_to(r, l, SET_PLAIN, &plain, e) : 0;
 }
 
+static uint64_t count_routed(const struct acts_view *a)
+{
+    uint64_t n = a->routed ? 0 : a->T;
+
+    for (size_t t = 0; a->routed && t < a->T; t++)
+        n += a->routed[t];
+    return n;
+}
+
+/* All tokens beside those of the expert, in case that it is starved. */
+static int add_every(struct reduce *r, struct lane *l, const struct acts_view *a, struct err *e)
+{
+    struct acts_view plain = *a;
+
+    plain.w = NULL;
+    if (add_to(r, l, SET_EVERY, a, e) < 0 ||
+        (r->o.how.length_diagonals &&
+         sums_add_squares(&l->kept.sums[SET_EVERY], a, &r->scratch, r->par, e) < 0))
+        return -1;
+    return r->o.how.plain ? add_to(r, l, SET_EVERY_PLAIN, &plain, e) : 0;
+}
+
+static int add_routed(struct reduce *r, struct lane *l, int held, const struct acts_view *a,
+                      struct err *e)
+{
+    struct picked some;
+
+    if (!held && !l->kept.fed && add_every(r, l, a, e) < 0)
+        return -1;
+    if (pick_rows(&some, a, a->routed, 1, &r->scratch, e) < 0)
+        return -1;
+    return (some.view.T ? add_rows : add_none)(r, l, held, &some.view, e);
+}
+
+/* The rows of a chunk at a site; where it is an expert's, which of them count. */
+static int add_acts(struct reduce *r, struct lane *l, int held, const struct acts_view *a,
+                    struct err *e)
+{
+    if (!has_rows(a))
+        return add_none(r, l, held, a, e);
+    if (a->expert.known && !held)
+        l->kept.routed += count_routed(a);
+    if (a->routed && !a->expert.every)
+        return add_routed(r, l, held, a, e);
+    if (a->expert.starved == STARVED_ALL_TOKENS && !held)
+        kept_feed(&l->kept);
+    return add_rows(r, l, held, a, e);
+}
+
 static int add_chunk(struct reduce *r, struct job *j, const struct msg *m,
                      const struct acts_view *a, struct err *e)
 {
@@ -260,7 +312,7 @@ static int add_chunk(struct reduce *r, struct job *j, const struct msg *m,
 
     if (lane_note_digest(l, m, (size_t)(a->chunk - l->first), e) < 0)
         return -1;
-    if ((has_rows(a) ? add_rows : add_none)(r, l, held, a, e) < 0)
+    if (add_acts(r, l, held, a, e) < 0)
         return err_prefix(e, "%s of block %llu, chunk %llu", j->site, (unsigned long long)j->block,
                           (unsigned long long)a->chunk);
     return ++l->next == l->first + l->count ? lane_done(r, j, a->lane, e) : 0;
@@ -298,6 +350,8 @@ static struct msg *job_problem(struct job *j, struct err *e)
 
     if (weights_read(j->weights, &w, e) < 0)
         return NULL;
+    v.has_routed = j->expert.known;
+    v.starved = kept_settle(&j->total, &j->expert);
     if (kept_describe(&j->total, &v, &lengths, e) < 0)
         goto out;
     v.prov = w.prov;
@@ -373,6 +427,18 @@ static int push_weights(struct reduce *r, struct msg **m, struct err *e)
     return job_emit(r, j, e);
 }
 
+/* The sums of all tokens are one set, and of rows that this reducer has. */
+static int check_every(const struct reduce *r, const struct msg *m, const struct msg_expert *x,
+                       struct err *e)
+{
+    if (x->starved != STARVED_ALL_TOKENS || (!r->o.partial && !r->o.how.classes))
+        return 0;
+    return err_set(e, ERR_USE,
+                   "message '%s': with %s there are no sums of all tokens: use --starved rtn, or "
+                   "leave it out",
+                   m->id, r->o.partial ? "--partial" : "--classes");
+}
+
 static int push_acts(struct reduce *r, struct msg **m, struct err *e)
 {
     struct acts_view a;
@@ -388,8 +454,9 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
                        .lanes = a.lanes,
                        .K = a.K,
                        .with_d = a.xf != NULL,
-                       .how = r->o.how};
-    if (job_for(r, *m, a.order, &p, &j, e) < 0)
+                       .how = r->o.how,
+                       .expert = a.expert};
+    if (check_every(r, *m, &a.expert, e) < 0 || job_for(r, *m, a.order, &p, &j, e) < 0)
         return -1;
     if (!j)
         return 0;
@@ -413,7 +480,8 @@ static int push_class(struct reduce *r, const struct msg *m, const struct partia
                       v->lanes,
                       v->sums.K,
                       v->sums.D || v->sums.hold.D,
-                      r->o.how};
+                      r->o.how,
+                      v->expert};
     struct job *j;
     struct lane *l;
     unsigned bit;
@@ -465,7 +533,8 @@ static int push_partial(struct reduce *r, struct msg **m, struct err *e)
                        v.lanes,
                        v.sums.K,
                        v.sums.D || v.sums.hold.D,
-                       {v.holdout, v.plain, v.diagonals, 0}};
+                       {v.holdout, v.plain, v.diagonals, 0},
+                       v.expert};
     if (class_kinds_parse(v.kinds, &p.how.classes, e) < 0)
         return err_prefix(e, "message '%s'", (*m)->id);
     if (job_for(r, *m, v.sums.order, &p, &j, e) < 0)

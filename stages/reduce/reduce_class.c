@@ -10,6 +10,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/modality.h"
+#include "reduce_pick.h"
 
 /* Bands of positions begin here: the first token, which attention rests on, is one of its own. */
 static const uint64_t BANDS[] = {0, 1, 128, 512, 2048, 8192};
@@ -223,80 +224,6 @@ static uint8_t modality_of(const struct acts_view *a, size_t row)
     return a->modality ? a->modality[row] : 0;
 }
 
-/* A tensor of the picked rows in this memory, which grows as needed. */
-static int picked_init(struct tensor *t, const struct tensor *from, void **room, size_t *cap,
-                       struct err *e)
-{
-    *t = *from;
-    t->release = NULL;
-    if (mem_grow(room, cap, from->bytes, 1, e) < 0)
-        return -1;
-    t->data = *room;
-    t->shape[0] = t->bytes = 0;
-    return 0;
-}
-
-static void picked_add(struct tensor *t, const struct tensor *from, size_t row)
-{
-    const size_t bytes = from->bytes / (size_t)from->shape[0];
-
-    memcpy((char *)t->data + t->bytes, (const char *)from->data + row * bytes, bytes);
-    t->shape[0]++;
-    t->bytes += bytes;
-}
-
-/* The rows of one modality as a message of their own would hold them; T may be 0. */
-struct picked {
-    struct acts_view view;
-    struct tensor x, xf;
-};
-
-static int pick_start(struct picked *to, const struct acts_view *a, struct sums_scratch *t,
-                      struct err *e)
-{
-    to->view = *a;
-    to->view.T = to->view.nseq = 0;
-    to->view.x = &to->x;
-    to->view.xf = a->xf ? &to->xf : NULL;
-    to->view.w = NULL;
-    to->view.modality = NULL;
-    if (picked_init(&to->x, a->x, &t->picked, &t->picked_cap, e) < 0 ||
-        (a->xf && picked_init(&to->xf, a->xf, &t->picked_full, &t->picked_full_cap, e) < 0) ||
-        mem_grow((void **)&t->lengths, &t->lengths_cap, a->nseq, sizeof *t->lengths, e) < 0 ||
-        (a->w && mem_grow((void **)&t->w, &t->w_cap, a->T, sizeof *t->w, e) < 0))
-        return -1;
-    to->view.lengths = t->lengths;
-    if (a->w)
-        to->view.w = t->w;
-    return 0;
-}
-
-static int pick_rows(struct picked *to, const struct acts_view *a, uint8_t modality,
-                     struct sums_scratch *t, struct err *e)
-{
-    size_t row = 0;
-
-    if (pick_start(to, a, t, e) < 0)
-        return -1;
-    for (size_t s = 0; s < a->nseq; s++) {
-        const size_t before = to->view.T, end = row + (size_t)a->lengths[s];
-
-        for (; row < end; row++) {
-            if (modality_of(a, row) != modality)
-                continue;
-            picked_add(&to->x, a->x, row);
-            if (a->xf)
-                picked_add(&to->xf, a->xf, row);
-            if (a->w)
-                t->w[to->view.T] = a->w[row];
-            to->view.T++;
-        }
-        if (to->view.T > before)
-            t->lengths[to->view.nseq++] = (int32_t)(to->view.T - before);
-    }
-    return 0;
-}
-
 static int add_modalities(struct class_sums *x, const struct slab_home *home, unsigned apart,
                           const struct acts_view *a, struct sums_scratch *t, struct par *p,
                           struct err *e)
@@ -312,7 +239,7 @@ static int add_modalities(struct class_sums *x, const struct slab_home *home, un
 
         if (!count[m] || (apart & 1u << m))
             continue;
-        if ((rows != a && pick_rows(&some, a, (uint8_t)m, t, e) < 0) ||
+        if ((rows != a && pick_rows(&some, a, a->modality, (uint8_t)m, t, e) < 0) ||
             !(c = class_of(x, CLASS_MODALITY, m, e)) ||
             sums_add_rows(&c->sums, home, rows, t, p, e) < 0)
             return -1;

@@ -73,7 +73,8 @@ static void sums_in_memory(const struct reduce_command *c, const struct forecast
     const double lanes = fmin((double)f->lanes, (double)f->forwards + early),
                  held = how->holdout && chunks > 1 ? fmin(1, chunks / (double)how->holdout) : 0;
     const double site = f->sums + lanes * (set_of(f) * (1 + (how->plain != 0) + held) + f->apart);
-    const double all = site * f->together, half = forecast_square(f) / 2,
+    const double share = f->reducers > 1 ? f->together / (double)f->reducers : f->together;
+    const double all = site * fmax(1, share), half = forecast_square(f) / 2,
                  sums = fmax(f->sums, fmin(all, floor((double)c->core.mem / half) * half));
 
     out->sums = (uint64_t)sums;

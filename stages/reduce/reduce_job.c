@@ -74,6 +74,7 @@ int job_start(struct job *j, struct slabs *slabs, const struct msg *m, const str
         return -1;
     j->with_d = p->with_d;
     j->how = p->how;
+    j->expert = p->expert;
     j->home = (struct slab_home){slabs, RANK_TOTAL};
     j->lanes = mem_array((size_t)p->lanes, sizeof *j->lanes, e);
     if (!j->lanes)
@@ -112,6 +113,11 @@ int job_check_place(const struct job *j, const struct msg *m, const struct place
             e, ERR_USE,
             "message '%s': some chunks have the rows of the full-precision model, others not",
             m->id);
+    if (!expert_same(&j->expert, &p->expert))
+        return err_set(e, ERR_USE,
+                       "message '%s': workers that share a run need the same --experts, --starved "
+                       "and --starved-below",
+                       m->id);
     if (j->how.holdout != p->how.holdout || j->how.plain != p->how.plain ||
         j->how.length_diagonals != p->how.length_diagonals || j->how.classes != p->how.classes)
         return err_set(e, ERR_USE,

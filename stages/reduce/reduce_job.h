@@ -37,6 +37,7 @@ struct job {
     struct slab_home home; /* of the total */
     struct kept total;
     int with_d;
+    struct msg_expert expert;
     char run[40];
     struct msg *weights;
     size_t weights_k;   /* its inputs */
@@ -52,6 +53,7 @@ struct place {
     size_t K;
     int with_d;
     struct kept_how how;
+    struct msg_expert expert;
 };
 
 /* The first rows or partial of the site. */

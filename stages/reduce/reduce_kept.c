@@ -18,10 +18,45 @@ void kept_release(struct kept *x)
 int kept_merge(struct kept *x, struct kept *y, const struct slab_home *home, size_t K,
                struct err *e)
 {
+    x->routed += y->routed;
+    if (x->fed || y->fed) {
+        kept_feed(x);
+        kept_feed(y);
+    }
     for (int s = 0; s < SETS; s++)
         if (sums_merge(&x->sums[s], &y->sums[s], home, K, e) < 0)
             return -1;
     return class_sums_merge(&x->classes, &y->classes, home, K, e);
+}
+
+/* ---- experts ---- */
+
+void kept_feed(struct kept *x)
+{
+    x->fed = 1;
+    sums_release(&x->sums[SET_EVERY]);
+    sums_release(&x->sums[SET_EVERY_PLAIN]);
+}
+
+static void swap(struct sums *x, struct sums *y)
+{
+    const struct sums z = *x;
+
+    *x = *y;
+    *y = z;
+}
+
+const char *kept_settle(struct kept *x, const struct msg_expert *how)
+{
+    const int starved = how->known && !how->every && x->sums[SET_MAIN].tokens < how->below,
+              every = starved && !x->fed && x->sums[SET_EVERY].tokens > 0;
+
+    if (every) {
+        swap(&x->sums[SET_MAIN], &x->sums[SET_EVERY]);
+        swap(&x->sums[SET_PLAIN], &x->sums[SET_EVERY_PLAIN]);
+    }
+    kept_feed(x);
+    return every ? "all-tokens" : starved ? "rtn" : NULL;
 }
 
 /* ---- into a message ---- */
@@ -62,6 +97,7 @@ int kept_describe(const struct kept *x, struct problem_view *v, struct json **le
     v->hold = counts_of(&x->sums[SET_HOLD]);
     v->plain = counts_of(&x->sums[SET_PLAIN]);
     v->bytes_in = s->bytes + x->sums[SET_HOLD].bytes;
+    v->routed = x->routed;
     return 0;
 }
 
@@ -107,7 +143,7 @@ static int sums_use(const struct sums *x, struct err *e)
 /* All that goes into the message: in memory together, before the first of it leaves the budget. */
 static int kept_use(const struct kept *x, struct err *e)
 {
-    for (int s = 0; s < SETS; s++)
+    for (int s = 0; s < SET_EVERY; s++)
         if (sums_use(&x->sums[s], e) < 0)
             return -1;
     for (size_t i = 0; i < x->classes.count; i++)
@@ -119,11 +155,10 @@ static int kept_use(const struct kept *x, struct err *e)
 /* The sums move out. */
 static int move_sums(struct kept *x, size_t K, struct msg *m, struct err *e)
 {
-    static const char *const name[SETS][2] = {
-        {"S", "D"}, {"S.hold", "D.hold"}, {"S.plain", "D.plain"}};
+    static const char *const name[][2] = {{"S", "D"}, {"S.hold", "D.hold"}, {"S.plain", "D.plain"}};
     const uint64_t triangle = (uint64_t)K * (K + 1) / 2, square[2] = {K, K};
 
-    for (int s = 0; s < SETS; s++)
+    for (int s = 0; s < SET_EVERY; s++)
         if (move_slab(m, name[s][0], 1, &triangle, &x->sums[s].s, e) < 0 ||
             move_slab(m, name[s][1], 2, square, &x->sums[s].d, e) < 0)
             return -1;
@@ -234,6 +269,7 @@ int kept_take(struct kept *x, const struct slab_home *home, const struct problem
         take_lengths(&x->sums[SET_MAIN], v, e) < 0)
         return -1;
     x->sums[SET_MAIN].bytes = v->bytes_in;
+    x->routed = v->routed;
     for (size_t i = 0; i < v->nclasses; i++) {
         const struct problem_class *c = &v->classes[i];
         const struct problem_sums s = {c->S, c->D, c->tokens, c->sequences, c->sum_w, c->sum_w2};

@@ -16,17 +16,25 @@ struct kept_how {
     unsigned classes; /* CLASS_*: keep the sums of each class of rows of the main set */
 };
 
-enum set { SET_MAIN, SET_HOLD, SET_PLAIN, SETS };
+/* SET_EVERY: of an expert that may be starved, all tokens of the main chunks, and with weights 1 */
+enum set { SET_MAIN, SET_HOLD, SET_PLAIN, SET_EVERY, SET_EVERY_PLAIN, SETS };
 
 struct kept {
     struct sums sums[SETS];
     struct class_sums classes;
+    uint64_t routed; /* main rows that a router sent */
+    int fed;         /* an expert has what it needs by one chunk alone: no SET_EVERY */
 };
 
 void kept_release(struct kept *x);
 /* x += y, element by element; y is empty afterwards. */
 int kept_merge(struct kept *x, struct kept *y, const struct slab_home *home, size_t K,
                struct err *e);
+/* All rows are in: is the expert starved, and what was done? NULL: it is not; "rtn"; "all-tokens":
+ * their sums have become the main ones. SET_EVERY is gone in any case. */
+const char *kept_settle(struct kept *x, const struct msg_expert *how);
+/* The expert has what it needs. */
+void kept_feed(struct kept *x);
 /* The counts of all sets, and *lengths, which the view borrows and the caller destroys. */
 int kept_describe(const struct kept *x, struct problem_view *v, struct json **lengths,
                   struct err *e);

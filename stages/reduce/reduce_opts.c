@@ -40,8 +40,9 @@ static const struct opt rows[] = {
      .help = "forward workers, or reducers with --partial, whose end is the end of the stream", "1",
      1, 65536, .wiring = 1},
     {"only", OPT_TEXTS, AT(only), "PATTERN",
-     .help = "take only rows of sites whose name fits, as 'mlp.*', attn.o or b3.mlp.down: several "
-             "reducers share the sites",
+     .help =
+         "take only rows of sites whose name fits, as 'mlp.*', attn.o or b3.mlp.down, or of one "
+         "share of all sites, as 2/3: several reducers share them",
      .wiring = 1},
     {"partial", OPT_FLAG, AT(core.partial),
      .help = "send the sums of each lane as soon as its rows are in, instead of problems, for "

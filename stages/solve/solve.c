@@ -416,6 +416,8 @@ static void tell(const struct work *w)
     struct solve_note *n = w->note;
     int first = 1;
 
+    n->starved = !w->v.starved ? NULL : strcmp(w->v.starved, "rtn") == 0 ? "rtn" : "all-tokens";
+    n->routed = w->v.routed;
     sum_up(w, n);
     n->split = is_split(w);
     for (size_t k = 0; k < w->nparts; k++)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../common/base/log.h"
 #include "../../common/base/mem.h"
@@ -25,7 +26,7 @@ struct patterns {
 /* Sites of which there was something to warn: the first of a kind is named at once, the others
  * are counted. */
 struct warned {
-    uint64_t thin, fallback, raised, blind;
+    uint64_t thin, fallback, raised, blind, starved;
     double least;            /* of the coverages */
     char least_site[MSG_ID]; /* whose it is */
 };
@@ -85,7 +86,12 @@ static void warn(struct warned *w, const char *id, const struct solve_note *n)
             snprintf(w->least_site, sizeof w->least_site, "%s", id);
         }
     }
-    if (n->fallback && !w->fallback++)
+    if (n->starved && !w->starved++)
+        log_warn("%s: its router sent %llu row%s there, too few: %s (--starved, --starved-below)",
+                 id, (unsigned long long)n->routed, plural_s(n->routed),
+                 strcmp(n->starved, "rtn") == 0 ? "rounded to nearest"
+                                                : "solved with the sums of all tokens");
+    if (n->fallback && !n->starved && !w->fallback++)
         log_warn("%s: fallback %s after %d factorisation%s", id, n->fallback, n->attempts,
                  plural_s((uint64_t)n->attempts));
     if (n->raised && !w->raised++)
@@ -106,6 +112,9 @@ static void warn_counts(const struct warned *w)
                  (unsigned long long)w->thin, w->least_site, w->least);
     if (w->fallback > 1)
         log_warn("%llu sites in all took a fallback", (unsigned long long)w->fallback);
+    if (w->starved > 1)
+        log_warn("%llu sites in all are of experts that too few rows were sent to",
+                 (unsigned long long)w->starved);
     if (w->raised > 1)
         log_warn("%llu sites in all had scales too small for their type",
                  (unsigned long long)w->raised);

@@ -4,6 +4,7 @@
 #define PTQ_SOLVE_NOTE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "../../common/tensor/tensor.h"
 
 /* What main tells the user; all of it is in the solution's metadata too. */
@@ -11,7 +12,10 @@ struct solve_note {
     double coverage; /* calibration rows per input channel */
     double damp;
     int attempts;
-    const char *fallback;         /* NULL, "floor", "rtn" */
+    const char *fallback; /* NULL, "floor", "rtn" */
+    /* of an expert with too few rows: "rtn", "all-tokens"; and how many its router sent */
+    const char *starved;
+    uint64_t routed;
     char solver[32];              /* of a contest: the winner */
     int blind;                    /* a contest was judged on the sums it was solved with */
     size_t dead, raised;          /* dead columns, scales raised from 0 */

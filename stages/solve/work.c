@@ -144,8 +144,8 @@ out:
     return rc;
 }
 
-/* A problem without calibration rows, or with none that weigh anything, is rounded to nearest
- * whatever was asked for: an expert that no token goes to. */
+/* A problem without calibration rows, or with none that weigh anything, or with too few of them, is
+ * rounded to nearest whatever was asked for: an expert that no token goes to, or next to none. */
 int work_solve(struct work *w, const struct solve_part *x, struct answer *a, const char *name,
                struct par *p, struct err *e)
 {
@@ -162,7 +162,7 @@ int work_solve(struct work *w, const struct solve_part *x, struct answer *a, con
     a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
-    if (w->sums.sum_w == 0) {
+    if (w->sums.sum_w == 0 || (w->v.starved && strcmp(w->v.starved, "rtn") == 0)) {
         a->solver = solver_find("rtn");
         a->stats.fallback = "rtn";
     }

@@ -118,6 +118,8 @@ static void extras_of(const struct msg *m, struct journal_site *s)
         s->coverage = NAN;
     s->dead = count_of(m, "dead");
     s->raised = count_of(m, "raised");
+    s->routed = count_of(m, "routed");
+    s->starved = json_as_text(json_get(m->meta, "starved"));
     s->bytes_in = count_of(m, "bytes_in");
     s->lengths = json_get(m->meta, "lengths");
     s->classes = json_get(m->meta, "classes");

@@ -81,7 +81,7 @@ whole_job() { # FAMILY [KLD]: into ./FAMILY. Random weights are rough: 8 bits co
     need
     head -n 1 data.jsonl | jq -c '{input_ids: .input_ids[:4]}' >few.jsonl
     ptq run gptq --model "$models/qwen3_moe" --data few.jsonl --tokens 4 --length 4 --bits 8 --group 8 --out few --quiet 2>few.txt
-    grep -q 'fallback rtn' few.txt
+    grep -q 'too few: rounded to nearest' few.txt
     jq -es 'map(select(.record == "site" and .tokens == 0)) | length > 0 and (map(.fallback == "rtn") | all)' few/.ptqflow/journal.jsonl
     jq -es 'map(select(.record == "site" and (.site | test("^expert.*up$")))) | group_by(.block) | map(map(.tokens) | add == 8) | all' \
         few/.ptqflow/journal.jsonl

@@ -39,6 +39,28 @@ static void test_patterns(void **state)
     assert_int_equal(link_accepts(NULL, 0, "anything"), 1);
 }
 
+static void test_shares(void **state)
+{
+    static const char *const thirds[] = {"1/3", "2/3", "3/3"}, *const none[] = {"4/3", "1/0", "1/"};
+    size_t count[3] = {0};
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        size_t takers = 0;
+
+        snprintf(key, sizeof key, "b%d.expert.%d.up", i / 100, i % 100);
+        for (size_t k = 0; k < 3; k++) {
+            count[k] += (size_t)link_accepts(thirds + k, 1, key);
+            takers += (size_t)link_accepts(thirds + k, 1, key);
+            assert_int_equal(link_accepts(none + k, 1, key), 0);
+        }
+        assert_int_equal(takers, 1);
+    }
+    for (size_t k = 0; k < 3; k++)
+        assert_in_range(count[k], 80, 120);
+}
+
 static void test_routes(void **state)
 {
     static const char *const mlp[] = {"mlp.*"}, *const one[] = {"b1.attn.*", "nothing"};
@@ -348,6 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_patterns, setup),
+        cmocka_unit_test(test_shares),
         cmocka_unit_test_setup(test_leave_of_fixed, setup),
         cmocka_unit_test_setup(test_routes, setup),
         cmocka_unit_test_setup(test_waits_for_taker, setup),

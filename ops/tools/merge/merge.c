@@ -27,7 +27,7 @@ struct total {
     struct set set[SETS];
     double *diag;                /* NULL: none; owned */
     struct json *lengths, *from; /* histogram; prov of the others; owned */
-    uint64_t bytes_in;
+    uint64_t bytes_in, routed;
 };
 
 static void total_release(struct total *t)
@@ -197,6 +197,9 @@ static int total_add(struct total *t, const struct problem_view *v, enum merge_b
     if (add(&t->diag, v->diag, 1, e))
         return -1;
     t->bytes_in += v->bytes_in;
+    t->routed += v->routed;
+    if (!v->starved) /* together they are more */
+        t->v.starved = NULL;
     for (size_t i = 0; i < json_count(v->lengths); i++)
         if (length_add(&t->lengths, json_at(v->lengths, i), scale))
             return err_set(e, ERR_SYS, "lengths: out of memory");
@@ -286,6 +289,7 @@ static void counts_set(const struct total *t, struct problem_view *v)
         v->classes[i].sum_w2 = s[CLASSES + i].sum_w2;
     }
     v->bytes_in = t->bytes_in;
+    v->routed = t->routed;
     v->lengths = t->lengths;
 }
 

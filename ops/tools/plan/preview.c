@@ -21,7 +21,8 @@ static int agree(const struct preview_opts *o, const struct preview *p, struct f
 {
     const int dual = solve_forecast_dual(o->solve, e);
 
-    *f = (struct forecast){.forwards = o->forwards, .solvers = o->solvers, .cores = o->cores};
+    *f = (struct forecast){
+        .forwards = o->forwards, .reducers = o->reducers, .solvers = o->solvers, .cores = o->cores};
     forecast_model(f, &p->table);
     if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0 ||
         forward_forecast_rows(o->forward, f, e) < 0)
@@ -76,7 +77,7 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
     if (forward_forecast_make(o->forward, &p->config, f, &forward, e) < 0 ||
         reduce_forecast_make(o->reduce, f, &reduce, e) < 0 || solve_memory(o, f, p, &solve, e) < 0)
         return -1;
-    p->flops_forward = forward.flops;
+    p->flops_forward += forward.flops;
     *m = (struct preview_memory){.sample = sample_forecast_memory(f, tokenizer_bytes(o->model)) +
                                            sample_forecast_text(o->sample, o->model),
                                  .forward = o->base.forward + forward.bytes,
@@ -96,8 +97,8 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
         m->importance = o->base.forward + importance.bytes;
         p->flops_importance = importance.flops;
     }
-    m->all = m->importance * o->importances + m->sample + m->forward * o->forwards + m->reduce +
-             m->solve * o->solvers + m->write;
+    m->all = m->importance * o->importances + m->sample + m->forward * o->forwards +
+             m->reduce * o->reducers + m->solve * o->solvers + m->write;
     return 0;
 }
 

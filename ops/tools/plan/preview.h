@@ -34,7 +34,7 @@ struct preview_opts {
     const struct solve_opts *solve;
     const struct format *formats[FORMATS_MAX]; /* sizes are those of the first */
     size_t nformats;
-    size_t forwards, importances, solvers, cores;
+    size_t forwards, importances, reducers, solvers, cores;
     struct preview_base base;
 };
 

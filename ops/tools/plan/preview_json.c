@@ -54,7 +54,7 @@ static struct json *memory_json(const struct preview *p, const struct preview_op
     if (json_set(j, "sample", stage_json(1, m->sample)) ||
         (o->importance && json_set(j, "importance", stage_json(o->importances, m->importance))) ||
         json_set(j, "forward", stage_json(o->forwards, m->forward)) ||
-        json_set(j, "reduce", stage_json(1, m->reduce)) ||
+        json_set(j, "reduce", stage_json(o->reducers, m->reduce)) ||
         json_set(j, "solve", stage_json(o->solvers, m->solve)) ||
         json_set(j, "write", stage_json(1, m->write)) ||
         json_set_int(j, "peak_bytes", (int64_t)m->all) ||

@@ -117,12 +117,29 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     return 1;
 }
 
+/* What an expert makes of tokens that do not go to it, for a later site of its own. */
+static double every_flops(const struct tally *t, const struct site *site)
+{
+    const struct sites *all = &t->p->table;
+    size_t later = site->order + 1;
+    double rows = 0;
+
+    while (later < all->first[site->block + 1] && all->site[later].expert != site->expert)
+        later++;
+    for (size_t k = 0; later < all->first[site->block + 1] && k < site->count; k++)
+        rows += (double)site->linear[k].rows;
+    return 2 * (double)t->run->tokens * (1 - site->share) * rows * (double)site->inputs;
+}
+
 static void add_work(struct tally *t, const struct site *site, double rows)
 {
+    const int every = t->o->forward->expert.every && site->expert >= 0;
     const double K = (double)site->inputs;
 
     t->p->flops_reduce +=
-        reduce_forecast_flops((double)t->run->tokens * site->share, K, t->run->dual);
+        reduce_forecast_flops((double)t->run->tokens * (every ? 1 : site->share), K, t->run->dual);
+    if (every)
+        t->p->flops_forward += every_flops(t, site);
     if (rows > 0)
         t->p->flops_solve += solve_forecast_flops(rows, K);
 }

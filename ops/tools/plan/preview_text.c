@@ -55,7 +55,7 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
     } rows[] = {{"sample", 1, m->sample},
                 {"importance", o->importances, m->importance},
                 {"forward", o->forwards, m->forward},
-                {"reduce", 1, m->reduce},
+                {"reduce", o->reducers, m->reduce},
                 {"solve", o->solvers, m->solve},
                 {"write", 1, m->write}};
 
@@ -64,10 +64,11 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
         if (rows[i].processes)
             printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
                    (double)rows[i].bytes / (1 << 20));
-    printf("%-10s %9zu %14.0f\n", "together", o->importances + o->forwards + o->solvers + 3,
-           (double)m->all / (1 << 20));
+    printf("%-10s %9zu %14.0f\n", "together",
+           o->importances + o->forwards + o->reducers + o->solvers + 2, (double)m->all / (1 << 20));
     print_places("hidden states of a forward process", m->hidden, m->spilled);
-    print_places("sums of the reducer", m->sums, m->sums_spilled);
+    print_places(o->reducers > 1 ? "sums of a reducer" : "sums of the reducer", m->sums,
+                 m->sums_spilled);
 }
 
 static void print_engines(const struct preview *p, const struct preview_opts *o)

@@ -203,7 +203,7 @@ void page_percent(struct page *p, double share)
 void page_site(struct page *p, const struct report_site *s)
 {
     page_count(p, (int64_t)s->j.block);
-    page_cell(p, p->r->kind[s->kind]);
+    page_cell(p, s->j.name);
 }
 
 int lines_init(struct page_lines *l, size_t most, size_t room, struct err *e)

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plot.h"
 
@@ -71,7 +72,7 @@ static int seconds_chart(struct page *p)
     if (lines_init(&l, r->nkinds, r->nsites, p->e))
         return -1;
     for (size_t k = 0; k < r->nkinds; k++)
-        lines_get(&l, r->kind[k], 1, 1);
+        lines_get(&l, r->kind[k], !strchr(r->kind[k], '*'), 1);
     for (size_t i = 0; i < r->nsites; i++)
         lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].j.block, r->site[i].j.seconds, 0);
     plot_lines(p->f, &plot, l.s, l.n);

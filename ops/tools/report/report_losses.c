@@ -56,7 +56,7 @@ static int kinds_chart(struct page *p, const struct plot *plot,
     if (lines_init(&l, r->nkinds, r->nsites, p->e))
         return -1;
     for (size_t k = 0; k < r->nkinds; k++)
-        lines_get(&l, r->kind[k], 1, 1);
+        lines_get(&l, r->kind[k], !strchr(r->kind[k], '*'), 1);
     for (size_t i = 0; i < r->nsites; i++) {
         lines_add(&l, &l.s[r->site[i].kind], (double)r->site[i].j.block, of(&r->site[i]), 0);
         known += isfinite(of(&r->site[i])) != 0;

@@ -26,6 +26,7 @@ static int sections(struct page *p)
     else if (section_losses(p) || section_contest(p) || section_trouble(p) || section_samples(p) ||
              section_lengths(p) || section_classes(p) || section_spectra(p))
         return -1;
+    section_experts(p);
     if (section_images(p))
         return -1;
     if (section_costs(p))

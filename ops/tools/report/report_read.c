@@ -14,16 +14,44 @@
 
 #define SCALE_BITS 16 /* f16 and bf16, what checkpoints store */
 
+#define EXPERT "expert."
+
+/* What follows the number of an expert; NULL: the site is of none. */
+static const char *behind_expert(const char *name)
+{
+    size_t n = strlen(EXPERT);
+
+    if (strncmp(name, EXPERT, n) != 0)
+        return NULL;
+    return strspn(name + n, "0123456789") ? name + n + strspn(name + n, "0123456789") : NULL;
+}
+
+size_t report_kind(const struct report *r, const char *site)
+{
+    const char *part = behind_expert(site);
+    size_t i = 0;
+
+    while (i < r->nkinds && (part ? strncmp(r->kind[i], EXPERT "*", strlen(EXPERT "*")) != 0 ||
+                                        strcmp(r->kind[i] + strlen(EXPERT "*"), part) != 0
+                                  : strcmp(r->kind[i], site) != 0))
+        i++;
+    return i;
+}
+
 static size_t kind_find(struct report *r, const char *name, const char *what, struct err *e)
 {
-    for (size_t i = 0; i < r->nkinds; i++)
-        if (strcmp(r->kind[i], name) == 0)
-            return i;
+    const char *part = behind_expert(name);
+    const size_t kind = report_kind(r, name);
+
+    if (kind < r->nkinds)
+        return kind;
     if (r->nkinds == REPORT_KINDS) {
         err_set(e, ERR_USE, "%s: more than %d different names of sites", what, REPORT_KINDS);
         return REPORT_KINDS;
     }
-    r->kind[r->nkinds] = name;
+    if (part && !(r->experts[r->nexperts++] = mem_printf(e, EXPERT "*%s", part)))
+        return REPORT_KINDS;
+    r->kind[r->nkinds] = part ? r->experts[r->nexperts - 1] : name;
     return r->nkinds++;
 }
 
@@ -194,13 +222,23 @@ struct report *report_open(const char *out, struct err *e)
 
 uint64_t report_blocks(const struct report *r)
 {
+    const size_t each = report_block_sites(r);
     uint64_t most = 0;
 
     for (size_t i = 0; i < r->nsites; i++)
         most = r->site[i].j.block > most ? r->site[i].j.block : most;
-    if (r->nkinds && r->sites_all / r->nkinds > most + 1 && r->sites_all % r->nkinds == 0)
-        return r->sites_all / r->nkinds;
+    if (each && r->sites_all / each > most + 1 && r->sites_all % each == 0)
+        return r->sites_all / each;
     return r->nsites ? most + 1 : 0;
+}
+
+size_t report_block_sites(const struct report *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->nsites; i++)
+        n += r->site[i].j.block == r->site[0].j.block;
+    return n;
 }
 
 void report_close(struct report **rp)
@@ -219,6 +257,8 @@ void report_close(struct report **rp)
     for (size_t i = 0; i < r->nsites; i++)
         journal_site_release(&r->site[i].j);
     free(r->site);
+    for (size_t i = 0; i < r->nexperts; i++)
+        free(r->experts[i]);
     json_destroy(&r->records);
     json_destroy(&r->run);
     json_destroy(&r->evals);

@@ -61,9 +61,11 @@ struct report {
     struct report_site *site; /* in order, each once */
     size_t nkinds;
     const char *kind[REPORT_KINDS]; /* names of the sites of a block, in order */
-    const char *problems;           /* name of the recorded stream; NULL: not given */
-    char *problems_why;             /* the stream was not whole: why; NULL: it was */
-    size_t nspectra;                /* problems with diagonals, in the order of the stream */
+    char *experts[REPORT_KINDS];    /* those of all experts, "expert.*.up"; owned */
+    size_t nexperts;
+    const char *problems; /* name of the recorded stream; NULL: not given */
+    char *problems_why;   /* the stream was not whole: why; NULL: it was */
+    size_t nspectra;      /* problems with diagonals, in the order of the stream */
     size_t nproblems;
     struct report_spectrum *spectrum;
     const struct report_pictures *pictures; /* borrowed; NULL: no chunks were given */
@@ -78,7 +80,10 @@ int report_problems(struct report *r, const char *file,
                     int (*drawn)(const void *ctx, uint64_t block), const void *ctx, struct err *e);
 void report_close(struct report **r);
 
-uint64_t report_blocks(const struct report *r); /* of the run; 0: not known */
+uint64_t report_blocks(const struct report *r);    /* of the run; 0: not known */
+size_t report_block_sites(const struct report *r); /* of the first block */
+/* The kind of a site of this name; r->nkinds: there is none yet. */
+size_t report_kind(const struct report *r, const char *site);
 /* Mean squares of one class: fills mean, median, largest, above, top and sorted (malloc'd; the
  * caller may free it). */
 int report_measure(struct report_class *c, const double *sums, size_t K, struct err *e);

@@ -31,7 +31,7 @@ static int samples_chart(struct page *p, int per_input)
     if (lines_init(&l, r->nkinds, r->nsites, p->e))
         return -1;
     for (size_t k = 0; k < r->nkinds; k++)
-        lines_get(&l, r->kind[k], 1, 1);
+        lines_get(&l, r->kind[k], !strchr(r->kind[k], '*'), 1);
     for (size_t i = 0; i < r->nsites; i++) {
         const struct report_site *s = &r->site[i];
 

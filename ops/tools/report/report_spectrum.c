@@ -164,15 +164,14 @@ static int problem_add(struct report *r, const struct msg *m,
                        struct err *e)
 {
     struct problem_view v;
-    size_t kind = 0;
+    size_t kind;
 
     if (problem_read(m, &v, e) || run_check(r, m, e))
         return -1;
     r->nproblems++;
-    while (kind < r->nkinds && strcmp(r->kind[kind], v.site) != 0)
-        kind++;
-    /* a site that is not solved yet, or no diagonals */
-    if (kind == r->nkinds || !v.diag || !json_count(v.lengths))
+    kind = report_kind(r, v.site);
+    /* a site that is not solved yet, one of the many of experts, or no diagonals */
+    if (kind == r->nkinds || strchr(r->kind[kind], '*') || !v.diag || !json_count(v.lengths))
         return 0;
     return spectrum_add(r, &v, kind, drawn(ctx, v.block), e) ? err_prefix(e, "%s", m->id) : 0;
 }

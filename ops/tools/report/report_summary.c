@@ -170,7 +170,7 @@ void section_summary(struct page *p)
     fact(p, "Model", "%s", json_text_or(r->start, "model", "not known"));
     fact(p, "Sites", "%zu of %llu: %llu block%s of %zu", r->nsites,
          (unsigned long long)r->sites_all, (unsigned long long)report_blocks(r),
-         plural_s(report_blocks(r)), r->nkinds);
+         plural_s(report_blocks(r)), report_block_sites(r));
     tally(r, grid_of, text, sizeof text);
     fact(p, "Grid", "%s", text);
     tally(r, solver_of, text, sizeof text);

@@ -15,11 +15,12 @@ int section_contest(struct page *p);
 int section_trouble(struct page *p);
 int section_samples(struct page *p); /* report_spectra.c */
 int section_lengths(struct page *p);
-int section_classes(struct page *p); /* report_classes.c */
-int section_images(struct page *p);  /* report_images.c */
-int section_spectra(struct page *p); /* report_spectra.c */
-int section_costs(struct page *p);   /* report_costs.c */
-void section_sites(struct page *p);  /* report_summary.c: the numbers of every site */
+int section_classes(struct page *p);  /* report_classes.c */
+int section_images(struct page *p);   /* report_images.c */
+int section_spectra(struct page *p);  /* report_spectra.c */
+void section_experts(struct page *p); /* report_experts.c: where there are any */
+int section_costs(struct page *p);    /* report_costs.c */
+void section_sites(struct page *p);   /* report_summary.c: the numbers of every site */
 void section_variables(struct page *p);
 
 #endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forward_emit - the rows of one site of one chunk, as a message. Private to the stage.
+ *
+ * The rows of an expert are those of the tokens that its router sends there; with --experts all,
+ * or where they are so few that it may be starved, those of all tokens, and which were sent. What
+ * a chunk of the run may not know: whether the expert is starved. It is not when a chunk has as
+ * many rows as it needs; so only chunks with fewer send all, and of a starved one all chunks. */
+#ifndef PTQ_FORWARD_EMIT_H
+#define PTQ_FORWARD_EMIT_H
+
+#include "forward_impl.h"
+
+/* Chunk i as acts at a site: all but the rows. */
+struct acts_view emit_acts(const struct forward *f, size_t i, const struct site *s);
+/* Room for the rows of the largest chunk. */
+int emit_start(struct forward *f, struct err *e);
+/* At the stop of s[0 .. count), which the first way has reached: the rows that experts there come
+ * from are taken out of what was kept at the stop before, or is kept at this one. */
+int emit_gather_before(struct forward *f, size_t i, const struct site *s, size_t count,
+                       const void *kept, struct err *e);
+int emit_gather(struct forward *f, size_t i, const struct site *s, size_t count, const void *kept,
+                struct err *e);
+/* kept: what each way keeps of chunk i at the stop of the site. */
+int emit_site(struct forward *f, size_t i, const struct site *s, char *const kept[2],
+              const struct forward_io *io, struct err *e);
+
+#endif
