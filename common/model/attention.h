@@ -48,11 +48,13 @@ int attention_received(struct par *par, const struct blas_table *by,
                        const struct attention_shape *c, const struct rows *r, const float *q,
                        size_t ldq, const float *k, size_t ldk, double *received, struct err *e);
 
-/* The way back of attention_run: g->x [T, heads*head_dim] is the gradient of its result; to the
- * others are added those of q, k and v, which lie as these do. */
+/* The way back of attention_run: g->x [T, heads*value_dim] is the gradient of its result; to the
+ * others are added those of q, k and v, which lie as these do. sinks [nseq, heads]: to be written,
+ * of each sequence; NULL: not asked for. */
 struct attention_grads {
     const float *x;
     float *q, *k, *v;
+    double *sinks;
 };
 int attention_back(struct par *par, const struct blas_table *by, const struct attention_shape *c,
                    const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,

@@ -19,24 +19,31 @@ struct back {
 };
 
 /* p: the softmax, d: the gradient of what it is multiplied with, which becomes that of the
- * scores; z: the scores before the cap, where there is one. */
-static void softmax_back(const struct attention_shape *c, const struct task *t, size_t keys,
-                         const float *p, float *z, float *d)
+ * scores; z: the scores before the cap, where there is one. The gradient of a sink, whose share is
+ * what the others leave. */
+static double softmax_back(const struct attention_shape *c, const struct task *t, size_t keys,
+                           const float *p, float *z, float *d)
 {
+    double sink = 0;
+
     if (c->cap != 0)
         vec_cap(z, t->rows * keys, c->cap);
     for (size_t j = 0; j < t->rows; j++) {
         const float *pj = p + j * keys, *zj = z + j * keys;
         float *dj = d + j * keys;
-        double along = 0;
+        double along = 0, rest = 1;
 
-        for (size_t k = 0; k < keys; k++)
+        for (size_t k = 0; k < keys; k++) {
             along += (double)pj[k] * (double)dj[k];
+            rest -= (double)pj[k];
+        }
+        sink -= rest * along;
         for (size_t k = 0; k < keys; k++)
             dj[k] = pj[k] * (dj[k] - (float)along);
         for (size_t k = 0; c->cap != 0 && k < keys; k++)
             dj[k] *= 1.0f - zj[k] / c->cap * (zj[k] / c->cap);
     }
+    return sink;
 }
 
 /* One head of a block. room: three times the scores of one. */
@@ -45,27 +52,31 @@ static int block_back(const struct back *b, const struct task *t, size_t head, f
 {
     const struct attention *a = &b->a;
     const struct attention_shape *c = a->c;
-    const size_t hd = c->head_dim, ldx = c->heads * hd, kv = head / (c->heads / c->kv_heads);
+    const size_t hd = c->head_dim, vd = attention_value_dim(c), ldx = c->heads * vd,
+                 kv = head / (c->heads / c->kv_heads);
     size_t from, end;
 
     attention_range(a, t, &from, &end);
 
     const size_t keys = end - from, at = t->start + from;
     const float *q = a->q + t->row * a->ldq + head * hd, *k = a->k + at * a->ldk + kv * hd,
-                *v = a->v + at * a->ldv + kv * hd, *dx = b->g->x + t->row * ldx + head * hd;
+                *v = a->v + at * a->ldv + kv * vd, *dx = b->g->x + t->row * ldx + head * vd;
     float *p = room, *d = p + t->rows * keys, *z = d + t->rows * keys, sum[ATTENTION_QUERIES];
     const float scale = attention_scale(c);
+    double sink;
 
     if (attention_scores(a, t, head, from, keys, p, sum, e) < 0 ||
         (c->cap != 0 && attention_products(a, t, head, from, keys, z, e) < 0))
         return -1;
     for (size_t j = 0; j < t->rows; j++)
         vec_scale(p + j * keys, keys, 1.0f / sum[j]);
-    if (a->by->sgemm(1, 0, keys, hd, t->rows, 1.0f, p, keys, dx, ldx, 1.0f,
-                     b->g->v + at * a->ldv + kv * hd, a->ldv, e) < 0 ||
-        a->by->sgemm(0, 1, t->rows, keys, hd, 1.0f, dx, ldx, v, a->ldv, 0.0f, d, keys, e) < 0)
+    if (a->by->sgemm(1, 0, keys, vd, t->rows, 1.0f, p, keys, dx, ldx, 1.0f,
+                     b->g->v + at * a->ldv + kv * vd, a->ldv, e) < 0 ||
+        a->by->sgemm(0, 1, t->rows, keys, vd, 1.0f, dx, ldx, v, a->ldv, 0.0f, d, keys, e) < 0)
         return -1;
-    softmax_back(c, t, keys, p, z, d);
+    sink = softmax_back(c, t, keys, p, z, d);
+    if (b->g->sinks)
+        b->g->sinks[t->seq * c->heads + head] += sink;
     return a->by->sgemm(0, 0, t->rows, hd, keys, scale, d, keys, k, a->ldk, 1.0f,
                         b->g->q + t->row * a->ldq + head * hd, a->ldq, e) < 0 ||
                    a->by->sgemm(1, 0, keys, hd, t->rows, scale, d, keys, q, a->ldq, 1.0f,

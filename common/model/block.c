@@ -185,7 +185,7 @@ int block_step_writes(const struct block *b, size_t stop)
 {
     for (size_t i = stop ? program_stop_at(&b->p, stop - 1) : 0; i < program_stop_at(&b->p, stop);
          i++)
-        if (b->p.op[i].out == PROGRAM_STREAM)
+        if (program_is_held(&b->p, b->p.op[i].out))
             return 1;
     return 0;
 }

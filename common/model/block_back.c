@@ -136,6 +136,12 @@ static int refuse(const struct block *b, const struct op *o, struct err *e)
 
 int block_back_check(const struct block *b, struct err *e)
 {
+    if (b->p.carry)
+        return err_set(e, ERR_USE,
+                       "block %zu: what it hands on beside the stream (embeddings, keys and values "
+                       "of several blocks) has no backward pass: nothing that needs gradients can "
+                       "be done with this model",
+                       b->index);
     for (size_t i = 0; i < b->p.nops; i++)
         if (!b->p.op[i].kind->back)
             return refuse(b, &b->p.op[i], e);
@@ -262,7 +268,10 @@ static int reverse_op(struct block_back *k, size_t i, const struct block_back_as
     }
     if (ask->tensors && o->kind->tensors) {
         const struct op_tensor *t = &o->tensor[0];
-        const size_t floats = (size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1));
+        size_t floats = 1;
+
+        for (int d = 0; d < t->ndim; d++)
+            floats *= (size_t)t->shape[d];
 
         if (!(k->tensor[i] = mem_array(floats, sizeof(float), e)))
             return -1;
@@ -330,7 +339,7 @@ int block_back_sublayer(const struct block *b, size_t *to, struct err *e)
 
     if (!from)
         return -1;
-    while (at < p->nops && p->op[at].kind != &op_attention)
+    while (at < p->nops && !p->op[at].kind->attends)
         at++;
     if (at < p->nops)
         from[p->op[at].out] = 1;

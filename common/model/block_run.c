@@ -50,8 +50,9 @@ static float *row_at(const struct block_walk *w, int slot, size_t first,
 {
     const struct program *p = &w->b->p;
 
-    if (slot == PROGRAM_STREAM)
-        return w->h + first * p->slot[slot].width;
+    if (program_is_held(p, slot))
+        return w->h + (slot == PROGRAM_STREAM ? 0 : w->r->T * p->slot[PROGRAM_STREAM].width) +
+               first * p->slot[slot].width;
     return w->b->room + w->b->offset[slot] +
            (program_in_slabs(p, slot, s, w->use) ? 0 : first * p->slot[slot].width);
 }
@@ -278,6 +279,12 @@ static size_t slot_floats(const struct block *b, size_t slot, size_t T)
     return T * b->p.slot[slot].top * b->p.slot[slot].width;
 }
 
+static int is_kept(const struct block *b, int slot, size_t stop)
+{
+    return !program_is_held(&b->p, slot) &&
+           program_alive(&b->p, slot, program_stop_at(&b->p, stop));
+}
+
 static int unpack(struct block *b, size_t stop, size_t T, enum dtype rows, const void *kept,
                   struct err *e)
 {
@@ -287,7 +294,7 @@ static int unpack(struct block *b, size_t stop, size_t T, enum dtype rows, const
         const size_t n = slot_floats(b, s, T);
         float *to = b->room + b->offset[s];
 
-        if (!program_alive(&b->p, (int)s, program_stop_at(&b->p, stop)))
+        if (!is_kept(b, (int)s, stop))
             continue;
         if (!program_holds_rows(&b->p, (int)s, stop)) {
             memcpy(to, from, n * sizeof *to);
@@ -310,7 +317,7 @@ void block_keep(const struct block *b, size_t stop, const struct rows *r, enum d
         const size_t n = slot_floats(b, s, r->T);
         const float *from = b->room + b->offset[s];
 
-        if (!program_alive(&b->p, (int)s, program_stop_at(&b->p, stop)))
+        if (!is_kept(b, (int)s, stop))
             continue;
         if (program_holds_rows(&b->p, (int)s, stop)) {
             dtype_from_f32(rows, from, n, to);
@@ -343,7 +350,7 @@ size_t block_kept_before(const struct block *b, int slot, size_t stop, size_t T,
     size_t bytes = 0;
 
     for (int s = 1; s < slot; s++)
-        if (program_alive(&b->p, s, program_stop_at(&b->p, stop)))
+        if (is_kept(b, s, stop))
             bytes += slot_floats(b, (size_t)s, T) *
                      (program_holds_rows(&b->p, s, stop) ? dtype_size(rows) : sizeof(float));
     return bytes;

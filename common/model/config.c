@@ -14,6 +14,11 @@ void config_release(struct config *c)
     memset(c, 0, sizeof *c);
 }
 
+size_t config_row(const struct config *c)
+{
+    return c->d + c->carry;
+}
+
 size_t config_window(const struct config *c, size_t block)
 {
     return c->block[block] & BLOCK_WINDOW ? c->window : 0;

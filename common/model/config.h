@@ -73,15 +73,22 @@ struct config {
     size_t full_head_dim, full_kv_heads;
     int keys_are_values;
     double swiglu_alpha, swiglu_limit; /* of op_swiglu.c */
-    size_t blocks_behind;              /* blocks in the file behind the last, which take no part */
-    int64_t bos, eos;                  /* -1: none */
-    struct vision *vision;             /* its tower, owned; NULL: it sees no images */
-    const struct family_text *nested;  /* of a model of several parts: its decoder; NULL: none */
-    struct json *file;                 /* config.json, owned */
-    const struct json *json;           /* of the decoder: the file, or its text_config; borrowed */
+    /* Numbers of each row that blocks hand on beside the stream (program.h): an embedding for each
+     * block, of so many numbers (0: none) out of so many tokens; then keys and values that the last
+     * blocks, so many, have in common with earlier ones. */
+    size_t carry, block_embed, block_embed_vocab, shared_keys;
+    int shared_wide;                  /* and their MLP is twice as wide */
+    size_t blocks_behind;             /* blocks in the file behind the last, which take no part */
+    int64_t bos, eos;                 /* -1: none */
+    struct vision *vision;            /* its tower, owned; NULL: it sees no images */
+    const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */
+    struct json *file;                /* config.json, owned */
+    const struct json *json;          /* of the decoder: the file, or its text_config; borrowed */
 };
 
 void config_release(struct config *c);
+/* Numbers of a row between two blocks: those of T rows are [T, d] and, behind them, [T, carry]. */
+size_t config_row(const struct config *c);
 size_t config_window(const struct config *c, size_t block); /* 0: none */
 /* NULL: the block has none. */
 const struct rope_spec *config_rope(const struct config *c, size_t block);

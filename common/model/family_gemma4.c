@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* family_gemma4 - Gemma 4 (31B, 26B-A4B): blocks without a window have heads of another size and
+/* family_gemma4 - Gemma 4: blocks without a window have heads of another size and
  * perhaps no v of their own; v is normed without weights, the softmax not scaled; beside the MLP
  * there may be experts, whose router sees the stream itself; a number scales the whole block.
- * Leaves out: embeddings of their own in each block, keys and values shared by blocks (E2B,
- * E4B), attention to both sides. */
+ * The small ones (E2B, E4B): each block has an embedding of its own (model_embed.c), which a gate
+ * lets in behind the MLP, and the last blocks have keys and values in common with earlier ones of
+ * their kind. Leaves out: attention to both sides. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,20 +84,53 @@ static int read_experts(struct config *c, const char *what, struct err *e)
                          c->experts);
 }
 
-/* Of the small ones. */
-static int refuse_small(const struct config *c, const char *what, struct err *e)
+/* The block whose keys and values are those of this one too: the last of its kind that makes its
+ * own. The block itself: it does; c->layers: there is none. */
+static size_t keys_of(const struct config *c, size_t block)
 {
-    static const char *const keys[] = {"hidden_size_per_layer_input", "num_kv_shared_layers"};
+    const size_t own = c->layers - c->shared_keys;
 
-    for (size_t i = 0; i < 2; i++) {
-        int64_t n;
+    if (block < own)
+        return block;
+    for (size_t i = own; i-- > 0;)
+        if ((c->block[i] & BLOCK_WINDOW) == (c->block[block] & BLOCK_WINDOW))
+            return i;
+    return c->layers;
+}
 
-        if (json_opt_int(c->json, keys[i], 0, 65536, 0, &n, what, e) < 0)
-            return -1;
-        if (n)
-            return err_set(e, ERR_USE, "%s: %s is not supported for model_type '%s'", what, keys[i],
-                           c->model_type);
-    }
+/* Numbers of a key of blocks with a window, or without. */
+static size_t key_width(const struct config *c, int slides)
+{
+    return slides ? c->kv_heads * c->head_dim : c->full_kv_heads * c->full_head_dim;
+}
+
+/* Where the keys stand in the carry, the values behind them. */
+static size_t keys_at(const struct config *c, int slides)
+{
+    return c->layers * c->block_embed + (slides ? 0 : 2 * key_width(c, 1));
+}
+
+/* Of the small ones. */
+static int read_small(struct config *c, const char *what, struct err *e)
+{
+    const struct json *j = c->json;
+    int64_t embed, shared;
+
+    if (json_opt_int(j, "hidden_size_per_layer_input", 0, 65536, 0, &embed, what, e) < 0 ||
+        json_opt_int(j, "num_kv_shared_layers", 0, (int64_t)c->layers, 0, &shared, what, e) < 0 ||
+        json_opt_bool(j, "use_double_wide_mlp", 0, &c->shared_wide, what, e) < 0 ||
+        config_size_or(j, "vocab_size_per_layer_input", INT64_C(1) << 24, c->vocab,
+                       &c->block_embed_vocab, what, e) < 0)
+        return -1;
+    c->block_embed = (size_t)embed;
+    c->shared_keys = (size_t)shared;
+    for (size_t i = 0; i < c->layers; i++)
+        if (keys_of(c, i) == c->layers)
+            return err_set(e, ERR_USE,
+                           "%s: num_kv_shared_layers %zu: block %zu has none of its kind before it "
+                           "whose keys it could use",
+                           what, c->shared_keys, i);
+    c->carry = keys_at(c, 1) + (c->shared_keys ? 2 * (key_width(c, 1) + key_width(c, 0)) : 0);
     return 0;
 }
 
@@ -123,7 +157,7 @@ static int settle(struct config *c, const char *what, struct err *e)
     c->embed_scale = (double)sqrtf((float)c->d);
     c->attention_scale = 1;
     c->qk_norm = QK_NORM_HEADS;
-    if (refuse_small(c, what, e) < 0 || refuse_both_sides(c, what, e) < 0 ||
+    if (refuse_both_sides(c, what, e) < 0 ||
         json_opt_bool(j, "attention_bias", 0, &c->attention_bias, what, e) < 0 ||
         json_opt_bool(j, "attention_k_eq_v", 0, &c->keys_are_values, what, e) < 0 ||
         config_window_key(c, 512, &window, what, e) < 0 ||
@@ -135,43 +169,70 @@ static int settle(struct config *c, const char *what, struct err *e)
         return err_set(e, ERR_USE, "%s: %zu heads of %zu share %zu in blocks without a window",
                        what, c->heads, c->full_head_dim, c->full_kv_heads);
     c->rope.width = c->full_head_dim;
-    return read_experts(c, what, e);
+    return read_small(c, what, e) < 0 ? -1 : read_experts(c, what, e);
 }
 
 /* ---- blocks ---- */
 
+/* Keys and values, normed and turned. */
+static void keys_make(const struct config *c, struct program *p, size_t block, int x, int kv[2])
+{
+    const int slides = c->block[block] & BLOCK_WINDOW;
+    const size_t heads = slides ? c->kv_heads : c->full_kv_heads;
+    struct program_linear l = {.name = "self_attn.k_proj",
+                               .rows = key_width(c, slides),
+                               .site = "attn.qkv",
+                               .fused = "qkv_proj"};
+
+    kv[0] = program_linear(p, x, &l);
+    program_bias(p, kv[0], c->attention_bias);
+    if (slides || !c->keys_are_values) {
+        l.name = "self_attn.v_proj";
+        kv[1] = program_linear(p, x, &l);
+        program_bias(p, kv[1], c->attention_bias);
+        program_unit_in(p, kv[1], heads, c->norm.eps);
+    } else
+        kv[1] = program_unit(p, kv[0], heads, c->norm.eps);
+    program_norm_heads(p, kv[0], heads, "self_attn.k_norm", &c->norm);
+    program_rope(p, kv[0], heads, config_rope(c, block));
+}
+
+/* Is it the block that later ones have their keys from? */
+static int is_source(const struct config *c, size_t block)
+{
+    for (size_t i = c->layers - c->shared_keys; i < c->layers; i++)
+        if (keys_of(c, i) == block)
+            return 1;
+    return 0;
+}
+
 static void attention(const struct config *c, struct program *p, size_t block, int x)
 {
     const int slides = c->block[block] & BLOCK_WINDOW;
-    const size_t n = slides ? c->head_dim : c->full_head_dim,
-                 kv = slides ? c->kv_heads : c->full_kv_heads;
+    const size_t n = slides ? c->head_dim : c->full_head_dim, width = key_width(c, slides),
+                 at = keys_at(c, slides);
     const struct attention_shape shape = {.heads = c->heads,
-                                          .kv_heads = kv,
+                                          .kv_heads = slides ? c->kv_heads : c->full_kv_heads,
                                           .head_dim = n,
                                           .window = config_window(c, block),
                                           .scale = (float)c->attention_scale};
     struct program_linear l = {
         .name = "self_attn.q_proj", .rows = c->heads * n, .site = "attn.qkv", .fused = "qkv_proj"};
-    int q = program_linear(p, x, &l), k, v;
+    const int q = program_linear(p, x, &l);
+    int kv[2];
 
-    l.name = "self_attn.k_proj";
-    l.rows = kv * n;
-    k = program_linear(p, x, &l);
     program_bias(p, q, c->attention_bias);
-    program_bias(p, k, c->attention_bias);
-    if (slides || !c->keys_are_values) {
-        l.name = "self_attn.v_proj";
-        v = program_linear(p, x, &l);
-        program_bias(p, v, c->attention_bias);
-        program_unit_in(p, v, kv, c->norm.eps);
-    } else
-        v = program_unit(p, k, kv, c->norm.eps);
+    if (keys_of(c, block) == block)
+        keys_make(c, p, block, x, kv);
+    for (size_t i = 0; i < 2; i++)
+        if (keys_of(c, block) != block)
+            kv[i] = program_cut(p, p->carry, at + i * width, width);
+        else if (c->shared_keys && is_source(c, block))
+            program_lay(p, kv[i], p->carry, at + i * width);
     program_norm_heads(p, q, c->heads, "self_attn.q_norm", &c->norm);
-    program_norm_heads(p, k, kv, "self_attn.k_norm", &c->norm);
     program_rope(p, q, c->heads, config_rope(c, block));
-    program_rope(p, k, kv, config_rope(c, block));
     l = (struct program_linear){.name = "self_attn.o_proj", .rows = c->d, .site = "attn.o"};
-    family_join(c, p, program_attention(p, q, k, v, &shape), &l, c->attention_bias,
+    family_join(c, p, program_attention(p, q, kv[0], kv[1], &shape), &l, c->attention_bias,
                 "post_attention_layernorm");
 }
 
@@ -210,14 +271,40 @@ static void both(const struct config *c, struct program *p)
     program_add(p, PROGRAM_STREAM, program_norm(p, sum, "post_feedforward_layernorm", &c->norm), 1);
 }
 
+/* The block's own embedding, as a gate of the stream lets it in. */
+static void own_embedding(const struct config *c, size_t block, struct program *p)
+{
+    const int gate = program_linear(
+        p, PROGRAM_STREAM,
+        &(struct program_linear){.name = "per_layer_input_gate", .rows = c->block_embed});
+
+    program_gate(p, gate, program_cut(p, p->carry, block * c->block_embed, c->block_embed),
+                 c->activation);
+    family_join(c, p, gate, &(struct program_linear){.name = "per_layer_projection", .rows = c->d},
+                0, "post_per_layer_input_norm");
+}
+
+static void mlp(const struct config *c, size_t block, struct program *p)
+{
+    struct config own = *c; /* borrows all that it points to */
+
+    if (c->shared_wide && block >= c->layers - c->shared_keys)
+        own.ff *= 2;
+    family_mlp(&own, p, program_norm(p, PROGRAM_STREAM, "pre_feedforward_layernorm", &c->norm),
+               "post_feedforward_layernorm");
+}
+
 static void build(const struct config *c, size_t block, struct program *p)
 {
+    if (c->carry)
+        program_carry(p, c->carry);
     attention(c, p, block, program_norm(p, PROGRAM_STREAM, "input_layernorm", &c->norm));
     if (c->block[block] & BLOCK_EXPERTS)
         both(c, p);
     else
-        family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "pre_feedforward_layernorm", &c->norm),
-                   "post_feedforward_layernorm");
+        mlp(c, block, p);
+    if (c->block_embed)
+        own_embedding(c, block, p);
     program_times(p, PROGRAM_STREAM, "layer_scalar", 1, 1);
 }
 
@@ -228,7 +315,7 @@ extern const struct family family_gemma4_text, family_gemma4;
 const struct family family_gemma4_text = {
     .model_type = "gemma4_text",
     .architecture = "Gemma4ForCausalLM",
-    .about = "Gemma 4 31B and 26B-A4B (text); not E2B and E4B; no rotation",
+    .about = "Gemma 4 31B, 26B-A4B, E2B and E4B (text); no rotation",
     FAMILY_LLAMA_ENDS,
     .reads = reads,
     .head_dim = 256,
@@ -248,7 +335,7 @@ static const struct family_text texts[] = {{"gemma4_text", &family_gemma4_text, 
 const struct family family_gemma4 = {
     .model_type = "gemma4",
     .architecture = "Gemma4ForConditionalGeneration",
-    .about = "Gemma 4 31B and 26B-A4B; text without images; not E2B and E4B",
+    .about = "Gemma 4 31B, 26B-A4B, E2B and E4B; text without images",
     .embed = "model.language_model.embed_tokens",
     .head = "lm_head",
     .final_norm = "model.language_model.norm",

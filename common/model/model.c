@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model - opening and checking a checkpoint, embeddings, final norm and head. Blocks are in
- * block.c, single tensors in model_tensor.c, tied heads in model_head.c. Leaves out: heads with a
+/* model - opening and checking a checkpoint, final norm and head. Blocks are in block.c, single
+ * tensors in model_tensor.c, embeddings in model_embed.c, tied heads in model_head.c. Leaves out: heads with a
  * bias, embeddings that are normed, a quantized head. */
 #include "model.h"
 
@@ -138,7 +138,7 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
         model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
-    if (check_blocks(m, e) < 0 || model_open_tower(m, e) < 0)
+    if (check_blocks(m, e) < 0 || model_check_embed(m, e) < 0 || model_open_tower(m, e) < 0)
         goto fail;
     if (digest_make(m, e) == 0)
         return m;
@@ -163,6 +163,8 @@ void model_close(struct model **m)
     free((*m)->dir);
     free((*m)->head);
     free((*m)->final_norm);
+    free((*m)->block_embed);
+    free((*m)->block_embed_norm);
     free((*m)->scratch);
     free(*m);
     *m = NULL;
@@ -199,22 +201,6 @@ uint64_t model_digest(const struct model *m)
 }
 
 /* ---- both ends ---- */
-
-int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct err *e)
-{
-    const size_t d = m->c.d;
-
-    for (size_t t = 0; t < T; t++) {
-        if (ids[t] < 0 || (size_t)ids[t] >= m->c.vocab)
-            return err_set(e, ERR_USE, "%s: token id %ld is outside the vocabulary of %zu", m->dir,
-                           (long)ids[t], m->c.vocab);
-        if (model_read(m, m->embed, (uint64_t)ids[t], 1, h + t * d, e) < 0)
-            return -1;
-        if (m->c.embed_scale != 1.0)
-            vec_scale(h + t * d, d, (float)m->c.embed_scale);
-    }
-    return 0;
-}
 
 struct norm_job {
     struct model *m;

@@ -46,7 +46,9 @@ int model_is_quantized(const struct model *m); /* a quantized checkpoint */
 /* of config and of names, shapes, types, sizes: for fingerprints */
 uint64_t model_digest(const struct model *m);
 
-/* h [T,d] = embeddings of ids [T]; an id outside the vocabulary is an error. */
+/* h [T,d] = embeddings of ids [T]; an id outside the vocabulary is an error. Where blocks hand on
+ * more than the stream (config_row) it follows in h, [T, carry], here and in all that takes rows
+ * between blocks. */
 int model_embed(struct model *m, const int32_t *ids, size_t T, float *h, struct err *e);
 
 /* The most bytes for each token that block_keep writes at any stop of any block. */

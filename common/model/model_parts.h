@@ -24,7 +24,8 @@ struct model {
     size_t kept[2]; /* model_kept with rows of 2 and 4 bytes */
     const struct st_entry *embed, *head_entry;
     float *head, *final_norm; /* loaded at first use */
-    float *scratch;           /* the slots of the block at work */
+    float *block_embed, *block_embed_norm;
+    float *scratch; /* the slots of the block at work */
     size_t scratch_room;
     struct format_reader *reader; /* of its linears */
     uint64_t digest;
@@ -40,6 +41,8 @@ int model_read(const struct model *m, const struct st_entry *x, uint64_t first, 
 void model_mark(const struct model *m, const struct op_tensor *t, char *seen);
 /* Every weight of the blocks and the head was noted. */
 int model_check_unread(const struct model *m, const char *seen, struct err *e);
+/* What embeddings are made of beside the table of tokens is there. */
+int model_check_embed(const struct model *m, struct err *e);
 /* The tower, where there is one: its prefix in this file, and its blocks are there. */
 int model_open_tower(struct model *m, struct err *e);
 /* A tensor that a program asks for is there with its shape. */

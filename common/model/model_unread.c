@@ -35,6 +35,19 @@ static int is_behind(const struct model *m, const char *name)
     return block >= m->c.layers && block - m->c.layers < m->c.blocks_behind;
 }
 
+/* Published all the same: keys and values of blocks that use those of others. */
+static int is_spare(const struct model *m, const char *name)
+{
+    static const char *const parts[] = {".self_attn.k_proj.", ".self_attn.v_proj.",
+                                        ".self_attn.k_norm.", ".self_attn.v_norm."};
+    int spare = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        spare |= strstr(name, parts[i]) != NULL;
+    return spare && is_below(name, m->f->blocks) &&
+           strtoul(name + strlen(m->f->blocks) + 1, NULL, 10) >= m->c.layers - m->c.shared_keys;
+}
+
 /* Both matrices of a tied model may be there. */
 static int is_end(const struct model *m, const char *name)
 {
@@ -63,7 +76,7 @@ int model_check_unread(const struct model *m, const char *seen, struct err *e)
 
         if (!seen[i] && (is_below(x->name, m->f->blocks) || is_below(x->name, m->f->head)) &&
             (ends_with(x->name, ".weight") || ends_with(x->name, ".bias")) && !is_end(m, x->name) &&
-            !is_behind(m, x->name))
+            !is_behind(m, x->name) && !is_spare(m, x->name))
             return err_set(e, ERR_USE,
                            "%s: tensor '%s' is there, but a model_type '%s' of %zu blocks "
                            "(config.json: num_hidden_layers) has no such tensor: the result would "

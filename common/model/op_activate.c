@@ -53,6 +53,37 @@ static void each(const struct op_args *a, size_t first, size_t count)
     activate_row(a->op->gate.activation, a->out + first * a->width_out, count * a->width_out);
 }
 
+/* The slope of the activation at x. */
+static double slope(enum activation a, double x)
+{
+    const double quick = a == ACTIVATION_GELU_QUICK ? 1.702 : 1, s = 1 / (1 + exp(-quick * x)),
+                 root = sqrt(2 / M_PI), t = tanh(root * (x + 0.044715 * x * x * x));
+
+    switch (a) {
+    case ACTIVATION_SILU:
+    case ACTIVATION_GELU_QUICK:
+        return s * (1 + quick * x * (1 - s));
+    case ACTIVATION_GELU_TANH:
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x);
+    default:
+        return 0.5 * (1 + erf(x / M_SQRT2)) + x * exp(-x * x / 2) / sqrt(2 * M_PI);
+    }
+}
+
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t i = first * n; i < (first + count) * n; i++)
+        b->grad[i] *= (float)slope(b->a.op->gate.activation, (double)b->a.in[0][i]);
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -62,5 +93,11 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * n;
 }
 
-const struct op_kind op_activate = {
-    .name = "activate", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_activate = {.name = "activate",
+                                    .inputs = 1,
+                                    .local = 1,
+                                    .check = check,
+                                    .each = each,
+                                    .back = back,
+                                    .keeps = 1u << 0,
+                                    .cost = cost};

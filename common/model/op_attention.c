@@ -89,14 +89,24 @@ int op_attention_received(const struct op_args *a, double *received, struct err 
 static int back(const struct op_back *b, struct err *e)
 {
     const struct op_args *a = &b->a;
-    const struct attention_grads g = {
+    const struct attention_shape s = shape_of(a);
+    struct attention_grads g = {
         .x = b->grad, .q = b->grad_in[0], .k = b->grad_in[1], .v = b->grad_in[2]};
+    int rc;
 
-    if (attention_value_dim(&a->op->attention.shape) != a->op->attention.shape.head_dim)
-        return err_set(e, ERR_USE,
-                       "attention with values of another width than keys has no gradient");
-    return attention_back(a->par, a->products, &a->op->attention.shape, a->rows, a->in[0],
-                          a->width[0], a->in[1], a->width[1], a->in[2], a->width[2], &g, e);
+    if (b->grad_tensor[0] && !(g.sinks = mem_array(a->rows->nseq * s.heads, sizeof *g.sinks, e)))
+        return -1;
+    rc = attention_back(a->par, a->products, &s, a->rows, a->in[0], a->width[0], a->in[1],
+                        a->width[1], a->in[2], a->width[2], &g, e);
+    for (size_t h = 0; g.sinks && h < s.heads; h++) {
+        double sum = 0;
+
+        for (size_t i = 0; i < a->rows->nseq; i++)
+            sum += g.sinks[i * s.heads + h];
+        b->grad_tensor[0][h] = (float)sum;
+    }
+    free(g.sinks);
+    return rc;
 }
 
 /* Half of the keys of a sequence are seen, or the window. */
@@ -130,5 +140,7 @@ const struct op_kind op_attention_sinks = {.name = "attention with sinks",
                                            .attends = 1,
                                            .check = check,
                                            .run = run,
+                                           .back = back,
+                                           .keeps = 1u << 0 | 1u << 1 | 1u << 2,
                                            .caches = caches,
                                            .cost = cost};

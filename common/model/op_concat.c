@@ -3,6 +3,7 @@
  * heads share: keys with a part that turns, q k and v behind one another. */
 #include <string.h>
 #include "op.h"
+#include "vec.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
@@ -30,6 +31,28 @@ static void each(const struct op_args *a, size_t first, size_t count)
         }
 }
 
+/* What all heads share gets the sum of them. */
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const struct op_args *a = &b->a;
+    const size_t heads = a->op->concat.heads, n = a->width[0] / heads, width = a->width_out / heads,
+                 m = width - n, step = a->width[1] == m ? 0 : m;
+
+    (void)sum;
+    for (size_t t = first; t < first + count; t++)
+        for (size_t h = 0; h < heads; h++) {
+            const float *g = b->grad + (t * heads + h) * width;
+
+            vec_add(b->grad_in[0] + (t * heads + h) * n, g, n);
+            vec_add(b->grad_in[1] + t * a->width[1] + h * step, g + n, m);
+        }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -37,5 +60,10 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * l->tokens * (double)p->slot[o->out].width;
 }
 
-const struct op_kind op_concat = {
-    .name = "concat", .inputs = 2, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_concat = {.name = "concat",
+                                  .inputs = 2,
+                                  .local = 1,
+                                  .check = check,
+                                  .each = each,
+                                  .back = back,
+                                  .cost = cost};

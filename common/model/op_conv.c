@@ -42,7 +42,7 @@ static float *state_of(const struct op_args *a, size_t seq)
 
 /* Row `at` of a sequence whose first row here is `rows` and the one before it the last of state
  * (NULL: zeros). */
-static void conv_row(const struct conv *c, const float *rows, const float *state, size_t at,
+static void conv_sum(const struct conv *c, const float *rows, const float *state, size_t at,
                      float *y)
 {
     const size_t n = c->a->width_out;
@@ -56,7 +56,6 @@ static void conv_row(const struct conv *c, const float *rows, const float *state
         for (size_t i = 0; x && i < n; i++)
             y[i] += w[i] * x[i];
     }
-    vec_silu_mul(y, c->ones, n);
 }
 
 static int tile(void *ctx, size_t i, size_t worker, struct err *e)
@@ -72,8 +71,12 @@ static int tile(void *ctx, size_t i, size_t worker, struct err *e)
         const size_t end = start + (size_t)a->rows->lengths[s];
         const float *state = a->cache && a->cache->first[s] ? state_of(a, s) : NULL;
 
-        for (size_t t = low > start ? low : start; t < high && t < end; t++)
-            conv_row(c, a->in[0] + start * n, state, t - start, a->out + t * n);
+        for (size_t t = low > start ? low : start; t < high && t < end; t++) {
+            float *y = a->out + t * n;
+
+            conv_sum(c, a->in[0] + start * n, state, t - start, y);
+            vec_silu_mul(y, c->ones, n);
+        }
         start = end;
     }
     return 0;
@@ -97,23 +100,129 @@ static void state_move(const struct op_args *a, size_t taps)
     }
 }
 
-static int run(const struct op_args *a, struct err *e)
+/* [taps, width], and [width] ones behind them. */
+static float *weights_make(const struct op_args *a, struct err *e)
 {
     const size_t n = a->width_out, taps = a->op->conv.taps;
     float *w = mem_raw((taps + 1) * n, sizeof *w, e);
+
+    for (size_t i = 0; w && i < n; i++) {
+        for (size_t j = 0; j < taps; j++)
+            w[j * n + i] = a->tensor[0][i * taps + j];
+        w[taps * n + i] = 1;
+    }
+    return w;
+}
+
+static int run(const struct op_args *a, struct err *e)
+{
+    const size_t n = a->width_out, taps = a->op->conv.taps;
+    float *w = weights_make(a, e);
     struct conv c = {.a = a, .taps = taps, .weights = w, .ones = w ? w + taps * n : NULL};
     int rc;
 
     if (!w)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < taps; j++)
-            w[j * n + i] = a->tensor[0][i * taps + j];
-        w[taps * n + i] = 1;
-    }
     rc = par_for(a->par, (a->rows->T + TILE_ROWS - 1) / TILE_ROWS, tile, &c, e);
     if (rc == 0 && a->cache)
         state_move(a, taps);
+    free(w);
+    return rc;
+}
+
+/* ---- backwards ---- */
+
+struct conv_back {
+    const struct op_back *b;
+    struct conv c;
+    float *inner; /* [T, width] the gradient before silu */
+    size_t *end;  /* [T] one behind the last row of the sequence */
+};
+
+/* The sums before silu again, then their gradients. */
+static int inner_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct conv_back *x = ctx;
+    const struct op_args *a = &x->b->a;
+    const size_t n = a->width_out, low = i * TILE_ROWS, high = low + TILE_ROWS;
+    size_t start = 0;
+
+    (void)worker;
+    (void)e;
+    for (size_t s = 0; s < a->rows->nseq && start < high; s++) {
+        const size_t end = start + (size_t)a->rows->lengths[s];
+
+        for (size_t t = low > start ? low : start; t < high && t < end; t++) {
+            float *z = x->inner + t * n;
+
+            conv_sum(&x->c, a->in[0] + start * n, NULL, t - start, z);
+            for (size_t k = 0; k < n; k++) {
+                const float y = vec_sigmoid(z[k]);
+
+                z[k] = x->b->grad[t * n + k] * y * (1 + z[k] * (1 - y));
+            }
+            x->end[t] = end;
+        }
+        start = end;
+    }
+    return 0;
+}
+
+/* A row was seen by itself and by those behind it. */
+static int rows_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct conv_back *x = ctx;
+    const size_t n = x->b->a.width_out, T = x->b->a.rows->T, low = i * TILE_ROWS;
+
+    (void)worker;
+    (void)e;
+    for (size_t t = low; t < low + TILE_ROWS && t < T; t++)
+        for (size_t ahead = 0; ahead < x->c.taps && t + ahead < x->end[t]; ahead++) {
+            const float *w = x->c.weights + (x->c.taps - 1 - ahead) * n,
+                        *z = x->inner + (t + ahead) * n;
+            float *to = x->b->grad_in[0] + t * n;
+
+            for (size_t k = 0; k < n; k++)
+                to[k] += w[k] * z[k];
+        }
+    return 0;
+}
+
+/* Of the weights of one number of a row. */
+static int weights_task(void *ctx, size_t k, size_t worker, struct err *e)
+{
+    const struct conv_back *x = ctx;
+    const size_t n = x->b->a.width_out, T = x->b->a.rows->T, taps = x->c.taps;
+
+    (void)worker;
+    (void)e;
+    for (size_t ahead = 0; ahead < taps; ahead++) {
+        double sum = 0;
+
+        for (size_t t = 0; t < T; t++)
+            if (t + ahead < x->end[t])
+                sum += (double)x->b->a.in[0][t * n + k] * (double)x->inner[(t + ahead) * n + k];
+        x->b->grad_tensor[0][k * taps + taps - 1 - ahead] = (float)sum;
+    }
+    return 0;
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    const struct op_args *a = &b->a;
+    const size_t n = a->width_out, T = a->rows->T, tiles = (T + TILE_ROWS - 1) / TILE_ROWS;
+    struct conv_back x = {.b = b, .c = {.a = a, .taps = a->op->conv.taps}};
+    float *w = weights_make(a, e);
+    int rc = -1;
+
+    x.c.weights = w;
+    x.inner = mem_raw(T * n, sizeof *x.inner, e);
+    x.end = mem_array(T, sizeof *x.end, e);
+    if (w && x.inner && x.end && par_for(a->par, tiles, inner_tile, &x, e) == 0 &&
+        par_for(a->par, tiles, rows_tile, &x, e) == 0)
+        rc = b->grad_tensor[0] ? par_for(a->par, n, weights_task, &x, e) : 0;
+    free(x.inner);
+    free(x.end);
     free(w);
     return rc;
 }
@@ -132,5 +241,7 @@ const struct op_kind op_conv = {.name = "convolution",
                                 .tensors = 1,
                                 .check = check,
                                 .run = run,
+                                .back = back,
+                                .keeps = 1u << 0,
                                 .caches = caches,
                                 .cost = cost};

@@ -28,6 +28,26 @@ static void each(const struct op_args *a, size_t first, size_t count)
         }
 }
 
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+
+    for (size_t t = first; t < first + count; t++)
+        for (size_t i = 0; i < n; i++) {
+            const float x = b->a.in[0][t * n + i];
+            const double rate = exp((double)b->a.tensor[0][i]), g = (double)b->grad[t * n + i];
+
+            if (sum)
+                sum[i] -= g * rate * (double)softplus(x);
+            b->grad[t * n + i] = (float)(-g * rate / (1 + exp(-(double)x)));
+        }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, b->a.width_out, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -43,4 +63,6 @@ const struct op_kind op_decay = {.name = "decay",
                                  .local = 1,
                                  .check = check,
                                  .each = each,
+                                 .back = back,
+                                 .keeps = 1u << 0,
                                  .cost = cost};

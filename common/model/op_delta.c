@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
-#include "op.h"
+#include "op_delta.h"
 #include "vec.h"
 
 struct delta {
@@ -43,8 +43,7 @@ static void caches(const struct op *o, struct kv_layer *l)
     l->state = s->value_heads * s->key_dim * s->value_dim;
 }
 
-/* Of unit length, times scale. */
-static void unit(const float *x, size_t n, float scale, float *y)
+void delta_unit(const float *x, size_t n, float scale, float *y)
 {
     float sum = 0;
 
@@ -55,9 +54,8 @@ static void unit(const float *x, size_t n, float scale, float *y)
         y[i] = x[i] * scale;
 }
 
-/* One row of a head. v [dv], y [dv]; q, k [dk] prepared; under [dv] is scratch. */
-static void delta_row(const struct delta_shape *s, float *state, const float *q, const float *k,
-                      const float *v, float beta, float fade, float *under, float *y)
+void delta_row(const struct delta_shape *s, float *state, const float *q, const float *k,
+               const float *v, float beta, float fade, float *under, float *y)
 {
     const size_t dv = s->value_dim;
 
@@ -94,8 +92,8 @@ static int task(void *ctx, size_t i, size_t worker, struct err *e)
     for (size_t t = d->start[seq]; t < d->start[seq] + (size_t)a->rows->lengths[seq]; t++) {
         const float *x = a->in[0] + t * a->width[0];
 
-        unit(x + key * dk, dk, 1.0f / sqrtf((float)dk), q);
-        unit(x + nk + key * dk, dk, 1.0f, k);
+        delta_unit(x + key * dk, dk, 1.0f / sqrtf((float)dk), q);
+        delta_unit(x + nk + key * dk, dk, 1.0f, k);
         delta_row(s, state, q, k, x + 2 * nk + h * dv, vec_sigmoid(a->in[1][t * a->width[1] + h]),
                   expf(a->in[2][t * a->width[2] + h]), k + dk, a->out + t * a->width_out + h * dv);
     }
@@ -130,5 +128,11 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
         sizeof(float) * l->tokens * (double)(p->slot[o->in[0]].width + p->slot[o->out].width);
 }
 
-const struct op_kind op_delta = {
-    .name = "delta rule", .inputs = 3, .check = check, .run = run, .caches = caches, .cost = cost};
+const struct op_kind op_delta = {.name = "delta rule",
+                                 .inputs = 3,
+                                 .check = check,
+                                 .run = run,
+                                 .back = delta_back,
+                                 .keeps = 1u << 0 | 1u << 1 | 1u << 2,
+                                 .caches = caches,
+                                 .cost = cost};

@@ -23,6 +23,31 @@ static int run(const struct op_args *a, struct err *e)
     return 0;
 }
 
+/* The rows of an expert in order: its factor gets the same sum from any thread. */
+static int back_expert(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct op_back *b = ctx;
+    const struct op_groups *g = b->a.groups;
+    const size_t from = g->first[i] * b->a.width_out, end = g->first[i + 1] * b->a.width_out;
+    double sum = 0;
+
+    (void)worker;
+    (void)e;
+    for (size_t k = from; b->grad_tensor[0] && k < end; k++)
+        sum += (double)b->grad[k] * (double)b->a.in[0][k];
+    if (b->grad_tensor[0])
+        b->grad_tensor[0][i] = (float)sum;
+    vec_scale(b->grad + from, end - from, b->a.tensor[0][i]);
+    return 0;
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    struct op_back own = *b;
+
+    return par_for(b->a.par, b->a.groups->experts, back_expert, &own, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -32,5 +57,11 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 2 * sizeof(float) * n;
 }
 
-const struct op_kind op_experts_times = {
-    .name = "experts times", .inputs = 2, .tensors = 1, .check = check, .run = run, .cost = cost};
+const struct op_kind op_experts_times = {.name = "experts times",
+                                         .inputs = 2,
+                                         .tensors = 1,
+                                         .check = check,
+                                         .run = run,
+                                         .back = back,
+                                         .keeps = 1u << 0,
+                                         .cost = cost};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* op_swiglu - gpt-oss's gate: gate and up stand by turns in a row; with gate clamped from above
  * and up on both sides, gate sigmoid(alpha gate) (up + 1). */
+#include <math.h>
 #include "op.h"
 #include "vec.h"
 
@@ -32,6 +33,33 @@ static void each(const struct op_args *a, size_t first, size_t count)
     }
 }
 
+/* Where a number is clamped it has no slope. */
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const double alpha = (double)b->a.op->swiglu.alpha, limit = (double)b->a.op->swiglu.limit;
+    const size_t n = b->a.width_out;
+
+    (void)sum;
+    for (size_t i = first * n; i < (first + count) * n; i++) {
+        const double x = (double)b->a.in[0][2 * i], y = (double)b->a.in[0][2 * i + 1],
+                     g = (double)b->grad[i], gate = x > limit ? limit : x,
+                     up = y > limit    ? limit
+                          : y < -limit ? -limit
+                                       : y,
+                     s = 1 / (1 + exp(-alpha * gate));
+
+        if (x <= limit)
+            b->grad_in[0][2 * i] += (float)(g * (up + 1) * s * (1 + alpha * gate * (1 - s)));
+        if (y <= limit && y >= -limit)
+            b->grad_in[0][2 * i + 1] += (float)(g * gate * s);
+    }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, 0, back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -41,5 +69,11 @@ static void cost(const struct program *p, const struct op *o, const struct op_lo
     c->bytes = 3 * sizeof(float) * n;
 }
 
-const struct op_kind op_swiglu = {
-    .name = "swiglu", .inputs = 1, .local = 1, .check = check, .each = each, .cost = cost};
+const struct op_kind op_swiglu = {.name = "swiglu",
+                                  .inputs = 1,
+                                  .local = 1,
+                                  .check = check,
+                                  .each = each,
+                                  .back = back,
+                                  .keeps = 1u << 0,
+                                  .cost = cost};

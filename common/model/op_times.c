@@ -28,6 +28,27 @@ static void each(const struct op_args *a, size_t first, size_t count)
     }
 }
 
+static void back_rows(const struct op_back *b, size_t first, size_t count, double *sum)
+{
+    const size_t n = b->a.width_out;
+    const int same = b->a.op->tensor[0].shape[0] == 1;
+    const float *w = b->a.tensor[0], by = b->a.op->times.by;
+
+    for (size_t t = first; t < first + count; t++)
+        for (size_t i = 0; i < n; i++) {
+            float *g = b->grad + t * n + i;
+
+            if (sum)
+                sum[same ? 0 : i] += (double)*g * (double)b->a.in[0][t * n + i] * (double)by;
+            *g *= w[same ? 0 : i] * by;
+        }
+}
+
+static int back(const struct op_back *b, struct err *e)
+{
+    return op_back_tiles(b, (size_t)b->a.op->tensor[0].shape[0], back_rows, e);
+}
+
 static void cost(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c)
 {
@@ -43,4 +64,6 @@ const struct op_kind op_times = {.name = "times",
                                  .local = 1,
                                  .check = check,
                                  .each = each,
+                                 .back = back,
+                                 .keeps = 1u << 0,
                                  .cost = cost};

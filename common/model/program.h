@@ -3,7 +3,8 @@
  *
  * A slot is a buffer of f32 rows, one for each token ([T, width]); slot 0 is the residual stream,
  * which a block gets and hands on. Rows of a routed slot are those that its experts get: `top`
- * for each token, in the order of the experts. An operation reads slots and writes one, perhaps
+ * for each token, in the order of the experts. Where blocks hand on more than the stream there is
+ * a second such slot, the carry: its rows lie behind those of the stream. An operation reads slots and writes one, perhaps
  * in place; a slot is read after it was written, a slot of experts when all of them were. A
  * family builds the programs of its blocks from config.json (family.h) with the functions of
  * program_build.h; the first mistake stays in the program and program_finish returns it.
@@ -141,6 +142,7 @@ struct program {
     struct program_site *site;
     size_t *stop; /* [nstops] the operation before which it stops */
     size_t nops, nslots, nsites, nstops, keepers;
+    int carry; /* the slot; 0: there is none */
     size_t op_cap, slot_cap, site_cap, stop_cap;
     struct err err; /* of building */
     int bad;
@@ -151,6 +153,9 @@ void program_release(struct program *p);
 int program_finish(struct program *p, struct err *e);
 
 /* ---- what those who run it ask ---- */
+
+/* Does a block get the slot and hand it on? Whoever runs it holds these rows. */
+int program_is_held(const struct program *p, int slot);
 
 /* Is a slot needed at operation `at` or later, as it is before it? At the end: the stream. */
 int program_alive(const struct program *p, int slot, size_t at);

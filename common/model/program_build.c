@@ -17,6 +17,14 @@ void program_init(struct program *p, const char *prefix, size_t width)
         p->slot[PROGRAM_STREAM].written = 1;
 }
 
+int program_carry(struct program *p, size_t width)
+{
+    p->carry = program_slot(p, width, -1);
+    if (p->carry > 0)
+        p->slot[p->carry].written = 1;
+    return p->carry;
+}
+
 /* ---- slots and operations ---- */
 
 static int is_slot(const struct program *p, int slot)
@@ -181,6 +189,15 @@ int program_cut_heads(struct program *p, int in, size_t heads, size_t first, siz
 int program_cut(struct program *p, int in, size_t first, size_t width)
 {
     return program_cut_heads(p, in, 1, first, width);
+}
+
+void program_lay(struct program *p, int from, int to, size_t first)
+{
+    struct op o = put_op(&op_lay, from, to);
+
+    o.in[1] = to;
+    o.cut.first = first;
+    put(p, &o);
 }
 
 int program_concat(struct program *p, int a, int b, size_t heads, int shared)

@@ -9,6 +9,7 @@
 /* width: of the stream */
 void program_init(struct program *p, const char *prefix, size_t width);
 
+int program_carry(struct program *p, size_t width); /* the first slot of a block that has one */
 int program_slot(struct program *p, size_t width, int route); /* route: -1, or of program_route */
 /* With the weight NAME.weight. */
 int program_norm(struct program *p, int in, const char *name, const struct norm_spec *spec);
@@ -24,6 +25,8 @@ void program_times(struct program *p, int slot, const char *name, size_t count, 
 int program_cut(struct program *p, int in, size_t first, size_t width);
 /* The same of each of its heads. */
 int program_cut_heads(struct program *p, int in, size_t heads, size_t first, size_t width);
+/* The rows of a slot become numbers [first, ...) of those of another. */
+void program_lay(struct program *p, int from, int to, size_t first);
 /* Each of the heads of a, and behind it that of b; shared: b has one, for all of them. */
 int program_concat(struct program *p, int a, int b, size_t heads, int shared);
 

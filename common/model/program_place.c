@@ -45,7 +45,7 @@ static int is_outside(const struct program *p, int slot, size_t from, size_t to,
 static int has_slabs(const struct program *p, size_t from, size_t to, const unsigned char *use)
 {
     for (size_t i = from; i < to; i++)
-        if (is_used(use, i) && p->op[i].out != PROGRAM_STREAM &&
+        if (is_used(use, i) && !program_is_held(p, p->op[i].out) &&
             !is_outside(p, p->op[i].out, from, to, use))
             return 1;
     return 0;
@@ -66,7 +66,7 @@ struct program_span program_span_at(const struct program *p, size_t from, size_t
 int program_in_slabs(const struct program *p, int slot, const struct program_span *s,
                      const unsigned char *use)
 {
-    return s->slabs && slot != PROGRAM_STREAM && !is_outside(p, slot, s->from, s->to, use);
+    return s->slabs && !program_is_held(p, slot) && !is_outside(p, slot, s->from, s->to, use);
 }
 
 struct place {
@@ -165,7 +165,7 @@ int program_place(const struct program *p, size_t from, size_t to, const unsigne
     *floats = 0;
     for (size_t s = 0; s < p->nslots; s++) {
         offset[s] = SIZE_MAX;
-        if (s != PROGRAM_STREAM)
+        if (!program_is_held(p, (int)s))
             x[n++] = place_of(p, (int)s, from, to, use, T);
     }
     qsort(x, n, sizeof *x, by_first);

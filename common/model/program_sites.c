@@ -143,9 +143,14 @@ const struct op *program_linear_of(const struct program *p, size_t site, size_t 
 
 /* ---- what is alive ---- */
 
+int program_is_held(const struct program *p, int slot)
+{
+    return slot == PROGRAM_STREAM || (p->carry && slot == p->carry);
+}
+
 int program_alive(const struct program *p, int slot, size_t at)
 {
-    if (slot != PROGRAM_STREAM && last_write(p, slot, -1, at) < 0)
+    if (!program_is_held(p, slot) && last_write(p, slot, -1, at) < 0)
         return 0;
     for (size_t i = at; i < p->nops; i++) {
         if (program_reads(&p->op[i], slot))
@@ -153,7 +158,7 @@ int program_alive(const struct program *p, int slot, size_t at)
         if (p->op[i].out == slot && p->op[i].expert < 0)
             return 0;
     }
-    return slot == PROGRAM_STREAM;
+    return program_is_held(p, slot);
 }
 
 size_t program_stop_at(const struct program *p, size_t stop)
@@ -177,7 +182,7 @@ size_t program_kept(const struct program *p, size_t stop, size_t T, size_t item)
     size_t bytes = 0;
 
     for (size_t s = 1; stop < p->nstops && s < p->nslots; s++)
-        if (program_alive(p, (int)s, p->stop[stop]))
+        if (!program_is_held(p, (int)s) && program_alive(p, (int)s, p->stop[stop]))
             bytes += T * p->slot[s].top * p->slot[s].width *
                      (program_holds_rows(p, (int)s, stop) ? item : sizeof(float));
     return bytes;

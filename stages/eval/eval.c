@@ -39,6 +39,12 @@ static size_t width(const struct model *m)
     return m ? model_config(m)->d : 0;
 }
 
+/* Between two blocks. */
+static size_t row_width(const struct model *m)
+{
+    return m ? config_row(model_config(m)) : 0;
+}
+
 static size_t window_length(const struct windows *w, size_t i)
 {
     return w->start[i + 1] - w->start[i];
@@ -94,18 +100,31 @@ static int embed(struct pass *p, int which, size_t first, size_t last, struct wi
     const size_t base = p->w->start[first];
     float *h = p->hidden[which];
 
-    if (model_embed(m, p->w->ids + base, p->w->start[last] - base, h, e) < 0)
-        return -1;
     for (size_t i = first; i < last; i++) {
         struct seen *s = &seen[i - first].seen;
+        float *at = h + (p->w->start[i] - base) * row_width(m);
 
-        if (window_look(m, p->w->pictures, i, p->w->ids + p->w->start[i], window_length(p->w, i),
+        if (model_embed(m, p->w->ids + p->w->start[i], window_length(p->w, i), at, e) < 0 ||
+            window_look(m, p->w->pictures, i, p->w->ids + p->w->start[i], window_length(p->w, i),
                         &seen[i - first], e) < 0)
             return -1;
-        seen_embed(s, window_length(p->w, i), h + (p->w->start[i] - base) * width(m));
+        seen_embed(s, window_length(p->w, i), at);
         seen_drop_features(s);
     }
     return 0;
+}
+
+/* What blocks hand on beside the stream is of no use behind the last one: the streams of the
+ * windows close up. */
+static void stream_alone(struct pass *p, int which, size_t first, size_t last)
+{
+    const size_t d = width(p->model[which]), row = row_width(p->model[which]),
+                 base = p->w->start[first];
+    float *h = p->hidden[which];
+
+    for (size_t i = first; row > d && i < last; i++)
+        memmove(h + (p->w->start[i] - base) * d, h + (p->w->start[i] - base) * row,
+                window_length(p->w, i) * d * sizeof *h);
 }
 
 /* 1: a signal asks to stop. */
@@ -113,7 +132,7 @@ static int run_blocks(struct pass *p, int which, size_t first, size_t last,
                       const struct window_seen *seen, struct err *e)
 {
     struct model *m = p->model[which];
-    const size_t d = width(m), base = p->w->start[first], layers = model_config(m)->layers;
+    const size_t row = row_width(m), base = p->w->start[first], layers = model_config(m)->layers;
     float *h = p->hidden[which];
 
     for (size_t l = 0; l < layers; l++) {
@@ -127,13 +146,14 @@ static int run_blocks(struct pass *p, int which, size_t first, size_t last,
                                    .lengths = &length,
                                    .seen = seen_rows(&seen[i - first].seen)};
 
-            rc = sig_draining() ? 1 : block_forward(b, &r, h + (p->w->start[i] - base) * d, e);
+            rc = sig_draining() ? 1 : block_forward(b, &r, h + (p->w->start[i] - base) * row, e);
             work_done(p, (double)length * p->block_cost[which]);
         }
         block_close(&b);
         if (rc != 0)
             return rc;
     }
+    stream_alone(p, which, first, last);
     return model_final_norm(m, p->w->start[last] - base, h, e);
 }
 
@@ -290,7 +310,7 @@ static int score_window(struct pass *p, size_t window, size_t base, struct err *
  * for the first one. */
 static size_t batch_end(const struct pass *p, size_t first, size_t *room)
 {
-    const uint64_t per_token = (width(p->model[0]) + width(p->model[1])) * sizeof(float);
+    const uint64_t per_token = (row_width(p->model[0]) + row_width(p->model[1])) * sizeof(float);
     size_t last = first + 1, tokens;
 
     for (; last < p->w->count; last++) {
@@ -312,7 +332,7 @@ static int hidden_alloc(struct pass *p, struct err *e)
             tokens = p->w->start[last] - p->w->start[first];
     }
     for (int k = 0; k < 2 && p->model[k]; k++)
-        if (!(p->hidden[k] = mem_raw(tokens * width(p->model[k]), sizeof(float), e)))
+        if (!(p->hidden[k] = mem_raw(tokens * row_width(p->model[k]), sizeof(float), e)))
             return -1;
     return 0;
 }

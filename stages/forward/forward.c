@@ -210,7 +210,7 @@ int forward_embed(struct forward *f, struct way *w, size_t i, struct err *e)
 /* Room for all chunks, and their embeddings. */
 static int start_way(struct forward *f, struct way *w, struct err *e)
 {
-    const uint64_t row = f->c->d * sizeof(float) + f->kept,
+    const uint64_t row = config_row(f->c) * sizeof(float) + f->kept,
                    features = held_features(f->held, f->count),
                    mem = f->o.mem > features ? f->o.mem - features : 0;
 
@@ -220,7 +220,7 @@ static int start_way(struct forward *f, struct way *w, struct err *e)
         return -1;
     for (size_t i = 0; i < f->count; i++) {
         size_t T = f->held[i].view.T;
-        if (store_add(w->store, T * f->c->d * sizeof(float), T * f->kept, e) < 0)
+        if (store_add(w->store, T * config_row(f->c) * sizeof(float), T * f->kept, e) < 0)
             return -1;
     }
     for (size_t i = 0; i < f->count; i++)
@@ -236,7 +236,7 @@ static int start(struct forward *f, struct err *e)
     for (size_t i = 0; i < f->count; i++)
         if (f->held[i].view.T > f->t_max)
             f->t_max = f->held[i].view.T;
-    if (mem_mul(f->t_max, f->kept + f->c->d * sizeof(float), &n) < 0)
+    if (mem_mul(f->t_max, f->kept + config_row(f->c) * sizeof(float), &n) < 0)
         return err_set(e, ERR_USE, "a chunk of %zu tokens is too large", f->t_max);
     if (!(f->site_w = mem_raw(f->t_max, sizeof *f->site_w, e)) || emit_start(f, e) < 0)
         return -1;

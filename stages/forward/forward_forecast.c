@@ -65,7 +65,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     mine = (uint64_t)forecast_share(f);
     features = features_most(c, f, mine);
     hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
-                  sizeof(float) * c->d + cost.kept, out);
+                  sizeof(float) * config_row(c) + cost.kept, out);
     out->flops = ways * cost.flops;
     later = (double)cost.room + scores + ways * sizeof(float) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);

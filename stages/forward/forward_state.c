@@ -42,7 +42,7 @@ static char *lane_path(const struct forward *f, size_t i, struct err *e)
 static struct site stream_of(const struct forward *f, size_t next)
 {
     struct site s = {
-        .order = f->sites->first[next], .block = next, .inputs = f->c->d, .expert = -1};
+        .order = f->sites->first[next], .block = next, .inputs = config_row(f->c), .expert = -1};
 
     snprintf(s.name, sizeof s.name, STREAM);
     return s;
@@ -146,7 +146,7 @@ static int state_fits(const struct forward *f, size_t i, const struct msg *m,
     if (strcmp(m->run, f->run) != 0)
         return err_set(e, ERR_USE, "it is of run %s, this is %s", m->run, f->run);
     if (a->chunk != v->chunk || a->chunks != v->chunks || a->lane != v->lane || a->T != v->T ||
-        a->K != f->c->d || a->x->dtype != DT_F32 || strcmp(a->site, STREAM) != 0 ||
+        a->K != config_row(f->c) || a->x->dtype != DT_F32 || strcmp(a->site, STREAM) != 0 ||
         !a->xf != (f->ways < 2) || a->sites != f->sites->count)
         return err_set(e, ERR_USE, "'%s' is not the state of chunk %llu here", m->id,
                        (unsigned long long)v->chunk);

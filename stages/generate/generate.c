@@ -264,7 +264,7 @@ static int make_room(struct generate *g, struct err *e)
                    (g->ready = mem_array(n, sizeof *g->ready, e)) &&
                    (g->row = mem_array(n, sizeof *g->row, e)) &&
                    (g->picked = mem_array(n, sizeof *g->picked, e)) &&
-                   (g->h = mem_raw(STEP_ROWS * g->c->d, sizeof *g->h, e)) &&
+                   (g->h = mem_raw(STEP_ROWS * config_row(g->c), sizeof *g->h, e)) &&
                    (g->last = mem_raw(n * g->c->d, sizeof *g->last, e)) &&
                    (g->logits = mem_raw(n * V, sizeof *g->logits, e)) &&
                    (g->work = mem_raw(par_threads(g->par) * V, sizeof *g->work, e))

@@ -134,6 +134,22 @@ whole_job() { # FAMILY [KLD]: into ./FAMILY. Random weights are rough: 8 bits co
     run -1 grep -c 'in_proj_ba.qweight\|conv1d.qweight' <(ptq inspect --fast qwen3_next)
 }
 
+@test "families: blocks that have embeddings of their own, and keys and values of earlier ones" {
+    need
+    whole_job gemma4
+    jq -es 'map(select(.record == "site" and .site == "attn.qkv") | .linears | length) == [3, 3, 3, 1, 1, 1]' gemma4/.ptqflow/journal.jsonl
+    # what takes no part in it goes along as it was, as do the linears that let the embeddings in
+    diff <(ptq inspect gemma4 | grep 'layers.[345].self_attn.[kv]_\|per_layer') \
+        <(ptq inspect "$models/gemma4" | grep 'layers.[345].self_attn.[kv]_\|per_layer')
+    for n in 1 2; do
+        ptq generate --model gemma4 --prompts <(head -n 2 data.jsonl | jq -c '{input_ids: .input_ids[:9]}') --max-tokens 8 \
+            --temperature 0 --ignore-eos --ids --batch "$n" --quiet
+    done | sort | uniq -c | awk '$1 != 2 { exit 1 }'
+    ptq run gptq --model "$models/gemma4" --data data.jsonl --tokens 128 --length 64 --chunk-tokens 64 --bits 8 --group 8 --out split --quiet \
+        --workers forward=2 --forward.mem 1 2>/dev/null
+    cmp split/model.safetensors gemma4/model.safetensors
+}
+
 @test "families: experts in one tensor beside an MLP" {
     need
     whole_job gemma4-moe 0.3

@@ -102,6 +102,21 @@ importance() { # MORE...
     [[ $output == *"site_weights  F32 [20, 96]"* && $output == *pixels* ]]
 }
 
+@test "every family has gradients, or says what has none" {
+    local models=${PTQ_SHARED:-$ROOT/../shared}/data/conformance f
+    [ -d "$models" ] || skip "data/conformance is not on this machine (PTQ_SHARED)"
+    awk 'BEGIN { srand(3); printf "{\"input_ids\":["; for (k = 0; k < 32; k++) printf "%s%d", k ? "," : "", 4 + int(rand() * 250); print "]}" }' >data.jsonl
+    for f in gpt_oss deepseek_v3 qwen3_next gemma4-moe; do
+        ptq-sample --model "$models/$f" --data data.jsonl --tokens 32 --length 16 --quiet |
+            ptq-importance --model "$models/$f" --threads 1 --quiet --out "$f.ptq"
+        run -0 ptq-inspect "$f.ptq"
+        [[ $output == *"site_weights  F32 ["*", 32]"*" mean 1 "* ]]
+    done
+    ptq-sample --model "$models/gemma4" --data data.jsonl --tokens 32 --length 16 --quiet --out chunks.ptq
+    run -100 ptq-importance --model "$models/gemma4" --quiet --in chunks.ptq --out x.ptq
+    [[ $output == *"what it hands on beside the stream"*"has no backward pass"* ]]
+}
+
 @test "a run of the recipe, with two processes that weigh" {
     timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
         --workers importance=2,forward=1 --out out

@@ -31,7 +31,7 @@ static inline float *run_hidden(struct model *m, const struct rows *r, const int
 {
     struct err err = {0};
     const struct config *c = model_config(m);
-    float *h = run_array(r->T * c->d);
+    float *h = run_array(r->T * config_row(c));
 
     must(model_embed(m, ids, r->T, h, &err) == 0);
     for (size_t i = 0; i < c->layers; i++) {

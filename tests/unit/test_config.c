@@ -166,10 +166,19 @@ static void test_gemma4(void **state)
     refused(FAMILY("gemma4_text",
                    ", \"global_head_dim\": 32, \"use_bidirectional_attention\": \"all\""),
             "use_bidirectional_attention", "gemma4_text");
-    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"num_kv_shared_layers\": 1"),
-            "num_kv_shared_layers", "gemma4_text");
-    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"hidden_size_per_layer_input\": 8"),
-            "hidden_size_per_layer_input", "gemma4_text");
+    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"num_kv_shared_layers\": 1, "
+                                  "\"layer_types\": [\"full_attention\", \"sliding_attention\"]"),
+            "num_kv_shared_layers 1", "block 1 has none of its kind");
+    refused(FAMILY("gemma4_text", ", \"global_head_dim\": 32, \"num_kv_shared_layers\": 3"),
+            "num_kv_shared_layers", "3");
+    parsed(FAMILY("gemma4_text",
+                  ", \"head_dim\": 16, \"global_head_dim\": 32, \"num_kv_shared_layers\": 1, "
+                  "\"hidden_size_per_layer_input\": 8, "
+                  "\"layer_types\": [\"full_attention\", \"full_attention\"]"),
+           &c);
+    assert_true(c.block_embed == 8 && c.shared_keys == 1 && c.block_embed_vocab == c.vocab);
+    assert_true(c.carry == 2 * 8 + 2 * c.kv_heads * (16 + 32) && config_row(&c) == c.d + c.carry);
+    config_release(&c);
     refused(FAMILY("gemma4_text", ", \"global_head_dim\": 33"), "blocks without a window", "33");
     refused(FAMILY("gemma4_text", ", \"layer_types\": [\"full_attention\", \"full_attention\"], "
                                   "\"per_layer_config\": {\"0\": {\"head_dim\": 32}}"),

@@ -26,6 +26,7 @@ struct alone {
     struct op op;
     size_t width[OP_INPUTS], width_out, count, count_in[OP_INPUTS], floats; /* of its tensor */
     int routed; /* it reads the groups of a route, which it has as its second input */
+    int fading; /* its third input is a logarithm of what is below 1 */
     size_t position[T], length[T];
     struct rope rope;
     struct op_groups groups;
@@ -69,6 +70,8 @@ static void alone_fill(struct alone *a)
                     (float)(0.1 + rng_unit(&r));
         must(op_groups_make(&a->groups, a->in[1], T, EXPERTS, TOP, &err) == 0);
     }
+    for (size_t i = 0; a->fading && i < a->count_in[2] * a->width[2]; i++)
+        a->in[2][i] = -0.3f * (float)fabs((double)a->in[2][i]) - 0.1f;
     a->tensor = random_floats(a->floats, &r);
     if (a->op.kind == &op_route ||
         a->op.kind == &op_choose) /* no direction changes who is chosen */
@@ -233,7 +236,7 @@ static void product_is_the_slope(struct alone *a)
     for (size_t k = 0; k < a->op.kind->inputs; k++) {
         const size_t floats = a->count_in[k] * a->width[k];
 
-        if (a->op.kind != &op_gather || k == 0)
+        if ((a->op.kind != &op_gather && a->op.kind != &op_experts_times) || k == 0)
             along(a, one, "input", a->in[k], at, floats);
         at += floats;
     }
@@ -268,18 +271,23 @@ static void attentions(void **state)
     static const struct attention_shape shapes[] = {
         {.heads = 4, .kv_heads = 2, .head_dim = 8},
         {.heads = 2, .kv_heads = 2, .head_dim = 8, .window = 20},
-        {.heads = 4, .kv_heads = 1, .head_dim = 8, .window = 140, .scale = 0.2f, .cap = 1.5f}};
+        {.heads = 4, .kv_heads = 1, .head_dim = 8, .window = 140, .scale = 0.2f, .cap = 1.5f},
+        {.heads = 4, .kv_heads = 2, .head_dim = 8, .value_dim = 5}};
 
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct attention_shape *s = &shapes[i];
-        const size_t q = s->heads * s->head_dim, k = s->kv_heads * s->head_dim;
+        const size_t q = s->heads * s->head_dim, k = s->kv_heads * s->head_dim,
+                     vd = attention_value_dim(s);
         struct alone a = {.op = {.kind = &op_attention, .in = {0, 1, 2}, .out = 3},
-                          .width = {q, k, k},
-                          .width_out = q,
+                          .width = {q, k, s->kv_heads * vd},
+                          .width_out = s->heads * vd,
                           .count = T};
 
         a.op.attention.shape = *s;
+        product_is_the_slope(&a);
+        a.op.kind = &op_attention_sinks;
+        a.floats = s->heads;
         product_is_the_slope(&a);
     }
 }
@@ -384,6 +392,120 @@ static void experts(void **state)
     product_is_the_slope(&scatter);
 }
 
+static void factors(void **state)
+{
+    struct alone
+        times = {.op = {.kind = &op_times},
+                 .width = {24},
+                 .width_out = 24,
+                 .count = T,
+                 .floats = 24},
+        experts_times = {.op = {.kind = &op_experts_times, .in = {0, 1}},
+                         .width = {24, EXPERTS},
+                         .width_out = 24,
+                         .count = T * TOP,
+                         .count_in = {T * TOP, T},
+                         .floats = EXPERTS,
+                         .routed = 1},
+        decay = {.op = {.kind = &op_decay}, .width = {6}, .width_out = 6, .count = T, .floats = 6},
+        unit = {.op = {.kind = &op_unit, .out = 1}, .width = {24}, .width_out = 24, .count = T};
+
+    (void)state;
+    times.op.times.by = 0.7f;
+    times.op.tensor[0].shape[0] = 24;
+    product_is_the_slope(&times);
+    times.op.tensor[0].shape[0] = times.floats = 1;
+    product_is_the_slope(&times);
+    product_is_the_slope(&experts_times);
+    product_is_the_slope(&decay);
+    for (size_t heads = 1; heads <= 3; heads += 2) {
+        unit.op.unit.heads = heads;
+        unit.op.unit.eps = 1e-5;
+        unit.op.out = heads == 1;
+        product_is_the_slope(&unit);
+    }
+}
+
+static void gates_and_activations(void **state)
+{
+    struct alone swiglu = {
+        .op = {.kind = &op_swiglu, .out = 1}, .width = {48}, .width_out = 24, .count = T};
+
+    (void)state;
+    swiglu.op.swiglu.alpha = 1.702f;
+    swiglu.op.swiglu.limit = 7;
+    product_is_the_slope(&swiglu);
+    for (int of = ACTIVATION_SILU; of <= ACTIVATION_GELU_QUICK; of++) {
+        struct alone a = {.op = {.kind = &op_activate}, .width = {24}, .width_out = 24, .count = T};
+
+        a.op.gate.activation = (enum activation)of;
+        product_is_the_slope(&a);
+    }
+}
+
+/* Beyond the limit a gate, and on either side an up, changes nothing. */
+static void clamps_have_no_slope(void **state)
+{
+    float x[6] = {3, 0.5f, 0.5f, 3, -9, -3}, g[3] = {1, 1, 1}, to[6] = {0};
+    struct op swiglu = {.kind = &op_swiglu, .out = 1, .expert = -1};
+    struct err err = {0};
+    struct par *one = par_open(1, &err);
+    struct op_back b = {
+        .a = {.op = &swiglu, .par = one, .in = {x}, .width = {6}, .width_out = 3, .count = 1},
+        .grad = g,
+        .grad_in = {to}};
+
+    (void)state;
+    swiglu.swiglu.alpha = 1;
+    swiglu.swiglu.limit = 2;
+    must(op_swiglu.back(&b, &err) == 0);
+    assert_true(to[0] == 0 && to[1] != 0 && to[2] != 0 && to[3] == 0 && to[4] != 0 && to[5] == 0);
+    par_close(&one);
+}
+
+static void states(void **state)
+{
+    static const struct delta_shape shapes[] = {{1, 1, 8, 6}, {2, 4, 6, 8}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct delta_shape *s = &shapes[i];
+        struct alone a = {.op = {.kind = &op_delta, .in = {0, 1, 2}, .out = 3},
+                          .width = {2 * s->key_heads * s->key_dim + s->value_heads * s->value_dim,
+                                    s->value_heads, s->value_heads},
+                          .width_out = s->value_heads * s->value_dim,
+                          .count = T};
+
+        a.op.delta.shape = *s;
+        a.fading = 1;
+        product_is_the_slope(&a);
+    }
+    for (size_t taps = 1; taps <= 4; taps += 3) {
+        struct alone a = {.op = {.kind = &op_conv, .out = 1},
+                          .width = {12},
+                          .width_out = 12,
+                          .count = T,
+                          .floats = 12 * taps};
+
+        a.op.conv.taps = taps;
+        product_is_the_slope(&a);
+    }
+}
+
+static void concats(void **state)
+{
+    (void)state;
+    for (size_t shared = 0; shared <= 1; shared++) {
+        struct alone a = {.op = {.kind = &op_concat, .in = {0, 1}, .out = 2},
+                          .width = {24, shared ? 5 : 15},
+                          .width_out = 39,
+                          .count = T};
+
+        a.op.concat.heads = 3;
+        product_is_the_slope(&a);
+    }
+}
+
 static void routes(void **state)
 {
     (void)state;
@@ -408,9 +530,18 @@ static void routes(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norms),  cmocka_unit_test(attentions), cmocka_unit_test(linear_and_bias),
-        cmocka_unit_test(ropes),  cmocka_unit_test(rows_alone), cmocka_unit_test(experts),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(attentions),
+        cmocka_unit_test(linear_and_bias),
+        cmocka_unit_test(ropes),
+        cmocka_unit_test(rows_alone),
+        cmocka_unit_test(experts),
         cmocka_unit_test(routes),
+        cmocka_unit_test(factors),
+        cmocka_unit_test(gates_and_activations),
+        cmocka_unit_test(clamps_have_no_slope),
+        cmocka_unit_test(states),
+        cmocka_unit_test(concats),
     };
     struct err err = {0};
 
