@@ -123,11 +123,11 @@ same_alone() { # MODEL: what it says to two prompts does not depend on whether t
 
 @test "families: blocks without attention are quantized and read back, and their state goes from token to token" {
     need
-    whole_job qwen3_next 0.3
+    whole_job qwen3_next 0.1 # rounded to nearest: 0.123
     jq -es 'map(select(.record == "site" and .block == 0) | .site) | index("delta.in") == 0 and index("delta.out") == 1' \
         qwen3_next/.ptqflow/journal.jsonl
     # one tensor for all experts, tensors that take no part, a config in another
-    whole_job qwen3_5_moe 0.3
+    whole_job qwen3_5_moe 0.28 # 0.35
     [ "$(ptq inspect --fast qwen3_5_moe | grep -c 'layers\.1\.mlp\.experts\..*\.qweight')" -eq 24 ]
     diff <(ptq inspect qwen3_5_moe | grep '^mtp\|^model.visual') <(ptq inspect "$models/qwen3_5_moe" | grep '^mtp\|^model.visual')
     jq -e '.text_config.model_type == "qwen3_5_moe_text" and .quantization_config.quant_method == "gptq"' qwen3_5_moe/config.json
@@ -142,7 +142,7 @@ same_alone() { # MODEL: what it says to two prompts does not depend on whether t
 
 @test "families: blocks that have embeddings of their own, and keys and values of earlier ones" {
     need
-    whole_job gemma4
+    whole_job gemma4 0.04 # 0.056
     jq -es 'map(select(.record == "site" and .site == "attn.qkv") | .linears | length) == [3, 3, 3, 1, 1, 1]' gemma4/.ptqflow/journal.jsonl
     # what takes no part in it goes along as it was, as do the linears that let the embeddings in
     diff <(ptq inspect gemma4 | grep 'layers.[345].self_attn.[kv]_\|per_layer') \
@@ -157,11 +157,11 @@ same_alone() { # MODEL: what it says to two prompts does not depend on whether t
 
 @test "families: experts in one tensor beside an MLP" {
     need
-    whole_job gemma4-moe 0.3
+    whole_job gemma4-moe 0.1 # 0.113
     [ "$(ptq inspect --fast gemma4-moe | grep -c 'layers\.1\.experts\..*\.qweight')" -eq 24 ]
     ptq run gptq --model "$models/gemma4-moe" --data data.jsonl --tokens 64 --length 64 --bits 8 --group 8 --format dense --out side --quiet 2>/dev/null
     diff <(ptq inspect --fast side | grep '^model') <(ptq inspect --fast "$models/gemma4-moe" | grep '^model')
-    ptq eval --model side --ref "$models/gemma4-moe" --data data.jsonl --max-windows 1 --quiet --json | jq -e '.kld_mean < 0.3'
+    ptq eval --model side --ref "$models/gemma4-moe" --data data.jsonl --max-windows 1 --quiet --json | jq -e '.kld_mean < 0.09' # 0.112
 }
 
 @test "families: what needs a second stream is refused for experts before anything starts" {
