@@ -60,6 +60,17 @@ experts() { # OUT FILTER: of the sites of experts
     [[ $output == *"--experts all sums all tokens for every expert: leave --starved out"* ]]
 }
 
+@test "experts: a checkpoint whose experts are not all of one kind is said to be such" {
+    need conformance
+    run_tiny gptq alike
+    ptq check alike >alike.said
+    run -1 grep '^warning' alike.said
+    run_tiny gptq unlike --override 'b2.expert.3.down: skip'
+    ptq check unlike >unlike.said
+    [ "$(grep -c "experts.0.gate_proj' and 'model.layers.2.mlp.experts.3.down_proj' are of different kinds: engines that run the experts" unlike.said)" = 1 ]
+    [ "$(grep -c '^warning' unlike.said)" = 1 ]
+}
+
 @test "experts: a plan counts the work of experts that see all tokens, and several reducers" {
     need conformance
     plan() { ptq plan "$1" --json --model "$tiny" --data data.jsonl --tokens 24 --length 12 --bits 8 --group 8 "${@:2}"; }

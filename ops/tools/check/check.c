@@ -31,6 +31,10 @@ struct check {
     struct format_reader *reader;
     struct engine_look look;
     struct format_linear first; /* that is quantized; bits 0: none yet */
+    /* the first of the experts of a block; N 0: it has none so far. warned: some differ from it */
+    struct format_linear expert;
+    size_t block;
+    int warned;
     size_t linears, quantized, problems, warnings;
 };
 
@@ -151,6 +155,26 @@ static int same_kind(const struct format_linear *a, const struct format_linear *
            a->symmetric == b->symmetric;
 }
 
+/* Engines run all experts of a block by one kernel. */
+static int expert_check(struct check *c, const struct site *s, const struct format_linear *l,
+                        struct err *e)
+{
+    if (s->expert < 0)
+        return 0;
+    if (!c->expert.N || c->block != s->block) {
+        c->expert = *l;
+        c->block = s->block;
+        c->warned = 0;
+    }
+    if (c->warned || same_kind(l, &c->expert))
+        return 0;
+    c->warned = 1;
+    return warning(c, e,
+                   "'%s' and '%s' are of different kinds: engines that run the experts of a block "
+                   "together (vLLM, SGLang) cannot load that",
+                   c->expert.name, l->name);
+}
+
 static int site_check(struct check *c, const struct site *s, struct err *e)
 {
     struct format_linear first = {.N = 0}, l;
@@ -163,6 +187,8 @@ static int site_check(struct check *c, const struct site *s, struct err *e)
             return -1;
         if (c->problems > before) /* of what kind it is, is not known */
             continue;
+        if (expert_check(c, s, &l, e) < 0)
+            return -1;
         if (!first.N)
             first = l;
         if (!s->fused || warned || same_kind(&l, &first))
