@@ -5,9 +5,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "modality.h"
+#include "../base/mem.h"
 #include "msg_check.h"
 
 #define VOCAB_MAX INT32_MAX
@@ -113,6 +115,36 @@ static const char *site_of(const struct json *sites, size_t i, int64_t *block)
     return json_as_text(site);
 }
 
+struct entry { /* of that list */
+    const char *site;
+    int64_t block;
+};
+
+static int by_block(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+
+    return x->block != y->block ? (x->block < y->block ? -1 : 1) : strcmp(x->site, y->site);
+}
+
+/* All entries hold block and site. */
+static int check_twice(const struct msg *m, const struct json *sites, size_t n, struct err *e)
+{
+    struct entry *all = mem_array(n, sizeof *all, e);
+    int rc = all ? 0 : -1;
+
+    for (size_t i = 0; all && i < n; i++)
+        all[i].site = site_of(sites, i, &all[i].block);
+    if (all)
+        qsort(all, n, sizeof *all, by_block);
+    for (size_t i = 1; rc == 0 && i < n; i++)
+        if (by_block(&all[i - 1], &all[i]) == 0)
+            rc = check_fail(m, e, "field 'site_weights': %.60s of block %" PRId64 " twice",
+                            all[i].site, all[i].block);
+    free(all);
+    return rc;
+}
+
 static int check_sites(const struct msg *m, const struct json *sites, size_t n, struct err *e)
 {
     if (json_kind(sites) != JSON_KIND_ARRAY || json_count(sites) != n)
@@ -121,17 +153,13 @@ static int check_sites(const struct msg *m, const struct json *sites, size_t n, 
                           "rows of its tensor",
                           n);
     for (size_t i = 0; i < n; i++) {
-        int64_t block, other;
+        int64_t block;
         const char *site = site_of(sites, i, &block);
 
         if (!site || strlen(site) != json_text_length(json_get(json_at(sites, i), "site")))
             return check_fail(m, e, "field 'site_weights': entry %zu must hold block and site", i);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(site_of(sites, k, &other), site) == 0 && other == block)
-                return check_fail(m, e, "field 'site_weights': %.60s of block %" PRId64 " twice",
-                                  site, block);
     }
-    return 0;
+    return check_twice(m, sites, n, e);
 }
 
 static int check_site_weights(const struct msg *m, struct chunk_view *v, struct err *e)
@@ -153,13 +181,17 @@ static int check_site_weights(const struct msg *m, struct chunk_view *v, struct 
     return check_finite_weights(m, "site_weights", v->site_weights, v->nsites * v->T, e);
 }
 
-const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site)
+const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site,
+                                size_t guess)
 {
-    for (size_t i = 0; i < v->nsites; i++) {
-        int64_t at;
+    for (size_t i = 0; i <= v->nsites; i++) {
+        const size_t at = i ? i - 1 : guess;
+        const char *name;
+        int64_t of;
 
-        if (strcmp(site_of(v->sites, i, &at), site) == 0 && (uint64_t)at == block)
-            return v->site_weights + i * v->T;
+        if (at < v->nsites && (name = site_of(v->sites, at, &of)) && (uint64_t)of == block &&
+            strcmp(name, site) == 0)
+            return v->site_weights + at * v->T;
     }
     return NULL;
 }

@@ -10,7 +10,7 @@
 #include "msg_expert.h"
 #include "msg_images.h"
 
-#define CHUNK_SITES_MAX 4096 /* in site_weights: each is looked for among all before it */
+#define CHUNK_SITES_MAX 262144 /* in site_weights: those of 256 experts in many blocks */
 
 struct chunk_view {
     uint64_t chunk, chunks; /* this one, of how many in the run */
@@ -37,8 +37,10 @@ struct chunk_view {
     const struct json *prov; /* provenance so far: array of records, one per stage */
 };
 int chunk_read(const struct msg *m, struct chunk_view *v, struct err *e);
-/* [T] of one site; NULL: all 1 */
-const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site);
+/* [T] of one site; NULL: all 1. guess: where in the list it may stand, as its place among all sites
+ * of the model; looked at first. */
+const float *chunk_site_weights(const struct chunk_view *v, uint64_t block, const char *site,
+                                size_t guess);
 /* The ratios of one site, as modality_ratios_read takes them; NULL: not said. */
 const struct json *chunk_ratios(const struct chunk_view *v, uint64_t block, const char *site);
 /* Fields and tensors that chunk_read knows, NULL at the end; and those of weights. */

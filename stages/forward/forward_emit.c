@@ -179,7 +179,7 @@ int emit_site(struct forward *f, size_t i, const struct site *s, char *const kep
 
     if (block_site_rows(f->way[0].block, number_in_block(f, s), &r, f->o.acts, &b, e) < 0)
         return -1;
-    a.w = w = rows_weigh(&f->held[i].view, s->block, s->name, a.w, f->site_w);
+    a.w = w = rows_weigh(&f->held[i].view, s, a.w, f->site_w);
     if (b.token && (f->o.expert.every || (may_send_all(f) && b.count < f->o.expert.below)))
         return emit_all(f, i, s, &b, &a, io, e);
     if (b.token) {

@@ -28,10 +28,9 @@ int rows_check(const struct msg *chunk, const struct chunk_view *v, const struct
     return 0;
 }
 
-const float *rows_weigh(const struct chunk_view *v, uint64_t block, const char *site,
-                        const float *w, float *to)
+const float *rows_weigh(const struct chunk_view *v, const struct site *s, const float *w, float *to)
 {
-    const float *each = chunk_site_weights(v, block, site);
+    const float *each = chunk_site_weights(v, s->block, s->name, s->order);
 
     if (!each)
         return w;

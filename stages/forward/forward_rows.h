@@ -13,8 +13,8 @@ int rows_check(const struct msg *chunk, const struct chunk_view *v, const struct
                struct err *e);
 /* Weights w [T] (NULL: all 1) times those of the chunk for this site, in to [T]; w itself when it
  * has none. */
-const float *rows_weigh(const struct chunk_view *v, uint64_t block, const char *site,
-                        const float *w, float *to);
+const float *rows_weigh(const struct chunk_view *v, const struct site *s, const float *w,
+                        float *to);
 /* Fields and tensors of the chunk that are not known here go into its acts. */
 int rows_hand_on(const struct msg *chunk, struct msg *acts, struct err *e);
 

@@ -25,7 +25,7 @@ static void read_views(const struct msg *m)
     struct partial_view partial;
 
     if (chunk_read(m, &chunk, &e) == 0)
-        chunk_site_weights(&chunk, 0, "attn.qkv");
+        chunk_site_weights(&chunk, 0, "attn.qkv", 0);
     acts_read(m, &acts, &e);
     weights_read(m, &weights, &e);
     problem_read(m, &problem, &e);

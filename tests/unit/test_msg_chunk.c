@@ -401,10 +401,14 @@ static void test_round_trip(void **state)
     assert_int_equal(c.blocks, 3);
     assert_memory_equal(c.block_weights, weights, sizeof weights);
     assert_int_equal(c.nsites, 2);
-    assert_memory_equal(chunk_site_weights(&c, 2, "attn.o"), of_sites, 6 * sizeof *of_sites);
-    assert_memory_equal(chunk_site_weights(&c, 0, "mlp.down"), of_sites + 6, 6 * sizeof *of_sites);
-    assert_null(chunk_site_weights(&c, 1, "attn.o"));
-    assert_null(chunk_site_weights(&c, 2, "mlp.down"));
+    assert_memory_equal(chunk_site_weights(&c, 2, "attn.o", 0), of_sites, 6 * sizeof *of_sites);
+    assert_memory_equal(chunk_site_weights(&c, 0, "mlp.down", 0), of_sites + 6,
+                        6 * sizeof *of_sites);
+    for (size_t guess = 1; guess < 4; guess++)
+        assert_ptr_equal(chunk_site_weights(&c, 2, "attn.o", guess),
+                         chunk_site_weights(&c, 2, "attn.o", 0));
+    assert_null(chunk_site_weights(&c, 1, "attn.o", 0));
+    assert_null(chunk_site_weights(&c, 2, "mlp.down", 0));
     assert_string_equal(json_as_text(json_get(json_at(c.prov, 0), "stage")), "sample");
     msg_destroy(&m);
     m = travel(acts());
@@ -422,6 +426,57 @@ static void test_round_trip(void **state)
     assert_string_equal(m->id, "b3.attn.qkv/w");
     assert_int_equal(json_count(w.linears), 1);
     msg_destroy(&m);
+}
+
+/* As many as models with many experts have: each is found, a second one of a name too. */
+static void test_many_sites(void **state)
+{
+    enum { SITES = 20000 };
+    float *w = calloc(SITES, sizeof *w);
+    const int32_t id = 7, one = 1;
+    struct json *list = json_new_array();
+    struct chunk_view c = {.chunks = 1,
+                           .lanes = 1,
+                           .vocab = 100,
+                           .T = 1,
+                           .nseq = 1,
+                           .ids = &id,
+                           .lengths = &one,
+                           .nsites = SITES,
+                           .site_weights = w,
+                           .sites = list};
+    struct err e = {0};
+    struct chunk_view v;
+    struct msg *m;
+
+    (void)state;
+    for (size_t i = 0; i < SITES; i++) {
+        struct json *x = json_new_object();
+        char name[32];
+
+        w[i] = (float)i;
+        snprintf(name, sizeof name, "expert.%zu.up", i % 256);
+        json_set_text(x, "site", name);
+        json_set_int(x, "block", (int64_t)(i / 256));
+        json_push(list, x);
+    }
+    m = chunk_write(&c, "sample", &e);
+    assert_non_null(m);
+    assert_int_equal(chunk_read(m, &v, &e), 0);
+    for (size_t i = 0; i < SITES; i++) {
+        const struct json *x = json_at(list, i);
+        const float *at = chunk_site_weights(&v, i / 256, json_as_text(json_get(x, "site")), i);
+
+        assert_true(at && *at == (float)i);
+    }
+    json_set_text((struct json *)(uintptr_t)json_at(list, SITES - 1), "site", "expert.3.up");
+    msg_destroy(&m);
+    m = chunk_write(&c, "sample", &e);
+    assert_int_equal(chunk_read(m, &v, &e), -1);
+    assert_non_null(strstr(e.text, "expert.3.up of block 78 twice"));
+    msg_destroy(&m);
+    json_destroy(&list);
+    free(w);
 }
 
 static void test_hand_on(void **state)
@@ -465,7 +520,8 @@ int main(void)
         cmocka_unit_test(test_chunk_fields), cmocka_unit_test(test_ratios),
         cmocka_unit_test(test_acts_fields),  cmocka_unit_test(test_weights_fields),
         cmocka_unit_test(test_tensors),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hand_on),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_many_sites),
+        cmocka_unit_test(test_hand_on),
     };
 
     return cmocka_run_group_tests_name("msg_chunk", tests, NULL, NULL);

@@ -255,7 +255,7 @@ static void site_weights(void **state)
         assert_int_equal(chunk_read(m, &v, &e), 0);
         assert_int_equal(v.nsites, 1);
         assert_null(v.weights);
-        assert_non_null(got = chunk_site_weights(&v, 1, "attn.o"));
+        assert_non_null(got = chunk_site_weights(&v, 1, "attn.o", 0));
         for (size_t t = 0; t < v.T; t++, at++)
             assert_true(fabsf(got[t] - want[at]) <= 1e-6f);
         msg_destroy(&m);
