@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, final norm and head. Blocks are in block.c, single
- * tensors in model_tensor.c, embeddings in model_embed.c, tied heads in model_head.c. Leaves out: heads with a
- * bias, embeddings that are normed, a quantized head. */
+ * tensors in model_tensor.c, embeddings in model_embed.c, tied heads in model_head.c. Leaves out:
+ * heads with a bias, embeddings that are normed, a quantized head. */
 #include "model.h"
 
 #include <stdlib.h>

@@ -4,10 +4,11 @@
  * A slot is a buffer of f32 rows, one for each token ([T, width]); slot 0 is the residual stream,
  * which a block gets and hands on. Rows of a routed slot are those that its experts get: `top`
  * for each token, in the order of the experts. Where blocks hand on more than the stream there is
- * a second such slot, the carry: its rows lie behind those of the stream. An operation reads slots and writes one, perhaps
- * in place; a slot is read after it was written, a slot of experts when all of them were. A
- * family builds the programs of its blocks from config.json (family.h) with the functions of
- * program_build.h; the first mistake stays in the program and program_finish returns it.
+ * a second such slot, the carry: its rows lie behind those of the stream. An operation reads slots
+ * and writes one, perhaps in place; a slot is read after it was written, a slot of experts when all
+ * of them were. A family builds the programs of its blocks from config.json (family.h) with the
+ * functions of program_build.h; the first mistake stays in the program and program_finish returns
+ * it.
  *
  * A site is the set of linear operations that read the same numbers. Where the rows of sites are
  * ready and their weights are needed the program stops: at a stop stand all sites whose rows are
