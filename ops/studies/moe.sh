@@ -4,13 +4,13 @@
 # the tokens that the router sends to each expert, with all tokens for starved experts, with all tokens for all of them, and MaCa.
 # Needs jq. MODEL is a folder, CALIB calibration text, each EVAL a text it is measured on. Prints a table (tests/bench/moe.md); the
 # cells lie in OUT/cells.jsonl, and those that are there are not measured again: the command may be stopped and given again.
-#   PTQ_MOE_BITS (4 3)  PTQ_MOE_SEEDS (1 2)  PTQ_MOE_TOKENS (2048 16384)  PTQ_MOE_GROUP (64)  PTQ_MOE_BELOW (64)  PTQ_MOE_WINDOWS (12)
+#   PTQ_MOE_BITS (4 3)  PTQ_MOE_SEEDS (1 2)  PTQ_MOE_TOKENS (4096)  PTQ_MOE_GROUP (64)  PTQ_MOE_BELOW (64)  PTQ_MOE_WINDOWS (8)
 set -eu
 [ $# -ge 5 ] || { sed -n '3,7s/^# \{0,1\}//p' "$0" >&2; exit 100; }
 ptq=$(cd "$1" && pwd)/ptq out=$2 model=$3 calib=$4
 shift 4
-group=${PTQ_MOE_GROUP:-64} below=${PTQ_MOE_BELOW:-64} windows=${PTQ_MOE_WINDOWS:-12}
-bits=${PTQ_MOE_BITS:-4 3} seeds=${PTQ_MOE_SEEDS:-1 2} counts=${PTQ_MOE_TOKENS:-2048 16384}
+group=${PTQ_MOE_GROUP:-64} below=${PTQ_MOE_BELOW:-64} windows=${PTQ_MOE_WINDOWS:-8}
+bits=${PTQ_MOE_BITS:-4 3} seeds=${PTQ_MOE_SEEDS:-1 2} counts=${PTQ_MOE_TOKENS:-4096}
 mkdir -p "$out"
 touch "$out/cells.jsonl"
 
@@ -25,7 +25,7 @@ quantize() { # METHOD BITS SEED: of $tokens
     esac
     recipe=$1 b=$2 seed=$3
     shift 3
-    [ "$recipe" = maca ] || set -- --length 512 "$@"
+    [ "$recipe" = maca ] || set -- --length 512 --mode crops --short join "$@"
     "$ptq" run "$recipe" --model "$model" --data "$calib" --tokens "$tokens" --seed "$seed" --bits "$b" --group "$group" \
         --out "$out/model" --overwrite --quiet "$@" 2>/dev/null
 }
@@ -61,7 +61,7 @@ jq -rs --arg model "$(basename "$model")" --arg below "$below" '
     def spread(f): if length > 1 then "\(mean | f) ± \((max - min) / 2 | f)" else "\(mean | f)" end;
     [.[0].texts[].text] as $texts |
     "# Experts that see few tokens: \($model)", "",
-    "Made by `ops/studies/moe.sh`: rows of 512 tokens (maca: 128 to 1024), starved below \($below) rows. Mean of the seeds ± half their spread. KL",
+    "Made by `ops/studies/moe.sh`: windows of 512 tokens drawn by the seed (maca: of 128 to 1024), starved below \($below) rows. Mean of the seeds ± half their spread. KL",
     "divergence from the unquantized model in nats a token, then perplexity (unquantized: \([.[0].texts[] | "\(.ref | coarse) on \(.text)"] | join(", "))).", "",
     "| bits | tokens | method | starved sites | \($texts | map("KL, \(.) | perplexity") | join(" | ")) |",
     "| --- | --- | --- | --- |\($texts | map(" --- | --- |") | join(""))",
