@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "forward_acts.h"
 #include "forward_images.h"
 #include "forward_rows.h"
 #include "forward_site.h"
@@ -75,31 +76,6 @@ int emit_gather(struct forward *f, size_t i, const struct site *s, size_t count,
 }
 
 /* ---- a message ---- */
-
-struct acts_view emit_acts(const struct forward *f, size_t i, const struct site *s)
-{
-    const struct chunk_view *v = &f->held[i].view;
-    struct acts_view a = {.block = s->block,
-                          .order = s->order,
-                          .sites = f->sites->count,
-                          .site = s->name,
-                          .chunk = v->chunk,
-                          .chunks = v->chunks,
-                          .lane = v->lane,
-                          .lanes = v->lanes,
-                          .lane_first = v->lane * v->chunks / v->lanes,
-                          .T = v->T,
-                          .K = s->inputs,
-                          .nseq = v->nseq,
-                          .w = f->held[i].w ? f->held[i].w : v->weights,
-                          .modality = v->modality,
-                          .lengths = v->lengths};
-
-    a.lane_count = (v->lane + 1) * v->chunks / v->lanes - a.lane_first;
-    a.expert = f->o.expert;
-    a.expert.known = s->expert >= 0;
-    return a;
-}
 
 /* Every token, and which of them the router sent. */
 static uint8_t *mark_routed(const struct block_rows *b, size_t T, struct err *e)
@@ -171,7 +147,7 @@ int emit_site(struct forward *f, size_t i, const struct site *s, char *const kep
               const struct forward_io *io, struct err *e)
 {
     const struct rows r = held_rows(&f->held[i]);
-    struct acts_view a = emit_acts(f, i, s);
+    struct acts_view a = forward_acts(f, i, s);
     struct site_part part = {0};
     struct block_rows b;
     const float *w;

@@ -10,8 +10,6 @@
 
 #include "forward_impl.h"
 
-/* Chunk i as acts at a site: all but the rows. */
-struct acts_view emit_acts(const struct forward *f, size_t i, const struct site *s);
 /* Room for the rows of the largest chunk. */
 int emit_start(struct forward *f, struct err *e);
 /* At the stop of s[0 .. count), which the first way has reached: the rows that experts there come

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
-#include "forward_emit.h"
+#include "forward_acts.h"
 #include "forward_impl.h"
 #include "forward_rows.h"
 #include "forward_site.h"
@@ -30,7 +30,7 @@ static size_t pick(const struct block_rows *b, const uint8_t *modality, size_t *
 static struct msg *make(const struct forward *f, size_t i, const struct site *s,
                         const struct site_part *part, void *x[2], struct err *e)
 {
-    struct acts_view a = emit_acts(f, i, s);
+    struct acts_view a = forward_acts(f, i, s);
     struct msg *m;
 
     a.T = part->T;

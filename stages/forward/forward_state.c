@@ -11,7 +11,7 @@
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/wire/frame.h"
-#include "forward_emit.h"
+#include "forward_acts.h"
 #include "forward_impl.h"
 
 #define STREAM "stream"
@@ -54,7 +54,7 @@ static int chunk_write_state(struct forward *f, size_t i, size_t next, int fd, c
                              struct err *e)
 {
     const struct site s = stream_of(f, next);
-    struct acts_view a = emit_acts(f, i, &s);
+    struct acts_view a = forward_acts(f, i, &s);
     void *to[2] = {NULL, NULL}, *h, *x;
     struct msg *m;
     char hex[17];
@@ -104,7 +104,7 @@ static int is_whole(const struct forward *f, size_t i, size_t end)
 {
     const struct site s = stream_of(f, 0);
 
-    return emit_acts(f, i, &s).lane_count == end - i;
+    return forward_acts(f, i, &s).lane_count == end - i;
 }
 
 int state_save(struct forward *f, size_t next, struct err *e)
