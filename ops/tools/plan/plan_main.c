@@ -109,7 +109,8 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
         o.importances = route_count(t, &importance_spec);
     }
     o.forwards = route_count(t, &forward_spec);
-    o.reducers = route_count(t, &reduce_spec);
+    /* of one stage: they share the sites; of several: each has all of them */
+    o.reducers = route_stage(t, &reduce_spec, 1) ? 1 : route_count(t, &reduce_spec);
     o.solvers = route_count(t, &solve_spec);
     o.cores = t->r->cores;
     rc = c->bpw > 0 ? choose(c, t, &x, &chosen, e) : 0;
