@@ -255,15 +255,6 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
     return r->o.how.plain ? add_to(r, l, SET_PLAIN, &plain, e) : 0;
 }
 
-static uint64_t count_routed(const struct acts_view *a)
-{
-    uint64_t n = a->routed ? 0 : a->T;
-
-    for (size_t t = 0; a->routed && t < a->T; t++)
-        n += a->routed[t];
-    return n;
-}
-
 /* All tokens beside those of the expert, in case that it is starved. */
 static int add_every(struct reduce *r, struct lane *l, const struct acts_view *a, struct err *e)
 {
@@ -296,7 +287,7 @@ static int add_acts(struct reduce *r, struct lane *l, int held, const struct act
     if (!has_rows(a))
         return add_none(r, l, held, a, e);
     if (a->expert.known && !held)
-        l->kept.routed += count_routed(a);
+        l->kept.routed += pick_count(a);
     if (a->routed && !a->expert.every)
         return add_routed(r, l, held, a, e);
     if (a->expert.starved == STARVED_ALL_TOKENS && !held)
@@ -427,18 +418,6 @@ static int push_weights(struct reduce *r, struct msg **m, struct err *e)
     return job_emit(r, j, e);
 }
 
-/* The sums of all tokens are one set, and of rows that this reducer has. */
-static int check_every(const struct reduce *r, const struct msg *m, const struct msg_expert *x,
-                       struct err *e)
-{
-    if (x->starved != STARVED_ALL_TOKENS || (!r->o.partial && !r->o.how.classes))
-        return 0;
-    return err_set(e, ERR_USE,
-                   "message '%s': with %s there are no sums of all tokens: use --starved rtn, or "
-                   "leave it out",
-                   m->id, r->o.partial ? "--partial" : "--classes");
-}
-
 static int push_acts(struct reduce *r, struct msg **m, struct err *e)
 {
     struct acts_view a;
@@ -456,7 +435,8 @@ static int push_acts(struct reduce *r, struct msg **m, struct err *e)
                        .with_d = a.xf != NULL,
                        .how = r->o.how,
                        .expert = a.expert};
-    if (check_every(r, *m, &a.expert, e) < 0 || job_for(r, *m, a.order, &p, &j, e) < 0)
+    if (job_check_expert(*m, &a.expert, &r->o.how, r->o.partial, e) < 0 ||
+        job_for(r, *m, a.order, &p, &j, e) < 0)
         return -1;
     if (!j)
         return 0;

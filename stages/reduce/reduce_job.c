@@ -127,6 +127,17 @@ int job_check_place(const struct job *j, const struct msg *m, const struct place
     return 0;
 }
 
+int job_check_expert(const struct msg *m, const struct msg_expert *x, const struct kept_how *how,
+                     int partial, struct err *e)
+{
+    if (x->starved != STARVED_ALL_TOKENS || (!partial && !how->classes))
+        return 0;
+    return err_set(e, ERR_USE,
+                   "message '%s': with %s there are no sums of all tokens: use --starved rtn, or "
+                   "leave it out",
+                   m->id, partial ? "--partial" : "--classes");
+}
+
 int job_differs(const struct msg *m, struct err *e)
 {
     return err_set(e, ERR_USE, "message '%s' came before with other contents", m->id);

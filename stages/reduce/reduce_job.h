@@ -63,6 +63,9 @@ void job_destroy(struct job *j);
 /* The place of m is that of what came before; weights are of these rows, whichever came first. */
 int job_check_place(const struct job *j, const struct msg *m, const struct place *p, struct err *e);
 int job_check_weights(const struct job *j, struct err *e);
+/* The sums of all tokens for a starved expert are one set, of rows that this reducer has. */
+int job_check_expert(const struct msg *m, const struct msg_expert *x, const struct kept_how *how,
+                     int partial, struct err *e);
 /* A chunk that was added comes again. */
 int lane_check_repeat(const struct lane *l, const struct msg *m, uint64_t chunk, struct err *e);
 /* m is number `at` of the lane. */

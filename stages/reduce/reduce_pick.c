@@ -73,3 +73,12 @@ int pick_rows(struct picked *to, const struct acts_view *a, const uint8_t *of, u
     }
     return 0;
 }
+
+uint64_t pick_count(const struct acts_view *a)
+{
+    uint64_t n = a->routed ? 0 : a->T;
+
+    for (size_t t = 0; a->routed && t < a->T; t++)
+        n += a->routed[t];
+    return n;
+}

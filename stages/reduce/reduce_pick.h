@@ -15,5 +15,7 @@ struct picked {
  * time. */
 int pick_rows(struct picked *to, const struct acts_view *a, const uint8_t *of, uint8_t which,
               struct sums_scratch *t, struct err *e);
+/* Rows that a router sent: all, where it is not said which. */
+uint64_t pick_count(const struct acts_view *a);
 
 #endif
