@@ -137,6 +137,9 @@ int opt_set(const struct opt *o, void *values, const char *name, const char *val
     }
     if (!value)
         return err_set(e, ERR_USE, "--%s needs a value", name);
+    /* a variable of a shell that was never set: no name of a file, no pattern is empty */
+    if (!*value && (o->type == OPT_TEXT || o->type == OPT_TEXTS))
+        return err_set(e, ERR_USE, "--%s has an empty value", name);
     switch (o->type) {
     case OPT_INT:
         return set_int(o, at, name, value, e);
@@ -346,6 +349,9 @@ static int add_arg(const struct opt_spec *s, struct opt_args *args, const char *
 {
     if (!args || args->count >= s->args_max || args->count >= OPT_ARGS_MAX)
         return err_set(e, ERR_USE, "unexpected argument '%s' (see %s --help)", arg, s->command);
+    if (!*arg)
+        return err_set(e, ERR_USE, "argument %zu is empty (see %s --help)", args->count + 1,
+                       s->command);
     args->arg[args->count++] = arg;
     return 0;
 }

@@ -4,9 +4,9 @@
  *
  * Long options only, "--name value" or "--name=value"; "--" ends options; "-" is an ordinary
  * argument. -h, --help print to stdout, -V, --version too. A repeated, unknown or out-of-range
- * option is refused by name. A command's options are several groups of rows, each with the
- * struct that it fills. Text options point into argv, or to the row's default. OPT_SIZE takes
- * bytes with an optional K, M, G (1024-based). */
+ * option is refused by name, as is a text that is empty. A command's options are several groups of
+ * rows, each with the struct that it fills. Text options point into argv, or to the row's default.
+ * OPT_SIZE takes bytes with an optional K, M, G (1024-based). */
 #ifndef PTQ_OPT_H
 #define PTQ_OPT_H
 

@@ -456,6 +456,7 @@ tale() { # the bundled model, which has a tokenizer
     refused 100 "stage 'write'" "format 'best' is not known" -- --format best
     refused 100 "--bits: '5' is not one of 2|3|4|8" -- --bits 5
     refused 100 "--workers" "1024" -- --workers forward=0
+    refused 100 "--only has an empty value" -- --only "" # no site would ever fit
 }
 
 @test "an option that there is not, or that is missing" {
