@@ -71,10 +71,12 @@ int json_read_lines(const char *path, size_t max,
                     void *ctx, struct err *e)
 {
     size_t length, number = 1;
-    char *text = fs_read(path, max, &length, e);
+    char *text = fs_read(path, max, &length, e), *from = text;
     int rc = text ? 0 : -1;
 
-    for (char *at = text; rc == 0 && at < text + length; number++) {
+    if (text && length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark */
+        from += 3;
+    for (char *at = from; rc == 0 && at < text + length; number++) {
         char *end = memchr(at, '\n', (size_t)(text + length - at));
         const size_t n = (size_t)((end ? end : text + length) - at);
 
@@ -89,7 +91,7 @@ int json_read_lines(const char *path, size_t max,
         at += n + 1;
     }
     free(text);
-    return rc;
+    return rc < 0 ? -1 : 0;
 }
 
 char *json_print(const struct json *j, int indent, struct err *e)

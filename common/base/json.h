@@ -30,9 +30,9 @@ enum json_kind {
  * errors. */
 struct json *json_parse(const char *text, size_t length, const char *what, struct err *e);
 struct json *json_read(const char *path, struct err *e);
-/* A file of at most max bytes with a value a line, one after the other to each(); empty lines are
- * left out. what: "FILE:12"; j is gone afterwards. -1: a line that is not JSON, or each() says
- * so. */
+/* A file of at most max bytes with a value a line, one after the other to each(); empty lines and a
+ * byte order mark are left out. what: "FILE:12"; j is gone afterwards. each(): 0; 1: that is
+ * enough; -1. -1: a line that is not JSON, or each() says so. */
 int json_read_lines(const char *path, size_t max,
                     int (*each)(void *ctx, const struct json *j, const char *what, struct err *e),
                     void *ctx, struct err *e);

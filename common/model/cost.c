@@ -6,12 +6,24 @@
 #include "family.h"
 #include "op.h"
 
+static void op_cost(const struct program *p, const struct op *o, const struct op_load *l,
+                    struct op_cost *c)
+{
+    const struct program_slot *s = &p->slot[o->out];
+    const double n = l->tokens * (double)(s->top * s->width);
+
+    if (o->kind->cost)
+        o->kind->cost(p, o, l, c);
+    else
+        *c = (struct op_cost){o->kind->flops * n, o->kind->moved * sizeof(float) * n};
+}
+
 static void add_work(const struct program *p, const struct op_load *l, struct cost *out)
 {
     for (size_t i = 0; i < p->nops; i++) {
         struct op_cost c = {0, 0};
 
-        p->op[i].kind->cost(p, &p->op[i], l, &c);
+        op_cost(p, &p->op[i], l, &c);
         out->flops += c.flops;
         out->bytes += c.bytes;
     }

@@ -89,6 +89,9 @@ struct op_kind {
     /* Floats that a cache keeps for it, from one call to the next; NULL: none. Its `number` in the
      * block, which program_build gives, is that of kv_cache.h. */
     void (*caches)(const struct op *o, struct kv_layer *l);
+    /* Its work for each number of its output: operations, and floats moved between memory and
+     * core. What depends on more than that is in cost; NULL: nothing does. */
+    double flops, moved;
     void (*cost)(const struct program *p, const struct op *o, const struct op_load *l,
                  struct op_cost *c);
 };

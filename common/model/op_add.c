@@ -33,19 +33,11 @@ static int back(const struct op_back *b, struct err *e)
     return op_back_tiles(b, 0, back_rows, e);
 }
 
-static void cost(const struct program *p, const struct op *o, const struct op_load *l,
-                 struct op_cost *c)
-{
-    const double n = l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
-
-    c->flops = n;
-    c->bytes = 3 * sizeof(float) * n;
-}
-
 const struct op_kind op_add = {.name = "add",
                                .inputs = 1,
                                .local = 1,
                                .check = check,
                                .each = each,
                                .back = back,
-                               .cost = cost};
+                               .flops = 1,
+                               .moved = 3};

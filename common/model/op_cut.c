@@ -41,18 +41,5 @@ static int back(const struct op_back *b, struct err *e)
     return op_back_tiles(b, 0, back_rows, e);
 }
 
-static void cost(const struct program *p, const struct op *o, const struct op_load *l,
-                 struct op_cost *c)
-{
-    c->flops = 0;
-    c->bytes =
-        2 * sizeof(float) * l->tokens * (double)(p->slot[o->out].top * p->slot[o->out].width);
-}
-
-const struct op_kind op_cut = {.name = "cut",
-                               .inputs = 1,
-                               .local = 1,
-                               .check = check,
-                               .each = each,
-                               .back = back,
-                               .cost = cost};
+const struct op_kind op_cut = {
+    .name = "cut", .inputs = 1, .local = 1, .check = check, .each = each, .back = back, .moved = 2};

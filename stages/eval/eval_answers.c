@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
 #include "../../common/jinja/chat_ids.h"
 #include "../../common/jinja/chat_images.h"
@@ -142,34 +141,16 @@ static int chat_add(struct gather *g, struct json *chat, struct err *e)
     return rc;
 }
 
-static int line_add(struct gather *g, const char *line, size_t length, size_t number, struct err *e)
+static int line_add(void *ctx, const struct json *line, const char *what, struct err *e)
 {
-    char *what = mem_printf(e, "%s:%zu", g->o->data, number);
-    struct json *j = what ? json_parse(line, length, what, e) : NULL,
-                *chat = j ? answers_chat(j, what, e) : NULL;
+    struct gather *g = ctx;
+    struct json *chat = answers_chat(line, what, e);
     int rc = chat ? 0 : -1;
 
     if (rc == 0 && chat_add(g, chat, e) < 0)
         rc = err_prefix(e, "%s", what);
     json_destroy(&chat);
-    json_destroy(&j);
-    free(what);
-    return rc;
-}
-
-static int lines_add(struct gather *g, const char *text, size_t length, struct err *e)
-{
-    size_t number = 1;
-
-    for (size_t at = 0, n; at < length && (!g->o->max || g->w->count < g->o->max); at += n + 1) {
-        const char *end = memchr(text + at, '\n', length - at);
-
-        n = end ? (size_t)(end - text) - at : length - at;
-        if (strspn(text + at, " \t\r") < n && line_add(g, text + at, n, number, e) < 0)
-            return -1;
-        number++;
-    }
-    return g->w->count ? 0 : err_set(e, ERR_DATA, "%s: no questions", g->o->data);
+    return rc == 0 && g->o->max && g->w->count == g->o->max ? 1 : rc;
 }
 
 static int start(struct gather *g, struct err *e)
@@ -188,17 +169,15 @@ static int start(struct gather *g, struct err *e)
 int answers_read(const struct windows_opts *o, struct windows *w, struct err *e)
 {
     struct gather g = {.o = o, .w = w};
-    size_t length;
-    char *text;
     int rc = -1;
 
     memset(w, 0, sizeof *w);
-    text = fs_read(o->data, FILE_MOST, &length, e);
-    if (text && start(&g, e) == 0)
-        rc = lines_add(&g, text, length, e);
+    if (start(&g, e) == 0)
+        rc = json_read_lines(o->data, FILE_MOST, line_add, &g, e);
+    if (rc == 0 && !w->count)
+        rc = err_set(e, ERR_DATA, "%s: no questions", o->data);
     tokenizer_close(&g.t);
     chat_close(&g.chat);
-    free(text);
     if (rc < 0)
         windows_release(w);
     return rc;

@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/json.h"
 
 static struct json *parse(const char *text, struct err *e)
@@ -205,11 +207,55 @@ static void test_members_of_the_next(void **state)
     json_destroy(&parent);
 }
 
+/* Two numbers are enough. */
+static int add_up(void *ctx, const struct json *j, const char *what, struct err *e)
+{
+    int64_t *sum = ctx, v;
+
+    if (json_as_int(j, &v) < 0)
+        return err_set(e, ERR_USE, "%s: no number", what);
+    sum[0] += v;
+    return ++sum[1] == 2;
+}
+
+static void test_lines(void **state)
+{
+    static const struct {
+        const char *text, *says;
+        int64_t sum, count;
+    } cases[] = {{"", NULL, 0, 0},
+                 {"\xEF\xBB\xBF"
+                  "1\n\n \t\r\n2\r\nno JSON",
+                  NULL, 3, 2},
+                 {"7", NULL, 7, 1},
+                 {"1\n\n{\"a\":\n", ".jsonl:3", 1, 1},
+                 {"\"1\"\n", ".jsonl:1: no number", 0, 0}};
+    char path[] = "/tmp/ptq_json_XXXXXX.jsonl";
+    const int fd = mkstemps(path, 6);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        int64_t sum[2] = {0, 0};
+
+        assert_int_equal(fs_publish(path, cases[i].text, strlen(cases[i].text), &e), 0);
+        assert_int_equal(json_read_lines(path, 1000, add_up, sum, &e), cases[i].says ? -1 : 0);
+        assert_int_equal(sum[0], cases[i].sum);
+        assert_int_equal(sum[1], cases[i].count);
+        if (cases[i].says)
+            assert_non_null(strstr(e.text, cases[i].says));
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_fields), cmocka_unit_test(test_build),
-        cmocka_unit_test(test_members), cmocka_unit_test(test_members_of_the_next)};
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_build),   cmocka_unit_test(test_members),
+        cmocka_unit_test(test_lines),   cmocka_unit_test(test_members_of_the_next)};
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
