@@ -98,19 +98,21 @@ size_t strangers_sweep(struct strangers *s, double now)
     size_t cut = 0;
 
     for (size_t i = 0; i < s->count; i++) {
-        s->at[i].bytes = bytes_received(s->at[i].fd);
-        all += s->at[i].bytes <= STRANGER_BYTES ? s->at[i].bytes : 0;
+        struct stranger *x = &s->at[i];
+
+        x->bytes = socket_of(x->fd) == x->socket ? bytes_received(x->fd) : 0;
+        all += x->bytes <= STRANGER_BYTES ? x->bytes : 0;
     }
     mark_most(s, all);
     for (size_t i = 0; i < s->count;) {
         const struct stranger x = s->at[i];
-        const int here = socket_of(x.fd) == x.socket;
 
-        if (here && now - x.since <= STRANGER_S && x.bytes <= STRANGER_BYTES) {
+        /* One that is closed stays too: that it went is still to be told, by its name. */
+        if (now - x.since <= STRANGER_S && x.bytes <= STRANGER_BYTES) {
             i++;
             continue;
         }
-        if (here && shutdown(x.fd, SHUT_RDWR) == 0)
+        if (socket_of(x.fd) == x.socket && shutdown(x.fd, SHUT_RDWR) == 0)
             cut++;
         s->at[i] = s->at[--s->count];
     }

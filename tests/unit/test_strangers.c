@@ -95,6 +95,27 @@ static void test_one(void **state)
         close(ours[i]), close(theirs[i]);
 }
 
+/* Who went by itself is known until that is told: the look between is not the end of it. */
+static void test_gone(void **state)
+{
+    struct strangers s = {0};
+    struct err e = {0};
+    int ours, theirs;
+
+    (void)state;
+    connect_and_send(&ours, &theirs, 10);
+    assert_int_equal(strangers_add(&s, ours, 0, &e), 0);
+    close(ours);
+    close(theirs);
+    assert_int_equal(strangers_sweep(&s, 1), 0);
+    assert_non_null(strangers_find(&s, ours));
+    assert_string_equal(strangers_find(&s, ours)->from, "127.0.0.1");
+    assert_int_equal(strangers_sweep(&s, 0.1 + STRANGER_S), 0);
+    assert_null(strangers_find(&s, ours)); /* nobody told */
+    assert_int_equal(s.cut, 0);
+    strangers_release(&s);
+}
+
 /* Each of them within its bound. */
 static void test_many(void **state)
 {
@@ -124,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_none),
         cmocka_unit_test(test_one),
+        cmocka_unit_test(test_gone),
         cmocka_unit_test(test_many),
     };
 
