@@ -13,10 +13,11 @@ setup() {
 }
 
 loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, root mean square), the perplexity within 0.1%
-    local engine=$1 off=$2 why
+    local engine=$1 off=$2 why kind='--bits 4 --group 64'
     shift 2
+    [[ " $* " != *" --group "* ]] || kind=
     why=$("$python" "$client" has "$engine" 2>&1) || skip "${why:-no $python here}"
-    ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --bits 4 --group 64 --quiet "$@"
+    ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 $kind --quiet "$@"
     "$python" "$client" ids "$M" "$M/eval.jsonl" 256 4 >ids.jsonl
     ptq eval --model out --data ids.jsonl --logits logits --json --quiet >ours.json
     "$python" "$client" run "$engine" out ids.jsonl logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
