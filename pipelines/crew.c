@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/base/clock.h"
@@ -125,22 +126,34 @@ static size_t heard(const struct child *c)
     return n;
 }
 
-/* Which process it was cannot be told: it counts for the oldest that connects there and has not
- * been heard there. */
-void crew_hello(struct supervise *s, const char *address)
+/* 1: this one connects there, and had not been heard there. */
+static int hears(struct supervise *s, size_t i, const char *address)
 {
-    for (size_t i = 0; i < s->plan->count; i++) {
-        const struct launch_process *p = &s->plan->process[i];
-        struct child *c = &s->child[i];
-        const char *at;
+    const struct launch_process *p = &s->plan->process[i];
+    struct child *c = &s->child[i];
+    const char *at;
 
-        for (size_t k = 0; lives(s, i) && k < HEARD_MAX && (at = endpoint(p, k)); k++)
-            if (strcmp(at, address) == 0 && !(c->heard >> k & 1)) {
-                c->heard |= 1u << k;
-                c->joined = c->joined || (!p->ours && heard(c) == endpoints(p));
+    for (size_t k = 0; lives(s, i) && k < HEARD_MAX && (at = endpoint(p, k)); k++)
+        if (strcmp(at, address) == 0 && !(c->heard >> k & 1)) {
+            c->heard |= 1u << k;
+            c->joined = c->joined || (!p->ours && heard(c) == endpoints(p));
+            return 1;
+        }
+    return 0;
+}
+
+/* Of one that does not say its process group it counts for the oldest that is no program of ours
+ * and waits to be heard there. */
+void crew_hello(struct supervise *s, const char *instance, const char *address)
+{
+    char *end;
+    const long group = strtol(instance, &end, 16);
+    const int says = end != instance && *end == '-';
+
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (says ? s->child[i].pid == group : !s->plan->process[i].ours)
+            if (hears(s, i, address) || says)
                 return;
-            }
-    }
 }
 
 /* Starts count new ones; when one cannot be started those before it leave again. */

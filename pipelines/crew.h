@@ -23,8 +23,9 @@
 
 /* ctx: struct supervise. */
 void crew_request(void *ctx, uint64_t client, const struct json *request);
-/* Somebody said hello at an endpoint of the run. */
-void crew_hello(struct supervise *s, const char *address);
+/* Somebody said hello at an endpoint of the run; instance: as links make them, the process group
+ * in front, or another's own way. */
+void crew_hello(struct supervise *s, const char *instance, const char *address);
 /* Moves a scale or swap on and mends what nobody serves; call after every turn. */
 void crew_tick(struct supervise *s);
 /* The run is stopping: no more waiting, and what was to join leaves. */

@@ -89,14 +89,15 @@ static void on_status(void *ctx, struct child *c, char *text)
 {
     struct loop *l = ctx;
     struct json *j = json_parse(text, strlen(text), "status", NULL);
-    const char *at = json_as_text(json_get(j, "at")), *bound = json_as_text(json_get(j, "bound"));
+    const char *at = json_as_text(json_get(j, "at")), *bound = json_as_text(json_get(j, "bound")),
+               *hello = json_as_text(json_get(j, "hello"));
 
     stall_over(c, clock_wall());
     if (at && bound) {
         if (l->s->hosts)
             hosts_bound(l->s->hosts, bound, at);
-    } else if (at && json_as_text(json_get(j, "hello"))) {
-        crew_hello(l->s, at);
+    } else if (at && hello) {
+        crew_hello(l->s, hello, at);
     } else if (!json_get(j, "alive")) {
         c->joined = 1;
         snprintf(c->status_text, sizeof c->status_text, "%s", text);

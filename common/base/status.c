@@ -205,9 +205,9 @@ static void say_place(const char *what, const char *text, const char *address)
         return; /* full or gone */
 }
 
-void status_hello(const char *name, const char *address)
+void status_hello(const char *instance, const char *address)
 {
-    say_place("hello", name, address);
+    say_place("hello", instance, address);
 }
 
 void status_bound(const char *here, const char *address)

@@ -28,8 +28,8 @@ int status_due(void);
 void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
                 const char *note);
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
- * {"stage","hello","at"}. From any thread. */
-void status_hello(const char *name, const char *address);
+ * {"stage","hello","at"}; instance: of the other end, as it said. From any thread. */
+void status_hello(const char *instance, const char *address);
 /* What this process has bound at `here` can also be reached at `address`:
  * {"stage","bound","at"}. */
 void status_bound(const char *here, const char *address);

@@ -149,7 +149,7 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
     p->down = 0;
     sock_notify(s);
     if (s->bound)
-        status_hello(p->name, s->l.address);
+        status_hello(h->instance, s->l.address);
     log_detail("%s: connected to %s", s->l.address, p->name);
 }
 

@@ -510,14 +510,16 @@ int link_is_sock(const struct link *l)
     return l->ops == &sock_ops;
 }
 
+/* The process group in front: a supervisor knows what it started by that. */
 static int instance_make(char *out, struct err *e)
 {
-    unsigned char random[16];
+    unsigned char random[13];
+    int n = sprintf(out, "%x-", (unsigned)getpgrp());
 
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return err_sys(e, "no random numbers");
     for (size_t i = 0; i < sizeof random; i++)
-        snprintf(out + 2 * i, 3, "%02x", random[i]);
+        n += sprintf(out + n, "%02x", random[i]);
     return 0;
 }
 

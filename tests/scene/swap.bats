@@ -174,6 +174,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
 }
 
 @test "what ptq run would not start swap refuses, before any process starts; fewer engines are told" {
+    JOB=${JOB/--tokens 1024/--tokens 8192} # far from its end when forward is stopped
     start "$ROOT/pipelines/gptq.pipe" refused --format awq
     forward=$(pid_of forward)
     kill -STOP "$forward" # so that the run is still there
@@ -199,7 +200,8 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     run -0 ptq ctl --out fewer swap solve "ptq-solve --group 32 --grid asym"
     [[ ${lines[0]} == "1 new of stage 'solve' joined" ]]
     [[ ${lines[1]} == "the gptq checkpoint will load in none of those that were tried; not transformers ("* ]]
-    run -0 ptq ctl --out fewer swap solve "python3 $BATS_FILE_TMPDIR/via.py ptq-solve --quiet --group 64 --in %problems --out %solutions"
+    run ptq ctl --out fewer swap solve "python3 $BATS_FILE_TMPDIR/via.py ptq-solve --quiet --group 64 --in %problems --out %solutions"
+    [ "$status" = 0 ] || { echo "$output" && cat fewer.log && return 1; }
     [[ $(ptq ctl --out fewer --json status | jq -r '.processes[-1].command | join(" ")') == "python3 "*"/via.py ptq-solve --quiet --group 64 --in ipc://"*"/problems --out ipc://"*"/solutions" ]]
     run -0 ptq ctl --out fewer swap solve "ptq-solve"
     [[ $(ptq ctl --out fewer --json status | jq -r '.processes[-1].command | join(" ")') == "ptq-solve --in ipc://"*" --group 32 --grid asym" ]]

@@ -27,7 +27,7 @@ setup() {
     [[ $output == "inspect: fatal: cannot look at 'link': it is a link to 'gone', which is not there"* ]]
     printf 'GGUF\3\0\0\0' >model.gguf
     run -100 ptq-inspect model.gguf
-    [[ $output == *"model.gguf: a GGUF file; 'ptq import model.gguf DIR' makes a model folder of it" ]]
+    [[ $output == *"model.gguf: truncated at the head: 8 bytes wanted, 0 left; download it again" ]]
     ptq-cat --quiet --make 1 --size 1 --out one.ptq
     run -0 ptq-inspect one.ptq
     [[ $output == *$'\n  data  U8 [1]  1 byte  min '*$'\ntotal  1 chunk  '* ]]
