@@ -12,6 +12,8 @@ find_shapes() {
 }
 
 setup_file() {
+    shapes=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data/shapes-vlm
+    [ -d "$shapes" ] || return 0 # each test says so
     find_shapes
     cd "$BATS_FILE_TMPDIR"
     ptq run vlm "${asked[@]}" --out images 2>log
