@@ -14,6 +14,8 @@
 #include "../common/base/clock.h"
 #include "../common/base/mem.h"
 
+#define AT_ONCE ((size_t)128 << 10) /* twice what a pipe holds: of one that has ended that is all */
+
 /* argv with --status-fd N after the program's name. NULL when memory is out. */
 static char **with_status(const struct launch_process *p, char *option, char *number)
 {
@@ -125,13 +127,15 @@ void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *
                 struct child *c)
 {
     ssize_t got = 0;
+    size_t all = 0;
 
-    while (l->fd >= 0) {
+    while (l->fd >= 0 && all < AT_ONCE) {
         char *end;
 
         got = read(l->fd, l->text + l->n, sizeof l->text - 1 - l->n);
         if (got <= 0)
             break;
+        all += (size_t)got;
         l->n += (size_t)got;
         l->text[l->n] = '\0';
         while ((end = memchr(l->text, '\n', l->n)) != NULL || l->n == sizeof l->text - 1) {
@@ -145,7 +149,7 @@ void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *
             l->text[l->n] = '\0';
         }
     }
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return;
     if (l->fd >= 0)
         close(l->fd);

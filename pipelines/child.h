@@ -50,7 +50,8 @@ struct child {
 /* log_dir: folder for a copy of its stderr, or NULL. */
 int child_start(struct child *c, const struct launch_process *p, const char *log_dir,
                 struct err *e);
-/* Reads what is there and calls line() for each whole line. Closes the pipe at its end. */
+/* Reads what is there, of one that never stops talking twice what a pipe holds, and calls line()
+ * for each whole line. Closes the pipe at its end. */
 void child_read(struct lines *l, void (*line)(void *ctx, struct child *c, char *text), void *ctx,
                 struct child *c);
 void child_signal(const struct child *c, int number); /* to its whole process group */
