@@ -31,8 +31,12 @@ sums() { # DIR: of everything but the folder of what varies
     (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
 }
 
+started() { # PID: when, in ticks; nothing of one that is gone. Another may soon have its number
+    awk '{ print $22 }' "/proc/$1/stat" 2>/dev/null || true
+}
+
 killed() { # OUT N MORE...: all processes of a run are killed when it has committed N sites more
-    local all p out=$1 until=$(($2 + $([ -e "$1/.ptqflow/journal.jsonl" ] && sites "$1" || echo 0)))
+    local all p at=() out=$1 until=$(($2 + $([ -e "$1/.ptqflow/journal.jsonl" ] && sites "$1" || echo 0)))
     shift 2
     job "$out" "$@" >log 2>&1 3>&- &
     until [ -e "$out/.ptqflow/job.json" ] && [ "$(sites "$out")" -ge "$until" ]; do
@@ -40,9 +44,10 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     done
     kill -STOP $!
     all="$(pgrep -P $!) $!"
+    for p in $all; do at+=("$p $(started "$p")"); done
     kill -KILL $all
     wait $! || true
-    for p in $all; do while kill -0 "$p" 2>/dev/null; do :; done; done
+    for p in "${at[@]}"; do while [ -n "${p#* }" ] && [ "$(started "${p% *}")" = "${p#* }" ]; do sleep 0.01; done; done
     [ ! -e "$out/config.json" ]
 }
 
