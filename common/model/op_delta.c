@@ -100,15 +100,22 @@ static int task(void *ctx, size_t i, size_t worker, struct err *e)
     return 0;
 }
 
+size_t *delta_starts(const struct rows *r, struct err *e)
+{
+    size_t *start = mem_array(r->nseq + 1, sizeof *start, e);
+
+    for (size_t i = 0; start && i < r->nseq; i++)
+        start[i + 1] = start[i] + (size_t)r->lengths[i];
+    return start;
+}
+
 static int run(const struct op_args *a, struct err *e)
 {
     const struct delta_shape *s = &a->op->delta.shape;
     struct delta d = {.a = a, .each = s->key_dim * (s->value_dim + 2) + s->value_dim};
-    size_t *start = mem_array(a->rows->nseq + 1, sizeof *start, e);
+    size_t *start = delta_starts(a->rows, e);
     int rc = -1;
 
-    for (size_t i = 0; start && i < a->rows->nseq; i++)
-        start[i + 1] = start[i] + (size_t)a->rows->lengths[i];
     d.start = start;
     d.each = (d.each + 15) / 16 * 16;
     if (start && (d.room = mem_raw(d.each * par_threads(a->par), sizeof *d.room, e)))

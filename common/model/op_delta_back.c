@@ -184,16 +184,12 @@ int delta_back(const struct op_back *b, struct err *e)
 {
     const struct op_args *a = &b->a;
     const struct delta_shape *s = &a->op->delta.shape;
-    size_t *start = mem_array(a->rows->nseq + 1, sizeof *start, e), most = 0;
+    size_t *start = delta_starts(a->rows, e), most = 0;
     struct delta_back x = {.b = b, .start = start};
     int rc = -1;
 
-    for (size_t i = 0; start && i < a->rows->nseq; i++) {
-        const size_t n = (size_t)a->rows->lengths[i];
-
-        start[i + 1] = start[i] + n;
-        most = n > most ? n : most;
-    }
+    for (size_t i = 0; i < a->rows->nseq; i++)
+        most = (size_t)a->rows->lengths[i] > most ? (size_t)a->rows->lengths[i] : most;
     x.marks = (most + SEGMENT - 1) / SEGMENT;
     x.each =
         (SEGMENT + 2 + x.marks) * s->key_dim * s->value_dim + 4 * s->key_dim + 3 * s->value_dim;
