@@ -153,26 +153,13 @@ static int line_add(void *ctx, const struct json *line, const char *what, struct
     return rc == 0 && g->o->max && g->w->count == g->o->max ? 1 : rc;
 }
 
-static int start(struct gather *g, struct err *e)
-{
-    struct config c;
-
-    if (!(g->t = tokenizer_open(g->o->dir, e)) || config_read(g->o->dir, &c, e) < 0)
-        return -1;
-    g->bos = tokenizer_bos(g->t) >= 0 ? tokenizer_bos(g->t) : (int32_t)c.bos;
-    config_release(&c);
-    if (!(g->chat = chat_open(g->o->dir, g->o->chat_template, e)))
-        return -1;
-    return g->o->date ? chat_set_date(g->chat, g->o->date, e) : 0;
-}
-
 int answers_read(const struct windows_opts *o, struct windows *w, struct err *e)
 {
     struct gather g = {.o = o, .w = w};
     int rc = -1;
 
     memset(w, 0, sizeof *w);
-    if (start(&g, e) == 0)
+    if ((g.t = tokenizer_open(o->dir, e)) && windows_chat_open(o, g.t, &g.chat, &g.bos, e) == 0)
         rc = json_read_lines(o->data, FILE_MOST, line_add, &g, e);
     if (rc == 0 && !w->count)
         rc = err_set(e, ERR_DATA, "%s: no questions", o->data);

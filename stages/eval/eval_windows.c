@@ -52,17 +52,18 @@ static int window_end(struct gather *g, size_t end, struct err *e)
     return 0;
 }
 
-static int chat_start(struct gather *g, struct err *e)
+int windows_chat_open(const struct windows_opts *o, const struct tokenizer *t, struct chat **chat,
+                      int32_t *bos, struct err *e)
 {
     struct config c;
 
-    if (config_read(g->o->dir, &c, e) < 0)
+    if (config_read(o->dir, &c, e) < 0)
         return -1;
-    g->bos = tokenizer_bos(g->t) >= 0 ? tokenizer_bos(g->t) : (int32_t)c.bos;
+    *bos = tokenizer_bos(t) >= 0 ? tokenizer_bos(t) : (int32_t)c.bos;
     config_release(&c);
-    if (!(g->chat = chat_open(g->o->dir, g->o->chat_template, e)))
+    if (!(*chat = chat_open(o->dir, o->chat_template, e)))
         return -1;
-    return g->o->date ? chat_set_date(g->chat, g->o->date, e) : 0;
+    return o->date ? chat_set_date(*chat, o->date, e) : 0;
 }
 
 /* The reference is given the ids of the model's tokenizer: with another vocabulary they are another
@@ -99,7 +100,7 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
                                       e) < 0)
         return err_prefix(e, "%s:%zu", g->o->data, d->line);
     if ((!g->t && (!(g->t = tokenizer_open(g->o->dir, e)) || check_reference(g, e) < 0)) ||
-        (d->chat && !g->chat && chat_start(g, e) < 0))
+        (d->chat && !g->chat && windows_chat_open(g->o, g->t, &g->chat, &g->bos, e) < 0))
         return -1;
     rc = d->chat ? chat_ids(g->chat, g->t, d->chat, &(struct chat_ids_opts){.bos = g->bos}, &row, e)
                  : tokenizer_encode(g->t, d->text, d->length, 0, 1, &row.ids, &row.n, e);

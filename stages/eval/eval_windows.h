@@ -15,6 +15,8 @@
 #include "../../common/text/docs.h"
 
 struct window_pictures; /* eval_images.h */
+struct tokenizer;
+struct chat;
 
 struct windows {
     size_t count, tokens;
@@ -34,6 +36,10 @@ struct windows_opts {
     struct docs_opts docs;
 };
 
+/* What renders the chats of this folder, and what their text begins with. t is the folder's. The
+ * caller closes *chat, on failure too. */
+int windows_chat_open(const struct windows_opts *o, const struct tokenizer *t, struct chat **chat,
+                      int32_t *bos, struct err *e);
 int windows_read(const struct windows_opts *o, struct windows *w, struct err *e);
 void windows_release(struct windows *w);
 

@@ -2,6 +2,9 @@
 /* forward_acts - see forward_acts.h. */
 #include "forward_acts.h"
 
+#include <stdio.h>
+#include "forward_rows.h"
+
 struct acts_view forward_acts(const struct forward *f, size_t i, const struct site *s)
 {
     const struct chunk_view *v = &f->held[i].view;
@@ -25,4 +28,26 @@ struct acts_view forward_acts(const struct forward *f, size_t i, const struct si
     a.expert = f->o.expert;
     a.expert.known = s->expert >= 0;
     return a;
+}
+
+void forward_acts_part(struct acts_view *a, const struct site_part *part)
+{
+    a->T = part->T;
+    a->nseq = part->nseq;
+    a->lengths = part->lengths;
+    a->w = part->w;
+    a->modality = part->modality;
+}
+
+struct msg *forward_acts_message(const struct forward *f, size_t i, const struct acts_view *a,
+                                 void *x[2], struct err *e)
+{
+    struct msg *m = acts_write(a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
+
+    if (!m)
+        return NULL;
+    snprintf(m->run, sizeof m->run, "%s", f->run);
+    if (rows_hand_on(f->held[i].msg, m, e) < 0)
+        msg_destroy(&m);
+    return m;
 }

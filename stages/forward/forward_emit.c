@@ -2,7 +2,6 @@
 /* forward_emit - see forward_emit.h. */
 #include "forward_emit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
@@ -87,20 +86,6 @@ static uint8_t *mark_routed(const struct block_rows *b, size_t T, struct err *e)
     return routed;
 }
 
-/* The message without its rows, which go to x. */
-static struct msg *make(struct forward *f, size_t i, const struct acts_view *a, void *x[2],
-                        struct err *e)
-{
-    struct msg *m = acts_write(a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
-
-    if (!m)
-        return NULL;
-    snprintf(m->run, sizeof m->run, "%s", f->run);
-    if (rows_hand_on(f->held[i].msg, m, e) < 0)
-        msg_destroy(&m);
-    return m;
-}
-
 static int emit_all(struct forward *f, size_t i, const struct site *s, const struct block_rows *b,
                     struct acts_view *a, const struct forward_io *io, struct err *e)
 {
@@ -111,7 +96,7 @@ static int emit_all(struct forward *f, size_t i, const struct site *s, const str
     int rc = -1;
 
     a->routed = routed;
-    if (routed && (m = make(f, i, a, x, e)) &&
+    if (routed && (m = forward_acts_message(f, i, a, x, e)) &&
         block_every_row(f->way[0].block, number_in_block(f, s), &r, f->o.acts, f->gathered, x[0],
                         e) == 0)
         rc = io->emit(io->ctx, &m, e);
@@ -127,7 +112,7 @@ static int emit_kept(struct forward *f, size_t i, const struct site *s, const st
 {
     const size_t row = s->inputs * dtype_size(f->o.acts);
     void *x[2] = {NULL, NULL};
-    struct msg *m = make(f, i, a, x, e);
+    struct msg *m = forward_acts_message(f, i, a, x, e);
     int rc;
 
     if (!m)
@@ -161,11 +146,7 @@ int emit_site(struct forward *f, size_t i, const struct site *s, char *const kep
     if (b.token) {
         if (site_part_make(&part, &b, &r, a.w, a.modality, e) < 0)
             goto out;
-        a.T = part.T;
-        a.nseq = part.nseq;
-        a.lengths = part.lengths;
-        a.w = part.w;
-        a.modality = part.modality;
+        forward_acts_part(&a, &part);
     }
     rc = emit_kept(f, i, s, &b, &a, kept, io, e);
     if (rc == 0 && f->o.images_apart)

@@ -2,7 +2,6 @@
 /* forward_images - see forward_images.h. */
 #include "forward_images.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
@@ -27,26 +26,6 @@ static size_t pick(const struct block_rows *b, const uint8_t *modality, size_t *
     return n;
 }
 
-static struct msg *make(const struct forward *f, size_t i, const struct site *s,
-                        const struct site_part *part, void *x[2], struct err *e)
-{
-    struct acts_view a = forward_acts(f, i, s);
-    struct msg *m;
-
-    a.T = part->T;
-    a.nseq = part->nseq;
-    a.lengths = part->lengths;
-    a.w = part->w;
-    a.modality = part->modality;
-    m = acts_write(&a, f->o.acts, &x[0], f->ways > 1 ? &x[1] : NULL, "forward", e);
-    if (!m)
-        return NULL;
-    snprintf(m->run, sizeof m->run, "%s", f->run);
-    if (rows_hand_on(f->held[i].msg, m, e) < 0)
-        msg_destroy(&m);
-    return m;
-}
-
 int forward_images_emit(const struct forward *f, size_t i, const struct site *s,
                         const struct block_rows *b, const float *w, char *const kept[2],
                         const struct forward_io *io, struct err *e)
@@ -57,6 +36,7 @@ int forward_images_emit(const struct forward *f, size_t i, const struct site *s,
            *token = mem_array(b->count + 1, sizeof *token, e);
     struct block_rows some = {.token = token};
     struct site_part part = {0};
+    struct acts_view a = forward_acts(f, i, s);
     void *x[2] = {NULL, NULL};
     struct msg *m = NULL;
     int rc = -1;
@@ -64,8 +44,10 @@ int forward_images_emit(const struct forward *f, size_t i, const struct site *s,
     if (!row || !token)
         goto out;
     some.count = pick(b, f->held[i].view.modality, row, token);
-    if (site_part_make(&part, &some, &r, w, f->held[i].view.modality, e) < 0 ||
-        !(m = make(f, i, s, &part, x, e)))
+    if (site_part_make(&part, &some, &r, w, a.modality, e) < 0)
+        goto out;
+    forward_acts_part(&a, &part);
+    if (!(m = forward_acts_message(f, i, &a, x, e)))
         goto out;
     for (int k = 0; k < f->ways; k++) {
         memset(x[k], 0, some.count ? 0 : bytes);
