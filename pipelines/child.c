@@ -39,11 +39,8 @@ static int reads_input(const struct launch_process *p)
     return 0;
 }
 
-/* Between fork and exec: never returns. */
-static void become(const struct launch_process *p, pid_t parent, int err_fd, int status_fd)
+void child_stand_alone(pid_t parent)
 {
-    char number[24], option[] = "--status-fd";
-    char **argv = p->argv;
     sigset_t none;
 
     setpgid(0, 0);
@@ -52,6 +49,15 @@ static void become(const struct launch_process *p, pid_t parent, int err_fd, int
         _exit(ERR_SYS);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Between fork and exec: never returns. */
+static void become(const struct launch_process *p, pid_t parent, int err_fd, int status_fd)
+{
+    char number[24], option[] = "--status-fd";
+    char **argv = p->argv;
+
+    child_stand_alone(parent);
     signal(SIGTERM, SIG_DFL); /* what ends it must reach it, whatever we were started to ignore */
     if (dup2(err_fd, 2) >= 0 && (!p->ours || fcntl(status_fd, F_SETFD, 0) == 0)) {
         int null = reads_input(p) ? -1 : open("/dev/null", O_RDONLY);

@@ -47,6 +47,9 @@ struct child {
     struct rusage usage;
 };
 
+/* Between fork and exec: a process group of its own, no signal blocked, SIGTERM when parent, who
+ * forked, dies; ends the process where that is so already. */
+void child_stand_alone(pid_t parent);
 /* log_dir: folder for a copy of its stderr, or NULL. */
 int child_start(struct child *c, const struct launch_process *p, const char *log_dir,
                 struct err *e);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "../common/base/mem.h"
 #include "../common/run/evals.h"
 #include "../common/wire/follow.h"
+#include "child.h"
 #include "launch.h"
 
 #define DONE_MAX ((size_t)1 << 20)
@@ -105,16 +105,9 @@ int steps_open(struct steps *s, const char *dir, struct err *e)
 /* Between fork and exec. A group of its own: Ctrl-C comes to it through us, once. */
 static void become(char *const *argv, const char *program, pid_t parent)
 {
-    sigset_t none;
-    int null;
+    const int null = open("/dev/null", O_WRONLY); /* what a step is for lies in files */
 
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        _exit(ERR_SYS);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    null = open("/dev/null", O_WRONLY); /* what a step is for lies in files */
+    child_stand_alone(parent);
     if (null >= 0)
         dup2(null, 1);
     execv(program, argv);
