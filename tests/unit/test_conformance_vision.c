@@ -310,25 +310,50 @@ static void run_whole(struct model *m, const struct st_set *g, int seq, const st
     sequence_release(&q);
 }
 
-/* Pictures that are the same go through the tower once, and stand in all their places. */
-static void one_picture_in_two_places(void **state)
-{
-    const char *dir = folder(&goldens[0]);
-    char path[256];
-    struct err err = {0};
+/* A golden and its model. */
+struct opened {
     struct par *p;
     struct st_set *g;
     struct model *m;
+};
+
+/* Skips the test where there is none. */
+static struct opened open_golden(const struct golden *x, size_t threads)
+{
+    const char *dir = folder(x);
+    char path[1100];
+    struct err err = {0};
+    struct opened o;
+
+    if (!dir) {
+        print_message("skip: conformance/%s is not on this machine (PTQ_SHARED)\n", x->name);
+        skip();
+    }
+    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+    must((o.g = st_open(path, &err)) != NULL);
+    must((o.p = par_open(threads, &err)) != NULL);
+    must((o.m = model_open(dir, o.p, &err)) != NULL);
+    return o;
+}
+
+static void close_golden(struct opened *o)
+{
+    model_close(&o->m);
+    par_close(&o->p);
+    st_close(&o->g);
+}
+
+/* Pictures that are the same go through the tower once, and stand in all their places. */
+static void one_picture_in_two_places(void **state)
+{
+    struct err err = {0};
+    struct opened o = open_golden(&goldens[0], 1);
     struct sequence q;
     struct seen_input in;
 
     (void)state;
-    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    must((g = st_open(path, &err)) != NULL);
-    must((p = par_open(1, &err)) != NULL);
-    must((m = model_open(dir, p, &err)) != NULL);
-    sequence_read(&q, g, 1);
-    pictures_read(&in, g, 1, q.images, model_config(m)->vision);
+    sequence_read(&q, o.g, 1);
+    pictures_read(&in, o.g, 1, q.images, model_config(o.m)->vision);
     const size_t n = in.p.count, T = q.T, numbers = in.p.rows * in.p.width;
     int32_t *ids = mem_array(2 * T, sizeof *ids, &err),
             *image = mem_array(2 * T, sizeof *ids, &err), lengths[2] = {q.length, q.length};
@@ -353,10 +378,10 @@ static void one_picture_in_two_places(void **state)
     in.p.pixels = pixels;
     const struct seen_text text = {
         .T = 2 * T, .nseq = 2, .ids = ids, .lengths = lengths, .image = image};
-    must(seen_open(m, &text, &in.p, &all, &err) == 0);
+    must(seen_open(o.m, &text, &in.p, &all, &err) == 0);
     assert_int_equal(all.f.count, 2 * n);
     in.p.digest = digest;
-    must(seen_open(m, &text, &in.p, &once, &err) == 0);
+    must(seen_open(o.m, &text, &in.p, &once, &err) == 0);
     assert_int_equal(once.f.count, n);
     assert_int_equal(2 * once.f.rows, all.f.rows);
     for (size_t t = 0; t < T; t++) {
@@ -365,7 +390,7 @@ static void one_picture_in_two_places(void **state)
     }
     seen_release(&all);
     digest[n] = 99; /* another after all */
-    must(seen_open(m, &text, &in.p, &all, &err) == 0);
+    must(seen_open(o.m, &text, &in.p, &all, &err) == 0);
     assert_int_equal(all.f.count, n + 1);
     seen_release(&all);
     seen_release(&once);
@@ -374,84 +399,57 @@ static void one_picture_in_two_places(void **state)
     free(pixels);
     free(in.pixels);
     sequence_release(&q);
-    model_close(&m);
-    par_close(&p);
-    st_close(&g);
+    close_golden(&o);
 }
 
 /* A picture too few or too many, a token of an image without one. */
 static void wrong_pictures_are_refused(void **state)
 {
-    const char *dir = folder(&goldens[0]);
-    char path[256];
     struct err err = {0};
-    struct par *p;
-    struct st_set *g;
-    struct model *m;
+    struct opened o = open_golden(&goldens[0], 1);
     struct sequence q;
     struct seen_input in;
     struct seen seen;
 
     (void)state;
-    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    must((g = st_open(path, &err)) != NULL);
-    must((p = par_open(1, &err)) != NULL);
-    must((m = model_open(dir, p, &err)) != NULL);
-    sequence_read(&q, g, 1);
-    pictures_read(&in, g, 1, q.images, model_config(m)->vision);
+    sequence_read(&q, o.g, 1);
+    pictures_read(&in, o.g, 1, q.images, model_config(o.m)->vision);
     struct seen_text text = {
         .T = q.T, .nseq = 1, .ids = q.ids, .lengths = &q.length, .image = q.image};
     q.image[q.T - 1] = 1; /* a token more than the picture has features */
-    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_int_equal(seen_open(o.m, &text, &in.p, &seen, &err), -1);
     assert_non_null(strstr(err.text, "picture 1 has 5 tokens in the text, but the tower makes 4"));
     seen_release(&seen);
     in.p.rows--;
-    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_int_equal(seen_open(o.m, &text, &in.p, &seen, &err), -1);
     assert_non_null(strstr(err.text, "picture 1: 1 rows of pixels, 0 are left"));
     seen_release(&seen);
     in.p.rows++;
     in.p.width--;
-    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_int_equal(seen_open(o.m, &text, &in.p, &seen, &err), -1);
     assert_non_null(strstr(err.text, "tiles of 3071 numbers, not of 3072"));
     seen_release(&seen);
     text.image = NULL;
     in.p.count = 0;
-    assert_int_equal(seen_open(m, &text, &in.p, &seen, &err), -1);
+    assert_int_equal(seen_open(o.m, &text, &in.p, &seen, &err), -1);
     assert_non_null(strstr(err.text, "that of an image (310), but there is no image for it"));
     seen_release(&seen);
     free(in.pixels);
     sequence_release(&q);
-    model_close(&m);
-    par_close(&p);
-    st_close(&g);
+    close_golden(&o);
 }
 
 static void conforms(void **state)
 {
     const struct golden *x = *state;
-    const char *dir = folder(x);
-    char path[1100];
-    struct err err = {0};
-    struct par *p;
-    struct st_set *g;
-    struct model *m;
+    struct opened o = open_golden(x, 2);
 
-    if (!dir) {
-        print_message("skip: conformance/%s is not on this machine (PTQ_SHARED)\n", x->name);
-        skip();
-    }
-    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    must((g = st_open(path, &err)) != NULL);
-    must(p = par_open(2, &err));
-    must((m = model_open(dir, p, &err)) != NULL);
     for (int seq = 0; seq < 2; seq++) {
-        run_tower(m, g, seq, x);
-        run_decoder(m, g, seq, x);
-        run_whole(m, g, seq, x);
+        run_tower(o.m, o.g, seq, x);
+        run_decoder(o.m, o.g, seq, x);
+        run_whole(o.m, o.g, seq, x);
     }
-    model_close(&m);
-    par_close(&p);
-    st_close(&g);
+    close_golden(&o);
 }
 
 int main(int argc, char **argv)
