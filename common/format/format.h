@@ -114,6 +114,8 @@ struct format {
                 size_t K, struct packed *p, struct err *e);
     int (*load)(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, float *w, struct err *e);
+    /* Bits that it says inputs of linears are rounded to, 0: none; NULL: it cannot say that. */
+    int (*act_bits)(const void *spec);
     /* What the tensors beside NAME.MARK, which is x, say of the linear: 1, 0 it is none. Fills
      * N, K, bits, group. */
     int (*look)(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
@@ -168,6 +170,8 @@ void format_close(struct format_reader **r);
 const struct format *format_of(const struct format_reader *r);
 /* 1: config.json says that weights are quantized. */
 int format_is_quantized(const struct format_reader *r);
+/* Whole numbers that inputs of linears are rounded to, in bits; 0: they are not. */
+int format_act_bits(const struct format_reader *r);
 /* Linear NAME [N,K]: its own tensors, or NAME.weight where that is there. See struct format. */
 int format_find_linear(const struct format_reader *r, const char *name, size_t N, size_t K,
                        struct err *e);

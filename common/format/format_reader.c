@@ -106,6 +106,11 @@ int format_is_quantized(const struct format_reader *r)
     return r->f != r->plain;
 }
 
+int format_act_bits(const struct format_reader *r)
+{
+    return r->f->act_bits ? r->f->act_bits(r->spec) : 0;
+}
+
 static const struct format *format_for(const struct format_reader *r, const char *name)
 {
     return format_is_plain(r->source.set, name) ? r->plain : r->f;

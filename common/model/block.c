@@ -84,6 +84,11 @@ void block_close(struct block **bp)
     *bp = NULL;
 }
 
+void block_set_exact(struct block *b)
+{
+    b->exact = 1;
+}
+
 /* ---- linears of sites ---- */
 
 static int linear_at(const struct block *b, size_t site, size_t i, size_t *at, struct err *e)

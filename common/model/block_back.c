@@ -59,6 +59,7 @@ static int args_make(struct block_back *k, size_t i, struct op_args *a, struct e
                           .rows = k->r,
                           .position = k->places.position,
                           .length = k->places.length,
+                          .exact = k->b->exact,
                           .count = k->r->T * p->slot[o->out].top,
                           .tensor = {k->b->w[i]},
                           .width_out = p->slot[o->out].width};

@@ -12,6 +12,7 @@ struct block *block_open_tower(struct model *m, size_t index, struct err *e);
 struct block {
     struct model *m;
     size_t index;
+    int exact; /* activations are not rounded */
     struct program p;
     float **w; /* [nops] the tensor of each operation; NULL: not loaded, or not there */
     /* of the step at work, and until the next one: */

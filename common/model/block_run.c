@@ -78,6 +78,7 @@ static int args_make(struct block_walk *w, size_t i, const struct program_span *
                           .position = w->places.position,
                           .length = w->places.length,
                           .cache = w->cache,
+                          .exact = w->b->exact,
                           .first = first,
                           .count = count,
                           .tensor = {w->b->w[i]},

@@ -77,9 +77,10 @@ struct config {
      * block, of so many numbers (0: none) out of so many tokens; then keys and values that the last
      * blocks, so many, have in common with earlier ones. */
     size_t carry, block_embed, block_embed_vocab, shared_keys;
-    int shared_wide;                  /* and their MLP is twice as wide */
-    size_t blocks_behind;             /* blocks in the file behind the last, which take no part */
-    int64_t bos, eos;                 /* -1: none */
+    int shared_wide;      /* and their MLP is twice as wide */
+    size_t blocks_behind; /* blocks in the file behind the last, which take no part */
+    int act_bits;     /* inputs of sites are rounded to so many; 0: they are not. Of who opens it */
+    int64_t bos, eos; /* -1: none */
     struct vision *vision;            /* its tower, owned; NULL: it sees no images */
     const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */
     struct json *file;                /* config.json, owned */

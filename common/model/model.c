@@ -125,6 +125,11 @@ static int digest_make(struct model *m, struct err *e)
 
 struct model *model_open(const char *dir, struct par *par, struct err *e)
 {
+    return model_open_rounded(dir, ACT_BITS_SAID, par, e);
+}
+
+struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e)
+{
     struct model *m = mem_array(1, sizeof *m, e);
 
     if (!m)
@@ -134,8 +139,10 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
     if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;
     m->f = family_of(&m->c);
-    if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.file, dir, m->st, e)) ||
-        model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
+    if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.file, dir, m->st, e)))
+        goto fail;
+    m->c.act_bits = act_bits == ACT_BITS_SAID ? format_act_bits(m->reader) : act_bits;
+    if (model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
     if (check_blocks(m, e) < 0 || model_check_embed(m, e) < 0 || model_open_tower(m, e) < 0)

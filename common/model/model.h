@@ -32,6 +32,10 @@ struct block;
  * type (linears as their format has them); nothing is loaded but names. Errors name file and
  * tensor. */
 struct model *model_open(const char *dir, struct par *par, struct err *e);
+/* The same with the inputs of all sites rounded to act_bits (op_round.c), ACT_BITS_MIN to
+ * ACT_BITS_MAX; 0: not; ACT_BITS_SAID: as the checkpoint says, which is what model_open does. */
+#define ACT_BITS_SAID (-1)
+struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e);
 void model_close(struct model **m);
 /* A config that says tied beside a file that holds a head with other numbers: the head counts, as
  * with other readers; c->tied becomes 0 and c->own_head 1. model_open() does it. */
@@ -62,6 +66,8 @@ int model_load_linear(const struct model *m, const struct site *s, size_t i, str
  * loaded or set. Sites of a block are counted from 0, in the order of the table. */
 struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
+/* Of a model with rounded activations: this block leaves them as they are. */
+void block_set_exact(struct block *b);
 /* The linears of a site as the checkpoint has them (f32). NaN or infinite weights: an error that
  * names the tensor. */
 int block_load_site(struct block *b, size_t site, struct err *e);

@@ -47,6 +47,7 @@ struct op_args {
     float *out;                      /* row `first` of the output */
     size_t width[OP_INPUTS], width_out;
     size_t first, count;
+    int exact; /* activations are not rounded */
 };
 
 /* The way back through an operation: a, as it was run, all rows at once; of in there is what
@@ -99,7 +100,7 @@ struct op_kind {
 extern const struct op_kind op_norm, op_linear, op_bias, op_rope, op_attention, op_gate, op_add,
     op_route, op_gather, op_scatter, op_cut, op_share, op_choose, op_activate, op_temper,
     op_attention_sinks, op_swiglu, op_concat, op_conv, op_decay, op_delta, op_unit, op_times,
-    op_experts_times, op_deepstack, op_lay;
+    op_experts_times, op_deepstack, op_lay, op_round;
 const struct op_kind *op_at(size_t i); /* NULL past the end of the list */
 
 /* On all rows at hand, whichever of the two it has. */
@@ -117,7 +118,8 @@ void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *
 void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const float *x,
                    const float *g, float *dx, double *dw);
 void activate_row(enum activation a, float *x, size_t n);
-#define OP_EXPERTS 1024 /* that a router may have */
+void round_row(int bits, const float *x, size_t n, float *y); /* y may be x */
+#define OP_EXPERTS 1024                                       /* that a router may have */
 
 /* For an operation that attends: received [T] of its q and k (attention.h). */
 int op_attention_received(const struct op_args *a, double *received, struct err *e);

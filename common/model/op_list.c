@@ -9,7 +9,7 @@ static const struct op_kind *const kinds[] = {
     &op_choose,    &op_activate, &op_temper, &op_attention_sinks,
     &op_swiglu,    &op_concat,   &op_conv,   &op_decay,
     &op_delta,     &op_unit,     &op_times,  &op_experts_times,
-    &op_deepstack, &op_lay};
+    &op_deepstack, &op_lay,      &op_round};
 
 const struct op_kind *op_at(size_t i)
 {

@@ -28,6 +28,8 @@
 #define OP_TENSORS 1
 #define PROGRAM_STREAM 0
 #define PROGRAM_NAME 32
+#define ACT_BITS_MIN 2 /* of activations that are rounded */
+#define ACT_BITS_MAX 8
 
 struct program_slot {
     size_t width;
@@ -119,6 +121,9 @@ struct op {
             size_t level; /* of the tower's */
         } deepstack;
         struct {
+            int bits;
+        } round;
+        struct {
             size_t experts, top;
             int normalize;
             size_t groups, groups_top; /* op_choose: experts of the best groups only */
@@ -150,6 +155,9 @@ struct program {
 };
 
 void program_release(struct program *p);
+/* What the linears of sites read becomes rounded to so many bits (op_round.c); 0: it stays. Before
+ * program_finish. */
+int program_round(struct program *p, int bits, struct err *e);
 /* The sites and stops; -1 with the first mistake that was made. */
 int program_finish(struct program *p, struct err *e);
 

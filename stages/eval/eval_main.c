@@ -78,6 +78,8 @@ static void warn(const struct eval_command *a, const struct model *m, const stru
         log_warn("%s: %llu line%s skipped, the first: %s", a->data,
                  (unsigned long long)w->read.skipped, w->read.skipped == 1 ? "" : "s",
                  w->read.first);
+    if (model_config(m)->act_bits)
+        log_detail("activations of %d bits", model_config(m)->act_bits);
     if (model_config(m)->own_head)
         log_warn(MODEL_OWN_HEAD, a->model);
     if (ref && model_config(ref)->own_head)
@@ -132,7 +134,7 @@ static int read_data(const struct eval_command *a, struct windows_opts o, const 
 static int measure(const struct eval_command *a, uint64_t mem, struct par *par, struct err *e)
 {
     struct eval_opts o = {.mem = mem, .logits = a->logits};
-    struct model *m = model_open(a->model, par, e), *ref = NULL;
+    struct model *m = model_open_rounded(a->model, (int)a->act_bits, par, e), *ref = NULL;
     struct windows w = {0};
     struct eval v = {0};
     int rc = -1;

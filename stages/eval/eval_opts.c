@@ -3,6 +3,8 @@
 #include "eval_opts.h"
 
 #include "../../common/tensor/blas.h"
+#include "../../common/model/model.h"
+#include "../../common/model/program.h"
 #include "../../common/run/evals.h"
 #include "../../common/text/docs.h"
 
@@ -24,6 +26,10 @@ static const struct opt rows[] = {
     {"window", OPT_INT, AT(window), "N",
      .help = "tokens of a window of text (0: 2048, or the model's context if that is less)", "0", 0,
      1 << 24},
+    {"act-bits", OPT_INT, AT(act_bits), "N",
+     .help = "round the inputs of the model's linears to so many bits, each token by its own scale "
+             "(0: not; -1: as the checkpoint says)",
+     "-1", ACT_BITS_SAID, ACT_BITS_MAX},
     {"max-windows", OPT_INT, AT(max_windows), "N", .help = "stop after N windows (0: all)", "0", 0,
      1 << 30},
     {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
@@ -58,6 +64,9 @@ static int check(const struct stage *s, struct err *e)
 {
     const struct eval_command *c = s->own;
 
+    if (c->act_bits > 0 && c->act_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
+                       (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
     if (c->ref_states && !c->ref)
         return err_set(e, ERR_USE, "--ref-states needs --ref");
     return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep-figures") : 0;

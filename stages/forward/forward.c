@@ -453,6 +453,8 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
     for (int w = 0; w < f->ways; w++)
         if (!(f->way[w].block = block_open(f->model, index, e)))
             return -1;
+    if (f->ways > 1)
+        block_set_exact(f->way[1].block);
     if (f->o.attention_weights && block_load_received(f->way[0].block, e) < 0)
         return -1;
     while (s < end) {

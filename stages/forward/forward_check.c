@@ -12,6 +12,10 @@ int forward_check(const struct forward_opts *o, const struct config *c, const st
                 "--dual: the model has experts, and each of two streams would have rows of its "
                 "own at block %zu, %s: leave --dual out, and solvers that need it",
                 s->site[i].block, s->site[i].name);
+    if (o->act_bits && c->experts && (o->expert.every || o->expert.starved == STARVED_ALL_TOKENS))
+        return err_set(e, ERR_USE,
+                       "--act-bits rounds the rows that a router sent: leave --experts all and "
+                       "--starved all-tokens out");
     if (o->attention_weights && block_check_received(c, e) < 0)
         return err_prefix(e, "--token-weights attention");
     return 0;

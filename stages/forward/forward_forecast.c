@@ -52,6 +52,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     const double ways = f->dual ? 2 : 1, message = forecast_message(f), length = (double)f->length,
                  threads = forecast_threads(f, f->forwards);
     const double scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
+    struct config own = *c; /* what it points to stays c's */
     struct cost cost;
     uint64_t mine, features;
     double later; /* what a block takes, when no features are there any more */
@@ -60,7 +61,8 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
         return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");
     if (!f->chunk || !f->lanes)
         return err_set(e, ERR_USE, "a plan needs the number of chunks");
-    if (cost_of(c, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0)
+    own.act_bits = o->act_bits;
+    if (cost_of(&own, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0)
         return -1;
     mine = (uint64_t)forecast_share(f);
     features = features_most(c, f, mine);

@@ -2,6 +2,7 @@
 /* forward_opts - see forward_opts.h. */
 #include "forward_opts.h"
 
+#include "../../common/model/program.h"
 #include "../../common/tensor/blas.h"
 #include "forward_weights.h"
 
@@ -34,6 +35,10 @@ static const struct opt rows[] = {
     {"acts", OPT_CHOICE, AT(core.acts), "TYPE",
      .help = "type of the rows, on the wire and in the products that follow", "bf16",
      .choices = acts},
+    {"act-bits", OPT_INT, AT(act_bits), "N",
+     .help = "round the inputs of every linear to so many bits, each token by its own scale, as "
+             "engines do that multiply whole numbers: 8 for W4A8 or W8A8, 4 for W4A4 (0: not)",
+     "0", 0, ACT_BITS_MAX},
     {"token-weights", OPT_CHOICE, AT(core.attention_weights), "KIND",
      .help =
          "given: those of the chunks, if any\nattention: these times the attention that a token "
@@ -81,6 +86,7 @@ static int check(const struct stage *s, struct err *e)
 
     c->core.by_modality = c->modality_text != NULL;
     c->core.images_apart = c->images_out != NULL;
+    c->core.act_bits = (int)c->act_bits;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
     if (c->quantize_vision)
@@ -91,6 +97,13 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--inputs quantized needs either --commits EP or --follow DIR, to get the "
                        "quantized weights back (or say --inputs full)");
+    if (c->act_bits && c->act_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
+                       (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
+    if (c->core.order == FORWARD_FULL && c->act_bits)
+        return err_set(e, ERR_USE,
+                       "--inputs full has the activations of the full-precision model: leave "
+                       "--act-bits out");
     if (c->core.order == FORWARD_FULL && c->core.dual)
         return err_set(e, ERR_USE, "--inputs full has one stream only: leave --dual out");
     if (c->core.order == FORWARD_FULL && commits)

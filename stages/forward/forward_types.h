@@ -17,7 +17,8 @@ enum forward_order { FORWARD_SITE, FORWARD_FULL };
 struct forward_opts {
     enum dtype acts; /* DT_BF16 or DT_F32 */
     enum forward_order order;
-    int dual;              /* run the full-precision model beside and emit its rows too ("xf") */
+    int dual;     /* run the full-precision model beside and emit its rows too ("xf") */
+    int act_bits; /* inputs of sites are rounded to so many, as engines will do; 0: they are not */
     int attention_weights; /* weigh tokens by the attention they receive */
     /* the least weight of a token beside the largest, before they are scaled to mean 1 */
     double weight_min;

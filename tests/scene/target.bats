@@ -63,6 +63,22 @@ sums() { # DIR: of everything but the folder of what varies
     [[ $output == *"--solver gptaq, or an --override, needs the full-precision inputs"*"use 'ptq run gptaq', or add --dual" ]]
 }
 
+@test "rounded activations: the rows of sites differ, the record says so, workers do not show, and what cannot be is refused" {
+    TOKENS=512 job w4a8 gptq --act-bits 8 --workers forward=1
+    TOKENS=512 job w4a8-3 gptq --act-bits 8 --workers forward=3
+    cmp w4a8/model.safetensors w4a8-3/model.safetensors
+    ptq inspect --json w4a8 | jq -e 'first(.. | objects | select(.stage? == "forward")) | .act_bits == 8'
+    TOKENS=512 job plain gptq
+    run -1 ptq diff plain w4a8
+    for bits in 0 8 3; do
+        ptq eval --model w4a8 --data "$M/eval.jsonl" --max-windows 1 --window 128 --act-bits $bits --json --quiet | jq .perplexity
+    done >perplexity
+    jq -es '.[0] != .[1] and (.[2] - .[0]) > 5 * (.[1] - .[0])' perplexity
+    run -100 job no gptq --act-bits 1
+    [[ $output == *"--act-bits 1: activations have 2 to 8 bits"* ]]
+    run -100 job no gptq --act-bits 8 --inputs full
+}
+
 @test "without held-out sums a contest warns" {
     TOKENS=1024 run -0 job blind gptq --solver best:gptq,rtn
     [[ $output == *"no held-out sums: solvers were judged on the sums they worked with"* ]]

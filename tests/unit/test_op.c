@@ -369,6 +369,36 @@ static void experts_have_factors(void **state)
     op_groups_release(&g);
 }
 
+/* The numbers of compressed-tensors: a step of max |x| / 7.5 for 4 bits, -8 to 7 steps. */
+static void rows_are_rounded(void **state)
+{
+    const float x[2 * D] = {1, -0.5f, 0.25f, -0.9f, 0.05f}; /* and a row of zeros */
+    static const double want[5] = {7 / 7.5, -4 / 7.5, 2 / 7.5, -7 / 7.5, 0};
+    float y[2 * D], g[2 * D], dx[2 * D] = {0};
+    struct op op = {.kind = &op_round, .round = {.bits = 4}};
+    struct op_args a = {.op = &op, .in = {x}, .out = y, .width = {D}, .width_out = D, .count = 2};
+    struct op_back b = {.grad = g, .grad_in = {dx}};
+    struct err e = {0};
+
+    (void)state;
+    op_round.each(&a, 0, 2);
+    for (size_t i = 0; i < 2 * D; i++)
+        near(y[i], i < 5 ? want[i] : 0);
+    op.round.bits = 8;
+    op_round.each(&a, 0, 2);
+    near(y[1], -64 / 127.5);
+    a.exact = 1;
+    op_round.each(&a, 0, 2);
+    assert_memory_equal(x, y, sizeof x);
+    for (size_t i = 0; i < 2 * D; i++)
+        g[i] = (float)i;
+    assert_non_null(a.par = par_open(1, &e));
+    b.a = a;
+    assert_int_equal(op_round.back(&b, &e), 0);
+    par_close(&a.par);
+    assert_memory_equal(g, dx, sizeof g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +411,7 @@ int main(void)
         cmocka_unit_test(decays),
         cmocka_unit_test(units_and_factors),
         cmocka_unit_test(experts_have_factors),
+        cmocka_unit_test(rows_are_rounded),
     };
 
     return cmocka_run_group_tests_name("op", tests, NULL, NULL);

@@ -470,6 +470,38 @@ static void cuts(void **state)
     program_release(&p);
 }
 
+/* Linears of a site read rounded rows, what is of none reads them as they are; it stops as often as
+ * without. */
+static void what_sites_read_is_rounded(void **state)
+{
+    static const struct program_linear o = {.name = "o", .rows = D, .site = "o"},
+                                       router = {.name = "router", .rows = 3};
+    struct program p;
+    struct err e = {0};
+    int x, y, bare;
+
+    (void)state;
+    begin(&p);
+    assert_int_equal(program_round(&p, 1, &e), 0); /* nothing is of a site */
+    program_release(&p);
+    program_linear(&p, begin(&p), &qkv);
+    assert_int_equal(program_round(&p, 9, &e), -1);
+    assert_non_null(strstr(e.text, "activations of 9 bits"));
+    program_release(&p);
+    x = begin(&p);
+    bare = program_linear(&p, x, &router);
+    y = program_cut(&p, program_linear(&p, x, &qkv), 4, D);
+    program_linear_add(&p, y, PROGRAM_STREAM, &o);
+    program_linear(&p, x, &(struct program_linear){.name = "k", .rows = 4, .site = "attn.qkv"});
+    assert_int_equal(program_round(&p, 8, &e), 0);
+    assert_int_equal(program_finish(&p, &e), 0);
+    assert_true(p.nops == 8 && p.nsites == 2 && p.nstops == 2 && p.site[0].count == 2);
+    assert_true(p.op[1].kind == &op_round && p.op[1].in[0] == x && p.op[1].out == p.site[0].slot);
+    assert_true(p.op[2].out == bare && p.op[2].in[0] == x);
+    assert_true(p.op[5].kind == &op_round && p.op[5].in[0] == y && p.op[5].out == p.site[1].slot);
+    program_release(&p);
+}
+
 /* Four groups of two experts, the best two groups count; with the correction others would win. */
 static void sigmoids_are_chosen_by_groups(void **state)
 {
@@ -530,6 +562,7 @@ int main(void)
         cmocka_unit_test(what_joins_the_stream),
         cmocka_unit_test(what_rotates),
         cmocka_unit_test(cuts),
+        cmocka_unit_test(what_sites_read_is_rounded),
         cmocka_unit_test(sigmoids_are_chosen_by_groups),
     };
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* program_round - puts the rounding of activations into a program: behind what wrote the rows of
+ * a site last, so that it stops where it did without. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/mem.h"
+#include "op.h"
+#include "program_put.h"
+
+/* The last operation before `at` that wrote the slot, of whatever expert. */
+static size_t writer_of(const struct program *p, int slot, size_t at)
+{
+    while (at-- > 0)
+        if (p->op[at].out == slot)
+            return at;
+    return SIZE_MAX;
+}
+
+static int op_insert(struct program *p, size_t at, const struct op *o, struct err *e)
+{
+    if (mem_grow((void **)&p->op, &p->op_cap, p->nops + 1, sizeof *p->op, e) < 0)
+        return -1;
+    memmove(p->op + at + 1, p->op + at, (p->nops - at) * sizeof *p->op);
+    p->op[at] = *o;
+    p->nops++;
+    return 0;
+}
+
+/* The slot with the rounded rows of linear *i, which moves on when the rounding is new; -1. */
+static int rounded(struct program *p, size_t *i, int bits, struct err *e)
+{
+    const int from = p->op[*i].in[0];
+    const size_t w = writer_of(p, from, *i);
+    struct op o = put_op(&op_round, from, -1);
+
+    if (w != SIZE_MAX && p->op[w + 1].kind == &op_round && p->op[w + 1].in[0] == from)
+        return p->op[w + 1].out;
+    if (w == SIZE_MAX || program_is_held(p, from))
+        return err_set(e, ERR_USE, "%s'%s': what it reads cannot be rounded", p->prefix,
+                       p->op[*i].tensor[0].name);
+    o.round.bits = bits;
+    if ((o.out = put_like(p, from, p->slot[from].width)) < 0) {
+        *e = p->err;
+        return -1;
+    }
+    p->slot[o.out].written = p->slot[from].written;
+    if (o.kind->check(p, &o, e) < 0)
+        return err_prefix(e, "%s'%s'", p->prefix, p->op[*i].tensor[0].name);
+    if (op_insert(p, w + 1, &o, e) < 0)
+        return -1;
+    ++*i;
+    return o.out;
+}
+
+int program_round(struct program *p, int bits, struct err *e)
+{
+    for (size_t i = 0; bits && i < p->nops; i++) {
+        int to;
+
+        if (p->op[i].kind != &op_linear || !p->op[i].linear.site)
+            continue;
+        if ((to = rounded(p, &i, bits, e)) < 0)
+            return -1;
+        p->op[i].in[0] = to;
+    }
+    return 0;
+}
