@@ -373,6 +373,7 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
              struct loads *l, struct err *e)
 {
     const char *model = route_model(t);
+    const struct format *packed;
     struct sites s = {0};
     int rc;
 
@@ -390,6 +391,9 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
         config_release(c);
         return -1;
     }
+    if ((packed = format_unpacked(c->file)))
+        log_warn("'%s' is quantized already, to %s: its weights are taken as what that stands for",
+                 model, packed->title);
     rc = check_sample(t, c, model, e) < 0 || sites_make(&s, c, e) < 0 ||
                  check_forward(t, c, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0 ||
                  check_container(t, model, c, e) < 0

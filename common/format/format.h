@@ -82,7 +82,8 @@ struct format {
     int experts_alike; /* those of a block stand in one tensor, and are of one kind */
     int one_scale_type; /* all its linears must have scales of one type */
     int one_group;      /* and groups of one size */
-    int some_codes;     /* it is for models of which at least one linear is quantized */
+    int unpacked;   /* only `claims` is there: st_open_folder() reads its tensors as plain ones */
+    int some_codes; /* it is for models of which at least one linear is quantized */
     /* Of a linear that is not kept: can it be held, as far as is known? */
     int (*check)(const struct format_linear *l, struct err *e);
     /* The same of its codes; NULL: any. */
@@ -158,7 +159,10 @@ double format_bits(const struct format_linear *l);
 
 /* ---- a checkpoint that is read ---- */
 
-/* The weights of a config.json are no codes: quantization_config is absent or null. */
+/* What the weights were packed in that are read as plain ones; NULL: they are none. */
+const struct format *format_unpacked(const struct json *config);
+/* The weights of a config.json are no codes, or are read as none: quantization_config is absent,
+ * null or such a one. */
 int format_check_plain(const struct json *config, const char *dir, struct err *e);
 
 struct format_reader;

@@ -8,11 +8,12 @@
 #include "format.h"
 
 extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
-    format_gguf, format_dense, format_fp8;
+    format_gguf, format_dense, format_fp8, format_mxfp4;
 
 static const struct format *const formats[] = {
-    &format_gptq,  &format_gptq_v2, &format_compressed_tensors, &format_awq, &format_gguf,
-    &format_dense, &format_fp8,
+    &format_gptq, &format_gptq_v2, &format_compressed_tensors,
+    &format_awq,  &format_gguf,    &format_dense,
+    &format_fp8,  &format_mxfp4,
 };
 
 #define COUNT (sizeof formats / sizeof *formats)

@@ -50,7 +50,19 @@ static int read_config(struct format_reader *r, const struct json *q, struct err
         return err_set(e, ERR_USE, "%s must be an object", what);
     if (!(r->f = claimed(q)))
         return unknown(q, what, e);
+    if (r->f->unpacked) {
+        r->f = r->plain;
+        return 0;
+    }
     return (r->spec = r->f->open(q, what, e)) ? 0 : -1;
+}
+
+const struct format *format_unpacked(const struct json *config)
+{
+    const struct json *q = json_get(config, "quantization_config");
+    const struct format *f = json_kind(q) == JSON_KIND_OBJECT ? claimed(q) : NULL;
+
+    return f && f->unpacked ? f : NULL;
 }
 
 int format_check_plain(const struct json *config, const char *dir, struct err *e)
@@ -58,7 +70,7 @@ int format_check_plain(const struct json *config, const char *dir, struct err *e
     const struct json *q = json_get(config, "quantization_config");
     const char *method = json_as_text(json_get(q, "quant_method"));
 
-    return json_kind(q) == JSON_KIND_NULL
+    return json_kind(q) == JSON_KIND_NULL || format_unpacked(config)
                ? 0
                : err_set(e, ERR_USE,
                          "'%s' is quantized already (config.json: quantization_config, %s%.64s): "

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family_gpt_oss - gpt-oss 20B and 120B: each head has a score of its own in the softmax, windows
  * in every other block, experts whose gates and ups stand by turns, clamped. The files hold the
- * matrices of all experts in one tensor, turned; those of single experts are called as GPTQModel
- * does it. Leaves out: the published MXFP4 weights. */
+ * matrices of all experts in one tensor, turned (as published in MXFP4: safetensors_mxfp4.h); those
+ * of single experts are called as GPTQModel does it. */
 #include <stdio.h>
 #include "config_parts.h"
 #include "family_experts.h"
@@ -80,7 +80,7 @@ extern const struct family family_gpt_oss;
 const struct family family_gpt_oss = {
     .model_type = "gpt_oss",
     .architecture = "GptOssForCausalLM",
-    .about = "gpt-oss in bf16; MXFP4 weights have to be converted before",
+    .about = "gpt-oss, in MXFP4 as it is published or in bf16",
     FAMILY_LLAMA_ENDS,
     .reads = reads,
     .head_dim = 64,

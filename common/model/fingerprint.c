@@ -15,6 +15,10 @@ static int add_contents(struct hash *h, const struct st_set *w, const struct st_
     unsigned char page[PAGE];
     const uint64_t n = x->bytes < PAGE ? x->bytes : PAGE;
 
+    if (x->mxfp4)
+        return add_contents(h, w, &x->mxfp4->blocks, e) < 0
+                   ? -1
+                   : add_contents(h, w, &x->mxfp4->scales, e);
     for (uint64_t i = 0; i < (x->bytes > PAGE ? PLACES : 1); i++) {
         const uint64_t at = x->offset + (x->bytes - n) / (PLACES - 1) * i;
         ssize_t got = pread(w->fds[x->shard], page, (size_t)n, (off_t)at);

@@ -21,6 +21,12 @@ struct st_entry {
     uint64_t bytes;
     size_t shard; /* index of the file in a set */
     int turned;   /* it is stored with its two dimensions exchanged (st_turn) */
+    /* NULL, or what is stored in its place: bytes and offset are those that it is unpacked to */
+    const struct st_mxfp4 *mxfp4;
+};
+
+struct st_mxfp4 { /* safetensors_mxfp4.h */
+    struct st_entry blocks, scales;
 };
 
 #define ST_RECORDS "ptqflow" /* the key of __metadata__ that st_records() reads: JSON text */
@@ -32,7 +38,9 @@ struct st_set {
     int *fds;
     size_t count;
     struct st_entry *entries;
-    struct json *metadata; /* __metadata__ of the first file; NULL when none */
+    size_t nmxfp4;
+    struct st_mxfp4 *mxfp4; /* what entries of packed tensors point to */
+    struct json *metadata;  /* __metadata__ of the first file; NULL when none */
 };
 
 /* One file. NULL: what is wrong with it is said by name. Entries live as long as the set. */
@@ -45,7 +53,8 @@ int st_folder_check(const char *dir, struct err *e);
 const char *st_folder_hint(const char *dir, char hint[ST_HINT_MAX]);
 /* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
  * Names of shards with a path separator, tensors missing from their shard, and tensors in two
- * shards are refused; so is a single file beside an index that does not name it. */
+ * shards are refused; so is a single file beside an index that does not name it. What is there in
+ * MXFP4 is one tensor of BF16, unpacked as it is read. */
 struct st_set *st_open_folder(const char *dir, struct err *e);
 void st_close(struct st_set **s);
 /* What the metadata say of the making of a checkpoint that ptqflow wrote: an array of records,
@@ -53,6 +62,9 @@ void st_close(struct st_set **s);
  * memory. */
 struct json *st_records(const struct st_set *s);
 const struct st_entry *st_find(const struct st_set *s, const char *name); /* NULL when absent */
+/* Bytes of x from byte `skip` on. */
+int st_span(const struct st_set *s, const struct st_entry *x, void *dst, size_t n, uint64_t skip,
+            struct err *e);
 /* as stored; *out is the caller's to release */
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */
@@ -99,7 +111,7 @@ int st_put_part(struct st_writer *w, const char *name, uint64_t at, const void *
 /* The same in pieces of any order that do not overlap: who gives them sees to it. */
 int st_put_at(struct st_writer *w, const char *name, uint64_t at, const void *data, size_t bytes,
               struct err *e);
-/* byte for byte */
+/* byte for byte, as it is read */
 int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
             const struct st_entry *x, struct err *e);
 /* Error when a declared tensor was not given whole. The writer is gone afterwards, as is the

@@ -13,6 +13,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "safetensors.h"
+#include "safetensors_mxfp4.h"
 
 #define HEADER_MAX 100000000u
 #define BLOCK ((size_t)1 << 20) /* bytes converted at a time */
@@ -335,6 +336,7 @@ void st_close(struct st_set **s)
     free((*s)->paths);
     free((*s)->fds);
     free((*s)->entries);
+    free((*s)->mxfp4);
     json_destroy(&(*s)->metadata);
     free(*s);
     *s = NULL;
@@ -359,9 +361,11 @@ const struct st_entry *st_find(const struct st_set *s, const char *name)
     return NULL;
 }
 
-static int span_read(const struct st_set *s, const struct st_entry *x, void *dst, size_t n,
-                     uint64_t skip, struct err *e)
+int st_span(const struct st_set *s, const struct st_entry *x, void *dst, size_t n, uint64_t skip,
+            struct err *e)
 {
+    if (x->mxfp4)
+        return mxfp4_span(s, x, dst, n, skip, e);
     if (fs_pread_all(s->fds[x->shard], dst, n, x->offset + skip, s->paths[x->shard], e))
         return err_prefix(e, "tensor '%s'", x->name);
     return 0;
@@ -383,12 +387,30 @@ void st_turn_bytes(const void *from, size_t rows, size_t columns, size_t size, v
 /* As stored, elements where a reader of [rows, columns] looks for them. */
 static int turned_read(const struct st_set *s, const struct st_entry *x, void *dst, struct err *e)
 {
-    void *raw = mem_raw((size_t)x->bytes + 1, 1, e);
-    const int rc = raw ? span_read(s, x, raw, (size_t)x->bytes, 0, e) : -1;
+    void *raw = x->mxfp4 ? NULL : mem_raw((size_t)x->bytes + 1, 1, e);
+    const int rc = x->mxfp4 ? mxfp4_rows(s, x, 0, x->shape[0], dst, e)
+                   : raw    ? st_span(s, x, raw, (size_t)x->bytes, 0, e)
+                            : -1;
 
-    if (rc == 0)
+    if (rc == 0 && raw)
         st_turn_bytes(raw, (size_t)x->shape[1], (size_t)x->shape[0], dtype_size(x->dtype), dst);
     free(raw);
+    return rc;
+}
+
+static int mxfp4_rows_f32(const struct st_set *s, const struct st_entry *x, size_t first,
+                          size_t count, float *dst, struct err *e)
+{
+    const size_t columns = (size_t)x->shape[1], step = BLOCK / (columns * sizeof(uint16_t)) + 1;
+    uint16_t *rows = mem_raw(step * columns, sizeof *rows, e);
+    int rc = rows ? 0 : -1;
+
+    for (size_t i = 0, n; rc == 0 && i < count; i += n) {
+        n = count - i < step ? count - i : step;
+        if ((rc = mxfp4_rows(s, x, first + i, n, rows, e)) == 0)
+            dtype_to_f32(DT_BF16, rows, n * columns, dst + i * columns);
+    }
+    free(rows);
     return rc;
 }
 
@@ -404,7 +426,7 @@ static int turned_rows_f32(const struct st_set *s, const struct st_entry *x, siz
 
     for (size_t k = 0, m; rc == 0 && k < columns; k += m) {
         m = columns - k < step ? columns - k : step;
-        if ((rc = span_read(s, x, raw, m * rows * size, k * rows * size, e)) != 0)
+        if ((rc = st_span(s, x, raw, m * rows * size, k * rows * size, e)) != 0)
             break;
         if (dtype_to_f32(x->dtype, raw, m * rows, f))
             rc = err_set(e, ERR_USE, "%s: tensor '%s': cannot convert %s to F32",
@@ -437,7 +459,7 @@ int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out
     if (tensor_alloc(out, x->name, x->dtype, x->ndim, x->shape, e))
         return err_prefix(e, "%s", s->paths[x->shard]);
     if ((x->turned ? turned_read(s, x, out->data, e)
-                   : span_read(s, x, out->data, out->bytes, 0, e))) {
+                   : st_span(s, x, out->data, out->bytes, 0, e))) {
         tensor_release(out);
         return -1;
     }
@@ -498,19 +520,23 @@ int st_load_rows_f32(const struct st_set *s, const struct st_entry *x, uint64_t 
                        (unsigned long long)first);
     if (count == 0 || x->bytes == 0)
         return 0;
+    if (x->turned && x->mxfp4)
+        return mxfp4_rows_f32(s, x, (size_t)first, (size_t)count, dst, e);
     if (x->turned)
         return turned_rows_f32(s, x, (size_t)first, (size_t)count, dst, e);
     n = (size_t)(x->bytes / size / rows * count);
     first *= x->bytes / rows; /* in bytes from here on */
+    if (x->mxfp4)
+        step = (size_t)mxfp4_matrix(x);
     if (x->dtype == DT_F32)
-        return span_read(s, x, dst, n * size, first, e);
+        return st_span(s, x, dst, n * size, first, e);
     block = mem_raw(step < n ? step : n, size, e);
     if (!block)
         return -1;
     while (rc == 0 && done < n) {
         size_t m = n - done < step ? n - done : step;
 
-        rc = span_read(s, x, block, m * size, first + done * size, e);
+        rc = st_span(s, x, block, m * size, first + done * size, e);
         if (rc == 0 && dtype_to_f32(x->dtype, block, m, dst + done))
             rc = err_set(e, ERR_USE, "%s: tensor '%s': cannot convert %s to F32", path, x->name,
                          dtype_name(x->dtype));

@@ -11,6 +11,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "safetensors.h"
+#include "safetensors_mxfp4.h"
 
 #define SINGLE "model.safetensors"
 #define INDEX "model.safetensors.index.json"
@@ -329,6 +330,8 @@ struct st_set *st_open_folder(const char *dir, struct err *e)
             s = index_open(dir, index, e);
         else if (!many)
             s = st_open(single, e);
+        if (s && mxfp4_view(s, e) < 0)
+            st_close(&s);
     }
     free(single);
     free(index);

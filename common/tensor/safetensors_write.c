@@ -14,6 +14,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "safetensors.h"
+#include "safetensors_mxfp4.h"
 
 #define BLOCK ((size_t)1 << 20) /* bytes copied at a time by st_copy */
 
@@ -305,7 +306,9 @@ int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
             const struct st_entry *x, struct err *e)
 {
     const struct slot *s = slot_find(w, name, e);
-    size_t step = x->bytes < BLOCK ? (size_t)x->bytes : BLOCK;
+    /* what is packed is unpacked by matrices */
+    const size_t most = x->mxfp4 ? (size_t)mxfp4_matrix(x) * dtype_size(x->dtype) : BLOCK,
+                 step = x->bytes < most ? (size_t)x->bytes : most;
     char *block;
     int rc = 0;
 
@@ -322,7 +325,7 @@ int st_copy(struct st_writer *w, const char *name, const struct st_set *from,
     for (uint64_t at = 0; rc == 0 && at < x->bytes; at += step) {
         size_t n = x->bytes - at < step ? (size_t)(x->bytes - at) : step;
 
-        rc = fs_pread_all(from->fds[x->shard], block, n, x->offset + at, from->paths[x->shard], e);
+        rc = st_span(from, x, block, n, at, e);
         if (rc == 0)
             rc = st_put_part(w, name, at, block, n, e);
     }

@@ -393,7 +393,8 @@ static int config_publish(struct job *j, struct err *e)
     int rc = -1;
 
     if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)) ||
-        (p->packed && config_text_drop(&text, "quantization_config", e)) ||
+        ((p->packed || format_unpacked(p->config.file)) &&
+         config_text_drop(&text, "quantization_config", e)) ||
         (p->config.own_head && config_text_set(&text, "tie_word_embeddings", "false", e)))
         goto out;
     length = strlen(text);

@@ -43,7 +43,8 @@ static void list(void **state)
     for (n = 0; (f = format_at(n)); n++) {
         assert_ptr_equal(format_find(f->name), f);
         if (!f->put) {
-            assert_true(f->claims && f->read && f->look && f->engines);
+            assert_true(f->claims && f->engines);
+            assert_true(f->unpacked ? !f->read && !f->load && !f->mark : f->read && f->look);
             continue;
         }
         assert_string_equal(format_names()[n], f->name);
@@ -310,8 +311,9 @@ static void refuses_configs(void **state)
     config_refused("[]", "must be an object");
     config_refused("{}", "quant_method");
     config_refused("{\"quant_method\": 1}", "quant_method");
-    config_refused("{\"quant_method\": \"hqq\"}",
-                   "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, fp8)");
+    config_refused(
+        "{\"quant_method\": \"hqq\"}",
+        "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, fp8, mxfp4)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
 }
 
