@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     int rc;
 
     log_init("ptq", LOG_NORMAL);
-    if (blas_start(argv, &e) < 0) { /* for all that it starts, too */
+    if (blas_start(&e) < 0) { /* for all that it starts, too */
         log_fatal(&e);
         return err_exit(&e);
     }

@@ -186,7 +186,7 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
     int rc;
 
     log_init(spec->name, LOG_NORMAL);
-    if (!spec->start || spec->start(argv, &e) == 0)
+    if (!spec->start || spec->start(&e) == 0)
         s = stage_open(spec, &e);
     rc = s ? stage_parse(s, argc, argv, &e) : -1;
     if (rc > 0) {

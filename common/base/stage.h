@@ -46,8 +46,8 @@ struct stage_spec {
     /* What can be said against the options, alone and together, without the model or the data;
      * may be NULL. */
     int (*check)(const struct stage *s, struct err *e);
-    void (*release)(void *own);               /* what check has made; may be NULL */
-    int (*start)(char **argv, struct err *e); /* before anything else: blas_start; may be NULL */
+    void (*release)(void *own);  /* what check has made; may be NULL */
+    int (*start)(struct err *e); /* before anything else: blas_start; may be NULL */
 };
 
 struct stage {

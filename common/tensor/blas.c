@@ -7,24 +7,22 @@
  * differently for other thread counts and row blocks. f32 and bf16 products are oneDNN matmul
  * primitives, kept by shape; the f32 tiles of attention, whose shapes vary without end, go
  * through its plain sgemm. Without oneDNN (PTQ_DNNL not defined) all is OpenBLAS, and bf16 is
- * widened first. bf16 products are exact in f32, only their sum rounds.
+ * widened first. bf16 products are exact in f32, only their sum rounds. Products in f64 are in
+ * blas_f64.c.
  *
  * Leaves out: integer products, GPUs, products with more than two dimensions. */
 #include "blas.h"
 
-#include <cblas.h>
-#include <float.h>
-#include <lapacke.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "blas_openblas.h"
 #include "blas_tile.h"
 #include "dtype.h"
 
-enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, GRAM_ROWS = 96, CROSS_TILE = 256, DGEMM_TILE = 256 };
+enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, GRAM_ROWS = 96, CROSS_TILE = 256 };
 
 /* ---- what the numbers depend on ---- */
 
@@ -32,7 +30,9 @@ static char kernel_text[128];
 
 static void kernel_describe(void)
 {
-    snprintf(kernel_text, sizeof kernel_text, "openblas/%s", openblas_get_corename());
+    const struct openblas *lib = openblas(NULL);
+
+    snprintf(kernel_text, sizeof kernel_text, "openblas/%s", lib ? lib->corename() : "missing");
     tile_describe(kernel_text + strlen(kernel_text), sizeof kernel_text - strlen(kernel_text));
 }
 
@@ -44,43 +44,13 @@ const char *blas_kernel(void)
     return kernel_text;
 }
 
-/* ---- tiles ---- */
-
-typedef int tile_fn(void *ctx, size_t i, size_t worker, struct err *e);
-
-static int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e)
-{
-    if (p)
-        return par_for(p, n, fn, ctx, e);
-    for (size_t i = 0; i < n; i++)
-        if (fn(ctx, i, 0, e) != 0)
-            return -1;
-    return 0;
-}
-
-static size_t ceil_div(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The libraries count in int; a leading dimension shorter than its row would read somebody
- * else's memory. */
-static int dims_check(const char *what, struct err *e, size_t n, const size_t (*dims)[2])
-{
-    for (size_t i = 0; i < n; i++)
-        if (dims[i][0] > INT_MAX || dims[i][1] > INT_MAX || dims[i][1] < dims[i][0])
-            return err_set(e, ERR_USE, "%s: rows of %zu elements at distance %zu", what, dims[i][0],
-                           dims[i][1]);
-    return 0;
-}
-
 #ifndef PTQ_DNNL
 /* ---- tiles without oneDNN ---- */
+
+int tile_ready(struct err *e)
+{
+    return openblas(e) ? 0 : -1;
+}
 
 void tile_describe(char *text, size_t room)
 {
@@ -90,10 +60,13 @@ void tile_describe(char *text, size_t room)
 int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
              const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
-    (void)e;
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
-                (int)M, (int)N, (int)K, 1.0f, a, (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c,
-                (int)ldc);
+    const struct openblas *lib = openblas(e);
+
+    if (!lib)
+        return -1;
+    lib->sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+               (int)M, (int)N, (int)K, 1.0f, a, (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c,
+               (int)ldc);
     return 0;
 }
 
@@ -120,9 +93,12 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e)
 {
-    (void)e;
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
-                (int)M, (int)N, (int)K, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    const struct openblas *lib = openblas(e);
+
+    if (!lib)
+        return -1;
+    lib->sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+               (int)M, (int)N, (int)K, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
     return 0;
 }
 #endif
@@ -160,8 +136,9 @@ static void linear_cut(struct linear_job *j)
 static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *tile,
                       struct linear_job j, struct err *e)
 {
-    if (dims_check(name, e, 4,
-                   (const size_t[][2]){{j.K, j.ldx}, {wide, j.ldw}, {j.N, j.ldy}, {j.T, j.T}}) != 0)
+    if (tiles_check(name, e, 4,
+                    (const size_t[][2]){{j.K, j.ldx}, {wide, j.ldw}, {j.N, j.ldy}, {j.T, j.T}}) !=
+        0)
         return -1;
     if (j.T == 0 || j.N == 0)
         return 0;
@@ -192,9 +169,9 @@ int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e)
 {
-    if (dims_check("sgemm", e, 3,
-                   (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
-        dims_check("sgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
+    if (tiles_check("sgemm", e, 3,
+                    (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+        tiles_check("sgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
         return -1;
     if (M == 0 || N == 0)
         return 0;
@@ -252,7 +229,7 @@ int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const floa
         return err_set(e, ERR_USE, "gram: inputs are either bf16 or f32");
     if (T == 0)
         return err_set(e, ERR_USE, "gram: no rows");
-    if (dims_check("gram", e, 3, (const size_t[][2]){{K, ldx}, {K, lds}, {T, T}}) != 0)
+    if (tiles_check("gram", e, 3, (const size_t[][2]){{K, ldx}, {K, lds}, {T, T}}) != 0)
         return -1;
     if (x16 && !tile_bf16_works()) {
         wide = gram_widen(T, K, x16, ldx, e);
@@ -300,7 +277,7 @@ int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size
 
     if (T == 0)
         return err_set(e, ERR_USE, "cross: no rows");
-    if (dims_check("cross", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
+    if (tiles_check("cross", e, 4, (const size_t[][2]){{M, lda}, {N, ldb}, {N, ldc}, {T, T}}) != 0)
         return -1;
     return tiles_run(p, ceil_div(M, CROSS_TILE) * j.across, cross_tile, &j, e);
 }
@@ -335,86 +312,3 @@ int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, si
 
 const struct blas_table blas_products = {
     .linear = blas_linear, .product = blas_product, .cross = blas_cross, .sgemm = blas_sgemm};
-
-/* ---- f64 ---- */
-
-/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK
- * works in place without a copy. */
-int blas_potrf(size_t K, double *a, size_t lda)
-{
-    lapack_int n = (lapack_int)K, ld = (lapack_int)lda, info = 0;
-    char uplo = 'U';
-
-    if (K > INT_MAX || lda > INT_MAX || lda < K)
-        return -1;
-    if (K == 0)
-        return 0;
-    LAPACK_dpotrf(&uplo, &n, a, &ld, &info);
-    /* OpenBLAS's own dpotrf lets a NaN pivot pass: NaN <= 0 is false. */
-    for (size_t i = 0; info == 0 && i < K; i++)
-        if (!(a[i * lda + i] > 0.0) || a[i * lda + i] > DBL_MAX)
-            return (int)i + 1;
-    return info < 0 ? -1 : (int)info;
-}
-
-int blas_trtri(size_t K, double *l, size_t ldl)
-{
-    lapack_int n = (lapack_int)K, ld = (lapack_int)ldl, info = 0;
-    char uplo = 'U', diag = 'N';
-
-    if (K > INT_MAX || ldl > INT_MAX || ldl < K)
-        return -1;
-    if (K == 0)
-        return 0;
-    LAPACK_dtrtri(&uplo, &diag, &n, l, &ld, &info);
-    return info < 0 ? -1 : (int)info;
-}
-
-struct dgemm_job {
-    int ta, tb;
-    size_t M, N, K, across, lda, ldb, ldc;
-    double alpha, beta;
-    const double *a, *b;
-    double *c;
-};
-
-static int dgemm_tile(void *ctx, size_t i, size_t worker, struct err *e)
-{
-    const struct dgemm_job *j = ctx;
-    size_t m = i / j->across * DGEMM_TILE, n = i % j->across * DGEMM_TILE;
-
-    (void)worker;
-    (void)e;
-    cblas_dgemm(CblasRowMajor, j->ta ? CblasTrans : CblasNoTrans, j->tb ? CblasTrans : CblasNoTrans,
-                (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K,
-                j->alpha, j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda,
-                j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta, j->c + m * j->ldc + n,
-                (int)j->ldc);
-    return 0;
-}
-
-int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha,
-               const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
-               size_t ldc, struct err *e)
-{
-    struct dgemm_job j = {.ta = ta,
-                          .tb = tb,
-                          .M = M,
-                          .N = N,
-                          .K = K,
-                          .across = ceil_div(N, DGEMM_TILE),
-                          .lda = lda,
-                          .ldb = ldb,
-                          .ldc = ldc,
-                          .alpha = alpha,
-                          .beta = beta,
-                          .a = a,
-                          .b = b,
-                          .c = c};
-
-    if (dims_check("dgemm", e, 3,
-                   (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
-        dims_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
-        return -1;
-    return tiles_run(p, ceil_div(M, DGEMM_TILE) * j.across, dgemm_tile, &j, e);
-}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blas - the dense products this project needs, with the same bytes for any number of threads.
  *
- * The only file that includes BLAS, LAPACK and oneDNN headers is blas.c. The libraries are
+ * Only the files blas_*.c include headers of BLAS and oneDNN. The libraries are
  * always called single-threaded, on tiles fixed by the shape of the problem alone; tiles run in
  * parallel on a struct par. f32 products use oneDNN where it was found at build time, OpenBLAS
  * otherwise. blas_ref.c has the plain loops of the same functions for tests. All matrices are
@@ -15,11 +15,13 @@
 #include "../base/err.h"
 #include "../base/par.h"
 
-/* First call of every main, before anything else: picks OPENBLAS_CORETYPE from CPUID and one
- * thread for OpenBLAS and OpenMP. When the environment does not say so already it sets it and
- * executes the program again (the library reads it at load). */
-int blas_start(char **argv, struct err *e);
-/* Where the address space is limited (ulimit -v) OpenBLAS would ask for ever for a buffer that it
+/* First call of every main, before there are threads: picks OPENBLAS_CORETYPE from CPUID unless
+ * the environment has one, and one thread for OpenBLAS and OpenMP, in the environment of this
+ * process and its children. The libraries are loaded, and read it, when the first product is
+ * asked for. */
+int blas_start(struct err *e);
+/* Before the work: ERR_SYS when a library is not there, so that no product fails for that later.
+ * Where the address space is limited (ulimit -v) OpenBLAS would ask for ever for a buffer that it
  * does not get: takes those of so many threads now, ERR_SYS when they do not fit. f64: there will
  * be products in f64; those in f32 need none where there is oneDNN. */
 #define BLAS_BUFFER ((size_t)128 << 20) /* the largest that it takes on any CPU of this kind */

@@ -9,15 +9,42 @@
 #    include <string.h>
 #    include "../base/mem.h"
 #    include "blas_cpu.h"
+#    include "blas_load.h"
 #    include "blas_tile.h"
 
-void tile_describe(char *text, size_t room)
-{
-    const dnnl_version_t *v = dnnl_version();
+/* Every function of the library that is called here. */
+#    define EACH_CALL(X)                      \
+        X(engine_create)                      \
+        X(get_effective_cpu_isa)              \
+        X(matmul_desc_init)                   \
+        X(memory_create)                      \
+        X(memory_desc_get_size)               \
+        X(memory_desc_init_by_strides)        \
+        X(memory_destroy)                     \
+        X(post_ops_append_sum)                \
+        X(post_ops_create)                    \
+        X(post_ops_destroy)                   \
+        X(primitive_attr_create)              \
+        X(primitive_attr_destroy)             \
+        X(primitive_attr_set_post_ops)        \
+        X(primitive_attr_set_scratchpad_mode) \
+        X(primitive_create)                   \
+        X(primitive_desc_create)              \
+        X(primitive_desc_destroy)             \
+        X(primitive_desc_query_md)            \
+        X(primitive_destroy)                  \
+        X(primitive_execute)                  \
+        X(sgemm)                              \
+        X(stream_create)                      \
+        X(version)
+#    define POINTER(name) __typeof__(dnnl_##name) *name;
+#    define SYMBOL(name) {"dnnl_" #    name, &lib.name, 0},
+#    define TEXT(number) #    number
+#    define SONAME(major) "libdnnl.so." TEXT(major)
 
-    snprintf(text, room, " onednn/%d.%d.%d-isa%x%s", v->major, v->minor, v->patch,
-             (unsigned)dnnl_get_effective_cpu_isa(), blas_cpu().bf16 ? " bf16" : "");
-}
+static struct {
+    EACH_CALL(POINTER)
+} lib;
 
 /* C[M,N] (+)= A[M,K] B[K,N] with any strides: element (r, c) of A lies at r * a0 + c * a1. */
 struct shape {
@@ -42,7 +69,8 @@ static struct {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     pthread_key_t scratch_key;
-    int failed, bf16;
+    int bf16;
+    struct err failure;
     struct kernel *bucket[KERNEL_BUCKETS];
     size_t count;
     uint64_t clock;
@@ -63,11 +91,36 @@ static void scratch_free(void *unused)
 
 static void dn_init(void)
 {
-    dn.failed =
-        dnnl_engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
-        pthread_key_create(&dn.scratch_key, scratch_free) != 0;
+    const struct blas_symbol symbols[] = {EACH_CALL(SYMBOL)};
+
+    if (blas_load(SONAME(DNNL_VERSION_MAJOR), symbols, sizeof symbols / sizeof symbols[0],
+                  &dn.failure) < 0)
+        return;
+    if (lib.engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
+        lib.stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
+        pthread_key_create(&dn.scratch_key, scratch_free) != 0)
+        err_set(&dn.failure, ERR_SYS, "oneDNN: no CPU engine");
     dn.bf16 = blas_cpu().bf16;
+}
+
+int tile_ready(struct err *e)
+{
+    pthread_once(&dn.once, dn_init);
+    if (dn.failure.kind != ERR_NONE && e)
+        *e = dn.failure;
+    return dn.failure.kind == ERR_NONE ? 0 : -1;
+}
+
+void tile_describe(char *text, size_t room)
+{
+    const dnnl_version_t *v;
+
+    text[0] = '\0';
+    if (tile_ready(NULL) < 0)
+        return;
+    v = lib.version();
+    snprintf(text, room, " onednn/%d.%d.%d-isa%x%s", v->major, v->minor, v->patch,
+             (unsigned)lib.get_effective_cpu_isa(), dn.bf16 ? " bf16" : "");
 }
 
 static int dn_error(const char *what, dnnl_status_t s, struct err *e)
@@ -78,26 +131,26 @@ static int dn_error(const char *what, dnnl_status_t s, struct err *e)
 static void kernel_destroy(struct kernel *k)
 {
     if (k->primitive)
-        dnnl_primitive_destroy(k->primitive);
+        lib.primitive_destroy(k->primitive);
     free(k);
 }
 
 static dnnl_status_t kernel_attr(const struct shape *s, dnnl_primitive_attr_t *attr)
 {
     dnnl_post_ops_t ops = NULL;
-    dnnl_status_t st = dnnl_primitive_attr_create(attr);
+    dnnl_status_t st = lib.primitive_attr_create(attr);
 
     if (st == dnnl_success)
-        st = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+        st = lib.primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
     if (st != dnnl_success || !s->add)
         return st;
-    st = dnnl_post_ops_create(&ops);
+    st = lib.post_ops_create(&ops);
     if (st == dnnl_success)
-        st = dnnl_post_ops_append_sum(ops, 1.0f);
+        st = lib.post_ops_append_sum(ops, 1.0f);
     if (st == dnnl_success)
-        st = dnnl_primitive_attr_set_post_ops(*attr, ops);
+        st = lib.primitive_attr_set_post_ops(*attr, ops);
     if (ops)
-        dnnl_post_ops_destroy(ops);
+        lib.post_ops_destroy(ops);
     return st;
 }
 
@@ -112,20 +165,20 @@ static dnnl_status_t kernel_build(struct kernel *k)
     dnnl_matmul_desc_t d;
     dnnl_status_t st;
 
-    if ((st = dnnl_memory_desc_init_by_strides(&k->a, 2, da, in, sa)) != dnnl_success ||
-        (st = dnnl_memory_desc_init_by_strides(&k->b, 2, db, in, sb)) != dnnl_success ||
-        (st = dnnl_memory_desc_init_by_strides(&k->c, 2, dc, dnnl_f32, sc)) != dnnl_success ||
-        (st = dnnl_matmul_desc_init(&d, &k->a, &k->b, NULL, &k->c)) != dnnl_success ||
+    if ((st = lib.memory_desc_init_by_strides(&k->a, 2, da, in, sa)) != dnnl_success ||
+        (st = lib.memory_desc_init_by_strides(&k->b, 2, db, in, sb)) != dnnl_success ||
+        (st = lib.memory_desc_init_by_strides(&k->c, 2, dc, dnnl_f32, sc)) != dnnl_success ||
+        (st = lib.matmul_desc_init(&d, &k->a, &k->b, NULL, &k->c)) != dnnl_success ||
         (st = kernel_attr(s, &attr)) != dnnl_success ||
-        (st = dnnl_primitive_desc_create(&pd, &d, attr, dn.engine, NULL)) != dnnl_success)
+        (st = lib.primitive_desc_create(&pd, &d, attr, dn.engine, NULL)) != dnnl_success)
         goto out;
-    k->scratch = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    st = dnnl_primitive_create(&k->primitive, pd);
+    k->scratch = *lib.primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    st = lib.primitive_create(&k->primitive, pd);
 out:
     if (pd)
-        dnnl_primitive_desc_destroy(pd);
+        lib.primitive_desc_destroy(pd);
     if (attr)
-        dnnl_primitive_attr_destroy(attr);
+        lib.primitive_attr_destroy(attr);
     return st;
 }
 
@@ -240,16 +293,15 @@ static int matmul(const struct shape *s, const void *a, const void *b, float *c,
     dnnl_status_t st;
     int rc = -1;
 
-    pthread_once(&dn.once, dn_init);
-    if (dn.failed)
-        return err_set(e, ERR_SYS, "oneDNN: no CPU engine");
+    if (tile_ready(e) < 0)
+        return -1;
     k = kernel_take(s, e);
-    if (!k || scratch_reserve(dnnl_memory_desc_get_size(&k->scratch), e) < 0)
+    if (!k || scratch_reserve(lib.memory_desc_get_size(&k->scratch), e) < 0)
         goto out;
-    if ((st = dnnl_memory_create(&m[0], &k->a, dn.engine, unconst(a))) != dnnl_success ||
-        (st = dnnl_memory_create(&m[1], &k->b, dn.engine, unconst(b))) != dnnl_success ||
-        (st = dnnl_memory_create(&m[2], &k->c, dn.engine, c)) != dnnl_success ||
-        (st = dnnl_memory_create(&m[3], &k->scratch, dn.engine, scratch.data)) != dnnl_success) {
+    if ((st = lib.memory_create(&m[0], &k->a, dn.engine, unconst(a))) != dnnl_success ||
+        (st = lib.memory_create(&m[1], &k->b, dn.engine, unconst(b))) != dnnl_success ||
+        (st = lib.memory_create(&m[2], &k->c, dn.engine, c)) != dnnl_success ||
+        (st = lib.memory_create(&m[3], &k->scratch, dn.engine, scratch.data)) != dnnl_success) {
         dn_error("memory", st, e);
         goto out;
     }
@@ -257,12 +309,12 @@ static int matmul(const struct shape *s, const void *a, const void *b, float *c,
                                     {DNNL_ARG_WEIGHTS, m[1]},
                                     {DNNL_ARG_DST, m[2]},
                                     {DNNL_ARG_SCRATCHPAD, m[3]}};
-    st = dnnl_primitive_execute(k->primitive, dn.stream, 4, args);
+    st = lib.primitive_execute(k->primitive, dn.stream, 4, args);
     rc = st == dnnl_success ? 0 : dn_error("execute", st, e);
 out:
     for (size_t i = 0; i < 4; i++)
         if (m[i])
-            dnnl_memory_destroy(m[i]);
+            lib.memory_destroy(m[i]);
     if (k)
         kernel_give(k);
     return rc;
@@ -287,8 +339,7 @@ int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_
 
 int tile_bf16_works(void)
 {
-    pthread_once(&dn.once, dn_init);
-    return dn.bf16;
+    return tile_ready(NULL) == 0 && dn.bf16;
 }
 
 /* C[M,N] = A[T,M]' B[T,N] */
@@ -312,8 +363,11 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
                size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc,
                struct err *e)
 {
-    const dnnl_status_t st =
-        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K,
+    dnnl_status_t st;
+
+    if (tile_ready(e) < 0)
+        return -1;
+    st = lib.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K,
                    alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc);
 
     return st == dnnl_success ? 0 : dn_error("sgemm", st, e);

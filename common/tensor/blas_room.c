@@ -10,9 +10,8 @@
 #include <sys/resource.h>
 #include "../base/mem.h"
 #include "blas.h"
-
-extern void *blas_memory_alloc(int place) __attribute__((weak));
-extern void blas_memory_free(void *buffer) __attribute__((weak));
+#include "blas_openblas.h"
+#include "blas_tile.h"
 
 static int is_limited(int resource)
 {
@@ -31,22 +30,26 @@ static int has_room(void)
 
 int blas_room(size_t threads, int f64, struct err *e)
 {
+    const struct openblas *lib = NULL;
     size_t n = 0;
     void **buffer;
     int rc = 0;
 
+    if (tile_ready(e) < 0 || (f64 && !(lib = openblas(e))))
+        return -1;
 #ifdef PTQ_DNNL
     if (!f64)
         return 0;
-#else
-    (void)f64;
 #endif
-    if (!blas_memory_alloc || !blas_memory_free ||
-        (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)))
+    if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))
+        return 0;
+    if (!lib && !(lib = openblas(e)))
+        return -1;
+    if (!lib->memory_alloc || !lib->memory_free)
         return 0;
     if (!(buffer = mem_array(threads, sizeof *buffer, e)))
         return -1;
-    while (n < threads && has_room() && (buffer[n] = blas_memory_alloc(0)))
+    while (n < threads && has_room() && (buffer[n] = lib->memory_alloc(0)))
         n++;
     if (n < threads)
         rc = err_set(e, ERR_SYS,
@@ -55,7 +58,7 @@ int blas_room(size_t threads, int f64, struct err *e)
                      "limit, or give fewer --threads",
                      n, threads, BLAS_BUFFER >> 20);
     while (n)
-        blas_memory_free(buffer[--n]);
+        lib->memory_free(buffer[--n]);
     free(buffer);
     return rc;
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "blas.h"
 #include "blas_cpu.h"
 
@@ -42,44 +41,23 @@ void blas_kind(char out[BLAS_KIND])
     );
 }
 
-static int env_want(const char *name, const char *value, int keep, int *changed, struct err *e)
+static int env_want(const char *name, const char *value, int keep, struct err *e)
 {
     const char *now = getenv(name);
 
-    if (now && *now && (keep || strcmp(now, value) == 0))
+    if (now && *now && keep)
         return 0;
-    if (setenv(name, value, 1) != 0)
-        return err_sys(e, "cannot set %s", name);
-    *changed = 1;
-    return 0;
+    return setenv(name, value, 1) == 0 ? 0 : err_sys(e, "cannot set %s", name);
 }
 
-/* OpenBLAS takes its kernels and starts its threads while it is loaded, so the program has to
- * start again once the environment is right. The second start finds nothing to change: there is
- * no loop. */
-int blas_start(char **argv, struct err *e)
+int blas_start(struct err *e)
 {
     struct blas_cpu c = blas_cpu();
     const char *core = c.avx512 ? "SkylakeX" : c.avx2 ? "Haswell" : NULL;
-    char path[4096];
-    int changed = 0;
-    ssize_t n;
 
-    if ((core && env_want("OPENBLAS_CORETYPE", core, 1, &changed, e) < 0) ||
-        env_want("OPENBLAS_NUM_THREADS", "1", 0, &changed, e) < 0 ||
-        env_want("OMP_NUM_THREADS", "1", 0, &changed, e) < 0)
-        return -1;
-    if (!changed)
-        return 0;
-    n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n > 0) { /* by its path, so that ps and top still show the name of the command */
-        path[n] = '\0';
-        execv(path, argv);
-    }
-    execv("/proc/self/exe", argv);
-    return err_sys(e,
-                   "cannot start again with OPENBLAS_CORETYPE=%s OPENBLAS_NUM_THREADS=1 "
-                   "OMP_NUM_THREADS=1 (set them by hand): "
-                   "/proc/self/exe",
-                   core ? core : "");
+    return (core && env_want("OPENBLAS_CORETYPE", core, 1, e) < 0) ||
+                   env_want("OPENBLAS_NUM_THREADS", "1", 0, e) < 0 ||
+                   env_want("OMP_NUM_THREADS", "1", 0, e) < 0
+               ? -1
+               : 0;
 }

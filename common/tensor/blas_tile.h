@@ -1,14 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas_tile - one tile of a product, on one thread: what blas.c cuts its products into.
- * blas_dnnl.c has them where the build has oneDNN, blas.c by OpenBLAS otherwise. Nobody else
- * includes this. */
+/* blas_tile - one tile of a product, on one thread, and many of them in parallel: what blas.c and
+ * blas_f64.c cut their products into. blas_dnnl.c has the f32 ones where the build has oneDNN,
+ * blas.c by OpenBLAS otherwise. Nobody else includes this. */
 #ifndef PTQ_BLAS_TILE_H
 #define PTQ_BLAS_TILE_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include "../base/err.h"
+#include "../base/par.h"
 
+typedef int tile_fn(void *ctx, size_t i, size_t worker, struct err *e);
+
+/* fn for i of 0 .. n-1, in parallel on p, in this thread when p is NULL; -1 when one failed. */
+int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e);
+/* ERR_USE unless each {row, distance between rows} fits: the libraries count in int, and a
+ * distance shorter than its row would read somebody else's memory. */
+int tiles_check(const char *product, struct err *e, size_t n, const size_t (*dims)[2]);
+
+static inline size_t ceil_div(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static inline size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The library of the f32 tiles is loaded; -1 with the reason in e (which may be NULL). */
+int tile_ready(struct err *e);
 /* C[M,N] (+)= op(A) op(B), f32. */
 int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
              const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e);

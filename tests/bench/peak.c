@@ -135,7 +135,7 @@ int main(int argc, char **argv)
         fputs("usage: peak [MODEL TOKENS LENGTH]\n", stderr);
         return ERR_USE;
     }
-    rc = blas_start(argv, &e);
+    rc = blas_start(&e);
     if (rc == 0)
         rc = argc == 1 ? measure(&e) : count(argv[1], atof(argv[2]), atof(argv[3]), &e);
     if (rc != 0)

@@ -16,7 +16,7 @@ setup_file() {
     linked=$(ldd "$(command -v ptq-forward)")
     if [[ $linked == *libasan* ]]; then
         export WHY_NOT="sanitizers take memory of their own"
-    elif [[ $linked != *dnnl* ]]; then
+    elif ! grep -q libdnnl "$(command -v ptq-forward)"; then
         export WHY_NOT="the constants of ptq plan are those of a build with oneDNN"
     elif grep -qs '\[always\]' /sys/kernel/mm/transparent_hugepage/enabled; then
         export WHY_NOT="transparent huge pages round every block up"

@@ -181,7 +181,7 @@ static void weights_have_mean_one(void **state)
         assert_true(w[t] == 1);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_have_mean_one),
@@ -191,8 +191,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

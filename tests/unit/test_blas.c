@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/tensor/blas_load.h"
 #include "../../common/tensor/dtype.h"
 
 static float *random_f32(size_t n, uint64_t seed)
@@ -311,18 +313,49 @@ static void test_room(void **state)
 #endif
 }
 
-int main(int argc, char **argv)
+static void test_load(void **state)
+{
+    int (*found)(const char *) = NULL;
+    void (*extra)(void) = NULL;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(blas_load("libnone.so.7", NULL, 0, &e), -1);
+    assert_int_equal(e.kind, ERR_SYS);
+    assert_non_null(strstr(e.text, "libnone.so.7"));
+    e = (struct err){0};
+    assert_int_equal(blas_load("libc.so.6",
+                               (const struct blas_symbol[]){{"puts", &found, 0},
+                                                            {"no_such_function", &extra, 0}},
+                               2, &e),
+                     -1);
+    assert_non_null(strstr(e.text, "libc.so.6 has no function 'no_such_function'"));
+    e = (struct err){0};
+    assert_int_equal(blas_load("libc.so.6",
+                               (const struct blas_symbol[]){{"puts", &found, 0},
+                                                            {"no_such_function", &extra, 1}},
+                               2, &e),
+                     0);
+    assert_true(found == puts);
+    assert_null(extra);
+}
+
+int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_gram),          cmocka_unit_test(test_cross_and_sgemm),
-        cmocka_unit_test(test_factor),        cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_kernel_text),   cmocka_unit_test(test_room),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_cross_and_sgemm),
+        cmocka_unit_test(test_factor),
+        cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_kernel_text),
+        cmocka_unit_test(test_room),
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("blas", tests, NULL, NULL);
 }

@@ -143,17 +143,16 @@ static void all_tokens_of_a_family(void **state)
     par_close(&par);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     struct CMUnitTest tests[FAMILIES];
     struct err e = {0};
 
-    (void)argc;
     for (size_t i = 0; i < FAMILIES; i++)
         tests[i] = (struct CMUnitTest){.name = families[i],
                                        .test_func = all_tokens_of_a_family,
                                        .initial_state = (void *)(uintptr_t)families[i]};
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("block_expert", tests, NULL, NULL);
 }

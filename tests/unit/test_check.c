@@ -223,7 +223,7 @@ static void what_engines_fuse(void **state)
     free(text);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_what_is_no_checkpoint),
@@ -237,8 +237,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("check", tests, make_root, remove_root);
 }

@@ -452,19 +452,18 @@ static void conforms(void **state)
     close_golden(&o);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     struct CMUnitTest tests[GOLDENS + 2] = {
         [GOLDENS] = cmocka_unit_test(wrong_pictures_are_refused),
         [GOLDENS + 1] = cmocka_unit_test(one_picture_in_two_places)};
     struct err e = {0};
 
-    (void)argc;
     for (size_t i = 0; i < GOLDENS; i++)
         tests[i] = (struct CMUnitTest){.name = goldens[i].name,
                                        .test_func = conforms,
                                        .initial_state = (void *)(uintptr_t)&goldens[i]};
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("conformance_vision", tests, NULL, NULL);
 }

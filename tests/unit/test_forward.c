@@ -576,7 +576,7 @@ static void bad_chunks_are_refused(void **state)
     par_close(&par);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_chunks_are_refused),
@@ -592,8 +592,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

@@ -496,7 +496,7 @@ static void weight_zero_is_left_out(void **state)
     seen_release(&plain);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ratios),
@@ -509,8 +509,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("forward_weights", tests, set_up, tear_down);
 }

@@ -281,7 +281,7 @@ static void draws_follow_the_distribution(void **state)
     assert_memory_equal(&a, &b, sizeof a);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_to_do_is_refused),
@@ -293,8 +293,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }

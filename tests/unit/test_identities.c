@@ -148,7 +148,7 @@ static void maca_of_one_length_is_plain(void **state)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_of_one_are_no_weights),
@@ -156,8 +156,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("identities", tests, set_up, tear_down);
 }

@@ -348,7 +348,7 @@ static void test_digest(void **state)
     par_close(&p2);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_refused), cmocka_unit_test(test_not_finite),
@@ -358,8 +358,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

@@ -383,7 +383,7 @@ static void test_refused_tensors(void **state)
     dirs_remove();
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_config),
@@ -393,8 +393,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("model_gptq", tests, NULL, NULL);
 }

@@ -371,7 +371,7 @@ static void two_streams_are_refused(void **state)
     par_close(&par);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_is_that_of_plain_loops),
@@ -382,8 +382,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("program_family", tests, make_model, remove_model);
 }

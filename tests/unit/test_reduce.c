@@ -559,7 +559,7 @@ static int set_mem(void **state)
     return 0;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     static uint64_t budget[3] = {0, 3 * NK * NK * 8, UINT64_MAX};
 #define THRICE(test)                                                     \
@@ -584,8 +584,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
 }

@@ -95,7 +95,7 @@ static void test_seeds(void **state)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_orthogonal),
@@ -103,8 +103,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     int rc;
 
-    (void)argc;
-    if (blas_start(argv, &e) || !(par = par_open(2, &e)))
+    if (blas_start(&e) || !(par = par_open(2, &e)))
         return err_exit(&e);
     rc = cmocka_run_group_tests_name("rotation", tests, NULL, NULL);
     par_close(&par);

@@ -184,15 +184,14 @@ static void a_write_that_fails_says_so_itself(void **state)
     assert_int_equal(child_of(SIGPIPE, RLIM_INFINITY, sig_init_print, unread), 3);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_was_ignored_stays_so),
                                        cmocka_unit_test(a_write_that_fails_says_so_itself),
                                        cmocka_unit_test(a_signal_in_a_product_changes_nothing)};
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("sig", tests, NULL, NULL);
 }

@@ -500,7 +500,7 @@ static void test_linears_keep_apart(void **ctx)
         msg_destroy(&out[i]);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses_options), cmocka_unit_test(test_refuses_problems),
@@ -511,8 +511,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("solve", tests, make_data, NULL);
 }

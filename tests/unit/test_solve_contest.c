@@ -401,7 +401,7 @@ static void test_foem_without_d(void **ctx)
     msg_destroy(&without);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses),
@@ -414,8 +414,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("solve_contest", tests, make_data, NULL);
 }

@@ -335,7 +335,7 @@ static void test_weight_types(void **ctx)
     site_release(&s);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weight_types),    cmocka_unit_test(test_block_size),
@@ -346,8 +346,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("solve_sweep", tests, NULL, NULL);
 }

@@ -221,7 +221,7 @@ static void make_problem(void)
                 H[i * K + k] += X[t][i] * X[t][k] / (3 * K);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses),
@@ -229,8 +229,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     make_problem();
     return cmocka_run_group_tests_name("solve_table", tests, NULL, NULL);

@@ -562,7 +562,7 @@ static void test_hessian_fit(void **ctx)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_drift_is_gptq),
@@ -581,8 +581,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("solve_target", tests, make_site, NULL);
 }

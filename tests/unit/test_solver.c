@@ -482,7 +482,7 @@ static void test_gptq_beats_rtn_on_goldens(void **ctx)
         }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registry),
@@ -497,8 +497,7 @@ int main(int argc, char **argv)
     };
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("solver", tests, NULL, NULL);
 }

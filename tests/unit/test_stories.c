@@ -308,15 +308,14 @@ static void test_logits(void **state)
     discard(m, par);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_greedy),
                                        cmocka_unit_test(test_greedy_cached),
                                        cmocka_unit_test(test_logits)};
     struct err e = {0};
 
-    (void)argc;
-    if (blas_start(argv, &e) < 0)
+    if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("stories", tests, NULL, NULL);
 }

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blas_f64 - products and factorisations in f64 by OpenBLAS and its LAPACK, for the solvers. */
+#include <float.h>
+#include <limits.h>
+#include "blas.h"
+#include "blas_openblas.h"
+#include "blas_tile.h"
+
+enum { DGEMM_TILE = 256 };
+
+/* A row-major lower triangle is the upper one of the same memory read by columns, so LAPACK
+ * works in place without a copy. */
+int blas_potrf(size_t K, double *a, size_t lda)
+{
+    const struct openblas *lib = openblas(NULL);
+    int n = (int)K, ld = (int)lda, info = 0;
+    char uplo = 'U';
+
+    if (!lib || K > INT_MAX || lda > INT_MAX || lda < K)
+        return -1;
+    if (K == 0)
+        return 0;
+    lib->dpotrf(&uplo, &n, a, &ld, &info, 1);
+    /* OpenBLAS's own dpotrf lets a NaN pivot pass: NaN <= 0 is false. */
+    for (size_t i = 0; info == 0 && i < K; i++)
+        if (!(a[i * lda + i] > 0.0) || a[i * lda + i] > DBL_MAX)
+            return (int)i + 1;
+    return info < 0 ? -1 : (int)info;
+}
+
+int blas_trtri(size_t K, double *l, size_t ldl)
+{
+    const struct openblas *lib = openblas(NULL);
+    int n = (int)K, ld = (int)ldl, info = 0;
+    char uplo = 'U', diag = 'N';
+
+    if (!lib || K > INT_MAX || ldl > INT_MAX || ldl < K)
+        return -1;
+    if (K == 0)
+        return 0;
+    lib->dtrtri(&uplo, &diag, &n, l, &ld, &info, 1, 1);
+    return info < 0 ? -1 : (int)info;
+}
+
+struct dgemm_job {
+    int ta, tb;
+    size_t M, N, K, across, lda, ldb, ldc;
+    double alpha, beta;
+    const double *a, *b;
+    double *c;
+};
+
+static int dgemm_tile(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct dgemm_job *j = ctx;
+    const struct openblas *lib = openblas(e);
+    size_t m = i / j->across * DGEMM_TILE, n = i % j->across * DGEMM_TILE;
+
+    (void)worker;
+    if (!lib)
+        return -1;
+    lib->dgemm(CblasRowMajor, j->ta ? CblasTrans : CblasNoTrans, j->tb ? CblasTrans : CblasNoTrans,
+               (int)least(DGEMM_TILE, j->M - m), (int)least(DGEMM_TILE, j->N - n), (int)j->K,
+               j->alpha, j->ta ? j->a + m : j->a + m * j->lda, (int)j->lda,
+               j->tb ? j->b + n * j->ldb : j->b + n, (int)j->ldb, j->beta, j->c + m * j->ldc + n,
+               (int)j->ldc);
+    return 0;
+}
+
+int blas_dgemm(struct par *p, int ta, int tb, size_t M, size_t N, size_t K, double alpha,
+               const double *a, size_t lda, const double *b, size_t ldb, double beta, double *c,
+               size_t ldc, struct err *e)
+{
+    struct dgemm_job j = {.ta = ta,
+                          .tb = tb,
+                          .M = M,
+                          .N = N,
+                          .K = K,
+                          .across = ceil_div(N, DGEMM_TILE),
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc,
+                          .alpha = alpha,
+                          .beta = beta,
+                          .a = a,
+                          .b = b,
+                          .c = c};
+
+    if (tiles_check("dgemm", e, 3,
+                    (const size_t[][2]){{ta ? M : K, lda}, {tb ? K : N, ldb}, {N, ldc}}) != 0 ||
+        tiles_check("dgemm", e, 3, (const size_t[][2]){{M, M}, {N, N}, {K, K}}) != 0)
+        return -1;
+    return tiles_run(p, ceil_div(M, DGEMM_TILE) * j.across, dgemm_tile, &j, e);
+}
