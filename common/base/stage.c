@@ -9,6 +9,7 @@
 
 #include "apart.h"
 #include "cpu.h"
+#include "fault.h"
 #include "fs.h"
 #include "log.h"
 #include "mem.h"
@@ -47,6 +48,7 @@ static const struct {
     {STAGE_INSECURE,
      {"insecure", OPT_FLAG, AT(insecure),
       .help = "allow binding tcp beyond loopback without keys"}},
+    {STAGE_FAULT, {"fault", OPT_TEXT, AT(fault), "LIST", .help = FAULT_HELP}},
 };
 
 /* The rows of this program, and their defaults that depend on the machine. */
@@ -129,7 +131,7 @@ int stage_parse(struct stage *s, int argc, char **argv, struct err *e)
 int stage_check(const struct stage *s, struct err *e)
 {
     if (opt_complete(s->group, s->ngroups, e) < 0 ||
-        apart_options(s->group, s->ngroups, NULL, 0, e) < 0)
+        apart_options(s->group, s->ngroups, NULL, 0, e) < 0 || fault_check(s->fault, e) < 0)
         return -1;
     return s->spec->check ? s->spec->check(s, e) : 0;
 }
@@ -163,7 +165,7 @@ static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), str
     const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
 
     files_raise();
-    if ((prints ? sig_init_print(e) : sig_init(e)) < 0)
+    if ((prints ? sig_init_print(e) : sig_init(e)) < 0 || fault_init(s->fault, e) < 0)
         return -1;
     if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
         status_init(s->spec->name, (int)s->status_fd);

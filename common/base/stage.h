@@ -23,8 +23,9 @@
 #define STAGE_PRINTS 32u
 /* Nor this: options that no row knows are arguments, for the program to hand on. */
 #define STAGE_PASSES 64u
+#define STAGE_FAULT 128u /* --fault: faults on purpose (fault.h) */
 
-#define STAGE_SHARED 11 /* options that programs share */
+#define STAGE_SHARED 12 /* options that programs share */
 #define STAGE_GROUPS 24 /* of options in one program */
 
 struct stage;
@@ -52,7 +53,7 @@ struct stage_spec {
 
 struct stage {
     const struct stage_spec *spec;
-    const char *in, *out, *tmp, *keys;
+    const char *in, *out, *tmp, *keys, *fault;
     int64_t threads, status_fd;
     uint64_t mem;
     int zstd, insecure, quiet, verbose;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/fault.h"
 #include "../base/hash.h"
 #include "../base/mem.h"
 #include "frame_head.h"
@@ -34,6 +35,38 @@ void frame_parts_free(struct part **parts, size_t *count)
     free(*parts);
     *parts = NULL;
     *count = 0;
+}
+
+/* Byte number at of the parts: in which of them, *at there. */
+static struct part *part_at(struct part *p, uint64_t *at)
+{
+    for (; *at >= p->bytes; p++)
+        *at -= p->bytes;
+    return p;
+}
+
+int frame_damage(struct part *parts, size_t count, unsigned fault, uint64_t where, struct err *e)
+{
+    uint64_t bytes = 0, at;
+    unsigned char *copy;
+    struct part *p;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].bytes;
+    at = (where >> 3) % bytes;
+    p = part_at(parts, &at);
+    if (fault & FAULT_CUT)
+        for (p = &parts[count - 1]; !p->bytes; p--)
+            ;
+    if (!(copy = mem_raw(p->bytes, 1, e)))
+        return -1;
+    memcpy(copy, p->data, p->bytes);
+    if (fault & FAULT_FLIP && at < p->bytes)
+        copy[at] = (unsigned char)(copy[at] ^ 1u << (where & 7));
+    bytes = fault & FAULT_CUT ? where % p->bytes : p->bytes;
+    part_release(p);
+    *p = (struct part){copy, bytes, free, copy};
+    return 0;
 }
 
 /* Fills the part of a tensor: borrowed when raw, packed when that is smaller. */

@@ -24,6 +24,9 @@ enum frame_compress { FRAME_RAW, FRAME_ZSTD };
 int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count,
                  struct err *e);
 void frame_parts_free(struct part **parts, size_t *count);
+/* FAULT_FLIP: one bit of the parts is another, FAULT_CUT: the last is shorter. What was borrowed
+ * stays as it is. */
+int frame_damage(struct part *parts, size_t count, unsigned fault, uint64_t where, struct err *e);
 /* Decodes; takes over ownership of every part (also on error: they are released). */
 struct msg *frame_decode(struct part *parts, size_t count, const struct frame_limits *lim,
                          struct err *e);
@@ -39,6 +42,9 @@ int frame_decode_if(struct part *parts, size_t count, const struct frame_limits 
  * (truncated: ERR_DATA, corrupt: ERR_USE). */
 int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what,
                 uint64_t *bytes_out, struct err *e);
+/* The same, damaged on the way as fault.h has it: FAULT_*, where. Cut: does not return. */
+int frame_write_damaged(int fd, const struct msg *m, enum frame_compress c, unsigned fault,
+                        uint64_t where, const char *what, uint64_t *bytes_out, struct err *e);
 int frame_read(int fd, struct msg **m, const struct frame_limits *lim, const char *what,
                uint64_t *bytes_in, struct err *e);
 /* From memory, for tests and fuzzing: one framed message at data; *used says how much was read. */

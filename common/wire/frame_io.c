@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/fault.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "../base/status.h"
@@ -73,11 +74,30 @@ static int write_pieces(int fd, struct iovec *v, size_t n, const char *what, str
 int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *what,
                 uint64_t *bytes_out, struct err *e)
 {
+    return frame_write_damaged(fd, m, c, 0, 0, what, bytes_out, e);
+}
+
+/* The prefix says what the parts were before they were damaged. */
+static void prefix_fill(unsigned char *prefix, const struct part *parts, size_t n)
+{
+    const uint32_t n32 = (uint32_t)n;
+
+    memcpy(prefix, MAGIC, 4);
+    memcpy(prefix + 4, &n32, 4);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t length = parts[i].bytes;
+
+        memcpy(prefix + FIXED + 8 * i, &length, 8);
+    }
+}
+
+int frame_write_damaged(int fd, const struct msg *m, enum frame_compress c, unsigned fault,
+                        uint64_t where, const char *what, uint64_t *bytes_out, struct err *e)
+{
     struct part *parts = NULL;
     struct iovec *v = NULL;
     unsigned char *prefix = NULL;
     uint64_t total = 0;
-    uint32_t n32;
     size_t n = 0;
     int rc = -1;
 
@@ -87,19 +107,18 @@ int frame_write(int fd, const struct msg *m, enum frame_compress c, const char *
     v = mem_array(n + 1, sizeof *v, e);
     if (!prefix || !v)
         goto out;
-    n32 = (uint32_t)n;
-    memcpy(prefix, MAGIC, 4);
-    memcpy(prefix + 4, &n32, 4);
+    prefix_fill(prefix, parts, n);
+    if (fault && frame_damage(parts, n, fault, where, e) < 0)
+        goto out;
     v[0] = (struct iovec){prefix, FIXED + 8 * n};
     total = v[0].iov_len;
     for (size_t i = 0; i < n; i++) {
-        uint64_t length = parts[i].bytes;
-
-        memcpy(prefix + FIXED + 8 * i, &length, 8);
         v[i + 1] = (struct iovec){parts[i].data, parts[i].bytes};
-        total += length;
+        total += parts[i].bytes;
     }
     rc = write_pieces(fd, v, n + 1, what, e);
+    if (fault & FAULT_CUT)
+        fault_die();
     if (rc == 0 && bytes_out)
         *bytes_out += total;
 out:

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/clock.h"
+#include "../base/fault.h"
 #include "../base/hash.h"
 #include "../base/log.h"
 #include "../base/mem.h"
@@ -21,7 +22,7 @@ static void opts_complete(struct link_opts *o)
     o->peers = o->peers ? o->peers : 1;
     o->credit_messages = o->credit_messages ? o->credit_messages : 4;
     o->credit_bytes = o->credit_bytes ? o->credit_bytes : (size_t)256 << 20;
-    o->timeout_s = o->timeout_s > 0 ? o->timeout_s : 30;
+    o->timeout_s = o->timeout_s > 0 ? o->timeout_s : fault_silence(30);
     o->stall_s = o->stall_s > 0 ? o->stall_s : 60;
     o->limits.parts = o->limits.parts ? o->limits.parts : def.parts;
     o->limits.header_bytes = o->limits.header_bytes ? o->limits.header_bytes : def.header_bytes;

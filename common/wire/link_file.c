@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/clock.h"
+#include "../base/fault.h"
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
@@ -145,6 +146,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
+        fault_receive();
         r = message_check(l, *m, f->what, e) == 0 ? 1 : -1;
         f->count++;
         f->sum += msg_checksum(*m);
@@ -167,7 +169,8 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
 static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
 {
     double cpu = clock_thread();
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, where = 0;
+    unsigned fault = msg_kind_is_data(m->kind) ? fault_send(&where) : 0;
     int r = sig_draining() ? fd_wait(f, POLLOUT, clock_wall() + DRAIN_S, 0, e)
                            : fd_wait(f, POLLOUT, -1, 1, e);
 
@@ -178,7 +181,8 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
                        f->what);
     if (r < 0)
         return -1;
-    r = frame_write(f->fd, m, f->l.o.compress, f->what, &bytes, e);
+    fault &= FAULT_FLIP | FAULT_CUT;
+    r = frame_write_damaged(f->fd, m, f->l.o.compress, fault, where, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
     f->stats.cpu_s += clock_thread() - cpu;
     return r;

@@ -164,6 +164,7 @@ struct peer *peer_add(struct sock *s, const struct zid *id, enum peer_state stat
     p->state = state;
     p->heard = p->worked = s->now;
     p->work = -1;
+    p->fd = -1;
     pthread_mutex_lock(&s->mu);
     bad = mem_grow((void **)&s->peer, &s->room, s->npeers + 1, sizeof *s->peer, e);
     if (!bad) {

@@ -137,9 +137,13 @@ struct peer {
     double gap;               /* LINK_IN: since when numbers are missing; 0: none are */
     uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
     int64_t connection;       /* binder: number of the peer's connection */
+    int fd;                   /* of its connection; -1: not known */
+    int cuts;                 /* how often it was cut off */
+    uint64_t cut_count;       /* for message number so much */
+    double cut_at;            /* the last time */
     struct box *held;         /* taken from the queue, not yet sent */
     size_t next;              /* LINK_ALL: next of the history */
-    int end_sent, ack_due;
+    int end_sent, end_again, ack_due;
     int given_up;                                      /* and it does not know yet */
     uint64_t told_received, told_messages, told_bytes; /* LINK_IN: in the last credit */
     /* under mu. Credit: on the sending end what the peer gave, on the receiving end what we
@@ -170,7 +174,10 @@ struct sock {
     unsigned long long strange; /* messages and connections of strangers that were refused */
     double strange_at;          /* since when what is said of them is counted */
     int strange_lines;
-    double full_at;     /* since when no connections are taken; 0: they are */
+    double full_at;   /* since when no connections are taken; 0: they are */
+    struct box *late; /* --fault swap: goes out to late_to as late_seq behind the next one */
+    struct peer *late_to;
+    uint64_t late_seq;
     struct queue again; /* elastic: left over by a lost peer (under mu) */
     /* since when some of it waits for a peer that accepts it; 0: none, < 0: that was said */
     double again_at;
@@ -258,6 +265,12 @@ int resume_take(struct sock *s, struct peer *p, const struct resume *r, struct e
 /* under mu: b has been sent to p; takes over b */
 int kept_push(struct sock *s, struct peer *p, struct box *b, struct err *e);
 void kept_trim(const struct sock *s, struct peer *p); /* under mu: drops what is kept in vain */
+/* What p sent is damaged or missing, as `what` says: its connection is cut off, so that by the next
+ * one it comes again. 0: it has been so too often for one message, or p cannot go on. */
+int resume_cut(struct sock *s, struct peer *p, const char *what);
+int resume_can(const struct sock *s, const struct peer *p); /* go on by a new connection */
+/* A sender: messages that it has sent, all of which are on their way; -1: some will be again. */
+int64_t resume_sent(struct sock *s, const struct peer *p);
 void credit_take(struct sock *s, struct peer *p, const struct msg *m);
 void credit_send(struct sock *s, struct peer *p);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/fault.h"
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "link_impl.h"
@@ -67,17 +68,27 @@ static int parts_borrow(const struct encoded *c)
     return 0;
 }
 
+/* What becomes of a message on its way. */
+struct damage {
+    unsigned fault; /* FAULT_* */
+    uint64_t where;
+};
+
 /* Encodes and sends; b (may be NULL) is what the parts may borrow from. ZS_*; an error has been
  * kept. */
 static int message_send(struct sock *s, const struct zid *to, const struct msg *m,
-                        enum frame_compress how, struct box *b)
+                        enum frame_compress how, struct box *b, struct damage d)
 {
     struct err e = {0};
     struct encoded *c = mem_array(1, sizeof *c, &e);
     size_t bytes = 0, n;
     int r = -1;
 
-    if (!c || frame_encode(m, how, &c->parts, &c->count, &e) < 0) {
+    if (!c || frame_encode(m, how, &c->parts, &c->count, &e) < 0 ||
+        (d.fault & (FAULT_FLIP | FAULT_CUT) &&
+         frame_damage(c->parts, c->count, d.fault, d.where, &e) < 0)) {
+        if (c)
+            frame_parts_free(&c->parts, &c->count);
         free(c);
         sock_fail(s, &e);
         return -1;
@@ -106,7 +117,7 @@ static int message_send(struct sock *s, const struct zid *to, const struct msg *
 
 int peer_control(struct sock *s, const struct zid *to, struct msg **m)
 {
-    int r = message_send(s, to, *m, FRAME_RAW, NULL);
+    int r = message_send(s, to, *m, FRAME_RAW, NULL, (struct damage){0});
 
     msg_destroy(m);
     return r;
@@ -279,13 +290,42 @@ static void data_hold(struct sock *s, struct peer *p, struct box *b)
     pthread_mutex_unlock(&s->mu);
 }
 
+static int box_send(struct sock *s, struct peer *p, struct box *b, uint64_t seq, struct damage d)
+{
+    b->m->seq = seq;
+    return sent(s, p, message_send(s, &p->id, b->m, s->l.o.compress, b, d));
+}
+
+/* As --fault has it: some of what counts as sent goes out later, twice, damaged or not at all. */
+static int box_send_faulty(struct sock *s, struct peer *p, struct box *b)
+{
+    struct damage d = {0};
+    int r = ZS_OK;
+
+    d.fault = fault_send(&d.where);
+    if (d.fault & FAULT_SWAP && !s->late) {
+        box_ref(b);
+        s->late = b;
+        s->late_to = p;
+        s->late_seq = b->seq;
+        return ZS_OK;
+    }
+    if (!(d.fault & FAULT_DROP))
+        r = box_send(s, p, b, b->seq, d);
+    if (r == ZS_OK && d.fault & FAULT_TWICE)
+        box_send(s, p, b, b->seq, d);
+    if (r == ZS_OK && s->late && s->late_to == p) {
+        box_send(s, p, s->late, s->late_seq, (struct damage){0});
+        box_unref(&s->late);
+    }
+    return r;
+}
+
 static int data_send(struct sock *s, struct peer *p, struct box *b)
 {
     struct err e = {0};
-    int r;
+    int r = box_send_faulty(s, p, b);
 
-    b->m->seq = b->seq;
-    r = sent(s, p, message_send(s, &p->id, b->m, s->l.o.compress, b));
     if (r != ZS_OK) {
         data_hold(s, p, b);
         return r;
@@ -315,7 +355,7 @@ static int end_due(struct sock *s, struct peer *p)
     int due;
 
     pthread_mutex_lock(&s->mu);
-    due = s->ending && !p->end_sent;
+    due = s->ending && (!p->end_sent || p->end_again);
     if (due && s->complete)
         due = !p->held && !p->queue.count && !p->resend.count && !s->again.count &&
               (s->l.o.route == LINK_ANY || p->next == s->history.count);
@@ -336,6 +376,7 @@ static void end_send(struct sock *s, struct peer *p)
         sock_fail(s, &e);
     else
         p->end_sent = sent(s, p, peer_control(s, &p->id, &m)) == ZS_OK;
+    p->end_again = 0;
 }
 
 static void ack_send(struct sock *s, struct peer *p)

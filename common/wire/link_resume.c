@@ -2,12 +2,18 @@
 /* link_resume - connections break and come again; the stream between two ends goes on. Hello and
  * welcome say how much has arrived, and what has not is sent again under the same numbers; the
  * receiver drops what it has. Credit is said in totals, so that one that is lost does no harm.
+ * Where a message comes damaged or not at all, whoever sees it cuts the connection off itself.
  *
  * A sender keeps a message until it has arrived; on an elastic link until it has been taken, with
  * hold until it is covered, for then another peer may have to do it. Left out: going on with a
  * process that was started again; it knows nothing of the stream. */
 #include "link_impl.h"
+#include "../base/log.h"
 #include "../base/plural.h"
+
+#define CUTS 3      /* for one message, */
+#define CUTS_S 10.0 /* in this time */
+#define AGAIN_S 1.0 /* for a connection to come again */
 
 int resume_say(const struct sock *s, const struct peer *p, struct json *meta)
 {
@@ -111,6 +117,41 @@ int resume_take(struct sock *s, struct peer *p, const struct resume *r, struct e
     p->end_sent = 0;
     sock_notify(s);
     return rc;
+}
+
+int resume_can(const struct sock *s, const struct peer *p)
+{
+    return !s->bound || p->connection;
+}
+
+int resume_cut(struct sock *s, struct peer *p, const char *what)
+{
+    if (!resume_can(s, p))
+        return 0;
+    if (s->now - p->cut_at < AGAIN_S && p->cuts) /* of the old connection, mostly */
+        return 1;
+    if (p->count != p->cut_count || s->now - p->cut_at > CUTS_S)
+        p->cuts = 0;
+    if (p->cuts == CUTS)
+        return 0;
+    log_warn("%s; it is asked for again, by a new connection", what);
+    p->cuts++;
+    p->cut_count = p->count;
+    p->cut_at = s->now;
+    zsock_cut(p->fd);
+    return 1;
+}
+
+int64_t resume_sent(struct sock *s, const struct peer *p)
+{
+    int again;
+
+    if (s->l.o.route == LINK_ALL)
+        return (int64_t)p->next;
+    pthread_mutex_lock(&s->mu);
+    again = p->resend.count != 0;
+    pthread_mutex_unlock(&s->mu);
+    return again ? -1 : (int64_t)p->count;
 }
 
 void credit_take(struct sock *s, struct peer *p, const struct msg *m)

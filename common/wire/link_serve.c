@@ -5,11 +5,14 @@
  *
  * Every data message bears its number in the stream of its sender to this end. What comes twice is
  * dropped; behind a gap (a connection broke with data on its way) all is dropped until it comes
- * again, and a gap that stays is an error. */
+ * again. It is asked for again where nobody does it by himself, and a gap that stays is an error.
+ * Pings say how much was sent, so the last one is missed too; words that ask for an answer, and
+ * credit, are said again until there is one. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "../base/clock.h"
+#include "../base/fault.h"
 #include "../base/log.h"
 #include "../base/status.h"
 #include "link_impl.h"
@@ -20,6 +23,7 @@
 #define HELLO_S 1.0     /* hello again when nobody answers */
 #define GRACE_IPC_S 1.0 /* a broken connection may come back: inside a host only by chance, */
 #define GRACE_TCP_S 5.0 /* over a network often */
+#define GAP_S 0.2       /* until what is missing is asked for again */
 #define STALL_S 2.0     /* this thread itself stood still: nobody else is to blame */
 #define BATCH 64
 #define HELLO_BYTES ((size_t)64 << 10) /* the largest hello, and any other word of control */
@@ -69,6 +73,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     struct box *b = NULL;
     int bad;
 
+    fault_receive();
     p->count++;
     p->sum += msg_checksum(m);
     p->worked = s->now;
@@ -101,12 +106,25 @@ static void state_set(struct sock *s, struct peer *p, enum peer_state state)
     sock_notify(s);
 }
 
+/* So many were sent up to now. */
+static void sent_take(struct sock *s, struct peer *p, int64_t sent)
+{
+    if (s->l.dir == LINK_IN && sent > 0 && (uint64_t)sent > p->count && p->gap <= 0)
+        p->gap = s->now;
+}
+
 static void end_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     struct err e = {0};
     char name[256];
     int complete = 1;
+    int64_t sent;
 
+    if (resume_can(s, p) && json_as_int(json_get(m->meta, "count"), &sent) == 0 &&
+        (uint64_t)sent > p->count && sent > 0) {
+        sent_take(s, p, sent); /* the end comes again behind them */
+        return;
+    }
     if (end_mark_check(m, p->count, p->sum, peer_name(s, p, name), &e) == 0) {
         p->ack_due = 1;
         state_set(s, p, PEER_ENDED);
@@ -159,11 +177,13 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
 }
 
 /* What its stage has done moves on, or not. */
-static void work_take(struct sock *s, struct peer *p, const struct msg *m)
+static void ping_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     char name[256];
-    int64_t work;
+    int64_t work, sent;
 
+    if (json_as_int(json_get(m->meta, "sent"), &sent) == 0)
+        sent_take(s, p, sent);
     if (json_as_int(json_get(m->meta, "work"), &work) != 0 || work == p->work)
         return;
     if (p->stalled)
@@ -204,7 +224,7 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
     else if (m->kind == MSG_LEAVE && s->l.dir == LINK_OUT)
         leave_take(s, p, m);
     else if (m->kind == MSG_PING)
-        work_take(s, p, m);
+        ping_take(s, p, m);
     else
         peer_lost(s, p, ERR_DATA, "sends what does not belong on this link");
     msg_destroy(&m);
@@ -223,12 +243,14 @@ static void damage_take(struct sock *s, struct peer *p, const struct zid *from, 
         absent_take(s, p);
         return;
     }
-    peer_say_fail(s, from, e->text);
-    if (!is_known(p) && s->bound) {
+    if (!is_known(p) && s->bound) { /* a hello that was damaged comes again */
         stranger_say(s, "a message of a stranger", e->text);
         return;
     }
     err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
+    if (e->kind != ERR_SYS && resume_cut(s, p, e->text))
+        return;
+    peer_say_fail(s, from, e->text);
     e->kind = e->kind == ERR_SYS ? ERR_SYS : ERR_DATA;
     if (s->l.o.elastic && e->kind != ERR_SYS)
         peer_drop(s, p, e);
@@ -297,6 +319,8 @@ static int receive_one(struct sock *s)
     r = zsock_recv(s->z, &parts, &count, lim, &e);
     if (r == 0)
         return 0;
+    if (in.p)
+        in.p->fd = zsock_from(s->z);
     for (size_t i = 0; i < count; i++)
         bytes += parts[i].bytes;
     if (r > 0)
@@ -330,13 +354,31 @@ static double ping_s(const struct sock *s)
     return s->l.o.timeout_s * PING_PART < PING_S ? s->l.o.timeout_s * PING_PART : PING_S;
 }
 
+/* And what would be an answer, if it was lost. */
 static void ping_send(struct sock *s, struct peer *p)
 {
     struct msg *m = peer_control_new(s, MSG_PING);
+    const int64_t sent = s->l.dir == LINK_OUT ? resume_sent(s, p) : -1;
 
-    if (m && json_set_int(m->meta, "work", (int64_t)status_work()) != 0)
+    if (m && (json_set_int(m->meta, "work", (int64_t)status_work()) != 0 ||
+              (sent >= 0 && json_set_int(m->meta, "sent", sent) != 0)))
         msg_destroy(&m); /* no memory: the next one */
     peer_say(s, p, m);
+    p->told_received = UINT64_MAX;
+    p->end_again = p->end_sent;
+}
+
+static void gap_tick(struct sock *s, struct peer *p, double grace)
+{
+    char name[256];
+    struct err e = {0};
+
+    if (p->gap <= 0 || s->now - p->gap <= GAP_S || s->hello_at > 0) /* or it is on its way */
+        return;
+    err_set(&e, ERR_DATA, "message %llu of %s is lost: later ones came",
+            (unsigned long long)p->count, peer_name(s, p, name));
+    if (!resume_cut(s, p, e.text) && s->now - p->gap > grace)
+        peer_refuse(s, p, &e);
 }
 
 /* Its link answers, but its stage does nothing. */
@@ -355,8 +397,7 @@ static void peer_tick(struct sock *s, struct peer *p)
 {
     double grace = strstr(s->l.endpoint, "tcp://") ? GRACE_TCP_S : GRACE_IPC_S;
     double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
-    char why[128], name[256];
-    struct err e = {0};
+    char why[128];
 
     if (p->state != PEER_READY)
         return;
@@ -364,12 +405,9 @@ static void peer_tick(struct sock *s, struct peer *p)
         peer_left(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");
         return;
     }
-    if (p->gap > 0 && s->now - p->gap > grace) {
-        err_set(&e, ERR_DATA, "message %llu of %s is lost: later ones came",
-                (unsigned long long)p->count, peer_name(s, p, name));
-        peer_refuse(s, p, &e);
+    gap_tick(s, p, grace);
+    if (p->state != PEER_READY)
         return;
-    }
     if (s->now - p->heard > s->l.o.timeout_s) {
         snprintf(why, sizeof why, "is dead: not a sign of life for %.0f s", s->now - p->heard);
         peer_left(s, p, ERR_SYS, why);

@@ -491,6 +491,7 @@ static void sock_close(struct link *l)
         free(s->peer[i]);
     }
     free(s->peer);
+    box_unref(&s->late);
     queue_clear(&s->inbox);
     queue_clear(&s->history);
     queue_clear(&s->again);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zmq.h>
 #include "../base/clock.h"
 #include "../base/mem.h"
@@ -456,6 +457,17 @@ void zsock_admit(struct zsock *z)
         strangers_drop(&z->strangers, z->from);
 }
 
+int zsock_from(const struct zsock *z)
+{
+    return z->from;
+}
+
+void zsock_cut(int fd)
+{
+    if (fd >= 0 && shutdown(fd, SHUT_RDWR) != 0)
+        errno = 0; /* gone, or another's that is no connection */
+}
+
 size_t zsock_sweep(struct zsock *z, double now)
 {
     return strangers_sweep(&z->strangers, now);
@@ -497,7 +509,7 @@ int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct
                                    : err_set(e, ERR_SYS, "cannot receive: %s", zmq_strerror(error));
         }
         more = zmq_msg_more(&m);
-        if (z->bound && z->from < 0)
+        if (z->from < 0)
             z->from = zmq_msg_get(&m, ZMQ_SRCFD);
         if (!bad && (*count >= lim->parts || zmq_msg_size(&m) > lim->message_bytes - total))
             bad = err_set(e, ERR_DATA, "a message of more than %zu parts or %zu bytes", lim->parts,

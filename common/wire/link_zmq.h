@@ -60,6 +60,10 @@ struct refusal {
 int zsock_refused(struct zsock *z, struct refusal *r);
 /* After ZS_FULL: takes connections again. 0, -1. */
 int zsock_retry(struct zsock *z, struct err *e);
+/* The connection by which the last message came: its descriptor, -1: not known. Cut off by
+ * zsock_cut it is made anew by the end that connects; one that is gone already is none. */
+int zsock_from(const struct zsock *z);
+void zsock_cut(int fd);
 double zsock_cpu(const struct zsock *z); /* CPU seconds of ZeroMQ's own thread */
 void zsock_close(struct zsock **z, int linger_ms);
 

@@ -26,7 +26,7 @@ static const struct stage_spec everything = {
     .out = "bits",
     .mem = "1K",
     .mem_for = "all",
-    .shared = STAGE_STATUS | STAGE_THREADS | STAGE_TMP | STAGE_INSECURE | STAGE_ZSTD,
+    .shared = STAGE_STATUS | STAGE_THREADS | STAGE_TMP | STAGE_INSECURE | STAGE_ZSTD | STAGE_FAULT,
 };
 static const struct stage_spec wrong_default = {
     .name = "wrong", .mem = "lots", .mem_for = "nothing"};

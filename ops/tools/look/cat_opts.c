@@ -33,7 +33,7 @@ const struct stage_spec cat_spec = {
     .about = "copies a stream of messages from one endpoint to another",
     .in = "messages",
     .out = "they",
-    .shared = STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .shared = STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct cat_command),
 };
