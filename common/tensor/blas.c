@@ -202,19 +202,20 @@ static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
     return tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
 }
 
-/* For CPUs without bf16 products: the same numbers in f32. */
+/* For CPUs without bf16 products: the same numbers in f32, blas_row(K) apart. */
 static float *gram_widen(size_t T, size_t K, const uint16_t *x, size_t ldx, struct err *e)
 {
+    const size_t ld = blas_row(K);
     size_t n;
     float *w;
 
-    if (mem_mul(T, K, &n) != 0) {
+    if (mem_mul(T, ld, &n) != 0) {
         err_set(e, ERR_USE, "gram: %zu x %zu inputs are too many", T, K);
         return NULL;
     }
     w = mem_raw(n, sizeof *w, e);
     for (size_t t = 0; w && t < T; t++)
-        dtype_to_f32(DT_BF16, x + t * ldx, K, w + t * K);
+        dtype_to_f32(DT_BF16, x + t * ldx, K, w + t * ld);
     return w;
 }
 
@@ -237,7 +238,7 @@ int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const floa
             return -1;
         j.x16 = NULL;
         j.x32 = wide;
-        j.ldx = K;
+        j.ldx = blas_row(K);
     }
     j.panels = ceil_div(K, GRAM_ROWS);
     rc = tiles_run(p, j.panels, gram_panel, &j, e);

@@ -155,8 +155,8 @@ struct class_sum *class_sums_named(struct class_sums *x, const char *kind, const
 static int rows_make(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
     return sums_weigh_rows(a, t, e) < 0 ||
-                   mem_grow((void **)&t->drift, &t->drift_cap, a->T * a->K, sizeof *t->drift, e) <
-                       0 ||
+                   mem_grow((void **)&t->drift, &t->drift_cap, a->T * blas_row(a->K),
+                            sizeof *t->drift, e) < 0 ||
                    mem_grow((void **)&t->tile, &t->tile_cap, a->K * a->K, sizeof *t->tile, e) < 0
                ? -1
                : 0;
@@ -168,6 +168,7 @@ static int rows_make(const struct acts_view *a, struct sums_scratch *t, struct e
 static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, double *sum_w,
                      struct sums_scratch *t)
 {
+    const size_t ld = blas_row(a->K);
     uint64_t next = NONE;
     size_t n = 0;
 
@@ -183,7 +184,7 @@ static size_t gather(const struct acts_view *a, unsigned kind, uint64_t *first, 
                     next = key;
                 if (pass == 0 || key != next)
                     continue;
-                memcpy(t->drift + n++ * a->K, t->rows + row * a->K, a->K * sizeof *t->rows);
+                memcpy(t->drift + n++ * ld, t->rows + row * ld, a->K * sizeof *t->rows);
                 *sum_w += a->w ? (double)a->w[row] : 1;
             }
         if (next == NONE)
@@ -204,7 +205,7 @@ static int add_kind(struct class_sums *x, const struct slab_home *home, unsigned
         struct class_sum *c = class_of(x, kind, first, e);
         int rc;
 
-        if (!c || blas_gram(p, n, a->K, NULL, t->drift, a->K, t->tile, a->K, e) < 0 ||
+        if (!c || blas_gram(p, n, a->K, NULL, t->drift, blas_row(a->K), t->tile, a->K, e) < 0 ||
             slab_ready(&c->sums.s, home, a->K * (a->K + 1) / 2, e) < 0)
             return -1;
         rc = sums_add_tile(c->sums.s->at, t->tile, a->K, 1, p, e);

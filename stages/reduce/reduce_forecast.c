@@ -10,6 +10,7 @@
 #include "reduce_forecast.h"
 
 #include <math.h>
+#include "../../common/tensor/blas.h"
 #include "../../common/tensor/blas_cpu.h"
 
 #define OWN (blas_cpu().bf16 ? 3 * FORECAST_MIB : 0) /* kernels for bf16 are made at run time */
@@ -85,7 +86,7 @@ static void sums_in_memory(const struct reduce_command *c, const struct forecast
  * them, and what must be picked out first. */
 static double rows_at_work(const struct reduce_command *c, const struct forecast *f)
 {
-    const double cells = (double)f->chunk * f->inputs * sizeof(float);
+    const double cells = (double)f->chunk * (double)blas_row((size_t)f->inputs) * sizeof(float);
     const int two = f->dual || plain_classes(c->core.how.classes, f);
 
     return cells * (two ? 2 : 1) +

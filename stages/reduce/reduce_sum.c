@@ -123,27 +123,31 @@ static int count_rows(struct sums *x, const struct acts_view *a, struct err *e)
     return 0;
 }
 
-/* *to = rows in f32 */
+/* *to = rows in f32, blas_row(K) apart */
 static int widen(const struct acts_view *a, const struct tensor *x, float **to, size_t *cap,
                  struct err *e)
 {
+    const size_t ld = blas_row(a->K), row = a->K * dtype_size(x->dtype);
     size_t n;
 
-    if (mem_mul(a->T, a->K, &n) < 0 || mem_grow((void **)to, cap, n, sizeof **to, e) < 0)
+    if (mem_mul(a->T, ld, &n) < 0 || mem_grow((void **)to, cap, n, sizeof **to, e) < 0)
         return -1;
-    if (dtype_to_f32(x->dtype, x->data, n, *to) < 0)
-        return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(x->dtype));
+    for (size_t t = 0; t < a->T; t++)
+        if (dtype_to_f32(x->dtype, (const char *)x->data + t * row, a->K, *to + t * ld) < 0)
+            return err_set(e, ERR_USE, "rows are %s, not a float type", dtype_name(x->dtype));
     return 0;
 }
 
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e)
 {
+    const size_t ld = blas_row(a->K);
+
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
         return -1;
     for (size_t i = 0; a->w && i < a->T; i++) {
         float r = sqrtf(a->w[i]);
         for (size_t k = 0; k < a->K; k++)
-            t->rows[i * a->K + k] *= r;
+            t->rows[i * ld + k] *= r;
     }
     return 0;
 }
@@ -197,16 +201,17 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
                      struct sums_scratch *t, struct par *p, struct err *e)
 {
     struct add_job j = {x->d->at, NULL, a->K, constant ? c : 1};
+    const size_t ld = blas_row(a->K);
 
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 ||
         widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
         return -1;
     for (size_t i = 0; i < a->T; i++)
         for (size_t k = 0; k < a->K; k++) {
-            float d = t->drift[i * a->K + k] - t->rows[i * a->K + k];
-            t->drift[i * a->K + k] = constant ? d : d * a->w[i];
+            float d = t->drift[i * ld + k] - t->rows[i * ld + k];
+            t->drift[i * ld + k] = constant ? d : d * a->w[i];
         }
-    if (blas_cross(p, a->T, a->K, a->K, t->drift, a->K, t->rows, a->K, t->tile, a->K, e) < 0)
+    if (blas_cross(p, a->T, a->K, a->K, t->drift, ld, t->rows, ld, t->tile, a->K, e) < 0)
         return -1;
     j.tile = t->tile;
     return par_for(p, (a->K + BAND - 1) / BAND, add_drift_band, &j, e);
@@ -245,10 +250,9 @@ static void note_energy(const struct acts_view *a, int constant, struct sums_scr
 static int add_products(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
                         struct par *p, struct err *e)
 {
-    const void *data = a->x->data, *rows;
     double c;
-    const int constant = weight_is_constant(a->w, a->T, &c), bf16 = a->x->dtype == DT_BF16,
-              as_is = constant && (!bf16 || blas_cpu().bf16);
+    const int constant = weight_is_constant(a->w, a->T, &c),
+              as_is = constant && a->x->dtype == DT_BF16 && blas_cpu().bf16;
     size_t n;
 
     if (mem_mul(a->K, a->K, &n) < 0 ||
@@ -258,9 +262,8 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
     if (!as_is &&
         (constant ? widen(a, a->x, &t->rows, &t->rows_cap, e) : sums_weigh_rows(a, t, e)) < 0)
         return -1;
-    rows = as_is ? data : t->rows;
-    if (blas_gram(p, a->T, a->K, as_is && bf16 ? data : NULL, as_is && bf16 ? NULL : rows, a->K,
-                  t->tile, a->K, e) < 0)
+    if (blas_gram(p, a->T, a->K, as_is ? a->x->data : NULL, as_is ? NULL : t->rows,
+                  as_is ? a->K : blas_row(a->K), t->tile, a->K, e) < 0)
         return -1;
     note_energy(a, constant, t);
     if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
@@ -309,7 +312,7 @@ int sums_add_none(struct sums *x, const struct slab_home *home, const struct act
 struct square_job {
     double *to;
     const float *rows;
-    size_t T, K;
+    size_t T, K, ld;
 };
 
 /* A band of columns of one sequence: each sum is one thread's, its rows in order. */
@@ -321,14 +324,14 @@ static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
     (void)worker;
     (void)e;
     for (size_t t = 0; t < j->T; t++)
-        add_squares(j->to + from, j->rows + t * j->K + from, n);
+        add_squares(j->to + from, j->rows + t * j->ld + from, n);
     return 0;
 }
 
 int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scratch *t,
                      struct par *p, struct err *e)
 {
-    struct square_job j = {.K = a->K};
+    struct square_job j = {.K = a->K, .ld = blas_row(a->K)};
     size_t at = 0;
 
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
@@ -340,7 +343,7 @@ int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scra
             return -1;
         j.to = b->squares;
         j.T = (size_t)a->lengths[s];
-        j.rows = t->rows + at * a->K;
+        j.rows = t->rows + at * j.ld;
         if (par_for(p, (a->K + BAND - 1) / BAND, add_square_band, &j, e) < 0)
             return -1;
         at += j.T;

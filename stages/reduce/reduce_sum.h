@@ -28,8 +28,8 @@ struct sums {
     struct length_bin *bins; /* in order of length */
 };
 
-/* tile: [K,K] f32; rows, drift: [T,K] f32; picked, picked_full, w, lengths: some rows of a
- * message (reduce_class.c). All grow as needed. */
+/* tile: [K,K] f32; rows, drift: [T,K] f32, blas_row(K) apart; picked, picked_full, w, lengths:
+ * some rows of a message (reduce_class.c). All grow as needed. */
 struct sums_scratch {
     float *tile, *rows, *drift;
     size_t tile_cap, rows_cap, drift_cap;
@@ -51,7 +51,7 @@ int sums_add_rows(struct sums *x, const struct slab_home *home, const struct act
 /* Opens x where it is empty: a chunk of which no token goes to an expert (INTERFACES.md, 3.2). */
 int sums_add_none(struct sums *x, const struct slab_home *home, const struct acts_view *a,
                   struct err *e);
-/* t->rows [T,K] = sqrt(w) x, f32. */
+/* t->rows = sqrt(w) x. */
 int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct err *e);
 /* s += c tile: the lower triangle of tile [K,K] to a packed one. An infinite or NaN diagonal is
  * an error. */

@@ -165,6 +165,34 @@ static void test_gram(void **state)
     }
 }
 
+/* Where rows lie changes no bit, whichever distance is the faster one. */
+static void test_row_distance(void **state)
+{
+    enum { T = 300, K = 256 };
+    const size_t ld = blas_row(K);
+    float *x = random_f32(T * K, 9), *apart = random_f32(T * ld, 10);
+    float *s = random_f32(2 * K * K, 11), *d = s + K * K;
+    struct err e = {0};
+
+    (void)state;
+    for (size_t n = 0; n < 300; n++) {
+        assert_in_range(blas_row(n), n, n + 31);
+        assert_int_equal(blas_row(n) % 32, 16);
+    }
+    for (size_t t = 0; t < T; t++)
+        memcpy(apart + t * ld, x + t * K, K * sizeof *x);
+    assert_int_equal(blas_gram(NULL, T, K, NULL, x, K, s, K, &e), 0);
+    assert_int_equal(blas_gram(NULL, T, K, NULL, apart, ld, d, K, &e), 0);
+    for (size_t i = 0; i < K; i++)
+        assert_memory_equal(s + i * K, d + i * K, (i + 1) * sizeof *s);
+    assert_int_equal(blas_cross(NULL, T, K, K, x, K, x, K, s, K, &e), 0);
+    assert_int_equal(blas_cross(NULL, T, K, K, apart, ld, apart, ld, d, K, &e), 0);
+    assert_memory_equal(s, d, K * K * sizeof *s);
+    free(x);
+    free(apart);
+    free(s);
+}
+
 static void test_cross_and_sgemm(void **state)
 {
     enum { T = 70, M = 300, N = 261 };
@@ -343,15 +371,11 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),
-        cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_gram),
-        cmocka_unit_test(test_cross_and_sgemm),
-        cmocka_unit_test(test_factor),
-        cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_kernel_text),
-        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_load),         cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_linear),       cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_row_distance), cmocka_unit_test(test_cross_and_sgemm),
+        cmocka_unit_test(test_factor),       cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_kernel_text),  cmocka_unit_test(test_room),
     };
     struct err e = {0};
 
