@@ -165,6 +165,7 @@ int journal_site_read(const struct json *j, struct journal_site *s, const char *
     s->lengths = list_of(j, "lengths");
     s->classes = list_of(j, "classes");
     s->windows = list_of(j, "windows");
+    s->changed = list_of(j, "changed");
     s->contenders = list_of(j, "contenders");
     if (lengths_check(s->lengths, what, e) || classes_check(s->classes, what, e) ||
         contenders_read(s->contenders, s, what, e) ||
@@ -242,6 +243,7 @@ static int some_set(struct json *o, const struct journal_site *s)
            (s->starved && json_set_text(o, "starved", s->starved)) ||
            (s->classes && value_set(o, "classes", s->classes)) ||
            (s->windows && value_set(o, "windows", s->windows)) ||
+           (s->changed && value_set(o, "changed", s->changed)) ||
            (s->contenders &&
             (value_set(o, "contenders", s->contenders) || text_set(o, "judged_on", s->judged_on) ||
              text_set(o, "criterion", s->criterion)));

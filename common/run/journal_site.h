@@ -47,6 +47,7 @@ struct journal_site {
     /* Not kept apart is NULL; else kind, name, tokens, sum_w, energy, loss, cross of each. */
     const struct json *classes;
     const struct json *windows;    /* of a solver that learns: as in the solution; none is NULL */
+    const struct json *changed;    /* tensors of no linear that it changes; none is NULL */
     const struct json *contenders; /* as it stands in the record */
     size_t ncontenders;
     struct journal_contender contender[JOURNAL_CONTENDERS]; /* filled in reading only */

@@ -150,6 +150,36 @@ static int read_linears(const struct msg *m, struct solution_view *v, struct err
     return 0;
 }
 
+static int read_changed(const struct msg *m, struct solution_view *v, struct err *e)
+{
+    const struct json *list = json_get(m->meta, "changed");
+    const size_t n = json_count(list);
+
+    if (!list)
+        return 0;
+    if (json_kind(list) != JSON_KIND_ARRAY || n < 1 || n > SOLUTION_CHANGED)
+        return check_fail(m, e, "field 'changed' must be an array of 1 to %d names",
+                          SOLUTION_CHANGED);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_as_text(json_at(list, i));
+        const struct tensor *t = name ? msg_tensor(m, name) : NULL;
+
+        if (!t)
+            return check_fail(m, e, "field 'changed': '%.100s' is no tensor of the message",
+                              name ? name : "");
+        if (!dtype_is_float(t->dtype))
+            return check_fail(m, e, "tensor '%s' is of type %s, not a float type", t->name,
+                              dtype_name(t->dtype));
+        for (size_t k = 0; k < i; k++)
+            if (v->changed[k] == t)
+                return check_fail(m, e, "field 'changed': '%s' is there twice", t->name);
+        if (finite_check(m, t, "numbers", e) < 0)
+            return -1;
+        v->changed[v->nchanged++] = t;
+    }
+    return 0;
+}
+
 int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
 {
     char what[CHECK_WHAT];
@@ -171,7 +201,7 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e)
         return check_fail(m, e, "fields 'damp' and 'seconds' must not be negative");
     if (json_kind(fallback) != JSON_KIND_NULL && !(v->fallback = check_text(m, "fallback", e)))
         return -1;
-    return read_linears(m, v, e);
+    return read_linears(m, v, e) < 0 ? -1 : read_changed(m, v, e);
 }
 
 static struct json *describe(const struct solution_linear *x)
@@ -227,6 +257,26 @@ struct msg *solution_create(const struct solution_view *v, const char *stage, st
         return NULL;
     }
     return put_solution(m, v) < 0 ? check_no_memory(&m, e) : m;
+}
+
+int solution_add_changed(struct msg *m, const struct tensor *t, size_t count, struct err *e)
+{
+    struct json *names = json_new_array();
+    int bad = 0;
+
+    for (size_t i = 0; !bad && i < count; i++) {
+        void *to = msg_add_new(m, t[i].name, t[i].dtype, t[i].ndim, t[i].shape, e);
+
+        if (!to) {
+            json_destroy(&names);
+            return -1;
+        }
+        memcpy(to, t[i].data, t[i].bytes);
+        bad = json_push(names, json_new_text(t[i].name));
+    }
+    if (bad)
+        json_destroy(&names);
+    return json_set(m->meta, "changed", names) ? err_set(e, ERR_SYS, "out of memory") : 0;
 }
 
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS])

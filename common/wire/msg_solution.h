@@ -28,6 +28,8 @@ struct solution_linear {
     /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
     double bound;
 };
+/* Tensors of the checkpoint that are of no linear and change with the site, at most. */
+#define SOLUTION_CHANGED 8
 /* The tensors that such a linear has, in the order above; how many. None when it is kept. */
 #define SOLUTION_PARTS 5
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS]);
@@ -45,6 +47,8 @@ struct solution_view {
     double seconds;
     size_t nlinears;
     struct solution_linear linear[PROBLEM_LINEARS];
+    size_t nchanged;
+    const struct tensor *changed[SOLUTION_CHANGED]; /* float, finite, under their own names */
     const struct json *prov;
 };
 /* MSG_SOLUTION or MSG_COMMIT */
@@ -53,5 +57,7 @@ int solution_read(const struct msg *m, struct solution_view *v, struct err *e);
  * caller then adds "NAME.codes", "NAME.scales" and what else the grid has, of every linear that is
  * not kept. A commit is the same message with kind set to MSG_COMMIT by the writer. */
 struct msg *solution_create(const struct solution_view *v, const char *stage, struct err *e);
+/* Says that the checkpoint is to have these tensors instead of its own; the data is copied. */
+int solution_add_changed(struct msg *m, const struct tensor *t, size_t count, struct err *e);
 
 #endif

@@ -111,10 +111,22 @@ static const struct solution_linear *linear_of(const struct site *s, size_t i,
     return NULL;
 }
 
+/* Norms would come too late: the rows of the site were made with the old ones. */
+static int check_changed(const struct site *s, const struct solution_view *v, struct err *e)
+{
+    return v->nchanged ? err_set(e, ERR_USE,
+                                 "the commit of %s of block %zu changes '%s', with which the rows "
+                                 "of the site were made: only ptq-slide goes on behind it",
+                                 s->name, s->block, v->changed[0]->name)
+                       : 0;
+}
+
 int site_check_commit(const struct site *s, const struct solution_view *v, struct err *e)
 {
     struct coded codes;
 
+    if (check_changed(s, v, e) < 0)
+        return -1;
     for (size_t i = 0; i < s->count; i++) {
         const struct solution_linear *q = linear_of(s, i, v, e);
 
@@ -154,6 +166,8 @@ int site_set_commit(struct block *b, const struct site *s, size_t at, const stru
     if (v.order != s->order)
         return err_set(e, ERR_DATA, "got the commit of site %llu, expected %llu",
                        (unsigned long long)v.order, (unsigned long long)s->order);
+    if (check_changed(s, &v, e) < 0)
+        return -1;
     for (size_t i = 0; i < s->count; i++)
         if (set_linear(b, s, at, i, &v, e) < 0)
             return -1;

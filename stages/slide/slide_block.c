@@ -20,14 +20,37 @@ static size_t sites_in(const struct slide_block *b)
     return s->first[b->index + 1] - s->first[b->index];
 }
 
-/* The vector that what a site reads is divided by. */
-static struct slide_param *alpha_of(struct slide_block *b, const struct site *s)
+/* Which vector is what a site reads divided by? SLIDE_ALPHAS: none. */
+static size_t alpha_at(const struct site *s)
 {
     const char *last = strrchr(s->name, '.');
 
     if (strcmp(s->name, "attn.qkv") == 0)
-        return &b->alpha[0];
-    return last && strcmp(last, ".up") == 0 ? &b->alpha[1] : NULL;
+        return 0;
+    return last && strcmp(last, ".up") == 0 ? 1 : SLIDE_ALPHAS;
+}
+
+static int folds_find(struct slide_block *b, struct err *e)
+{
+    unsigned char *mine = mem_array(sites_in(b) + 1, 1, e);
+
+    for (size_t i = 0; mine && i < SLIDE_ALPHAS; i++) {
+        for (size_t s = 0; s < sites_in(b); s++)
+            mine[s] = alpha_at(site_at(b, s)) == i;
+        if (!block_fold_find(b->b, mine, &b->fold[i]))
+            b->fold[i].norm = NULL;
+    }
+    free(mine);
+    return mine ? 0 : -1;
+}
+
+static struct slide_param *alpha_of(struct slide_block *b, const struct site *s,
+                                    const struct slide_shape *o)
+{
+    const size_t i = alpha_at(s);
+
+    return i < SLIDE_ALPHAS && (o->scales_all || (o->scales && b->fold[i].norm)) ? &b->alpha[i]
+                                                                                 : NULL;
 }
 
 static int alpha_make(struct slide_param *p, size_t K, struct err *e)
@@ -46,7 +69,7 @@ static int linear_make(struct slide_block *b, size_t site, size_t i, const struc
 {
     const struct site *s = site_at(b, site);
     const size_t N = s->linear[i].rows, K = s->inputs;
-    struct slide_param *alpha = o->scales ? alpha_of(b, s) : NULL;
+    struct slide_param *alpha = alpha_of(b, s, o);
     struct slide_linear *l = &b->linear[b->count];
     float *w = mem_raw(N * K, sizeof *w, e);
 
@@ -89,7 +112,7 @@ struct slide_block *slide_block_open(struct model *m, size_t index, const struct
         return NULL;
     b->m = m;
     b->index = index;
-    if ((b->b = block_open(m, index, e)) && block_load_all(b->b, e) == 0 &&
+    if ((b->b = block_open(m, index, e)) && block_load_all(b->b, e) == 0 && folds_find(b, e) == 0 &&
         linears_make(b, o, seed, e) == 0)
         return b;
     slide_block_close(&b);

@@ -3,7 +3,7 @@
 #ifndef PTQ_SLIDE_BLOCK_H
 #define PTQ_SLIDE_BLOCK_H
 
-#include "../../common/model/model.h"
+#include "../../common/model/block_fold.h"
 #include "slide_linear.h"
 
 #define SLIDE_ALPHAS 2 /* what attention reads, and what the MLP does: its experts share it */
@@ -14,6 +14,7 @@ struct slide_block {
     size_t index, count;
     struct slide_linear *linear;            /* [count] those of all sites, in their order */
     struct slide_param alpha[SLIDE_ALPHAS]; /* none without slide_shape.scales */
+    struct block_fold fold[SLIDE_ALPHAS];   /* the tensors that take them in the end */
 };
 
 /* o: borrowed. */

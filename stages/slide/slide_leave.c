@@ -10,6 +10,7 @@
 #include "../../common/base/version.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_solution.h"
+#include "slide_fold.h"
 
 /* What the rows of a site add up to. */
 struct site_sums {
@@ -26,6 +27,7 @@ struct leave {
     double *error, *whole;  /* [linears] sum of w |(W - Q) x|^2, of w |W x|^2 */
     float **diff;           /* [linears] W - Q */
     uint8_t **codes;        /* [linears] */
+    struct slide_folded folded[SLIDE_ALPHAS];
 };
 
 static size_t sites_in(const struct leave *l)
@@ -138,6 +140,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
         json_set_int(r, "batch", (int64_t)o->batch) | json_set_real(r, "first_share", o->share) |
         json_set_real(r, "lr", o->rate[SLIDE_RATE_RANK]) |
         json_set_real(r, "clip_lr", o->rate[SLIDE_RATE_CLIP]) |
+        json_set_bool(r, "alpha", s->scales) |
+        json_set_real(r, "alpha_lr", o->rate[SLIDE_RATE_SCALE]) |
         json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
 
     if (bad)
@@ -167,6 +171,23 @@ static int put_results(struct leave *l, struct msg *m, size_t i, struct err *e)
         return -1;
     if (x->o->grid->zeros)
         memcpy(to, x->zero, x->N * x->G);
+    return 0;
+}
+
+/* With the first site that reads what the tensors make. */
+static int put_folded(const struct leave *l, struct msg *m, size_t linear, size_t count,
+                      struct err *e)
+{
+    for (size_t k = 0; k < SLIDE_ALPHAS; k++) {
+        const struct slide_folded *f = &l->folded[k];
+        size_t first = 0;
+
+        while (first < l->b->count && l->b->linear[first].alpha != &l->b->alpha[k])
+            first++;
+        if (f->count && first >= linear && first < linear + count &&
+            solution_add_changed(m, f->t, f->count, e) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -218,6 +239,8 @@ static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
         err_set(e, ERR_SYS, "out of memory");
     for (size_t i = 0; m && !bad && i < s->count; i++)
         bad = put_results(l, m, linear + i, e) < 0;
+    if (m && !bad)
+        bad = put_folded(l, m, linear, s->count, e) < 0;
     if (bad)
         msg_destroy(&m);
     if (m)
@@ -248,6 +271,9 @@ static int tell(struct leave *l, struct err *e)
 
 static int settle(struct leave *l, struct err *e)
 {
+    for (size_t k = 0; k < SLIDE_ALPHAS; k++)
+        if (slide_fold_settle(l->b, k, &l->folded[k], e) < 0)
+            return -1;
     for (size_t i = 0; i < l->b->count; i++) {
         struct slide_linear *x = &l->b->linear[i];
         const size_t n = x->N * x->K;
@@ -290,6 +316,8 @@ int slide_leave_block(const struct slide_leave *x, struct slide_block *b, struct
         free(l.diff[i]);
         free(l.codes[i]);
     }
+    for (size_t k = 0; k < SLIDE_ALPHAS; k++)
+        slide_fold_release(&l.folded[k]);
     free(l.sums);
     free(l.error);
     free(l.whole);

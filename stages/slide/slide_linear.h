@@ -28,7 +28,8 @@ struct slide_shape {
     int64_t zero_min; /* smallest zero point that may be chosen */
     int64_t rank;     /* of A B; 0: there is none */
     int clips;        /* shares of the ranges are learned */
-    int scales;       /* alpha is learned */
+    int scales;       /* alpha is learned where tensors can take it; */
+    int scales_all;   /* where none can, too: for what never becomes a checkpoint */
 };
 
 struct slide_linear {

@@ -46,6 +46,11 @@ static const struct opt rows[] = {
      .help = "learn which share of its range each group keeps", "yes", .choices = answers},
     {"clip-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_CLIP]), "X",
      .help = "learning rate of these shares", "0.2", 0, 1},
+    {"alpha", OPT_CHOICE, AT(core.shape.scales), "WHEN",
+     .help = "learn a factor for each input of the linears behind a norm, which takes it over",
+     "no", .choices = answers},
+    {"alpha-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_SCALE]), "X",
+     .help = "learning rate of these factors", "1e-3", 0, 1},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the first low-rank terms", "1", 0, 1e15},
     {"state", OPT_TEXT, AT(core.state), "DIR",
      .help = "keep what each window has learned there; the same command again goes on behind the "

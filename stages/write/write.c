@@ -124,6 +124,7 @@ static void extras_of(const struct msg *m, struct journal_site *s)
     s->lengths = json_get(m->meta, "lengths");
     s->classes = json_get(m->meta, "classes");
     s->windows = json_get(m->meta, "windows");
+    s->changed = json_get(m->meta, "changed");
     s->contenders = json_get(m->meta, "contenders");
     s->judged_on = json_as_text(json_get(m->meta, "judged_on"));
     s->criterion = json_as_text(json_get(m->meta, "criterion"));

@@ -83,6 +83,20 @@ out:
     return rc;
 }
 
+const struct tensor *assemble_changed(const struct plan *p, const char *parts,
+                                      const struct plan_changed *c, struct msg **m, struct err *e)
+{
+    struct solution_view *v = mem_array(1, sizeof *v, e);
+    const struct tensor *t = NULL;
+
+    *m = NULL;
+    if (v && assemble_part(parts, p, c->order, m, v, e) == 0 &&
+        !(t = msg_tensor(*m, c->source->name)))
+        err_set(e, ERR_SYS, "the part of site %zu has no '%s' any more", c->order, c->source->name);
+    free(v);
+    return t;
+}
+
 static char *weight_file(const struct job *j, size_t shard, struct err *e)
 {
     if (j->nshards == 1)
@@ -328,14 +342,30 @@ int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, str
     return 0;
 }
 
+/* As the source has it, or as a solution wants it. */
+static int whole_copy(const struct job *j, const struct piece *x, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+    const struct plan_changed *c = plan_find_changed(p, x->source->name);
+    struct st_writer *to = j->writers[x->shard];
+    const struct tensor *t;
+    struct msg *m;
+    int rc;
+
+    if (!c)
+        return st_copy(to, x->source->name, p->source, x->source, e);
+    t = assemble_changed(p, j->a->parts, c, &m, e);
+    rc = t ? st_put(to, t->name, t->data, t->bytes, e) : -1;
+    msg_destroy(&m);
+    return rc;
+}
+
 static int tensors_write(struct job *j, struct err *e)
 {
     for (size_t i = 0; i < j->npieces; i++) {
         const struct piece *x = &j->pieces[i];
 
-        if (x->stack ? stack_copy(j, x, e)
-                     : !x->linear && st_copy(j->writers[x->shard], x->source->name,
-                                             j->a->plan->source, x->source, e))
+        if (x->stack ? stack_copy(j, x, e) : !x->linear && whole_copy(j, x, e))
             return -1;
     }
     if (j->a->codes(j->a, linear_write, j, e))

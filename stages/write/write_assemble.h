@@ -32,6 +32,11 @@ struct assembly {
 int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
                   struct solution_view *v, struct err *e);
 
+/* A tensor that a solution has changed, from the part of its site: *m is the caller's, the tensor
+ * is its. NULL: an error. */
+const struct tensor *assemble_changed(const struct plan *p, const char *parts,
+                                      const struct plan_changed *c, struct msg **m, struct err *e);
+
 /* As `codes` of struct assembly: from the part files. */
 int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, struct err *e);
 

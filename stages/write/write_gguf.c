@@ -151,6 +151,24 @@ static int weave(void **rows, uint64_t count, size_t bytes, uint64_t head, struc
     return 0;
 }
 
+/* As the source has them, or as a solution wants them. */
+static int rows_read(const struct job *j, const struct st_entry *x, uint64_t first, uint64_t rows,
+                     size_t width, float *values, struct err *e)
+{
+    const struct plan *p = j->a->plan;
+    const struct plan_changed *c = plan_find_changed(p, x->name);
+    const struct tensor *t;
+    struct msg *m;
+
+    if (!c)
+        return st_load_rows_f32(p->source, x, first, rows, values, e);
+    if ((t = assemble_changed(p, j->a->parts, c, &m, e)))
+        dtype_to_f32(t->dtype, (const char *)t->data + (size_t)first * width * dtype_size(t->dtype),
+                     (size_t)rows * width, values);
+    msg_destroy(&m);
+    return t ? 0 : -1;
+}
+
 static int piece_copy(struct job *j, const struct st_entry *x, const struct gguf_place *place,
                       uint64_t first, uint64_t rows, struct err *e)
 {
@@ -162,7 +180,7 @@ static int piece_copy(struct job *j, const struct st_entry *x, const struct gguf
     void *out = values ? mem_raw(n, dtype_size(stored), e) : NULL;
     int rc = -1;
 
-    if (!out || st_load_rows_f32(j->a->plan->source, x, first, rows, values, e))
+    if (!out || rows_read(j, x, first, rows, (size_t)width, values, e))
         goto out;
     if (dtype_from_f32(stored, values, n, out)) {
         err_set(e, ERR_USE, "tensor '%s' cannot be stored as %s", x->name, dtype_name(stored));

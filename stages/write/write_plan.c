@@ -192,6 +192,7 @@ void plan_release(struct plan *p)
     for (size_t i = 0; i < p->nothers; i++)
         free(p->other[i]);
     free(p->other);
+    free(p->changed);
     free(p->site);
     free(p->linear);
     free(p->by_name);
@@ -259,6 +260,14 @@ size_t plan_cut_bias(const struct plan *p, const char *tensor, size_t at)
     return at;
 }
 
+const struct plan_changed *plan_find_changed(const struct plan *p, const char *tensor)
+{
+    for (size_t i = 0; i < p->nchanged; i++)
+        if (strcmp(p->changed[i].source->name, tensor) == 0)
+            return &p->changed[i];
+    return NULL;
+}
+
 static int place_check(const struct plan *p, const struct solution_view *v, struct err *e)
 {
     const struct plan_site *x;
@@ -286,7 +295,39 @@ static int linear_check(const struct plan_linear *l, const struct solution_linea
     return s->kept ? 0 : coded_read(s, &(struct coded){0}, e);
 }
 
-static uint64_t solution_digest(const struct solution_linear *const *linear, size_t count)
+static int changed_check_one(const struct plan *p, const struct tensor *t, size_t order,
+                             struct err *e)
+{
+    const struct st_entry *x = st_find(p->source, t->name);
+    const struct plan_changed *before = plan_find_changed(p, t->name);
+    char has[96];
+
+    if (!x)
+        return err_set(e, ERR_USE, "it changes '%s', which '%s' does not have", t->name, p->dir);
+    if (plan_find_weight(p, t->name) || plan_find_part(p, t->name) ||
+        plan_cut(p, t->name, 0) < p->nlinears || plan_cut_bias(p, t->name, 0) < p->nlinears)
+        return err_set(e, ERR_USE, "it changes '%s', which is of a linear", t->name);
+    if (x->dtype != t->dtype || !tensor_has_shape(t, x->ndim, x->shape)) {
+        tensor_shape_text(x->ndim, x->shape, has, sizeof has);
+        return err_set(e, ERR_USE, "it changes '%s', which must be %s of %s as in '%s'", t->name,
+                       has, dtype_name(x->dtype), p->dir);
+    }
+    if (before && before->order != order)
+        return err_set(e, ERR_USE, "it changes '%s', which site %zu has changed", t->name,
+                       before->order);
+    return 0;
+}
+
+static int changed_check(const struct plan *p, const struct solution_view *v, struct err *e)
+{
+    for (size_t i = 0; i < v->nchanged; i++)
+        if (changed_check_one(p, v->changed[i], v->order, e) < 0)
+            return -1;
+    return 0;
+}
+
+static uint64_t solution_digest(const struct solution_linear *const *linear, size_t count,
+                                const struct solution_view *v)
 {
     struct hash h;
 
@@ -304,6 +345,10 @@ static uint64_t solution_digest(const struct solution_linear *const *linear, siz
         parts = solution_parts(s, part);
         for (size_t k = 0; k < parts; k++)
             hash_add(&h, part[k]->data, part[k]->bytes);
+    }
+    for (size_t i = 0; i < v->nchanged; i++) {
+        hash_add(&h, v->changed[i]->name, strlen(v->changed[i]->name) + 1);
+        hash_add(&h, v->changed[i]->data, v->changed[i]->bytes);
     }
     return hash_end(&h);
 }
@@ -337,7 +382,9 @@ int plan_check(const struct plan *p, const struct solution_view *v,
         if (!linear[i])
             return err_set(e, ERR_USE, "solution of block %zu %s lacks '%s'", x->block, v->site,
                            p->linear[x->first + i].f.name);
-    *digest = solution_digest(linear, x->count);
+    if (changed_check(p, v, e))
+        return -1;
+    *digest = solution_digest(linear, x->count, v);
     return 0;
 }
 
@@ -398,13 +445,25 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
     return 0;
 }
 
+static int changed_note(struct plan *p, const struct solution_view *v, struct err *e)
+{
+    if (mem_grow((void **)&p->changed, &p->changed_cap, p->nchanged + v->nchanged,
+                 sizeof *p->changed, e) < 0)
+        return -1;
+    for (size_t i = 0; i < v->nchanged; i++)
+        p->changed[p->nchanged++] = (struct plan_changed){
+            .source = st_find(p->source, v->changed[i]->name), .order = v->order};
+    return 0;
+}
+
 int plan_note(struct plan *p, const struct solution_view *v,
               const struct solution_linear *const linear[PROBLEM_LINEARS], uint64_t digest,
               struct err *e)
 {
     struct plan_site *x = &p->site[v->order];
 
-    if (!(x->prov = v->prov ? json_print(v->prov, 0, e) : mem_text("[]", e)))
+    if (!(x->prov = v->prov ? json_print(v->prov, 0, e) : mem_text("[]", e)) ||
+        changed_note(p, v, e))
         return -1;
     for (size_t i = 0; i < x->count; i++) {
         struct plan_linear *l = &p->linear[x->first + i];

@@ -38,6 +38,12 @@ struct plan_site {
     char *prov; /* JSON text, one line; owned */
 };
 
+/* A tensor of no linear that a solution has changed: it stands in the part of that site. */
+struct plan_changed {
+    const struct st_entry *source;
+    size_t order;
+};
+
 struct plan {
     char *dir;
     char *note; /* why it was made so, for the model card; NULL: nothing is said */
@@ -52,6 +58,8 @@ struct plan {
     size_t *by_name;                   /* indices of linear[], sorted by name */
     int packed;                        /* from plan_open_packed */
     size_t nothers;
+    struct plan_changed *changed;
+    size_t nchanged, changed_cap;
     char **other; /* [nothers] names of the matrices that are no linears; owned */
 };
 
@@ -69,6 +77,9 @@ struct plan_linear *plan_find_part(const struct plan *p, const char *tensor);
 size_t plan_cut(const struct plan *p, const char *tensor, size_t at);
 /* The same of biases. */
 size_t plan_cut_bias(const struct plan *p, const char *tensor, size_t at);
+
+/* NULL: the tensor stays as the source has it. */
+const struct plan_changed *plan_find_changed(const struct plan *p, const char *tensor);
 
 /* Checks a solution (solution_read has looked at the values) against the model: order, block,
  * site, names, shapes. Fills linear[i] with the solution's linear for p->linear[first + i], and

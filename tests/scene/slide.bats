@@ -39,6 +39,32 @@ slide() { # MORE...
     [ "$(grep -c '"solver":"slide".*"windows":\[{"first":0,"blocks":2,"steps":1,"before":' run/.ptqflow/journal.jsonl)" = 8 ]
 }
 
+@test "channel scales go into the norms: the checkpoint is still the model" {
+    sample --out chunks.ptq
+    ptq-slide --model "$M" --in chunks.ptq --bits 8 --group 32 --grid sym --epochs 4 --rank 0 --clip no --alpha yes --alpha-lr 0.2 --batch 4 \
+        --shallow 0 --window 2 --stride 2 --deep 0 --threads 1 --quiet --out whole.ptq
+    ptq-write --model "$M" --in whole.ptq --format dense,gptq,gguf --quiet out
+    [ "$(grep -c '"changed":\["model.layers.[01].\(input\|post_attention\)_layernorm.weight"\]' out/.ptqflow/journal.jsonl)" = 4 ]
+    for format in dense gptq; do
+        run -0 ptq-eval --model out/$format --ref "$M" --data "$M/eval.jsonl" --window 64 --max-windows 2 --threads 1 --quiet --json
+        [ "$(jq '.kld_mean < 0.01' <<<"$output")" = true ]
+    done
+    python3 - "$M/model.safetensors" out/dense/model.safetensors out/gptq/model.safetensors <<'END'
+import json, struct, sys
+def norms(path):
+    data = open(path, 'rb').read()
+    n = struct.unpack('<Q', data[:8])[0]
+    return {k: data[8 + n:][slice(*v['data_offsets'])] for k, v in json.loads(data[8:8 + n]).items() if k.endswith('layernorm.weight')}
+source, dense, gptq = map(norms, sys.argv[1:])
+gguf = open('out/gguf/model.gguf', 'rb').read()
+assert len(source) == 4 and dense == gptq
+for k in source:
+    was, now = (struct.unpack('<%df' % (len(x) // 2), b''.join(b'\0\0' + x[i:i + 2] for i in range(0, len(x), 2))) for x in (source[k], dense[k]))
+    assert max(a / b for a, b in zip(was, now)) > 1.3, k
+    assert struct.pack('<%df' % len(now), *now) in gguf, k
+END
+}
+
 losses() { # OUT: of the linears, in the order of their sites
     jq -r 'select(.record == "site") | "\(.order) \(.linears[] | .rel_loss)"' "$1/.ptqflow/journal.jsonl" | sort -s -n -k1,1
 }
@@ -92,7 +118,7 @@ losses() { # OUT: of the linears, in the order of their sites
 @test "a run whose windows were killed goes on, with the bytes of one that was not" {
     job() { # OUT MORE...
         timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 \
-            --epochs 12 --shallow 0 --window 1 --stride 1 --deep 0 --state state --out "$@"
+            --epochs 12 --alpha yes --alpha-lr 0.01 --shallow 0 --window 1 --stride 1 --deep 0 --state state --out "$@"
     }
     job cut >log 2>&1 3>&- &
     until [ -e state/window00000.ptq ] && [ -e cut/.ptqflow/parts/00003.ptq ]; do

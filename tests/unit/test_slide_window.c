@@ -49,7 +49,7 @@ static void window_open(struct run *r, const struct variant *v)
     r->shape.grid = grid_find("asym");
     r->shape.scale_type = DT_F32;
     r->shape.rank = 4;
-    r->shape.scales = 1;
+    r->shape.scales = r->shape.scales_all = 1;
     for (size_t b = 0; b < BLOCKS; b++)
         must(r->block[b] = slide_block_open(r->m, r->first + b, &r->shape, 1, &err));
     r->w = (struct slide_window){.par = r->par, .block = r->block, .count = BLOCKS};
