@@ -34,7 +34,12 @@ struct child {
     int added;             /* started while the run was going on */
     int leaving;           /* it was told to go while the run goes on */
     int forgiven;          /* how it ended is no failure of the run */
-    int past;              /* the run has begun again without it */
+    int past;              /* the run goes on without it: see restart.h, replace.h */
+    int helps;             /* it hands lanes to one that has taken another's place */
+    size_t first;          /* number + 1 of the process whose place it has taken; 0: its own */
+    int64_t epoch;         /* how many had its place before */
+    char lanes[256];       /* that it has leased, as it said; "": it has not said, "-": none */
+    double lost;           /* since when a neighbour has given it up; 0: none has */
     char status_text[512]; /* last status line; "" */
     int exited;
     int code;              /* exit code; 111 when a signal ended it */

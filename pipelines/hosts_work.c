@@ -21,34 +21,6 @@ static const char *const of_reduce[] = {"--threads", "--mem",    "--tmp",     "-
 
 /* ---- the forward pass of a recipe ---- */
 
-/* The value of an option in a command; NULL: it is not there. */
-static const char *value_of(const struct launch_process *p, const char *option)
-{
-    const size_t n = strlen(option);
-
-    for (size_t i = 1; i < p->argc; i++) {
-        if (strncmp(p->argv[i], option, n) != 0)
-            continue;
-        if (p->argv[i][n] == '=')
-            return p->argv[i] + n + 1;
-        if (!p->argv[i][n] && i + 1 < p->argc)
-            return p->argv[i + 1];
-    }
-    return NULL;
-}
-
-/* Does the process bind the endpoint that another connects to? */
-static int binds(const struct launch_process *p, const char *here)
-{
-    const size_t n = strlen(here);
-
-    for (size_t i = 1; i < p->argc; i++)
-        if (p->argv[i][0] == '@' && strncmp(p->argv[i] + 1, here, n) == 0 &&
-            (!p->argv[i][1 + n] || p->argv[i][1 + n] == ','))
-            return 1;
-    return 0;
-}
-
 /* The newest process of the one stage that runs this program; NULL: there is none, or several. */
 static const struct launch_process *sole_of(const struct supervise *s,
                                             const struct stage_spec *spec)
@@ -81,10 +53,11 @@ int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct 
     if (!f || !r)
         return err_set(e, ERR_USE,
                        "the recipe has not one stage of ptq-forward and one of ptq-reduce");
-    if (!is_ipc(value_of(f, "--in")) || !is_ipc(value_of(f, "--commits")) ||
-        !is_ipc(value_of(f, "--out")) || !binds(r, value_of(f, "--out")) || value_of(r, "--only"))
+    if (!is_ipc(launch_value(f, "--in")) || !is_ipc(launch_value(f, "--commits")) ||
+        !is_ipc(launch_value(f, "--out")) || !launch_binds(r, launch_value(f, "--out")) ||
+        launch_value(r, "--only"))
         return err_set(e, ERR_USE, "the rows of its forward stage do not go to one reducer alone");
-    if (value_of(f, "--state"))
+    if (launch_value(f, "--state"))
         return err_set(e, ERR_USE, "--save-state keeps hidden states on this host");
     return 0;
 }
@@ -105,13 +78,15 @@ int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
     const struct stage *st = s->change.route->stage[p->stage];
     const int relays = st && opt_find(st->group, st->ngroups, "peers-out", 9, NULL);
 
-    if (binds(p, value_of(f, "--in")) &&
+    if (launch_binds(p, launch_value(f, "--in")) &&
         number_give(p, relays ? "--peers-out" : "--peers", x->own + x->forwards, e) < 0)
         return -1;
-    if (binds(p, value_of(f, "--commits")) &&
+    if (launch_binds(p, launch_value(f, "--commits")) &&
         number_give(p, "--commit-peers", x->own + x->forwards, e) < 0)
         return -1;
-    return binds(p, value_of(f, "--out")) ? number_give(p, "--peers", x->own + x->others, e) : 0;
+    return launch_binds(p, launch_value(f, "--out"))
+               ? number_give(p, "--peers", x->own + x->others, e)
+               : 0;
 }
 
 /* ---- commands for others ---- */
@@ -250,7 +225,7 @@ static int pass_add(struct json *list, const struct supervise *s, const struct h
 {
     const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
     struct json *command = json_new_array();
-    int rc = reduce_command(command, r, value_of(f, "--out"), forward, places);
+    int rc = reduce_command(command, r, launch_value(f, "--out"), forward, places);
 
     rc = process_add(list, s->recipe->stage[r->stage].name, 0, epoch, rc, command);
     for (int64_t i = 0; i < forward && rc == 0; i++) {

@@ -500,6 +500,32 @@ void launch_withhold(struct launch_process *p, const char *option, int takes_val
     p->argv[p->argc = n] = NULL;
 }
 
+const char *launch_value(const struct launch_process *p, const char *option)
+{
+    const size_t n = strlen(option);
+
+    for (size_t i = 1; i < p->argc; i++) {
+        if (strncmp(p->argv[i], option, n) != 0)
+            continue;
+        if (p->argv[i][n] == '=')
+            return p->argv[i] + n + 1;
+        if (!p->argv[i][n] && i + 1 < p->argc)
+            return p->argv[i + 1];
+    }
+    return NULL;
+}
+
+int launch_binds(const struct launch_process *p, const char *here)
+{
+    const size_t n = strlen(here);
+
+    for (size_t i = 1; i < p->argc; i++)
+        if (p->argv[i][0] == '@' && strncmp(p->argv[i] + 1, here, n) == 0 &&
+            (!p->argv[i][1 + n] || p->argv[i][1 + n] == ','))
+            return 1;
+    return 0;
+}
+
 void launch_take_back(struct launch *p)
 {
     process_release(&p->process[--p->count]);

@@ -49,6 +49,10 @@ int launch_add(struct launch *p, const struct recipe *r, size_t like, size_t nwo
 int launch_give(struct launch_process *p, const char *option, const char *value, struct err *e);
 /* The same without an option, wherever it stands; takes_value: the word behind it goes too. */
 void launch_withhold(struct launch_process *p, const char *option, int takes_value);
+/* The value of an option in its command; NULL: it is not there. */
+const char *launch_value(const struct launch_process *p, const char *option);
+/* Does it bind the endpoint that another connects to? */
+int launch_binds(const struct launch_process *p, const char *here);
 /* The newest process goes again: it has never been started. */
 void launch_take_back(struct launch *p);
 void launch_destroy(struct launch **p);

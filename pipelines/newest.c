@@ -11,3 +11,8 @@ size_t newest_find(const struct supervise *s, size_t stage)
             found = i;
     return found;
 }
+
+size_t newest_first(const struct supervise *s, size_t i)
+{
+    return s->child[i].first ? s->child[i].first - 1 : i;
+}

@@ -9,4 +9,7 @@
 /* The newest that has joined, else the first of the stage. */
 size_t newest_find(const struct supervise *s, size_t stage);
 
+/* The process that first had the place of process i (replace.h); i where it is the first. */
+size_t newest_first(const struct supervise *s, size_t i);
+
 #endif

@@ -31,8 +31,12 @@ static int lasts(const struct child *c)
     return 0;
 }
 
-/* A pipe is read once. */
-static int is_read_up(const struct route *t)
+int restart_helps(const struct child *c)
+{
+    return (c->signal || c->code == ERR_SYS) && !lasts(c);
+}
+
+int restart_reads_once(const struct route *t)
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_command *c = s ? s->own : NULL;
@@ -113,7 +117,7 @@ static int begin_all(struct supervise *s, uint64_t from, double failed_at, struc
         for (size_t i = 0; i < before; i++) {
             if (s->plan->process[i].stage != stage || !was_at_work(s, i, failed_at))
                 continue;
-            if (begin_one(s, i, from, e) < 0)
+            if (begin_one(s, newest_first(s, i), from, e) < 0)
                 return -1;
             begun++;
         }
@@ -141,7 +145,7 @@ static int is_refused(struct supervise *s, uint64_t from, struct err *why)
 
     if (!s->restarts)
         return 1;
-    if (is_read_up(s->change.route))
+    if (restart_reads_once(s->change.route))
         err_set(why, lost.kind, "%.380s; it cannot begin again: --data is a pipe, which was read",
                 lost.text);
     else if (from && is_recorded(s->change.route))
@@ -165,6 +169,26 @@ static enum restart_end kept_from(struct err *why, const struct err *by)
     return RESTART_NOT;
 }
 
+static int look(const struct supervise *s, const struct write_opts *w, uint64_t *from,
+                int *complete, struct err *e)
+{
+    if (resume_look(w->out, s->watch.sites, from, complete, e) < 0)
+        return -1;
+    /* what an earlier run left is overwritten before the first commit of this one */
+    if (w->overwrite && !s->watch.committed && !s->again.from)
+        *from = 0, *complete = 0;
+    return 0;
+}
+
+int restart_from(struct supervise *s, uint64_t *from)
+{
+    const struct write_opts *w = writer_of(s);
+    int complete = 0;
+
+    return w && s->restarts && look(s, w, from, &complete, NULL) == 0 && !complete &&
+           !is_spent(s, *from);
+}
+
 enum restart_end restart_begin(struct supervise *s, const struct child *lost, double failed_at,
                                struct err *why)
 {
@@ -173,13 +197,10 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
     uint64_t from = 0;
     int complete = 0;
 
-    if (!w || (lost && ((!lost->signal && lost->code != ERR_SYS) || lasts(lost))))
+    if (!w || (lost && !restart_helps(lost)))
         return RESTART_NOT;
-    if (resume_look(w->out, s->watch.sites, &from, &complete, &e) < 0)
+    if (look(s, w, &from, &complete, &e) < 0)
         return kept_from(why, &e);
-    /* what an earlier run left is overwritten before the first commit of this one */
-    if (w->overwrite && !s->watch.committed && !s->again.from)
-        from = 0, complete = 0;
     if (complete) {
         log_warn("%s; the checkpoint is complete", why->text);
         return RESTART_COMPLETE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* restart - a run that has lost a process which is not elastic begins again behind the last site
- * that it has committed, by itself: what `ptq run` does when it is called again (resume.h), with
- * the processes that were at work, swapped and scaled as they were. The bytes are those of a run
- * that lost nobody.
+/* restart - a run that has lost a process which can be replaced neither by its stage (crew.h) nor
+ * alone (replace.h) begins again behind the last site that it has committed, by itself: what
+ * `ptq run` does when it is called again (resume.h), with the processes that were at work, swapped
+ * and scaled as they were. The bytes are those of a run that lost nobody.
  *
  * A process is lost when a signal ended it or it exited 111. One that exited 1 or 100 says that
  * the data or the use is wrong, and would say so again; so would one whose disk is full. */
@@ -22,5 +22,15 @@ enum restart_end {
  * `failed_at` (clock_wall) had left the run before. */
 enum restart_end restart_begin(struct supervise *s, const struct child *lost, double failed_at,
                                struct err *why);
+
+/* ---- for who replaces a single process (replace.h) ---- */
+
+/* Did a signal or the system end it, and would the system not refuse the same again? */
+int restart_helps(const struct child *c);
+/* Is its text a pipe, which is read once? */
+int restart_reads_once(const struct route *t);
+/* 1: the run may go on once more behind *from sites, those that are committed up to a stop; 0: it
+ * may not: it has no journal, is complete, or was tried too often. */
+int restart_from(struct supervise *s, uint64_t *from);
 
 #endif

@@ -21,6 +21,7 @@
 #include "../common/wire/follow.h"
 #include "crew.h"
 #include "hosts.h"
+#include "replace.h"
 #include "restart.h"
 #include "rundir.h"
 #include "stall.h"
@@ -90,7 +91,9 @@ static void on_status(void *ctx, struct child *c, char *text)
     struct loop *l = ctx;
     struct json *j = json_parse(text, strlen(text), "status", NULL);
     const char *at = json_as_text(json_get(j, "at")), *bound = json_as_text(json_get(j, "bound")),
-               *hello = json_as_text(json_get(j, "hello"));
+               *hello = json_as_text(json_get(j, "hello")),
+               *lost = json_as_text(json_get(j, "lost")),
+               *lanes = json_as_text(json_get(j, "lanes"));
 
     stall_over(c, clock_wall());
     if (at && bound) {
@@ -98,6 +101,10 @@ static void on_status(void *ctx, struct child *c, char *text)
             hosts_bound(l->s->hosts, bound, at);
     } else if (at && hello) {
         crew_hello(l->s, hello, at);
+    } else if (lost) {
+        replace_lost(l->s, lost);
+    } else if (lanes) {
+        replace_lanes(c, lanes);
     } else if (!json_get(j, "alive")) {
         c->joined = 1;
         snprintf(c->status_text, sizeof c->status_text, "%s", text);
@@ -215,7 +222,8 @@ static void reap(struct loop *l)
 
             if (s->plan->process[i].elastic != elastic || !reap_one(l, c) || c->code == 0)
                 continue;
-            if (l->failed_at <= 0 && !l->s->stopping && crew_excuse(s, i)) {
+            if (l->failed_at <= 0 && !l->s->stopping &&
+                (crew_excuse(s, i) || replace_excuse(s, i))) {
                 c->forgiven = 1;
                 l->failing = 0;
                 continue;
@@ -305,6 +313,7 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     if (l->s->stop_asked && !l->s->stopping)
         stop_all(l);
     stall_tick(l->s, clock_wall());
+    replace_tick(l->s);
     if (l->failed_at <= 0)
         crew_tick(l->s);
     if (l->failed_at <= 0 && (l->s->crew.lost.kind || host_lost(l, NULL)))
@@ -368,8 +377,9 @@ static void deadlines(struct loop *l)
     double now = clock_wall();
 
     if (l->failed_at > 0 && !l->s->stopping && now - l->failed_at > CAUSE_SECONDS) {
-        if (!l->s->crew.lost.kind && !l->s->found.kind && forgive(l))
-            l->failed_at = 0;
+        if (!l->s->crew.lost.kind && !l->s->found.kind && !host_lost(l, NULL) &&
+            (forgive(l) || replace_all(l->s)))
+            l->failed_at = l->failing = 0;
         else
             stop_all(l);
     }
@@ -477,7 +487,7 @@ static int start_all(struct loop *l, struct err *e)
     if (s->hosts)
         hosts_begin(s);
     for (size_t i = 0; i < l->s->plan->count; i++)
-        if ((s->hosts && hosts_fit(s, &s->plan->process[i], e) < 0) ||
+        if ((s->hosts && hosts_fit(s, &s->plan->process[i], e) < 0) || replace_lease(s, i, e) < 0 ||
             child_start(&l->s->child[i], &l->s->plan->process[i], l->s->log_dir, e) < 0)
             return -1;
     return 0;

@@ -44,6 +44,12 @@ void watch_again(struct watch *w, uint64_t committed)
     *w->state = '\0';
 }
 
+void watch_forget(struct watch *w, size_t i)
+{
+    if (i < w->workers)
+        w->worker[i].order = -1;
+}
+
 static double site_cost(const struct watch *w, size_t order)
 {
     const struct site *s = &w->sites->site[order];

@@ -39,6 +39,8 @@ void watch_init(struct watch *w, const struct sites *s, uint64_t tokens);
 void watch_status(struct watch *w, size_t i, const struct json *j);
 /* The run begins again behind so many sites, with other workers. */
 void watch_again(struct watch *w, uint64_t committed);
+/* Process number i is no more: another has its work. */
+void watch_forget(struct watch *w, size_t i);
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
 /* live line, or a plain one when it is due */
 void watch_draw(struct watch *w);

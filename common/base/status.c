@@ -210,6 +210,16 @@ void status_hello(const char *instance, const char *address)
     say_place("hello", instance, address);
 }
 
+void status_lost(const char *instance, const char *address)
+{
+    say_place("lost", instance, address);
+}
+
+void status_lanes(const char *lanes)
+{
+    say_place("lanes", lanes, "");
+}
+
 void status_bound(const char *here, const char *address)
 {
     say_place("bound", here, address);

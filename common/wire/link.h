@@ -49,6 +49,12 @@ enum link_route {
     LINK_ALL
 };
 
+/* Whose place in a stage this end has, and how many had it before: see link_lease.c. */
+struct link_lease {
+    char place[48]; /* "": none */
+    int64_t epoch;
+};
+
 struct link_opts {
     const char *name; /* of this process, for people who read messages and logs: "forward" */
     /* kinds of data messages (LINK_KIND). A LINK_OUT: those it is known to send, 0: not known, then
@@ -76,11 +82,17 @@ struct link_opts {
      * and on what follows its first '.'; "2/3": the second of three shares of all keys). The key
      * of a message is its id up to the first '/': its site. They must outlive the link. */
     const char *const *accepts;
-    size_t naccepts;            /* 0: takes all */
+    size_t naccepts; /* 0: takes all */
+    /* this end may be lost: whoever gave it this place starts another; must outlive the link. NULL:
+     * nobody does */
+    const struct link_lease *lease;
     const char *keys;           /* folder of keys for tcp (curve.h); NULL: none */
     int insecure;               /* allow binding tcp beyond loopback without keys */
     struct frame_limits limits; /* all 0: default */
 };
+
+/* Of "PLACE/EPOCH". */
+int link_lease_parse(const char *text, struct link_lease *lease, struct err *e);
 
 /* Sets of kinds. */
 #define LINK_KIND(kind) (1u << (kind))

@@ -5,9 +5,10 @@
  * Both say protocol version, name, direction, the kinds of messages they send or take, run and
  * instance (a random name of this end of this link), and whether they go on without the other; a
  * receiver also the credit it gives. Both say how far the stream is that they share
- * (link_resume.c). Fields that are not known are passed over, so that later versions can say more
- * (leases, epochs). A connector says hello after every connection: the same instance on the other
- * side means the same process, another one a restart. */
+ * (link_resume.c), and an end whose place can be taken by another says which (link_lease.c). Fields
+ * that are not known are passed over, so that later versions can say more. A connector says hello
+ * after every connection: the same instance on the other side means the same process, another one
+ * a restart. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
@@ -27,6 +28,7 @@ struct hello {
     int elastic;
     const struct json *accepts;
     struct resume resume;
+    struct link_lease lease;
 };
 
 static struct json *accepts_list(const struct link_opts *o)
@@ -59,7 +61,8 @@ int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind)
           json_set(m->meta, "sends", kinds_list(l->dir == LINK_OUT ? l->o.sends : 0)) ||
           json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
           json_set_bool(m->meta, "elastic", l->o.elastic) || json_set_text(m->meta, "run", run) ||
-          json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta);
+          json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta) ||
+          lease_say(l, m->meta);
 
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
@@ -90,7 +93,7 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
         kinds_read(json_get(m->meta, "sends"), "sends", 1, &h->sends, e) < 0 ||
         kinds_read(json_get(m->meta, "takes"), "takes", 0, &h->takes, e) < 0 ||
         json_opt_bool(m->meta, "elastic", 0, &h->elastic, "hello", e) < 0 ||
-        resume_read(m->meta, &h->resume, e) < 0)
+        resume_read(m->meta, &h->resume, e) < 0 || lease_read(m->meta, &h->lease, e) < 0)
         return -1;
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
@@ -133,6 +136,7 @@ static void hello_accept(struct sock *s, struct peer *p, const struct hello *h)
     snprintf(p->run, sizeof p->run, "%s", h->run);
     p->kinds = s->l.dir == LINK_IN ? h->sends : h->takes;
     p->elastic = h->elastic;
+    p->lease = h->lease;
     snprintf(p->instance, sizeof p->instance, "%s", h->instance);
     if (s->l.dir == LINK_IN) {
         p->win_messages = s->l.o.credit_messages;
@@ -216,6 +220,11 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
         peer_say_fail(s, id, e.text);
         return;
     }
+    if (!p && lease_claim(s, &h.lease, &e) < 0) {
+        log_detail("%s: %s", s->l.address, e.text);
+        peer_say_fail(s, id, e.text);
+        return;
+    }
     if (!p && s->npeers >= PEERS_MAX) {
         stranger_say(s, *m->stage ? m->stage : "a peer", "too many have come");
         return;
@@ -233,6 +242,7 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
         p->heard = s->now;
         p->down = 0;
     } else if ((p = peer_add(s, id, PEER_HELLO, &e))) {
+        p->spare = lease_is_spare(s, &h.lease);
         hello_accept(s, p, &h);
     } else {
         sock_fail(s, &e);

@@ -122,6 +122,8 @@ struct peer {
     size_t number;
     struct zid id;
     char name[32], run[40], instance[40];
+    struct link_lease lease; /* as it said; none: place is empty */
+    int spare;      /* LINK_IN: another had its place to the end; what it sends is not needed */
     unsigned kinds; /* that it sends or takes, under mu */
     int elastic;    /* it goes on when we leave early, under mu */
     char **accepts; /* patterns, under mu */
@@ -250,6 +252,16 @@ int box_done(const struct sock *s, const struct box *b); /* under mu: link_done 
 void refused_drop(struct sock *s);
 void leave_take(struct sock *s, struct peer *p, const struct msg *m);
 void leave_send(struct sock *s, struct peer *p);
+
+/* link_lease.c: ends whose place can be taken by another. On the link's thread. */
+int lease_say(const struct link *l, struct json *meta); /* 0, -1 no memory */
+int lease_read(const struct json *meta, struct link_lease *lease, struct err *e);
+/* Somebody new says this lease: who had the place before is given up. ERR_USE: it is another's. */
+int lease_claim(struct sock *s, const struct link_lease *lease, struct err *e);
+/* 1: who had the place before has ended its stream here. */
+int lease_is_spare(const struct sock *s, const struct link_lease *lease);
+/* 1: another is awaited at the place of p, which is lost as e says; 0: nobody is, it had none. */
+int lease_lost(struct sock *s, struct peer *p, const struct err *e);
 
 /* link_resume.c: connections break; the stream goes on with the next one. On the link's thread. */
 struct resume {

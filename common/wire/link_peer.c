@@ -187,7 +187,8 @@ void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *w
     char name[256];
 
     err_set(&e, kind, "%s %s", peer_name(s, p, name), why);
-    peer_drop(s, p, &e);
+    if (!lease_lost(s, p, &e))
+        peer_drop(s, p, &e);
 }
 
 /* LINK_ALL: message i for p, from memory or made again. */

@@ -67,6 +67,20 @@ static int data_wanted(struct sock *s, struct peer *p, const struct msg *m, size
     return may ? 1 : err_set(e, ERR_DATA, "%s sends beyond its credit", name);
 }
 
+/* Its credit comes back at once. */
+static void spare_take(struct sock *s, struct peer *p, struct msg *m)
+{
+    const size_t bytes = msg_bytes(m);
+
+    msg_destroy(&m);
+    pthread_mutex_lock(&s->mu);
+    p->out_messages++;
+    p->out_bytes += bytes;
+    p->back_messages++;
+    p->back_bytes += bytes;
+    pthread_mutex_unlock(&s->mu);
+}
+
 static void data_take(struct sock *s, struct peer *p, struct msg *m)
 {
     struct err e = {0};
@@ -77,6 +91,10 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     p->count++;
     p->sum += msg_checksum(m);
     p->worked = s->now;
+    if (p->spare) {
+        spare_take(s, p, m);
+        return;
+    }
     if (!(b = box_create(m, &e))) {
         msg_destroy(&m);
         peer_refuse(s, p, &e);
@@ -137,6 +155,8 @@ static void end_take(struct sock *s, struct peer *p, const struct msg *m)
         return;
     } else
         peer_say_fail(s, &p->id, e.text);
+    if (p->ack_due && lease_lost(s, p, &e))
+        return;
     state_set(s, p, PEER_GONE);
     if (s->l.o.elastic)
         /* it has told its own user; here it would stand before the cause */
@@ -151,7 +171,7 @@ static void peer_left(struct sock *s, struct peer *p, enum err_kind kind, const 
 {
     char name[256];
 
-    if (s->l.o.elastic || !s->bound || s->l.dir != LINK_IN || p->count) {
+    if (s->l.o.elastic || !s->bound || s->l.dir != LINK_IN || p->count || p->lease.place[0]) {
         peer_lost(s, p, kind, why);
         return;
     }

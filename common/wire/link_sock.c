@@ -175,8 +175,12 @@ static int failed(const struct sock *s, struct err *e)
 /* All have ended, and enough have come; elastic: and the stage has all it needs. */
 static int all_ended(const struct sock *s)
 {
-    size_t ended = peers_present(s, PEER_ENDED);
-    int enough = s->l.o.elastic ? s->enough : ended >= s->l.o.peers;
+    size_t ended = peers_present(s, PEER_ENDED), spare = 0;
+    int enough;
+
+    for (size_t i = 0; i < s->npeers; i++)
+        spare += s->peer[i]->spare && s->peer[i]->state == PEER_ENDED;
+    enough = s->l.o.elastic ? s->enough : ended - spare >= s->l.o.peers;
 
     return enough && ended == peers_present(s, PEER_HELLO);
 }

@@ -72,6 +72,23 @@ uint64_t forward_tokens(const struct forward *f)
     return f->tokens;
 }
 
+int forward_lanes(const struct forward *f, char *out, size_t size)
+{
+    size_t n = 0;
+
+    *out = '\0';
+    for (size_t i = 0, end; i < f->count && n < size; i = end) {
+        const uint64_t from = f->held[i].view.lane;
+        uint64_t to = from;
+
+        for (end = i; end < f->count && f->held[end].view.lane <= to + 1; end++)
+            to = f->held[end].view.lane;
+        n += (size_t)snprintf(out + n, size - n, to > from ? "%s%llu-%llu" : "%s%llu", n ? "," : "",
+                              (unsigned long long)from, (unsigned long long)to);
+    }
+    return n < size ? 0 : -1;
+}
+
 uint64_t forward_uniform(const struct forward *f)
 {
     return f->uniform;

@@ -39,6 +39,8 @@ int forward_check_commit(struct forward *f, const struct solution_view *v, uint6
                          struct err *e);
 size_t forward_chunks(const struct forward *f);
 uint64_t forward_tokens(const struct forward *f);
+/* The lanes of the chunks here, as "0,3-5"; -1: they do not fit. */
+int forward_lanes(const struct forward *f, char *out, size_t size);
 /* Sequences, counted in each block, whose tokens all received the same attention: their weights
  * stayed as given. */
 uint64_t forward_uniform(const struct forward *f);

@@ -162,6 +162,15 @@ static void progress(void *ctx, size_t block, const char *site, size_t done, siz
     status_update("forward", (int64_t)block, site, done, chunks, "chunks");
 }
 
+/* To who starts another should this one be lost: "0,3-5". Of lanes that do not fit nothing. */
+static void say_lanes(const struct forward *f)
+{
+    char text[200];
+
+    if (forward_lanes(f, text, sizeof text) == 0)
+        status_lanes(text);
+}
+
 static void say_first(const struct first_found *x)
 {
     if (x->energy > FIRST_MUCH)
@@ -188,6 +197,7 @@ static int run_core(struct forward_io_links *l, struct err *e)
         log_warn("--modality-weights: all tokens of the chunks here are of one modality: "
                  "weighing them changes nothing");
     status_tokens(forward_tokens(f));
+    say_lanes(f);
     rc = forward_run(f, &io, e);
     if (rc == 0)
         say_first(forward_first(f));
@@ -217,6 +227,7 @@ static int serve(struct forward_io_links *l, struct err *e)
         rc = -1;
     if (pump_end(&p, rc, e) < 0)
         return -1;
+    status_lanes("");
     rc = pump_drop(l->commits, e);
     if (rc == 0)
         err_set(e, ERR_DATA, "told to stop before the writer's end");
@@ -227,7 +238,8 @@ static int serve(struct forward_io_links *l, struct err *e)
 static int open_links(struct forward_io_links *l, const struct stage *s, struct err *e)
 {
     const struct forward_command *c = s->own;
-    struct link_opts o = {.name = "forward", .keys = s->keys, .insecure = s->insecure};
+    struct link_opts o = {
+        .name = "forward", .lease = &c->lease, .keys = s->keys, .insecure = s->insecure};
 
     o.takes = pump_kinds(chunks_take);
     o.credit_messages = CHUNKS_CREDIT;

@@ -76,6 +76,10 @@ static const struct opt rows[] = {
      .help = "keep the hidden states at the end of each block there; with --from-site go on from "
              "them (ptq run --save-state)",
      .wiring = 1},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "should this worker be lost, another is started at its place, with a higher epoch "
+             "(ptq run gives it)",
+     .wiring = 1},
     {.name = NULL},
 };
 
@@ -126,6 +130,8 @@ static int check(const struct stage *s, struct err *e)
     if (c->modality_text &&
         modality_ratios_parse(c->modality_text, "--modality-weights", c->core.modality, e) < 0)
         return -1;
+    if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
+        return err_prefix(e, "--lease");
     if (c->clip_text && weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--weight-clip");
     return 0;

@@ -4,12 +4,15 @@
 #define PTQ_FORWARD_OPTS_H
 
 #include "../../common/base/stage.h"
+#include "../../common/wire/link.h"
 #include "forward.h"
 
 struct forward_command {
     struct forward_opts core; /* complete once the spec's check has passed */
     const char *model, *commits, *follow, *modality_text, *clip_text, *images_out;
     int64_t act_bits;
+    const char *lease_text;
+    struct link_lease lease;
     int quantize_vision;
 };
 

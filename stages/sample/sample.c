@@ -390,6 +390,17 @@ static size_t peer_chunk(const struct sample *s, size_t peers, size_t peer, size
     return SIZE_MAX;
 }
 
+static int emit_chunk(const struct sample *s, size_t peer, size_t chunk,
+                      int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
+                      struct err *e)
+{
+    struct msg *m = sample_chunk(s, chunk, e);
+    int rc = m ? emit(ctx, peer, &m, e) : -1;
+
+    msg_destroy(&m);
+    return rc;
+}
+
 int sample_emit(const struct sample *s, size_t peers,
                 int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e)
@@ -399,17 +410,54 @@ int sample_emit(const struct sample *s, size_t peers,
     for (k = 0; sent < s->chunks; k++)
         for (peer = 0; peer < peers; peer++) {
             size_t chunk = peer_chunk(s, peers, peer, k);
-            struct msg *m;
 
             if (chunk == SIZE_MAX)
                 continue;
-            if (!(m = sample_chunk(s, chunk, e)))
+            if (emit_chunk(s, peer, chunk, emit, ctx, e) < 0)
                 return -1;
-            if (emit(ctx, peer, &m, e) < 0) {
-                msg_destroy(&m);
-                return -1;
-            }
             sent++;
         }
+    return 0;
+}
+
+/* The lane at *at, which goes behind it; s->lanes: there is none. */
+static size_t lane_read(const struct sample *s, const char **at)
+{
+    char *end;
+    const unsigned long long n = **at >= '0' && **at <= '9' ? strtoull(*at, &end, 10) : s->lanes;
+
+    if (n >= s->lanes)
+        return s->lanes;
+    *at = end;
+    return (size_t)n;
+}
+
+/* "3-5" or "3" and what ends it. */
+static int range_read(const struct sample *s, const char **at, size_t *from, size_t *to)
+{
+    *from = *to = lane_read(s, at);
+    if (**at == '-') {
+        (*at)++;
+        *to = lane_read(s, at);
+    }
+    return *from <= *to && *to < s->lanes && (!**at || **at == ',') ? 0 : -1;
+}
+
+int sample_emit_lanes(const struct sample *s, const char *lanes,
+                      int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
+                      struct err *e)
+{
+    const char *at = lanes;
+    size_t from, to;
+
+    do {
+        at += at > lanes; /* the comma */
+        if (range_read(s, &at, &from, &to) < 0)
+            return err_set(e, ERR_USE, "--only-lanes '%s': lanes are numbers below %zu, as 0,3-5",
+                           lanes, s->lanes);
+        for (size_t c = lane_first(s, from); c < lane_first(s, to + 1); c++)
+            if (emit_chunk(s, 0, c, emit, ctx, e) < 0)
+                return -1;
+    } while (*at);
     return 0;
 }

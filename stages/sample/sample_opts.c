@@ -115,6 +115,10 @@ static const struct opt rows[] = {
     {"peers", OPT_INT, AT(peers), "N",
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
+    {"only-lanes", OPT_TEXT, AT(only), "LIST",
+     .help = "send the chunks of these lanes alone, as 0,3-5 (ptq run, to a worker that takes the "
+             "place of one that was lost)",
+     .wiring = 1},
     {.name = NULL},
 };
 

@@ -11,7 +11,7 @@
 struct sample_command {
     struct sample_opts core; /* complete once the spec's check has passed */
     struct opt_texts data, share;
-    const char *lengths_text, *clip_text;
+    const char *lengths_text, *clip_text, *only;
     double first_weight;
     int64_t length, peers;
     int mode;

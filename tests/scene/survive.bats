@@ -88,6 +88,30 @@ each_site_once() { # OUT
     jq -r 'select(.record == "site") | .order' "$1/.ptqflow/journal.jsonl" | sort -n | diff - <(seq 0 11)
 }
 
+replaced() { # how many took the place of one that was lost
+    grep -c '^ptq: warning: .*takes its place behind site' log || true
+}
+
+@test "a forward worker that is lost is replaced alone, its successor too, the last one from kept states" {
+    start gptq out --workers forward=2 --save-state
+    await out 1
+    others=$(pids reduce out; pids solve out; pids write out)
+    lost=$(pids forward out | head -n 1)
+    other=$(pids forward out | tail -n 1)
+    kill -KILL "$lost"
+    until_true grep -q "warning: forward.1 was ended by signal 9 (Killed); forward.3 takes its place behind site [0-9]* of 12, with lanes \(0,2\|1,3\) (time 1 of 3)" log
+    await out 5
+    kill -KILL "$(pids forward out | grep -vx "$other")"
+    until_true grep -q "warning: forward.3 was ended by signal 9 (Killed); forward.4 takes its place" log
+    [ "$(pids reduce out; pids solve out; pids write out)" = "$others" ]
+    pids forward out | grep -qx "$other"
+    finish 0
+    [ "$(begun) $(replaced)" = "0 2" ]
+    grep -q "^forward.4: 2 of 2 chunks go on from kept hidden states, the first at block [12]" log
+    each_site_once out
+    diff <(sums "$whole") <(sums out)
+}
+
 @test "forward, reducer, writer, and several at once, each at another phase: the same bytes" {
     start gptq out --workers forward=2
     kill_at out 1 forward
@@ -96,7 +120,8 @@ each_site_once() { # OUT
     until_true eval '[ -e out/.ptqflow/assemble ] || [ -e out/config.json ]'
     kill -KILL "$(pids write out)" || [ -e out/config.json ]
     finish 0
-    [ "$(begun)" -ge 3 ]
+    [ "$(begun)" -ge 2 ]
+    [ "$(begun) $(replaced)" != "3 0" ]
     grep -q "warning: stage 'reduce.*' was ended by signal 9 (Killed.*; the stages begin again behind site [0-9]* of 12 (time 1 of 3)" log
     each_site_once out
     diff <(sums "$whole") <(sums out)

@@ -98,10 +98,10 @@ static int run(const char *dir, const struct forward_opts *o, struct recorder *r
     struct model *m = model_open(dir, par, e);
     struct forward *f;
     struct forward_io io = {.ctx = r, .emit = record, .commit = commit, .goes_on = goes_on};
+    char lanes[4];
     int rc;
 
-    if (!g || !m)
-        fail_msg("%s", e->text);
+    assert_true(g && m);
     f = forward_open(m, o, e);
     for (uint64_t i = 2; i-- > 0;) {
         struct msg *c = chunk_of(g, i);
@@ -109,7 +109,8 @@ static int run(const char *dir, const struct forward_opts *o, struct recorder *r
             fail_msg("%s", e->text);
         msg_destroy(&c);
     }
-    assert_int_equal(forward_chunks(f), 2);
+    assert_true(forward_chunks(f) == 2 && forward_lanes(f, lanes, sizeof lanes) == 0);
+    assert_string_equal(lanes, "0-1");
     rc = forward_run(f, &io, e);
     forward_close(&f);
     model_close(&m);

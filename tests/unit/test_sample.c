@@ -197,6 +197,43 @@ static int fail_third(void *ctx, size_t peer, struct msg **m, struct err *e)
     return 0;
 }
 
+static void some_lanes(const struct sample *s, const char *list, unsigned lanes)
+{
+    struct got g = {.peers = 1};
+    struct err e = {0};
+    unsigned seen = 0;
+
+    for (size_t c = 0; c < CHUNKS; c++)
+        for (size_t l = 0; l < 4; l++)
+            if (lanes >> l & 1 && c >= l * CHUNKS / 4 && c < (l + 1) * CHUNKS / 4)
+                seen |= 1u << c;
+    assert_int_equal(sample_emit_lanes(s, list, take, &g, &e), 0);
+    assert_int_equal(g.seen, seen);
+}
+
+static void no_lanes(const struct sample *s, const char *list)
+{
+    struct got g = {.peers = 1};
+    struct err e = {0};
+
+    assert_int_equal(sample_emit_lanes(s, list, take, &g, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "lanes are numbers below 4, as 0,3-5"));
+}
+
+static void test_some_lanes(const struct sample *s)
+{
+    static const char *const wrong[] = {"", "4", "x", "-1", "2-1", "1-4", "1,", ",1", "1-", "1 2"};
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        no_lanes(s, wrong[i]);
+    some_lanes(s, "0", 1);
+    some_lanes(s, "1,3", 10);
+    some_lanes(s, "0-2", 7);
+    some_lanes(s, "0,2-3", 13);
+    some_lanes(s, "0-3", 15);
+}
+
 static void lanes_and_peers(void **state)
 {
     const char *data = write_file("lanes.txt", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqr");
@@ -219,6 +256,7 @@ static void lanes_and_peers(void **state)
         assert_int_equal(g.seen, (1u << CHUNKS) - 1);
     }
     assert_int_equal(sample_emit(s, 2, fail_third, &(int){0}, &e), -1);
+    test_some_lanes(s);
     sample_close(&s);
     o.chunk_tokens = 1; /* at least one row */
     o.lanes = 100;

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replace - a forward worker that is lost is replaced alone: the other processes stay, and with
+ * them the sums of the open sites. A sampler of its own deals the lanes of the lost worker once
+ * more, from text and seed; the new worker takes them through the committed blocks, or goes on from
+ * kept hidden states, and sends the rows of the open sites, which bear the names of those that were
+ * counted already.
+ *
+ * Each worker has a place (--lease), the next one at it a higher epoch: what one that was given up
+ * still says is refused (link_lease.c). What is not covered begins again as a whole (restart.h):
+ * lanes that were not dealt out yet, chunks that come through another stage, text from a pipe,
+ * workers of other hosts, and every other stage. */
+#ifndef PTQ_REPLACE_H
+#define PTQ_REPLACE_H
+
+#include "supervise_state.h"
+
+/* Before process i starts for the first time: its place, if it is one that can be replaced. */
+int replace_lease(struct supervise *s, size_t i, struct err *e);
+/* It has said which lanes it holds. */
+void replace_lanes(struct child *c, const char *lanes);
+/* A neighbour has given up the process that says this instance (link_hello.c). */
+void replace_lost(struct supervise *s, const char *instance);
+/* Ends those that were given up and have not ended by themselves. */
+void replace_tick(struct supervise *s);
+/* 1: how process i ended is no failure of the run: it owed nothing any more. */
+int replace_excuse(const struct supervise *s, size_t i);
+/* All that ended badly are replaced: 1; 0: the run is to begin again as a whole. */
+int replace_all(struct supervise *s);
+#endif
