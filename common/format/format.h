@@ -69,7 +69,7 @@ struct packed; /* packed.h */
 /* What the files of a checkpoint are. */
 enum format_container {
     FORMAT_FOLDER, /* of safetensors, with a config.json: what is read back */
-    FORMAT_GGUF    /* model.gguf: nothing below of reading is there, ptq-import(1) does that */
+    FORMAT_GGUF    /* model.gguf, read as such a folder (gguf_folder.h) */
 };
 
 struct format {
@@ -110,7 +110,8 @@ struct format {
     int (*find)(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, struct err *e);
     /* What find has approved; NaN and infinity are refused. The codes (*p is the caller's to
-     * release), or, of a format that has none, the weights w [N,K]; the other is NULL. */
+     * release; 1: this linear has none, load reads it), and the weights w [N,K]. A format that has
+     * only one of both has NULL for the other. */
     int (*read)(const void *spec, const struct format_source *s, const char *name, size_t N,
                 size_t K, struct packed *p, struct err *e);
     int (*load)(const void *spec, const struct format_source *s, const char *name, size_t N,

@@ -6,7 +6,7 @@
  * A group is a whole number of blocks, each of which repeats its scale: codes and scales are those
  * that were solved, exactly. A linear is one tensor NAME.weight of bytes [N, bytes of a row]; its
  * name and the order of its rows in the file are the writer's business (stages/write/write_gguf.c).
- * What it leaves out: other widths, reading (ptq-import(1)). */
+ * What it leaves out: other widths. Reading: format_gguf_load.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +194,7 @@ out:
 /* Tried with llama.cpp on a CPU (tests/clients). */
 static const struct engine engines[] = {
     {.name = "llama.cpp",
-     .bits = 1u << 4 | 1u << 8,
+     .bits = ~0u,
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
@@ -215,4 +215,12 @@ const struct format format_gguf = {
     .tensors = tensors,
     .put = put,
     .engines = engines,
+    .mark = "weight",
+    .claims = format_gguf_claims,
+    .open = format_gguf_open,
+    .close = format_gguf_close,
+    .find = format_gguf_find,
+    .read = format_gguf_read,
+    .load = format_gguf_load,
+    .look = format_gguf_look,
 };

@@ -12,4 +12,17 @@ uint32_t format_gguf_type(const struct format_linear *l);
  * does it: what no solver looks at. */
 void format_gguf_round(int bits, const float *w, size_t n, void *out);
 
+/* ---- reading, as in struct format (format_gguf_load.c) ---- */
+
+int format_gguf_claims(const struct json *quantization);
+void *format_gguf_open(const struct json *quantization, const char *what, struct err *e);
+void format_gguf_close(void **spec);
+int format_gguf_find(const void *spec, const struct format_source *s, const char *name, size_t N,
+                     size_t K, struct err *e);
+int format_gguf_read(const void *spec, const struct format_source *s, const char *name, size_t N,
+                     size_t K, struct packed *p, struct err *e);
+int format_gguf_load(const void *spec, const struct format_source *s, const char *name, size_t N,
+                     size_t K, float *w, struct err *e);
+int format_gguf_look(const struct st_set *set, const struct st_entry *x, struct format_linear *l);
+
 #endif

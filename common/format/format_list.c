@@ -98,7 +98,8 @@ const struct format *format_packed(const struct st_set *s, const char *name)
             continue;
         if (formats[i]->look(s, x, &l))
             return formats[i];
-        marked = marked ? marked : formats[i];
+        if (strcmp(formats[i]->mark, "weight") != 0) /* which may be plain */
+            marked = marked ? marked : formats[i];
     }
     return marked;
 }
@@ -121,7 +122,7 @@ int format_is_plain(const struct st_set *s, const char *name)
 
     snprintf(full, sizeof full, "%s.weight", name);
     x = st_find(s, full);
-    return x && (x->dtype != DT_F8_E4M3 || !format_packed(s, name));
+    return x && !x->blocks && (x->dtype != DT_F8_E4M3 || !format_packed(s, name));
 }
 
 int format_check_kept(const struct format *f, struct err *e)

@@ -138,9 +138,13 @@ int format_read_linear(const struct format_reader *r, const char *name, size_t N
                        struct packed *p, struct err *e)
 {
     const struct format *f = format_for(r, name);
+    int rc;
 
     memset(p, 0, sizeof *p);
-    return f->read ? f->read(r->spec, &r->source, name, N, K, p, e) < 0 ? -1 : 1 : 0;
+    if (!f->read)
+        return 0;
+    rc = f->read(r->spec, &r->source, name, N, K, p, e);
+    return rc < 0 ? -1 : rc == 0;
 }
 
 int format_load_linear(const struct format_reader *r, const char *name, size_t N, size_t K,

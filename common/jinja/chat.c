@@ -11,13 +11,13 @@
 #include "../base/fs.h"
 #include "../base/hash.h"
 #include "../base/mem.h"
+#include "../text/model_file.h"
 #include "chat_eval.h"
 #include "chat_lex.h"
 #include "chat_parse.h"
 
 enum {
     TEMPLATE_BYTES = 1 << 20,
-    CONFIG_BYTES = 64 << 20,
     PARSE_BYTES = 64 << 20,
     RENDER_BYTES = 256 << 20,
     RENDER_STEPS = 20000000
@@ -170,18 +170,10 @@ static struct chat *file_parse(const char *path, struct err *e)
 }
 
 /* A file of JSON, if it is there; else *j is NULL. */
-static int config_read(const char *path, struct json **j, struct err *e)
+static int config_read(const char *dir, const char *name, struct json **j, struct err *e)
 {
-    char *text = NULL;
-    size_t n;
-
     *j = NULL;
-    if (!fs_is_named(path))
-        return 0;
-    if ((text = fs_read(path, CONFIG_BYTES, &n, e)))
-        *j = json_parse(text, n, path, e);
-    free(text);
-    return *j ? 0 : -1;
+    return model_file_is(dir, name) && !(*j = model_file_json(dir, name, e)) ? -1 : 0;
 }
 
 static struct chat *config_parse(const struct json *config, const char *what, struct err *e)
@@ -199,11 +191,11 @@ struct chat *chat_open(const char *dir, const char *file, struct err *e)
     struct json *config = NULL, *processor = NULL;
     struct chat *c = NULL;
 
-    if (!own || !path || !beside || config_read(path, &config, e) < 0)
+    if (!own || !path || !beside || config_read(dir, "tokenizer_config.json", &config, e) < 0)
         goto out;
     if (file || fs_is_named(own))
         c = file_parse(file ? file : own, e);
-    else if (config_read(beside, &processor, e) == 0)
+    else if (config_read(dir, "chat_template.json", &processor, e) == 0)
         c = processor ? config_parse(processor, beside, e) : config_parse(config, path, e);
     if (c && special_tokens(c, config, e) < 0)
         chat_close(&c);

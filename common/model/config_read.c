@@ -11,6 +11,7 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "../text/model_file.h"
 #include "../tensor/safetensors.h"
 #include "config_parts.h"
 
@@ -299,9 +300,9 @@ int config_read(const char *dir, struct config *c, struct err *e)
     memset(c, 0, sizeof *c);
     if (!path || st_folder_check(dir, e) < 0)
         goto out;
-    if (!fs_is_named(path))
+    if (!model_file_is(dir, "config.json"))
         err_set(e, ERR_USE, "cannot open '%s': no such file%s", path, st_folder_hint(dir, hint));
-    else if ((text = fs_read(path, CONFIG_BYTES, &length, e)) != NULL)
+    else if ((text = model_file_read(dir, "config.json", CONFIG_BYTES, &length, e)) != NULL)
         rc = config_parse(text, length, path, c, e);
 out:
     free(text);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PAGE 4096
 #define PLACES 3 /* of a tensor, from its start to its end */
@@ -20,13 +19,8 @@ static int add_contents(struct hash *h, const struct st_set *w, const struct st_
                    ? -1
                    : add_contents(h, w, &x->mxfp4->scales, e);
     for (uint64_t i = 0; i < (x->bytes > PAGE ? PLACES : 1); i++) {
-        const uint64_t at = x->offset + (x->bytes - n) / (PLACES - 1) * i;
-        ssize_t got = pread(w->fds[x->shard], page, (size_t)n, (off_t)at);
-
-        if (got != (ssize_t)n)
-            return got < 0 ? err_sys(e, "cannot read '%s'", w->paths[x->shard])
-                           : err_set(e, ERR_DATA, "'%s' ends inside the tensor '%s'",
-                                     w->paths[x->shard], x->name);
+        if (st_span(w, x, page, (size_t)n, (x->bytes - n) / (PLACES - 1) * i, e) < 0)
+            return -1;
         hash_add(h, page, (size_t)n);
     }
     return 0;

@@ -8,40 +8,30 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../tensor/gguf_names.h"
 #include "../text/tokenizer_gguf.h"
-#include "gguf_names.h"
 
 #define EMBED "model.embed_tokens.weight"
 #define HEAD "lm_head.weight"
 #define ROUTER "ffn_gate_inp.weight"
 #define DERIVED ".rotary_emb.inv_freq"
 
-struct arch {
-    const char *model_type, *name;
-    int woven;   /* rows of heads that turn are interleaved */
-    int biases;  /* biases of attention that config.json may ask for */
-    int factors; /* takes rope_freqs.weight */
-    int experts; /* in every block */
-};
-static const struct arch ARCHS[] = {
-    {"llama", "llama", 1, 1, 1, 0},   {"mistral", "llama", 1, 0, 1, 0},
-    {"mixtral", "llama", 1, 0, 1, 1}, {"qwen2", "qwen2", 0, 1, 0, 0},
-    {"qwen3", "qwen3", 0, 0, 0, 0},   {"qwen3_moe", "qwen3moe", 0, 0, 0, 1}};
-
-static const struct arch *arch_of(const struct config *c, struct err *e)
+static const struct gguf_arch *arch_of(const struct config *c, struct err *e)
 {
-    for (size_t i = 0; i < sizeof ARCHS / sizeof *ARCHS; i++)
-        if (strcmp(ARCHS[i].model_type, c->model_type) == 0)
-            return &ARCHS[i];
+    const struct gguf_arch *a;
+    char known[256];
+
+    for (size_t i = 0; (a = gguf_arch_at(i)); i++)
+        if (strcmp(a->model_type, c->model_type) == 0)
+            return a;
     err_set(e, ERR_USE,
-            "the gguf format is not written for model type %s, only for llama, mistral, "
-            "mixtral, qwen2, qwen3 and qwen3_moe: take another --format, or --format dense and "
-            "llama.cpp's own converter",
-            c->model_type);
+            "the gguf format is not written for model type %s, only for %s: take another --format, "
+            "or --format dense and llama.cpp's own converter",
+            c->model_type, gguf_arch_list(0, known, sizeof known));
     return NULL;
 }
 
-static int refuse(const char *what, const struct arch *a, struct err *e)
+static int refuse(const char *what, const struct gguf_arch *a, struct err *e)
 {
     return err_set(e, ERR_USE,
                    "the model has %s, which llama.cpp does not compute for architecture %s: take "
@@ -49,7 +39,7 @@ static int refuse(const char *what, const struct arch *a, struct err *e)
                    what, a->name);
 }
 
-static int rope_check(const struct config *c, const struct arch *a, struct err *e)
+static int rope_check(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
     const struct rope_spec *r = &c->rope;
 
@@ -66,10 +56,10 @@ static int rope_check(const struct config *c, const struct arch *a, struct err *
 }
 
 /* llama.cpp brings the weights of a token's experts to a sum of 1 in these architectures. */
-static int experts_check(const struct config *c, const struct arch *a, struct err *e)
+static int experts_check(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
     if (!c->experts)
-        return a->experts ? refuse("no experts", a, e) : 0;
+        return a->layout & (GGUF_EXPERTS | GGUF_EXPERTS_OLD) ? refuse("no experts", a, e) : 0;
     if (!c->experts_normalized || c->experts_scale > 0 || c->experts_groups)
         return refuse("another way to weigh experts", a, e);
     if (c->shared_ff)
@@ -80,7 +70,7 @@ static int experts_check(const struct config *c, const struct arch *a, struct er
     return 0;
 }
 
-static int config_check(const struct config *c, const struct arch *a, struct err *e)
+static int config_check(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
     for (size_t i = 0; i < c->layers; i++)
         if (config_window(c, i))
@@ -113,7 +103,7 @@ static int is_derived(const char *name)
 int gguf_model_place(const struct config *c, const struct st_set *s, const char *name,
                      struct gguf_place *p, struct err *e)
 {
-    const struct arch *a = arch_of(c, e);
+    const struct gguf_arch *a = arch_of(c, e);
     const char *known = strcmp(name, embed_name(s)) == 0 ? EMBED : name;
     const struct gguf_name *n;
     int64_t block = -1, expert = -1;
@@ -123,9 +113,8 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
         return -1;
     if ((p->left_out = is_derived(name)))
         return 0;
-    if ((!(n = gguf_name_find(known, &block)) &&
-         !(a->experts && (n = gguf_name_expert(known, &block, &expert)))) ||
-        block >= (int64_t)c->layers || expert >= (int64_t)c->experts)
+    if (!(n = gguf_name_find(a->layout, known, &block, &expert)) || block >= (int64_t)c->layers ||
+        expert >= (int64_t)c->experts)
         return err_set(e, ERR_USE,
                        "tensor '%s' has no place in a GGUF file of architecture %s: take another "
                        "--format",
@@ -233,7 +222,7 @@ static const char *name_of(const struct config *c)
 
 int gguf_model_meta(const char *dir, const struct config *c, struct gguf_meta *m, struct err *e)
 {
-    const struct arch *a = arch_of(c, e);
+    const struct gguf_arch *a = arch_of(c, e);
     const struct keys k = {m, a ? a->name : NULL, e};
 
     if (!a || config_check(c, a, e) || gguf_meta_text(m, "general.architecture", a->name, e) ||

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../format/format.h"
+#include "../text/model_file.h"
 
 #define LARGEST ((off_t)64 << 20)
 
@@ -101,12 +102,32 @@ static int each(const char *from, const char *to, struct err *e)
     return rc;
 }
 
+/* What a GGUF file says of the tokenizer and of generation, as files. */
+static int each_made(const char *from, const char *to, struct err *e)
+{
+    const char *name;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && (name = model_file_made(i)); i++) {
+        size_t n;
+        char *text = model_file_read(from, name, 0, &n, e),
+             *copy = text && to ? fs_join(to, name, e) : NULL;
+
+        if (text)
+            text[n++] = '\n'; /* in place of the NUL */
+        rc = !text || (to && (!copy || fs_publish(copy, text, n, e) < 0)) ? -1 : 0;
+        free(copy);
+        free(text);
+    }
+    return rc;
+}
+
 int sidecar_copy(const char *from, const char *to, struct err *e)
 {
-    return each(from, to, e);
+    return model_is_folder(from) ? each(from, to, e) : each_made(from, to, e);
 }
 
 int sidecar_check(const char *from, struct err *e)
 {
-    return each(from, NULL, e);
+    return model_is_folder(from) ? each(from, NULL, e) : each_made(from, NULL, e);
 }

@@ -19,14 +19,26 @@ struct st_entry {
     uint64_t shape[TENSOR_DIMS];
     uint64_t offset; /* in the file, from its start */
     uint64_t bytes;
-    size_t shard; /* index of the file in a set */
-    int turned;   /* it is stored with its two dimensions exchanged (st_turn) */
+    size_t shard;    /* index of the file in a set */
+    int turned;      /* it is stored with its two dimensions exchanged (st_turn) */
+    uint32_t blocks; /* the type of GGUF that its numbers are decoded from (gguf.h); 0: none */
     /* NULL, or what is stored in its place: bytes and offset are those that it is unpacked to */
     const struct st_mxfp4 *mxfp4;
 };
 
 struct st_mxfp4 { /* safetensors_mxfp4.h */
     struct st_entry blocks, scales;
+};
+
+/* Where bytes come from that lie in no file as they are read; close NULL: there are only files. */
+struct st_source {
+    void *ctx;
+    /* n bytes at this offset, which lie in one entry */
+    int (*read)(void *ctx, uint64_t at, void *dst, size_t n, struct err *e);
+    /* rows [first, first + count) of an entry that says `blocks`, as these */
+    int (*blocks)(void *ctx, const struct st_entry *x, uint64_t first, uint64_t count, void *dst,
+                  struct err *e);
+    void (*close)(void *ctx);
 };
 
 #define ST_RECORDS "ptqflow" /* the key of __metadata__ that st_records() reads: JSON text */
@@ -41,17 +53,19 @@ struct st_set {
     size_t nmxfp4;
     struct st_mxfp4 *mxfp4; /* what entries of packed tensors point to */
     struct json *metadata;  /* __metadata__ of the first file; NULL when none */
+    struct st_source source;
 };
 
 /* One file. NULL: what is wrong with it is said by name. Entries live as long as the set. */
 struct st_set *st_open(const char *path, struct err *e);
-/* Refuses what is no folder, and says what it is: a GGUF file, a cache of downloads. */
+/* Refuses what is neither a folder nor a GGUF file, and says what it is. */
 int st_folder_check(const char *dir, struct err *e);
 #define ST_HINT_MAX 320
 /* What a folder is that lacks a part of a model, or what else lies there, in brackets, or "":
  * hint. */
 const char *st_folder_hint(const char *dir, char hint[ST_HINT_MAX]);
-/* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards.
+/* A Hugging Face folder: model.safetensors, or model.safetensors.index.json with its shards; or a
+ * GGUF file as that folder (gguf_folder.h).
  * Names of shards with a path separator, tensors missing from their shard, and tensors in two
  * shards are refused; so is a single file beside an index that does not name it. What is there in
  * MXFP4 is one tensor of BF16, unpacked as it is read. */
@@ -65,6 +79,9 @@ const struct st_entry *st_find(const struct st_set *s, const char *name); /* NUL
 /* Bytes of x from byte `skip` on. */
 int st_span(const struct st_set *s, const struct st_entry *x, void *dst, size_t n, uint64_t skip,
             struct err *e);
+/* Rows of an entry that says `blocks`, as these: count x the bytes of a row. */
+int st_read_blocks(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count,
+                   void *dst, struct err *e);
 /* as stored; *out is the caller's to release */
 int st_load(const struct st_set *s, const struct st_entry *x, struct tensor *out, struct err *e);
 /* Rows [first, first+count) of a 2-D (or the elements of a 1-D) float tensor as f32 into dst. */

@@ -338,6 +338,8 @@ void st_close(struct st_set **s)
     free((*s)->entries);
     free((*s)->mxfp4);
     json_destroy(&(*s)->metadata);
+    if ((*s)->source.close)
+        (*s)->source.close((*s)->source.ctx);
     free(*s);
     *s = NULL;
     errno = keep;
@@ -364,11 +366,20 @@ const struct st_entry *st_find(const struct st_set *s, const char *name)
 int st_span(const struct st_set *s, const struct st_entry *x, void *dst, size_t n, uint64_t skip,
             struct err *e)
 {
+    const uint64_t at = x->offset + skip;
+
     if (x->mxfp4)
         return mxfp4_span(s, x, dst, n, skip, e);
-    if (fs_pread_all(s->fds[x->shard], dst, n, x->offset + skip, s->paths[x->shard], e))
+    if (s->source.close ? s->source.read(s->source.ctx, at, dst, n, e)
+                        : fs_pread_all(s->fds[x->shard], dst, n, at, s->paths[x->shard], e))
         return err_prefix(e, "tensor '%s'", x->name);
     return 0;
+}
+
+int st_read_blocks(const struct st_set *s, const struct st_entry *x, uint64_t first, uint64_t count,
+                   void *dst, struct err *e)
+{
+    return s->source.blocks(s->source.ctx, x, first, count, dst, e);
 }
 
 /* ---- matrices that are stored turned ---- */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "gguf_folder.h"
 #include "safetensors.h"
 #include "safetensors_mxfp4.h"
 
@@ -208,7 +209,7 @@ static const char *file_hint(const char *const *names, size_t count)
         const char *dot = strrchr(names[i], '.');
 
         if (dot && strcmp(dot, ".gguf") == 0)
-            hint = " (a GGUF file is there: 'ptq import' makes a model folder of it)";
+            hint = " (GGUF files are there: name one of them as the model)";
         else if (!*hint && dot && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pth") == 0))
             hint = " (PyTorch files are there: convert them to safetensors)";
         else if (!*hint && dot && strcmp(dot, ".safetensors") == 0)
@@ -291,10 +292,21 @@ static int is_cache(const char *dir)
     return is;
 }
 
+static int is_gguf(const char *path)
+{
+    char *file = gguf_path(path);
+    const int is = file != NULL;
+
+    free(file);
+    return is;
+}
+
 int st_folder_check(const char *dir, struct err *e)
 {
     size_t n = strlen(dir);
 
+    if (is_gguf(dir))
+        return 0;
     if (fs_is_dir(dir))
         return is_cache(dir) ? err_set(e, ERR_USE,
                                        "%s: a folder of a download cache; the model is a folder "
@@ -307,14 +319,13 @@ int st_folder_check(const char *dir, struct err *e)
                        "model is a folder on this machine: download it first",
                        dir, dir);
     if (n > 5 && strcmp(dir + n - 5, ".gguf") == 0)
-        return err_set(e, ERR_USE,
-                       "%s: a GGUF file; 'ptq import %s DIR' makes a model folder of it", dir, dir);
-    return err_set(e, ERR_USE, "%s: a file; a model is a folder with config.json%s", dir,
-                   n > 12 && strcmp(dir + n - 12, ".safetensors") == 0 ? ", this file and others"
-                                                                       : "");
+        return err_set(e, ERR_USE, "%s: not a GGUF file: it does not begin with GGUF", dir);
+    return err_set(
+        e, ERR_USE, "%s: a file; a model is a folder with config.json%s, or a GGUF file", dir,
+        n > 12 && strcmp(dir + n - 12, ".safetensors") == 0 ? ", this file and others" : "");
 }
 
-struct st_set *st_open_folder(const char *dir, struct err *e)
+static struct st_set *folder_open(const char *dir, struct err *e)
 {
     char *single = fs_join(dir, SINGLE, e), *index = fs_join(dir, INDEX, e);
     struct st_set *s = NULL;
@@ -335,6 +346,15 @@ struct st_set *st_open_folder(const char *dir, struct err *e)
     }
     free(single);
     free(index);
+    return s;
+}
+
+struct st_set *st_open_folder(const char *dir, struct err *e)
+{
+    char *gguf = gguf_path(dir);
+    struct st_set *s = gguf ? gguf_set_open(gguf, e) : folder_open(dir, e);
+
+    free(gguf);
     return s;
 }
 

@@ -11,6 +11,7 @@
 #include "../base/fs.h"
 #include "../base/mem.h"
 #include "pre_names.h"
+#include "model_file.h"
 #include "tokenizer.h"
 #include "tokenizer_parts.h"
 
@@ -33,19 +34,20 @@ struct source {
 
 static int source_open(struct source *s, struct err *e)
 {
-    char *path = fs_join(s->dir, "tokenizer.json", e),
-         *config = fs_join(s->dir, "tokenizer_config.json", e);
+    char *path = fs_join(s->dir, "tokenizer.json", e);
     int rc = -1;
 
-    if (!path || !config)
+    if (!path)
         goto out;
-    if (!fs_is_named(path)) {
+    if (!model_file_is(s->dir, "tokenizer.json")) {
         err_set(e, ERR_USE, "'%s' has no tokenizer.json, and a GGUF file holds the tokenizer",
                 s->dir);
         goto out;
     }
-    if (!(s->t = tokenizer_open(s->dir, e)) || !(s->json = json_read(path, e)) ||
-        (fs_is_named(config) && !(s->config = json_read(config, e))) ||
+    if (!(s->t = tokenizer_open(s->dir, e)) ||
+        !(s->json = model_file_json(s->dir, "tokenizer.json", e)) ||
+        (model_file_is(s->dir, "tokenizer_config.json") &&
+         !(s->config = model_file_json(s->dir, "tokenizer_config.json", e))) ||
         !(s->added = mem_array(s->rows, sizeof *s->added, e)))
         goto out;
     if (s->t->vocab > s->rows) {
@@ -64,7 +66,6 @@ static int source_open(struct source *s, struct err *e)
         s->added[s->t->added[i].id] = &s->t->added[i];
     rc = 0;
 out:
-    free(config);
     free(path);
     return rc;
 }

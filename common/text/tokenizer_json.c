@@ -11,6 +11,7 @@
 #include "../base/hash.h"
 #include "../base/json.h"
 #include "../base/mem.h"
+#include "model_file.h"
 #include "tokenizer.h"
 #include "tokenizer_parts.h"
 
@@ -188,11 +189,11 @@ static int config_apply(struct tokenizer *t, const char *dir, struct err *e)
 
     if (!path)
         return -1;
-    if (!fs_is_named(path)) {
+    if (!model_file_is(dir, "tokenizer_config.json")) {
         rc = 0;
         goto out;
     }
-    if (!(j = json_read(path, e)) ||
+    if (!(j = model_file_json(dir, "tokenizer_config.json", e)) ||
         config_token(t, j, "add_bos_token", "bos_token", &t->front, path, e) < 0 ||
         config_token(t, j, "add_eos_token", "eos_token", &t->back, path, e) < 0)
         goto out;
@@ -228,18 +229,9 @@ out:
     return t;
 }
 
-static int has_file(const char *dir, const char *name)
-{
-    char *path = fs_join(dir, name, NULL);
-    int there = path && fs_is_named(path);
-
-    free(path);
-    return there;
-}
-
 int tokenizer_is_there(const char *dir)
 {
-    return has_file(dir, "tokenizer.json") || has_file(dir, "tokenizer.model");
+    return model_file_is(dir, "tokenizer.json") || model_file_is(dir, "tokenizer.model");
 }
 
 /* The special tokens of a file of ranks, {"128000": {"content": ...}, ...}, and its BOS. */
@@ -295,12 +287,14 @@ static struct tokenizer *model_file_parse(const char *text, size_t n, const char
 
 struct tokenizer *tokenizer_open(const char *dir, struct err *e)
 {
-    const int model = !has_file(dir, "tokenizer.json") && has_file(dir, "tokenizer.model");
-    char *path = fs_join(dir, model ? "tokenizer.model" : "tokenizer.json", e), *text = NULL;
+    const int model =
+        !model_file_is(dir, "tokenizer.json") && model_file_is(dir, "tokenizer.model");
+    const char *name = model ? "tokenizer.model" : "tokenizer.json";
+    char *path = fs_join(dir, name, e), *text = NULL;
     struct tokenizer *t = NULL;
     size_t n;
 
-    if (!path || !(text = fs_read(path, FILE_MAX, &n, e)) ||
+    if (!path || !(text = model_file_read(dir, name, FILE_MAX, &n, e)) ||
         !(t = model ? model_file_parse(text, n, path, dir, e) : tokenizer_parse(text, n, path, e)))
         goto out;
     if (config_apply(t, dir, e) < 0)

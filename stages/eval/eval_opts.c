@@ -11,7 +11,8 @@
 #define AT(field) offsetof(struct eval_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint to measure, in any format of ptq-write", .must = 1, .file = OPT_READS},
+     .help = "checkpoint to measure, in any format of ptq-write, or a GGUF file", .must = 1,
+     .file = OPT_READS},
     {"data", OPT_TEXT, AT(data), "FILE",
      .help = ".txt, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"}", .must = 1,
      .file = OPT_READS},

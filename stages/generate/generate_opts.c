@@ -9,7 +9,8 @@ static const struct opt_choice starts[] = {{"bos", 0}, {"random", 1}, {NULL, 0}}
 #define AT(field) offsetof(struct generate_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "checkpoint that writes, in any format of ptq-write", .must = 1, .file = OPT_READS},
+     .help = "checkpoint that writes, in any format of ptq-write, or a GGUF file", .must = 1,
+     .file = OPT_READS},
     {"prompts", OPT_TEXT, AT(prompts), "FILE",
      .help =
          ".txt with a prompt a line, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"} "

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
+#include "../../common/text/model_file.h"
 #include "../../common/jinja/chat_images.h"
 #include "../../common/text/docs.h"
 
@@ -50,7 +51,9 @@ static int read_stops(struct script *s, const struct config *c, struct err *e)
     int rc = -1;
 
     if (path && add_stops(s, c->json, c->vocab, "config.json", e) == 0 &&
-        (!fs_exists(path) || ((j = json_read(path, e)) && add_stops(s, j, c->vocab, path, e) == 0)))
+        (!model_file_is(s->dir, "generation_config.json") ||
+         ((j = model_file_json(s->dir, "generation_config.json", e)) &&
+          add_stops(s, j, c->vocab, path, e) == 0)))
         rc = 0;
     json_destroy(&j);
     free(path);

@@ -17,6 +17,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/model/config_text.h"
 #include "../../common/model/sidecar.h"
+#include "../../common/text/model_file.h"
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
 #include "write_assemble.h"
@@ -422,7 +423,7 @@ static int config_publish(struct job *j, struct err *e)
     size_t length;
     int rc = -1;
 
-    if (!path || !(text = fs_read(path, CONFIG_MAX, &length, e)) ||
+    if (!path || !(text = model_file_read(p->dir, "config.json", CONFIG_MAX, &length, e)) ||
         ((p->packed || format_unpacked(p->config.file)) &&
          config_text_drop(&text, "quantization_config", e)) ||
         (p->config.own_head && config_text_set(&text, "tie_word_embeddings", "false", e)))

@@ -18,6 +18,8 @@ struct repack {
     struct format_reader *reader;
     /* of the linears on grids of equal steps: asym when any has zero points, else sym */
     const struct grid *grid;
+    int64_t group;   /* of all linears, where the format has one size; 0: as each has it */
+    size_t codeless; /* linears of which there are only weights */
 };
 
 /* The codes as a format puts them; c borrows from p and from *scales, which the caller frees. */
@@ -50,7 +52,7 @@ static int spread(const struct repack *r, const char *name, struct packed *p, st
 
     if (!p->group_of)
         return 0;
-    if (!r->o->format->load)
+    if (r->o->format->read)
         return err_set(e, ERR_USE,
                        "'%s': its groups are permuted (act-order), which the %s format is not "
                        "written with: --format dense can hold it",
@@ -62,16 +64,59 @@ static int spread(const struct repack *r, const char *name, struct packed *p, st
     return 0;
 }
 
+/* The same scale and zero point for each part of a group. */
+static int regroup(const struct repack *r, struct packed *p, struct err *e)
+{
+    struct packed parts;
+    size_t each;
+
+    if (!r->group || p->group == r->group)
+        return 0;
+    if (packed_open_grid(&parts, p->grid, p->N, p->K, p->bits, r->group, e) < 0)
+        return -1;
+    parts.scale_type = p->scale_type;
+    parts.tensor_scale = p->tensor_scale;
+    memcpy(parts.codes, p->codes, p->N * p->K);
+    each = parts.G / p->G;
+    for (size_t i = 0; i < parts.N * parts.G; i++) {
+        parts.scales[i] = p->scales[i / each];
+        if (p->zeros)
+            parts.zeros[i] = p->zeros[i / each];
+    }
+    packed_release(p);
+    *p = parts;
+    return 0;
+}
+
+/* 1, or 0 when the source has no codes for it. */
 static int linear_read(const struct repack *r, const struct plan_linear *l, struct packed *p,
                        struct err *e)
 {
-    if (format_find_linear(r->reader, l->f.name, l->f.N, l->f.K, e) < 0 ||
-        format_read_linear(r->reader, l->f.name, l->f.N, l->f.K, p, e) < 0)
-        return -1;
-    if (spread(r, l->f.name, p, e) == 0)
-        return 0;
+    int rc = format_find_linear(r->reader, l->f.name, l->f.N, l->f.K, e);
+
+    if (rc == 0)
+        rc = format_read_linear(r->reader, l->f.name, l->f.N, l->f.K, p, e);
+    if (rc <= 0)
+        return rc;
+    if (spread(r, l->f.name, p, e) == 0 && regroup(r, p, e) == 0)
+        return 1;
     packed_release(p);
     return -1;
+}
+
+/* Weights of a kind that is no codes (k-quants of GGUF), as the source shows them. */
+static int codeless(struct repack *r, struct plan_linear *l, struct err *e)
+{
+    if (r->o->format->read)
+        return err_set(e, ERR_USE,
+                       "'%s' is stored in a way that no other format has codes for: --format dense "
+                       "can hold it",
+                       l->f.name);
+    r->codeless++;
+    l->packed = 0;
+    l->f.kept = 1;
+    l->f.source_type = l->source.dtype;
+    return 0;
 }
 
 /* What weights are stored in where they are asked for: in the type of their scales, but that of
@@ -81,10 +126,42 @@ static enum dtype weights_type(const struct packed *p)
     return affine_is(p->grid) || p->scale_type == DT_F16 ? p->scale_type : DT_BF16;
 }
 
+/* A format that has one size of groups gets the smallest, where that divides all. */
+static void groups_settle(struct repack *r)
+{
+    int64_t least = 0, first = 0;
+
+    for (size_t i = 0; i < r->plan.nlinears; i++) {
+        const struct format_linear *f = &r->plan.linear[i].f;
+        const int64_t group = f->group < 0 ? (int64_t)f->K : f->group;
+
+        if (!r->plan.linear[i].packed)
+            continue;
+        first = first ? first : f->group;
+        least = !least || group < least ? group : least;
+    }
+    for (size_t i = 0; r->o->format->one_group && i < r->plan.nlinears; i++) {
+        const struct format_linear *f = &r->plan.linear[i].f;
+
+        if (!r->plan.linear[i].packed)
+            continue;
+        if ((f->group < 0 ? (int64_t)f->K : f->group) % least)
+            return;
+        r->group = f->group != first ? least : r->group;
+    }
+    for (size_t i = 0; r->group && i < r->plan.nlinears; i++) {
+        struct format_linear *f = &r->plan.linear[i].f;
+
+        f->group = least;
+        f->G = f->K / (size_t)least;
+    }
+}
+
 /* What all linears are like, as far as it is needed before the first is written. */
 static int look(struct repack *r, struct repack_report *report, struct err *e)
 {
     struct packed p;
+    int rc;
 
     r->grid = &grid_sym;
     for (size_t i = 0; i < r->plan.nlinears; i++) {
@@ -95,8 +172,10 @@ static int look(struct repack *r, struct repack_report *report, struct err *e)
         l->f.kept = !l->packed;
         if (!l->packed)
             continue;
-        if (linear_read(r, l, &p, e) < 0)
+        if ((rc = linear_read(r, l, &p, e)) < 0 || (rc == 0 && codeless(r, l, e) < 0))
             return -1;
+        if (rc == 0)
+            continue;
         packed_linear(&p, &l->f);
         if (l->f.grid->zeros)
             r->grid = l->f.grid;
@@ -106,6 +185,7 @@ static int look(struct repack *r, struct repack_report *report, struct err *e)
     for (size_t i = 0; i < r->plan.nlinears; i++)
         if (r->plan.linear[i].packed && affine_is(r->plan.linear[i].f.grid))
             r->plan.linear[i].f.grid = r->grid;
+    groups_settle(r);
     return 0;
 }
 
@@ -143,10 +223,11 @@ static int check(const struct repack *r, struct err *e)
         if (check_linear(r, l, first, e) < 0)
             return -1;
     }
-    return first ? 0
-                 : err_set(e, ERR_USE,
-                           "'%s' has no linear that is quantized: there is nothing to convert",
-                           r->o->model);
+    return first || r->codeless
+               ? 0
+               : err_set(e, ERR_USE,
+                         "'%s' has no linear that is quantized: there is nothing to convert",
+                         r->o->model);
 }
 
 /* As `codes` of struct assembly. */
@@ -219,7 +300,7 @@ int repack_run(const struct repack_opts *o, struct repack_report *report, struct
     if (!(r.reader = format_open(r.plan.config.file, o->model, r.plan.source, e)))
         goto out;
     report->from = format_of(r.reader);
-    report->exact = !o->format->load;
+    report->exact = o->format->read != NULL;
     for (size_t i = 0; i < r.plan.source->count; i++)
         report->before += r.plan.source->entries[i].bytes;
     if (look(&r, report, e) == 0 && check(&r, e) == 0)

@@ -188,8 +188,8 @@ refused() { # CODE TEXT... -- OPTION VALUE...
 @test "what is no model folder is named for what it is" {
     mkdir g c c/snapshots
     printf 'GGUF' >g/x.gguf
-    refused 100 "g/x.gguf: a GGUF file; 'ptq import g/x.gguf DIR'" -- --model g/x.gguf
-    refused 100 "g/config.json': no such file" "ptq import" -- --model g
+    refused 100 "g/x.gguf: truncated at the head" -- --model g/x.gguf
+    refused 100 "g/x.gguf: truncated at the head" -- --model g
     refused 100 "m/model.safetensors: a file; a model is a folder" -- --model m/model.safetensors
     refused 100 "c: a folder of a download cache" "c/snapshots" -- --model c
     refused 100 "none: not a folder: nothing has that name" -- --model none

@@ -85,15 +85,26 @@ refused() { # WORD OPTIONS...: before anything was started
     refused "with a scale for each row" --format compressed-tensors --grid fp8 --bits 8
 }
 
+same_eval() { # MODEL OF: the figures are the same to the last digit
+    for m in "$@"; do
+        ptq eval --model "$m" --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet >"${m//\//_}.json"
+    done
+    cmp "${1//\//_}.json" "${2//\//_}.json"
+}
+
 @test "gguf: the same model as dense when it is imported, also from other codes, and what it cannot hold is refused" {
     ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --quiet \
         --solver rtn --format gguf,dense,compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip'
     [ "$(ls out/gguf | tr '\n' ' ')" = "README.md model.gguf " ]
     grep -q "^library_name: gguf" out/gguf/README.md
-    mkdir out/gguf/.ptqflow # as a run of this format alone leaves it
-    run -100 --separate-stderr ptq check out/gguf
-    [[ $stderr == *"(a GGUF file is there: 'ptq import' makes a model folder of it)"* ]]
-    rmdir out/gguf/.ptqflow
+    [[ $(ptq check out/gguf) == "total  14 linears, 7 quantized (GGUF); 0 problems, 0 warnings"$'\n'"loads in: llama.cpp" ]]
+    same_eval out/gguf/model.gguf out/compressed-tensors
+    ptq convert --model out/gguf --format compressed-tensors from --quiet
+    same_eval from out/compressed-tensors
+    ptq convert --model from --format gguf to --quiet
+    ptq diff to out/gguf/model.gguf
+    run -100 --separate-stderr ptq convert --model out/gguf --format awq no
+    [[ $stderr == *"down_proj': AWQ stores 4 bits, not 8"* ]]
     ptq inspect --json out/gguf/model.gguf >seen
     jq -es '(map({(.key // ""): .value}) | add) as $k | $k["general.architecture"] == "qwen3" and .[-1].format == "gguf" and (map(.dtype) | index("Q4_0")) and
         (map(select(.name == "blk.0.attn_q.weight")) | .[0].norm > 1 and .[0].bad == 0)' seen

@@ -52,7 +52,7 @@ static void list(void **state)
         if (f->container == FORMAT_FOLDER)
             assert_true(f->find && !f->read != !f->load);
         else
-            assert_false(f->find || f->read || f->load || f->mark);
+            assert_true(f->find && f->read && f->load && f->mark);
         assert_true(!f->mark == !f->claims && !f->mark == !f->look);
     }
     assert_null(format_names()[n]);
@@ -313,7 +313,7 @@ static void refuses_configs(void **state)
     config_refused("{\"quant_method\": 1}", "quant_method");
     config_refused(
         "{\"quant_method\": \"hqq\"}",
-        "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, fp8, mxfp4)");
+        "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, gguf, fp8, mxfp4)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
 }
 

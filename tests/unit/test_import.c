@@ -17,6 +17,7 @@
 #include "../../common/model/config_read.h"
 #include "../../common/tensor/safetensors.h"
 #include "../../common/text/tokenizer.h"
+#include "../../common/tensor/gguf_folder.h"
 #include "../../ops/tools/import/import.h"
 #include "gguf_build.h"
 #include "shared.h"
@@ -198,7 +199,7 @@ static void refused(const struct recipe *r, const char *word)
 static void bad_models(void **state)
 {
     (void)state;
-    refused(&(struct recipe){.arch = "gemma3"}, "'gemma3' cannot be imported");
+    refused(&(struct recipe){.arch = "gemma9"}, "'gemma9' cannot be read");
     refused(&(struct recipe){.arch = "llama", .skip = "block_count"}, "llama.block_count");
     refused(&(struct recipe){.arch = "llama", .skip = "feed_forward_length"},
             "llama.feed_forward_length");
@@ -216,7 +217,8 @@ static void bad_models(void **state)
             "'blk.0.attn_sinks.weight' is not part");
     refused(&(struct recipe){.arch = "llama", .skip = "attention.head_count_kv"}, "[4, 8]");
     refused(&(struct recipe){.arch = "llama", .bias = 1}, "'blk.0.attn_k.bias' is missing");
-    refused(&(struct recipe){.arch = "llama", .nan = 1}, "'blk.0.ffn_gate.weight' holds a NaN");
+    refused(&(struct recipe){.arch = "llama", .nan = 1},
+            "'model.layers.0.mlp.gate_proj.weight' holds NaN");
     refused(&(struct recipe){.arch = "llama", .rows = 5}, "6 tokens");
     refused(&(struct recipe){.arch = "qwen3", .window = 8}, "sliding window");
     refused(&(struct recipe){.arch = "qwen2", .skip = "blk.0.attn_v.bias"}, "attn_v.bias");
@@ -407,30 +409,30 @@ static void rope_factors(void **state)
                  {32, 500000, 32, 1, 4, 8192},
                  {8, 500000, 8, 1, 4, 32},
                  {64, 10000, 4, 1, 4, 4096}};
-    struct import_model m;
+    struct gguf_info m;
     float v[64];
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         reference_factors(v, cases[i].n, cases[i].theta, cases[i].factor, cases[i].low,
                           cases[i].high, (float)cases[i].original);
-        assert_int_equal(import_rope_factors(v, cases[i].n, cases[i].theta, &m), 0);
+        assert_int_equal(gguf_rope_factors(v, cases[i].n, cases[i].theta, &m), 0);
         assert_true(m.factor == cases[i].factor && m.low == cases[i].low &&
                     m.high == cases[i].high);
         if (cases[i].n > 8)
             assert_int_equal(m.original, cases[i].original);
         v[cases[i].n / 2] *= 1.001f;
-        if (import_rope_factors(v, cases[i].n, cases[i].theta, &m) != -1)
+        if (gguf_rope_factors(v, cases[i].n, cases[i].theta, &m) != -1)
             fail_msg("case %zu: %g %g %g %lld", i, m.factor, m.low, m.high, (long long)m.original);
     }
     for (size_t i = 0; i < 64; i++)
         v[i] = 1;
-    assert_int_equal(import_rope_factors(v, 64, 10000, &m), 0);
+    assert_int_equal(gguf_rope_factors(v, 64, 10000, &m), 0);
     assert_true(m.factor == 0);
     v[3] = NAN;
-    assert_int_equal(import_rope_factors(v, 64, 10000, &m), -1);
+    assert_int_equal(gguf_rope_factors(v, 64, 10000, &m), -1);
     v[3] = INFINITY;
-    assert_int_equal(import_rope_factors(v, 64, 10000, &m), -1);
+    assert_int_equal(gguf_rope_factors(v, 64, 10000, &m), -1);
 }
 
 /* ---- llama.cpp's vectors ---- */

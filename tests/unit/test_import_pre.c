@@ -10,7 +10,7 @@
 #include <string.h>
 #include "../../common/text/tokenizer.h"
 #include "../../common/text/tokenizer_parts.h"
-#include "../../ops/tools/import/import.h"
+#include "../../common/text/gguf_tokenizer.h"
 
 /* The message offers what the vocabulary looks like. */
 static void pre_hints(void **state)
@@ -35,7 +35,7 @@ static void pre_hints(void **state)
             assert_int_equal(json_push(tokens, json_new_text("x")), 0);
         assert_int_equal(json_push(tokens, json_new_text(cases[i].token)), 0);
         assert_int_equal(json_set(g.meta, "tokenizer.ggml.tokens", tokens), 0);
-        assert_null(import_pre_read(&g, NULL, &e));
+        assert_null(gguf_pre_read(&g, NULL, &e));
         assert_non_null(strstr(e.text, cases[i].text));
         json_destroy(&g.meta);
     }

@@ -225,7 +225,7 @@ static void bad_folders(void **state)
     say_missing(&e, "neither model.safetensors nor");
     text_write("m.gguf", "x");
     assert_null(st_open_folder(root, &e));
-    say_missing(&e, "ptq import");
+    say_missing(&e, "name one of them");
     shard_write("s1", "{" ONE("a", "0", "4") "," ONE("c", "4", "8") "}", 8);
     shard_write("s2", "{" ONE("b", "0", "4") "}", 4);
     shard_write("s3", "{" ONE("a", "0", "4") "}", 4);

@@ -9,6 +9,8 @@
 #include "../../common/format/format_gguf.h"
 #include "../../common/model/gguf_model.h"
 #include "../../common/text/tokenizer_gguf.h"
+#include "../../common/text/gguf_tokenizer.h"
+#include "../../common/tensor/gguf_folder.h"
 #include "../../ops/tools/import/import.h"
 
 #define LLAMA3                                                                             \
@@ -374,7 +376,7 @@ static void metadata(void **state)
 /* The order of the merges is that of the scores; a reader gets the same merges back. */
 static void sentencepiece(void **state)
 {
-    struct import_tokenizer t = {0};
+    struct gguf_tokenizer t = {0};
     struct err e = {0};
     struct gguf *g;
     const struct json *merges;
@@ -386,12 +388,12 @@ static void sentencepiece(void **state)
     assert_string_equal(word(g, "tokenizer.ggml.model", -1), "llama");
     assert_string_equal(word(g, "tokenizer.ggml.tokens", 6), "x y");
     assert_int_equal(number(g, "tokenizer.ggml.unknown_token_id"), 0);
-    if (import_tokenizer_make(g, NULL, &t, &e))
+    if (gguf_tokenizer_make(g, NULL, &t, &e))
         fail_msg("%s", e.text);
     assert_null(t.warning);
     merges = json_get(json_get(t.tokenizer, "model"), "merges");
     assert_int_equal(json_count(merges), 2);
-    import_tokenizer_release(&t);
+    gguf_tokenizer_release(&t);
     gguf_close(&g);
 }
 
@@ -458,7 +460,7 @@ static void config_of(const char *name, struct config *c)
 static void models(void **state)
 {
     struct st_set *s = NULL;
-    struct import_model m = {.head_dim = 0};
+    struct gguf_info m = {.head_dim = 0};
     struct gguf_meta meta = {0};
     struct gguf_place p;
     struct err e = {0};
@@ -470,7 +472,7 @@ static void models(void **state)
     config_of("llama3", &c);
     assert_int_equal(gguf_model_factors(&c, &factors, &n, &e), 0);
     assert_int_equal(n, c.head_dim / 2);
-    assert_int_equal(import_rope_factors(factors, n, c.rope.theta, &m), 0);
+    assert_int_equal(gguf_rope_factors(factors, n, c.rope.theta, &m), 0);
     assert_true(m.factor == c.rope.factor && m.low == 1 && m.high == 4 &&
                 (size_t)m.original == c.rope.original);
     free(factors);

@@ -7,7 +7,8 @@
 
 #define AT(field) offsetof(struct convert_command, field)
 static const struct opt rows[] = {
-    {"model", OPT_TEXT, AT(model), "DIR", .help = "quantized checkpoint", .must = 1},
+    {"model", OPT_TEXT, AT(model), "DIR", .help = "quantized checkpoint, or a GGUF file",
+     .must = 1},
     {"format", OPT_TEXT, AT(format), "NAME", .help = "the format that it is to have", .must = 1,
      .nth = format_choice},
     {"shard-size", OPT_SIZE, AT(shard_bytes), "BYTES",

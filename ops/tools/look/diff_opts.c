@@ -12,8 +12,8 @@ static const struct opt rows[] = {
 
 const struct stage_spec diff_spec = {
     .name = "diff",
-    .about = "compare two streams of messages, or two safetensors files or checkpoint folders, "
-             "tensor by tensor",
+    .about = "compare two streams of messages, or two safetensors files, checkpoint folders or "
+             "GGUF files, tensor by tensor",
     .usage = "[options] A B",
     .notes = "Exit status: 0 equal, 1 different, 100 wrong use or input, 111 system.\n"
              "Example: ptq-diff --ignore seconds old-solutions.ptq new-solutions.ptq\n",

@@ -11,6 +11,7 @@
 
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
+#include "../../../common/text/model_file.h"
 
 #define MAGIC "PTQ1"
 #define MAGIC_BYTES 4
@@ -91,7 +92,7 @@ int input_open(struct input *in, const char *path, struct err *e)
     *in = (struct input){INPUT_STREAM, path, "", -1, SPILL_IN(spill_dir())};
     if (!strcmp(path, "-") || strstr(path, "://"))
         return 0;
-    if (fs_is_dir(path)) {
+    if (fs_is_dir(path) || !model_is_folder(path)) {
         in->kind = INPUT_FOLDER;
         return 0;
     }

@@ -11,6 +11,7 @@
 #include "../../../common/base/log.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/format/packed.h"
+#include "../../../common/text/model_file.h"
 
 static size_t stem(const char *name)
 {
@@ -124,30 +125,25 @@ const struct weights_tensor *weights_find(const struct weights *w, const char *n
 }
 
 /* What cannot be read is shown as it is stored. */
-static int reader_open(struct weights *w, const char *dir, struct err *e)
+static void reader_open(struct weights *w, const char *dir)
 {
-    char *path = fs_join(dir, "config.json", e);
     struct json *config = NULL;
     struct err why = {0};
 
-    if (!path)
-        return -1;
-    if (fs_exists(path) && (config = json_read(path, &why)))
+    if (model_file_is(dir, "config.json") && (config = model_file_json(dir, "config.json", &why)))
         w->reader = format_open(config, dir, w->set, &why);
     if (why.kind != ERR_NONE)
         log_warn("%s: its tensors are taken as they are stored", why.text);
     if (w->reader && !format_is_quantized(w->reader))
         format_close(&w->reader);
     json_destroy(&config);
-    free(path);
-    return 0;
 }
 
 int weights_open(struct weights *w, const struct input *in, const struct st_set *set, struct err *e)
 {
     *w = (struct weights){.set = set};
-    if (in->kind == INPUT_FOLDER && reader_open(w, in->path, e) < 0)
-        return -1;
+    if (in->kind == INPUT_FOLDER)
+        reader_open(w, in->path);
     return linears_find(w, e) < 0 ? -1 : tensors_list(w, e);
 }
 

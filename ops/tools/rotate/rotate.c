@@ -24,6 +24,7 @@
 #include "../../../common/base/version.h"
 #include "../../../common/model/config_text.h"
 #include "../../../common/model/sidecar.h"
+#include "../../../common/text/model_file.h"
 #include "../../../common/model/vec.h"
 #include "../../../common/tensor/blas.h"
 #include "../../../common/tensor/hadamard.h"
@@ -256,12 +257,11 @@ out:
 
 static int config_write(const struct job *j, const char *dir, struct err *e)
 {
-    char *from = fs_join(j->o->model, "config.json", e),
-         *to = from ? fs_join(dir, "config.json", e) : NULL, *text = NULL;
+    char *to = fs_join(dir, "config.json", e), *text = NULL;
     size_t length;
     int rc = -1;
 
-    if (!to || !(text = fs_read(from, (size_t)16 << 20, &length, e)))
+    if (!to || !(text = model_file_read(j->o->model, "config.json", (size_t)16 << 20, &length, e)))
         goto out;
     if (((model_config(j->m)->tied || model_config(j->m)->own_head) &&
          config_text_set(&text, "tie_word_embeddings", "false", e)) ||
@@ -271,7 +271,6 @@ static int config_write(const struct job *j, const char *dir, struct err *e)
 out:
     free(text);
     free(to);
-    free(from);
     return rc;
 }
 

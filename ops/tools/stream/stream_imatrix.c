@@ -9,7 +9,7 @@
 #include <string.h>
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
-#include "../../../common/model/gguf_names.h"
+#include "../../../common/tensor/gguf_names.h"
 #include "../../../common/tensor/gguf_write.h"
 #include "../../../common/wire/msg_problem.h"
 
@@ -37,10 +37,11 @@ static int name_of(const char *linear, char out[GGUF_NAME], struct err *e)
 {
     char tensor[TENSOR_NAME + 8];
     const struct gguf_name *n;
-    int64_t block = -1;
+    int64_t block, expert;
 
     snprintf(tensor, sizeof tensor, "%s.weight", linear);
-    if (!(n = gguf_name_find(tensor, &block)) || block < 0)
+    if (!(n = gguf_name_find(GGUF_DENSE | GGUF_FOUR_NORMS | GGUF_FUSED, tensor, &block, &expert)) ||
+        block < 0)
         return err_set(e, ERR_USE,
                        "'%s': llama.cpp has no weight of its own for it; an importance matrix is "
                        "made of dense Llama-like models only",

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import_config - what a GGUF file's metadata say of the model, and config.json made of it.
+/* gguf_config - what a GGUF file's metadata say of the model, and config.json made of it.
  *
- * Architectures llama (Llama 2 and 3, SmolLM2, Mistral), qwen2 and qwen3. A metadata key of the
- * architecture that is not known here is refused, because it may change the mathematics. Rope:
- * default, linear, and llama3, whose parameters a GGUF file does not hold: they are found again
- * from the frequency factors it holds instead. */
+ * Architectures: those of gguf_names.c. A metadata key of the architecture that is not known here
+ * is refused, because it may change the mathematics. Rope: default, linear, yarn, and llama3, whose
+ * parameters a GGUF file does not hold: they are found again from the frequency factors it holds
+ * instead. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../../../common/base/mem.h"
-#include "import.h"
+#include "../base/mem.h"
+#include "gguf_folder.h"
 
 /* of rope scaling; beyond it the tolerance of factors_match() would mean nothing */
 #define FACTOR_MAX 128
@@ -37,6 +37,7 @@ static const char *const KNOWN[] = {"block_count",
                                     "vocab_size",
                                     "expert_count",
                                     "expert_used_count",
+                                    "expert_feed_forward_length",
                                     "tensor_data_layout",
                                     NULL};
 
@@ -94,24 +95,26 @@ static int opt_positive(const struct reader *r, const char *name, double def, do
     return 0;
 }
 
-static int arch_read(const struct gguf *g, struct import_model *m, struct err *e)
+static const struct gguf_arch *arch_find(const char *name, const char *model_type)
+{
+    const struct gguf_arch *a;
+
+    for (size_t i = 0; (a = gguf_arch_at(i)); i++)
+        if (strcmp(a->name, name) == 0 && (!model_type || strcmp(a->model_type, model_type) == 0))
+            return a;
+    return NULL;
+}
+
+static int arch_read(const struct gguf *g, struct gguf_info *m, struct err *e)
 {
     const char *arch = json_need_text(g->meta, "general.architecture", g->path, e);
+    char known[256];
 
     if (!arch)
         return -1;
-    if (strcmp(arch, "llama") == 0)
-        m->family = IMPORT_LLAMA;
-    else if (strcmp(arch, "qwen3") == 0)
-        m->family = IMPORT_QWEN3;
-    else if (strcmp(arch, "qwen2") == 0)
-        m->family = IMPORT_QWEN2;
-    else
-        return err_set(e, ERR_USE,
-                       "%s: architecture '%.64s' cannot be imported; llama, qwen2 and qwen3 can",
-                       g->path, arch);
-    m->permuted = m->family == IMPORT_LLAMA;
-    m->arch = m->permuted ? "llama" : m->family == IMPORT_QWEN2 ? "qwen2" : "qwen3";
+    if (!(m->arch = arch_find(arch, NULL)))
+        return err_set(e, ERR_USE, "%s: architecture '%.64s' cannot be read; these can: %s",
+                       g->path, arch, gguf_arch_list(1, known, sizeof known));
     return 0;
 }
 
@@ -131,15 +134,15 @@ static int keys_check(const struct gguf *g, const char *arch, struct err *e)
         if (!KNOWN[k])
             return err_set(e, ERR_USE,
                            "%s: key '%.128s' is not known; it may change the mathematics, so this "
-                           "file cannot be imported",
+                           "file cannot be read",
                            g->path, key);
     }
     return 0;
 }
 
-static int sizes_read(const struct reader *r, struct import_model *m)
+static int sizes_read(const struct reader *r, struct gguf_info *m)
 {
-    int64_t value, rope, experts, split;
+    int64_t value, rope, split;
 
     if (need_size(r, "block_count", &m->layers) || need_size(r, "embedding_length", &m->d) ||
         need_size(r, "feed_forward_length", &m->ff) ||
@@ -150,7 +153,9 @@ static int sizes_read(const struct reader *r, struct import_model *m)
         opt_size(r, "attention.value_length", m->head_dim, &value) ||
         opt_size(r, "rope.dimension_count", m->head_dim, &rope) ||
         opt_size(r, "attention.sliding_window", 0, &m->window) ||
-        opt_size(r, "expert_count", 0, &experts) ||
+        opt_size(r, "expert_count", 0, &m->experts) ||
+        opt_size(r, "expert_used_count", 0, &m->top) ||
+        opt_size(r, "expert_feed_forward_length", m->ff, &m->expert_ff) ||
         json_opt_int(r->g->meta, "split.count", 0, 65535, 1, &split, r->g->path, r->e))
         return -1;
     if (split > 1)
@@ -158,9 +163,11 @@ static int sizes_read(const struct reader *r, struct import_model *m)
                        "%s: one of %lld files of a split model; join them first (llama-gguf-split "
                        "--merge FIRST.gguf OUT.gguf)",
                        r->g->path, (long long)split);
-    if (experts)
-        return err_set(r->e, ERR_USE, "%s: a mixture of %lld experts cannot be imported",
-                       r->g->path, (long long)experts);
+    if (m->experts > 65536 || (m->experts && (m->top < 1 || m->top > m->experts)) ||
+        m->expert_ff < 1)
+        return err_set(r->e, ERR_USE, "%s: %lld of %lld experts, of %lld, do not make a model",
+                       r->g->path, (long long)m->top, (long long)m->experts,
+                       (long long)m->expert_ff);
     if (m->layers > 4096 || m->kv_heads < 1 || m->heads % m->kv_heads)
         return err_set(
             r->e, ERR_USE, "%s: %lld blocks, %lld heads, %lld key-value heads do not make a model",
@@ -174,7 +181,7 @@ static int sizes_read(const struct reader *r, struct import_model *m)
     return 0;
 }
 
-static int rope_kind_read(const struct reader *r, struct import_model *m)
+static int rope_kind_read(const struct reader *r, struct gguf_info *m)
 {
     char key[128];
     const char *type;
@@ -186,11 +193,15 @@ static int rope_kind_read(const struct reader *r, struct import_model *m)
         return -1;
     key_of(r, "rope.scaling.type", key, sizeof key);
     type = json_as_text(json_get(r->g->meta, key));
-    if (type && strcmp(type, "none") && strcmp(type, "linear"))
-        return err_set(r->e, ERR_USE, "%s: key '%s' is '%.32s'; none and linear can be imported",
+    if (type && strcmp(type, "none") && strcmp(type, "linear") && strcmp(type, "yarn"))
+        return err_set(r->e, ERR_USE, "%s: key '%s' is '%.32s'; none, linear and yarn can be read",
                        r->g->path, key, type);
-    if (type && strcmp(type, "linear") == 0 && factor <= 0)
-        return err_set(r->e, ERR_USE, "%s: linear rope scaling without its factor", r->g->path);
+    if (type && strcmp(type, "none") && factor <= 0)
+        return err_set(r->e, ERR_USE, "%s: %s rope scaling without its factor", r->g->path, type);
+    if (type && strcmp(type, "yarn") == 0) {
+        m->yarn_factor = factor;
+        return need_size(r, "rope.scaling.original_context_length", &m->original);
+    }
     factor = type && strcmp(type, "linear") == 0 ? factor : type ? 0 : old;
     m->linear_factor = factor == 1 ? 0 : factor;
     return 0;
@@ -226,7 +237,7 @@ static int factors_match(const float *have, size_t n, double theta, double facto
     return 1;
 }
 
-int import_rope_factors(const float *factors, size_t n, double theta, struct import_model *m)
+int gguf_rope_factors(const float *factors, size_t n, double theta, struct gguf_info *m)
 {
     static const double BANDS[][2] = {{1, 4}, {1, 2}, {1, 8}, {1, 16}, {1, 32}, {2, 4}, {2, 8}};
     double most = 1;
@@ -253,25 +264,24 @@ int import_rope_factors(const float *factors, size_t n, double theta, struct imp
     return -1;
 }
 
-static int rope_factors_read(const struct gguf *g, struct import_model *m, struct err *e)
+static int rope_factors_read(const struct gguf *g, struct gguf_info *m, struct err *e)
 {
     const struct gguf_entry *x = gguf_find(g, "rope_freqs.weight");
     size_t n = (size_t)m->head_dim / 2;
     float *factors;
     int rc = -1;
 
-    if (!x || !m->permuted)
+    if (!x || !m->arch->factors)
         return 0;
     if (x->ndim != 1 || x->shape[0] != n || x->type != GGUF_F32)
         return err_set(e, ERR_USE, "%s: tensor 'rope_freqs.weight' must be %zu values of F32",
                        g->path, n);
-    if (m->linear_factor > 0)
-        return err_set(e, ERR_USE, "%s: both linear rope scaling and tensor 'rope_freqs.weight'",
-                       g->path);
+    if (m->linear_factor > 0 || m->yarn_factor > 0)
+        return err_set(e, ERR_USE, "%s: both rope scaling and tensor 'rope_freqs.weight'", g->path);
     factors = mem_array(n, sizeof *factors, e);
     if (!factors || gguf_load_f32(g, x, factors, e))
         goto out;
-    rc = import_rope_factors(factors, n, m->theta, m);
+    rc = gguf_rope_factors(factors, n, m->theta, m);
     if (rc)
         err_set(e, ERR_USE,
                 "%s: tensor 'rope_freqs.weight' holds frequency factors that no llama3 rope "
@@ -283,16 +293,54 @@ out:
     return rc;
 }
 
-int import_model_read(const struct gguf *g, struct import_model *m, struct err *e)
+/* Architecture llama is several families, and biases are where their tensors are. */
+static int family_read(const struct gguf *g, struct gguf_info *m, struct err *e)
+{
+    const int experts = (m->arch->layout & (GGUF_EXPERTS | GGUF_EXPERTS_OLD)) != 0;
+    const int llama = strcmp(m->arch->name, "llama") == 0;
+
+    m->attention_bias =
+        strcmp(m->arch->name, "qwen2") == 0 || gguf_find(g, "blk.0.attn_q.bias") != NULL;
+    m->out_bias = strcmp(m->arch->name, "qwen2") != 0 && m->attention_bias;
+    m->mlp_bias = gguf_find(g, "blk.0.ffn_gate.bias") != NULL;
+    if (m->window && !llama)
+        return err_set(e, ERR_USE, "%s: a sliding window in a %s model cannot be read", g->path,
+                       m->arch->name);
+    if (llama && m->experts)
+        m->arch = arch_find("llama", "mixtral");
+    else if (llama && m->window)
+        m->arch = arch_find("llama", "mistral");
+    else if (!m->experts != !experts)
+        return err_set(e, ERR_USE, "%s: %lld experts in a %s model", g->path, (long long)m->experts,
+                       m->arch->name);
+    if ((m->mlp_bias || m->attention_bias) && llama && strcmp(m->arch->model_type, "llama") != 0)
+        return err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
+                       m->arch->model_type);
+    if (m->mlp_bias && !llama)
+        return err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
+                       m->arch->name);
+    return 0;
+}
+
+static int is_quantized(const struct gguf *g)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (strncmp(g->entries[i].name, "blk.", 4) == 0 &&
+            gguf_type_find(g->entries[i].type)->elements > 1)
+            return 1;
+    return 0;
+}
+
+int gguf_info_read(const struct gguf *g, struct gguf_info *m, struct err *e)
 {
     const struct gguf_entry *embed = gguf_find(g, "token_embd.weight");
     struct reader r = {g, NULL, e};
     int64_t vocab;
 
     memset(m, 0, sizeof *m);
-    if (arch_read(g, m, e) || keys_check(g, m->arch, e))
+    if (arch_read(g, m, e) || keys_check(g, m->arch->name, e))
         return -1;
-    r.arch = m->arch;
+    r.arch = m->arch->name;
     if (sizes_read(&r, m) || rope_kind_read(&r, m) ||
         opt_positive(&r, "attention.layer_norm_rms_epsilon", 1e-6, &m->eps))
         return -1;
@@ -305,31 +353,28 @@ int import_model_read(const struct gguf *g, struct import_model *m, struct err *
     if (vocab != m->vocab || m->vocab < 1)
         return err_set(e, ERR_USE,
                        "%s: key '%s.vocab_size' is %lld, tensor 'token_embd.weight' has %lld rows",
-                       g->path, m->arch, (long long)vocab, (long long)m->vocab);
+                       g->path, m->arch->name, (long long)vocab, (long long)m->vocab);
     m->tied = !gguf_find(g, "output.weight");
-    m->attention_bias = m->family == IMPORT_QWEN2 || gguf_find(g, "blk.0.attn_q.bias") != NULL;
-    m->out_bias = m->family != IMPORT_QWEN2 && m->attention_bias;
-    m->mlp_bias = gguf_find(g, "blk.0.ffn_gate.bias") != NULL;
-    if (m->window && !m->permuted)
-        return err_set(e, ERR_USE, "%s: a sliding window in a %s model cannot be imported", g->path,
-                       m->arch);
-    if (m->window)
-        m->family = IMPORT_MISTRAL;
-    return rope_factors_read(g, m, e);
+    m->quantized = is_quantized(g);
+    return family_read(g, m, e) ? -1 : rope_factors_read(g, m, e);
 }
 
-static int rope_scaling_set(struct json *c, const struct import_model *m)
+static int rope_scaling_set(struct json *c, const struct gguf_info *m)
 {
+    const char *type = m->factor > 0 ? "llama3" : m->yarn_factor > 0 ? "yarn" : "linear";
+    const double factor = m->factor > 0        ? m->factor
+                          : m->yarn_factor > 0 ? m->yarn_factor
+                                               : m->linear_factor;
     struct json *s;
 
-    if (m->factor <= 0 && m->linear_factor <= 0)
+    if (factor <= 0)
         return json_set(c, "rope_scaling", json_new_null());
     s = json_new_object();
-    if (!s || json_set_text(s, "rope_type", m->factor > 0 ? "llama3" : "linear") ||
-        json_set_real(s, "factor", m->factor > 0 ? m->factor : m->linear_factor) ||
+    if (!s || json_set_text(s, "rope_type", type) || json_set_real(s, "factor", factor) ||
         (m->factor > 0 && (json_set_real(s, "low_freq_factor", m->low) ||
-                           json_set_real(s, "high_freq_factor", m->high) ||
-                           json_set_int(s, "original_max_position_embeddings", m->original)))) {
+                           json_set_real(s, "high_freq_factor", m->high))) ||
+        (m->linear_factor <= 0 &&
+         json_set_int(s, "original_max_position_embeddings", m->original))) {
         json_destroy(&s);
         return -1;
     }
@@ -346,24 +391,40 @@ static int id_set(struct json *c, const char *to, const struct gguf *g, const ch
     return json_set_int(c, to, id);
 }
 
-static int family_set(struct json *c, const struct import_model *m)
+static int experts_set(struct json *c, const struct gguf_info *m)
 {
-    static const char *const CLASS[] = {"LlamaForCausalLM", "MistralForCausalLM",
-                                        "Qwen2ForCausalLM", "Qwen3ForCausalLM"};
-    static const char *const TYPE[] = {"llama", "mistral", "qwen2", "qwen3"};
+    const int old = m->arch->layout == GGUF_EXPERTS_OLD;
+
+    if (!m->experts)
+        return 0;
+    if (json_set_int(c, "num_experts_per_tok", m->top) ||
+        json_set_int(c, old ? "num_local_experts" : "num_experts", m->experts) ||
+        json_set_int(c, old ? "intermediate_size" : "moe_intermediate_size", m->expert_ff))
+        return -1;
+    return old ? 0
+           : json_set_bool(c, "norm_topk_prob", 1) || json_set_int(c, "decoder_sparse_step", 1) ||
+                   json_set(c, "mlp_only_layers", json_new_array())
+               ? -1
+               : 0;
+}
+
+static int family_set(struct json *c, const struct gguf_info *m)
+{
+    const char *type = m->arch->model_type;
     struct json *list = json_new_array();
 
-    if (!list || json_push(list, json_new_text(CLASS[m->family]))) {
+    if (!list || json_push(list, json_new_text(m->arch->class))) {
         json_destroy(&list);
         return -1;
     }
-    if (json_set(c, "architectures", list) || json_set_text(c, "model_type", TYPE[m->family]))
+    if (json_set(c, "architectures", list) || json_set_text(c, "model_type", type) ||
+        experts_set(c, m))
         return -1;
-    if (m->family == IMPORT_MISTRAL)
-        return json_set_int(c, "sliding_window", m->window);
-    if (m->family != IMPORT_QWEN2 && json_set_bool(c, "attention_bias", m->attention_bias))
+    if (strcmp(m->arch->name, "llama") == 0 && strcmp(type, "llama") != 0)
+        return json_set(c, "sliding_window", m->window ? json_new_int(m->window) : json_new_null());
+    if (strcmp(type, "qwen2") != 0 && json_set_bool(c, "attention_bias", m->attention_bias))
         return -1;
-    if (m->family == IMPORT_LLAMA)
+    if (strcmp(type, "llama") == 0)
         return json_set_bool(c, "mlp_bias", m->mlp_bias);
     return json_set_bool(c, "use_sliding_window", 0) ||
                    json_set(c, "sliding_window", json_new_null()) ||
@@ -372,47 +433,73 @@ static int family_set(struct json *c, const struct import_model *m)
                : 0;
 }
 
+static int quantized_set(struct json *c)
+{
+    struct json *q = json_new_object();
+
+    if (q && json_set_text(q, "quant_method", "gguf") == 0)
+        return json_set(c, "quantization_config", q);
+    json_destroy(&q);
+    return -1;
+}
+
 static const char *dtype_word(enum dtype t)
 {
     return t == DT_BF16 ? "bfloat16" : t == DT_F16 ? "float16" : "float32";
 }
 
-struct json *import_config(const struct import_model *m, const struct gguf *g, enum dtype t,
-                           struct err *e)
+struct json *gguf_config(const struct gguf_info *m, const struct gguf *g, enum dtype t,
+                         int quantized, struct err *e)
 {
     struct json *c = json_new_object();
 
-    if ((m->mlp_bias && m->family != IMPORT_LLAMA) ||
-        (m->attention_bias && m->family == IMPORT_MISTRAL)) {
-        err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
-                m->permuted ? "mistral" : m->arch);
-        json_destroy(&c);
-        return NULL;
-    }
-    if (c && (family_set(c, m) || json_set_int(c, "hidden_size", m->d) ||
-              json_set_int(c, "intermediate_size", m->ff) ||
-              json_set_int(c, "num_hidden_layers", m->layers) ||
-              json_set_int(c, "num_attention_heads", m->heads) ||
-              json_set_int(c, "num_key_value_heads", m->kv_heads) ||
-              json_set_int(c, "head_dim", m->head_dim) || json_set_text(c, "hidden_act", "silu") ||
-              json_set_real(c, "rms_norm_eps", m->eps) ||
-              json_set_int(c, "max_position_embeddings", m->context) ||
-              json_set_real(c, "rope_theta", m->theta) || rope_scaling_set(c, m) ||
-              json_set_int(c, "vocab_size", m->vocab) ||
-              json_set_bool(c, "tie_word_embeddings", m->tied) ||
-              json_set_real(c, "attention_dropout", 0) ||
-              json_set_real(c, "initializer_range", 0.02) || json_set_bool(c, "use_cache", 1) ||
-              id_set(c, "bos_token_id", g, "tokenizer.ggml.bos_token_id") ||
-              id_set(c, "eos_token_id", g, "tokenizer.ggml.eos_token_id") ||
-              id_set(c, "pad_token_id", g, "tokenizer.ggml.padding_token_id") ||
-              json_set_text(c, "torch_dtype", dtype_word(t))))
+    if (c &&
+        (json_set_int(c, "intermediate_size", m->ff) || family_set(c, m) ||
+         json_set_int(c, "hidden_size", m->d) || json_set_int(c, "num_hidden_layers", m->layers) ||
+         json_set_int(c, "num_attention_heads", m->heads) ||
+         json_set_int(c, "num_key_value_heads", m->kv_heads) ||
+         json_set_int(c, "head_dim", m->head_dim) || json_set_text(c, "hidden_act", "silu") ||
+         json_set_real(c, "rms_norm_eps", m->eps) ||
+         json_set_int(c, "max_position_embeddings", m->context) ||
+         json_set_real(c, "rope_theta", m->theta) || rope_scaling_set(c, m) ||
+         json_set_int(c, "vocab_size", m->vocab) ||
+         json_set_bool(c, "tie_word_embeddings", m->tied) ||
+         json_set_real(c, "attention_dropout", 0) || json_set_real(c, "initializer_range", 0.02) ||
+         json_set_bool(c, "use_cache", 1) ||
+         id_set(c, "bos_token_id", g, "tokenizer.ggml.bos_token_id") ||
+         id_set(c, "eos_token_id", g, "tokenizer.ggml.eos_token_id") ||
+         id_set(c, "pad_token_id", g, "tokenizer.ggml.padding_token_id") ||
+         json_set_text(c, "torch_dtype", dtype_word(t)) || (quantized && quantized_set(c))))
         json_destroy(&c);
     if (!c)
         err_set(e, ERR_SYS, "out of memory for config.json");
     return c;
 }
 
-struct json *import_generation(const struct gguf *g, struct err *e)
+/* The type of its matrices that are of no blocks; of a file without any that of scales. */
+static enum dtype plain_type(const struct gguf *g)
+{
+    enum dtype t = DT_COUNT;
+
+    for (size_t i = 0; i < g->count && t != DT_BF16; i++) {
+        const struct gguf_entry *x = &g->entries[i];
+
+        if (x->ndim > 1 && x->type == GGUF_BF16)
+            t = DT_BF16;
+        else if (x->ndim > 1 && (x->type == GGUF_F16 || gguf_type_find(x->type)->elements > 1))
+            t = DT_F16;
+    }
+    return t == DT_COUNT ? DT_F32 : t;
+}
+
+struct json *gguf_config_of(const struct gguf *g, struct err *e)
+{
+    struct gguf_info m;
+
+    return gguf_info_read(g, &m, e) ? NULL : gguf_config(&m, g, plain_type(g), m.quantized, e);
+}
+
+struct json *gguf_generation(const struct gguf *g, struct err *e)
 {
     struct json *c = json_new_object(), *stops = NULL;
     int64_t eos = -1, turn = -1;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import_tokenizer - tokenizer.json and what goes with it, from the vocabulary in a GGUF file.
+/* gguf_tokenizer - tokenizer.json and what goes with it, from the vocabulary in a GGUF file.
  *
- * Two kinds: "gpt2" (byte-level BPE; how text is cut first: import_pre.c) and "llama"
+ * Two kinds: "gpt2" (byte-level BPE; how text is cut first: gguf_pre.c) and "llama"
  * (SentencePiece BPE). Left out: WordPiece, unigram and other kinds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../../../common/base/mem.h"
-#include "import.h"
+#include "../base/mem.h"
+#include "gguf_tokenizer.h"
 
 #define KEY(name) "tokenizer.ggml." name
 
@@ -17,7 +17,7 @@
     "{\"type\":\"Replace\",\"pattern\":{\"String\":" SPACE \
     "},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
 
-struct gguf_tokenizer {
+struct vocabulary {
     const struct gguf *g;
     const struct json *tokens, *types;
     size_t count;
@@ -31,19 +31,19 @@ static struct json *piece(const char *text, struct err *e)
     return json_parse(text, strlen(text), "a part of tokenizer.json", e);
 }
 
-static const char *text_of(const struct gguf_tokenizer *s, int64_t id)
+static const char *text_of(const struct vocabulary *s, int64_t id)
 {
     return json_as_text(json_at(s->tokens, (size_t)id));
 }
 
-static int64_t type_of(const struct gguf_tokenizer *s, size_t id)
+static int64_t type_of(const struct vocabulary *s, size_t id)
 {
     int64_t type;
 
     return json_as_int(json_at(s->types, id), &type) ? TOKEN_NORMAL : type;
 }
 
-static int id_read(const struct gguf_tokenizer *s, const char *key, int64_t *id, struct err *e)
+static int id_read(const struct vocabulary *s, const char *key, int64_t *id, struct err *e)
 {
     if (json_opt_int(s->g->meta, key, -1, INT32_MAX, -1, id, s->g->path, e))
         return -1;
@@ -53,7 +53,7 @@ static int id_read(const struct gguf_tokenizer *s, const char *key, int64_t *id,
     return 0;
 }
 
-static int tokens_check(const struct gguf_tokenizer *s, struct err *e)
+static int tokens_check(const struct vocabulary *s, struct err *e)
 {
     if (json_kind(s->tokens) != JSON_KIND_ARRAY || s->count == 0)
         return err_set(e, ERR_USE,
@@ -79,8 +79,7 @@ static int tokens_check(const struct gguf_tokenizer *s, struct err *e)
     return 0;
 }
 
-static int source_read(struct gguf_tokenizer *s, const struct gguf *g, const char *pre,
-                       struct err *e)
+static int source_read(struct vocabulary *s, const struct gguf *g, const char *pre, struct err *e)
 {
     const char *model = json_need_text(g->meta, KEY("model"), g->path, e);
     int spaces;
@@ -96,12 +95,12 @@ static int source_read(struct gguf_tokenizer *s, const struct gguf *g, const cha
     if (!s->spm && strcmp(model, "gpt2"))
         return err_set(
             e, ERR_USE,
-            "%s: key '" KEY("model") "': tokenizer '%.64s' cannot be imported; gpt2 and llama can",
+            "%s: key '" KEY("model") "': tokenizer '%.64s' cannot be read; gpt2 and llama can",
             g->path, model);
     if (s->spm && pre)
         return err_set(e, ERR_USE, "%s: --pre '%.64s': a SentencePiece tokenizer has none", g->path,
                        pre);
-    if (tokens_check(s, e) || (!s->spm && !(s->pre = import_pre_read(g, pre, e))) ||
+    if (tokens_check(s, e) || (!s->spm && !(s->pre = gguf_pre_read(g, pre, e))) ||
         id_read(s, KEY("bos_token_id"), &s->bos, e) ||
         id_read(s, KEY("eos_token_id"), &s->eos, e) ||
         id_read(s, KEY("unknown_token_id"), &s->unk, e) ||
@@ -114,8 +113,7 @@ static int source_read(struct gguf_tokenizer *s, const struct gguf *g, const cha
     if (spaces)
         return err_set(
             e, ERR_USE,
-            "%s: key '" KEY(
-                "remove_extra_whitespaces") "' is set; such a tokenizer cannot be imported",
+            "%s: key '" KEY("remove_extra_whitespaces") "' is set; such a tokenizer cannot be read",
             g->path);
     s->add_bos = s->add_bos && s->bos >= 0;
     s->add_eos = s->add_eos && s->eos >= 0;
@@ -123,7 +121,7 @@ static int source_read(struct gguf_tokenizer *s, const struct gguf *g, const cha
 }
 
 /* All tokens, the added ones too: so every reader gives them the same ids. */
-static struct json *vocab_make(const struct gguf_tokenizer *s, struct err *e)
+static struct json *vocab_make(const struct vocabulary *s, struct err *e)
 {
     struct json *v = json_new_object();
 
@@ -148,7 +146,7 @@ static struct json *vocab_make(const struct gguf_tokenizer *s, struct err *e)
 
 /* A byte-level file brings its merges; a merge that names no tokens would be refused by every
  * reader of tokenizer.json. */
-static int merge_check(const struct gguf_tokenizer *s, const struct json *vocab, size_t i,
+static int merge_check(const struct vocabulary *s, const struct json *vocab, size_t i,
                        const char *text, struct err *e)
 {
     const char *space = text && *text ? strchr(text + 1, ' ') : NULL;
@@ -171,8 +169,7 @@ static int merge_check(const struct gguf_tokenizer *s, const struct json *vocab,
     return fine ? 0 : -1;
 }
 
-static struct json *merges_copy(const struct gguf_tokenizer *s, const struct json *vocab,
-                                struct err *e)
+static struct json *merges_copy(const struct vocabulary *s, const struct json *vocab, struct err *e)
 {
     const struct json *merges = json_get(s->g->meta, KEY("merges"));
     struct json *copy;
@@ -190,15 +187,15 @@ static struct json *merges_copy(const struct gguf_tokenizer *s, const struct jso
     return copy;
 }
 
-static struct json *model_make(const struct gguf_tokenizer *s, struct err *e)
+static struct json *model_make(const struct vocabulary *s, struct err *e)
 {
     struct json *m = json_new_object(), *vocab = vocab_make(s, e), *merges = NULL;
     int rc;
 
     if (!m || !vocab)
         goto fail;
-    merges = s->spm ? import_merges(s->tokens, json_get(s->g->meta, KEY("scores")), s->types, vocab,
-                                    s->g->path, e)
+    merges = s->spm ? gguf_merges(s->tokens, json_get(s->g->meta, KEY("scores")), s->types, vocab,
+                                  s->g->path, e)
                     : merges_copy(s, vocab, e);
     if (!merges)
         goto fail;
@@ -227,7 +224,7 @@ fail:
 }
 
 /* 1: a special token, 0: an added one that is ordinary text, -1: no added token. */
-static int added_kind(const struct gguf_tokenizer *s, size_t id)
+static int added_kind(const struct vocabulary *s, size_t id)
 {
     int64_t type = type_of(s, id), i = (int64_t)id;
 
@@ -238,7 +235,7 @@ static int added_kind(const struct gguf_tokenizer *s, size_t id)
     return i == s->bos || i == s->eos || (i == s->pad && type != TOKEN_NORMAL) ? 1 : -1;
 }
 
-static struct json *added_one(const struct gguf_tokenizer *s, size_t id, int special, int with_id)
+static struct json *added_one(const struct vocabulary *s, size_t id, int special, int with_id)
 {
     struct json *a = json_new_object();
 
@@ -252,7 +249,7 @@ static struct json *added_one(const struct gguf_tokenizer *s, size_t id, int spe
 }
 
 /* As the list of tokenizer.json, and as the map by id of tokenizer_config.json. */
-static int added_make(const struct gguf_tokenizer *s, struct json *list, struct json *map)
+static int added_make(const struct vocabulary *s, struct json *list, struct json *map)
 {
     char key[24];
 
@@ -291,7 +288,7 @@ static struct json *template_piece(const char *kind, const char *id, int type)
     return nested(kind, j);
 }
 
-static int template_push(const struct gguf_tokenizer *s, struct json *list, const char *sequence,
+static int template_push(const struct vocabulary *s, struct json *list, const char *sequence,
                          int type)
 {
     return (s->add_bos &&
@@ -303,7 +300,7 @@ static int template_push(const struct gguf_tokenizer *s, struct json *list, cons
                : 0;
 }
 
-static int template_token(const struct gguf_tokenizer *s, struct json *map, int64_t id)
+static int template_token(const struct vocabulary *s, struct json *map, int64_t id)
 {
     struct json *t = json_new_object(), *ids = json_new_array(), *texts = json_new_array();
     int rc;
@@ -321,7 +318,7 @@ static int template_token(const struct gguf_tokenizer *s, struct json *map, int6
 }
 
 /* Null when nothing is added. */
-static struct json *template_make(const struct gguf_tokenizer *s)
+static struct json *template_make(const struct vocabulary *s)
 {
     struct json *t, *one, *pair, *map;
     int rc;
@@ -351,7 +348,7 @@ static struct json *template_make(const struct gguf_tokenizer *s)
     return t;
 }
 
-static int steps_set(const struct gguf_tokenizer *s, struct json *t, struct err *e)
+static int steps_set(const struct vocabulary *s, struct json *t, struct err *e)
 {
     struct json *cut = NULL;
     const char *normal, *decode = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_"
@@ -380,7 +377,7 @@ static int steps_set(const struct gguf_tokenizer *s, struct json *t, struct err 
 }
 
 /* bos_token and so on, by text. */
-static int specials_set(const struct gguf_tokenizer *s, struct json *j)
+static int specials_set(const struct vocabulary *s, struct json *j)
 {
     return (s->bos >= 0 && json_set_text(j, "bos_token", text_of(s, s->bos))) ||
                    (s->eos >= 0 && json_set_text(j, "eos_token", text_of(s, s->eos))) ||
@@ -390,7 +387,7 @@ static int specials_set(const struct gguf_tokenizer *s, struct json *j)
                : 0;
 }
 
-static int config_fill(const struct gguf_tokenizer *s, struct json *c)
+static int config_fill(const struct vocabulary *s, struct json *c)
 {
     const char *chat = json_as_text(json_get(s->g->meta, "tokenizer.chat_template"));
     const char *arch = json_as_text(json_get(s->g->meta, "general.architecture"));
@@ -409,7 +406,7 @@ static int config_fill(const struct gguf_tokenizer *s, struct json *c)
 }
 
 /* Files made from a tokenizer.json say one score for all: the order of the merges is lost. */
-static int scores_say_nothing(const struct gguf_tokenizer *s)
+static int scores_say_nothing(const struct vocabulary *s)
 {
     const struct json *scores = json_get(s->g->meta, KEY("scores"));
     double first = 0, v = 0;
@@ -426,7 +423,7 @@ static int scores_say_nothing(const struct gguf_tokenizer *s)
     return 1;
 }
 
-static int parts_set(const struct gguf_tokenizer *s, struct import_tokenizer *t, struct err *e)
+static int parts_set(const struct vocabulary *s, struct gguf_tokenizer *t, struct err *e)
 {
     struct json *list = json_new_array(), *map = json_new_object();
     int rc;
@@ -445,10 +442,10 @@ static int parts_set(const struct gguf_tokenizer *s, struct import_tokenizer *t,
     return rc ? err_set(e, ERR_SYS, "%s: out of memory for the tokenizer", s->g->path) : 0;
 }
 
-int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_tokenizer *t,
-                          struct err *e)
+int gguf_tokenizer_make(const struct gguf *g, const char *pre, struct gguf_tokenizer *t,
+                        struct err *e)
 {
-    struct gguf_tokenizer s;
+    struct vocabulary s;
     struct json *model;
 
     memset(t, 0, sizeof *t);
@@ -474,11 +471,11 @@ int import_tokenizer_make(const struct gguf *g, const char *pre, struct import_t
                      "original tokenizer's";
     return 0;
 fail:
-    import_tokenizer_release(t);
+    gguf_tokenizer_release(t);
     return -1;
 }
 
-void import_tokenizer_release(struct import_tokenizer *t)
+void gguf_tokenizer_release(struct gguf_tokenizer *t)
 {
     json_destroy(&t->tokenizer);
     json_destroy(&t->config);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import_pre - which pre-tokenizer (pre_names.h) a GGUF file means, and what to say to one that
+/* gguf_pre - which pre-tokenizer (pre_names.h) a GGUF file means, and what to say to one that
  * does not say. */
 #include <stdio.h>
 #include <string.h>
-#include "import.h"
+#include "gguf_tokenizer.h"
 
 #define KEY "tokenizer.ggml.pre"
 
@@ -40,7 +40,7 @@ static void hint_say(const struct json *tokens, char *out, size_t n)
         }
 }
 
-const struct pre_name *import_pre_read(const struct gguf *g, const char *asked, struct err *e)
+const struct pre_name *gguf_pre_read(const struct gguf *g, const char *asked, struct err *e)
 {
     const char *said = json_as_text(json_get(g->meta, KEY));
     const struct pre_name *p = asked || said ? pre_name_find(asked ? asked : said) : NULL;
@@ -52,14 +52,15 @@ const struct pre_name *import_pre_read(const struct gguf *g, const char *asked, 
     if (asked)
         err_set(e, ERR_USE, "--pre '%.64s': no such pre-tokenizer; %s", asked, hint);
     else if (!said || !*said || strcmp(said, "default") == 0)
-        err_set(e, ERR_USE,
-                "%s: key '" KEY "' %s, so the file does not say how its tokenizer cuts text, and a "
-                "wrong cut gives wrong tokens without a word; name it with --pre NAME (%s)",
-                g->path, said && *said ? "is 'default'" : "is missing", hint);
+        err_set(
+            e, ERR_USE,
+            "%s: key '" KEY "' %s, so the file does not say how its tokenizer cuts text, and a "
+            "wrong cut gives wrong tokens without a word; 'ptq import --pre NAME' names it (%s)",
+            g->path, said && *said ? "is 'default'" : "is missing", hint);
     else
         err_set(e, ERR_USE,
                 "%s: key '" KEY "': pre-tokenizer '%.64s' is not known; if it cuts as another one "
-                "does, name that with --pre NAME (%s)",
+                "does, 'ptq import --pre NAME' says so (%s)",
                 g->path, said, hint);
     return NULL;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import_merges - merges of a SentencePiece BPE vocabulary, which holds scores instead.
+/* gguf_merges - merges of a SentencePiece BPE vocabulary, which holds scores instead.
  *
  * As the reference conversion to tokenizer.json does it: every way to split a piece into two
  * pieces of the vocabulary is a merge; merges are ordered by the piece's score, best first, then
  * by the ids of the piece and of its parts. */
 #include <stdlib.h>
 #include <string.h>
-#include "../../../common/base/mem.h"
-#include "import.h"
+#include "../base/mem.h"
+#include "gguf_tokenizer.h"
 
 struct merge_rule {
     double score;
@@ -96,9 +96,9 @@ static struct json *merges_print(const struct maker *k, const char *what, struct
     return list;
 }
 
-struct json *import_merges(const struct json *tokens, const struct json *scores,
-                           const struct json *types, const struct json *vocab, const char *what,
-                           struct err *e)
+struct json *gguf_merges(const struct json *tokens, const struct json *scores,
+                         const struct json *types, const struct json *vocab, const char *what,
+                         struct err *e)
 {
     struct maker k = {tokens, types, vocab, NULL, 0, 0, NULL, 0};
     struct json *list = NULL;
