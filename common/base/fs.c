@@ -33,7 +33,6 @@ static int open_failed(const char *what, const char *path, struct err *e)
                        "cannot %s '%s': it is a link to '%.*s', which is not there; download it "
                        "again",
                        what, path, (int)n, to);
-
     if (errno == ENOENT || errno == EACCES || errno == ENOTDIR || errno == EISDIR ||
         errno == EEXIST)
         kind = ERR_USE;
@@ -397,18 +396,19 @@ static int temp_open(struct fs_out *o, mode_t mode, struct err *e)
 int fs_out_open(struct fs_out *o, const char *path, struct err *e)
 {
     struct stat st = {0};
-    int through, rc;
+    int rc;
 
     *o = (struct fs_out){.fd = -1};
-    if (!(o->path = link_target(path, &through, e)))
+    if (!(o->path = link_target(path, &o->through, e)))
         return -1;
     o->there = stat(o->path, &st) == 0;
+    o->through |= o->there && !S_ISREG(st.st_mode);
     if (S_ISDIR(st.st_mode))
         errno = EISDIR;
     if (S_ISDIR(st.st_mode) || (!o->there && errno != ENOENT) ||
         (o->there && access(o->path, W_OK) < 0))
         rc = open_failed("write", path, e);
-    else if (!through && (!o->there || S_ISREG(st.st_mode)))
+    else if (!o->through)
         rc = temp_open(o, st.st_mode, e);
     else if ((o->fd = open(o->path, O_WRONLY | O_APPEND | O_CLOEXEC)) < 0)
         rc = open_failed("write", path, e);
@@ -439,7 +439,7 @@ static int out_sync(struct fs_out *o, struct err *e)
     const char *name = o->temp ? o->temp : o->path;
     int rc = 0, fd = o->fd;
 
-    if (fsync(fd) < 0 && (o->temp || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)))
+    if (fsync(fd) < 0 && (!o->through || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)))
         rc = err_sys(e, "cannot sync '%s'", name);
     o->fd = -1;
     if (close(fd) < 0 && rc == 0)
@@ -447,21 +447,24 @@ static int out_sync(struct fs_out *o, struct err *e)
     return rc;
 }
 
+int fs_out_show(struct fs_out *o, struct err *e)
+{
+    int rc = o->temp && rename(o->temp, o->path) < 0 ? -1 : 0;
+
+    if (rc < 0)
+        err_sys(e, "cannot rename '%s', which keeps the data, to '%s'", o->temp, o->path);
+    free(o->temp);
+    o->temp = NULL;
+    return rc;
+}
+
 int fs_out_finish(struct fs_out *o, struct err *e)
 {
     int rc = out_sync(o, e);
-    char *dir = rc == 0 && o->temp ? parent(o->path, e) : NULL;
+    char *dir = NULL;
 
-    if (rc == 0 && o->temp && !dir)
-        rc = -1;
-    if (rc == 0 && o->temp) {
-        if (rename(o->temp, o->path) < 0)
-            rc = err_sys(e, "cannot rename '%s', which keeps the data, to '%s'", o->temp, o->path);
-        else
-            rc = fs_sync_dir(dir, e);
-        free(o->temp);
-        o->temp = NULL;
-    }
+    if (rc == 0 && !o->through)
+        rc = (dir = parent(o->path, e)) && fs_out_show(o, e) == 0 ? fs_sync_dir(dir, e) : -1;
     free(dir);
     fs_out_drop(o);
     return rc;

@@ -46,13 +46,17 @@ int fs_pread_all(int fd, void *data, size_t n, uint64_t at, const char *what, st
 int fs_publish(const char *path, const void *data, size_t n, struct err *e);
 /* The same in pieces: write to fd between open and finish. */
 struct fs_out {
-    int fd;     /* -1: closed */
-    char *path; /* that will be replaced: symbolic links are followed; owned */
-    char *temp; /* what fd writes to; NULL: path itself, written through; owned */
-    int there;  /* a file of that name is there */
+    int fd;      /* -1: closed */
+    char *path;  /* that will be replaced: symbolic links are followed; owned */
+    char *temp;  /* what fd writes to; NULL: path itself, written through; owned */
+    int there;   /* a file of that name is there */
+    int through; /* path is no regular file and is written itself */
 };
 /* Refuses a folder and a file that must not be written to. */
 int fs_out_open(struct fs_out *o, const char *path, struct err *e);
+/* The whole file gets its name now, and is durable only after fs_out_finish: for what may be half a
+ * file after a power cut, because somebody can tell. */
+int fs_out_show(struct fs_out *o, struct err *e);
 /* Publishes and releases o. When only the last rename fails the data stay, and the error names the
  * temporary file. */
 int fs_out_finish(struct fs_out *o, struct err *e);

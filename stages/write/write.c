@@ -64,23 +64,24 @@ void write_fail(struct writer *w, const struct err *why)
     out_fail(&w->out, why->text);
 }
 
-/* The part appears whole and durable. */
-static int part_write(struct writer *w, const struct msg *m, uint64_t order, uint64_t *bytes,
-                      struct err *e)
+void write_hand(struct writer *w, write_hand_fn *hand, void *ctx)
+{
+    w->hand = hand;
+    w->hand_ctx = ctx;
+}
+
+/* The part appears whole; fs_out_finish makes it durable. */
+static int part_write(struct writer *w, const struct msg *m, uint64_t order, struct fs_out *out,
+                      uint64_t *bytes, struct err *e)
 {
     char name[32], *path;
-    struct fs_out out;
     int rc = -1;
 
+    *out = (struct fs_out){.fd = -1};
     follow_part_name(order, name);
     path = fs_join(w->out.parts, name, e);
-    if (path && fs_out_open(&out, path, e) == 0) {
-        rc = frame_write(out.fd, m, FRAME_ZSTD, path, bytes, e);
-        if (rc == 0)
-            rc = fs_out_finish(&out, e);
-        else
-            fs_out_drop(&out);
-    }
+    if (path && fs_out_open(out, path, e) == 0)
+        rc = frame_write(out->fd, m, FRAME_ZSTD, path, bytes, e) == 0 ? fs_out_show(out, e) : -1;
     free(path);
     return rc;
 }
@@ -130,9 +131,11 @@ static void extras_of(const struct msg *m, struct journal_site *s)
     s->criterion = json_as_text(json_get(m->meta, "criterion"));
 }
 
-static int site_record(struct writer *w, const struct msg *m, const struct solution_view *v,
-                       const struct solution_linear *const *linear, uint64_t digest, uint64_t bytes,
-                       struct err *e)
+/* For the journal; NULL: no memory. */
+static struct json *site_record(struct writer *w, const struct msg *m,
+                                const struct solution_view *v,
+                                const struct solution_linear *const *linear, uint64_t digest,
+                                uint64_t bytes, struct err *e)
 {
     size_t n = w->plan.site[v->order].count;
     struct journal_linear *all = mem_array(n, sizeof *all, e);
@@ -142,7 +145,7 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
     char hex[17];
 
     if (!all)
-        return -1;
+        return NULL;
     hash_hex(digest, hex);
     for (size_t i = 0; i < n; i++) {
         all[i] = linear_of(linear[i]);
@@ -176,7 +179,9 @@ static int site_record(struct writer *w, const struct msg *m, const struct solut
     extras_of(m, &s);
     r = journal_site_record(&s);
     free(all);
-    return journal_append(w->out.journal, &r, e);
+    if (!r)
+        err_set(e, ERR_SYS, "out of memory");
+    return r;
 }
 
 /* A problem that was given to another solver may be solved twice, by two kinds: then the first
@@ -241,12 +246,36 @@ int write_storable(const struct writer *w, const struct solution_view *v,
     return 0;
 }
 
-static int solution_take(struct writer *w, struct msg *m, struct err *e)
+/* The solution of a site that has none, checked: it counts, goes on its way, and becomes
+ * durable. The view borrows from *m, which is gone then. */
+static int solution_commit(struct writer *w, struct msg **m, const struct solution_view *v,
+                           const struct solution_linear *const *linear, uint64_t digest,
+                           struct err *e)
+{
+    struct json *record = NULL;
+    struct fs_out part;
+    uint64_t bytes = 0;
+    int rc = -1;
+
+    (*m)->kind = MSG_COMMIT;
+    snprintf((*m)->stage, sizeof(*m)->stage, "write");
+    if (part_write(w, *m, v->order, &part, &bytes, e) == 0 &&
+        (record = site_record(w, *m, v, linear, digest, bytes, e)) &&
+        plan_note(&w->plan, v, linear, digest, e) == 0 &&
+        (!w->hand || w->hand(w->hand_ctx, m, e) == 0) && fs_out_finish(&part, e) == 0)
+        rc = journal_append(w->out.journal, &record, e);
+    json_destroy(&record);
+    fs_out_drop(&part);
+    return rc == 0 ? 1 : -1;
+}
+
+static int solution_take(struct writer *w, struct msg **solution, struct err *e)
 {
     const struct solution_linear *linear[PROBLEM_LINEARS];
+    const struct msg *m = *solution;
     struct solution_view v;
     const struct plan_site *x;
-    uint64_t digest, bytes = 0;
+    uint64_t digest;
     int same;
 
     if (m->kind != MSG_SOLUTION)
@@ -262,14 +291,8 @@ static int solution_take(struct writer *w, struct msg *m, struct err *e)
         return 0;
     if (w->commits && plan_check_asked(&w->plan, &v, e))
         return WRITE_REFUSED;
-    if (write_storable(w, &v, linear, e))
-        return -1;
-    m->kind = MSG_COMMIT;
-    snprintf(m->stage, sizeof m->stage, "write");
-    if (part_write(w, m, v.order, &bytes, e) || site_record(w, m, &v, linear, digest, bytes, e) ||
-        plan_note(&w->plan, &v, linear, digest, e))
-        return -1;
-    return 1;
+    return write_storable(w, &v, linear, e) ? -1
+                                            : solution_commit(w, solution, &v, linear, digest, e);
 }
 
 static int start_record(struct writer *w, struct err *e)
@@ -365,7 +388,7 @@ fail:
 
 int write_solution(struct writer *w, struct msg **m, struct err *e)
 {
-    int rc = solution_take(w, *m, e);
+    int rc = solution_take(w, m, e);
 
     if (rc != 1)
         msg_destroy(m);

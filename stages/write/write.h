@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write - makes solutions durable, in any order of arrival, and a checkpoint of them at the end.
  *
- * Each solution is checked against the model, written as a commit message to OUT/.ptqflow/parts
- * (temporary name, fsync, rename, fsync of the folder), taken down in the journal (fsync), and
- * only then given back as the commit to broadcast. Forward stages without a link read the same
- * parts: the follow protocol is in common/wire/follow.h.
+ * Each solution is checked against the model and written as a commit message to OUT/.ptqflow/parts
+ * (temporary name, rename). Then it counts, and is handed on as the commit; nobody waits for the
+ * disk: its part is made durable after that (fsync, of the folder too), then taken down in the
+ * journal (fsync). What a run goes on from is the journal, so a commit that a crash takes back is
+ * made again by all who used it, the same bytes. Forward stages without a link read the same parts:
+ * the follow protocol is in common/wire/follow.h.
  *
  * What is where: while a run goes on OUT holds only OUT/.ptqflow. At the end, with one format,
  * OUT itself is the checkpoint; with several each has a folder of its name (OUT/gptq,
@@ -27,11 +29,15 @@ struct writer;
 
 /* Reads the model (names, no weights), claims OUT and makes it ready for followers. */
 struct writer *write_open(const struct write_opts *o, struct err *e);
+/* Who is handed each commit as soon as it counts, before it is durable; takes *m. The site is done
+ * in the plan. Without one write_solution leaves it in *m. */
+typedef int write_hand_fn(void *ctx, struct msg **m, struct err *e);
+void write_hand(struct writer *w, write_hand_fn *hand, void *ctx);
 #define WRITE_REFUSED (-2)
-/* 1: *m has become the durable commit of its site; 0: the site was there already with the same
- * bytes or from another solver, *m is gone; WRITE_REFUSED: *m is no solution of a site of this
- * model, or differs from the one that its solver gave before; -1: no format can store it, or it
- * could not be written. *m is gone then. */
+/* 1: *m was the solution of its site, whose commit is durable now; 0: the site was there already
+ * with the same bytes or from another solver, *m is gone; WRITE_REFUSED: *m is no solution of a
+ * site of this model, or differs from the one that its solver gave before; -1: no format can store
+ * it, or it could not be written. *m is gone then. */
 int write_solution(struct writer *w, struct msg **m, struct err *e);
 /* All sites must be there; then the checkpoints appear. Call it only after a proper end of the
  * stream. */

@@ -20,6 +20,8 @@ struct writer {
     double start;
     uint64_t print; /* of the model */
     struct write_sizes sizes;
+    int (*hand)(void *ctx, struct msg **m, struct err *e); /* write.h; NULL: nobody */
+    void *hand_ctx;
     struct err unread; /* the first part that take_found could not read */
 };
 

@@ -58,12 +58,22 @@ static int is_done(void *ctx)
     return link_is_socket(io->solutions) && p->done == p->sites;
 }
 
+/* On its way before it is durable. */
+static int send_commit(void *ctx, struct msg **m, struct err *e)
+{
+    struct write_io *io = ctx;
+    int64_t order = -1;
+
+    json_as_int(json_get((*m)->meta, "order"), &order);
+    io->order[write_plan(io->core)->done - 1] = (size_t)order;
+    return link_send(io->commits, m, e);
+}
+
 /* Solutions become commits; each site counts once. */
 static int take_solution(void *ctx, struct msg **m, struct err *e)
 {
     struct write_io *io = ctx;
     const struct plan *p = write_plan(io->core);
-    size_t number = p->done;
     char id[MSG_ID];
     int64_t order = -1;
     int rc;
@@ -77,11 +87,10 @@ static int take_solution(void *ctx, struct msg **m, struct err *e)
         log_warn("%s came twice; the first is kept", id);
         return 0;
     }
-    io->order[number] = (size_t)order;
     log_detail("%s committed (%zu of %zu)", id, p->done, p->sites);
     status_update("write", (int64_t)p->site[order].block, p->site[order].site->name, p->done,
                   p->sites, "sites");
-    return io->commits ? link_send(io->commits, m, e) : 0;
+    return 0;
 }
 
 /* What an earlier run has committed stands at the head of the commits. */
@@ -184,6 +193,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
     if (!io->commits)
         return -1;
     link_set_replay(io->commits, replay, io);
+    write_hand(io->core, send_commit, io);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../../common/wire/follow.h"
 #include "../../stages/write/write.h"
 #include "tiny_model.h"
 
@@ -132,6 +133,20 @@ static inline void whole_run(const char *formats, const struct tiny_opts *o, siz
         fail_msg("%s", e.text);
     write_close(&w);
     assert_null(w);
+}
+
+/* How many lines the journal has. */
+static inline size_t journal_lines(void)
+{
+    struct err e = {0};
+    size_t n, lines = 0;
+    char *text = fs_read(at("@" FOLLOW_DIR "/journal.jsonl"), 1 << 20, &n, &e);
+
+    assert_non_null(text);
+    for (const char *line = text; (line = strchr(line, '\n')); line++)
+        lines++;
+    free(text);
+    return lines;
 }
 
 #endif
