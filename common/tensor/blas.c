@@ -47,7 +47,7 @@ const char *blas_kernel(void)
 #ifndef PTQ_DNNL
 /* ---- tiles without oneDNN ---- */
 
-int tile_ready(struct err *e)
+int tile_load(struct err *e)
 {
     return openblas(e) ? 0 : -1;
 }

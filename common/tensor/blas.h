@@ -20,10 +20,12 @@
  * process and its children. The libraries are loaded, and read it, when the first product is
  * asked for. */
 int blas_start(struct err *e);
-/* Before the work: ERR_SYS when a library is not there, so that no product fails for that later.
- * Where the address space is limited (ulimit -v) OpenBLAS would ask for ever for a buffer that it
- * does not get: takes those of so many threads now, ERR_SYS when they do not fit. f64: there will
- * be products in f64; those in f32 need none where there is oneDNN. */
+/* Loads what products in f32 need, and with f64 those in f64. ERR_SYS: it is not installed. */
+int blas_libraries(int f64, struct err *e);
+/* Before the work: loads the libraries, so that no product fails for that later. Where the
+ * address space is limited (ulimit -v) OpenBLAS would ask for ever for a buffer that it does not
+ * get: takes those of so many threads now, ERR_SYS when they do not fit. f64: there will be
+ * products in f64; those in f32 need none where there is oneDNN. */
 #define BLAS_BUFFER ((size_t)128 << 20) /* the largest that it takes on any CPU of this kind */
 int blas_room(size_t threads, int f64, struct err *e);
 /* "openblas/SkylakeX onednn/2.6.3-isa27 bf16": what the numbers depend on */

@@ -89,13 +89,25 @@ static void scratch_free(void *unused)
     scratch.bytes = 0;
 }
 
-static void dn_init(void)
+static void lib_load(void)
 {
     const struct blas_symbol symbols[] = {EACH_CALL(SYMBOL)};
 
-    if (blas_load(SONAME(DNNL_VERSION_MAJOR), symbols, sizeof symbols / sizeof symbols[0],
-                  &dn.failure) < 0)
-        return;
+    blas_load(SONAME(DNNL_VERSION_MAJOR), symbols, sizeof symbols / sizeof symbols[0], &dn.failure);
+}
+
+int tile_load(struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, lib_load);
+    if (dn.failure.kind != ERR_NONE && e)
+        *e = dn.failure;
+    return dn.failure.kind == ERR_NONE ? 0 : -1;
+}
+
+static void dn_init(void)
+{
     if (lib.engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
         lib.stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
         pthread_key_create(&dn.scratch_key, scratch_free) != 0)
@@ -103,12 +115,12 @@ static void dn_init(void)
     dn.bf16 = blas_cpu().bf16;
 }
 
-int tile_ready(struct err *e)
+static int engine_ready(struct err *e)
 {
+    if (tile_load(e) < 0)
+        return -1;
     pthread_once(&dn.once, dn_init);
-    if (dn.failure.kind != ERR_NONE && e)
-        *e = dn.failure;
-    return dn.failure.kind == ERR_NONE ? 0 : -1;
+    return tile_load(e);
 }
 
 void tile_describe(char *text, size_t room)
@@ -116,7 +128,7 @@ void tile_describe(char *text, size_t room)
     const dnnl_version_t *v;
 
     text[0] = '\0';
-    if (tile_ready(NULL) < 0)
+    if (engine_ready(NULL) < 0)
         return;
     v = lib.version();
     snprintf(text, room, " onednn/%d.%d.%d-isa%x%s", v->major, v->minor, v->patch,
@@ -293,7 +305,7 @@ static int matmul(const struct shape *s, const void *a, const void *b, float *c,
     dnnl_status_t st;
     int rc = -1;
 
-    if (tile_ready(e) < 0)
+    if (engine_ready(e) < 0)
         return -1;
     k = kernel_take(s, e);
     if (!k || scratch_reserve(lib.memory_desc_get_size(&k->scratch), e) < 0)
@@ -339,7 +351,7 @@ int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_
 
 int tile_bf16_works(void)
 {
-    return tile_ready(NULL) == 0 && dn.bf16;
+    return engine_ready(NULL) == 0 && dn.bf16;
 }
 
 /* C[M,N] = A[T,M]' B[T,N] */
@@ -365,7 +377,7 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
 {
     dnnl_status_t st;
 
-    if (tile_ready(e) < 0)
+    if (engine_ready(e) < 0)
         return -1;
     st = lib.sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)M, (dnnl_dim_t)N, (dnnl_dim_t)K,
                    alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c, (dnnl_dim_t)ldc);

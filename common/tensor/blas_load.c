@@ -6,7 +6,7 @@
 
 int blas_load(const char *library, const struct blas_symbol *symbols, size_t n, struct err *e)
 {
-    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
 
     if (!handle)
         return err_set(e, ERR_SYS, "cannot load the library that multiplies: %s", dlerror());

@@ -28,14 +28,19 @@ static int has_room(void)
     return p != MAP_FAILED && munmap(p, BLAS_BUFFER) == 0;
 }
 
+int blas_libraries(int f64, struct err *e)
+{
+    return tile_load(e) == 0 && (!f64 || openblas(e)) ? 0 : -1;
+}
+
 int blas_room(size_t threads, int f64, struct err *e)
 {
-    const struct openblas *lib = NULL;
+    const struct openblas *lib;
     size_t n = 0;
     void **buffer;
     int rc = 0;
 
-    if (tile_ready(e) < 0 || (f64 && !(lib = openblas(e))))
+    if (blas_libraries(f64, e) < 0)
         return -1;
 #ifdef PTQ_DNNL
     if (!f64)
@@ -43,7 +48,7 @@ int blas_room(size_t threads, int f64, struct err *e)
 #endif
     if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))
         return 0;
-    if (!lib && !(lib = openblas(e)))
+    if (!(lib = openblas(e)))
         return -1;
     if (!lib->memory_alloc || !lib->memory_free)
         return 0;

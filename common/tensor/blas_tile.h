@@ -29,7 +29,7 @@ static inline size_t least(size_t a, size_t b)
 }
 
 /* The library of the f32 tiles is loaded; -1 with the reason in e (which may be NULL). */
-int tile_ready(struct err *e);
+int tile_load(struct err *e);
 /* C[M,N] (+)= op(A) op(B), f32. */
 int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
              const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e);

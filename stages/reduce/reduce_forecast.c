@@ -15,7 +15,7 @@
 
 #define OWN (blas_cpu().bf16 ? 3 * FORECAST_MIB : 0) /* kernels for bf16 are made at run time */
 #define BOTH_TYPES (7.5 * FORECAST_MIB) /* more where it multiplies both bf16 and f32 */
-#define THREAD (2.8 * FORECAST_MIB)
+#define THREAD ((blas_cpu().avx512 ? 2.8 : 1.4) * FORECAST_MIB)
 /* lanes that are done before their turn: of one chunk; of several */
 #define EARLY 0.25
 #define EARLY_LONG 0.75

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* preview_base - what the programs that compute take before they have done anything: BLAS and
- * oneDNN, above all. It depends on their versions, on the kernel and on the CPU, so it is
- * measured: each command is started with --version, and the kernel tells its peak. A process
- * begins with the peak of the one that starts it, so the caller must be smaller than they are. */
+/* preview_base - what the programs that compute take before they have done anything: their own
+ * pages, and those of BLAS and oneDNN, which they load before the work. It depends on versions,
+ * on the kernel and on the CPU, so it is measured: each command is started with --version, a
+ * child loads the libraries, and the kernel tells the peaks. A process begins with the peak of
+ * the one that starts it, so the caller must be smaller than they are. */
 #include "preview.h"
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../../../common/tensor/blas.h"
 
 #define USUAL ((uint64_t)10 << 20) /* where the command does not start */
 
@@ -49,12 +51,34 @@ static uint64_t program_bytes(const char *folder, const char *stage)
     return (uint64_t)used.ru_maxrss * 1024;
 }
 
+/* The peak of a child of this process that loads libraries, or does nothing; 0: no child. */
+static uint64_t child_peak(int loads, int f64)
+{
+    struct rusage used = {.ru_maxrss = 0};
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        if (loads)
+            blas_libraries(f64, NULL);
+        _exit(0);
+    }
+    return pid > 0 && wait4(pid, NULL, 0, &used) == pid ? (uint64_t)used.ru_maxrss * 1024 : 0;
+}
+
+static uint64_t library_bytes(int f64)
+{
+    const uint64_t without = child_peak(0, 0), with = child_peak(1, f64);
+
+    return with > without ? with - without : 0;
+}
+
 struct preview_base preview_base(void)
 {
+    const uint64_t both = library_bytes(1);
     char folder[PATH_MAX];
 
     own_folder(folder);
-    return (struct preview_base){.forward = program_bytes(folder, "forward"),
-                                 .reduce = program_bytes(folder, "reduce"),
-                                 .solve = program_bytes(folder, "solve")};
+    return (struct preview_base){.forward = program_bytes(folder, "forward") + both,
+                                 .reduce = program_bytes(folder, "reduce") + library_bytes(0),
+                                 .solve = program_bytes(folder, "solve") + both};
 }
