@@ -71,6 +71,8 @@ static int check_data(const struct route *t, struct err *e)
         if (!strcmp(path, "-") ||
             (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
             continue; /* a pipe: only its reader knows what comes */
+        if (fs_is_dir(path))
+            continue; /* what is in it, its reader sees */
         if (fs_size(path, &bytes, e) < 0) {
             e->kind = ERR_USE;
             return err_prefix(e, "--data");
@@ -81,7 +83,15 @@ static int check_data(const struct route *t, struct err *e)
     return 0;
 }
 
-/* Text needs a tokenizer, images a model that sees: by the first document of each file. */
+static int is_rows(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+
+    return dot && strcmp(dot, ".parquet") == 0;
+}
+
+/* Text needs a tokenizer, images a model that sees, parquet columns that are read: by the first
+ * document of each file. */
 static int check_first(const char *path, const struct sample_opts *o, const struct config *c,
                        int tokenizer, struct err *e)
 {
@@ -95,13 +105,13 @@ static int check_first(const char *path, const struct sample_opts *o, const stru
     if (got == 0)
         rc = 0;
     else if (got > 0 && (tokenizer || (!d.text && !d.chat)))
-        rc = sample_check_images(o, c, &d, e) < 0 ? err_prefix(e, "--data: %s:%zu", path, d.line)
+        rc = sample_check_images(o, c, &d, e) < 0 ? err_prefix(e, "--data: %s:%zu", d.file, d.line)
                                                   : 0;
     else if (got > 0)
         err_set(e, ERR_USE,
                 "--data: %s:%zu: text, but '%s' has no tokenizer.json: put the model's there, or "
                 "give data of input_ids",
-                path, d.line, o->model);
+                d.file, d.line, o->model);
     if (got > 0)
         doc_release(&d);
     docs_close(&docs);
@@ -122,10 +132,11 @@ static int check_sample(const struct route *t, const struct config *c, const cha
     has = tokenizer_is_there(model);
     sees = json_has(c->file, "vision_config");
     rc = sample_check_limits(o, c, e);
-    for (size_t i = 0; rc == 0 && (!has || sees) && i < o->ndata; i++) {
+    for (size_t i = 0; rc == 0 && i < o->ndata; i++) {
         struct stat st;
 
-        if (stat(o->data[i], &st) == 0 && S_ISREG(st.st_mode))
+        if ((!has || sees || is_rows(o->data[i])) && stat(o->data[i], &st) == 0 &&
+            (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
             rc = check_first(o->data[i], o, c, has, e);
     }
     return rc;

@@ -10,13 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
+#include "../base/hash.h"
 #include "../base/mem.h"
 #include "../base/sig.h"
 #include "unpack.h"
 
 enum { ROOM = 1 << 16 };
+#define PARQUET ".parquet"
+#define PARQUET_MARK "PAR1" /* at both ends */
 
-enum ending { END_NONE, END_TXT, END_JSONL, END_JSON };
+enum ending { END_NONE, END_TXT, END_JSONL, END_JSON, END_PARQUET };
 
 /* Whether the name ends so, of its first *n characters. */
 static int ends_with(const char *text, size_t n, const char *end)
@@ -35,10 +38,11 @@ static enum ending ending_of(const char *path, enum unpack_kind *packed)
               : ends_with(path, n, ".zst") ? UNPACK_ZSTD
                                            : UNPACK_NONE;
     n -= *packed == UNPACK_GZIP ? 3 : *packed == UNPACK_ZSTD ? 4 : 0;
-    return ends_with(path, n, ".txt")     ? END_TXT
-           : ends_with(path, n, ".jsonl") ? END_JSONL
-           : ends_with(path, n, ".json")  ? END_JSON
-                                          : END_NONE;
+    return ends_with(path, n, ".txt")                              ? END_TXT
+           : ends_with(path, n, ".jsonl")                          ? END_JSONL
+           : ends_with(path, n, ".json")                           ? END_JSON
+           : *packed == UNPACK_NONE && ends_with(path, n, PARQUET) ? END_PARQUET
+                                                                   : END_NONE;
 }
 
 /* The first two bytes that are no space, behind a byte order mark; 0 where there is none. */
@@ -60,27 +64,26 @@ static int is_list(const char two[2])
     return two[0] == '[' && (two[1] == '{' || two[1] == '"' || two[1] == ']');
 }
 
+static int is_parquet(int fd)
+{
+    char mark[4];
+
+    return pread(fd, mark, sizeof mark, 0) == sizeof mark &&
+           memcmp(mark, PARQUET_MARK, sizeof mark) == 0;
+}
+
 static void kind_set(struct data_file *f, enum ending ending, int fd)
 {
     char two[2];
 
     first_bytes(fd, two);
-    f->kind = ending == END_TXT || ending == END_JSONL
+    f->kind = ending == END_PARQUET || (ending == END_NONE && is_parquet(fd)) ? DATA_ROWS
+              : ending == END_TXT || ending == END_JSONL
                   ? (ending == END_TXT ? DATA_TEXT : DATA_LINES)
               : ending == END_JSON ? (two[0] == '[' ? DATA_LIST : DATA_LINES)
               : two[0] == '{'      ? DATA_LINES
               : is_list(two)       ? DATA_LIST
                                    : DATA_TEXT;
-}
-
-static int parquet_refuse(const char *name, struct err *e)
-{
-    return err_set(e, ERR_USE,
-                   "%s: parquet is not read here; either of these makes a .jsonl of it:\n"
-                   "    duckdb -c \"COPY (FROM '%.120s') TO 'data.jsonl'\"\n"
-                   "    python3 -c \"import pandas; pandas.read_parquet('%.120s')"
-                   ".to_json('data.jsonl', orient='records', lines=True)\"",
-                   name, name, name);
 }
 
 /* The next bytes, 0 at the end; a signal that asks to stop ends the waiting. */
@@ -139,9 +142,7 @@ static int keep(struct data_file *f, int fd, enum unpack_kind said, struct err *
     int rc = n < 0 ? -1 : 0;
 
     kind = rc == 0 ? unpack_kind_of(room, (size_t)n) : UNPACK_NONE;
-    if (rc == 0 && n == UNPACK_HEAD && !memcmp(room, "PAR1", 4))
-        rc = parquet_refuse(f->name, e);
-    else if (rc == 0 && said != UNPACK_NONE && kind != said)
+    if (rc == 0 && said != UNPACK_NONE && kind != said)
         rc = err_set(e, ERR_USE, "%s: what it holds is not packed as its name says (%s)", f->name,
                      said == UNPACK_GZIP ? "gzip" : "zstd");
     if (rc == 0 && kind != UNPACK_NONE && !(u = unpack_open(kind, f->name, e)))
@@ -170,11 +171,11 @@ static int regular_open(struct data_file *f, const char *path, struct err *e)
     ssize_t n;
     int fd, rc = 0;
 
-    if (ends_with(path, strlen(path), ".parquet"))
-        return parquet_refuse(path, e);
     if (ending == END_NONE)
         return err_set(e, ERR_USE,
-                       "%s: data is a .txt, .jsonl or .json file, each also as .gz or .zst", path);
+                       "%s: data is a .txt, .jsonl or .json file, each also as .gz or .zst, a "
+                       ".parquet file, or a folder of such",
+                       path);
     if ((fd = fs_open(path, &bytes, e)) < 0)
         return -1;
     n = pread(fd, head, sizeof head, 0);
@@ -210,6 +211,94 @@ static int stream_open(struct data_file *f, const char *path, struct err *e)
     return rc;
 }
 
+/* The names in a folder that end so; *count of them, in front. */
+static void names_keep(char **names, size_t *count, enum ending wanted)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < *count; i++) {
+        enum unpack_kind packed;
+        char *name = names[i];
+
+        if (name[0] == '.' || ending_of(name, &packed) != wanted)
+            continue;
+        names[i] = names[n];
+        names[n++] = name;
+    }
+    *count = n;
+}
+
+static int has(char *const *names, size_t count, enum ending wanted)
+{
+    enum unpack_kind packed;
+
+    for (size_t i = 0; i < count; i++)
+        if (names[i][0] != '.' && ending_of(names[i], &packed) == wanted)
+            return 1;
+    return 0;
+}
+
+static int parts_open(struct data_file *f, const char *dir, char *const *names, size_t count,
+                      struct err *e)
+{
+    if (!(f->part = mem_array(count + 1, sizeof *f->part, e)))
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct data_file *part = &f->part[f->parts++];
+        char *path = fs_join(dir, names[i], e);
+        int rc = -1;
+
+        *part = (struct data_file){.kept = SPILL_IN(spill_dir())};
+        if (path && fs_is_dir(path))
+            err_set(e, ERR_USE, "'%s' is a folder: a folder of data holds files", path);
+        else if (path && (part->name = mem_text(path, e)))
+            rc = regular_open(part, path, e);
+        free(path);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int folder_open(struct data_file *f, const char *dir, struct err *e)
+{
+    char **names = NULL;
+    size_t all = 0, count;
+    int rc = fs_list(dir, &names, &all, e);
+
+    count = all;
+    if (rc == 0 && dir[strlen(dir) - 1] != '/') {
+        free(f->name);
+        rc = (f->name = mem_printf(e, "%s/", dir)) ? 0 : -1;
+    }
+    if (rc == 0) {
+        names_keep(names, &count, has(names, all, END_PARQUET) ? END_PARQUET : END_JSONL);
+        rc = count ? parts_open(f, dir, names, count, e)
+                   : err_set(e, ERR_USE,
+                             "'%s' is a folder without a " PARQUET " or .jsonl file: a folder of "
+                             "data holds such files",
+                             dir);
+    }
+    fs_names_free(&names, all);
+    return rc;
+}
+
+int data_file_digest(const struct data_file *f, uint64_t *digest, struct err *e)
+{
+    struct hash h;
+
+    if (!f->parts)
+        return hash_file(f->path, digest, e);
+    hash_start(&h);
+    for (size_t i = 0; i < f->parts; i++) {
+        if (hash_file(f->part[i].path, digest, e) < 0)
+            return -1;
+        hash_add(&h, digest, sizeof *digest);
+    }
+    *digest = hash_end(&h);
+    return 0;
+}
+
 int data_file_open(struct data_file *f, const char *path, struct err *e)
 {
     struct stat st;
@@ -221,7 +310,7 @@ int data_file_open(struct data_file *f, const char *path, struct err *e)
     if (!in && stat(path, &st) < 0)
         return regular_open(f, path, e);
     if (!in && S_ISDIR(st.st_mode))
-        return err_set(e, ERR_USE, "cannot read '%s': Is a directory", path);
+        return folder_open(f, path, e);
     if (in || !S_ISREG(st.st_mode))
         return stream_open(f, path, e);
     return regular_open(f, path, e);
@@ -229,6 +318,9 @@ int data_file_open(struct data_file *f, const char *path, struct err *e)
 
 void data_file_close(struct data_file *f)
 {
+    for (size_t i = 0; i < f->parts; i++)
+        data_file_close(&f->part[i]);
+    free(f->part);
     spill_close(&f->kept);
     free(f->name);
     free(f->path);

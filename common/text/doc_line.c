@@ -16,12 +16,17 @@
 
 #define DEPTH_MAX 1024 /* of values that are passed over */
 
-const char *const doc_names[DOC_FIELDS] = {
+const char *const doc_names[DOC_FIELDS + 1] = {
     "text",          "input_ids", "attention_mask", "labels",
     "messages",      "tools",     "documents",      "chat_template_kwargs",
     "conversations", "system",    "instruction",    "input",
     "output",        "prompt",    "completion",     "image",
-    "images"};
+    "images",        NULL};
+
+const char *const *doc_members(void)
+{
+    return doc_names;
+}
 
 struct line {
     const char *p, *end, *start;

@@ -25,7 +25,7 @@ enum doc_field {
     DOC_IMAGES,
     DOC_FIELDS
 };
-extern const char *const doc_names[DOC_FIELDS];
+extern const char *const doc_names[DOC_FIELDS + 1]; /* NULL ends them */
 
 struct doc_member {
     const char *at; /* its value, as JSON; NULL: absent, or null */

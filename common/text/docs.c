@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs - reading .txt, .jsonl and .json. Streams line by line, or element by element, so that
- * memory is one document. Leaves out: images. */
+/* docs - reading .txt, .jsonl, .json and .parquet. Streams line by line, element by element, or
+ * row by row, so that memory is one document. Leaves out: images. */
 #include "docs.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "parquet.h"
 #include "unicode.h"
 
 enum { DOC_BYTES = 1 << 30, LINE_BYTES = 128 << 20, READ_BYTES = 64 << 10 };
@@ -19,16 +20,46 @@ const struct opt_choice docs_chat_choices[] = {
     {"stop", DOCS_BAD_REFUSE}, {"skip", DOCS_BAD_SKIP}, {NULL, 0}};
 
 struct docs {
-    const struct data_file *from;
+    const struct data_file *all;  /* may be a folder */
+    const struct data_file *from; /* the file that is read */
+    size_t part;                  /* of a folder */
     struct docs_opts o;
-    FILE *file; /* unless it is one text */
-    int whole;  /* of one text: 1 until it was given */
-    int inside; /* of a list: 1 behind its [, 2 behind its ] */
+    FILE *file; /* unless it is one text, or rows */
+    struct parquet *rows;
+    const char *column[2]; /* the only one of rows that is read; or none is said */
+    int whole;             /* of one text: 1 until it was given */
+    int inside;            /* of a list: 1 behind its [, 2 behind its ] */
     char *line; /* or element; of lines all that was read and not given out: [head .. have) */
     size_t room, head, have, number; /* number: of the line or element */
     int kind; /* of the documents so far: 0 none, 't' text, 'i' ids, 'c' chats */
     struct docs_count count;
 };
+
+static void file_close(struct docs *r)
+{
+    if (r->file)
+        fclose(r->file);
+    parquet_close(&r->rows);
+    r->file = NULL;
+    r->whole = r->inside = 0;
+    r->head = r->have = r->number = 0;
+}
+
+static int file_open(struct docs *r, const struct data_file *f, struct err *e)
+{
+    r->from = f;
+    r->whole = f->kind == DATA_TEXT;
+    if (f->kind == DATA_ROWS)
+        return (r->rows = parquet_open(f->path, f->name, *r->column ? r->column : doc_members(), e))
+                   ? 0
+                   : -1;
+    if (r->whole || (r->file = fopen(f->path, "rbe")))
+        return 0;
+    err_sys(e, "%s", f->name);
+    if (e)
+        e->kind = ERR_USE;
+    return -1;
+}
 
 struct docs *docs_open(const struct data_file *f, const struct docs_opts *o, struct err *e)
 {
@@ -36,24 +67,19 @@ struct docs *docs_open(const struct data_file *f, const struct docs_opts *o, str
 
     if (!r)
         return NULL;
-    r->from = f;
+    r->all = f;
     r->o = *o;
-    r->whole = f->kind == DATA_TEXT;
-    if (r->whole || (r->file = fopen(f->path, "rbe")))
-        return r;
-    err_sys(e, "%s", f->name);
-    if (e)
-        e->kind = ERR_USE;
-    docs_close(&r);
-    return NULL;
+    r->column[0] = o->text_column;
+    if (file_open(r, f->parts ? &f->part[0] : f, e) < 0)
+        docs_close(&r);
+    return r;
 }
 
 void docs_close(struct docs **r)
 {
     if (!*r)
         return;
-    if ((*r)->file)
-        fclose((*r)->file);
+    file_close(*r);
     free((*r)->line);
     free(*r);
     *r = NULL;
@@ -93,8 +119,9 @@ static int reject(enum docs_bad bad, uint64_t *count, char first[static 256], co
 static int line_reject(struct docs *r, struct err *e)
 {
     return reject(r->o.bad_lines, &r->count.skipped, r->count.first,
-                  r->from->kind == DATA_LIST ? "--bad-lines skip leaves such elements out"
-                                             : "--bad-lines skip leaves such lines out",
+                  r->from->kind == DATA_LIST   ? "--bad-lines skip leaves such elements out"
+                  : r->from->kind == DATA_ROWS ? "--bad-lines skip leaves such rows out"
+                                               : "--bad-lines skip leaves such lines out",
                   e);
 }
 
@@ -285,6 +312,7 @@ static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, s
     if (doc_parse(at, n, what, &r->o, d, e) != 0)
         return -1;
     d->line = r->number;
+    d->file = r->from->name;
     kind = d->text ? 't' : d->ids ? 'i' : 'c';
     if (r->kind && r->kind != kind) {
         doc_release(d);
@@ -295,20 +323,29 @@ static int line_parse(struct docs *r, const char *at, size_t n, struct doc *d, s
     return 0;
 }
 
+static int row_read(struct docs *r, const char **at, size_t *n, struct err *e)
+{
+    r->number++;
+    return parquet_next(r->rows, at, n, e);
+}
+
 static int next_line(struct docs *r, struct doc *d, struct err *e)
 {
     for (;;) {
         struct err why = {0};
         const char *at = NULL;
         size_t n = 0;
-        int got =
-            r->from->kind == DATA_LIST ? element_read(r, &at, &n, e) : line_read(r, &at, &n, e);
+        int got = r->rows                      ? row_read(r, &at, &n, e)
+                  : r->from->kind == DATA_LIST ? element_read(r, &at, &n, e)
+                                               : line_read(r, &at, &n, e);
 
         if (got <= 0)
             return got;
         if (line_parse(r, at, n, d, &why) == 0)
             return 1;
-        if (why.kind == ERR_USE && line_reject(r, &why) == 0)
+        /* without any column that is read no row is better than this one */
+        if (why.kind == ERR_USE && !(r->rows && !parquet_columns(r->rows)) &&
+            line_reject(r, &why) == 0)
             continue;
         if (e)
             *e = why;
@@ -327,20 +364,33 @@ static int whole_read(struct docs *r, struct doc *d, struct err *e)
     if (d->length >= 3 && !memcmp(d->text, MARK, 3))
         memmove(d->text, d->text + 3, (d->length -= 3) + 1);
     d->line = 1;
+    d->file = r->from->name;
     d->repaired = unicode_valid(d->text, d->length) < d->length;
     return 1;
 }
 
-int docs_next(struct docs *r, struct doc *d, struct err *e)
+static int file_next(struct docs *r, struct doc *d, struct err *e)
 {
     int got = 0;
 
-    memset(d, 0, sizeof *d);
-    if (r->file)
-        got = next_line(r, d, e);
-    else if (r->whole)
+    if (r->file || r->rows)
+        return next_line(r, d, e);
+    if (r->whole)
         got = whole_read(r, d, e);
     r->whole = 0;
+    return got;
+}
+
+int docs_next(struct docs *r, struct doc *d, struct err *e)
+{
+    int got;
+
+    memset(d, 0, sizeof *d);
+    while ((got = file_next(r, d, e)) == 0 && r->part + 1 < r->all->parts) {
+        file_close(r);
+        if (file_open(r, &r->all->part[++r->part], e) < 0)
+            return -1;
+    }
     if (got == 1) {
         r->count.repaired += (uint64_t)d->repaired;
         r->count.masked += d->masked;

@@ -9,8 +9,9 @@
  * "output", or "prompt" and "completion"; "system" may stand beside the first two, "image" or
  * "images" beside chats and ids. A text by itself is a document, too. Other members are not
  * looked at, those that are null count as absent, blank lines and a byte order mark are
- * skipped, the kinds do not mix in one file. Bytes that are no UTF-8 become U+FFFD. Errors name
- * file and line, or file and element of the list. */
+ * skipped, the kinds do not mix in one file. Bytes that are no UTF-8 become U+FFFD. NAME.parquet
+ * has a document a row, in columns of these names (parquet.h). Of a folder its files follow each
+ * other. Errors name file and line, or file and element of the list, or row. */
 #ifndef PTQ_DOCS_H
 #define PTQ_DOCS_H
 
@@ -40,9 +41,10 @@ struct docs_opts {
     const char *text_column; /* the member that is the text; no other is read. NULL: the usual */
 };
 
-struct doc {     /* one of text, ids and chat is set */
-    size_t line; /* 1-based; of a list: of the element */
-    char *text;  /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
+struct doc {          /* one of text, ids and chat is set */
+    const char *file; /* its name for messages; there as long as the file is open */
+    size_t line;      /* 1-based; of a list: of the element */
+    char *text;       /* UTF-8 as in the file, NUL-terminated; may hold NUL bytes */
     size_t length;
     int parted; /* the first `prompt` bytes of the text are given, the rest is an answer */
     size_t prompt;
@@ -75,7 +77,9 @@ const struct docs_count *docs_counted(const struct docs *r);
 void docs_close(struct docs **r);
 void doc_release(struct doc *d);
 
-/* doc_line.c: one line, or one element of a list (the fuzz target). */
+/* doc_line.c: the names of the members that are read, NULL behind the last; one line, or one
+ * element of a list (the fuzz target). */
+const char *const *doc_members(void);
 int doc_parse(const char *line, size_t length, const char *what, const struct docs_opts *o,
               struct doc *d, struct err *e);
 

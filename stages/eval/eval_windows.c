@@ -98,14 +98,14 @@ static int add_text(struct gather *g, const struct doc *d, struct err *e)
                                       "; answers to questions about pictures are measured with "
                                       "--answers, of lines {\"question\", \"answer\", \"image\"}",
                                       e) < 0)
-        return err_prefix(e, "%s:%zu", g->o->data, d->line);
+        return err_prefix(e, "%s:%zu", d->file, d->line);
     if ((!g->t && (!(g->t = tokenizer_open(g->o->dir, e)) || check_reference(g, e) < 0)) ||
         (d->chat && !g->chat && windows_chat_open(g->o, g->t, &g->chat, &g->bos, e) < 0))
         return -1;
     rc = d->chat ? chat_ids(g->chat, g->t, d->chat, &(struct chat_ids_opts){.bos = g->bos}, &row, e)
                  : tokenizer_encode(g->t, d->text, d->length, 0, 1, &row.ids, &row.n, e);
     if (rc < 0) {
-        err_prefix(e, "%s:%zu", g->o->data, d->line);
+        err_prefix(e, "%s:%zu", d->file, d->line);
         return d->chat && e->kind == ERR_USE ? 0 : -1;
     }
     rc = append(g, row.ids, row.n, e);
@@ -123,7 +123,7 @@ static int add_pictures(struct gather *g, const struct doc *d, struct err *e)
         w->pictures->data = g->o->data;
     }
     return window_pictures_add(w->pictures, g->o->dir, d->images, w->count, d->ids, d->count, e) < 0
-               ? err_prefix(e, "%s:%zu", g->o->data, d->line)
+               ? err_prefix(e, "%s:%zu", d->file, d->line)
                : 0;
 }
 

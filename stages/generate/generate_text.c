@@ -181,13 +181,14 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
                     ? add_prompt(s, d.ids, d.count, most, e)
                     : err_set(e, ERR_USE,
                               "%s:%zu: an empty prompt (leave --prompts out to start from nothing)",
-                              path, d.line);
+                              d.file, d.line);
             if (d.count)
                 d.ids = NULL;
         } else if (d.text) {
-            bad = add_text(s, d.text, d.length, most, path, d.line, e);
+            bad = add_text(s, d.text, d.length, most, d.file, d.line, e);
         } else {
-            bad = images_refuse(&d, path, e) < 0 || add_chat(s, d.chat, most, path, d.line, e) < 0;
+            bad = images_refuse(&d, d.file, e) < 0 ||
+                  add_chat(s, d.chat, most, d.file, d.line, e) < 0;
         }
         doc_release(&d);
         if (bad)

@@ -30,7 +30,7 @@ int sample_digest(struct sample *s, struct err *e)
 
         s->nfile = i + 1;
         if (data_file_open(&s->file[i], s->o.data[i], e) < 0 ||
-            hash_file(s->file[i].path, &digest, e) < 0)
+            data_file_digest(&s->file[i], &digest, e) < 0)
             return -1;
         hash_add(&h, &digest, sizeof digest);
     }
@@ -221,7 +221,7 @@ static int ids_images(struct sample *s, const struct data_file *f, const struct 
 static int document_read(struct sample *s, const struct data_file *f, struct doc *d,
                          struct document *x, struct err *e)
 {
-    const char *path = f->name;
+    const char *path = d->file;
     int got;
 
     *x = (struct document){.text = d->text != NULL};

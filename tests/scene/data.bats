@@ -103,9 +103,42 @@ odd() { # NAME LINE: the good lines behind this one
     sampled - <pipe && cmp o.ptq good.ptq
     head -c 200 good.jsonl.zst >cut.jsonl.zst
     [[ $(sampled cut.jsonl.zst) == *"fatal: cut.jsonl.zst: cut short"* ]]
-    printf 'PAR1' >x.parquet
-    [[ $(sampled x.parquet) == *"fatal: x.parquet: parquet is not read here"*duckdb* ]]
     [[ $(sampled column.jsonl --text-column nothing) == *'column.jsonl:1: no text "nothing"'* ]]
+}
+
+@test "parquet files, through pipes and in folders, are the rows of the same lines" {
+    digest() { sampled "$@" --bad-lines skip && ptq-inspect o.ptq | grep '^  [a-z]'; }
+    tokens=64 length=16
+    as_lines() { sed 's/[a-z0-9./]*\.\(jsonl\.gz\|jsonl\|parquet\)/FILE/g; s/such lines/such rows/' <<<"$1"; }
+    cp "$ROOT"/tests/golden/parquet/{dictionary,delta_bytes,plain}.{parquet,jsonl} .
+    for name in dictionary delta_bytes plain; do
+        want=$(digest $name.jsonl)
+        [[ $want == *"4 rows of 16"*"skipped, the first: $name.jsonl:"* ]]
+        [ "$(as_lines "$(digest $name.parquet)")" = "$(as_lines "$want")" ]
+    done
+    sampled plain.parquet --bad-lines skip && cp o.ptq plain.ptq
+    sampled - --bad-lines skip <plain.parquet && cmp o.ptq plain.ptq
+    [ "$(digest plain.parquet --text-column url)" = "$(digest plain.jsonl --text-column url)" ]
+    # shards in the order of their names
+    mkdir shards lines
+    cp plain.parquet shards/01.parquet
+    cp dictionary.parquet shards/00.parquet
+    echo '{}' >shards/info.json
+    cp plain.jsonl lines/01.jsonl
+    gzip -c dictionary.jsonl >lines/00.jsonl.gz
+    cat dictionary.jsonl plain.jsonl >all.jsonl
+    tokens=512
+    want=$(as_lines "$(digest all.jsonl)")
+    [ "$(as_lines "$(digest shards)")" = "$want" ]
+    [ "$(as_lines "$(digest lines/)")" = "$want" ]
+    [[ $(sampled shards) == *"fatal: shards/00.parquet:"*": a line needs either"*"--bad-lines skip leaves such rows out"* ]]
+    run -0 --separate-stderr ptq eval --model "$tale" --data plain.jsonl --bad-lines skip --window 32 --max-windows 2 --quiet --json
+    want=$(jq -c .ppl <<<"$output")
+    run -0 --separate-stderr ptq eval --model "$tale" --data plain.parquet --bad-lines skip --window 32 --max-windows 2 --quiet --json
+    [ "$(jq -c .ppl <<<"$output")" = "$want" ]
+    run -100 ptq run gptq --model "$tale" --data "$ROOT/tests/golden/parquet/brotli.parquet" --dry-run --out never
+    [[ $output == *"packed with BROTLI, which is not read: write it with snappy, gzip, zstd or none"* ]]
+    ptq run gptq --model "$tale" --data shards --bad-lines skip --tokens 64 --length 16 --group 64 --dry-run --out never
 }
 
 @test "text beside messages: both are named" {

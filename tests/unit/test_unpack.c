@@ -132,6 +132,7 @@ static void expect_file(const char *name, const void *data, size_t n, const char
     assert_int_equal(fs_publish(path, data, n, &e), 0);
     rc = data_file_open(&f, path, &e);
     r = rc == 0 ? docs_open(&f, &o, &e) : NULL;
+    rc = r ? 0 : -1;
     while (r && (rc = docs_next(r, &d, &e)) == 1) {
         used += (size_t)snprintf(got + used, sizeof got - used, "%s|", d.text ? d.text : "?");
         doc_release(&d);
@@ -155,7 +156,7 @@ static void test_files(void **state)
     (void)state;
     expect_file("a.csv", "a", 1, "!.txt, .jsonl or .json file, each also as .gz or .zst");
     expect_file("a.gz", gzip, sizeof gzip, "!.txt, .jsonl or .json file");
-    expect_file("a.parquet", "PAR1", 4, "!duckdb");
+    expect_file("a.parquet", "PAR1", 4, "!a.parquet: a damaged parquet file: it is too short");
     expect_file("a.txt.gz", "plain", 5, "!a.txt.gz: what it holds is not packed as its name says");
     expect_file("a.txt.zst", gzip, sizeof gzip, "!not packed as its name says (zstd)");
     expect_file("a.txt.gz", gzip, 20, "!cut short");
