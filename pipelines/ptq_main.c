@@ -65,7 +65,7 @@ static int run_command(char **argv, struct err *e)
 
 static void print_recipe(void *ctx, const char *name, const char *about)
 {
-    fprintf(ctx, "%-10s %s\n", name, about);
+    fprintf(ctx, "%-12s %s\n", name, about);
 }
 
 static int finish(struct err *e)

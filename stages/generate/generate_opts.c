@@ -12,9 +12,8 @@ static const struct opt rows[] = {
      .help = "checkpoint that writes, in any format of ptq-write, or a GGUF file", .must = 1,
      .file = OPT_READS},
     {"prompts", OPT_TEXT, AT(prompts), "FILE",
-     .help =
-         ".txt with a prompt a line, or .jsonl with {\"text\"}, {\"input_ids\"} or {\"messages\"} "
-         "(chats)",
+     .help = ".txt with a prompt a line, or .jsonl (.json, also .gz, .zst, a pipe, or -) with "
+             "{\"text\"}, {\"input_ids\"} or {\"messages\"} (chats)",
      .file = OPT_READS},
     {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
      .help = "Jinja template of \"messages\" instead of the model's own", .file = OPT_READS},

@@ -136,10 +136,11 @@ static int add_chat(struct script *s, struct json *vars, size_t most, const char
     return rc;
 }
 
-static int read_lines(struct script *s, const char *path, size_t most, struct err *e)
+static int read_lines(struct script *s, const struct data_file *f, const char *path, size_t most,
+                      struct err *e)
 {
     size_t length, line = 0;
-    char *text = fs_read(path, PROMPTS_BYTES, &length, e), *at = text;
+    char *text = fs_read(f->path, PROMPTS_BYTES, &length, e), *at = text;
     int rc = text ? 0 : -1;
 
     while (rc == 0 && at < text + length) {
@@ -164,11 +165,10 @@ static int images_refuse(const struct doc *d, const char *path, struct err *e)
                : 0;
 }
 
-static int read_docs(struct script *s, const char *path, size_t most, struct err *e)
+static int read_docs(struct script *s, const struct data_file *f, size_t most, struct err *e)
 {
     const struct docs_opts o = {.bad_lines = DOCS_BAD_FINAL, .bad_chats = DOCS_BAD_FINAL};
-    struct data_file f;
-    struct docs *docs = data_file_open(&f, path, e) < 0 ? NULL : docs_open(&f, &o, e);
+    struct docs *docs = docs_open(f, &o, e);
     struct doc d;
     int rc = docs ? 1 : -1;
 
@@ -195,17 +195,20 @@ static int read_docs(struct script *s, const char *path, size_t most, struct err
             rc = -1;
     }
     docs_close(&docs);
-    data_file_close(&f);
     return rc;
 }
 
 int script_read(struct script *s, const char *path, size_t most, struct err *e)
 {
-    const char *dot = strrchr(path, '.');
+    struct data_file f;
+    int rc = data_file_open(&f, path, e);
 
-    if ((dot && strcmp(dot, ".jsonl") == 0 ? read_docs : read_lines)(s, path, most, e) != 0)
-        return -1;
-    return s->count ? 0 : err_set(e, ERR_USE, "%s: no prompts in it", path);
+    if (rc == 0)
+        rc = f.kind == DATA_TEXT ? read_lines(s, &f, path, most, e) : read_docs(s, &f, most, e);
+    if (rc == 0 && !s->count)
+        rc = err_set(e, ERR_USE, "%s: no prompts in it", path);
+    data_file_close(&f);
+    return rc;
 }
 
 int script_start(struct script *s, const struct config *c, int random, size_t count, uint64_t seed,

@@ -74,6 +74,12 @@ fails() { # CODE WORD command...
     printf '{"input_ids":[5,6,7,8]}\n' > "$work/p.jsonl"
     run ptq-generate --model "$model" --ids --prompts "$work/p.jsonl" --prompt-tokens 2 --max-tokens 1 --quiet
     [[ "$output" =~ ^\{\"input_ids\":\[5,6,[0-9]+\]\}$ ]]
+    # what a pipe brings is known by its contents, not by its name
+    run ptq-generate --model "$model" --ids --prompts <(cat "$work/p.jsonl") --prompt-tokens 2 --max-tokens 1 --quiet
+    [[ "$output" =~ ^\{\"input_ids\":\[5,6,[0-9]+\]\}$ ]]
+    ptq-generate --model "$tale" --prompts - --max-tokens 8 --quiet <"$work/p.txt" | cmp - <(head -n 2 "$work/out")
+    echo Once >"$work/p.md"
+    fails 100 "data is a .txt, .jsonl" ptq-generate --model "$tale" --prompts "$work/p.md"
 }
 
 @test "a chat is rendered with the beginning of an answer, and the answer is written" {
