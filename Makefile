@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check bench bench-methods bench-vlm fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check chaos bench bench-methods bench-vlm fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -8,6 +8,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 JOBS     ?= 3
 FUZZ_SECONDS ?= 20
+SEEDS    ?= 1-200
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 OPT      ?= -O2 -g
 DNNL     := $(shell printf '\043include <dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
@@ -27,6 +28,7 @@ SCENES    := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/scene/*.bats t
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))
 FRONT_BIN := $(if $(FRONT_SRC),$(BIN)/ptq)
+CHAOS_BIN := $(BUILD)/chaos/proxy
 SHIMS     := $(patsubst tests/shim/%.c,$(BUILD)/shim/%.so,$(wildcard tests/shim/*.c))
 TEST_BIN  := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
@@ -73,7 +75,11 @@ $(BUILD)/shim/%.so: tests/shim/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -fPIC -shared -o $@ $<
 
-unit-tests: $(TEST_BIN) $(SHIMS)
+$(BUILD)/chaos/%: $(BUILD)/tests/chaos/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+unit-tests: $(TEST_BIN) $(SHIMS) $(CHAOS_BIN)
 
 # Some tests wait most of the time: one more at a time than the two processors that they need.
 # Scenes find the commands first in PATH and their folder in PTQ_BIN, what they preload in PTQ_SHIMS.
@@ -85,6 +91,10 @@ check:
 	sh ops/lint
 	mkdir -p build/san/share && ln -sfn ../../.. build/san/share/ptqflow # recipes by name
 	$(MAKE) test BUILD=build/san BIN=build/san/bin WARN=-w OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+# Runs with random faults, one for each seed; those that fail are named. SEEDS='7 100-120': others.
+chaos: all $(SHIMS) $(CHAOS_BIN)
+	bash tests/chaos/chaos.sh '$(BIN)' '$(BUILD)' $(SEEDS)
 
 demo: all
 	sh pipelines/demo/demo.sh '$(BIN)'
@@ -134,5 +144,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check demo bench bench-methods bench-vlm fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test check chaos demo bench bench-methods bench-vlm fuzz fuzz-run install uninstall clean
 .SECONDARY:

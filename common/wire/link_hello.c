@@ -231,7 +231,7 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
     }
     zsock_admit(s->z);
     if (p && p->state == PEER_GONE) {
-        peer_say_fail(s, id, GIVEN_UP);
+        peer_say_lost(s, id);
         return;
     }
     if (p && strcmp(p->instance, h.instance) != 0) {

@@ -234,6 +234,7 @@ int peer_say(struct sock *s, struct peer *p, struct msg *m);
 void peer_pump(struct sock *s, struct peer *p); /* sends what is due and allowed */
 void history_trim(struct sock *s);
 void peer_say_fail(struct sock *s, const struct zid *to, const char *text);
+void peer_say_lost(struct sock *s, const struct zid *to); /* that it was given up as lost */
 const char *peer_name(const struct sock *s, const struct peer *p, char out[256]);
 
 /* link_elastic.c: who may have which message, and what becomes of a lost peer's share. */

@@ -69,7 +69,7 @@ static void place_free(struct sock *s, struct peer *p)
         peer_empty(s, p);
     pthread_mutex_unlock(&s->mu);
     p->given_up = 0;
-    peer_say_fail(s, &p->id, GIVEN_UP);
+    peer_say_lost(s, &p->id);
 }
 
 int lease_claim(struct sock *s, const struct link_lease *lease, struct err *e)

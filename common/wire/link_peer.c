@@ -160,6 +160,16 @@ void peer_say_fail(struct sock *s, const struct zid *to, const char *text)
     msg_destroy(&m);
 }
 
+void peer_say_lost(struct sock *s, const struct zid *to)
+{
+    struct msg *m = peer_control_new(s, MSG_FAIL);
+
+    if (m && json_set_text(m->meta, "text", GIVEN_UP) == 0 &&
+        json_set_bool(m->meta, "lost", 1) == 0)
+        peer_control(s, to, &m);
+    msg_destroy(&m);
+}
+
 void peer_drop(struct sock *s, struct peer *p, const struct err *e)
 {
     int elastic = s->l.o.elastic, over;

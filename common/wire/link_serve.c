@@ -185,15 +185,17 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
     const char *text = json_as_text(json_get(m->meta, "text"));
     struct err e = {0};
     char name[256];
+    int lost; /* not its word that something is wrong with the data: another try may help */
 
     text = text ? text : "gives no reason";
+    lost = json_opt_bool(m->meta, "lost", 0, &lost, "fail", NULL) == 0 && lost;
     if (p->state == PEER_HELLO) {
-        err_set(&e, ERR_USE, "%s refused us: %s", peer_name(s, p, name), text);
+        err_set(&e, lost ? ERR_SYS : ERR_USE, "%s refused us: %s", peer_name(s, p, name), text);
         sock_fail(s, &e);
         return;
     }
     err_set(&e, ERR_DATA, "left the stream unfinished: %s", text);
-    peer_left(s, p, ERR_DATA, e.text);
+    peer_left(s, p, lost ? ERR_SYS : ERR_DATA, e.text);
 }
 
 /* What its stage has done moves on, or not. */
@@ -217,7 +219,7 @@ static void ping_take(struct sock *s, struct peer *p, const struct msg *m)
 static void absent_take(struct sock *s, struct peer *p)
 {
     if (p->state == PEER_GONE && p->given_up)
-        peer_say_fail(s, &p->id, GIVEN_UP);
+        peer_say_lost(s, &p->id);
     p->given_up = 0;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stop_at - LD_PRELOAD: ends the process, as kill -9 would, at the N-th of its calls that change
- * files; a write that is hit has half of its bytes written. STOP_AT: N, from 1; STOP_COUNT: a file
- * that is told at the exit how many calls there were. Calls that a library makes inside itself are
- * not seen. */
+ * files; a write that is hit has half of its bytes written. STOP_AT: N, from 1; FULL_AT: from the
+ * N-th on the disk is full; STOP_COUNT: a file that is told at the exit how many calls there were.
+ * Calls that a library makes inside itself are not seen. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,6 +30,17 @@ static int is_hit(void)
     const long n = quiet ? 0 : atomic_fetch_add(&calls, 1) + 1;
 
     return at && n && n == atol(at);
+}
+
+/* Of a call that takes room, behind its is_hit(). */
+static int is_full(void)
+{
+    const char *at = getenv("FULL_AT");
+
+    if (quiet || !at || atomic_load(&calls) < atol(at))
+        return 0;
+    errno = ENOSPC;
+    return 1;
 }
 
 static void stop_here(void)
@@ -64,6 +76,8 @@ static int open_through(open_call *real, const char *path, int flags, mode_t mod
 {
     if (flags & (O_CREAT | O_WRONLY | O_RDWR | O_TRUNC))
         count();
+    if (flags & O_CREAT && is_full())
+        return -1;
     return real(path, flags, mode);
 }
 
@@ -89,6 +103,8 @@ ssize_t write(int fd, const void *data, size_t n)
         real(fd, data, n / 2);
         stop_here();
     }
+    if (is_file(fd) && is_full())
+        return -1;
     return real(fd, data, n);
 }
 
@@ -100,7 +116,7 @@ static ssize_t pwrite_through(pwrite_call *real, int fd, const void *data, size_
         real(fd, data, n / 2, at);
         stop_here();
     }
-    return real(fd, data, n, at);
+    return is_full() ? -1 : real(fd, data, n, at);
 }
 
 #define PWRITE(name)                                           \
@@ -137,7 +153,7 @@ int mkdir(const char *path, mode_t mode)
 {
     NEXT(mkdir_call, "mkdir");
     count();
-    return real(path, mode);
+    return is_full() ? -1 : real(path, mode);
 }
 
 int rename(const char *from, const char *to)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A peer whose link answers while its stage does nothing: that is said once, and that it goes on.
  * Both ends are in this process, so the stage is this thread: it does nothing while it watches the
- * log. */
+ * log. And one that stands still for longer than others wait, link and all. */
 #include "../../common/base/log.h"
 #include "../../common/base/status.h"
 #include "link_pair.h"
@@ -64,10 +64,48 @@ static void test_stall(void **state)
     assert_true(over);
 }
 
+/* Exits as a stage would that finds its link failed. */
+static void work_wait(int said)
+{
+    struct err e = {0};
+    struct link *l = link_open(url, LINK_OUT, OUT(.timeout_s = 30), &e);
+    struct msg *m = message(0, 10);
+
+    if (!l || link_send(l, &m, &e) != 0)
+        _exit(1);
+    say(said);
+    while (link_check(l, &e) == 0)
+        poll(NULL, 0, 20);
+    _exit(strstr(e.text, "given up as lost") ? err_exit(&e) : 2);
+}
+
+/* One that stood still for too long and wakes up was lost: that is not a fault of the data. */
+static void test_wakes_up(void **state)
+{
+    int said, status;
+    pid_t pid = spawn(work_wait, &said);
+    struct link *in = open_ok(bound, LINK_IN, IN(.timeout_s = 0.8, .elastic = 1));
+
+    (void)state;
+    hear(said);
+    recv_ok(in, 0);
+    kill(pid, SIGSTOP);
+    link_enough(in);
+    recv_end(in); /* it was forgotten */
+    kill(pid, SIGCONT);
+    for (int i = 0; i < 400 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        poll(NULL, 0, 20);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ERR_SYS);
+    close(said);
+    link_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_stall, setup),
+        cmocka_unit_test_setup(test_wakes_up, setup),
     };
 
     return link_tests_run("link_stall", tests, sizeof tests / sizeof *tests);
