@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check chaos bench bench-methods bench-vlm fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check chaos bench bench-shapes bench-methods bench-vlm fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -102,6 +102,9 @@ demo: all
 bench: all $(BUILD)/bench/peak
 	sh tests/bench/bench.sh '$(BIN)' $(BUILD)/bench/peak
 
+bench-shapes: all $(BUILD)/bench/peak $(BUILD)/bench/shaped
+	sh tests/bench/shapes.sh '$(BIN)' $(BUILD)/bench/peak $(BUILD)/bench/shaped
+
 bench-methods: all
 	sh ops/studies/methods.sh '$(BIN)'
 
@@ -144,5 +147,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check chaos demo bench bench-methods bench-vlm fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-methods bench-vlm fuzz fuzz-run install uninstall clean
 .SECONDARY:

@@ -23,6 +23,9 @@
 #include "dtype.h"
 
 enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, GRAM_ROWS = 96, CROSS_TILE = 256 };
+/* The libraries pack the weights of a tile again for each: where they are more than a cache holds,
+ * tiles are longer, and as many. */
+enum { WIDE_ROWS = 512, WIDE_COLS = 768, WIDE_WEIGHTS = 3 << 18 };
 
 /* ---- what the numbers depend on ---- */
 
@@ -106,7 +109,7 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
 /* ---- f32 products ---- */
 
 struct linear_job {
-    size_t T, N, K, cols, across;
+    size_t T, N, K, rows, cols, across;
     const float *x, *w;
     size_t ldx, ldw, ldy;
     float *y;
@@ -116,18 +119,21 @@ struct linear_job {
 static int linear_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct linear_job *j = ctx;
-    size_t t = i / j->across * LINEAR_ROWS, n = i % j->across * j->cols;
+    size_t t = i / j->across * j->rows, n = i % j->across * j->cols;
 
     (void)worker;
-    return tile_f32(0, 1, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K,
+    return tile_f32(0, 1, least(j->rows, j->T - t), least(j->cols, j->N - n), j->K,
                     j->x + t * j->ldx, j->ldx, j->w + n * j->ldw, j->ldw, j->y + t * j->ldy + n,
                     j->ldy, j->add, e);
 }
 
-/* How many tiles lie beside each other, and how wide they are. */
+/* How many tiles lie beside each other, and how large they are. */
 static void linear_cut(struct linear_job *j)
 {
-    j->across = ceil_div(j->N, LINEAR_COLS);
+    const int wide = least(j->N, LINEAR_COLS) >= ceil_div(WIDE_WEIGHTS, j->K);
+
+    j->rows = wide ? WIDE_ROWS : LINEAR_ROWS;
+    j->across = ceil_div(j->N, wide ? WIDE_COLS : LINEAR_COLS);
     j->cols = ceil_div(ceil_div(j->N, j->across), 64) * 64;
     j->across = ceil_div(j->N, j->cols);
 }
@@ -145,7 +151,7 @@ static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *til
     if (j.K == 0)
         return err_set(e, ERR_USE, "%s: no inputs", name);
     linear_cut(&j);
-    return tiles_run(p, ceil_div(j.T, LINEAR_ROWS) * j.across, tile, &j, e);
+    return tiles_run(p, ceil_div(j.T, j.rows) * j.across, tile, &j, e);
 }
 
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
@@ -286,10 +292,10 @@ int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size
 static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct linear_job *j = ctx;
-    size_t t = i / j->across * LINEAR_ROWS, n = i % j->across * j->cols;
+    size_t t = i / j->across * j->rows, n = i % j->across * j->cols;
 
     (void)worker;
-    return tile_f32(0, 0, least(LINEAR_ROWS, j->T - t), least(j->cols, j->N - n), j->K,
+    return tile_f32(0, 0, least(j->rows, j->T - t), least(j->cols, j->N - n), j->K,
                     j->x + t * j->ldx, j->ldx, j->w + n, j->ldw, j->y + t * j->ldy + n, j->ldy,
                     j->add, e);
 }

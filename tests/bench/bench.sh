@@ -21,6 +21,7 @@ before=$("$peak")
 "$bin/ptq" run build/bench/gptq.pipe --log build/bench/log --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
     --bits 4 --group 64 --seed 1 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
 after=$("$peak")
+core=$("$peak" core)
 
 all() { # FIELD of the whole run
     sed -n "s/^  \"$1\": \([-+.0-9eE]*\),*\$/\1/p" "$out/.ptqflow/run.json"
@@ -41,7 +42,7 @@ planned() {
 
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
-    -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" '
+    -v core="$core" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" '
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
         best = before > after ? before : after
@@ -51,6 +52,9 @@ planned() {
         printf "wall         %.1f s, %.0f tokens/s\n", wall, tokens / wall
         printf "efficiency   %.2f = useful work / (wall x peak)\n", sum / (wall * best * 1e9)
         printf "CPU          %.1f s, all processes\n", cpu
+        split(core, rate, " ")
+        printf "             %.2f = useful work / (CPU s x %.0f GF/s f32 of one core), whatever else runs\n", sum / (cpu * rate[1] * 1e9), rate[1]
+        printf "solve        %.1f CPU s, %.2f of the f64 products of one core, %.0f GF/s\n", solve_cpu, work["solve"] / (solve_cpu * rate[2] * 1e9), rate[2]
         printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token\n", wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens
         printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
         printf "             of one process, MiB, measured/planned: %s\n", plan

@@ -2,12 +2,14 @@
 /* peak - what this machine can do, and what a run needs at least.
  *
  *   peak                          best f32 product rate of blas.h on all cores, GF/s
+ *   peak core                     those of one core in f32 and f64, by its own CPU seconds
  *   peak MODEL TOKENS LENGTH      flops that a GPTQ run cannot do without, one "name value" a line
  *
  * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the
  * last linear, whose output nobody needs), attention 4 d_attn (LENGTH / 2) per token and block,
  * one triangle of S per site K^2 per token (multiply and add), solve N K^2 + 2/3 K^3 per site.
  * Not counted: norms, activations, sampling, packing, compression, copies. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,41 @@ static int best_rate(struct par *p, int library, const float *a, const float *b,
         rate = flops / (clock_wall() - began);
         *best = rate > *best ? rate : *best;
     }
+    return 0;
+}
+
+/* Repeated products of one tile in this thread, by its own seconds: what others do meanwhile does
+ * not count. */
+static int core_rate(int f64, double *best, struct err *e)
+{
+    const size_t n = (size_t)TILE * TILE;
+    double *a = mem_raw(3 * n, sizeof *a, e), *b = a ? a + n : NULL, end = clock_thread() + 1;
+    float *x = (float *)a, *y = (float *)b;
+    int rc = a ? 0 : -1;
+
+    for (size_t i = 0; a && i < 2 * n; i++)
+        if (f64)
+            a[i] = (double)(i % 13) * 0.1 - 0.5;
+        else
+            x[i] = y[i] = (float)(i % 13) * 0.1F - 0.5F;
+    while (rc == 0 && clock_thread() < end) {
+        const double began = clock_thread();
+
+        rc = f64 ? blas_dgemm(NULL, 0, 0, TILE, TILE, TILE, 1, a, TILE, b, TILE, 0, b + n, TILE, e)
+                 : blas_sgemm(0, 0, TILE, TILE, TILE, 1, x, TILE, y, TILE, 0, y + n, TILE, e);
+        *best = fmax(*best, 2.0 * TILE * TILE * TILE / (clock_thread() - began));
+    }
+    free(a);
+    return rc;
+}
+
+static int measure_core(struct err *e)
+{
+    double f32 = 0, f64 = 0;
+
+    if (core_rate(0, &f32, e) < 0 || core_rate(1, &f64, e) < 0)
+        return -1;
+    printf("%.1f %.1f\n", f32 / 1e9, f64 / 1e9);
     return 0;
 }
 
@@ -129,15 +166,18 @@ static int count(const char *dir, double tokens, double length, struct err *e)
 int main(int argc, char **argv)
 {
     struct err e = {0};
+    const int core = argc == 2 && strcmp(argv[1], "core") == 0;
     int rc;
 
-    if (argc != 1 && argc != 4) {
-        fputs("usage: peak [MODEL TOKENS LENGTH]\n", stderr);
+    if (argc != 1 && argc != 4 && !core) {
+        fputs("usage: peak [core | MODEL TOKENS LENGTH]\n", stderr);
         return ERR_USE;
     }
     rc = blas_start(&e);
     if (rc == 0)
-        rc = argc == 1 ? measure(&e) : count(argv[1], atof(argv[2]), atof(argv[3]), &e);
+        rc = core        ? measure_core(&e)
+             : argc == 1 ? measure(&e)
+                         : count(argv[1], atof(argv[2]), atof(argv[3]), &e);
     if (rc != 0)
         fprintf(stderr, "peak: fatal: %s\n", e.text);
     return err_exit(&e);

@@ -118,6 +118,7 @@ static void test_linear(void **state)
     linear_case(300, 130, 96, 1);
     linear_case(257, 1100, 64, 0);
     linear_case(513, 1030, 33, 1);
+    linear_case(515, 780, 1010, 0); /* tiles for many weights */
 }
 
 static void gram_case(size_t T, size_t K, int bf16)
