@@ -36,6 +36,12 @@ slide() { # MORE...
     run -0 ptq-inspect run
     [[ $output == *'"stage":"slide"'* ]]
     ptq-check run
+    run -0 ptq plan slide --model "$M" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --epochs 1 --shallow 0 --window 2 --stride 2 --deep 1 --json
+    [ "$(jq '.windows == 2 and .flops_slide > 0 and .seconds_slide > 0' <<<"$output")" = true ]
+    if [[ $(ldd "$(command -v ptq-slide)") != *libasan* ]]; then # the memory of instrumented programs is another
+        jq -e --argjson plan "$output" '.stages[] | select(.name == "slide") | $plan.memory.slide.peak_bytes / 1048576 / .peak_rss_mib |
+            . > 0.85 and . < 1.15' run/.ptqflow/run.json
+    fi
     [ "$(grep -c '"solver":"slide".*"windows":\[{"first":0,"blocks":2,"steps":1,"before":' run/.ptqflow/journal.jsonl)" = 8 ]
 }
 

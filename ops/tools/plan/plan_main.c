@@ -13,6 +13,7 @@
 #include "../../../stages/importance/importance_opts.h"
 #include "../../../stages/reduce/reduce_opts.h"
 #include "../../../stages/sample/sample_opts.h"
+#include "../../../stages/slide/slide_opts.h"
 #include "../../../stages/solve/solve_opts.h"
 #include "../../../stages/write/write_opts.h"
 #include "choice.h"
@@ -34,23 +35,26 @@ static void warn_split(const struct preview *p)
 struct planned {
     const struct stage *sample, *forward, *reduce, *solve, *write;
     const struct stage *importance; /* NULL: there is none */
+    const struct stage *slide;      /* NULL: forward, reduce and solve are there */
 };
 
 static int planned_find(const struct route *t, struct planned *x, struct err *e)
 {
     *x = (struct planned){route_stage(t, &sample_spec, 0), route_stage(t, &forward_spec, 0),
                           route_stage(t, &reduce_spec, 0), route_stage(t, &solve_spec, 0),
-                          route_stage(t, &write_spec, 0),  route_stage(t, &importance_spec, 0)};
-    if (!x->sample || !x->forward || !x->reduce || !x->solve || !x->write)
+                          route_stage(t, &write_spec, 0),  route_stage(t, &importance_spec, 0),
+                          route_stage(t, &slide_spec, 0)};
+    if (!x->sample || !x->write || (!x->slide && (!x->forward || !x->reduce || !x->solve)))
         return err_set(e, ERR_USE,
                        "%s: a plan is of a run from text to a checkpoint: of ptq-sample, "
-                       "ptq-forward, ptq-reduce, ptq-solve and ptq-write",
+                       "ptq-forward, ptq-reduce and ptq-solve, or ptq-slide in their place, and "
+                       "ptq-write",
                        t->r->path);
     if (!route_model(t))
         return err_set(e, ERR_USE, "--model DIR is missing");
     if ((x->importance && importance_spec.check(x->importance, e) < 0) ||
-        sample_spec.check(x->sample, e) < 0 || reduce_spec.check(x->reduce, e) < 0 ||
-        write_spec.check(x->write, e) < 0)
+        (x->slide ? slide_spec.check(x->slide, e) : reduce_spec.check(x->reduce, e)) < 0 ||
+        sample_spec.check(x->sample, e) < 0 || write_spec.check(x->write, e) < 0)
         return -1;
     for (size_t i = 0; i < t->r->nstages; i++)
         if (t->stage[i] && t->stage[i]->spec == &solve_spec && solve_spec.check(t->stage[i], e) < 0)
@@ -80,39 +84,68 @@ static int choose(const struct plan_command *c, const struct route *t, const str
     return rc;
 }
 
+/* The stages of solvers. */
+static void set_solved(const struct route *t, const struct planned *x, struct forward_opts *forward,
+                       struct importance_opts *importance, struct preview_opts *o)
+{
+    *forward = ((const struct forward_command *)x->forward->own)->core;
+    forward->mem = x->forward->mem;
+    o->reduce = x->reduce->own;
+    o->solve = &((const struct solve_command *)x->solve->own)->core;
+    if (x->importance) {
+        *importance = ((const struct importance_command *)x->importance->own)->core;
+        importance->mem = x->importance->mem;
+        o->importance = importance;
+        o->importances = route_count(t, &importance_spec);
+    }
+    o->forwards = route_count(t, &forward_spec);
+    /* of one stage: they share the sites; of several: each has all of them */
+    o->reducers = route_stage(t, &reduce_spec, 1) ? 1 : route_count(t, &reduce_spec);
+    o->solvers = route_count(t, &solve_spec);
+    o->cores = t->r->cores;
+}
+
+/* What the linears become, as a solver would say it. */
+static void set_learned(const struct route *t, const struct planned *x, struct solve_opts *solve,
+                        struct preview_opts *o)
+{
+    static const struct overrides none = OVERRIDES_NONE;
+
+    o->slide = &((const struct slide_command *)x->slide->own)->core;
+    solve->bits = o->slide->shape.bits;
+    solve->group = o->slide->shape.group;
+    solve->grid = o->slide->shape.grid;
+    solve->scale_type = o->slide->shape.scale_type;
+    solve->overrides = &none;
+    o->solve = solve;
+    o->cores = t->r->cores;
+}
+
 static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
     struct preview_opts o = {.base = *base};
-    struct forward_opts forward;
+    struct forward_opts forward = {0};
     struct importance_opts importance;
     struct preview p = {.sites = 0};
     struct chosen chosen = {.lines = OVERRIDES_NONE};
     struct planned x;
     int rc;
 
-    if (planned_find(t, &x, e) < 0 ||
-        format_parse(((const struct write_command *)x.write->own)->core.formats, o.formats,
+    if (planned_find(t, &x, e) < 0)
+        return -1;
+    if (x.slide && c->bpw > 0)
+        return err_set(e, ERR_USE, "--target-bpw chooses for solvers: ptq-slide has one width");
+    if (format_parse(((const struct write_command *)x.write->own)->core.formats, o.formats,
                      &o.nformats, e) < 0)
         return -1;
-    forward = ((const struct forward_command *)x.forward->own)->core;
-    forward.mem = x.forward->mem;
     o.model = route_model(t);
     o.sample = &((const struct sample_command *)x.sample->own)->core;
     o.forward = &forward;
-    o.reduce = x.reduce->own;
-    o.solve = &((const struct solve_command *)x.solve->own)->core;
-    if (x.importance) {
-        importance = ((const struct importance_command *)x.importance->own)->core;
-        importance.mem = x.importance->mem;
-        o.importance = &importance;
-        o.importances = route_count(t, &importance_spec);
-    }
-    o.forwards = route_count(t, &forward_spec);
-    /* of one stage: they share the sites; of several: each has all of them */
-    o.reducers = route_stage(t, &reduce_spec, 1) ? 1 : route_count(t, &reduce_spec);
-    o.solvers = route_count(t, &solve_spec);
-    o.cores = t->r->cores;
+    if (x.slide)
+        set_learned(t, &x, &chosen.solve, &o);
+    else
+        set_solved(t, &x, &forward, &importance, &o);
     rc = c->bpw > 0 ? choose(c, t, &x, &chosen, e) : 0;
     if (rc == 0 && c->bpw > 0)
         o.solve = &chosen.solve;

@@ -19,13 +19,16 @@
 static int agree(const struct preview_opts *o, const struct preview *p, struct forecast *f,
                  struct err *e)
 {
-    const int dual = solve_forecast_dual(o->solve, e);
+    const int dual = o->slide ? 0 : solve_forecast_dual(o->solve, e);
 
     *f = (struct forecast){
         .forwards = o->forwards, .reducers = o->reducers, .solvers = o->solvers, .cores = o->cores};
     forecast_model(f, &p->table);
-    if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0 ||
-        forward_forecast_rows(o->forward, f, e) < 0)
+    if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0)
+        return -1;
+    if (o->slide)
+        return 0;
+    if (forward_forecast_rows(o->forward, f, e) < 0)
         return -1;
     f->dual |= dual; /* a solver brings the stream that it needs */
     reduce_forecast_sums(o->reduce, f);
@@ -66,6 +69,26 @@ static uint64_t tokenizer_bytes(const char *model)
     return n;
 }
 
+static uint64_t sample_bytes(const struct preview_opts *o, const struct forecast *f)
+{
+    return sample_forecast_memory(f, tokenizer_bytes(o->model)) +
+           sample_forecast_text(o->sample, o->model);
+}
+
+static int add_slide(const struct preview_opts *o, const struct forecast *f, struct preview *p,
+                     struct err *e)
+{
+    struct preview_memory *m = &p->memory;
+
+    if (slide_forecast_make(o->slide, &p->config, &p->table, f, &p->slide, e) < 0)
+        return -1;
+    *m = (struct preview_memory){.sample = sample_bytes(o, f),
+                                 .slide = o->base.slide + p->slide.bytes,
+                                 .write = write_forecast_memory(f)};
+    m->all = m->sample + m->slide + m->write;
+    return 0;
+}
+
 static int add_memory(const struct preview_opts *o, const struct forecast *f, struct preview *p,
                       struct err *e)
 {
@@ -78,8 +101,7 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
         reduce_forecast_make(o->reduce, f, &reduce, e) < 0 || solve_memory(o, f, p, &solve, e) < 0)
         return -1;
     p->flops_forward += forward.flops;
-    *m = (struct preview_memory){.sample = sample_forecast_memory(f, tokenizer_bytes(o->model)) +
-                                           sample_forecast_text(o->sample, o->model),
+    *m = (struct preview_memory){.sample = sample_bytes(o, f),
                                  .forward = o->base.forward + forward.bytes,
                                  .reduce = o->base.reduce + reduce.bytes,
                                  .solve = o->base.solve + solve,
@@ -119,7 +141,9 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
         !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||
         !(p->hit = mem_array(s->overrides->count + 1, sizeof *p->hit, e)))
         return -1;
-    return preview_linears(o, &f, p, e) < 0 ? -1 : add_memory(o, &f, p, e);
+    if (preview_linears(o, &f, p, e) < 0)
+        return -1;
+    return (o->slide ? add_slide : add_memory)(o, &f, p, e);
 }
 
 void preview_release(struct preview *p)

@@ -17,11 +17,12 @@
 #include "../../../stages/importance/importance_types.h"
 #include "../../../stages/reduce/reduce_opts.h"
 #include "../../../stages/sample/sample.h"
+#include "../../../stages/slide/slide_forecast.h"
 #include "../../../stages/solve/solver.h"
 
 /* Peak resident bytes of the programs that compute, when they have done nothing yet. */
 struct preview_base {
-    uint64_t forward, reduce, solve;
+    uint64_t forward, reduce, solve, slide;
 };
 
 /* The options of the stages, as they have checked them, and how many processes they get. */
@@ -31,6 +32,9 @@ struct preview_opts {
     const struct forward_opts *forward;
     const struct importance_opts *importance; /* NULL: the recipe has none */
     const struct reduce_command *reduce;
+    /* NULL: the recipe has none; else it stands for forward, reduce and solve, whose processes
+     * are 0: solve says what the linears become, forward nothing, and there is no reduce */
+    const struct slide_opts *slide;
     const struct solve_opts *solve;
     const struct format *formats[FORMATS_MAX]; /* sizes are those of the first */
     size_t nformats;
@@ -63,7 +67,7 @@ struct preview_split {       /* sites of one name that engines fuse */
 
 /* Peak resident bytes of one process of a stage. */
 struct preview_memory {
-    uint64_t sample, importance, forward, reduce, solve, write;
+    uint64_t sample, importance, forward, reduce, solve, slide, write;
     uint64_t all;                /* of all processes together */
     uint64_t hidden, spilled;    /* hidden states of a forward process: in memory, in its file */
     uint64_t sums, sums_spilled; /* of the reducer: in memory, and the most that lies in its file */
@@ -82,6 +86,7 @@ struct preview {
     uint64_t other;          /* of them: embeddings, norms, biases, head: copied in any case */
     double bits, bits_all;   /* a quantized weight takes; a weight of the whole checkpoint takes */
     double flops_importance, flops_forward, flops_reduce, flops_solve;
+    struct slide_forecast slide;
     struct preview_memory memory;
 };
 

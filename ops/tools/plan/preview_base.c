@@ -74,11 +74,12 @@ static uint64_t library_bytes(int f64)
 
 struct preview_base preview_base(void)
 {
-    const uint64_t both = library_bytes(1);
+    const uint64_t both = library_bytes(1), products = library_bytes(0);
     char folder[PATH_MAX];
 
     own_folder(folder);
     return (struct preview_base){.forward = program_bytes(folder, "forward") + both,
-                                 .reduce = program_bytes(folder, "reduce") + library_bytes(0),
-                                 .solve = program_bytes(folder, "solve") + both};
+                                 .reduce = program_bytes(folder, "reduce") + products,
+                                 .solve = program_bytes(folder, "solve") + both,
+                                 .slide = program_bytes(folder, "slide") + products};
 }

@@ -51,6 +51,14 @@ static struct json *memory_json(const struct preview *p, const struct preview_op
     const struct preview_memory *m = &p->memory;
     struct json *j = json_new_object();
 
+    if (o->slide) {
+        if (json_set(j, "sample", stage_json(1, m->sample)) ||
+            json_set(j, "slide", stage_json(1, m->slide)) ||
+            json_set(j, "write", stage_json(1, m->write)) ||
+            json_set_int(j, "peak_bytes", (int64_t)m->all))
+            json_destroy(&j);
+        return j;
+    }
     if (json_set(j, "sample", stage_json(1, m->sample)) ||
         (o->importance && json_set(j, "importance", stage_json(o->importances, m->importance))) ||
         json_set(j, "forward", stage_json(o->forwards, m->forward)) ||
@@ -107,18 +115,22 @@ int preview_print_json(const struct preview *p, const struct preview_opts *o, st
         bad = bad || json_push(hits, hit_json(&lines->at[i], &p->hit[i]));
     bad = json_set(j, "classes", classes) || bad;
     bad = json_set(j, "overrides", hits) || bad;
-    bad =
-        bad || json_set(j, "split", split_json(p)) || json_set(j, "engines", engines_json(p, o)) ||
-        json_set_real(j, "bits", p->bits) || json_set_real(j, "bits_all", p->bits_all) ||
-        json_set_int(j, "bytes_before", (int64_t)p->source) ||
-        json_set_int(j, "bytes_after", (int64_t)p->output) ||
-        json_set_int(j, "bytes_other", (int64_t)p->other) ||
-        json_set_int(j, "sites", (int64_t)p->sites) ||
-        json_set_int(j, "solved", (int64_t)p->solved) ||
-        (o->importance && json_set_real(j, "flops_importance", p->flops_importance)) ||
-        json_set_real(j, "flops_forward", p->flops_forward) ||
-        json_set_real(j, "flops_reduce", p->flops_reduce) ||
-        json_set_real(j, "flops_solve", p->flops_solve) || json_set(j, "memory", memory_json(p, o));
+    bad = bad || json_set(j, "split", split_json(p)) ||
+          json_set(j, "engines", engines_json(p, o)) || json_set_real(j, "bits", p->bits) ||
+          json_set_real(j, "bits_all", p->bits_all) ||
+          json_set_int(j, "bytes_before", (int64_t)p->source) ||
+          json_set_int(j, "bytes_after", (int64_t)p->output) ||
+          json_set_int(j, "bytes_other", (int64_t)p->other) ||
+          json_set_int(j, "sites", (int64_t)p->sites) ||
+          json_set_int(j, "solved", (int64_t)p->solved) ||
+          (o->importance && json_set_real(j, "flops_importance", p->flops_importance)) ||
+          (o->slide ? json_set_int(j, "windows", (int64_t)p->slide.windows) ||
+                          json_set_real(j, "flops_slide", p->slide.flops) ||
+                          json_set_real(j, "seconds_slide", p->slide.seconds)
+                    : json_set_real(j, "flops_forward", p->flops_forward) ||
+                          json_set_real(j, "flops_reduce", p->flops_reduce) ||
+                          json_set_real(j, "flops_solve", p->flops_solve)) ||
+          json_set(j, "memory", memory_json(p, o));
     if (bad)
         err_set(e, ERR_SYS, "out of memory");
     else

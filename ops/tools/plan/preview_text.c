@@ -57,6 +57,7 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
                 {"forward", o->forwards, m->forward},
                 {"reduce", o->reducers, m->reduce},
                 {"solve", o->solvers, m->solve},
+                {"slide", o->slide != NULL, m->slide},
                 {"write", 1, m->write}};
 
     printf("\n%-10s %9s %14s\n", "stage", "processes", "peak MiB each");
@@ -65,7 +66,10 @@ static void print_memory(const struct preview *p, const struct preview_opts *o)
             printf("%-10s %9zu %14.0f\n", rows[i].name, rows[i].processes,
                    (double)rows[i].bytes / (1 << 20));
     printf("%-10s %9zu %14.0f\n", "together",
-           o->importances + o->forwards + o->reducers + o->solvers + 2, (double)m->all / (1 << 20));
+           o->importances + o->forwards + o->reducers + o->solvers + (o->slide != NULL) + 2,
+           (double)m->all / (1 << 20));
+    if (o->slide)
+        return;
     print_places("hidden states of a forward process", m->hidden, m->spilled);
     print_places(o->reducers > 1 ? "sums of a reducer" : "sums of the reducer", m->sums,
                  m->sums_spilled);
@@ -92,9 +96,13 @@ void preview_print(const struct preview *p, const struct preview_opts *o)
            p->source ? 100 * (double)p->output / (double)p->source : 0);
     print_engines(p, o);
     printf("sites: %zu, %zu of them to solve\n", p->sites, p->solved);
+    if (o->slide)
+        printf("windows: %zu; work: %.4g GFLOP learning, about %.1f minutes\n", p->slide.windows,
+               p->slide.flops / 1e9, p->slide.seconds / 60);
     if (o->importance)
         printf("work before it: %.4g GFLOP gradients\n", p->flops_importance / 1e9);
-    printf("work: %.4g GFLOP forward, %.4g GFLOP sums, %.4g GFLOP solving (fp64)\n",
-           p->flops_forward / 1e9, p->flops_reduce / 1e9, p->flops_solve / 1e9);
+    if (!o->slide)
+        printf("work: %.4g GFLOP forward, %.4g GFLOP sums, %.4g GFLOP solving (fp64)\n",
+               p->flops_forward / 1e9, p->flops_reduce / 1e9, p->flops_solve / 1e9);
     print_memory(p, o);
 }

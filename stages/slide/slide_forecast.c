@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slide_forecast - see slide_forecast.h. What is allocated follows from shapes: two hidden states
+ * of each token, the weights of a window's blocks as they were and rounded, what is learned of
+ * them, values of a step in all blocks, gradients in one. The constants were measured on a model
+ * of 5M weights. */
+#include "slide_forecast.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include "../../common/base/mem.h"
+#include "../../common/model/attention.h"
+#include "../../common/model/cost.h"
+#include "../../common/model/model_back.h"
+#include "../../common/tensor/blas_cpu.h"
+
+#define OWN (3 * FORECAST_MIB)
+#define THREAD (1.9 * FORECAST_MIB)
+#define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
+#define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
+/* Products a second of a core as steps have them, and seconds that rounding a weight, there and
+ * back, takes of it. */
+#define RATE 30e9
+#define RATE_WIDE 60e9
+#define ROUNDING 24e-9
+
+/* Of one block. */
+struct load {
+    double weights, widest; /* of its linears; of the largest */
+    double learned;         /* bytes */
+    double values;          /* bytes, of a step */
+};
+
+static int load_of(const struct slide_opts *o, const struct config *c, const struct sites *s,
+                   size_t block, size_t step, struct load *x, struct err *e)
+{
+    *x = (struct load){0};
+    for (size_t i = s->first[block]; i < s->first[block + 1]; i++)
+        for (size_t k = 0; k < s->site[i].count; k++) {
+            const double N = (double)s->site[i].linear[k].rows, K = (double)s->site[i].inputs,
+                         groups = N * (double)grid_groups(s->site[i].inputs, o->shape.group);
+
+            x->weights += N * K;
+            x->widest = fmax(x->widest, N * K);
+            x->learned += OF_PARAM * (double)o->shape.rank * (N + K) +
+                          (OF_GROUP + (o->shape.clips ? 2 * OF_PARAM : 0)) * groups;
+        }
+    return block_back_room(c, block, step, &x->values, e);
+}
+
+static double most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* As it was, rounded; the gradients of one block, the room of its largest linear. Before it the
+ * full-precision stream goes through its last block; behind it codes and differences of one. */
+static double window_bytes(const struct load *x, size_t count)
+{
+    double held = 0, values = 0, one = 0, block = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        held += 2 * sizeof(float) * x[i].weights + x[i].learned;
+        values += x[i].values;
+        block = most(block, x[i].weights);
+        one = most(one, sizeof(float) * (x[i].weights + x[i].widest));
+    }
+    return held + most(values + one, (sizeof(float) + 1) * block);
+}
+
+/* sweep: flops of all tokens through a block; steps: of an epoch. */
+static void add_work(const struct slide_opts *o, const struct slide_span *span, size_t spans,
+                     const struct load *x, double sweep, double steps, struct slide_forecast *out)
+{
+    double rounded = 0;
+
+    out->windows = spans;
+    for (size_t w = 0; w < spans; w++) {
+        /* steps are there, there again and back; a loss before the first and behind the last */
+        out->flops += (3 * (double)o->epochs + 2) * sweep * (double)span[w].count;
+        for (size_t i = 0; i < span[w].count; i++)
+            rounded += x[span[w].first + i].weights;
+    }
+    out->seconds = out->flops / (blas_cpu().avx512 ? RATE_WIDE : RATE) +
+                   ROUNDING * rounded * (double)o->epochs * steps;
+}
+
+int slide_forecast_make(const struct slide_opts *o, const struct config *c,
+                        const struct sites *sites, const struct forecast *f,
+                        struct slide_forecast *out, struct err *e)
+{
+    const double length = (double)f->length, threads = (double)(f->cores ? f->cores : 1),
+                 sequences = ceil((double)f->tokens / length),
+                 scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
+    const size_t step = o->batch * (size_t)f->length;
+    struct load *x = NULL;
+    struct slide_span *span = NULL;
+    struct cost cost;
+    size_t spans = 0;
+    double window = 0;
+    int rc = -1;
+
+    *out = (struct slide_forecast){0};
+    if (cost_of(c, (double)f->tokens, length, step, DT_F32, &cost, e) < 0 ||
+        slide_schedule_make(c->layers, &o->zones, &span, &spans, e) < 0 ||
+        !(x = mem_array(c->layers, sizeof *x, e)))
+        goto out;
+    for (size_t b = 0; b < c->layers; b++)
+        if (load_of(o, c, sites, b, step, &x[b], e) < 0)
+            goto out;
+    for (size_t w = 0; w < spans; w++)
+        window = most(window, window_bytes(x + span[w].first, span[w].count));
+    out->flops = 3 * cost.flops; /* both streams, and the losses of linears */
+    add_work(o, span, spans, x, cost.flops / (double)c->layers, ceil(sequences / (double)o->batch),
+             out);
+    out->seconds /= threads;
+    out->bytes = (uint64_t)(OWN + threads * THREAD + window + 3 * scores +
+                            (double)f->tokens * (2 * (double)c->d + 2) * sizeof(float));
+    rc = 0;
+out:
+    free(x);
+    free(span);
+    return rc;
+}
