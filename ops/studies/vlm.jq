@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The table of vlm.sh from its cells.
-def mean: add / length;
-def sd: if length < 2 then null else (mean) as $m | (map((. - $m) * (. - $m)) | add / (length - 1) | sqrt) end;
-def fixed(n): if . == null then "-" else (pow(10; n)) as $p | (. * $p | round | fabs | tostring) as $digits |
-    (("0" * ([n + 1 - ($digits | length), 0] | max) // "") + $digits) as $d |
-    (if . * $p | round < 0 then "-" else "" end) + $d[:($d | length) - n] + "." + $d[($d | length) - n:] end;
-def spread(n): (mean | fixed(n)) + (if length > 1 then " (\(sd | fixed(n)))" else "" end);
+include "figures";
 def title: { "w4-channel": "4 bits, one scale a row", "w4-g64": "4 bits, groups of 64", "w3-channel": "3 bits, one scale a row",
     "w3-g64": "3 bits, groups of 64", "w2-channel": "2 bits, one scale a row", "w2-g64": "2 bits, groups of 64" }[.];
 def words: { "rtn": "rtn", "text": "gptq, prose", "words": "gptq, image-text rows, image 0 (the words alone)", "images": "gptq, image-text rows, image 1 (as counted)",
