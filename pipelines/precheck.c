@@ -334,6 +334,25 @@ static int check_dual(const struct route *t, struct err *e)
     return 0;
 }
 
+/* The tower's linears too, where that is asked for. */
+static int check_tower(const struct route *t, const char *model, struct config *c, struct err *e)
+{
+    const struct stage *f = route_stage(t, &forward_spec, 0), *w = route_stage(t, &write_spec, 0);
+    const int tower = f && ((const struct forward_command *)f->own)->core.tower;
+    const struct format *formats[FORMATS_MAX];
+    size_t n = 0;
+
+    if (w && tower != ((const struct write_command *)w->own)->core.tower)
+        return err_set(e, ERR_USE, "--vision: ptq-forward and ptq-write must be told the same");
+    if (tower && w &&
+        format_parse(((const struct write_command *)w->own)->core.formats, formats, &n, e))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (format_check_tower(formats[i], e) < 0)
+            return -1;
+    return tower ? model_use_tower(c, model, e) : 0;
+}
+
 static int check_forward(const struct route *t, const struct config *c, const struct sites *s,
                          struct err *e)
 {
@@ -405,9 +424,9 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
     if ((packed = format_unpacked(c->file)))
         log_warn("'%s' is quantized already, to %s: its weights are taken as what that stands for",
                  model, packed->title);
-    rc = check_sample(t, c, model, e) < 0 || sites_make(&s, c, e) < 0 ||
-                 check_forward(t, c, &s, e) < 0 || precheck_solvers(t, &s, l, e) < 0 ||
-                 check_container(t, model, c, e) < 0
+    rc = check_sample(t, c, model, e) < 0 || check_tower(t, model, c, e) < 0 ||
+                 sites_make(&s, c, e) < 0 || check_forward(t, c, &s, e) < 0 ||
+                 precheck_solvers(t, &s, l, e) < 0 || check_container(t, model, c, e) < 0
              ? -1
              : 0;
     if (rc == 0) {

@@ -82,6 +82,7 @@ struct format {
     int experts_alike; /* those of a block stand in one tensor, and are of one kind */
     int one_scale_type; /* all its linears must have scales of one type */
     int one_group;      /* and groups of one size */
+    int towers;         /* its readers take codes of linears outside of the decoder's blocks */
     int unpacked;   /* only `claims` is there: st_open_folder() reads its tensors as plain ones */
     int some_codes; /* it is for models of which at least one linear is quantized */
     /* Of a linear that is not kept: can it be held, as far as is known? */
@@ -144,6 +145,8 @@ const struct format *format_look(const struct st_set *s, const struct st_entry *
 /* NAME.weight is there and holds weights: numbers of 8 bits with a scale beside them are codes. */
 int format_is_plain(const struct st_set *s, const char *name);
 
+/* Can it hold codes of linears of a vision tower? */
+int format_check_tower(const struct format *f, struct err *e);
 /* Can it hold a model of which every linear is kept? */
 int format_check_kept(const struct format *f, struct err *e);
 

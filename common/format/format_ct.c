@@ -174,6 +174,7 @@ const struct format format_compressed_tensors = {
     .about = "for vLLM, transformers: 2, 4 or 8 bits, zero points too; FP8, NVFP4, MXFP4",
     .fuses = 1,
     .one_scale_type = 1,
+    .towers = 1,
     .some_codes = 1,
     .check = check,
     .tensors = tensors,

@@ -145,6 +145,7 @@ extern const struct format format_dense;
 const struct format format_dense = {
     .name = "dense",
     .title = "dense",
+    .towers = 1,
     .about = "dequantized weights in the types of the source, for any reader",
     .stacks = 1,
     .check = check,

@@ -134,6 +134,16 @@ int format_check_kept(const struct format *f, struct err *e)
                          : 0;
 }
 
+int format_check_tower(const struct format *f, struct err *e)
+{
+    return f->towers ? 0
+                     : err_set(e, ERR_USE,
+                               "--vision quantize: what reads the %s format looks for codes in "
+                               "the blocks of the decoder alone: say --format compressed-tensors "
+                               "or dense",
+                               f->name);
+}
+
 int format_beside(const struct format *f, const struct format_linear *l,
                   const struct format_linear *x, struct err *e)
 {

@@ -46,6 +46,8 @@ struct block *block_open(struct model *m, size_t index, struct err *e)
 {
     struct program p;
 
+    if (index >= m->c.layers && index < m->sites.blocks)
+        return block_open_tower(m, index - m->c.layers, e);
     if (index >= m->c.layers) {
         err_set(e, ERR_USE, "%s: no block %zu, the model has %zu", m->dir, index, m->c.layers);
         return NULL;

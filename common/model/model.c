@@ -13,6 +13,7 @@
 #include "model_parts.h"
 #include "op.h"
 #include "vec.h"
+#include "vision.h"
 
 enum { NORM_ROWS = 64 };
 
@@ -130,6 +131,21 @@ struct model *model_open(const char *dir, struct par *par, struct err *e)
 
 struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e)
 {
+    return model_open_for(dir, &(struct model_use){.act_bits = act_bits}, par, e);
+}
+
+/* What is asked for goes into its config, from which all else follows. */
+static int use_settle(struct model *m, const struct model_use *u, struct err *e)
+{
+    if (m->c.vision)
+        vision_find(m->c.vision, m->st);
+    m->c.act_bits = u->act_bits == ACT_BITS_SAID ? format_act_bits(m->reader) : u->act_bits;
+    return u->tower ? vision_quantize(&m->c, m->dir, e) : 0;
+}
+
+struct model *model_open_for(const char *dir, const struct model_use *u, struct par *par,
+                             struct err *e)
+{
     struct model *m = mem_array(1, sizeof *m, e);
 
     if (!m)
@@ -141,8 +157,7 @@ struct model *model_open_rounded(const char *dir, int act_bits, struct par *par,
     m->f = family_of(&m->c);
     if (!(m->st = st_open_folder(dir, e)) || !(m->reader = format_open(m->c.file, dir, m->st, e)))
         goto fail;
-    m->c.act_bits = act_bits == ACT_BITS_SAID ? format_act_bits(m->reader) : act_bits;
-    if (model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
+    if (use_settle(m, u, e) < 0 || model_settle_head(&m->c, m->st, e) < 0 || check_ends(m, e) < 0 ||
         sites_make(&m->sites, &m->c, e) < 0)
         goto fail;
     if (check_blocks(m, e) < 0 || model_check_embed(m, e) < 0 || model_open_tower(m, e) < 0)

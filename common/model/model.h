@@ -36,7 +36,17 @@ struct model *model_open(const char *dir, struct par *par, struct err *e);
  * ACT_BITS_MAX; 0: not; ACT_BITS_SAID: as the checkpoint says, which is what model_open does. */
 #define ACT_BITS_SAID (-1)
 struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e);
+/* The same; tower: the linears of its tower are sites too (vision.h). */
+struct model_use {
+    int act_bits, tower;
+};
+struct model *model_open_for(const char *dir, const struct model_use *u, struct par *par,
+                             struct err *e);
 void model_close(struct model **m);
+/* The same for a config that was read by itself: of the model in dir. */
+int model_use_tower(struct config *c, const char *dir, struct err *e);
+/* Of a checkpoint that is quantized: its tower is quantized too where the file has codes of it. */
+int model_find_tower(struct config *c, const struct st_set *st, struct err *e);
 /* A config that says tied beside a file that holds a head with other numbers: the head counts, as
  * with other readers; c->tied becomes 0 and c->own_head 1. model_open() does it. */
 int model_settle_head(struct config *c, const struct st_set *st, struct err *e);
@@ -63,7 +73,7 @@ int model_load_linear(const struct model *m, const struct site *s, size_t i, str
                       struct err *e);
 
 /* Norms, biases and whatever else is not of a site; the linears of the sites are absent until
- * loaded or set. Sites of a block are counted from 0, in the order of the table. */
+ * loaded or set. index: as sites have it, so of the tower too where that is quantized. Sites of a block are counted from 0, in the order of the table. */
 struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* Of a model with rounded activations: this block leaves them as they are. */

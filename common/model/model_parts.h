@@ -43,7 +43,7 @@ void model_mark(const struct model *m, const struct op_tensor *t, char *seen);
 int model_check_unread(const struct model *m, const char *seen, struct err *e);
 /* What embeddings are made of beside the table of tokens is there. */
 int model_check_embed(const struct model *m, struct err *e);
-/* The tower, where there is one: its prefix in this file, and its blocks are there. */
+/* The tower, where there is one: its blocks are there. */
 int model_open_tower(struct model *m, struct err *e);
 /* A tensor that a program asks for is there with its shape. */
 int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_linear,

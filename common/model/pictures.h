@@ -18,9 +18,9 @@ struct pictures {
 
 struct features {
     size_t count, rows, d;
-    size_t *first;              /* [count + 1] picture i has the rows [first[i], first[i + 1]) */
-    float *x;                   /* [rows, d] */
-    float *deep[VISION_LEVELS]; /* levels that go behind blocks of the decoder */
+    size_t *first; /* [count + 1] picture i has the rows [first[i], first[i + 1]) */
+    float *x;      /* [rows, d] */
+    float **deep; /* [VISION_LEVELS] levels that go behind blocks of the decoder; NULL: not there */
     size_t levels;
 };
 

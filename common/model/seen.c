@@ -16,15 +16,26 @@ void seen_drop_features(struct seen *s)
 
 void seen_drop_deep(struct seen *s)
 {
-    for (size_t i = 0; i < VISION_LEVELS; i++) {
+    for (size_t i = 0; s->f.deep && i < VISION_LEVELS; i++) {
         free(s->f.deep[i]);
         s->f.deep[i] = NULL;
     }
     s->rows.deeps = 0;
 }
 
+static void way_close(struct seen_way **w)
+{
+    if (!*w)
+        return;
+    sight_close(&(*w)->sight);
+    pictures_once_release(&(*w)->once);
+    free(*w);
+    *w = NULL;
+}
+
 void seen_release(struct seen *s)
 {
+    way_close(&s->way);
     features_release(&s->f);
     free(s->axis);
     free(s->feature);
@@ -145,18 +156,43 @@ static int look(struct model *m, const struct seen_text *x, const struct picture
     return rc;
 }
 
-int seen_open(struct model *m, const struct seen_text *x, const struct pictures *p, struct seen *s,
-              struct err *e)
+/* The same, up to the tower's first block. */
+static int look_begin(struct model *m, const struct seen_text *x, const struct pictures *p,
+                      struct seen *s, struct err *e)
 {
-    const struct config *c = model_config(m);
+    struct seen_way *w = s->way = mem_array(1, sizeof *w, e);
 
-    memset(s, 0, sizeof *s);
-    if (seen_check_text(m, x, e) < 0)
+    if (!w || pictures_once_make(p, &w->once, e) < 0 ||
+        features_make(m, &w->once.p, &s->f, e) < 0 ||
+        !(w->sight = sight_open(m, &w->once.p, &s->f, 0, e)) ||
+        !(s->feature = mem_array(x->T, sizeof *s->feature, e)))
         return -1;
-    if (!p->count)
-        return 0;
-    if (look(m, x, p, s, e) < 0)
-        return -1;
+    free(w->once.pixels);
+    w->once.pixels = NULL;
+    w->once.p.pixels = NULL;
+    return feature_fill(s, x, p->count, w->once.of, e);
+}
+
+struct sight *seen_sight(struct seen *s)
+{
+    if (s->way)
+        sight_aim(s->way->sight, &s->f); /* *s may have moved */
+    return s->way ? s->way->sight : NULL;
+}
+
+int seen_join(struct seen *s, struct err *e)
+{
+    struct sight *way = seen_sight(s);
+    const int rc = way ? sight_join(way, e) : 0;
+
+    way_close(&s->way);
+    return rc;
+}
+
+/* What the decoder is told of the pictures that were looked at. */
+static int settle(const struct config *c, const struct seen_text *x, const struct pictures *p,
+                  struct seen *s, struct err *e)
+{
     if (c->rope.axes) {
         if (!(s->axis = mem_array(3 * x->T, sizeof *s->axis, e)))
             return -1;
@@ -172,7 +208,21 @@ int seen_open(struct model *m, const struct seen_text *x, const struct pictures 
     return 0;
 }
 
-int seen_chunk(struct model *m, const struct chunk_view *v, struct seen *s, struct err *e)
+int seen_open(struct model *m, const struct seen_text *x, const struct pictures *p, struct seen *s,
+              struct err *e)
+{
+    memset(s, 0, sizeof *s);
+    if (seen_check_text(m, x, e) < 0)
+        return -1;
+    return !p->count ? 0 : look(m, x, p, s, e) < 0 ? -1 : settle(model_config(m), x, p, s, e);
+}
+
+/* How a chunk is looked at: all of the tower, or its beginning. */
+typedef int look_fn(struct model *, const struct seen_text *, const struct pictures *,
+                    struct seen *, struct err *);
+
+static int chunk_look(struct model *m, const struct chunk_view *v, look_fn *how, struct seen *s,
+                      struct err *e)
 {
     const struct chunk_images *x = &v->images;
     const struct seen_text text = {
@@ -182,13 +232,26 @@ int seen_chunk(struct model *m, const struct chunk_view *v, struct seen *s, stru
                          .grid = x->grid,
                          .size = x->size,
                          .digest = x->digest};
+    int rc;
 
     if (x->n) {
         p.pixels = x->pixels->data;
         p.rows = (size_t)x->pixels->shape[0];
         p.width = tensor_elements(x->pixels) / p.rows;
     }
-    return seen_open(m, &text, &p, s, e) < 0
-               ? err_prefix(e, "chunk %llu", (unsigned long long)v->chunk)
-               : 0;
+    memset(s, 0, sizeof *s);
+    rc = seen_check_text(m, &text, e);
+    if (rc == 0 && x->n)
+        rc = how(m, &text, &p, s, e) < 0 ? -1 : settle(model_config(m), &text, &p, s, e);
+    return rc < 0 ? err_prefix(e, "chunk %llu", (unsigned long long)v->chunk) : 0;
+}
+
+int seen_chunk(struct model *m, const struct chunk_view *v, struct seen *s, struct err *e)
+{
+    return chunk_look(m, v, look, s, e);
+}
+
+int seen_begin(struct model *m, const struct chunk_view *v, struct seen *s, struct err *e)
+{
+    return chunk_look(m, v, look_begin, s, e);
 }

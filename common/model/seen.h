@@ -5,6 +5,7 @@
 #define PTQ_SEEN_H
 
 #include "model.h"
+#include "pictures_once.h"
 #include "sight.h"
 
 struct chunk_view; /* msg_chunk.h */
@@ -17,11 +18,18 @@ struct seen_text {
     const int32_t *image;   /* [T] which picture a token is of, -1: none; NULL: all are text */
 };
 
+/* Pictures on their way through the tower. */
+struct seen_way {
+    struct pictures_once once;
+    struct sight *sight;
+};
+
 struct seen {
     int any; /* 0: text alone */
     struct rows_seen rows;
     struct features f;
     int32_t *axis, *feature;
+    struct seen_way *way; /* seen_begin: until seen_join; NULL: there are no pictures */
 };
 
 /* Runs the tower over the pictures, over one that is there several times once; x->image is borrowed
@@ -31,6 +39,11 @@ int seen_open(struct model *m, const struct seen_text *x, const struct pictures 
               struct err *e);
 /* The same of a chunk, which is borrowed. */
 int seen_chunk(struct model *m, const struct chunk_view *v, struct seen *s, struct err *e);
+/* The same up to the tower's first block; whoever runs its blocks over seen_sight (sight.h; NULL:
+ * there are no pictures) then calls seen_join. The chunk's pixels are not needed any more. */
+int seen_begin(struct model *m, const struct chunk_view *v, struct seen *s, struct err *e);
+struct sight *seen_sight(struct seen *s);
+int seen_join(struct seen *s, struct err *e);
 /* That of a text alone: it has no tokens of images. */
 int seen_check_text(const struct model *m, const struct seen_text *x, struct err *e);
 /* h [T, d], as model_embed has made it. */

@@ -18,8 +18,9 @@ enum { PART_ROWS = 4096 }; /* patches that go through the tower together, or one
 
 void features_release(struct features *f)
 {
-    for (size_t i = 0; i < VISION_LEVELS; i++)
+    for (size_t i = 0; f->deep && i < VISION_LEVELS; i++)
         free(f->deep[i]);
+    free(f->deep);
     free(f->first);
     free(f->x);
     memset(f, 0, sizeof *f);
@@ -59,7 +60,8 @@ int features_make(struct model *m, const struct pictures *p, struct features *f,
     f->levels = v->branches;
     if (mem_mul(f->rows, f->d, &n) < 0)
         return err_set(e, ERR_USE, "%zu features are too many", f->rows);
-    if (!(f->x = mem_raw(n + 1, sizeof *f->x, e)))
+    if (!(f->x = mem_raw(n + 1, sizeof *f->x, e)) ||
+        !(f->deep = mem_array(VISION_LEVELS, sizeof *f->deep, e)))
         return -1;
     for (size_t l = 0; l < f->levels; l++)
         if (!(f->deep[l] = mem_raw(n + 1, sizeof *f->x, e)))
@@ -194,7 +196,12 @@ const float *sight_rows(const struct sight *s, size_t *n)
     return s->x;
 }
 
-static int branches_run(struct sight *s, size_t block, struct err *e)
+void sight_aim(struct sight *s, struct features *f)
+{
+    s->f = f;
+}
+
+int sight_behind(struct sight *s, size_t block, struct err *e)
 {
     for (size_t l = 0; l < s->v->branches; l++)
         if (s->v->branch[l] == block) {
@@ -205,14 +212,24 @@ static int branches_run(struct sight *s, size_t block, struct err *e)
     return 0;
 }
 
+float *sight_stream(struct sight *s, size_t block, const struct rows **r)
+{
+    *r = s->windows.T && !s->v->full[block] ? &s->windows : &s->rows;
+    return s->x;
+}
+
 int sight_block(struct sight *s, size_t block, struct err *e)
 {
     struct block *b = block_open_tower(s->m, block, e);
-    const struct rows *r = s->windows.T && !s->v->full[block] ? &s->windows : &s->rows;
-    int rc = b ? block_forward(b, r, s->x, e) : -1;
+    const struct rows *r;
+    float *x = sight_stream(s, block, &r);
+    int rc = b ? block_load_all(b, e) : -1;
+
+    if (rc == 0)
+        rc = block_forward(b, r, x, e);
 
     block_close(&b);
-    return rc == 0 ? branches_run(s, block, e) : -1;
+    return rc == 0 ? sight_behind(s, block, e) : -1;
 }
 
 int sight_join(struct sight *s, struct err *e)

@@ -21,7 +21,13 @@ int features_make(struct model *m, const struct pictures *p, struct features *f,
 struct sight *sight_open(struct model *m, const struct pictures *p, struct features *f, size_t at,
                          struct err *e);
 int sight_block(struct sight *s, size_t block, struct err *e); /* one after the other */
-int sight_join(struct sight *s, struct err *e);                /* behind vision.run blocks */
+/* In place of sight_block, by who runs the block: its rows and what they are, then what branches off
+ * behind it. */
+float *sight_stream(struct sight *s, size_t block, const struct rows **r);
+int sight_behind(struct sight *s, size_t block, struct err *e);
+/* The features lie there now. */
+void sight_aim(struct sight *s, struct features *f);
+int sight_join(struct sight *s, struct err *e); /* behind vision.run blocks */
 /* The rows as they are now: [*n, d of the tower]. */
 const float *sight_rows(const struct sight *s, size_t *n);
 void sight_close(struct sight **s);

@@ -9,6 +9,7 @@
 #include "../format/format.h"
 #include "family.h"
 #include "op.h"
+#include "vision.h"
 
 /* The tensor that the bias of a linear is cut from, or NULL. */
 static const char *bias_of(const struct program *p, const struct op *o)
@@ -70,27 +71,50 @@ static int site_fill(struct sites *s, const struct program *p, size_t i, size_t 
     return 0;
 }
 
+/* p: of the block. */
+static int block_add(struct sites *s, size_t *cap, struct program *p, size_t block, struct err *e)
+{
+    int rc = mem_grow((void **)&s->site, cap, s->count + p->nsites, sizeof *s->site, e);
+
+    s->first[block] = s->count;
+    for (size_t i = 0; rc == 0 && i < p->nsites; i++)
+        rc = site_fill(s, p, i, block, e);
+    s->end[block] = s->count;
+    return rc;
+}
+
 int sites_make(struct sites *s, const struct config *c, struct err *e)
 {
     size_t cap = 0;
     int rc = 0;
 
     memset(s, 0, sizeof *s);
-    if (!(s->first = mem_array(c->layers + 1, sizeof *s->first, e)))
+    s->tower = c->vision && c->vision->quantized ? c->vision->run : 0;
+    s->blocks = c->layers + s->tower;
+    if (!(s->first = mem_array(2 * s->blocks, sizeof *s->first, e)))
         return -1;
-    for (size_t b = 0; b < c->layers && rc == 0; b++) {
+    s->end = s->first + s->blocks;
+    for (size_t k = 0; k < s->blocks && rc == 0; k++) {
+        const size_t b = sites_block(s, k);
         struct program p;
 
-        rc = family_program(c, b, &p, e);
+        rc = b < c->layers ? family_program(c, b, &p, e)
+                           : vision_program(c->vision, b - c->layers, &p, e);
         if (rc == 0)
-            rc = mem_grow((void **)&s->site, &cap, s->count + p.nsites, sizeof *s->site, e);
-        for (size_t i = 0; rc == 0 && i < p.nsites; i++)
-            rc = site_fill(s, &p, i, b, e);
+            rc = block_add(s, &cap, &p, b, e);
         program_release(&p);
-        s->blocks = b + 1;
-        s->first[s->blocks] = s->count;
     }
     return rc;
+}
+
+int site_is_of_tower(const char *name)
+{
+    return strncmp(name, "vision.", sizeof "vision." - 1) == 0;
+}
+
+size_t sites_block(const struct sites *s, size_t k)
+{
+    return k < s->tower ? s->blocks - s->tower + k : k - s->tower;
 }
 
 void sites_release(struct sites *s)
@@ -112,7 +136,7 @@ const struct site *sites_find(const struct sites *s, size_t block, const char *n
 {
     if (block >= s->blocks)
         return NULL;
-    for (size_t i = s->first[block]; i < s->first[block + 1]; i++)
+    for (size_t i = s->first[block]; i < s->end[block]; i++)
         if (strcmp(s->site[i].name, name) == 0)
             return &s->site[i];
     return NULL;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sites - the table of a model's sites: the groups of linears that share one input, in the order
  * of the run. It follows from the programs of the blocks (program.h); blocks may differ in the
- * number of their sites, their names and their shapes. */
+ * number of their sites, their names and their shapes. Where a tower is quantized (vision.h) its
+ * blocks come first in the run, but have the numbers behind those of the decoder, which keep
+ * theirs; the names of its sites begin with "vision.". */
 #ifndef PTQ_SITES_H
 #define PTQ_SITES_H
 
@@ -40,13 +42,17 @@ struct site {
 struct sites {
     size_t count, linears; /* of all sites; linears: of all of them together */
     struct site *site;     /* [count] */
-    size_t blocks;
-    size_t *first; /* [blocks + 1]: block b has sites [first[b], first[b + 1]) */
+    size_t blocks, tower;  /* tower: how many of them are of the tower, the last numbers */
+    size_t *first, *end;   /* [blocks]: block b has sites [first[b], end[b]) */
 };
 
 /* *s is to be released also after an error. */
 int sites_make(struct sites *s, const struct config *c, struct err *e);
 void sites_release(struct sites *s);
+/* Is a site of this name of a tower? Its rows are all of images. */
+int site_is_of_tower(const char *name);
+/* The block that is number k of the run. */
+size_t sites_block(const struct sites *s, size_t k);
 /* NULL: the block has none of this name, or there is no such block. */
 const struct site *sites_find(const struct sites *s, size_t block, const char *name);
 

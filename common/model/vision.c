@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../tensor/safetensors.h"
 #include "config_parts.h"
+#include "op.h"
 #include "program_build.h"
 
 #define SIZE_MOST (INT64_C(1) << 20)
@@ -119,6 +121,33 @@ int vision_read(struct vision **out, const struct config *c, const struct vision
 
 /* ---- blocks ---- */
 
+int vision_quantize(struct config *c, const char *what, struct err *e)
+{
+    if (!c->vision)
+        return err_set(e, ERR_USE,
+                       "%s: --vision quantize: a model_type '%s' has no tower: leave it out", what,
+                       c->model_type);
+    c->vision->quantized = 1;
+    return 0;
+}
+
+static int has_prefix(const struct st_set *st, const char *prefix)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (strncmp(st->entries[i].name, prefix, strlen(prefix)) == 0)
+            return 1;
+    return 0;
+}
+
+void vision_find(struct vision *v, const struct st_set *st)
+{
+    for (size_t i = 0; v->kind->prefixes[i]; i++)
+        if (has_prefix(st, v->kind->prefixes[i])) {
+            v->prefix = v->kind->prefixes[i];
+            return;
+        }
+}
+
 int vision_program(const struct vision *v, size_t block, struct program *p, struct err *e)
 {
     char prefix[128];
@@ -126,6 +155,9 @@ int vision_program(const struct vision *v, size_t block, struct program *p, stru
     snprintf(prefix, sizeof prefix, "%s%s.%zu.", v->prefix, v->kind->blocks, block);
     program_init(p, prefix, v->d);
     v->kind->build(v, block, p);
+    for (size_t i = 0; !v->quantized && i < p->nops; i++)
+        if (p->op[i].kind == &op_linear)
+            p->op[i].linear.site = NULL;
     return program_finish(p, e);
 }
 
@@ -140,11 +172,14 @@ int vision_norm(const struct vision *v, struct program *p, int in, const char *n
 
 void vision_mlp(const struct vision *v, struct program *p, int x, const char *up, const char *down)
 {
-    const int y = program_linear(p, x, &(struct program_linear){.name = up, .rows = v->ff});
+    const int y = program_linear(
+        p, x, &(struct program_linear){.name = up, .rows = v->ff, .site = "vision.mlp.up"});
 
     program_bias(p, y, 1);
     program_activate(p, y, v->activation);
-    program_linear_add(p, y, PROGRAM_STREAM, &(struct program_linear){.name = down, .rows = v->d});
+    program_linear_add(
+        p, y, PROGRAM_STREAM,
+        &(struct program_linear){.name = down, .rows = v->d, .site = "vision.mlp.down"});
     program_bias(p, PROGRAM_STREAM, 1);
 }
 
@@ -157,7 +192,8 @@ void vision_attention(const struct vision *v, struct program *p, const int qkv[3
         program_rope(p, qkv[0], v->heads, &v->rope);
         program_rope(p, qkv[1], v->heads, &v->rope);
     }
-    program_linear_add(p, program_attention(p, qkv[0], qkv[1], qkv[2], &shape), PROGRAM_STREAM,
-                       &(struct program_linear){.name = out, .rows = v->d});
+    program_linear_add(
+        p, program_attention(p, qkv[0], qkv[1], qkv[2], &shape), PROGRAM_STREAM,
+        &(struct program_linear){.name = out, .rows = v->d, .site = "vision.attn.o"});
     program_bias(p, PROGRAM_STREAM, 1);
 }

@@ -4,7 +4,9 @@
  *
  * A tower is a list of blocks, each a program as those of the decoder; before them pixels become
  * rows (a patch is a row), behind them the rows become features, one for each image token of the
- * text. Everything is f32, and nothing of a tower is quantized. Who runs it: sight.h. */
+ * text. Everything is f32. The linears of its blocks are sites where that is asked for
+ * (vision_quantize); what lies before and behind the blocks, the projector too, is none. Who runs
+ * it: sight.h. */
 #ifndef PTQ_VISION_H
 #define PTQ_VISION_H
 
@@ -47,6 +49,7 @@ struct vision {
     enum activation activation, projector;
     int64_t token;      /* id of the image token */
     size_t out;         /* numbers of a feature: the width of the decoder */
+    int quantized;      /* the linears of its blocks are sites; of who opens the model */
     int drops_class;    /* the row before the patches of a picture is no feature */
     int projector_bias; /* of the two linears of a projector */
     size_t tiles_most;  /* more than so many tiles are shrunk; 0: never */
@@ -60,6 +63,11 @@ struct vision {
 /* For a family with a tower: *out is to be freed. Errors name file and key. */
 int vision_read(struct vision **out, const struct config *c, const struct vision_kind *kind,
                 const char *what, struct err *e);
+/* Its linears become sites of the model, whose rows are of images; an error: there is no tower. */
+int vision_quantize(struct config *c, const char *what, struct err *e);
+/* Under which name the file has it. */
+struct st_set;
+void vision_find(struct vision *v, const struct st_set *st);
 /* *p is to be released also after an error. */
 int vision_program(const struct vision *v, size_t block, struct program *p, struct err *e);
 

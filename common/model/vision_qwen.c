@@ -143,8 +143,9 @@ static int settle3(struct vision *v, const struct config *c, const struct json *
 
 static void attention(const struct vision *v, struct program *p)
 {
-    const int all = program_linear(p, vision_norm(v, p, PROGRAM_STREAM, "norm1"),
-                                   &(struct program_linear){.name = "attn.qkv", .rows = 3 * v->d});
+    const int all = program_linear(
+        p, vision_norm(v, p, PROGRAM_STREAM, "norm1"),
+        &(struct program_linear){.name = "attn.qkv", .rows = 3 * v->d, .site = "vision.attn.qkv"});
     int part[3];
 
     program_bias(p, all, 1);
@@ -162,18 +163,22 @@ static void build2(const struct vision *v, size_t block, struct program *p)
 
 static void build2_5(const struct vision *v, size_t block, struct program *p)
 {
+    struct program_linear l = {
+        .name = "mlp.gate_proj", .rows = v->ff, .site = "vision.mlp.up", .fused = "gate_up_proj"};
     int x, gate, up;
 
     (void)block;
     attention(v, p);
     x = vision_norm(v, p, PROGRAM_STREAM, "norm2");
-    gate = program_linear(p, x, &(struct program_linear){.name = "mlp.gate_proj", .rows = v->ff});
-    up = program_linear(p, x, &(struct program_linear){.name = "mlp.up_proj", .rows = v->ff});
+    gate = program_linear(p, x, &l);
+    l.name = "mlp.up_proj";
+    up = program_linear(p, x, &l);
     program_bias(p, gate, 1);
     program_bias(p, up, 1);
     program_gate(p, gate, up, v->activation);
-    program_linear_add(p, gate, PROGRAM_STREAM,
-                       &(struct program_linear){.name = "mlp.down_proj", .rows = v->d});
+    program_linear_add(
+        p, gate, PROGRAM_STREAM,
+        &(struct program_linear){.name = "mlp.down_proj", .rows = v->d, .site = "vision.mlp.down"});
     program_bias(p, PROGRAM_STREAM, 1);
 }
 

@@ -24,12 +24,14 @@ void tile_build(const struct vision *v, size_t block, struct program *p)
 {
     static const char *const names[3] = {"self_attn.q_proj", "self_attn.k_proj",
                                          "self_attn.v_proj"};
+    struct program_linear l = {.rows = v->d, .site = "vision.attn.qkv", .fused = "qkv_proj"};
     const int x = vision_norm(v, p, PROGRAM_STREAM, "layer_norm1");
     int part[3];
 
     (void)block;
     for (int i = 0; i < 3; i++) {
-        part[i] = program_linear(p, x, &(struct program_linear){.name = names[i], .rows = v->d});
+        l.name = names[i];
+        part[i] = program_linear(p, x, &l);
         program_bias(p, part[i], 1);
     }
     vision_attention(v, p, part, "self_attn.out_proj");

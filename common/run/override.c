@@ -308,7 +308,7 @@ int overrides_check(const struct overrides *o, const struct sites *s, struct err
 {
     for (size_t i = 0; i < o->count; i++)
         if (!hits_model(&o->at[i], s)) {
-            const struct site *x = &s->site[s->first[1] - 1];
+            const struct site *x = &s->site[s->end[0] - 1];
 
             return err_set(e, ERR_USE,
                            "%s: '%s' hits no linear of this model; names are like '%s', sites like "

@@ -14,6 +14,7 @@
 #include "forward_rows.h"
 #include "forward_site.h"
 #include "forward_state.h"
+#include "forward_tower.h"
 #include "forward_weights.h"
 
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e)
@@ -162,7 +163,7 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
                                  (unsigned long long)v.chunk);
     if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0)
         return -1;
-    if (held_make(&held, f->model, chunk, e) < 0) {
+    if (held_make(&held, f->model, chunk, f->o.tower, e) < 0) {
         held_release(&held);
         return -1;
     }
@@ -352,7 +353,10 @@ static int finish_block(struct forward *f, struct way *w, size_t index, struct e
 {
     const size_t stop = block_stops(w->block);
 
-    for (size_t i = 0; i < f->count; i++) {
+    for (size_t i = 0; i < f->count && index >= f->c->layers; i++)
+        if (tower_finish(f, i, index - f->c->layers, e) < 0)
+            return -1;
+    for (size_t i = 0; i < f->count && index < f->c->layers; i++) {
         const struct rows r = held_rows(&f->held[i]);
 
         if (f->held[i].from > index)
@@ -420,7 +424,7 @@ static int load_weights(struct forward *f, struct way *w, const struct site *s,
 static int pass_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
 {
     const struct site *s = &f->sites->site[f->sites->first[index]],
-                      *end = &f->sites->site[f->sites->first[index + 1]];
+                      *end = &f->sites->site[f->sites->end[index]];
     struct msg *m;
 
     for (; s < end; s++) {
@@ -446,7 +450,8 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
             continue;
         if (io->progress)
             io->progress(io->ctx, s->block, s->name, i, f->count);
-        if (stop_chunk(f, i, s, count, io, e) < 0)
+        if ((s->block < f->c->layers ? stop_chunk(f, i, s, count, io, e)
+                                     : tower_stop(f, i, s, count, io, e)) < 0)
             return err_prefix(e, "block %zu, %s, chunk %llu", s->block, s->name,
                               (unsigned long long)f->held[i].view.chunk);
     }
@@ -465,14 +470,15 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
 static int run_block(struct forward *f, size_t index, const struct forward_io *io, struct err *e)
 {
     const struct site *s = &f->sites->site[f->sites->first[index]],
-                      *end = &f->sites->site[f->sites->first[index + 1]];
+                      *end = &f->sites->site[f->sites->end[index]];
 
     for (int w = 0; w < f->ways; w++)
         if (!(f->way[w].block = block_open(f->model, index, e)))
             return -1;
     if (f->ways > 1)
         block_set_exact(f->way[1].block);
-    if (f->o.attention_weights && block_load_received(f->way[0].block, e) < 0)
+    if (f->o.attention_weights && index < f->c->layers &&
+        block_load_received(f->way[0].block, e) < 0)
         return -1;
     while (s < end) {
         size_t count = 1;
@@ -483,10 +489,11 @@ static int run_block(struct forward *f, size_t index, const struct forward_io *i
             return -1;
         s += count;
     }
-    for (int w = f->sites->first[index + 1] == f->sites->count ? 0 : f->ways; w-- > 0;)
+    for (int w = f->sites->end[index] == f->sites->count ? 0 : f->ways; w-- > 0;)
         if (finish_block(f, &f->way[w], index, e) < 0)
             return -1;
-    if (f->sites->first[index + 1] < f->sites->count && state_save(f, index + 1, e) < 0)
+    if (index < f->c->layers && f->sites->end[index] < f->sites->count &&
+        state_save(f, index + 1, e) < 0)
         return -1;
     for (int w = f->ways; w-- > 0;)
         block_close(&f->way[w].block);
@@ -539,7 +546,10 @@ int forward_run(struct forward *f, const struct forward_io *io, struct err *e)
         return -1;
     if (f->o.from_site == f->sites->count)
         return 0;
-    if (start(f, e) < 0 || (first = state_load(f, io, e)) < 0)
+    for (size_t i = 0; i < f->sites->tower; i++)
+        if (run_block(f, sites_block(f->sites, i), io, e) < 0)
+            return -1;
+    if (tower_join(f, e) < 0 || start(f, e) < 0 || (first = state_load(f, io, e)) < 0)
         return -1;
     for (size_t i = 0; i < f->count; i++)
         seen_drop_features(&f->held[i].seen);

@@ -4,12 +4,12 @@
 
 #include <stdlib.h>
 
-int held_make(struct held *c, struct model *m, const struct msg *chunk, struct err *e)
+int held_make(struct held *c, struct model *m, const struct msg *chunk, int tower, struct err *e)
 {
     *c = (struct held){.msg = msg_copy(chunk, e), .sum = msg_checksum(chunk)};
     if (!c->msg || chunk_read(c->msg, &c->view, e) < 0)
         return -1;
-    if (seen_chunk(m, &c->view, &c->seen, e) < 0)
+    if ((tower ? seen_begin(m, &c->view, &c->seen, e) : seen_chunk(m, &c->view, &c->seen, e)) < 0)
         return -1;
     msg_drop(c->msg, "pixels");
     c->view.images.pixels = NULL;
@@ -21,6 +21,7 @@ void held_release(struct held *c)
     msg_destroy(&c->msg);
     seen_release(&c->seen);
     free(c->w);
+    free(c->kept);
 }
 
 struct rows held_rows(const struct held *c)

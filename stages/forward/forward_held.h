@@ -13,13 +13,15 @@ struct held {
     struct chunk_view view;
     float *w;         /* [T] weights of the block at work; NULL: those of the chunk */
     struct seen seen; /* what its images are in the decoder */
+    void *kept;       /* [kept_room] of the tower's block at work; NULL: nothing */
+    size_t kept_room;
     size_t from;      /* the block it goes on at; those before have passed already */
     uint64_t commits; /* that it has passed them with: as forward.passed */
 };
 
-/* A deep copy, so that the caller keeps its message; its images are looked at, then only token ids
+/* tower: its blocks are yet to be run (seen_begin). A deep copy, so that the caller keeps its message; its images are looked at, then only token ids
  * and what the tower made of them are kept. *c is to be released also after an error. */
-int held_make(struct held *c, struct model *m, const struct msg *chunk, struct err *e);
+int held_make(struct held *c, struct model *m, const struct msg *chunk, int tower, struct err *e);
 void held_release(struct held *c);
 struct rows held_rows(const struct held *c);
 /* Bytes of what the tower made of the images of all: there until all hidden states have begun. */

@@ -54,8 +54,9 @@ static const struct opt rows[] = {
      .help =
          "the rows of images once more, by themselves: for ptq-reduce --partial --rows-of image",
      .wiring = 1},
-    {"vision", OPT_CHOICE, AT(quantize_vision), "HOW",
-     .help = "full: the vision tower and its projector stay at full precision; quantize is refused",
+    {"vision", OPT_CHOICE, AT(core.tower), "HOW",
+     .help = "full: the vision tower and its projector stay at full precision\nquantize: the "
+             "linears of the tower's blocks are quantized too, before those of the decoder",
      "full", .choices = visions},
     {"experts", OPT_CHOICE, AT(core.expert.every), "WHICH",
      .help = "routed: the sums of an expert are those of the tokens that its router sends there\n"
@@ -93,10 +94,6 @@ static int check(const struct stage *s, struct err *e)
     c->core.act_bits = (int)c->act_bits;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
-    if (c->quantize_vision)
-        return err_set(e, ERR_USE,
-                       "--vision quantize: the linears of vision towers and projectors are no "
-                       "sites; they stay at full precision (--vision full)");
     if (c->core.order == FORWARD_SITE && commits != 1)
         return err_set(e, ERR_USE,
                        "--inputs quantized needs either --commits EP or --follow DIR, to get the "

@@ -13,7 +13,6 @@ struct forward_command {
     int64_t act_bits;
     const char *lease_text;
     struct link_lease lease;
-    int quantize_vision;
 };
 
 extern const struct stage_spec forward_spec;

@@ -184,6 +184,8 @@ struct json *site_record(const struct model *m, const struct forward_opts *o)
     json_set_text(rec, "version", PTQ_VERSION);
     json_set_text(rec, "model", digest);
     json_set_text(rec, "acts", dtype_name(o->acts));
+    if (o->tower)
+        json_set_text(rec, "vision", "quantize");
     if (o->act_bits)
         json_set_int(rec, "act_bits", o->act_bits);
     json_set_text(rec, "order", o->order == FORWARD_SITE ? "site" : "full");

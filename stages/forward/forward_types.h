@@ -19,6 +19,7 @@ struct forward_opts {
     enum forward_order order;
     int dual;     /* run the full-precision model beside and emit its rows too ("xf") */
     int act_bits; /* inputs of sites are rounded to so many, as engines will do; 0: they are not */
+    int tower;    /* the linears of the model's tower are sites too, before those of the decoder */
     int attention_weights; /* weigh tokens by the attention they receive */
     /* the least weight of a token beside the largest, before they are scaled to mean 1 */
     double weight_min;

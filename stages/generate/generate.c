@@ -51,7 +51,7 @@ static uint64_t block_bytes(const struct sites *s, size_t block)
 {
     uint64_t n = 0;
 
-    for (size_t k = s->first[block]; k < s->first[block + 1]; k++)
+    for (size_t k = s->first[block]; k < s->end[block]; k++)
         for (size_t i = 0; i < s->site[k].count; i++)
             n += (uint64_t)s->site[k].linear[i].rows * s->site[k].inputs * sizeof(float);
     return n;

@@ -26,7 +26,7 @@ static int block_bytes(const struct config *c, const struct sites *sites, size_t
 
         if (block_back_room(c, b, chunk, &room, e) < 0)
             return -1;
-        for (size_t s = sites->first[b]; s < sites->first[b + 1]; s++)
+        for (size_t s = sites->first[b]; s < sites->end[b]; s++)
             for (size_t i = 0; i < sites->site[s].count; i++)
                 weights += sizeof(float) * (double)sites->site[s].linear[i].rows *
                            (double)sites->site[s].inputs;

@@ -98,7 +98,7 @@ static int round_block(const struct importance_local *l, struct block *b, size_t
 {
     const struct sites *sites = model_sites(l->m);
 
-    for (size_t s = sites->first[block]; s < sites->first[block + 1]; s++)
+    for (size_t s = sites->first[block]; s < sites->end[block]; s++)
         for (size_t i = 0; i < sites->site[s].count; i++) {
             float *w = block_linear(b, s - sites->first[block], i);
 

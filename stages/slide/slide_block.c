@@ -17,7 +17,7 @@ static size_t sites_in(const struct slide_block *b)
 {
     const struct sites *s = model_sites(b->m);
 
-    return s->first[b->index + 1] - s->first[b->index];
+    return s->end[b->index] - s->first[b->index];
 }
 
 /* Which vector is what a site reads divided by? SLIDE_ALPHAS: none. */

@@ -32,7 +32,7 @@ struct leave {
 
 static size_t sites_in(const struct leave *l)
 {
-    return l->sites->first[l->b->index + 1] - l->first;
+    return l->sites->end[l->b->index] - l->first;
 }
 
 /* ---- losses ---- */

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "../../common/model/sites.h"
+
 /* Which modality a class is of; MODALITIES: none that is known, or another kind of class. */
 static size_t modality_of(const struct problem_class *c)
 {
@@ -59,6 +61,10 @@ static void add(struct work *w, const struct problem_class *c, double ratio)
 static int ratios_choose(struct work *w, struct err *e)
 {
     memcpy(w->ratio, w->o->mix, sizeof w->ratio);
+    for (size_t m = 0; m < MODALITIES && site_is_of_tower(w->v.site); m++)
+        w->ratio[m] = 1; /* there is nothing to mix */
+    if (site_is_of_tower(w->v.site))
+        return 0;
     if (!w->o->mix_told || modality_ratios_read(w->v.ratios, w->ratio) == 0)
         return 0;
     return err_set(e, ERR_USE,

@@ -345,7 +345,7 @@ static int formats_check(const struct writer *w, struct err *e)
         if (w->formats[i]->container == FORMAT_GGUF &&
             gguf_model_check(p->dir, &p->config, p->source, e))
             return -1;
-    return 0;
+    return plan_check_tower(p, w->formats, w->nformats, e);
 }
 
 struct writer *write_open(const struct write_opts *o, struct err *e)
@@ -361,8 +361,9 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     w->head_bits = o->head_bits;
     w->shard_bytes = o->shard_bytes ? o->shard_bytes : WRITE_SHARD_BYTES;
     if ((o->from_parts && take_look(o->out, e)) || !(w->names = mem_text(o->formats, e)) ||
-        format_parse(o->formats, w->formats, &w->nformats, e) || plan_open(&w->plan, o->model, e) ||
-        note_read(w, o->note, e) || formats_check(w, e) ||
+        format_parse(o->formats, w->formats, &w->nformats, e) ||
+        plan_open(&w->plan, o->model, o->tower, e) || note_read(w, o->note, e) ||
+        formats_check(w, e) ||
         fingerprint_model(w->plan.config.file, w->plan.source, &w->print, e) ||
         out_open(&w->out, o->out,
                  o->from_site || o->from_parts ? OUT_GO_ON

@@ -7,6 +7,8 @@
 #define AT(field) offsetof(struct write_command, field)
 static const struct opt_choice heads[] = {{"keep", 0}, {"4", 4}, {"8", 8}, {NULL, 0}};
 
+static const struct opt_choice visions[] = {{"full", 0}, {"quantize", 1}, {NULL, 0}};
+
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
      .help = "the model that is being quantized (a Hugging Face folder)", .must = 1,
@@ -16,6 +18,9 @@ static const struct opt rows[] = {
     {"format", OPT_TEXT, AT(core.formats), "LIST",
      .help = "formats to write, comma-separated, several get a folder each", FORMAT_DEFAULT,
      .nth = format_choice, .aside = 1},
+    {"vision", OPT_CHOICE, AT(core.tower), "HOW",
+     .help = "of the vision tower: full, or quantize as ptq-forward --vision quantize does", "full",
+     .choices = visions},
     {"lm-head", OPT_CHOICE, AT(core.head_bits), "BITS",
      .help = "gguf: round the head and the embedding to nearest in blocks of 32 (Q4_0, Q8_0)",
      "keep", .choices = heads, .aside = 1},

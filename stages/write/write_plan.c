@@ -12,6 +12,7 @@
 #include "../../common/model/config_read.h"
 #include "../../common/model/model.h"
 #include "../../common/model/sidecar.h"
+#include "../../common/model/vision.h"
 #include "../../common/model/vec.h"
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
@@ -151,14 +152,16 @@ static int others_add(struct plan *p, struct err *e)
     return 0;
 }
 
-static int open_folder(struct plan *p, const char *dir, int packed, struct err *e)
+static int open_folder(struct plan *p, const char *dir, int packed, int tower, struct err *e)
 {
     memset(p, 0, sizeof *p);
     p->packed = packed;
     if (!(p->dir = mem_text(dir, e)) || config_read(dir, &p->config, e) ||
         !(p->source = st_open_folder(dir, e)))
         goto fail;
-    if ((!packed && format_check_plain(p->config.file, dir, e)) || sidecar_check(dir, e) ||
+    if (model_find_tower(&p->config, p->source, e) ||
+        (tower && vision_quantize(&p->config, dir, e)) ||
+        (!packed && format_check_plain(p->config.file, dir, e)) || sidecar_check(dir, e) ||
         model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
         !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
         !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
@@ -175,14 +178,23 @@ fail:
     return -1;
 }
 
-int plan_open(struct plan *p, const char *dir, struct err *e)
+int plan_open(struct plan *p, const char *dir, int tower, struct err *e)
 {
-    return open_folder(p, dir, 0, e);
+    return open_folder(p, dir, 0, tower, e);
+}
+
+int plan_check_tower(const struct plan *p, const struct format *const *f, size_t count,
+                     struct err *e)
+{
+    for (size_t i = 0; i < count && p->config.vision && p->config.vision->quantized; i++)
+        if (format_check_tower(f[i], e) < 0)
+            return -1;
+    return 0;
 }
 
 int plan_open_packed(struct plan *p, const char *dir, struct err *e)
 {
-    return open_folder(p, dir, 1, e);
+    return open_folder(p, dir, 1, 0, e);
 }
 
 void plan_release(struct plan *p)

@@ -63,8 +63,8 @@ struct plan {
     char **other; /* [nothers] names of the matrices that are no linears; owned */
 };
 
-/* Reads config and names; every linear's .weight must be there with its shape and a float type. */
-int plan_open(struct plan *p, const char *dir, struct err *e);
+/* tower: its linears are quantized too. Reads config and names; every linear's .weight must be there with its shape and a float type. */
+int plan_open(struct plan *p, const char *dir, int tower, struct err *e);
 /* Of a checkpoint that is quantized already: linears may be there in its format instead. */
 int plan_open_packed(struct plan *p, const char *dir, struct err *e);
 void plan_release(struct plan *p);
@@ -104,6 +104,9 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
 void plan_model(const struct plan *p, struct format_model *m);
 /* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */
 double plan_site_loss(const struct plan *p, size_t order, double *loss);
+/* The formats can hold what of the tower is quantized, if anything is. */
+int plan_check_tower(const struct plan *p, const struct format *const *f, size_t count,
+                     struct err *e);
 /* 0 when every site has its solution, else -1 and the first that has none. */
 int plan_missing(const struct plan *p, struct err *e);
 

@@ -297,7 +297,8 @@ int repack_run(const struct repack_opts *o, struct repack_report *report, struct
     memset(report, 0, sizeof *report);
     if (plan_open_packed(&r.plan, o->model, e) < 0)
         return -1;
-    if (!(r.reader = format_open(r.plan.config.file, o->model, r.plan.source, e)))
+    if (plan_check_tower(&r.plan, &o->format, 1, e) < 0 ||
+        !(r.reader = format_open(r.plan.config.file, o->model, r.plan.source, e)))
         goto out;
     report->from = format_of(r.reader);
     report->exact = o->format->read != NULL;

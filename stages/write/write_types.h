@@ -15,6 +15,7 @@ struct write_opts {
     const char *out;
     const char *formats; /* "gptq,dense": names of common/format/format_list.c */
     const char *note;    /* file: text for the journal and the model card; NULL: none */
+    int tower;           /* the linears of the model's tower are quantized too */
     int overwrite, keep_parts;
     int commits; /* they go to those who make the problems: a site follows from those before it */
     /* an earlier run has committed the sites before this one: they are taken over from its parts,

@@ -62,3 +62,38 @@ setup() {
     run -100 ptq eval --model "$shapes" --data wrong.jsonl --answers
     [[ $output == *"images/none.png"* ]]
 }
+
+@test "vision: a quantized tower: sites of its own before the decoder's, the bytes of any number of workers, read back, or refused by name" {
+    local conformance=$shapes/../conformance
+    [ -d "$conformance/qwen3_vl" ] || skip "data/conformance is not on this machine (PTQ_SHARED)"
+    ptq_ask() { ptq run vlm --model "$M" --data "$data" --chunk-tokens 60 --bits 4 --group -1 --grid sym --quiet "$@"; }
+    for f in qwen3_vl idefics3; do # one with levels that branch off, one whose engines fuse q, k and v
+        M=$conformance/$f data=$f.jsonl
+        cp "$BATS_TEST_DIRNAME/../golden/vision/$f.jsonl" . && ln -sfn "$M/images" images
+        ptq_ask --tokens 120 --vision quantize --format dense --out one --overwrite --workers forward=1
+        ptq_ask --tokens 120 --vision quantize --format dense,compressed-tensors --out three --overwrite --workers forward=3
+        cmp one/model.safetensors three/dense/model.safetensors
+        # every linear of the tower's blocks, and no other tensor of it
+        ptq diff --json one "$M" | jq -es --argjson tower "$(jq '.vision_config.depth // .vision_config.num_hidden_layers' "$M/config.json")" '
+            map(.what // "") | (map(select(test("(visual.blocks|vision_model.encoder.layers)[.][0-9]+[.](attn|self_attn|mlp).*weight$"))) | length) as $n |
+            (map(select(test("visual|vision_model"))) | length) == $n and $n >= 4 * $tower'
+        ptq check three/compressed-tensors >/dev/null
+        ptq convert --model three/compressed-tensors --format dense "back-$f" --quiet
+        for out in three/dense three/compressed-tensors "back-$f"; do
+            ptq eval --model "$out" --ref "$M" --data "$data" --json --quiet | jq .kld_mean
+        done >kld
+        jq -es '(.[1] / .[0] - 1 | fabs) < 0.05 and (.[2] / .[0] - 1 | fabs) < 0.05' kld # scales round in f16 there, in bf16 here
+    done
+    # blocks of the tower have the numbers behind the decoder's
+    jq -es --argjson layers "$(jq .text_config.num_hidden_layers "$M/config.json")" 'map(select(.record == "site")) |
+        (.[0] | .site == "vision.attn.qkv" and .block == $layers and .linears[0].name == "model.vision_model.encoder.layers.0.self_attn.q_proj") and
+        all(.[]; (.site | startswith("vision.")) == (.block >= $layers))' one/.ptqflow/journal.jsonl
+    run -100 ptq_ask --tokens 120 --vision quantize --format gptq --out no
+    [[ $output == *"looks for codes in the blocks of the decoder alone"* ]]
+    run -100 ptq_ask --tokens 120 --vision quantize --format dense --dual --out no
+    [[ $output == *"--vision quantize"*"leave --dual out"* ]]
+    run -100 ptq convert --model three/compressed-tensors --format gptq no
+    run -100 ptq run gptq --model "$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3" --data "$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3/calib.jsonl" \
+        --tokens 512 --length 256 --vision quantize --format dense --out no
+    [[ $output == *"has no tower"* ]]
+}

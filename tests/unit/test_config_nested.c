@@ -9,6 +9,7 @@
 #include <string.h>
 #include "../../common/model/config.h"
 #include "../../common/model/config_read.h"
+#include "../../common/model/sites.h"
 #include "../../common/model/vision.h"
 
 #define BASE                                                                      \
@@ -102,11 +103,51 @@ static void parts_are_read(void **state)
     config_release(&c);
 }
 
+/* Its blocks come first in the run, with the numbers behind those of the decoder, which keeps its
+ * own. */
+static void a_tower_has_sites_when_asked(void **state)
+{
+    static const char *const names[4] = {"vision.attn.qkv", "vision.attn.o", "vision.mlp.up",
+                                         "vision.mlp.down"};
+    struct config c;
+    struct sites s, plain;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(parse(LLAMA "}", &c, &e), 0);
+    assert_int_equal(vision_quantize(&c, "here", &e), -1);
+    assert_non_null(strstr(e.text, "here: --vision quantize: a model_type 'llama' has no tower"));
+    config_release(&c);
+    assert_int_equal(parse(IDEFICS3 ", " TEXT ", " TOWER "}", &c, &e), 0);
+    assert_int_equal(sites_make(&plain, &c, &e), 0);
+    assert_true(plain.count == 8 && plain.tower == 0 && plain.blocks == 2);
+    assert_int_equal(vision_quantize(&c, "here", &e), 0);
+    assert_int_equal(sites_make(&s, &c, &e), 0);
+    assert_true(s.count == 4 * 3 + 8 && s.tower == 3 && s.blocks == 5);
+    assert_true(sites_block(&s, 0) == 2 && sites_block(&s, 2) == 4 && sites_block(&s, 3) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(s.site[4 + i].name, names[i]);
+        assert_true(s.site[4 + i].block == 3 && s.site[4 + i].order == 4 + i);
+        assert_true(site_is_of_tower(s.site[4 + i].name));
+    }
+    assert_string_equal(s.site[0].fused, "qkv_proj");
+    assert_string_equal(s.site[0].linear[0].name,
+                        "model.vision_model.encoder.layers.0.self_attn.q_proj");
+    assert_true(s.site[12].block == 0 && !site_is_of_tower(s.site[12].name));
+    assert_true(s.first[0] == 12 && s.end[1] == 20 && s.first[2] == 0 && s.end[4] == 12);
+    assert_ptr_equal(sites_find(&s, 1, "mlp.down"), &s.site[19]);
+    assert_null(sites_find(&s, 5, "mlp.down"));
+    sites_release(&plain);
+    sites_release(&s);
+    config_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_parts_are_refused),
         cmocka_unit_test(parts_are_read),
+        cmocka_unit_test(a_tower_has_sites_when_asked),
     };
 
     return cmocka_run_group_tests_name("config_nested", tests, NULL, NULL);

@@ -364,7 +364,8 @@ int check_folder(const char *dir, int json, FILE *out, struct err *e)
 
     if (config_read(dir, &c.config, e) == 0 && (c.set = st_open_folder(dir, e)) &&
         (c.reader = format_open(c.config.file, dir, c.set, e)) &&
-        sites_make(&c.sites, &c.config, e) == 0 && all_check(&c, e) == 0)
+        model_find_tower(&c.config, c.set, e) == 0 && sites_make(&c.sites, &c.config, e) == 0 &&
+        all_check(&c, e) == 0)
         rc = fs_flush(out, e) < 0 ? -1 : c.problems != 0;
     free((void *)c.name);
     format_close(&c.reader);

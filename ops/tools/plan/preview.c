@@ -134,8 +134,9 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
     memset(p, 0, sizeof *p);
     if (config_read(o->model, &p->config, e))
         return -1;
-    if (format_check_plain(p->config.file, o->model, e) || sites_make(&p->table, &p->config, e) ||
-        agree(o, p, &f, e) ||
+    if (format_check_plain(p->config.file, o->model, e) ||
+        (o->forward->tower && model_use_tower(&p->config, o->model, e)) ||
+        sites_make(&p->table, &p->config, e) || agree(o, p, &f, e) ||
         overrides_check_shapes(s->overrides, &p->table, &all, o->formats, o->nformats, e) ||
         gguf_model_check_formats(o->model, &p->config, o->formats, o->nformats, e) ||
         !(p->split = mem_array(p->table.count, sizeof *p->split, e)) ||

@@ -124,9 +124,9 @@ static double every_flops(const struct tally *t, const struct site *site)
     size_t later = site->order + 1;
     double rows = 0;
 
-    while (later < all->first[site->block + 1] && all->site[later].expert != site->expert)
+    while (later < all->end[site->block] && all->site[later].expert != site->expert)
         later++;
-    for (size_t k = 0; later < all->first[site->block + 1] && k < site->count; k++)
+    for (size_t k = 0; later < all->end[site->block] && k < site->count; k++)
         rows += (double)site->linear[k].rows;
     return 2 * (double)t->run->tokens * (1 - site->share) * rows * (double)site->inputs;
 }
