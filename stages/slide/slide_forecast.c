@@ -34,7 +34,7 @@ static int load_of(const struct slide_opts *o, const struct config *c, const str
                    size_t block, size_t step, struct load *x, struct err *e)
 {
     *x = (struct load){0};
-    for (size_t i = s->first[block]; i < s->first[block + 1]; i++)
+    for (size_t i = s->first[block]; i < s->end[block]; i++)
         for (size_t k = 0; k < s->site[i].count; k++) {
             const double N = (double)s->site[i].linear[k].rows, K = (double)s->site[i].inputs,
                          groups = N * (double)grid_groups(s->site[i].inputs, o->shape.group);

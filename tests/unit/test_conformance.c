@@ -118,7 +118,7 @@ static size_t run_stops(struct model *m, const struct st_set *g, int seq, const 
                         size_t index, const struct rows *r, float *h)
 {
     const struct sites *sites = model_sites(m);
-    const size_t first = sites->first[index], count = sites->first[index + 1] - first;
+    const size_t first = sites->first[index], count = sites->end[index] - first;
     struct err err = {0};
     size_t compared = 0;
     struct block *b = block_open(m, index, &err);
