@@ -73,7 +73,8 @@ int model_load_linear(const struct model *m, const struct site *s, size_t i, str
                       struct err *e);
 
 /* Norms, biases and whatever else is not of a site; the linears of the sites are absent until
- * loaded or set. index: as sites have it, so of the tower too where that is quantized. Sites of a block are counted from 0, in the order of the table. */
+ * loaded or set. index: as sites have it, so of the tower too where that is quantized. Sites of a
+ * block are counted from 0, in the order of the table. */
 struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* Of a model with rounded activations: this block leaves them as they are. */

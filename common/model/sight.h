@@ -21,8 +21,8 @@ int features_make(struct model *m, const struct pictures *p, struct features *f,
 struct sight *sight_open(struct model *m, const struct pictures *p, struct features *f, size_t at,
                          struct err *e);
 int sight_block(struct sight *s, size_t block, struct err *e); /* one after the other */
-/* In place of sight_block, by who runs the block: its rows and what they are, then what branches off
- * behind it. */
+/* In place of sight_block, by who runs the block: its rows and what they are, then what branches
+ * off behind it. */
 float *sight_stream(struct sight *s, size_t block, const struct rows **r);
 int sight_behind(struct sight *s, size_t block, struct err *e);
 /* The features lie there now. */

@@ -19,8 +19,9 @@ struct held {
     uint64_t commits; /* that it has passed them with: as forward.passed */
 };
 
-/* tower: its blocks are yet to be run (seen_begin). A deep copy, so that the caller keeps its message; its images are looked at, then only token ids
- * and what the tower made of them are kept. *c is to be released also after an error. */
+/* tower: its blocks are yet to be run (seen_begin). A deep copy, so that the caller keeps its
+ * message; its images are looked at, then only token ids and what the tower made of them are kept.
+ * *c is to be released also after an error. */
 int held_make(struct held *c, struct model *m, const struct msg *chunk, int tower, struct err *e);
 void held_release(struct held *c);
 struct rows held_rows(const struct held *c);

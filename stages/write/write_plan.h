@@ -63,7 +63,8 @@ struct plan {
     char **other; /* [nothers] names of the matrices that are no linears; owned */
 };
 
-/* tower: its linears are quantized too. Reads config and names; every linear's .weight must be there with its shape and a float type. */
+/* tower: its linears are quantized too. Reads config and names; every linear's .weight must be
+ * there with its shape and a float type. */
 int plan_open(struct plan *p, const char *dir, int tower, struct err *e);
 /* Of a checkpoint that is quantized already: linears may be there in its format instead. */
 int plan_open_packed(struct plan *p, const char *dir, struct err *e);

@@ -73,8 +73,7 @@ static size_t first_of(const struct sites *all, size_t block, int expert)
 static size_t run_block(struct model *m, size_t index, const struct rows *r, float *h, int loops)
 {
     const struct sites *all = model_sites(m);
-    const size_t first = all->first[index], count = all->end[index] - first,
-                 d = model_config(m)->d;
+    const size_t first = all->first[index], count = all->end[index] - first, d = model_config(m)->d;
     struct err err = {0};
     struct block *b = block_open(m, index, &err);
     float *kept = run_array(T * model_kept(m, DT_F32) / sizeof(float)),
