@@ -105,7 +105,8 @@ static int output_bytes(const struct write_command *w, const struct solve_comman
     const struct format_linear all = {.scale_type = c->core.scale_type,
                                       .bits = c->core.bits,
                                       .group = c->core.group,
-                                      .grid = c->core.grid};
+                                      .grid = c->core.grid,
+                                      .permuted = c->core.desc_act};
     const struct format *formats[FORMATS_MAX];
     struct sum s = {.o = &c->lines, .all = &all, .formats = formats};
     struct st_set *set;

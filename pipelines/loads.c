@@ -29,6 +29,7 @@ void loads_add(struct loads *l, const struct solve_command *c, const struct site
     const struct format_linear all = {.bits = c->core.bits,
                                       .group = c->core.group,
                                       .grid = c->core.grid,
+                                      .permuted = c->core.desc_act,
                                       .scale_type = c->core.scale_type};
 
     for (size_t i = 0; i < l->count; i++)

@@ -286,7 +286,8 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
         const struct format_linear all = {.scale_type = c->core.scale_type,
                                           .bits = c->core.bits,
                                           .group = c->core.group,
-                                          .grid = c->core.grid};
+                                          .grid = c->core.grid,
+                                          .permuted = c->core.desc_act};
 
         if (overrides_check_shapes(&c->lines, sites, &all, formats, nformats, e) < 0)
             return -1;
@@ -309,7 +310,8 @@ static void say_loads(const struct route *t, const struct sites *sites, const st
               &(const struct format_linear){.scale_type = c->core.scale_type,
                                             .bits = c->core.bits,
                                             .group = c->core.group,
-                                            .grid = c->core.grid});
+                                            .grid = c->core.grid,
+                                            .permuted = c->core.desc_act});
     }
 }
 

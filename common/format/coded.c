@@ -105,7 +105,8 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
                         .zeros = x->zeros ? x->zeros->data : NULL,
                         .tensor_scale =
                             x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
-                        .table = x->table ? x->table->data : NULL};
+                        .table = x->table ? x->table->data : NULL,
+                        .group_of = x->g_idx ? x->g_idx->data : NULL};
     return numbers_check(g, x, e) || scales_check(x, c, e) ? -1 : 0;
 }
 
@@ -143,6 +144,53 @@ void coded_zeros(const struct coded *c, uint8_t *zeros)
         memset(zeros, c->grid->zero(c->bits), c->N * c->G);
 }
 
+/* The inputs by their groups: those of group g from at[0][start[g]] on. */
+static size_t *by_group(const struct coded *c, size_t **start, struct err *e)
+{
+    size_t *at = mem_array(c->K, sizeof *at, e);
+
+    if (!at || !(*start = mem_array(c->G + 1, sizeof **start, e))) {
+        free(at);
+        return NULL;
+    }
+    for (size_t k = 0; k < c->K; k++)
+        (*start)[c->group_of[k] + 1]++;
+    for (size_t g = 0; g < c->G; g++)
+        (*start)[g + 1] += (*start)[g];
+    for (size_t k = c->K; k-- > 0;)
+        at[--(*start)[c->group_of[k] + 1]] = k;
+    memmove(*start, *start + 1, c->G * sizeof **start);
+    (*start)[c->G] = c->K;
+    return at;
+}
+
+static int decode_permuted(const struct coded *c, size_t first, size_t rows, float *w,
+                           struct err *e)
+{
+    size_t *start = NULL, *at = by_group(c, &start, e);
+    double *value = at ? mem_raw(c->K, sizeof *value, e) : NULL;
+    uint8_t *codes = value ? mem_raw(c->K, 1, e) : NULL;
+
+    for (size_t n = first; codes && n < first + rows; n++, w += c->K)
+        for (size_t g = 0; g < c->G; g++) {
+            const struct grid_group group = coded_group(c, n, g);
+            const size_t count = start[g + 1] - start[g];
+
+            for (size_t i = 0; i < count; i++)
+                codes[i] = c->codes[n * c->K + at[start[g] + i]];
+            c->grid->value(&group, codes, count, value);
+            for (size_t i = 0; i < count; i++)
+                w[at[start[g] + i]] = (float)value[i];
+        }
+    free(value);
+    free(at);
+    free(start);
+    if (!codes)
+        return -1;
+    free(codes);
+    return 0;
+}
+
 int coded_decode(const struct coded *c, size_t first, size_t rows, float *w, struct err *e)
 {
     const size_t K = c->K, width = c->G == 1 ? K : (size_t)c->group;
@@ -151,6 +199,8 @@ int coded_decode(const struct coded *c, size_t first, size_t rows, float *w, str
     if (!dtype_is_float(c->scale_type))
         return err_set(e, ERR_USE, "scales of type %s: not a float type",
                        dtype_name(c->scale_type));
+    if (c->group_of)
+        return decode_permuted(c, first, rows, w, e);
     if (!(value = mem_raw(width, sizeof *value, e)))
         return -1;
     for (size_t n = first; n < first + rows; n++) {

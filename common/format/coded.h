@@ -14,10 +14,11 @@ struct coded {
     int64_t group;        /* -1: a whole row */
     const uint8_t *codes; /* [N,K] */
     enum dtype scale_type;
-    const void *scales;   /* [N,G] */
-    const uint8_t *zeros; /* [N,G]; NULL where the grid has none */
-    double tensor_scale;  /* 1 where the grid has none */
-    const float *table;   /* [N, 2^bits]; NULL where the grid has none */
+    const void *scales;      /* [N,G] */
+    const uint8_t *zeros;    /* [N,G]; NULL where the grid has none */
+    double tensor_scale;     /* 1 where the grid has none */
+    const float *table;      /* [N, 2^bits]; NULL where the grid has none */
+    const int32_t *group_of; /* [K] the group of each input, checked; NULL: k / group */
 };
 
 /* Of a linear that is not kept: what the grid has must be there, and nothing else. *c points into

@@ -18,6 +18,7 @@ struct engine {
     int kept;         /* and linears that are not quantized among those that are */
     int mixed;        /* and more than one kind of bits, group, zero points */
     int parts;        /* and different kinds within what engines fuse (q k v; gate up) */
+    int permuted;     /* and groups that are not of inputs that follow each other */
     int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
     const char *use;                       /* how it is called: a line of code, DIR in it */
 };

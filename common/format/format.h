@@ -34,6 +34,7 @@ struct format_linear {
     const struct grid *grid;
     enum dtype scale_type;
     int symmetric; /* every zero point is 2^(bits-1) */
+    int permuted;  /* groups are not of inputs that follow each other: each names its own */
 };
 
 #define FORMAT_TENSORS 6

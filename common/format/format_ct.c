@@ -8,8 +8,9 @@
  * The format's numbers are signed, code - 2^(b-1), and stored with 2^(b-1) added: our codes as they
  * are. Inputs stand in their order (no weight_g_idx), whatever order the solver went by. The type
  * of the scales becomes config.json's dtype, because readers compute in it.
- * What it leaves out: 3 bits, which releases before and after mid 2026 pack in two ways. Checked
- * against the official packer in tests/golden/pack. */
+ * What it leaves out: groups in the order of activation ("actorder": "group"), which its library
+ * has refused to read since August 2026; 3 bits, which releases before and after mid 2026 pack in
+ * two ways. Checked against the official packer in tests/golden/pack. */
 #include <stdlib.h>
 
 #include "../base/mem.h"
@@ -80,6 +81,8 @@ static int is_float(const struct format_linear *l)
 
 static int check(const struct format_linear *l, struct err *e)
 {
+    if (packed_check_order(l, CT_METHOD, e) < 0)
+        return -1;
     if (is_float(l))
         return ct_float_check(l, e);
     if (packed_check(l, CT_METHOD, e) < 0)

@@ -129,6 +129,7 @@ static const struct engine engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
+     .permuted = 1,
      .use = "AutoModelForCausalLM.from_pretrained(\"DIR\")"},
     {.name = "vLLM",
      .bits = ~0u,
@@ -137,6 +138,7 @@ static const struct engine engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
+     .permuted = 1,
      .use = "vllm serve DIR"},
     {.name = NULL},
 };

@@ -26,7 +26,7 @@ uint32_t format_gguf_type(const struct format_linear *l)
 
 static int check(const struct format_linear *l, struct err *e)
 {
-    if (packed_check(l, "gguf", e) < 0)
+    if (packed_check(l, "gguf", e) < 0 || packed_check_order(l, "gguf", e) < 0)
         return -1;
     if (l->bits && l->bits != 4 && l->bits != 8)
         return err_set(e, ERR_USE,

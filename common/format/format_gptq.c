@@ -2,9 +2,10 @@
 /* format_gptq - GPTQ v1 (and what v2 shares): P.qweight, P.qzeros, P.scales, P.g_idx for each
  * linear P, bias and everything else as in the source.
  *
- * Rows in their order (g_idx = k / group, desc_act false): the variant that every reader takes
- * on its fast path. Scales are stored in the type they were solved in (F16, or BF16 which newer
- * readers take) and config.json's dtype becomes that type, because readers compute in it.
+ * Rows in their order (g_idx = k / group, desc_act false), the variant that every reader takes on
+ * its fast path; with --desc-act g_idx is the solution's, and desc_act true. Scales are stored in
+ * the type they were solved in (F16, or BF16 which newer readers take) and config.json's dtype
+ * becomes that type, because readers compute in it.
  * bits, group_size and sym are those of most linears; the others stand in "dynamic"
  * (format_gptq_rules.c). There is no "meta": readers that take it for another producer's refuse
  * the file, and who made it stands in the metadata of the weight files. Which engines load what:
@@ -87,7 +88,7 @@ int gptq_put(int version, const struct format_linear *l, const struct coded *c, 
     if (packed_put(emit, ctx, l->name, "scales", words, l->G * l->N * sizeof(uint16_t), e))
         goto out;
     for (size_t k = 0; k < l->K; k++)
-        words[k] = (uint32_t)(k / width);
+        words[k] = c->group_of ? (uint32_t)c->group_of[k] : (uint32_t)(k / width);
     rc = packed_put(emit, ctx, l->name, "g_idx", words, l->K * sizeof *words, e);
 out:
     free(zeros);
@@ -102,7 +103,7 @@ struct json *gptq_config(int version, const struct format_model *m, enum dtype *
     const char *name = version == 1 ? "gptq" : "gptq_v2";
     struct json *c, *dynamic;
     struct gptq_base base;
-    int bad;
+    int bad, permuted = 0;
 
     if (!first) {
         format_check_kept(&format_gptq, e);
@@ -110,9 +111,11 @@ struct json *gptq_config(int version, const struct format_model *m, enum dtype *
     }
     *dtype = first->scale_type;
     base = gptq_base(m);
+    for (size_t i = 0; i < m->count; i++)
+        permuted |= !m->linear[i]->kept && m->linear[i]->permuted;
     c = json_new_object();
     bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
-          json_set_bool(c, "desc_act", 0) || json_set_bool(c, "static_groups", 1) ||
+          json_set_bool(c, "desc_act", permuted) || json_set_bool(c, "static_groups", !permuted) ||
           json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
           json_set_bool(c, "true_sequential", 1) ||
           (isfinite(m->damp) && json_set_real(c, "damp_percent", m->damp)) ||

@@ -22,7 +22,7 @@ static int vllm_group(int bits, int64_t group)
 #define TRANSFORMERS                                                                              \
     {                                                                                             \
         .name = "transformers", .bits = B(2) | B(3) | B(4) | B(8), .zeros = 1, .kept = 1,         \
-        .parts = 1, .group = transformers_group,                                                  \
+        .parts = 1, .permuted = 1, .group = transformers_group,                                   \
         .use =                                                                                    \
             "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "                  \
             "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel" \
@@ -36,6 +36,7 @@ const struct engine gptq_engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
+     .permuted = 1,
      .use = USE_GPTQMODEL},
     {.name = "vLLM",
      .bits = B(4) | B(8),
@@ -64,6 +65,7 @@ const struct engine gptq_v2_engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
+     .permuted = 1,
      .use = USE_GPTQMODEL},
     {.name = NULL},
 };

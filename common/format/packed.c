@@ -88,6 +88,7 @@ void packed_linear(const struct packed *p, struct format_linear *l)
     l->bits = p->bits;
     l->group = p->group;
     l->G = p->G;
+    l->permuted = p->group_of != NULL;
     l->scale_type = p->scale_type;
     l->symmetric = 1;
     for (size_t i = 0; p->zeros && i < p->N * p->G && l->symmetric; i++)
@@ -246,9 +247,20 @@ int packed_check(const struct format_linear *l, const char *format, struct err *
     return 0;
 }
 
+int packed_check_order(const struct format_linear *l, const char *format, struct err *e)
+{
+    return l->permuted ? err_set(e, ERR_USE,
+                                 "'%s': --desc-act yes: in the %s format no reader of today takes "
+                                 "groups of inputs that do not follow each other; gptq, gptq-v2 "
+                                 "and dense hold them",
+                                 l->name, format)
+                       : 0;
+}
+
 int packed_alike(const struct format_linear *a, const struct format_linear *b)
 {
-    return a->bits == b->bits && a->group == b->group && a->grid->zeros == b->grid->zeros &&
+    return a->bits == b->bits && a->group == b->group && a->permuted == b->permuted &&
+           a->grid->zeros == b->grid->zeros &&
            (a->grid == b->grid || (affine_is(a->grid) && affine_is(b->grid)));
 }
 

@@ -65,6 +65,8 @@ int packed_put(format_emit *emit, void *ctx, const char *linear, const char *par
 void packed_transpose(const uint16_t *in, size_t N, size_t G, uint16_t *out);
 /* Scales of F16 or BF16, and a grid of equal steps, as far as they are known. */
 int packed_check(const struct format_linear *l, const char *format, struct err *e);
+/* Groups must be of inputs that follow each other in this format. */
+int packed_check_order(const struct format_linear *l, const char *format, struct err *e);
 /* Of the linears that are not kept the first; NULL: all are. */
 const struct format_linear *packed_first(const struct format_model *m);
 /* Bits, group and zero points (has its grid any?) are the same. */

@@ -5,8 +5,10 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "../base/mem.h"
 #include "msg_check.h"
 
 /* "NAME.PART" of a linear, of this shape. Optional: *t is NULL when it is not there. */
@@ -47,12 +49,31 @@ static int finite_check(const struct msg *m, const struct tensor *t, const char 
                : 0;
 }
 
+/* Every input is in a group, and none has more than its share of them. */
+static int groups_check(const struct msg *m, const struct solution_linear *x, struct err *e)
+{
+    const int32_t *group = x->g_idx ? x->g_idx->data : NULL;
+    uint32_t *count = group ? mem_array(x->G, sizeof *count, e) : NULL;
+    int bad = 0;
+
+    if (!group)
+        return 0;
+    for (size_t k = 0; count && k < x->K && !bad; k++)
+        bad = x->group < 0 || group[k] < 0 || (size_t)group[k] >= x->G ||
+              ++count[group[k]] > (uint64_t)x->group;
+    free(count);
+    if (bad)
+        return check_fail(m, e, "tensor '%s' has groups of other than %lld inputs", x->g_idx->name,
+                          (long long)x->group);
+    return count ? 0 : -1;
+}
+
 /* Which of the optional ones must be there is the grid's business, who uses the codes asks it. */
 static int read_tensors(const struct msg *m, struct solution_linear *x, struct err *e)
 {
     const uint64_t G = x->group < 0 ? 1 : (x->K + (uint64_t)x->group - 1) / (uint64_t)x->group;
     const uint64_t codes[2] = {x->N, x->K}, groups[2] = {x->N, G}, one[1] = {1},
-                   levels[2] = {x->N, UINT64_C(1) << x->bits};
+                   levels[2] = {x->N, UINT64_C(1) << x->bits}, inputs[1] = {x->K};
 
     x->G = (size_t)G;
     if (read_part(m, x, "codes", 0, DT_U8, 2, codes, &x->codes, e) ||
@@ -66,7 +87,8 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
         return check_fail(m, e, "tensor '%s' has a zero point that does not fit %d bits",
                           x->zeros->name, x->bits);
     if (read_part(m, x, "tensor_scale", 1, DT_F32, 1, one, &x->tensor_scale, e) ||
-        read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e))
+        read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e) ||
+        read_part(m, x, "g_idx", 1, DT_I32, 1, inputs, &x->g_idx, e) || groups_check(m, x, e))
         return -1;
     return finite_check(m, x->scales, "scales", e) ||
                    finite_check(m, x->tensor_scale, "scales", e) ||
@@ -78,7 +100,8 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
 /* A linear that nothing was done to: it must not have results either. */
 static int read_kept(const struct msg *m, struct solution_linear *x, struct err *e)
 {
-    static const char *const parts[] = {"codes", "scales", "zeros", "tensor_scale", "table"};
+    static const char *const parts[] = {"codes",        "scales", "zeros",
+                                        "tensor_scale", "table",  "g_idx"};
     char full[TENSOR_NAME + 16];
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -281,8 +304,8 @@ int solution_add_changed(struct msg *m, const struct tensor *t, size_t count, st
 
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS])
 {
-    const struct tensor *const all[SOLUTION_PARTS] = {x->codes, x->scales, x->zeros,
-                                                      x->tensor_scale, x->table};
+    const struct tensor *const all[SOLUTION_PARTS] = {x->codes,        x->scales, x->zeros,
+                                                      x->tensor_scale, x->table,  x->g_idx};
     size_t n = 0;
 
     for (size_t i = 0; i < SOLUTION_PARTS && !x->kept; i++)

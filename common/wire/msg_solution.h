@@ -22,16 +22,18 @@ struct solution_linear {
     const struct tensor *zeros;        /* "NAME.zeros" U8 [N,G] */
     const struct tensor *tensor_scale; /* "NAME.tensor_scale" F32 [1] */
     const struct tensor *table;        /* "NAME.table" F32 [N, 2^bits] */
-    double loss, rel_loss;             /* tr((W-Q)H(W-Q)'), over tr(WHW') */
-    double round_off, trace;           /* |W-Q|^2 / |W|^2, |W-Q|^2 tr(H) / K; NaN: not told */
-    double asym_loss;                  /* NaN without D */
+    /* "NAME.g_idx" I32 [K]: the group of each input; NULL: k / group. Each group has as many. */
+    const struct tensor *g_idx;
+    double loss, rel_loss;   /* tr((W-Q)H(W-Q)'), over tr(WHW') */
+    double round_off, trace; /* |W-Q|^2 / |W|^2, |W-Q|^2 tr(H) / K; NaN: not told */
+    double asym_loss;        /* NaN without D */
     /* loss, damping included, is at most this if no weight leaves its grid; 0: not known */
     double bound;
 };
 /* Tensors of the checkpoint that are of no linear and change with the site, at most. */
 #define SOLUTION_CHANGED 8
 /* The tensors that such a linear has, in the order above; how many. None when it is kept. */
-#define SOLUTION_PARTS 5
+#define SOLUTION_PARTS 6
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS]);
 
 struct solution_view {

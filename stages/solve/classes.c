@@ -8,6 +8,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "solve_loss.h"
+#include "solve_permute.h"
 
 struct class_cost {
     double loss, energy; /* energy NAN: not known, the loss is 0 */
@@ -53,7 +54,7 @@ static double *class_h(struct work *w, size_t c, struct err *e)
         .S = &kept, .tokens = w->v.classes[c].tokens, .sum_w = w->v.classes[c].sum_w};
     double *H = NULL, *D = NULL;
 
-    if (expand_sums(w->problem, w->v.K, &s, &H, &D, e) == 0)
+    if (expand_sums(w->problem, w->v.K, &s, &H, &D, e) == 0 && permute_square(w, H, e) == 0)
         return H;
     free(H);
     return NULL;

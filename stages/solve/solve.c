@@ -20,6 +20,7 @@
 #include "classes.h"
 #include "solve_equal.h"
 #include "solve_mix.h"
+#include "solve_permute.h"
 #include "work.h"
 
 /* ---- what came in ---- */
@@ -61,6 +62,8 @@ static struct solve_part *part_of(struct work *w, const struct solve_opts *o, st
     if (contenders_parse(o->solver, &x->list, e) || !(x->best = mem_array(1, sizeof *x->best, e)))
         return NULL;
     x->o = *o;
+    if (o->desc_act) /* the problem itself is put into that order */
+        x->o.order = ORDER_NONE;
     w->contest |= x->list.contest;
     w->nparts++;
     return x;
@@ -179,7 +182,7 @@ static int expand(struct work *w, struct err *e)
         expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
         return -1;
     drop_rest(w);
-    return 0;
+    return permute_problem(w, e);
 }
 
 /* ---- the contest ---- */
@@ -452,6 +455,9 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
         goto out;
     if (expand(w, e) || solve_parts(w, p, e) || classes_measure(w, p, e))
         goto out;
+    for (size_t i = 0; i < w->nparts; i++)
+        if (permute_back(w, w->part[i].best, e))
+            goto out;
     note->coverage = (double)w->sums.tokens / (double)w->v.K;
     tell(w);
     solution = compose(w, clock_wall() - start, e);

@@ -54,6 +54,11 @@ static const struct opt rows[] = {
      "f16", .nth = grid_scale_choice},
     {"zero-min", OPT_INT, AT(core.zero_min), "N",
      .help = "smallest zero point of asym (GPTQ v1 files cannot hold 0)", "1", 0, 1},
+    {"desc-act", OPT_CHOICE, AT(core.desc_act), "WHEN",
+     .help = "yes: a group is of inputs that follow each other in the order of activation, so each "
+             "input\nnames its group (g_idx; with --groups dynamic as the official GPTQ does it). "
+             "For gptq,\ngptq-v2 and dense",
+     "no", .choices = answers},
     {"refine", OPT_INT, AT(core.refine), "N",
      .help = "passes over the scales after the codes are chosen", "0", 0, 100},
     {"refine-alpha", OPT_REAL, AT(core.refine_alpha), "X", .help = "share of D in them", "0.25", 0,
@@ -387,6 +392,14 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
         return -1;
     if (o->group == 0)
         return err_set(e, ERR_USE, "--group must be -1 or at least 1");
+    if (o->desc_act && o->order != ORDER_ACT)
+        return err_set(e, ERR_USE, "--desc-act yes goes with --order act");
+    for (size_t i = 0; i < c->count; i++)
+        if (o->desc_act && !contender_takes(c->name[i], "order"))
+            return err_set(e, ERR_USE,
+                           "--desc-act yes means nothing to solver %s, which has no order of "
+                           "columns",
+                           c->name[i]);
     for (size_t i = 0; i < c->count; i++)
         if (o->groups == GROUPS_DYNAMIC && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs --groups static", c->name[i]);
@@ -543,6 +556,8 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     bad |= json_set_text(r, "fit", opt_choice_name(fits, (int)o->fit));
     bad |= json_set_text(r, "scale_type", dtype_name(grid_scale_type(o->grid, o->scale_type)));
     bad |= json_set_int(r, "zero_min", o->zero_min);
+    if (o->desc_act)
+        bad |= json_set_bool(r, "desc_act", 1);
     if (o->recorded)
         bad |= json_set_text(r, "inputs", "recorded");
     if (o->sums != SUMS_WEIGHTED)

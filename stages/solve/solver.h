@@ -47,7 +47,8 @@ struct solve_opts {
     enum fit fit;
     enum order order;
     enum groups groups;
-    double damp; /* of the mean diagonal */
+    int desc_act; /* groups are of inputs that follow each other in that order */
+    double damp;  /* of the mean diagonal */
     enum dead dead;
     /* F16 BF16 F32 F64: scales are rounded to it before codes are chosen; a grid may have a type
      * of its own (grid_scale_type) */

@@ -200,6 +200,7 @@ void work_destroy(struct work *w)
     free(w->now);
     json_destroy(&w->contenders);
     json_destroy(&w->classes);
+    free(w->order);
     free(w->H);
     free(w->D);
     free(w->hold_H);

@@ -11,14 +11,16 @@
 #include "solve_note.h"
 #include "solve_opts.h"
 
-#define ANSWER_PARTS 4
+#define ANSWER_PARTS 5
+#define ANSWER_GROUPS 4 /* of these: that of each input */
 /* What one solver made of the site. */
 struct answer {
     struct solve_opts o;
     const struct solver *solver;
     struct solve_stats stats;
     double tensor_scale; /* one for all linears; 1 where the grid has none */
-    /* of each linear codes, scales and, where the grid has them, zeros and the tensor's scale */
+    /* of each linear codes, scales and, where the grid has them, zeros and the tensor's scale; the
+     * groups of inputs where they are not those of their order (solve_permute.h) */
     struct tensor results[ANSWER_PARTS * PROBLEM_LINEARS];
     struct solution_linear linear[PROBLEM_LINEARS];
     double loss, asym_loss; /* over all linears */
@@ -44,6 +46,8 @@ struct work {
     double equal[PROBLEM_CLASSES]; /* factors of the classes (--equalise); 0: none */
     struct msg *problem;
     double *H, *D, *hold_H, *hold_D;
+    /* [K] the input that stands at each place of H, D and the weights; NULL: as they come */
+    size_t *order;
     size_t nparts;           /* 0: every linear is kept as it is */
     struct solve_part *part; /* [v.nlinears] */
     int contest;             /* some part is one */

@@ -451,6 +451,7 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
     f->bits = c->bits;
     f->group = c->group;
     f->G = c->G;
+    f->permuted = c->group_of != NULL;
     f->grid = c->grid;
     f->scale_type = c->scale_type;
     f->symmetric = !c->zeros || all_equal(c->zeros, c->N * c->G, 1u << (c->bits - 1));

@@ -41,22 +41,19 @@ static int coded_of(const struct repack *r, const struct packed *p, struct coded
                         .scale_type = p->scale_type,
                         .scales = *scales,
                         .zeros = grid->zeros ? p->zeros : NULL,
-                        .tensor_scale = p->tensor_scale};
+                        .tensor_scale = p->tensor_scale,
+                        .group_of = p->group_of};
     return 0;
 }
 
-/* Permuted groups: only weights can say them in another format. */
-static int spread(const struct repack *r, const char *name, struct packed *p, struct err *e)
+/* Permuted groups, as weights: formats of codes name the group of each input, or their check says
+ * that they cannot. */
+static int spread(const struct repack *r, struct packed *p, struct err *e)
 {
     struct packed each;
 
-    if (!p->group_of)
+    if (!p->group_of || !r->o->format->load)
         return 0;
-    if (r->o->format->read)
-        return err_set(e, ERR_USE,
-                       "'%s': its groups are permuted (act-order), which the %s format is not "
-                       "written with: --format dense can hold it",
-                       name, r->o->format->name);
     if (packed_spread(p, &each, e) < 0)
         return -1;
     packed_release(p);
@@ -70,7 +67,7 @@ static int regroup(const struct repack *r, struct packed *p, struct err *e)
     struct packed parts;
     size_t each;
 
-    if (!r->group || p->group == r->group)
+    if (!r->group || p->group == r->group || p->group_of)
         return 0;
     if (packed_open_grid(&parts, p->grid, p->N, p->K, p->bits, r->group, e) < 0)
         return -1;
@@ -98,7 +95,7 @@ static int linear_read(const struct repack *r, const struct plan_linear *l, stru
         rc = format_read_linear(r->reader, l->f.name, l->f.N, l->f.K, p, e);
     if (rc <= 0)
         return rc;
-    if (spread(r, l->f.name, p, e) == 0 && regroup(r, p, e) == 0)
+    if (spread(r, p, e) == 0 && regroup(r, p, e) == 0)
         return 1;
     packed_release(p);
     return -1;

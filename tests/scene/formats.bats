@@ -49,6 +49,28 @@ refused() { # WORD OPTIONS...: before anything was started
     run -100 ptq check "$BATS_TEST_TMPDIR"
 }
 
+@test "groups in the order of activation: the same model in each format that holds them, refused by the others" {
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out act --tokens 512 --length 128 --quiet \
+        --bits 4 --group 32 --desc-act yes --groups dynamic --override 'b1.*: skip' --format gptq,gptq-v2,dense
+    for f in gptq gptq-v2; do
+        ptq eval --model act/$f --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet >$f.json
+        run -0 --separate-stderr ptq check act/$f
+        [[ $output == *"0 problems, 0 warnings"*"loads in: transformers"* ]]
+        [ "$(ptq inspect --fast act/$f | grep -c 'g_idx  I32')" -eq 7 ]
+    done
+    cmp gptq.json gptq-v2.json
+    jq -e '.desc_act and (.static_groups | not)' act/gptq/quantize_config.json
+    ptq convert --model act/gptq --format gptq-v2 v2 --quiet
+    ptq diff v2 act/gptq-v2
+    ptq convert --model act/gptq --format dense dense --quiet # rounded to F16, act/dense to BF16
+    run -1 --separate-stderr ptq diff --json dense act/dense
+    jq -es '.[-1].worst_relative_error < 0.003' <<<"$output"
+    refused "in the awq format no reader of today takes groups of inputs that do not follow each other" --format awq --bits 4 --group 32 --desc-act yes
+    refused "--desc-act yes goes with --order act" --desc-act yes --order group
+    run -100 ptq convert --model act/gptq --format compressed-tensors ct --quiet
+    [[ $output == *"in the compressed-tensors format no reader of today takes"* ]]
+}
+
 @test "ptq convert: there and back is the same checkpoint, of what was kept too" {
     ptq convert --model "$W/all/gptq" --format awq awq --quiet
     ptq convert --model awq --format compressed-tensors ct --quiet

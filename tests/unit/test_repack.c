@@ -172,7 +172,7 @@ static void put_words(const char *tensor, const void *data)
 }
 
 /* A zero point of 0, which only v2, compressed-tensors and AWQ hold; permuted groups, which only
- * weights hold. */
+ * GPTQ and weights hold. */
 static void what_is_not_in_every_format(void **state)
 {
     static uint32_t zeros[2 * 96 * 4 / 32];
@@ -190,8 +190,9 @@ static void what_is_not_in_every_format(void **state)
     for (size_t k = 0; k < 64; k++)
         groups[k] = k % 2;
     put_words(UP ".g_idx", groups);
-    refused_repack("awq", "'" UP "': its groups are permuted");
+    refused_repack("awq", "in the awq format no reader of today takes");
     assert_int_equal(repack("dense", &r, &e), 0);
+    assert_int_equal(repack("gptq-v2", &r, &e), 0);
 }
 
 static void drop(const char *text, const char *want)

@@ -127,8 +127,11 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
 int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
 {
     const struct solve_opts *s = o->solve;
-    const struct format_linear all = {
-        .bits = s->bits, .group = s->group, .grid = s->grid, .scale_type = s->scale_type};
+    const struct format_linear all = {.bits = s->bits,
+                                      .group = s->group,
+                                      .grid = s->grid,
+                                      .scale_type = s->scale_type,
+                                      .permuted = s->desc_act};
     struct forecast f;
 
     memset(p, 0, sizeof *p);
