@@ -22,6 +22,7 @@
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_check.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/slide/slide_opts.h"
@@ -355,12 +356,36 @@ static int check_tower(const struct route *t, const char *model, struct config *
     return tower ? model_use_tower(c, model, e) : 0;
 }
 
+/* An expert's reducer can keep the sums of all tokens only beside those of one kind of rows. */
+static int check_starved(const struct route *t, const struct config *c,
+                         const struct forward_command *f, struct err *e)
+{
+    const struct stage *r;
+
+    if (!c->experts || f->core.expert.starved != STARVED_ALL_TOKENS)
+        return 0;
+    for (size_t i = 0; (r = route_stage(t, &reduce_spec, i)); i++) {
+        const struct reduce_command *k = r->own;
+
+        if (k->core.partial || k->core.how.classes)
+            return err_set(e, ERR_USE,
+                           "--starved all-tokens: with %s of ptq-reduce there are no sums of all "
+                           "tokens: use --starved rtn, or leave it out",
+                           k->core.partial ? "--partial" : "--classes");
+    }
+    return 0;
+}
+
 static int check_forward(const struct route *t, const struct config *c, const struct sites *s,
                          struct err *e)
 {
     const struct stage *f = route_stage(t, &forward_spec, 0);
 
-    return f ? forward_check(&((const struct forward_command *)f->own)->core, c, s, e) : 0;
+    if (!f)
+        return 0;
+    return check_starved(t, c, f->own, e) < 0
+               ? -1
+               : forward_check(&((const struct forward_command *)f->own)->core, c, s, e);
 }
 
 /* Every tensor is there, as the config says: what is counted from the config means something. */
