@@ -34,6 +34,7 @@ const struct command commands[] = {
     {"reduce", "stage 3: inputs to one problem a site"},
     {"solve", "stage 4: problem to solution"},
     {"slide", "instead of 2 to 4: windows of blocks learn their rounding (SliderQuant)"},
+    {"slope", "beside slide: gradients of its steps, a part at a time"},
     {"write", "stage 5: solutions to a checkpoint"},
     {"completion", "completion of such lines for bash or zsh"},
     {NULL, NULL},

@@ -25,6 +25,7 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/slide/slide_opts.h"
+#include "../stages/slide/slope_opts.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "worker_opts.h"
@@ -32,10 +33,11 @@
 #define PREFIX "ptq-"
 
 static const struct stage_spec *const specs[] = {
-    &sample_spec,   &forward_spec, &reduce_spec,     &solve_spec,  &write_spec,    &eval_spec,
-    &generate_spec, &cat_spec,     &import_spec,     &rotate_spec, &inspect_spec,  &diff_spec,
-    &check_spec,    &convert_spec, &report_spec,     &stream_spec, &families_spec, &law_spec,
-    &allocate_spec, &merge_spec,   &importance_spec, &keys_spec,   &slide_spec,    &worker_spec};
+    &sample_spec,     &forward_spec,  &reduce_spec, &solve_spec,    &write_spec,
+    &eval_spec,       &generate_spec, &cat_spec,    &import_spec,   &rotate_spec,
+    &inspect_spec,    &diff_spec,     &check_spec,  &convert_spec,  &report_spec,
+    &stream_spec,     &families_spec, &law_spec,    &allocate_spec, &merge_spec,
+    &importance_spec, &keys_spec,     &slide_spec,  &slope_spec,    &worker_spec};
 
 const struct stage_spec *specs_at(size_t i)
 {

@@ -12,6 +12,7 @@
 #include "../../common/model/model_back.h"
 #include "../../common/wire/run_id.h"
 #include "slide_leave.h"
+#include "slide_share.h"
 #include "slide_state.h"
 
 struct slide {
@@ -137,6 +138,14 @@ static int loss_of(const struct slide *s, const struct slide_window *w, double *
 static int learn(struct slide *s, const struct slide_window *w, struct err *e)
 {
     struct slide_progress *now = &s->now;
+    struct slide_share share = {.o = &s->o,
+                                .w = w,
+                                .run = s->run,
+                                .window = now->window,
+                                .first = now->first,
+                                .ctx = s->io->ctx,
+                                .ask = s->io->ask,
+                                .answer = s->io->answer};
 
     slide_window_restart(w);
     if (s->o.share < 1 && slide_window_narrow(w, s->o.share, e) < 0)
@@ -152,7 +161,8 @@ static int learn(struct slide *s, const struct slide_window *w, struct err *e)
             return err_set(e, ERR_SYS, "asked to stop");
         if (s->o.share < 1 && now->step == now->steps / 2 && slide_window_narrow(w, 1, e) < 0)
             return -1;
-        if (slide_window_back(w, &t, &now->loss, e) < 0 ||
+        share.columns = now->step < now->steps / 2 ? s->o.share : 1;
+        if (slide_share_step(&share, &t, now->step, &now->loss, e) < 0 ||
             slide_window_step(w, rate, ++now->step, e) < 0)
             return -1;
         now->done += w->count;

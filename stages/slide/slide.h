@@ -31,6 +31,10 @@ struct slide_ended {
 struct slide_io {
     void *ctx;
     int (*emit)(void *ctx, struct msg **m, struct err *e); /* a solution */
+    /* A share of a step goes out to whoever works on it; a sum comes back, of any step. NULL: all
+     * is worked on here, for the same bytes. */
+    int (*ask)(void *ctx, struct msg **job, struct err *e);
+    int (*answer)(void *ctx, struct msg **sum, struct err *e);
     void (*progress)(void *ctx, const struct slide_progress *p);
     void (*window)(void *ctx, const struct slide_progress *p, const struct slide_ended *x);
 };

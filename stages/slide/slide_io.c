@@ -5,15 +5,19 @@
 #include <stdio.h>
 #include "../../common/base/log.h"
 #include "../../common/base/plural.h"
+#include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/pump.h"
 #include "slide_opts.h"
 
 #define CHUNKS_CREDIT 1024 /* token ids are small */
+#define SUMS_CREDIT 16
+#define WAIT_MS 500
 
 struct ends {
     struct link *in, *out;
+    struct link *jobs, *sums; /* NULL: all is worked on here */
     struct slide *core;
     uint64_t from; /* the first site that is sent */
 };
@@ -26,6 +30,30 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     log_detail("%s is settled", (*m)->id);
     json_as_int(json_get((*m)->meta, "order"), &order);
     return (uint64_t)order < l->from ? 0 : link_send(l->out, m, e);
+}
+
+/* A part of a step to whoever has credit; one that is lost leaves it to another. */
+static int ask(void *ctx, struct msg **job, struct err *e)
+{
+    return link_send(((struct ends *)ctx)->jobs, job, e);
+}
+
+static int answer(void *ctx, struct msg **sum, struct err *e)
+{
+    struct ends *l = ctx;
+    int got = 2;
+
+    while (got == 2) {
+        if (sig_draining())
+            return err_set(e, ERR_SYS, "asked to stop");
+        if (link_check(l->jobs, e) < 0 || link_check(l->out, e) < 0)
+            return -1;
+        got = link_recv(l->sums, sum, WAIT_MS, e);
+        status_alive();
+    }
+    if (got == 0)
+        return err_set(e, ERR_DATA, "who works on parts of steps has ended before the last one");
+    return got < 0 ? -1 : link_done(l->jobs, (*sum)->id, e);
 }
 
 static void progress(void *ctx, const struct slide_progress *p)
@@ -66,13 +94,47 @@ static int take_chunk(void *ctx, struct msg **m, struct err *e)
 static int serve(struct ends *l, struct err *e)
 {
     static const struct pump_take takes[] = {{LINK_KIND(MSG_CHUNK), take_chunk}, {0, NULL}};
-    const struct slide_io io = {.ctx = l, .emit = emit, .progress = progress, .window = window};
-    struct pump p = {.ctx = l, .in = {{.link = l->in, .take = takes}}, .out = {l->out}};
+    const struct slide_io io = {.ctx = l,
+                                .emit = emit,
+                                .ask = l->jobs ? ask : NULL,
+                                .answer = l->jobs ? answer : NULL,
+                                .progress = progress,
+                                .window = window};
+    struct pump p = {.ctx = l, .in = {{.link = l->in, .take = takes}}, .out = {l->out, l->jobs}};
     int rc = pump_run(&p, e);
 
     if (rc > 0 && slide_run(l->core, &io, e) < 0)
         rc = -1;
-    return pump_end(&p, rc, e);
+    if (l->sums)
+        link_enough(l->sums);
+    rc = pump_end(&p, rc, e);
+    return rc == 0 && l->sums && pump_drop(l->sums, e) < 0 ? -1 : rc;
+}
+
+static int sharers_open(struct ends *l, const struct stage *s, struct err *e)
+{
+    const struct slide_command *c = s->own;
+
+    l->jobs = link_open(c->jobs, LINK_OUT,
+                        &(struct link_opts){.name = "slide",
+                                            .sends = LINK_KIND(MSG_PROBLEM),
+                                            .elastic = 1,
+                                            .hold = 1,
+                                            .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW,
+                                            .insecure = s->insecure,
+                                            .keys = s->keys},
+                        e);
+    if (!l->jobs)
+        return -1;
+    l->sums = link_open(c->sums, LINK_IN,
+                        &(struct link_opts){.name = "slide",
+                                            .takes = LINK_KIND(MSG_PARTIAL),
+                                            .credit_messages = SUMS_CREDIT,
+                                            .elastic = 1,
+                                            .insecure = s->insecure,
+                                            .keys = s->keys},
+                        e);
+    return l->sums ? 0 : -1;
 }
 
 static int links_open(struct ends *l, const struct stage *s, struct err *e)
@@ -93,7 +155,9 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                                            .insecure = s->insecure,
                                            .keys = s->keys},
                        e);
-    return l->out ? 0 : -1;
+    if (!l->out)
+        return -1;
+    return ((const struct slide_command *)s->own)->jobs ? sharers_open(l, s, e) : 0;
 }
 
 int slide_io_run(struct stage *s, struct err *e)
@@ -111,6 +175,8 @@ int slide_io_run(struct stage *s, struct err *e)
         stage_fail(s, e);
     link_close(&l.in);
     link_close(&l.out);
+    link_close(&l.jobs);
+    link_close(&l.sums);
     slide_close(&l.core);
     model_close(&model);
     par_close(&par);

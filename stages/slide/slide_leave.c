@@ -137,7 +137,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
         json_set_int(r, "stride", (int64_t)o->zones.stride) |
         json_set_int(r, "deep", (int64_t)o->zones.deep) |
         json_set_int(r, "epochs", (int64_t)o->epochs) |
-        json_set_int(r, "batch", (int64_t)o->batch) | json_set_real(r, "first_share", o->share) |
+        json_set_int(r, "batch", (int64_t)o->batch) | json_set_int(r, "parts", (int64_t)o->parts) |
+        json_set_real(r, "first_share", o->share) |
         json_set_real(r, "lr", o->rate[SLIDE_RATE_RANK]) |
         json_set_real(r, "clip_lr", o->rate[SLIDE_RATE_CLIP]) |
         json_set_bool(r, "alpha", s->scales) |

@@ -33,6 +33,13 @@ static const struct opt rows[] = {
      .help = "passes of each window over all sequences (60 for 2 bits in the paper)", "20", 0,
      1 << 20},
     {"batch", OPT_INT, AT(core.batch), "N", .help = "sequences of one step", "1", 1, 1 << 20},
+    {"parts", OPT_INT, AT(core.parts), "N",
+     .help = "of a step's sequences, whose gradients are added in their order: so many processes "
+             "can\nwork on a step",
+     "1", 1, 1 << 16},
+    {"jobs", OPT_TEXT, AT(jobs), "EP", .help = "send the parts of steps there, to ptq-slope",
+     .wiring = 1},
+    {"sums", OPT_TEXT, AT(sums), "EP", .help = "and take their gradients from there", .wiring = 1},
     {"first-share", OPT_REAL, AT(core.share), "X",
      .help = "the first half of a window's steps rounds this share of the inputs of each linear, "
              "the\nsecond half all; 1: all from the first",
@@ -79,6 +86,10 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--scale-type %s is not of --grid %s (all types: %s)",
                        dtype_name(x->scale_type), x->grid->name,
                        grid_name_list(grid_scale_names(), "or", known, sizeof known));
+    if (!c->jobs != !c->sums)
+        return err_set(e, ERR_USE,
+                       "--jobs and --sums go together: where parts go to, and where "
+                       "their gradients come from");
     if (x->group == 0)
         return err_set(e, ERR_USE, "--group must be -1 or at least 1");
     if (c->core.zones.stride > c->core.zones.window)

@@ -11,6 +11,7 @@ struct slide_command {
     const char *model;
     uint64_t from_site; /* solutions of the sites before are there already */
     int grid;
+    const char *jobs, *sums; /* endpoints; NULL: all is worked on here */
 };
 
 extern const struct stage_spec slide_spec;

@@ -11,6 +11,7 @@ struct slide_opts {
     struct slide_shape shape;
     struct slide_zones zones;
     size_t epochs, batch; /* passes of a window over all sequences; sequences of a step */
+    size_t parts;         /* of a step, whose gradients are added in their order */
     double share; /* of the inputs of each linear that the first half of a window rounds; 1: all */
     double rate[SLIDE_RATES];
     uint64_t seed;

@@ -21,9 +21,9 @@ static double distance(const struct slide_window *w, const struct slide_batch *t
                        int slope)
 {
     const size_t d = width_of(w);
-    double sum = 0, all = 0;
+    double sum = 0, all = t->all;
 
-    for (size_t i = 0; i < t->rows.T; i++)
+    for (size_t i = 0; i < t->rows.T && t->all <= 0; i++)
         all += t->weight ? (double)t->weight[i] : 1;
     all = all > 0 ? 1 / (all * (double)d) : 0;
     for (size_t i = 0; i < t->rows.T; i++) {

@@ -19,6 +19,7 @@ struct slide_batch {
     const float *x;      /* [T,d] before the window */
     const float *target; /* [T,d] behind it */
     const float *weight; /* [T] of tokens; NULL: all 1 */
+    double all;          /* what the loss is divided by; 0: the sum of the weights */
 };
 
 /* *loss of the weights that the last rounding gave, and the gradients of all parameters. */

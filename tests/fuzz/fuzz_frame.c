@@ -11,6 +11,7 @@
 #include "../../common/wire/msg_partial.h"
 #include "../../common/wire/msg_problem.h"
 #include "../../common/wire/msg_solution.h"
+#include "../../stages/slide/slide_job.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +24,7 @@ static void read_views(const struct msg *m)
     struct problem_view problem;
     struct solution_view solution;
     struct partial_view partial;
+    struct slide_job job;
 
     if (chunk_read(m, &chunk, &e) == 0)
         chunk_site_weights(&chunk, 0, "attn.qkv", 0);
@@ -31,6 +33,8 @@ static void read_views(const struct msg *m)
     problem_read(m, &problem, &e);
     solution_read(m, &solution, &e);
     partial_read(m, &partial, &e);
+    slide_job_read(m, 4, 8, &job, &e);
+    slide_sum_part(m, &job, 4, &e);
 }
 
 /* Part 0 of a whole frame gets the CRC of what is in it. */

@@ -142,6 +142,28 @@ losses() { # OUT: of the linears, in the order of their sites
     cmp whole/model.safetensors cut/model.safetensors
 }
 
+@test "gradients of several processes, one of which is killed and replaced, make the bytes of one" {
+    job() { # RECIPE OUT MORE...
+        timeout 60 ptq run "$1" --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --parts 4 \
+            --epochs 4 --first-share 0.5 --alpha yes --shallow 0 --window 2 --stride 2 --deep 1 --out "${@:2}"
+    }
+    job slide alone --quiet
+    job slide-shared one --workers slope=1 --quiet
+    cmp alone/model.safetensors one/model.safetensors
+    job slide-shared three --workers slope=3 >log 2>&1 3>&- &
+    pid=$!
+    until grep -q 'window 1 of 2' log; do
+        kill -0 $pid || { cat log; return 1; }
+    done
+    victim=
+    for p in $(pgrep -f '^ptq-slope '); do
+        [ "$(readlink "/proc/$p/cwd")" != "$PWD" ] || victim=$p
+    done
+    kill -9 "$victim" || true # on a very quick machine the work is done
+    wait $pid || { cat log; return 1; }
+    cmp alone/model.safetensors three/model.safetensors
+}
+
 @test "what cannot be learned from is refused" {
     sample --out chunks.ptq
     run -100 slide --in chunks.ptq --out none.ptq --group 96 --quiet

@@ -279,7 +279,7 @@ static void learn(struct run *r, const float *weight, size_t steps, double *loss
     static const double rate[SLIDE_RATES] = {1e-2, 1e-3, 1e-3};
     const size_t n = ROWS * model_config(r->m)->d;
     float *x = run_array(n), *target = run_array(n);
-    const struct slide_batch t = {{.T = ROWS, .nseq = 2, .lengths = lengths}, x, target, weight};
+    const struct slide_batch t = {{.T = ROWS, .nseq = 2, .lengths = lengths}, x, target, weight, 0};
     struct err err = {0};
     struct rng rng;
 
