@@ -50,9 +50,12 @@ $(BUILD)/%.o: %.c
 define stage_rule
 $(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(1))): $(call obj,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 $(foreach m,$(MAIN_SRC),$(eval $(call stage_rule,$(m))))
+
+# The only one that is asked by HTTP.
+$(BIN)/ptq-metrics: override LDLIBS += -lmicrohttpd
 
 $(BIN)/ptq: $(call obj,$(FRONT_SRC)) $(LIB)
 	@mkdir -p $(@D)

@@ -10,6 +10,7 @@ const struct command commands[] = {
     {"resolve", "solve the recorded problems of a run again, otherwise"},
     {"ctl", "look at a run that is going on; exchange its solvers; stop it"},
     {"top", "the stages of a run, refreshed every second"},
+    {"metrics", "how far a run is, for Prometheus: a page of text by HTTP"},
     {"worker", "take part in a run of another host (ptq run --listen)"},
     {"plan", "say what a run would do: what overrides hit, size, work, memory"},
     {"families", "list the architectures that are known"},

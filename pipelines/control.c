@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,27 @@ static void client_close(struct client *c)
         close(c->fd);
     free(c->text);
     *c = (struct client){.fd = -1};
+}
+
+int control_dial(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char real[PATH_MAX];
+    int fd;
+
+    if (!realpath(path, real))
+        return -1;
+    if (strlen(real) >= sizeof a.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(a.sun_path, real, strlen(real) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 struct control *control_open(const char *dir, struct err *e)

@@ -22,6 +22,9 @@
 #define CONTROL_FDS (1 + CONTROL_CLIENTS)
 #define CONTROL_NAME "control"
 
+/* A connection to the socket at path, which may be a link; -1, and errno: nobody listens. */
+int control_dial(const char *path);
+
 struct control;
 typedef void (*control_handle)(void *ctx, uint64_t client, const struct json *request);
 

@@ -438,6 +438,7 @@ static int start_again(struct supervise *s, size_t last)
                        "its place have finished no site",
                        s->recipe->stage[stage].name, gone->plan->label, text, s->restarts);
     c->restarts++;
+    s->restarted++;
     if (add_one(s, newest_find(s, stage), 0, NULL, &c->lost) < 0)
         return err_prefix(&c->lost, "stage '%s' has no process left", s->recipe->stage[stage].name);
     log_warn("%s is gone: %s; another is started in its place", gone->plan->label, text);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -82,32 +81,11 @@ static void usage(FILE *f)
           f);
 }
 
-static int dial(const char *path)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char real[PATH_MAX];
-    int fd;
-
-    if (!realpath(path, real))
-        return -1;
-    if (strlen(real) >= sizeof a.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(a.sun_path, real, strlen(real) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 static int dial_named(const struct ctl *c, struct err *e)
 {
     char *path = c->run ? mem_printf(e, "%s/" CONTROL_NAME, c->run)
                         : mem_printf(e, "%s/.ptqflow/" CONTROL_NAME, c->out);
-    int fd = path ? dial(path) : -1;
+    int fd = path ? control_dial(path) : -1;
 
     if (path && fd < 0)
         err_set(e, ERR_USE, "no run is going on %s '%s' (%s: %s)", c->run ? "in" : "that writes to",
@@ -130,7 +108,7 @@ static int dial_only(struct err *e)
         char *path = strncmp(names[i], "ptq-", 4) == 0
                          ? mem_printf(e, "%s/%s/" CONTROL_NAME, base, names[i])
                          : NULL;
-        int one = path ? dial(path) : -1;
+        int one = path ? control_dial(path) : -1;
 
         free(path);
         if (one < 0)

@@ -29,7 +29,7 @@ static void place(const struct json *status, char *out, size_t size)
         snprintf(out, size, "%.40s", json_text_or(status, "state", ""));
 }
 
-enum { NAME, PID, STATE, CPU, MEMORY, SECONDS, AT, DONE, RATE, COLUMNS };
+enum { NAME, PID, STATE, CPU, MEMORY, SECONDS, AT, DONE, RATE, BYTES, QUEUE, LANES, COLUMNS };
 
 /* width below 0: on the left; from how many columns on it is shown */
 static const struct column {
@@ -37,9 +37,10 @@ static const struct column {
     int width;
     size_t from;
 } column[COLUMNS] = {
-    [NAME] = {"process", -12, 0}, [PID] = {"pid", 7, 80},    [STATE] = {"state", -8, 0},
-    [CPU] = {"CPU", 5, 0},        [MEMORY] = {"MiB", 6, 0},  [SECONDS] = {"seconds", 8, 100},
-    [AT] = {"at", -13, 0},        [DONE] = {"done", 13, 80}, [RATE] = {"rate", 8, 80},
+    [NAME] = {"process", -12, 0}, [PID] = {"pid", 7, 80},      [STATE] = {"state", -8, 0},
+    [CPU] = {"CPU", 5, 0},        [MEMORY] = {"MiB", 6, 0},    [SECONDS] = {"seconds", 8, 100},
+    [AT] = {"at", -13, 0},        [DONE] = {"done", 13, 80},   [RATE] = {"rate", 8, 80},
+    [BYTES] = {"MB/s", 6, 100},   [QUEUE] = {"queue", 5, 100}, [LANES] = {"lanes", -9, 120},
 };
 
 static void print(FILE *f, size_t columns, const char *const cell[COLUMNS])
@@ -69,6 +70,19 @@ static void head(FILE *f, size_t columns)
     print(f, columns, cell);
 }
 
+/* Millions of bytes a second by its links, in and out; messages that wait for it. */
+static void links(const struct json *status, const struct json *old, double span,
+                  char text[COLUMNS][64])
+{
+    const double bytes = json_real_or(status, "received", 0) + json_real_or(status, "sent", 0),
+                 before = json_real_or(old, "received", 0) + json_real_or(old, "sent", 0);
+
+    if (bytes >= before && span > 0 && bytes > 0)
+        snprintf(text[BYTES], sizeof *text, "%.1f", (bytes - before) / span / 1e6);
+    if (json_has(status, "queue"))
+        snprintf(text[QUEUE], sizeof *text, "%.0f", json_real_or(status, "queue", 0));
+}
+
 static void row(FILE *f, size_t columns, const struct json *p, const struct json *was)
 {
     const struct json *status = json_get(p, "status"), *old = json_get(was, "status");
@@ -92,6 +106,8 @@ static void row(FILE *f, size_t columns, const struct json *p, const struct json
                  json_real_or(status, "total", 0), json_text_or(status, "unit", ""));
     if (status && done >= before && span > 0 && done > 0)
         snprintf(text[RATE], sizeof *text, "%.1f/s", (done - before) / span);
+    links(status, old, span, text);
+    snprintf(text[LANES], sizeof *text, "%.60s", json_text_or(p, "lanes", ""));
     print(f, columns, cell);
 }
 
@@ -115,12 +131,14 @@ void ctl_table(FILE *f, const struct json *now, const struct json *before, size_
 {
     const struct json *list = json_get(now, "processes");
     const double sites = json_real_or(now, "sites", 0);
-    char line[1024];
+    char line[1024], eta[40] = "";
     size_t left = 0;
 
-    snprintf(line, sizeof line, "%.0f of %.0f site%s, %.0f%% of the work, %.0f s: %s -> %s",
+    if (json_has(now, "eta_s"))
+        snprintf(eta, sizeof eta, ", %.0f s left", json_real_or(now, "eta_s", 0));
+    snprintf(line, sizeof line, "%.0f of %.0f site%s, %.0f%% of the work, %.0f s%s: %s -> %s",
              json_real_or(now, "sites_done", 0), sites, plural_s((uint64_t)sites),
-             100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0),
+             100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0), eta,
              json_text_or(now, "recipe", ""), json_text_or(now, "out", ""));
     term_clip(line, columns);
     fprintf(f, "%s\n", line);

@@ -197,6 +197,7 @@ int replace_all(struct supervise *s)
     if (restart_reads_once(s->change.route) || !restart_from(s, &from))
         return 0;
     s->again.count++;
+    s->restarted++;
     for (size_t i = 0; i < before; i++) {
         struct err e = {0};
         int next;

@@ -208,6 +208,7 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
     if (is_refused(s, from, why))
         return RESTART_NOT;
     s->again.count++;
+    s->restarted++;
     log_warn("%s; the stages begin again behind site %llu of %zu (time %zu of %zu)", why->text,
              (unsigned long long)from, s->watch.sites->count, s->again.count, s->restarts);
     if (begin_all(s, from, failed_at, &e) < 0)

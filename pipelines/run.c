@@ -32,7 +32,7 @@
 
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;
-    const char *log, *widths, *listen, *keys;
+    const char *log, *widths, *listen, *keys, *metrics;
     double bpw;
     const char *on;
     uint64_t reserve;
@@ -60,6 +60,8 @@ const struct opt run_rows[] = {
     {"keys", OPT_TEXT, AT(keys), "DIR", .help = "with --listen: the head's folder of ptq keys"},
     {"hosts", OPT_INT, AT(hosts), "N",
      .help = "with --listen: start when so many workers have joined", "0", 0, 1024},
+    {"metrics", OPT_TEXT, AT(metrics), "ADDRESS:PORT",
+     .help = "serve how far the run is to Prometheus, as 127.0.0.1:9090 (ptq metrics)"},
     {"target-bpw", OPT_REAL, AT(bpw), "BITS",
      .help = "choose the bits of every site, so that a weight takes so many on average, from what "
              "each loses in a first pass; two passes in all, what the first found stays in "
@@ -365,7 +367,8 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
                                                : NULL,
                           .quiet = o->quiet,
                           .stall = (double)o->stall,
-                          .restarts = o->restarts};
+                          .restarts = o->restarts,
+                          .metrics = o->metrics};
     const struct recipe *r = t->r;
     const char *out = recipe_value(r, "out");
     struct prepared x;

@@ -66,6 +66,8 @@ static struct json *process_of(const struct supervise *s, size_t i)
           json_set_real(j, "seconds", (c->exited ? c->ended : clock_wall()) - c->started) ||
           json_set_real(j, "cpu_s", cpu) || json_set_real(j, "rss_mib", rss) ||
           json_set(j, "command", command_of(c->plan));
+    if (*c->lanes)
+        bad = json_set_text(j, "lanes", c->lanes) || bad;
     if (said)
         bad = json_set(j, "status", said) || bad;
     if (c->exited)
@@ -88,7 +90,9 @@ struct json *snapshot_make(const struct supervise *s)
         json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
         json_set_int(j, "sites_done", (int64_t)s->watch.committed) ||
         json_set_int(j, "sites", (int64_t)(s->watch.sites ? s->watch.sites->count : 0)) ||
-        json_set_real(j, "share", watch_share(&s->watch)) || json_set(j, "processes", list) ||
+        json_set_real(j, "share", watch_share(&s->watch)) ||
+        json_set_real(j, "eta_s", watch_left(&s->watch)) ||
+        json_set_int(j, "restarts", (int64_t)s->restarted) || json_set(j, "processes", list) ||
         (s->hosts && json_set(j, "hosts", hosts_list(s->hosts))))
         json_destroy(&j);
     return j;

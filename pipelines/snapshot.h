@@ -6,10 +6,11 @@
 #include "../common/base/json.h"
 #include "supervise_state.h"
 
-/* {"ok", "run", "recipe", "out", "seconds", "sites_done", "sites", "share", "processes": [{"name",
- * "stage", "pid", "state", "seconds", "cpu_s", "rss_mib", "command", "status", "code"}]}: "status"
- * is the last status line of the process, "code" stands when it has ended. Owned by the caller;
- * NULL: no memory. */
+/* {"ok", "run", "recipe", "out", "seconds", "sites_done", "sites", "share", "eta_s", "restarts",
+ * "hosts", "processes": [{"name", "stage", "pid", "state", "seconds", "cpu_s", "rss_mib",
+ * "command", "lanes", "status", "code"}]}: "lanes" are those that it has leased, "status" is the
+ * last status line of the process, "code" stands when it has ended. Owned by the caller; NULL: no
+ * memory. */
 struct json *snapshot_make(const struct supervise *s);
 
 #endif

@@ -15,6 +15,7 @@
 #include "../ops/tools/look/diff_opts.h"
 #include "../ops/tools/look/inspect_opts.h"
 #include "../ops/tools/merge/merge_opts.h"
+#include "../ops/tools/metrics/metrics_opts.h"
 #include "../ops/tools/report/report_opts.h"
 #include "../ops/tools/rotate/rotate_opts.h"
 #include "../ops/tools/stream/stream_opts.h"
@@ -33,11 +34,11 @@
 #define PREFIX "ptq-"
 
 static const struct stage_spec *const specs[] = {
-    &sample_spec,     &forward_spec,  &reduce_spec, &solve_spec,    &write_spec,
-    &eval_spec,       &generate_spec, &cat_spec,    &import_spec,   &rotate_spec,
-    &inspect_spec,    &diff_spec,     &check_spec,  &convert_spec,  &report_spec,
-    &stream_spec,     &families_spec, &law_spec,    &allocate_spec, &merge_spec,
-    &importance_spec, &keys_spec,     &slide_spec,  &slope_spec,    &worker_spec};
+    &sample_spec,   &forward_spec, &reduce_spec,     &solve_spec,  &write_spec,    &eval_spec,
+    &generate_spec, &cat_spec,     &import_spec,     &rotate_spec, &inspect_spec,  &diff_spec,
+    &check_spec,    &convert_spec, &report_spec,     &stream_spec, &families_spec, &law_spec,
+    &allocate_spec, &merge_spec,   &importance_spec, &keys_spec,   &slide_spec,    &slope_spec,
+    &worker_spec,   &metrics_spec};
 
 const struct stage_spec *specs_at(size_t i)
 {

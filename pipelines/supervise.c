@@ -24,6 +24,7 @@
 #include "replace.h"
 #include "restart.h"
 #include "rundir.h"
+#include "scrape.h"
 #include "stall.h"
 
 #define TICK_MS 200
@@ -547,6 +548,7 @@ int supervise_run(struct supervise *s, struct err *e)
 {
     struct loop l = {.s = s};
     double began = clock_wall();
+    pid_t scraper = 0;
     int rc = -1;
 
     s->child = mem_array(s->plan->room, sizeof *s->child, e);
@@ -557,12 +559,14 @@ int supervise_run(struct supervise *s, struct err *e)
     on_signals(&l); /* that came while all was made ready */
     if (s->stopping)
         return err_set(e, l.unheard ? ERR_PIPE : ERR_SYS, "stopped by a signal before the start");
-    if ((s->control = control_open(s->run_dir, e)))
+    if ((s->control = control_open(s->run_dir, e)) &&
+        (!s->metrics || scrape_start(&scraper, s->run_dir, s->metrics, e) == 0))
         rc = run(&l, e);
     signal_all(&l, SIGKILL); /* only after an error of the supervisor itself is anything left */
     s->seconds = clock_wall() - began;
     withdraw(&l);
     control_close(&s->control);
+    scrape_end(&scraper);
     return rc;
 }
 

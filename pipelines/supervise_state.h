@@ -60,6 +60,8 @@ struct supervise {
     struct scan *scan;    /* of the model's weights; NULL: none */
     struct err found;     /* by it */
     size_t ended;         /* processes */
+    size_t restarted;     /* processes, and the run */
+    const char *metrics;  /* ADDRESS:PORT where they are served (scrape.h); NULL: nowhere */
     int stop_asked;       /* through the control socket */
     int stopping;         /* SIGTERM has been passed on */
     double seconds;       /* wall */

@@ -7,6 +7,7 @@
 #include "watch.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 /* the part of a site's work that is done when its last chunk is forwarded, the solve being the
  * rest */
 #define STREAMED 0.9
+#define LEFT_SHARE 0.02 /* of the work: before, nobody knows how long it takes */
 
 void watch_init(struct watch *w, const struct sites *s, uint64_t tokens)
 {
@@ -139,6 +141,13 @@ static void time_text(double s, char *out, size_t size)
         snprintf(out, size, "%ld:%02ld", t / 60, t % 60);
 }
 
+double watch_left(const struct watch *w)
+{
+    const double share = watch_share(w);
+
+    return share > LEFT_SHARE ? (clock_wall() - w->began) * (1 - share) / share : NAN;
+}
+
 /* The first that is not committed; NULL: none, or not known. */
 static const struct site *site_at_work(const struct watch *w)
 {
@@ -175,8 +184,8 @@ static void describe(const struct watch *w, size_t columns, char *out, size_t si
                  plural_s(w->sites->blocks));
         return;
     }
-    if (share > 0.02)
-        time_text(spent * (1 - share) / share, left, sizeof left);
+    if (!isnan(watch_left(w)))
+        time_text(watch_left(w), left, sizeof left);
     if (!w->tokens)
         describe_problems(w, share, left, out, size);
     else if (columns && columns < NARROW)

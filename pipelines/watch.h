@@ -42,6 +42,8 @@ void watch_again(struct watch *w, uint64_t committed);
 /* Process number i is no more: another has its work. */
 void watch_forget(struct watch *w, size_t i);
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
+/* Seconds that are left; not a number: not known yet. */
+double watch_left(const struct watch *w);
 /* live line, or a plain one when it is due */
 void watch_draw(struct watch *w);
 void watch_clear(struct watch *w); /* before anything else is printed */

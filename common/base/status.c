@@ -33,7 +33,8 @@ static struct {
     pthread_t owner; /* thread of status_init */
     double alive;    /* when that was last said */
 } now = {.fd = -1};
-static atomic_ullong work;
+static atomic_ullong work, received, went;
+static atomic_llong queued;
 
 void status_init(const char *stage, int fd)
 {
@@ -71,9 +72,11 @@ static void put_json(int64_t block, uint64_t done, uint64_t total)
     int n = snprintf(line, sizeof line,
                      "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%"
                      "llu,\"total\":%llu,"
-                     "\"unit\":\"%s\",\"tokens\":%llu}\n",
+                     "\"unit\":\"%s\",\"tokens\":%llu,\"received\":%llu,\"sent\":%llu,"
+                     "\"queue\":%lld}\n",
                      now.stage, now.state, (long long)block, now.site, (unsigned long long)done,
-                     (unsigned long long)total, now.unit, (unsigned long long)now.tokens);
+                     (unsigned long long)total, now.unit, (unsigned long long)now.tokens,
+                     atomic_load(&received), atomic_load(&went), atomic_load(&queued));
 
     if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
         return; /* full or gone: the next update says more anyway */
@@ -148,6 +151,21 @@ void status_update(const char *state, int64_t block, const char *site, uint64_t 
 void status_tokens(uint64_t tokens_forwarded)
 {
     now.tokens = tokens_forwarded;
+}
+
+void status_received(uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&received, bytes, memory_order_relaxed);
+}
+
+void status_sent(uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&went, bytes, memory_order_relaxed);
+}
+
+void status_queue(int64_t change)
+{
+    atomic_fetch_add_explicit(&queued, change, memory_order_relaxed);
 }
 
 int status_due(void)

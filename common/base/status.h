@@ -2,10 +2,10 @@
 /* status - what a stage is doing, for whoever watches.
  *
  * With --status-fd N (the supervisor gives it) each update is one JSON line
- * {"stage","state","block","site","done","total", "unit","tokens"} on that descriptor;
- * otherwise, on a terminal, one live line on stderr that fits its width; otherwise nothing.
- * Updates are thinned to about ten a second; a slow or gone reader never blocks or kills the
- * stage.
+ * {"stage","state","block","site","done","total","unit","tokens","received","sent","queue"} on that
+ * descriptor; otherwise, on a terminal, one live line on stderr that fits its width; otherwise
+ * nothing. Updates are thinned to about ten a second; a slow or gone reader never blocks or kills
+ * the stage.
  *
  * That a process lives says nothing of its work: the threads of its links go on when its own one
  * spins or hangs. So that one says status_alive() wherever it waits or has done a part.
@@ -21,6 +21,11 @@ void status_init(const char *stage, int fd); /* fd -1: no supervisor */
 void status_update(const char *state, int64_t block, const char *site, uint64_t done,
                    uint64_t total, const char *unit);
 void status_tokens(uint64_t tokens_forwarded); /* cumulative; goes out with the next update */
+/* By links, from any thread, for the next update: bytes that came or went; so many messages more
+ * (or less) have come that the stage has not taken. */
+void status_received(uint64_t bytes);
+void status_sent(uint64_t bytes);
+void status_queue(int64_t change);
 /* 1: status_job would show something now; what is costly to say can be left out else. */
 int status_due(void);
 /* share: of all the work, 0 to 1; done of total are what is counted for people, shown once there is

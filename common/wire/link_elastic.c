@@ -15,6 +15,7 @@
 #include "../base/log.h"
 #include "../base/mem.h"
 #include "../base/plural.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 #define ACCEPTS_MAX 4096
@@ -327,6 +328,7 @@ static void inbox_forget(struct sock *s, size_t peer)
             continue;
         }
         queue_take(&s->inbox, i);
+        status_queue(-1);
         box_unref(&b);
     }
 }

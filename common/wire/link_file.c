@@ -145,6 +145,7 @@ static int file_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     cpu = clock_thread();
     r = frame_read(f->fd, m, &l->o.limits, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
+    status_received(bytes);
     if (r > 0 && msg_kind_is_data((*m)->kind)) {
         fault_receive();
         r = message_check(l, *m, f->what, e) == 0 ? 1 : -1;
@@ -184,6 +185,7 @@ static int frame_out(struct file_link *f, const struct msg *m, struct err *e)
     fault &= FAULT_FLIP | FAULT_CUT;
     r = frame_write_damaged(f->fd, m, f->l.o.compress, fault, where, f->what, &bytes, e);
     f->stats.bytes_wire += bytes;
+    status_sent(bytes);
     f->stats.cpu_s += clock_thread() - cpu;
     return r;
 }

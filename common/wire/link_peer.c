@@ -8,6 +8,7 @@
 #include "../base/fault.h"
 #include "../base/log.h"
 #include "../base/mem.h"
+#include "../base/status.h"
 #include "link_impl.h"
 
 #define HISTORY_BYTES ((size_t)64 << 20) /* kept for slow peers when replay can make it again */
@@ -110,6 +111,7 @@ static int message_send(struct sock *s, const struct zid *to, const struct msg *
     if (r == ZS_OK) {
         pthread_mutex_lock(&s->mu);
         s->st.bytes_wire += bytes;
+        status_sent(bytes);
         pthread_mutex_unlock(&s->mu);
     }
     return r;

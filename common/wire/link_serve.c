@@ -106,6 +106,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     if (!bad) {
         p->out_messages++;
         p->out_bytes += b->bytes;
+        status_queue(1);
     }
     pthread_mutex_unlock(&s->mu);
     if (!bad) {
@@ -350,6 +351,7 @@ static int receive_one(struct sock *s)
     free(parts);
     pthread_mutex_lock(&s->mu);
     s->st.bytes_wire += bytes;
+    status_received(bytes);
     pthread_mutex_unlock(&s->mu);
     if (broken.kind)
         peer_refuse(s, in.p, &broken);

@@ -220,6 +220,7 @@ static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
         return r < 0 ? -1 : r == 3 ? 0 : 2;
     pthread_mutex_lock(&s->mu);
     b = queue_pop(&s->inbox);
+    status_queue(-1);
     s->st.messages++;
     s->st.bytes_raw += b->bytes;
     s->peer[b->peer]->taken++;
@@ -496,6 +497,7 @@ static void sock_close(struct link *l)
     }
     free(s->peer);
     box_unref(&s->late);
+    status_queue(-(int64_t)s->inbox.count);
     queue_clear(&s->inbox);
     queue_clear(&s->history);
     queue_clear(&s->again);
