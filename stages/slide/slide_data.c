@@ -158,6 +158,8 @@ int slide_data_full(struct slide_data *d, size_t block, struct err *e)
     struct block *b = block_open(d->m, block, e);
     int rc = b ? block_load_all(b, e) : -1;
 
+    if (b)
+        block_set_exact(b);
     for (size_t i = 0; rc == 0 && i < d->parts; i++)
         rc = block_forward(b, &d->part[i].rows, d->full + d->part[i].first * model_config(d->m)->d,
                            e);

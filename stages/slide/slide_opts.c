@@ -3,6 +3,7 @@
 #include "slide_opts.h"
 
 #include "../../common/format/grid_affine.h"
+#include "../../common/model/program.h"
 #include "../../common/tensor/blas.h"
 
 static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
@@ -21,6 +22,9 @@ static const struct opt rows[] = {
      .help = "scales are rounded to it before codes are chosen", "f16", .nth = grid_scale_choice},
     {"zero-min", OPT_INT, AT(core.shape.zero_min), "N",
      .help = "smallest zero point of asym (GPTQ v1 files cannot hold 0)", "1", 0, 1},
+    {"act-bits", OPT_INT, AT(act_bits), "N",
+     .help = "simulate inputs of linears of N bits, each token by its own scale; 0: as they are",
+     "0", 0, ACT_BITS_MAX},
     {"shallow", OPT_INT, AT(core.zones.shallow), "N",
      .help = "windows that grow over the first N blocks", "4", 0, 1 << 16},
     {"window", OPT_INT, AT(core.zones.window), "N", .help = "blocks of the windows between", "2", 1,
@@ -77,6 +81,14 @@ static int check(const struct stage *s, struct err *e)
 
     x->grid = grid_at((size_t)c->grid);
     c->core.mem = s->mem;
+    c->core.act_bits = (int)c->act_bits;
+    if (c->act_bits && c->act_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
+                       (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
+    if (c->act_bits && x->scales)
+        return err_set(e, ERR_USE,
+                       "--alpha yes with --act-bits: inputs are not rounded behind "
+                       "factors that are learned; leave one of them out");
     if (!affine_is(x->grid))
         return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
                        x->grid->name);

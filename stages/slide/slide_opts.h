@@ -11,6 +11,7 @@ struct slide_command {
     const char *model;
     uint64_t from_site; /* solutions of the sites before are there already */
     int grid;
+    int64_t act_bits;
     const char *jobs, *sums; /* endpoints; NULL: all is worked on here */
 };
 

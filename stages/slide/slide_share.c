@@ -98,6 +98,7 @@ int slide_share_step(const struct slide_share *s, const struct slide_batch *t, s
                           .first = s->first,
                           .count = s->w->count,
                           .share = s->columns,
+                          .act_bits = s->o->act_bits,
                           .shape = s->o->shape};
     int rc;
 

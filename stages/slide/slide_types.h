@@ -14,6 +14,7 @@ struct slide_opts {
     size_t parts;         /* of a step, whose gradients are added in their order */
     double share; /* of the inputs of each linear that the first half of a window rounds; 1: all */
     double rate[SLIDE_RATES];
+    int act_bits; /* inputs of linears are rounded to so many; 0: they are not */
     uint64_t seed;
     const char *state; /* folder; NULL: none */
     uint64_t mem;      /* for the hidden states of all chunks */

@@ -9,27 +9,30 @@
 #include "../../common/wire/run_id.h"
 
 struct slope {
+    const char *dir;
     struct model *m;
     struct par *par;
+    int act_bits; /* of the model as it is open */
     uint64_t print;
     struct slide_shape shape;   /* of the blocks that are there */
     struct slide_block **block; /* [layers] */
     size_t layers;
 };
 
-struct slope *slope_open(struct model *m, struct par *par, struct err *e)
+struct slope *slope_open(const char *dir, struct par *par, struct err *e)
 {
     struct slope *s = mem_array(1, sizeof *s, e);
 
     if (!s)
         return NULL;
-    s->m = m;
+    s->dir = dir;
     s->par = par;
-    s->layers = model_config(m)->layers;
-    if (model_back_check(m, e) == 0 &&
-        fingerprint_model(model_config(m)->file, model_tensors(m), &s->print, e) == 0 &&
-        (s->block = mem_array(s->layers, sizeof(struct slide_block *), e)))
-        return s;
+    if ((s->m = model_open_rounded(dir, 0, par, e)) && model_back_check(s->m, e) == 0 &&
+        fingerprint_model(model_config(s->m)->file, model_tensors(s->m), &s->print, e) == 0) {
+        s->layers = model_config(s->m)->layers;
+        if ((s->block = mem_array(s->layers, sizeof(struct slide_block *), e)))
+            return s;
+    }
     slope_close(&s);
     return NULL;
 }
@@ -47,6 +50,7 @@ void slope_close(struct slope **sp)
     if (!s)
         return;
     drop(s, 0, s->layers);
+    model_close(&s->m);
     free(s->block);
     free(s);
     *sp = NULL;
@@ -62,9 +66,18 @@ static int same(const struct slide_shape *a, const struct slide_shape *b)
 /* The blocks of the job, and no others. What is drawn at first is written over. */
 static int settle(struct slope *s, const struct slide_job *j, struct err *e)
 {
-    if (!same(&s->shape, &j->shape))
+    if (!same(&s->shape, &j->shape) || s->act_bits != j->act_bits)
         drop(s, 0, s->layers);
     s->shape = j->shape;
+    if (s->act_bits != j->act_bits) {
+        struct model *m = model_open_rounded(s->dir, j->act_bits, s->par, e);
+
+        if (!m)
+            return -1;
+        model_close(&s->m);
+        s->m = m;
+        s->act_bits = j->act_bits;
+    }
     drop(s, 0, j->first);
     drop(s, j->first + j->count, s->layers);
     for (size_t i = j->first; i < j->first + j->count; i++)

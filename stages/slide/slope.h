@@ -11,8 +11,9 @@
 
 struct slope;
 
-/* m, par: borrowed. An error: the model has an operation without a backward pass. */
-struct slope *slope_open(struct model *m, struct par *par, struct err *e);
+/* Of the checkpoint in dir; dir, par: borrowed. An error: the model has an operation without a
+ * backward pass. */
+struct slope *slope_open(const char *dir, struct par *par, struct err *e);
 void slope_close(struct slope **s);
 /* *sum is the caller's. ERR_USE: it is no share of a step of this model. */
 int slope_take(struct slope *s, const struct msg *job, struct msg **sum, struct err *e);

@@ -58,10 +58,9 @@ int slope_io_run(struct stage *s, struct err *e)
     const struct slope_command *c = s->own;
     struct ends l = {.run = RUN_ID_INIT};
     struct par *par = par_open((size_t)s->threads, e);
-    struct model *model = par ? model_open(c->model, par, e) : NULL;
     int rc = -1;
 
-    l.core = model ? slope_open(model, par, e) : NULL;
+    l.core = par ? slope_open(c->model, par, e) : NULL;
     if (l.core && blas_room((size_t)s->threads, 0, e) == 0 && links_open(&l, s, e) == 0) {
         struct pump p = {
             .ctx = &l, .in = {{.link = l.in, .take = takes}}, .out = {l.out}, .stop_is_fine = 1};
@@ -75,7 +74,6 @@ int slope_io_run(struct stage *s, struct err *e)
     link_close(&l.in);
     link_close(&l.out);
     slope_close(&l.core);
-    model_close(&model);
     par_close(&par);
     return rc;
 }

@@ -38,7 +38,7 @@ static void open_run(struct run *r, size_t threads)
 
     *r = (struct run){.par = par_open(threads, &err)};
     must(r->m = model_open(OWN, r->par, &err));
-    must(r->slope = slope_open(r->m, r->par, &err));
+    must(r->slope = slope_open(OWN, r->par, &err));
     must(fingerprint_model(model_config(r->m)->file, model_tensors(r->m), &print, &err) == 0);
     run_id_make(r->id, print, "0123456789abcdef", NULL);
     n = ROWS * model_config(r->m)->d;
@@ -122,6 +122,7 @@ static void refuses(void **state)
     refused(&r, with_int(&r, "bits", 9), "bits");
     refused(&r, with_int(&r, "bits", 7), "no grid 'asym' of 7 bits");
     refused(&r, with_int(&r, "group", 0), "no grid");
+    refused(&r, with_int(&r, "act_bits", 1), "activations of 1 bits");
     refused(&r, with_int(&r, "rank", 17), "rank");
     refused(&r, with_int(&r, "rank", 3), "must have");
     m = job_of(&r);
