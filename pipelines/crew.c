@@ -380,19 +380,44 @@ static void left(struct supervise *s)
     say_ok(s, c->client, text);
 }
 
-/* Is the process that binds this endpoint there? */
-static int is_bound(const struct supervise *s, const char *address)
+static int binds(const struct launch_process *p, const char *address)
 {
     const size_t n = strlen(address);
 
-    for (size_t i = 0; i < s->plan->count; i++) {
-        const struct launch_process *p = &s->plan->process[i];
+    for (size_t k = 1; k < p->argc; k++)
+        if (p->argv[k][0] == '@' && strncmp(p->argv[k] + 1, address, n) == 0 &&
+            (!p->argv[k][1 + n] || p->argv[k][1 + n] == ','))
+            return 1;
+    return 0;
+}
 
-        for (size_t k = 1; k < p->argc && lives(s, i); k++)
-            if (p->argv[k][0] == '@' && strncmp(p->argv[k] + 1, address, n) == 0 &&
-                (!p->argv[k][1 + n] || p->argv[k][1 + n] == ','))
-                return 1;
-    }
+/* Is the process that binds this endpoint there? */
+static int is_bound(const struct supervise *s, const char *address)
+{
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (lives(s, i) && binds(&s->plan->process[i], address))
+            return 1;
+    return 0;
+}
+
+/* Who bound it has ended, and nobody does now. */
+static int is_left(const struct supervise *s, const char *address)
+{
+    int was = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++)
+        was = was || (s->child[i].exited && binds(&s->plan->process[i], address));
+    return was && !is_bound(s, address);
+}
+
+/* Has it come too late for one of its neighbours? It would wait for it for ever. */
+static int is_late(const struct supervise *s, size_t i)
+{
+    const char *at;
+
+    for (size_t k = 0; k < HEARD_MAX && (at = endpoint(&s->plan->process[i], k)); k++)
+        if (!(s->child[i].heard >> k & 1) && is_left(s, at))
+            return 1;
     return 0;
 }
 
@@ -523,6 +548,9 @@ int crew_excuse(struct supervise *s, size_t i)
 
 void crew_dismiss(struct supervise *s)
 {
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (lives(s, i) && s->plan->process[i].elastic && is_late(s, i))
+            dismiss(s, i);
     for (size_t i = 0; i < s->plan->count; i++)
         if (lives(s, i) && !s->plan->process[i].elastic)
             return;

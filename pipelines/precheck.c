@@ -152,7 +152,9 @@ static int has_no_site(const char *out, struct err *e)
 
     if (parts && fs_list(out, &names, &count, e) == 0 &&
         (!fs_exists(parts) || fs_empty_dir(parts, &empty, e) == 0))
-        rc = empty && count == 1 && strcmp(names[0], FOLLOW_DIR) == 0;
+        rc = count == 1 && strcmp(names[0], FOLLOW_DIR) == 0;
+    if (rc == 1 && !empty) /* of a site that did not get into the journal */
+        rc = resume_has_no_site(out, e);
     fs_names_free(&names, count);
     free(parts);
     return rc;

@@ -242,6 +242,22 @@ int resume_is_unfinished(const char *out, struct err *e)
     return rc;
 }
 
+int resume_has_no_site(const char *out, struct err *e)
+{
+    char *path = mem_printf(e, "%s/" FOLLOW_DIR "/" JOURNAL_NAME, out);
+    struct json *journal = NULL;
+    int cut, rc = path ? fs_exists(path) : -1;
+
+    if (rc == 1 && !(journal = journal_read(path, &cut, e)))
+        rc = -1;
+    if (rc == 1)
+        rc = !has_record(journal, "site") && !has_record(journal, "publish") &&
+             !has_record(journal, "done");
+    json_destroy(&journal);
+    free(path);
+    return rc;
+}
+
 static int check_job(const char *out, const struct json *job, struct err *e)
 {
     char *path = mem_printf(e, "%s/" FOLLOW_DIR "/" JOURNAL_JOB, out), *text = NULL;

@@ -30,6 +30,8 @@ int resume_look(const char *out, const struct sites *s, uint64_t *from, int *com
                 struct err *e);
 /* Did a run in `out` commit sites, but no checkpoint? 1, 0, -1. */
 int resume_is_unfinished(const char *out, struct err *e);
+/* 1: the run that left its journal there ended before its first site. 0, -1. */
+int resume_has_no_site(const char *out, struct err *e);
 /* The forward stage keeps its hidden states beside the writer's parts. ERR_USE: no such stages. */
 int resume_keep_state(const struct route *t, struct launch *p, struct err *e);
 /* Has it kept any in `out`? 1, 0, -1. */

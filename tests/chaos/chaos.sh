@@ -197,9 +197,9 @@ one_of() { # STAGE: a process of it
     pgrep -P "$run" -x "ptq-$1" | head -n $((1 + $2)) | tail -n 1
 }
 
-happen() { # SITE WHAT...
+happen() { # SITE WHAT...; 1: the run was over before
     local pid
-    await "$1" || return 0
+    await "$1" || return 1
     nap "0.0$3"
     case $2 in
     kill) kill -KILL $(one_of "$4" "$5") 2>/dev/null ;;
@@ -243,11 +243,14 @@ draw_happening() { # adds to $happens
 }
 
 draw_fault() { # adds to $more
-    local kind stage
+    local kind stage most=24
     pick die drop twice swap flip cut delay && kind=$picked
     draw_stage && stage=$picked
-    [ $stage != cat ] || stage=spread
-    draw 40
+    case $stage in
+    cat) stage=spread ;;
+    sample) most=4 ;; # of so many it has
+    esac
+    draw $most
     [ $kind != delay ] || draw 15
     more+=("--$stage.fault" "$kind:$((drawn + 1)),silent:$patience,once:$PWD/$stage.once")
 }
@@ -324,27 +327,30 @@ told() { # in a line
 }
 
 tried_once() { # 0: it ended with the same bytes; else why says why not
-    local event times
+    local times left=("${happens[@]}")
     deadline=$((SECONDS + limit))
     for times in 1 2 3 4; do
         start_run
-        [ $times != 1 ] || for event in "${happens[@]}"; do happen $event; done
+        while [ ${#left[@]} != 0 ] && happen ${left[0]}; do left=("${left[@]:1}"); done
         finish || { why="time-out after $limit s"; return 1; }
-        if [ $code = 0 ]; then
-            is_same && return 0
-            why="exit code 0, and other bytes"
-            return 1
-        fi
-        [ ! -e out/config.json ] || is_same || { why="exit code $code, and a checkpoint of other bytes"; return 1; }
+        [ $code != 0 ] && [ ! "$again" ] || ! is_same || return 0
+        [ $code != 0 ] && [ ! -e out/config.json ] || { why="exit code $code, and other bytes"; return 1; }
         [ "$again" ] || { why="exit code $code: $(grep -h fatal log | tail -n 1)"; return 1; }
     done
     why="still exit code $code when it was asked for again: $(grep -h fatal log | tail -n 1)"
     return 1
 }
 
+cpu() { # hundredths of seconds of what has ended, into $spent
+    local stat
+    read -r -a stat </proc/$$/stat
+    spent=$((stat[13] + stat[14] + stat[15] + stat[16]))
+}
+
 try() { # SEED
-    local from=$EPOCHREALTIME line
+    local from=$EPOCHREALTIME line before
     RANDOM=$1
+    for line in {1..9}; do : $RANDOM; done # the first of neighbouring seeds are alike
     rm -rf "$work/$1" "$XDG_RUNTIME_DIR"/*
     mkdir "$work/$1"
     cd "$work/$1" || exit 111
@@ -353,8 +359,10 @@ try() { # SEED
     options_of $base
     line=$(told)
     tried=$((tried + 1))
+    cpu && before=$spent
     if tried_once; then
-        printf 'seed %d: %s: same bytes (%d ms)\n' "$1" "$line" $(((${EPOCHREALTIME/./} - ${from/./}) / 1000))
+        cpu
+        printf 'seed %d: %s: same bytes (%d ms, CPU %d ms)\n' "$1" "$line" $(((${EPOCHREALTIME/./} - ${from/./}) / 1000)) $((10 * (spent - before)))
         end_all
         cd "$work" && { [ "${KEEP:-}" ] || rm -rf "$work/$1"; }
         return 0

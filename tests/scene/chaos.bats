@@ -1,0 +1,117 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# chaos.bats - some of the runs of `make chaos`, of every kind; and what only shows where no run looks after the stages: one of them
+# killed by hand over tcp, one that came too late, no file descriptor left.
+bats_require_minimum_version 1.5.0
+load bounds.bash
+export BATS_TEST_TIMEOUT=600 # a run that takes longer than a minute has failed
+
+setup_file() {
+    export ROOT=$BATS_TEST_DIRNAME/../..
+    export BIN=${PTQ_BIN:-$ROOT/bin}
+    export BUILD=$(dirname "${PTQ_SHIMS:-$ROOT/build/shim}")
+    export PATH="$BIN:$PATH" M=$ROOT/tests/golden/conformance/mistral
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    mine=()
+    [ -x "$BUILD/chaos/proxy" ] || skip "no $BUILD/chaos/proxy: make unit-tests builds it"
+}
+
+teardown() {
+    for pid in "${mine[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+make_ids() {
+    awk 'BEGIN { for (i = 0; i < 4; i++) { printf "{\"input_ids\": ["; for (t = 0; t < 64; t++) printf "%s%d", t ? "," : "", (t * t * 7 + i * 31) % 300 + 3; print "]}" } }' >ids.jsonl
+}
+
+said_it() { # WORDS FILE [TIMES]
+    [ "$(grep -c "$1" "$2")" -ge "${3:-1}" ]
+}
+
+listens() { # PORT
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+@test "random faults: all runs end with the bytes of one without" {
+    run -0 bash "$ROOT/tests/chaos/chaos.sh" "$BIN" "$BUILD" 8 19 29 54 91 96 100 101 104 131 146 158 165 171 177 178 183 184 195 197
+    [[ $output == *"20 runs, 0 failed" ]]
+}
+
+@test "stages by hand over tcp: when the reducer is killed nobody waits for ever, the writer neither" {
+    ports=($("$BUILD/chaos/proxy" --ports 5))
+    at() { echo "tcp://127.0.0.1:${ports[$1]}"; }
+    make_ids
+    ptq-sample --quiet --model "$M" --data ids.jsonl --tokens 256 --length 64 --chunk-tokens 64 --out "@$(at 0)" &
+    ptq-forward --quiet --model "$M" --in "$(at 0)" --commits "$(at 1)" --out "$(at 2)" --fault delay:20 2>forward.log &
+    forward=$! mine+=($!)
+    ptq-reduce --quiet --in "@$(at 2)" --out "@$(at 3)" --commits "$(at 1)" 2>reduce.log &
+    reduce=$! mine+=($!)
+    ptq-solve --quiet --group 32 --in "$(at 3)" --out "$(at 4)" 2>solve.log &
+    solve=$! mine+=($!)
+    ptq-write --quiet --model "$M" --in "@$(at 4)" --commits "@$(at 1)" out 2>write.log &
+    write=$! mine+=($!)
+    until_true test -e out/.ptqflow/parts/00002.ptq
+    kill -KILL $reduce
+    wait_code $forward 111
+    wait_code $solve 111
+    wait_code $write 1
+    said_it "reduce at $(at 2) is gone" forward.log
+    said_it 'neither a solver nor anyone who takes commits is left' write.log
+    [ ! -e out/config.json ]
+}
+
+@test "a solver that the writer knows but that comes too late for the reducer: nobody waits for it" {
+    mkdir bin
+    ln -s "$ROOT/pipelines" .
+    ln -s "$BIN"/ptq-* bin
+    cp "$BIN/ptq" bin
+    rm bin/ptq-solve
+    cat >bin/ptq-solve <<END
+#!/bin/sh
+mkdir first 2>/dev/null || for word; do
+    shift
+    case \$word in ipc://*/problems) word=ipc://$PWD/nowhere ;; esac
+    set -- "\$@" "\$word"
+done
+exec "$BIN/ptq-solve" "\$@"
+END
+    chmod +x bin/ptq-solve
+    make_ids
+    bin/ptq run gptq --quiet --model "$M" --data ids.jsonl --tokens 256 --length 64 --group 32 --out out --workers forward=1,solve=2 2>said &
+    mine+=($!)
+    wait_code ${mine[0]} 0
+    [ -e out/config.json ]
+}
+
+@test "a full disk between a part and its line in the journal: nothing is committed, and the same command begins again" {
+    make_ids
+    mkdir -p out/.ptqflow/parts
+    echo '{"record":"start","format":1,"version":"0.2.0","formats":"gptq"}' >out/.ptqflow/journal.jsonl
+    echo part >out/.ptqflow/parts/00000.ptq
+    options=(--model "$M" --data ids.jsonl --tokens 256 --length 64 --group 32 --out out --dry-run)
+    run -0 ptq run gptq "${options[@]}"
+    rm out/.ptqflow/journal.jsonl
+    run -100 ptq run gptq "${options[@]}"
+    [[ $output == *"'out' holds an earlier output"* ]]
+}
+
+@test "no file descriptor left: a listener waits instead of spinning, and takes who comes when there is one again" {
+    port=$("$BUILD/chaos/proxy" --ports 1)
+    (ulimit -n 48 && exec ptq-cat --in "@tcp://127.0.0.1:$port" --out got 2>said) &
+    mine+=($!)
+    until_true listens "$port"
+    for i in {1..48}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$port" && fds+=($fd)
+    done 2>/dev/null
+    until_true said_it 'takes no connections for now: this process has no file descriptor left' said
+    until_true said_it 'waiting at tcp.* for 1 of 1 peers' said # some seconds later
+    read -r -a used </proc/${mine[0]}/stat
+    [ $((used[13] + used[14])) -lt 100 ] # hundredths of a second
+    for fd in "${fds[@]}"; do exec {fd}>&-; done
+    ptq-cat --quiet --make 3 --size 1K --out "tcp://127.0.0.1:$port"
+    wait_code ${mine[0]} 0
+    said_it 'in: 3 messages' said
+}
