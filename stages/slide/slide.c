@@ -135,8 +135,21 @@ static int loss_of(const struct slide *s, const struct slide_window *w, double *
     return 0;
 }
 
-static int learn(struct slide *s, const struct slide_window *w, struct err *e)
+/* Steps are counted from 1. */
+static void curve_add(struct slide_curve *c, const struct slide_progress *now, size_t *within)
 {
+    const size_t points = now->steps < SLIDE_CURVE ? now->steps : SLIDE_CURVE,
+                 at = (now->step - 1) * points / now->steps;
+
+    *within = at < c->points ? *within + 1 : 1;
+    c->points = at + 1;
+    c->mean[at] += (now->loss - c->mean[at]) / (double)*within;
+}
+
+static int learn(struct slide *s, const struct slide_window *w, struct slide_curve *curve,
+                 struct err *e)
+{
+    size_t within = 0; /* steps of the last point */
     struct slide_progress *now = &s->now;
     struct slide_share share = {.o = &s->o,
                                 .w = w,
@@ -166,6 +179,7 @@ static int learn(struct slide *s, const struct slide_window *w, struct err *e)
             slide_window_step(w, rate, ++now->step, e) < 0)
             return -1;
         now->done += w->count;
+        curve_add(curve, now, &within);
         s->io->progress(s->io->ctx, now);
     }
     return 0;
@@ -180,7 +194,8 @@ static int note(struct slide *s, const struct slide_window *w, const struct slid
                      json_set_int(x, "blocks", (int64_t)w->count) |
                      json_set_int(x, "steps", (int64_t)s->now.steps) |
                      json_set_real(x, "before", state->before) |
-                     json_set_real(x, "after", state->after);
+                     json_set_real(x, "after", state->after) |
+                     json_set(x, "curve", slide_state_curve(&state->curve));
 
         if (!*list)
             *list = json_new_array();
@@ -200,7 +215,7 @@ static int work(struct slide *s, const struct slide_window *w, struct slide_stat
     for (size_t i = 0; i < w->count; i++)
         if (slide_block_round(w->block[i], s->par, e) < 0)
             return -1;
-    if (loss_of(s, w, &state->before, e) < 0 || learn(s, w, e) < 0 ||
+    if (loss_of(s, w, &state->before, e) < 0 || learn(s, w, &state->curve, e) < 0 ||
         loss_of(s, w, &state->after, e) < 0)
         return -1;
     return slide_state_save(state, w, e);

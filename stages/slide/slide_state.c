@@ -22,6 +22,18 @@ static void name_of(size_t param, char name[16])
 
 /* ---- out ---- */
 
+struct json *slide_state_curve(const struct slide_curve *c)
+{
+    struct json *list = json_new_array();
+
+    for (size_t i = 0; i < c->points; i++)
+        if (json_push(list, json_new_real(c->mean[i]))) {
+            json_destroy(&list);
+            return NULL;
+        }
+    return list;
+}
+
 static struct msg *message_of(const struct slide_state *s, struct slide_block *b, struct err *e)
 {
     struct msg *m = msg_create(MSG_WEIGHTS, "slide", e);
@@ -36,7 +48,8 @@ static struct msg *message_of(const struct slide_state *s, struct slide_block *b
     snprintf(m->run, sizeof m->run, "%s", s->run);
     if (!bad &&
         (json_set_int(m->meta, "window", (int64_t)s->window) ||
-         json_set_real(m->meta, "before", s->before) || json_set_real(m->meta, "after", s->after)))
+         json_set_real(m->meta, "before", s->before) || json_set_real(m->meta, "after", s->after) ||
+         json_set(m->meta, "curve", slide_state_curve(&s->curve))))
         bad = err_set(e, ERR_SYS, "out of memory") < 0;
     for (size_t i = 0; !bad && (p = slide_block_param(b, i, &rate)); i++) {
         void *to;
@@ -93,6 +106,12 @@ static int check(struct slide_state *s, const struct msg *m, struct slide_block 
         (size_t)window != s->window || json_as_real(json_get(m->meta, "before"), &s->before) < 0 ||
         json_as_real(json_get(m->meta, "after"), &s->after) < 0)
         return err_set(e, ERR_USE, "'%s' is not %s of window %zu", m->id, id, s->window);
+    s->curve.points = json_count(json_get(m->meta, "curve"));
+    if (s->curve.points > SLIDE_CURVE)
+        return err_set(e, ERR_USE, "'%s': field 'curve' has more than %d numbers", id, SLIDE_CURVE);
+    for (size_t i = 0; i < s->curve.points; i++)
+        if (json_as_real(json_at(json_get(m->meta, "curve"), i), &s->curve.mean[i]) < 0)
+            return err_set(e, ERR_USE, "'%s': field 'curve' must be numbers", id);
     for (size_t i = 0; (p = slide_block_param(b, i, &rate)); i++) {
         const struct tensor *t;
 

@@ -5,15 +5,18 @@
 #ifndef PTQ_SLIDE_STATE_H
 #define PTQ_SLIDE_STATE_H
 
-#include "slide_window.h"
+#include "slide_types.h"
 
 struct slide_state {
     const char *dir; /* NULL: nothing is kept */
     const char *run; /* what the numbers depend on: another run's files do not count */
     size_t window;
     double before, after; /* its losses */
+    struct slide_curve curve;
 };
 
+/* The means as an array, for the solutions too. NULL: out of memory. */
+struct json *slide_state_curve(const struct slide_curve *c);
 /* Of window s->window. */
 int slide_state_save(const struct slide_state *s, const struct slide_window *w, struct err *e);
 /* 1: all parameters of w and its losses are those of the file; 0: there is none, or *bad says why

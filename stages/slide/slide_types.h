@@ -7,6 +7,13 @@
 #include "slide_schedule.h"
 #include "slide_window.h"
 
+/* The losses of the steps of a window, as the means of so many equal parts of them. */
+#define SLIDE_CURVE 32
+struct slide_curve {
+    double mean[SLIDE_CURVE];
+    size_t points;
+};
+
 struct slide_opts {
     struct slide_shape shape;
     struct slide_zones zones;

@@ -36,6 +36,9 @@ slide() { # MORE...
     run -0 ptq-inspect run
     [[ $output == *'"stage":"slide"'* ]]
     ptq-check run
+    ptq-report run --out run.html
+    grep -q '<h2>Windows that learned' run.html
+    [ "$(grep -c '"curve":\[[0-9.e-]*\]' run/.ptqflow/journal.jsonl)" = 8 ]
     run -0 ptq plan slide --model "$M" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --epochs 1 --shallow 0 --window 2 --stride 2 --deep 1 --json
     [ "$(jq '.windows == 2 and .flops_slide > 0 and .seconds_slide > 0' <<<"$output")" = true ]
     if [[ $(ldd "$(command -v ptq-slide)") != *libasan* ]]; then # the memory of instrumented programs is another

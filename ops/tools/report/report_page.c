@@ -24,7 +24,7 @@ static int sections(struct page *p)
     if (!p->r->nsites)
         page_note(p, "missing", "No site is solved yet: there is nothing to draw.");
     else if (section_losses(p) || section_contest(p) || section_trouble(p) || section_samples(p) ||
-             section_lengths(p) || section_classes(p) || section_spectra(p))
+             section_lengths(p) || section_classes(p) || section_windows(p) || section_spectra(p))
         return -1;
     section_experts(p);
     if (section_images(p))

@@ -17,6 +17,7 @@ int section_samples(struct page *p); /* report_spectra.c */
 int section_lengths(struct page *p);
 int section_classes(struct page *p);  /* report_classes.c */
 int section_images(struct page *p);   /* report_images.c */
+int section_windows(struct page *p);  /* report_windows.c: where windows learned */
 int section_spectra(struct page *p);  /* report_spectra.c */
 void section_experts(struct page *p); /* report_experts.c: where there are any */
 int section_costs(struct page *p);    /* report_costs.c */
