@@ -28,6 +28,8 @@ struct slide {
     struct slide_block **block; /* [layers] those at work */
     struct json **loss;         /* [layers] of the windows that held it */
     double *seconds;            /* [layers] */
+    struct msg **kept;          /* [layers] what the first of two sweeps has learned */
+    int64_t sweep;              /* from 0 */
     size_t first, last;         /* blocks that the streams have passed */
     struct slide_progress now;
     const struct slide_io *io;
@@ -63,6 +65,7 @@ struct slide *slide_open(struct model *m, struct par *par, const struct slide_op
         (s->block = mem_array(s->layers, sizeof *s->block, e)) &&
         (s->loss = mem_array(s->layers, sizeof *s->loss, e)) &&
         (s->seconds = mem_array(s->layers, sizeof *s->seconds, e)) &&
+        (s->kept = mem_array(s->layers, sizeof *s->kept, e)) &&
         slide_schedule_make(s->layers, &o->zones, &s->span, &s->spans, e) == 0)
         return s;
     slide_close(&s);
@@ -79,7 +82,10 @@ void slide_close(struct slide **sp)
         slide_block_close(&s->block[i]);
     for (size_t i = 0; s->loss && i < s->layers; i++)
         json_destroy(&s->loss[i]);
+    for (size_t i = 0; s->kept && i < s->layers; i++)
+        msg_destroy(&s->kept[i]);
     slide_data_release(&s->data);
+    free(s->kept);
     free(s->block);
     free(s->loss);
     free(s->seconds);
@@ -135,6 +141,14 @@ static int loss_of(const struct slide *s, const struct slide_window *w, double *
     return 0;
 }
 
+/* Of the inputs that this step of a window rounds. */
+static double share_at(const struct slide *s, size_t step)
+{
+    const int first = s->o.sweeps == 2 ? s->sweep == 0 : step < s->now.steps / 2;
+
+    return first ? s->o.share : 1;
+}
+
 /* Steps are counted from 1. */
 static void curve_add(struct slide_curve *c, const struct slide_progress *now, size_t *within)
 {
@@ -156,25 +170,26 @@ static int learn(struct slide *s, const struct slide_window *w, struct slide_cur
                                 .run = s->run,
                                 .window = now->window,
                                 .first = now->first,
+                                .columns = 1,
                                 .ctx = s->io->ctx,
                                 .ask = s->io->ask,
                                 .answer = s->io->answer};
 
     slide_window_restart(w);
-    if (s->o.share < 1 && slide_window_narrow(w, s->o.share, e) < 0)
-        return -1;
     for (now->step = 0; now->step < now->steps;) {
         const struct slide_batch t = batch_of(s, now->step % s->data.parts);
-        const double left = 1 - (double)now->step / (double)now->steps;
+        const double left = 1 - (double)now->step / (double)now->steps,
+                     columns = share_at(s, now->step);
         double rate[SLIDE_RATES];
 
         for (size_t i = 0; i < SLIDE_RATES; i++)
             rate[i] = s->o.rate[i] * left;
         if (sig_draining())
             return err_set(e, ERR_SYS, "asked to stop");
-        if (s->o.share < 1 && now->step == now->steps / 2 && slide_window_narrow(w, 1, e) < 0)
+        if ((columns < share.columns || columns > share.columns) &&
+            slide_window_narrow(w, columns, e) < 0)
             return -1;
-        share.columns = now->step < now->steps / 2 ? s->o.share : 1;
+        share.columns = columns;
         if (slide_share_step(&share, &t, now->step, &now->loss, e) < 0 ||
             slide_window_step(w, rate, ++now->step, e) < 0)
             return -1;
@@ -227,9 +242,13 @@ static int run_window(struct slide *s, struct err *e)
         .par = s->par, .block = s->block + s->now.first, .count = s->now.count};
     struct slide_state state = {.dir = s->o.state, .run = s->run, .window = s->now.window};
     const double start = clock_wall();
+    const double columns = share_at(s, s->now.steps);
     struct err bad = {0};
-    const int there = slide_state_load(&state, &w, &bad, e);
+    int there;
 
+    if (slide_window_narrow(&w, columns, e) < 0) /* where it ends */
+        return -1;
+    there = slide_state_load(&state, &w, &bad, e);
     if (there < 0 || (!there && work(s, &w, &state, e) < 0))
         return -1;
     if (there)
@@ -241,19 +260,42 @@ static int run_window(struct slide *s, struct err *e)
 
 /* ---- all windows ---- */
 
+/* A block is settled. */
+static int leave(struct slide *s, struct slide_block *b, struct err *e)
+{
+    const struct slide_leave x = {.o = &s->o,
+                                  .data = &s->data,
+                                  .par = s->par,
+                                  .run = s->run,
+                                  .loss = s->loss[b->index],
+                                  .seconds = s->seconds[b->index],
+                                  .ctx = s->io->ctx,
+                                  .emit = s->io->emit};
+
+    return slide_leave_block(&x, b, e);
+}
+
+/* Another sweep goes on with what it has learned. */
+static int keep(struct slide *s, struct slide_block *b, struct err *e)
+{
+    const size_t d = model_config(s->m)->d;
+    int rc = slide_block_round(b, s->par, e);
+
+    for (size_t i = 0; rc == 0 && i < s->data.parts; i++) {
+        const struct slide_part *p = &s->data.part[i];
+
+        rc = block_forward(b->b, &p->rows, s->data.quantized + p->first * d, e);
+    }
+    if (rc == 0 &&
+        !(s->kept[b->index] = slide_state_message(&(struct slide_state){.run = s->run}, b, e)))
+        rc = -1;
+    return rc;
+}
+
 static int leave_before(struct slide *s, size_t first, struct err *e)
 {
     for (; s->first < first; s->first++) {
-        const struct slide_leave x = {.o = &s->o,
-                                      .data = &s->data,
-                                      .par = s->par,
-                                      .run = s->run,
-                                      .loss = s->loss[s->first],
-                                      .seconds = s->seconds[s->first],
-                                      .ctx = s->io->ctx,
-                                      .emit = s->io->emit};
-
-        if (slide_leave_block(&x, s->block[s->first], e) < 0)
+        if ((s->sweep + 1 < s->o.sweeps ? keep : leave)(s, s->block[s->first], e) < 0)
             return -1;
         slide_block_close(&s->block[s->first]);
     }
@@ -262,10 +304,14 @@ static int leave_before(struct slide *s, size_t first, struct err *e)
 
 static int enter(struct slide *s, size_t end, struct err *e)
 {
-    for (; s->last < end; s->last++)
+    for (; s->last < end; s->last++) {
         if (!(s->block[s->last] = slide_block_open(s->m, s->last, &s->o.shape, s->o.seed, e)) ||
             slide_data_full(&s->data, s->last, e) < 0)
             return -1;
+        if (s->kept[s->last])
+            slide_state_take(s->kept[s->last], s->block[s->last]);
+        msg_destroy(&s->kept[s->last]);
+    }
     return 0;
 }
 
@@ -283,25 +329,40 @@ static int run_of(struct slide *s, struct err *e)
     return 0;
 }
 
-int slide_run(struct slide *s, const struct slide_io *io, struct err *e)
+/* Passes of a window: of two sweeps the second has one more where they are odd. */
+static size_t epochs_of(const struct slide *s, int64_t sweep)
+{
+    return s->o.sweeps == 1 ? s->o.epochs : (s->o.epochs + (size_t)sweep) / 2;
+}
+
+static int sweep(struct slide *s, struct err *e)
 {
     struct slide_progress *now = &s->now;
 
-    s->io = io;
-    if (slide_data_start(&s->data, s->o.batch, e) < 0)
-        return -1;
-    if (run_of(s, e) < 0)
-        return -1;
-    now->windows = s->spans;
-    now->steps = s->o.epochs * s->data.parts;
-    for (size_t i = 0; i < s->spans; i++)
-        now->all += s->span[i].count * now->steps;
-    for (now->window = 0; now->window < s->spans; now->window++) {
-        now->first = s->span[now->window].first;
-        now->count = s->span[now->window].count;
+    now->steps = epochs_of(s, s->sweep) * s->data.parts;
+    s->first = s->last = 0;
+    for (size_t i = 0; i < s->spans; i++, now->window++) {
+        now->first = s->span[i].first;
+        now->count = s->span[i].count;
         if (leave_before(s, now->first, e) < 0 || enter(s, now->first + now->count, e) < 0 ||
             run_window(s, e) < 0)
             return -1;
     }
     return leave_before(s, s->layers, e);
+}
+
+int slide_run(struct slide *s, const struct slide_io *io, struct err *e)
+{
+    struct slide_progress *now = &s->now;
+
+    s->io = io;
+    if (slide_data_start(&s->data, s->o.batch, e) < 0 || run_of(s, e) < 0)
+        return -1;
+    now->windows = s->spans * (size_t)s->o.sweeps;
+    for (size_t i = 0; i < s->spans; i++)
+        now->all += s->span[i].count * s->o.epochs * s->data.parts;
+    for (s->sweep = 0; s->sweep < s->o.sweeps; s->sweep++)
+        if ((s->sweep && slide_data_restart(&s->data, e) < 0) || sweep(s, e) < 0)
+            return -1;
+    return 0;
 }

@@ -14,6 +14,7 @@ void slide_data_release(struct slide_data *d)
     free(d->quantized);
     free(d->full);
     free(d->weight);
+    free(d->ids);
     free(d->lengths);
     free(d->part);
     json_destroy(&d->prov);
@@ -95,7 +96,6 @@ static int check_all(struct slide_data *d, struct err *e)
 
 static int take_chunks(struct slide_data *d, struct err *e)
 {
-    const size_t width = model_config(d->m)->d;
     size_t t = 0, s = 0;
     int weighed = 0;
 
@@ -106,8 +106,7 @@ static int take_chunks(struct slide_data *d, struct err *e)
     for (size_t i = 0; i < d->count; i++) {
         const struct chunk_view *v = &d->held[i].view;
 
-        if (model_embed(d->m, v->ids, v->T, d->full + t * width, e) < 0)
-            return err_prefix(e, "chunk %llu", (unsigned long long)v->chunk);
+        memcpy(d->ids + t, v->ids, v->T * sizeof *d->ids);
         memcpy(d->lengths + s, v->lengths, v->nseq * sizeof *d->lengths);
         for (size_t k = 0; k < v->T; k++, t++) {
             const float w = v->weights ? v->weights[k] : 1;
@@ -120,7 +119,14 @@ static int take_chunks(struct slide_data *d, struct err *e)
         s += v->nseq;
         msg_destroy(&d->held[i].msg);
     }
-    memcpy(d->quantized, d->full, d->T * width * sizeof(float));
+    return 0;
+}
+
+int slide_data_restart(struct slide_data *d, struct err *e)
+{
+    if (model_embed(d->m, d->ids, d->T, d->full, e) < 0)
+        return -1;
+    memcpy(d->quantized, d->full, d->T * model_config(d->m)->d * sizeof(float));
     return 0;
 }
 
@@ -146,8 +152,10 @@ int slide_data_start(struct slide_data *d, size_t batch, struct err *e)
 
     if (check_all(d, e) < 0 || !(d->full = mem_raw(n, sizeof *d->full, e)) ||
         !(d->quantized = mem_raw(n, sizeof *d->quantized, e)) ||
+        !(d->ids = mem_array(d->T, sizeof *d->ids, e)) ||
         !(d->lengths = mem_array(d->nseq, sizeof *d->lengths, e)) ||
-        !(d->part = mem_array(d->nseq, sizeof *d->part, e)) || take_chunks(d, e) < 0)
+        !(d->part = mem_array(d->nseq, sizeof *d->part, e)) || take_chunks(d, e) < 0 ||
+        slide_data_restart(d, e) < 0)
         return -1;
     cut(d, batch);
     return 0;

@@ -27,6 +27,7 @@ struct slide_data {
     size_t T, nseq, parts;
     float *quantized, *full; /* [T,d] */
     float *weight;           /* [T] of tokens; NULL: all 1 */
+    int32_t *ids;            /* [T] */
     int32_t *lengths;        /* [nseq] */
     struct slide_part *part; /* [parts] */
     double sum_w, sum_w2;
@@ -42,6 +43,8 @@ uint64_t slide_data_bytes(const struct slide_data *d);
 /* All have come: both streams are the embeddings. batch: sequences of a part. ERR_DATA: chunks are
  * missing. */
 int slide_data_start(struct slide_data *d, size_t batch, struct err *e);
+/* Both streams are the embeddings again. */
+int slide_data_restart(struct slide_data *d, struct err *e);
 /* The full-precision stream goes through a block. */
 int slide_data_full(struct slide_data *d, size_t block, struct err *e);
 

@@ -73,7 +73,7 @@ static void add_work(const struct slide_opts *o, const struct slide_span *span, 
 {
     double rounded = 0;
 
-    out->windows = spans;
+    out->windows = spans * (size_t)o->sweeps;
     for (size_t w = 0; w < spans; w++) {
         /* steps are there, there again and back; a loss before the first and behind the last */
         out->flops += (3 * (double)o->epochs + 2) * sweep * (double)span[w].count;

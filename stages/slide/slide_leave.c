@@ -145,6 +145,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
         json_set_real(r, "alpha_lr", o->rate[SLIDE_RATE_SCALE]) |
         json_set_int(r, "seed", (int64_t)o->seed) | json_set_text(r, "kernel", blas_kernel());
 
+    if (o->sweeps > 1)
+        bad |= json_set_int(r, "sweeps", o->sweeps);
     if (bad || (o->act_bits && json_set_int(r, "act_bits", o->act_bits)))
         json_destroy(&r);
     return r;

@@ -48,6 +48,10 @@ static const struct opt rows[] = {
      .help = "the first half of a window's steps rounds this share of the inputs of each linear, "
              "the\nsecond half all; 1: all from the first",
      "1", 1e-6, 1},
+    {"sweeps", OPT_INT, AT(core.sweeps), "N",
+     .help = "2: one sweep over all windows rounds --first-share, with half of the passes, another "
+             "all\n(the authors' code); 1: each window does both",
+     "1", 1, 2},
     {"rank", OPT_INT, AT(core.shape.rank), "N",
      .help = "of the low-rank term that is added before rounding; 0: there is none", "4", 0,
      SLIDE_RANK},
@@ -98,6 +102,10 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--scale-type %s is not of --grid %s (all types: %s)",
                        dtype_name(x->scale_type), x->grid->name,
                        grid_name_list(grid_scale_names(), "or", known, sizeof known));
+    if (c->core.sweeps == 2 && (c->core.share >= 1 || c->core.epochs < 2))
+        return err_set(e, ERR_USE,
+                       "--sweeps 2 needs a --first-share below 1 and at least 2 "
+                       "--epochs");
     if (!c->jobs != !c->sums)
         return err_set(e, ERR_USE,
                        "--jobs and --sums go together: where parts go to, and where "

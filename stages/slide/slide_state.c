@@ -34,7 +34,7 @@ struct json *slide_state_curve(const struct slide_curve *c)
     return list;
 }
 
-static struct msg *message_of(const struct slide_state *s, struct slide_block *b, struct err *e)
+struct msg *slide_state_message(const struct slide_state *s, struct slide_block *b, struct err *e)
 {
     struct msg *m = msg_create(MSG_WEIGHTS, "slide", e);
     enum slide_rate rate;
@@ -77,7 +77,7 @@ int slide_state_save(const struct slide_state *s, const struct slide_window *w, 
         return err_prefix(e, "--state");
     rc = fs_out_open(&out, path, e);
     for (size_t i = 0; rc == 0 && i < w->count; i++) {
-        struct msg *m = message_of(s, w->block[i], e);
+        struct msg *m = slide_state_message(s, w->block[i], e);
 
         rc = m ? frame_write(out.fd, m, FRAME_RAW, path, NULL, e) : -1;
         msg_destroy(&m);
@@ -125,7 +125,7 @@ static int check(struct slide_state *s, const struct msg *m, struct slide_block 
     return 0;
 }
 
-static void take(const struct msg *m, struct slide_block *b)
+void slide_state_take(const struct msg *m, struct slide_block *b)
 {
     enum slide_rate rate;
     struct slide_param *p;
@@ -174,7 +174,7 @@ int slide_state_load(struct slide_state *s, const struct slide_window *w, struct
         rc = read_all(s, w, path, m, bad) == 0;
     for (size_t i = 0; m && i < w->count; i++) {
         if (rc)
-            take(m[i], w->block[i]);
+            slide_state_take(m[i], w->block[i]);
         msg_destroy(&m[i]);
     }
     free(path);

@@ -17,6 +17,9 @@ struct slide_state {
 
 /* The means as an array, for the solutions too. NULL: out of memory. */
 struct json *slide_state_curve(const struct slide_curve *c);
+/* A block with all that is learned of it, and back. */
+struct msg *slide_state_message(const struct slide_state *s, struct slide_block *b, struct err *e);
+void slide_state_take(const struct msg *m, struct slide_block *b);
 /* Of window s->window. */
 int slide_state_save(const struct slide_state *s, const struct slide_window *w, struct err *e);
 /* 1: all parameters of w and its losses are those of the file; 0: there is none, or *bad says why

@@ -19,7 +19,9 @@ struct slide_opts {
     struct slide_zones zones;
     size_t epochs, batch; /* passes of a window over all sequences; sequences of a step */
     size_t parts;         /* of a step, whose gradients are added in their order */
-    double share; /* of the inputs of each linear that the first half of a window rounds; 1: all */
+    double share; /* of the inputs of each linear that the first half of the steps rounds; 1: all */
+    int64_t sweeps; /* 1: that is the first half of each window; 2: of all windows, one after the
+                     * other, which begin anew with what they have learned */
     double rate[SLIDE_RATES];
     int act_bits; /* inputs of linears are rounded to so many; 0: they are not */
     uint64_t seed;

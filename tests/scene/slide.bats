@@ -124,6 +124,27 @@ losses() { # OUT: of the linears, in the order of their sites
     cmp one/model.safetensors three/model.safetensors
 }
 
+@test "two sweeps over all windows: the second goes on with what the first has learned, and both are taken over" {
+    sample --out chunks.ptq
+    learn() { # OUT MORE...
+        slide --in chunks.ptq --epochs 2 --first-share 0.5 --shallow 0 --window 1 --stride 1 --deep 0 --threads 1 --state state --out "$@" 2>>log
+        ptq-write --model "$M" --in "$1" --quiet "${1%.ptq}"
+    }
+    learn once.ptq --quiet
+    rm -r state
+    learn twice.ptq --sweeps 2
+    grep -qE '^slide: window 4 of 4, block 1 to 1: loss .* in 1 step$' log
+    [ "$(grep -c '"windows":\[{"first":[01],.*"steps":1,.*},{.*"steps":1,' twice/.ptqflow/journal.jsonl)" = 8 ]
+    [ "$(ls state | wc -l)" = 4 ]
+    ! cmp -s once/model.safetensors twice/model.safetensors || false
+    rm state/window00001.ptq state/window00003.ptq
+    learn again.ptq --sweeps 2
+    [ "$(grep -c 'in an earlier run' log)" = 2 ]
+    cmp twice/model.safetensors again/model.safetensors
+    run -100 slide --in chunks.ptq --out none.ptq --sweeps 2 --quiet
+    [[ $output == *"needs a --first-share below 1"* ]]
+}
+
 @test "a run whose windows were killed goes on, with the bytes of one that was not" {
     job() { # OUT MORE...
         timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 \
