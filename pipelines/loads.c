@@ -79,6 +79,7 @@ static void add_solved(struct loads *l, const struct journal_site *x, const stru
                                   .N = j->rows > 0 ? (size_t)j->rows : 0,
                                   .site = s->order,
                                   .fused = s->fused,
+                                  .experts = site_experts(s),
                                   .kept = j->kept,
                                   .bits = j->bits > 0 ? (int)j->bits : 0,
                                   .group = j->group,

@@ -51,6 +51,9 @@ static void refuse_beside(char no[64], const struct engine *g, const struct engi
 
     if (!g->parts && l->fused && x->last.fused && l->site == x->last.site && differ)
         snprintf(no, 64, "%.24s of different kinds", l->fused);
+    else if (!g->parts && l->experts && l->experts == x->expert.experts &&
+             (l->kept != x->expert.kept || (!l->kept && !same_kind(l, &x->expert))))
+        snprintf(no, 64, "experts of different kinds");
     else if (!g->mixed && !l->kept && x->kind.bits && !same_kind(l, &x->kind))
         snprintf(no, 64, "bits, groups or grids that differ");
     else if (!g->kept && l->kept)
@@ -69,6 +72,8 @@ void engine_add(struct engine_look *x, const struct format_linear *l)
     }
     if (!l->kept && !x->kind.bits)
         x->kind = *l;
+    if (l->experts && l->experts != x->expert.experts)
+        x->expert = *l;
     x->last = *l;
 }
 
@@ -97,6 +102,15 @@ size_t engine_text(const struct engine_look *x, char *out, size_t room)
         if (*x->no[i])
             append(out, room, "%s%s (%s)", not ++? ", " : "; not ", x->table[i].name, x->no[i]);
     return count;
+}
+
+const char *engine_together(const struct engine_look *x, char *out, size_t room)
+{
+    *out = '\0';
+    for (size_t i = 0; x->table[i].name; i++)
+        if (!x->table[i].parts)
+            append(out, room, "%s%s", *out ? ", " : "", x->table[i].name);
+    return out;
 }
 
 int engine_refused(const struct engine_look *x, const char *why)

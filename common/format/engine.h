@@ -17,7 +17,8 @@ struct engine {
     int zeros;        /* takes zero points other than 2^(bits-1) */
     int kept;         /* and linears that are not quantized among those that are */
     int mixed;        /* and more than one kind of bits, group, zero points */
-    int parts;        /* and different kinds within what engines fuse (q k v; gate up) */
+    int parts;        /* and different kinds within what engines fuse (q k v; gate up), and among
+                         the experts of a block */
     int permuted;     /* and groups that are not of inputs that follow each other */
     int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
     const char *use;                       /* how it is called: a line of code, DIR in it */
@@ -30,7 +31,8 @@ struct engine_look {
     const struct engine *table;
     struct format_linear kind; /* of the first that is quantized; bits 0: none was */
     struct format_linear last;
-    char no[ENGINES_MAX][64]; /* why that engine does not load it; "": it does */
+    struct format_linear expert; /* the first of the experts of the block that was seen last */
+    char no[ENGINES_MAX][64];    /* why that engine does not load it; "": it does */
     int gpu[ENGINES_MAX];
 };
 
@@ -40,6 +42,9 @@ void engine_add(struct engine_look *x, const struct format_linear *l);
 /* "transformers, GPTQModel; not vLLM (3 bits)". Returns how many engines load it. */
 size_t engine_text(const struct engine_look *x, char *out, size_t room);
 
+/* Those of the table that need what they fuse, and the experts of a block, to be of one kind:
+ * "vLLM", or "". */
+const char *engine_together(const struct engine_look *x, char *out, size_t room);
 /* 1: some engine does not load it for this reason. */
 int engine_refused(const struct engine_look *x, const char *why);
 

@@ -26,6 +26,7 @@ struct format_linear {
     size_t site;            /* linears that share an input have the same number, and follow each
                                other */
     const char *fused;      /* what engines call those of the site together; NULL: nothing */
+    size_t experts;         /* of one of several experts: the number of its block, and 1; else 0 */
     enum dtype source_type; /* of NAME.weight in the model */
     int kept;               /* not quantized; nothing below is set then */
     int bits;
@@ -143,6 +144,8 @@ const struct format *format_packed(const struct st_set *s, const char *name);
 /* The same by a tensor: NULL when x is not the mark of a linear; fills what `look` fills. */
 const struct format *format_look(const struct st_set *s, const struct st_entry *x,
                                  struct format_linear *l);
+/* The same of NAME.weight of the linear l->name. */
+const struct format *format_look_weight(const struct st_set *s, struct format_linear *l);
 /* NAME.weight is there and holds weights: numbers of 8 bits with a scale beside them are codes. */
 int format_is_plain(const struct st_set *s, const char *name);
 
@@ -177,6 +180,8 @@ struct format_reader *format_open(const struct json *config, const char *dir,
 void format_close(struct format_reader **r);
 /* What quantization_config says; a plain checkpoint is in a format too. */
 const struct format *format_of(const struct format_reader *r);
+/* The format of the files: of those of a GGUF file that is not quantized, that. */
+const struct format *format_stored(const struct format_reader *r);
 /* 1: config.json says that weights are quantized. */
 int format_is_quantized(const struct format_reader *r);
 /* Whole numbers that inputs of linears are rounded to, in bits; 0: they are not. */

@@ -115,6 +115,21 @@ const struct format *format_look(const struct st_set *s, const struct st_entry *
     return NULL;
 }
 
+const struct format *format_look_weight(const struct st_set *s, struct format_linear *l)
+{
+    const struct format_linear had = *l;
+    char full[TENSOR_NAME + 8];
+    const struct st_entry *x;
+    const struct format *f;
+
+    snprintf(full, sizeof full, "%s.weight", l->name);
+    f = (x = st_find(s, full)) ? format_look(s, x, l) : NULL;
+    l->site = had.site;
+    l->fused = had.fused;
+    l->experts = had.experts;
+    return f;
+}
+
 int format_is_plain(const struct st_set *s, const char *name)
 {
     char full[TENSOR_NAME + 8];

@@ -113,6 +113,15 @@ const struct format *format_of(const struct format_reader *r)
     return r->f;
 }
 
+const struct format *format_stored(const struct format_reader *r)
+{
+    const struct format *f = r->f;
+
+    for (size_t i = 0; r->source.set->source.close && f->container == FORMAT_FOLDER; i++)
+        f = format_at(i);
+    return f;
+}
+
 int format_is_quantized(const struct format_reader *r)
 {
     return r->f != r->plain;

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "../base/mem.h"
-#include "../tensor/gguf_names.h"
+#include "../tensor/gguf_folder.h"
+#include "../text/tokenizer.h"
 #include "../text/tokenizer_gguf.h"
+#include "gguf_fit.h"
 
 #define EMBED "model.embed_tokens.weight"
 #define HEAD "lm_head.weight"
@@ -29,59 +31,6 @@ static const struct gguf_arch *arch_of(const struct config *c, struct err *e)
             "or --format dense and llama.cpp's own converter",
             c->model_type, gguf_arch_list(0, known, sizeof known));
     return NULL;
-}
-
-static int refuse(const char *what, const struct gguf_arch *a, struct err *e)
-{
-    return err_set(e, ERR_USE,
-                   "the model has %s, which llama.cpp does not compute for architecture %s: take "
-                   "another --format",
-                   what, a->name);
-}
-
-static int rope_check(const struct config *c, const struct gguf_arch *a, struct err *e)
-{
-    const struct rope_spec *r = &c->rope;
-
-    if (r->width != c->head_dim)
-        return refuse("rope on a part of a head", a, e);
-    if (r->type == ROPE_DYNAMIC || r->type == ROPE_LONGROPE)
-        return refuse("dynamic or longrope scaling", a, e);
-    if (r->type == ROPE_LLAMA3 && !a->factors)
-        return refuse("llama3 rope scaling", a, e);
-    if (r->type == ROPE_YARN && (r->exact || r->low != 1 || r->high != 32 ||
-                                 fabs(r->scale - (0.1 * log(r->factor) + 1)) > 1e-6))
-        return refuse("yarn scaling with parameters of its own", a, e);
-    return 0;
-}
-
-/* llama.cpp brings the weights of a token's experts to a sum of 1 in these architectures. */
-static int experts_check(const struct config *c, const struct gguf_arch *a, struct err *e)
-{
-    if (!c->experts)
-        return a->layout & (GGUF_EXPERTS | GGUF_EXPERTS_OLD) ? refuse("no experts", a, e) : 0;
-    if (!c->experts_normalized || c->experts_scale > 0 || c->experts_groups)
-        return refuse("another way to weigh experts", a, e);
-    if (c->shared_ff)
-        return refuse("shared experts", a, e);
-    for (size_t i = 0; i < c->layers; i++)
-        if (!c->block || !(c->block[i] & BLOCK_EXPERTS))
-            return refuse("blocks without experts", a, e);
-    return 0;
-}
-
-static int config_check(const struct config *c, const struct gguf_arch *a, struct err *e)
-{
-    for (size_t i = 0; i < c->layers; i++)
-        if (config_window(c, i))
-            return refuse("a sliding window", a, e);
-    if (c->attention_bias && !a->biases)
-        return refuse("biases in attention", a, e);
-    if (c->blocks_behind)
-        return refuse("blocks behind the last", a, e);
-    if (c->activation != ACTIVATION_SILU)
-        return refuse("another activation than SiLU", a, e);
-    return experts_check(c, a, e) ? -1 : rope_check(c, a, e);
 }
 
 /* ---- tensors ---- */
@@ -124,6 +73,7 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
     p->matrices = expert < 0 ? 0 : c->experts;
     p->which = expert < 0 ? 0 : (uint64_t)expert;
     p->exact = strcmp(n->file, ROUTER) == 0;
+    p->shift = gguf_name_is_norm(n) ? a->norm_shift : 0;
     if (block < 0)
         snprintf(p->name, sizeof p->name, "%s", n->file);
     else
@@ -149,7 +99,7 @@ void gguf_model_weave(const void *in, void *out, uint64_t rows, size_t bytes)
 
 struct keys {
     struct gguf_meta *m;
-    const char *arch;
+    const struct gguf_arch *a;
     struct err *e;
 };
 
@@ -157,7 +107,7 @@ static int put_u32(const struct keys *k, const char *name, uint64_t v)
 {
     char key[128];
 
-    snprintf(key, sizeof key, "%s.%s", k->arch, name);
+    snprintf(key, sizeof key, "%s.%s", k->a->name, name);
     return gguf_meta_u32(k->m, key, v, k->e);
 }
 
@@ -165,7 +115,7 @@ static int put_f32(const struct keys *k, const char *name, double v)
 {
     char key[128];
 
-    snprintf(key, sizeof key, "%s.%s", k->arch, name);
+    snprintf(key, sizeof key, "%s.%s", k->a->name, name);
     return gguf_meta_f32(k->m, key, v, k->e);
 }
 
@@ -175,12 +125,41 @@ static int scaling_put(const struct keys *k, const struct rope_spec *r)
 
     if (r->type != ROPE_LINEAR && r->type != ROPE_YARN)
         return 0;
-    snprintf(key, sizeof key, "%s.rope.scaling.type", k->arch);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", k->a->name);
     if (gguf_meta_text(k->m, key, r->type == ROPE_YARN ? "yarn" : "linear", k->e) ||
         put_f32(k, "rope.scaling.factor", r->factor))
         return -1;
     return r->type == ROPE_YARN ? put_u32(k, "rope.scaling.original_context_length", r->original)
                                 : 0;
+}
+
+/* Gemma 2 and 3. */
+static int windows_put(const struct keys *k, const struct config *c)
+{
+    if (!k->a->window_period)
+        return 0;
+    if ((c->window && put_u32(k, "attention.sliding_window", c->window)) ||
+        put_u32(k, "attention.sliding_window_pattern", gguf_fit_period(c)) ||
+        (k->a->qk_norm && put_f32(k, "rope.freq_base_swa", c->rope_window.theta)))
+        return -1;
+    return c->attention_cap > 0 && (put_f32(k, "attn_logit_softcapping", c->attention_cap) ||
+                                    put_f32(k, "final_logit_softcapping", c->logit_cap))
+               ? -1
+               : 0;
+}
+
+/* Phi-3: a window of 0 says that there is none. */
+static int longrope_put(const struct keys *k, const struct config *c)
+{
+    const struct rope_spec *r = &c->rope;
+
+    if (k->a->layout != GGUF_FUSED)
+        return 0;
+    if (put_u32(k, "attention.sliding_window", 0) ||
+        (r->type != ROPE_YARN && put_u32(k, "rope.scaling.original_context_length",
+                                         r->original ? r->original : c->context)))
+        return -1;
+    return r->type == ROPE_LONGROPE ? put_f32(k, "rope.scaling.attn_factor", r->scale) : 0;
 }
 
 static int experts_put(const struct keys *k, const struct config *c)
@@ -204,9 +183,10 @@ static int sizes_put(const struct keys *k, const struct config *c)
                    put_u32(k, "attention.key_length", c->head_dim) ||
                    put_u32(k, "attention.value_length", c->head_dim) ||
                    put_f32(k, "attention.layer_norm_rms_epsilon", c->norm.eps) ||
-                   put_u32(k, "rope.dimension_count", c->head_dim) ||
+                   put_u32(k, "rope.dimension_count", c->rope.width) ||
                    put_f32(k, "rope.freq_base", c->rope.theta) || scaling_put(k, &c->rope) ||
-                   put_u32(k, "vocab_size", c->vocab) || experts_put(k, c)
+                   put_u32(k, "vocab_size", c->vocab) || experts_put(k, c) || windows_put(k, c) ||
+                   longrope_put(k, c)
                ? -1
                : 0;
 }
@@ -220,44 +200,80 @@ static const char *name_of(const struct config *c)
     return *name ? name : c->model_type;
 }
 
+/* By this name llama.cpp sets how these tokens take spaces, and stops where one is missing. */
+static int name_fits(const char *dir, const char *name)
+{
+    static const char *const tokens[] = {"<unk>", "<s>", "<|endoftext|>"};
+    struct tokenizer *t;
+    int fits = 1;
+
+    if (!strcasestr(name, "phi3") && !strcasestr(name, "phi-3"))
+        return 1;
+    if (!(t = tokenizer_open(dir, NULL)))
+        return 1; /* who writes it says why */
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        fits = fits && tokenizer_id(t, tokens[i]) >= 0;
+    tokenizer_close(&t);
+    return fits;
+}
+
 int gguf_model_meta(const char *dir, const struct config *c, struct gguf_meta *m, struct err *e)
 {
     const struct gguf_arch *a = arch_of(c, e);
-    const struct keys k = {m, a ? a->name : NULL, e};
+    const struct keys k = {m, a, e};
 
-    if (!a || config_check(c, a, e) || gguf_meta_text(m, "general.architecture", a->name, e) ||
+    if (!a || gguf_fit(c, a, e) || gguf_meta_text(m, "general.architecture", a->name, e) ||
         gguf_meta_text(m, "general.type", "model", e) ||
-        gguf_meta_text(m, "general.name", name_of(c), e) ||
+        gguf_meta_text(m, "general.name", name_fits(dir, name_of(c)) ? name_of(c) : "model", e) ||
         gguf_meta_u32(m, "general.quantization_version", 2, e) || sizes_put(&k, c))
         return -1;
     return tokenizer_gguf(dir, c->vocab, c->json, m, e);
 }
 
 /* What a frequency is divided by: what the reference calls smoothing between wave lengths. */
-int gguf_model_factors(const struct config *c, float **factors, size_t *n, struct err *e)
+static double llama3_divisor(const struct rope_spec *r, size_t i)
+{
+    const double original = (double)r->original,
+                 wave =
+                     2 * 3.14159265358979323846 * pow(r->theta, 2 * (double)i / (double)r->width),
+                 smooth = (original / wave - r->low) / (r->high - r->low);
+
+    if (wave > original / r->low)
+        return r->factor;
+    return wave >= original / r->high ? 1 / ((1 - smooth) / r->factor + smooth) : 1;
+}
+
+static int table_make(struct gguf_table *t, const char *name, const struct rope_spec *r,
+                      const double *from, struct err *e)
+{
+    t->name = name;
+    t->n = r->width / 2;
+    if (!(t->values = mem_array(t->n, sizeof *t->values, e)))
+        return -1;
+    for (size_t i = 0; i < t->n; i++)
+        t->values[i] = (float)(from ? from[i] : llama3_divisor(r, i));
+    return 0;
+}
+
+int gguf_model_tables(const struct config *c, struct gguf_table t[GGUF_TABLES], struct err *e)
 {
     const struct rope_spec *r = &c->rope;
-    const double original = (double)r->original;
 
-    *factors = NULL;
-    *n = r->width / 2;
-    if (r->type != ROPE_LLAMA3)
+    memset(t, 0, GGUF_TABLES * sizeof *t);
+    if (r->type == ROPE_LLAMA3)
+        return table_make(&t[0], GGUF_ROPE_FACTORS, r, NULL, e);
+    if (r->type != ROPE_LONGROPE)
         return 0;
-    if (!(*factors = mem_array(*n, sizeof **factors, e)))
-        return -1;
-    for (size_t i = 0; i < *n; i++) {
-        const double wave = 2 * 3.14159265358979323846 *
-                            pow(r->theta, 2 * (double)i / (double)r->width),
-                     smooth = (original / wave - r->low) / (r->high - r->low);
-        double f = 1;
+    return table_make(&t[0], GGUF_ROPE_LONG, r, r->extended, e) ||
+                   table_make(&t[1], GGUF_ROPE_SHORT, r, r->brief, e)
+               ? -1
+               : 0;
+}
 
-        if (wave > original / r->low)
-            f = r->factor;
-        else if (wave >= original / r->high)
-            f = 1 / ((1 - smooth) / r->factor + smooth);
-        (*factors)[i] = (float)f;
-    }
-    return 0;
+void gguf_model_tables_release(struct gguf_table t[GGUF_TABLES])
+{
+    for (size_t i = 0; i < GGUF_TABLES; i++)
+        free(t[i].values);
 }
 
 int gguf_model_check(const char *dir, const struct config *c, const struct st_set *s, struct err *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_model - a checkpoint's config, tokenizer and tensors as a GGUF file that llama.cpp loads:
- * architectures llama (Llama, SmolLM2, Mistral, Mixtral), qwen2, qwen3, qwen3moe. What llama.cpp
+ * the architectures of gguf_names.h. What llama.cpp
  * would compute otherwise is refused by name. */
 #ifndef PTQ_GGUF_MODEL_H
 #define PTQ_GGUF_MODEL_H
@@ -17,6 +17,7 @@ struct gguf_place {
     uint64_t matrices;  /* stand in it, those of all experts, slowest; 0: it is no expert's */
     uint64_t which;     /* of these */
     int exact;          /* F32 whatever it is here: a router */
+    float shift;        /* what its numbers are more in the file: of norms of 1 + w */
     int left_out; /* the file has none: a head that is the embedding, what follows from config */
 };
 
@@ -27,10 +28,16 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
 enum gguf_type gguf_model_type(const struct st_entry *x, const struct gguf_place *p);
 /* Everything but general.file_type and the provenance. */
 int gguf_model_meta(const char *dir, const struct config *c, struct gguf_meta *m, struct err *e);
-/* The frequencies of llama3 rope, which the file holds as a tensor GGUF_ROPE_FACTORS [n]:
- * *factors is the caller's to free, NULL where the model has none. */
-#define GGUF_ROPE_FACTORS "rope_freqs.weight"
-int gguf_model_factors(const struct config *c, float **factors, size_t *n, struct err *e);
+/* Tables of frequencies that the file holds as tensors [n]: those of llama3 rope, or the two of
+ * longrope. values NULL: no such table. Release them in any case. */
+#define GGUF_TABLES 2
+struct gguf_table {
+    const char *name;
+    float *values;
+    size_t n;
+};
+int gguf_model_tables(const struct config *c, struct gguf_table t[GGUF_TABLES], struct err *e);
+void gguf_model_tables_release(struct gguf_table t[GGUF_TABLES]);
 /* Can the model become a GGUF file, its tokenizer too? */
 int gguf_model_check(const char *dir, const struct config *c, const struct st_set *s,
                      struct err *e);

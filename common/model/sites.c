@@ -142,6 +142,11 @@ const struct site *sites_find(const struct sites *s, size_t block, const char *n
     return NULL;
 }
 
+size_t site_experts(const struct site *s)
+{
+    return s->expert < 0 ? 0 : s->block + 1;
+}
+
 int sites_source(const struct st_set *set, const struct site_linear *l, struct st_entry *x,
                  struct err *e)
 {

@@ -56,6 +56,8 @@ size_t sites_block(const struct sites *s, size_t k);
 /* NULL: the block has none of this name, or there is no such block. */
 const struct site *sites_find(const struct sites *s, size_t block, const char *name);
 
+/* As struct format_linear has it: of an expert, 1 and the number of its block. */
+size_t site_experts(const struct site *s);
 /* *x: the weight of a linear in a checkpoint, as NAME.weight, cut out where it stands among
  * others; 1, 0 when it is not there, -1. */
 int sites_source(const struct st_set *set, const struct site_linear *l, struct st_entry *x,

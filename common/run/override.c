@@ -342,6 +342,7 @@ void overrides_linear(const struct overrides *o, const struct format_linear *all
     l->K = site->inputs;
     l->site = site->order;
     l->fused = site->fused;
+    l->experts = site_experts(site);
     l->kept = v.skip == 1;
     l->bits = v.bits ? v.bits : all->bits;
     l->group = v.group ? v.group : all->group;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_folder - a GGUF file as the Hugging Face folder that it stands for: what its metadata say
- * as config.json (gguf_config.c), which tensor is which (gguf_tensors.c), and these as a set that
- * is read like one of safetensors (gguf_set.c). */
+ * (gguf_info.c) as config.json (gguf_config.c), which tensor is which (gguf_tensors.c), and these
+ * as a set that is read like one of safetensors (gguf_set.c). */
 #ifndef PTQ_GGUF_FOLDER_H
 #define PTQ_GGUF_FOLDER_H
 
@@ -25,7 +25,17 @@ struct gguf_info {
     double linear_factor, yarn_factor; /* 0: no such rope scaling */
     double factor, low, high;          /* llama3 rope scaling; factor 0: none */
     int64_t original;
+    int64_t rope_width; /* numbers of a head that turn */
+    /* longrope, NULL: none; it multiplies the tables of cos and sin */
+    const struct gguf_entry *rope_long, *rope_short;
+    double attention_factor;
+    int64_t period;                      /* of blocks with a window every so many-th has none */
+    double theta_window, cap, logit_cap; /* of these; soft caps, 0: none */
 };
+
+#define GGUF_ROPE_FACTORS "rope_freqs.weight"
+#define GGUF_ROPE_LONG "rope_factors_long.weight"
+#define GGUF_ROPE_SHORT "rope_factors_short.weight"
 
 /* m borrows from g. -1: a key that is missing, or of another kind than it must be; by name. */
 int gguf_info_read(const struct gguf *g, struct gguf_info *m, struct err *e);
@@ -36,6 +46,8 @@ struct json *gguf_config(const struct gguf_info *m, const struct gguf *g, enum d
 struct json *gguf_generation(const struct gguf *g, struct err *e);
 /* config.json of the file as it is. */
 struct json *gguf_config_of(const struct gguf *g, struct err *e);
+/* The shortest decimal that gives the same f32 back: 1e-05 instead of 9.999999747378752e-06. */
+double gguf_shortest(double v);
 /* The llama3 parameters that give these n frequency factors; -1 when none of the known ones do. */
 int gguf_rope_factors(const float *factors, size_t n, double theta, struct gguf_info *m);
 

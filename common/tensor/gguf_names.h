@@ -24,6 +24,10 @@ struct gguf_arch {
     int factors;      /* takes rope_freqs.weight */
     int qk_norm;      /* queries and keys are normed */
     float norm_shift; /* what a norm's weights are more in the file */
+    /* Blocks with a window: every so many-th has none, unless the file says otherwise; 0: there are
+     * none, or all have one. */
+    int window_period;
+    int wide_layers; /* with so many, scores are divided by sqrt(d / heads), not by a head's */
 };
 
 const struct gguf_arch *gguf_arch_at(size_t i); /* NULL past the end */

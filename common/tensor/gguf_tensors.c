@@ -147,7 +147,8 @@ static int rest_check(const struct tensor_list *l, struct err *e)
     for (size_t i = 0; i < l->g->count; i++) {
         const char *name = l->g->entries[i].name;
 
-        if (l->used[i] || (l->m->arch->factors && strcmp(name, "rope_freqs.weight") == 0))
+        if (l->used[i] || (l->m->arch->factors && strcmp(name, GGUF_ROPE_FACTORS) == 0) ||
+            &l->g->entries[i] == l->m->rope_long || &l->g->entries[i] == l->m->rope_short)
             continue;
         return err_set(e, ERR_USE,
                        "%s: tensor '%s' is not part of a %s model of %lld blocks; this kind of "

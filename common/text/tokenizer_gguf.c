@@ -353,6 +353,18 @@ static int is_space(const struct text *x)
     return x->n == 3 && memcmp(x->data, SPACE, 3) == 0;
 }
 
+/* Gemma cuts behind spaces, of which its normalizer has left none. */
+static int cuts_nothing(const struct source *s)
+{
+    const struct json *pre = json_get(s->json, "pre_tokenizer");
+    const struct json *norm = json_get(s->json, "normalizer");
+    const char *space = json_text_or(json_get(pre, "pattern"), "String", "");
+
+    return strcmp(json_text_or(pre, "type", ""), "Split") == 0 && strcmp(space, " ") == 0 &&
+           strcmp(json_text_or(norm, "type", ""), "Replace") == 0 &&
+           strcmp(json_text_or(json_get(norm, "pattern"), "String", ""), " ") == 0;
+}
+
 static int spm_add(const struct source *s, struct err *e)
 {
     int prefix = 0, odd = 0;
@@ -363,7 +375,7 @@ static int spm_add(const struct source *s, struct err *e)
         odd |= x->kind == NORM_FORM || !is_space(&x->put);
         prefix |= x->kind == NORM_PREPEND;
     }
-    for (size_t i = 0; i < s->t->npre; i++) {
+    for (size_t i = 0; !cuts_nothing(s) && i < s->t->npre; i++) {
         const struct pre_step *x = &s->t->pre[i];
 
         odd |= x->kind != PRE_META || !is_space(&x->put);

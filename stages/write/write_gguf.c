@@ -113,10 +113,9 @@ static uint64_t file_type(const struct plan *p)
     return out;
 }
 
-static int begin(struct job *j, const float *factors, size_t nfactors, struct err *e)
+static int begin(struct job *j, const struct gguf_table *tables, struct err *e)
 {
     const struct plan *p = j->a->plan;
-    const uint64_t shape[] = {nfactors};
     struct gguf_meta m = {0};
     int rc = -1;
 
@@ -127,8 +126,10 @@ static int begin(struct job *j, const float *factors, size_t nfactors, struct er
     for (size_t i = 0; i < p->source->count; i++)
         if (declare_one(j, &p->source->entries[i], e))
             goto out;
-    if (factors && declare(j, GGUF_ROPE_FACTORS, GGUF_F32, 1, shape, e))
-        goto out;
+    for (size_t i = 0; i < GGUF_TABLES; i++)
+        if (tables[i].values &&
+            declare(j, tables[i].name, GGUF_F32, 1, (const uint64_t[]){tables[i].n}, e))
+            goto out;
     rc = gguf_begin(j->w, &m, e);
 out:
     gguf_meta_release(&m);
@@ -182,6 +183,8 @@ static int piece_copy(struct job *j, const struct st_entry *x, const struct gguf
 
     if (!out || rows_read(j, x, first, rows, (size_t)width, values, e))
         goto out;
+    for (size_t i = 0; place->shift > 0 && i < n; i++)
+        values[i] += place->shift;
     if (dtype_from_f32(stored, values, n, out)) {
         err_set(e, ERR_USE, "tensor '%s' cannot be stored as %s", x->name, dtype_name(stored));
         goto out;
@@ -280,16 +283,17 @@ static int linear_write(void *arg, const struct plan_linear *l, const struct cod
     return j->format->put(&l->f, c, emit, j, e);
 }
 
-static int tensors_write(struct job *j, const float *factors, size_t nfactors, struct err *e)
+static int tensors_write(struct job *j, const struct gguf_table *tables, struct err *e)
 {
     const struct plan *p = j->a->plan;
 
     for (size_t i = 0; i < p->source->count; i++)
         if (copy_one(j, &p->source->entries[i], e))
             return -1;
-    if (factors &&
-        gguf_put_part(j->w, GGUF_ROPE_FACTORS, 0, factors, nfactors * sizeof *factors, e))
-        return -1;
+    for (size_t i = 0; i < GGUF_TABLES; i++)
+        if (tables[i].values && gguf_put_part(j->w, tables[i].name, 0, tables[i].values,
+                                              tables[i].n * sizeof(float), e))
+            return -1;
     return j->a->codes(j->a, linear_write, j, e);
 }
 
@@ -297,16 +301,15 @@ int assemble_gguf(struct assembly *a, const struct format *format, struct err *e
 {
     struct job j = {.a = a, .format = format};
     char *path = fs_join(a->folder, FILE_NAME, e);
-    float *factors = NULL;
-    size_t nfactors;
+    struct gguf_table tables[GGUF_TABLES];
     int rc = -1;
 
-    if (path && gguf_model_factors(&a->plan->config, &factors, &nfactors, e) == 0 &&
-        (j.w = gguf_create(path, e)) && begin(&j, factors, nfactors, e) == 0 &&
-        tensors_write(&j, factors, nfactors, e) == 0)
+    if (gguf_model_tables(&a->plan->config, tables, e) == 0 && path &&
+        (j.w = gguf_create(path, e)) && begin(&j, tables, e) == 0 &&
+        tensors_write(&j, tables, e) == 0)
         rc = gguf_publish(&j.w, e);
     gguf_abort(&j.w);
-    free(factors);
+    gguf_model_tables_release(tables);
     free(path);
     return rc ? -1 : card_publish(a, format, e);
 }

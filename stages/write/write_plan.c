@@ -46,6 +46,7 @@ static int linear_add(struct plan *p, const struct site *site, size_t i, struct 
     f->K = site->inputs;
     f->site = site->order;
     f->fused = site->fused;
+    f->experts = site_experts(site);
     if ((found = sites_source(p->source, &site->linear[i], &l->source, e)) < 0)
         return -1;
     if (found && !st_find(p->source, l->source.name))

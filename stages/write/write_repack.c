@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/mem.h"
 #include "../../common/base/version.h"
 #include "../../common/format/grid_affine.h"
@@ -299,8 +300,10 @@ int repack_run(const struct repack_opts *o, struct repack_report *report, struct
         goto out;
     report->from = format_of(r.reader);
     report->exact = o->format->read != NULL;
-    for (size_t i = 0; i < r.plan.source->count; i++)
+    for (size_t i = 0; i < r.plan.source->count && !r.plan.source->source.close; i++)
         report->before += r.plan.source->entries[i].bytes;
+    if (r.plan.source->source.close && fs_size(r.plan.source->paths[0], &report->before, e) < 0)
+        goto out;
     if (look(&r, report, e) == 0 && check(&r, e) == 0)
         rc = assemble(&r, report, e);
 out:

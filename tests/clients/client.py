@@ -4,6 +4,7 @@
 
 client.py has ENGINE                       exit 0: installed, 77: not, with the reason
 client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windows of the text, for ptq-eval
+client.py bytes DIR COPY KEY=VALUE...      a copy of a model without a tokenizer, with one of single bytes and these values in config.json, and ids.jsonl
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
@@ -88,6 +89,43 @@ def ids(folder, text, window, count):
         print(json.dumps({"input_ids": tokens[i * window : (i + 1) * window]}))
 
 
+def bytes_copy(folder, copy, *values):
+    import random
+    import shutil
+
+    shutil.copytree(folder, copy)
+    seen = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
+    hidden = [b for b in range(256) if b not in seen]  # as GPT-2 shows them
+    vocab = {chr(b) if b in seen else chr(256 + hidden.index(b)): b for b in range(256)}
+    pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    cut = [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+    ]
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": cut},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "ignore_merges": True, "vocab": vocab, "merges": []},
+    }
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    vocab = config["vocab_size"]
+    config.update(bos_token_id=vocab - 1, eos_token_id=vocab - 2, pad_token_id=vocab - 3)
+    config.update((v.split("=")[0], json.loads(v.split("=")[1])) for v in values)
+    random.seed(1)
+    rows = [{"input_ids": [random.randrange(min(256, vocab - 3)) for _ in range(24)]} for _ in range(12)]
+    for name, text in ("config.json", json.dumps(config)), ("tokenizer.json", json.dumps(tokenizer)), ("ids.jsonl", "\n".join(map(json.dumps, rows))):
+        path = os.path.join(copy, name)
+        if os.path.exists(path):
+            os.remove(path)  # the copy of what cannot be written
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+
+
 def llama_post(server, path, body):
     import urllib.request
 
@@ -114,7 +152,9 @@ def llama(folder, rows):
         text = tokenizer.decode(tokens, skip_special_tokens=False)
         cuts += llama_post(server, "/tokenize", {"content": text})["tokens"] != tokenizer.encode(text, add_special_tokens=False).ids
         for i in range(1, len(tokens)):
-            got = llama_post(server, "/completion", {"prompt": tokens[:i], "n_predict": 1, "n_probs": tokenizer.get_vocab_size(), "temperature": 0})
+            # whatever is written then is a whole letter: without one no probabilities are told
+            body = {"prompt": tokens[:i], "n_predict": 1, "n_probs": 1 << 20, "temperature": 0, "cache_prompt": False, "logit_bias": [[tokenizer.token_to_id("a"), 1000.0]]}
+            got = llama_post(server, "/completion", body)
             nll -= next(x["logprob"] for x in got["completion_probabilities"][0]["top_logprobs"] if x["id"] == tokens[i])
         predictions += len(tokens) - 1
     print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts}))
@@ -146,6 +186,8 @@ def main(argv):
         if lacks:
             print(f"{argv[1]} is not installed: no module {', '.join(lacks)}")
         return 77 if lacks else 0
+    if argv[0] == "bytes":
+        return bytes_copy(*argv[1:])
     if argv[0] == "ids":
         return ids(argv[1], argv[2], int(argv[3]), int(argv[4]))
     return run(*argv[1:])

@@ -122,3 +122,25 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     cat ours.json theirs.json
     jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005 and .[1].cut_otherwise == 0' ours.json theirs.json
 }
+
+# Random weights: scores are far apart, the numbers of 16 bits that it keeps and its tables of GELU count.
+@test "llama.cpp: Gemma 2 and 3, Phi-3 with and without longrope" {
+    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    models=${PTQ_SHARED:-$root/../shared}/data/conformance
+    [ -e "$models" ] || skip "no $models here (PTQ_SHARED)"
+    while read -r name values; do
+        rm -rf m out
+        "$python" "$client" bytes "$models/$name" m $values
+        ptq run "$root/pipelines/gptq.pipe" --model m --data m/ids.jsonl --out out --tokens 240 --length 24 --quiet --override '*: skip' --format gguf,dense
+        head -n 4 m/ids.jsonl >ids.jsonl
+        ptq eval --model out/gguf --data ids.jsonl --json --quiet >ours.json
+        "$python" "$client" run llama.cpp out ids.jsonl - 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+        cat ours.json theirs.json
+        jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005' ours.json theirs.json
+    done <<END
+gemma2 query_pre_attn_scalar=24
+gemma3 query_pre_attn_scalar=20
+phi3 sliding_window=null
+phi3-longrope max_position_embeddings=1024 original_max_position_embeddings=512 rope_parameters=null rope_scaling={"type":"longrope","short_factor":[1.0,1.05,1.1,1.2,1.3,1.4,1.5,1.6],"long_factor":[1.1,1.3,1.7,2.1,2.6,3.0,3.5,4.0]}
+END
+}

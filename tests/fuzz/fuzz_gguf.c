@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_gguf - a GGUF file from anywhere. What is accepted lies inside the file, and its
- * decodable tensors decode. */
+ * decodable tensors decode; what is a model has the rows that its tensors are said to have; its
+ * config and its tokenizer are made, or refused with a word. */
 #include <stdint.h>
 #include <stdlib.h>
-#include "../../common/tensor/gguf.h"
+#include "../../common/tensor/gguf_folder.h"
+#include "../../common/text/gguf_tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void folder(const struct gguf *g)
+{
+    struct gguf_tokenizer t;
+    struct gguf_tensor *list;
+    struct gguf_info m;
+    struct err e = {0};
+    struct json *j;
+    size_t n;
+
+    if (gguf_info_read(g, &m, &e) == 0 && gguf_tensors(g, &m, &list, &n, &e) == 0) {
+        for (size_t i = 0; i < n; i++) {
+            const uint64_t width = list[i].ndim > 1 ? list[i].shape[1] : 1;
+            uint64_t all = 1;
+
+            for (int k = 0; k < list[i].from->ndim; k++)
+                all *= list[i].from->shape[k];
+            if ((list[i].first + list[i].shape[0]) * width > all)
+                abort();
+        }
+        free(list);
+        if ((j = gguf_config(&m, g, DT_F16, m.quantized, &e)))
+            json_destroy(&j);
+    }
+    if ((j = gguf_generation(g, &e)))
+        json_destroy(&j);
+    if (gguf_tokenizer_make(g, NULL, &t, &(struct err){0}) == 0)
+        gguf_tokenizer_release(&t);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -31,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             gguf_decode(x->type, data + x->offset, (size_t)n, v);
         free(v);
     }
+    folder(g);
     gguf_close(&g);
     return 0;
 }

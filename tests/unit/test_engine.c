@@ -59,6 +59,12 @@ static void compressed_tensors(void **state)
     says("compressed-tensors", l, 2, "transformers, vLLM (on a GPU)");
     l[1] = linear(0, 8, 64);
     says("compressed-tensors", l, 2, "transformers; not vLLM (qkv_proj of different kinds)");
+    l[0] = linear(0, 4, 64);
+    l[1].site = 5; /* an expert by itself */
+    l[0].experts = l[1].experts = 3;
+    says("compressed-tensors", l, 2, "transformers; not vLLM (experts of different kinds)");
+    l[1].experts = 4; /* of another block */
+    says("compressed-tensors", l, 2, "transformers, vLLM (on a GPU)");
     l[0] = linear(0, 2, 16);
     says("compressed-tensors", l, 1, "transformers; not vLLM (2 bits)");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Models with experts as GGUF files: where their tensors go, which models are refused, and that
- * overrides may not make the experts of a block different. */
+/* Models with experts, and of other families than Llama, as GGUF files: where their tensors go,
+ * which models are refused, and that overrides may not make the experts of a block different. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,6 +110,50 @@ static void refuses_models(void **state)
     refused("mixtral", NULL, NULL, "nowhere"); /* only its tokenizer is missing */
 }
 
+static void shifted(const struct config *c, const char *tensor, const char *want, float shift)
+{
+    const struct st_set none = {.count = 0};
+    struct gguf_place p;
+    struct err e = {0};
+
+    if (gguf_model_place(c, &none, tensor, &p, &e))
+        fail_msg("%s", e.text);
+    assert_string_equal(p.name, want);
+    assert_true(p.shift == shift);
+}
+
+/* Gemma's norms are 1 + w in the file; Phi-3's fused matrices stay fused; what llama.cpp would
+ * compute otherwise. */
+static void other_families(void **state)
+{
+    struct gguf_table t[GGUF_TABLES];
+    struct err e = {0};
+    struct config c;
+
+    (void)state;
+    config_of("gemma2", NULL, NULL, &c);
+    shifted(&c, "model.layers.1.post_attention_layernorm.weight",
+            "blk.1.post_attention_norm.weight", 1);
+    shifted(&c, "model.layers.1.pre_feedforward_layernorm.weight", "blk.1.ffn_norm.weight", 1);
+    shifted(&c, "model.norm.weight", "output_norm.weight", 1);
+    shifted(&c, "model.layers.0.mlp.up_proj.weight", "blk.0.ffn_up.weight", 0);
+    config_release(&c);
+    refused("gemma2", NULL, NULL, "another scale of scores");
+    refused("gemma2", "\"query_pre_attn_scalar\": 40", "\"query_pre_attn_scalar\": 24", "nowhere");
+    refused("gemma2", "\"attn_logit_softcapping\": 4.0", "\"attn_logit_softcapping\": null",
+            "scale of scores");
+    config_of("phi3-longrope", NULL, NULL, &c);
+    shifted(&c, "model.layers.0.self_attn.qkv_proj.weight", "blk.0.attn_qkv.weight", 0);
+    shifted(&c, "model.layers.0.mlp.gate_up_proj.weight", "blk.0.ffn_up.weight", 0);
+    no_place(&c, "model.layers.0.self_attn.q_proj.weight");
+    assert_int_equal(gguf_model_tables(&c, t, &e), 0);
+    assert_true(t[0].n == c.rope.width / 2 && t[1].n == t[0].n && t[0].values[0] > t[1].values[0]);
+    gguf_model_tables_release(t);
+    config_release(&c);
+    refused("phi3-longrope", NULL, NULL, "nowhere");
+    refused("phi3", NULL, NULL, "a sliding window");
+}
+
 static int checked(const struct sites *s, const char *line, struct err *e)
 {
     const struct format *f = format_find("gguf");
@@ -149,6 +193,7 @@ static void refuses_differences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(places), cmocka_unit_test(refuses_models),
+                                       cmocka_unit_test(other_families),
                                        cmocka_unit_test(refuses_differences)};
 
     return cmocka_run_group_tests_name("gguf_experts", tests, NULL, NULL);

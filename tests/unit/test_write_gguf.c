@@ -29,10 +29,11 @@
     "},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\","  \
     "\"ids\":[5],\"tokens\":[\"<s>\"]}}},\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,"      \
     "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"c\":3,\"abc\":4},\"merges\":[\"a b\",[\"ab\",\"c\"]]}}"
-#define SPM(normalizer, more)                                                                     \
+#define SPM(normalizer, more) SPM_CUT(normalizer, more, "null")
+#define SPM_CUT(normalizer, more, cut)                                                            \
     "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},{\"id\":6,\"content\":" \
     "\"x\\u2581y\",\"special\":false,\"normalized\":false}],\"normalizer\":" normalizer           \
-    ",\"pre_tokenizer\":null,\"decoder\":null,\"post_processor\":null,\"model\":{\"type\":"       \
+    ",\"pre_tokenizer\":" cut ",\"decoder\":null,\"post_processor\":null,\"model\":{\"type\":"    \
     "\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"byte_fallback\":true,\"vocab\":{"        \
     "\"<unk>\":0,\"<0x0A>\":1,\"\\u2581\":2,\"a\":3,\"\\u2581a\":4,\"\\u2581aa\":5" more "},"     \
     "\"merges\":[\"\\u2581 a\",\"\\u2581a a\"]}}"
@@ -395,6 +396,13 @@ static void sentencepiece(void **state)
     assert_int_equal(json_count(merges), 2);
     gguf_tokenizer_release(&t);
     gguf_close(&g);
+    put(at("model/tokenizer.json"),
+        SPM_CUT("{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}", "",
+                "{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":"
+                "\"MergedWithPrevious\",\"invert\":false}"));
+    file_of(&g, "gguf", &(struct tiny_opts)TINY_OPTS); /* as Gemma has it */
+    assert_string_equal(word(g, "tokenizer.ggml.model", -1), "llama");
+    gguf_close(&g);
 }
 
 static void refuses_models(void **state)
@@ -465,17 +473,17 @@ static void models(void **state)
     struct gguf_place p;
     struct err e = {0};
     struct config c;
-    float *factors;
-    size_t n;
+    struct gguf_table tables[GGUF_TABLES];
 
     (void)state;
     config_of("llama3", &c);
-    assert_int_equal(gguf_model_factors(&c, &factors, &n, &e), 0);
-    assert_int_equal(n, c.head_dim / 2);
-    assert_int_equal(gguf_rope_factors(factors, n, c.rope.theta, &m), 0);
+    assert_int_equal(gguf_model_tables(&c, tables, &e), 0);
+    assert_int_equal(tables[0].n, c.head_dim / 2);
+    assert_null(tables[1].values);
+    assert_int_equal(gguf_rope_factors(tables[0].values, tables[0].n, c.rope.theta, &m), 0);
     assert_true(m.factor == c.rope.factor && m.low == 1 && m.high == 4 &&
                 (size_t)m.original == c.rope.original);
-    free(factors);
+    gguf_model_tables_release(tables);
     assert_non_null(s = st_open_folder("tests/golden/conformance/llama3", &e));
     assert_int_equal(gguf_model_place(&c, s, "model.layers.2.self_attn.k_proj.weight", &p, &e), 0);
     assert_string_equal(p.name, "blk.2.attn_k.weight");
@@ -491,8 +499,8 @@ static void models(void **state)
     config_of("qwen3", &c);
     assert_int_equal(gguf_model_place(&c, s, "model.layers.0.self_attn.k_proj.weight", &p, &e), 0);
     assert_int_equal(p.head_rows, 0);
-    assert_int_equal(gguf_model_factors(&c, &factors, &n, &e), 0);
-    assert_null(factors);
+    assert_int_equal(gguf_model_tables(&c, tables, &e), 0);
+    assert_null(tables[0].values);
     c.attention_bias = 1;
     assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
     assert_non_null(strstr(e.text, "biases in attention"));
@@ -500,9 +508,9 @@ static void models(void **state)
     config_of("mistral", &c);
     assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
     assert_non_null(strstr(e.text, "a sliding window"));
-    snprintf(c.model_type, sizeof c.model_type, "gemma2");
+    snprintf(c.model_type, sizeof c.model_type, "gemma7");
     assert_int_equal(gguf_model_meta("nowhere", &c, &meta, &e), -1);
-    assert_non_null(strstr(e.text, "model type gemma2"));
+    assert_non_null(strstr(e.text, "model type gemma7"));
     config_release(&c);
     st_close(&s);
     gguf_meta_release(&meta);

@@ -111,7 +111,8 @@ static int codes_check(struct check *c, struct format_linear *l, struct err *e)
     if (rc < 0)
         return -1;
     if (rc == 0) {
-        l->kept = 1;
+        format_look_weight(c->set, l); /* there are only weights: of so many bits */
+        c->quantized++;
         return 0;
     }
     packed_linear(&p, l);
@@ -130,8 +131,11 @@ static int linear_check(struct check *c, const struct site *s, size_t i, struct 
     struct st_entry x;
     int found;
 
-    *l = (struct format_linear){
-        .N = s->linear[i].rows, .K = s->inputs, .site = s->order, .fused = s->fused};
+    *l = (struct format_linear){.N = s->linear[i].rows,
+                                .K = s->inputs,
+                                .site = s->order,
+                                .fused = s->fused,
+                                .experts = site_experts(s)};
     snprintf(l->name, sizeof l->name, "%s", s->linear[i].name);
     c->linears++;
     if ((found = sites_source(c->set, &s->linear[i], &x, &what)) < 0)
@@ -159,7 +163,9 @@ static int same_kind(const struct format_linear *a, const struct format_linear *
 static int expert_check(struct check *c, const struct site *s, const struct format_linear *l,
                         struct err *e)
 {
-    if (s->expert < 0)
+    char engines[128];
+
+    if (s->expert < 0 || !*engine_together(&c->look, engines, sizeof engines))
         return 0;
     if (!c->expert.N || c->block != s->block) {
         c->expert = *l;
@@ -171,14 +177,15 @@ static int expert_check(struct check *c, const struct site *s, const struct form
     c->warned = 1;
     return warning(c, e,
                    "'%s' and '%s' are of different kinds: engines that run the experts of a block "
-                   "together (vLLM, SGLang) cannot load that",
-                   c->expert.name, l->name);
+                   "together (%s) cannot load that",
+                   c->expert.name, l->name, engines);
 }
 
 static int site_check(struct check *c, const struct site *s, struct err *e)
 {
     struct format_linear first = {.N = 0}, l;
-    int warned = 0;
+    char engines[128];
+    int warned = !*engine_together(&c->look, engines, sizeof engines);
 
     for (size_t i = 0; i < s->count; i++) {
         const size_t before = c->problems;
@@ -196,8 +203,8 @@ static int site_check(struct check *c, const struct site *s, struct err *e)
         warned = 1;
         if (warning(c, e,
                     "'%s' and '%s' are of different kinds: engines that fuse them into %s "
-                    "(vLLM, SGLang) cannot load that",
-                    first.name, l.name, s->fused) < 0)
+                    "(%s) cannot load that",
+                    first.name, l.name, s->fused, engines) < 0)
             return -1;
     }
     return 0;
@@ -344,7 +351,7 @@ static int totals(struct check *c, struct err *e)
 
 static int all_check(struct check *c, struct err *e)
 {
-    engine_start(&c->look, format_of(c->reader));
+    engine_start(&c->look, format_stored(c->reader));
     for (size_t i = 0; i < c->sites.count; i++)
         if (site_check(c, &c->sites.site[i], e) < 0)
             return -1;

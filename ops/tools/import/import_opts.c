@@ -22,9 +22,9 @@ const struct stage_spec import_spec = {
     .name = "import",
     .about = "make a Hugging Face model folder of a GGUF file",
     .usage = "[options] FILE.gguf DIR",
-    .notes = "DIR must not exist or be empty. Architectures llama, qwen2, qwen3 and qwen3moe; "
-             "tensor types F32, "
-             "F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS.\n"
+    .notes = "DIR must not exist or be empty. Architectures llama, qwen2, qwen3, qwen3moe, "
+             "gemma2, gemma3 and phi3; tensor types F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, "
+             "Q2_K to Q6_K, IQ4_NL, IQ4_XS.\n"
              "Example: ptq-import SmolLM2-135M-Instruct.Q4_1.gguf smollm2\n",
     .args_min = 2,
     .args_max = 2,
