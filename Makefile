@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check chaos bench bench-shapes bench-methods bench-vlm bench-tlq fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -108,6 +108,9 @@ bench: all $(BUILD)/bench/peak
 bench-shapes: all $(BUILD)/bench/peak $(BUILD)/bench/shaped
 	sh tests/bench/shapes.sh '$(BIN)' $(BUILD)/bench/peak $(BUILD)/bench/shaped
 
+bench-peers: all
+	sh tests/bench/peers.sh '$(BIN)' tests/bench/peers.md
+
 bench-methods: all
 	sh ops/studies/methods.sh '$(BIN)'
 
@@ -153,5 +156,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-methods bench-vlm bench-tlq fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq fuzz fuzz-run install uninstall clean
 .SECONDARY:

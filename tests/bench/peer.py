@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What peers.sh asks of Python: the rows that every tool gets, and one run of a peer.
+
+    peer.py rows MODEL DATA TOKENS LENGTH ROWS     lines {"input_ids": [...]} of LENGTH tokens each
+    peer.py gptqmodel|llmcompressor MODEL ROWS BITS GROUP OUT    last line: used WALL CPU MIB
+    peer.py version gptqmodel|llmcompressor        "NAME VERSION, torch VERSION", exit 1 where it is not installed
+"""
+import importlib.metadata
+import json
+import os
+import resource
+import sys
+import time
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+
+
+def lines(path):
+    with open(path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def rows(model, data, tokens, length, out):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    ids = []
+    for line in lines(data):
+        ids += tokenizer(line["text"], add_special_tokens=False)["input_ids"]
+        if len(ids) >= int(tokens):
+            break
+    with open(out, "w", encoding="utf-8") as f:
+        for at in range(0, min(len(ids), int(tokens)) - int(length) + 1, int(length)):
+            f.write(json.dumps({"input_ids": ids[at : at + int(length)]}) + "\n")
+
+
+def gptqmodel(model, data, bits, group, out):
+    import torch
+    from gptqmodel import GPTQModel, QuantizeConfig
+
+    config = QuantizeConfig(bits=bits, group_size=group, sym=True, desc_act=False, damp_percent=0.01)
+    m = GPTQModel.load(model, config, device="cpu", dtype=torch.float32)
+    ones = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in data]
+    m.quantize(ones, batch_size=1)
+    m.save(out)
+
+
+def llmcompressor(model, data, bits, group, out):
+    import torch
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from datasets import Dataset
+    from llmcompressor import oneshot
+    from llmcompressor.modifiers.quantization import GPTQModifier
+    from transformers import AutoModelForCausalLM
+
+    m = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, device_map="cpu")
+    weights = QuantizationArgs(num_bits=bits, type="int", symmetric=True, strategy="group", group_size=group)
+    scheme = QuantizationScheme(targets=["Linear"], weights=weights)
+    recipe = GPTQModifier(config_groups={"group_0": scheme}, ignore=["lm_head"], dampening_frac=0.01)
+    ones = Dataset.from_list([{**row, "attention_mask": [1] * len(row["input_ids"])} for row in data])
+    length = max(len(row["input_ids"]) for row in data)
+    oneshot(model=m, dataset=ones, recipe=recipe, max_seq_length=length, num_calibration_samples=len(data))
+    m.save_pretrained(out, save_compressed=True)
+
+
+def main(what, *rest):
+    if what == "rows":
+        rows(*rest)
+    elif what == "version":
+        try:
+            print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in (rest[0], "torch")))
+        except importlib.metadata.PackageNotFoundError:
+            sys.exit(1)
+    else:
+        model, data, bits, group, out = rest
+        began = time.monotonic()
+        {"gptqmodel": gptqmodel, "llmcompressor": llmcompressor}[what](model, lines(data), int(bits), int(group), out)
+        ends = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        cpu = sum(use.ru_utime + use.ru_stime for use in ends)
+        print(f"\nused {time.monotonic() - began:.1f} {cpu:.1f} {ends[0].ru_maxrss / 1024:.0f}")
+
+
+main(*sys.argv[1:])
