@@ -39,6 +39,8 @@ static void refuse(char no[64], const struct engine *g, const struct format_line
         snprintf(no, 64, "group %lld", (long long)l->group);
     else if (!g->zeros && !l->symmetric)
         snprintf(no, 64, ENGINE_ZEROS);
+    else if (!g->head && l->head)
+        snprintf(no, 64, "a quantized head");
     else if (!g->permuted && l->permuted)
         snprintf(no, 64, "groups of inputs in any order");
 }

@@ -35,6 +35,7 @@ struct format_linear {
     const struct grid *grid;
     enum dtype scale_type;
     int symmetric; /* every zero point is 2^(bits-1) */
+    int head;      /* the head: engines name it apart */
     int permuted;  /* groups are not of inputs that follow each other: each names its own */
 };
 
@@ -83,6 +84,7 @@ struct format {
     int stacks;        /* what the model holds in one tensor for several linears stays one tensor */
     int experts_alike; /* those of a block stand in one tensor, and are of one kind */
     int one_scale_type; /* all its linears must have scales of one type */
+    int heads;          /* it can hold a quantized head (lm_head) */
     int one_group;      /* and groups of one size */
     int towers;         /* its readers take codes of linears outside of the decoder's blocks */
     int unpacked;   /* only `claims` is there: st_open_folder() reads its tensors as plain ones */

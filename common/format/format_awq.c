@@ -37,6 +37,8 @@ static int shape_check(size_t N, size_t K, int64_t group, const char *name, stru
 
 static int check(const struct format_linear *l, struct err *e)
 {
+    if (l->head && !l->kept)
+        return err_set(e, ERR_USE, "'%s': the awq format holds no quantized head", l->name);
     if (packed_check(l, "awq", e) < 0 || packed_check_order(l, "awq", e) < 0)
         return -1;
     if (l->scale_type == DT_BF16)

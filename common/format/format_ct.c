@@ -155,6 +155,7 @@ static const struct engine engines[] = {
      .kept = 1,
      .mixed = 1,
      .parts = 1,
+     .head = 1,
      .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", dtype=\"auto\")  # pip install "
             "torch transformers accelerate compressed-tensors"},
     {.name = "vLLM",
@@ -165,6 +166,7 @@ static const struct engine engines[] = {
      .zeros = 1,
      .kept = 1,
      .mixed = 1,
+     .head = 1,
      .group = vllm_group,
      .use = "vllm serve DIR"},
     {.name = NULL},
@@ -176,6 +178,7 @@ const struct format format_compressed_tensors = {
     .title = CT_METHOD,
     .about = "for vLLM, transformers: 2, 4 or 8 bits, zero points too; FP8, NVFP4, MXFP4",
     .fuses = 1,
+    .heads = 1,
     .one_scale_type = 1,
     .towers = 1,
     .some_codes = 1,

@@ -119,6 +119,9 @@ static struct json *targets_of(const struct groups *g, const struct format_linea
 
     if (g->kinds == 1)
         bad = bad || json_push(list, json_new_text("Linear"));
+    for (size_t i = 0; g->kinds == 1 && i < g->count; i++) /* of a class of its own in vLLM */
+        if (g->target[i].l->head)
+            bad = bad || json_push(list, json_new_text(g->target[i].pattern));
     for (size_t first = 0, end; g->kinds > 1 && first < g->count && !bad; first = end) {
         for (end = first;
              end < g->count && strcmp(g->target[end].pattern, g->target[first].pattern) == 0;)
@@ -221,11 +224,19 @@ static enum dtype dtype_of(const struct format_linear *kind)
     return dtype_size(kind->scale_type) > 1 ? kind->scale_type : DT_BF16;
 }
 
+static int has_head(const struct format_model *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->linear[i]->head && !m->linear[i]->kept)
+            return 1;
+    return 0;
+}
+
 /* The head is there also where the checkpoint has none of its own. */
 static struct json *ignore_make(const struct format_model *m)
 {
     struct json *list = json_new_array();
-    int bad = !list || json_push(list, json_new_text("lm_head"));
+    int bad = !list || (!has_head(m) && json_push(list, json_new_text("lm_head")));
 
     for (size_t i = 0; i < m->count && !bad; i++)
         bad = m->linear[i]->kept && json_push(list, json_new_text(m->linear[i]->name));

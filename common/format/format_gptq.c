@@ -103,7 +103,7 @@ struct json *gptq_config(int version, const struct format_model *m, enum dtype *
     const char *name = version == 1 ? "gptq" : "gptq_v2";
     struct json *c, *dynamic;
     struct gptq_base base;
-    int bad, permuted = 0;
+    int bad, permuted = 0, head = 0;
 
     if (!first) {
         format_check_kept(&format_gptq, e);
@@ -111,12 +111,14 @@ struct json *gptq_config(int version, const struct format_model *m, enum dtype *
     }
     *dtype = first->scale_type;
     base = gptq_base(m);
-    for (size_t i = 0; i < m->count; i++)
+    for (size_t i = 0; i < m->count; i++) {
         permuted |= !m->linear[i]->kept && m->linear[i]->permuted;
+        head |= !m->linear[i]->kept && m->linear[i]->head;
+    }
     c = json_new_object();
     bad = !c || json_set_int(c, "bits", base.bits) || json_set_int(c, "group_size", base.group) ||
           json_set_bool(c, "desc_act", permuted) || json_set_bool(c, "static_groups", !permuted) ||
-          json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", 0) ||
+          json_set_bool(c, "sym", base.symmetric) || json_set_bool(c, "lm_head", head) ||
           json_set_bool(c, "true_sequential", 1) ||
           (isfinite(m->damp) && json_set_real(c, "damp_percent", m->damp)) ||
           json_set_text(c, "quant_method", "gptq") || json_set_text(c, "checkpoint_format", name) ||
@@ -153,6 +155,7 @@ const struct format format_gptq = {
     .title = "GPTQ",
     .about = "GPTQ v1 (transformers, GPTQModel, vLLM, OpenVINO): packed codes, F16 or BF16 scales",
     .fuses = 1,
+    .heads = 1,
     .one_scale_type = 1,
     .some_codes = 1,
     .check = gptq_check_linear,

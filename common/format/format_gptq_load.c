@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_gptq_load - linears of a GPTQ checkpoint, v1 or v2, with permuted group indices (act-order
  * without static groups) too. Rules of "dynamic" (GPTQModel): the first regular expression that
- * matches a name from its start says its bits and group, or that it is not quantized. Leaves out:
- * a quantized head. */
+ * matches a name from its start says its bits and group, or that it is not quantized. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +44,7 @@ static int check_format(const struct json *q, const char *what, struct err *e)
 {
     const struct json *p = json_get(q, "pack_dtype");
     const char *format = format_named(q), *pack;
-    int lm_head;
+    int lm_head; /* that it is quantized: its tensors say so, too */
 
     if (!format || (strcmp(format, "gptq") != 0 && !is_v2(q)))
         return err_set(e, ERR_USE,
@@ -54,9 +53,7 @@ static int check_format(const struct json *q, const char *what, struct err *e)
     pack = json_kind(p) == JSON_KIND_NULL ? "int32" : json_as_text(p);
     if (!pack || strcmp(pack, "int32") != 0)
         return err_set(e, ERR_USE, "%s: pack_dtype is not int32", what);
-    if (json_opt_bool(q, "lm_head", 0, &lm_head, what, e) < 0)
-        return -1;
-    return lm_head ? err_set(e, ERR_USE, "%s: a quantized lm_head is not supported", what) : 0;
+    return json_opt_bool(q, "lm_head", 0, &lm_head, what, e);
 }
 
 struct gptq_rule {

@@ -25,6 +25,7 @@ const struct format format_gptq_v2 = {
     .title = "GPTQ v2",
     .about = "as gptq, with zero points as they are (transformers, GPTQModel): for --grid asym",
     .fuses = 1,
+    .heads = 1,
     .one_scale_type = 1,
     .some_codes = 1,
     .check = gptq_check_linear,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model - opening and checking a checkpoint, final norm and head. Blocks are in block.c, single
  * tensors in model_tensor.c, embeddings in model_embed.c, tied heads in model_head.c. Leaves out:
- * heads with a bias, embeddings that are normed, a quantized head. */
+ * heads with a bias, embeddings that are normed. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -107,9 +107,13 @@ static int check_ends(struct model *m, struct err *e)
         m, m->c.tied && !st_find(m->st, embed) && st_find(m->st, head) ? head : embed, 2, shape, e);
     if (!m->embed)
         return hint_tied(m, embed, head, e);
-    m->head_entry = m->c.tied ? m->embed : model_need(m, head, 2, shape, e);
-    if (!m->head_entry)
+    if (!m->c.tied && !st_find(m->st, head) && format_is_quantized(m->reader) &&
+        format_packed(m->st, m->f->head)) { /* in codes, as linears are */
+        if (format_find_linear(m->reader, m->f->head, m->c.vocab, m->c.d, e) < 0)
+            return -1;
+    } else if (!(m->head_entry = m->c.tied ? m->embed : model_need(m, head, 2, shape, e))) {
         return hint_tied(m, head, embed, e);
+    }
     return model_need(m, norm, 1, (const uint64_t[]){m->c.d}, e) ? 0 : -1;
 }
 
@@ -280,7 +284,8 @@ int model_logits(struct model *m, size_t T, const float *h, float *logits, struc
         head = mem_raw(V * d, sizeof *head, e);
         if (!head)
             return -1;
-        if (model_read(m, m->head_entry, 0, V, head, e) < 0) {
+        if ((m->head_entry ? model_read(m, m->head_entry, 0, V, head, e)
+                           : format_load_linear(m->reader, m->f->head, V, d, head, e)) < 0) {
             free(head);
             return -1;
         }

@@ -21,9 +21,9 @@ struct model {
     struct sites sites;
     struct rope **rope; /* [nropes] the tables that programs ask for, made at first use */
     size_t nropes, rope_cap;
-    size_t kept[2]; /* model_kept with rows of 2 and 4 bytes */
-    const struct st_entry *embed, *head_entry;
-    float *head, *final_norm; /* loaded at first use */
+    size_t kept[2];                            /* model_kept with rows of 2 and 4 bytes */
+    const struct st_entry *embed, *head_entry; /* head_entry NULL: the head is there in codes */
+    float *head, *final_norm;                  /* loaded at first use */
     float *block_embed, *block_embed_norm;
     float *scratch; /* the slots of the block at work */
     size_t scratch_room;

@@ -24,6 +24,7 @@
 #include "../../common/wire/frame.h"
 #include "../../common/wire/run_id.h"
 #include "write_assemble.h"
+#include "write_head.h"
 #include "write_impl.h"
 #include "write_prov.h"
 #include "write_take.h"
@@ -341,6 +342,9 @@ static int formats_check(const struct writer *w, struct err *e)
 {
     const struct plan *p = &w->plan;
 
+    for (size_t i = 0; i < w->nformats && w->head_bits; i++)
+        if (w->formats[i]->heads && head_check(p, w->formats[i], w->head_bits, e) < 0)
+            return -1;
     for (size_t i = 0; i < w->nformats; i++)
         if (w->formats[i]->container == FORMAT_GGUF &&
             gguf_model_check(p->dir, &p->config, p->source, e))
@@ -425,6 +429,9 @@ static int format_assemble(struct writer *w, size_t i, struct err *e)
         goto out;
     a.folder = folder;
     a.prov = prov;
+    a.head = w->head_bits && w->formats[i]->heads;
+    if (a.head && head_begin(&w->plan, w->formats[i], w->head_bits, e))
+        goto out;
     if (assemble_checkpoint(&a, w->formats[i], e) || fs_sync_dir(folder, e))
         goto out;
     w->sizes.format[w->sizes.formats].name = w->formats[i]->name;
@@ -433,6 +440,8 @@ static int format_assemble(struct writer *w, size_t i, struct err *e)
     shown = NULL;
     rc = 0;
 out:
+    if (a.head)
+        head_end(&w->plan);
     free(prov);
     free(shown);
     free(folder);

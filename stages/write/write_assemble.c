@@ -21,6 +21,7 @@
 #include "../../common/wire/follow.h"
 #include "../../common/wire/frame.h"
 #include "write_assemble.h"
+#include "write_head.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
 
@@ -369,7 +370,8 @@ static int tensors_write(struct job *j, struct err *e)
         if (x->stack ? stack_copy(j, x, e) : !x->linear && whole_copy(j, x, e))
             return -1;
     }
-    if (j->a->codes(j->a, linear_write, j, e))
+    if (j->a->codes(j->a, linear_write, j, e) ||
+        (j->a->head && head_codes(j->a->plan, linear_write, j, e)))
         return -1;
     for (size_t i = 0; i < j->nshards; i++)
         if (st_publish(&j->writers[i], e))

@@ -25,6 +25,7 @@ struct assembly {
     const char *prov;     /* provenance for the metadata: JSON text */
     uint64_t shard_bytes; /* tensor bytes of a weight file, about */
     int head_bits;        /* as in struct write_opts */
+    int head;             /* the last linear of the plan is the head: head_codes() has its codes */
     uint64_t bytes;       /* out: tensor bytes written */
 };
 

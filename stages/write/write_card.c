@@ -97,7 +97,10 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, in
                 p->config.model_type);
         kinds_print(out, p);
         left_print(out, p);
-        if (head_bits)
+        if (head_bits && f->container != FORMAT_GGUF)
+            fputs("\nThe head is rounded to nearest; embeddings and norms are those of the source.",
+                  out);
+        else if (head_bits)
             fprintf(out,
                     "\nThe embedding and the head are rounded to nearest, %d bits in blocks of 32; "
                     "norms are those of the source.",

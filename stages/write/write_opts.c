@@ -22,7 +22,9 @@ static const struct opt rows[] = {
      .help = "of the vision tower: full, or quantize as ptq-forward --vision quantize does", "full",
      .choices = visions},
     {"lm-head", OPT_CHOICE, AT(core.head_bits), "BITS",
-     .help = "gguf: round the head and the embedding to nearest in blocks of 32 (Q4_0, Q8_0)",
+     .help =
+         "gguf: round the head and the embedding to nearest in blocks of 32 (Q4_0, Q8_0); gptq, "
+         "gptq-v2,\ncompressed-tensors: round the head, where the model has one of its own",
      "keep", .choices = heads, .aside = 1},
     {"overwrite", OPT_FLAG, AT(core.overwrite),
      .help = "replace an earlier output of ptqflow in OUT, finished or not", .aside = 1},
@@ -70,10 +72,10 @@ static int check(const struct stage *s, struct err *e)
     if (format_parse(c->core.formats, formats, &count, e) < 0)
         return -1;
     for (size_t i = 0; c->core.head_bits && i < count; i++)
-        if (formats[i]->container != FORMAT_GGUF)
+        if (formats[i]->container != FORMAT_GGUF && !formats[i]->heads)
             return err_set(e, ERR_USE,
                            "--lm-head %d: the %s format keeps head and embedding as they are here; "
-                           "only --format gguf holds them quantized",
+                           "gguf, gptq, gptq-v2 and compressed-tensors hold a quantized one",
                            c->core.head_bits, formats[i]->name);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/model/config_read.h"
+#include "../../common/model/family.h"
 #include "../../common/model/model.h"
 #include "../../common/model/sidecar.h"
 #include "../../common/model/vision.h"
@@ -79,7 +80,7 @@ static int sites_add(struct plan *p, struct err *e)
     if (!(p->sites = p->table.count))
         return err_set(e, ERR_USE, "'%s': a model without linears", p->dir);
     if (!(p->site = mem_array(p->sites, sizeof *p->site, e)) ||
-        !(p->linear = mem_array(p->table.linears, sizeof *p->linear, e)))
+        !(p->linear = mem_array(p->table.linears + 1, sizeof *p->linear, e))) /* and the head */
         return -1;
     for (size_t order = 0; order < p->sites; order++) {
         const struct site *s = &p->table.site[order];
@@ -98,6 +99,31 @@ static int by_linear_name(const void *a, const void *b, void *linear)
     const struct plan_linear *l = linear;
 
     return strcmp(l[*(const size_t *)a].f.name, l[*(const size_t *)b].f.name);
+}
+
+void plan_names(struct plan *p)
+{
+    for (size_t i = 0; i < p->nlinears; i++) {
+        p->by_name[i] = i;
+        p->view[i] = &p->linear[i].f;
+    }
+    qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
+}
+
+/* The head of a checkpoint that has it in codes. */
+static int packed_head(struct plan *p, struct err *e)
+{
+    const char *name = family_of(&p->config)->head;
+    struct plan_linear *l = &p->linear[p->nlinears];
+
+    if (!p->packed || p->config.tied || !format_packed(p->source, name) ||
+        format_is_plain(p->source, name))
+        return 0;
+    *l = (struct plan_linear){
+        .f = {.N = p->config.vocab, .K = p->config.d, .site = p->sites, .head = 1}};
+    snprintf(l->f.name, sizeof l->f.name, "%s", name);
+    p->nlinears++;
+    return packed_add(p, l, e);
 }
 
 /* What is copied passes no other stage that would look at its numbers. */
@@ -163,15 +189,11 @@ static int open_folder(struct plan *p, const char *dir, int packed, int tower, s
     if (model_find_tower(&p->config, p->source, e) ||
         (tower && vision_quantize(&p->config, dir, e)) ||
         (!packed && format_check_plain(p->config.file, dir, e)) || sidecar_check(dir, e) ||
-        model_settle_head(&p->config, p->source, e) || sites_add(p, e) ||
-        !(p->by_name = mem_array(p->nlinears, sizeof *p->by_name, e)) ||
-        !(p->view = mem_array(p->nlinears, sizeof *p->view, e)))
+        model_settle_head(&p->config, p->source, e) || sites_add(p, e) || packed_head(p, e) ||
+        !(p->by_name = mem_array(p->nlinears + 1, sizeof *p->by_name, e)) ||
+        !(p->view = mem_array(p->nlinears + 1, sizeof *p->view, e)))
         goto fail;
-    for (size_t i = 0; i < p->nlinears; i++) {
-        p->by_name[i] = i;
-        p->view[i] = &p->linear[i].f;
-    }
-    qsort_r(p->by_name, p->nlinears, sizeof *p->by_name, by_linear_name, p->linear);
+    plan_names(p);
     if (others_add(p, e) == 0 && all_copied_check(p, e) == 0)
         return 0;
 fail:
@@ -202,7 +224,7 @@ void plan_release(struct plan *p)
 {
     for (size_t i = 0; p->site && i < p->sites; i++)
         free(p->site[i].prov);
-    for (size_t i = 0; i < p->nothers; i++)
+    for (size_t i = 0; i < p->nothers + p->head_other; i++)
         free(p->other[i]);
     free(p->other);
     free(p->changed);

@@ -60,7 +60,8 @@ struct plan {
     size_t nothers;
     struct plan_changed *changed;
     size_t nchanged, changed_cap;
-    char **other; /* [nothers] names of the matrices that are no linears; owned */
+    size_t head_other; /* 1: the head stands behind the others (write_head.c) */
+    char **other;      /* [nothers] names of the matrices that are no linears; owned */
 };
 
 /* tower: its linears are quantized too. Reads config and names; every linear's .weight must be
@@ -69,6 +70,8 @@ int plan_open(struct plan *p, const char *dir, int tower, struct err *e);
 /* Of a checkpoint that is quantized already: linears may be there in its format instead. */
 int plan_open_packed(struct plan *p, const char *dir, struct err *e);
 void plan_release(struct plan *p);
+/* After a change of linear[]: it is found by name, and formats see it. */
+void plan_names(struct plan *p);
 /* The linear of this name (without .weight), or of this tensor "NAME.weight"; NULL: none. */
 struct plan_linear *plan_find(const struct plan *p, const char *name);
 struct plan_linear *plan_find_weight(const struct plan *p, const char *tensor);

@@ -71,6 +71,34 @@ refused() { # WORD OPTIONS...: before anything was started
     [[ $output == *"in the compressed-tensors format no reader of today takes"* ]]
 }
 
+@test "a quantized head: in the formats whose engines take one, read back and converted; elsewhere and without a head of its own refused" {
+    model=$BATS_TEST_DIRNAME/../golden/conformance/llama3
+    awk 'BEGIN { srand(3); printf "{\"input_ids\":["; for (k = 0; k < 64; k++) printf "%s%d", k ? "," : "", 4 + int(rand() * 250); print "]}" }' >ids.jsonl
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$model" --data ids.jsonl --out head --tokens 64 --length 64 --quiet \
+        --solver rtn --bits 4 --group 32 --lm-head 8 --format gptq,gptq-v2,compressed-tensors
+    for f in gptq gptq-v2 compressed-tensors; do
+        ptq eval --model head/$f --data ids.jsonl --json --quiet >$f.json
+        cmp gptq.json $f.json
+        run -0 --separate-stderr ptq check head/$f
+        [[ $output == *"29 linears, 29 quantized"*"0 problems, 0 warnings"* ]]
+        grep -q '^The head is rounded to nearest' head/$f/README.md
+    done
+    jq -e '.lm_head and (.dynamic["+:^lm_head(\\.|$)"] | .bits == 8)' head/gptq/quantize_config.json
+    jq -e '.quantization_config | (.ignore | index("lm_head") | not) and .config_groups.group_1.targets == ["re:^lm_head$"]' head/compressed-tensors/config.json
+    ptq convert --model head/gptq --format compressed-tensors ct --quiet
+    ptq diff ct head/compressed-tensors
+    ptq convert --model ct --format gptq back --quiet
+    ptq diff back head/gptq
+    # 8 bits, in groups of 32
+    ptq convert --model head/gptq --format dense dense --quiet
+    run -1 --separate-stderr ptq diff --json dense "$model"
+    jq -es 'map(select(.what == "lm_head.weight")) | length == 1 and all(.relative_error < 0.006)' <<<"$output"
+    refused "--lm-head 8: the awq format keeps head and embedding as they are here" --format awq --lm-head 8 --bits 4 --group 64
+    refused "has no head of its own (tie_word_embeddings)" --format gptq --lm-head 8 --bits 4 --group 64 --tokens 512 --length 128
+    run -100 ptq convert --model head/gptq --format awq awq --quiet
+    [[ $output == *"'lm_head': the awq format holds no quantized head"* ]]
+}
+
 @test "ptq convert: there and back is the same checkpoint, of what was kept too" {
     ptq convert --model "$W/all/gptq" --format awq awq --quiet
     ptq convert --model awq --format compressed-tensors ct --quiet

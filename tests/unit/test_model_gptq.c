@@ -324,7 +324,7 @@ static void test_refused_config(void **state)
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"checkpoint_format\": "
          "\"gptq_p\"}",
          "gptq_p"},
-        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": true}",
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"lm_head\": 1}",
          "lm_head"},
         {"{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32, \"dynamic\": [1]}",
          "dynamic"},

@@ -14,6 +14,7 @@
 #include "../../../common/base/plural.h"
 #include "../../../common/format/engine.h"
 #include "../../../common/format/packed.h"
+#include "../../../common/model/family.h"
 #include "../../../common/model/config_read.h"
 #include "../../../common/model/model.h"
 #include "../../../common/model/vec.h"
@@ -26,7 +27,8 @@ struct check {
     const char *dir;
     struct config config;
     struct sites sites;
-    const char **name; /* of the linears, sorted */
+    const char **name; /* of the linears and the head, sorted */
+    size_t names;
     struct st_set *set;
     struct format_reader *reader;
     struct engine_look look;
@@ -210,6 +212,25 @@ static int site_check(struct check *c, const struct site *s, struct err *e)
     return 0;
 }
 
+/* A head that is there in codes. */
+static int head_check(struct check *c, struct err *e)
+{
+    struct format_linear l = {
+        .N = c->config.vocab, .K = c->config.d, .site = c->sites.count, .head = 1};
+    const char *name = family_of(&c->config)->head;
+    struct err what = {0};
+
+    if (c->config.tied || !format_is_quantized(c->reader) || !format_packed(c->set, name) ||
+        format_is_plain(c->set, name))
+        return 0;
+    snprintf(l.name, sizeof l.name, "%s", name);
+    c->linears++;
+    if (format_find_linear(c->reader, l.name, l.N, l.K, &what) < 0 || codes_check(c, &l, &what) < 0)
+        return problem(c, &what, e);
+    engine_add(&c->look, &l);
+    return 0;
+}
+
 /* ---- the other tensors ---- */
 
 static int entry_finite(const struct check *c, const struct st_entry *x, float *rows, struct err *e)
@@ -237,12 +258,14 @@ static int names_sort(struct check *c, struct err *e)
 {
     size_t n = 0;
 
-    if (!(c->name = mem_array(c->sites.linears + 1, sizeof *c->name, e)))
+    if (!(c->name = mem_array(c->sites.linears + 2, sizeof *c->name, e)))
         return -1;
     for (size_t k = 0; k < c->sites.count; k++)
         for (size_t i = 0; i < c->sites.site[k].count; i++)
             c->name[n++] = c->sites.site[k].linear[i].name;
+    c->name[n++] = family_of(&c->config)->head;
     qsort(c->name, n, sizeof *c->name, by_name);
+    c->names = n;
     return 0;
 }
 
@@ -259,7 +282,7 @@ static int entry_check(struct check *c, const struct st_entry *x, struct err *e)
     int rc = 0;
 
     snprintf(name, sizeof name, "%.*s", (int)(dot ? dot - x->name : 0), x->name);
-    if (f && !bsearch(&of, c->name, c->sites.linears, sizeof of, by_name))
+    if (f && !bsearch(&of, c->name, c->names, sizeof of, by_name))
         return err_set(e, ERR_USE, "'%s' is stored as %s, but is no linear that is known here",
                        name, f->title);
     if (!dtype_is_float(x->dtype) || x->ndim < 1 || x->ndim > 2)
@@ -355,6 +378,8 @@ static int all_check(struct check *c, struct err *e)
     for (size_t i = 0; i < c->sites.count; i++)
         if (site_check(c, &c->sites.site[i], e) < 0)
             return -1;
+    if (head_check(c, e) < 0)
+        return -1;
     if (format_is_quantized(c->reader) && !c->quantized &&
         warning(c, e, "config.json says that weights are quantized, but none is") < 0)
         return -1;
