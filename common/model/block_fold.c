@@ -2,6 +2,7 @@
 /* block_fold - see block_fold.h. */
 #include "block_fold.h"
 
+#include <string.h>
 #include "block_parts.h"
 
 struct walk {
@@ -45,7 +46,8 @@ static int take_readers(struct walk *w, int slot, size_t at)
         if (!block_has(w->b, i))
             continue;
         if (program_reads(o, slot) && !(o->kind == &op_linear && take_linear(w, o)) &&
-            !(o->kind == &op_gather && o->in[0] == slot && take_readers(w, o->out, i + 1)))
+            !((o->kind == &op_gather || o->kind == &op_round) && o->in[0] == slot &&
+              take_readers(w, o->out, i + 1)))
             return 0;
         if (o->out == slot)
             break;
@@ -65,7 +67,7 @@ static int64_t norm_of(const struct block *b, const unsigned char *sites)
     if (s == p->nsites)
         return -1;
     at = writer_of(b, p->site[s].slot, p->site[s].first);
-    if (at >= 0 && p->op[at].kind == &op_gather)
+    while (at >= 0 && (p->op[at].kind == &op_gather || p->op[at].kind == &op_round))
         at = writer_of(b, p->op[at].in[0], (size_t)at);
     return at >= 0 && p->op[at].kind == &op_norm && p->op[at].norm.heads == 1 &&
                    p->op[at].tensor[0].name && !p->op[at].tensor[0].whole
@@ -87,4 +89,12 @@ int block_fold_find(const struct block *b, const unsigned char *sites, struct bl
     f->norm = b->p.op[at].tensor[0].name;
     f->one = b->p.op[at].norm.spec.kind == NORM_RMS_ONE;
     return w.linears == linears;
+}
+
+float *block_fold_tensor(struct block *b, const char *name)
+{
+    for (size_t i = 0; i < b->p.nops; i++)
+        if (b->p.op[i].tensor[0].name && strcmp(b->p.op[i].tensor[0].name, name) == 0)
+            return b->w[i];
+    return NULL;
 }

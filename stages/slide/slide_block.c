@@ -83,6 +83,7 @@ static int linear_make(struct slide_block *b, size_t site, size_t i, const struc
         return -1;
     }
     l->alpha = alpha;
+    l->divided = alpha && !o->scales_all;
     b->count++;
     return 0;
 }
@@ -103,6 +104,56 @@ static int linears_make(struct slide_block *b, const struct slide_shape *o, uint
     return 0;
 }
 
+const char *slide_block_folded(const struct slide_block *b, size_t a, size_t i, size_t *n)
+{
+    const struct block_fold *f = &b->fold[a];
+    const char *name = !b->alpha[a].n || !f->norm ? NULL
+                       : !i                       ? f->norm
+                       : i <= f->readers          ? f->reader[i - 1]
+                                                  : NULL;
+    const struct st_entry *x = name ? st_find(model_tensors(b->m), name) : NULL;
+
+    *n = 1;
+    for (int k = 0; x && k < x->ndim; k++)
+        *n *= (size_t)x->shape[k];
+    return x ? name : NULL;
+}
+
+/* What the norms and the readers were is kept when they are first written. */
+static int folds_keep(struct slide_block *b, struct err *e)
+{
+    const char *name;
+    size_t n;
+
+    for (size_t a = 0; a < SLIDE_ALPHAS; a++)
+        for (size_t i = 0; (name = slide_block_folded(b, a, i, &n)); i++) {
+            const float *x = block_fold_tensor(b->b, name);
+
+            if (!x)
+                return err_set(e, ERR_USE, "block %zu has no '%s'", b->index, name);
+            if (!(b->folded[a][i] = mem_raw(n, sizeof *x, e)))
+                return -1;
+            memcpy(b->folded[a][i], x, n * sizeof *x);
+        }
+    return 0;
+}
+
+void slide_block_divide(struct slide_block *b)
+{
+    const char *name;
+    size_t n;
+
+    for (size_t a = 0; a < SLIDE_ALPHAS; a++)
+        for (size_t i = 0; b->folded[a][0] && (name = slide_block_folded(b, a, i, &n)); i++) {
+            float *x = block_fold_tensor(b->b, name);
+            const float *was = b->folded[a][i], *alpha = b->alpha[a].x,
+                        one = b->fold[a].one ? 1 : 0;
+
+            for (size_t k = 0; k < n; k++)
+                x[k] = i ? was[k] * alpha[k % b->alpha[a].n] : (was[k] + one) / alpha[k] - one;
+        }
+}
+
 struct slide_block *slide_block_open(struct model *m, size_t index, const struct slide_shape *o,
                                      uint64_t seed, struct err *e)
 {
@@ -113,7 +164,7 @@ struct slide_block *slide_block_open(struct model *m, size_t index, const struct
     b->m = m;
     b->index = index;
     if ((b->b = block_open(m, index, e)) && block_load_all(b->b, e) == 0 && folds_find(b, e) == 0 &&
-        linears_make(b, o, seed, e) == 0)
+        linears_make(b, o, seed, e) == 0 && (o->scales_all || folds_keep(b, e) == 0))
         return b;
     slide_block_close(&b);
     return NULL;
@@ -127,8 +178,11 @@ void slide_block_close(struct slide_block **bp)
         return;
     for (size_t i = 0; i < b->count; i++)
         slide_linear_release(&b->linear[i]);
-    for (size_t i = 0; i < SLIDE_ALPHAS; i++)
+    for (size_t i = 0; i < SLIDE_ALPHAS; i++) {
         slide_param_release(&b->alpha[i]);
+        for (size_t k = 0; k <= BLOCK_FOLD_READERS; k++)
+            free(b->folded[i][k]);
+    }
     free(b->linear);
     block_close(&b->b);
     free(b);
@@ -146,6 +200,7 @@ float *slide_block_out(const struct slide_block *b, size_t linear)
 
 int slide_block_round(struct slide_block *b, struct par *p, struct err *e)
 {
+    slide_block_divide(b);
     for (size_t i = 0; i < b->count; i++)
         if (slide_linear_round(&b->linear[i], p, slide_block_out(b, i), NULL, e) < 0)
             return -1;

@@ -14,15 +14,20 @@ struct slide_block {
     size_t index, count;
     struct slide_linear *linear;            /* [count] those of all sites, in their order */
     struct slide_param alpha[SLIDE_ALPHAS]; /* none without slide_shape.scales */
-    struct block_fold fold[SLIDE_ALPHAS];   /* the tensors that take them in the end */
+    struct block_fold fold[SLIDE_ALPHAS];   /* the tensors that take them */
+    float *folded[SLIDE_ALPHAS][1 + BLOCK_FOLD_READERS]; /* what these were: norm, readers */
 };
 
 /* o: borrowed. */
 struct slide_block *slide_block_open(struct model *m, size_t index, const struct slide_shape *o,
                                      uint64_t seed, struct err *e);
 void slide_block_close(struct slide_block **b);
-/* Rounds all linears into the block. */
+/* Rounds all linears into the block, and divides norms by alpha. */
 int slide_block_round(struct slide_block *b, struct par *p, struct err *e);
+/* Tensor i of those that take alpha number a: as the block has it now, and how many numbers; NULL:
+ * none. */
+const char *slide_block_folded(const struct slide_block *b, size_t a, size_t i, size_t *n);
+void slide_block_divide(struct slide_block *b);
 /* Where the rounded weights of a linear stand. */
 float *slide_block_out(const struct slide_block *b, size_t linear);
 /* Each group of parameters, one after the other: which, and whether a step takes the rate of

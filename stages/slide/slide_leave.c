@@ -277,6 +277,7 @@ static int settle(struct leave *l, struct err *e)
     for (size_t k = 0; k < SLIDE_ALPHAS; k++)
         if (slide_fold_settle(l->b, k, &l->folded[k], e) < 0)
             return -1;
+    slide_block_divide(l->b);
     for (size_t i = 0; i < l->b->count; i++) {
         struct slide_linear *x = &l->b->linear[i];
         const size_t n = x->N * x->K;
@@ -285,8 +286,10 @@ static int settle(struct leave *l, struct err *e)
         if (!(l->codes[i] = mem_raw(n, 1, e)) || !(l->diff[i] = mem_raw(n, sizeof(float), e)) ||
             slide_linear_round(x, l->x->par, out, l->codes[i], e) < 0)
             return -1;
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < n; k++) {
+            x->w[k] *= x->alpha ? x->alpha->x[k % x->K] : 1; /* for inputs that are divided */
             l->diff[i][k] = x->w[k] - out[k];
+        }
     }
     return 0;
 }

@@ -141,6 +141,12 @@ static void target_row(const struct slide_linear *l, size_t n, double *x)
         add(x, l->a.x + r * l->K, (double)l->b.x[r * l->N + n], l->K);
 }
 
+/* By alpha, itself. */
+static int divides(const struct slide_linear *l)
+{
+    return l->alpha && !l->divided;
+}
+
 static double share(const struct slide_param *p, size_t at)
 {
     return p->n ? 1 / (1 + exp(-(double)p->x[at])) : 1;
@@ -225,7 +231,7 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
         for (size_t k = first; k < first + size; k++) {
             const double v = k < l->columns ? affine_level(f.scale, q[k], f.zero) : x[k];
 
-            w->out[n * l->K + k] = (float)(l->alpha ? v / (double)l->alpha->x[k] : v);
+            w->out[n * l->K + k] = (float)(divides(l) ? v / (double)l->alpha->x[k] : v);
             if (w->codes)
                 w->codes[n * l->K + k] = (uint8_t)(int)q[k];
         }
@@ -261,7 +267,7 @@ static int back_row(const struct work *w, size_t n, double *x, struct err *e)
 
     target_row(l, n, x);
     for (size_t k = 0; k < l->K; k++)
-        g[k] = (double)w->g[n * l->K + k] / (l->alpha ? (double)l->alpha->x[k] : 1.0);
+        g[k] = (double)w->g[n * l->K + k] / (divides(l) ? (double)l->alpha->x[k] : 1.0);
     for (size_t i = 0; i < l->G; i++) {
         const size_t first = i * l->width, size = group_size(l, i);
         const size_t rounded = at_most(l->columns > first ? l->columns - first : 0, size);
@@ -351,7 +357,7 @@ int slide_linear_back(struct slide_linear *l, struct par *p, const float *out, c
     struct work w = {.l = l, .g = g, .room = room};
     const size_t r = (size_t)l->o->rank;
 
-    if (add_columns(l, p, g, out, 1, e) < 0 || each_row(&w, p, e) < 0 ||
+    if ((divides(l) && add_columns(l, p, g, out, 1, e) < 0) || each_row(&w, p, e) < 0 ||
         add_columns(l, p, room, l->w, 0, e) < 0)
         return -1;
     if (!r)

@@ -3,6 +3,8 @@
  *
  *     W~ = W diag(alpha) + (A B)',  y = (x / alpha) Q(W~)'
  *
+ * where what makes x divides it by alpha; or the linear does, by Q(W~) / alpha, where nothing can.
+ *
  * Q rounds to the grid whose scales and zero points follow from the smallest and the largest W~ of
  * each group, each times a share of it that is learned too (OmniQuant's clipping); the scale is
  * rounded to its type first, so that Q is what codes will stand for. Gradients pass a rounding
@@ -41,6 +43,7 @@ struct slide_linear {
     struct slide_param a, b;   /* [rank,K], [rank,N] */
     struct slide_param lo, hi; /* [N,G] logits of the shares of the smallest and the largest */
     struct slide_param *alpha; /* [K], shared by those that read the same; NULL: all 1; borrowed */
+    int divided;               /* its inputs are by alpha */
     double *scale;             /* [N,G] by the last rounding */
     uint8_t *zero;             /* [N,G] */
 };
@@ -49,8 +52,8 @@ struct slide_linear {
 int slide_linear_init(struct slide_linear *l, const struct slide_shape *o, const char *name,
                       size_t N, size_t K, float *w, uint64_t seed, uint64_t stream, struct err *e);
 void slide_linear_release(struct slide_linear *l);
-/* out [N,K] = Q(W~) / alpha, what x meets; codes [N,K]: NULL, or those of Q. ERR_DATA: a scale
- * overflows its type. */
+/* out [N,K] = Q(W~), or that / alpha: what its inputs meet; codes [N,K]: NULL, or those of Q.
+ * ERR_DATA: a scale overflows its type. */
 int slide_linear_round(struct slide_linear *l, struct par *p, float *out, uint8_t *codes,
                        struct err *e);
 /* From g [N,K], the gradient of what slide_linear_round has written to out, those of all

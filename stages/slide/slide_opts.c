@@ -89,10 +89,6 @@ static int check(const struct stage *s, struct err *e)
     if (c->act_bits && c->act_bits < ACT_BITS_MIN)
         return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
                        (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
-    if (c->act_bits && x->scales)
-        return err_set(e, ERR_USE,
-                       "--alpha yes with --act-bits: inputs are not rounded behind "
-                       "factors that are learned; leave one of them out");
     if (!affine_is(x->grid))
         return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
                        x->grid->name);

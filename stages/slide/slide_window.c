@@ -67,6 +67,24 @@ static void no_gradient(struct slide_param *p)
         memset(p->g, 0, p->n * sizeof *p->g);
 }
 
+/* Of alpha: by the norms that it divides, and the readers that it multiplies. */
+static void folds_back(struct slide_block *b, const struct block_back *k)
+{
+    const char *name;
+    size_t n;
+
+    for (size_t a = 0; a < SLIDE_ALPHAS; a++)
+        for (size_t i = 0; b->folded[a][0] && (name = slide_block_folded(b, a, i, &n)); i++) {
+            const float *g = block_back_tensor(k, name), *was = b->folded[a][i];
+            struct slide_param *alpha = &b->alpha[a];
+            const float one = b->fold[a].one ? 1 : 0;
+
+            for (size_t j = 0; g && j < n; j++)
+                alpha->g[j % alpha->n] +=
+                    i ? g[j] * was[j] : -g[j] * (was[j] + one) / (alpha->x[j] * alpha->x[j]);
+        }
+}
+
 static int linears_back(const struct slide_window *w, struct slide_block *b,
                         const struct block_back *k, float *room, struct err *e)
 {
@@ -74,6 +92,7 @@ static int linears_back(const struct slide_window *w, struct slide_block *b,
 
     for (size_t i = 0; i < SLIDE_ALPHAS; i++)
         no_gradient(&b->alpha[i]);
+    folds_back(b, k);
     for (size_t i = 0; i < b->count; i++) {
         struct slide_linear *l = &b->linear[i];
         const float *g;

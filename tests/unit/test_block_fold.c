@@ -28,11 +28,11 @@ static void mark(const struct sites *s, int mlp, unsigned char *mine)
     }
 }
 
-static void check(const char *dir, const struct wanted *w)
+static void check_bits(const char *dir, const struct wanted *w, int act_bits)
 {
     struct err e = {0};
     struct par *par = par_open(1, &e);
-    struct model *m = model_open(dir, par, &e);
+    struct model *m = model_open_rounded(dir, act_bits, par, &e);
     struct block *b = m ? block_open(m, 0, &e) : NULL;
     unsigned char mine[SITES] = {0};
     struct block_fold f;
@@ -58,6 +58,13 @@ static void check(const char *dir, const struct wanted *w)
     block_close(&b);
     model_close(&m);
     par_close(&par);
+}
+
+/* Inputs that are rounded are divided before. */
+static void check(const char *dir, const struct wanted *w)
+{
+    check_bits(dir, w, 0);
+    check_bits(dir, w, 8);
 }
 
 static void a_norm_before_the_linears(void **state)

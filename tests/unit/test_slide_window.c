@@ -41,18 +41,23 @@ struct run {
     size_t first;
 };
 
-static void window_open(struct run *r, const struct variant *v)
+static void reopen(struct run *r)
 {
     struct err err = {0};
 
+    for (size_t b = 0; b < BLOCKS; b++)
+        must(r->block[b] = slide_block_open(r->m, r->first + b, &r->shape, 1, &err));
+    r->w = (struct slide_window){.par = r->par, .block = r->block, .count = BLOCKS};
+}
+
+static void window_open(struct run *r, const struct variant *v)
+{
     r->shape = v->shape;
     r->shape.grid = grid_find("asym");
     r->shape.scale_type = DT_F32;
     r->shape.rank = 4;
     r->shape.scales = r->shape.scales_all = 1;
-    for (size_t b = 0; b < BLOCKS; b++)
-        must(r->block[b] = slide_block_open(r->m, r->first + b, &r->shape, 1, &err));
-    r->w = (struct slide_window){.par = r->par, .block = r->block, .count = BLOCKS};
+    reopen(r);
 }
 
 static void window_close(struct run *r)
@@ -327,6 +332,49 @@ static void steps_go_downhill_the_same_on_any_threads(void **state)
     own_close(&r[1]);
 }
 
+/* The sum over a block of what two windows learn of alpha, and what they are apart. */
+static void compare_alphas(const struct run *a, const struct run *b)
+{
+    double all = 0, apart = 0;
+
+    for (size_t i = 0; i < BLOCKS; i++)
+        for (size_t k = 0; k < SLIDE_ALPHAS; k++)
+            for (size_t n = 0; n < a->block[i]->alpha[k].n; n++) {
+                const double x = (double)a->block[i]->alpha[k].g[n],
+                             y = (double)b->block[i]->alpha[k].g[n];
+
+                all += x * x;
+                apart += (x - y) * (x - y);
+            }
+    assert_true(all > 0 && sqrt(apart / all) < GRAD_TOLERANCE);
+}
+
+/* Whether the norm divides or the linear: the same loss, the same gradients. */
+static void norms_divide_as_linears_do(void **state)
+{
+    struct run r[2];
+    double loss[2];
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        own_open(&r[i], 1);
+        if (i) {
+            window_close(&r[i]);
+            r[i].shape.scales_all = 0;
+            reopen(&r[i]);
+        }
+        for (size_t b = 0; b < BLOCKS; b++)
+            for (size_t k = 0; k < SLIDE_ALPHAS; k++)
+                for (size_t n = 0; n < r[i].block[b]->alpha[k].n; n++)
+                    r[i].block[b]->alpha[k].x[n] = 0.5f + 0.01f * (float)(n % 90);
+        learn(&r[i], NULL, 1, &loss[i]);
+    }
+    assert_true(fabs(loss[0] - loss[1]) <= 1e-5 * loss[0]);
+    compare_alphas(&r[0], &r[1]);
+    own_close(&r[0]);
+    own_close(&r[1]);
+}
+
 /* A token of weight 0 might as well not be there; twice the weight everywhere changes nothing. */
 static void tokens_count_by_their_weights(void **state)
 {
@@ -396,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_grid_of_unequal_steps_is_refused),
         cmocka_unit_test(windows_are_those_of_torch),
+        cmocka_unit_test(norms_divide_as_linears_do),
         cmocka_unit_test(steps_go_downhill_the_same_on_any_threads),
         cmocka_unit_test(only_the_first_inputs_are_rounded),
         cmocka_unit_test(tokens_count_by_their_weights),
