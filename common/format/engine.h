@@ -19,7 +19,7 @@ struct engine {
     int mixed;        /* and more than one kind of bits, group, zero points */
     int parts;        /* and different kinds within what engines fuse (q k v; gate up), and among
                          the experts of a block */
-    int head;         /* and a quantized head: read in its source where it was not tried */
+    int head;         /* and a quantized head: as its source says where it was not tried */
     int permuted;     /* and groups that are not of inputs that follow each other */
     int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
     const char *use;                       /* how it is called: a line of code, DIR in it */

@@ -75,6 +75,14 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
     loads gptqmodel 0.005 --format gptq-v2 --grid asym
 }
 
+@test "transformers: groups in the order of activation" {
+    loads transformers 0.001 --bits 4 --group 32 --desc-act yes --groups dynamic
+}
+
+@test "gptqmodel: groups in the order of activation" {
+    loads gptqmodel 0.005 --bits 4 --group 32 --desc-act yes --groups dynamic
+}
+
 @test "gptqmodel: mixed bits and groups" {
     loads gptqmodel 0.005 --override 'mlp.down: bits=8 group=32'
 }
