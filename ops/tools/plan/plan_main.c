@@ -17,6 +17,7 @@
 #include "../../../stages/solve/solve_opts.h"
 #include "../../../stages/write/write_opts.h"
 #include "choice.h"
+#include "plan_hosts.h"
 #include "plan_opts.h"
 #include "preview.h"
 
@@ -121,6 +122,19 @@ static void set_learned(const struct route *t, const struct planned *x, struct s
     o->cores = t->r->cores;
 }
 
+static int print_hosts(const struct plan_command *c, const struct preview *p,
+                       const struct preview_opts *o, struct err *e)
+{
+    struct hosts_rates r = {.core = c->core * 1e9};
+
+    if (c->json || o->slide)
+        return err_set(e, ERR_USE, "--hosts goes without --json, and not with ptq-slide");
+    if (hosts_net(c->net, &r.net, e) < 0 || (r.core <= 0 && hosts_core(&r.core, e) < 0))
+        return -1;
+    hosts_print(p, o, &r, (size_t)c->hosts);
+    return 0;
+}
+
 static int plan(const struct plan_command *c, const struct preview_base *base,
                 const struct route *t, struct err *e)
 {
@@ -159,6 +173,8 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
         else
             preview_print(&p, &o);
     }
+    if (rc == 0 && c->hosts)
+        rc = print_hosts(c, &p, &o, e);
     preview_release(&p);
     overrides_release(&chosen.lines);
     return rc;

@@ -12,7 +12,9 @@ struct plan_command {
     uint64_t reserve;
     const char *log;
     struct line_opts line;
-    double bpw;
+    double bpw, core;
+    int64_t hosts;
+    const char *net;
     struct opt_texts losses;
 };
 

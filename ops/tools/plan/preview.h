@@ -88,6 +88,7 @@ struct preview {
     double flops_importance, flops_forward, flops_reduce, flops_solve;
     struct slide_forecast slide;
     struct preview_memory memory;
+    struct forecast run; /* chunks, lanes, streams */
 };
 
 /* Errors are those the run would end with: a pattern that hits nothing, a group that does not

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "../../../common/base/fs.h"
+#include "../../../common/base/log.h"
 #include "../../../common/tensor/safetensors.h"
 #include "../../../stages/reduce/reduce_forecast.h"
 #include "../../../stages/solve/solve_forecast.h"
@@ -78,13 +80,15 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     struct format_linear l;
     struct st_entry x;
     uint64_t bytes;
-    int found = sites_source(t->set, &site->linear[i], &x, e);
+    int found = t->set ? sites_source(t->set, &site->linear[i], &x, e) : 1;
 
     if (found < 0)
         return -1;
     if (!found)
         return err_set(e, ERR_USE, "'%s' has no tensor '%s.weight' (is it quantized already?)",
                        t->o->model, site->linear[i].name);
+    if (!t->set)
+        x = (struct st_entry){.dtype = DT_BF16, .ndim = 2, .shape = {N, K}, .bytes = 2 * N * K};
     if (x.ndim != 2 || x.shape[0] != N || x.shape[1] != K)
         return err_set(e, ERR_USE, "'%s': the shape of tensor '%s' is not what config.json says",
                        t->o->model, x.name);
@@ -182,7 +186,12 @@ static int add_all(struct tally *t, struct err *e)
     for (size_t i = 0; i < p->table.count; i++)
         if (add_site(t, &p->table.site[i], e))
             return -1;
-    for (size_t i = 0; i < t->set->count; i++) {
+    if (!t->set) {
+        p->other = 2 * (uint64_t)(p->config.vocab * p->config.d) * (p->config.tied ? 1 : 2);
+        p->source = p->other + t->replaced;
+        t->all = (double)p->source / 2;
+    }
+    for (size_t i = 0; t->set && i < t->set->count; i++) {
         const struct st_entry *x = &t->set->entries[i];
         double n = 1;
 
@@ -200,15 +209,33 @@ static int add_all(struct tally *t, struct err *e)
     return 0;
 }
 
+/* A config.json alone. */
+static int is_bare(const char *model)
+{
+    char **names = NULL;
+    size_t count = 0;
+    int weights = 0;
+
+    if (!fs_is_dir(model) || fs_list(model, &names, &count, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        weights = weights || strstr(names[i], ".safetensors") || strstr(names[i], ".gguf");
+    fs_names_free(&names, count);
+    return !weights;
+}
+
 int preview_linears(const struct preview_opts *o, const struct forecast *f, struct preview *p,
                     struct err *e)
 {
     struct tally t = {.o = o, .run = f, .p = p};
-    struct st_set *set = st_open_folder(o->model, e);
+    const int absent = is_bare(o->model);
+    struct st_set *set = absent ? NULL : st_open_folder(o->model, e);
     int rc = -1;
 
     t.set = set;
-    if (set)
+    if (absent)
+        log_warn("'%s' holds no weights: they are taken for BF16", o->model);
+    if (set || absent)
         rc = add_all(&t, e);
     st_close(&set);
     return rc;

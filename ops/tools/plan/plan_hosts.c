@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_hosts - see plan_hosts.h. */
+#include "plan_hosts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../common/base/clock.h"
+#include "../../../common/base/mem.h"
+#include "../../../common/tensor/blas.h"
+#include "../../../stages/solve/solve_forecast.h"
+
+#define EFFICIENCY 0.7
+#define SIDE ((size_t)512)
+#define MEASURE_S 0.1
+
+int hosts_net(const char *text, double *net, struct err *e)
+{
+    char *end;
+    const double n = strtod(text, &end);
+    const double unit = *end == 'G' ? 1e9 : *end == 'M' ? 1e6 : 0;
+
+    if (unit <= 0 || end[1] || !(n > 0) || !isfinite(n))
+        return err_set(e, ERR_USE, "--net '%.40s': say bits a second, as 10G or 100M", text);
+    *net = n * unit;
+    return 0;
+}
+
+int hosts_core(double *core, struct err *e)
+{
+    float *a = mem_array(3 * SIDE * SIDE, sizeof *a, e);
+    const double flops = 2.0 * (double)(SIDE * SIDE * SIDE);
+    double until, best = 0;
+    int rc = a ? 0 : -1;
+
+    for (size_t i = 0; a && i < 2 * SIDE * SIDE; i++)
+        a[i] = (float)(i % 7);
+    until = clock_wall() + MEASURE_S;
+    while (rc == 0 && (clock_wall() < until || best <= 0)) {
+        const double began = clock_wall();
+
+        rc = blas_sgemm(0, 0, SIDE, SIDE, SIDE, 1, a, SIDE, a + SIDE * SIDE, SIDE, 0,
+                        a + 2 * SIDE * SIDE, SIDE, e);
+        best = fmax(best, flops / (clock_wall() - began));
+    }
+    free(a);
+    *core = best;
+    return rc;
+}
+
+/* Bytes of the sums of a lane over all sites, as partials carry them. */
+static double lane_bytes(const struct preview *p)
+{
+    double bytes = 0;
+
+    for (size_t i = 0; i < p->table.count; i++) {
+        const double K = (double)p->table.site[i].inputs;
+
+        bytes += sizeof(double) * (K * (K + 1) / 2 + (p->run.dual ? K * K : 0));
+    }
+    return bytes;
+}
+
+/* Flops on the way that no further host makes shorter: sites one after the other, of the experts
+ * that are ready together the largest or an even share. */
+static double solve_path(const struct preview *p, size_t hosts)
+{
+    double path = 0;
+
+    for (size_t i = 0; i < p->table.count;) {
+        const struct site *first = &p->table.site[i];
+        double all = 0, most = 0;
+
+        do {
+            const struct site *s = &p->table.site[i++];
+            double rows = 0, one;
+
+            for (size_t k = 0; k < s->count; k++)
+                rows += (double)s->linear[k].rows;
+            one = solve_forecast_flops(rows, (double)s->inputs);
+            all += one;
+            most = fmax(most, one);
+        } while (i < p->table.count && first->expert >= 0 && p->table.site[i].expert >= 0 &&
+                 p->table.site[i].block == first->block &&
+                 p->table.site[i].inputs == first->inputs);
+        path += fmax(most, all / (double)hosts);
+    }
+    return path;
+}
+
+static uint64_t commit_bytes(const struct preview *p)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < p->nclasses; i++)
+        bytes += p->class[i].kept ? 0 : p->class[i].weights; /* a code is a byte */
+    return bytes;
+}
+
+void hosts_row(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
+               size_t hosts, struct hosts_row *row)
+{
+    const size_t lanes = p->run.lanes ? (size_t)p->run.lanes : 1,
+                 at_work = hosts < lanes ? hosts : lanes, most = (lanes + at_work - 1) / at_work;
+    const double rate = EFFICIENCY * r->core * (double)o->cores,
+                 share = (double)most / (double)lanes, lane = lane_bytes(p);
+
+    *row = (struct hosts_row){.hosts = hosts, .at_work = at_work};
+    row->forward = p->flops_forward * share / rate;
+    row->sums = p->flops_reduce * share / rate;
+    row->solve = 2 * solve_path(p, hosts) / rate;
+    if (hosts == 1)
+        return;
+    row->head_in = (uint64_t)(lane * (double)(lanes - most));
+    row->worker_out = (uint64_t)(lane * (double)most);
+    /* each forward process of a worker gets the commits */
+    row->head_out = commit_bytes(p) * (at_work - 1) * (o->forwards < most ? o->forwards : most);
+    row->link = 8 * fmax((double)row->head_in, (double)row->head_out) / r->net;
+}
+
+void hosts_print(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
+                 size_t hosts)
+{
+    printf("\nhosts of %zu cores of %.0f GF/s (f32), links of %.3g Gbit/s, %llu lanes\n", o->cores,
+           r->core / 1e9, r->net / 1e9, (unsigned long long)p->run.lanes);
+    printf("%5s %10s %10s %10s %10s %10s %9s %12s %12s %12s\n", "hosts", "forward s", "sums s",
+           "links s", "solving s", "together s", "times", "head in MB", "head out MB", "worker MB");
+    for (size_t n = 1, last = 0; !last; n *= 2) {
+        struct hosts_row row, one;
+        double all, alone;
+
+        last = n >= hosts;
+        hosts_row(p, o, r, 1, &one);
+        hosts_row(p, o, r, last ? hosts : n, &row);
+        all = row.forward + row.sums + row.link + row.solve;
+        alone = one.forward + one.sums + one.solve;
+        printf("%5zu %10.4g %10.4g %10.4g %10.4g %10.4g %9.2f %12.4g %12.4g %12.4g\n", row.hosts,
+               row.forward, row.sums, row.link, row.solve, all, all > 0 ? alone / all : 1,
+               (double)row.head_in / 1e6, (double)row.head_out / 1e6, (double)row.worker_out / 1e6);
+    }
+    if (hosts > p->run.lanes)
+        printf("more hosts than lanes: those beyond %llu only solve (--lanes)\n",
+               (unsigned long long)p->run.lanes);
+}
