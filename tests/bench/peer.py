@@ -13,6 +13,8 @@ import sys
 import time
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+# Its default on two cores is one, of which it then asks two.
+os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, ((os.cpu_count() or 1) + 1) // 2)))
 
 
 def lines(path):
