@@ -55,3 +55,20 @@ need() {
     [[ $output == *"model.safetensors"* ]]
     [ -z "$(ls)" ]
 }
+
+@test "GGUF files of six architectures: imported, and read as they are, they are the checkpoints that they were made of" {
+    golden=$(realpath "$BATS_TEST_DIRNAME/../golden/gguf")
+    echo '{"input_ids":[0,1,2,3,1,0,2,3]}' >rows.jsonl
+    for m in llama mixtral qwen3moe gemma2 gemma3 phi3; do
+        ptq-import --quiet --dtype f32 "$golden/$m.gguf" $m 2>said
+        ptq-diff $m/model.safetensors "$golden/$m.safetensors"
+        ptq-check "$golden/$m.gguf"
+        ptq-eval --model $m --data rows.jsonl --json --quiet >ours.json
+        ptq-eval --model "$golden/$m.gguf" --data rows.jsonl --json --quiet >theirs.json
+        cmp ours.json theirs.json
+    done
+    ptq-convert --quiet --model "$golden/llama.gguf" --format gptq codes
+    ptq-eval --model codes --data rows.jsonl --json --quiet >codes.json
+    ptq-eval --model llama --data rows.jsonl --json --quiet >ours.json
+    cmp codes.json ours.json
+}
