@@ -543,7 +543,8 @@ int crew_excuse(struct supervise *s, size_t i)
                  what);
         return 1;
     }
-    return c->code == ERR_SYS; /* the data or the use would be refused again */
+    /* data or use would be refused again; of a stream that ended early its sender says why */
+    return c->code == ERR_SYS || strstr(c->last, " is incomplete: ");
 }
 
 void crew_dismiss(struct supervise *s)

@@ -204,7 +204,7 @@ void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *w
 }
 
 /* LINK_ALL: message i for p, from memory or made again. */
-static struct box *history_take(struct sock *s, const struct peer *p)
+static struct box *history_take(struct sock *s, struct peer *p)
 {
     struct box *b = NULL;
     struct msg *m = NULL;
@@ -221,7 +221,12 @@ static struct box *history_take(struct sock *s, const struct peer *p)
     if (s->replay(s->replay_ctx, p->next, &m, &e) != 0 || !m || !(b = box_create(m, &e))) {
         msg_destroy(&m);
         err_prefix(&e, "cannot send message %zu of %s again", p->next, s->l.address);
-        sock_fail(s, &e);
+        if (s->l.o.elastic) { /* one that comes so late may; the others have what they need */
+            peer_say_fail(s, &p->id, e.text);
+            peer_drop(s, p, &e);
+        } else {
+            sock_fail(s, &e);
+        }
     }
     return b;
 }

@@ -163,6 +163,11 @@ start_pipe() { # behind what is committed
 }
 
 start_run() {
+    local pid
+    for pid in $orphans; do # the folder is theirs as long as they live
+        while kill -0 "$pid" 2>/dev/null && ! is_late; do nap 0.02; done
+    done
+    orphans=
     [ $shape != pipe ] || { start_pipe; return; }
     PATH=$([ ! -e bin ] || echo "$PWD/bin:")$PATH ptq run "$recipe" "${options[@]}" --out out --workers "$workers" "${more[@]}" >>log 2>&1 &
     run=$!
@@ -204,7 +209,10 @@ happen() { # SITE WHAT...; 1: the run was over before
     case $2 in
     kill) kill -KILL $(one_of "$4" "$5") 2>/dev/null ;;
     all) kill -KILL "$run" $(descendants "$run") 2>/dev/null ;;
-    head) kill -KILL "$run" ;;
+    head)
+        orphans=$(descendants "$run")
+        kill -KILL "$run"
+        ;;
     stop)
         if [ "$4" = head ]; then pid=$run; else pid=$(one_of "$4" "$5"); fi
         kill -STOP $pid 2>/dev/null
@@ -290,7 +298,7 @@ draw_pipe() {
 
 draw_run() {
     local i n
-    happens=() more=() proxied=() again= behind= faulty= list=
+    happens=() more=() proxied=() again= behind= faulty= list= orphans=
     pick gptq gptq gptaq maca sharded && base=$picked
     recipe=$base
     draw 3 && workers=forward=$((drawn + 1))

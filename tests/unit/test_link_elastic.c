@@ -350,6 +350,38 @@ static void waits_for(struct link *l, const struct msg *m, const char *text)
     wait_over(l);
 }
 
+/* As from parts that the checkpoint has replaced. */
+static int replay_nothing(void *ctx, uint64_t i, struct msg **m, struct err *e)
+{
+    (void)ctx;
+    (void)m;
+    return err_set(e, ERR_SYS, "part %d is gone", (int)i);
+}
+
+/* Who comes when nothing can be sent again any more is refused; the others are not. */
+static void test_comes_too_late(void **state)
+{
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .route = LINK_ALL)), *in, *late;
+
+    (void)state;
+    link_set_replay(out, replay_nothing, NULL);
+    in = open_ok(url, LINK_IN, IN());
+    link_peers(out, 1, NULL);
+    for (int i = 0; i < 3; i++) {
+        send_ok(out, i, 100);
+        recv_ok(in, i);
+    }
+    late = open_ok(url, LINK_IN, IN());
+    recv_fails(late, ERR_DATA, "cannot send message 0 of");
+    send_ok(out, 3, 100);
+    recv_ok(in, 3);
+    end_ok(out);
+    recv_end(in);
+    link_close(&late);
+    link_close(&in);
+    link_close(&out);
+}
+
 static void test_wait_lines(void **state)
 {
     struct link *in = open_ok(bound, LINK_IN, IN(.takes = LINK_KIND(MSG_CHUNK))), *out;
@@ -378,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup(test_leave_hold, setup),
         cmocka_unit_test_setup(test_listener_leaves, setup),
         cmocka_unit_test_setup(test_listener_fails, setup),
+        cmocka_unit_test_setup(test_comes_too_late, setup),
         cmocka_unit_test_setup(test_wait_lines, setup),
         cmocka_unit_test_setup(test_hold, setup),
         cmocka_unit_test_setup(test_overdue, setup),
