@@ -39,6 +39,7 @@ struct child {
     size_t first;          /* number + 1 of the process whose place it has taken; 0: its own */
     int64_t epoch;         /* how many had its place before */
     char lanes[256];       /* that it has leased, as it said; "": it has not said, "-": none */
+    double alone;          /* since when nobody is left that takes what it says; 0: somebody is */
     double lost;           /* since when a neighbour has given it up; 0: none has */
     char status_text[512]; /* last status line; "" */
     int exited;

@@ -12,13 +12,17 @@
 #include "../common/base/mem.h"
 #include "../common/wire/link.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/write/write_opts.h"
 #include "newest.h"
 #include "restart.h"
 
 #define WORDS 12
 #define OWES_NOTHING "-"
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
+#define ALONE_SECONDS 10.0
+#define OVER_SECONDS 3.0
 
 static const struct stage_spec *spec_of(const struct supervise *s, size_t i)
 {
@@ -40,11 +44,20 @@ static int lease_text(const struct supervise *s, size_t i, int64_t epoch,
     return 0;
 }
 
+/* One of a stage that can be replaced alone. */
+static int is_covered(const struct supervise *s, size_t i)
+{
+    const struct stage_spec *spec = spec_of(s, i);
+
+    return spec == &forward_spec ||
+           ((spec == &write_spec || spec == &reduce_spec) && restart_has_writer(s));
+}
+
 int replace_lease(struct supervise *s, size_t i, struct err *e)
 {
     char text[sizeof(struct link_lease) + 24];
 
-    if (s->hosts || spec_of(s, i) != &forward_spec || lease_text(s, i, 0, text) < 0)
+    if (s->hosts || !is_covered(s, i) || lease_text(s, i, 0, text) < 0)
         return 0;
     return launch_give(&s->plan->process[i], "--lease", text, e);
 }
@@ -64,10 +77,66 @@ void replace_lost(struct supervise *s, const char *instance)
             s->child[i].lost = clock_wall();
 }
 
+static int ended_badly(const struct child *c)
+{
+    return c->exited && c->code != 0 && !c->forgiven;
+}
+
+/* Is one of these there that has not come to its end, or is to be replaced? */
+static int is_going(const struct supervise *s, const struct stage_spec *spec, int all)
+{
+    size_t going = 0, ended = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        const struct child *c = &s->child[i];
+
+        if (c->past || spec_of(s, i) != spec)
+            continue;
+        going += !c->exited || ended_badly(c);
+        ended += c->exited && !ended_badly(c);
+    }
+    return going && !(all && ended);
+}
+
+/* A writer in the place of another waits for all who take commits; some may have come to their end
+ * while it began. */
+static int is_alone(struct supervise *s, size_t i)
+{
+    struct child *c = &s->child[i];
+    const int alone = c->epoch && !c->exited && spec_of(s, i) == &write_spec &&
+                      !is_going(s, &forward_spec, 0) &&
+                      !strstr(c->status_text, "\"state\":\"assemble\"");
+
+    c->alone = !alone ? 0 : c->alone > 0 ? c->alone : clock_wall();
+    return alone && clock_wall() - c->alone > ALONE_SECONDS;
+}
+
+/* All is committed since so long: who was replaced, or began so late that those it was to talk to
+ * are gone, keeps the writer waiting. */
+static int is_over(struct supervise *s)
+{
+    struct again *a = &s->again;
+
+    if (!a->replaced || s->watch.committed < s->watch.sites->count)
+        return 0;
+    a->over_at = a->over_at > 0 ? a->over_at : clock_wall();
+    return clock_wall() - a->over_at > OVER_SECONDS;
+}
+
 void replace_tick(struct supervise *s)
 {
+    const int over = is_over(s);
+
     for (size_t i = 0; i < s->plan->count; i++) {
         struct child *c = &s->child[i];
+
+        if (over && c->pid > 0 && !c->exited && !c->leaving && spec_of(s, i) != &write_spec) {
+            log_detail("%s is not needed any more", c->plan->label);
+            c->leaving = 1;
+            child_signal(c, SIGTERM);
+        }
+        if (is_alone(s, i))
+            child_signal(c, SIGKILL); /* the run begins again, and has little left to do */
 
         if (c->lost <= 0 || c->exited || clock_wall() - c->lost < LOST_SECONDS)
             continue;
@@ -81,12 +150,8 @@ int replace_excuse(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
 
-    return (c->signal || c->code == ERR_SYS) && (c->helps || strcmp(c->lanes, OWES_NOTHING) == 0);
-}
-
-static int ended_badly(const struct child *c)
-{
-    return c->exited && c->code != 0 && !c->forgiven;
+    return (c->signal || c->code == ERR_SYS) &&
+           (c->helps || c->leaving || strcmp(c->lanes, OWES_NOTHING) == 0);
 }
 
 /* The sampler whose chunks come to the process straight; plan->count: none does that. */
@@ -102,12 +167,55 @@ static size_t sampler_of(const struct supervise *s, size_t i)
     return in ? k : s->plan->count;
 }
 
+/* Of experts a worker cannot send the rows of a site again. */
+static int has_experts(const struct supervise *s)
+{
+    for (size_t i = 0; i < s->watch.sites->count; i++)
+        if (s->watch.sites->site[i].expert >= 0)
+            return 1;
+    return 0;
+}
+
+/* All rows come to it straight from the workers, and all problems are its. */
+static int is_only_reducer(const struct supervise *s, size_t i)
+{
+    const struct launch_process *p = &s->plan->process[i];
+    size_t straight = 0;
+
+    if (launch_value(p, "--record") || launch_value(p, "--only") || !launch_value(p, "--commits"))
+        return 0;
+    for (size_t k = 0; k < s->plan->count; k++) {
+        const struct launch_process *q = &s->plan->process[k];
+
+        if (s->child[k].past || k == i)
+            continue;
+        if (spec_of(s, k) == &reduce_spec)
+            return 0;
+        if (spec_of(s, k) != &forward_spec)
+            continue;
+        if (!launch_value(q, "--out") || !launch_binds(p, launch_value(q, "--out")) ||
+            launch_value(q, "--images-out") || !launch_value(q, "--commits"))
+            return 0;
+        straight++;
+    }
+    return straight > 0;
+}
+
+/* From the first commit on OUT is that of this run, and until forward processes have come to their
+ * end they take what the next writer says. */
 static int may_replace(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
 
-    return spec_of(s, i) == &forward_spec && restart_helps(c) && *c->lanes &&
-           sampler_of(s, i) < s->plan->count;
+    if (!is_covered(s, i) || !restart_helps(c))
+        return 0;
+    if (spec_of(s, i) == &write_spec)
+        return s->watch.committed > 0 && is_going(s, &forward_spec, 1) &&
+               is_going(s, &reduce_spec, 1);
+    if (spec_of(s, i) == &reduce_spec)
+        return is_only_reducer(s, i) && !has_experts(s) && is_going(s, &forward_spec, 1) &&
+               is_going(s, &write_spec, 1);
+    return *c->lanes && sampler_of(s, i) < s->plan->count;
 }
 
 /* Of one that cannot be started nothing is awaited. */
@@ -134,28 +242,40 @@ static int add(struct supervise *s, size_t like, const char *const *option, stru
     while (*option && n < WORDS)
         word[n++] = *option++;
     i = launch_add(s->plan, s->recipe, like, n, word, s->run_dir, e);
+    if (i >= 0)
+        launch_withhold(&s->plan->process[i], "--overwrite", 0);
     return i < 0 || start(s, (size_t)i, e) < 0 ? -1 : i;
 }
 
+/* Deals the lanes of process i once more, at `at`. */
+static int begin_sampler(struct supervise *s, size_t i, const char *at, struct err *e)
+{
+    const char *const option[] = {"--out",           at,  "--peers", "1", "--only-lanes",
+                                  s->child[i].lanes, NULL};
+    const int helper = add(s, sampler_of(s, i), option, e);
+
+    if (helper >= 0)
+        s->child[helper].helps = s->child[helper].past = 1;
+    return helper;
+}
+
+/* The number of the one that has the place of process i from now on; -1 */
 static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
 {
     const struct child *c = &s->child[i];
-    char bound[48], connected[48], behind[24], lease[sizeof(struct link_lease) + 24];
-    const char *const of_sample[] = {"--out",        bound,    "--peers", "1",
-                                     "--only-lanes", c->lanes, NULL},
-                      *const of_forward[] = {"--in",    connected, "--from-site", behind,
-                                             "--lease", lease,     NULL};
-    int helper, next;
+    const int deals = spec_of(s, i) == &forward_spec;
+    char at[48], behind[24], lease[sizeof(struct link_lease) + 24];
+    const char *const more = deals ? "--in" : spec_of(s, i) == &write_spec ? "--same-run" : NULL;
+    const char *const option[] = {
+        "--lease", lease, "--from-site", behind, more, deals ? at + 1 : NULL, NULL};
+    int next;
 
-    snprintf(bound, sizeof bound, "@%%lanes.%zu", s->plan->count);
-    snprintf(connected, sizeof connected, "%s", bound + 1);
+    snprintf(at, sizeof at, "@%%lanes.%zu", s->plan->count);
     snprintf(behind, sizeof behind, "%llu", (unsigned long long)from);
     if (lease_text(s, i, c->epoch + 1, lease) < 0)
-        return err_set(e, ERR_SYS, "no place");
-    if ((helper = add(s, sampler_of(s, i), of_sample, e)) < 0)
-        return -1;
-    s->child[helper].helps = s->child[helper].past = 1;
-    if ((next = add(s, newest_first(s, i), of_forward, e)) < 0)
+        return err_set(e, ERR_SYS, "its name is too long");
+    if ((deals && begin_sampler(s, i, at, e) < 0) ||
+        (next = add(s, newest_first(s, i), option, e)) < 0)
         return -1;
     s->child[next].first = newest_first(s, i) + 1;
     s->child[next].epoch = c->epoch + 1;
@@ -173,30 +293,47 @@ static void say(const struct supervise *s, size_t lost, size_t next, uint64_t fr
     else
         snprintf(how, sizeof how, "failed with exit code %d%s%s", c->code, *c->last ? ": " : "",
                  c->last);
-    log_warn("%s %s; %s takes its place behind site %llu of %zu, with lanes %s (time %zu of %zu)",
+    log_warn("%s %s; %s takes its place behind site %llu of %zu%s%s (time %zu of %zu)",
              c->plan->label, how, s->child[next].plan->label, (unsigned long long)from,
-             s->watch.sites->count, c->lanes, s->again.count, s->restarts);
+             s->watch.sites->count, *c->lanes ? ", with lanes " : "", c->lanes, s->again.count,
+             s->restarts);
+}
+
+/* Those that ended badly and owe something; -1: one of them cannot be replaced. */
+static int count_lost(struct supervise *s, size_t lost[3])
+{
+    int all = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        struct child *c = &s->child[i];
+
+        if (ended_badly(c) && (replace_excuse(s, i) || (c->plan->elastic && restart_helps(c))))
+            c->forgiven = 1; /* its stage starts another, where it has none */
+        if (!ended_badly(c))
+            continue;
+        if (!may_replace(s, i))
+            return -1;
+        lost[spec_of(s, i) == &forward_spec ? 0 : spec_of(s, i) == &reduce_spec ? 1 : 2]++;
+        all++;
+    }
+    return all;
 }
 
 int replace_all(struct supervise *s)
 {
     const size_t before = s->plan->count;
-    size_t lost = 0;
+    size_t lost[3] = {0};
+    const int all = count_lost(s, lost);
     uint64_t from;
 
-    for (size_t i = 0; i < before; i++) {
-        struct child *c = &s->child[i];
-
-        c->forgiven = c->forgiven || (ended_badly(c) && replace_excuse(s, i));
-        if (ended_badly(c) && !may_replace(s, i))
-            return 0;
-        lost += (size_t)ended_badly(&s->child[i]);
-    }
-    if (!lost)
-        return 1;
-    if (restart_reads_once(s->change.route) || !restart_from(s, &from))
+    if (all <= 0)
+        return all == 0;
+    if ((lost[0] && restart_reads_once(s->change.route)) || !restart_from(s, &from) ||
+        (lost[2] && !from))
         return 0;
     s->again.count++;
+    s->again.replaced = 1;
+    s->watch.committed = from > s->watch.committed ? from : s->watch.committed;
     s->restarted++;
     for (size_t i = 0; i < before; i++) {
         struct err e = {0};
@@ -204,6 +341,11 @@ int replace_all(struct supervise *s)
 
         if (!ended_badly(&s->child[i]))
             continue;
+        if (spec_of(s, i) != &write_spec && from == s->watch.sites->count) {
+            log_warn("%s ended badly, but all is committed", s->child[i].plan->label);
+            s->child[i].past = s->child[i].forgiven = 1;
+            continue;
+        }
         if ((next = begin(s, i, from, &e)) < 0) {
             log_warn("%s cannot be replaced alone: %s", s->child[i].plan->label, e.text);
             return 0;

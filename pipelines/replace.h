@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* replace - a forward worker that is lost is replaced alone: the other processes stay, and with
- * them the sums of the open sites. A sampler of its own deals the lanes of the lost worker once
+/* replace - a process that is lost is replaced alone, where all others can stay.
+ *
+ * A forward worker: the sums of the open sites stay. A sampler of its own deals its lanes once
  * more, from text and seed; the new worker takes them through the committed blocks, or goes on from
  * kept hidden states, and sends the rows of the open sites, which bear the names of those that were
- * counted already.
+ * counted already. A reducer: the workers, who wait for commits, send the rows of the open sites
+ * again. A writer: it reads its journal, and solvers send what it had not committed again.
  *
- * Each worker has a place (--lease), the next one at it a higher epoch: what one that was given up
- * still says is refused (link_lease.c). What is not covered begins again as a whole (restart.h):
- * lanes that were not dealt out yet, chunks that come through another stage, text from a pipe,
- * workers of other hosts, and every other stage. */
+ * Each has a place (--lease), the next one at it a higher epoch: neighbours wait for that one, and
+ * what one that was given up still says is refused (link_lease.c). What is not covered begins again
+ * as a whole (restart.h): lanes that were not dealt out yet, chunks that come through another
+ * stage, text from a pipe; rows of experts, several reducers, a record of problems; a writer before
+ * its first commit or when workers have come to their end; several hosts; every other stage. */
 #ifndef PTQ_REPLACE_H
 #define PTQ_REPLACE_H
 

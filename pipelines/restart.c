@@ -180,6 +180,11 @@ static int look(const struct supervise *s, const struct write_opts *w, uint64_t 
     return 0;
 }
 
+int restart_has_writer(const struct supervise *s)
+{
+    return writer_of(s) != NULL;
+}
+
 int restart_from(struct supervise *s, uint64_t *from)
 {
     const struct write_opts *w = writer_of(s);
@@ -208,6 +213,8 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
     if (is_refused(s, from, why))
         return RESTART_NOT;
     s->again.count++;
+    s->again.replaced = 0;
+    s->again.over_at = 0;
     s->restarted++;
     log_warn("%s; the stages begin again behind site %llu of %zu (time %zu of %zu)", why->text,
              (unsigned long long)from, s->watch.sites->count, s->again.count, s->restarts);

@@ -29,6 +29,8 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
 int restart_helps(const struct child *c);
 /* Is its text a pipe, which is read once? */
 int restart_reads_once(const struct route *t);
+/* Has it one writer, whose journal says where to go on? */
+int restart_has_writer(const struct supervise *s);
 /* 1: the run may go on once more behind *from sites, those that are committed up to a stop; 0: it
  * may not: it has no journal, is complete, or was tried too often. */
 int restart_from(struct supervise *s, uint64_t *from);

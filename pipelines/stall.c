@@ -60,8 +60,8 @@ void stall_text(const struct child *c, double now, double cpu, char *out, size_t
                                        : ": it stands still",
              (long)c->pid,
              c->plan->elastic ? ", and another takes its place"
-                              : ", and the stages begin again behind the last commit, or the same "
-                                "command does");
+                              : ", and another takes its place, or the stages begin again behind "
+                                "the last commit");
 }
 
 static void look(struct child *c, double stall, double now)

@@ -33,6 +33,9 @@ struct crew {
 struct again {    /* see restart.h */
     size_t count; /* since so many sites were committed: */
     uint64_t from;
+    /* see replace.h: some were replaced; since when all is committed */
+    int replaced;
+    double over_at;
 };
 
 struct supervise {

@@ -83,6 +83,9 @@ struct link_opts {
      * of a message is its id up to the first '/': its site. They must outlive the link. */
     const char *const *accepts;
     size_t naccepts; /* 0: takes all */
+    /* LINK_OUT: when the other end is lost and another comes to its place, the stage sends all that
+     * is needed again: link_again */
+    int remakes;
     /* this end may be lost: whoever gave it this place starts another; must outlive the link. NULL:
      * nobody does */
     const struct link_lease *lease;
@@ -169,6 +172,10 @@ int link_output_check(struct err *e);
 /* -1 when what this end is connected to has failed: the error that the next use would bring. A
  * stage that waits for something else asks now and then. */
 int link_check(struct link *l, struct err *e);
+
+/* remakes: 1, once for each time: another is at the place of the other end, and what was sent, its
+ * end too, counts as never sent. What waits in link_end comes back then with 0. */
+int link_again(struct link *l);
 
 int link_is_socket(const struct link *l);
 int link_names_socket(const char *endpoint); /* before it is opened */

@@ -249,8 +249,10 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
         return;
     }
     if (h.resume.connection > p->connection) {
+        const int knows = p->connection || !lease_knows_less(s);
+
         p->connection = h.resume.connection;
-        if (resume_take(s, p, &h.resume, &e) < 0) {
+        if (knows && resume_take(s, p, &h.resume, &e) < 0) {
             peer_say_fail(s, id, e.text);
             peer_lost(s, p, ERR_DATA, e.text);
             return;
@@ -263,6 +265,7 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     struct err e = {0};
     struct hello h;
+    int other;
 
     if (s->bound || p->state == PEER_GONE || s->hello_at <= 0)
         return;
@@ -272,14 +275,17 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
         sock_fail(s, &e);
         return;
     }
-    if (p->instance[0] && strcmp(p->instance, h.instance) != 0 && (p->count || p->end_sent)) {
+    other = p->instance[0] && strcmp(p->instance, h.instance) != 0;
+    if (other && !lease_is_next(p, &h.lease) && (p->count || p->end_sent)) {
         peer_lost(s, p, ERR_SYS, "was restarted and knows nothing of this stream");
         return;
     }
     if (h.resume.connection != s->connection)
         return; /* the answer to a hello of an earlier connection */
     s->hello_at = 0;
-    if (p->state == PEER_HELLO || strcmp(p->instance, h.instance) != 0)
+    if (other && lease_is_next(p, &h.lease))
+        lease_restart(s, p);
+    if (p->state == PEER_HELLO || other)
         hello_accept(s, p, &h);
     p->down = 0;
     if (resume_take(s, p, &h.resume, &e) < 0) {

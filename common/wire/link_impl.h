@@ -88,10 +88,11 @@ int wait_alive_ms(double until); /* STATUS_ALIVE_MS at most */
 struct box {
     atomic_size_t refs;
     struct msg *m;
-    size_t bytes; /* what it costs in credit */
-    size_t peer;  /* whom it came from */
-    uint64_t seq; /* its number on the connection, once it has one */
-    int done;     /* hold: covered (under mu) */
+    size_t bytes;  /* what it costs in credit */
+    size_t peer;   /* whom it came from, */
+    unsigned from; /* and in which of its streams: peer.stream */
+    uint64_t seq;  /* its number on the connection, once it has one */
+    int done;      /* hold: covered (under mu) */
     /* the same message as base, for another than peer `but`, who is overdue with it */
     struct box *base;
     size_t but; /* SIZE_MAX: anybody */
@@ -122,6 +123,8 @@ struct peer {
     size_t number;
     struct zid id;
     char name[32], run[40], instance[40];
+    unsigned stream;         /* how often it began anew: lease_restart (under mu) */
+    int awaited;             /* another is, at its place, and that was told (under mu) */
     struct link_lease lease; /* as it said; none: place is empty */
     int spare;      /* LINK_IN: another had its place to the end; what it sends is not needed */
     unsigned kinds; /* that it sends or takes, under mu */
@@ -196,6 +199,7 @@ struct sock {
     int failed;
     struct err err; /* the first error */
     int ending, complete, stop;
+    unsigned again_due;   /* remakes: not told to the stage yet */
     int leaving, enough;  /* link_leave, link_enough */
     double overdue_s;     /* link_overdue */
     char (*done)[MSG_ID]; /* hold: ids that are covered */
@@ -204,6 +208,7 @@ struct sock {
     struct link_stats st;
     /* of the stage alone */
     size_t taken_peer, taken_bytes;
+    unsigned taken_stream;
     char taken_from[256]; /* its name */
     int taken;            /* credit of the last received message is still to give back */
 };
@@ -261,6 +266,15 @@ int lease_read(const struct json *meta, struct link_lease *lease, struct err *e)
 int lease_claim(struct sock *s, const struct link_lease *lease, struct err *e);
 /* 1: who had the place before has ended its stream here. */
 int lease_is_spare(const struct sock *s, const struct link_lease *lease);
+/* 1: what a connector has reached is gone, and another is awaited at its place. */
+int lease_awaits(struct sock *s, struct peer *p);
+size_t lease_awaited(const struct sock *s); /* under mu: how many of those present are gone so */
+/* Is this another, of the same place as the one before? */
+int lease_is_next(const struct peer *p, const struct link_lease *lease);
+/* It is there: the stream begins anew, and what counts as taken by neither is sent again. */
+void lease_restart(struct sock *s, struct peer *p);
+/* A binder at a place that others had before: who comes may know a stream that it does not. */
+int lease_knows_less(const struct sock *s);
 /* 1: another is awaited at the place of p, which is lost as e says; 0: nobody is, it had none. */
 int lease_lost(struct sock *s, struct peer *p, const struct err *e);
 

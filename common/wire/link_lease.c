@@ -5,7 +5,11 @@
  * Its loss is no failure of a receiver that has bound: what it sent stays, and the stream goes on
  * with the next one of the same place and a higher epoch. From then on the older is told that it
  * was given up, whatever it says. What the next one sends has the names of what was lost, so who
- * counts by names counts nothing twice. */
+ * counts by names counts nothing twice.
+ *
+ * A connector waits for the next one at the place of what it had reached, and begins its stream
+ * anew with it. A sender keeps what has not been taken for that; what a receiver gets again it
+ * knows by its name. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
@@ -90,6 +94,120 @@ int lease_is_spare(const struct sock *s, const struct link_lease *lease)
         if (same_place(s->peer[i], lease) && s->peer[i]->state == PEER_ENDED)
             return s->l.dir == LINK_IN;
     return 0;
+}
+
+int lease_knows_less(const struct sock *s)
+{
+    return s->bound && s->l.o.lease && s->l.o.lease->epoch > 0;
+}
+
+int lease_awaits(struct sock *s, struct peer *p)
+{
+    if (s->bound || !p->lease.place[0] || p->state != PEER_READY)
+        return 0;
+    if (p->down <= 0)
+        p->down = s->now;
+    if (!p->awaited)
+        status_lost(p->instance, s->l.address);
+    pthread_mutex_lock(&s->mu);
+    p->awaited = 1;
+    pthread_mutex_unlock(&s->mu);
+    return 1;
+}
+
+int lease_is_next(const struct peer *p, const struct link_lease *lease)
+{
+    return same_place(p, lease) && lease->epoch > p->lease.epoch;
+}
+
+/* Under mu: all that was not taken, in its order, as if it had never been sent. */
+static int unsent(struct peer *p, struct queue *all, struct err *e)
+{
+    struct queue *const from[] = {&p->kept, &p->resend, &p->queue};
+    struct box *b;
+
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        while ((b = queue_pop(from[i])))
+            if (queue_push(all, b, e) < 0) {
+                box_unref(&b);
+                return -1;
+            }
+        if (i == 1 && p->held) {
+            if (queue_push(all, p->held, e) < 0)
+                return -1;
+            p->held = NULL;
+        }
+    }
+    return 0;
+}
+
+/* Under mu. */
+static int stream_begin(struct sock *s, struct peer *p, struct err *e)
+{
+    struct queue all = {0};
+    const int keeps = s->l.o.route == LINK_ANY && !s->l.o.remakes,
+              rc = keeps ? unsent(p, &all, e) : 0;
+
+    box_unref(&p->held);
+    queue_clear(&p->kept);
+    queue_clear(&p->resend);
+    queue_clear(&p->queue);
+    p->queue = all;
+    p->out_messages = all.count;
+    p->out_bytes = 0;
+    for (size_t i = 0; i < all.count; i++)
+        p->out_bytes += all.at[all.head + i]->bytes;
+    p->received = p->back_messages = p->back_bytes = p->taken = 0;
+    p->stream++;
+    p->awaited = 0;
+    if (s->l.o.remakes && s->st.messages) { /* an end without any stands */
+        s->ending = 0;
+        s->again_due++;
+    }
+    return rc;
+}
+
+void lease_restart(struct sock *s, struct peer *p)
+{
+    struct err e = {0};
+    int rc;
+
+    pthread_mutex_lock(&s->mu);
+    rc = stream_begin(s, p, &e);
+    pthread_mutex_unlock(&s->mu);
+    p->count = p->sum = p->next = 0;
+    p->told_messages = p->told_bytes = 0;
+    p->end_sent = p->end_again = p->cuts = 0;
+    p->gap = 0;
+    p->heard = p->worked = s->now;
+    sock_notify(s);
+    if (rc < 0)
+        sock_fail(s, &e);
+}
+
+int link_again(struct link *l)
+{
+    struct sock *s = (struct sock *)l;
+    int due;
+
+    if (!link_is_sock(l) || !l->o.remakes)
+        return 0;
+    pthread_mutex_lock(&s->mu);
+    due = s->again_due > 0;
+    s->again_due = 0;
+    pthread_mutex_unlock(&s->mu);
+    if (due)
+        l->ended = 0;
+    return due;
+}
+
+size_t lease_awaited(const struct sock *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->npeers; i++)
+        n += s->peer[i]->state == PEER_READY && s->peer[i]->awaited;
+    return n;
 }
 
 int lease_lost(struct sock *s, struct peer *p, const struct err *e)

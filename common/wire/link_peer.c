@@ -199,7 +199,7 @@ void peer_lost(struct sock *s, struct peer *p, enum err_kind kind, const char *w
     char name[256];
 
     err_set(&e, kind, "%s %s", peer_name(s, p, name), why);
-    if (!lease_lost(s, p, &e))
+    if (!lease_awaits(s, p) && !lease_lost(s, p, &e))
         peer_drop(s, p, &e);
 }
 

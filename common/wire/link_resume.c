@@ -41,7 +41,9 @@ void kept_trim(const struct sock *s, struct peer *p)
 {
     for (size_t i = 0; i < p->kept.count;) {
         struct box *b = p->kept.at[p->kept.head + i];
-        const int over = s->l.o.hold ? b->done : s->l.o.elastic ? b->seq < p->back_messages : 1;
+        const int over = s->l.o.hold                           ? b->done
+                         : s->l.o.elastic || p->lease.place[0] ? b->seq < p->back_messages
+                                                               : 1;
 
         if (b->seq >= p->received || !over) {
             i++;

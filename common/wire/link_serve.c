@@ -101,6 +101,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
         return;
     }
     b->peer = p->number;
+    b->from = p->stream;
     pthread_mutex_lock(&s->mu);
     bad = queue_push(&s->inbox, b, &e) < 0;
     if (!bad) {
@@ -193,6 +194,11 @@ static void fail_take(struct sock *s, struct peer *p, const struct msg *m)
     if (p->state == PEER_HELLO) {
         err_set(&e, lost ? ERR_SYS : ERR_USE, "%s refused us: %s", peer_name(s, p, name), text);
         sock_fail(s, &e);
+        return;
+    }
+    if (!s->bound && lost) { /* it is there, and waits for us no more */
+        err_set(&e, ERR_SYS, "%s left the stream unfinished: %s", peer_name(s, p, name), text);
+        peer_drop(s, p, &e);
         return;
     }
     err_set(&e, ERR_DATA, "left the stream unfinished: %s", text);
@@ -423,7 +429,7 @@ static void peer_tick(struct sock *s, struct peer *p)
     double quiet = p->down > 0 || s->now < s->probe_until ? PROBE_S : ping_s(s);
     char why[128];
 
-    if (p->state != PEER_READY)
+    if (p->state != PEER_READY || (p->awaited && p->down > 0))
         return;
     if (p->down > 0 && s->now - p->down > grace) {
         peer_left(s, p, ERR_SYS, "is gone: its connection broke before the end of the stream");

@@ -142,7 +142,7 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
         event_clear(s);
         pthread_mutex_lock(&s->mu);
         r = ask(s, ctx, e);
-        alone = !peers_present(s, PEER_READY);
+        alone = peers_present(s, PEER_READY) == lease_awaited(s);
         pthread_mutex_unlock(&s->mu);
         if (r)
             break;
@@ -201,8 +201,10 @@ static void credit_back(struct sock *s)
     if (!s->taken)
         return;
     pthread_mutex_lock(&s->mu);
-    s->peer[s->taken_peer]->back_messages++;
-    s->peer[s->taken_peer]->back_bytes += s->taken_bytes;
+    if (s->peer[s->taken_peer]->stream == s->taken_stream) {
+        s->peer[s->taken_peer]->back_messages++;
+        s->peer[s->taken_peer]->back_bytes += s->taken_bytes;
+    }
     pthread_mutex_unlock(&s->mu);
     s->taken = 0;
     wake(s);
@@ -229,6 +231,7 @@ static int sock_recv(struct link *l, struct msg **m, int timeout_ms, struct err 
     s->taken = 1;
     s->taken_peer = b->peer;
     s->taken_bytes = b->bytes;
+    s->taken_stream = b->from;
     *m = b->m;
     b->m = NULL;
     box_unref(&b);
@@ -381,6 +384,8 @@ static int ask_end(struct sock *s, void *ctx, struct err *e)
 
     if (failed(s, e))
         return -1;
+    if (!s->ending) /* link_again says why */
+        return 1;
     if (complete && s->again.count)
         return 0;
     /* one that came and left took its share, or others got it */
@@ -395,6 +400,10 @@ static int sock_end(struct link *l, int complete, const char *why, struct err *e
     int r;
 
     pthread_mutex_lock(&s->mu);
+    if (s->again_due) { /* not the end: link_again says so */
+        pthread_mutex_unlock(&s->mu);
+        return 0;
+    }
     s->ending = 1;
     s->complete = complete;
     if (why)

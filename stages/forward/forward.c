@@ -390,17 +390,37 @@ static int check_earlier(const struct forward *f, const struct site *s, const st
                    m->run, f->run);
 }
 
-/* *m: the commit of a site, the caller's. */
-static int await_commit(struct forward *f, const struct site *s, const struct forward_io *io,
-                        struct msg **m, struct err *e)
+/* *m: the commit of a site, the caller's. last: of the last stop. */
+static int await_commit(struct forward *f, const struct site *s, int last,
+                        const struct forward_io *io, struct msg **m, struct err *e)
 {
+    int rc;
+
     *m = NULL;
-    if (io->commit(io->ctx, s->order, m, e) == 0 && check_earlier(f, s, *m, e) == 0) {
+    while ((rc = io->commit(io->ctx, s->order, m, e)) == 1)
+        if (emit_again(f, s->order, io, e) < 0 || (last && io->last(io->ctx, e) < 0))
+            return -1;
+    if (rc == 0 && check_earlier(f, s, *m, e) == 0) {
         state_pass(f, *m);
         return 0;
     }
     msg_destroy(m);
     return -1;
+}
+
+/* What the last stop emitted may be asked for again until its sites are committed. */
+static int await_last(struct forward *f, const struct forward_io *io, struct err *e)
+{
+    struct msg *m;
+
+    if (io->last(io->ctx, e) < 0)
+        return -1;
+    for (size_t k = 0; k < f->stop_count; k++) {
+        if (await_commit(f, &f->stop[k], 1, io, &m, e) < 0)
+            return -1;
+        msg_destroy(&m);
+    }
+    return 0;
 }
 
 /* The weights of a site for what follows: those of its commit, or the checkpoint's own. */
@@ -413,7 +433,7 @@ static int load_weights(struct forward *f, struct way *w, const struct site *s,
 
     if (w->full)
         return block_load_site(w->block, at, e);
-    if (await_commit(f, s, io, &m, e) < 0)
+    if (await_commit(f, s, 0, io, &m, e) < 0)
         return -1;
     rc = site_set_commit(w->block, s, at, m, e);
     msg_destroy(&m);
@@ -428,7 +448,7 @@ static int pass_block(struct forward *f, size_t index, const struct forward_io *
     struct msg *m;
 
     for (; s < end; s++) {
-        if (await_commit(f, s, io, &m, e) < 0)
+        if (await_commit(f, s, 0, io, &m, e) < 0)
             return -1;
         msg_destroy(&m);
     }
@@ -439,12 +459,10 @@ static int pass_block(struct forward *f, size_t index, const struct forward_io *
 static int run_stop(struct forward *f, const struct site *s, size_t count,
                     const struct forward_io *io, struct err *e)
 {
-    const int emits = f->held[0].view.chunk == 0 && s->order >= f->o.from_site;
-
-    for (size_t k = 0; k < count && emits; k++)
-        if (site_emit_weights(f->model, &s[k], f->sites->count, &f->held[0].view, f->prov, f->run,
-                              io, e) < 0)
-            return -1;
+    f->stop = s;
+    f->stop_count = count;
+    if (emit_weights(f, 0, io, e) < 0)
+        return -1;
     for (size_t i = 0; i < f->count; i++) {
         if (f->held[i].from > s->block)
             continue;
@@ -456,7 +474,7 @@ static int run_stop(struct forward *f, const struct site *s, size_t count,
                               (unsigned long long)f->held[i].view.chunk);
     }
     if (is_last(f, s[count - 1].order))
-        return 0;
+        return io->last ? await_last(f, io, e) : 0;
     /* the full way first: it need not wait, and others are still solving */
     for (int w = f->ways; w-- > 0;) {
         block_drop_done(f->way[w].block, s->stop);

@@ -155,3 +155,44 @@ out:
     site_part_release(&part);
     return rc;
 }
+
+/* ---- a stop ---- */
+
+int emit_weights(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e)
+{
+    for (size_t k = 0; k < f->stop_count && f->held[0].view.chunk == 0; k++)
+        if (f->stop[k].order >= f->o.from_site && f->stop[k].order >= from &&
+            site_emit_weights(f->model, &f->stop[k], f->sites->count, &f->held[0].view, f->prov,
+                              f->run, io, e) < 0)
+            return -1;
+    return 0;
+}
+
+int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e)
+{
+    const struct site *s = f->stop;
+
+    if (!s || s->order < f->o.from_site)
+        return 0;
+    if (emit_weights(f, from, io, e) < 0)
+        return -1;
+    for (size_t i = 0; i < f->count; i++) {
+        char *kept[2] = {NULL, NULL};
+        void *h, *x;
+
+        if (f->held[i].from > s->block)
+            continue;
+        for (int w = 0; w < f->ways; w++) {
+            const size_t T = f->held[i].view.T,
+                         bytes = block_kept(f->way[w].block, s->stop, T, f->o.acts);
+
+            if (store_load(f->way[w].store, i, bytes, &h, &x, e) < 0)
+                return -1;
+            kept[w] = x;
+        }
+        for (size_t k = 0; k < f->stop_count; k++)
+            if (s[k].order >= from && emit_site(f, i, &s[k], kept, io, e) < 0)
+                return -1;
+    }
+    return 0;
+}

@@ -22,4 +22,11 @@ int emit_gather(struct forward *f, size_t i, const struct site *s, size_t count,
 int emit_site(struct forward *f, size_t i, const struct site *s, char *const kept[2],
               const struct forward_io *io, struct err *e);
 
+/* The weights of the sites of the stop at work, by who has the first chunk; of those from `from`
+ * on. */
+int emit_weights(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e);
+/* Its weights and rows once more, from what is kept of them, of those sites. Not for experts: which
+ * rows are theirs is known of the chunk at work alone. */
+int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e);
+
 #endif

@@ -38,7 +38,9 @@ struct forward {
     struct first_found first; /* in chunk 0 */
     uint64_t print;           /* of the model */
     uint64_t *commits;        /* [sites] checksum of the commit that came of each; 0: none yet */
-    uint64_t passed;          /* digest of the commits of all sites so far, in their order */
+    const struct site *stop;  /* [stop_count]: the sites at work; NULL: none */
+    size_t stop_count;
+    uint64_t passed; /* digest of the commits of all sites so far, in their order */
 };
 
 /* Hidden states of chunk i before the first block. */

@@ -24,6 +24,8 @@ struct forward_io_links {
     struct follow *follow;
     struct run_id run; /* of the rows, and so of the commits */
     struct forward *core;
+    int placed;         /* another comes in place of this worker, or of its reducer */
+    int asked, ended;   /* rows are asked for again; the last of them are sent */
     uint64_t awaited;   /* order of the site whose commit is awaited */
     struct msg *commit; /* it; NULL: not there yet */
     struct msg **early; /* commits of sites that are not awaited yet */
@@ -86,9 +88,13 @@ static void take_early(struct forward_io_links *l)
         }
 }
 
+/* Or another reducer is there, which needs what the one before was sent. */
 static int has_commit(void *ctx)
 {
-    return ((const struct forward_io_links *)ctx)->commit != NULL;
+    struct forward_io_links *l = ctx;
+
+    l->asked = l->asked || link_again(l->rows);
+    return l->commit || l->asked;
 }
 
 static int commits_ended(void *ctx, struct err *e)
@@ -100,7 +106,7 @@ static int commits_ended(void *ctx, struct err *e)
 static const struct pump_take chunks_take[] = {{LINK_KIND(MSG_CHUNK), take_chunk}, {0, NULL}};
 static const struct pump_take commits_take[] = {{LINK_KIND(MSG_COMMIT), take_commit}, {0, NULL}};
 
-/* 1, 0 asked to stop, -1 */
+/* 1: it came, or rows are asked for again; 0 asked to stop, -1 */
 static int commit_by_link(struct forward_io_links *l, struct err *e)
 {
     struct pump p = {.ctx = l,
@@ -139,10 +145,22 @@ static int commit(void *ctx, uint64_t order, struct msg **m, struct err *e)
     rc = l->commits ? commit_by_link(l, e) : commit_by_folder(l, e);
     *m = l->commit;
     l->commit = NULL;
+    if (rc > 0 && !*m) {
+        l->asked = 0;
+        return 1;
+    }
     if (rc == 0)
         err_set(e, ERR_DATA, "told to stop while waiting for the commit of site %llu",
                 (unsigned long long)order);
     return rc > 0 ? 0 : -1;
+}
+
+static int last(void *ctx, struct err *e)
+{
+    struct forward_io_links *l = ctx;
+
+    l->ended = 1;
+    return link_end(l->rows, 1, NULL, e);
 }
 
 static void goes_on(void *ctx, size_t chunks, size_t block, const struct err *bad)
@@ -186,6 +204,7 @@ static int run_core(struct forward_io_links *l, struct err *e)
                             .emit = emit,
                             .emit_images = emit_images,
                             .commit = commit,
+                            .last = l->placed ? last : NULL,
                             .goes_on = goes_on,
                             .progress = progress};
     struct forward *f = l->core;
@@ -225,6 +244,8 @@ static int serve(struct forward_io_links *l, struct err *e)
         rc = err_set(e, ERR_DATA, "told to stop before all chunks had come");
     if (rc > 0 && forward_chunks(l->core) > 0 && run_core(l, e) < 0)
         rc = -1;
+    if (l->ended)
+        p.out[0] = NULL;
     if (pump_end(&p, rc, e) < 0)
         return -1;
     status_lanes("");
@@ -252,10 +273,13 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
         return -1;
     if (c->follow && !(l->follow = follow_open(c->follow, e)))
         return -1;
+    l->placed = l->commits && c->lease.place[0];
+    o.remakes = l->placed;
     o.sends = LINK_KIND(MSG_ACTS) | LINK_KIND(MSG_WEIGHTS);
     o.compress = s->zstd ? FRAME_ZSTD : FRAME_RAW;
     if (!(l->rows = link_open(s->out, LINK_OUT, &o, e)))
         return -1;
+    o.remakes = 0;
     o.sends = LINK_KIND(MSG_ACTS);
     return !c->images_out || (l->images = link_open(c->images_out, LINK_OUT, &o, e)) ? 0 : -1;
 }

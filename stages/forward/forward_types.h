@@ -48,8 +48,12 @@ struct forward_io {
     /* The same for the rows of images by themselves, with images_apart. */
     int (*emit_images)(void *ctx, struct msg **m, struct err *e);
     /* Waits for the commit of site number order; *m is the core's. Sites of one stop are committed
-     * in any order, but asked for in theirs. Not called in order FULL. */
+     * in any order, but asked for in theirs. 1: what was emitted since the last commit is to be
+     * emitted again, its sums are lost; then it is called again. Not called in order FULL. */
     int (*commit)(void *ctx, uint64_t order, struct msg **m, struct err *e);
+    /* All has been emitted: the streams end. NULL: nobody will ask for any of it again; else the
+     * commits of the last stop are waited for, as those of any other. */
+    int (*last)(void *ctx, struct err *e);
     /* So many of the chunks go on at a later block than the first, this one or one after it; bad:
      * a kept state that is not used, and why, else NULL. May be NULL. */
     void (*goes_on)(void *ctx, size_t chunks, size_t block, const struct err *bad);

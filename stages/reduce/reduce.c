@@ -217,17 +217,6 @@ static int has_rows(const struct acts_view *a)
     return !(a->T == 1 && a->w && a->w[0] == 0);
 }
 
-/* Of a reducer for one modality: all rows are of it. */
-static int check_modality(const struct reduce *r, const struct acts_view *a, struct err *e)
-{
-    for (size_t t = 0; r->o.partial && r->o.apart && t < a->T; t++)
-        if (!(r->o.apart & 1u << (a->modality ? a->modality[t] : MODALITY_TEXT)))
-            return err_set(e, ERR_USE,
-                           "row %zu is of %s: --rows-of takes what ptq-forward --images-out sends",
-                           t, modality_name(a->modality ? a->modality[t] : MODALITY_TEXT));
-    return 0;
-}
-
 /* A problem has the main sums in any case. */
 static int add_none(struct reduce *r, struct lane *l, int held, const struct acts_view *a,
                     struct err *e)
@@ -242,7 +231,8 @@ static int add_rows(struct reduce *r, struct lane *l, int held, const struct act
     struct acts_view plain = *a;
 
     plain.w = NULL;
-    if (check_modality(r, a, e) < 0 || add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0)
+    if (class_check_only(r->o.partial ? r->o.apart : 0, a, e) < 0 ||
+        add_to(r, l, held ? SET_HOLD : SET_MAIN, a, e) < 0)
         return -1;
     if (held)
         return 0;
@@ -367,9 +357,20 @@ out:
     return m;
 }
 
-static int job_emit(struct reduce *r, struct job *j, struct err *e)
+static void job_take_out(struct reduce *r, struct job *j)
 {
     struct job **at = &r->jobs;
+
+    while (*at != j)
+        at = &(*at)->next;
+    *at = j->next;
+    r->done[j->order] = 1;
+    r->emitted++;
+    job_destroy(j);
+}
+
+static int job_emit(struct reduce *r, struct job *j, struct err *e)
+{
     struct reduce_sink all = {0};
     struct msg *m;
 
@@ -381,16 +382,24 @@ static int job_emit(struct reduce *r, struct job *j, struct err *e)
     for (uint64_t l = 0; l < j->nlanes; l++)
         sink_join(&all, &j->lanes[l].sink);
     sink_note(&r->sink, &all, j->block, j->site);
-    while (*at != j)
-        at = &(*at)->next;
-    *at = j->next;
-    r->done[j->order] = 1;
-    r->emitted++;
-    job_destroy(j);
+    job_take_out(r, j);
     if (r->emit(r->ctx, &m, e) < 0) {
         msg_destroy(&m);
         return -1;
     }
+    return 0;
+}
+
+int reduce_skip(struct reduce *r, const struct msg *commit, uint64_t order, uint64_t sites,
+                struct err *e)
+{
+    struct job *j;
+
+    if (check_sites(r, commit, order, sites, e) < 0)
+        return -1;
+    if (r->done[order] || !(j = job_of(r, order, e)))
+        return r->done[order] ? 0 : -1;
+    job_take_out(r, j);
     return 0;
 }
 

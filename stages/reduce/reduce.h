@@ -54,6 +54,10 @@ struct reduce *reduce_open(const struct reduce_opts *o, struct par *par, reduce_
 /* Counts one weights, acts or partial message; *m is taken over. Emits a problem when it completes
  * a site; with opts.partial a partial when it completes a lane. */
 int reduce_push(struct reduce *r, struct msg **m, struct err *e);
+/* The commit of a site: no rows of it are needed any more, whatever came of them; for a reducer in
+ * the place of one that was lost. */
+int reduce_skip(struct reduce *r, const struct msg *commit, uint64_t order, uint64_t sites,
+                struct err *e);
 /* The stream has ended: every site must have been emitted, of a share those of which anything
  * came; with opts.partial every lane of which anything came (ERR_DATA names what is missing). */
 int reduce_finish(struct reduce *r, struct err *e);

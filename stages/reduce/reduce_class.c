@@ -273,3 +273,13 @@ int class_sums_merge(struct class_sums *x, struct class_sums *y, const struct sl
     class_sums_release(y);
     return 0;
 }
+
+int class_check_only(unsigned only, const struct acts_view *a, struct err *e)
+{
+    for (size_t t = 0; only && t < a->T; t++)
+        if (!(only & 1u << (a->modality ? a->modality[t] : MODALITY_TEXT)))
+            return err_set(e, ERR_USE,
+                           "row %zu is of %s: --rows-of takes what ptq-forward --images-out sends",
+                           t, modality_name(a->modality ? a->modality[t] : MODALITY_TEXT));
+    return 0;
+}

@@ -51,4 +51,7 @@ const char *class_kind(const struct class_sum *c); /* "length", "position", "mod
 /* "256"; "0", "1-127", "8192-"; "text" */
 void class_name(const struct class_sum *c, char *to, size_t size);
 
+/* All rows are of one of these modalities (1 << m); 0: of any. */
+int class_check_only(unsigned only, const struct acts_view *a, struct err *e);
+
 #endif

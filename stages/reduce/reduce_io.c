@@ -4,10 +4,13 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "../../common/base/log.h"
+#include "../../common/base/mem.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/wire/msg_check.h"
 #include "../../common/wire/pump.h"
 #include "reduce_opts.h"
 
@@ -21,12 +24,14 @@ struct reduce_io {
     struct reduce *core;
     struct link *rows, *commits;    /* commits: NULL when the writer's are not listened to */
     struct link *problems, *record; /* record: NULL, or a file */
-    uint64_t committed;
-    double work, pace;      /* most of a problem so far; most seconds for a unit of it */
-    uint64_t held, spilled; /* bytes noted so far */
-    int complete;           /* all rows are in */
-    int unsent;             /* what came of them could not be sent: not their fault */
-    int sink;               /* said */
+    int64_t sites;                  /* as commits say; 0: none came */
+    unsigned char *have;            /* [sites] of the commits: 1, it came */
+    uint64_t committed;             /* of them */
+    double work, pace;              /* most of a problem so far; most seconds for a unit of it */
+    uint64_t held, spilled;         /* bytes noted so far */
+    int complete;                   /* all rows are in */
+    int unsent;                     /* what came of them could not be sent: not their fault */
+    int sink;                       /* said */
 };
 
 /* What solving takes, but for a factor: K^3 for the Hessian, K^2 N for the linears. */
@@ -134,12 +139,37 @@ static int rows_ended(void *ctx, struct err *e)
     return reduce_finish(io->core, e);
 }
 
+/* 1: it is the first commit of its site; 0: it came before, from a writer that was lost; -1 */
+static int is_new(struct reduce_io *io, const struct msg *m, struct err *e)
+{
+    int64_t order, sites;
+
+    if (json_need_int(m->meta, "sites", 1, CHECK_SITES_MAX, &sites, m->id, e) < 0 ||
+        json_need_int(m->meta, "order", 0, sites - 1, &order, m->id, e) < 0 ||
+        (!io->have && !(io->have = mem_array((size_t)sites, 1, e))))
+        return -1;
+    io->sites = io->sites ? io->sites : sites;
+    if (io->sites != sites)
+        return err_set(e, ERR_USE, "%s: field 'sites' is %lld, but earlier commits said %lld",
+                       m->id, (long long)sites, (long long)io->sites);
+    if (io->have[order])
+        return 0;
+    io->have[order] = 1;
+    return io->command->lease.epoch &&
+                   reduce_skip(io->core, m, (uint64_t)order, (uint64_t)sites, e) < 0
+               ? -1
+               : 1;
+}
+
 /* The problem of a committed site is kept no longer. */
 static int take_commit(void *ctx, struct msg **m, struct err *e)
 {
     struct reduce_io *io = ctx;
     double seconds = 0, work = work_of(*m);
+    const int fresh = is_new(io, *m, e);
 
+    if (fresh <= 0)
+        return fresh;
     io->committed++;
     if (json_as_real(json_get((*m)->meta, "seconds"), &seconds) == 0 && work > 0)
         io->pace = fmax(io->pace, seconds / work);
@@ -205,6 +235,7 @@ static struct link *open_out(struct reduce_io *io, const struct stage *s, const 
                                          .run_id = &io->run,
                                          .elastic = !c->core.partial,
                                          .hold = c->commits != NULL,
+                                         .lease = &c->lease,
                                          .keys = s->keys,
                                          .insecure = s->insecure,
                                          .compress = s->zstd ? FRAME_ZSTD : FRAME_RAW},
@@ -219,6 +250,7 @@ static struct link *open_rows(struct reduce_io *io, const struct stage *s, struc
                      &(struct link_opts){.name = "reduce",
                                          .takes = pump_kinds(takes_of(c)),
                                          .run_id = &io->run,
+                                         .lease = &c->lease,
                                          .accepts = c->only.text,
                                          .naccepts = c->only.count,
                                          .peers = (size_t)c->peers + (c->apart != 0),
@@ -242,6 +274,7 @@ static int open_links(struct reduce_io *io, const struct stage *s, struct err *e
                                   &(struct link_opts){.name = "reduce",
                                                       .takes = pump_kinds(commits_take),
                                                       .run_id = &io->run,
+                                                      .lease = &c->lease,
                                                       .keys = s->keys,
                                                       .insecure = s->insecure},
                                   e)))
@@ -281,5 +314,6 @@ int reduce_io_run(struct stage *s, struct err *e)
     link_close(&io.record);
     link_close(&io.commits);
     par_close(&par);
+    free(io.have);
     return rc;
 }

@@ -78,6 +78,10 @@ static const struct opt rows[] = {
      .help = "an earlier run has committed the sites before this one: no rows of them come (ptq "
              "run says which)",
      "0", 0, 1000000, .wiring = 1},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "should this reducer be lost, another is started at its place, with a higher epoch "
+             "(ptq run gives it)",
+     .wiring = 1},
     {.name = NULL},
 };
 
@@ -98,6 +102,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--apart is for the reducer that makes the problems, with --classes "
                        "modality");
+    if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
+        return err_prefix(e, "--lease");
     c->core.apart = (unsigned)(c->apart | c->rows_of);
     c->core.share = c->only.count > 0;
     c->core.mem = s->mem;

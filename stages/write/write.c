@@ -378,7 +378,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
     for (size_t i = 0; i < w->plan.source->count; i++)
         w->sizes.source += w->plan.source->entries[i].bytes;
     if ((o->from_parts  ? take_found(w, e)
-         : o->from_site ? take_over(w, o->from_site, e)
+         : o->from_site ? take_over(w, o->from_site, o->same_run, e)
                         : 0) ||
         out_show(&w->out, e) || (!o->from_site && !o->from_parts && start_record(w, e)) ||
         note_record(w, e)) {

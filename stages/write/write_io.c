@@ -98,10 +98,12 @@ static int announce(struct write_io *io, struct err *e)
 {
     const struct plan *p = write_plan(io->core);
 
-    for (size_t i = 0; i < p->done; i++) {
+    for (size_t i = 0, n = 0; i < p->sites; i++) {
         struct msg *m = NULL;
 
-        io->order[i] = i;
+        if (!p->site[i].done)
+            continue;
+        io->order[n++] = i;
         if (io->commits && write_commit(io->core, i, &m, e) == 0)
             link_send(io->commits, &m, e);
         msg_destroy(&m);
@@ -174,6 +176,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
                                                   .takes = pump_kinds(take),
                                                   .run_id = &io->run,
                                                   .elastic = 1,
+                                                  .lease = &c->lease,
                                                   .peers = (size_t)c->peers,
                                                   .keys = s->keys,
                                                   .insecure = s->insecure},
@@ -185,6 +188,7 @@ static int open_links(struct write_io *io, const struct stage *s, struct err *e)
                                                 .sends = LINK_KIND(MSG_COMMIT),
                                                 .run_id = &io->run,
                                                 .route = LINK_ALL,
+                                                .lease = &c->lease,
                                                 .elastic = 1,
                                                 .peers = (size_t)c->commit_peers,
                                                 .keys = s->keys,

@@ -41,6 +41,14 @@ static const struct opt rows[] = {
      .help = "an earlier run has committed the sites before this one to OUT: go on there (ptq run "
              "says which)",
      "0", 0, 1000000, .wiring = 1},
+    {"same-run", OPT_FLAG, AT(core.same_run),
+     .help = "with --from-site: all but the writer are still there; what is committed behind it "
+             "stays too (ptq run says it)",
+     .wiring = 1},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "should this writer be lost, another is started at its place, with a higher epoch "
+             "(ptq run gives it)",
+     .wiring = 1},
     {"from-parts", OPT_FLAG, AT(core.from_parts),
      .help =
          "no solutions come: a checkpoint of the finished parts in OUT, of a run that cannot go "
@@ -69,6 +77,10 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.from_parts && (c->commits || strcmp(s->in, "-") != 0))
         return err_set(e, ERR_USE, "--from-parts takes no solutions: leave --%s out",
                        c->commits ? "commits" : "in");
+    if (c->core.same_run && !c->core.from_site)
+        return err_set(e, ERR_USE, "--same-run goes with --from-site");
+    if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
+        return err_prefix(e, "--lease");
     if (format_parse(c->core.formats, formats, &count, e) < 0)
         return -1;
     for (size_t i = 0; c->core.head_bits && i < count; i++)

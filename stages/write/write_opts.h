@@ -4,11 +4,13 @@
 #define PTQ_WRITE_OPTS_H
 
 #include "../../common/base/stage.h"
+#include "../../common/wire/link.h"
 #include "write.h"
 
 struct write_command {
     struct write_opts core; /* complete once the spec's check has passed */
-    const char *commits;
+    const char *commits, *lease_text;
+    struct link_lease lease;
     int64_t peers, commit_peers;
 };
 

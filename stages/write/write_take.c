@@ -14,22 +14,29 @@
 #include "write_assemble.h"
 #include "write_impl.h"
 
-/* Does the journal of the earlier run know the site by this digest? */
-static int is_journaled(const struct writer *w, uint64_t order, uint64_t digest)
+/* The digest by which the journal of the earlier run knows the site; NULL: it does not. */
+static const char *journaled(const struct writer *w, uint64_t order)
 {
-    char hex[17];
     int64_t at;
 
-    hash_hex(digest, hex);
     for (size_t i = 0; i < journal_count(w->out.journal); i++) {
         const struct json *r = journal_at(w->out.journal, i);
         const char *known = json_as_text(json_get(r, "digest"));
 
         if (strcmp(json_as_text(json_get(r, "record")), "site") == 0 &&
             json_as_int(json_get(r, "order"), &at) == 0 && (uint64_t)at == order)
-            return known && strcmp(known, hex) == 0;
+            return known;
     }
-    return 0;
+    return NULL;
+}
+
+static int is_journaled(const struct writer *w, uint64_t order, uint64_t digest)
+{
+    const char *known = journaled(w, order);
+    char hex[17];
+
+    hash_hex(digest, hex);
+    return known && strcmp(known, hex) == 0;
 }
 
 /* A site that an earlier run has committed, as if its solution had come. */
@@ -65,9 +72,9 @@ static int drop_parts(const struct writer *w, uint64_t from, struct err *e)
 
     for (size_t i = 0; i < count && rc == 0; i++) {
         uint64_t order = strtoull(names[i], NULL, 10);
-        char *path = order < from && isdigit((unsigned char)*names[i])
-                         ? NULL
-                         : fs_join(w->out.parts, names[i], e);
+        int kept = order < from || (order < w->plan.sites && w->plan.site[order].done);
+        char *path =
+            kept && isdigit((unsigned char)*names[i]) ? NULL : fs_join(w->out.parts, names[i], e);
 
         if (path && unlink(path))
             rc = err_sys(e, "cannot remove '%s'", path);
@@ -77,7 +84,7 @@ static int drop_parts(const struct writer *w, uint64_t from, struct err *e)
     return rc;
 }
 
-int take_over(struct writer *w, uint64_t from, struct err *e)
+int take_over(struct writer *w, uint64_t from, int later, struct err *e)
 {
     struct json *r = json_new_object();
 
@@ -88,12 +95,12 @@ int take_over(struct writer *w, uint64_t from, struct err *e)
         return err_set(e, ERR_USE, "--from-site %llu: the model has %zu sites",
                        (unsigned long long)from, w->plan.sites);
     }
-    for (size_t i = 0; i < from; i++)
-        if (take_part(w, i, e)) {
+    for (size_t i = 0; i < w->plan.sites; i++)
+        if ((i < from || (later && journaled(w, i))) && take_part(w, i, e)) {
             json_destroy(&r);
             return err_prefix(e, "going on with '%s'", w->out.path);
         }
-    if (journal_forget(w->out.journal, from, e) || drop_parts(w, from, e)) {
+    if ((!later && journal_forget(w->out.journal, from, e)) || drop_parts(w, from, e)) {
         json_destroy(&r);
         return -1;
     }

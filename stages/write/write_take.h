@@ -12,8 +12,9 @@ struct writer;
 
 /* Before anything is made there: ERR_USE where `out` has no parts. */
 int take_look(const char *out, struct err *e);
-/* The sites before `from`, all of them; what is there of others is removed. */
-int take_over(struct writer *w, uint64_t from, struct err *e);
+/* The sites before `from`, all of them; what is there of others is removed. later: not those that
+ * the journal has. */
+int take_over(struct writer *w, uint64_t from, int later, struct err *e);
 /* Every site whose part is there and whole; the linears of the others stay as they are, for good.
  * Parts that cannot be read count as not there (writer.unread). */
 int take_found(struct writer *w, struct err *e);

@@ -21,6 +21,7 @@ struct write_opts {
     /* an earlier run has committed the sites before this one: they are taken over from its parts,
      * of which the rest goes. 0: there is no earlier run */
     uint64_t from_site;
+    int same_run; /* it goes on with all but its writer: later sites of the journal are taken too */
     /* all parts that an earlier run has left are taken over, and no solution will come: the sites
      * without one stay at full precision */
     int from_parts;

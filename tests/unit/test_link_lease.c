@@ -154,12 +154,108 @@ static void test_spare(void **state)
     link_close(&in);
 }
 
+static const struct link_lease r0 = {"r", 0}, r1 = {"r", 1};
+
+/* The other end is lost: what it did not come back for goes to the next one at its place. */
+static void test_next_receiver(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.lease = &r0)),
+                *out = open_ok(url, LINK_OUT, OUT());
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        send_ok(out, i, 10);
+    recv_ok(in, 0);
+    recv_ok(in, 1);
+    recv_ok(in, 2); /* it has come back for more than 1 */
+    link_close(&in);
+    in = open_ok(bound, LINK_IN, IN(.lease = &r1));
+    recv_ok(in, 2);
+    send_ok(out, 4, 10);
+    recv_ok(in, 3);
+    recv_ok(in, 4);
+    assert_false(link_again(out));
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
+}
+
+/* The same, where the stage sends again what is needed, after its end too. */
+static void test_remade(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN(.lease = &r0)),
+                *out = open_ok(url, LINK_OUT, OUT(.remakes = 1));
+    double until = clock_wall() + 10;
+
+    (void)state;
+    send_ok(out, 0, 10);
+    recv_ok(in, 0);
+    end_ok(out);
+    recv_end(in);
+    assert_false(link_again(out));
+    link_close(&in);
+    in = open_ok(bound, LINK_IN, IN(.lease = &r1));
+    while (!link_again(out) && clock_wall() < until)
+        poll(NULL, 0, 5);
+    send_ok(out, 7, 10);
+    assert_false(link_again(out));
+    end_ok(out);
+    recv_ok(in, 7);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
+}
+
+/* A receiver begins anew with the next sender; the credit of what it has in hand is of the one
+ * before. */
+static void test_next_sender(void **state)
+{
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.route = LINK_ALL, .elastic = 1, .lease = &r0)),
+                *in = open_ok(url, LINK_IN, IN(.credit_messages = 2));
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        send_ok(out, i, 10);
+    for (int i = 0; i < 3; i++)
+        recv_ok(in, i);
+    link_close(&out);
+    out = open_ok(bound, LINK_OUT, OUT(.route = LINK_ALL, .elastic = 1, .lease = &r1));
+    for (int i = 0; i < 6; i++)
+        send_ok(out, i + 10, 10);
+    for (int i = 0; i < 6; i++)
+        recv_ok(in, i + 10);
+    end_ok(out);
+    recv_end(in);
+    link_close(&in);
+    link_close(&out);
+}
+
+/* One without a place is lost for good. */
+static void test_no_next(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN()), *out = open_ok(url, LINK_OUT, OUT());
+
+    (void)state;
+    send_ok(out, 0, 10);
+    recv_ok(in, 0);
+    link_close(&in);
+    fails(out, "left the stream unfinished");
+    link_close(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_parse, setup),     cmocka_unit_test_setup(test_replaced, setup),
-        cmocka_unit_test_setup(test_cut_short, setup), cmocka_unit_test_setup(test_given_up, setup),
+        cmocka_unit_test_setup(test_parse, setup),
+        cmocka_unit_test_setup(test_replaced, setup),
+        cmocka_unit_test_setup(test_cut_short, setup),
+        cmocka_unit_test_setup(test_given_up, setup),
         cmocka_unit_test_setup(test_spare, setup),
+        cmocka_unit_test_setup(test_next_receiver, setup),
+        cmocka_unit_test_setup(test_remade, setup),
+        cmocka_unit_test_setup(test_next_sender, setup),
+        cmocka_unit_test_setup(test_no_next, setup),
     };
 
     return link_tests_run("link_lease", tests, sizeof tests / sizeof *tests);

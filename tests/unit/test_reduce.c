@@ -524,6 +524,13 @@ static void a_missing_chunk_is_named(void **state)
     assert_int_equal(reduce_finish(r, &e), -1);
     assert_int_equal(e.kind, ERR_DATA);
     assert_non_null(strstr(e.text, "attn.qkv"));
+    m = weights_of();
+    assert_int_equal(reduce_skip(r, m, 0, 9, &e), -1); /* of another number of sites */
+    assert_int_equal(reduce_skip(r, m, 0, 1, &e), 0);
+    msg_destroy(&m);
+    m = acts_of(CHUNKS - 1, DT_F32, NULL); /* which nobody needs any more */
+    assert_int_equal(reduce_push(r, &m, &e), 0);
+    assert_null(kept);
     reduce_close(&r);
     reduce_close(NULL);
     par_close(&par);

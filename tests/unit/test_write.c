@@ -377,6 +377,36 @@ static void takes_over_an_unfinished_run(void **state)
     not_taken_over(3, "finished output");
 }
 
+/* Only the writer was lost: the others never send a site again that was committed. */
+static void keeps_what_its_run_has_committed(void **state)
+{
+    struct tiny_opts o = TINY_OPTS;
+    struct err e = {0};
+    struct writer *w = need_open("gptq", 0);
+    struct msg *m;
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(give(w, i == 2 ? 5 : i, &o, &e), 1);
+    write_close(&w);
+    put(at("@" FOLLOW_PARTS "/00006.ptq"), "not journaled");
+    w = write_open(
+        &(struct write_opts){
+            .model = model, .out = out, .formats = "gptq", .from_site = 2, .same_run = 1},
+        &e);
+    if (!w)
+        fail_msg("%s", e.text);
+    assert_int_equal(write_plan(w)->done, 5);
+    assert_int_equal(write_commit(w, 5, &m, &e), 0);
+    msg_destroy(&m);
+    assert_false(fs_exists(at("@" FOLLOW_PARTS "/00006.ptq")));
+    for (size_t i = 2; i < TINY_SITES; i++)
+        assert_int_equal(give(w, i, &o, &e), i == 2 || i > 5);
+    if (write_finish(w, &e) < 0)
+        fail_msg("%s", e.text);
+    write_close(&w);
+}
+
 /* While a run goes on, and after one that failed, nothing can be loaded. */
 static void no_half_model(void **state)
 {
@@ -551,6 +581,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(refuses_what_gptq_cannot_store, remove_out),
         cmocka_unit_test_teardown(finished_parts_are_assembled, remove_out),
         cmocka_unit_test_teardown(takes_over_an_unfinished_run, remove_out),
+        cmocka_unit_test_teardown(keeps_what_its_run_has_committed, remove_out),
         cmocka_unit_test_teardown(duplicates, remove_out),
         cmocka_unit_test_teardown(no_half_model, remove_out),
         cmocka_unit_test_teardown(worst_and_journal, remove_out),
