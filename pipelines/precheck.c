@@ -268,11 +268,17 @@ static int check_slide(const struct route *t, const struct sites *sites,
     return 0;
 }
 
+static int act_bits_of(const struct stage *forward)
+{
+    return forward ? ((const struct forward_command *)forward->own)->core.act_bits : 0;
+}
+
 /* Each solver's bits, groups and overrides against the model, and what the writer can store. */
 static int check_shapes(const struct route *t, const struct sites *sites, struct loads *l,
                         struct err *e)
 {
-    const struct stage *w = route_stage(t, &write_spec, 0), *s;
+    const struct stage *w = route_stage(t, &write_spec, 0), *f = route_stage(t, &forward_spec, 0),
+                       *s;
     const struct format *formats[FORMATS_MAX];
     size_t nformats = 0;
     int fuses = 0;
@@ -290,7 +296,8 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
                                           .bits = c->core.bits,
                                           .group = c->core.group,
                                           .grid = c->core.grid,
-                                          .permuted = c->core.desc_act};
+                                          .permuted = c->core.desc_act,
+                                          .act_bits = act_bits_of(f)};
 
         if (overrides_check_shapes(&c->lines, sites, &all, formats, nformats, e) < 0)
             return -1;

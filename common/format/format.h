@@ -37,6 +37,7 @@ struct format_linear {
     int symmetric; /* every zero point is 2^(bits-1) */
     int head;      /* the head: engines name it apart */
     int permuted;  /* groups are not of inputs that follow each other: each names its own */
+    int act_bits;  /* its inputs are rounded to so many; 0: they are not */
 };
 
 #define FORMAT_TENSORS 6

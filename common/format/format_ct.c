@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_ct - compressed-tensors: what llm-compressor writes and vLLM reads. Here whole numbers,
- * pack-quantized; floating-point numbers: format_ct_float.c.
+ * pack-quantized; floating-point numbers: format_ct_float.c; beside rounded activations:
+ * format_ct_int.c.
  *   P.weight_packed I32 [N, ceil(K*b/32)]: the codes of a row, lowest bit first
  *   P.weight_scale F16 or BF16 [N, G]
  *   P.weight_shape I64 [2] = N, K
@@ -83,10 +84,17 @@ static int check(const struct format_linear *l, struct err *e)
 {
     if (packed_check_order(l, CT_METHOD, e) < 0)
         return -1;
+    if (is_float(l) && l->act_bits)
+        return err_set(e, ERR_USE,
+                       "'%s': activations in whole numbers beside weights on grid %s: leave "
+                       "--act-bits out, or say --grid sym",
+                       l->name, l->grid->name);
     if (is_float(l))
         return ct_float_check(l, e);
     if (packed_check(l, CT_METHOD, e) < 0)
         return -1;
+    if (l->act_bits)
+        return ct_int_check(l, e);
     return l->bits && l->group ? ct_check(l->N, l->K, l->bits, l->group, l->name, e) : 0;
 }
 
@@ -95,6 +103,8 @@ static int tensors(const struct format_linear *l, struct format_tensor t[FORMAT_
 {
     if (is_float(l))
         return ct_float_tensors(l, t, e);
+    if (l->act_bits)
+        return ct_int_tensors(l, t, e);
     if (packed_describe(&t[0], l->name, "weight_packed", DT_I32, l->N, field_words(l->K, l->bits),
                         e) ||
         packed_describe(&t[1], l->name, "weight_scale", l->scale_type, l->N, l->G, e) ||
@@ -119,6 +129,8 @@ static int put(const struct format_linear *l, const struct coded *c, format_emit
 
     if (is_float(l))
         return ct_float_put(l, c, emit, ctx, e);
+    if (l->act_bits)
+        return ct_int_put(l, c, emit, ctx, e);
     if (!(words = mem_raw(packed < zeros ? zeros : packed, sizeof *words, e)))
         return -1;
     if (ct_pack(l->N, l->K, l->bits, 0, c->codes, words) < 0)
@@ -193,5 +205,6 @@ const struct format format_compressed_tensors = {
     .close = ct_close,
     .find = ct_find,
     .read = ct_read,
+    .act_bits = ct_act_bits,
     .look = ct_look,
 };

@@ -163,16 +163,18 @@ static struct json *weights_of(const struct format_linear *kind)
     return w;
 }
 
-/* FP8 is for engines that round activations too, each token by its own scale; what has 4 bits they
- * multiply with activations as they are. */
+/* FP8 is for engines that round activations too, each token by its own scale; whole numbers where
+ * the run has rounded them. */
 static struct json *inputs_of(const struct format_linear *kind)
 {
+    const int floats = strcmp(ct_format_name(kind->grid), CT_FP8) == 0,
+              bits = floats ? 8 : kind->act_bits;
     struct json *a;
 
-    if (strcmp(ct_format_name(kind->grid), CT_FP8) != 0)
+    if (!bits)
         return json_new_null();
-    if (!(a = json_new_object()) || json_set_int(a, "num_bits", 8) ||
-        json_set_text(a, "type", "float") || json_set_bool(a, "symmetric", 1) ||
+    if (!(a = json_new_object()) || json_set_int(a, "num_bits", bits) ||
+        json_set_text(a, "type", floats ? "float" : "int") || json_set_bool(a, "symmetric", 1) ||
         json_set_text(a, "strategy", "token") || json_set(a, "group_size", json_new_null()) ||
         json_set_bool(a, "dynamic", 1) || json_set(a, "actorder", json_new_null()) ||
         json_set(a, "block_structure", json_new_null()) ||
@@ -180,6 +182,11 @@ static struct json *inputs_of(const struct format_linear *kind)
         json_set(a, "observer_kwargs", json_new_object()))
         json_destroy(&a);
     return a;
+}
+
+static const char *kind_format(const struct format_linear *kind)
+{
+    return kind->act_bits && affine_is(kind->grid) ? CT_INT : ct_format_name(kind->grid);
 }
 
 static struct json *groups_make(const struct groups *g)
@@ -196,7 +203,7 @@ static struct json *groups_make(const struct groups *g)
               json_set(group, "weights", weights_of(g->kind[k])) ||
               json_set(group, "input_activations", inputs_of(g->kind[k])) ||
               json_set(group, "output_activations", json_new_null()) ||
-              json_set_text(group, "format", ct_format_name(g->kind[k]->grid));
+              json_set_text(group, "format", kind_format(g->kind[k]));
         if (bad)
             json_destroy(&group);
         bad = json_set(all, name, group) || bad;
@@ -209,10 +216,10 @@ static struct json *groups_make(const struct groups *g)
 /* Of all of them. */
 static const char *format_of_all(const struct groups *g)
 {
-    const char *first = ct_format_name(g->kind[0]->grid);
+    const char *first = kind_format(g->kind[0]);
 
     for (size_t k = 1; k < g->kinds; k++)
-        if (strcmp(ct_format_name(g->kind[k]->grid), first) != 0)
+        if (strcmp(kind_format(g->kind[k]), first) != 0)
             return CT_MIXED;
     return first;
 }
@@ -232,6 +239,20 @@ static int has_head(const struct format_model *m)
     return 0;
 }
 
+/* A module that is to be left alone. What models that see have beside their decoder stands in files
+ * without the "model." that transformers puts before it. */
+static int ignore_push(struct json *list, const char *name)
+{
+    char longer[TENSOR_NAME + 8];
+
+    if (json_push(list, json_new_text(name)) < 0)
+        return -1;
+    if (strcmp(name, "lm_head") == 0 || strncmp(name, "model.", strlen("model.")) == 0)
+        return 0;
+    snprintf(longer, sizeof longer, "model.%s", name);
+    return json_push(list, json_new_text(longer));
+}
+
 /* The head is there also where the checkpoint has none of its own. */
 static struct json *ignore_make(const struct format_model *m)
 {
@@ -239,9 +260,9 @@ static struct json *ignore_make(const struct format_model *m)
     int bad = !list || (!has_head(m) && json_push(list, json_new_text("lm_head")));
 
     for (size_t i = 0; i < m->count && !bad; i++)
-        bad = m->linear[i]->kept && json_push(list, json_new_text(m->linear[i]->name));
+        bad = m->linear[i]->kept && ignore_push(list, m->linear[i]->name);
     for (size_t i = 0; i < m->nothers && !bad; i++)
-        bad = strcmp(m->other[i], "lm_head") && json_push(list, json_new_text(m->other[i]));
+        bad = strcmp(m->other[i], "lm_head") && ignore_push(list, m->other[i]);
     if (bad)
         json_destroy(&list);
     return list;

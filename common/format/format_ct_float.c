@@ -229,6 +229,8 @@ int ct_float_look(const struct st_set *set, const struct st_entry *x, struct for
                           *w = packed ? packed : packed_part(&from, l->name, "weight");
     const int two = packed != NULL;
 
+    if (w && !two && w->dtype == DT_I8)
+        return ct_int_look(w, x, l);
     if (!w || w->ndim != 2 || w->dtype != (two ? DT_U8 : DT_F8_E4M3) || !w->shape[0] ||
         !w->shape[1] || w->shape[1] > SIZE_MAX / 8 || (two && x->ndim != 2) || x->ndim > 2)
         return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format_ct_load - linears of a compressed-tensors checkpoint. What a module is, its exact name
  * among the targets says first, then the first regular expression that matches from its start, then
- * the class Linear. What changes the mathematics and is not done here (rounded activations beside
- * whole numbers, the cache of keys and values, transforms, sparsity) is refused by name; beside
- * floating-point weights activations are the engine's affair. */
+ * the class Linear. What changes the mathematics and is not done here (activations that are rounded
+ * otherwise than each token by itself, the cache of keys and values, transforms, sparsity) is
+ * refused by name; beside floating-point weights activations are the engine's affair. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,8 @@ static int must_be(const struct json *of, const char *key, const char *want, con
 /* Which of them it is follows from the weights. */
 static int format_check(const struct json *of, const char *what, struct err *e)
 {
-    static const char *const known[] = {CT_FORMAT, CT_FP8, "naive-quantized", CT_NVFP4, CT_MXFP4};
+    static const char *const known[] = {CT_FORMAT,         CT_INT,   CT_FP8,
+                                        "naive-quantized", CT_NVFP4, CT_MXFP4};
     const struct json *v = json_get(of, "format");
     const char *t = json_as_text(v);
 
@@ -119,8 +120,8 @@ static int format_check(const struct json *of, const char *what, struct err *e)
     return json_kind(v) == JSON_KIND_NULL
                ? 0
                : err_set(e, ERR_USE,
-                         "%s: format '%.64s' is not supported (known: " CT_FORMAT ", " CT_FP8
-                         ", naive-quantized, " CT_NVFP4 ", " CT_MXFP4 ")",
+                         "%s: format '%.64s' is not supported (known: " CT_FORMAT ", " CT_INT
+                         ", " CT_FP8 ", naive-quantized, " CT_NVFP4 ", " CT_MXFP4 ")",
                          what, t ? t : "not a text");
 }
 
@@ -199,6 +200,31 @@ static int kind_read(const struct json *w, struct ct_kind *x, const char *what, 
     return 0;
 }
 
+/* Activations in whole numbers: symmetric, each token by its own scale, found as it comes. */
+static int acts_read(const struct json *g, struct ct_kind *x, const char *what, struct err *e)
+{
+    const struct json *a = json_get(g, "input_activations");
+    const char *type = json_text_or(a, "type", "int"), *strategy = json_text_or(a, "strategy", "");
+    int symmetric, dynamic;
+    int64_t bits;
+
+    if (json_kind(a) == JSON_KIND_NULL)
+        return 0;
+    if (json_need_int(a, "num_bits", 1, 64, &bits, what, e) < 0 ||
+        json_opt_bool(a, "symmetric", 1, &symmetric, what, e) < 0 ||
+        json_opt_bool(a, "dynamic", 0, &dynamic, what, e) < 0)
+        return err_prefix(e, "input_activations");
+    if (strcmp(type, "int") || strcmp(strategy, "token") || !symmetric || !dynamic || bits < 2 ||
+        bits > 8)
+        return err_set(e, ERR_USE,
+                       "%s: input_activations: type '%.32s' of %lld bits, strategy '%.32s'%s%s are "
+                       "not supported (known: int of 2 to 8 bits, token, symmetric, dynamic)",
+                       what, type, (long long)bits, strategy, symmetric ? "" : ", not symmetric",
+                       dynamic ? "" : ", not dynamic");
+    x->act_bits = (int)bits;
+    return 0;
+}
+
 static int group_read(struct ct_spec *s, const struct json *g, const char *what, struct err *e)
 {
     char part[760];
@@ -208,7 +234,7 @@ static int group_read(struct ct_spec *s, const struct json *g, const char *what,
     snprintf(part, sizeof part, "%s: weights", what);
     if (must_lack(g, "output_activations", what, e) < 0 || format_check(g, what, e) < 0 ||
         kind_read(json_get(g, "weights"), &s->kind[s->nkinds], part, e) < 0 ||
-        (!s->kind[s->nkinds].grid && must_lack(g, "input_activations", what, e) < 0))
+        (!s->kind[s->nkinds].grid && acts_read(g, &s->kind[s->nkinds], what, e) < 0))
         return -1;
     snprintf(part, sizeof part, "%s: targets", what);
     return patterns_add(s, json_get(g, "targets"), s->nkinds++, part, e);
@@ -235,6 +261,25 @@ static int groups_read(struct ct_spec *s, const struct json *groups, const char 
     return 0;
 }
 
+int ct_act_bits(const void *spec)
+{
+    const struct ct_spec *s = spec;
+
+    return s->nkinds ? s->kind[0].act_bits : 0;
+}
+
+/* A model has one kind of activations. */
+static int acts_agree(const struct ct_spec *s, const char *what, struct err *e)
+{
+    for (size_t k = 1; k < s->nkinds; k++)
+        if (s->kind[k].act_bits != s->kind[0].act_bits)
+            return err_set(e, ERR_USE,
+                           "%s: input_activations of %d bits in one group and of %d in another are "
+                           "not supported",
+                           what, s->kind[0].act_bits, s->kind[k].act_bits);
+    return 0;
+}
+
 void *ct_open(const struct json *q, const char *what, struct err *e)
 {
     struct ct_spec *s = mem_array(1, sizeof *s, e);
@@ -249,7 +294,7 @@ void *ct_open(const struct json *q, const char *what, struct err *e)
         must_lack(q, "sparsity_config", what, e) == 0 &&
         must_lack(q, "transform_config", what, e) == 0 &&
         (json_kind(ignore) == JSON_KIND_NULL || patterns_add(s, ignore, SIZE_MAX, part, e) == 0) &&
-        groups_read(s, json_get(q, "config_groups"), what, e) == 0)
+        groups_read(s, json_get(q, "config_groups"), what, e) == 0 && acts_agree(s, what, e) == 0)
         return spec;
     ct_close(&spec);
     return NULL;
@@ -338,6 +383,8 @@ int ct_find(const void *spec, const struct format_source *from, const char *name
         return -1;
     if (w->grid)
         return ct_float_find(w, from, name, N, K, e);
+    if (ct_int_is(from, name))
+        return ct_int_find(w, from, name, N, K, e);
     if (ct_check(N, K, w->bits, w->group, name, e) < 0)
         return err_prefix(e, "%s", from->dir);
     G = grid_groups(K, w->group);
@@ -365,6 +412,8 @@ int ct_read(const void *spec, const struct format_source *from, const char *name
         return -1;
     if (w->grid)
         return ct_float_read(w, from, name, N, K, p, e);
+    if (ct_int_is(from, name))
+        return ct_int_read(w, from, name, N, K, p, e);
     if (packed_open(p, N, K, w->bits, w->group, e) < 0)
         return -1;
     if (packed_groups(p, from, name, "weight_g_idx", e) < 0 ||

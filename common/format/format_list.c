@@ -137,7 +137,8 @@ int format_is_plain(const struct st_set *s, const char *name)
 
     snprintf(full, sizeof full, "%s.weight", name);
     x = st_find(s, full);
-    return x && !x->blocks && (x->dtype != DT_F8_E4M3 || !format_packed(s, name));
+    return x && !x->blocks &&
+           ((x->dtype != DT_F8_E4M3 && x->dtype != DT_I8) || !format_packed(s, name));
 }
 
 int format_check_kept(const struct format *f, struct err *e)

@@ -127,8 +127,8 @@ int model_load_tensor(const struct model *m, const struct op_tensor *t, float **
     *w = NULL;
     if (!x && t->optional)
         return 0; /* model_open checked that none is missing */
-    if (x && x->dtype == DT_F8_E4M3 && linear_name(t, linear, sizeof linear) &&
-        !format_is_plain(m->st, linear))
+    if (x && (x->dtype == DT_F8_E4M3 || x->dtype == DT_I8) &&
+        linear_name(t, linear, sizeof linear) && !format_is_plain(m->st, linear))
         x = NULL; /* codes of that name */
     if (x && !(x = model_need(m, t->name, t->ndim, t->shape, e)))
         return -1;

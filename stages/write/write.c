@@ -211,12 +211,12 @@ static int beside(const struct writer *w, const struct format *f, const struct f
 
 /* Asked when a solution comes: a run must not fail at its end for what is known now. */
 static int storable(const struct writer *w, const struct plan_linear *l,
-                    const struct solution_linear *s, struct err *e)
+                    const struct solution_linear *s, const struct json *prov, struct err *e)
 {
     struct format_linear f;
     struct coded c;
 
-    if (plan_stored(l, s, &f, &c, e))
+    if (plan_stored(l, s, prov, &f, &c, e))
         return -1;
     for (size_t i = 0; i < w->nformats && !f.kept; i++) {
         const struct format *x = w->formats[i];
@@ -242,7 +242,7 @@ int write_storable(const struct writer *w, const struct solution_view *v,
     const struct plan_site *x = &w->plan.site[v->order];
 
     for (size_t i = 0; i < x->count; i++)
-        if (storable(w, &w->plan.linear[x->first + i], linear[i], e))
+        if (storable(w, &w->plan.linear[x->first + i], linear[i], v->prov, e))
             return -1;
     return 0;
 }

@@ -103,7 +103,7 @@ int plan_note(struct plan *p, const struct solution_view *v,
 int plan_leave(struct plan *p, struct err *e);
 /* A linear as the solution would have it stored. */
 int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
-                struct format_linear *f, struct coded *c, struct err *e);
+                const struct json *prov, struct format_linear *f, struct coded *c, struct err *e);
 /* All linears, for a format's config; *m points into the plan. All sites must be there. */
 void plan_model(const struct plan *p, struct format_model *m);
 /* Sum of loss over sum of tr(WHW') of the linears of a site; NaN when a loss is not known. */

@@ -5,6 +5,7 @@
 client.py has ENGINE                       exit 0: installed, 77: not, with the reason
 client.py ids DIR TEXT.jsonl WINDOW COUNT  prints rows of input_ids: COUNT windows of the text, for ptq-eval
 client.py bytes DIR COPY KEY=VALUE...      a copy of a model without a tokenizer, with one of single bytes and these values in config.json, and ids.jsonl
+client.py see DIR GOLDEN LOGITS            the same of a model that sees, in transformers: rows and pictures are those of a conformance golden
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
@@ -180,6 +181,26 @@ def run(engine, folder, rows, logits):
     print(json.dumps({"engine": engine, "perplexity": math.exp(nll / predictions), "off": math.sqrt(off / of)}))
 
 
+def see(folder, golden, logits):
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, device_map="cpu", dtype=torch.float32, attn_implementation="eager")
+    given, want = load_file(golden), load_file(logits)
+    off = of = 0.0
+    for i in range(len(want)):
+        x = {k: given[f"{k}.{i}"] for k in ("pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes") if f"{k}.{i}" in given}
+        x["input_ids"] = given[f"input_ids.{i}"][None]
+        if given[f"position_ids.{i}"].shape[0] == 3:  # else its newest releases want the kind of each token
+            x["position_ids"] = given[f"position_ids.{i}"][:, None]
+        with torch.no_grad():
+            got = model(attention_mask=torch.ones_like(x["input_ids"]), **x).logits[0].float()
+        off += (got - want[f"logits.{i}"]).double().square().sum().item()
+        of += want[f"logits.{i}"].double().square().sum().item()
+    print(json.dumps({"engine": "transformers", "rows": len(want), "off": math.sqrt(off / of)}))
+
+
 def main(argv):
     if argv[0] == "has":
         lacks = [m for m in NEEDS[argv[1]] if not has(m)]
@@ -190,6 +211,8 @@ def main(argv):
         return bytes_copy(*argv[1:])
     if argv[0] == "ids":
         return ids(argv[1], argv[2], int(argv[3]), int(argv[4]))
+    if argv[0] == "see":
+        return see(*argv[1:])
     return run(*argv[1:])
 
 

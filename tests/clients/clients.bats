@@ -152,3 +152,33 @@ phi3 sliding_window=null
 phi3-longrope max_position_embeddings=1024 original_max_position_embeddings=512 rope_parameters=null rope_scaling={"type":"longrope","short_factor":[1.0,1.05,1.1,1.2,1.3,1.4,1.5,1.6],"long_factor":[1.1,1.3,1.7,2.1,2.6,3.0,3.5,4.0]}
 END
 }
+
+sees() { # FAMILY OPTIONS...: a conformance model with its pictures, dense and in codes
+    local why data=${PTQ_SHARED:-$root/../shared}/data/conformance/$1 family=$1
+    shift
+    [ -d "$data" ] || skip "data/conformance is not on this machine (PTQ_SHARED)"
+    why=$("$python" "$client" has compressed-tensors 2>&1) || skip "${why:-no $python here}"
+    cp "$root/tests/golden/vision/$family.jsonl" ids.jsonl && ln -sfn "$data/images" images
+    ptq run vlm --model "$data" --data ids.jsonl --out out --overwrite --tokens 130 --chunk-tokens 65 --bits 4 --group -1 --grid sym \
+        --format dense,compressed-tensors --quiet "$@"
+    for made in dense compressed-tensors; do
+        ptq eval --model out/$made --data ids.jsonl --logits logits --json --quiet >ours.json
+        "$python" "$client" see out/$made "$data/golden.safetensors" logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+        cat theirs.json
+        # f32 against f32; pictures are prepared anew here, within a step of uint8 of the golden's
+        jq -e '.rows == 2 and .off < 0.001' theirs.json
+    done
+}
+
+@test "compressed-tensors: a model that sees, decoder and tower in codes" {
+    sees idefics3 --vision quantize
+}
+
+@test "compressed-tensors: a model that sees whose modules others call by other names than its file" {
+    sees qwen2_5_vl --vision quantize
+}
+
+# Activations are rounded there as here; a number that lies between two steps may fall to either side.
+@test "compressed-tensors: W4A8" {
+    loads compressed-tensors 0.02 --format compressed-tensors --grid sym --group -1 --act-bits 8
+}

@@ -135,6 +135,27 @@ refused() { # WORD OPTIONS...: before anything was started
     refused "with a scale for each row" --format compressed-tensors --grid fp8 --bits 8
 }
 
+@test "rounded activations: compressed-tensors says so, and what it says is measured; other formats need to be told" {
+    ptq run "$BATS_TEST_DIRNAME/../../pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 256 --length 128 --quiet \
+        --bits 4 --group 64 --grid sym --act-bits 8 --format compressed-tensors,dense
+    jq -e '.quantization_config | .format == "int-quantized" and (.config_groups.group_0 | .format == "int-quantized" and .weights.num_bits == 4 and
+        (.input_activations | .num_bits == 8 and .type == "int" and .strategy == "token" and .dynamic and .symmetric))' out/compressed-tensors/config.json
+    run -0 --separate-stderr ptq check out/compressed-tensors
+    [[ $output == *"0 problems, 0 warnings"* ]]
+    measure() { ptq eval --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet "$@"; }
+    for given in "compressed-tensors --act-bits 8" compressed-tensors "compressed-tensors --act-bits 0" "dense --act-bits 8" dense; do
+        # shellcheck disable=SC2086
+        measure --model out/$given | jq .perplexity
+    done >perplexity # the dense one has its weights in bf16
+    jq -es '(.[0] == .[1]) and (.[1] != .[2]) and (.[3] != .[4]) and (.[3] / .[1] - 1 | fabs) < 0.002' perplexity
+    jq '.quantization_config.config_groups.group_0.input_activations.dynamic = false' out/compressed-tensors/config.json >other && cp other out/compressed-tensors/config.json
+    run -100 measure --model out/compressed-tensors
+    [[ $output == *"input_activations"*"not dynamic"* ]]
+    rm -r out
+    refused "know no zero points: say --grid sym" --format compressed-tensors --act-bits 8 --grid asym
+    refused "activations in whole numbers beside weights on grid nvfp4" --format compressed-tensors --act-bits 8 --grid nvfp4 --group 16
+}
+
 same_eval() { # MODEL OF: the figures are the same to the last digit
     for m in "$@"; do
         ptq eval --model "$m" --data "$M/eval.jsonl" --window 128 --max-windows 1 --json --quiet >"${m//\//_}.json"

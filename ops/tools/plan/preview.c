@@ -131,7 +131,8 @@ int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
                                       .group = s->group,
                                       .grid = s->grid,
                                       .scale_type = s->scale_type,
-                                      .permuted = s->desc_act};
+                                      .permuted = s->desc_act,
+                                      .act_bits = o->forward ? o->forward->act_bits : 0};
     struct forecast f;
 
     memset(p, 0, sizeof *p);

@@ -74,7 +74,8 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
     const struct format_linear all = {.scale_type = t->o->solve->scale_type,
                                       .bits = t->o->solve->bits,
                                       .group = t->o->solve->group,
-                                      .grid = t->o->solve->grid};
+                                      .grid = t->o->solve->grid,
+                                      .act_bits = t->o->forward ? t->o->forward->act_bits : 0};
     struct preview_class want = {.kept = 0}, *c;
     struct override_values v;
     struct format_linear l;
