@@ -15,6 +15,7 @@
 #include "../../common/model/sidecar.h"
 #include "../../common/model/vision.h"
 #include "../../common/model/vec.h"
+#include "write_prov.h"
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
@@ -463,22 +464,6 @@ static int all_equal(const uint8_t *zeros, size_t n, unsigned value)
     return 1;
 }
 
-/* What the forward stage has rounded the inputs to; 0: nothing. */
-static int act_bits_of(const struct json *prov)
-{
-    int64_t bits = 0;
-
-    for (size_t i = 0; i < json_count(prov); i++) {
-        const struct json *record = json_at(prov, i);
-        const char *stage = json_as_text(json_get(record, "stage"));
-
-        if (stage && strcmp(stage, "forward") == 0 && json_has(record, "act_bits") &&
-            json_as_int(json_get(record, "act_bits"), &bits) == 0 && bits > 0 && bits <= 8)
-            return (int)bits;
-    }
-    return 0;
-}
-
 int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
                 const struct json *prov, struct format_linear *f, struct coded *c, struct err *e)
 {
@@ -493,7 +478,7 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
     f->permuted = c->group_of != NULL;
     f->grid = c->grid;
     f->scale_type = c->scale_type;
-    f->act_bits = act_bits_of(prov);
+    f->act_bits = prov_act_bits(prov);
     f->symmetric = !c->zeros || all_equal(c->zeros, c->N * c->G, 1u << (c->bits - 1));
     return 0;
 }
