@@ -15,7 +15,7 @@
 #include "../../common/model/sidecar.h"
 #include "../../common/model/vision.h"
 #include "../../common/model/vec.h"
-#include "write_prov.h"
+#include "write_records.h"
 
 #define CHECK_NUMBERS ((size_t)1 << 18) /* at a time */
 
@@ -478,7 +478,7 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
     f->permuted = c->group_of != NULL;
     f->grid = c->grid;
     f->scale_type = c->scale_type;
-    f->act_bits = prov_act_bits(prov);
+    f->act_bits = records_act_bits(prov);
     f->symmetric = !c->zeros || all_equal(c->zeros, c->N * c->G, 1u << (c->bits - 1));
     return 0;
 }

@@ -9,7 +9,4 @@
 
 /* JSON on one line, the caller's; NULL on error. All sites must be there. */
 char *prov_text(const struct plan *p, const char *format, struct err *e);
-/* What the forward stage of these records has rounded inputs to; 0: nothing. */
-int prov_act_bits(const struct json *prov);
-
 #endif
