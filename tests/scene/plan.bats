@@ -145,7 +145,7 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
 @test "a config.json alone is planned, and on 1, 2, 4 hosts" {
     mkdir bare
     cp "$M/config.json" bare/
-    run -0 --separate-stderr ptq plan --model bare --tokens 8192 --length 1024 --chunk-tokens 1024 --cores 2 --hosts 4 --net 1G --core-gflops 50
+    run -0 --separate-stderr ptq plan --model bare --tokens 8192 --length 1024 --chunk-tokens 1024 --cores 2 --hosts 4 --net 1G --gflops 50
     [[ $stderr == *"holds no weights: they are taken for BF16"* ]]
     [[ $output == *"hosts of 2 cores of 50 GF/s (f32), links of 1 Gbit/s, 8 lanes"* ]]
     # sums of a lane are as large whoever has it: of 8 lanes 4 come to the head from one worker, 6 from three

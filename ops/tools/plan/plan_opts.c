@@ -14,7 +14,7 @@ static const struct opt rows[] = {
      .min = 1, .max = 1 << 20},
     {"net", OPT_TEXT, AT(net), "RATE", .help = "with --hosts: bits a second of a link",
      .def = "10G"},
-    {"core-gflops", OPT_REAL, AT(core), "GF",
+    {"gflops", OPT_REAL, AT(core), "GF",
      .help = "with --hosts: best rate of a core, f32 products (default: measured)", .min = .001,
      .max = 1e9},
     {"target-bpw", OPT_REAL, AT(bpw), "BITS",
