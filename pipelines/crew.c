@@ -400,13 +400,14 @@ static int is_bound(const struct supervise *s, const char *address)
     return 0;
 }
 
-/* Who bound it has ended, and nobody does now. */
+/* Who bound it has done its work, and nobody does now. One that failed ends the run by itself. */
 static int is_left(const struct supervise *s, const char *address)
 {
     int was = 0;
 
     for (size_t i = 0; i < s->plan->count; i++)
-        was = was || (s->child[i].exited && binds(&s->plan->process[i], address));
+        was = was || (s->child[i].exited && !s->child[i].code && !s->child[i].signal &&
+                      binds(&s->plan->process[i], address));
     return was && !is_bound(s, address);
 }
 
