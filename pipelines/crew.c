@@ -18,6 +18,7 @@
 #define HEARD_MAX 32 /* endpoints of one process that are told apart */
 /* Who has ended properly waits for nobody: so long its neighbours may take to end as well. */
 #define END_SECONDS 0.5
+#define ECHO_SECONDS 5.0 /* until a neighbour that ended its stream early has ended itself */
 
 static int lives(const struct supervise *s, size_t i)
 {
@@ -489,13 +490,24 @@ static size_t last_of(const struct supervise *s, size_t stage)
     return last < s->plan->count && is_needed(s, last) ? last : s->plan->count;
 }
 
+/* Its last words are that a neighbour's stream ended early: what of, that one is about to say. */
+static int is_echo(const struct child *c)
+{
+    return strstr(c->last, " is incomplete: ") != NULL;
+}
+
+static double mend_after(const struct child *c)
+{
+    return is_echo(c) ? ECHO_SECONDS : c->code ? 0 : END_SECONDS;
+}
+
 static void mend(struct supervise *s)
 {
     for (size_t stage = 0; stage < s->recipe->nstages && !s->crew.lost.kind; stage++) {
         size_t last = last_of(s, stage);
+        const struct child *c = last < s->plan->count ? &s->child[last] : NULL;
 
-        if (last < s->plan->count &&
-            (s->child[last].code || clock_wall() - s->child[last].ended > END_SECONDS))
+        if (c && clock_wall() - c->ended >= mend_after(c))
             start_again(s, last);
     }
 }
@@ -545,7 +557,7 @@ int crew_excuse(struct supervise *s, size_t i)
         return 1;
     }
     /* data or use would be refused again; of a stream that ended early its sender says why */
-    return c->code == ERR_SYS || strstr(c->last, " is incomplete: ");
+    return c->code == ERR_SYS || is_echo(c);
 }
 
 void crew_dismiss(struct supervise *s)
