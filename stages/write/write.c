@@ -247,11 +247,8 @@ int write_storable(const struct writer *w, const struct solution_view *v,
     return 0;
 }
 
-/* The solution of a site that has none, checked: it counts, goes on its way, and becomes
- * durable. The view borrows from *m, which is gone then. */
-static int solution_commit(struct writer *w, struct msg **m, const struct solution_view *v,
-                           const struct solution_linear *const *linear, uint64_t digest,
-                           struct err *e)
+int write_site_commit(struct writer *w, struct msg **m, const struct solution_view *v,
+                      const struct solution_linear *const *linear, uint64_t digest, struct err *e)
 {
     struct json *record = NULL;
     struct fs_out part;
@@ -293,7 +290,7 @@ static int solution_take(struct writer *w, struct msg **solution, struct err *e)
     if (w->commits && plan_check_asked(&w->plan, &v, e))
         return WRITE_REFUSED;
     return write_storable(w, &v, linear, e) ? -1
-                                            : solution_commit(w, solution, &v, linear, digest, e);
+                                            : write_site_commit(w, solution, &v, linear, digest, e);
 }
 
 static int start_record(struct writer *w, struct err *e)

@@ -29,4 +29,9 @@ struct writer {
 int write_storable(const struct writer *w, const struct solution_view *v,
                    const struct solution_linear *const *linear, struct err *e);
 
+/* The solution of a site that has none, checked: it counts, goes on its way if there is one, and
+ * becomes durable. 1, or -1. The view borrows from *m, which may be gone then. */
+int write_site_commit(struct writer *w, struct msg **m, const struct solution_view *v,
+                      const struct solution_linear *const *linear, uint64_t digest, struct err *e);
+
 #endif

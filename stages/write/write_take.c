@@ -39,8 +39,9 @@ static int is_journaled(const struct writer *w, uint64_t order, uint64_t digest)
     return known && strcmp(known, hex) == 0;
 }
 
-/* A site that an earlier run has committed, as if its solution had come. */
-static int take_part(struct writer *w, size_t order, struct err *e)
+/* A site that an earlier run has committed, as if its solution had come. adopts: also one that the
+ * journal does not know, which then becomes durable. */
+static int take_part(struct writer *w, size_t order, int adopts, struct err *e)
 {
     const struct solution_linear *linear[PROBLEM_LINEARS];
     struct solution_view v;
@@ -52,6 +53,12 @@ static int take_part(struct writer *w, size_t order, struct err *e)
         plan_check(&w->plan, &v, linear, &digest, e) ||
         run_id_check_model(m->run, w->print, w->plan.dir, e))
         goto out;
+    if (!is_journaled(w, order, digest) && adopts) {
+        if (write_storable(w, &v, linear, e) == 0 &&
+            write_site_commit(w, &m, &v, linear, digest, e) == 1)
+            rc = 0;
+        goto out;
+    }
     if (!is_journaled(w, order, digest)) {
         err_set(e, ERR_DATA, "%s: the journal knows no such part; --overwrite starts again", m->id);
         goto out;
@@ -60,6 +67,23 @@ static int take_part(struct writer *w, size_t order, struct err *e)
         rc = plan_note(&w->plan, &v, linear, digest, e);
 out:
     msg_destroy(&m);
+    return rc;
+}
+
+/* 1: the part of a site is there, whole; 0: it is not, or *why says what is wrong with it; -1 */
+static int is_found(const struct writer *w, size_t order, struct err *why, struct err *e)
+{
+    struct solution_view v;
+    struct msg *m = NULL;
+    char name[32], *path;
+    int rc;
+
+    follow_part_name(order, name);
+    if (!(path = fs_join(w->out.parts, name, e)))
+        return -1;
+    rc = fs_exists(path) && assemble_part(w->out.parts, &w->plan, order, &m, &v, why) == 0;
+    msg_destroy(&m);
+    free(path);
     return rc;
 }
 
@@ -95,11 +119,17 @@ int take_over(struct writer *w, uint64_t from, int later, struct err *e)
         return err_set(e, ERR_USE, "--from-site %llu: the model has %zu sites",
                        (unsigned long long)from, w->plan.sites);
     }
-    for (size_t i = 0; i < w->plan.sites; i++)
-        if ((i < from || (later && journaled(w, i))) && take_part(w, i, e)) {
+    for (size_t i = 0; i < w->plan.sites; i++) {
+        struct err why = {0};
+        const int takes = i < from || (later && journaled(w, i)) ? 1
+                          : later                                ? is_found(w, i, &why, e)
+                                                                 : 0;
+
+        if (takes < 0 || (takes && take_part(w, i, later, e))) {
             json_destroy(&r);
             return err_prefix(e, "going on with '%s'", w->out.path);
         }
+    }
     if ((!later && journal_forget(w->out.journal, from, e)) || drop_parts(w, from, e)) {
         json_destroy(&r);
         return -1;
@@ -121,23 +151,6 @@ int take_look(const char *out, struct err *e)
     return rc;
 }
 
-/* 1: the part of a site is there, whole; 0: it is not, or *why says what is wrong with it; -1 */
-static int is_found(const struct writer *w, size_t order, struct err *why, struct err *e)
-{
-    struct solution_view v;
-    struct msg *m = NULL;
-    char name[32], *path;
-    int rc;
-
-    follow_part_name(order, name);
-    if (!(path = fs_join(w->out.parts, name, e)))
-        return -1;
-    rc = fs_exists(path) && assemble_part(w->out.parts, &w->plan, order, &m, &v, why) == 0;
-    msg_destroy(&m);
-    free(path);
-    return rc;
-}
-
 static int found_record(struct writer *w, struct err *e)
 {
     struct json *r = json_new_object();
@@ -156,7 +169,7 @@ int take_found(struct writer *w, struct err *e)
     for (size_t i = 0; i < w->plan.sites; i++) {
         const int found = is_found(w, i, &why, e);
 
-        if (found < 0 || (found && take_part(w, i, e)))
+        if (found < 0 || (found && take_part(w, i, 0, e)))
             return err_prefix(e, "'%s'", w->out.path);
         if (why.kind && !w->unread.kind)
             w->unread = why;

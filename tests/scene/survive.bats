@@ -124,6 +124,7 @@ replaced() { # how many took the place of one that was lost
     others=$(pids forward out; pids solve out)
     kill_at out 1 reduce
     until_true grep -q "warning: reduce was ended by signal 9 (Killed); reduce.2 takes its place behind site [0-9]* of 12 (time 1 of 3)" log
+    kill -STOP "$(pids solve out)" # the run is not over before the rest is lost
     kill_at out 1 write
     until_true grep -q "warning: write was ended by signal 9 (Killed); write.2 takes its place" log
     [ "$(pids forward out; pids solve out)" = "$others" ]
