@@ -143,13 +143,13 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
 }
 
 @test "a config.json alone is planned, and on 1, 2, 4 hosts" {
-    mkdir bare
-    cp "$M/config.json" bare/
-    run -0 --separate-stderr ptq plan --model bare --tokens 8192 --length 1024 --chunk-tokens 1024 --cores 2 --hosts 4 --net 1G --gflops 50
+    mkdir config-only
+    cp "$M/config.json" config-only/
+    run -0 --separate-stderr ptq plan --model config-only --tokens 8192 --length 1024 --chunk-tokens 1024 --cores 2 --hosts 4 --net 1G --gflops 50
     [[ $stderr == *"holds no weights: they are taken for BF16"* ]]
     [[ $output == *"hosts of 2 cores of 50 GF/s (f32), links of 1 Gbit/s, 8 lanes"* ]]
     # sums of a lane are as large whoever has it: of 8 lanes 4 come to the head from one worker, 6 from three
     [ "$(awk '/^ +[124] / { n[$1] = $8 } END { print (n[4] / n[2] > 1.49 && n[4] / n[2] < 1.51 && n[1] == 0) }' <<<"$output")" = 1 ]
-    run -100 ptq plan --model bare --hosts 4 --net fast
+    run -100 ptq plan --model config-only --hosts 4 --net fast
     [[ $output == *"say bits a second"* ]]
 }
