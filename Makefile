@@ -55,7 +55,7 @@ endef
 $(foreach m,$(MAIN_SRC),$(eval $(call stage_rule,$(m))))
 
 # The only one that is asked by HTTP.
-$(BIN)/ptq-metrics: override LDLIBS += -lmicrohttpd
+$(BIN)/ptq-metrics $(BUILD)/tests/test_metrics: override LDLIBS += -lmicrohttpd
 
 $(BIN)/ptq: $(call obj,$(FRONT_SRC)) $(LIB)
 	@mkdir -p $(@D)

@@ -9,14 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "child.h"
 
 #define PROGRAM "ptq-metrics"
 #define PLACE 200 /* bytes of the address of a page */
+#define END_S 2.0 /* to see that the run has ended */
 
 /* Between fork and exec: never returns. */
 static void become(const char *program, const char *run_dir, const char *address, pid_t parent,
@@ -82,7 +85,17 @@ int scrape_start(pid_t *pid, const char *run_dir, const char *address, struct er
 
 void scrape_end(pid_t *pid)
 {
-    while (*pid > 0 && waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    const struct timespec nap = {.tv_nsec = 5000000};
+    const double until = clock_wall() + END_S;
+    pid_t ended = 0;
+
+    while (*pid > 0 && (ended = waitpid(*pid, NULL, WNOHANG)) == 0 && clock_wall() < until)
+        nanosleep(&nap, NULL);
+    if (*pid > 0 && ended == 0) {
+        log_warn(PROGRAM " does not end, and is killed");
+        kill(*pid, SIGKILL);
+        while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
     *pid = 0;
 }

@@ -11,7 +11,8 @@
 /* The control socket in run_dir is open. Returns when the page is there, which is said in the log;
  * -1: it cannot be (ERR_USE: an address that is taken, or none), and *pid is 0. */
 int scrape_start(pid_t *pid, const char *run_dir, const char *address, struct err *e);
-/* The control socket is closed; *pid may be 0. */
+/* The control socket is closed; *pid may be 0. One that does not end by that, stopped or stuck, is
+ * killed after 2 s. */
 void scrape_end(pid_t *pid);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ static int word_read(struct faults *f, const char *word, size_t n, struct err *e
     const char *colon = memchr(word, ':', n), *value = colon ? colon + 1 : "";
     const size_t left = colon ? n - (size_t)(value - word) : 0;
     unsigned kind = 0;
+    struct stat st;
     char *end;
 
     for (size_t i = 0; colon && i < sizeof words / sizeof *words; i++)
@@ -58,6 +60,8 @@ static int word_read(struct faults *f, const char *word, size_t n, struct err *e
         if (!left || left >= sizeof f->once || *f->once)
             return err_set(e, ERR_USE, "--fault: once:FILE names one file");
         memcpy(f->once, value, left);
+        if (stat(f->once, &st) == 0 && !S_ISREG(st.st_mode))
+            return err_set(e, ERR_USE, "--fault: once:%s is there, and no file", f->once);
         return 0;
     }
     if (f->count == FAULTS)

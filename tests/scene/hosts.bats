@@ -96,6 +96,16 @@ await() { # N: the N-th site is there
     until_true test -e "out/.ptqflow/parts/$part"
 }
 
+@test "keys that could not be written whole are not there, and can be made again" {
+    run ! bash -c "trap '' XFSZ; ulimit -f 0; exec ptq keys full"
+    [ ! -e full/head/head.key ]
+    ptq keys --quiet full --worker a
+    run ! bash -c "trap '' XFSZ; ulimit -f 0; exec ptq keys full --worker b"
+    [ ! -e full/b ]
+    ptq keys --quiet full --worker b
+    grep -q '^b ' full/head/allowed
+}
+
 @test "a head without keys opens nothing beyond loopback; a worker says what it reached" {
     run -100 job out --listen 'tcp://0.0.0.0:*'
     [[ $output == *"--keys DIR"* ]]

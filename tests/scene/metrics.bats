@@ -76,6 +76,8 @@ exposition() {
     [[ $output == *"say ADDRESS:PORT"* ]]
     run -100 job --metrics 0.0.0.0:0
     [[ $output == *"more than loopback"* ]]
+    run -100 job --metrics 127.0.0.1:99999
+    [[ $output == *"a port is a number up to 65535"* ]]
     run -100 ptq metrics 127.0.0.1:0
     [[ $output == *"say which run"* ]]
     run -100 ptq metrics --out "$PWD/none" 127.0.0.1:0
@@ -87,5 +89,15 @@ exposition() {
     scraper=$(pgrep -P "$runner" -f ptq-metrics)
     kill -KILL "$scraper"
     wait "$runner"
+    [ -e out/config.json ]
+}
+
+@test "a ptq-metrics that is stopped does not keep a run from its end" {
+    job --solver rtn --metrics 127.0.0.1:0 >log 2>&1 3>&- &
+    runner=$!
+    until_true grep -q 'metrics: http' log
+    kill -STOP $(pgrep -P "$runner" -f ptq-metrics)
+    wait_code "$runner" 0
+    grep -q 'ptq-metrics does not end, and is killed' log
     [ -e out/config.json ]
 }

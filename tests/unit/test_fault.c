@@ -70,6 +70,9 @@ static void test_once(void **state)
     assert_true(fault_silence(30) < 1);
     assert_int_equal(fault_init("die:1,once:/no/such/folder/x", &e), -1);
     assert_non_null(strstr(e.text, "/no/such/folder/x"));
+    snprintf(list, sizeof list, "die:1,once:%s", folder);
+    assert_int_equal(fault_check(list, &e), -1);
+    assert_non_null(strstr(e.text, "no file"));
     assert_int_equal(fault_init(NULL, &e), 0);
 }
 

@@ -35,6 +35,8 @@ static int secret_write(const char *dir, const char *name, const char *text, str
         if (rc == 0 && fsync(fd) != 0)
             rc = err_sys(e, "cannot write '%s'", path);
         close(fd);
+        if (rc < 0) /* half a key would keep a whole one from being made */
+            unlink(path);
     }
     free(path);
     return rc;
@@ -68,9 +70,11 @@ int keys_head(const char *dir, struct err *e)
     if (key && fs_exists(key))
         rc = 0;
     else if (key && folder_make(dir, e) == 0 && folder_make(head, e) == 0 &&
-             pair_write(head, CURVE_HEAD_KEY, &p, e) == 0 &&
-             public_write(head, CURVE_ALLOWED, "", e) == 0)
-        rc = 1;
+             pair_write(head, CURVE_HEAD_KEY, &p, e) == 0) {
+        rc = public_write(head, CURVE_ALLOWED, "", e) == 0 ? 1 : -1;
+        if (rc < 0)
+            unlink(key);
+    }
     free(key);
     free(head);
     return rc;
@@ -108,6 +112,8 @@ int keys_worker(const char *dir, const char *name, struct err *e)
     if (folder_make(own, e) == 0 && pair_write(own, CURVE_WORKER_KEY, &p, e) == 0 &&
         public_write(own, CURVE_HEAD_PUB, text, e) == 0)
         rc = allow(head, name, p.open, e);
+    if (rc < 0) /* of one that nobody lets in; the name is free again */
+        fs_remove_tree(own, NULL);
 out:
     free(key);
     free(own);

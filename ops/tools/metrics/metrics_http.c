@@ -10,25 +10,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "../../../common/base/clock.h"
 #include "../../../common/base/mem.h"
 #include "metrics.h"
 
 #define PATH "/metrics"
 #define CONNECTIONS 16u
 #define SECONDS 10u /* without a word a connection is closed */
+#define PORT_MAX 65535
+
+struct place { /* of a connection */
+    struct place *next;
+    int fd;
+    double since; /* it began; with its one answer it ends */
+};
 
 struct metrics_http {
     struct MHD_Daemon *daemon;
     metrics_page *page;
     void *ctx;
-    pthread_mutex_t mu;
+    pthread_mutex_t mu, places_mu;
+    struct place *places;
     char url[160];
 };
 
 /* text: "HOST:PORT" with numbers only. */
-static int address_read(const char *text, struct sockaddr_storage *a, struct err *e)
+static int address_read(const char *address, struct sockaddr_storage *a, struct err *e)
 {
+    const char *text = address;
     const struct addrinfo how = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                                  .ai_socktype = SOCK_STREAM};
     const char *colon = strrchr(text, ':');
@@ -43,13 +54,17 @@ static int address_read(const char *text, struct sockaddr_storage *a, struct err
     if (n && n < sizeof host) {
         memcpy(host, text, n);
         host[n] = '\0';
+        if (strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > PORT_MAX)
+            return err_set(e, ERR_USE, "'%.100s': a port is a number up to %d, or 0 for a free one",
+                           address, PORT_MAX);
         if (colon[1] && getaddrinfo(host, colon + 1, &how, &found) == 0) {
             memcpy(a, found->ai_addr, found->ai_addrlen);
             freeaddrinfo(found);
             return 0;
         }
     }
-    return err_set(e, ERR_USE, "'%.100s': say ADDRESS:PORT, as 127.0.0.1:9090 or [::1]:9090", text);
+    return err_set(e, ERR_USE, "'%.100s': say ADDRESS:PORT, as 127.0.0.1:9090 or [::1]:9090",
+                   address);
 }
 
 static int is_loopback(const struct sockaddr_storage *a)
@@ -72,6 +87,40 @@ static enum MHD_Result say(struct MHD_Connection *c, unsigned code, const char *
     if (r)
         MHD_destroy_response(r);
     return done;
+}
+
+/* The library closes the descriptor only after it has said so here. */
+static void connection(void *ctx, struct MHD_Connection *c, void **own,
+                       enum MHD_ConnectionNotificationCode what)
+{
+    struct metrics_http *h = ctx;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct place *p = *own;
+
+    pthread_mutex_lock(&h->places_mu);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED && info && (p = malloc(sizeof *p))) {
+        *p = (struct place){.next = h->places, .fd = info->connect_fd, .since = clock_wall()};
+        h->places = *own = p;
+    } else if (what == MHD_CONNECTION_NOTIFY_CLOSED && p) {
+        for (struct place **at = &h->places; *at; at = &(*at)->next)
+            if (*at == p) {
+                *at = p->next;
+                break;
+            }
+        free(p);
+        *own = NULL;
+    }
+    pthread_mutex_unlock(&h->places_mu);
+}
+
+void metrics_http_expire(struct metrics_http *h, double now)
+{
+    pthread_mutex_lock(&h->places_mu);
+    for (struct place *p = h->places; p; p = p->next)
+        if (now - p->since > SECONDS)
+            shutdown(p->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&h->places_mu);
 }
 
 static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *url,
@@ -122,11 +171,13 @@ struct metrics_http *metrics_http_open(const char *address, int anywhere, metric
     h->page = page;
     h->ctx = ctx;
     pthread_mutex_init(&h->mu, NULL);
-    h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO |
-                                     (a.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0u),
-                                 0, NULL, NULL, answer, h, MHD_OPTION_SOCK_ADDR,
-                                 (struct sockaddr *)&a, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, SECONDS, MHD_OPTION_END);
+    pthread_mutex_init(&h->places_mu, NULL);
+    h->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO |
+                             (a.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0u),
+                         0, NULL, NULL, answer, h, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a,
+                         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+                         SECONDS, MHD_OPTION_NOTIFY_CONNECTION, connection, h, MHD_OPTION_END);
     info = h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT) : NULL;
     if (!info) {
         err_sys(e, "cannot listen at %.100s", address);
@@ -153,5 +204,6 @@ void metrics_http_close(struct metrics_http **hp)
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
     pthread_mutex_destroy(&h->mu);
+    pthread_mutex_destroy(&h->places_mu);
     free(h);
 }

@@ -18,6 +18,9 @@ struct metrics_http *metrics_http_open(const char *address, int anywhere, metric
                                        void *ctx, struct err *e);
 /* "http://127.0.0.1:9090/metrics" */
 const char *metrics_http_url(const struct metrics_http *h);
+/* At `now` (clock_wall()): closes the connections whose request has been under way for too long, so
+ * that who drips bytes does not keep a place for ever. From one thread, every second or so. */
+void metrics_http_expire(struct metrics_http *h, double now);
 void metrics_http_close(struct metrics_http **h);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "../../../common/base/clock.h"
 #include "../../../common/base/fs.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/base/sig.h"
@@ -19,6 +20,7 @@
 #include "metrics_opts.h"
 
 #define ANSWER_S 5 /* for the run to answer */
+#define EXPIRE_MS 1000
 
 struct asker {
     int fd;
@@ -65,12 +67,12 @@ static char *page(void *ctx, struct err *e)
 }
 
 /* Until the run has ended, or we are asked to. */
-static void wait_end(const struct asker *a)
+static void wait_end(const struct asker *a, struct metrics_http *h)
 {
     struct pollfd p[] = {{.fd = a->fd, .events = 0}, {.fd = sig_fd(), .events = POLLIN}};
 
-    while (!sig_draining() && poll(p, 2, -1) >= 0 && !p[0].revents && !p[1].revents)
-        ;
+    while (!sig_draining() && poll(p, 2, EXPIRE_MS) >= 0 && !p[0].revents && !p[1].revents)
+        metrics_http_expire(h, clock_wall());
 }
 
 static int run(struct stage *s, struct err *e)
@@ -83,7 +85,7 @@ static int run(struct stage *s, struct err *e)
     if (asker_open(&a, c, e) == 0 &&
         (h = metrics_http_open(s->args.arg[0], c->insecure, page, &a, e)) &&
         printf("%s\n", metrics_http_url(h)) > 0 && fs_flush(stdout, e) == 0) {
-        wait_end(&a);
+        wait_end(&a, h);
         rc = 0;
     }
     metrics_http_close(&h);
