@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../common/base/mem.h"
+#include "../common/base/near.h"
 #include "../stages/sample/sample.h"
 
 #define WORKERS_MAX 1024
@@ -420,6 +421,23 @@ int recipe_gave(const struct recipe *r, size_t stage, const char *name, size_t n
     return 0;
 }
 
+static int no_stage(const struct recipe *r, const char *name, size_t n, struct err *e)
+{
+    struct near near = near_start(name, n);
+    char all[256] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < r->nstages; i++) {
+        near_try(&near, r->stage[i].name);
+        if (used < sizeof all)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "",
+                                     r->stage[i].name);
+    }
+    return err_set(e, ERR_USE, "option '--workers': %s has no stage '%.*s'%s%s%s (it has %s)",
+                   r->path, (int)n, name, near.name ? ": did you mean " : "",
+                   near.name ? near.name : "", near.name ? "?" : "", all);
+}
+
 static int set_workers(struct recipe *r, const char *item, size_t n, struct err *e)
 {
     const char *eq = memchr(item, '=', n);
@@ -446,8 +464,7 @@ static int set_workers(struct recipe *r, const char *item, size_t n, struct err 
         st->count = v;
         return 0;
     }
-    return err_set(e, ERR_USE, "option '--workers': %s has no stage '%.*s'", r->path,
-                   (int)(eq - item), item);
+    return no_stage(r, item, (size_t)(eq - item), e);
 }
 
 int recipe_workers(struct recipe *r, const char *text, struct err *e)

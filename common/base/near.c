@@ -36,16 +36,23 @@ struct near near_start(const char *typed, size_t n)
     return (struct near){.typed = typed, .n = n, .steps = n / 3 + 1};
 }
 
+/* The typed word is the name and something behind it: "gptqq". */
+static int goes_on(const struct near *x, const char *name, size_t m)
+{
+    return m < x->n && memcmp(x->typed, name, m) == 0;
+}
+
 void near_try(struct near *x, const char *name)
 {
-    size_t m = strlen(name), steps;
+    const size_t m = strlen(name);
+    size_t steps;
 
     if (x->n > LENGTH || m > LENGTH)
         return;
     steps = m > x->n + 2 && memcmp(x->typed, name, x->n) == 0 && x->n > 2
                 ? 1 /* its beginning */
                 : steps_between(x->typed, x->n, name, m);
-    if (steps > x->steps || (steps == x->steps && x->name))
+    if (steps > x->steps || (steps == x->steps && x->name && !goes_on(x, name, m)))
         return;
     x->steps = steps;
     x->name = name;

@@ -13,7 +13,8 @@ struct near {
 };
 
 struct near near_start(const char *typed, size_t n);
-/* Takes the name if it is nearer than those before. */
+/* Takes the name if it is nearer than those before, or as near and the word goes on where it
+ * ends. */
 void near_try(struct near *x, const char *name);
 
 #endif

@@ -111,17 +111,23 @@ static void choices_text(const struct opt *o, char *out, size_t room)
 static int set_choice(const struct opt *o, void *at, const char *name, const char *value,
                       struct err *e)
 {
+    struct near near = near_start(value, strlen(value));
     const char *one;
     char all[256];
     int v;
 
-    for (size_t i = 0; (one = opt_choice_at(o, i, &v)); i++)
+    for (size_t i = 0; (one = opt_choice_at(o, i, &v)); i++) {
         if (strcmp(one, value) == 0) {
             *(int *)at = v;
             return 0;
         }
+        if (near.n > 2) /* of less, anything short is near */
+            near_try(&near, one);
+    }
     choices_text(o, all, sizeof all);
-    return err_set(e, ERR_USE, "--%s: '%s' is not one of %s", name, value, all);
+    return err_set(e, ERR_USE, "--%s: '%s' is not one of %s%s%s%s", name, value, all,
+                   near.name ? "; did you mean " : "", near.name ? near.name : "",
+                   near.name ? "?" : "");
 }
 
 int opt_set(const struct opt *o, void *values, const char *name, const char *value, struct err *e)

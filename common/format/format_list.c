@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../base/near.h"
 #include "format.h"
 
 extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
@@ -47,14 +48,27 @@ const char *format_choice(size_t i, int *value)
     return i < COUNT && formats[i]->put ? formats[i]->name : NULL;
 }
 
+static int unknown(const char *name, struct err *e)
+{
+    struct near near = near_start(name, strlen(name));
+    char known[256];
+
+    for (size_t i = 0; i < COUNT; i++)
+        if (formats[i]->put)
+            near_try(&near, formats[i]->name);
+    return err_set(e, ERR_USE, "format '%s' is not known (%s)%s%s%s", name,
+                   grid_name_list(format_names(), NULL, known, sizeof known),
+                   near.name ? ": did you mean " : "", near.name ? near.name : "",
+                   near.name ? "?" : "");
+}
+
 static int add(const char *name, const struct format *at[FORMATS_MAX], size_t *count, struct err *e)
 {
     const struct format *f = format_find(name);
     char known[256];
 
     if (!f)
-        return err_set(e, ERR_USE, "format '%s' is not known (%s)", name,
-                       grid_name_list(format_names(), NULL, known, sizeof known));
+        return unknown(name, e);
     if (!f->put)
         return err_set(e, ERR_USE, "format '%s' is not written, only read (written are %s)", name,
                        grid_name_list(format_names(), NULL, known, sizeof known));

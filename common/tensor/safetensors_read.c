@@ -268,8 +268,8 @@ static char *header_read(int fd, uint64_t bytes, const char *path, size_t *lengt
     }
     if (n > HEADER_MAX) {
         err_set(e, ERR_USE,
-                "%s: not a safetensors file: header length %llu is over the limit of %u; download "
-                "it again",
+                "%s: not a safetensors file (header length %llu is over the limit of %u): another "
+                "kind of file, or damaged; download it again if it is to be one",
                 path, (unsigned long long)n, HEADER_MAX);
         return NULL;
     }

@@ -62,6 +62,7 @@ int run_id_check_model(const char *id, uint64_t model, const char *dir, struct e
         return 0;
     return err_set(e, ERR_USE,
                    "run %s is of the model %.16s, but '%s' is %s: all stages of a run, the sampler "
-                   "too, need the same --model",
+                   "too, need the same --model, and what was recorded needs the model that it was "
+                   "recorded from",
                    id, id, dir, hex);
 }

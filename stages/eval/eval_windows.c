@@ -17,7 +17,8 @@ struct gather {
     size_t room, starts_room; /* elements in ids and in start */
     struct tokenizer *t;
     struct chat *chat;
-    int32_t bos; /* of the model; -1: none */
+    int32_t bos;  /* of the model; -1: none */
+    size_t vocab; /* of the model; 0: not asked yet */
 };
 
 void windows_release(struct windows *w)
@@ -127,9 +128,29 @@ static int add_pictures(struct gather *g, const struct doc *d, struct err *e)
                : 0;
 }
 
+static int check_ids(struct gather *g, const struct doc *d, struct err *e)
+{
+    struct config c;
+
+    if (!g->vocab) {
+        if (config_read(g->o->dir, &c, e) < 0)
+            return -1;
+        g->vocab = c.vocab;
+        config_release(&c);
+    }
+    for (size_t i = 0; i < d->count; i++)
+        if (d->ids[i] < 0 || (size_t)d->ids[i] >= g->vocab)
+            return err_set(e, ERR_USE,
+                           "%s:%zu: token id %ld is not below the model's vocab_size %zu", d->file,
+                           d->line, (long)d->ids[i], g->vocab);
+    return 0;
+}
+
 /* A row of token ids is a window as it is. */
 static int add_ids(struct gather *g, const struct doc *d, struct err *e)
 {
+    if (check_ids(g, d, e) < 0)
+        return -1;
     if (d->images && add_pictures(g, d, e) < 0)
         return -1;
     return append(g, d->ids, d->count, e) < 0 || window_end(g, g->w->tokens, e) < 0 ? -1 : 1;
@@ -146,8 +167,10 @@ static int cut(struct gather *g, struct err *e)
     size_t n = g->w->tokens / g->o->length;
 
     if (n == 0)
-        return err_set(e, ERR_DATA, "%s: %zu token%s not fill one window of %zu", g->o->data,
-                       g->w->tokens, plural_word(g->w->tokens, " does", "s do"), g->o->length);
+        return err_set(
+            e, ERR_DATA,
+            "%s: %zu token%s not fill one window of %zu; more --data, or a smaller --window",
+            g->o->data, g->w->tokens, plural_word(g->w->tokens, " does", "s do"), g->o->length);
     if (g->o->max && n > g->o->max)
         n = g->o->max;
     for (size_t i = 0; i < n; i++)

@@ -69,11 +69,11 @@ int sample_plan_failed(const struct sample *s, const struct file_group *p, uint6
             need += p->length[i];
     err_set(e, ERR_DATA,
             "data too short: need %llu tokens, have %llu%s (%llu document%s read, %llu of them too "
-            "short)%s",
+            "short)%s; more --data, or fewer --tokens",
             (unsigned long long)need, (unsigned long long)have,
             s->o.mode == SAMPLE_CONCAT ? "" : " in rows of --length", (unsigned long long)a->read,
             plural_s(a->read), (unsigned long long)a->dropped, skipped);
-    return s->ngroups > 1 ? err_prefix(e, "%s", s->o.data[p->file]) : -1;
+    return err_prefix(e, "%s", s->o.data[p->file]);
 }
 
 /* ---- documents joined ---- */

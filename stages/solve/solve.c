@@ -107,7 +107,8 @@ static int check_part(const struct work *w, const struct solve_part *x, struct e
         if ((contender_needs(x->list.name[i]) & SOLVER_NEEDS_D) && !w->sums.D)
             return err_set(e, ERR_USE,
                            "%s: solver %s needs D, which this problem does not hold: run "
-                           "ptq-forward --dual",
+                           "ptq-forward --dual (problems on file: record them anew with ptq run "
+                           "gptaq --record)",
                            w->problem->id, x->list.name[i]);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "../../common/base/near.h"
 #include "../../common/base/version.h"
 #include "../../common/format/grid_affine.h"
 #include "../../common/run/override.h"
@@ -212,13 +213,27 @@ int contender_takes(const char *name, const char *option)
     return solver_takes(solver_find(name), option) || (inner && solver_takes(inner, option));
 }
 
+/* Of "qep+gptqq" the part behind the plus is what was mistyped, if qep is right. */
+static int no_solver(const char *name, struct err *e)
+{
+    const int inner = strncmp(name, "qep+", 4) == 0;
+    const char *typed = inner ? name + 4 : name;
+    struct near near = near_start(typed, strlen(typed));
+
+    for (size_t i = 0; *typed && solver_at(i); i++)
+        near_try(&near, solver_at(i)->name);
+    return err_set(e, ERR_USE, "there is no solver '%s'%s%s%s%s; ptq-solve --list shows them", name,
+                   near.name ? ": did you mean " : "", near.name && inner ? "qep+" : "",
+                   near.name ? near.name : "", near.name ? "?" : "");
+}
+
 static int check_name(const char *name, struct err *e)
 {
     const char *plus = strchr(name, '+');
     const struct solver *s = solver_find(name), *inner = plus ? solver_find(plus + 1) : NULL;
 
     if (!s || (plus && (!inner || strchr(plus + 1, '+'))))
-        return err_set(e, ERR_USE, "there is no solver '%s'; ptq-solve --list shows them", name);
+        return no_solver(name, e);
     if (plus && strcmp(s->name, "qep") != 0)
         return err_set(e, ERR_USE, "'%s': only qep stands before another solver, as in qep+gptq",
                        name);
@@ -242,7 +257,7 @@ int contenders_parse(const char *solver, struct contenders *c, struct err *e)
         if (c->count == CONTENDERS)
             return err_set(e, ERR_USE, "--solver best: takes at most %d solvers", CONTENDERS);
         if (n >= CONTENDER_NAME)
-            return err_set(e, ERR_USE, "there is no solver '%s'; ptq-solve --list shows them", at);
+            return no_solver(at, e);
         memcpy(name, at, n);
         if (check_name(name, e))
             return -1;
@@ -385,7 +400,7 @@ static int check_grid(const struct solve_opts *o, struct err *e)
 static int check_values(const struct solve_opts *o, struct contenders *c, struct err *e)
 {
     if (!o->solver)
-        return err_set(e, ERR_USE, "there is no solver ''; ptq-solve --list shows them");
+        return no_solver("", e);
     if (contenders_parse(o->solver, c, e))
         return -1;
     if (check_grid(o, e) || check_rows(o, e))

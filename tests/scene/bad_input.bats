@@ -65,7 +65,7 @@ tale() { # the bundled model, which has a tokenizer
     printf '\n\n' >d.jsonl
     refused 1 "data too short: need 2048 tokens, have 0"
     rows 3 64 320 >d.jsonl
-    refused 1 "data too short: need 2048 tokens, have 192"
+    refused 1 "d.jsonl: data too short: need 2048 tokens, have 192" "more --data, or fewer --tokens"
     refused 100 "--data" "/no/such.jsonl" -- --data /no/such.jsonl
     refused 100 "'t' is a folder without a .parquet or .jsonl file" -- --data t
 }

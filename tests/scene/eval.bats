@@ -30,11 +30,11 @@ fails() { # CODE WORD command...
     fails 100 tokenizer.json ptq-eval --model "$model" --data pipelines/demo/tale-qwen3/eval.jsonl
     fails 100 vocabulary ptq-eval --model "$model" --ref pipelines/demo/tale-qwen3 --data "$work/ids.jsonl"
     printf '{"input_ids":[1,2,999]}\n' > "$work/far.jsonl"
-    fails 100 999 ptq-eval --model "$model" --data "$work/far.jsonl"
+    fails 100 "far.jsonl:1: token id 999 " ptq-eval --model "$model" --data "$work/far.jsonl"
     printf '{"input_ids":[1]}\n' > "$work/one.jsonl"
     fails 1 predict ptq-eval --model "$model" --data "$work/one.jsonl" --logits "$work/l.safetensors"
     printf '{"text":"too short"}\n' > "$work/short.jsonl"
-    fails 1 window ptq-eval --model pipelines/demo/tale-qwen3 --data "$work/short.jsonl"
+    fails 1 "smaller --window" ptq-eval --model pipelines/demo/tale-qwen3 --data "$work/short.jsonl"
 }
 
 @test "one JSON object, the same for any number of threads and batches, and the logits" {

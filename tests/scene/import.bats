@@ -24,6 +24,8 @@ need() {
     echo "not a model" >no.gguf
     run -100 ptq-import no.gguf hf
     [[ $output == *"no.gguf"*"not a GGUF file"* ]]
+    run -100 ptq-import . hf
+    [[ $output == *"'.' is a folder"*"needs no import"* ]]
     [ ! -e hf ]
 }
 

@@ -35,6 +35,9 @@ setup() {
         run -100 ptq inspect $of
         [[ $output == *"$of: JSON text, not a safetensors file"* ]]
     done
+    echo "a text that is neither" >text.txt
+    run -100 ptq inspect text.txt
+    [[ $output == *"'text.txt' is not a file that can be read here: these are streams (.ptq), safetensors and GGUF"* ]]
     run -100 ptq import sym/gptq/config.json to
     [[ $output == *"not a GGUF file (one begins with GGUF"* ]]
 }

@@ -55,8 +55,10 @@ END
     run -100 ptq help no-such-thing
     run -0 --separate-stderr ptq recipes
     [[ $output == *"
-gptaq      GPTAQ"* && ${#lines[@]} = $(ls "$BATS_TEST_DIRNAME"/../../pipelines/*.pipe | wc -l) && -z $stderr ]]
+gptaq "*" GPTAQ"* && ${#lines[@]} = $(ls "$BATS_TEST_DIRNAME"/../../pipelines/*.pipe | wc -l) && -z $stderr ]]
     run -100 ptq run gtpq
+    [[ $output == *"did you mean gptq?"* ]]
+    run -100 ptq run gptqq
     [[ $output == *"did you mean gptq?"* ]]
 }
 
@@ -154,6 +156,11 @@ names_it() {
     refused "stage 'solve': --override: 'mlp.down'" --override mlp.down
     refused "stage 'solve': --alpha means nothing to solver gptq" --alpha 0.5
     refused "stage 'write': format 'zip' is not known" --format gptq,zip
+    refused "(gptq, gptq-v2, compressed-tensors, awq, gguf, dense): did you mean gptq?" --format gpqt
+    refused "there is no solver 'gptqq': did you mean gptq?;" --solver gptqq
+    refused "there is no solver 'qep+gptqq': did you mean qep+gptq?;" --solver qep+gptqq
+    refused "'atc' is not one of none|act|group|pivot; did you mean act?" --order atc
+    refused "no stage 'solver': did you mean solve? (it has sample, forward, reduce, solve, write)" --workers solver=2
     refused "stage 'sample': --length and --lengths" --length 64 --lengths 64,128
     refused "--threads': how stage 'forward' is run is the recipe's to say: \${forward.threads}, the cores shared out among its processes; to use fewer cores: taskset -c 0-1 ptq run" --threads 3
     refused "option '--peers'" --peers 2

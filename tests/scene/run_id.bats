@@ -45,7 +45,7 @@ run_of() { # FILE: the run of its first message
     ptq sample --model other --data "$M/calib.jsonl" --tokens 1024 --length 256 --seed 1 --quiet >chunks3.ptq
     [ "$(run_of chunks1.ptq)" != "$(run_of chunks3.ptq)" ]
     run -100 ptq forward --model "$M" --inputs full --quiet --out none.ptq <chunks3.ptq
-    [[ $output == *"run $(run_of chunks3.ptq) is of the model"*"all stages of a run, the sampler too, need the same --model"* ]]
+    [[ $output == *"run $(run_of chunks3.ptq) is of the model"*"all stages of a run, the sampler too, need the same --model, and what was recorded"* ]]
     ptq reduce --quiet <acts1.ptq | ptq solve --quiet --solver rtn >solutions.ptq
     run -100 ptq write --model other out --quiet <solutions.ptq
     [[ $output == *"is of the model"* ]]

@@ -12,6 +12,7 @@
 #include "model_run.h"
 
 #define TALE "pipelines/demo/tale-qwen3"
+#define BARE "tests/golden/conformance/mistral" /* no tokenizer */
 
 static char path[64];
 
@@ -54,6 +55,8 @@ static void test_refused(void **state)
     refused(file("jsonl", "{\"text\": \"once\"}\n"), "/nonexistent", ERR_USE, "/nonexistent");
     refused(file("jsonl", "\n"), TALE, ERR_DATA, "no documents");
     refused(file("jsonl", "{\"input_ids\": [1]}\n{\"input_ids\": \"x\"}\n"), TALE, ERR_USE, ":2");
+    refused(file("jsonl", "{\"input_ids\": [1]}\n{\"input_ids\": [2048]}\n"), TALE, ERR_USE,
+            ":2: token id 2048 is not below the model's vocab_size 2048");
     unlink(path);
 }
 
@@ -66,12 +69,12 @@ static void test_windows(void **state)
     must(read_windows(
              file("jsonl",
                   "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4]}\n{\"input_ids\": [5, 6]}\n"),
-             "/nonexistent", 2, 0, &w, &err) == 0); /* ids need no tokenizer, and are not cut */
+             BARE, 2, 0, &w, &err) == 0); /* ids need no tokenizer, and are not cut */
     assert_true(w.count == 3 && w.tokens == 6 && w.start[0] == 0 && w.start[1] == 3 &&
                 w.start[2] == 4 && w.start[3] == 6);
     assert_int_equal(w.ids[3], 4);
     windows_release(&w);
-    must(read_windows(path, "/nonexistent", 2, 2, &w, &err) == 0);
+    must(read_windows(path, BARE, 2, 2, &w, &err) == 0);
     assert_true(w.count == 2 && w.tokens == 4);
     windows_release(&w);
     unlink(path);

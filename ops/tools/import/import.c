@@ -184,6 +184,11 @@ int import_run(const struct import_opts *o, struct err *e)
     struct newdir d = {0};
     int rc = -1;
 
+    if (fs_is_dir(o->file))
+        return err_set(e, ERR_USE,
+                       "'%s' is a folder: a GGUF file is imported; a model folder needs no import, "
+                       "give it as --model",
+                       o->file);
     if (newdir_check(o->dir, e))
         return -1;
     g = gguf_open(o->file, e);

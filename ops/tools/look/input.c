@@ -15,6 +15,7 @@
 
 #define MAGIC "PTQ1"
 #define MAGIC_BYTES 4
+#define HEAD_BYTES 8 /* the length of a header of safetensors */
 #define ROOM ((size_t)1 << 18)
 
 /* The first bytes of a pipe; it waits for them. How many, or -1. */
@@ -69,15 +70,28 @@ static int pipe_look(struct input *in, const char *path, struct err *e)
     return memcmp(magic, MAGIC, (size_t)got) == 0 ? 0 : pipe_hold(in, path, e);
 }
 
+/* A safetensors file begins with the length of its header: text and archives say more than any
+ * header has. GGUF and JSON have words of their own later. */
+static int is_foreign(const char *head, size_t n)
+{
+    return n == HEAD_BYTES && memcmp(head, "GGUF", 4) != 0 && head[0] != '{' &&
+           (head[5] || head[6] || head[7]);
+}
+
 static int file_look(struct input *in, const char *path, struct err *e)
 {
-    char magic[MAGIC_BYTES];
-    ssize_t got = read(in->fd, magic, sizeof magic);
+    char head[HEAD_BYTES];
+    ssize_t got = read(in->fd, head, sizeof head);
 
     if (got == 0)
         return err_set(e, ERR_USE, "'%s' is empty", path);
-    if (got != MAGIC_BYTES || memcmp(magic, MAGIC, MAGIC_BYTES) != 0)
+    if (got < MAGIC_BYTES || memcmp(head, MAGIC, MAGIC_BYTES) != 0)
         in->kind = INPUT_FILE;
+    if (got > 0 && in->kind == INPUT_FILE && is_foreign(head, (size_t)got))
+        return err_set(e, ERR_USE,
+                       "'%s' is not a file that can be read here: these are streams (.ptq), "
+                       "safetensors and GGUF files, and model folders",
+                       path);
     close(in->fd);
     in->fd = -1;
     return 0;
