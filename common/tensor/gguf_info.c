@@ -57,11 +57,22 @@ static void key_of(const struct reader *r, const char *name, char *key, size_t n
     snprintf(key, n, "%s.%s", r->arch, name);
 }
 
+/* llama.cpp takes a size from an integer alone. */
+static int size_check(const struct reader *r, const char *key)
+{
+    return json_kind(json_get(r->g->meta, key)) == JSON_KIND_REAL
+               ? err_set(r->e, ERR_USE, "%s: key '%s' is a real number, it must be an integer",
+                         r->g->path, key)
+               : 0;
+}
+
 static int need_size(const struct reader *r, const char *name, int64_t *v)
 {
     char key[128];
 
     key_of(r, name, key, sizeof key);
+    if (size_check(r, key))
+        return -1;
     return json_need_int(r->g->meta, key, 1, SIZE_MAX_SANE, v, r->g->path, r->e);
 }
 
@@ -70,6 +81,8 @@ static int opt_size(const struct reader *r, const char *name, int64_t def, int64
     char key[128];
 
     key_of(r, name, key, sizeof key);
+    if (size_check(r, key))
+        return -1;
     return json_opt_int(r->g->meta, key, 0, SIZE_MAX_SANE, def, v, r->g->path, r->e);
 }
 
@@ -97,6 +110,18 @@ static int opt_positive(const struct reader *r, const char *name, double def, do
         return err_set(r->e, ERR_USE, "%s: key '%s' is %g, it must be above 0", r->g->path, key,
                        *v);
     return 0;
+}
+
+/* No reader has a default for it. */
+static int epsilon_read(const struct reader *r, double *v)
+{
+    static const char name[] = "attention.layer_norm_rms_epsilon";
+    char key[128];
+
+    key_of(r, name, key, sizeof key);
+    if (!json_get(r->g->meta, key))
+        return err_set(r->e, ERR_USE, "%s: key '%s' is missing", r->g->path, key);
+    return opt_positive(r, name, 1e-6, v); /* it is there: no default */
 }
 
 static const struct gguf_arch *arch_find(const char *name, const char *model_type)
@@ -128,9 +153,9 @@ static int keys_check(const struct gguf *g, const char *arch, struct err *e)
 
     for (size_t i = 0; i < json_count(g->meta); i++) {
         const char *key;
+        const struct json *v = json_member(g->meta, i, &key);
         size_t k = 0;
 
-        json_member(g->meta, i, &key);
         if (strncmp(key, arch, n) || key[n] != '.')
             continue;
         while (KNOWN[k] && strcmp(KNOWN[k], key + n + 1))
@@ -139,6 +164,9 @@ static int keys_check(const struct gguf *g, const char *arch, struct err *e)
             return err_set(e, ERR_USE,
                            "%s: key '%.128s' is not known; it may change the mathematics, so this "
                            "file cannot be read",
+                           g->path, key);
+        if (json_kind(v) == JSON_KIND_NULL) /* as JSON shows it, and no key that is absent */
+            return err_set(e, ERR_USE, "%s: key '%s' is NaN or infinite: download the file again",
                            g->path, key);
     }
     return 0;
@@ -395,8 +423,7 @@ int gguf_info_read(const struct gguf *g, struct gguf_info *m, struct err *e)
     if (arch_read(g, m, e) || keys_check(g, m->arch->name, e))
         return -1;
     r.arch = m->arch->name;
-    if (sizes_read(&r, m) || rope_kind_read(&r, m) ||
-        opt_positive(&r, "attention.layer_norm_rms_epsilon", 1e-6, &m->eps))
+    if (sizes_read(&r, m) || rope_kind_read(&r, m) || epsilon_read(&r, &m->eps))
         return -1;
     if (!embed || embed->ndim != 2)
         return err_set(e, ERR_USE, "%s: tensor 'token_embd.weight' is missing or not a matrix",

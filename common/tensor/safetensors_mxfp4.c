@@ -27,6 +27,34 @@ static int is_blocks(const struct st_entry *x, size_t *stem)
            x->shape[3] == PACKED;
 }
 
+/* A name that is MXFP4's and a tensor that is not: what it stands for would be called missing. */
+static int part_check(const struct st_set *s, const struct st_entry *x, struct err *e)
+{
+    char other[TENSOR_NAME + 16], whole[TENSOR_NAME], shape[128];
+    size_t stem;
+
+    if (ends_with(x->name, "_blocks", &stem) && !is_blocks(x, &stem)) {
+        snprintf(other, sizeof other, "%.*s_scales", (int)stem, x->name);
+        if (!st_find(s, other))
+            return 0;
+        tensor_shape_text(x->ndim, x->shape, shape, sizeof shape);
+        return err_set(e, ERR_USE,
+                       "%s: tensor '%s' is %s %s, but blocks of MXFP4 are U8 [experts, rows, "
+                       "blocks, 16]: download the model again",
+                       s->paths[x->shard], x->name, dtype_name(x->dtype), shape);
+    }
+    if (!ends_with(x->name, "_scales", &stem) || x->dtype != DT_U8 || x->ndim != 3)
+        return 0;
+    snprintf(other, sizeof other, "%.*s_blocks", (int)stem, x->name);
+    snprintf(whole, sizeof whole, "%.*s", (int)stem, x->name);
+    return st_find(s, other) || st_find(s, whole)
+               ? 0
+               : err_set(e, ERR_USE,
+                         "%s: tensor '%s' holds scales of MXFP4, but '%s' is not there: download "
+                         "the model again",
+                         s->paths[x->shard], x->name, other);
+}
+
 /* The entry that stands for blocks and their scales. */
 static int view_make(struct st_set *s, size_t at, size_t stem, struct st_entry *view, struct err *e)
 {
@@ -77,6 +105,9 @@ int mxfp4_view(struct st_set *s, struct err *e)
     struct st_entry *all;
     size_t pairs = 0, count = 0, stem;
 
+    for (size_t i = 0; i < s->count; i++)
+        if (part_check(s, &s->entries[i], e) < 0)
+            return -1;
     for (size_t i = 0; i < s->count; i++)
         pairs += (size_t)is_blocks(&s->entries[i], &stem);
     if (!pairs)

@@ -53,7 +53,7 @@ static int spread(const struct repack *r, struct packed *p, struct err *e)
 {
     struct packed each;
 
-    if (!p->group_of || !r->o->format->load)
+    if (!p->group_of || r->o->format->read)
         return 0;
     if (packed_spread(p, &each, e) < 0)
         return -1;
@@ -208,7 +208,7 @@ static int check_linear(const struct repack *r, const struct plan_linear *l,
     return rc;
 }
 
-static int check(const struct repack *r, struct err *e)
+static int check(const struct repack *r, const struct repack_report *report, struct err *e)
 {
     const struct plan_linear *first = NULL;
 
@@ -221,11 +221,18 @@ static int check(const struct repack *r, struct err *e)
         if (check_linear(r, l, first, e) < 0)
             return -1;
     }
-    return first || r->codeless
-               ? 0
-               : err_set(e, ERR_USE,
-                         "'%s' has no linear that is quantized: there is nothing to convert",
-                         r->o->model);
+    if (first || r->codeless)
+        return 0;
+    if (!report->from->unpacked)
+        return err_set(e, ERR_USE,
+                       "'%s' has no linear that is quantized: there is nothing to convert",
+                       r->o->model);
+    return r->o->format->read
+               ? err_set(e, ERR_USE,
+                         "'%s' is stored as %s, which is read as the weights it stands for: "
+                         "--format dense can hold them",
+                         r->o->model, report->from->title)
+               : 0;
 }
 
 /* As `codes` of struct assembly. */
@@ -252,15 +259,14 @@ static int codes(const struct assembly *a, assembly_take *take, void *arg, struc
 }
 
 /* What the source brings along, and this step. */
-static char *prov_text(const struct repack *r, struct err *e)
+static char *prov_text(const struct repack *r, const struct format *from, struct err *e)
 {
     struct json *all = st_records(r->plan.source), *own = json_new_object();
     char *text = NULL;
 
     all = all ? all : json_new_array();
     if (json_set_text(own, "stage", "convert") || json_set_text(own, "version", PTQ_VERSION) ||
-        json_set_text(own, "from", format_of(r->reader)->name) ||
-        json_set_text(own, "format", r->o->format->name))
+        json_set_text(own, "from", from->name) || json_set_text(own, "format", r->o->format->name))
         json_destroy(&own);
     if (json_push(all, own))
         err_set(e, ERR_SYS, "provenance: out of memory");
@@ -277,7 +283,7 @@ static int assemble(struct repack *r, struct repack_report *report, struct err *
                          .codes = codes,
                          .from = r,
                          .shard_bytes = r->o->shard_bytes};
-    char *prov = prov_text(r, e);
+    char *prov = prov_text(r, report->from, e);
     int rc;
 
     a.prov = prov;
@@ -285,6 +291,11 @@ static int assemble(struct repack *r, struct repack_report *report, struct err *
     report->after = a.bytes;
     free(prov);
     return rc;
+}
+
+static uint64_t stored_bytes(const struct st_entry *x)
+{
+    return x->mxfp4 ? x->mxfp4->blocks.bytes + x->mxfp4->scales.bytes : x->bytes;
 }
 
 int repack_run(const struct repack_opts *o, struct repack_report *report, struct err *e)
@@ -298,13 +309,14 @@ int repack_run(const struct repack_opts *o, struct repack_report *report, struct
     if (plan_check_tower(&r.plan, &o->format, 1, e) < 0 ||
         !(r.reader = format_open(r.plan.config.file, o->model, r.plan.source, e)))
         goto out;
-    report->from = format_of(r.reader);
+    report->from = format_unpacked(r.plan.config.file);
+    report->from = report->from ? report->from : format_of(r.reader);
     report->exact = o->format->read != NULL;
     for (size_t i = 0; i < r.plan.source->count && !r.plan.source->source.close; i++)
-        report->before += r.plan.source->entries[i].bytes;
+        report->before += stored_bytes(&r.plan.source->entries[i]);
     if (r.plan.source->source.close && fs_size(r.plan.source->paths[0], &report->before, e) < 0)
         goto out;
-    if (look(&r, report, e) == 0 && check(&r, e) == 0)
+    if (look(&r, report, e) == 0 && check(&r, report, e) == 0)
         rc = assemble(&r, report, e);
 out:
     format_close(&r.reader);

@@ -47,6 +47,11 @@ refused() { # WORD OPTIONS...: before anything was started
     run -1 --separate-stderr ptq check --json awq
     jq -es '(map(select(.problem)) | length) == 7 and .[-1].problems == 7 and (.[0].problem | contains("config.json wants [8, 32]"))' <<<"$output"
     run -100 ptq check "$BATS_TEST_TMPDIR"
+    cp -r "$W/all/dense" said
+    jq --slurpfile q "$W/all/gptq/config.json" '.quantization_config = $q[0].quantization_config' "$W/all/dense/config.json" >said/config.json
+    cp "$W/all/gptq/quantize_config.json" said
+    run -1 --separate-stderr ptq check said
+    [[ $output == "problem: config.json says that weights are quantized"*", but none is"*"1 problem, 0 warnings" ]]
 }
 
 @test "groups in the order of activation: the same model in each format that holds them, refused by the others" {
@@ -69,6 +74,8 @@ refused() { # WORD OPTIONS...: before anything was started
     refused "--desc-act yes goes with --order act" --desc-act yes --order group
     run -100 ptq convert --model act/gptq --format compressed-tensors ct --quiet
     [[ $output == *"in the compressed-tensors format no reader of today takes"* ]]
+    run -100 ptq convert --model act/gptq --format gguf no --quiet
+    [[ $output == *"--desc-act yes: in the gguf format no reader of today takes"* ]]
 }
 
 @test "a quantized head: in the formats whose engines take one, read back and converted; elsewhere and without a head of its own refused" {
@@ -168,6 +175,22 @@ same_eval() { # MODEL OF: the figures are the same to the last digit
         --solver rtn --format gguf,dense,compressed-tensors --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip'
     [ "$(ls out/gguf | tr '\n' ' ')" = "README.md model.gguf " ]
     grep -q "^library_name: gguf" out/gguf/README.md
+    python3 - out/gguf/model.gguf <<'END'
+import struct, sys
+b = open(sys.argv[1], "rb").read()
+def put(name, key, value): # in the place of what is behind the key
+    at = b.index(key) + len(key)
+    open(name, "wb").write(b[:at] + value + b[at + len(value):])
+put("nan.gguf", b"qwen3.rope.freq_base", struct.pack("<If", 6, float("nan")))
+put("eos.gguf", b"tokenizer.ggml.eos_token_id", struct.pack("<II", 4, 999999))
+open("words.gguf", "wb").write(b.replace(b"tokenizer.ggml.tokens", b"tokenizer.other.tokens"[:21]))
+END
+    run -100 ptq eval --model nan.gguf --data "$M/eval.jsonl" --quiet
+    [[ $output == *"nan.gguf: key 'qwen3.rope.freq_base' is NaN or infinite"* ]]
+    run -1 ptq check eos.gguf
+    [[ $output == "problem: eos.gguf: key 'tokenizer.ggml.eos_token_id' is 999999, the vocabulary has 2048 tokens"* ]]
+    run -1 ptq check words.gguf
+    [[ $output == "problem: words.gguf: key 'tokenizer.ggml.tokens' is missing or empty"* && $output != *"loads in"* ]]
     [[ $(ptq check out/gguf) == "total  14 linears, 7 quantized (GGUF); 0 problems, 0 warnings"$'\n'"loads in: llama.cpp" ]]
     same_eval out/gguf/model.gguf out/compressed-tensors
     ptq convert --model out/gguf --format compressed-tensors from --quiet

@@ -94,3 +94,47 @@ END
     run -100 ptq run gptq --model broken --data data.jsonl --tokens 64 --length 64 --bits 8 --group 8 --out never --quiet
     [[ $output == *"experts.down_proj_blocks' holds blocks of MXFP4, but 'model.layers.0.mlp.experts.down_proj_scales' is not there"* ]]
 }
+
+@test "mxfp4: converted to dense, the weights it stands for; parts that are none and numbers that are not finite are named" {
+    [ -d packed ] || skip "the test before made no model"
+    ptq convert --model packed --format dense dense 2>said
+    grep -q "MXFP4 unpacked" said
+    ptq diff dense plain
+    ptq check dense
+    jq -e 'has("quantization_config") | not' dense/config.json
+    run -100 ptq convert --model packed --format gptq never
+    [[ $output == *"'packed' is stored as MXFP4"*"--format dense"* ]]
+    python3 - <<'END'
+import json, os, shutil
+def damaged(name, source, tensor, change):
+    raw = open(f"{source}/model.safetensors", "rb").read()
+    n = int.from_bytes(raw[:8], "little")
+    head, data = json.loads(raw[8:8 + n]), bytearray(raw[8 + n:])
+    change(head, "model.layers.0.mlp.experts.gate_up_proj" + tensor, data)
+    os.makedirs(name)
+    text = json.dumps(head).encode()
+    open(f"{name}/model.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + data)
+    shutil.copy(f"{source}/config.json", name)
+def first(value):
+    def put(head, x, data):
+        at = head[x]["data_offsets"][0]
+        data[at:at + len(value)] = value
+    return put
+damaged("nan", "plain", "", first(b"\xc0\x7f"))
+damaged("scale255", "packed", "_scales", first(b"\xff"))
+damaged("scale254", "packed", "_scales", first(b"\xfe" * 32)) # some of them times 6
+damaged("type", "packed", "_blocks", lambda head, x, data: head[x].update(dtype="I8"))
+damaged("gone", "packed", "_blocks", lambda head, x, data: head.update(other=head.pop(x)))
+END
+    x=model.layers.0.mlp.experts.gate_up_proj
+    run -1 ptq check nan
+    [[ $output == *"tensor '$x' has NaN or infinite numbers"*"1 problem,"* ]]
+    for v in 255 254; do
+        run -1 ptq check scale$v
+        [[ $output == *"tensor '${x}_scales' has NaN or infinite numbers"*"1 problem,"* ]]
+    done
+    run -100 ptq eval --model type --data data.jsonl --quiet
+    [[ $output == *"tensor '${x}_blocks' is I8 [8, 128, 2, 16], but blocks of MXFP4 are U8 [experts, rows, blocks, 16]"* ]]
+    run -100 ptq eval --model gone --data data.jsonl --quiet
+    [[ $output == *"tensor '${x}_scales' holds scales of MXFP4, but '${x}_blocks' is not there"* ]]
+}

@@ -62,6 +62,8 @@ struct recipe {
     const char *skip; /* leave this tensor or key out */
     const char *extra_key, *extra_tensor;
     float extra_value[2]; /* of extra_tensor */
+    const char *real_key; /* one more, of this value */
+    float real;
     int nan, untied, twice, merge, bias, window, rows;
 };
 
@@ -90,7 +92,10 @@ static void sizes(struct gb *b, const struct recipe *r)
             gb_key_u32(b, key, list[i].v);
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", r->arch);
-    gb_key_f32(b, key, 1e-5f);
+    if (wanted(r, "epsilon"))
+        gb_key_f32(b, key, 1e-5f);
+    if (r->real_key)
+        gb_key_f32(b, r->real_key, r->real);
     snprintf(key, sizeof key, "%s.attention.sliding_window", r->arch);
     if (r->window)
         gb_key_u32(b, key, (uint32_t)r->window);
@@ -203,6 +208,18 @@ static void bad_models(void **state)
     refused(&(struct recipe){.arch = "llama", .skip = "block_count"}, "llama.block_count");
     refused(&(struct recipe){.arch = "llama", .skip = "feed_forward_length"},
             "llama.feed_forward_length");
+    refused(&(struct recipe){.arch = "llama", .skip = "epsilon"},
+            "llama.attention.layer_norm_rms_epsilon' is missing");
+    refused(
+        &(struct recipe){
+            .arch = "llama", .skip = "block_count", .real_key = "llama.block_count", .real = 1},
+        "'llama.block_count' is a real number");
+    refused(&(struct recipe){.arch = "llama", .real_key = "llama.rope.freq_base", .real = NAN},
+            "'llama.rope.freq_base' is NaN or infinite");
+    refused(&(struct recipe){.arch = "gemma2",
+                             .real_key = "gemma2.final_logit_softcapping",
+                             .real = INFINITY},
+            "'gemma2.final_logit_softcapping' is NaN or infinite");
     refused(&(struct recipe){.arch = "llama", .extra_key = "llama.logit_scale"},
             "'llama.logit_scale' is not known");
     refused(&(struct recipe){.arch = "llama", .extra_key = "llama.expert_count"}, "2 experts");

@@ -94,7 +94,10 @@ static void bad_pairs(void **state)
     refused("'x_scales' is not one byte for each");
     file(16, DT_U8, 4, "x");
     refused("'x' is there as it is and as blocks");
-    file(15, DT_U8, 4, NULL); /* of another width: a tensor of that name */
+    file(15, DT_U8, 4, NULL);
+    refused(
+        "'x_blocks' is U8 [2, 4, 2, 15], but blocks of MXFP4 are U8 [experts, rows, blocks, 16]");
+    file(15, DT_COUNT, 4, NULL); /* with no scales: a tensor of that name */
     s = folder(root);
     assert_non_null(st_find(s, "x_blocks"));
     assert_null(st_find(s, "x"));

@@ -2,6 +2,7 @@
 /* check - see check.h. What a format demands of a linear its own reader says (find, read); here is
  * what concerns several of them, or what a reader may overlook. */
 #include "check.h"
+#include "check_gguf.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "../../../common/model/config_read.h"
 #include "../../../common/model/model.h"
 #include "../../../common/model/vec.h"
+#include "../../../common/tensor/gguf_folder.h"
 
 #define NUMBERS ((size_t)1 << 18) /* looked at at a time */
 
@@ -233,9 +235,20 @@ static int head_check(struct check *c, struct err *e)
 
 /* ---- the other tensors ---- */
 
+/* Numbers of a row, of a stack of matrices those of one. */
+static size_t entry_width(const struct st_entry *x)
+{
+    size_t n = 1;
+
+    for (int i = 1; i < x->ndim; i++)
+        n *= (size_t)x->shape[i];
+    return n;
+}
+
+/* Of MXFP4 the scales alone can be such. */
 static int entry_finite(const struct check *c, const struct st_entry *x, float *rows, struct err *e)
 {
-    const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
+    const size_t width = entry_width(x);
     const uint64_t step = width < NUMBERS ? NUMBERS / (width ? width : 1) : 1;
 
     for (uint64_t at = 0, n; at < x->shape[0]; at += n) {
@@ -244,7 +257,7 @@ static int entry_finite(const struct check *c, const struct st_entry *x, float *
             return -1;
         if (!vec_finite(rows, (size_t)n * width))
             return err_set(e, ERR_USE, "%s: tensor '%s' has NaN or infinite numbers",
-                           c->set->paths[x->shard], x->name);
+                           c->set->paths[x->shard], x->mxfp4 ? x->mxfp4->scales.name : x->name);
     }
     return 0;
 }
@@ -272,7 +285,7 @@ static int names_sort(struct check *c, struct err *e)
 /* Scales of linears have been seen by their reader. */
 static int entry_check(struct check *c, const struct st_entry *x, struct err *e)
 {
-    const size_t width = x->ndim == 2 ? (size_t)x->shape[1] : 1;
+    const size_t width = entry_width(x);
     const char *dot = strrchr(x->name, '.');
     struct format_linear l;
     const struct format *f = format_look(c->set, x, &l);
@@ -285,7 +298,7 @@ static int entry_check(struct check *c, const struct st_entry *x, struct err *e)
     if (f && !bsearch(&of, c->name, c->names, sizeof of, by_name))
         return err_set(e, ERR_USE, "'%s' is stored as %s, but is no linear that is known here",
                        name, f->title);
-    if (!dtype_is_float(x->dtype) || x->ndim < 1 || x->ndim > 2)
+    if (!dtype_is_float(x->dtype) || x->ndim < 1)
         return 0;
     if (!(rows = mem_raw(width > NUMBERS ? width : NUMBERS, sizeof *rows, e)))
         return -1;
@@ -332,6 +345,27 @@ static int copy_check(struct check *c, struct err *e)
     return rc;
 }
 
+/* The tokenizer in a GGUF file: what llama.cpp stops at, or takes otherwise than it is meant. */
+static int words_check(struct check *c, struct err *e)
+{
+    char *path = gguf_path(c->dir);
+    struct gguf *g = path ? gguf_open(path, e) : NULL;
+    int rc = path && !g ? -1 : 0;
+
+    for (size_t step = 0; g && rc == 0; step++) {
+        struct err what = {0};
+        const int more = check_gguf(g, step, &what);
+
+        if (!more)
+            break;
+        if (what.kind != ERR_NONE)
+            rc = problem(c, &what, e);
+    }
+    gguf_close(&g);
+    free(path);
+    return rc;
+}
+
 /* What the linears leave out: ends, norms, biases. */
 static int rest_check(struct check *c, struct err *e)
 {
@@ -372,6 +406,18 @@ static int totals(struct check *c, struct err *e)
     return print_json(c, j, e);
 }
 
+/* Engines look for codes then. Of damaged ones is not known what they were. */
+static int none_check(struct check *c, struct err *e)
+{
+    struct err what = {0};
+
+    if (!format_is_quantized(c->reader) || c->quantized || c->problems)
+        return 0;
+    err_set(&what, ERR_USE,
+            "config.json says that weights are quantized (quantization_config), but none is");
+    return problem(c, &what, e);
+}
+
 static int all_check(struct check *c, struct err *e)
 {
     engine_start(&c->look, format_stored(c->reader));
@@ -380,11 +426,10 @@ static int all_check(struct check *c, struct err *e)
             return -1;
     if (head_check(c, e) < 0)
         return -1;
-    if (format_is_quantized(c->reader) && !c->quantized &&
-        warning(c, e, "config.json says that weights are quantized, but none is") < 0)
+    if (none_check(c, e) < 0)
         return -1;
-    return names_sort(c, e) < 0 || entries_check(c, e) < 0 || copy_check(c, e) < 0 ||
-                   rest_check(c, e) < 0 || totals(c, e) < 0
+    return names_sort(c, e) < 0 || entries_check(c, e) < 0 || words_check(c, e) < 0 ||
+                   copy_check(c, e) < 0 || rest_check(c, e) < 0 || totals(c, e) < 0
                ? -1
                : 0;
 }

@@ -27,6 +27,12 @@ static int run(struct stage *s, struct err *e)
     }
     if (newdir_publish(&d, e) < 0)
         return -1;
+    if (r.from->unpacked) {
+        log_info("'%s': %s unpacked, %" PRIu64 " tensor bytes where %" PRIu64
+                 " were; weights are the same",
+                 s->args.arg[0], r.from->title, r.after, r.before);
+        return 0;
+    }
     log_info("'%s': %s to %s, %zu of %zu linears, %" PRIu64 " tensor bytes where %" PRIu64
              " were%s",
              s->args.arg[0], r.from->title, formats[0]->title, r.linears - r.kept, r.linears,
