@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "../common/base/fs.h"
 #include "../common/base/mem.h"
@@ -43,6 +44,43 @@ static int free_bytes(const char *path, const char *option, uint64_t *bytes, str
         err_sys(e, "%s: cannot ask for the free bytes of '%s'", option, at);
     else /* what has no blocks at all, as /proc, is no disk: making the folder says more of it */
         *bytes = v.f_blocks ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
+    free(at);
+    return rc;
+}
+
+/* The path itself, or what is nearest above it and there. Owned by the caller. */
+static char *nearest(const char *path, struct err *e)
+{
+    char *at = mem_printf(e, "%s", *path ? path : "."), *slash;
+
+    while (at && !fs_is_named(at)) {
+        slash = strrchr(at, '/');
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            strcpy(at, ".");
+    }
+    return at;
+}
+
+int disk_check_out(const char *out, struct err *e)
+{
+    char *at = nearest(out, e), *probe = at ? fs_join(at, ".ptq-XXXXXX", e) : NULL;
+    int rc = -1;
+
+    if (!probe)
+        goto out;
+    if (!fs_is_dir(at))
+        err_set(e, ERR_USE, "--out '%s': '%s' is not a folder", out, at);
+    else if (fs_is_dir(out) ? access(out, W_OK | X_OK) != 0 : !mkdtemp(probe))
+        /* of a folder to be made a mode does not say enough: not to root, not below /proc */
+        err_set(e, errno == ENOSPC || errno == EDQUOT ? ERR_SYS : ERR_USE,
+                "--out '%s': nothing can be made in '%s': %s", out, at, strerror(errno));
+    else
+        rc = fs_is_dir(out) || rmdir(probe) == 0 ? 0
+                                                 : err_sys(e, "--out: cannot remove '%s'", probe);
+out:
+    free(probe);
     free(at);
     return rc;
 }

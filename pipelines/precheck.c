@@ -180,10 +180,14 @@ static int check_out(const struct route *t, struct err *e)
     char *own, who[OWNER_TEXT];
     int empty = 0, ours, fresh, busy, goes_on;
 
-    if (!out || !fs_exists(out))
+    if (!out)
         return 0;
-    if (!fs_is_dir(out))
+    if (fs_exists(out) && !fs_is_dir(out))
         return err_set(e, ERR_USE, "--out: '%s' is there and not a folder", out);
+    if (s && disk_check_out(out, e) < 0)
+        return -1;
+    if (!fs_exists(out))
+        return 0;
     if (fs_empty_dir(out, &empty, e) < 0)
         return err_prefix(e, "--out");
     if (empty)

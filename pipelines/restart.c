@@ -18,13 +18,15 @@
 #include "newest.h"
 #include "resume.h"
 
-/* The system would refuse the same again. */
+/* The system would refuse the same again, or a record of all would have a gap. */
 static int lasts(const struct child *c)
 {
     static const int numbers[] = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM};
 
     if (c->signal)
         return c->signal == SIGXFSZ;
+    if (strstr(c->last, "--record "))
+        return 1;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strstr(c->last, strerror(numbers[i])))
             return 1;

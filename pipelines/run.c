@@ -353,8 +353,9 @@ static int open_hosts(const struct run_opts *o, const struct route *t, struct su
     if (o->hosts)
         log_info("the run starts when %zu worker%s joined", o->hosts,
                  o->hosts == 1 ? " has" : "s have");
-    log_info("workers join by: ptq worker tcp://THIS-HOST%s",
-             strrchr(hosts_address(s->hosts), ':'));
+    log_info("workers join by: ptq worker tcp://THIS-HOST%s%s",
+             strrchr(hosts_address(s->hosts), ':'),
+             o->keys ? " --keys DIR (its folder of ptq keys)" : "");
     return 0;
 }
 

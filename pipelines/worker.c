@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +28,10 @@
 #define PING_S 1.0
 #define END_S 10.0 /* the run has ended: so long its processes may take to notice */
 #define AGAIN_S 1.0
-#define CAUSE_S 0.5 /* in which those fail that a failure makes fail */
-#define STARTS 4    /* of a process for the same work */
+#define UNANSWERED_S 5.0       /* then it is said that nobody answers */
+#define UNANSWERED_NEXT_S 60.0 /* and again */
+#define CAUSE_S 0.5            /* in which those fail that a failure makes fail */
+#define STARTS 4               /* of a process for the same work */
 #define LAST_MS 2000
 
 struct worker {
@@ -42,11 +45,12 @@ struct worker {
     struct slot *slot[WORKER_SLOTS];
     size_t count;
     int64_t number; /* of the work that is known; 0: none */
-    int joined;     /* it was said since the connection stands */
     double heard, said;
-    int ending;   /* nothing is started any more: the run has ended, or this worker leaves */
-    double ended; /* since when */
-    int asked;    /* SIGTERM or SIGINT: how many */
+    double unanswered; /* since when nobody answers; 0: somebody does */
+    double told;       /* when that is said next */
+    int ending;        /* nothing is started any more: the run has ended, or this worker leaves */
+    double ended;      /* since when */
+    int asked;         /* SIGTERM or SIGINT: how many */
     /* a process of the forward pass, which is nothing that it could start again by itself */
     struct err failed;
     int64_t failed_epoch;
@@ -304,6 +308,7 @@ static void message_take(struct worker *w, const struct msg *m)
     struct err e = {0};
 
     w->heard = clock_wall();
+    w->unanswered = 0;
     if (m->kind == MSG_WORK && !w->ending) {
         if (work_take(w, m, &e) < 0)
             fail(w, &e);
@@ -327,6 +332,13 @@ static void refusal_take(struct worker *w, const struct refusal *r)
         log_warn("%s", e.text);
 }
 
+/* From now on nobody answers, until a message comes. */
+static void unanswered(struct worker *w)
+{
+    w->unanswered = clock_wall();
+    w->told = w->unanswered + fmin(UNANSWERED_S, (double)w->command->wait / 2);
+}
+
 static void listen_once(struct worker *w)
 {
     const int bits = zsock_wait(w->z, w->sigfd, TICK_MS);
@@ -337,7 +349,7 @@ static void listen_once(struct worker *w)
     int got;
 
     if (bits & ZS_DOWN)
-        w->joined = 0;
+        unanswered(w);
     if (bits & ZS_UP)
         say_join(w);
     while ((got = talk_recv(w->z, &from, TALK_BYTES, &m, &e)) != 0) {
@@ -371,6 +383,11 @@ static void deadlines(struct worker *w, double now)
 {
     struct err e = {0};
 
+    if (!w->ending && w->unanswered > 0 && now > w->told) {
+        log_warn("nobody answers at %s: waiting, --wait is %lld s", w->stage->args.arg[0],
+                 (long long)w->command->wait);
+        w->told = now + UNANSWERED_NEXT_S;
+    }
     if (w->failed_at > 0 && now - w->failed_at > CAUSE_S)
         w->failed_at = w->said = 0;
     if (!w->ending && now - w->said > PING_S) {
@@ -422,6 +439,7 @@ static int open_all(struct worker *w, struct err *e)
                                      .solve = w->command->solve ? w->command->solve : 1,
                                      .mem = w->stage->mem};
     w->heard = clock_wall();
+    unanswered(w);
     if (identity_make(identity, e) < 0 || (w->sigfd = supervise_signals(e)) < 0 ||
         rundir_open(&w->dir, e) < 0)
         return -1;

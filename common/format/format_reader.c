@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../tensor/gguf_folder.h"
 #include "packed.h"
 
 struct format_reader {
@@ -69,14 +70,23 @@ int format_check_plain(const struct json *config, const char *dir, struct err *e
 {
     const struct json *q = json_get(config, "quantization_config");
     const char *method = json_as_text(json_get(q, "quant_method"));
+    char *file;
 
-    return json_kind(q) == JSON_KIND_NULL || format_unpacked(config)
-               ? 0
-               : err_set(e, ERR_USE,
-                         "'%s' is quantized already (config.json: quantization_config, %s%.64s): "
-                         "start from the model that it was made of, or from what 'ptq convert "
-                         "--format dense' makes of it; if its weights are plain, remove that key",
-                         dir, method ? "quant_method " : "no quant_method", method ? method : "");
+    if (json_kind(q) == JSON_KIND_NULL || format_unpacked(config))
+        return 0;
+    if ((file = gguf_path(dir))) {
+        err_set(e, ERR_USE,
+                "'%s' is quantized already: start from the model that it was made of, or from what "
+                "'ptq import %s DIR' makes of it: plain weights, with the loss that they have",
+                dir, file);
+        free(file);
+        return -1;
+    }
+    return err_set(e, ERR_USE,
+                   "'%s' is quantized already (config.json: quantization_config, %s%.64s): "
+                   "start from the model that it was made of, or from what 'ptq convert "
+                   "--format dense' makes of it; if its weights are plain, remove that key",
+                   dir, method ? "quant_method " : "no quant_method", method ? method : "");
 }
 
 struct format_reader *format_open(const struct json *config, const char *dir,

@@ -64,6 +64,8 @@ static int emit(void *ctx, struct msg **m, struct err *e)
     struct msg *copy = io->record ? msg_borrow(*m, e) : NULL;
     int rc = !io->record ? 0 : copy ? link_send(io->record, &copy, e) : -1;
 
+    if (rc < 0)
+        err_prefix(e, "--record %s", io->command->record);
     msg_destroy(&copy);
     io->work = fmax(io->work, work_of(*m));
     deadline_set(io);

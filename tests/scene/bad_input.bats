@@ -140,7 +140,23 @@ tale() { # the bundled model, which has a tokenizer
 }
 
 @test "an output folder that may not be written" {
-    refused 100 "/proc/ptq-out" -- --out /proc/ptq-out/x
+    refused 100 "--out '/proc/ptq-out/x': nothing can be made in '/proc'" -- --out /proc/ptq-out/x
+    [[ $stderr != *"while it runs"* ]] # nothing was started
+    refused 100 "--out 'd.jsonl/x': 'd.jsonl' is not a folder" -- --out d.jsonl/x
+    (umask 0 && mkdir -p new) && (job --out new/a/b --dry-run >/dev/null) && [ -z "$(ls -A new)" ]
+    [ "$(id -u)" = 0 ] || skip "only root can be somebody else"
+    mkdir shut
+    setpriv --reuid 65534 --clear-groups test -r . || skip "nobody may not look in here"
+    run -100 setpriv --reuid 65534 --clear-groups env ptq run gptq --model m --data d.jsonl --out shut --tokens 2048 --length 64 --group 32 --dry-run
+    [[ $output == *"--out 'shut': nothing can be made in 'shut': Permission denied"* ]]
+}
+
+@test "a record that cannot be written ends the run at once, and is named" {
+    run --separate-stderr job --record /dev/full
+    [ "$status" = 111 ]
+    echo "$stderr"
+    [[ $stderr == *"fatal: "*"--record /dev/full: cannot write"*"No space left on device"* ]]
+    [[ $stderr != *"begin again"* && $stderr != *"its place"* ]]
 }
 
 small() { # SIZE DIR: a file system of its own

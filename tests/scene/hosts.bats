@@ -60,7 +60,7 @@ start_head() { # MORE...: a run in out that listens; $at is its address for work
     (on h bash -c "$(declare -f job); job out --listen 'tcp://$HEAD_AT:*' \"\$@\"" bash "$@") >head.log 2>&1 3>&- &
     head=$!
     until_true grep -q 'workers join by' head.log
-    at=tcp://$HEAD_AT:$(sed -n 's/.*workers join by: .*:\([0-9]*\)$/\1/p' head.log)
+    at=tcp://$HEAD_AT:$(sed -n 's/.*workers join by: ptq worker .*:\([0-9]*\)\( --keys DIR .*\)*$/\1/p' head.log)
 }
 
 start_worker() { # MORE...
@@ -115,6 +115,8 @@ await() { # N: the N-th site is there
     [[ $output == *"--hosts goes with --listen"* ]]
     run -100 ptq worker ipc:///tmp/x
     [[ $output == *"say tcp://HEAD:PORT"* ]]
+    run -111 ptq worker tcp://127.0.0.1:9 --wait 2
+    [ "$(grep -c 'warning: nobody answers at tcp://127.0.0.1:9: waiting, --wait is 2 s' <<<"$output")" = 1 ]
     [ ! -e out ]
 }
 
@@ -156,6 +158,7 @@ forward_of_head() {
     chmod -R u+w model
     jq '.rms_norm_eps = 2e-6' "$M/config.json" >model/config.json
     start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --verbose
+    grep -q 'workers join by: ptq worker tcp://THIS-HOST:[0-9]* --keys DIR' head.log
     run -100 on w timeout 20 ptq worker "$at" --keys "$KEYS/none"
     [[ $output == *"none/worker.key"* ]]
     ptq keys --quiet other --worker c

@@ -74,3 +74,10 @@ need() {
     ptq-eval --model llama --data rows.jsonl --json --quiet >ours.json
     cmp codes.json ours.json
 }
+
+@test "a run from a GGUF file of codes is told to import it" {
+    need
+    run -100 ptq run gptq --model "$gguf" --data "$gguf" --out out
+    [[ $output == *"TinyStories-656K-Q8_0.gguf' is quantized already: "*"'ptq import $gguf DIR'"* ]]
+    [[ $output != *config.json* ]]
+}
