@@ -3,9 +3,11 @@
  * of the model. */
 #include "precheck.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../common/base/apart.h"
 #include "../common/base/fs.h"
@@ -28,6 +30,7 @@
 #include "../stages/slide/slide_opts.h"
 #include "../stages/solve/solve_forecast.h"
 #include "../stages/solve/solve_opts.h"
+#include "../stages/write/write_head.h"
 #include "../stages/write/write_opts.h"
 #include "control.h"
 #include "disk.h"
@@ -213,6 +216,23 @@ static int check_out(const struct route *t, struct err *e)
                    !ours ? "give an empty folder or a new one"
                    : c   ? "remove it, give another folder, or say --overwrite"
                          : "remove it or give another folder");
+}
+
+/* Where windows of blocks keep what they have learned: the first of them ends late. */
+static int check_state(const struct route *t, struct err *e)
+{
+    const struct stage *s;
+
+    for (size_t i = 0; (s = route_stage(t, &slide_spec, i)); i++) {
+        const char *dir = ((const struct slide_command *)s->own)->core.state;
+
+        if (dir && fs_is_named(dir) && !fs_is_dir(dir))
+            return err_set(e, ERR_USE, "--state: '%s' is there and not a folder", dir);
+        if (dir && fs_is_dir(dir) && access(dir, W_OK | X_OK) != 0)
+            return err_set(e, ERR_USE, "--state: nothing can be written to '%s': %s", dir,
+                           strerror(errno));
+    }
+    return 0;
 }
 
 /* Engines fuse what now differs: once for each name of a site. */
@@ -426,6 +446,23 @@ static int check_container(const struct route *t, const char *model, const struc
     return gguf_model_check_formats(model, c, formats, n, e);
 }
 
+int precheck_head(const struct route *t, const struct config *c, const char *model, struct err *e)
+{
+    const struct stage *s = route_stage(t, &write_spec, 0);
+    const struct write_opts *w = s ? &((const struct write_command *)s->own)->core : NULL;
+    const struct format *formats[FORMATS_MAX];
+    size_t n = 0;
+
+    if (!w || !w->head_bits)
+        return 0;
+    if (format_parse(w->formats, formats, &n, e) < 0)
+        return err_prefix(e, "--format");
+    for (size_t i = 0; i < n; i++)
+        if (head_check_tied(c, model, formats[i], w->head_bits, e) < 0)
+            return -1;
+    return 0;
+}
+
 int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e)
 {
     if (check_dual(t, e) < 0)
@@ -451,7 +488,7 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
     *l = (struct loads){.count = 0};
     if (model && st_folder_check(model, e) < 0)
         return err_prefix(e, "--model");
-    if (check_data(t, e) < 0 || check_out(t, e) < 0)
+    if (check_data(t, e) < 0 || check_out(t, e) < 0 || check_state(t, e) < 0)
         return -1;
     if (!model)
         return precheck_solvers(t, NULL, l, e);
@@ -466,7 +503,8 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
                  model, packed->title);
     rc = check_sample(t, c, model, e) < 0 || check_tower(t, model, c, e) < 0 ||
                  sites_make(&s, c, e) < 0 || check_forward(t, c, &s, e) < 0 ||
-                 precheck_solvers(t, &s, l, e) < 0 || check_container(t, model, c, e) < 0
+                 precheck_solvers(t, &s, l, e) < 0 || check_container(t, model, c, e) < 0 ||
+                 precheck_head(t, c, model, e) < 0
              ? -1
              : 0;
     if (rc == 0) {

@@ -21,6 +21,9 @@ int precheck_files(const struct route *t, const char *log, struct err *e);
 /* What of it concerns the data: files, and what the sampler makes of them with this model. */
 int precheck_data(const struct route *t, const struct config *c, const char *model, struct err *e);
 
+/* What of it concerns a head that is to be quantized (--lm-head). */
+int precheck_head(const struct route *t, const struct config *c, const char *model, struct err *e);
+
 /* All of it. t: parsed. reserve: bytes that are to stay free on the disk of the output; states:
  * hidden states are kept there. known: 1 when the stages have a model, whose config is then in *c
  * for the caller to release. l: who will load what the run makes, which is said. */

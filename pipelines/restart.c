@@ -13,6 +13,7 @@
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/slide/slide_opts.h"
 #include "../stages/write/write_opts.h"
 #include "hosts.h"
 #include "newest.h"
@@ -64,7 +65,8 @@ static const struct write_opts *writer_of(const struct supervise *s)
     const struct route *t = s->change.route;
     const struct stage *w = t ? route_stage(t, &write_spec, 0) : NULL;
 
-    return w && s->watch.sites && route_stage(t, &forward_spec, 0) &&
+    return w && s->watch.sites &&
+                   (route_stage(t, &forward_spec, 0) || route_stage(t, &slide_spec, 0)) &&
                    !route_stage(t, &write_spec, 1)
                ? &((const struct write_command *)w->own)->core
                : NULL;

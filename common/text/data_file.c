@@ -5,13 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../base/hash.h"
+#include "../base/log.h"
 #include "../base/mem.h"
+#include "../base/plural.h"
 #include "../base/sig.h"
 #include "unpack.h"
 
@@ -238,6 +241,36 @@ static int has(char *const *names, size_t count, enum ending wanted)
     return 0;
 }
 
+/* What of a folder is not read though it may be meant as data: of other kinds, and folders. */
+static int left_out_say(const char *dir, char *const *names, size_t count, enum ending taken,
+                        struct err *e)
+{
+    static const char *const kind[] = {"folder", ".txt", ".jsonl", ".json", PARQUET};
+    size_t n[END_PARQUET + 1] = {0}, at = 0; /* n[END_NONE]: folders */
+    char text[160] = "";
+
+    for (size_t i = 0; i < count; i++) {
+        enum unpack_kind packed;
+        const enum ending ending = ending_of(names[i], &packed);
+        char *path;
+
+        if (names[i][0] == '.' || ending == taken)
+            continue;
+        if (!(path = fs_join(dir, names[i], e)))
+            return -1;
+        n[ending] += ending != END_NONE || fs_is_dir(path);
+        free(path);
+    }
+    for (size_t k = END_NONE; k <= END_PARQUET; k++)
+        if (n[k])
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%zu %s%s", at ? ", " : "", n[k],
+                                   kind[k], k == END_NONE ? plural_s(n[k]) : "");
+    if (at)
+        log_warn("--data: of '%s' only the %s files are read; left out: %s", dir, kind[taken],
+                 text);
+    return 0;
+}
+
 static int parts_open(struct data_file *f, const char *dir, char *const *names, size_t count,
                       struct err *e)
 {
@@ -272,12 +305,18 @@ static int folder_open(struct data_file *f, const char *dir, struct err *e)
         rc = (f->name = mem_printf(e, "%s/", dir)) ? 0 : -1;
     }
     if (rc == 0) {
-        names_keep(names, &count, has(names, all, END_PARQUET) ? END_PARQUET : END_JSONL);
-        rc = count ? parts_open(f, dir, names, count, e)
-                   : err_set(e, ERR_USE,
-                             "'%s' is a folder without a " PARQUET " or .jsonl file: a folder of "
-                             "data holds such files",
-                             dir);
+        const enum ending taken = has(names, all, END_PARQUET) ? END_PARQUET : END_JSONL;
+
+        names_keep(names, &count, taken);
+        if (count && left_out_say(dir, names, all, taken, e) < 0)
+            rc = -1;
+        else
+            rc = count
+                     ? parts_open(f, dir, names, count, e)
+                     : err_set(e, ERR_USE,
+                               "'%s' is a folder without a " PARQUET " or .jsonl file: a folder of "
+                               "data holds such files",
+                               dir);
     }
     fs_names_free(&names, all);
     return rc;

@@ -18,6 +18,21 @@ static const struct st_entry *entry_of(const struct plan *p, char name[TENSOR_NA
     return p->config.tied ? NULL : st_find(p->source, name);
 }
 
+static int refuse(const char *dir, const struct format *f, int bits, struct err *e)
+{
+    return err_set(
+        e, ERR_USE,
+        "--lm-head %d: '%s' has no head of its own (tie_word_embeddings), and engines of "
+        "the %s format take embeddings only as they are; --format gguf holds it",
+        bits, dir, f->name);
+}
+
+int head_check_tied(const struct config *c, const char *dir, const struct format *f, int bits,
+                    struct err *e)
+{
+    return c->tied && f->heads ? refuse(dir, f, bits, e) : 0;
+}
+
 int head_check(const struct plan *p, const struct format *f, int bits, struct err *e)
 {
     char name[TENSOR_NAME];
@@ -30,11 +45,7 @@ int head_check(const struct plan *p, const struct format *f, int bits, struct er
                               .head = 1};
 
     if (!x)
-        return err_set(e, ERR_USE,
-                       "--lm-head %d: '%s' has no head of its own (tie_word_embeddings), and "
-                       "engines of the %s format take embeddings only as they are; --format gguf "
-                       "holds it",
-                       bits, p->dir, f->name);
+        return refuse(p->dir, f, bits, e);
     if (x->ndim != 2 || !dtype_is_float(x->dtype))
         return err_set(e, ERR_USE, "--lm-head %d: '%s' is no matrix of a float type", bits, name);
     snprintf(l.name, sizeof l.name, "%s", family_of(&p->config)->head);

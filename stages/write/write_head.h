@@ -6,6 +6,9 @@
 
 #include "write_plan.h"
 
+/* What of head_check the config alone tells, of the model in dir. */
+int head_check_tied(const struct config *c, const char *dir, const struct format *f, int bits,
+                    struct err *e);
 /* Can the model have one in this format? Before the run. */
 int head_check(const struct plan *p, const struct format *f, int bits, struct err *e);
 /* The head as the last linear of p, like the first that is quantized but for its bits; symmetric.

@@ -123,7 +123,6 @@ odd() { # NAME LINE: the good lines behind this one
     mkdir shards lines
     cp plain.parquet shards/01.parquet
     cp dictionary.parquet shards/00.parquet
-    echo '{}' >shards/info.json
     cp plain.jsonl lines/01.jsonl
     gzip -c dictionary.jsonl >lines/00.jsonl.gz
     cat dictionary.jsonl plain.jsonl >all.jsonl
@@ -138,7 +137,14 @@ odd() { # NAME LINE: the good lines behind this one
     [ "$(jq -c .ppl <<<"$output")" = "$want" ]
     run -100 ptq run gptq --model "$tale" --data "$ROOT/tests/golden/parquet/brotli.parquet" --dry-run --out never
     [[ $output == *"packed with BROTLI, which is not read: write it with snappy, gzip, zstd or none"* ]]
+    # what of a folder is not read is said
+    echo '{}' >shards/info.json
+    mkdir shards/more
+    cp plain.jsonl shards/02.jsonl
+    cp shards/02.jsonl shards/03.jsonl
+    touch shards/README.md
     ptq run gptq --model "$tale" --data shards --bad-lines skip --tokens 64 --length 16 --group 64 --dry-run --out never
+    [[ $(sampled shards --bad-lines skip) == *"of 'shards' only the .parquet files are read; left out: 1 folder, 2 .jsonl, 1 .json"* ]]
 }
 
 @test "text beside messages: both are named" {

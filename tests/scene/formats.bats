@@ -102,6 +102,10 @@ refused() { # WORD OPTIONS...: before anything was started
     jq -es 'map(select(.what == "lm_head.weight")) | length == 1 and all(.relative_error < 0.006)' <<<"$output"
     refused "--lm-head 8: the awq format keeps head and embedding as they are here" --format awq --lm-head 8 --bits 4 --group 64
     refused "has no head of its own (tie_word_embeddings)" --format gptq --lm-head 8 --bits 4 --group 64 --tokens 512 --length 128
+    for how in "run gptq --out never --dry-run --data $M/calib.jsonl" "plan gptq"; do
+        run -100 ptq $how --model "$M" --format gptq --lm-head 8 --bits 4 --group 64 --tokens 512 --length 128
+        [[ $output == *"has no head of its own (tie_word_embeddings)"* ]]
+    done
     run -100 ptq convert --model head/gptq --format awq awq --quiet
     [[ $output == *"'lm_head': the awq format holds no quantized head"* ]]
 }

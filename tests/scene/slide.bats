@@ -3,6 +3,7 @@
 # slide.bats - windows of blocks learn how they are rounded: in a pipe, in a run, and what is refused.
 bats_require_minimum_version 1.5.0
 load model.bash
+load bounds.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -150,7 +151,7 @@ losses() { # OUT: of the linears, in the order of their sites
         timeout 60 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 \
             --epochs 12 --alpha yes --alpha-lr 0.01 --shallow 0 --window 1 --stride 1 --deep 0 --state state --out "$@"
     }
-    job cut >log 2>&1 3>&- &
+    job cut --restarts 0 >log 2>&1 3>&- &
     until [ -e state/window00000.ptq ] && [ -e cut/.ptqflow/parts/00003.ptq ]; do
         kill -0 $! || { cat log; return 1; }
     done
@@ -204,4 +205,23 @@ losses() { # OUT: of the linears, in the order of their sites
     run -100 slide --in weighed.ptq --out none.ptq --quiet
     [[ $output == *"has weights of single sites"* ]]
     [ ! -e none.ptq ]
+    run -100 ptq run slide --model "$M" --data "$M/calib.jsonl" --bits 2 --out none --state /dev/null --dry-run
+    [[ $output == *"--state: '/dev/null' is there and not a folder"* ]]
+}
+
+@test "a slide or write process that is killed is begun again, to the same bytes" {
+    job() { # OUT
+        timeout 100 ptq run slide --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --epochs 4 \
+            --shallow 0 --window 1 --stride 1 --deep 0 --out "$@"
+    }
+    job whole --quiet
+    for stage in slide write; do
+        job $stage 2>$stage.log 3>&- &
+        local pid=$!
+        until_true test -e $stage/.ptqflow/parts/00001.ptq
+        kill -KILL $(pgrep -f "^ptq-$stage .*$XDG_RUNTIME_DIR")
+        wait $pid
+        grep -q 'the stages begin again' $stage.log
+        cmp whole/model.safetensors $stage/model.safetensors
+    done
 }

@@ -164,8 +164,8 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     if (rc == 0 && c->bpw > 0)
         o.solve = &chosen.solve;
     rc = rc == 0 ? preview_make(&o, &p, e) : rc;
-    if (rc == 0)
-        rc = precheck_data(t, &p.config, o.model, e);
+    if (rc == 0 && ((rc = precheck_data(t, &p.config, o.model, e)) == 0))
+        rc = precheck_head(t, &p.config, o.model, e);
     if (rc == 0) {
         warn_split(&p);
         if (c->json)
