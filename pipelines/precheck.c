@@ -48,11 +48,16 @@ static const char *out_of(const struct route *t)
 int precheck_files(const struct route *t, const char *log, struct err *e)
 {
     const struct apart_file more[] = {{"--out", out_of(t), OPT_WRITES}, {"--log", log, OPT_WRITES}};
-    struct opt_group *all = mem_array(t->r->nstages * STAGE_GROUPS + 1, sizeof *all, e);
+    const char *problems = recipe_value(t->r, "problems");
+    struct opt_group *all;
     size_t n = 0;
     int rc;
 
-    if (!all)
+    if (problems && fs_is_dir(problems))
+        return err_set(e, ERR_USE,
+                       "--problems: '%s' is a folder, not the file that ptq run --record wrote",
+                       problems);
+    if (!(all = mem_array(t->r->nstages * STAGE_GROUPS + 1, sizeof *all, e)))
         return -1;
     for (size_t i = 0; i < t->r->nstages; i++)
         for (size_t k = 0; t->stage[i] && k < t->stage[i]->ngroups; k++)

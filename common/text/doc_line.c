@@ -91,14 +91,13 @@ static char *bytes_copy(const char *text, size_t n, struct err *e)
     return copy;
 }
 
-/* A repaired copy of the line where it may need one (*copy, the caller's), or none. Returns
- * whether it did, or -1. */
-static int line_repair(const char *line, size_t *n, char **copy, struct err *e)
+/* A repaired copy of the line where it may need one (*copy, the caller's), or none. *count: how
+ * many characters became U+FFFD in it. */
+static int line_repair(const char *line, size_t *n, char **copy, size_t *count, struct err *e)
 {
-    int bytes = unicode_valid(line, *n) < *n;
-
+    *count = unicode_broken(line, *n);
     *copy = NULL;
-    if (bytes)
+    if (*count)
         *copy = unicode_repair(line, *n, n, e);
     else if (memmem(line, *n, "\\ud", 3) || memmem(line, *n, "\\uD", 3))
         *copy = bytes_copy(line, *n, e);
@@ -106,7 +105,8 @@ static int line_repair(const char *line, size_t *n, char **copy, struct err *e)
         return 0;
     if (!*copy)
         return -1;
-    return (surrogates_repair(*copy, *n) > 0) | bytes;
+    *count += surrogates_repair(*copy, *n);
+    return 0;
 }
 
 /* ---- the members of a line ---- */
@@ -379,10 +379,11 @@ int doc_parse(const char *line, size_t length, const char *what, const struct do
 {
     struct line l = {.what = what, .column = o->text_column};
     char *copy = NULL;
-    int repaired, rc;
+    size_t repaired;
+    int rc;
 
     memset(d, 0, sizeof *d);
-    if ((repaired = line_repair(line, &length, &copy, e)) < 0)
+    if (line_repair(line, &length, &copy, &repaired, e) < 0)
         return -1;
     d->repaired = repaired;
     l.start = l.p = copy ? copy : line;

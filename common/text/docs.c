@@ -365,7 +365,7 @@ static int whole_read(struct docs *r, struct doc *d, struct err *e)
         memmove(d->text, d->text + 3, (d->length -= 3) + 1);
     d->line = 1;
     d->file = r->from->name;
-    d->repaired = unicode_valid(d->text, d->length) < d->length;
+    d->repaired = unicode_broken(d->text, d->length);
     return 1;
 }
 
@@ -392,7 +392,10 @@ int docs_next(struct docs *r, struct doc *d, struct err *e)
             return -1;
     }
     if (got == 1) {
-        r->count.repaired += (uint64_t)d->repaired;
+        if (d->repaired && !r->count.repaired++)
+            snprintf(r->count.first_repaired, sizeof r->count.first_repaired, "%s:%zu", d->file,
+                     d->line);
+        r->count.replaced += d->repaired;
         r->count.masked += d->masked;
     }
     return got;

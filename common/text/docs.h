@@ -51,8 +51,8 @@ struct doc {          /* one of text, ids and chat is set */
     int32_t *ids;  /* each >= 0; the vocabulary is the caller's business */
     uint8_t *role; /* [count] ROLE_PROMPT or ROLE_ANSWER (role.h); NULL: not said */
     size_t count;
-    size_t masked; /* tokens that attention_mask left out of ids */
-    int repaired;  /* held bytes or surrogates that are no UTF-8 */
+    size_t masked;   /* tokens that attention_mask left out of ids */
+    size_t repaired; /* characters that were no UTF-8, or halves of surrogates: now U+FFFD */
     /* variables of the template: messages (objects with a text "role"), tools, documents (lists
      * of objects), chat_template_kwargs' */
     struct json *chat;
@@ -62,6 +62,8 @@ struct doc {          /* one of text, ids and chat is set */
 
 struct docs_count {
     uint64_t skipped, repaired, masked;  /* lines, documents, tokens */
+    uint64_t replaced;                   /* characters of the documents repaired */
+    char first_repaired[256];            /* file:line of the first of these */
     uint64_t refused;                    /* chats, by their template */
     char first[256], first_refused[256]; /* why the first of these was */
 };

@@ -75,6 +75,18 @@ size_t unicode_valid(const char *text, size_t n)
     return n;
 }
 
+size_t unicode_broken(const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t count = 0;
+
+    for (size_t at = unicode_valid(text, n), step, broken; at < n; at += step ? step : broken) {
+        step = utf8_step(p + at, n - at, &broken);
+        count += !step;
+    }
+    return count;
+}
+
 char *unicode_repair(const char *text, size_t n, size_t *length, struct err *e)
 {
     const unsigned char *p = (const unsigned char *)text;

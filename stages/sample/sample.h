@@ -54,6 +54,8 @@ void sample_close(struct sample **s);
 size_t sample_chunks(const struct sample *s);
 size_t sample_lanes(const struct sample *s); /* at most the number of chunks */
 const struct sample_audit *sample_audit(const struct sample *s);
+/* A line for each folder of data: which of its files were taken. */
+void sample_files_log(const struct sample *s);
 const struct json *sample_record(const struct sample *s); /* of the provenance, audit included */
 const char *sample_run(const struct sample *s);           /* of model and record: run_id.h */
 

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "../../common/base/hash.h"
+#include "../../common/base/log.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/plural.h"
 #include "sample_images.h"
 #include "sample_impl.h"
 
@@ -38,6 +40,25 @@ int sample_digest(struct sample *s, struct err *e)
     return 0;
 }
 
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+void sample_files_log(const struct sample *s)
+{
+    for (size_t i = 0; i < s->nfile; i++) {
+        const struct data_file *f = &s->file[i];
+
+        if (f->parts)
+            log_info("%s: %zu %s file%s taken, from %s to %s", f->name, f->parts,
+                     f->part[0].kind == DATA_ROWS ? ".parquet" : ".jsonl", plural_s(f->parts),
+                     base_of(f->part[0].name), base_of(f->part[f->parts - 1].name));
+    }
+}
+
 struct sample_reader *sample_reader_open(struct sample *s, const struct file_group *p, int again,
                                          struct err *e)
 {
@@ -62,7 +83,10 @@ static void docs_done(struct sample_reader *r)
         if (!a->chats_refused)
             snprintf(a->first_refused, sizeof a->first_refused, "%s", c->first_refused);
         a->chats_refused += c->refused;
+        if (!a->repaired)
+            snprintf(a->first_repaired, sizeof a->first_repaired, "%s", c->first_repaired);
         a->repaired += c->repaired;
+        a->replaced += c->replaced;
         a->tokens_masked += c->masked;
     }
     docs_close(&r->docs);

@@ -71,6 +71,7 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
     const struct sample_audit *a = sample_audit(s);
     uint64_t i;
 
+    sample_files_log(s);
     rows_log(s);
     lengths_warn(s);
     log_info("documents: %llu read, %llu used (%llu not whole), %llu dropped, %llu passed over, "
@@ -108,8 +109,10 @@ static void audit_log(const struct sample *s, const struct sample_command *c)
                  (unsigned long long)a->chats_refused, a->chats_refused == 1 ? " is" : "s are",
                  a->first_refused);
     if (a->repaired)
-        log_warn("%llu document%s held bytes that are no UTF-8: they became U+FFFD",
-                 (unsigned long long)a->repaired, a->repaired == 1 ? "" : "s");
+        log_warn("%llu document%s held bytes that are no UTF-8: %llu became U+FFFD, the first in "
+                 "%s (text in another encoding: convert it, as with iconv)",
+                 (unsigned long long)a->repaired, plural_s(a->repaired),
+                 (unsigned long long)a->replaced, a->first_repaired);
     if (a->tokens_masked)
         log_info("attention_mask left %llu token%s out", (unsigned long long)a->tokens_masked,
                  plural_s(a->tokens_masked));

@@ -92,6 +92,8 @@ struct sample_audit {
     uint64_t images_bad;         /* chats skipped because of one */
     char first_bad[256];         /* why the first of them was */
     uint64_t repaired;           /* documents with bytes that were no UTF-8 */
+    uint64_t replaced;           /* characters that became U+FFFD in them */
+    char first_repaired[256];    /* file:line of the first of them */
     uint64_t tokens_masked;      /* left out because attention_mask rules them out */
     double effective;            /* effective sample size in tokens, (sum w)^2 / sum w^2 */
     const uint64_t *file_tokens; /* [ndata] tokens read of each file */

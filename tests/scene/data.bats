@@ -43,10 +43,12 @@ odd() { # NAME LINE: the good lines behind this one
     printf %s "$(cat plain.jsonl)" >end.jsonl
     [ "$(sampled end.jsonl)" = "$want" ]
     odd latin1 '{"text": "caf\xe9"}'
+    odd words '{"text": "caf\xe9 na\xefve"}'
     odd half '{"text": "cut \\ud83d emoji"}'
     for name in latin1 half; do
-        [[ $(sampled $name.jsonl) == *"1 document held bytes that are no UTF-8"* ]]
+        [[ $(sampled $name.jsonl) == *"1 document held bytes that are no UTF-8: 1 became U+FFFD, the first in $name.jsonl:"[0-9]* ]]
     done
+    [[ $(sampled words.jsonl) == *"UTF-8: 2 became U+FFFD, the first in words.jsonl:"* ]]
 }
 
 @test "a bad line: refused with the way out, or skipped and counted" {
@@ -109,7 +111,7 @@ odd() { # NAME LINE: the good lines behind this one
 @test "parquet files, through pipes and in folders, are the rows of the same lines" {
     digest() { sampled "$@" --bad-lines skip && ptq-inspect o.ptq | grep '^  [a-z]'; }
     tokens=64 length=16
-    as_lines() { sed 's/[a-z0-9./]*\.\(jsonl\.gz\|jsonl\|parquet\)/FILE/g; s/such lines/such rows/' <<<"$1"; }
+    as_lines() { sed '/ files taken, from /d; s/[a-z0-9./]*\.\(jsonl\.gz\|jsonl\|parquet\)/FILE/g; s/such lines/such rows/' <<<"$1"; }
     cp "$ROOT"/tests/golden/parquet/{dictionary,delta_bytes,plain}.{parquet,jsonl} .
     for name in dictionary delta_bytes plain; do
         want=$(digest $name.jsonl)
@@ -130,6 +132,7 @@ odd() { # NAME LINE: the good lines behind this one
     want=$(as_lines "$(digest all.jsonl)")
     [ "$(as_lines "$(digest shards)")" = "$want" ]
     [ "$(as_lines "$(digest lines/)")" = "$want" ]
+    [[ $(sampled lines --bad-lines skip) == *"lines/: 2 .jsonl files taken, from 00.jsonl.gz to 01.jsonl"* ]]
     [[ $(sampled shards) == *"fatal: shards/00.parquet:"*": a line needs either"*"--bad-lines skip leaves such rows out"* ]]
     run -0 --separate-stderr ptq eval --model "$tale" --data plain.jsonl --bad-lines skip --window 32 --max-windows 2 --quiet --json
     want=$(jq -c .ppl <<<"$output")

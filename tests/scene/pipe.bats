@@ -51,6 +51,8 @@ sums() { # DIR: of everything but the folder of what varies
     [ "$(jq .quantization_config.bits again3/config.json)" = 3 ]
     grep -aq 'inputs[^,]*recorded' again3/model.safetensors
     run -1 grep -aq 'inputs[^,]*recorded' one/model.safetensors
+    run -100 ptq resolve --problems . --model "$M" --out nothing
+    [[ $output == "ptq: fatal: --problems: '.' is a folder"* ]]
     run -100 ptq resolve --problems no-such.ptq --model "$M" --out nothing
     [[ $output == *no-such.ptq* ]]
     [ ! -e nothing/config.json ]

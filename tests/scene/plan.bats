@@ -150,6 +150,9 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
     [[ $output == *"hosts of 2 cores of 50 GF/s (f32), links of 1 Gbit/s, 8 lanes"* ]]
     # sums of a lane are as large whoever has it: of 8 lanes 4 come to the head from one worker, 6 from three
     [ "$(awk '/^ +[124] / { n[$1] = $8 } END { print (n[4] / n[2] > 1.49 && n[4] / n[2] < 1.51 && n[1] == 0) }' <<<"$output")" = 1 ]
+    [[ $output != *"measured just now"* ]]
+    run -0 ptq plan --model config-only --tokens 1024 --length 128 --hosts 1
+    [[ $output == *"(the rate of a core was measured just now"*"--gflops sets it)"* ]]
     run -100 ptq plan --model config-only --hosts 4 --net fast
     [[ $output == *"say bits a second"* ]]
 }

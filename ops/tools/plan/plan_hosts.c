@@ -125,6 +125,9 @@ void hosts_print(const struct preview *p, const struct preview_opts *o, const st
 {
     printf("\nhosts of %zu cores of %.0f GF/s (f32), links of %.3g Gbit/s, %llu lanes\n", o->cores,
            r->core / 1e9, r->net / 1e9, (unsigned long long)p->run.lanes);
+    if (r->measured)
+        printf("(the rate of a core was measured just now, on this machine: other load lowers it; "
+               "--gflops sets it)\n");
     printf("%5s %10s %10s %10s %10s %10s %9s %12s %12s %12s\n", "hosts", "forward s", "sums s",
            "links s", "solving s", "together s", "times", "head in MB", "head out MB", "worker MB");
     for (size_t n = 1, last = 0; !last; n *= 2) {

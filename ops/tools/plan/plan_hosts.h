@@ -11,8 +11,9 @@
 #include "preview.h"
 
 struct hosts_rates {
-    double core; /* flops a second of a core, f32 products; f64 at half of it */
-    double net;  /* bits a second of each host's link */
+    double core;  /* flops a second of a core, f32 products; f64 at half of it */
+    double net;   /* bits a second of each host's link */
+    int measured; /* core was, here and just now */
 };
 
 struct hosts_row {

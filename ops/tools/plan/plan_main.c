@@ -125,7 +125,7 @@ static void set_learned(const struct route *t, const struct planned *x, struct s
 static int print_hosts(const struct plan_command *c, const struct preview *p,
                        const struct preview_opts *o, struct err *e)
 {
-    struct hosts_rates r = {.core = c->core * 1e9};
+    struct hosts_rates r = {.core = c->core * 1e9, .measured = c->core <= 0};
 
     if (c->json || o->slide)
         return err_set(e, ERR_USE, "--hosts goes without --json, and not with ptq-slide");
