@@ -3,6 +3,8 @@
 #include "../../common/format/format_gptq.h"
 #include "../../common/tensor/blas.h"
 #include "../../ops/tools/check/check.h"
+#include "../../ops/tools/check/check_gguf.h"
+#include "gguf_build.h"
 #include "writer_run.h"
 
 /* What check_folder prints and returns. */
@@ -223,10 +225,49 @@ static void what_engines_fuse(void **state)
     free(text);
 }
 
+/* A step for each thing that is wrong; every one of them names its key. */
+static void words_of_gguf(void **state)
+{
+    static const char *const tokens[] = {"a", "b", "c"},
+                             *const wrong[] = {"model' is missing",
+                                               "token_type' has 2 items, for 3 tokens",
+                                               "scores' has 4 items, for 3 tokens",
+                                               "bos_token_id' is 3, the vocabulary has 3 tokens",
+                                               "eos_token_id' is not an integer"};
+    static const int32_t types[] = {1, 1};
+    static const float scores[4];
+    struct err e = {0};
+    struct gguf *g;
+    struct gb b;
+    size_t n = 0;
+
+    (void)state;
+    gb_start(&b);
+    gb_key_texts(&b, "tokenizer.ggml.tokens", tokens, 3);
+    gb_key_ints(&b, "tokenizer.ggml.token_type", types, 2);
+    gb_key_floats(&b, "tokenizer.ggml.scores", scores, 4);
+    gb_key_u32(&b, "tokenizer.ggml.bos_token_id", 3);
+    gb_key_f32(&b, "tokenizer.ggml.eos_token_id", 1);
+    gb_key_u32(&b, "tokenizer.ggml.padding_token_id", 2);
+    gb_pad(&b);
+    assert_non_null(g = gguf_parse(b.bytes, b.n, b.n, "w.gguf", &e));
+    for (size_t step = 0; check_gguf(g, step, &e); step++) {
+        if (e.kind == ERR_NONE)
+            continue;
+        assert_true(n < sizeof wrong / sizeof *wrong);
+        assert_non_null(strstr(e.text, wrong[n++]));
+        e = (struct err){0};
+    }
+    assert_int_equal(n, sizeof wrong / sizeof *wrong);
+    gguf_close(&g);
+    gb_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_what_is_no_checkpoint),
+        cmocka_unit_test(words_of_gguf),
         cmocka_unit_test_teardown(what_we_write_is_whole, remove_out),
         cmocka_unit_test_teardown(numbers, remove_out),
         cmocka_unit_test_teardown(zero_points, remove_out),
