@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "../common/base/fs.h"
+#include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
 #include "../common/run/journal.h"
+#include "../common/run/journal_site.h"
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
+#include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 
 #define JOB_MAX ((size_t)16 << 20)
@@ -341,6 +344,86 @@ int resume_has_state(const char *out, struct err *e)
 
     free(dir);
     return rc;
+}
+
+/* ---- what was swapped ---- */
+
+/* May a solver of this run, an override's among them, have made it? */
+static int is_known(const struct route *t, const struct journal_site *x)
+{
+    const struct stage *s;
+    struct contenders c;
+
+    if (x->starved || x->ncontenders || strcmp(x->solver, "none") == 0)
+        return 1;
+    for (size_t i = 0; i < x->nlinears; i++)
+        if (x->linear[i].solver)
+            return 1;
+    for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
+        const struct solve_command *k = s->own;
+
+        for (size_t n = 0; n < k->lines.count; n++)
+            if (k->lines.at[n].v.solver)
+                return 1; /* it may, and more is not looked at */
+        if (contenders_parse(k->core.solver, &c, NULL) < 0)
+            return 1;
+        for (size_t n = 0; n < c.count; n++)
+            if (strcmp(c.name[n], x->solver) == 0)
+                return 1;
+    }
+    return 0;
+}
+
+/* by[order]: who made it, where that is no solver of this run; borrowed from the journal. */
+static int strangers(const struct route *t, const struct json *journal, uint64_t from,
+                     const char **by, struct err *e)
+{
+    for (size_t i = 0; i < json_count(journal); i++) {
+        const struct json *j = json_at(journal, i);
+        const char *kind = json_as_text(json_get(j, "record"));
+        struct journal_site x = {.nlinears = 0};
+
+        if (!kind || strcmp(kind, "site") != 0)
+            continue;
+        if (journal_site_read(j, &x, JOURNAL_NAME, e) < 0)
+            return -1;
+        if (x.order < from)
+            by[x.order] = is_known(t, &x) ? NULL : x.solver;
+        journal_site_release(&x);
+    }
+    return 0;
+}
+
+int resume_warn_swapped(const struct route *t, const char *out, const struct sites *s,
+                        uint64_t from, struct err *e)
+{
+    const struct stage *solve = route_stage(t, &solve_spec, 0);
+    const char **by = mem_array(s->count, sizeof *by, e);
+    struct json *journal = NULL;
+    char text[400] = "";
+    size_t n = 0;
+    int rc = by ? unfinished(out, &journal, e) : -1;
+
+    if (rc == 1 && solve)
+        rc = strangers(t, journal, from, by, e);
+    for (size_t i = 0, end; rc == 0 && i < from; i = end) {
+        for (end = i + 1; by[i] && end < from && by[end] && strcmp(by[i], by[end]) == 0;)
+            end++;
+        if (by[i] && n < sizeof text && end == i + 1)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%ssite %zu by %s", n ? ", " : "", end,
+                                  by[i]);
+        else if (by[i] && n < sizeof text)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%ssites %zu to %zu by %s",
+                                  n ? ", " : "", i + 1, end, by[i]);
+    }
+    if (n)
+        log_warn("the earlier run had swapped its solver: it solved %s; those behind site %llu are "
+                 "solved by %s again: swap again, or start anew by that solver with --overwrite",
+                 text, (unsigned long long)from,
+                 ((const struct solve_command *)solve->own)->core.solver);
+    json_destroy(&journal);
+    free(by);
+    return rc < 0 ? -1 : 0;
 }
 
 int resume_give(const struct route *t, struct launch *p, uint64_t from, struct err *e)

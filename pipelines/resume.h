@@ -36,6 +36,10 @@ int resume_has_no_site(const char *out, struct err *e);
 int resume_keep_state(const struct route *t, struct launch *p, struct err *e);
 /* Has it kept any in `out`? 1, 0, -1. */
 int resume_has_state(const char *out, struct err *e);
+/* Warns of sites before `from` that the earlier run in `out` had solved by what none of this run's
+ * solvers is: it was swapped while that run went on, and this one does not know. */
+int resume_warn_swapped(const struct route *t, const char *out, const struct sites *s,
+                        uint64_t from, struct err *e);
 /* Tells the processes. */
 int resume_give(const struct route *t, struct launch *p, uint64_t from, struct err *e);
 

@@ -251,6 +251,8 @@ static int go_on(const struct route *t, struct launch *plan, const struct sites 
                  c->core.out, (unsigned long long)from, sites->count);
     else
         say_going_on(c->core.out, from, sites, kept);
+    if (from < sites->count && resume_warn_swapped(t, c->core.out, sites, from, e) < 0)
+        return -1;
     return resume_give(t, plan, from, e);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/base/plural.h"
 #include "../../common/base/version.h"
 #include "../../common/format/engine.h"
 #include "../../common/model/family.h"
@@ -57,6 +58,30 @@ static void left_print(FILE *out, const struct plan *p)
             p->left, p->sites, p->site[first].site->name, p->site[first].block);
 }
 
+/* Where there were several: of an override, a contest, or a swap in a run. */
+static void solvers_print(FILE *out, const struct plan *p)
+{
+    size_t named = 0, kept = 0;
+
+    for (size_t i = 0; i < p->sites; i++)
+        kept += !*p->site[i].solver || strcmp(p->site[i].solver, "none") == 0;
+    for (size_t i = 0; i < p->sites; i++) {
+        const char *solver = p->site[i].solver;
+        size_t first = 0, count = 0;
+
+        while (strcmp(p->site[first].solver, solver) != 0)
+            first++;
+        for (size_t k = i; k < p->sites; k++)
+            count += strcmp(p->site[k].solver, solver) == 0;
+        if (!*solver || strcmp(solver, "none") == 0 || first < i || count + kept == p->sites)
+            continue;
+        fprintf(out, "%s%s: %zu site%s", named++ ? ", " : "\nSolvers: ", solver, count,
+                plural_s(count));
+    }
+    if (named)
+        fputs(".\n", out);
+}
+
 static void engines_print(FILE *out, const struct plan *p, const struct format *f)
 {
     struct engine_look look;
@@ -97,6 +122,7 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, in
                 p->config.model_type);
         kinds_print(out, p);
         left_print(out, p);
+        solvers_print(out, p);
         if (head_bits && f->container != FORMAT_GGUF)
             fputs("\nThe head is rounded to nearest; embeddings and norms are those of the source.",
                   out);

@@ -119,6 +119,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     [ -n "$(solved_by rtn)" ]
     [ -n "$(solved_by gptq)" ]
     [[ $(head -c 20000 swapped/model.safetensors) == *'\"solver\":\"rtn\"'* ]]
+    grep -q '^Solvers: ' swapped/README.md
     assigned >assigned.pipe
     (job "$PWD/assigned.pipe" advance --quiet)
     diff <(sums swapped) <(sums advance)
@@ -142,6 +143,26 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     grep -q 'another is started in its place' killed.log
     each_site_once killed
     diff <(sums plain) <(sums killed)
+}
+
+@test "a run that goes on names what was solved before by a solver that was swapped in, and so does the model card" {
+    M=$ROOT/pipelines/demo/tale-qwen3
+    start "$ROOT/pipelines/gptq.pipe" left
+    await 1
+    forward=$(pid_of forward)
+    kill -STOP "$forward" # so that the run is still there
+    ptq ctl --out left swap solve "ptq-solve --solver rtn"
+    at=$(sites)
+    kill -CONT "$forward"
+    await $((at + 2))
+    kill -STOP "$run_pid"
+    kill -KILL $(pgrep -P "$run_pid") "$run_pid"
+    wait "$run_pid" || run_pid=
+    run -0 --separate-stderr job "$ROOT/pipelines/gptq.pipe" left
+    grep -qE "warning: the earlier run had swapped its solver: it solved sites? .* by rtn; those behind site [0-9]+ are solved by gptq again" <<<"$stderr"
+    by_rtn=$(jq -r 'select(.record == "site" and .solver == "rtn") | .order' left/.ptqflow/journal.jsonl | wc -l)
+    [ "$by_rtn" -ge 1 ]
+    grep -qE "^Solvers: gptq: $((24 - by_rtn)) sites?, rtn: $by_rtn sites?\.$" left/README.md
 }
 
 @test "solvers started by hand join and leave" {
