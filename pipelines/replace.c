@@ -207,7 +207,7 @@ static int may_replace(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
 
-    if (!is_covered(s, i) || !restart_helps(c))
+    if (s->hosts || !is_covered(s, i) || !restart_helps(c)) /* without --lease nobody waits */
         return 0;
     if (spec_of(s, i) == &write_spec)
         return s->watch.committed > 0 && is_going(s, &forward_spec, 1) &&
