@@ -23,7 +23,7 @@ FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
 # The longest first, the short programs last: so no processor is idle at the end.
-LONG      := $(patsubst %,tests/scene/%.bats,bad_model bad_input plan swap chaos families resume override target job)
+LONG      := $(patsubst %,tests/scene/%.bats,survive bad_model bad_input plan swap chaos families resume override target job)
 SCENES    := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/scene/*.bats tests/clients/*.bats)))
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))

@@ -29,8 +29,8 @@ job() { # RECIPE OUT MORE...
     ptq run "$recipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
 }
 
-start() { # RECIPE OUT MORE...
-    (exec bash -c "$(declare -f job); job \"\$@\"" bash "$@") >log 2>&1 3>&- &
+start() { # RECIPE OUT MORE...: each solution takes a while, so that there is something to lose
+    (exec bash -c "$(declare -f job); job \"\$@\"" bash "$@" --solve.fault delay:60) >log 2>&1 3>&- &
     run=$!
 }
 
