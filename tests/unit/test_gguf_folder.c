@@ -58,7 +58,7 @@ static void same_tensors(const char *name)
 {
     char file[96], golden[96];
     struct err e = {0};
-    struct st_set *s, *want;
+    struct st_set *s, *want = NULL;
 
     snprintf(file, sizeof file, GOLDEN "%s.gguf", name);
     snprintf(golden, sizeof golden, GOLDEN "%s.safetensors", name);
