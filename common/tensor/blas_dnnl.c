@@ -9,7 +9,7 @@
 #    include <string.h>
 #    include "../base/mem.h"
 #    include "blas_cpu.h"
-#    include "blas_load.h"
+#    include "../base/library.h"
 #    include "blas_tile.h"
 
 /* Every function of the library that is called here. */
@@ -91,9 +91,10 @@ static void scratch_free(void *unused)
 
 static void lib_load(void)
 {
-    const struct blas_symbol symbols[] = {EACH_CALL(SYMBOL)};
+    const struct library_symbol symbols[] = {EACH_CALL(SYMBOL)};
 
-    blas_load(SONAME(DNNL_VERSION_MAJOR), symbols, sizeof symbols / sizeof symbols[0], &dn.failure);
+    library_load(SONAME(DNNL_VERSION_MAJOR), symbols, sizeof symbols / sizeof symbols[0],
+                 &dn.failure);
 }
 
 int tile_load(struct err *e)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blas_openblas - see blas_openblas.h. */
 #include <pthread.h>
-#include "blas_load.h"
+#include "../base/library.h"
 #include "blas_openblas.h"
 
 static struct openblas lib;
@@ -9,15 +9,15 @@ static struct err failure;
 
 static void load(void)
 {
-    const struct blas_symbol symbols[] = {{"cblas_dgemm", &lib.dgemm, 0},
-                                          {"cblas_sgemm", &lib.sgemm, 0},
-                                          {"openblas_get_corename", &lib.corename, 0},
-                                          {"dpotrf_", &lib.dpotrf, 0},
-                                          {"dtrtri_", &lib.dtrtri, 0},
-                                          {"blas_memory_alloc", &lib.memory_alloc, 1},
-                                          {"blas_memory_free", &lib.memory_free, 1}};
+    const struct library_symbol symbols[] = {{"cblas_dgemm", &lib.dgemm, 0},
+                                             {"cblas_sgemm", &lib.sgemm, 0},
+                                             {"openblas_get_corename", &lib.corename, 0},
+                                             {"dpotrf_", &lib.dpotrf, 0},
+                                             {"dtrtri_", &lib.dtrtri, 0},
+                                             {"blas_memory_alloc", &lib.memory_alloc, 1},
+                                             {"blas_memory_free", &lib.memory_free, 1}};
 
-    blas_load("libopenblas.so.0", symbols, sizeof symbols / sizeof symbols[0], &failure);
+    library_load("libopenblas.so.0", symbols, sizeof symbols / sizeof symbols[0], &failure);
 }
 
 const struct openblas *openblas(struct err *e)

@@ -2,12 +2,14 @@
 /* parquet_codec - see parquet_codec.h. */
 #include "parquet_codec.h"
 
-#include <dlfcn.h>
 #include <limits.h>
+#include <pthread.h>
 #include <snappy-c.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+
+#include "../base/library.h"
 
 enum codec { CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, CODEC_ZSTD = 6 };
 #define WINDOW_ANY (15 + 32) /* gzip or zlib, as it says itself */
@@ -27,37 +29,33 @@ const char *parquet_codec_name(int codec)
                                                                       : "an unknown codec";
 }
 
-struct snappy {
+static struct {
     __typeof__(snappy_uncompressed_length) *length;
     __typeof__(snappy_uncompress) *unpack;
-};
+    struct err missing;
+} lib;
 
-/* Loaded when the first page needs it, and not by every program at its start. */
-static int snappy_load(struct snappy *s, const char *what, struct err *e)
+static void snappy_load(void)
 {
-    void *library = dlopen("libsnappy.so.1", RTLD_NOW | RTLD_LOCAL);
+    const struct library_symbol symbols[] = {{"snappy_uncompressed_length", &lib.length, 0},
+                                             {"snappy_uncompress", &lib.unpack, 0}};
 
-    if (library) {
-        *(void **)&s->length = dlsym(library, "snappy_uncompressed_length");
-        *(void **)&s->unpack = dlsym(library, "snappy_uncompress");
-    }
-    return library && s->length && s->unpack
-               ? 0
-               : err_set(e, ERR_SYS, "%s: snappy is not installed (libsnappy1v5): %s", what,
-                         dlerror());
+    library_load("libsnappy.so.1", symbols, sizeof symbols / sizeof *symbols, &lib.missing);
 }
 
 /* 1, 0: damaged, -1 */
 static int snappy(const void *data, size_t n, void *out, size_t size, const char *what,
                   struct err *e)
 {
-    struct snappy s = {NULL, NULL};
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     size_t length;
 
-    if (snappy_load(&s, what, e) < 0)
-        return -1;
-    return s.length(data, n, &length) == SNAPPY_OK && length == size &&
-           s.unpack(data, n, out, &length) == SNAPPY_OK && length == size;
+    pthread_once(&once, snappy_load);
+    if (lib.missing.kind != ERR_NONE)
+        return err_set(e, ERR_SYS, "%s: snappy is not installed (libsnappy1v5): %s", what,
+                       lib.missing.text);
+    return lib.length(data, n, &length) == SNAPPY_OK && length == size &&
+           lib.unpack(data, n, out, &length) == SNAPPY_OK && length == size;
 }
 
 /* Members may follow each other. */

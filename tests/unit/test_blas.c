@@ -18,7 +18,7 @@
 #include "../../common/base/mem.h"
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
-#include "../../common/tensor/blas_load.h"
+#include "../../common/base/library.h"
 #include "../../common/tensor/dtype.h"
 
 static float *random_f32(size_t n, uint64_t seed)
@@ -349,21 +349,21 @@ static void test_load(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(blas_load("libnone.so.7", NULL, 0, &e), -1);
+    assert_int_equal(library_load("libnone.so.7", NULL, 0, &e), -1);
     assert_int_equal(e.kind, ERR_SYS);
     assert_non_null(strstr(e.text, "libnone.so.7"));
     e = (struct err){0};
-    assert_int_equal(blas_load("libc.so.6",
-                               (const struct blas_symbol[]){{"puts", &found, 0},
-                                                            {"no_such_function", &extra, 0}},
-                               2, &e),
+    assert_int_equal(library_load("libc.so.6",
+                                  (const struct library_symbol[]){{"puts", &found, 0},
+                                                                  {"no_such_function", &extra, 0}},
+                                  2, &e),
                      -1);
     assert_non_null(strstr(e.text, "libc.so.6 has no function 'no_such_function'"));
     e = (struct err){0};
-    assert_int_equal(blas_load("libc.so.6",
-                               (const struct blas_symbol[]){{"puts", &found, 0},
-                                                            {"no_such_function", &extra, 1}},
-                               2, &e),
+    assert_int_equal(library_load("libc.so.6",
+                                  (const struct library_symbol[]){{"puts", &found, 0},
+                                                                  {"no_such_function", &extra, 1}},
+                                  2, &e),
                      0);
     assert_true(found == puts);
     assert_null(extra);

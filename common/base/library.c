@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas_load - dlopen and dlsym with words for what is missing. */
+/* library - dlopen and dlsym with words for what is missing. */
 #include <dlfcn.h>
 #include <string.h>
-#include "blas_load.h"
+#include "library.h"
 
-int blas_load(const char *library, const struct blas_symbol *symbols, size_t n, struct err *e)
+int library_load(const char *library, const struct library_symbol *symbols, size_t n, struct err *e)
 {
     void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
 
     if (!handle)
-        return err_set(e, ERR_SYS, "cannot load the library that multiplies: %s", dlerror());
+        return err_set(e, ERR_SYS, "cannot load a library: %s", dlerror());
     for (size_t i = 0; i < n; i++) {
         void *found = dlsym(handle, symbols[i].name);
 
