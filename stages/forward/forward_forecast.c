@@ -11,11 +11,7 @@
 #include "../../common/model/attention.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/vision.h"
-#include "../../common/tensor/blas_cpu.h"
 
-#define OWN (3 * FORECAST_MIB)
-#define WIDE (6 * FORECAST_MIB) /* more with the kernels for AVX-512 */
-#define THREAD (1.9 * FORECAST_MIB)
 #define UNDER_WAY 2.5 /* messages that are made, packed or waiting, where credit allows them */
 
 int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, struct err *e)
@@ -71,7 +67,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     out->flops = ways * cost.flops;
     later = (double)cost.room + scores + ways * sizeof(float) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
-    out->bytes = (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD +
-                            (double)out->hidden + fmax(later, (double)features));
+    out->bytes =
+        (uint64_t)(forecast_blocks(threads) + (double)out->hidden + fmax(later, (double)features));
     return 0;
 }

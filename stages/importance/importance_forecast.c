@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* importance_forecast - see importance_forecast.h. What is allocated follows from shapes: hidden
  * states of the chunks that are worked on together, values and gradients of a block, its weights,
- * the head, scores of attention, the weights of tokens. The constants are those of the forward
- * stage, which uses the same libraries. */
+ * the head, scores of attention, the weights of tokens. */
 #include "importance_forecast.h"
 
 #include <math.h>
 #include "../../common/model/attention.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/model_back.h"
-#include "../../common/tensor/blas_cpu.h"
 
-#define OWN (3 * FORECAST_MIB)
-#define WIDE (6 * FORECAST_MIB)
-#define THREAD (1.9 * FORECAST_MIB)
 #define HEAD_ROWS 128
 
 /* Bytes of a block at work: its weights as f32 beside values and gradients; the most of any. */
@@ -59,7 +54,7 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
         return -1;
     /* there, there again and back; vlmq: both streams, and little more than one attention */
     out->flops = 3 * cost.flops + (vlmq ? 0 : 4 * (double)f->tokens * d * (double)c->vocab);
-    out->bytes = (uint64_t)(OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD +
-                            together * row + weights + block + head + scores);
+    out->bytes =
+        (uint64_t)(forecast_blocks(threads) + together * row + weights + block + head + scores);
     return 0;
 }
