@@ -39,11 +39,13 @@ int resume_read(const struct json *meta, struct resume *r, struct err *e)
 
 void kept_trim(const struct sock *s, struct peer *p)
 {
+    const int again = p->lease.place[0] && !s->l.o.remakes; /* the next one there is sent it */
+
     for (size_t i = 0; i < p->kept.count;) {
         struct box *b = p->kept.at[p->kept.head + i];
-        const int over = s->l.o.hold                           ? b->done
-                         : s->l.o.elastic || p->lease.place[0] ? b->seq < p->back_messages
-                                                               : 1;
+        const int over = s->l.o.hold               ? b->done
+                         : s->l.o.elastic || again ? b->seq < p->back_messages
+                                                   : 1;
 
         if (b->seq >= p->received || !over) {
             i++;
