@@ -21,7 +21,7 @@ struct delta_back {
 };
 
 /* What a worker has in its room. */
-struct part {
+struct delta_room {
     float *state;                /* [SEGMENT + 1, dk, dv] before and after each row */
     float *mark;                 /* [marks, dk, dv] */
     float *grad;                 /* [dk, dv] of the state */
@@ -29,11 +29,11 @@ struct part {
     float *under, *moved, *move; /* [dv] what is under k, what is added there, its gradient */
 };
 
-static struct part part_of(const struct delta_back *x, size_t worker)
+static struct delta_room room_of(const struct delta_back *x, size_t worker)
 {
     const struct delta_shape *s = &x->b->a.op->delta.shape;
     const size_t dk = s->key_dim, dv = s->value_dim, size = dk * dv;
-    struct part p = {.state = x->room + worker * x->each};
+    struct delta_room p = {.state = x->room + worker * x->each};
 
     p.mark = p.state + (SEGMENT + 1) * size;
     p.grad = p.mark + x->marks * size;
@@ -57,7 +57,7 @@ static const float *keys_of(const struct op_args *a, const struct place *at)
 }
 
 /* q and k of the row, its state behind it to `to`. */
-static void row_forward(const struct op_args *a, const struct place *at, struct part *p,
+static void row_forward(const struct op_args *a, const struct place *at, struct delta_room *p,
                         const float *from, float *to)
 {
     const struct delta_shape *s = &a->op->delta.shape;
@@ -98,7 +98,7 @@ static double dot(const float *x, const float *y, size_t n)
 
 /* before, after: the states around the row. The gradient of the one after becomes that of the one
  * before. */
-static void row_back(const struct op_back *b, const struct place *at, struct part *p,
+static void row_back(const struct op_back *b, const struct place *at, struct delta_room *p,
                      const float *before, const float *after)
 {
     const struct op_args *a = &b->a;
@@ -141,7 +141,7 @@ static void row_back(const struct op_back *b, const struct place *at, struct par
 
 /* One head of values of a sequence of n rows. */
 static void head_back(const struct delta_back *x, size_t start, size_t n, size_t key, size_t head,
-                      struct part *p)
+                      struct delta_room *p)
 {
     const struct op_args *a = &x->b->a;
     const size_t size = a->op->delta.shape.key_dim * a->op->delta.shape.value_dim;
@@ -172,7 +172,7 @@ static int task(void *ctx, size_t i, size_t worker, struct err *e)
     const struct delta_shape *s = &x->b->a.op->delta.shape;
     const size_t seq = i / s->key_heads, key = i % s->key_heads,
                  shared = s->value_heads / s->key_heads;
-    struct part p = part_of(x, worker);
+    struct delta_room p = room_of(x, worker);
 
     (void)e;
     for (size_t h = key * shared; h < (key + 1) * shared; h++)

@@ -17,7 +17,7 @@
 
 struct ends {
     struct link *in, *out;
-    struct link *jobs, *sums; /* NULL: all is worked on here */
+    struct link *jobs, *gradients; /* NULL: all is worked on here */
     struct slide *core;
     uint64_t from; /* the first site that is sent */
 };
@@ -48,7 +48,7 @@ static int answer(void *ctx, struct msg **sum, struct err *e)
             return err_set(e, ERR_SYS, "asked to stop");
         if (link_check(l->jobs, e) < 0 || link_check(l->out, e) < 0)
             return -1;
-        got = link_recv(l->sums, sum, WAIT_MS, e);
+        got = link_recv(l->gradients, sum, WAIT_MS, e);
         status_alive();
     }
     if (got == 0)
@@ -105,10 +105,10 @@ static int serve(struct ends *l, struct err *e)
 
     if (rc > 0 && slide_run(l->core, &io, e) < 0)
         rc = -1;
-    if (l->sums)
-        link_enough(l->sums);
+    if (l->gradients)
+        link_enough(l->gradients);
     rc = pump_end(&p, rc, e);
-    return rc == 0 && l->sums && pump_drop(l->sums, e) < 0 ? -1 : rc;
+    return rc == 0 && l->gradients && pump_drop(l->gradients, e) < 0 ? -1 : rc;
 }
 
 static int sharers_open(struct ends *l, const struct stage *s, struct err *e)
@@ -126,15 +126,15 @@ static int sharers_open(struct ends *l, const struct stage *s, struct err *e)
                         e);
     if (!l->jobs)
         return -1;
-    l->sums = link_open(c->sums, LINK_IN,
-                        &(struct link_opts){.name = "slide",
-                                            .takes = LINK_KIND(MSG_PARTIAL),
-                                            .credit_messages = SUMS_CREDIT,
-                                            .elastic = 1,
-                                            .insecure = s->insecure,
-                                            .keys = s->keys},
-                        e);
-    return l->sums ? 0 : -1;
+    l->gradients = link_open(c->gradients, LINK_IN,
+                             &(struct link_opts){.name = "slide",
+                                                 .takes = LINK_KIND(MSG_PARTIAL),
+                                                 .credit_messages = SUMS_CREDIT,
+                                                 .elastic = 1,
+                                                 .insecure = s->insecure,
+                                                 .keys = s->keys},
+                             e);
+    return l->gradients ? 0 : -1;
 }
 
 static int links_open(struct ends *l, const struct stage *s, struct err *e)
@@ -176,7 +176,7 @@ int slide_io_run(struct stage *s, struct err *e)
     link_close(&l.in);
     link_close(&l.out);
     link_close(&l.jobs);
-    link_close(&l.sums);
+    link_close(&l.gradients);
     slide_close(&l.core);
     model_close(&model);
     par_close(&par);

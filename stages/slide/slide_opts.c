@@ -43,7 +43,8 @@ static const struct opt rows[] = {
      "1", 1, 1 << 16},
     {"jobs", OPT_TEXT, AT(jobs), "EP", .help = "send the parts of steps there, to ptq-slope",
      .wiring = 1},
-    {"sums", OPT_TEXT, AT(sums), "EP", .help = "and take their gradients from there", .wiring = 1},
+    {"gradients", OPT_TEXT, AT(gradients), "EP", .help = "and take their gradients from there",
+     .wiring = 1},
     {"first-share", OPT_REAL, AT(core.share), "X",
      .help = "the first half of a window's steps rounds this share of the inputs of each linear, "
              "the\nsecond half all; 1: all from the first",
@@ -102,9 +103,9 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--sweeps 2 needs a --first-share below 1 and at least 2 "
                        "--epochs");
-    if (!c->jobs != !c->sums)
+    if (!c->jobs != !c->gradients)
         return err_set(e, ERR_USE,
-                       "--jobs and --sums go together: where parts go to, and where "
+                       "--jobs and --gradients go together: where parts go to, and where "
                        "their gradients come from");
     if (x->group == 0)
         return err_set(e, ERR_USE, "--group must be -1 or at least 1");

@@ -12,7 +12,7 @@ struct slide_command {
     uint64_t from_site; /* solutions of the sites before are there already */
     int grid;
     int64_t act_bits;
-    const char *jobs, *sums; /* endpoints; NULL: all is worked on here */
+    const char *jobs, *gradients; /* endpoints; NULL: all is worked on here */
 };
 
 extern const struct stage_spec slide_spec;

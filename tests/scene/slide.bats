@@ -198,7 +198,7 @@ losses() { # OUT: of the linears, in the order of their sites
     run -100 slide --in chunks.ptq --out none.ptq --act-bits 1 --quiet
     [[ $output == *"activations have 2 to "* ]]
     run -100 slide --in chunks.ptq --out none.ptq --jobs @ipc://jobs --quiet
-    [[ $output == *"--jobs and --sums go together"* ]]
+    [[ $output == *"--jobs and --gradients go together"* ]]
     run -100 slide --in chunks.ptq --out none.ptq --mem 1 --quiet
     [[ $output == *"take more than --mem"* ]]
     sample | timeout 60 ptq-importance --model "$M" --threads 1 --quiet --out weighed.ptq
