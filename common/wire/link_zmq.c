@@ -6,7 +6,6 @@
  * releases it, a part that comes in is handed on in ZeroMQ's memory. One context per socket: its
  * threads bear a number of their own, so their CPU time can be told apart. */
 #include "link_zmq.h"
-#include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -18,6 +17,7 @@
 #include "../base/clock.h"
 #include "../base/mem.h"
 #include "curve.h"
+#include "link_cpu.h"
 #include "strangers.h"
 
 /* smaller parts share ZeroMQ's buffers: not aligned, and they would hold the whole buffer */
@@ -27,6 +27,7 @@
 #define URLS 2
 #define REFUSALS 8
 #define VAGUE 3 /* handshakes that break off before that is said */
+#define RETRY_S 0.2
 
 struct zsock {
     void *ctx, *sock, *watch; /* watch: events of connections */
@@ -37,6 +38,7 @@ struct zsock {
     struct strangers strangers; /* of a binder */
     int from;                   /* descriptor that the message in hand came by; -1: not known */
     int full;                   /* not bound for the time being */
+    double lost_at;             /* connector: since when ZeroMQ should try again; 0: it does */
     const char *broken;         /* why the handshake failed whose connection ends next; NULL */
     size_t unlisted;            /* refused by key, and not gone yet */
     double unlisted_at;         /* the last of them */
@@ -93,7 +95,8 @@ static int watch_open(struct zsock *z)
                                ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                                ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                               (z->bound ? ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED : 0)) != 0)
+                               (z->bound ? ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED
+                                         : ZMQ_EVENT_CONNECT_RETRIED)) != 0)
         return -1;
     z->watch = zmq_socket(z->ctx, ZMQ_PAIR);
     return z->watch && zmq_connect(z->watch, name) == 0 ? 0 : -1;
@@ -267,12 +270,17 @@ static int change_take(struct zsock *z, uint16_t event, uint32_t value)
         return 0;
     case ZMQ_EVENT_ACCEPT_FAILED:
         return value == EMFILE || value == ENFILE ? ZS_FULL : 0;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        z->lost_at = 0;
+        return 0;
     case ZMQ_EVENT_DISCONNECTED:
+        z->lost_at = z->bound ? 0 : clock_wall();
         bits = ZS_DOWN | stranger_gone(z, (int)value);
         strangers_drop(&z->strangers, (int)value);
         return bits;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         z->vague = 0;
+        z->lost_at = 0;
         return ZS_UP;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
@@ -330,6 +338,16 @@ static int watch_read(struct zsock *z)
     }
 }
 
+/* Of a connector: ZeroMQ makes a connection that broke anew by itself, unless what came by it was
+ * no message (bytes were lost on the way): then it gives the other end up for good. */
+static void connect_again(struct zsock *z)
+{
+    if (z->lost_at <= 0 || clock_wall() - z->lost_at < RETRY_S)
+        return;
+    zmq_disconnect(z->sock, z->address[0]); /* what may be left of it */
+    z->lost_at = attach(z, z->address[0]) == 0 ? 0 : clock_wall();
+}
+
 int zsock_wait(struct zsock *z, int fd, int timeout_ms)
 {
     void *door = z->keys ? curve_door(z->keys) : NULL;
@@ -339,6 +357,7 @@ int zsock_wait(struct zsock *z, int fd, int timeout_ms)
                                {door, 0, ZMQ_POLLIN, 0}};
     int bits = 0;
 
+    connect_again(z);
     if (zmq_poll(items, door ? 4 : 3, timeout_ms) <= 0)
         return 0;
     if (items[3].revents)
@@ -528,46 +547,9 @@ int zsock_recv(struct zsock *z, struct part **parts, size_t *count, const struct
     return bad ? -1 : 1;
 }
 
-/* Threads of this context are named "NUMBER/ZMQbg/..."; the kernel keeps their time in
- * nanoseconds. */
-static double thread_cpu(const char *tid, const char *prefix)
-{
-    char path[320], text[64] = "";
-    double ns = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/self/task/%s/comm", tid);
-    if (!(f = fopen(path, "re")))
-        return 0;
-    if (!fgets(text, sizeof text, f))
-        text[0] = '\0';
-    fclose(f);
-    if (strncmp(text, prefix, strlen(prefix)) != 0)
-        return 0;
-    snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", tid);
-    if (!(f = fopen(path, "re")))
-        return 0;
-    if (fscanf(f, "%lf", &ns) != 1)
-        ns = 0;
-    fclose(f);
-    return ns * 1e-9;
-}
-
 double zsock_cpu(const struct zsock *z)
 {
-    char prefix[32];
-    double sum = 0;
-    DIR *d = opendir("/proc/self/task");
-    struct dirent *entry;
-
-    if (!d)
-        return 0;
-    snprintf(prefix, sizeof prefix, "%d/ZMQbg/", z->number);
-    while ((entry = readdir(d)))
-        if (entry->d_name[0] != '.')
-            sum += thread_cpu(entry->d_name, prefix);
-    closedir(d);
-    return sum;
+    return link_cpu(z->number);
 }
 
 void zsock_close(struct zsock **z, int linger_ms)
