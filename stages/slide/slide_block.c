@@ -207,6 +207,30 @@ int slide_block_round(struct slide_block *b, struct par *p, struct err *e)
     return 0;
 }
 
+int slide_block_walk(const struct slide_block *b, const struct rows *r, float *h,
+                     int (*at)(void *ctx, size_t stop, const struct rows *r, struct err *e),
+                     void *ctx, struct err *e)
+{
+    const size_t stops = block_stops(b->b);
+    void *kept = NULL;
+    int rc = 0;
+
+    for (size_t stop = 0; rc == 0 && stop <= stops; stop++) {
+        rc = block_step(b->b, stop, r, h, DT_F32, kept, e);
+        free(kept);
+        kept = NULL;
+        if (rc < 0 || stop == stops)
+            break;
+        if ((rc = at(ctx, stop, r, e)) == 0 &&
+            !(kept = mem_raw(block_kept(b->b, stop, r->T, DT_F32) + 1, 1, e)))
+            rc = -1;
+        if (kept)
+            block_keep(b->b, stop, r, DT_F32, kept);
+    }
+    free(kept);
+    return rc;
+}
+
 struct slide_param *slide_block_param(struct slide_block *b, size_t i, enum slide_rate *rate)
 {
     enum { EACH = 4 };

@@ -30,6 +30,11 @@ const char *slide_block_folded(const struct slide_block *b, size_t a, size_t i, 
 void slide_block_divide(struct slide_block *b);
 /* Where the rounded weights of a linear stand. */
 float *slide_block_out(const struct slide_block *b, size_t linear);
+/* Some sequences go through the block, h [T,d] with them; at each stop what `at` does with the rows
+ * of its sites (block_site_rows). */
+int slide_block_walk(const struct slide_block *b, const struct rows *r, float *h,
+                     int (*at)(void *ctx, size_t stop, const struct rows *r, struct err *e),
+                     void *ctx, struct err *e);
 /* Each group of parameters, one after the other: which, and whether a step takes the rate of
  * clipping, of A B or of alpha. NULL behind the last one. */
 enum slide_rate { SLIDE_RATE_CLIP, SLIDE_RATE_RANK, SLIDE_RATE_SCALE, SLIDE_RATES };

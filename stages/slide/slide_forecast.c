@@ -28,22 +28,30 @@ struct load {
     double weights, widest; /* of its linears; of the largest */
     double learned;         /* bytes */
     double values;          /* bytes, of a step */
+    double squares, square; /* inputs of sites squared, of all and of the widest */
+    double cubes;           /* outputs times that */
 };
 
 static int load_of(const struct slide_opts *o, const struct config *c, const struct sites *s,
                    size_t block, size_t step, struct load *x, struct err *e)
 {
     *x = (struct load){0};
-    for (size_t i = s->first[block]; i < s->end[block]; i++)
+    for (size_t i = s->first[block]; i < s->end[block]; i++) {
+        const double square = (double)s->site[i].inputs * (double)s->site[i].inputs;
+
+        x->squares += square;
+        x->square = fmax(x->square, square);
         for (size_t k = 0; k < s->site[i].count; k++) {
             const double N = (double)s->site[i].linear[k].rows, K = (double)s->site[i].inputs,
                          groups = N * (double)grid_groups(s->site[i].inputs, o->shape.group);
 
             x->weights += N * K;
+            x->cubes += N * K * K;
             x->widest = fmax(x->widest, N * K);
             x->learned += OF_PARAM * (double)o->shape.rank * (N + K) +
                           (OF_GROUP + (o->shape.clips ? 2 * OF_PARAM : 0)) * groups;
         }
+    }
     return block_back_room(c, block, step, &x->values, e);
 }
 
@@ -53,18 +61,21 @@ static double most(double a, double b)
 }
 
 /* As it was, rounded; the gradients of one block, the room of its largest linear. Before it the
- * full-precision stream goes through its last block; behind it codes and differences of one. */
-static double window_bytes(const struct load *x, size_t count)
+ * full-precision stream goes through its last block; behind it codes and differences of one, or
+ * its codes and Hessians, the factor of one of these. */
+static double window_bytes(const struct slide_opts *o, const struct load *x, size_t count)
 {
     double held = 0, values = 0, one = 0, block = 0;
 
     for (size_t i = 0; i < count; i++) {
         held += 2 * sizeof(float) * x[i].weights + x[i].learned;
         values += x[i].values;
-        block = most(block, x[i].weights);
+        block = most(block, (sizeof(float) + 1) * x[i].weights);
+        if (o->gptq)
+            block = most(block, x[i].weights + sizeof(double) * (x[i].squares + x[i].square));
         one = most(one, sizeof(float) * (x[i].weights + x[i].widest));
     }
-    return held + most(values + one, (sizeof(float) + 1) * block);
+    return held + most(values + one, block);
 }
 
 /* sweep: flops of all tokens through a block; steps: of an epoch. */
@@ -108,8 +119,13 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
         if (load_of(o, c, sites, b, step, &x[b], e) < 0)
             goto out;
     for (size_t w = 0; w < spans; w++)
-        window = most(window, window_bytes(x + span[w].first, span[w].count));
+        window = most(window, window_bytes(o, x + span[w].first, span[w].count));
     out->flops = 3 * cost.flops; /* both streams, and the losses of linears */
+    if (o->gptq) {
+        out->flops += cost.flops;
+        for (size_t b = 0; b < c->layers; b++)
+            out->flops += (double)f->tokens * x[b].squares + x[b].cubes;
+    }
     add_work(o, span, spans, x, cost.flops / (double)c->layers, ceil(sequences / (double)o->batch),
              out);
     out->seconds /= threads;

@@ -169,7 +169,7 @@ int slide_io_run(struct stage *s, struct err *e)
     int rc = -1;
 
     l.core = model ? slide_open(model, par, &c->core, e) : NULL;
-    if (l.core && blas_room((size_t)s->threads, 0, e) == 0 && links_open(&l, s, e) == 0)
+    if (l.core && blas_room((size_t)s->threads, c->core.gptq, e) == 0 && links_open(&l, s, e) == 0)
         rc = serve(&l, e);
     if (rc < 0)
         stage_fail(s, e);

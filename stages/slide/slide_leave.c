@@ -11,6 +11,7 @@
 #include "../../common/tensor/blas.h"
 #include "../../common/wire/msg_solution.h"
 #include "slide_fold.h"
+#include "slide_gptq.h"
 
 /* What the rows of a site add up to. */
 struct site_sums {
@@ -28,6 +29,7 @@ struct leave {
     float **diff;           /* [linears] W - Q */
     uint8_t **codes;        /* [linears] */
     struct slide_folded folded[SLIDE_ALPHAS];
+    struct inverse_used *used; /* [sites of the block]; NULL: rounded to nearest */
 };
 
 static size_t sites_in(const struct leave *l)
@@ -82,42 +84,35 @@ static int measure_site(struct leave *l, size_t site, size_t linear, const struc
     return 0;
 }
 
-static int measure_stop(struct leave *l, size_t stop, const struct slide_part *p, struct err *e)
+struct measure {
+    struct leave *l;
+    const struct slide_part *p;
+};
+
+static int measure_stop(void *ctx, size_t stop, const struct rows *r, struct err *e)
 {
+    const struct measure *m = ctx;
+    struct leave *l = m->l;
     size_t linear = 0;
 
+    (void)r;
     for (size_t s = 0; s < sites_in(l); s++) {
         const struct site *site = &l->sites->site[l->first + s];
 
-        if (site->stop == stop && measure_site(l, s, linear, p, e) < 0)
+        if (site->stop == stop && measure_site(l, s, linear, m->p, e) < 0)
             return -1;
         linear += site->count;
     }
     return 0;
 }
 
-/* Some sequences go through the block, from stop to stop. */
 static int run_part(struct leave *l, const struct slide_part *p, struct err *e)
 {
-    struct block *b = l->b->b;
-    float *h = l->x->data->quantized + p->first * model_config(l->b->m)->d;
-    void *kept = NULL;
-    int rc = 0;
+    struct measure m = {l, p};
 
-    for (size_t stop = 0; rc == 0 && stop <= block_stops(b); stop++) {
-        rc = block_step(b, stop, &p->rows, h, DT_F32, kept, e);
-        free(kept);
-        kept = NULL;
-        if (rc < 0 || stop == block_stops(b))
-            break;
-        if ((rc = measure_stop(l, stop, p, e)) == 0 &&
-            !(kept = mem_raw(block_kept(b, stop, p->rows.T, DT_F32) + 1, 1, e)))
-            rc = -1;
-        if (kept)
-            block_keep(b, stop, &p->rows, DT_F32, kept);
-    }
-    free(kept);
-    return rc;
+    return slide_block_walk(l->b, &p->rows,
+                            l->x->data->quantized + p->first * model_config(l->b->m)->d,
+                            measure_stop, &m, e);
 }
 
 /* ---- solutions ---- */
@@ -147,6 +142,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
 
     if (o->sweeps > 1)
         bad |= json_set_int(r, "sweeps", o->sweeps);
+    if (o->gptq)
+        bad |= json_set_text(r, "round", "gptq") | json_set_real(r, "damp", o->damp);
     if (bad || (o->act_bits && json_set_int(r, "act_bits", o->act_bits)))
         json_destroy(&r);
     return r;
@@ -214,6 +211,7 @@ static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
 {
     const struct site *s = &l->sites->site[l->first + site];
     const struct site_sums *sums = &l->sums[site];
+    const struct inverse_used *used = l->used ? &l->used[site] : NULL;
     struct solution_view *v = mem_array(1, sizeof *v, e);
     struct msg *m = NULL;
     int bad;
@@ -229,7 +227,10 @@ static struct msg *solution_make(struct leave *l, size_t site, size_t linear,
                                 .sequences = l->x->data->nseq,
                                 .sum_w = sums->sum_w,
                                 .sum_w2 = sums->sum_w2,
-                                .solver = "slide",
+                                .solver = used ? "slide+gptq" : "slide",
+                                .damp = used ? used->damp : 0,
+                                .attempts = used ? used->attempts : 0,
+                                .fallback = used ? used->fallback : NULL,
                                 .seconds = l->x->seconds / (double)sites_in(l),
                                 .nlinears = s->count,
                                 .prov = prov};
@@ -272,26 +273,39 @@ static int tell(struct leave *l, struct err *e)
 
 /* ---- all ---- */
 
+/* W - Q, of the inputs that the linears see. */
+static int differ(struct leave *l, struct err *e)
+{
+    for (size_t i = 0; i < l->b->count; i++) {
+        struct slide_linear *x = &l->b->linear[i];
+        const float *out = slide_block_out(l->b, i);
+
+        if (!(l->diff[i] = mem_raw(x->N * x->K, sizeof(float), e)))
+            return -1;
+        for (size_t k = 0; k < x->N * x->K; k++) {
+            x->w[k] *= x->alpha ? x->alpha->x[k % x->K] : 1; /* for inputs that are divided */
+            l->diff[i][k] = x->w[k] - out[k];
+        }
+    }
+    return 0;
+}
+
 static int settle(struct leave *l, struct err *e)
 {
+    const struct slide_gptq g = {.data = l->x->data, .par = l->x->par, .damp = l->x->o->damp};
+
     for (size_t k = 0; k < SLIDE_ALPHAS; k++)
         if (slide_fold_settle(l->b, k, &l->folded[k], e) < 0)
             return -1;
     slide_block_divide(l->b);
     for (size_t i = 0; i < l->b->count; i++) {
         struct slide_linear *x = &l->b->linear[i];
-        const size_t n = x->N * x->K;
-        float *out = slide_block_out(l->b, i);
 
-        if (!(l->codes[i] = mem_raw(n, 1, e)) || !(l->diff[i] = mem_raw(n, sizeof(float), e)) ||
-            slide_linear_round(x, l->x->par, out, l->codes[i], e) < 0)
+        if (!(l->codes[i] = mem_raw(x->N * x->K, 1, e)) ||
+            slide_linear_round(x, l->x->par, slide_block_out(l->b, i), l->codes[i], e) < 0)
             return -1;
-        for (size_t k = 0; k < n; k++) {
-            x->w[k] *= x->alpha ? x->alpha->x[k % x->K] : 1; /* for inputs that are divided */
-            l->diff[i][k] = x->w[k] - out[k];
-        }
     }
-    return 0;
+    return l->used && slide_gptq_block(&g, l->b, l->codes, l->used, e) < 0 ? -1 : differ(l, e);
 }
 
 static int make(struct leave *l, struct err *e)
@@ -302,7 +316,8 @@ static int make(struct leave *l, struct err *e)
                    (l->error = mem_array(n, sizeof *l->error, e)) &&
                    (l->whole = mem_array(n, sizeof *l->whole, e)) &&
                    (l->diff = mem_array(n, sizeof *l->diff, e)) &&
-                   (l->codes = mem_array(n, sizeof *l->codes, e))
+                   (l->codes = mem_array(n, sizeof *l->codes, e)) &&
+                   (!l->x->o->gptq || (l->used = mem_array(sites_in(l) + 1, sizeof *l->used, e)))
                ? 0
                : -1;
 }
@@ -329,5 +344,6 @@ int slide_leave_block(const struct slide_leave *x, struct slide_block *b, struct
     free(l.whole);
     free(l.diff);
     free(l.codes);
+    free(l.used);
     return rc;
 }

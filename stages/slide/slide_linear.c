@@ -131,7 +131,7 @@ struct work {
     double *row;    /* [threads, 3, K] */
 };
 
-static void target_row(const struct slide_linear *l, size_t n, double *x)
+void slide_linear_target(const struct slide_linear *l, size_t n, double *x)
 {
     const float *w = l->w + n * l->K;
 
@@ -218,7 +218,7 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
     struct slide_linear *l = w->l;
     double *q = x + l->K;
 
-    target_row(l, n, x);
+    slide_linear_target(l, n, x);
     for (size_t g = 0; g < l->G; g++) {
         const size_t first = g * l->width, size = group_size(l, g);
         struct fit f;
@@ -265,7 +265,7 @@ static int back_row(const struct work *w, size_t n, double *x, struct err *e)
     struct slide_linear *l = w->l;
     double *g = x + l->K, *by = g + l->K;
 
-    target_row(l, n, x);
+    slide_linear_target(l, n, x);
     for (size_t k = 0; k < l->K; k++)
         g[k] = (double)w->g[n * l->K + k] / (divides(l) ? (double)l->alpha->x[k] : 1.0);
     for (size_t i = 0; i < l->G; i++) {

@@ -56,6 +56,8 @@ void slide_linear_release(struct slide_linear *l);
  * ERR_DATA: a scale overflows its type. */
 int slide_linear_round(struct slide_linear *l, struct par *p, float *out, uint8_t *codes,
                        struct err *e);
+/* x [K]: row n of W~. */
+void slide_linear_target(const struct slide_linear *l, size_t n, double *x);
 /* From g [N,K], the gradient of what slide_linear_round has written to out, those of all
  * parameters; of alpha it is added. room [N,K] is written over. */
 int slide_linear_back(struct slide_linear *l, struct par *p, const float *out, const float *g,

@@ -8,6 +8,8 @@
 
 static const struct opt_choice answers[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 
+static const struct opt_choice roundings[] = {{"nearest", 0}, {"gptq", 1}, {NULL, 0}};
+
 #define AT(field) offsetof(struct slide_command, field)
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(model), "DIR", .help = "checkpoint folder (config.json, safetensors)",
@@ -67,6 +69,13 @@ static const struct opt rows[] = {
      "no", .choices = answers},
     {"alpha-lr", OPT_REAL, AT(core.rate[SLIDE_RATE_SCALE]), "X",
      .help = "learning rate of these factors", "1e-3", 0, 1},
+    {"round", OPT_CHOICE, AT(core.gptq), "HOW",
+     .help = "the last rounding of a linear: to nearest as it was learned, or by GPTQ with the "
+             "inputs\nthat the block has then",
+     "nearest", .choices = roundings},
+    {"damp", OPT_REAL, AT(core.damp), "X",
+     .help = "of GPTQ: added to the diagonal, as a part of its mean; more when that fails", "0.01",
+     0, 10},
     {"seed", OPT_INT, AT(core.seed), "N", .help = "of the first low-rank terms", "1", 0, 1e15},
     {"state", OPT_TEXT, AT(core.state), "DIR",
      .help = "keep what each window has learned there; the same command again goes on behind the "

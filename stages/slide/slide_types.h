@@ -24,6 +24,8 @@ struct slide_opts {
                      * other, which begin anew with what they have learned */
     double rate[SLIDE_RATES];
     int act_bits; /* inputs of linears are rounded to so many; 0: they are not */
+    int gptq;     /* a block that is settled is rounded by GPTQ, not to nearest */
+    double damp;  /* of its Hessians */
     uint64_t seed;
     const char *state; /* folder; NULL: none */
     uint64_t mem;      /* for the hidden states of all chunks */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* solve_damp - the factor of the damped inverse Hessian, H^-1 = U'U with U upper triangular, and
- * what is tried when H cannot be factored: more damping, then a floor under the diagonal, then
- * nothing (round to nearest). */
+/* solve_damp - damping as the options of solvers say it: the diagonal of H, and the factor of its
+ * inverse (common/tensor/inverse.h). */
 #ifndef PTQ_SOLVE_DAMP_H
 #define PTQ_SOLVE_DAMP_H
 
@@ -18,10 +17,7 @@ size_t damp_dead(const struct solve_opts *o, size_t K, const double *H, double *
 /* The diagonal of the H that fits and refinement use: as above, plus o->damp times its mean. */
 void damp_diag(const struct solve_opts *o, size_t K, const double *H, double *diag, uint8_t *dead);
 
-/* Fills U [K,K] (in the given order of columns; below the diagonal it holds nothing of use). 0, or
- * -1 on error. Damping goes o->damp, then the larger ones of 0.02 0.05 0.1 0.2 0.5, times the mean
- * of diag; then, at the last damping, diagonal entries below 1e-6 .. 1e-1 of the largest are raised
- * to it ("floor"); then U is of no use and st->fallback is "rtn". */
+/* inverse_factor at o->damp; st says what it needed. */
 int damp_factor(const struct solve_opts *o, size_t K, const double *H, const double *diag,
                 const size_t *order, double *U, struct solve_stats *st, struct err *e);
 

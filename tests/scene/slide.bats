@@ -125,6 +125,30 @@ losses() { # OUT: of the linears, in the order of their sites
     cmp one/model.safetensors three/model.safetensors
 }
 
+@test "settled blocks are rounded by GPTQ: less is lost, the same bytes on any threads and when it goes on, and the plan knows" {
+    sample --out chunks.ptq
+    learn() { # NAME THREADS MORE...
+        slide --in chunks.ptq --epochs 1 --shallow 0 --window 1 --stride 1 --deep 0 --threads "$2" --out "$1.ptq" "${@:3}" 2>>log
+        ptq-write --model "$M" --in "$1.ptq" --quiet "$1"
+    }
+    learn near 1
+    learn one 1 --round gptq --state state
+    learn three 3 --round gptq
+    rm state/window00001.ptq
+    learn again 1 --round gptq --state state
+    [ "$(grep -c 'in an earlier run' log)" = 1 ]
+    cmp one/model.safetensors three/model.safetensors
+    cmp one/model.safetensors again/model.safetensors
+    grep -q '"solver":"slide+gptq".*"damp":0.01,"attempts":1,"fallback":null' one/.ptqflow/journal.jsonl
+    paste <(losses one) <(losses near) >both
+    [ "$(wc -l <both)" = 14 ]
+    [ "$(awk '$1 != $3 || $2 >= $4 || ($1 == 0 && $2 > 0.5 * $4)' both | wc -l)" = 0 ] # q, k and v of block 0 had the same rows
+    run -0 ptq plan slide --model "$M" --tokens 128 --length 32 --bits 2 --epochs 1 --round gptq --json
+    more=$(jq .flops_slide <<<"$output")
+    run -0 ptq plan slide --model "$M" --tokens 128 --length 32 --bits 2 --epochs 1 --json
+    jq -e --argjson more "$more" '.flops_slide < $more' <<<"$output"
+}
+
 @test "two sweeps over all windows: the second goes on with what the first has learned, and both are taken over" {
     sample --out chunks.ptq
     learn() { # OUT MORE...

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inverse - see inverse.h.
+ *
+ * One factorisation is enough: with J the reversal of rows and columns, J H J = L L' gives H = R R'
+ * with R = J L J upper, so U = R^-1 = J L^-1 J (potrf and trtri, half the work of factoring,
+ * inverting and factoring again). */
+#include "inverse.h"
+
+#include <math.h>
+#include "blas.h"
+
+#define FLOOR_STEPS 6
+
+static const double ladder[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5};
+
+/* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not
+ * definite, -1: error. */
+static int try_factor(size_t K, const double *H, const double *diag, const size_t *order,
+                      double add, double least, double *U, struct err *e)
+{
+    int rc;
+
+    for (size_t a = 0; a < K; a++) {
+        const double *row = H + order[K - 1 - a] * K;
+        double *out = U + a * K;
+        for (size_t b = 0; b < a; b++)
+            out[b] = row[order[K - 1 - b]];
+        out[a] = fmax(diag[order[K - 1 - a]], least) + add;
+    }
+    rc = blas_potrf(K, U, K);
+    if (rc < 0)
+        return err_set(e, ERR_SYS, "the factorisation of a %zu x %zu matrix failed", K, K);
+    if (rc > 0)
+        return 0;
+    if (blas_trtri(K, U, K))
+        return 0;
+    for (size_t a = 0; a < K; a++)
+        for (size_t b = 0; b <= a; b++)
+            if (!isfinite(U[a * K + b]))
+                return 0;
+    for (size_t i = 0, n = K * K; i < n / 2; i++) {
+        const double t = U[i];
+        U[i] = U[n - 1 - i];
+        U[n - 1 - i] = t;
+    }
+    return 1;
+}
+
+int inverse_factor(double damp, size_t K, const double *H, const double *diag, const size_t *order,
+                   double *U, struct inverse_used *used, struct err *e)
+{
+    double mean = 0.0, largest = 0.0, least = 1e-6;
+    int rc;
+
+    *used = (struct inverse_used){.damp = damp};
+    for (size_t k = 0; k < K; k++) {
+        mean += diag[k];
+        largest = fmax(largest, fabs(diag[k]));
+    }
+    mean /= (double)K;
+    for (size_t i = 0; i <= sizeof ladder / sizeof ladder[0]; i++) {
+        if (i > 0 && ladder[i - 1] <= damp)
+            continue;
+        used->damp = i > 0 ? ladder[i - 1] : damp;
+        used->attempts++;
+        rc = try_factor(K, H, diag, order, used->damp * mean, -INFINITY, U, e);
+        if (rc)
+            return rc < 0 ? -1 : 0;
+    }
+    used->fallback = "floor";
+    for (size_t i = 0; i < FLOOR_STEPS; i++, least *= 10.0) {
+        used->attempts++;
+        rc = try_factor(K, H, diag, order, used->damp * mean, least * largest, U, e);
+        if (rc)
+            return rc < 0 ? -1 : 0;
+    }
+    used->fallback = "rtn";
+    return 0;
+}

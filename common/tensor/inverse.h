@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inverse - the factor of a damped inverse Hessian, H^-1 = U'U with U upper triangular, and what is
+ * tried when H cannot be factored: more damping, then a floor under the diagonal, then nothing. */
+#ifndef PTQ_INVERSE_H
+#define PTQ_INVERSE_H
+
+#include <stddef.h>
+#include "../base/err.h"
+
+struct inverse_used {
+    double damp;          /* what the factorisation needed, relative to the mean diagonal */
+    int attempts;         /* factorisations tried, the successful one included */
+    const char *fallback; /* NULL, "floor", "rtn": U is of no use */
+};
+
+/* Fills U [K,K] (in the given order of columns; below the diagonal it holds nothing of use) from
+ * H [K,K], full, with diag [K] in place of its diagonal. 0, or -1 on error. Damping goes damp, then
+ * the larger ones of 0.02 0.05 0.1 0.2 0.5, times the mean of diag; then, at the last damping,
+ * diagonal entries below 1e-6 .. 1e-1 of the largest are raised to it. */
+int inverse_factor(double damp, size_t K, const double *H, const double *diag, const size_t *order,
+                   double *U, struct inverse_used *used, struct err *e);
+
+#endif
