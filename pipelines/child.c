@@ -13,6 +13,7 @@
 
 #include "../common/base/clock.h"
 #include "../common/base/mem.h"
+#include "../common/base/pause.h"
 
 #define AT_ONCE ((size_t)128 << 10) /* twice what a pipe holds: of one that has ended that is all */
 
@@ -41,14 +42,13 @@ static int reads_input(const struct launch_process *p)
 
 void child_stand_alone(pid_t parent)
 {
-    sigset_t none;
+    const sigset_t set = pause_set();
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(ERR_SYS);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 /* Between fork and exec: never returns. */
@@ -56,8 +56,11 @@ static void become(const struct launch_process *p, pid_t parent, int err_fd, int
 {
     char number[24], option[] = "--status-fd";
     char **argv = p->argv;
+    sigset_t none;
 
     child_stand_alone(parent);
+    if (!p->ours && sigemptyset(&none) == 0)
+        sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGTERM, SIG_DFL); /* what ends it must reach it, whatever we were started to ignore */
     if (dup2(err_fd, 2) >= 0 && (!p->ours || fcntl(status_fd, F_SETFD, 0) == 0)) {
         int null = reads_input(p) ? -1 : open("/dev/null", O_RDONLY);

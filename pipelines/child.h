@@ -34,6 +34,7 @@ struct child {
     int added;             /* started while the run was going on */
     int leaving;           /* it was told to go while the run goes on */
     int forgiven;          /* how it ended is no failure of the run */
+    int rests;             /* it was told to: see hold.h */
     int past;              /* the run goes on without it: see restart.h, replace.h */
     int helps;             /* it hands lanes to one that has taken another's place */
     size_t first;          /* number + 1 of the process whose place it has taken; 0: its own */
@@ -53,8 +54,8 @@ struct child {
     struct rusage usage;
 };
 
-/* Between fork and exec: a process group of its own, no signal blocked, SIGTERM when parent, who
- * forked, dies; ends the process where that is so already. */
+/* Between fork and exec: a process group of its own, no signal blocked but that of pause.h,
+ * SIGTERM when parent, who forked, dies; ends the process where that is so already. */
 void child_stand_alone(pid_t parent);
 /* log_dir: folder for a copy of its stderr, or NULL. */
 int child_start(struct child *c, const struct launch_process *p, const char *log_dir,

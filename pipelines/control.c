@@ -218,6 +218,15 @@ void control_say(struct control *c, uint64_t client, struct json **line)
     free(text);
 }
 
+void control_grant(struct control *c, uint64_t client, const char *text)
+{
+    struct json *answer = json_new_object();
+
+    if (json_set_bool(answer, "ok", 1) || json_set_text(answer, "text", text))
+        json_destroy(&answer);
+    control_say(c, client, &answer);
+}
+
 /* An error that quotes a name may have cut it inside a character, which JSON cannot hold. */
 void control_refuse(struct control *c, uint64_t client, const struct err *e)
 {

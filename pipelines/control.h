@@ -3,7 +3,8 @@
  *
  * A Unix stream socket DIR/control, in a folder that only its user can enter. Both sides send
  * JSON objects, one a line. Requests: {"cmd":"status"}, {"cmd":"scale","stage":S,"count":N},
- * {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"stop"}; scale and swap also with
+ * {"cmd":"swap","stage":S,"command":[WORD,...]}, {"cmd":"pause"},
+ * {"cmd":"resume"}, {"cmd":"drain","host":H}, {"cmd":"stop"}; scale and swap also with
  * "wait": seconds for new processes to join. Answers: any number of
  * {"event":TEXT}, then one with "ok": true, or false with "error" and "code" (an exit code). */
 #ifndef PTQ_CONTROL_H
@@ -35,6 +36,8 @@ void control_poll(const struct control *c, struct pollfd *p);
 void control_serve(struct control *c, const struct pollfd *p, control_handle handle, void *ctx);
 /* Sends a line and frees it. A client that has gone, or does not read, is forgotten. */
 void control_say(struct control *c, uint64_t client, struct json **line);
+/* The answer that says yes, with these words for people. */
+void control_grant(struct control *c, uint64_t client, const char *text);
 /* The answer that says no: what e says, and its exit code. */
 void control_refuse(struct control *c, uint64_t client, const struct err *e);
 void control_close(struct control **c);

@@ -10,6 +10,8 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
+#include "hold.h"
+#include "hosts.h"
 #include "newest.h"
 #include "snapshot.h"
 
@@ -46,15 +48,6 @@ static void say_event(struct supervise *s, const char *text)
     if (json_set_text(j, "event", text) != 0)
         json_destroy(&j);
     control_say(s->control, s->crew.client, &j);
-}
-
-static void say_ok(struct supervise *s, uint64_t client, const char *text)
-{
-    struct json *j = json_new_object();
-
-    if (json_set_bool(j, "ok", 1) || json_set_text(j, "text", text))
-        json_destroy(&j);
-    control_say(s->control, client, &j);
 }
 
 static void dismiss(struct supervise *s, size_t i)
@@ -277,9 +270,13 @@ static int begin(struct supervise *s, uint64_t client, const char *cmd, const st
                                    : NULL;
 
     if (!what)
-        return err_set(e, ERR_USE, "unknown request '%.40s' (status, scale, swap, stop)", cmd);
+        return err_set(e, ERR_USE,
+                       "unknown request '%.40s' (status, scale, swap, pause, resume, drain, stop)",
+                       cmd);
     if (s->stop_asked || s->stopping)
         return err_set(e, ERR_USE, "the run is stopping");
+    if (!s->child[0].pid)
+        return err_set(e, ERR_USE, "the run waits for its workers: no process has been started");
     if (c->state != CREW_IDLE)
         return err_set(e, ERR_USE, "a change of stage '%s' is still under way",
                        s->recipe->stage[c->stage].name);
@@ -306,7 +303,9 @@ void crew_request(void *ctx, uint64_t client, const struct json *request)
         control_say(s->control, client, &j);
     } else if (cmd && strcmp(cmd, "stop") == 0) {
         s->stop_asked++;
-        say_ok(s, client, "stopping: stages finish what they have in hand");
+        control_grant(s->control, client, "stopping: stages finish what they have in hand");
+    } else if (cmd && (hold_request(s, client, cmd) || hosts_request(s, client, cmd, request))) {
+        return;
     } else if (!cmd || begin(s, client, cmd, request, &e) < 0) {
         control_refuse(s->control, client, &e);
     }
@@ -378,7 +377,7 @@ static void left(struct supervise *s)
     snprintf(text, sizeof text, "stage '%s': %zu at work", s->recipe->stage[c->stage].name,
              serving(s, c->stage));
     c->state = CREW_IDLE;
-    say_ok(s, c->client, text);
+    control_grant(s->control, c->client, text);
 }
 
 static int binds(const struct launch_process *p, const char *address)

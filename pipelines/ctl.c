@@ -54,6 +54,14 @@ const struct ctl_command ctl_commands[] = {
      "what they have in hand and leave; options that COMMAND does not give stay as they were, "
      "'--name=' takes one away",
      3, INT_MAX},
+    {"pause", "",
+     "what makes work rests behind the chunk, problem or step in hand; nothing is lost or given "
+     "up, "
+     "however long that takes",
+     1, 1},
+    {"resume", "", "the run goes on", 1, 1},
+    {"drain", " HOST", "the workers of that name leave, as by SIGTERM; returns when they have", 2,
+     2},
     {"stop", "", "end the run: stages finish what they have in hand", 1, 1},
     {NULL, NULL, NULL, 0, 0},
 };
@@ -375,15 +383,22 @@ static int change(struct ctl *c, struct json **request, struct err *e)
 
 static int check(int argc, char **argv, struct err *e)
 {
+    char names[128] = "";
+
+    for (const struct ctl_command *x = ctl_commands; x->name; x++) {
+        const size_t n = strlen(names);
+
+        snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", x->name);
+    }
     if (argc < 1)
-        return err_set(e, ERR_USE, "what is to be done? (status, top, scale, swap, stop)");
+        return err_set(e, ERR_USE, "what is to be done? (%s)", names);
     for (const struct ctl_command *x = ctl_commands; x->name; x++)
         if (strcmp(argv[0], x->name) == 0)
             return argc >= x->least && argc <= x->most
                        ? 0
                        : err_set(e, ERR_USE, "'%s' goes like this: ptq ctl %s%s", argv[0], argv[0],
                                  x->rest);
-    return err_set(e, ERR_USE, "unknown command '%.40s' (status, top, scale, swap, stop)", argv[0]);
+    return err_set(e, ERR_USE, "unknown command '%.40s' (%s)", argv[0], names);
 }
 
 static int command(struct ctl *c, int argc, char **argv, struct err *e)
@@ -399,7 +414,9 @@ static int command(struct ctl *c, int argc, char **argv, struct err *e)
     else if (strcmp(argv[0], "swap") == 0)
         request = swap_request(argc, argv, e);
     else
-        request = request_new("stop");
+        request = request_new(argv[0]);
+    if (argc == 2 && json_set_text(request, "host", argv[1]))
+        json_destroy(&request);
     return change(c, &request, e);
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "../common/base/plural.h"
 #include "../common/base/term.h"
@@ -22,8 +23,11 @@ static const struct json *process_find(const struct json *answer, const struct j
 static void place(const struct json *status, char *out, size_t size)
 {
     int64_t block = -1;
+    int paused = 0;
 
-    if (json_as_int(json_get(status, "block"), &block) == 0 && block >= 0)
+    if (json_as_bool(json_get(status, "paused"), &paused) == 0 && paused)
+        snprintf(out, size, "paused");
+    else if (json_as_int(json_get(status, "block"), &block) == 0 && block >= 0)
         snprintf(out, size, "b%lld %.40s", (long long)block, json_text_or(status, "site", ""));
     else
         snprintf(out, size, "%.40s", json_text_or(status, "state", ""));
@@ -111,6 +115,16 @@ static void row(FILE *f, size_t columns, const struct json *p, const struct json
     print(f, columns, cell);
 }
 
+/* ", paused since 14:03:10": by the clock of who looks. */
+static void pause_text(double seconds, char *out, size_t size)
+{
+    const time_t since = time(NULL) - (time_t)seconds;
+    struct tm tm;
+
+    if (seconds > 0 && localtime_r(&since, &tm))
+        strftime(out, size, ", paused since %H:%M:%S", &tm);
+}
+
 /* A line for each worker of another host. */
 static void hosts(FILE *f, const struct json *list, size_t columns)
 {
@@ -131,14 +145,15 @@ void ctl_table(FILE *f, const struct json *now, const struct json *before, size_
 {
     const struct json *list = json_get(now, "processes");
     const double sites = json_real_or(now, "sites", 0);
-    char line[1024], eta[40] = "";
+    char line[1024], eta[40] = "", paused[32] = "";
     size_t left = 0;
 
     if (json_has(now, "eta_s"))
         snprintf(eta, sizeof eta, ", %.0f s left", json_real_or(now, "eta_s", 0));
-    snprintf(line, sizeof line, "%.0f of %.0f site%s, %.0f%% of the work, %.0f s%s: %s -> %s",
+    pause_text(json_real_or(now, "paused_s", 0), paused, sizeof paused);
+    snprintf(line, sizeof line, "%.0f of %.0f site%s, %.0f%% of the work, %.0f s%s%s: %s -> %s",
              json_real_or(now, "sites_done", 0), sites, plural_s((uint64_t)sites),
-             100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0), eta,
+             100 * json_real_or(now, "share", 0), json_real_or(now, "seconds", 0), eta, paused,
              json_text_or(now, "recipe", ""), json_text_or(now, "out", ""));
     term_clip(line, columns);
     fprintf(f, "%s\n", line);

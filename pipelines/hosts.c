@@ -34,8 +34,9 @@ struct host {
     int64_t solve, forward; /* processes that it offers */
     double heard, probed;
     int gone;
-    int part;  /* it takes part in the forward pass, since the run began */
-    int unfit; /* for that: it could not, and could not again */
+    int part;         /* it takes part in the forward pass, since the run began */
+    int unfit;        /* for that: it could not, and could not again */
+    uint64_t drainer; /* the client of the control socket that has asked it to leave; 0: nobody */
 };
 
 struct hosts {
@@ -48,6 +49,7 @@ struct hosts {
     struct hosts_shares shares;
     double refused_at; /* since when those are counted that are refused: */
     uint64_t refused;
+    int rests;       /* whether the workers were told that the run is paused */
     int told;        /* why the forward pass cannot be shared */
     struct err lost; /* a worker that took part in it; kind 0: none */
     struct host *host;
@@ -411,6 +413,15 @@ static void failure_take(struct hosts *h, struct host *x, const struct msg *m)
     part_lost(h, x, why);
 }
 
+static struct msg *ping_make(const struct supervise *s)
+{
+    struct msg *m = msg_create(MSG_PING, "head", NULL);
+
+    if (m && json_set_bool(m->meta, "paused", s->watch.paused > 0) != 0)
+        msg_destroy(&m);
+    return m;
+}
+
 /* It lives, and does the work of this number. */
 static void ping_take(const struct supervise *s, struct host *x, const struct msg *m)
 {
@@ -424,7 +435,7 @@ static void ping_take(const struct supervise *s, struct host *x, const struct ms
     work = work_make(s, x, &wanted);
     if (work && knows == wanted) {
         msg_destroy(&work);
-        work = msg_create(MSG_PING, "head", NULL);
+        work = ping_make(s);
     }
     say(s->hosts, &x->id, work);
 }
@@ -446,14 +457,94 @@ static void message_take(const struct supervise *s, const struct zid *from, cons
 }
 
 /* A broken connection shows when something is sent by it. */
-static void probe(struct hosts *h, struct host *x, double now)
+static void probe(const struct supervise *s, struct host *x, double now)
 {
-    struct msg *m = msg_create(MSG_PING, "head", NULL);
+    struct hosts *h = s->hosts;
+    struct msg *m = ping_make(s);
     struct err e = {0};
 
     x->probed = now;
     if (m && talk_send(h->z, &x->id, &m, &e) == ZS_GONE)
         host_gone(h, x, "has lost its connection");
+}
+
+/* At once that the run rests, or goes on; each ping says it again. */
+static void rest_tell(struct supervise *s)
+{
+    struct hosts *h = s->hosts;
+    const int rests = s->watch.paused > 0;
+
+    for (size_t i = 0; i < h->count && h->rests != rests; i++)
+        if (!h->host[i].gone)
+            say(h, &h->host[i].id, ping_make(s));
+    h->rests = rests;
+}
+
+/* 1: all that this client has asked to leave have left. */
+static int is_drained(const struct hosts *h, uint64_t client)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (h->host[i].drainer == client && !h->host[i].gone)
+            return 0;
+    return 1;
+}
+
+static void drained_tell(struct supervise *s)
+{
+    struct hosts *h = s->hosts;
+    char text[100];
+
+    for (size_t i = 0; i < h->count; i++) {
+        const uint64_t client = h->host[i].drainer;
+
+        if (!client || !is_drained(h, client))
+            continue;
+        snprintf(text, sizeof text, "worker '%s' has left", h->host[i].name);
+        for (size_t k = i; k < h->count; k++)
+            if (h->host[k].drainer == client)
+                h->host[k].drainer = 0;
+        control_grant(s->control, client, text);
+    }
+}
+
+static int drain(struct hosts *h, uint64_t client, const char *name, struct err *e)
+{
+    char names[256] = "";
+    size_t n = 0, at = 0;
+
+    for (size_t i = 0; i < h->count; i++) {
+        struct host *x = &h->host[i];
+
+        if (x->gone)
+            continue;
+        if (at < sizeof names - sizeof x->name)
+            at += (size_t)snprintf(names + at, sizeof names - at, " %s", x->name);
+        if (strcmp(x->name, name) != 0)
+            continue;
+        x->drainer = client;
+        say(h, &x->id, msg_create(MSG_LEAVE, "head", NULL));
+        n++;
+    }
+    if (n)
+        return 0;
+    return err_set(e, ERR_USE, "no worker '%.60s' takes part; there %s:%s", name, at ? "are" : "is",
+                   at ? names : " none");
+}
+
+int hosts_request(struct supervise *s, uint64_t client, const char *cmd, const struct json *request)
+{
+    struct err e = {0};
+    const char *name;
+
+    if (strcmp(cmd, "drain") != 0)
+        return 0;
+    name = json_need_text(request, "host", "request", &e);
+    if (name && !s->hosts)
+        err_set(&e, ERR_USE, "the run is of one host: it was started without --listen");
+    else if (name && drain(s->hosts, client, name, &e) == 0)
+        return 1;
+    control_refuse(s->control, client, &e);
+    return 1;
 }
 
 void hosts_tick(struct supervise *s)
@@ -480,8 +571,10 @@ void hosts_tick(struct supervise *s)
         if (!x->gone && now - x->heard > SILENT_S)
             host_gone(h, x, "has given no sign of life for 30 s");
         else if (!x->gone && now - x->heard > QUIET_S && now - x->probed > 1)
-            probe(h, x, now);
+            probe(s, x, now);
     }
+    rest_tell(s);
+    drained_tell(s);
 }
 
 void hosts_end(struct hosts *h, const struct err *e)

@@ -15,6 +15,7 @@
 #define PTQ_HOSTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "../common/base/err.h"
 #include "../common/base/json.h"
 #include "launch.h"
@@ -48,6 +49,10 @@ void hosts_begin(struct supervise *s);
 int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e);
 /* 1: a worker is lost that took part in the forward pass, as *e says: the run begins again. */
 int hosts_lost(const struct hosts *h, struct err *e);
+/* {"cmd": "drain", "host": NAME}: the workers of that name leave as by SIGTERM; answered when they
+ * have. 1: dealt with; 0: another request. */
+int hosts_request(struct supervise *s, uint64_t client, const char *cmd,
+                  const struct json *request);
 /* An array of {"name", "state", "forward", "solve"}, for who looks at the run; NULL: no memory. */
 struct json *hosts_list(const struct hosts *h);
 /* Some take part in it. */

@@ -390,7 +390,7 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
     if (open_hosts(o, t, &s, e) < 0)
         goto out;
     if (!o->quiet)
-        log_info("while it runs: ptq ctl --run %s status, top, scale, swap or stop", sockets);
+        log_info("while it runs: ptq ctl --run %s status, top, pause, swap, ... or stop", sockets);
     if (x.known && !(s.scan = scan_start(route_model(t), e)))
         goto out;
     watch_init(&s.watch, sites, tokens_of(t));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../common/base/clock.h"
+#include "hold.h"
 #include "hosts.h"
 
 /* CPU seconds and resident MiB of a process that runs. */
@@ -63,7 +64,8 @@ static struct json *process_of(const struct supervise *s, size_t i)
                         : c->leaving ? "leaving"
                         : c->joined  ? "at work"
                                      : "starting") ||
-          json_set_real(j, "seconds", (c->exited ? c->ended : clock_wall()) - c->started) ||
+          json_set_real(j, "seconds",
+                        c->pid ? (c->exited ? c->ended : clock_wall()) - c->started : 0) ||
           json_set_real(j, "cpu_s", cpu) || json_set_real(j, "rss_mib", rss) ||
           json_set(j, "command", command_of(c->plan));
     if (*c->lanes)
@@ -87,7 +89,8 @@ struct json *snapshot_make(const struct supervise *s)
     if (json_set_bool(j, "ok", 1) || json_set_text(j, "run", s->run_dir) ||
         json_set_text(j, "recipe", s->recipe->path) ||
         json_set_text(j, "out", s->out ? s->out : "") ||
-        json_set_real(j, "seconds", clock_wall() - s->watch.began) ||
+        json_set_real(j, "seconds", watch_spent(&s->watch)) ||
+        json_set_real(j, "paused_s", hold_seconds(s)) ||
         json_set_int(j, "sites_done", (int64_t)s->watch.committed) ||
         json_set_int(j, "sites", (int64_t)(s->watch.sites ? s->watch.sites->count : 0)) ||
         json_set_real(j, "share", watch_share(&s->watch)) ||

@@ -17,9 +17,11 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/base/owner.h"
+#include "../common/base/pause.h"
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
 #include "crew.h"
+#include "hold.h"
 #include "hosts.h"
 #include "replace.h"
 #include "restart.h"
@@ -267,6 +269,7 @@ int supervise_signals(struct err *e)
     sigset_t set;
     int fd;
 
+    pause_block();
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -313,6 +316,7 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
         hosts_tick(l->s);
     if (l->s->stop_asked && !l->s->stopping)
         stop_all(l);
+    hold_tick(l->s);
     stall_tick(l->s, clock_wall());
     replace_tick(l->s);
     if (l->failed_at <= 0)
@@ -555,7 +559,7 @@ int supervise_run(struct supervise *s, struct err *e)
     if (!s->child)
         return -1;
     for (size_t i = 0; i < s->plan->count; i++)
-        s->child[i].err.fd = s->child[i].status.fd = -1;
+        s->child[i] = (struct child){.plan = &s->plan->process[i], .err.fd = -1, .status.fd = -1};
     on_signals(&l); /* that came while all was made ready */
     if (s->stopping)
         return err_set(e, l.unheard ? ERR_PIPE : ERR_SYS, "stopped by a signal before the start");

@@ -46,6 +46,20 @@ void watch_again(struct watch *w, uint64_t committed)
     *w->state = '\0';
 }
 
+void watch_pause(struct watch *w, int paused)
+{
+    const double now = clock_wall();
+
+    if (!paused && w->paused > 0)
+        w->began += now - w->paused;
+    w->paused = paused ? now : 0;
+}
+
+double watch_spent(const struct watch *w)
+{
+    return (w->paused > 0 ? w->paused : clock_wall()) - w->began;
+}
+
 void watch_forget(struct watch *w, size_t i)
 {
     if (i < w->workers)
@@ -145,7 +159,7 @@ double watch_left(const struct watch *w)
 {
     const double share = watch_share(w);
 
-    return share > LEFT_SHARE ? (clock_wall() - w->began) * (1 - share) / share : NAN;
+    return share > LEFT_SHARE ? watch_spent(w) * (1 - share) / share : NAN;
 }
 
 /* The first that is not committed; NULL: none, or not known. */
@@ -167,7 +181,7 @@ static void describe_problems(const struct watch *w, double share, const char *l
 
 static void describe(const struct watch *w, size_t columns, char *out, size_t size)
 {
-    double spent = clock_wall() - w->began, share = watch_share(w);
+    double spent = watch_spent(w), share = watch_share(w);
     const struct site *s = site_at_work(w);
     char left[32] = "-";
 
@@ -207,7 +221,9 @@ void watch_draw(struct watch *w)
 
     if (!w->live && now - w->said < PLAIN_SECONDS && block == w->said_block)
         return;
-    describe(w, columns, line + 5, sizeof line - 5);
+    if (w->paused > 0)
+        strcat(line, "paused, ");
+    describe(w, columns, line + strlen(line), sizeof line - strlen(line));
     w->said = now;
     w->said_block = block;
     if (!w->live) {

@@ -19,7 +19,8 @@ struct watch {
     /* NULL: model not known, states of the stages are all there is to say; the caller's */
     const struct sites *sites;
     uint64_t tokens;    /* of the calibration */
-    double began;       /* clock_wall at the start */
+    double began;       /* clock_wall at the start, later by as long as the run has rested */
+    double paused;      /* since when it rests; 0: it does not */
     uint64_t committed; /* sites made durable */
     struct {
         int64_t order;        /* of the site it works at; -1: none yet */
@@ -41,6 +42,9 @@ void watch_status(struct watch *w, size_t i, const struct json *j);
 void watch_again(struct watch *w, uint64_t committed);
 /* Process number i is no more: another has its work. */
 void watch_forget(struct watch *w, size_t i);
+/* The run rests, or goes on: no time goes by for it. */
+void watch_pause(struct watch *w, int paused);
+double watch_spent(const struct watch *w); /* seconds at work */
 double watch_share(const struct watch *w); /* of the work done, 0 to 1 */
 /* Seconds that are left; not a number: not known yet. */
 double watch_left(const struct watch *w);

@@ -19,6 +19,7 @@
 #include "../common/base/version.h"
 #include "../common/tensor/blas_cpu.h"
 #include "../common/wire/talk.h"
+#include "hold.h"
 #include "rundir.h"
 #include "supervise.h"
 #include "worker_opts.h"
@@ -50,7 +51,8 @@ struct worker {
     double told;       /* when that is said next */
     int ending;        /* nothing is started any more: the run has ended, or this worker leaves */
     double ended;      /* since when */
-    int asked;         /* SIGTERM or SIGINT: how many */
+    int rests;         /* the run is paused */
+    int asked;         /* SIGTERM or SIGINT, or by the head: how many */
     /* a process of the forward pass, which is nothing that it could start again by itself */
     struct err failed;
     int64_t failed_epoch;
@@ -231,6 +233,7 @@ static void tidy(struct worker *w)
         struct slot *s = w->slot[i];
 
         reap(w, s);
+        hold_tell(&s->child, w->rests);
         if (s->again > 0 && clock_wall() > s->again && !w->ending && !s->unwanted)
             start(w, s);
         if (s->unwanted && !lives(s))
@@ -303,6 +306,14 @@ static void end_take(struct worker *w, const struct msg *m)
     end(w, 0);
 }
 
+static void leave(struct worker *w, const char *who)
+{
+    w->asked++;
+    log_info("leaving%s: processes finish what they have in hand (once more: at once)", who);
+    say_leave(w, "it was asked to leave");
+    end(w, 1);
+}
+
 static void message_take(struct worker *w, const struct msg *m)
 {
     struct err e = {0};
@@ -312,6 +323,10 @@ static void message_take(struct worker *w, const struct msg *m)
     if (m->kind == MSG_WORK && !w->ending) {
         if (work_take(w, m, &e) < 0)
             fail(w, &e);
+    } else if (m->kind == MSG_PING) {
+        json_as_bool(json_get(m->meta, "paused"), &w->rests);
+    } else if (m->kind == MSG_LEAVE && !w->ending) {
+        leave(w, ", as the head asks");
     } else if (m->kind == MSG_END) {
         end_take(w, m);
     } else if (m->kind == MSG_FAIL) {
@@ -369,13 +384,10 @@ static void on_signals(struct worker *w)
     while (read(w->sigfd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGXFSZ)
             continue;
-        if (++w->asked == 1) {
-            log_info("leaving: processes finish what they have in hand (once more: at once)");
-            say_leave(w, "it was asked to leave");
-            end(w, 1);
-        } else {
+        if (!w->asked)
+            leave(w, "");
+        else
             stop_all(w, SIGKILL);
-        }
     }
 }
 

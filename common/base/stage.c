@@ -13,6 +13,7 @@
 #include "fs.h"
 #include "log.h"
 #include "mem.h"
+#include "pause.h"
 #include "sig.h"
 #include "spill.h"
 #include "status.h"
@@ -165,7 +166,8 @@ static int work(struct stage *s, int (*run)(struct stage *s, struct err *e), str
     const int prints = (s->spec->shared & STAGE_PRINTS) != 0;
 
     files_raise();
-    if ((prints ? sig_init_print(e) : sig_init(e)) < 0 || fault_init(s->fault, e) < 0)
+    if ((prints ? sig_init_print(e) : sig_init(e)) < 0 || fault_init(s->fault, e) < 0 ||
+        ((s->spec->shared & STAGE_PAUSES) && pause_init(e) < 0))
         return -1;
     if ((s->spec->shared & STAGE_STATUS) && (s->status_fd >= 0 || !s->quiet))
         status_init(s->spec->name, (int)s->status_fd);

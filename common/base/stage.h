@@ -23,7 +23,8 @@
 #define STAGE_PRINTS 32u
 /* Nor this: options that no row knows are arguments, for the program to hand on. */
 #define STAGE_PASSES 64u
-#define STAGE_FAULT 128u /* --fault: faults on purpose (fault.h) */
+#define STAGE_FAULT 128u  /* --fault: faults on purpose (fault.h) */
+#define STAGE_PAUSES 256u /* No option: it rests when told to (pause.h) */
 
 #define STAGE_SHARED 12 /* options that programs share */
 #define STAGE_GROUPS 24 /* of options in one program */

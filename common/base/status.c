@@ -27,6 +27,9 @@ static struct {
     double start;       /* of the program */
     double last, began; /* last update; when the counted work began */
     uint64_t total;     /* of the counted work */
+    int64_t block;      /* with done, as they were said last */
+    uint64_t done;
+    int paused;
     uint64_t tokens;
     char state[32], site[64], unit[16];
     int owned;
@@ -43,6 +46,7 @@ void status_init(const char *stage, int fd)
     now.fd = fd;
     now.live = fd < 0 && isatty(2);
     now.last = -1;
+    now.block = -1;
     now.start = clock_wall();
     now.owned = 1;
     now.owner = pthread_self();
@@ -73,10 +77,14 @@ static void put_json(int64_t block, uint64_t done, uint64_t total)
                      "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%"
                      "llu,\"total\":%llu,"
                      "\"unit\":\"%s\",\"tokens\":%llu,\"received\":%llu,\"sent\":%llu,"
-                     "\"queue\":%lld}\n",
+                     "\"queue\":%lld%s}\n",
                      now.stage, now.state, (long long)block, now.site, (unsigned long long)done,
                      (unsigned long long)total, now.unit, (unsigned long long)now.tokens,
-                     atomic_load(&received), atomic_load(&went), atomic_load(&queued));
+                     atomic_load(&received), atomic_load(&went), atomic_load(&queued),
+                     now.paused ? ",\"paused\":true" : "");
+
+    now.block = block;
+    now.done = done;
 
     if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
         return; /* full or gone: the next update says more anyway */
@@ -168,6 +176,13 @@ void status_queue(int64_t change)
     atomic_fetch_add_explicit(&queued, change, memory_order_relaxed);
 }
 
+void status_paused(int paused)
+{
+    now.paused = paused;
+    if (now.fd >= 0)
+        put_json(now.block, now.done, now.total);
+}
+
 int status_due(void)
 {
     const int plain = now.fd < 0 && !now.live;
@@ -186,6 +201,7 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
     if (!status_due())
         return;
     now.last = t;
+    now.total = total;
     copy_plain(now.state, sizeof now.state, state);
     copy_plain(now.unit, sizeof now.unit, unit);
     if (now.fd >= 0) {

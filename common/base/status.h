@@ -3,9 +3,9 @@
  *
  * With --status-fd N (the supervisor gives it) each update is one JSON line
  * {"stage","state","block","site","done","total","unit","tokens","received","sent","queue"} on that
- * descriptor; otherwise, on a terminal, one live line on stderr that fits its width; otherwise
- * nothing. Updates are thinned to about ten a second; a slow or gone reader never blocks or kills
- * the stage.
+ * descriptor, with "paused" true while it rests (pause.h); otherwise, on a terminal, one live line
+ * on stderr that fits its width; otherwise nothing. Updates are thinned to about ten a second; a
+ * slow or gone reader never blocks or kills the stage.
  *
  * That a process lives says nothing of its work: the threads of its links go on when its own one
  * spins or hangs. So that one says status_alive() wherever it waits or has done a part.
@@ -26,6 +26,8 @@ void status_tokens(uint64_t tokens_forwarded); /* cumulative; goes out with the 
 void status_received(uint64_t bytes);
 void status_sent(uint64_t bytes);
 void status_queue(int64_t change);
+/* It rests from here on, or goes on: the last update once more, with that. */
+void status_paused(int paused);
 /* 1: status_job would show something now; what is costly to say can be left out else. */
 int status_due(void);
 /* share: of all the work, 0 to 1; done of total are what is counted for people, shown once there is

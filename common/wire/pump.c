@@ -3,6 +3,7 @@
 #include "pump.h"
 
 #include <string.h>
+#include "../base/pause.h"
 #include "../base/sig.h"
 #include "../base/status.h"
 
@@ -115,6 +116,7 @@ int pump_run(struct pump *p, struct err *e)
                 open[n++] = &p->in[i];
         if (n == 0 || (p->done && p->done(p->ctx)))
             return 1;
+        pause_wait();
         if (sig_draining())
             return 0;
         rc = n == 1 ? serve(p, open[0], timeout_ms, e) : serve_any(p, open, n, timeout_ms, e);

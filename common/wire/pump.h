@@ -8,6 +8,7 @@
  * - Then a stage may leave when everyone it sends to goes on without it (elastic links): its stream
  *   ends properly, and what it did not take goes to another. Anywhere else its stream is ended as
  *   cut short, with the reason, and so is it after an error.
+ * - A process that is told to rest (pause.h) does so before it takes a message.
  * The pump opens and closes no link and owns none. One thread at a time may use it. */
 #ifndef PTQ_PUMP_H
 #define PTQ_PUMP_H

@@ -6,6 +6,7 @@
 #include "../../common/base/log.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/mem.h"
+#include "../../common/base/pause.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/tensor/blas.h"
@@ -177,6 +178,7 @@ static void goes_on(void *ctx, size_t chunks, size_t block, const struct err *ba
 static void progress(void *ctx, size_t block, const char *site, size_t done, size_t chunks)
 {
     (void)ctx;
+    pause_wait();
     status_update("forward", (int64_t)block, site, done, chunks, "chunks");
 }
 

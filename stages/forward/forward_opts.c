@@ -143,7 +143,8 @@ const struct stage_spec forward_spec = {
     .out = "rows and weights",
     .mem = "2G",
     .mem_for = "memory for hidden states; the rest goes to a spill file",
-    .shared = STAGE_TMP | STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
+    .shared = STAGE_TMP | STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_PAUSES |
+              STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct forward_command),
     .check = check,

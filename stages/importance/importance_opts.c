@@ -86,7 +86,8 @@ const struct stage_spec importance_spec = {
     .out = "the chunks with weights",
     .mem = "1G",
     .mem_for = "for the hidden states of chunks that go through the blocks together",
-    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
+    .shared =
+        STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_PAUSES | STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct importance_command),
     .check = check,

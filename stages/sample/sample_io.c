@@ -2,6 +2,7 @@
 /* sample_io - see sample_io.h. */
 #include "sample_io.h"
 
+#include "../../common/base/pause.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
@@ -16,6 +17,7 @@ static int sink_send(void *ctx, size_t peer, struct msg **m, struct err *e)
 {
     struct sink *k = ctx;
 
+    pause_wait();
     if (sig_draining())
         return err_set(e, ERR_SYS, "asked to stop");
     if (link_send_to(k->link, peer, m, e) < 0)

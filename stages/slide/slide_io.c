@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include "../../common/base/log.h"
+#include "../../common/base/pause.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
@@ -61,6 +62,7 @@ static void progress(void *ctx, const struct slide_progress *p)
     char note[96];
 
     (void)ctx;
+    pause_wait();
     status_alive();
     if (!status_due())
         return;

@@ -137,7 +137,8 @@ const struct stage_spec slide_spec = {
     .out = "solutions",
     .mem = "4G",
     .mem_for = "for the hidden states of all chunks",
-    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
+    .shared =
+        STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_PAUSES | STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct slide_command),
     .check = check,

@@ -18,7 +18,7 @@ const struct stage_spec slope_spec = {
              "is not set.",
     .in = "parts of steps",
     .out = "their gradients",
-    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE,
+    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_PAUSES | STAGE_INSECURE,
     .rows = rows,
     .size = sizeof(struct slope_command),
     .start = blas_start,

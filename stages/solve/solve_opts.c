@@ -181,7 +181,8 @@ const struct stage_spec solve_spec = {
              "(OPENBLAS_CORETYPE; chosen from the CPU when it is not set).",
     .in = "problems",
     .out = "solutions",
-    .shared = STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
+    .shared =
+        STAGE_THREADS | STAGE_ZSTD | STAGE_STATUS | STAGE_PAUSES | STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct solve_command),
     .groups = more_groups,

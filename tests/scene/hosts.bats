@@ -153,6 +153,33 @@ forward_of_head() {
     same_bytes
 }
 
+@test "a run whose worker is awaited says so; paused, all of it rests; drained, the worker leaves: the same bytes" {
+    job out --verbose --listen "tcp://127.0.0.1:*" --hosts 1 --workers forward=1 >head.log 2>&1 3>&- &
+    head=$!
+    until_true grep -q 'workers join by' head.log
+    at=tcp://127.0.0.1:$(sed -n 's/.*workers join by: ptq worker .*:\([0-9]*\)$/\1/p' head.log)
+    here=$(sed -n 's/.*ptq ctl --run \([^ ]*\) .*/\1/p' head.log)
+    ptq ctl --run "$here" --json status | jq -e 'all(.processes[]; .state == "starting")'
+    run -100 ptq ctl --run "$here" scale solve 2
+    [[ $output == *"waits for its workers"* ]]
+    ptq worker "$at" --forward 1 --solve 1 >worker.log 2>&1 3>&- &
+    worker=$!
+    await 2
+    ptq ctl --out out pause
+    until_true grep -q 'forward.* rests' worker.log
+    until_true grep -q 'solve.* rests' worker.log
+    run -100 ptq ctl --out out drain nobody
+    [[ $output == *"no worker 'nobody' takes part; there are: "* ]]
+    ptq ctl --out out resume
+    until_true grep -q 'forward.* goes on' worker.log
+    name=$(ptq ctl --out out --json status | jq -r '.hosts[0].name')
+    [ "$(ptq ctl --out out drain "$name")" = "worker '$name' has left" ]
+    finish $worker 0 worker.log
+    grep -q 'leaving, as the head asks' worker.log
+    finish $head 0 head.log
+    same_bytes
+}
+
 @test "who has no key, another key, other kernels or another model is named, and the run goes on: the same bytes" {
     cp -r "$M" model
     chmod -R u+w model

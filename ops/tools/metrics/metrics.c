@@ -13,7 +13,8 @@ struct family {
 };
 
 static const struct family of_run[] = {
-    {"ptq_run_seconds", "gauge", "Time since the run began.", "seconds", 1},
+    {"ptq_run_seconds", "gauge", "Time since the run began, without pauses.", "seconds", 1},
+    {"ptq_paused_seconds", "gauge", "Time since the run was paused; 0: it is not.", "paused_s", 1},
     {"ptq_sites", "gauge", "Sites of the model.", "sites", 1},
     {"ptq_sites_done", "gauge", "Sites that are committed.", "sites_done", 1},
     {"ptq_work_ratio", "gauge", "Share of the work that is done.", "share", 1},
