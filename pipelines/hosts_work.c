@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../common/base/mem.h"
+#include "../common/wire/msg_expert.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_opts.h"
@@ -45,6 +46,21 @@ static int is_ipc(const char *end)
     return end && strncmp(end, "ipc://", 6) == 0;
 }
 
+static int has_experts(const struct supervise *s)
+{
+    const struct sites *x = s->change.sites;
+    size_t i = 0;
+
+    while (x && i < x->count && x->site[i].expert < 0)
+        i++;
+    return x && i < x->count;
+}
+
+static int wants_all(const char *starved)
+{
+    return starved && strcmp(starved, expert_starved_name(STARVED_ALL_TOKENS)) == 0;
+}
+
 int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct err *e)
 {
     const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
@@ -59,6 +75,10 @@ int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct 
         return err_set(e, ERR_USE, "the rows of its forward stage do not go to one reducer alone");
     if (launch_value(f, "--state"))
         return err_set(e, ERR_USE, "--save-state keeps hidden states on this host");
+    if (has_experts(s) && wants_all(launch_value(f, "--starved")))
+        return err_set(e, ERR_USE,
+                       "--starved all-tokens: in the sums of lanes that a worker sends there are "
+                       "none of all tokens: use --starved rtn, or leave it out");
     return 0;
 }
 

@@ -5,7 +5,8 @@
  * 0 2 4 6 1 3 5 7; zero points are stored as they are. Where the grid has none it is the one that
  * the grid always uses: readers want qzeros in any case.
  * quantization_config knows one group size for all; what is left as it was stands in
- * modules_to_not_convert, of which readers take each name as a part of a module's name. What it
+ * modules_to_not_convert, of which readers take each name as a part of a module's name. "lm_head"
+ * says that the head is in codes too, which vLLM looks at; transformers leaves heads alone. What it
  * leaves out: the layouts gemv and marlin, other widths. */
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,6 @@ static int shape_check(size_t N, size_t K, int64_t group, const char *name, stru
 
 static int check(const struct format_linear *l, struct err *e)
 {
-    if (l->head && !l->kept)
-        return err_set(e, ERR_USE, "'%s': the awq format holds no quantized head", l->name);
     if (packed_check(l, "awq", e) < 0 || packed_check_order(l, "awq", e) < 0)
         return -1;
     if (l->scale_type == DT_BF16)
@@ -160,10 +159,21 @@ static int parts_push(struct json *list, const struct format_model *m)
     return bad;
 }
 
+/* It is in codes, too. */
+static int head(const struct format_model *m)
+{
+    int there = 0;
+
+    for (size_t i = 0; i < m->count; i++)
+        there |= m->linear[i]->head && !m->linear[i]->kept;
+    return there;
+}
+
 static struct json *kept_names(const struct format_model *m)
 {
     struct json *list = json_new_array();
-    int bad = !list || json_push(list, json_new_text("lm_head")) || parts_push(list, m);
+    int bad =
+        !list || (!head(m) && json_push(list, json_new_text("lm_head"))) || parts_push(list, m);
 
     for (size_t first = 0, end; first < m->count && !bad; first = end) {
         for (end = first; end < m->count && m->linear[end]->site == m->linear[first]->site; end++)
@@ -191,7 +201,7 @@ static struct json *config(const struct format_model *m, enum dtype *dtype, stru
     c = json_new_object();
     if (!c || json_set_text(c, "quant_method", "awq") || json_set_int(c, "bits", 4) ||
         json_set_int(c, "group_size", l->group) || json_set_bool(c, "zero_point", 1) ||
-        json_set_text(c, "version", "gemm") ||
+        json_set_text(c, "version", "gemm") || (head(m) && json_set_bool(c, "lm_head", 1)) ||
         json_set(c, "modules_to_not_convert", kept_names(m))) {
         json_destroy(&c);
         err_set(e, ERR_SYS, "quantization_config: out of memory");
@@ -306,12 +316,14 @@ static int vllm_group(int bits, int64_t group)
     return group == -1 || group == 32 || group == 64 || group == 128;
 }
 
-/* Tried on a CPU with transformers 5.17 (gptqmodel 7.7); what vLLM does is read from its source. */
+/* Tried on a CPU with transformers 5.24 (gptqmodel 7.7); what vLLM does with a head is read from
+ * its source. Of what may differ only zero points do in this format, and they are always there. */
 static const struct engine engines[] = {
     {.name = "transformers",
      .bits = 1u << 4,
      .zeros = 1,
      .kept = 1,
+     .mixed = 1,
      .parts = 1,
      .use = "AutoModelForCausalLM.from_pretrained(\"DIR\", device_map=\"cpu\", "
             "dtype=torch.float32)  # pip install torch transformers accelerate optimum gptqmodel"},
@@ -319,6 +331,8 @@ static const struct engine engines[] = {
      .bits = 1u << 4,
      .zeros = 1,
      .kept = 1,
+     .mixed = 1,
+     .head = 1,
      .group = vllm_group,
      .use = "vllm serve DIR"},
     {.name = NULL},
@@ -331,6 +345,7 @@ const struct format format_awq = {
     .fuses = 1,
     .one_scale_type = 1,
     .one_group = 1,
+    .heads = 1,
     .some_codes = 1,
     .check = check,
     .tensors = tensors,

@@ -10,8 +10,10 @@
  * are. Inputs stand in their order (no weight_g_idx), whatever order the solver went by. The type
  * of the scales becomes config.json's dtype, because readers compute in it.
  * What it leaves out: groups in the order of activation ("actorder": "group"), which its library
- * has refused to read since August 2026; 3 bits, which releases before and after mid 2026 pack in
- * two ways. Checked against the official packer in tests/golden/pack. */
+ * has refused to read since August 2026; "actorder": "weight", which says no more than that the
+ * solver went by activation, and which earlier releases refuse for groups of a whole row or take
+ * for "group" in experts: it is null here whatever the solver did; 3 bits, which releases before
+ * and after mid 2026 pack in two ways. Checked against the official packer in tests/golden/pack. */
 #include <stdlib.h>
 
 #include "../base/mem.h"
@@ -82,8 +84,14 @@ static int is_float(const struct format_linear *l)
 
 static int check(const struct format_linear *l, struct err *e)
 {
-    if (packed_check_order(l, CT_METHOD, e) < 0)
-        return -1;
+    if (l->permuted)
+        return err_set(e, ERR_USE,
+                       "'%s': --desc-act yes: in the compressed-tensors format no reader of today "
+                       "takes groups of inputs that do not follow each other (its library and vLLM "
+                       "have refused \"actorder\": \"group\" since August 2026): without "
+                       "--desc-act the solver goes by activation all the same, and any reader "
+                       "takes that; gptq, gptq-v2 and dense hold such groups",
+                       l->name);
     if (is_float(l) && l->act_bits)
         return err_set(e, ERR_USE,
                        "'%s': activations in whole numbers beside weights on grid %s: leave "

@@ -24,7 +24,7 @@ static const struct opt rows[] = {
     {"lm-head", OPT_CHOICE, AT(core.head_bits), "BITS",
      .help =
          "gguf: round the head and the embedding to nearest in blocks of 32 (Q4_0, Q8_0); gptq, "
-         "gptq-v2,\ncompressed-tensors: round the head, where the model has one of its own",
+         "gptq-v2,\ncompressed-tensors, awq (4): round the head, where the model has its own",
      "keep", .choices = heads, .aside = 1},
     {"overwrite", OPT_FLAG, AT(core.overwrite),
      .help = "replace an earlier output of ptqflow in OUT, finished or not", .aside = 1},
@@ -87,7 +87,7 @@ static int check(const struct stage *s, struct err *e)
         if (formats[i]->container != FORMAT_GGUF && !formats[i]->heads)
             return err_set(e, ERR_USE,
                            "--lm-head %d: the %s format keeps head and embedding as they are here; "
-                           "gguf, gptq, gptq-v2 and compressed-tensors hold a quantized one",
+                           "gguf, gptq, gptq-v2, awq and compressed-tensors hold a quantized one",
                            c->core.head_bits, formats[i]->name);
     return 0;
 }

@@ -12,7 +12,9 @@ client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object
 Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
 but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
 and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
-probability of each token, and rounds activations to 8 bits)."""
+probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in bf16; no logits either. Its product
+with 4-bit weights wants AVX-512: on other processors that one call is done here, from the weights as vLLM has loaded,
+fused and packed them)."""
 import importlib.util
 import json
 import math
@@ -26,6 +28,7 @@ NEEDS = {
     "compressed-tensors-weights": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
     "llama.cpp": ["xllamacpp", "tokenizers"],
+    "vllm": ["torch", "vllm"],
     "openvino": ["torch", "transformers", "openvino", "optimum.intel", "nncf", "gptqmodel"],
 }
 
@@ -70,6 +73,7 @@ def openvino_model(path):
     return OVModelForCausalLM.from_pretrained(path, export=True, ov_config=exact)
 
 
+START, WRITTEN = 16, 12  # tokens that are given, and that are written behind them
 LOAD = {
     "transformers": transformers_model,
     "compressed-tensors": transformers_model,
@@ -148,8 +152,10 @@ def llama(folder, rows):
 
     server, tokenizer = llama_server(os.path.join(folder, "gguf", "model.gguf")), Tokenizer.from_file(os.path.join(folder, "dense", "tokenizer.json"))
     nll = predictions = cuts = 0
+    first = None
     for line in open(rows, encoding="utf-8"):
         tokens = json.loads(line)["input_ids"]
+        first = first or tokens
         text = tokenizer.decode(tokens, skip_special_tokens=False)
         cuts += llama_post(server, "/tokenize", {"content": text})["tokens"] != tokenizer.encode(text, add_special_tokens=False).ids
         for i in range(1, len(tokens)):
@@ -158,27 +164,77 @@ def llama(folder, rows):
             got = llama_post(server, "/completion", body)
             nll -= next(x["logprob"] for x in got["completion_probabilities"][0]["top_logprobs"] if x["id"] == tokens[i])
         predictions += len(tokens) - 1
-    print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts}))
+    body = {"prompt": first[:START], "n_predict": WRITTEN, "temperature": 0, "return_tokens": True, "ignore_eos": True}
+    got = llama_post(server, "/completion", body)
+    print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts, "written": got["tokens"], "text": got["content"]}))
+
+
+def wna16(x, words, scales, zeros, bias, pack_factor, isa_hint):
+    """The product that vLLM's build for AVX2 lacks. words [N/16, K*2]: blocks of 16 outputs, two words an input, a code each 4 bits;
+    scales [G, N]; zeros [G, N/8] or none, which stands for 8."""
+    import torch
+
+    n, k = scales.shape[1], x.shape[-1]
+    each = torch.arange(0, 32, 4, dtype=torch.int32)
+    codes = ((words.reshape(n // 16, k, 2, 1) >> each) & 15).permute(1, 0, 2, 3).reshape(k, n)
+    zero = 8 if zeros is None else ((zeros[:, :, None] >> each) & 15).reshape(-1, n).repeat_interleave(k // scales.shape[0], 0)
+    weight = (codes - zero).float() * scales.float().repeat_interleave(k // scales.shape[0], 0)
+    y = x.float() @ weight
+    return (y if bias is None else y + bias.float()).to(x.dtype)
+
+
+def vllm(folder, rows):
+    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_LOGGING_LEVEL="ERROR")
+    import torch
+    from vllm import LLM, SamplingParams, _custom_ops
+
+    lent = not hasattr(torch.ops._C, "cpu_gemm_wna16")
+    if lent:
+        _custom_ops.cpu_gemm_wna16 = lambda input, q_weight, scales, zeros, bias, pack_factor, isa_hint: wna16(input, q_weight, scales, zeros, bias, pack_factor, isa_hint)
+    prompts = [json.loads(line)["input_ids"] for line in open(rows, encoding="utf-8")]
+    model = LLM(model=folder, dtype="bfloat16", max_model_len=max(map(len, prompts)) + 32, enforce_eager=True)
+    given = [{"prompt_token_ids": p} for p in prompts]
+    nll = predictions = 0
+    for got, prompt in zip(model.generate(given, SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0)), prompts):
+        for token, of in list(zip(prompt, got.prompt_logprobs))[1:]:
+            nll -= of[token].logprob
+            predictions += 1
+    start = {"prompt_token_ids": prompts[0][:START]}
+    text = model.generate([start], SamplingParams(max_tokens=WRITTEN, temperature=0, ignore_eos=True))[0].outputs[0]
+    print(json.dumps({"engine": "vllm", "perplexity": math.exp(nll / predictions), "written": list(text.token_ids), "text": text.text, "own_product": lent}))
+
+
+def written(model, prompt):
+    """What it likes best behind the first tokens of a row: its own cache of keys and values is part of that."""
+    import torch
+
+    x = torch.tensor([prompt[:START]])
+    got = model.generate(input_ids=x, attention_mask=torch.ones_like(x), max_new_tokens=WRITTEN, min_new_tokens=WRITTEN, do_sample=False)
+    return got[0, START:].tolist()
 
 
 def run(engine, folder, rows, logits):
     if engine == "llama.cpp":
         return llama(folder, rows)
+    if engine == "vllm":
+        return vllm(folder, rows)
     import torch
     from safetensors.torch import load_file
 
     model, want = LOAD[engine](folder), load_file(logits)
     nll = predictions = 0
     off = of = 0.0
+    first = None
     for i, line in enumerate(open(rows, encoding="utf-8")):
         x = torch.tensor([json.loads(line)["input_ids"]])
+        first = first or x[0].tolist()
         with torch.no_grad():
             got = model(input_ids=x, attention_mask=torch.ones_like(x)).logits[0].float().cpu()
         nll += torch.nn.functional.cross_entropy(got[:-1], x[0, 1:], reduction="sum").item()
         predictions += x.shape[1] - 1
         off += (got - want[f"logits.{i}"]).double().square().sum().item()
         of += want[f"logits.{i}"].double().square().sum().item()
-    print(json.dumps({"engine": engine, "perplexity": math.exp(nll / predictions), "off": math.sqrt(off / of)}))
+    print(json.dumps({"engine": engine, "perplexity": math.exp(nll / predictions), "off": math.sqrt(off / of), "written": written(model, first)}))
 
 
 def see(folder, golden, logits):

@@ -62,6 +62,19 @@ experts() { # OUT FILTER: of the sites of experts
     [[ $stderr == *"--starved all-tokens: with --classes of ptq-reduce there are no sums of all tokens"* ]] && [ ! -e never ]
 }
 
+@test "experts: where one may have the sums of all tokens, workers do not share the forward pass, and the run says why" {
+    need conformance
+    (exec ptq run gptq --model "$tiny" --data data.jsonl --tokens 24 --length 8 --chunk-tokens 8 --bits 8 --group 8 --out hosts --starved-below 6 \
+        --starved all-tokens --workers forward=2 --listen 'tcp://127.0.0.1:*' --hosts 1) >head.txt 2>&1 3>&- &
+    head=$!
+    until port=$(grep -o 'THIS-HOST:[0-9]*' head.txt); do kill -0 $head; done
+    timeout 60 ptq worker "tcp://127.0.0.1:${port#*:}" --forward 1 --model "$tiny" 2>worker.txt 3>&- || { cat head.txt worker.txt; false; }
+    wait $head
+    grep -q 'workers do not take part in the forward pass: --starved all-tokens: in the sums of lanes' head.txt
+    [ -e all/model.safetensors ] || run_tiny gptq all --starved-below 6 --starved all-tokens --workers forward=2
+    cmp hosts/model.safetensors all/model.safetensors
+}
+
 @test "experts: a checkpoint whose experts are not all of one kind is said to be such" {
     need conformance
     run_tiny gptq alike
