@@ -18,8 +18,9 @@
 
 #define PROBE_LEAST 4096
 #define WINDOW 1024
-#define CLOSE 1.1 /* a solver within a tenth of the best on few tokens may be better on many */
+#define CLOSE 1.1 /* what changes less than a tenth on few tokens may do the reverse on many */
 #define GAIN .01  /* a change is kept when it takes off so much of the divergence */
+#define AGAIN 3   /* changes that are tried on half of the tokens too */
 
 /* ---- what is asked for ---- */
 
@@ -125,14 +126,14 @@ struct move {
     int rotated;
     int64_t length;
     double first_weight;
-    const char *solver;
+    const char *solver, *fit;
 };
 
 static const struct move rotation = {.what = "a rotated model", .rotated = 1},
                          heavy = {.what = "the first token of a row times 16", .first_weight = 16},
                          short_rows = {.what = "rows of 512", .length = 512},
                          qronos = {.what = "solver qronos", .solver = "qronos"},
-                         gptaq = {.what = "solver gptaq", .solver = "gptaq"};
+                         narrow = {.what = "scales of the least square error", .fit = "mse"};
 
 /* In the order of what helped elsewhere: rotation where the grid is coarse, the first token where
  * it is not. Returns how many. */
@@ -143,7 +144,8 @@ static size_t moves_make(const struct best *x, const struct move *m[TRIALS_MAX])
     const int coarse = o->bits <= 3 || o->group<0, sink = x->sink.energy> BEST_SINK,
               weight = sink && !gave(x->t, "first-weight"),
               rows = sink && !gave(x->t, "length") && !gave(x->t, "lengths") && x->length > 512,
-              solver = x->way.dual;
+              solver = x->way.dual,
+              fit = !gave(x->t, "fit") && !gave(x->t, "scales") && !gave(x->t, "refine");
     size_t n = 0;
 
     if (coarse && x->rotate)
@@ -158,8 +160,8 @@ static size_t moves_make(const struct best *x, const struct move *m[TRIALS_MAX])
         m[n++] = &short_rows;
     if (!coarse && solver)
         m[n++] = &qronos;
-    if (solver)
-        m[n++] = &gptaq;
+    if (fit)
+        m[n++] = &narrow;
     return n;
 }
 
@@ -187,7 +189,28 @@ static void follow(struct best *x, struct trial *t)
 {
     t->kept = 1;
     x->way = t->way;
-    x->kl = t->kl;
+    x->of = t->of;
+}
+
+/* A trial of another way than the best so far. */
+static int compare(struct best *x, struct trial *t, struct err *e)
+{
+    t->before = x->way;
+    if (best_trial(x, t, 0, e) < 0)
+        return -1;
+    t->gain = log(x->of.kl / t->of.kl);
+    return 0;
+}
+
+/* Keeps what takes off a hundredth of the divergence, and more than is in doubt. */
+static void decide(struct best *x, struct trial *t, double gain, double doubt)
+{
+    const int kept = gain > -log(1 - GAIN) && gain > doubt;
+
+    log_info("%s: KL %.4g, %s %.4g before", t->what, t->of.kl,
+             kept ? "kept, against" : "no better than", x->of.kl);
+    if (kept)
+        follow(x, t);
 }
 
 static int try_move(struct best *x, const struct move *m, struct err *e)
@@ -195,7 +218,7 @@ static int try_move(struct best *x, const struct move *m, struct err *e)
     struct trial *t = &x->trial[x->count++];
     int rc;
 
-    *t = (struct trial){.way = x->way, .tokens = x->probe, .kl = NAN, .se = NAN};
+    *t = (struct trial){.way = x->way, .tokens = x->probe, .of = {.kl = NAN}, .gain = NAN};
     snprintf(t->what, sizeof t->what, "%s", m->what);
     if (m->rotated && (rc = rotated_make(x, e)) <= 0) {
         if (rc == 0) {
@@ -208,12 +231,10 @@ static int try_move(struct best *x, const struct move *m, struct err *e)
     t->way.length = m->length ? m->length : t->way.length;
     t->way.first_weight = m->first_weight > 0 ? m->first_weight : t->way.first_weight;
     t->way.solver = m->solver ? m->solver : t->way.solver;
-    if (best_trial(x, t, 0, e) < 0)
+    t->way.fit = m->fit ? m->fit : t->way.fit;
+    if (compare(x, t, e) < 0)
         return -1;
-    log_info("%s: KL %.4g, %s %.4g without", t->what, t->kl,
-             t->kl < (1 - GAIN) * x->kl ? "kept, against" : "no better than", x->kl);
-    if (t->kl < (1 - GAIN) * x->kl)
-        follow(x, t);
+    decide(x, t, t->gain, steps_doubt(&t->of, &x->of) / x->of.kl);
     return 0;
 }
 
@@ -229,69 +250,117 @@ static int try_first(struct best *x, struct err *e)
         x->way.dual = 1;
         x->way.solver = "qep+gptq";
     }
-    *t = (struct trial){.way = x->way, .tokens = x->probe};
+    *t = (struct trial){.way = x->way, .tokens = x->probe, .gain = NAN};
     snprintf(t->what, sizeof t->what, "%.40s, rows of %lld",
              x->way.solver ? x->way.solver : o->solver, (long long)x->length);
     if (best_trial(x, t, 1, e) < 0)
         return -1;
     follow(x, t);
     log_info("%s: KL %.4g; the whole run will take about %.3g CPU seconds, trials so far took %.3g",
-             t->what, t->kl, x->plain, x->spent);
+             t->what, t->of.kl, x->plain, x->spent);
     if (x->sink.energy > BEST_SINK)
         log_info("the first token of a row holds %.3g%% of the energy at b%llu.%s",
                  100 * x->sink.energy, (unsigned long long)x->sink.block, x->sink.site);
     return 0;
 }
 
-/* The solver that came nearest to the one of the way that is kept, if it came near. */
-static const struct trial *rival_of(const struct best *x)
+/* w, with what is different between two others. */
+static struct way moved(struct way w, const struct way *from, const struct way *to)
 {
-    const struct trial *best = NULL;
+    if (from->rotated != to->rotated)
+        w.rotated = to->rotated;
+    if (from->length != to->length)
+        w.length = to->length;
+    if (from->first_weight != to->first_weight)
+        w.first_weight = to->first_weight;
+    if (from->solver != to->solver)
+        w.solver = to->solver;
+    if (from->fit != to->fit)
+        w.fit = to->fit;
+    return w;
+}
+
+/* The changes that few tokens leave in doubt, kept or not, those first that made the least
+ * difference. Returns how many. */
+static size_t doubtful(const struct best *x, const struct trial *list[TRIALS_MAX])
+{
+    size_t n = 0;
 
     for (size_t i = 1; i < x->count; i++) {
         const struct trial *t = &x->trial[i];
+        size_t at = n;
 
-        if (!t->kept && t->way.solver && x->way.solver && strcmp(t->way.solver, x->way.solver) &&
-            t->kl < CLOSE * x->kl && (!best || t->kl < best->kl))
-            best = t;
+        if (isnan(t->gain) || fabs(t->gain) > log(CLOSE))
+            continue;
+        while (at > 0 && fabs(list[at - 1]->gain) > fabs(t->gain)) {
+            list[at] = list[at - 1];
+            at--;
+        }
+        list[at] = t;
+        n++;
     }
-    return best;
+    return n < AGAIN ? n : AGAIN;
 }
 
-static int trial_at(struct best *x, const char *solver, double *kl, struct err *e)
+/* The best so far on half of the tokens. */
+static int again_first(struct best *x, struct err *e)
 {
     struct trial *t = &x->trial[x->count++];
 
-    *t = (struct trial){.way = x->way, .tokens = x->tokens / 2};
-    t->way.solver = solver;
-    snprintf(t->what, sizeof t->what, "%.40s, half of the tokens", solver);
+    *t = (struct trial){.way = x->way, .tokens = x->tokens / 2, .gain = NAN};
+    snprintf(t->what, sizeof t->what, "the best so far, half of the tokens");
     if (best_trial(x, t, 0, e) < 0)
         return -1;
-    *kl = t->kl;
+    x->of = t->of;
+    log_info("%s: KL %.4g", t->what, t->of.kl);
     return 0;
 }
 
-/* Solvers gain from more rows, one more than another: what was close on few is tried on half of
- * them, as far as the budget goes. first: what the first trial took. */
-static int close_call(struct best *x, double first, struct err *e)
+/* A change once more: made where it was not kept, taken back where it was. What it gains on all
+ * tokens is foreseen from both trials: as it goes on from a few to half of them, so to all. */
+static int again(struct best *x, const struct trial *few, struct err *e)
 {
-    const struct trial *rival = rival_of(x);
-    double a, b;
+    struct trial *t = &x->trial[x->count++];
+    const double half = (double)x->tokens / 2,
+                 more = log((double)x->tokens / half) / log(half / (double)few->tokens);
 
-    if (!rival || x->probe >= x->tokens / 2 || x->count + 2 > TRIALS_MAX)
-        return 0;
-    if (x->spent - first + x->plain > x->budget * x->plain) {
-        x->left_out++;
-        log_info("%s was close, and half of the tokens would tell: --budget allows more",
-                 rival->what);
-        return 0;
-    }
-    if (trial_at(x, x->way.solver, &a, e) < 0 || trial_at(x, rival->way.solver, &b, e) < 0)
+    *t = (struct trial){.tokens = x->tokens / 2, .gain = NAN};
+    t->way =
+        few->kept ? moved(x->way, &few->way, &few->before) : moved(x->way, &few->before, &few->way);
+    snprintf(t->what, sizeof t->what, "%s%.48s, half of the tokens", few->kept ? "without " : "",
+             few->what);
+    if (compare(x, t, e) < 0)
         return -1;
-    log_info("on half of the tokens: %s KL %.4g, %s %.4g", x->way.solver, a, rival->way.solver, b);
-    x->trial[x->count - (b < (1 - GAIN) * a ? 1 : 2)].kept = 1;
-    if (b < (1 - GAIN) * a)
-        follow(x, &x->trial[x->count - 1]);
+    decide(x, t, t->gain + more * (t->gain - (few->kept ? -few->gain : few->gain)), 0);
+    return 0;
+}
+
+/* One change gains more from many rows than another: what was close on few tokens is tried on half
+ * of them, as far as the budget goes. first: what the first trial took. */
+static int close_calls(struct best *x, double first, struct err *e)
+{
+    const struct trial *list[TRIALS_MAX];
+    const size_t n = doubtful(x, list);
+    double next = x->plain; /* two trials */
+
+    if (n == 0 || x->probe >= x->tokens / 2 || x->count + 1 + n > TRIALS_MAX)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        double before = x->spent;
+
+        if (before - first + next > x->budget * x->plain) {
+            x->left_out += n - i;
+            log_info("%s was close, and half of the tokens would tell: --budget allows more",
+                     list[i]->what);
+            break;
+        }
+        if (i == 0 && again_first(x, e) < 0)
+            return -1;
+        before = x->spent;
+        if (again(x, list[i], e) < 0)
+            return -1;
+        next = x->spent - before;
+    }
     return 0;
 }
 
@@ -320,7 +389,7 @@ static int search(struct best *x, struct err *e)
             return -1;
         last = x->spent > before ? x->spent - before : last;
     }
-    return x->way.dual ? close_call(x, first, e) : 0;
+    return close_calls(x, first, e);
 }
 
 /* ---- the run ---- */
@@ -377,8 +446,8 @@ int best_run(const struct best_opts *o, const struct route *t, const struct conf
 
     if (rc == 0) {
         log_info(
-            "trials on %lld of %lld tokens each, in %s: the first, then as many of up to 5, and a "
-            "close one on half of the tokens, as take %g times the CPU time of the run itself",
+            "trials on %lld of %lld tokens each, in %s: the first, then as many of up to 5, and of "
+            "close ones on half of the tokens, as take %g times the CPU time of the run itself",
             (long long)x.probe, (long long)x.tokens, x.dir, x.budget);
         rc = search(&x, e) < 0 ? -1 : finish(&x, e);
     }

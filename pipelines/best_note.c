@@ -14,12 +14,12 @@ static void print_trials(FILE *f, const struct best *x)
         const struct trial *t = &x->trial[i];
 
         fprintf(f, "| %s | ", t->what);
-        if (isnan(t->kl)) {
+        if (isnan(t->of.kl)) {
             fprintf(f, "| not possible |\n");
             continue;
         }
-        fprintf(f, isnan(t->se) ? "%.4g |" : "%.4g \u00b1 %.2g |", t->kl, t->se);
-        fprintf(f, " %s |\n", i == 0 ? "" : t->kept ? "kept" : "no better");
+        fprintf(f, isnan(t->of.se) ? "%.4g |" : "%.4g \u00b1 %.2g |", t->of.kl, t->of.se);
+        fprintf(f, " %s |\n", isnan(t->gain) ? "" : t->kept ? "kept" : "no better");
     }
 }
 

@@ -19,15 +19,17 @@ struct way {
     int64_t length;      /* 0: not the search's to say */
     double first_weight; /* 0: the same */
     const char *solver;  /* NULL: the same */
+    const char *fit;     /* of scales; NULL: the same */
 };
 
 struct trial {
-    struct way way;
+    struct way way, before; /* before: the best when it was tried */
     int64_t tokens;
-    char what[96];   /* what is new in it: "a rotated model" */
-    double kl, se;   /* on the held-out text; NAN: it was not tried */
-    double rel_loss; /* mean over the sites, of the journal */
-    int kept;        /* it became the way of those behind it */
+    char what[96];        /* what is new in it: "a rotated model" */
+    struct divergence of; /* on the held-out text; kl NAN: it was not tried */
+    double gain;          /* ln of the divergence before over its own */
+    double rel_loss;      /* mean over the sites, of the journal */
+    int kept;             /* it became the way of those behind it */
 };
 
 /* The site where the first token of the rows holds most. */
@@ -55,7 +57,7 @@ struct best {
     size_t count;
     struct trial trial[TRIALS_MAX];
     struct way way; /* the best so far */
-    double kl;
+    struct divergence of;
     struct sink sink;
     size_t left_out; /* trials that the budget had no room for */
 };

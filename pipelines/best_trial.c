@@ -32,6 +32,8 @@ static int words_way(struct words *w, const struct way *way, struct err *e)
     }
     if (way->dual && words_option(w, "dual", NULL, e) < 0)
         return -1;
+    if (way->fit && words_option(w, "fit", way->fit, e) < 0)
+        return -1;
     return way->solver ? words_option(w, "solver", way->solver, e) : 0;
 }
 
@@ -217,10 +219,10 @@ int best_trial(struct best *x, struct trial *t, int first, struct err *e)
     char *out = mem_printf(e, "%s/trial-%zu", x->dir, number);
     int rc = -1;
 
-    t->kl = t->se = NAN;
+    t->of = (struct divergence){.kl = NAN, .se = NAN};
     if (out && run(x, t, number, first, out, e) == 0)
-        rc = steps_divergence(out, &t->kl, &t->se, e) < 0 ||
-                     read_journal(x, t, out, first, e) < 0 || (first && read_costs(x, out, e) < 0)
+        rc = steps_divergence(out, &t->of, e) < 0 || read_journal(x, t, out, first, e) < 0 ||
+                     (first && read_costs(x, out, e) < 0)
                  ? -1
                  : 0;
     free(out);

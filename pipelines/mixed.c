@@ -301,7 +301,7 @@ static const struct chosen_by {
     const char *name, *score, *protect; /* score NULL: the same bits everywhere */
 } chosen_by[] = {{"relative losses", "relative", "ends"},
                  {"relative losses, no block protected", "relative", "none"},
-                 {"trace", "trace", "ends"},
+                 {"round-off", "round-off", "ends"},
                  {"the same bits everywhere", NULL, NULL}};
 #define WAYS (sizeof chosen_by / sizeof *chosen_by)
 
@@ -346,7 +346,7 @@ static int measure(struct mixed *x, const struct chosen_by *by, const char *file
                    const char *states, double *kl, struct err *e)
 {
     struct words w = {0}, judge = {0};
-    double se;
+    struct divergence d;
     int rc = -1;
 
     if (words_resolve(x, &w, x->first, out, e) < 0 || words_option(&w, "overrides", file, e) < 0 ||
@@ -359,9 +359,10 @@ static int measure(struct mixed *x, const struct chosen_by *by, const char *file
         words_option(&judge, "keep-figures", NULL, e) < 0 ||
         words_option(&judge, "quiet", NULL, e) < 0 ||
         steps_run(&x->steps, NULL, "its divergence on the text", &judge, e) < 0 ||
-        steps_divergence(out, kl, &se, e) < 0)
+        steps_divergence(out, &d, e) < 0)
         goto out;
-    log_info("%s: KL %.4g \u00b1 %.2g", by->name, *kl, se);
+    *kl = d.kl;
+    log_info("%s: KL %.4g \u00b1 %.2g", by->name, d.kl, d.se);
     rc = fs_remove_tree(out, e);
 out:
     words_release(&w);

@@ -230,17 +230,38 @@ int steps_keep_journal(const char *dir, struct err *e)
     return rc;
 }
 
-int steps_divergence(const char *dir, double *kl, double *se, struct err *e)
+int steps_divergence(const char *dir, struct divergence *d, struct err *e)
 {
     struct json *evals = evals_read(dir, e);
-    const struct json *last = json_count(evals) ? json_at(evals, json_count(evals) - 1) : NULL;
+    const struct json *last = json_count(evals) ? json_at(evals, json_count(evals) - 1) : NULL,
+                      *windows = json_get(last, "kld_windows");
 
     if (evals && !last)
         err_set(e, ERR_SYS, "'%s': no figures were kept", dir);
-    *kl = json_real_or(last, "kld_mean", NAN);
-    *se = json_real_or(last, "kld_mean_se", NAN);
+    *d = (struct divergence){.kl = json_real_or(last, "kld_mean", NAN),
+                             .se = json_real_or(last, "kld_mean_se", NAN)};
+    while (d->count < json_count(windows) && d->count < STEPS_WINDOWS &&
+           json_as_real(json_at(windows, d->count), &d->window[d->count]) == 0)
+        d->count++;
     json_destroy(&evals);
-    return isfinite(*kl)
+    return isfinite(d->kl)
                ? 0
                : err_set(e, ERR_DATA, "'%s': its divergence from the model is not finite", dir);
+}
+
+double steps_doubt(const struct divergence *a, const struct divergence *b)
+{
+    const double n = (double)a->count;
+    double mean = 0, square = 0;
+
+    if (a->count < 2 || a->count != b->count)
+        return 0;
+    for (size_t i = 0; i < a->count; i++)
+        mean += (a->window[i] - b->window[i]) / n;
+    for (size_t i = 0; i < a->count; i++) {
+        const double d = a->window[i] - b->window[i] - mean;
+
+        square += d * d;
+    }
+    return sqrt(square / (n - 1) / n);
 }

@@ -28,8 +28,19 @@ int steps_run(struct steps *s, const char *name, const char *about, const struct
 int steps_forget(const struct steps *s, const char *name, struct err *e);
 /* Of the output of a run that was made to see how it does: all goes but what is known of it. */
 int steps_keep_journal(const char *dir, struct err *e);
-/* The divergence that ptq-eval --keep-figures kept last of the output in dir, and its standard
- * error; ERR_DATA: it is not finite. */
-int steps_divergence(const char *dir, double *kl, double *se, struct err *e);
+#define STEPS_WINDOWS 64
+
+/* A divergence from a model: the mean, its standard error, and the mean of each of the first
+ * windows. */
+struct divergence {
+    double kl, se;
+    size_t count;
+    double window[STEPS_WINDOWS];
+};
+
+/* What ptq-eval --keep-figures kept last of the output in dir; ERR_DATA: it is not finite. */
+int steps_divergence(const char *dir, struct divergence *d, struct err *e);
+/* Standard error of the difference of two on the same windows; 0 where they say nothing of it. */
+double steps_doubt(const struct divergence *a, const struct divergence *b);
 
 #endif

@@ -2,7 +2,8 @@
 /* evals - what ptq-eval measured of an output, kept beside its journal: OUT/.ptqflow/eval.jsonl.
  *
  * Each line is one object with "record":"eval", "data", "ref" (where there was one), "window" and
- * "max_windows", and the figures as ptq-eval --json prints them. An evaluation of the same data,
+ * "max_windows", and the figures as ptq-eval --json prints them; with a reference also
+ * "kld_windows", the mean divergence of each window. An evaluation of the same data,
  * reference and windows takes the place of the earlier one. The writer removes the file with the
  * output that it belongs to. */
 #ifndef PTQ_EVALS_H

@@ -60,5 +60,7 @@ struct eval_report {
 struct estimate eval_perplexity(const struct eval *v, size_t windows);
 int eval_report(const struct eval *v, struct eval_report *r, struct err *e);
 struct json *eval_report_json(const struct eval_report *r, struct err *e);
+/* An array, the mean divergence of each window; NULL: out of memory. With a reference. */
+struct json *eval_window_klds(const struct eval *v);
 
 #endif

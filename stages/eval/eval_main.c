@@ -94,8 +94,8 @@ static void warn(const struct eval_command *a, const struct model *m, const stru
         }
 }
 
-static int keep(const struct eval_command *a, size_t window, const struct eval_report *r,
-                struct err *e)
+static int keep(const struct eval_command *a, size_t window, const struct eval *v,
+                const struct eval_report *r, struct err *e)
 {
     struct json *j = eval_report_json(r, e);
 
@@ -103,7 +103,8 @@ static int keep(const struct eval_command *a, size_t window, const struct eval_r
         return -1;
     if (json_set_text(j, "record", "eval") || json_set_text(j, "data", a->data) ||
         (a->ref && json_set_text(j, "ref", a->ref)) || json_set_int(j, "window", (int64_t)window) ||
-        json_set_int(j, "max_windows", a->max_windows))
+        json_set_int(j, "max_windows", a->max_windows) ||
+        (a->ref && json_set(j, "kld_windows", eval_window_klds(v))))
         json_destroy(&j);
     return evals_add(a->model, &j, e);
 }
@@ -121,7 +122,7 @@ static int conclude(const struct eval_command *a, const struct windows *w, size_
     if (v->stopped)
         return err_set(e, ERR_SYS, "stopped by a signal with %zu of %zu windows done%s", v->windows,
                        w->count, v->windows ? ": the figures are of those" : "");
-    return a->keep ? keep(a, window, &r, e) : 0;
+    return a->keep ? keep(a, window, v, &r, e) : 0;
 }
 
 static int read_data(const struct eval_command *a, struct windows_opts o, const struct model *m,

@@ -252,3 +252,16 @@ fail:
     err_set(e, ERR_SYS, "out of memory for the report");
     return NULL;
 }
+
+struct json *eval_window_klds(const struct eval *v)
+{
+    struct json *list = json_new_array();
+
+    for (size_t i = 0; i < v->windows && list; i++) {
+        const struct window_sums *w = &v->window[i];
+
+        if (json_push(list, json_new_real(w->kld / (double)w->predictions)) < 0)
+            json_destroy(&list);
+    }
+    return list;
+}

@@ -129,7 +129,8 @@ fails() { # CODE WORD command...
     for n in 3 2 2; do
         ptq-eval --model "$work/out" --ref $tale --data $tale/eval.jsonl --window 128 --max-windows $n --keep-figures --quiet >"$work/said"
     done
-    jq -es 'length == 2 and all(.[]; .record == "eval" and .window == 128 and .kld_mean > 0 and .complete) and ([.[].windows] == [3, 2])' \
+    jq -es 'length == 2 and all(.[]; .record == "eval" and .window == 128 and .kld_mean > 0 and .complete) and ([.[].windows] == [3, 2]) and
+        all(.[]; .windows == (.kld_windows | length) and ((.kld_windows | add / length) / .kld_mean - 1 | fabs) < 1e-9)' \
         "$work/out/.ptqflow/eval.jsonl"
     ptq report "$work/out" --out "$work/page.html"
     grep -q '<h2>Evaluation</h2>' "$work/page.html"

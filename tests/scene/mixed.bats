@@ -58,7 +58,7 @@ sums() { # DIR
     least=$(sort -g -t L -k 2 <<<"$lines" | awk -F ': KL ' '{ print $2 "\t" $1 }' | sort -g | head -n 1 | cut -f 2)
     case $least in
     'the same bits everywhere') grep -q '^\*: bits=3$' mix.mixed/choice.txt ;;
-    trace) grep -q ', trace ' mix.mixed/choice.txt ;;
+    round-off) grep -q ', round-off ' mix.mixed/choice.txt ;;
     *) grep -q ', relative loss ' mix.mixed/choice.txt ;;
     esac
     [ ! -e mix.mixed/try ] && [ ! -e mix.mixed/states.safetensors ] && [ -e mix/config.json ]

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "../../common/base/fs.h"
@@ -90,9 +91,26 @@ static void test_bad_word(void **state)
     words_release(&w);
 }
 
+/* Windows that differ alike leave no doubt, however far apart they lie; what cannot be compared
+ * says nothing. */
+static void test_doubt(void **state)
+{
+    struct divergence a = {.count = 4, .window = {1, 5, 9, 2}},
+                      b = {.count = 4, .window = {2, 6, 10, 3}}, one = {.count = 1, .window = {1}};
+
+    (void)state;
+    assert_true(steps_doubt(&a, &b) < 1e-12);
+    b.window[0] = 6; /* differences 5, 1, 1, 1: mean 2, deviation 2 */
+    assert_true(fabs(steps_doubt(&a, &b) - 1) < 1e-12);
+    assert_true(fabs(steps_doubt(&b, &a) - 1) < 1e-12);
+    assert_true(steps_doubt(&a, &one) <= 0);
+    assert_true(steps_doubt(&one, &one) <= 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_without), cmocka_unit_test(test_given),
+                                       cmocka_unit_test(test_doubt),
                                        cmocka_unit_test(test_bad_word)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
