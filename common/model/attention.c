@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention - one task per sequence, head and block of queries: scores against the keys that the
- * block can see, softmax in place, product with the values, division by the sum last. Keys
- * beyond the block and before its window are never touched, which saves half of the work; scores
- * of one block are all the memory it needs. Keys and values are those of the chunk itself or of
- * a cache. Leaves out: biases. */
+/* attention - one task per sequence, block of queries and head of the keys: blocks of keys one
+ * after the other, the softmax kept up to date as they come (Milakov and Gimelshein, arXiv
+ * 1805.02867), so that scores never leave the cache and heads share the keys where they lie. Keys
+ * beyond the block and before its window are never touched. Keys and values are those of the
+ * chunk itself or of a cache. What each token receives, and the way back, need the whole softmax
+ * of a block. Leaves out: biases. */
 #include "attention.h"
 
 #include <math.h>
@@ -12,6 +13,7 @@
 #include "../base/mem.h"
 #include "../tensor/blas.h"
 #include "attention_parts.h"
+#include "attention_tile.h"
 #include "vec.h"
 
 size_t attention_value_dim(const struct attention_shape *c)
@@ -105,52 +107,202 @@ int attention_scores(const struct attention *a, const struct task *t, size_t hea
     return 0;
 }
 
+/* ---- the result ---- */
+
+/* What the lanes of a panel see: all of them [all_low, all_high), one or the other [low, high). */
+struct panel_range {
+    size_t low, high, all_low, all_high;
+};
+
+/* What a thread holds of one task: panels of 16 queries, a lane each, of all heads that share keys
+ * and values; of a head after the other the rows in order. */
+struct panels {
+    size_t lanes, count; /* count: of the panels */
+    float *q, *x;        /* of each panel [head_dim][LANES], [value_dim][LANES] */
+    float *most, *sum;   /* [lanes] */
+    int32_t *low, *high;
+    struct panel_range *seen; /* [count] */
+    float *room;              /* of attention_tile */
+};
+
+static size_t panels_count(const struct attention_shape *c, size_t rows)
+{
+    return (rows * (c->heads / c->kv_heads) + ATTENTION_LANES - 1) / ATTENTION_LANES;
+}
+
+/* Rows of a task: what its panels take stays in a cache. */
+static size_t task_rows(const struct attention_shape *c)
+{
+    const size_t lanes = 256 / (c->heads / c->kv_heads) / ATTENTION_LANES * ATTENTION_LANES;
+
+    return lanes > 64 ? 64 : lanes > ATTENTION_LANES ? lanes : ATTENTION_LANES;
+}
+
+static size_t attention_room(const struct attention_shape *c)
+{
+    return panels_count(c, task_rows(c)) * ATTENTION_LANES *
+               (c->head_dim + attention_value_dim(c) + 5) +
+           ATTENTION_TILE_ROOM;
+}
+
+static struct panels panels_cut(const struct attention_shape *c, const struct task *t, float *at)
+{
+    struct panels p = {.lanes = t->rows * (c->heads / c->kv_heads),
+                       .count = panels_count(c, t->rows)};
+    const size_t n = p.count * ATTENTION_LANES;
+
+    p.room = at;
+    p.q = p.room + ATTENTION_TILE_ROOM;
+    p.x = p.q + n * c->head_dim;
+    p.most = p.x + n * attention_value_dim(c);
+    p.sum = p.most + n;
+    p.low = (int32_t *)(void *)(p.sum + n);
+    p.high = p.low + n;
+    p.seen = (struct panel_range *)(void *)(p.high + n);
+    return p;
+}
+
+static struct panel_range panel_sees(const struct panels *p, size_t panel)
+{
+    const size_t end =
+        (panel + 1) * ATTENTION_LANES < p->lanes ? (panel + 1) * ATTENTION_LANES : p->lanes;
+    struct panel_range s = {.low = SIZE_MAX, .all_high = SIZE_MAX};
+
+    for (size_t l = panel * ATTENTION_LANES; l < end; l++) {
+        const size_t low = (size_t)p->low[l], high = (size_t)p->high[l];
+
+        s.low = low < s.low ? low : s.low;
+        s.high = high > s.high ? high : s.high;
+        s.all_low = low > s.all_low ? low : s.all_low;
+        s.all_high = high < s.all_high ? high : s.all_high;
+    }
+    return s;
+}
+
+/* The queries of a panel; past the last lane the last one again. */
+static void panel_load(const struct attention *a, const struct task *t, size_t head,
+                       const struct panels *p, size_t panel)
+{
+    const struct attention_shape *c = a->c;
+    const float scale = c->cap != 0 ? attention_scale(c) : attention_scale(c) * ATTENTION_LOG2_E;
+    const float *q[ATTENTION_LANES];
+    float *to = p->q + panel * ATTENTION_LANES * c->head_dim;
+
+    for (size_t l = 0; l < ATTENTION_LANES; l++) {
+        const size_t lane =
+            panel * ATTENTION_LANES + l < p->lanes ? panel * ATTENTION_LANES + l : p->lanes - 1;
+
+        q[l] = a->q + (t->row + lane % t->rows) * a->ldq + (head + lane / t->rows) * c->head_dim;
+    }
+    for (size_t d = 0; d < c->head_dim; d++)
+        for (size_t l = 0; l < ATTENTION_LANES; l++)
+            to[d * ATTENTION_LANES + l] = q[l][d] * scale;
+}
+
+/* Lanes past the last one see nothing. */
+static void panels_begin(const struct attention *a, const struct task *t, size_t kv,
+                         const struct panels *p)
+{
+    const struct attention_shape *c = a->c;
+    const size_t first = kv * (c->heads / c->kv_heads), n = p->count * ATTENTION_LANES;
+
+    memset(p->x, 0, n * attention_value_dim(c) * sizeof *p->x);
+    for (size_t l = 0; l < n; l++) {
+        const int sinks = l < p->lanes && c->sinks;
+        size_t low = 0, high = 0;
+
+        p->most[l] = sinks ? c->sinks[first + l / t->rows] * ATTENTION_LOG2_E : ATTENTION_UNSEEN;
+        p->sum[l] = sinks ? 1 : 0;
+        if (l < p->lanes)
+            row_range(a, t, l % t->rows, &low, &high);
+        p->low[l] = (int32_t)low;
+        p->high[l] = (int32_t)high;
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        panel_load(a, t, first, p, i);
+        p->seen[i] = panel_sees(p, i);
+    }
+}
+
+static void panels_end(const struct attention *a, const struct task *t, size_t kv,
+                       const struct panels *p)
+{
+    const struct attention_shape *c = a->c;
+    const size_t first = kv * (c->heads / c->kv_heads), vd = attention_value_dim(c);
+
+    for (size_t l = 0; l < p->lanes; l++) {
+        const float *from = p->x + l / ATTENTION_LANES * ATTENTION_LANES * vd + l % ATTENTION_LANES,
+                    part = 1.0f / p->sum[l];
+        float *x = a->x + ((t->row + l % t->rows) * c->heads + first + l / t->rows) * vd;
+
+        for (size_t d = 0; d < vd; d++)
+            x[d] = from[d * ATTENTION_LANES] * part;
+    }
+}
+
+/* Blocks of keys begin at multiples of ATTENTION_KEYS, whoever looks at them: so a row's sums are
+ * the same in any block of rows, and behind a cache. */
 static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct attention *a = ctx;
     const struct attention_shape *c = a->c;
-    const struct task *t = &a->tasks[i / c->heads];
-    const size_t head = i % c->heads, kv = head / (c->heads / c->kv_heads),
-                 vd = attention_value_dim(c), ldx = c->heads * vd;
+    const struct task *t = &a->tasks[i / c->kv_heads];
+    const size_t kv = i % c->kv_heads, vd = attention_value_dim(c);
+    const float *k = a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk,
+                *v = a->values ? a->values[t->seq] : a->v + t->start * a->ldv;
+    const struct panels p = panels_cut(c, t, a->scores + worker * a->room);
     size_t from, end;
-    const float *v;
-    float *s = a->scores + worker * a->room, sum[ATTENTION_QUERIES],
-          *x = a->x + t->row * ldx + head * vd;
 
+    (void)e;
+    panels_begin(a, t, kv, &p);
     attention_range(a, t, &from, &end);
-    v = (a->values ? a->values[t->seq] : a->v + t->start * a->ldv) + from * a->ldv + kv * vd;
-    if (attention_scores(a, t, head, from, end - from, s, sum, e) < 0 ||
-        a->by->sgemm(0, 0, t->rows, vd, end - from, 1.0f, s, end - from, v, a->ldv, 0.0f, x, ldx,
-                     e) < 0)
-        return -1;
-    for (size_t j = 0; j < t->rows; j++)
-        vec_scale(x + j * ldx, vd, 1.0f / sum[j]);
+    for (size_t b = from / ATTENTION_KEYS * ATTENTION_KEYS; b < end; b += ATTENTION_KEYS)
+        for (size_t n = 0; n < p.count; n++) {
+            const struct panel_range s = p.seen[n];
+            const size_t l = n * ATTENTION_LANES,
+                         stop = s.high < b + ATTENTION_KEYS ? s.high : b + ATTENTION_KEYS;
+
+            if (s.low >= b + ATTENTION_KEYS || stop <= b)
+                continue;
+            attention_tile(&(struct attention_tile){.head_dim = c->head_dim,
+                                                    .value_dim = vd,
+                                                    .ldk = a->ldk,
+                                                    .ldv = a->ldv,
+                                                    .q = p.q + l * c->head_dim,
+                                                    .x = p.x + l * vd,
+                                                    .most = p.most + l,
+                                                    .sum = p.sum + l,
+                                                    .low = p.low + l,
+                                                    .high = p.high + l,
+                                                    .cap = c->cap,
+                                                    .k = k + b * a->ldk + kv * c->head_dim,
+                                                    .v = v + b * a->ldv + kv * vd,
+                                                    .first = b,
+                                                    .keys = stop - b,
+                                                    .masked = s.all_low > b || s.all_high < stop},
+                           p.room);
+        }
+    panels_end(a, t, kv, &p);
     return 0;
 }
 
-/* Last blocks first: they see the most keys. Returns how many; *most: the keys that a task may
- * see. */
-static size_t tasks_make(const struct rows *r, const size_t *first, struct task *tasks,
-                         size_t *most)
+/* Last blocks first: they see the most keys. Returns how many. */
+static size_t tasks_make(const struct rows *r, const size_t *first, size_t rows, struct task *tasks)
 {
     size_t n = 0, start = 0;
 
-    *most = 0;
     for (size_t s = 0; s < r->nseq; s++) {
-        size_t length = (size_t)r->lengths[s], before = first ? first[s] : 0;
+        const size_t length = (size_t)r->lengths[s], before = first ? first[s] : 0;
 
-        for (size_t b = (length + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES; b-- > 0; n++)
+        for (size_t b = (length + rows - 1) / rows; b-- > 0; n++)
             if (tasks)
-                tasks[n] = (struct task){.seq = s,
-                                         .row = start + b * ATTENTION_QUERIES,
-                                         .at = before + b * ATTENTION_QUERIES,
-                                         .start = start,
-                                         .keys = before + length,
-                                         .rows = length - b * ATTENTION_QUERIES < ATTENTION_QUERIES
-                                                     ? length - b * ATTENTION_QUERIES
-                                                     : ATTENTION_QUERIES};
-        if (before + length > *most)
-            *most = before + length;
+                tasks[n] =
+                    (struct task){.seq = s,
+                                  .row = start + b * rows,
+                                  .at = before + b * rows,
+                                  .start = start,
+                                  .keys = before + length,
+                                  .rows = length - b * rows < rows ? length - b * rows : rows};
         start += length;
     }
     return n;
@@ -159,51 +311,40 @@ static size_t tasks_make(const struct rows *r, const size_t *first, struct task 
 static int attention_tasks(struct par *par, struct attention *a, const struct rows *r,
                            const size_t *first, struct err *e)
 {
-    size_t most, n = tasks_make(r, first, NULL, &most), rows = 0;
+    const size_t rows = task_rows(a->c), n = tasks_make(r, first, rows, NULL);
     struct task *tasks = mem_array(n, sizeof *tasks, e);
     int rc = -1;
 
     if (!tasks)
         return -1;
-    tasks_make(r, first, tasks, &most);
-    for (size_t i = 0; i < n; i++)
-        if (tasks[i].rows > rows)
-            rows = tasks[i].rows;
+    tasks_make(r, first, rows, tasks);
     a->tasks = tasks;
     a->image = attention_image(a->c, r);
-    a->room = most * rows;
+    a->room = attention_room(a->c);
     a->scores = mem_raw(a->room * par_threads(par), sizeof *a->scores, e);
     if (a->scores)
-        rc = par_for(par, n * a->c->heads, attention_task, a, e);
+        rc = par_for(par, n * a->c->kv_heads, attention_task, a, e);
     free(a->scores);
     free(tasks);
     return rc;
 }
 
-int attention_run(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                  const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
-                  const float *v, size_t ldv, float *x, struct err *e)
+int attention_run(struct par *par, const struct attention_shape *c, const struct rows *r,
+                  const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
+                  size_t ldv, float *x, struct err *e)
 {
     struct attention a = {
-        .by = by, .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
+        .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
 
     return attention_tasks(par, &a, r, NULL, e);
 }
 
-int attention_cached(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                     const struct rows *r, const size_t *first, const float *q, size_t ldq,
-                     const float *const *keys, size_t ldk, const float *const *values, size_t ldv,
-                     float *x, struct err *e)
+int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,
+                     const size_t *first, const float *q, size_t ldq, const float *const *keys,
+                     size_t ldk, const float *const *values, size_t ldv, float *x, struct err *e)
 {
-    struct attention a = {.by = by,
-                          .c = c,
-                          .q = q,
-                          .keys = keys,
-                          .values = values,
-                          .ldq = ldq,
-                          .ldk = ldk,
-                          .ldv = ldv,
-                          .x = x};
+    struct attention a = {
+        .c = c, .q = q, .keys = keys, .values = values, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
 
     return attention_tasks(par, &a, r, first, e);
 }

@@ -9,7 +9,8 @@
 #include "../base/par.h"
 #include "rows.h"
 
-#define ATTENTION_QUERIES 128 /* of one task: a thread holds their scores against all keys */
+/* Where a thread holds the scores of some queries against all keys: so many. */
+#define ATTENTION_QUERIES 128
 
 struct blas_table; /* blas.h: whose products */
 
@@ -30,17 +31,16 @@ size_t attention_value_dim(const struct attention_shape *c);
 
 /* q [T, heads*head_dim], k [T, kv_heads*head_dim] and v [T, kv_heads*value_dim], rotated and with
  * row distances of their own; x [T, heads*value_dim], dense. */
-int attention_run(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                  const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
-                  const float *v, size_t ldv, float *x, struct err *e);
+int attention_run(struct par *par, const struct attention_shape *c, const struct rows *r,
+                  const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
+                  size_t ldv, float *x, struct err *e);
 
 /* The same for rows that come behind others: sequence s has r->lengths[s] queries at the
  * positions first[s] and on; keys[s] and values[s] hold its rows from position 0 to the last of
  * these queries, ldk and ldv floats apart. */
-int attention_cached(struct par *par, const struct blas_table *by, const struct attention_shape *c,
-                     const struct rows *r, const size_t *first, const float *q, size_t ldq,
-                     const float *const *keys, size_t ldk, const float *const *values, size_t ldv,
-                     float *x, struct err *e);
+int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,
+                     const size_t *first, const float *q, size_t ldq, const float *const *keys,
+                     size_t ldk, const float *const *values, size_t ldv, float *x, struct err *e);
 
 /* received [T]: the attention that each token gets, a sum over heads and over the queries of its
  * sequence that see it, in f64. The sum of a sequence is heads x its tokens. */

@@ -19,7 +19,7 @@ struct task {
 };
 
 struct attention {
-    const struct blas_table *by;
+    const struct blas_table *by; /* where scores are products of these */
     const struct attention_shape *c;
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
@@ -27,7 +27,7 @@ struct attention {
     const float *const *keys, *const *values;
     const int32_t *image; /* [T] of the chunk; NULL: it does not matter */
     float *x, *scores;
-    size_t room; /* scores of one worker */
+    size_t room; /* of these, those of one worker */
     const struct task *tasks;
 };
 

@@ -67,13 +67,13 @@ static int run(const struct op_args *a, struct err *e)
     int rc;
 
     if (!a->cache)
-        return attention_run(a->par, a->products, &s, a->rows, a->in[0], a->width[0], a->in[1],
-                             a->width[1], a->in[2], a->width[2], a->out, e);
+        return attention_run(a->par, &s, a->rows, a->in[0], a->width[0], a->in[1], a->width[1],
+                             a->in[2], a->width[2], a->out, e);
     if (!(keys = mem_array(2 * a->rows->nseq, sizeof *keys, e)))
         return -1;
     cache_append(a, keys, keys + a->rows->nseq);
-    rc = attention_cached(a->par, a->products, &s, a->rows, a->cache->first, a->in[0], a->width[0],
-                          keys, a->width[1], keys + a->rows->nseq, a->width[2], a->out, e);
+    rc = attention_cached(a->par, &s, a->rows, a->cache->first, a->in[0], a->width[0], keys,
+                          a->width[1], keys + a->rows->nseq, a->width[2], a->out, e);
     free(keys);
     return rc;
 }

@@ -5,7 +5,7 @@
  * alone; a tile is one single-threaded library call, and tiles run in parallel on a struct par.
  * That is what makes the bytes independent of threads: the libraries themselves round
  * differently for other thread counts and row blocks. f32 and bf16 products are oneDNN matmul
- * primitives, kept by shape; the f32 tiles of attention, whose shapes vary without end, go
+ * primitives, kept by shape; the f32 tiles of the way back of attention, whose shapes vary, go
  * through its plain sgemm. Without oneDNN (PTQ_DNNL not defined) all is OpenBLAS, and bf16 is
  * widened first. bf16 products are exact in f32, only their sum rounds. Products in f64 are in
  * blas_f64.c.

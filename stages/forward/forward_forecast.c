@@ -2,13 +2,12 @@
 /* forward_forecast - see forward_forecast.h.
  *
  * What is allocated follows from shapes: hidden states, the slots of a block, the linears of one
- * site in f32, the scores of attention, messages under way. The rest are constants that were
+ * site in f32, messages under way. The rest are constants that were
  * measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights: kernels made
  * at run time, sockets, and each thread with what BLAS or oneDNN keeps for it. */
 #include "forward_forecast.h"
 
 #include <math.h>
-#include "../../common/model/attention.h"
 #include "../../common/model/cost.h"
 #include "../../common/model/vision.h"
 
@@ -47,7 +46,6 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
 {
     const double ways = f->dual ? 2 : 1, message = forecast_message(f), length = (double)f->length,
                  threads = forecast_threads(f, f->forwards);
-    const double scores = sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
     struct config own = *c; /* what it points to stays c's */
     struct cost cost;
     uint64_t mine, features;
@@ -65,7 +63,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
                   sizeof(float) * config_row(c) + cost.kept, out);
     out->flops = ways * cost.flops;
-    later = (double)cost.room + scores + ways * sizeof(float) * f->weights + forecast_source(f) +
+    later = (double)cost.room + ways * sizeof(float) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
     out->bytes =
         (uint64_t)(forecast_blocks(threads) + (double)out->hidden + fmax(later, (double)features));
