@@ -34,6 +34,7 @@
 #include "../stages/write/write_opts.h"
 #include "control.h"
 #include "disk.h"
+#include "recorded.h"
 #include "resume.h"
 #include "room.h"
 #include "rundir.h"
@@ -509,7 +510,7 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
     rc = check_sample(t, c, model, e) < 0 || check_tower(t, model, c, e) < 0 ||
                  sites_make(&s, c, e) < 0 || check_forward(t, c, &s, e) < 0 ||
                  precheck_solvers(t, &s, l, e) < 0 || check_container(t, model, c, e) < 0 ||
-                 precheck_head(t, c, model, e) < 0
+                 precheck_head(t, c, model, e) < 0 || recorded_check(t, c, model, e) < 0
              ? -1
              : 0;
     if (rc == 0) {

@@ -272,7 +272,8 @@ static int check_job(const char *out, const struct json *job, struct err *e)
         return -1;
     if (!fs_exists(path)) {
         err_set(e, ERR_USE, "it was not started by ptq run, or ended before it could say for what");
-    } else if ((text = fs_read(path, JOB_MAX, &n, e)) && (then = json_parse(text, n, path, e))) {
+    } else if (fs_check_regular(path, e) == 0 && (text = fs_read(path, JOB_MAX, &n, e)) &&
+               (then = json_parse(text, n, path, e))) {
         rc = same_job(then, job, e);
     }
     json_destroy(&then);

@@ -179,6 +179,8 @@ int steps_run(struct steps *s, const char *name, const char *about, const struct
     for (size_t i = 0; i < w->count; i++)
         if (words_add(&line, w->word[i], e) < 0)
             goto out;
+    if (path && fs_check_regular(path, e) < 0)
+        goto out;
     if (path && is_done(path, text, &s->cpu, e)) {
         log_info("step %zu%s, done before: %s", s->at, count, about);
         rc = 0;

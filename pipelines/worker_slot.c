@@ -132,7 +132,7 @@ static int command_finish(struct slot *s, const struct worker_terms *t, struct e
              e) < 0 ||
         (t->keys && give(p, "--keys", mem_text(t->keys, e), e) < 0) ||
         (t->mem && !solves &&
-         give(p, "--mem", mem_printf(e, "%llu", (unsigned long long)mem), e) < 0))
+         give(p, "--mem", mem_printf(e, "%lluK", (unsigned long long)(mem + 1023) / 1024), e) < 0))
         return -1;
     if (forwards && t->model) {
         launch_withhold(p, "--model", 1);

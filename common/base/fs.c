@@ -136,35 +136,6 @@ int fs_size(const char *path, uint64_t *bytes, struct err *e)
     return 0;
 }
 
-int fs_exists(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0;
-}
-
-int fs_is_named(const char *path)
-{
-    struct stat st;
-
-    return lstat(path, &st) == 0;
-}
-
-int fs_is_dir(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-int fs_same(const char *a, const char *b)
-{
-    struct stat x, y;
-
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
-           S_ISREG(x.st_mode);
-}
-
 int fs_mkdir(const char *path, struct err *e)
 {
     char *part = mem_text(path, e), *slash;

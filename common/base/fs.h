@@ -29,6 +29,9 @@ int fs_size(const char *path, uint64_t *bytes, struct err *e);
 int fs_exists(const char *path);
 int fs_is_named(const char *path); /* 1 even when it is a link to nothing */
 int fs_is_dir(const char *path);
+/* -1 when what has this name is no regular file: a FIFO in the place of a file in a folder of ours
+ * would be waited for without end. Fine when nothing has it. */
+int fs_check_regular(const char *path, struct err *e);
 int fs_same(const char *a, const char *b); /* both are there and are one file */
 /* with parents; fine when there */
 int fs_mkdir(const char *path, struct err *e);

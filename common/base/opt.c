@@ -70,7 +70,8 @@ static int set_real(const struct opt *o, void *at, const char *name, const char 
     return 0;
 }
 
-static int set_size(void *at, const char *name, const char *value, struct err *e)
+static int set_size(const struct opt *o, void *at, const char *name, const char *value,
+                    struct err *e)
 {
     char *end;
     unsigned long long v;
@@ -84,6 +85,11 @@ static int set_size(void *at, const char *name, const char *value, struct err *e
         return err_set(e, ERR_USE,
                        "--%s: '%s' is not a size in bytes (a number, with k, M or G if you like)",
                        name, value);
+    if (v && !shift && (double)v < o->min)
+        return err_set(e, ERR_USE,
+                       "--%s: %s would be so many bytes: say %sG or %sM (or %sK, if it is to be so "
+                       "little)",
+                       name, value, value, value, value);
     *(uint64_t *)at = (uint64_t)v << shift;
     return 0;
 }
@@ -150,7 +156,7 @@ int opt_set(const struct opt *o, void *values, const char *name, const char *val
     case OPT_INT:
         return set_int(o, at, name, value, e);
     case OPT_SIZE:
-        return set_size(at, name, value, e);
+        return set_size(o, at, name, value, e);
     case OPT_REAL:
         return set_real(o, at, name, value, e);
     case OPT_CHOICE:

@@ -48,7 +48,9 @@ struct opt {
     const char *arg;  /* name of the value in the help, NULL for a flag */
     const char *help; /* one or more lines; choices and default are added by the help itself */
     const char *def;  /* as a user would write it; NULL: what the struct holds */
-    double min, max;  /* OPT_INT, OPT_REAL; both 0: no bounds. A value below min: no default */
+    /* OPT_INT, OPT_REAL; both 0: no bounds. A value below min: no default. OPT_SIZE: a number above
+     * 0 and below min wants a unit, because nobody means so few bytes */
+    double min, max;
     const struct opt_choice *choices;         /* OPT_CHOICE, or: */
     const char *(*nth)(size_t i, int *value); /* a list of them; NULL past the end. Of an
                                                  OPT_TEXT: names for the help */

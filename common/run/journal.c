@@ -66,7 +66,8 @@ static int lines_read(struct json *records, const char *path, uint64_t *bytes, i
                       int (*check)(const struct json *, const char *, struct err *), struct err *e)
 {
     size_t length = 0, number = 1;
-    char *text = fs_read(path, JOURNAL_MAX, &length, e), *at = text, *end;
+    char *text = fs_check_regular(path, e) < 0 ? NULL : fs_read(path, JOURNAL_MAX, &length, e);
+    char *at = text, *end;
     int rc = text ? 0 : -1;
 
     for (; rc == 0 && (end = memchr(at, '\n', length - (size_t)(at - text)));
@@ -115,6 +116,8 @@ struct journal *journal_open(const char *path, struct err *e)
         err_set(e, ERR_SYS, "'%s': out of memory", path);
         goto fail;
     }
+    if (fs_check_regular(path, e) < 0)
+        goto fail;
     if ((j->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) < 0) {
         err_sys(e, "cannot open '%s'", path);
         goto fail;

@@ -92,7 +92,7 @@ fail:
  * follower never needs more rights than that. */
 static int writer_state(const struct follow *f, enum writer *state, struct err *e)
 {
-    int fd = open(f->lock, O_RDONLY | O_CLOEXEC);
+    int fd = open(f->lock, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0) {
         *state = WRITER_ABSENT;
@@ -122,6 +122,8 @@ static int part_read(const struct follow *f, uint64_t order, struct msg **m, str
     follow_part_name(order, name);
     if (!(path = fs_join(f->parts, name, e)))
         return -1;
+    if (fs_check_regular(path, e) < 0)
+        goto out;
     if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
         got = errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, "cannot open '%s'", path);
         goto out;

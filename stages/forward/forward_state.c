@@ -85,7 +85,7 @@ static int lane_save(struct forward *f, size_t i, size_t end, size_t next, struc
 {
     char *path = lane_path(f, i, e);
     struct fs_out out;
-    int rc = path ? fs_out_open(&out, path, e) : -1;
+    int rc = path && fs_check_regular(path, e) == 0 ? fs_out_open(&out, path, e) : -1;
 
     if (rc == 0) {
         for (; i < end && rc == 0; i++)

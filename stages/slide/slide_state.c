@@ -75,7 +75,7 @@ int slide_state_save(const struct slide_state *s, const struct slide_window *w, 
         return 0;
     if (fs_mkdir(s->dir, e) < 0 || !(path = path_of(s, e)))
         return err_prefix(e, "--state");
-    rc = fs_out_open(&out, path, e);
+    rc = fs_check_regular(path, e) < 0 ? -1 : fs_out_open(&out, path, e);
     for (size_t i = 0; rc == 0 && i < w->count; i++) {
         struct msg *m = slide_state_message(s, w->block[i], e);
 

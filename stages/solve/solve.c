@@ -436,6 +436,29 @@ static void tell(const struct work *w)
         }
 }
 
+/* What is asked for, of what, and whether that can be. */
+static int begin(struct work *w, const struct solve_opts *o, struct msg *problem,
+                 struct solve_note *note, struct err *e)
+{
+    w->o = o;
+    w->problem = problem;
+    w->note = note;
+    return solve_check_opts(o, e) || problem_read(problem, &w->v, e) || choose_sums(w, e) ||
+                   divide(w, e) || check_problem(w, e)
+               ? -1
+               : 0;
+}
+
+int solve_check_problem(const struct solve_opts *o, struct msg *problem, struct err *e)
+{
+    struct solve_note note = {.coverage = 0.0};
+    struct work *w = mem_array(1, sizeof *w, e);
+    const int rc = w ? begin(w, o, problem, &note, e) : -1;
+
+    work_destroy(w);
+    return rc;
+}
+
 struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,
                           struct solve_note *note, struct err *e)
 {
@@ -444,13 +467,7 @@ struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, stru
     struct msg *solution = NULL;
 
     *note = (struct solve_note){.coverage = 0.0};
-    if (!w || !(w->now = mem_array(1, sizeof *w->now, e)))
-        goto out;
-    w->o = o;
-    w->problem = *problem;
-    w->note = note;
-    if (solve_check_opts(o, e) || problem_read(w->problem, &w->v, e) || choose_sums(w, e) ||
-        divide(w, e) || check_problem(w, e))
+    if (!w || !(w->now = mem_array(1, sizeof *w->now, e)) || begin(w, o, *problem, note, e) < 0)
         goto out;
     if (o->equalise && solve_equal_choose(w, p, e))
         goto out;

@@ -15,5 +15,7 @@
  * group that does not divide K. */
 struct msg *solve_problem(const struct solve_opts *o, struct msg **problem, struct par *p,
                           struct solve_note *note, struct err *e);
+/* Does the problem hold what this asks for? As solve_problem would say it, before any work. */
+int solve_check_problem(const struct solve_opts *o, struct msg *problem, struct err *e);
 
 #endif

@@ -58,6 +58,8 @@ int assemble_part(const char *parts, const struct plan *p, size_t order, struct 
     follow_part_name(order, name);
     if (!(path = fs_join(parts, name, e)))
         return -1;
+    if (fs_check_regular(path, e) < 0)
+        goto out;
     if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
         err_sys(e, "cannot open '%s'", path);
         goto out;

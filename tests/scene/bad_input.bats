@@ -85,6 +85,7 @@ tale() { # the bundled model, which has a tokenizer
     refused 100 "--length: 1 is out of range, must be 2 to" -- --length 1
     refused 100 "--tokens: 'many' is not a whole number" -- --tokens many
     refused 100 "--mem: '1x' is not a size" -- --mem 1x # forward and reduce take it
+    refused 100 "--mem: 1 would be so many bytes: say 1G" -- --mem 1
     refused 100 "--damp: -1 is out of range, must be 0 to" -- --damp -1
     refused 100 "stage 'solve'" "there is no solver 'best'" -- --solver best
     refused 100 "stage 'write'" "format 'best' is not known" -- --format best

@@ -39,7 +39,7 @@ fails() { # CODE WORD command...
 
 @test "one JSON object, the same for any number of threads and batches, and the logits" {
     ptq-eval --model "$model" --ref tests/golden/conformance/mistral --data "$work/ids.jsonl" --json --threads 1 > "$work/a"
-    ptq-eval --model "$model" --ref tests/golden/conformance/mistral --data "$work/ids.jsonl" --json --threads 3 --mem 1 \
+    ptq-eval --model "$model" --ref tests/golden/conformance/mistral --data "$work/ids.jsonl" --json --threads 3 --mem 1K \
         --logits "$work/l.safetensors" > "$work/b"
     cmp "$work/a" "$work/b"
     [ "$(wc -l < "$work/a")" -eq 1 ]
@@ -55,7 +55,7 @@ fails() { # CODE WORD command...
     ref=tests/golden/conformance/mistral states=$work/states.safetensors
     fails 100 -- ptq-eval --model "$model" --data "$work/ids.jsonl" --ref-states "$states"
     ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json > "$work/a"
-    ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json --mem 1 --ref-states "$states" > "$work/b"
+    ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json --mem 1K --ref-states "$states" > "$work/b"
     cmp "$work/a" "$work/b"
     before=$(sha256sum "$states")
     ptq-eval --model "$model" --ref "$ref" --data "$work/ids.jsonl" --json --verbose --ref-states "$states" > "$work/b" 2>"$work/said"

@@ -28,7 +28,7 @@ importance() { # MORE...
 @test "the same weights by one process and by two, one chunk at a time and all together" {
     sample --out chunks.ptq
     importance --in chunks.ptq --out one.ptq
-    importance --in chunks.ptq --out apart.ptq --mem 1
+    importance --in chunks.ptq --out apart.ptq --mem 1K
     cmp one.ptq apart.ptq
     sample --out "@$at/chunks" --peers 2 &
     pids=$!

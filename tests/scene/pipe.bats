@@ -55,6 +55,14 @@ sums() { # DIR: of everything but the folder of what varies
     [[ $output == "ptq: fatal: --problems: '.' is a folder"* ]]
     run -100 ptq resolve --problems no-such.ptq --model "$M" --out nothing
     [[ $output == *no-such.ptq* ]]
+    # what the first problem tells is looked at before the start
+    again() { run -100 --separate-stderr ptq resolve --problems recorded.ptq --out nothing --model "${model:-$M}" "$@"; }
+    again --solver gptaq
+    [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': b0.attn.qkv: solver gptaq needs D"* ]]
+    again --override 'b1.*: solver=qep+gptq'
+    [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': it holds no D"* ]]
+    model=$ROOT/tests/golden/conformance/qwen3 again --group 32
+    [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': it was recorded from another model than --model"* ]]
     [ ! -e nothing/config.json ]
 }
 

@@ -223,7 +223,7 @@ losses() { # OUT: of the linears, in the order of their sites
     [[ $output == *"activations have 2 to "* ]]
     run -100 slide --in chunks.ptq --out none.ptq --jobs @ipc://jobs --quiet
     [[ $output == *"--jobs and --gradients go together"* ]]
-    run -100 slide --in chunks.ptq --out none.ptq --mem 1 --quiet
+    run -100 slide --in chunks.ptq --out none.ptq --mem 1K --quiet
     [[ $output == *"take more than --mem"* ]]
     sample | timeout 60 ptq-importance --model "$M" --threads 1 --quiet --out weighed.ptq
     run -100 slide --in weighed.ptq --out none.ptq --quiet

@@ -152,6 +152,11 @@ static void test_written_through(void **state)
     close(fd);
     assert_int_equal(lstat(fifo, &st), 0);
     assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(fs_check_regular(fifo, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, fifo));
+    assert_int_equal(fs_check_regular("/tmp", &e), -1);
+    assert_int_equal(fs_check_regular(file, &e), 0); /* not there */
 
     fd = open(file, O_RDWR | O_CREAT, 0600);
     assert_int_equal(write(fd, "a", 1), 1);

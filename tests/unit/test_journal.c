@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -54,6 +55,7 @@ static void refuses(void **state)
     struct err e = {0};
     struct json *r = NULL;
     struct journal *j;
+    int cut;
 
     (void)state;
     put("{\"record\":\"site\"}\nnot json\n");
@@ -69,6 +71,13 @@ static void refuses(void **state)
     assert_non_null(strstr(e.text, "format 99"));
     put("");
     assert_null(journal_open("/nowhere/at/all", &e));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_null(journal_open(path, &e)); /* and does not wait for a reader or a writer */
+    assert_non_null(strstr(e.text, "not a regular file"));
+    assert_null(journal_read(path, &cut, &e));
+    unlink(path);
+    put("");
     assert_non_null(j = journal_open(path, &e));
     assert_int_equal(journal_append(j, &r, &e), -1);
     r = record("{\"record\":\"other\"}");

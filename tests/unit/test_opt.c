@@ -39,7 +39,7 @@ static const struct opt rows[] = {
     {"number", OPT_INT, AT(number), "N",
      .help = "A number of things that has a long line of help behind it, so that it wraps",
      .def = "4", .min = 1, .max = 16},
-    {"size", OPT_SIZE, AT(size), "BYTES", .help = "A size", .def = "1M"},
+    {"size", OPT_SIZE, AT(size), "BYTES", .help = "A size", .def = "1M", .min = 1 << 20},
     {"real", OPT_REAL, AT(real), "X", .help = "A real", .def = "0.5", .min = 0, .max = 1},
     {.name = NULL},
 };
@@ -120,6 +120,8 @@ static void test_refused(void **state)
         {"--size=-1", NULL, NULL, "--size"},
         {"--size=1T", NULL, NULL, "--size"},
         {"--size=99999999999G", NULL, NULL, "--size"},
+        {"--size=1", NULL, NULL, "1 would be so many bytes: say 1G or 1M (or 1K"},
+        {"--size=1048575", NULL, NULL, "say 1048575G"},
         {"--real=2", NULL, NULL, "0 to 1"},
         {"--real=nan", NULL, NULL, "not a number"},
         {"--choice=sy", NULL, NULL, "sym|sym-narrow|asym"},
@@ -167,6 +169,12 @@ static void test_values(void **state)
     assert_int_equal(v.choice, 2);
     assert_int_equal(parse(&v, &args, &e, "--size=3m", NULL, NULL), 0);
     assert_int_equal(v.size, 3 << 20);
+    assert_int_equal(parse(&v, &args, &e, "--size=1k", NULL, NULL), 0);
+    assert_int_equal(v.size, 1024);
+    assert_int_equal(parse(&v, &args, &e, "--size=1048576", NULL, NULL), 0);
+    assert_int_equal(v.size, 1 << 20);
+    assert_int_equal(parse(&v, &args, &e, "--size=0", NULL, NULL), 0);
+    assert_int_equal(v.size, 0);
     assert_int_equal(parse(&v, &args, &e, "--text", "--flag", "--real=1e-2"), 0);
     assert_string_equal(v.text, "--flag");
     assert_true(v.real > 0.00999 && v.real < 0.01001);
