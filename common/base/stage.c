@@ -23,8 +23,7 @@ static const struct opt in_row = {"in",       OPT_TEXT,    AT(in),           "EP
                                   .def = "-", .wiring = 1, .file = OPT_READS};
 static const struct opt out_row = {"out",      OPT_TEXT,    AT(out),           "EP",
                                    .def = "-", .wiring = 1, .file = OPT_WRITES};
-static const struct opt mem_row = {
-    "mem", OPT_SIZE, AT(mem), "BYTES", .def = NULL, .min = 1 << 20};
+static const struct opt mem_row = {"mem", OPT_SIZE, AT(mem), "BYTES", .def = NULL, .min = 1 << 20};
 static const struct opt quiet_row = {"quiet", OPT_FLAG, AT(quiet),
                                      .help = "warnings and errors only"};
 static const struct opt verbose_row = {"verbose", OPT_FLAG, AT(verbose), .help = "more lines"};

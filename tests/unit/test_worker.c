@@ -16,7 +16,7 @@ static const struct worker_terms terms = {.host = "tcp://head",
                                           .threads = 6,
                                           .forward = 3,
                                           .solve = 2,
-                                          .mem = 600,
+                                          .mem = 600000,
                                           .model = "here",
                                           .sockets = "/s",
                                           .keys = "k"};
@@ -132,13 +132,13 @@ static void test_taken(void **state)
                                           "--keys",
                                           "k",
                                           "--mem",
-                                          "100",
+                                          "98K",
                                           "--model",
                                           "here"};
     static const char *const reduce[] = {
         "ptq-reduce",   "--partial", "--in", "@ipc:///s/acts.2", "--out",
         "tcp://head:3", "--threads", "6",    "--keys",           "k",
-        "--mem",        "300"};
+        "--mem",        "293K"};
 
     (void)state;
     taken("[\"ptq-solve\", \"--bits\", \"3\", " ENDS ", \"--override\", \"*.down_proj: bits=8\"]",
