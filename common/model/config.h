@@ -80,6 +80,7 @@ struct config {
     int shared_wide;      /* and their MLP is twice as wide */
     size_t blocks_behind; /* blocks in the file behind the last, which take no part */
     int act_bits;     /* inputs of sites are rounded to so many; 0: they are not. Of who opens it */
+    int qkv_bits;     /* and what attention reads */
     int64_t bos, eos; /* -1: none */
     struct vision *vision;            /* its tower, owned; NULL: it sees no images */
     const struct family_text *nested; /* of a model of several parts: its decoder; NULL: none */

@@ -46,7 +46,7 @@ int family_program(const struct config *c, size_t block, struct program *p, stru
     family_text(c)->build(c, block, p);
     if (block < c->deepstack)
         program_deepstack(p, block);
-    return p->bad || program_round(p, c->act_bits, e) == 0 ? program_finish(p, e) : -1;
+    return p->bad || program_round(p, c->act_bits, c->qkv_bits, e) == 0 ? program_finish(p, e) : -1;
 }
 
 /* ---- sublayers ---- */

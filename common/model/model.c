@@ -143,6 +143,7 @@ static int use_settle(struct model *m, const struct model_use *u, struct err *e)
 {
     if (m->c.vision)
         vision_find(m->c.vision, m->st);
+    m->c.qkv_bits = u->qkv_bits;
     m->c.act_bits = u->act_bits == ACT_BITS_SAID ? format_act_bits(m->reader) : u->act_bits;
     return u->tower ? vision_quantize(&m->c, m->dir, e) : 0;
 }

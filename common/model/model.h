@@ -36,9 +36,10 @@ struct model *model_open(const char *dir, struct par *par, struct err *e);
  * ACT_BITS_MAX; 0: not; ACT_BITS_SAID: as the checkpoint says, which is what model_open does. */
 #define ACT_BITS_SAID (-1)
 struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e);
-/* The same; tower: the linears of its tower are sites too (vision.h). */
+/* The same; qkv_bits: q, k and v, each head of a token, are rounded to so many before attention
+ * reads them, 0: not; tower: the linears of its tower are sites too (vision.h). */
 struct model_use {
-    int act_bits, tower;
+    int act_bits, tower, qkv_bits;
 };
 struct model *model_open_for(const char *dir, const struct model_use *u, struct par *par,
                              struct err *e);

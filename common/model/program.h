@@ -122,6 +122,7 @@ struct op {
         } deepstack;
         struct {
             int bits;
+            size_t width; /* numbers that share a scale; 0: a row */
         } round;
         struct {
             size_t experts, top;
@@ -155,9 +156,10 @@ struct program {
 };
 
 void program_release(struct program *p);
-/* What the linears of sites read becomes rounded to so many bits (op_round.c); 0: it stays. Before
- * program_finish. */
-int program_round(struct program *p, int bits, struct err *e);
+/* What the linears of sites read becomes rounded to so many bits, a row at a time, and what
+ * attention reads, q, k and v behind their positions, each head at a time (op_round.c); 0: it
+ * stays. Before program_finish. */
+int program_round(struct program *p, int bits, int heads, struct err *e);
 /* The sites and stops; -1 with the first mistake that was made. */
 int program_finish(struct program *p, struct err *e);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* program_round - puts the rounding of activations into a program: behind what wrote the rows of
- * a site last, so that it stops where it did without. */
+ * a site last, so that it stops where it did without; and before an attention. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,8 +53,44 @@ static int rounded(struct program *p, size_t *i, int bits, struct err *e)
     return o.out;
 }
 
-int program_round(struct program *p, int bits, struct err *e)
+/* Input `in` of the attention *i, which moves on. */
+static int round_heads(struct program *p, size_t *i, size_t in, size_t width, int bits,
+                       struct err *e)
 {
+    const int from = p->op[*i].in[in];
+    struct op o = put_op(&op_round, from, -1);
+
+    o.round.bits = bits;
+    o.round.width = width;
+    if ((o.out = put_like(p, from, p->slot[from].width)) < 0) {
+        *e = p->err;
+        return -1;
+    }
+    p->slot[o.out].written = p->slot[from].written;
+    if (o.kind->check(p, &o, e) < 0)
+        return err_prefix(e, "%sattention", p->prefix);
+    if (op_insert(p, *i, &o, e) < 0)
+        return -1;
+    p->op[++*i].in[in] = o.out;
+    return 0;
+}
+
+static int round_attention(struct program *p, size_t *i, int bits, struct err *e)
+{
+    const struct attention_shape *s = &p->op[*i].attention.shape;
+    const size_t width[3] = {s->head_dim, s->head_dim, attention_value_dim(s)};
+
+    for (size_t in = 0; in < 3; in++)
+        if (round_heads(p, i, in, width[in], bits, e) < 0)
+            return -1;
+    return 0;
+}
+
+int program_round(struct program *p, int bits, int heads, struct err *e)
+{
+    for (size_t i = 0; heads && i < p->nops; i++)
+        if (p->op[i].kind->attends && round_attention(p, &i, heads, e) < 0)
+            return -1;
     for (size_t i = 0; bits && i < p->nops; i++) {
         int to;
 

@@ -135,7 +135,8 @@ static int read_data(const struct eval_command *a, struct windows_opts o, const 
 static int measure(const struct eval_command *a, uint64_t mem, struct par *par, struct err *e)
 {
     struct eval_opts o = {.mem = mem, .logits = a->logits};
-    struct model *m = model_open_rounded(a->model, (int)a->act_bits, par, e), *ref = NULL;
+    const struct model_use use = {.act_bits = (int)a->act_bits, .qkv_bits = (int)a->qkv_bits};
+    struct model *m = model_open_for(a->model, &use, par, e), *ref = NULL;
     struct windows w = {0};
     struct eval v = {0};
     int rc = -1;

@@ -31,6 +31,11 @@ static const struct opt rows[] = {
      .help = "round the inputs of the model's linears to so many bits, each token by its own scale "
              "(0: not; -1: as the checkpoint says)",
      "-1", ACT_BITS_SAID, ACT_BITS_MAX},
+    {"qkv-bits", OPT_INT, AT(qkv_bits), "N",
+     .help =
+         "round q, k and v to so many bits before attention reads them, each head of a token by "
+         "its own scale; 0: not",
+     "0", 0, ACT_BITS_MAX},
     {"max-windows", OPT_INT, AT(max_windows), "N", .help = "stop after N windows (0: all)", "0", 0,
      1 << 30},
     {"chat-template", OPT_TEXT, AT(chat_template), "FILE",
@@ -68,6 +73,9 @@ static int check(const struct stage *s, struct err *e)
     if (c->act_bits > 0 && c->act_bits < ACT_BITS_MIN)
         return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
                        (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
+    if (c->qkv_bits && c->qkv_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--qkv-bits %d: activations have %d to %d bits",
+                       (int)c->qkv_bits, ACT_BITS_MIN, ACT_BITS_MAX);
     if (c->ref_states && !c->ref)
         return err_set(e, ERR_USE, "--ref-states needs --ref");
     return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep-figures") : 0;

@@ -8,7 +8,7 @@
 
 struct eval_command {
     const char *model, *data, *ref, *ref_states, *logits, *chat_template, *date;
-    int64_t window, max_windows, act_bits;
+    int64_t window, max_windows, act_bits, qkv_bits;
     int json, keep, answers;
     struct docs_opts docs;
 };

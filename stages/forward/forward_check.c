@@ -12,12 +12,13 @@ int forward_check(const struct forward_opts *o, const struct config *c, const st
                 "--dual: the model has experts, and each of two streams would have rows of its "
                 "own at block %zu, %s: leave --dual out, and solvers that need it",
                 s->site[i].block, s->site[i].name);
-    if (o->tower && (o->dual || o->act_bits || o->images_apart || o->state))
+    if (o->tower && (o->dual || o->act_bits || o->qkv_bits || o->images_apart || o->state))
         return err_set(e, ERR_USE,
                        "--vision quantize: what the tower makes of a picture goes with one stream, "
                        "is not rounded and is not kept: leave --%s out",
                        o->dual           ? "dual"
                        : o->act_bits     ? "act-bits"
+                       : o->qkv_bits     ? "qkv-bits"
                        : o->images_apart ? "images-out"
                                          : "state (ptq run --save-state)");
     if (o->act_bits && c->experts && (o->expert.every || o->expert.starved == STARVED_ALL_TOKENS))

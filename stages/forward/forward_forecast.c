@@ -56,6 +56,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     if (!f->chunk || !f->lanes)
         return err_set(e, ERR_USE, "a plan needs the number of chunks");
     own.act_bits = o->act_bits;
+    own.qkv_bits = o->qkv_bits;
     if (cost_of(&own, (double)f->tokens, length, (size_t)f->chunk, f->acts, &cost, e) < 0)
         return -1;
     mine = (uint64_t)forecast_share(f);

@@ -293,7 +293,9 @@ int forward_io_run(struct stage *s, struct err *e)
     struct par *par = par_open((size_t)s->threads, e);
     struct model *model =
         par && blas_room((size_t)s->threads, 0, e) == 0
-            ? model_open_for(c->model, &(struct model_use){c->core.act_bits, c->core.tower}, par, e)
+            ? model_open_for(c->model,
+                             &(struct model_use){c->core.act_bits, c->core.tower, c->core.qkv_bits},
+                             par, e)
             : NULL;
     int rc = -1;
 

@@ -39,6 +39,11 @@ static const struct opt rows[] = {
      .help = "round the inputs of every linear to so many bits, each token by its own scale, as "
              "engines do that multiply whole numbers: 8 for W4A8 or W8A8, 4 for W4A4 (0: not)",
      "0", 0, ACT_BITS_MAX},
+    {"qkv-bits", OPT_INT, AT(qkv_bits), "N",
+     .help =
+         "round q, k and v to so many bits before attention reads them, each head of a token by "
+         "its own scale; 0: not",
+     "0", 0, ACT_BITS_MAX},
     {"token-weights", OPT_CHOICE, AT(core.attention_weights), "KIND",
      .help =
          "given: those of the chunks, if any\nattention: these times the attention that a token "
@@ -92,6 +97,7 @@ static int check(const struct stage *s, struct err *e)
     c->core.by_modality = c->modality_text != NULL;
     c->core.images_apart = c->images_out != NULL;
     c->core.act_bits = (int)c->act_bits;
+    c->core.qkv_bits = (int)c->qkv_bits;
     c->core.mem = s->mem;
     c->core.tmp = s->tmp;
     if (c->core.order == FORWARD_SITE && commits != 1)
@@ -101,10 +107,14 @@ static int check(const struct stage *s, struct err *e)
     if (c->act_bits && c->act_bits < ACT_BITS_MIN)
         return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
                        (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
-    if (c->core.order == FORWARD_FULL && c->act_bits)
+    if (c->qkv_bits && c->qkv_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--qkv-bits %d: activations have %d to %d bits",
+                       (int)c->qkv_bits, ACT_BITS_MIN, ACT_BITS_MAX);
+    if (c->core.order == FORWARD_FULL && (c->act_bits || c->qkv_bits))
         return err_set(e, ERR_USE,
                        "--inputs full has the activations of the full-precision model: leave "
-                       "--act-bits out");
+                       "--%s-bits out",
+                       c->act_bits ? "act" : "qkv");
     if (c->core.order == FORWARD_FULL && c->core.dual)
         return err_set(e, ERR_USE, "--inputs full has one stream only: leave --dual out");
     if (c->core.order == FORWARD_FULL && commits)

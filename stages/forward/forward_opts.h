@@ -10,7 +10,7 @@
 struct forward_command {
     struct forward_opts core; /* complete once the spec's check has passed */
     const char *model, *commits, *follow, *modality_text, *clip_text, *images_out;
-    int64_t act_bits;
+    int64_t act_bits, qkv_bits;
     const char *lease_text;
     struct link_lease lease;
 };

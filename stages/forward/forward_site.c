@@ -188,6 +188,8 @@ struct json *site_record(const struct model *m, const struct forward_opts *o)
         json_set_text(rec, "vision", "quantize");
     if (o->act_bits)
         json_set_int(rec, "act_bits", o->act_bits);
+    if (o->qkv_bits)
+        json_set_int(rec, "qkv_bits", o->qkv_bits);
     json_set_text(rec, "order", o->order == FORWARD_SITE ? "site" : "full");
     if (o->attention_weights) {
         json_set_text(rec, "weights", "attention");

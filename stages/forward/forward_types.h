@@ -18,6 +18,7 @@ struct forward_opts {
     enum dtype acts; /* DT_BF16 or DT_F32 */
     enum forward_order order;
     int dual;     /* run the full-precision model beside and emit its rows too ("xf") */
+    int qkv_bits; /* q, k and v are rounded to so many, each head by itself; 0: they are not */
     int act_bits; /* inputs of sites are rounded to so many, as engines will do; 0: they are not */
     int tower;    /* the linears of the model's tower are sites too, before those of the decoder */
     int attention_weights; /* weigh tokens by the attention they receive */

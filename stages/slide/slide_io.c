@@ -167,7 +167,8 @@ int slide_io_run(struct stage *s, struct err *e)
     const struct slide_command *c = s->own;
     struct ends l = {.from = c->from_site};
     struct par *par = par_open((size_t)s->threads, e);
-    struct model *model = par ? model_open_rounded(c->model, c->core.act_bits, par, e) : NULL;
+    const struct model_use use = {.act_bits = c->core.act_bits, .qkv_bits = c->core.qkv_bits};
+    struct model *model = par ? model_open_for(c->model, &use, par, e) : NULL;
     int rc = -1;
 
     l.core = model ? slide_open(model, par, &c->core, e) : NULL;

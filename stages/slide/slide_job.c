@@ -120,6 +120,7 @@ static int put_shape(struct msg *m, const struct slide_job *j)
            json_set_int(m->meta, "zero_min", s->zero_min) | json_set_int(m->meta, "rank", s->rank) |
            json_set_bool(m->meta, "clip", s->clips) |
            json_set_int(m->meta, "act_bits", j->act_bits) |
+           json_set_int(m->meta, "qkv_bits", j->qkv_bits) |
            json_set_bool(m->meta, "alpha", s->scales);
 }
 
@@ -164,7 +165,7 @@ static int read_shape(const struct msg *m, int64_t layers, struct slide_job *j, 
 {
     struct slide_shape *s = &j->shape;
     const char *grid = json_need_text(m->meta, "grid", WHAT, e), *type;
-    int64_t window, step, part, first, count, bits, act_bits;
+    int64_t window, step, part, first, count, bits, act_bits, qkv_bits;
 
     if (!grid || !(type = json_need_text(m->meta, "scale_type", WHAT, e)) ||
         json_need_int(m->meta, "window", 0, INT32_MAX, &window, WHAT, e) < 0 ||
@@ -174,6 +175,7 @@ static int read_shape(const struct msg *m, int64_t layers, struct slide_job *j, 
         json_need_int(m->meta, "blocks", 1, layers - first, &count, WHAT, e) < 0 ||
         json_need_int(m->meta, "bits", 1, 8, &bits, WHAT, e) < 0 ||
         json_need_int(m->meta, "act_bits", 0, ACT_BITS_MAX, &act_bits, WHAT, e) < 0 ||
+        json_need_int(m->meta, "qkv_bits", 0, ACT_BITS_MAX, &qkv_bits, WHAT, e) < 0 ||
         json_need_int(m->meta, "group", -1, 1 << 24, &s->group, WHAT, e) < 0 ||
         json_need_int(m->meta, "zero_min", 0, 1, &s->zero_min, WHAT, e) < 0 ||
         json_need_int(m->meta, "rank", 0, SLIDE_RANK, &s->rank, WHAT, e) < 0 ||
@@ -190,10 +192,12 @@ static int read_shape(const struct msg *m, int64_t layers, struct slide_job *j, 
                        m->id, grid, s->bits, type);
     if (!(j->share > 0 && j->share <= 1 && j->batch.all > 0))
         return err_set(e, ERR_USE, "'%s': fields 'share' and 'all' must be above 0", m->id);
-    if (act_bits && act_bits < ACT_BITS_MIN)
-        return err_set(e, ERR_USE, "'%s': activations of %d bits (%d to %d)", m->id, (int)act_bits,
+    if ((act_bits && act_bits < ACT_BITS_MIN) || (qkv_bits && qkv_bits < ACT_BITS_MIN))
+        return err_set(e, ERR_USE, "'%s': activations of %d bits (%d to %d)", m->id,
+                       (int)(act_bits && act_bits < ACT_BITS_MIN ? act_bits : qkv_bits),
                        ACT_BITS_MIN, ACT_BITS_MAX);
     j->act_bits = (int)act_bits;
+    j->qkv_bits = (int)qkv_bits;
     j->window = (size_t)window;
     j->step = (size_t)step;
     j->part = (size_t)part;

@@ -12,7 +12,7 @@ struct slide_job {
     size_t window, step, part; /* its name */
     size_t first, count;       /* blocks */
     double share;              /* of the inputs that are rounded */
-    int act_bits;              /* as of slide_opts */
+    int act_bits, qkv_bits;    /* as of slide_opts */
     struct slide_shape shape;
     struct slide_batch batch;
 };

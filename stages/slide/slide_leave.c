@@ -144,6 +144,8 @@ struct json *slide_leave_record(const struct slide_opts *o)
         bad |= json_set_int(r, "sweeps", o->sweeps);
     if (o->gptq)
         bad |= json_set_text(r, "round", "gptq") | json_set_real(r, "damp", o->damp);
+    if (o->qkv_bits)
+        bad |= json_set_int(r, "qkv_bits", o->qkv_bits);
     if (bad || (o->act_bits && json_set_int(r, "act_bits", o->act_bits)))
         json_destroy(&r);
     return r;

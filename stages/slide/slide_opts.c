@@ -27,6 +27,11 @@ static const struct opt rows[] = {
     {"act-bits", OPT_INT, AT(act_bits), "N",
      .help = "simulate inputs of linears of N bits, each token by its own scale; 0: as they are",
      "0", 0, ACT_BITS_MAX},
+    {"qkv-bits", OPT_INT, AT(qkv_bits), "N",
+     .help =
+         "round q, k and v to so many bits before attention reads them, each head of a token by "
+         "its own scale; 0: not",
+     "0", 0, ACT_BITS_MAX},
     {"shallow", OPT_INT, AT(core.zones.shallow), "N",
      .help = "windows that grow over the first N blocks", "4", 0, 1 << 16},
     {"window", OPT_INT, AT(core.zones.window), "N", .help = "blocks of the windows between", "2", 1,
@@ -96,9 +101,13 @@ static int check(const struct stage *s, struct err *e)
     x->grid = grid_at((size_t)c->grid);
     c->core.mem = s->mem;
     c->core.act_bits = (int)c->act_bits;
+    c->core.qkv_bits = (int)c->qkv_bits;
     if (c->act_bits && c->act_bits < ACT_BITS_MIN)
         return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
                        (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);
+    if (c->qkv_bits && c->qkv_bits < ACT_BITS_MIN)
+        return err_set(e, ERR_USE, "--qkv-bits %d: activations have %d to %d bits",
+                       (int)c->qkv_bits, ACT_BITS_MIN, ACT_BITS_MAX);
     if (!affine_is(x->grid))
         return err_set(e, ERR_USE, "--grid %s: what is learned needs a grid of equal steps",
                        x->grid->name);

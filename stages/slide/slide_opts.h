@@ -11,7 +11,7 @@ struct slide_command {
     const char *model;
     uint64_t from_site; /* solutions of the sites before are there already */
     int grid;
-    int64_t act_bits;
+    int64_t act_bits, qkv_bits;
     const char *jobs, *gradients; /* endpoints; NULL: all is worked on here */
 };
 

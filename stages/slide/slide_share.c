@@ -99,6 +99,7 @@ int slide_share_step(const struct slide_share *s, const struct slide_batch *t, s
                           .count = s->w->count,
                           .share = s->columns,
                           .act_bits = s->o->act_bits,
+                          .qkv_bits = s->o->qkv_bits,
                           .shape = s->o->shape};
     int rc;
 

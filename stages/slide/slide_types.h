@@ -24,6 +24,7 @@ struct slide_opts {
                      * other, which begin anew with what they have learned */
     double rate[SLIDE_RATES];
     int act_bits; /* inputs of linears are rounded to so many; 0: they are not */
+    int qkv_bits; /* and q, k and v, each head by itself */
     int gptq;     /* a block that is settled is rounded by GPTQ, not to nearest */
     double damp;  /* of its Hessians */
     uint64_t seed;

@@ -12,7 +12,7 @@ struct slope {
     const char *dir;
     struct model *m;
     struct par *par;
-    int act_bits; /* of the model as it is open */
+    int act_bits, qkv_bits; /* of the model as it is open */
     uint64_t print;
     struct slide_shape shape;   /* of the blocks that are there */
     struct slide_block **block; /* [layers] */
@@ -35,6 +35,11 @@ struct slope *slope_open(const char *dir, struct par *par, struct err *e)
     }
     slope_close(&s);
     return NULL;
+}
+
+static int rounds_alike(const struct slope *s, const struct slide_job *j)
+{
+    return s->act_bits == j->act_bits && s->qkv_bits == j->qkv_bits;
 }
 
 static void drop(struct slope *s, size_t from, size_t to)
@@ -66,17 +71,19 @@ static int same(const struct slide_shape *a, const struct slide_shape *b)
 /* The blocks of the job, and no others. What is drawn at first is written over. */
 static int settle(struct slope *s, const struct slide_job *j, struct err *e)
 {
-    if (!same(&s->shape, &j->shape) || s->act_bits != j->act_bits)
+    if (!same(&s->shape, &j->shape) || !rounds_alike(s, j))
         drop(s, 0, s->layers);
     s->shape = j->shape;
-    if (s->act_bits != j->act_bits) {
-        struct model *m = model_open_rounded(s->dir, j->act_bits, s->par, e);
+    if (!rounds_alike(s, j)) {
+        const struct model_use use = {.act_bits = j->act_bits, .qkv_bits = j->qkv_bits};
+        struct model *m = model_open_for(s->dir, &use, s->par, e);
 
         if (!m)
             return -1;
         model_close(&s->m);
         s->m = m;
         s->act_bits = j->act_bits;
+        s->qkv_bits = j->qkv_bits;
     }
     drop(s, 0, j->first);
     drop(s, j->first + j->count, s->layers);

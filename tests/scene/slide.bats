@@ -194,7 +194,7 @@ losses() { # OUT: of the linears, in the order of their sites
 @test "gradients of several processes, one of which is killed and replaced, make the bytes of one" {
     job() { # RECIPE OUT MORE...
         timeout 60 ptq run "$1" --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 64 --bits 2 --batch 4 --parts 4 \
-            --epochs 4 --first-share 0.5 --act-bits 8 --alpha yes --shallow 0 --window 2 --stride 2 --deep 1 --out "${@:2}"
+            --epochs 4 --first-share 0.5 --act-bits 8 --qkv-bits 8 --alpha yes --shallow 0 --window 2 --stride 2 --deep 1 --out "${@:2}"
     }
     job slide alone --quiet
     job slide-shared one --workers slope=1 --quiet
@@ -212,7 +212,7 @@ losses() { # OUT: of the linears, in the order of their sites
     wait $pid || { cat log; return 1; }
     cmp alone/model.safetensors three/model.safetensors
     run -0 ptq-inspect three
-    [[ $output == *'"act_bits":8'* ]]
+    [[ $output == *'"qkv_bits":8'*'"act_bits":8'* ]]
 }
 
 @test "what cannot be learned from is refused" {
@@ -221,6 +221,8 @@ losses() { # OUT: of the linears, in the order of their sites
     [[ $output == *"has 256 inputs, which --group 96 does not divide"* ]]
     run -100 slide --in chunks.ptq --out none.ptq --act-bits 1 --quiet
     [[ $output == *"activations have 2 to "* ]]
+    run -100 slide --in chunks.ptq --out none.ptq --qkv-bits 1 --quiet
+    [[ $output == *"--qkv-bits 1: activations have 2 to "* ]]
     run -100 slide --in chunks.ptq --out none.ptq --jobs @ipc://jobs --quiet
     [[ $output == *"--jobs and --gradients go together"* ]]
     run -100 slide --in chunks.ptq --out none.ptq --mem 1K --quiet

@@ -74,6 +74,16 @@ sums() { # DIR: of everything but the folder of what varies
         ptq eval --model w4a8 --data "$M/eval.jsonl" --max-windows 1 --window 128 --act-bits $bits --json --quiet | jq .perplexity
     done >perplexity
     jq -es '.[0] != .[1] and (.[2] - .[0]) > 5 * (.[1] - .[0])' perplexity
+    TOKENS=512 job qkv gptq --qkv-bits 4
+    ptq inspect --json qkv | jq -e 'first(.. | objects | select(.stage? == "forward")) | .qkv_bits == 4'
+    run -1 ptq diff plain qkv
+    for bits in 0 8 3; do
+        ptq eval --model plain --data "$M/eval.jsonl" --max-windows 1 --window 128 --qkv-bits $bits --json --quiet | jq .perplexity
+    done >perplexity
+    jq -es '.[0] != .[1] and (.[2] - .[0]) > 5 * (.[1] - .[0])' perplexity
+    run -100 job no gptq --qkv-bits 9
+    run -100 job no gptq --qkv-bits 8 --inputs full
+    [[ $output == *"leave --qkv-bits out"* ]]
     run -100 job no gptq --act-bits 1
     [[ $output == *"--act-bits 1: activations have 2 to 8 bits"* ]]
     run -100 job no gptq --act-bits 8 --inputs full

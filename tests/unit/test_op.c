@@ -387,6 +387,15 @@ static void rows_are_rounded(void **state)
     op.round.bits = 8;
     op_round.each(&a, 0, 2);
     near(y[1], -64 / 127.5);
+    op.round.bits = 4;
+    op.round.width = D / 2; /* each half has its own step */
+    op_round.each(&a, 0, 1);
+    for (size_t h = 0; h < 2; h++) {
+        float half[D];
+
+        round_row(4, x + h * (D / 2), D / 2, half);
+        assert_memory_equal(y + h * (D / 2), half, D / 2 * sizeof *y);
+    }
     a.exact = 1;
     op_round.each(&a, 0, 2);
     assert_memory_equal(x, y, sizeof x);

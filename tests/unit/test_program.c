@@ -482,10 +482,10 @@ static void what_sites_read_is_rounded(void **state)
 
     (void)state;
     begin(&p);
-    assert_int_equal(program_round(&p, 1, &e), 0); /* nothing is of a site */
+    assert_int_equal(program_round(&p, 1, 0, &e), 0); /* nothing is of a site */
     program_release(&p);
     program_linear(&p, begin(&p), &qkv);
-    assert_int_equal(program_round(&p, 9, &e), -1);
+    assert_int_equal(program_round(&p, 9, 0, &e), -1);
     assert_non_null(strstr(e.text, "activations of 9 bits"));
     program_release(&p);
     x = begin(&p);
@@ -493,12 +493,41 @@ static void what_sites_read_is_rounded(void **state)
     y = program_cut(&p, program_linear(&p, x, &qkv), 4, D);
     program_linear_add(&p, y, PROGRAM_STREAM, &o);
     program_linear(&p, x, &(struct program_linear){.name = "k", .rows = 4, .site = "attn.qkv"});
-    assert_int_equal(program_round(&p, 8, &e), 0);
+    assert_int_equal(program_round(&p, 8, 0, &e), 0);
     assert_int_equal(program_finish(&p, &e), 0);
     assert_true(p.nops == 8 && p.nsites == 2 && p.nstops == 2 && p.site[0].count == 2);
     assert_true(p.op[1].kind == &op_round && p.op[1].in[0] == x && p.op[1].out == p.site[0].slot);
     assert_true(p.op[2].out == bare && p.op[2].in[0] == x);
     assert_true(p.op[5].kind == &op_round && p.op[5].in[0] == y && p.op[5].out == p.site[1].slot);
+    program_release(&p);
+}
+
+/* q, k and v before the attention that reads them, and no more. */
+static void what_attention_reads_is_rounded(void **state)
+{
+    static const struct attention_shape shape = {.heads = 4, .kv_heads = 2, .head_dim = 2};
+    struct program p;
+    struct err e = {0};
+    int x, from[3];
+    size_t at;
+
+    (void)state;
+    x = begin(&p);
+    from[0] = program_linear(&p, x, &(struct program_linear){.name = "q", .rows = 8});
+    from[1] = program_linear(&p, x, &(struct program_linear){.name = "k", .rows = 4});
+    from[2] = program_linear(&p, x, &(struct program_linear){.name = "v", .rows = 4});
+    program_attention(&p, from[0], from[1], from[2], &shape);
+    at = p.nops - 1;
+    assert_int_equal(program_round(&p, 0, 1, &e), -1);
+    assert_non_null(strstr(e.text, "activations of 1 bits"));
+    assert_true(p.nops == at + 1 && p.op[at].in[0] == from[0]);
+    assert_true(program_round(&p, 0, 4, &e) == 0 && p.nops == at + 4);
+    for (size_t i = 0; i < 3; i++) {
+        const struct op *o = &p.op[at + i];
+
+        assert_true(o->kind == &op_round && o->round.bits == 4 && o->round.width == 2);
+        assert_true(o->in[0] == from[i] && o->out == p.op[at + 3].in[i]);
+    }
     program_release(&p);
 }
 
@@ -563,6 +592,7 @@ int main(void)
         cmocka_unit_test(what_rotates),
         cmocka_unit_test(cuts),
         cmocka_unit_test(what_sites_read_is_rounded),
+        cmocka_unit_test(what_attention_reads_is_rounded),
         cmocka_unit_test(sigmoids_are_chosen_by_groups),
     };
 
