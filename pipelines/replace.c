@@ -19,6 +19,7 @@
 #include "restart.h"
 
 #define WORDS 12
+enum { LOST_SAMPLE, LOST_FORWARD, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
 #define OWES_NOTHING "-"
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
 #define ALONE_SECONDS 10.0
@@ -44,12 +45,31 @@ static int lease_text(const struct supervise *s, size_t i, int64_t epoch,
     return 0;
 }
 
+/* Chunks that it deals go straight to forward workers, who wait for the next one at its place. */
+static int deals_to_forward(const struct supervise *s, size_t i)
+{
+    const char *out = launch_value(&s->plan->process[i], "--out");
+    size_t takers = 0;
+
+    if (!out || *out != '@')
+        return 0;
+    for (size_t k = 0; k < s->plan->count; k++)
+        for (size_t w = 1; w < s->plan->process[k].argc; w++) {
+            if (strcmp(s->plan->process[k].argv[w], out + 1) != 0)
+                continue;
+            if (spec_of(s, k) != &forward_spec)
+                return 0;
+            takers++;
+        }
+    return takers > 0;
+}
+
 /* One of a stage that can be replaced alone. */
 static int is_covered(const struct supervise *s, size_t i)
 {
     const struct stage_spec *spec = spec_of(s, i);
 
-    return spec == &forward_spec ||
+    return spec == &forward_spec || (spec == &sample_spec && deals_to_forward(s, i)) ||
            ((spec == &write_spec || spec == &reduce_spec) && restart_has_writer(s));
 }
 
@@ -201,6 +221,33 @@ static int is_only_reducer(const struct supervise *s, size_t i)
     return straight > 0;
 }
 
+/* All that were to get its chunks are there as they were: one in the place of another has a sampler
+ * of its own. */
+static int has_takers(const struct supervise *s, size_t i)
+{
+    const char *out = launch_value(&s->plan->process[i], "--out") + 1,
+               *peers = launch_value(&s->plan->process[i], "--peers");
+    unsigned long missing = peers ? strtoul(peers, NULL, 10) : 1;
+
+    for (size_t k = 0; k < s->plan->count; k++) {
+        const char *in = launch_value(&s->plan->process[k], "--in");
+
+        missing -= spec_of(s, k) == &forward_spec && in && strcmp(in, out) == 0 &&
+                   !s->child[k].past && !s->child[k].exited;
+    }
+    return missing == 0;
+}
+
+/* One waits until all workers have come to it again. */
+static int is_dealing_again(const struct supervise *s)
+{
+    for (size_t i = 0; i < s->plan->count; i++)
+        if (spec_of(s, i) == &sample_spec && s->child[i].epoch && !s->child[i].past &&
+            !(s->child[i].exited && s->child[i].code == 0))
+            return 1;
+    return 0;
+}
+
 /* From the first commit on OUT is that of this run, and until forward processes have come to their
  * end they take what the next writer says. */
 static int may_replace(const struct supervise *s, size_t i)
@@ -215,7 +262,9 @@ static int may_replace(const struct supervise *s, size_t i)
     if (spec_of(s, i) == &reduce_spec)
         return is_only_reducer(s, i) && !has_experts(s) && is_going(s, &forward_spec, 1) &&
                is_going(s, &write_spec, 1);
-    return *c->lanes && sampler_of(s, i) < s->plan->count;
+    if (spec_of(s, i) == &sample_spec)
+        return has_takers(s, i);
+    return *c->lanes && sampler_of(s, i) < s->plan->count && !is_dealing_again(s);
 }
 
 /* Of one that cannot be started nothing is awaited. */
@@ -232,8 +281,9 @@ static int start(struct supervise *s, size_t i, struct err *e)
     return -1;
 }
 
-/* One like process `like`, with these options in place of its own. */
-static int add(struct supervise *s, size_t like, const char *const *option, struct err *e)
+/* One like process `like`, with these options in place of its own; helps: it has no place. */
+static int add(struct supervise *s, size_t like, int helps, const char *const *option,
+               struct err *e)
 {
     const char *word[WORDS] = {s->plan->process[like].argv[0]};
     size_t n = 1;
@@ -244,6 +294,10 @@ static int add(struct supervise *s, size_t like, const char *const *option, stru
     i = launch_add(s->plan, s->recipe, like, n, word, s->run_dir, e);
     if (i >= 0)
         launch_withhold(&s->plan->process[i], "--overwrite", 0);
+    if (i >= 0 && helps) {
+        launch_withhold(&s->plan->process[i], "--lease", 1);
+        s->child[i].helps = s->child[i].past = 1;
+    }
     return i < 0 || start(s, (size_t)i, e) < 0 ? -1 : i;
 }
 
@@ -252,11 +306,8 @@ static int begin_sampler(struct supervise *s, size_t i, const char *at, struct e
 {
     const char *const option[] = {"--out",           at,  "--peers", "1", "--only-lanes",
                                   s->child[i].lanes, NULL};
-    const int helper = add(s, sampler_of(s, i), option, e);
 
-    if (helper >= 0)
-        s->child[helper].helps = s->child[helper].past = 1;
-    return helper;
+    return add(s, sampler_of(s, i), 1, option, e);
 }
 
 /* The number of the one that has the place of process i from now on; -1 */
@@ -266,8 +317,9 @@ static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
     const int deals = spec_of(s, i) == &forward_spec;
     char at[48], behind[24], lease[sizeof(struct link_lease) + 24];
     const char *const more = deals ? "--in" : spec_of(s, i) == &write_spec ? "--same-run" : NULL;
-    const char *const option[] = {
-        "--lease", lease, "--from-site", behind, more, deals ? at + 1 : NULL, NULL};
+    const char *const from_site = spec_of(s, i) == &sample_spec ? NULL : "--from-site";
+    const char *const option[] = {"--lease", lease, from_site, behind, more, deals ? at + 1 : NULL,
+                                  NULL};
     int next;
 
     snprintf(at, sizeof at, "@%%lanes.%zu", s->plan->count);
@@ -275,7 +327,7 @@ static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
     if (lease_text(s, i, c->epoch + 1, lease) < 0)
         return err_set(e, ERR_SYS, "its name is too long");
     if ((deals && begin_sampler(s, i, at, e) < 0) ||
-        (next = add(s, newest_first(s, i), option, e)) < 0)
+        (next = add(s, newest_first(s, i), 0, option, e)) < 0)
         return -1;
     s->child[next].first = newest_first(s, i) + 1;
     s->child[next].epoch = c->epoch + 1;
@@ -300,7 +352,7 @@ static void say(const struct supervise *s, size_t lost, size_t next, uint64_t fr
 }
 
 /* Those that ended badly and owe something; -1: one of them cannot be replaced. */
-static int count_lost(struct supervise *s, size_t lost[3])
+static int count_lost(struct supervise *s, size_t lost[LOST_KINDS])
 {
     int all = 0;
 
@@ -313,7 +365,10 @@ static int count_lost(struct supervise *s, size_t lost[3])
             continue;
         if (!may_replace(s, i))
             return -1;
-        lost[spec_of(s, i) == &forward_spec ? 0 : spec_of(s, i) == &reduce_spec ? 1 : 2]++;
+        lost[spec_of(s, i) == &sample_spec    ? LOST_SAMPLE
+             : spec_of(s, i) == &forward_spec ? LOST_FORWARD
+             : spec_of(s, i) == &reduce_spec  ? LOST_REDUCE
+                                              : LOST_WRITE]++;
         all++;
     }
     return all;
@@ -322,14 +377,14 @@ static int count_lost(struct supervise *s, size_t lost[3])
 int replace_all(struct supervise *s)
 {
     const size_t before = s->plan->count;
-    size_t lost[3] = {0};
+    size_t lost[LOST_KINDS] = {0};
     const int all = count_lost(s, lost);
     uint64_t from;
 
     if (all <= 0)
         return all == 0;
-    if ((lost[0] && restart_reads_once(s->change.route)) || !restart_from(s, &from) ||
-        (lost[2] && !from))
+    if ((lost[LOST_SAMPLE] + lost[LOST_FORWARD] && restart_reads_once(s->change.route)) ||
+        !restart_from(s, &from) || (lost[LOST_WRITE] && !from))
         return 0;
     s->again.count++;
     s->again.replaced = 1;

@@ -5,13 +5,17 @@
  * more, from text and seed; the new worker takes them through the committed blocks, or goes on from
  * kept hidden states, and sends the rows of the open sites, which bear the names of those that were
  * counted already. A reducer: the workers, who wait for commits, send the rows of the open sites
- * again. A writer: it reads its journal, and solvers send what it had not committed again.
+ * again. A writer: it reads its journal, and solvers send what it had not committed again. A
+ * sampler that deals: the next one deals all of it again, to each worker the same, who knows what
+ * it has.
  *
  * Each has a place (--lease), the next one at it a higher epoch: neighbours wait for that one, and
  * what one that was given up still says is refused (link_lease.c). What is not covered begins again
- * as a whole (restart.h): lanes that were not dealt out yet, chunks that come through another
- * stage, text from a pipe; rows of experts, several reducers, a record of problems; a writer before
- * its first commit or when workers have come to their end; several hosts; every other stage. */
+ * as a whole (restart.h): a worker that has not all of its lanes yet, chunks that come through
+ * another stage, text from a pipe; rows of experts, several reducers, a record of problems; a
+ * writer before its first commit or when workers have come to their end; several hosts; every other
+ * stage.
+ */
 #ifndef PTQ_REPLACE_H
 #define PTQ_REPLACE_H
 

@@ -50,8 +50,9 @@ enum link_route {
 };
 
 /* Whose place in a stage this end has, and how many had it before: see link_lease.c. */
+#define LINK_PLACE 48
 struct link_lease {
-    char place[48]; /* "": none */
+    char place[LINK_PLACE]; /* "": none */
     int64_t epoch;
 };
 
@@ -153,6 +154,8 @@ void link_enough(struct link *l);
  * waits (serving the socket) until at least so many have come (0: opts.peers) and returns how many
  * came so far, -1 on error, which being asked to stop is too. */
 int link_peers(struct link *l, size_t least, struct err *e);
+/* The place that a peer said with its hello (opts.lease), "" for none, into out. */
+void link_place(struct link *l, size_t peer, char out[LINK_PLACE]);
 int link_send_to(struct link *l, size_t peer, struct msg **m, struct err *e);
 /* 1: link_send of a small message would not block now, 0: it would, -1 error */
 int link_can_send(struct link *l, struct err *e);

@@ -283,8 +283,12 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
     if (h.resume.connection != s->connection)
         return; /* the answer to a hello of an earlier connection */
     s->hello_at = 0;
-    if (other && lease_is_next(p, &h.lease))
+    if (other && lease_is_next(p, &h.lease)) {
+        pthread_mutex_lock(&s->mu);
+        p->spare = p->state == PEER_ENDED && s->l.dir == LINK_IN;
+        pthread_mutex_unlock(&s->mu);
         lease_restart(s, p);
+    }
     if (p->state == PEER_HELLO || other)
         hello_accept(s, p, &h);
     p->down = 0;

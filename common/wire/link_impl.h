@@ -126,7 +126,8 @@ struct peer {
     unsigned stream;         /* how often it began anew: lease_restart (under mu) */
     int awaited;             /* another is, at its place, and that was told (under mu) */
     struct link_lease lease; /* as it said; none: place is empty */
-    int spare;      /* LINK_IN: another had its place to the end; what it sends is not needed */
+    int spare;      /* LINK_IN: another had its place to the end; what it sends is not needed. Of a
+                       connector the stream stays at its end (written under mu) */
     unsigned kinds; /* that it sends or takes, under mu */
     int elastic;    /* it goes on when we leave early, under mu */
     char **accepts; /* patterns, under mu */

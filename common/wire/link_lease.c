@@ -201,6 +201,19 @@ int link_again(struct link *l)
     return due;
 }
 
+void link_place(struct link *l, size_t peer, char out[LINK_PLACE])
+{
+    struct sock *s = (struct sock *)l;
+
+    *out = '\0';
+    if (!link_is_sock(l))
+        return;
+    pthread_mutex_lock(&s->mu);
+    if (peer < s->npeers)
+        memcpy(out, s->peer[peer]->lease.place, LINK_PLACE);
+    pthread_mutex_unlock(&s->mu);
+}
+
 size_t lease_awaited(const struct sock *s)
 {
     size_t n = 0;

@@ -178,6 +178,8 @@ static int all_ended(const struct sock *s)
     size_t ended = peers_present(s, PEER_ENDED), spare = 0;
     int enough;
 
+    if (!s->bound && s->npeers && s->peer[0]->spare)
+        return 1;
     for (size_t i = 0; i < s->npeers; i++)
         spare += s->peer[i]->spare && s->peer[i]->state == PEER_ENDED;
     enough = s->l.o.elastic ? s->enough : ended - spare >= s->l.o.peers;

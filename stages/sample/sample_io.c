@@ -2,14 +2,23 @@
 /* sample_io - see sample_io.h. */
 #include "sample_io.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include "../../common/base/mem.h"
 #include "../../common/base/pause.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
 #include "sample_opts.h"
 
+struct place {
+    size_t peer;
+    char name[LINK_PLACE];
+};
+
 struct sink {
     struct link *link;
+    struct place *place; /* of each that takes chunks, in the order in which they are dealt to */
     uint64_t done, total;
 };
 
@@ -20,10 +29,33 @@ static int sink_send(void *ctx, size_t peer, struct msg **m, struct err *e)
     pause_wait();
     if (sig_draining())
         return err_set(e, ERR_SYS, "asked to stop");
-    if (link_send_to(k->link, peer, m, e) < 0)
+    if (link_send_to(k->link, k->place[peer].peer, m, e) < 0)
         return -1;
     status_update("sending", -1, "", ++k->done, k->total, "chunks");
     return 0;
+}
+
+static int place_compare(const void *a, const void *b)
+{
+    const struct place *p = a, *q = b;
+    const int by_name = strcmp(p->name, q->name);
+
+    return by_name ? by_name : (p->peer > q->peer) - (p->peer < q->peer);
+}
+
+/* Those that have a place go by its name, not by who came first: when chunks are dealt once more
+ * (the sampler before was lost) each gets its lanes again, and knows what it has. */
+static struct place *places_sort(struct link *l, size_t peers, struct err *e)
+{
+    struct place *place = mem_array(peers, sizeof *place, e);
+
+    for (size_t i = 0; place && i < peers; i++) {
+        place[i].peer = i;
+        link_place(l, i, place[i].name);
+    }
+    if (place)
+        qsort(place, peers, sizeof *place, place_compare);
+    return place;
 }
 
 int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
@@ -35,20 +67,22 @@ int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
                                       .sends = LINK_KIND(MSG_CHUNK),
                                       .run = sample_run(s),
                                       .peers = (size_t)c->peers,
+                                      .lease = &c->lease,
                                       .compress = stage->zstd ? FRAME_ZSTD : FRAME_RAW,
                                       .keys = stage->keys,
                                       .insecure = stage->insecure},
                   e);
     struct pump p = {.out = {out}};
-    struct sink k = {out, 0, sample_chunks(s)};
+    struct sink k = {out, NULL, 0, sample_chunks(s)};
     int peers = out ? link_peers(out, 0, e) : -1, rc = -1;
 
-    if (peers > 0) {
+    if (peers > 0 && (k.place = places_sort(out, (size_t)peers, e))) {
         rc = c->only ? sample_emit_lanes(s, c->only, sink_send, &k, e)
                      : sample_emit(s, (size_t)peers, sink_send, &k, e);
         rc = rc < 0 ? -1 : 1;
         rc = pump_end(&p, rc, e);
     }
+    free(k.place);
     link_close(&out);
     return rc;
 }

@@ -119,6 +119,10 @@ static const struct opt rows[] = {
      .help = "send the chunks of these lanes alone, as 0,3-5 (ptq run, to a worker that takes the "
              "place of one that was lost)",
      .wiring = 1},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "should this sampler be lost while it deals, another is started at its place, with a "
+             "higher epoch (ptq run gives it)",
+     .wiring = 1},
     {.name = NULL},
 };
 
@@ -198,6 +202,8 @@ static int check(const struct stage *s, struct err *e)
         return err_prefix(e, "--weight-file-clip");
     if (shares_parse(c, e) < 0)
         return -1;
+    if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
+        return err_prefix(e, "--lease");
     c->core.lengths = c->lengths;
     return c->lengths_text ? lengths_parse(c->lengths_text, c->lengths, &c->core.nlengths, e) : 0;
 }

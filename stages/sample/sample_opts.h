@@ -4,6 +4,7 @@
 #define PTQ_SAMPLE_OPTS_H
 
 #include "../../common/base/stage.h"
+#include "../../common/wire/link.h"
 #include "sample.h"
 
 #define SAMPLE_MODE_AUTO 4 /* crops with several lengths, else concat */
@@ -11,7 +12,8 @@
 struct sample_command {
     struct sample_opts core; /* complete once the spec's check has passed */
     struct opt_texts data, share;
-    const char *lengths_text, *clip_text, *only;
+    const char *lengths_text, *clip_text, *only, *lease_text;
+    struct link_lease lease;
     double first_weight;
     int64_t length, peers;
     int mode;

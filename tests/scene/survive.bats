@@ -139,21 +139,27 @@ replaced() { # how many took the place of one that was lost
     diff <(sums "$whole") <(sums out)
 }
 
-@test "the sampler before it has dealt a chunk, over an earlier output" {
+@test "the sampler is replaced alone: before it has dealt a chunk, over an earlier output, and in the middle" {
     cp -r "$whole" out
     mkfifo go
     program ptq-forward '[ -e killed ] || read -r word <go' 'exec "$real" "$@"'
     start gptq out --overwrite --workers forward=1
     until_true test -e out/.ptqflow/control
     stage=$(pids sample out)
-    touch killed
     kill -KILL "$stage"
+    until_true grep -q "warning: sample was ended by signal 9 (Killed); sample.2 takes its place behind site 0 of 12" log
+    echo >go
     finish 0
-    [ "$(begun)" = 1 ]
-    grep -q "stage 'sample' was ended by signal 9.*begin again behind site 0 of 12" log
+    [ "$(begun) $(replaced)" = "0 1" ]
     [ "$(jq -r .recipe out/.ptqflow/job.json)" != null ] # the writer clears that of the earlier output
     each_site_once out
     diff <(sums "$whole") <(sums out)
+    touch killed # from here on no worker waits
+    start gptq middle --workers forward=2 --sample.fault "die:3,once:$PWD/once"
+    finish 0
+    [ "$(begun) $(replaced)" = "0 1" ]
+    each_site_once middle
+    diff <(sums "$whole") <(sums middle)
 }
 
 @test "solvers that were swapped and scaled are so again, and who asks is answered all along" {

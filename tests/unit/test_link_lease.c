@@ -231,6 +231,33 @@ static void test_next_sender(void **state)
     link_close(&out);
 }
 
+/* A stream that has come to its end stays there: the next sender is heard out, beyond any credit,
+ * and nothing of it is needed. It knows by their places who takes what. */
+static void test_next_sender_spare(void **state)
+{
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.lease = &r0)),
+                *in = open_ok(url, LINK_IN, IN(.lease = &other, .credit_messages = 2));
+    char place[LINK_PLACE];
+
+    (void)state;
+    send_ok(out, 0, 10);
+    link_place(out, 0, place);
+    assert_string_equal(place, other.place);
+    link_place(out, 1, place);
+    assert_string_equal(place, "");
+    recv_ok(in, 0);
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    out = open_ok(bound, LINK_OUT, OUT(.lease = &r1));
+    for (int i = 0; i < 6; i++)
+        send_ok(out, i, 10);
+    end_ok(out);
+    recv_end(in);
+    link_close(&in);
+    link_close(&out);
+}
+
 /* One without a place is lost for good. */
 static void test_no_next(void **state)
 {
@@ -255,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup(test_next_receiver, setup),
         cmocka_unit_test_setup(test_remade, setup),
         cmocka_unit_test_setup(test_next_sender, setup),
+        cmocka_unit_test_setup(test_next_sender_spare, setup),
         cmocka_unit_test_setup(test_no_next, setup),
     };
 
