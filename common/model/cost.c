@@ -2,9 +2,11 @@
 /* cost - see cost.h. */
 #include "cost.h"
 
+#include <math.h>
 #include <string.h>
 #include "family.h"
 #include "op.h"
+#include "vision.h"
 
 static void op_cost(const struct program *p, const struct op *o, const struct op_load *l,
                     struct op_cost *c)
@@ -49,5 +51,32 @@ int cost_of(const struct config *c, double tokens, double length, size_t chunk, 
         }
         program_release(&p);
     }
+    return rc;
+}
+
+int cost_tower(const struct config *c, size_t patches, double *bytes, struct err *e)
+{
+    const struct vision *v = c->vision;
+    /* a cell of patches becomes one row, then a feature */
+    const double cell = (double)(v->merge * v->merge * v->d), d = (double)v->d,
+                 joins = sizeof(float) * (cell * fmax(cell, (double)v->out) +
+                                          2 * (double)patches * d + (double)patches * d);
+    double most = joins;
+    int rc = 0;
+
+    for (size_t b = 0; b < v->run && rc == 0; b++) {
+        struct program p;
+        size_t room = 0;
+        double weights = 0;
+
+        rc = vision_program(v, b, &p, e) < 0 || program_room(&p, patches, &room, e) < 0 ? -1 : 0;
+        for (size_t i = 0; rc == 0 && i < p.nops; i++)
+            if (p.op[i].kind == &op_linear)
+                weights += sizeof(float) * (double)p.op[i].tensor[0].shape[0] *
+                           (double)p.op[i].tensor[0].shape[1];
+        most = fmax(most, (double)room + weights);
+        program_release(&p);
+    }
+    *bytes = sizeof(float) * (double)patches * d + most;
     return rc;
 }

@@ -17,4 +17,8 @@ struct cost {
 int cost_of(const struct config *c, double tokens, double length, size_t chunk, enum dtype rows,
             struct cost *out, struct err *e);
 
+/* Bytes that the tower takes for so many patches that go through it together: rows, slots, and the
+ * weights of a block or of what lies behind the blocks. */
+int cost_tower(const struct config *c, size_t patches, double *bytes, struct err *e);
+
 #endif

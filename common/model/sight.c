@@ -12,8 +12,6 @@
 #include "sight_parts.h"
 #include "vec.h"
 
-enum { PART_ROWS = 4096 }; /* patches that go through the tower together, or one picture */
-
 /* ---- features ---- */
 
 void features_release(struct features *f)
@@ -273,7 +271,7 @@ int sight_all(struct model *m, const struct pictures *p, struct features *f, str
                                 .size = p->size ? p->size + 2 * i : NULL};
         size_t patches = patches_of(m->c.vision, p, i);
 
-        for (n = 0; i + n < p->count && (n == 0 || patches <= PART_ROWS);) {
+        for (n = 0; i + n < p->count && (n == 0 || patches <= SIGHT_ROWS);) {
             part.rows += (size_t)p->image_rows[i + n++];
             patches += i + n < p->count ? patches_of(m->c.vision, p, i + n) : 0;
         }

@@ -9,6 +9,8 @@
 #include "model.h"
 #include "pictures.h"
 
+#define SIGHT_ROWS 4096 /* patches that go through the tower together, or one picture */
+
 /* All of it. *f is to be released also after an error. */
 int sight_all(struct model *m, const struct pictures *p, struct features *f, struct err *e);
 void features_release(struct features *f);

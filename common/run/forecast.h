@@ -16,6 +16,15 @@
 
 #define FORECAST_MIB ((double)(1 << 20))
 
+/* Pictures, as the first chunks of the data have them. All 0: there are none, or none are known. */
+struct forecast_pictures {
+    uint64_t bytes, rows; /* pixels of a chunk, and rows of them (tiles, patches), at most */
+    uint64_t most;        /* rows of a picture, at most */
+    uint64_t decoded;     /* bytes of a picture as RGB, at most */
+    double mean;          /* rows of the pixels of a chunk, on average */
+    double tokens;        /* of pictures, of all that there are */
+};
+
 struct forecast {
     /* by forecast_model: most inputs of a site, weights of a site, weights of a linear */
     double inputs, weights, linear;
@@ -25,6 +34,7 @@ struct forecast {
     /* by the sampler; length, lengths: the longest sequence, how many different ones; chunk:
      * tokens of the largest chunk; modalities: that tokens can be of */
     uint64_t tokens, length, lengths, chunk, chunks, lanes, modalities;
+    struct forecast_pictures pictures;
     /* by the forward stage: the type of rows; those of the full-precision stream are there too */
     enum dtype acts;
     int dual;

@@ -145,8 +145,9 @@ static int check_chunk(const struct forward *f, const struct chunk_view *v, stru
     return 0;
 }
 
-int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
+int forward_add(struct forward *f, struct msg **mp, struct err *e)
 {
+    const struct msg *chunk = *mp;
     struct chunk_view v;
     struct held held;
     size_t at = f->count;
@@ -163,7 +164,7 @@ int forward_add(struct forward *f, const struct msg *chunk, struct err *e)
                                  (unsigned long long)v.chunk);
     if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0)
         return -1;
-    if (held_make(&held, f->model, chunk, f->o.tower, e) < 0) {
+    if (held_make(&held, f->model, mp, f->o.tower, e) < 0) {
         held_release(&held);
         return -1;
     }

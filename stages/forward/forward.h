@@ -30,8 +30,9 @@ struct forward;
 
 /* m: borrowed */
 struct forward *forward_open(struct model *m, const struct forward_opts *o, struct err *e);
-/* Takes a chunk (before forward_run). Checked against the model's vocabulary and context. */
-int forward_add(struct forward *f, const struct msg *chunk, struct err *e);
+/* Takes a chunk (before forward_run): *chunk is NULL then; one that came before is left as it is.
+ * Checked against the model's vocabulary and context. */
+int forward_add(struct forward *f, struct msg **chunk, struct err *e);
 /* A commit that came, with this checksum: is it one of a site of the model, with every linear in
  * its shape, on a grid that is known? 0; 1: it came before; -1: it does not fit, or came before
  * with other contents. */

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include "../../common/model/cost.h"
+#include "../../common/model/sight.h"
 #include "../../common/model/vision.h"
 
 #define UNDER_WAY 2.5 /* messages that are made, packed or waiting, where credit allows them */
@@ -22,12 +23,32 @@ int forward_forecast_rows(const struct forward_opts *o, struct forecast *f, stru
     return 0;
 }
 
-/* What the tower made of images, until the run begins: at most all tokens are of images. */
+/* What the tower made of images, until the run begins. */
 static uint64_t features_most(const struct config *c, const struct forecast *f, uint64_t mine)
 {
-    return c->vision && f->modalities > 1
-               ? mine * f->chunk * c->d * sizeof(float) * (1 + c->vision->branches)
-               : 0;
+    const double tokens = f->pictures.tokens * (double)mine / (double)f->chunks;
+
+    return c->vision ? (uint64_t)(tokens * (double)c->d * sizeof(float)) * (1 + c->vision->branches)
+                     : 0;
+}
+
+/* While it looks at a chunk: the pixels, and the pictures that go through the tower together. */
+static int looking(const struct config *c, const struct forecast *f, double threads, double *bytes,
+                   struct err *e)
+{
+    const struct forecast_pictures *p = &f->pictures;
+    const uint64_t patches = c->vision && c->vision->side ? c->vision->side * c->vision->side : 1,
+                   all = p->rows * patches, one = p->most * patches;
+    const uint64_t together = all < SIGHT_ROWS ? all : one > SIGHT_ROWS ? one : SIGHT_ROWS;
+    const double length = (double)(patches > 1 ? patches : one);
+
+    *bytes = 0;
+    if (!c->vision || !all)
+        return 0;
+    if (cost_tower(c, together, bytes, e) < 0)
+        return -1;
+    *bytes += (double)p->bytes + sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length;
+    return 0;
 }
 
 static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine, uint64_t row,
@@ -49,7 +70,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     struct config own = *c; /* what it points to stays c's */
     struct cost cost;
     uint64_t mine, features;
-    double later; /* what a block takes, when no features are there any more */
+    double later, look; /* what a block takes, when no features are there any more; before it */
 
     if (!f->forwards)
         return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");
@@ -61,12 +82,15 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
         return -1;
     mine = (uint64_t)forecast_share(f);
     features = features_most(c, f, mine);
+    if (looking(c, f, threads, &look, e) < 0)
+        return -1;
     hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
                   sizeof(float) * config_row(c) + cost.kept, out);
     out->flops = ways * cost.flops;
     later = (double)cost.room + ways * sizeof(float) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
-    out->bytes =
-        (uint64_t)(forecast_blocks(threads) + (double)out->hidden + fmax(later, (double)features));
+    out->bytes = (uint64_t)(forecast_blocks(threads) +
+                            fmax((double)features + look,
+                                 (double)out->hidden + fmax(later, (double)features)));
     return 0;
 }

@@ -4,10 +4,11 @@
 
 #include <stdlib.h>
 
-int held_make(struct held *c, struct model *m, const struct msg *chunk, int tower, struct err *e)
+int held_make(struct held *c, struct model *m, struct msg **chunk, int tower, struct err *e)
 {
-    *c = (struct held){.msg = msg_copy(chunk, e), .sum = msg_checksum(chunk)};
-    if (!c->msg || chunk_read(c->msg, &c->view, e) < 0)
+    *c = (struct held){.msg = *chunk, .sum = msg_checksum(*chunk)};
+    *chunk = NULL;
+    if (chunk_read(c->msg, &c->view, e) < 0)
         return -1;
     if ((tower ? seen_begin(m, &c->view, &c->seen, e) : seen_chunk(m, &c->view, &c->seen, e)) < 0)
         return -1;

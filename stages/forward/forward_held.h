@@ -19,10 +19,10 @@ struct held {
     uint64_t commits; /* that it has passed them with: as forward.passed */
 };
 
-/* tower: its blocks are yet to be run (seen_begin). A deep copy, so that the caller keeps its
- * message; its images are looked at, then only token ids and what the tower made of them are kept.
- * *c is to be released also after an error. */
-int held_make(struct held *c, struct model *m, const struct msg *chunk, int tower, struct err *e);
+/* tower: its blocks are yet to be run (seen_begin). The message is taken over, *chunk is NULL; its
+ * images are looked at, then only token ids and what the tower made of them are kept: pixels are
+ * the most of it, and there are never two copies. *c is to be released also after an error. */
+int held_make(struct held *c, struct model *m, struct msg **chunk, int tower, struct err *e);
 void held_release(struct held *c);
 struct rows held_rows(const struct held *c);
 /* Bytes of what the tower made of the images of all: there until all hidden states have begun. */

@@ -16,6 +16,9 @@
 #include "forward_opts.h"
 
 #define CHUNKS_CREDIT 1024 /* token ids are small */
+/* pixels are not: a chunk of so many bytes or more waits at the sampler until the tower is done
+ * with the one before */
+#define CHUNKS_BYTES ((size_t)1 << 20)
 /* how often a wait for a commit looks whether there is still somebody to wait for */
 #define FOLLOW_STEP_MS 500
 
@@ -49,7 +52,7 @@ static int emit_images(void *ctx, struct msg **m, struct err *e)
 
 static int take_chunk(void *ctx, struct msg **m, struct err *e)
 {
-    if (forward_add(((struct forward_io_links *)ctx)->core, *m, e) == 0)
+    if (forward_add(((struct forward_io_links *)ctx)->core, m, e) == 0)
         return 0;
     return e->kind == ERR_USE ? PUMP_REFUSED : -1;
 }
@@ -266,11 +269,13 @@ static int open_links(struct forward_io_links *l, const struct stage *s, struct 
 
     o.takes = pump_kinds(chunks_take);
     o.credit_messages = CHUNKS_CREDIT;
+    o.credit_bytes = CHUNKS_BYTES;
     if (!(l->chunks = link_open(s->in, LINK_IN, &o, e)))
         return -1;
     o.run_id = &l->run;
     o.takes = pump_kinds(commits_take);
     o.credit_messages = 0;
+    o.credit_bytes = 0;
     if (c->commits && !(l->commits = link_open(c->commits, LINK_IN, &o, e)))
         return -1;
     if (c->follow && !(l->follow = follow_open(c->follow, e)))
@@ -299,6 +304,8 @@ int forward_io_run(struct stage *s, struct err *e)
             : NULL;
     int rc = -1;
 
+    if (model && model_config(model)->vision)
+        mem_return_freed(); /* pixels of one chunk after the other */
     l.core = model ? forward_open(model, &c->core, e) : NULL;
     if (l.core && open_links(&l, s, e) == 0)
         rc = serve(&l, e);

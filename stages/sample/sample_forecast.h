@@ -11,6 +11,11 @@
  * sequence that the model takes; 0: any. -1: options that make no stream of a known size. */
 int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct forecast *f,
                            struct err *e);
+/* The same of rows that are chats with images, which only the data tell: looks at the pictures of
+ * the first chunks. Where there are none, or they cannot be read, *f stays as it is. c: of the
+ * model. Behind sample_forecast_chunks. */
+void sample_forecast_pictures(const struct sample_opts *o, const struct config *c,
+                              struct forecast *f);
 /* Peak resident bytes. tokenizer: bytes of its file, 0 where there is none. */
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer);
 

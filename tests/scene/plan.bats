@@ -42,18 +42,40 @@ peak() { # OUT STAGE: MiB
 
 # A busy machine may leave the reducer no message waiting, an idle one several: by that much less
 # than planned (UNDER_WAY MiB) is no mistake of the plan.
-foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum are within the bound; says all rows when one is not
+foreseen() { # OUT [RECIPE] OPTIONS...: every stage and the sum, or ROWS alone, are within the bound; says all rows when one is not
     local out=$1
     shift
     ptq plan "$@" --model "$M" --json >plan.json
-    run -0 jq -r --slurpfile plan plan.json --argjson under_way "${UNDER_WAY:-2}" '
+    run -0 jq -r --slurpfile plan plan.json --argjson under_way "${UNDER_WAY:-2}" --arg rows "${ROWS:-}" '
         def room($name; $of; $is): if $of > $is and ($name == "reduce" or $name == "together") then [2, $under_way] | max else 2 end;
         def row($name; $of; $is): {name: $name, plan: $of, is: $is, ok: (($of - $is | fabs) <= ([0.15 * $is, room($name; $of; $is)] | max))};
         [$plan[0].memory as $m | (.stages[] | row(.name; $m[.name].peak_bytes / 1048576; .peak_rss_mib)),
          row("together"; $m.peak_bytes / 1048576; [.stages[].peak_rss_sum_mib] | add)] |
+        map(select($rows == "" or (.name | IN($rows / " " | .[])))) |
         (.[] | "\(.name): plan \(.plan | round), measured \(.is | round) MiB"), all(.ok)' "$out/.ptqflow/run.json"
     echo "$output"
     [ "${lines[-1]}" = true ]
+}
+
+sees() { # a model of PTQ_SHARED that takes pictures of any size: tokens are letters, an image is up to 300 of its tokens
+    local from=${PTQ_SHARED:-$ROOT/../shared}/data
+    [ -d "$from/coco-mini" ] && [ -d "$from/conformance/qwen2_vl" ] || skip "data/coco-mini and data/conformance are not on this machine (PTQ_SHARED)"
+    mkdir sees
+    cp "$from"/conformance/qwen2_vl/{model.safetensors,config.json} sees
+    jq '.min_pixels = 1024 | .max_pixels = 76800' "$from/conformance/qwen2_vl/preprocessor_config.json" >sees/preprocessor_config.json
+    jq -nc '{added_tokens: [{id: 310, content: "<|image_pad|>", special: true}], model: {type: "BPE", merges: [],
+        vocab: ("?abcdefghijklmnopqrstuvwxyz" / "" | to_entries | map({(.value): .key}) | add)}}' >sees/tokenizer.json
+    echo '{}' >sees/tokenizer_config.json
+    echo "{% for m in messages %}{% for p in m.content %}{% if p.type == 'image' %}<|image_pad|>{% else %}{{ p.text }}{% endif %}{% endfor %}{% endfor %}" >sees/chat_template.jinja
+    find "$from/coco-mini" -name '*.jpg' | sort | jq -Rc '{messages: [{role: "user", content: [{type: "image", path: .}, {type: "text", text: "xyz"}]}]}' >sees/calib.jsonl
+}
+
+@test "pictures: one chunk of pixels at a time in the forward stage, two in the sampler, as planned" {
+    sees
+    M=sees job seen vlm --tokens 4096 --group 32 --workers forward=1
+    # the solver's constants are those of wider models
+    ROWS="sample forward" M=sees foreseen seen vlm --data sees/calib.jsonl --tokens 4096 --group 32 --workers forward=1
+    [ "$(jq .memory.sample.peak_bytes plan.json)" -gt $((30 << 20)) ] # 12 MB of pixels in a chunk
 }
 
 @test "gptq, two workers" {

@@ -109,7 +109,7 @@ static inline void chain_run(struct chain *c, const char *dir, const struct samp
     chain_need(!!(f = forward_open(m, fo, &e)), &e);
     for (size_t i = 0; i < sample_chunks(s); i++) {
         struct msg *chunk = sample_chunk(s, i, &e);
-        chain_need(chunk && forward_add(f, chunk, &e) == 0, &e);
+        chain_need(chunk && forward_add(f, &chunk, &e) == 0, &e);
         msg_destroy(&chunk);
     }
     chain_need(forward_run(f, &io, &e) == 0 && reduce_finish(c->reduce, &e) == 0, &e);

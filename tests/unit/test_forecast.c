@@ -289,12 +289,33 @@ static void features_of_images(void **state)
     assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
     assert_int_equal(x.spilled, 0); /* text alone */
     f.modalities = 2;
+    f.pictures.tokens = 1024;
     assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
     assert_true(x.spilled > 0);
     o.mem += features;
     assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
     assert_int_equal(x.spilled, 0);
     assert_true(x.bytes >= x.hidden + features);
+}
+
+/* Those of one chunk are there while the tower looks at it; the sampler makes the next ones. */
+static void pixels(void **state)
+{
+    struct vision tower = {.d = 8, .merge = 1, .out = 8};
+    struct config sees = config;
+    struct forecast f = usual(0), none = f;
+    const struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    struct forward_forecast before, x;
+    struct err e = {0};
+
+    (void)state;
+    sees.vision = &tower;
+    assert_int_equal(forward_forecast_make(&o, &sees, &f, &before, &e), 0);
+    f.pictures = (struct forecast_pictures){
+        .bytes = 8 << 20, .rows = 4096, .most = 1024, .decoded = 3 << 20, .tokens = 16};
+    assert_int_equal(forward_forecast_make(&o, &sees, &f, &x, &e), 0);
+    assert_true(x.bytes > before.bytes && x.bytes > 8 << 20);
+    assert_true(sample_forecast_memory(&f, 0) >= sample_forecast_memory(&none, 0) + (22 << 20));
 }
 
 static void hidden_states(void **state)
@@ -434,21 +455,14 @@ static void who_needs_the_second_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_chunks),
-        cmocka_unit_test(bad_stages),
-        cmocka_unit_test(sizes_of_the_model),
-        cmocka_unit_test(experts_are_ready_together),
-        cmocka_unit_test(chunks_and_lanes),
-        cmocka_unit_test(memory_of_sample_and_write),
-        cmocka_unit_test(memory_of_a_text),
-        cmocka_unit_test(budget_of_a_stream),
-        cmocka_unit_test(features_of_images),
-        cmocka_unit_test(hidden_states),
-        cmocka_unit_test(sums_of_a_problem),
-        cmocka_unit_test(sums_in_memory),
-        cmocka_unit_test(squares_of_solvers),
-        cmocka_unit_test(contests),
-        cmocka_unit_test(who_needs_the_second_stream),
+        cmocka_unit_test(bad_chunks),         cmocka_unit_test(bad_stages),
+        cmocka_unit_test(sizes_of_the_model), cmocka_unit_test(experts_are_ready_together),
+        cmocka_unit_test(chunks_and_lanes),   cmocka_unit_test(memory_of_sample_and_write),
+        cmocka_unit_test(memory_of_a_text),   cmocka_unit_test(budget_of_a_stream),
+        cmocka_unit_test(features_of_images), cmocka_unit_test(pixels),
+        cmocka_unit_test(hidden_states),      cmocka_unit_test(sums_of_a_problem),
+        cmocka_unit_test(sums_in_memory),     cmocka_unit_test(squares_of_solvers),
+        cmocka_unit_test(contests),           cmocka_unit_test(who_needs_the_second_stream),
     };
     return cmocka_run_group_tests_name("forecast", tests, open_model, close_model);
 }

@@ -105,7 +105,7 @@ static int run(const char *dir, const struct forward_opts *o, struct recorder *r
     f = forward_open(m, o, e);
     for (uint64_t i = 2; i-- > 0;) {
         struct msg *c = chunk_of(g, i);
-        if (forward_add(f, c, e) < 0)
+        if (forward_add(f, &c, e) < 0)
             fail_msg("%s", e->text);
         msg_destroy(&c);
     }
@@ -565,11 +565,11 @@ static void bad_chunks_are_refused(void **state)
     (void)state;
     assert_non_null(c);
     assert_int_equal(forward_run(f, &io, &e), -1); /* no chunks */
-    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(forward_add(f, &c, &e), -1);
     assert_non_null(strstr(e.text, "vocabulary"));
     msg_destroy(&c);
     c = msg_create(MSG_ACTS, "test", &e);
-    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(forward_add(f, &c, &e), -1);
     msg_destroy(&c);
     forward_close(&f);
     forward_close(NULL);

@@ -179,7 +179,7 @@ static void forward_chunk(const double *modality, struct msg *c, int attention, 
     }
     assert_non_null(m);
     f = forward_open(m, &o, &e);
-    if (forward_add(f, c, &e) < 0 || forward_run(f, &io, &e) < 0)
+    if (forward_add(f, &c, &e) < 0 || forward_run(f, &io, &e) < 0)
         fail_msg("%s", e.text);
     assert_int_equal(forward_one_modality(f), 0);
     assert_int_equal(forward_zero(f), 0);
@@ -220,12 +220,12 @@ static void chunks_must_say_it(void **state)
     struct msg *c = chunk_of(NULL, 0);
 
     (void)state;
-    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(forward_add(f, &c, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
     assert_non_null(strstr(e.text, "'modality'"));
     msg_destroy(&c);
     c = chunk_write(&v, "test", &e);
-    assert_int_equal(forward_add(f, c, &e), 0);
+    assert_int_equal(forward_add(f, &c, &e), 0);
     assert_int_equal(forward_one_modality(f), 1);
     msg_destroy(&c);
     forward_close(&f);
@@ -298,7 +298,7 @@ static void sequences_weigh_in_each_block(void **state)
     struct msg *c = chunk_with(NULL, 0, (const float[]){1, 1}, 1);
 
     (void)state;
-    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(forward_add(f, &c, &e), -1);
     assert_non_null(strstr(e.text, "weights in 1 blocks, but the model has 2"));
     msg_destroy(&c);
     forward_close(&f);
@@ -351,7 +351,7 @@ static void add_refused(struct msg *c, const char *words)
     struct model *m = model_open(model, par, &e);
     struct forward *f = forward_open(m, &o, &e);
 
-    assert_int_equal(forward_add(f, c, &e), -1);
+    assert_int_equal(forward_add(f, &c, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
     if (!strstr(e.text, words))
         fail_msg("'%s' does not say '%s'", e.text, words);

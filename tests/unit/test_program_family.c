@@ -305,7 +305,7 @@ static void sites_are_solved_and_written(void **state)
     for (uint64_t i = 0; i < 3; i++) {
         struct msg *chunk = chunk_of(i, i == 1 ? twice : ids, i == 1 ? 2 : T - (size_t)i);
 
-        must(forward_add(f, chunk, &err) == 0);
+        must(forward_add(f, &chunk, &err) == 0);
         msg_destroy(&chunk);
     }
     must(forward_run(f, &io, &err) == 0);

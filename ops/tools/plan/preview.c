@@ -26,6 +26,7 @@ static int agree(const struct preview_opts *o, const struct preview *p, struct f
     forecast_model(f, &p->table);
     if (dual < 0 || sample_forecast_chunks(o->sample, p->config.context, f, e) < 0)
         return -1;
+    sample_forecast_pictures(o->sample, &p->config, f);
     if (o->slide)
         return 0;
     if (forward_forecast_rows(o->forward, f, e) < 0)
