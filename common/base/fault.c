@@ -18,14 +18,15 @@
 
 #define FAULTS 16 /* of one kind of thing in a list */
 
-enum kind { DIE = 32, DELAY = 64, SILENT = 128, ONCE = 256 }; /* beside FAULT_* */
+enum kind { DIE = 32, DELAY = 64, SILENT = 128, ONCE = 256, SLOW = 512 }; /* beside FAULT_* */
 
 static const struct {
     const char *name;
     unsigned kind;
 } words[] = {{"die", DIE},         {"drop", FAULT_DROP}, {"twice", FAULT_TWICE},
              {"swap", FAULT_SWAP}, {"flip", FAULT_FLIP}, {"cut", FAULT_CUT},
-             {"delay", DELAY},     {"silent", SILENT},   {"once", ONCE}};
+             {"delay", DELAY},     {"silent", SILENT},   {"once", ONCE},
+             {"slow", SLOW}};
 
 struct faults {
     struct {
@@ -54,7 +55,7 @@ static int word_read(struct faults *f, const char *word, size_t n, struct err *e
     if (!kind)
         return err_set(e, ERR_USE,
                        "--fault: '%.*s' is no fault: say die:N, drop:N, twice:N, swap:N, "
-                       "flip:N, cut:N, delay:MS, silent:MS or once:FILE",
+                       "flip:N, cut:N, delay:MS, slow:MS, silent:MS or once:FILE",
                        (int)n, word);
     if (kind == ONCE) {
         if (!left || left >= sizeof f->once || *f->once)
@@ -145,19 +146,25 @@ static uint64_t value_of(enum kind kind)
     return 0;
 }
 
+static void rest(enum kind kind)
+{
+    const long ms = now.count ? (long)value_of(kind) : 0;
+    const struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
+
+    if (ms)
+        nanosleep(&wait, NULL);
+}
+
 unsigned fault_send(uint64_t *where)
 {
     const uint64_t n = atomic_fetch_add(&went, 1) + 1;
-    const long ms = now.count ? (long)value_of(DELAY) : 0;
-    const struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
     struct rng r;
     unsigned found;
 
     if (!now.count)
         return 0;
     pass();
-    if (ms)
-        nanosleep(&wait, NULL);
+    rest(DELAY);
     found = faults_at(FAULT_DROP | FAULT_TWICE | FAULT_SWAP | FAULT_FLIP | FAULT_CUT, n);
     rng_seed(&r, n, found);
     *where = rng_next(&r);
@@ -170,6 +177,11 @@ void fault_receive(void)
 {
     if (now.count)
         pass();
+}
+
+void fault_work(void)
+{
+    rest(SLOW);
 }
 
 double fault_silence(double otherwise)

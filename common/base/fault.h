@@ -10,6 +10,7 @@
  *   flip:N    one of its bits is another
  *   cut:N     its end is missing; on a pipe or in a file so is all behind it, and the process
  *   delay:MS  each that goes out waits so long
+ *   slow:MS   a stage deals with each that it takes so much later
  *   silent:MS peers of whom so long nothing is heard are given up, instead of 30 s
  *   once:FILE none of this where FILE is there; else it is made. So a process that is started
  *             again has no fault again
@@ -24,7 +25,7 @@
 
 #define FAULT_HELP                                                                            \
     "faults on purpose, to try what survives them: die:N,drop:N,twice:N,swap:N,flip:N,cut:N," \
-    "delay:MS,silent:MS,once:FILE; see ptq-cat(1)"
+    "delay:MS,slow:MS,silent:MS,once:FILE; see ptq-cat(1)"
 
 /* What is wrong with a list, if anything. */
 int fault_check(const char *list, struct err *e);
@@ -38,6 +39,7 @@ enum { FAULT_DROP = 1, FAULT_TWICE = 2, FAULT_SWAP = 4, FAULT_FLIP = 8, FAULT_CU
  * and where the damage falls: a number to be taken modulo what there is. */
 unsigned fault_send(uint64_t *where);
 void fault_receive(void);               /* one has come */
+void fault_work(void);                  /* and is dealt with now */
 _Noreturn void fault_die(void);         /* as kill -9 */
 double fault_silence(double otherwise); /* seconds */
 

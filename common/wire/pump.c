@@ -3,6 +3,7 @@
 #include "pump.h"
 
 #include <string.h>
+#include "../base/fault.h"
 #include "../base/pause.h"
 #include "../base/sig.h"
 #include "../base/status.h"
@@ -37,6 +38,7 @@ static int handle(struct pump *p, const struct pump_in *in, struct msg **m, stru
     char id[MSG_ID];
     int rc;
 
+    fault_work();
     memcpy(id, (*m)->id, sizeof id);
     while (t && t->kinds && !(t->kinds & LINK_KIND((*m)->kind)))
         t++;

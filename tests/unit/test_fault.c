@@ -28,10 +28,11 @@ static void test_lists(void **state)
             fail_msg("'%s' does not say '%s'", e.text, bad[i].says);
     }
     assert_int_equal(fault_check(NULL, &e), 0);
-    assert_int_equal(fault_check("die:3,drop:1,drop:2,twice:3,swap:4,flip:5,cut:6,delay:7,silent:8,"
-                                 "once:x:y",
-                                 &e),
-                     0);
+    assert_int_equal(
+        fault_check("die:3,drop:1,drop:2,twice:3,swap:4,flip:5,cut:6,delay:7,silent:8,slow:9,"
+                    "once:x:y",
+                    &e),
+        0);
 }
 
 static void test_numbers(void **state)
