@@ -23,14 +23,18 @@ static void texts_free(struct texts *l)
     *l = (struct texts){0};
 }
 
+/* An added token that is looked for in normalized text stands for what it was found as: the steps
+ * undo what normalizing did to it, too. */
 static const char *token_text(const struct tokenizer *t, int32_t id, size_t *n)
 {
     size_t i;
 
     for (i = 0; i < t->nadded; i++)
         if (t->added[i].id == id) {
-            *n = t->added[i].raw.n;
-            return t->added[i].raw.data;
+            const struct text *x = t->added[i].norm.n ? &t->added[i].norm : &t->added[i].raw;
+
+            *n = x->n;
+            return x->data;
         }
     return bpe_text(t->bpe, id, n);
 }

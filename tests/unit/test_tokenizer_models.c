@@ -466,13 +466,57 @@ static void golden(void **state)
     fclose(f);
 }
 
+static void comes_back(const struct tokenizer *t, const char *text, size_t count,
+                       const int32_t *want)
+{
+    struct err e = {0};
+    int32_t *ids;
+    size_t got, n;
+    char *back;
+
+    assert_int_equal(tokenizer_encode(t, text, strlen(text), 0, 1, &ids, &got, &e), 0);
+    assert_int_equal(got, count);
+    assert_memory_equal(ids, want, count * sizeof *ids);
+    assert_non_null(back = tokenizer_decode(t, ids, got, &n, &e));
+    assert_string_equal(back, text);
+    free(back);
+    free(ids);
+}
+
+/* Expected: tokenizers 0.23.3. */
+static void added_tokens_come_back(void **state)
+{
+    struct tokenizer *t = small_open(
+        "{'normalizer':{'type':'Sequence','normalizers':[{'type':'Prepend','prepend':'_'},{'type':"
+        "'Replace','pattern':{'String':' '},'content':'_'}]},'decoder':{'type':'Sequence',"
+        "'decoders':[{'type':'Replace','pattern':{'String':'_'},'content':' '},{'type':'Fuse'},"
+        "{'type':'Strip','content':' ','start':1,'stop':0}]},'added_tokens':[{'id':3,'content':"
+        "'<s>','normalized':true}],'model':{'type':"
+        "'BPE','vocab':{'_':0,'a':1,'_a':2},'merges':['_ a']}}",
+        &(struct err){0});
+
+    (void)state;
+    assert_non_null(t);
+    comes_back(t, "a <s> a", 3, (int32_t[]){2, 3, 2});
+    comes_back(t, "<s> a", 2, (int32_t[]){3, 2});
+    tokenizer_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growth),      cmocka_unit_test(bad_files),  cmocka_unit_test(by_hand),
-        cmocka_unit_test(one_piece),   cmocka_unit_test(bad_tables), cmocka_unit_test(bad_models),
-        cmocka_unit_test(folders),     cmocka_unit_test(ranks),      cmocka_unit_test(bad_ranks),
-        cmocka_unit_test(empty_added), cmocka_unit_test(golden),
+        cmocka_unit_test(added_tokens_come_back),
+        cmocka_unit_test(growth),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(one_piece),
+        cmocka_unit_test(bad_tables),
+        cmocka_unit_test(bad_models),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(ranks),
+        cmocka_unit_test(bad_ranks),
+        cmocka_unit_test(empty_added),
+        cmocka_unit_test(golden),
     };
 
     return cmocka_run_group_tests_name("tokenizer_models", tests, NULL, NULL);
