@@ -73,18 +73,6 @@ int config_windows(struct config *c, int64_t window, size_t pattern, const char 
     return listed < 0 ? -1 : 0;
 }
 
-/* Newer readers go by layer_types, older ones by max_window_layers. */
-static int check_from(const struct config *c, int64_t from, const char *what, struct err *e)
-{
-    for (size_t i = 0; i < c->layers; i++)
-        if (((int64_t)i >= from) != ((c->block[i] & BLOCK_WINDOW) != 0))
-            return err_set(e, ERR_USE,
-                           "%s: max_window_layers %lld and layer_types differ on block %zu: remove "
-                           "one of them",
-                           what, (long long)from, i);
-    return 0;
-}
-
 int config_windows_from(struct config *c, const char *what, struct err *e)
 {
     int sliding, listed;
@@ -99,9 +87,10 @@ int config_windows_from(struct config *c, const char *what, struct err *e)
         (listed = config_layer_types(c, what, e)) < 0)
         return -1;
     c->window = (size_t)window;
+    /* layer_types counts where it is there: transformers writes both, the other as it was made */
     for (size_t i = (size_t)from; listed == 0 && i < c->layers; i++)
         c->block[i] |= BLOCK_WINDOW;
-    return listed && json_has(c->json, "max_window_layers") ? check_from(c, from, what, e) : 0;
+    return 0;
 }
 
 /* Each pattern-th block sees everything: what the key says where layer_types counts. */

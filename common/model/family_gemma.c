@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* family_gemma - Gemma 2 and 3, text: norms of 1 + w before and behind each sublayer, embeddings
  * times sqrt(d). Gemma 2 caps scores and logits; Gemma 3 norms the heads of q and k, and blocks
- * with a window have a rope of their own. Leaves out: attention to both sides. */
+ * with a window have a rope of their own; its config.json has attn_logit_softcapping, which
+ * transformers and vLLM do not look at, so neither do we. Leaves out: attention to both sides. */
 #include <math.h>
 #include "config_parts.h"
 #include "program_build.h"
@@ -15,7 +16,7 @@ static int read_cap(const struct config *c, const char *key, double def, double 
     return json_has(c->json, key) ? config_need_positive(c->json, key, cap, what, e) : 0;
 }
 
-static int settle(struct config *c, double cap, double logit_cap, size_t pattern, const char *what,
+static int settle(struct config *c, double logit_cap, size_t pattern, const char *what,
                   struct err *e)
 {
     double scalar;
@@ -24,7 +25,6 @@ static int settle(struct config *c, double cap, double logit_cap, size_t pattern
     c->embed_scale = (double)sqrtf((float)c->d);
     if (json_opt_bool(c->json, "attention_bias", 0, &c->attention_bias, what, e) < 0 ||
         config_positive_or(c->json, "query_pre_attn_scalar", 256, &scalar, what, e) < 0 ||
-        read_cap(c, "attn_logit_softcapping", cap, &c->attention_cap, what, e) < 0 ||
         read_cap(c, "final_logit_softcapping", logit_cap, &c->logit_cap, what, e) < 0 ||
         config_window_key(c, 4096, &window, what, e) < 0)
         return -1;
@@ -35,7 +35,9 @@ static int settle(struct config *c, double cap, double logit_cap, size_t pattern
 
 static int settle2(struct config *c, const char *what, struct err *e)
 {
-    return settle(c, 50, 30, 2, what, e);
+    return read_cap(c, "attn_logit_softcapping", 50, &c->attention_cap, what, e) < 0
+               ? -1
+               : settle(c, 30, 2, what, e);
 }
 
 static int settle3(struct config *c, const char *what, struct err *e)
@@ -46,7 +48,7 @@ static int settle3(struct config *c, const char *what, struct err *e)
     if (json_opt_int(c->json, "_sliding_window_pattern", 1, 65536, 6, &other, what, e) < 0 ||
         json_opt_int(c->json, "sliding_window_pattern", 1, 65536, other, &pattern, what, e) < 0)
         return -1;
-    return settle(c, 0, 0, (size_t)pattern, what, e);
+    return settle(c, 0, (size_t)pattern, what, e);
 }
 
 static void build(const struct config *c, size_t block, struct program *p)

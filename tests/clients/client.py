@@ -169,17 +169,18 @@ def llama(folder, rows):
     print(json.dumps({"engine": "llama.cpp", "perplexity": math.exp(nll / predictions), "cut_otherwise": cuts, "written": got["tokens"], "text": got["content"]}))
 
 
-def wna16(x, words, scales, zeros, bias, pack_factor, isa_hint):
+def wna16(x, words, scales, zeros, bias, weights):
     """The product that vLLM's build for AVX2 lacks. words [N/16, K*2]: blocks of 16 outputs, two words an input, a code each 4 bits;
-    scales [G, N]; zeros [G, N/8] or none, which stands for 8."""
+    scales [G, N]; zeros [G, N/8] or none, which stands for 8. weights keeps what has been unpacked."""
     import torch
 
     n, k = scales.shape[1], x.shape[-1]
-    each = torch.arange(0, 32, 4, dtype=torch.int32)
-    codes = ((words.reshape(n // 16, k, 2, 1) >> each) & 15).permute(1, 0, 2, 3).reshape(k, n)
-    zero = 8 if zeros is None else ((zeros[:, :, None] >> each) & 15).reshape(-1, n).repeat_interleave(k // scales.shape[0], 0)
-    weight = (codes - zero).float() * scales.float().repeat_interleave(k // scales.shape[0], 0)
-    y = x.float() @ weight
+    if words.data_ptr() not in weights:
+        each = torch.arange(0, 32, 4, dtype=torch.int32)
+        codes = ((words.reshape(n // 16, k, 2, 1) >> each) & 15).permute(1, 0, 2, 3).reshape(k, n)
+        zero = 8 if zeros is None else ((zeros[:, :, None] >> each) & 15).reshape(-1, n).repeat_interleave(k // scales.shape[0], 0)
+        weights[words.data_ptr()] = (codes - zero).float() * scales.float().repeat_interleave(k // scales.shape[0], 0)
+    y = x.float() @ weights[words.data_ptr()]
     return (y if bias is None else y + bias.float()).to(x.dtype)
 
 
@@ -190,7 +191,8 @@ def vllm(folder, rows):
 
     lent = not hasattr(torch.ops._C, "cpu_gemm_wna16")
     if lent:
-        _custom_ops.cpu_gemm_wna16 = lambda input, q_weight, scales, zeros, bias, pack_factor, isa_hint: wna16(input, q_weight, scales, zeros, bias, pack_factor, isa_hint)
+        weights = {}
+        _custom_ops.cpu_gemm_wna16 = lambda input, q_weight, scales, zeros, bias, **_: wna16(input, q_weight, scales, zeros, bias, weights)
     prompts = [json.loads(line)["input_ids"] for line in open(rows, encoding="utf-8")]
     model = LLM(model=folder, dtype="bfloat16", max_model_len=max(map(len, prompts)) + 32, enforce_eager=True)
     given = [{"prompt_token_ids": p} for p in prompts]

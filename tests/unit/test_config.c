@@ -325,6 +325,17 @@ static void test_blocks(void **state)
     assert_true(c.experts == 6 && c.experts_top == 2 && c.expert_ff == 8 && !c.experts_normalized);
     assert_true(!(c.block[0] & BLOCK_EXPERTS) && (c.block[1] & BLOCK_EXPERTS));
     config_release(&c);
+    parsed(FAMILY("qwen3",
+                  ", \"use_sliding_window\": true, \"sliding_window\": 8, \"max_window_layers\": "
+                  "28, \"layer_types\": [\"sliding_attention\", \"full_attention\"]"),
+           &c);
+    assert_true(config_window(&c, 0) == 8 && config_window(&c, 1) == 0);
+    config_release(&c);
+    parsed(FAMILY("gemma3_text",
+                  ", \"attn_logit_softcapping\": 7.0, \"final_logit_softcapping\": 5.0"),
+           &c);
+    assert_true(c.attention_cap == 0 && c.logit_cap == 5);
+    config_release(&c);
     parsed(FAMILY("qwen2", ", \"sliding_window\": 8, \"max_window_layers\": 1"), &c);
     assert_true(config_window(&c, 1) == 0 && c.attention_bias && !c.attention_out_bias);
     config_release(&c);
@@ -341,10 +352,6 @@ static void test_contradictions(void **state)
     refused(FAMILY("gemma3_text", ", \"sliding_window_pattern\": 2, \"layer_types\": "
                                   "[\"full_attention\", \"sliding_attention\"]"),
             "sliding_window_pattern 2 and layer_types", "block 0");
-    refused(FAMILY("qwen3", ", \"use_sliding_window\": true, \"sliding_window\": 8, "
-                            "\"max_window_layers\": 1, \"layer_types\": "
-                            "[\"full_attention\", \"full_attention\"]"),
-            "max_window_layers 1 and layer_types", "block 1");
     refused(FAMILY("gemma3_text", ", \"rope_theta\": 5.0, \"rope_parameters\": "
                                   "{\"full_attention\": {\"rope_theta\": 7.0}}"),
             "rope_theta is 5", "7 in rope_parameters.full_attention");
