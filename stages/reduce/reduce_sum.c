@@ -24,14 +24,29 @@ static void add_times(double *restrict to, const float *restrict x, size_t n, do
 EACH_CPU(add_times, (double *restrict to, const float *restrict x, size_t n, double c),
          (to, x, n, c))
 
-EACH_BODY add_squares_body(double *restrict to, const float *restrict x, size_t n)
+/* Rows, ld apart, are added one after the other; some at a time, while sums are in registers. */
+EACH_BODY add_squares_body(double *restrict to, const float *restrict x, size_t ld, size_t T,
+                           size_t n)
 {
-    for (size_t k = 0; k < n; k++)
-        to[k] += (double)x[k] * (double)x[k];
+    size_t t = 0;
+
+    for (; t + 8 <= T; t += 8, x += 8 * ld)
+        for (size_t k = 0; k < n; k++) {
+            double sum = to[k];
+
+            for (size_t i = 0; i < 8; i++)
+                sum += (double)x[i * ld + k] * (double)x[i * ld + k];
+            to[k] = sum;
+        }
+    for (; t < T; t++, x += ld)
+        for (size_t k = 0; k < n; k++)
+            to[k] += (double)x[k] * (double)x[k];
 }
 
-static void add_squares(double *restrict to, const float *restrict x, size_t n);
-EACH_CPU(add_squares, (double *restrict to, const float *restrict x, size_t n), (to, x, n))
+static void add_squares(double *restrict to, const float *restrict x, size_t ld, size_t T,
+                        size_t n);
+EACH_CPU(add_squares, (double *restrict to, const float *restrict x, size_t ld, size_t T, size_t n),
+         (to, x, ld, T, n))
 
 static void bins_release(struct sums *x)
 {
@@ -142,6 +157,7 @@ int sums_weigh_rows(const struct acts_view *a, struct sums_scratch *t, struct er
 {
     const size_t ld = blas_row(a->K);
 
+    t->plain = 0;
     if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
         return -1;
     for (size_t i = 0; a->w && i < a->T; i++) {
@@ -203,9 +219,10 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
     struct add_job j = {x->d->at, NULL, a->K, constant ? c : 1};
     const size_t ld = blas_row(a->K);
 
-    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0 ||
+    if ((!t->plain && widen(a, a->x, &t->rows, &t->rows_cap, e) < 0) ||
         widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
         return -1;
+    t->plain = 1;
     for (size_t i = 0; i < a->T; i++)
         for (size_t k = 0; k < a->K; k++) {
             float d = t->drift[i * ld + k] - t->rows[i * ld + k];
@@ -259,9 +276,11 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
         mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
         return -1;
     /* what the products do not take as it is lies in t->rows, which stays from chunk to chunk */
+    t->plain = 0;
     if (!as_is &&
         (constant ? widen(a, a->x, &t->rows, &t->rows_cap, e) : sums_weigh_rows(a, t, e)) < 0)
         return -1;
+    t->plain = !as_is && constant;
     if (blas_gram(p, a->T, a->K, as_is ? a->x->data : NULL, as_is ? NULL : t->rows,
                   as_is ? a->K : blas_row(a->K), t->tile, a->K, e) < 0)
         return -1;
@@ -323,8 +342,7 @@ static int add_square_band(void *ctx, size_t band, size_t worker, struct err *e)
 
     (void)worker;
     (void)e;
-    for (size_t t = 0; t < j->T; t++)
-        add_squares(j->to + from, j->rows + t * j->ld + from, n);
+    add_squares(j->to + from, j->rows + from, j->ld, j->T, n);
     return 0;
 }
 
@@ -334,7 +352,7 @@ int sums_add_squares(struct sums *x, const struct acts_view *a, struct sums_scra
     struct square_job j = {.K = a->K, .ld = blas_row(a->K)};
     size_t at = 0;
 
-    if (widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
+    if (!t->plain && widen(a, a->x, &t->rows, &t->rows_cap, e) < 0)
         return -1;
     for (size_t s = 0; s < a->nseq; s++) {
         struct length_bin *b = bin_of(x, (uint64_t)a->lengths[s], e);

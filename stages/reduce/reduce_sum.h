@@ -40,6 +40,7 @@ struct sums_scratch {
     /* Of the rows that sums_add_rows added last, as weighed against each other: their squares, and
      * those of the first row of each sequence. */
     double energy, first_energy;
+    int plain; /* these rows lie in `rows` as they came */
 };
 
 void sums_release(struct sums *x);
