@@ -4,20 +4,21 @@
 # Each MODEL is a folder, CALIB its calibration text, EVAL the text it is measured on. Of each model one recording is solved at 2, 3, 4 and 8 bits;
 # for each target every way of choosing is measured, a random choice with three seeds. What is done is not done again: the command may be stopped
 # and given again. OUT/allocate.md is the table.
-#   PTQ_ALLOCATE_TARGETS (2.8 3.296875 3.8 4.3125: the second and fourth are what 3 and 4 bits in groups of 64 take)
+#   PTQ_ALLOCATE_GROUP (64)  PTQ_ALLOCATE_TARGETS (2.8 3.8; what 3 and 4 bits in these groups take comes with them)
+#   PTQ_ALLOCATE_WAYS (relative loss round-off trace random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
 #   PTQ_ALLOCATE_TOKENS (16384)  PTQ_ALLOCATE_LENGTH (512)  PTQ_ALLOCATE_WINDOWS (32)
 set -eu
-[ $# -ge 3 ] || { sed -n '3,8s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+[ $# -ge 3 ] || { sed -n '3,9s/^# \{0,1\}//p' "$0" >&2; exit 100; }
 ptq=$(cd "$1" && pwd)/ptq out=$2
 shift 2
-length=${PTQ_ALLOCATE_LENGTH:-512}
+length=${PTQ_ALLOCATE_LENGTH:-512} group=${PTQ_ALLOCATE_GROUP:-64}
 mkdir -p "$out"
 [ -f "$out/cells.jsonl" ] || : >"$out/cells.jsonl"
 
 solve() { # FOLDER MORE...
     folder=$1
     shift
-    "$ptq" resolve --model "$model" --problems "$out/$name.ptq" --out "$folder" --group 64 --format dense --overwrite --quiet "$@"
+    "$ptq" resolve --model "$model" --problems "$out/$name.ptq" --out "$folder" --group "$group" --format dense --overwrite --quiet "$@"
 }
 cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for the same bits everywhere
     target=$1 way=$2 seed=$3
@@ -27,7 +28,7 @@ cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for th
     if [ "$way" = uniform ]; then
         solve "$out/run" "$@"
     else
-        "$ptq" allocate --target-bpw "$target" --out "$out/choice.txt" "$@" "$out/$name-w2" "$out/$name-w3" "$out/$name-w4" "$out/$name-w8"
+        "$ptq" allocate --target-bpw "$target" --out "$out/choice.txt" "$@" "$out/$name-g$group-w2" "$out/$name-g$group-w3" "$out/$name-g$group-w4" "$out/$name-g$group-w8"
         solve "$out/run" --bits 3 --overrides "$out/choice.txt"
     fi
     "$ptq" eval --model "$out/run" --ref "$model" --data "$text" --window "$length" --max-windows "${PTQ_ALLOCATE_WINDOWS:-32}" \
@@ -45,24 +46,33 @@ for job in "$@"; do
         mv "$out/$name.new" "$out/$name.ptq"
     }
     for bits in 2 3 4 8; do
-        [ -s "$out/$name-w$bits/config.json" ] || solve "$out/$name-w$bits" --bits $bits
+        [ -s "$out/$name-g$group-w$bits/config.json" ] || solve "$out/$name-g$group-w$bits" --bits $bits
     done
-    cell 3.296875 uniform 0 --bits 3
-    cell 4.3125 uniform 0 --bits 4
-    for target in ${PTQ_ALLOCATE_TARGETS:-2.8 3.296875 3.8 4.3125}; do
-        for score in relative loss round-off trace; do
-            cell "$target" "$score" 0 --score $score
-            cell "$target" "$score, no block protected" 0 --score $score --protect none
-        done
-        cell "$target" "best of 50 random" 0 --search random --trials 50
-        for seed in 1 2 3; do
-            cell "$target" random $seed --search random --trials 1 --seed $seed
+    three=$(jq -n "3 + (16 + 3) / $group") four=$(jq -n "4 + (16 + 4) / $group")
+    cell "$three" uniform 0 --bits 3
+    cell "$four" uniform 0 --bits 4
+    for target in "$three" "$four" ${PTQ_ALLOCATE_TARGETS-2.8 3.8}; do
+        for way in ${PTQ_ALLOCATE_WAYS:-relative loss round-off trace random50 random}; do
+            case $way in
+            random50) cell "$target" "best of 50 random" 0 --search random --trials 50 ;;
+            random)
+                for seed in 1 2 3; do
+                    cell "$target" random $seed --search random --trials 1 --seed $seed
+                done
+                ;;
+            *)
+                for protect in ${PTQ_ALLOCATE_PROTECT:-ends none}; do
+                    [ $protect = none ] && says="$way, no block protected" || says=$way
+                    cell "$target" "$says" 0 --score "$way" --protect "$protect"
+                done
+                ;;
+            esac
         done
     done
 done
 jq -rs 'def short: . * 1e5 | round / 1e5 | tostring;
     "# Bits for every site, chosen in several ways", "",
-    "Made by `ops/studies/allocate.sh`, which says what it can be told; do not edit. gptq, groups of 64, of one recording; KL from the unquantized model, nats a",
+    "Made by `ops/studies/allocate.sh`, which says what it can be told; do not edit. gptq of one recording; KL from the unquantized model, nats a",
     "token. uniform: the same bits everywhere, where that is the target; random: the mean of three choices, the best of 50 by the relative loss.", "",
     "| model | bits a weight | way | KL | against uniform |", "|---|---|---|---|---|",
     (group_by([.model, .target])[] | (map(select(.way == "uniform") | .kld) | .[0]) as $base |

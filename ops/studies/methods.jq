@@ -54,6 +54,9 @@ def section($whole): . as $cells |
         (if .[0].c4 then ", C4 \(.[0].c4 | .perplexity * (-.dnll | exp) | fixed(2))" else "" end) + "." end), "",
     (("w3-g64", "w4-channel", "w2-g64") as $grid | ($cells | map(select(.grid == $grid and (.method as $m | $methods | index($m))))) as $here |
         if $whole then "### \($grid | title)", "", head, ($methods[] as $m | $here | row($m; $m)), "", ($here | best_says($members) + unhelpful), "" else empty end),
+    (($cells | map(select(.grid == "w4-g64" and .in_table))) as $here |
+        if $whole and ($here | any(.method == "qronos")) then "### \("w4-g64" | title)", "", head,
+            ($methods[] as $m | select($here | any(.method == $m)) | $here | row($m; $m)), "" else empty end),
     "### Length of the rows, gptq", "",
     (if $whole then "At equal tokens. With one length 1/L is the same factor on every token and changes nothing; one cell, seed 1, checks that.",
         "The last rows change nothing but the weight of the first token of each row: rows of 128 whose first tokens weigh together what those of rows of 2048 do (1/16),",

@@ -49,6 +49,7 @@ began=$(date +%s)
 methods='rtn gptq maca gptaq maca+gptaq qep+gptq qronos rescomp foem rotated rsq best'
 study='gptq-128 gptq-256 gptq-512 gptq-512w gptq-1024 gptq gptq-4096 gptq-mix maca
     gptq-128-first0.0625 gptq-first16 gptq-128-first0 gptq-first0 maca-first0.3'
+targets='qep+gptq qronos' # that are measured at this grid too, for best.md
 answer='gptq-128 gptq gptq-128-first0.0625 gptq-first16 maca maca-first0.3' # of the study what lengths.md rests on
 
 mkdir -p "$results" build/bench
@@ -110,6 +111,9 @@ cells_of() { # SEED: its cells in the order of their turn: GRID METHOD SEED
     for grid in w3-g64 w4-g64; do
         for method in $rows; do
             case $method-$1 in gptq-512w-[!1]) continue ;; esac
+            echo "$grid $method $1"
+        done
+        [ $grid != w4-g64 ] || for method in $targets; do
             echo "$grid $method $1"
         done
     done
