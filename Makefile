@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -120,6 +120,9 @@ bench-vlm: all
 bench-tlq: all
 	sh ops/studies/tlq.sh '$(BIN)'
 
+bench-best: all
+	sh ops/studies/best.sh '$(BIN)'
+
 fuzz:
 	$(MAKE) fuzz-run CC=clang BUILD=build/clang OPT='-O1 -g' SAN='-fsanitize=address,fuzzer-no-link'
 
@@ -156,5 +159,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz fuzz-run install uninstall clean
 .SECONDARY:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ops/studies/best.md from the cells of best.sh (an array) of one model; $methods: those of methods.sh of the same.
+# tests/bench/best.md from the cells of best.sh (an array) of one model; $methods: those of methods.sh of the same.
 def mean: add / length;
 def deviation: if length < 2 then null else mean as $m | (map((. - $m) * (. - $m)) | add / (length - 1) | sqrt) end;
 def short: . * 100000 | round / 100000 | tostring;
@@ -11,7 +11,7 @@ def kept: .note | [ split("\n")[] | select(test("\\| kept \\|$")) | split("|")[1
 ($methods | map(select((.failed | not) and .wiki.kld != null and .in_table))) as $others |
 "# What `ptq run best` makes of \($first.model), \($first.tokens) calibration tokens",
 "",
-"Made by `ops/studies/best.sh`, which says what it can be told; do not edit. Beside it, of `methods.md`, all single methods at the same tokens, seeds and",
+"Made by `make bench-best` (ops/studies/best.sh says what it can be told); do not edit. Beside it, of `methods.md`, all single methods at the same tokens, seeds and",
 "texts, measured alike. KL: from the unquantized model, nats a token, in brackets the standard deviation over the seeds. CPU s: of the run, and of the trials",
 "before it, with their judgements.",
 "",

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# best.sh BIN - what `ptq run best` makes of a model, beside every single method of methods.sh at the same tokens and seeds. Needs jq.
+# best.sh BIN - what `ptq run best` makes of a model, beside every single method of methods.sh at the same tokens and seeds; `make bench-best`
+# calls it. Needs jq.
 # A cell is one grid and seed: the search and its run, then the measurement, as methods.sh measures; a line of RESULTS when it is done, and
 # not done again: the command may be stopped and given again (what a search had done by then counts). The table compares it with the cells of
-# methods.sh that are there, so both are to be of the same model, tokens and texts.
+# methods.sh that are there, so both are to be of the same model, tokens and texts; what it says in words stands in best/says.md.
 #   PTQ_BENCH_MODEL, PTQ_BENCH_DATA, PTQ_BENCH_WIKI  model folder, calibration text, text it is measured on (the bundled model and its texts)
-#   PTQ_BENCH_TOKENS (32768)  PTQ_BENCH_SEEDS (3)  PTQ_BENCH_GRIDS (w3-g64 w4-channel w2-g64)  PTQ_BENCH_WINDOW (1024)
-#   PTQ_BENCH_BUDGET (3: the budget of the search)  PTQ_BENCH_HELD (4096)
-#   PTQ_BENCH_WORK (build/bench/best: folder of what goes on)  PTQ_BENCH_RESULTS (ops/studies/best)  PTQ_BENCH_TABLE (ops/studies/best.md)
+#   PTQ_BENCH_TOKENS (32768)  PTQ_BENCH_SEEDS (3)  PTQ_BENCH_GRIDS (w3-g64 w4-g64 w4-channel w2-g64)  PTQ_BENCH_WINDOW (1024)
+#   PTQ_BENCH_BUDGET (3: the budget of the search)  PTQ_BENCH_HELD (8192)
+#   PTQ_BENCH_WORK (build/bench/best: folder of what goes on)  PTQ_BENCH_RESULTS (ops/studies/best)  PTQ_BENCH_TABLE (tests/bench/best.md)
 set -eu
 ptq=$(cd "$1" && pwd)/ptq
 here=ops/studies
@@ -38,7 +39,7 @@ cell() { # GRID SEED
     bits=${1%%-*} out=$work/$name-$1-s$2
     [ -s "$out/config.json" ] ||
         "$ptq" run best --model "$model" --data "$(shuffled "$2")" --out "$out" --tokens "$tokens" --seed "$2" --bits "${bits#w}" --group $group \
-            --held "${PTQ_BENCH_HELD:-4096}" --budget "${PTQ_BENCH_BUDGET:-3}" --format dense --quiet
+            --held "${PTQ_BENCH_HELD:-8192}" --budget "${PTQ_BENCH_BUDGET:-3}" --format dense --quiet
     "$ptq" eval --model "$out" --ref "$model" --data "$wiki" --ref-states "$work/$name-states.safetensors" --window "$window" --json --quiet >"$work/eval.json"
     trials=$(find "$out.best" -name '*.done' -exec tail -n 1 {} \; | jq -s add)
     jq -nc --arg model "$name" --arg grid "$1" --argjson seed "$2" --argjson tokens "$tokens" --argjson trials "$trials" \
@@ -51,7 +52,7 @@ cell() { # GRID SEED
 
 seed=1
 while [ "$seed" -le "${PTQ_BENCH_SEEDS:-3}" ]; do
-    for grid in ${PTQ_BENCH_GRIDS:-w3-g64 w4-channel w2-g64}; do
+    for grid in ${PTQ_BENCH_GRIDS:-w3-g64 w4-g64 w4-channel w2-g64}; do
         cell "$grid" "$seed"
     done
     seed=$((seed + 1))
@@ -61,4 +62,5 @@ for file in "$results"/*.jsonl; do
     [ -f "$methods" ] || methods=/dev/null
     jq -rs --slurpfile methods "$methods" -f "$here/best.jq" "$file"
 done >"$work/best.md"
-mv "$work/best.md" "${PTQ_BENCH_TABLE:-$here/best.md}"
+[ ! -f "$results/says.md" ] || cat "$results/says.md" >>"$work/best.md"
+mv "$work/best.md" "${PTQ_BENCH_TABLE:-tests/bench/best.md}"
