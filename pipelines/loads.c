@@ -15,8 +15,9 @@
 
 #define ENGINES_TEXT 512
 
-void loads_start(struct loads *l, const struct format *const *formats, size_t count)
+void loads_start(struct loads *l, const struct format *const *formats, size_t count, int act_bits)
 {
+    l->act_bits = act_bits;
     l->count = count;
     for (size_t i = 0; i < count; i++) {
         l->format[i] = formats[i];
@@ -30,6 +31,7 @@ void loads_add(struct loads *l, const struct solve_command *c, const struct site
                                       .group = c->core.group,
                                       .grid = c->core.grid,
                                       .permuted = c->core.desc_act,
+                                      .act_bits = l->act_bits,
                                       .scale_type = c->core.scale_type};
 
     for (size_t i = 0; i < l->count; i++)
@@ -84,8 +86,10 @@ static void add_solved(struct loads *l, const struct journal_site *x, const stru
                                   .bits = j->bits > 0 ? (int)j->bits : 0,
                                   .group = j->group,
                                   .grid = grid,
+                                  .act_bits = l->act_bits,
                                   .symmetric = !grid || !grid->zeros};
 
+        snprintf(f.name, sizeof f.name, "%s", j->name ? j->name : "");
         for (size_t i = 0; i < l->count; i++)
             engine_add(&l->look[i], &f);
     }
@@ -99,7 +103,7 @@ void loads_end(const struct loads *start, const char *out, const struct sites *s
     int cut;
     struct json *list = path ? journal_read(path, &cut, NULL) : NULL;
 
-    loads_start(&now, start->format, start->count);
+    loads_start(&now, start->format, start->count, start->act_bits);
     for (size_t i = 0; i < json_count(list); i++) {
         const struct json *j = json_at(list, i);
         const char *kind = json_as_text(json_get(j, "record"));

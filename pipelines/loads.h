@@ -13,11 +13,12 @@
 
 struct loads { /* no formats: nothing is known, and nothing is said */
     size_t count;
+    int act_bits; /* that inputs of linears are rounded to; 0: they are not */
     const struct format *format[FORMATS_MAX];
     struct engine_look look[FORMATS_MAX];
 };
 
-void loads_start(struct loads *l, const struct format *const *formats, size_t count);
+void loads_start(struct loads *l, const struct format *const *formats, size_t count, int act_bits);
 /* All linears of the model, as this solver would make them. */
 void loads_add(struct loads *l, const struct solve_command *c, const struct sites *s);
 /* Into the log, a line for each format; one that nobody will load is a warning. */

@@ -317,7 +317,7 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
                           e) < 0)
         return err_prefix(e, "--format");
     if (!l->count)
-        loads_start(l, formats, nformats);
+        loads_start(l, formats, nformats, act_bits_of(f));
     for (size_t i = 0; i < nformats; i++)
         fuses |= formats[i]->fuses;
     for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {

@@ -27,7 +27,11 @@ static int same_kind(const struct format_linear *a, const struct format_linear *
 
 static void refuse(char no[64], const struct engine *g, const struct format_linear *l)
 {
-    if (is_float(l) && !g->floats)
+    const char *why = g->refuses ? g->refuses(l) : NULL;
+
+    if (why)
+        snprintf(no, 64, "%s", why);
+    else if (is_float(l) && !g->floats)
         snprintf(no, 64, "grid %.40s", l->grid->name);
     else if (is_float(l))
         return;

@@ -22,7 +22,9 @@ struct engine {
     int head;         /* and a quantized head: as its source says where it was not tried */
     int permuted;     /* and groups that are not of inputs that follow each other */
     int (*group)(int bits, int64_t group); /* 1: it takes that; NULL: any */
-    const char *use;                       /* how it is called: a line of code, DIR in it */
+    /* NULL, or what else of the linear it does not take; NULL: nothing else is asked */
+    const char *(*refuses)(const struct format_linear *l);
+    const char *use; /* how it is called: a line of code, DIR in it */
 };
 
 #define ENGINES_MAX 8

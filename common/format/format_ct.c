@@ -15,6 +15,7 @@
  * for "group" in experts: it is null here whatever the solver did; 3 bits, which releases before
  * and after mid 2026 pack in two ways. Checked against the official packer in tests/golden/pack. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../base/mem.h"
 #include "field.h"
@@ -164,6 +165,22 @@ static int vllm_group(int bits, int64_t group)
     return group == -1 || group == 32 || group == 64 || group == 128;
 }
 
+/* Read from the source of vLLM 0.32. Of rounded inputs it has kernels for 8 bits beside weights of
+ * 8 bits, a scale a row, and, on Arm, of 4. Towers load quantized; the MLP of its SigLIP is made
+ * without codes where a width is no multiple of 64 (that of Idefics3 is another class). */
+static const char *vllm_refuses(const struct format_linear *l)
+{
+    if (l->act_bits && l->act_bits != 8)
+        return "inputs of other than 8 bits";
+    if (l->act_bits && l->bits == 4)
+        return "4 bits with inputs of 8 bits: on Arm alone";
+    if (l->act_bits && (l->bits != 8 || l->group != -1))
+        return "inputs of 8 bits beside other than 8 bits, a scale a row";
+    if (strstr(l->name, "vision_tower.") && strstr(l->name, ".mlp.fc") && (l->N % 64 || l->K % 64))
+        return "widths of the tower's MLP, no multiples of 64";
+    return NULL;
+}
+
 #define B(n) (1u << (n))
 /* Tried on a CPU with transformers 5.17 (compressed-tensors 0.19) and vLLM 0.32 (4 bits); what vLLM
  * does on a GPU is read from its source. */
@@ -188,6 +205,7 @@ static const struct engine engines[] = {
      .mixed = 1,
      .head = 1,
      .group = vllm_group,
+     .refuses = vllm_refuses,
      .use = "vllm serve DIR"},
     {.name = NULL},
 };

@@ -164,6 +164,7 @@ int journal_site_read(const struct json *j, struct journal_site *s, const char *
     s->criterion = text_of(j, "criterion");
     s->lengths = list_of(j, "lengths");
     s->classes = list_of(j, "classes");
+    s->mix = list_of(j, "mix");
     s->windows = list_of(j, "windows");
     s->changed = list_of(j, "changed");
     s->contenders = list_of(j, "contenders");
@@ -235,13 +236,14 @@ static struct json *linears_record(const struct journal_site *s)
     return list;
 }
 
-/* Only where there was a contest, or learning, the problem told classes apart, or it is an
+/* Only where there was a contest, a mix, or learning, the problem told classes apart, or it is an
  * expert's. */
 static int some_set(struct json *o, const struct journal_site *s)
 {
     return (s->routed >= 0 && json_set_int(o, "routed", s->routed)) ||
            (s->starved && json_set_text(o, "starved", s->starved)) ||
            (s->classes && value_set(o, "classes", s->classes)) ||
+           (s->mix && value_set(o, "mix", s->mix)) ||
            (s->windows && value_set(o, "windows", s->windows)) ||
            (s->changed && value_set(o, "changed", s->changed)) ||
            (s->contenders &&

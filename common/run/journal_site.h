@@ -46,6 +46,7 @@ struct journal_site {
     const struct json *lengths; /* rows of [length, sequences, weight]; none is NULL */
     /* Not kept apart is NULL; else kind, name, tokens, sum_w, energy, loss, cross of each. */
     const struct json *classes;
+    const struct json *mix;        /* ratio of each modality in the sums (--mix); none is NULL */
     const struct json *windows;    /* of a solver that learns: as in the solution; none is NULL */
     const struct json *changed;    /* tensors of no linear that it changes; none is NULL */
     const struct json *contenders; /* as it stands in the record */

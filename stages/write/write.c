@@ -125,6 +125,7 @@ static void extras_of(const struct msg *m, struct journal_site *s)
     s->bytes_in = count_of(m, "bytes_in");
     s->lengths = json_get(m->meta, "lengths");
     s->classes = json_get(m->meta, "classes");
+    s->mix = json_get(m->meta, "mix");
     s->windows = json_get(m->meta, "windows");
     s->changed = json_get(m->meta, "changed");
     s->contenders = json_get(m->meta, "contenders");

@@ -40,10 +40,12 @@ mix_of() { # RUN: what the provenance says of it
     [ "$(ptq inspect --json problems.ptq | jq -c 'select(.kind == "problem") | .meta.ratios.image' | sort -u | wc -l)" -gt 1 ] # not one for all blocks
     ptq resolve --model "$shapes" --problems problems.ptq --bits 3 --mix auto --out again --quiet
     run -0 ptq diff weighted again # the same sums, the same mix; only the provenance differs
-    [ "$(site "$images" '[.tokens, (.classes | map(.tokens))]')" = '[486,[406,80]]' ]
+    [ "$(site "$images" '[.tokens, (.classes | map(.tokens)), .mix]')" = '[486,[406,80],null]' ]
     run -1 ptq diff weighted "$images"
     ptq run vlm-text "${asked[@]}" --out words
-    [ "$(site words .tokens)" = 406 ]
+    [ "$(site words '[.tokens, .mix.text, .mix.image]')" = '[406,1,0]' ]
+    [ "$(site weighted '.mix.image > 0')" = true ]
+    [ "$(site weighted .mix.image | wc -l)" -gt 1 ]
     [ "$(mix_of words | jq '.text == 1 and .image == 0')" = true ]
     run -1 ptq diff words "$images"
 }

@@ -69,6 +69,31 @@ static void compressed_tensors(void **state)
     says("compressed-tensors", l, 1, "transformers; not vLLM (2 bits)");
 }
 
+static void rounded_inputs_and_towers(void **state)
+{
+    struct format_linear l = linear(0, 8, -1);
+
+    (void)state;
+    l.act_bits = 8;
+    says("compressed-tensors", &l, 1, "transformers, vLLM (on a GPU)");
+    l.group = 64;
+    says("compressed-tensors", &l, 1,
+         "transformers; not vLLM (inputs of 8 bits beside other than 8 bits, a scale a row)");
+    l.bits = 4;
+    says("compressed-tensors", &l, 1,
+         "transformers; not vLLM (4 bits with inputs of 8 bits: on Arm alone)");
+    l.act_bits = 4;
+    says("compressed-tensors", &l, 1, "transformers; not vLLM (inputs of other than 8 bits)");
+    l = linear(0, 4, 64);
+    l.N = 4304;
+    l.K = 1152;
+    strcpy(l.name, "model.vision_tower.vision_model.encoder.layers.0.mlp.fc1");
+    says("compressed-tensors", &l, 1,
+         "transformers; not vLLM (widths of the tower's MLP, no multiples of 64)");
+    strcpy(l.name, "model.vision_model.encoder.layers.0.mlp.fc1");
+    says("compressed-tensors", &l, 1, "transformers, vLLM");
+}
+
 static void awq_and_v2(void **state)
 {
     struct format_linear l = linear(0, 4, 64);
@@ -106,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_kind),
         cmocka_unit_test(compressed_tensors),
+        cmocka_unit_test(rounded_inputs_and_towers),
         cmocka_unit_test(awq_and_v2),
         cmocka_unit_test(kinds),
     };

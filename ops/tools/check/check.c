@@ -150,6 +150,7 @@ static int linear_check(struct check *c, const struct site *s, size_t i, struct 
         return problem(c, &what, e);
     }
     l->kept = found;
+    l->act_bits = format_act_bits(c->reader);
     if (!found && (format_find_linear(c->reader, l->name, l->N, l->K, &what) < 0 ||
                    codes_check(c, l, &what) < 0))
         return problem(c, &what, e);

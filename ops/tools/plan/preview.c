@@ -166,8 +166,10 @@ void preview_release(struct preview *p)
 void preview_engines(const struct preview *p, const struct preview_opts *o,
                      const struct format *format, char *out, size_t room)
 {
-    const struct format_linear all = {
-        .bits = o->solve->bits, .group = o->solve->group, .grid = o->solve->grid};
+    const struct format_linear all = {.bits = o->solve->bits,
+                                      .group = o->solve->group,
+                                      .grid = o->solve->grid,
+                                      .act_bits = o->forward ? o->forward->act_bits : 0};
     struct engine_look look;
 
     engine_start(&look, format);
