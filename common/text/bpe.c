@@ -205,21 +205,23 @@ size_t bpe_vocab(const struct bpe *b)
 
 int bpe_add_token(struct bpe *b, const char *text, size_t n, int64_t id, struct err *e)
 {
+    const int shown = n < 60 ? (int)n : 60; /* no NUL need follow it */
     void *p;
     size_t slot;
 
     if (id < 0 || id >= BPE_ID_MAX)
-        return err_set(e, ERR_USE, "token '%.60s': id %lld is out of range", text, (long long)id);
+        return err_set(e, ERR_USE, "token '%.*s': id %lld is out of range", shown, text,
+                       (long long)id);
     if (!n || n > UINT16_MAX)
         return err_set(e, ERR_USE, "token %lld is a text of %zu bytes", (long long)id, n);
     if ((size_t)id < b->ntoken && b->token[id].known)
-        return err_set(e, ERR_USE, "token '%.60s': id %lld is taken by another", text,
+        return err_set(e, ERR_USE, "token '%.*s': id %lld is taken by another", shown, text,
                        (long long)id);
     if (b->tokens + 1 >= b->slots)
         return err_set(e, ERR_USE, "more tokens than were announced");
     slot = text_slot(b, text, n);
     if (b->slot[slot] >= 0)
-        return err_set(e, ERR_USE, "token '%.60s' stands there twice", text);
+        return err_set(e, ERR_USE, "token '%.*s' stands there twice", shown, text);
     p = b->token;
     if ((size_t)id >= b->token_cap &&
         mem_grow(&p, &b->token_cap, (size_t)id + 1, sizeof *b->token, e) < 0)

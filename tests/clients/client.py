@@ -9,7 +9,7 @@ client.py see DIR GOLDEN LOGITS            the same of a model that sees, in tra
 client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object: perplexity, and how far the logits
                                            are from those of `ptq eval --logits LOGITS` (relative, root mean square)
 
-Engines: transformers (with optimum and gptqmodel), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
+Engines: transformers (with optimum and gptqmodel), dense (transformers alone), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
 but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
 and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
 probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in bf16; no logits either. Its product
@@ -24,6 +24,7 @@ import sys
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
 NEEDS = {
     "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
+    "dense": ["torch", "transformers"],
     "compressed-tensors": ["torch", "transformers", "compressed_tensors"],
     "compressed-tensors-weights": ["torch", "transformers", "compressed_tensors"],
     "gptqmodel": ["torch", "transformers", "gptqmodel"],
@@ -76,6 +77,7 @@ def openvino_model(path):
 START, WRITTEN = 16, 12  # tokens that are given, and that are written behind them
 LOAD = {
     "transformers": transformers_model,
+    "dense": transformers_model,
     "compressed-tensors": transformers_model,
     "compressed-tensors-weights": weights_model,
     "gptqmodel": gptqmodel_model,

@@ -466,6 +466,24 @@ static void golden(void **state)
     fclose(f);
 }
 
+/* Texts of SentencePiece and tiktoken files end where their length says, not in a NUL. */
+static void tokens_are_named_by_their_length(void **state)
+{
+    struct err e = {0};
+    struct bpe *b = bpe_create(4, 0, &e);
+
+    (void)state;
+    assert_non_null(b);
+    assert_int_equal(bpe_add_token(b, "ab...", 2, BPE_ID_MAX, &e), -1);
+    assert_string_equal(e.text, "token 'ab': id 4194304 is out of range");
+    assert_int_equal(bpe_add_token(b, "ab...", 2, 0, &e), 0);
+    assert_int_equal(bpe_add_token(b, "ab...", 2, 1, &e), -1);
+    assert_string_equal(e.text, "token 'ab' stands there twice");
+    assert_int_equal(bpe_add_token(b, "cd...", 2, 0, &e), -1);
+    assert_string_equal(e.text, "token 'cd': id 0 is taken by another");
+    bpe_destroy(&b);
+}
+
 static void comes_back(const struct tokenizer *t, const char *text, size_t count,
                        const int32_t *want)
 {
@@ -506,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(added_tokens_come_back),
+        cmocka_unit_test(tokens_are_named_by_their_length),
         cmocka_unit_test(growth),
         cmocka_unit_test(bad_files),
         cmocka_unit_test(by_hand),
