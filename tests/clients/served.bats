@@ -14,7 +14,7 @@ setup_file() {
 
 setup() {
     python=
-    cd "$RUNS"
+    mkdir -p "$RUNS" && cd "$RUNS"
 }
 
 need() { # ENGINE: $python has it
