@@ -36,6 +36,7 @@ struct child {
     int forgiven;          /* how it ended is no failure of the run */
     int rests;             /* it was told to: see hold.h */
     int past;              /* the run goes on without it: see restart.h, replace.h */
+    int together;          /* it was ended because another had to be replaced: replace_spread.h */
     int helps;             /* it hands lanes to one that has taken another's place */
     size_t first;          /* number + 1 of the process whose place it has taken; 0: its own */
     int64_t epoch;         /* how many had its place before */

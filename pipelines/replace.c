@@ -15,7 +15,9 @@
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
 #include "../stages/write/write_opts.h"
+#include "kind.h"
 #include "newest.h"
+#include "replace_spread.h"
 #include "restart.h"
 
 #define WORDS 12
@@ -24,14 +26,6 @@ enum { LOST_SAMPLE, LOST_FORWARD, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
 #define ALONE_SECONDS 10.0
 #define OVER_SECONDS 3.0
-
-static const struct stage_spec *spec_of(const struct supervise *s, size_t i)
-{
-    const struct route *t = s->change.route;
-    const struct stage *st = t ? t->stage[s->plan->process[i].stage] : NULL;
-
-    return st && s->plan->process[i].ours ? st->spec : NULL;
-}
 
 /* "forward.2/1" */
 static int lease_text(const struct supervise *s, size_t i, int64_t epoch,
@@ -57,7 +51,7 @@ static int deals_to_forward(const struct supervise *s, size_t i)
         for (size_t w = 1; w < s->plan->process[k].argc; w++) {
             if (strcmp(s->plan->process[k].argv[w], out + 1) != 0)
                 continue;
-            if (spec_of(s, k) != &forward_spec)
+            if (kind_of(s, k) != &forward_spec)
                 return 0;
             takers++;
         }
@@ -67,10 +61,11 @@ static int deals_to_forward(const struct supervise *s, size_t i)
 /* One of a stage that can be replaced alone. */
 static int is_covered(const struct supervise *s, size_t i)
 {
-    const struct stage_spec *spec = spec_of(s, i);
+    const struct stage_spec *spec = kind_of(s, i);
 
     return spec == &forward_spec || (spec == &sample_spec && deals_to_forward(s, i)) ||
-           ((spec == &write_spec || spec == &reduce_spec) && restart_has_writer(s));
+           ((spec == &write_spec || spec == &reduce_spec || replace_spread_has(s, i)) &&
+            restart_has_writer(s));
 }
 
 int replace_lease(struct supervise *s, size_t i, struct err *e)
@@ -110,7 +105,7 @@ static int is_going(const struct supervise *s, const struct stage_spec *spec, in
     for (size_t i = 0; i < s->plan->count; i++) {
         const struct child *c = &s->child[i];
 
-        if (c->past || spec_of(s, i) != spec)
+        if (c->past || kind_of(s, i) != spec)
             continue;
         going += !c->exited || ended_badly(c);
         ended += c->exited && !ended_badly(c);
@@ -123,7 +118,7 @@ static int is_going(const struct supervise *s, const struct stage_spec *spec, in
 static int is_alone(struct supervise *s, size_t i)
 {
     struct child *c = &s->child[i];
-    const int alone = c->epoch && !c->exited && spec_of(s, i) == &write_spec &&
+    const int alone = c->epoch && !c->exited && kind_of(s, i) == &write_spec &&
                       !is_going(s, &forward_spec, 0) &&
                       !strstr(c->status_text, "\"state\":\"assemble\"");
 
@@ -150,7 +145,7 @@ void replace_tick(struct supervise *s)
     for (size_t i = 0; i < s->plan->count; i++) {
         struct child *c = &s->child[i];
 
-        if (over && c->pid > 0 && !c->exited && !c->leaving && spec_of(s, i) != &write_spec) {
+        if (over && c->pid > 0 && !c->exited && !c->leaving && kind_of(s, i) != &write_spec) {
             log_detail("%s is not needed any more", c->plan->label);
             c->leaving = 1;
             child_signal(c, SIGTERM);
@@ -181,7 +176,7 @@ static size_t sampler_of(const struct supervise *s, size_t i)
     size_t k = 0;
 
     while (in && k < s->plan->count &&
-           (s->child[k].past || spec_of(s, k) != &sample_spec ||
+           (s->child[k].past || kind_of(s, k) != &sample_spec ||
             !launch_binds(&s->plan->process[k], in)))
         k++;
     return in ? k : s->plan->count;
@@ -209,9 +204,9 @@ static int is_only_reducer(const struct supervise *s, size_t i)
 
         if (s->child[k].past || k == i)
             continue;
-        if (spec_of(s, k) == &reduce_spec)
+        if (kind_of(s, k) == &reduce_spec)
             return 0;
-        if (spec_of(s, k) != &forward_spec)
+        if (kind_of(s, k) != &forward_spec)
             continue;
         if (!launch_value(q, "--out") || !launch_binds(p, launch_value(q, "--out")) ||
             launch_value(q, "--images-out") || !launch_value(q, "--commits"))
@@ -232,7 +227,7 @@ static int has_takers(const struct supervise *s, size_t i)
     for (size_t k = 0; k < s->plan->count; k++) {
         const char *in = launch_value(&s->plan->process[k], "--in");
 
-        missing -= spec_of(s, k) == &forward_spec && in && strcmp(in, out) == 0 &&
+        missing -= kind_of(s, k) == &forward_spec && in && strcmp(in, out) == 0 &&
                    !s->child[k].past && !s->child[k].exited;
     }
     return missing == 0;
@@ -242,7 +237,7 @@ static int has_takers(const struct supervise *s, size_t i)
 static int is_dealing_again(const struct supervise *s)
 {
     for (size_t i = 0; i < s->plan->count; i++)
-        if (spec_of(s, i) == &sample_spec && s->child[i].epoch && !s->child[i].past &&
+        if (kind_of(s, i) == &sample_spec && s->child[i].epoch && !s->child[i].past &&
             !(s->child[i].exited && s->child[i].code == 0))
             return 1;
     return 0;
@@ -256,13 +251,13 @@ static int may_replace(const struct supervise *s, size_t i)
 
     if (s->hosts || !is_covered(s, i) || !restart_helps(c)) /* without --lease nobody waits */
         return 0;
-    if (spec_of(s, i) == &write_spec)
+    if (kind_of(s, i) == &write_spec)
         return s->watch.committed > 0 && is_going(s, &forward_spec, 1) &&
                is_going(s, &reduce_spec, 1);
-    if (spec_of(s, i) == &reduce_spec)
-        return is_only_reducer(s, i) && !has_experts(s) && is_going(s, &forward_spec, 1) &&
-               is_going(s, &write_spec, 1);
-    if (spec_of(s, i) == &sample_spec)
+    if (kind_of(s, i) == &reduce_spec || replace_spread_has(s, i))
+        return (is_only_reducer(s, i) || replace_spread_is(s)) && !has_experts(s) &&
+               is_going(s, &forward_spec, 1) && is_going(s, &write_spec, 1);
+    if (kind_of(s, i) == &sample_spec)
         return has_takers(s, i);
     return *c->lanes && sampler_of(s, i) < s->plan->count && !is_dealing_again(s);
 }
@@ -314,10 +309,12 @@ static int begin_sampler(struct supervise *s, size_t i, const char *at, struct e
 static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
 {
     const struct child *c = &s->child[i];
-    const int deals = spec_of(s, i) == &forward_spec;
+    const int deals = kind_of(s, i) == &forward_spec;
     char at[48], behind[24], lease[sizeof(struct link_lease) + 24];
-    const char *const more = deals ? "--in" : spec_of(s, i) == &write_spec ? "--same-run" : NULL;
-    const char *const from_site = spec_of(s, i) == &sample_spec ? NULL : "--from-site";
+    const char *const more = deals ? "--in" : kind_of(s, i) == &write_spec ? "--same-run" : NULL;
+    const struct stage_spec *const spec = kind_of(s, i);
+    const char *const from_site =
+        spec == &forward_spec || spec == &reduce_spec || spec == &write_spec ? "--from-site" : NULL;
     const char *const option[] = {"--lease", lease, from_site, behind, more, deals ? at + 1 : NULL,
                                   NULL};
     int next;
@@ -340,7 +337,9 @@ static void say(const struct supervise *s, size_t lost, size_t next, uint64_t fr
     const struct child *c = &s->child[lost];
     char how[CHILD_LINE + 80];
 
-    if (c->signal)
+    if (c->together)
+        snprintf(how, sizeof how, "has to go with it");
+    else if (c->signal)
         snprintf(how, sizeof how, "was ended by signal %d (%s)", c->signal, strsignal(c->signal));
     else
         snprintf(how, sizeof how, "failed with exit code %d%s%s", c->code, *c->last ? ": " : "",
@@ -365,10 +364,10 @@ static int count_lost(struct supervise *s, size_t lost[LOST_KINDS])
             continue;
         if (!may_replace(s, i))
             return -1;
-        lost[spec_of(s, i) == &sample_spec    ? LOST_SAMPLE
-             : spec_of(s, i) == &forward_spec ? LOST_FORWARD
-             : spec_of(s, i) == &reduce_spec  ? LOST_REDUCE
-                                              : LOST_WRITE]++;
+        lost[kind_of(s, i) == &sample_spec    ? LOST_SAMPLE
+             : kind_of(s, i) == &forward_spec ? LOST_FORWARD
+             : kind_of(s, i) == &write_spec   ? LOST_WRITE
+                                              : LOST_REDUCE]++;
         all++;
     }
     return all;
@@ -380,12 +379,16 @@ int replace_all(struct supervise *s)
     size_t lost[LOST_KINDS] = {0};
     const int all = count_lost(s, lost);
     uint64_t from;
+    int together;
 
     if (all <= 0)
         return all == 0;
     if ((lost[LOST_SAMPLE] + lost[LOST_FORWARD] && restart_reads_once(s->change.route)) ||
         !restart_from(s, &from) || (lost[LOST_WRITE] && !from))
         return 0;
+    together = lost[LOST_REDUCE] && from < s->watch.sites->count && replace_spread_is(s);
+    if (together && !replace_spread_end(s))
+        return 2;
     s->again.count++;
     s->again.replaced = 1;
     s->watch.committed = from > s->watch.committed ? from : s->watch.committed;
@@ -394,9 +397,9 @@ int replace_all(struct supervise *s)
         struct err e = {0};
         int next;
 
-        if (!ended_badly(&s->child[i]))
+        if (s->child[i].past || !(ended_badly(&s->child[i]) || (together && s->child[i].together)))
             continue;
-        if (spec_of(s, i) != &write_spec && from == s->watch.sites->count) {
+        if (kind_of(s, i) != &write_spec && from == s->watch.sites->count) {
             log_warn("%s ended badly, but all is committed", s->child[i].plan->label);
             s->child[i].past = s->child[i].forgiven = 1;
             continue;

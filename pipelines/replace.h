@@ -5,16 +5,15 @@
  * more, from text and seed; the new worker takes them through the committed blocks, or goes on from
  * kept hidden states, and sends the rows of the open sites, which bear the names of those that were
  * counted already. A reducer: the workers, who wait for commits, send the rows of the open sites
- * again. A writer: it reads its journal, and solvers send what it had not committed again. A
- * sampler that deals: the next one deals all of it again, to each worker the same, who knows what
- * it has.
+ * again; several reducers are replaced together (replace_spread.h). A writer: it reads its journal,
+ * and solvers send what it had not committed again. A sampler that deals: the next one deals all of
+ * it again, to each worker the same, who knows what it has.
  *
  * Each has a place (--lease), the next one at it a higher epoch: neighbours wait for that one, and
  * what one that was given up still says is refused (link_lease.c). What is not covered begins again
  * as a whole (restart.h): a worker that has not all of its lanes yet, chunks that come through
- * another stage, text from a pipe; rows of experts, several reducers, a record of problems; a
- * writer before its first commit or when workers have come to their end; several hosts; every other
- * stage.
+ * another stage, text from a pipe; rows of experts, a record of problems; a writer before its first
+ * commit or when workers have come to their end; several hosts; every other stage.
  */
 #ifndef PTQ_REPLACE_H
 #define PTQ_REPLACE_H
@@ -31,6 +30,7 @@ void replace_lost(struct supervise *s, const char *instance);
 void replace_tick(struct supervise *s);
 /* 1: how process i ended is no failure of the run: it owed nothing any more. */
 int replace_excuse(const struct supervise *s, size_t i);
-/* All that ended badly are replaced: 1; 0: the run is to begin again as a whole. */
+/* All that ended badly are replaced: 1; 0: the run is to begin again as a whole; 2: some have to
+ * end first, ask again. */
 int replace_all(struct supervise *s);
 #endif

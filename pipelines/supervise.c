@@ -382,10 +382,14 @@ static void deadlines(struct loop *l)
     double now = clock_wall();
 
     if (l->failed_at > 0 && !l->s->stopping && now - l->failed_at > CAUSE_SECONDS) {
-        if (!l->s->crew.lost.kind && !l->s->found.kind && !host_lost(l, NULL) &&
-            (forgive(l) || replace_all(l->s)))
+        const int may = !l->s->crew.lost.kind && !l->s->found.kind && !host_lost(l, NULL),
+                  done = !may         ? 0
+                         : forgive(l) ? 1
+                                      : replace_all(l->s);
+
+        if (done == 1)
             l->failed_at = l->failing = 0;
-        else
+        else if (done == 0)
             stop_all(l);
     }
     if (l->failed_at > 0 && l->s->stopping && now - l->stop_at > KILL_SECONDS)

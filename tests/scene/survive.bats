@@ -162,15 +162,33 @@ replaced() { # how many took the place of one that was lost
     diff <(sums "$whole") <(sums middle)
 }
 
+@test "one of several reducers, and who collects their problems: replaced with those around them, the same bytes" {
+    start sharded out --workers forward=2,reduce=2
+    await out 1
+    others=$(pids sample out; pids forward out; pids solve out; pids write out)
+    kill_at out 1 reduce
+    until_true grep -q "warning: reduce.1 was ended by signal 9 (Killed); reduce.3 takes its place behind site [0-9]* of 12 (time 1 of 3)" log
+    until_true grep -q "warning: gather has to go with it; gather.2 takes its place" log
+    kill_at out 5 gather
+    until_true grep -q "warning: gather.2 was ended by signal 9 (Killed); gather.3 takes its place" log
+    [ "$(pids sample out; pids forward out; pids solve out; pids write out)" = "$others" ]
+    finish 0
+    [ "$(begun) $(replaced)" = "0 8" ]
+    each_site_once out
+    diff <(sums "$whole") <(sums out)
+}
+
 @test "solvers that were swapped and scaled are so again, and who asks is answered all along" {
-    start sharded out --workers reduce=1 # which is not replaced alone
+    # a worker whose chunks come through another stage is not replaced alone
+    sed 's|^sample:.*|sample: ptq-sample --out %dealt\nhand: ptq-cat --in @%dealt --out @%chunks --peers-out ${forward.count}|' "$ROOT/pipelines/gptq.pipe" >handed.pipe
+    start ./handed.pipe out
     await out 3
     ptq ctl --out out swap solve "ptq-solve --solver rtn"
     ptq ctl --out out scale solve 2
-    kill_at out 6 reduce
+    kill_at out 6 forward
     until_true grep -q 'the stages begin again behind site' log
     [ "$(pids solve out | wc -l)" = 2 ]
-    ptq ctl --out out --json status | jq -e '[.processes[] | select(.stage == "reduce")] | length == 1' # the lost are forgotten
+    ptq ctl --out out --json status | jq -e '[.processes[] | select(.stage == "hand")] | length == 1' # the lost are forgotten
     finish 0
     [ "$(jq -r 'select(.record == "site" and .order > 8) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
     each_site_once out

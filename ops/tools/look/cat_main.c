@@ -18,6 +18,7 @@ static int run(struct stage *s, struct err *e)
                                      .peers_out = (size_t)c->peers_out,
                                      .credit = (size_t)c->credit,
                                      .timeout = c->timeout,
+                                     .lease = &c->lease,
                                      .zstd = s->zstd,
                                      .all = c->route == LINK_ALL,
                                      .keys = s->keys,

@@ -2,8 +2,6 @@
 /* cat_opts - see cat_opts.h. */
 #include "cat_opts.h"
 
-#include "../../../common/wire/link.h"
-
 static const struct opt_choice routes[] = {{"any", LINK_ANY}, {"all", LINK_ALL}, {NULL, 0}};
 
 #define AT(field) offsetof(struct cat_command, field)
@@ -25,8 +23,21 @@ static const struct opt rows[] = {
      .help = "messages that a sender may have on its way", "4", 1, 1e6},
     {"timeout", OPT_REAL, AT(timeout), "SECONDS", .help = "a peer silent for so long is dead", "30",
      0.1, 86400},
+    {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
+     .help = "should this process be lost, another is started at its place, with a higher epoch "
+             "(ptq run gives it)",
+     .wiring = 1},
     {.name = NULL},
 };
+
+static int check(const struct stage *s, struct err *e)
+{
+    struct cat_command *c = s->own;
+
+    return c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0
+               ? err_prefix(e, "--lease")
+               : 0;
+}
 
 const struct stage_spec cat_spec = {
     .name = "cat",
@@ -36,4 +47,5 @@ const struct stage_spec cat_spec = {
     .shared = STAGE_ZSTD | STAGE_STATUS | STAGE_INSECURE | STAGE_FAULT,
     .rows = rows,
     .size = sizeof(struct cat_command),
+    .check = check,
 };

@@ -4,9 +4,11 @@
 #define PTQ_CAT_OPTS_H
 
 #include "../../../common/base/stage.h"
+#include "../../../common/wire/link.h"
 
 struct cat_command {
-    const char *run;
+    const char *run, *lease_text;
+    struct link_lease lease;
     int64_t make, peers_in, peers_out, credit;
     uint64_t size;
     double timeout;

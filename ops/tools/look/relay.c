@@ -63,6 +63,7 @@ static int open_in(struct copy *c, struct err *e)
                                           .peers = r->peers_in,
                                           .credit_messages = r->credit,
                                           .timeout_s = r->timeout,
+                                          .lease = r->lease,
                                           .keys = r->keys,
                                           .insecure = r->insecure},
                       e);
@@ -103,6 +104,7 @@ static int open_out(struct copy *c, struct err *e)
                             .elastic = c->known.elastic || c->known.kinds & LINK_KIND(MSG_PROBLEM),
                             .compress = r->zstd ? FRAME_ZSTD : FRAME_RAW,
                             .timeout_s = r->timeout,
+                            .lease = r->lease,
                             .keys = r->keys,
                             .insecure = r->insecure},
         e);

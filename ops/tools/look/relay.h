@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../../common/base/err.h"
+#include "../../../common/wire/link.h"
 
 struct relay {
     const char *in, *out;
@@ -24,6 +25,9 @@ struct relay {
     double timeout;   /* seconds */
     int zstd;         /* compress what goes out */
     int all;          /* each message to all receivers */
+    /* of both its ends; NULL: none. What it had on its way is lost with it: only where those that
+     * send make it again, and those that receive go with it. */
+    const struct link_lease *lease;
     const char *keys; /* for tcp, or NULL */
     int insecure;
 };
