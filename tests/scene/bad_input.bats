@@ -218,11 +218,9 @@ teardown() {
 
 # Ends by force
 
-start() { # OPTION VALUE...: a long run in the background, as $run, its stderr at descriptor 7
+start() { # OPTION VALUE...: a run in the background, as $run, its stderr at descriptor 7
     mkfifo said
-    cp "$BATS_FILE_TMPDIR/long.jsonl" d.jsonl
-    [ $# -gt 0 ] || set -- --tokens 65536
-    (job "$@") 2>said 3>&- &
+    (job --chunk-tokens 256 --solve.fault delay:150 "$@") 2>said 3>&- & # each solution takes a while
     run=$!
     exec 7<said
 }
@@ -238,14 +236,10 @@ until_said() { # TEXT: reads on to it
 }
 
 process() { # NAME: the first process of the run with that name; waits for one
-    local p name
-    while [ -e "/proc/$run" ]; do
-        for p in /proc/[0-9]*; do
-            read -r name <"$p/comm" || continue
-            [[ $name == "$1" ]] && grep -qaF "$XDG_RUNTIME_DIR/ptq-" "$p/cmdline" && echo "${p#/proc/}" && return 0
-        done 2>/dev/null
+    until pgrep -of "^$1 .*$XDG_RUNTIME_DIR/ptq-"; do
+        [ -e "/proc/$run" ] || return 1
+        sleep 0.02
     done
-    return 1
 }
 
 ended() { # CODE TEXT...
@@ -270,7 +264,7 @@ ended() { # CODE TEXT...
 
 killed() { # STAGE
     local stage
-    start --tokens 65536 --restarts 0
+    start --restarts 0
     stage=$(process "ptq-$1")
     until_said "block 2/4"
     kill -9 "$stage"
@@ -303,8 +297,7 @@ killed() { # STAGE
 
 @test "SIGINT: the run stops, the journal stays" {
     mkfifo said
-    cp "$BATS_FILE_TMPDIR/long.jsonl" d.jsonl
-    (exec env --default-signal=INT bash -c "$(declare -f job); job --tokens 65536") 2>said 3>&- &
+    (exec env --default-signal=INT bash -c "$(declare -f job); job --chunk-tokens 256 --solve.fault delay:150") 2>said 3>&- &
     run=$!
     exec 7<said
     until_said "block 2/4"

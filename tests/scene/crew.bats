@@ -9,7 +9,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 4
+    narrow_model "$M" 4
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-crew-XXXXXX)
 }
 

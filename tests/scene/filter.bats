@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 load model.bash
 
 setup_file() {
-    cut_model "$BATS_FILE_TMPDIR/model" 2
+    narrow_model "$BATS_FILE_TMPDIR/model" 2
 }
 
 setup() {

@@ -10,7 +10,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH" PYTHONPATH=$ROOT/ops/python PYTHONDONTWRITEBYTECODE=1
     export M=$BATS_FILE_TMPDIR/model D=$BATS_FILE_TMPDIR PY=
-    cut_model "$M" 2
+    narrow_model "$M" 2
     for p in python3 /usr/bin/python3; do
         [ "$PY" ] || ! $p -c 'import msgpack, zstandard, numpy, zmq' 2>/dev/null || PY=$p
     done
@@ -127,8 +127,8 @@ for name, value in (("zero", 0), ("below", -1), ("huge", 6e4), ("nan", np.nan)):
 m = first("solutions", 1)[0]; m.meta["sum_w"] = 1e308; bad("sums", m)
 m = first("solutions", 1)[0]; m.meta["block"] = 1; bad("block", m)
 END
-    refused zero "self_attn.q_proj.scales': that of row 0, group 3 is 0, must be above 0" ptq-write --model "$M" pipe
-    refused below "group 3 is -1, must be above 0" ptq-write --model "$M" --overwrite pipe
+    refused zero "self_attn.q_proj.scales': that of row 1, group 1 is 0, must be above 0" ptq-write --model "$M" pipe
+    refused below "group 1 is -1, must be above 0" ptq-write --model "$M" --overwrite pipe
     refused huge "no engine can hold them" ptq-write --model "$M" --overwrite pipe
     refused nan "scales that are not finite" ptq-write --model "$M" --overwrite pipe
     ptq-write --model "$M" --in "@$at/s" out 2>said &
@@ -137,7 +137,7 @@ END
         timeout 20 ptq-cat --quiet --in $name --out "$at/s" 2>>told || true # whether its end is taken first is chance
     done
     until_true all_said
-    grep -q "warning: cat (peer 0 at $at/s): .*q_proj.scales.*row 0, group 3 is 0" said
+    grep -q "warning: cat (peer 0 at $at/s): .*q_proj.scales.*row 1, group 1 is 0" said
     ptq-cat --quiet --in "$D/solutions" --out "$at/s"
     wait_code $writer 0
     ptq-write --model "$M" --quiet plain <"$D/solutions"

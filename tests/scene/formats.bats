@@ -8,7 +8,7 @@ setup_file() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model W=$BATS_FILE_TMPDIR
-    cut_model "$M" 2
+    narrow_model "$M" 2
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$W/all" --tokens 512 --length 128 --quiet \
         --solver rtn --grid asym --bits 4 --group 64 --override 'b1.*: skip' --format gptq,gptq-v2,compressed-tensors,awq,dense
 }
@@ -45,7 +45,7 @@ refused() { # WORD OPTIONS...: before anything was started
     cp -r "$W/all/awq" awq
     jq '.quantization_config.group_size = 32' "$W/all/awq/config.json" >awq/config.json
     run -1 --separate-stderr ptq check --json awq
-    jq -es '(map(select(.problem)) | length) == 7 and .[-1].problems == 7 and (.[0].problem | contains("config.json wants [8, 32]"))' <<<"$output"
+    jq -es '(map(select(.problem)) | length) == 7 and .[-1].problems == 7 and (.[0].problem | contains("config.json wants [2, 8]"))' <<<"$output"
     run -100 ptq check "$BATS_TEST_TMPDIR"
     cp -r "$W/all/dense" said
     jq --slurpfile q "$W/all/gptq/config.json" '.quantization_config = $q[0].quantization_config' "$W/all/dense/config.json" >said/config.json

@@ -8,7 +8,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 2
+    narrow_model "$M" 2
     export JOB="--tokens 1024 --length 64 --chunk-tokens 256 --bits 4 --group 64 --seed 1"
     cd "$BATS_FILE_TMPDIR"
     job one --workers forward=1
@@ -80,7 +80,9 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 @test "the checkpoint evaluates, close to the original" {
-    run -0 --separate-stderr ptq eval --model one --ref "$M" --data "$M/eval.jsonl" --window 256 --max-windows 8 --json --quiet
+    cut_model speaks 2
+    M=speaks job spoken --workers forward=1
+    run -0 --separate-stderr ptq eval --model spoken --ref speaks --data "$M/eval.jsonl" --window 256 --max-windows 2 --json --quiet
     [ "$(jq '.kld_mean > 0 and .kld_mean < 0.2 and .top1_agree > 0.7' <<<"$output")" = true ]
 }
 
@@ -103,7 +105,7 @@ sums() { # DIR: of everything but the folder of what varies
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data /no/such --out bad
     [[ $output == *"--data: "*"/no/such"* ]]
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out bad --group 96
-    [[ $output == *"--group: 96 does not divide the 256 inputs of 'model.layers.0.self_attn.q_proj'"* ]]
+    [[ $output == *"--group: 96 does not divide the 64 inputs of 'model.layers.0.self_attn.q_proj'"* ]]
     mkdir other
     echo mine >other/file
     run -100 ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out other

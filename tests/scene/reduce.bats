@@ -7,7 +7,7 @@ load model.bash
 setup_file() {
     export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
     export model=$BATS_FILE_TMPDIR/model
-    cut_model "$model" 2
+    narrow_model "$model" 2
     export how="--holdout 3 --plain-sums --length-diagonals --classes all"
     export drawn="--tokens 3072 --length 64 --chunk-tokens 256"
     cd "$BATS_FILE_TMPDIR"

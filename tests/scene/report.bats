@@ -8,7 +8,7 @@ setup_file() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
     model=$BATS_FILE_TMPDIR/model
-    cut_model "$model" 2
+    narrow_model "$model" 2
     cd "$BATS_FILE_TMPDIR"
     ptq run "$root/pipelines/maca.pipe" --model "$model" --data "$model/calib.jsonl" --out 'a <b> & c' --tokens 3072 \
         --lengths 64,128,512 --classes both --cross length --record problems.ptq --workers forward=1 --quiet 2>log || { cat log >&2; return 1; }
@@ -70,7 +70,7 @@ setup() {
 
 @test "spectra of the blocks that were asked for, of each kind of site and length" {
     [ "$(grep -cE '<title>Block [01], (attn\.qkv|attn\.o|mlp\.up|mlp\.down): [0-9]+ channels</title>' page.html)" = 8 ]
-    lines=$(sed -n '/<title>Block 1, mlp.down: 768 channels/,/<\/svg>/p' page.html | grep -c 'key')
+    lines=$(sed -n '/<title>Block 1, mlp.down: 192 channels/,/<\/svg>/p' page.html | grep -c 'key')
     [ "$lines" = 3 ]
 }
 

@@ -8,19 +8,32 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 3
+    narrow_model "$M" 3
     cd "$BATS_FILE_TMPDIR"
     job whole --quiet
 }
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
+    mkfifo "$BATS_TEST_TMPDIR/never"
+    exec {never}<>"$BATS_TEST_TMPDIR/never"
 }
 
-job() { # OUT MORE...
+nap() { # a hundredth of a second, without a process
+    read -rt 0.01 -u "$never" || true
+}
+
+committed() { # OUT N: the N-th site is there
+    local part
+    printf -v part '%05d.ptq' $(($2 - 1))
+    [ -e "$1/.ptqflow/job.json" ] && [ -e "$1/.ptqflow/parts/$part" ]
+}
+
+job() { # OUT MORE...: each solution takes a while, so that a run is still there when it is to be killed
     local out=$1
     shift
-    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 --seed 1 "$@"
+    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 --seed 1 \
+        --solve.fault delay:150 "$@"
 }
 
 sites() { # OUT
@@ -39,11 +52,12 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     local all p at=() out=$1 until=$(($2 + $([ -e "$1/.ptqflow/journal.jsonl" ] && sites "$1" || echo 0)))
     shift 2
     job "$out" "$@" >log 2>&1 3>&- &
-    until [ -e "$out/.ptqflow/job.json" ] && [ "$(sites "$out")" -ge "$until" ]; do
+    until committed "$out" "$until"; do
         kill -0 $! || { cat log; return 1; }
+        nap
     done
-    kill -STOP $!
     all="$(pgrep -P $!) $!"
+    kill -STOP $all
     for p in $all; do at+=("$p $(started "$p")"); done
     kill -KILL $all
     wait $! || true
@@ -52,9 +66,9 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
 }
 
 @test "killed twice, and gone on with: each site solved once, the same bytes, by other workers into another format beside" {
-    killed cut 3 --workers forward=2
+    killed cut 2 --workers forward=2
     first=$(sites cut)
-    killed cut 4 --workers forward=1
+    killed cut 2 --workers forward=1
     second=$(sites cut)
     run -0 job cut --workers forward=3 --format gptq,dense
     [[ $output == *"going on with 'cut' behind site $second of 12"* ]]
@@ -80,9 +94,9 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     # the same words, other text
     mv "$BATS_FILE_TMPDIR/other" moved
     head -n 12 "$M/calib.jsonl" >text.jsonl
-    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 512 --length 128 --chunk-tokens 128 --seed 1 --workers forward=1 "$@"; }
+    here() { ptq run gptq --model "$M" --data text.jsonl --out text --tokens 512 --length 128 --chunk-tokens 128 --seed 1 --workers forward=1 --solve.fault delay:150 "$@"; }
     here >log 2>&1 3>&- &
-    until [ -e text/.ptqflow/job.json ] && [ "$(sites text)" -ge 2 ]; do kill -0 $!; done
+    until committed text 3; do kill -0 $! && nap; done
     kill -INT $(pgrep -f "ptq run gptq .* --out text ")
     wait $! || true
     grep -q "of 12 sites are committed in 'text': the same command again goes on behind them" log
@@ -94,7 +108,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
 }
 
 @test "a part that is damaged, missing or of no record is never taken over" {
-    killed bad 4
+    killed bad 3
     cp -r bad kept
     printf x | dd of=bad/.ptqflow/parts/00001.ptq bs=1 seek=900 conv=notrunc status=none
     run ! job bad
@@ -126,7 +140,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
 @test "two streams, held-out chunks and weights by attention, cut in the middle" {
     more=(--dual --solver qep+gptq --token-weights attention --holdout 2 --workers forward=2)
     job dual --quiet "${more[@]}"
-    killed half 6 "${more[@]}"
+    killed half 4 "${more[@]}"
     run -0 job half --quiet "${more[@]}"
     diff <(sums dual) <(sums half)
 }

@@ -8,7 +8,7 @@ setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
-    cut_model "$M" 4
+    narrow_model "$M" 4
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-swap-XXXXXX)
     export JOB="--tokens 1024 --length 128 --chunk-tokens 256 --seed 1 --workers forward=1"
     cd "$BATS_FILE_TMPDIR"
@@ -38,7 +38,7 @@ job() { # RECIPE OUT MORE...
 
 start() { # RECIPE OUT MORE...: in the background, until ptq ctl finds it
     out=$2
-    job "$@" >"$2.log" 2>&1 3>&- &
+    job "$@" --forward.fault delay:30 >"$2.log" 2>&1 3>&- & # not faster than what is done to it
     run_pid=$!
     until [ -e "$out/.ptqflow/control" ] && [ -e "$out/.ptqflow/journal.jsonl" ]; do alive; done
 }
@@ -88,7 +88,8 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
 }
 
 @test "twenty swaps at random moments: each site once, the bytes of the same assignment given in advance" {
-    M=$ROOT/pipelines/demo/tale-qwen3 # more sites than swaps
+    narrow_model six 6 # more sites than swaps
+    M=six
     start "$ROOT/pipelines/gptq.pipe" swapped
     forward=$(pid_of forward)
     RANDOM=4
@@ -146,7 +147,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
 }
 
 @test "a run that goes on names what was solved before by a solver that was swapped in, and so does the model card" {
-    M=$ROOT/pipelines/demo/tale-qwen3
+    M=six
     start "$ROOT/pipelines/gptq.pipe" left
     await 1
     forward=$(pid_of forward)
@@ -158,7 +159,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
     kill -STOP "$run_pid"
     kill -KILL $(pgrep -P "$run_pid") "$run_pid"
     wait "$run_pid" || run_pid=
-    run -0 --separate-stderr job "$ROOT/pipelines/gptq.pipe" left
+    run -0 --separate-stderr job "$ROOT/pipelines/gptq.pipe" left --forward.fault delay:30
     grep -qE "warning: the earlier run had swapped its solver: it solved sites? .* by rtn; those behind site [0-9]+ are solved by gptq again" <<<"$stderr"
     by_rtn=$(jq -r 'select(.record == "site" and .solver == "rtn") | .order' left/.ptqflow/journal.jsonl | wc -l)
     [ "$by_rtn" -ge 1 ]
@@ -195,7 +196,6 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
 }
 
 @test "what ptq run would not start swap refuses, before any process starts; fewer engines are told" {
-    JOB=${JOB/--tokens 1024/--tokens 8192} # far from its end when forward is stopped
     start "$ROOT/pipelines/gptq.pipe" refused --format awq
     forward=$(pid_of forward)
     kill -STOP "$forward" # so that the run is still there
@@ -207,7 +207,7 @@ assigned() { # the recipe with a stage for each solver, and the sites of each gi
         [ "$(ptq ctl --out refused --json status | jq '.processes | length')" = 5 ]
     }
     refused "--solver gptaq, or an --override, needs the full-precision inputs" "ptq-solve --solver gptaq"
-    refused "--group: 48 does not divide the 256 inputs of" "ptq-solve --group 48"
+    refused "--group: 48 does not divide the 64 inputs of" "ptq-solve --group 48"
     refused "AWQ" "ptq-solve --bits 3"
     refused "stage 'solve': " "ptq-solve --bits 5"
     run -0 ptq ctl --out refused swap solve "ptq-solve --solver rtn"
