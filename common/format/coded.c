@@ -66,6 +66,20 @@ static int scales_check(const struct solution_linear *x, const struct coded *c, 
     return 0;
 }
 
+static int table_check(const struct solution_linear *x, struct err *e)
+{
+    const float *t = x->table ? x->table->data : NULL;
+
+    for (size_t i = 0; t && i < x->N << x->bits; i++)
+        if (!(fabsf(t[i]) <= (float)WEIGHT_MAX))
+            return err_set(e, ERR_USE,
+                           "tensor '%s.table': level %zu of row %zu is %g; beyond %g no engine can "
+                           "hold it",
+                           x->name, i % ((size_t)1 << x->bits), i >> x->bits, (double)t[i],
+                           WEIGHT_MAX);
+    return 0;
+}
+
 /* Codes are bits of numbers there, of which one is none. */
 static int numbers_check(const struct grid *g, const struct solution_linear *x, struct err *e)
 {
@@ -107,7 +121,7 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
                             x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
                         .table = x->table ? x->table->data : NULL,
                         .group_of = x->g_idx ? x->g_idx->data : NULL};
-    return numbers_check(g, x, e) || scales_check(x, c, e) ? -1 : 0;
+    return numbers_check(g, x, e) || scales_check(x, c, e) || table_check(x, e) ? -1 : 0;
 }
 
 int coded_read(const struct solution_linear *x, struct coded *c, struct err *e)

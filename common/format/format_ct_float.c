@@ -27,6 +27,11 @@ static int is_fp8(const struct grid *g)
 
 int ct_float_check(const struct format_linear *l, struct err *e)
 {
+    if (l->grid->table)
+        return err_set(e, ERR_USE,
+                       "'%s': the %s format has no place for the table that grid %s has for each "
+                       "row: write --format dense",
+                       l->name, CT_METHOD, l->grid->name);
     if (is_fp8(l->grid) && l->group && l->group != -1)
         return err_set(
             e, ERR_USE,

@@ -208,5 +208,6 @@ int format_bytes(const struct format *f, const struct format_linear *l, uint64_t
 double format_bits(const struct format_linear *l)
 {
     return (double)l->N * (double)l->K * l->bits +
-           (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits);
+           (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits) +
+           (l->grid && l->grid->table ? (double)(l->N << l->bits) * 8 * sizeof(float) : 0);
 }

@@ -6,10 +6,11 @@
 #include <string.h>
 
 extern const struct grid grid_sym_narrow, grid_asym, grid_exact_asym, grid_fp8, grid_nvfp4,
-    grid_mxfp4;
+    grid_mxfp4, grid_kmeans;
 
 static const struct grid *const grids[] = {
-    &grid_sym, &grid_sym_narrow, &grid_asym, &grid_exact_asym, &grid_fp8, &grid_nvfp4, &grid_mxfp4,
+    &grid_sym, &grid_sym_narrow, &grid_asym,  &grid_exact_asym,
+    &grid_fp8, &grid_nvfp4,      &grid_mxfp4, &grid_kmeans,
 };
 
 static const int widths[] = {2, 3, 4, 8};

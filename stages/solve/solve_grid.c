@@ -101,7 +101,8 @@ void solve_grid_values(const struct solve_opts *o, const struct solve_job *j, si
                                      .scale = scale,
                                      .zero =
                                          j->zeros ? j->zeros[n * j->G + g] : o->grid->zero(o->bits),
-                                     .tensor_scale = 1.0};
+                                     .tensor_scale = 1.0,
+                                     .table = j->table ? j->table + (n << o->bits) : NULL};
 
     o->grid->value(&group, j->codes + n * j->K + start, j->K - start < width ? j->K - start : width,
                    w);

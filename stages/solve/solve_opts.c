@@ -10,6 +10,7 @@
 #include "../../common/format/grid_affine.h"
 #include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
+#include "solve_table.h"
 
 /* ---- rows ---- */
 
@@ -410,19 +411,20 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
         return err_set(e, ERR_USE, "--group must be -1 or at least 1");
     if (o->desc_act && o->order != ORDER_ACT)
         return err_set(e, ERR_USE, "--desc-act yes goes with --order act");
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
+        if (table_check(o, c->name[i], e))
+            return -1;
         if (o->desc_act && !contender_takes(c->name[i], "order"))
             return err_set(e, ERR_USE,
                            "--desc-act yes means nothing to solver %s, which has no order of "
                            "columns",
                            c->name[i]);
-    for (size_t i = 0; i < c->count; i++)
         if (o->groups == GROUPS_DYNAMIC && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs --groups static", c->name[i]);
-    for (size_t i = 0; i < c->count; i++)
         if (!affine_is(o->grid) && contender_takes(c->name[i], "tries"))
             return err_set(e, ERR_USE, "solver %s needs a grid of equal steps, which %s is not",
                            c->name[i], o->grid->name);
+    }
     return 0;
 }
 
@@ -532,7 +534,8 @@ static int put_solver_values(struct json *r, const struct solve_opts *o, int has
     used.alpha = has_d ? o->alpha : 0.0;
     for (size_t g = 0; g < n; g++)
         for (const struct opt *row = group[g].rows; row->name; row++)
-            if (contender_takes(o->solver, row->name) || (is_damp(row) && damps(o)))
+            if (row->type != OPT_TEXT &&
+                (contender_takes(o->solver, row->name) || (is_damp(row) && damps(o))))
                 bad |= put_row(r, row, &used);
     if (o->refine) {
         bad |= json_set_int(r, "refine", o->refine);
@@ -587,6 +590,7 @@ struct json *solve_record(const struct solve_opts *o, int has_d, const char *fro
     else if (o->mixed)
         bad |= json_set(r, "mix", solve_mix_record(o->mix));
     bad |= put_solver_values(r, o, has_d);
+    bad |= table_record(r, o);
     bad |= json_set_text(r, "kernel", blas_kernel());
     if (o->overrides && o->overrides->count)
         bad |= json_set(r, "overrides", override_lines(o->overrides));

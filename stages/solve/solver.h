@@ -41,6 +41,7 @@ struct overrides;
 
 struct solve_opts {
     const char *solver; /* "gptq", "qep+gptq", "best:gptq,gptaq" */
+    const char *fisher; /* squeeze: a file; NULL: none */
     int bits;           /* 2 3 4 8 */
     int64_t group;      /* -1 or a divisor of K (a short last group is refused by default) */
     const struct grid *grid;
@@ -104,6 +105,7 @@ struct solve_job {
     uint8_t *codes;
     double *scales;       /* times that of the tensor */
     uint8_t *zeros;       /* NULL: the grid has none */
+    float *table;         /* [N, 2^bits] of a grid that has one */
     double tensor_scale;  /* looked at where the grid has one */
     atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
     const double *diag;   /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
@@ -112,7 +114,8 @@ struct solve_job {
 
 #define SOLVER_NEEDS_H 1
 #define SOLVER_NEEDS_D 2
-#define SOLVER_SHIFTS 4 /* moves the whole target itself: not behind qep+ */
+#define SOLVER_MAKES_TABLE 8 /* of each row, and no scales */
+#define SOLVER_SHIFTS 4      /* moves the whole target itself: not behind qep+ */
 
 /* Rows of the solvers that go column by column (solve_sweep.c). */
 extern const struct opt sweep_rows[];

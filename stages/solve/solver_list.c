@@ -12,10 +12,11 @@ extern const struct solver solver_qep;
 extern const struct solver solver_qronos;
 extern const struct solver solver_rescomp;
 extern const struct solver solver_rtn;
+extern const struct solver solver_squeeze;
 
 static const struct solver *const list[] = {&solver_gptq,   &solver_gptaq,   &solver_qep,
                                             &solver_qronos, &solver_rescomp, &solver_foem,
-                                            &solver_ojbkq,  &solver_rtn};
+                                            &solver_ojbkq,  &solver_rtn,     &solver_squeeze};
 
 const struct solver *solver_at(size_t i)
 {

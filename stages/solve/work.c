@@ -105,7 +105,7 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
                           .D = w->D};
     struct tensor *out = &a->results[ANSWER_PARTS * i];
     const enum dtype type = grid_scale_type(a->o.grid, a->o.scale_type);
-    const int zeros = a->o.grid->zeros;
+    const int zeros = a->o.grid->zeros, table = a->o.grid->table;
     struct solve_loss loss = {.loss = 0.0};
     void *stored;
     int rc = -1;
@@ -114,7 +114,10 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
     j.codes = result_alloc(&out[0], t->name, "codes", DT_U8, N, K, e);
     stored = result_alloc(&out[1], t->name, "scales", type, N, G, e);
     j.zeros = zeros ? result_alloc(&out[2], t->name, "zeros", DT_U8, N, G, e) : NULL;
-    if (!j.scales || !j.codes || !stored || (zeros && !j.zeros) ||
+    j.table = table ? result_alloc(&out[ANSWER_TABLE], t->name, "table", DT_F32, N,
+                                   (size_t)1 << a->o.bits, e)
+                    : NULL;
+    if (!j.scales || !j.codes || !stored || (zeros && !j.zeros) || (table && !j.table) ||
         put_tensor_scale(a, &out[3], t->name, &j.tensor_scale, e) ||
         a->solver->solve(&a->o, state, &j, p, e) || solve_refine(&a->o, &j, p, e) ||
         measure(w, a, &j, p, &loss, e))
@@ -145,7 +148,8 @@ out:
 }
 
 /* A problem without calibration rows, or with none that weigh anything, or with too few of them, is
- * rounded to nearest whatever was asked for: an expert that no token goes to, or next to none. */
+ * rounded to nearest whatever was asked for: an expert that no token goes to, or next to none. Not
+ * so where each row has a table: that needs no rows. */
 int work_solve(struct work *w, const struct solve_part *x, struct answer *a, const char *name,
                struct par *p, struct err *e)
 {
@@ -162,7 +166,8 @@ int work_solve(struct work *w, const struct solve_part *x, struct answer *a, con
     a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
-    if (w->sums.sum_w == 0 || (w->v.starved && strcmp(w->v.starved, "rtn") == 0)) {
+    if (!x->o.grid->table &&
+        (w->sums.sum_w == 0 || (w->v.starved && strcmp(w->v.starved, "rtn") == 0))) {
         a->solver = solver_find("rtn");
         a->stats.fallback = "rtn";
     }

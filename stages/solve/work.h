@@ -11,8 +11,9 @@
 #include "solve_note.h"
 #include "solve_opts.h"
 
-#define ANSWER_PARTS 5
+#define ANSWER_PARTS 6
 #define ANSWER_GROUPS 4 /* of these: that of each input */
+#define ANSWER_TABLE 5  /* and the levels of each row */
 /* What one solver made of the site. */
 struct answer {
     struct solve_opts o;

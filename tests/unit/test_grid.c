@@ -33,9 +33,9 @@ static void names(void **state)
     assert_int_equal(grid_scale_at(1), DT_BF16);
     assert_int_equal(grid_scale_at(99), DT_COUNT);
     assert_string_equal(grid_name_list(grid_names(), "or", text, sizeof text),
-                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4 or mxfp4");
+                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4, mxfp4 or kmeans");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, sizeof text),
-                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4, mxfp4");
+                        "sym, sym-narrow, asym, exact-asym, fp8, nvfp4, mxfp4, kmeans");
     assert_string_equal(grid_name_list(grid_names(), NULL, text, 8), "sym, sy");
 }
 
@@ -263,7 +263,7 @@ static void refuses_parts(void **state)
     assert_int_equal(coded_read(&v.linear[0], &c, &e), -1);
     assert_non_null(strstr(e.text,
                            "'hexagonal' is not known (known: sym, sym-narrow, asym, exact-asym, "
-                           "fp8, nvfp4, mxfp4)"));
+                           "fp8, nvfp4, mxfp4, kmeans)"));
     msg_destroy(&m);
     refused(&grid_sym, solution(4, 1, 0, 0), "has no zeros, but the solution brings");
     refused(grid_find("asym"), solution(4, 0, 0, 0), "lacks tensor 'o.zeros'");
