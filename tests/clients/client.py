@@ -145,6 +145,8 @@ def llama_server(path):
 
     params = xllamacpp.CommonParams()
     params.model.path, params.n_ctx, params.n_parallel, params.warmup = path, 512, 1, False
+    if "OMP_NUM_THREADS" in os.environ:
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(os.environ["OMP_NUM_THREADS"])
     return xllamacpp.Server(params)
 
 
