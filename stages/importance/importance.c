@@ -11,6 +11,7 @@
 #include "../../common/model/model_back.h"
 #include "../../common/text/role.h"
 #include "../../common/wire/run_id.h"
+#include "importance_fisher.h"
 #include "importance_keep.h"
 #include "importance_local.h"
 #include "importance_message.h"
@@ -27,6 +28,7 @@ struct importance {
     size_t measured; /* those before were */
     uint64_t waiting, print;
     struct weights_mbq mbq;
+    struct fisher *fisher; /* NULL: not asked for */
     uint64_t uniform;
     double loss;
     size_t voiced; /* sequences that have one */
@@ -81,7 +83,8 @@ struct importance *importance_open(struct model *m, struct par *par,
     f->c = model_config(m);
     f->sites = model_sites(m);
     if (model_back_check(m, e) == 0 && message_check_sites(f->sites, e) == 0 &&
-        check_group(f, e) == 0 && weights_mbq_init(&f->mbq, f->c->layers, e) == 0 &&
+        check_group(f, e) == 0 && (!o->fisher || (f->fisher = fisher_open(f->sites, e))) &&
+        weights_mbq_init(&f->mbq, f->c->layers, e) == 0 &&
         fingerprint_model(f->c->file, model_tensors(m), &f->print, e) == 0)
         return f;
     importance_close(&f);
@@ -98,6 +101,7 @@ void importance_close(struct importance **fp)
         held_free(&f->held[i]);
     free(f->held);
     weights_mbq_release(&f->mbq);
+    fisher_close(&f->fisher);
     free(f);
     *fp = NULL;
 }
@@ -117,6 +121,11 @@ static int check_chunk(const struct importance *f, const struct msg *m, const st
                        "chunk %llu has weights of sites already: give ptq-sample no file that has "
                        "them",
                        (unsigned long long)v->chunk);
+    if (f->o.fisher && v->nseq != 1)
+        return err_set(e, ERR_USE,
+                       "chunk %llu has %zu sequences, and --fisher takes the squares of one: give "
+                       "ptq-sample the --chunk-tokens of one sequence",
+                       (unsigned long long)v->chunk, v->nseq);
     if (f->o.method == IMPORTANCE_MBQ && !v->modality)
         return err_set(e, ERR_USE,
                        "chunk %llu: no tensor 'modality' says which of its tokens are image, and "
@@ -249,6 +258,18 @@ static int each_linear(void *ctx, size_t chunk, size_t block, const struct block
     return rc;
 }
 
+static int each_block(void *ctx, size_t chunk, size_t block, const struct block_back *k,
+                      const float *g, struct err *e)
+{
+    const struct importance *f = ctx;
+
+    (void)chunk;
+    (void)g;
+    (void)e;
+    fisher_add(f->fisher, block, k);
+    return 0;
+}
+
 static void step(void *ctx, size_t done, size_t all)
 {
     const struct importance *f = ctx;
@@ -264,7 +285,12 @@ static int stop(void *ctx)
 
 static int measure_loss(struct importance *f, size_t n, struct err *e)
 {
-    const struct model_back_ask ask = {.linear = each_linear, .stop = stop, .step = step, .ctx = f};
+    const struct model_back_ask ask = {.linear = each_linear,
+                                       .block = f->fisher ? each_block : NULL,
+                                       .tensors = f->fisher != NULL,
+                                       .stop = stop,
+                                       .step = step,
+                                       .ctx = f};
     struct model_back_chunk *c = mem_array(n, sizeof *c, e);
     struct rows *rows = mem_array(n, sizeof *rows, e);
     int rc = -1;
@@ -459,12 +485,15 @@ static int check_all(const struct importance *f, uint64_t chunks, struct err *e)
     return err_set(e, ERR_USE,
                    "%s goes by all chunks of the run, but %zu of %llu came here: run one process "
                    "of this stage",
-                   f->o.keep ? "--keep" : "--method mbq", f->count, (unsigned long long)chunks);
+                   f->o.keep     ? "--keep"
+                   : f->o.fisher ? "--fisher"
+                                 : "--method mbq",
+                   f->count, (unsigned long long)chunks);
 }
 
 int importance_end(struct importance *f, const struct importance_io *io, struct err *e)
 {
-    const int whole = f->o.keep || f->o.method == IMPORTANCE_MBQ;
+    const int whole = f->o.keep || f->o.fisher || f->o.method == IMPORTANCE_MBQ;
     const uint64_t chunks = f->count ? f->held[0]->view.chunks : 0;
 
     if (whole && check_all(f, chunks, e) < 0)
@@ -472,6 +501,8 @@ int importance_end(struct importance *f, const struct importance_io *io, struct 
     if (importance_work(f, io, e) < 0)
         return -1;
     if (f->o.method == IMPORTANCE_MBQ && f->count && hand_on_ratios(f, e) < 0)
+        return -1;
+    if (f->fisher && fisher_write(f->fisher, f->o.fisher, f->voiced, e) < 0)
         return -1;
     if (!f->o.keep)
         return 0;

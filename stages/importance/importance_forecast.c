@@ -43,9 +43,9 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
     const double together = fmin(mine, (ceil((double)o->mem / (row * chunk))) * chunk),
                  scores = 3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length,
                  head = vlmq ? 0 : sizeof(float) * (double)c->vocab * (d + HEAD_ROWS),
-                 weights = sizeof(float) * together * (double)sites->count;
+                 tokens = sizeof(float) * together * (double)sites->count;
     struct cost cost;
-    double block;
+    double block, weights = tokens;
 
     if (!processes || !f->chunk || !f->lanes)
         return err_set(e, ERR_USE, "a plan needs the number of chunks");
@@ -54,6 +54,10 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
         return -1;
     /* there, there again and back; vlmq: both streams, and little more than one attention */
     out->flops = 3 * cost.flops + (vlmq ? 0 : 4 * (double)f->tokens * d * (double)c->vocab);
+    for (size_t i = 0; o->fisher && i < sites->count; i++)
+        for (size_t k = 0; k < sites->site[i].count; k++)
+            weights += sizeof(float) * (double)sites->site[i].linear[k].rows *
+                       (double)sites->site[i].inputs;
     out->bytes =
         (uint64_t)(forecast_blocks(threads) + together * row + weights + block + head + scores);
     return 0;

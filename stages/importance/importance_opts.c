@@ -47,6 +47,12 @@ static const struct opt rows[] = {
      .help = "also write the raw values: a safetensors file with the mean of |dL/dY| of each token "
              "for each linear, and the loss",
      .file = OPT_WRITES},
+    {"fisher", OPT_TEXT, AT(core.fisher), "FILE",
+     .help =
+         "also write the diagonal of the Fisher information: a safetensors file with the mean of "
+         "the\nsquared gradient of each weight over sequences, which must be chunks of their "
+         "own, for\nptq-solve --solver squeeze",
+     .file = OPT_WRITES},
     {"peers", OPT_INT, AT(peers), "N",
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
@@ -64,6 +70,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--power is of --method vlmq: leave it out");
     if (vlmq && c->core.loss == IMPORTANCE_ALL)
         return err_set(e, ERR_USE, "--loss-on is not of --method vlmq, whose loss is local");
+    if (vlmq && c->core.fisher)
+        return err_set(e, ERR_USE, "--fisher is not of --method vlmq, whose loss is local");
     if (mbq && c->core.select < 1)
         return err_set(e, ERR_USE,
                        "--select is not of --method mbq, which weighs no single tokens");

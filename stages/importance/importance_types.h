@@ -18,12 +18,13 @@ struct importance_opts {
     enum importance_loss loss;
     double select; /* share of the tokens of a sequence that count; 1: all */
     struct weigh_clip clip;
-    int squared;      /* vlmq: g^2 */
-    int ratios;       /* mbq: its ratios go out, not weights */
-    int64_t bits;     /* vlmq: of the weights that the second stream goes through */
-    int64_t group;    /* and their groups; -1: whole rows */
-    const char *keep; /* file of the raw values; NULL: none */
-    uint64_t mem;     /* for what is kept of chunks that are worked on together */
+    int squared;        /* vlmq: g^2 */
+    int ratios;         /* mbq: its ratios go out, not weights */
+    int64_t bits;       /* vlmq: of the weights that the second stream goes through */
+    int64_t group;      /* and their groups; -1: whole rows */
+    const char *keep;   /* file of the raw values; NULL: none */
+    const char *fisher; /* and of the diagonal of the Fisher information */
+    uint64_t mem;       /* for what is kept of chunks that are worked on together */
 };
 
 /* What linears of one name gave for the tokens of a chunk. */

@@ -13,8 +13,6 @@
 #include "../../common/model/model_back.h"
 #include "../../common/tensor/blas_cpu.h"
 
-#define OWN (3 * FORECAST_MIB)
-#define THREAD (1.9 * FORECAST_MIB)
 #define OF_PARAM (4.0 * sizeof(float)) /* its value, its gradient, two means */
 #define OF_GROUP 9.0 /* bytes of a scale and a zero point while they are learned */
 /* Products a second of a core as steps have them, and seconds that rounding a weight, there and
@@ -129,7 +127,7 @@ int slide_forecast_make(const struct slide_opts *o, const struct config *c,
     add_work(o, span, spans, x, cost.flops / (double)c->layers, ceil(sequences / (double)o->batch),
              out);
     out->seconds /= threads;
-    out->bytes = (uint64_t)(OWN + threads * THREAD + window + 3 * scores +
+    out->bytes = (uint64_t)(forecast_blocks(threads) + window + 3 * scores +
                             (double)f->tokens * (2 * (double)c->d + 2) * sizeof(float));
     rc = 0;
 out:

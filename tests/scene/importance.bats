@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # importance.bats - weights from gradients between the sampler and the forward stage: in a pipe, by two processes, in a run.
 bats_require_minimum_version 1.5.0
+load model.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -64,8 +65,32 @@ importance() { # MORE...
     [[ $output == *"site_weights  F32 [24, 64]"*"min 0 "*"mean 1 "* ]]
 }
 
+@test "the diagonal of the Fisher information is written, the same on any threads, and clusters of weights go by it" {
+    cut_model m 1
+    M=$PWD/m
+    singles() {
+        timeout 60 ptq-sample --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --chunk-tokens 32 --quiet
+    }
+    singles | importance --fisher one.safetensors --out one.ptq
+    singles | timeout 60 ptq-importance --model "$M" --threads 3 --quiet --fisher three.safetensors --out three.ptq
+    cmp one.safetensors three.safetensors
+    run -0 ptq-inspect one.safetensors
+    [ "$(grep -c 'model.layers.0.*weight *F32 .*min [0-9]' <<<"$output")" = 7 ]
+    for fisher in "" "--fisher one.safetensors"; do
+        timeout 60 ptq run gptq --model "$M" --data "$M/calib.jsonl" --tokens 128 --length 32 --solver squeeze --grid kmeans --bits 2 --group -1 \
+            --format dense --out "out${fisher:+-f}" --quiet $fisher
+    done
+    ! cmp -s out/model.safetensors out-f/model.safetensors || false
+    run -0 ptq-inspect --json out-f
+    [[ $output == *'"fisher":"one.safetensors"'* ]]
+}
+
 @test "what cannot be done is refused" {
     sample --out chunks.ptq
+    run -100 importance --in chunks.ptq --out none.ptq --fisher none.safetensors
+    [[ $output == *"has 2 sequences, and --fisher takes the squares of one"* ]]
+    run -100 importance --in chunks.ptq --out none.ptq --fisher none.safetensors --method vlmq
+    [[ $output == *"--fisher is not of --method vlmq"* ]]
     run -100 importance --in chunks.ptq --out x.ptq --method mbq
     [[ $output == *"chunk 0: no tensor 'modality'"* ]]
     for of in chunks.ptq x.ptq .; do # --keep is written last
@@ -120,6 +145,9 @@ importance() { # MORE...
 @test "a run of the recipe, with two processes that weigh" {
     timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
         --workers importance=2,forward=1 --out out
+    timeout 100 ptq run tlq --model "$M" --data "$M/calib.jsonl" --tokens 256 --length 32 --chunk-tokens 64 --bits 4 --group 64 --quiet \
+        --workers importance=1,forward=1 --out one
+    cmp out/model.safetensors one/model.safetensors
     run -0 ptq-inspect --json out
     [[ $output == *importance* ]]
 }
