@@ -32,6 +32,20 @@ wire() { # WORD BEFORE IT, DIRECTION: sum over the ends of all links
             if (index($(i + 1) " " $(i + 2), unit) == 1) sum += $i
     } END { printf "%.3f\n", sum }'
 }
+# Who waited for what, seconds of a process of each stage: more than a hundredth of the run.
+waiting() { # WALL SECONDS
+    cat build/bench/log/*.log | awk -v wall="$1" '$2 == "link" {
+        stage = substr($1, 1, length($1) - 1); way = $4; sub(/:$/, "", way); sub(/.*\//, "", way)
+        key = stage ($3 == "in" ? " for " : " to send ") way
+        if (!(key in sum)) order[++n] = key
+        sum[key] += $(NF - 1); ends[key]++
+    } END {
+        for (i = 1; i <= n; i++)
+            if (sum[order[i]] / ends[order[i]] > wall / 100)
+                text = text sprintf("%s%s %.1f", text ? ", " : "", order[i], sum[order[i]] / ends[order[i]])
+        print text ? text : "none of note"
+    }'
+}
 # What ptq plan foresaw of each stage's peak beside what the run's table says.
 planned() {
     "$bin/ptq" plan --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 >build/bench/plan
@@ -42,7 +56,9 @@ planned() {
 
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
-    -v core="$core" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" '
+    -v core="$core" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" \
+    -v waiting="$(waiting "$(all wall_s)")" '
+    $1 == "losses" { losses = $2; next }
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
         best = before > after ? before : after
@@ -54,7 +70,9 @@ planned() {
         printf "CPU          %.1f s, all processes\n", cpu
         split(core, rate, " ")
         printf "             %.2f = useful work / (CPU s x %.0f GF/s f32 of one core), whatever else runs\n", sum / (cpu * rate[1] * 1e9), rate[1]
-        printf "solve        %.1f CPU s, %.2f of the f64 products of one core, %.0f GF/s\n", solve_cpu, work["solve"] / (solve_cpu * rate[2] * 1e9), rate[2]
+        printf "solve        %.1f CPU s, %.2f of the f64 products of one core, %.0f GF/s; %.2f with those of the losses\n",
+            solve_cpu, work["solve"] / (solve_cpu * rate[2] * 1e9), rate[2], (work["solve"] + losses) / (solve_cpu * rate[2] * 1e9)
+        printf "waiting      %s (s of a process, of %.1f)\n", waiting, wall
         printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token\n", wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens
         printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
         printf "             of one process, MiB, measured/planned: %s\n", plan

@@ -8,7 +8,8 @@
  * Counted as useful: forward 2 flops per weight of the blocks' linears and token (without the
  * last linear, whose output nobody needs), attention 4 d_attn (LENGTH / 2) per token and block,
  * one triangle of S per site K^2 per token (multiply and add), solve N K^2 + 2/3 K^3 per site.
- * Not counted: norms, activations, sampling, packing, compression, copies. */
+ * Not counted: norms, activations, sampling, packing, compression, copies. `losses`: the products
+ * behind the losses that each solution carries, 2 N K^2 per site; useful, but not for the codes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,7 @@ static int measure(struct err *e)
 
 static int count(const char *dir, double tokens, double length, struct err *e)
 {
-    double weights = 0, gram = 0, solve = 0, last = 0;
+    double weights = 0, gram = 0, solve = 0, losses = 0, last = 0;
     struct config c;
     struct sites sites = {0};
 
@@ -151,6 +152,7 @@ static int count(const char *dir, double tokens, double length, struct err *e)
         weights += N * K;
         gram += K * K;
         solve += N * K * K + 2.0 / 3 * K * K * K;
+        losses += 2 * N * K * K;
         last = N * K;
     }
     printf("forward %.6g\n", 2 * tokens * (weights - last));
@@ -158,6 +160,7 @@ static int count(const char *dir, double tokens, double length, struct err *e)
            tokens * (double)c.layers * 4 * (double)(c.heads * c.head_dim) * length / 2);
     printf("hessian %.6g\n", tokens * gram);
     printf("solve %.6g\n", solve);
+    printf("losses %.6g\n", losses);
     sites_release(&sites);
     config_release(&c);
     return 0;
