@@ -6,7 +6,7 @@ BUILD    ?= build
 BIN      ?= bin
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-JOBS     ?= 3
+JOBS     ?= 4
 FUZZ_SECONDS ?= 20
 SEEDS    ?= 1-200
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
@@ -23,7 +23,7 @@ FRONT_SRC := $(wildcard pipelines/ptq_main.c)
 TEST_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
 # The longest first, the short programs last: so no processor is idle at the end.
-LONG      := $(patsubst %,tests/scene/%.bats,survive bad_model bad_input plan swap chaos families resume override target job)
+LONG      := $(patsubst %,tests/scene/%.bats,survive swap chaos fire bad_input experts plan bad_model methods slurm vlm families formats slide resume override target job crew data)
 SCENES    := $(LONG) $(filter-out $(LONG),$(sort $(wildcard tests/scene/*.bats tests/clients/*.bats)))
 LIB       := $(BUILD)/libptq.a
 STAGE_BIN := $(foreach m,$(MAIN_SRC),$(BIN)/ptq-$(patsubst %_main.c,%,$(notdir $(m))))
@@ -84,7 +84,7 @@ $(BUILD)/chaos/%: $(BUILD)/tests/chaos/%.o
 
 unit-tests: $(TEST_BIN) $(SHIMS) $(CHAOS_BIN)
 
-# Some tests wait most of the time: one more at a time than the two processors that they need.
+# Some tests wait most of the time: twice as many at a time as the two processors that they need.
 # Scenes find the commands first in PATH and their folder in PTQ_BIN, what they preload in PTQ_SHIMS.
 test: all unit-tests
 	PTQ_BIN='$(abspath $(BIN))' PTQ_SHIMS='$(abspath $(BUILD))/shim' PATH='$(abspath $(BIN))':"$$PATH" prove -f -o -j$(JOBS) --exec ops/tap $(SCENES) $(sort $(TEST_BIN))

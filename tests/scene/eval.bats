@@ -5,6 +5,7 @@ load model.bash
 
 setup_file() {
     cut_model "$BATS_FILE_TMPDIR/model" 2
+    narrow_model "$BATS_FILE_TMPDIR/narrow" 2
 }
 
 setup() {
@@ -114,7 +115,7 @@ fails() { # CODE WORD command...
 }
 
 @test "a narrow terminal gets a line that fits it" {
-    tale=$BATS_FILE_TMPDIR/model
+    tale=$BATS_FILE_TMPDIR/narrow
     command -v script >/dev/null || skip "no script (bsdutils)"
     SHELL=/bin/sh script -qec "stty cols 40; ptq-eval --model $tale --ref $tale --data $tale/eval.jsonl --window 64 --max-windows 160" "$work/typed" >/dev/null </dev/null
     tr '\r' '\n' <"$work/typed" | sed 's/\x1b\[K//g' >"$work/lines"

@@ -1,13 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # generate.bats - the command as a user meets it: refusals in one line, the same bytes from any number of threads, lines that ptq-sample reads back.
+load model.bash
+
+setup_file() {
+    narrow_model "$BATS_FILE_TMPDIR/model" 2
+}
 
 setup() {
     export PATH="${PTQ_BIN:-$BATS_TEST_DIRNAME/../../bin}:$PATH"
     cd "$BATS_TEST_DIRNAME/../.."
     work=$BATS_TEST_TMPDIR
     model=tests/golden/conformance/llama3
-    tale=pipelines/demo/tale-qwen3
+    tale=$BATS_FILE_TMPDIR/model
 }
 
 fails() { # CODE WORD command...

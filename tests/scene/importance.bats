@@ -4,11 +4,15 @@
 bats_require_minimum_version 1.5.0
 load model.bash
 
+setup_file() {
+    narrow_model "$BATS_FILE_TMPDIR/model" 6
+}
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    M=$ROOT/pipelines/demo/tale-qwen3
+    M=$BATS_FILE_TMPDIR/model
     export XDG_RUNTIME_DIR=$(mktemp -d /tmp/ptq-importance-XXXXXX)
     at=ipc://$XDG_RUNTIME_DIR
 }
@@ -103,7 +107,7 @@ importance() { # MORE...
     run -100 importance --in chunks.ptq --out x.ptq --method vlmq --loss-on all
     [[ $output == *"--loss-on is not of --method vlmq"* ]]
     run -100 importance --in chunks.ptq --out x.ptq --method vlmq --group 48
-    [[ $output == *"--group 48 does not divide the 256 inputs of b0.attn.qkv"* ]]
+    [[ $output == *"--group 48 does not divide the 64 inputs of b0.attn.qkv"* ]]
     sample --out "@$at/chunks" --peers 2 &
     pids=$!
     ptq-cat --quiet --in "$at/chunks" --out half.ptq &

@@ -4,7 +4,7 @@
 load model.bash
 
 setup_file() {
-    cut_model "$BATS_FILE_TMPDIR/tale-qwen3" 2
+    narrow_model "$BATS_FILE_TMPDIR/tale-qwen3" 2
 }
 
 setup() {

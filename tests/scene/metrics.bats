@@ -4,10 +4,16 @@
 bats_require_minimum_version 1.5.0
 load bounds.bash
 
+load model.bash
+
+setup_file() {
+    narrow_model "$BATS_FILE_TMPDIR/model" 6
+}
+
 setup() {
     export ROOT=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
-    export M=$ROOT/pipelines/demo/tale-qwen3
+    export M=$BATS_FILE_TMPDIR/model
     cd "$BATS_TEST_TMPDIR"
     runner=
 }
@@ -17,7 +23,7 @@ teardown() {
 }
 
 job() { # MORE...
-    exec ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
+    exec ptq run gptq --model "$M" --data "$M/calib.jsonl" --out out --tokens 512 --length 128 --chunk-tokens 128 --group 64 --solve.fault delay:60 "$@" # each solution takes a while
 }
 
 get() { # METHOD PATH: what the server at $port answers

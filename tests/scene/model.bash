@@ -25,7 +25,7 @@ cut_model() { # DIR BLOCKS: with the tokenizer and the texts that lie beside it
 narrow_model() { # DIR BLOCKS: a quarter as wide, too, for what does not need that it speaks well: of each tensor as many numbers as are left
     local from=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3 n header at bytes i
     mkdir "$1"
-    cp "$from"/*.jsonl "$from"/tokenizer*.json "$1"
+    cp "$from"/*.jsonl "$from"/tokenizer*.json "$from/README.txt" "$1"
     jq --argjson blocks "$2" '.num_hidden_layers = $blocks | .layer_types |= .[:$blocks] | .hidden_size /= 4 | .intermediate_size /= 4 | .head_dim /= 4' \
         "$from/config.json" >"$1/config.json"
     n=$(od -An -tu8 -N8 "$from/model.safetensors" | tr -d ' ')

@@ -16,7 +16,7 @@ b0.*: bits=3
 b0.*: skip          # wins
 b4.mlp.up: grid=asym solver=rtn
 END
-    cut_model "$BATS_FILE_TMPDIR/two" 2
+    narrow_model "$BATS_FILE_TMPDIR/two" 2
     job run --format gptq,dense
 }
 

@@ -17,7 +17,7 @@ setup() {
 }
 
 measure() { # MODEL: one JSON object, the source as the reference
-    ptq-eval --model "$1" --ref "$M" --data "$M/eval.jsonl" --window 512 --max-windows 4 --quiet --json
+    ptq-eval --model "$1" --ref "$M" --data "$M/eval.jsonl" --window 512 --max-windows 2 --quiet --json
 }
 
 @test "rotate: f32 has the same perplexity to 4 digits and more, bf16 is close" {
@@ -39,7 +39,7 @@ measure() { # MODEL: one JSON object, the source as the reference
 @test "rotate: the main job runs on a rotated model, at any thread count the same bytes" {
     ptq-rotate --quiet --model "$M" --threads 3 again
     cmp short/model.safetensors again/model.safetensors
-    ptq run "$ROOT/pipelines/gptq.pipe" --model short --data "$M/calib.jsonl" --tokens 4096 --length 256 --bits 4 --out four --quiet
+    ptq run "$ROOT/pipelines/gptq.pipe" --model short --data "$M/calib.jsonl" --tokens 2048 --length 256 --bits 4 --out four --quiet
     ptq-inspect --fast --json four | jq -e -s 'last.records | map(.stage) == ["rotate", "sample", "forward", "solve", "write"] and .[0].seed == 1'
     ptq-inspect --fast four | grep -q '^record  {"stage":"rotate",.*"kind":"random-hadamard"'
     measure four | jq -e '.perplexity / .ref_perplexity < 1.02'
