@@ -144,15 +144,16 @@ static void mark_predicted(struct importance_held *h, enum importance_loss loss)
         h->predicted[t] = loss == IMPORTANCE_ALL || !h->view.role || h->view.role[t] != ROLE_PROMPT;
 }
 
-static struct importance_held *held_make(const struct importance *f, const struct msg *chunk,
+static struct importance_held *held_make(const struct importance *f, struct msg **chunk,
                                          struct err *e)
 {
     struct importance_held *h = mem_array(1, sizeof *h, e);
 
     if (!h)
         return NULL;
-    if ((h->msg = msg_copy(chunk, e)) && chunk_read(h->msg, &h->view, e) == 0 &&
-        seen_chunk(f->m, &h->view, &h->seen, e) == 0) {
+    h->msg = *chunk;
+    *chunk = NULL;
+    if (chunk_read(h->msg, &h->view, e) == 0 && seen_chunk(f->m, &h->view, &h->seen, e) == 0) {
         h->T = h->view.T;
         h->nseq = h->view.nseq;
         h->number = h->view.chunk;
@@ -175,12 +176,13 @@ static uint64_t kept_bytes(const struct importance *f)
     return f->o.method == IMPORTANCE_VLMQ ? 2 * f->c->d * sizeof(float) : model_back_kept(f->c);
 }
 
-int importance_add(struct importance *f, const struct msg *chunk, struct err *e)
+int importance_add(struct importance *f, struct msg **chunk, struct err *e)
 {
+    const size_t bytes = msg_bytes(*chunk);
     struct chunk_view v;
     struct importance_held *h;
 
-    if (chunk_read(chunk, &v, e) < 0 || check_chunk(f, chunk, &v, e) < 0 ||
+    if (chunk_read(*chunk, &v, e) < 0 || check_chunk(f, *chunk, &v, e) < 0 ||
         !(h = held_make(f, chunk, e)))
         return -1;
     if (mem_grow((void **)&f->held, &f->cap, f->count + 1, sizeof *f->held, e) < 0) {
@@ -188,7 +190,7 @@ int importance_add(struct importance *f, const struct msg *chunk, struct err *e)
         return -1;
     }
     f->held[f->count++] = h;
-    f->waiting += h->T * kept_bytes(f);
+    f->waiting += h->T * kept_bytes(f) + (h->view.images.n ? bytes : 0); /* the pixels go on */
     return 0;
 }
 

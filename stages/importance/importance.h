@@ -27,8 +27,9 @@ struct importance_io {
 struct importance *importance_open(struct model *m, struct par *par,
                                    const struct importance_opts *o, struct err *e);
 void importance_close(struct importance **f);
-/* Takes a chunk, a copy. ERR_USE: it is not of this model, or has weights of sites already. */
-int importance_add(struct importance *f, const struct msg *chunk, struct err *e);
+/* Takes a chunk: *chunk is NULL then. ERR_USE: it is not of this model, or has weights of sites
+ * already. */
+int importance_add(struct importance *f, struct msg **chunk, struct err *e);
 /* 1: those that wait fill the memory allowed. */
 int importance_full(const struct importance *f);
 /* Measures those that wait, and emits what is complete. ERR_SYS: a signal asked to stop. */

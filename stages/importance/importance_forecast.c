@@ -30,6 +30,13 @@ static int block_bytes(const struct config *c, const struct sites *sites, size_t
     return 0;
 }
 
+/* Pixels of the chunks that are here together; the copy of one that goes on is made when values and
+ * gradients are gone. */
+static double pixels_bytes(const struct forecast_pictures *p, double chunks)
+{
+    return p->rows ? chunks * p->mean / (double)p->rows * (double)p->bytes : 0;
+}
+
 int importance_forecast_make(const struct importance_opts *o, const struct config *c,
                              const struct sites *sites, const struct forecast *f, size_t processes,
                              struct importance_forecast *out, struct err *e)
@@ -40,7 +47,10 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
                  row = vlmq ? 2 * sizeof(float) * d : (double)model_back_kept(c),
                  mine = ceil((double)f->lanes / (double)processes) *
                         ceil((double)f->chunks / (double)f->lanes) * chunk;
-    const double together = fmin(mine, (ceil((double)o->mem / (row * chunk))) * chunk),
+    const int whole = o->keep || o->method == IMPORTANCE_MBQ; /* goes by all chunks of the run */
+    const double each = row * chunk + (f->pictures.rows ? (double)f->pictures.bytes : 0),
+                 together = fmin(mine, ceil((double)o->mem / each) * chunk),
+                 pixels = pixels_bytes(&f->pictures, (whole ? mine : together) / chunk),
                  scores = 3 * sizeof(float) * threads * fmin(length, ATTENTION_QUERIES) * length,
                  head = vlmq ? 0 : sizeof(float) * (double)c->vocab * (d + HEAD_ROWS),
                  tokens = sizeof(float) * together * (double)sites->count;
@@ -58,7 +68,7 @@ int importance_forecast_make(const struct importance_opts *o, const struct confi
         for (size_t k = 0; k < sites->site[i].count; k++)
             weights += sizeof(float) * (double)sites->site[i].linear[k].rows *
                        (double)sites->site[i].inputs;
-    out->bytes =
-        (uint64_t)(forecast_blocks(threads) + together * row + weights + block + head + scores);
+    out->bytes = (uint64_t)(forecast_blocks(threads) + together * row + weights + block + head +
+                            scores + pixels);
     return 0;
 }

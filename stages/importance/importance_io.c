@@ -5,13 +5,15 @@
 #include <math.h>
 #include <stdio.h>
 #include "../../common/base/log.h"
+#include "../../common/base/mem.h"
 #include "../../common/base/plural.h"
 #include "../../common/base/sig.h"
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
 #include "importance_opts.h"
 
-#define CHUNKS_CREDIT 1024 /* token ids are small */
+#define CHUNKS_CREDIT 1024 /* token ids are small, pixels are not: then one chunk at a time */
+#define CHUNKS_BYTES ((size_t)1 << 20)
 
 struct ends {
     struct link *in, *out;
@@ -39,7 +41,7 @@ static int take_chunk(void *ctx, struct msg **m, struct err *e)
 {
     struct ends *l = ctx;
 
-    if (importance_add(l->core, *m, e) < 0)
+    if (importance_add(l->core, m, e) < 0)
         return e->kind == ERR_USE ? PUMP_REFUSED : -1;
     return importance_full(l->core) ? importance_work(l->core, &l->io, e) : 0;
 }
@@ -89,6 +91,7 @@ static int links_open(struct ends *l, const struct stage *s, struct err *e)
                       &(struct link_opts){.name = "importance",
                                           .takes = LINK_KIND(MSG_CHUNK),
                                           .credit_messages = CHUNKS_CREDIT,
+                                          .credit_bytes = CHUNKS_BYTES,
                                           .keys = s->keys,
                                           .insecure = s->insecure},
                       e);
@@ -113,6 +116,8 @@ int importance_io_run(struct stage *s, struct err *e)
     struct model *model = par ? model_open(c->model, par, e) : NULL;
     int rc = -1;
 
+    if (model && model_config(model)->vision)
+        mem_return_freed(); /* pixels of one chunk after the other */
     l.core = model ? importance_open(model, par, &c->core, e) : NULL;
     if (l.core && links_open(&l, s, e) == 0)
         rc = serve(&l, c, e);
