@@ -194,4 +194,6 @@ void child_close(struct child *c)
         fclose(c->log);
     c->err.fd = c->status.fd = -1;
     c->log = NULL;
+    free(c->waits);
+    c->waits = NULL;
 }

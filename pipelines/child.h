@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include "../common/base/err.h"
 #include "launch.h"
+#include "waits.h"
 
 #define CHILD_LINE 2048
 
@@ -53,6 +54,7 @@ struct child {
     double stall_next;     /* when it is to be said that it does not; 0: not before its time */
     double stall_cpu;      /* CPU seconds that it had half-way there; < 0: not looked yet */
     struct rusage usage;
+    struct waits *waits; /* owned; NULL: it told nothing of its waiting, or memory was out */
 };
 
 /* Between fork and exec: a process group of its own, no signal blocked but that of pause.h,

@@ -402,11 +402,14 @@ static int start(const struct run_opts *o, struct route *t, const char *sockets,
         log_info("%llu of %zu sites are committed in '%s': the same command again goes on behind "
                  "them",
                  (unsigned long long)s.watch.committed, sites->count, out);
-    if (rc == 0 && !o->quiet)
+    if (rc == 0 && !o->quiet) {
         costs_print(stderr, r, &s);
+        waits_print(stderr, r, &s);
+    }
     if (rc == 0 && sites && out)
         loads_end(&x.loads, out, sites);
-    if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0)
+    if (rc == 0 && out && (rc = costs_write(out, r, &s, e)) == 0 &&
+        (rc = waits_write(out, r, &s, e)) == 0)
         log_info("the result lies in %s", out);
 out:
     hosts_close(&s.hosts);

@@ -99,6 +99,8 @@ static void on_status(void *ctx, struct child *c, char *text)
                *lanes = json_as_text(json_get(j, "lanes"));
 
     stall_over(c, clock_wall());
+    if (json_get(j, "waited") && (c->waits || (c->waits = mem_array(1, sizeof *c->waits, NULL))))
+        waits_take(c->waits, c->started, json_get(j, "waited"), clock_wall());
     if (at && bound) {
         if (l->s->hosts)
             hosts_bound(l->s->hosts, bound, at);

@@ -16,7 +16,7 @@
 #include "term.h"
 
 #define INTERVAL 0.1
-#define ALIVE_SECONDS 0.5
+#define ALIVE_SECONDS 0.25
 #define PLAIN_SECONDS 10.0 /* between two lines where no terminal is */
 
 static struct {
@@ -35,6 +35,11 @@ static struct {
     int owned;
     pthread_t owner; /* thread of status_init */
     double alive;    /* when that was last said */
+    struct {
+        char whom[STATUS_WHOM];
+        double seconds;
+    } wait[STATUS_WAITS];
+    size_t waits;
 } now = {.fd = -1};
 static atomic_ullong work, received, went;
 static atomic_llong queued;
@@ -259,21 +264,53 @@ void status_bound(const char *here, const char *address)
     say_place("bound", here, address);
 }
 
+static int others(void)
+{
+    return now.owned && !pthread_equal(now.owner, pthread_self());
+}
+
+static void say_alive(void)
+{
+    char line[STATUS_WAITS * (STATUS_WHOM + 32) + 80];
+    int n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"alive\":true,\"waited\":{", now.stage);
+
+    for (size_t i = 0; i < now.waits && n > 0 && (size_t)n < sizeof line; i++)
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s\"%s\":%.3f", i ? "," : "",
+                      now.wait[i].whom, now.wait[i].seconds);
+    if (n > 0 && (size_t)n < sizeof line)
+        n += snprintf(line + n, sizeof line - (size_t)n, "}}\n");
+    if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
+        return; /* full or gone */
+}
+
 void status_alive(void)
 {
-    char line[80];
     double t;
-    int n;
 
-    if (now.owned && !pthread_equal(now.owner, pthread_self()))
+    if (others())
         return;
     atomic_fetch_add_explicit(&work, 1, memory_order_relaxed);
     if (now.fd < 0 || (t = clock_wall()) - now.alive < ALIVE_SECONDS)
         return;
     now.alive = t;
-    n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"alive\":true}\n", now.stage);
-    if (n > 0 && (size_t)n < sizeof line && write(now.fd, line, (size_t)n) < 0)
-        return; /* full or gone */
+    say_alive();
+}
+
+void status_waited(const char *whom, double seconds)
+{
+    char clean[STATUS_WHOM];
+    size_t i = 0;
+
+    if (now.fd < 0 || others())
+        return;
+    copy_plain(clean, sizeof clean, whom);
+    while (i < now.waits && strcmp(now.wait[i].whom, clean) != 0)
+        i++;
+    if (i == STATUS_WAITS)
+        i--;
+    else if (i == now.waits)
+        memcpy(now.wait[now.waits++].whom, clean, sizeof clean);
+    now.wait[i].seconds += seconds;
 }
 
 uint64_t status_work(void)
@@ -288,6 +325,8 @@ int status_watched(void)
 
 void status_end(void)
 {
+    if (now.fd >= 0 && now.waits && !others())
+        say_alive();
     if (now.drawn && write(2, "\r\033[K", 4) < 0)
         return;
     now.drawn = 0;

@@ -47,8 +47,14 @@ void status_lanes(const char *lanes);
  * {"stage","bound","at"}. */
 void status_bound(const char *here, const char *address);
 /* The thread that status_init was called on goes on; of any other it counts for nothing. As often
- * as it likes: a line {"stage","alive"} goes to the supervisor twice a second at most. */
+ * as it likes: a line {"stage","alive","waited"} goes to the supervisor four times a second at most. */
 void status_alive(void);
+/* Of that thread too: it stood still for so long. whom: "for solve", "until reduce takes"; what it
+ * waited for each in all goes out with the next of these lines, and with status_end(). Of more than
+ * STATUS_WAITS of them the last one counts all further ones. */
+void status_waited(const char *whom, double seconds);
+#define STATUS_WAITS 8
+#define STATUS_WHOM 64       /* bytes that hold one */
 #define STATUS_ALIVE_MS 1000 /* who waits for longer wakes so often to say it */
 /* How often it was said, for who asks from another thread. */
 uint64_t status_work(void);

@@ -224,11 +224,27 @@ static int ready_mark(struct link **l, size_t n, int *ready, struct err *e)
     return count;
 }
 
+/* What the stage stood still since *from for: the first that is ready; as long as none is, the one
+ * that was last. */
+static void poll_count(struct link **l, size_t n, const int *ready, double *from)
+{
+    struct link *whom = l[0];
+
+    for (size_t i = 0; i < n; i++) {
+        if (ready[i]) {
+            whom = l[i];
+            break;
+        }
+        whom = l[i]->came > whom->came ? l[i] : whom;
+    }
+    wait_count(whom, from);
+}
+
 int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e)
 {
     double until = wait_until(timeout_ms), from = clock_wall();
     struct pollfd *fds = mem_array(n + 2, sizeof *fds, e);
-    int count = -1;
+    int count = -1, stood = 0;
 
     if (!fds)
         return -1;
@@ -240,6 +256,8 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
         fds[n] = (struct pollfd){sig_fd(), POLLIN, 0};
         fds[n + 1] = link_output_poll();
         count = sig_draining() ? 0 : ready_mark(l, n, ready, e);
+        if (stood && n)
+            poll_count(l, n, ready, &from);
         if (count || sig_draining() || wait_ms(until) == 0)
             break;
         status_alive();
@@ -247,6 +265,7 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
             count = err_sys(e, "cannot wait for links");
             break;
         }
+        stood = 1;
         if (link_output_read(&fds[n + 1], e) != 0) {
             count = -1;
             break;
@@ -254,12 +273,11 @@ int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err 
     }
     free(fds);
     for (size_t i = 0; i < n; i++)
-        if (count)
+        if (count) {
+            l[i]->came = ready[i] ? clock_wall() : l[i]->came;
             wait_over(l[i]);
-        else
+        } else
             wait_explain(l[i], NULL);
-    if (n)
-        l[0]->wait_s += clock_wall() - from;
     return count;
 }
 

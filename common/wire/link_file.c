@@ -78,6 +78,7 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
 
         status_alive();
         r = poll(p, 3, wait_alive_ms(until));
+        wait_count(&f->l, &from);
         if (r < 0 && errno != EINTR) {
             r = err_sys(e, "%s", f->what);
             break;
@@ -96,7 +97,6 @@ static int fd_wait(struct file_link *f, short events, double until, int drain, s
                 break;
         }
     }
-    f->l.wait_s += clock_wall() - from;
     return r;
 }
 

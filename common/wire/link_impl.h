@@ -41,7 +41,7 @@ struct link {
     char *name;
     struct run_id own, *run; /* run: own, or that of the options */
     struct link_opts o;      /* defaults filled in, its name is the copy above */
-    double wait_s;
+    double wait_s, came; /* came: when it was last found ready */
     double waits, said; /* since when the stage waits for it, when that was last said; 0: not */
     int ended;          /* link_end was called */
 };
@@ -219,6 +219,8 @@ struct sock {
  * watches, each minute. */
 void wait_explain(struct link *l, const struct msg *m);
 void wait_over(struct link *l); /* it has got what it waited for */
+/* The stage stood still at l since *from, which is now from here on. */
+void wait_count(struct link *l, double *from);
 size_t peers_present(const struct sock *s, enum peer_state least); /* under mu; the lost: not */
 
 /* link_serve.c: the link's thread. */

@@ -157,11 +157,11 @@ static int stage_wait(struct sock *s, int (*ask)(struct sock *s, void *ctx, stru
             r = err_sys(e, "cannot wait for %s", s->l.address);
             break;
         }
+        wait_count(&s->l, &from);
         wait_explain(&s->l, m);
     }
     if (r)
         wait_over(&s->l);
-    s->l.wait_s += clock_wall() - from;
     return r;
 }
 

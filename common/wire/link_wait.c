@@ -2,6 +2,7 @@
 /* link_wait - a stage that waits says on whom: at once where somebody has not come, each minute
  * where all are there and nothing comes. With a supervisor the status lines say it. */
 #include <stdio.h>
+#include <string.h>
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/status.h"
@@ -13,6 +14,38 @@
 void wait_over(struct link *l)
 {
     l->waits = l->said = 0;
+}
+
+/* The stage at the other end; before it has come, the name of the endpoint. */
+static void neighbour(struct link *l, char out[32])
+{
+    struct sock *s = (struct sock *)l;
+    const char *slash = strrchr(l->address, '/');
+    size_t i = 0;
+
+    snprintf(out, 32, "%s", slash && slash[1] ? slash + 1 : l->address);
+    if (!link_is_sock(l))
+        return;
+    pthread_mutex_lock(&s->mu);
+    while (i < s->npeers && !s->peer[i]->name[0])
+        i++;
+    if (i < s->npeers)
+        snprintf(out, 32, "%s", s->peer[i]->name);
+    pthread_mutex_unlock(&s->mu);
+}
+
+void wait_count(struct link *l, double *from)
+{
+    const double now = clock_wall(), spent = now - *from;
+    char name[32], whom[STATUS_WHOM];
+
+    *from = now;
+    l->wait_s += spent;
+    if (!status_watched())
+        return;
+    neighbour(l, name);
+    snprintf(whom, sizeof whom, l->dir == LINK_IN ? "for %s" : "until %s takes", name);
+    status_waited(whom, spent);
 }
 
 /* Those that are there and have not ended, under mu. */

@@ -33,6 +33,17 @@ setup() {
     grep -q 'prefers-color-scheme:dark' page.html
 }
 
+@test "who waited for whom, no longer than there was time, and every process has its band" {
+    grep -q 'Who waited for whom' page.html
+    jq -e '[.processes[] | (.to - .from) as $took | ([.waited[]? | .seconds] | add // 0) as $all |
+        $all <= $took + 0.01 and ([.waited[]? | .each | add // 0] | add // 0) <= $all + 0.1] | all and length >= 5' "$out/.ptqflow/waits.json"
+    # the solver has nothing to do before the first problem is there
+    jq -e '.processes[] | select(.stage == "solve") | .waited[] | select(.for == "for reduce") | .seconds > 0' "$out/.ptqflow/waits.json"
+    for name in $(jq -r '.processes[].name' "$out/.ptqflow/waits.json"); do
+        grep -qE "class=\"tick\" text-anchor=\"end\">$name<" page.html
+    done
+}
+
 @test "names of folders are escaped" {
     grep -q 'a &lt;b&gt; &amp; c' page.html
     run -1 grep -q 'a <b>' page.html

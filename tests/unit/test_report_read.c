@@ -70,6 +70,34 @@ static void refused(const char *journal, const char *says)
         fail_msg("'%s' does not say '%s'", e.text, says);
 }
 
+/* What a page says, of whatever OUT holds. */
+static char *page_of(void)
+{
+    struct err e = {0};
+    struct report *r = report_open(dir, &e);
+    char *text = NULL, *copy;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+
+    if (!r || report_page_write(f, r, &e) < 0)
+        fail_msg("%s", e.text);
+    fclose(f);
+    report_close(&r);
+    assert_null(strstr(text, "nan"));
+    copy = strdup(text);
+    free(text);
+    return copy;
+}
+
+static void says(const char *what)
+{
+    char *text = page_of();
+
+    if (!strstr(text, what))
+        fail_msg("the page does not say '%s'", what);
+    free(text);
+}
+
 static void broken_lines_are_named(void **state)
 {
     struct err e = {0};
@@ -98,34 +126,16 @@ static void broken_lines_are_named(void **state)
     assert_null(report_open(dir, &e));
     assert_non_null(strstr(e.text, "run.json"));
     unlink(path);
-}
-
-/* What a page says, of whatever OUT holds. */
-static char *page_of(void)
-{
-    struct err e = {0};
-    struct report *r = report_open(dir, &e);
-    char *text = NULL, *copy;
-    size_t n;
-    FILE *f = open_memstream(&text, &n);
-
-    if (!r || report_page_write(f, r, &e) < 0)
-        fail_msg("%s", e.text);
-    fclose(f);
-    report_close(&r);
-    assert_null(strstr(text, "nan"));
-    copy = strdup(text);
-    free(text);
-    return copy;
-}
-
-static void says(const char *what)
-{
-    char *text = page_of();
-
-    if (!strstr(text, what))
-        fail_msg("the page does not say '%s'", what);
-    free(text);
+    put("waits.json", "{");
+    e = (struct err){0};
+    assert_null(report_open(dir, &e));
+    assert_non_null(strstr(e.text, "waits.json"));
+    put("waits.json", "{\"processes\":[{\"name\":\"<p>\",\"to\":4,\"width\":1,\"waited\":[{\"for\":"
+                      "\"until q takes\",\"seconds\":2,\"each\":[1,1,null,\"x\"]},7]},3]}");
+    says("&lt;p&gt;");
+    says("waits for q");
+    says("<td>50 %<");
+    unlink(path);
 }
 
 static void unfinished_runs_are_reported(void **state)

@@ -117,10 +117,43 @@ static void test_job(void **state)
     close(saved);
 }
 
+/* What a thread waited for: in all, by name, four times a second and at the end. */
+static void test_waited(void **state)
+{
+    char text[4096];
+    int p[2];
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(pipe(p), 0);
+    hand = 10;
+    status_init("x", p[1]);
+    status_waited("for \"a\"", 0.5);
+    status_alive();
+    status_waited("until b takes", 1);
+    status_waited("for a", 0.25);
+    hand = 10.2;
+    status_alive(); /* too soon */
+    hand = 10.25;
+    status_alive();
+    status_waited("for a", 1);
+    status_end();
+    close(p[1]);
+    n = read(p[0], text, sizeof text - 1);
+    assert_true(n > 0);
+    text[n] = 0;
+    assert_string_equal(
+        text,
+        "{\"stage\":\"x\",\"alive\":true,\"waited\":{\"for a\":0.500}}\n"
+        "{\"stage\":\"x\",\"alive\":true,\"waited\":{\"for a\":0.750,\"until b takes\":1.000}}\n"
+        "{\"stage\":\"x\",\"alive\":true,\"waited\":{\"for a\":1.750,\"until b takes\":1.000}}\n");
+    close(p[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_nobody), cmocka_unit_test(test_lines),
-                                       cmocka_unit_test(test_job)};
+                                       cmocka_unit_test(test_job), cmocka_unit_test(test_waited)};
 
     return cmocka_run_group_tests_name("status", tests, NULL, NULL);
 }

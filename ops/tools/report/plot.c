@@ -5,18 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+#include "plot_parts.h"
 #include "plot_scale.h"
 
-#define WIDTH 480.0
 #define HEIGHT 320.0
 #define LABEL 20.0 /* the label of y, turned, ends here; its ticks begin behind it */
 #define DIGIT 8.6  /* of a tick on a narrow screen, where the style sheet has it larger */
 #define KEYS 16.0  /* where title and legend begin */
-#define RIGHT 14.0
 #define TOP 34.0
 #define BOTTOM 44.0
 #define ROW 18.0
-#define COLOURS 8
 #define ORDERED 6
 
 struct axes {
@@ -59,7 +57,7 @@ void html_text(FILE *f, const char *text)
 static void colour(FILE *f, const struct plot *p, size_t i, size_t n)
 {
     if (!p->ordered)
-        fprintf(f, "c%zu", i % COLOURS);
+        fprintf(f, "c%zu", i % PLOT_COLOURS);
     else
         fprintf(f, "q%zu", n > 1 ? (i * (ORDERED - 1) + (n - 1) / 2) / (n - 1) : 0);
 }
@@ -84,8 +82,8 @@ static void mark(FILE *f, size_t shape, double x, double y, double r)
     }
 }
 
-static void words(FILE *f, double x, double y, const char *class, const char *anchor,
-                  const char *text)
+void plot_words(FILE *f, double x, double y, const char *class, const char *anchor,
+                const char *text)
 {
     fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\" text-anchor=\"%s\">", x, y, class, anchor);
     html_text(f, text);
@@ -117,7 +115,7 @@ static size_t legend_place(const char *const *names, size_t n, size_t i, double 
     for (size_t k = 0; k < n; k++) {
         double w = text_width(names[k]) + 40;
 
-        if (at + w > WIDTH && k) {
+        if (at + w > PLOT_WIDTH && k) {
             at = KEYS;
             line++;
         }
@@ -130,7 +128,7 @@ static size_t legend_place(const char *const *names, size_t n, size_t i, double 
     return line + 1;
 }
 
-static double legend_height(const char *const *names, size_t n)
+double plot_legend_height(const char *const *names, size_t n)
 {
     double x;
     size_t row;
@@ -138,12 +136,12 @@ static double legend_height(const char *const *names, size_t n)
     return n ? ROW * (double)legend_place(names, n, 0, &x, &row) + 6 : 0;
 }
 
-static void start(FILE *f, const struct plot *p, double height)
+void plot_start(FILE *f, const char *title, double height)
 {
-    fprintf(f, "<figure><svg viewBox=\"0 0 %.0f %.0f\" role=\"img\"><title>", WIDTH, height);
-    html_text(f, p->title);
+    fprintf(f, "<figure><svg viewBox=\"0 0 %.0f %.0f\" role=\"img\"><title>", PLOT_WIDTH, height);
+    html_text(f, title);
     fputs("</title>\n", f);
-    words(f, KEYS, 18, "head", "start", p->title);
+    plot_words(f, KEYS, 18, "head", "start", title);
 }
 
 /* The room that the ticks of y take decides where the plot begins. */
@@ -172,7 +170,7 @@ static void axis_y(FILE *f, const struct plot *p, const struct axes *r)
 
         number_text(t.at[i], 3, text);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", r->x.from, y, r->x.to);
-        words(f, r->left - 7, y + 4, "tick", "end", text);
+        plot_words(f, r->left - 7, y + 4, "tick", "end", text);
     }
     fprintf(f,
             "<text transform=\"translate(14 %.1f) rotate(-90)\" class=\"label\" "
@@ -188,15 +186,16 @@ static void axis_x(FILE *f, const struct plot *p, const struct axes *r)
     char text[SCALE_TEXT];
 
     scale_ticks(&r->x, 8, p->whole_x, &t);
-    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r->left, r->y.from, WIDTH - RIGHT);
+    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r->left, r->y.from,
+            PLOT_WIDTH - PLOT_RIGHT);
     for (size_t i = 0; i < t.count; i++) {
         double x = scale_at(&r->x, t.at[i]);
 
         number_text(t.at[i], 3, text);
         fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fv4\"/>", x, r->y.from);
-        words(f, x, r->y.from + 17, "tick", "middle", text);
+        plot_words(f, x, r->y.from + 17, "tick", "middle", text);
     }
-    words(f, (r->x.from + r->x.to) / 2, r->y.from + 35, "label", "middle", p->x_label);
+    plot_words(f, (r->x.from + r->x.to) / 2, r->y.from + 35, "label", "middle", p->x_label);
 }
 
 static void grow(double v, int log, double *lo, double *hi)
@@ -221,7 +220,7 @@ static void fit(const struct plot *p, const struct plot_series *s, size_t n, str
     grow(p->line_y, p->log_y, &y0, &y1);
     scale_fit(&r->y, y0, y1, p->log_y, HEIGHT - BOTTOM, TOP);
     r->left = left_of(&r->y);
-    scale_exact(&r->x, x0, x1, p->log_x, r->left + inset, WIDTH - RIGHT - inset);
+    scale_exact(&r->x, x0, x1, p->log_x, r->left + inset, PLOT_WIDTH - PLOT_RIGHT - inset);
 }
 
 static void series_line(FILE *f, const struct axes *r, const struct plot_series *s, size_t dash)
@@ -285,7 +284,7 @@ static void legend_entry(FILE *f, const struct plot *p, const struct plot_series
         fputs("/>", f);
     }
     fputs("</g>", f);
-    words(f, x + 27, y, "key", "start", s->name);
+    plot_words(f, x + 27, y, "key", "start", s->name);
 }
 
 void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size_t n)
@@ -299,14 +298,15 @@ void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size
     for (size_t i = 0; i < n; i++)
         names[i] = s[i].name;
     fit(p, s, n, &r);
-    start(f, p, HEIGHT + legend_height(names, n));
+    plot_start(f, p->title, HEIGHT + plot_legend_height(names, n));
     axis_y(f, p, &r);
     axis_x(f, p, &r);
     if (isfinite(p->line_y)) {
         double y = scale_at(&r.y, p->line_y);
 
-        fprintf(f, "<path class=\"limit\" d=\"M%.1f %.1fH%.1f\"/>", r.left, y, WIDTH - RIGHT);
-        words(f, WIDTH - RIGHT - 4, y - 5, "tick", "end", p->line_name);
+        fprintf(f, "<path class=\"limit\" d=\"M%.1f %.1fH%.1f\"/>", r.left, y,
+                PLOT_WIDTH - PLOT_RIGHT);
+        plot_words(f, PLOT_WIDTH - PLOT_RIGHT - 4, y - 5, "tick", "end", p->line_name);
     }
     for (size_t i = 0; i < n; i++) {
         fputs("<g class=\"", f);
@@ -325,6 +325,19 @@ void plot_lines(FILE *f, const struct plot *p, const struct plot_series *s, size
     fputs("</svg></figure>\n", f);
 }
 
+void plot_legend(FILE *f, const char *const *names, size_t n, double y)
+{
+    double x = 0;
+    size_t row = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        legend_place(names, n, i, &x, &row);
+        fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>",
+                i % PLOT_COLOURS, x + 8, y + 2 + ROW * (double)row);
+        plot_words(f, x + 27, y + 12 + ROW * (double)row, "key", "start", names[i]);
+    }
+}
+
 static void bar(FILE *f, const struct axes *r, double x, double w, double v, size_t i,
                 const char *name, const char *unit)
 {
@@ -335,42 +348,40 @@ static void bar(FILE *f, const struct axes *r, double x, double w, double v, siz
         return;
     number_text(v, 2, text); /* the table beside it has more digits */
     fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>",
-            i % COLOURS, x, y, w, low - y);
+            i % PLOT_COLOURS, x, y, w, low - y);
     html_text(f, name);
     fprintf(f, ": %s %s</title></rect>\n", text, unit);
     if (text_width(text) * 0.75 <= w + 2)
-        words(f, x + w / 2, y - 4, "small", "middle", text);
+        plot_words(f, x + w / 2, y - 4, "small", "middle", text);
 }
 
 void plot_bars(FILE *f, const struct plot *p, const char *const *series, size_t nseries,
                const char *const *groups, size_t ngroups, const double *value, const char *unit)
 {
     struct axes r;
-    double top = 0, low = 0, x = 0, step, w;
-    size_t row = 0, every = (size_t)ceil((double)ngroups / 12);
+    double top = 0, low = 0, step, w;
+    size_t every = (size_t)ceil((double)ngroups / 12);
 
     for (size_t i = 0; i < ngroups * nseries; i++)
         grow(value[i], 0, &low, &top);
     scale_fit(&r.y, 0, top > 0 ? top : 1, 0, HEIGHT - BOTTOM, TOP + 8);
     r.left = left_of(&r.y);
-    scale_exact(&r.x, 0, 1, 0, r.left, WIDTH - RIGHT);
-    step = (WIDTH - RIGHT - r.left) / (double)(ngroups ? ngroups : 1);
+    scale_exact(&r.x, 0, 1, 0, r.left, PLOT_WIDTH - PLOT_RIGHT);
+    step = (PLOT_WIDTH - PLOT_RIGHT - r.left) / (double)(ngroups ? ngroups : 1);
     w = step * 0.78 / (double)(nseries ? nseries : 1);
-    start(f, p, HEIGHT + legend_height(series, nseries));
+    plot_start(f, p->title, HEIGHT + plot_legend_height(series, nseries));
     axis_y(f, p, &r);
     for (size_t g = 0; g < ngroups; g++)
         for (size_t i = 0; i < nseries; i++)
             bar(f, &r, r.left + step * ((double)g + 0.11) + w * (double)i + 0.5,
                 w - 1 > 0.5 ? w - 1 : 0.5, value[g * nseries + i], i, series[i], unit);
-    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r.left, r.y.from, WIDTH - RIGHT);
+    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", r.left, r.y.from,
+            PLOT_WIDTH - PLOT_RIGHT);
     for (size_t g = 0; g < ngroups; g += every)
-        words(f, r.left + step * ((double)g + 0.5), r.y.from + 17, "tick", "middle", groups[g]);
-    words(f, (r.left + WIDTH - RIGHT) / 2, r.y.from + 35, "label", "middle", p->x_label);
-    for (size_t i = 0; i < nseries; i++) {
-        legend_place(series, nseries, i, &x, &row);
-        fprintf(f, "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>",
-                i % COLOURS, x + 8, HEIGHT + 2 + ROW * (double)row);
-        words(f, x + 27, HEIGHT + 12 + ROW * (double)row, "key", "start", series[i]);
-    }
+        plot_words(f, r.left + step * ((double)g + 0.5), r.y.from + 17, "tick", "middle",
+                   groups[g]);
+    plot_words(f, (r.left + PLOT_WIDTH - PLOT_RIGHT) / 2, r.y.from + 35, "label", "middle",
+               p->x_label);
+    plot_legend(f, series, nseries, HEIGHT);
     fputs("</svg></figure>\n", f);
 }

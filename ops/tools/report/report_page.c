@@ -29,7 +29,7 @@ static int sections(struct page *p)
     section_experts(p);
     if (section_images(p))
         return -1;
-    if (section_costs(p))
+    if (section_waits(p) || section_costs(p))
         return -1;
     if (p->r->nsites)
         section_sites(p);

@@ -184,11 +184,13 @@ static void kinds_sort(struct report *r)
 static int extras_read(struct report *r, struct err *e)
 {
     char *run = mem_printf(e, "%s/.ptqflow/run.json", r->path),
+         *waits = mem_printf(e, "%s/.ptqflow/waits.json", r->path),
          *failed = mem_printf(e, "%s/.ptqflow/failed", r->path);
     size_t n;
     int rc = -1;
 
-    if (!run || !failed || (fs_exists(run) && !(r->run = json_read(run, e))) ||
+    if (!run || !waits || !failed || (fs_exists(run) && !(r->run = json_read(run, e))) ||
+        (fs_exists(waits) && !(r->waits = json_read(waits, e))) ||
         (fs_exists(failed) && !(r->failed = fs_read(failed, 1 << 16, &n, e))))
         goto out;
     if (r->run && json_kind(r->run) != JSON_KIND_OBJECT) {
@@ -198,6 +200,7 @@ static int extras_read(struct report *r, struct err *e)
     rc = 0;
 out:
     free(run);
+    free(waits);
     free(failed);
     return rc;
 }
@@ -261,6 +264,7 @@ void report_close(struct report **rp)
         free(r->experts[i]);
     json_destroy(&r->records);
     json_destroy(&r->run);
+    json_destroy(&r->waits);
     json_destroy(&r->evals);
     free(r->failed);
     free(r->problems_why);

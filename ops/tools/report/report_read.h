@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report_read - what a run left behind, read back for ptq-report: its journal, its run.json, and
- * a recorded stream of problems.
+/* report_read - what a run left behind, read back for ptq-report: its journal, its run.json and
+ * waits.json, and a recorded stream of problems.
  *
  * Reads only, and works on a run that is still going or that failed: a last line without its
  * newline is left out (cut is set). Texts belong to the records and live as long as the report.
@@ -50,6 +50,7 @@ struct report_pictures; /* report_pictures.h */
 struct report {
     char *path, *journal;            /* OUT; its journal.jsonl */
     struct json *records, *run;      /* run NULL: no run.json */
+    struct json *waits;              /* NULL: no waits.json */
     const struct json *start, *done; /* NULL: not there (yet) */
     const char *note;                /* why it was made so; NULL: nothing is said */
     struct json *evals;              /* evals.h; empty: none */

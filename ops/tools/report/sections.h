@@ -20,6 +20,7 @@ int section_images(struct page *p);   /* report_images.c */
 int section_windows(struct page *p);  /* report_windows.c: where windows learned */
 int section_spectra(struct page *p);  /* report_spectra.c */
 void section_experts(struct page *p); /* report_experts.c: where there are any */
+int section_waits(struct page *p);    /* report_waits.c: where that is known */
 int section_costs(struct page *p);    /* report_costs.c */
 void section_sites(struct page *p);   /* report_summary.c: the numbers of every site */
 void section_variables(struct page *p);
