@@ -54,6 +54,7 @@ struct hosts {
     struct err lost; /* a worker that took part in it; kind 0: none */
     struct host *host;
     size_t count, room;
+    struct hosts_waits waits;
 };
 
 /* ---- addresses ---- */
@@ -109,6 +110,7 @@ void hosts_close(struct hosts **hp)
     places_clear(&h->places);
     free(h->places.at);
     free(h->host);
+    hosts_waits_release(&h->waits);
     free(h);
 }
 
@@ -234,6 +236,11 @@ int hosts_lost(const struct hosts *h, struct err *e)
     if (h->lost.kind)
         *e = h->lost;
     return h->lost.kind != ERR_NONE;
+}
+
+const struct hosts_waits *hosts_waited(const struct hosts *h)
+{
+    return &h->waits;
 }
 
 int hosts_share(const struct hosts *h)
@@ -431,6 +438,8 @@ static void ping_take(const struct supervise *s, struct host *x, const struct ms
     x->heard = clock_wall();
     x->gone = 0;
     failure_take(s->hosts, x, m);
+    hosts_waits_take(&s->hosts->waits, (size_t)(x - s->hosts->host), x->name,
+                     json_get(m->meta, "processes"), x->heard);
     json_as_int(json_get(m->meta, "number"), &knows);
     work = work_make(s, x, &wanted);
     if (work && knows == wanted) {

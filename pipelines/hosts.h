@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include "../common/base/err.h"
 #include "../common/base/json.h"
+#include "hosts_waits.h"
 #include "launch.h"
 
 struct supervise;
@@ -55,6 +56,8 @@ int hosts_request(struct supervise *s, uint64_t client, const char *cmd,
                   const struct json *request);
 /* An array of {"name", "state", "forward", "solve"}, for who looks at the run; NULL: no memory. */
 struct json *hosts_list(const struct hosts *h);
+/* What processes of workers stood still for. */
+const struct hosts_waits *hosts_waited(const struct hosts *h);
 /* Some take part in it. */
 int hosts_share(const struct hosts *h);
 /* Listens and answers; after every turn of the supervisor. */

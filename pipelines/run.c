@@ -29,6 +29,7 @@
 #include "rundir.h"
 #include "shelf.h"
 #include "supervise.h"
+#include "waits_say.h"
 
 struct run_opts {
     int help, dry_run, keep, quiet, save_state;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* waits - what the processes of a run stood still for, over its time, from what their links tell
+/* waits - what a process of a run stood still for, over its time, from what its links tell
  * (status_waited). A process costs the same room however long the run is: its time is cut into at
  * most WAITS_PIECES pieces, which grow twice as long whenever they are used up. */
 #ifndef PTQ_WAITS_H
 #define PTQ_WAITS_H
 
 #include <stddef.h>
-#include <stdio.h>
-#include "../common/base/err.h"
 #include "../common/base/json.h"
 #include "../common/base/status.h"
 
@@ -27,13 +25,5 @@ struct waits {         /* zeroed: nothing was told yet */
  * between the line before and this one. waited: {NAME: seconds so far}; what is no number, or less
  * than before, is passed over. */
 void waits_take(struct waits *w, double from, const struct json *waited, double now);
-
-struct supervise;
-struct recipe;
-/* A line for each stage whose processes waited: "forward 31% (22% for write, 9% until ...)". */
-void waits_print(FILE *f, const struct recipe *r, const struct supervise *s);
-/* OUT/.ptqflow/waits.json: {"seconds", "processes": [{"name", "stage", "from", "to", "width",
- * "waited": [{"for", "seconds", "each"}]}]}; from and to in seconds since the run began. */
-int waits_write(const char *out, const struct recipe *r, const struct supervise *s, struct err *e);
 
 #endif

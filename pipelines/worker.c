@@ -86,15 +86,34 @@ static void say_join(struct worker *w)
     say(w, m);
 }
 
+/* [{"name", "age", "waited"}] of those that have told of their waiting. */
+static struct json *waited(const struct worker *w)
+{
+    struct json *list = json_new_array();
+
+    for (size_t i = 0; i < w->count; i++) {
+        const struct slot *s = w->slot[i];
+        struct json *o =
+            s->waited && s->child.pid > 0 && !s->child.exited ? json_new_object() : NULL;
+
+        if (o && (json_set_text(o, "name", s->plan.label) ||
+                  json_set_real(o, "age", clock_wall() - s->child.started) ||
+                  json_set(o, "waited", json_clone(s->waited)) || json_push(list, o) != 0))
+            json_destroy(&list);
+    }
+    return list;
+}
+
 static void say_ping(struct worker *w)
 {
     struct msg *m = msg_create(MSG_PING, "worker", NULL);
 
-    if (m && (json_set_int(m->meta, "number", w->number) ||
-              (w->failed.kind && w->failed_at <= 0 &&
-               (json_set_text(m->meta, "failed", w->failed.text) ||
-                json_set_int(m->meta, "code", w->failed.kind) ||
-                json_set_int(m->meta, "epoch", w->failed_epoch)))))
+    if (m &&
+        (json_set(m->meta, "processes", waited(w)) || json_set_int(m->meta, "number", w->number) ||
+         (w->failed.kind && w->failed_at <= 0 &&
+          (json_set_text(m->meta, "failed", w->failed.text) ||
+           json_set_int(m->meta, "code", w->failed.kind) ||
+           json_set_int(m->meta, "epoch", w->failed_epoch)))))
         msg_destroy(&m);
     say(w, m);
 }
@@ -165,9 +184,15 @@ static void on_line(void *ctx, struct child *c, char *text)
 
 static void on_status(void *ctx, struct child *c, char *text)
 {
-    (void)ctx;
-    (void)c;
-    (void)text;
+    struct worker *w = ctx;
+    struct json *j = json_parse(text, strlen(text), "status", NULL);
+
+    for (size_t i = 0; i < w->count && json_get(j, "waited"); i++)
+        if (&w->slot[i]->child == c) {
+            json_destroy(&w->slot[i]->waited);
+            w->slot[i]->waited = json_clone(json_get(j, "waited"));
+        }
+    json_destroy(&j);
 }
 
 /* One of the forward pass has failed, and its neighbours with it: who was refused, or ended by a

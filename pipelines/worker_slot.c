@@ -194,6 +194,7 @@ void slot_destroy(struct slot **sp)
     free(s->plan.label);
     free(s->plan.program);
     free(s->said);
+    json_destroy(&s->waited);
     free(s);
 }
 

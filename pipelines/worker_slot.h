@@ -28,8 +28,9 @@ struct slot {
     struct child child;
     size_t starts;
     int64_t epoch;
-    double again; /* when it is to be started again; 0: not */
-    int unwanted; /* the head does not speak of it any more */
+    double again;        /* when it is to be started again; 0: not */
+    struct json *waited; /* what it has told last of its waiting; NULL: nothing */
+    int unwanted;        /* the head does not speak of it any more */
 };
 
 /* What the head said of one process. ERR_USE: it may not say that. */

@@ -47,7 +47,8 @@ void status_lanes(const char *lanes);
  * {"stage","bound","at"}. */
 void status_bound(const char *here, const char *address);
 /* The thread that status_init was called on goes on; of any other it counts for nothing. As often
- * as it likes: a line {"stage","alive","waited"} goes to the supervisor four times a second at most. */
+ * as it likes: a line {"stage","alive","waited"} goes to the supervisor four times a second at
+ * most. */
 void status_alive(void);
 /* Of that thread too: it stood still for so long. whom: "for solve", "until reduce takes"; what it
  * waited for each in all goes out with the next of these lines, and with status_end(). Of more than

@@ -41,7 +41,7 @@ struct link {
     char *name;
     struct run_id own, *run; /* run: own, or that of the options */
     struct link_opts o;      /* defaults filled in, its name is the copy above */
-    double wait_s, came; /* came: when it was last found ready */
+    double wait_s, came;     /* came: when it was last found ready */
     double waits, said; /* since when the stage waits for it, when that was last said; 0: not */
     int ended;          /* link_end was called */
 };

@@ -151,6 +151,9 @@ forward_of_head() {
     until_true grep -q 'has left: it was asked to leave' head.log
     finish $head 0 head.log
     same_bytes
+    # and for whom the workers' processes waited stands beside the head's own
+    jq -e '[.processes[] | select(.name | test("^[^ ]+ forward[.][0-9]")) | .waited | map(.seconds) | add > 0] | any' out/.ptqflow/waits.json
+    jq -e '[.processes[] | select(.stage == "forward" and (.name | contains(" ") | not))] | length > 0' out/.ptqflow/waits.json
 }
 
 @test "a run whose worker is awaited says so; paused, all of it rests; drained, the worker leaves: the same bytes" {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../../ops/tools/report/plot_bands.h"
+#include "../../pipelines/hosts_waits.h"
 #include "../../pipelines/waits.h"
 
 static void told(struct waits *w, double now, const char *text)
@@ -90,6 +91,44 @@ static void nonsense_is_passed_over(void **state)
     assert_int_equal(w.count, STATUS_WAITS);
 }
 
+static void heard(struct hosts_waits *x, double now, const char *text)
+{
+    struct err e = {0};
+    struct json *j = json_parse(text, strlen(text), "ping", &e);
+
+    assert_non_null(j);
+    hosts_waits_take(x, 3, "a", j, now);
+    json_destroy(&j);
+}
+
+static void workers_are_kept_within_bounds(void **state)
+{
+    struct hosts_waits x = {0};
+    char text[64];
+
+    (void)state;
+    heard(&x, 100, "{}");
+    heard(&x, 100,
+          "[1,null,{\"name\":\"p\"},{\"name\":\"p\",\"age\":-1},{\"name\":\"p\",\"age\":101},"
+          "{\"age\":1},{\"name\":4,\"age\":1}]");
+    assert_int_equal(x.count, 0);
+    heard(&x, 100, "[{\"name\":\"forward.1\",\"age\":10,\"waited\":{\"for b\":5}}]");
+    heard(&x, 101, "[{\"name\":\"forward.1\",\"age\":10.6,\"waited\":{\"for b\":6}}]");
+    assert_int_equal(x.count, 1);
+    assert_string_equal(x.row[0]->name, "a forward.1");
+    assert_string_equal(x.row[0]->stage, "forward");
+    assert_float_equal(x.row[0]->w.sum[0], 6, 0);
+    heard(&x, 110, "[{\"name\":\"forward.1\",\"age\":1,\"waited\":{\"for b\":0.5}}]"); /* another */
+    assert_int_equal(x.count, 2);
+    assert_float_equal(x.row[1]->w.sum[0], 0.5, 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "[{\"name\":\"n%d\",\"age\":1,\"waited\":7}]", i);
+        heard(&x, 120, text);
+    }
+    assert_int_equal(x.count, HOSTS_WAITS_EACH);
+    hosts_waits_release(&x);
+}
+
 static char *drawn(const struct band *b, size_t n)
 {
     static const char *const names[] = {"at work", "waits for <b>"};
@@ -147,6 +186,7 @@ int main(void)
         cmocka_unit_test(what_is_new_lies_between_two_lines),
         cmocka_unit_test(a_long_run_takes_no_more_room),
         cmocka_unit_test(nonsense_is_passed_over),
+        cmocka_unit_test(workers_are_kept_within_bounds),
         cmocka_unit_test(bands_are_as_high_as_their_shares),
         cmocka_unit_test(odd_bands_are_drawn_too),
     };
