@@ -162,6 +162,10 @@ static void test_next_receiver(void **state)
     struct link *in = open_ok(bound, LINK_IN, IN(.lease = &r0)),
                 *out = open_ok(url, LINK_OUT, OUT());
 
+    struct err e = {0};
+    struct msg *m;
+    int from;
+
     (void)state;
     for (int i = 0; i < 4; i++)
         send_ok(out, i, 10);
@@ -170,9 +174,13 @@ static void test_next_receiver(void **state)
     recv_ok(in, 2); /* it has come back for more than 1 */
     link_close(&in);
     in = open_ok(bound, LINK_IN, IN(.lease = &r1));
-    recv_ok(in, 2);
+    assert_int_equal(link_recv(in, &m, 10000, &e), 1);
+    from = number_of(m);
+    msg_destroy(&m);
+    assert_in_range(from, 0, 2); /* its last word may have been lost with it: then once more */
+    for (int i = from + 1; i < 4; i++)
+        recv_ok(in, i);
     send_ok(out, 4, 10);
-    recv_ok(in, 3);
     recv_ok(in, 4);
     assert_false(link_again(out));
     end_ok(out);
