@@ -22,6 +22,7 @@ import os
 import sys
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # compiling takes minutes, for some rows
 NEEDS = {
     "transformers": ["torch", "transformers", "optimum", "gptqmodel"],
     "dense": ["torch", "transformers"],

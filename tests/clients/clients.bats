@@ -182,3 +182,10 @@ sees() { # FAMILY OPTIONS...: a conformance model with its pictures, dense and i
 @test "compressed-tensors: W4A8" {
     loads compressed-tensors 0.02 --format compressed-tensors --grid sym --group -1 --act-bits 8
 }
+
+@test "transformers: every family with options that few use" {
+    why=$("$python" "$client" has dense 2>&1) || skip "${why:-no $python here}"
+    models=${PTQ_SHARED:-$root/../shared}/data/conformance
+    [ -d "$models" ] || skip "no $models here (PTQ_SHARED)"
+    "$python" "$BATS_TEST_DIRNAME/variants.py" "$models" . 2>said || { tail -5 said; false; }
+}
