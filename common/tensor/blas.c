@@ -22,7 +22,7 @@
 #include "blas_tile.h"
 #include "dtype.h"
 
-enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, GRAM_ROWS = 96, CROSS_TILE = 256 };
+enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, CROSS_TILE = 256 };
 /* The libraries pack the weights of a tile again for each: where they are more than a cache holds,
  * tiles are longer, and as many. */
 enum { WIDE_ROWS = 512, WIDE_COLS = 768, WIDE_WEIGHTS = 3 << 18 };
@@ -190,22 +190,26 @@ struct gram_job {
     size_t T, K, ldx, lds, panels;
     const uint16_t *x16;
     const float *x32;
-    float *s;
+    float *s; /* [K, K], or with take a panel of each worker */
+    int (*take)(void *ctx, size_t row, size_t rows, const float *panel, size_t ld, struct err *e);
+    void *ctx;
 };
 
-/* Panel of rows [r, r + GRAM_ROWS) against all columns up to its own end: flat tiles waste
+/* Panel of rows [r, r + BLAS_GRAM_ROWS) against all columns up to its own end: flat tiles waste
  * little above the diagonal. */
 static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct gram_job *j = ctx;
-    size_t r = (j->panels - 1 - i) * GRAM_ROWS; /* the longest first */
-    size_t rows = least(GRAM_ROWS, j->K - r), cols = r + rows;
-    float *s = j->s + r * j->lds;
+    size_t r = (j->panels - 1 - i) * BLAS_GRAM_ROWS; /* the longest first */
+    size_t rows = least(BLAS_GRAM_ROWS, j->K - r), cols = r + rows;
+    float *s = j->s + (j->take ? worker * BLAS_GRAM_ROWS : r) * j->lds;
+    int rc;
 
-    (void)worker;
     if (j->x16)
-        return tile_bf16(rows, cols, j->T, j->x16 + r, j->x16, j->ldx, s, j->lds, e);
-    return tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
+        rc = tile_bf16(rows, cols, j->T, j->x16 + r, j->x16, j->ldx, s, j->lds, e);
+    else
+        rc = tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
+    return rc < 0 || !j->take ? rc : j->take(j->ctx, r, rows, s, j->lds, e);
 }
 
 /* For CPUs without bf16 products: the same numbers in f32, blas_row(K) apart. */
@@ -225,30 +229,57 @@ static float *gram_widen(size_t T, size_t K, const uint16_t *x, size_t ldx, stru
     return w;
 }
 
-int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
-              float *s, size_t lds, struct err *e)
+static int gram_run(struct par *p, struct gram_job j, struct err *e)
 {
-    struct gram_job j = {.T = T, .K = K, .ldx = ldx, .lds = lds, .x16 = x16, .x32 = x32, .s = s};
     float *wide = NULL;
     int rc;
 
-    if (!x16 == !x32)
+    if (!j.x16 == !j.x32)
         return err_set(e, ERR_USE, "gram: inputs are either bf16 or f32");
-    if (T == 0)
+    if (j.T == 0)
         return err_set(e, ERR_USE, "gram: no rows");
-    if (tiles_check("gram", e, 3, (const size_t[][2]){{K, ldx}, {K, lds}, {T, T}}) != 0)
+    if (tiles_check("gram", e, 3, (const size_t[][2]){{j.K, j.ldx}, {j.K, j.lds}, {j.T, j.T}}) != 0)
         return -1;
-    if (x16 && !tile_bf16_works()) {
-        wide = gram_widen(T, K, x16, ldx, e);
+    if (j.x16 && !tile_bf16_works()) {
+        wide = gram_widen(j.T, j.K, j.x16, j.ldx, e);
         if (!wide)
             return -1;
         j.x16 = NULL;
         j.x32 = wide;
-        j.ldx = blas_row(K);
+        j.ldx = blas_row(j.K);
     }
-    j.panels = ceil_div(K, GRAM_ROWS);
+    j.panels = ceil_div(j.K, BLAS_GRAM_ROWS);
     rc = tiles_run(p, j.panels, gram_panel, &j, e);
     free(wide);
+    return rc;
+}
+
+int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
+              float *s, size_t lds, struct err *e)
+{
+    return gram_run(
+        p,
+        (struct gram_job){.T = T, .K = K, .ldx = ldx, .lds = lds, .x16 = x16, .x32 = x32, .s = s},
+        e);
+}
+
+int blas_gram_each(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32,
+                   size_t ldx,
+                   int (*take)(void *ctx, size_t row, size_t rows, const float *panel, size_t ld,
+                               struct err *e),
+                   void *ctx, struct err *e)
+{
+    struct gram_job j = {
+        .T = T, .K = K, .ldx = ldx, .lds = K, .x16 = x16, .x32 = x32, .take = take, .ctx = ctx};
+    size_t n;
+    int rc;
+
+    if (mem_mul(K, (p ? par_threads(p) : 1) * BLAS_GRAM_ROWS, &n) < 0)
+        return err_set(e, ERR_USE, "gram: %zu inputs are too many", K);
+    if (!(j.s = mem_raw(n, sizeof *j.s, e)))
+        return -1;
+    rc = gram_run(p, j, e);
+    free(j.s);
     return rc;
 }
 

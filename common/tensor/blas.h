@@ -71,6 +71,15 @@ static inline size_t blas_row(size_t n)
  * adds chunks in f64. */
 int blas_gram(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32, size_t ldx,
               float *s, size_t lds, struct err *e);
+/* The same by panels of so many rows, the last one of fewer, each handed on when it is made, from
+ * any thread and in any order: take gets rows [row, row + rows) of S, ld apart, up to their
+ * diagonal. S as a whole is nowhere. */
+#define BLAS_GRAM_ROWS ((size_t)96)
+int blas_gram_each(struct par *p, size_t T, size_t K, const uint16_t *x16, const float *x32,
+                   size_t ldx,
+                   int (*take)(void *ctx, size_t row, size_t rows, const float *panel, size_t ld,
+                               struct err *e),
+                   void *ctx, struct err *e);
 /* C[M,N] = A[T,M]' B[T,N], f32 (the D of a problem; both f32). */
 int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,
                const float *b, size_t ldb, float *c, size_t ldc, struct err *e);

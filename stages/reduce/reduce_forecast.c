@@ -2,7 +2,7 @@
 /* reduce_forecast - see reduce_forecast.h.
  *
  * What is allocated follows from shapes: triangles and squares in f64 of the total and of lanes
- * that are not merged yet, a tile, the rows of a chunk in f32, messages under way. The rest are
+ * that are not merged yet, tiles, the rows of a chunk in f32, messages under way. The rest are
  * constants and shares that were measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M
  * and 135M weights, on quiet and on busy machines: kernels made at run time, threads, and freed
  * blocks that malloc keeps for later (only those up to KEPT_BLOCK: larger ones go back at
@@ -114,7 +114,9 @@ int reduce_forecast_make(const struct reduce_command *c, const struct forecast *
     const double freed = how->classes && forecast_triangle(f) <= KEPT_BLOCK
                              ? KEPT_CLASSES * forecast_triangle(f)
                              : 0;
-    const double tile = sizeof(float) * f->inputs * f->inputs;
+    const double whole = f->dual || plain_classes(how->classes, f) ? f->inputs : 0;
+    const double tile = sizeof(float) * f->inputs *
+                        (whole + fmin(f->inputs, forecast_threads(f, 1) * (double)BLAS_GRAM_ROWS));
 
     if (!f->forwards)
         return err_set(e, ERR_USE, "a plan needs at least one process of ptq-forward");

@@ -66,6 +66,7 @@ void sums_release(struct sums *x)
 void sums_scratch_release(struct sums_scratch *t)
 {
     free(t->tile);
+    free(t->diagonal);
     free(t->rows);
     free(t->drift);
     free(t->picked);
@@ -218,7 +219,11 @@ static int add_drift(struct sums *x, const struct acts_view *a, int constant, do
 {
     struct add_job j = {x->d->at, NULL, a->K, constant ? c : 1};
     const size_t ld = blas_row(a->K);
+    size_t n;
 
+    if (mem_mul(a->K, a->K, &n) < 0 ||
+        mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
+        return -1;
     if ((!t->plain && widen(a, a->x, &t->rows, &t->rows_cap, e) < 0) ||
         widen(a, a->xf, &t->drift, &t->drift_cap, e) < 0)
         return -1;
@@ -256,11 +261,33 @@ static void note_energy(const struct acts_view *a, int constant, struct sums_scr
 
     t->energy = t->first_energy = 0;
     for (size_t i = 0; i < a->K; i++)
-        t->energy += (double)t->tile[i * a->K + i];
+        t->energy += (double)t->diagonal[i];
     for (size_t s = 0; s < a->nseq && row < a->T; row += (size_t)a->lengths[s++])
         t->first_energy += (constant ? 1 : (double)a->w[row]) * row_energy(a->x, row, a->K);
     if (row != a->T) /* of an expert: nobody knows which row was the first of a sequence */
         t->first_energy = 0;
+}
+
+struct panel_job {
+    double *s, c;
+    float *diagonal;
+};
+
+/* Each row is written once. */
+static int add_panel(void *ctx, size_t row, size_t rows, const float *panel, size_t ld,
+                     struct err *e)
+{
+    const struct panel_job *j = ctx;
+
+    for (size_t i = row; i < row + rows; i++, panel += ld) {
+        double *s = j->s + i * (i + 1) / 2;
+
+        add_times(s, panel, i + 1, j->c);
+        j->diagonal[i] = panel[i];
+        if (!isfinite(s[i]))
+            return err_set(e, ERR_DATA, "input channel %zu has infinite or NaN activations", i);
+    }
+    return 0;
 }
 
 /* The products of the rows, into arrays that are in memory. */
@@ -270,10 +297,9 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
     double c;
     const int constant = weight_is_constant(a->w, a->T, &c),
               as_is = constant && a->x->dtype == DT_BF16 && blas_cpu().bf16;
-    size_t n;
+    struct panel_job j;
 
-    if (mem_mul(a->K, a->K, &n) < 0 ||
-        mem_grow((void **)&t->tile, &t->tile_cap, n, sizeof *t->tile, e) < 0)
+    if (mem_grow((void **)&t->diagonal, &t->diagonal_cap, a->K, sizeof *t->diagonal, e) < 0)
         return -1;
     /* what the products do not take as it is lies in t->rows, which stays from chunk to chunk */
     t->plain = 0;
@@ -281,12 +307,11 @@ static int add_products(struct sums *x, const struct acts_view *a, struct sums_s
         (constant ? widen(a, a->x, &t->rows, &t->rows_cap, e) : sums_weigh_rows(a, t, e)) < 0)
         return -1;
     t->plain = !as_is && constant;
-    if (blas_gram(p, a->T, a->K, as_is ? a->x->data : NULL, as_is ? NULL : t->rows,
-                  as_is ? a->K : blas_row(a->K), t->tile, a->K, e) < 0)
+    j = (struct panel_job){x->s->at, constant ? c : 1, t->diagonal};
+    if (blas_gram_each(p, a->T, a->K, as_is ? a->x->data : NULL, as_is ? NULL : t->rows,
+                       as_is ? a->K : blas_row(a->K), add_panel, &j, e) < 0)
         return -1;
     note_energy(a, constant, t);
-    if (sums_add_tile(x->s->at, t->tile, a->K, constant ? c : 1, p, e) < 0)
-        return -1;
     return x->d ? add_drift(x, a, constant, c, t, p, e) : 0;
 }
 

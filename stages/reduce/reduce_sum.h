@@ -28,11 +28,12 @@ struct sums {
     struct length_bin *bins; /* in order of length */
 };
 
-/* tile: [K,K] f32; rows, drift: [T,K] f32, blas_row(K) apart; picked, picked_full, w, lengths:
- * some rows of a message (reduce_class.c). All grow as needed. */
+/* tile: [K,K] f32, of D or of a class; diagonal: [K] of the products of rows; rows, drift: [T,K]
+ * f32, blas_row(K) apart; picked, picked_full, w, lengths: some rows of a message
+ * (reduce_class.c). All grow as needed. */
 struct sums_scratch {
-    float *tile, *rows, *drift;
-    size_t tile_cap, rows_cap, drift_cap;
+    float *tile, *diagonal, *rows, *drift;
+    size_t tile_cap, diagonal_cap, rows_cap, drift_cap;
     void *picked, *picked_full;
     float *w;
     int32_t *lengths;

@@ -166,6 +166,51 @@ static void test_gram(void **state)
     }
 }
 
+struct panels {
+    size_t K, seen[8];
+    float *s;
+};
+
+static int keep_panel(void *ctx, size_t row, size_t rows, const float *panel, size_t ld,
+                      struct err *e)
+{
+    struct panels *p = ctx;
+
+    for (size_t i = 0; i < rows; i++)
+        memcpy(p->s + (row + i) * p->K, panel + i * ld, (row + i + 1) * sizeof *panel);
+    p->seen[row / BLAS_GRAM_ROWS] += rows;
+    return row ? 0 : err_set(e, ERR_DATA, "the first one is bad");
+}
+
+/* All panels, each once, with the bytes of the whole; an error of who takes them is handed on. */
+static void test_gram_by_panels(void **state)
+{
+    enum { T = 130, K = 300 };
+    float *x = random_f32(T * K, 12), *s = random_f32(2 * K * K, 13);
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(blas_gram_each(NULL, 0, K, NULL, x, K, keep_panel, NULL, &e), -1);
+    assert_int_equal(blas_gram_each(NULL, T, K, NULL, NULL, K, keep_panel, NULL, &e), -1);
+    assert_int_equal(blas_gram_each(NULL, T, K, NULL, x, K - 1, keep_panel, NULL, &e), -1);
+    assert_int_equal(blas_gram(NULL, T, K, NULL, x, K, s, K, &e), 0);
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct panels got = {.K = K, .s = s + K * K};
+        struct par *p = par_open(threads, &e);
+
+        e.kind = ERR_NONE;
+        assert_int_equal(blas_gram_each(p, T, K, NULL, x, K, keep_panel, &got, &e), -1);
+        assert_int_equal(e.kind, ERR_DATA);
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(got.seen[i], i < 3 ? BLAS_GRAM_ROWS : K - 3 * BLAS_GRAM_ROWS);
+        for (size_t i = 0; i < K; i++)
+            assert_memory_equal(s + i * K, got.s + i * K, (i + 1) * sizeof *s);
+        par_close(&p);
+    }
+    free(x);
+    free(s);
+}
+
 /* Where rows lie changes no bit, whichever distance is the faster one. */
 static void test_row_distance(void **state)
 {
@@ -372,11 +417,17 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),         cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_linear),       cmocka_unit_test(test_gram),
-        cmocka_unit_test(test_row_distance), cmocka_unit_test(test_cross_and_sgemm),
-        cmocka_unit_test(test_factor),       cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_kernel_text),  cmocka_unit_test(test_room),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_gram_by_panels),
+        cmocka_unit_test(test_row_distance),
+        cmocka_unit_test(test_cross_and_sgemm),
+        cmocka_unit_test(test_factor),
+        cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_kernel_text),
+        cmocka_unit_test(test_room),
     };
     struct err e = {0};
 
