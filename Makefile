@@ -120,6 +120,9 @@ bench-vlm: all
 bench-tlq: all
 	sh ops/studies/tlq.sh '$(BIN)'
 
+bench-slide: all
+	sh ops/studies/slide.sh '$(BIN)'
+
 bench-best: all
 	sh ops/studies/best.sh '$(BIN)'
 
