@@ -4,7 +4,8 @@
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-60}
 
 until_true() { # COMMAND...: until it succeeds, at most 20 s
-    local deadline=$((SECONDS + 20))
+    local - deadline=$((SECONDS + 20))
+    set +T # bats notes where each command stands: not while one waits
     until "$@"; do
         [ $SECONDS -lt $deadline ] || { echo "20 s went by, and still not: $*" >&2; return 1; }
         sleep 0.02

@@ -76,6 +76,12 @@ one_cause() { # TEXT...: stderr ends with its one fatal line, which holds every 
 }
 
 refused() { # CODE TEXT... -- OPTION VALUE...
+    local -
+    set +T # bats notes where each command stands: not of those below, which takes longer than what they look at
+    refusal "$@"
+}
+
+refusal() {
     local code=$1 text=() from=$SECONDS
     shift
     while (($#)) && [ "$1" != -- ]; do
