@@ -48,33 +48,31 @@ static void test_rows(void **state)
                         .run = {.lanes = 8},
                         .nclasses = 1};
     const struct preview_opts o = {.cores = 2, .forwards = 2};
-    const struct hosts_rates r = {.core = 500, .net = 1000}; /* 700 flops a second of a host */
+    const struct hosts_rates r = {.core = 500, .net = 1000}; /* 1000 flops a second of a host */
     const double lane = 8.0 * 36 * 4;
     struct hosts_row row;
 
     (void)state;
     p.class[0].weights = 800;
     hosts_row(&p, &o, &r, 1, &row);
-    assert_true(is(row.forward, 1) && is(row.sums, 0.1));
+    assert_true(is(row.forward, 700 / 650.0) && is(row.sums, 70 / 450.0));
     assert_true(row.link <= 0 && !row.head_in && !row.head_out && !row.worker_out);
-    assert_true(is(row.solve, 2 *
-                                  (solve_forecast_flops(10, 8) + solve_forecast_flops(20, 8) +
-                                   solve_forecast_flops(30, 8) + solve_forecast_flops(40, 8)) /
-                                  700));
+    assert_true(is(row.solve, (solve_forecast_flops(10, 8) + solve_forecast_flops(20, 8) +
+                               solve_forecast_flops(30, 8) + solve_forecast_flops(40, 8)) /
+                                  90));
     hosts_row(&p, &o, &r, 3, &row); /* 3, 3 and 2 lanes; the head has 3 of them */
-    assert_true(is(row.forward, 3.0 / 8));
+    assert_true(is(row.forward, 700 / 650.0 * 3 / 8));
     assert_int_equal(row.head_in, (uint64_t)(5 * lane));
     assert_int_equal(row.worker_out, (uint64_t)(3 * lane));
     assert_int_equal(row.head_out, 2 * 800 * 2);
     assert_true(is(row.link, 8 * 5 * lane / 1000));
-    assert_true(is(row.solve, 2 *
-                                  (solve_forecast_flops(10, 8) + solve_forecast_flops(20, 8) +
-                                   solve_forecast_flops(40, 8)) /
-                                  700));
+    assert_true(is(row.solve, (solve_forecast_flops(10, 8) + solve_forecast_flops(20, 8) +
+                               solve_forecast_flops(40, 8)) /
+                                  90));
     hosts_row(&p, &o, &r, 100, &row); /* more hosts than lanes */
     assert_int_equal(row.at_work, 8);
     assert_int_equal(row.head_out, 7 * 800); /* a lane each: one process has it */
-    assert_true(is(row.forward, 1.0 / 8));
+    assert_true(is(row.forward, 700 / 650.0 / 8));
     p.run.dual = 1;
     hosts_row(&p, &o, &r, 2, &row);
     assert_int_equal(row.head_in, (uint64_t)(4 * (lane + 8.0 * 64 * 4)));

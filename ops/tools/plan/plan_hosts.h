@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan_hosts - what a run would take on 1, 2, 4 ... hosts: time, bytes of the links.
  *
- * An estimate. Hosts are alike and share the lanes; each computes at EFFICIENCY of what its cores
- * multiply at best. Sites follow each other, so that of a site forward pass, sums, link and solver
- * add up; experts of a block that are ready together are solved side by side. Left out: attention's
- * share of the time beyond its flops, start, reading the model, writing the checkpoint. */
+ * An estimate. Hosts are alike and share the lanes; forward pass, sums and solvers run at fixed
+ * shares of what its cores multiply at best. Sites follow each other, so that of a site forward
+ * pass, sums, link and solver add up; experts of a block that are ready together are solved side
+ * by side. Left out: attention's share of the time beyond its flops, what small products cost
+ * beside theirs, start, reading the model, writing the checkpoint. */
 #ifndef PTQ_PLAN_HOSTS_H
 #define PTQ_PLAN_HOSTS_H
 
 #include "preview.h"
 
 struct hosts_rates {
-    double core;  /* flops a second of a core, f32 products; f64 at half of it */
+    double core;  /* flops a second of a core, f32 products */
     double net;   /* bits a second of each host's link */
     int measured; /* core was, here and just now */
 };
@@ -25,7 +26,7 @@ struct hosts_row {
 
 /* text: bits a second, "10G", "100M". */
 int hosts_net(const char *text, double *net, struct err *e);
-/* Measured here, on one core, a tenth of a second. */
+/* Measured here, on one core, a tenth of a second of its own: other load does not count. */
 int hosts_core(double *core, struct err *e);
 void hosts_row(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
                size_t hosts, struct hosts_row *row);
