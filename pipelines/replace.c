@@ -11,9 +11,11 @@
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/wire/link.h"
+#include "../ops/tools/look/cat_opts.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/sample/sample_opts.h"
+#include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "kind.h"
 #include "newest.h"
@@ -27,15 +29,31 @@ enum { LOST_SAMPLE, LOST_FORWARD, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
 #define ALONE_SECONDS 10.0
 #define OVER_SECONDS 3.0
 
-/* "forward.2/1" */
-static int lease_text(const struct supervise *s, size_t i, int64_t epoch,
-                      char out[sizeof(struct link_lease) + 24])
-{
-    const char *label = s->plan->process[newest_first(s, i)].label;
+#define LEASE_TEXT (LINK_PLACE + 24)
 
-    if (strlen(label) >= sizeof((struct link_lease *)0)->place)
+/* "forward.2/0" */
+static int lease_text(const struct supervise *s, size_t i, char out[LEASE_TEXT])
+{
+    const char *label = s->plan->process[i].label;
+
+    if (strlen(label) >= LINK_PLACE)
         return -1;
-    sprintf(out, "%s/%lld", label, (long long)epoch);
+    sprintf(out, "%s/0", label);
+    return 0;
+}
+
+/* Of the next one at the place of process i, which may be that of another, from before the run
+ * began again: its neighbours know it by the name that it has said. */
+static int next_lease_text(const struct supervise *s, size_t i, char out[LEASE_TEXT], struct err *e)
+{
+    const char *own = launch_value(&s->plan->process[i], "--lease");
+    struct link_lease lease;
+
+    if (!own)
+        return err_set(e, ERR_SYS, "it has no place");
+    if (link_lease_parse(own, &lease, e) < 0)
+        return -1;
+    sprintf(out, "%s/%lld", lease.place, (long long)lease.epoch + 1);
     return 0;
 }
 
@@ -70,9 +88,9 @@ static int is_covered(const struct supervise *s, size_t i)
 
 int replace_lease(struct supervise *s, size_t i, struct err *e)
 {
-    char text[sizeof(struct link_lease) + 24];
+    char text[LEASE_TEXT];
 
-    if (s->hosts || !is_covered(s, i) || lease_text(s, i, 0, text) < 0)
+    if (s->hosts || !is_covered(s, i) || lease_text(s, i, text) < 0)
         return 0;
     return launch_give(&s->plan->process[i], "--lease", text, e);
 }
@@ -126,16 +144,42 @@ static int is_alone(struct supervise *s, size_t i)
     return alone && clock_wall() - c->alone > ALONE_SECONDS;
 }
 
+/* All writers have published what they had to. */
+static int is_written(const struct supervise *s)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < s->plan->count; i++) {
+        if (s->child[i].past || kind_of(s, i) != &write_spec)
+            continue;
+        if (!s->child[i].exited || s->child[i].code)
+            return 0;
+        done++;
+    }
+    return done > 0;
+}
+
 /* All is committed since so long: who was replaced, or began so late that those it was to talk to
- * are gone, keeps the writer waiting. */
+ * are gone, keeps the writer waiting, or waits for one. */
 static int is_over(struct supervise *s)
 {
     struct again *a = &s->again;
+    const int committed = a->replaced && s->watch.committed >= s->watch.sites->count;
 
-    if (!a->replaced || s->watch.committed < s->watch.sites->count)
+    if (!committed && !is_written(s))
         return 0;
     a->over_at = a->over_at > 0 ? a->over_at : clock_wall();
     return clock_wall() - a->over_at > OVER_SECONDS;
+}
+
+/* What it makes goes to other stages alone. */
+static int is_ours(const struct supervise *s, size_t i)
+{
+    const struct stage_spec *spec = kind_of(s, i);
+
+    return (spec == &sample_spec || spec == &forward_spec || spec == &reduce_spec ||
+            spec == &solve_spec || spec == &cat_spec) &&
+           !launch_value(&s->plan->process[i], "--record");
 }
 
 void replace_tick(struct supervise *s)
@@ -145,7 +189,7 @@ void replace_tick(struct supervise *s)
     for (size_t i = 0; i < s->plan->count; i++) {
         struct child *c = &s->child[i];
 
-        if (over && c->pid > 0 && !c->exited && !c->leaving && kind_of(s, i) != &write_spec) {
+        if (over && c->pid > 0 && !c->exited && !c->leaving && is_ours(s, i)) {
             log_detail("%s is not needed any more", c->plan->label);
             c->leaving = 1;
             child_signal(c, SIGTERM);
@@ -182,9 +226,15 @@ static size_t sampler_of(const struct supervise *s, size_t i)
     return in ? k : s->plan->count;
 }
 
-/* Of experts a worker cannot send the rows of a site again. */
-static int has_experts(const struct supervise *s)
+/* The rows of tokens that the router sent elsewhere are not kept, so a worker cannot send them
+ * again. */
+static int has_others_rows(const struct supervise *s)
 {
+    const struct stage *st = route_stage(s->change.route, &forward_spec, 0);
+    const struct forward_opts *o = st ? &((const struct forward_command *)st->own)->core : NULL;
+
+    if (o && !o->expert.every && o->expert.starved != STARVED_ALL_TOKENS)
+        return 0;
     for (size_t i = 0; i < s->watch.sites->count; i++)
         if (s->watch.sites->site[i].expert >= 0)
             return 1;
@@ -255,7 +305,7 @@ static int may_replace(const struct supervise *s, size_t i)
         return s->watch.committed > 0 && is_going(s, &forward_spec, 1) &&
                is_going(s, &reduce_spec, 1);
     if (kind_of(s, i) == &reduce_spec || replace_spread_has(s, i))
-        return (is_only_reducer(s, i) || replace_spread_is(s)) && !has_experts(s) &&
+        return (is_only_reducer(s, i) || replace_spread_is(s)) && !has_others_rows(s) &&
                is_going(s, &forward_spec, 1) && is_going(s, &write_spec, 1);
     if (kind_of(s, i) == &sample_spec)
         return has_takers(s, i);
@@ -310,7 +360,7 @@ static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
 {
     const struct child *c = &s->child[i];
     const int deals = kind_of(s, i) == &forward_spec;
-    char at[48], behind[24], lease[sizeof(struct link_lease) + 24];
+    char at[48], behind[24], lease[LEASE_TEXT];
     const char *const more = deals ? "--in" : kind_of(s, i) == &write_spec ? "--same-run" : NULL;
     const struct stage_spec *const spec = kind_of(s, i);
     const char *const from_site =
@@ -321,8 +371,8 @@ static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
 
     snprintf(at, sizeof at, "@%%lanes.%zu", s->plan->count);
     snprintf(behind, sizeof behind, "%llu", (unsigned long long)from);
-    if (lease_text(s, i, c->epoch + 1, lease) < 0)
-        return err_set(e, ERR_SYS, "its name is too long");
+    if (next_lease_text(s, i, lease, e) < 0)
+        return -1;
     if ((deals && begin_sampler(s, i, at, e) < 0) ||
         (next = add(s, newest_first(s, i), 0, option, e)) < 0)
         return -1;

@@ -12,8 +12,9 @@
  * Each has a place (--lease), the next one at it a higher epoch: neighbours wait for that one, and
  * what one that was given up still says is refused (link_lease.c). What is not covered begins again
  * as a whole (restart.h): a worker that has not all of its lanes yet, chunks that come through
- * another stage, text from a pipe; rows of experts, a record of problems; a writer before its first
- * commit or when workers have come to their end; several hosts; every other stage.
+ * another stage, text from a pipe; experts that get the rows of all tokens, a record of problems; a
+ * writer before its first commit or when workers have come to their end; several hosts; every other
+ * stage.
  */
 #ifndef PTQ_REPLACE_H
 #define PTQ_REPLACE_H

@@ -346,6 +346,17 @@ int block_step(struct block *b, size_t stop, const struct rows *r, float *h, enu
     return rc;
 }
 
+int block_recall(struct block *b, size_t stop, const struct rows *r, enum dtype rows,
+                 const void *kept, struct err *e)
+{
+    const size_t at = program_stop_at(&b->p, stop);
+    struct block_walk w = {.b = b, .r = r, .from = at, .to = at};
+    int rc = block_walk_begin(&w, e) < 0 ? -1 : unpack(b, stop, r->T, rows, kept, e);
+
+    block_walk_end(&w);
+    return rc;
+}
+
 size_t block_kept_before(const struct block *b, int slot, size_t stop, size_t T, enum dtype rows)
 {
     size_t bytes = 0;

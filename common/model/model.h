@@ -112,6 +112,11 @@ size_t block_kept(const struct block *b, size_t stop, size_t T, enum dtype rows)
 void block_keep(const struct block *b, size_t stop, const struct rows *r, enum dtype rows,
                 void *kept);
 
+/* A chunk as it was at a stop, of what block_keep wrote there: block_site_rows tells of it as of
+ * the one reached last. */
+int block_recall(struct block *b, size_t stop, const struct rows *r, enum dtype rows,
+                 const void *kept, struct err *e);
+
 struct block_rows { /* of a site, at the stop that was reached last; borrowed until the next step */
     const float *x; /* [count, K] */
     size_t count;

@@ -168,6 +168,15 @@ int emit_weights(struct forward *f, uint64_t from, const struct forward_io *io, 
     return 0;
 }
 
+static int has_experts(const struct forward *f)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < f->stop_count; k++)
+        n += f->stop[k].expert >= 0;
+    return n > 0;
+}
+
 int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, struct err *e)
 {
     const struct site *s = f->stop;
@@ -189,6 +198,12 @@ int emit_again(struct forward *f, uint64_t from, const struct forward_io *io, st
             if (store_load(f->way[w].store, i, bytes, &h, &x, e) < 0)
                 return -1;
             kept[w] = x;
+        }
+        if (has_experts(f)) { /* which rows are whose is told of the chunk that ran last */
+            const struct rows r = held_rows(&f->held[i]);
+
+            if (block_recall(f->way[0].block, s->stop, &r, f->o.acts, kept[0], e) < 0)
+                return -1;
         }
         for (size_t k = 0; k < f->stop_count; k++)
             if (s[k].order >= from && emit_site(f, i, &s[k], kept, io, e) < 0)

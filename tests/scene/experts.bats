@@ -94,6 +94,17 @@ experts() { # OUT FILTER: of the sites of experts
     jq -es '.[1].flops_forward > 1.2 * .[0].flops_forward and .[1].flops_reduce > 1.8 * .[0].flops_reduce and .[1].memory.reduce.processes == 3' one.json all.json
 }
 
+@test "experts: a reducer that is lost while their sites are open is replaced alone, of several too" {
+    need conformance
+    run_tiny gptq undisturbed --workers forward=2
+    for recipe in gptq sharded; do
+        run_tiny "$recipe" "lost.$recipe" --workers forward=2 --reduce.fault "die:45,once:$PWD/$recipe.once"
+        grep -q 'reduce.* was ended by signal 9 (Killed); reduce.* takes its place behind site' "lost.$recipe.txt"
+        run -1 grep -q 'begin again' "lost.$recipe.txt"
+        cmp undisturbed/model.safetensors "lost.$recipe/model.safetensors"
+    done
+}
+
 @test "experts: 3 and 8 reducers that share the sites make the checkpoint of one, all within --mem" {
     need conformance
     run_tiny gptq alone --starved all-tokens

@@ -189,7 +189,13 @@ replaced() { # how many took the place of one that was lost
     until_true grep -q 'the stages begin again behind site' log
     [ "$(pids solve out | wc -l)" = 2 ]
     ptq ctl --out out --json status | jq -e '[.processes[] | select(.stage == "hand")] | length == 1' # the lost are forgotten
+    stopped=$(pids solve out)
+    kill -STOP $stopped # the run is not over before the rest is lost
+    kill_at out 6 reduce
+    until_true grep -q 'warning: reduce.2 was ended by .*; reduce.3 takes its place' log # which its neighbours know by the name of the first
+    kill -CONT $stopped
     finish 0
+    [ "$(begun)" = 1 ]
     [ "$(jq -r 'select(.record == "site" and .order > 8) | .solver' out/.ptqflow/journal.jsonl | sort -u)" = rtn ]
     each_site_once out
 }
