@@ -245,6 +245,8 @@ static int parse_lines(struct recipe *r, const char *text, struct err *e)
     size_t n = 0;
     int line = 0, first = 0, rc = joined ? 0 : -1;
 
+    if (strncmp(text, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark */
+        text += 3;
     while (rc == 0 && *text) {
         size_t len = strcspn(text, "\n"), keep = len;
 

@@ -453,8 +453,10 @@ int solve_check_problem(const struct solve_opts *o, struct msg *problem, struct 
 {
     struct solve_note note = {.coverage = 0.0};
     struct work *w = mem_array(1, sizeof *w, e);
-    const int rc = w ? begin(w, o, problem, &note, e) : -1;
+    int rc = w ? begin(w, o, problem, &note, e) : -1;
 
+    if (rc == 0 && o->equalise)
+        rc = solve_equal_check(w, e);
     work_destroy(w);
     return rc;
 }

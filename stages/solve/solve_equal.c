@@ -152,24 +152,48 @@ static void adjust(struct row_groups *g)
         }
 }
 
+/* An expert that no token goes to. */
+static int is_empty(const struct work *w)
+{
+    return w->v.tokens == 0 || !w->nparts;
+}
+
+/* The groups, the caller's; NULL: they cannot be had, as e says. */
+static struct row_groups *groups_checked(const struct work *w, int *need_d, struct err *e)
+{
+    struct row_groups *g = mem_array(1, sizeof *g, e);
+
+    if (g && groups_make(w, g, e) == 0 && check(w, g, need_d, e) == 0)
+        return g;
+    free(g);
+    return NULL;
+}
+
+int solve_equal_check(const struct work *w, struct err *e)
+{
+    int need_d;
+    struct row_groups *g = is_empty(w) ? NULL : groups_checked(w, &need_d, e);
+    const int rc = g || is_empty(w) ? 0 : -1;
+
+    free(g);
+    return rc;
+}
+
 int solve_equal_choose(struct work *w, struct par *p, struct err *e)
 {
-    struct row_groups *g = NULL;
-    int need_d, rc = -1;
+    struct row_groups *g;
+    int need_d, rc = 0;
 
-    if (w->v.tokens == 0 || !w->nparts) /* an expert that no token goes to */
+    if (is_empty(w))
         return 0;
-    if (!(g = mem_array(1, sizeof *g, e)) || groups_make(w, g, e) < 0 ||
-        check(w, g, &need_d, e) < 0)
-        goto out;
+    if (!(g = groups_checked(w, &need_d, e)))
+        return -1;
     mix(w, g, need_d);
-    rc = 0;
     for (int64_t i = 0; i < w->o->equalise_passes && g->count > 1 && rc == 0; i++)
         if ((rc = measure(w, g, p, e)) == 0) {
             adjust(g);
             mix(w, g, need_d);
         }
-out:
     free(g);
     return rc;
 }

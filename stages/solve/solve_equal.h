@@ -15,5 +15,7 @@
  * of the kind that is asked for, after the linears have been divided into parts. ERR_USE: the
  * problem holds none, or a solver needs D, which they do not have. */
 int solve_equal_choose(struct work *w, struct par *p, struct err *e);
+/* Its errors, before anything is solved. */
+int solve_equal_check(const struct work *w, struct err *e);
 
 #endif

@@ -28,7 +28,8 @@ teardown() {
 }
 
 start() { # RECIPE MORE...: in the background, until it is at work
-    ptq run "$@" --model "$M" --data "$M/calib.jsonl" --out out --tokens 1024 --length 128 --workers forward=1 >log 2>&1 3>&- &
+    ptq run "$@" --model "$M" --data "$M/calib.jsonl" --out out --tokens 1024 --length 128 --workers forward=1 \
+        --forward.fault delay:100 >log 2>&1 3>&- & # not faster than what is done to it
     run_pid=$!
     until_true test -e out/.ptqflow/control
 }

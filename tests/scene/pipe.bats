@@ -61,6 +61,8 @@ sums() { # DIR: of everything but the folder of what varies
     [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': b0.attn.qkv: solver gptaq needs D"* ]]
     again --override 'b1.*: solver=qep+gptq'
     [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': it holds no D"* ]]
+    again --equalise length
+    [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': b0.attn.qkv: --equalise: the classes by length have 0 rows"* ]]
     model=$ROOT/tests/golden/conformance/qwen3 again --group 32
     [[ $stderr == "ptq: fatal: --problems 'recorded.ptq': it was recorded from another model than --model"* ]]
     [ ! -e nothing/config.json ]

@@ -80,7 +80,7 @@ pids() { # STAGE OUT: of the processes that are there
     # modality, tokens, shares of the weight, the energy and the loss, relative loss, effective sample size
     sed -n '/By modality/,/<\/table>/p' page.html | grep -qE '>image</td><td>80</td><td>16.5 %</td>(<td>[0-9.]+ %</td>){2}<td>0.0[0-9]+</td><td>80</td>'
     [ "$(grep -c 'href="data:image/bmp;base64,' page.html)" = 5 ]
-    [ "$(grep -c '<rect class="c6"' page.html)" = 80 ] # 5 pictures of 16 tokens
+    [ "$(grep -c '<rect class="c6" .*fill-opacity' page.html)" = 80 ] # 5 pictures of 16 tokens
     run -1 grep -oE '(src|href)="[^d]|url\(|<script' page.html
     grep -q "default-src 'none'; style-src 'unsafe-inline'; img-src data:" page.html
     ! command -v xmllint >/dev/null || xmllint --noout page.html

@@ -67,6 +67,10 @@ static void elastic_is_a_mark(void **state)
 
     (void)state;
     assert_int_equal(r->nstages, 4);
+    recipe_destroy(&r);
+    r = accept("\xEF\xBB\xBF"
+               "a: true\nb elastic: ptq-write\nc*2 \\\n elastic : true\nelastic: ptq-solve\n");
+    assert_int_equal(r->nstages, 4);
     for (size_t i = 0; i < r->nstages; i++)
         assert_int_equal(r->stage[i].elastic, marked[i]);
     assert_string_equal(r->stage[2].name, "c");
