@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "../base/fs.h"
 #include "../base/hash.h"
@@ -19,6 +20,8 @@
 #include "unpack.h"
 
 enum { ROOM = 1 << 16 };
+#define LOOK_BYTES (64 << 20) /* after so many more the room on disk is looked at */
+#define FLOOR_BYTES 1073741824.0
 #define PARQUET ".parquet"
 #define PARQUET_MARK "PAR1" /* at both ends */
 
@@ -95,11 +98,12 @@ static ssize_t read_some(struct data_file *f, int fd, char *room, struct err *e)
     struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = sig_fd(), .events = POLLIN}};
 
     for (;;) {
-        ssize_t n = poll(p, 2, -1) > 0 && p[0].revents ? read(fd, room, ROOM) : -1;
+        const int ready = poll(p, 2, -1);
+        const ssize_t n = ready > 0 && p[0].revents && !sig_draining() ? read(fd, room, ROOM) : -1;
 
         if (n >= 0)
             return n;
-        if (sig_draining())
+        if (sig_draining()) /* also where there is always more to read */
             return err_set(e, ERR_SYS, "stopped by a signal while '%s' was read", f->name);
         if (errno != EINTR)
             return err_sys(e, "cannot read '%s'", f->name);
@@ -108,14 +112,30 @@ static ssize_t read_some(struct data_file *f, int fd, char *room, struct err *e)
 
 struct keep {
     struct data_file *f;
-    uint64_t at;
+    uint64_t at, looked; /* looked: where the room on disk was last looked at */
 };
+
+/* What has no end is not to fill the disk for everybody. */
+static int room_check(struct keep *k, struct err *e)
+{
+    struct statvfs v;
+
+    if (k->at - k->looked < LOOK_BYTES)
+        return 0;
+    k->looked = k->at;
+    if (fstatvfs(k->f->kept.fd, &v) < 0 || (double)v.f_bavail * (double)v.f_frsize > FLOOR_BYTES)
+        return 0;
+    return err_set(e, ERR_SYS,
+                   "%s: %.1f GiB of it are kept in '%s', which has less than 1 GiB left: give less "
+                   "of it (head -c), or a larger disk (TMPDIR)",
+                   k->f->name, (double)k->at / 1073741824, k->f->kept.dir);
+}
 
 static int keep_put(void *ctx, const void *data, size_t n, struct err *e)
 {
     struct keep *k = ctx;
 
-    if (spill_write(&k->f->kept, data, n, k->at, e) < 0)
+    if (room_check(k, e) < 0 || spill_write(&k->f->kept, data, n, k->at, e) < 0)
         return -1;
     k->at += n;
     return 0;
@@ -134,6 +154,16 @@ static ssize_t read_head(struct data_file *f, int fd, char *room, struct err *e)
     return have;
 }
 
+/* /dev/zero and its like give for ever; a terminal is somebody who types. */
+static int device_check(const struct data_file *f, int fd, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && !isatty(fd))
+        return err_set(e, ERR_USE, "%s is a device, not data", f->name);
+    return 0;
+}
+
 /* All that comes through the descriptor, in order, unpacked. said: by the name. */
 static int keep(struct data_file *f, int fd, enum unpack_kind said, struct err *e)
 {
@@ -142,7 +172,7 @@ static int keep(struct data_file *f, int fd, enum unpack_kind said, struct err *
     struct unpack *u = NULL;
     enum unpack_kind kind;
     ssize_t n = room && spill_make(&f->kept, e) == 0 ? read_head(f, fd, room, e) : -1;
-    int rc = n < 0 ? -1 : 0;
+    int rc = n < 0 || (n > 0 && device_check(f, fd, e) < 0) ? -1 : 0;
 
     kind = rc == 0 ? unpack_kind_of(room, (size_t)n) : UNPACK_NONE;
     if (rc == 0 && said != UNPACK_NONE && kind != said)

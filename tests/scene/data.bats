@@ -275,6 +275,11 @@ template='{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}{%
     cmp a/model.safetensors b/model.safetensors
     cat good.jsonl | ptq run gptq --quiet --model "$tale" --data - --out c --tokens 1024 --length 128 --workers forward=1
     cmp a/model.safetensors c/model.safetensors
+    # what has no end: a device is refused, a stream ends by the signal
+    run -100 timeout 20 ptq sample --model "$tale" --tokens 64 --length 32 --quiet --data /dev/zero
+    [[ $output == "sample: fatal: /dev/zero is a device, not data" ]]
+    run -124 bash -c "yes '{\"text\": \"a\"}' | timeout 1 ptq sample --model '$tale' --tokens 64 --length 32 --data -"
+    [[ $output == *"stopped by a signal while 'standard input' was read" ]]
 }
 
 @test "chats of other collections are the messages that they stand for" {
