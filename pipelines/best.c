@@ -81,6 +81,10 @@ static int check_rows(const struct best *x, const struct sample_command *s, stru
     if (x->judge)
         return fs_exists(x->judge) ? 0
                                    : err_set(e, ERR_USE, "--judge: '%s' is not there", x->judge);
+    if (x->config->vision)
+        return err_set(e, ERR_USE,
+                       "the model sees images, and no rows of such data are left to judge trials "
+                       "on: --judge FILE of text, with --mode whole where --data has images");
     if (s->core.tokens == 0)
         return err_set(e, ERR_USE, "--tokens 0 leaves no rows to judge trials on: --judge FILE");
     if (gave(x->t, "lengths") || (gave(x->t, "mode") && s->core.mode != SAMPLE_CONCAT))

@@ -116,7 +116,9 @@ static int take_widths(struct mixed *x, const struct sites *sites, struct err *e
             x->bits[x->count++] = (int)bits;
     }
     if (x->count < 2)
-        return err_set(e, ERR_USE, "--target-bpw: of the widths %s %zu can be stored%s%s",
+        return err_set(e, ERR_USE,
+                       "--target-bpw: of the widths --choose-bits %s only %zu can be stored, and "
+                       "two are needed%s%s",
                        x->o->widths, x->count, why.kind ? ": " : "", why.kind ? why.text : "");
     for (size_t i = 0; i < x->count; i++)
         if (i == 0 || fabs(bits_stored(x, x->bits[i]) - x->o->bpw) <

@@ -17,20 +17,28 @@ static int no_memory(struct err *e)
     return err_set(e, ERR_SYS, "no memory for the chat");
 }
 
+/* NULL: it is no text, or one with a zero in it, of which a name would be the first part alone. */
+static const char *text_of(const struct json *v)
+{
+    const char *text = json_as_text(v);
+
+    return text && strlen(text) == json_text_length(v) ? text : NULL;
+}
+
 /* A source as it is written: a text, or an object that holds it. */
 static const char *source_of(const struct json *v)
 {
     static const char *const names[] = {"path", "image", "url", "image_url"};
 
     if (json_as_text(v))
-        return json_as_text(v);
+        return text_of(v);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const struct json *inner = json_get(v, names[i]);
 
         if (json_kind(inner) == JSON_KIND_OBJECT)
             inner = json_get(inner, "url");
         if (json_as_text(inner))
-            return json_as_text(inner);
+            return text_of(inner);
     }
     return NULL;
 }

@@ -11,6 +11,8 @@ setup_file() {
     export PATH="${PTQ_BIN:-$ROOT/bin}:$PATH"
     export M=$BATS_FILE_TMPDIR/model
     cut_model "$M" 1
+    export SANITIZED=
+    [[ $(ldd "$(command -v ptq-forward)") != *libasan* ]] || SANITIZED=yes
 }
 
 setup() {
@@ -34,6 +36,7 @@ peak() { # OUT STAGE
 within() { # MIB OUT OUT STAGE...: none of these took so much more in the second
     local room=$1 alone=$2 slow=$3 stage
     shift 3
+    [ -z "$SANITIZED" ] || return 0 # these take memory of their own
     for stage in "$@"; do
         awk -v alone="$(peak "$alone" $stage)" -v slow="$(peak "$slow" $stage)" -v room="$room" -v stage=$stage \
             'BEGIN { print stage, alone, slow; exit !(slow <= alone + room) }'

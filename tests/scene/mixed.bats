@@ -83,7 +83,7 @@ sums() { # DIR
     run -100 ptq $(words --choose-on nowhere.jsonl)
     [[ $output == *"--choose-on: 'nowhere.jsonl' is not there"* ]]
     run -100 ptq $(words --format awq)
-    [[ $output == *'of the widths 3,4 1 can be stored'* ]]
+    [[ $output == *'of the widths --choose-bits 3,4 only 1 can be stored'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 2.2
     [[ $output == *'2 bits with their scales take 2.562 already'* ]]
     run -100 ptq run gptq --model "$M" --data "$IDS" --out mix --length 64 --tokens 256 --group 32 --target-bpw 3 --choose-bits 4,3

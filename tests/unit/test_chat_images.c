@@ -89,6 +89,9 @@ static void what_does_not_fit_is_refused(void **state)
     } cases[] = {
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}]}", NULL,
          "messages[0]: image 1 of the chat has no source"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"path\":"
+         "\"a\\u0000b\"}]}]}",
+         NULL, "messages[0]: image 1 of the chat has no source"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"<image><image>\"}]}", "[\"a\"]",
          "image 2 of the chat has no source"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"<image>\"}]}", "[\"a\",\"b\"]",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../../common/base/fs.h"
+#include "../../../common/base/log.h"
 #include "../../../common/base/mem.h"
 #include "../../../common/run/evals.h"
 #include "../../../common/run/journal.h"
@@ -181,27 +182,36 @@ static void kinds_sort(struct report *r)
     r->nkinds = n;
 }
 
-static int extras_read(struct report *r, struct err *e)
+/* A file of the run without which the page is a page too: what is wrong with it is said, and it is
+ * left out. */
+static int extra_read(const struct report *r, const char *name, struct json **out, struct err *e)
 {
-    char *run = mem_printf(e, "%s/.ptqflow/run.json", r->path),
-         *waits = mem_printf(e, "%s/.ptqflow/waits.json", r->path),
-         *failed = mem_printf(e, "%s/.ptqflow/failed", r->path);
+    char *path = mem_printf(e, "%s/.ptqflow/%s", r->path, name);
+    struct err why = {0};
+
+    if (!path)
+        return -1;
+    if (fs_exists(path) && fs_check_regular(path, &why) == 0 && (*out = json_read(path, &why)) &&
+        json_kind(*out) != JSON_KIND_OBJECT) {
+        err_set(&why, ERR_USE, "%s: not an object", path);
+        json_destroy(out);
+    }
+    if (why.kind)
+        log_warn("left out: %s", why.text);
+    free(path);
+    return 0;
+}
+
+static int failed_read(struct report *r, struct err *e)
+{
+    char *path = mem_printf(e, "%s/.ptqflow/failed", r->path);
     size_t n;
     int rc = -1;
 
-    if (!run || !waits || !failed || (fs_exists(run) && !(r->run = json_read(run, e))) ||
-        (fs_exists(waits) && !(r->waits = json_read(waits, e))) ||
-        (fs_exists(failed) && !(r->failed = fs_read(failed, 1 << 16, &n, e))))
-        goto out;
-    if (r->run && json_kind(r->run) != JSON_KIND_OBJECT) {
-        err_set(e, ERR_USE, "%s: not an object", run);
-        goto out;
-    }
-    rc = 0;
-out:
-    free(run);
-    free(waits);
-    free(failed);
+    if (path && (!fs_exists(path) ||
+                 (fs_check_regular(path, e) == 0 && (r->failed = fs_read(path, 1 << 16, &n, e)))))
+        rc = 0;
+    free(path);
     return rc;
 }
 
@@ -213,7 +223,8 @@ struct report *report_open(const char *out, struct err *e)
         return NULL;
     r->path = mem_text(out, e);
     r->journal = mem_printf(e, "%s/.ptqflow/" JOURNAL_NAME, out);
-    if (!r->path || !r->journal || records_read(r, e) || extras_read(r, e) ||
+    if (!r->path || !r->journal || records_read(r, e) || extra_read(r, "run.json", &r->run, e) ||
+        extra_read(r, "waits.json", &r->waits, e) || failed_read(r, e) ||
         !(r->evals = evals_read(out, e))) {
         report_close(&r);
         return NULL;
