@@ -41,6 +41,7 @@ struct run_opts {
     size_t restarts, hosts;
 };
 
+#define WIDTHS "2,3,4,8" /* of codes, among which --target-bpw chooses */
 #define AT(field) offsetof(struct run_opts, field)
 const struct opt run_rows[] = {
     {"dry-run", OPT_FLAG, AT(dry_run), .help = "check, print the commands and stop"},
@@ -68,7 +69,7 @@ const struct opt run_rows[] = {
              "each loses in a first pass; two passes in all, what the first found stays in "
              "OUT.mixed",
      .min = .5, .max = 16},
-    {"choose-bits", OPT_TEXT, AT(widths), "LIST", .help = "among these widths", .def = "2,3,4,8"},
+    {"choose-bits", OPT_TEXT, AT(widths), "LIST", .help = "among these widths", .def = WIDTHS},
     {"choose-on", OPT_TEXT, AT(on), "FILE",
      .help = "measure several ways of choosing on this text, the same bits everywhere among them, "
              "and follow the one that diverges least from the model"},
@@ -452,6 +453,9 @@ static int run(struct run_opts *o, struct route *t, const char *recipe, int argc
         return -1;
     if (!o->listen && (o->keys || o->hosts))
         return err_set(e, ERR_USE, "--%s goes with --listen", o->keys ? "keys" : "hosts");
+    if (o->bpw <= 0 && (o->on || strcmp(o->widths, WIDTHS) != 0))
+        return err_set(e, ERR_USE, "--%s goes with --target-bpw",
+                       o->on ? "choose-on" : "choose-bits");
     if ((search = best_wanted(t->r, e)) < 0)
         return -1;
     if (o->listen && (search || o->bpw > 0))

@@ -175,6 +175,9 @@ bounded() { # OUT BOUNDED-OUT WORKERS MEM TOKENS CHUNK-TOKENS: a job as it is an
     [[ $output != *"measured just now"* ]]
     run -0 ptq plan --model config-only --tokens 1024 --length 128 --hosts 1
     [[ $output == *"(the rate of a core was measured just now"*"--gflops sets it)"* ]]
+    run -100 ptq plan --model config-only --net 1G
+    [[ $output == *"--net and --gflops go with --hosts" ]]
     run -100 ptq plan --model config-only --hosts 4 --net fast
+    [ "${#lines[@]}" = 1 ] # before anything of the plan
     [[ $output == *"say bits a second"* ]]
 }

@@ -122,13 +122,25 @@ static void set_learned(const struct route *t, const struct planned *x, struct s
     o->cores = t->r->cores;
 }
 
+/* Before anything is printed. */
+static int check_hosts(const struct plan_command *c, int slide, struct err *e)
+{
+    double net;
+
+    if (!c->hosts)
+        return c->core > 0 || strcmp(c->net, PLAN_NET) != 0
+                   ? err_set(e, ERR_USE, "--net and --gflops go with --hosts")
+                   : 0;
+    if (c->json || slide)
+        return err_set(e, ERR_USE, "--hosts goes without --json, and not with ptq-slide");
+    return hosts_net(c->net, &net, e);
+}
+
 static int print_hosts(const struct plan_command *c, const struct preview *p,
                        const struct preview_opts *o, struct err *e)
 {
     struct hosts_rates r = {.core = c->core * 1e9, .measured = c->core <= 0};
 
-    if (c->json || o->slide)
-        return err_set(e, ERR_USE, "--hosts goes without --json, and not with ptq-slide");
     if (hosts_net(c->net, &r.net, e) < 0 || (r.core <= 0 && hosts_core(&r.core, e) < 0))
         return -1;
     hosts_print(p, o, &r, (size_t)c->hosts);
@@ -146,7 +158,7 @@ static int plan(const struct plan_command *c, const struct preview_base *base,
     struct planned x;
     int rc;
 
-    if (planned_find(t, &x, e) < 0)
+    if (planned_find(t, &x, e) < 0 || check_hosts(c, x.slide != NULL, e) < 0)
         return -1;
     if (x.slide && c->bpw > 0)
         return err_set(e, ERR_USE, "--target-bpw chooses for solvers: ptq-slide has one width");

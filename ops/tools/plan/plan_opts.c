@@ -13,7 +13,7 @@ static const struct opt rows[] = {
      .help = "also what it would take on 1, 2, 4 ... N hosts like this one (or of --cores)",
      .min = 1, .max = 1 << 20},
     {"net", OPT_TEXT, AT(net), "RATE", .help = "with --hosts: bits a second of a link",
-     .def = "10G"},
+     .def = PLAN_NET},
     {"gflops", OPT_REAL, AT(core), "GF",
      .help = "with --hosts: best rate of a core, f32 products (default: measured)", .min = .001,
      .max = 1e9},

@@ -6,6 +6,8 @@
 #include "../../../common/base/stage.h"
 #include "../../../pipelines/line.h"
 
+#define PLAN_NET "10G"
+
 struct plan_command {
     int json, keep, dry_run;
     int64_t cores, stall;
@@ -14,7 +16,7 @@ struct plan_command {
     struct line_opts line;
     double bpw, core;
     int64_t hosts;
-    const char *net;
+    const char *net; /* PLAN_NET: as it is where nothing was said */
     struct opt_texts losses;
 };
 
