@@ -63,22 +63,23 @@ static char *nearest(const char *path, struct err *e)
     return at;
 }
 
-int disk_check_out(const char *out, struct err *e)
+int disk_check_folder(const char *option, const char *dir, struct err *e)
 {
-    char *at = nearest(out, e), *probe = at ? fs_join(at, ".ptq-XXXXXX", e) : NULL;
+    char *at = nearest(dir, e), *probe = at ? fs_join(at, ".ptq-XXXXXX", e) : NULL;
     int rc = -1;
 
     if (!probe)
         goto out;
     if (!fs_is_dir(at))
-        err_set(e, ERR_USE, "--out '%s': '%s' is not a folder", out, at);
-    else if (fs_is_dir(out) ? access(out, W_OK | X_OK) != 0 : !mkdtemp(probe))
+        err_set(e, ERR_USE, "%s '%s': '%s' is not a folder", option, dir, at);
+    else if (fs_is_dir(dir) ? access(dir, W_OK | X_OK) != 0 : !mkdtemp(probe))
         /* of a folder to be made a mode does not say enough: not to root, not below /proc */
         err_set(e, errno == ENOSPC || errno == EDQUOT ? ERR_SYS : ERR_USE,
-                "--out '%s': nothing can be made in '%s': %s", out, at, strerror(errno));
+                "%s '%s': nothing can be made in '%s': %s", option, dir, at, strerror(errno));
     else
-        rc = fs_is_dir(out) || rmdir(probe) == 0 ? 0
-                                                 : err_sys(e, "--out: cannot remove '%s'", probe);
+        rc = fs_is_dir(dir) || rmdir(probe) == 0
+                 ? 0
+                 : err_sys(e, "%s: cannot remove '%s'", option, probe);
 out:
     free(probe);
     free(at);

@@ -16,9 +16,9 @@
 int disk_check(const struct route *t, const struct config *config, const struct sites *sites,
                uint64_t reserve, int states, struct err *e);
 
-/* OUT can be written to, or made: asked of the nearest folder that is there, by making one in it
- * for a moment. -1, by the name of the option. */
-int disk_check_out(const char *out, struct err *e);
+/* The folder can be written to, or made: asked of the nearest folder that is there, by making one
+ * in it for a moment. -1, by the name of the option: "--out". */
+int disk_check_folder(const char *option, const char *dir, struct err *e);
 
 /* The same as disk_check() for what the forward processes and the reducer will put into files in
  * their --tmp, as far as their options tell. */

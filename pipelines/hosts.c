@@ -15,7 +15,7 @@
 #include "../common/wire/link_zmq.h"
 #include "../common/wire/talk.h"
 #include "../common/wire/curve.h"
-#include "../common/wire/link_url.h"
+#include "hosts_url.h"
 #include "hosts_work.h"
 #include "supervise_state.h"
 
@@ -26,7 +26,6 @@
 #define SAY_LINES 8
 #define QUIET_S 3.0 /* who has said nothing for so long may have no connection any more */
 #define END_MS 2000 /* for the last words to go out */
-#define PORT_MAX 65535
 
 struct host {
     struct zid id;
@@ -59,23 +58,6 @@ struct hosts {
 
 /* ---- addresses ---- */
 
-/* "tcp://ADDRESS:PORT" taken apart. */
-static int listen_read(struct hosts *h, struct err *e)
-{
-    const char *url = h->o.listen + (h->o.listen[0] == '@'), *colon = strrchr(url, ':');
-    char *end = NULL;
-    const int any = colon && strcmp(colon, ":*") == 0;
-
-    if (!zsock_is_tcp(url) || colon < url + 6 || strlen(url) >= ZS_URL || strchr(url, ','))
-        return err_set(e, ERR_USE, "--listen '%.200s': say tcp://ADDRESS:PORT", h->o.listen);
-    h->port = any ? 0 : strtol(colon + 1, &end, 10);
-    if (!any && (end == colon + 1 || *end || h->port < 1 || h->port > PORT_MAX))
-        return err_set(e, ERR_USE, "--listen '%.200s': a port is a number up to %d, or *",
-                       h->o.listen, PORT_MAX);
-    snprintf(h->base, sizeof h->base, "%.*s", (int)(colon - url), url);
-    return url_check(url, 1, h->o.insecure || h->o.keys, e);
-}
-
 struct hosts *hosts_open(const struct hosts_opts *o, struct err *e)
 {
     struct hosts *h = mem_array(1, sizeof *h, e);
@@ -83,7 +65,7 @@ struct hosts *hosts_open(const struct hosts_opts *o, struct err *e)
     if (!h)
         return NULL;
     h->o = *o;
-    if (listen_read(h, e) == 0 &&
+    if (hosts_url_read(o->listen, o->insecure || o->keys, h->base, &h->port, e) == 0 &&
         (h->z = zsock_open(o->listen + (o->listen[0] == '@'), 1, "", TALK_BYTES, o->keys, e)))
         return h;
     hosts_close(&h);
@@ -125,7 +107,7 @@ static int word_listen(const struct hosts *h, struct launch_process *p, size_t i
 {
     char text[24] = "*", *word;
 
-    if (port > PORT_MAX)
+    if (port > HOSTS_PORT_MAX)
         return err_set(e, ERR_USE, "--listen: the ports behind %ld do not suffice", h->port);
     if (port)
         snprintf(text, sizeof text, "%ld", port);

@@ -426,18 +426,28 @@ static int step_last(struct mixed *x, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
+static int check(struct mixed *x, const struct sites *sites, struct err *e)
+{
+    if (!sites)
+        return err_set(e, ERR_USE, "--target-bpw: the recipe has no model");
+    if (x->o->on && !fs_exists(x->o->on))
+        return err_set(e, ERR_USE, "--choose-on: '%s' is not there", x->o->on);
+    return refuse_given(x, e) == 0 && find_solver(x, e) == 0 ? take_widths(x, sites, e) : -1;
+}
+
+int mixed_check(const struct mixed_opts *o, const struct route *t, const struct sites *sites,
+                struct err *e)
+{
+    return check(&(struct mixed){.o = o, .t = t}, sites, e);
+}
+
 int mixed_run(const struct mixed_opts *o, const struct route *t, const struct sites *sites,
               struct err *e)
 {
     struct mixed x = {.o = o, .t = t};
     int rc = -1;
 
-    if (!sites)
-        err_set(e, ERR_USE, "--target-bpw: the recipe has no model");
-    else if (o->on && !fs_exists(o->on))
-        err_set(e, ERR_USE, "--choose-on: '%s' is not there", o->on);
-    else if (refuse_given(&x, e) == 0 && find_solver(&x, e) == 0 &&
-             take_widths(&x, sites, e) == 0 && start(&x, e) == 0) {
+    if (check(&x, sites, e) == 0 && start(&x, e) == 0) {
         x.steps.total = x.count + 2 + (o->on ? 3 * WAYS - 3 : 0);
         if (step_losses(&x, e) == 0 && step_choice(&x, e) == 0 && step_last(&x, e) == 0) {
             unlink(x.problems);

@@ -25,6 +25,8 @@ struct mixed_opts {
 
 /* t: checked, of the run that is asked for (its bits and overrides apart). ERR_USE: an option that
  * the choice replaces, or a target that no choice can meet. */
+int mixed_check(const struct mixed_opts *o, const struct route *t, const struct sites *sites,
+                struct err *e); /* its errors alone */
 int mixed_run(const struct mixed_opts *o, const struct route *t, const struct sites *sites,
               struct err *e);
 

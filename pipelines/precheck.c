@@ -193,7 +193,7 @@ static int check_out(const struct route *t, struct err *e)
         return 0;
     if (fs_exists(out) && !fs_is_dir(out))
         return err_set(e, ERR_USE, "--out: '%s' is there and not a folder", out);
-    if (s && disk_check_out(out, e) < 0)
+    if (s && disk_check_folder("--out", out, e) < 0)
         return -1;
     if (!fs_exists(out))
         return 0;
@@ -376,6 +376,44 @@ static int check_dual(const struct route *t, struct err *e)
     return 0;
 }
 
+/* The kind of classes whose sums a solver needs, and the option that does. */
+static unsigned classes_for(const struct solve_opts *o, const char **option)
+{
+    *option = o->equalise ? "--equalise" : "--mix";
+    switch (o->equalise) {
+    case EQUALISE_FIRST:
+    case EQUALISE_POSITION:
+        return CLASS_POSITION;
+    case EQUALISE_LENGTH:
+        return CLASS_LENGTH;
+    case EQUALISE_MODALITY:
+        return CLASS_MODALITY;
+    default:
+        return o->mixed ? CLASS_MODALITY : 0;
+    }
+}
+
+/* These sums are kept where the reducers are told to. */
+static int check_classes(const struct route *t, struct err *e)
+{
+    const struct stage *r = route_stage(t, &reduce_spec, 0), *s;
+    const struct opt *row = r ? opt_find(r->group, r->ngroups, "classes", 7, NULL) : NULL;
+    const char *option;
+    unsigned has = 0, need;
+
+    for (size_t i = 0; row && (s = route_stage(t, &reduce_spec, i)); i++)
+        has |= ((const struct reduce_command *)s->own)->core.how.classes;
+    for (size_t i = 0; row && (s = route_stage(t, &solve_spec, i)); i++) {
+        need = classes_for(&((const struct solve_command *)s->own)->core, &option);
+        if (need & ~has)
+            return err_set(e, ERR_USE,
+                           "%s needs the sums by %s, which are not kept: add --classes %s", option,
+                           opt_choice_name(row->choices, (int)need),
+                           opt_choice_name(row->choices, (int)(has | need)));
+    }
+    return 0;
+}
+
 /* The tower's linears too, where that is asked for. */
 static int check_tower(const struct route *t, const char *model, struct config *c, struct err *e)
 {
@@ -471,7 +509,7 @@ int precheck_head(const struct route *t, const struct config *c, const char *mod
 
 int precheck_solvers(const struct route *t, const struct sites *s, struct loads *l, struct err *e)
 {
-    if (check_dual(t, e) < 0)
+    if (check_dual(t, e) < 0 || check_classes(t, e) < 0)
         return -1;
     return s ? check_shapes(t, s, l, e) : 0;
 }

@@ -285,14 +285,29 @@ int route_pair(struct route *t, const char *pair, const struct opt_group *own, s
         err_set(e, ERR_USE, "option '--set': '%.80s' is not NAME=VALUE", pair);
     else if (word)
         rc = route_option(t, 1, argv, own, nown, e);
+    if (rc < 0 && word && strchr(pair, '='))
+        err_prefix(e, "--set %.80s", pair);
     free(word);
     return rc < 0 ? -1 : 0;
 }
 
 /* ---- all of them ---- */
 
+/* A stage takes its arguments' first letter '-' for that of an option. */
+static int check_out_name(const struct route *t, struct err *e)
+{
+    const char *out = recipe_value(t->r, "out");
+
+    return !out || out[0] != '-'
+               ? 0
+               : err_set(e, ERR_USE, "--out '%s' would be taken for an option: say --out ./%s", out,
+                         out);
+}
+
 int route_parse(struct route *t, const struct launch *p, struct err *e)
 {
+    if (check_out_name(t, e) < 0)
+        return -1;
     for (size_t i = 0; i < p->count; i++) {
         const size_t k = p->process[i].stage;
         int rc;

@@ -23,6 +23,7 @@
 #include "hosts.h"
 #include "line.h"
 #include "mixed.h"
+#include "named.h"
 #include "precheck.h"
 #include "route.h"
 #include "resume.h"
@@ -267,13 +268,25 @@ struct prepared {
     struct json *job;
 };
 
+static int is_insecure(const struct route *t)
+{
+    for (size_t i = 0; i < t->r->nstages; i++)
+        if (t->stage[i] && t->stage[i]->insecure)
+            return 1;
+    return 0;
+}
+
 /* Can what is asked for be done? *x is to be released in any case. */
 static int check(struct prepared *x, const struct run_opts *o, struct route *t, const char *sockets,
                  int quiet, struct err *e)
 {
+    struct named_opts named = {.log = o->log, .metrics = o->metrics, .listen = o->listen};
+
     *x = (struct prepared){.plan = launch_create(t->r, sockets, quiet, e)};
-    return !x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0 ||
-                   precheck_files(t, o->log, e) < 0 ||
+    if (!x->plan || route_parse(t, x->plan, e) < 0 || route_check(t, e) < 0)
+        return -1;
+    named.open = o->keys || is_insecure(t);
+    return named_check(&named, t, e) < 0 || precheck_files(t, o->log, e) < 0 ||
                    precheck(t, o->reserve, o->save_state, &x->config, &x->known, &x->loads, e) <
                        0 ||
                    (x->known && sites_make(&x->sites, &x->config, e) < 0)
@@ -302,9 +315,12 @@ static void prepared_release(struct prepared *x)
 
 static int dry_run(const struct run_opts *o, struct route *t, struct err *e)
 {
+    const struct mixed_opts mixed = {.bpw = o->bpw, .widths = o->widths, .on = o->on};
     struct prepared x;
     int rc = prepare(&x, o, t, "SOCKETS", 0, e);
 
+    if (rc == 0 && o->bpw > 0)
+        rc = mixed_check(&mixed, t, x.known ? &x.sites : NULL, e);
     if (rc == 0)
         print_plan(x.plan);
     prepared_release(&x);
@@ -333,14 +349,6 @@ static int run_several(const struct run_opts *o, struct route *t, const char *re
         rc = best_run(&best, t, x.known ? &x.config : NULL, e);
     prepared_release(&x);
     return rc;
-}
-
-static int is_insecure(const struct route *t)
-{
-    for (size_t i = 0; i < t->r->nstages; i++)
-        if (t->stage[i] && t->stage[i]->insecure)
-            return 1;
-    return 0;
 }
 
 /* The door for workers, where one is asked for; what binds then binds by tcp too. */

@@ -33,7 +33,7 @@ static size_t steps_between(const char *a, size_t n, const char *b, size_t m)
 struct near near_start(const char *typed, size_t n)
 {
     /* a third of the letters may be wrong: else any short name is near to any other */
-    return (struct near){.typed = typed, .n = n, .steps = n / 3 + 1};
+    return (struct near){.typed = typed, .n = n, .steps = n > 3 ? n / 3 + 1 : 1};
 }
 
 /* The typed word is the name and something behind it: "gptqq". */

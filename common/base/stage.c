@@ -2,10 +2,12 @@
 /* stage - the shared options and main(). */
 #include "stage.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "apart.h"
 #include "cpu.h"
@@ -137,6 +139,20 @@ int stage_check(const struct stage *s, struct err *e)
     return s->spec->check ? s->spec->check(s, e) : 0;
 }
 
+int stage_check_tmp(const struct stage *s, struct err *e)
+{
+    if (!(s->spec->shared & STAGE_TMP) || s->tmp == spill_dir()) /* what spills names the default */
+        return 0;
+    if (!fs_exists(s->tmp))
+        return err_set(e, ERR_USE, "--tmp: no folder '%s'", s->tmp);
+    if (!fs_is_dir(s->tmp))
+        return err_set(e, ERR_USE, "--tmp: '%s' is not a folder", s->tmp);
+    if (access(s->tmp, W_OK | X_OK) != 0)
+        return err_set(e, ERR_USE, "--tmp: nothing can be written to '%s': %s", s->tmp,
+                       strerror(errno));
+    return 0;
+}
+
 void stage_close(struct stage **sp)
 {
     if (!*sp)
@@ -199,7 +215,7 @@ int stage_main(const struct stage_spec *spec, int (*run)(struct stage *s, struct
     }
     if (s)
         log_init(spec->name, s->quiet ? LOG_QUIET : s->verbose ? LOG_VERBOSE : LOG_NORMAL);
-    if (rc == 0 && (rc = stage_check(s, &e)) == 0)
+    if (rc == 0 && (rc = stage_check(s, &e)) == 0 && (rc = stage_check_tmp(s, &e)) == 0)
         rc = work(s, run, &e);
     if (rc >= 0 && fs_flush(stdout, &e) < 0)
         rc = -1;

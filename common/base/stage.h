@@ -74,6 +74,8 @@ struct stage *stage_open(const struct stage_spec *spec, struct err *e);
 int stage_parse(struct stage *s, int argc, char **argv, struct err *e);
 /* What must be given is there, and the spec's own check. */
 int stage_check(const struct stage *s, struct err *e);
+/* --tmp, where it is given, is a folder that can be written to; stage_main asks it. */
+int stage_check_tmp(const struct stage *s, struct err *e);
 void stage_close(struct stage **s);
 
 /* Says now why the program fails; stage_main will not say it again. For a program that is about

@@ -95,17 +95,33 @@ int chat_set(struct chat *c, const char *name, const struct json *value, struct 
                : err_set(e, ERR_SYS, "no memory for a variable of the chat template");
 }
 
-int chat_set_date(struct chat *c, const char *date, struct err *e)
+static int date_read(const char *date, int *y, int *m, int *d, struct err *e)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int y, m, d, end = 0, leap;
+    int end = 0, leap;
 
-    if (sscanf(date, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || date[end] || end != 10 ||
-        y < 1000 || m < 1 || m > 12 || d < 1)
+    if (sscanf(date, "%4d-%2d-%2d%n", y, m, d, &end) != 3 || date[end] || end != 10 || *y < 1000 ||
+        *m < 1 || *m > 12 || *d < 1)
         return err_set(e, ERR_USE, "'%s' is no date: YYYY-MM-DD", date);
-    leap = m == 2 && (y % 4 == 0 && (y % 100 || y % 400 == 0));
-    if (d > days[m - 1] + leap)
+    leap = *m == 2 && (*y % 4 == 0 && (*y % 100 || *y % 400 == 0));
+    if (*d > days[*m - 1] + leap)
         return err_set(e, ERR_USE, "'%s' is no date: that month is shorter", date);
+    return 0;
+}
+
+int chat_check_date(const char *date, struct err *e)
+{
+    int y, m, d;
+
+    return date_read(date, &y, &m, &d, e);
+}
+
+int chat_set_date(struct chat *c, const char *date, struct err *e)
+{
+    int y, m, d;
+
+    if (date_read(date, &y, &m, &d, e) < 0)
+        return -1;
     c->year = y;
     c->month = m;
     c->day = d;

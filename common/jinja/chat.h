@@ -34,6 +34,7 @@ int chat_set(struct chat *c, const char *name, const struct json *value, struct 
 /* "2024-07-26": what strftime_now() formats. Without it that function is not defined, and
  * calling it an error. */
 int chat_set_date(struct chat *c, const char *date, struct err *e);
+int chat_check_date(const char *date, struct err *e); /* its errors, without a template */
 /* evaluations of one rendering; memory and output of it */
 void chat_limit(struct chat *c, size_t steps, size_t bytes);
 

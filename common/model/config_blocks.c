@@ -19,6 +19,18 @@ static const char *type_of(const struct config *c, size_t block)
         .name;
 }
 
+/* Not one for each block. */
+static int types_count(const struct config *c, const char *what, struct err *e)
+{
+    const struct json *list = json_get(c->json, "layer_types");
+
+    if (json_kind(list) != JSON_KIND_ARRAY)
+        return err_set(e, ERR_USE, "%s: layer_types is no list of the %zu layers", what, c->layers);
+    return err_set(e, ERR_USE,
+                   "%s: layer_types: %zu layer types for %zu layers (num_hidden_layers)", what,
+                   json_count(list), c->layers);
+}
+
 int config_layer_types(struct config *c, const char *what, struct err *e)
 {
     const struct json *list = json_get(c->json, "layer_types");
@@ -26,7 +38,7 @@ int config_layer_types(struct config *c, const char *what, struct err *e)
     if (!json_has(c->json, "layer_types"))
         return 0;
     if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers)
-        return err_set(e, ERR_USE, "%s: layer_types must name all %zu blocks", what, c->layers);
+        return types_count(c, what, e);
     for (size_t i = 0; i < c->layers; i++) {
         const char *got = json_as_text(json_at(list, i)), *delta = types[TYPE_DELTA].name;
         const int known = family_text(c)->delta ? TYPES : TYPE_DELTA;
@@ -116,13 +128,15 @@ int config_check_blocks(struct config *c, const char *what, struct err *e)
     const struct json *list = json_get(c->json, "layer_types");
     int any = 0;
 
+    if (json_has(c->json, "layer_types") &&
+        (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers))
+        return types_count(c, what, e);
     for (size_t i = 0; i < c->layers; i++) {
         const int slides = c->block[i] & BLOCK_WINDOW;
         const char *got = json_as_text(json_at(list, i)), *want = type_of(c, i);
 
         any |= slides;
-        if (json_has(c->json, "layer_types") &&
-            (json_count(list) != c->layers || !got || strcmp(got, want) != 0))
+        if (json_has(c->json, "layer_types") && (!got || strcmp(got, want) != 0))
             return err_set(e, ERR_USE,
                            "%s: layer_types[%zu] of %zu is '%.64s', the other keys and %s say "
                            "'%s' for %zu blocks",

@@ -2,6 +2,7 @@
 /* eval_opts - see eval_opts.h. */
 #include "eval_opts.h"
 
+#include "../../common/jinja/chat.h"
 #include "../../common/tensor/blas.h"
 #include "../../common/model/model.h"
 #include "../../common/model/program.h"
@@ -78,6 +79,8 @@ static int check(const struct stage *s, struct err *e)
                        (int)c->qkv_bits, ACT_BITS_MIN, ACT_BITS_MAX);
     if (c->ref_states && !c->ref)
         return err_set(e, ERR_USE, "--ref-states needs --ref");
+    if (c->date && chat_check_date(c->date, e) < 0)
+        return err_prefix(e, "--date");
     return c->keep && evals_check(c->model, e) < 0 ? err_prefix(e, "--keep-figures") : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sample_opts - see sample_opts.h. */
 #include "../../common/base/fs.h"
+#include "../../common/jinja/chat.h"
 #include "sample_opts.h"
 
 #include <stdlib.h>
@@ -200,6 +201,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE, "--weight-file-clip needs --weight-file");
     if (c->clip_text && weigh_clip_parse(c->clip_text, &c->core.clip, e) < 0)
         return err_prefix(e, "--weight-file-clip");
+    if (c->core.date && chat_check_date(c->core.date, e) < 0)
+        return err_prefix(e, "--date");
     if (shares_parse(c, e) < 0)
         return -1;
     if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)

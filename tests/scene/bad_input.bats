@@ -94,8 +94,27 @@ tale() { # the bundled model, which has a tokenizer
     refused 100 "--only has an empty value" -- --only "" # no site would ever fit
 }
 
+@test "what an option names and cannot be, before anything starts" {
+    refused 100 "--note: cannot read '/no/such': No such file" -- --note /no/such
+    refused 100 "--weight-file: cannot read '/no/such'" -- --weight-file /no/such
+    refused 100 "--chat-template: 'm' is a folder, not a file" -- --chat-template m
+    refused 100 "--tmp: no folder '/no/such'" -- --tmp /no/such
+    refused 100 "--tmp: 'd.jsonl' is not a folder" -- --tmp d.jsonl
+    refused 100 "--date: '2026-02-31' is no date" -- --date 2026-02-31
+    refused 100 "--out '-x' would be taken for an option: say --out ./-x" -- --out -x
+    refused 100 "--equalise needs the sums by position" "add --classes position" -- --equalise first
+    refused 100 "--mix needs the sums by modality" "add --classes length,modality" -- --mix text=1 --classes length
+    refused 100 "--listen 'foo': say tcp://ADDRESS:PORT" -- --listen foo --dry-run
+    refused 100 "--metrics: 'foo': say ADDRESS:PORT" -- --metrics foo --dry-run
+    refused 100 "--metrics: '0.0.0.0:0' is more than loopback" -- --metrics 0.0.0.0:0 --dry-run
+    refused 100 "--log '/proc/foo': nothing can be made in '/proc'" -- --log /proc/foo --dry-run
+    run -100 ptq-reduce --tmp /no/such --in d.jsonl
+    [[ $output == "reduce: fatal: --tmp: no folder '/no/such'" ]]
+}
+
 @test "an option that there is not, or that is missing" {
     refused 100 "unknown option '--colour'" "gptq.pipe --help" -- --colour blue
+    refused 100 "--set foo=3: unknown option '--foo' (see" -- --set foo=3
     run --separate-stderr ptq run gptq --data d.jsonl --out out
     [ "$status" = 100 ]
     one_cause "stage 'sample': --model DIR is missing"

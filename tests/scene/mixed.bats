@@ -80,6 +80,8 @@ sums() { # DIR
 @test "what the choice replaces, or cannot meet, is refused before anything starts" {
     run -100 ptq $(words --bits 4)
     [[ $output == *"option '--bits': --target-bpw chooses the bits"* ]]
+    run -100 ptq $(words --bits 4 --dry-run)
+    [[ $output == *"option '--bits': --target-bpw chooses the bits"* ]]
     run -100 ptq $(words --record p.ptq)
     [[ $output == *"option '--record'"* ]]
     run -100 ptq $(words --choose-on nowhere.jsonl)

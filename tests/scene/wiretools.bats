@@ -22,6 +22,9 @@ setup() {
     echo '{"not": "tensors"}' >text
     run -100 ptq-inspect text
     run -100 ptq-diff three.ptq text
+    head -c 2000 four.ptq >cut.ptq
+    run -1 ptq-diff three.ptq cut.ptq
+    [ "$output" = "diff: fatal: cut.ptq: truncated in the middle of a message" ]
     ln -s gone link
     run -100 ptq-inspect link
     [[ $output == "inspect: fatal: cannot look at 'link': it is a link to 'gone', which is not there"* ]]

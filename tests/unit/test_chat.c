@@ -167,6 +167,8 @@ static void limits(void **state)
     assert_non_null(strstr(e.text, "output"));
     assert_int_equal(chat_set_date(NULL, "2025-13-01", &e), -1);
     assert_int_equal(chat_set_date(NULL, "2025-02-29", &e), -1);
+    assert_int_equal(chat_check_date("2026-02-31", &e), -1);
+    assert_int_equal(chat_check_date("2024-02-29", &e), 0);
     assert_int_equal(chat_set_date(NULL, "25-1-1", &e), -1);
     assert_int_equal(chat_set_date(NULL, "2025-01-01x", &e), -1);
 }

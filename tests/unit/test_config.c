@@ -98,7 +98,6 @@ static void test_refused(void **state)
     refused(LLAMA ", \"rms_norm_eps\": -1.0}", "rms_norm_eps", "");
     refused(LLAMA ", \"tie_word_embeddings\": \"yes\"}", "tie_word_embeddings", "");
     refused(LLAMA ", \"num_experts\": 8}", "num_experts", "llama");
-    refused(LLAMA ", \"layer_types\": [\"full_attention\"]}", "layer_types[0] of 1", "2 blocks");
     refused(LLAMA ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
             "layer_types[1]", "sliding_attention");
     refused("{\"model_type\": \"qwen3\", \"use_sliding_window\": true, " BASE "}", "sliding_window",
@@ -345,6 +344,11 @@ static void test_blocks(void **state)
 static void test_contradictions(void **state)
 {
     (void)state;
+    refused(LLAMA ", \"layer_types\": [\"full_attention\"]}", "1 layer types for 2 layers", "");
+    refused(LLAMA
+            ", \"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\"]}",
+            "3 layer types for 2 layers", "");
+    refused(LLAMA ", \"layer_types\": \"full_attention\"}", "layer_types is no list", "");
     refused(LLAMA ", \"sliding_window_pattern\": 2}", "sliding_window_pattern", "");
     refused(LLAMA ", \"sliding_window_pattern\": 6, \"layer_types\": [\"full_attention\", "
                   "\"full_attention\"]}",

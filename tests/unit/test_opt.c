@@ -104,6 +104,7 @@ static void test_refused(void **state)
     } bad[] = {
         {"--nope", NULL, NULL, "unknown option '--nope' (see"},
         {"--nubmer", "4", NULL, "did you mean --number?"},
+        {"--sad", NULL, NULL, "unknown option '--sad' (see"},
         {"--letter=c", NULL, NULL, "'c' is not one of a|b"},
         {"--flag=1", NULL, NULL, "--flag takes no value"},
         {"--flag", "--flag", NULL, "twice"},

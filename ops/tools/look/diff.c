@@ -191,6 +191,13 @@ static int match(void *ctx, struct msg **m, struct err *e)
     return 0;
 }
 
+/* Most of what can be wrong with a stream names it already. */
+static void name_stream(const char *path, struct err *e)
+{
+    if (!strstr(e->text, path))
+        err_prefix(e, "'%s'", path);
+}
+
 static int diff_streams(const char *a, const char *b, struct diff_report *r, struct err *e)
 {
     struct hold h = {0};
@@ -199,14 +206,14 @@ static int diff_streams(const char *a, const char *b, struct diff_report *r, str
     int rc = each_message(a, keep, &h, e);
 
     if (rc < 0) {
-        err_prefix(e, "'%s'", a);
+        name_stream(a, e);
         goto out;
     }
     if (h.count)
         qsort(h.list, h.count, sizeof *h.list, by_name);
     rc = each_message(b, match, &p, e);
     if (rc < 0) {
-        err_prefix(e, "'%s'", b);
+        name_stream(b, e);
         goto out;
     }
     for (size_t i = 0; i < h.count; i++)

@@ -2,9 +2,7 @@
 /* metrics_http - see metrics_http.h. */
 #include "metrics_http.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,11 +13,11 @@
 #include "../../../common/base/clock.h"
 #include "../../../common/base/mem.h"
 #include "metrics.h"
+#include "metrics_address.h"
 
 #define PATH "/metrics"
 #define CONNECTIONS 16u
 #define SECONDS 10u /* without a word a connection is closed */
-#define PORT_MAX 65535
 
 struct place { /* of a connection */
     struct place *next;
@@ -35,46 +33,6 @@ struct metrics_http {
     struct place *places;
     char url[160];
 };
-
-/* text: "HOST:PORT" with numbers only. */
-static int address_read(const char *address, struct sockaddr_storage *a, struct err *e)
-{
-    const char *text = address;
-    const struct addrinfo how = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-                                 .ai_socktype = SOCK_STREAM};
-    const char *colon = strrchr(text, ':');
-    struct addrinfo *found = NULL;
-    char host[64];
-    size_t n = colon ? (size_t)(colon - text) : 0;
-
-    if (n > 2 && text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    }
-    if (n && n < sizeof host) {
-        memcpy(host, text, n);
-        host[n] = '\0';
-        if (strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > PORT_MAX)
-            return err_set(e, ERR_USE, "'%.100s': a port is a number up to %d, or 0 for a free one",
-                           address, PORT_MAX);
-        if (colon[1] && getaddrinfo(host, colon + 1, &how, &found) == 0) {
-            memcpy(a, found->ai_addr, found->ai_addrlen);
-            freeaddrinfo(found);
-            return 0;
-        }
-    }
-    return err_set(e, ERR_USE, "'%.100s': say ADDRESS:PORT, as 127.0.0.1:9090 or [::1]:9090",
-                   address);
-}
-
-static int is_loopback(const struct sockaddr_storage *a)
-{
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
-
-    return a->ss_family == AF_INET ? ntohl(v4->sin_addr.s_addr) >> 24 == 127
-                                   : IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
 
 static enum MHD_Result say(struct MHD_Connection *c, unsigned code, const char *type, char *text,
                            enum MHD_ResponseMemoryMode whose)
@@ -157,15 +115,8 @@ struct metrics_http *metrics_http_open(const char *address, int anywhere, metric
     const union MHD_DaemonInfo *info;
     struct metrics_http *h;
 
-    if (address_read(address, &a, e) < 0)
+    if (metrics_address_read(address, anywhere, &a, e) < 0)
         return NULL;
-    if (!anywhere && !is_loopback(&a)) {
-        err_set(e, ERR_USE,
-                "'%.100s' is more than loopback, and anybody there could read how far the run is: "
-                "take 127.0.0.1, or --insecure",
-                address);
-        return NULL;
-    }
     if (!(h = mem_array(1, sizeof *h, e)))
         return NULL;
     h->page = page;
