@@ -187,13 +187,13 @@ static int may_share(const struct supervise *s, struct hosts_shares *x)
 void hosts_begin(struct supervise *s)
 {
     struct hosts *h = s->hosts;
+    const int may = may_share(s, &h->shares);
     const double now = clock_wall();
-    int may;
 
     places_clear(&h->places);
-    h->epoch++;
+    if (++h->epoch == 1)
+        hosts_solvers_say(s);
     h->lost = (struct err){0};
-    may = may_share(s, &h->shares);
     for (size_t i = 0; i < h->count; i++) {
         struct host *x = &h->host[i];
 

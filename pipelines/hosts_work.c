@@ -6,19 +6,55 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/base/log.h"
 #include "../common/base/mem.h"
 #include "../common/wire/msg_expert.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
 #include "../stages/solve/solve_opts.h"
 #include "newest.h"
+#include "specs.h"
+#include "worker_slot.h"
 
-/* Options that say where a worker's process is, or how it runs: said anew, or its own to say. */
-static const char *const of_host[] = {"--threads", "--mem", "--tmp", "--keys", NULL};
+/* Options that say where a worker's process is, or how it runs: said anew, or its own to say.
+ * Faults on purpose are those of this host's processes. */
+static const char *const of_host[] = {"--threads", "--mem", "--tmp", "--keys", "--fault", NULL};
+static const char *const of_forward[] = {"--threads", "--mem",   "--tmp", "--keys",
+                                         "--out",     "--fault", NULL};
 static const char *const of_reduce[] = {"--threads", "--mem",    "--tmp",     "--keys",
                                         "--in",      "--out",    "--commits", "--overdue",
-                                        "--peers",   "--record", NULL};
+                                        "--peers",   "--record", "--fault",   NULL};
 #define ROWS "%acts" /* between the processes of a worker */
+
+/* ---- what can be said to others ---- */
+
+/* How many words the option at i takes, where it is one of these; 0: it is not. */
+static size_t is_among(const char *const *options, const struct launch_process *p, size_t i)
+{
+    for (; *options; options++) {
+        const size_t n = strlen(*options);
+
+        if (strncmp(p->argv[i], *options, n) != 0)
+            continue;
+        if (!p->argv[i][n])
+            return i + 1 < p->argc ? 2 : 1;
+        if (p->argv[i][n] == '=')
+            return 1;
+    }
+    return strcmp(p->argv[i], "--insecure") == 0;
+}
+
+/* Can a worker be told this command, but for these options? ERR_USE: it names what is here. */
+static int words_check(const struct stage *st, const struct launch_process *p,
+                       const char *const *without, struct err *e)
+{
+    const struct opt *row;
+
+    for (size_t i = 1, n; i < p->argc; i += n ? n : 1)
+        if (!(n = is_among(without, p, i)) && (row = slot_file_option(st, p->argv[i])))
+            return err_set(e, ERR_USE, "--%s names what is on this host", row->name);
+    return 0;
+}
 
 /* ---- the forward pass of a recipe ---- */
 
@@ -79,7 +115,9 @@ int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct 
         return err_set(e, ERR_USE,
                        "--starved all-tokens: in the sums of lanes that a worker sends there are "
                        "none of all tokens: use --starved rtn, or leave it out");
-    return 0;
+    return words_check(s->change.route->stage[f->stage], f, of_forward, e) < 0
+               ? -1
+               : words_check(s->change.route->stage[r->stage], r, of_reduce, e);
 }
 
 static int number_give(struct launch_process *p, const char *option, size_t number, struct err *e)
@@ -119,22 +157,6 @@ static const char *place_of(const struct hosts_places *p, const char *here)
         if (strlen(p->at[i].here) == n && strncmp(p->at[i].here, here, n) == 0)
             return p->at[i].at;
     return NULL;
-}
-
-/* How many words the option at i takes, where it is one of these; 0: it is not. */
-static size_t is_among(const char *const *options, const struct launch_process *p, size_t i)
-{
-    for (; *options; options++) {
-        const size_t n = strlen(*options);
-
-        if (strncmp(p->argv[i], *options, n) != 0)
-            continue;
-        if (!p->argv[i][n])
-            return i + 1 < p->argc ? 2 : 1;
-        if (p->argv[i][n] == '=')
-            return 1;
-    }
-    return strcmp(p->argv[i], "--insecure") == 0;
 }
 
 /* Of "tcp://0.0.0.0:7003" the port: by which address the head is reached the worker knows. */
@@ -213,12 +235,31 @@ static int is_solver(const struct supervise *s, size_t stage)
            t->stage[stage]->spec == &solve_spec;
 }
 
+/* Another program may have taken the stage over. */
+static int solver_check(const struct supervise *s, size_t stage, struct err *e)
+{
+    const struct launch_process *p = &s->plan->process[newest_find(s, stage)];
+
+    return specs_find(p->argv[0]) == &solve_spec
+               ? words_check(s->change.route->stage[stage], p, of_host, e)
+               : err_set(e, ERR_USE, "'%.100s' runs on this host only", p->argv[0]);
+}
+
+void hosts_solvers_say(const struct supervise *s)
+{
+    for (size_t i = 0; i < s->recipe->nstages; i++) {
+        struct err e = {0};
+
+        if (is_solver(s, i) && solver_check(s, i, &e) < 0)
+            log_warn("workers do not solve for stage '%s': %s", s->recipe->stage[i].name, e.text);
+    }
+}
+
 /* Its chunks come from the head, and commits; its rows stay. */
 static int forward_command(struct json *command, const struct launch_process *p,
                            const struct hosts_places *places)
 {
-    static const char *const without[] = {"--threads", "--mem", "--tmp", "--keys", "--out", NULL};
-    int r = words_add(command, p, without, places);
+    int r = words_add(command, p, of_forward, places);
 
     return r ? r
            : json_push(command, json_new_text("--out")) || json_push(command, json_new_text(ROWS))
@@ -263,7 +304,7 @@ struct json *hosts_work(const struct supervise *s, const struct hosts_places *p,
     int r = forward ? pass_add(list, s, p, epoch, forward) : 0;
 
     for (size_t i = 0; i < s->recipe->nstages && r == 0; i++)
-        if (is_solver(s, i))
+        if (is_solver(s, i) && solver_check(s, i, &(struct err){0}) == 0)
             r = solvers_add(list, s, i, p, epoch, solve);
     if (r)
         json_destroy(&list);

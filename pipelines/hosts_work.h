@@ -28,9 +28,12 @@ int hosts_shares_find(const struct supervise *s, struct hosts_shares *x, struct 
 int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
                      struct launch_process *p, struct err *e);
 
+/* Before the start: warns of each stage of solvers with which workers cannot help, as its command
+ * names what is on this host. */
+void hosts_solvers_say(const struct supervise *s);
 /* Processes for a worker, an array of {"name", "epoch", "command"}: so many solvers of each stage
- * that has some and, unless forward is 0, forward processes with a reducer. Empty while the places
- * of the run are not all known. NULL: no memory. */
+ * with which a worker can help and, unless forward is 0, forward processes with a reducer. Empty
+ * while the places of the run are not all known. NULL: no memory. */
 struct json *hosts_work(const struct supervise *s, const struct hosts_places *p, int64_t epoch,
                         int64_t solve, int64_t forward);
 

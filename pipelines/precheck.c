@@ -38,6 +38,7 @@
 #include "resume.h"
 #include "room.h"
 #include "rundir.h"
+#include "takes.h"
 
 static const char *out_of(const struct route *t)
 {
@@ -547,8 +548,9 @@ int precheck(const struct route *t, uint64_t reserve, int states, struct config 
                  model, packed->title);
     rc = check_sample(t, c, model, e) < 0 || check_tower(t, model, c, e) < 0 ||
                  sites_make(&s, c, e) < 0 || check_forward(t, c, &s, e) < 0 ||
-                 precheck_solvers(t, &s, l, e) < 0 || check_container(t, model, c, e) < 0 ||
-                 precheck_head(t, c, model, e) < 0 || recorded_check(t, c, model, e) < 0
+                 precheck_solvers(t, &s, l, e) < 0 || takes_check(t, &s, e) < 0 ||
+                 check_container(t, model, c, e) < 0 || precheck_head(t, c, model, e) < 0 ||
+                 recorded_check(t, c, model, e) < 0
              ? -1
              : 0;
     if (rc == 0) {

@@ -39,7 +39,7 @@ struct worker {
     const struct stage *stage;
     const struct worker_command *command;
     struct worker_terms terms;
-    char host[ZS_URL], name[64];
+    char host[ZS_URL], name[WORKER_NAME];
     struct zsock *z;
     struct rundir dir;
     int sigfd;
@@ -47,12 +47,14 @@ struct worker {
     size_t count;
     int64_t number; /* of the work that is known; 0: none */
     double heard, said;
-    double unanswered; /* since when nobody answers; 0: somebody does */
-    double told;       /* when that is said next */
-    int ending;        /* nothing is started any more: the run has ended, or this worker leaves */
-    double ended;      /* since when */
-    int rests;         /* the run is paused */
-    int asked;         /* SIGTERM or SIGINT, or by the head: how many */
+    double unanswered;  /* since when nobody answers; 0: somebody does */
+    double told;        /* when that is said next */
+    struct err refused; /* by whom it tries to reach, since it was heard last; kind 0: it is not */
+    uint64_t refusals;
+    int ending;   /* nothing is started any more: the run has ended, or this worker leaves */
+    double ended; /* since when */
+    int rests;    /* the run is paused */
+    int asked;    /* SIGTERM or SIGINT, or by the head: how many */
     /* a process of the forward pass, which is nothing that it could start again by itself */
     struct err failed;
     int64_t failed_epoch;
@@ -345,6 +347,8 @@ static void message_take(struct worker *w, const struct msg *m)
 
     w->heard = clock_wall();
     w->unanswered = 0;
+    w->refused.kind = ERR_NONE;
+    w->refusals = 0;
     if (m->kind == MSG_WORK && !w->ending) {
         if (work_take(w, m, &e) < 0)
             fail(w, &e);
@@ -361,20 +365,27 @@ static void message_take(struct worker *w, const struct msg *m)
     }
 }
 
+/* It may be let in yet, so it tries on: what it hears is said once, or when it is another. */
 static void refusal_take(struct worker *w, const struct refusal *r)
 {
     struct err e = {0};
 
     err_set(&e, ERR_USE, "%s refuses this worker: %s", w->stage->args.arg[0], r->why);
-    if (r->final)
+    if (r->final) {
         fail(w, &e);
-    else
+        return;
+    }
+    if (w->refused.kind == ERR_NONE || strcmp(w->refused.text, e.text) != 0)
         log_warn("%s", e.text);
+    w->refused = e;
+    w->refusals++;
 }
 
 /* From now on nobody answers, until a message comes. */
 static void unanswered(struct worker *w)
 {
+    if (w->unanswered > 0) /* one that refuses breaks each try off */
+        return;
     w->unanswered = clock_wall();
     w->told = w->unanswered + fmin(UNANSWERED_S, (double)w->command->wait / 2);
 }
@@ -421,8 +432,12 @@ static void deadlines(struct worker *w, double now)
     struct err e = {0};
 
     if (!w->ending && w->unanswered > 0 && now > w->told) {
-        log_warn("nobody answers at %s: waiting, --wait is %lld s", w->stage->args.arg[0],
-                 (long long)w->command->wait);
+        if (w->refusals)
+            log_warn("%s: so far %llu times; trying on, --wait is %lld s", w->refused.text,
+                     (unsigned long long)w->refusals, (long long)w->command->wait);
+        else
+            log_warn("nobody answers at %s: waiting, --wait is %lld s", w->stage->args.arg[0],
+                     (long long)w->command->wait);
         w->told = now + UNANSWERED_NEXT_S;
     }
     if (w->failed_at > 0 && now - w->failed_at > CAUSE_S)
@@ -432,8 +447,12 @@ static void deadlines(struct worker *w, double now)
         say_ping(w);
     }
     if (!w->ending && now - w->heard > (double)w->command->wait) {
-        err_set(&e, ERR_SYS, "%s has given no sign of life for %.0f s", w->stage->args.arg[0],
-                (double)w->command->wait);
+        if (w->refusals)
+            err_set(&e, ERR_USE, "%.400s (%llu times)", w->refused.text,
+                    (unsigned long long)w->refusals);
+        else
+            err_set(&e, ERR_SYS, "%s has given no sign of life for %.0f s", w->stage->args.arg[0],
+                    (double)w->command->wait);
         fail(w, &e);
     }
     if (w->ending && !w->asked && now - w->ended > END_S)
@@ -466,7 +485,9 @@ static int open_all(struct worker *w, struct err *e)
     char identity[40];
 
     snprintf(w->host, sizeof w->host, "%.*s", (int)(strrchr(url, ':') - url), url);
-    if (gethostname(w->name, sizeof w->name - 1) != 0)
+    if (w->command->name)
+        snprintf(w->name, sizeof w->name, "%s", w->command->name);
+    else if (gethostname(w->name, sizeof w->name - 1) != 0)
         snprintf(w->name, sizeof w->name, "worker");
     w->terms = (struct worker_terms){.host = w->host,
                                      .keys = w->stage->keys,

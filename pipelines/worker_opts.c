@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../common/tensor/blas.h"
+#include "../common/wire/curve.h"
 
 #define AT(field) offsetof(struct worker_command, field)
 static const struct opt rows[] = {
@@ -17,6 +18,8 @@ static const struct opt rows[] = {
      .help = "give a head up that says nothing for so long, or is not there yet", "30", 1, 1 << 30},
     {"model", OPT_TEXT, AT(model), "DIR",
      .help = "where the model is on this host (default: where the head has it)"},
+    {"name", OPT_TEXT, AT(name), "NAME",
+     .help = "what the run calls it: letters, digits, '.', '-', '_' (default: that of this host)"},
     {.name = NULL},
 };
 
@@ -28,6 +31,10 @@ static int check(const struct stage *s, struct err *e)
     if (strncmp(url, "tcp://", 6) != 0 || colon < url + 7 || strchr(url, ','))
         return err_set(e, ERR_USE, "'%.200s' is not the address of a run: say tcp://HEAD:PORT",
                        url);
+    if (c->name && (!curve_name_fits(c->name) || strlen(c->name) >= WORKER_NAME))
+        return err_set(e, ERR_USE,
+                       "--name '%.80s': a name is at most %d letters, digits, '.', '-', '_'",
+                       c->name, WORKER_NAME - 1);
     if (c->forward < 0)
         c->forward = s->threads < WORKER_SLOTS / 4 ? s->threads : WORKER_SLOTS / 4;
     if (!c->forward && !c->solve)

@@ -6,10 +6,11 @@
 #include "../common/base/stage.h"
 
 #define WORKER_SLOTS 256 /* processes of one worker */
+#define WORKER_NAME 64   /* bytes of its name, with the end */
 
 struct worker_command {
     int64_t solve, forward, wait;
-    const char *model;
+    const char *model, *name;
 };
 
 extern const struct stage_spec worker_spec;

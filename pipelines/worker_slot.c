@@ -35,6 +35,17 @@ static const char *value_of(const struct launch_process *p, size_t i)
     return eq ? eq + 1 : i + 1 < p->argc ? p->argv[i + 1] : "";
 }
 
+const struct opt *slot_file_option(const struct stage *st, const char *word)
+{
+    const char *name = word + 2;
+    const size_t n = strcspn(word, "=") - 2;
+    const struct opt *row =
+        strncmp(word, "--", 2) == 0 ? opt_find(st->group, st->ngroups, name, n, NULL) : NULL;
+    const int is_text = row && (row->type == OPT_TEXT || row->type == OPT_TEXTS);
+
+    return is_text && !is_among(texts, name, n) ? row : NULL;
+}
+
 /* The option at word i. */
 static int option_check(const struct stage *st, const struct launch_process *p, size_t i,
                         struct err *e)
@@ -45,7 +56,7 @@ static int option_check(const struct stage *st, const struct launch_process *p, 
 
     if (!row)
         return 0; /* a value, or what the parser refuses */
-    if ((row->type == OPT_TEXT || row->type == OPT_TEXTS) && !is_among(texts, name, n))
+    if (slot_file_option(st, p->argv[i]))
         return err_set(e, ERR_USE, "%s --%s '%.100s' may name a file, which a worker is not told",
                        p->argv[0], row->name, value_of(p, i));
     if (!is_among(ends, name, n) || strncmp(value_of(p, i), "tcp://*:", 8) == 0 ||

@@ -10,6 +10,7 @@
 
 #include "../common/base/err.h"
 #include "../common/base/json.h"
+#include "../common/base/stage.h"
 #include "child.h"
 
 /* What a worker adds to what it is told. */
@@ -35,6 +36,9 @@ struct slot {
 
 /* What the head said of one process. ERR_USE: it may not say that. */
 struct slot *slot_create(const struct json *said, const struct worker_terms *t, struct err *e);
+/* The option that this word of a command gives, where it may name a file and so is not told to a
+ * worker; NULL: a head may say it. */
+const struct opt *slot_file_option(const struct stage *st, const char *word);
 void slot_destroy(struct slot **s); /* its process has ended */
 int slot_is(const struct slot *s, const struct json *said);
 

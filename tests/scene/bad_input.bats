@@ -92,6 +92,8 @@ tale() { # the bundled model, which has a tokenizer
     refused 100 "--bits: '5' is not one of 2|3|4|8" -- --bits 5
     refused 100 "--workers" "1024" -- --workers forward=0
     refused 100 "--only has an empty value" -- --only "" # no site would ever fit
+    refused 100 "--only 'nosuch*' of ptq-solve hits no site of this model; sites are like 'attn.qkv' or 'b0.attn.qkv'" -- --solve.only 'nosuch*'
+    refused 100 "no ptq-solve takes site b0.mlp.up: widen --only" -- --only 'attn.*'
 }
 
 @test "what an option names and cannot be, before anything starts" {

@@ -115,6 +115,8 @@ await() { # N: the N-th site is there
     [[ $output == *"--hosts goes with --listen"* ]]
     run -100 ptq worker ipc:///tmp/x
     [[ $output == *"say tcp://HEAD:PORT"* ]]
+    run -100 ptq worker tcp://127.0.0.1:9 --name 'a b'
+    [[ $output == *"--name 'a b': a name is at most 63 letters"* ]]
     run -111 ptq worker tcp://127.0.0.1:9 --wait 2
     [ "$(grep -c 'warning: nobody answers at tcp://127.0.0.1:9: waiting, --wait is 2 s' <<<"$output")" = 1 ]
     [ ! -e out ]
@@ -192,6 +194,7 @@ forward_of_head() {
     run -100 on w timeout 20 ptq worker "$at" --keys "$KEYS/none"
     [[ $output == *"none/worker.key"* ]]
     ptq keys --quiet other --worker c
+    mv other/c/head.pub other/
     cp "$KEYS/a/head.pub" other/c/
     run -100 on w timeout 20 ptq worker "$at" --keys other/c
     [[ $output == *"our key is not among those allowed there"* ]]
@@ -199,6 +202,14 @@ forward_of_head() {
     OPENBLAS_CORETYPE=Prescott run -100 on w timeout 20 ptq worker "$at" --keys "$KEYS/a"
     [[ $output == *"the head refuses this worker: "*"computes with kernels Prescott"* ]]
     grep -q 'refused a worker: .* computes with kernels Prescott' head.log
+    run -100 on w timeout 20 ptq worker "$at" --wait 3 # without a key
+    [[ $output == *"fatal: $at refuses this worker: "*"those with a key"* ]]
+    mv other/head.pub other/c/ # a head of that name has another key
+    run -100 on w timeout 20 ptq worker "$at" --keys other/c --wait 3
+    echo "$output"
+    [ "$(grep -c 'warning: .* refuses this worker: ' <<<"$output")" = 2 ]
+    [[ $output == *"is our head.pub its own?: so far "*" times; trying on, --wait is 3 s"* ]]
+    [[ $output == *"fatal: $at refuses this worker: it broke off the handshake"*" times)" ]]
     (on w bash -c 'printf "GET / HTTP/1.0\r\n\r\n" >"/dev/tcp/$0"' "$HEAD_AT/${at##*:}") || true # it may be cut off while it speaks
     start_worker --keys "$KEYS/b" --forward 1 --solve 2 --model "$PWD/model"
     finish $head 0 head.log
@@ -207,4 +218,20 @@ forward_of_head() {
     grep -q 'the run is complete' worker.log
     served worker.log
     same_bytes
+}
+
+@test "a run told a file has no worker at that stage and says so first; by its name a worker is known and drained: the same bytes" {
+    echo 'nosuch*: bits=8' >lines.txt
+    run -100 job out --overrides lines.txt
+    echo 'mlp.down: bits=4' >lines.txt
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --overrides lines.txt --fault slow:1
+    start_worker --keys "$KEYS/a" --forward 1 --solve 1 --name left.1
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    counted 1 "warning: workers do not solve for stage 'solve': --overrides names what is on this host"
+    counted 1 "worker 'left.1' takes part with 1 forward process"
+    ! grep -qE 'begin again|has left' head.log
+    ! grep -q 'ptq-solve' worker.log
+    job told --quiet --overrides lines.txt
+    diff <(sums told) <(sums out)
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "../../common/base/fs.h"
 #include "../../pipelines/worker_slot.h"
+#include "../../stages/solve/solve_opts.h"
 
 static const struct worker_terms terms = {.host = "tcp://head",
                                           .threads = 6,
@@ -87,6 +88,24 @@ static void test_refused(void **state)
     refused("[\"ptq-solve\"," ENDS ", \"--solver\", \"magic\"]", "magic");
 }
 
+static void test_files(void **state)
+{
+    static const char *const bars[] = {"--overrides", "--overrides=x", "--fault", "--keys"};
+    static const char *const told[] = {
+        "--override", "--only=mlp.*", "--solver",  "--bits=3", "--in",
+        "overrides",  "--",           "--no-such", "-",        ""};
+    struct stage *st = stage_open(&solve_spec, &(struct err){0});
+
+    (void)state;
+    assert_non_null(st);
+    for (size_t i = 0; i < sizeof bars / sizeof *bars; i++)
+        assert_non_null(slot_file_option(st, bars[i]));
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        assert_null(slot_file_option(st, told[i]));
+    assert_string_equal(slot_file_option(st, bars[1])->name, "overrides");
+    stage_close(&st);
+}
+
 static void taken(const char *command, const char *const *words, size_t n)
 {
     struct err e = {0};
@@ -156,7 +175,7 @@ int main(void)
     char dir[] = "/tmp/ptq-worker-XXXXXX";
     int failed;
 
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_files),
                                        cmocka_unit_test(test_taken)};
 
     if (!mkdtemp(dir) || setenv("PATH", dir, 1) != 0)
