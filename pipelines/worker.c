@@ -168,6 +168,7 @@ static void start(struct worker *w, struct slot *s)
 
     s->again = 0;
     s->starts++;
+    json_destroy(&s->waited); /* that was another's */
     child_close(&s->child);
     if (child_start(&s->child, &s->plan, NULL, &e) < 0)
         fail(w, &e);

@@ -148,3 +148,13 @@ TARGET static void NAME(values)(const struct attention_tile *t, const float *s, 
 
 #undef LANE_INLINE
 #undef PARTS
+
+/* The next one sets its own. */
+#undef NAME
+#undef TARGET
+#undef vec
+#undef ints
+#undef W
+#undef GROUP
+#undef FMA
+#undef ALL

@@ -32,14 +32,6 @@ typedef int32_t ints_512 __attribute__((vector_size(64)));
 #    define FMA(a, b, c) (vec) _mm512_fmadd_ps(a, b, c)
 #    define ALL(x) (vec) _mm512_set1_ps(x)
 #    include "attention_lanes.h"
-#    undef NAME
-#    undef TARGET
-#    undef vec
-#    undef ints
-#    undef W
-#    undef GROUP
-#    undef FMA
-#    undef ALL
 
 typedef float vec_256 __attribute__((vector_size(32)));
 typedef int32_t ints_256 __attribute__((vector_size(32)));
@@ -52,14 +44,6 @@ typedef int32_t ints_256 __attribute__((vector_size(32)));
 #    define FMA(a, b, c) (vec) _mm256_fmadd_ps(a, b, c)
 #    define ALL(x) (vec) _mm256_set1_ps(x)
 #    include "attention_lanes.h"
-#    undef NAME
-#    undef TARGET
-#    undef vec
-#    undef ints
-#    undef W
-#    undef GROUP
-#    undef FMA
-#    undef ALL
 #endif
 
 typedef float vec_128 __attribute__((vector_size(16)));
