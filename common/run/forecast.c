@@ -3,12 +3,10 @@
 #include "forecast.h"
 
 #include <math.h>
-#include "../tensor/blas_cpu.h"
 
 /* Measured on runs of 1 to 4 forward workers, 2,048 to 65,536 tokens, 10M and 135M weights. */
-#define OWN (3 * FORECAST_MIB)
-#define WIDE (6 * FORECAST_MIB) /* more with the kernels for AVX-512 */
-#define THREAD (1.9 * FORECAST_MIB)
+#define OWN (0.5 * FORECAST_MIB)
+#define THREAD (0.5 * FORECAST_MIB)
 
 void forecast_model(struct forecast *f, const struct sites *sites)
 {
@@ -76,5 +74,5 @@ double forecast_threads(const struct forecast *f, size_t processes)
 
 double forecast_blocks(double threads)
 {
-    return OWN + (blas_cpu().avx512 ? WIDE : 0) + threads * THREAD;
+    return OWN + threads * THREAD;
 }

@@ -63,8 +63,8 @@ double forecast_message(const struct forecast *f);
 double forecast_share(const struct forecast *f);
 /* Threads of each of so many processes that share the cores. */
 double forecast_threads(const struct forecast *f, size_t processes);
-/* Bytes that a process which runs blocks takes beside what it allocates by shapes: kernels made
- * at run time, sockets, and each thread with what the libraries of products keep for it. */
+/* Bytes that a process which runs blocks takes beside its program, its libraries with their
+ * kernels, and what it allocates by shapes: sockets, and each thread with what is kept for it. */
 double forecast_blocks(double threads);
 
 #endif

@@ -13,9 +13,8 @@
 #include "../../common/tensor/blas.h"
 #include "../../common/tensor/blas_cpu.h"
 
-#define OWN (blas_cpu().bf16 ? 3 * FORECAST_MIB : 0) /* kernels for bf16 are made at run time */
-#define BOTH_TYPES (7.5 * FORECAST_MIB) /* more where it multiplies both bf16 and f32 */
-#define THREAD ((blas_cpu().avx512 ? 2.8 : 1.4) * FORECAST_MIB)
+#define OWN (0.5 * FORECAST_MIB)
+#define THREAD (0.5 * FORECAST_MIB)
 /* lanes that are done before their turn: of one chunk; of several */
 #define EARLY 0.25
 #define EARLY_LONG 0.75
@@ -109,8 +108,6 @@ int reduce_forecast_make(const struct reduce_command *c, const struct forecast *
                          struct reduce_forecast *out, struct err *e)
 {
     const struct kept_how *how = &c->core.how;
-    const int both = f->acts == DT_BF16 && blas_cpu().bf16 &&
-                     (how->plain || f->dual || plain_classes(how->classes, f));
     const double freed = how->classes && forecast_triangle(f) <= KEPT_BLOCK
                              ? KEPT_CLASSES * forecast_triangle(f)
                              : 0;
@@ -123,8 +120,9 @@ int reduce_forecast_make(const struct reduce_command *c, const struct forecast *
     if (!f->chunks || !f->lanes || !(f->inputs > 0))
         return err_set(e, ERR_USE, "a plan needs the number of chunks and the sites of the model");
     sums_in_memory(c, f, out);
-    out->bytes = (uint64_t)(OWN + forecast_threads(f, 1) * THREAD + (both ? BOTH_TYPES : 0) +
-                            (double)out->sums + freed + tile + rows_at_work(c, f) +
-                            forecast_source(f) + rows_waiting(f));
+    out->both = f->acts == DT_BF16 && blas_cpu().bf16 &&
+                (how->plain || f->dual || plain_classes(how->classes, f));
+    out->bytes = (uint64_t)(OWN + forecast_threads(f, 1) * THREAD + (double)out->sums + freed +
+                            tile + rows_at_work(c, f) + forecast_source(f) + rows_waiting(f));
     return 0;
 }

@@ -8,7 +8,8 @@
 #include "reduce_opts.h"
 
 struct reduce_forecast {
-    uint64_t bytes;         /* peak, beyond its program */
+    uint64_t bytes;         /* peak, beyond its program and its libraries with their kernels */
+    int both;               /* it multiplies rows in bf16 and in f32 */
     uint64_t sums, spilled; /* sums: of these in memory; the most that lies in its file */
 };
 

@@ -104,7 +104,8 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
     p->flops_forward += forward.flops;
     *m = (struct preview_memory){.sample = sample_bytes(o, f),
                                  .forward = o->base.forward + forward.bytes,
-                                 .reduce = o->base.reduce + reduce.bytes,
+                                 .reduce = o->base.reduce + reduce.bytes +
+                                           (reduce.both ? o->base.reduce_both : 0),
                                  .solve = o->base.solve + solve,
                                  .write = write_forecast_memory(f),
                                  .hidden = forward.hidden,

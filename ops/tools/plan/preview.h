@@ -20,9 +20,10 @@
 #include "../../../stages/slide/slide_forecast.h"
 #include "../../../stages/solve/solver.h"
 
-/* Peak resident bytes of the programs that compute, when they have done nothing yet. */
+/* Peak resident bytes of the programs that compute, with their products but without data.
+ * reduce_both: more of a reducer that multiplies rows in bf16 and in f32. */
 struct preview_base {
-    uint64_t forward, reduce, solve, slide;
+    uint64_t forward, reduce, reduce_both, solve, slide;
 };
 
 /* The options of the stages, as they have checked them, and how many processes they get. */
