@@ -11,7 +11,7 @@
 #include "../../common/wire/modality.h"
 #include "sample_images.h"
 
-#define OWN (9.5 * FORECAST_MIB)    /* with its program */
+#define OWN (5 * FORECAST_MIB)
 #define OF_TOKEN 5                  /* its id, its role */
 #define TEXT_SHORT (256 << 10)      /* bytes: nothing beside the rest */
 #define OF_TOKENIZER 6.3            /* a byte of tokenizer.json, read and indexed */

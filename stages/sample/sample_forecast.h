@@ -16,7 +16,7 @@ int sample_forecast_chunks(const struct sample_opts *o, size_t context, struct f
  * model. Behind sample_forecast_chunks. */
 void sample_forecast_pictures(const struct sample_opts *o, const struct config *c,
                               struct forecast *f);
-/* Peak resident bytes. tokenizer: bytes of its file, 0 where there is none. */
+/* Peak resident bytes, beyond its program. tokenizer: bytes of its file, 0 where there is none. */
 uint64_t sample_forecast_memory(const struct forecast *f, uint64_t tokenizer);
 
 /* What the longest text of the data adds to it: a .txt is one document. model: its folder. */

@@ -6,7 +6,7 @@
 
 #include "../../common/run/forecast.h"
 
-/* Peak resident bytes. */
+/* Peak resident bytes, beyond its program. */
 uint64_t write_forecast_memory(const struct forecast *f);
 
 #endif

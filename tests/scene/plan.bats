@@ -33,7 +33,7 @@ setup() {
 job() { # OUT RECIPE MORE...
     local out=$1 recipe=$2
     shift 2
-    ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --seed 1 --quiet "$@"
+    ptq run "$ROOT/pipelines/$recipe.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" --seed 1 --quiet --reduce.fault slow:30 "$@"
 }
 
 peak() { # OUT STAGE: MiB
@@ -89,8 +89,8 @@ sees() { # a model of PTQ_SHARED that takes pictures of any size: tokens are let
 }
 
 @test "a full-precision stream beside, solvers competing on held-out chunks" {
-    job best gptaq --tokens 4096 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
-    foreseen best gptaq --tokens 4096 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    job best gptaq --tokens 8192 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
+    foreseen best gptaq --tokens 8192 --length 1024 --chunk-tokens 1024 --workers forward=1 --solver best:gptq,gptaq,qep+gptq --holdout 4
 }
 
 @test "plain sums beside" {

@@ -72,7 +72,7 @@ static uint64_t tokenizer_bytes(const char *model)
 
 static uint64_t sample_bytes(const struct preview_opts *o, const struct forecast *f)
 {
-    return sample_forecast_memory(f, tokenizer_bytes(o->model)) +
+    return o->base.sample + sample_forecast_memory(f, tokenizer_bytes(o->model)) +
            sample_forecast_text(o->sample, o->model);
 }
 
@@ -85,7 +85,7 @@ static int add_slide(const struct preview_opts *o, const struct forecast *f, str
         return -1;
     *m = (struct preview_memory){.sample = sample_bytes(o, f),
                                  .slide = o->base.slide + p->slide.bytes,
-                                 .write = write_forecast_memory(f)};
+                                 .write = o->base.write + write_forecast_memory(f)};
     m->all = m->sample + m->slide + m->write;
     return 0;
 }
@@ -107,7 +107,7 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
                                  .reduce = o->base.reduce + reduce.bytes +
                                            (reduce.both ? o->base.reduce_both : 0),
                                  .solve = o->base.solve + solve,
-                                 .write = write_forecast_memory(f),
+                                 .write = o->base.write + write_forecast_memory(f),
                                  .hidden = forward.hidden,
                                  .spilled = forward.spilled,
                                  .sums = reduce.sums,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* preview_base - what the programs that compute take before they have any data: their own pages,
+/* preview_base - what the programs take before they have any data: their own pages,
  * those of BLAS and oneDNN, which they load before the work, and the kernels that oneDNN makes at
  * run time for the first product of a kind. It depends on versions, on the kernel and on the CPU,
  * so it is measured: each command is started with --version, a child loads the libraries and
@@ -18,7 +18,7 @@
 #include "../../../common/tensor/blas.h"
 #include "../../../common/tensor/blas_cpu.h"
 
-#define USUAL ((uint64_t)10 << 20) /* where the command does not start */
+#define USUAL ((uint64_t)6 << 20) /* where the command does not start */
 
 extern char **environ;
 
@@ -105,9 +105,11 @@ struct preview_base preview_base(void)
 
     own_folder(folder);
     return (struct preview_base){
+        .sample = program_bytes(folder, "sample"),
         .forward = program_bytes(folder, "forward") + more_than(idle, LIBRARIES | IN_F64 | LINEAR),
         .reduce = program_bytes(folder, "reduce") + one,
         .reduce_both = two > one ? two - one : 0,
         .solve = program_bytes(folder, "solve") + more_than(idle, LIBRARIES | IN_F64),
-        .slide = program_bytes(folder, "slide") + more_than(idle, LIBRARIES | LINEAR)};
+        .slide = program_bytes(folder, "slide") + more_than(idle, LIBRARIES | LINEAR),
+        .write = program_bytes(folder, "write")};
 }
