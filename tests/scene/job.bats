@@ -88,7 +88,7 @@ sums() { # DIR: of everything but the folder of what varies
 
 @test "SIGTERM in the middle: exit 111, no half model" {
     mkfifo said
-    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out cut --tokens 8192 --length 128 2>said 3>&- &
+    ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out cut --tokens 8192 --length 128 --solve.fault delay:100 2>said 3>&- &
     pid=$!
     exec 7<said
     while read -r line <&7; do [[ $line == *"block 2/2"* ]] && break; done
