@@ -123,6 +123,25 @@ static int check_pattern(const struct config *c, const char *what, struct err *e
     return 0;
 }
 
+/* mlp_layer_types: what newer files say in the place of first_k_dense_replace and its like. */
+static int check_experts(const struct config *c, const char *what, struct err *e)
+{
+    static const char key[] = "mlp_layer_types";
+    const struct json *list = json_get(c->json, key);
+
+    for (size_t i = 0; json_has(c->json, key) && i < c->layers; i++) {
+        const char *got = json_as_text(json_at(list, i));
+
+        if (!got || strcmp(got, c->block[i] & BLOCK_EXPERTS ? "sparse" : "dense") != 0)
+            return err_set(e, ERR_USE,
+                           "%s: %s[%zu] is '%.64s', the other keys and %s say '%s': remove one of "
+                           "them",
+                           what, key, i, got ? got : "not a text", c->model_type,
+                           c->block[i] & BLOCK_EXPERTS ? "sparse" : "dense");
+    }
+    return 0;
+}
+
 int config_check_blocks(struct config *c, const char *what, struct err *e)
 {
     const struct json *list = json_get(c->json, "layer_types");
@@ -145,5 +164,5 @@ int config_check_blocks(struct config *c, const char *what, struct err *e)
     }
     if (!any)
         c->window = 0;
-    return check_pattern(c, what, e);
+    return check_pattern(c, what, e) < 0 ? -1 : check_experts(c, what, e);
 }

@@ -67,9 +67,16 @@ size_t config_nested_size(const struct config *c, const char *key)
     return 0;
 }
 
+/* Some readers ask the decoder's object, others the whole: where one of both says tied, the numbers
+ * of the file settle it (model_settle_head). */
 int config_nested_tied(const struct config *c, int def, int *tied, const char *what, struct err *e)
 {
     static const char key[] = "tie_word_embeddings";
+    int whole;
 
-    return json_opt_bool(json_has(c->json, key) ? c->json : c->file, key, def, tied, what, e);
+    if (json_opt_bool(c->file, key, def, &whole, what, e) ||
+        json_opt_bool(c->json, key, whole, tied, what, e))
+        return -1;
+    *tied |= whole && json_has(c->file, key);
+    return 0;
 }

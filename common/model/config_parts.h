@@ -26,7 +26,7 @@ int config_nested_find(struct config *c, const char *what, struct err *e);
 size_t config_nested_size(const struct config *c, const char *key); /* 0: no default */
 /* Behind the sizes: the tower. */
 int config_nested_vision(struct config *c, const char *what, struct err *e);
-/* tie_word_embeddings: of the decoder or, where it says nothing, of the whole. */
+/* tie_word_embeddings: of the decoder or of the whole, def where neither says anything. */
 int config_nested_tied(const struct config *c, int def, int *tied, const char *what, struct err *e);
 
 /* c->rope and c->rope_window, behind the sizes. */

@@ -67,15 +67,20 @@ static int read_llama3(struct rope_said *s, const struct config *c, const struct
     return 0;
 }
 
-/* Beside the rope's own keys counts before in them; how many times longer the context became. */
+/* Beside the rope's own keys or in them, readers disagree on which; how many times longer the
+ * context became. */
 static int read_original(struct rope_said *s, const struct config *c, const struct json *r,
                          const char *what, struct err *e)
 {
     static const char key[] = "original_max_position_embeddings";
+    size_t inside;
 
-    if (config_size_or(json_has(c->json, key) ? c->json : r, key, CONFIG_POSITIONS, c->context,
-                       &s->spec.original, what, e) < 0)
+    if (config_size_or(r, key, CONFIG_POSITIONS, c->context, &inside, what, e) < 0 ||
+        config_size_or(c->json, key, CONFIG_POSITIONS, inside, &s->spec.original, what, e) < 0)
         return -1;
+    if (json_has(r, key) && inside != s->spec.original)
+        return err_set(e, ERR_USE, "%s: %s is %zu in config and %zu in %s: remove one of them",
+                       what, key, s->spec.original, inside, s->key);
     return config_positive_or(r, "factor", (double)c->context / (double)s->spec.original,
                               &s->spec.factor, what, e);
 }

@@ -2,6 +2,7 @@
 /* config_text - edits of config.json as text. */
 #include "config_text.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
@@ -42,13 +43,17 @@ static size_t value_end(const char *text, size_t length, size_t i)
     return i + 1;
 }
 
-/* The span of the value of a top-level key, and where the key begins. 1 found, 0 not. */
-static int value_find(const char *text, size_t length, const char *key, size_t *name, size_t *first,
-                      size_t *end)
+/* Keys of which depth are meant: 1 of the outermost object. */
+#define ANY_DEPTH SIZE_MAX
+
+/* The span of the value of the first such key behind text[from], and where the key begins.
+ * text[from] stands where it does for depth 0, or any depth is meant. 1 found, 0 not. */
+static int value_find_from(const char *text, size_t length, size_t from, size_t wanted,
+                           const char *key, size_t *name, size_t *first, size_t *end)
 {
     size_t n = strlen(key), depth = 0;
 
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = from; i < length; i++) {
         size_t close, at;
 
         depth += text[i] == '{' || text[i] == '[';
@@ -57,8 +62,8 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
             continue;
         close = string_end(text, length, i);
         at = skip_space(text, length, close + 1);
-        if (depth == 1 && at < length && text[at] == ':' && close - i - 1 == n &&
-            !memcmp(text + i + 1, key, n)) {
+        if ((wanted == ANY_DEPTH || depth == wanted) && at < length && text[at] == ':' &&
+            close - i - 1 == n && !memcmp(text + i + 1, key, n)) {
             *name = i;
             *first = skip_space(text, length, at + 1);
             *end = value_end(text, length, *first);
@@ -67,6 +72,12 @@ static int value_find(const char *text, size_t length, const char *key, size_t *
         i = close;
     }
     return 0;
+}
+
+static int value_find(const char *text, size_t length, const char *key, size_t *name, size_t *first,
+                      size_t *end)
+{
+    return value_find_from(text, length, 0, 1, key, name, first, end);
 }
 
 static const char *dtype_text(enum dtype t)
@@ -125,6 +136,24 @@ int config_text_set(char **text, const char *key, const char *value, struct err 
     if (value_set(text, key, value, &found, e))
         return -1;
     return found ? 0 : config_text_add(text, key, value, e);
+}
+
+int config_text_set_all(char **text, const char *key, const char *value, struct err *e)
+{
+    size_t from = 0, name, first, end;
+
+    if (config_text_set(text, key, value, e))
+        return -1;
+    while (value_find_from(*text, strlen(*text), from, ANY_DEPTH, key, &name, &first, &end)) {
+        char *out = mem_printf(e, "%.*s%s%s", (int)first, *text, value, *text + end);
+
+        if (!out)
+            return -1;
+        free(*text);
+        *text = out;
+        from = first + strlen(value);
+    }
+    return 0;
 }
 
 int config_text_drop(char **text, const char *key, struct err *e)

@@ -12,6 +12,8 @@
 /* The value (JSON text) of a top-level key, whatever it was; behind the last member where the key
  * is absent. */
 int config_text_set(char **text, const char *key, const char *value, struct err *e);
+/* The same, and wherever else the key stands in an object within. */
+int config_text_set_all(char **text, const char *key, const char *value, struct err *e);
 /* A new member behind the last one; value may be of any kind and of several lines. */
 int config_text_add(char **text, const char *key, const char *value, struct err *e);
 /* A top-level member of any kind is gone, if it was there. */

@@ -16,14 +16,21 @@
 int family_read_experts(struct config *c, size_t count, size_t top, const char *width,
                         const char *what, struct err *e)
 {
-    size_t other;
+    size_t other, again;
 
     if (config_size_or(c->json, "num_experts", EXPERTS_MAX, count, &other, what, e) < 0 ||
         config_size_or(c->json, "num_local_experts", EXPERTS_MAX, other, &c->experts, what, e) <
             0 ||
         config_size_or(c->json, "num_experts_per_tok", EXPERTS_MAX, top, &c->experts_top, what, e) <
+            0 ||
+        config_size_or(c->json, "experts_per_token", EXPERTS_MAX, c->experts_top, &again, what, e) <
             0)
         return -1;
+    if (again != c->experts_top)
+        return err_set(
+            e, ERR_USE,
+            "%s: experts_per_token is %zu and num_experts_per_tok is %zu: remove one of them", what,
+            again, c->experts_top);
     if (json_has(c->json, "num_experts") && other != c->experts)
         return err_set(e, ERR_USE,
                        "%s: num_experts is %zu and num_local_experts is %zu: remove one of them",

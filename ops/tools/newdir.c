@@ -18,7 +18,10 @@ int newdir_check(const char *dir, struct err *e)
     int empty = 0;
 
     if (!fs_exists(dir))
-        return 0;
+        return fs_is_named(dir)
+                   ? err_set(e, ERR_USE, "'%s' is a link to nothing: remove it, or name another",
+                             dir)
+                   : 0;
     if (!fs_is_dir(dir))
         return err_set(e, ERR_USE, "'%s' is there and is not a folder", dir);
     if (fs_empty_dir(dir, &empty, e))
@@ -47,23 +50,29 @@ static char *part_name(const char *dir, struct err *e)
     return NULL;
 }
 
+/* A link to a folder stays one: what it leads to is replaced. */
+static char *target_name(const char *dir, struct err *e)
+{
+    char *real = realpath(dir, NULL);
+
+    return real ? real : mem_text(dir, e);
+}
+
 int newdir_begin(struct newdir *d, const char *dir, struct err *e)
 {
-    char *part;
+    char *part, *whole;
 
     memset(d, 0, sizeof *d);
-    if (newdir_check(dir, e) || !(part = part_name(dir, e)))
+    if (newdir_check(dir, e) || !(whole = target_name(dir, e)))
         return -1;
-    if (fs_mkdir(part, e)) {
+    if (!(part = part_name(whole, e)) || fs_mkdir(part, e)) {
         free(part);
+        free(whole);
         return -1;
     }
     d->part = part;
-    d->dir = mem_text(dir, e);
-    if (d->dir)
-        return 0;
-    newdir_abort(d);
-    return -1;
+    d->dir = whole;
+    return 0;
 }
 
 int newdir_publish(struct newdir *d, struct err *e)

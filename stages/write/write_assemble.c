@@ -430,7 +430,7 @@ static int config_publish(struct job *j, struct err *e)
     if (!path || !(text = model_file_read(p->dir, "config.json", CONFIG_MAX, &length, e)) ||
         ((p->packed || format_unpacked(p->config.file)) &&
          config_text_drop(&text, "quantization_config", e)) ||
-        (p->config.own_head && config_text_set(&text, "tie_word_embeddings", "false", e)))
+        (p->config.own_head && config_text_set_all(&text, "tie_word_embeddings", "false", e)))
         goto out;
     length = strlen(text);
     if (!j->format->config) {

@@ -40,6 +40,15 @@ need() {
     run -0 ptq-import --quiet --vocab-only "$gguf" words
     [ "$(ls words | wc -l)" = 3 ]
     cmp words/tokenizer.json hf/tokenizer.json
+    # a link to a folder stays one, a link to nothing is refused before the work
+    mkdir real
+    ln -s real link
+    ln -s nowhere lost
+    run -0 ptq-import --quiet --vocab-only "$gguf" link
+    [ -L link ] && diff -r words real
+    run -100 ptq-import --quiet "$gguf" lost
+    [[ $output == *"'lost' is a link to nothing"* ]]
+    [ "$(echo *)" = "deep hf link lost real words" ]
 }
 
 @test "import: a truncated file names itself and leaves nothing" {

@@ -376,6 +376,13 @@ static void test_contradictions(void **state)
     refused(LLAMA ", \"partial_rotary_factor\": 0.5, \"rope_parameters\": "
                   "{\"partial_rotary_factor\": 0.25}}",
             "partial_rotary_factor", "rope_parameters");
+    refused(LLAMA ", \"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": "
+                  "\"yarn\", \"factor\": 2.0, \"original_max_position_embeddings\": 32}}",
+            "original_max_position_embeddings is 64", "32 in rope_scaling");
+    refused(LLAMA ", \"mlp_layer_types\": [\"dense\", \"sparse\"]}", "mlp_layer_types[1]", "dense");
+    refused(FAMILY("mixtral", ", \"num_local_experts\": 4, \"num_experts_per_tok\": 2, "
+                              "\"experts_per_token\": 3"),
+            "experts_per_token is 3", "num_experts_per_tok is 2");
     refused(LLAMA ", \"num_key_value_heads\": 0}", "num_key_value_heads", "");
     refused(LLAMA ", \"eos_token_id\": [\"a\"]}", "eos_token_id", "");
 }
@@ -406,6 +413,7 @@ static void test_one_meaning(void **state)
     taken(LLAMA ", \"head_dim\": null, \"num_key_value_heads\": null, \"layer_types\": null, "
                 "\"sliding_window_pattern\": null, \"tie_word_embeddings\": null, "
                 "\"text_config\": null}");
+    taken(LLAMA ", \"mlp_layer_types\": [\"dense\", \"dense\"]}");
     taken(LLAMA ", \"eos_token_id\": [], \"quantization_config\": null}");
 }
 

@@ -92,6 +92,14 @@ static void parts_are_read(void **state)
                 c.vision->run == 3 && c.vision->out == 64 && c.vision->token == 310);
     config_release(&c);
     assert_int_equal(
+        parse(IDEFICS3
+              ", \"tie_word_embeddings\": true, \"text_config\": {\"model_type\": \"llama\", " BASE
+              ", \"tie_word_embeddings\": false}, " TOWER "}",
+              &c, &e),
+        0);
+    assert_true(c.tied); /* one of both says so: the file settles it */
+    config_release(&c);
+    assert_int_equal(
         parse(QWEN_VL
               ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [2, 3, 3]}" QWEN_TOWER
               "64}}",

@@ -216,6 +216,26 @@ static void drops_members(void **state)
     drop("{\"q\": \"x,\\\"\"}", "{}");
 }
 
+static void set_all(const char *text, const char *want)
+{
+    char *copy = strdup(text);
+    struct err e = {0};
+
+    assert_int_equal(config_text_set_all(&copy, "q", "false", &e), 0);
+    assert_string_equal(copy, want);
+    free(copy);
+}
+
+static void sets_a_key_wherever_it_stands(void **state)
+{
+    (void)state;
+    set_all("{}", "{\n  \"q\": false\n}\n");
+    set_all("{\"q\": true, \"t\": {\"a\": [{\"q\": {\"q\": 1}}], \"q\": true}}",
+            "{\"q\": false, \"t\": {\"a\": [{\"q\": false}], \"q\": false}}");
+    set_all("{\"t\": {\"q\": true, \"s\": \"q\"}}",
+            "{\"t\": {\"q\": false, \"s\": \"q\"},\n  \"q\": false\n}\n");
+}
+
 static int make_roots(void **state)
 {
     const int rc = make_root(state);
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test_teardown(refuses, remove_out),
         cmocka_unit_test_teardown(what_is_not_in_every_format, remove_out),
         cmocka_unit_test(drops_members),
+        cmocka_unit_test(sets_a_key_wherever_it_stands),
     };
 
     return cmocka_run_group_tests_name("repack", tests, make_roots, remove_root);

@@ -20,7 +20,8 @@
 #include "../../../stages/slide/slide_forecast.h"
 #include "../../../stages/solve/solver.h"
 
-/* Peak resident bytes of the programs, with their products but without data. reduce_both: more of a reducer that multiplies rows in bf16 and in f32. */
+/* Peak resident bytes of the programs, with their products but without data. reduce_both: more of
+ * a reducer that multiplies rows in bf16 and in f32. */
 struct preview_base {
     uint64_t sample, forward, reduce, reduce_both, solve, slide, write;
 };

@@ -264,7 +264,7 @@ static int config_write(const struct job *j, const char *dir, struct err *e)
     if (!to || !(text = model_file_read(j->o->model, "config.json", (size_t)16 << 20, &length, e)))
         goto out;
     if (((model_config(j->m)->tied || model_config(j->m)->own_head) &&
-         config_text_set(&text, "tie_word_embeddings", "false", e)) ||
+         config_text_set_all(&text, "tie_word_embeddings", "false", e)) ||
         (j->o->dtype != DT_COUNT && config_text_dtype(&text, j->o->dtype, e)))
         goto out;
     rc = fs_publish(to, text, strlen(text), e);
