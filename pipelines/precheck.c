@@ -163,6 +163,8 @@ static int has_no_site(const char *out, struct err *e)
     if (parts && fs_list(out, &names, &count, e) == 0 &&
         (!fs_exists(parts) || fs_empty_dir(parts, &empty, e) == 0))
         rc = count == 1 && strcmp(names[0], FOLLOW_DIR) == 0;
+    if (rc < 0)
+        err_prefix(e, "'%s' holds an unfinished run (--overwrite starts again)", out);
     if (rc == 1 && !empty) /* of a site that did not get into the journal */
         rc = resume_has_no_site(out, e);
     fs_names_free(&names, count);
@@ -211,11 +213,11 @@ static int check_out(const struct route *t, struct err *e)
     own = fs_join(out, FOLLOW_DIR, e);
     ours = own ? fs_exists(own) : -1;
     free(own);
+    if (ours > 0 && c && c->core.overwrite) /* what of it is ours the writer knows */
+        return 0;
     fresh = ours > 0 ? has_no_site(out, e) : 0;
     if (ours < 0 || fresh)
         return fresh > 0 ? 0 : -1;
-    if (ours && c && c->core.overwrite) /* what of it is ours the writer knows */
-        return 0;
     if (ours && c && (goes_on = resume_is_unfinished(out, e)) != 0) /* as what, resume.h says */
         return goes_on < 0 ? -1 : 0;
     return err_set(e, ERR_USE, "--out: '%s' holds %s: %s", out,

@@ -221,18 +221,26 @@ static int has_record(const struct json *journal, const char *name)
     return 0;
 }
 
-/* The journal of an unfinished run with sites: 1, 0: there is none, -1. */
-static int unfinished(const char *out, struct json **journal, struct err *e)
+/* The journal of a run in `out`: 1, 0: there is none, -1. */
+static int journal_of(const char *out, struct json **journal, struct err *e)
 {
     char *path = mem_printf(e, "%s/" FOLLOW_DIR "/" JOURNAL_NAME, out);
     int cut, rc = path ? fs_exists(path) : -1;
 
     *journal = NULL;
     if (rc == 1 && !(*journal = journal_read(path, &cut, e)))
-        rc = -1;
+        rc = err_prefix(e, "'%s' holds an unfinished run (--overwrite starts again)", out);
+    free(path);
+    return rc;
+}
+
+/* The journal of an unfinished run with sites: 1, 0: there is none, -1. */
+static int unfinished(const char *out, struct json **journal, struct err *e)
+{
+    int rc = journal_of(out, journal, e);
+
     if (rc == 1)
         rc = has_record(*journal, "site") && !has_record(*journal, "done");
-    free(path);
     return rc;
 }
 
@@ -247,17 +255,13 @@ int resume_is_unfinished(const char *out, struct err *e)
 
 int resume_has_no_site(const char *out, struct err *e)
 {
-    char *path = mem_printf(e, "%s/" FOLLOW_DIR "/" JOURNAL_NAME, out);
-    struct json *journal = NULL;
-    int cut, rc = path ? fs_exists(path) : -1;
+    struct json *journal;
+    int rc = journal_of(out, &journal, e);
 
-    if (rc == 1 && !(journal = journal_read(path, &cut, e)))
-        rc = -1;
     if (rc == 1)
         rc = !has_record(journal, "site") && !has_record(journal, "publish") &&
              !has_record(journal, "done");
     json_destroy(&journal);
-    free(path);
     return rc;
 }
 

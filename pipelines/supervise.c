@@ -20,6 +20,7 @@
 #include "../common/base/pause.h"
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
+#include "../common/wire/link_zmq.h"
 #include "crew.h"
 #include "hold.h"
 #include "hosts.h"
@@ -128,7 +129,8 @@ static int feeds(const struct launch_process *p)
 
         if (strcmp(p->argv[k], "--record") == 0)
             return 0;
-        fed = fed || (strcmp(p->argv[k], "--out") == 0 && strncmp(to, "ipc://", 6) == 0);
+        fed = fed || (strcmp(p->argv[k], "--out") == 0 &&
+                      (strncmp(to, "ipc://", 6) == 0 || zsock_is_tcp(to)));
     }
     return fed;
 }

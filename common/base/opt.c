@@ -11,6 +11,8 @@
 #include "near.h"
 #include "version.h"
 
+#define SIZE_LIMIT ((unsigned long long)1 << 60) /* sums and shares of sizes fit into 64 bits */
+
 /* ---- values ---- */
 
 static int bounded(const struct opt *o)
@@ -18,11 +20,11 @@ static int bounded(const struct opt *o)
     return o->min < 0 || o->min > 0 || o->max < 0 || o->max > 0;
 }
 
-/* Behind a number: k, m or g, in either case, are 1024, its square and cube. The shift, and end on
- * what follows. */
+/* Behind a number: k, m, g or t, in either case, are 1024, its square, cube and fourth power. The
+ * shift, and end on what follows. */
 static int unit_shift(char **end)
 {
-    static const char units[] = "kKmMgG";
+    static const char units[] = "kKmMgGtT";
     const char *unit = **end ? strchr(units, **end) : NULL;
 
     if (!unit)
@@ -81,10 +83,14 @@ static int set_size(const struct opt *o, void *at, const char *name, const char 
     v = strtoull(value, &end, 10);
     if (end != value)
         shift = unit_shift(&end);
-    if (*value < '0' || *value > '9' || *end || errno || v > UINT64_MAX >> shift)
-        return err_set(e, ERR_USE,
-                       "--%s: '%s' is not a size in bytes (a number, with k, M or G if you like)",
-                       name, value);
+    if (*value < '0' || *value > '9' || *end)
+        return err_set(
+            e, ERR_USE,
+            "--%s: '%s' is not a size in bytes (a number, with k, M, G or T if you like)", name,
+            value);
+    if (errno || v > SIZE_LIMIT >> shift)
+        return err_set(e, ERR_USE, "--%s: %s is more bytes than there can be, at most %dT", name,
+                       value, (int)(SIZE_LIMIT >> 40));
     if (v && !shift && (double)v < o->min)
         return err_set(e, ERR_USE,
                        "--%s: %s would be so many bytes: say %sG or %sM (or %sK, if it is to be so "
@@ -218,6 +224,21 @@ int opt_changed(const struct opt *o, const void *values)
         break;
     }
     return ((const struct opt_texts *)at)->count > 0;
+}
+
+int opt_unwanted(const struct opt *rows, const void *values, const struct opt_with *with, size_t n,
+                 struct err *e)
+{
+    const struct opt_group group = {.rows = rows};
+
+    for (size_t i = 0; i < n; i++) {
+        const struct opt *o = opt_find(&group, 1, with[i].name, strlen(with[i].name), NULL);
+
+        if (!with[i].wanted && o && opt_changed(o, values))
+            return err_set(e, ERR_USE, "--%s means nothing without %s: leave it out", o->name,
+                           with[i].other);
+    }
+    return 0;
 }
 
 static int valid_choice(const struct opt *o, int value, struct err *e)

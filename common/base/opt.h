@@ -6,7 +6,7 @@
  * argument. -h, --help print to stdout, -V, --version too. A repeated, unknown or out-of-range
  * option is refused by name, as is a text that is empty. A command's options are several groups of
  * rows, each with the struct that it fills. Text options point into argv, or to the row's default.
- * OPT_SIZE takes bytes with an optional K, M, G (1024-based). */
+ * OPT_SIZE takes bytes with an optional K, M, G, T (1024-based), up to 1M of T. */
 #ifndef PTQ_OPT_H
 #define PTQ_OPT_H
 
@@ -106,6 +106,14 @@ int opt_set(const struct opt *o, void *values, const char *name, const char *val
 int opt_check(const struct opt *o, const char *name, const char *value, struct err *e);
 /* 1: the struct does not hold the default of the row. */
 int opt_changed(const struct opt *o, const void *values);
+/* Options that mean something only where another asks for it: "damp" wanted by "--round gptq".
+ * Error, by name, for one that was changed where that is not so. */
+struct opt_with {
+    const char *name, *other;
+    int wanted;
+};
+int opt_unwanted(const struct opt *rows, const void *values, const struct opt_with *with, size_t n,
+                 struct err *e);
 /* Is the value in the struct, wherever it came from, in range or among the choices? */
 int opt_valid(const struct opt *o, const void *values, struct err *e);
 /* The i-th choice of a row and its value; NULL past the end. */

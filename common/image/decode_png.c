@@ -48,14 +48,44 @@ static void warn(png_structp png, png_const_charp text)
     (void)text;
 }
 
-/* RGB or RGBA, 8 bits. */
+/* RGB or RGBA, 8 bits; of a palette the indices, one a byte. */
 static void as_rgb(png_structp png, png_infop info)
 {
-    png_set_strip_16(png);
-    png_set_expand(png);
-    png_set_gray_to_rgb(png);
+    if (png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE) {
+        png_set_packing(png);
+    } else {
+        png_set_strip_16(png);
+        png_set_expand(png);
+        png_set_gray_to_rgb(png);
+    }
     png_set_interlace_handling(png);
     png_read_update_info(png, info);
+}
+
+/* Indices at the beginning of each row become RGBA. The library itself would take those behind the
+ * last colour for black. */
+static void expand_palette(png_structp png, png_infop info, struct source *s)
+{
+    png_colorp colour = NULL;
+    png_bytep alpha = NULL;
+    int colours = 0, alphas = 0;
+
+    png_get_PLTE(png, info, &colour, &colours);
+    png_get_tRNS(png, info, &alpha, &alphas, NULL);
+    for (size_t y = 0; y < s->height; y++) {
+        uint8_t *row = s->pixels + y * s->width * 4;
+
+        for (size_t x = s->width; x-- > 0;) {
+            const int i = row[x];
+
+            if (i >= colours)
+                png_error(png, "a pixel of a colour that its palette does not have");
+            row[4 * x] = colour[i].red;
+            row[4 * x + 1] = colour[i].green;
+            row[4 * x + 2] = colour[i].blue;
+            row[4 * x + 3] = i < alphas ? alpha[i] : 0xff;
+        }
+    }
 }
 
 /* All that may jump out. */
@@ -63,7 +93,7 @@ static int run(png_structp png, png_infop info, struct source *s, int *orientati
 {
     png_bytep exif;
     png_uint_32 n;
-    int passes;
+    int passes, palette;
 
     png_set_read_fn(png, s, take);
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff); /* image_check's are the limits */
@@ -75,17 +105,22 @@ static int run(png_structp png, png_infop info, struct source *s, int *orientati
     if (image_check(s->width, s->height, s->e) < 0)
         return -1;
     passes = png_get_interlace_type(png, info) == PNG_INTERLACE_ADAM7 ? 7 : 1;
+    palette = png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE;
     as_rgb(png, info);
     s->channels = png_get_channels(png, info);
     if (png_get_rowbytes(png, info) != s->width * (size_t)s->channels ||
-        (s->channels != 3 && s->channels != 4))
+        (s->channels != (palette ? 1 : 3) && (palette || s->channels != 4)))
         png_error(png, "a colour type that is not known");
+    if (palette)
+        s->channels = 4;
     if (!(s->pixels = mem_raw(s->width * s->height, (size_t)s->channels, s->e)))
         return -1;
     while (passes--)
         for (size_t y = 0; y < s->height; y++)
             png_read_row(png, s->pixels + y * s->width * (size_t)s->channels, NULL);
     png_read_end(png, info);
+    if (palette)
+        expand_palette(png, info, s);
     if (png_get_eXIf_1(png, info, &n, &exif))
         *orientation = exif_orientation(exif, n);
     return 0;

@@ -26,7 +26,7 @@
 #define HIGH_WATER 100000 /* messages; credit governs, this is only a fuse */
 #define URLS 2
 #define REFUSALS 8
-#define VAGUE 3 /* handshakes that break off before that is said */
+#define FAILS 3 /* handshakes that fail before that is said */
 #define RETRY_S 0.2
 
 struct zsock {
@@ -36,6 +36,7 @@ struct zsock {
     size_t addresses;
     struct curve *keys;         /* NULL: none */
     struct strangers strangers; /* of a binder */
+    int changes;                /* ZS_* bits read by the way, still to be told */
     int from;                   /* descriptor that the message in hand came by; -1: not known */
     int full;                   /* not bound for the time being */
     double lost_at;             /* connector: since when ZeroMQ should try again; 0: it does */
@@ -43,7 +44,7 @@ struct zsock {
     size_t unlisted;            /* refused by key, and not gone yet */
     double unlisted_at;         /* the last of them */
     int gone;                   /* descriptor of a connection that ended before it was looked at */
-    int vague;                  /* handshakes in a row that broke off for no known reason */
+    int fails;                  /* handshakes in a row that failed for what may be chance */
     struct refusal refusal[REFUSALS];
     size_t refusals;
 };
@@ -217,12 +218,15 @@ static const char *broken_text(uint32_t value)
 }
 
 /* A connector's view of how a handshake failed. Where both ends see that they do not fit, who is
- * first breaks off, and the other learns no more than that; so it does of one that goes away. */
+ * first breaks off, and the other learns no more than that; so it does of one that goes away. And
+ * what was damaged on its way looks like another protocol, once. */
 static int fail_take(struct zsock *z, uint16_t event, uint32_t value)
 {
     const int vague = event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
 
-    if (vague && !z->keys && ++z->vague < VAGUE)
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        z->lost_at = clock_wall();
+    if (event != ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !(vague && z->keys) && ++z->fails < FAILS)
         return 0;
     refusal_add(
         z, "",
@@ -279,7 +283,7 @@ static int change_take(struct zsock *z, uint16_t event, uint32_t value)
         strangers_drop(&z->strangers, (int)value);
         return bits;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        z->vague = 0;
+        z->fails = 0;
         z->lost_at = 0;
         return ZS_UP;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
@@ -355,11 +359,12 @@ int zsock_wait(struct zsock *z, int fd, int timeout_ms)
                                {NULL, fd, ZMQ_POLLIN, 0},
                                {z->watch, 0, ZMQ_POLLIN, 0},
                                {door, 0, ZMQ_POLLIN, 0}};
-    int bits = 0;
+    int bits = z->changes;
 
+    z->changes = 0;
     connect_again(z);
-    if (zmq_poll(items, door ? 4 : 3, timeout_ms) <= 0)
-        return 0;
+    if (zmq_poll(items, door ? 4 : 3, bits ? 0 : timeout_ms) <= 0)
+        return bits;
     if (items[3].revents)
         curve_door_serve(z->keys, refusal_add, z);
     if (items[2].revents)
@@ -472,8 +477,10 @@ int zsock_next(struct zsock *z, struct zid *from, struct err *e)
 
 void zsock_admit(struct zsock *z)
 {
-    if (z->from >= 0)
-        strangers_drop(&z->strangers, z->from);
+    if (z->from < 0)
+        return;
+    z->changes |= watch_read(z); /* its connection may not have been told of yet */
+    strangers_drop(&z->strangers, z->from);
 }
 
 int zsock_from(const struct zsock *z)

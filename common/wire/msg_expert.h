@@ -6,6 +6,7 @@
 
 #include "msg.h"
 
+#define EXPERT_BELOW 16 /* where nothing is said */
 #define EXPERT_BELOW_MAX 1000000000
 
 enum expert_starved { STARVED_RTN, STARVED_ALL_TOKENS };

@@ -2,6 +2,19 @@
 /* forward_check - see forward_check.h. */
 #include "forward_check.h"
 
+/* What experts get, asked for of a model that has none. */
+static int check_experts(const struct msg_expert *x, const struct config *c, struct err *e)
+{
+    const char *option = x->every                               ? "experts all"
+                         : x->starved == STARVED_ALL_TOKENS     ? "starved all-tokens"
+                         : x->below && x->below != EXPERT_BELOW ? "starved-below"
+                                                                : NULL;
+
+    if (c->experts || !option)
+        return 0;
+    return err_set(e, ERR_USE, "--%s: the model has no experts: leave it out", option);
+}
+
 int forward_check(const struct forward_opts *o, const struct config *c, const struct sites *s,
                   struct err *e)
 {
@@ -21,6 +34,8 @@ int forward_check(const struct forward_opts *o, const struct config *c, const st
                        : o->qkv_bits     ? "qkv-bits"
                        : o->images_apart ? "images-out"
                                          : "state (ptq run --save-state)");
+    if (check_experts(&o->expert, c, e) < 0)
+        return -1;
     if (o->act_bits && c->experts && (o->expert.every || o->expert.starved == STARVED_ALL_TOKENS))
         return err_set(e, ERR_USE,
                        "--act-bits rounds the rows that a router sent: leave --experts all and "

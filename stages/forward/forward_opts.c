@@ -73,7 +73,8 @@ static const struct opt rows[] = {
              "all-tokens: gets the sums of all tokens",
      "rtn", .choices = starved},
     {"starved-below", OPT_INT, AT(core.expert.below), "N",
-     .help = "rows that an expert needs; with fewer it is starved", "16", 1, EXPERT_BELOW_MAX},
+     .help = "rows that an expert needs; with fewer it is starved", OPT_NUMBER(EXPERT_BELOW), 1,
+     EXPERT_BELOW_MAX},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one: their rows are not sent "
              "(ptq run says which)",
@@ -92,6 +93,8 @@ static const struct opt rows[] = {
 static int check(const struct stage *s, struct err *e)
 {
     struct forward_command *c = s->own;
+    const struct opt_with min = {"weight-min", "--token-weights attention",
+                                 c->core.attention_weights};
     int commits = (c->commits != NULL) + (c->follow != NULL);
 
     c->core.by_modality = c->modality_text != NULL;
@@ -134,6 +137,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--weight-clip needs --token-weights attention or --modality-weights "
                        "(weights of a file: ptq-sample --weight-file-clip)");
+    if (opt_unwanted(rows, c, &min, 1, e) < 0)
+        return -1;
     if (c->modality_text &&
         modality_ratios_parse(c->modality_text, "--modality-weights", c->core.modality, e) < 0)
         return -1;

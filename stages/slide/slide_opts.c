@@ -96,6 +96,12 @@ static int check(const struct stage *s, struct err *e)
 {
     struct slide_command *c = s->own;
     struct slide_shape *x = &c->core.shape;
+    const struct opt_with with[] = {
+        {"damp", "--round gptq", c->core.gptq},
+        {"clip-lr", "--clip yes", x->clips},
+        {"alpha-lr", "--alpha yes", x->scales},
+        {"lr", "a --rank above 0", x->rank > 0},
+    };
     char known[128];
 
     x->grid = grid_at((size_t)c->grid);
@@ -125,6 +131,8 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--jobs and --gradients go together: where parts go to, and where "
                        "their gradients come from");
+    if (opt_unwanted(rows, c, with, sizeof with / sizeof *with, e) < 0)
+        return -1;
     if (x->group == 0)
         return err_set(e, ERR_USE, "--group must be -1 or at least 1");
     if (c->core.zones.stride > c->core.zones.window)

@@ -402,7 +402,7 @@ int write_commit(const struct writer *w, size_t order, struct msg **m, struct er
 {
     struct solution_view v;
 
-    return assemble_part(w->out.parts, &w->plan, order, m, &v, e);
+    return assemble_part(w->out.parts, &w->plan, order, m, &v, e) ? part_advise(e) : 0;
 }
 
 /* One format alone fills OUT itself, several a folder each. */

@@ -45,46 +45,59 @@ struct job {
     struct json *map; /* weight_map of the index; NULL with one shard */
 };
 
-int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
-                  struct solution_view *v, struct err *e)
+static int part_read(const char *path, const struct plan *p, size_t order, struct msg **m,
+                     struct solution_view *v, struct err *e)
 {
     const struct frame_limits limits = FRAME_LIMITS_DEFAULT;
     const struct solution_linear *linear[PROBLEM_LINEARS];
-    char name[32], *path;
     uint64_t digest;
-    int fd, got, rc = -1;
+    int fd, got;
+
+    if (fs_check_regular(path, e) < 0)
+        return -1;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        return errno == ENOENT ? err_set(e, ERR_USE, "'%s' is missing", path)
+                               : err_sys(e, "cannot open '%s'", path);
+    got = frame_read(fd, m, &limits, path, NULL, e);
+    close(fd);
+    if (got == 0)
+        return err_set(e, ERR_USE, "'%s' is empty", path);
+    if (got != 1)
+        return -1;
+    if (solution_read(*m, v, e) || plan_check(p, v, linear, &digest, e))
+        return err_prefix(e, "'%s'", path);
+    if (v->order != order || (p->site[order].done && p->site[order].digest != digest))
+        return err_set(e, ERR_USE, "'%s' is not what was written there", path);
+    return 0;
+}
+
+int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
+                  struct solution_view *v, struct err *e)
+{
+    char name[32], *path;
+    int rc;
 
     *m = NULL;
     follow_part_name(order, name);
     if (!(path = fs_join(parts, name, e)))
         return -1;
-    if (fs_check_regular(path, e) < 0)
-        goto out;
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-        err_sys(e, "cannot open '%s'", path);
-        goto out;
-    }
-    got = frame_read(fd, m, &limits, path, NULL, e);
-    close(fd);
-    if (got != 1) {
-        if (got == 0)
-            err_set(e, ERR_USE, "'%s' is empty", path);
-        goto out;
-    }
-    if (solution_read(*m, v, e) || plan_check(p, v, linear, &digest, e)) {
-        err_prefix(e, "'%s'", path);
-        goto out;
-    }
-    if (v->order != order || (p->site[order].done && p->site[order].digest != digest)) {
-        err_set(e, ERR_SYS, "'%s' is not what was written there", path);
-        goto out;
-    }
-    rc = 0;
-out:
+    rc = part_read(path, p, order, m, v, e);
+    if (rc && e->kind != ERR_SYS)
+        e->kind = ERR_USE; /* another try finds the same */
     if (rc)
         msg_destroy(m);
     free(path);
     return rc;
+}
+
+int part_advise(struct err *e)
+{
+    char why[400];
+
+    if (e->kind == ERR_SYS)
+        return -1;
+    snprintf(why, sizeof why, "%.399s", e->text);
+    return err_set(e, ERR_USE, "%s; --overwrite starts again", why);
 }
 
 const struct tensor *assemble_changed(const struct plan *p, const char *parts,
@@ -96,7 +109,7 @@ const struct tensor *assemble_changed(const struct plan *p, const char *parts,
     *m = NULL;
     if (v && assemble_part(parts, p, c->order, m, v, e) == 0 &&
         !(t = msg_tensor(*m, c->source->name)))
-        err_set(e, ERR_SYS, "the part of site %zu has no '%s' any more", c->order, c->source->name);
+        err_set(e, ERR_USE, "the part of site %zu has no '%s' any more", c->order, c->source->name);
     free(v);
     return t;
 }
@@ -332,7 +345,7 @@ int assemble_codes(const struct assembly *a, assembly_take *take, void *arg, str
 
         if (p->site[order].left)
             continue;
-        rc = assemble_part(a->parts, p, order, &m, &v, e);
+        rc = assemble_part(a->parts, p, order, &m, &v, e) ? part_advise(e) : 0;
         for (size_t i = 0; rc == 0 && i < v.nlinears; i++) {
             const struct plan_linear *l = plan_find(p, v.linear[i].name);
 

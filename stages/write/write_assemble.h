@@ -29,9 +29,12 @@ struct assembly {
     uint64_t bytes;       /* out: tensor bytes written */
 };
 
-/* The commit of one site, read back from its part file; *m is the caller's. */
+/* The commit of one site, read back from its part file; *m is the caller's. ERR_USE: it is not
+ * there as it was written. */
 int assemble_part(const char *parts, const struct plan *p, size_t order, struct msg **m,
                   struct solution_view *v, struct err *e);
+/* Says what to do about that, behind the error; -1. */
+int part_advise(struct err *e);
 
 /* A tensor that a solution has changed, from the part of its site: *m is the caller's, the tensor
  * is its. NULL: an error. */

@@ -36,7 +36,7 @@ static const struct opt rows[] = {
      .aside = 1},
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
      .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES),
-     .aside = 1},
+     .min = 1 << 20, .aside = 1},
     {"from-site", OPT_INT, AT(core.from_site), "N",
      .help = "an earlier run has committed the sites before this one to OUT: go on there (ptq run "
              "says which)",
@@ -77,6 +77,8 @@ static int check(const struct stage *s, struct err *e)
     if (c->core.from_parts && (c->commits || strcmp(s->in, "-") != 0))
         return err_set(e, ERR_USE, "--from-parts takes no solutions: leave --%s out",
                        c->commits ? "commits" : "in");
+    if (!c->core.shard_bytes)
+        return err_set(e, ERR_USE, WRITE_NO_SHARDS);
     if (c->core.same_run && !c->core.from_site)
         return err_set(e, ERR_USE, "--same-run goes with --from-site");
     if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)

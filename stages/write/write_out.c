@@ -269,6 +269,23 @@ static int names_sync(const struct out_folder *o, struct err *e)
     return rc;
 }
 
+/* One that cannot be read says no more what in the folder is ours: to be replaced there is then but
+ * what never published anything. */
+static struct journal *journal_take(const struct out_folder *o, const char *path,
+                                    enum out_earlier earlier, struct err *e)
+{
+    struct err why = {0};
+    struct journal *j = journal_open(path, &why);
+
+    if (!j && earlier == OUT_REPLACE && why.kind == ERR_USE && foreign_check(o, NULL, NULL) == 0 &&
+        remove(path) == 0)
+        j = journal_open(path, &why);
+    if (!j)
+        err_set(e, why.kind, "%s%s", why.text,
+                why.kind == ERR_USE ? "; give another folder, or remove this one" : "");
+    return j;
+}
+
 int out_open(struct out_folder *o, const char *path, enum out_earlier earlier, struct err *e)
 {
     char *journal = NULL;
@@ -279,7 +296,7 @@ int out_open(struct out_folder *o, const char *path, enum out_earlier earlier, s
         !(o->assemble = out_path(o, ASSEMBLE_NAME, e)) ||
         !(journal = out_path(o, FOLLOW_DIR "/" JOURNAL_NAME, e)))
         goto fail;
-    if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_open(journal, e)))
+    if (empty_check(o, e) || claim(o, e) || !(o->journal = journal_take(o, journal, earlier, e)))
         goto fail;
     if (earlier_check(o, earlier, e) || earlier_clear(o, earlier, e) || made(o->parts, e))
         goto fail;

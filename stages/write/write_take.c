@@ -3,6 +3,7 @@
 #include "write_take.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,7 +61,7 @@ static int take_part(struct writer *w, size_t order, int adopts, struct err *e)
         goto out;
     }
     if (!is_journaled(w, order, digest)) {
-        err_set(e, ERR_DATA, "%s: the journal knows no such part; --overwrite starts again", m->id);
+        err_set(e, ERR_USE, "%s: the journal knows no such part", m->id);
         goto out;
     }
     if (write_storable(w, &v, linear, e) == 0)
@@ -101,7 +102,8 @@ static int drop_parts(const struct writer *w, uint64_t from, struct err *e)
             kept && isdigit((unsigned char)*names[i]) ? NULL : fs_join(w->out.parts, names[i], e);
 
         if (path && unlink(path))
-            rc = err_sys(e, "cannot remove '%s'", path);
+            rc = errno == EISDIR ? err_set(e, ERR_USE, "'%s' is a folder: remove it", path)
+                                 : err_sys(e, "cannot remove '%s'", path);
         free(path);
     }
     fs_names_free(&names, count);
@@ -127,6 +129,7 @@ int take_over(struct writer *w, uint64_t from, int later, struct err *e)
 
         if (takes < 0 || (takes && take_part(w, i, later, e))) {
             json_destroy(&r);
+            part_advise(e);
             return err_prefix(e, "going on with '%s'", w->out.path);
         }
     }

@@ -9,6 +9,7 @@
 
 /* tensor bytes of a weight file, as others cut them */
 #define WRITE_SHARD_BYTES 5000000000
+#define WRITE_NO_SHARDS "--shard-size 0: a weight file of no bytes; say how many, as 2G"
 
 struct write_opts {
     const char *model; /* folder of the source */

@@ -101,6 +101,14 @@ END
     finish 0
     grep -q 'reduce ended badly, but the writer has all of its work' log
     [ -e out/model.safetensors ]
+    # what goes out by tcp goes to another stage as well
+    proxy=$(dirname "${PTQ_SHIMS:-$ROOT/build/shim}")/chaos/proxy
+    [ -x "$proxy" ] || skip "no $proxy: make unit-tests builds it"
+    sed -i "s#%problems#tcp://127.0.0.1:$("$proxy" --ports 1)#" mine.pipe
+    rm -rf out
+    start mine.pipe
+    finish 0
+    grep -q 'reduce ended badly, but the writer has all of its work' log
 }
 
 @test "a stage that somebody stops before that ends the run as a failure of the system, where it may not begin again" {

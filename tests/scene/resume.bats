@@ -111,12 +111,30 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
     killed bad 3
     cp -r bad kept
     printf x | dd of=bad/.ptqflow/parts/00001.ptq bs=1 seek=900 conv=notrunc status=none
-    run ! job bad
-    [[ $output == *"going on with 'bad': "*"00001.ptq"* ]]
-    rm -r bad && cp -r kept bad
+    spoilt() { # WORDS...: refused as wrong input, at once, with what to do
+        run -100 job bad
+        [[ $output != *"begin again"* && $output != *"takes its place"* && $output == *"$1"*"--overwrite starts again"* ]] || { echo "$output"; return 1; }
+        rm -r bad && cp -r kept bad
+    }
+    spoilt "going on with 'bad': bad/.ptqflow/parts/00001.ptq: "
+    truncate -s 500 bad/.ptqflow/parts/00001.ptq
+    spoilt "bad/.ptqflow/parts/00001.ptq: truncated"
     rm bad/.ptqflow/parts/00002.ptq
-    run ! job bad
-    [[ $output == *"00002.ptq"* ]]
+    spoilt "'bad/.ptqflow/parts/00002.ptq' is missing"
+    cp bad/.ptqflow/parts/00001.ptq bad/.ptqflow/parts/00000.ptq
+    spoilt "'bad/.ptqflow/parts/00000.ptq' is not what was written there"
+    rm -r bad/.ptqflow/parts && : >bad/.ptqflow/parts
+    run -100 job bad
+    [[ $output == *"'bad' holds an unfinished run (--overwrite starts again): "*"parts': Not a directory" ]]
+    rm -r bad && cp -r kept bad
+    sed -i '2s/{/[/' bad/.ptqflow/journal.jsonl
+    run -100 job bad
+    [[ $output == *"'bad' holds an unfinished run (--overwrite starts again): 'bad/.ptqflow/journal.jsonl line 2': not valid JSON"* ]]
+    touch bad/mine # whose it is that journal would say
+    run -100 job bad --overwrite --restarts 0
+    [[ $output == *"journal.jsonl line 2"*"give another folder, or remove this one" && -e bad/mine ]]
+    rm bad/mine bad/.ptqflow/job.json
+    run -0 job bad --overwrite --quiet
     rm -r bad && cp -r kept bad
     rm bad/.ptqflow/job.json
     run -100 job bad

@@ -37,7 +37,7 @@ static const struct {
     {"pal.png", 37, 24, 0x7b357e1058b5dd3c},    {"paltr.png", 37, 24, 0xa15c447d7e0b0580},
     {"rgba.png", 37, 24, 0xf027314efb8cbc0f},   {"la.png", 37, 24, 0x5d39209ff7776135},
     {"lossy.webp", 37, 24, 0x3e99890c641e93b3}, {"alpha.webp", 37, 24, 0xf027314efb8cbc0f},
-    {"inter.png", 37, 24, 0xf8b3d259fab360c3},
+    {"inter.png", 37, 24, 0xf8b3d259fab360c3},  {"palinter.png", 37, 24, 0x7b357e1058b5dd3c},
 };
 #define PICTURES (sizeof pictures / sizeof *pictures)
 
@@ -90,6 +90,7 @@ static void hostile_files_are_refused_by_name(void **state)
         {"wide.jpg", "wide.jpg: JPEG: 65500 x 8 pixels: at most 16384 a side"},
         {"bomb.png", "bomb.png: PNG: 60000 x 60000 pixels"},
         {"short.png", "short.png: PNG: "},
+        {"palshort.png", "palshort.png: PNG: a pixel of a colour that its palette does not have"},
         {"anim.webp", "anim.webp: WebP: an animation"},
         {"make_images.py", "neither JPEG nor PNG nor WebP"},
         {"absent.png", "absent.png"},

@@ -215,6 +215,8 @@ static void test_noise(void **state)
     stream(IN(), OUT(), LINK_IN, 40000, 1, 1);
     stream(IN(), OUT(), LINK_OUT, 40000, 1, 1);
     stream(IN(), OUT(.elastic = 1, .route = LINK_ALL), LINK_OUT, 40000, 1, 1);
+    stream(IN(), OUT(), LINK_IN, 1, 2, 1); /* within the handshake */
+    stream(IN(), OUT(), LINK_OUT, 1, 2, 1);
 }
 
 int main(void)

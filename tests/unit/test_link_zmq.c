@@ -107,9 +107,40 @@ static void test_break_while_closing(void **state)
     free(data.data);
 }
 
+/* A hello that is read before what tells of its connection: who sent it is known from then on, and
+ * not cut off later as a stranger. */
+static void test_known_at_once(void **state)
+{
+    struct err e = {0};
+    struct frame_limits lim = {.parts = 4, .message_bytes = PART_BYTES};
+    struct zsock *z = zsock_open("tcp://127.0.0.1:*", 1, "binder", PART_BYTES, NULL, &e);
+    struct part *parts;
+    struct zid from;
+    size_t count;
+    int fd, got = 0;
+
+    (void)state;
+    assert_non_null(z);
+    fd = raw_connect(zsock_address(z, 0));
+    for (int i = 0; i < HANG_S * 100 && got != 1; i++)
+        if ((got = zsock_next(z, &from, &e)) == 0)
+            usleep(10000);
+    assert_int_equal(got, 1);
+    assert_int_equal(zsock_recv(z, &parts, &count, &lim, &e), 1);
+    frame_parts_free(&parts, &count);
+    zsock_admit(z);
+    for (int i = 0; i < 3; i++)
+        zsock_wait(z, -1, 10);
+    assert_int_equal(zsock_strangers(z), 0);
+    close(fd);
+    wait_for(z, ZS_DOWN);
+    zsock_close(&z, 10);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_break_while_closing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_break_while_closing),
+                                       cmocka_unit_test(test_known_at_once)};
 
     return cmocka_run_group_tests_name("link_zmq", tests, NULL, NULL);
 }

@@ -119,8 +119,11 @@ static void test_refused(void **state)
         {"--number=", NULL, NULL, "not a whole number"},
         {"--number=99999999999999999999", NULL, NULL, "not a whole number"},
         {"--size=-1", NULL, NULL, "--size"},
-        {"--size=1T", NULL, NULL, "--size"},
-        {"--size=99999999999G", NULL, NULL, "--size"},
+        {"--size=1P", NULL, NULL, "'1P' is not a size in bytes"},
+        {"--size=1025E", NULL, NULL, "is not a size in bytes"},
+        {"--size=99999999999G", NULL, NULL, "more bytes than there can be, at most 1048576T"},
+        {"--size=99999999999999999999", NULL, NULL, "more bytes than there can be"},
+        {"--size=1048577T", NULL, NULL, "more bytes than there can be"},
         {"--size=1", NULL, NULL, "1 would be so many bytes: say 1G or 1M (or 1K"},
         {"--size=1048575", NULL, NULL, "say 1048575G"},
         {"--real=2", NULL, NULL, "0 to 1"},
@@ -170,6 +173,10 @@ static void test_values(void **state)
     assert_int_equal(v.choice, 2);
     assert_int_equal(parse(&v, &args, &e, "--size=3m", NULL, NULL), 0);
     assert_int_equal(v.size, 3 << 20);
+    assert_int_equal(parse(&v, &args, &e, "--size=2T", NULL, NULL), 0);
+    assert_int_equal(v.size, (uint64_t)2 << 40);
+    assert_int_equal(parse(&v, &args, &e, "--size=1048576t", NULL, NULL), 0);
+    assert_int_equal(v.size, (uint64_t)1 << 60);
     assert_int_equal(parse(&v, &args, &e, "--size=1k", NULL, NULL), 0);
     assert_int_equal(v.size, 1024);
     assert_int_equal(parse(&v, &args, &e, "--size=1048576", NULL, NULL), 0);
@@ -198,6 +205,7 @@ static void test_rows(void **state)
 {
     struct values v, *filled = NULL;
     const struct opt_group group[] = {{NULL, rows, &v}, {NULL, more, &v}};
+    const struct opt_with with[] = {{"number", "--other", 1}, {"number", "--flag", 0}};
     struct err e;
 
     (void)state;
@@ -211,6 +219,12 @@ static void test_rows(void **state)
     assert_null(opt_find(group, 2, "tex", 3, NULL));
     assert_ptr_equal(opt_find(group, 2, "text", 4, (void **)&filled), &more[0]);
     assert_ptr_equal(filled, &v);
+    assert_int_equal(opt_unwanted(rows, &v, with, 2, &e), 0);
+    v.number++;
+    assert_int_equal(opt_unwanted(rows, &v, with, 2, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+    assert_non_null(strstr(e.text, "--number means nothing without --flag: leave it out"));
+    assert_int_equal(opt_unwanted(rows, &v, with, 1, &e), 0);
     v.text = "other";
     assert_true(opt_changed(&more[0], &v));
     v.text = NULL;

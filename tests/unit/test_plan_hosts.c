@@ -14,7 +14,8 @@
 
 static void test_net(void **state)
 {
-    static const char *const bad[] = {"", "G", "10", "10g", "10GB", "-1G", "0G", "infG", "nanG"};
+    static const char *const bad[] = {"",   "G",    "10",   "10g",  "10GB",    "-1G",
+                                      "0G", "infG", "nanG", "1e9G", "100001G", "0.0009M"};
     struct err e = {0};
     double net = 0;
 
@@ -25,6 +26,8 @@ static void test_net(void **state)
     }
     assert_int_equal(hosts_net("2.5G", &net, &e), 0);
     assert_true(fabs(net - 2.5e9) < 1);
+    assert_int_equal(hosts_net("100000G", &net, &e), 0);
+    assert_int_equal(hosts_net("0.001M", &net, &e), 0);
     assert_int_equal(hosts_net("100M", &net, &e), 0);
     assert_true(fabs(net - 1e8) < 1);
 }

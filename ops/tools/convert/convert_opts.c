@@ -12,9 +12,17 @@ static const struct opt rows[] = {
     {"format", OPT_TEXT, AT(format), "NAME", .help = "the format that it is to have", .must = 1,
      .nth = format_choice},
     {"shard-size", OPT_SIZE, AT(shard_bytes), "BYTES",
-     .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES)},
+     .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES),
+     .min = 1 << 20},
     {.name = NULL},
 };
+
+static int check(const struct stage *s, struct err *e)
+{
+    const struct convert_command *c = s->own;
+
+    return c->shard_bytes ? 0 : err_set(e, ERR_USE, WRITE_NO_SHARDS);
+}
 
 const struct stage_spec convert_spec = {
     .name = "convert",
@@ -27,4 +35,5 @@ const struct stage_spec convert_spec = {
     .args_max = 1,
     .rows = rows,
     .size = sizeof(struct convert_command),
+    .check = check,
 };

@@ -19,6 +19,8 @@
 #define SOLVE_RATE 0.09
 #define SIDE ((size_t)512)
 #define MEASURE_S 0.1
+#define NET_LEAST 1e3 /* bits a second: beyond these it is a slip of the pen */
+#define NET_MOST 1e14
 
 int hosts_net(const char *text, double *net, struct err *e)
 {
@@ -26,8 +28,10 @@ int hosts_net(const char *text, double *net, struct err *e)
     const double n = strtod(text, &end);
     const double unit = *end == 'G' ? 1e9 : *end == 'M' ? 1e6 : 0;
 
-    if (unit <= 0 || end[1] || !(n > 0) || !isfinite(n))
-        return err_set(e, ERR_USE, "--net '%.40s': say bits a second, as 10G or 100M", text);
+    if (unit <= 0 || end[1] || !(n * unit >= NET_LEAST && n * unit <= NET_MOST))
+        return err_set(e, ERR_USE,
+                       "--net '%.40s': say bits a second, as 10G or 100M (0.001M to 100000G)",
+                       text);
     *net = n * unit;
     return 0;
 }
