@@ -13,9 +13,11 @@
 #include "../base/mem.h"
 #include "frame_head.h"
 #include "mpk.h"
+#include "share.h"
 
 #define SMALL 256 /* tensors below this are not worth compressing */
 #define DIMS 4    /* of a tensor on its way; in files there may be more */
+#define CODEC_MEMORY "memory"
 
 void part_release(struct part *p)
 {
@@ -69,16 +71,35 @@ int frame_damage(struct part *parts, size_t count, unsigned fault, uint64_t wher
     return 0;
 }
 
+/* 1: the part is the handle of the memory that the tensor lies in; 0: it lies in none. */
+static int pack_handle(const struct tensor *t, struct part *out, struct err *e)
+{
+    unsigned char handle[SHARE_HANDLE], *own;
+
+    if (!share_find(t->data, t->bytes, handle))
+        return 0;
+    if (!(own = mem_raw(sizeof handle, 1, e)))
+        return -1;
+    memcpy(own, handle, sizeof handle);
+    *out = (struct part){own, sizeof handle, free, own};
+    return 1;
+}
+
 /* Fills the part of a tensor: borrowed when raw, packed when that is smaller. */
 static int pack_tensor(const struct tensor *t, enum frame_compress c, struct part *out,
-                       enum zcodec *codec, struct err *e)
+                       const char **codec, struct err *e)
 {
     void *packed;
     size_t bytes;
+    int r;
 
-    *codec = ZC_RAW;
-    out->data = t->data;
-    out->bytes = t->bytes;
+    *codec = zbuf_name(ZC_RAW);
+    *out = (struct part){.data = t->data, .bytes = t->bytes};
+    if (c == FRAME_MEMORY) {
+        if ((r = pack_handle(t, out, e)) > 0)
+            *codec = CODEC_MEMORY;
+        return r < 0 ? -1 : 0;
+    }
     if (c == FRAME_RAW || t->bytes < SMALL)
         return 0;
     if (zbuf_pack(zbuf_best(t->dtype), t->data, t->bytes, &packed, &bytes, e) < 0)
@@ -87,15 +108,17 @@ static int pack_tensor(const struct tensor *t, enum frame_compress c, struct par
         free(packed);
         return 0;
     }
-    *codec = zbuf_best(t->dtype);
+    *codec = zbuf_name(zbuf_best(t->dtype));
     *out = (struct part){packed, bytes, free, packed};
     return 0;
 }
 
-static struct json *describe(struct tensor *t, const struct part *p, enum zcodec codec)
+/* A part that borrows or stands for the tensor has the CRC of its elements. */
+static struct json *describe(struct tensor *t, const struct part *p, const char *codec)
 {
     struct json *d = json_new_object(), *shape = json_new_array();
-    uint32_t crc = codec == ZC_RAW ? tensor_crc(t) : hash_crc32c(0, p->data, p->bytes);
+    const int packed = p->release && strcmp(codec, CODEC_MEMORY) != 0;
+    uint32_t crc = packed ? hash_crc32c(0, p->data, p->bytes) : tensor_crc(t);
     int bad = !d || !shape;
 
     for (int i = 0; i < t->ndim && !bad; i++)
@@ -107,7 +130,7 @@ static struct json *describe(struct tensor *t, const struct part *p, enum zcodec
         json_destroy(&d);
         return NULL;
     }
-    bad = json_set(d, "shape", shape) || json_set_text(d, "codec", zbuf_name(codec)) ||
+    bad = json_set(d, "shape", shape) || json_set_text(d, "codec", codec) ||
           json_set_int(d, "raw", (int64_t)t->bytes) ||
           json_set_int(d, "packed", (int64_t)p->bytes) || json_set_int(d, "crc", crc);
     if (bad)
@@ -167,7 +190,7 @@ int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts
     if (!p)
         goto fail;
     for (size_t i = 0; i < m->ntensors; i++) {
-        enum zcodec codec;
+        const char *codec;
 
         if (pack_tensor(&m->tensors[i], c, &p[i + 1], &codec, e) < 0)
             goto fail;
@@ -266,7 +289,8 @@ static int read_entry(const struct json *d, const struct frame_limits *lim, stru
         json_need_int(d, "crc", 0, UINT32_MAX, &crc, t->name, e) < 0 ||
         !(codec = json_need_text(d, "codec", t->name, e)))
         return -1;
-    if (zbuf_parse(codec, &x->codec) < 0)
+    x->shared = lim->memory_of && strcmp(codec, CODEC_MEMORY) == 0;
+    if (!x->shared && zbuf_parse(codec, &x->codec) < 0)
         return err_set(e, ERR_USE, "tensor '%s': field 'codec' is the unknown '%.20s'", t->name,
                        codec);
     if ((uint64_t)raw != t->bytes)
@@ -276,7 +300,9 @@ static int read_entry(const struct json *d, const struct frame_limits *lim, stru
     if (t->bytes > lim->tensor_bytes)
         return err_set(e, ERR_USE, "tensor '%s' has %zu bytes, the limit is %zu", t->name, t->bytes,
                        lim->tensor_bytes);
-    if (x->codec == ZC_RAW ? packed != raw : (uint64_t)packed > t->bytes + t->bytes / 128 + 1024)
+    if (x->shared            ? packed != SHARE_HANDLE
+        : x->codec == ZC_RAW ? packed != raw
+                             : (uint64_t)packed > t->bytes + t->bytes / 128 + 1024)
         return err_set(e, ERR_USE,
                        "tensor '%s': field 'packed' is %" PRId64 ", does not fit %" PRId64
                        " raw bytes",
@@ -359,6 +385,7 @@ int frame_head_read(const void *data, size_t bytes, const struct frame_limits *l
     int rc;
 
     memset(h, 0, sizeof *h);
+    h->memory_of = lim->memory_of;
     if (bytes <= sizeof crc || bytes > lim->header_bytes)
         return err_set(e, ERR_USE, "a message header has %zu bytes, must have 5 to %zu", bytes,
                        lim->header_bytes);
@@ -383,15 +410,30 @@ void frame_head_free(struct frame_head *h)
     memset(h, 0, sizeof *h);
 }
 
+/* A handle becomes the part that it names. */
+static int take_handle(pid_t pid, const struct frame_entry *x, struct part *p, struct err *e)
+{
+    struct part named;
+
+    if (share_open(pid, p->data, x->tensor.bytes, &named, e) < 0)
+        return err_prefix(e, "tensor '%s'", x->tensor.name);
+    part_release(p);
+    *p = named;
+    return 0;
+}
+
 /* Moves a part into the message as tensor x: adopted when raw and aligned, else unpacked into
  * memory of its own. */
-static int take_part(struct msg *m, const struct frame_entry *x, struct part *p, struct err *e)
+static int take_part(struct msg *m, const struct frame_entry *x, struct part *p, pid_t memory_of,
+                     struct err *e)
 {
     struct tensor t = x->tensor;
 
     if (p->bytes != x->packed)
         return err_set(e, ERR_USE, "tensor '%s' came with %zu bytes, its header says %zu", t.name,
                        p->bytes, x->packed);
+    if (x->shared && take_handle(memory_of, x, p, e) < 0)
+        return -1;
     if (hash_crc32c(0, p->data, p->bytes) != x->crc)
         return err_set(e, ERR_USE, "tensor '%s' is damaged: its CRC does not fit", t.name);
     if (x->codec == ZC_RAW && (uintptr_t)p->data % dtype_size(t.dtype) == 0) {
@@ -425,7 +467,7 @@ struct msg *frame_head_finish(struct frame_head *h, struct part *parts, size_t c
         goto fail;
     }
     for (size_t i = 0; i < count; i++) {
-        if (take_part(m, &h->entries[i], &parts[i], e) < 0)
+        if (take_part(m, &h->entries[i], &parts[i], h->memory_of, e) < 0)
             goto fail;
         part_release(&parts[i]);
     }

@@ -17,10 +17,11 @@
 #include "msg.h"
 #include "zbuf.h"
 
-enum frame_compress { FRAME_RAW, FRAME_ZSTD };
+/* FRAME_MEMORY: of tensors that lie in shared memory a handle travels (share.h), the others raw. */
+enum frame_compress { FRAME_RAW, FRAME_ZSTD, FRAME_MEMORY };
 
 /* Encodes m into parts (array malloc'd; parts of raw tensors borrow from m, so m must outlive
- * them). */
+ * them). With FRAME_MEMORY m must live until the receiver has decoded them. */
 int frame_encode(const struct msg *m, enum frame_compress c, struct part **parts, size_t *count,
                  struct err *e);
 void frame_parts_free(struct part **parts, size_t *count);

@@ -11,6 +11,7 @@
 struct frame_entry {
     struct tensor tensor; /* no data yet; bytes are the raw ones */
     enum zcodec codec;
+    int shared; /* the part is a handle of memory (share.h), codec is ZC_RAW */
     size_t packed;
     uint32_t crc;
 };
@@ -19,6 +20,7 @@ struct frame_head {
     struct msg *m; /* without tensors */
     size_t count;
     struct frame_entry *entries;
+    pid_t memory_of; /* of the limits */
 };
 
 /* Zero fields and NULL become the defaults. */

@@ -92,10 +92,11 @@ static void tell_stats(const struct link *l)
 
     link_stats(l, &s);
     log_detail(
-        "link %s %s: %llu message%s, %llu bytes raw, %llu on the wire, %.3f CPU s, waited %.3f s",
+        "link %s %s: %llu message%s, %llu bytes raw, %llu in memory, %llu on the wire, %.3f CPU s, "
+        "waited %.3f s",
         l->dir == LINK_IN ? "in" : "out", l->address, (unsigned long long)s.messages,
-        plural_s(s.messages), (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_wire,
-        s.cpu_s, s.wait_s);
+        plural_s(s.messages), (unsigned long long)s.bytes_raw, (unsigned long long)s.bytes_memory,
+        (unsigned long long)s.bytes_wire, s.cpu_s, s.wait_s);
 }
 
 void link_close(struct link **l)

@@ -196,11 +196,12 @@ void link_known(const struct link *l, struct link_known *k);
  * -1 error. */
 int link_poll(struct link **l, size_t n, int *ready, int timeout_ms, struct err *e);
 
-/* bytes_raw: tensors as they are; bytes_wire: what travelled; wait_s: the stage stood still in
+/* bytes_raw: tensors as they are; bytes_memory: LINK_OUT, what of them the other end read where it
+ * lay; bytes_wire: what travelled; wait_s: the stage stood still in
  * link_* calls; cpu_s: encoding, decoding, checksums and copying, on whichever thread; peers:
  * those present (ended ones included). */
 struct link_stats {
-    uint64_t messages, bytes_raw, bytes_wire;
+    uint64_t messages, bytes_raw, bytes_memory, bytes_wire;
     double wait_s, cpu_s;
     size_t peers;
 };

@@ -29,6 +29,7 @@ struct hello {
     const struct json *accepts;
     struct resume resume;
     struct link_lease lease;
+    struct memory_offer memory;
 };
 
 static struct json *accepts_list(const struct link_opts *o)
@@ -62,7 +63,7 @@ int hello_send(struct sock *s, const struct peer *p, enum msg_kind kind)
           json_set(m->meta, "takes", kinds_list(takes_of(l))) ||
           json_set_bool(m->meta, "elastic", l->o.elastic) || json_set_text(m->meta, "run", run) ||
           json_set_text(m->meta, "instance", s->instance) || resume_say(s, p, m->meta) ||
-          lease_say(l, m->meta);
+          lease_say(l, m->meta) || memory_say(s, m->meta);
 
     if (!bad && l->dir == LINK_IN)
         bad = json_set_int(m->meta, "credit_messages", (int64_t)l->o.credit_messages) ||
@@ -93,7 +94,8 @@ static int hello_read(const struct msg *m, struct hello *h, struct err *e)
         kinds_read(json_get(m->meta, "sends"), "sends", 1, &h->sends, e) < 0 ||
         kinds_read(json_get(m->meta, "takes"), "takes", 0, &h->takes, e) < 0 ||
         json_opt_bool(m->meta, "elastic", 0, &h->elastic, "hello", e) < 0 ||
-        resume_read(m->meta, &h->resume, e) < 0 || lease_read(m->meta, &h->lease, e) < 0)
+        resume_read(m->meta, &h->resume, e) < 0 || lease_read(m->meta, &h->lease, e) < 0 ||
+        memory_read(m->meta, &h->memory, e) < 0)
         return -1;
     if (strcmp(dir, "in") != 0 && strcmp(dir, "out") != 0)
         return err_set(e, ERR_USE, "hello: field 'dir' is '%.32s', must be in or out", dir);
@@ -248,6 +250,7 @@ void hello_take(struct sock *s, const struct zid *id, const struct msg *m)
         sock_fail(s, &e);
         return;
     }
+    memory_take(s, p, &h.memory);
     if (h.resume.connection > p->connection) {
         const int knows = p->connection || !lease_knows_less(s);
 
@@ -291,6 +294,7 @@ void welcome_take(struct sock *s, struct peer *p, const struct msg *m)
     }
     if (p->state == PEER_HELLO || other)
         hello_accept(s, p, &h);
+    memory_take(s, p, &h.memory);
     p->down = 0;
     if (resume_take(s, p, &h.resume, &e) < 0) {
         peer_say_fail(s, &p->id, e.text);

@@ -11,6 +11,7 @@
 #include "link.h"
 #include "link_url.h"
 #include "link_zmq.h"
+#include "share.h"
 
 #define LINK_PEER_ANY SIZE_MAX
 #define LINK_VERSION 2      /* of what links say to each other: hello and what follows from it */
@@ -144,6 +145,9 @@ struct peer {
     uint64_t count, sum;      /* data messages sent or received, sum of their checksums */
     int64_t connection;       /* binder: number of the peer's connection */
     int fd;                   /* of its connection; -1: not known */
+    int by_memory;            /* LINK_OUT: it reads our memory */
+    pid_t memory_of;          /* LINK_IN: whose memory its tensors may lie in; 0: they come */
+    int memory_bad;           /* and that went wrong: never again */
     int cuts;                 /* how often it was cut off */
     uint64_t cut_count;       /* for message number so much */
     double cut_at;            /* the last time */
@@ -177,6 +181,7 @@ struct sock {
     double now, probe_until;
     double hello_at;            /* connector: when to say hello (again); 0: answered */
     int64_t connection;         /* connector: number of its connection, from 1 */
+    struct part probe;          /* what a receiver must read before memory is shared */
     unsigned long long strange; /* messages and connections of strangers that were refused */
     double strange_at;          /* since when what is said of them is counted */
     int strange_lines;
@@ -303,6 +308,18 @@ int resume_can(const struct sock *s, const struct peer *p); /* go on by a new co
 int64_t resume_sent(struct sock *s, const struct peer *p);
 void credit_take(struct sock *s, struct peer *p, const struct msg *m);
 void credit_send(struct sock *s, struct peer *p);
+
+/* link_memory.c: tensors that stay in the sender's memory. */
+struct memory_offer {
+    pid_t pid; /* 0: none */
+    unsigned char handle[SHARE_HANDLE];
+};
+int memory_say(struct sock *s, struct json *meta); /* 0, -1 no memory */
+int memory_read(const struct json *meta, struct memory_offer *m, struct err *e);
+/* What p offers with its hello, whose instance is known: a receiver tries it, a sender waits for
+ * its credit. */
+void memory_take(struct sock *s, struct peer *p, const struct memory_offer *m);
+void memory_agreed(struct peer *p, const struct json *credit);
 
 /* link_hello.c: the handshake, on the link's thread. */
 /* Something came from nobody we know: what, and why it is refused; the log counts repeats. */

@@ -69,6 +69,16 @@ static int parts_borrow(const struct encoded *c)
     return 0;
 }
 
+/* Of tensors for which a handle travels. */
+static size_t bytes_stayed(const struct msg *m, const struct encoded *c)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->ntensors; i++)
+        n += c->parts[i + 1].data != m->tensors[i].data ? m->tensors[i].bytes : 0;
+    return n;
+}
+
 /* What becomes of a message on its way. */
 struct damage {
     unsigned fault; /* FAULT_* */
@@ -82,7 +92,7 @@ static int message_send(struct sock *s, const struct zid *to, const struct msg *
 {
     struct err e = {0};
     struct encoded *c = mem_array(1, sizeof *c, &e);
-    size_t bytes = 0, n;
+    size_t bytes = 0, stayed, n;
     int r = -1;
 
     if (!c || frame_encode(m, how, &c->parts, &c->count, &e) < 0 ||
@@ -101,6 +111,7 @@ static int message_send(struct sock *s, const struct zid *to, const struct msg *
     }
     for (size_t i = 0; i < n; i++)
         bytes += c->parts[i].bytes;
+    stayed = how == FRAME_MEMORY ? bytes_stayed(m, c) : 0;
     atomic_init(&c->refs, n + 1);
     r = zsock_send(s->z, to, c->parts, n, encoded_release, c, &e);
     if (r < 0)
@@ -111,6 +122,7 @@ static int message_send(struct sock *s, const struct zid *to, const struct msg *
     if (r == ZS_OK) {
         pthread_mutex_lock(&s->mu);
         s->st.bytes_wire += bytes;
+        s->st.bytes_memory += stayed;
         status_sent(bytes);
         pthread_mutex_unlock(&s->mu);
     }
@@ -310,8 +322,12 @@ static void data_hold(struct sock *s, struct peer *p, struct box *b)
 
 static int box_send(struct sock *s, struct peer *p, struct box *b, uint64_t seq, struct damage d)
 {
+    const int damaged = d.fault & (FAULT_FLIP | FAULT_CUT);
+
     b->m->seq = seq;
-    return sent(s, p, message_send(s, &p->id, b->m, s->l.o.compress, b, d));
+    return sent(s, p,
+                message_send(s, &p->id, b->m,
+                             p->by_memory && !damaged ? FRAME_MEMORY : s->l.o.compress, b, d));
 }
 
 /* As --fault has it: some of what counts as sent goes out later, twice, damaged or not at all. */

@@ -174,6 +174,7 @@ void credit_take(struct sock *s, struct peer *p, const struct msg *m)
         peer_lost(s, p, ERR_DATA, "gives credit for messages that it was not sent");
         return;
     }
+    memory_agreed(p, m->meta);
     pthread_mutex_lock(&s->mu);
     if ((uint64_t)received > p->received)
         p->received = (uint64_t)received;
@@ -202,7 +203,8 @@ void credit_send(struct sock *s, struct peer *p)
         return;
     if (json_set_int(m->meta, "received", (int64_t)p->count) ||
         json_set_int(m->meta, "messages", (int64_t)messages) ||
-        json_set_int(m->meta, "bytes", (int64_t)bytes)) {
+        json_set_int(m->meta, "bytes", (int64_t)bytes) ||
+        (p->memory_of && json_set_bool(m->meta, "memory", 1))) {
         msg_destroy(&m);
         return;
     }

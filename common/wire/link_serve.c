@@ -276,6 +276,7 @@ static void damage_take(struct sock *s, struct peer *p, const struct zid *from, 
         stranger_say(s, "a message of a stranger", e->text);
         return;
     }
+    p->memory_bad |= p->memory_of != 0;
     err_prefix(e, "message %llu from %s", (unsigned long long)p->count, peer_name(s, p, name));
     if (e->kind != ERR_SYS && resume_cut(s, p, e->text))
         return;
@@ -331,6 +332,7 @@ static int receive_one(struct sock *s)
 {
     static const struct frame_limits small = {
         .parts = 1, .header_bytes = HELLO_BYTES, .tensor_bytes = 1, .message_bytes = HELLO_BYTES};
+    struct frame_limits full = s->l.o.limits;
     const struct frame_limits *lim;
     struct err e = {0}, broken = {0};
     struct incoming in = {.s = s, .e = &broken};
@@ -344,7 +346,8 @@ static int receive_one(struct sock *s)
         return 0;
     in.p = peer_of(s, &from);
     /* what a connector reaches it has chosen: data may come before its welcome, and come again */
-    lim = !s->bound || (is_known(in.p) && s->l.dir == LINK_IN) ? &s->l.o.limits : &small;
+    lim = !s->bound || (is_known(in.p) && s->l.dir == LINK_IN) ? &full : &small;
+    full.memory_of = in.p ? in.p->memory_of : 0;
     r = zsock_recv(s->z, &parts, &count, lim, &e);
     if (r == 0)
         return 0;

@@ -497,6 +497,7 @@ static void sock_close(struct link *l)
      * reading, or none, must not hold us. */
     linger = !peers_present(s, PEER_READY) ? 0 : s->failed || sig_draining() ? 500 : 3000;
     zsock_close(&s->z, linger);
+    part_release(&s->probe);
     for (size_t i = 0; i < s->npeers; i++) {
         queue_clear(&s->peer[i]->queue);
         queue_clear(&s->peer[i]->kept);

@@ -56,6 +56,25 @@ make_stream() { # N SIZE FILE
     cmp a.ptq b.ptq
 }
 
+in_memory() { # FILE: what a sender says of its socket
+    sed -n 's/^cat: link out ipc:.* raw, \([0-9]*\) in memory.*/\1/p' "$1"
+}
+
+@test "within a host large tensors stay where they are; another namespace of processes gets bytes" {
+    make_stream 60 300K a.ptq
+    ptq-cat --verbose --make 60 --size 300K --out "@$at" 2>said &
+    run -0 ptq-cat --quiet --in "$at" --out b.ptq
+    ends_with 0 $!
+    cmp a.ptq b.ptq
+    [ "$(in_memory said)" -gt 0 ]
+    unshare -rpmn --fork --mount-proc true || skip "no namespaces to be had here"
+    ptq-cat --verbose --make 60 --size 300K --out "@$at" 2>said &
+    run -0 unshare -rpmn --fork --mount-proc ptq-cat --quiet --in "$at" --out c.ptq
+    ends_with 0 $!
+    cmp a.ptq c.ptq
+    [ "$(in_memory said)" = 0 ]
+}
+
 @test "a pipe that is cut is incomplete, and so is what was made of it" {
     make_stream 5 10K a.ptq
     size=$(stat -c %s a.ptq)

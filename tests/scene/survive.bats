@@ -99,7 +99,7 @@ replaced() { # how many took the place of one that was lost
 }
 
 @test "a forward worker that is lost is replaced alone, its successor too, the last one from kept states" {
-    start gptq out --workers forward=2 --save-state
+    start gptq out --workers forward=2 --save-state --forward.verbose
     await out 1
     others=$(pids reduce out; pids solve out; pids write out)
     lost=$(pids forward out | head -n 1)
@@ -114,6 +114,7 @@ replaced() { # how many took the place of one that was lost
     finish 0
     [ "$(begun) $(replaced)" = "0 2" ]
     grep -q "^forward.4: 2 of 2 chunks go on from kept hidden states, the first at block [12]" log
+    grep -q "^forward.*link out .*/acts: .* raw, [1-9][0-9]* in memory" log # which both read when one was killed
     each_site_once out
     diff <(sums "$whole") <(sums out)
 }

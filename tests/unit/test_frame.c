@@ -17,8 +17,9 @@
 #include "../../common/base/hash.h"
 #include "../../common/wire/frame.h"
 #include "../../common/wire/mpk.h"
+#include "../../common/wire/share.h"
 
-static const struct frame_limits small = {16, 1 << 16, 1 << 20, 1 << 21};
+static const struct frame_limits small = {16, 1 << 16, 1 << 20, 1 << 21, 0};
 
 static struct msg *sample(enum msg_kind k, size_t tensors)
 {
@@ -347,10 +348,10 @@ static void test_limits(void **state)
         struct frame_limits lim;
         const char *says;
     } cases[] = {
-        {{14, 0, 0, 0}, "15 parts"},
-        {{15, 64, 0, 0}, "64"},
-        {{0, 0, 100, 0}, "the limit is 100"},
-        {{0, 0, 0, 1000}, "more than the 1000 bytes"},
+        {{.parts = 14}, "15 parts"},
+        {{.parts = 15, .header_bytes = 64}, "64"},
+        {{.tensor_bytes = 100}, "the limit is 100"},
+        {{.message_bytes = 1000}, "more than the 1000 bytes"},
     };
     struct msg *m = sample(MSG_ACTS, 14), *back;
     size_t n;
@@ -401,6 +402,56 @@ static void test_pipe(void **state)
     msg_destroy(&m);
 }
 
+/* A message with a small tensor and one in shared memory, as parts. */
+static struct msg *in_memory(struct part **parts, size_t *n)
+{
+    const uint64_t small_one = 100, large = SHARE_LEAST;
+    struct err e = {0};
+    struct msg *m = msg_create(MSG_CHUNK, "test", &e);
+
+    assert_non_null(m);
+    memset(msg_add_new(m, "small", DT_U8, 1, &small_one, &e), 's', small_one);
+    memset(msg_add_new(m, "large", DT_U8, 1, &large, &e), 'l', large);
+    assert_int_equal(frame_encode(m, FRAME_MEMORY, parts, n, &e), 0);
+    assert_int_equal(*n, 3);
+    assert_int_equal((*parts)[1].bytes, small_one);
+    assert_int_equal((*parts)[2].bytes, SHARE_HANDLE);
+    return m;
+}
+
+/* Only who has agreed to it looks into another process, and there only for what it is told of. */
+static void test_memory(void **state)
+{
+    struct frame_limits lim = FRAME_LIMITS_DEFAULT;
+    struct err e = {0};
+    struct part *parts;
+    struct msg *m, *back;
+    size_t n;
+
+    (void)state;
+    share_begin();
+    for (int what = 0; what < 4; what++) {
+        m = in_memory(&parts, &n);
+        lim.memory_of = what == 0 ? 0 : what == 1 ? getppid() : getpid();
+        if (what == 2)
+            ((unsigned char *)parts[2].data)[8] ^= 1;
+        back = frame_decode(parts, n, &lim, &e);
+        if (what == 3)
+            assert_same(m, back);
+        else if (back || !strstr(e.text, what == 0 ? "'memory'" : "has no memory for us"))
+            fail_msg("%d: %s", what, e.text);
+        free(parts);
+        msg_destroy(&back);
+        msg_destroy(&m);
+    }
+    m = in_memory(&parts, &n);
+    ((unsigned char *)m->tensors[1].data)[5] = 'x'; /* behind its CRC */
+    assert_null(frame_decode(parts, n, &lim, &e));
+    assert_non_null(strstr(e.text, "CRC"));
+    free(parts);
+    msg_destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_flipped),  cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_adoption), cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);

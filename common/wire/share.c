@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* share - see share.h. The first page of a block is its head: the number of its use. */
+#include "share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "../base/mem.h"
+
+#define HEAD 4096
+#define BLOCKS 64                     /* out or idle: each takes a descriptor */
+#define IDLE_BYTES ((size_t)32 << 20) /* kept for the next message */
+#define BYTES ((size_t)2 << 30)       /* out or idle; beyond that, other memory */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+struct block {
+    int fd, idle;
+    size_t bytes; /* behind the head */
+    uint64_t node, use;
+    char *at; /* of the head */
+};
+
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* all below */
+static struct block *blocks[BLOCKS];
+static size_t count, total;
+static int begun;
+
+static int lock_try(int fd, short kind)
+{
+    struct flock f = {.l_type = kind, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_SETLK, &f);
+}
+
+/* Its memory goes when those who read it still are done. */
+static void block_drop(size_t i)
+{
+    struct block *b = blocks[i];
+
+    munmap(b->at, HEAD + b->bytes);
+    close(b->fd);
+    total -= b->bytes;
+    blocks[i] = blocks[--count];
+    free(b);
+}
+
+/* Nobody reads it: the next use begins, and handles of the last one are void. */
+static int block_claim(struct block *b)
+{
+    if (lock_try(b->fd, F_WRLCK) != 0)
+        return 0;
+    b->use++;
+    memcpy(b->at, &b->use, sizeof b->use);
+    lock_try(b->fd, F_UNLCK);
+    b->idle = 0;
+    return 1;
+}
+
+/* A file may be limited in size, and what exceeds that is a signal. */
+static int may_have(size_t bytes)
+{
+    struct rlimit r;
+
+    return getrlimit(RLIMIT_FSIZE, &r) == 0 &&
+           (r.rlim_cur == RLIM_INFINITY || bytes <= (size_t)r.rlim_cur);
+}
+
+static struct block *block_make(size_t bytes)
+{
+    struct block *b = calloc(1, sizeof *b);
+    struct stat st;
+
+    if (!b)
+        return NULL;
+    b->bytes = bytes;
+    b->fd = memfd_create("ptq", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (b->fd < 0 || !may_have(HEAD + bytes) || ftruncate(b->fd, (off_t)(HEAD + bytes)) != 0 ||
+        fcntl(b->fd, F_ADD_SEALS, SEALS) != 0 || fstat(b->fd, &st) != 0)
+        goto fail;
+    b->node = st.st_ino;
+    b->at = mmap(NULL, HEAD + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+    if (b->at != MAP_FAILED && block_claim(b))
+        return b;
+    if (b->at != MAP_FAILED)
+        munmap(b->at, HEAD + bytes);
+fail:
+    if (b->fd >= 0)
+        close(b->fd);
+    free(b);
+    return NULL;
+}
+
+/* The smallest idle one that is large enough and that nobody reads; else one that is too small
+ * makes place for another. */
+static struct block *block_take(size_t bytes)
+{
+    struct block *best = NULL, *b;
+    size_t small = BLOCKS;
+
+    for (size_t i = 0; i < count; i++) {
+        b = blocks[i];
+        if (b->idle && b->bytes < bytes)
+            small = i;
+        else if (b->idle && (!best || b->bytes < best->bytes) && block_claim(b)) {
+            if (best)
+                best->idle = 1;
+            best = b;
+        }
+    }
+    if (best)
+        return best;
+    if (small < BLOCKS)
+        block_drop(small);
+    if (count == BLOCKS || bytes > BYTES - total || !(b = block_make(bytes)))
+        return NULL;
+    total += bytes;
+    return blocks[count++] = b;
+}
+
+static size_t idle_bytes(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += blocks[i]->idle ? blocks[i]->bytes : 0;
+    return n;
+}
+
+void share_begin(void)
+{
+    pthread_mutex_lock(&mu);
+    begun = 1;
+    pthread_mutex_unlock(&mu);
+}
+
+static void *take(size_t bytes, int ask, void **owner)
+{
+    const size_t page = HEAD, whole = (bytes + page - 1) / page * page;
+    struct block *b = NULL;
+
+    if (bytes == 0 || bytes > BYTES)
+        return NULL;
+    pthread_mutex_lock(&mu);
+    if (begun || !ask)
+        b = block_take(whole);
+    pthread_mutex_unlock(&mu);
+    *owner = b;
+    return b ? b->at + HEAD : NULL;
+}
+
+void *share_alloc(size_t bytes, void **owner)
+{
+    return bytes < SHARE_LEAST ? NULL : take(bytes, 1, owner);
+}
+
+void *share_probe(size_t bytes, void **owner)
+{
+    return take(bytes, 0, owner);
+}
+
+void share_free(void *owner)
+{
+    struct block *b = owner;
+
+    if (!b)
+        return;
+    pthread_mutex_lock(&mu);
+    b->idle = 1;
+    for (size_t i = 0; i < count; i++)
+        if (blocks[i] == b && idle_bytes() > IDLE_BYTES) {
+            block_drop(i);
+            break;
+        }
+    pthread_mutex_unlock(&mu);
+}
+
+int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE])
+{
+    int found = 0;
+
+    pthread_mutex_lock(&mu);
+    for (size_t i = 0; i < count && !found; i++) {
+        const struct block *b = blocks[i];
+        const uint64_t x[] = {(uint64_t)b->fd, b->node, b->use};
+
+        found = !b->idle && data == b->at + HEAD && bytes <= b->bytes;
+        if (found)
+            memcpy(handle, x, SHARE_HANDLE);
+    }
+    pthread_mutex_unlock(&mu);
+    return found;
+}
+
+/* ---- the reader ---- */
+
+struct reading {
+    char *at;
+    size_t bytes;
+    int fd;
+};
+
+static void reading_end(void *owner)
+{
+    struct reading *r = owner;
+
+    munmap(r->at, r->bytes);
+    close(r->fd); /* and with it the lock */
+    free(r);
+}
+
+/* The device on which all such files of this system lie; 0 is none that a handle can name. */
+static dev_t device(void)
+{
+    static dev_t known;
+    struct stat st;
+    int fd;
+
+    pthread_mutex_lock(&mu);
+    if (!known && (fd = memfd_create("ptq", MFD_CLOEXEC)) >= 0) {
+        known = fstat(fd, &st) == 0 ? st.st_dev : 0;
+        close(fd);
+    }
+    pthread_mutex_unlock(&mu);
+    return known;
+}
+
+/* It is looked at before it is opened: what else the path may name could act on being opened. */
+static int block_open(pid_t pid, const uint64_t x[3], size_t bytes)
+{
+    char path[64];
+    struct stat st;
+    int fd, seals;
+
+    if (x[0] > INT32_MAX ||
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, (int)x[0]) < 0 ||
+        stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_dev != device() || st.st_ino != x[1])
+        return -1;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+        return -1;
+    seals = fcntl(fd, F_GET_SEALS);
+    if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_dev == device() &&
+        st.st_ino == x[1] && st.st_size >= HEAD && bytes <= (size_t)st.st_size - HEAD &&
+        lock_try(fd, F_RDLCK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
+               struct err *e)
+{
+    struct reading *r = mem_array(1, sizeof *r, e);
+    uint64_t x[3], use;
+    int rc = -1;
+
+    if (!r)
+        return -1;
+    memcpy(x, handle, sizeof x);
+    r->bytes = HEAD + bytes;
+    r->at = MAP_FAILED;
+    r->fd = block_open(pid, x, bytes);
+    if (r->fd < 0) {
+        err_set(e, ERR_USE, "process %d has no memory for us by the name that came", (int)pid);
+        goto out;
+    }
+    r->at = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, r->fd, 0);
+    if (r->at == MAP_FAILED) {
+        err_sys(e, "cannot map %zu bytes of process %d", r->bytes, (int)pid);
+        goto out;
+    }
+    memcpy(&use, r->at, sizeof use);
+    if (use != x[2]) {
+        err_set(e, ERR_USE, "process %d uses the memory that came for something else by now",
+                (int)pid);
+        goto out;
+    }
+    *p = (struct part){r->at + HEAD, bytes, reading_end, r};
+    return 0;
+out:
+    if (r->at != MAP_FAILED)
+        munmap(r->at, r->bytes);
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* share - memory that another process of this host may read: what lies there need not travel.
+ *
+ * A block is an anonymous file (memfd) of its own, mapped here; a handle names it, and the other
+ * process opens it by /proc/PID/fd. No name stands anywhere: when the last process that has it is
+ * gone, however it went, so is the memory. A reader holds a lock on the file as long as it reads;
+ * the kernel takes that back from one that dies. So a block is used again only when nobody reads
+ * it, and each use has a number: a handle of an earlier one opens nothing. A reader sees a private
+ * mapping: what it writes is its own. Thread-safe. */
+#ifndef PTQ_SHARE_H
+#define PTQ_SHARE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+#include "../base/err.h"
+#include "frame_part.h"
+
+#define SHARE_LEAST ((size_t)64 << 10) /* smaller tensors are copied sooner than mapped */
+#define SHARE_HANDLE 24                /* u64 descriptor, u64 inode, u64 number of the use */
+
+/* From now on share_alloc gives blocks: somebody has read one. */
+void share_begin(void);
+/* A block of at least so many bytes, aligned to a page, for share_free(*owner). NULL: there is
+ * none to be had (before share_begin, too many are out, the system refuses): take other memory. */
+void *share_alloc(size_t bytes, void **owner);
+/* The same, whether it began or not: for what is to be read first. */
+void *share_probe(size_t bytes, void **owner);
+void share_free(void *owner);
+/* 1: data lies at the start of a block that has so many bytes, and its handle is told; 0: not. */
+int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE]);
+
+/* A block of process pid, to read: *p has its bytes, and to release it. -1: the handle names no
+ * such block, or no longer (ERR_USE), or it cannot be mapped (ERR_SYS). */
+int share_open(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes, struct part *p,
+               struct err *e);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Links within a host: large tensors stay in the sender's memory, where both ends can. */
+#include "link_pair.h"
+
+#define BYTES 300000
+#define ENOUGH 400 /* messages in which both have long agreed */
+
+/* Sends and receives until tensors stay where they are, or enough have gone; how many stayed. */
+static uint64_t exchange(struct link *out, struct link *in)
+{
+    struct link_stats st = {0};
+    struct err e = {0};
+
+    assert_int_equal(link_peers(out, 1, &e), 1);
+    for (int i = 0; i < ENOUGH && !st.bytes_memory; i++) {
+        send_ok(out, i, BYTES);
+        recv_ok(in, i);
+        link_stats(out, &st);
+    }
+    return st.bytes_memory;
+}
+
+static uint64_t pair(const char *at, int in_binds, const struct link_opts *o)
+{
+    struct link *b = open_ok(at, in_binds ? LINK_IN : LINK_OUT, in_binds ? IN() : o);
+    struct link *c = open_ok(link_address(b), in_binds ? LINK_OUT : LINK_IN, in_binds ? o : IN());
+    struct link *in = in_binds ? b : c, *out = in_binds ? c : b;
+    uint64_t stayed = exchange(out, in);
+
+    end_ok(out);
+    recv_end(in);
+    link_close(&out);
+    link_close(&in);
+    return stayed;
+}
+
+static void test_within_a_host(void **state)
+{
+    (void)state;
+    assert_true(pair(bound, 1, OUT()) >= BYTES);
+    setup(NULL);
+    assert_true(pair(bound, 0, OUT()) >= BYTES);
+    setup(NULL);
+    assert_true(pair(bound, 0, OUT(.compress = FRAME_ZSTD)) >= BYTES);
+}
+
+/* By tcp the other end may be anywhere; what goes to all is not kept for each. */
+static void test_elsewhere(void **state)
+{
+    (void)state;
+    assert_int_equal(pair("@tcp://127.0.0.1:*", 1, OUT()), 0);
+    assert_int_equal(pair(bound, 0, OUT(.route = LINK_ALL)), 0);
+}
+
+/* A message that outlives both its sender's link and its place in the credit. */
+static void test_held_long(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN()), *out = open_ok(url, LINK_OUT, OUT());
+    struct msg *m;
+    struct err e = {0};
+
+    (void)state;
+    exchange(out, in);
+    send_ok(out, 7, BYTES);
+    assert_int_equal(link_recv(in, &m, 10000, &e), 1);
+    for (int i = 8; i < 40; i++) {
+        send_ok(out, i, BYTES);
+        recv_ok(in, i);
+    }
+    end_ok(out);
+    link_close(&out);
+    recv_end(in);
+    link_close(&in);
+    for (size_t k = 0; k < BYTES; k++)
+        assert_int_equal(((unsigned char *)m->tensors[0].data)[k], 7);
+    msg_destroy(&m);
+}
+
+/* What is found damaged comes again as bytes. */
+static void test_damaged(void **state)
+{
+    struct link *in = open_ok(bound, LINK_IN, IN()), *out = open_ok(url, LINK_OUT, OUT());
+    struct link_stats before, after;
+    struct err e = {0};
+    struct msg *m;
+
+    (void)state;
+    exchange(out, in);
+    link_stats(out, &before);
+    m = message(1, BYTES);
+    m->tensors[0].crc = 1;
+    m->tensors[0].crc_known = 1;
+    assert_int_equal(link_send(out, &m, &e), 0);
+    do {
+        assert_int_equal(link_recv(in, &m, 20, &e), 2);
+        link_stats(out, &after);
+    } while (after.bytes_wire - before.bytes_wire < BYTES);
+    assert_int_equal(after.bytes_memory - before.bytes_memory, BYTES);
+    link_close(&out);
+    link_close(&in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_within_a_host, setup),
+        cmocka_unit_test_setup(test_elsewhere, setup),
+        cmocka_unit_test_setup(test_held_long, setup),
+        cmocka_unit_test_setup(test_damaged, setup),
+    };
+
+    return link_tests_run("link_memory", tests, sizeof tests / sizeof *tests);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory that another process reads: what a handle opens, what it does not, and when a block is
+ * used again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "../../common/wire/share.h"
+
+#define MIB ((size_t)1 << 20)
+
+static char *block(size_t bytes, int fill, void **owner, unsigned char handle[SHARE_HANDLE])
+{
+    char *at = share_alloc(bytes, owner);
+
+    assert_non_null(at);
+    assert_int_equal((uintptr_t)at % 4096, 0);
+    memset(at, fill, bytes);
+    assert_int_equal(share_find(at, bytes, handle), 1);
+    return at;
+}
+
+static void refused(pid_t pid, const unsigned char handle[SHARE_HANDLE], size_t bytes)
+{
+    struct err e = {0};
+    struct part p;
+
+    assert_int_equal(share_open(pid, handle, bytes, &p, &e), -1);
+    assert_int_equal(e.kind, ERR_USE);
+}
+
+/* The handle with another number in place i. */
+static void refused_with(const unsigned char handle[SHARE_HANDLE], int i, uint64_t x, size_t bytes)
+{
+    uint64_t h[3];
+    unsigned char other[SHARE_HANDLE];
+
+    memcpy(h, handle, sizeof h);
+    h[i] = x;
+    memcpy(other, h, sizeof other);
+    refused(getpid(), other, bytes);
+}
+
+static void test_not_before(void **state)
+{
+    void *owner = &owner;
+    unsigned char handle[SHARE_HANDLE];
+    char *at;
+
+    (void)state;
+    assert_null(share_alloc(MIB, &owner));
+    at = share_probe(16, &owner); /* to find out whether it can be read */
+    assert_non_null(at);
+    assert_int_equal(share_find(at, 16, handle), 1);
+    share_free(owner);
+    share_free(NULL);
+    share_begin();
+    assert_null(share_alloc(0, &owner));
+    assert_null(share_alloc(SHARE_LEAST - 1, &owner));
+    assert_null(share_alloc(SIZE_MAX, &owner));
+    assert_null(share_alloc((size_t)1 << 50, &owner));
+}
+
+static void test_reads(void **state)
+{
+    unsigned char handle[SHARE_HANDLE], none[SHARE_HANDLE];
+    struct err e = {0};
+    struct part p;
+    void *owner;
+    char *at = block(MIB, 'a', &owner, handle);
+
+    (void)state;
+    assert_int_equal(share_find(at + 1, 1, none), 0);
+    assert_int_equal(share_find(at, 2 * MIB, none), 0);
+    assert_int_equal(share_find(&e, 1, none), 0);
+    assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
+    assert_int_equal(p.bytes, MIB);
+    assert_memory_equal(p.data, at, MIB);
+    memset(p.data, 'b', MIB); /* what a reader writes is its own */
+    assert_int_equal(at[0], 'a');
+    share_free(owner);
+    assert_int_equal(share_find(at, 1, none), 0);
+    part_release(&p);
+}
+
+static void test_hostile(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    void *owner;
+    struct stat st;
+    uint64_t h[3];
+    int fd;
+
+    (void)state;
+    block(MIB, 'a', &owner, handle);
+    memcpy(h, handle, sizeof h);
+    refused(getpid(), handle, MIB + 1);
+    refused(getpid(), handle, SIZE_MAX - 4096);
+    refused(0, handle, MIB);
+    refused(-1, handle, MIB);
+    refused(getppid(), handle, MIB);
+    refused_with(handle, 0, 9999, MIB);
+    refused_with(handle, 0, UINT64_MAX, MIB);
+    refused_with(handle, 0, 0, MIB);
+    refused_with(handle, 1, h[1] + 1, MIB);
+    refused_with(handle, 2, h[2] + 1, MIB);
+    /* a file that has a name, and one that could be cut under the reader */
+    fd = open("/proc/self/exe", O_RDONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    h[0] = (uint64_t)fd;
+    h[1] = st.st_ino;
+    memcpy(handle, h, sizeof handle);
+    refused(getpid(), handle, 1);
+    close(fd);
+    fd = memfd_create("loose", MFD_ALLOW_SEALING);
+    assert_int_equal(ftruncate(fd, (off_t)(2 * MIB)), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    h[0] = (uint64_t)fd;
+    h[1] = st.st_ino;
+    h[2] = 0;
+    memcpy(handle, h, sizeof handle);
+    refused(getpid(), handle, MIB);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+    {
+        struct err e = {0};
+        struct part p;
+
+        assert_int_equal(share_open(getpid(), handle, MIB, &p, &e), 0);
+        part_release(&p);
+    }
+    close(fd);
+    share_free(owner);
+}
+
+static void test_used_again_when_read(void **state)
+{
+    unsigned char first[SHARE_HANDLE], second[SHARE_HANDLE], third[SHARE_HANDLE];
+    struct err e = {0};
+    struct part p;
+    void *owner;
+    char *at = block(3 * MIB, 'a', &owner, first), *other;
+
+    (void)state;
+    assert_int_equal(share_open(getpid(), first, 3 * MIB, &p, &e), 0);
+    share_free(owner);
+    other = block(3 * MIB, 'b', &owner, second); /* that one is read still */
+    assert_ptr_not_equal(other, at);
+    for (size_t i = 0; i < 3 * MIB; i++)
+        assert_int_equal(((char *)p.data)[i], 'a');
+    part_release(&p);
+    share_free(owner);
+    other = block(2 * MIB, 'c', &owner, third);
+    assert_true(other == at || memcmp(third, second, 16) == 0);
+    refused(getpid(), other == at ? first : second, MIB); /* its number is over */
+    share_free(owner);
+}
+
+/* A reader that is killed holds nothing; one that only sleeps does. */
+static void test_reader_dies(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    struct err e = {0};
+    void *owner, *next;
+    char *at = block(5 * MIB, 'a', &owner, handle), *other, byte;
+    const pid_t parent = getpid();
+    int said[2], status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(said), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct part p;
+
+        if (share_open(parent, handle, 5 * MIB, &p, &e) < 0 || write(said[1], "r", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    share_free(owner);
+    other = share_alloc(5 * MIB, &owner);
+    assert_non_null(other);
+    assert_ptr_not_equal(other, at);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    at = share_alloc(5 * MIB, &next);
+    assert_non_null(at);
+    share_free(next);
+    share_free(owner);
+    close(said[0]);
+    close(said[1]);
+}
+
+/* What a reader has outlives the process that wrote it. */
+static void test_writer_dies(void **state)
+{
+    unsigned char handle[SHARE_HANDLE];
+    struct err e = {0};
+    struct part p;
+    int said[2], status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(said), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        void *owner;
+
+        block(MIB, 'w', &owner, handle);
+        if (write(said[1], handle, sizeof handle) != sizeof handle)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(said[0], handle, sizeof handle), sizeof handle);
+    assert_int_equal(share_open(pid, handle, MIB, &p, &e), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (size_t i = 0; i < MIB; i++)
+        assert_int_equal(((char *)p.data)[i], 'w');
+    part_release(&p);
+    refused(pid, handle, MIB);
+    close(said[0]);
+    close(said[1]);
+}
+
+/* Who does not give back gets no more; nor does anybody beyond what files may have. */
+static void test_runs_out(void **state)
+{
+    void *owner[200];
+    struct rlimit old, low;
+    size_t n = 0;
+
+    (void)state;
+    while (n < 200 && share_alloc(SHARE_LEAST, &owner[n]))
+        n++;
+    assert_in_range(n, 32, 199);
+    while (n)
+        share_free(owner[--n]);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = (struct rlimit){MIB, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_null(share_alloc(40 * MIB, &owner[0]));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_non_null(share_alloc(40 * MIB, &owner[0]));
+    share_free(owner[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_not_before),  cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_used_again_when_read),
+        cmocka_unit_test(test_reader_dies), cmocka_unit_test(test_writer_dies),
+        cmocka_unit_test(test_runs_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
