@@ -35,6 +35,8 @@ static struct block *block_of(struct model *m, size_t index, struct program *p, 
     b->index = index;
     b->p = *p;
     if ((b->w = mem_array(b->p.nops, sizeof *b->w, e)) &&
+        (b->narrow = mem_array(b->p.nops, sizeof *b->narrow, e)) &&
+        (b->kept = mem_array(b->p.nslots, sizeof *b->kept, e)) &&
         (b->offset = mem_array(b->p.nslots, sizeof *b->offset, e)) &&
         (b->groups = mem_array(b->p.nslots, sizeof *b->groups, e)) && load_others(b, e) == 0)
         return b;
@@ -76,9 +78,13 @@ void block_close(struct block **bp)
         return;
     for (size_t i = 0; b->w && i < b->p.nops; i++)
         free(b->w[i]);
+    for (size_t i = 0; b->narrow && i < b->p.nops; i++)
+        weights16_release(&b->narrow[i]);
     for (size_t i = 0; b->groups && i < b->p.nslots; i++)
         op_groups_release(&b->groups[i]);
     free(b->w);
+    free(b->narrow);
+    free(b->kept);
     free(b->offset);
     free(b->groups);
     program_release(&b->p);
@@ -104,16 +110,28 @@ static int linear_at(const struct block *b, size_t site, size_t i, size_t *at, s
     return 0;
 }
 
+/* w or narrow takes the place of what was there. */
+static void replace(struct block *b, size_t at, float *w, struct weights16 narrow)
+{
+    free(b->w[at]);
+    weights16_release(&b->narrow[at]);
+    b->w[at] = w;
+    b->narrow[at] = narrow;
+}
+
 int block_load_linear(struct block *b, size_t site, size_t i, struct err *e)
 {
+    const enum products products = b->m->products;
+    struct weights16 narrow = {0};
+    float *w = NULL;
     size_t at;
-    float *w;
 
     if (linear_at(b, site, i, &at, e) < 0 ||
-        model_load_tensor(b->m, &b->p.op[at].tensor[0], &w, e) < 0)
+        (products ? model_load_narrow(b->m, &b->p.op[at].tensor[0], products == PRODUCTS_BF16X2,
+                                      &narrow, e)
+                  : model_load_tensor(b->m, &b->p.op[at].tensor[0], &w, e)) < 0)
         return -1;
-    free(b->w[at]);
-    b->w[at] = w;
+    replace(b, at, w, narrow);
     return 0;
 }
 
@@ -133,16 +151,24 @@ int block_load_all(struct block *b, struct err *e)
     return 0;
 }
 
-int block_set_linear(struct block *b, size_t site, size_t i, float *w, struct err *e)
+int block_set_linear(struct block *b, size_t site, size_t i, const struct weights_source *from,
+                     struct err *e)
 {
-    size_t at;
+    const enum products products = b->m->products;
+    struct weights16 narrow = {0};
+    float *w = NULL;
+    size_t at, N, K;
 
-    if (linear_at(b, site, i, &at, e) < 0) {
+    if (linear_at(b, site, i, &at, e) < 0)
+        return -1;
+    N = (size_t)b->p.op[at].tensor[0].shape[0];
+    K = (size_t)b->p.op[at].tensor[0].shape[1];
+    if (products ? weights16_make(&narrow, N, K, products == PRODUCTS_BF16X2, from, e) < 0
+                 : !(w = mem_raw(N * K, sizeof *w, e)) || from->rows(from->ctx, 0, N, w, e) < 0) {
         free(w);
         return -1;
     }
-    free(b->w[at]);
-    b->w[at] = w;
+    replace(b, at, w, narrow);
     return 0;
 }
 
@@ -156,10 +182,8 @@ float *block_linear(const struct block *b, size_t site, size_t i)
 static void drop_before(struct block *b, size_t end)
 {
     for (size_t i = 0; i < end; i++)
-        if (is_of_site(&b->p.op[i])) {
-            free(b->w[i]);
-            b->w[i] = NULL;
-        }
+        if (is_of_site(&b->p.op[i]))
+            replace(b, i, NULL, (struct weights16){0});
 }
 
 void block_drop_all(struct block *b)

@@ -143,6 +143,9 @@ int block_back_check(const struct block *b, struct err *e)
                        "of several blocks) has no backward pass: nothing that needs gradients can "
                        "be done with this model",
                        b->index);
+    if (b->m->products)
+        return err_set(e, ERR_USE, "block %zu: with products of %s it has no backward pass",
+                       b->index, products_name(b->m->products));
     for (size_t i = 0; i < b->p.nops; i++)
         if (!b->p.op[i].kind->back)
             return refuse(b, &b->p.op[i], e);

@@ -15,6 +15,10 @@ struct block {
     int exact; /* activations are not rounded */
     struct program p;
     float **w; /* [nops] the tensor of each operation; NULL: not loaded, or not there */
+    struct weights16 *narrow; /* [nops] linears of sites, where products are not f32 */
+    /* [nslots] rows of sites as they were kept, where only products of bf16 read them: these slots
+     * are not filled in this walk; NULL: they are */
+    const uint16_t **kept;
     /* of the step at work, and until the next one: */
     float *room;              /* the model's scratch */
     size_t *offset;           /* [nslots] of each slot in room */

@@ -98,6 +98,10 @@ static int args_make(struct block_walk *w, size_t i, const struct program_span *
         a->width[k] = p->slot[o->in[k]].width;
         a->in[k] = row_at(w, o->in[k], first, s) + (a->first - first) * a->width[k];
     }
+    if (w->b->narrow[i].w)
+        a->narrow = &w->b->narrow[i];
+    if (a->narrow && w->b->kept[o->in[0]])
+        a->in16 = w->b->kept[o->in[0]] + a->first * a->width[0];
     a->out = row_at(w, o->out, first, s) + (a->first - first) * a->width_out;
     return 0;
 }
@@ -201,7 +205,7 @@ int block_need(const struct block *b, size_t op, struct err *e)
 {
     const char *name = b->p.op[op].tensor[0].name;
 
-    return b->p.op[op].site < 0 || b->w[op]
+    return b->p.op[op].site < 0 || b->w[op] || b->narrow[op].w
                ? 0
                : err_set(e, ERR_USE, "block %zu: '%.*s' is needed but not loaded", b->index,
                          (int)(strlen(name) - strlen(".weight")), name);
@@ -245,8 +249,10 @@ int block_walk_begin(struct block_walk *w, struct err *e)
     if (block_places_make(&w->places, w->r, w->cache, e) < 0 || check_weights(w, e) < 0 ||
         program_place(&b->p, w->from, w->to, w->use, w->r->T, b->offset, &floats, e) < 0)
         return -1;
-    for (size_t i = 0; i < b->p.nslots; i++)
+    for (size_t i = 0; i < b->p.nslots; i++) {
         op_groups_release(&b->groups[i]);
+        b->kept[i] = NULL;
+    }
     b->room = model_scratch(b->m, floats ? floats : 1, e);
     return b->room ? 0 : -1;
 }
@@ -286,8 +292,22 @@ static int is_kept(const struct block *b, int slot, size_t stop)
            program_alive(&b->p, slot, program_stop_at(&b->p, stop));
 }
 
+/* Is what was kept of the slot at this stop read by products of bf16 alone, and by none behind the
+ * next stop? */
+static int is_for_narrow(const struct block *b, int slot, size_t stop)
+{
+    const size_t from = program_stop_at(&b->p, stop),
+                 to = stop + 1 < b->p.nstops ? program_stop_at(&b->p, stop + 1) : b->p.nops;
+
+    for (size_t i = from; i < to; i++)
+        if (b->p.op[i].out == slot || (program_reads(&b->p.op[i], slot) && !b->narrow[i].w))
+            return 0;
+    return to == b->p.nops || !program_alive(&b->p, slot, to);
+}
+
+/* narrow: rows that only products of bf16 read stay where they are. */
 static int unpack(struct block *b, size_t stop, size_t T, enum dtype rows, const void *kept,
-                  struct err *e)
+                  int narrow, struct err *e)
 {
     const char *from = kept;
 
@@ -302,7 +322,9 @@ static int unpack(struct block *b, size_t stop, size_t T, enum dtype rows, const
             from += n * sizeof *to;
             continue;
         }
-        if (dtype_to_f32(rows, from, n, to) < 0)
+        if (narrow && rows == DT_BF16 && is_for_narrow(b, (int)s, stop))
+            b->kept[s] = (const void *)from;
+        else if (dtype_to_f32(rows, from, n, to) < 0)
             return err_set(e, ERR_SYS, "rows of type %s cannot be read back", dtype_name(rows));
         from += n * dtype_size(rows);
     }
@@ -340,7 +362,7 @@ int block_step(struct block *b, size_t stop, const struct rows *r, float *h, enu
                            .to = program_stop_at(&b->p, stop)};
     int rc = -1;
 
-    if (block_walk_begin(&w, e) == 0 && (!stop || unpack(b, stop - 1, r->T, rows, kept, e) == 0))
+    if (block_walk_begin(&w, e) == 0 && (!stop || unpack(b, stop - 1, r->T, rows, kept, 1, e) == 0))
         rc = block_walk_run(&w, e);
     block_walk_end(&w);
     return rc;
@@ -351,7 +373,7 @@ int block_recall(struct block *b, size_t stop, const struct rows *r, enum dtype 
 {
     const size_t at = program_stop_at(&b->p, stop);
     struct block_walk w = {.b = b, .r = r, .from = at, .to = at};
-    int rc = block_walk_begin(&w, e) < 0 ? -1 : unpack(b, stop, r->T, rows, kept, e);
+    int rc = block_walk_begin(&w, e) < 0 ? -1 : unpack(b, stop, r->T, rows, kept, 0, e);
 
     block_walk_end(&w);
     return rc;

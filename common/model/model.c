@@ -156,6 +156,7 @@ struct model *model_open_for(const char *dir, const struct model_use *u, struct 
     if (!m)
         return NULL;
     m->par = par;
+    m->products = u->products;
     m->dir = mem_text(dir, e);
     if (!m->dir || config_read(dir, &m->c, e) < 0)
         goto fail;
@@ -215,6 +216,11 @@ size_t model_kept(const struct model *m, enum dtype rows)
 const struct st_set *model_tensors(const struct model *m)
 {
     return m->st;
+}
+
+enum products model_products(const struct model *m)
+{
+    return m->products;
 }
 
 int model_is_quantized(const struct model *m)

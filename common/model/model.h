@@ -22,8 +22,10 @@
 #include "../tensor/safetensors.h"
 #include "config.h"
 #include "kv_cache.h"
+#include "products.h"
 #include "rows.h"
 #include "sites.h"
+#include "weights16.h"
 
 struct model;
 struct block;
@@ -37,9 +39,12 @@ struct model *model_open(const char *dir, struct par *par, struct err *e);
 #define ACT_BITS_SAID (-1)
 struct model *model_open_rounded(const char *dir, int act_bits, struct par *par, struct err *e);
 /* The same; qkv_bits: q, k and v, each head of a token, are rounded to so many before attention
- * reads them, 0: not; tower: the linears of its tower are sites too (vision.h). */
+ * reads them, 0: not; tower: the linears of its tower are sites too (vision.h); products: of the
+ * linears of sites (products.h), where a block runs forwards: with another type than f32 it does
+ * not run backwards. */
 struct model_use {
     int act_bits, tower, qkv_bits;
+    enum products products;
 };
 struct model *model_open_for(const char *dir, const struct model_use *u, struct par *par,
                              struct err *e);
@@ -57,6 +62,7 @@ int model_settle_head(struct config *c, const struct st_set *st, struct err *e);
 const struct config *model_config(const struct model *m);
 const struct sites *model_sites(const struct model *m);
 const struct st_set *model_tensors(const struct model *m);
+enum products model_products(const struct model *m);
 int model_is_quantized(const struct model *m); /* a quantized checkpoint */
 /* of config and of names, shapes, types, sizes: for fingerprints */
 uint64_t model_digest(const struct model *m);
@@ -80,16 +86,18 @@ struct block *block_open(struct model *m, size_t index, struct err *e);
 void block_close(struct block **b);
 /* Of a model with rounded activations: this block leaves them as they are. */
 void block_set_exact(struct block *b);
-/* The linears of a site as the checkpoint has them (f32). NaN or infinite weights: an error that
- * names the tensor. */
+/* The linears of a site as the checkpoint has them, in the type that the products want. NaN or
+ * infinite weights: an error that names the tensor. */
 int block_load_site(struct block *b, size_t site, struct err *e);
 int block_load_all(struct block *b, struct err *e); /* of all sites */
 /* One of them: linear i of the site. */
 int block_load_linear(struct block *b, size_t site, size_t i, struct err *e);
-/* Replaces linear i of a site by w [N,K] f32 (taken over, also on an error: freed by the block),
- * e.g. dequantized codes of a commit. */
-int block_set_linear(struct block *b, size_t site, size_t i, float *w, struct err *e);
-/* The weights of one that were loaded or set, [N,K]; NULL: they were not. Borrowed. */
+/* Replaces linear i of a site by others [N,K], e.g. dequantized codes of a commit. On an error it
+ * is as it was. */
+int block_set_linear(struct block *b, size_t site, size_t i, const struct weights_source *from,
+                     struct err *e);
+/* The weights of one that were loaded or set, [N,K] f32; NULL: they were not, or the products are
+ * of another type. Borrowed. */
 float *block_linear(const struct block *b, size_t site, size_t i);
 void block_drop_all(struct block *b); /* frees the linears of all sites */
 /* Those that are not needed any more behind a stop. */

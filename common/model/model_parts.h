@@ -8,9 +8,11 @@
 #include "../tensor/safetensors.h"
 #include "config.h"
 #include "family.h"
+#include "products.h"
 #include "program.h"
 #include "rope.h"
 #include "sites.h"
+#include "weights16.h"
 
 struct model {
     char *dir;
@@ -18,6 +20,7 @@ struct model {
     const struct family *f;
     struct st_set *st;
     struct par *par;
+    enum products products; /* of the linears of sites */
     struct sites sites;
     struct rope **rope; /* [nropes] the tables that programs ask for, made at first use */
     size_t nropes, rope_cap;
@@ -50,6 +53,9 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
                        struct err *e);
 /* The same as f32, malloc'd; *w NULL for an optional one that is not there. */
 int model_load_tensor(const struct model *m, const struct op_tensor *t, float **w, struct err *e);
+/* A linear in bf16, with what is left of it or not. */
+int model_load_narrow(const struct model *m, const struct op_tensor *t, int rest,
+                      struct weights16 *w, struct err *e);
 /* The tables for a rope operation on sequences of these lengths. */
 const struct rope *model_rope(struct model *m, const struct rope_spec *spec, const size_t *lengths,
                               size_t count, struct err *e);

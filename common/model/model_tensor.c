@@ -104,48 +104,100 @@ int model_check_tensor(const struct model *m, const struct op_tensor *t, int is_
     return model_need(m, t->name, t->ndim, t->shape, e) ? 0 : -1;
 }
 
-/* Rows [first, first + N) of matrix `which`. */
-static int read_cut(const struct model *m, const struct op_tensor *t, float *w, struct err *e)
+/* *part: rows [first, first + N) of matrix `which`. */
+static int cut_find(const struct model *m, const struct op_tensor *t, struct st_entry *part,
+                    struct err *e)
 {
     const struct st_entry *x = whole_need(m, t, e);
     const uint64_t first = t->which * t->total + t->first;
-    struct st_entry part;
 
-    if (!x || (t->ndim == 1 ? st_cut_vector(m->st, x, first, t->shape[0], &part, e)
-               : t->turned  ? st_turn(m->st, x, t->which, &part, e)
-                            : st_cut(m->st, x, first, t->shape[0], &part, e)) < 0)
+    if (!x || (t->ndim == 1 ? st_cut_vector(m->st, x, first, t->shape[0], part, e)
+               : t->turned  ? st_turn(m->st, x, t->which, part, e)
+                            : st_cut(m->st, x, first, t->shape[0], part, e)) < 0)
         return -1;
-    return model_read(m, &part, 0, t->shape[0], w, e);
+    return 1;
+}
+
+/* Where a tensor that is there stands. 1: *x, to be read by rows; 0: in codes, of the linear of
+ * this name; -1. */
+static int tensor_find(const struct model *m, const struct op_tensor *t, struct st_entry *x,
+                       char linear[TENSOR_NAME], struct err *e)
+{
+    const struct st_entry *named = st_find(m->st, t->name);
+
+    if (named && (named->dtype == DT_F8_E4M3 || named->dtype == DT_I8) &&
+        linear_name(t, linear, TENSOR_NAME) && !format_is_plain(m->st, linear))
+        named = NULL; /* codes of that name */
+    if (named && !(named = model_need(m, t->name, t->ndim, t->shape, e)))
+        return -1;
+    if (named) {
+        *x = *named;
+        return 1;
+    }
+    return !linear_name(t, linear, TENSOR_NAME) || is_cut(m, t, linear) || t->ndim == 1
+               ? cut_find(m, t, x, e)
+               : 0;
 }
 
 int model_load_tensor(const struct model *m, const struct op_tensor *t, float **w, struct err *e)
 {
-    const struct st_entry *x = st_find(m->st, t->name);
+    struct st_entry x;
     char linear[TENSOR_NAME];
     int rc;
 
     *w = NULL;
-    if (!x && t->optional)
+    if (t->optional && !st_find(m->st, t->name))
         return 0; /* model_open checked that none is missing */
-    if (x && (x->dtype == DT_F8_E4M3 || x->dtype == DT_I8) &&
-        linear_name(t, linear, sizeof linear) && !format_is_plain(m->st, linear))
-        x = NULL; /* codes of that name */
-    if (x && !(x = model_need(m, t->name, t->ndim, t->shape, e)))
-        return -1;
-    if (!(*w = mem_raw((size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1) *
+    if ((rc = tensor_find(m, t, &x, linear, e)) < 0 ||
+        !(*w = mem_raw((size_t)(t->shape[0] * (t->ndim > 1 ? t->shape[1] : 1) *
                                 (t->ndim > 2 ? t->shape[2] : 1)),
                        sizeof **w, e)))
         return -1;
-    if (x)
-        rc = model_read(m, x, 0, t->shape[0], *w, e);
-    else if (!linear_name(t, linear, sizeof linear) || is_cut(m, t, linear) || t->ndim == 1)
-        rc = read_cut(m, t, *w, e);
-    else
-        rc = format_load_linear(m->reader, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);
+    rc =
+        rc ? model_read(m, &x, 0, t->shape[0], *w, e)
+           : format_load_linear(m->reader, linear, (size_t)t->shape[0], (size_t)t->shape[1], *w, e);
     if (rc < 0) {
         free(*w);
         *w = NULL;
     }
+    return rc;
+}
+
+struct stored_rows {
+    const struct model *m;
+    const struct st_entry *x;
+    const float *w; /* or all of them [N, K], of codes */
+    size_t K;
+};
+
+static int stored_rows(void *ctx, size_t first, size_t count, float *w, struct err *e)
+{
+    const struct stored_rows *s = ctx;
+
+    if (!s->w)
+        return model_read(s->m, s->x, first, count, w, e);
+    memcpy(w, s->w + first * s->K, count * s->K * sizeof *w);
+    return 0;
+}
+
+int model_load_narrow(const struct model *m, const struct op_tensor *t, int rest,
+                      struct weights16 *w, struct err *e)
+{
+    const size_t N = (size_t)t->shape[0], K = (size_t)t->shape[1];
+    struct st_entry x;
+    struct stored_rows from = {.m = m, .x = &x, .K = K};
+    char linear[TENSOR_NAME];
+    float *all = NULL;
+    int rc = tensor_find(m, t, &x, linear, e);
+
+    if (rc == 0) {
+        rc = model_load_tensor(m, t, &all, e);
+        from.w = all;
+    }
+    if (rc >= 0 &&
+        (rc = weights16_make(w, N, K, rest, &(struct weights_source){stored_rows, &from}, e)) < 0)
+        err_prefix(e, "'%s'", t->name);
+    free(all);
     return rc;
 }
 

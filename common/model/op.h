@@ -13,6 +13,7 @@
 #include "rope.h"
 
 struct blas_table; /* blas.h */
+struct weights16;  /* weights16.h */
 
 /* Which rows of the chunk go to which expert, by expert, then by token. */
 struct op_groups {
@@ -43,8 +44,12 @@ struct op_args {
     const struct op_cache *cache;      /* NULL: none */
     const struct op_groups *groups;
     const float *tensor[OP_TENSORS]; /* NULL: an optional one that is not there */
-    const float *in[OP_INPUTS];      /* row `first` of each input */
-    float *out;                      /* row `first` of the output */
+    /* A linear whose products are of bf16: its weights (tensor[0] is NULL), and row `first` of what
+     * it reads, NULL where that is in f32. */
+    const struct weights16 *narrow;
+    const uint16_t *in16;
+    const float *in[OP_INPUTS]; /* row `first` of each input */
+    float *out;                 /* row `first` of the output */
     size_t width[OP_INPUTS], width_out;
     size_t first, count;
     int exact; /* activations are not rounded */

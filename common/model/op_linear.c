@@ -3,6 +3,7 @@
  * weights are those of the block at work: the checkpoint's, or of a commit. */
 #include "../tensor/blas.h"
 #include "op.h"
+#include "weights16.h"
 
 static int check(const struct program *p, const struct op *o, struct err *e)
 {
@@ -30,8 +31,13 @@ static int check(const struct program *p, const struct op *o, struct err *e)
 
 static int run(const struct op_args *a, struct err *e)
 {
-    return a->products->linear(a->par, a->count, a->width_out, a->width[0], a->in[0], a->width[0],
-                               a->tensor[0], a->width[0], a->out, a->width_out, a->op->adds, e);
+    const size_t N = a->width_out, K = a->width[0];
+
+    if (a->narrow)
+        return a->products->linear16(a->par, a->count, N, K, a->in16, a->in16 ? NULL : a->in[0], K,
+                                     a->narrow->w, a->narrow->rest, K, a->out, N, a->op->adds, e);
+    return a->products->linear(a->par, a->count, N, K, a->in[0], K, a->tensor[0], K, a->out, N,
+                               a->op->adds, e);
 }
 
 /* dx += dy W, dW = dy' x. */

@@ -8,7 +8,7 @@
  * primitives, kept by shape; the f32 tiles of the way back of attention, whose shapes vary, go
  * through its plain sgemm. Without oneDNN (PTQ_DNNL not defined) all is OpenBLAS, and bf16 is
  * widened first. bf16 products are exact in f32, only their sum rounds. Products in f64 are in
- * blas_f64.c.
+ * blas_f64.c, those of bf16 rows with bf16 weights in blas_bf16.c.
  *
  * Leaves out: integer products, GPUs, products with more than two dimensions. */
 #include "blas.h"
@@ -22,10 +22,7 @@
 #include "blas_tile.h"
 #include "dtype.h"
 
-enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536, CROSS_TILE = 256 };
-/* The libraries pack the weights of a tile again for each: where they are more than a cache holds,
- * tiles are longer, and as many. */
-enum { WIDE_ROWS = 512, WIDE_COLS = 768, WIDE_WEIGHTS = 3 << 18 };
+enum { CROSS_TILE = 256 };
 
 /* ---- what the numbers depend on ---- */
 
@@ -78,17 +75,21 @@ int tile_bf16_works(void)
     return 0;
 }
 
-int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld,
-              float *c, size_t ldc, struct err *e)
+int tile_bf16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+              const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
+    (void)ta;
+    (void)tb;
     (void)M;
     (void)N;
-    (void)T;
+    (void)K;
     (void)a;
+    (void)lda;
     (void)b;
-    (void)ld;
+    (void)ldb;
     (void)c;
     (void)ldc;
+    (void)add;
     return err_set(e, ERR_SYS, "bf16 products need oneDNN");
 }
 
@@ -109,7 +110,8 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
 /* ---- f32 products ---- */
 
 struct linear_job {
-    size_t T, N, K, rows, cols, across;
+    size_t T, N, K;
+    struct linear_cut cut;
     const float *x, *w;
     size_t ldx, ldw, ldy;
     float *y;
@@ -119,23 +121,12 @@ struct linear_job {
 static int linear_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct linear_job *j = ctx;
-    size_t t = i / j->across * j->rows, n = i % j->across * j->cols;
+    size_t t = i / j->cut.across * j->cut.rows, n = i % j->cut.across * j->cut.cols;
 
     (void)worker;
-    return tile_f32(0, 1, least(j->rows, j->T - t), least(j->cols, j->N - n), j->K,
+    return tile_f32(0, 1, least(j->cut.rows, j->T - t), least(j->cut.cols, j->N - n), j->K,
                     j->x + t * j->ldx, j->ldx, j->w + n * j->ldw, j->ldw, j->y + t * j->ldy + n,
                     j->ldy, j->add, e);
-}
-
-/* How many tiles lie beside each other, and how large they are. */
-static void linear_cut(struct linear_job *j)
-{
-    const int wide = least(j->N, LINEAR_COLS) >= ceil_div(WIDE_WEIGHTS, j->K);
-
-    j->rows = wide ? WIDE_ROWS : LINEAR_ROWS;
-    j->across = ceil_div(j->N, wide ? WIDE_COLS : LINEAR_COLS);
-    j->cols = ceil_div(ceil_div(j->N, j->across), 64) * 64;
-    j->across = ceil_div(j->N, j->cols);
 }
 
 /* wide: numbers of a row of w. */
@@ -150,8 +141,8 @@ static int linear_run(struct par *p, const char *name, size_t wide, tile_fn *til
         return 0;
     if (j.K == 0)
         return err_set(e, ERR_USE, "%s: no inputs", name);
-    linear_cut(&j);
-    return tiles_run(p, ceil_div(j.T, j.rows) * j.across, tile, &j, e);
+    j.cut = linear_cut(j.N, j.K);
+    return tiles_run(p, ceil_div(j.T, j.cut.rows) * j.cut.across, tile, &j, e);
 }
 
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
@@ -206,7 +197,7 @@ static int gram_panel(void *ctx, size_t i, size_t worker, struct err *e)
     int rc;
 
     if (j->x16)
-        rc = tile_bf16(rows, cols, j->T, j->x16 + r, j->x16, j->ldx, s, j->lds, e);
+        rc = tile_bf16(1, 0, rows, cols, j->T, j->x16 + r, j->ldx, j->x16, j->ldx, s, j->lds, 0, e);
     else
         rc = tile_f32(1, 0, rows, cols, j->T, j->x32 + r, j->ldx, j->x32, j->ldx, s, j->lds, 0, e);
     return rc < 0 || !j->take ? rc : j->take(j->ctx, r, rows, s, j->lds, e);
@@ -323,10 +314,10 @@ int blas_cross(struct par *p, size_t T, size_t M, size_t N, const float *a, size
 static int product_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct linear_job *j = ctx;
-    size_t t = i / j->across * j->rows, n = i % j->across * j->cols;
+    size_t t = i / j->cut.across * j->cut.rows, n = i % j->cut.across * j->cut.cols;
 
     (void)worker;
-    return tile_f32(0, 0, least(j->rows, j->T - t), least(j->cols, j->N - n), j->K,
+    return tile_f32(0, 0, least(j->cut.rows, j->T - t), least(j->cut.cols, j->N - n), j->K,
                     j->x + t * j->ldx, j->ldx, j->w + n, j->ldw, j->y + t * j->ldy + n, j->ldy,
                     j->add, e);
 }
@@ -348,5 +339,8 @@ int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, si
                       e);
 }
 
-const struct blas_table blas_products = {
-    .linear = blas_linear, .product = blas_product, .cross = blas_cross, .sgemm = blas_sgemm};
+const struct blas_table blas_products = {.linear = blas_linear,
+                                         .linear16 = blas_linear16,
+                                         .product = blas_product,
+                                         .cross = blas_cross,
+                                         .sgemm = blas_sgemm};

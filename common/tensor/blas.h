@@ -34,6 +34,16 @@ const char *blas_kernel(void);
 /* Y[T,N] (+)= X[T,K] W[N,K]'; add: 1 adds to Y. f32. */
 int blas_linear(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                 const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+/* The same with W in bf16, and X too (x16) or in f32 (x32: it is rounded to bf16), the other NULL.
+ * rest [N,K] bf16, ldw apart as w: what was left of the weights when they were rounded, Y (+)=
+ * X (W + rest)'; NULL: nothing. The products are exact, their sums f32; numbers below the normal
+ * ones (2^-126) may count as 0. Where the CPU has no such products the same numbers are multiplied
+ * in f32. */
+int blas_linear16(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x16,
+                  const float *x32, size_t ldx, const uint16_t *w, const uint16_t *rest, size_t ldw,
+                  float *y, size_t ldy, int add, struct err *e);
+/* 1: this CPU and build have products of bf16. */
+int blas_has_bf16(void);
 /* Y[T,N] (+)= X[T,K] W[K,N]: what goes back through a linear. f32. */
 int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                  const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
@@ -48,6 +58,9 @@ int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
 struct blas_table {
     int (*linear)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                   const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
+    int (*linear16)(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x16,
+                    const float *x32, size_t ldx, const uint16_t *w, const uint16_t *rest,
+                    size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*product)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                    const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*cross)(struct par *p, size_t T, size_t M, size_t N, const float *a, size_t lda,

@@ -113,7 +113,9 @@ static void dn_init(void)
         lib.stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
         pthread_key_create(&dn.scratch_key, scratch_free) != 0)
         err_set(&dn.failure, ERR_SYS, "oneDNN: no CPU engine");
-    dn.bf16 = blas_cpu().bf16;
+    /* the library may have been told to leave instructions unused (DNNL_MAX_CPU_ISA) */
+    dn.bf16 = blas_cpu().bf16 && ((unsigned)lib.get_effective_cpu_isa() &
+                                  dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 static int engine_ready(struct err *e)
@@ -333,19 +335,25 @@ out:
     return rc;
 }
 
-/* One f32 tile C (+)= op(A) op(B). */
+/* Of one tile C (+)= op(A) op(B). */
+static struct shape tile_shape(int ta, int tb, size_t M, size_t N, size_t K, size_t lda, size_t ldb,
+                               size_t ldc, int add)
+{
+    return (struct shape){.M = (dnnl_dim_t)M,
+                          .N = (dnnl_dim_t)N,
+                          .K = (dnnl_dim_t)K,
+                          .a0 = ta ? 1 : (dnnl_dim_t)lda,
+                          .a1 = ta ? (dnnl_dim_t)lda : 1,
+                          .b0 = tb ? 1 : (dnnl_dim_t)ldb,
+                          .b1 = tb ? (dnnl_dim_t)ldb : 1,
+                          .ldc = (dnnl_dim_t)ldc,
+                          .add = add};
+}
+
 int tile_f32(int ta, int tb, size_t M, size_t N, size_t K, const float *a, size_t lda,
              const float *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
-    const struct shape s = {.M = (dnnl_dim_t)M,
-                            .N = (dnnl_dim_t)N,
-                            .K = (dnnl_dim_t)K,
-                            .a0 = ta ? 1 : (dnnl_dim_t)lda,
-                            .a1 = ta ? (dnnl_dim_t)lda : 1,
-                            .b0 = tb ? 1 : (dnnl_dim_t)ldb,
-                            .b1 = tb ? (dnnl_dim_t)ldb : 1,
-                            .ldc = (dnnl_dim_t)ldc,
-                            .add = add};
+    const struct shape s = tile_shape(ta, tb, M, N, K, lda, ldb, ldc, add);
 
     return matmul(&s, a, b, c, e);
 }
@@ -355,20 +363,12 @@ int tile_bf16_works(void)
     return engine_ready(NULL) == 0 && dn.bf16;
 }
 
-/* C[M,N] = A[T,M]' B[T,N] */
-int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld,
-              float *c, size_t ldc, struct err *e)
+int tile_bf16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+              const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e)
 {
-    const struct shape s = {.M = (dnnl_dim_t)M,
-                            .N = (dnnl_dim_t)N,
-                            .K = (dnnl_dim_t)T,
-                            .a0 = 1,
-                            .a1 = (dnnl_dim_t)ld,
-                            .b0 = (dnnl_dim_t)ld,
-                            .b1 = 1,
-                            .ldc = (dnnl_dim_t)ldc,
-                            .bf16 = 1};
+    struct shape s = tile_shape(ta, tb, M, N, K, lda, ldb, ldc, add);
 
+    s.bf16 = 1;
     return matmul(&s, a, b, c, e);
 }
 

@@ -18,6 +18,13 @@ int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e);
  * distance shorter than its row would read somebody else's memory. */
 int tiles_check(const char *product, struct err *e, size_t n, const size_t (*dims)[2]);
 
+/* How a product of rows with the transpose of [N, K] is cut: tiles of rows x cols, `across` of them
+ * beside each other. */
+struct linear_cut {
+    size_t rows, cols, across;
+};
+struct linear_cut linear_cut(size_t N, size_t K);
+
 static inline size_t ceil_div(size_t a, size_t b)
 {
     return a / b + (a % b != 0);
@@ -39,9 +46,9 @@ int tile_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
                struct err *e);
 /* 1: tile_bf16 has products of this type. */
 int tile_bf16_works(void);
-/* C[M,N] = A[T,M]' B[T,N], bf16 in, f32 sums. */
-int tile_bf16(size_t M, size_t N, size_t T, const uint16_t *a, const uint16_t *b, size_t ld,
-              float *c, size_t ldc, struct err *e);
+/* C[M,N] (+)= op(A) op(B), bf16 in, f32 sums. */
+int tile_bf16(int ta, int tb, size_t M, size_t N, size_t K, const uint16_t *a, size_t lda,
+              const uint16_t *b, size_t ldb, float *c, size_t ldc, int add, struct err *e);
 /* " onednn/VERSION-isaX[ bf16]" into text [room]; "" without oneDNN. */
 void tile_describe(char *text, size_t room);
 

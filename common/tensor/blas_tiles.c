@@ -1,7 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas_tiles - the tiles of a product in parallel, and the check of its dimensions. */
+/* blas_tiles - how a product is cut into tiles, their running in parallel, and the check of its
+ * dimensions. */
 #include <limits.h>
 #include "blas_tile.h"
+
+enum { LINEAR_ROWS = 256, LINEAR_COLS = 1536 };
+/* The libraries pack the weights of a tile again for each: where they are more than a cache holds,
+ * tiles are longer, and as many. */
+enum { WIDE_ROWS = 512, WIDE_COLS = 768, WIDE_WEIGHTS = 3 << 18 };
+
+struct linear_cut linear_cut(size_t N, size_t K)
+{
+    const int wide = least(N, LINEAR_COLS) >= ceil_div(WIDE_WEIGHTS, K);
+    struct linear_cut c = {.rows = wide ? WIDE_ROWS : LINEAR_ROWS,
+                           .across = ceil_div(N, wide ? WIDE_COLS : LINEAR_COLS)};
+
+    c.cols = ceil_div(ceil_div(N, c.across), 64) * 64;
+    c.across = ceil_div(N, c.cols);
+    return c;
+}
 
 int tiles_run(struct par *p, size_t n, tile_fn *fn, void *ctx, struct err *e)
 {

@@ -78,6 +78,8 @@ static void warn(const struct eval_command *a, const struct model *m, const stru
         log_warn("%s: %llu line%s skipped, the first: %s", a->data,
                  (unsigned long long)w->read.skipped, w->read.skipped == 1 ? "" : "s",
                  w->read.first);
+    if (a->products)
+        log_detail("linears multiplied in %s", products_name(a->products));
     if (model_config(m)->act_bits)
         log_detail("activations of %d bits", model_config(m)->act_bits);
     if (model_config(m)->own_head)
@@ -104,6 +106,7 @@ static int keep(const struct eval_command *a, size_t window, const struct eval *
     if (json_set_text(j, "record", "eval") || json_set_text(j, "data", a->data) ||
         (a->ref && json_set_text(j, "ref", a->ref)) || json_set_int(j, "window", (int64_t)window) ||
         json_set_int(j, "max_windows", a->max_windows) ||
+        json_set_text(j, "products", products_name(a->products)) ||
         (a->ref && json_set(j, "kld_windows", eval_window_klds(v))))
         json_destroy(&j);
     return evals_add(a->model, &j, e);
@@ -135,7 +138,10 @@ static int read_data(const struct eval_command *a, struct windows_opts o, const 
 static int measure(const struct eval_command *a, uint64_t mem, struct par *par, struct err *e)
 {
     struct eval_opts o = {.mem = mem, .logits = a->logits};
-    const struct model_use use = {.act_bits = (int)a->act_bits, .qkv_bits = (int)a->qkv_bits};
+    const struct model_use use = {.act_bits = (int)a->act_bits,
+                                  .qkv_bits = (int)a->qkv_bits,
+                                  .products = a->products},
+                           plain = {.act_bits = ACT_BITS_SAID, .products = a->products};
     struct model *m = model_open_for(a->model, &use, par, e), *ref = NULL;
     struct windows w = {0};
     struct eval v = {0};
@@ -149,7 +155,8 @@ static int measure(const struct eval_command *a, uint64_t mem, struct par *par, 
                                     .max = (size_t)a->max_windows,
                                     .docs = a->docs};
 
-    if (!m || (a->ref && !(ref = model_open(a->ref, par, e))) || read_data(a, wo, m, &w, e) < 0)
+    if (!m || (a->ref && !(ref = model_open_for(a->ref, &plain, par, e))) ||
+        read_data(a, wo, m, &w, e) < 0)
         goto out;
     warn(a, m, ref, &w);
     if (a->ref_states && !(o.states = states_open(a->ref_states, a->ref, ref, &w, e)))

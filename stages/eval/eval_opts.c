@@ -28,6 +28,7 @@ static const struct opt rows[] = {
     {"window", OPT_INT, AT(window), "N",
      .help = "tokens of a window of text (0: 2048, or the model's context if that is less)", "0", 0,
      1 << 24},
+    PRODUCTS_OPT(AT(products), "f32"),
     {"act-bits", OPT_INT, AT(act_bits), "N",
      .help = "round the inputs of the model's linears to so many bits, each token by its own scale "
              "(0: not; -1: as the checkpoint says)",

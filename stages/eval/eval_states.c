@@ -26,6 +26,7 @@ static int key_of(const char *dir, const struct model *ref, const struct windows
 {
     struct st_set *files = st_open_folder(dir, e);
     const uint64_t config = model_digest(ref);
+    const char *products = products_name(model_products(ref));
     struct hash h;
     int rc = files ? 0 : -1;
 
@@ -42,6 +43,8 @@ static int key_of(const char *dir, const struct model *ref, const struct windows
     if (w->pictures)
         hash_add(&h, &w->pictures->digest, sizeof w->pictures->digest);
     hash_add(&h, blas_kernel(), strlen(blas_kernel()));
+    if (model_products(ref))
+        hash_add(&h, products, strlen(products));
     hash_hex(hash_end(&h), key);
     st_close(&files);
     return rc;
@@ -59,8 +62,8 @@ static int file_read(struct states *s, const char *path, const char *key, size_t
     if (!have || strcmp(have, key) != 0 || !s->hidden || s->hidden->dtype != DT_F32 ||
         s->hidden->ndim != 2 || s->hidden->shape[0] != tokens || s->hidden->shape[1] != s->d)
         return err_set(e, ERR_USE,
-                       "%s: not the states of this reference on these windows and this kind of "
-                       "CPU: name another file, or remove it",
+                       "%s: not the states of this reference on these windows, products and kind "
+                       "of CPU: name another file, or remove it",
                        path);
     return 0;
 }

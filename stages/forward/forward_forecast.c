@@ -2,7 +2,7 @@
 /* forward_forecast - see forward_forecast.h.
  *
  * What is allocated follows from shapes: hidden states, the slots of a block, the linears of one
- * site in f32, messages under way. The rest are constants that were
+ * site as products want them, messages under way. The rest are constants that were
  * measured on runs of 1 to 4 workers, 2,048 to 65,536 tokens, 10M and 135M weights: kernels made
  * at run time, sockets, and each thread with what BLAS or oneDNN keeps for it. */
 #include "forward_forecast.h"
@@ -51,6 +51,12 @@ static int looking(const struct config *c, const struct forecast *f, double thre
     return 0;
 }
 
+/* Of a weight while its site is at work. */
+static double weight_bytes(enum products p)
+{
+    return p == PRODUCTS_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 static void hidden_states(uint64_t mem, const struct forecast *f, uint64_t mine, uint64_t row,
                           struct forward_forecast *out)
 {
@@ -87,7 +93,7 @@ int forward_forecast_make(const struct forward_opts *o, const struct config *c,
     hidden_states(o->mem > features ? o->mem - features : 0, f, mine,
                   sizeof(float) * config_row(c) + cost.kept, out);
     out->flops = ways * cost.flops;
-    later = (double)cost.room + ways * sizeof(float) * f->weights + forecast_source(f) +
+    later = (double)cost.room + ways * weight_bytes(o->products) * f->weights + forecast_source(f) +
             fmin(message * fmin(UNDER_WAY, (double)mine), (double)f->credit + message);
     out->bytes = (uint64_t)(forecast_blocks(threads) +
                             fmax((double)features + look,

@@ -296,12 +296,14 @@ int forward_io_run(struct stage *s, struct err *e)
     const struct forward_command *c = s->own;
     struct forward_io_links l = {.run = RUN_ID_INIT};
     struct par *par = par_open((size_t)s->threads, e);
-    struct model *model =
-        par && blas_room((size_t)s->threads, 0, e) == 0
-            ? model_open_for(c->model,
-                             &(struct model_use){c->core.act_bits, c->core.tower, c->core.qkv_bits},
-                             par, e)
-            : NULL;
+    struct model *model = par && blas_room((size_t)s->threads, 0, e) == 0
+                              ? model_open_for(c->model,
+                                               &(struct model_use){.act_bits = c->core.act_bits,
+                                                                   .tower = c->core.tower,
+                                                                   .qkv_bits = c->core.qkv_bits,
+                                                                   .products = c->core.products},
+                                               par, e)
+                              : NULL;
     int rc = -1;
 
     if (model && model_config(model)->vision)

@@ -35,6 +35,7 @@ static const struct opt rows[] = {
     {"acts", OPT_CHOICE, AT(core.acts), "TYPE",
      .help = "type of the rows, on the wire and in the products that follow", "bf16",
      .choices = acts},
+    PRODUCTS_OPT(AT(core.products), "f32"),
     {"act-bits", OPT_INT, AT(act_bits), "N",
      .help = "round the inputs of every linear to so many bits, each token by its own scale, as "
              "engines do that multiply whole numbers: 8 for W4A8 or W8A8, 4 for W4A4 (0: not)",
@@ -107,6 +108,11 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_USE,
                        "--inputs quantized needs either --commits EP or --follow DIR, to get the "
                        "quantized weights back (or say --inputs full)");
+    if (c->core.products != PRODUCTS_F32 && c->core.acts == DT_F32)
+        return err_set(e, ERR_USE,
+                       "--products %s rounds the rows that --acts f32 keeps: give --products f32, "
+                       "or --acts bf16",
+                       products_name(c->core.products));
     if (c->act_bits && c->act_bits < ACT_BITS_MIN)
         return err_set(e, ERR_USE, "--act-bits %d: activations have %d to %d bits",
                        (int)c->act_bits, ACT_BITS_MIN, ACT_BITS_MAX);

@@ -136,24 +136,26 @@ int site_check_commit(const struct site *s, const struct solution_view *v, struc
     return 0;
 }
 
+static int decoded_rows(void *ctx, size_t first, size_t count, float *w, struct err *e)
+{
+    return coded_decode(ctx, first, count, w, e);
+}
+
 static int set_linear(struct block *b, const struct site *s, size_t at, size_t i,
                       const struct solution_view *v, struct err *e)
 {
     const struct solution_linear *q = linear_of(s, i, v, e);
     struct coded codes;
-    float *w;
+    int rc;
 
     if (!q)
         return -1;
     if (q->kept)
         return block_load_linear(b, at, i, e);
-    if (coded_read(q, &codes, e) < 0 || !(w = mem_raw(q->N * q->K, sizeof *w, e)))
+    if (coded_read(q, &codes, e) < 0)
         return -1;
-    if (coded_decode(&codes, 0, q->N, w, e) < 0) {
-        free(w);
-        return err_prefix(e, "'%s'", q->name);
-    }
-    return block_set_linear(b, at, i, w, e);
+    rc = block_set_linear(b, at, i, &(struct weights_source){decoded_rows, &codes}, e);
+    return rc < 0 ? err_prefix(e, "'%s'", q->name) : 0;
 }
 
 int site_set_commit(struct block *b, const struct site *s, size_t at, const struct msg *m,
@@ -184,6 +186,8 @@ struct json *site_record(const struct model *m, const struct forward_opts *o)
     json_set_text(rec, "version", PTQ_VERSION);
     json_set_text(rec, "model", digest);
     json_set_text(rec, "acts", dtype_name(o->acts));
+    if (o->products)
+        json_set_text(rec, "products", products_name(o->products));
     if (o->tower)
         json_set_text(rec, "vision", "quantize");
     if (o->act_bits)

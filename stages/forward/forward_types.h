@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../../common/base/err.h"
+#include "../../common/model/products.h"
 #include "../../common/model/weigh.h"
 #include "../../common/tensor/dtype.h"
 #include "../../common/wire/modality.h"
@@ -16,6 +17,7 @@ enum forward_order { FORWARD_SITE, FORWARD_FULL };
 
 struct forward_opts {
     enum dtype acts; /* DT_BF16 or DT_F32 */
+    enum products products;
     enum forward_order order;
     int dual;     /* run the full-precision model beside and emit its rows too ("xf") */
     int qkv_bits; /* q, k and v are rounded to so many, each head by itself; 0: they are not */

@@ -24,6 +24,10 @@ job() { # OUT MORE...
     ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out "$out" $JOB --quiet "$@"
 }
 
+apart() { # DIR DIR: how far the last linear of the first block is from the other's
+    ptq diff --json "$1" "$2" | jq -s 'map(select(.what == "model.layers.0.mlp.down_proj.weight").relative_error) | add // 0'
+}
+
 sums() { # DIR: of everything but the folder of what varies
     (cd "$1" && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum)
 }
@@ -54,6 +58,23 @@ sums() { # DIR: of everything but the folder of what varies
     job equal --token-weights attention --weight-min 1
     [ "$(jq -s 'map(select(.site)) | all(.ess == 1024)' equal/.ptqflow/journal.jsonl)" = true ]
     run -0 ptq diff one equal
+}
+
+@test "products of bf16: other bytes, the same from one worker and three and through the pipe; with what is left of the weights close to f32" {
+    job half --products bf16 --workers forward=1
+    job half3 --products bf16 --workers forward=3
+    diff <(sums half) <(sums half3)
+    ptq sample --model "$M" --data "$M/calib.jsonl" --tokens 1024 --length 64 --chunk-tokens 256 --mode concat --seed 1 --quiet |
+        ptq forward --model "$M" --follow halfpipe --products bf16 --quiet | ptq reduce --quiet |
+        ptq solve --bits 4 --group 64 --quiet | ptq write --model "$M" halfpipe --quiet
+    diff <(sums half) <(sums halfpipe)
+    run -1 cmp one/model.safetensors half/model.safetensors
+    job both --products bf16x2
+    # how the weights of the sites before it are rounded tips codes; with what is left of them hardly any
+    jq -ne "$(apart one half) > 4 * $(apart one both)"
+    run -100 job odd --products bf16 --acts f32
+    [[ $output == *"--products bf16 rounds the rows that --acts f32 keeps"* ]]
+    [ ! -e odd ]
 }
 
 @test "rows weighed in each block from a file: equal weights change nothing, others only the blocks where they differ" {

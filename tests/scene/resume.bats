@@ -87,6 +87,7 @@ killed() { # OUT N MORE...: all processes of a run are killed when it has commit
         [[ $output == *"'other' holds an unfinished run, which goes on when the same is asked for"*"$words"* ]] || { echo "$output"; return 1; }
     }
     refused "stage 'solve': --bits was nothing and is '3' now" --bits 3
+    refused "stage 'forward': --products was nothing and is 'bf16' now" --products bf16
     refused "stage 'reduce': --holdout was nothing and is '2' now" --holdout 2
     refused "stage 'solve': --solver was nothing and is 'rtn' now" --solver rtn
     run -100 job other --record problems.ptq

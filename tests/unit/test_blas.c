@@ -64,6 +64,12 @@ static void test_bad_arguments(void **state)
     assert_int_equal(blas_linear(NULL, 2, 2, 0, v, 1, v, 2, v, 2, 0, &e), -1);
     assert_int_equal(blas_linear(NULL, (size_t)1 << 40, 2, 2, v, 2, v, 2, v, 2, 0, &e), -1);
     assert_int_equal(blas_linear(NULL, 0, 2, 2, v, 2, v, 2, v, 2, 0, &e), 0);
+    assert_int_equal(blas_linear16(NULL, 2, 2, 2, h, v, 2, h, NULL, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear16(NULL, 2, 2, 2, NULL, NULL, 2, h, NULL, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear16(NULL, 2, 2, 2, h, NULL, 1, h, NULL, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear16(NULL, 2, 2, 2, h, NULL, 2, h, NULL, 1, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear16(NULL, 2, 2, 0, h, NULL, 2, h, NULL, 2, v, 2, 0, &e), -1);
+    assert_int_equal(blas_linear16(NULL, 0, 2, 2, h, NULL, 2, h, NULL, 2, v, 2, 0, &e), 0);
     assert_int_equal(blas_gram(NULL, 2, 2, h, v, 2, v, 2, &e), -1);
     assert_int_equal(blas_gram(NULL, 2, 2, NULL, NULL, 2, v, 2, &e), -1);
     assert_int_equal(blas_gram(NULL, 0, 2, NULL, v, 2, v, 2, &e), -1);
@@ -119,6 +125,93 @@ static void test_linear(void **state)
     linear_case(257, 1100, 64, 0);
     linear_case(513, 1030, 33, 1);
     linear_case(515, 780, 1010, 0); /* tiles for many weights */
+}
+
+/* Rows of numbers below 1/2 that are not bf16, given as f32 or rounded before; weights with their
+ * rest are sums of two such numbers. */
+static void linear16_case(size_t T, size_t N, size_t K, int add, int rest, int wide)
+{
+    const size_t ldx = K + 3, ldw = K + 1, ldy = N + 2;
+    float *x = random_f32(T * ldx, 1), *w = random_f32(N * ldw, 2), *want = random_f32(T * ldy, 3),
+          *y = mem_raw(T * ldy, sizeof *y, NULL), *first = mem_raw(T * ldy, sizeof *y, NULL);
+    uint16_t *x16 = mem_raw(T * ldx, sizeof *x16, NULL), *hi = mem_raw(N * ldw, sizeof *hi, NULL),
+             *lo = mem_raw(N * ldw, sizeof *lo, NULL);
+    struct err e = {0};
+
+    for (size_t i = 0; i < T * ldx; i++) {
+        x16[i] = f32_to_bf16(x[i]);
+        x[i] += wide ? x[i] / 1024 : 0; /* rounds back to what it was */
+        assert_int_equal(f32_to_bf16(x[i]), x16[i]);
+    }
+    for (size_t i = 0; i < N * ldw; i++) {
+        const float left = w[(i * 7 + 1) % (N * ldw)] / 512;
+
+        hi[i] = f32_to_bf16(w[i]);
+        lo[i] = f32_to_bf16(left);
+        w[i] += rest ? bf16_to_f32(lo[i]) : 0;
+    }
+    float *exact = mem_raw(T * ldx, sizeof *exact, NULL);
+
+    for (size_t i = 0; i < T * ldx; i++)
+        exact[i] = bf16_to_f32(x16[i]);
+    ref_linear(T, N, K, exact, ldx, w, ldw, want, ldy, add);
+    for (size_t threads = 0; threads <= 3; threads++) {
+        struct par *p = threads ? par_open(threads, &e) : NULL;
+        float *before = random_f32(T * ldy, 3);
+
+        memcpy(y, before, T * ldy * sizeof *y);
+        free(before);
+        assert_int_equal(blas_linear16(p, T, N, K, wide ? NULL : x16, wide ? x : NULL, ldx, hi,
+                                       rest ? lo : NULL, ldw, y, ldy, add, &e),
+                         0);
+        for (size_t i = 0; i < T * ldy; i++)
+            assert_true(fabs((double)y[i] - (double)want[i]) <= sum_bound(2 * K + 1));
+        if (!threads)
+            memcpy(first, y, T * ldy * sizeof *y);
+        assert_true(memcmp(first, y, T * ldy * sizeof *y) == 0);
+        par_close(&p);
+    }
+    free(x);
+    free(w);
+    free(want);
+    free(y);
+    free(first);
+    free(x16);
+    free(hi);
+    free(lo);
+    free(exact);
+}
+
+static void linear16_cases(void)
+{
+    linear16_case(1, 1, 1, 0, 0, 0);
+    linear16_case(37, 65, 40, 0, 1, 1);
+    linear16_case(300, 130, 96, 1, 0, 1);
+    linear16_case(257, 1600, 64, 0, 0, 0);
+    linear16_case(300, 70, 33, 1, 1, 0);
+    linear16_case(515, 780, 1010, 0, 0, 0); /* tiles for many weights */
+}
+
+static void test_linear16(void **state)
+{
+    (void)state;
+    linear16_cases();
+}
+
+/* A process that is told of a lesser CPU: the same numbers by products of f32. */
+static void test_linear16_by_f32(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_true((pid = fork()) >= 0);
+    if (pid == 0) {
+        execl("/proc/self/exe", "test_blas", "by-f32", (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 static void gram_case(size_t T, size_t K, int bf16)
@@ -414,12 +507,14 @@ static void test_load(void **state)
     assert_null(extra);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_linear16),
+        cmocka_unit_test(test_linear16_by_f32),
         cmocka_unit_test(test_gram),
         cmocka_unit_test(test_gram_by_panels),
         cmocka_unit_test(test_row_distance),
@@ -431,6 +526,13 @@ int main(void)
     };
     struct err e = {0};
 
+    if (argc > 1 && strcmp(argv[1], "by-f32") == 0) {
+        setenv("DNNL_MAX_CPU_ISA", "AVX2", 1);
+        if (blas_start(&e) < 0 || blas_has_bf16())
+            return 1;
+        linear16_cases();
+        return 0;
+    }
     if (blas_start(&e) < 0)
         return err_exit(&e);
     return cmocka_run_group_tests_name("blas", tests, NULL, NULL);
