@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "../base/err.h"
 #include "../base/json.h"
+#include "activation.h"
 #include "rope.h"
 
 struct family_text; /* family.h */
@@ -26,14 +27,6 @@ enum norm_kind {
 struct norm_spec {
     enum norm_kind kind;
     double eps;
-};
-
-enum activation {
-    ACTIVATION_SILU,
-    ACTIVATION_GELU_TANH,
-    ACTIVATION_GELU,       /* by erf */
-    ACTIVATION_GELU_QUICK, /* x sigmoid(1.702 x) */
-    ACTIVATION_SIGMOID
 };
 
 enum qk_norm { QK_NORM_NONE, QK_NORM_HEADS /* each head by itself */, QK_NORM_ROWS };

@@ -11,6 +11,7 @@
 #include <string.h>
 #include "../base/fs.h"
 #include "../base/mem.h"
+#include "../base/near.h"
 #include "../text/model_file.h"
 #include "../tensor/safetensors.h"
 #include "config_parts.h"
@@ -69,17 +70,17 @@ static int read_text(const char *v, char *out, size_t n, const char *key, const 
 
 /* ---- who it is ---- */
 
-static int unknown_model(const char *what, const char *key, const char *got, struct err *e)
+static int unknown_model(const char *what, const char *key, const char *got, int architecture,
+                         struct err *e)
 {
-    char known[512] = "";
-    size_t used = 0;
+    struct near near = near_start(got, strlen(got));
     const struct family *f;
 
-    for (size_t i = 0; (f = family_at(i)) != NULL && used < sizeof known; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 f->model_type);
-    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: %s): see ptq families",
-                   what, key, got, known);
+    for (size_t i = 0; (f = family_at(i)) != NULL; i++)
+        near_try(&near, architecture ? f->architecture : f->model_type);
+    return err_set(e, ERR_USE,
+                   "%s: %s '%.64s' is not supported%s%s (ptq families lists what is known)", what,
+                   key, got, near.name ? "; near it is " : "", near.name ? near.name : "");
 }
 
 static int read_identity(struct config *c, const char *what, struct err *e)
@@ -93,14 +94,14 @@ static int read_identity(struct config *c, const char *what, struct err *e)
         return -1;
     f = family_find(type);
     if (!f)
-        return unknown_model(what, "model_type", type, e);
+        return unknown_model(what, "model_type", type, 0, e);
     if (!json_has(c->json, "architectures"))
         arch = f->architecture;
     else if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != 1 ||
              !(arch = json_as_text(json_at(list, 0))))
         return err_set(e, ERR_USE, "%s: architectures must be an array of one name", what);
     if (strcmp(arch, f->architecture) != 0)
-        return unknown_model(what, "architecture", arch, e);
+        return unknown_model(what, "architecture", arch, 1, e);
     return read_text(type, c->model_type, sizeof c->model_type, "model_type", what, e) ||
                    read_text(arch, c->architecture, sizeof c->architecture, "architectures", what,
                              e)
@@ -181,27 +182,13 @@ static int read_token(const struct config *c, const char *key, int64_t *out, con
 
 static int read_activation(struct config *c, const char *what, struct err *e)
 {
-    static const struct {
-        const char *name;
-        enum activation is;
-    } known[] = {{"silu", ACTIVATION_SILU},
-                 {"swish", ACTIVATION_SILU},
-                 {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
-                 {"gelu_new", ACTIVATION_GELU_TANH}};
     const char *key = json_has(c->json, "hidden_activation") ? "hidden_activation" : "hidden_act";
     const struct json *a = json_get(c->json, key);
-    const char *act = json_as_text(a);
 
     c->activation = family_text(c)->activation;
-    if (json_kind(a) == JSON_KIND_NULL)
-        return 0;
-    for (size_t i = 0; act && i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(act, known[i].name) == 0) {
-            c->activation = known[i].is;
-            return 0;
-        }
-    return err_set(e, ERR_USE, "%s: %s '%.64s' is not supported (known: silu, gelu_pytorch_tanh)",
-                   what, key, act ? act : "not a text");
+    return json_kind(a) == JSON_KIND_NULL
+               ? 0
+               : activation_find(json_as_text(a), &c->activation, key, what, e);
 }
 
 static const char *dtype_said(const struct json *j, const char *key)

@@ -122,7 +122,6 @@ void norm_row(const struct norm_spec *s, const float *w, size_t n, const float *
  * same is added to dw for the weights; NULL: not asked for. */
 void norm_row_back(const struct norm_spec *s, const float *w, size_t n, const float *x,
                    const float *g, float *dx, double *dw);
-void activate_row(enum activation a, float *x, size_t n);
 void round_row(int bits, const float *x, size_t n, float *y); /* y may be x */
 #define OP_EXPERTS 1024                                       /* that a router may have */
 

@@ -28,26 +28,9 @@ int vision_fields(const struct json *j, const struct vision_field *f, size_t cou
 int vision_activation(const struct json *j, const char *key, const char *def, enum activation *a,
                       const char *what, struct err *e)
 {
-    static const struct {
-        const char *name;
-        enum activation is;
-    } known[] = {{"gelu", ACTIVATION_GELU},
-                 {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
-                 {"quick_gelu", ACTIVATION_GELU_QUICK},
-                 {"silu", ACTIVATION_SILU}};
     const char *name = json_has(j, key) ? json_need_text(j, key, what, e) : def;
 
-    if (!name)
-        return -1;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(known[i].name, name) == 0) {
-            *a = known[i].is;
-            return 0;
-        }
-    return err_set(e, ERR_USE,
-                   "%s: %s '%.64s' of the tower is not supported (known: gelu, gelu_pytorch_tanh, "
-                   "quick_gelu, silu)",
-                   what, key, name);
+    return name ? activation_find(name, a, key, what, e) : -1;
 }
 
 int vision_layer(struct vision *v, const struct json *file, int64_t def, const char *what,

@@ -126,7 +126,7 @@ static int project(struct sight *s, float *out, struct err *e)
     if (rc == 0)
         rc = sight_multiply(s, &one, T, x, y, e);
     if (rc == 0) {
-        activate_row(v->projector, y, T * v->out);
+        activation_row(v->projector, y, T * v->out);
         rc = sight_multiply(s, &two, T, y, out, e);
     }
     free(y);

@@ -412,7 +412,7 @@ static int merge(const struct sight *s, const struct merger *g, float *to, struc
     if (rc == 0)
         rc = sight_multiply(s, &one, n, x, y, e);
     if (rc == 0) {
-        activate_row(ACTIVATION_GELU, y, n * cell);
+        activation_row(ACTIVATION_GELU, y, n * cell);
         rc = sight_multiply(s, &two, n, y, to, e);
     }
     free(y);

@@ -45,7 +45,7 @@ static void test_refused(void **state)
     refused("{", "", "");
     refused("{" BASE "}", "model_type", "");
     refused("{\"model_type\": \"gemma\", " BASE "}", "model_type", "gemma");
-    refused("{\"model_type\": \"gemma\", " BASE "}", "known: llama", "gemma3_text");
+    refused("{\"model_type\": \"gemma\", " BASE "}", "near it is gemma2", "ptq families");
     refused(
         "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForTokenClassification\"], " BASE
         "}",
@@ -53,7 +53,7 @@ static void test_refused(void **state)
     refused("{\"model_type\": \"llama\", \"architectures\": \"x\", " BASE "}", "architectures",
             "array");
     refused("{\"model_type\": \"llama\", \"hidden_size\": 64}", "num_hidden_layers", "");
-    refused(LLAMA ", \"hidden_act\": \"gelu\"}", "hidden_act", "gelu");
+    refused(LLAMA ", \"hidden_act\": \"mish\"}", "hidden_act", "mish");
     refused(LLAMA ", \"hidden_act\": 3}", "hidden_act", "");
     refused(LLAMA ", \"rope_scaling\": {\"rope_type\": \"mrope\", \"factor\": 4.0}}", "rope type",
             "mrope");
@@ -124,7 +124,7 @@ static void test_families_refused(void **state)
             "use_bidirectional_attention", "");
     refused(FAMILY("gemma2", ", \"query_pre_attn_scalar\": 0"), "query_pre_attn_scalar",
             "positive");
-    refused(FAMILY("gemma2", ", \"hidden_activation\": \"gelu\""), "hidden_activation", "gelu");
+    refused(FAMILY("gemma2", ", \"hidden_activation\": \"mish\""), "hidden_activation", "mish");
     refused(FAMILY("gemma2", ", \"layer_types\": [\"full_attention\", \"linear_attention\"]"),
             "layer_types[1]", "linear_attention");
     refused(FAMILY("gemma3_text", ", \"rope_parameters\": {\"rope_theta\": 7.0}"),

@@ -59,7 +59,7 @@ static void wrong_parts_are_refused(void **state)
             "known: llama");
     refused(IDEFICS3 ", " TEXT "}", "vision_config", "object");
     refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"image_size\": 0}}", "image_size", "");
-    refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"hidden_act\": \"relu\"}}", "relu",
+    refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"hidden_act\": \"mish\"}}", "mish",
             "hidden_act");
     refused(IDEFICS3 ", \"scale_factor\": 3, " TEXT ", " TOWER "}", "image_size", "3 cells");
     refused(IDEFICS3 ", " TEXT ", \"vision_config\": {\"hidden_size\": 50, \"image_size\": 128}}",
