@@ -4,6 +4,8 @@
 #include <string.h>
 #include "config_parts.h"
 
+#define PATTERN "sliding_window_pattern"
+
 enum { TYPE_FULL, TYPE_WINDOW, TYPE_DELTA, TYPES };
 static const struct {
     const char *name;
@@ -69,6 +71,20 @@ int config_window_key(const struct config *c, int64_t def, int64_t *window, cons
     return json_opt_int(c->json, key, 0, CONFIG_POSITIONS, def, window, what, e);
 }
 
+int config_pattern_key(const struct config *c, int64_t def, int64_t *pattern, const char *what,
+                       struct err *e)
+{
+    const char *word = json_as_text(json_get(c->json, PATTERN));
+    const size_t local = word ? strspn(word, "L") : 0;
+
+    if (!word)
+        return json_opt_int(c->json, PATTERN, 1, CONFIG_POSITIONS, def, pattern, what, e);
+    *pattern = (int64_t)local + 1;
+    return strcmp(word + local, "G") == 0
+               ? 0
+               : err_set(e, ERR_USE, "%s: %s '%.64s' is not some L and one G", what, PATTERN, word);
+}
+
 int config_windows(struct config *c, int64_t window, size_t pattern, const char *what,
                    struct err *e)
 {
@@ -108,18 +124,17 @@ int config_windows_from(struct config *c, const char *what, struct err *e)
 /* Each pattern-th block sees everything: what the key says where layer_types counts. */
 static int check_pattern(const struct config *c, const char *what, struct err *e)
 {
-    static const char key[] = "sliding_window_pattern";
     int64_t pattern;
 
-    if (!json_has(c->json, key) || !c->window)
+    if (!json_has(c->json, PATTERN) || !c->window)
         return 0;
-    if (json_need_int(c->json, key, 1, CONFIG_POSITIONS, &pattern, what, e) < 0)
+    if (config_pattern_key(c, 1, &pattern, what, e) < 0)
         return -1;
     for (size_t i = 0; i < c->layers; i++)
         if (((int64_t)(i + 1) % pattern != 0) != ((c->block[i] & BLOCK_WINDOW) != 0))
             return err_set(e, ERR_USE,
                            "%s: %s %lld and layer_types differ on block %zu: remove one of them",
-                           what, key, (long long)pattern, i);
+                           what, PATTERN, (long long)pattern, i);
     return 0;
 }
 

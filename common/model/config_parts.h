@@ -44,6 +44,9 @@ int config_windows(struct config *c, int64_t window, size_t pattern, const char 
                    struct err *e);
 /* use_sliding_window, sliding_window, max_window_layers: the blocks from that one on. */
 int config_windows_from(struct config *c, const char *what, struct err *e);
+/* sliding_window_pattern: a number, or as many letters ("LLLG"). */
+int config_pattern_key(const struct config *c, int64_t def, int64_t *pattern, const char *what,
+                       struct err *e);
 /* sliding_window, which may be null. */
 int config_window_key(const struct config *c, int64_t def, int64_t *window, const char *what,
                       struct err *e);

@@ -135,9 +135,29 @@ void family_mlp(const struct config *c, struct program *p, int x, const char *po
     family_join(c, p, gate, &l, c->mlp_bias, post);
 }
 
+void family_mlp_fused(const struct config *c, struct program *p, int x, const char *post)
+{
+    const int both = program_linear(
+        p, x,
+        &(struct program_linear){.name = "mlp.gate_up_proj", .rows = 2 * c->ff, .site = "mlp.up"});
+    const int gate = program_cut(p, both, 0, c->ff), up = program_cut(p, both, c->ff, c->ff);
+
+    program_gate(p, gate, up, c->activation);
+    family_join(c, p, gate,
+                &(struct program_linear){.name = "mlp.down_proj", .rows = c->d, .site = "mlp.down"},
+                0, post);
+}
+
 void family_block(const struct config *c, size_t block, struct program *p)
 {
     family_attention(c, p, block, program_norm(p, PROGRAM_STREAM, "input_layernorm", &c->norm),
                      NULL);
     family_mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", &c->norm), NULL);
+}
+
+void family_block_behind(const struct config *c, size_t block, struct program *p)
+{
+    family_attention(c, p, block, program_cut(p, PROGRAM_STREAM, 0, c->d),
+                     "post_attention_layernorm");
+    family_mlp(c, p, program_cut(p, PROGRAM_STREAM, 0, c->d), "post_feedforward_layernorm");
 }

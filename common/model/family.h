@@ -79,6 +79,8 @@ int family_program(const struct config *c, size_t block, struct program *p, stru
 
 /* A norm before each of the two sublayers, with their usual names. */
 void family_block(const struct config *c, size_t block, struct program *p);
+/* The same with the norms behind the sublayers, of what joins the stream. */
+void family_block_behind(const struct config *c, size_t block, struct program *p);
 
 /* q, k, v and o with their usual names, of the rows x, into the stream; window, rope, norms and
  * biases as c has them. post: the norm of what joins the stream; NULL: none. */
@@ -88,6 +90,8 @@ void family_attention(const struct config *c, struct program *p, size_t block, i
 int family_attend(const struct config *c, struct program *p, size_t block, const int qkv[3]);
 /* gate, up and down with their usual names; post as above. */
 void family_mlp(const struct config *c, struct program *p, int x, const char *post);
+/* The same with gate and up in one linear, gate_up_proj, without biases. */
+void family_mlp_fused(const struct config *c, struct program *p, int x, const char *post);
 /* What stands in a slot joins the stream by a linear: as c multiplies it, behind the norm post. */
 void family_join(const struct config *c, struct program *p, int in, const struct program_linear *l,
                  int has_bias, const char *post);

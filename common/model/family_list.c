@@ -1,50 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* family_list - the list of architectures. */
+/* family_list - the list of architectures: a line for each, with the name of its descriptor. */
 #include "family.h"
 
-extern const struct family family_llama, family_mistral, family_mixtral, family_qwen2,
-    family_qwen2_moe, family_qwen3, family_qwen3_moe, family_olmo2, family_olmo3, family_smollm3,
-    family_granite, family_cohere2, family_gemma2, family_gemma3, family_phi3, family_glm4_moe,
-    family_ministral3, family_mistral3, family_gpt_oss, family_deepseek_v3, family_qwen3_next,
-    family_qwen3_5_text, family_qwen3_5_moe_text, family_qwen3_5, family_qwen3_5_moe,
-    family_gemma4_text, family_gemma4, family_idefics3, family_smolvlm, family_llava,
-    family_llava_onevision, family_qwen2_vl, family_qwen2_5_vl, family_qwen3_vl, family_gemma3_vl;
+#define FAMILIES(IS)     \
+    IS(llama)            \
+    IS(mistral)          \
+    IS(mixtral)          \
+    IS(qwen2)            \
+    IS(qwen2_moe)        \
+    IS(qwen3)            \
+    IS(qwen3_moe)        \
+    IS(olmo2)            \
+    IS(olmo3)            \
+    IS(exaone4)          \
+    IS(smollm3)          \
+    IS(granite)          \
+    IS(cohere2)          \
+    IS(gemma2)           \
+    IS(gemma3)           \
+    IS(phi3)             \
+    IS(glm)              \
+    IS(glm4)             \
+    IS(glm4_moe)         \
+    IS(ministral3)       \
+    IS(arcee)            \
+    IS(mistral3)         \
+    IS(gpt_oss)          \
+    IS(deepseek_v3)      \
+    IS(ernie4_5)         \
+    IS(seed_oss)         \
+    IS(qwen3_next)       \
+    IS(qwen3_5_text)     \
+    IS(qwen3_5_moe_text) \
+    IS(qwen3_5)          \
+    IS(qwen3_5_moe)      \
+    IS(gemma4_text)      \
+    IS(gemma4)           \
+    IS(idefics3)         \
+    IS(smolvlm)          \
+    IS(llava)            \
+    IS(llava_onevision)  \
+    IS(qwen2_vl)         \
+    IS(qwen2_5_vl)       \
+    IS(qwen3_vl)         \
+    IS(gemma3_vl)
 
-static const struct family *const families[] = {&family_llama,
-                                                &family_mistral,
-                                                &family_mixtral,
-                                                &family_qwen2,
-                                                &family_qwen2_moe,
-                                                &family_qwen3,
-                                                &family_qwen3_moe,
-                                                &family_olmo2,
-                                                &family_olmo3,
-                                                &family_smollm3,
-                                                &family_granite,
-                                                &family_cohere2,
-                                                &family_gemma2,
-                                                &family_gemma3,
-                                                &family_phi3,
-                                                &family_glm4_moe,
-                                                &family_ministral3,
-                                                &family_mistral3,
-                                                &family_gpt_oss,
-                                                &family_deepseek_v3,
-                                                &family_qwen3_next,
-                                                &family_qwen3_5_text,
-                                                &family_qwen3_5_moe_text,
-                                                &family_qwen3_5,
-                                                &family_qwen3_5_moe,
-                                                &family_gemma4_text,
-                                                &family_gemma4,
-                                                &family_idefics3,
-                                                &family_smolvlm,
-                                                &family_llava,
-                                                &family_llava_onevision,
-                                                &family_qwen2_vl,
-                                                &family_qwen2_5_vl,
-                                                &family_qwen3_vl,
-                                                &family_gemma3_vl};
+#define DECLARED(name) extern const struct family family_##name;
+#define POINTER(name) &family_##name,
+
+FAMILIES(DECLARED)
+static const struct family *const families[] = {FAMILIES(POINTER)};
 
 const struct family *family_at(size_t i)
 {

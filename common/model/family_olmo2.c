@@ -3,7 +3,6 @@
  * k go over all heads together. OLMo 3 has windows in three blocks of four, and rope that is
  * scaled in the others only. */
 #include "config_parts.h"
-#include "program_build.h"
 
 static int settle(struct config *c, const char *what, struct err *e)
 {
@@ -23,13 +22,6 @@ static int settle3(struct config *c, const char *what, struct err *e)
                : config_windows(c, window, 4, what, e);
 }
 
-static void build(const struct config *c, size_t block, struct program *p)
-{
-    family_attention(c, p, block, program_cut(p, PROGRAM_STREAM, 0, c->d),
-                     "post_attention_layernorm");
-    family_mlp(c, p, program_cut(p, PROGRAM_STREAM, 0, c->d), "post_feedforward_layernorm");
-}
-
 extern const struct family family_olmo2, family_olmo3;
 const struct family family_olmo2 = {
     .model_type = "olmo2",
@@ -38,7 +30,7 @@ const struct family family_olmo2 = {
     FAMILY_LLAMA_ENDS,
     .eps = 1e-5,
     .settle = settle,
-    .build = build,
+    .build = family_block_behind,
 };
 const struct family family_olmo3 = {
     .model_type = "olmo3",
@@ -49,5 +41,5 @@ const struct family family_olmo3 = {
     .two_ropes = 1,
     .theta = 500000,
     .settle = settle3,
-    .build = build,
+    .build = family_block_behind,
 };

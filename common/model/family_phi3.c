@@ -29,23 +29,11 @@ static void attention(const struct config *c, struct program *p, size_t block, i
         NULL);
 }
 
-static void mlp(const struct config *c, struct program *p, int x)
-{
-    const int both = program_linear(
-        p, x,
-        &(struct program_linear){.name = "mlp.gate_up_proj", .rows = 2 * c->ff, .site = "mlp.up"});
-    const int gate = program_cut(p, both, 0, c->ff), up = program_cut(p, both, c->ff, c->ff);
-
-    program_gate(p, gate, up, c->activation);
-    family_join(c, p, gate,
-                &(struct program_linear){.name = "mlp.down_proj", .rows = c->d, .site = "mlp.down"},
-                0, NULL);
-}
-
 static void build(const struct config *c, size_t block, struct program *p)
 {
     attention(c, p, block, program_norm(p, PROGRAM_STREAM, "input_layernorm", &c->norm));
-    mlp(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", &c->norm));
+    family_mlp_fused(c, p, program_norm(p, PROGRAM_STREAM, "post_attention_layernorm", &c->norm),
+                     NULL);
 }
 
 static const char *const reads[] = {"partial_rotary_factor", NULL};

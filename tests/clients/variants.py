@@ -26,7 +26,23 @@ def rope(kind, **more):
 
 YARN = rope("yarn", factor=4.0, original_max_position_embeddings=16, attention_factor=1.3, beta_fast=16.0, beta_slow=2.0, truncate=False)
 MSCALE = rope("yarn", factor=8.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.4)
+DEFAULT = rope("default")
 LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
+
+
+
+def of(family, architecture, **options):
+    """What has no folder of its own starts from another's."""
+    return {"model_type": family, "architectures": [architecture], **options}
+
+
+SEED = of("seed_oss", "SeedOssForCausalLM", attention_bias=True, attention_out_bias=False)
+ERNIE = of("ernie4_5", "Ernie4_5ForCausalLM", head_dim=24)
+GLM = of("glm", "GlmForCausalLM", **DEFAULT)
+GLM4 = of("glm4", "Glm4ForCausalLM", **DEFAULT)
+EXAONE = of("exaone4", "Exaone4ForCausalLM", **DEFAULT)
+ARCEE = of("arcee", "ArceeForCausalLM", hidden_act="relu2")
+MINIMAX = of("minimax_m2", "MiniMaxM2ForCausalLM", head_dim=16, **rope("default", partial_rotary_factor=0.5))
 
 # Of each family: options, and after them the key by which it is to be refused. None: the key is taken out.
 VARIANTS = [
@@ -34,7 +50,25 @@ VARIANTS = [
     ("llama3", {"max_position_embeddings": 16, "mlp_bias": True, **rope("dynamic", factor=2.0)}),
     ("llama3", {"hidden_act": "gelu_pytorch_tanh", "rms_norm_eps": 1e-2, **YARN}),
     ("llama3", MSCALE),
-    ("llama3", {"hidden_act": "relu2"}, "hidden_act"),
+    ("llama3", {"hidden_act": "gelu"}),
+    ("llama3", {"hidden_act": "quick_gelu", **DEFAULT}),
+    ("llama3", {"hidden_act": "relu2"}),
+    ("llama3", {"hidden_act": "relu"}),
+    ("llama3", {"hidden_act": "mish"}, "hidden_act"),
+    ("llama3", SEED),
+    ("llama3", {**SEED, "attention_out_bias": True, "mlp_bias": True, **YARN}),
+    ("llama3", ERNIE),
+    ("llama3", {**ERNIE, "use_bias": True, "tie_word_embeddings": True, **DEFAULT}),
+    ("llama3", {**GLM, "partial_rotary_factor": 0.5, "attention_bias": True}),
+    ("llama3", {**GLM4, "partial_rotary_factor": 0.5}),
+    ("llama3", {**GLM4, **rope("default", partial_rotary_factor=0.25), "attention_bias": True, "tie_word_embeddings": True}),
+    ("llama3", {**EXAONE, "sliding_window": 4, "sliding_window_pattern": 2}),
+    ("llama3", {**EXAONE, "sliding_window": 4, "sliding_window_pattern": "LLLG", "layer_types": ["sliding_attention"] * 3 + ["full_attention"]}),
+    ("llama3", {**EXAONE, "sliding_window": None, "sliding_window_pattern": None, "layer_types": ["full_attention"] * 4, **LLAMA3}),
+    ("llama3", ARCEE),
+    ("llama3", {**ARCEE, "hidden_act": "silu", "mlp_bias": True, "attention_bias": True, **YARN}),
+    ("mixtral", MINIMAX),
+    ("mixtral", {**MINIMAX, "num_experts_per_tok": 3, "tie_word_embeddings": True, "rotary_dim": 12, **DEFAULT}),
     ("mistral", {"sliding_window": 3, "head_dim": 24, "tie_word_embeddings": True}),
     ("qwen2", WINDOWS),
     ("qwen2", MIXED),
@@ -105,6 +139,9 @@ def make(folder, plain, seed):
                 p.copy_(p.mean().round() + 0.2 * r)
             else:
                 p.copy_(0.5 * r if "A_log" in name else p + 0.3 * r)
+        for name, b in model.named_buffers():
+            if "correction" in name:
+                b.copy_(0.1 * torch.randn(b.shape, generator=generator))
     model.save_pretrained(folder)
     return model
 

@@ -144,6 +144,13 @@ static void test_families_refused(void **state)
     refused(FAMILY("phi3", ", \"partial_rotary_factor\": -1"), "partial_rotary_factor", "-1");
     refused(FAMILY("phi3", ", \"partial_rotary_factor\": 2.0"), "partial_rotary_factor", "2");
     refused(FAMILY("phi3", ", \"qk_layernorm\": true"), "qk_layernorm", "phi3");
+    refused(FAMILY("glm4", ", \"partial_rotary_factor\": 1.5"), "partial_rotary_factor", "1.5");
+    refused(FAMILY("ernie4_5", ", \"use_bias\": 1"), "use_bias", "");
+    refused(FAMILY("exaone4", ", \"sliding_window_pattern\": \"LLGL\""),
+            "sliding_window_pattern 'LLGL'", "one G");
+    refused(FAMILY("exaone4", ", \"sliding_window_pattern\": \"LG\", \"layer_types\": "
+                              "[\"full_attention\", \"sliding_attention\"], \"sliding_window\": 4"),
+            "sliding_window_pattern 2", "layer_types");
 }
 
 static void parsed(const char *text, struct config *c)
