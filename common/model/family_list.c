@@ -22,6 +22,7 @@
     IS(glm)              \
     IS(glm4)             \
     IS(glm4_moe)         \
+    IS(minimax_m2)       \
     IS(ministral3)       \
     IS(arcee)            \
     IS(mistral3)         \

@@ -151,6 +151,14 @@ static void test_families_refused(void **state)
     refused(FAMILY("exaone4", ", \"sliding_window_pattern\": \"LG\", \"layer_types\": "
                               "[\"full_attention\", \"sliding_attention\"], \"sliding_window\": 4"),
             "sliding_window_pattern 2", "layer_types");
+    refused(FAMILY("minimax_m2", ", \"head_dim\": 16, \"rotary_dim\": 7"), "rotary_dim 7", "");
+    refused(FAMILY("minimax_m2", ", \"head_dim\": 16, \"rotary_dim\": 17"), "rotary_dim", "");
+    refused(FAMILY("minimax_m2", ", \"head_dim\": 16, \"rotary_dim\": 8, "
+                                 "\"partial_rotary_factor\": 0.25"),
+            "rotary_dim 8", "4");
+    refused(FAMILY("minimax_m2", ", \"shared_intermediate_size\": 8"), "shared_intermediate_size",
+            "8");
+    refused(FAMILY("minimax_m2", ", \"scoring_func\": \"softmax\""), "scoring_func", "softmax");
 }
 
 static void parsed(const char *text, struct config *c)
