@@ -39,6 +39,7 @@ struct child {
     int past;              /* the run goes on without it: see restart.h, replace.h */
     int together;          /* it was ended because another had to be replaced: replace_spread.h */
     int helps;             /* it hands lanes to one that has taken another's place */
+    int stands_in;         /* it has lanes of a worker of another host: see hosts_again.h */
     size_t first;          /* number + 1 of the process whose place it has taken; 0: its own */
     int64_t epoch;         /* how many had its place before */
     char lanes[256];       /* that it has leased, as it said; "": it has not said, "-": none */

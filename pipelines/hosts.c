@@ -15,8 +15,9 @@
 #include "../common/wire/link_zmq.h"
 #include "../common/wire/talk.h"
 #include "../common/wire/curve.h"
+#include "hosts_again.h"
 #include "hosts_url.h"
-#include "hosts_work.h"
+#include "hosts_state.h"
 #include "supervise_state.h"
 
 #define HOSTS_MAX 1024
@@ -24,39 +25,7 @@
 #define SILENT_S 30.0 /* without a word a worker is gone */
 #define SAY_S 60.0    /* of connections that are refused so many lines, the rest is counted */
 #define SAY_LINES 8
-#define QUIET_S 3.0 /* who has said nothing for so long may have no connection any more */
 #define END_MS 2000 /* for the last words to go out */
-
-struct host {
-    struct zid id;
-    char name[64];
-    int64_t solve, forward; /* processes that it offers */
-    double heard, probed;
-    int gone;
-    int part;         /* it takes part in the forward pass, since the run began */
-    int unfit;        /* for that: it could not, and could not again */
-    uint64_t drainer; /* the client of the control socket that has asked it to leave; 0: nobody */
-};
-
-struct hosts {
-    struct zsock *z;
-    struct hosts_opts o;
-    char base[ZS_URL]; /* tcp://ADDRESS: of what the processes bind */
-    long port;         /* of the head; 0: any */
-    struct hosts_places places;
-    int64_t epoch; /* how often the processes have been started */
-    struct hosts_shares shares;
-    double refused_at; /* since when those are counted that are refused: */
-    uint64_t refused;
-    int rests;       /* whether the workers were told that the run is paused */
-    int told;        /* why the forward pass cannot be shared */
-    struct err lost; /* a worker that took part in it; kind 0: none */
-    struct host *host;
-    size_t count, room;
-    struct hosts_waits waits;
-};
-
-/* ---- addresses ---- */
 
 struct hosts *hosts_open(const struct hosts_opts *o, struct err *e)
 {
@@ -65,20 +34,12 @@ struct hosts *hosts_open(const struct hosts_opts *o, struct err *e)
     if (!h)
         return NULL;
     h->o = *o;
-    if (hosts_url_read(o->listen, o->insecure || o->keys, h->base, &h->port, e) == 0 &&
+    h->ports.keys = o->keys;
+    if (hosts_url_read(o->listen, o->insecure || o->keys, h->ports.base, &h->ports.last, e) == 0 &&
         (h->z = zsock_open(o->listen + (o->listen[0] == '@'), 1, "", TALK_BYTES, o->keys, e)))
         return h;
     hosts_close(&h);
     return NULL;
-}
-
-static void places_clear(struct hosts_places *p)
-{
-    for (size_t i = 0; i < p->count; i++) {
-        free(p->at[i].here);
-        free(p->at[i].at);
-    }
-    p->count = 0;
 }
 
 void hosts_close(struct hosts **hp)
@@ -89,8 +50,8 @@ void hosts_close(struct hosts **hp)
     if (!h)
         return;
     zsock_close(&h->z, END_MS);
-    places_clear(&h->places);
-    free(h->places.at);
+    ports_release(&h->ports);
+    parts_release(&h->parts);
     free(h->host);
     hosts_waits_release(&h->waits);
     free(h);
@@ -101,55 +62,17 @@ const char *hosts_address(const struct hosts *h)
     return zsock_address(h->z, 0);
 }
 
-/* One word of a process that is to bind a second place. */
-static int word_listen(const struct hosts *h, struct launch_process *p, size_t i, long port,
-                       struct err *e)
+int hosts_listen(struct hosts *h, struct launch *plan, struct err *e)
 {
-    char text[24] = "*", *word;
-
-    if (port > HOSTS_PORT_MAX)
-        return err_set(e, ERR_USE, "--listen: the ports behind %ld do not suffice", h->port);
-    if (port)
-        snprintf(text, sizeof text, "%ld", port);
-    if (!(word = mem_printf(e, "%s,%s:%s", p->argv[i], h->base, text)))
-        return -1;
-    free(p->argv[i]);
-    p->argv[i] = word;
-    return 0;
-}
-
-int hosts_listen(const struct hosts *h, struct launch *plan, struct err *e)
-{
-    long port = h->port;
-
-    for (size_t k = 0; k < plan->count; k++) {
-        struct launch_process *p = &plan->process[k];
-        int binds = 0;
-
-        for (size_t i = 1; i < p->argc && p->ours; i++)
-            if (strncmp(p->argv[i], "@ipc://", 7) == 0 && !strstr(p->argv[i], ",tcp://")) {
-                binds = 1;
-                if (word_listen(h, p, i, port ? ++port : 0, e) < 0)
-                    return -1;
-            }
-        if (binds && h->o.keys && launch_give(p, "--keys", h->o.keys, e) < 0)
+    for (size_t k = 0; k < plan->count; k++)
+        if (ports_give(&h->ports, &plan->process[k], e) < 0)
             return -1;
-    }
     return 0;
 }
 
 void hosts_bound(struct hosts *h, const char *here, const char *at)
 {
-    struct hosts_places *p = &h->places;
-    struct hosts_place one = {mem_text(here, NULL), mem_text(at, NULL)};
-
-    if (one.here && one.at && strrchr(at, ':') &&
-        mem_grow((void **)&p->at, &p->room, p->count + 1, sizeof *p->at, NULL) == 0) {
-        p->at[p->count++] = one;
-        return;
-    }
-    free(one.here);
-    free(one.at);
+    ports_bound(&h->ports, here, at);
 }
 
 /* ---- who is there ---- */
@@ -188,21 +111,21 @@ void hosts_begin(struct supervise *s)
 {
     struct hosts *h = s->hosts;
     const int may = may_share(s, &h->shares);
-    const double now = clock_wall();
 
-    places_clear(&h->places);
+    ports_forget(&h->ports);
+    parts_clear(&h->parts);
+    h->turn++;
     if (++h->epoch == 1)
         hosts_solvers_say(s);
-    h->lost = (struct err){0};
-    for (size_t i = 0; i < h->count; i++) {
-        struct host *x = &h->host[i];
+    for (size_t i = 0; may && i < h->count; i++) {
+        const struct host *x = &h->host[i];
 
-        x->part = may && !x->gone && !x->unfit && x->forward && now - x->heard < QUIET_S;
-        h->shares.forwards += x->part ? (size_t)x->forward : 0;
-        h->shares.others += (size_t)x->part;
-        if (x->part)
-            log_info("worker '%s' takes part with %lld forward process%s", x->name,
-                     (long long)x->forward, x->forward == 1 ? "" : "es");
+        if (!hosts_may_take(h, i) || !parts_add(&h->parts, i, x->forward, h->turn, NULL))
+            continue;
+        h->shares.forwards += (size_t)x->forward;
+        h->shares.others++;
+        log_info("worker '%s' takes part with %lld forward process%s", x->name,
+                 (long long)x->forward, x->forward == 1 ? "" : "es");
     }
 }
 
@@ -215,9 +138,11 @@ int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e
 
 int hosts_lost(const struct hosts *h, struct err *e)
 {
-    if (h->lost.kind)
-        *e = h->lost;
-    return h->lost.kind != ERR_NONE;
+    const struct err *lost = parts_lost(&h->parts);
+
+    if (lost && e)
+        *e = *lost;
+    return lost != NULL;
 }
 
 const struct hosts_waits *hosts_waited(const struct hosts *h)
@@ -236,14 +161,15 @@ struct json *hosts_list(const struct hosts *h)
 
     for (size_t i = 0; i < h->count; i++) {
         const struct host *x = &h->host[i];
+        const struct hosts_part *part = parts_of(&h->parts, i);
         struct json *j = json_new_object();
 
         if (json_set_text(j, "name", x->name) ||
             json_set_text(j, "state",
-                          x->gone   ? "gone"
-                          : x->part ? "at work"
-                                    : "solves") ||
-            json_set_int(j, "forward", x->part ? x->forward : 0) ||
+                          x->gone ? "gone"
+                          : part  ? "at work"
+                                  : "solves") ||
+            json_set_int(j, "forward", part ? part->forwards : 0) ||
             json_set_int(j, "solve", x->solve))
             json_destroy(&j);
         if (json_push(list, j) != 0)
@@ -341,6 +267,8 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
         *x = (struct host){.id = *id, .gone = 1};
     }
     if (x->gone)
+        x->joined = clock_wall();
+    if (x->gone)
         log_info("worker '%.60s' has joined: it offers %lld forward, %lld solve",
                  json_text_or(m->meta, "name", ""), (long long)forward, (long long)solve);
     snprintf(x->name, sizeof x->name, "%s", json_text_or(m->meta, "name", ""));
@@ -350,18 +278,19 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
     x->heard = clock_wall();
 }
 
-/* The run cannot go on without what it was doing. */
-static void part_lost(struct hosts *h, struct host *x, const char *why)
+/* The run cannot go on until what it was doing is leased again. */
+static void part_lost(struct hosts *h, const struct host *x, const char *why)
 {
-    if (x->part && h->lost.kind == ERR_NONE)
-        err_set(&h->lost, ERR_SYS, "worker '%s' %.400s", x->name, why);
-    x->part = 0;
+    struct hosts_part *part = parts_of(&h->parts, (size_t)(x - h->host));
+
+    if (part && !part->done && part->lost.kind == ERR_NONE)
+        err_set(&part->lost, ERR_SYS, "worker '%s' %.400s", x->name, why);
 }
 
 static void host_gone(struct hosts *h, struct host *x, const char *why)
 {
     if (!x->gone)
-        log_warn("worker '%s' %s%s", x->name, why, x->part ? "" : ": what it had goes to others");
+        log_warn("worker '%s' %s: what it had goes to others", x->name, why);
     x->gone = 1;
     part_lost(h, x, why);
 }
@@ -370,7 +299,8 @@ static void host_gone(struct hosts *h, struct host *x, const char *why)
 static struct msg *work_make(const struct supervise *s, const struct host *x, int64_t *number)
 {
     struct hosts *h = s->hosts;
-    struct json *list = hosts_work(s, &h->places, h->epoch, x->solve, x->part ? x->forward : 0);
+    struct json *list =
+        hosts_work(s, &h->ports, h->epoch, x->solve, parts_of(&h->parts, (size_t)(x - h->host)));
     char *text = list ? json_print(list, 0, NULL) : NULL;
     struct msg *m = text ? msg_create(MSG_WORK, "head", NULL) : NULL;
 
@@ -388,10 +318,12 @@ static struct msg *work_make(const struct supervise *s, const struct host *x, in
 static void failure_take(struct hosts *h, struct host *x, const struct msg *m)
 {
     const char *text = json_as_text(json_get(m->meta, "failed"));
-    int64_t epoch = 0, code = 0;
+    const struct hosts_part *part = parts_of(&h->parts, (size_t)(x - h->host));
+    int64_t turn = 0, code = 0;
     char why[400];
 
-    if (!text || json_as_int(json_get(m->meta, "epoch"), &epoch) != 0 || epoch != h->epoch)
+    if (!text || !part || json_as_int(json_get(m->meta, "epoch"), &turn) != 0 ||
+        turn != part->turn || part->lost.kind)
         return;
     json_as_int(json_get(m->meta, "code"), &code);
     if (code == ERR_USE && !x->unfit) {
@@ -419,6 +351,7 @@ static void ping_take(const struct supervise *s, struct host *x, const struct ms
 
     x->heard = clock_wall();
     x->gone = 0;
+    hosts_told(s, (size_t)(x - s->hosts->host), json_get(m->meta, "processes"));
     failure_take(s->hosts, x, m);
     hosts_waits_take(&s->hosts->waits, (size_t)(x - s->hosts->host), x->name,
                      json_get(m->meta, "processes"), x->heard);
@@ -561,9 +494,10 @@ void hosts_tick(struct supervise *s)
 
         if (!x->gone && now - x->heard > SILENT_S)
             host_gone(h, x, "has given no sign of life for 30 s");
-        else if (!x->gone && now - x->heard > QUIET_S && now - x->probed > 1)
+        else if (!x->gone && now - x->heard > HOSTS_QUIET_S && now - x->probed > 1)
             probe(s, x, now);
     }
+    hosts_again_tick(s);
     rest_tell(s);
     drained_tell(s);
 }

@@ -8,9 +8,8 @@
  * said: INTERFACES.md, 4.1.
  *
  * Solvers are elastic and need nothing more. Forward processes of a worker keep their rows on it:
- * a reducer there sums each lane up, and only these sums travel. They are fixed for as long as the
- * run goes on without a break: when one is lost, or its worker, the run begins again behind the
- * last commit (restart.h) with the workers that are left. */
+ * a reducer there sums each lane up, and only these sums travel (hosts_parts.h). When one of them
+ * is lost, or the worker, its lanes are leased again (hosts_again.h), and all others go on. */
 #ifndef PTQ_HOSTS_H
 #define PTQ_HOSTS_H
 
@@ -18,18 +17,12 @@
 #include <stdint.h>
 #include "../common/base/err.h"
 #include "../common/base/json.h"
+#include "hosts_types.h"
 #include "hosts_waits.h"
 #include "launch.h"
 
 struct supervise;
 struct hosts;
-
-struct hosts_opts {
-    const char *listen; /* tcp://ADDRESS:PORT, PORT may be * */
-    const char *keys;   /* folder, or NULL */
-    int insecure;
-    size_t wait; /* for so many workers before the run starts */
-};
 
 /* Binds. ERR_USE where that would let anybody in. */
 struct hosts *hosts_open(const struct hosts_opts *o, struct err *e);
@@ -37,18 +30,18 @@ void hosts_close(struct hosts **h);
 const char *hosts_address(const struct hosts *h);
 
 /* The processes of the plan bind their sockets by tcp too, on the ports behind that of the head. */
-int hosts_listen(const struct hosts *h, struct launch *plan, struct err *e);
+int hosts_listen(struct hosts *h, struct launch *plan, struct err *e);
 /* One of them has: `here` can be reached at `at` from elsewhere. */
 void hosts_bound(struct hosts *h, const char *here, const char *at);
 /* 1: as many have joined as the run waits for. */
 int hosts_are_there(const struct hosts *h);
 /* All processes of the run are started, again: what was bound is no more. From here on those
- * workers take part in the forward pass that are there now and offer it; others help from the next
- * beginning on. */
+ * workers take part in the forward pass that are there now and offer it. */
 void hosts_begin(struct supervise *s);
 /* Before one of the run's own processes starts: for how many others it has to wait. */
 int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e);
-/* 1: a worker is lost that took part in the forward pass, as *e says: the run begins again. */
+/* 1: what a worker did of the forward pass is lost, as *e (may be NULL) says: it is to be leased
+ * again (hosts_again.h), or else the run begins again. */
 int hosts_lost(const struct hosts *h, struct err *e);
 /* {"cmd": "drain", "host": NAME}: the workers of that name leave as by SIGTERM; answered when they
  * have. 1: dealt with; 0: another request. */

@@ -19,11 +19,11 @@
 /* Options that say where a worker's process is, or how it runs: said anew, or its own to say.
  * Faults on purpose are those of this host's processes. */
 static const char *const of_host[] = {"--threads", "--mem", "--tmp", "--keys", "--fault", NULL};
-static const char *const of_forward[] = {"--threads", "--mem",   "--tmp", "--keys",
-                                         "--out",     "--fault", NULL};
-static const char *const of_reduce[] = {"--threads", "--mem",    "--tmp",     "--keys",
-                                        "--in",      "--out",    "--commits", "--overdue",
-                                        "--peers",   "--record", "--fault",   NULL};
+static const char *const of_forward[] = {"--threads", "--mem",   "--tmp",   "--keys",      "--in",
+                                         "--out",     "--fault", "--lease", "--from-site", NULL};
+static const char *const of_reduce[] = {
+    "--threads", "--mem",   "--tmp",    "--keys",  "--in",    "--out",       "--commits",
+    "--overdue", "--peers", "--record", "--fault", "--lease", "--from-site", NULL};
 #define ROWS "%acts" /* between the processes of a worker */
 
 /* ---- what can be said to others ---- */
@@ -58,13 +58,14 @@ static int words_check(const struct stage *st, const struct launch_process *p,
 
 /* ---- the forward pass of a recipe ---- */
 
-/* The newest process of the one stage that runs this program; NULL: there is none, or several. */
+/* The first process, since the run began, of the one stage that runs this program; NULL: there is
+ * none, or several. */
 static const struct launch_process *sole_of(const struct supervise *s,
                                             const struct stage_spec *spec)
 {
     const struct launch_process *found = NULL;
 
-    for (size_t i = 0; i < s->plan->count; i++) {
+    for (size_t i = s->begun; i < s->plan->count; i++) {
         const struct launch_process *p = &s->plan->process[i];
         const struct stage *st = s->change.route ? s->change.route->stage[p->stage] : NULL;
 
@@ -72,9 +73,24 @@ static const struct launch_process *sole_of(const struct supervise *s,
             continue;
         if (found && found->stage != p->stage)
             return NULL;
-        found = p;
+        found = found ? found : p;
     }
     return found;
+}
+
+const char *hosts_forward_name(const struct supervise *s)
+{
+    return s->recipe->stage[sole_of(s, &forward_spec)->stage].name;
+}
+
+const char *hosts_reduce_name(const struct supervise *s)
+{
+    return s->recipe->stage[sole_of(s, &reduce_spec)->stage].name;
+}
+
+size_t hosts_forward_first(const struct supervise *s)
+{
+    return (size_t)(sole_of(s, &forward_spec) - s->plan->process);
 }
 
 static int is_ipc(const char *end)
@@ -149,16 +165,6 @@ int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
 
 /* ---- commands for others ---- */
 
-static const char *place_of(const struct hosts_places *p, const char *here)
-{
-    const size_t n = strcspn(here, ",");
-
-    for (size_t i = 0; i < p->count; i++)
-        if (strlen(p->at[i].here) == n && strncmp(p->at[i].here, here, n) == 0)
-            return p->at[i].at;
-    return NULL;
-}
-
 /* Of "tcp://0.0.0.0:7003" the port: by which address the head is reached the worker knows. */
 static struct json *reached(const char *at)
 {
@@ -170,26 +176,26 @@ static struct json *reached(const char *at)
 }
 
 /* 0; 1: a place is not known yet; -1: no memory. */
-static int word_add(struct json *command, const char *word, const struct hosts_places *places)
+static int word_add(struct json *command, const char *word, const struct hosts_ports *ports)
 {
     const char *at;
 
     if (!is_ipc(word))
         return json_push(command, json_new_text(word)) ? -1 : 0;
-    if (!(at = place_of(places, word)))
+    if (!(at = ports_at(ports, word)))
         return 1;
     return json_push(command, reached(at)) ? -1 : 0;
 }
 
 /* What the process says, without these options. */
 static int words_add(struct json *command, const struct launch_process *p,
-                     const char *const *without, const struct hosts_places *places)
+                     const char *const *without, const struct hosts_ports *ports)
 {
     int r = 0;
 
     for (size_t i = 0, n; i < p->argc && r == 0; i += n ? n : 1)
         if (!(n = is_among(without, p, i)))
-            r = word_add(command, p->argv[i], places);
+            r = word_add(command, p->argv[i], ports);
     return r;
 }
 
@@ -213,7 +219,7 @@ static int process_add(struct json *list, const char *stage, int64_t number, int
 
 /* So many processes like the newest of the stage. */
 static int solvers_add(struct json *list, const struct supervise *s, size_t stage,
-                       const struct hosts_places *places, int64_t epoch, int64_t count)
+                       const struct hosts_ports *ports, int64_t epoch, int64_t count)
 {
     const struct launch_process *like = &s->plan->process[newest_find(s, stage)];
     int r = 0;
@@ -221,7 +227,7 @@ static int solvers_add(struct json *list, const struct supervise *s, size_t stag
     for (int64_t i = 0; i < count && r == 0; i++) {
         struct json *command = json_new_array();
 
-        r = words_add(command, like, of_host, places);
+        r = words_add(command, like, of_host, ports);
         r = process_add(list, s->recipe->stage[stage].name, i, epoch, r, command);
     }
     return r;
@@ -255,57 +261,84 @@ void hosts_solvers_say(const struct supervise *s)
     }
 }
 
+/* An option with its value; r, and what it gives, as words_add. */
+static int option_add(int r, struct json *command, const char *name, const char *value,
+                      const struct hosts_ports *ports)
+{
+    if (r || !value)
+        return r;
+    return json_push(command, json_new_text(name)) ? -1 : word_add(command, value, ports);
+}
+
+/* Behind which site the part goes on. */
+static const char *from_of(const struct hosts_part *part, const struct launch_process *p,
+                           char text[24])
+{
+    if (!part->from)
+        return launch_value(p, "--from-site");
+    snprintf(text, 24, "%llu", (unsigned long long)part->from);
+    return text;
+}
+
 /* Its chunks come from the head, and commits; its rows stay. */
 static int forward_command(struct json *command, const struct launch_process *p,
-                           const struct hosts_places *places)
+                           const struct hosts_part *part, int64_t i,
+                           const struct hosts_ports *ports)
 {
-    int r = words_add(command, p, of_forward, places);
+    char lease[PART_LEASE], from[24];
+    int r = words_add(command, p, of_forward, ports);
 
-    return r ? r
-           : json_push(command, json_new_text("--out")) || json_push(command, json_new_text(ROWS))
-               ? -1
-               : 0;
+    part_lease(part, "forward", i, lease);
+    r = option_add(r, command, "--in", *part->at ? part->at : launch_value(p, "--in"), ports);
+    r = option_add(r, command, "--lease", lease, ports);
+    r = option_add(r, command, "--from-site", from_of(part, p, from), ports);
+    return option_add(r, command, "--out", ROWS, ports);
 }
 
 /* Sums of lanes in place of problems; they go where the rows of the head's own workers go. */
 static int reduce_command(struct json *command, const struct launch_process *p, const char *rows,
-                          int64_t forward, const struct hosts_places *places)
+                          const struct hosts_part *part, const struct hosts_ports *ports)
 {
-    char number[24];
-    const char *const more[] = {"--partial", "--peers", number, "--in", "@" ROWS, "--out", rows};
-    int r = words_add(command, p, of_reduce, places);
+    char number[24], lease[PART_LEASE], from[24];
+    int r = words_add(command, p, of_reduce, ports);
 
-    snprintf(number, sizeof number, "%lld", (long long)forward);
-    for (size_t i = 0; i < sizeof more / sizeof *more && r == 0; i++)
-        r = word_add(command, more[i], places);
-    return r;
+    snprintf(number, sizeof number, "%lld", (long long)part->forwards);
+    part_lease(part, "reduce", 0, lease);
+    if (r == 0 && json_push(command, json_new_text("--partial")))
+        r = -1;
+    r = option_add(r, command, "--peers", number, ports);
+    r = option_add(r, command, "--in", "@" ROWS, ports);
+    r = option_add(r, command, "--lease", lease, ports);
+    r = option_add(r, command, "--from-site", from_of(part, p, from), ports);
+    return option_add(r, command, "--out", rows, ports);
 }
 
-static int pass_add(struct json *list, const struct supervise *s, const struct hosts_places *places,
-                    int64_t epoch, int64_t forward)
+static int pass_add(struct json *list, const struct supervise *s, const struct hosts_ports *ports,
+                    const struct hosts_part *part)
 {
     const struct launch_process *f = sole_of(s, &forward_spec), *r = sole_of(s, &reduce_spec);
     struct json *command = json_new_array();
-    int rc = reduce_command(command, r, launch_value(f, "--out"), forward, places);
+    int rc = reduce_command(command, r, launch_value(f, "--out"), part, ports);
 
-    rc = process_add(list, s->recipe->stage[r->stage].name, 0, epoch, rc, command);
-    for (int64_t i = 0; i < forward && rc == 0; i++) {
+    rc = process_add(list, hosts_reduce_name(s), 0, part->turn, rc, command);
+    for (int64_t i = 0; i < part->forwards && rc == 0; i++) {
         command = json_new_array();
-        rc = forward_command(command, f, places);
-        rc = process_add(list, s->recipe->stage[f->stage].name, i, epoch, rc, command);
+        rc = forward_command(command, f, part, i, ports);
+        rc = process_add(list, hosts_forward_name(s), i, part->turn, rc, command);
     }
     return rc;
 }
 
-struct json *hosts_work(const struct supervise *s, const struct hosts_places *p, int64_t epoch,
-                        int64_t solve, int64_t forward)
+struct json *hosts_work(const struct supervise *s, const struct hosts_ports *ports, int64_t epoch,
+                        int64_t solve, const struct hosts_part *part)
 {
+    const int has = part && !part->lost.kind && (!*part->at || ports_at(ports, part->at));
     struct json *list = json_new_array();
-    int r = forward ? pass_add(list, s, p, epoch, forward) : 0;
+    int r = has ? pass_add(list, s, ports, part) : 0;
 
     for (size_t i = 0; i < s->recipe->nstages && r == 0; i++)
         if (is_solver(s, i) && solver_check(s, i, &(struct err){0}) == 0)
-            r = solvers_add(list, s, i, p, epoch, solve);
+            r = solvers_add(list, s, i, ports, epoch, solve);
     if (r)
         json_destroy(&list);
     return r > 0 ? json_new_array() : list;

@@ -4,17 +4,9 @@
 #define PTQ_HOSTS_WORK_H
 
 #include "../common/base/json.h"
+#include "hosts_parts.h"
+#include "hosts_ports.h"
 #include "supervise_state.h"
-
-/* Where what is bound here can be reached. */
-struct hosts_place {
-    char *here, *at; /* ipc://..., tcp://ADDRESS:PORT */
-};
-
-struct hosts_places {
-    size_t count, room;
-    struct hosts_place *at;
-};
 
 /* How the forward pass is shared out. */
 struct hosts_shares {
@@ -32,9 +24,15 @@ int hosts_shares_fit(const struct supervise *s, const struct hosts_shares *x,
  * names what is on this host. */
 void hosts_solvers_say(const struct supervise *s);
 /* Processes for a worker, an array of {"name", "epoch", "command"}: so many solvers of each stage
- * with which a worker can help and, unless forward is 0, forward processes with a reducer. Empty
- * while the places of the run are not all known. NULL: no memory. */
-struct json *hosts_work(const struct supervise *s, const struct hosts_places *p, int64_t epoch,
-                        int64_t solve, int64_t forward);
+ * with which a worker can help and the processes of its part, unless that is NULL or lost, or it is
+ * not known yet where its lanes are dealt again. Empty while the places of the run are not all
+ * known. NULL: no memory. */
+struct json *hosts_work(const struct supervise *s, const struct hosts_ports *ports, int64_t epoch,
+                        int64_t solve, const struct hosts_part *part);
+/* The names of the two stages of a run that hosts_shares_find has found fit, as its processes bear
+ * them; the first of the forward stage, after which others can be made. */
+const char *hosts_forward_name(const struct supervise *s);
+const char *hosts_reduce_name(const struct supervise *s);
+size_t hosts_forward_first(const struct supervise *s);
 
 #endif

@@ -17,12 +17,14 @@
 #include "../stages/sample/sample_opts.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
+#include "hosts_again.h"
+#include "hosts.h"
 #include "kind.h"
 #include "newest.h"
+#include "replace_begin.h"
 #include "replace_spread.h"
 #include "restart.h"
 
-#define WORDS 12
 enum { LOST_SAMPLE, LOST_FORWARD, LOST_REDUCE, LOST_WRITE, LOST_KINDS };
 #define OWES_NOTHING "-"
 #define LOST_SECONDS 3.0 /* one that was given up may be at its end already */
@@ -67,7 +69,7 @@ static int deals_to_forward(const struct supervise *s, size_t i)
         return 0;
     for (size_t k = 0; k < s->plan->count; k++)
         for (size_t w = 1; w < s->plan->process[k].argc; w++) {
-            if (strcmp(s->plan->process[k].argv[w], out + 1) != 0)
+            if (!launch_binds(&s->plan->process[i], s->plan->process[k].argv[w]))
                 continue;
             if (kind_of(s, k) != &forward_spec)
                 return 0;
@@ -76,13 +78,20 @@ static int deals_to_forward(const struct supervise *s, size_t i)
     return takers > 0;
 }
 
+/* Sums of lanes come from other hosts, which keep none. */
+static int has_parts(const struct supervise *s)
+{
+    return s->hosts && hosts_share(s->hosts);
+}
+
 /* One of a stage that can be replaced alone. */
 static int is_covered(const struct supervise *s, size_t i)
 {
     const struct stage_spec *spec = kind_of(s, i);
 
     return spec == &forward_spec || (spec == &sample_spec && deals_to_forward(s, i)) ||
-           ((spec == &write_spec || spec == &reduce_spec || replace_spread_has(s, i)) &&
+           ((spec == &write_spec ||
+             ((spec == &reduce_spec || replace_spread_has(s, i)) && !has_parts(s))) &&
             restart_has_writer(s));
 }
 
@@ -90,7 +99,7 @@ int replace_lease(struct supervise *s, size_t i, struct err *e)
 {
     char text[LEASE_TEXT];
 
-    if (s->hosts || !is_covered(s, i) || lease_text(s, i, text) < 0)
+    if (!is_covered(s, i) || lease_text(s, i, text) < 0)
         return 0;
     return launch_give(&s->plan->process[i], "--lease", text, e);
 }
@@ -100,14 +109,21 @@ void replace_lanes(struct child *c, const char *lanes)
     snprintf(c->lanes, sizeof c->lanes, "%s", *lanes ? lanes : OWES_NOTHING);
 }
 
-void replace_lost(struct supervise *s, const char *instance)
+/* A process of another host may have the number of one here. */
+void replace_lost(struct supervise *s, const char *instance, const char *lease)
 {
+    const char *own;
     char *end;
     const long group = strtol(instance, &end, 16);
 
     for (size_t i = 0; end != instance && *end == '-' && i < s->plan->count; i++)
-        if (s->child[i].pid == group && !s->child[i].exited && s->child[i].lost <= 0)
-            s->child[i].lost = clock_wall();
+        if (s->child[i].pid == group && (own = launch_value(&s->plan->process[i], "--lease")) &&
+            strcmp(own, lease) == 0) {
+            if (!s->child[i].exited && s->child[i].lost <= 0)
+                s->child[i].lost = clock_wall();
+            return;
+        }
+    hosts_lease_lost(s, lease);
 }
 
 static int ended_badly(const struct child *c)
@@ -213,19 +229,6 @@ int replace_excuse(const struct supervise *s, size_t i)
            (c->helps || c->leaving || strcmp(c->lanes, OWES_NOTHING) == 0);
 }
 
-/* The sampler whose chunks come to the process straight; plan->count: none does that. */
-static size_t sampler_of(const struct supervise *s, size_t i)
-{
-    const char *in = launch_value(&s->plan->process[newest_first(s, i)], "--in");
-    size_t k = 0;
-
-    while (in && k < s->plan->count &&
-           (s->child[k].past || kind_of(s, k) != &sample_spec ||
-            !launch_binds(&s->plan->process[k], in)))
-        k++;
-    return in ? k : s->plan->count;
-}
-
 /* The rows of tokens that the router sent elsewhere are not kept, so a worker cannot send them
  * again. */
 static int has_others_rows(const struct supervise *s)
@@ -270,14 +273,13 @@ static int is_only_reducer(const struct supervise *s, size_t i)
  * of its own. */
 static int has_takers(const struct supervise *s, size_t i)
 {
-    const char *out = launch_value(&s->plan->process[i], "--out") + 1,
-               *peers = launch_value(&s->plan->process[i], "--peers");
-    unsigned long missing = peers ? strtoul(peers, NULL, 10) : 1;
+    const char *peers = launch_value(&s->plan->process[i], "--peers");
+    unsigned long missing = (peers ? strtoul(peers, NULL, 10) : 1) - hosts_takers(s);
 
     for (size_t k = 0; k < s->plan->count; k++) {
         const char *in = launch_value(&s->plan->process[k], "--in");
 
-        missing -= kind_of(s, k) == &forward_spec && in && strcmp(in, out) == 0 &&
+        missing -= kind_of(s, k) == &forward_spec && in && launch_binds(&s->plan->process[i], in) &&
                    !s->child[k].past && !s->child[k].exited;
     }
     return missing == 0;
@@ -299,7 +301,8 @@ static int may_replace(const struct supervise *s, size_t i)
 {
     const struct child *c = &s->child[i];
 
-    if (s->hosts || !is_covered(s, i) || !restart_helps(c)) /* without --lease nobody waits */
+    if (!is_covered(s, i) || !restart_helps(c) || /* without a place nobody waits for it */
+        !launch_value(&s->plan->process[i], "--lease"))
         return 0;
     if (kind_of(s, i) == &write_spec)
         return s->watch.committed > 0 && is_going(s, &forward_spec, 1) &&
@@ -309,75 +312,23 @@ static int may_replace(const struct supervise *s, size_t i)
                is_going(s, &forward_spec, 1) && is_going(s, &write_spec, 1);
     if (kind_of(s, i) == &sample_spec)
         return has_takers(s, i);
-    return *c->lanes && sampler_of(s, i) < s->plan->count && !is_dealing_again(s);
-}
-
-/* Of one that cannot be started nothing is awaited. */
-static int start(struct supervise *s, size_t i, struct err *e)
-{
-    struct child *c = &s->child[i];
-
-    if (child_start(c, &s->plan->process[i], s->log_dir, e) == 0) {
-        c->added = 1;
-        return 0;
-    }
-    c->exited = c->forgiven = c->past = 1;
-    s->ended++;
-    return -1;
-}
-
-/* One like process `like`, with these options in place of its own; helps: it has no place. */
-static int add(struct supervise *s, size_t like, int helps, const char *const *option,
-               struct err *e)
-{
-    const char *word[WORDS] = {s->plan->process[like].argv[0]};
-    size_t n = 1;
-    int i;
-
-    while (*option && n < WORDS)
-        word[n++] = *option++;
-    i = launch_add(s->plan, s->recipe, like, n, word, s->run_dir, e);
-    if (i >= 0)
-        launch_withhold(&s->plan->process[i], "--overwrite", 0);
-    if (i >= 0 && helps) {
-        launch_withhold(&s->plan->process[i], "--lease", 1);
-        s->child[i].helps = s->child[i].past = 1;
-    }
-    return i < 0 || start(s, (size_t)i, e) < 0 ? -1 : i;
-}
-
-/* Deals the lanes of process i once more, at `at`. */
-static int begin_sampler(struct supervise *s, size_t i, const char *at, struct err *e)
-{
-    const char *const option[] = {"--out",           at,  "--peers", "1", "--only-lanes",
-                                  s->child[i].lanes, NULL};
-
-    return add(s, sampler_of(s, i), 1, option, e);
+    return *c->lanes && begin_sampler_of(s, i) < s->plan->count && !is_dealing_again(s);
 }
 
 /* The number of the one that has the place of process i from now on; -1 */
 static int begin(struct supervise *s, size_t i, uint64_t from, struct err *e)
 {
     const struct child *c = &s->child[i];
-    const int deals = kind_of(s, i) == &forward_spec;
-    char at[48], behind[24], lease[LEASE_TEXT];
-    const char *const more = deals ? "--in" : kind_of(s, i) == &write_spec ? "--same-run" : NULL;
-    const struct stage_spec *const spec = kind_of(s, i);
-    const char *const from_site =
-        spec == &forward_spec || spec == &reduce_spec || spec == &write_spec ? "--from-site" : NULL;
-    const char *const option[] = {"--lease", lease, from_site, behind, more, deals ? at + 1 : NULL,
-                                  NULL};
+    char lease[LEASE_TEXT];
     int next;
 
-    snprintf(at, sizeof at, "@%%lanes.%zu", s->plan->count);
-    snprintf(behind, sizeof behind, "%llu", (unsigned long long)from);
-    if (next_lease_text(s, i, lease, e) < 0)
-        return -1;
-    if ((deals && begin_sampler(s, i, at, e) < 0) ||
-        (next = add(s, newest_first(s, i), 0, option, e)) < 0)
+    if (next_lease_text(s, i, lease, e) < 0 ||
+        (next = begin_at(s, newest_first(s, i), kind_of(s, i) == &forward_spec ? c->lanes : NULL,
+                         lease, from, e)) < 0)
         return -1;
     s->child[next].first = newest_first(s, i) + 1;
     s->child[next].epoch = c->epoch + 1;
+    s->child[next].stands_in = c->stands_in;
     memcpy(s->child[next].lanes, c->lanes, sizeof c->lanes);
     return next;
 }
@@ -428,13 +379,24 @@ int replace_all(struct supervise *s)
     const size_t before = s->plan->count;
     size_t lost[LOST_KINDS] = {0};
     const int all = count_lost(s, lost);
+    int owed = hosts_owed(s);
+    struct err e = {0};
     uint64_t from;
     int together;
 
-    if (all <= 0)
+    if (all < 0 || (all == 0 && owed == 0))
         return all == 0;
-    if ((lost[LOST_SAMPLE] + lost[LOST_FORWARD] && restart_reads_once(s->change.route)) ||
-        !restart_from(s, &from) || (lost[LOST_WRITE] && !from))
+    if (!restart_from(s, &from))
+        return 0;
+    if (owed && from == s->watch.sites->count) {
+        hosts_forgive(s);
+        owed = 0;
+    }
+    if (owed < 0 || (owed && is_dealing_again(s)))
+        return 0;
+    if ((lost[LOST_SAMPLE] + lost[LOST_FORWARD] + (size_t)owed &&
+         restart_reads_once(s->change.route)) ||
+        (lost[LOST_WRITE] && !from))
         return 0;
     together = lost[LOST_REDUCE] && from < s->watch.sites->count && replace_spread_is(s);
     if (together && !replace_spread_end(s))
@@ -444,7 +406,6 @@ int replace_all(struct supervise *s)
     s->watch.committed = from > s->watch.committed ? from : s->watch.committed;
     s->restarted++;
     for (size_t i = 0; i < before; i++) {
-        struct err e = {0};
         int next;
 
         if (s->child[i].past || !(ended_badly(&s->child[i]) || (together && s->child[i].together)))
@@ -461,6 +422,10 @@ int replace_all(struct supervise *s)
         s->child[i].past = s->child[i].forgiven = 1;
         watch_forget(&s->watch, i);
         say(s, i, (size_t)next, from);
+    }
+    if (hosts_lease_again(s, from, &e) < 0) {
+        log_warn("lanes cannot be leased again alone: %s", e.text);
+        return 0;
     }
     return 1;
 }

@@ -13,8 +13,8 @@
  * what one that was given up still says is refused (link_lease.c). What is not covered begins again
  * as a whole (restart.h): a worker that has not all of its lanes yet, chunks that come through
  * another stage, text from a pipe; experts that get the rows of all tokens, a record of problems; a
- * writer before its first commit or when workers have come to their end; several hosts; every other
- * stage.
+ * writer before its first commit or when workers have come to their end; a reducer to which those
+ * of other hosts send sums of lanes, as they keep none; every other stage.
  */
 #ifndef PTQ_REPLACE_H
 #define PTQ_REPLACE_H
@@ -25,8 +25,8 @@
 int replace_lease(struct supervise *s, size_t i, struct err *e);
 /* It has said which lanes it holds. */
 void replace_lanes(struct child *c, const char *lanes);
-/* A neighbour has given up the process that says this instance (link_hello.c). */
-void replace_lost(struct supervise *s, const char *instance);
+/* A neighbour has given up the process that says this instance (link_hello.c), with this lease. */
+void replace_lost(struct supervise *s, const char *instance, const char *lease);
 /* Ends those that were given up and have not ended by themselves. */
 void replace_tick(struct supervise *s);
 /* 1: how process i ended is no failure of the run: it owed nothing any more. */

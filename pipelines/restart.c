@@ -77,7 +77,8 @@ static int was_at_work(const struct supervise *s, size_t i, double failed_at)
 {
     const struct child *c = &s->child[i];
 
-    return !c->past && (!c->plan->elastic || (!c->leaving && c->ended >= failed_at));
+    return !c->past && !c->stands_in &&
+           (!c->plan->elastic || (!c->leaving && c->ended >= failed_at));
 }
 
 /* One like process `like`, which goes on behind the sites before `from`. What a run without any
@@ -130,6 +131,7 @@ static int begin_all(struct supervise *s, uint64_t from, double failed_at, struc
     }
     for (size_t i = 0; i < before; i++)
         s->child[i].past = s->child[i].forgiven = 1;
+    s->begun = before;
     return 0;
 }
 

@@ -108,7 +108,7 @@ static void on_status(void *ctx, struct child *c, char *text)
     } else if (at && hello) {
         crew_hello(l->s, hello, at);
     } else if (lost) {
-        replace_lost(l->s, lost);
+        replace_lost(l->s, lost, at ? at : "");
     } else if (lanes) {
         replace_lanes(c, lanes);
     } else if (!json_get(j, "alive")) {
@@ -285,12 +285,10 @@ int supervise_signals(struct err *e)
     return fd >= 0 ? fd : err_sys(e, "cannot read signals");
 }
 
-/* A worker of another host, without which this run has to begin again. */
+/* What a worker of another host did. */
 static int host_lost(const struct loop *l, struct err *e)
 {
-    struct err why;
-
-    return l->s->hosts && l->started && hosts_lost(l->s->hosts, e ? e : &why);
+    return l->s->hosts && l->started && hosts_lost(l->s->hosts, e);
 }
 
 /* Waits for anything to happen, at most a tick, and deals with it. */
@@ -386,10 +384,10 @@ static void deadlines(struct loop *l)
     double now = clock_wall();
 
     if (l->failed_at > 0 && !l->s->stopping && now - l->failed_at > CAUSE_SECONDS) {
-        const int may = !l->s->crew.lost.kind && !l->s->found.kind && !host_lost(l, NULL),
-                  done = !may         ? 0
-                         : forgive(l) ? 1
-                                      : replace_all(l->s);
+        const int may = !l->s->crew.lost.kind && !l->s->found.kind, done = !may ? 0
+                                                                           : forgive(l)
+                                                                               ? 1
+                                                                               : replace_all(l->s);
 
         if (done == 1)
             l->failed_at = l->failing = 0;

@@ -62,6 +62,7 @@ struct supervise {
     struct hosts *hosts;  /* borrowed; NULL: the run is of this host alone */
     struct scan *scan;    /* of the model's weights; NULL: none */
     struct err found;     /* by it */
+    size_t begun;         /* number of the first process since the run began, or began again */
     size_t ended;         /* processes */
     size_t restarted;     /* processes, and the run */
     const char *metrics;  /* ADDRESS:PORT where they are served (scrape.h); NULL: nowhere */

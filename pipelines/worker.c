@@ -33,6 +33,7 @@
 #define UNANSWERED_NEXT_S 60.0 /* and again */
 #define CAUSE_S 0.5            /* in which those fail that a failure makes fail */
 #define STARTS 4               /* of a process for the same work */
+#define UNWANTED_S 10.0        /* so long one of the forward pass may take to leave */
 #define LAST_MS 2000
 
 struct worker {
@@ -88,19 +89,31 @@ static void say_join(struct worker *w)
     say(w, m);
 }
 
-/* [{"name", "age", "waited"}] of those that have told of their waiting. */
-static struct json *waited(const struct worker *w)
+static int process_describe(struct json *o, const struct slot *s)
+{
+    const int ended = s->child.exited;
+
+    return json_set_text(o, "name", s->plan.label) || json_set_int(o, "epoch", s->epoch) ||
+                   (s->waited && !ended &&
+                    (json_set_real(o, "age", clock_wall() - s->child.started) ||
+                     json_set(o, "waited", json_clone(s->waited)))) ||
+                   (*s->lanes && json_set_text(o, "lanes", s->lanes)) ||
+                   (ended && s->child.code == 0 && json_set_bool(o, "done", 1))
+               ? -1
+               : 0;
+}
+
+/* [{"name", "epoch", "age", "waited", "lanes", "done"}] of those that the head speaks of. */
+static struct json *processes(const struct worker *w)
 {
     struct json *list = json_new_array();
 
     for (size_t i = 0; i < w->count; i++) {
-        const struct slot *s = w->slot[i];
-        struct json *o =
-            s->waited && s->child.pid > 0 && !s->child.exited ? json_new_object() : NULL;
+        struct json *o = w->slot[i]->unwanted > 0 ? NULL : json_new_object();
 
-        if (o && (json_set_text(o, "name", s->plan.label) ||
-                  json_set_real(o, "age", clock_wall() - s->child.started) ||
-                  json_set(o, "waited", json_clone(s->waited)) || json_push(list, o) != 0))
+        if (o && process_describe(o, w->slot[i]) < 0)
+            json_destroy(&o);
+        if (o && json_push(list, o) != 0)
             json_destroy(&list);
     }
     return list;
@@ -110,12 +123,12 @@ static void say_ping(struct worker *w)
 {
     struct msg *m = msg_create(MSG_PING, "worker", NULL);
 
-    if (m &&
-        (json_set(m->meta, "processes", waited(w)) || json_set_int(m->meta, "number", w->number) ||
-         (w->failed.kind && w->failed_at <= 0 &&
-          (json_set_text(m->meta, "failed", w->failed.text) ||
-           json_set_int(m->meta, "code", w->failed.kind) ||
-           json_set_int(m->meta, "epoch", w->failed_epoch)))))
+    if (m && (json_set(m->meta, "processes", processes(w)) ||
+              json_set_int(m->meta, "number", w->number) ||
+              (w->failed.kind && w->failed_at <= 0 &&
+               (json_set_text(m->meta, "failed", w->failed.text) ||
+                json_set_int(m->meta, "code", w->failed.kind) ||
+                json_set_int(m->meta, "epoch", w->failed_epoch)))))
         msg_destroy(&m);
     say(w, m);
 }
@@ -130,6 +143,11 @@ static void say_leave(struct worker *w, const char *why)
 }
 
 /* ---- processes ---- */
+
+static int solves(const struct slot *s)
+{
+    return strcmp(s->plan.argv[0], "ptq-solve") == 0;
+}
 
 static int lives(const struct slot *s)
 {
@@ -169,6 +187,7 @@ static void start(struct worker *w, struct slot *s)
     s->again = 0;
     s->starts++;
     json_destroy(&s->waited); /* that was another's */
+    *s->lanes = '\0';
     child_close(&s->child);
     if (child_start(&s->child, &s->plan, NULL, &e) < 0)
         fail(w, &e);
@@ -185,16 +204,46 @@ static void on_line(void *ctx, struct child *c, char *text)
         snprintf(c->last, sizeof c->last, "%s", words ? words + 9 : text);
 }
 
+static struct slot *slot_of(const struct worker *w, const struct child *c)
+{
+    size_t i = 0;
+
+    while (&w->slot[i]->child != c)
+        i++;
+    return w->slot[i];
+}
+
+/* One whose neighbours here have given it up, as it rests or spins, is ended: it cannot go on. */
+static void given_up(const struct worker *w, const char *lease)
+{
+    const char *own;
+
+    for (size_t i = 0; i < w->count; i++)
+        if (lives(w->slot[i]) && (own = launch_value(&w->slot[i]->plan, "--lease")) &&
+            strcmp(own, lease) == 0) {
+            log_warn("%s does not answer its neighbours, who gave it up: it is ended",
+                     w->slot[i]->plan.label);
+            child_signal(&w->slot[i]->child, SIGKILL);
+        }
+}
+
 static void on_status(void *ctx, struct child *c, char *text)
 {
     struct worker *w = ctx;
+    struct slot *s = slot_of(w, c);
     struct json *j = json_parse(text, strlen(text), "status", NULL);
+    const char *lanes = json_as_text(json_get(j, "lanes"));
 
-    for (size_t i = 0; i < w->count && json_get(j, "waited"); i++)
-        if (&w->slot[i]->child == c) {
-            json_destroy(&w->slot[i]->waited);
-            w->slot[i]->waited = json_clone(json_get(j, "waited"));
-        }
+    if (json_get(j, "waited")) {
+        json_destroy(&s->waited);
+        s->waited = json_clone(json_get(j, "waited"));
+    }
+    if (lanes) {
+        snprintf(s->lanes, sizeof s->lanes, "%s", *lanes ? lanes : "-");
+        w->said = 0; /* at once: without it they cannot be leased again alone */
+    }
+    if (json_get(j, "lost"))
+        given_up(w, json_text_or(j, "at", ""));
     json_destroy(&j);
 }
 
@@ -223,7 +272,7 @@ static void ended(struct worker *w, struct slot *s)
 
     if (c->leaving || w->ending || c->code == 0)
         return;
-    if (strcmp(s->plan.argv[0], "ptq-solve") != 0) {
+    if (!solves(s)) {
         pass_failed(w, s);
         return;
     }
@@ -262,9 +311,11 @@ static void tidy(struct worker *w)
 
         reap(w, s);
         hold_tell(&s->child, w->rests);
-        if (s->again > 0 && clock_wall() > s->again && !w->ending && !s->unwanted)
+        if (s->again > 0 && clock_wall() > s->again && !w->ending && s->unwanted <= 0)
             start(w, s);
-        if (s->unwanted && !lives(s))
+        if (s->unwanted > 0 && !solves(s) && clock_wall() - s->unwanted > UNWANTED_S)
+            child_signal(&s->child, SIGKILL);
+        if (s->unwanted > 0 && !lives(s))
             slot_destroy(&s);
         else
             w->slot[n++] = s;
@@ -277,7 +328,7 @@ static void tidy(struct worker *w)
 static int is_known(const struct worker *w, const struct json *said)
 {
     for (size_t i = 0; i < w->count; i++)
-        if (!w->slot[i]->unwanted && slot_is(w->slot[i], said))
+        if (w->slot[i]->unwanted <= 0 && slot_is(w->slot[i], said))
             return 1;
     return 0;
 }
@@ -298,9 +349,9 @@ static int work_take(struct worker *w, const struct msg *m, struct err *e)
     if (json_need_int(m->meta, "number", 1, INT64_MAX, &w->number, "work", e) < 0)
         return -1;
     for (size_t i = 0; i < w->count; i++) {
-        if (w->slot[i]->unwanted || is_wanted(w->slot[i], list))
+        if (w->slot[i]->unwanted > 0 || is_wanted(w->slot[i], list))
             continue;
-        w->slot[i]->unwanted = 1;
+        w->slot[i]->unwanted = clock_wall();
         if (lives(w->slot[i]) && !w->slot[i]->child.leaving) {
             w->slot[i]->child.leaving = 1;
             child_signal(&w->slot[i]->child, SIGTERM);

@@ -16,7 +16,7 @@ static const char *const programs[] = {"ptq-solve", "ptq-forward", "ptq-reduce",
 /* Options with a text that is no name of a file; the model is one that is only read. */
 static const char *const texts[] = {
     "in",       "out",  "commits",          "model",       "solver", "mix",
-    "override", "only", "modality-weights", "weight-clip", NULL};
+    "override", "only", "modality-weights", "weight-clip", "lease",  NULL};
 static const char *const ends[] = {"in", "out", "commits", NULL};
 #define HERE "%acts" /* bound by one of a worker's processes for the others */
 

@@ -31,7 +31,8 @@ struct slot {
     int64_t epoch;
     double again;        /* when it is to be started again; 0: not */
     struct json *waited; /* what it has told last of its waiting; NULL: nothing */
-    int unwanted;        /* the head does not speak of it any more */
+    char lanes[256];     /* that it holds, as it said; "": it has not said, "-": none */
+    double unwanted;     /* since when the head does not speak of it any more; 0: it does */
 };
 
 /* What the head said of one process. ERR_USE: it may not say that. */

@@ -249,9 +249,9 @@ void status_hello(const char *instance, const char *address)
     say_place("hello", instance, address);
 }
 
-void status_lost(const char *instance, const char *address)
+void status_lost(const char *instance, const char *lease)
 {
-    say_place("lost", instance, address);
+    say_place("lost", instance, lease);
 }
 
 void status_lanes(const char *lanes)

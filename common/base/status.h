@@ -37,9 +37,9 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
 /* Somebody said hello at an endpoint that this process bound: a line of its own to the supervisor,
  * {"stage","hello","at"}; instance: of the other end, as it said. From any thread. */
 void status_hello(const char *instance, const char *address);
-/* Who said hello there, in the place of a process that may be started again, is lost:
+/* Who said hello with this lease, PLACE/EPOCH, and may be started again, is lost:
  * {"stage","lost","at"}. */
-void status_lost(const char *instance, const char *address);
+void status_lost(const char *instance, const char *lease);
 /* What this process has leased, as "0-2,5", and nobody else has: {"stage","lanes"}; "": it owes
  * nothing any more. */
 void status_lanes(const char *lanes);

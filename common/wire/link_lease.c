@@ -10,6 +10,7 @@
  * A connector waits for the next one at the place of what it had reached, and begins its stream
  * anew with it. A sender keeps what has not been taken for that; what a receiver gets again it
  * knows by its name. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/log.h"
@@ -101,6 +102,14 @@ int lease_knows_less(const struct sock *s)
     return s->bound && s->l.o.lease && s->l.o.lease->epoch > 0;
 }
 
+static void lost_say(const struct peer *p)
+{
+    char text[LINK_PLACE + 24];
+
+    snprintf(text, sizeof text, "%s/%lld", p->lease.place, (long long)p->lease.epoch);
+    status_lost(p->instance, text);
+}
+
 int lease_awaits(struct sock *s, struct peer *p)
 {
     if (s->bound || !p->lease.place[0] || p->state != PEER_READY)
@@ -108,7 +117,7 @@ int lease_awaits(struct sock *s, struct peer *p)
     if (p->down <= 0)
         p->down = s->now;
     if (!p->awaited)
-        status_lost(p->instance, s->l.address);
+        lost_say(p);
     pthread_mutex_lock(&s->mu);
     p->awaited = 1;
     pthread_mutex_unlock(&s->mu);
@@ -234,7 +243,7 @@ int lease_lost(struct sock *s, struct peer *p, const struct err *e)
     pthread_mutex_unlock(&s->mu);
     p->given_up = 1;
     log_detail("%s; another is awaited at its place, %s", e->text, p->lease.place);
-    status_lost(p->instance, s->l.address);
+    lost_say(p);
     sock_notify(s);
     return 1;
 }

@@ -443,21 +443,22 @@ static int range_read(const struct sample *s, const char **at, size_t *from, siz
     return *from <= *to && *to < s->lanes && (!**at || **at == ',') ? 0 : -1;
 }
 
-int sample_emit_lanes(const struct sample *s, const char *lanes,
+int sample_emit_lanes(const struct sample *s, const char *lanes, size_t peers,
                       int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                       struct err *e)
 {
     const char *at = lanes;
-    size_t from, to;
+    size_t from, to, peer = 0;
 
     do {
         at += at > lanes; /* the comma */
         if (range_read(s, &at, &from, &to) < 0)
             return err_set(e, ERR_USE, "--only-lanes '%s': lanes are numbers below %zu, as 0,3-5",
                            lanes, s->lanes);
-        for (size_t c = lane_first(s, from); c < lane_first(s, to + 1); c++)
-            if (emit_chunk(s, 0, c, emit, ctx, e) < 0)
-                return -1;
+        for (size_t lane = from; lane <= to; lane++, peer = (peer + 1) % peers)
+            for (size_t c = lane_first(s, lane); c < lane_first(s, lane + 1); c++)
+                if (emit_chunk(s, peer, c, emit, ctx, e) < 0)
+                    return -1;
     } while (*at);
     return 0;
 }

@@ -67,8 +67,9 @@ struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e);
 int sample_emit(const struct sample *s, size_t peers,
                 int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e);
-/* Those of some lanes alone, as "0,3-5", all to peer 0. ERR_USE: no such list, or no such lane. */
-int sample_emit_lanes(const struct sample *s, const char *lanes,
+/* Those of some lanes alone, as "0,3-5": the peers in turn get a lane of the list each. ERR_USE: no
+ * such list, or no such lane. */
+int sample_emit_lanes(const struct sample *s, const char *lanes, size_t peers,
                       int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                       struct err *e);
 

@@ -77,7 +77,7 @@ int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
     int peers = out ? link_peers(out, 0, e) : -1, rc = -1;
 
     if (peers > 0 && (k.place = places_sort(out, (size_t)peers, e))) {
-        rc = c->only ? sample_emit_lanes(s, c->only, sink_send, &k, e)
+        rc = c->only ? sample_emit_lanes(s, c->only, (size_t)peers, sink_send, &k, e)
                      : sample_emit(s, (size_t)peers, sink_send, &k, e);
         rc = rc < 0 ? -1 : 1;
         rc = pump_end(&p, rc, e);

@@ -117,8 +117,8 @@ static const struct opt rows[] = {
      .help = "wait for so many workers and share the lanes out among them", "1", 1, 1 << 16,
      .wiring = 1},
     {"only-lanes", OPT_TEXT, AT(only), "LIST",
-     .help = "send the chunks of these lanes alone, as 0,3-5 (ptq run, to a worker that takes the "
-             "place of one that was lost)",
+     .help = "send the chunks of these lanes alone, as 0,3-5 (ptq run, to workers that take the "
+             "place of those that were lost)",
      .wiring = 1},
     {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
      .help = "should this sampler be lost while it deals, another is started at its place, with a "

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# hosts.bats - a run and its workers: whoever joins, leaves, is killed or may not come, the bytes are those of the run alone.
+# hosts.bats - a run and its workers: whoever joins, leaves, is killed or may not come, the bytes are those of the run alone, and what is lost is leased again alone.
 # Head and workers are two network namespaces where these may be made, else one host.
 bats_require_minimum_version 1.5.0
 export BATS_TEST_TIMEOUT=120 # on a busy machine what is lost takes its time to be noticed
@@ -43,11 +43,11 @@ on() { # h|w COMMAND...: as the head's host or the worker's
 setup() {
     cd "$BATS_TEST_TMPDIR"
     alone=$BATS_FILE_TMPDIR/alone
-    head= worker=
+    head= worker= second=
 }
 
 teardown() {
-    for pid in $head $worker; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $head $worker $second; do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 job() { # OUT MORE...
@@ -122,40 +122,71 @@ await() { # N: the N-th site is there
     [ ! -e out ]
 }
 
-forward_of_head() {
-    ptq ctl --out out --json status | jq -r '.processes[] | select(.stage == "forward" and .state != "ended") | .pid'
+of_head() { # STAGE
+    ptq ctl --out out --json status | jq -r --arg stage "$1" '.processes[] | select(.stage == $stage and .state != "ended") | .pid'
 }
 
-@test "a worker's solver, its forward process, the head's, the worker itself killed, another leaves: the same bytes" {
+@test "lost one after another: a worker's solver, forward process, reducer, the head's forward process, writer, the worker, the next: lanes are leased again alone, the same bytes" {
     mkdir elsewhere
     cp -r "$M" elsewhere/model
-    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1
-    start_worker --keys "$KEYS/a" --forward 2 --model "$PWD/elsewhere/model"
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --write.fault delay:100
+    start_worker --keys "$KEYS/a" --forward 2 --model "$PWD/elsewhere/model" --name first
     await 2
     grep -q 'takes part with 2 forward processes' head.log
     grep -q 'forward: 1 chunk, 128 tokens' worker.log
     kill -KILL "$(pgrep -P $worker -f ptq-solve)"
-    await 4
     kill -KILL "$(pgrep -P $worker -f ptq-forward | head -n 1)"
-    until_true grep -q "worker '.*' has lost a process: forward.*Killed; the stages begin again behind site" head.log
-    until_true counted 2 'takes part with 2 forward'
+    until_true grep -q "worker 'first' has lost a process: forward.*Killed; worker 'first' takes its lanes 1,2 behind site" head.log
+    await 5
+    kill -KILL "$(pgrep -P $worker -f 'w1.reduce/1')"
+    until_true grep -q "worker 'first' has lost a process: reduce.*Killed; worker 'first' takes its lanes" head.log
     await 8
-    kill -KILL "$(forward_of_head)"
-    until_true counted 3 'takes part with 2 forward'
-    await 13
+    kill -KILL "$(of_head forward)"
+    until_true grep -q 'forward was ended by signal 9 (Killed); forward.2 takes its place behind site .*, with lanes 0,3' head.log
+    await 10
+    kill -KILL "$(of_head write)"
+    until_true grep -q 'write.2 takes its place' head.log
+    (on w ptq worker "$at" --keys "$KEYS/b" --forward 1 --solve 0 --name second) >second.log 2>&1 3>&- &
+    second=$!
+    until_true grep -q "'second' has joined" head.log
+    await 12
     kill -KILL $worker
     wait $worker || true
-    until_true counted 3 'begin again behind site'
-    start_worker --keys "$KEYS/b" --forward 0
-    until_true grep -q 'it offers 0 forward, 1 solve' head.log
-    kill -TERM $worker
-    finish $worker 0 worker.log
-    until_true grep -q 'has left: it was asked to leave' head.log
+    until_true grep -q "worker 'first' has lost its connection; worker 'second' takes its lanes 1,2 behind site" head.log
+    await 15
+    kill -TERM $second
+    finish $second 0 second.log
+    until_true grep -q "worker 'second' has left: it was asked to leave; this host takes its lanes 1-2 behind site" head.log
+    await 17
+    kill -KILL "$(of_head forward | tail -n 1)" # who stands in for them
+    until_true grep -q 'takes its place behind site .*, with lanes 1-2' head.log
     finish $head 0 head.log
+    ! grep -q 'begin again' head.log
     same_bytes
     # and for whom the workers' processes waited stands beside the head's own
     jq -e '[.processes[] | select(.name | test("^[^ ]+ forward[.][0-9]")) | .waited | map(.seconds) | add > 0] | any' out/.ptqflow/waits.json
     jq -e '[.processes[] | select(.stage == "forward" and (.name | contains(" ") | not))] | length > 0' out/.ptqflow/waits.json
+}
+
+@test "the reducer to which workers send is lost: all begins again with them; a worker that was cut off is refused when it comes back: the same bytes" {
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --write.fault delay:100
+    start_worker --keys "$KEYS/a" --forward 1 --solve 0
+    await 2
+    kill -KILL "$(of_head reduce)"
+    until_true grep -q "reduce.*was ended by signal 9.*; the stages begin again behind site" head.log
+    until_true counted 2 'takes part with 1 forward'
+    await 6
+    lost=$(pgrep -P $worker -f ptq-reduce)
+    kill -STOP "$lost"
+    kill -KILL "$(pgrep -P $worker -f ptq-forward)" # its lanes are leased again: the next reducer has the place of this one
+    until_true counted 1 'takes its lanes'
+    until_true eval '[ "$(pgrep -P $worker -fc ptq-reduce)" = 2 ]'
+    await 9
+    kill -CONT "$lost"
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    counted 1 'begin again'
+    same_bytes
 }
 
 @test "a run whose worker is awaited says so; paused, all of it rests; drained, the worker leaves: the same bytes" {

@@ -109,7 +109,7 @@ node_killed() { # NAME: its daemon, and the step with all it has started
     until_true grep -q 'going on with' job.log
     await 9
     node_killed n2
-    until_true grep -q 'begin again behind site' job.log
+    until_true grep -q 'this host takes its lanes .* behind site' job.log
     until_true over || { cat job.log; return 1; }
     grep -q 'the result lies in out' job.log
     diff <(cd alone && find . -path ./.ptqflow -prune -o -type f -print | sort | xargs sha256sum) \

@@ -207,7 +207,7 @@ static void some_lanes(const struct sample *s, const char *list, unsigned lanes)
         for (size_t l = 0; l < 4; l++)
             if (lanes >> l & 1 && c >= l * CHUNKS / 4 && c < (l + 1) * CHUNKS / 4)
                 seen |= 1u << c;
-    assert_int_equal(sample_emit_lanes(s, list, take, &g, &e), 0);
+    assert_int_equal(sample_emit_lanes(s, list, 1, take, &g, &e), 0);
     assert_int_equal(g.seen, seen);
 }
 
@@ -216,9 +216,32 @@ static void no_lanes(const struct sample *s, const char *list)
     struct got g = {.peers = 1};
     struct err e = {0};
 
-    assert_int_equal(sample_emit_lanes(s, list, take, &g, &e), -1);
+    assert_int_equal(sample_emit_lanes(s, list, 1, take, &g, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
     assert_non_null(strstr(e.text, "lanes are numbers below 4, as 0,3-5"));
+}
+
+static int note_peer(void *ctx, size_t peer, struct msg **m, struct err *e)
+{
+    struct chunk_view v;
+
+    assert_int_equal(chunk_read(*m, &v, e), 0);
+    ((size_t *)ctx)[v.lane] = peer;
+    msg_destroy(m);
+    return 0;
+}
+
+/* Each lane of the list to the next one, whichever lanes these are. */
+static void lanes_of_some(const struct sample *s)
+{
+    size_t peer[4] = {9, 9, 9, 9};
+    struct err e = {0};
+
+    assert_int_equal(sample_emit_lanes(s, "0,2-3", 2, note_peer, peer, &e), 0);
+    assert_int_equal(peer[0], 0);
+    assert_int_equal(peer[1], 9);
+    assert_int_equal(peer[2], 1);
+    assert_int_equal(peer[3], 0);
 }
 
 static void test_some_lanes(const struct sample *s)
@@ -232,6 +255,7 @@ static void test_some_lanes(const struct sample *s)
     some_lanes(s, "0-2", 7);
     some_lanes(s, "0,2-3", 13);
     some_lanes(s, "0-3", 15);
+    lanes_of_some(s);
 }
 
 static void lanes_and_peers(void **state)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts_state - what the head knows of its workers; for hosts.c, hosts_again.c, replace_begin.c. */
+#ifndef PTQ_HOSTS_STATE_H
+#define PTQ_HOSTS_STATE_H
+
+#include "../common/wire/link_zmq.h"
+#include "hosts_parts.h"
+#include "hosts_ports.h"
+#include "hosts_types.h"
+#include "hosts_waits.h"
+#include "hosts_work.h"
+
+#define HOSTS_QUIET_S 3.0 /* who has said nothing for so long may have no connection any more */
+
+struct host {
+    struct zid id;
+    char name[64];
+    int64_t solve, forward; /* processes that it offers */
+    double heard, probed;
+    double joined;
+    int gone;
+    int unfit;        /* for the forward pass: it could not, and could not again */
+    uint64_t drainer; /* the client of the control socket that has asked it to leave; 0: nobody */
+};
+
+struct hosts {
+    struct zsock *z;
+    struct hosts_opts o;
+    struct hosts_ports ports;
+    int64_t epoch; /* how often the processes have been started */
+    int64_t turn;  /* how often parts have been leased */
+    struct hosts_shares shares;
+    struct hosts_parts parts;
+    double refused_at; /* since when those are counted that are refused: */
+    uint64_t refused;
+    int rests; /* whether the workers were told that the run is paused */
+    int told;  /* why the forward pass cannot be shared */
+    struct host *host;
+    size_t count, room;
+    struct hosts_waits waits;
+};
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hosts_types - what a head is told (hosts.h). */
+#ifndef PTQ_HOSTS_TYPES_H
+#define PTQ_HOSTS_TYPES_H
+
+#include <stddef.h>
+
+struct hosts_opts {
+    const char *listen; /* tcp://ADDRESS:PORT, PORT may be * */
+    const char *keys;   /* folder, or NULL */
+    int insecure;
+    size_t wait; /* for so many workers before the run starts */
+};
+
+#endif
