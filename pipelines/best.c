@@ -15,6 +15,7 @@
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
 #include "best_parts.h"
+#include "restart.h"
 
 #define PROBE_LEAST 4096
 #define WINDOW 1024
@@ -105,7 +106,9 @@ static int prepare(struct best *x, struct err *e)
     if (!c || !n || !x->config || !route_stage(x->t, &solve_spec, 0))
         return err_set(e, ERR_USE, "%s: a search needs a model, data, a solver and --out",
                        x->t->r->path);
-    if (read_variables(x, e) < 0 || check_rows(x, c, e) < 0)
+    if (read_variables(x, e) < 0 ||
+        restart_refuse_once(x->t, x->judge, "the search for the best recipe", e) < 0 ||
+        check_rows(x, c, e) < 0)
         return -1;
     context = (int64_t)x->config->context;
     x->tokens = (int64_t)c->core.tokens;

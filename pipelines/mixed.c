@@ -14,6 +14,7 @@
 #include "../common/run/override.h"
 #include "../stages/solve/solve_opts.h"
 #include "../stages/write/write_opts.h"
+#include "restart.h"
 #include "steps.h"
 
 #define WIDTHS_MAX 8
@@ -430,6 +431,8 @@ static int check(struct mixed *x, const struct sites *sites, struct err *e)
 {
     if (!sites)
         return err_set(e, ERR_USE, "--target-bpw: the recipe has no model");
+    if (restart_refuse_once(x->t, x->o->on, x->o->on ? "--choose-on" : "--target-bpw", e) < 0)
+        return -1;
     if (x->o->on && !fs_exists(x->o->on))
         return err_set(e, ERR_USE, "--choose-on: '%s' is not there", x->o->on);
     return refuse_given(x, e) == 0 && find_solver(x, e) == 0 ? take_widths(x, sites, e) : -1;

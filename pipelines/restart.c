@@ -39,17 +39,34 @@ int restart_helps(const struct child *c)
     return (c->signal || c->code == ERR_SYS) && !lasts(c);
 }
 
-int restart_reads_once(const struct route *t)
+static int is_pipe(const char *path)
+{
+    struct stat st;
+
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+}
+
+const char *restart_reads_once(const struct route *t)
 {
     const struct stage *s = route_stage(t, &sample_spec, 0);
     const struct sample_command *c = s ? s->own : NULL;
-    struct stat st;
 
     for (size_t i = 0; c && i < c->data.count; i++)
-        if (strcmp(c->data.text[i], "-") == 0 ||
-            (stat(c->data.text[i], &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-            return 1;
-    return 0;
+        if (is_pipe(c->data.text[i]))
+            return c->data.text[i];
+    return NULL;
+}
+
+int restart_refuse_once(const struct route *t, const char *more, const char *who, struct err *e)
+{
+    const char *once = more && is_pipe(more) ? more : restart_reads_once(t);
+
+    return once ? err_set(e, ERR_USE,
+                          "%s has several runs read '%s', and a pipe can be read once: put it into "
+                          "a file",
+                          who, once)
+                : 0;
 }
 
 static int is_recorded(const struct route *t)

@@ -27,8 +27,11 @@ enum restart_end restart_begin(struct supervise *s, const struct child *lost, do
 
 /* Did a signal or the system end it, and would the system not refuse the same again? */
 int restart_helps(const struct child *c);
-/* Is its text a pipe, which is read once? */
-int restart_reads_once(const struct route *t);
+/* The text of it that is a pipe, which is read once; NULL: none is. */
+const char *restart_reads_once(const struct route *t);
+/* 0 unless one is, or `more` (NULL: nothing) is one; refused in the name of `who`, which has
+ * several runs read them. */
+int restart_refuse_once(const struct route *t, const char *more, const char *who, struct err *e);
 /* Has it one writer, whose journal says where to go on? */
 int restart_has_writer(const struct supervise *s);
 /* 1: the run may go on once more behind *from sites, those that are committed up to a stop; 0: it

@@ -5,6 +5,7 @@
 #include "sample_opts.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const struct opt_choice modes[] = {{"concat", SAMPLE_CONCAT},  {"crops", SAMPLE_CROPS},
                                           {"head", SAMPLE_HEAD},      {"whole", SAMPLE_WHOLE},
@@ -154,6 +155,15 @@ static int lengths_parse(const char *text, size_t *out, size_t *count, struct er
     return 0;
 }
 
+/* The second reader of a pipe would find it empty. */
+static int check_twice(const struct opt_texts *data, struct err *e)
+{
+    for (size_t i = 0, in = 0; i < data->count; i++)
+        if (strcmp(data->text[i], "-") == 0 && in++)
+            return err_set(e, ERR_USE, "--data - is given twice, and standard input is read once");
+    return 0;
+}
+
 static int shares_parse(struct sample_command *c, struct err *e)
 {
     if (!c->share.count)
@@ -203,7 +213,7 @@ static int check(const struct stage *s, struct err *e)
         return err_prefix(e, "--weight-file-clip");
     if (c->core.date && chat_check_date(c->core.date, e) < 0)
         return err_prefix(e, "--date");
-    if (shares_parse(c, e) < 0)
+    if (check_twice(&c->data, e) < 0 || shares_parse(c, e) < 0)
         return -1;
     if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
         return err_prefix(e, "--lease");

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/base/fs.h"
 #include "../../common/base/hash.h"
 #include "../../common/base/mem.h"
 #include "../../common/model/weigh.h"
@@ -163,6 +164,9 @@ int sample_weights_read(struct sample *s, struct err *e)
 
     if (!file)
         return 0;
+    if (fs_check_regular(file, NULL) < 0)
+        return err_set(e, ERR_USE, "'%s': token weights are read twice, give the path of a file",
+                       file);
     if (hash_file(file, &s->weight_digest, e) < 0) {
         if (e)
             e->kind = ERR_USE;

@@ -156,6 +156,30 @@ unread() { # COMMAND...: its output goes where nobody reads; prints its exit cod
     [[ "$output" == *"one is a stream"* ]]
     run -100 ptq-inspect <(true)
     [[ "$output" == *"is empty"* ]]
+    # standard input may be a file of tensors too, and what is none is said of a pipe as of a file
+    cmp <(cat "$M/model.safetensors" | ptq-inspect --json -) <(ptq-inspect --json "$M/model.safetensors")
+    ptq-diff "$M/model.safetensors" - <"$M/model.safetensors"
+    cmp <(ptq-inspect --json - <"$C") <(ptq-inspect --json "$C")
+    run -100 ptq-inspect <(echo "a line of text")
+    [[ "$output" == *"not a file that can be read here"* ]]
+}
+
+@test "what is read more than once is no pipe, and that is said before the work" {
+    run -100 ptq-stream sums <(cat "$C") sums.safetensors
+    [[ "$output" == *"problems are read twice, give the path of a file"* ]]
+    run -100 ptq-stream export <(cat "$C") codes.safetensors
+    [[ "$output" == *"solutions are read twice"* ]]
+    run -100 ptq-sample --quiet --model "$M" --data "$M/calib.jsonl" --weight-file <(echo '{"weights": [1]}') --out o
+    [[ "$output" == *"token weights are read twice"* ]]
+    run -100 ptq-sample --quiet --model "$M" --data - --data - --out o <"$M/calib.jsonl"
+    [[ "$output" == *"--data - is given twice"* ]]
+    run -100 ptq run gptq --model "$M" --data <(cat "$M/calib.jsonl") --out o --target-bpw 3
+    [[ "$output" == *"--target-bpw has several runs read"*"a pipe can be read once: put it into a file"* ]]
+    run -100 ptq run gptq --model "$M" --data "$M/calib.jsonl" --out o --target-bpw 3 --choose-on <(cat "$M/eval.jsonl")
+    [[ "$output" == *"--choose-on has several runs read"* ]]
+    run -100 ptq run best --model "$M" --data - --out o <"$M/calib.jsonl"
+    [[ "$output" == *"the search for the best recipe has several runs read '-'"* ]]
+    [ ! -e o ] && [ ! -e o.mixed ] && [ ! -e o.best ]
 }
 
 @test "SIGTERM ends a stage that is stuck in the middle of a message, reading or writing" {

@@ -51,6 +51,11 @@ need() {
     [ "$(echo *)" = "deep hf link lost real words" ]
 }
 
+@test "a GGUF file through a pipe is looked at as the file" {
+    need
+    cmp <(ptq-inspect --json <(cat "$gguf")) <(ptq-inspect --json "$gguf")
+}
+
 @test "import: a truncated file names itself and leaves nothing" {
     need
     head -c 700000 "$gguf" >cut.gguf

@@ -34,9 +34,27 @@ static ssize_t pipe_peek(int fd, char magic[MAGIC_BYTES])
     return got;
 }
 
+/* A safetensors file begins with the length of its header: text and archives say more than any
+ * header has. GGUF and JSON have words of their own later. */
+static int is_foreign(const char *head, size_t n)
+{
+    return n == HEAD_BYTES && memcmp(head, "GGUF", 4) != 0 && head[0] != '{' &&
+           (head[5] || head[6] || head[7]);
+}
+
+static int check_foreign(const char *head, ssize_t got, const char *path, struct err *e)
+{
+    return got > 0 && is_foreign(head, (size_t)got)
+               ? err_set(e, ERR_USE,
+                         "'%s' is not a file that can be read here: these are streams (.ptq), "
+                         "safetensors and GGUF files, and model folders",
+                         path)
+               : 0;
+}
+
 static int pipe_hold(struct input *in, const char *path, struct err *e)
 {
-    char *room = mem_array(ROOM, 1, e);
+    char *room = mem_array(ROOM, 1, e), head[HEAD_BYTES];
     uint64_t at = 0;
     ssize_t got = -1;
 
@@ -48,7 +66,7 @@ static int pipe_hold(struct input *in, const char *path, struct err *e)
     if (room && got < 0)
         err_sys(e, "cannot read from '%s'", path);
     free(room);
-    if (got != 0)
+    if (got != 0 || check_foreign(head, pread(in->held.fd, head, sizeof head, 0), path, e) < 0)
         return -1;
     in->kind = INPUT_FILE;
     snprintf(in->name, sizeof in->name, "/proc/self/fd/%d", in->held.fd);
@@ -70,14 +88,6 @@ static int pipe_look(struct input *in, const char *path, struct err *e)
     return memcmp(magic, MAGIC, (size_t)got) == 0 ? 0 : pipe_hold(in, path, e);
 }
 
-/* A safetensors file begins with the length of its header: text and archives say more than any
- * header has. GGUF and JSON have words of their own later. */
-static int is_foreign(const char *head, size_t n)
-{
-    return n == HEAD_BYTES && memcmp(head, "GGUF", 4) != 0 && head[0] != '{' &&
-           (head[5] || head[6] || head[7]);
-}
-
 static int file_look(struct input *in, const char *path, struct err *e)
 {
     char head[HEAD_BYTES];
@@ -87,13 +97,33 @@ static int file_look(struct input *in, const char *path, struct err *e)
         return err_set(e, ERR_USE, "'%s' is empty", path);
     if (got < MAGIC_BYTES || memcmp(head, MAGIC, MAGIC_BYTES) != 0)
         in->kind = INPUT_FILE;
-    if (got > 0 && in->kind == INPUT_FILE && is_foreign(head, (size_t)got))
-        return err_set(e, ERR_USE,
-                       "'%s' is not a file that can be read here: these are streams (.ptq), "
-                       "safetensors and GGUF files, and model folders",
-                       path);
+    if (in->kind == INPUT_FILE && check_foreign(head, got, path, e) < 0)
+        return -1;
     close(in->fd);
     in->fd = -1;
+    return 0;
+}
+
+/* A stream stays where it is; a file is read by the name of what holds it. */
+static int standard_look(struct input *in, struct err *e)
+{
+    char magic[MAGIC_BYTES] = MAGIC;
+    struct stat st;
+    ssize_t got = 0;
+
+    if (fstat(STDIN_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+        got = pipe_peek(STDIN_FILENO, magic);
+    else if (S_ISREG(st.st_mode))
+        got = pread(STDIN_FILENO, magic, MAGIC_BYTES, 0);
+    if (got <= 0 || memcmp(magic, MAGIC, (size_t)got) == 0)
+        return 0;
+    in->kind = INPUT_FILE;
+    in->path = in->name;
+    if ((in->fd = dup(STDIN_FILENO)) < 0)
+        return err_sys(e, "cannot read from standard input");
+    if (S_ISFIFO(st.st_mode))
+        return pipe_hold(in, "standard input", e);
+    snprintf(in->name, sizeof in->name, "/proc/self/fd/%d", in->fd);
     return 0;
 }
 
@@ -104,8 +134,13 @@ int input_open(struct input *in, const char *path, struct err *e)
     int rc;
 
     *in = (struct input){INPUT_STREAM, path, "", -1, SPILL_IN(spill_dir())};
-    if (!strcmp(path, "-") || strstr(path, "://"))
+    if (strstr(path, "://"))
         return 0;
+    if (!strcmp(path, "-")) {
+        if ((rc = standard_look(in, e)) < 0)
+            input_close(in);
+        return rc;
+    }
     if (fs_is_dir(path) || !model_is_folder(path)) {
         in->kind = INPUT_FOLDER;
         return 0;

@@ -358,14 +358,15 @@ int inspect_path(const char *path, int json, int stats, FILE *out, struct err *e
     struct input in;
     int rc;
 
-    if (inspect_is_gguf(path)) {
-        rc = inspect_gguf(path, json, stats, out, e);
-    } else if (input_open(&in, path, e) < 0) {
+    if (input_open(&in, path, e) < 0)
         return -1;
-    } else {
-        rc = in.kind == INPUT_STREAM ? inspect_stream(&v, in.path, e) : inspect_set(&v, &in, e);
-        input_close(&in);
-    }
+    if (in.kind == INPUT_STREAM)
+        rc = inspect_stream(&v, in.path, e);
+    else if (inspect_is_gguf(in.path))
+        rc = inspect_gguf(in.path, json, stats, out, e);
+    else
+        rc = inspect_set(&v, &in, e);
+    input_close(&in);
     if (rc == 0)
         return fs_flush(out, e);
     fflush(out); /* before the word about what failed */

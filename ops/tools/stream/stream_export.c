@@ -87,7 +87,8 @@ int stream_export(const char *solutions, const char *path, size_t *count, struct
     struct st_writer *w = NULL;
     int rc = -1;
 
-    if (strcmp(solutions, "-") == 0 || solutions[0] == '@' || strstr(solutions, "://"))
+    if (strcmp(solutions, "-") == 0 || solutions[0] == '@' || strstr(solutions, "://") ||
+        fs_check_regular(solutions, NULL) < 0)
         return err_set(e, ERR_USE, "'%s': solutions are read twice, give the path of a file",
                        solutions);
     if (fs_same(solutions, path))

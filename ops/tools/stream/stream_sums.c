@@ -105,7 +105,8 @@ int stream_sums(const char *problems, const char *path, size_t *count, struct er
     int rc = -1;
 
     *count = 0;
-    if (strcmp(problems, "-") == 0 || problems[0] == '@' || strstr(problems, "://"))
+    if (strcmp(problems, "-") == 0 || problems[0] == '@' || strstr(problems, "://") ||
+        fs_check_regular(problems, NULL) < 0)
         return err_set(e, ERR_USE, "'%s': problems are read twice, give the path of a file",
                        problems);
     if (fs_same(problems, path))
