@@ -569,3 +569,14 @@ int fs_open(const char *path, uint64_t *bytes, struct err *e)
         close(fd);
     return -1;
 }
+
+int fs_check_pointer(const char *path, struct err *e)
+{
+    char head[64];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? 0 : pointer_refuse(head, (size_t)n, path, e);
+}

@@ -23,6 +23,8 @@ char *fs_read(const char *path, size_t max, size_t *length, struct err *e);
 /* Opens a regular file for reading, its size into *bytes; a folder, a pipe, a Git LFS pointer
  * or a file that is not there is the user's error. The descriptor, or -1. */
 int fs_open(const char *path, uint64_t *bytes, struct err *e);
+/* -1 for a Git LFS pointer, which readers that open by themselves would call a damaged file */
+int fs_check_pointer(const char *path, struct err *e);
 /* of a file, by name */
 int fs_size(const char *path, uint64_t *bytes, struct err *e);
 /* 1 file or folder, 0 not */

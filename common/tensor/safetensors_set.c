@@ -318,6 +318,8 @@ int st_folder_check(const char *dir, struct err *e)
                        "%s: not a folder: nothing has that name, so there is no %s/config.json; a "
                        "model is a folder on this machine: download it first",
                        dir, dir);
+    if (fs_check_pointer(dir, e) < 0)
+        return -1;
     if (n > 5 && strcmp(dir + n - 5, ".gguf") == 0)
         return err_set(e, ERR_USE, "%s: not a GGUF file: it does not begin with GGUF", dir);
     return err_set(

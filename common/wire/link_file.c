@@ -363,6 +363,8 @@ static int fd_open(struct file_link *f, const char *endpoint, struct err *e)
     if (S_ISDIR(f->st.st_mode))
         return err_set(e, ERR_USE, "%s is a folder, not a stream", f->what);
     f->regular = S_ISREG(f->st.st_mode);
+    if (f->own && f->l.dir == LINK_IN && f->regular && fs_check_pointer(endpoint, e) < 0)
+        return -1;
     /* Fewer switches between the two processes of a pipe; where the system says no, the pipe
      * stays as it is. */
     if (S_ISFIFO(f->st.st_mode) && fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES) < 0)

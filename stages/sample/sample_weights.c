@@ -167,6 +167,8 @@ int sample_weights_read(struct sample *s, struct err *e)
     if (fs_check_regular(file, NULL) < 0)
         return err_set(e, ERR_USE, "'%s': token weights are read twice, give the path of a file",
                        file);
+    if (fs_check_pointer(file, e) < 0)
+        return -1;
     if (hash_file(file, &s->weight_digest, e) < 0) {
         if (e)
             e->kind = ERR_USE;

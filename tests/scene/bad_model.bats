@@ -24,6 +24,15 @@ load refused.bash
     cp pointer d.jsonl
     run -100 ptq-sample --model m --length 64 --data d.jsonl --out o.ptq
     [[ $output == *"d.jsonl' is a Git LFS pointer"* ]]
+    # whatever it stands for, and whoever reads it
+    for as in "eval --data keep --model x.gguf" "check x.gguf" "inspect x.gguf" "inspect x.ptq" "diff x.ptq x.ptq" "solve --in x.ptq --out o" \
+        "import x.gguf o" "sample --model m --data good.jsonl --length 64 --tokens 64 --weight-file x.jsonl --out o"; do
+        read -ra words <<<"$as"
+        for x in x.gguf x.ptq x.jsonl; do cp pointer $x; done
+        cp "$BATS_FILE_TMPDIR/good.jsonl" .
+        run -100 ptq "${words[@]}"
+        [[ $output == *"is a Git LFS pointer"* ]] && [ ! -e o ]
+    done
 }
 
 @test "files that are only copied: a pointer, a link to nothing" {
@@ -32,6 +41,8 @@ load refused.bash
     refused 100 "m/generation_config.json' is a Git LFS pointer"
     run -100 ptq rotate --quiet --model m rotated
     [[ $output == *"m/generation_config.json' is a Git LFS pointer"* ]] && [ ! -e rotated ]
+    run -1 ptq check m
+    [[ $output == *"problem: 'm/generation_config.json' is a Git LFS pointer"* ]]
     rm m/generation_config.json
     ln -s gone m/chat_template.jinja
     refused 100 "m/chat_template.jinja': it is a link to 'gone', which is not there"

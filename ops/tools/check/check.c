@@ -18,6 +18,7 @@
 #include "../../../common/model/family.h"
 #include "../../../common/model/config_read.h"
 #include "../../../common/model/model.h"
+#include "../../../common/model/sidecar.h"
 #include "../../../common/model/vec.h"
 #include "../../../common/tensor/gguf_folder.h"
 
@@ -346,6 +347,14 @@ static int copy_check(struct check *c, struct err *e)
     return rc;
 }
 
+/* What stands for a tokenizer, or another file beside the weights, and is none. */
+static int beside_check(struct check *c, struct err *e)
+{
+    struct err what = {0};
+
+    return sidecar_check(c->dir, &what) < 0 ? problem(c, &what, e) : 0;
+}
+
 /* The tokenizer in a GGUF file: what llama.cpp stops at, or takes otherwise than it is meant. */
 static int words_check(struct check *c, struct err *e)
 {
@@ -430,7 +439,8 @@ static int all_check(struct check *c, struct err *e)
     if (none_check(c, e) < 0)
         return -1;
     return names_sort(c, e) < 0 || entries_check(c, e) < 0 || words_check(c, e) < 0 ||
-                   copy_check(c, e) < 0 || rest_check(c, e) < 0 || totals(c, e) < 0
+                   beside_check(c, e) < 0 || copy_check(c, e) < 0 || rest_check(c, e) < 0 ||
+                   totals(c, e) < 0
                ? -1
                : 0;
 }

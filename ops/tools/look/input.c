@@ -44,12 +44,14 @@ static int is_foreign(const char *head, size_t n)
 
 static int check_foreign(const char *head, ssize_t got, const char *path, struct err *e)
 {
-    return got > 0 && is_foreign(head, (size_t)got)
-               ? err_set(e, ERR_USE,
+    if (got <= 0 || !is_foreign(head, (size_t)got))
+        return 0;
+    return fs_check_pointer(path, e) < 0
+               ? -1
+               : err_set(e, ERR_USE,
                          "'%s' is not a file that can be read here: these are streams (.ptq), "
                          "safetensors and GGUF files, and model folders",
-                         path)
-               : 0;
+                         path);
 }
 
 static int pipe_hold(struct input *in, const char *path, struct err *e)
