@@ -71,6 +71,33 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     [[ $stderr == *'has no round-off: a run of this version has'* ]]
 }
 
+@test "a share to quantize, and a divergence not to be passed" {
+    ptq allocate --target-qr .9 --out share.txt w3
+    ptq allocate --target-qr .9 --json w3 | jq -e '.qr >= .9 and .qr < .95 and .qb == 64 and (.target | not) and .bpw > 4'
+    again share --bits 3 --overrides share.txt
+    jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | { w: (.rows * $K), kept: (.kept // false) }] |
+        (map(select(.kept).w) | add) / (map(.w) | add) | . <= .1 and . > .05' share/.ptqflow/journal.jsonl
+
+    run -100 --separate-stderr ptq allocate --max-kl .1 w2 w3
+    [[ $stderr == *'ptq eval --model w2 --ref MODEL --data FILE --keep-figures'* ]]
+    for w in w2 w3; do
+        ptq eval --model $w --ref "$M" --data "$M/eval.jsonl" --window 128 --max-windows 2 --ref-states states --keep-figures --quiet >/dev/null
+    done
+    kl() { jq -s '.[0].kld_mean' "$1/.ptqflow/eval.jsonl"; }
+    two=$(kl w2) three=$(kl w3)
+    # what a run diverges needs no more bits than it has, and is foreseen of it; less needs more
+    ptq allocate --max-kl "$two" --protect none --json w2 w3 w4 | jq -e --argjson kl "$two" '.bpw < 2.2813 and (.kl_foreseen / $kl - 1 | fabs) < 1e-9'
+    ptq allocate --max-kl "$three" --protect none --json w2 w3 w4 | jq -e --argjson kl "$three" '.bpw <= 3.2969 and .bpw > 2.8 and .kl_foreseen <= $kl * (1 + 1e-9)'
+    ptq allocate --max-kl .05 w2 w3 w4 | grep -q 'target: KL 0.05; 0.0.* foreseen, to be measured'
+    run -100 --separate-stderr ptq allocate --max-kl 1e-9 w2 w3
+    [[ $stderr == *'even the most bits that these runs allow are foreseen to diverge by '* ]]
+    rm -r w3/.ptqflow/eval.jsonl
+    ptq eval --model w3 --ref "$M" --data "$M/eval.jsonl" --window 128 --max-windows 1 --keep-figures --quiet >/dev/null
+    run -100 --separate-stderr ptq allocate --max-kl .1 w2 w3
+    [[ $stderr == *"'w2' and 'w3' were measured on different texts or windows"* ]]
+    rm -r w2/.ptqflow/eval.jsonl w3/.ptqflow/eval.jsonl
+}
+
 @test "a sweep makes each point once, and a point alone" {
     S=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data
     [ -d "$S/tinystories-656k" ] || skip "PTQ_SHARED has no tinystories-656k"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_allocate - the runner-up of a choice, against every choice of small instances. */
+/* test_allocate - the runner-up of a choice, and the fewest bits that are foreseen to diverge no
+ * more, against every choice of small instances. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,9 +99,91 @@ static void test_runner_up(void **state)
     assert_true(none > 0 && none < 300);
 }
 
+struct measured {
+    struct unit unit[UNITS];
+    struct candidate candidate[UNITS][ITEMS + 1];
+    struct knapsack_item item[UNITS][ITEMS + 1];
+    size_t of[UNITS][ITEMS + 1], choice[UNITS];
+    struct knapsack_class class[UNITS];
+    struct allocate_mark mark[ITEMS];
+    struct allocate a;
+};
+
+static void measured_make(struct measured *x, struct rng *rng)
+{
+    memset(x, 0, sizeof *x);
+    x->a = (struct allocate){.unit = x->unit,
+                             .units = 1 + rng_below(rng, UNITS),
+                             .runs = ITEMS,
+                             .choice = x->choice,
+                             .mark = x->mark};
+    for (size_t k = 0; k < x->a.units; k++) {
+        x->unit[k].candidate = x->candidate[k];
+        x->unit[k].item = x->item[k];
+        x->unit[k].of = x->of[k];
+        for (size_t i = 0; i < ITEMS; i++)
+            x->candidate[k][i] =
+                (struct candidate){.cost = 1 + rng_below(rng, 50), .loss = .1 + rng_unit(rng)};
+    }
+}
+
+/* The least cost of a choice that loses no more than this; UINT64_MAX: there is none. */
+static uint64_t least_cost(const struct measured *x, size_t k, double left)
+{
+    uint64_t best = UINT64_MAX;
+
+    if (k == x->a.units)
+        return left >= 0 ? 0 : UINT64_MAX;
+    for (size_t i = 0; i < ITEMS; i++) {
+        const uint64_t rest = least_cost(x, k + 1, left - x->candidate[k][i].loss);
+
+        if (rest < UINT64_MAX && rest + x->candidate[k][i].cost < best)
+            best = rest + x->candidate[k][i].cost;
+    }
+    return best;
+}
+
+/* Marks on KL = loss^2 / 100, so what is foreseen is that everywhere, between marks and beyond. */
+static void test_max_kl(void **state)
+{
+    static struct measured x;
+    struct rng rng;
+    size_t none = 0;
+
+    (void)state;
+    rng_seed(&rng, 6, 0);
+    for (int n = 0; n < 300; n++) {
+        struct err err = {0};
+        const double most = .2 + 3 * rng_unit(&rng);
+        uint64_t best;
+        int rc;
+
+        measured_make(&x, &rng);
+        for (x.a.marks = 0; x.a.marks < 2 + (size_t)n % 2; x.a.marks++) {
+            const double loss = log(.5 + (double)x.a.marks);
+
+            x.mark[x.a.marks] = (struct allocate_mark){loss, 2 * loss - log(100)};
+        }
+        x.a.o.kl = most * most / 100;
+        best = least_cost(&x, 0, most);
+        rc = allocate_kl_solve(&x.a, x.class, &err);
+        none += best == UINT64_MAX;
+        assert_int_equal(rc, best == UINT64_MAX ? -1 : 0);
+        if (rc < 0) {
+            assert_int_equal(err.kind, ERR_USE);
+            continue;
+        }
+        assert_true(x.a.result.cost == best && x.a.budget == best);
+        assert_true(fabs(x.a.foreseen / (x.a.result.loss * x.a.result.loss / 100) - 1) < 1e-9);
+        assert_true(x.a.foreseen <= x.a.o.kl * (1 + 1e-9));
+    }
+    assert_true(none > 0 && none < 300);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_runner_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_runner_up),
+                                       cmocka_unit_test(test_max_kl)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,8 @@ struct candidate {
     const char *grid; /* of the list of grids */
     size_t linears;   /* seen so far, of the run */
     double loss, tokens;
-    uint64_t cost;
+    uint64_t cost; /* bits */
+    double scales;
 };
 
 /* Sites that get the same: one, or those of all experts of a block. */
@@ -31,16 +32,24 @@ struct unit {
     size_t items;
 };
 
+/* ln of the loss of a run, and of its measured divergence. */
+struct allocate_mark {
+    double loss, kl;
+};
+
 struct allocate {
     struct allocate_opts o;
-    char **run; /* [runs] names; owned */
+    char **run;                 /* [runs] names; owned */
+    struct allocate_mark *mark; /* [marks], by loss: measured runs, with --max-kl; owned */
+    size_t marks;
     size_t runs;
     char *model; /* that all are of; owned */
     struct unit *unit;
     size_t units, cap;
-    double weights; /* of all linears */
-    uint64_t budget;
-    size_t *choice; /* [units] item; owned */
+    double weights;  /* of all linears */
+    uint64_t budget; /* bits; with a share to quantize, weights that may be kept */
+    double foreseen; /* divergence of the choice; NAN: not asked for */
+    size_t *choice;  /* [units] item; owned */
     struct knapsack_result result;
     size_t *second; /* the same of the best choice but for that one; NULL: there is none; owned */
     struct knapsack_result runner_up;
@@ -48,6 +57,17 @@ struct allocate {
 };
 
 const char *allocate_score_name(enum allocate_score score);
+/* What a candidate of unit u takes of the budget. */
+uint64_t allocate_price(const struct allocate *a, const struct unit *u, const struct candidate *c);
+/* Bits of the whole model, and the sum of losses, as run r has it. */
+uint64_t allocate_run_cost(const struct allocate *a, size_t r);
+double allocate_run_loss(const struct allocate *a, size_t r);
+/* The best choice within a->budget into a->choice; the items are those that this budget leaves. */
+int allocate_solve(struct allocate *a, struct knapsack_class *class, struct err *e);
+/* allocate_kl.c: what was measured of the runs; the least budget whose best choice is foreseen to
+ * diverge by no more than a->o.kl, and that choice */
+int allocate_kl_read(struct allocate *a, struct err *e);
+int allocate_kl_solve(struct allocate *a, struct knapsack_class *class, struct err *e);
 /* allocate_random.c: in place of the best choice the best of some random ones; it is known that
  * there is one within the target */
 int allocate_random(struct allocate *a, struct err *e);

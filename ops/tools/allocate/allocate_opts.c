@@ -18,6 +18,14 @@ static const struct opt rows[] = {
              "counted",
      .min = .5, .max = 16},
     {"target-size", OPT_SIZE, AT(core.size), "BYTES", .help = "the same as bytes of those linears"},
+    {"target-qr", OPT_REAL, AT(core.qr), "SHARE",
+     .help = "the share of these weights that is quantized; the others stay as they are, at 16 "
+             "bits a weight",
+     .min = .001, .max = 1},
+    {"max-kl", OPT_REAL, AT(core.kl), "NATS",
+     .help = "as few bits as are foreseen to diverge no more, by the kept figures of the runs "
+             "(ptq eval --keep-figures)",
+     .min = 1e-9, .max = 1e3},
     {"score", OPT_CHOICE, AT(core.score), "NAME", .choices = scores, .def = "relative",
      .help = "what is to be least in sum: relative losses times the weights of the linears, losses "
              "as they are, the rounding of weights without the inputs, or that times the mean "
@@ -46,9 +54,17 @@ static int check(const struct stage *s, struct err *e)
 {
     const struct allocate_command *c = s->own;
 
-    if ((c->core.bpw > 0.0) == (c->core.size > 0))
-        return err_set(e, ERR_USE, "say either --target-bpw or --target-size");
-    return 0;
+    const int targets =
+        (c->core.bpw > 0.0) + (c->core.size > 0) + (c->core.qr > 0.0) + (c->core.kl > 0.0);
+
+    if (targets != 1)
+        return err_set(e, ERR_USE,
+                       "say one of --target-bpw, --target-size, --target-qr and --max-kl");
+    return c->core.kl > 0.0 && c->core.search == ALLOCATE_RANDOM
+               ? err_set(e, ERR_USE,
+                         "--search random: within a --target-bpw or --target-size, not "
+                         "for --max-kl")
+               : 0;
 }
 
 const struct stage_spec allocate_spec = {

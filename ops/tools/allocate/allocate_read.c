@@ -75,13 +75,18 @@ static int same_way(struct candidate *c, const struct journal_linear *l, const c
                    what, l->name);
 }
 
+static double groups_of(const struct journal_linear *l, double K)
+{
+    return (double)l->rows * (l->group < 0 ? 1.0 : ceil(K / (double)l->group));
+}
+
 static uint64_t bits_of(const struct journal_linear *l, double K)
 {
-    const double rows = (double)l->rows,
-                 groups = rows * (l->group < 0 ? 1.0 : ceil(K / (double)l->group));
+    const double weights = (double)l->rows * K;
 
-    return l->kept ? (uint64_t)(rows * K * KEPT_BITS)
-                   : (uint64_t)(rows * K * (double)l->bits + groups * (double)(16 + l->bits));
+    return l->kept
+               ? (uint64_t)(weights * KEPT_BITS)
+               : (uint64_t)(weights * (double)l->bits + groups_of(l, K) * (double)(16 + l->bits));
 }
 
 static double loss_of(const struct allocate *a, const struct journal_linear *l, double K)
@@ -128,6 +133,7 @@ static int add_site(struct allocate *a, size_t r, const struct journal_site *s, 
             return -1;
         c->loss += loss;
         c->cost += bits_of(l, K);
+        c->scales += l->kept ? 0.0 : groups_of(l, K);
         if (r == 0)
             u->weights += (double)l->rows * K;
         a->several_grids |=

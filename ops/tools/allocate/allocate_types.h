@@ -15,6 +15,8 @@ struct allocate_opts {
     enum allocate_score score;
     double bpw;    /* bits a weight of all linears; 0: not said */
     uint64_t size; /* bytes of all linears; 0: not said */
+    double qr;     /* share of the weights that is quantized, the others kept; 0: not said */
+    double kl;     /* the most divergence that may be foreseen; 0: not said */
     int protect;   /* the first and the last block get no fewer bits than the dearest run within
                       the target gives them */
     const char *site_weights; /* file; NULL: all 1 */
