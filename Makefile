@@ -144,7 +144,7 @@ install: all
 	install $(STAGE_BIN) $(FRONT_BIN) '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(wildcard stages/*/*.1 ops/tools/*/*.1 pipelines/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 $(wildcard pipelines/*.pipe) '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
-	install -m 755 pipelines/sweep '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
+	install -m 755 pipelines/sweep pipelines/sensitivity '$(DESTDIR)$(PREFIX)/share/ptqflow/pipelines'
 	install -m 644 $(wildcard ops/python/*.py) '$(DESTDIR)$(PREFIX)/share/ptqflow/python'
 	install -m 644 README.md CHANGELOG.md LICENSE common/wire/INTERFACES.md '$(DESTDIR)$(PREFIX)/share/doc/ptqflow'
 	'$(BIN)/ptq' completion bash >'$(BASH_DIR)/ptq'

@@ -138,12 +138,14 @@ struct move {
 
 static const struct move rotation = {.what = "a rotated model", .rotated = 1},
                          heavy = {.what = "the first token of a row times 16", .first_weight = 16},
-                         short_rows = {.what = "rows of 512", .length = 512},
+                         rows_512 = {.what = "rows of 512", .length = 512},
+                         rows_128 = {.what = "rows of 128", .length = 128},
                          qronos = {.what = "solver qronos", .solver = "qronos"},
                          narrow = {.what = "scales of the least square error", .fit = "mse"};
 
 /* In the order of what helped elsewhere: rotation where the grid is coarse, the first token where
- * it is not. Returns how many. */
+ * it is not; short rows have more of it, and on a fine grid the shortest were best. Returns how
+ * many. */
 static size_t moves_make(const struct best *x, const struct move *m[TRIALS_MAX])
 {
     const struct stage *s = route_stage(x->t, &solve_spec, 0);
@@ -157,19 +159,36 @@ static size_t moves_make(const struct best *x, const struct move *m[TRIALS_MAX])
 
     if (coarse && x->rotate)
         m[n++] = &rotation;
+    if (coarse && fit)
+        m[n++] = &narrow;
     if (coarse && solver)
         m[n++] = &qronos;
+    if (rows)
+        m[n++] = coarse ? &rows_512 : &rows_128;
     if (weight)
         m[n++] = &heavy;
+    if (!coarse && fit)
+        m[n++] = &narrow;
     if (!coarse && x->rotate)
         m[n++] = &rotation;
-    if (rows)
-        m[n++] = &short_rows;
     if (!coarse && solver)
         m[n++] = &qronos;
-    if (fit)
-        m[n++] = &narrow;
     return n;
+}
+
+/* Short rows that were kept have given the first token its weight. */
+static int needless(const struct best *x, const struct move *m)
+{
+    return m->first_weight > 0 && x->way.length > 0;
+}
+
+static size_t count_left(const struct best *x, const struct move *const *m, size_t n)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        left += !needless(x, m[i]);
+    return left;
 }
 
 /* 1: there is a rotated model, 0: this one cannot be rotated, -1. */
@@ -387,11 +406,13 @@ static int search(struct best *x, struct err *e)
         const double before = x->spent;
 
         if (x->spent - first + last > x->budget * x->plain) {
-            x->left_out = n - i;
+            x->left_out = count_left(x, m + i, n - i);
             log_info("%zu more trials would cost more than %g times the run: --budget allows more",
                      x->left_out, x->budget);
             break;
         }
+        if (needless(x, m[i]))
+            continue;
         if (try_move(x, m[i], e) < 0)
             return -1;
         last = x->spent > before ? x->spent - before : last;

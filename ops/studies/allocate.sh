@@ -5,13 +5,15 @@
 # for each target every way of choosing is measured, a random choice with three seeds. What is done is not done again: the command may be stopped
 # and given again. OUT/allocate.md is the table.
 #   PTQ_ALLOCATE_GROUP (64)  PTQ_ALLOCATE_TARGETS (2.8 3.8; what 3 and 4 bits in these groups take comes with them)
-#   PTQ_ALLOCATE_WAYS (relative loss round-off trace random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
+#   PTQ_ALLOCATE_WAYS (relative loss round-off trace site block random50 random; uniform comes with them)  PTQ_ALLOCATE_PROTECT (ends none)
+#   PTQ_ALLOCATE_DRAWS (3: of random)  PTQ_ALLOCATE_SENSE (512x8: windows and their number, of the calibration text, that site and block are measured on)
 #   PTQ_ALLOCATE_TOKENS (16384)  PTQ_ALLOCATE_LENGTH (512)  PTQ_ALLOCATE_WINDOWS (32)
 set -eu
-[ $# -ge 3 ] || { sed -n '3,9s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+[ $# -ge 3 ] || { sed -n '3,10s/^# \{0,1\}//p' "$0" >&2; exit 100; }
+here=$(cd "$(dirname "$0")" && pwd)
 ptq=$(cd "$1" && pwd)/ptq out=$2
 shift 2
-length=${PTQ_ALLOCATE_LENGTH:-512} group=${PTQ_ALLOCATE_GROUP:-64}
+length=${PTQ_ALLOCATE_LENGTH:-512} group=${PTQ_ALLOCATE_GROUP:-64} sense=${PTQ_ALLOCATE_SENSE:-512x8}
 mkdir -p "$out"
 [ -f "$out/cells.jsonl" ] || : >"$out/cells.jsonl"
 
@@ -37,6 +39,11 @@ cell() { # TARGET WAY SEED MORE...: options of allocate, or of the solver for th
         '{ $model, $target, $way, $seed, kld: .kld_mean, se: .kld_mean_se, dnll }' "$out/eval.json" >>"$out/cells.jsonl"
 }
 
+sense() { # site or block: what each costs the model alone, at 3 bits, on rows of the calibration text
+    [ -s "$out/$name-sense/weights-$1.jsonl" ] || PATH=$(dirname "$ptq"):$PATH PTQ_SENSE_WINDOW=${sense%x*} PTQ_SENSE_WINDOWS=${sense#*x} \
+        sh "$here/../../pipelines/sensitivity" "$model" "$out/$name.ptq" "$calib" "$out/$name-g$group-w3" "$out/$name-sense" "$1"
+}
+
 for job in "$@"; do
     model=${job%%=*} rest=${job#*=}
     calib=${rest%%=*} text=${rest#*=} name=$(basename "$model")
@@ -52,17 +59,26 @@ for job in "$@"; do
     cell "$three" uniform 0 --bits 3
     cell "$four" uniform 0 --bits 4
     for target in "$three" "$four" ${PTQ_ALLOCATE_TARGETS-2.8 3.8}; do
-        for way in ${PTQ_ALLOCATE_WAYS:-relative loss round-off trace random50 random}; do
+        for way in ${PTQ_ALLOCATE_WAYS:-relative loss round-off trace site block random50 random}; do
             case $way in
             random50) cell "$target" "best of 50 random" 0 --search random --trials 50 ;;
             random)
-                for seed in 1 2 3; do
+                seed=1
+                while [ "$seed" -le "${PTQ_ALLOCATE_DRAWS:-3}" ]; do
                     cell "$target" random $seed --search random --trials 1 --seed $seed
+                    seed=$((seed + 1))
+                done
+                ;;
+            site | block)
+                sense "$way"
+                for protect in ${PTQ_ALLOCATE_PROTECT:-ends none}; do
+                    [ "$protect" = none ] && says="KL by $way, no block protected" || says="KL by $way"
+                    cell "$target" "$says" 0 --site-weights "$out/$name-sense/weights-$way.jsonl" --protect "$protect"
                 done
                 ;;
             *)
                 for protect in ${PTQ_ALLOCATE_PROTECT:-ends none}; do
-                    [ $protect = none ] && says="$way, no block protected" || says=$way
+                    [ "$protect" = none ] && says="$way, no block protected" || says=$way
                     cell "$target" "$says" 0 --score "$way" --protect "$protect"
                 done
                 ;;
@@ -73,10 +89,12 @@ done
 jq -rs 'def short: . * 1e5 | round / 1e5 | tostring;
     "# Bits for every site, chosen in several ways", "",
     "Made by `ops/studies/allocate.sh`, which says what it can be told; do not edit. gptq of one recording; KL from the unquantized model, nats a",
-    "token. uniform: the same bits everywhere, where that is the target; random: the mean of three choices, the best of 50 by the relative loss.", "",
+    "token. uniform: the same bits everywhere, where that is the target; random: the mean of the choices, and the best of them as measured; the best of 50 is that by the",
+    "relative loss. KL by site (block): relative losses, weighed by what one site (block) alone costs the model at 3 bits, measured on the calibration text.", "",
     "| model | bits a weight | way | KL | against uniform |", "|---|---|---|---|---|",
     (group_by([.model, .target])[] | (map(select(.way == "uniform") | .kld) | .[0]) as $base |
-        group_by(.way) | map({ model: .[0].model, target: .[0].target, way: .[0].way, kld: (map(.kld) | add / length) }) | sort_by(.kld)[] |
+        group_by(.way) | map({ model: .[0].model, target: .[0].target, way: .[0].way, kld: (map(.kld) | add / length) },
+            if length > 1 then min_by(.kld) + { way: "best of \(length) \(.[0].way), measured" } else empty end) | sort_by(.kld)[] |
         "| \(.model) | \(.target | short) | \(.way) | \(.kld | short) | \(if $base then .kld / $base * 1000 | round / 1000 else "" end) |")' \
     "$out/cells.jsonl" >"$out/allocate.md"
 cat "$out/allocate.md"

@@ -70,10 +70,10 @@ best() { # MORE...
 @test "what few tokens leave in doubt, kept or not, is tried again on half of them" {
     run -0 ptq run best --model "$M" --data "$IDS" --out best --tokens 512 --length 64 --bits 3 --group 32 --held 512 --probe 64 --budget 100 --rotate no
     kl() { jq .kld_mean "best.best/trial-$1/.ptqflow/eval.jsonl"; }
-    # trials 1 and 2 are qronos and --fit mse; of one window, so that nothing is in doubt but by how little it changes
-    jq -n "$(kl 0) as \$kl | ($(kl 1) < .99 * \$kl) as \$solver | (if \$solver then $(kl 1) else \$kl end) as \$next | ($(kl 2) < .99 * \$next) as \$fit |
-        [ { name: \"solver qronos\", kept: \$solver, gain: (\$kl / $(kl 1) | log) },
-          { name: \"scales of the least square error\", kept: \$fit, gain: (\$next / $(kl 2) | log) } ] |
+    # trials 1 and 2 are --fit mse and qronos; of one window, so that nothing is in doubt but by how little it changes
+    jq -n "$(kl 0) as \$kl | ($(kl 1) < .99 * \$kl) as \$fit | (if \$fit then $(kl 1) else \$kl end) as \$next | ($(kl 2) < .99 * \$next) as \$solver |
+        [ { name: \"scales of the least square error\", kept: \$fit, gain: (\$kl / $(kl 1) | log) },
+          { name: \"solver qronos\", kept: \$solver, gain: (\$next / $(kl 2) | log) } ] |
         map(select(.gain | fabs <= (1.1 | log))) | sort_by(.gain | fabs)" >close
     [ "$(grep -c ', half of the tokens |' best/README.md)" = "$(jq 'if length > 0 then length + 1 else 0 end' close)" ]
     jq -r '.[] | "| \(if .kept then "without " else "" end)\(.name), half of the tokens |"' close >rows

@@ -98,6 +98,31 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     rm -r w2/.ptqflow/eval.jsonl w3/.ptqflow/eval.jsonl
 }
 
+@test "what a site, or a block, costs the model alone becomes the weight of its losses" {
+    sense() { # BY
+        PTQ_SENSE_ONLY='b1*' PTQ_SENSE_WINDOW=128 PTQ_SENSE_WINDOWS=2 sh "$BATS_TEST_DIRNAME/../../pipelines/sensitivity" "$M" p.ptq "$M/eval.jsonl" w2 sense "$1"
+    }
+    sense block
+    sense site
+    [ "$(jq -r .name sense/block.jsonl)" = b1 ]
+    [ "$(jq -r .name sense/site.jsonl | tr '\n' ' ')" = 'b1.attn.o b1.attn.qkv b1.mlp.down b1.mlp.up ' ]
+    # with all of its sites a block loses more than with one of them; the scores of those measured are their divergences
+    jq -es '(.[0].kld) as $all | all(.[1:][]; .kld > 0 and .kld < $all)' sense/block.jsonl sense/site.jsonl
+    for by in site block; do
+        jq -es --slurpfile kl sense/$by.jsonl --slurpfile run <(jq -c 'select(.record == "site") | .inputs as $K |
+                { block, site, loss: (.linears | map(.rel_loss * .rows * $K) | add) }' w2/.ptqflow/journal.jsonl) '
+            [ .[] as $w | $run[] | select(.block == $w.block and .site == $w.site) | .loss * $w.weight * (if .block == 1 then 1 else 0 end) ] | add / ($kl | map(.kld) | add) - 1 |
+            fabs < 1e-9' sense/weights-$by.jsonl
+    done
+    # the others have the mean weight
+    [ "$(jq -s 'length' sense/weights-site.jsonl) $(jq -s '[.[] | select(.block != 1).weight] | unique | length' sense/weights-site.jsonl)" = '24 1' ]
+    ptq allocate --target-bpw 3 --site-weights sense/weights-site.jsonl --json w2 w3 w4 | jq -e '.bpw <= 3 and .bpw > 2.9'
+    before=$(cat sense/site.jsonl)
+    sense site # all is there
+    [ "$before" = "$(cat sense/site.jsonl)" ] && [ ! -e sense/one ]
+    run -100 sense layer
+}
+
 @test "a sweep makes each point once, and a point alone" {
     S=${PTQ_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/data
     [ -d "$S/tinystories-656k" ] || skip "PTQ_SHARED has no tinystories-656k"
