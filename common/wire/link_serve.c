@@ -230,6 +230,16 @@ static void absent_take(struct sock *s, struct peer *p)
     p->given_up = 0;
 }
 
+/* Of our end, or of that of the one whose place we have taken: that is none of ours. */
+static void ack_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    int64_t count;
+
+    if (p->end_sent && json_as_int(json_get(m->meta, "count"), &count) == 0 &&
+        count == (int64_t)p->count)
+        state_set(s, p, PEER_ENDED);
+}
+
 static void message_take(struct sock *s, struct peer *p, struct msg *m)
 {
     p->heard = s->now;
@@ -243,8 +253,8 @@ static void message_take(struct sock *s, struct peer *p, struct msg *m)
         p->ack_due = 1; /* the first was lost */
     else if (p->state != PEER_READY)
         absent_take(s, p);
-    else if (m->kind == MSG_ACK && p->end_sent)
-        state_set(s, p, PEER_ENDED);
+    else if (m->kind == MSG_ACK && s->l.dir == LINK_OUT)
+        ack_take(s, p, m);
     else if (m->kind == MSG_CREDIT && s->l.dir == LINK_OUT) {
         p->worked = s->now;
         credit_take(s, p, m);

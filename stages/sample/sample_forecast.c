@@ -12,11 +12,11 @@
 #include "sample_images.h"
 
 #define OWN (5 * FORECAST_MIB)
-#define OF_TOKEN 5                  /* its id, its role */
-#define TEXT_SHORT (256 << 10)      /* bytes: nothing beside the rest */
-#define OF_TOKENIZER 6.3            /* a byte of tokenizer.json, read and indexed */
-#define LOOK 16                     /* chunks of the data whose pictures are looked at */
-#define DECODING (2 * FORECAST_MIB) /* what the libraries of pictures take with their programs */
+#define OF_TOKEN 5                    /* its id, its role */
+#define TEXT_SHORT (256 << 10)        /* bytes: nothing beside the rest */
+#define OF_TOKENIZER 6.3              /* a byte of tokenizer.json, read and indexed */
+#define LOOK 16                       /* chunks of the data whose pictures are looked at */
+#define DECODING (0.5 * FORECAST_MIB) /* what the libraries of pictures take */
 
 /* The different lengths of rows, and the longest. */
 static void count_lengths(const struct sample_opts *o, size_t context, struct forecast *f)
