@@ -66,10 +66,10 @@ static int check_solvers(const struct route *t, const struct forecast *all, doub
 
     for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
         const double buffers = (double)s->threads * (double)BLAS_BUFFER + stacks(s->threads);
+        const struct solve_opts *o = &((const struct solve_command *)s->own)->core;
         uint64_t bytes = 0;
 
-        if (all && solve_forecast_memory(((const struct solve_command *)s->own)->core.solver, all,
-                                         &bytes, e) < 0)
+        if (all && solve_forecast_memory(o, o->solver, all, &bytes, e) < 0)
             return -1;
         if (fits(name_of(t, s), own + buffers + (double)bytes, limit, e) < 0)
             return -1;

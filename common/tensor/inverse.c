@@ -7,11 +7,55 @@
 #include "inverse.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "blas.h"
 
 #define FLOOR_STEPS 6
+#define LARGE ((size_t)16 << 10)
 
 static const double ladder[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5};
+
+/* n bytes become 0. Whole pages of a large piece go back to the system. */
+static void clear(void *p, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = p;
+    size_t before = (page - (uintptr_t)at % page) % page, whole;
+
+    if (n < LARGE) {
+        memset(at, 0, n);
+        return;
+    }
+    before = before < n ? before : n;
+    whole = (n - before) / page * page;
+    if (whole && madvise(at + before, whole, MADV_DONTNEED) != 0)
+        memset(at + before, 0, whole);
+    memset(at, 0, before);
+    memset(at + before + whole, 0, n - before - whole);
+}
+
+/* The lower triangle of U, reversed, becomes the upper one: two rows at a time, which change places
+ * and let go of what they had. */
+static void reverse(size_t K, double *U)
+{
+    for (size_t a = 0; a < (K + 1) / 2; a++) {
+        const size_t z = K - 1 - a;
+        double *first = U + a * K, *last = U + z * K;
+        const double corner = first[a];
+
+        first[a] = last[z];
+        last[z] = corner;
+        for (size_t b = 0; b < a; b++)
+            last[K - 1 - b] = first[b];
+        for (size_t b = 0; b < z && a < z; b++)
+            first[K - 1 - b] = last[b];
+        clear(first, a * sizeof *first);
+        clear(last, z * sizeof *last);
+    }
+}
 
 /* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not
  * definite, -1: error. */
@@ -21,11 +65,13 @@ static int try_factor(size_t K, const double *H, const double *diag, const size_
     int rc;
 
     for (size_t a = 0; a < K; a++) {
-        const double *row = H + order[K - 1 - a] * K;
+        const size_t i = order[K - 1 - a];
         double *out = U + a * K;
-        for (size_t b = 0; b < a; b++)
-            out[b] = row[order[K - 1 - b]];
-        out[a] = fmax(diag[order[K - 1 - a]], least) + add;
+        for (size_t b = 0; b < a; b++) {
+            const size_t j = order[K - 1 - b];
+            out[b] = i > j ? H[i * K + j] : H[j * K + i];
+        }
+        out[a] = fmax(diag[i], least) + add;
     }
     rc = blas_potrf(K, U, K);
     if (rc < 0)
@@ -38,11 +84,7 @@ static int try_factor(size_t K, const double *H, const double *diag, const size_
         for (size_t b = 0; b <= a; b++)
             if (!isfinite(U[a * K + b]))
                 return 0;
-    for (size_t i = 0, n = K * K; i < n / 2; i++) {
-        const double t = U[i];
-        U[i] = U[n - 1 - i];
-        U[n - 1 - i] = t;
-    }
+    reverse(K, U);
     return 1;
 }
 

@@ -24,7 +24,7 @@ static int is_ipc(const struct sock *s)
 static int probe_make(struct sock *s, unsigned char handle[SHARE_HANDLE])
 {
     if (!s->probe.data) {
-        if (!(s->probe.data = share_probe(sizeof s->instance, &s->probe.owner)))
+        if (!(s->probe.data = s->probe.owner = share_probe(sizeof s->instance)))
             return 0;
         s->probe.bytes = sizeof s->instance;
         s->probe.release = share_free;

@@ -118,32 +118,12 @@ int msg_add(struct msg *m, struct tensor *t, struct err *e)
     return 0;
 }
 
-/* Memory of its own: where another process may read it, if that is to be had. */
-static int tensor_make(struct tensor *t, const char *name, enum dtype dtype, int ndim,
-                       const uint64_t *shape, struct err *e)
-{
-    size_t bytes;
-    void *data, *owner;
-
-    if (tensor_measure(dtype, ndim, shape, name, NULL, &bytes, e) < 0)
-        return -1;
-    if (!(data = share_alloc(bytes, &owner)))
-        return tensor_alloc(t, name, dtype, ndim, shape, e);
-    if (tensor_borrow(t, name, dtype, ndim, shape, data, e) < 0) {
-        share_free(owner);
-        return -1;
-    }
-    t->release = share_free;
-    t->owner = owner;
-    return 0;
-}
-
 void *msg_add_new(struct msg *m, const char *name, enum dtype dtype, int ndim,
                   const uint64_t *shape, struct err *e)
 {
     struct tensor t;
 
-    if (tensor_make(&t, name, dtype, ndim, shape, e) < 0)
+    if (share_tensor(&t, name, dtype, ndim, shape, e) < 0)
         return NULL;
     if (msg_add(m, &t, e) < 0) {
         tensor_release(&t);

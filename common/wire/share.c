@@ -141,7 +141,7 @@ void share_begin(void)
     pthread_mutex_unlock(&mu);
 }
 
-static void *take(size_t bytes, int ask, void **owner)
+static void *take(size_t bytes, int ask)
 {
     const size_t page = HEAD, whole = (bytes + page - 1) / page * page;
     struct block *b = NULL;
@@ -152,48 +152,77 @@ static void *take(size_t bytes, int ask, void **owner)
     if (begun || !ask)
         b = block_take(whole);
     pthread_mutex_unlock(&mu);
-    *owner = b;
     return b ? b->at + HEAD : NULL;
 }
 
-void *share_alloc(size_t bytes, void **owner)
+void *share_alloc(size_t bytes)
 {
-    return bytes < SHARE_LEAST ? NULL : take(bytes, 1, owner);
+    return bytes < SHARE_LEAST ? NULL : take(bytes, 1);
 }
 
-void *share_probe(size_t bytes, void **owner)
+void *share_probe(size_t bytes)
 {
-    return take(bytes, 0, owner);
+    return take(bytes, 0);
 }
 
-void share_free(void *owner)
+void *share_raw(size_t bytes, struct err *e)
 {
-    struct block *b = owner;
+    void *data = share_alloc(bytes);
 
-    if (!b)
-        return;
-    pthread_mutex_lock(&mu);
-    b->idle = 1;
+    return data ? data : mem_raw(bytes, 1, e);
+}
+
+/* Under mu: the block that is out and whose elements begin here; BLOCKS: there is none. */
+static size_t block_at(const void *data)
+{
     for (size_t i = 0; i < count; i++)
-        if (blocks[i] == b && idle_bytes() > IDLE_BYTES) {
+        if (!blocks[i]->idle && data == blocks[i]->at + HEAD)
+            return i;
+    return BLOCKS;
+}
+
+void share_free(void *data)
+{
+    size_t i;
+
+    pthread_mutex_lock(&mu);
+    if ((i = block_at(data)) < BLOCKS) {
+        blocks[i]->idle = 1;
+        if (idle_bytes() > IDLE_BYTES)
             block_drop(i);
-            break;
-        }
+    }
     pthread_mutex_unlock(&mu);
+    if (i == BLOCKS)
+        free(data);
+}
+
+int share_tensor(struct tensor *t, const char *name, enum dtype dtype, int ndim,
+                 const uint64_t *shape, struct err *e)
+{
+    if (tensor_borrow(t, name, dtype, ndim, shape, NULL, e) < 0)
+        return -1;
+    if (!(t->data = share_raw(t->bytes, e))) {
+        memset(t, 0, sizeof *t);
+        return err_prefix(e, "tensor '%s'", name);
+    }
+    t->release = share_free;
+    t->owner = t->data;
+    return 0;
 }
 
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE])
 {
-    int found = 0;
+    int found;
+    size_t i;
 
     pthread_mutex_lock(&mu);
-    for (size_t i = 0; i < count && !found; i++) {
+    i = block_at(data);
+    found = i < BLOCKS && bytes <= blocks[i]->bytes;
+    if (found) {
         const struct block *b = blocks[i];
         const uint64_t x[] = {(uint64_t)b->fd, b->node, b->use};
 
-        found = !b->idle && data == b->at + HEAD && bytes <= b->bytes;
-        if (found)
-            memcpy(handle, x, SHARE_HANDLE);
+        memcpy(handle, x, SHARE_HANDLE);
     }
     pthread_mutex_unlock(&mu);
     return found;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 #include "../base/err.h"
+#include "../tensor/tensor.h"
 #include "frame_part.h"
 
 #define SHARE_LEAST ((size_t)64 << 10) /* smaller tensors are copied sooner than mapped */
@@ -20,12 +21,18 @@
 
 /* From now on share_alloc gives blocks: somebody has read one. */
 void share_begin(void);
-/* A block of at least so many bytes, aligned to a page, for share_free(*owner). NULL: there is
- * none to be had (before share_begin, too many are out, the system refuses): take other memory. */
-void *share_alloc(size_t bytes, void **owner);
+/* A block of at least so many bytes, aligned to a page, for share_free. NULL: there is none to be
+ * had (before share_begin, too many are out, the system refuses): take other memory. */
+void *share_alloc(size_t bytes);
 /* The same, whether it began or not: for what is to be read first. */
-void *share_probe(size_t bytes, void **owner);
-void share_free(void *owner);
+void *share_probe(size_t bytes);
+/* A block, or memory as mem_raw gives it. */
+void *share_raw(size_t bytes, struct err *e);
+/* Of any of these. */
+void share_free(void *data);
+/* As tensor_alloc, in memory of share_raw: for what is to be sent. */
+int share_tensor(struct tensor *t, const char *name, enum dtype dtype, int ndim,
+                 const uint64_t *shape, struct err *e);
 /* 1: data lies at the start of a block that has so many bytes, and its handle is told; 0: not. */
 int share_find(const void *data, size_t bytes, unsigned char handle[SHARE_HANDLE]);
 

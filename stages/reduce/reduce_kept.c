@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "../../common/wire/share.h"
 
 void kept_release(struct kept *x)
 {
@@ -111,7 +112,7 @@ static int move_slab(struct msg *m, const char *name, int ndim, const uint64_t *
         return 0;
     if (tensor_borrow(&t, name, DT_F64, ndim, shape, (*x)->at, e) < 0)
         return -1;
-    t.release = free;
+    t.release = share_free;
     t.owner = slab_take(x);
     if (msg_add(m, &t, e) == 0)
         return 0;

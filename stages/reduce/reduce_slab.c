@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/base/spill.h"
+#include "../../common/wire/share.h"
 
 /* for the next lane, S and D of three sets: new memory costs more than adding up where sites are
  * small */
@@ -60,7 +61,7 @@ static uint64_t bytes_of(size_t count)
 static void memory_free(struct slabs *a, double *x, size_t count)
 {
     a->held -= bytes_of(count);
-    free(x);
+    share_free(x);
 }
 
 /* The memory of a slab is not needed by it any more. */
@@ -171,7 +172,7 @@ static double *memory_for(struct slabs *a, size_t count, struct err *e)
         else if (park(a, victim, e) < 0)
             return NULL;
     }
-    double *x = mem_raw(count, sizeof *x, e);
+    double *x = share_raw(count * sizeof *x, e);
 
     a->held += x ? bytes_of(count) : 0;
     if (a->held > a->most)

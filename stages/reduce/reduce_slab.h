@@ -48,7 +48,7 @@ void slab_leave(struct slab *x);
 /* *to += *from, element by element, wherever they lie; *to NULL: moved to this home. *from is
  * consumed. */
 int slab_merge(struct slab **to, struct slab **from, const struct slab_home *home, struct err *e);
-/* The array of one in use becomes the caller's (free), the slab goes. */
+/* The array of one in use becomes the caller's (share_free), the slab goes. */
 double *slab_take(struct slab **x);
 void slab_destroy(struct slab **x); /* accepts NULL */
 

@@ -54,7 +54,8 @@ static double *class_h(struct work *w, size_t c, struct err *e)
         .S = &kept, .tokens = w->v.classes[c].tokens, .sum_w = w->v.classes[c].sum_w};
     double *H = NULL, *D = NULL;
 
-    if (expand_sums(w->problem, w->v.K, &s, &H, &D, e) == 0 && permute_square(w, H, e) == 0)
+    if (expand_sums(w->problem, w->v.K, &s, EXPAND_WHOLE, &H, &D, e) == 0 &&
+        permute_square(w, H, e) == 0)
         return H;
     free(H);
     return NULL;

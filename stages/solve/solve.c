@@ -9,7 +9,8 @@
  * under the H that a solver worked with flatters it. With --refit the winner then solves the
  * site again, with the held-out sums added to the others: all data, as if it had been alone.
  * Memory: S is freed once H is expanded, so with K inputs about 2 K^2 doubles are alive while a
- * solver works (one more with D, another with GPTAQ's term; a contest has two more). */
+ * solver works (one more with D, another with GPTAQ's term; a contest has two more); half of that
+ * where of H and its factor only triangles are read (expand_for). */
 #include "solve.h"
 
 #include <math.h>
@@ -168,11 +169,21 @@ static void drop_rest(struct work *w)
             expand_drop(w->problem, rest[i]);
 }
 
+/* How much of H is read, by these solvers and by what else they were asked for. */
+static enum expand_how expand_for(const struct work *w)
+{
+    int whole = w->contest;
+
+    for (size_t i = 0; i < w->nparts; i++)
+        whole |= !solver_half(&w->part[i].o, w->part[i].list.name[0]);
+    return whole ? EXPAND_WHOLE : EXPAND_HALF;
+}
+
 static int expand_main(struct work *w, struct err *e)
 {
     if (w->nmix)
         return expand_mix(w->problem, w->v.K, w->mix, w->nmix, w->sums.sum_w, &w->H, &w->D, e);
-    return expand_sums(w->problem, w->v.K, &w->sums, &w->H, &w->D, e);
+    return expand_sums(w->problem, w->v.K, &w->sums, expand_for(w), &w->H, &w->D, e);
 }
 
 static int expand(struct work *w, struct err *e)
@@ -180,7 +191,7 @@ static int expand(struct work *w, struct err *e)
     if (w->nparts && expand_main(w, e))
         return -1;
     if (w->contest && w->v.hold.S && w->v.hold.sum_w > 0 &&
-        expand_sums(w->problem, w->v.K, &w->v.hold, &w->hold_H, &w->hold_D, e))
+        expand_sums(w->problem, w->v.K, &w->v.hold, EXPAND_WHOLE, &w->hold_H, &w->hold_D, e))
         return -1;
     drop_rest(w);
     return permute_problem(w, e);

@@ -28,10 +28,13 @@ void expand_drop(struct msg *m, const struct tensor *t)
         }
 }
 
-static void mirror(size_t K, double *H)
+_Static_assert(EXPAND_BLOCK % MIRROR == 0, "blocks on the diagonal are mirrored whole");
+
+static void mirror(size_t K, enum expand_how how, double *H)
 {
     for (size_t i0 = 0; i0 < K; i0 += MIRROR)
-        for (size_t j0 = 0; j0 <= i0; j0 += MIRROR)
+        for (size_t j0 = how == EXPAND_HALF ? i0 / EXPAND_BLOCK * EXPAND_BLOCK : 0; j0 <= i0;
+             j0 += MIRROR)
             for (size_t i = i0; i < K && i < i0 + MIRROR; i++)
                 for (size_t j = j0; j < i && j < j0 + MIRROR; j++)
                     H[j * K + i] = H[i * K + j];
@@ -57,7 +60,7 @@ static void add_parts(const struct expand_part *part, size_t parts, int drift, s
 }
 
 static int expand_h(struct msg *m, size_t K, const struct expand_part *part, size_t parts,
-                    double sum_w, double *H, double *scratch, struct err *e)
+                    double sum_w, enum expand_how how, double *H, double *scratch, struct err *e)
 {
     const double scale = sum_w > 0.0 ? 1.0 / sum_w : 1.0;
     size_t at = 0;
@@ -72,7 +75,7 @@ static int expand_h(struct msg *m, size_t K, const struct expand_part *part, siz
             return err_set(e, ERR_USE, "%s: tensor '%s'[%zu,%zu] is negative: not a sum of squares",
                            m->id, part[0].S->name, i, i);
     }
-    mirror(K, H);
+    mirror(K, how, H);
     return 0;
 }
 
@@ -85,12 +88,12 @@ static int square_alloc(const struct msg *m, size_t K, double **to, struct err *
     return (*to = mem_raw(cells, sizeof **to, e)) ? 0 : -1;
 }
 
-int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, double **H, double **D,
-                struct err *e)
+int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expand_how how,
+                double **H, double **D, struct err *e)
 {
     const struct expand_part all = {s->S, s->D, 1.0};
 
-    if (square_alloc(m, K, H, e) || expand_h(m, K, &all, 1, s->sum_w, *H, NULL, e))
+    if (square_alloc(m, K, H, e) || expand_h(m, K, &all, 1, s->sum_w, how, *H, NULL, e))
         return -1;
     expand_drop(m, s->S);
     if (!s->D || s->sum_w == 0)
@@ -112,7 +115,8 @@ int expand_mix(struct msg *m, size_t K, const struct expand_part *part, size_t n
 
     for (size_t p = 0; p < n; p++)
         with_d &= part[p].D != NULL;
-    if (!scratch || square_alloc(m, K, H, e) || expand_h(m, K, part, n, sum_w, *H, scratch, e) ||
+    if (!scratch || square_alloc(m, K, H, e) ||
+        expand_h(m, K, part, n, sum_w, EXPAND_WHOLE, *H, scratch, e) ||
         (with_d && square_alloc(m, K, D, e)))
         goto out;
     for (size_t i = 0; with_d && i < K; i++) {

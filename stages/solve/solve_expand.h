@@ -15,10 +15,15 @@ struct expand_part {
     double factor;
 };
 
+/* What of H is filled in. HALF: the lower triangle, and the blocks of EXPAND_BLOCK columns on the
+ * diagonal whole; the rest is not touched, and takes no memory where H is large. */
+enum expand_how { EXPAND_WHOLE, EXPAND_HALF };
+#define EXPAND_BLOCK 128
+
 /* H [K,K] = S / sum w from one triangle, D [K,K] = D / sum w (NULL when the sums hold none). The
  * raw sums are freed as soon as they are read. Without tokens: H as it is, no D. */
-int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, double **H, double **D,
-                struct err *e);
+int expand_sums(struct msg *m, size_t K, const struct problem_sums *s, enum expand_how how,
+                double **H, double **D, struct err *e);
 /* The same from the sum of n parts, in their order, over sum_w, which may not be 0; D when each
  * part has one. The parts are not freed. */
 int expand_mix(struct msg *m, size_t K, const struct expand_part *part, size_t n, double sum_w,

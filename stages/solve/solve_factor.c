@@ -50,8 +50,6 @@ struct factor *factor_open(const struct solve_opts *o, size_t K, const double *H
     if (solve_order(o, K, H, diag, f->order, p, e) ||
         damp_factor(o, K, H, diag, f->order, f->U, st, e))
         goto out;
-    for (size_t i = 1; i < K; i++)
-        memset(f->U + i * K, 0, i * sizeof *f->U);
     if (o->dead == DEAD_ZERO && st->dead)
         f->sweep.clear = f->dead;
     if (!st->fallback || *st->fallback != 'r') {

@@ -15,6 +15,7 @@
 /* of a thread, with a factor and without */
 #define TILES_FACTOR 5
 #define TILES 3
+#define PAGE 4096.0
 
 double solve_forecast_flops(double outputs, double inputs)
 {
@@ -62,27 +63,37 @@ static void held_by(const char *name, int with_d, double *squares, double *copie
     *copies = fmax(s->copies, copied);
 }
 
+/* Of a square of which one triangle is touched: pages are, and rows end within one. */
+static double half_square(const struct forecast *f)
+{
+    return fmin(forecast_square(f), forecast_triangle(f) + PAGE * f->inputs);
+}
+
 /* All contenders of a --solver: what is alive while they work. */
-static double alive(const struct contenders *c, const struct forecast *f)
+static double alive(const struct solve_opts *o, const struct contenders *c,
+                    const struct forecast *f)
 {
     const double tile = SOLVE_TILE * sizeof(double) * f->inputs * forecast_threads(f, f->solvers);
     const int sums = (f->dual ? 2 : 1) * (c->contest && f->holds_out ? 2 : 1); /* H and D */
-    double squares = 0, copies = 0, own, copied;
+    const double saved = forecast_square(f) - half_square(f);
+    double squares = 0, copies = 0, own, copied, halves;
 
     for (size_t i = 0; i < c->count; i++) {
         held_by(c->name[i], f->dual, &own, &copied);
         squares = fmax(squares, own);
         copies = fmax(copies, copied);
     }
-    return forecast_square(f) * (squares + sums) + copies * sizeof(double) * f->linear +
-           forecast_source(f) + f->weights * (c->contest ? 2 : 1) + /* codes */
+    halves = !c->contest && solver_half(o, c->name[0]) ? squares + 1 : 0; /* H is the one more */
+    return forecast_square(f) * (squares + sums) - halves * saved +
+           copies * sizeof(double) * f->linear + forecast_source(f) +
+           f->weights * (c->contest ? 2 : 1) + /* codes */
            (squares > 0 ? TILES_FACTOR * tile + FACTOR : TILES * tile);
 }
 
 /* A problem as it comes, while squares are made of it (half of the first before S goes, the
  * second beside D); or what is alive afterwards. */
-int solve_forecast_memory(const char *solver, const struct forecast *f, uint64_t *bytes,
-                          struct err *e)
+int solve_forecast_memory(const struct solve_opts *o, const char *solver, const struct forecast *f,
+                          uint64_t *bytes, struct err *e)
 {
     const double square = forecast_square(f), triangle = forecast_triangle(f);
     const double opening =
@@ -94,6 +105,6 @@ int solve_forecast_memory(const char *solver, const struct forecast *f, uint64_t
     if (contenders_parse(solver, &c, e) < 0)
         return -1;
     *bytes = (uint64_t)(OWN + forecast_threads(f, f->solvers) * THREAD +
-                        fmax(alive(&c, f) + f->apart, opening));
+                        fmax(alive(o, &c, f) + f->apart, opening));
     return 0;
 }

@@ -6,10 +6,10 @@
 #include "../../common/run/forecast.h"
 #include "solve_opts.h"
 
-/* *bytes: peak with this --solver, all its contenders, beyond the program. *f: with chunks, rows
- * and sums. -1: there is no such solver. */
-int solve_forecast_memory(const char *solver, const struct forecast *f, uint64_t *bytes,
-                          struct err *e);
+/* *bytes: peak with these options but this --solver, all its contenders, beyond the program. *f:
+ * with chunks, rows and sums. -1: there is no such solver. */
+int solve_forecast_memory(const struct solve_opts *o, const char *solver, const struct forecast *f,
+                          uint64_t *bytes, struct err *e);
 /* 1: a solver of *o or of its overrides needs the full-precision stream; 0; -1: a solver that
  * there is not. */
 int solve_forecast_dual(const struct solve_opts *o, struct err *e);

@@ -8,11 +8,12 @@
 #include <string.h>
 #include "../../common/base/mem.h"
 #include "../../common/tensor/blas.h"
+#include "solve_expand.h"
 #include "solve_grid.h"
 #include "solve_tile.h"
 
 #define R SOLVE_TILE
-#define BLOCK 128
+#define BLOCK EXPAND_BLOCK /* what H is there for, at least */
 
 struct loss_terms {
     double e, w, cross; /* tr(E H E'), tr(W H W'), tr(W D E') of a tile */

@@ -132,6 +132,7 @@ struct solver {
     /* Memory while it works, beside H and D: matrices of [K,K] f64, further ones when the problem
      * has D, and copies of a linear in f64. Of a solver before another: without the other's. */
     unsigned squares, squares_with_d, copies;
+    int half; /* it reads the lower triangle of H alone, and of its own square makes one */
     /* Factorisations of H are shared by the linears of a site: prepare once, solve each, release.
      */
     int (*prepare)(const struct solve_opts *o, size_t K, const double *H, const double *D,
@@ -141,6 +142,9 @@ struct solver {
     void (*release)(void *state);
 };
 
+/* 1: with these options the solver of this name, and what else they ask for, read the lower
+ * triangle of H alone; H need not have another (EXPAND_HALF). */
+int solver_half(const struct solve_opts *o, const char *name);
 /* By the name of one solver; of "qep+gptq" the part before the plus. NULL: unknown. */
 const struct solver *solver_find(const char *name);
 /* What stands behind the plus ("gptq" for "qep" alone); NULL for a solver that stands alone. */

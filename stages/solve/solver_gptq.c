@@ -16,6 +16,7 @@ const struct solver solver_gptq = {
     .takes = SOLVER_SWEEP_OPTIONS,
     .needs = SOLVER_NEEDS_H,
     .squares = 1,
+    .half = 1,
     .prepare = factor_prepare,
     .solve = factor_solve,
     .release = factor_release,

@@ -33,6 +33,14 @@ const struct solver *solver_find(const char *name)
     return NULL;
 }
 
+int solver_half(const struct solve_opts *o, const char *name)
+{
+    const struct solver *s = solver_find(name);
+
+    return s && s->half && o->fit != FIT_HESSIAN && !(o->refine > 0) && o->order != ORDER_PIVOT &&
+           !o->desc_act && !o->refit;
+}
+
 const char *solver_inner(const char *name)
 {
     const char *plus = strchr(name, '+');

@@ -37,6 +37,7 @@ const struct solver solver_rtn = {
     .name = "rtn",
     .about = "round to nearest: no Hessian, the reference for the others",
     .needs = 0,
+    .half = 1,
     .prepare = prepare,
     .solve = solve,
     .release = release,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "../../common/wire/share.h"
 #include "solve_loss.h"
 #include "solve_refine.h"
 
@@ -20,7 +21,7 @@ static void *result_alloc(struct tensor *t, const char *name, const char *part, 
         err_set(e, ERR_USE, "tensor name '%s' is too long", name);
         return NULL;
     }
-    return tensor_alloc(t, full, type, 2, shape, e) ? NULL : t->data;
+    return share_tensor(t, full, type, 2, shape, e) ? NULL : t->data;
 }
 
 int work_is_asym(const struct work *w)

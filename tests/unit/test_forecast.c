@@ -98,12 +98,14 @@ static struct reduce_forecast reduce_of(const struct reduce_command *c, struct f
     return x;
 }
 
+static const struct solve_opts plain;
+
 static uint64_t solve_of(const char *solver, const struct forecast *f)
 {
     uint64_t bytes = 0;
     struct err e = {0};
 
-    assert_int_equal(solve_forecast_memory(solver, f, &bytes, &e), 0);
+    assert_int_equal(solve_forecast_memory(&plain, solver, f, &bytes, &e), 0);
     return bytes;
 }
 
@@ -145,12 +147,12 @@ static void bad_stages(void **state)
 
     (void)state;
     assert_int_equal(forward_forecast_rows(&odd, &f, &e), -1);
-    assert_int_equal(solve_forecast_memory("nosuch", &f, &bytes, &e), -1);
-    assert_int_equal(solve_forecast_memory(NULL, &f, &bytes, &e), -1);
+    assert_int_equal(solve_forecast_memory(&plain, "nosuch", &f, &bytes, &e), -1);
+    assert_int_equal(solve_forecast_memory(&plain, NULL, &f, &bytes, &e), -1);
     f.forwards = f.solvers = 0;
     assert_int_equal(forward_forecast_make(&forward, &config, &f, &x, &e), -1);
     assert_int_equal(reduce_forecast_make(&reduce, &f, &y, &e), -1);
-    assert_int_equal(solve_forecast_memory("gptq", &f, &bytes, &e), -1);
+    assert_int_equal(solve_forecast_memory(&plain, "gptq", &f, &bytes, &e), -1);
     f = usual(0);
     f.lanes = 0;
     assert_int_equal(forward_forecast_make(&forward, &config, &f, &x, &e), -1);

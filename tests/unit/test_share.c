@@ -19,9 +19,9 @@
 
 #define MIB ((size_t)1 << 20)
 
-static char *block(size_t bytes, int fill, void **owner, unsigned char handle[SHARE_HANDLE])
+static char *block(size_t bytes, int fill, unsigned char handle[SHARE_HANDLE])
 {
-    char *at = share_alloc(bytes, owner);
+    char *at = share_alloc(bytes);
 
     assert_non_null(at);
     assert_int_equal((uintptr_t)at % 4096, 0);
@@ -53,22 +53,26 @@ static void refused_with(const unsigned char handle[SHARE_HANDLE], int i, uint64
 
 static void test_not_before(void **state)
 {
-    void *owner = &owner;
     unsigned char handle[SHARE_HANDLE];
+    struct err e = {0};
     char *at;
 
     (void)state;
-    assert_null(share_alloc(MIB, &owner));
-    at = share_probe(16, &owner); /* to find out whether it can be read */
+    assert_null(share_alloc(MIB));
+    at = share_raw(MIB, &e); /* other memory */
+    assert_non_null(at);
+    assert_int_equal(share_find(at, 16, handle), 0);
+    share_free(at);
+    at = share_probe(16); /* to find out whether it can be read */
     assert_non_null(at);
     assert_int_equal(share_find(at, 16, handle), 1);
-    share_free(owner);
+    share_free(at);
     share_free(NULL);
     share_begin();
-    assert_null(share_alloc(0, &owner));
-    assert_null(share_alloc(SHARE_LEAST - 1, &owner));
-    assert_null(share_alloc(SIZE_MAX, &owner));
-    assert_null(share_alloc((size_t)1 << 50, &owner));
+    assert_null(share_alloc(0));
+    assert_null(share_alloc(SHARE_LEAST - 1));
+    assert_null(share_alloc(SIZE_MAX));
+    assert_null(share_alloc((size_t)1 << 50));
 }
 
 static void test_reads(void **state)
@@ -76,8 +80,7 @@ static void test_reads(void **state)
     unsigned char handle[SHARE_HANDLE], none[SHARE_HANDLE];
     struct err e = {0};
     struct part p;
-    void *owner;
-    char *at = block(MIB, 'a', &owner, handle);
+    char *at = block(MIB, 'a', handle);
 
     (void)state;
     assert_int_equal(share_find(at + 1, 1, none), 0);
@@ -88,7 +91,7 @@ static void test_reads(void **state)
     assert_memory_equal(p.data, at, MIB);
     memset(p.data, 'b', MIB); /* what a reader writes is its own */
     assert_int_equal(at[0], 'a');
-    share_free(owner);
+    share_free(at);
     assert_int_equal(share_find(at, 1, none), 0);
     part_release(&p);
 }
@@ -96,13 +99,12 @@ static void test_reads(void **state)
 static void test_hostile(void **state)
 {
     unsigned char handle[SHARE_HANDLE];
-    void *owner;
     struct stat st;
     uint64_t h[3];
+    char *at = block(MIB, 'a', handle);
     int fd;
 
     (void)state;
-    block(MIB, 'a', &owner, handle);
     memcpy(h, handle, sizeof h);
     refused(getpid(), handle, MIB + 1);
     refused(getpid(), handle, SIZE_MAX - 4096);
@@ -139,7 +141,7 @@ static void test_hostile(void **state)
         part_release(&p);
     }
     close(fd);
-    share_free(owner);
+    share_free(at);
 }
 
 static void test_used_again_when_read(void **state)
@@ -147,22 +149,21 @@ static void test_used_again_when_read(void **state)
     unsigned char first[SHARE_HANDLE], second[SHARE_HANDLE], third[SHARE_HANDLE];
     struct err e = {0};
     struct part p;
-    void *owner;
-    char *at = block(3 * MIB, 'a', &owner, first), *other;
+    char *at = block(3 * MIB, 'a', first), *other;
 
     (void)state;
     assert_int_equal(share_open(getpid(), first, 3 * MIB, &p, &e), 0);
-    share_free(owner);
-    other = block(3 * MIB, 'b', &owner, second); /* that one is read still */
+    share_free(at);
+    other = block(3 * MIB, 'b', second); /* that one is read still */
     assert_ptr_not_equal(other, at);
     for (size_t i = 0; i < 3 * MIB; i++)
         assert_int_equal(((char *)p.data)[i], 'a');
     part_release(&p);
-    share_free(owner);
-    other = block(2 * MIB, 'c', &owner, third);
+    share_free(other);
+    other = block(2 * MIB, 'c', third);
     assert_true(other == at || memcmp(third, second, 16) == 0);
     refused(getpid(), other == at ? first : second, MIB); /* its number is over */
-    share_free(owner);
+    share_free(other);
 }
 
 /* A reader that is killed holds nothing; one that only sleeps does. */
@@ -170,8 +171,7 @@ static void test_reader_dies(void **state)
 {
     unsigned char handle[SHARE_HANDLE];
     struct err e = {0};
-    void *owner, *next;
-    char *at = block(5 * MIB, 'a', &owner, handle), *other, byte;
+    char *at = block(5 * MIB, 'a', handle), *other, byte;
     const pid_t parent = getpid();
     int said[2], status;
     pid_t pid;
@@ -189,16 +189,16 @@ static void test_reader_dies(void **state)
             pause();
     }
     assert_int_equal(read(said[0], &byte, 1), 1);
-    share_free(owner);
-    other = share_alloc(5 * MIB, &owner);
+    share_free(at);
+    other = share_alloc(5 * MIB);
     assert_non_null(other);
     assert_ptr_not_equal(other, at);
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    at = share_alloc(5 * MIB, &next);
+    at = share_alloc(5 * MIB);
     assert_non_null(at);
-    share_free(next);
-    share_free(owner);
+    share_free(at);
+    share_free(other);
     close(said[0]);
     close(said[1]);
 }
@@ -217,9 +217,7 @@ static void test_writer_dies(void **state)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        void *owner;
-
-        block(MIB, 'w', &owner, handle);
+        block(MIB, 'w', handle);
         if (write(said[1], handle, sizeof handle) != sizeof handle)
             _exit(1);
         for (;;)
@@ -240,23 +238,24 @@ static void test_writer_dies(void **state)
 /* Who does not give back gets no more; nor does anybody beyond what files may have. */
 static void test_runs_out(void **state)
 {
-    void *owner[200];
+    void *data[200], *one;
     struct rlimit old, low;
     size_t n = 0;
 
     (void)state;
-    while (n < 200 && share_alloc(SHARE_LEAST, &owner[n]))
+    while (n < 200 && (data[n] = share_alloc(SHARE_LEAST)))
         n++;
     assert_in_range(n, 32, 199);
     while (n)
-        share_free(owner[--n]);
+        share_free(data[--n]);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     low = (struct rlimit){MIB, old.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-    assert_null(share_alloc(40 * MIB, &owner[0]));
+    assert_null(share_alloc(40 * MIB));
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-    assert_non_null(share_alloc(40 * MIB, &owner[0]));
-    share_free(owner[0]);
+    one = share_alloc(40 * MIB);
+    assert_non_null(one);
+    share_free(one);
 }
 
 int main(void)

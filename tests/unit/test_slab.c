@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../common/wire/share.h"
 #include "../../stages/reduce/reduce_slab.h"
 
 #define N 300000 /* more than one block of the file, not a multiple of it */
@@ -187,7 +188,7 @@ static void places_are_used_again(void **state)
         double *at = slab_take(&total);
         assert_null(total);
         assert_true(at[1] == 10);
-        free(at);
+        share_free(at);
     }
     assert_true(slabs_spilled(home.slabs) <= 3 * (BYTES + sizeof(double)));
     assert_int_equal(slabs_held(home.slabs), BYTES + sizeof(double));

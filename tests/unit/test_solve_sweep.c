@@ -8,6 +8,8 @@
 #include <string.h>
 #include "../../common/base/rng.h"
 #include "../../common/tensor/blas.h"
+#include "../../stages/solve/solve_expand.h"
+#include "../../stages/solve/solve_loss.h"
 #include "solver_run.h"
 
 extern const struct grid grid_sym_narrow, grid_asym;
@@ -122,6 +124,62 @@ static void test_threads(void **ctx)
         }
         result_release(&first);
     }
+    site_release(&s);
+}
+
+/* Codes, scales and loss of one of the variants. */
+static void solve_and_measure(const struct solve_opts *o, const struct site *s, const double *H,
+                              struct result *r, struct solve_loss *loss)
+{
+    struct err e = {0};
+    struct par *p = par_open(1, &e);
+    struct solve_job j = {.N = s->N,
+                          .K = s->K,
+                          .G = grid_groups(s->K, o->group),
+                          .w_type = DT_F32,
+                          .W = s->W,
+                          .H = H};
+
+    solve_ok(o, s->N, s->K, s->W, H, r);
+    j.codes = r->codes;
+    j.zeros = r->zeros;
+    j.scales = r->scales;
+    assert_int_equal(solve_loss(o, &j, p, loss, &e), 0);
+    par_close(&p);
+}
+
+/* Where solver_half says so nobody looks above the diagonal of H, beyond the blocks on it. */
+static void test_half_of_h(void **ctx)
+{
+    size_t halves = 0;
+    struct site s;
+    double *H;
+
+    (void)ctx;
+    site_init(&s, 70, 192, 800, 1);
+    H = mem_raw(s.K * s.K, sizeof *H, NULL);
+    for (size_t i = 0; i < s.K; i++)
+        for (size_t k = 0; k < s.K; k++)
+            H[i * s.K + k] = k / EXPAND_BLOCK > i / EXPAND_BLOCK ? (double)NAN : s.H[i * s.K + k];
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct result whole, half;
+        struct solve_loss a, b;
+
+        if (!solver_half(&variants[v], "gptq"))
+            continue;
+        halves++;
+        solve_and_measure(&variants[v], &s, s.H, &whole, &a);
+        solve_and_measure(&variants[v], &s, H, &half, &b);
+        same(&s, grid_groups(s.K, variants[v].group), &whole, &half);
+        assert_true(a.loss == b.loss && a.rel_loss == b.rel_loss && a.trace == b.trace);
+        result_release(&whole);
+        result_release(&half);
+    }
+    assert_int_equal(halves, 5);
+    assert_false(solver_half(&variants[0], "gptaq"));
+    assert_false(solver_half(&variants[0], "qep+gptq"));
+    assert_false(solver_half(&variants[0], "nosuch"));
+    free(H);
     site_release(&s);
 }
 
@@ -342,7 +400,7 @@ int main(void)
         cmocka_unit_test(test_threads),         cmocka_unit_test(test_scale_of_h),
         cmocka_unit_test(test_identity_is_rtn), cmocka_unit_test(test_gptq_beats_rtn),
         cmocka_unit_test(test_ladder),          cmocka_unit_test(test_damp_starts_higher),
-        cmocka_unit_test(test_dead_columns),
+        cmocka_unit_test(test_dead_columns),    cmocka_unit_test(test_half_of_h),
     };
     struct err e = {0};
 

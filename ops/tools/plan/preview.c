@@ -42,12 +42,12 @@ static int solve_memory(const struct preview_opts *o, const struct forecast *f,
 {
     uint64_t one;
 
-    if (solve_forecast_memory(o->solve->solver, f, most, e) < 0)
+    if (solve_forecast_memory(o->solve, o->solve->solver, f, most, e) < 0)
         return -1;
     for (size_t i = 0; i < p->nclasses; i++) {
         if (!p->class[i].solver)
             continue;
-        if (solve_forecast_memory(p->class[i].solver, f, &one, e) < 0)
+        if (solve_forecast_memory(o->solve, p->class[i].solver, f, &one, e) < 0)
             return -1;
         *most = one > *most ? one : *most;
     }
