@@ -6,6 +6,7 @@
 #ifndef PTQ_FAMILY_H
 #define PTQ_FAMILY_H
 
+#include "../tensor/gguf_names.h"
 #include "config.h"
 #include "program.h"
 
@@ -33,6 +34,7 @@ struct family {
     int served;               /* 1: what engines load (engine.h) was tried with a model of it */
     const char *embed, *head, *final_norm; /* tensors, without ".weight" */
     const char *blocks;                    /* "model.layers": block 3 is "model.layers.3" */
+    const struct gguf_arch *gguf; /* what llama.cpp calls it; NULL: it is not known there */
     /* Keys of config.json that change the mathematics of this family and that it reads; ended by
      * NULL. Where another family has one (config_read.c lists them) it is refused. */
     const char *const *reads;

@@ -2,6 +2,7 @@
 /* family_qwen_moe - Qwen1.5-MoE, Qwen2-MoE and Qwen3-MoE: experts in most blocks, an MLP in the
  * others. Qwen2 has biases and one expert for all tokens beside those that a router chooses;
  * Qwen3 norms the heads of q and k. */
+#include "../tensor/gguf_folder.h"
 #include "config_parts.h"
 #include "family_experts.h"
 #include "program_build.h"
@@ -92,6 +93,43 @@ static const char *const reads[] = {"num_experts", "num_local_experts", NULL},
                          *const reads2[] = {"num_experts", "num_local_experts",
                                             "shared_expert_intermediate_size", NULL};
 
+static const struct gguf_name gguf_own[] = {
+    {"ffn_gate_inp.weight", "mlp.gate.weight", GGUF_SIZE_EXPERTS, GGUF_SIZE_D, GGUF_ALWAYS, 0, 0},
+    {"ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight", GGUF_SIZE_EXPERT_FF, GGUF_SIZE_D,
+     GGUF_ALWAYS, 0, 0},
+    {"ffn_up_exps.weight", "mlp.experts.*.up_proj.weight", GGUF_SIZE_EXPERT_FF, GGUF_SIZE_D,
+     GGUF_ALWAYS, 0, 0},
+    {"ffn_down_exps.weight", "mlp.experts.*.down_proj.weight", GGUF_SIZE_D, GGUF_SIZE_EXPERT_FF,
+     GGUF_ALWAYS, 0, 0},
+    {0}};
+
+static int gguf_config_set(struct json *c, const struct gguf_info *m, const struct gguf *g,
+                           struct err *e)
+{
+    (void)g;
+    (void)e;
+    return json_set_int(c, "num_experts_per_tok", m->top) ||
+                   json_set_int(c, "num_experts", m->experts) ||
+                   json_set_int(c, "moe_intermediate_size", m->expert_ff) ||
+                   json_set_bool(c, "norm_topk_prob", 1) ||
+                   json_set_int(c, "decoder_sparse_step", 1) ||
+                   json_set(c, "mlp_only_layers", json_new_array()) ||
+                   json_set_bool(c, "attention_bias", m->attention_bias) ||
+                   gguf_config_no_windows(c, m)
+               ? -1
+               : 0;
+}
+
+static const struct gguf_arch gguf = {.model_type = "qwen3_moe",
+                                      .name = "qwen3moe",
+                                      .class = "Qwen3MoeForCausalLM",
+                                      .parts = GGUF_QKV | GGUF_NORM_BEFORE,
+                                      .own = gguf_own,
+                                      .biases = GGUF_ATTENTION_BIASES,
+                                      .qk_norm = 1,
+                                      .experts = 1,
+                                      .config = gguf_config_set};
+
 extern const struct family family_qwen2_moe, family_qwen3_moe;
 const struct family family_qwen2_moe = {
     .model_type = "qwen2_moe",
@@ -106,6 +144,7 @@ const struct family family_qwen3_moe = {
     .model_type = "qwen3_moe",
     .architecture = "Qwen3MoeForCausalLM",
     .about = "Qwen3-MoE (30B-A3B, 235B-A22B)",
+    .gguf = &gguf,
     FAMILY_LLAMA_ENDS,
     .reads = reads,
     .settle = settle3,

@@ -16,13 +16,14 @@ static int rope_check(const struct config *c, const struct gguf_arch *a, struct 
 {
     const struct rope_spec *r = &c->rope;
 
-    if (r->width != c->head_dim && a->layout != GGUF_FUSED)
+    if (r->width != c->head_dim && !a->longrope)
         return refuse("rope on a part of a head", a, e);
-    if (r->type == ROPE_LONGROPE && a->layout == GGUF_FUSED)
+    if (r->type == ROPE_LONGROPE && a->longrope)
         return 0;
     if (r->type == ROPE_DYNAMIC || r->type == ROPE_LONGROPE)
         return refuse("dynamic or longrope scaling", a, e);
-    if (a->window_period && (r->type > ROPE_LINEAR || c->rope_window.type > ROPE_DEFAULT))
+    if (a->windows == GGUF_PERIODIC_WINDOWS &&
+        (r->type > ROPE_LINEAR || c->rope_window.type > ROPE_DEFAULT))
         return refuse("this rope scaling", a, e);
     if (r->type == ROPE_LLAMA3 && !a->factors)
         return refuse("llama3 rope scaling", a, e);
@@ -36,7 +37,7 @@ static int rope_check(const struct config *c, const struct gguf_arch *a, struct 
 static int experts_check(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
     if (!c->experts)
-        return a->layout & (GGUF_EXPERTS | GGUF_EXPERTS_OLD) ? refuse("no experts", a, e) : 0;
+        return a->experts ? refuse("no experts", a, e) : 0;
     if (!c->experts_normalized || c->experts_scale > 0 || c->experts_groups)
         return refuse("another way to weigh experts", a, e);
     if (c->shared_ff)
@@ -61,10 +62,12 @@ size_t gguf_fit_period(const struct config *c)
 
 static int windows_check(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
-    for (size_t i = 0; i < c->layers && !a->window_period; i++)
+    const int periodic = a->windows == GGUF_PERIODIC_WINDOWS;
+
+    for (size_t i = 0; i < c->layers && !periodic; i++)
         if (config_window(c, i))
             return refuse("a sliding window", a, e);
-    return a->window_period && !gguf_fit_period(c)
+    return periodic && !gguf_fit_period(c)
                ? refuse("windows in blocks that are not every so many-th", a, e)
                : 0;
 }
@@ -76,24 +79,27 @@ static int scores_check(const struct config *c, const struct gguf_arch *a, struc
                                                              : (double)c->head_dim,
                  scale =
                      c->attention_scale > 0 ? c->attention_scale : 1 / sqrt((double)c->head_dim);
-    const int two = a->window_period && !a->qk_norm; /* Gemma 2 */
 
     if (fabs(scale * sqrt(width) - 1) > 1e-6)
         return refuse("another scale of scores (query_pre_attn_scalar)", a, e);
-    if (two && !(c->attention_cap > 0 && c->logit_cap > 0))
+    if (a->cap > 0 && !(c->attention_cap > 0 && c->logit_cap > 0))
         return refuse("no soft caps", a, e);
-    if (!two && (c->attention_cap > 0 || c->logit_cap > 0))
+    if (!(a->cap > 0) && (c->attention_cap > 0 || c->logit_cap > 0))
         return refuse("soft caps", a, e);
-    return two && !c->tied ? refuse("a head that is not its embedding", a, e) : 0;
+    return a->tied && !c->tied ? refuse("a head that is not its embedding", a, e) : 0;
 }
 
 int gguf_fit(const struct config *c, const struct gguf_arch *a, struct err *e)
 {
-    if (c->attention_bias && !a->biases)
+    enum activation of;
+
+    if (activation_find(a->activation ? a->activation : "silu", &of, "activation", a->name, e) < 0)
+        return -1;
+    if (c->attention_bias && a->biases != GGUF_QKV_BIASES && a->biases != GGUF_ANY_BIASES)
         return refuse("biases in attention", a, e);
     if (c->blocks_behind)
         return refuse("blocks behind the last", a, e);
-    if (c->activation != (a->window_period ? ACTIVATION_GELU_TANH : ACTIVATION_SILU))
+    if (c->activation != of)
         return refuse("another activation", a, e);
     return windows_check(c, a, e) || scores_check(c, a, e) || experts_check(c, a, e) ||
                    rope_check(c, a, e)

@@ -62,7 +62,7 @@ int gguf_model_place(const struct config *c, const struct st_set *s, const char 
         return -1;
     if ((p->left_out = is_derived(name)))
         return 0;
-    if (!(n = gguf_name_find(a->layout, known, &block, &expert)) || block >= (int64_t)c->layers ||
+    if (!(n = gguf_name_find(a, known, &block, &expert)) || block >= (int64_t)c->layers ||
         expert >= (int64_t)c->experts)
         return err_set(e, ERR_USE,
                        "tensor '%s' has no place in a GGUF file of architecture %s: take another "
@@ -133,14 +133,13 @@ static int scaling_put(const struct keys *k, const struct rope_spec *r)
                                 : 0;
 }
 
-/* Gemma 2 and 3. */
 static int windows_put(const struct keys *k, const struct config *c)
 {
-    if (!k->a->window_period)
+    if (k->a->windows != GGUF_PERIODIC_WINDOWS)
         return 0;
     if ((c->window && put_u32(k, "attention.sliding_window", c->window)) ||
         put_u32(k, "attention.sliding_window_pattern", gguf_fit_period(c)) ||
-        (k->a->qk_norm && put_f32(k, "rope.freq_base_swa", c->rope_window.theta)))
+        (k->a->theta_window > 0 && put_f32(k, "rope.freq_base_swa", c->rope_window.theta)))
         return -1;
     return c->attention_cap > 0 && (put_f32(k, "attn_logit_softcapping", c->attention_cap) ||
                                     put_f32(k, "final_logit_softcapping", c->logit_cap))
@@ -148,12 +147,12 @@ static int windows_put(const struct keys *k, const struct config *c)
                : 0;
 }
 
-/* Phi-3: a window of 0 says that there is none. */
+/* A window of 0 says that there is none. */
 static int longrope_put(const struct keys *k, const struct config *c)
 {
     const struct rope_spec *r = &c->rope;
 
-    if (k->a->layout != GGUF_FUSED)
+    if (!k->a->longrope)
         return 0;
     if (put_u32(k, "attention.sliding_window", 0) ||
         (r->type != ROPE_YARN && put_u32(k, "rope.scaling.original_context_length",

@@ -44,6 +44,10 @@ int gguf_info_read(const struct gguf *g, struct gguf_info *m, struct err *e);
 struct json *gguf_config(const struct gguf_info *m, const struct gguf *g, enum dtype t,
                          int quantized, struct err *e);
 struct json *gguf_generation(const struct gguf *g, struct err *e);
+/* What several families say in their part of it (gguf_arch.config): windows that are switched off;
+ * sliding_window, null where there is none. */
+int gguf_config_no_windows(struct json *c, const struct gguf_info *m);
+int gguf_config_window(struct json *c, const struct gguf_info *m);
 /* config.json of the file as it is. */
 struct json *gguf_config_of(const struct gguf *g, struct err *e);
 /* The shortest decimal that gives the same f32 back: 1e-05 instead of 9.999999747378752e-06. */

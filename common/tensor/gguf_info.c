@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_info - what a GGUF file's metadata say of the model.
  *
- * Architectures: those of gguf_names.c. A metadata key of the architecture that is not known here
+ * Architectures: those that families have (gguf_names.h). A metadata key of the architecture that is not known here
  * is refused, because it may change the mathematics. Rope: default, linear, yarn, longrope, and
  * llama3, whose parameters a GGUF file does not hold: they are found again from the frequency
  * factors it holds instead. */
@@ -124,12 +124,14 @@ static int epsilon_read(const struct reader *r, double *v)
     return opt_positive(r, name, 1e-6, v); /* it is there: no default */
 }
 
-static const struct gguf_arch *arch_find(const char *name, const char *model_type)
+/* m NULL: any of that name. */
+static const struct gguf_arch *arch_find(const char *name, const struct gguf_info *m)
 {
     const struct gguf_arch *a;
 
     for (size_t i = 0; (a = gguf_arch_at(i)); i++)
-        if (strcmp(a->name, name) == 0 && (!model_type || strcmp(a->model_type, model_type) == 0))
+        if (strcmp(a->name, name) == 0 &&
+            (!m || (!a->experts == !m->experts && (a->windows || !m->window))))
             return a;
     return NULL;
 }
@@ -206,7 +208,7 @@ static int sizes_read(const struct reader *r, struct gguf_info *m)
             r->g->path, (long long)m->layers, (long long)m->heads, (long long)m->kv_heads);
     if (m->head_dim < 2 || m->head_dim % 2 || m->head_dim > 65536 || value != m->head_dim ||
         m->rope_width % 2 || m->rope_width < 2 || m->rope_width > m->head_dim ||
-        (m->rope_width < m->head_dim && m->arch->layout != GGUF_FUSED))
+        (m->rope_width < m->head_dim && !m->arch->longrope))
         return err_set(r->e, ERR_USE,
                        "%s: key length %lld, value length %lld and rope dimensions %lld must be "
                        "equal and even",
@@ -327,19 +329,20 @@ out:
     return rc;
 }
 
-/* Gemma 2 and 3: which blocks have a window, and what caps scores and logits. */
+/* Which blocks have a window, and what caps scores and logits. */
 static int windows_read(const struct reader *r, struct gguf_info *m)
 {
-    const int two = strcmp(m->arch->name, "gemma2") == 0;
+    const struct gguf_arch *a = m->arch;
 
-    if (!m->arch->window_period)
+    if (a->windows != GGUF_PERIODIC_WINDOWS)
         return 0;
-    if (opt_size(r, "attention.sliding_window_pattern", m->arch->window_period, &m->period) ||
-        opt_positive(r, "rope.freq_base_swa", two ? m->theta : 10000, &m->theta_window) ||
-        opt_positive(r, "attn_logit_softcapping", two ? 50 : 0, &m->cap) ||
-        opt_positive(r, "final_logit_softcapping", two ? 30 : 0, &m->logit_cap))
+    if (opt_size(r, "attention.sliding_window_pattern", a->period, &m->period) ||
+        opt_positive(r, "rope.freq_base_swa", a->theta_window > 0 ? a->theta_window : m->theta,
+                     &m->theta_window) ||
+        opt_positive(r, "attn_logit_softcapping", a->cap, &m->cap) ||
+        opt_positive(r, "final_logit_softcapping", a->logit_cap, &m->logit_cap))
         return -1;
-    m->window = m->window || !two ? m->window : 4096;
+    m->window = m->window ? m->window : a->window;
     if (m->period < 1)
         return err_set(r->e, ERR_USE, "%s: key '%s.attention.sliding_window_pattern' is 0",
                        r->g->path, r->arch);
@@ -361,7 +364,7 @@ static int table_read(const struct reader *r, const char *name, const struct ggu
 
 static int longrope_read(const struct reader *r, struct gguf_info *m)
 {
-    if (m->arch->layout != GGUF_FUSED)
+    if (!m->arch->longrope)
         return 0;
     if (opt_size(r, "rope.scaling.original_context_length", m->context, &m->original) ||
         opt_positive(r, "rope.scaling.attn_factor", 1, &m->attention_factor) ||
@@ -375,32 +378,26 @@ static int longrope_read(const struct reader *r, struct gguf_info *m)
                          r->g->path);
 }
 
-/* Architecture llama is several families, and biases are where their tensors are. */
+/* A name may be that of several families, and biases are where their tensors are. */
 static int family_read(const struct gguf *g, struct gguf_info *m, struct err *e)
 {
-    const int experts = (m->arch->layout & (GGUF_EXPERTS | GGUF_EXPERTS_OLD)) != 0;
-    const int llama = strcmp(m->arch->name, "llama") == 0;
+    const struct gguf_arch *first = m->arch, *a = arch_find(first->name, m);
+    const int attention = gguf_find(g, "blk.0.attn_q.bias") != NULL,
+              mlp = gguf_find(g, "blk.0.ffn_gate.bias") != NULL;
 
-    m->attention_bias =
-        strcmp(m->arch->name, "qwen2") == 0 || gguf_find(g, "blk.0.attn_q.bias") != NULL;
-    m->out_bias = strcmp(m->arch->name, "qwen2") != 0 && m->attention_bias;
-    m->mlp_bias = gguf_find(g, "blk.0.ffn_gate.bias") != NULL;
-    if (m->window && !llama && !m->arch->window_period && m->arch->layout != GGUF_FUSED)
+    if (!a && m->window && !first->windows && !first->experts == !m->experts)
         return err_set(e, ERR_USE, "%s: a sliding window in a %s model cannot be read", g->path,
-                       m->arch->name);
-    if (llama && m->experts)
-        m->arch = arch_find("llama", "mixtral");
-    else if (llama && m->window)
-        m->arch = arch_find("llama", "mistral");
-    else if (!m->experts != !experts)
+                       first->name);
+    if (!a)
         return err_set(e, ERR_USE, "%s: %lld experts in a %s model", g->path, (long long)m->experts,
-                       m->arch->name);
-    if ((m->mlp_bias || m->attention_bias) && llama && strcmp(m->arch->model_type, "llama") != 0)
+                       first->name);
+    m->arch = a;
+    m->attention_bias = attention || a->biases == GGUF_QKV_BIASES;
+    m->out_bias = attention && a->biases != GGUF_QKV_BIASES;
+    m->mlp_bias = mlp;
+    if ((attention && a->biases == GGUF_NO_BIASES) || (mlp && a->biases != GGUF_ANY_BIASES))
         return err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
-                       m->arch->model_type);
-    if (m->mlp_bias && !llama)
-        return err_set(e, ERR_USE, "%s: biases that a %s model cannot have", g->path,
-                       m->arch->name);
+                       a->model_type);
     return 0;
 }
 

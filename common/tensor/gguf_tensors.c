@@ -49,8 +49,6 @@ static uint64_t size_of(const struct gguf_info *m, enum gguf_size s)
 
 static int applies(const struct gguf_info *m, const struct gguf_name *r)
 {
-    if (!(r->layouts & m->arch->layout))
-        return 0;
     switch (r->when) {
     case GGUF_UNTIED:
         return !m->tied;
@@ -128,7 +126,7 @@ static int collect(struct tensor_list *l, struct err *e)
         if (applies(l->m, r) && add(l, r, -1, -1, e))
             return -1;
     for (int64_t n = 0; n < l->m->layers; n++)
-        for (size_t i = 0; (r = gguf_name_block(i)); i++) {
+        for (size_t i = 0; (r = gguf_name_block(l->m->arch, i)); i++) {
             const int64_t experts = strchr(r->model, '*') ? l->m->experts : 0;
 
             if (!applies(l->m, r))

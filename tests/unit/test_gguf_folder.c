@@ -14,6 +14,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/format/packed.h"
 #include "../../common/model/config_read.h"
+#include "../../common/model/family.h"
 #include "../../common/tensor/gguf_folder.h"
 #include "../../common/text/model_file.h"
 
@@ -189,10 +190,31 @@ static void files(void **state)
     assert_null(gguf_path("none"));
 }
 
+/* What a family says of its files is of that family, and no tensor of either side stands for two. */
+static void architectures(void **state)
+{
+    const struct gguf_arch *a;
+    const struct gguf_name *x, *y;
+    size_t count = 0;
+
+    (void)state;
+    for (; (a = gguf_arch_at(count)); count++) {
+        const struct family *f = family_find(a->model_type);
+
+        assert_true(f && f->gguf == a);
+        assert_string_equal(f->architecture, a->class);
+        for (size_t i = 0; (x = gguf_name_block(a, i)); i++)
+            for (size_t k = 0; k < i && (y = gguf_name_block(a, k)); k++)
+                assert_true(strcmp(x->file, y->file) && strcmp(x->model, y->model));
+    }
+    assert_int_equal(count, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(tensors), cmocka_unit_test(configs),
-                                       cmocka_unit_test(codes), cmocka_unit_test(files)};
+                                       cmocka_unit_test(codes), cmocka_unit_test(files),
+                                       cmocka_unit_test(architectures)};
 
     return cmocka_run_group_tests_name("gguf_folder", tests, NULL, NULL);
 }

@@ -40,8 +40,7 @@ static int name_of(const char *linear, char out[GGUF_NAME], struct err *e)
     int64_t block, expert;
 
     snprintf(tensor, sizeof tensor, "%s.weight", linear);
-    if (!(n = gguf_name_find(GGUF_DENSE | GGUF_FOUR_NORMS | GGUF_FUSED, tensor, &block, &expert)) ||
-        block < 0)
+    if (!(n = gguf_name_find(NULL, tensor, &block, &expert)) || block < 0 || expert >= 0)
         return err_set(e, ERR_USE,
                        "'%s': llama.cpp has no weight of its own for it; an importance matrix is "
                        "made of dense Llama-like models only",
