@@ -114,6 +114,7 @@ void hosts_begin(struct supervise *s)
 
     ports_forget(&h->ports);
     parts_clear(&h->parts);
+    h->gains = (struct err){0};
     h->turn++;
     if (++h->epoch == 1)
         hosts_solvers_say(s);
@@ -138,7 +139,7 @@ int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e
 
 int hosts_lost(const struct hosts *h, struct err *e)
 {
-    const struct err *lost = parts_lost(&h->parts);
+    const struct err *lost = h->gains.kind ? &h->gains : parts_lost(&h->parts);
 
     if (lost && e)
         *e = *lost;

@@ -56,6 +56,8 @@ int hosts_owed(const struct supervise *s)
     char lanes[PART_LIST];
     int n = 0;
 
+    if (s->hosts && s->hosts->gains.kind)
+        return -1;
     for (size_t i = 0; p && i < p->count; i++) {
         if (!p->at[i].lost.kind)
             continue;

@@ -6,11 +6,7 @@
  * head, where one forward process takes all of its lanes. A sampler of its own deals them once
  * more, they pass through the committed blocks, and the sums of the sites that are open bear the
  * names of those that were counted already. A holder that was only cut off and comes back is
- * refused, as its places have been given to others.
- *
- * A worker that joins while the run goes on, and could take part, makes it begin again where that
- * gains: all tokens pass through the committed blocks once more, but what follows is shared by more
- * of them. */
+ * refused, as its places have been given to others. */
 #ifndef PTQ_HOSTS_AGAIN_H
 #define PTQ_HOSTS_AGAIN_H
 
@@ -22,7 +18,8 @@ int hosts_may_take(const struct hosts *h, size_t i);
 void hosts_told(const struct supervise *s, size_t host, const struct json *processes);
 /* A neighbour has given up who has this lease: it may be a process of a worker. */
 void hosts_lease_lost(struct supervise *s, const char *lease);
-/* Parts that are lost; -1: it is not known which lanes one of them had. */
+/* Parts that are lost; -1: it is not known which lanes one of them had, or the run is to begin
+ * again. */
 int hosts_owed(const struct supervise *s);
 /* All of these are leased again, behind the sites before `from`; -1: one cannot. */
 int hosts_lease_again(struct supervise *s, uint64_t from, struct err *e);

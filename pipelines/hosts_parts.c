@@ -133,6 +133,40 @@ enum part_owes part_lanes(const struct hosts_part *p, char out[PART_LIST])
     return n ? PART_OWES_LANES : PART_OWES_UNKNOWN; /* the reducer is about to end */
 }
 
+int64_t lanes_count(const char *list)
+{
+    int64_t n = 0;
+
+    if (strcmp(list, NONE) == 0)
+        return 0;
+    for (const char *at = list;; at++) {
+        char *end;
+        const long long from = *at >= '0' && *at <= '9' ? strtoll(at, &end, 10) : -1;
+        const long long to = from >= 0 && *end == '-' ? strtoll(end + 1, &end, 10) : from;
+
+        if (from < 0 || to < from || (*end && *end != ','))
+            return -1;
+        n += to - from + 1;
+        if (!*end)
+            return n;
+        at = end;
+    }
+}
+
+int64_t part_most(const struct hosts_part *p)
+{
+    int64_t most = 0;
+
+    for (int64_t i = 0; i < p->forwards; i++) {
+        const int64_t n = lanes_count(p->lanes[i]);
+
+        if (n < 0)
+            return -1;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 int part_next(struct hosts_part *p, size_t host, int64_t forwards, uint64_t from, const char *at,
               int64_t turn, struct err *e)
 {

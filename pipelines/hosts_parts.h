@@ -58,6 +58,10 @@ void part_told(struct hosts_part *p, const char *forward, const char *reduce,
                const struct json *processes);
 /* The lanes that its processes hold together, "0,2-4". */
 enum part_owes part_lanes(const struct hosts_part *p, char out[PART_LIST]);
+/* How many lanes "0,2-4" names; -1: it is no such list. */
+int64_t lanes_count(const char *list);
+/* The most that one of its processes holds; -1: not known of all of them. */
+int64_t part_most(const struct hosts_part *p);
 /* Leased again: host gets it, with so many forward processes; from, at, turn: as the fields. */
 int part_next(struct hosts_part *p, size_t host, int64_t forwards, uint64_t from, const char *at,
               int64_t turn, struct err *e);

@@ -33,8 +33,11 @@ struct hosts {
     struct hosts_parts parts;
     double refused_at; /* since when those are counted that are refused: */
     uint64_t refused;
-    int rests; /* whether the workers were told that the run is paused */
-    int told;  /* why the forward pass cannot be shared */
+    int rests;     /* whether the workers were told that the run is paused */
+    double looked; /* when it was last asked whether beginning again gains */
+    int told;      /* why the forward pass cannot be shared */
+    struct err
+        gains; /* why the run is to begin again although nothing is lost; kind 0: it is not */
     struct host *host;
     size_t count, room;
     struct hosts_waits waits;

@@ -217,6 +217,14 @@ int restart_from(struct supervise *s, uint64_t *from)
            !is_spent(s, *from);
 }
 
+int restart_may(struct supervise *s)
+{
+    uint64_t from;
+
+    return !restart_reads_once(s->change.route) && restart_from(s, &from) &&
+           from < s->watch.sites->count && !(from && is_recorded(s->change.route));
+}
+
 enum restart_end restart_begin(struct supervise *s, const struct child *lost, double failed_at,
                                struct err *why)
 {

@@ -34,6 +34,8 @@ const char *restart_reads_once(const struct route *t);
 int restart_refuse_once(const struct route *t, const char *more, const char *who, struct err *e);
 /* Has it one writer, whose journal says where to go on? */
 int restart_has_writer(const struct supervise *s);
+/* 1: it may begin again as a whole although nothing is lost: that cannot make it fail. */
+int restart_may(struct supervise *s);
 /* 1: the run may go on once more behind *from sites, those that are committed up to a stop; 0: it
  * may not: it has no journal, is complete, or was tried too often. */
 int restart_from(struct supervise *s, uint64_t *from);

@@ -24,6 +24,7 @@
 #include "crew.h"
 #include "hold.h"
 #include "hosts.h"
+#include "hosts_gain.h"
 #include "replace.h"
 #include "restart.h"
 #include "rundir.h"
@@ -323,6 +324,8 @@ static int turn(struct loop *l, struct pollfd *p, struct err *e)
     replace_tick(l->s);
     if (l->failed_at <= 0)
         crew_tick(l->s);
+    if (l->s->hosts && l->started && l->failed_at <= 0)
+        hosts_gain_tick(l->s);
     if (l->failed_at <= 0 && (l->s->crew.lost.kind || host_lost(l, NULL)))
         l->failed_at = clock_wall();
     if (l->failed_at <= 0 && !l->s->stopping && scan_found(l->s->scan, &l->s->found))
@@ -438,6 +441,8 @@ static int lost_elsewhere(struct loop *l, const struct child *c, struct err *e)
 {
     const double until = clock_wall() + LOST_SECONDS;
 
+    if (host_lost(l, e))
+        return 1;
     if (!l->s->hosts || l->asked || l->s->stop_asked || !hosts_share(l->s->hosts) ||
         (c && cause_weight(c) > 2))
         return 0;

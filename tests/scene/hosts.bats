@@ -189,6 +189,24 @@ of_head() { # STAGE
     same_bytes
 }
 
+@test "a worker that joins a run on its way takes lanes at once, one that joins near its end does not: the same bytes" {
+    start_head --keys "$KEYS/head" --workers forward=1 --write.fault delay:100
+    await 1
+    start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name early
+    until_true grep -q "worker 'early' has come: 2 in place of 4 lanes for each forward process; the stages begin again behind site" head.log
+    await 16
+    (on w ptq worker "$at" --keys "$KEYS/b" --forward 2 --solve 0 --name late) >second.log 2>&1 3>&- &
+    second=$!
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    finish $second 0 second.log
+    grep -q 'forward: 2 chunks, 256 tokens' worker.log
+    grep -q "worker 'late' has joined" head.log
+    ! grep -q 'forward' second.log
+    counted 1 'begin again'
+    same_bytes
+}
+
 @test "a run whose worker is awaited says so; paused, all of it rests; drained, the worker leaves: the same bytes" {
     job out --verbose --listen "tcp://127.0.0.1:*" --hosts 1 --workers forward=1 >head.log 2>&1 3>&- &
     head=$!

@@ -59,6 +59,25 @@ static void test_lanes(void **state)
     assert_int_equal(all.count, 0);
 }
 
+static void test_count(void **state)
+{
+    static const char *const wrong[] = {"", "x", "1-", "-1", "2-1", "1,", ",1", "1 2", "1-2-3"};
+    struct hosts_parts all = {0};
+    struct hosts_part *p = parts_add(&all, 0, 2, 1, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(lanes_count(wrong[i]), -1);
+    assert_int_equal(lanes_count("-"), 0);
+    assert_int_equal(lanes_count("7"), 1);
+    assert_int_equal(lanes_count("0,2-4,9"), 5);
+    told(p, "[{\"name\":\"forward.1\",\"epoch\":1,\"lanes\":\"0-2\"}]");
+    assert_int_equal(part_most(p), -1);
+    told(p, "[{\"name\":\"forward.2\",\"epoch\":1,\"lanes\":\"5,7\"}]");
+    assert_int_equal(part_most(p), 3);
+    parts_release(&all);
+}
+
 static void test_too_many_lanes(void **state)
 {
     struct hosts_parts all = {0};
@@ -158,9 +177,9 @@ static void test_ports(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lanes),
-                                       cmocka_unit_test(test_too_many_lanes),
-                                       cmocka_unit_test(test_next), cmocka_unit_test(test_ports)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lanes), cmocka_unit_test(test_too_many_lanes),
+        cmocka_unit_test(test_next), cmocka_unit_test(test_count), cmocka_unit_test(test_ports)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
