@@ -221,7 +221,7 @@ static void refuse(struct hosts *h, const struct zid *to, const char *text)
 }
 
 /* Would its numbers be ours? */
-static int join_check(const struct msg *m, struct err *e)
+static int join_check(const struct hosts *h, const struct msg *m, struct err *e)
 {
     const char *name = json_need_text(m->meta, "name", "join", e),
                *version = name ? json_need_text(m->meta, "version", "join", e) : NULL,
@@ -236,11 +236,11 @@ static int join_check(const struct msg *m, struct err *e)
         return err_set(e, ERR_USE, "'%.40s' is of version %.20s, the run of %s", name, version,
                        PTQ_VERSION);
     blas_kind(here);
-    if (strcmp(kernels, here) != 0)
+    if (strcmp(kernels, here) != 0 && !h->o.any_kernels)
         return err_set(e, ERR_USE,
                        "'%.40s' computes with kernels %.40s, the run with %s: the last bits would "
                        "differ. Take hosts of one kind, or give ptq run and ptq worker the same "
-                       "OPENBLAS_CORETYPE",
+                       "OPENBLAS_CORETYPE, or say --kernels any",
                        name, kernels, here);
     return 0;
 }
@@ -250,8 +250,9 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
     struct host *x = host_of(h, id);
     struct err e = {0};
     int64_t solve = 0, forward = 0;
+    char here[BLAS_KIND];
 
-    if (join_check(m, &e) < 0 ||
+    if (join_check(h, m, &e) < 0 ||
         json_need_int(m->meta, "solve", 0, HOSTS_MAX, &solve, "join", &e) < 0 ||
         json_need_int(m->meta, "forward", 0, HOSTS_MAX, &forward, "join", &e) < 0) {
         refuse(h, id, e.text);
@@ -273,6 +274,12 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
         log_info("worker '%.60s' has joined: it offers %lld forward, %lld solve",
                  json_text_or(m->meta, "name", ""), (long long)forward, (long long)solve);
     snprintf(x->name, sizeof x->name, "%s", json_text_or(m->meta, "name", ""));
+    snprintf(x->kernels, sizeof x->kernels, "%s", json_text_or(m->meta, "kernels", ""));
+    blas_kind(here);
+    if (x->gone && strcmp(x->kernels, here) != 0)
+        log_warn("worker '%s' computes with kernels %s, this host with %s: the result is not "
+                 "reproducible to the last bit",
+                 x->name, x->kernels, here);
     x->solve = solve;
     x->forward = forward;
     x->gone = 0;

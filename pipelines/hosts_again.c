@@ -50,6 +50,26 @@ void hosts_again_tick(struct supervise *s)
     }
 }
 
+/* Sums of open sites that have come would be made again: to the last bit, or they are refused. */
+static int same_kernels(const struct hosts *h, const struct hosts_part *part, size_t i)
+{
+    char here[BLAS_KIND];
+
+    blas_kind(here);
+    return strcmp(h->host[part->host].kernels, i == PART_NONE ? here : h->host[i].kernels) == 0;
+}
+
+/* Who gets it next; PART_NONE: the head. */
+static size_t holder_find(const struct hosts *h, const struct hosts_part *part)
+{
+    if (hosts_may_take(h, part->host))
+        return part->host;
+    for (size_t i = 0; i < h->count; i++)
+        if (hosts_may_take(h, i) && !parts_of(&h->parts, i) && same_kernels(h, part, i))
+            return i;
+    return PART_NONE;
+}
+
 int hosts_owed(const struct supervise *s)
 {
     const struct hosts_parts *p = s->hosts ? &s->hosts->parts : NULL;
@@ -61,7 +81,8 @@ int hosts_owed(const struct supervise *s)
     for (size_t i = 0; p && i < p->count; i++) {
         if (!p->at[i].lost.kind)
             continue;
-        if (part_lanes(&p->at[i], lanes) != PART_OWES_LANES)
+        if (part_lanes(&p->at[i], lanes) != PART_OWES_LANES ||
+            !same_kernels(s->hosts, &p->at[i], holder_find(s->hosts, &p->at[i])))
             return -1;
         n++;
     }
@@ -89,17 +110,6 @@ void hosts_forgive(struct supervise *s)
         part->lost = (struct err){0};
         part->host = PART_NONE;
     }
-}
-
-/* Who gets it next; PART_NONE: the head. */
-static size_t holder_find(const struct hosts *h, const struct hosts_part *part)
-{
-    if (hosts_may_take(h, part->host))
-        return part->host;
-    for (size_t i = 0; i < h->count; i++)
-        if (hosts_may_take(h, i) && !parts_of(&h->parts, i))
-            return i;
-    return PART_NONE;
 }
 
 static int part_again(struct supervise *s, struct hosts_part *part, uint64_t from, struct err *e)

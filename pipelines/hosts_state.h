@@ -3,6 +3,7 @@
 #ifndef PTQ_HOSTS_STATE_H
 #define PTQ_HOSTS_STATE_H
 
+#include "../common/tensor/blas_cpu.h"
 #include "../common/wire/link_zmq.h"
 #include "hosts_parts.h"
 #include "hosts_ports.h"
@@ -14,7 +15,7 @@
 
 struct host {
     struct zid id;
-    char name[64];
+    char name[64], kernels[BLAS_KIND];
     int64_t solve, forward; /* processes that it offers */
     double heard, probed;
     double joined;

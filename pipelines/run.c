@@ -355,8 +355,13 @@ static int run_several(const struct run_opts *o, struct route *t, const char *re
 static int open_hosts(const struct run_opts *o, const struct route *t, struct supervise *s,
                       struct err *e)
 {
+    const struct stage *w = route_stage(t, &write_spec, 0);
     const struct hosts_opts how = {
-        .listen = o->listen, .keys = o->keys, .insecure = is_insecure(t), .wait = o->hosts};
+        .listen = o->listen,
+        .keys = o->keys,
+        .insecure = is_insecure(t),
+        .any_kernels = w && ((const struct write_command *)w->own)->core.any_kernels,
+        .wait = o->hosts};
 
     if (!o->listen)
         return 0;

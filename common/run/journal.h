@@ -2,7 +2,7 @@
 /* journal - what a run did, in JSON lines: OUT/.ptqflow/journal.jsonl.
  *
  * Each line is one object with "record":
- *   start    {"format":1,"version","model","formats","time"}
+ *   start    {"format":1,"version","model","formats","time","kernels"?}
  *            once, when the writer begins
  *   site     {"order","sites","block","site","run","linears":[{"name","rows","bits","group","grid",
  *            "loss","rel_loss","round_off","trace","asym_loss"}],"loss","rel_loss","solver","damp",

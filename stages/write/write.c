@@ -304,7 +304,8 @@ static int start_record(struct writer *w, struct err *e)
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
     if (json_set_text(r, "record", "start") || json_set_int(r, "format", JOURNAL_FORMAT) ||
         json_set_text(r, "version", PTQ_VERSION) || json_set_text(r, "model", w->plan.dir) ||
-        json_set_text(r, "formats", w->names) || json_set_text(r, "time", now))
+        json_set_text(r, "formats", w->names) || json_set_text(r, "time", now) ||
+        (w->plan.any_kernels && json_set_text(r, "kernels", "any")))
         json_destroy(&r);
     return journal_append(w->out.journal, &r, e);
 }
@@ -373,6 +374,7 @@ struct writer *write_open(const struct write_opts *o, struct err *e)
                                                : OUT_REFUSE,
                  e))
         goto fail;
+    w->plan.any_kernels = o->any_kernels;
     for (size_t i = 0; i < w->plan.source->count; i++)
         w->sizes.source += w->plan.source->entries[i].bytes;
     if ((o->from_parts  ? take_found(w, e)

@@ -58,6 +58,15 @@ static void left_print(FILE *out, const struct plan *p)
             p->left, p->sites, p->site[first].site->name, p->site[first].block);
 }
 
+static void kernels_print(FILE *out, const struct plan *p)
+{
+    if (p->any_kernels)
+        fputs("\nNot reproducible to the last bit: hosts whose CPUs compute with different kernels "
+              "could take part in the run (`--kernels any`), and which of them did what is "
+              "chance.\n",
+              out);
+}
+
 /* Where there were several: of an override, a contest, or a swap in a run. */
 static void solvers_print(FILE *out, const struct plan *p)
 {
@@ -123,6 +132,7 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, in
         kinds_print(out, p);
         left_print(out, p);
         solvers_print(out, p);
+        kernels_print(out, p);
         if (head_bits && f->container != FORMAT_GGUF)
             fputs("\nThe head is rounded to nearest; embeddings and norms are those of the source.",
                   out);

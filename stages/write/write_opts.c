@@ -9,6 +9,8 @@ static const struct opt_choice heads[] = {{"keep", 0}, {"4", 4}, {"8", 8}, {NULL
 
 static const struct opt_choice visions[] = {{"full", 0}, {"quantize", 1}, {NULL, 0}};
 
+static const struct opt_choice kernels[] = {{"same", 0}, {"any", 1}, {NULL, 0}};
+
 static const struct opt rows[] = {
     {"model", OPT_TEXT, AT(core.model), "DIR",
      .help = "the model that is being quantized (a Hugging Face folder)", .must = 1,
@@ -34,6 +36,12 @@ static const struct opt rows[] = {
      .help = "a text (Markdown) that says why it was made so: goes into the journal and the model "
              "card",
      .aside = 1},
+    {"kernels", OPT_CHOICE, AT(core.any_kernels), "WHICH",
+     .help =
+         "of workers of other hosts (ptq run --listen): same: those of this CPU's kernels\nany: "
+         "others too, so that another run gives other last bits, which the journal and the "
+         "model card say",
+     "same", .choices = kernels},
     {"shard-size", OPT_SIZE, AT(core.shard_bytes), "BYTES",
      .help = "tensor bytes after which a new weight file begins", OPT_NUMBER(WRITE_SHARD_BYTES),
      .min = 1 << 20, .aside = 1},

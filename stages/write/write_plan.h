@@ -46,7 +46,8 @@ struct plan_changed {
 
 struct plan {
     char *dir;
-    char *note; /* why it was made so, for the model card; NULL: nothing is said */
+    int any_kernels; /* as in struct write_opts */
+    char *note;      /* why it was made so, for the model card; NULL: nothing is said */
     struct config config;
     struct sites table;
     struct st_set *source;

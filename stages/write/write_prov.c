@@ -7,13 +7,14 @@
 #include "../../common/base/json.h"
 #include "../../common/base/version.h"
 
-static struct json *write_record(const char *format, size_t left)
+static struct json *write_record(const struct plan *p, const char *format)
 {
     struct json *r = json_new_object();
 
     if (json_set_text(r, "stage", "write") || json_set_text(r, "version", PTQ_VERSION) ||
         json_set_text(r, "format", format) ||
-        (left && json_set_int(r, "sites_left", (int64_t)left)))
+        (p->any_kernels && json_set_text(r, "kernels", "any")) ||
+        (p->left && json_set_int(r, "sites_left", (int64_t)p->left)))
         json_destroy(&r);
     return r;
 }
@@ -60,7 +61,7 @@ char *prov_text(const struct plan *p, const char *format, struct err *e)
     struct json *all = st_records(p->source);
     char *text = NULL;
 
-    if (prov_push(all, p) || json_push(all, write_record(format, p->left)))
+    if (prov_push(all, p) || json_push(all, write_record(p, format)))
         err_set(e, ERR_SYS, "provenance: out of memory");
     else
         text = json_print(all, 0, e);

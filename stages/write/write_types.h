@@ -27,6 +27,8 @@ struct write_opts {
      * without one stay at full precision */
     int from_parts;
     uint64_t shard_bytes; /* 0: WRITE_SHARD_BYTES */
+    /* hosts whose CPUs compute with other kernels may take part: the result says so */
+    int any_kernels;
     int head_bits; /* of the head and the embedding in a GGUF file; 0: they stay as they are */
 };
 

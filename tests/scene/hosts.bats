@@ -269,6 +269,21 @@ of_head() { # STAGE
     same_bytes
 }
 
+@test "a worker of other kernels takes part in a run that is told --kernels any, and what comes out says so" {
+    start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --kernels any
+    OPENBLAS_CORETYPE=Prescott start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name other
+    await 2
+    kill -KILL "$(pgrep -P $worker -f ptq-forward)" # the head's own kernels would make other sums: the same worker again
+    until_true grep -q "worker 'other' takes its lanes" head.log
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    grep -q "warning: worker 'other' computes with kernels Prescott.*: the result is not reproducible to the last bit" head.log
+    grep -q 'Not reproducible to the last bit' out/README.md
+    jq -se '.[0].record == "start" and .[0].kernels == "any"' out/.ptqflow/journal.jsonl
+    ptq inspect out | grep -q 'kernels.*any'
+    ! grep -q 'reproducible' "$alone/README.md"
+}
+
 @test "a run told a file has no worker at that stage and says so first; by its name a worker is known and drained: the same bytes" {
     echo 'nosuch*: bits=8' >lines.txt
     run -100 job out --overrides lines.txt
