@@ -15,7 +15,7 @@
 #include "../common/wire/follow.h"
 #include "../stages/forward/forward_opts.h"
 #include "../stages/reduce/reduce_opts.h"
-#include "../stages/solve/solve_opts.h"
+#include "../stages/solve/solve_forecast.h"
 #include "../stages/write/write_opts.h"
 #include "foresight.h"
 
@@ -111,7 +111,7 @@ static int add_linear(struct sum *s, const struct site *site, size_t i, struct e
     overrides_linear(s->o, s->all, site, i, &l);
     if (l.kept)
         return 0;
-    l.source_type = x.dtype;
+    l.source_type = l.sparse_type = x.dtype;
     l.G = grid_groups(l.K, l.group);
     s->parts += PART_SHARE * (double)l.N * (double)l.K * l.bits / 8 + 2.0 * (double)(l.N * l.G);
     for (size_t f = 0; f < s->nformats; f++) {
@@ -141,11 +141,7 @@ struct need {
 static int output_bytes(const struct write_command *w, const struct solve_command *c,
                         const struct sites *sites, struct need *n, struct err *e)
 {
-    const struct format_linear all = {.scale_type = c->core.scale_type,
-                                      .bits = c->core.bits,
-                                      .group = c->core.group,
-                                      .grid = c->core.grid,
-                                      .permuted = c->core.desc_act};
+    const struct format_linear all = solve_forecast_linear(&c->core, 0);
     const struct format *formats[FORMATS_MAX];
     struct sum s = {.o = &c->lines, .all = &all, .formats = formats};
     struct st_set *set;

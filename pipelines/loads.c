@@ -12,6 +12,7 @@
 #include "../common/run/journal_site.h"
 #include "../common/run/override.h"
 #include "../common/wire/follow.h"
+#include "../stages/solve/solve_forecast.h"
 
 #define ENGINES_TEXT 512
 
@@ -27,12 +28,7 @@ void loads_start(struct loads *l, const struct format *const *formats, size_t co
 
 void loads_add(struct loads *l, const struct solve_command *c, const struct sites *s)
 {
-    const struct format_linear all = {.bits = c->core.bits,
-                                      .group = c->core.group,
-                                      .grid = c->core.grid,
-                                      .permuted = c->core.desc_act,
-                                      .act_bits = l->act_bits,
-                                      .scale_type = c->core.scale_type};
+    const struct format_linear all = solve_forecast_linear(&c->core, l->act_bits);
 
     for (size_t i = 0; i < l->count; i++)
         overrides_engines(&c->lines, s, &all, &l->look[i]);

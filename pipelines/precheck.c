@@ -325,12 +325,7 @@ static int check_shapes(const struct route *t, const struct sites *sites, struct
         fuses |= formats[i]->fuses;
     for (size_t i = 0; (s = route_stage(t, &solve_spec, i)); i++) {
         const struct solve_command *c = s->own;
-        const struct format_linear all = {.scale_type = c->core.scale_type,
-                                          .bits = c->core.bits,
-                                          .group = c->core.group,
-                                          .grid = c->core.grid,
-                                          .permuted = c->core.desc_act,
-                                          .act_bits = act_bits_of(f)};
+        const struct format_linear all = solve_forecast_linear(&c->core, act_bits_of(f));
 
         if (overrides_check_shapes(&c->lines, sites, &all, formats, nformats, e) < 0)
             return -1;

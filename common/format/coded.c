@@ -94,6 +94,24 @@ static int numbers_check(const struct grid *g, const struct solution_linear *x, 
                : 0;
 }
 
+/* Weights beside the codes, where the solution has some. */
+static int sparse_take(const struct solution_linear *x, struct sparse *s, struct err *e)
+{
+    if (!x->sparse_value)
+        return 0;
+    if (x->g_idx)
+        return err_set(e, ERR_USE,
+                       "'%s': weights beside the codes and groups of inputs in any order (g_idx) "
+                       "do not go together",
+                       x->name);
+    *s = (struct sparse){.count = (size_t)x->sparse_value->shape[0],
+                         .end = x->sparse_end->data,
+                         .column = x->sparse_column->data,
+                         .value = x->sparse_value->data,
+                         .type = x->sparse_value->dtype};
+    return sparse_check(s, x->N, x->K, x->name, e);
+}
+
 int coded_take(const struct grid *g, const struct solution_linear *x, struct coded *c,
                struct err *e)
 {
@@ -121,7 +139,10 @@ int coded_take(const struct grid *g, const struct solution_linear *x, struct cod
                             x->tensor_scale ? (double)*(const float *)x->tensor_scale->data : 1.0,
                         .table = x->table ? x->table->data : NULL,
                         .group_of = x->g_idx ? x->g_idx->data : NULL};
-    return numbers_check(g, x, e) || scales_check(x, c, e) || table_check(x, e) ? -1 : 0;
+    return numbers_check(g, x, e) || scales_check(x, c, e) || table_check(x, e) ||
+                   sparse_take(x, &c->sparse, e)
+               ? -1
+               : 0;
 }
 
 int coded_read(const struct solution_linear *x, struct coded *c, struct err *e)
@@ -223,6 +244,7 @@ int coded_decode(const struct coded *c, size_t first, size_t rows, float *w, str
             const struct grid_group group = coded_group(c, n, g);
 
             c->grid->value(&group, c->codes + n * K + k, count, value);
+            sparse_put(&c->sparse, n, k, count, value);
             for (size_t i = 0; i < count; i++)
                 *w++ = (float)value[i];
             k += count;

@@ -6,6 +6,7 @@
 
 #include "../wire/msg_solution.h"
 #include "grid.h"
+#include "sparse.h"
 
 struct coded {
     const struct grid *grid;
@@ -19,6 +20,7 @@ struct coded {
     double tensor_scale;     /* 1 where the grid has none */
     const float *table;      /* [N, 2^bits]; NULL where the grid has none */
     const int32_t *group_of; /* [K] the group of each input, checked; NULL: k / group */
+    struct sparse sparse;    /* weights that stand beside the codes; not with group_of */
 };
 
 /* Of a linear that is not kept: what the grid has must be there, and nothing else. *c points into

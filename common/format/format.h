@@ -38,9 +38,12 @@ struct format_linear {
     int head;      /* the head: engines name it apart */
     int permuted;  /* groups are not of inputs that follow each other: each names its own */
     int act_bits;  /* its inputs are rounded to so many; 0: they are not */
+    double apart;  /* before a run: the share of its weights that will stand beside its codes */
+    size_t sparse; /* so many do; 0: none */
+    enum dtype sparse_type;
 };
 
-#define FORMAT_TENSORS 6
+#define FORMAT_TENSORS 10
 struct format_tensor {
     char name[TENSOR_NAME];
     enum dtype dtype;
@@ -87,10 +90,11 @@ struct format {
     int one_scale_type; /* all its linears must have scales of one type */
     int heads;          /* it can hold a quantized head (lm_head) */
     int one_group;      /* and groups of one size */
+    int beside;         /* it holds weights beside the codes, or needs no place for them */
     int towers;         /* its readers take codes of linears outside of the decoder's blocks */
     int unpacked;   /* only `claims` is there: st_open_folder() reads its tensors as plain ones */
     int some_codes; /* it is for models of which at least one linear is quantized */
-    /* Of a linear that is not kept: can it be held, as far as is known? */
+    /* Asked by format_check_linear alone. */
     int (*check)(const struct format_linear *l, struct err *e);
     /* The same of its codes; NULL: any. */
     int (*check_codes)(const struct format_linear *l, const struct coded *c, struct err *e);
@@ -131,7 +135,7 @@ struct format {
 
 /* ---- the list ---- */
 
-#define FORMATS_MAX 8
+#define FORMATS_MAX 12
 const struct format *format_find(const char *name); /* NULL: unknown */
 const struct format *format_at(size_t i);           /* NULL past the end */
 const char *const *format_names(void);              /* of those that are written; NULL-terminated */
@@ -159,13 +163,15 @@ int format_check_kept(const struct format *f, struct err *e);
 
 /* ---- a linear ---- */
 
+/* Of a linear that is not kept: can it be held, as far as is known? */
+int format_check_linear(const struct format *f, const struct format_linear *l, struct err *e);
 /* Two linears that are not kept: can they be in one checkpoint, as far as is known? */
 int format_beside(const struct format *f, const struct format_linear *l,
                   const struct format_linear *x, struct err *e);
 /* Tensor bytes of a linear that is not kept. */
 int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
                  struct err *e);
-/* Bits of its codes, and of each group's scale and zero point. */
+/* Bits of its codes, of each group's scale and zero point, and of what stands beside them. */
 double format_bits(const struct format_linear *l);
 
 /* ---- a checkpoint that is read ---- */

@@ -150,6 +150,7 @@ const struct format format_dense = {
     .name = "dense",
     .title = "dense",
     .towers = 1,
+    .beside = 1,
     .about = "dequantized weights in the types of the source, for any reader",
     .stacks = 1,
     .check = check,

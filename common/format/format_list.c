@@ -9,12 +9,12 @@
 #include "format.h"
 
 extern const struct format format_gptq, format_gptq_v2, format_compressed_tensors, format_awq,
-    format_gguf, format_dense, format_fp8, format_mxfp4;
+    format_gguf, format_dense, format_ptq, format_fp8, format_mxfp4;
 
 static const struct format *const formats[] = {
     &format_gptq, &format_gptq_v2, &format_compressed_tensors,
     &format_awq,  &format_gguf,    &format_dense,
-    &format_fp8,  &format_mxfp4,
+    &format_ptq,  &format_fp8,     &format_mxfp4,
 };
 
 #define COUNT (sizeof formats / sizeof *formats)
@@ -189,6 +189,16 @@ int format_beside(const struct format *f, const struct format_linear *l,
     return 0;
 }
 
+int format_check_linear(const struct format *f, const struct format_linear *l, struct err *e)
+{
+    if (l->sparse && !f->beside)
+        return err_set(e, ERR_USE,
+                       "'%s': the %s format has no place for weights beside the codes; ptq and "
+                       "dense hold them",
+                       l->name, f->name);
+    return f->check(l, e);
+}
+
 int format_bytes(const struct format *f, const struct format_linear *l, uint64_t *bytes,
                  struct err *e)
 {
@@ -209,5 +219,6 @@ double format_bits(const struct format_linear *l)
 {
     return (double)l->N * (double)l->K * l->bits +
            (double)l->N * (double)l->G * (double)(8 * dtype_size(l->scale_type) + (size_t)l->bits) +
-           (l->grid && l->grid->table ? (double)(l->N << l->bits) * 8 * sizeof(float) : 0);
+           (l->grid && l->grid->table ? (double)(l->N << l->bits) * 8 * sizeof(float) : 0) +
+           (double)l->sparse * 8 * (double)(sizeof(int32_t) + dtype_size(l->source_type));
 }

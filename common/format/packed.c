@@ -18,9 +18,11 @@ int packed_open_grid(struct packed *p, const struct grid *g, size_t N, size_t K,
                          .bits = bits,
                          .group = group,
                          .grid = g,
-                         .tensor_scale = 1.0};
+                         .tensor_scale = 1.0,
+                         .weight_type = DT_COUNT};
     if ((p->codes = mem_raw(N * K, 1, e)) && (!g->zeros || (p->zeros = mem_raw(N * p->G, 1, e))) &&
-        (p->scales = mem_raw(N * p->G, sizeof *p->scales, e)))
+        (p->scales = mem_raw(N * p->G, sizeof *p->scales, e)) &&
+        (!g->table || (p->table = mem_raw(N << bits, sizeof *p->table, e))))
         return 0;
     packed_release(p);
     return -1;
@@ -37,6 +39,9 @@ void packed_release(struct packed *p)
     free(p->zeros);
     free(p->scales);
     free(p->group_of);
+    free(p->table);
+    for (size_t i = 0; i < sizeof p->sparse_part / sizeof *p->sparse_part; i++)
+        tensor_release(&p->sparse_part[i]);
     memset(p, 0, sizeof *p);
 }
 
@@ -46,6 +51,7 @@ int packed_spread(const struct packed *p, struct packed *each, struct err *e)
         return -1;
     each->scale_type = p->scale_type;
     each->tensor_scale = p->tensor_scale;
+    each->weight_type = p->weight_type;
     memcpy(each->codes, p->codes, p->N * p->K);
     for (size_t n = 0; n < p->N; n++)
         for (size_t k = 0; k < p->K; k++) {
@@ -58,24 +64,34 @@ int packed_spread(const struct packed *p, struct packed *each, struct err *e)
     return 0;
 }
 
+void packed_coded(const struct packed *p, enum dtype type, const void *scales, struct coded *c)
+{
+    *c = (struct coded){.grid = p->grid,
+                        .N = p->N,
+                        .K = p->K,
+                        .G = p->G,
+                        .bits = p->bits,
+                        .group = p->group,
+                        .codes = p->codes,
+                        .scale_type = type,
+                        .scales = scales,
+                        .zeros = p->zeros,
+                        .tensor_scale = p->tensor_scale,
+                        .table = p->table,
+                        .group_of = p->group_of,
+                        .sparse = p->sparse};
+}
+
 int packed_weights(const struct packed *p, float *w, struct err *e)
 {
     struct packed each;
+    struct coded c;
     int rc;
 
-    if (!p->group_of)
-        return coded_decode(&(struct coded){.grid = p->grid,
-                                            .N = p->N,
-                                            .K = p->K,
-                                            .G = p->G,
-                                            .bits = p->bits,
-                                            .group = p->group,
-                                            .codes = p->codes,
-                                            .scale_type = DT_F32,
-                                            .scales = p->scales,
-                                            .zeros = p->zeros,
-                                            .tensor_scale = p->tensor_scale},
-                            0, p->N, w, e);
+    if (!p->group_of) {
+        packed_coded(p, DT_F32, p->scales, &c);
+        return coded_decode(&c, 0, p->N, w, e);
+    }
     if (packed_spread(p, &each, e) < 0)
         return -1;
     rc = packed_weights(&each, w, e);
@@ -90,6 +106,8 @@ void packed_linear(const struct packed *p, struct format_linear *l)
     l->G = p->G;
     l->permuted = p->group_of != NULL;
     l->scale_type = p->scale_type;
+    l->sparse = p->sparse.count;
+    l->sparse_type = p->sparse.type;
     l->symmetric = 1;
     for (size_t i = 0; p->zeros && i < p->N * p->G && l->symmetric; i++)
         l->symmetric = p->zeros[i] == affine_middle(p->bits);

@@ -18,13 +18,21 @@ struct packed {
     const struct grid *grid; /* asym for all of equal steps */
     double tensor_scale;     /* 1 where the grid has none */
     int32_t *group_of;       /* [K] the group of each input; NULL: k / group */
+    enum dtype weight_type;  /* of the weights in the model; DT_COUNT: not known */
+    float *table;            /* [N, 2^bits]; NULL where the grid has none */
+    /* Weights beside the codes, of which these are the ends, columns and values; count 0: none */
+    struct sparse sparse;
+    struct tensor sparse_part[3];
 };
 
-/* Room for all but group_of, on a grid of equal steps; or on g, which has no zero points. */
+/* Room for all but group_of and sparse, on a grid of equal steps; or on g, which has no zero
+ * points. */
 int packed_open(struct packed *p, size_t N, size_t K, int bits, int64_t group, struct err *e);
 int packed_open_grid(struct packed *p, const struct grid *g, size_t N, size_t K, int bits,
                      int64_t group, struct err *e);
 void packed_release(struct packed *p);
+/* The codes as a format puts them, with these scales; *c borrows from p. */
+void packed_coded(const struct packed *p, enum dtype type, const void *scales, struct coded *c);
 /* The same with a group for each input, of one whose groups are permuted. */
 int packed_spread(const struct packed *p, struct packed *each, struct err *e);
 /* w [N,K]: each input by the scale and zero point of its group. */

@@ -344,6 +344,7 @@ void overrides_linear(const struct overrides *o, const struct format_linear *all
     l->fused = site->fused;
     l->experts = site_experts(site);
     l->kept = v.skip == 1;
+    l->sparse = (size_t)llround(all->apart * (double)l->N * (double)l->K);
     l->bits = v.bits ? v.bits : all->bits;
     l->group = v.group ? v.group : all->group;
     l->grid = v.grid ? v.grid : all->grid;
@@ -414,7 +415,8 @@ static int check_linear(struct check *k, const struct site *site, size_t i, stru
         return err_set(e, ERR_USE, "--group: %lld does not divide the %zu inputs of '%s'",
                        (long long)l.group, l.K, l.name);
     for (size_t f = 0; f < k->nformats; f++)
-        if (k->formats[f]->check(&l, e) || format_beside(k->formats[f], &l, &k->first, e))
+        if (format_check_linear(k->formats[f], &l, e) ||
+            format_beside(k->formats[f], &l, &k->first, e))
             return -1;
     return 0;
 }

@@ -68,6 +68,29 @@ static int groups_check(const struct msg *m, const struct solution_linear *x, st
     return count ? 0 : -1;
 }
 
+/* Weights beside the codes: what their rows and columns are is coded_take's to check. */
+static int read_sparse(const struct msg *m, struct solution_linear *x, struct err *e)
+{
+    const uint64_t rows[1] = {x->N};
+    const struct tensor *t;
+    char name[TENSOR_NAME + 16];
+
+    snprintf(name, sizeof name, "%.190s.sparse_value", x->name);
+    t = msg_tensor(m, name);
+    if (read_part(m, x, "sparse_end", !t, DT_I32, 1, rows, &x->sparse_end, e))
+        return -1;
+    if (!t)
+        return x->sparse_end ? check_fail(m, e, "tensor '%s' is there without '%s'",
+                                          x->sparse_end->name, name)
+                             : 0;
+    if (t->ndim != 1 || t->shape[0] < 1)
+        return check_fail(m, e, "tensor '%s' must be [n], n at least 1", name);
+    return read_part(m, x, "sparse_column", 0, DT_I32, 1, t->shape, &x->sparse_column, e) ||
+                   read_part(m, x, "sparse_value", 0, DT_COUNT, 1, t->shape, &x->sparse_value, e)
+               ? -1
+               : finite_check(m, x->sparse_value, "weights", e);
+}
+
 /* Which of the optional ones must be there is the grid's business, who uses the codes asks it. */
 static int read_tensors(const struct msg *m, struct solution_linear *x, struct err *e)
 {
@@ -88,7 +111,8 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
                           x->zeros->name, x->bits);
     if (read_part(m, x, "tensor_scale", 1, DT_F32, 1, one, &x->tensor_scale, e) ||
         read_part(m, x, "table", 1, DT_F32, 2, levels, &x->table, e) ||
-        read_part(m, x, "g_idx", 1, DT_I32, 1, inputs, &x->g_idx, e) || groups_check(m, x, e))
+        read_part(m, x, "g_idx", 1, DT_I32, 1, inputs, &x->g_idx, e) || groups_check(m, x, e) ||
+        read_sparse(m, x, e))
         return -1;
     return finite_check(m, x->scales, "scales", e) ||
                    finite_check(m, x->tensor_scale, "scales", e) ||
@@ -100,8 +124,9 @@ static int read_tensors(const struct msg *m, struct solution_linear *x, struct e
 /* A linear that nothing was done to: it must not have results either. */
 static int read_kept(const struct msg *m, struct solution_linear *x, struct err *e)
 {
-    static const char *const parts[] = {"codes",        "scales", "zeros",
-                                        "tensor_scale", "table",  "g_idx"};
+    static const char *const parts[] = {"codes",        "scales",        "zeros",
+                                        "tensor_scale", "table",         "g_idx",
+                                        "sparse_end",   "sparse_column", "sparse_value"};
     char full[TENSOR_NAME + 16];
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -304,8 +329,9 @@ int solution_add_changed(struct msg *m, const struct tensor *t, size_t count, st
 
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS])
 {
-    const struct tensor *const all[SOLUTION_PARTS] = {x->codes,        x->scales, x->zeros,
-                                                      x->tensor_scale, x->table,  x->g_idx};
+    const struct tensor *const all[SOLUTION_PARTS] = {
+        x->codes, x->scales,     x->zeros,         x->tensor_scale, x->table,
+        x->g_idx, x->sparse_end, x->sparse_column, x->sparse_value};
     size_t n = 0;
 
     for (size_t i = 0; i < SOLUTION_PARTS && !x->kept; i++)

@@ -24,6 +24,9 @@ struct solution_linear {
     const struct tensor *table;        /* "NAME.table" F32 [N, 2^bits] */
     /* "NAME.g_idx" I32 [K]: the group of each input; NULL: k / group. Each group has as many. */
     const struct tensor *g_idx;
+    /* Weights beside the codes, by rows (common/format/sparse.h): all three, or none.
+     * "NAME.sparse_end" I32 [N], "NAME.sparse_column" I32 [n], "NAME.sparse_value" float [n] */
+    const struct tensor *sparse_end, *sparse_column, *sparse_value;
     double loss, rel_loss;   /* tr((W-Q)H(W-Q)'), over tr(WHW') */
     double round_off, trace; /* |W-Q|^2 / |W|^2, |W-Q|^2 tr(H) / K; NaN: not told */
     double asym_loss;        /* NaN without D */
@@ -33,7 +36,7 @@ struct solution_linear {
 /* Tensors of the checkpoint that are of no linear and change with the site, at most. */
 #define SOLUTION_CHANGED 8
 /* The tensors that such a linear has, in the order above; how many. None when it is kept. */
-#define SOLUTION_PARTS 6
+#define SOLUTION_PARTS 9
 size_t solution_parts(const struct solution_linear *x, const struct tensor *part[SOLUTION_PARTS]);
 
 struct solution_view {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../common/base/mem.h"
+#include "solve_beside.h"
 #include "solve_loss.h"
 #include "solve_permute.h"
 
@@ -74,7 +75,9 @@ static int cost_linear(const struct work *w, const struct answer *a, size_t i, c
                           .W = t->data,
                           .H = H,
                           .codes = out[0].data,
-                          .zeros = out[2].data};
+                          .zeros = out[2].data,
+                          .table = out[ANSWER_TABLE].data,
+                          .apart = beside_of(&out[ANSWER_BESIDE])};
     struct solve_loss loss;
     int rc = -1;
 

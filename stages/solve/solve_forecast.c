@@ -90,6 +90,41 @@ static double alive(const struct solve_opts *o, const struct contenders *c,
            (squares > 0 ? TILES_FACTOR * tile + FACTOR : TILES * tile);
 }
 
+/* The largest share of a linear that stands beside the codes by a solver that is named, be it in a
+ * contest or in an override. */
+static double most_of(const struct solve_opts *o, const char *solver, double most)
+{
+    struct contenders c;
+
+    for (size_t i = 0; contenders_parse(solver, &c, NULL) == 0 && i < c.count; i++) {
+        const struct solver *s = solver_find(c.name[i]);
+
+        most = s->beside ? fmax(most, s->beside(o)) : most;
+    }
+    return most;
+}
+
+static double beside_most(const struct solve_opts *o)
+{
+    double most = most_of(o, o->solver, 0);
+
+    for (size_t i = 0; o->overrides && i < o->overrides->count; i++)
+        if (o->overrides->at[i].v.solver)
+            most = most_of(o, o->overrides->at[i].v.solver, most);
+    return most;
+}
+
+struct format_linear solve_forecast_linear(const struct solve_opts *o, int act_bits)
+{
+    return (struct format_linear){.bits = o->bits,
+                                  .group = o->group,
+                                  .grid = o->grid,
+                                  .scale_type = o->scale_type,
+                                  .permuted = o->desc_act,
+                                  .act_bits = act_bits,
+                                  .apart = beside_most(o)};
+}
+
 /* A problem as it comes, while squares are made of it (half of the first before S goes, the
  * second beside D); or what is alive afterwards. */
 int solve_forecast_memory(const struct solve_opts *o, const char *solver, const struct forecast *f,

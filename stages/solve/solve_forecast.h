@@ -3,6 +3,7 @@
 #ifndef PTQ_SOLVE_FORECAST_H
 #define PTQ_SOLVE_FORECAST_H
 
+#include "../../common/format/format.h"
 #include "../../common/run/forecast.h"
 #include "solve_opts.h"
 
@@ -13,6 +14,9 @@ int solve_forecast_memory(const struct solve_opts *o, const char *solver, const 
 /* 1: a solver of *o or of its overrides needs the full-precision stream; 0; -1: a solver that
  * there is not. */
 int solve_forecast_dual(const struct solve_opts *o, struct err *e);
+/* What is said of every linear before a run, where overrides do not say otherwise. act_bits: of
+ * the inputs of linears, 0: not rounded. */
+struct format_linear solve_forecast_linear(const struct solve_opts *o, int act_bits);
 /* Floating-point operations (f64) of a site whose linears have `outputs` rows together. */
 double solve_forecast_flops(double outputs, double inputs);
 

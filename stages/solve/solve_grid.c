@@ -96,7 +96,8 @@ int solve_grid_fit(const struct solve_opts *o, struct solve_job *j, size_t first
 void solve_grid_values(const struct solve_opts *o, const struct solve_job *j, size_t n, size_t g,
                        double scale, double *w)
 {
-    const size_t width = o->group > 0 ? (size_t)o->group : j->K, start = g * width;
+    const size_t width = o->group > 0 ? (size_t)o->group : j->K, start = g * width,
+                 count = j->K - start < width ? j->K - start : width;
     const struct grid_group group = {.bits = o->bits,
                                      .scale = scale,
                                      .zero =
@@ -104,6 +105,6 @@ void solve_grid_values(const struct solve_opts *o, const struct solve_job *j, si
                                      .tensor_scale = 1.0,
                                      .table = j->table ? j->table + (n << o->bits) : NULL};
 
-    o->grid->value(&group, j->codes + n * j->K + start, j->K - start < width ? j->K - start : width,
-                   w);
+    o->grid->value(&group, j->codes + n * j->K + start, count, w);
+    sparse_put(&j->apart, n, start, count, w);
 }

@@ -9,7 +9,8 @@
 #include "solve_tile.h"
 #include "solver.h"
 
-/* What the codes of group g of row n are worth at this scale: w gets a group of numbers. */
+/* What the codes of group g of row n are worth at this scale, and the weights beside them: w gets
+ * a group of numbers. */
 void solve_grid_values(const struct solve_opts *o, const struct solve_job *j, size_t n, size_t g,
                        double scale, double *w);
 

@@ -109,3 +109,21 @@ int solve_mix_choose(struct work *w, struct err *e)
                                     .sum_w2 = v->sum_w2};
     return 0;
 }
+
+int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e)
+{
+    o->mixed = strcmp(text, "tokens") != 0;
+    o->mix_told = strcmp(text, "auto") == 0;
+    if (!o->mixed || o->mix_told)
+        return 0;
+    return modality_ratios_parse(text, "--mix", o->mix, e);
+}
+
+struct json *solve_mix_record(const double ratio[MODALITIES])
+{
+    struct json *x = json_new_object();
+
+    if (modality_ratios_put(x, ratio))
+        json_destroy(&x);
+    return x;
+}

@@ -10,6 +10,8 @@
 #include "../../common/format/grid_affine.h"
 #include "../../common/run/override.h"
 #include "../../common/tensor/blas.h"
+#include "solve_beside.h"
+#include "solve_fisher.h"
 #include "solve_table.h"
 
 /* ---- rows ---- */
@@ -166,7 +168,9 @@ static int check(const struct stage *s, struct err *e)
     if (overrides_load(&c->lines, c->overrides, c->override.text, c->override.count, e) < 0)
         return -1;
     c->core.overrides = &c->lines;
-    return solve_mix_parse(c->mix, &c->core, e) < 0 ? -1 : solve_check_opts(&c->core, e);
+    return solve_mix_parse(c->mix, &c->core, e) < 0 || solve_check_opts(&c->core, e) < 0
+               ? -1
+               : fisher_look(c->core.fisher, e);
 }
 
 static void release(void *own)
@@ -412,7 +416,7 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
     if (o->desc_act && o->order != ORDER_ACT)
         return err_set(e, ERR_USE, "--desc-act yes goes with --order act");
     for (size_t i = 0; i < c->count; i++) {
-        if (table_check(o, c->name[i], e))
+        if (beside_check(o, c->name[i], e) || table_check(o, c->name[i], e))
             return -1;
         if (o->desc_act && !contender_takes(c->name[i], "order"))
             return err_set(e, ERR_USE,
@@ -426,24 +430,6 @@ static int check_values(const struct solve_opts *o, struct contenders *c, struct
                            c->name[i], o->grid->name);
     }
     return 0;
-}
-
-int solve_mix_parse(const char *text, struct solve_opts *o, struct err *e)
-{
-    o->mixed = strcmp(text, "tokens") != 0;
-    o->mix_told = strcmp(text, "auto") == 0;
-    if (!o->mixed || o->mix_told)
-        return 0;
-    return modality_ratios_parse(text, "--mix", o->mix, e);
-}
-
-struct json *solve_mix_record(const double ratio[MODALITIES])
-{
-    struct json *x = json_new_object();
-
-    if (modality_ratios_put(x, ratio))
-        json_destroy(&x);
-    return x;
 }
 
 /* ---- overrides ---- */

@@ -16,7 +16,8 @@
 #include "../../common/base/opt.h"
 #include "../../common/base/par.h"
 #include "../../common/format/grid.h"
-#include "../../common/tensor/dtype.h"
+#include "../../common/format/sparse.h"
+#include "../../common/tensor/tensor.h"
 #include "../../common/wire/modality.h"
 
 enum fit { FIT_MINMAX, FIT_MSE, FIT_HESSIAN, FIT_NEUQI };
@@ -40,10 +41,12 @@ enum sums_kind { SUMS_WEIGHTED, SUMS_PLAIN };
 struct overrides;
 
 struct solve_opts {
-    const char *solver; /* "gptq", "qep+gptq", "best:gptq,gptaq" */
-    const char *fisher; /* squeeze: a file; NULL: none */
-    int bits;           /* 2 3 4 8 */
-    int64_t group;      /* -1 or a divisor of K (a short last group is refused by default) */
+    const char *solver;         /* "gptq", "qep+gptq", "best:gptq,gptaq" */
+    const char *fisher;         /* squeeze, gwq: a file; NULL: none */
+    double sensitive, outliers; /* squeeze: shares of the weights that stand beside the codes */
+    double gradient_share;      /* gwq: the same */
+    int bits;                   /* 2 3 4 8 */
+    int64_t group; /* -1 or a divisor of K (a short last group is refused by default) */
     const struct grid *grid;
     enum fit fit;
     enum order order;
@@ -103,19 +106,22 @@ struct solve_job {
     const double *H; /* [K,K] undamped; NULL for solvers that do not need it */
     const double *D; /* [K,K] or NULL */
     uint8_t *codes;
-    double *scales;       /* times that of the tensor */
-    uint8_t *zeros;       /* NULL: the grid has none */
-    float *table;         /* [N, 2^bits] of a grid that has one */
-    double tensor_scale;  /* looked at where the grid has one */
-    atomic_size_t raised; /* out: scales that rounded to 0 and were raised (solve_grid.h) */
-    const double *diag;   /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
-    double bound;         /* out: see sweep_run; NaN from a solver without feedback */
+    double *scales;        /* times that of the tensor */
+    uint8_t *zeros;        /* NULL: the grid has none */
+    float *table;          /* [N, 2^bits] of a grid that has one */
+    struct sparse apart;   /* weights beside the codes, of the tensors below; count 0: none */
+    struct tensor *beside; /* [3] out: solve_beside.h */
+    double tensor_scale;   /* looked at where the grid has one */
+    atomic_size_t raised;  /* out: scales that rounded to 0 and were raised (solve_grid.h) */
+    const double *diag;    /* [K] of the damped H, for fits that weigh errors; set by sweep_run */
+    double bound;          /* out: see sweep_run; NaN from a solver without feedback */
 };
 
 #define SOLVER_NEEDS_H 1
 #define SOLVER_NEEDS_D 2
 #define SOLVER_MAKES_TABLE 8 /* of each row, and no scales */
-#define SOLVER_SHIFTS 4      /* moves the whole target itself: not behind qep+ */
+#define SOLVER_NEEDS_FISHER 16
+#define SOLVER_SHIFTS 4 /* moves the whole target itself: not behind qep+ */
 
 /* Rows of the solvers that go column by column (solve_sweep.c). */
 extern const struct opt sweep_rows[];
@@ -129,6 +135,8 @@ struct solver {
     const struct opt *rows;
     const char *takes; /* comma-separated names of others' options that it looks at; NULL: none */
     unsigned needs;
+    /* The share of the weights that stand beside the codes, at most 1; NULL: none do. */
+    double (*beside)(const struct solve_opts *o);
     /* Memory while it works, beside H and D: matrices of [K,K] f64, further ones when the problem
      * has D, and copies of a linear in f64. Of a solver before another: without the other's. */
     unsigned squares, squares_with_d, copies;

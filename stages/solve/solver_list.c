@@ -7,6 +7,7 @@
 extern const struct solver solver_foem;
 extern const struct solver solver_gptaq;
 extern const struct solver solver_gptq;
+extern const struct solver solver_gwq;
 extern const struct solver solver_ojbkq;
 extern const struct solver solver_qep;
 extern const struct solver solver_qronos;
@@ -14,9 +15,9 @@ extern const struct solver solver_rescomp;
 extern const struct solver solver_rtn;
 extern const struct solver solver_squeeze;
 
-static const struct solver *const list[] = {&solver_gptq,   &solver_gptaq,   &solver_qep,
-                                            &solver_qronos, &solver_rescomp, &solver_foem,
-                                            &solver_ojbkq,  &solver_rtn,     &solver_squeeze};
+static const struct solver *const list[] = {
+    &solver_gptq, &solver_gptaq, &solver_qep, &solver_qronos,  &solver_rescomp,
+    &solver_foem, &solver_ojbkq, &solver_rtn, &solver_squeeze, &solver_gwq};
 
 const struct solver *solver_at(size_t i)
 {

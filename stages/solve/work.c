@@ -103,7 +103,8 @@ static int solve_linear(struct work *w, const struct solve_part *x, struct answe
                           .w_type = t->dtype,
                           .W = t->data,
                           .H = w->H,
-                          .D = w->D};
+                          .D = w->D,
+                          .beside = &a->results[ANSWER_PARTS * i + ANSWER_BESIDE]};
     struct tensor *out = &a->results[ANSWER_PARTS * i];
     const enum dtype type = grid_scale_type(a->o.grid, a->o.scale_type);
     const int zeros = a->o.grid->zeros, table = a->o.grid->table;
@@ -150,7 +151,7 @@ out:
 
 /* A problem without calibration rows, or with none that weigh anything, or with too few of them, is
  * rounded to nearest whatever was asked for: an expert that no token goes to, or next to none. Not
- * so where each row has a table: that needs no rows. */
+ * so by solvers that keep weights beside the codes or make tables: these need no rows. */
 int work_solve(struct work *w, const struct solve_part *x, struct answer *a, const char *name,
                struct par *p, struct err *e)
 {
@@ -167,7 +168,7 @@ int work_solve(struct work *w, const struct solve_part *x, struct answer *a, con
     a->o = x->o;
     a->o.solver = name;
     a->solver = solver_find(name);
-    if (!x->o.grid->table &&
+    if (!a->solver->beside &&
         (w->sums.sum_w == 0 || (w->v.starved && strcmp(w->v.starved, "rtn") == 0))) {
         a->solver = solver_find("rtn");
         a->stats.fallback = "rtn";

@@ -11,9 +11,10 @@
 #include "solve_note.h"
 #include "solve_opts.h"
 
-#define ANSWER_PARTS 6
+#define ANSWER_PARTS 9
 #define ANSWER_GROUPS 4 /* of these: that of each input */
 #define ANSWER_TABLE 5  /* and the levels of each row */
+#define ANSWER_BESIDE 6 /* and three of weights beside the codes (solve_beside.h) */
 /* What one solver made of the site. */
 struct answer {
     struct solve_opts o;

@@ -222,7 +222,8 @@ static int storable(const struct writer *w, const struct plan_linear *l,
     for (size_t i = 0; i < w->nformats && !f.kept; i++) {
         const struct format *x = w->formats[i];
 
-        if (x->check(&f, e) || beside(w, x, &f, e) || (x->check_codes && x->check_codes(&f, &c, e)))
+        if (format_check_linear(x, &f, e) || beside(w, x, &f, e) ||
+            (x->check_codes && x->check_codes(&f, &c, e)))
             return err_prefix(e, "%s format", x->name);
     }
     return 0;

@@ -51,7 +51,7 @@ int head_check(const struct plan *p, const struct format *f, int bits, struct er
     snprintf(l.name, sizeof l.name, "%s", family_of(&p->config)->head);
     l.N = (size_t)x->shape[0];
     l.K = (size_t)x->shape[1];
-    return f->check(&l, e) < 0 ? err_prefix(e, "--lm-head %d", bits) : 0;
+    return format_check_linear(f, &l, e) < 0 ? err_prefix(e, "--lm-head %d", bits) : 0;
 }
 
 /* linear[nlinears], which is filled, counts as the last linear and no more as another matrix; or

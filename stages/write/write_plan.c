@@ -479,6 +479,8 @@ int plan_stored(const struct plan_linear *l, const struct solution_linear *s,
     f->grid = c->grid;
     f->scale_type = c->scale_type;
     f->act_bits = records_act_bits(prov);
+    f->sparse = c->sparse.count;
+    f->sparse_type = c->sparse.type;
     f->symmetric = !c->zeros || all_equal(c->zeros, c->N * c->G, 1u << (c->bits - 1));
     return 0;
 }

@@ -32,18 +32,9 @@ static int coded_of(const struct repack *r, const struct packed *p, struct coded
     if (!(*scales = mem_raw(p->N * p->G, dtype_size(p->scale_type), e)))
         return -1;
     dtype_from_f32(p->scale_type, p->scales, p->N * p->G, *scales);
-    *c = (struct coded){.grid = grid,
-                        .N = p->N,
-                        .K = p->K,
-                        .G = p->G,
-                        .bits = p->bits,
-                        .group = p->group,
-                        .codes = p->codes,
-                        .scale_type = p->scale_type,
-                        .scales = *scales,
-                        .zeros = grid->zeros ? p->zeros : NULL,
-                        .tensor_scale = p->tensor_scale,
-                        .group_of = p->group_of};
+    packed_coded(p, p->scale_type, *scales, c);
+    c->grid = grid;
+    c->zeros = grid->zeros ? p->zeros : NULL;
     return 0;
 }
 
@@ -74,6 +65,7 @@ static int regroup(const struct repack *r, struct packed *p, struct err *e)
         return -1;
     parts.scale_type = p->scale_type;
     parts.tensor_scale = p->tensor_scale;
+    parts.weight_type = p->weight_type;
     memcpy(parts.codes, p->codes, p->N * p->K);
     each = parts.G / p->G;
     for (size_t i = 0; i < parts.N * parts.G; i++) {
@@ -117,10 +109,13 @@ static int codeless(struct repack *r, struct plan_linear *l, struct err *e)
     return 0;
 }
 
-/* What weights are stored in where they are asked for: in the type of their scales, but that of
- * models where it has 8 bits, or where FP8 has scales of 32. */
+/* What weights are stored in where they are asked for: in the type they had, where that is known,
+ * else in that of their scales, but that of models where it has 8 bits, or where FP8 has scales of
+ * 32. */
 static enum dtype weights_type(const struct packed *p)
 {
+    if (p->weight_type != DT_COUNT)
+        return p->weight_type;
     return affine_is(p->grid) || p->scale_type == DT_F16 ? p->scale_type : DT_BF16;
 }
 
@@ -196,7 +191,7 @@ static int check_linear(const struct repack *r, const struct plan_linear *l,
     void *scales = NULL;
     int rc;
 
-    if (f->check(&l->f, e) < 0 || format_beside(f, &l->f, &first->f, e) < 0)
+    if (format_check_linear(f, &l->f, e) < 0 || format_beside(f, &l->f, &first->f, e) < 0)
         return -1;
     if (!f->check_codes)
         return 0;

@@ -156,7 +156,7 @@ names_it() {
     refused "stage 'solve': --override: 'mlp.down'" --override mlp.down
     refused "stage 'solve': --alpha means nothing to solver gptq" --alpha 0.5
     refused "stage 'write': format 'zip' is not known" --format gptq,zip
-    refused "(gptq, gptq-v2, compressed-tensors, awq, gguf, dense): did you mean gptq?" --format gpqt
+    refused "(gptq, gptq-v2, compressed-tensors, awq, gguf, dense, ptq): did you mean gptq?" --format gpqt
     refused "there is no solver 'gptqq': did you mean gptq?;" --solver gptqq
     refused "there is no solver 'qep+gptqq': did you mean qep+gptq?;" --solver qep+gptqq
     refused "'atc' is not one of none|act|group|pivot; did you mean act?" --order atc

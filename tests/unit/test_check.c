@@ -85,7 +85,8 @@ static void what_we_write_is_whole(void **state)
         whole_run(f->name, &(struct tiny_opts)TINY_OPTS, 0, 1, 0);
         assert_int_equal(said(out, 0, &text), 0);
         assert_non_null(strstr(text, "total  14 linears, "));
-        assert_non_null(strstr(text, "0 problems, 0 warnings\nloads in: transformers"));
+        assert_non_null(strstr(text, "0 problems, 0 warnings\nloads in: "));
+        assert_true(!f->engines->name || strstr(text, "loads in: transformers"));
         free(text);
     }
     assert_int_equal(said(model, 1, &text), 0);

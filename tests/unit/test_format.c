@@ -31,7 +31,7 @@ static void list(void **state)
     assert_int_equal(format_parse("gptq,paper", at, &n, &e), -1);
     assert_int_equal(e.kind, ERR_USE);
     assert_non_null(strstr(
-        e.text, "'paper' is not known (gptq, gptq-v2, compressed-tensors, awq, gguf, dense)"));
+        e.text, "'paper' is not known (gptq, gptq-v2, compressed-tensors, awq, gguf, dense, ptq)"));
     assert_int_equal(format_parse("dense,gptq,dense", at, &n, &e), -1);
     assert_non_null(strstr(e.text, "'dense' is given twice"));
     assert_null(format_find("paper"));
@@ -311,9 +311,9 @@ static void refuses_configs(void **state)
     config_refused("[]", "must be an object");
     config_refused("{}", "quant_method");
     config_refused("{\"quant_method\": 1}", "quant_method");
-    config_refused(
-        "{\"quant_method\": \"hqq\"}",
-        "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, gguf, fp8, mxfp4)");
+    config_refused("{\"quant_method\": \"hqq\"}",
+                   "'hqq' is not supported (known: gptq, gptq-v2, compressed-tensors, awq, gguf, "
+                   "ptq, fp8, mxfp4)");
     config_refused("{\"quant_method\": \"gptq\"}", "bits");
 }
 

@@ -129,12 +129,8 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
 int preview_make(const struct preview_opts *o, struct preview *p, struct err *e)
 {
     const struct solve_opts *s = o->solve;
-    const struct format_linear all = {.bits = s->bits,
-                                      .group = s->group,
-                                      .grid = s->grid,
-                                      .scale_type = s->scale_type,
-                                      .permuted = s->desc_act,
-                                      .act_bits = o->forward ? o->forward->act_bits : 0};
+    const struct format_linear all =
+        solve_forecast_linear(o->solve, o->forward ? o->forward->act_bits : 0);
     struct forecast f;
 
     memset(p, 0, sizeof *p);
@@ -167,10 +163,8 @@ void preview_release(struct preview *p)
 void preview_engines(const struct preview *p, const struct preview_opts *o,
                      const struct format *format, char *out, size_t room)
 {
-    const struct format_linear all = {.bits = o->solve->bits,
-                                      .group = o->solve->group,
-                                      .grid = o->solve->grid,
-                                      .act_bits = o->forward ? o->forward->act_bits : 0};
+    const struct format_linear all =
+        solve_forecast_linear(o->solve, o->forward ? o->forward->act_bits : 0);
     struct engine_look look;
 
     engine_start(&look, format);

@@ -71,11 +71,8 @@ static void count_hits(struct tally *t, const struct site *site, size_t i,
 static int add_linear(struct tally *t, const struct site *site, size_t i, struct err *e)
 {
     const size_t N = site->linear[i].rows, K = site->inputs;
-    const struct format_linear all = {.scale_type = t->o->solve->scale_type,
-                                      .bits = t->o->solve->bits,
-                                      .group = t->o->solve->group,
-                                      .grid = t->o->solve->grid,
-                                      .act_bits = t->o->forward ? t->o->forward->act_bits : 0};
+    const struct format_linear all =
+        solve_forecast_linear(t->o->solve, t->o->forward ? t->o->forward->act_bits : 0);
     struct preview_class want = {.kept = 0}, *c;
     struct override_values v;
     struct format_linear l;
@@ -112,7 +109,7 @@ static int add_linear(struct tally *t, const struct site *site, size_t i, struct
         c->bytes += x.bytes;
         return 0;
     }
-    l.source_type = x.dtype;
+    l.source_type = l.sparse_type = x.dtype;
     l.G = grid_groups(K, l.group);
     if (format_bytes(t->o->formats[0], &l, &bytes, e))
         return -1;
