@@ -12,6 +12,7 @@
 #include <string.h>
 #include "../base/mem.h"
 #include "../tensor/blas.h"
+#include "attention16.h"
 #include "attention_parts.h"
 #include "attention_tile.h"
 #include "vec.h"
@@ -118,7 +119,8 @@ struct panel_range {
  * and values; of a head after the other the rows in order. */
 struct panels {
     size_t lanes, count; /* count: of the panels */
-    float *q, *x;        /* of each panel [head_dim][LANES], [value_dim][LANES] */
+    size_t qs, xs;       /* rows of q and x: head_dim and value_dim, or more (attention16.h) */
+    float *q, *x;        /* of each panel [qs][LANES], [xs][LANES] */
     float *most, *sum;   /* [lanes] */
     int32_t *low, *high;
     struct panel_range *seen; /* [count] */
@@ -138,23 +140,42 @@ static size_t task_rows(const struct attention_shape *c)
     return lanes > 64 ? 64 : lanes > ATTENTION_LANES ? lanes : ATTENTION_LANES;
 }
 
-static size_t attention_room(const struct attention_shape *c)
+static size_t query_rows(const struct attention *a)
 {
-    return panels_count(c, task_rows(c)) * ATTENTION_LANES *
-               (c->head_dim + attention_value_dim(c) + 5) +
-           ATTENTION_TILE_ROOM;
+    return a->by16 ? attention16_head(a->c->head_dim) : a->c->head_dim;
 }
 
-static struct panels panels_cut(const struct attention_shape *c, const struct task *t, float *at)
+static size_t value_rows(const struct attention *a)
 {
-    struct panels p = {.lanes = t->rows * (c->heads / c->kv_heads),
-                       .count = panels_count(c, t->rows)};
+    const size_t vd = attention_value_dim(a->c);
+
+    return a->by16 ? attention16_values(vd) : vd;
+}
+
+static size_t tile_room(const struct attention *a)
+{
+    return a->by16 ? ATTENTION16_ROOM : ATTENTION_TILE_ROOM;
+}
+
+static size_t attention_room(const struct attention *a)
+{
+    return panels_count(a->c, task_rows(a->c)) * ATTENTION_LANES *
+               (query_rows(a) + value_rows(a) + 5) +
+           tile_room(a);
+}
+
+static struct panels panels_cut(const struct attention *a, const struct task *t, float *at)
+{
+    struct panels p = {.lanes = t->rows * (a->c->heads / a->c->kv_heads),
+                       .count = panels_count(a->c, t->rows),
+                       .qs = query_rows(a),
+                       .xs = value_rows(a)};
     const size_t n = p.count * ATTENTION_LANES;
 
     p.room = at;
-    p.q = p.room + ATTENTION_TILE_ROOM;
-    p.x = p.q + n * c->head_dim;
-    p.most = p.x + n * attention_value_dim(c);
+    p.q = p.room + tile_room(a);
+    p.x = p.q + n * p.qs;
+    p.most = p.x + n * p.xs;
     p.sum = p.most + n;
     p.low = (int32_t *)(void *)(p.sum + n);
     p.high = p.low + n;
@@ -186,7 +207,7 @@ static void panel_load(const struct attention *a, const struct task *t, size_t h
     const struct attention_shape *c = a->c;
     const float scale = c->cap != 0 ? attention_scale(c) : attention_scale(c) * ATTENTION_LOG2_E;
     const float *q[ATTENTION_LANES];
-    float *to = p->q + panel * ATTENTION_LANES * c->head_dim;
+    float *to = p->q + panel * ATTENTION_LANES * p->qs;
 
     for (size_t l = 0; l < ATTENTION_LANES; l++) {
         const size_t lane =
@@ -197,6 +218,8 @@ static void panel_load(const struct attention *a, const struct task *t, size_t h
     for (size_t d = 0; d < c->head_dim; d++)
         for (size_t l = 0; l < ATTENTION_LANES; l++)
             to[d * ATTENTION_LANES + l] = q[l][d] * scale;
+    if (a->by16)
+        attention16_queries(c->head_dim, to);
 }
 
 /* Lanes past the last one see nothing. */
@@ -206,7 +229,7 @@ static void panels_begin(const struct attention *a, const struct task *t, size_t
     const struct attention_shape *c = a->c;
     const size_t first = kv * (c->heads / c->kv_heads), n = p->count * ATTENTION_LANES;
 
-    memset(p->x, 0, n * attention_value_dim(c) * sizeof *p->x);
+    memset(p->x, 0, n * p->xs * sizeof *p->x);
     for (size_t l = 0; l < n; l++) {
         const int sinks = l < p->lanes && c->sinks;
         size_t low = 0, high = 0;
@@ -231,7 +254,8 @@ static void panels_end(const struct attention *a, const struct task *t, size_t k
     const size_t first = kv * (c->heads / c->kv_heads), vd = attention_value_dim(c);
 
     for (size_t l = 0; l < p->lanes; l++) {
-        const float *from = p->x + l / ATTENTION_LANES * ATTENTION_LANES * vd + l % ATTENTION_LANES,
+        const float *from =
+                        p->x + l / ATTENTION_LANES * ATTENTION_LANES * p->xs + l % ATTENTION_LANES,
                     part = 1.0f / p->sum[l];
         float *x = a->x + ((t->row + l % t->rows) * c->heads + first + l / t->rows) * vd;
 
@@ -240,48 +264,91 @@ static void panels_end(const struct attention *a, const struct task *t, size_t k
     }
 }
 
+/* Panel n of a task to the keys [b, stop) of its sequence. */
+static void panel_run(const struct attention *a, const struct task *t, size_t kv,
+                      const struct panels *p, size_t n, size_t b, size_t stop)
+{
+    const struct attention_shape *c = a->c;
+    const size_t l = n * ATTENTION_LANES, vd = attention_value_dim(c);
+    const struct panel_range *s = &p->seen[n];
+    const float *k = a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk,
+                *v = a->values ? a->values[t->seq] : a->v + t->start * a->ldv;
+
+    attention_tile(&(struct attention_tile){.head_dim = c->head_dim,
+                                            .value_dim = vd,
+                                            .ldk = a->ldk,
+                                            .ldv = a->ldv,
+                                            .q = p->q + l * p->qs,
+                                            .x = p->x + l * p->xs,
+                                            .most = p->most + l,
+                                            .sum = p->sum + l,
+                                            .low = p->low + l,
+                                            .high = p->high + l,
+                                            .cap = c->cap,
+                                            .k = k + b * a->ldk + kv * c->head_dim,
+                                            .v = v + b * a->ldv + kv * vd,
+                                            .first = b,
+                                            .keys = stop - b,
+                                            .masked = s->all_low > b || s->all_high < stop},
+                   p->room);
+}
+
+static const uint16_t *packed_block(const struct attention *a, size_t seq, size_t block, size_t kv)
+{
+    return a->packed + ((a->first_block[seq] + block) * a->c->kv_heads + kv) *
+                           attention16_block(a->c->head_dim, attention_value_dim(a->c));
+}
+
+static void panel_run16(const struct attention *a, const struct task *t, size_t kv,
+                        const struct panels *p, size_t n, size_t b, size_t stop)
+{
+    const struct attention_shape *c = a->c;
+    const size_t l = n * ATTENTION_LANES;
+    const struct panel_range *s = &p->seen[n];
+
+    a->by16->tile(
+        &(struct attention16_tile){.head_dim = c->head_dim,
+                                   .value_dim = attention_value_dim(c),
+                                   .q = (const uint32_t *)(const void *)(p->q + l * p->qs),
+                                   .block = packed_block(a, t->seq, b / ATTENTION_KEYS, kv),
+                                   .x = p->x + l * p->xs,
+                                   .most = p->most + l,
+                                   .sum = p->sum + l,
+                                   .low = p->low + l,
+                                   .high = p->high + l,
+                                   .cap = c->cap,
+                                   .first = b,
+                                   .keys = stop - b,
+                                   .masked = s->all_low > b || s->all_high < stop},
+        p->room);
+}
+
 /* Blocks of keys begin at multiples of ATTENTION_KEYS, whoever looks at them: so a row's sums are
  * the same in any block of rows, and behind a cache. */
 static int attention_task(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct attention *a = ctx;
-    const struct attention_shape *c = a->c;
-    const struct task *t = &a->tasks[i / c->kv_heads];
-    const size_t kv = i % c->kv_heads, vd = attention_value_dim(c);
-    const float *k = a->keys ? a->keys[t->seq] : a->k + t->start * a->ldk,
-                *v = a->values ? a->values[t->seq] : a->v + t->start * a->ldv;
-    const struct panels p = panels_cut(c, t, a->scores + worker * a->room);
+    const struct task *t = &a->tasks[i / a->c->kv_heads];
+    const size_t kv = i % a->c->kv_heads;
+    const struct panels p = panels_cut(a, t, a->scores + worker * a->room);
     size_t from, end;
 
     (void)e;
     panels_begin(a, t, kv, &p);
     attention_range(a, t, &from, &end);
+    if (a->by16)
+        a->by16->begin();
     for (size_t b = from / ATTENTION_KEYS * ATTENTION_KEYS; b < end; b += ATTENTION_KEYS)
         for (size_t n = 0; n < p.count; n++) {
             const struct panel_range s = p.seen[n];
-            const size_t l = n * ATTENTION_LANES,
-                         stop = s.high < b + ATTENTION_KEYS ? s.high : b + ATTENTION_KEYS;
+            const size_t stop = s.high < b + ATTENTION_KEYS ? s.high : b + ATTENTION_KEYS;
 
             if (s.low >= b + ATTENTION_KEYS || stop <= b)
                 continue;
-            attention_tile(&(struct attention_tile){.head_dim = c->head_dim,
-                                                    .value_dim = vd,
-                                                    .ldk = a->ldk,
-                                                    .ldv = a->ldv,
-                                                    .q = p.q + l * c->head_dim,
-                                                    .x = p.x + l * vd,
-                                                    .most = p.most + l,
-                                                    .sum = p.sum + l,
-                                                    .low = p.low + l,
-                                                    .high = p.high + l,
-                                                    .cap = c->cap,
-                                                    .k = k + b * a->ldk + kv * c->head_dim,
-                                                    .v = v + b * a->ldv + kv * vd,
-                                                    .first = b,
-                                                    .keys = stop - b,
-                                                    .masked = s.all_low > b || s.all_high < stop},
-                           p.room);
+            (a->by16 ? panel_run16 : panel_run)(a, t, kv, &p, n, b, stop);
         }
+    if (a->by16)
+        a->by16->end();
     panels_end(a, t, kv, &p);
     return 0;
 }
@@ -320,7 +387,7 @@ static int attention_tasks(struct par *par, struct attention *a, const struct ro
     tasks_make(r, first, rows, tasks);
     a->tasks = tasks;
     a->image = attention_image(a->c, r);
-    a->room = attention_room(a->c);
+    a->room = attention_room(a);
     a->scores = mem_raw(a->room * par_threads(par), sizeof *a->scores, e);
     if (a->scores)
         rc = par_for(par, n * a->c->kv_heads, attention_task, a, e);
@@ -337,6 +404,69 @@ int attention_run(struct par *par, const struct attention_shape *c, const struct
         .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
 
     return attention_tasks(par, &a, r, NULL, e);
+}
+
+/* ---- with products of bf16 ---- */
+
+struct pack {
+    const struct attention *a;
+    const struct rows *r;
+    const size_t *seq; /* [blocks] of which sequence */
+    uint16_t *to;
+};
+
+static int pack_block(void *ctx, size_t i, size_t worker, struct err *e)
+{
+    const struct pack *p = ctx;
+    const struct attention *a = p->a;
+    const size_t kv = i % a->c->kv_heads, block = i / a->c->kv_heads, s = p->seq[block],
+                 hd = a->c->head_dim, vd = attention_value_dim(a->c),
+                 at = (block - a->first_block[s]) * ATTENTION_KEYS,
+                 left = (size_t)p->r->lengths[s] - at;
+    size_t row = at;
+
+    (void)worker;
+    (void)e;
+    for (size_t n = 0; n < s; n++)
+        row += (size_t)p->r->lengths[n];
+    attention16_pack(hd, vd, left < ATTENTION_KEYS ? left : ATTENTION_KEYS,
+                     a->k + row * a->ldk + kv * hd, a->ldk, a->v + row * a->ldv + kv * vd, a->ldv,
+                     p->to + i * attention16_block(hd, vd));
+    return 0;
+}
+
+int attention_run16(struct par *par, const struct attention16 *by, const struct attention_shape *c,
+                    const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
+                    const float *v, size_t ldv, float *x, struct err *e)
+{
+    struct attention a = {
+        .by16 = by, .c = c, .q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .x = x};
+    size_t blocks = 0, *first = mem_array(r->nseq + 1, sizeof *first, e), *seq = NULL;
+    struct pack p = {.a = &a, .r = r};
+    int rc = -1;
+
+    for (size_t s = 0; first && s < r->nseq; s++) {
+        first[s] = blocks;
+        blocks += ((size_t)r->lengths[s] + ATTENTION_KEYS - 1) / ATTENTION_KEYS;
+    }
+    if (!first || !(seq = mem_array(blocks + 1, sizeof *seq, e)) ||
+        !(p.to =
+              mem_raw(blocks * c->kv_heads * attention16_block(c->head_dim, attention_value_dim(c)),
+                      sizeof *p.to, e)))
+        goto out;
+    for (size_t s = 0; s < r->nseq; s++)
+        for (size_t b = first[s]; b < (s + 1 < r->nseq ? first[s + 1] : blocks); b++)
+            seq[b] = s;
+    a.first_block = first;
+    a.packed = p.to;
+    p.seq = seq;
+    if (par_for(par, blocks * c->kv_heads, pack_block, &p, e) == 0)
+        rc = attention_tasks(par, &a, r, NULL, e);
+out:
+    free(p.to);
+    free(seq);
+    free(first);
+    return rc;
 }
 
 int attention_cached(struct par *par, const struct attention_shape *c, const struct rows *r,

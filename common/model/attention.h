@@ -35,6 +35,12 @@ int attention_run(struct par *par, const struct attention_shape *c, const struct
                   const float *q, size_t ldq, const float *k, size_t ldk, const float *v,
                   size_t ldv, float *x, struct err *e);
 
+/* The same with products of bf16: by is one of attention16_nth(). */
+struct attention16;
+int attention_run16(struct par *par, const struct attention16 *by, const struct attention_shape *c,
+                    const struct rows *r, const float *q, size_t ldq, const float *k, size_t ldk,
+                    const float *v, size_t ldv, float *x, struct err *e);
+
 /* The same for rows that come behind others: sequence s has r->lengths[s] queries at the
  * positions first[s] and on; keys[s] and values[s] hold its rows from position 0 to the last of
  * these queries, ldk and ldv floats apart. */

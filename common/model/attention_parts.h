@@ -10,6 +10,7 @@
 struct attention_shape; /* attention.h */
 struct rows;
 struct blas_table; /* blas.h */
+struct attention16;
 
 struct task {
     /* rows of the block in the chunk; position of the first one in its sequence */
@@ -27,7 +28,12 @@ struct attention {
     const float *const *keys, *const *values;
     const int32_t *image; /* [T] of the chunk; NULL: it does not matter */
     float *x, *scores;
-    size_t room; /* of these, those of one worker */
+    size_t room;                    /* of these, those of one worker */
+    const struct attention16 *by16; /* NULL: products of f32 */
+    /* with by16: each block of keys of each sequence, of one head after the other
+     * (attention16.h), and the number of the first one of a sequence */
+    const uint16_t *packed;
+    const size_t *first_block;
     const struct task *tasks;
 };
 

@@ -79,6 +79,7 @@ static int args_make(struct block_walk *w, size_t i, const struct program_span *
                           .length = w->places.length,
                           .cache = w->cache,
                           .exact = w->b->exact,
+                          .half = w->b->m->products == PRODUCTS_BF16,
                           .first = first,
                           .count = count,
                           .tensor = {w->b->w[i]},

@@ -53,6 +53,7 @@ struct op_args {
     size_t width[OP_INPUTS], width_out;
     size_t first, count;
     int exact; /* activations are not rounded */
+    int half;  /* attention may multiply in bf16 */
 };
 
 /* The way back through an operation: a, as it was run, all rows at once; of in there is what

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/mem.h"
+#include "../tensor/blas.h"
+#include "attention16.h"
 #include "op.h"
 
 static void caches(const struct op *o, struct kv_layer *l)
@@ -63,9 +65,13 @@ static struct attention_shape shape_of(const struct op_args *a)
 static int run(const struct op_args *a, struct err *e)
 {
     const struct attention_shape s = shape_of(a);
+    const struct attention16 *by16 = a->half && a->products->has_bf16() ? attention16_nth(0) : NULL;
     const float **keys;
     int rc;
 
+    if (!a->cache && by16)
+        return attention_run16(a->par, by16, &s, a->rows, a->in[0], a->width[0], a->in[1],
+                               a->width[1], a->in[2], a->width[2], a->out, e);
     if (!a->cache)
         return attention_run(a->par, &s, a->rows, a->in[0], a->width[0], a->in[1], a->width[1],
                              a->in[2], a->width[2], a->out, e);

@@ -8,8 +8,9 @@
 
 enum products {
     PRODUCTS_F32,
-    PRODUCTS_BF16,  /* rows and weights rounded to bf16, sums in f32 */
-    PRODUCTS_BF16X2 /* the same, with what was left of the weights as a second product */
+    /* rows and weights rounded to bf16, sums in f32; attention too where the CPU has it */
+    PRODUCTS_BF16,
+    PRODUCTS_BF16X2 /* linears alone, with what was left of the weights as a second product */
 };
 
 extern const struct opt_choice products_choices[];

@@ -339,7 +339,8 @@ int blas_product(struct par *p, size_t T, size_t N, size_t K, const float *x, si
                       e);
 }
 
-const struct blas_table blas_products = {.linear = blas_linear,
+const struct blas_table blas_products = {.has_bf16 = blas_has_bf16,
+                                         .linear = blas_linear,
                                          .linear16 = blas_linear16,
                                          .product = blas_product,
                                          .cross = blas_cross,

@@ -56,6 +56,7 @@ int blas_sgemm(int ta, int tb, size_t M, size_t N, size_t K, float alpha, const 
  * of a model) names the table and does not load the libraries, one that computes passes
  * blas_products on. */
 struct blas_table {
+    int (*has_bf16)(void);
     int (*linear)(struct par *p, size_t T, size_t N, size_t K, const float *x, size_t ldx,
                   const float *w, size_t ldw, float *y, size_t ldy, int add, struct err *e);
     int (*linear16)(struct par *p, size_t T, size_t N, size_t K, const uint16_t *x16,

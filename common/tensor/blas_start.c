@@ -20,6 +20,8 @@ struct blas_cpu blas_cpu(void)
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     if (c.avx512 && __get_cpuid_count(7, 1, &a, &b, &x, &d))
         c.bf16 = (a >> 5) & 1;
+    if (c.bf16 && __get_cpuid_count(7, 0, &a, &b, &x, &d))
+        c.amx = (d >> 22) & (d >> 24) & 1; /* of bf16, and the tiles themselves */
     return c;
 }
 
@@ -28,11 +30,11 @@ void blas_kind(char out[BLAS_KIND])
     const struct blas_cpu c = blas_cpu();
     const char *core = getenv("OPENBLAS_CORETYPE");
 
-    snprintf(out, BLAS_KIND, "%.24s%s%s%s", core && *core ? core : "default",
+    snprintf(out, BLAS_KIND, "%.24s%s%s%s%s", core && *core ? core : "default",
              c.avx512 ? " avx512"
              : c.avx2 ? " avx2"
                       : "",
-             c.bf16 ? " bf16" : "",
+             c.bf16 ? " bf16" : "", c.amx ? " amx" : "",
 #ifdef PTQ_DNNL
              " onednn"
 #else

@@ -8,7 +8,9 @@
 #include <cmocka.h>
 #include "../../common/base/rng.h"
 #include "../../common/model/attention.h"
+#include "../../common/model/attention16.h"
 #include "../../common/tensor/blas.h"
+#include "../../common/tensor/dtype.h"
 #include "../../stages/forward/forward_weights.h"
 #include "model_run.h"
 
@@ -168,8 +170,11 @@ static int sees(const struct attention_shape *c, size_t i, size_t j, size_t n)
 }
 
 /* One sequence of n rows against plain loops in f64, for one and three threads. Gate: weights are
- * off by some 1e-6 of themselves (scores up to 16), values up to 4 in size. */
-static void check_plain(const struct attention_shape *c, size_t n)
+ * off by some 1e-6 of themselves (scores up to 16), values up to 4 in size. With products of bf16
+ * (by) keys and values are exact; a score is off by 2^-9 of what its terms sum up to, which are
+ * products of a rounded query, so a weight by twice the largest of these (of its own score and of
+ * the others), and by 2^-9 for its own rounding. */
+static void check_plain_by(const struct attention16 *by, const struct attention_shape *c, size_t n)
 {
     static int32_t image[T];
     const struct rows_seen seen = {.image = image};
@@ -180,38 +185,58 @@ static void check_plain(const struct attention_shape *c, size_t n)
     const float *k = q + HEADS * HD, *v = k + KV * HD;
     struct err err = {0};
 
+    for (size_t i = 0; by && i < T * WIDTH; i++)
+        q[i] = bf16_to_f32(f32_to_bf16(q[i]));
     for (size_t t = 0; t < T; t++)
         image[t] = t >= 20 && t < 150 ? 0 : -1;
     for (size_t w = 0; w < 2; w++) {
         struct par *p = par_open(1 + 2 * w, &err);
 
-        must(attention_run(p, c, &r, q, WIDTH, k, WIDTH, v, WIDTH, x[w], &err) == 0);
+        must((by ? attention_run16(p, by, c, &r, q, WIDTH, k, WIDTH, v, WIDTH, x[w], &err)
+                 : attention_run(p, c, &r, q, WIDTH, k, WIDTH, v, WIDTH, x[w], &err)) == 0);
         par_close(&p);
     }
     assert_memory_equal(x[0], x[1], n * c->heads * vd * sizeof(float));
     for (size_t h = 0; h < c->heads; h++)
         for (size_t i = 0; i < n; i++) {
-            double sum = 0, want[HD] = {0};
+            double sum = 0, want[HD] = {0}, size[HD] = {0}, off = 0;
 
             for (size_t j = 0; j < n; j++) {
-                double dot = 0;
+                double dot = 0, terms = 0;
 
-                for (size_t d = 0; d < HD && sees(c, i, j, n); d++)
-                    dot += (double)q[i * WIDTH + h * HD + d] *
-                           (double)k[j * WIDTH + h / each * HD + d];
+                for (size_t d = 0; d < HD && sees(c, i, j, n); d++) {
+                    const double term = (double)q[i * WIDTH + h * HD + d] *
+                                        (double)k[j * WIDTH + h / each * HD + d];
+
+                    dot += term;
+                    terms += fabs(term);
+                }
+                off = fmax(off, ldexp(terms / sqrt(HD), -9));
                 dot /= sqrt(HD);
                 dot = c->cap != 0 ? (double)c->cap * tanh(dot / (double)c->cap) : dot;
                 dot = sees(c, i, j, n) ? exp(dot) : 0;
                 sum += dot;
-                for (size_t d = 0; d < vd; d++)
+                for (size_t d = 0; d < vd; d++) {
                     want[d] += dot * (double)v[j * WIDTH + h / each * vd + d];
+                    size[d] += dot * fabs((double)v[j * WIDTH + h / each * vd + d]);
+                }
             }
             for (size_t d = 0; d < vd; d++)
-                assert_true(fabs((double)x[0][(i * c->heads + h) * vd + d] - want[d] / sum) < 1e-5);
+                assert_true(fabs((double)x[0][(i * c->heads + h) * vd + d] - want[d] / sum) <
+                            1e-5 + (by ? (expm1(2 * off) + ldexp(1, -9)) * size[d] / sum : 0));
         }
     free(q);
     free(x[0]);
     free(x[1]);
+}
+
+/* The same with each kind of products that this CPU has. */
+static void check_plain(const struct attention_shape *c, size_t n)
+{
+    const struct attention16 *by = NULL;
+
+    for (size_t i = 0; i == 0 || by; by = attention16_nth(i++))
+        check_plain_by(by, c, n);
 }
 
 /* Lengths around blocks of rows (64) and of keys (96); windows within a block and across some. */
@@ -235,6 +260,85 @@ static void every_shape_is_the_plain_sum(void **state)
         &(struct attention_shape){
             .heads = 2, .kv_heads = 2, .head_dim = HD, .value_dim = 7, .window = 1},
         100);
+}
+
+/* A tile of wide heads, some keys short of a block, with products of bf16 against those of f32 on
+ * the same numbers, some of the keys seen before: what differs is the rounding of the weights. */
+static void wide_tiles_agree(void **state)
+{
+    enum { WIDE = 80, VALUES = 56, KEYS = 70, L = ATTENTION_LANES };
+    float *q = run_array(96 * L), *pairs = run_array(96 * L), *k = run_array(KEYS * WIDE),
+          *v = run_array(KEYS * VALUES), *room = run_array(ATTENTION16_ROOM + ATTENTION_TILE_ROOM);
+    uint16_t *block = mem_raw(attention16_block(WIDE, VALUES), sizeof *block, NULL);
+    int32_t low[L], high[L];
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 5, 0);
+    for (size_t i = 0; i < WIDE * L; i++)
+        pairs[i] = q[i] = bf16_to_f32(f32_to_bf16((float)rng_normal(&r) / 4));
+    for (size_t i = 0; i < KEYS * WIDE; i++)
+        k[i] = bf16_to_f32(f32_to_bf16((float)rng_normal(&r)));
+    for (size_t i = 0; i < KEYS * VALUES; i++)
+        v[i] = bf16_to_f32(f32_to_bf16((float)rng_normal(&r)));
+    for (size_t l = 0; l < L; l++) {
+        low[l] = (int32_t)l * 3;
+        high[l] = (int32_t)(l ? 20 + l * 10 : 0); /* one sees nothing */
+    }
+    attention16_queries(WIDE, pairs);
+    attention16_pack(WIDE, VALUES, KEYS, k, WIDE, v, VALUES, block);
+    for (size_t i = 0; attention16_nth(i); i++) {
+        const struct attention16 *by = attention16_nth(i);
+        float x[2][64 * L], most[2][L], sum[2][L];
+
+        for (int w = 0; w < 2; w++)
+            for (size_t l = 0; l < 64 * L; l++) {
+                x[w][l] = 0;
+                most[w][l % L] = l % 2 ? ATTENTION_UNSEEN : 1;
+                sum[w][l % L] = l % 2 ? 0 : 1;
+            }
+        attention_tile(&(struct attention_tile){.head_dim = WIDE,
+                                                .value_dim = VALUES,
+                                                .ldk = WIDE,
+                                                .ldv = VALUES,
+                                                .q = q,
+                                                .x = x[0],
+                                                .most = most[0],
+                                                .sum = sum[0],
+                                                .low = low,
+                                                .high = high,
+                                                .k = k,
+                                                .v = v,
+                                                .keys = KEYS,
+                                                .masked = 1},
+                       room);
+        by->begin();
+        by->tile(&(struct attention16_tile){.head_dim = WIDE,
+                                            .value_dim = VALUES,
+                                            .q = (const uint32_t *)(const void *)pairs,
+                                            .block = block,
+                                            .x = x[1],
+                                            .most = most[1],
+                                            .sum = sum[1],
+                                            .low = low,
+                                            .high = high,
+                                            .keys = KEYS,
+                                            .masked = 1},
+                 room);
+        by->end();
+        for (size_t l = 0; l < L; l++) {
+            assert_true(fabs((double)sum[0][l] - (double)sum[1][l]) <= 1e-4 * (double)sum[0][l]);
+            for (size_t d = 0; d < VALUES; d++)
+                assert_true(fabs((double)x[0][d * L + l] - (double)x[1][d * L + l]) <=
+                            (ldexp(1, -9) + 1e-4) * 6 * (double)sum[0][l]);
+        }
+    }
+    free(q);
+    free(pairs);
+    free(k);
+    free(v);
+    free(room);
+    free(block);
 }
 
 static void weights_have_mean_one(void **state)
@@ -266,6 +370,7 @@ int main(void)
         cmocka_unit_test(cached_rows_are_those_of_the_whole),
         cmocka_unit_test(sinks_take_their_share),
         cmocka_unit_test(every_shape_is_the_plain_sum),
+        cmocka_unit_test(wide_tiles_agree),
     };
     struct err e = {0};
 
