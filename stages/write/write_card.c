@@ -3,6 +3,7 @@
  * linears, who loads it and how. It takes the place of the source's card, which speaks of another
  * model. The same bytes in every run of the same job: no times, paths, hosts. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,29 @@ static void kinds_print(FILE *out, const struct plan *p)
             fprintf(out, "| %zu | %d | %lld | %s |\n", count, l->bits, (long long)l->group,
                     l->grid->name);
     }
+}
+
+/* The share that is quantized, and how many weights share a scale: what laws of mixed quantization
+ * speak of (ptq law). */
+static void shares_print(FILE *out, const struct plan *p)
+{
+    double all = 0, quantized = 0, scales = 0;
+
+    for (size_t i = 0; i < p->nlinears; i++) {
+        const struct format_linear *l = p->view[i];
+        const double rows = (double)l->N, weights = rows * (double)l->K;
+
+        all += weights;
+        if (l->kept)
+            continue;
+        quantized += weights;
+        scales += rows * (l->group > 0 ? ceil((double)l->K / (double)l->group) : 1);
+    }
+    if (scales > 0)
+        fprintf(out,
+                "\nOf the weights of these linears %.4g%% are quantized (Qr %.4g), %.4g to a "
+                "scale (Qb).\n",
+                100 * quantized / all, quantized / all, quantized / scales);
 }
 
 /* Of a run that could not go on. */
@@ -130,6 +154,7 @@ char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, in
                 p->packed ? "Repacked from codes that were there" : "Quantized",
                 p->config.model_type);
         kinds_print(out, p);
+        shares_print(out, p);
         left_print(out, p);
         solvers_print(out, p);
         kernels_print(out, p);

@@ -77,6 +77,7 @@ bits_of() { # OUT: bits a weight as the journal has them, scales and zero points
     again share --bits 3 --overrides share.txt
     jq -es '[.[] | select(.record == "site") | .inputs as $K | .linears[] | { w: (.rows * $K), kept: (.kept // false) }] |
         (map(select(.kept).w) | add) / (map(.w) | add) | . <= .1 and . > .05' share/.ptqflow/journal.jsonl
+    grep -qF "are quantized (Qr $(ptq allocate --target-qr .9 --json w3 | jq '.qr * 10000 | round / 10000')), 64 to a scale (Qb)." share/README.md
 
     run -100 --separate-stderr ptq allocate --max-kl .1 w2 w3
     [[ $stderr == *'ptq eval --model w2 --ref MODEL --data FILE --keep-figures'* ]]
