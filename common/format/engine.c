@@ -13,6 +13,11 @@ void engine_start(struct engine_look *x, const struct format *f)
     x->table = f->engines;
 }
 
+const char *engine_tiles(const struct format_linear *l)
+{
+    return l->N % 64 || l->K % 128 ? "sizes that are no multiples of 64 and 128" : NULL;
+}
+
 /* Not known before a solution has come. */
 static int is_float(const struct format_linear *l)
 {
@@ -99,13 +104,13 @@ size_t engine_text(const struct engine_look *x, char *out, size_t room)
 
     *out = '\0';
     for (size_t i = 0; x->table[i].name; i++)
-        if (!*x->no[i])
+        if (!*x->no[i] && !x->table[i].untried)
             append(out, room, "%s%s%s", count++ ? ", " : "", x->table[i].name,
                    x->gpu[i] ? " (on a GPU)" : "");
     if (!count)
         append(out, room, "none of those that were tried");
     for (size_t i = 0; x->table[i].name; i++)
-        if (*x->no[i])
+        if (*x->no[i] && !x->table[i].untried)
             append(out, room, "%s%s (%s)", not ++? ", " : "; not ", x->table[i].name, x->no[i]);
     return count;
 }
@@ -114,7 +119,7 @@ const char *engine_together(const struct engine_look *x, char *out, size_t room)
 {
     *out = '\0';
     for (size_t i = 0; x->table[i].name; i++)
-        if (!x->table[i].parts)
+        if (!x->table[i].parts && !x->table[i].untried)
             append(out, room, "%s%s", *out ? ", " : "", x->table[i].name);
     return out;
 }
@@ -122,7 +127,7 @@ const char *engine_together(const struct engine_look *x, char *out, size_t room)
 int engine_refused(const struct engine_look *x, const char *why)
 {
     for (size_t i = 0; x->table[i].name; i++)
-        if (strcmp(x->no[i], why) == 0)
+        if (strcmp(x->no[i], why) == 0 && !x->table[i].untried)
             return 1;
     return 0;
 }

@@ -25,7 +25,13 @@ struct engine {
     /* NULL, or what else of the linear it does not take; NULL: nothing else is asked */
     const char *(*refuses)(const struct format_linear *l);
     const char *use; /* how it is called: a line of code, DIR in it */
+    int untried;     /* its limits were read from its source alone: the model card names it, nobody
+                        else does */
 };
+
+#define SGLANG "python -m sglang.launch_server --model-path DIR"
+/* What its Marlin kernels multiply (SGLang 0.5): whole tiles; NULL: that. */
+const char *engine_tiles(const struct format_linear *l);
 
 #define ENGINES_MAX 8
 #define ENGINE_ZEROS "zero points" /* a reason why one does not load it */
@@ -42,7 +48,8 @@ struct engine_look {
 void engine_start(struct engine_look *x, const struct format *f);
 /* A linear, as it is or is to be stored, in the order of struct format_model. */
 void engine_add(struct engine_look *x, const struct format_linear *l);
-/* "transformers, GPTQModel; not vLLM (3 bits)". Returns how many engines load it. */
+/* "transformers, GPTQModel; not vLLM (3 bits)": of those that were tried. Returns how many load
+ * it. */
 size_t engine_text(const struct engine_look *x, char *out, size_t room);
 
 /* Those of the table that need what they fuse, and the experts of a block, to be of one kind:

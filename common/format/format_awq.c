@@ -335,6 +335,16 @@ static const struct engine engines[] = {
      .head = 1,
      .group = vllm_group,
      .use = "vllm serve DIR"},
+    {.name = "SGLang",
+     .bits = 1u << 4,
+     .gpu = 1u << 4,
+     .kept = 1,
+     .mixed = 1,
+     .zeros = 1,
+     .group = vllm_group,
+     .refuses = engine_tiles,
+     .use = SGLANG,
+     .untried = 1},
     {.name = NULL},
 };
 

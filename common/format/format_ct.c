@@ -181,6 +181,17 @@ static const char *vllm_refuses(const struct format_linear *l)
     return NULL;
 }
 
+/* Of whole numbers alone: inputs are rounded to 8 bits beside weights of 8 bits, a scale a row. */
+static const char *sglang_refuses(const struct format_linear *l)
+{
+    if (l->grid && !affine_is(l->grid))
+        return NULL;
+    if (l->act_bits)
+        return l->act_bits == 8 && l->bits == 8 && l->group == -1 ? NULL
+                                                                  : "inputs that are rounded";
+    return engine_tiles(l);
+}
+
 #define B(n) (1u << (n))
 /* Tried on a CPU with transformers 5.17 (compressed-tensors 0.19) and vLLM 0.32 (4 bits); what vLLM
  * does on a GPU is read from its source. */
@@ -207,6 +218,18 @@ static const struct engine engines[] = {
      .group = vllm_group,
      .refuses = vllm_refuses,
      .use = "vllm serve DIR"},
+    {.name = "SGLang",
+     .bits = B(4) | B(8),
+     .gpu = B(4) | B(8),
+     .kept = 1,
+     .mixed = 1,
+     .floats = 1,
+     .floats_gpu = 1,
+     .zeros = 1,
+     .group = vllm_group,
+     .refuses = sglang_refuses,
+     .use = SGLANG,
+     .untried = 1},
     {.name = NULL},
 };
 

@@ -142,6 +142,17 @@ static const struct engine engines[] = {
      .head = 1,
      .permuted = 1,
      .use = "vllm serve DIR"},
+    {.name = "SGLang",
+     .bits = ~0u,
+     .floats = 1,
+     .zeros = 1,
+     .kept = 1,
+     .mixed = 1,
+     .parts = 1,
+     .head = 1,
+     .permuted = 1,
+     .use = SGLANG,
+     .untried = 1},
     {.name = NULL},
 };
 

@@ -55,6 +55,16 @@ const struct engine gptq_engines[] = {
             "\"INFERENCE_PRECISION_HINT\": \"f32\", \"KV_CACHE_PRECISION\": \"f32\", "
             "\"DYNAMIC_QUANTIZATION_GROUP_SIZE\": \"0\"})  # pip install openvino optimum-intel "
             "nncf gptqmodel"},
+    {.name = "SGLang",
+     .bits = B(4) | B(8),
+     .gpu = B(4) | B(8),
+     .kept = 1,
+     .mixed = 1,
+     .head = 1,
+     .group = vllm_group,
+     .refuses = engine_tiles,
+     .use = SGLANG,
+     .untried = 1},
     {.name = NULL},
 };
 

@@ -132,7 +132,8 @@ static void engines_print(FILE *out, const struct plan *p, const struct format *
                 p->config.model_type);
     for (size_t i = 0; look.table[i].name; i++)
         if (!*look.no[i])
-            fprintf(out, "\n%s:\n\n    %s\n", look.table[i].name, look.table[i].use);
+            fprintf(out, "\n%s%s:\n\n    %s\n", look.table[i].name,
+                    look.table[i].untried ? " (on a GPU; not tried)" : "", look.table[i].use);
 }
 
 char *card_text(const struct plan *p, const struct format *f, uint64_t bytes, int head_bits,

@@ -1,22 +1,23 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # clients.bats - checkpoints in engines that others made, against `ptq eval` on the same tokens. Engines are Python packages (client.py names
-# them) in the Python that PTQ_CLIENT_PYTHON names, python3 by default; what is not installed there is skipped.
+# them) in the Pythons that PTQ_CLIENT_PYTHON names (need.bash), python3 by default; what is not installed there is skipped.
 bats_require_minimum_version 1.5.0
+load need.bash
 
 setup() {
     root=$BATS_TEST_DIRNAME/../..
     export PATH="${PTQ_BIN:-$root/bin}:$PATH"
-    python=${PTQ_CLIENT_PYTHON:-python3} client=$BATS_TEST_DIRNAME/client.py
+    python= client=$BATS_TEST_DIRNAME/client.py
     M=$root/pipelines/demo/tale-qwen3
     cd "$BATS_TEST_TMPDIR"
 }
 
 loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, root mean square), the perplexity within 0.1%
-    local engine=$1 off=$2 why kind='--bits 4 --group 64'
+    local engine=$1 off=$2 kind='--bits 4 --group 64'
     shift 2
     [[ " $* " != *" --group "* ]] || kind=
-    why=$("$python" "$client" has "$engine" 2>&1) || skip "${why:-no $python here}"
+    need "$engine"
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 $kind --quiet "$@"
     "$python" "$client" ids "$M" "$M/eval.jsonl" 256 4 >ids.jsonl
     ptq eval --model out --data ids.jsonl --logits logits --json --quiet >ours.json
@@ -96,7 +97,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
 }
 
 @test "llama.cpp: the head in 8 bits" {
-    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    need llama.cpp
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out/gguf --tokens 4096 --length 256 --seed 1 --quiet --format gguf --lm-head 8
     ptq import --quiet out/gguf/model.gguf out/dense
     "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
@@ -107,7 +108,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
 }
 
 @test "llama.cpp: experts" {
-    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    need llama.cpp
     moe=${PTQ_SHARED:-$root/../shared}/data/tale-moe
     [ -e "$moe" ] || skip "no $moe here (PTQ_SHARED)"
     ptq run "$root/pipelines/gptq.pipe" --model "$moe" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
@@ -121,7 +122,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
 
 # It rounds activations to 8 bits: 0.5%, as little as the text is.
 @test "llama.cpp: 4 and 8 bits, zero points, a block that was skipped; tokens cut alike" {
-    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    need llama.cpp
     ptq run "$root/pipelines/gptq.pipe" --model "$M" --data "$M/calib.jsonl" --out out --tokens 4096 --length 256 --seed 1 --quiet \
         --bits 4 --group 64 --override 'mlp.down: bits=8 group=32' --override 'b1.*: skip' --override 'b2.*: bits=4 grid=exact-asym' --format gguf,dense
     "$python" "$client" ids "$M" "$M/eval.jsonl" 64 2 >ids.jsonl
@@ -133,7 +134,7 @@ loads() { # ENGINE OFF OPTIONS...: the logits are within OFF of ours (relative, 
 
 # Random weights: scores are far apart, the numbers of 16 bits that it keeps and its tables of GELU count.
 @test "llama.cpp: Gemma 2 and 3, Phi-3 with and without longrope" {
-    why=$("$python" "$client" has llama.cpp 2>&1) || skip "${why:-no $python here}"
+    need llama.cpp
     models=${PTQ_SHARED:-$root/../shared}/data/conformance
     [ -e "$models" ] || skip "no $models here (PTQ_SHARED)"
     while read -r name values; do
@@ -154,10 +155,10 @@ END
 }
 
 sees() { # FAMILY OPTIONS...: a conformance model with its pictures, dense and in codes
-    local why data=${PTQ_SHARED:-$root/../shared}/data/conformance/$1 family=$1
+    local data=${PTQ_SHARED:-$root/../shared}/data/conformance/$1 family=$1
     shift
     [ -d "$data" ] || skip "data/conformance is not on this machine (PTQ_SHARED)"
-    why=$("$python" "$client" has compressed-tensors 2>&1) || skip "${why:-no $python here}"
+    need compressed-tensors
     cp "$root/tests/golden/vision/$family.jsonl" ids.jsonl && ln -sfn "$data/images" images
     ptq run vlm --model "$data" --data ids.jsonl --out out --overwrite --tokens 130 --chunk-tokens 65 --bits 4 --group -1 --grid sym \
         --format dense,compressed-tensors --quiet "$@"
@@ -184,7 +185,7 @@ sees() { # FAMILY OPTIONS...: a conformance model with its pictures, dense and i
 }
 
 @test "transformers: every family with options that few use" {
-    why=$("$python" "$client" has dense 2>&1) || skip "${why:-no $python here}"
+    need dense
     models=${PTQ_SHARED:-$root/../shared}/data/conformance
     [ -d "$models" ] || skip "no $models here (PTQ_SHARED)"
     "$python" "$BATS_TEST_DIRNAME/variants.py" "$models" . 2>said || { tail -5 said; false; }

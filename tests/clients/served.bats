@@ -1,9 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # served.bats - one model in every format that engines load, made by two runs, and each engine that is installed: it writes some text, and
-# its perplexity is that of `ptq eval` to 0.5%. PTQ_CLIENT_PYTHON: Pythons that have the engines, one or several with ':' between them.
-# PTQ_CLIENT_MODEL, PTQ_CLIENT_TEXT: another model than the demo's and the text for it (.jsonl); PTQ_CLIENT_RUNS: a folder that keeps the two runs.
+# its perplexity is that of `ptq eval` to 0.5%. PTQ_CLIENT_PYTHON: Pythons that have the engines (need.bash).
+# PTQ_CLIENT_MODEL, PTQ_CLIENT_TEXT: another model than the demo's and the text for it (.jsonl); PTQ_CLIENT_RUNS: a folder that keeps the two runs;
+# PTQ_CLIENT_TABLE: a file that gets a line of JSON for each test (`sh tests/clients/all` makes a table of it).
 bats_require_minimum_version 1.5.0
+load need.bash
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -17,32 +19,26 @@ setup() {
     mkdir -p "$RUNS" && cd "$RUNS"
 }
 
-need() { # ENGINE: $python has it
-    local p why pythons
-    IFS=: read -ra pythons <<<"${PTQ_CLIENT_PYTHON:-python3}"
-    for p in "${pythons[@]}"; do
-        if why=$("$p" "$CLIENT" has "$1" 2>&1); then
-            python=$p
-            return
-        fi
-    done
-    skip "${why:-no $p here}"
-}
-
 make_run() { # sym|asym
     local formats=gptq,compressed-tensors,gguf,dense
     [ "$1" = sym ] || formats=gptq-v2,awq,compressed-tensors
     [ -e "$1/${formats##*,}" ] || ptq run "$ROOT/pipelines/gptq.pipe" --model "$M" --data "$TEXT" --out "$1" --tokens 4096 --length 256 --seed 1 \
         --bits 4 --group 64 --grid "$1" --format "$formats" --quiet
-    [ -e ids.jsonl ] || { "$python" "$CLIENT" ids "$M" "$TEXT" 64 2 >new && mv new ids.jsonl; }
+    # llama.cpp goes through the text token by token: less of it
+    [ -e ids.jsonl ] || { "$python" "$CLIENT" ids "$M" "$TEXT" 256 4 >new && mv new ids.jsonl; }
+    [ -e short.jsonl ] || { "$python" "$CLIENT" ids "$M" "$TEXT" 64 2 >new && mv new short.jsonl; }
 }
 
 serves() { # ENGINE sym|asym FORMAT
+    local rows=ids.jsonl folder=$2/$3
     need "$1"
     make_run "$2"
-    ptq eval --model "$2/$3" --data ids.jsonl --logits logits --json --quiet >ours.json
-    "$python" "$CLIENT" run "$1" "$([ "$1" = llama.cpp ] && echo "$2" || echo "$2/$3")" ids.jsonl logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
+    [ "$1" != llama.cpp ] || rows=short.jsonl folder=$2
+    ptq eval --model "$2/$3" --data "$rows" --logits logits --json --quiet >ours.json
+    "$python" "$CLIENT" run "$1" "$folder" "$rows" logits 2>said | grep '^{"engine"' >theirs.json || { tail -5 said; false; }
     cat ours.json theirs.json
+    jq -cs --arg model "${M##*/}" --arg grid "$2" --arg format "$3" '{model: $model, engine: .[1].engine, format: $format, grid: $grid,
+        predictions: .[0].predictions, ours: .[0].perplexity, theirs: .[1].perplexity, text: .[1].text}' ours.json theirs.json >>"${PTQ_CLIENT_TABLE:-/dev/null}"
     jq -es '(.[1].perplexity / .[0].perplexity - 1 | fabs) < 0.005 and (.[1].written | length) == 12' ours.json theirs.json
 }
 
@@ -52,6 +48,14 @@ serves() { # ENGINE sym|asym FORMAT
 
 @test "transformers: GPTQ v2, zero points" {
     serves transformers asym gptq-v2
+}
+
+@test "GPTQModel: GPTQ" {
+    serves gptqmodel sym gptq
+}
+
+@test "GPTQModel: GPTQ v2, zero points" {
+    serves gptqmodel asym gptq-v2
 }
 
 @test "transformers: AWQ" {
@@ -78,8 +82,16 @@ serves() { # ENGINE sym|asym FORMAT
     serves vllm asym awq
 }
 
+@test "vLLM: compressed-tensors" {
+    serves vllm sym compressed-tensors
+}
+
 @test "vLLM: compressed-tensors, zero points" {
     serves vllm asym compressed-tensors
+}
+
+@test "vLLM: dense" {
+    serves vllm sym dense
 }
 
 @test "llama.cpp: GGUF" {

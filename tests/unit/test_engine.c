@@ -126,6 +126,48 @@ static void kinds(void **state)
          "GPTQModel (zero points), vLLM (3 bits), OpenVINO (bits, groups or grids that differ)");
 }
 
+/* Its row of the table: 1 where it loads a linear; nobody but the card names it. */
+static int sglang(const char *format, const struct format_linear *l)
+{
+    const struct format *f = format_find(format);
+    struct engine_look x;
+    char text[512];
+    size_t i = 0;
+
+    engine_start(&x, f);
+    engine_add(&x, l);
+    engine_text(&x, text, sizeof text);
+    assert_null(strstr(text, "SGLang"));
+    while (strcmp(x.table[i].name, "SGLang") != 0)
+        i++;
+    assert_true(x.table[i].untried && strstr(x.table[i].use, "DIR"));
+    return !*x.no[i];
+}
+
+static void untried(void **state)
+{
+    struct format_linear l = {.N = 64, .K = 256, .bits = 4, .group = 64, .symmetric = 1};
+
+    (void)state;
+    l.grid = grid_find("sym");
+    assert_true(sglang("gptq", &l) && sglang("compressed-tensors", &l) && sglang("awq", &l) &&
+                sglang("dense", &l));
+    l.N = 96; /* no whole tile */
+    assert_true(!sglang("gptq", &l) && !sglang("compressed-tensors", &l) && sglang("dense", &l));
+    l.N = 64;
+    l.bits = 3;
+    assert_true(!sglang("gptq", &l) && !sglang("compressed-tensors", &l));
+    l.bits = 8;
+    l.group = -1;
+    l.act_bits = 8;
+    assert_true(sglang("compressed-tensors", &l));
+    l.group = 64;
+    assert_false(sglang("compressed-tensors", &l));
+    l = (struct format_linear){.N = 96, .K = 32, .bits = 8, .group = -1, .symmetric = 1};
+    l.grid = grid_find("fp8");
+    assert_true(sglang("compressed-tensors", &l));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +176,7 @@ int main(void)
         cmocka_unit_test(rounded_inputs_and_towers),
         cmocka_unit_test(awq_and_v2),
         cmocka_unit_test(kinds),
+        cmocka_unit_test(untried),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
