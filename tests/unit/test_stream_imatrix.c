@@ -113,8 +113,12 @@ static void refuses(void **state)
     assert_int_equal(stream_imatrix("/nowhere", out, &count, &e), -1);
     stream(NULL, NULL);
     fails("holds no problem");
-    stream("model.layers.0.mlp.up_proj", "model.layers.0.mlp.experts.1.up_proj");
-    fails("'model.layers.0.mlp.experts.1.up_proj': llama.cpp has no weight");
+    stream("model.layers.0.mlp.up_proj", "model.layers.0.mlp.shared_expert.up_proj");
+    fails("'model.layers.0.mlp.shared_expert.up_proj': llama.cpp has no weight");
+    stream("model.layers.0.mlp.up_proj", "model.layers.0.mlp.experts.65536.up_proj");
+    fails("65536 experts at most");
+    stream("model.layers.0.mlp.experts.1.up_proj", "model.layers.0.mlp.experts.1.up_proj");
+    fails("stands twice");
     stream("model.layers.0.mlp.up_proj", "lm_head");
     fails("'lm_head'");
     stream("model.layers.0.mlp.up_proj", "model.layers.0.mlp.up_proj");
@@ -127,16 +131,17 @@ static void refuses(void **state)
     assert_non_null(strstr(e.text, "write to another file"));
 }
 
-static void tensor_is(const struct gguf *g, const char *name, const float *want, uint64_t n)
+static void tensor_is(const struct gguf *g, const char *name, const float *want, uint64_t rows,
+                      uint64_t n)
 {
     const struct gguf_entry *x = gguf_find(g, name);
-    float got[K];
+    float got[4 * K];
     struct err e = {0};
 
-    if (!x || x->ndim != 2 || x->shape[0] != 1 || x->shape[1] != n || x->type != GGUF_F32)
+    if (!x || x->ndim != 2 || x->shape[0] != rows || x->shape[1] != n || x->type != GGUF_F32)
         fail_msg("'%s' is not there, or of another shape", name);
     assert_int_equal(gguf_load_f32(g, x, got, &e), 0);
-    assert_memory_equal(got, want, n * sizeof *want);
+    assert_memory_equal(got, want, rows * n * sizeof *want);
 }
 
 static void writes(void **state)
@@ -159,16 +164,38 @@ static void writes(void **state)
     assert_int_equal(v, 2);
     assert_int_equal(json_as_int(json_get(g->meta, "imatrix.chunk_size"), &v), 0);
     assert_int_equal(v, 4);
-    tensor_is(g, "blk.1.ffn_up.weight.in_sum2", squares, K);
-    tensor_is(g, "blk.1.ffn_up.weight.counts", &tokens, 1);
-    tensor_is(g, "blk.0.attn_q.weight.in_sum2", squares, K); /* the mean square of weighted rows */
-    tensor_is(g, "blk.0.attn_q.weight.counts", &tokens, 1);
+    tensor_is(g, "blk.1.ffn_up.weight.in_sum2", squares, 1, K);
+    tensor_is(g, "blk.1.ffn_up.weight.counts", &tokens, 1, 1);
+    tensor_is(g, "blk.0.attn_q.weight.in_sum2", squares, 1,
+              K); /* the mean square of weighted rows */
+    tensor_is(g, "blk.0.attn_q.weight.counts", &tokens, 1, 1);
+    gguf_close(&g);
+}
+
+/* Experts 1 and 2 of a block stand in one tensor, and expert 0, which no problem is of. */
+static void experts(void **state)
+{
+    const float squares[3 * K] = {0, 0, 0, 1, 4, 9, 1, 4, 9}, tokens[3] = {0, 8, 8};
+    struct err e = {0};
+    struct gguf *g;
+    size_t count;
+
+    (void)state;
+    stream("model.layers.1.block_sparse_moe.experts.2.w2",
+           "model.layers.1.block_sparse_moe.experts.1.w2");
+    if (stream_imatrix(in, out, &count, &e))
+        fail_msg("%s", e.text);
+    assert_non_null(g = gguf_open(out, &e));
+    assert_int_equal(count, 2);
+    tensor_is(g, "blk.1.ffn_down_exps.weight.in_sum2", squares, 3, K);
+    tensor_is(g, "blk.1.ffn_down_exps.weight.counts", tokens, 3, 1);
     gguf_close(&g);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(refuses), cmocka_unit_test(writes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(refuses), cmocka_unit_test(writes),
+                                       cmocka_unit_test(experts)};
 
     return cmocka_run_group_tests(tests, setup, teardown);
 }
