@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench.sh BIN PEAK - one GPTQ run and some windows that learn, and what they made of the machine. `make bench` calls it.
 # PTQ_BENCH_MODEL and PTQ_BENCH_DATA: another model folder and text than the bundled ones; PTQ_BENCH_TOKENS, PTQ_BENCH_LENGTH: how
-# much of it (65536, 2048). The peak is measured in the same run, before and after, and the better one counts.
+# much of it (65536, 2048); PTQ_BENCH_PRODUCTS: what forward multiplies in (f32). The peak is measured in the same run, before and after, and the better one counts.
 set -eu
 bin=$1
 peak=$2
@@ -10,6 +10,7 @@ model=${PTQ_BENCH_MODEL:-pipelines/demo/tale-qwen3}
 data=${PTQ_BENCH_DATA:-pipelines/demo/tale-qwen3/calib.jsonl}
 tokens=${PTQ_BENCH_TOKENS:-65536}
 length=${PTQ_BENCH_LENGTH:-2048}
+products=${PTQ_BENCH_PRODUCTS:-f32}
 out=build/bench/out
 mkdir -p build/bench
 rm -rf "$out"
@@ -19,7 +20,7 @@ sed 's/\(ptq-[a-z]*\) /\1 --verbose /' pipelines/gptq.pipe >build/bench/gptq.pip
 
 before=$("$peak")
 "$bin/ptq" run build/bench/gptq.pipe --log build/bench/log --model "$model" --data "$data" --out "$out" --tokens "$tokens" --length "$length" \
-    --bits 4 --group 64 --seed 1 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
+    --bits 4 --group 64 --seed 1 --products "$products" 2>build/bench/said || { tail -n 5 build/bench/said >&2; exit 1; }
 after=$("$peak")
 core=$("$peak" core)
 
@@ -48,7 +49,7 @@ waiting() { # WALL SECONDS
 }
 # What ptq plan foresaw of each stage's peak beside what the run's table says.
 planned() {
-    "$bin/ptq" plan --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 >build/bench/plan
+    "$bin/ptq" plan gptq --model "$model" --tokens "$tokens" --length "$length" --bits 4 --group 64 --products "$products" >build/bench/plan
     awk '/^(forward|reduce|solve|write) / && NF == 3 { plan[$1] = $3 }
          /^(forward|reduce|solve|write) / && NF == 6 { text = text sprintf("%s%s %d/%d", text ? ", " : "", $1, $6, plan[$1]) }
          END { print text }' build/bench/plan build/bench/said
@@ -56,13 +57,13 @@ planned() {
 
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
-    -v core="$core" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" \
+    -v core="$core" -v products="$products" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" \
     -v waiting="$(waiting "$(all wall_s)")" '
     $1 == "losses" { losses = $2; next }
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
     END {
         best = before > after ? before : after
-        printf "\nmodel        %s, %d tokens in sequences of %d\n", model, tokens, length_
+        printf "\nmodel        %s, %d tokens in sequences of %d, products of %s\n", model, tokens, length_, products
         printf "peak         %.0f GF/s f32 products on all cores (before %.0f, after %.0f)\n", best, before, after
         printf "useful work  %.3g TF (%s)\n", sum / 1e12, parts
         printf "wall         %.1f s, %.0f tokens/s\n", wall, tokens / wall

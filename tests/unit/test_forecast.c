@@ -267,6 +267,30 @@ static void memory_of_sample_and_write(void **state)
     assert_true(write_forecast_memory(&more) > write_forecast_memory(&f) + WEIGHTS);
 }
 
+/* With products of bf16 the weights of the site at work are half as large. */
+static void memory_of_products(void **state)
+{
+    const struct forecast one = usual(0), two = usual(1);
+    struct forward_opts o = {.acts = DT_BF16, .mem = 1 << 30};
+    struct forward_forecast x, y;
+    struct err e = {0};
+
+    (void)state;
+    for (uint64_t ways = 1; ways <= 2; ways++) {
+        const struct forecast *f = ways == 1 ? &one : &two;
+
+        o.products = PRODUCTS_F32;
+        assert_int_equal(forward_forecast_make(&o, &config, f, &x, &e), 0);
+        o.products = PRODUCTS_BF16X2;
+        assert_int_equal(forward_forecast_make(&o, &config, f, &y, &e), 0);
+        assert_int_equal(x.bytes, y.bytes);
+        o.products = PRODUCTS_BF16;
+        assert_int_equal(forward_forecast_make(&o, &config, f, &y, &e), 0);
+        assert_int_equal(x.bytes - y.bytes, ways * 2 * (uint64_t)f->weights);
+        assert_true(x.hidden == y.hidden && x.flops == y.flops);
+    }
+}
+
 static void budget_of_a_stream(void **state)
 {
     (void)state;
@@ -457,14 +481,23 @@ static void who_needs_the_second_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_chunks),         cmocka_unit_test(bad_stages),
-        cmocka_unit_test(sizes_of_the_model), cmocka_unit_test(experts_are_ready_together),
-        cmocka_unit_test(chunks_and_lanes),   cmocka_unit_test(memory_of_sample_and_write),
-        cmocka_unit_test(memory_of_a_text),   cmocka_unit_test(budget_of_a_stream),
-        cmocka_unit_test(features_of_images), cmocka_unit_test(pixels),
-        cmocka_unit_test(hidden_states),      cmocka_unit_test(sums_of_a_problem),
-        cmocka_unit_test(sums_in_memory),     cmocka_unit_test(squares_of_solvers),
-        cmocka_unit_test(contests),           cmocka_unit_test(who_needs_the_second_stream),
+        cmocka_unit_test(bad_chunks),
+        cmocka_unit_test(bad_stages),
+        cmocka_unit_test(sizes_of_the_model),
+        cmocka_unit_test(experts_are_ready_together),
+        cmocka_unit_test(chunks_and_lanes),
+        cmocka_unit_test(memory_of_sample_and_write),
+        cmocka_unit_test(memory_of_a_text),
+        cmocka_unit_test(memory_of_products),
+        cmocka_unit_test(budget_of_a_stream),
+        cmocka_unit_test(features_of_images),
+        cmocka_unit_test(pixels),
+        cmocka_unit_test(hidden_states),
+        cmocka_unit_test(sums_of_a_problem),
+        cmocka_unit_test(sums_in_memory),
+        cmocka_unit_test(squares_of_solvers),
+        cmocka_unit_test(contests),
+        cmocka_unit_test(who_needs_the_second_stream),
     };
     return cmocka_run_group_tests_name("forecast", tests, open_model, close_model);
 }

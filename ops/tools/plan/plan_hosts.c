@@ -15,6 +15,8 @@
 /* Shares of what a core multiplies at best in f32, measured by CPU seconds (tests/bench/scale.md);
  * solvers compute in f64 and step by step. */
 #define FORWARD_RATE 0.65
+#define FORWARD16_RATE 2.0 /* --products bf16, on a CPU that has them (tests/bench/products.md) */
+#define FORWARD16X2_RATE 1.1
 #define SUMS_RATE 0.45
 #define SOLVE_RATE 0.09
 #define SIDE ((size_t)512)
@@ -107,6 +109,15 @@ static uint64_t commit_bytes(const struct preview *p)
     return bytes;
 }
 
+static double forward_rate(const struct preview_opts *o)
+{
+    const enum products p = o->forward ? o->forward->products : PRODUCTS_F32;
+
+    if (p == PRODUCTS_F32 || !blas_has_bf16())
+        return FORWARD_RATE;
+    return p == PRODUCTS_BF16 ? FORWARD16_RATE : FORWARD16X2_RATE;
+}
+
 void hosts_row(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
                size_t hosts, struct hosts_row *row)
 {
@@ -116,7 +127,7 @@ void hosts_row(const struct preview *p, const struct preview_opts *o, const stru
                  lane = lane_bytes(p);
 
     *row = (struct hosts_row){.hosts = hosts, .at_work = at_work};
-    row->forward = p->flops_forward * share / (FORWARD_RATE * rate);
+    row->forward = p->flops_forward * share / (forward_rate(o) * rate);
     row->sums = p->flops_reduce * share / (SUMS_RATE * rate);
     row->solve = solve_path(p, hosts) / (SOLVE_RATE * rate);
     if (hosts == 1)
