@@ -59,6 +59,17 @@ same_alone() { # MODEL: what it says to two prompts does not depend on whether t
     run -1 grep -rq 'q_proj\.' phi3-longrope/quantize_config.json
 }
 
+@test "families: an MLP without a gate, and a router of sigmoids, are quantized, read back and rotated" {
+    jq -c '.input_ids |= map(. % 60 + 4)' data.jsonl >narrow.jsonl
+    for f in arcee minimax_m2; do
+        m=$BATS_TEST_DIRNAME/../golden/conformance/$f
+        ptq run gptq --model "$m" --data narrow.jsonl --tokens 128 --length 64 --bits 8 --group 8 --out "$f" --quiet 2>/dev/null
+        ptq eval --model "$f" --ref "$m" --data narrow.jsonl --max-windows 1 --quiet --json | jq -e '.kld_mean < 0.15 and .kld_mean > 0'
+        ptq rotate --model "$m" --dtype f32 "$f-turned" --quiet
+        ptq eval --model "$f-turned" --ref "$m" --data narrow.jsonl --max-windows 1 --quiet --json | jq -e '.kld_max < 1e-5'
+    done
+}
+
 @test "families: experts have sites of their own, with the tokens that a router sent there" {
     need
     for f in mixtral qwen2_moe; do
