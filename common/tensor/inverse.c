@@ -8,13 +8,16 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "../base/mem.h"
 #include "blas.h"
 
 #define FLOOR_STEPS 6
 #define LARGE ((size_t)16 << 10)
+#define NEAR 8 /* doubles of a line */
 
 static const double ladder[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5};
 
@@ -57,22 +60,43 @@ static void reverse(size_t K, double *U)
     }
 }
 
-/* The reversed, ordered, damped lower triangle; its inverse factor reversed back. 1: done, 0: not
- * definite, -1: error. */
-static int try_factor(size_t K, const double *H, const double *diag, const size_t *order,
-                      double add, double least, double *U, struct err *e)
+/* What is factored: column i of H has place at[i] in the reversed order. */
+struct source {
+    size_t K;
+    const double *H, *diag;
+    size_t *at;
+};
+
+/* The reversed, ordered, damped lower triangle. Rows of H are read where they lie, NEAR that will be
+ * neighbours at a time: what they write into another row is one line of memory, not NEAR. */
+static void fill(const struct source *s, const size_t *order, double add, double least, double *U)
 {
+    const size_t K = s->K;
+
+    for (size_t a0 = 0; a0 < K; a0 += NEAR) {
+        const size_t n = K - a0 < NEAR ? K - a0 : NEAR, *from = order + (K - a0 - n);
+
+        for (size_t j = 0; j < K; j++) {
+            const size_t b = s->at[j];
+            for (size_t a = a0; a < a0 + n; a++) {
+                const size_t i = from[a0 + n - 1 - a];
+                if (j < i)
+                    U[b < a ? a * K + b : b * K + a] = s->H[i * K + j];
+            }
+        }
+        for (size_t a = a0; a < a0 + n; a++)
+            U[a * K + a] = fmax(s->diag[order[K - 1 - a]], least) + add;
+    }
+}
+
+/* That triangle; its inverse factor reversed back. 1: done, 0: not definite, -1: error. */
+static int try_factor(const struct source *s, const size_t *order, double add, double least,
+                      double *U, struct err *e)
+{
+    const size_t K = s->K;
     int rc;
 
-    for (size_t a = 0; a < K; a++) {
-        const size_t i = order[K - 1 - a];
-        double *out = U + a * K;
-        for (size_t b = 0; b < a; b++) {
-            const size_t j = order[K - 1 - b];
-            out[b] = i > j ? H[i * K + j] : H[j * K + i];
-        }
-        out[a] = fmax(diag[i], least) + add;
-    }
+    fill(s, order, add, least, U);
     rc = blas_potrf(K, U, K);
     if (rc < 0)
         return err_set(e, ERR_SYS, "the factorisation of a %zu x %zu matrix failed", K, K);
@@ -88,9 +112,11 @@ static int try_factor(size_t K, const double *H, const double *diag, const size_
     return 1;
 }
 
-int inverse_factor(double damp, size_t K, const double *H, const double *diag, const size_t *order,
-                   double *U, struct inverse_used *used, struct err *e)
+static int climb(const struct source *s, double damp, const size_t *order, double *U,
+                 struct inverse_used *used, struct err *e)
 {
+    const size_t K = s->K;
+    const double *diag = s->diag;
     double mean = 0.0, largest = 0.0, least = 1e-6;
     int rc;
 
@@ -105,17 +131,32 @@ int inverse_factor(double damp, size_t K, const double *H, const double *diag, c
             continue;
         used->damp = i > 0 ? ladder[i - 1] : damp;
         used->attempts++;
-        rc = try_factor(K, H, diag, order, used->damp * mean, -INFINITY, U, e);
+        rc = try_factor(s, order, used->damp * mean, -INFINITY, U, e);
         if (rc)
             return rc < 0 ? -1 : 0;
     }
     used->fallback = "floor";
     for (size_t i = 0; i < FLOOR_STEPS; i++, least *= 10.0) {
         used->attempts++;
-        rc = try_factor(K, H, diag, order, used->damp * mean, least * largest, U, e);
+        rc = try_factor(s, order, used->damp * mean, least * largest, U, e);
         if (rc)
             return rc < 0 ? -1 : 0;
     }
     used->fallback = "rtn";
     return 0;
+}
+
+int inverse_factor(double damp, size_t K, const double *H, const double *diag, const size_t *order,
+                   double *U, struct inverse_used *used, struct err *e)
+{
+    struct source s = {K, H, diag, mem_array(K, sizeof *s.at, e)};
+    int rc;
+
+    if (!s.at)
+        return -1;
+    for (size_t a = 0; a < K; a++)
+        s.at[order[K - 1 - a]] = a;
+    rc = climb(&s, damp, order, U, used, e);
+    free(s.at);
+    return rc;
 }
