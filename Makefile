@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ptqflow: everything is found by its place in the tree (see README "Where things live").
-# Targets: setup all demo test check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
+# Targets: setup all demo test fire check chaos bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz install uninstall clean. `make DNNL=` builds without oneDNN.
 CC       ?= gcc
 BUILD    ?= build
 BIN      ?= bin
@@ -8,7 +8,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 JOBS     ?= 4
 FUZZ_SECONDS ?= 20
-SEEDS    ?= 1-200
+SEEDS    ?= 1-200 1001-1040
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 OPT      ?= -O2 -g
 DNNL     := $(shell printf '\043include <dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
@@ -89,6 +89,12 @@ unit-tests: $(TEST_BIN) $(SHIMS) $(CHAOS_BIN)
 test: all unit-tests
 	PTQ_BIN='$(abspath $(BIN))' PTQ_SHIMS='$(abspath $(BUILD))/shim' PATH='$(abspath $(BIN))':"$$PATH" prove -f -o -j$(JOBS) --exec ops/tap $(SCENES) $(sort $(TEST_BIN))
 
+# What a run must survive, or end by name: killed, stopped, cut off and lying processes, strangers, limits. Scenes that are
+# tagged so, and the unit tests of what they stand on.
+FIRE := $(shell grep -l '^\# bats .*tags=fire' tests/scene/*.bats) $(patsubst %,$(BUILD)/tests/test_%,run_id frame link link_elastic link_lease link_resume link_serve link_stall link_zmq pump stall strangers write_out)
+fire: all unit-tests
+	PTQ_TEST_TAGS=fire PTQ_BIN='$(abspath $(BIN))' PTQ_SHIMS='$(abspath $(BUILD))/shim' PATH='$(abspath $(BIN))':"$$PATH" prove -o -j$(JOBS) --exec ops/tap $(FIRE)
+
 # gcc warns about things that are not so when it instruments; the ordinary build and lint's clang have the warnings.
 # The leak checker breaks off (signal 11) at the storage of threads that use libraries loaded later, when a stage ends early.
 check:
@@ -163,5 +169,5 @@ clean:
 	rm -rf build bin
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all setup unit-tests test check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz fuzz-run install uninstall clean
+.PHONY: all setup unit-tests test fire check chaos demo bench bench-shapes bench-peers bench-methods bench-vlm bench-tlq bench-best fuzz fuzz-run install uninstall clean
 .SECONDARY:

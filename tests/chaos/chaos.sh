@@ -3,14 +3,16 @@
 # chaos.sh BIN BUILD SEED|FIRST-LAST... - runs of a small model with random faults. Each seed draws a run (recipe, transport, numbers of
 # processes) and what happens to it: kill -9 of a process, of all or of the supervisor, SIGSTOP shorter and longer than the others' patience,
 # messages dropped, repeated, swapped, flipped, cut and delayed (--fault), connections cut and healed, bytes flipped, lost and held up
-# (proxy.c), a writer that dies in a system call or finds the disk full (tests/shim). It must end with the bytes of an undisturbed run: by
-# itself, or, where that is more than a run survives, when the same is asked for again. A failed seed is named, with how to see it again,
-# and leaves its folder; a run that takes longer than LIMIT seconds (60) has failed. What happens is drawn from the seed alone; when, is
-# not quite. KEEP=1: the folders of all stay.
+# (proxy.c), a writer that dies in a system call or finds the disk full (tests/shim). Seeds above 1000: a run and its worker by tcp, with
+# keys or without, of which one or the other loses processes. It must end with the bytes of an undisturbed run: by itself, or, where
+# that is more than a run survives, when the same is asked for again. A failed seed is named, with how to see it again, and leaves its
+# folder; a run that takes longer than LIMIT seconds (60), in which the machine is not busy, has failed. What happens is drawn from the
+# seed alone; when, is not quite. KEEP=1: the folders of all stay.
 set -u
 bin=$(realpath "$1") build=$(realpath "$2")
 root=$(realpath "$(dirname "$0")/../..")
 shift 2
+. "$root/tests/scene/idle.bash"
 limit=${LIMIT:-60} patience=1500 # ms
 model=$root/tests/golden/conformance/mistral sites=12
 work=$(mktemp -d /tmp/ptq-chaos-XXXXXX)
@@ -18,7 +20,7 @@ export XDG_RUNTIME_DIR=$work/run PATH=$bin:$PATH
 mkdir "$XDG_RUNTIME_DIR"
 mkfifo "$work/never"
 exec {never}<>"$work/never"
-run= proxy= failed=0 tried=0
+run= proxy= worker= failed=0 tried=0
 
 cleanup() {
     end_all
@@ -43,9 +45,9 @@ pick() { # WORD...: one of them, into $picked
 
 end_all() { # what may be left of a run
     local pid
-    for pid in $run $proxy $(descendants "${run:-}"); do kill -KILL "$pid" 2>/dev/null; done
-    [ -z "$run$proxy" ] || wait $run $proxy 2>/dev/null
-    run= proxy=
+    for pid in $run $proxy $worker $(descendants "${run:-}") $(descendants "${worker:-}"); do kill -KILL "$pid" 2>/dev/null; done
+    [ -z "$run$proxy$worker" ] || wait $run $proxy $worker 2>/dev/null
+    run= proxy= worker=
 }
 
 descendants() { # PID
@@ -169,16 +171,26 @@ start_run() {
     done
     orphans=
     [ $shape != pipe ] || { start_pipe; return; }
+    [ $shape != hosts ] || : >log # the address of this one
     PATH=$([ ! -e bin ] || echo "$PWD/bin:")$PATH ptq run "$recipe" "${options[@]}" --out out --workers "$workers" "${more[@]}" >>log 2>&1 &
     run=$!
+    [ $shape != hosts ] || start_worker
+}
+
+start_worker() { # where the run listens
+    local port=
+    until port=$(sed -n 's/.*workers join by: ptq worker [^ ]*:\([0-9]*\).*/\1/p' log) && [ "$port" ] || is_over || is_late; do nap 0.02; done
+    ptq worker "tcp://127.0.0.1:$port" "${offers[@]}" >>worker.log 2>&1 &
+    worker=$!
 }
 
 is_over() {
     ! kill -0 "$run" 2>/dev/null
 }
 
-is_late() {
-    [ $SECONDS -ge $deadline ]
+is_late() { # the second, should the machine never be idle
+    idle
+    [ $idle -ge $deadline ] || [ $SECONDS -ge $last ]
 }
 
 await() { # SITE: it is committed, or the run is over
@@ -209,6 +221,21 @@ happen() { # SITE WHAT...; 1: the run was over before
     case $2 in
     kill) kill -KILL $(one_of "$4" "$5") 2>/dev/null ;;
     all) kill -KILL "$run" $(descendants "$run") 2>/dev/null ;;
+    worker) # it, and then another comes; or one of its processes
+        if [ "$4" = all ]; then
+            kill -KILL "$worker"
+            wait "$worker"
+            start_worker
+        else
+            kill -KILL $(pgrep -P "$worker" -x "ptq-$4" | head -n 1)
+        fi
+        ;;
+    hold)
+        pid=$worker
+        [ "$4" = all ] || pid=$(pgrep -P "$worker" -x "ptq-$4" | head -n 1)
+        kill -STOP $pid
+        (sleep "$5"; kill -CONT $pid) &
+        ;;
     head)
         orphans=$(descendants "$run")
         kill -KILL "$run"
@@ -279,6 +306,33 @@ draw_proxied() { # into $proxied
     done
 }
 
+draw_hosts() {
+    local site at n stage
+    draw 3 && offers=(--forward $drawn)
+    draw 2
+    [ "${offers[1]}$drawn" != 00 ] || drawn=1
+    offers+=(--solve $drawn)
+    draw 2
+    if [ $drawn = 1 ]; then
+        [ -e "$work/keys" ] || ptq keys --quiet "$work/keys" --worker a
+        offers+=(--keys "$work/keys/a")
+        more+=(--keys "$work/keys/head")
+    fi
+    more+=(--listen 'tcp://127.0.0.1:*' --hosts 1)
+    draw 2
+    for ((n = drawn; n >= 0; n--)); do
+        draw $sites && site=$drawn
+        draw 10 && at=$drawn
+        pick all all forward reduce solve && stage=$picked
+        pick worker worker hold own
+        case $picked in
+        worker) happens+=("$site worker $at $stage") ;;
+        hold) pick 0.3 0.6 2.5 && happens+=("$site hold $at $stage $picked") ;;
+        own) draw_stage && happens+=("$site kill $at $picked 0") ;;
+        esac
+    done
+}
+
 draw_pipe() {
     local site at kind stage
     [ $base != sharded ] || base=gptq
@@ -298,7 +352,7 @@ draw_pipe() {
 
 draw_run() {
     local i n
-    happens=() more=() proxied=() again= behind= faulty= list= orphans=
+    happens=() more=() proxied=() offers=() again= behind= faulty= list= orphans=
     pick gptq gptq gptaq maca sharded && base=$picked
     recipe=$base
     draw 3 && workers=forward=$((drawn + 1))
@@ -308,7 +362,9 @@ draw_run() {
     [ $drawn != 0 ] || more+=(--save-state)
     pick events events faults faults both tcp tcp tcp writer full pipe pipe
     shape=$picked
+    [ "$1" -le 1000 ] || shape=hosts
     case $shape in
+    hosts) draw_hosts ;;
     pipe) draw_pipe ;;
     events) draw 3 && n=$((drawn + 1)) && for ((i = 0; i < n; i++)); do draw_happening; done ;;
     faults) draw_fault ;;
@@ -330,13 +386,14 @@ draw_run() {
 }
 
 told() { # in a line
-    echo "$base $workers ${more[*]} $([ $shape != pipe ] || echo pipe) ${faulty:+$faulty $list}${behind:+tcp, $behind behind ${proxied[*]}} ${happens[*]/#/; at site } $([ ! -e bin ] || grep -o '[A-Z]*_AT=[0-9]*' bin/ptq-write)" |
-        sed "s|$PWD/||g; s|--fault silent:$patience||; s|,silent:$patience||g; s|  *| |g"
+    echo "$base $workers ${more[*]} $([ $shape != hosts ] || echo "worker ${offers[*]}") $([ $shape != pipe ] || echo pipe) ${faulty:+$faulty $list}${behind:+tcp, $behind behind ${proxied[*]}} ${happens[*]/#/; at site } $([ ! -e bin ] || grep -o '[A-Z]*_AT=[0-9]*' bin/ptq-write)" |
+        sed "s|$PWD/||g; s|$work/||g; s|--fault silent:$patience||; s|,silent:$patience||g; s|  *| |g"
 }
 
 tried_once() { # 0: it ended with the same bytes; else why says why not
     local times left=("${happens[@]}")
-    deadline=$((SECONDS + limit))
+    idle
+    deadline=$((idle + 1000 * limit)) last=$((SECONDS + 10 * limit))
     for times in 1 2 3 4; do
         start_run
         while [ ${#left[@]} != 0 ] && happen ${left[0]}; do left=("${left[@]:1}"); done
@@ -362,7 +419,7 @@ try() { # SEED
     rm -rf "$work/$1" "$XDG_RUNTIME_DIR"/*
     mkdir "$work/$1"
     cd "$work/$1" || exit 111
-    draw_run
+    draw_run "$1"
     reference $base
     options_of $base
     line=$(told)

@@ -218,6 +218,7 @@ static int serve(unsigned port, unsigned target)
             pair_add(accept(listener, NULL, NULL), target);
         if (!(away = cut_take()))
             continue;
+        fprintf(stderr, "proxy: cut after %lu bytes, of %zu connections\n", carried, npairs);
         while (npairs)
             pair_drop(0);
         close(listener);

@@ -276,13 +276,15 @@ process() { # NAME: the first process of the run with that name; waits for one
 }
 
 ended() { # CODE TEXT...
-    local code=$1 status=0 from=$(idle)
+    local code=$1 status=0 from idle
     shift
+    idle && from=$idle
     stderr+=$(cat <&7)
     wait "$run" || status=$?
     one_cause "$@"
     [ "$status" = "$code" ]
-    [ $(($(idle) - from)) -le 8000 ]
+    idle
+    [ $((idle - from)) -le 8000 ]
     nothing_left
 }
 

@@ -3,11 +3,15 @@
 # waits for. Loaded by the scenes whose commands would wait for ever when something is broken.
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-60}
 
-until_true() { # COMMAND...: until it succeeds, at most 20 s
-    local - deadline=$((SECONDS + 20))
+. "${BASH_SOURCE[0]%/*}/idle.bash"
+
+until_true() { # COMMAND...: until it succeeds, at most 20 s in which the machine is not busy
+    local - deadline idle
     set +T # bats notes where each command stands: not while one waits
+    idle && deadline=$((idle + 20000))
     until "$@"; do
-        [ $SECONDS -lt $deadline ] || { echo "20 s went by, and still not: $*" >&2; return 1; }
+        idle
+        [ $idle -lt $deadline ] || { echo "20 s went by, and still not: $*" >&2; return 1; }
         sleep 0.02
     done
 }

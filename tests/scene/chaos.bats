@@ -36,33 +36,85 @@ listens() { # PORT
 }
 
 @test "random faults: all runs end with the bytes of one without" {
-    run -0 bash "$ROOT/tests/chaos/chaos.sh" "$BIN" "$BUILD" 8 19 29 54 91 96 100 101 104 131 146 158 165 171 177 178 183 184 195 197
+    run -0 bash "$ROOT/tests/chaos/chaos.sh" "$BIN" "$BUILD" 8 19 29 54 91 96 100 101 104 131 146 158 165 171 177 178 183 184 195 197 1004
     [[ $output == *"20 runs, 0 failed" ]]
 }
 
-@test "stages by hand over tcp: when the reducer is killed nobody waits for ever, the writer neither" {
-    ports=($("$BUILD/chaos/proxy" --ports 5))
-    at() { echo "tcp://127.0.0.1:${ports[$1]}"; }
-    make_ids
-    ptq-sample --quiet --model "$M" --data ids.jsonl --tokens 256 --length 64 --chunk-tokens 64 --out "@$(at 0)" &
-    ptq-forward --quiet --model "$M" --in "$(at 0)" --commits "$(at 1)" --out "$(at 2)" --fault delay:20 2>forward.log &
-    forward=$! mine+=($!)
-    ptq-reduce --quiet --in "@$(at 2)" --out "@$(at 3)" --commits "$(at 1)" 2>reduce.log &
-    reduce=$! mine+=($!)
-    ptq-solve --quiet --group 32 --in "$(at 3)" --out "$(at 4)" 2>solve.log &
-    solve=$! mine+=($!)
-    ptq-write --quiet --model "$M" --in "@$(at 4)" --commits "@$(at 1)" out 2>write.log &
-    write=$! mine+=($!)
-    until_true test -e out/.ptqflow/parts/00002.ptq
-    kill -KILL $reduce
-    wait_code $forward 111
-    wait_code $solve 111
-    wait_code $write 1
-    said_it "reduce at $(at 2) is gone" forward.log
-    said_it 'neither a solver nor anyone who takes commits is left' write.log
-    [ ! -e out/config.json ]
+# The stages of a run by hand over tcp, in a folder of their own; that of $lost dies at its N-th message.
+by_hand() { # LOST N: into $stages, in the order of $names
+    local stage at
+    mkdir "$1" && cd "$1" || return
+    mapfile -t at < <("$BUILD/chaos/proxy" --ports 5 | sed 's|^|tcp://127.0.0.1:|')
+    dies() { [ "$lost" != "$1" ] || echo "--fault die:$n"; }
+    lost=$1 n=$2
+    ptq-sample --quiet --model "$M" --data ../ids.jsonl --tokens 256 --length 64 --chunk-tokens 64 --out "@${at[0]}" $(dies sample) 2>sample.log &
+    stages=($!)
+    ptq-forward --quiet --model "$M" --in "${at[0]}" --commits "${at[1]}" --out "${at[2]}" $(dies forward) 2>forward.log &
+    stages+=($!)
+    ptq-reduce --in "@${at[2]}" --out "@${at[3]}" --commits "${at[1]}" $(dies reduce) 2>reduce.log &
+    stages+=($!)
+    ptq-solve --quiet --group 32 --in "${at[3]}" --out "${at[4]}" $(dies solve) 2>solve.log &
+    stages+=($!)
+    ptq-write --quiet --model "$M" --in "@${at[4]}" --commits "@${at[1]}" $(dies write) out 2>write.log &
+    stages+=($!)
+    problems=${at[3]} solutions=${at[4]}
+    mine+=("${stages[@]}")
+    cd ..
 }
 
+# bats test_tags=fire
+@test "stages by hand over tcp: whichever is killed, nobody waits for ever, and nobody makes half a model" {
+    names=(sample forward reduce solve write)
+    make_ids
+    by_hand sample 3 && first=("${stages[@]}")
+    by_hand forward 20 && second=("${stages[@]}")
+    by_hand reduce 5 && third=("${stages[@]}")
+    by_hand write 5 && fourth=("${stages[@]}")
+    by_hand solve 5
+    wait_code "${stages[3]}" 137
+    until_true said_it 'reduce: waiting\|waits at' solve/reduce.log # it may be a person who starts another
+    ptq-solve --quiet --group 32 --in "$problems" --out "$solutions"
+    for i in 0 1 2 4; do wait_code "${stages[i]}" 0; done
+    [ -e solve/out/config.json ]
+    set -- "${first[@]}" "${second[@]}" "${third[@]}" "${fourth[@]}"
+    for lost in sample forward reduce write; do
+        for name in "${names[@]}"; do
+            until_true ended "$1"
+            code=0
+            wait "$1" || code=$?
+            case $lost-$name-$code in # 111 who has lost its neighbour, 1 who heard of it; the sampler may have dealt all
+            sample-sample-137 | forward-forward-137 | reduce-reduce-137 | write-write-137 | *-sample-0) ;;
+            *-1 | *-111) ;;
+            *) echo "$lost is lost: $name ends with $code" && return 1 ;;
+            esac
+            shift
+        done
+        [ ! -e $lost/out/config.json ]
+    done
+    said_it 'reduce at tcp://.* is gone' reduce/forward.log
+    said_it 'neither a solver nor anyone who takes commits is left' reduce/write.log
+}
+
+# bats test_tags=fire
+@test "connections that are reset with data on their way, on all links at once: the same bytes" {
+    make_ids
+    options=(--model "$M" --data ids.jsonl --tokens 256 --length 64 --chunk-tokens 64 --group 32 --workers forward=2)
+    ptq run gptq "${options[@]}" --quiet --out whole
+    mapfile -t ports < <("$BUILD/chaos/proxy" --ports 10)
+    cp "$ROOT/pipelines/gptq.pipe" cut.pipe
+    for link in chunks:900 acts:20000 problems:20000 solutions:6000 commits:12000; do
+        name=${link%:*} every=${link#*:}
+        "$BUILD/chaos/proxy" "${ports[0]}" "${ports[1]}" "cut:$every:1" "cut:$((2 * every)):1" "cut:$((3 * every)):1" 2>"$name.log" 3>&- &
+        mine+=($!)
+        sed -i "s|@%$name\\b|@tcp://127.0.0.1:${ports[1]}|; s|%$name\\b|tcp://127.0.0.1:${ports[0]}|" cut.pipe
+        ports=("${ports[@]:2}")
+    done
+    run -0 ptq run ./cut.pipe "${options[@]}" --quiet --restarts 0 --out out
+    for name in chunks acts problems solutions commits; do said_it 'cut after' "$name.log" 3; done
+    cmp whole/model.safetensors out/model.safetensors
+}
+
+# bats test_tags=fire
 @test "a solver that the writer knows but that comes too late for the reducer: nobody waits for it" {
     mkdir bin
     ln -s "$ROOT/pipelines" .
@@ -86,6 +138,7 @@ END
     [ -e out/config.json ]
 }
 
+# bats test_tags=fire
 @test "a full disk between a part and its line in the journal: nothing is committed, and the same command begins again" {
     make_ids
     mkdir -p out/.ptqflow/parts
@@ -98,6 +151,7 @@ END
     [[ $output == *"'out' holds an earlier output"* ]]
 }
 
+# bats test_tags=fire
 @test "no file descriptor left: a listener waits instead of spinning, and takes who comes when there is one again" {
     port=$("$BUILD/chaos/proxy" --ports 1)
     (ulimit -n 48 && exec ptq-cat --in "@tcp://127.0.0.1:$port" --out got 2>said) &

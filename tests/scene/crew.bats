@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # crew.bats - a stage that no process serves any more, and a run whose checkpoint is complete although a stage ended badly.
 bats_require_minimum_version 1.5.0
+# bats file_tags=fire
 load bounds
 load model.bash
 

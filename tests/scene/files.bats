@@ -182,6 +182,7 @@ unread() { # COMMAND...: its output goes where nobody reads; prints its exit cod
     [ ! -e o ] && [ ! -e o.mixed ] && [ ! -e o.best ]
 }
 
+# bats test_tags=fire
 @test "SIGTERM ends a stage that is stuck in the middle of a message, reading or writing" {
     ptq-cat --quiet --make 1 --size 4M --out big
     mkfifo in out

@@ -3,6 +3,7 @@
 # fire.bats - what a peer with right checksums can send that is not so: each is refused where it arrives, by name. A peer that may
 # come and go is forgotten, and the run goes on; any other ends it with 100.
 bats_require_minimum_version 1.5.0
+# bats file_tags=fire
 load bounds
 load model.bash
 

@@ -137,6 +137,7 @@ in_memory() { # FILE: what a sender says of its socket
     [ "$n" = 10 ]
 }
 
+# bats test_tags=fire
 @test "another run is refused, and both say why" {
     make_stream 1 1K a.ptq
     ptq-cat --quiet --run aaa --in "@$at" --out b.ptq 2>said &
@@ -162,6 +163,7 @@ hanging_pair() {
     head -c 100 <&8 >/dev/null
 }
 
+# bats test_tags=fire
 @test "a killed sender is reported within seconds, by name" {
     hanging_pair
     kill -9 $victim

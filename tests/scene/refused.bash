@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # refused - a small model and rows of tokens, the run that takes them, and what must hold when it cannot be.
+. "${BASH_SOURCE[0]%/*}/idle.bash"
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..
@@ -75,12 +76,6 @@ one_cause() { # TEXT...: stderr ends with its one fatal line, which holds every 
     for text; do [[ $last == *"$text"* ]]; done
 }
 
-idle() { # milliseconds in which no process of the machine waited for a processor: on a busy one all takes longer, which is no fault
-    local busy=0 line
-    [ ! -r /proc/pressure/cpu ] || { read -r line && busy=${line##*=}; } </proc/pressure/cpu
-    echo $(((${EPOCHREALTIME/[.,]/} - busy) / 1000))
-}
-
 refused() { # CODE TEXT... -- OPTION VALUE...
     local -
     set +T # bats notes where each command stands: not of those below, which takes longer than what they look at
@@ -88,8 +83,9 @@ refused() { # CODE TEXT... -- OPTION VALUE...
 }
 
 refusal() {
-    local code=$1 text=() from=$(idle)
+    local code=$1 text=() from idle
     shift
+    idle && from=$idle
     while (($#)) && [ "$1" != -- ]; do
         text+=("$1")
         shift
@@ -98,7 +94,8 @@ refusal() {
     run --separate-stderr job "$@"
     one_cause "${text[@]}"
     [ "$status" = "$code" ]
-    [ $(($(idle) - from)) -le 5000 ]
+    idle
+    [ $((idle - from)) -le 5000 ]
     nothing_left
 }
 

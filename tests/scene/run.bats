@@ -88,6 +88,7 @@ gptaq "*" GPTAQ"* && ${#lines[@]} = $(ls "$BATS_TEST_DIRNAME"/../../pipelines/*.
     [ ! -e out ]
 }
 
+# bats test_tags=fire
 @test "an address space that is limited: refused before the start by stage and figures, by hand with 111, and nothing hangs" {
     linked=$(ldd "$(command -v ptq)")
     [[ $linked != *libasan* ]] || skip "the address sanitizer reserves more than any limit"
@@ -113,6 +114,7 @@ names_it() {
     grep -q "warning: sample (process [0-9]*) has made no progress since ..:..:.., [0-9]* s ago: it stands still" said.txt
 }
 
+# bats test_tags=fire
 @test "a stage that does nothing while its links answer is named, and that it goes on" {
     m=$BATS_TEST_DIRNAME/../../pipelines/demo/tale-qwen3
     mkfifo data
@@ -240,6 +242,7 @@ END
     grep -q '^drained$' log
 }
 
+# bats test_tags=fire
 @test "SIGTERM and stages that do not finish: exit 111" {
     two 'trap "exit 1" TERM; echo up >up; sleep 100 & wait' 'true'
     ptq run two.pipe 2>log 3>&- &

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # run_id.bats - stages of two runs on the same endpoints: what is of another run is refused with both ids named.
 bats_require_minimum_version 1.5.0
+# bats file_tags=fire
 
 setup_file() {
     export ROOT=$BATS_TEST_DIRNAME/../..

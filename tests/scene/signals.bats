@@ -96,6 +96,7 @@ END
     [ -z "$(ls r)" ]
 }
 
+# bats test_tags=fire
 @test "a second run into a folder is told who is at work there, and leaves the first alone" {
     waits
     start USR1
@@ -111,6 +112,7 @@ END
     [ ! -L result/.ptqflow/control ]
 }
 
+# bats test_tags=fire
 @test "two signals at once end a run as two: everything is gone" {
     cat >stage <<'END'
 #!/bin/sh
