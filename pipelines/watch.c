@@ -43,6 +43,7 @@ void watch_again(struct watch *w, uint64_t committed)
         w->worker[i].order = -1;
     w->workers = 0;
     w->committed = committed;
+    memset(&w->job, 0, sizeof w->job);
     *w->state = '\0';
 }
 
@@ -98,6 +99,23 @@ static void worker_status(struct watch *w, size_t i, const struct json *j)
     w->worker[i].total = (uint64_t)total;
 }
 
+static void job_status(struct watch *w, const struct json *j)
+{
+    const char *note = json_as_text(json_get(j, "note"));
+    int64_t done, total;
+
+    if (!note || json_as_int(json_get(j, "done"), &done) != 0 ||
+        json_as_int(json_get(j, "total"), &total) != 0 || done < 0 || total < done || total == 0)
+        return;
+    if (!w->job.total) {
+        w->job.from = (uint64_t)done;
+        w->job.at = watch_spent(w);
+    }
+    w->job.done = (uint64_t)done;
+    w->job.total = (uint64_t)total;
+    snprintf(w->job.note, sizeof w->job.note, "%s", note);
+}
+
 void watch_status(struct watch *w, size_t i, const struct json *j)
 {
     const char *stage = json_as_text(json_get(j, "stage"));
@@ -109,6 +127,7 @@ void watch_status(struct watch *w, size_t i, const struct json *j)
         snprintf(w->state, sizeof w->state, "%s: %s", stage, state);
     if (stage && strcmp(stage, "forward") == 0)
         worker_status(w, i, j);
+    job_status(w, j);
     if (stage && unit && strcmp(stage, "write") == 0 && strcmp(unit, "sites") == 0 &&
         json_as_int(json_get(j, "done"), &done) == 0 && done > 0)
         w->committed = (uint64_t)done;
@@ -133,6 +152,8 @@ double watch_share(const struct watch *w)
 {
     double all = 0, done = 0;
 
+    if (w->job.total)
+        return (double)w->job.done / (double)w->job.total;
     for (size_t i = 0; w->sites && i < w->sites->count; i++) {
         const double cost = site_cost(w, i);
 
@@ -158,7 +179,12 @@ static void time_text(double s, char *out, size_t size)
 double watch_left(const struct watch *w)
 {
     const double share = watch_share(w);
+    const uint64_t done = w->job.done - w->job.from;
 
+    if (w->job.total)
+        return done ? (watch_spent(w) - w->job.at) * (double)(w->job.total - w->job.done) /
+                          (double)done
+                    : NAN;
     return share > LEFT_SHARE ? watch_spent(w) * (1 - share) / share : NAN;
 }
 
@@ -189,7 +215,7 @@ static void describe(const struct watch *w, size_t columns, char *out, size_t si
         snprintf(out, size, "%s", *w->state ? w->state : "starting");
         return;
     }
-    if (w->workers == 0 && w->committed == 0) {
+    if (w->workers == 0 && w->committed == 0 && !w->job.total) {
         snprintf(out, size, "reading the model and the %s", w->tokens ? "text" : "problems");
         return;
     }
@@ -200,7 +226,9 @@ static void describe(const struct watch *w, size_t columns, char *out, size_t si
     }
     if (!isnan(watch_left(w)))
         time_text(watch_left(w), left, sizeof left);
-    if (!w->tokens)
+    if (w->job.total)
+        snprintf(out, size, "%s, %.0f%%, ETA %s", w->job.note, 100 * share, left);
+    else if (!w->tokens)
         describe_problems(w, share, left, out, size);
     else if (columns && columns < NARROW)
         snprintf(out, size, "block %zu/%zu %s, %.0f%%, ETA %s", s->block + 1, w->sites->blocks,

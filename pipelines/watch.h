@@ -27,6 +27,12 @@ struct watch {
         uint64_t done, total; /* chunks of that site */
     } worker[WATCH_WORKERS];
     size_t workers;
+    /* A stage that knows the whole of its work (status_job): then that is the run's */
+    struct {
+        uint64_t done, total, from; /* from: done when it was first heard */
+        double at;                  /* watch_spent() then */
+        char note[128];
+    } job;
     char state[160]; /* last state of any stage, for runs whose model is not known */
     int live;        /* stderr is a terminal */
     int drawn;

@@ -32,6 +32,8 @@ static struct {
     int paused;
     uint64_t tokens;
     char state[32], site[64], unit[16];
+    char note[128];          /* of status_job; "" of the others */
+    double job_at, job_from; /* when the first share was said, and that; 0 and 0 before */
     int owned;
     pthread_t owner; /* thread of status_init */
     double alive;    /* when that was last said */
@@ -82,11 +84,12 @@ static void put_json(int64_t block, uint64_t done, uint64_t total)
                      "{\"stage\":\"%s\",\"state\":\"%s\",\"block\":%lld,\"site\":\"%s\",\"done\":%"
                      "llu,\"total\":%llu,"
                      "\"unit\":\"%s\",\"tokens\":%llu,\"received\":%llu,\"sent\":%llu,"
-                     "\"queue\":%lld%s}\n",
+                     "\"queue\":%lld%s%s%s%s}\n",
                      now.stage, now.state, (long long)block, now.site, (unsigned long long)done,
                      (unsigned long long)total, now.unit, (unsigned long long)now.tokens,
                      atomic_load(&received), atomic_load(&went), atomic_load(&queued),
-                     now.paused ? ",\"paused\":true" : "");
+                     now.paused ? ",\"paused\":true" : "", *now.note ? ",\"note\":\"" : "",
+                     now.note, *now.note ? "\"" : "");
 
     now.block = block;
     now.done = done;
@@ -153,6 +156,7 @@ void status_update(const char *state, int64_t block, const char *site, uint64_t 
         return;
     now.last = t;
     memcpy(now.state, clean, sizeof clean);
+    *now.note = '\0';
     copy_plain(now.site, sizeof now.site, site);
     copy_plain(now.unit, sizeof now.unit, unit);
     if (now.fd >= 0)
@@ -200,21 +204,28 @@ void status_job(const char *state, double share, uint64_t done, uint64_t total, 
                 const char *note)
 {
     char text[256], counted[80] = "", left[48] = "", line[320];
-    const double t = clock_wall(), spent = t - now.start;
+    const double t = clock_wall();
+    double spent;
 
     status_alive();
+    if (!(now.job_at > 0)) {
+        now.job_at = t;
+        now.job_from = share;
+    }
+    spent = t - now.job_at;
     if (!status_due())
         return;
     now.last = t;
     now.total = total;
     copy_plain(now.state, sizeof now.state, state);
     copy_plain(now.unit, sizeof now.unit, unit);
+    copy_plain(now.note, sizeof now.note, note);
     if (now.fd >= 0) {
         put_json(-1, done, total);
         return;
     }
-    if (share > 0.01 && share < 1 && spent > 0.5)
-        left_text(spent * (1 - share) / share, left, sizeof left);
+    if (share > now.job_from + 0.01 && share < 1 && spent > 0.5)
+        left_text(spent * (1 - share) / (share - now.job_from), left, sizeof left);
     if (done) /* before, it would only say that the share comes from elsewhere */
         snprintf(counted, sizeof counted, ", %llu of %llu %s", (unsigned long long)done,
                  (unsigned long long)total, now.unit);

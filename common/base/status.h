@@ -30,7 +30,8 @@ void status_queue(int64_t change);
 void status_paused(int paused);
 /* 1: status_job would show something now; what is costly to say can be left out else. */
 int status_due(void);
-/* share: of all the work, 0 to 1; done of total are what is counted for people, shown once there is
+/* share: of all the work, 0 to 1, by the time it takes: what is left follows from what went by
+ * since the first call; done of total are what is counted for people, shown once there is
  * one, note what is known so far (may be empty). */
 void status_job(const char *state, double share, uint64_t done, uint64_t total, const char *unit,
                 const char *note);

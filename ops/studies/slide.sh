@@ -24,11 +24,14 @@ recipes=$here/../../pipelines demo=$here/../../pipelines/demo/tale-qwen3 second=
 results=${PTQ_BENCH_RESULTS:-$here/slide} limit=${PTQ_BENCH_SECONDS:-0}
 settings='w2 w4a4 w3 w4' methods='rtn gptq best fixed intra grow shrink slide noalpha norank final'
 if [ $# -eq 0 ]; then
-    for s in $settings; do
+    for m in rtn gptq fixed slide; do
+        for s in w2 w4a4; do set -- "$@" "tale-qwen3:$m-$s"; done
+    done
+    for s in w3 w4; do
         for m in rtn gptq; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
     for s in w2 w4a4; do
-        for m in fixed slide final intra grow shrink noalpha norank best; do set -- "$@" "tale-qwen3:$m-$s"; done
+        for m in final intra grow shrink noalpha norank best; do set -- "$@" "tale-qwen3:$m-$s"; done
     done
     for s in w3 w4; do
         for m in slide final best; do set -- "$@" "tale-qwen3:$m-$s"; done

@@ -252,7 +252,7 @@ static int run_window(struct slide *s, struct err *e)
     if (there < 0 || (!there && work(s, &w, &state, e) < 0))
         return -1;
     if (there)
-        s->now.done += w.count * s->now.steps;
+        s->now.all -= w.count * s->now.steps;
     for (size_t i = 0; i < w.count; i++)
         s->seconds[w.block[i]->index] += (clock_wall() - start) / (double)w.count;
     return note(s, &w, &state, there, bad.kind ? bad.text : NULL, e);

@@ -17,8 +17,9 @@ struct slide_progress {
     size_t window, windows; /* at work, from 0 */
     size_t first, count;    /* its blocks */
     size_t step, steps;     /* of it; */
-    size_t done, all;       /* steps of all windows, each times its blocks */
-    double loss;            /* of the last step */
+    /* steps of all windows, each times its blocks; those of an earlier run are none */
+    size_t done, all;
+    double loss; /* of the last step */
 };
 
 /* A window is done. */

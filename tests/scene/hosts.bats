@@ -53,7 +53,7 @@ teardown() {
 job() { # OUT MORE...
     local out=$1
     shift
-    ptq run gptq --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
+    ptq run "${RECIPE:-gptq}" --model "$M" --data "$M/calib.jsonl" --out "$out" --tokens 512 --length 128 --chunk-tokens 128 --group 64 "$@"
 }
 
 start_head() { # MORE...: a run in out that listens; $at is its address for workers
@@ -187,6 +187,18 @@ of_head() { # STAGE
     finish $worker 0 worker.log
     counted 1 'begin again'
     same_bytes
+}
+
+@test "TLQ by two processes at the head, chunks and problems shared with a worker: the bytes of one process each" {
+    export RECIPE=tlq
+    job one --quiet --workers importance=1,forward=1
+    start_head --keys "$KEYS/head" --hosts 1 --workers importance=2,forward=1
+    start_worker --keys "$KEYS/a" --forward 1 --solve 1
+    finish $head 0 head.log
+    finish $worker 0 worker.log
+    grep -qE 'forward: [1-9] chunks?' worker.log
+    alone=one same_bytes
+    [ "$(sums one)" != "$(sums "$BATS_FILE_TMPDIR/alone")" ]
 }
 
 @test "a worker that joins a run on its way takes lanes at once, one that joins near its end does not: the same bytes" {
