@@ -57,7 +57,7 @@ planned() {
 
 "$peak" "$model" "$tokens" "$length" | awk -v model="$model" -v tokens="$tokens" -v length_="$length" \
     -v before="$before" -v after="$after" -v wall="$(all wall_s)" -v cpu="$(all cpu_s)" -v rss="$(all peak_rss_sum_mib)" \
-    -v core="$core" -v products="$products" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v plan="$(planned)" \
+    -v core="$core" -v products="$products" -v solve_cpu="$(awk '$1 == "solve" && NF == 6 { print $4 }' build/bench/said)" -v wire_cpu="$(wire 'CPU s' '')" -v wire_bytes="$(wire 'on the' out)" -v memory_bytes="$(wire 'in memory' out)" -v plan="$(planned)" \
     -v waiting="$(waiting "$(all wall_s)")" '
     $1 == "losses" { losses = $2; next }
     { work[$1] = $2; sum += $2; parts = parts sprintf("%s%s %.3g", NR > 1 ? ", " : "", $1, $2 / 1e12) }
@@ -74,7 +74,8 @@ planned() {
         printf "solve        %.1f CPU s, %.2f of the f64 products of one core, %.0f GF/s; %.2f with those of the losses\n",
             solve_cpu, work["solve"] / (solve_cpu * rate[2] * 1e9), rate[2], (work["solve"] + losses) / (solve_cpu * rate[2] * 1e9)
         printf "waiting      %s (s of a process, of %.1f)\n", waiting, wall
-        printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token\n", wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens
+        printf "wire         %.2f CPU s, %.1f%% of all; %.0f bytes a token, %.0f more read where they lay\n",
+            wire_cpu, 100 * wire_cpu / cpu, wire_bytes / tokens, memory_bytes / tokens
         printf "memory       %.0f MiB, sum of the peaks of all processes\n", rss
         printf "             of one process, MiB, measured/planned: %s\n", plan
     }'
