@@ -3,6 +3,7 @@
 # experts.bats - mixtures of experts: how many tokens each gets, what becomes of those with too few, their sums shared by several
 # reducers and kept within --mem. Models in PTQ_SHARED: tiny ones with random weights, and tale-moe.
 bats_require_minimum_version 1.5.0
+load bounds.bash
 
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
@@ -67,7 +68,8 @@ experts() { # OUT FILTER: of the sites of experts
     (exec ptq run gptq --model "$tiny" --data data.jsonl --tokens 24 --length 8 --chunk-tokens 8 --bits 8 --group 8 --out hosts --starved-below 6 \
         --starved all-tokens --workers forward=2 --listen 'tcp://127.0.0.1:*' --hosts 1) >head.txt 2>&1 3>&- &
     head=$!
-    until port=$(grep -o 'THIS-HOST:[0-9]*' head.txt); do kill -0 $head; done
+    until_true grep -q 'THIS-HOST:[0-9]' head.txt
+    port=$(grep -o 'THIS-HOST:[0-9]*' head.txt)
     timeout 60 ptq worker "tcp://127.0.0.1:${port#*:}" --forward 1 --model "$tiny" 2>worker.txt 3>&- || { cat head.txt worker.txt; false; }
     wait $head
     grep -q 'workers do not take part in the forward pass: --starved all-tokens: in the sums of lanes' head.txt

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mixed.bats - ptq run --target-bpw: one command measures, chooses the bits of every site and follows the choice; ended early it goes on.
 bats_require_minimum_version 1.5.0
+load bounds.bash
 
 setup_file() {
     root=$BATS_TEST_DIRNAME/../..
@@ -68,7 +69,7 @@ sums() { # DIR
 
 @test "asked to stop it stops, with the step that runs" {
     ptq $(words) >said 2>&1 3>&- &
-    until [ -e mix.mixed/w3/.ptqflow/control ] || ! kill -0 $!; do :; done
+    until_true test -e mix.mixed/w3/.ptqflow/control
     kill -TERM $!
     code=0
     wait $! || code=$?

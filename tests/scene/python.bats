@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # python.bats - the reader and writer in Python against the C programs: each must take what the other made.
 bats_require_minimum_version 1.5.0
+load bounds.bash
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -110,7 +111,7 @@ END
         rm -f relay.url
         python3 relay.py $port 3>&- &
         relay=$!
-        until [ -e relay.url ]; do :; done
+        until_true test -e relay.url
         if [ $end = in ]; then
             timeout 30 ptq-cat --quiet --in made.ptq --out "@tcp://127.0.0.1:$port" 3>&- &
             run -0 timeout 30 python3 "$wire" recv "$(cat relay.url)"
