@@ -15,8 +15,8 @@
 /* Shares of what a core multiplies at best in f32, measured by CPU seconds (tests/bench/scale.md);
  * solvers compute in f64 and step by step. */
 #define FORWARD_RATE 0.65
-#define FORWARD16_RATE 2.0 /* --products bf16, on a CPU that has them (tests/bench/products.md) */
-#define FORWARD16X2_RATE 1.1
+#define FORWARD16_RATE 1.4 /* --products bf16, on a CPU that has them (tests/bench/products.md) */
+#define FORWARD16X2_RATE 0.9
 #define SUMS_RATE 0.45
 #define SOLVE_RATE 0.09
 #define SIDE ((size_t)512)
