@@ -2,8 +2,10 @@
 /* family_deepseek_v3 - DeepSeek V3, R1, and what follows them: queries, and keys with values, come
  * from narrow rows (latents); of a key one part is of its head, the other turns and is shared by
  * all heads. The first blocks dense, in the others experts that a router of sigmoids chooses. The
- * softmax is scaled with YaRN's length. Leaves out: the published FP8 weights. */
+ * softmax is scaled with YaRN's length. GLM-4.7-Flash has the same blocks and names the dense ones.
+ * Leaves out: the published FP8 weights. */
 #include <math.h>
+#include <string.h>
 #include "config_parts.h"
 #include "family_experts.h"
 #include "program_build.h"
@@ -62,6 +64,47 @@ static int settle(struct config *c, const char *what, struct err *e)
         .experts = 256, .groups = 8, .groups_top = 4, .scale = 2.5, .dense = 3};
 
     return family_read_choice(c, &defaults, what, e) < 0 || read_widths(c, what, e) < 0 ||
+                   json_opt_bool(c->json, "attention_bias", 0, &c->attention_bias, what, e) < 0
+               ? -1
+               : read_scale(c, what, e);
+}
+
+/* mlp_layer_types, where it is there: which blocks have experts. */
+static int read_dense(struct config *c, const char *what, struct err *e)
+{
+    static const char key[] = "mlp_layer_types";
+    const struct json *list = json_get(c->json, key);
+
+    if (!json_has(c->json, key))
+        return 0;
+    if (json_kind(list) != JSON_KIND_ARRAY || json_count(list) != c->layers)
+        return err_set(e, ERR_USE, "%s: %s is no list of the %zu layers", what, key, c->layers);
+    for (size_t i = 0; i < c->layers; i++) {
+        const char *type = json_as_text(json_at(list, i));
+
+        if (type && strcmp(type, "sparse") == 0)
+            c->block[i] |= BLOCK_EXPERTS;
+        else if (type && strcmp(type, "dense") == 0)
+            c->block[i] &= (unsigned char)~BLOCK_EXPERTS;
+        else
+            return err_set(e, ERR_USE, "%s: %s[%zu] is '%.64s' (known: dense, sparse)", what, key,
+                           i, type ? type : "not a text");
+    }
+    return 0;
+}
+
+/* Its own sizes are not those of DeepSeek V3: they have to stand there. */
+static int settle_lite(struct config *c, const char *what, struct err *e)
+{
+    static const char *const sizes[] = {"num_experts_per_tok", "kv_lora_rank",     "q_lora_rank",
+                                        "qk_nope_head_dim",    "qk_rope_head_dim", "v_head_dim"};
+    const struct family_choice defaults = {.experts = 64, .groups = 1, .scale = 1.8, .dense = 1};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (!json_get(c->json, sizes[i]))
+            return err_set(e, ERR_USE, "%s: %s is missing", what, sizes[i]);
+    return family_read_choice(c, &defaults, what, e) < 0 || read_dense(c, what, e) < 0 ||
+                   read_widths(c, what, e) < 0 ||
                    json_opt_bool(c->json, "attention_bias", 0, &c->attention_bias, what, e) < 0
                ? -1
                : read_scale(c, what, e);
@@ -129,7 +172,7 @@ static void build(const struct config *c, size_t block, struct program *p)
 
 static const char *const reads[] = {"n_routed_experts", "kv_lora_rank", NULL};
 
-extern const struct family family_deepseek_v3;
+extern const struct family family_deepseek_v3, family_glm4_moe_lite;
 const struct family family_deepseek_v3 = {
     .model_type = "deepseek_v3",
     .architecture = "DeepseekV3ForCausalLM",
@@ -137,5 +180,16 @@ const struct family family_deepseek_v3 = {
     FAMILY_LLAMA_ENDS,
     .reads = reads,
     .settle = settle,
+    .build = build,
+};
+const struct family family_glm4_moe_lite = {
+    .model_type = "glm4_moe_lite",
+    .architecture = "Glm4MoeLiteForCausalLM",
+    .about = "GLM-4.7-Flash; no rotation of files with blocks behind the last",
+    FAMILY_LLAMA_ENDS,
+    .reads = reads,
+    .head_dim = 64,
+    .eps = 1e-5,
+    .settle = settle_lite,
     .build = build,
 };

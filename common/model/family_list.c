@@ -28,6 +28,7 @@
     IS(mistral3)         \
     IS(gpt_oss)          \
     IS(deepseek_v3)      \
+    IS(glm4_moe_lite)    \
     IS(ernie4_5)         \
     IS(seed_oss)         \
     IS(qwen3_next)       \

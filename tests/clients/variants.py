@@ -42,6 +42,7 @@ GLM = of("glm", "GlmForCausalLM", **DEFAULT)
 GLM4 = of("glm4", "Glm4ForCausalLM", **DEFAULT)
 EXAONE = of("exaone4", "Exaone4ForCausalLM", **DEFAULT)
 ARCEE = of("arcee", "ArceeForCausalLM", hidden_act="relu2")
+LITE = of("glm4_moe_lite", "Glm4MoeLiteForCausalLM", n_group=1, topk_group=1)
 MINIMAX = of("minimax_m2", "MiniMaxM2ForCausalLM", head_dim=16, **rope("default", partial_rotary_factor=0.5))
 
 # Of each family: options, and after them the key by which it is to be refused. None: the key is taken out.
@@ -67,6 +68,8 @@ VARIANTS = [
     ("llama3", {**EXAONE, "sliding_window": None, "sliding_window_pattern": None, "layer_types": ["full_attention"] * 4, **LLAMA3}),
     ("llama3", ARCEE),
     ("llama3", {**ARCEE, "hidden_act": "silu", "mlp_bias": True, "attention_bias": True, **YARN}),
+    ("deepseek_v3", LITE),
+    ("deepseek_v3", {**LITE, "mlp_layer_types": ["sparse", "dense", "sparse", "dense"], "q_lora_rank": None, "rope_interleave": False, **DEFAULT}),
     ("mixtral", MINIMAX),
     ("mixtral", {**MINIMAX, "num_experts_per_tok": 3, "tie_word_embeddings": True, "rotary_dim": 12, **DEFAULT}),
     ("mistral", {"sliding_window": 3, "head_dim": 24, "tie_word_embeddings": True}),

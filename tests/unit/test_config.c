@@ -112,6 +112,10 @@ static void test_refused(void **state)
 
 #define FAMILY(TYPE, REST) "{\"model_type\": \"" TYPE "\", " BASE REST "}"
 
+#define LATENT                                                                          \
+    ", \"moe_intermediate_size\": 8, \"num_experts_per_tok\": 2, \"kv_lora_rank\": 8, " \
+    "\"q_lora_rank\": null, \"qk_nope_head_dim\": 8, \"qk_rope_head_dim\": 8, \"v_head_dim\": 8"
+
 /* What a family does not do is named, also where another one does it. */
 static void test_families_refused(void **state)
 {
@@ -158,6 +162,12 @@ static void test_families_refused(void **state)
             "rotary_dim 8", "4");
     refused(FAMILY("minimax_m2", ", \"shared_intermediate_size\": 8"), "shared_intermediate_size",
             "8");
+    refused(FAMILY("glm4_moe_lite", ", \"moe_intermediate_size\": 8"), "num_experts_per_tok",
+            "missing");
+    refused(FAMILY("glm4_moe_lite", LATENT ", \"mlp_layer_types\": [\"dense\"]"), "mlp_layer_types",
+            "2 layers");
+    refused(FAMILY("glm4_moe_lite", LATENT ", \"mlp_layer_types\": [\"dense\", \"moe\"]"),
+            "mlp_layer_types[1]", "moe");
     refused(FAMILY("minimax_m2", ", \"scoring_func\": \"softmax\""), "scoring_func", "softmax");
 }
 

@@ -13,6 +13,8 @@ import transformers as T  # noqa: E402
 
 SIZES = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
 SIZES.update(max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False)
+LATENT = dict(n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, n_shared_experts=1, num_key_value_heads=4, q_lora_rank=24)
+LATENT.update(kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=12, mlp_layer_types=["dense", "sparse"])
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)
 
 
@@ -28,6 +30,7 @@ FAMILIES = {
     "glm4": (T.Glm4ForCausalLM, rope(0.5), ["the same", "norms behind the sublayers too"]),
     "exaone4": (T.Exaone4ForCausalLM, {"sliding_window": 5, "sliding_window_pattern": 2, **rope()}, ["norms behind the sublayers", "q/k norm", "window 5 and rope in the first layer only"]),
     "arcee": (T.ArceeForCausalLM, {"hidden_act": "relu2", "mlp_bias": True, **rope()}, ["no gate, the square of a relu", "biases of the MLP"]),
+    "glm4_moe_lite": (T.Glm4MoeLiteForCausalLM, {**LATENT, **rope()}, ["keys and values from a latent", "sigmoid router with a correction, weights times 1.8", "a shared expert", "the first block dense"]),
     "minimax_m2": (T.MiniMaxM2ForCausalLM, {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 24, **rope(0.5)}, ["sigmoid router with a correction", "q/k norm over all heads", "half of a head turns"]),
 }
 
@@ -55,7 +58,7 @@ def main(names):
     conform.init_weights = lambda model, *rest: (weights(model, *rest), corrected(model))
     for i, (name, (kind, more, cases)) in enumerate(FAMILIES.items()):
         if not names or name in names:
-            conform.text_family(os.path.join(here, name), name, kind, {**SIZES, **more}, (24, 13), 1, "bf16", 70 + i, cases)
+            conform.text_family(os.path.join(here, name), name, kind, {k: v for k, v in {**SIZES, **more}.items() if not (k == "head_dim" and "kv_lora_rank" in more)}, (24, 13), 1, "bf16", 70 + i, cases)
 
 
 if __name__ == "__main__":
