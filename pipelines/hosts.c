@@ -16,6 +16,7 @@
 #include "../common/wire/talk.h"
 #include "../common/wire/curve.h"
 #include "hosts_again.h"
+#include "hosts_pace.h"
 #include "hosts_url.h"
 #include "hosts_state.h"
 #include "supervise_state.h"
@@ -134,7 +135,9 @@ int hosts_fit(const struct supervise *s, struct launch_process *p, struct err *e
 {
     struct hosts_shares x;
 
-    return hosts_shares_find(s, &x, NULL) == 0 ? hosts_shares_fit(s, &s->hosts->shares, p, e) : 0;
+    if (hosts_shares_find(s, &x, NULL) < 0)
+        return 0;
+    return hosts_shares_fit(s, &s->hosts->shares, p, e) < 0 ? -1 : hosts_pace_give(s, p, e);
 }
 
 int hosts_lost(const struct hosts *h, struct err *e)
@@ -251,10 +254,12 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
     struct err e = {0};
     int64_t solve = 0, forward = 0;
     char here[BLAS_KIND];
+    double pace;
 
     if (join_check(h, m, &e) < 0 ||
         json_need_int(m->meta, "solve", 0, HOSTS_MAX, &solve, "join", &e) < 0 ||
-        json_need_int(m->meta, "forward", 0, HOSTS_MAX, &forward, "join", &e) < 0) {
+        json_need_int(m->meta, "forward", 0, HOSTS_MAX, &forward, "join", &e) < 0 ||
+        json_need_real(m->meta, "pace", &pace, "join", &e) < 0) {
         refuse(h, id, e.text);
         return;
     }
@@ -281,6 +286,7 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
                  "reproducible to the last bit",
                  x->name, x->kernels, here);
     x->solve = solve;
+    x->pace = pace;
     x->forward = forward;
     x->gone = 0;
     x->heard = clock_wall();

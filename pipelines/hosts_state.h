@@ -17,6 +17,7 @@ struct host {
     struct zid id;
     char name[64], kernels[BLAS_KIND];
     int64_t solve, forward; /* processes that it offers */
+    double pace;            /* flops a second of one of its forward processes */
     double heard, probed;
     double joined;
     int gone;
@@ -31,6 +32,7 @@ struct hosts {
     int64_t epoch; /* how often the processes have been started */
     int64_t turn;  /* how often parts have been leased */
     struct hosts_shares shares;
+    double pace; /* flops a second of a thread here; 0: not known yet */
     struct hosts_parts parts;
     double refused_at; /* since when those are counted that are refused: */
     uint64_t refused;

@@ -401,6 +401,8 @@ static void deadlines(struct loop *l)
         signal_all(l, SIGKILL);
 }
 
+#define ECHO_WEIGHT 2 /* at most: it heard of it from a neighbour */
+
 /* How likely a bad end is the cause of the others: its own words against what it heard from a
  * neighbour; who lost one against who heard of that. */
 static int cause_weight(const struct child *c)
@@ -441,10 +443,11 @@ static int lost_elsewhere(struct loop *l, const struct child *c, struct err *e)
 {
     const double until = clock_wall() + LOST_SECONDS;
 
+    if (c && cause_weight(c) > ECHO_WEIGHT)
+        return 0;
     if (host_lost(l, e))
         return 1;
-    if (!l->s->hosts || l->asked || l->s->stop_asked || !hosts_share(l->s->hosts) ||
-        (c && cause_weight(c) > 2))
+    if (!l->s->hosts || l->asked || l->s->stop_asked || !hosts_share(l->s->hosts))
         return 0;
     while (!host_lost(l, e) && clock_wall() < until) {
         hosts_tick(l->s);
@@ -533,8 +536,9 @@ static int follow(struct loop *l, struct pollfd *p, struct err *e)
 static enum restart_end again(struct loop *l, struct err *e)
 {
     struct supervise *s = l->s;
-    const int elsewhere = host_lost(l, NULL);
-    const struct child *lost = elsewhere ? NULL : first_cause(l);
+    const struct child *cause = first_cause(l);
+    const int elsewhere = host_lost(l, NULL) && !(cause && cause_weight(cause) > ECHO_WEIGHT);
+    const struct child *lost = elsewhere ? NULL : cause;
     enum restart_end end = RESTART_NOT;
 
     if ((lost || elsewhere) && !l->asked && !l->unheard && !s->stop_asked && !s->found.kind &&

@@ -18,6 +18,7 @@
 #include "../common/base/mem.h"
 #include "../common/base/version.h"
 #include "../common/tensor/blas_cpu.h"
+#include "../common/tensor/blas_pace.h"
 #include "../common/wire/talk.h"
 #include "hold.h"
 #include "rundir.h"
@@ -33,6 +34,7 @@
 #define UNANSWERED_NEXT_S 60.0 /* and again */
 #define CAUSE_S 0.5            /* in which those fail that a failure makes fail */
 #define STARTS 4               /* of a process for the same work */
+#define LOST_S 3.0             /* one that was given up may be at its end already */
 #define UNWANTED_S 10.0        /* so long one of the forward pass may take to leave */
 #define LAST_MS 2000
 
@@ -43,6 +45,7 @@ struct worker {
     char host[ZS_URL], name[WORKER_NAME];
     struct zsock *z;
     struct rundir dir;
+    double pace; /* flops a second of one of its forward processes, see blas_pace.h */
     int sigfd;
     struct slot *slot[WORKER_SLOTS];
     size_t count;
@@ -84,7 +87,8 @@ static void say_join(struct worker *w)
               json_set_text(m->meta, "version", PTQ_VERSION) ||
               json_set_text(m->meta, "kernels", kernels) ||
               json_set_int(m->meta, "solve", w->command->solve) ||
-              json_set_int(m->meta, "forward", w->command->forward)))
+              json_set_int(m->meta, "forward", w->command->forward) ||
+              json_set_real(m->meta, "pace", w->pace)))
         msg_destroy(&m);
     say(w, m);
 }
@@ -213,18 +217,15 @@ static struct slot *slot_of(const struct worker *w, const struct child *c)
     return w->slot[i];
 }
 
-/* One whose neighbours here have given it up, as it rests or spins, is ended: it cannot go on. */
+/* A neighbour here has given it up. */
 static void given_up(const struct worker *w, const char *lease)
 {
     const char *own;
 
     for (size_t i = 0; i < w->count; i++)
-        if (lives(w->slot[i]) && (own = launch_value(&w->slot[i]->plan, "--lease")) &&
-            strcmp(own, lease) == 0) {
-            log_warn("%s does not answer its neighbours, who gave it up: it is ended",
-                     w->slot[i]->plan.label);
-            child_signal(&w->slot[i]->child, SIGKILL);
-        }
+        if (w->slot[i]->lost <= 0 && (own = launch_value(&w->slot[i]->plan, "--lease")) &&
+            strcmp(own, lease) == 0)
+            w->slot[i]->lost = clock_wall();
 }
 
 static void on_status(void *ctx, struct child *c, char *text)
@@ -315,6 +316,11 @@ static void tidy(struct worker *w)
             start(w, s);
         if (s->unwanted > 0 && !solves(s) && clock_wall() - s->unwanted > UNWANTED_S)
             child_signal(&s->child, SIGKILL);
+        if (s->lost > 0 && lives(s) && clock_wall() - s->lost > LOST_S) {
+            log_warn("%s does not answer its neighbours, who gave it up: it is ended",
+                     s->plan.label);
+            child_signal(&s->child, SIGKILL);
+        }
         if (s->unwanted > 0 && !lives(s))
             slot_destroy(&s);
         else
@@ -548,6 +554,9 @@ static int open_all(struct worker *w, struct err *e)
                                      .forward = w->command->forward ? w->command->forward : 1,
                                      .solve = w->command->solve ? w->command->solve : 1,
                                      .mem = w->stage->mem};
+    if (blas_pace(&w->pace, e) < 0)
+        return -1;
+    w->pace *= (double)slot_threads(&w->terms, w->terms.forward);
     w->heard = clock_wall();
     unanswered(w);
     if (identity_make(identity, e) < 0 || (w->sigfd = supervise_signals(e)) < 0 ||

@@ -128,6 +128,11 @@ static int give(struct launch_process *p, const char *option, char *value, struc
     return -1;
 }
 
+int64_t slot_threads(const struct worker_terms *t, int64_t among)
+{
+    return t->threads > among ? t->threads / among : 1;
+}
+
 /* With what is ours to say. */
 static int command_finish(struct slot *s, const struct worker_terms *t, struct err *e)
 {
@@ -138,9 +143,7 @@ static int command_finish(struct slot *s, const struct worker_terms *t, struct e
     const uint64_t mem = forwards ? t->mem / 2 / (uint64_t)t->forward : t->mem / 2;
 
     if (ends_put(s, t, e) < 0 ||
-        give(p, "--threads",
-             mem_printf(e, "%lld", (long long)(t->threads > among ? t->threads / among : 1)),
-             e) < 0 ||
+        give(p, "--threads", mem_printf(e, "%lld", (long long)slot_threads(t, among)), e) < 0 ||
         (t->keys && give(p, "--keys", mem_text(t->keys, e), e) < 0) ||
         (t->mem && !solves &&
          give(p, "--mem", mem_printf(e, "%lluK", (unsigned long long)(mem + 1023) / 1024), e) < 0))

@@ -23,6 +23,9 @@ struct worker_terms {
     uint64_t mem;                    /* of the forward pass; 0: as the head says */
 };
 
+/* Of each of so many processes that share them. */
+int64_t slot_threads(const struct worker_terms *t, int64_t among);
+
 struct slot {
     char *said; /* the head's words for it, by which it is known */
     struct launch_process plan;
@@ -32,6 +35,7 @@ struct slot {
     double again;        /* when it is to be started again; 0: not */
     struct json *waited; /* what it has told last of its waiting; NULL: nothing */
     char lanes[256];     /* that it holds, as it said; "": it has not said, "-": none */
+    double lost;         /* since when a neighbour here has given it up; 0: none has */
     double unwanted;     /* since when the head does not speak of it any more; 0: it does */
 };
 

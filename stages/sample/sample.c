@@ -375,21 +375,6 @@ out:
     return m;
 }
 
-/* The k-th chunk of a peer; SIZE_MAX: it has fewer. */
-static size_t peer_chunk(const struct sample *s, size_t peers, size_t peer, size_t k)
-{
-    size_t lane;
-
-    for (lane = peer; lane < s->lanes; lane += peers) {
-        size_t n = lane_first(s, lane + 1) - lane_first(s, lane);
-
-        if (k < n)
-            return lane_first(s, lane) + k;
-        k -= n;
-    }
-    return SIZE_MAX;
-}
-
 static int emit_chunk(const struct sample *s, size_t peer, size_t chunk,
                       int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                       struct err *e)
@@ -401,23 +386,69 @@ static int emit_chunk(const struct sample *s, size_t peer, size_t chunk,
     return rc;
 }
 
-int sample_emit(const struct sample *s, size_t peers,
+/* Lane by lane to whoever would be through first with one more; of those the first. */
+static size_t *lanes_deal(const struct sample *s, size_t peers, const double *pace, struct err *e)
+{
+    size_t *owner = mem_array(s->lanes, sizeof *owner, e),
+           *has = owner ? mem_array(peers, sizeof *has, e) : NULL;
+
+    for (size_t lane = 0; has && lane < s->lanes; lane++) {
+        double best = 0;
+
+        for (size_t i = 0; i < peers; i++) {
+            const double through = (double)(has[i] + 1) / (pace ? pace[i] : 1);
+
+            if (i && through >= best)
+                continue;
+            best = through;
+            owner[lane] = i;
+        }
+        has[owner[lane]]++;
+    }
+    if (!has) {
+        free(owner);
+        owner = NULL;
+    }
+    free(has);
+    return owner;
+}
+
+struct turn {           /* of a peer */
+    size_t lane, chunk; /* that it gets next; lane: s->lanes, it has them all */
+};
+
+static void turn_begin(const struct sample *s, const size_t *owner, size_t peer, size_t lane,
+                       struct turn *t)
+{
+    while (lane < s->lanes && owner[lane] != peer)
+        lane++;
+    t->lane = lane;
+    t->chunk = lane_first(s, lane);
+}
+
+int sample_emit(const struct sample *s, size_t peers, const double *pace,
                 int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e)
 {
-    size_t k, peer, sent = 0;
+    size_t *owner = lanes_deal(s, peers, pace, e), sent = 0;
+    struct turn *turn = owner ? mem_array(peers, sizeof *turn, e) : NULL;
+    int rc = turn ? 0 : -1;
 
-    for (k = 0; sent < s->chunks; k++)
-        for (peer = 0; peer < peers; peer++) {
-            size_t chunk = peer_chunk(s, peers, peer, k);
+    for (size_t i = 0; rc == 0 && i < peers; i++)
+        turn_begin(s, owner, i, 0, &turn[i]);
+    for (size_t i = 0; rc == 0 && sent < s->chunks; i = (i + 1) % peers) {
+        struct turn *t = &turn[i];
 
-            if (chunk == SIZE_MAX)
-                continue;
-            if (emit_chunk(s, peer, chunk, emit, ctx, e) < 0)
-                return -1;
-            sent++;
-        }
-    return 0;
+        if (t->lane == s->lanes)
+            continue;
+        rc = emit_chunk(s, i, t->chunk, emit, ctx, e);
+        sent++;
+        if (++t->chunk == lane_first(s, t->lane + 1))
+            turn_begin(s, owner, i, t->lane + 1, t);
+    }
+    free(owner);
+    free(turn);
+    return rc;
 }
 
 /* The lane at *at, which goes behind it; s->lanes: there is none. */

@@ -61,10 +61,10 @@ const char *sample_run(const struct sample *s);           /* of model and record
 
 /* The caller's; NULL: no memory. */
 struct msg *sample_chunk(const struct sample *s, size_t chunk, struct err *e);
-/* All chunks, each to one peer: lane l to peer l mod peers, the peers in turn, so that all start
- * at once; each gets its chunks in order. emit takes the
- * message; its -1 ends it. */
-int sample_emit(const struct sample *s, size_t peers,
+/* All chunks, each to one peer: its lane's, the peers in turn, so that all start at once; each gets
+ * its chunks in order. pace: how fast each is, above 0, those that are faster get more lanes; NULL:
+ * all alike, lane l is peer l mod peers'. emit takes the message; its -1 ends it. */
+int sample_emit(const struct sample *s, size_t peers, const double *pace,
                 int (*emit)(void *ctx, size_t peer, struct msg **m, struct err *e), void *ctx,
                 struct err *e);
 /* Those of some lanes alone, as "0,3-5": the peers in turn get a lane of the list each. ERR_USE: no

@@ -10,8 +10,10 @@
 #include "../../common/base/status.h"
 #include "../../common/wire/pump.h"
 #include "sample_opts.h"
+#include "sample_paces.h"
 
 struct place {
+    double pace;
     size_t peer;
     char name[LINK_PLACE];
 };
@@ -45,17 +47,38 @@ static int place_compare(const void *a, const void *b)
 
 /* Those that have a place go by its name, not by who came first: when chunks are dealt once more
  * (the sampler before was lost) each gets its lanes again, and knows what it has. */
-static struct place *places_sort(struct link *l, size_t peers, struct err *e)
+static struct place *places_sort(struct link *l, size_t peers, const char *text, struct err *e)
 {
     struct place *place = mem_array(peers, sizeof *place, e);
+    struct sample_pace *paces = NULL;
+    size_t n = 0;
 
+    if (place && paces_parse(text, &paces, &n, e) < 0) {
+        free(place);
+        return NULL;
+    }
     for (size_t i = 0; place && i < peers; i++) {
         place[i].peer = i;
         link_place(l, i, place[i].name);
+        place[i].pace = paces_of(paces, n, place[i].name);
     }
+    free(paces);
     if (place)
         qsort(place, peers, sizeof *place, place_compare);
     return place;
+}
+
+static int emit_all(const struct sample *s, size_t peers, struct sink *k, struct err *e)
+{
+    double *pace = mem_array(peers, sizeof *pace, e);
+    int rc = -1;
+
+    for (size_t i = 0; pace && i < peers; i++)
+        pace[i] = k->place[i].pace;
+    if (pace)
+        rc = sample_emit(s, peers, pace, sink_send, k, e);
+    free(pace);
+    return rc;
 }
 
 int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
@@ -76,9 +99,9 @@ int sample_io_send(const struct stage *stage, struct sample *s, struct err *e)
     struct sink k = {out, NULL, 0, sample_chunks(s)};
     int peers = out ? link_peers(out, 0, e) : -1, rc = -1;
 
-    if (peers > 0 && (k.place = places_sort(out, (size_t)peers, e))) {
+    if (peers > 0 && (k.place = places_sort(out, (size_t)peers, c->paces_text, e))) {
         rc = c->only ? sample_emit_lanes(s, c->only, (size_t)peers, sink_send, &k, e)
-                     : sample_emit(s, (size_t)peers, sink_send, &k, e);
+                     : emit_all(s, (size_t)peers, &k, e);
         rc = rc < 0 ? -1 : 1;
         rc = pump_end(&p, rc, e);
     }

@@ -3,6 +3,7 @@
 #include "../../common/base/fs.h"
 #include "../../common/jinja/chat.h"
 #include "sample_opts.h"
+#include "sample_paces.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,10 @@ static const struct opt rows[] = {
      .help = "send the chunks of these lanes alone, as 0,3-5 (ptq run, to workers that take the "
              "place of those that were lost)",
      .wiring = 1},
+    {"paces", OPT_TEXT, AT(paces_text), "PLACE=X,...",
+     .help = "how fast a worker is beside others (1), of each whose place (--lease) is this or "
+             "begins with it and a dot: it gets as many more lanes (ptq run gives them)",
+     .wiring = 1},
     {"lease", OPT_TEXT, AT(lease_text), "PLACE/EPOCH",
      .help = "should this sampler be lost while it deals, another is started at its place, with a "
              "higher epoch (ptq run gives it)",
@@ -195,6 +200,8 @@ struct sample_opts sample_opts_default(void)
 static int check(const struct stage *s, struct err *e)
 {
     struct sample_command *c = s->own;
+    struct sample_pace *paces;
+    size_t npaces;
 
     c->core.data = c->data.text;
     c->core.ndata = c->data.count;
@@ -217,6 +224,9 @@ static int check(const struct stage *s, struct err *e)
         return -1;
     if (c->lease_text && link_lease_parse(c->lease_text, &c->lease, e) < 0)
         return err_prefix(e, "--lease");
+    if (paces_parse(c->paces_text, &paces, &npaces, e) < 0)
+        return err_prefix(e, "--paces");
+    free(paces);
     c->core.lengths = c->lengths;
     return c->lengths_text ? lengths_parse(c->lengths_text, c->lengths, &c->core.nlengths, e) : 0;
 }

@@ -12,7 +12,7 @@
 struct sample_command {
     struct sample_opts core; /* complete once the spec's check has passed */
     struct opt_texts data, share;
-    const char *lengths_text, *clip_text, *only, *lease_text;
+    const char *lengths_text, *clip_text, *only, *lease_text, *paces_text;
     struct link_lease lease;
     double first_weight;
     int64_t length, peers;

@@ -130,15 +130,15 @@ of_head() { # STAGE
     mkdir elsewhere
     cp -r "$M" elsewhere/model
     start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --write.fault delay:100
-    start_worker --keys "$KEYS/a" --forward 2 --model "$PWD/elsewhere/model" --name first
+    start_worker --keys "$KEYS/a" --forward 2 --threads $((2 * $(nproc))) --model "$PWD/elsewhere/model" --name first
     await 2
     grep -q 'takes part with 2 forward processes' head.log
     grep -q 'forward: 1 chunk, 128 tokens' worker.log
-    kill -KILL "$(pgrep -P $worker -f ptq-solve)"
-    kill -KILL "$(pgrep -P $worker -f ptq-forward | head -n 1)"
+    until_true pkill -KILL -P $worker -f ptq-solve
+    until_true pkill -KILL -P $worker -f w1.forward.1/0
     until_true grep -q "worker 'first' has lost a process: forward.*Killed; worker 'first' takes its lanes 1,2 behind site" head.log
     await 5
-    kill -KILL "$(pgrep -P $worker -f 'w1.reduce/1')"
+    until_true pkill -KILL -P $worker -f w1.reduce/1
     until_true grep -q "worker 'first' has lost a process: reduce.*Killed; worker 'first' takes its lanes" head.log
     await 8
     kill -KILL "$(of_head forward)"
@@ -146,18 +146,18 @@ of_head() { # STAGE
     await 10
     kill -KILL "$(of_head write)"
     until_true grep -q 'write.2 takes its place' head.log
+    await 14 # from here on it does not gain to begin again with more
     (on w ptq worker "$at" --keys "$KEYS/b" --forward 1 --solve 0 --name second) >second.log 2>&1 3>&- &
     second=$!
     until_true grep -q "'second' has joined" head.log
-    await 12
     kill -KILL $worker
     wait $worker || true
     until_true grep -q "worker 'first' has lost its connection; worker 'second' takes its lanes 1,2 behind site" head.log
-    await 15
+    await 16
     kill -TERM $second
     finish $second 0 second.log
     until_true grep -q "worker 'second' has left: it was asked to leave; this host takes its lanes 1-2 behind site" head.log
-    await 17
+    await 18
     kill -KILL "$(of_head forward | tail -n 1)" # who stands in for them
     until_true grep -q 'takes its place behind site .*, with lanes 1-2' head.log
     finish $head 0 head.log
@@ -178,7 +178,7 @@ of_head() { # STAGE
     await 6
     lost=$(pgrep -P $worker -f ptq-reduce)
     kill -STOP "$lost"
-    kill -KILL "$(pgrep -P $worker -f ptq-forward)" # its lanes are leased again: the next reducer has the place of this one
+    until_true pkill -KILL -P $worker -f ptq-forward # its lanes are leased again: the next reducer has the place of this one
     until_true counted 1 'takes its lanes'
     until_true eval '[ "$(pgrep -P $worker -fc ptq-reduce)" = 2 ]'
     await 9
@@ -283,9 +283,9 @@ of_head() { # STAGE
 
 @test "a worker of other kernels takes part in a run that is told --kernels any, and what comes out says so" {
     start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --kernels any
-    OPENBLAS_CORETYPE=Prescott start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name other
+    OPENBLAS_CORETYPE=Prescott start_worker --keys "$KEYS/a" --forward 1 --solve 0 --threads 8 --name other
     await 2
-    kill -KILL "$(pgrep -P $worker -f ptq-forward)" # the head's own kernels would make other sums: the same worker again
+    until_true pkill -KILL -P $worker -f ptq-forward # the head's own kernels would make other sums: the same worker again
     until_true grep -q "worker 'other' takes its lanes" head.log
     finish $head 0 head.log
     finish $worker 0 worker.log
@@ -296,16 +296,18 @@ of_head() { # STAGE
     ! grep -q 'reproducible' "$alone/README.md"
 }
 
-@test "a run told a file has no worker at that stage and says so first; by its name a worker is known and drained: the same bytes" {
+@test "a run told a file has no worker at that stage and says so first; who is faster gets more lanes; by its name a worker is known and drained: the same bytes" {
     echo 'nosuch*: bits=8' >lines.txt
     run -100 job out --overrides lines.txt
     echo 'mlp.down: bits=4' >lines.txt
     start_head --keys "$KEYS/head" --hosts 1 --workers forward=1 --overrides lines.txt --fault slow:1
-    start_worker --keys "$KEYS/a" --forward 1 --solve 1 --name left.1
+    start_worker --keys "$KEYS/a" --forward 1 --solve 1 --name left.1 --threads $(($(nproc) * 5 / 2))
     finish $head 0 head.log
     finish $worker 0 worker.log
     counted 1 "warning: workers do not solve for stage 'solve': --overrides names what is on this host"
     counted 1 "worker 'left.1' takes part with 1 forward process"
+    grep -q 'forward: 3 chunks, 384 tokens' worker.log
+    grep -q 'forward: 1 chunk, 128 tokens' head.log
     ! grep -qE 'begin again|has left' head.log
     ! grep -q 'ptq-solve' worker.log
     job told --quiet --overrides lines.txt

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../../stages/sample/sample_paces.h"
 #include "sample_run.h"
 
 static void bad_input(void **state)
@@ -244,6 +245,52 @@ static void lanes_of_some(const struct sample *s)
     assert_int_equal(peer[3], 0);
 }
 
+/* Whoever would be through first gets the next: 1, 1 (at the same time as 0, who comes first in
+ * line), 0, 1. */
+static void lanes_by_pace(const struct sample *s)
+{
+    static const double alike[] = {3, 3}, unlike[] = {1, 2.5}, slow[] = {1, 1e-6};
+    size_t peer[4] = {9, 9, 9, 9};
+    struct err e = {0};
+
+    assert_int_equal(sample_emit(s, 2, alike, note_peer, peer, &e), 0);
+    assert_memory_equal(peer, ((const size_t[]){0, 1, 0, 1}), sizeof peer);
+    assert_int_equal(sample_emit(s, 2, unlike, note_peer, peer, &e), 0);
+    assert_memory_equal(peer, ((const size_t[]){1, 1, 0, 1}), sizeof peer);
+    assert_int_equal(sample_emit(s, 2, slow, note_peer, peer, &e), 0);
+    assert_memory_equal(peer, ((const size_t[]){0, 0, 0, 0}), sizeof peer);
+}
+
+static void paces(void **state)
+{
+    static const char *const wrong[] = {"",      "w1",    "=2",     "w1=",    "w1=x",
+                                        "w1=0",  "w1=-1", "w1=nan", "w1=inf", ",",
+                                        "w1=2,", "w1=2 ", "w1=1e9", "w1=2,w2"};
+    struct sample_pace *p = NULL;
+    struct err e = {0};
+    char text[100];
+    size_t n;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        if (paces_parse(wrong[i], &p, &n, &e) == 0)
+            fail_msg("'%s' was taken", wrong[i]);
+        assert_int_equal(e.kind, ERR_USE);
+    }
+    memset(text, 'w', sizeof text);
+    strcpy(text + LINK_PLACE, "=2");
+    assert_int_equal(paces_parse(text, &p, &n, &e), -1);
+    assert_int_equal(paces_parse("w1=2.5,forward.2=0.5", &p, &n, &e), 0);
+    assert_int_equal(n, 2);
+    assert_true(paces_of(p, n, "w1.forward.3") == 2.5);
+    assert_true(paces_of(p, n, "w1") == 2.5);
+    assert_true(paces_of(p, n, "w10.forward.1") == 1);
+    assert_true(paces_of(p, n, "forward.2") == 0.5);
+    assert_true(paces_of(p, n, "forward.1") == 1);
+    assert_true(paces_of(p, n, "") == 1);
+    free(p);
+}
+
 static void test_some_lanes(const struct sample *s)
 {
     static const char *const wrong[] = {"", "4", "x", "-1", "2-1", "1-4", "1,", ",1", "1-", "1 2"};
@@ -256,6 +303,7 @@ static void test_some_lanes(const struct sample *s)
     some_lanes(s, "0,2-3", 13);
     some_lanes(s, "0-3", 15);
     lanes_of_some(s);
+    lanes_by_pace(s);
 }
 
 static void lanes_and_peers(void **state)
@@ -275,11 +323,11 @@ static void lanes_and_peers(void **state)
     for (peers = 1; peers <= 5; peers++) {
         struct got g = {.peers = peers};
 
-        assert_int_equal(sample_emit(s, peers, take, &g, &e), 0);
+        assert_int_equal(sample_emit(s, peers, NULL, take, &g, &e), 0);
         assert_int_equal(g.n, CHUNKS);
         assert_int_equal(g.seen, (1u << CHUNKS) - 1);
     }
-    assert_int_equal(sample_emit(s, 2, fail_third, &(int){0}, &e), -1);
+    assert_int_equal(sample_emit(s, 2, NULL, fail_third, &(int){0}, &e), -1);
     test_some_lanes(s);
     sample_close(&s);
     o.chunk_tokens = 1; /* at least one row */
@@ -347,6 +395,7 @@ int main(void)
         cmocka_unit_test(head),
         cmocka_unit_test(crops),
         cmocka_unit_test(lanes_and_peers),
+        cmocka_unit_test(paces),
         cmocka_unit_test(provenance),
         cmocka_unit_test(demo_data),
     };

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../common/base/clock.h"
-#include "../../../common/base/mem.h"
-#include "../../../common/tensor/blas.h"
 #include "../../../stages/solve/solve_forecast.h"
 
 /* Shares of what a core multiplies at best in f32, measured by CPU seconds (tests/bench/scale.md);
@@ -19,8 +16,6 @@
 #define FORWARD16X2_RATE 0.9
 #define SUMS_RATE 0.45
 #define SOLVE_RATE 0.09
-#define SIDE ((size_t)512)
-#define MEASURE_S 0.1
 #define NET_LEAST 1e3 /* bits a second: beyond these it is a slip of the pen */
 #define NET_MOST 1e14
 
@@ -36,28 +31,6 @@ int hosts_net(const char *text, double *net, struct err *e)
                        text);
     *net = n * unit;
     return 0;
-}
-
-int hosts_core(double *core, struct err *e)
-{
-    float *a = mem_array(3 * SIDE * SIDE, sizeof *a, e);
-    const double flops = 2.0 * (double)(SIDE * SIDE * SIDE);
-    double until, best = 0;
-    int rc = a ? 0 : -1;
-
-    for (size_t i = 0; a && i < 2 * SIDE * SIDE; i++)
-        a[i] = (float)(i % 7);
-    until = clock_thread() + MEASURE_S;
-    while (rc == 0 && (clock_thread() < until || best <= 0)) {
-        const double began = clock_thread();
-
-        rc = blas_sgemm(0, 0, SIDE, SIDE, SIDE, 1, a, SIDE, a + SIDE * SIDE, SIDE, 0,
-                        a + 2 * SIDE * SIDE, SIDE, e);
-        best = fmax(best, flops / fmax(clock_thread() - began, 1e-9));
-    }
-    free(a);
-    *core = best;
-    return rc;
 }
 
 /* Bytes of the sums of a lane over all sites, as partials carry them. */

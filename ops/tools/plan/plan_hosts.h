@@ -26,8 +26,6 @@ struct hosts_row {
 
 /* text: bits a second, "10G", "100M". */
 int hosts_net(const char *text, double *net, struct err *e);
-/* Measured here, on one core, a tenth of a second of its own: other load does not count. */
-int hosts_core(double *core, struct err *e);
 void hosts_row(const struct preview *p, const struct preview_opts *o, const struct hosts_rates *r,
                size_t hosts, struct hosts_row *row);
 /* A table up to so many hosts, on stdout. */

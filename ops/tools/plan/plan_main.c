@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../common/tensor/blas_pace.h"
 #include "../../../common/base/log.h"
 #include "../../../common/format/format.h"
 #include "../../../pipelines/precheck.h"
@@ -141,7 +142,7 @@ static int print_hosts(const struct plan_command *c, const struct preview *p,
 {
     struct hosts_rates r = {.core = c->core * 1e9, .measured = c->core <= 0};
 
-    if (hosts_net(c->net, &r.net, e) < 0 || (r.core <= 0 && hosts_core(&r.core, e) < 0))
+    if (hosts_net(c->net, &r.net, e) < 0 || (r.core <= 0 && blas_pace(&r.core, e) < 0))
         return -1;
     hosts_print(p, o, &r, (size_t)c->hosts);
     return 0;
