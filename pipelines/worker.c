@@ -93,30 +93,14 @@ static void say_join(struct worker *w)
     say(w, m);
 }
 
-static int process_describe(struct json *o, const struct slot *s)
-{
-    const int ended = s->child.exited;
-
-    return json_set_text(o, "name", s->plan.label) || json_set_int(o, "epoch", s->epoch) ||
-                   (s->waited && !ended &&
-                    (json_set_real(o, "age", clock_wall() - s->child.started) ||
-                     json_set(o, "waited", json_clone(s->waited)))) ||
-                   (*s->lanes && json_set_text(o, "lanes", s->lanes)) ||
-                   (ended && s->child.code == 0 && json_set_bool(o, "done", 1))
-               ? -1
-               : 0;
-}
-
 /* [{"name", "epoch", "age", "waited", "lanes", "done"}] of those that the head speaks of. */
 static struct json *processes(const struct worker *w)
 {
     struct json *list = json_new_array();
 
     for (size_t i = 0; i < w->count; i++) {
-        struct json *o = w->slot[i]->unwanted > 0 ? NULL : json_new_object();
+        struct json *o = w->slot[i]->unwanted > 0 ? NULL : slot_describe(w->slot[i]);
 
-        if (o && process_describe(o, w->slot[i]) < 0)
-            json_destroy(&o);
         if (o && json_push(list, o) != 0)
             json_destroy(&list);
     }
@@ -191,6 +175,7 @@ static void start(struct worker *w, struct slot *s)
     s->again = 0;
     s->starts++;
     json_destroy(&s->waited); /* that was another's */
+    s->lost = 0;
     *s->lanes = '\0';
     child_close(&s->child);
     if (child_start(&s->child, &s->plan, NULL, &e) < 0)
@@ -302,7 +287,21 @@ static void reap(struct worker *w, struct slot *s)
     ended(w, s);
 }
 
-/* What the head no longer speaks of goes once its process has ended. */
+/* One that is in the way of the next, or cannot go on, is ended at once. */
+static void hurry(const struct slot *s, double now)
+{
+    if (!lives(s))
+        return;
+    if (s->unwanted > 0 && !solves(s) && now - s->unwanted > UNWANTED_S)
+        child_signal(&s->child, SIGKILL);
+    if (s->lost > 0 && now - s->lost > LOST_S) {
+        log_warn("%s does not answer its neighbours, who gave it up: it is ended", s->plan.label);
+        child_signal(&s->child, SIGKILL);
+    }
+}
+
+/* What the head no longer speaks of goes once its process has ended; not before all have been
+ * heard, as one speaks of another. */
 static void tidy(struct worker *w)
 {
     size_t n = 0;
@@ -314,13 +313,11 @@ static void tidy(struct worker *w)
         hold_tell(&s->child, w->rests);
         if (s->again > 0 && clock_wall() > s->again && !w->ending && s->unwanted <= 0)
             start(w, s);
-        if (s->unwanted > 0 && !solves(s) && clock_wall() - s->unwanted > UNWANTED_S)
-            child_signal(&s->child, SIGKILL);
-        if (s->lost > 0 && lives(s) && clock_wall() - s->lost > LOST_S) {
-            log_warn("%s does not answer its neighbours, who gave it up: it is ended",
-                     s->plan.label);
-            child_signal(&s->child, SIGKILL);
-        }
+        hurry(s, clock_wall());
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        struct slot *s = w->slot[i];
+
         if (s->unwanted > 0 && !lives(s))
             slot_destroy(&s);
         else

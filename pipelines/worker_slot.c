@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/base/clock.h"
 #include "../common/base/mem.h"
 #include "../common/base/stage.h"
 #include "specs.h"
@@ -219,4 +220,19 @@ int slot_is(const struct slot *s, const struct json *said)
 
     free(text);
     return same;
+}
+
+struct json *slot_describe(const struct slot *s)
+{
+    const int ended = s->child.exited;
+    struct json *o = json_new_object();
+
+    if (json_set_text(o, "name", s->plan.label) || json_set_int(o, "epoch", s->epoch) ||
+        (s->waited && !ended &&
+         (json_set_real(o, "age", clock_wall() - s->child.started) ||
+          json_set(o, "waited", json_clone(s->waited)))) ||
+        (*s->lanes && json_set_text(o, "lanes", s->lanes)) ||
+        (ended && s->child.code == 0 && json_set_bool(o, "done", 1)))
+        json_destroy(&o);
+    return o;
 }

@@ -46,5 +46,7 @@ struct slot *slot_create(const struct json *said, const struct worker_terms *t, 
 const struct opt *slot_file_option(const struct stage *st, const char *word);
 void slot_destroy(struct slot **s); /* its process has ended */
 int slot_is(const struct slot *s, const struct json *said);
+/* {"name", "epoch", "age"?, "waited"?, "lanes"?, "done"?} for the head; NULL: no memory. */
+struct json *slot_describe(const struct slot *s);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../common/tensor/blas.h"
 #include "../../../stages/solve/solve_forecast.h"
 
 /* Shares of what a core multiplies at best in f32, measured by CPU seconds (tests/bench/scale.md);
