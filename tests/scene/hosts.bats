@@ -202,8 +202,7 @@ of_head() { # STAGE
 }
 
 @test "a worker that joins a run on its way takes lanes at once, one that joins near its end does not: the same bytes" {
-    start_head --keys "$KEYS/head" --workers forward=1 --write.fault delay:100
-    await 1
+    start_head --keys "$KEYS/head" --workers forward=1 --write.fault delay:250 # so that half of it is not over within 3 s
     start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name early
     until_true grep -q "worker 'early' has come: 2 in place of 4 lanes for each forward process; the stages begin again behind site" head.log
     await 16
