@@ -298,7 +298,7 @@ static void test_poll_credit(void **state)
  * end of the others. */
 static void listener_goes(int leave)
 {
-    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .route = LINK_ALL)),
+    struct link *out = open_ok(bound, LINK_OUT, OUT(.elastic = 1, .route = LINK_ALL, .peers = 2)),
                 *a = open_ok(url, LINK_IN, IN(.credit_messages = 1)),
                 *b = open_ok(url, LINK_IN, IN());
     struct err e = {0};

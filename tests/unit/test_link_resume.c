@@ -10,11 +10,13 @@
 
 #define MESSAGES 24
 #define BYTES 30000
+#define LOSE_S 0.3
 
 struct relay {
     int listener, resets, rc;
-    int noise;    /* instead, what is no message comes to the end that connects */
-    size_t after; /* bytes that a connection carries before it is reset */
+    int noise;       /* instead, what is no message comes to the end that connects */
+    size_t after;    /* bytes that a connection carries before it is reset */
+    atomic_int deaf; /* 1: to the end that connects, 2: to the one that binds, and then it resets */
     struct sockaddr_in to;
     char url[64];
     pthread_t thread;
@@ -31,13 +33,13 @@ static void reset(int fd)
     close(fd);
 }
 
-/* Bytes passed on; -1: over. */
+/* Bytes passed on, or lost (to < 0); -1: over. */
 static ssize_t pass(int from, int to)
 {
     char data[4096];
     ssize_t n = read(from, data, sizeof data);
 
-    for (ssize_t done = 0, k; done < n; done += k)
+    for (ssize_t done = 0, k; to >= 0 && done < n; done += k)
         if ((k = write(to, data + done, (size_t)(n - done))) <= 0)
             return -1;
     return n > 0 ? n : -1;
@@ -55,17 +57,25 @@ static int noise_send(int to)
 static void relay_one(struct relay *r, int a, int b)
 {
     size_t carried = 0;
+    double lost = 0;
 
     while (!r->stop) {
         struct pollfd p[2] = {{a, POLLIN, 0}, {b, POLLIN, 0}};
 
         poll(p, 2, 20);
         for (int i = 0; i < 2; i++) {
-            ssize_t n = p[i].revents ? pass(p[i].fd, i ? a : b) : 0;
+            const int deaf = r->deaf == i + 1;
+            ssize_t n = p[i].revents ? pass(p[i].fd, deaf ? -1 : i ? a : b) : 0;
 
             if (n < 0)
                 return;
             carried += (size_t)n;
+            if (deaf && n && lost <= 0)
+                lost = clock_wall();
+        }
+        if (lost > 0 && clock_wall() - lost > LOSE_S) {
+            r->deaf = 0;
+            return;
         }
         if (r->done < r->resets && carried >= r->after) {
             r->done++;
@@ -219,12 +229,42 @@ static void test_noise(void **state)
     stream(IN(), OUT(), LINK_OUT, 1, 2, 1);
 }
 
+/* The end mark (of: LINK_OUT) or its acknowledgement (LINK_IN) is lost with its connection. */
+static void last_words(enum link_dir binder, enum link_dir of)
+{
+    struct link *b = open_ok("@tcp://127.0.0.1:*", binder, binder == LINK_IN ? IN() : OUT()), *c;
+    struct link *to, *from;
+    struct relay r;
+
+    relay_start(&r, link_address(b), SIZE_MAX, 0, 0);
+    c = open_ok(r.url, binder == LINK_IN ? LINK_OUT : LINK_IN, binder == LINK_IN ? OUT() : IN());
+    to = binder == LINK_IN ? c : b;
+    from = binder == LINK_IN ? b : c;
+    send_ok(to, 0, 10);
+    recv_ok(from, 0);
+    r.deaf = of == binder ? 2 : 1;
+    end_ok(to);
+    recv_end(from);
+    assert_int_equal(r.deaf, 0);
+    link_close(&to);
+    link_close(&from);
+    relay_stop(&r);
+}
+
+static void test_last_words(void **state)
+{
+    (void)state;
+    last_words(LINK_IN, LINK_OUT);
+    last_words(LINK_OUT, LINK_OUT);
+    last_words(LINK_IN, LINK_IN);
+    last_words(LINK_OUT, LINK_IN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_fixed, setup),
-        cmocka_unit_test_setup(test_elastic, setup),
-        cmocka_unit_test_setup(test_all, setup),
+        cmocka_unit_test_setup(test_last_words, setup), cmocka_unit_test_setup(test_fixed, setup),
+        cmocka_unit_test_setup(test_elastic, setup),    cmocka_unit_test_setup(test_all, setup),
         cmocka_unit_test_setup(test_noise, setup),
     };
 
