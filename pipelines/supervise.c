@@ -21,6 +21,7 @@
 #include "../common/run/journal.h"
 #include "../common/wire/follow.h"
 #include "../common/wire/link_zmq.h"
+#include "cause.h"
 #include "crew.h"
 #include "hold.h"
 #include "hosts.h"
@@ -36,6 +37,7 @@
 /* When one stage fails its neighbours fail too, and may be seen to end first: so long the others
  * are let be before the first to fail is looked for. */
 #define CAUSE_SECONDS 0.5
+#define ECHO_SECONDS 4.0 /* the same while all that ended badly only heard of it */
 #define LOST_SECONDS 8.0 /* until the loss of a worker is noticed */
 
 struct loop {
@@ -382,11 +384,23 @@ static void withdraw(const struct loop *l)
     free(at);
 }
 
+/* Has what failed been looked for long enough? Who heard of a failure may end long before the one
+ * that it heard of, which still says good-bye to its neighbours. */
+static int is_cause_due(const struct loop *l, double now)
+{
+    const struct supervise *s = l->s;
+    const int known = s->crew.lost.kind || s->found.kind || host_lost(l, NULL);
+
+    return now - l->failed_at > (!known && cause_is_echo(cause_first(s, l->ended_by_then))
+                                     ? ECHO_SECONDS
+                                     : CAUSE_SECONDS);
+}
+
 static void deadlines(struct loop *l)
 {
     double now = clock_wall();
 
-    if (l->failed_at > 0 && !l->s->stopping && now - l->failed_at > CAUSE_SECONDS) {
+    if (l->failed_at > 0 && !l->s->stopping && is_cause_due(l, now)) {
         const int may = !l->s->crew.lost.kind && !l->s->found.kind, done = !may ? 0
                                                                            : forgive(l)
                                                                                ? 1
@@ -401,49 +415,12 @@ static void deadlines(struct loop *l)
         signal_all(l, SIGKILL);
 }
 
-#define ECHO_WEIGHT 2 /* at most: it heard of it from a neighbour */
-
-/* How likely a bad end is the cause of the others: its own words against what it heard from a
- * neighbour; who lost one against who heard of that. */
-static int cause_weight(const struct child *c)
-{
-    static const char *const echo[] = {"incomplete", "peer", "left the stream",
-                                       "is gone: its connection broke", "not a sign of life"};
-    int heard = 0;
-
-    if (c->code == 0)
-        return 0;
-    if (c->signal)
-        return 6;
-    if (c->code == ERR_USE)
-        return 5;
-    for (size_t i = 0; i < sizeof echo / sizeof *echo; i++)
-        heard = heard || strstr(c->last, echo[i]);
-    return (heard ? 1 : 3) + (c->code == ERR_SYS);
-}
-
-static const struct child *first_cause(const struct loop *l)
-{
-    const struct child *worst = NULL;
-
-    for (size_t i = 0; i < l->s->plan->count; i++) {
-        const struct child *c = &l->s->child[i];
-
-        if (c->code == 0 || c->forgiven || (l->s->stopping && c->turn >= l->ended_by_then))
-            continue;
-        if (!worst || cause_weight(c) > cause_weight(worst) ||
-            (cause_weight(c) == cause_weight(worst) && c->turn < worst->turn))
-            worst = c;
-    }
-    return worst;
-}
-
 /* Was it a worker that the others failed for? It may take a moment until that is known. */
 static int lost_elsewhere(struct loop *l, const struct child *c, struct err *e)
 {
     const double until = clock_wall() + LOST_SECONDS;
 
-    if (c && cause_weight(c) > ECHO_WEIGHT)
+    if (c && !cause_is_echo(c))
         return 0;
     if (host_lost(l, e))
         return 1;
@@ -462,7 +439,7 @@ static int verdict(struct loop *l, struct err *e)
     int all_done = 1;
 
     forgive(l);
-    c = first_cause(l);
+    c = cause_first(l->s, l->ended_by_then);
     for (size_t i = 0; i < l->s->plan->count; i++)
         all_done = all_done && (l->s->child[i].code == 0 || l->s->child[i].forgiven);
     if (l->s->crew.lost.kind || l->s->found.kind) {
@@ -536,8 +513,8 @@ static int follow(struct loop *l, struct pollfd *p, struct err *e)
 static enum restart_end again(struct loop *l, struct err *e)
 {
     struct supervise *s = l->s;
-    const struct child *cause = first_cause(l);
-    const int elsewhere = host_lost(l, NULL) && !(cause && cause_weight(cause) > ECHO_WEIGHT);
+    const struct child *cause = cause_first(l->s, l->ended_by_then);
+    const int elsewhere = host_lost(l, NULL) && !(cause && !cause_is_echo(cause));
     const struct child *lost = elsewhere ? NULL : cause;
     enum restart_end end = RESTART_NOT;
 

@@ -225,6 +225,11 @@ END
     run -100 --separate-stderr ptq run two.pipe
     [[ $stderr == *"stage 'b' failed with exit code 100: bad tensor" ]]
     [ "$(grep -c fatal <<<"$stderr")" = 1 ]
+    # it may take its time after its good-bye
+    two 'trap "" TERM; echo up >up; sleep 1.5; echo "a: fatal: no disk" >&2; exit 111' \
+        'read x <up; echo "b: fatal: a (peer 0 at x) left the stream unfinished: a closed the link" >&2; exit 1'
+    run -111 --separate-stderr ptq run two.pipe
+    [[ $stderr == *"stage 'a' failed with exit code 111: no disk" ]]
 }
 
 @test "a stage ended by a signal is a system failure" {
