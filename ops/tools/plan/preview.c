@@ -118,7 +118,7 @@ static int add_memory(const struct preview_opts *o, const struct forecast *f, st
         if (importance_forecast_make(o->importance, &p->config, &p->table, f, o->importances,
                                      &importance, e) < 0)
             return -1;
-        m->importance = o->base.forward + importance.bytes;
+        m->importance = o->base.importance + importance.bytes;
         p->flops_importance = importance.flops;
     }
     m->all = m->importance * o->importances + m->sample + m->forward * o->forwards +

@@ -23,7 +23,7 @@
 /* Peak resident bytes of the programs, with their products but without data. reduce_both: more of
  * a reducer that multiplies rows in bf16 and in f32. */
 struct preview_base {
-    uint64_t sample, forward, reduce, reduce_both, solve, slide, write;
+    uint64_t sample, forward, reduce, reduce_both, solve, slide, importance, write;
 };
 
 /* The options of the stages, as they have checked them, and how many processes they get. */

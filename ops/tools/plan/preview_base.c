@@ -54,13 +54,21 @@ static uint64_t program_bytes(const char *folder, const char *stage)
 }
 
 /* What a child does that tells its peak. */
-enum { NOTHING = 0, LIBRARIES = 1, IN_F64 = 2, LINEAR = 4, GRAM_BF16 = 8, GRAM_F32 = 16 };
+enum {
+    NOTHING = 0,
+    LIBRARIES = 1,
+    IN_F64 = 2,
+    LINEAR = 4,
+    GRAM_BF16 = 8,
+    GRAM_F32 = 16,
+    BACK = 32
+};
 
 /* Small ones with the kernels of large ones: sums have tiles beside their diagonal. */
 static void multiply(unsigned what)
 {
     enum { ROWS = BLAS_GRAM_ROWS, SIDE = 2 * BLAS_GRAM_ROWS };
-    static float x[ROWS * SIDE], y[SIDE * SIDE];
+    static float x[ROWS * SIDE], back[ROWS * SIDE], y[SIDE * SIDE];
     static uint16_t x16[ROWS * SIDE];
     struct par *p = par_open(1, NULL);
 
@@ -72,6 +80,10 @@ static void multiply(unsigned what)
         blas_gram(p, ROWS, SIDE, x16, NULL, SIDE, y, SIDE, NULL);
     if (what & GRAM_F32)
         blas_gram(p, ROWS, SIDE, NULL, x, SIDE, y, SIDE, NULL);
+    if (what & BACK) {
+        blas_product(p, ROWS, SIDE, SIDE, x, SIDE, y, SIDE, back, SIDE, 0, NULL);
+        blas_cross(p, ROWS, SIDE, SIDE, x, SIDE, back, SIDE, y, SIDE, NULL);
+    }
     par_close(&p);
 }
 
@@ -100,7 +112,8 @@ struct preview_base preview_base(void)
 {
     const unsigned gram = LIBRARIES | (blas_cpu().bf16 ? GRAM_BF16 : GRAM_F32);
     const uint64_t idle = child_peak(NOTHING), one = more_than(idle, gram),
-                   two = more_than(idle, LIBRARIES | GRAM_BF16 | GRAM_F32);
+                   two = more_than(idle, LIBRARIES | GRAM_BF16 | GRAM_F32),
+                   back = more_than(idle, LIBRARIES | LINEAR | BACK);
     char folder[PATH_MAX];
 
     own_folder(folder);
@@ -110,6 +123,7 @@ struct preview_base preview_base(void)
         .reduce = program_bytes(folder, "reduce") + one,
         .reduce_both = two > one ? two - one : 0,
         .solve = program_bytes(folder, "solve") + more_than(idle, LIBRARIES | IN_F64),
-        .slide = program_bytes(folder, "slide") + more_than(idle, LIBRARIES | LINEAR),
+        .slide = program_bytes(folder, "slide") + back,
+        .importance = program_bytes(folder, "importance") + back,
         .write = program_bytes(folder, "write")};
 }
