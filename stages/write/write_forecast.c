@@ -4,7 +4,7 @@
 #include "write_forecast.h"
 
 #define OWN (3.8 * FORECAST_MIB)
-#define OF_WEIGHT 2.7            /* bytes: its code, as it came and packed, and what is in work */
+#define OF_WEIGHT 2.7 /* bytes: its code, as it came and packed, and what is in work */
 
 uint64_t write_forecast_memory(const struct forecast *f)
 {
