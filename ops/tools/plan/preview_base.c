@@ -113,7 +113,7 @@ struct preview_base preview_base(void)
     const unsigned gram = LIBRARIES | (blas_cpu().bf16 ? GRAM_BF16 : GRAM_F32);
     const uint64_t idle = child_peak(NOTHING), one = more_than(idle, gram),
                    two = more_than(idle, LIBRARIES | GRAM_BF16 | GRAM_F32),
-                   back = more_than(idle, LIBRARIES | LINEAR | BACK);
+                   back = more_than(idle, LIBRARIES | IN_F64 | LINEAR | BACK);
     char folder[PATH_MAX];
 
     own_folder(folder);
