@@ -62,10 +62,10 @@ CONF
     export SLURM_CONF=$S/slurm.conf
     munged --force --foreground --key-file="$S/munge/key" --socket="$S/munge/socket" --pid-file="$S/munge/pid" --log-file="$S/munge/log" --seed-file="$S/munge/seed" >munge.log 2>&1 3>&- &
     echo $! >munge.pid
-    until_true test -S munge/socket && slurmctld -c && slurmd -N n1 && slurmd -N n2 && until_true idle 2
+    until_true test -S munge/socket && slurmctld -c && slurmd -N n1 && slurmd -N n2 && until_true nodes_idle 2
 }
 
-idle() { # N: so many nodes are
+nodes_idle() { # N: so many nodes are
     [ "$(sinfo -h -N -t idle -o %N | wc -l)" = "$1" ]
 }
 
