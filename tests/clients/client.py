@@ -12,7 +12,8 @@ client.py run ENGINE DIR IDS.jsonl LOGITS  runs the rows, prints one JSON object
 Engines: transformers (with optimum and gptqmodel), dense (transformers alone), compressed-tensors (transformers with that package), compressed-tensors-weights (the same,
 but activations are not rounded, and what it has unpacked is widened to f32), gptqmodel, openvino (with optimum-intel
 and gptqmodel), llama.cpp (xllamacpp; it gives no logits, but the
-probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in bf16; no logits either. Its product
+probability of each token, and rounds activations to 8 bits), vllm (its CPU build, in f16: in bf16, where a CPU has AMX, it
+rounds activations to 8 bits, unless VLLM_CPU_INT4_W4A8 is 0; no logits either. Its product
 with 4-bit weights wants AVX-512: on other processors that one call is done here, from the weights as vLLM has loaded,
 fused and packed them)."""
 import importlib.util
@@ -199,7 +200,7 @@ def vllm(folder, rows):
         weights = {}
         _custom_ops.cpu_gemm_wna16 = lambda input, q_weight, scales, zeros, bias, **_: wna16(input, q_weight, scales, zeros, bias, weights)
     prompts = [json.loads(line)["input_ids"] for line in open(rows, encoding="utf-8")]
-    model = LLM(model=folder, dtype="bfloat16", max_model_len=max(map(len, prompts)) + 32, enforce_eager=True)
+    model = LLM(model=folder, dtype="float16", max_model_len=max(map(len, prompts)) + 32, enforce_eager=True)
     given = [{"prompt_token_ids": p} for p in prompts]
     nll = predictions = 0
     for got, prompt in zip(model.generate(given, SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0)), prompts):
