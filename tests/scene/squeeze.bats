@@ -103,6 +103,6 @@ END2
     run -100 job none dense squeeze kmeans 64
     [[ $output == *"one table a row: say --group -1"* ]]
     run -100 job none dense squeeze kmeans -1 --refine 1
-    [[ $output == *"--refine is of scales"* ]]
+    [[ $output == *"--refine means nothing to solver squeeze"* ]]
     [ ! -e none ]
 }
