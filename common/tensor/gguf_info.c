@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gguf_info - what a GGUF file's metadata say of the model.
  *
- * Architectures: those that families have (gguf_names.h). A metadata key of the architecture that is not known here
- * is refused, because it may change the mathematics. Rope: default, linear, yarn, longrope, and
- * llama3, whose parameters a GGUF file does not hold: they are found again from the frequency
- * factors it holds instead. */
+ * Architectures: those that families have (gguf_names.h). A metadata key of the architecture
+ * that is not known here is refused, because it may change the mathematics. Rope: default,
+ * linear, yarn, longrope, and llama3, whose parameters a GGUF file does not hold: they are found
+ * again from the frequency factors it holds instead. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -96,8 +96,9 @@ struct gguf_name {
 /* Of a block of an architecture, of the model; NULL past the end. */
 const struct gguf_name *gguf_name_block(const struct gguf_arch *a, size_t i);
 const struct gguf_name *gguf_name_model(size_t i);
-/* Of a tensor of a checkpoint of this architecture, NULL: of any; *block, *expert: of which, -1: it is of none.
- * The matrices of all experts stand behind each other in one tensor of the file. NULL: not known. */
+/* Of a tensor of a checkpoint of this architecture, NULL: of any; *block, *expert: of which, -1: it
+ * is of none. The matrices of all experts stand behind each other in one tensor of the file. NULL:
+ * not known. */
 const struct gguf_name *gguf_name_find(const struct gguf_arch *a, const char *tensor,
                                        int64_t *block, int64_t *expert);
 int gguf_name_is_norm(const struct gguf_name *n);

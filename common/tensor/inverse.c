@@ -67,8 +67,8 @@ struct source {
     size_t *at;
 };
 
-/* The reversed, ordered, damped lower triangle. Rows of H are read where they lie, NEAR that will be
- * neighbours at a time: what they write into another row is one line of memory, not NEAR. */
+/* The reversed, ordered, damped lower triangle. Rows of H are read where they lie, NEAR that will
+ * be neighbours at a time: what they write into another row is one line of memory, not NEAR. */
 static void fill(const struct source *s, const size_t *order, double add, double least, double *U)
 {
     const size_t K = s->K;

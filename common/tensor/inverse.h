@@ -14,10 +14,11 @@ struct inverse_used {
 };
 
 /* Fills U [K,K] (in the given order of columns; 0 below the diagonal) from H [K,K], of which the
- * lower triangle is read, with diag [K] in place of its diagonal. 0, or -1 on error. Damping goes damp, then
- * the larger ones of 0.02 0.05 0.1 0.2 0.5, times the mean of diag; then, at the last damping,
- * diagonal entries below 1e-6 .. 1e-1 of the largest are raised to it. U is to come from malloc: what
- * of it was not touched before, or is 0 afterwards, takes no memory where it is large. */
+ * lower triangle is read, with diag [K] in place of its diagonal. 0, or -1 on error. Damping
+ * goes damp, then the larger ones of 0.02 0.05 0.1 0.2 0.5, times the mean of diag; then, at
+ * the last damping, diagonal entries below 1e-6 .. 1e-1 of the largest are raised to it. U is to
+ * come from malloc: what of it was not touched before, or is 0 afterwards, takes no memory where
+ * it is large. */
 int inverse_factor(double damp, size_t K, const double *H, const double *diag, const size_t *order,
                    double *U, struct inverse_used *used, struct err *e);
 

@@ -307,6 +307,8 @@ int resume_can(const struct sock *s, const struct peer *p); /* go on by a new co
 /* A sender: messages that it has sent, all of which are on their way; -1: some will be again. */
 int64_t resume_sent(struct sock *s, const struct peer *p);
 void credit_take(struct sock *s, struct peer *p, const struct msg *m);
+void ack_take(struct sock *s, struct peer *p, const struct msg *m);
+void state_set(struct sock *s, struct peer *p, enum peer_state state); /* link_serve.c */
 void credit_send(struct sock *s, struct peer *p);
 
 /* link_memory.c: tensors that stay in the sender's memory. */

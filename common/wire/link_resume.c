@@ -158,6 +158,16 @@ int64_t resume_sent(struct sock *s, const struct peer *p)
     return again ? -1 : (int64_t)p->count;
 }
 
+/* Of our end, or of that of the one whose place we have taken: that is none of ours. */
+void ack_take(struct sock *s, struct peer *p, const struct msg *m)
+{
+    int64_t count;
+
+    if (p->end_sent && json_as_int(json_get(m->meta, "count"), &count) == 0 &&
+        count == (int64_t)p->count)
+        state_set(s, p, PEER_ENDED);
+}
+
 void credit_take(struct sock *s, struct peer *p, const struct msg *m)
 {
     struct err e = {0};

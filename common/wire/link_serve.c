@@ -118,7 +118,7 @@ static void data_take(struct sock *s, struct peer *p, struct msg *m)
     peer_refuse(s, p, &e);
 }
 
-static void state_set(struct sock *s, struct peer *p, enum peer_state state)
+void state_set(struct sock *s, struct peer *p, enum peer_state state)
 {
     pthread_mutex_lock(&s->mu);
     p->state = state;
@@ -228,16 +228,6 @@ static void absent_take(struct sock *s, struct peer *p)
     if (p->state == PEER_GONE && p->given_up)
         peer_say_lost(s, &p->id);
     p->given_up = 0;
-}
-
-/* Of our end, or of that of the one whose place we have taken: that is none of ours. */
-static void ack_take(struct sock *s, struct peer *p, const struct msg *m)
-{
-    int64_t count;
-
-    if (p->end_sent && json_as_int(json_get(m->meta, "count"), &count) == 0 &&
-        count == (int64_t)p->count)
-        state_set(s, p, PEER_ENDED);
 }
 
 static void message_take(struct sock *s, struct peer *p, struct msg *m)

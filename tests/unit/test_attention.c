@@ -262,6 +262,17 @@ static void every_shape_is_the_plain_sum(void **state)
         100);
 }
 
+static void lanes_agree(size_t l, size_t values, float sum, float sum16, const float *x,
+                        const float *x16)
+{
+    const size_t L = ATTENTION_LANES;
+
+    assert_true(fabs((double)sum - (double)sum16) <= 1e-4 * (double)sum);
+    for (size_t d = 0; d < values; d++)
+        assert_true(fabs((double)x[d * L + l] - (double)x16[d * L + l]) <=
+                    (ldexp(1, -9) + 1e-4) * 6 * (double)sum);
+}
+
 /* A tile of wide heads, some keys short of a block, with products of bf16 against those of f32 on
  * the same numbers, some of the keys seen before: what differs is the rounding of the weights. */
 static void wide_tiles_agree(void **state)
@@ -326,12 +337,8 @@ static void wide_tiles_agree(void **state)
                                             .masked = 1},
                  room);
         by->end();
-        for (size_t l = 0; l < L; l++) {
-            assert_true(fabs((double)sum[0][l] - (double)sum[1][l]) <= 1e-4 * (double)sum[0][l]);
-            for (size_t d = 0; d < VALUES; d++)
-                assert_true(fabs((double)x[0][d * L + l] - (double)x[1][d * L + l]) <=
-                            (ldexp(1, -9) + 1e-4) * 6 * (double)sum[0][l]);
-        }
+        for (size_t l = 0; l < L; l++)
+            lanes_agree(l, VALUES, sum[0][l], sum[1][l], x[0], x[1]);
     }
     free(q);
     free(pairs);

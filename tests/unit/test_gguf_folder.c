@@ -190,7 +190,8 @@ static void files(void **state)
     assert_null(gguf_path("none"));
 }
 
-/* What a family says of its files is of that family, and no tensor of either side stands for two. */
+/* What a family says of its files is of that family, and no tensor of either side stands for
+ * two. */
 static void architectures(void **state)
 {
     const struct gguf_arch *a;
