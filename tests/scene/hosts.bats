@@ -68,6 +68,20 @@ start_worker() { # MORE...
     worker=$!
 }
 
+start_second() { # MORE...
+    (on w ptq worker "$at" "$@") >second.log 2>&1 3>&- &
+    second=$!
+}
+
+held() { # NAME COMMAND...: while the run rests, the worker joins
+    local name=$1
+    shift
+    ptq ctl --out out pause
+    "$@"
+    until_true grep -q "worker '$name' has joined" head.log
+    ptq ctl --out out resume
+}
+
 finish() { # PID CODE LOG
     local code=0
     wait "$1" || code=$? # the time of a test is bounded
@@ -79,7 +93,7 @@ sums() { # DIR: of everything but the folder of what varies
 }
 
 counted() { # N TEXT: so many lines of the head's log say so
-    [ "$(grep -c "$2" head.log)" = "$1" ]
+    [ "$(grep -c "$2" head.log)" = "$1" ] || { cat head.log; return 1; }
 }
 
 same_bytes() {
@@ -202,18 +216,17 @@ of_head() { # STAGE
 }
 
 @test "a worker that joins a run on its way takes lanes at once, one that joins near its end does not: the same bytes" {
-    start_head --keys "$KEYS/head" --workers forward=1 --write.fault delay:250 # so that half of it is not over within 3 s
-    start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name early
+    start_head --keys "$KEYS/head" --workers forward=1 --write.fault delay:250 # so that half of it is not over 2 s after it goes on
+    await 1
+    held early start_worker --keys "$KEYS/a" --forward 1 --solve 0 --name early
     until_true grep -q "worker 'early' has come: 2 in place of 4 lanes for each forward process; the stages begin again behind site" head.log
-    await 16
-    (on w ptq worker "$at" --keys "$KEYS/b" --forward 2 --solve 0 --name late) >second.log 2>&1 3>&- &
-    second=$!
+    await 21 # of 24: less than a lane of work for each, whoever has how many
+    held late start_second --keys "$KEYS/b" --forward 2 --solve 0 --name late
     finish $head 0 head.log
     finish $worker 0 worker.log
     finish $second 0 second.log
     grep -q 'forward: 2 chunks, 256 tokens' worker.log
-    grep -q "worker 'late' has joined" head.log
-    ! grep -q 'forward' second.log
+    run ! grep -q 'forward' second.log
     counted 1 'begin again'
     same_bytes
 }
