@@ -57,3 +57,17 @@ run_of() { # FILE: the run of its first message
     ptq forward --model "$M" --inputs full --acts f32 --quiet <chunks1.ptq >f32.ptq
     [ "$(run_of f32.ptq)" != "$(run_of acts1.ptq)" ]
 }
+
+@test "programs of another version make another run" {
+    version=$(ptq-sample --version | grep -o '[0-9]*\.[0-9]*\.[0-9]*' | head -1)
+    mkdir later
+    for stage in sample forward; do
+        LC_ALL=C sed "s/${version//./\\.}/9.9.9/g" "$(command -v ptq-$stage)" >later/ptq-$stage
+        chmod +x later/ptq-$stage
+        [[ "$(later/ptq-$stage --version)" == *9.9.9* ]]
+    done
+    later/ptq-sample --model "$M" --data "$M/calib.jsonl" --tokens 1024 --length 256 --seed 1 --quiet >later/chunks.ptq
+    later/ptq-forward --model "$M" --inputs full --quiet <chunks1.ptq >later/acts.ptq
+    [ "$(run_of later/chunks.ptq)" != "$(run_of chunks1.ptq)" ]
+    [ "$(run_of later/acts.ptq)" != "$(run_of acts1.ptq)" ]
+}
