@@ -10,69 +10,10 @@
 #include "../../common/base/rng.h"
 #include "../../common/format/grid_affine.h"
 #include "../../common/tensor/blas.h"
+#include "slide_loops.h"
 
 #define FIRST_LOGIT 4.0f /* 0.982 of the range */
 enum { TILE = 16, COLUMNS = 64 };
-
-/* ---- loops ---- */
-
-/* Adding 1.5 * 2^52 rounds half to even, as grids do. */
-EACH_INLINE double round_even(double x)
-{
-    const double shift = 6755399441055744.0;
-
-    x = x < -1024.0 ? -1024.0 : x;
-    x = x > 1024.0 ? 1024.0 : x;
-    return (x + shift) - shift;
-}
-
-EACH_BODY add_body(double *restrict x, const float *restrict a, double b, size_t n)
-{
-    for (size_t k = 0; k < n; k++)
-        x[k] += (double)a[k] * b;
-}
-
-static void add(double *restrict x, const float *restrict a, double b, size_t n);
-EACH_CPU(add, (double *restrict x, const float *restrict a, double b, size_t n), (x, a, b, n))
-
-EACH_BODY level_body(const double *restrict x, size_t n, double s, double z, double top,
-                     double *restrict q)
-{
-    for (size_t k = 0; k < n; k++) {
-        double c = round_even(x[k] / s) + z;
-
-        c = c < 0.0 ? 0.0 : c;
-        c = c > top ? top : c;
-        q[k] = c;
-    }
-}
-
-static void level(const double *restrict x, size_t n, double s, double z, double top,
-                  double *restrict q);
-EACH_CPU(level,
-         (const double *restrict x, size_t n, double s, double z, double top, double *restrict q),
-         (x, n, s, z, top, q))
-
-/* g of Q becomes that of x as far as it does not go by the scale; by: what the scale gets. */
-EACH_BODY through_body(const double *restrict x, size_t n, double s, double z, double top,
-                       double *restrict g, double *restrict by)
-{
-    for (size_t k = 0; k < n; k++) {
-        const double v = round_even(x[k] / s) + z;
-        const double c = v < 0.0 ? 0.0 : v > top ? top : v;
-        const double in = v < 0.0 || v > top ? 0.0 : 1.0;
-
-        by[k] = g[k] * ((c - z) - in * (x[k] / s));
-        g[k] *= in;
-    }
-}
-
-static void through(const double *restrict x, size_t n, double s, double z, double top,
-                    double *restrict g, double *restrict by);
-EACH_CPU(through,
-         (const double *restrict x, size_t n, double s, double z, double top, double *restrict g,
-          double *restrict by),
-         (x, n, s, z, top, g, by))
 
 /* ---- making ---- */
 
@@ -128,23 +69,20 @@ struct work {
     uint8_t *codes;
     const float *g; /* of out */
     float *room;    /* that of W~ */
-    double *row;    /* [threads, 3, K] */
+    double *row;    /* [threads, 2, K] */
 };
 
 void slide_linear_target(const struct slide_linear *l, size_t n, double *x)
 {
-    const float *w = l->w + n * l->K;
-
-    for (size_t k = 0; k < l->K; k++)
-        x[k] = (double)w[k] * (l->alpha ? (double)l->alpha->x[k] : 1.0);
+    slide_times(x, l->w + n * l->K, l->alpha ? l->alpha->x : NULL, l->K);
     for (size_t r = 0; r < (size_t)l->o->rank; r++)
-        add(x, l->a.x + r * l->K, (double)l->b.x[r * l->N + n], l->K);
+        slide_plus(x, l->a.x + r * l->K, (double)l->b.x[r * l->N + n], l->K);
 }
 
-/* By alpha, itself. */
-static int divides(const struct slide_linear *l)
+/* The alpha that it divides by itself; NULL: by none. */
+static const float *divisor(const struct slide_linear *l)
 {
-    return l->alpha && !l->divided;
+    return l->alpha && !l->divided ? l->alpha->x : NULL;
 }
 
 static double share(const struct slide_param *p, size_t at)
@@ -187,10 +125,7 @@ static int fit_group(const struct slide_linear *l, size_t at, const double *x, s
     int raised;
 
     *f = (struct fit){.keep_lo = share(&l->lo, at), .keep_hi = share(&l->hi, at)};
-    for (size_t k = 0; k < n; k++) {
-        f->lo = x[k] < f->lo ? x[k] : f->lo;
-        f->hi = x[k] > f->hi ? x[k] : f->hi;
-    }
+    slide_ends(x, n, &f->lo, &f->hi);
     lo = f->lo * f->keep_lo;
     hi = f->hi * f->keep_hi;
     o->grid->range(&lo, &hi);
@@ -213,10 +148,32 @@ static size_t group_size(const struct slide_linear *l, size_t g)
     return at_most(l->K - g * l->width, l->width);
 }
 
+/* Group g, whose columns before `rounded` are. */
+static void write_group(const struct work *w, size_t n, size_t first, size_t size, size_t rounded,
+                        const struct fit *f, double *x)
+{
+    const struct slide_linear *l = w->l;
+    const float *by = divisor(l) ? divisor(l) + first : NULL;
+    float *out = w->out + n * l->K + first;
+    double *q = x + l->K;
+
+    slide_level(x + first, size, f->scale, f->zero, affine_top(l->o->bits), q);
+    slide_value(q, rounded, f->scale, f->zero, by, out);
+    for (size_t k = rounded; k < size; k++)
+        out[k] = (float)(by ? x[first + k] / (double)by[k] : x[first + k]);
+    for (size_t k = 0; w->codes && k < size; k++)
+        w->codes[n * l->K + first + k] = (uint8_t)(int)q[k];
+}
+
+/* How many of the size columns of a group are rounded. */
+static size_t rounded_of(const struct slide_linear *l, size_t first, size_t size)
+{
+    return at_most(l->columns > first ? l->columns - first : 0, size);
+}
+
 static int round_row(const struct work *w, size_t n, double *x, struct err *e)
 {
     struct slide_linear *l = w->l;
-    double *q = x + l->K;
 
     slide_linear_target(l, n, x);
     for (size_t g = 0; g < l->G; g++) {
@@ -227,14 +184,7 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
             return -1;
         l->scale[n * l->G + g] = f.scale;
         l->zero[n * l->G + g] = (uint8_t)(int)f.zero;
-        level(x + first, size, f.scale, f.zero, affine_top(l->o->bits), q + first);
-        for (size_t k = first; k < first + size; k++) {
-            const double v = k < l->columns ? affine_level(f.scale, q[k], f.zero) : x[k];
-
-            w->out[n * l->K + k] = (float)(divides(l) ? v / (double)l->alpha->x[k] : v);
-            if (w->codes)
-                w->codes[n * l->K + k] = (uint8_t)(int)q[k];
-        }
+        write_group(w, n, first, size, rounded_of(l, first, size), &f, x);
     }
     return 0;
 }
@@ -244,16 +194,10 @@ static int round_row(const struct work *w, size_t n, double *x, struct err *e)
 static void give_ends(struct slide_linear *l, size_t at, const struct fit *f, const double *x,
                       size_t n, double sum, double *g)
 {
-    size_t lo = 0, hi = 0;
-
-    for (size_t k = 1; k < n; k++) {
-        lo = x[k] < x[lo] ? k : lo;
-        hi = x[k] > x[hi] ? k : hi;
-    }
     if (f->lo < 0)
-        g[lo] += sum * f->by_lo * f->keep_lo;
+        g[slide_first(x, n, f->lo)] += sum * f->by_lo * f->keep_lo;
     if (f->hi > 0)
-        g[hi] += sum * f->by_hi * f->keep_hi;
+        g[slide_first(x, n, f->hi)] += sum * f->by_hi * f->keep_hi;
     if (!l->lo.n)
         return;
     l->lo.g[at] = (float)(sum * f->by_lo * f->lo * f->keep_lo * (1 - f->keep_lo));
@@ -263,22 +207,19 @@ static void give_ends(struct slide_linear *l, size_t at, const struct fit *f, co
 static int back_row(const struct work *w, size_t n, double *x, struct err *e)
 {
     struct slide_linear *l = w->l;
-    double *g = x + l->K, *by = g + l->K;
+    double *g = x + l->K;
 
     slide_linear_target(l, n, x);
-    for (size_t k = 0; k < l->K; k++)
-        g[k] = (double)w->g[n * l->K + k] / (divides(l) ? (double)l->alpha->x[k] : 1.0);
+    slide_over(g, w->g + n * l->K, divisor(l), l->K);
     for (size_t i = 0; i < l->G; i++) {
         const size_t first = i * l->width, size = group_size(l, i);
-        const size_t rounded = at_most(l->columns > first ? l->columns - first : 0, size);
-        double sum = 0;
         struct fit f;
+        double sum;
 
         if (fit_group(l, n * l->G + i, x + first, size, &f, e) < 0)
             return -1;
-        through(x + first, rounded, f.scale, f.zero, affine_top(l->o->bits), g + first, by);
-        for (size_t k = 0; k < rounded; k++)
-            sum += by[k];
+        sum = slide_through(x + first, rounded_of(l, first, size), f.scale, f.zero,
+                            affine_top(l->o->bits), g + first);
         give_ends(l, n * l->G + i, &f, x + first, size, sum, g + first);
     }
     for (size_t k = 0; k < l->K; k++)
@@ -292,7 +233,7 @@ static int each_tile(void *ctx, size_t i, size_t worker, struct err *e)
 {
     const struct work *w = ctx;
     const size_t end = at_most((i + 1) * TILE, w->l->N);
-    double *x = w->row + worker * 3 * w->l->K;
+    double *x = w->row + worker * 2 * w->l->K;
 
     for (size_t n = i * TILE; n < end; n++)
         if ((w->g ? back_row : round_row)(w, n, x, e) < 0)
@@ -304,7 +245,7 @@ static int each_row(struct work *w, struct par *p, struct err *e)
 {
     int rc = -1;
 
-    if ((w->row = mem_raw(par_threads(p) * 3 * w->l->K, sizeof *w->row, e)))
+    if ((w->row = mem_raw(par_threads(p) * 2 * w->l->K, sizeof *w->row, e)))
         rc = par_for(p, (w->l->N + TILE - 1) / TILE, each_tile, w, e);
     free(w->row);
     return rc;
@@ -336,8 +277,7 @@ static int each_columns(void *ctx, size_t i, size_t worker, struct err *e)
     (void)worker;
     (void)e;
     for (size_t r = 0; r < c->l->N; r++)
-        for (size_t k = 0; k < n; k++)
-            sum[k] += (double)c->x[r * K + first + k] * (double)c->y[r * K + first + k];
+        slide_products(sum, c->x + r * K + first, c->y + r * K + first, n);
     for (size_t k = 0; k < n; k++)
         alpha->g[first + k] += (float)(c->over ? -sum[k] / (double)alpha->x[first + k] : sum[k]);
     return 0;
@@ -357,7 +297,7 @@ int slide_linear_back(struct slide_linear *l, struct par *p, const float *out, c
     struct work w = {.l = l, .g = g, .room = room};
     const size_t r = (size_t)l->o->rank;
 
-    if ((divides(l) && add_columns(l, p, g, out, 1, e) < 0) || each_row(&w, p, e) < 0 ||
+    if ((divisor(l) && add_columns(l, p, g, out, 1, e) < 0) || each_row(&w, p, e) < 0 ||
         add_columns(l, p, room, l->w, 0, e) < 0)
         return -1;
     if (!r)
