@@ -14,7 +14,7 @@ OPT      ?= -O2 -g
 DNNL     := $(shell printf '\043include <dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SAN) -fno-omit-frame-pointer $(if $(DNNL),-DPTQ_DNNL)
 override LDFLAGS += $(SAN)
-override LDLIBS += -lzmq -lmsgpackc -lzstd -lz -lxxhash -lisal -ljansson -lpcre2-8 -lutf8proc -ljpeg -lpng16 -lwebp -lpthread -lm
+override LDLIBS += -lzmq -lsodium -lmsgpackc -lzstd -lz -lxxhash -lisal -ljansson -lpcre2-8 -lutf8proc -ljpeg -lpng16 -lwebp -lpthread -lm
 
 LIB_SRC   := $(wildcard common/*/*.c)
 CORE_SRC  := $(filter-out %_main.c,$(wildcard stages/*/*.c ops/tools/*.c ops/tools/*/*.c pipelines/*.c))

@@ -16,6 +16,7 @@
 #include "../common/wire/talk.h"
 #include "../common/wire/curve.h"
 #include "hosts_again.h"
+#include "hosts_lend.h"
 #include "hosts_pace.h"
 #include "hosts_url.h"
 #include "hosts_state.h"
@@ -50,6 +51,7 @@ void hosts_close(struct hosts **hp)
     *hp = NULL;
     if (!h)
         return;
+    hosts_lend_close(h);
     zsock_close(&h->z, END_MS);
     ports_release(&h->ports);
     parts_release(&h->parts);
@@ -68,7 +70,7 @@ int hosts_listen(struct hosts *h, struct launch *plan, struct err *e)
     for (size_t k = 0; k < plan->count; k++)
         if (ports_give(&h->ports, &plan->process[k], e) < 0)
             return -1;
-    return 0;
+    return hosts_lend_open(h, e);
 }
 
 void hosts_bound(struct hosts *h, const char *here, const char *at)
@@ -78,12 +80,13 @@ void hosts_bound(struct hosts *h, const char *here, const char *at)
 
 /* ---- who is there ---- */
 
+/* And knows where its model is, if it needs one. */
 static size_t present(const struct hosts *h)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < h->count; i++)
-        n += !h->host[i].gone;
+        n += !h->host[i].gone && h->host[i].has_model;
     return n;
 }
 
@@ -170,9 +173,10 @@ struct json *hosts_list(const struct hosts *h)
 
         if (json_set_text(j, "name", x->name) ||
             json_set_text(j, "state",
-                          x->gone ? "gone"
-                          : part  ? "at work"
-                                  : "solves") ||
+                          x->gone         ? "gone"
+                          : part          ? "at work"
+                          : !x->has_model ? "gets the model"
+                                          : "solves") ||
             json_set_int(j, "forward", part ? part->forwards : 0) ||
             json_set_int(j, "solve", x->solve))
             json_destroy(&j);
@@ -223,6 +227,16 @@ static void refuse(struct hosts *h, const struct zid *to, const char *text)
     say(h, to, m);
 }
 
+static struct msg *ping_make(const struct supervise *s)
+{
+    struct msg *m = msg_create(MSG_PING, "head", NULL);
+
+    if (m &&
+        (json_set_bool(m->meta, "paused", s->watch.paused > 0) || hosts_lend_say(s, m->meta) < 0))
+        msg_destroy(&m);
+    return m;
+}
+
 /* Would its numbers be ours? */
 static int join_check(const struct hosts *h, const struct msg *m, struct err *e)
 {
@@ -248,8 +262,30 @@ static int join_check(const struct hosts *h, const struct msg *m, struct err *e)
     return 0;
 }
 
-static void join_take(struct hosts *h, const struct zid *id, const struct msg *m)
+static int is_named(const struct hosts *h, const struct host *x, const char *name)
 {
+    for (size_t i = 0; i < h->count; i++)
+        if (&h->host[i] != x && !h->host[i].gone && strcmp(h->host[i].name, name) == 0)
+            return 1;
+    return 0;
+}
+
+/* Two that are there have not the same name: the second of "b" is "b.2". */
+static void name_give(const struct hosts *h, struct host *x, const char *name)
+{
+    char other[sizeof x->name];
+
+    snprintf(other, sizeof other, "%s", name);
+    for (size_t n = 2; is_named(h, x, other); n++)
+        snprintf(other, sizeof other, "%.40s.%zu", name, n);
+    if (strcmp(other, name) != 0)
+        log_warn("there is a worker '%.60s' already: this one is called '%s'", name, other);
+    snprintf(x->name, sizeof x->name, "%s", other);
+}
+
+static void join_take(const struct supervise *s, const struct zid *id, const struct msg *m)
+{
+    struct hosts *h = s->hosts;
     struct host *x = host_of(h, id);
     struct err e = {0};
     int64_t solve = 0, forward = 0;
@@ -273,12 +309,12 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
         x = &h->host[h->count++];
         *x = (struct host){.id = *id, .gone = 1};
     }
-    if (x->gone)
+    if (x->gone) {
         x->joined = clock_wall();
-    if (x->gone)
-        log_info("worker '%.60s' has joined: it offers %lld forward, %lld solve",
-                 json_text_or(m->meta, "name", ""), (long long)forward, (long long)solve);
-    snprintf(x->name, sizeof x->name, "%s", json_text_or(m->meta, "name", ""));
+        name_give(h, x, json_text_or(m->meta, "name", ""));
+        log_info("worker '%s' has joined: it offers %lld forward, %lld solve", x->name,
+                 (long long)forward, (long long)solve);
+    }
     snprintf(x->kernels, sizeof x->kernels, "%s", json_text_or(m->meta, "kernels", ""));
     blas_kind(here);
     if (x->gone && strcmp(x->kernels, here) != 0)
@@ -290,6 +326,9 @@ static void join_take(struct hosts *h, const struct zid *id, const struct msg *m
     x->forward = forward;
     x->gone = 0;
     x->heard = clock_wall();
+    hosts_lend_heard(s, x, m->meta);
+    if (!x->has_model)
+        say(h, id, ping_make(s)); /* where the model is it waits to hear */
 }
 
 /* The run cannot go on until what it was doing is leased again. */
@@ -348,15 +387,6 @@ static void failure_take(struct hosts *h, struct host *x, const struct msg *m)
     part_lost(h, x, why);
 }
 
-static struct msg *ping_make(const struct supervise *s)
-{
-    struct msg *m = msg_create(MSG_PING, "head", NULL);
-
-    if (m && json_set_bool(m->meta, "paused", s->watch.paused > 0) != 0)
-        msg_destroy(&m);
-    return m;
-}
-
 /* It lives, and does the work of this number. */
 static void ping_take(const struct supervise *s, struct host *x, const struct msg *m)
 {
@@ -364,7 +394,14 @@ static void ping_take(const struct supervise *s, struct host *x, const struct ms
     int64_t knows = 0, wanted;
 
     x->heard = clock_wall();
+    if (x->gone) { /* it was only silent, and another may have its name */
+        char name[sizeof x->name];
+
+        snprintf(name, sizeof name, "%s", x->name);
+        name_give(s->hosts, x, name);
+    }
     x->gone = 0;
+    hosts_lend_heard(s, x, m->meta);
     hosts_told(s, (size_t)(x - s->hosts->host), json_get(m->meta, "processes"));
     failure_take(s->hosts, x, m);
     hosts_waits_take(&s->hosts->waits, (size_t)(x - s->hosts->host), x->name,
@@ -385,7 +422,7 @@ static void message_take(const struct supervise *s, const struct zid *from, cons
     char why[300];
 
     if (m->kind == MSG_JOIN) {
-        join_take(h, from, m);
+        join_take(s, from, m);
     } else if (x && m->kind == MSG_PING) {
         ping_take(s, x, m);
     } else if (x && m->kind == MSG_LEAVE) {

@@ -16,7 +16,8 @@ int hosts_may_take(const struct hosts *h, size_t i)
 {
     const struct host *x = &h->host[i];
 
-    return !x->gone && !x->unfit && x->forward && clock_wall() - x->heard < HOSTS_QUIET_S;
+    return !x->gone && !x->unfit && x->forward && x->has_model &&
+           clock_wall() - x->heard < HOSTS_QUIET_S;
 }
 
 void hosts_told(const struct supervise *s, size_t host, const struct json *processes)

@@ -22,13 +22,23 @@ static int word_put(struct launch_process *p, size_t i, char *word)
     return 0;
 }
 
-static int port_give(struct hosts_ports *x, struct launch_process *p, size_t i, struct err *e)
+char *ports_next(struct hosts_ports *x, struct err *e)
 {
     if (!x->last)
-        return word_put(p, i, mem_printf(e, "%s,%s:*", p->argv[i], x->base));
-    if (x->last == HOSTS_PORT_MAX)
-        return err_set(e, ERR_USE, "--listen: the ports behind that of the run do not suffice");
-    return word_put(p, i, mem_printf(e, "%s,%s:%ld", p->argv[i], x->base, ++x->last));
+        return mem_printf(e, "%s:*", x->base);
+    if (x->last < HOSTS_PORT_MAX)
+        return mem_printf(e, "%s:%ld", x->base, ++x->last);
+    err_set(e, ERR_USE, "--listen: the ports behind that of the run do not suffice");
+    return NULL;
+}
+
+static int port_give(struct hosts_ports *x, struct launch_process *p, size_t i, struct err *e)
+{
+    char *at = ports_next(x, e);
+    int rc = at ? word_put(p, i, mem_printf(e, "%s,%s", p->argv[i], at)) : -1;
+
+    free(at);
+    return rc;
 }
 
 int ports_give(struct hosts_ports *x, struct launch_process *p, struct err *e)

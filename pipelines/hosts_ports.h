@@ -23,6 +23,8 @@ struct hosts_ports {
 
 /* What the process binds it is to bind by tcp too, with these keys. */
 int ports_give(struct hosts_ports *x, struct launch_process *p, struct err *e);
+/* The next port, as tcp://ADDRESS:PORT; the caller's. */
+char *ports_next(struct hosts_ports *x, struct err *e);
 /* It comes to the place of another: on the ports that this one had. */
 int ports_keep(const struct hosts_ports *x, struct launch_process *p, struct err *e);
 /* A process has bound `here`, which can be reached at `at`. */

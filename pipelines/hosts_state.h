@@ -21,9 +21,13 @@ struct host {
     double heard, probed;
     double joined;
     int gone;
+    int has_model;    /* it has said so, or needs none */
+    int borrows;      /* it has said that it gets a copy */
     int unfit;        /* for the forward pass: it could not, and could not again */
     uint64_t drainer; /* the client of the control socket that has asked it to leave; 0: nobody */
 };
+
+struct lend;
 
 struct hosts {
     struct zsock *z;
@@ -36,9 +40,11 @@ struct hosts {
     struct hosts_parts parts;
     double refused_at; /* since when those are counted that are refused: */
     uint64_t refused;
-    int rests;     /* whether the workers were told that the run is paused */
-    double looked; /* when it was last asked whether beginning again gains */
-    int told;      /* why the forward pass cannot be shared */
+    int rests;         /* whether the workers were told that the run is paused */
+    double looked;     /* when it was last asked whether beginning again gains */
+    struct lend *lend; /* NULL: no worker needs the model */
+    int lends;         /* whether that has been asked */
+    int told;          /* why the forward pass cannot be shared */
     struct err
         gains; /* why the run is to begin again although nothing is lost; kind 0: it is not */
     struct host *host;

@@ -8,6 +8,7 @@
 struct hosts_opts {
     const char *listen; /* tcp://ADDRESS:PORT, PORT may be * */
     const char *keys;   /* folder, or NULL */
+    const char *model;  /* that the forward pass reads, lent to workers without it; NULL: none */
     int any_kernels;    /* workers whose CPUs compute with others may take part */
     int insecure;
     size_t wait; /* for so many workers before the run starts */

@@ -359,6 +359,7 @@ static int open_hosts(const struct run_opts *o, const struct route *t, struct su
     const struct hosts_opts how = {
         .listen = o->listen,
         .keys = o->keys,
+        .model = route_model(t),
         .insecure = is_insecure(t),
         .any_kernels = w && ((const struct write_command *)w->own)->core.any_kernels,
         .wait = o->hosts};

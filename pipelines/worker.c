@@ -16,15 +16,13 @@
 #include "../common/base/clock.h"
 #include "../common/base/log.h"
 #include "../common/base/mem.h"
-#include "../common/base/version.h"
-#include "../common/tensor/blas_cpu.h"
 #include "../common/tensor/blas_pace.h"
 #include "../common/wire/talk.h"
 #include "hold.h"
-#include "rundir.h"
 #include "supervise.h"
 #include "worker_opts.h"
-#include "worker_slot.h"
+#include "worker_say.h"
+#include "worker_state.h"
 
 #define TICK_MS 100
 #define PING_S 1.0
@@ -37,98 +35,6 @@
 #define LOST_S 3.0             /* one that was given up may be at its end already */
 #define UNWANTED_S 10.0        /* so long one of the forward pass may take to leave */
 #define LAST_MS 2000
-
-struct worker {
-    const struct stage *stage;
-    const struct worker_command *command;
-    struct worker_terms terms;
-    char host[ZS_URL], name[WORKER_NAME];
-    struct zsock *z;
-    struct rundir dir;
-    double pace; /* flops a second of one of its forward processes, see blas_pace.h */
-    int sigfd;
-    struct slot *slot[WORKER_SLOTS];
-    size_t count;
-    int64_t number; /* of the work that is known; 0: none */
-    double heard, said;
-    double unanswered;  /* since when nobody answers; 0: somebody does */
-    double told;        /* when that is said next */
-    struct err refused; /* by whom it tries to reach, since it was heard last; kind 0: it is not */
-    uint64_t refusals;
-    int ending;   /* nothing is started any more: the run has ended, or this worker leaves */
-    double ended; /* since when */
-    int rests;    /* the run is paused */
-    int asked;    /* SIGTERM or SIGINT, or by the head: how many */
-    /* a process of the forward pass, which is nothing that it could start again by itself */
-    struct err failed;
-    int64_t failed_epoch;
-    int failed_cause;
-    double failed_at; /* since when that is known, and a cause is looked for; 0: it was said */
-    struct err lost;  /* why it goes, where that is a failure */
-};
-
-/* ---- what is said ---- */
-
-static void say(struct worker *w, struct msg *m)
-{
-    struct err e = {0};
-
-    if (m && talk_send(w->z, NULL, &m, &e) < 0)
-        log_warn("%s", e.text);
-}
-
-static void say_join(struct worker *w)
-{
-    struct msg *m = msg_create(MSG_JOIN, "worker", NULL);
-    char kernels[BLAS_KIND];
-
-    blas_kind(kernels);
-    if (m && (json_set_text(m->meta, "name", w->name) ||
-              json_set_text(m->meta, "version", PTQ_VERSION) ||
-              json_set_text(m->meta, "kernels", kernels) ||
-              json_set_int(m->meta, "solve", w->command->solve) ||
-              json_set_int(m->meta, "forward", w->command->forward) ||
-              json_set_real(m->meta, "pace", w->pace)))
-        msg_destroy(&m);
-    say(w, m);
-}
-
-/* [{"name", "epoch", "age", "waited", "lanes", "done"}] of those that the head speaks of. */
-static struct json *processes(const struct worker *w)
-{
-    struct json *list = json_new_array();
-
-    for (size_t i = 0; i < w->count; i++) {
-        struct json *o = w->slot[i]->unwanted > 0 ? NULL : slot_describe(w->slot[i]);
-
-        if (o && json_push(list, o) != 0)
-            json_destroy(&list);
-    }
-    return list;
-}
-
-static void say_ping(struct worker *w)
-{
-    struct msg *m = msg_create(MSG_PING, "worker", NULL);
-
-    if (m && (json_set(m->meta, "processes", processes(w)) ||
-              json_set_int(m->meta, "number", w->number) ||
-              (w->failed.kind && w->failed_at <= 0 &&
-               (json_set_text(m->meta, "failed", w->failed.text) ||
-                json_set_int(m->meta, "code", w->failed.kind) ||
-                json_set_int(m->meta, "epoch", w->failed_epoch)))))
-        msg_destroy(&m);
-    say(w, m);
-}
-
-static void say_leave(struct worker *w, const char *why)
-{
-    struct msg *m = msg_create(MSG_LEAVE, "worker", NULL);
-
-    if (m && json_set_text(m->meta, "text", why))
-        msg_destroy(&m);
-    say(w, m);
-}
 
 /* ---- processes ---- */
 
@@ -392,8 +298,17 @@ static void leave(struct worker *w, const char *who)
 {
     w->asked++;
     log_info("leaving%s: processes finish what they have in hand (once more: at once)", who);
-    say_leave(w, "it was asked to leave");
+    worker_say_leave(w, "it was asked to leave");
     end(w, 1);
+}
+
+/* r: as worker_model_heard. The head gives no lanes before. */
+static void model_known(struct worker *w, int r, const struct err *e)
+{
+    if (r < 0)
+        fail(w, e);
+    if (r > 0)
+        w->said = 0;
 }
 
 static void message_take(struct worker *w, const struct msg *m)
@@ -409,6 +324,7 @@ static void message_take(struct worker *w, const struct msg *m)
             fail(w, &e);
     } else if (m->kind == MSG_PING) {
         json_as_bool(json_get(m->meta, "paused"), &w->rests);
+        model_known(w, worker_model_heard(&w->model, w->identity, m->meta, &e), &e);
     } else if (m->kind == MSG_LEAVE && !w->ending) {
         leave(w, ", as the head asks");
     } else if (m->kind == MSG_END) {
@@ -457,7 +373,7 @@ static void listen_once(struct worker *w)
     if (bits & ZS_DOWN)
         unanswered(w);
     if (bits & ZS_UP)
-        say_join(w);
+        worker_say_join(w);
     while ((got = talk_recv(w->z, &from, TALK_BYTES, &m, &e)) != 0) {
         if (got < 0)
             continue;
@@ -495,11 +411,13 @@ static void deadlines(struct worker *w, double now)
                      (long long)w->command->wait);
         w->told = now + UNANSWERED_NEXT_S;
     }
+    if (!w->ending)
+        model_known(w, worker_model_tick(&w->model, &w->terms, now, &e), &e);
     if (w->failed_at > 0 && now - w->failed_at > CAUSE_S)
         w->failed_at = w->said = 0;
     if (!w->ending && now - w->said > PING_S) {
         w->said = now;
-        say_ping(w);
+        worker_say_ping(w);
     }
     if (!w->ending && now - w->heard > (double)w->command->wait) {
         if (w->refusals)
@@ -537,7 +455,6 @@ static int identity_make(char out[40], struct err *e)
 static int open_all(struct worker *w, struct err *e)
 {
     const char *url = w->stage->args.arg[0];
-    char identity[40];
 
     snprintf(w->host, sizeof w->host, "%.*s", (int)(strrchr(url, ':') - url), url);
     if (w->command->name)
@@ -551,16 +468,21 @@ static int open_all(struct worker *w, struct err *e)
                                      .forward = w->command->forward ? w->command->forward : 1,
                                      .solve = w->command->solve ? w->command->solve : 1,
                                      .mem = w->stage->mem};
+    w->model = (struct worker_model){.host = w->host,
+                                     .keys = w->stage->keys,
+                                     .cache = w->command->cache,
+                                     .most = w->command->fetch,
+                                     .has = w->command->model || !w->command->forward};
     if (blas_pace(&w->pace, e) < 0)
         return -1;
     w->pace *= (double)slot_threads(&w->terms, w->terms.forward);
     w->heard = clock_wall();
     unanswered(w);
-    if (identity_make(identity, e) < 0 || (w->sigfd = supervise_signals(e)) < 0 ||
+    if (identity_make(w->identity, e) < 0 || (w->sigfd = supervise_signals(e)) < 0 ||
         rundir_open(&w->dir, e) < 0)
         return -1;
     w->terms.sockets = w->dir.path;
-    w->z = zsock_open(url, 0, identity, TALK_BYTES, w->stage->keys, e);
+    w->z = zsock_open(url, 0, w->identity, TALK_BYTES, w->stage->keys, e);
     return w->z ? 0 : -1;
 }
 
@@ -576,13 +498,14 @@ static int run(struct stage *s, struct err *e)
         deadlines(&w, clock_wall());
     }
     if (rc == 0 && w.lost.kind) {
-        say_leave(&w, w.lost.text);
+        worker_say_leave(&w, w.lost.text);
         *e = w.lost;
         rc = -1;
     }
     stop_all(&w, SIGKILL);
     for (size_t i = 0; i < w.count; i++)
         slot_destroy(&w.slot[i]);
+    worker_model_release(&w.model);
     zsock_close(&w.z, LAST_MS);
     rundir_close(&w.dir, 0);
     if (w.sigfd >= 0)

@@ -17,7 +17,11 @@ static const struct opt rows[] = {
     {"wait", OPT_INT, AT(wait), "SECONDS",
      .help = "give a head up that says nothing for so long, or is not there yet", "30", 1, 1 << 30},
     {"model", OPT_TEXT, AT(model), "DIR",
-     .help = "where the model is on this host (default: where the head has it)"},
+     .help = "where the model is on this host (default: where the head has it, else a copy)"},
+    {"cache", OPT_TEXT, AT(cache), "DIR",
+     .help = "for the copy of a model that the head lends (default: the user's folder for such)"},
+    {"fetch", OPT_SIZE, AT(fetch), "SIZE",
+     .help = "the largest model that is copied from the head (0: none is)", "256G"},
     {"name", OPT_TEXT, AT(name), "NAME",
      .help = "what the run calls it: letters, digits, '.', '-', '_' (default: that of this host)"},
     {.name = NULL},
@@ -48,7 +52,9 @@ const struct stage_spec worker_spec = {
     .usage = "tcp://HEAD:PORT [options]",
     .notes = "Comes and goes at any time; ends with the run. SIGTERM: what it has in hand is "
              "finished, then it leaves.\nA run takes hosts whose programs and CPU kernels are its "
-             "own, so that its result does not depend on them.\n",
+             "own, so that its result does not depend on them.\n"
+             "Environment: XDG_CACHE_HOME, else .cache in HOME, holds the folder ptqflow of copies "
+             "of models.\n",
     .args_min = 1,
     .args_max = 1,
     .mem = "0",

@@ -10,7 +10,8 @@
 
 struct worker_command {
     int64_t solve, forward, wait;
-    const char *model, *name;
+    const char *model, *name, *cache;
+    uint64_t fetch;
 };
 
 extern const struct stage_spec worker_spec;

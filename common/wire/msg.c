@@ -15,7 +15,7 @@
 
 static const char *const names[MSG_KIND_COUNT] = {
     "chunk",  "acts", "partial", "weights", "problem", "solution", "commit", "hello", "welcome",
-    "credit", "ping", "ack",     "end",     "fail",    "leave",    "join",   "work"};
+    "credit", "ping", "ack",     "end",     "fail",    "leave",    "join",   "work",  "file"};
 
 const char *msg_kind_name(enum msg_kind k)
 {

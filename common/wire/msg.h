@@ -33,6 +33,7 @@ enum msg_kind {
     MSG_LEAVE,
     MSG_JOIN, /* between a head and its workers */
     MSG_WORK,
+    MSG_FILE,
     MSG_KIND_COUNT
 };
 

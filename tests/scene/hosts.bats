@@ -231,6 +231,27 @@ of_head() { # STAGE
     same_bytes
 }
 
+@test "a worker without the model gets a copy of it, and goes on with one that was cut short when its disk was full: the same bytes" {
+    mkdir far
+    cp -r "$M" model
+    M=model start_head --keys "$KEYS/head" --hosts 1 --workers forward=1
+    code=0
+    (cd far && ulimit -f 4096 && on w timeout 20 ptq worker "$at" --keys "$KEYS/a" --name small --cache "$PWD/cache") >worker.log 2>&1 3>&- || code=$?
+    [ $code = 111 ]
+    grep -q "fatal: the model: the copy of the model in '.*[.]part', 4.2 of 10.5 MB: cannot write .*: File too large" worker.log
+    until_true grep -q "worker 'small' has left: the model: the copy of the model in" head.log
+    [ ! -e out/.ptqflow/parts ]
+    (cd far && on w ptq worker "$at" --keys "$KEYS/b" --forward 1 --cache "$PWD/cache") >second.log 2>&1 3>&- &
+    second=$!
+    finish $head 0 head.log
+    finish $second 0 second.log
+    grep -q 'the copy of the model is whole, 6.3 of 10.5 MB came now: ' second.log
+    grep -q 'forward: [1-9] chunk' second.log
+    [ "$(ls far/cache | wc -l)" = 1 ]
+    diff -r far/cache/* model | grep -v '^Only in model: ' && return 1
+    same_bytes
+}
+
 @test "a run whose worker is awaited says so; paused, all of it rests; drained, the worker leaves: the same bytes" {
     job out --verbose --listen "tcp://127.0.0.1:*" --hosts 1 --workers forward=1 >head.log 2>&1 3>&- &
     head=$!
@@ -251,6 +272,11 @@ of_head() { # STAGE
     ptq ctl --out out resume
     until_true grep -q 'forward.* goes on' worker.log
     name=$(ptq ctl --out out --json status | jq -r '.hosts[0].name')
+    ptq worker "$at" --forward 0 --name "$name" >second.log 2>&1 3>&- & # two of one name are told apart
+    second=$!
+    until_true grep -q "warning: there is a worker '$name' already: this one is called '$name.2'" head.log
+    [ "$(ptq ctl --out out drain "$name.2")" = "worker '$name.2' has left" ]
+    finish $second 0 second.log
     [ "$(ptq ctl --out out drain "$name")" = "worker '$name' has left" ]
     finish $worker 0 worker.log
     grep -q 'leaving, as the head asks' worker.log
