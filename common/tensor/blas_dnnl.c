@@ -89,6 +89,12 @@ static void scratch_free(void *unused)
     scratch.bytes = 0;
 }
 
+/* The thread that ends the process is no longer there for the destructors of keys. */
+static void scratch_leave(void)
+{
+    scratch_free(NULL);
+}
+
 static void lib_load(void)
 {
     const struct library_symbol symbols[] = {EACH_CALL(SYMBOL)};
@@ -111,7 +117,7 @@ static void dn_init(void)
 {
     if (lib.engine_create(&dn.engine, dnnl_cpu, 0) != dnnl_success ||
         lib.stream_create(&dn.stream, dn.engine, dnnl_stream_default_flags) != dnnl_success ||
-        pthread_key_create(&dn.scratch_key, scratch_free) != 0)
+        pthread_key_create(&dn.scratch_key, scratch_free) != 0 || atexit(scratch_leave) != 0)
         err_set(&dn.failure, ERR_SYS, "oneDNN: no CPU engine");
     /* the library may have been told to leave instructions unused (DNNL_MAX_CPU_ISA) */
     dn.bf16 = blas_cpu().bf16 && ((unsigned)lib.get_effective_cpu_isa() &
